@@ -1,0 +1,1 @@
+"""LeadSail SMS: text conversations between organizations and their leads."""

@@ -1,0 +1,158 @@
+"""Send texts: resolve, judge, thread, number, store, owe. The one way out."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from app.commands import modes
+from app.domain import phones, segments
+from app.domain.orders import Order, Refused, Resolved, Rule, Sent
+from app.domain.problems import DncBlocked, Invalid, MissingPhoneNumber, NotFound, Problem
+from app.store import sending
+from app.store.clock import AT_ONCE, OUTBOX
+from app.store.engine import Row, Tx
+
+
+async def texts(tx: Tx, orders: Sequence[Order]) -> list[Sent | Refused]:
+    """Accepts the orders that may go; the texts are owed once the caller's commit is done."""
+    results = await resolve(tx, orders)
+    going = [r for r in results if isinstance(r, Resolved)]
+    stored = iter(await sending.store(tx, going) if going else [])
+    answers: list[Sent | Refused] = []
+    for result in results:
+        if isinstance(result, Refused):
+            answers.append(result)
+        else:
+            at = next(stored)
+            answers.append(
+                Sent(result.order.message_id, at.interaction_id, "queued", result, at.seq)
+            )
+    sent = [answer for answer in answers if isinstance(answer, Sent)]
+    await _follow(tx, sent)
+    if sent:
+        tx.hints[OUTBOX] = AT_ONCE
+    return answers
+
+
+async def resolve(tx: Tx, orders: Sequence[Order]) -> list[Resolved | Refused]:
+    """Everything about the orders but the storing: who, from where, through whom, whether."""
+    readable = await _with_readable_phones(tx, orders)
+    good = [order for order in readable if isinstance(order, Order)]
+    facts = {row["i"]: row for row in await sending.resolve(tx, good)} if good else {}
+    judged: list[Resolved | Refused] = []
+    position = 0
+    for order in readable:
+        if isinstance(order, Refused):
+            judged.append(order)
+            continue
+        row = facts.get(position)
+        position += 1
+        try:
+            judged.append(_judge(order, row))
+        except Problem as problem:
+            judged.append(Refused(problem))
+    return judged
+
+
+async def _with_readable_phones(tx: Tx, orders: Sequence[Order]) -> list[Order | Refused]:
+    written = [o for o in orders if o.to or o.sender]
+    if not written:
+        return list(orders)
+    local = {
+        o.tenant_id
+        for o in written
+        if any(p and not p.startswith("+") for p in (o.to, o.sender))
+    }
+    country = await sending.countries(tx, sorted(local)) if local else {}
+    readable: list[Order | Refused] = []
+    for order in orders:
+        home = country.get(order.tenant_id, "US")
+        try:
+            to = order.to and phones.normalise(order.to, home, "to")
+            sender = order.sender and phones.normalise(order.sender, home, "from")
+            readable.append(replace(order, to=to, sender=sender))
+        except Problem as problem:
+            readable.append(Refused(problem))
+    return readable
+
+
+def _judge(order: Order, row: Row | None) -> Resolved:
+    """The order with what was found for it; raises the problem that forbids it."""
+    if row is None or row["known_lead"] is None:
+        raise NotFound("There is no lead by that id.")
+    if order.interaction_id:
+        _judge_thread(order, row)
+    if order.campaign_id and row["campaign_id"] is None:
+        raise NotFound("There is no campaign by that id.")
+    if row["to_phone"] is None:
+        raise MissingPhoneNumber(details=["to: the lead has no phone number"])
+    if row["to_ourselves"]:
+        raise Invalid(details=["to: is one of your own numbers"])
+    if row["suppressed"]:
+        raise DncBlocked
+    if row["from_phone"] is None:
+        _refuse_sender(order)
+    if order.media and not row["has_mms"]:
+        raise Invalid(details=["mediaUrls: the sender cannot carry media"])
+    counted = segments.count(order.text)
+    to_rule = "thread" if order.interaction_id else "override" if order.to else "lead"
+    campaign_rule = (
+        "override" if order.campaign_id else "lead" if row["campaign_id"] else "none"
+    )
+    return Resolved(
+        order=order,
+        to=row["to_phone"],
+        sender=row["from_phone"],
+        account_id=row["account_id"],
+        provider=row["provider"],
+        lead_id=row["thread_lead"] or order.lead_id,
+        campaign_id=row["campaign_id"],
+        encoding=counted.encoding,
+        segments=counted.segments,
+        agent_mode=(
+            row["agent_mode_by_default"] if order.agent_mode is None else order.agent_mode
+        ),
+        resolution=(
+            Rule("to", to_rule, row["to_phone"]),
+            Rule("campaign", campaign_rule, row["campaign_id"]),
+            Rule("from", row["from_rule"], row["from_phone"]),
+            Rule("provider", row["provider_rule"], row["provider"]),
+        ),
+    )
+
+
+def _judge_thread(order: Order, row: Row) -> None:
+    if row["known_thread"] is None:
+        raise NotFound("There is no interaction by that id.")
+    if order.lead_id != row["thread_lead"] and row["lead_phone"] != row["thread_phone"]:
+        raise Invalid(details=["leadId: is not the lead of this interaction"])
+    if order.to and order.to != row["thread_phone"]:
+        raise Invalid(details=["to: is not the lead's number of this interaction"])
+    if order.sender and order.sender != row["thread_number"]:
+        raise Invalid(details=["from: is not our number of this interaction"])
+
+
+def _refuse_sender(order: Order) -> None:
+    if order.sender and not order.interaction_id:
+        raise Invalid(details=["from: is not an active, SMS-capable number of yours"])
+    if order.interaction_id:
+        raise MissingPhoneNumber(details=["from: the number of this interaction is switched off"])
+    raise MissingPhoneNumber(details=["from: there is no active, SMS-capable number to send from"])
+
+
+async def _follow(tx: Tx, sent: Sequence[Sent]) -> None:
+    """What a send changes besides: a person's text takes over, `agentMode` is set."""
+    manual = {
+        (s.resolved.order.tenant_id, s.interaction_id)
+        for s in sent
+        if s.resolved.order.source == "manual"
+    }
+    if manual:
+        await modes.take_over(tx, sorted(manual))
+    for on in (True, False):
+        switched = {
+            (s.resolved.order.tenant_id, s.interaction_id): s.resolved.order.actor
+            for s in sent
+            if s.resolved.order.agent_mode is on
+        }
+        if switched:
+            await modes.switch(tx, switched, on)

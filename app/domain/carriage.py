@@ -1,0 +1,110 @@
+"""Values between the service and a carrier: what goes out, what came of it, what comes in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+from app.domain.words import MessageStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A tenant's account with a provider, its credentials open. Never logged."""
+
+    tenant_id: str
+    account_id: str
+    provider: str
+    credentials: Mapping[str, str] = field(repr=False)
+    base_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One text to hand to a carrier. `to` and `sender` are E.164; `status_url` is the public
+    address for its receipts and names the message; `validity` is what remains of it."""
+
+    message_id: str
+    to: str
+    sender: str
+    text: str
+    media: tuple[str, ...]
+    status_url: str
+    validity: timedelta
+
+
+Verdict = Literal["accepted", "later", "refused", "opted_out", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an attempt to send came to.
+
+    accepted: the carrier has it, under `provider_message_id`. later: surely not taken, may be
+    repeated (after `retry_after` seconds if given). refused, opted_out: surely not taken and
+    final, with the vendor's `code`. unknown: it may have been taken; never repeat blindly.
+    """
+
+    verdict: Verdict
+    provider_message_id: str | None = None
+    code: str | None = None
+    detail: str | None = None
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """An attachment, kept as its URL."""
+
+    url: str
+    content_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InboundText:
+    """A text as a carrier reported it; `sender` and `to` through `phones.from_carrier`."""
+
+    provider_id: str
+    sender: str
+    to: str
+    text: str
+    media: tuple[Media, ...] = ()
+    sent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A carrier's later word about a text of ours. Found by `message_id` (ours, from the
+    callback URL or reference) first, by `provider_message_id` second. `status` is None for a
+    word we do not know: nothing changes."""
+
+    provider_message_id: str | None
+    status: MessageStatus | None
+    message_id: str | None = None
+    sender: str | None = None
+    to: str | None = None
+    code: str | None = None
+    opted_out: bool = False
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a look-up says of a text: the carrier's id and status, if it has it."""
+
+    provider_message_id: str
+    status: MessageStatus | None
+    created_at: datetime | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A webhook request as received: `url` is the public one the vendor was given (with the
+    query), `headers` have lower-case names, `body` is raw."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    query: tuple[tuple[str, str], ...]
+    body: bytes

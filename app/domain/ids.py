@@ -1,0 +1,29 @@
+"""Identifiers: a prefix that tells the kind, and a UUIDv7 that tells the age.
+
+Made in Python, so that every supported PostgreSQL serves, and so that a batch may be
+tried again under the same ids. Base32 with the extended hex alphabet keeps the order of
+the bytes: sorting ids sorts by time of making.
+"""
+
+import base64
+import os
+import re
+import time
+from typing import Literal
+
+Kind = Literal[
+    "lead", "campaign", "int", "msg", "smsagent", "org", "turn", "num", "acct", "key", "user",
+    "bulk", "evt",
+]  # fmt: skip
+
+CALLERS_OWN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
+"""Lead and campaign ids may come from the caller's own system (contract 2)."""
+
+
+def make(kind: Kind) -> str:
+    """A new id such as `msg_068b1q…`: 26 characters of base32hex after the prefix."""
+    stamp = (time.time_ns() // 1_000_000).to_bytes(6, "big")
+    noise = bytearray(os.urandom(10))
+    noise[0] = 0x70 | noise[0] & 0x0F
+    noise[2] = 0x80 | noise[2] & 0x3F
+    return f"{kind}_{base64.b32hexencode(stamp + noise).decode().rstrip('=').lower()}"

@@ -1,0 +1,149 @@
+"""The error family: every refusal the outside can see, with its code and status.
+
+    Problem
+    ├── Invalid              400 VALIDATION_ERROR
+    ├── MissingPhoneNumber   400 MISSING_PHONE_NUMBER
+    ├── Unauthorized         401 UNAUTHORIZED
+    ├── Forbidden            403 FORBIDDEN
+    ├── DncBlocked           403 DNC_BLOCKED
+    ├── NotFound             404 NOT_FOUND
+    ├── MethodNotAllowed     405 METHOD_NOT_ALLOWED
+    ├── Conflict
+    │   ├── NoOpenTurn             409 NO_OPEN_TURN
+    │   ├── StaleTurn              409 STALE_TURN
+    │   ├── TurnClosed             409 TURN_CLOSED
+    │   ├── TurnCancelled          409 TURN_CANCELLED
+    │   ├── IdempotencyInProgress  409 IDEMPOTENCY_IN_PROGRESS
+    │   ├── NotCancellable         409 NOT_CANCELLABLE
+    │   ├── SuppressionActive      409 SUPPRESSION_ACTIVE
+    │   └── AlreadyExists          409 ALREADY_EXISTS
+    ├── PayloadTooLarge      413 PAYLOAD_TOO_LARGE
+    ├── IdempotencyKeyReused 422 IDEMPOTENCY_KEY_REUSED
+    ├── RateLimited          429 RATE_LIMITED
+    ├── Internal             500 INTERNAL_ERROR
+    ├── Unavailable          503 UNAVAILABLE
+    └── OutcomeUnknown       504 OUTCOME_UNKNOWN
+
+A problem is raised when it answers the whole request, and returned as a value when it
+refuses one item of many (law 2).
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class Problem(Exception):
+    """What went wrong, for the caller: `details` are sentences that name fields."""
+
+    code: ClassVar[str]
+    status: ClassVar[int]
+    default: ClassVar[str]
+
+    def __init__(
+        self,
+        message: str | None = None,
+        details: Sequence[str] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        self.message = message or self.default
+        self.details = list(details)
+        self.retry_after = retry_after
+        super().__init__(self.message)
+
+    def body(self) -> dict[str, object]:
+        """The `error` object of the envelope: code, message, details."""
+        return {"code": self.code, "message": self.message, "details": self.details}
+
+
+class Invalid(Problem):
+    code, status, default = "VALIDATION_ERROR", 400, "The request is not valid."
+
+
+class MissingPhoneNumber(Problem):
+    code, status = "MISSING_PHONE_NUMBER", 400
+    default = "No recipient or no sender could be resolved."
+
+
+class Unauthorized(Problem):
+    code, status, default = "UNAUTHORIZED", 401, "A valid API key is required."
+
+
+class Forbidden(Problem):
+    code, status, default = "FORBIDDEN", 403, "This key's scope does not allow this."
+
+
+class DncBlocked(Problem):
+    code, status, default = "DNC_BLOCKED", 403, "The recipient may not be texted."
+
+
+class NotFound(Problem):
+    code, status, default = "NOT_FOUND", 404, "There is nothing here by that id."
+
+
+class MethodNotAllowed(Problem):
+    code, status, default = "METHOD_NOT_ALLOWED", 405, "This address does not take this method."
+
+
+class Conflict(Problem):
+    """A request that was understood and no longer fits the state of things."""
+
+    status = 409
+
+
+class NoOpenTurn(Conflict):
+    code, default = "NO_OPEN_TURN", "No turn of this lead waits for a reply."
+
+
+class StaleTurn(Conflict):
+    code, default = "STALE_TURN", "The lead has written since this turn was handed over."
+
+
+class TurnClosed(Conflict):
+    code, default = "TURN_CLOSED", "This turn is closed."
+
+
+class TurnCancelled(Conflict):
+    code, default = "TURN_CANCELLED", "A person took over after this turn was handed over."
+
+
+class IdempotencyInProgress(Conflict):
+    code, default = "IDEMPOTENCY_IN_PROGRESS", "A request with this Idempotency-Key still runs."
+
+
+class NotCancellable(Conflict):
+    code, default = "NOT_CANCELLABLE", "Only a scheduled or queued text can be cancelled."
+
+
+class SuppressionActive(Conflict):
+    code, default = "SUPPRESSION_ACTIVE", "The lead asked not to be texted; only the lead lifts it."
+
+
+class AlreadyExists(Conflict):
+    code, default = "ALREADY_EXISTS", "Something by that name exists already."
+
+
+class PayloadTooLarge(Problem):
+    code, status, default = "PAYLOAD_TOO_LARGE", 413, "The request body is too large."
+
+
+class IdempotencyKeyReused(Problem):
+    code, status = "IDEMPOTENCY_KEY_REUSED", 422
+    default = "This Idempotency-Key was used with another body."
+
+
+class RateLimited(Problem):
+    code, status, default = "RATE_LIMITED", 429, "Too many requests."
+
+
+class Internal(Problem):
+    code, status, default = "INTERNAL_ERROR", 500, "Something went wrong on our side."
+
+
+class Unavailable(Problem):
+    code, status = "UNAVAILABLE", 503
+    default = "The service cannot take this now; nothing was accepted. Try again."
+
+
+class OutcomeUnknown(Problem):
+    code, status = "OUTCOME_UNKNOWN", 504
+    default = "It is not known whether this was accepted; repeat with the same Idempotency-Key."

@@ -1,0 +1,27 @@
+"""The shape of a transcript's entry, the same for the API and for the agent (contract 4)."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+LONGEST = 1000
+"""Entries that a transcript inside another object holds: the newest ones."""
+
+
+def instant(at: datetime) -> str:
+    """ISO 8601 in UTC, with `Z`."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def entry(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A message row as `{timestamp, role, message, source, messageId, seq, status, media}`."""
+    return {
+        "timestamp": instant(row["created_at"]),
+        "role": row["role"],
+        "message": row["text"],
+        "source": row["source"],
+        "messageId": row["message_id"],
+        "seq": row["seq"],
+        "status": row["status"],
+        "media": row["media"],
+    }

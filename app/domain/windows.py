@@ -1,0 +1,32 @@
+"""Clocks of a turn: when it is due, when a hand-over is repeated, when it expires."""
+
+from datetime import timedelta
+
+WINDOW_MS = 7_000
+WINDOW_BOUNDS_MS = (1_000, 60_000)
+MAX_WAIT_LIMIT_MS = 600_000
+MAX_WAIT_WINDOWS = 5
+TEXTS_PER_TURN = 50
+HAND_OVER_DEADLINE = timedelta(seconds=20)
+HAND_OVER_LEASE = timedelta(seconds=30)
+"""How long a hand-over may stay unsettled before another worker repeats it: the deadline of
+the exchange and room to record it, within the 45 s in which a killed one must come back."""
+RETRY_AFTER_BOUNDS = (timedelta(seconds=1), timedelta(minutes=10))
+HAND_OVER_RETRIES = (
+    timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2), timedelta(minutes=10),
+)  # fmt: skip
+"""Waits after the end of attempt 1, 2, 3 and 4; after the fifth the turn has failed."""
+REPLY_WITHIN = timedelta(minutes=10)
+
+
+def next_hand_over(attempt: int, retry_after: float | None) -> timedelta | None:
+    """The wait after a failed `attempt` (1-based), or None when it was the last.
+
+    `retry_after` is the endpoint's own wish in seconds, respected within bounds.
+    """
+    if attempt > len(HAND_OVER_RETRIES):
+        return None
+    if retry_after is None:
+        return HAND_OVER_RETRIES[attempt - 1]
+    low, high = RETRY_AFTER_BOUNDS
+    return min(max(timedelta(seconds=retry_after), low), high)

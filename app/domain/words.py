@@ -1,0 +1,36 @@
+"""The vocabulary: closed sets of words that tables, API and page share."""
+
+from typing import Literal, get_args
+
+Role = Literal["agent", "user"]
+Source = Literal["manual", "api", "inbound", "sms_agent", "system"]
+Scope = Literal["admin", "api", "agent", "read"]
+Channel = Literal["sms", "phone", "email"]
+Capability = Literal["sms", "mms", "voice"]
+ProviderName = Literal["twilio", "vonage", "telnyx", "plivo", "bandwidth", "sinch", "simulator"]
+Encoding = Literal["GSM-7", "UCS-2"]
+Cause = Literal["lead", "person"]
+
+InteractionStatus = Literal[
+    "in_progress", "completed", "incomplete", "follow_up", "qualified", "disqualified", "dnc"
+]
+MessageStatus = Literal[
+    "scheduled", "queued", "sending", "unknown", "sent", "failed", "undelivered", "delivered",
+    "cancelled", "received", "note",
+]  # fmt: skip
+TurnState = Literal[
+    "collecting", "delivering", "awaiting_reply", "replied", "declined", "handed_off",
+    "superseded", "cancelled", "expired", "failed",
+]  # fmt: skip
+TurnKind = Literal["live", "shadow", "replay", "test"]
+
+PROVIDERS: tuple[ProviderName, ...] = get_args(ProviderName)
+INTERACTION_STATUSES: tuple[InteractionStatus, ...] = get_args(InteractionStatus)
+
+RANK: dict[str, int] = {
+    "scheduled": 0, "queued": 1, "sending": 2, "unknown": 3, "sent": 4,
+    "failed": 5, "undelivered": 5, "delivered": 6,
+    "cancelled": 9, "received": 9, "note": 9,
+}  # fmt: skip
+"""Message status moves to a higher rank only (contract 3). Delivered replaces a failure;
+`cancelled`, `received` and `note` are final."""

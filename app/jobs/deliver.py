@@ -1,0 +1,221 @@
+"""Deliver owed texts to carriers: claim → perform → settle."""
+
+import asyncio
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import structlog
+
+from app.access.sealing import Seal
+from app.domain import ids
+from app.domain.carriage import Account, Found, Outcome, Outgoing
+from app.domain.words import RANK
+from app.providers import LOOKUPS, REGISTRY, Provider
+from app.store import outbox, suppressions
+from app.store.engine import Database, Row, Tx
+from app.store.outbox import Settlement
+from app.wire.client import Lost, NotSent, Wire
+
+DEADLINE = 15.0
+"""Seconds for the whole exchange with a carrier."""
+BEGIN_WITHIN = 1.0
+"""A request begins this many seconds after its claim at most: the webhook that stored a STOP
+waits as long and knows that nothing can begin after it."""
+BACKOFF = (1.0, 5.0, 30.0, 120.0, 300.0)
+SHORTEST_WAIT, LONGEST_WAIT = 1.0, 600.0
+DETAIL = 2000
+log = structlog.get_logger("deliver")
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A text that this process alone may send or ask for, until its lease ends."""
+
+    row: Row
+    account: Account
+    provider: Provider
+    text: Outgoing
+
+
+class Delivery:
+    """The way out of one worker."""
+
+    def __init__(self, database: Database, wire: Wire, seal: Seal, base_url: str) -> None:
+        self._database = database
+        self._wire = wire
+        self._seal = seal
+        self._base_url = base_url
+
+    async def round(self, limit: int = 100) -> int:
+        """Claims what is due and carries it out; returns how many rows it found."""
+        lease = ids.make("evt")
+        async with self._database.system() as tx:
+            rows = await outbox.claim(tx, lease, limit)
+        claimed_at = time.monotonic()
+        if not rows:
+            return 0
+        async with self._database.system() as tx:
+            keys = [(row["tenant_id"], row["message_id"], row["to_phone"]) for row in rows]
+            blocked = await outbox.blocked(tx, keys, lease)
+        settled = await asyncio.gather(
+            *(self._carry_out(row, row["message_id"] in blocked, claimed_at) for row in rows)
+        )
+        async with self._database.system() as tx:
+            await outbox.settle(tx, lease, settled)
+            await self._heed(tx, rows, settled)
+        return len(rows)
+
+    async def _carry_out(self, row: Row, blocked: bool, claimed_at: float) -> Settlement:
+        key = (row["tenant_id"], row["message_id"])
+        if row["state"] != "unknown":
+            if blocked:
+                return Settlement(*key, "cancelled", code="DNC_BLOCKED",
+                                  message="The recipient may not be texted.")  # fmt: skip
+            if row["state"] == "queued":
+                return Settlement(*key, "failed", code="EXPIRED",
+                                  message="The text's validity passed before it could leave.")  # fmt: skip
+            if not row["sender_active"]:
+                return Settlement(*key, "failed", code="SENDER_INACTIVE",
+                                  message="The number or its account was switched off.")  # fmt: skip
+        if row["state"] == "unknown" and RANK[row["message_status"]] >= RANK["sent"]:
+            return Settlement(*key, "sent")  # a receipt settled it meanwhile
+        try:
+            claimed = self._opened(row)
+            if row["state"] == "unknown":
+                return await self._ask(claimed)
+            return await self._send(claimed, claimed_at)
+        except Exception as error:
+            # One poisoned text must not stop the others; whether it left is not known.
+            log.exception("delivery failed", message_id=key[1])
+            return Settlement(*key, "unknown", LOOKUPS[0], outcome="unknown",
+                              code="INTERNAL", message=type(error).__name__)  # fmt: skip
+
+    def _opened(self, row: Row) -> Claimed:
+        provider = REGISTRY[row["provider"]]
+        account = Account(
+            row["tenant_id"], row["account_id"], row["provider"],
+            self._seal.open_json(row["credentials"]), row["base_url"],
+        )  # fmt: skip
+        status_url = (
+            f"{self._base_url}/webhooks/{row['provider']}/{row['account_id']}/status"
+            f"?message={row['message_id']}"
+        )
+        text = Outgoing(
+            row["message_id"], row["to_phone"], row["from_phone"], row["text"],
+            tuple(media["url"] for media in row["media"]), status_url, row["validity"],
+        )  # fmt: skip
+        return Claimed(row, account, provider, text)
+
+    async def _send(self, claimed: Claimed, claimed_at: float) -> Settlement:
+        row, at = claimed.row, datetime.now(UTC)
+        key = (row["tenant_id"], row["message_id"])
+        request = claimed.provider.request(claimed.account, claimed.text, at)
+        if time.monotonic() - claimed_at > BEGIN_WITHIN:
+            return Settlement(*key, "queued", timedelta(0), resent=row["resent"])
+        status: int | None = None
+        try:
+            response = await self._wire.exchange(request, DEADLINE)
+            status, outcome = response.status_code, claimed.provider.outcome(response)
+        except NotSent as error:
+            outcome = Outcome("later", code="UNREACHABLE", detail=str(error))
+        except Lost as error:
+            outcome = Outcome("unknown", code="NO_ANSWER", detail=str(error))
+        settlement = _settlement(row, outcome)
+        return replace(
+            settlement,
+            outcome=outcome.verdict,
+            at=at,
+            http_status=status,
+            duration_ms=int((datetime.now(UTC) - at).total_seconds() * 1000),
+            detail=_without_secrets(claimed, outcome.detail or outcome.code),
+        )
+
+    async def _ask(self, claimed: Claimed) -> Settlement:
+        """Settles an unknown outcome by the carrier's own list, where it has one."""
+        row = claimed.row
+        found: Found | None = None
+        denied = False
+        request = claimed.provider.lookup(claimed.account, claimed.text, row["begun_at"])
+        if request is not None:
+            candidates = await self._candidates(claimed, request)
+            denied = candidates == []
+            found = await self._unclaimed(claimed, candidates or [])
+        return _after_lookup(row, found, denied)
+
+    async def _candidates(self, claimed: Claimed, request: httpx.Request) -> list[Found] | None:
+        try:
+            response = await self._wire.exchange(request, DEADLINE, cap=1 << 20)
+        except (NotSent, Lost):
+            return None
+        found = claimed.provider.found(response, claimed.text, claimed.row["begun_at"])
+        return None if found is None else list(found)
+
+    async def _unclaimed(self, claimed: Claimed, candidates: list[Found]) -> Found | None:
+        """The best candidate that is linked to no other text of ours."""
+        if not candidates:
+            return None
+        async with self._database.system() as tx:
+            taken = await outbox.taken(
+                tx,
+                claimed.account.tenant_id,
+                claimed.account.account_id,
+                [found.provider_message_id for found in candidates],
+                claimed.text.message_id,
+            )
+        return next((f for f in candidates if f.provider_message_id not in taken), None)
+
+    async def _heed(self, tx: Tx, rows: list[Row], settled: list[Settlement]) -> None:
+        """A carrier's word that the lead opted out suppresses the phone."""
+        phones = {row["message_id"]: row["to_phone"] for row in rows}
+        causes = [
+            suppressions.Cause(
+                tenant_id=s.tenant_id, phone=phones[s.message_id], cause="lead", actor="carrier",
+                event="opted_out", rule="carrier", text=s.code, message_id=s.message_id,
+            )
+            for s in settled
+            if s.outcome == "opted_out"
+        ]  # fmt: skip
+        if causes:
+            await suppressions.add(tx, causes)
+
+
+def _settlement(row: Row, outcome: Outcome) -> Settlement:
+    key = (row["tenant_id"], row["message_id"])
+    match outcome.verdict:
+        case "accepted":
+            return Settlement(*key, "sent", provider_message_id=outcome.provider_message_id)
+        case "later":
+            wait = outcome.retry_after or BACKOFF[min(row["tries"], len(BACKOFF)) - 1]
+            wait = min(max(wait, SHORTEST_WAIT), LONGEST_WAIT)
+            return Settlement(*key, "queued", timedelta(seconds=wait), code=outcome.code,
+                              message=outcome.detail, resent=row["resent"])  # fmt: skip
+        case "unknown":
+            return Settlement(*key, "unknown", LOOKUPS[0], code=outcome.code,
+                              message=outcome.detail, resent=row["resent"])  # fmt: skip
+        case "refused" | "opted_out":
+            return Settlement(*key, "failed", code=outcome.code, message=outcome.detail)
+
+
+def _after_lookup(row: Row, found: Found | None, denied: bool) -> Settlement:
+    key = (row["tenant_id"], row["message_id"])
+    if found is not None:
+        return Settlement(*key, "sent", provider_message_id=found.provider_message_id,
+                          code=found.code)  # fmt: skip
+    looks = row["looked"] + denied
+    if row["looked"] == 0 and datetime.now(UTC) < row["begun_at"] + LOOKUPS[1]:
+        return Settlement(*key, "unknown", LOOKUPS[1], looked=looks, resent=row["resent"])
+    if looks >= len(LOOKUPS) and not row["resent"]:
+        # Twice denied: the one resend that the law of `unknown` allows.
+        return Settlement(*key, "queued", timedelta(0), resent=True)
+    return Settlement(*key, "unknown", code="OUTCOME_UNKNOWN",
+                      message="The carrier never said whether it took the text.")  # fmt: skip
+
+
+def _without_secrets(claimed: Claimed, detail: str | None) -> str | None:
+    if detail is None:
+        return None
+    for secret in claimed.provider.secrets(claimed.account):
+        detail = detail.replace(secret, "…")
+    return detail.replace("\x00", "")[:DETAIL]

@@ -1,0 +1,47 @@
+"""What a process holds while it runs: database, clock, wire, seal. Opened once, closed once."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from app.access.sealing import Seal
+from app.settings import Settings
+from app.store import engine, installation
+from app.store.clock import Clock
+from app.store.engine import Database
+from app.wire.client import Wire
+
+log = structlog.get_logger("resources")
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    settings: Settings
+    database: Database
+    clock: Clock
+    wire: Wire
+    seal: Seal
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Resources]:
+    """The resources of one process. `settings` must name a database and a Redis."""
+    assert settings.database_url and settings.redis_url
+    clock = Clock(settings.redis_url)
+    database = await engine.connect(settings.database_url, clock)
+    if not database.two_roles:
+        log.warning("one database role only: row-level security guards nothing here")
+    seal = Seal(settings.sealing_keys())
+    async with database.system() as tx:
+        sealed = await installation.phone_key(tx, seal.close(os.urandom(32)))
+    database.phone_key = seal.open(sealed)
+    wire = Wire(settings.allowed_private_networks)
+    try:
+        yield Resources(settings, database, clock, wire, seal)
+    finally:
+        await wire.close()
+        await database.close()
+        await clock.close()

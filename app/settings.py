@@ -1,0 +1,94 @@
+"""Settings: everything that the environment may decide (contract 1)."""
+
+import base64
+import binascii
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Misconfigured(Exception):
+    """The environment is not one the service can start with; the text says what to do."""
+
+
+class Settings(BaseSettings):
+    """Read once, at the start of a process."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore")
+
+    database_url: str | None = None
+    redis_url: str | None = None
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    public_base_url: str | None = None
+    data_dir: Path = Path(".data")
+    secret_keys: SecretStr | None = None
+    environment: Literal["development", "production"] = "development"
+    allowed_private_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    allow_simulator: bool = False
+    log_level: str = "INFO"
+    metrics_token: SecretStr | None = None
+
+    @field_validator("allowed_private_networks", mode="before")
+    @classmethod
+    def _networks(cls, given: object) -> object:
+        if not isinstance(given, str):
+            return given
+        return tuple(ip_network(part.strip()) for part in given.split(",") if part.strip())
+
+    @property
+    def production(self) -> bool:
+        return self.environment == "production"
+
+    @property
+    def base_url(self) -> str:
+        """The public address, without a trailing slash."""
+        return (self.public_base_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    def sealing_keys(self) -> list[bytes]:
+        """The keys that seal secrets, newest first; each 32 bytes."""
+        given = self.secret_keys.get_secret_value() if self.secret_keys else ""
+        return [_sealing_key(part.strip()) for part in given.split(",") if part.strip()]
+
+
+def _sealing_key(written: str) -> bytes:
+    try:
+        key = base64.urlsafe_b64decode(written + "=" * (-len(written) % 4))
+    except (ValueError, binascii.Error):
+        key = b""
+    if len(key) != 32:
+        raise Misconfigured("SECRET_KEYS: each key must be url-safe base64 of 32 bytes")
+    return key
+
+
+def load(**given: object) -> Settings:
+    """Settings from the environment and `given`; raises `Misconfigured` with every fault."""
+    try:
+        settings = Settings(**given)  # type: ignore[arg-type]  # pydantic checks them by name
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
+        raise Misconfigured("; ".join(faults)) from None
+    missing = _missing(settings)
+    if missing:
+        raise Misconfigured("; ".join(missing))
+    return settings
+
+
+def _missing(settings: Settings) -> list[str]:
+    faults = []
+    if settings.database_url and not settings.sealing_keys():
+        faults.append("SECRET_KEYS is required as soon as DATABASE_URL is set")
+    if settings.production:
+        needs = {
+            "DATABASE_URL": settings.database_url,
+            "REDIS_URL": settings.redis_url,
+            "PUBLIC_BASE_URL": settings.public_base_url,
+            "METRICS_TOKEN": settings.metrics_token,
+        }
+        faults += [f"{name} is required in production" for name, value in needs.items() if not value]
+        if settings.public_base_url and not settings.public_base_url.startswith("https://"):
+            faults.append("PUBLIC_BASE_URL must be https:// in production")
+    return faults

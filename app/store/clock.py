@@ -1,0 +1,71 @@
+"""The clock: a sorted set of debounce keys in Redis that says when to look, and no more.
+
+Member = what to look at, score = when, in milliseconds by the database's clock. Losing the
+set loses seconds: the rows are the truth, and the worker polls them anyway. Therefore no
+call here waits longer than 200 ms, and none fails because of Redis.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import redis.asyncio
+import structlog
+from redis.exceptions import RedisError
+
+KEY = "leadsail:clock"
+OUTBOX = "outbox"
+AT_ONCE = datetime.fromtimestamp(0, UTC)
+PATIENCE = 0.2
+REST = 1.0
+"""After a failure Redis is left alone for this long (seconds)."""
+POP = """
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])
+if #due > 0 then redis.call('ZREM', KEYS[1], unpack(due)) end
+return due
+"""
+log = structlog.get_logger("clock")
+
+
+def turn_hint(tenant_id: str, interaction_id: str) -> str:
+    return f"turn:{tenant_id}:{interaction_id}"
+
+
+class Clock:
+    """The set, as those who give hints and the loop that drains it see it."""
+
+    def __init__(self, url: str) -> None:
+        self._redis = redis.asyncio.from_url(
+            url, decode_responses=True, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE
+        )
+        self._pop = self._redis.register_script(POP)
+        self._rested_at = 0.0
+
+    async def hint(self, hints: Mapping[str, datetime]) -> None:
+        """Look at these then: the last hint of a member wins (debounce)."""
+        if hints and time.monotonic() >= self._rested_at:
+            scores = {member: at.timestamp() * 1000 for member, at in hints.items()}
+            await self._try(self._redis.zadd(KEY, scores))
+
+    async def due(self, now: float, limit: int = 100) -> list[str]:
+        """Takes the members that are due at `now` (epoch seconds); [] also while Redis is away."""
+        if time.monotonic() < self._rested_at:
+            return []
+        popped = await self._try(self._pop(keys=[KEY], args=[now * 1000, limit]))
+        return popped if isinstance(popped, list) else []
+
+    async def answers(self) -> bool:
+        return bool(await self._try(self._redis.ping()))
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    async def _try(self, call: object) -> object:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await call  # type: ignore[misc]  # redis-py types its calls loosely
+        except (RedisError, OSError, TimeoutError) as error:
+            self._rested_at = time.monotonic() + REST
+            log.warning("redis is away", error=type(error).__name__)
+            return None

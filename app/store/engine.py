@@ -1,0 +1,213 @@
+"""Transactions. Whoever opens one here commits it at its end; nothing else commits.
+
+SQLAlchemy pools the connections; statements run on asyncpg itself, with `$1` parameters and
+prepared plans. Every transaction runs as one of two roles: `app_tenant` under row-level
+security, for one tenant; `app_system` for the statements that serve many.
+"""
+
+import json
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from hashlib import sha256
+from hmac import digest as hmac_digest
+from typing import Any
+
+import asyncpg
+from sqlalchemy import event, exc
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from app.domain.problems import OutcomeUnknown, Unavailable
+from app.store.clock import Clock
+
+Row = asyncpg.Record
+TENANT_ID = re.compile(r"[A-Za-z0-9_]{1,64}")
+AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.DiskFullError,
+    exc.TimeoutError,
+)
+"""What a database that is away looks like from here."""
+CONNECT_SECONDS = 1.5
+ROLES = "SELECT count(*) FROM pg_roles WHERE rolname IN ('app_tenant', 'app_system')" \
+        " AND pg_has_role(oid, 'MEMBER')"  # fmt: skip
+
+
+class Read:
+    """A transaction that reads. Functions that take one may not write."""
+
+    def __init__(self, connection: Any, phone_key: bytes) -> None:
+        self._connection = connection
+        self._phone_key = phone_key
+
+    async def rows(self, sql: str, *args: Any) -> list[Row]:
+        rows: list[Row] = await self._connection.fetch(sql, *args)
+        return rows
+
+    async def row(self, sql: str, *args: Any) -> Row | None:
+        row: Row | None = await self._connection.fetchrow(sql, *args)
+        return row
+
+    async def value(self, sql: str, *args: Any) -> Any:
+        return await self._connection.fetchval(sql, *args)
+
+    def phone_hash(self, phone: str) -> bytes:
+        """The keyed hash that stands beside a phone, and for it after an erasure."""
+        return hmac_digest(self._phone_key, phone.encode(), sha256)
+
+
+class Tx(Read):
+    """A transaction that may write; it commits when its `async with` block ends, and its
+    hints leave after that."""
+
+    def __init__(self, connection: Any, phone_key: bytes) -> None:
+        super().__init__(connection, phone_key)
+        self.hints: dict[str, datetime] = {}
+
+    async def execute(self, sql: str, *args: Any) -> None:
+        await self._connection.execute(sql, *args)
+
+
+class Database:
+    """The pool, and the three ways to open a transaction on it."""
+
+    def __init__(self, engine: AsyncEngine, clock: Clock, two_roles: bool) -> None:
+        self._engine = engine
+        self._clock = clock
+        self.two_roles = two_roles
+        self.phone_key = b""
+
+    @asynccontextmanager
+    async def system(self) -> AsyncIterator[Tx]:
+        """For statements that serve many tenants."""
+        async with self._writing("BEGIN") as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def tenant(self, tenant_id: str) -> AsyncIterator[Tx]:
+        """For one tenant, under row-level security."""
+        async with self._writing(f"BEGIN; {self._as_tenant(tenant_id)}") as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def reading(self, tenant_id: str) -> AsyncIterator[Read]:
+        """For one tenant, read-only, on one snapshot."""
+        begin = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {self._as_tenant(tenant_id)}"
+        async with self._begun(begin) as connection:
+            yield Read(connection, self.phone_key)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _writing(self, begin: str) -> AsyncIterator[Tx]:
+        async with self._begun(begin) as connection:
+            tx = Tx(connection, self.phone_key)
+            yield tx
+        await self._clock.hint(tx.hints)
+
+    def _as_tenant(self, tenant_id: str) -> str:
+        # In the same round trip as BEGIN, hence no parameter: the id must be plainly one.
+        if not TENANT_ID.fullmatch(tenant_id):
+            raise ValueError("not a tenant id")
+        role = "SELECT set_config('role', 'app_tenant', true); " if self.two_roles else ""
+        return f"{role}SELECT set_config('app.tenant', '{tenant_id}', true)"
+
+    @asynccontextmanager
+    async def _begun(self, begin: str) -> AsyncIterator[Any]:
+        try:
+            pooled = await self._engine.raw_connection()
+        except AWAY + (exc.DBAPIError,) as error:
+            raise Unavailable from error
+        connection = pooled.driver_connection
+        assert connection is not None
+        committing = False
+        try:
+            await connection.execute(begin)
+            yield connection
+            committing = True
+            await connection.execute("COMMIT")
+        except BaseException as error:
+            await _roll_back(connection)
+            if isinstance(error, AWAY) and connection.is_closed():
+                raise (OutcomeUnknown if committing else Unavailable) from error
+            raise
+        finally:
+            pooled.close()
+
+
+async def _roll_back(connection: Any) -> None:
+    """Leaves the connection usable, or closed: an open transaction must never be pooled."""
+    try:
+        if connection.is_in_transaction():
+            await connection.execute("ROLLBACK", timeout=2)
+    except Exception:
+        connection.terminate()
+    except BaseException:
+        connection.terminate()
+        raise
+
+
+def driver_url(url: str) -> str:
+    """A plain `postgresql://` address as asyncpg takes it."""
+    parsed = make_url(url).set(drivername="postgresql")
+    return parsed.render_as_string(hide_password=False)
+
+
+async def connect(url: str, clock: Clock, pool_size: int = 12) -> Database:
+    """The database at `url`. Raises `Unavailable` when it is away."""
+    dsn = driver_url(url)
+    try:
+        probe = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS)
+        two_roles = await probe.fetchval(ROLES) == 2
+        await probe.close()
+    except AWAY as error:
+        raise Unavailable from error
+
+    settings = {"application_name": "leadsail-sms", "timezone": "UTC", "jit": "off"}
+    if two_roles:
+        settings["role"] = "app_system"
+
+    async def dial() -> Any:
+        return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, server_settings=settings)
+
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=dial,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=CONNECT_SECONDS,
+    )
+    event.listen(engine.sync_engine, "connect", _speak_json)
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return Database(engine, clock, two_roles)
+
+
+def _speak_json(adapted: Any, _: object) -> None:
+    """jsonb as Python values, in and out."""
+    adapted.run_async(
+        lambda connection: connection.set_type_codec(
+            "jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads
+        )
+    )
+
+
+def _refuse_closed(adapted: Any, _: object, __: object) -> None:
+    """A connection that died in the pool is replaced, without a round trip to ask it."""
+    if adapted.driver_connection.is_closed():
+        raise exc.DisconnectionError
+
+
+def spread(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
+    """Rows as columns, for `unnest`."""
+    return [[row[i] for row in rows] for i in range(width)]

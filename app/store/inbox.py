@@ -1,0 +1,254 @@
+"""Inbound texts: whose they are, and the rows they become."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.domain import windows
+from app.store.agent_of import agent_of
+from app.store.engine import Row, Tx, spread
+
+LOCK_PHONES = """
+SELECT pg_advisory_xact_lock(h) FROM (
+    SELECT hashtextextended(tenant_id || phone, 0) AS h
+    FROM unnest($1::text[], $2::text[]) AS a(tenant_id, phone) GROUP BY 1 ORDER BY 1
+) locks
+"""
+
+
+async def lock_phones(tx: Tx, phones: Sequence[tuple[str, str]]) -> None:
+    """Takes the lock of each (tenant, phone), first of all locks (law 9)."""
+    await tx.execute(LOCK_PHONES, *spread(phones, 2))
+
+
+OURS = """
+SELECT n.phone_number FROM phone_numbers n
+WHERE n.tenant_id = $1 AND n.phone_number = ANY ($3)
+  AND (n.account_id = $2 OR n.account_id IS NULL)
+"""
+
+
+async def ours(tx: Tx, tenant_id: str, account_id: str, numbers: Sequence[str]) -> set[str]:
+    """Which of the numbers may receive through the account."""
+    rows = await tx.rows(OURS, tenant_id, account_id, list(numbers))
+    return {row["phone_number"] for row in rows}
+
+
+SEE = """
+INSERT INTO provider_ids_seen (tenant_id, account_id, provider_id)
+SELECT $1, $2, provider_id FROM unnest($3::text[]) AS a(provider_id) ORDER BY provider_id
+ON CONFLICT DO NOTHING RETURNING provider_id
+"""
+
+
+async def see(tx: Tx, tenant_id: str, account_id: str, ids: Sequence[str]) -> set[str]:
+    """Remembers provider ids for ever; returns those never seen before."""
+    rows = await tx.rows(SEE, tenant_id, account_id, list(ids))
+    return {row["provider_id"] for row in rows}
+
+
+ROUTE = f"""
+WITH asked AS (
+    SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[])
+        AS a(i, tenant_id, our_number, lead_phone)
+), owned AS (
+    SELECT a.*, n.phone_number_id, agent.inbound_campaign_ids
+    FROM asked a
+    JOIN phone_numbers n ON n.tenant_id = a.tenant_id AND n.phone_number = a.our_number
+    LEFT JOIN LATERAL (
+        SELECT g.inbound_campaign_ids FROM sms_agents g
+        WHERE g.tenant_id = a.tenant_id AND g.phone_number_id = n.phone_number_id
+          AND g.active AND g.inbound_enabled
+        ORDER BY g.created_at LIMIT 1
+    ) agent ON true
+)
+SELECT o.i, t.interaction_id, coalesce(t.lead_id, member.lead_id, anybody.lead_id) AS lead_id,
+       coalesce(t.campaign_id, lead.campaign_id) AS campaign_id, first.campaign_id AS primary_campaign,
+       EXISTS (SELECT 1 FROM suppressions s
+               WHERE s.tenant_id = o.tenant_id AND s.phone = o.lead_phone) AS suppressed
+FROM owned o
+LEFT JOIN interactions t ON t.tenant_id = o.tenant_id AND t.our_number = o.our_number
+    AND t.lead_phone = o.lead_phone
+LEFT JOIN LATERAL (  -- the campaigns to search, in order
+    SELECT array_agg(c.campaign_id ORDER BY c.rank, c.at, c.campaign_id) AS ids FROM (
+        SELECT campaign_id, 0 AS rank, created_at AS at FROM campaigns
+        WHERE tenant_id = o.tenant_id AND phone_number_id = o.phone_number_id AND active
+        UNION ALL
+        SELECT w.id, w.rank, now() FROM unnest(o.inbound_campaign_ids)
+            WITH ORDINALITY AS w(id, rank)
+        JOIN campaigns k ON k.tenant_id = o.tenant_id AND k.campaign_id = w.id
+    ) c
+) wanted ON t.interaction_id IS NULL
+LEFT JOIN LATERAL (SELECT wanted.ids[1] AS campaign_id) first ON true
+LEFT JOIN LATERAL (
+    SELECT l.lead_id FROM leads l
+    WHERE l.tenant_id = o.tenant_id AND l.phone = o.lead_phone AND l.campaign_id = ANY (wanted.ids)
+    ORDER BY array_position(wanted.ids, l.campaign_id), l.active_at DESC, l.lead_id LIMIT 1
+) member ON t.interaction_id IS NULL
+LEFT JOIN LATERAL (
+    SELECT l.lead_id FROM leads l
+    WHERE l.tenant_id = o.tenant_id AND l.phone = o.lead_phone
+    ORDER BY l.active_at DESC, l.lead_id LIMIT 1
+) anybody ON t.interaction_id IS NULL AND member.lead_id IS NULL
+LEFT JOIN leads lead ON lead.tenant_id = o.tenant_id
+    AND lead.lead_id = coalesce(t.lead_id, member.lead_id, anybody.lead_id)
+ORDER BY o.i
+"""
+
+
+async def route(tx: Tx, pairs: Sequence[tuple[str, str, str]]) -> list[Row]:
+    """For each (tenant, our number, lead's phone), in order: the lead and campaign by contract
+    5's ladder (thread, the number's campaigns, its agent's campaigns, anybody), or None and
+    the primary campaign for a placeholder."""
+    return await tx.rows(ROUTE, *spread([(i, *pair) for i, pair in enumerate(pairs)], 4))
+
+
+PLACEHOLDERS = """
+INSERT INTO leads (tenant_id, lead_id, phone, campaign_id, is_placeholder)
+SELECT *, true FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
+"""
+
+
+async def add_placeholders(tx: Tx, leads: Sequence[tuple[str, str, str, str | None]]) -> None:
+    """A placeholder lead for each (tenant, lead id, phone, campaign)."""
+    await tx.execute(PLACEHOLDERS, *spread(leads, 4))
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An inbound text with its route."""
+
+    tenant_id: str
+    message_id: str
+    thread_id: str
+    """The thread's id, if this text opens it."""
+    our_number: str
+    lead_phone: str
+    lead_id: str
+    campaign_id: str | None
+    account_id: str
+    provider: str
+    provider_id: str
+    text: str
+    media: list[dict[str, Any]]
+    conversation: bool
+    """Not a control word: may be forwarded to an agent."""
+
+
+THREAD = f"""
+WITH asked AS (
+    SELECT *, row_number() OVER (PARTITION BY tenant_id, our_number, lead_phone ORDER BY i) AS nth,
+           count(*) OVER (PARTITION BY tenant_id, our_number, lead_phone) AS together
+    FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::jsonb[],
+                $14::bool[])
+        AS a(i, tenant_id, message_id, thread_id, our_number, lead_phone, lead_id, campaign_id,
+             account_id, provider, provider_id, text, media, conversation)
+), threads AS (
+    INSERT INTO interactions AS t (tenant_id, interaction_id, our_number, lead_phone, lead_id,
+        campaign_id, agent_mode, last_seq, unread_count, last_preview, last_direction,
+        last_provider, last_provider_message_id)
+    SELECT a.tenant_id, a.thread_id, a.our_number, a.lead_phone, a.lead_id, a.campaign_id,
+           coalesce(agent.agent_mode_by_default, false), a.together, a.together, left(a.text, 160),
+           'inbound', a.provider, a.provider_id
+    FROM asked a
+    JOIN leads l ON l.tenant_id = a.tenant_id AND l.lead_id = a.lead_id
+    LEFT JOIN LATERAL (
+        {agent_of("a.tenant_id", "a.campaign_id", "l.is_test", "a.our_number")}
+    ) agent ON true
+    WHERE a.nth = a.together ORDER BY a.tenant_id, a.our_number, a.lead_phone
+    ON CONFLICT (tenant_id, our_number, lead_phone) DO UPDATE
+    SET last_seq = t.last_seq + excluded.last_seq, unread_count = t.unread_count + excluded.last_seq,
+        last_message_at = clock_timestamp(), last_preview = excluded.last_preview,
+        last_direction = 'inbound', last_provider = excluded.last_provider,
+        last_provider_message_id = excluded.last_provider_message_id,
+        updated_at = clock_timestamp()
+    RETURNING t.*
+), stored AS (
+    INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, seq, role, source, text,
+        media, status, status_history, to_phone, from_phone, account_id, provider,
+        provider_message_id, forwardable)
+    SELECT a.tenant_id, a.message_id, t.interaction_id, t.lead_id, t.last_seq - a.together + a.nth,
+           'user', 'inbound', a.text, a.media, 'received',
+           jsonb_build_array(jsonb_build_object('status', 'received', 'at', clock_timestamp())),
+           a.our_number, a.lead_phone, a.account_id, a.provider, a.provider_id,
+           a.conversation AND t.agent_mode
+    FROM asked a JOIN threads t USING (tenant_id, our_number, lead_phone)
+    RETURNING tenant_id, message_id, interaction_id, seq, forwardable
+), touched AS (
+    UPDATE leads l SET active_at = clock_timestamp()
+    FROM threads t WHERE l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
+)
+SELECT a.i, s.interaction_id, s.seq, s.forwardable
+FROM asked a JOIN stored s USING (tenant_id, message_id) ORDER BY a.i
+"""
+
+
+async def thread(tx: Tx, arrivals: Sequence[Arrival]) -> list[Row]:
+    """Opens or locks the threads, numbers and stores the texts; in order, each text's
+    interaction_id, seq, and whether it is to be forwarded."""
+    rows = [
+        (
+            i, a.tenant_id, a.message_id, a.thread_id, a.our_number, a.lead_phone, a.lead_id,
+            a.campaign_id, a.account_id, a.provider, a.provider_id, a.text, a.media,
+            a.conversation,
+        )
+        for i, a in enumerate(arrivals)
+    ]  # fmt: skip
+    return await tx.rows(THREAD, *spread(rows, 14))
+
+
+COLLECT = f"""
+WITH asked AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, interaction_id, turn_id)
+), arriving AS (
+    SELECT m.tenant_id, m.interaction_id, m.message_id, m.seq
+    FROM unnest($4::text[], $5::text[]) AS a(tenant_id, message_id)
+    JOIN messages m USING (tenant_id, message_id)
+), windows AS (
+    SELECT a.*, agent.sms_agent_id,
+           coalesce(agent.batch_window_ms, $6) * interval '1 ms' AS wait,
+           coalesce(agent.max_wait_ms, coalesce(agent.batch_window_ms, $6) * $7)
+               * interval '1 ms' AS longest,
+           (SELECT count(*) FROM arriving n WHERE n.tenant_id = a.tenant_id
+                AND n.interaction_id = a.interaction_id)
+           + (SELECT count(*) FROM turns u JOIN turn_messages y USING (tenant_id, turn_id)
+              WHERE u.tenant_id = a.tenant_id AND u.interaction_id = a.interaction_id
+                AND u.kind = 'live' AND u.state = 'collecting') >= $8 AS full
+    FROM asked a
+    JOIN interactions t ON t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
+    JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
+    LEFT JOIN LATERAL (
+        {agent_of("t.tenant_id", "t.campaign_id", "l.is_test", "t.our_number")}
+    ) agent ON true
+), collecting AS (
+    INSERT INTO turns AS u (tenant_id, turn_id, interaction_id, sms_agent_id, due_at, window_due_at)
+    SELECT tenant_id, turn_id, interaction_id, sms_agent_id, due.at, due.at
+    FROM windows, LATERAL (
+        SELECT clock_timestamp() + CASE WHEN full THEN interval '0' ELSE wait END AS at) due
+    ON CONFLICT (tenant_id, interaction_id) WHERE kind = 'live' AND state = 'collecting'
+    DO UPDATE SET (due_at, window_due_at) = (
+        SELECT due.at, due.at FROM windows w, LATERAL (
+            SELECT least(excluded.due_at, u.opened_at + w.longest) AS at) due
+        WHERE w.tenant_id = u.tenant_id AND w.interaction_id = u.interaction_id)
+    RETURNING u.tenant_id, u.turn_id, u.interaction_id, u.due_at
+), held AS (
+    INSERT INTO turn_messages (tenant_id, turn_id, message_id, seq)
+    SELECT c.tenant_id, c.turn_id, n.message_id, n.seq
+    FROM arriving n JOIN collecting c USING (tenant_id, interaction_id)
+)
+SELECT tenant_id, interaction_id, turn_id, due_at FROM collecting
+"""
+
+
+async def collect(
+    tx: Tx, threads: Sequence[tuple[str, str, str]], messages: Sequence[tuple[str, str]]
+) -> list[Row]:
+    """Puts the texts (tenant, message) into the collecting turns of the threads (tenant,
+    interaction, id for a new turn), whose locks are held, and starts each window again.
+
+    Returns tenant_id, interaction_id, turn_id and due_at of each turn."""
+    return await tx.rows(
+        COLLECT, *spread(threads, 3), *spread(messages, 2),
+        windows.WINDOW_MS, windows.MAX_WAIT_WINDOWS, windows.TEXTS_PER_TURN,
+    )  # fmt: skip

@@ -1,0 +1,203 @@
+"""Reading threads: whole, in lists, and their transcripts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from app.store.engine import Read, Row, Tx
+
+COLUMNS = """
+SELECT t.*, c.client_id, c.offer_id, c.name AS campaign_name, l.first_name, l.last_name,
+       l.is_test, turn.state AS turn_state, turn.window_due_at AS turn_due_at,
+       turn.posting AS turn_posting, turn.attempt AS turn_attempt, turn.reason AS turn_reason
+FROM interactions t
+JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
+LEFT JOIN campaigns c ON c.tenant_id = t.tenant_id AND c.campaign_id = t.campaign_id
+LEFT JOIN LATERAL (
+    SELECT u.state, u.window_due_at, u.posting, u.attempt, u.reason FROM turns u
+    WHERE u.tenant_id = t.tenant_id AND u.interaction_id = t.interaction_id AND u.kind = 'live'
+      AND u.state IN ('collecting', 'delivering', 'awaiting_reply')
+    ORDER BY u.state = 'collecting' DESC LIMIT 1
+) turn ON t.agent_mode
+WHERE t.tenant_id = $1
+"""
+
+ONE = f"{COLUMNS} AND t.interaction_id = $2"
+
+
+async def get(read: Read, tenant_id: str, interaction_id: str) -> Row | None:
+    """The thread with its lead's name, its campaign's client and offer, its agent's turn."""
+    return await read.row(ONE, tenant_id, interaction_id)
+
+
+OF_LEAD = f"{COLUMNS} AND t.lead_id = $2 ORDER BY t.last_message_at DESC, t.interaction_id DESC"
+
+
+async def of_lead(read: Read, tenant_id: str, lead_id: str) -> list[Row]:
+    """All threads of a lead, the most recent first."""
+    return await read.rows(OF_LEAD, tenant_id, lead_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What a list of threads is narrowed to; None: not narrowed. Dates are half-open."""
+
+    campaign_ids: Sequence[str] | None = None
+    client_ids: Sequence[str] | None = None
+    offer_ids: Sequence[str] | None = None
+    statuses: Sequence[str] | None = None
+    lead_id: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    unread: bool | None = None
+    search: str | None = None
+    in_messages: bool = False
+
+
+def _conditions(narrowed: Filter, before: tuple[datetime, str] | None) -> list[tuple[str, list[Any]]]:
+    """Each condition in force, with `?` for each of its parameters."""
+    conditions: list[tuple[str, list[Any]]] = []
+    for sql, value in (
+        ("t.campaign_id = ANY (?::text[])", narrowed.campaign_ids),
+        ("c.client_id = ANY (?::text[])", narrowed.client_ids),
+        ("c.offer_id = ANY (?::text[])", narrowed.offer_ids),
+        ("t.status = ANY (?::text[])", narrowed.statuses),
+        ("t.lead_id = ?", narrowed.lead_id),
+        ("t.last_message_at >= ?", narrowed.start),
+        ("t.last_message_at < ?", narrowed.end),
+        ("(t.unread_count > 0) = ?", narrowed.unread),
+    ):
+        if value is not None:
+            conditions.append((sql, [value]))
+    if before is not None:
+        conditions.append(("(t.last_message_at, t.interaction_id) < (?, ?)", list(before)))
+    if narrowed.search:
+        pattern = f"%{_literal(narrowed.search)}%"
+        digits = "".join(c for c in narrowed.search if c.isdigit())
+        if narrowed.in_messages:
+            conditions.append((IN_MESSAGES, [pattern]))
+        else:
+            phone = f"%{digits}%" if len(digits) >= 3 else None
+            conditions.append((BY_NAME, [pattern, pattern, phone]))
+    return conditions
+
+
+BY_NAME = """(concat_ws(' ', l.first_name, l.last_name) ILIKE ? OR t.lead_id ILIKE ?
+    OR t.lead_phone LIKE ?)"""
+IN_MESSAGES = """EXISTS (SELECT 1 FROM messages m WHERE m.tenant_id = t.tenant_id
+    AND m.interaction_id = t.interaction_id AND m.text ILIKE ?)"""
+
+
+def _literal(search: str) -> str:
+    return search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+async def listed(
+    read: Read, tenant_id: str, narrowed: Filter, before: tuple[datetime, str] | None, limit: int
+) -> list[Row]:
+    """Threads, newest activity first, that come after `before` (last_message_at, id)."""
+    sql = COLUMNS
+    values: list[Any] = [tenant_id]
+    for condition, given in _conditions(narrowed, before):
+        for value in given:
+            values.append(value)
+            condition = condition.replace("?", f"${len(values)}", 1)
+        sql += f" AND {condition}"
+    values.append(limit)
+    sql += f" ORDER BY t.last_message_at DESC, t.interaction_id DESC LIMIT ${len(values)}"
+    return await read.rows(sql, *values)
+
+
+NEWEST = """
+SELECT * FROM (
+    SELECT * FROM messages WHERE tenant_id = $1 AND interaction_id = $2 AND seq IS NOT NULL
+    ORDER BY seq DESC LIMIT $3
+) newest ORDER BY seq
+"""
+
+
+async def transcript(read: Read, tenant_id: str, interaction_id: str, longest: int) -> list[Row]:
+    """The newest entries, notes included, in order."""
+    return await read.rows(NEWEST, tenant_id, interaction_id, longest)
+
+
+AFTER = """
+SELECT * FROM messages WHERE tenant_id = $1 AND interaction_id = $2 AND seq > $3
+ORDER BY seq LIMIT $4
+"""
+BEFORE = """
+SELECT * FROM (
+    SELECT * FROM messages WHERE tenant_id = $1 AND interaction_id = $2 AND seq < $3
+    ORDER BY seq DESC LIMIT $4
+) older ORDER BY seq
+"""
+
+
+async def page(
+    read: Read, tenant_id: str, interaction_id: str, after: int | None, before: int | None,
+    limit: int,
+) -> list[Row]:  # fmt: skip
+    """Up to `limit` entries after or before a seq, in order."""
+    if before is not None:
+        return await read.rows(BEFORE, tenant_id, interaction_id, before, limit)
+    return await read.rows(AFTER, tenant_id, interaction_id, after or 0, limit)
+
+
+UNRELEASED = """
+SELECT * FROM messages
+WHERE tenant_id = $1 AND interaction_id = $2 AND seq IS NULL AND status IN ('scheduled', 'queued')
+ORDER BY coalesce(send_at, created_at)
+"""
+
+
+async def scheduled(read: Read, tenant_id: str, interaction_id: str) -> list[Row]:
+    """Texts that wait for their time."""
+    return await read.rows(UNRELEASED, tenant_id, interaction_id)
+
+
+MARK_READ = """
+UPDATE interactions t SET read_seq = greatest(t.read_seq, least($3, t.last_seq)),
+    unread_count = (SELECT count(*) FROM messages m
+        WHERE m.tenant_id = t.tenant_id AND m.interaction_id = t.interaction_id
+          AND m.seq > greatest(t.read_seq, $3) AND m.role = 'user')
+WHERE t.tenant_id = $1 AND t.interaction_id = $2
+"""
+
+
+async def mark_read(tx: Tx, tenant_id: str, interaction_id: str, through_seq: int) -> None:
+    await tx.execute(MARK_READ, tenant_id, interaction_id, through_seq)
+
+
+SHARES = """
+SELECT EXISTS (
+    SELECT 1 FROM interactions t
+    JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = $3
+    WHERE t.tenant_id = $1 AND t.interaction_id = $2
+      AND (t.lead_id = l.lead_id OR t.lead_phone = l.phone))
+"""
+
+
+async def shares(read: Read, tenant_id: str, interaction_id: str, lead_id: str) -> bool:
+    """Whether the thread is the lead's, or of a lead with the same phone."""
+    return bool(await read.value(SHARES, tenant_id, interaction_id, lead_id))
+
+
+KNOWS = "SELECT EXISTS (SELECT 1 FROM leads WHERE tenant_id = $1 AND lead_id = $2)"
+
+
+async def knows_lead(read: Read, tenant_id: str, lead_id: str) -> bool:
+    return bool(await read.value(KNOWS, tenant_id, lead_id))
+
+
+SUPPRESSED = """
+SELECT coalesce('sms' = ANY (l.dnc_channels), false) OR EXISTS (
+    SELECT 1 FROM suppressions s WHERE s.tenant_id = t.tenant_id AND s.phone = t.lead_phone)
+FROM interactions t JOIN leads l USING (tenant_id, lead_id)
+WHERE t.tenant_id = $1 AND t.interaction_id = $2
+"""
+
+
+async def suppressed(read: Read, tenant_id: str, interaction_id: str) -> bool:
+    """Whether the phone of the thread may not be texted."""
+    return bool(await read.value(SUPPRESSED, tenant_id, interaction_id))

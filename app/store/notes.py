@@ -1,0 +1,32 @@
+"""Notes about a thread: entries of the transcript that are texts to nobody."""
+
+from collections.abc import Mapping
+
+from app.domain import ids
+from app.store.engine import Tx, spread
+
+ADD = """
+WITH asked AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
+        AS a(tenant_id, interaction_id, message_id, text)
+), threads AS (
+    UPDATE interactions t SET last_seq = last_seq + 1, updated_at = clock_timestamp()
+    FROM asked a WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
+    RETURNING t.tenant_id, t.interaction_id, t.lead_id, t.last_seq
+)
+INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, seq, role, source, text, status)
+SELECT a.tenant_id, a.message_id, a.interaction_id, t.lead_id, t.last_seq, 'agent', 'system',
+       a.text, 'note'
+FROM asked a JOIN threads t USING (tenant_id, interaction_id)
+"""
+
+
+async def add(tx: Tx, notes: Mapping[tuple[str, str], str]) -> None:
+    """One note for each (tenant, interaction). The caller holds the interactions' locks, or
+    takes no other after them."""
+    if notes:
+        rows = [
+            (tenant, thread, ids.make("msg"), text)
+            for (tenant, thread), text in sorted(notes.items())
+        ]
+        await tx.execute(ADD, *spread(rows, 4))

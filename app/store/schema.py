@@ -1,0 +1,626 @@
+"""The tables. Classes describe them for Alembic and for the reader; no object is ever mapped.
+
+Every key begins with `tenant_id`, so that no row can point across tenants and the tables
+can be distributed by it. The few look-ups that come before the tenant is known (keys,
+accounts, users by e-mail) have unique indexes of their own.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    DateTime,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import UserDefinedType
+
+Id = Text(collation="C")
+"""Ids and phones compare as bytes, whatever the database's locale."""
+
+
+class Xid8(UserDefinedType[int]):
+    """PostgreSQL's 64-bit transaction id."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "xid8"
+
+
+class Table(DeclarativeBase):
+    """Base of all tables; constraint names are fixed, so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {
+        str: Text(),
+        datetime: DateTime(timezone=True),
+        bytes: LargeBinary(),
+        dict[str, Any]: JSONB(),
+        list[Any]: JSONB(),
+        list[str]: ARRAY(Text()),
+    }
+
+
+def key() -> Mapped[Any]:
+    """A column of the primary key that holds an id."""
+    return mapped_column(Id, primary_key=True)
+
+
+def made() -> Mapped[Any]:
+    """When the row was made, by the database's clock."""
+    return mapped_column(server_default=text("clock_timestamp()"))
+
+
+def flag(default: bool) -> Mapped[Any]:
+    return mapped_column(Boolean, server_default=text(str(default).lower()))
+
+
+def of(
+    column: str, target: str, theirs: str | None = None, ondelete: str | None = None
+) -> ForeignKeyConstraint:
+    """A reference within the tenant."""
+    return ForeignKeyConstraint(
+        ["tenant_id", column],
+        [f"{target}.tenant_id", f"{target}.{theirs or column}"],
+        ondelete=ondelete,
+    )
+
+
+def to_tenant() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], ondelete="CASCADE")
+
+
+class Installation(Table):
+    """One row: what the installation made for itself at its first start, sealed."""
+
+    __tablename__ = "installation"
+    __table_args__ = (CheckConstraint("only_row", name="only_row"),)
+    only_row: Mapped[bool] = mapped_column(Boolean, primary_key=True, server_default=text("true"))
+    phone_key: Mapped[bytes]
+    """Keys the HMAC that stands beside a phone; sealed, so that it survives a key rotation."""
+    created_at: Mapped[datetime] = made()
+
+
+class Tenant(Table):
+    __tablename__ = "tenants"
+    tenant_id: Mapped[str] = key()
+    name: Mapped[str]
+    default_provider: Mapped[str | None]
+    default_country: Mapped[str] = mapped_column(server_default="US")
+    quiet_hours: Mapped[dict[str, Any]] = mapped_column(
+        server_default=text("""'{"enabled": false, "start": "08:00", "end": "21:00"}'""")
+    )
+    opt_out_confirmation: Mapped[str | None]
+    help_text: Mapped[str | None]
+    created_at: Mapped[datetime] = made()
+    updated_at: Mapped[datetime] = made()
+
+
+class User(Table):
+    __tablename__ = "users"
+    __table_args__ = (to_tenant(), Index("uq_users_email", text("lower(email)"), unique=True))
+    tenant_id: Mapped[str] = key()
+    user_id: Mapped[str] = key()
+    email: Mapped[str]
+    password_hash: Mapped[str]
+    role: Mapped[str] = mapped_column(server_default="member")
+    active: Mapped[bool] = flag(True)
+    created_at: Mapped[datetime] = made()
+
+
+class Session(Table):
+    """A signed-in person. Only the digest of the cookie is kept."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (
+        of("user_id", "users", ondelete="CASCADE"),
+        Index("uq_sessions_digest", "digest", unique=True),
+        Index(None, "expires_at"),
+    )
+    tenant_id: Mapped[str] = key()
+    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = mapped_column(Id)
+    created_at: Mapped[datetime] = made()
+    seen_at: Mapped[datetime] = made()
+    expires_at: Mapped[datetime]
+
+
+class ProviderAccount(Table):
+    __tablename__ = "provider_accounts"
+    __table_args__ = (
+        to_tenant(),
+        Index("uq_provider_accounts_account_id", "account_id", unique=True),
+        Index(
+            "uq_provider_accounts_default",
+            "tenant_id",
+            "provider",
+            unique=True,
+            postgresql_where=text("is_default"),
+        ),
+    )
+    tenant_id: Mapped[str] = key()
+    account_id: Mapped[str] = key()
+    provider: Mapped[str]
+    name: Mapped[str]
+    credentials: Mapped[bytes]
+    """Sealed JSON object."""
+    hints: Mapped[dict[str, Any]]
+    """The last four characters of each credential."""
+    base_url: Mapped[str | None]
+    is_default: Mapped[bool] = flag(False)
+    active: Mapped[bool] = flag(True)
+    created_at: Mapped[datetime] = made()
+    updated_at: Mapped[datetime] = made()
+
+
+class PhoneNumber(Table):
+    """A number of ours."""
+
+    __tablename__ = "phone_numbers"
+    __table_args__ = (
+        to_tenant(),
+        of("account_id", "provider_accounts"),
+        UniqueConstraint("tenant_id", "phone_number"),
+        Index(None, "tenant_id", "account_id"),
+    )
+    tenant_id: Mapped[str] = key()
+    phone_number_id: Mapped[str] = key()
+    phone_number: Mapped[str] = mapped_column(Id)
+    account_id: Mapped[str | None] = mapped_column(Id)
+    capabilities: Mapped[list[str]]
+    active: Mapped[bool] = flag(True)
+    label: Mapped[str | None]
+    messages_per_second: Mapped[float | None]
+    """Segments a second; None: the provider's default for the number's type."""
+    free_at: Mapped[datetime] = made()
+    """When pacing lets the next segment leave."""
+    created_at: Mapped[datetime] = made()
+    updated_at: Mapped[datetime] = made()
+
+
+class SmsAgent(Table):
+    __tablename__ = "sms_agents"
+    __table_args__ = (
+        to_tenant(),
+        of("phone_number_id", "phone_numbers"),
+        Index(None, "tenant_id", "phone_number_id"),
+    )
+    tenant_id: Mapped[str] = key()
+    sms_agent_id: Mapped[str] = key()
+    name: Mapped[str]
+    description: Mapped[str | None]
+    phone_number_id: Mapped[str | None] = mapped_column(Id)
+    webhook_url: Mapped[str]
+    batch_window_ms: Mapped[int] = mapped_column(server_default=text("7000"))
+    max_wait_ms: Mapped[int | None]
+    """None: five windows."""
+    is_test: Mapped[bool] = flag(False)
+    active: Mapped[bool] = flag(True)
+    inbound_enabled: Mapped[bool] = flag(True)
+    inbound_campaign_ids: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    agent_mode_by_default: Mapped[bool] = flag(False)
+    secret: Mapped[bytes]
+    """Sealed signing secret (`whsec_…`)."""
+    previous_secret: Mapped[bytes | None]
+    previous_secret_until: Mapped[datetime | None]
+    created_at: Mapped[datetime] = made()
+    updated_at: Mapped[datetime] = made()
+
+
+class ApiKey(Table):
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        to_tenant(),
+        of("sms_agent_id", "sms_agents", ondelete="CASCADE"),
+        Index("uq_api_keys_prefix", "prefix", unique=True),
+    )
+    tenant_id: Mapped[str] = key()
+    key_id: Mapped[str] = key()
+    name: Mapped[str]
+    scope: Mapped[str]
+    sms_agent_id: Mapped[str | None] = mapped_column(Id)
+    prefix: Mapped[str] = mapped_column(Id)
+    digest: Mapped[bytes]
+    """SHA-256 of the whole key: random keys need no slow hash."""
+    created_at: Mapped[datetime] = made()
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class Campaign(Table):
+    __tablename__ = "campaigns"
+    __table_args__ = (
+        to_tenant(),
+        of("phone_number_id", "phone_numbers"),
+        of("sms_agent_id", "sms_agents"),
+        of("test_sms_agent_id", "sms_agents", "sms_agent_id"),
+        Index(None, "tenant_id", "phone_number_id"),
+    )
+    tenant_id: Mapped[str] = key()
+    campaign_id: Mapped[str] = key()
+    name: Mapped[str]
+    active: Mapped[bool] = flag(True)
+    client_id: Mapped[str | None]
+    client_name: Mapped[str | None]
+    offer_id: Mapped[str | None]
+    offer_name: Mapped[str | None]
+    phone_number_id: Mapped[str | None] = mapped_column(Id)
+    provider: Mapped[str | None]
+    sms_agent_id: Mapped[str | None] = mapped_column(Id)
+    test_sms_agent_id: Mapped[str | None] = mapped_column(Id)
+    questionnaire: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    created_at: Mapped[datetime] = made()
+    updated_at: Mapped[datetime] = made()
+
+
+class Lead(Table):
+    __tablename__ = "leads"
+    __table_args__ = (
+        to_tenant(),
+        of("campaign_id", "campaigns"),
+        Index(None, "tenant_id", "phone"),
+        Index(None, "tenant_id", "campaign_id"),
+    )
+    tenant_id: Mapped[str] = key()
+    lead_id: Mapped[str] = key()
+    first_name: Mapped[str | None]
+    last_name: Mapped[str | None]
+    email: Mapped[str | None]
+    phone: Mapped[str | None] = mapped_column(Id)
+    status: Mapped[str] = mapped_column(server_default="new")
+    is_test: Mapped[bool] = flag(False)
+    is_placeholder: Mapped[bool] = flag(False)
+    campaign_id: Mapped[str | None] = mapped_column(Id)
+    timezone: Mapped[str | None]
+    questionnaire: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    dnc_channels: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    dnc_reason: Mapped[str | None]
+    active_at: Mapped[datetime] = made()
+    """When the lead last wrote, was written to, or was changed: the most recent one wins
+    where several share a phone."""
+    created_at: Mapped[datetime] = made()
+    updated_at: Mapped[datetime] = made()
+
+
+class Interaction(Table):
+    """A thread between two numbers. Its row is the lock under which `seq` is given."""
+
+    __tablename__ = "interactions"
+    __table_args__ = (
+        of("lead_id", "leads"),
+        of("campaign_id", "campaigns"),
+        UniqueConstraint("tenant_id", "our_number", "lead_phone"),
+        Index(None, "tenant_id", "lead_phone"),
+        Index(None, "tenant_id", "lead_id", "last_message_at"),
+        Index(None, "tenant_id", "last_message_at", "interaction_id"),
+        Index(None, "tenant_id", "status", "last_message_at"),
+        Index(None, "tenant_id", "campaign_id", "last_message_at"),
+    )
+    tenant_id: Mapped[str] = key()
+    interaction_id: Mapped[str] = key()
+    our_number: Mapped[str] = mapped_column(Id)
+    lead_phone: Mapped[str] = mapped_column(Id)
+    lead_id: Mapped[str] = mapped_column(Id)
+    campaign_id: Mapped[str | None] = mapped_column(Id)
+    status: Mapped[str] = mapped_column(server_default="in_progress")
+    status_before_dnc: Mapped[str | None]
+    """Given back when no cause of suppression stands any more."""
+    agent_mode: Mapped[bool] = flag(False)
+    last_seq: Mapped[int] = mapped_column(server_default=text("0"))
+    read_seq: Mapped[int] = mapped_column(server_default=text("0"))
+    unread_count: Mapped[int] = mapped_column(server_default=text("0"))
+    last_message_at: Mapped[datetime] = made()
+    last_preview: Mapped[str | None]
+    last_direction: Mapped[str | None]
+    last_provider: Mapped[str | None]
+    last_provider_message_id: Mapped[str | None]
+    summary: Mapped[str | None]
+    error_code: Mapped[str | None]
+    error_message: Mapped[str | None]
+    created_at: Mapped[datetime] = made()
+    updated_at: Mapped[datetime] = made()
+
+
+class Message(Table):
+    """A text, in or out, or a note. `seq` is its place in the transcript; None until it is
+    released (scheduled, held)."""
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        of("interaction_id", "interactions"),
+        UniqueConstraint("tenant_id", "interaction_id", "seq"),
+        Index(
+            "ix_messages_provider_id",
+            "tenant_id",
+            "account_id",
+            "provider_message_id",
+            postgresql_where=text("provider_message_id IS NOT NULL"),
+        ),
+        Index(None, "tenant_id", "bulk_id", postgresql_where=text("bulk_id IS NOT NULL")),
+    )
+    tenant_id: Mapped[str] = key()
+    message_id: Mapped[str] = key()
+    interaction_id: Mapped[str] = mapped_column(Id)
+    lead_id: Mapped[str] = mapped_column(Id)
+    seq: Mapped[int | None]
+    role: Mapped[str]
+    source: Mapped[str]
+    actor: Mapped[str | None]
+    text: Mapped[str]
+    media: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    status: Mapped[str]
+    status_history: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    to_phone: Mapped[str | None] = mapped_column(Id)
+    from_phone: Mapped[str | None] = mapped_column(Id)
+    account_id: Mapped[str | None] = mapped_column(Id)
+    provider: Mapped[str | None]
+    provider_message_id: Mapped[str | None] = mapped_column(Id)
+    encoding: Mapped[str | None]
+    segments: Mapped[int | None] = mapped_column(SmallInteger)
+    error_code: Mapped[str | None]
+    error_message: Mapped[str | None]
+    turn_id: Mapped[str | None] = mapped_column(Id)
+    """For an agent's text: the turn it answers."""
+    bulk_id: Mapped[str | None] = mapped_column(Id)
+    forwardable: Mapped[bool] = flag(False)
+    """For an inbound text: received while agent mode was on."""
+    cancel_on_reply: Mapped[bool] = flag(False)
+    send_at: Mapped[datetime | None]
+    held_until: Mapped[datetime | None]
+    held_reason: Mapped[str | None]
+    created_at: Mapped[datetime] = made()
+
+
+class Outbox(Table):
+    """A text owed to a carrier. `due_at` is queue, lease, retry and schedule at once."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        of("message_id", "messages", ondelete="CASCADE"),
+        Index(None, "due_at"),
+        Index(None, "tenant_id", "interaction_id", "seq"),
+        Index(None, "tenant_id", "to_phone"),
+    )
+    tenant_id: Mapped[str] = key()
+    message_id: Mapped[str] = key()
+    interaction_id: Mapped[str] = mapped_column(Id)
+    seq: Mapped[int | None]
+    account_id: Mapped[str] = mapped_column(Id)
+    to_phone: Mapped[str] = mapped_column(Id)
+    from_phone: Mapped[str] = mapped_column(Id)
+    lane: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    """0 reply, 1 bulk."""
+    state: Mapped[str] = mapped_column(server_default="queued")
+    """queued, sending (a request may be on its way), unknown (the carrier is being asked)."""
+    due_at: Mapped[datetime] = made()
+    expires_at: Mapped[datetime]
+    lease: Mapped[str | None] = mapped_column(Id)
+    """The claim's token: a settle must name it."""
+    tries: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    begun_at: Mapped[datetime | None]
+    """When the last request began."""
+    looked: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    """Look-ups made since the outcome became unknown."""
+    resent: Mapped[bool] = flag(False)
+
+
+class Attempt(Table):
+    """One HTTP try to send a text, with secrets removed."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (of("message_id", "messages", ondelete="CASCADE"), Index(None, "at"))
+    tenant_id: Mapped[str] = key()
+    message_id: Mapped[str] = key()
+    attempt: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    at: Mapped[datetime] = made()
+    outcome: Mapped[str]
+    http_status: Mapped[int | None] = mapped_column(SmallInteger)
+    duration_ms: Mapped[int | None] = mapped_column(Integer)
+    detail: Mapped[str | None]
+
+
+class ProviderIdSeen(Table):
+    """Provider ids of inbound texts, for ever: a repeat changes nothing. Never pruned."""
+
+    __tablename__ = "provider_ids_seen"
+    __table_args__ = (to_tenant(),)
+    tenant_id: Mapped[str] = key()
+    account_id: Mapped[str] = key()
+    provider_id: Mapped[str] = key()
+
+
+class EarlyReceipt(Table):
+    """A receipt for a text that is not known yet, kept a while and applied when it is."""
+
+    __tablename__ = "early_receipts"
+    __table_args__ = (to_tenant(), Index(None, "received_at"))
+    tenant_id: Mapped[str] = key()
+    account_id: Mapped[str] = key()
+    provider_message_id: Mapped[str] = key()
+    status: Mapped[str] = mapped_column(primary_key=True)
+    code: Mapped[str | None]
+    opted_out: Mapped[bool] = flag(False)
+    at: Mapped[datetime]
+    received_at: Mapped[datetime] = made()
+
+
+class Turn(Table):
+    """Texts handed to the agent together, and what came of it."""
+
+    __tablename__ = "turns"
+    __table_args__ = (
+        of("interaction_id", "interactions", ondelete="CASCADE"),
+        of("sms_agent_id", "sms_agents", ondelete="CASCADE"),
+        Index(None, "tenant_id", "interaction_id", "opened_at"),
+        Index(
+            "uq_turns_collecting",
+            "tenant_id",
+            "interaction_id",
+            unique=True,
+            postgresql_where=text("kind = 'live' AND state = 'collecting'"),
+        ),
+        Index(
+            "uq_turns_handed_over",
+            "tenant_id",
+            "interaction_id",
+            unique=True,
+            postgresql_where=text("kind = 'live' AND state IN ('delivering', 'awaiting_reply')"),
+        ),
+        Index(
+            "ix_turns_clock",
+            "due_at",
+            postgresql_where=text("state IN ('collecting', 'delivering', 'awaiting_reply')"),
+        ),
+    )
+    tenant_id: Mapped[str] = key()
+    turn_id: Mapped[str] = key()
+    interaction_id: Mapped[str] = mapped_column(Id)
+    sms_agent_id: Mapped[str | None] = mapped_column(Id)
+    """None: no agent served the thread when the turn opened."""
+    kind: Mapped[str] = mapped_column(server_default="live")
+    state: Mapped[str] = mapped_column(server_default="collecting")
+    reason: Mapped[str | None]
+    opened_at: Mapped[datetime] = made()
+    due_at: Mapped[datetime]
+    """When the turn wants to be looked at: window, lease, retry and expiry at once."""
+    window_due_at: Mapped[datetime]
+    """When its window closed: `dueAt` as the outside sees it."""
+    handed_over_at: Mapped[datetime | None]
+    accepted_at: Mapped[datetime | None]
+    """When the agent's webhook answered 2xx."""
+    closed_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+    moved_to: Mapped[str | None] = mapped_column(Id)
+    through_seq: Mapped[int | None]
+    payload: Mapped[dict[str, Any] | None]
+    """Frozen at the first attempt."""
+    attempt: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    posting: Mapped[bool] = flag(False)
+    """Whether a POST may be on its way."""
+    lease: Mapped[str | None] = mapped_column(Id)
+    protected: Mapped[bool] = flag(False)
+    unsent_reply: Mapped[dict[str, Any] | None]
+    reply: Mapped[dict[str, Any] | None]
+    refused: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+
+
+class TurnMessage(Table):
+    """Which texts a turn holds. A text that moves on stands in both turns."""
+
+    __tablename__ = "turn_messages"
+    __table_args__ = (
+        of("turn_id", "turns", ondelete="CASCADE"),
+        of("message_id", "messages", ondelete="CASCADE"),
+        Index(None, "tenant_id", "message_id"),
+    )
+    tenant_id: Mapped[str] = key()
+    turn_id: Mapped[str] = key()
+    message_id: Mapped[str] = key()
+    seq: Mapped[int]
+
+
+class TurnAttempt(Table):
+    """One POST of a turn, with the very bytes that were sent."""
+
+    __tablename__ = "turn_attempts"
+    __table_args__ = (of("turn_id", "turns", ondelete="CASCADE"),)
+    tenant_id: Mapped[str] = key()
+    turn_id: Mapped[str] = key()
+    attempt: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    at: Mapped[datetime] = made()
+    request_body: Mapped[bytes]
+    outcome: Mapped[str | None]
+    http_status: Mapped[int | None] = mapped_column(SmallInteger)
+    duration_ms: Mapped[int | None]
+    answer: Mapped[str | None]
+
+
+class Suppression(Table):
+    """A cause for which a phone may not be texted. After an erasure the phone is gone and
+    its keyed hash keeps the cause."""
+
+    __tablename__ = "suppressions"
+    __table_args__ = (
+        to_tenant(),
+        CheckConstraint("cause IN ('lead', 'person')", name="cause"),
+        Index(None, "tenant_id", "phone"),
+    )
+    tenant_id: Mapped[str] = key()
+    phone_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    cause: Mapped[str] = mapped_column(primary_key=True)
+    phone: Mapped[str | None] = mapped_column(Id)
+    reason: Mapped[str | None]
+    actor: Mapped[str]
+    created_at: Mapped[datetime] = made()
+
+
+class ConsentEvent(Table):
+    """What was said and done about consent. Append-only."""
+
+    __tablename__ = "consent_events"
+    __table_args__ = (to_tenant(), Index(None, "tenant_id", "phone_hash", "event_id"))
+    tenant_id: Mapped[str] = key()
+    event_id: Mapped[str] = key()
+    phone_hash: Mapped[bytes]
+    phone: Mapped[str | None] = mapped_column(Id)
+    event: Mapped[str]
+    cause: Mapped[str | None]
+    rule: Mapped[str | None]
+    text: Mapped[str | None]
+    message_id: Mapped[str | None] = mapped_column(Id)
+    actor: Mapped[str]
+    at: Mapped[datetime] = made()
+
+
+class Idempotency(Table):
+    """The first answer to an Idempotency-Key, so that a repeat is answered by it."""
+
+    __tablename__ = "idempotency"
+    __table_args__ = (to_tenant(), Index(None, "created_at"))
+    tenant_id: Mapped[str] = key()
+    route: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    body_digest: Mapped[bytes]
+    status: Mapped[int | None] = mapped_column(SmallInteger)
+    answer: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime] = made()
+
+
+class TenantEvent(Table):
+    """What happened in a tenant, in an order that no late commit can slip past: read by
+    (transaction, event_id), below the snapshot's xmin."""
+
+    __tablename__ = "tenant_events"
+    __table_args__ = (to_tenant(), Index(None, "at"))
+    tenant_id: Mapped[str] = key()
+    transaction: Mapped[int] = mapped_column(
+        Xid8(), primary_key=True, server_default=text("pg_current_xact_id()")
+    )
+    event_id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    type: Mapped[str]
+    interaction_id: Mapped[str | None] = mapped_column(Id)
+    data: Mapped[dict[str, Any]]
+    at: Mapped[datetime] = made()

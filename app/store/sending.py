@@ -1,0 +1,203 @@
+"""Resolve and store texts to send: two statements, whatever their number."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.domain.orders import Order, Resolved
+from app.store.agent_of import agent_of
+from app.store.engine import Read, Row, Tx, spread
+
+RESOLVE = f"""
+WITH asked AS (
+    SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[],
+                         $7::text[], $8::text[])
+        AS a(i, tenant_id, lead_id, given_to, given_hash, given_from, given_campaign, given_thread)
+)
+SELECT a.i, l.lead_id AS known_lead, t.interaction_id AS known_thread, t.lead_id AS thread_lead,
+       t.lead_phone AS thread_phone, t.our_number AS thread_number, l.phone AS lead_phone,
+       c.campaign_id, goal.phone AS to_phone,
+       EXISTS (SELECT 1 FROM phone_numbers o
+               WHERE o.tenant_id = a.tenant_id AND o.phone_number = goal.phone) AS to_ourselves,
+       coalesce('sms' = ANY (l.dnc_channels), false)
+           OR EXISTS (SELECT 1 FROM suppressions s WHERE s.tenant_id = a.tenant_id
+                      AND (s.phone = goal.phone OR s.phone_hash = a.given_hash)) AS suppressed,
+       coalesce(named.rule, CASE WHEN free.phone_number IS NOT NULL THEN 'first_available' END)
+           AS from_rule,
+       coalesce(named.phone_number, free.phone_number) AS from_phone,
+       coalesce(named.account_id, free.account_id) AS account_id,
+       coalesce(named.provider, free.provider) AS provider,
+       coalesce(named.has_mms, free.has_mms) AS has_mms,
+       CASE WHEN coalesce(named.own_account, free.own_account) THEN 'number'
+            ELSE preferred.rule END AS provider_rule,
+       coalesce(agent.agent_mode_by_default, false) AS agent_mode_by_default
+FROM asked a
+JOIN tenants tn ON tn.tenant_id = a.tenant_id
+LEFT JOIN leads l ON l.tenant_id = a.tenant_id AND l.lead_id = a.lead_id
+LEFT JOIN interactions t ON t.tenant_id = a.tenant_id AND t.interaction_id = a.given_thread
+LEFT JOIN campaigns c ON c.tenant_id = a.tenant_id
+    AND c.campaign_id = coalesce(a.given_campaign, l.campaign_id)
+CROSS JOIN LATERAL (SELECT coalesce(a.given_to, t.lead_phone, l.phone) AS phone) goal
+CROSS JOIN LATERAL (
+    SELECT coalesce(c.provider, tn.default_provider, 'vonage') AS provider,
+           CASE WHEN c.provider IS NOT NULL THEN 'campaign'
+                WHEN tn.default_provider IS NOT NULL THEN 'tenant'
+                ELSE 'fallback' END AS rule
+) preferred
+LEFT JOIN LATERAL (  -- carries the numbers that belong to no account
+    SELECT p.account_id, p.provider FROM provider_accounts p
+    WHERE p.tenant_id = a.tenant_id AND p.provider = preferred.provider AND p.active
+    ORDER BY p.is_default DESC, p.created_at, p.account_id LIMIT 1
+) stray ON true
+LEFT JOIN LATERAL (
+    SELECT g.phone_number_id FROM sms_agents g
+    WHERE g.tenant_id = a.tenant_id AND g.active
+      AND (g.sms_agent_id = c.sms_agent_id OR l.is_test AND g.sms_agent_id = c.test_sms_agent_id)
+    ORDER BY (l.is_test AND g.sms_agent_id = c.test_sms_agent_id) DESC NULLS LAST LIMIT 1
+) slot ON true
+LEFT JOIN LATERAL (  -- the rungs that name a number
+    SELECT r.rule, n.phone_number, n.phone_number_id, n.account_id IS NOT NULL AS own_account,
+           coalesce(n.account_id, stray.account_id) AS account_id,
+           coalesce(p.provider, stray.provider) AS provider, 'mms' = ANY (n.capabilities) AS has_mms
+    FROM (VALUES (1, 'thread', NULL, t.our_number),
+                 (2, 'override', NULL, CASE WHEN t.interaction_id IS NULL THEN a.given_from END),
+                 (3, 'campaign', c.phone_number_id, NULL),
+                 (4, 'agent', slot.phone_number_id, NULL)) AS r(rung, rule, id, phone)
+    JOIN phone_numbers n ON n.tenant_id = a.tenant_id
+        AND (n.phone_number_id = r.id OR n.phone_number = r.phone)
+    LEFT JOIN provider_accounts p ON p.tenant_id = n.tenant_id AND p.account_id = n.account_id
+    WHERE n.active AND 'sms' = ANY (n.capabilities)
+      AND coalesce(p.active, stray.account_id IS NOT NULL)
+      AND (a.given_thread IS NULL OR r.rung = 1)
+      AND (a.given_from IS NULL OR r.rung <= 2)
+    ORDER BY r.rung LIMIT 1
+) named ON true
+LEFT JOIN LATERAL (  -- first available: a thread's, else the preferred provider's, else the oldest
+    SELECT n.phone_number, n.phone_number_id, n.account_id IS NOT NULL AS own_account,
+           coalesce(n.account_id, stray.account_id) AS account_id,
+           coalesce(p.provider, stray.provider) AS provider, 'mms' = ANY (n.capabilities) AS has_mms
+    FROM phone_numbers n
+    LEFT JOIN provider_accounts p ON p.tenant_id = n.tenant_id AND p.account_id = n.account_id
+    LEFT JOIN LATERAL (
+        SELECT max(i.last_message_at) AS at FROM interactions i
+        WHERE i.tenant_id = a.tenant_id AND i.lead_id = l.lead_id
+          AND i.our_number = n.phone_number
+    ) thread ON true
+    WHERE named.phone_number IS NULL AND a.given_thread IS NULL AND a.given_from IS NULL
+      AND n.tenant_id = a.tenant_id AND n.active AND 'sms' = ANY (n.capabilities)
+      AND coalesce(p.active, stray.account_id IS NOT NULL)
+    ORDER BY thread.at DESC NULLS LAST,
+             (coalesce(p.provider, stray.provider) = preferred.provider) DESC,
+             n.created_at, n.phone_number_id
+    LIMIT 1
+) free ON true
+LEFT JOIN LATERAL (
+    {agent_of("a.tenant_id", "c.campaign_id", "l.is_test",
+              "coalesce(named.phone_number, free.phone_number)")}
+) agent ON true
+ORDER BY a.i
+"""
+
+
+async def resolve(read: Read, orders: Sequence[Order]) -> list[Row]:
+    """For each order, in order, what the database knows of it: the sender ladder and all.
+
+    A tenant that does not exist has no row."""
+    return await read.rows(
+        RESOLVE,
+        *spread(
+            [
+                (
+                    i, o.tenant_id, o.lead_id, o.to, read.phone_hash(o.to) if o.to else None,
+                    o.sender, o.campaign_id, o.interaction_id,
+                )
+                for i, o in enumerate(orders)
+            ],
+            8,
+        ),
+    )  # fmt: skip
+
+
+STORE = """
+WITH asked AS (
+    SELECT *, row_number() OVER (PARTITION BY tenant_id, our_number, lead_phone ORDER BY i) AS nth,
+           count(*) OVER (PARTITION BY tenant_id, our_number, lead_phone) AS together
+    FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                $8::text[], $9::bool[], $10::text[], $11::text[], $12::text[], $13::text[],
+                $14::text[], $15::text[], $16::text[], $17::int[], $18::jsonb[], $19::interval[],
+                $20::int[])
+        AS a(i, tenant_id, message_id, thread_id, our_number, lead_phone, lead_id, campaign_id,
+             agent_mode, account_id, provider, source, actor, text, turn_id, encoding, segments,
+             media, validity, lane)
+), threads AS (
+    INSERT INTO interactions AS t (tenant_id, interaction_id, our_number, lead_phone, lead_id,
+        campaign_id, agent_mode, last_seq, last_preview, last_direction, last_provider)
+    SELECT tenant_id, thread_id, our_number, lead_phone, lead_id, campaign_id, agent_mode,
+           together, left(text, 160), 'outbound', provider
+    FROM asked WHERE nth = together ORDER BY tenant_id, our_number, lead_phone
+    ON CONFLICT (tenant_id, our_number, lead_phone) DO UPDATE
+    SET last_seq = t.last_seq + excluded.last_seq, last_message_at = clock_timestamp(),
+        last_preview = excluded.last_preview, last_direction = 'outbound',
+        last_provider = excluded.last_provider, updated_at = clock_timestamp()
+    RETURNING tenant_id, interaction_id, our_number, lead_phone, last_seq
+), stored AS (
+    INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, seq, role, source, actor,
+        text, media, status, status_history, to_phone, from_phone, account_id, provider, encoding,
+        segments, turn_id)
+    SELECT a.tenant_id, a.message_id, t.interaction_id, a.lead_id,
+           t.last_seq - a.together + a.nth, 'agent', a.source, a.actor, a.text, a.media, 'queued',
+           jsonb_build_array(jsonb_build_object('status', 'queued', 'at', clock_timestamp())),
+           a.lead_phone, a.our_number, a.account_id, a.provider, a.encoding, a.segments, a.turn_id
+    FROM asked a JOIN threads t USING (tenant_id, our_number, lead_phone)
+    RETURNING tenant_id, message_id, interaction_id, seq
+), owed AS (
+    INSERT INTO outbox (tenant_id, message_id, interaction_id, seq, account_id, to_phone,
+        from_phone, lane, due_at, expires_at)
+    SELECT a.tenant_id, a.message_id, s.interaction_id, s.seq, a.account_id, a.lead_phone,
+           a.our_number, a.lane, clock_timestamp(), clock_timestamp() + a.validity
+    FROM asked a JOIN stored s USING (tenant_id, message_id)
+), touched AS (
+    UPDATE leads l SET active_at = clock_timestamp()
+    FROM (SELECT DISTINCT tenant_id, lead_id FROM asked) a
+    WHERE l.tenant_id = a.tenant_id AND l.lead_id = a.lead_id
+)
+SELECT a.i, s.interaction_id, s.seq FROM asked a JOIN stored s USING (tenant_id, message_id)
+ORDER BY a.i
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    interaction_id: str
+    seq: int
+
+
+async def store(tx: Tx, texts: Sequence[Resolved]) -> list[Stored]:
+    """Threads, numbers and stores the texts, each with the outbox row that owes it.
+
+    Threads are opened or locked in the order of (tenant, pair): law 9."""
+    rows = await tx.rows(
+        STORE,
+        *spread(
+            [
+                (
+                    i, r.order.tenant_id, r.order.message_id, r.order.thread_id, r.sender, r.to,
+                    r.lead_id, r.campaign_id, r.agent_mode, r.account_id, r.provider,
+                    r.order.source, r.order.actor, r.order.text, r.order.turn_id, r.encoding,
+                    r.segments, [{"url": url} for url in r.order.media], r.order.validity,
+                    r.order.lane,
+                )
+                for i, r in enumerate(texts)
+            ],
+            20,
+        ),
+    )  # fmt: skip
+    return [Stored(row["interaction_id"], row["seq"]) for row in rows]
+
+
+COUNTRIES = "SELECT tenant_id, default_country FROM tenants WHERE tenant_id = ANY($1)"
+
+
+async def countries(read: Read, tenant_ids: Sequence[str]) -> dict[str, str]:
+    """The default country of each tenant, for phones written without a country code."""
+    rows = await read.rows(COUNTRIES, list(tenant_ids))
+    return {row["tenant_id"]: row["default_country"] for row in rows}

@@ -1,0 +1,82 @@
+"""Switches of a thread: agent mode, status, and what they cancel."""
+
+from collections.abc import Collection, Sequence
+
+from app.store.engine import Row, Tx, spread
+
+Thread = tuple[str, str]
+"""(tenant, interaction)."""
+
+LOCK = """
+SELECT t.tenant_id, t.interaction_id FROM interactions t
+JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id) USING (tenant_id, interaction_id)
+ORDER BY t.tenant_id, t.our_number, t.lead_phone FOR UPDATE OF t
+"""
+
+
+async def lock(tx: Tx, threads: Collection[Thread]) -> list[Row]:
+    """Locks the threads in law 9's order; returns those that exist."""
+    return await tx.rows(LOCK, *spread(list(threads), 2))
+
+
+SWITCH = """
+UPDATE interactions t SET agent_mode = $3, updated_at = clock_timestamp()
+FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
+WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
+"""
+
+
+async def switch(tx: Tx, threads: Collection[Thread], on: bool) -> None:
+    """Sets the agent mode of the threads."""
+    await tx.execute(SWITCH, *spread(list(threads), 2), on)
+
+
+CANCEL_TURNS = """
+UPDATE turns t SET state = 'cancelled', reason = $3, closed_at = clock_timestamp(), lease = NULL
+FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
+WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
+  AND t.kind = 'live' AND t.state IN ('collecting', 'delivering', 'awaiting_reply')
+RETURNING t.tenant_id, t.interaction_id
+"""
+
+
+async def cancel_turns(tx: Tx, threads: Collection[Thread], reason: str) -> set[Thread]:
+    """Closes every unfinished turn of the threads; returns the threads that had one."""
+    rows = await tx.rows(CANCEL_TURNS, *spread(list(threads), 2), reason)
+    return {(row["tenant_id"], row["interaction_id"]) for row in rows}
+
+
+CANCEL_AGENT_TEXTS = """
+WITH unsent AS (
+    DELETE FROM outbox o
+    USING unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id), messages m
+    WHERE o.tenant_id = a.tenant_id AND o.interaction_id = a.interaction_id AND o.state = 'queued'
+      AND m.tenant_id = o.tenant_id AND m.message_id = o.message_id AND m.source = 'sms_agent'
+    RETURNING o.tenant_id, o.message_id
+)
+UPDATE messages m SET status = 'cancelled', error_code = $3, error_message = $4,
+    status_history = m.status_history || jsonb_build_object('status', 'cancelled',
+                                                            'at', clock_timestamp())
+FROM unsent u WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id
+"""
+
+
+async def cancel_agent_texts(tx: Tx, threads: Collection[Thread], code: str, why: str) -> None:
+    """Cancels every agent text of the threads of which no request has begun."""
+    await tx.execute(CANCEL_AGENT_TEXTS, *spread(list(threads), 2), code, why)
+
+
+SET_STATUS = """
+UPDATE interactions t SET status = $4, updated_at = clock_timestamp()
+FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
+WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
+  AND ($3::text[] IS NULL OR t.status = ANY ($3))
+"""
+
+
+async def set_status(
+    tx: Tx, threads: Collection[Thread], status: str, only_from: Sequence[str] | None = None
+) -> None:
+    """Sets the status, where the present one is among `only_from` (None: any)."""
+    only = None if only_from is None else list(only_from)
+    await tx.execute(SET_STATUS, *spread(list(threads), 2), only, status)

@@ -1,0 +1,307 @@
+"""Turns: what a hand-over needs, and how each step is recorded. The interaction's row lock is
+held by whoever changes a turn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from app.store.agent_of import agent_of
+from app.store.engine import Read, Row, Tx
+
+DUE = """
+SELECT DISTINCT tenant_id, interaction_id FROM turns
+WHERE due_at <= clock_timestamp() AND state IN ('collecting', 'delivering', 'awaiting_reply')
+LIMIT $1
+"""
+
+
+async def due(tx: Tx, limit: int) -> list[tuple[str, str]]:
+    """Threads (tenant, interaction) with a turn that wants to be looked at."""
+    return [(row["tenant_id"], row["interaction_id"]) for row in await tx.rows(DUE, limit)]
+
+
+UNFINISHED = """
+SELECT u.*, u.due_at <= clock_timestamp() AS is_due FROM turns u
+WHERE u.tenant_id = $1 AND u.interaction_id = $2 AND u.kind = 'live'
+  AND u.state IN ('collecting', 'delivering', 'awaiting_reply')
+"""
+
+
+async def unfinished(tx: Tx, tenant_id: str, interaction_id: str) -> list[Row]:
+    """The thread's live turns that are not closed: one collecting and one handed over at most."""
+    return await tx.rows(UNFINISHED, tenant_id, interaction_id)
+
+
+CLOSE = """
+UPDATE turns SET state = $3, reason = $4, closed_at = clock_timestamp(), posting = false,
+    lease = NULL, moved_to = coalesce($5, moved_to)
+WHERE tenant_id = $1 AND turn_id = $2
+"""
+
+
+async def close(
+    tx: Tx, tenant_id: str, turn_id: str, state: str, reason: str, moved_to: str | None = None
+) -> None:
+    await tx.execute(CLOSE, tenant_id, turn_id, state, reason, moved_to)
+
+
+MOVE = """
+WITH unheard AS (
+    UPDATE turns SET moved_to = $3
+    WHERE tenant_id = $1 AND interaction_id = $2 AND kind = 'live' AND turn_id <> $3
+      AND state IN ('failed', 'superseded') AND accepted_at IS NULL AND moved_to IS NULL
+    RETURNING tenant_id, turn_id
+)
+INSERT INTO turn_messages (tenant_id, turn_id, message_id, seq)
+SELECT m.tenant_id, $3, m.message_id, m.seq FROM turn_messages m JOIN unheard USING (tenant_id, turn_id)
+ON CONFLICT DO NOTHING
+"""
+
+
+async def move_unheard(tx: Tx, tenant_id: str, interaction_id: str, to: str) -> None:
+    """The texts of closed turns that no agent ever got move into the turn `to`."""
+    await tx.execute(MOVE, tenant_id, interaction_id, to)
+
+
+BEGIN = """
+UPDATE turns SET state = 'delivering', posting = true, lease = $3, attempt = attempt + 1,
+    due_at = clock_timestamp() + $4::interval, expires_at = clock_timestamp() + $5::interval,
+    handed_over_at = coalesce(handed_over_at, clock_timestamp()), sms_agent_id = $6,
+    through_seq = coalesce(through_seq, $7), payload = coalesce(payload, $8)
+WHERE tenant_id = $1 AND turn_id = $2
+RETURNING turn_id, attempt, expires_at, payload, clock_timestamp() AS at
+"""
+
+
+async def begin(
+    tx: Tx, tenant_id: str, turn_id: str, lease: str, lasts: timedelta, expires: timedelta,
+    agent_id: str, through_seq: int, payload: dict[str, Any] | None,
+) -> Row:  # fmt: skip
+    """Marks a POST as on its way; what was frozen at the first attempt stays."""
+    row = await tx.row(
+        BEGIN, tenant_id, turn_id, lease, lasts, expires, agent_id, through_seq, payload
+    )
+    assert row is not None
+    return row
+
+
+ATTEMPT = """
+INSERT INTO turn_attempts (tenant_id, turn_id, attempt, at, request_body)
+VALUES ($1, $2, $3, $4, $5)
+"""
+
+
+async def add_attempt(
+    tx: Tx, tenant_id: str, turn_id: str, attempt: int, at: Any, body: bytes
+) -> None:
+    """Keeps the very bytes that are about to be POSTed."""
+    await tx.execute(ATTEMPT, tenant_id, turn_id, attempt, at, body)
+
+
+ATTEMPTED = """
+UPDATE turn_attempts SET outcome = $4, http_status = $5, duration_ms = $6, answer = $7
+WHERE tenant_id = $1 AND turn_id = $2 AND attempt = $3 AND outcome IS NULL
+"""
+
+
+async def end_attempt(
+    tx: Tx, tenant_id: str, turn_id: str, attempt: int, outcome: str, http_status: int | None,
+    duration_ms: int, answer: str | None,
+) -> None:  # fmt: skip
+    await tx.execute(
+        ATTEMPTED, tenant_id, turn_id, attempt, outcome, http_status, duration_ms, answer
+    )
+
+
+HELD = """
+SELECT u.*, t.lead_id FROM turns u JOIN interactions t USING (tenant_id, interaction_id)
+WHERE u.tenant_id = $1 AND u.turn_id = $2
+"""
+
+
+async def get(read: Read, tenant_id: str, turn_id: str) -> Row | None:
+    """The turn with the lead of its thread."""
+    return await read.row(HELD, tenant_id, turn_id)
+
+
+ACCEPTED = """
+UPDATE turns SET accepted_at = coalesce(accepted_at, clock_timestamp()), posting = false,
+    lease = NULL,
+    state = CASE state WHEN 'delivering' THEN 'awaiting_reply' ELSE state END,
+    due_at = expires_at
+WHERE tenant_id = $1 AND turn_id = $2
+"""
+
+
+async def accepted(tx: Tx, tenant_id: str, turn_id: str) -> None:
+    """The webhook answered 2xx: the reply may follow until the turn expires."""
+    await tx.execute(ACCEPTED, tenant_id, turn_id)
+
+
+AGAIN = """
+UPDATE turns SET posting = false, lease = NULL, due_at = clock_timestamp() + $3::interval
+WHERE tenant_id = $1 AND turn_id = $2 AND state = 'delivering'
+RETURNING due_at
+"""
+
+
+async def again(tx: Tx, tenant_id: str, turn_id: str, wait: timedelta) -> Any:
+    """The POST failed and is repeated after `wait`; returns when."""
+    return await tx.value(AGAIN, tenant_id, turn_id, wait)
+
+
+REPLIED = """
+UPDATE turns SET state = $3, reason = $4, reply = $5, closed_at = clock_timestamp(),
+    posting = false, lease = NULL
+WHERE tenant_id = $1 AND turn_id = $2
+"""
+
+
+async def replied(
+    tx: Tx, tenant_id: str, turn_id: str, state: str, reason: str, reply: dict[str, Any] | None
+) -> None:
+    await tx.execute(REPLIED, tenant_id, turn_id, state, reason, reply)
+
+
+REFUSED = """
+UPDATE turns SET refused = refused || $3::jsonb WHERE tenant_id = $1 AND turn_id = $2
+"""
+
+
+async def refuse(tx: Tx, tenant_id: str, turn_id: str, refused: dict[str, Any]) -> None:
+    """Records a reply that did not go out."""
+    await tx.execute(REFUSED, tenant_id, turn_id, [refused])
+
+
+UNSENT = """
+UPDATE turns SET unsent_reply = $3
+WHERE tenant_id = $1 AND interaction_id = $2 AND kind = 'live' AND state = 'collecting'
+"""
+
+
+async def carry(tx: Tx, tenant_id: str, interaction_id: str, unsent: dict[str, Any]) -> None:
+    """The collecting turn's payload will tell the agent of its stale reply."""
+    await tx.execute(UNSENT, tenant_id, interaction_id, unsent)
+
+
+OPEN_OF_LEAD = """
+SELECT u.tenant_id, u.turn_id, u.interaction_id FROM turns u
+JOIN interactions t USING (tenant_id, interaction_id)
+WHERE u.tenant_id = $1 AND t.lead_id = $2 AND u.kind = 'live'
+  AND u.state IN ('delivering', 'awaiting_reply') AND ($3::text IS NULL OR u.sms_agent_id = $3)
+"""
+
+
+async def open_of_lead(
+    tx: Tx, tenant_id: str, lead_id: str, agent_id: str | None
+) -> list[Row]:
+    """Turns that wait for a reply in any thread of the lead (of one agent, if given)."""
+    return await tx.rows(OPEN_OF_LEAD, tenant_id, lead_id, agent_id)
+
+
+NEWEST = """
+SELECT u.turn_id, u.interaction_id FROM turns u
+JOIN interactions t USING (tenant_id, interaction_id)
+WHERE u.tenant_id = $1 AND u.kind = 'live' AND u.handed_over_at IS NOT NULL
+  AND ($2::text IS NULL OR t.interaction_id = $2) AND ($3::text IS NULL OR t.lead_id = $3)
+  AND ($4::text IS NULL OR u.sms_agent_id = $4)
+ORDER BY u.handed_over_at DESC LIMIT 1
+"""
+
+
+async def newest_handed_over(
+    tx: Tx, tenant_id: str, interaction_id: str | None, lead_id: str | None, agent_id: str | None
+) -> Row | None:
+    return await tx.row(NEWEST, tenant_id, interaction_id, lead_id, agent_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an agent is told: everything but the turn itself."""
+
+    thread: Row
+    agent: Row | None
+    texts: list[Row]
+    transcript: list[Row]
+
+
+THREAD = f"""
+SELECT t.tenant_id, t.interaction_id, t.status, t.lead_phone, t.our_number, t.last_seq,
+       t.agent_mode, l.lead_id, l.first_name, l.last_name, l.email, l.phone, l.status AS lead_status,
+       l.questionnaire AS answers, c.campaign_id, c.name AS campaign_name, c.client_name,
+       c.offer_name, coalesce(c.questionnaire, '[]') AS questions, agent.sms_agent_id
+FROM interactions t
+JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
+LEFT JOIN campaigns c ON c.tenant_id = t.tenant_id AND c.campaign_id = t.campaign_id
+LEFT JOIN LATERAL (
+    {agent_of("t.tenant_id", "t.campaign_id", "l.is_test", "t.our_number")}
+) agent ON true
+WHERE t.tenant_id = $1 AND t.interaction_id = $2
+"""
+
+AGENT = """
+SELECT sms_agent_id, webhook_url, secret,
+       CASE WHEN previous_secret_until > clock_timestamp() THEN previous_secret END AS previous
+FROM sms_agents WHERE tenant_id = $1 AND sms_agent_id = $2
+"""
+
+TEXTS = """
+SELECT m.* FROM turn_messages x JOIN messages m USING (tenant_id, message_id)
+WHERE x.tenant_id = $1 AND x.turn_id = $2 ORDER BY m.seq
+"""
+
+TRANSCRIPT = """
+SELECT * FROM (
+    SELECT * FROM messages
+    WHERE tenant_id = $1 AND interaction_id = $2 AND seq IS NOT NULL AND status <> 'note'
+    ORDER BY seq DESC LIMIT $3
+) newest ORDER BY seq
+"""
+
+
+async def context(
+    tx: Tx, tenant_id: str, interaction_id: str, turn_id: str, longest: int
+) -> Context:
+    """The thread, its agent as of now, the turn's texts and the newest `longest` entries."""
+    thread = await tx.row(THREAD, tenant_id, interaction_id)
+    assert thread is not None
+    return Context(
+        thread=thread,
+        agent=await tx.row(AGENT, tenant_id, thread["sms_agent_id"]),
+        texts=await tx.rows(TEXTS, tenant_id, turn_id),
+        transcript=await tx.rows(TRANSCRIPT, tenant_id, interaction_id, longest),
+    )
+
+
+LIST = """
+SELECT u.*, (SELECT coalesce(jsonb_agg(jsonb_build_object('messageId', x.message_id, 'seq', x.seq)
+                                       ORDER BY x.seq), '[]')
+             FROM turn_messages x WHERE x.tenant_id = u.tenant_id AND x.turn_id = u.turn_id) AS texts
+FROM turns u WHERE u.tenant_id = $1
+  AND ($2::text IS NULL OR u.interaction_id = $2) AND ($3::text IS NULL OR u.turn_id = $3)
+  AND ($4::text IS NULL OR u.sms_agent_id = $4)
+  AND ($5::timestamptz IS NULL OR (u.opened_at, u.turn_id) < ($5, $6))
+ORDER BY u.opened_at DESC, u.turn_id DESC LIMIT $7
+"""
+
+ATTEMPTS = """
+SELECT * FROM turn_attempts WHERE tenant_id = $1 AND turn_id = ANY ($2) ORDER BY attempt
+"""
+
+
+async def listed(
+    read: Read, tenant_id: str, interaction_id: str | None, turn_id: str | None,
+    agent_id: str | None, before: tuple[Any, str] | None, limit: int,
+) -> tuple[list[Row], dict[str, list[Row]]]:  # fmt: skip
+    """Turns, newest first, and the attempts of each."""
+    at, last = before or (None, None)
+    found = await read.rows(LIST, tenant_id, interaction_id, turn_id, agent_id, at, last, limit)
+    attempts: dict[str, list[Row]] = {}
+    for row in await read.rows(ATTEMPTS, tenant_id, _ids(found)):
+        attempts.setdefault(row["turn_id"], []).append(row)
+    return found, attempts
+
+
+def _ids(found: Sequence[Row]) -> list[str]:
+    return [row["turn_id"] for row in found]

@@ -1,0 +1,46 @@
+"""Alembic's entry. A migration waits 5 s for a lock at most and runs 10 min at most: it
+must never stall the texts of everybody behind one slow query."""
+
+import asyncio
+import os
+from typing import Any
+
+from alembic import context
+from sqlalchemy import Connection, pool, text
+from sqlalchemy.dialects.postgresql.base import ischema_names
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from app.store.engine import driver_url
+from app.store.schema import Table, Xid8
+
+TIMEOUTS = ("SET lock_timeout = '5s'", "SET statement_timeout = '10min'")
+ONE_AT_A_TIME = "SELECT pg_advisory_lock(7203419)"
+
+ischema_names["xid8"] = Xid8  # or the comparison warns of a type it does not know
+
+
+def migrate(connection: Connection) -> None:
+    # The lock outlives the time-outs on purpose: a second migrator waits for the first.
+    connection.execute(text(ONE_AT_A_TIME))
+    for statement in TIMEOUTS:
+        connection.execute(text(statement))
+    connection.commit()
+    context.configure(connection=connection, target_metadata=Table.metadata, compare_type=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def main(given: str | None) -> None:
+    url = given or os.environ["DATABASE_URL"]
+    arguments: dict[str, Any] = {"server_settings": {"application_name": "leadsail-sms migrate"}}
+    engine = create_async_engine(
+        driver_url(url).replace("postgresql://", "postgresql+asyncpg://", 1),
+        poolclass=pool.NullPool,
+        connect_args=arguments,
+    )
+    async with engine.connect() as connection:
+        await connection.run_sync(migrate)
+    await engine.dispose()
+
+
+asyncio.run(main(context.config.get_main_option("sqlalchemy.url")))
