@@ -35,8 +35,8 @@ async def by_api(tx: Tx, order: Order, agent_id: str | None) -> Answered | Refus
     Refusals are values, so that what they record is committed."""
     try:
         turn = await _find(tx, order, agent_id)
-    except Problem as problem:
-        return Refused(problem)
+    except Problem as unknown:
+        return Refused(unknown)
     thread = (order.tenant_id, turn["interaction_id"])
     await threads.lock(tx, [thread])
     turn = await _current(tx, order.tenant_id, turn["turn_id"])
@@ -60,7 +60,12 @@ async def inline(tx: Tx, turn: Row, texts: Sequence[str], lead_id: str) -> None:
     if problem is None:
         if not texts:
             await turns.replied(
-                tx, turn["tenant_id"], turn["turn_id"], "declined", "the agent declined", None
+                tx,
+                turn["tenant_id"],
+                turn["turn_id"],
+                "declined",
+                "the agent declined",
+                None,
             )
             return
         orders = [
@@ -103,21 +108,29 @@ async def _find(tx: Tx, order: Order, agent_id: str | None) -> Row:
     tenant = order.tenant_id
     if order.turn_id:
         turn = await turns.get(tx, tenant, order.turn_id)
-        foreign = turn is None or agent_id is not None and turn["sms_agent_id"] != agent_id
+        foreign = (
+            turn is None or agent_id is not None and turn["sms_agent_id"] != agent_id
+        )
         if turn is None or foreign or turn["kind"] != "live":
             raise NotFound("There is no turn by that id.")
-        if not await interactions.shares(tx, tenant, turn["interaction_id"], order.lead_id):
+        if not await interactions.shares(
+            tx, tenant, turn["interaction_id"], order.lead_id
+        ):
             raise NotFound("There is no such turn of this lead.")
         return turn
     if not await interactions.knows_lead(tx, tenant, order.lead_id):
         raise NotFound("There is no lead by that id.")
     if order.interaction_id:
-        if not await interactions.shares(tx, tenant, order.interaction_id, order.lead_id):
+        if not await interactions.shares(
+            tx, tenant, order.interaction_id, order.lead_id
+        ):
             raise NotFound("There is no such interaction of this lead.")
     else:
         waiting = await turns.open_of_lead(tx, tenant, order.lead_id, agent_id)
         if len(waiting) > 1:
-            raise NoOpenTurn(details=["turnId: is needed, several turns of this lead are open"])
+            raise NoOpenTurn(
+                details=["turnId: is needed, several turns of this lead are open"]
+            )
         if waiting:
             return waiting[0]
     lead_id = None if order.interaction_id else order.lead_id

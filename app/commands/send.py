@@ -6,7 +6,13 @@ from dataclasses import replace
 from app.commands import modes
 from app.domain import phones, segments
 from app.domain.orders import Order, Refused, Resolved, Rule, Sent
-from app.domain.problems import DncBlocked, Invalid, MissingPhoneNumber, NotFound, Problem
+from app.domain.problems import (
+    DncBlocked,
+    Invalid,
+    MissingPhoneNumber,
+    NotFound,
+    Problem,
+)
 from app.store import sending
 from app.store.clock import AT_ONCE, OUTBOX
 from app.store.engine import Row, Tx
@@ -24,7 +30,9 @@ async def texts(tx: Tx, orders: Sequence[Order]) -> list[Sent | Refused]:
         else:
             at = next(stored)
             answers.append(
-                Sent(result.order.message_id, at.interaction_id, "queued", result, at.seq)
+                Sent(
+                    result.order.message_id, at.interaction_id, "queued", result, at.seq
+                )
             )
     sent = [answer for answer in answers if isinstance(answer, Sent)]
     await _follow(tx, sent)
@@ -53,7 +61,9 @@ async def resolve(tx: Tx, orders: Sequence[Order]) -> list[Resolved | Refused]:
     return judged
 
 
-async def _with_readable_phones(tx: Tx, orders: Sequence[Order]) -> list[Order | Refused]:
+async def _with_readable_phones(
+    tx: Tx, orders: Sequence[Order]
+) -> list[Order | Refused]:
     written = [o for o in orders if o.to or o.sender]
     if not written:
         return list(orders)
@@ -109,7 +119,9 @@ def _judge(order: Order, row: Row | None) -> Resolved:
         encoding=counted.encoding,
         segments=counted.segments,
         agent_mode=(
-            row["agent_mode_by_default"] if order.agent_mode is None else order.agent_mode
+            row["agent_mode_by_default"]
+            if order.agent_mode is None
+            else order.agent_mode
         ),
         resolution=(
             Rule("to", to_rule, row["to_phone"]),
@@ -135,8 +147,12 @@ def _refuse_sender(order: Order) -> None:
     if order.sender and not order.interaction_id:
         raise Invalid(details=["from: is not an active, SMS-capable number of yours"])
     if order.interaction_id:
-        raise MissingPhoneNumber(details=["from: the number of this interaction is switched off"])
-    raise MissingPhoneNumber(details=["from: there is no active, SMS-capable number to send from"])
+        raise MissingPhoneNumber(
+            details=["from: the number of this interaction is switched off"]
+        )
+    raise MissingPhoneNumber(
+        details=["from: there is no active, SMS-capable number to send from"]
+    )
 
 
 async def _follow(tx: Tx, sent: Sequence[Sent]) -> None:

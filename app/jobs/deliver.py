@@ -23,6 +23,7 @@ DEADLINE = 15.0
 BEGIN_WITHIN = 1.0
 """A request begins this many seconds after its claim at most: the webhook that stored a STOP
 waits as long and knows that nothing can begin after it."""
+SETTLE_EVERY = 0.25
 BACKOFF = (1.0, 5.0, 30.0, 120.0, 300.0)
 SHORTEST_WAIT, LONGEST_WAIT = 1.0, 600.0
 DETAIL = 2000
@@ -39,35 +40,66 @@ class Claimed:
     text: Outgoing
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows claimed together, and those of them that may no longer leave."""
+
+    lease: str
+    rows: list[Row]
+    blocked: set[str]
+    claimed_at: float
+
+
 class Delivery:
     """The way out of one worker."""
 
-    def __init__(self, database: Database, wire: Wire, seal: Seal, base_url: str) -> None:
+    def __init__(
+        self, database: Database, wire: Wire, seal: Seal, base_url: str
+    ) -> None:
         self._database = database
         self._wire = wire
         self._seal = seal
         self._base_url = base_url
 
-    async def round(self, limit: int = 100) -> int:
-        """Claims what is due and carries it out; returns how many rows it found."""
+    async def claim(self, limit: int) -> Batch | None:
+        """Takes what is due; None when nothing is."""
         lease = ids.make("evt")
         async with self._database.system() as tx:
             rows = await outbox.claim(tx, lease, limit)
         claimed_at = time.monotonic()
         if not rows:
-            return 0
+            return None
         async with self._database.system() as tx:
-            keys = [(row["tenant_id"], row["message_id"], row["to_phone"]) for row in rows]
+            keys = [
+                (row["tenant_id"], row["message_id"], row["to_phone"]) for row in rows
+            ]
             blocked = await outbox.blocked(tx, keys, lease)
-        settled = await asyncio.gather(
-            *(self._carry_out(row, row["message_id"] in blocked, claimed_at) for row in rows)
-        )
-        async with self._database.system() as tx:
-            await outbox.settle(tx, lease, settled)
-            await self._heed(tx, rows, settled)
-        return len(rows)
+        return Batch(lease, rows, blocked, claimed_at)
 
-    async def _carry_out(self, row: Row, blocked: bool, claimed_at: float) -> Settlement:
+    async def carry_out(self, batch: Batch) -> None:
+        """Performs and settles the batch. A slow carrier keeps only its own texts waiting:
+        what is done is settled every quarter of a second."""
+        pending = {
+            asyncio.create_task(
+                self._carry_out(
+                    row, row["message_id"] in batch.blocked, batch.claimed_at
+                )
+            )
+            for row in batch.rows
+        }
+        while pending:
+            done, pending = await asyncio.wait(pending, timeout=SETTLE_EVERY)
+            if done:
+                await self._settle(batch, [task.result() for task in done])
+
+    async def _settle(self, batch: Batch, settled: list[Settlement]) -> None:
+        async with self._database.system() as tx:
+            await outbox.settle(tx, batch.lease, settled)
+            await self._heed(tx, batch.rows, settled)
+
+    async def _carry_out(
+        self, row: Row, blocked: bool, claimed_at: float
+    ) -> Settlement:
         key = (row["tenant_id"], row["message_id"])
         if row["state"] != "unknown":
             if blocked:
@@ -96,7 +128,7 @@ class Delivery:
         provider = REGISTRY[row["provider"]]
         account = Account(
             row["tenant_id"], row["account_id"], row["provider"],
-            self._seal.open_json(row["credentials"]), row["base_url"],
+            self._seal.open_words(row["credentials"]), row["base_url"],
         )  # fmt: skip
         status_url = (
             f"{self._base_url}/webhooks/{row['provider']}/{row['account_id']}/status"
@@ -137,14 +169,18 @@ class Delivery:
         row = claimed.row
         found: Found | None = None
         denied = False
-        request = claimed.provider.lookup(claimed.account, claimed.text, row["begun_at"])
+        request = claimed.provider.lookup(
+            claimed.account, claimed.text, row["begun_at"]
+        )
         if request is not None:
             candidates = await self._candidates(claimed, request)
             denied = candidates == []
             found = await self._unclaimed(claimed, candidates or [])
         return _after_lookup(row, found, denied)
 
-    async def _candidates(self, claimed: Claimed, request: httpx.Request) -> list[Found] | None:
+    async def _candidates(
+        self, claimed: Claimed, request: httpx.Request
+    ) -> list[Found] | None:
         try:
             response = await self._wire.exchange(request, DEADLINE, cap=1 << 20)
         except (NotSent, Lost):
@@ -152,7 +188,9 @@ class Delivery:
         found = claimed.provider.found(response, claimed.text, claimed.row["begun_at"])
         return None if found is None else list(found)
 
-    async def _unclaimed(self, claimed: Claimed, candidates: list[Found]) -> Found | None:
+    async def _unclaimed(
+        self, claimed: Claimed, candidates: list[Found]
+    ) -> Found | None:
         """The best candidate that is linked to no other text of ours."""
         if not candidates:
             return None
@@ -185,7 +223,9 @@ def _settlement(row: Row, outcome: Outcome) -> Settlement:
     key = (row["tenant_id"], row["message_id"])
     match outcome.verdict:
         case "accepted":
-            return Settlement(*key, "sent", provider_message_id=outcome.provider_message_id)
+            return Settlement(
+                *key, "sent", provider_message_id=outcome.provider_message_id
+            )
         case "later":
             wait = outcome.retry_after or BACKOFF[min(row["tries"], len(BACKOFF)) - 1]
             wait = min(max(wait, SHORTEST_WAIT), LONGEST_WAIT)
@@ -205,7 +245,9 @@ def _after_lookup(row: Row, found: Found | None, denied: bool) -> Settlement:
                           code=found.code)  # fmt: skip
     looks = row["looked"] + denied
     if row["looked"] == 0 and datetime.now(UTC) < row["begun_at"] + LOOKUPS[1]:
-        return Settlement(*key, "unknown", LOOKUPS[1], looked=looks, resent=row["resent"])
+        return Settlement(
+            *key, "unknown", LOOKUPS[1], looked=looks, resent=row["resent"]
+        )
     if looks >= len(LOOKUPS) and not row["resent"]:
         # Twice denied: the one resend that the law of `unknown` allows.
         return Settlement(*key, "queued", timedelta(0), resent=True)

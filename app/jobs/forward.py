@@ -1,6 +1,5 @@
 """Forward due turns to their agents: claim → POST → settle."""
 
-import asyncio
 import json
 import time
 from dataclasses import dataclass
@@ -71,25 +70,41 @@ class Forwarding:
         async with self._database.system() as tx:
             await _settle(tx, hand_over, said)
 
-    async def _claim(self, tx: Tx, tenant_id: str, interaction_id: str) -> HandOver | None:
+    async def _claim(
+        self, tx: Tx, tenant_id: str, interaction_id: str
+    ) -> HandOver | None:
         thread = (tenant_id, interaction_id)
         if not await threads.lock(tx, [thread]):
             return None
-        live = {row["state"] == "collecting": row for row in await turns.unfinished(tx, *thread)}
-        collecting, waiting = live.get(True), live.get(False)
+        live = await turns.unfinished(tx, *thread)
+        posting = any(turn["posting"] and not turn["is_due"] for turn in live)
+        collecting = next(
+            (turn for turn in live if turn["state"] == "collecting"), None
+        )
+        waiting = next(
+            (t for t in live if t["state"] in ("delivering", "awaiting_reply")), None
+        )
         if collecting and collecting["is_due"]:
-            if waiting and waiting["posting"] and not waiting["is_due"]:
+            if posting:
                 return None  # its settling looks here again
             if waiting:
                 await turns.close(
-                    tx, tenant_id, waiting["turn_id"], "superseded", "the lead wrote again"
+                    tx,
+                    tenant_id,
+                    waiting["turn_id"],
+                    "superseded",
+                    "the lead wrote again",
                 )
             await turns.move_unheard(tx, *thread, collecting["turn_id"])
             return await self._begin(tx, collecting)
         if waiting and waiting["is_due"]:
             if waiting["state"] == "awaiting_reply":
                 await turns.close(
-                    tx, tenant_id, waiting["turn_id"], "expired", "no reply came in time"
+                    tx,
+                    tenant_id,
+                    waiting["turn_id"],
+                    "expired",
+                    "no reply came in time",
                 )
                 return None
             return await self._begin(tx, waiting)
@@ -100,13 +115,21 @@ class Forwarding:
     async def _begin(self, tx: Tx, turn: Row) -> HandOver | None:
         key = (turn["tenant_id"], turn["turn_id"])
         about = await turns.context(
-            tx, turn["tenant_id"], turn["interaction_id"], turn["turn_id"], transcripts.LONGEST
+            tx,
+            turn["tenant_id"],
+            turn["interaction_id"],
+            turn["turn_id"],
+            transcripts.LONGEST,
         )
         if about.agent is None:
             await _fail(tx, turn, "no active agent serves this thread")
             return None
         frozen = turn["payload"] or payload.freeze(
-            turn["turn_id"], about.thread, about.texts, about.transcript, turn["unsent_reply"]
+            turn["turn_id"],
+            about.thread,
+            about.texts,
+            about.transcript,
+            turn["unsent_reply"],
         )
         lease = ids.make("evt")
         begun = await turns.begin(
@@ -127,7 +150,9 @@ class Forwarding:
             attempt=begun["attempt"],
             lease=lease,
             url=about.agent["webhook_url"],
-            secrets=tuple(self._seal.open(secret).decode() for secret in sealed if secret),
+            secrets=tuple(
+                self._seal.open(secret).decode() for secret in sealed if secret
+            ),
             at=begun["at"],
             body=body,
         )
@@ -138,8 +163,12 @@ class Forwarding:
         kept: str | None = None
         answer: Answer
         try:
-            request = webhook.request(turn.url, turn.secrets, turn.turn_id, turn.at, turn.body)
-            response = await self._wire.exchange(request, HAND_OVER_DEADLINE.total_seconds())
+            request = webhook.request(
+                turn.url, turn.secrets, turn.turn_id, turn.at, turn.body
+            )
+            response = await self._wire.exchange(
+                request, HAND_OVER_DEADLINE.total_seconds()
+            )
             status, kept, answer = (
                 response.status_code, webhook.kept(response), webhook.read(response),
             )  # fmt: skip
@@ -158,11 +187,11 @@ async def _settle(tx: Tx, handed: HandOver, said: Said) -> None:
     key = (handed.tenant_id, handed.turn_id)
     await threads.lock(tx, [thread])
     outcome = "failed" if isinstance(said.answer, Failed) else "accepted"
+    turn = await turns.get(tx, *key)
     await turns.end_attempt(
         tx, *key, handed.attempt, outcome, said.http_status, said.duration_ms,
-        said.kept if said.kept is not None else getattr(said.answer, "why", None),
+        said.kept if said.kept is not None else getattr(said.answer, "why", None), handed.lease,
     )  # fmt: skip
-    turn = await turns.get(tx, *key)
     if turn is None:
         return
     mine = turn["state"] == "delivering" and turn["lease"] == handed.lease
@@ -197,29 +226,20 @@ async def _take(tx: Tx, turn: Row, accepted: Answer, lead_id: str) -> None:
 async def _try_again(tx: Tx, turn: Row, failed: Failed) -> None:
     wait = next_hand_over(turn["attempt"], failed.retry_after)
     if wait is None:
-        await _fail(tx, turn, f"the agent's webhook failed {turn['attempt']} times: {failed.why}")
+        await _fail(
+            tx,
+            turn,
+            f"the agent's webhook failed {turn['attempt']} times: {failed.why}",
+        )
         return
-    due_at = await turns.again(tx, turn["tenant_id"], turn["turn_id"], wait)
-    del due_at  # the poll finds it: a retry is never a matter of milliseconds
+    # No hint: the poll finds it, and a retry is never a matter of milliseconds.
+    await turns.again(tx, turn["tenant_id"], turn["turn_id"], wait)
 
 
 async def _fail(tx: Tx, turn: Row, why: str) -> None:
     thread = (turn["tenant_id"], turn["interaction_id"])
     await turns.close(tx, turn["tenant_id"], turn["turn_id"], "failed", why)
-    await threads.set_status(tx, [thread], "follow_up", only_from=["in_progress", "incomplete"])
+    await threads.set_status(
+        tx, [thread], "follow_up", only_from=["in_progress", "incomplete"]
+    )
     await notes.add(tx, {thread: f"The agent did not get the lead's texts: {why}."})
-
-
-async def look_at_all(
-    forwarding: Forwarding, due: list[tuple[str, str]], limit: asyncio.Semaphore
-) -> None:
-    """Looks at the threads side by side; one that fails does not stop the others."""
-
-    async def look(thread: tuple[str, str]) -> None:
-        async with limit:
-            try:
-                await forwarding.look(*thread)
-            except Exception:
-                log.exception("a turn could not be looked at", interaction_id=thread[1])
-
-    await asyncio.gather(*(look(thread) for thread in due))

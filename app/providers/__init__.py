@@ -10,7 +10,15 @@ from typing import Protocol
 
 import httpx
 
-from app.domain.carriage import Account, Found, Hook, InboundText, Outcome, Outgoing, Receipt
+from app.domain.carriage import (
+    Account,
+    Found,
+    Hook,
+    InboundText,
+    Outcome,
+    Outgoing,
+    Receipt,
+)
 from app.providers import simulator, twilio
 
 
@@ -38,7 +46,9 @@ class Provider(Protocol):
     def read_status(self, hook: Hook) -> list[Receipt]:
         """The receipts in a status webhook; [] for a novelty."""
 
-    def lookup(self, account: Account, text: Outgoing, since: datetime) -> httpx.Request | None:
+    def lookup(
+        self, account: Account, text: Outgoing, since: datetime
+    ) -> httpx.Request | None:
         """The request that asks for `text`, whose sending began at `since`; None where the
         vendor has no look-up."""
 

@@ -19,5 +19,8 @@ def agent_of(tenant_id: str, campaign_id: str, is_test: str, our_number: str) ->
     """The sub-select, over the given column expressions: the campaign's agent (for test leads
     its test slot first), else the number's owner with inbound enabled; active ones only."""
     return AGENT_OF.format(
-        tenant_id=tenant_id, campaign_id=campaign_id, is_test=is_test, our_number=our_number
+        tenant_id=tenant_id,
+        campaign_id=campaign_id,
+        is_test=is_test,
+        our_number=our_number,
     )

@@ -37,7 +37,10 @@ class Clock:
 
     def __init__(self, url: str) -> None:
         self._redis = redis.asyncio.from_url(
-            url, decode_responses=True, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE
+            url,
+            decode_responses=True,
+            socket_timeout=PATIENCE,
+            socket_connect_timeout=PATIENCE,
         )
         self._pop = self._redis.register_script(POP)
         self._rested_at = 0.0

@@ -7,7 +7,7 @@ security, for one tenant; `app_system` for the statements that serve many.
 
 import json
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from hashlib import sha256
@@ -22,7 +22,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from app.domain.problems import OutcomeUnknown, Unavailable
 from app.store.clock import Clock
 
-Row = asyncpg.Record
+Row = Mapping[str, Any]
+"""A row by column names: asyncpg's Record, as far as anybody here needs it."""
 TENANT_ID = re.compile(r"[A-Za-z0-9_]{1,64}")
 AWAY = (
     OSError,
@@ -120,7 +121,9 @@ class Database:
         # In the same round trip as BEGIN, hence no parameter: the id must be plainly one.
         if not TENANT_ID.fullmatch(tenant_id):
             raise ValueError("not a tenant id")
-        role = "SELECT set_config('role', 'app_tenant', true); " if self.two_roles else ""
+        role = (
+            "SELECT set_config('role', 'app_tenant', true); " if self.two_roles else ""
+        )
         return f"{role}SELECT set_config('app.tenant', '{tenant_id}', true)"
 
     @asynccontextmanager
@@ -179,7 +182,9 @@ async def connect(url: str, clock: Clock, pool_size: int = 12) -> Database:
         settings["role"] = "app_system"
 
     async def dial() -> Any:
-        return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, server_settings=settings)
+        return await asyncpg.connect(
+            dsn, timeout=CONNECT_SECONDS, server_settings=settings
+        )
 
     engine = create_async_engine(
         "postgresql+asyncpg://",

@@ -90,7 +90,9 @@ def of(
 
 
 def to_tenant() -> ForeignKeyConstraint:
-    return ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], ondelete="CASCADE")
+    return ForeignKeyConstraint(
+        ["tenant_id"], ["tenants.tenant_id"], ondelete="CASCADE"
+    )
 
 
 class Installation(Table):
@@ -98,7 +100,9 @@ class Installation(Table):
 
     __tablename__ = "installation"
     __table_args__ = (CheckConstraint("only_row", name="only_row"),)
-    only_row: Mapped[bool] = mapped_column(Boolean, primary_key=True, server_default=text("true"))
+    only_row: Mapped[bool] = mapped_column(
+        Boolean, primary_key=True, server_default=text("true")
+    )
     phone_key: Mapped[bytes]
     """Keys the HMAC that stands beside a phone; sealed, so that it survives a key rotation."""
     created_at: Mapped[datetime] = made()
@@ -111,7 +115,9 @@ class Tenant(Table):
     default_provider: Mapped[str | None]
     default_country: Mapped[str] = mapped_column(server_default="US")
     quiet_hours: Mapped[dict[str, Any]] = mapped_column(
-        server_default=text("""'{"enabled": false, "start": "08:00", "end": "21:00"}'""")
+        server_default=text(
+            """'{"enabled": false, "start": "08:00", "end": "21:00"}'"""
+        )
     )
     opt_out_confirmation: Mapped[str | None]
     help_text: Mapped[str | None]
@@ -121,7 +127,10 @@ class Tenant(Table):
 
 class User(Table):
     __tablename__ = "users"
-    __table_args__ = (to_tenant(), Index("uq_users_email", text("lower(email)"), unique=True))
+    __table_args__ = (
+        to_tenant(),
+        Index("uq_users_email", text("lower(email)"), unique=True),
+    )
     tenant_id: Mapped[str] = key()
     user_id: Mapped[str] = key()
     email: Mapped[str]
@@ -359,7 +368,9 @@ class Message(Table):
             "provider_message_id",
             postgresql_where=text("provider_message_id IS NOT NULL"),
         ),
-        Index(None, "tenant_id", "bulk_id", postgresql_where=text("bulk_id IS NOT NULL")),
+        Index(
+            None, "tenant_id", "bulk_id", postgresql_where=text("bulk_id IS NOT NULL")
+        ),
     )
     tenant_id: Mapped[str] = key()
     message_id: Mapped[str] = key()
@@ -431,7 +442,10 @@ class Attempt(Table):
     """One HTTP try to send a text, with secrets removed."""
 
     __tablename__ = "attempts"
-    __table_args__ = (of("message_id", "messages", ondelete="CASCADE"), Index(None, "at"))
+    __table_args__ = (
+        of("message_id", "messages", ondelete="CASCADE"),
+        Index(None, "at"),
+    )
     tenant_id: Mapped[str] = key()
     message_id: Mapped[str] = key()
     attempt: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
@@ -487,12 +501,16 @@ class Turn(Table):
             "tenant_id",
             "interaction_id",
             unique=True,
-            postgresql_where=text("kind = 'live' AND state IN ('delivering', 'awaiting_reply')"),
+            postgresql_where=text(
+                "kind = 'live' AND state IN ('delivering', 'awaiting_reply')"
+            ),
         ),
         Index(
             "ix_turns_clock",
             "due_at",
-            postgresql_where=text("state IN ('collecting', 'delivering', 'awaiting_reply')"),
+            postgresql_where=text(
+                "state IN ('collecting', 'delivering', 'awaiting_reply')"
+            ),
         ),
     )
     tenant_id: Mapped[str] = key()
@@ -619,7 +637,9 @@ class TenantEvent(Table):
     transaction: Mapped[int] = mapped_column(
         Xid8(), primary_key=True, server_default=text("pg_current_xact_id()")
     )
-    event_id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    event_id: Mapped[int] = mapped_column(
+        BigInteger, Identity(always=True), primary_key=True
+    )
     type: Mapped[str]
     interaction_id: Mapped[str | None] = mapped_column(Id)
     data: Mapped[dict[str, Any]]

@@ -91,8 +91,14 @@ LEFT JOIN LATERAL (  -- first available: a thread's, else the preferred provider
     LIMIT 1
 ) free ON true
 LEFT JOIN LATERAL (
-    {agent_of("a.tenant_id", "c.campaign_id", "l.is_test",
-              "coalesce(named.phone_number, free.phone_number)")}
+    {
+    agent_of(
+        "a.tenant_id",
+        "c.campaign_id",
+        "l.is_test",
+        "coalesce(named.phone_number, free.phone_number)",
+    )
+}
 ) agent ON true
 ORDER BY a.i
 """

@@ -32,7 +32,7 @@ async def switch(tx: Tx, threads: Collection[Thread], on: bool) -> None:
 
 
 CANCEL_TURNS = """
-UPDATE turns t SET state = 'cancelled', reason = $3, closed_at = clock_timestamp(), lease = NULL
+UPDATE turns t SET state = 'cancelled', reason = $3, closed_at = clock_timestamp()
 FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
   AND t.kind = 'live' AND t.state IN ('collecting', 'delivering', 'awaiting_reply')
@@ -61,7 +61,9 @@ FROM unsent u WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id
 """
 
 
-async def cancel_agent_texts(tx: Tx, threads: Collection[Thread], code: str, why: str) -> None:
+async def cancel_agent_texts(
+    tx: Tx, threads: Collection[Thread], code: str, why: str
+) -> None:
     """Cancels every agent text of the threads of which no request has begun."""
     await tx.execute(CANCEL_AGENT_TEXTS, *spread(list(threads), 2), code, why)
 
@@ -75,7 +77,10 @@ WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
 
 
 async def set_status(
-    tx: Tx, threads: Collection[Thread], status: str, only_from: Sequence[str] | None = None
+    tx: Tx,
+    threads: Collection[Thread],
+    status: str,
+    only_from: Sequence[str] | None = None,
 ) -> None:
     """Sets the status, where the present one is among `only_from` (None: any)."""
     only = None if only_from is None else list(only_from)

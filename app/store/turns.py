@@ -18,32 +18,41 @@ LIMIT $1
 
 async def due(tx: Tx, limit: int) -> list[tuple[str, str]]:
     """Threads (tenant, interaction) with a turn that wants to be looked at."""
-    return [(row["tenant_id"], row["interaction_id"]) for row in await tx.rows(DUE, limit)]
+    return [
+        (row["tenant_id"], row["interaction_id"]) for row in await tx.rows(DUE, limit)
+    ]
+
+
+NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
+
+
+async def now(tx: Tx) -> float:
+    """The database's clock, in epoch seconds."""
+    return float(await tx.value(NOW))
 
 
 UNFINISHED = """
 SELECT u.*, u.due_at <= clock_timestamp() AS is_due FROM turns u
 WHERE u.tenant_id = $1 AND u.interaction_id = $2 AND u.kind = 'live'
-  AND u.state IN ('collecting', 'delivering', 'awaiting_reply')
+  AND (u.state IN ('collecting', 'delivering', 'awaiting_reply')
+       OR u.posting AND u.due_at > clock_timestamp())
 """
 
 
 async def unfinished(tx: Tx, tenant_id: str, interaction_id: str) -> list[Row]:
-    """The thread's live turns that are not closed: one collecting and one handed over at most."""
+    """The thread's live turns that are not closed (one collecting and one handed over at most),
+    and closed ones of which a POST may still be on its way."""
     return await tx.rows(UNFINISHED, tenant_id, interaction_id)
 
 
 CLOSE = """
-UPDATE turns SET state = $3, reason = $4, closed_at = clock_timestamp(), posting = false,
-    lease = NULL, moved_to = coalesce($5, moved_to)
+UPDATE turns SET state = $3, reason = $4, closed_at = clock_timestamp()
 WHERE tenant_id = $1 AND turn_id = $2
 """
 
 
-async def close(
-    tx: Tx, tenant_id: str, turn_id: str, state: str, reason: str, moved_to: str | None = None
-) -> None:
-    await tx.execute(CLOSE, tenant_id, turn_id, state, reason, moved_to)
+async def close(tx: Tx, tenant_id: str, turn_id: str, state: str, reason: str) -> None:
+    await tx.execute(CLOSE, tenant_id, turn_id, state, reason)
 
 
 MOVE = """
@@ -100,6 +109,10 @@ async def add_attempt(
 
 
 ATTEMPTED = """
+WITH over AS (
+    UPDATE turns SET posting = false, lease = NULL
+    WHERE tenant_id = $1 AND turn_id = $2 AND lease = $8
+)
 UPDATE turn_attempts SET outcome = $4, http_status = $5, duration_ms = $6, answer = $7
 WHERE tenant_id = $1 AND turn_id = $2 AND attempt = $3 AND outcome IS NULL
 """
@@ -107,10 +120,19 @@ WHERE tenant_id = $1 AND turn_id = $2 AND attempt = $3 AND outcome IS NULL
 
 async def end_attempt(
     tx: Tx, tenant_id: str, turn_id: str, attempt: int, outcome: str, http_status: int | None,
-    duration_ms: int, answer: str | None,
+    duration_ms: int, answer: str | None, lease: str,
 ) -> None:  # fmt: skip
+    """The POST is over; the lease, if it is still ours, too."""
     await tx.execute(
-        ATTEMPTED, tenant_id, turn_id, attempt, outcome, http_status, duration_ms, answer
+        ATTEMPTED,
+        tenant_id,
+        turn_id,
+        attempt,
+        outcome,
+        http_status,
+        duration_ms,
+        answer,
+        lease,
     )
 
 
@@ -126,8 +148,7 @@ async def get(read: Read, tenant_id: str, turn_id: str) -> Row | None:
 
 
 ACCEPTED = """
-UPDATE turns SET accepted_at = coalesce(accepted_at, clock_timestamp()), posting = false,
-    lease = NULL,
+UPDATE turns SET accepted_at = coalesce(accepted_at, clock_timestamp()),
     state = CASE state WHEN 'delivering' THEN 'awaiting_reply' ELSE state END,
     due_at = expires_at
 WHERE tenant_id = $1 AND turn_id = $2
@@ -140,26 +161,29 @@ async def accepted(tx: Tx, tenant_id: str, turn_id: str) -> None:
 
 
 AGAIN = """
-UPDATE turns SET posting = false, lease = NULL, due_at = clock_timestamp() + $3::interval
+UPDATE turns SET due_at = clock_timestamp() + $3::interval
 WHERE tenant_id = $1 AND turn_id = $2 AND state = 'delivering'
-RETURNING due_at
 """
 
 
-async def again(tx: Tx, tenant_id: str, turn_id: str, wait: timedelta) -> Any:
-    """The POST failed and is repeated after `wait`; returns when."""
-    return await tx.value(AGAIN, tenant_id, turn_id, wait)
+async def again(tx: Tx, tenant_id: str, turn_id: str, wait: timedelta) -> None:
+    """The POST failed and is repeated after `wait`."""
+    await tx.execute(AGAIN, tenant_id, turn_id, wait)
 
 
 REPLIED = """
-UPDATE turns SET state = $3, reason = $4, reply = $5, closed_at = clock_timestamp(),
-    posting = false, lease = NULL
+UPDATE turns SET state = $3, reason = $4, reply = $5, closed_at = clock_timestamp()
 WHERE tenant_id = $1 AND turn_id = $2
 """
 
 
 async def replied(
-    tx: Tx, tenant_id: str, turn_id: str, state: str, reason: str, reply: dict[str, Any] | None
+    tx: Tx,
+    tenant_id: str,
+    turn_id: str,
+    state: str,
+    reason: str,
+    reply: dict[str, Any] | None,
 ) -> None:
     await tx.execute(REPLIED, tenant_id, turn_id, state, reason, reply)
 
@@ -180,7 +204,9 @@ WHERE tenant_id = $1 AND interaction_id = $2 AND kind = 'live' AND state = 'coll
 """
 
 
-async def carry(tx: Tx, tenant_id: str, interaction_id: str, unsent: dict[str, Any]) -> None:
+async def carry(
+    tx: Tx, tenant_id: str, interaction_id: str, unsent: dict[str, Any]
+) -> None:
     """The collecting turn's payload will tell the agent of its stale reply."""
     await tx.execute(UNSENT, tenant_id, interaction_id, unsent)
 
@@ -211,7 +237,11 @@ ORDER BY u.handed_over_at DESC LIMIT 1
 
 
 async def newest_handed_over(
-    tx: Tx, tenant_id: str, interaction_id: str | None, lead_id: str | None, agent_id: str | None
+    tx: Tx,
+    tenant_id: str,
+    interaction_id: str | None,
+    lead_id: str | None,
+    agent_id: str | None,
 ) -> Row | None:
     return await tx.row(NEWEST, tenant_id, interaction_id, lead_id, agent_id)
 
@@ -292,11 +322,13 @@ SELECT * FROM turn_attempts WHERE tenant_id = $1 AND turn_id = ANY ($2) ORDER BY
 
 async def listed(
     read: Read, tenant_id: str, interaction_id: str | None, turn_id: str | None,
-    agent_id: str | None, before: tuple[Any, str] | None, limit: int,
+    agent_id: str | None, before: tuple[Any, ...] | None, limit: int,
 ) -> tuple[list[Row], dict[str, list[Row]]]:  # fmt: skip
     """Turns, newest first, and the attempts of each."""
     at, last = before or (None, None)
-    found = await read.rows(LIST, tenant_id, interaction_id, turn_id, agent_id, at, last, limit)
+    found = await read.rows(
+        LIST, tenant_id, interaction_id, turn_id, agent_id, at, last, limit
+    )
     attempts: dict[str, list[Row]] = {}
     for row in await read.rows(ATTEMPTS, tenant_id, _ids(found)):
         attempts.setdefault(row["turn_id"], []).append(row)

@@ -1,0 +1,60 @@
+"""Sealing of secrets at rest: AES-256-GCM, with the id of the key in the sealed bytes.
+
+Layout: one byte of version, 4 bytes of key id, 12 bytes of nonce, then ciphertext and tag.
+The newest key closes; every key that is still listed opens, so keys can be rotated.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+VERSION = b"\x01"
+ID_BYTES, NONCE_BYTES = 4, 12
+HEAD = len(VERSION) + ID_BYTES
+
+
+class Unsealable(Exception):
+    """Sealed under a key that is not listed, or not sealed by us at all."""
+
+
+class Seal:
+    """`keys`: 32 bytes each, newest first."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        if not keys:
+            raise ValueError("at least one sealing key is needed")
+        self._keys = {_key_id(key): AESGCM(key) for key in reversed(keys)}
+        self._newest = _key_id(keys[0])
+
+    def close(self, plain: bytes) -> bytes:
+        """`plain`, sealed under the newest key."""
+        nonce, head = os.urandom(NONCE_BYTES), VERSION + self._newest
+        return head + nonce + self._keys[self._newest].encrypt(nonce, plain, head)
+
+    def open(self, sealed: bytes) -> bytes:
+        """What was sealed; raises `Unsealable`."""
+        head, nonce = sealed[:HEAD], sealed[HEAD : HEAD + NONCE_BYTES]
+        key = self._keys.get(head[len(VERSION) :])
+        if key is None or head[: len(VERSION)] != VERSION:
+            raise Unsealable("sealed under a key that is not among SECRET_KEYS")
+        try:
+            return key.decrypt(nonce, sealed[HEAD + NONCE_BYTES :], head)
+        except (InvalidTag, ValueError):
+            raise Unsealable("the sealed bytes were changed") from None
+
+    def close_words(self, words: Mapping[str, str]) -> bytes:
+        """Named strings (credentials), sealed together."""
+        return self.close(json.dumps(dict(words)).encode())
+
+    def open_words(self, sealed: bytes) -> dict[str, str]:
+        """The reverse of `close_words`; raises `Unsealable`."""
+        words: dict[str, str] = json.loads(self.open(sealed))
+        return words
+
+
+def _key_id(key: bytes) -> bytes:
+    return sha256(b"sealing key" + key).digest()[:ID_BYTES]

@@ -1,0 +1,95 @@
+"""Signed-in people: a random token in the cookie, and of it only the digest in the database."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+from hmac import compare_digest
+from hmac import digest as hmac_digest
+
+from app.access import passwords
+from app.domain.callers import Caller
+from app.store import access
+from app.store.engine import Database, Read, Tx
+
+IDLE = timedelta(hours=12)
+ABSOLUTE = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who is signed in."""
+
+    tenant_id: str
+    user_id: str
+    email: str
+    role: str
+
+    @property
+    def caller(self) -> Caller:
+        return Caller(self.tenant_id, self.user_id, "person", "api")
+
+
+async def sign_in(database: Database, email: str, password: str) -> str | None:
+    """The token of a new session; None when e-mail or password is wrong, which of the two is
+    not told, not even by the time it takes. No transaction is open while the hash is checked."""
+    async with database.system() as tx:
+        person = await access.person(tx, email)
+    if (
+        not await passwords.matches(person and person["password_hash"], password)
+        or not person
+    ):
+        return None
+    fresh_hash = None
+    if passwords.outdated(person["password_hash"]):
+        fresh_hash = await passwords.hashed(password)
+    async with database.system() as tx:
+        if fresh_hash:
+            await access.rehash(tx, person["tenant_id"], person["user_id"], fresh_hash)
+        return await begin(tx, person["tenant_id"], person["user_id"])
+
+
+async def begin(tx: Tx, tenant_id: str, user_id: str) -> str:
+    """Opens a session and returns its token, for the cookie."""
+    token = secrets.token_urlsafe(32)
+    await access.open_session(tx, tenant_id, user_id, _digest(token), ABSOLUTE)
+    return token
+
+
+async def find(read: Read, token: str) -> Person | None:
+    """Whose session it is; None when it is unknown, ended, expired or idle for too long."""
+    row = await access.session(read, _digest(token), IDLE)
+    return row and Person(row["tenant_id"], row["user_id"], row["email"], row["role"])
+
+
+async def see(tx: Tx, token: str) -> Person | None:
+    """As `find`, and puts off the idle expiry; the row is written once a minute at most."""
+    row = await access.session(tx, _digest(token), IDLE)
+    if row is None:
+        return None
+    if row["stale"]:
+        await access.touch_session(tx, _digest(token))
+    return Person(row["tenant_id"], row["user_id"], row["email"], row["role"])
+
+
+async def end(tx: Tx, token: str) -> None:
+    """Signs out: the token opens nothing any more."""
+    await access.close_session(tx, _digest(token))
+
+
+async def end_all(tx: Tx, tenant_id: str, user_id: str) -> None:
+    """Signs the person out everywhere."""
+    await access.close_sessions(tx, tenant_id, user_id)
+
+
+def csrf_token(token: str) -> str:
+    """What a form of this session must carry; derived, so nothing more has to be kept."""
+    return hmac_digest(token.encode(), b"csrf", sha256).hex()
+
+
+def csrf_matches(token: str, given: str) -> bool:
+    return compare_digest(csrf_token(token).encode(), given.encode(errors="replace"))
+
+
+def _digest(token: str) -> bytes:
+    return sha256(token.encode(errors="replace")).digest()

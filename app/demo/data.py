@@ -1,0 +1,186 @@
+"""The demo tenant: what it is made of, filled through the public API like anybody's."""
+
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+LEAD_ID = "lead_jane"
+CAMPAIGN_ID = "demo_solar"
+NUMBER, TWILIO_NUMBER = "+18335645667", "+12125550123"
+JANE = "+12125551234"
+QUESTIONS = [
+    {"key": "homeowner", "question": "Do you own your home?"},
+    {"key": "bill", "question": "What is your monthly electricity bill, roughly?"},
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the service, the simulated carrier and the demo agent listen."""
+
+    api: str
+    carrier: str
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """All that opens the demo. Kept in a file that only its owner may read."""
+
+    tenant_id: str
+    api_key: str
+    email: str
+    password: str
+    account_id: str
+    carrier_secret: str
+    twilio_account_id: str
+    twilio_sid: str
+    twilio_token: str
+    agent_id: str
+    agent_secret: str
+    agent_key: str
+    number: str
+    twilio_number: str
+    addresses: Addresses
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        told: dict[str, Any] = json.loads(file.read_text())
+        return cls(**{**told, "addresses": Addresses(**told["addresses"])})
+
+
+def file_in(data_dir: Path) -> Path:
+    return data_dir / "demo.json"
+
+
+def write_private(file: Path, text: str) -> None:
+    """Replaces the file whole; only its owner may read it."""
+    fresh = file.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(
+        os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w"
+    ) as out:
+        out.write(text)
+    fresh.replace(file)
+
+
+class Api:
+    """The public API with a key; anything but a 2xx is an error that says what happened."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._client = httpx.Client(
+            base_url=f"{url}/api/v1",
+            headers={"X-API-Key": key},
+            trust_env=False,
+            timeout=15,
+        )
+
+    def call(self, method: str, path: str, **body: Any) -> dict[str, Any]:
+        response = self._client.request(method, path, json=body or None)
+        if not response.is_success:
+            raise RuntimeError(
+                f"{method} {path}: {response.status_code} {response.text}"
+            )
+        data: dict[str, Any] = response.json()["data"]
+        return data
+
+
+def still_valid(demo: Demo, addresses: Addresses) -> bool:
+    """Whether the service at `addresses` knows this demo's key."""
+    try:
+        Api(addresses.api, demo.api_key).call("GET", f"/leads/{LEAD_ID}")
+    except (RuntimeError, httpx.HTTPError):
+        return False
+    return True
+
+
+def move(demo: Demo, addresses: Addresses, file: Path) -> Demo:
+    """The demo at today's addresses."""
+    if demo.addresses != addresses:
+        api = Api(addresses.api, demo.api_key)
+        api.call(
+            "PATCH", f"/provider-accounts/{demo.account_id}", baseUrl=addresses.carrier
+        )
+        api.call(
+            "PATCH", f"/sms-agents/{demo.agent_id}", webhookUrl=f"{addresses.agent}/"
+        )
+        demo = Demo(**{**{name: getattr(demo, name) for name in Demo.__slots__},
+                       "addresses": addresses})  # fmt: skip
+        write_private(file, json.dumps(asdict(demo)))
+    return demo
+
+
+def fill(
+    tenant_id: str,
+    api_key: str,
+    email: str,
+    password: str,
+    addresses: Addresses,
+    file: Path,
+) -> Demo:
+    """Fills an empty tenant: two accounts and numbers, an agent, a campaign, leads."""
+    api = Api(addresses.api, api_key)
+    carrier_secret, token = secrets.token_hex(16), secrets.token_hex(16)
+    sid = f"AC{secrets.token_hex(16)}"
+    account = api.call(
+        "POST", "/provider-accounts", provider="simulator", name="Simulated carrier",
+        credentials={"secret": carrier_secret}, baseUrl=addresses.carrier, default=True,
+    )  # fmt: skip
+    twilio = api.call(
+        "POST", "/provider-accounts", provider="twilio", name="Twilio (receives only)",
+        credentials={"accountSid": sid, "authToken": token}, baseUrl=addresses.carrier,
+    )  # fmt: skip
+    api.call("PATCH", "/settings", defaultProvider="simulator")
+    number = api.call(
+        "POST", "/phone-numbers", phoneNumber=NUMBER, providerAccountId=account["accountId"],
+        capabilities=["sms", "mms"], label="Main line",
+    )  # fmt: skip
+    api.call(
+        "POST", "/phone-numbers", phoneNumber=TWILIO_NUMBER, label="Twilio line",
+        providerAccountId=twilio["accountId"], capabilities=["sms"],
+    )  # fmt: skip
+    agent = api.call(
+        "POST", "/sms-agents", name="Demo agent", phoneNumberId=number["phoneNumberId"],
+        webhookUrl=f"{addresses.agent}/", agentModeByDefault=True, inboundEnabled=True,
+        description="A few rules that qualify a lead.",
+    )  # fmt: skip
+    agent_key = api.call(
+        "POST",
+        "/api-keys",
+        name="Demo agent",
+        scope="agent",
+        smsAgentId=agent["smsAgentId"],
+    )
+    api.call(
+        "POST", "/campaigns", campaignId=CAMPAIGN_ID, name="Solar spring", clientId="client_sun",
+        clientName="Sunny Roofs", offerId="offer_panels", offerName="Panels at no cost",
+        phoneNumberId=number["phoneNumberId"], smsAgentId=agent["smsAgentId"],
+        questionnaire=QUESTIONS,
+    )  # fmt: skip
+    api.call(
+        "PATCH", f"/sms-agents/{agent['smsAgentId']}", inboundCampaignIds=[CAMPAIGN_ID]
+    )
+    for lead_id, first, last, phone in (
+        (LEAD_ID, "Jane", "Miller", JANE),
+        ("lead_luis", "Luis", "Ortega", "+13055551987"),
+        ("lead_amara", "Amara", "Okafor", "+14155552671"),
+    ):
+        api.call(
+            "POST", "/leads", leadId=lead_id, firstName=first, lastName=last, phone=phone,
+            email=f"{first.lower()}@example.com", campaignId=CAMPAIGN_ID, status="new",
+        )  # fmt: skip
+    demo = Demo(
+        tenant_id=tenant_id, api_key=api_key, email=email, password=password,
+        account_id=account["accountId"], carrier_secret=carrier_secret,
+        twilio_account_id=twilio["accountId"], twilio_sid=sid, twilio_token=token,
+        agent_id=agent["smsAgentId"], agent_secret=agent["signingSecret"],
+        agent_key=agent_key["apiKey"], number=NUMBER, twilio_number=TWILIO_NUMBER,
+        addresses=addresses,
+    )  # fmt: skip
+    write_private(file, json.dumps(asdict(demo)))
+    return demo

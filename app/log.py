@@ -1,0 +1,51 @@
+"""Logging: one JSON object a line in production, readable lines elsewhere; to stderr.
+
+No text, no whole phone number, no key and no address with its query is ever logged.
+"""
+
+import logging
+import sys
+
+import structlog
+from structlog.types import Processor
+
+LOUD = (
+    "httpx",
+    "httpcore",
+    "aiohttp",
+    "uvicorn.access",
+    "arq.worker",
+    "asyncio",
+    "alembic",
+)
+"""They log addresses, arguments or too much."""
+
+
+def configure(production: bool, level: str = "INFO") -> None:
+    """Sets up structlog, and sends what libraries log the same way."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: list[Processor] = (
+        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        if production
+        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    )
+    threshold = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+    structlog.configure(
+        processors=[*shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(handlers=[handler], level=threshold, force=True)
+    for name in LOUD:
+        logging.getLogger(name).setLevel(logging.WARNING)

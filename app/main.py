@@ -1,0 +1,82 @@
+"""The web process, put together."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+
+from app.access.keys import Keyring
+from app.resources import Resources, opened
+from app.settings import Settings
+from app.web import docs, health, problems
+from app.web.directory import (
+    agents,
+    campaigns,
+    dnc,
+    keys,
+    leads,
+    numbers,
+    provider_accounts,
+    tenant_settings,
+)
+from app.web.envelope import Refusal
+from app.web.limits import Edge
+
+API = "/api/v1"
+API_ROUTERS: tuple[APIRouter, ...] = (
+    leads.router,
+    dnc.router,
+    campaigns.router,
+    provider_accounts.router,
+    numbers.router,
+    agents.router,
+    keys.router,
+    tenant_settings.router,
+)
+"""Under /api/v1."""
+ROUTERS: tuple[APIRouter, ...] = (health.router, docs.router)
+"""At the root."""
+ABOUT = "SMS conversations between organizations and their leads."
+
+
+def build(settings: Settings, resources: Resources | None = None) -> FastAPI:
+    """The application. Resources that are given stay open after it; else it opens its own."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            held = resources or await stack.enter_async_context(opened(settings))
+            app.state.resources = held
+            app.state.keyring = ring = Keyring(held.database)
+            stack.push_async_callback(ring.close)
+            yield
+
+    app = FastAPI(
+        title="LeadSail SMS",
+        version="1",
+        description=ABOUT,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        responses={
+            "default": {"model": Refusal, "description": "Refused; `code` says why."}
+        },
+        generate_unique_id_function=_operation,
+    )
+    app.state.page_problem = None
+    problems.install(app)
+    app.add_middleware(Edge, https_only=settings.production)
+    for router in API_ROUTERS:
+        app.include_router(router, prefix=API)
+    for router in ROUTERS:
+        app.include_router(router)
+    if assets := docs.assets():
+        app.router.routes.append(assets)
+    return app
+
+
+def _operation(route: Any) -> str:
+    """Operation ids as the routes' own names, with the tag in front: unique and readable."""
+    tag = str(route.tags[0]) if route.tags else "page"
+    return f"{tag}-{route.name}".replace(" ", "-").replace("_", "-")

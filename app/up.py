@@ -1,0 +1,231 @@
+"""Assembly of everything in one terminal: embedded servers where none are named, web, worker,
+and the demo tenant with its simulated carrier and its agent."""
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from app import embedded
+from app.demo import data
+from app.settings import Misconfigured, Settings
+
+READY_WITHIN = 60.0
+STOP_WITHIN = 25.0
+LOOPBACK = "127.0.0.0/8,::1/128"
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A running service with its demo: where it is, and what opens it."""
+
+    url: str
+    demo: data.Demo
+    processes: Mapping[str, subprocess.Popen[bytes]]
+
+
+@contextmanager
+def stack(settings: Settings, quiet: bool = False) -> Iterator[Stack]:
+    """Starts everything and stops all of it cleanly at the end. Raises `Misconfigured`."""
+    carrier_port, agent_port = settings.port + 1, settings.port + 2
+    for port in (settings.port, carrier_port, agent_port):
+        require_free(settings.host, port)
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with ExitStack() as open_things:
+        env = dict(os.environ) | {
+            "DATABASE_URL": settings.database_url
+            or open_things.enter_context(embedded.postgres(settings.data_dir)).url,
+            "REDIS_URL": settings.redis_url
+            or open_things.enter_context(embedded.valkey(settings.data_dir)).url,
+            "SECRET_KEYS": _secret_keys(settings),
+            "ALLOWED_PRIVATE_NETWORKS": os.environ.get("ALLOWED_PRIVATE_NETWORKS")
+            or LOOPBACK,
+            "HOST": settings.host,
+            "PORT": str(settings.port),
+            "PUBLIC_BASE_URL": settings.base_url,
+        }
+        run(["migrate"], env)
+        processes: dict[str, subprocess.Popen[bytes]] = {}
+        open_things.callback(stop, processes)
+        for name in ("web", "worker"):
+            processes[name] = start(["-m", "app", name], env, quiet)
+        url = f"http://{settings.host}:{settings.port}"
+        wait_until_ready(url, processes)
+        ports = data.Addresses(
+            api=url,
+            carrier=f"http://{settings.host}:{carrier_port}",
+            agent=f"http://{settings.host}:{agent_port}",
+        )
+        demo = prepare(settings, env, ports)
+        file = str(data.file_in(settings.data_dir))
+        for name in ("carrier", "agent"):
+            processes[name] = start(["-m", f"app.demo.{name}", file], env, quiet)
+        for name, address in (("carrier", ports.carrier), ("agent", ports.agent)):
+            wait_for(f"{address}/health", processes, name)
+        yield Stack(url, demo, processes)
+
+
+def prepare(
+    settings: Settings, env: Mapping[str, str], ports: data.Addresses
+) -> data.Demo:
+    """The demo tenant: the one that is there, at today's addresses, or a new one."""
+    file = data.file_in(settings.data_dir)
+    if file.exists():
+        known = data.Demo.read(file)
+        if data.still_valid(known, ports):
+            return data.move(known, ports, file)
+    made = json.loads(run(["tenant", "create", "--name", "Demo"], env))
+    password = secrets.token_urlsafe(9)
+    email = f"demo-{made['tenantId'][-6:]}@example.com"
+    person = [
+        "user",
+        "create",
+        "--tenant",
+        made["tenantId"],
+        "--email",
+        email,
+        "--password-stdin",
+    ]
+    run(person, env, typed=password)
+    return data.fill(made["tenantId"], made["apiKey"], email, password, ports, file)
+
+
+def up(settings: Settings) -> int:
+    """Runs until Ctrl-C or SIGTERM, or until one of the processes ends by itself."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with stack(settings) as running:
+            print(greeting(running), flush=True)
+            while all(process.poll() is None for process in running.processes.values()):
+                time.sleep(0.3)
+            ended = [
+                name for name, p in running.processes.items() if p.poll() is not None
+            ]
+            print(f"{', '.join(ended)} ended; stopping the rest", file=sys.stderr)
+            return 1
+    except KeyboardInterrupt:
+        return 0
+
+
+def greeting(running: Stack) -> str:
+    """What a person needs to begin, and a command that works when pasted."""
+    demo = running.demo
+    return f"""
+LeadSail SMS is up.
+
+  Conversations   {running.url}/conversations
+                  sign in as {demo.email} with {demo.password}
+  API and docs    {running.url}/docs
+                  X-API-Key: {demo.api_key}
+  The lead's phone (simulated carrier)   {demo.addresses.carrier}/
+
+Send a text to the demo lead:
+
+  curl -s {running.url}/api/v1/sms/send -H 'X-API-Key: {demo.api_key}' \\
+    -H 'Content-Type: application/json' \\
+    -d '{{"leadId": "{data.LEAD_ID}", "message": "Hi Jane, following up on your inquiry."}}'
+
+Ctrl-C stops everything."""
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _secret_keys(settings: Settings) -> str:
+    if settings.secret_keys:
+        return settings.secret_keys.get_secret_value()
+    file = settings.data_dir / "secret_keys"
+    if not file.exists():
+        data.write_private(file, urlsafe_b64encode(secrets.token_bytes(32)).decode())
+    return file.read_text().strip()
+
+
+def require_free(host: str, port: int) -> None:
+    """Raises `Misconfigured` with one clear line when the port is taken."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            raise Misconfigured(
+                f"port {port} on {host} is taken; choose another with PORT=…"
+            ) from None
+
+
+def run(command: list[str], env: Mapping[str, str], typed: str = "") -> str:
+    """Runs one of our own commands to its end; returns what it printed."""
+    done = subprocess.run(  # noqa: S603  # our own interpreter and module
+        [sys.executable, "-m", "app", *command],
+        env=dict(env), input=typed.encode(), stdout=subprocess.PIPE, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise Misconfigured(f"`{' '.join(command[:2])}` failed")
+    return done.stdout.decode()
+
+
+def start(
+    arguments: list[str], env: Mapping[str, str], quiet: bool
+) -> subprocess.Popen[bytes]:
+    """A process of ours. It has a group of its own, so that Ctrl-C reaches it only through us,
+    in order."""
+    output = subprocess.DEVNULL if quiet else None
+    return subprocess.Popen(  # noqa: S603
+        [sys.executable, *arguments], env=dict(env), process_group=0, stdout=output, stderr=output,
+        preexec_fn=embedded.die_with_parent,
+    )  # fmt: skip
+
+
+def stop(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    """Asks all to stop, then ends those that do not."""
+    for process in processes.values():
+        process.terminate()
+    deadline = time.monotonic() + STOP_WITHIN
+    for process in processes.values():
+        try:
+            process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_until_ready(
+    url: str, processes: Mapping[str, subprocess.Popen[bytes]]
+) -> None:
+    wait_for(f"{url}/health/ready", processes, "web")
+
+
+def wait_for(
+    url: str, processes: Mapping[str, subprocess.Popen[bytes]], name: str
+) -> None:
+    """Returns when `url` answers 200; raises `Misconfigured` when `name` ended or never does."""
+    deadline = time.monotonic() + READY_WITHIN
+    with httpx.Client(trust_env=False, timeout=2) as client:
+        while time.monotonic() < deadline and processes[name].poll() is None:
+            try:
+                if client.get(url).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.05)
+    raise Misconfigured(f"{name} did not become ready; its log says why")
+
+
+def is_running(settings: Settings) -> data.Demo | None:
+    """The demo of an `up` that already runs with this data directory, if one does."""
+    file: Path = data.file_in(settings.data_dir)
+    if not file.exists():
+        return None
+    demo = data.Demo.read(file)
+    return demo if data.still_valid(demo, demo.addresses) else None

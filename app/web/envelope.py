@@ -1,0 +1,124 @@
+"""The envelope of every JSON answer, and the bases of the models inside it (contract 2)."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+T = TypeVar("T")
+NUL = PydanticCustomError("nul", "must not contain the NUL character")
+
+
+class Body(BaseModel):
+    """Base of request bodies: camelCase, unknown fields refused by name, nothing coerced.
+
+    A string with a NUL (PostgreSQL cannot hold it) is refused here by the field's name; lone
+    surrogates are refused by pydantic itself.
+    """
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_alias=True,
+        validate_by_name=False,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        frozen=True,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nul(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            bad = [
+                InitErrorDetails(type=NUL, loc=loc, input=None)
+                for loc in _with_nul(given)
+            ]
+            if bad:
+                raise ValidationError.from_exception_data(cls.__name__, bad)
+        return given
+
+    def given(self) -> dict[str, Any]:
+        """Only the fields that the request named (PATCH), by their Python names."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+def _with_nul(given: dict[Any, Any]) -> Iterator[tuple[str | int, ...]]:
+    # Nested models look at their own strings; lists of strings have nobody else.
+    for name, value in given.items():
+        if isinstance(value, str) and "\x00" in value:
+            yield (name,)
+        elif isinstance(value, list):
+            for i, item in enumerate(value):
+                if isinstance(item, str) and "\x00" in item:
+                    yield (name, i)
+
+
+class Out(BaseModel):
+    """Base of what answers hold: built by Python names, rendered in camelCase."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=False,
+        serialize_by_alias=True,
+        from_attributes=True,
+    )
+
+
+class Answer(BaseModel, Generic[T]):
+    """`{"success": true, "data": …}`."""
+
+    success: Literal[True] = True
+    data: T
+
+
+class Error(BaseModel):
+    code: str
+    message: str
+    details: list[str]
+
+
+class Refusal(BaseModel):
+    """`{"success": false, "error": {"code", "message", "details"}}`."""
+
+    success: Literal[False] = False
+    error: Error
+
+
+def _moment(given: object) -> object:
+    """ISO 8601 with an offset, as a datetime: strict models take no strings for times."""
+    if not isinstance(given, str):
+        raise ValueError("must be an ISO 8601 time with an offset")
+    try:
+        at = datetime.fromisoformat(given)
+    except ValueError:
+        raise ValueError("must be an ISO 8601 time with an offset") from None
+    if at.tzinfo is None:
+        raise ValueError("must have an offset, such as Z or -05:00")
+    return at
+
+
+Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=datetime)]
+"""A time in a request body."""
+
+OwnId = Annotated[
+    str,
+    Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}\z"),
+]
+"""A lead or campaign id, which may be the caller's own (contract 2)."""
+
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
+Line = Annotated[str, Field(max_length=500)]
+AnyId = Annotated[str, Field(min_length=1, max_length=64)]
+"""An id that names something else; whether that exists is the command's business."""

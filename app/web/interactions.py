@@ -1,0 +1,313 @@
+"""Threads and their transcripts (contract 4)."""
+
+from datetime import UTC, date, datetime, time
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+
+from app.commands import modes
+from app.domain.problems import Invalid, NotFound
+from app.domain.transcripts import LONGEST, entry
+from app.domain.words import INTERACTION_STATUSES, InteractionStatus
+from app.store import interactions
+from app.store.engine import Read, Row
+from app.store.interactions import Filter
+from app.web.doors import ApiCaller, ReadCaller, TenantRead, TenantTx
+from app.web.envelope import Answer, Body, Out
+from app.web.paging import Paged
+
+router = APIRouter(prefix="/api/v1", tags=["Interactions"])
+
+
+class Entry(Out):
+    timestamp: datetime
+    role: str
+    message: str
+    source: str
+    message_id: str
+    seq: int | None
+    status: str
+    media: list[dict[str, Any]]
+
+
+class Telephony(Out):
+    provider: str | None
+    message_id: str | None
+    phone_number: str
+
+
+class Sms(Out):
+    agent_mode: bool
+    direction: str | None
+
+
+class AgentState(Out):
+    state: str
+    due_at: datetime | None = None
+    reason: str | None = None
+
+
+class Scheduled(Out):
+    message_id: str
+    message: str
+    status: str
+    send_at: datetime | None
+    held_until: datetime | None
+
+
+class InteractionShape(Out):
+    interaction_id: str
+    lead_id: str
+    campaign_id: str | None
+    client_id: str | None
+    offer_id: str | None
+    type: Literal["sms"] = "sms"
+    status: str
+    phone: str
+    telephony: Telephony
+    sms: Sms
+    summary: str | None
+    transcript: list[Entry] | None = None
+    error_code: str | None
+    error_message: str | None
+    created_at: datetime
+    updated_at: datetime
+    last_message_at: datetime
+    last_message_preview: str | None
+    unread_count: int
+    agent_state: AgentState
+    scheduled: list[Scheduled] | None = None
+    transcript_truncated: bool | None = None
+
+
+class Interactions(Out):
+    interactions: list[InteractionShape]
+
+
+class InteractionPage(Interactions):
+    next_cursor: str | None
+    has_more: bool
+
+
+class Messages(Out):
+    messages: list[Entry]
+    has_more: bool
+
+
+def agent_state(row: Row) -> AgentState:
+    """What the agent is doing in the thread."""
+    if not row["agent_mode"]:
+        return AgentState(state="off")
+    state = row["turn_state"]
+    if state is None:
+        return AgentState(state="idle")
+    if state == "delivering" and not row["turn_posting"]:
+        return AgentState(
+            state="retrying", reason=f"attempt {row['turn_attempt']} failed"
+        )
+    due_at = row["turn_due_at"] if state == "collecting" else None
+    return AgentState(state=state, due_at=due_at)
+
+
+def summary(row: Row) -> dict[str, Any]:
+    """The thread's object without its transcript."""
+    return {
+        **dict(row),
+        "phone": row["lead_phone"],
+        "telephony": {
+            "provider": row["last_provider"],
+            "message_id": row["last_provider_message_id"],
+            "phone_number": row["our_number"],
+        },
+        "sms": {"agent_mode": row["agent_mode"], "direction": row["last_direction"]},
+        "last_message_preview": row["last_preview"],
+        "agent_state": agent_state(row),
+    }
+
+
+async def whole(read: Read, row: Row) -> InteractionShape:
+    """The thread's object with its newest entries and what is scheduled."""
+    key = (row["tenant_id"], row["interaction_id"])
+    entries = await interactions.transcript(read, *key, LONGEST)
+    waiting = await interactions.scheduled(read, *key)
+    return InteractionShape.model_validate(
+        {
+            **summary(row),
+            "transcript": [entry(one) for one in entries],
+            "transcript_truncated": bool(entries) and entries[0]["seq"] > 1,
+            "scheduled": [{**dict(one), "message": one["text"]} for one in waiting],
+        }
+    )
+
+
+async def find(read: Read, tenant_id: str, interaction_id: str) -> Row:
+    """The thread's row; raises `NotFound`."""
+    row = await interactions.get(read, tenant_id, interaction_id)
+    if row is None:
+        raise NotFound
+    return row
+
+
+@router.get("/interactions/lead/{lead_id}", summary="All threads of a lead")
+async def of_lead(
+    lead_id: str, caller: ReadCaller, read: TenantRead
+) -> Answer[Interactions]:
+    rows = await interactions.of_lead(read, caller.tenant_id, lead_id)
+    if not rows and not await interactions.knows_lead(read, caller.tenant_id, lead_id):
+        raise NotFound
+    return Answer(
+        data=Interactions(interactions=[await whole(read, row) for row in rows])
+    )
+
+
+Names = Annotated[list[str] | None, Query(max_length=100)]
+
+
+@router.get("/interactions", summary="Threads, newest activity first")
+async def listed(
+    caller: ReadCaller,
+    read: TenantRead,
+    paged: Paged,
+    campaign_ids: Annotated[Names, Query(alias="campaignIds")] = None,
+    client_ids: Annotated[Names, Query(alias="clientIds")] = None,
+    offer_ids: Annotated[Names, Query(alias="offerIds")] = None,
+    status: Names = None,
+    lead_id: Annotated[str | None, Query(alias="leadId", max_length=64)] = None,
+    start_date: Annotated[str | None, Query(alias="startDate")] = None,
+    end_date: Annotated[str | None, Query(alias="endDate")] = None,
+    unread: bool | None = None,
+    search: Annotated[str | None, Query(min_length=1, max_length=100)] = None,
+    within: Annotated[Literal["messages"] | None, Query(alias="in")] = None,
+) -> Answer[InteractionPage]:
+    """Lists may be repeated parameters or comma-separated; dates are half-open, of the last text."""
+    narrowed = Filter(
+        campaign_ids=split(campaign_ids),
+        client_ids=split(client_ids),
+        offer_ids=split(offer_ids),
+        statuses=_statuses(split(status)),
+        lead_id=lead_id,
+        start=_instant(start_date, "startDate"),
+        end=_instant(end_date, "endDate"),
+        unread=unread,
+        search=search,
+        in_messages=within == "messages",
+    )
+    rows = await interactions.listed(
+        read, caller.tenant_id, narrowed, paged.key(datetime, str), paged.fetch
+    )
+    page, cursor = paged.cut(
+        rows, lambda row: (row["last_message_at"], row["interaction_id"])
+    )
+    shapes = [InteractionShape.model_validate(summary(row)) for row in page]
+    return Answer(
+        data=InteractionPage(
+            interactions=shapes, next_cursor=cursor, has_more=cursor is not None
+        )
+    )
+
+
+def split(given: list[str] | None) -> list[str] | None:
+    """`a,b` and repeated parameters alike."""
+    if given is None:
+        return None
+    return [
+        part.strip() for value in given for part in value.split(",") if part.strip()
+    ] or None
+
+
+def _statuses(given: list[str] | None) -> list[str] | None:
+    for status in given or ():
+        if status not in INTERACTION_STATUSES:
+            raise Invalid(
+                details=[f"status: must be one of {', '.join(INTERACTION_STATUSES)}"]
+            )
+    return given
+
+
+def _instant(given: str | None, field: str) -> datetime | None:
+    """An instant; a bare date or a time without offset is UTC."""
+    if given is None:
+        return None
+    try:
+        if len(given) == len("2026-01-31"):
+            return datetime.combine(date.fromisoformat(given), time(), UTC)
+        at = datetime.fromisoformat(given)
+    except ValueError:
+        raise Invalid(details=[f"{field}: is not an ISO 8601 date or time"]) from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+@router.get("/interactions/{interaction_id}", summary="One thread, whole")
+async def one(
+    interaction_id: str, caller: ReadCaller, read: TenantRead
+) -> Answer[InteractionShape]:
+    return Answer(
+        data=await whole(read, await find(read, caller.tenant_id, interaction_id))
+    )
+
+
+Limit = Annotated[int, Query(ge=1, le=100)]
+Seq = Annotated[int | None, Query(ge=0, le=2**31 - 1)]
+
+
+@router.get("/interactions/{interaction_id}/messages", summary="Pages of a transcript")
+async def transcript(
+    interaction_id: str,
+    caller: ReadCaller,
+    read: TenantRead,
+    after: Seq = None,
+    before: Seq = None,
+    limit: Limit = 50,
+) -> Answer[Messages]:
+    """`after` pages forwards, `before` backwards; each page is in order of `seq`."""
+    if after is not None and before is not None:
+        raise Invalid(details=["after: cannot stand beside before"])
+    await find(read, caller.tenant_id, interaction_id)
+    rows = await interactions.page(
+        read, caller.tenant_id, interaction_id, after, before, limit + 1
+    )
+    more = len(rows) > limit
+    page = rows[-limit:] if before is not None else rows[:limit]
+    return Answer(
+        data=Messages(
+            messages=[Entry.model_validate(entry(row)) for row in page], has_more=more
+        )
+    )
+
+
+class InteractionPatch(Body):
+    status: InteractionStatus | None = None
+    agent_mode: bool | None = None
+
+
+@router.patch(
+    "/interactions/{interaction_id}", summary="Set status or agent mode by hand"
+)
+async def patch(
+    interaction_id: str, body: InteractionPatch, caller: ApiCaller, tx: TenantTx
+) -> Answer[InteractionShape]:
+    """`dnc` suppresses the phone; another status lifts what a hand had set."""
+    row = await find(tx, caller.tenant_id, interaction_id)
+    await modes.set_by_hand(tx, caller, row, body.status, body.agent_mode)
+    return Answer(
+        data=await whole(tx, await find(tx, caller.tenant_id, interaction_id))
+    )
+
+
+class ReadMark(Body):
+    through_seq: Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class Unread(Out):
+    unread_count: int
+
+
+@router.post("/interactions/{interaction_id}/read", summary="Mark texts as read")
+async def mark_read(
+    interaction_id: str, body: ReadMark, caller: ApiCaller, tx: TenantTx
+) -> Answer[Unread]:
+    await find(tx, caller.tenant_id, interaction_id)
+    await interactions.mark_read(tx, caller.tenant_id, interaction_id, body.through_seq)
+    row = await find(tx, caller.tenant_id, interaction_id)
+    return Answer(data=Unread(unread_count=row["unread_count"]))

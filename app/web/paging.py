@@ -1,0 +1,105 @@
+"""Keyset paging: pages are cut by the key of their last row, so that nothing is skipped or
+repeated while rows come and go (contract 2)."""
+
+import base64
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Query
+
+from app.domain.problems import Invalid
+
+T = TypeVar("T")
+LONGEST_CURSOR = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What page is asked for: `after` is the key of the last row seen, or None."""
+
+    limit: int
+    after: tuple[Any, ...] | None = None
+
+    @property
+    def fetch(self) -> int:
+        """How many rows to read: one more than asked tells whether there are more."""
+        return self.limit + 1
+
+    def key(self, *types: type) -> tuple[Any, ...] | None:
+        """`after`, checked to be of these types (`datetime` included); raises `Invalid`."""
+        if self.after is None:
+            return None
+        try:
+            if len(self.after) != len(types):
+                raise ValueError
+            return tuple(
+                _as(kind, part) for kind, part in zip(types, self.after, strict=True)
+            )
+        except (ValueError, TypeError, OverflowError):
+            raise _bad_cursor() from None
+
+    def cut(
+        self, rows: Sequence[T], key: Callable[[T], Sequence[Any]]
+    ) -> tuple[Sequence[T], str | None]:
+        """The rows of this page, and the cursor of the next one (None: there is none)."""
+        if len(rows) <= self.limit:
+            return rows, None
+        shown = rows[: self.limit]
+        return shown, cursor(key(shown[-1]))
+
+
+def cursor(key: Sequence[Any]) -> str:
+    """An opaque cursor from the key of a row: strings, whole numbers, times."""
+    plain = [part.isoformat() if isinstance(part, datetime) else part for part in key]
+    return base64.urlsafe_b64encode(json.dumps(plain).encode()).decode().rstrip("=")
+
+
+async def page(
+    limit: Annotated[int, Query(ge=1, le=100, description="How many at most.")] = 50,
+    cursor: Annotated[
+        str | None,
+        Query(
+            description="`nextCursor` of the page before.", max_length=LONGEST_CURSOR
+        ),
+    ] = None,
+) -> Page:
+    return Page(limit, None if cursor is None else _opened(cursor))
+
+
+Paged = Annotated[Page, Depends(page)]
+
+
+def _opened(written: str) -> tuple[Any, ...]:
+    try:
+        opened = json.loads(
+            base64.urlsafe_b64decode(written + "=" * (-len(written) % 4))
+        )
+    except (ValueError, RecursionError):
+        raise _bad_cursor() from None
+    if not isinstance(opened, list):
+        raise _bad_cursor()
+    return tuple(opened)
+
+
+def _as(kind: type, part: Any) -> Any:
+    if kind is datetime:
+        at = datetime.fromisoformat(part)
+        if at.tzinfo is None:
+            raise ValueError
+        return at.astimezone(UTC)
+    if type(part) is not kind:
+        raise ValueError
+    if isinstance(part, str):
+        part.encode()  # a lone surrogate
+        if "\x00" in part:
+            raise ValueError
+    elif not -(2**63) <= part < 2**63:
+        raise ValueError
+    return part
+
+
+def _bad_cursor() -> Invalid:
+    return Invalid(details=["cursor: is not one that this list gave"])

@@ -1,0 +1,159 @@
+"""One place that turns whatever went wrong into an answer, for the API and for pages."""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from app.domain.problems import (
+    Internal,
+    Invalid,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    Problem,
+    Unauthorized,
+    Unavailable,
+)
+from app.store.engine import AWAY
+
+log = structlog.get_logger("web")
+MACHINES = ("/api", "/webhooks", "/health", "/metrics", "/openapi.json")
+"""Paths that are always answered in JSON."""
+MOST_DETAILS = 50
+LONGEST_NAME = 64
+SHOULD = re.compile(r"^\w+ should ")
+WORDING = {
+    "missing": "is required",
+    "extra_forbidden": "is not a known field",
+    "json_invalid": "is not valid JSON",
+    "string_unicode": "must be valid Unicode without lone surrogates",
+    "string_pattern_mismatch": "has characters that are not allowed here, or is blank",
+}
+
+PageProblem = Callable[[Request, Problem], Response]
+"""Renders a problem for a person; set as `app.state.page_problem`."""
+
+UNSTORABLE = (
+    asyncpg.CharacterNotInRepertoireError,
+    asyncpg.UntranslatableCharacterError,
+)
+BY_STATUS: dict[int, type[Problem]] = {
+    400: Invalid,
+    401: Unauthorized,
+    404: NotFound,
+    405: MethodNotAllowed,
+    413: PayloadTooLarge,
+}
+
+
+def install(app: FastAPI) -> None:
+    """Makes every problem an answer. What is unexpected is answered by `limits.Edge`."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(ValidationError, _unexpected)
+    app.add_exception_handler(HTTPException, _framework)
+    for unstorable in (*UNSTORABLE, UnicodeEncodeError):
+        app.add_exception_handler(unstorable, _unstorable)
+    for away in AWAY:
+        app.add_exception_handler(away, _away)
+
+
+def answer(request: Request, problem: Problem) -> Response:
+    """The problem as the envelope, or as a page where a person asked."""
+    page: PageProblem | None = getattr(request.app.state, "page_problem", None)
+    if page and not request.url.path.startswith(MACHINES):
+        response = page(request, problem)
+    else:
+        response = rendered(problem)
+    return response
+
+
+def rendered(problem: Problem) -> JSONResponse:
+    """The problem as the envelope."""
+    headers = {}
+    if problem.retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(problem.retry_after)))
+    body = {"success": False, "error": problem.body()}
+    return JSONResponse(body, problem.status, headers)
+
+
+def details_of(errors: list[Any]) -> list[str]:
+    """Sentences that name fields, from pydantic's errors. Input is never echoed but for the
+    names of fields, cut short and in printable characters."""
+    return [_detail(error) for error in errors[:MOST_DETAILS]]
+
+
+def _detail(error: Any) -> str:
+    location, kind = list(error["loc"]), error["type"]
+    if location and location[0] in ("body", "query", "path", "header", "cookie"):
+        location = location[1:]
+    if kind == "json_invalid":
+        location = []
+    said = WORDING.get(kind) or SHOULD.sub("must ", error["msg"]).removeprefix(
+        "Value error, "
+    )
+    field = ""
+    for part in location:
+        if isinstance(part, int):
+            field += f"[{part}]"
+        else:
+            field += f".{_printable(part)}" if field else _printable(part)
+    return f"{field or 'body'}: {said}"
+
+
+def _printable(name: object) -> str:
+    plain = str(name)[:LONGEST_NAME].encode("ascii", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else "?" for c in plain)
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return answer(request, error)
+
+
+async def _malformed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = list(error.errors())
+    if isinstance(error.body, bytes) and [e["loc"] for e in errors] == [("body",)]:
+        return answer(
+            request, Invalid(details=["Content-Type: must be application/json"])
+        )
+    return answer(request, Invalid(details=details_of(errors)))
+
+
+async def _framework(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    known = BY_STATUS.get(error.status_code)
+    if known is None:
+        known = Invalid if error.status_code < 500 else Internal
+    details = ["body: could not be read"] if known is Invalid else []
+    response = answer(request, known(details=details))
+    for name, value in (error.headers or {}).items():
+        response.headers[name] = value
+    return response
+
+
+async def _unstorable(request: Request, _: Exception) -> Response:
+    return answer(
+        request, Invalid(details=["request: has a character that cannot be stored"])
+    )
+
+
+async def _away(request: Request, error: Exception) -> Response:
+    log.warning("the database is away", error=type(error).__name__)
+    return answer(request, Unavailable())
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    log.error("unexpected error", exc_info=error)
+    return answer(request, Internal())

@@ -1,0 +1,87 @@
+"""Assembly of a worker: its loops, and arq for what comes round by the clock on the wall.
+
+arq ends with its Redis connection and knows nothing of the rows; so it runs beside the loops,
+is started again when it falls, and could be replaced in a day.
+"""
+
+import asyncio
+import json
+import signal
+
+import structlog
+from arq import cron
+from arq.connections import RedisSettings
+from arq.worker import Worker
+from redis.exceptions import RedisError
+
+from app.jobs import sweeps
+from app.jobs.deliver import Delivery
+from app.jobs.forward import Forwarding
+from app.jobs.loops import Loops
+from app.resources import Resources, opened
+from app.settings import Settings
+
+RESTART_ARQ_AFTER = 2.0
+QUEUE = "leadsail:arq:1"
+"""Revisioned: jobs of an older build are not understood by a newer one."""
+log = structlog.get_logger("worker")
+
+
+async def run(settings: Settings) -> None:
+    """A worker until SIGTERM or SIGINT; begun work is finished or released before it ends."""
+    async with opened(settings) as resources:
+        loops = build(resources)
+        running = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            running.add_signal_handler(number, loops.stop)
+        maintenance = asyncio.create_task(_maintain(resources))
+        log.info("worker started")
+        try:
+            await loops.run()
+        finally:
+            maintenance.cancel()
+            await asyncio.gather(maintenance, return_exceptions=True)
+        log.info("worker stopped")
+
+
+def build(resources: Resources) -> Loops:
+    """The loops over these resources."""
+    delivery = Delivery(
+        resources.database, resources.wire, resources.seal, resources.settings.base_url
+    )
+    forwarding = Forwarding(resources.database, resources.wire, resources.seal)
+    return Loops(resources.database, resources.clock, delivery, forwarding)
+
+
+async def _maintain(resources: Resources) -> None:
+    assert resources.settings.redis_url
+    redis_settings = RedisSettings.from_dsn(resources.settings.redis_url)
+    redis_settings.conn_retries = 0
+    while True:
+        worker = Worker(
+            functions=[sweeps.prune],
+            cron_jobs=[cron(sweeps.prune, minute={7, 37}, run_at_startup=True)],
+            queue_name=QUEUE,
+            redis_settings=redis_settings,
+            handle_signals=False,
+            keep_result=0,
+            poll_delay=1.0,
+            job_completion_wait=10,
+            job_serializer=lambda job: json.dumps(job).encode(),
+            job_deserializer=json.loads,
+            ctx={"database": resources.database},
+        )
+        try:
+            await worker.async_run()
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("arq lost redis", error=type(error).__name__)
+        finally:
+            await _close(worker)
+        await asyncio.sleep(RESTART_ARQ_AFTER)
+
+
+async def _close(worker: Worker) -> None:
+    try:
+        await worker.close()
+    except (RedisError, OSError, TimeoutError):
+        pass  # it is gone already
