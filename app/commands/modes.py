@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
+from app.domain.callers import Caller
+from app.domain.problems import SuppressionActive
 from app.domain.words import INTERACTION_STATUSES
-from app.store import notes, threads
-from app.store.engine import Tx
+from app.store import notes, suppressions, threads
+from app.store.engine import Row, Tx
 from app.store.threads import Thread
 
 NOT_DNC = tuple(status for status in INTERACTION_STATUSES if status != "dnc")
@@ -29,3 +31,39 @@ async def switch(tx: Tx, by: Mapping[Thread, str], on: bool) -> None:
     if not on:
         await threads.cancel_turns(tx, found, SWITCHED_OFF)
         await threads.cancel_agent_texts(tx, found, "TURN_CANCELLED", SWITCHED_OFF)
+
+
+async def set_by_hand(
+    tx: Tx, caller: Caller, row: Row, status: str | None, agent_mode: bool | None
+) -> None:
+    """Sets status and agent mode of a thread (`row`). `dnc` suppresses the phone; another
+    status lifts what a hand had set; raises `SuppressionActive` when only the lead can."""
+    thread = (row["tenant_id"], row["interaction_id"])
+    if status == "dnc":
+        await suppressions.add(tx, [_by_hand(caller, row, "suppressed")])
+    elif status is not None and await _lifted(tx, caller, row):
+        await threads.set_status(tx, [thread], status)
+    if agent_mode is not None:
+        await switch(tx, {thread: caller.actor}, agent_mode)
+
+
+async def _lifted(tx: Tx, caller: Caller, row: Row) -> bool:
+    """Whether the phone may be texted now, once what a hand had set is lifted."""
+    phone = row["lead_phone"]
+    standing = (await suppressions.causes(tx, row["tenant_id"], [phone])).get(phone, [])
+    if standing == ["lead"]:
+        raise SuppressionActive
+    if "person" in standing:
+        await suppressions.lift(tx, [_by_hand(caller, row, "lifted")])
+    return "lead" not in standing
+
+
+def _by_hand(caller: Caller, row: Row, event: str) -> suppressions.Cause:
+    return suppressions.Cause(
+        tenant_id=row["tenant_id"],
+        phone=row["lead_phone"],
+        cause="person",
+        actor=caller.actor,
+        event=event,
+        rule="status",
+    )

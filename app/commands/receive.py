@@ -29,7 +29,7 @@ async def texts(tx: Tx, account: Account, inbound: Sequence[InboundText]) -> Rec
     addressed = [text for text in inbound if text.to in numbers]
     if not addressed:
         return Received(foreign=len(inbound))
-    await inbox.lock_phones(tx, [(tenant, text.sender) for text in addressed])
+    await suppressions.lock_phones(tx, [(tenant, text.sender) for text in addressed])
     ids_seen = [text.provider_id for text in addressed]
     fresh = await inbox.see(tx, tenant, account.account_id, ids_seen)
     new = list({t.provider_id: t for t in addressed if t.provider_id in fresh}.values())

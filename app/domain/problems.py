@@ -16,7 +16,8 @@
     │   ├── IdempotencyInProgress  409 IDEMPOTENCY_IN_PROGRESS
     │   ├── NotCancellable         409 NOT_CANCELLABLE
     │   ├── SuppressionActive      409 SUPPRESSION_ACTIVE
-    │   └── AlreadyExists          409 ALREADY_EXISTS
+    │   ├── AlreadyExists          409 ALREADY_EXISTS
+    │   └── InUse                  409 IN_USE
     ├── PayloadTooLarge      413 PAYLOAD_TOO_LARGE
     ├── IdempotencyKeyReused 422 IDEMPOTENCY_KEY_REUSED
     ├── RateLimited          429 RATE_LIMITED
@@ -139,6 +140,10 @@ class SuppressionActive(Conflict):
 
 class AlreadyExists(Conflict):
     code, default = "ALREADY_EXISTS", "Something by that name exists already."
+
+
+class InUse(Conflict):
+    code, default = "IN_USE", "Something else refers to this; switch it off instead."
 
 
 class PayloadTooLarge(Problem):

@@ -1,5 +1,6 @@
 """Inbound texts: whose they are, and the rows they become."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,19 +8,6 @@ from typing import Any
 from app.domain import windows
 from app.store.agent_of import agent_of
 from app.store.engine import Row, Tx, spread
-
-LOCK_PHONES = """
-SELECT pg_advisory_xact_lock(h) FROM (
-    SELECT hashtextextended(tenant_id || phone, 0) AS h
-    FROM unnest($1::text[], $2::text[]) AS a(tenant_id, phone) GROUP BY 1 ORDER BY 1
-) locks
-"""
-
-
-async def lock_phones(tx: Tx, phones: Sequence[tuple[str, str]]) -> None:
-    """Takes the lock of each (tenant, phone), first of all locks (law 9)."""
-    await tx.execute(LOCK_PHONES, *spread(phones, 2))
-
 
 OURS = """
 SELECT n.phone_number FROM phone_numbers n
@@ -146,15 +134,17 @@ WITH asked AS (
     SELECT *, row_number() OVER (PARTITION BY tenant_id, our_number, lead_phone ORDER BY i) AS nth,
            count(*) OVER (PARTITION BY tenant_id, our_number, lead_phone) AS together
     FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-                $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::jsonb[],
+                $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[],
                 $14::bool[])
         AS a(i, tenant_id, message_id, thread_id, our_number, lead_phone, lead_id, campaign_id,
              account_id, provider, provider_id, text, media, conversation)
 ), threads AS (
     INSERT INTO interactions AS t (tenant_id, interaction_id, our_number, lead_phone, lead_id,
-        campaign_id, agent_mode, last_seq, unread_count, last_preview, last_direction,
+        campaign_id, status, agent_mode, last_seq, unread_count, last_preview, last_direction,
         last_provider, last_provider_message_id)
     SELECT a.tenant_id, a.thread_id, a.our_number, a.lead_phone, a.lead_id, a.campaign_id,
+           CASE WHEN EXISTS (SELECT 1 FROM suppressions s WHERE s.tenant_id = a.tenant_id
+                             AND s.phone = a.lead_phone) THEN 'dnc' ELSE 'in_progress' END,
            coalesce(agent.agent_mode_by_default, false), a.together, a.together, left(a.text, 160),
            'inbound', a.provider, a.provider_id
     FROM asked a
@@ -175,7 +165,7 @@ WITH asked AS (
         media, status, status_history, to_phone, from_phone, account_id, provider,
         provider_message_id, forwardable)
     SELECT a.tenant_id, a.message_id, t.interaction_id, t.lead_id, t.last_seq - a.together + a.nth,
-           'user', 'inbound', a.text, a.media, 'received',
+           'user', 'inbound', a.text, a.media::jsonb, 'received',
            jsonb_build_array(jsonb_build_object('status', 'received', 'at', clock_timestamp())),
            a.our_number, a.lead_phone, a.account_id, a.provider, a.provider_id,
            a.conversation AND t.agent_mode
@@ -196,7 +186,8 @@ async def thread(tx: Tx, arrivals: Sequence[Arrival]) -> list[Row]:
     rows = [
         (
             i, a.tenant_id, a.message_id, a.thread_id, a.our_number, a.lead_phone, a.lead_id,
-            a.campaign_id, a.account_id, a.provider, a.provider_id, a.text, a.media,
+            a.campaign_id, a.account_id, a.provider, a.provider_id, a.text,
+            json.dumps(a.media),
             a.conversation,
         )
         for i, a in enumerate(arrivals)
@@ -220,7 +211,7 @@ WITH asked AS (
                 AND n.interaction_id = a.interaction_id)
            + (SELECT count(*) FROM turns u JOIN turn_messages y USING (tenant_id, turn_id)
               WHERE u.tenant_id = a.tenant_id AND u.interaction_id = a.interaction_id
-                AND u.kind = 'live' AND u.state = 'collecting') >= $8 AS full
+                AND u.kind = 'live' AND u.state = 'collecting') >= $8 AS crowded
     FROM asked a
     JOIN interactions t ON t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
     JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
@@ -231,7 +222,7 @@ WITH asked AS (
     INSERT INTO turns AS u (tenant_id, turn_id, interaction_id, sms_agent_id, due_at, window_due_at)
     SELECT tenant_id, turn_id, interaction_id, sms_agent_id, due.at, due.at
     FROM windows, LATERAL (
-        SELECT clock_timestamp() + CASE WHEN full THEN interval '0' ELSE wait END AS at) due
+        SELECT clock_timestamp() + CASE WHEN crowded THEN interval '0' ELSE wait END AS at) due
     ON CONFLICT (tenant_id, interaction_id) WHERE kind = 'live' AND state = 'collecting'
     DO UPDATE SET (due_at, window_due_at) = (
         SELECT due.at, due.at FROM windows w, LATERAL (

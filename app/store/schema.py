@@ -64,7 +64,7 @@ class Table(DeclarativeBase):
     }
 
 
-def key() -> Mapped[Any]:
+def id_key() -> Mapped[Any]:
     """A column of the primary key that holds an id."""
     return mapped_column(Id, primary_key=True)
 
@@ -110,7 +110,7 @@ class Installation(Table):
 
 class Tenant(Table):
     __tablename__ = "tenants"
-    tenant_id: Mapped[str] = key()
+    tenant_id: Mapped[str] = id_key()
     name: Mapped[str]
     default_provider: Mapped[str | None]
     default_country: Mapped[str] = mapped_column(server_default="US")
@@ -131,8 +131,8 @@ class User(Table):
         to_tenant(),
         Index("uq_users_email", text("lower(email)"), unique=True),
     )
-    tenant_id: Mapped[str] = key()
-    user_id: Mapped[str] = key()
+    tenant_id: Mapped[str] = id_key()
+    user_id: Mapped[str] = id_key()
     email: Mapped[str]
     password_hash: Mapped[str]
     role: Mapped[str] = mapped_column(server_default="member")
@@ -149,7 +149,7 @@ class Session(Table):
         Index("uq_sessions_digest", "digest", unique=True),
         Index(None, "expires_at"),
     )
-    tenant_id: Mapped[str] = key()
+    tenant_id: Mapped[str] = id_key()
     digest: Mapped[bytes] = mapped_column(primary_key=True)
     user_id: Mapped[str] = mapped_column(Id)
     created_at: Mapped[datetime] = made()
@@ -170,8 +170,8 @@ class ProviderAccount(Table):
             postgresql_where=text("is_default"),
         ),
     )
-    tenant_id: Mapped[str] = key()
-    account_id: Mapped[str] = key()
+    tenant_id: Mapped[str] = id_key()
+    account_id: Mapped[str] = id_key()
     provider: Mapped[str]
     name: Mapped[str]
     credentials: Mapped[bytes]
@@ -195,8 +195,8 @@ class PhoneNumber(Table):
         UniqueConstraint("tenant_id", "phone_number"),
         Index(None, "tenant_id", "account_id"),
     )
-    tenant_id: Mapped[str] = key()
-    phone_number_id: Mapped[str] = key()
+    tenant_id: Mapped[str] = id_key()
+    phone_number_id: Mapped[str] = id_key()
     phone_number: Mapped[str] = mapped_column(Id)
     account_id: Mapped[str | None] = mapped_column(Id)
     capabilities: Mapped[list[str]]
@@ -217,8 +217,8 @@ class SmsAgent(Table):
         of("phone_number_id", "phone_numbers"),
         Index(None, "tenant_id", "phone_number_id"),
     )
-    tenant_id: Mapped[str] = key()
-    sms_agent_id: Mapped[str] = key()
+    tenant_id: Mapped[str] = id_key()
+    sms_agent_id: Mapped[str] = id_key()
     name: Mapped[str]
     description: Mapped[str | None]
     phone_number_id: Mapped[str | None] = mapped_column(Id)
@@ -246,8 +246,8 @@ class ApiKey(Table):
         of("sms_agent_id", "sms_agents", ondelete="CASCADE"),
         Index("uq_api_keys_prefix", "prefix", unique=True),
     )
-    tenant_id: Mapped[str] = key()
-    key_id: Mapped[str] = key()
+    tenant_id: Mapped[str] = id_key()
+    key_id: Mapped[str] = id_key()
     name: Mapped[str]
     scope: Mapped[str]
     sms_agent_id: Mapped[str | None] = mapped_column(Id)
@@ -268,8 +268,8 @@ class Campaign(Table):
         of("test_sms_agent_id", "sms_agents", "sms_agent_id"),
         Index(None, "tenant_id", "phone_number_id"),
     )
-    tenant_id: Mapped[str] = key()
-    campaign_id: Mapped[str] = key()
+    tenant_id: Mapped[str] = id_key()
+    campaign_id: Mapped[str] = id_key()
     name: Mapped[str]
     active: Mapped[bool] = flag(True)
     client_id: Mapped[str | None]
@@ -293,8 +293,8 @@ class Lead(Table):
         Index(None, "tenant_id", "phone"),
         Index(None, "tenant_id", "campaign_id"),
     )
-    tenant_id: Mapped[str] = key()
-    lead_id: Mapped[str] = key()
+    tenant_id: Mapped[str] = id_key()
+    lead_id: Mapped[str] = id_key()
     first_name: Mapped[str | None]
     last_name: Mapped[str | None]
     email: Mapped[str | None]
@@ -328,8 +328,8 @@ class Interaction(Table):
         Index(None, "tenant_id", "status", "last_message_at"),
         Index(None, "tenant_id", "campaign_id", "last_message_at"),
     )
-    tenant_id: Mapped[str] = key()
-    interaction_id: Mapped[str] = key()
+    tenant_id: Mapped[str] = id_key()
+    interaction_id: Mapped[str] = id_key()
     our_number: Mapped[str] = mapped_column(Id)
     lead_phone: Mapped[str] = mapped_column(Id)
     lead_id: Mapped[str] = mapped_column(Id)
@@ -372,8 +372,8 @@ class Message(Table):
             None, "tenant_id", "bulk_id", postgresql_where=text("bulk_id IS NOT NULL")
         ),
     )
-    tenant_id: Mapped[str] = key()
-    message_id: Mapped[str] = key()
+    tenant_id: Mapped[str] = id_key()
+    message_id: Mapped[str] = id_key()
     interaction_id: Mapped[str] = mapped_column(Id)
     lead_id: Mapped[str] = mapped_column(Id)
     seq: Mapped[int | None]
@@ -415,8 +415,8 @@ class Outbox(Table):
         Index(None, "tenant_id", "interaction_id", "seq"),
         Index(None, "tenant_id", "to_phone"),
     )
-    tenant_id: Mapped[str] = key()
-    message_id: Mapped[str] = key()
+    tenant_id: Mapped[str] = id_key()
+    message_id: Mapped[str] = id_key()
     interaction_id: Mapped[str] = mapped_column(Id)
     seq: Mapped[int | None]
     account_id: Mapped[str] = mapped_column(Id)
@@ -446,8 +446,8 @@ class Attempt(Table):
         of("message_id", "messages", ondelete="CASCADE"),
         Index(None, "at"),
     )
-    tenant_id: Mapped[str] = key()
-    message_id: Mapped[str] = key()
+    tenant_id: Mapped[str] = id_key()
+    message_id: Mapped[str] = id_key()
     attempt: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     at: Mapped[datetime] = made()
     outcome: Mapped[str]
@@ -461,9 +461,9 @@ class ProviderIdSeen(Table):
 
     __tablename__ = "provider_ids_seen"
     __table_args__ = (to_tenant(),)
-    tenant_id: Mapped[str] = key()
-    account_id: Mapped[str] = key()
-    provider_id: Mapped[str] = key()
+    tenant_id: Mapped[str] = id_key()
+    account_id: Mapped[str] = id_key()
+    provider_id: Mapped[str] = id_key()
 
 
 class EarlyReceipt(Table):
@@ -471,9 +471,9 @@ class EarlyReceipt(Table):
 
     __tablename__ = "early_receipts"
     __table_args__ = (to_tenant(), Index(None, "received_at"))
-    tenant_id: Mapped[str] = key()
-    account_id: Mapped[str] = key()
-    provider_message_id: Mapped[str] = key()
+    tenant_id: Mapped[str] = id_key()
+    account_id: Mapped[str] = id_key()
+    provider_message_id: Mapped[str] = id_key()
     status: Mapped[str] = mapped_column(primary_key=True)
     code: Mapped[str | None]
     opted_out: Mapped[bool] = flag(False)
@@ -513,8 +513,8 @@ class Turn(Table):
             ),
         ),
     )
-    tenant_id: Mapped[str] = key()
-    turn_id: Mapped[str] = key()
+    tenant_id: Mapped[str] = id_key()
+    turn_id: Mapped[str] = id_key()
     interaction_id: Mapped[str] = mapped_column(Id)
     sms_agent_id: Mapped[str | None] = mapped_column(Id)
     """None: no agent served the thread when the turn opened."""
@@ -554,9 +554,9 @@ class TurnMessage(Table):
         of("message_id", "messages", ondelete="CASCADE"),
         Index(None, "tenant_id", "message_id"),
     )
-    tenant_id: Mapped[str] = key()
-    turn_id: Mapped[str] = key()
-    message_id: Mapped[str] = key()
+    tenant_id: Mapped[str] = id_key()
+    turn_id: Mapped[str] = id_key()
+    message_id: Mapped[str] = id_key()
     seq: Mapped[int]
 
 
@@ -565,8 +565,8 @@ class TurnAttempt(Table):
 
     __tablename__ = "turn_attempts"
     __table_args__ = (of("turn_id", "turns", ondelete="CASCADE"),)
-    tenant_id: Mapped[str] = key()
-    turn_id: Mapped[str] = key()
+    tenant_id: Mapped[str] = id_key()
+    turn_id: Mapped[str] = id_key()
     attempt: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     at: Mapped[datetime] = made()
     request_body: Mapped[bytes]
@@ -586,7 +586,7 @@ class Suppression(Table):
         CheckConstraint("cause IN ('lead', 'person')", name="cause"),
         Index(None, "tenant_id", "phone"),
     )
-    tenant_id: Mapped[str] = key()
+    tenant_id: Mapped[str] = id_key()
     phone_hash: Mapped[bytes] = mapped_column(primary_key=True)
     cause: Mapped[str] = mapped_column(primary_key=True)
     phone: Mapped[str | None] = mapped_column(Id)
@@ -600,8 +600,8 @@ class ConsentEvent(Table):
 
     __tablename__ = "consent_events"
     __table_args__ = (to_tenant(), Index(None, "tenant_id", "phone_hash", "event_id"))
-    tenant_id: Mapped[str] = key()
-    event_id: Mapped[str] = key()
+    tenant_id: Mapped[str] = id_key()
+    event_id: Mapped[str] = id_key()
     phone_hash: Mapped[bytes]
     phone: Mapped[str | None] = mapped_column(Id)
     event: Mapped[str]
@@ -618,7 +618,7 @@ class Idempotency(Table):
 
     __tablename__ = "idempotency"
     __table_args__ = (to_tenant(), Index(None, "created_at"))
-    tenant_id: Mapped[str] = key()
+    tenant_id: Mapped[str] = id_key()
     route: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     body_digest: Mapped[bytes]
@@ -633,7 +633,7 @@ class TenantEvent(Table):
 
     __tablename__ = "tenant_events"
     __table_args__ = (to_tenant(), Index(None, "at"))
-    tenant_id: Mapped[str] = key()
+    tenant_id: Mapped[str] = id_key()
     transaction: Mapped[int] = mapped_column(
         Xid8(), primary_key=True, server_default=text("pg_current_xact_id()")
     )

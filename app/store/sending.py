@@ -1,5 +1,6 @@
 """Resolve and store texts to send: two statements, whatever their number."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -129,7 +130,7 @@ WITH asked AS (
            count(*) OVER (PARTITION BY tenant_id, our_number, lead_phone) AS together
     FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                 $8::text[], $9::bool[], $10::text[], $11::text[], $12::text[], $13::text[],
-                $14::text[], $15::text[], $16::text[], $17::int[], $18::jsonb[], $19::interval[],
+                $14::text[], $15::text[], $16::text[], $17::int[], $18::text[], $19::interval[],
                 $20::int[])
         AS a(i, tenant_id, message_id, thread_id, our_number, lead_phone, lead_id, campaign_id,
              agent_mode, account_id, provider, source, actor, text, turn_id, encoding, segments,
@@ -150,7 +151,7 @@ WITH asked AS (
         text, media, status, status_history, to_phone, from_phone, account_id, provider, encoding,
         segments, turn_id)
     SELECT a.tenant_id, a.message_id, t.interaction_id, a.lead_id,
-           t.last_seq - a.together + a.nth, 'agent', a.source, a.actor, a.text, a.media, 'queued',
+           t.last_seq - a.together + a.nth, 'agent', a.source, a.actor, a.text, a.media::jsonb, 'queued',
            jsonb_build_array(jsonb_build_object('status', 'queued', 'at', clock_timestamp())),
            a.lead_phone, a.our_number, a.account_id, a.provider, a.encoding, a.segments, a.turn_id
     FROM asked a JOIN threads t USING (tenant_id, our_number, lead_phone)
@@ -189,7 +190,7 @@ async def store(tx: Tx, texts: Sequence[Resolved]) -> list[Stored]:
                     i, r.order.tenant_id, r.order.message_id, r.order.thread_id, r.sender, r.to,
                     r.lead_id, r.campaign_id, r.agent_mode, r.account_id, r.provider,
                     r.order.source, r.order.actor, r.order.text, r.order.turn_id, r.encoding,
-                    r.segments, [{"url": url} for url in r.order.media], r.order.validity,
+                    r.segments, json.dumps([{"url": url} for url in r.order.media]), r.order.validity,
                     r.order.lane,
                 )
                 for i, r in enumerate(texts)

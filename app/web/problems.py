@@ -62,7 +62,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(ValidationError, _unexpected)
     app.add_exception_handler(HTTPException, _framework)
-    for unstorable in (*UNSTORABLE, UnicodeEncodeError):
+    for unstorable in UNSTORABLE:
         app.add_exception_handler(unstorable, _unstorable)
     for away in AWAY:
         app.add_exception_handler(away, _away)

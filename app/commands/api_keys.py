@@ -1,0 +1,43 @@
+"""API keys: add, rename, revoke. What is kept of the key itself comes from `access`."""
+
+from app.commands.directory import found, require_known
+from app.domain import ids
+from app.domain.callers import Caller
+from app.domain.problems import Invalid
+from app.domain.words import Scope
+from app.store import api_keys
+from app.store.engine import Row, Tx
+
+
+async def add(
+    tx: Tx,
+    caller: Caller,
+    name: str,
+    scope: Scope,
+    sms_agent_id: str | None,
+    prefix: str,
+    digest: bytes,
+) -> Row:
+    """A new key. An `agent` key is bound to one SMS agent, others to none. Raises `Invalid`."""
+    if (scope == "agent") != (sms_agent_id is not None):
+        fault = "is required with scope agent" if scope == "agent" else "needs scope agent"
+        raise Invalid(details=[f"smsAgentId: {fault}"])
+    await require_known(
+        tx,
+        caller.tenant_id,
+        {"sms_agent_id": sms_agent_id},
+        {"sms_agent_id": ("smsAgentId", "agent")},
+    )
+    key_id = ids.make("key")
+    return await api_keys.add(
+        tx, caller.tenant_id, key_id, name, scope, sms_agent_id, prefix, digest
+    )
+
+
+async def rename(tx: Tx, caller: Caller, key_id: str, name: str) -> Row:
+    return found(await api_keys.rename(tx, caller.tenant_id, key_id, name))
+
+
+async def revoke(tx: Tx, caller: Caller, key_id: str) -> Row:
+    """The key opens nothing any more. Raises `NotFound`, also for one revoked before."""
+    return found(await api_keys.revoke(tx, caller.tenant_id, key_id))

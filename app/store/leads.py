@@ -1,0 +1,162 @@
+"""Leads, and how a placeholder gives way to a real one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.store import directory, suppressions
+from app.store.engine import Read, Row, Tx
+
+COLUMNS = (
+    "first_name", "last_name", "email", "phone", "status", "is_test", "is_placeholder",
+    "campaign_id", "timezone", "questionnaire",
+)  # fmt: skip
+Lead = dict[str, Any]
+"""A row of `leads`, with `is_dnc`."""
+
+ADD = directory.adding("leads", ("lead_id", *COLUMNS))
+
+
+async def add(tx: Tx, leads: Sequence[Mapping[str, Any]]) -> list[Lead]:
+    """Adds the leads whose ids are free; returns those."""
+    return await _judged(tx, await tx.rows(ADD, [dict(lead) for lead in leads]))
+
+
+PUT = directory.adding(
+    "leads",
+    ("lead_id", *COLUMNS),
+    "(tenant_id, lead_id) DO UPDATE SET updated_at = clock_timestamp(), "
+    + "active_at = clock_timestamp(), "
+    + ", ".join(f"{column} = excluded.{column}" for column in COLUMNS),
+).replace("RETURNING t.*", "RETURNING t.*, t.xmax = 0 AS created")
+
+
+async def put(tx: Tx, leads: Sequence[Mapping[str, Any]]) -> list[Lead]:
+    """Adds or replaces the leads; `created` tells which."""
+    return await _judged(tx, await tx.rows(PUT, [dict(lead) for lead in leads]))
+
+
+CHANGE = directory.changing("leads", "lead_id", COLUMNS).replace(
+    "updated_at = ", "active_at = clock_timestamp(), updated_at = "
+)
+
+
+async def change(tx: Tx, leads: Sequence[Mapping[str, Any]]) -> list[Lead]:
+    return await _judged(tx, await tx.rows(CHANGE, [dict(lead) for lead in leads]))
+
+
+GET = directory.getting("leads", "lead_id")
+
+
+async def get(read: Read, tenant_id: str, lead_id: str) -> Lead | None:
+    row = await read.row(GET, tenant_id, lead_id)
+    return None if row is None else (await _judged(read, [row]))[0]
+
+
+LOCK = directory.getting("leads", "lead_id", lock=True)
+
+
+async def lock(tx: Tx, tenant_id: str, lead_id: str) -> Row | None:
+    return await tx.row(LOCK, tenant_id, lead_id)
+
+
+LIST = directory.listing(
+    "leads",
+    "lead_id",
+    """($4::text IS NULL OR concat_ws(' ', first_name, last_name) ILIKE $4 OR email ILIKE $4
+        OR lead_id ILIKE $4 OR phone LIKE $5)""",
+)
+
+
+async def listed(
+    read: Read, tenant_id: str, below: str | None, limit: int, search: str | None
+) -> list[Lead]:
+    """Leads whose name, e-mail, id, or phone's digits contain `search` (None: all)."""
+    pattern = digits = None
+    if search:
+        escaped = search.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+        pattern = f"%{escaped}%"
+        found = "".join(c for c in search if c.isascii() and c.isdigit())
+        digits = f"%{found}%" if len(found) >= 3 else None
+    return await _judged(
+        read, await read.rows(LIST, tenant_id, below, limit, pattern, digits)
+    )
+
+
+REMOVE = directory.removing("leads", "lead_id")
+
+
+async def remove(tx: Tx, tenant_id: str, lead_id: str) -> bool:
+    """Raises `ForeignKeyViolationError` when the lead has threads."""
+    return await tx.value(REMOVE, tenant_id, lead_id) is not None
+
+
+SET_DNC = """
+UPDATE leads t SET dnc_channels = a.dnc_channels, dnc_reason = a.dnc_reason,
+    updated_at = clock_timestamp()
+FROM jsonb_populate_recordset(NULL::leads, $1) a
+WHERE t.tenant_id = a.tenant_id AND t.lead_id = a.lead_id
+"""
+
+
+async def set_dnc(
+    tx: Tx, tenant_id: str, lead_id: str, channels: list[str], why: str | None
+) -> None:
+    wanted = {
+        "tenant_id": tenant_id, "lead_id": lead_id, "dnc_channels": channels, "dnc_reason": why,
+    }  # fmt: skip
+    await tx.execute(SET_DNC, [wanted])
+
+
+LOCK_PLACEHOLDERS = """
+SELECT lead_id, dnc_channels FROM leads
+WHERE tenant_id = $1 AND phone = $2 AND is_placeholder AND lead_id <> $3
+ORDER BY lead_id FOR UPDATE
+"""
+LOCK_THREADS = """
+SELECT 1 FROM interactions WHERE tenant_id = $1 AND lead_id = ANY ($2)
+ORDER BY tenant_id, our_number, lead_phone FOR UPDATE
+"""
+MOVE = """
+WITH threads AS (
+    UPDATE interactions SET lead_id = $3, updated_at = clock_timestamp()
+    WHERE tenant_id = $1 AND lead_id = ANY ($2)
+    RETURNING interaction_id
+)
+UPDATE messages m SET lead_id = $3 FROM threads t
+WHERE m.tenant_id = $1 AND m.interaction_id = t.interaction_id AND m.lead_id = ANY ($2)
+"""
+INHERIT = """
+UPDATE leads SET dnc_channels = ARRAY(SELECT DISTINCT unnest(dnc_channels || $3::text[]) ORDER BY 1)
+WHERE tenant_id = $1 AND lead_id = $2
+"""
+DROP = "DELETE FROM leads WHERE tenant_id = $1 AND lead_id = ANY ($2)"
+
+
+async def adopt(tx: Tx, tenant_id: str, lead_id: str, phone: str) -> None:
+    """The placeholders with this phone give way to the lead: their threads and texts become
+    its own, and so does what they were not to be contacted by.
+
+    The phone's lock is taken first, so that no text of the phone comes in meanwhile."""
+    await suppressions.lock_phones(tx, [(tenant_id, phone)])
+    placeholders = await tx.rows(LOCK_PLACEHOLDERS, tenant_id, phone, lead_id)
+    if not placeholders:
+        return
+    ids = [row["lead_id"] for row in placeholders]
+    await tx.rows(LOCK_THREADS, tenant_id, ids)
+    await tx.execute(MOVE, tenant_id, ids, lead_id)
+    channels = [channel for row in placeholders for channel in row["dnc_channels"]]
+    if channels:
+        await tx.execute(INHERIT, tenant_id, lead_id, channels)
+    await tx.execute(DROP, tenant_id, ids)
+
+
+async def _judged(read: Read, rows: Sequence[Row]) -> list[Lead]:
+    """`isDnc`: any channel, or the phone suppressed (contract 7)."""
+    phones = {row["phone"] for row in rows if row["phone"]}
+    causes = {}
+    if phones:
+        causes = await suppressions.causes(read, rows[0]["tenant_id"], sorted(phones))
+    return [
+        {**row, "is_dnc": bool(row["dnc_channels"]) or bool(causes.get(row["phone"]))}
+        for row in rows
+    ]

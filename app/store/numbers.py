@@ -1,0 +1,62 @@
+"""Numbers of ours."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.store import directory
+from app.store.engine import Read, Row, Tx
+
+COLUMNS = (
+    "phone_number", "account_id", "capabilities", "active", "label", "messages_per_second",
+)  # fmt: skip
+ADD = directory.adding("phone_numbers", ("phone_number_id", *COLUMNS))
+
+
+async def add(tx: Tx, numbers: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Adds the numbers that the tenant does not have yet; returns those."""
+    return await tx.rows(ADD, [dict(number) for number in numbers])
+
+
+CHANGE = directory.changing("phone_numbers", "phone_number_id", COLUMNS)
+
+
+async def change(tx: Tx, numbers: Sequence[Mapping[str, Any]]) -> list[Row]:
+    return await tx.rows(CHANGE, [dict(number) for number in numbers])
+
+
+GET = directory.getting("phone_numbers", "phone_number_id")
+
+
+async def get(read: Read, tenant_id: str, phone_number_id: str) -> Row | None:
+    return await read.row(GET, tenant_id, phone_number_id)
+
+
+LOCK = directory.getting("phone_numbers", "phone_number_id", lock=True)
+
+
+async def lock(tx: Tx, tenant_id: str, phone_number_id: str) -> Row | None:
+    return await tx.row(LOCK, tenant_id, phone_number_id)
+
+
+LIST = directory.listing("phone_numbers", "phone_number_id")
+
+
+async def listed(
+    read: Read, tenant_id: str, below: str | None, limit: int
+) -> list[Row]:
+    return await read.rows(LIST, tenant_id, below, limit)
+
+
+THREADED = "SELECT 1 FROM interactions WHERE tenant_id = $1 AND our_number = $2 LIMIT 1"
+
+
+async def has_threads(read: Read, tenant_id: str, phone_number: str) -> bool:
+    return await read.value(THREADED, tenant_id, phone_number) is not None
+
+
+REMOVE = directory.removing("phone_numbers", "phone_number_id")
+
+
+async def remove(tx: Tx, tenant_id: str, phone_number_id: str) -> bool:
+    """Raises `ForeignKeyViolationError` when a campaign or an agent uses it."""
+    return await tx.value(REMOVE, tenant_id, phone_number_id) is not None

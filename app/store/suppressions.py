@@ -1,0 +1,196 @@
+"""Do-not-contact: causes by phone, what they stop, and what comes back when none stands.
+
+A phone is known by its keyed hash too, which keeps a cause after the phone was erased.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.domain import ids
+from app.domain.words import Cause as CauseWord
+from app.store import threads
+from app.store.engine import Read, Row, Tx, spread
+
+Phone = tuple[str, str]
+"""(tenant, phone in E.164)."""
+STOPPED = "the phone is not to be texted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """A cause that comes to stand (`add`) or falls (`lift`), and how that is recorded:
+    `event` names what happened, `rule` what decided it, `actor` who did it."""
+
+    tenant_id: str
+    phone: str
+    cause: CauseWord
+    actor: str
+    event: str
+    rule: str | None = None
+    text: str | None = None
+    message_id: str | None = None
+    reason: str | None = None
+
+
+LOCK_PHONES = """
+SELECT pg_advisory_xact_lock(h) FROM (
+    SELECT hashtextextended(tenant_id || phone, 0) AS h
+    FROM unnest($1::text[], $2::text[]) AS a(tenant_id, phone) GROUP BY 1 ORDER BY 1
+) locks
+"""
+
+
+async def lock_phones(tx: Tx, phones: Sequence[Phone]) -> None:
+    """Takes the lock of each (tenant, phone), first of all locks (law 9)."""
+    await tx.execute(LOCK_PHONES, *spread(phones, 2))
+
+
+ASKED = """
+WITH asked AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::text[], $6::text[],
+                         $7::text[], $8::text[], $9::text[], $10::text[], $11::text[])
+        AS a(tenant_id, phone, phone_hash, cause, reason, actor, event, rule, text, message_id,
+             event_id)
+), told AS (
+    INSERT INTO consent_events (tenant_id, event_id, phone_hash, phone, event, cause, rule, text,
+                                message_id, actor)
+    SELECT tenant_id, event_id, phone_hash, phone, event, cause, rule, coalesce(text, reason),
+           message_id, actor
+    FROM asked
+)
+"""
+ADD = f"""{ASKED}
+INSERT INTO suppressions AS s (tenant_id, phone_hash, cause, phone, reason, actor)
+SELECT DISTINCT ON (tenant_id, phone_hash, cause)
+       tenant_id, phone_hash, cause, phone, reason, actor
+FROM asked ORDER BY tenant_id, phone_hash, cause
+ON CONFLICT (tenant_id, phone_hash, cause) DO UPDATE SET phone = excluded.phone
+"""
+
+
+async def add(tx: Tx, causes: Sequence[Cause]) -> None:
+    """Suppresses the phones: their threads become `dnc`, unfinished turns end, and what is
+    unsent to them is cancelled. Takes the phones' locks, then the threads'."""
+    if not causes:
+        return
+    phones = _phones(causes)
+    await lock_phones(tx, phones)
+    await tx.execute(ADD, *_asked(tx, causes))
+    stopped = await _stop_threads(tx, phones)
+    await threads.cancel_turns(tx, stopped, STOPPED)
+    await cancel_texts(tx, phones)
+
+
+LIFT = f"""{ASKED}
+DELETE FROM suppressions s USING asked a
+WHERE s.tenant_id = a.tenant_id AND s.phone_hash = a.phone_hash AND s.cause = a.cause
+"""
+
+
+async def lift(tx: Tx, causes: Sequence[Cause]) -> None:
+    """Lifts the causes. Where none stands any more, each thread gets back its status from
+    before the first one. What was cancelled stays so."""
+    if not causes:
+        return
+    phones = _phones(causes)
+    await lock_phones(tx, phones)
+    await tx.execute(LIFT, *_asked(tx, causes))
+    await _free_threads(tx, phones)
+
+
+CAUSES = """
+SELECT a.phone, array_agg(DISTINCT s.cause ORDER BY s.cause) AS causes
+FROM unnest($2::text[], $3::bytea[]) AS a(phone, phone_hash)
+JOIN suppressions s ON s.tenant_id = $1 AND (s.phone_hash = a.phone_hash OR s.phone = a.phone)
+GROUP BY a.phone
+"""
+
+
+async def causes(
+    read: Read, tenant_id: str, phones: Sequence[str]
+) -> dict[str, list[CauseWord]]:
+    """The causes that stand, by phone; a phone without any is left out."""
+    hashes = [read.phone_hash(phone) for phone in phones]
+    rows = await read.rows(CAUSES, tenant_id, list(phones), hashes)
+    return {row["phone"]: row["causes"] for row in rows}
+
+
+EVENTS = """
+SELECT event, cause, rule, text, message_id, actor, at FROM consent_events
+WHERE tenant_id = $1 AND phone_hash = $2 ORDER BY event_id
+"""
+
+
+async def events(read: Read, tenant_id: str, phone: str) -> list[Row]:
+    """What was said and done about the phone's consent, oldest first."""
+    return await read.rows(EVENTS, tenant_id, read.phone_hash(phone))
+
+
+LOCK_THREADS = """
+SELECT t.tenant_id, t.interaction_id FROM interactions t
+JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, phone)
+  ON t.tenant_id = a.tenant_id AND t.lead_phone = a.phone
+ORDER BY t.tenant_id, t.our_number, t.lead_phone FOR UPDATE OF t
+"""
+STOP_THREADS = """
+UPDATE interactions t SET status = 'dnc', updated_at = clock_timestamp(),
+    status_before_dnc = CASE WHEN t.status = 'dnc' THEN t.status_before_dnc ELSE t.status END
+FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
+WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
+"""
+
+
+async def _stop_threads(tx: Tx, phones: Sequence[Phone]) -> list[threads.Thread]:
+    rows = await tx.rows(LOCK_THREADS, *spread(phones, 2))
+    stopped = [(row["tenant_id"], row["interaction_id"]) for row in rows]
+    await tx.execute(STOP_THREADS, *spread(stopped, 2))
+    return stopped
+
+
+FREE_THREADS = """
+UPDATE interactions t SET status = coalesce(t.status_before_dnc, 'in_progress'),
+    status_before_dnc = NULL, updated_at = clock_timestamp()
+FROM unnest($1::text[], $2::text[], $3::bytea[]) AS a(tenant_id, phone, phone_hash)
+WHERE t.tenant_id = a.tenant_id AND t.lead_phone = a.phone AND t.status = 'dnc'
+  AND NOT EXISTS (SELECT 1 FROM suppressions s WHERE s.tenant_id = a.tenant_id
+                  AND (s.phone = a.phone OR s.phone_hash = a.phone_hash))
+"""
+
+
+async def _free_threads(tx: Tx, phones: Sequence[Phone]) -> None:
+    await tx.rows(LOCK_THREADS, *spread(phones, 2))
+    hashes = [tx.phone_hash(phone) for _, phone in phones]
+    await tx.execute(FREE_THREADS, *spread(phones, 2), hashes)
+
+
+CANCEL_TEXTS = """
+WITH unsent AS (
+    DELETE FROM outbox o USING unnest($1::text[], $2::text[]) AS a(tenant_id, phone)
+    WHERE o.tenant_id = a.tenant_id AND o.to_phone = a.phone AND o.state = 'queued'
+    RETURNING o.tenant_id, o.message_id
+)
+UPDATE messages m SET status = 'cancelled', error_code = 'DNC_BLOCKED', error_message = $3,
+    status_history = m.status_history || jsonb_build_object('status', 'cancelled',
+                                                            'at', clock_timestamp())
+FROM unsent u WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id
+"""
+
+
+async def cancel_texts(tx: Tx, phones: Sequence[Phone]) -> None:
+    """Cancels everything to the phones of which no request has begun, scheduled or held too."""
+    await tx.execute(CANCEL_TEXTS, *spread(phones, 2), STOPPED)
+
+
+def _phones(causes: Sequence[Cause]) -> list[Phone]:
+    return sorted({(cause.tenant_id, cause.phone) for cause in causes})
+
+
+def _asked(read: Read, causes: Sequence[Cause]) -> list[list[object]]:
+    rows = [
+        (
+            c.tenant_id, c.phone, read.phone_hash(c.phone), c.cause, c.reason, c.actor, c.event,
+            c.rule, c.text, c.message_id, ids.make("evt"),
+        )
+        for c in causes
+    ]  # fmt: skip
+    return spread(rows, 11)

@@ -1,0 +1,44 @@
+"""Which addresses an outbound call may reach. Asked of the socket being connected, because a
+check before the dial loses to a name that resolves anew (DNS rebinding)."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+Network = IPv4Network | IPv6Network
+
+ODD = tuple(
+    ip_network(block)
+    for block in (
+        "0.0.0.0/8",
+        "100.64.0.0/10",  # CGNAT: not `is_private` to Python
+        "192.0.0.0/24",
+        "192.88.99.0/24",  # 6to4 relays
+        "198.18.0.0/15",
+        "240.0.0.0/4",
+        "::/96",
+        "64:ff9b::/96",  # NAT64: `is_global` to Python
+        "64:ff9b:1::/48",
+        "100::/64",
+        "2001::/23",  # Teredo, ORCHID and their like
+        "2001:db8::/32",
+        "2002::/16",  # 6to4
+        "3fff::/20",
+        "5f00::/16",
+        "fec0::/10",
+    )
+)
+
+
+def permitted(address: str, allowed: Sequence[Network]) -> bool:
+    """Whether `address` is public, or private but in `allowed`."""
+    ip = _plain(ip_address(address.split("%", 1)[0]))
+    if any(ip in network for network in allowed if network.version == ip.version):
+        return True
+    return ip.is_global and not ip.is_multicast and not any(
+        ip in block for block in ODD if block.version == ip.version
+    )
+
+
+def _plain(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """An IPv4 address written as IPv6 is judged as what it is."""
+    return ip.ipv4_mapped or ip if isinstance(ip, IPv6Address) else ip
