@@ -9,34 +9,34 @@ from fastapi import APIRouter, FastAPI
 from app.access.keys import Keyring
 from app.resources import Resources, opened
 from app.settings import Settings
-from app.web import docs, health, problems
+from app.web import docs, health, idempotency, problems
 from app.web.directory import (
-    agents,
+    api_keys,
     campaigns,
     dnc,
-    keys,
     leads,
-    numbers,
+    phone_numbers,
     provider_accounts,
-    tenant_settings,
+    sms_agents,
+)
+from app.web.directory import (
+    settings as tenant_settings,
 )
 from app.web.envelope import Refusal
 from app.web.limits import Edge
 
-API = "/api/v1"
-API_ROUTERS: tuple[APIRouter, ...] = (
+ROUTERS: tuple[APIRouter, ...] = (
     leads.router,
     dnc.router,
     campaigns.router,
     provider_accounts.router,
-    numbers.router,
-    agents.router,
-    keys.router,
+    phone_numbers.router,
+    sms_agents.router,
+    api_keys.router,
     tenant_settings.router,
+    health.router,
+    docs.router,
 )
-"""Under /api/v1."""
-ROUTERS: tuple[APIRouter, ...] = (health.router, docs.router)
-"""At the root."""
 ABOUT = "SMS conversations between organizations and their leads."
 
 
@@ -46,7 +46,9 @@ def build(settings: Settings, resources: Resources | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            held = resources or await stack.enter_async_context(opened(settings))
+            held = resources
+            if held is None:
+                held = await stack.enter_async_context(opened(settings))
             app.state.resources = held
             app.state.keyring = ring = Keyring(held.database)
             stack.push_async_callback(ring.close)
@@ -59,16 +61,13 @@ def build(settings: Settings, resources: Resources | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        responses={
-            "default": {"model": Refusal, "description": "Refused; `code` says why."}
-        },
+        responses={"default": {"model": Refusal, "description": "Refused; `code` says why."}},
         generate_unique_id_function=_operation,
     )
     app.state.page_problem = None
     problems.install(app)
+    app.add_exception_handler(idempotency.Replayed, idempotency.replay)
     app.add_middleware(Edge, https_only=settings.production)
-    for router in API_ROUTERS:
-        app.include_router(router, prefix=API)
     for router in ROUTERS:
         app.include_router(router)
     if assets := docs.assets():

@@ -27,9 +27,7 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".data")
     secret_keys: SecretStr | None = None
     environment: Literal["development", "production"] = "development"
-    allowed_private_networks: Annotated[
-        tuple[IPv4Network | IPv6Network, ...], NoDecode
-    ] = ()
+    allowed_private_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     allow_simulator: bool = False
     log_level: str = "INFO"
     metrics_token: SecretStr | None = None
@@ -39,9 +37,7 @@ class Settings(BaseSettings):
     def _networks(cls, given: object) -> object:
         if not isinstance(given, str):
             return given
-        return tuple(
-            ip_network(part.strip()) for part in given.split(",") if part.strip()
-        )
+        return tuple(ip_network(part.strip()) for part in given.split(",") if part.strip())
 
     @property
     def production(self) -> bool:
@@ -73,10 +69,7 @@ def load(**given: object) -> Settings:
     try:
         settings = Settings(**given)  # type: ignore[arg-type]  # pydantic checks them by name
     except ValidationError as error:
-        faults = [
-            f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}"
-            for e in error.errors()
-        ]
+        faults = [f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
         raise Misconfigured("; ".join(faults)) from None
     missing = _missing(settings)
     if missing:
@@ -96,12 +89,8 @@ def _missing(settings: Settings) -> list[str]:
             "METRICS_TOKEN": settings.metrics_token,
         }
         faults += [
-            f"{name} is required in production"
-            for name, value in needs.items()
-            if not value
+            f"{name} is required in production" for name, value in needs.items() if not value
         ]
-        if settings.public_base_url and not settings.public_base_url.startswith(
-            "https://"
-        ):
+        if settings.public_base_url and not settings.public_base_url.startswith("https://"):
             faults.append("PUBLIC_BASE_URL must be https:// in production")
     return faults

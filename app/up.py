@@ -49,8 +49,7 @@ def stack(settings: Settings, quiet: bool = False) -> Iterator[Stack]:
             "REDIS_URL": settings.redis_url
             or open_things.enter_context(embedded.valkey(settings.data_dir)).url,
             "SECRET_KEYS": _secret_keys(settings),
-            "ALLOWED_PRIVATE_NETWORKS": os.environ.get("ALLOWED_PRIVATE_NETWORKS")
-            or LOOPBACK,
+            "ALLOWED_PRIVATE_NETWORKS": os.environ.get("ALLOWED_PRIVATE_NETWORKS") or LOOPBACK,
             "HOST": settings.host,
             "PORT": str(settings.port),
             "PUBLIC_BASE_URL": settings.base_url,
@@ -76,9 +75,7 @@ def stack(settings: Settings, quiet: bool = False) -> Iterator[Stack]:
         yield Stack(url, demo, processes)
 
 
-def prepare(
-    settings: Settings, env: Mapping[str, str], ports: data.Addresses
-) -> data.Demo:
+def prepare(settings: Settings, env: Mapping[str, str], ports: data.Addresses) -> data.Demo:
     """The demo tenant: the one that is there, at today's addresses, or a new one."""
     file = data.file_in(settings.data_dir)
     if file.exists():
@@ -109,9 +106,7 @@ def up(settings: Settings) -> int:
             print(greeting(running), flush=True)
             while all(process.poll() is None for process in running.processes.values()):
                 time.sleep(0.3)
-            ended = [
-                name for name, p in running.processes.items() if p.poll() is not None
-            ]
+            ended = [name for name, p in running.processes.items() if p.poll() is not None]
             print(f"{', '.join(ended)} ended; stopping the rest", file=sys.stderr)
             return 1
     except KeyboardInterrupt:
@@ -175,9 +170,7 @@ def run(command: list[str], env: Mapping[str, str], typed: str = "") -> str:
     return done.stdout.decode()
 
 
-def start(
-    arguments: list[str], env: Mapping[str, str], quiet: bool
-) -> subprocess.Popen[bytes]:
+def start(arguments: list[str], env: Mapping[str, str], quiet: bool) -> subprocess.Popen[bytes]:
     """A process of ours. It has a group of its own, so that Ctrl-C reaches it only through us,
     in order."""
     output = subprocess.DEVNULL if quiet else None
@@ -200,15 +193,11 @@ def stop(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
             process.wait()
 
 
-def wait_until_ready(
-    url: str, processes: Mapping[str, subprocess.Popen[bytes]]
-) -> None:
+def wait_until_ready(url: str, processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
     wait_for(f"{url}/health/ready", processes, "web")
 
 
-def wait_for(
-    url: str, processes: Mapping[str, subprocess.Popen[bytes]], name: str
-) -> None:
+def wait_for(url: str, processes: Mapping[str, subprocess.Popen[bytes]], name: str) -> None:
     """Returns when `url` answers 200; raises `Misconfigured` when `name` ended or never does."""
     deadline = time.monotonic() + READY_WITHIN
     with httpx.Client(trust_env=False, timeout=2) as client:

@@ -58,9 +58,7 @@ async def _row(read: Read, given: str | None) -> Row:
 
 
 def _caller(row: Row) -> Caller:
-    return Caller(
-        row["tenant_id"], row["key_id"], "key", row["scope"], row["sms_agent_id"]
-    )
+    return Caller(row["tenant_id"], row["key_id"], "key", row["scope"], row["sms_agent_id"])
 
 
 def _digest(given: str | None) -> bytes:
@@ -94,15 +92,11 @@ class Keyring:
 
     def forget(self, key_id: str) -> None:
         """The key was revoked here; other processes notice within `CACHE_SECONDS`."""
-        self._known = {
-            d: known for d, known in self._known.items() if known[1].actor != key_id
-        }
+        self._known = {d: known for d, known in self._known.items() if known[1].actor != key_id}
 
     async def close(self) -> None:
         """Waits for the uses that are still being noted."""
-        await asyncio.gather(
-            *self._touching, *self._asking.values(), return_exceptions=True
-        )
+        await asyncio.gather(*self._touching, *self._asking.values(), return_exceptions=True)
 
     async def _ask(self, digest: bytes, given: str | None) -> Caller:
         asked_at = time.monotonic()

@@ -10,7 +10,7 @@ from hmac import digest as hmac_digest
 from app.access import passwords
 from app.domain.callers import Caller
 from app.store import access
-from app.store.engine import Database, Read, Tx
+from app.store.engine import Database, Read, Row, Tx
 
 IDLE = timedelta(hours=12)
 ABSOLUTE = timedelta(days=7)
@@ -35,10 +35,8 @@ async def sign_in(database: Database, email: str, password: str) -> str | None:
     not told, not even by the time it takes. No transaction is open while the hash is checked."""
     async with database.system() as tx:
         person = await access.person(tx, email)
-    if (
-        not await passwords.matches(person and person["password_hash"], password)
-        or not person
-    ):
+    known_hash = None if person is None else person["password_hash"]
+    if not await passwords.matches(known_hash, password) or person is None:
         return None
     fresh_hash = None
     if passwords.outdated(person["password_hash"]):
@@ -59,7 +57,7 @@ async def begin(tx: Tx, tenant_id: str, user_id: str) -> str:
 async def find(read: Read, token: str) -> Person | None:
     """Whose session it is; None when it is unknown, ended, expired or idle for too long."""
     row = await access.session(read, _digest(token), IDLE)
-    return row and Person(row["tenant_id"], row["user_id"], row["email"], row["role"])
+    return None if row is None else _person(row)
 
 
 async def see(tx: Tx, token: str) -> Person | None:
@@ -69,7 +67,7 @@ async def see(tx: Tx, token: str) -> Person | None:
         return None
     if row["stale"]:
         await access.touch_session(tx, _digest(token))
-    return Person(row["tenant_id"], row["user_id"], row["email"], row["role"])
+    return _person(row)
 
 
 async def end(tx: Tx, token: str) -> None:
@@ -89,6 +87,10 @@ def csrf_token(token: str) -> str:
 
 def csrf_matches(token: str, given: str) -> bool:
     return compare_digest(csrf_token(token).encode(), given.encode(errors="replace"))
+
+
+def _person(row: Row) -> Person:
+    return Person(row["tenant_id"], row["user_id"], row["email"], row["role"])
 
 
 def _digest(token: str) -> bytes:

@@ -58,9 +58,7 @@ def freeze(
         "questionnaire": {
             "knownInformation": thread["answers"],
             "informationToCollect": [
-                question
-                for question in thread["questions"]
-                if question["key"] not in answered
+                question for question in thread["questions"] if question["key"] not in answered
             ],
         },
         "turn": {

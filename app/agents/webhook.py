@@ -53,15 +53,12 @@ class Failed:
 Answer = Replies | Handoff | Silent | Failed
 
 
-def sign(
-    secrets: Sequence[str], turn_id: str, at: datetime, body: bytes
-) -> dict[str, str]:
+def sign(secrets: Sequence[str], turn_id: str, at: datetime, body: bytes) -> dict[str, str]:
     """The three headers; one signature by each live secret."""
     stamp = str(int(at.timestamp()))
     signed = f"{turn_id}.{stamp}.".encode() + body
     signatures = [
-        base64.b64encode(hmac.digest(_key(secret), signed, "sha256")).decode()
-        for secret in secrets
+        base64.b64encode(hmac.digest(_key(secret), signed, "sha256")).decode() for secret in secrets
     ]
     return {
         "webhook-id": turn_id,
@@ -99,9 +96,7 @@ def read(response: httpx.Response) -> Answer:
 def _understand(said: dict[str, Any]) -> Answer:
     if said.get("handoff") is True:
         reason = said.get("reason")
-        return Handoff(
-            reason[:500] if isinstance(reason, str) and reason else "no reason given"
-        )
+        return Handoff(reason[:500] if isinstance(reason, str) and reason else "no reason given")
     if "reply" in said:
         replies = [said["reply"]] if said["reply"] is not None else None
     else:

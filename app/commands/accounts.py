@@ -12,7 +12,7 @@ from app.commands.directory import (
 )
 from app.domain import ids
 from app.domain.callers import Caller
-from app.domain.problems import Invalid, InUse
+from app.domain.problems import InUse, Invalid
 from app.domain.words import ProviderName
 from app.store import accounts
 from app.store.engine import Row, Tx

@@ -15,7 +15,7 @@ from app.domain.problems import AlreadyExists, InUse
 from app.store import campaigns
 from app.store.engine import Row, Tx
 
-FRESH = {
+FRESH: Given = {
     "active": True, "client_id": None, "client_name": None, "offer_id": None, "offer_name": None,
     "phone_number_id": None, "provider": None, "sms_agent_id": None, "test_sms_agent_id": None,
     "questionnaire": [],

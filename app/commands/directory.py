@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
-
-import asyncpg
 
 from app.domain import phones
 from app.domain.problems import InUse, Invalid, NotFound
 from app.store import directory, tenants
 from app.store.engine import Row, Tx
 
+T = TypeVar("T")
 Given = Mapping[str, Any]
 """The fields that a request named, by their column names."""
 LONGEST_URL = 2048
@@ -56,7 +55,7 @@ def require_url(url: str, field: str) -> str:
     return url
 
 
-def found[T](row: T | None) -> T:
+def found(row: T | None) -> T:
     """The row; raises `NotFound` when there is none."""
     if row is None:
         raise NotFound
@@ -80,7 +79,7 @@ def unless_in_use(what: str) -> Iterator[None]:
     """Turns the database's word that something still refers to a row into `InUse`."""
     try:
         yield
-    except asyncpg.ForeignKeyViolationError:
+    except directory.StillReferenced:
         raise InUse(details=[what]) from None
 
 

@@ -68,9 +68,7 @@ async def release(tx: Tx, caller: Caller, phones: Sequence[str], reason: str | N
     await suppressions.lift(tx, _by_hand(caller, lifted, "released", reason))
 
 
-def _by_hand(
-    caller: Caller, phones: Sequence[str], event: str, reason: str | None
-) -> list[Cause]:
+def _by_hand(caller: Caller, phones: Sequence[str], event: str, reason: str | None) -> list[Cause]:
     return [
         Cause(tenant_id=caller.tenant_id, phone=phone, cause="person", actor=caller.actor,
               event=event, rule="hand", reason=reason)

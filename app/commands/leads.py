@@ -19,7 +19,7 @@ from app.store import leads
 from app.store.engine import Tx
 from app.store.leads import Lead
 
-FRESH = {
+FRESH: Given = {
     "first_name": None, "last_name": None, "email": None, "phone": None, "status": "new",
     "is_test": False, "is_placeholder": False, "campaign_id": None, "timezone": None,
     "questionnaire": [],
@@ -33,7 +33,7 @@ async def add(tx: Tx, caller: Caller, given: Given) -> Lead:
     checked = await _checked(tx, caller, given)
     lead_id = checked.pop("lead_id", None) or ids.make("lead")
     key = {"tenant_id": caller.tenant_id, "lead_id": lead_id}
-    lead = only_one(await leads.add(tx, [FRESH | checked | key]))
+    lead = only_one(await leads.add(tx, [{**FRESH, **checked, **key}]))
     if lead is None:
         raise AlreadyExists(details=["leadId: is taken"])
     return await _settled(tx, lead)
@@ -43,7 +43,7 @@ async def put(tx: Tx, caller: Caller, lead_id: str, given: Given) -> Lead:
     """The lead as given, new or replaced whole; `created` tells which. Raises `Invalid`."""
     checked = await _checked(tx, caller, given)
     key = {"tenant_id": caller.tenant_id, "lead_id": lead_id}
-    lead = only_one(await leads.put(tx, [FRESH | checked | key]))
+    lead = only_one(await leads.put(tx, [{**FRESH, **checked, **key}]))
     return {**await _settled(tx, lead), "created": lead["created"]}
 
 

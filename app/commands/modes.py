@@ -18,9 +18,7 @@ async def take_over(tx: Tx, written: Sequence[Thread]) -> None:
     """A person wrote in these threads: the agent's unfinished turns and unsent texts end."""
     ended = await threads.cancel_turns(tx, written, TAKEN_OVER)
     await threads.cancel_agent_texts(tx, written, "TURN_CANCELLED", TAKEN_OVER)
-    await notes.add(
-        tx, {thread: "A person took over from the agent." for thread in ended}
-    )
+    await notes.add(tx, {thread: "A person took over from the agent." for thread in ended})
 
 
 async def switch(tx: Tx, by: Mapping[Thread, str], on: bool) -> None:

@@ -12,14 +12,10 @@ Answered = reply.Answered
 NO_TURN = "turnId: only a reply with source sms_agent names a turn"
 
 
-async def texts(
-    tx: Tx, caller: Caller, orders: Sequence[Order]
-) -> list[Answered | Refused]:
+async def texts(tx: Tx, caller: Caller, orders: Sequence[Order]) -> list[Answered | Refused]:
     """The `data` of each answer, or the refusal, in order. Refusals may have been recorded:
     commit before raising them."""
-    plain = [
-        order for order in orders if order.source != "sms_agent" and not order.turn_id
-    ]
+    plain = [order for order in orders if order.source != "sms_agent" and not order.turn_id]
     sent = iter(await send.texts(tx, plain) if plain else [])
     results: list[Answered | Refused] = []
     for order in orders:

@@ -23,9 +23,7 @@ class Received:
 async def texts(tx: Tx, account: Account, inbound: Sequence[InboundText]) -> Received:
     """Stores the texts that are new and sent to numbers of the account; the rest is counted."""
     tenant = account.tenant_id
-    numbers = await inbox.ours(
-        tx, tenant, account.account_id, [text.to for text in inbound]
-    )
+    numbers = await inbox.ours(tx, tenant, account.account_id, [text.to for text in inbound])
     addressed = [text for text in inbound if text.to in numbers]
     if not addressed:
         return Received(foreign=len(inbound))
@@ -54,9 +52,7 @@ async def _store(tx: Tx, account: Account, new: Sequence[InboundText]) -> None:
             our_number=text.to,
             lead_phone=text.sender,
             lead_id=leads[text.sender, text.to],
-            campaign_id=route["campaign_id"]
-            if route["lead_id"]
-            else route["primary_campaign"],
+            campaign_id=route["campaign_id"] if route["lead_id"] else route["primary_campaign"],
             account_id=account.account_id,
             provider=account.provider,
             provider_id=text.provider_id,
@@ -120,9 +116,7 @@ async def _obey(tx: Tx, account: Account, arrivals: Sequence[inbox.Arrival]) -> 
 async def _collect(tx: Tx, texts: Sequence[tuple[inbox.Arrival, Row]]) -> None:
     if not texts:
         return
-    threads = sorted(
-        {(arrival.tenant_id, row["interaction_id"]) for arrival, row in texts}
-    )
+    threads = sorted({(arrival.tenant_id, row["interaction_id"]) for arrival, row in texts})
     turns = await inbox.collect(
         tx,
         [(*thread, ids.make("turn")) for thread in threads],

@@ -95,9 +95,7 @@ async def hand_off(tx: Tx, turn: Row, reason: str) -> None:
     if await _judge(tx, turn, named=True):
         return
     thread = (turn["tenant_id"], turn["interaction_id"])
-    await turns.replied(
-        tx, *_key(turn), "handed_off", f"the agent handed off: {reason}", None
-    )
+    await turns.replied(tx, *_key(turn), "handed_off", f"the agent handed off: {reason}", None)
     await modes.switch(tx, {thread: "agent"}, False)
     await threads.set_status(tx, [thread], "follow_up", only_from=modes.NOT_DNC)
     await notes.add(tx, {thread: f"The agent handed over to a person: {reason}"})
@@ -108,35 +106,25 @@ async def _find(tx: Tx, order: Order, agent_id: str | None) -> Row:
     tenant = order.tenant_id
     if order.turn_id:
         turn = await turns.get(tx, tenant, order.turn_id)
-        foreign = (
-            turn is None or agent_id is not None and turn["sms_agent_id"] != agent_id
-        )
+        foreign = turn is None or (agent_id is not None and turn["sms_agent_id"] != agent_id)
         if turn is None or foreign or turn["kind"] != "live":
             raise NotFound("There is no turn by that id.")
-        if not await interactions.shares(
-            tx, tenant, turn["interaction_id"], order.lead_id
-        ):
+        if not await interactions.shares(tx, tenant, turn["interaction_id"], order.lead_id):
             raise NotFound("There is no such turn of this lead.")
         return turn
     if not await interactions.knows_lead(tx, tenant, order.lead_id):
         raise NotFound("There is no lead by that id.")
     if order.interaction_id:
-        if not await interactions.shares(
-            tx, tenant, order.interaction_id, order.lead_id
-        ):
+        if not await interactions.shares(tx, tenant, order.interaction_id, order.lead_id):
             raise NotFound("There is no such interaction of this lead.")
     else:
         waiting = await turns.open_of_lead(tx, tenant, order.lead_id, agent_id)
         if len(waiting) > 1:
-            raise NoOpenTurn(
-                details=["turnId: is needed, several turns of this lead are open"]
-            )
+            raise NoOpenTurn(details=["turnId: is needed, several turns of this lead are open"])
         if waiting:
             return waiting[0]
     lead_id = None if order.interaction_id else order.lead_id
-    newest = await turns.newest_handed_over(
-        tx, tenant, order.interaction_id, lead_id, agent_id
-    )
+    newest = await turns.newest_handed_over(tx, tenant, order.interaction_id, lead_id, agent_id)
     if newest is None:
         raise NoOpenTurn
     return newest
@@ -202,9 +190,7 @@ async def _send(tx: Tx, turn: Row, orders: Sequence[Order]) -> list[Answered] | 
     return answers
 
 
-async def _close(
-    tx: Tx, turn: Row, texts: Sequence[str], answers: list[Answered], by: str
-) -> None:
+async def _close(tx: Tx, turn: Row, texts: Sequence[str], answers: list[Answered], by: str) -> None:
     reply = {
         "texts": list(texts),
         "messageIds": [sent["messageId"] for sent in answers],

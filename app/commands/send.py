@@ -30,9 +30,7 @@ async def texts(tx: Tx, orders: Sequence[Order]) -> list[Sent | Refused]:
         else:
             at = next(stored)
             answers.append(
-                Sent(
-                    result.order.message_id, at.interaction_id, "queued", result, at.seq
-                )
+                Sent(result.order.message_id, at.interaction_id, "queued", result, at.seq)
             )
     sent = [answer for answer in answers if isinstance(answer, Sent)]
     await _follow(tx, sent)
@@ -61,16 +59,12 @@ async def resolve(tx: Tx, orders: Sequence[Order]) -> list[Resolved | Refused]:
     return judged
 
 
-async def _with_readable_phones(
-    tx: Tx, orders: Sequence[Order]
-) -> list[Order | Refused]:
+async def _with_readable_phones(tx: Tx, orders: Sequence[Order]) -> list[Order | Refused]:
     written = [o for o in orders if o.to or o.sender]
     if not written:
         return list(orders)
     local = {
-        o.tenant_id
-        for o in written
-        if any(p and not p.startswith("+") for p in (o.to, o.sender))
+        o.tenant_id for o in written if any(p and not p.startswith("+") for p in (o.to, o.sender))
     }
     country = await sending.countries(tx, sorted(local)) if local else {}
     readable: list[Order | Refused] = []
@@ -105,9 +99,7 @@ def _judge(order: Order, row: Row | None) -> Resolved:
         raise Invalid(details=["mediaUrls: the sender cannot carry media"])
     counted = segments.count(order.text)
     to_rule = "thread" if order.interaction_id else "override" if order.to else "lead"
-    campaign_rule = (
-        "override" if order.campaign_id else "lead" if row["campaign_id"] else "none"
-    )
+    campaign_rule = "override" if order.campaign_id else "lead" if row["campaign_id"] else "none"
     return Resolved(
         order=order,
         to=row["to_phone"],
@@ -118,11 +110,7 @@ def _judge(order: Order, row: Row | None) -> Resolved:
         campaign_id=row["campaign_id"],
         encoding=counted.encoding,
         segments=counted.segments,
-        agent_mode=(
-            row["agent_mode_by_default"]
-            if order.agent_mode is None
-            else order.agent_mode
-        ),
+        agent_mode=(row["agent_mode_by_default"] if order.agent_mode is None else order.agent_mode),
         resolution=(
             Rule("to", to_rule, row["to_phone"]),
             Rule("campaign", campaign_rule, row["campaign_id"]),
@@ -147,12 +135,8 @@ def _refuse_sender(order: Order) -> None:
     if order.sender and not order.interaction_id:
         raise Invalid(details=["from: is not an active, SMS-capable number of yours"])
     if order.interaction_id:
-        raise MissingPhoneNumber(
-            details=["from: the number of this interaction is switched off"]
-        )
-    raise MissingPhoneNumber(
-        details=["from: there is no active, SMS-capable number to send from"]
-    )
+        raise MissingPhoneNumber(details=["from: the number of this interaction is switched off"])
+    raise MissingPhoneNumber(details=["from: there is no active, SMS-capable number to send from"])
 
 
 async def _follow(tx: Tx, sent: Sequence[Sent]) -> None:

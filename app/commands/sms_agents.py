@@ -13,11 +13,11 @@ from app.commands.directory import (
 )
 from app.domain import ids, windows
 from app.domain.callers import Caller
-from app.domain.problems import Invalid, InUse
+from app.domain.problems import InUse, Invalid
 from app.store import directory, sms_agents
 from app.store.engine import Row, Tx
 
-FRESH = {
+FRESH: Given = {
     "description": None, "phone_number_id": None, "batch_window_ms": windows.WINDOW_MS,
     "max_wait_ms": None, "is_test": False, "active": True, "inbound_enabled": True,
     "inbound_campaign_ids": [], "agent_mode_by_default": False,

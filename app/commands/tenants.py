@@ -2,8 +2,6 @@
 
 from datetime import time
 
-import phonenumbers
-
 from app.commands.directory import Given, found, merged, require_not_null
 from app.domain import ids
 from app.domain.callers import Caller
@@ -26,8 +24,6 @@ async def change(tx: Tx, caller: Caller, given: Given) -> Row:
     row = found(await tenants.lock(tx, caller.tenant_id))
     require_not_null(given, NOT_NULL)
     wanted = merged(row, given)
-    if wanted["default_country"] not in phonenumbers.SUPPORTED_REGIONS:
-        raise Invalid(details=["defaultCountry: is not an ISO 3166 country code, such as US"])
     hours = wanted["quiet_hours"] = {**row["quiet_hours"], **given.get("quiet_hours", {})}
     if time.fromisoformat(hours["start"]) >= time.fromisoformat(hours["end"]):
         raise Invalid(details=["quietHours: start must be before end"])

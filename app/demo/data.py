@@ -62,9 +62,7 @@ def write_private(file: Path, text: str) -> None:
     """Replaces the file whole; only its owner may read it."""
     fresh = file.with_suffix(".new")
     fresh.unlink(missing_ok=True)
-    with os.fdopen(
-        os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w"
-    ) as out:
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
         out.write(text)
     fresh.replace(file)
 
@@ -83,9 +81,7 @@ class Api:
     def call(self, method: str, path: str, **body: Any) -> dict[str, Any]:
         response = self._client.request(method, path, json=body or None)
         if not response.is_success:
-            raise RuntimeError(
-                f"{method} {path}: {response.status_code} {response.text}"
-            )
+            raise RuntimeError(f"{method} {path}: {response.status_code} {response.text}")
         data: dict[str, Any] = response.json()["data"]
         return data
 
@@ -103,12 +99,8 @@ def move(demo: Demo, addresses: Addresses, file: Path) -> Demo:
     """The demo at today's addresses."""
     if demo.addresses != addresses:
         api = Api(addresses.api, demo.api_key)
-        api.call(
-            "PATCH", f"/provider-accounts/{demo.account_id}", baseUrl=addresses.carrier
-        )
-        api.call(
-            "PATCH", f"/sms-agents/{demo.agent_id}", webhookUrl=f"{addresses.agent}/"
-        )
+        api.call("PATCH", f"/provider-accounts/{demo.account_id}", baseUrl=addresses.carrier)
+        api.call("PATCH", f"/sms-agents/{demo.agent_id}", webhookUrl=f"{addresses.agent}/")
         demo = Demo(**{**{name: getattr(demo, name) for name in Demo.__slots__},
                        "addresses": addresses})  # fmt: skip
         write_private(file, json.dumps(asdict(demo)))
@@ -162,9 +154,7 @@ def fill(
         phoneNumberId=number["phoneNumberId"], smsAgentId=agent["smsAgentId"],
         questionnaire=QUESTIONS,
     )  # fmt: skip
-    api.call(
-        "PATCH", f"/sms-agents/{agent['smsAgentId']}", inboundCampaignIds=[CAMPAIGN_ID]
-    )
+    api.call("PATCH", f"/sms-agents/{agent['smsAgentId']}", inboundCampaignIds=[CAMPAIGN_ID])
     for lead_id, first, last, phone in (
         (LEAD_ID, "Jane", "Miller", JANE),
         ("lead_luis", "Luis", "Ortega", "+13055551987"),
@@ -184,3 +174,9 @@ def fill(
     )  # fmt: skip
     write_private(file, json.dumps(asdict(demo)))
     return demo
+
+
+def port_of(address: str) -> tuple[str, int]:
+    """Host and port of an address of the demo."""
+    url = httpx.URL(address)
+    return url.host, url.port or 80

@@ -32,9 +32,7 @@ class Story:
     def __init__(self, demo: Demo) -> None:
         self._demo = demo
         self._api = Api(demo.addresses.api, demo.api_key)
-        self._phone = (
-            f"+1415{secrets.randbelow(800) + 200}1{secrets.randbelow(900) + 100}"
-        )
+        self._phone = f"+1415{secrets.randbelow(800) + 200}1{secrets.randbelow(900) + 100}"
         self._lead_id = f"story_{secrets.token_hex(5)}"
         self._shown = 0
         self._thread = ""
@@ -48,25 +46,17 @@ class Story:
         )  # fmt: skip
         sent = self._send("Hi Jane, you asked about solar panels. Is now a good time?")
         self._thread = sent["interactionId"]
-        rules = ", ".join(
-            f"{rung['field']} by {rung['rule']}" for rung in sent["resolution"]
-        )
+        rules = ", ".join(f"{rung['field']} by {rung['rule']}" for rung in sent["resolution"])
         self._tell(f"Resolved: {rules}.")
-        self._until(
-            "the receipts", lambda: self._message(sent)["status"] == "delivered"
-        )
-        self._tell(
-            "She answers in a burst; the window gathers it, the agent answers once."
-        )
+        self._until("the receipts", lambda: self._message(sent)["status"] == "delivered")
+        self._tell("She answers in a burst; the window gathers it, the agent answers once.")
         for text in ("Hi!", "yes, I have a question", "do I need to own my home?"):
             self._text_as_lead(text)
             time.sleep(0.3)
         turn = self._until("the agent's answer", self._answered_turn)
         if len(turn["messages"]) != 3:
             raise Stalled(f"the turn held {len(turn['messages'])} texts and not 3")
-        self._until(
-            "the answer's delivery", lambda: self._last("sms_agent", "delivered")
-        )
+        self._until("the answer's delivery", lambda: self._last("sms_agent", "delivered"))
         self._tell("She also writes to the Twilio line: a signed webhook, sent twice.")
         self._twilio_inbound()
         self._tell("A person takes over on the Conversations page.")
@@ -94,9 +84,7 @@ class Story:
         for entry in page["messages"]:
             self._shown = entry["seq"]
             clock = entry["timestamp"][11:19]
-            print(
-                f"  {clock}  {entry['source']:>9}  {entry['message']}  [{entry['status']}]"
-            )
+            print(f"  {clock}  {entry['source']:>9}  {entry['message']}  [{entry['status']}]")
 
     def _until(self, what: str, look: Callable[[], T]) -> T:
         deadline = time.monotonic() + PATIENCE
@@ -132,9 +120,7 @@ class Story:
             json={"to": self._demo.number, "text": text}, timeout=15, trust_env=False,
         )  # fmt: skip
         if not answer.is_success:
-            raise Stalled(
-                f"the carrier could not pass on {text!r}: {answer.status_code}"
-            )
+            raise Stalled(f"the carrier could not pass on {text!r}: {answer.status_code}")
 
     def _twilio_inbound(self) -> None:
         demo, sid = self._demo, f"SM{secrets.token_hex(16)}"
@@ -150,21 +136,13 @@ class Story:
             "Content-Type": "application/x-www-form-urlencoded",
         }
         for _ in range(2):
-            answer = httpx.post(
-                url, content=urlencode(form), headers=headers, trust_env=False
-            )
+            answer = httpx.post(url, content=urlencode(form), headers=headers, trust_env=False)
             if answer.status_code != 200:
                 raise Stalled(f"the Twilio webhook was answered {answer.status_code}")
-        threads = self._api.call("GET", f"/interactions/lead/{self._lead_id}")[
-            "interactions"
-        ]
-        held = [
-            e for t in threads for e in t["transcript"] if e["message"] == form["Body"]
-        ]
+        threads = self._api.call("GET", f"/interactions/lead/{self._lead_id}")["interactions"]
+        held = [e for t in threads for e in t["transcript"] if e["message"] == form["Body"]]
         if len(threads) != 2 or len(held) != 1:
-            raise Stalled(
-                "the second line's text does not stand once in a thread of its own"
-            )
+            raise Stalled("the second line's text does not stand once in a thread of its own")
 
     def _answer_by_hand(self, text: str) -> None:
         page = f"{self._demo.addresses.api}/conversations/{self._thread}"
@@ -181,9 +159,7 @@ class Story:
                 data=form | {"email": self._demo.email, "password": self._demo.password},
             )  # fmt: skip
             action, fields = _form_with(browser.get(page).text, "message")
-            answer = browser.post(
-                action, headers=origin, data=fields | {"message": text}
-            )
+            answer = browser.post(action, headers=origin, data=fields | {"message": text})
             if not answer.is_success:
                 raise Stalled(f"the page answered {answer.status_code}")
 
@@ -217,18 +193,14 @@ def _form_with(page: str, field: str) -> tuple[str, dict[str, str]]:
 
 def _forms(page: str) -> list[tuple[str, dict[str, str]]]:
     forms = []
-    for match in re.finditer(
-        r'<form\b[^>]*action="([^"]*)"[^>]*>(.*?)</form>', page, re.S
-    ):
+    for match in re.finditer(r'<form\b[^>]*action="([^"]*)"[^>]*>(.*?)</form>', page, re.S):
         fields = dict(
             re.findall(
                 r'<input[^>]*type="hidden"[^>]*name="([^"]*)"[^>]*value="([^"]*)"',
                 match[2],
             )
         )
-        for select in re.finditer(
-            r'<select[^>]*name="([^"]*)".*?</select>', match[2], re.S
-        ):
+        for select in re.finditer(r'<select[^>]*name="([^"]*)".*?</select>', match[2], re.S):
             chosen = re.search(r'<option[^>]*value="([^"]*)"[^>]*selected', select[0])
             first = re.search(r'<option[^>]*value="([^"]*)"', select[0])
             if option := chosen or first:

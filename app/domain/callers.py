@@ -31,13 +31,7 @@ class Caller:
         """The source of a text this caller sends (contract 4): it follows the credential."""
         if self.kind == "person":
             return "manual"
-        return (
-            "sms_agent"
-            if self.scope == "agent"
-            else "api"
-            if self.kind == "key"
-            else "system"
-        )
+        return "sms_agent" if self.scope == "agent" else "api" if self.kind == "key" else "system"
 
     def require(self, need: Need) -> None:
         """Raises `Forbidden` when the scope does not cover `need`."""

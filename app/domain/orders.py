@@ -89,9 +89,7 @@ def readable(text: str, field_name: str = "message") -> str:
     if not text.strip():
         raise Invalid(details=[f"{field_name}: must not be blank"])
     if len(text) > LONGEST_TEXT:
-        raise Invalid(
-            details=[f"{field_name}: is longer than {LONGEST_TEXT} characters"]
-        )
+        raise Invalid(details=[f"{field_name}: is longer than {LONGEST_TEXT} characters"])
     return text
 
 

@@ -23,9 +23,7 @@ class Count:
 
 def count(text: str) -> Count:
     """Segments of `text`: 160 or 153 septets, 70 or 67 UTF-16 units, pairs never split."""
-    culprit = next(
-        (c for c in text if c not in GSM_BASIC and c not in GSM_EXTENDED), None
-    )
+    culprit = next((c for c in text if c not in GSM_BASIC and c not in GSM_EXTENDED), None)
     if culprit is None:
         units, whole, part = [2 if c in GSM_EXTENDED else 1 for c in text], 160, 153
     else:

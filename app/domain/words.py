@@ -7,9 +7,7 @@ Source = Literal["manual", "api", "inbound", "sms_agent", "system"]
 Scope = Literal["admin", "api", "agent", "read"]
 Channel = Literal["sms", "phone", "email"]
 Capability = Literal["sms", "mms", "voice"]
-ProviderName = Literal[
-    "twilio", "vonage", "telnyx", "plivo", "bandwidth", "sinch", "simulator"
-]
+ProviderName = Literal["twilio", "vonage", "telnyx", "plivo", "bandwidth", "sinch", "simulator"]
 Encoding = Literal["GSM-7", "UCS-2"]
 Cause = Literal["lead", "person"]
 

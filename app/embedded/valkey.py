@@ -41,6 +41,4 @@ def valkey(data_dir: Path) -> Server:
                 os.chown(config, who.uid, who.gid)
             return [str(binary), str(config)]
 
-        return supervisor.start(
-            command, address, lambda _: True, place, state, who, signal.SIGTERM
-        )
+        return supervisor.start(command, address, lambda _: True, place, state, who, signal.SIGTERM)

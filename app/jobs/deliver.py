@@ -53,9 +53,7 @@ class Batch:
 class Delivery:
     """The way out of one worker."""
 
-    def __init__(
-        self, database: Database, wire: Wire, seal: Seal, base_url: str
-    ) -> None:
+    def __init__(self, database: Database, wire: Wire, seal: Seal, base_url: str) -> None:
         self._database = database
         self._wire = wire
         self._seal = seal
@@ -70,9 +68,7 @@ class Delivery:
         if not rows:
             return None
         async with self._database.system() as tx:
-            keys = [
-                (row["tenant_id"], row["message_id"], row["to_phone"]) for row in rows
-            ]
+            keys = [(row["tenant_id"], row["message_id"], row["to_phone"]) for row in rows]
             blocked = await outbox.blocked(tx, keys, lease)
         return Batch(lease, rows, blocked, claimed_at)
 
@@ -81,9 +77,7 @@ class Delivery:
         what is done is settled every quarter of a second."""
         pending = {
             asyncio.create_task(
-                self._carry_out(
-                    row, row["message_id"] in batch.blocked, batch.claimed_at
-                )
+                self._carry_out(row, row["message_id"] in batch.blocked, batch.claimed_at)
             )
             for row in batch.rows
         }
@@ -97,9 +91,7 @@ class Delivery:
             await outbox.settle(tx, batch.lease, settled)
             await self._heed(tx, batch.rows, settled)
 
-    async def _carry_out(
-        self, row: Row, blocked: bool, claimed_at: float
-    ) -> Settlement:
+    async def _carry_out(self, row: Row, blocked: bool, claimed_at: float) -> Settlement:
         key = (row["tenant_id"], row["message_id"])
         if row["state"] != "unknown":
             if blocked:
@@ -169,18 +161,14 @@ class Delivery:
         row = claimed.row
         found: Found | None = None
         denied = False
-        request = claimed.provider.lookup(
-            claimed.account, claimed.text, row["begun_at"]
-        )
+        request = claimed.provider.lookup(claimed.account, claimed.text, row["begun_at"])
         if request is not None:
             candidates = await self._candidates(claimed, request)
             denied = candidates == []
             found = await self._unclaimed(claimed, candidates or [])
         return _after_lookup(row, found, denied)
 
-    async def _candidates(
-        self, claimed: Claimed, request: httpx.Request
-    ) -> list[Found] | None:
+    async def _candidates(self, claimed: Claimed, request: httpx.Request) -> list[Found] | None:
         try:
             response = await self._wire.exchange(request, DEADLINE, cap=1 << 20)
         except (NotSent, Lost):
@@ -188,9 +176,7 @@ class Delivery:
         found = claimed.provider.found(response, claimed.text, claimed.row["begun_at"])
         return None if found is None else list(found)
 
-    async def _unclaimed(
-        self, claimed: Claimed, candidates: list[Found]
-    ) -> Found | None:
+    async def _unclaimed(self, claimed: Claimed, candidates: list[Found]) -> Found | None:
         """The best candidate that is linked to no other text of ours."""
         if not candidates:
             return None
@@ -223,9 +209,7 @@ def _settlement(row: Row, outcome: Outcome) -> Settlement:
     key = (row["tenant_id"], row["message_id"])
     match outcome.verdict:
         case "accepted":
-            return Settlement(
-                *key, "sent", provider_message_id=outcome.provider_message_id
-            )
+            return Settlement(*key, "sent", provider_message_id=outcome.provider_message_id)
         case "later":
             wait = outcome.retry_after or BACKOFF[min(row["tries"], len(BACKOFF)) - 1]
             wait = min(max(wait, SHORTEST_WAIT), LONGEST_WAIT)
@@ -245,9 +229,7 @@ def _after_lookup(row: Row, found: Found | None, denied: bool) -> Settlement:
                           code=found.code)  # fmt: skip
     looks = row["looked"] + denied
     if row["looked"] == 0 and datetime.now(UTC) < row["begun_at"] + LOOKUPS[1]:
-        return Settlement(
-            *key, "unknown", LOOKUPS[1], looked=looks, resent=row["resent"]
-        )
+        return Settlement(*key, "unknown", LOOKUPS[1], looked=looks, resent=row["resent"])
     if looks >= len(LOOKUPS) and not row["resent"]:
         # Twice denied: the one resend that the law of `unknown` allows.
         return Settlement(*key, "queued", timedelta(0), resent=True)

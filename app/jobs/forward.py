@@ -70,20 +70,14 @@ class Forwarding:
         async with self._database.system() as tx:
             await _settle(tx, hand_over, said)
 
-    async def _claim(
-        self, tx: Tx, tenant_id: str, interaction_id: str
-    ) -> HandOver | None:
+    async def _claim(self, tx: Tx, tenant_id: str, interaction_id: str) -> HandOver | None:
         thread = (tenant_id, interaction_id)
         if not await threads.lock(tx, [thread]):
             return None
         live = await turns.unfinished(tx, *thread)
         posting = any(turn["posting"] and not turn["is_due"] for turn in live)
-        collecting = next(
-            (turn for turn in live if turn["state"] == "collecting"), None
-        )
-        waiting = next(
-            (t for t in live if t["state"] in ("delivering", "awaiting_reply")), None
-        )
+        collecting = next((turn for turn in live if turn["state"] == "collecting"), None)
+        waiting = next((t for t in live if t["state"] in ("delivering", "awaiting_reply")), None)
         if collecting and collecting["is_due"]:
             if posting:
                 return None  # its settling looks here again
@@ -150,9 +144,7 @@ class Forwarding:
             attempt=begun["attempt"],
             lease=lease,
             url=about.agent["webhook_url"],
-            secrets=tuple(
-                self._seal.open(secret).decode() for secret in sealed if secret
-            ),
+            secrets=tuple(self._seal.open(secret).decode() for secret in sealed if secret),
             at=begun["at"],
             body=body,
         )
@@ -163,12 +155,8 @@ class Forwarding:
         kept: str | None = None
         answer: Answer
         try:
-            request = webhook.request(
-                turn.url, turn.secrets, turn.turn_id, turn.at, turn.body
-            )
-            response = await self._wire.exchange(
-                request, HAND_OVER_DEADLINE.total_seconds()
-            )
+            request = webhook.request(turn.url, turn.secrets, turn.turn_id, turn.at, turn.body)
+            response = await self._wire.exchange(request, HAND_OVER_DEADLINE.total_seconds())
             status, kept, answer = (
                 response.status_code, webhook.kept(response), webhook.read(response),
             )  # fmt: skip
@@ -239,7 +227,5 @@ async def _try_again(tx: Tx, turn: Row, failed: Failed) -> None:
 async def _fail(tx: Tx, turn: Row, why: str) -> None:
     thread = (turn["tenant_id"], turn["interaction_id"])
     await turns.close(tx, turn["tenant_id"], turn["turn_id"], "failed", why)
-    await threads.set_status(
-        tx, [thread], "follow_up", only_from=["in_progress", "incomplete"]
-    )
+    await threads.set_status(tx, [thread], "follow_up", only_from=["in_progress", "incomplete"])
     await notes.add(tx, {thread: f"The agent did not get the lead's texts: {why}."})

@@ -46,9 +46,7 @@ class Provider(Protocol):
     def read_status(self, hook: Hook) -> list[Receipt]:
         """The receipts in a status webhook; [] for a novelty."""
 
-    def lookup(
-        self, account: Account, text: Outgoing, since: datetime
-    ) -> httpx.Request | None:
+    def lookup(self, account: Account, text: Outgoing, since: datetime) -> httpx.Request | None:
         """The request that asks for `text`, whose sending began at `since`; None where the
         vendor has no look-up."""
 

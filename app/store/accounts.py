@@ -75,9 +75,7 @@ async def get(read: Read, tenant_id: str, account_id: str) -> Row | None:
 LIST = directory.listing("provider_accounts", "account_id")
 
 
-async def listed(
-    read: Read, tenant_id: str, below: str | None, limit: int
-) -> list[Row]:
+async def listed(read: Read, tenant_id: str, below: str | None, limit: int) -> list[Row]:
     return await read.rows(LIST, tenant_id, below, limit)
 
 
@@ -93,7 +91,7 @@ REMOVE = directory.removing("provider_accounts", "account_id")
 
 
 async def remove(tx: Tx, tenant_id: str, account_id: str) -> bool:
-    """Raises `ForeignKeyViolationError` when numbers belong to it."""
+    """Raises `StillReferenced` when numbers belong to it."""
     return await tx.value(REMOVE, tenant_id, account_id) is not None
 
 

@@ -19,9 +19,7 @@ async def add(
     prefix: str,
     digest: bytes,
 ) -> Row:
-    row = await tx.row(
-        ADD, tenant_id, key_id, name, scope, sms_agent_id, prefix, digest
-    )
+    row = await tx.row(ADD, tenant_id, key_id, name, scope, sms_agent_id, prefix, digest)
     assert row is not None
     return row
 
@@ -36,9 +34,7 @@ async def get(read: Read, tenant_id: str, key_id: str) -> Row | None:
 LIST = directory.listing("api_keys", "key_id", "revoked_at IS NULL")
 
 
-async def listed(
-    read: Read, tenant_id: str, below: str | None, limit: int
-) -> list[Row]:
+async def listed(read: Read, tenant_id: str, below: str | None, limit: int) -> list[Row]:
     return await read.rows(LIST, tenant_id, below, limit)
 
 

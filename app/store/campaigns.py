@@ -56,9 +56,7 @@ async def lock(tx: Tx, tenant_id: str, campaign_id: str) -> Row | None:
 LIST = directory.listing("campaigns", "campaign_id")
 
 
-async def listed(
-    read: Read, tenant_id: str, below: str | None, limit: int
-) -> list[Row]:
+async def listed(read: Read, tenant_id: str, below: str | None, limit: int) -> list[Row]:
     return await read.rows(LIST, tenant_id, below, limit)
 
 
@@ -74,5 +72,5 @@ REMOVE = directory.removing("campaigns", "campaign_id")
 
 
 async def remove(tx: Tx, tenant_id: str, campaign_id: str) -> bool:
-    """Raises `ForeignKeyViolationError` when leads or threads refer to it."""
+    """Raises `StillReferenced` when leads or threads refer to it."""
     return await tx.value(REMOVE, tenant_id, campaign_id) is not None

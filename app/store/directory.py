@@ -3,7 +3,12 @@ types by the table itself, so that one and a thousand rows are the same statemen
 
 from collections.abc import Sequence
 
+import asyncpg
+
 from app.store.engine import Read
+
+StillReferenced = asyncpg.ForeignKeyViolationError
+"""What `remove` functions raise when something still refers to the row."""
 
 
 def adding(table: str, columns: Sequence[str], on_conflict: str = "DO NOTHING") -> str:
@@ -63,9 +68,7 @@ END ORDER BY a.i
 """
 
 
-async def unknown(
-    read: Read, tenant_id: str, references: Sequence[Reference]
-) -> list[str]:
+async def unknown(read: Read, tenant_id: str, references: Sequence[Reference]) -> list[str]:
     """The fields that name something the tenant does not have."""
     if not references:
         return []

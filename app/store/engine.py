@@ -121,9 +121,7 @@ class Database:
         # In the same round trip as BEGIN, hence no parameter: the id must be plainly one.
         if not TENANT_ID.fullmatch(tenant_id):
             raise ValueError("not a tenant id")
-        role = (
-            "SELECT set_config('role', 'app_tenant', true); " if self.two_roles else ""
-        )
+        role = "SELECT set_config('role', 'app_tenant', true); " if self.two_roles else ""
         return f"{role}SELECT set_config('app.tenant', '{tenant_id}', true)"
 
     @asynccontextmanager
@@ -182,9 +180,7 @@ async def connect(url: str, clock: Clock, pool_size: int = 12) -> Database:
         settings["role"] = "app_system"
 
     async def dial() -> Any:
-        return await asyncpg.connect(
-            dsn, timeout=CONNECT_SECONDS, server_settings=settings
-        )
+        return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, server_settings=settings)
 
     engine = create_async_engine(
         "postgresql+asyncpg://",

@@ -20,9 +20,7 @@ WHERE tenant_id = $1 AND route = $2 AND key = $3
 """
 
 
-async def begin(
-    tx: Tx, tenant_id: str, route: str, key: str, digest: bytes
-) -> Row | None:
+async def begin(tx: Tx, tenant_id: str, route: str, key: str, digest: bytes) -> Row | None:
     """None: this request is the first. Else what is kept of the first one. Raises
     `LockNotAvailableError` when that still runs after a second."""
     await tx.execute(WAIT)

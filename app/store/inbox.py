@@ -16,9 +16,7 @@ WHERE n.tenant_id = $1 AND n.phone_number = ANY ($3)
 """
 
 
-async def ours(
-    tx: Tx, tenant_id: str, account_id: str, numbers: Sequence[str]
-) -> set[str]:
+async def ours(tx: Tx, tenant_id: str, account_id: str, numbers: Sequence[str]) -> set[str]:
     """Which of the numbers may receive through the account."""
     rows = await tx.rows(OURS, tenant_id, account_id, list(numbers))
     return {row["phone_number"] for row in rows}
@@ -37,7 +35,7 @@ async def see(tx: Tx, tenant_id: str, account_id: str, ids: Sequence[str]) -> se
     return {row["provider_id"] for row in rows}
 
 
-ROUTE = f"""
+ROUTE = """
 WITH asked AS (
     SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[])
         AS a(i, tenant_id, our_number, lead_phone)
@@ -90,9 +88,7 @@ async def route(tx: Tx, pairs: Sequence[tuple[str, str, str]]) -> list[Row]:
     """For each (tenant, our number, lead's phone), in order: the lead and campaign by contract
     5's ladder (thread, the number's campaigns, its agent's campaigns, anybody), or None and
     the primary campaign for a placeholder."""
-    return await tx.rows(
-        ROUTE, *spread([(i, *pair) for i, pair in enumerate(pairs)], 4)
-    )
+    return await tx.rows(ROUTE, *spread([(i, *pair) for i, pair in enumerate(pairs)], 4))
 
 
 PLACEHOLDERS = """
@@ -101,9 +97,7 @@ SELECT *, true FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
 """
 
 
-async def add_placeholders(
-    tx: Tx, leads: Sequence[tuple[str, str, str, str | None]]
-) -> None:
+async def add_placeholders(tx: Tx, leads: Sequence[tuple[str, str, str, str | None]]) -> None:
     """A placeholder lead for each (tenant, lead id, phone, campaign)."""
     await tx.execute(PLACEHOLDERS, *spread(leads, 4))
 

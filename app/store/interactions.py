@@ -55,9 +55,7 @@ class Filter:
     in_messages: bool = False
 
 
-def _conditions(
-    narrowed: Filter, before: tuple[Any, ...] | None
-) -> list[tuple[str, list[Any]]]:
+def _conditions(narrowed: Filter, before: tuple[Any, ...] | None) -> list[tuple[str, list[Any]]]:
     """Each condition in force, with `?` for each of its parameters."""
     conditions: list[tuple[str, list[Any]]] = []
     for sql, value in (
@@ -73,9 +71,7 @@ def _conditions(
         if value is not None:
             conditions.append((sql, [value]))
     if before is not None:
-        conditions.append(
-            ("(t.last_message_at, t.interaction_id) < (?, ?)", list(before))
-        )
+        conditions.append(("(t.last_message_at, t.interaction_id) < (?, ?)", list(before)))
     if narrowed.search:
         pattern = f"%{_literal(narrowed.search)}%"
         digits = "".join(c for c in narrowed.search if c.isdigit())
@@ -113,9 +109,7 @@ async def listed(
             condition = condition.replace("?", f"${len(values)}", 1)
         sql += f" AND {condition}"
     values.append(limit)
-    sql += (
-        f" ORDER BY t.last_message_at DESC, t.interaction_id DESC LIMIT ${len(values)}"
-    )
+    sql += f" ORDER BY t.last_message_at DESC, t.interaction_id DESC LIMIT ${len(values)}"
     return await read.rows(sql, *values)
 
 
@@ -127,9 +121,7 @@ SELECT * FROM (
 """
 
 
-async def transcript(
-    read: Read, tenant_id: str, interaction_id: str, longest: int
-) -> list[Row]:
+async def transcript(read: Read, tenant_id: str, interaction_id: str, longest: int) -> list[Row]:
     """The newest entries, notes included, in order."""
     return await read.rows(NEWEST, tenant_id, interaction_id, longest)
 
@@ -177,9 +169,7 @@ WHERE t.tenant_id = $1 AND t.interaction_id = $2
 """
 
 
-async def mark_read(
-    tx: Tx, tenant_id: str, interaction_id: str, through_seq: int
-) -> None:
+async def mark_read(tx: Tx, tenant_id: str, interaction_id: str, through_seq: int) -> None:
     await tx.execute(MARK_READ, tenant_id, interaction_id, through_seq)
 
 

@@ -77,16 +77,14 @@ async def listed(
         pattern = f"%{escaped}%"
         found = "".join(c for c in search if c.isascii() and c.isdigit())
         digits = f"%{found}%" if len(found) >= 3 else None
-    return await _judged(
-        read, await read.rows(LIST, tenant_id, below, limit, pattern, digits)
-    )
+    return await _judged(read, await read.rows(LIST, tenant_id, below, limit, pattern, digits))
 
 
 REMOVE = directory.removing("leads", "lead_id")
 
 
 async def remove(tx: Tx, tenant_id: str, lead_id: str) -> bool:
-    """Raises `ForeignKeyViolationError` when the lead has threads."""
+    """Raises `StillReferenced` when the lead has threads."""
     return await tx.value(REMOVE, tenant_id, lead_id) is not None
 
 

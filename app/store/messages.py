@@ -9,9 +9,7 @@ async def get(read: Read, tenant_id: str, message_id: str) -> Row | None:
     return await read.row(ONE, tenant_id, message_id)
 
 
-ATTEMPTS = (
-    "SELECT * FROM attempts WHERE tenant_id = $1 AND message_id = $2 ORDER BY attempt"
-)
+ATTEMPTS = "SELECT * FROM attempts WHERE tenant_id = $1 AND message_id = $2 ORDER BY attempt"
 
 
 async def attempts(read: Read, tenant_id: str, message_id: str) -> list[Row]:

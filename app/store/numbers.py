@@ -41,9 +41,7 @@ async def lock(tx: Tx, tenant_id: str, phone_number_id: str) -> Row | None:
 LIST = directory.listing("phone_numbers", "phone_number_id")
 
 
-async def listed(
-    read: Read, tenant_id: str, below: str | None, limit: int
-) -> list[Row]:
+async def listed(read: Read, tenant_id: str, below: str | None, limit: int) -> list[Row]:
     return await read.rows(LIST, tenant_id, below, limit)
 
 
@@ -58,5 +56,5 @@ REMOVE = directory.removing("phone_numbers", "phone_number_id")
 
 
 async def remove(tx: Tx, tenant_id: str, phone_number_id: str) -> bool:
-    """Raises `ForeignKeyViolationError` when a campaign or an agent uses it."""
+    """Raises `StillReferenced` when a campaign or an agent uses it."""
     return await tx.value(REMOVE, tenant_id, phone_number_id) is not None

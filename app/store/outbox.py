@@ -73,9 +73,7 @@ WHERE EXISTS (SELECT 1 FROM suppressions s
 """
 
 
-async def blocked(
-    tx: Tx, claimed: Sequence[tuple[str, str, str]], lease: str
-) -> set[str]:
+async def blocked(tx: Tx, claimed: Sequence[tuple[str, str, str]], lease: str) -> set[str]:
     """Of the claimed (tenant, message, phone): those that may no longer leave, because the
     phone was suppressed or the text cancelled since. Runs after the claim's commit, so that
     it sees every STOP that was committed before."""
@@ -83,9 +81,7 @@ async def blocked(
     return {row["message_id"] for row in rows}
 
 
-SettledAs = Literal[
-    "sent", "queued", "unknown", "failed", "cancelled", "undelivered", "delivered"
-]
+SettledAs = Literal["sent", "queued", "unknown", "failed", "cancelled", "undelivered", "delivered"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +206,7 @@ WHERE tenant_id = $1 AND account_id = $2 AND provider_message_id = ANY ($3) AND 
 """
 
 
-async def taken(
-    tx: Tx, tenant_id: str, account_id: str, ids: Sequence[str], but: str
-) -> set[str]:
+async def taken(tx: Tx, tenant_id: str, account_id: str, ids: Sequence[str], but: str) -> set[str]:
     """Which of the carrier's ids are linked to another text of ours than `but`."""
     rows = await tx.rows(TAKEN, tenant_id, account_id, list(ids), but)
     return {row["provider_message_id"] for row in rows}
@@ -224,9 +218,7 @@ WHERE tenant_id = $1 AND to_phone = ANY ($2) AND state = 'sending'
 """
 
 
-async def seconds_since_claim(
-    tx: Tx, tenant_id: str, phones: Sequence[str]
-) -> float | None:
+async def seconds_since_claim(tx: Tx, tenant_id: str, phones: Sequence[str]) -> float | None:
     """How long ago the newest text to the phones was claimed for sending; None: none is."""
     seconds: float | None = await tx.value(SENDING, tenant_id, list(phones))
     return seconds

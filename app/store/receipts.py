@@ -73,9 +73,7 @@ SELECT s.found AS message_id, s.to_phone, s.opted_out, s.code FROM said s
 """
 
 
-async def apply(
-    tx: Tx, tenant_id: str, account_id: str, words: Sequence[Word]
-) -> list[Row]:
+async def apply(tx: Tx, tenant_id: str, account_id: str, words: Sequence[Word]) -> list[Row]:
     """Moves the texts' status forward, never back; keeps words about unknown texts a while.
 
     In order: the text each word was about (None: not known yet), its recipient, and whether

@@ -90,9 +90,7 @@ def of(
 
 
 def to_tenant() -> ForeignKeyConstraint:
-    return ForeignKeyConstraint(
-        ["tenant_id"], ["tenants.tenant_id"], ondelete="CASCADE"
-    )
+    return ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], ondelete="CASCADE")
 
 
 class Installation(Table):
@@ -100,9 +98,7 @@ class Installation(Table):
 
     __tablename__ = "installation"
     __table_args__ = (CheckConstraint("only_row", name="only_row"),)
-    only_row: Mapped[bool] = mapped_column(
-        Boolean, primary_key=True, server_default=text("true")
-    )
+    only_row: Mapped[bool] = mapped_column(Boolean, primary_key=True, server_default=text("true"))
     phone_key: Mapped[bytes]
     """Keys the HMAC that stands beside a phone; sealed, so that it survives a key rotation."""
     created_at: Mapped[datetime] = made()
@@ -115,9 +111,7 @@ class Tenant(Table):
     default_provider: Mapped[str | None]
     default_country: Mapped[str] = mapped_column(server_default="US")
     quiet_hours: Mapped[dict[str, Any]] = mapped_column(
-        server_default=text(
-            """'{"enabled": false, "start": "08:00", "end": "21:00"}'"""
-        )
+        server_default=text("""'{"enabled": false, "start": "08:00", "end": "21:00"}'""")
     )
     opt_out_confirmation: Mapped[str | None]
     help_text: Mapped[str | None]
@@ -368,9 +362,7 @@ class Message(Table):
             "provider_message_id",
             postgresql_where=text("provider_message_id IS NOT NULL"),
         ),
-        Index(
-            None, "tenant_id", "bulk_id", postgresql_where=text("bulk_id IS NOT NULL")
-        ),
+        Index(None, "tenant_id", "bulk_id", postgresql_where=text("bulk_id IS NOT NULL")),
     )
     tenant_id: Mapped[str] = id_key()
     message_id: Mapped[str] = id_key()
@@ -501,16 +493,12 @@ class Turn(Table):
             "tenant_id",
             "interaction_id",
             unique=True,
-            postgresql_where=text(
-                "kind = 'live' AND state IN ('delivering', 'awaiting_reply')"
-            ),
+            postgresql_where=text("kind = 'live' AND state IN ('delivering', 'awaiting_reply')"),
         ),
         Index(
             "ix_turns_clock",
             "due_at",
-            postgresql_where=text(
-                "state IN ('collecting', 'delivering', 'awaiting_reply')"
-            ),
+            postgresql_where=text("state IN ('collecting', 'delivering', 'awaiting_reply')"),
         ),
     )
     tenant_id: Mapped[str] = id_key()
@@ -637,9 +625,7 @@ class TenantEvent(Table):
     transaction: Mapped[int] = mapped_column(
         Xid8(), primary_key=True, server_default=text("pg_current_xact_id()")
     )
-    event_id: Mapped[int] = mapped_column(
-        BigInteger, Identity(always=True), primary_key=True
-    )
+    event_id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     type: Mapped[str]
     interaction_id: Mapped[str | None] = mapped_column(Id)
     data: Mapped[dict[str, Any]]

@@ -59,9 +59,7 @@ async def lock(tx: Tx, tenant_id: str, sms_agent_id: str) -> Row | None:
 LIST = directory.listing("sms_agents", "sms_agent_id")
 
 
-async def listed(
-    read: Read, tenant_id: str, below: str | None, limit: int
-) -> list[Row]:
+async def listed(read: Read, tenant_id: str, below: str | None, limit: int) -> list[Row]:
     return await read.rows(LIST, tenant_id, below, limit)
 
 
@@ -76,5 +74,5 @@ REMOVE = directory.removing("sms_agents", "sms_agent_id")
 
 
 async def remove(tx: Tx, tenant_id: str, sms_agent_id: str) -> bool:
-    """Its keys go with it. Raises `ForeignKeyViolationError` when a campaign uses it."""
+    """Its keys go with it. Raises `StillReferenced` when a campaign uses it."""
     return await tx.value(REMOVE, tenant_id, sms_agent_id) is not None

@@ -106,9 +106,7 @@ GROUP BY a.phone
 """
 
 
-async def causes(
-    read: Read, tenant_id: str, phones: Sequence[str]
-) -> dict[str, list[CauseWord]]:
+async def causes(read: Read, tenant_id: str, phones: Sequence[str]) -> dict[str, list[CauseWord]]:
     """The causes that stand, by phone; a phone without any is left out."""
     hashes = [read.phone_hash(phone) for phone in phones]
     rows = await read.rows(CAUSES, tenant_id, list(phones), hashes)

@@ -65,7 +65,5 @@ async def add_user(
     tx: Tx, tenant_id: str, user_id: str, email: str, password_hash: str
 ) -> str | None:
     """None: somebody has this e-mail already, in whatever tenant."""
-    added: str | None = await tx.value(
-        ADD_USER, tenant_id, user_id, email, password_hash
-    )
+    added: str | None = await tx.value(ADD_USER, tenant_id, user_id, email, password_hash)
     return added

@@ -18,9 +18,7 @@ LIMIT $1
 
 async def due(tx: Tx, limit: int) -> list[tuple[str, str]]:
     """Threads (tenant, interaction) with a turn that wants to be looked at."""
-    return [
-        (row["tenant_id"], row["interaction_id"]) for row in await tx.rows(DUE, limit)
-    ]
+    return [(row["tenant_id"], row["interaction_id"]) for row in await tx.rows(DUE, limit)]
 
 
 NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
@@ -204,9 +202,7 @@ WHERE tenant_id = $1 AND interaction_id = $2 AND kind = 'live' AND state = 'coll
 """
 
 
-async def carry(
-    tx: Tx, tenant_id: str, interaction_id: str, unsent: dict[str, Any]
-) -> None:
+async def carry(tx: Tx, tenant_id: str, interaction_id: str, unsent: dict[str, Any]) -> None:
     """The collecting turn's payload will tell the agent of its stale reply."""
     await tx.execute(UNSENT, tenant_id, interaction_id, unsent)
 
@@ -219,9 +215,7 @@ WHERE u.tenant_id = $1 AND t.lead_id = $2 AND u.kind = 'live'
 """
 
 
-async def open_of_lead(
-    tx: Tx, tenant_id: str, lead_id: str, agent_id: str | None
-) -> list[Row]:
+async def open_of_lead(tx: Tx, tenant_id: str, lead_id: str, agent_id: str | None) -> list[Row]:
     """Turns that wait for a reply in any thread of the lead (of one agent, if given)."""
     return await tx.rows(OPEN_OF_LEAD, tenant_id, lead_id, agent_id)
 
@@ -326,9 +320,7 @@ async def listed(
 ) -> tuple[list[Row], dict[str, list[Row]]]:  # fmt: skip
     """Turns, newest first, and the attempts of each."""
     at, last = before or (None, None)
-    found = await read.rows(
-        LIST, tenant_id, interaction_id, turn_id, agent_id, at, last, limit
-    )
+    found = await read.rows(LIST, tenant_id, interaction_id, turn_id, agent_id, at, last, limit)
     attempts: dict[str, list[Row]] = {}
     for row in await read.rows(ATTEMPTS, tenant_id, _ids(found)):
         attempts.setdefault(row["turn_id"], []).append(row)

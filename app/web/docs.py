@@ -45,9 +45,7 @@ async def redoc() -> Response:
 
 def assets() -> Mount | None:
     """Swagger UI's and ReDoc's files, out of `fastapi-offline`; None where it is missing."""
-    spec = find_spec(
-        "fastapi_offline"
-    )  # found, not imported: only its files are wanted
+    spec = find_spec("fastapi_offline")  # found, not imported: only its files are wanted
     if spec is None or spec.origin is None:
         return None
     folder = Path(spec.origin).parent / "static"

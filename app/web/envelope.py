@@ -40,10 +40,7 @@ class Body(BaseModel):
     @classmethod
     def _without_nul(cls, given: Any) -> Any:
         if isinstance(given, dict):
-            bad = [
-                InitErrorDetails(type=NUL, loc=loc, input=None)
-                for loc in _with_nul(given)
-            ]
+            bad = [InitErrorDetails(type=NUL, loc=loc, input=None) for loc in _with_nul(given)]
             if bad:
                 raise ValidationError.from_exception_data(cls.__name__, bad)
         return given

@@ -35,9 +35,7 @@ async def live() -> Answer[Alive]:
     return Answer(data=Alive())
 
 
-@router.get(
-    "/health/ready", summary="The service can take work; without Redis it still can"
-)
+@router.get("/health/ready", summary="The service can take work; without Redis it still can")
 async def ready(resources: Held) -> Answer[Ready]:
     fault, redis = await asyncio.gather(_fault(resources), resources.clock.answers())
     if fault:
@@ -49,9 +47,7 @@ async def ready(resources: Held) -> Answer[Ready]:
 async def metrics(request: Request, resources: Held) -> Response:
     settings = resources.settings
     if settings.production:
-        token = (
-            settings.metrics_token.get_secret_value() if settings.metrics_token else ""
-        )
+        token = settings.metrics_token.get_secret_value() if settings.metrics_token else ""
         given = request.headers.get("authorization", "")
         if not token or not compare_digest(given.encode(), f"Bearer {token}".encode()):
             raise Unauthorized("A bearer token is required.")
@@ -61,9 +57,7 @@ async def metrics(request: Request, resources: Held) -> Response:
 async def _fault(resources: Resources) -> str | None:
     try:
         async with asyncio.timeout(PATIENCE), resources.database.system() as tx:
-            return (
-                None if await readiness.migrated(tx) else "migrations are not at head"
-            )
+            return None if await readiness.migrated(tx) else "migrations are not at head"
     except Exception as error:  # whatever it is, this process should get no work
         log.warning("not ready", error=type(error).__name__)
         return "is away or cannot write"

@@ -103,9 +103,7 @@ def agent_state(row: Row) -> AgentState:
     if state is None:
         return AgentState(state="idle")
     if state == "delivering" and not row["turn_posting"]:
-        return AgentState(
-            state="retrying", reason=f"attempt {row['turn_attempt']} failed"
-        )
+        return AgentState(state="retrying", reason=f"attempt {row['turn_attempt']} failed")
     due_at = row["turn_due_at"] if state == "collecting" else None
     return AgentState(state=state, due_at=due_at)
 
@@ -150,15 +148,11 @@ async def find(read: Read, tenant_id: str, interaction_id: str) -> Row:
 
 
 @router.get("/interactions/lead/{lead_id}", summary="All threads of a lead")
-async def of_lead(
-    lead_id: str, caller: ReadCaller, read: TenantRead
-) -> Answer[Interactions]:
+async def of_lead(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer[Interactions]:
     rows = await interactions.of_lead(read, caller.tenant_id, lead_id)
     if not rows and not await interactions.knows_lead(read, caller.tenant_id, lead_id):
         raise NotFound
-    return Answer(
-        data=Interactions(interactions=[await whole(read, row) for row in rows])
-    )
+    return Answer(data=Interactions(interactions=[await whole(read, row) for row in rows]))
 
 
 Names = Annotated[list[str] | None, Query(max_length=100)]
@@ -196,14 +190,10 @@ async def listed(
     rows = await interactions.listed(
         read, caller.tenant_id, narrowed, paged.key(datetime, str), paged.fetch
     )
-    page, cursor = paged.cut(
-        rows, lambda row: (row["last_message_at"], row["interaction_id"])
-    )
+    page, cursor = paged.cut(rows, lambda row: (row["last_message_at"], row["interaction_id"]))
     shapes = [InteractionShape.model_validate(summary(row)) for row in page]
     return Answer(
-        data=InteractionPage(
-            interactions=shapes, next_cursor=cursor, has_more=cursor is not None
-        )
+        data=InteractionPage(interactions=shapes, next_cursor=cursor, has_more=cursor is not None)
     )
 
 
@@ -211,17 +201,13 @@ def split(given: list[str] | None) -> list[str] | None:
     """`a,b` and repeated parameters alike."""
     if given is None:
         return None
-    return [
-        part.strip() for value in given for part in value.split(",") if part.strip()
-    ] or None
+    return [part.strip() for value in given for part in value.split(",") if part.strip()] or None
 
 
 def _statuses(given: list[str] | None) -> list[str] | None:
     for status in given or ():
         if status not in INTERACTION_STATUSES:
-            raise Invalid(
-                details=[f"status: must be one of {', '.join(INTERACTION_STATUSES)}"]
-            )
+            raise Invalid(details=[f"status: must be one of {', '.join(INTERACTION_STATUSES)}"])
     return given
 
 
@@ -242,9 +228,7 @@ def _instant(given: str | None, field: str) -> datetime | None:
 async def one(
     interaction_id: str, caller: ReadCaller, read: TenantRead
 ) -> Answer[InteractionShape]:
-    return Answer(
-        data=await whole(read, await find(read, caller.tenant_id, interaction_id))
-    )
+    return Answer(data=await whole(read, await find(read, caller.tenant_id, interaction_id)))
 
 
 Limit = Annotated[int, Query(ge=1, le=100)]
@@ -264,15 +248,11 @@ async def transcript(
     if after is not None and before is not None:
         raise Invalid(details=["after: cannot stand beside before"])
     await find(read, caller.tenant_id, interaction_id)
-    rows = await interactions.page(
-        read, caller.tenant_id, interaction_id, after, before, limit + 1
-    )
+    rows = await interactions.page(read, caller.tenant_id, interaction_id, after, before, limit + 1)
     more = len(rows) > limit
     page = rows[-limit:] if before is not None else rows[:limit]
     return Answer(
-        data=Messages(
-            messages=[Entry.model_validate(entry(row)) for row in page], has_more=more
-        )
+        data=Messages(messages=[Entry.model_validate(entry(row)) for row in page], has_more=more)
     )
 
 
@@ -281,18 +261,14 @@ class InteractionPatch(Body):
     agent_mode: bool | None = None
 
 
-@router.patch(
-    "/interactions/{interaction_id}", summary="Set status or agent mode by hand"
-)
+@router.patch("/interactions/{interaction_id}", summary="Set status or agent mode by hand")
 async def patch(
     interaction_id: str, body: InteractionPatch, caller: ApiCaller, tx: TenantTx
 ) -> Answer[InteractionShape]:
     """`dnc` suppresses the phone; another status lifts what a hand had set."""
     row = await find(tx, caller.tenant_id, interaction_id)
     await modes.set_by_hand(tx, caller, row, body.status, body.agent_mode)
-    return Answer(
-        data=await whole(tx, await find(tx, caller.tenant_id, interaction_id))
-    )
+    return Answer(data=await whole(tx, await find(tx, caller.tenant_id, interaction_id)))
 
 
 class ReadMark(Body):

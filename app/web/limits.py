@@ -60,9 +60,7 @@ class Edge:
         began = time.perf_counter()
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
-        request_id = (
-            given if REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
-        )
+        request_id = given if REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0
 
@@ -80,18 +78,12 @@ class Edge:
                 log.error("unexpected error", exc_info=error)
                 if status:
                     raise  # the answer is half out: only closing the connection tells the truth
-                await problems.answer(Request(scope), Internal())(
-                    scope, receive, answering
-                )
+                await problems.answer(Request(scope), Internal())(scope, receive, answering)
             finally:
                 _note(scope, status, time.perf_counter() - began)
 
-    async def _pass(
-        self, scope: Scope, headers: Headers, receive: Receive, send: Send
-    ) -> None:
-        bodiless = (
-            "content-length" not in headers and "transfer-encoding" not in headers
-        )
+    async def _pass(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
+        bodiless = "content-length" not in headers and "transfer-encoding" not in headers
         if bodiless and scope["method"] in BODILESS:
             await self._app(scope, receive, send)
             return
@@ -124,9 +116,7 @@ class Edge:
 
 def _limit(scope: Scope) -> int:
     path: str = scope["path"]
-    return next(
-        (limit for start, limit in LIMITS if path.startswith(start)), BODY_LIMIT
-    )
+    return next((limit for start, limit in LIMITS if path.startswith(start)), BODY_LIMIT)
 
 
 async def _read(receive: Receive, limit: int) -> Sequence[Message] | None:

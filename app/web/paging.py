@@ -35,11 +35,14 @@ class Page:
         try:
             if len(self.after) != len(types):
                 raise ValueError
-            return tuple(
-                _as(kind, part) for kind, part in zip(types, self.after, strict=True)
-            )
+            return tuple(_as(kind, part) for kind, part in zip(types, self.after, strict=True))
         except (ValueError, TypeError, OverflowError):
             raise _bad_cursor() from None
+
+    def below(self) -> str | None:
+        """For lists that are ordered by id alone: the id below which the page begins."""
+        key = self.key(str)
+        return None if key is None else str(key[0])
 
     def cut(
         self, rows: Sequence[T], key: Callable[[T], Sequence[Any]]
@@ -61,9 +64,7 @@ async def page(
     limit: Annotated[int, Query(ge=1, le=100, description="How many at most.")] = 50,
     cursor: Annotated[
         str | None,
-        Query(
-            description="`nextCursor` of the page before.", max_length=LONGEST_CURSOR
-        ),
+        Query(description="`nextCursor` of the page before.", max_length=LONGEST_CURSOR),
     ] = None,
 ) -> Page:
     return Page(limit, None if cursor is None else _opened(cursor))
@@ -74,9 +75,7 @@ Paged = Annotated[Page, Depends(page)]
 
 def _opened(written: str) -> tuple[Any, ...]:
     try:
-        opened = json.loads(
-            base64.urlsafe_b64decode(written + "=" * (-len(written) % 4))
-        )
+        opened = json.loads(base64.urlsafe_b64decode(written + "=" * (-len(written) % 4)))
     except (ValueError, RecursionError):
         raise _bad_cursor() from None
     if not isinstance(opened, list):
@@ -96,7 +95,7 @@ def _as(kind: type, part: Any) -> Any:
         part.encode()  # a lone surrogate
         if "\x00" in part:
             raise ValueError
-    elif not -(2**63) <= part < 2**63:
+    elif isinstance(part, int) and not -(2**63) <= part < 2**63:
         raise ValueError
     return part
 

@@ -99,9 +99,7 @@ def _detail(error: Any) -> str:
         location = location[1:]
     if kind == "json_invalid":
         location = []
-    said = WORDING.get(kind) or SHOULD.sub("must ", error["msg"]).removeprefix(
-        "Value error, "
-    )
+    said = WORDING.get(kind) or SHOULD.sub("must ", error["msg"]).removeprefix("Value error, ")
     field = ""
     for part in location:
         if isinstance(part, int):
@@ -125,9 +123,7 @@ async def _malformed(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = list(error.errors())
     if isinstance(error.body, bytes) and [e["loc"] for e in errors] == [("body",)]:
-        return answer(
-            request, Invalid(details=["Content-Type: must be application/json"])
-        )
+        return answer(request, Invalid(details=["Content-Type: must be application/json"]))
     return answer(request, Invalid(details=details_of(errors)))
 
 
@@ -144,9 +140,7 @@ async def _framework(request: Request, error: Exception) -> Response:
 
 
 async def _unstorable(request: Request, _: Exception) -> Response:
-    return answer(
-        request, Invalid(details=["request: has a character that cannot be stored"])
-    )
+    return answer(request, Invalid(details=["request: has a character that cannot be stored"]))
 
 
 async def _away(request: Request, error: Exception) -> Response:

@@ -127,9 +127,7 @@ class MessageShape(Out):
 
 
 @router.get("/messages/{message_id}", summary="One text, its steps and attempts")
-async def message(
-    message_id: str, caller: ReadCaller, read: TenantRead
-) -> Answer[MessageShape]:
+async def message(message_id: str, caller: ReadCaller, read: TenantRead) -> Answer[MessageShape]:
     row = await messages.get(read, caller.tenant_id, message_id)
     if row is None:
         raise NotFound

@@ -90,9 +90,7 @@ async def of_thread(
     )  # fmt: skip
     page, cursor = paged.cut(rows, lambda row: (row["opened_at"], row["turn_id"]))
     shapes = [shape(row, attempts.get(row["turn_id"], [])) for row in page]
-    return Answer(
-        data=TurnPage(turns=shapes, next_cursor=cursor, has_more=cursor is not None)
-    )
+    return Answer(data=TurnPage(turns=shapes, next_cursor=cursor, has_more=cursor is not None))
 
 
 @router.get("/turns/{turn_id}", summary="One turn, its attempts and their bytes")

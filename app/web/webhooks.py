@@ -40,9 +40,7 @@ async def _genuine(
         held.seal.open_words(row["credentials"]), row["base_url"],
     )  # fmt: skip
     query = request.url.query
-    path = request.scope.get("raw_path", request.url.path.encode()).decode(
-        "ascii", "replace"
-    )
+    path = request.scope.get("raw_path", request.url.path.encode()).decode("ascii", "replace")
     hook = Hook(
         method=request.method,
         url=f"{held.settings.base_url}{path}" + (f"?{query}" if query else ""),
@@ -57,9 +55,7 @@ async def _genuine(
 
 
 @router.post("/{provider}/{account_id}/inbound")
-async def inbound(
-    request: Request, held: Held, provider: str, account_id: str
-) -> Response:
+async def inbound(request: Request, held: Held, provider: str, account_id: str) -> Response:
     account, dialect, hook = await _genuine(request, held, provider, account_id)
     texts = dialect.read_inbound(hook)
     if not texts:
@@ -75,9 +71,7 @@ async def inbound(
 
 
 @router.post("/{provider}/{account_id}/status")
-async def status(
-    request: Request, held: Held, provider: str, account_id: str
-) -> Response:
+async def status(request: Request, held: Held, provider: str, account_id: str) -> Response:
     account, dialect, hook = await _genuine(request, held, provider, account_id)
     given = dialect.read_status(hook)
     async with held.database.system() as tx:
@@ -87,9 +81,7 @@ async def status(
     return _answer(dialect)
 
 
-async def _let_sending_pass(
-    held: Held, tenant_id: str, phones: tuple[str, ...]
-) -> None:
+async def _let_sending_pass(held: Held, tenant_id: str, phones: tuple[str, ...]) -> None:
     """Returns once no request to the phones that was claimed before the STOP's commit can
     still begin: afterwards the STOP's 2xx is a promise."""
     async with held.database.system() as tx:

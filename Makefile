@@ -1,0 +1,49 @@
+# Everything runs from .venv, which is made from the hash-pinned requirements.lock by itself.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
+	command -v $$python >/dev/null 2>&1 && \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
+	echo $$python && break; done)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help setup up test check lock bench clean
+
+help:  ## what there is to do
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(READY)  ## the installation alone
+
+up: $(READY)  ## everything in one terminal, with the demo
+	@exec $(BIN)/python -m app up
+
+test: $(READY)  ## the tests, on real PostgreSQL and Valkey
+	$(BIN)/python -m pytest -n 2
+
+check: $(READY)  ## format, lint, types, import contracts, migrations, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -n 2
+
+bench: $(READY)  ## the benchmarks (ONLY=send for one)
+	$(BIN)/python -m tests.bench $(ONLY)
+
+lock: $(READY)  ## renews requirements.lock from pyproject.toml
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --no-emit-index-url --extra embedded --group dev \
+		pyproject.toml -o requirements.lock
+
+clean:  ## removes the installation and the caches, not the data
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it with PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "the venv module is missing: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,283 @@
+"""The command line: `python -m app COMMAND`, installed as `leadsail-sms COMMAND`."""
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+import uvicorn
+from alembic import command as alembic
+from alembic.config import Config
+
+from app import log, settings
+from app.access import keys, passwords
+from app.commands import api_keys, tenants
+from app.domain import ids
+from app.domain.callers import Caller
+from app.domain.problems import Problem, Unavailable
+from app.main import build
+from app.resources import opened
+from app.settings import Misconfigured, Settings
+from app.store import readiness
+from app.store import tenants as tenants_store
+from app.store.clock import Clock
+from app.store.engine import Database, connect, driver_url
+
+SCOPES = ("admin", "api", "agent", "read")
+STOP_WITHIN = 15
+"""Seconds that running requests may take once a stop was asked for."""
+
+
+class Refused(Exception):
+    """The command cannot do what was asked; the text says why."""
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Runs one command; its exit status. One clear line on stderr when it cannot."""
+    asked = _parser().parse_args(arguments)
+    try:
+        configuration = settings.load()
+        log.configure(configuration.production, configuration.log_level)
+        status: int = asked.does(configuration, asked)
+    except Misconfigured as error:
+        return _fail(str(error), 2)
+    except Refused as error:
+        return _fail(str(error), 1)
+    except Unavailable:
+        return _fail("the database at DATABASE_URL is away", 1)
+    except asyncpg.PostgresError as error:
+        return _fail(f"the database refused: {error}", 1)
+    except Problem as problem:
+        return _fail(" ".join([problem.message, *problem.details]), 1)
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def main() -> None:
+    sys.exit(run())
+
+
+def _fail(why: str, status: int) -> int:
+    print(f"leadsail-sms: {why}", file=sys.stderr)
+    return status
+
+
+# Processes.
+
+
+def web(configuration: Settings, _: argparse.Namespace) -> int:
+    _require_servers(configuration)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(configuration))
+
+
+async def _serve(configuration: Settings) -> int:
+    # Opened here and not by the application: what fails says so in one line.
+    async with opened(configuration) as resources:
+        server = uvicorn.Server(
+            uvicorn.Config(
+                build(configuration, resources),
+                host=configuration.host,
+                port=configuration.port,
+                http="httptools",
+                lifespan="on",
+                log_config=None,
+                access_log=False,  # the edge logs a line of its own
+                server_header=False,
+                proxy_headers=False,  # addresses come from PUBLIC_BASE_URL
+                timeout_graceful_shutdown=STOP_WITHIN,
+            )
+        )
+
+        def stop(*_: object) -> None:
+            server.should_exit = True
+
+        # uvicorn raises the signal again when it has stopped: then there is nothing left to do.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, stop)
+        await server.serve()
+    return 0 if server.started else 1
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
+def worker(configuration: Settings, _: argparse.Namespace) -> int:
+    from app import worker as process
+
+    _require_servers(configuration)
+    asyncio.run(process.run(configuration))
+    return 0
+
+
+def up(configuration: Settings, _: argparse.Namespace) -> int:
+    from app import up as everything
+
+    return everything.up(configuration)
+
+
+def demo(configuration: Settings, asked: argparse.Namespace) -> int:
+    if configuration.production:
+        raise Misconfigured("demo is refused in production")
+    from app import up as everything
+
+    return everything.demo(configuration, story=asked.story)
+
+
+# The database.
+
+
+def migrate(configuration: Settings, _: argparse.Namespace) -> int:
+    if not configuration.database_url:
+        raise Misconfigured("DATABASE_URL is required")
+    migrate_to_head(configuration.database_url)
+    return 0
+
+
+def migrate_to_head(url: str) -> None:
+    """Brings the database at `url` to the newest schema; a second migrator waits for the first."""
+    asyncio.run(_require_answer(url))  # or Alembic would show where it failed, not what is wrong
+    config = Config()
+    config.set_main_option("script_location", str(readiness.MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    config.set_main_option("sqlalchemy.url", driver_url(url).replace("%", "%%"))
+    alembic.upgrade(config, "head")
+
+
+async def _require_answer(url: str) -> None:
+    database, clock = await _open(url)
+    await database.close()
+    await clock.close()
+
+
+# The tenant's things.
+
+
+def tenant_create(configuration: Settings, asked: argparse.Namespace) -> int:
+    async def create(database: Database) -> dict[str, str]:
+        fresh = keys.make()
+        async with database.system() as tx:
+            tenant_id = await tenants.add(tx, asked.name)
+            caller = Caller(tenant_id, "service", "service", "admin")
+            await api_keys.add(tx, caller, "First key", "admin", None, fresh.prefix, fresh.digest)
+        return {"tenantId": tenant_id, "apiKey": fresh.whole}
+
+    return _answer(configuration, create)
+
+
+def key_create(configuration: Settings, asked: argparse.Namespace) -> int:
+    async def create(database: Database) -> dict[str, str]:
+        fresh = keys.make()
+        caller = Caller(asked.tenant, "service", "service", "admin")
+        await _require_tenant(database, asked.tenant)
+        async with database.system() as tx:
+            row = await api_keys.add(
+                tx, caller, asked.name, asked.scope, asked.agent, fresh.prefix, fresh.digest
+            )
+        return {"keyId": row["key_id"], "apiKey": fresh.whole}
+
+    return _answer(configuration, create)
+
+
+def user_create(configuration: Settings, asked: argparse.Namespace) -> int:
+    password = sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        raise Refused("no password came on stdin")
+
+    async def create(database: Database) -> dict[str, str]:
+        await _require_tenant(database, asked.tenant)
+        password_hash = await passwords.hashed(password)
+        async with database.system() as tx:
+            user_id = await tenants_store.add_user(
+                tx, asked.tenant, ids.make("user"), asked.email.strip(), password_hash
+            )
+        if user_id is None:
+            raise Refused("somebody has this e-mail already")
+        return {"userId": user_id}
+
+    return _answer(configuration, create)
+
+
+async def _require_tenant(database: Database, tenant_id: str) -> None:
+    async with database.system() as tx:
+        if await tenants_store.get(tx, tenant_id) is None:
+            raise Refused("there is no tenant by that id")
+
+
+def _answer(
+    configuration: Settings, create: Callable[[Database], Awaitable[dict[str, str]]]
+) -> int:
+    """Runs `create` against the database and prints what it answers as one JSON object."""
+    if not configuration.database_url:
+        raise Misconfigured("DATABASE_URL is required")
+    url = configuration.database_url
+
+    async def against() -> dict[str, str]:
+        database, clock = await _open(url)
+        try:
+            return await create(database)
+        finally:
+            await database.close()
+            await clock.close()
+
+    print(json.dumps(asyncio.run(against())))
+    return 0
+
+
+async def _open(url: str) -> tuple[Database, Clock]:
+    # These commands leave no hints, so no Redis needs to be there.
+    clock = Clock("redis://127.0.0.1")
+    return await connect(url, clock, pool_size=2), clock
+
+
+def _require_servers(configuration: Settings) -> None:
+    given = {"DATABASE_URL": configuration.database_url, "REDIS_URL": configuration.redis_url}
+    missing = [name for name, value in given.items() if not value]
+    if missing:
+        raise Misconfigured(f"{' and '.join(missing)} must be set; `up` brings its own servers")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="leadsail-sms", description="LeadSail SMS")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(
+        to: "argparse._SubParsersAction[argparse.ArgumentParser]",
+        name: str,
+        does: Callable[[Settings, argparse.Namespace], int],
+        about: str,
+    ) -> argparse.ArgumentParser:
+        added = to.add_parser(name, help=about, description=about)
+        added.set_defaults(does=does)
+        return added
+
+    def group(name: str) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
+        return commands.add_parser(name).add_subparsers(required=True, metavar="VERB")
+
+    add(commands, "up", up, "everything in one terminal, with a demo")
+    add(commands, "web", web, "one web process")
+    add(commands, "worker", worker, "one worker")
+    add(commands, "migrate", migrate, "bring the database to the newest schema")
+    tenant = add(group("tenant"), "create", tenant_create, "a tenant and its first key")
+    tenant.add_argument("--name", required=True)
+    key = add(group("key"), "create", key_create, "an API key, shown once")
+    key.add_argument("--tenant", required=True, metavar="ID")
+    key.add_argument("--name", required=True)
+    key.add_argument("--scope", choices=SCOPES, default="api")
+    key.add_argument("--agent", metavar="ID", help="with --scope agent")
+    user = add(group("user"), "create", user_create, "a person who may sign in")
+    user.add_argument("--tenant", required=True, metavar="ID")
+    user.add_argument("--email", required=True)
+    user.add_argument("--password-stdin", required=True, action="store_true")
+    shown = add(commands, "demo", demo, "(re)fill the demo tenant")
+    shown.add_argument("--story", action="store_true", help="play a whole conversation")
+    return parser

@@ -1,0 +1,349 @@
+"""The simulated carrier: a real HTTP server that behaves as badly as carriers do.
+
+The last four digits of the recipient decide (they mean something here and nowhere else):
+
+    0001  refuses: not a phone number          0011  takes it, never answers
+    0002  refuses: opted out                   0012  takes it, breaks the connection
+    0003  429, Retry-After 1, then takes it    0013  takes it, answers 500
+    0004  refuses: unauthorized                0014  answers 500, has not taken it
+    0005  refuses: no credit                   0021  receipt before the answer
+    0006  503, has not taken it                0022  receipts in reverse
+                                               0023  every receipt twice
+                                               0024  no receipt at all
+                                               0025  undelivered
+                                               0026  undelivered, opted out
+
+Every other number takes the text and reports `sent`, then `delivered`. A small page at `/`
+lets one text as a lead.
+"""
+
+import asyncio
+import hmac
+import html
+import itertools
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from app.demo.data import Demo, port_of
+
+RECEIPT_AFTER = 0.15
+RETRIES = (0.2, 1.0, 3.0)
+REFUSALS = {
+    "0001": (400, "bad_number", "The number is not a phone."),
+    "0002": (400, "opted_out", "The recipient has opted out."),
+    "0004": (401, "unauthorized", "The account may not send."),
+    "0005": (402, "no_credit", "The account has no credit."),
+    "0006": (503, "down", "The carrier is down."),
+    "0014": (500, "internal", "Something broke before the text was taken."),
+}
+
+
+@dataclass(slots=True)
+class Text:
+    """A text on the lead's phone, either way."""
+
+    id: str
+    mine: bool
+    other: str
+    text: str
+    at: str
+    status: str
+    media: list[Any] = field(default_factory=list)
+
+
+class Carrier:
+    """Its memory: accepted texts by reference, and every phone's texts."""
+
+    def __init__(self, secret: str, inbound_urls: dict[str, str], receipts: float) -> None:
+        self.secret = secret
+        self.inbound_urls = inbound_urls
+        """Where inbound texts to each of the customer's numbers go."""
+        self.receipts = receipts
+        self.accepted: dict[str, list[dict[str, Any]]] = {}
+        self.phones: dict[str, list[Text]] = {}
+        self.throttled: set[str] = set()
+        self.requests: dict[str, int] = {}
+        self._ids = itertools.count(1)
+        self._client = httpx.AsyncClient(trust_env=False, timeout=15)
+        self._begun: set[asyncio.Task[None]] = set()
+        self._run = f"{time.time_ns():x}"
+
+    async def close(self) -> None:
+        for task in self._begun:
+            task.cancel()
+        await asyncio.gather(*self._begun, return_exceptions=True)
+        await self._client.aclose()
+
+    def new_id(self) -> str:
+        return f"sim_{self._run}_{next(self._ids)}"
+
+    def take(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Accepts a text: from now on the lead has it."""
+        taken = {"id": self.new_id(), "status": "queued", **order}
+        self.accepted.setdefault(str(order.get("reference")), []).append(taken)
+        self.phones.setdefault(order["to"], []).append(
+            Text(taken["id"], False, order["from"], order["text"], _now(), "received",
+                 order.get("media") or [])
+        )  # fmt: skip
+        return taken
+
+    def later(self, what: Any) -> None:
+        task = asyncio.create_task(what)
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
+
+    async def report(self, taken: dict[str, Any], *words: str, code: str | None = None) -> None:
+        """Posts receipts, one after the other."""
+        for word in words:
+            await asyncio.sleep(self.receipts)
+            taken["status"] = word
+            body = {
+                "type": "status", "id": taken["id"], "reference": taken.get("reference"),
+                "status": word, "at": _now(), **({"code": code} if code else {}),
+            }  # fmt: skip
+            await self.post(taken["callbackUrl"], body)
+
+    async def post(self, url: str, body: dict[str, Any]) -> int:
+        """Posts a signed webhook, and again while the other side is away; the last status."""
+        status = 0
+        for wait in (0.0, *RETRIES):
+            await asyncio.sleep(wait)
+            try:
+                answer = await self._client.post(url, **signed(self.secret, url, body))
+            except httpx.TransportError:
+                continue
+            status = answer.status_code
+            if status < 500:
+                break
+        return status
+
+
+def signed(secret: str, url: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Content and headers of a webhook signed for `url`."""
+    content, stamp = json.dumps(body).encode(), str(int(time.time()))
+    mac = hmac.digest(secret.encode(), f"{stamp}.{url}.".encode() + content, "sha256").hex()
+    headers = {
+        "Content-Type": "application/json",
+        "X-Simulator-Signature": f"t={stamp},v1={mac}",
+    }
+    return {"content": content, "headers": headers}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+async def send(request: Request) -> Response:
+    """POST /messages: what a carrier's API does, or what the magic digits say."""
+    carrier: Carrier = request.app.state.carrier
+    if not _authorized(request, carrier):
+        return _problem(401, "unauthorized", "The secret is wrong.")
+    order = await request.json()
+    reference, digits = str(order.get("reference")), order["to"][-4:]
+    carrier.requests[reference] = carrier.requests.get(reference, 0) + 1
+    if digits in REFUSALS:
+        return _problem(*REFUSALS[digits])
+    if digits == "0003" and reference not in carrier.throttled:
+        carrier.throttled.add(reference)
+        return _problem(429, "rate_limited", "Too many at once.", {"Retry-After": "1"})
+    taken = carrier.take(order)
+    answer = JSONResponse({"id": taken["id"], "status": "queued"}, 202)
+    match digits:
+        case "0011":
+            await asyncio.sleep(60)
+        case "0012":
+            return Broken()
+        case "0013":
+            return _problem(500, "internal", "Something broke after the text was taken.")
+        case "0021":
+            await carrier.report(taken, "delivered")
+            return answer
+        case "0022":
+            carrier.later(carrier.report(taken, "delivered", "sent"))
+        case "0023":
+            carrier.later(carrier.report(taken, "sent", "sent", "delivered", "delivered"))
+        case "0025":
+            carrier.later(carrier.report(taken, "sent", "undelivered", code="unreachable"))
+        case "0026":
+            carrier.later(carrier.report(taken, "undelivered", code="opted_out"))
+        case "0024":
+            pass
+        case _:
+            carrier.later(carrier.report(taken, "sent", "delivered"))
+    return answer
+
+
+class Broken(Response):
+    """An answer that never comes: the connection ends after half of its head."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 202,
+                    "headers": [(b"content-length", b"100")]})  # fmt: skip
+        await send({"type": "http.response.body", "body": b'{"id"', "more_body": True})
+        raise ConnectionResetError("broken on purpose")
+
+
+async def look_up(request: Request) -> Response:
+    """GET /messages?reference=…"""
+    carrier: Carrier = request.app.state.carrier
+    if not _authorized(request, carrier):
+        return _problem(401, "unauthorized", "The secret is wrong.")
+    found = carrier.accepted.get(request.query_params.get("reference", ""), [])
+    return JSONResponse({"messages": [{"id": t["id"], "status": t["status"]} for t in found]})
+
+
+async def text_as_lead(request: Request) -> Response:
+    """POST /phone/{phone}/texts {"to", "text", "media"?}: the lead writes."""
+    carrier: Carrier = request.app.state.carrier
+    said = await request.json()
+    status = await _write(carrier, request.path_params["phone"], said["to"], said.get("text", ""),
+                          said.get("media") or [])  # fmt: skip
+    passed_on = 200 <= status < 300
+    return JSONResponse({"status": status}, 200 if passed_on else 502)
+
+
+async def _write(carrier: Carrier, phone: str, to: str, text: str, media: list[Any]) -> int:
+    body = {
+        "type": "inbound", "id": carrier.new_id(), "from": phone, "to": to, "text": text,
+        "media": media, "sentAt": _now(),
+    }  # fmt: skip
+    shown = Text(body["id"], True, to, text, _now(), "sending", media)
+    carrier.phones.setdefault(phone, []).append(shown)
+    url = carrier.inbound_urls.get(to)
+    status = await carrier.post(url, body) if url else 404
+    shown.status = "delivered" if 200 <= status < 300 else "not delivered"
+    return status
+
+
+async def phone_texts(request: Request) -> Response:
+    """GET /phone/{phone}/texts: what stands on the phone, in order."""
+    carrier: Carrier = request.app.state.carrier
+    texts = carrier.phones.get(request.path_params["phone"], [])
+    return JSONResponse(
+        {"texts": [{name: getattr(text, name) for name in Text.__slots__} for text in texts]}
+    )
+
+
+async def counts(request: Request) -> Response:
+    """GET /accepted?reference=…: how often it was taken, and asked for."""
+    carrier: Carrier = request.app.state.carrier
+    reference = request.query_params.get("reference", "")
+    return JSONResponse(
+        {
+            "accepted": len(carrier.accepted.get(reference, [])),
+            "requests": carrier.requests.get(reference, 0),
+        }
+    )
+
+
+async def configure(request: Request) -> Response:
+    """POST /configure {"number", "inboundUrl"}: where texts to a number go."""
+    carrier: Carrier = request.app.state.carrier
+    said = await request.json()
+    carrier.inbound_urls[said["number"]] = said["inboundUrl"]
+    return JSONResponse({})
+
+
+async def health(_: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>The lead's phone</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><style>
+:root{{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}}
+body{{max-width:34rem;margin:2rem auto;padding:0 1rem}}
+ol{{list-style:none;padding:0;display:flex;flex-direction:column;gap:.5rem}}
+li{{max-width:80%;padding:.5rem .8rem;border-radius:1rem;background:#8883;white-space:pre-wrap;
+overflow-wrap:anywhere}}
+li.mine{{align-self:end;background:#1769d2;color:#fff}} small{{opacity:.75}}
+form{{display:grid;gap:.6rem;margin-top:1rem}} textarea,input,select,button{{font:inherit;padding:.5rem}}
+</style></head><body><h1>The lead’s phone</h1>
+<form method="get"><label>Phone <input name="phone" value="{phone}" list="known"></label>
+<datalist id="known">{known}</datalist><button>Show</button></form>
+<ol role="log" aria-label="Texts">{texts}</ol>
+<form method="post"><input type="hidden" name="phone" value="{phone}">
+<label>To <select name="to">{numbers}</select></label>
+<label>Text <textarea name="text" rows="3" required></textarea></label>
+<button>Text as the lead</button></form></body></html>"""
+
+
+async def page(request: Request) -> Response:
+    """The phone as its owner sees it."""
+    carrier: Carrier = request.app.state.carrier
+    if request.method == "POST":
+        form = await request.form()
+        phone = str(form["phone"])
+        await _write(carrier, phone, str(form["to"]), str(form["text"]), [])
+        return RedirectResponse(f"/?phone={phone.replace('+', '%2B')}", 303)
+    phone = request.query_params.get("phone") or next(iter(carrier.phones), request.app.state.lead)
+    texts = "".join(
+        f'<li class="{"mine" if text.mine else "theirs"}">{html.escape(text.text)}<br>'
+        f"<small>{text.at[11:19]} · {html.escape(text.other)} · {text.status}</small></li>"
+        for text in carrier.phones.get(phone, [])
+    )
+    known = "".join(f'<option value="{html.escape(name)}">' for name in carrier.phones)
+    numbers = "".join(f"<option>{html.escape(to)}</option>" for to in carrier.inbound_urls)
+    return HTMLResponse(
+        PAGE.format(phone=html.escape(phone), texts=texts, known=known, numbers=numbers)
+    )
+
+
+def _authorized(request: Request, carrier: Carrier) -> bool:
+    given = request.headers.get("authorization", "")
+    return hmac.compare_digest(given.encode(), f"Bearer {carrier.secret}".encode())
+
+
+def _problem(
+    status: int, code: str, message: str, headers: dict[str, str] | None = None
+) -> Response:
+    return JSONResponse({"code": code, "message": message}, status, headers)
+
+
+def build(
+    secret: str,
+    inbound_urls: dict[str, str] | None = None,
+    lead: str = "+12125551234",
+    receipts: float = RECEIPT_AFTER,
+) -> Starlette:
+    """The carrier for one customer: its secret, where inbound texts go, and the seconds
+    before each receipt."""
+    app = Starlette(
+        routes=[
+            Route("/", page, methods=["GET", "POST"]),
+            Route("/health", health),
+            Route("/messages", send, methods=["POST"]),
+            Route("/messages", look_up, methods=["GET"]),
+            Route("/configure", configure, methods=["POST"]),
+            Route("/accepted", counts),
+            Route("/phone/{phone}/texts", text_as_lead, methods=["POST"]),
+            Route("/phone/{phone}/texts", phone_texts, methods=["GET"]),
+        ],
+    )
+    app.state.carrier = Carrier(secret, dict(inbound_urls or {}), receipts)
+    app.state.lead = lead
+    return app
+
+
+def main(file: str) -> None:
+    """Runs the carrier of the demo that `file` tells of."""
+    demo = Demo.read(Path(file))
+    inbound = f"{demo.addresses.api}/webhooks/simulator/{demo.account_id}/inbound"
+    host, port = port_of(demo.addresses.carrier)
+    uvicorn.run(build(demo.carrier_secret, {demo.number: inbound}), host=host, port=port,
+                log_level="warning", timeout_graceful_shutdown=1)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

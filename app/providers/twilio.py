@@ -1,0 +1,243 @@
+"""Twilio Programmable Messaging, API 2010-04-01.
+
+https://www.twilio.com/docs/messaging/api/message-resource
+https://www.twilio.com/docs/usage/security#validating-requests
+https://www.twilio.com/docs/api/errors
+
+Twilio deduplicates nothing and echoes no reference: our message id travels in the
+StatusCallback URL of each message. A 5xx may have created the message.
+"""
+
+import base64
+import hmac
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from hashlib import sha256
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+import httpx
+
+from app.domain.carriage import (
+    Account,
+    Found,
+    Hook,
+    InboundText,
+    Media,
+    Outcome,
+    Outgoing,
+    Receipt,
+)
+from app.domain.phones import from_carrier
+from app.domain.words import MessageStatus
+
+CREDENTIALS: tuple[str, ...] = ("accountSid", "authToken")
+OPTIONAL: tuple[str, ...] = ()
+ANSWER = ("text/xml", b"<Response/>")
+BASE = "https://api.twilio.com"
+VALIDITY_SECONDS = (1, 36_000)
+PAGE = 200
+SLACK = timedelta(seconds=2)
+"""`date_created` has whole seconds, and the clocks differ a little."""
+OPTED_OUT = frozenset({"21610"})
+LATER = frozenset({"20429", "21611"})
+"""Surely not processed: too many at once, the sender's queue is full."""
+STATUSES: dict[str, MessageStatus] = {
+    "accepted": "sending",
+    "scheduled": "sending",
+    "queued": "sending",
+    "sending": "sending",
+    "sent": "sent",
+    "delivered": "delivered",
+    "read": "delivered",
+    "undelivered": "undelivered",
+    "failed": "failed",
+    "canceled": "failed",
+}
+PORTS = {"http": 80, "https": 443}
+
+
+def request(account: Account, text: Outgoing, now: datetime) -> httpx.Request:
+    shortest, longest = VALIDITY_SECONDS
+    form: dict[str, str | list[str]] = {
+        "To": text.to,
+        "From": text.sender,
+        "Body": text.text,
+        "StatusCallback": text.status_url,
+        "ValidityPeriod": str(min(max(int(text.validity.total_seconds()), shortest), longest)),
+    }
+    if text.media:
+        form["MediaUrl"] = list(text.media)
+    return httpx.Request("POST", _messages(account), headers=_auth(account), data=form)
+
+
+def outcome(response: httpx.Response) -> Outcome:
+    said = _object(response.content)
+    code = str(said["code"]) if isinstance(said.get("code"), int) else None
+    detail = str(said.get("message") or f"HTTP {response.status_code}")
+    if response.is_success:
+        if isinstance(said.get("sid"), str):
+            return Outcome("accepted", provider_message_id=said["sid"])
+        return Outcome("unknown", detail="a success without a message sid")
+    if code in OPTED_OUT:
+        return Outcome("opted_out", code=code, detail=detail)
+    if response.status_code == 429 or code in LATER:
+        wait = response.headers.get("retry-after", "")
+        seconds = float(wait) if wait.isdecimal() else None
+        return Outcome("later", code=code, detail=detail, retry_after=seconds)
+    if response.is_client_error:
+        return Outcome("refused", code=code or str(response.status_code), detail=detail)
+    return Outcome("unknown", code=code, detail=detail)
+
+
+def genuine(account: Account, hook: Hook, now: datetime) -> bool:
+    given = hook.headers.get("x-twilio-signature", "")
+    token = account.credentials["authToken"].encode()
+    if hook.headers.get("x-twilio-webhooks-signature-settings"):
+        return False  # signed with a shared key that this account does not hold
+    form = _form(hook)
+    if form is None:
+        body_hash = dict(hook.query).get("bodySHA256", "")
+        if hook.body and not hmac.compare_digest(sha256(hook.body).hexdigest(), body_hash.lower()):
+            return False
+    elif form and dict(form).get("AccountSid") != account.credentials["accountSid"]:
+        return False
+    said = "".join(f"{name}{value}" for name, value in sorted(set(form or ())))
+    return any(
+        hmac.compare_digest(_signature(token, url + said), given.encode("latin-1", "replace"))
+        for url in _with_and_without_port(hook.url)
+    )
+
+
+def read_inbound(hook: Hook) -> list[InboundText]:
+    form = dict(_parameters(hook))
+    sid, sender, to = form.get("MessageSid"), form.get("From"), form.get("To")
+    if not (sid and sender and to):
+        return []
+    count = form.get("NumMedia", "0")
+    media = tuple(
+        Media(form[f"MediaUrl{i}"], form.get(f"MediaContentType{i}"))
+        for i in range(min(int(count), 10) if count.isdecimal() else 0)
+        if form.get(f"MediaUrl{i}")
+    )
+    return [
+        InboundText(
+            provider_id=sid,
+            sender=from_carrier(sender),
+            to=from_carrier(to),
+            text=form.get("Body", ""),
+            media=media,
+        )
+    ]
+
+
+def read_status(hook: Hook) -> list[Receipt]:
+    form = dict(_parameters(hook))
+    sid = form.get("MessageSid") or form.get("SmsSid")
+    word = form.get("MessageStatus") or form.get("SmsStatus")
+    if not (sid and word):
+        return []
+    code = form.get("ErrorCode") or None
+    return [
+        Receipt(
+            provider_message_id=sid,
+            status=STATUSES.get(word),
+            message_id=dict(hook.query).get("message"),
+            code=code,
+            opted_out=code in OPTED_OUT,
+        )
+    ]
+
+
+def lookup(account: Account, text: Outgoing, since: datetime) -> httpx.Request | None:
+    # Not by DateSent: a message that is still queued has none.
+    wanted = {"To": text.to, "From": text.sender, "PageSize": str(PAGE)}
+    return httpx.Request("GET", _messages(account), params=wanted, headers=_auth(account))
+
+
+def found(response: httpx.Response, text: Outgoing, since: datetime) -> list[Found] | None:
+    listed = _object(response.content).get("messages")
+    if not response.is_success or not isinstance(listed, list):
+        return None
+    matching = [
+        Found(item["sid"], STATUSES.get(str(item.get("status"))), created, _code(item))
+        for item in listed
+        if isinstance(item, dict)
+        and isinstance(item.get("sid"), str)
+        and item.get("body") == text.text
+        and (created := _created(item)) is not None
+        and created >= since - SLACK
+    ]
+    if not matching and len(listed) == PAGE:
+        return None  # it may stand on a later page
+    return sorted(matching, key=lambda item: item.created_at or since)
+
+
+def secrets(account: Account) -> tuple[str, ...]:
+    token = account.credentials["authToken"]
+    return (token, _basic(account))
+
+
+def opting_out(code: str) -> bool:
+    return code in OPTED_OUT
+
+
+def _messages(account: Account) -> str:
+    base = (account.base_url or BASE).rstrip("/")
+    return f"{base}/2010-04-01/Accounts/{account.credentials['accountSid']}/Messages.json"
+
+
+def _basic(account: Account) -> str:
+    pair = f"{account.credentials['accountSid']}:{account.credentials['authToken']}"
+    return base64.b64encode(pair.encode()).decode()
+
+
+def _auth(account: Account) -> dict[str, str]:
+    return {"Authorization": f"Basic {_basic(account)}"}
+
+
+def _signature(token: bytes, said: str) -> bytes:
+    return base64.b64encode(hmac.digest(token, said.encode("utf-8", "surrogateescape"), "sha1"))
+
+
+def _form(hook: Hook) -> list[tuple[str, str]] | None:
+    """The form's parameters, untrimmed, empty and unknown ones too; None: no form body."""
+    if hook.method == "GET":
+        return []
+    if not hook.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return None
+    return parse_qsl(hook.body.decode("utf-8", "replace"), keep_blank_values=True)
+
+
+def _parameters(hook: Hook) -> list[tuple[str, str]]:
+    return list(hook.query) if hook.method == "GET" else _form(hook) or []
+
+
+def _with_and_without_port(url: str) -> tuple[str, str]:
+    """Twilio signs with or without the default port, depending on product and age."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    bare = parts._replace(netloc=host) if parts.port == PORTS.get(parts.scheme) else parts
+    port = parts.port or PORTS.get(parts.scheme)
+    return urlunsplit(bare), urlunsplit(parts._replace(netloc=f"{host}:{port}"))
+
+
+def _created(item: Mapping[str, Any]) -> datetime | None:
+    try:
+        return parsedate_to_datetime(str(item.get("date_created")))
+    except ValueError:
+        return None
+
+
+def _code(item: Mapping[str, Any]) -> str | None:
+    return None if item.get("error_code") is None else str(item["error_code"])
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}

@@ -1,0 +1,95 @@
+"""API keys. The key is shown once, when it is made."""
+
+from datetime import datetime
+
+from fastapi import APIRouter
+
+from app.access import keys
+from app.commands import api_keys as commands
+from app.commands.directory import found
+from app.domain.words import Scope
+from app.store import api_keys
+from app.store.engine import Row
+from app.web.directory import Deleted
+from app.web.doors import AdminCaller, Ring, TenantRead, TenantTx
+from app.web.envelope import Answer, AnyId, Body, Name, Out
+from app.web.idempotency import Once
+from app.web.paging import Paged
+
+router = APIRouter(prefix="/api/v1/api-keys", tags=["API keys"])
+
+
+class KeyChange(Body):
+    name: Name
+
+
+class NewKey(KeyChange):
+    scope: Scope
+    sms_agent_id: AnyId | None = None
+    """With scope `agent`: the agent whose turns the key may answer."""
+
+
+class KeyShape(Out):
+    key_id: str
+    name: str
+    scope: Scope
+    sms_agent_id: str | None
+    prefix: str
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+class KeyWithSecret(KeyShape):
+    api_key: str
+
+
+class Keys(Out):
+    api_keys: list[KeyShape]
+    next_cursor: str | None
+    has_more: bool
+
+
+def shape(row: Row) -> KeyShape:
+    return KeyShape.model_validate(dict(row))
+
+
+@router.post("", status_code=201, summary="Add a key; answers it, once")
+async def add(body: NewKey, caller: AdminCaller, tx: TenantTx, once: Once) -> Answer[KeyWithSecret]:
+    fresh = keys.make()
+    row = await commands.add(
+        tx, caller, body.name, body.scope, body.sms_agent_id, fresh.prefix, fresh.digest
+    )
+    key = KeyWithSecret.model_validate({**row, "api_key": fresh.whole})
+    return await once.keep(Answer(data=key), secret=["apiKey"])
+
+
+@router.get("", summary="Keys that are not revoked, newest first")
+async def listed(caller: AdminCaller, read: TenantRead, paged: Paged) -> Answer[Keys]:
+    rows = await api_keys.listed(read, caller.tenant_id, paged.below(), paged.fetch)
+    shown, cursor = paged.cut(rows, lambda row: [row["key_id"]])
+    return Answer(
+        data=Keys(
+            api_keys=[shape(row) for row in shown],
+            next_cursor=cursor,
+            has_more=cursor is not None,
+        )
+    )
+
+
+@router.get("/{key_id}", summary="One key")
+async def get(key_id: str, caller: AdminCaller, read: TenantRead) -> Answer[KeyShape]:
+    return Answer(data=shape(found(await api_keys.get(read, caller.tenant_id, key_id))))
+
+
+@router.patch("/{key_id}", summary="Rename a key")
+async def change(
+    key_id: str, body: KeyChange, caller: AdminCaller, tx: TenantTx
+) -> Answer[KeyShape]:
+    return Answer(data=shape(await commands.rename(tx, caller, key_id, body.name)))
+
+
+@router.delete("/{key_id}", summary="Revoke a key; it stops within five seconds")
+async def revoke(key_id: str, caller: AdminCaller, tx: TenantTx, ring: Ring) -> Answer[Deleted]:
+    await commands.revoke(tx, caller, key_id)
+    ring.forget(key_id)
+    return Answer(data=Deleted())

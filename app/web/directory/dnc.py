@@ -1,0 +1,51 @@
+"""A lead's do-not-contact (contract 7)."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+
+from app.commands import dnc as commands
+from app.domain.words import Cause, Channel
+from app.web.doors import ApiCaller, ReadCaller, TenantRead, TenantTx
+from app.web.envelope import Answer, Body, Line, Out
+
+router = APIRouter(prefix="/api/v1/leads/{lead_id}/dnc", tags=["Leads"])
+
+
+class DncBody(Body):
+    channels: Annotated[list[Channel], Field(max_length=3)]
+    reason: Line | None = None
+
+
+class DncShape(Out):
+    lead_id: str
+    channels: list[Channel]
+    reason: str | None
+    is_dnc: bool
+    causes: list[Cause]
+    """Why the lead's phone is suppressed, if it is."""
+
+
+def shape(state: commands.Dnc) -> Answer[DncShape]:
+    return Answer(data=DncShape.model_validate(state))
+
+
+@router.get("", summary="What the lead is not to be contacted by")
+async def get(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer[DncShape]:
+    return shape(await commands.of_lead(read, caller.tenant_id, lead_id))
+
+
+@router.put("", summary="Set the channels; sms suppresses the phone, its absence releases it")
+async def put(lead_id: str, body: DncBody, caller: ApiCaller, tx: TenantTx) -> Answer[DncShape]:
+    return shape(await commands.put(tx, caller, lead_id, body.channels, body.reason))
+
+
+@router.delete("", summary="Lift it; what the lead asked for itself stays")
+async def lift(
+    lead_id: str,
+    caller: ApiCaller,
+    tx: TenantTx,
+    reason: Annotated[str | None, Query(max_length=500)] = None,
+) -> Answer[DncShape]:
+    return shape(await commands.put(tx, caller, lead_id, [], reason))

@@ -1,0 +1,128 @@
+"""Leads."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from pydantic import Field
+
+from app.commands import leads as commands
+from app.commands.directory import found
+from app.store import leads
+from app.web.directory import Deleted
+from app.web.doors import ApiCaller, ReadCaller, TenantRead, TenantTx
+from app.web.envelope import Answer, AnyId, Body, Line, Name, Out, OwnId
+from app.web.idempotency import Once
+from app.web.paging import Paged
+
+router = APIRouter(prefix="/api/v1/leads", tags=["Leads"])
+Status = Annotated[str, Field(min_length=1, max_length=64, pattern=r"\S")]
+Zone = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class Answered(Body):
+    key: Name
+    question: Annotated[str, Field(max_length=2000)]
+    answer: Annotated[str, Field(max_length=10_000)]
+
+
+class LeadBody(Body):
+    first_name: Line | None = None
+    last_name: Line | None = None
+    email: Line | None = None
+    phone: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    """Any readable form; kept as E.164."""
+    status: Status | None = None
+    is_test: bool | None = None
+    campaign_id: AnyId | None = None
+    timezone: Zone | None = None
+    questionnaire: Annotated[list[Answered], Field(max_length=200)] | None = None
+
+
+class NewLead(LeadBody):
+    lead_id: OwnId | None = None
+
+
+class AnsweredShape(Out):
+    key: str
+    question: str
+    answer: str
+
+
+class LeadShape(Out):
+    lead_id: str
+    first_name: str | None
+    last_name: str | None
+    email: str | None
+    phone: str | None
+    status: str
+    is_test: bool
+    campaign_id: str | None
+    timezone: str | None
+    questionnaire: list[AnsweredShape]
+    is_dnc: bool
+    is_placeholder: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class Leads(Out):
+    leads: list[LeadShape]
+    next_cursor: str | None
+    has_more: bool
+
+
+def shape(lead: leads.Lead) -> Answer[LeadShape]:
+    return Answer(data=LeadShape.model_validate(lead))
+
+
+@router.post("", status_code=201, summary="Add a lead")
+async def add(body: NewLead, caller: ApiCaller, tx: TenantTx, once: Once) -> Answer[LeadShape]:
+    return await once.keep(shape(await commands.add(tx, caller, body.given())))
+
+
+@router.get("", summary="Leads, newest ids first")
+async def listed(
+    caller: ReadCaller,
+    read: TenantRead,
+    paged: Paged,
+    search: Annotated[
+        str | None, Query(max_length=200, description="In name, phone's digits, e-mail, id.")
+    ] = None,
+) -> Answer[Leads]:
+    rows = await leads.listed(read, caller.tenant_id, paged.below(), paged.fetch, search)
+    shown, cursor = paged.cut(rows, lambda lead: [lead["lead_id"]])
+    return Answer(
+        data=Leads(
+            leads=[LeadShape.model_validate(lead) for lead in shown],
+            next_cursor=cursor,
+            has_more=cursor is not None,
+        )
+    )
+
+
+@router.get("/{lead_id}", summary="One lead")
+async def get(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer[LeadShape]:
+    return shape(found(await leads.get(read, caller.tenant_id, lead_id)))
+
+
+@router.put("/{lead_id}", summary="Add or replace a lead; 201 when it is new")
+async def put(
+    lead_id: OwnId, body: LeadBody, caller: ApiCaller, tx: TenantTx, response: Response
+) -> Answer[LeadShape]:
+    lead = await commands.put(tx, caller, lead_id, body.given())
+    response.status_code = 201 if lead["created"] else 200
+    return shape(lead)
+
+
+@router.patch("/{lead_id}", summary="Change what is given; null clears")
+async def change(
+    lead_id: str, body: LeadBody, caller: ApiCaller, tx: TenantTx
+) -> Answer[LeadShape]:
+    return shape(await commands.change(tx, caller, lead_id, body.given()))
+
+
+@router.delete("/{lead_id}", summary="Remove a lead that has no interactions")
+async def remove(lead_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Deleted]:
+    await commands.remove(tx, caller, lead_id)
+    return Answer(data=Deleted())

@@ -1,0 +1,148 @@
+"""Accounts with providers. Credentials go in and are never shown again."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from app.commands import accounts as commands
+from app.commands.directory import found
+from app.domain.problems import Invalid
+from app.domain.words import ProviderName
+from app.resources import Resources
+from app.store import accounts
+from app.store.engine import Row
+from app.web.directory import Deleted
+from app.web.doors import AdminCaller, Held, TenantRead, TenantTx
+from app.web.envelope import Answer, Body, Name, Out
+from app.web.idempotency import Once
+from app.web.paging import Paged
+
+router = APIRouter(prefix="/api/v1/provider-accounts", tags=["Provider accounts"])
+Credentials = Annotated[
+    dict[
+        Annotated[str, Field(max_length=64)],
+        Annotated[str, Field(max_length=8192, pattern=r"^[^\x00]*\z")],
+    ],
+    Field(max_length=20),
+]
+
+
+class AccountChange(Body):
+    name: Name | None = None
+    credentials: Credentials | None = None
+    """Replaced whole."""
+    base_url: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
+    default: bool | None = None
+    active: bool | None = None
+
+
+class NewAccount(AccountChange):
+    provider: ProviderName
+    name: Name
+    credentials: Credentials
+
+
+class Webhooks(Out):
+    """The addresses to give to the provider."""
+
+    inbound: str
+    status: str
+
+
+class AccountShape(Out):
+    account_id: str
+    provider: ProviderName
+    name: str
+    credentials: dict[str, str]
+    """The last four characters of each."""
+    base_url: str | None
+    default: bool
+    active: bool
+    webhooks: Webhooks
+    created_at: datetime
+    updated_at: datetime
+
+
+class Accounts(Out):
+    provider_accounts: list[AccountShape]
+    next_cursor: str | None
+    has_more: bool
+
+
+def shape(row: Row, resources: Resources) -> AccountShape:
+    address = f"{resources.settings.base_url}/webhooks/{row['provider']}/{row['account_id']}"
+    webhooks = Webhooks(inbound=f"{address}/inbound", status=f"{address}/status")
+    told = {
+        **row,
+        "credentials": row["hints"],
+        "default": row["is_default"],
+        "webhooks": webhooks,
+    }
+    return AccountShape.model_validate(told)
+
+
+def sealed(given: dict[str, Any], provider: ProviderName, resources: Resources) -> dict[str, Any]:
+    """What the command takes: the credentials checked, sealed, and hinted at."""
+    if given.get("credentials") is not None:
+        words = given["credentials"]
+        commands.require_credentials(provider, words)
+        given |= {"credentials": resources.seal.close_words(words), "hints": commands.hints(words)}
+    if "default" in given:
+        given["is_default"] = given.pop("default")
+    return given
+
+
+def require_real(provider: ProviderName, resources: Resources) -> None:
+    """In production the simulated carrier is refused, unless it is allowed on purpose."""
+    settings = resources.settings
+    if provider == "simulator" and settings.production and not settings.allow_simulator:
+        raise Invalid(details=["provider: simulator is not available in production"])
+
+
+@router.post("", status_code=201, summary="Add an account")
+async def add(
+    body: NewAccount, caller: AdminCaller, tx: TenantTx, held: Held, once: Once
+) -> Answer[AccountShape]:
+    require_real(body.provider, held)
+    given = {name: value for name, value in body.given().items() if value is not None}
+    row = await commands.add(tx, caller, sealed(given, body.provider, held))
+    return await once.keep(Answer(data=shape(row, held)))
+
+
+@router.get("", summary="Accounts, newest first")
+async def listed(
+    caller: AdminCaller, read: TenantRead, held: Held, paged: Paged
+) -> Answer[Accounts]:
+    rows = await accounts.listed(read, caller.tenant_id, paged.below(), paged.fetch)
+    shown, cursor = paged.cut(rows, lambda row: [row["account_id"]])
+    return Answer(
+        data=Accounts(
+            provider_accounts=[shape(row, held) for row in shown],
+            next_cursor=cursor,
+            has_more=cursor is not None,
+        )
+    )
+
+
+@router.get("/{account_id}", summary="One account")
+async def get(
+    account_id: str, caller: AdminCaller, read: TenantRead, held: Held
+) -> Answer[AccountShape]:
+    return Answer(data=shape(found(await accounts.get(read, caller.tenant_id, account_id)), held))
+
+
+@router.patch("/{account_id}", summary="Change what is given; null clears")
+async def change(
+    account_id: str, body: AccountChange, caller: AdminCaller, tx: TenantTx, held: Held
+) -> Answer[AccountShape]:
+    known = found(await accounts.get(tx, caller.tenant_id, account_id))
+    given = sealed(body.given(), known["provider"], held)
+    return Answer(data=shape(await commands.change(tx, caller, account_id, given), held))
+
+
+@router.delete("/{account_id}", summary="Remove an account without numbers")
+async def remove(account_id: str, caller: AdminCaller, tx: TenantTx) -> Answer[Deleted]:
+    await commands.remove(tx, caller, account_id)
+    return Answer(data=Deleted())
