@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI
 from app.access.keys import Keyring
 from app.resources import Resources, opened
 from app.settings import Settings
-from app.web import docs, health, idempotency, problems
+from app.web import docs, health, idempotency, interactions, problems, sms, turns, webhooks
 from app.web.directory import (
     api_keys,
     campaigns,
@@ -26,6 +26,9 @@ from app.web.envelope import Refusal
 from app.web.limits import Edge
 
 ROUTERS: tuple[APIRouter, ...] = (
+    sms.router,
+    interactions.router,
+    turns.router,
     leads.router,
     dnc.router,
     campaigns.router,
@@ -34,6 +37,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     sms_agents.router,
     api_keys.router,
     tenant_settings.router,
+    webhooks.router,
     health.router,
     docs.router,
 )

@@ -13,12 +13,12 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 
 from app import embedded
 from app.demo import data
+from app.demo.story import tell
 from app.settings import Misconfigured, Settings
 
 READY_WITHIN = 60.0
@@ -41,7 +41,8 @@ def stack(settings: Settings, quiet: bool = False) -> Iterator[Stack]:
     carrier_port, agent_port = settings.port + 1, settings.port + 2
     for port in (settings.port, carrier_port, agent_port):
         require_free(settings.host, port)
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # To pass through, not to look into: the servers may run as another account.
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
     with ExitStack() as open_things:
         env = dict(os.environ) | {
             "DATABASE_URL": settings.database_url
@@ -211,10 +212,25 @@ def wait_for(url: str, processes: Mapping[str, subprocess.Popen[bytes]], name: s
     raise Misconfigured(f"{name} did not become ready; its log says why")
 
 
+def demo(settings: Settings, story: bool) -> int:
+    """Fills the demo tenant of the running `up`, or of one started for the while; with
+    `story`, plays a whole conversation."""
+    known = is_running(settings)
+    if known is not None:
+        return tell(known) if story else _say_filled(known)
+    with stack(settings, quiet=True) as running:
+        return tell(running.demo) if story else _say_filled(running.demo)
+
+
+def _say_filled(filled: data.Demo) -> int:
+    print(f"the demo tenant is there: sign in as {filled.email} with {filled.password}")
+    return 0
+
+
 def is_running(settings: Settings) -> data.Demo | None:
     """The demo of an `up` that already runs with this data directory, if one does."""
-    file: Path = data.file_in(settings.data_dir)
+    file = data.file_in(settings.data_dir)
     if not file.exists():
         return None
-    demo = data.Demo.read(file)
-    return demo if data.still_valid(demo, demo.addresses) else None
+    known = data.Demo.read(file)
+    return known if data.still_valid(known, known.addresses) else None

@@ -94,8 +94,10 @@ class Carrier:
         taken = {"id": self.new_id(), "status": "queued", **order}
         self.accepted.setdefault(str(order.get("reference")), []).append(taken)
         self.phones.setdefault(order["to"], []).append(
-            Text(taken["id"], False, order["from"], order["text"], _now(), "received",
-                 order.get("media") or [])
+            Text(
+                str(taken["id"]), False, order["from"], order["text"], _now(), "received",
+                order.get("media") or [],
+            )
         )  # fmt: skip
         return taken
 

@@ -86,7 +86,7 @@ class Story:
             clock = entry["timestamp"][11:19]
             print(f"  {clock}  {entry['source']:>9}  {entry['message']}  [{entry['status']}]")
 
-    def _until(self, what: str, look: Callable[[], T]) -> T:
+    def _until(self, what: str, look: Callable[[], T | None]) -> T:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             seen = look()

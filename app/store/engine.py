@@ -40,8 +40,7 @@ AWAY = (
 )
 """What a database that is away looks like from here."""
 CONNECT_SECONDS = 1.5
-ROLES = "SELECT count(*) FROM pg_roles WHERE rolname IN ('app_tenant', 'app_system')" \
-        " AND pg_has_role(oid, 'MEMBER')"  # fmt: skip
+TRY_ROLES = "SET ROLE app_tenant; SET ROLE app_system"
 
 
 class Read:
@@ -170,7 +169,7 @@ async def connect(url: str, clock: Clock, pool_size: int = 12) -> Database:
     dsn = driver_url(url)
     try:
         probe = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS)
-        two_roles = await probe.fetchval(ROLES) == 2
+        two_roles = await _may_be_both(probe)
         await probe.close()
     except AWAY as error:
         raise Unavailable from error
@@ -192,6 +191,16 @@ async def connect(url: str, clock: Clock, pool_size: int = 12) -> Database:
     event.listen(engine.sync_engine, "connect", _speak_json)
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
     return Database(engine, clock, two_roles)
+
+
+async def _may_be_both(probe: Any) -> bool:
+    """Whether the two roles are there for us. Tried and not looked up: since PostgreSQL 16 a
+    member of a role need not be allowed to become it."""
+    try:
+        await probe.execute(TRY_ROLES)
+    except (asyncpg.InsufficientPrivilegeError, asyncpg.InvalidParameterValueError):
+        return False
+    return True
 
 
 def _speak_json(adapted: Any, _: object) -> None:

@@ -47,7 +47,7 @@ class Body(BaseModel):
 
     def given(self) -> dict[str, Any]:
         """Only the fields that the request named (PATCH), by their Python names."""
-        return {name: getattr(self, name) for name in self.model_fields_set}
+        return self.model_dump(include=self.model_fields_set)
 
 
 def _with_nul(given: dict[Any, Any]) -> Iterator[tuple[str | int, ...]]:
@@ -62,12 +62,12 @@ def _with_nul(given: dict[Any, Any]) -> Iterator[tuple[str | int, ...]]:
 
 
 class Out(BaseModel):
-    """Base of what answers hold: built by Python names, rendered in camelCase."""
+    """Base of what answers hold: built by either name, rendered in camelCase."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
         validate_by_name=True,
-        validate_by_alias=False,
+        validate_by_alias=True,
         serialize_by_alias=True,
         from_attributes=True,
     )

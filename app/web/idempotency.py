@@ -73,7 +73,8 @@ Once = Annotated[Kept, Depends(once, scope="function")]
 async def replay(_: Request, error: Exception) -> Response:
     """The handler of `Replayed`."""
     assert isinstance(error, Replayed)
-    return JSONResponse(error.answer, error.status)
+    # jsonb keeps no order of fields: only the envelope's is given back.
+    return JSONResponse({"success": True, "data": error.answer["data"]}, error.status)
 
 
 async def _begin(tx: Tx, caller: Caller, route: str, key: str, digest: bytes) -> None:

@@ -93,9 +93,8 @@ class Edge:
         if not declared.isdecimal() or int(declared[:20]) <= limit:
             messages = await _read(receive, limit)
         if messages is None:
-            response = problems.answer(Request(scope), PayloadTooLarge())
-            response.headers["Connection"] = "close"
-            await response(scope, receive, send)
+            # The connection stays: closing it on unread bytes would lose the answer on its way.
+            await problems.answer(Request(scope), PayloadTooLarge())(scope, receive, send)
             return
         left = iter(messages)
 

@@ -43,10 +43,8 @@ WORDING = {
 PageProblem = Callable[[Request, Problem], Response]
 """Renders a problem for a person; set as `app.state.page_problem`."""
 
-UNSTORABLE = (
-    asyncpg.CharacterNotInRepertoireError,
-    asyncpg.UntranslatableCharacterError,
-)
+UNSTORABLE = (asyncpg.DataError, UnicodeEncodeError)
+"""A value that PostgreSQL cannot hold and no model refused: in a path, a query, a cursor."""
 BY_STATUS: dict[int, type[Problem]] = {
     400: Invalid,
     401: Unauthorized,
@@ -139,8 +137,9 @@ async def _framework(request: Request, error: Exception) -> Response:
     return response
 
 
-async def _unstorable(request: Request, _: Exception) -> Response:
-    return answer(request, Invalid(details=["request: has a character that cannot be stored"]))
+async def _unstorable(request: Request, error: Exception) -> Response:
+    log.warning("a value cannot be stored", error=type(error).__name__)
+    return answer(request, Invalid(details=["request: has a value that cannot be stored"]))
 
 
 async def _away(request: Request, error: Exception) -> Response:

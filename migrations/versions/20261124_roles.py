@@ -30,19 +30,25 @@ BEGIN
         EXCEPTION WHEN insufficient_privilege OR duplicate_object OR unique_violation THEN NULL;
         END;
         BEGIN
-            IF NOT pg_has_role(wanted, 'MEMBER') THEN
-                EXECUTE format('GRANT %I TO CURRENT_USER', wanted);
-            END IF;
+            EXECUTE format('GRANT %I TO CURRENT_USER', wanted);
         EXCEPTION WHEN insufficient_privilege OR undefined_object THEN NULL;
         END;
     END LOOP;
 END $$
 """
 
-TWO_ROLES = """
-SELECT count(*) = 2 FROM pg_roles
-WHERE rolname IN ('app_tenant', 'app_system') AND pg_has_role(oid, 'MEMBER')
+TRY_ROLES = """
+DO $$
+BEGIN
+    SET LOCAL ROLE app_tenant;
+    SET LOCAL ROLE app_system;
+    RESET ROLE;
+    PERFORM set_config('app.two_roles', 'yes', true);
+EXCEPTION WHEN insufficient_privilege OR invalid_parameter_value THEN
+    PERFORM set_config('app.two_roles', 'no', true);
+END $$
 """
+# Tried and not looked up: since PostgreSQL 16 a member need not be allowed to SET ROLE.
 
 TENANT_TABLES = """
 SELECT c.relname FROM pg_class c
@@ -58,7 +64,8 @@ MINE = "tenant_id = nullif(current_setting('app.tenant', true), '')"
 def upgrade() -> None:
     connection = op.get_bind()
     op.execute(ROLES)
-    two_roles = connection.scalar(sa.text(TWO_ROLES))
+    op.execute(TRY_ROLES)
+    two_roles = connection.scalar(sa.text("SELECT current_setting('app.two_roles') = 'yes'"))
     schema = connection.scalar(sa.text("SELECT quote_ident(current_schema())"))
     tables = list(connection.scalars(sa.text(TENANT_TABLES)))
     for table in tables:

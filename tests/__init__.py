@@ -1,0 +1,1 @@
+"""Tests: the same room names as `app/`. Real servers, real commits; fakes only at the wire."""

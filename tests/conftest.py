@@ -1,0 +1,250 @@
+"""Servers, a database for each process of the run, and the API over a real socket.
+
+With DATABASE_URL and REDIS_URL those servers are used (the role needs CREATEDB); without,
+embedded ones start: under xdist by the controller, which outlives its workers.
+"""
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import os
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+import redis.asyncio
+import uvicorn
+from sqlalchemy.engine import make_url
+
+from app import embedded, settings
+from app.cli import migrate_to_head
+from app.main import build
+from app.resources import Resources, opened
+from app.settings import Settings
+from app.store import readiness
+from app.store.schema import Table
+from tests import makers
+from tests.makers import Tenant
+
+KEPT = frozenset({"installation"})
+LOCK = 8_114_220_903
+_servers = pytest.StashKey[tuple[str, str]]()
+_stack = pytest.StashKey[ExitStack]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """The controller hands each xdist worker the addresses of its servers."""
+    node.workerinput["servers"] = _given(node.config)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _stack in config.stash:
+        config.stash[_stack].close()
+
+
+def _given(config: pytest.Config) -> tuple[str, str]:
+    """Addresses of PostgreSQL and Redis; starts what no variable names, once."""
+    handed = getattr(config, "workerinput", {}).get("servers")
+    if handed:
+        return handed[0], handed[1]
+    if _servers not in config.stash:
+        stack = config.stash[_stack] = ExitStack()
+        folder = Path(tempfile.gettempdir())
+        if not {"DATABASE_URL", "REDIS_URL"} <= os.environ.keys():
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadsail-")))
+            folder.chmod(0o755)  # the servers' own account must reach its folder below
+        database = os.environ.get("DATABASE_URL")
+        if not database:
+            database = stack.enter_context(embedded.postgres(folder, durable=False)).url
+        clock = os.environ.get("REDIS_URL")
+        if not clock:
+            clock = stack.enter_context(embedded.valkey(folder)).url
+        config.stash[_servers] = (database, clock)
+    return config.stash[_servers]
+
+
+@pytest.fixture(scope="session")
+def server_url(pytestconfig: pytest.Config) -> str:
+    """The PostgreSQL on which databases may be made."""
+    return _given(pytestconfig)[0]
+
+
+@pytest.fixture(scope="session")
+async def database_url(server_url: str) -> AsyncIterator[str]:
+    """A database of this process alone, copied from the one that Alembic built."""
+    template = await _template(server_url)
+    name = f"leadsail_test_{os.getpid()}"
+    await _on_server(
+        server_url,
+        f"DROP DATABASE IF EXISTS {name} WITH (FORCE)",
+        f"CREATE DATABASE {name} TEMPLATE {template}",
+    )
+    yield database_named(server_url, name)
+    await _on_server(server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def empty_database_url(server_url: str) -> AsyncIterator[str]:
+    """A database without any table."""
+    name = f"leadsail_empty_{os.getpid()}"
+    await _on_server(
+        server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name}"
+    )
+    yield database_named(server_url, name)
+    await _on_server(server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def database_named(url: str, name: str) -> str:
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+async def _on_server(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def _template(url: str) -> str:
+    """The name of a migrated database; it is made once for one state of the migrations."""
+    digest = hashlib.sha256()
+    for file in sorted((readiness.MIGRATIONS / "versions").glob("*.py")):
+        digest.update(file.read_bytes())
+    name = f"leadsail_template_{digest.hexdigest()[:12]}"
+    known = "SELECT 1 FROM pg_database WHERE datname = $1"
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+        if not await connection.fetchval(known, name):
+            await connection.execute(f"DROP DATABASE IF EXISTS {name}_half WITH (FORCE)")
+            await connection.execute(f"CREATE DATABASE {name}_half")
+            await asyncio.to_thread(migrate_to_head, database_named(url, f"{name}_half"))
+            await connection.execute(f"ALTER DATABASE {name}_half RENAME TO {name}")
+    finally:
+        await connection.close()
+    return name
+
+
+@pytest.fixture(scope="session")
+def redis_url(pytestconfig: pytest.Config) -> str:
+    """A numbered database of Redis for each xdist worker."""
+    url = make_url(_given(pytestconfig)[1])
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    number = int(url.database or 0) + int(worker)
+    return url.set(database=str(number)).render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="session")
+def listening() -> Iterator[socket.socket]:
+    """The socket on which the API of this process listens."""
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        yield listener
+
+
+@pytest.fixture(scope="session")
+def configuration(database_url: str, redis_url: str, listening: socket.socket) -> Settings:
+    port = listening.getsockname()[1]
+    return settings.load(
+        database_url=database_url,
+        redis_url=redis_url,
+        host="127.0.0.1",
+        port=port,
+        public_base_url=f"http://127.0.0.1:{port}",
+        secret_keys=base64.urlsafe_b64encode(b"tests' own sealing key, 32 bytes").decode(),
+        allowed_private_networks="127.0.0.0/8,::1/128",
+    )
+
+
+@pytest.fixture(scope="session")
+async def resources(configuration: Settings) -> AsyncIterator[Resources]:
+    """Database, clock, wire and seal, as every process of the service holds them."""
+    async with opened(configuration) as held:
+        yield held
+
+
+class Server(uvicorn.Server):
+    """uvicorn inside the test's own loop: signals stay pytest's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The running API: its address, and a client of it without a key."""
+
+    url: str
+    http: httpx.AsyncClient
+
+
+@pytest.fixture(scope="session")
+async def running(
+    configuration: Settings, resources: Resources, listening: socket.socket
+) -> AsyncIterator[Api]:
+    config = uvicorn.Config(
+        build(configuration, resources),
+        log_config=None,
+        access_log=False,
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        timeout_graceful_shutdown=2,
+    )
+    server = Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    while not server.started:
+        if serving.done():
+            serving.result()
+        await asyncio.sleep(0.01)
+    async with httpx.AsyncClient(
+        base_url=configuration.base_url, trust_env=False, timeout=10
+    ) as http:
+        yield Api(configuration.base_url, http)
+    server.should_exit = True
+    await serving
+
+
+@pytest.fixture
+def api(running: Api) -> Api:
+    """The API of this process, served by uvicorn over a real socket."""
+    return running
+
+
+@pytest.fixture
+async def tenant(resources: Resources, api: Api) -> Tenant:
+    """A fresh tenant with an admin key, and makers of its things through the public API."""
+    return await makers.tenant(resources, api.http)
+
+
+@pytest.fixture
+async def other_tenant(resources: Resources, api: Api) -> Tenant:
+    """Another one, of whom the first must never see anything."""
+    return await makers.tenant(resources, api.http)
+
+
+@pytest.fixture(autouse=True)
+async def clean(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """Deletes what a test wrote. Tests commit for real, so that order and races show."""
+    yield
+    if "resources" not in request.fixturenames:
+        return
+    resources: Resources = request.getfixturevalue("resources")
+    tables = [t.name for t in reversed(Table.metadata.sorted_tables) if t.name not in KEPT]
+    async with resources.database.system() as tx:
+        await tx.execute("; ".join(f"DELETE FROM {name}" for name in tables))
+    assert resources.settings.redis_url
+    async with redis.asyncio.from_url(resources.settings.redis_url) as client:
+        await client.flushdb()
