@@ -7,6 +7,7 @@ import logging
 import sys
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.types import Processor
 
 LOUD = (
@@ -19,6 +20,8 @@ LOUD = (
     "alembic",
 )
 """They log addresses, arguments or too much."""
+WITHOUT_LOCALS = ExceptionDictTransformer(show_locals=False)
+"""Local variables hold texts, keys and phones."""
 
 
 def configure(production: bool, level: str = "INFO") -> None:
@@ -29,9 +32,16 @@ def configure(production: bool, level: str = "INFO") -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     last: list[Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [
+            structlog.processors.ExceptionRenderer(WITHOUT_LOCALS),
+            structlog.processors.JSONRenderer(),
+        ]
         if production
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
     )
     threshold = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
     structlog.configure(

@@ -80,6 +80,6 @@ def build(settings: Settings, resources: Resources | None = None) -> FastAPI:
 
 
 def _operation(route: Any) -> str:
-    """Operation ids as the routes' own names, with the tag in front: unique and readable."""
-    tag = str(route.tags[0]) if route.tags else "page"
-    return f"{tag}-{route.name}".replace(" ", "-").replace("_", "-")
+    """Operation ids as the routes' own names, the file's in front: unique and readable."""
+    file = route.endpoint.__module__.rpartition(".")[2]
+    return f"{file}-{route.name}".replace("_", "-")

@@ -29,7 +29,8 @@ class Resources:
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Resources]:
     """The resources of one process. `settings` must name a database and a Redis."""
-    assert settings.database_url and settings.redis_url
+    assert settings.database_url
+    assert settings.redis_url
     clock = Clock(settings.redis_url)
     database = await engine.connect(settings.database_url, clock)
     if not database.two_roles:

@@ -12,7 +12,7 @@ from app.domain.callers import Caller
 from app.resources import Resources
 
 Data = dict[str, Any]
-_counter = itertools.count(1)
+_counter = itertools.count(1000)  # below lie the magic digits of the simulated carrier
 AGENT_URL = "http://127.0.0.1:9/agent"
 """Nobody listens there."""
 CREDENTIALS = {

@@ -217,7 +217,7 @@ async def text_as_lead(request: Request) -> Response:
 
 
 async def _write(carrier: Carrier, phone: str, to: str, text: str, media: list[Any]) -> int:
-    body = {
+    body: dict[str, Any] = {
         "type": "inbound", "id": carrier.new_id(), "from": phone, "to": to, "text": text,
         "media": media, "sentAt": _now(),
     }  # fmt: skip
@@ -270,7 +270,8 @@ ol{{list-style:none;padding:0;display:flex;flex-direction:column;gap:.5rem}}
 li{{max-width:80%;padding:.5rem .8rem;border-radius:1rem;background:#8883;white-space:pre-wrap;
 overflow-wrap:anywhere}}
 li.mine{{align-self:end;background:#1769d2;color:#fff}} small{{opacity:.75}}
-form{{display:grid;gap:.6rem;margin-top:1rem}} textarea,input,select,button{{font:inherit;padding:.5rem}}
+form{{display:grid;gap:.6rem;margin-top:1rem}}
+textarea,input,select,button{{font:inherit;padding:.5rem}}
 </style></head><body><h1>The lead’s phone</h1>
 <form method="get"><label>Phone <input name="phone" value="{phone}" list="known"></label>
 <datalist id="known">{known}</datalist><button>Show</button></form>

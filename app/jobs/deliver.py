@@ -95,14 +95,14 @@ class Delivery:
         key = (row["tenant_id"], row["message_id"])
         if row["state"] != "unknown":
             if blocked:
-                return Settlement(*key, "cancelled", code="DNC_BLOCKED",
-                                  message="The recipient may not be texted.")  # fmt: skip
+                why = "The recipient may not be texted."
+                return Settlement(*key, "cancelled", code="DNC_BLOCKED", message=why)
             if row["state"] == "queued":
-                return Settlement(*key, "failed", code="EXPIRED",
-                                  message="The text's validity passed before it could leave.")  # fmt: skip
+                why = "The text's validity passed before it could leave."
+                return Settlement(*key, "failed", code="EXPIRED", message=why)
             if not row["sender_active"]:
-                return Settlement(*key, "failed", code="SENDER_INACTIVE",
-                                  message="The number or its account was switched off.")  # fmt: skip
+                why = "The number or its account was switched off."
+                return Settlement(*key, "failed", code="SENDER_INACTIVE", message=why)
         if row["state"] == "unknown" and RANK[row["message_status"]] >= RANK["sent"]:
             return Settlement(*key, "sent")  # a receipt settled it meanwhile
         try:

@@ -10,9 +10,9 @@ from app.store.engine import Database
 log = structlog.get_logger("sweeps")
 
 
-async def prune(context: dict[str, Any]) -> None:
+async def prune(ctx: dict[Any, Any], *_: Any, **__: Any) -> None:
     """Removes what has served its time, in small steps."""
-    database: Database = context["database"]
+    database: Database = ctx["database"]
     async with database.system() as tx:
         removed = await sweeping.prune(tx)
     log.info("pruned", **removed)

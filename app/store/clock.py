@@ -36,7 +36,7 @@ class Clock:
     """The set, as those who give hints and the loop that drains it see it."""
 
     def __init__(self, url: str) -> None:
-        self._redis = redis.asyncio.from_url(
+        self._redis = redis.asyncio.from_url(  # type: ignore[no-untyped-call]  # redis-py's
             url,
             decode_responses=True,
             socket_timeout=PATIENCE,

@@ -127,7 +127,7 @@ class Database:
     async def _begun(self, begin: str) -> AsyncIterator[Any]:
         try:
             pooled = await self._engine.raw_connection()
-        except AWAY + (exc.DBAPIError,) as error:
+        except (*AWAY, exc.DBAPIError) as error:
             raise Unavailable from error
         connection = pooled.driver_connection
         assert connection is not None

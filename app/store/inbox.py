@@ -51,7 +51,8 @@ WITH asked AS (
     ) agent ON true
 )
 SELECT o.i, t.interaction_id, coalesce(t.lead_id, member.lead_id, anybody.lead_id) AS lead_id,
-       coalesce(t.campaign_id, lead.campaign_id) AS campaign_id, first.campaign_id AS primary_campaign,
+       coalesce(t.campaign_id, lead.campaign_id) AS campaign_id,
+       first.campaign_id AS primary_campaign,
        EXISTS (SELECT 1 FROM suppressions s
                WHERE s.tenant_id = o.tenant_id AND s.phone = o.lead_phone) AS suppressed
 FROM owned o
@@ -148,7 +149,8 @@ WITH asked AS (
     ) agent ON true
     WHERE a.nth = a.together ORDER BY a.tenant_id, a.our_number, a.lead_phone
     ON CONFLICT (tenant_id, our_number, lead_phone) DO UPDATE
-    SET last_seq = t.last_seq + excluded.last_seq, unread_count = t.unread_count + excluded.last_seq,
+    SET last_seq = t.last_seq + excluded.last_seq,
+        unread_count = t.unread_count + excluded.last_seq,
         last_message_at = clock_timestamp(), last_preview = excluded.last_preview,
         last_direction = 'inbound', last_provider = excluded.last_provider,
         last_provider_message_id = excluded.last_provider_message_id,
@@ -191,7 +193,8 @@ async def thread(tx: Tx, arrivals: Sequence[Arrival]) -> list[Row]:
 
 COLLECT = f"""
 WITH asked AS (
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, interaction_id, turn_id)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[])
+        AS a(tenant_id, interaction_id, turn_id)
 ), arriving AS (
     SELECT m.tenant_id, m.interaction_id, m.message_id, m.seq
     FROM unnest($4::text[], $5::text[]) AS a(tenant_id, message_id)

@@ -14,7 +14,8 @@ WITH asked AS (
     FROM asked a WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
     RETURNING t.tenant_id, t.interaction_id, t.lead_id, t.last_seq
 )
-INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, seq, role, source, text, status)
+INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, seq, role, source, text,
+    status)
 SELECT a.tenant_id, a.message_id, a.interaction_id, t.lead_id, t.last_seq, 'agent', 'system',
        a.text, 'note'
 FROM asked a JOIN threads t USING (tenant_id, interaction_id)

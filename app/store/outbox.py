@@ -38,10 +38,12 @@ WITH due AS (
     SET status = c.state, status_history = m.status_history
         || jsonb_build_object('status', c.state, 'at', clock_timestamp())
     FROM claimed c WHERE m.tenant_id = c.tenant_id AND m.message_id = c.message_id
-      AND (c.state = 'sending' AND m.status = 'queued' OR c.was = 'sending' AND m.status = 'sending')
+      AND (c.state = 'sending' AND m.status = 'queued'
+           OR c.was = 'sending' AND m.status = 'sending')
 )
 SELECT c.tenant_id, c.message_id, c.interaction_id, c.account_id, c.to_phone, c.from_phone, c.was,
-       c.state, c.begun_at, c.tries, c.looked, c.resent, c.expires_at - clock_timestamp() AS validity,
+       c.state, c.begun_at, c.tries, c.looked, c.resent,
+       c.expires_at - clock_timestamp() AS validity,
        m.text, m.media, m.status AS message_status, a.provider, a.credentials, a.base_url,
        a.active AND EXISTS (
            SELECT 1 FROM phone_numbers n WHERE n.tenant_id = c.tenant_id
@@ -157,7 +159,8 @@ WITH asked AS (
         error_message = CASE WHEN up.yes OR b.forced THEN b.message ELSE m.error_message END,
         provider_message_id = coalesce(m.provider_message_id, a.provider_message_id),
         status_history = CASE WHEN up.yes THEN m.status_history || h.steps ELSE m.status_history END
-    FROM owed a JOIN best b USING (tenant_id, message_id) JOIN history h USING (tenant_id, message_id)
+    FROM owed a JOIN best b USING (tenant_id, message_id)
+    JOIN history h USING (tenant_id, message_id)
     CROSS JOIN LATERAL (
         SELECT x.status IN ('sending', 'unknown') AND b.status = 'queued'
             OR ($16::jsonb ->> b.status)::int > ($16::jsonb ->> x.status)::int AS yes
@@ -173,7 +176,8 @@ UPDATE interactions t SET last_provider_message_id = coalesce(m.provider_message
     error_message = CASE WHEN m.status IN ('failed', 'undelivered', 'unknown')
                          THEN m.error_message END
 FROM (SELECT DISTINCT ON (tenant_id, interaction_id) * FROM moved
-      WHERE status NOT IN ('queued', 'cancelled') ORDER BY tenant_id, interaction_id, message_id DESC) m
+      WHERE status NOT IN ('queued', 'cancelled')
+      ORDER BY tenant_id, interaction_id, message_id DESC) m
 WHERE t.tenant_id = m.tenant_id AND t.interaction_id = m.interaction_id
 """
 

@@ -6,7 +6,7 @@ accounts, users by e-mail) have unique indexes of their own.
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     ARRAY,
@@ -23,8 +23,8 @@ from sqlalchemy import (
     SmallInteger,
     Text,
     UniqueConstraint,
-    text,
 )
+from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
@@ -54,7 +54,7 @@ class Table(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {
+    type_annotation_map: ClassVar = {
         str: Text(),
         datetime: DateTime(timezone=True),
         bytes: LargeBinary(),
@@ -71,11 +71,11 @@ def id_key() -> Mapped[Any]:
 
 def made() -> Mapped[Any]:
     """When the row was made, by the database's clock."""
-    return mapped_column(server_default=text("clock_timestamp()"))
+    return mapped_column(server_default=sql("clock_timestamp()"))
 
 
 def flag(default: bool) -> Mapped[Any]:
-    return mapped_column(Boolean, server_default=text(str(default).lower()))
+    return mapped_column(Boolean, server_default=sql(str(default).lower()))
 
 
 def of(
@@ -98,7 +98,7 @@ class Installation(Table):
 
     __tablename__ = "installation"
     __table_args__ = (CheckConstraint("only_row", name="only_row"),)
-    only_row: Mapped[bool] = mapped_column(Boolean, primary_key=True, server_default=text("true"))
+    only_row: Mapped[bool] = mapped_column(Boolean, primary_key=True, server_default=sql("true"))
     phone_key: Mapped[bytes]
     """Keys the HMAC that stands beside a phone; sealed, so that it survives a key rotation."""
     created_at: Mapped[datetime] = made()
@@ -111,7 +111,7 @@ class Tenant(Table):
     default_provider: Mapped[str | None]
     default_country: Mapped[str] = mapped_column(server_default="US")
     quiet_hours: Mapped[dict[str, Any]] = mapped_column(
-        server_default=text("""'{"enabled": false, "start": "08:00", "end": "21:00"}'""")
+        server_default=sql("""'{"enabled": false, "start": "08:00", "end": "21:00"}'""")
     )
     opt_out_confirmation: Mapped[str | None]
     help_text: Mapped[str | None]
@@ -123,7 +123,7 @@ class User(Table):
     __tablename__ = "users"
     __table_args__ = (
         to_tenant(),
-        Index("uq_users_email", text("lower(email)"), unique=True),
+        Index("uq_users_email", sql("lower(email)"), unique=True),
     )
     tenant_id: Mapped[str] = id_key()
     user_id: Mapped[str] = id_key()
@@ -161,7 +161,7 @@ class ProviderAccount(Table):
             "tenant_id",
             "provider",
             unique=True,
-            postgresql_where=text("is_default"),
+            postgresql_where=sql("is_default"),
         ),
     )
     tenant_id: Mapped[str] = id_key()
@@ -217,13 +217,13 @@ class SmsAgent(Table):
     description: Mapped[str | None]
     phone_number_id: Mapped[str | None] = mapped_column(Id)
     webhook_url: Mapped[str]
-    batch_window_ms: Mapped[int] = mapped_column(server_default=text("7000"))
+    batch_window_ms: Mapped[int] = mapped_column(server_default=sql("7000"))
     max_wait_ms: Mapped[int | None]
     """None: five windows."""
     is_test: Mapped[bool] = flag(False)
     active: Mapped[bool] = flag(True)
     inbound_enabled: Mapped[bool] = flag(True)
-    inbound_campaign_ids: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    inbound_campaign_ids: Mapped[list[str]] = mapped_column(server_default=sql("'{}'"))
     agent_mode_by_default: Mapped[bool] = flag(False)
     secret: Mapped[bytes]
     """Sealed signing secret (`whsec_…`)."""
@@ -274,7 +274,7 @@ class Campaign(Table):
     provider: Mapped[str | None]
     sms_agent_id: Mapped[str | None] = mapped_column(Id)
     test_sms_agent_id: Mapped[str | None] = mapped_column(Id)
-    questionnaire: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    questionnaire: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'"))
     created_at: Mapped[datetime] = made()
     updated_at: Mapped[datetime] = made()
 
@@ -298,8 +298,8 @@ class Lead(Table):
     is_placeholder: Mapped[bool] = flag(False)
     campaign_id: Mapped[str | None] = mapped_column(Id)
     timezone: Mapped[str | None]
-    questionnaire: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
-    dnc_channels: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    questionnaire: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'"))
+    dnc_channels: Mapped[list[str]] = mapped_column(server_default=sql("'{}'"))
     dnc_reason: Mapped[str | None]
     active_at: Mapped[datetime] = made()
     """When the lead last wrote, was written to, or was changed: the most recent one wins
@@ -332,9 +332,9 @@ class Interaction(Table):
     status_before_dnc: Mapped[str | None]
     """Given back when no cause of suppression stands any more."""
     agent_mode: Mapped[bool] = flag(False)
-    last_seq: Mapped[int] = mapped_column(server_default=text("0"))
-    read_seq: Mapped[int] = mapped_column(server_default=text("0"))
-    unread_count: Mapped[int] = mapped_column(server_default=text("0"))
+    last_seq: Mapped[int] = mapped_column(server_default=sql("0"))
+    read_seq: Mapped[int] = mapped_column(server_default=sql("0"))
+    unread_count: Mapped[int] = mapped_column(server_default=sql("0"))
     last_message_at: Mapped[datetime] = made()
     last_preview: Mapped[str | None]
     last_direction: Mapped[str | None]
@@ -360,9 +360,9 @@ class Message(Table):
             "tenant_id",
             "account_id",
             "provider_message_id",
-            postgresql_where=text("provider_message_id IS NOT NULL"),
+            postgresql_where=sql("provider_message_id IS NOT NULL"),
         ),
-        Index(None, "tenant_id", "bulk_id", postgresql_where=text("bulk_id IS NOT NULL")),
+        Index(None, "tenant_id", "bulk_id", postgresql_where=sql("bulk_id IS NOT NULL")),
     )
     tenant_id: Mapped[str] = id_key()
     message_id: Mapped[str] = id_key()
@@ -373,9 +373,9 @@ class Message(Table):
     source: Mapped[str]
     actor: Mapped[str | None]
     text: Mapped[str]
-    media: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    media: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'"))
     status: Mapped[str]
-    status_history: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    status_history: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'"))
     to_phone: Mapped[str | None] = mapped_column(Id)
     from_phone: Mapped[str | None] = mapped_column(Id)
     account_id: Mapped[str | None] = mapped_column(Id)
@@ -414,7 +414,7 @@ class Outbox(Table):
     account_id: Mapped[str] = mapped_column(Id)
     to_phone: Mapped[str] = mapped_column(Id)
     from_phone: Mapped[str] = mapped_column(Id)
-    lane: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    lane: Mapped[int] = mapped_column(SmallInteger, server_default=sql("0"))
     """0 reply, 1 bulk."""
     state: Mapped[str] = mapped_column(server_default="queued")
     """queued, sending (a request may be on its way), unknown (the carrier is being asked)."""
@@ -422,10 +422,10 @@ class Outbox(Table):
     expires_at: Mapped[datetime]
     lease: Mapped[str | None] = mapped_column(Id)
     """The claim's token: a settle must name it."""
-    tries: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    tries: Mapped[int] = mapped_column(SmallInteger, server_default=sql("0"))
     begun_at: Mapped[datetime | None]
     """When the last request began."""
-    looked: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    looked: Mapped[int] = mapped_column(SmallInteger, server_default=sql("0"))
     """Look-ups made since the outcome became unknown."""
     resent: Mapped[bool] = flag(False)
 
@@ -486,19 +486,19 @@ class Turn(Table):
             "tenant_id",
             "interaction_id",
             unique=True,
-            postgresql_where=text("kind = 'live' AND state = 'collecting'"),
+            postgresql_where=sql("kind = 'live' AND state = 'collecting'"),
         ),
         Index(
             "uq_turns_handed_over",
             "tenant_id",
             "interaction_id",
             unique=True,
-            postgresql_where=text("kind = 'live' AND state IN ('delivering', 'awaiting_reply')"),
+            postgresql_where=sql("kind = 'live' AND state IN ('delivering', 'awaiting_reply')"),
         ),
         Index(
             "ix_turns_clock",
             "due_at",
-            postgresql_where=text("state IN ('collecting', 'delivering', 'awaiting_reply')"),
+            postgresql_where=sql("state IN ('collecting', 'delivering', 'awaiting_reply')"),
         ),
     )
     tenant_id: Mapped[str] = id_key()
@@ -523,14 +523,14 @@ class Turn(Table):
     through_seq: Mapped[int | None]
     payload: Mapped[dict[str, Any] | None]
     """Frozen at the first attempt."""
-    attempt: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    attempt: Mapped[int] = mapped_column(SmallInteger, server_default=sql("0"))
     posting: Mapped[bool] = flag(False)
     """Whether a POST may be on its way."""
     lease: Mapped[str | None] = mapped_column(Id)
     protected: Mapped[bool] = flag(False)
     unsent_reply: Mapped[dict[str, Any] | None]
     reply: Mapped[dict[str, Any] | None]
-    refused: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    refused: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'"))
 
 
 class TurnMessage(Table):
@@ -623,7 +623,7 @@ class TenantEvent(Table):
     __table_args__ = (to_tenant(), Index(None, "at"))
     tenant_id: Mapped[str] = id_key()
     transaction: Mapped[int] = mapped_column(
-        Xid8(), primary_key=True, server_default=text("pg_current_xact_id()")
+        Xid8(), primary_key=True, server_default=sql("pg_current_xact_id()")
     )
     event_id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     type: Mapped[str]

@@ -151,7 +151,8 @@ WITH asked AS (
         text, media, status, status_history, to_phone, from_phone, account_id, provider, encoding,
         segments, turn_id)
     SELECT a.tenant_id, a.message_id, t.interaction_id, a.lead_id,
-           t.last_seq - a.together + a.nth, 'agent', a.source, a.actor, a.text, a.media::jsonb, 'queued',
+           t.last_seq - a.together + a.nth, 'agent', a.source, a.actor, a.text,
+           a.media::jsonb, 'queued',
            jsonb_build_array(jsonb_build_object('status', 'queued', 'at', clock_timestamp())),
            a.lead_phone, a.our_number, a.account_id, a.provider, a.encoding, a.segments, a.turn_id
     FROM asked a JOIN threads t USING (tenant_id, our_number, lead_phone)
@@ -190,8 +191,8 @@ async def store(tx: Tx, texts: Sequence[Resolved]) -> list[Stored]:
                     i, r.order.tenant_id, r.order.message_id, r.order.thread_id, r.sender, r.to,
                     r.lead_id, r.campaign_id, r.agent_mode, r.account_id, r.provider,
                     r.order.source, r.order.actor, r.order.text, r.order.turn_id, r.encoding,
-                    r.segments, json.dumps([{"url": url} for url in r.order.media]), r.order.validity,
-                    r.order.lane,
+                    r.segments, json.dumps([{"url": url} for url in r.order.media]),
+                    r.order.validity, r.order.lane,
                 )
                 for i, r in enumerate(texts)
             ],

@@ -9,7 +9,8 @@ Thread = tuple[str, str]
 
 LOCK = """
 SELECT t.tenant_id, t.interaction_id FROM interactions t
-JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id) USING (tenant_id, interaction_id)
+JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
+    USING (tenant_id, interaction_id)
 ORDER BY t.tenant_id, t.our_number, t.lead_phone FOR UPDATE OF t
 """
 

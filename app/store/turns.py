@@ -61,7 +61,8 @@ WITH unheard AS (
     RETURNING tenant_id, turn_id
 )
 INSERT INTO turn_messages (tenant_id, turn_id, message_id, seq)
-SELECT m.tenant_id, $3, m.message_id, m.seq FROM turn_messages m JOIN unheard USING (tenant_id, turn_id)
+SELECT m.tenant_id, $3, m.message_id, m.seq
+FROM turn_messages m JOIN unheard USING (tenant_id, turn_id)
 ON CONFLICT DO NOTHING
 """
 
@@ -252,7 +253,8 @@ class Context:
 
 THREAD = f"""
 SELECT t.tenant_id, t.interaction_id, t.status, t.lead_phone, t.our_number, t.last_seq,
-       t.agent_mode, l.lead_id, l.first_name, l.last_name, l.email, l.phone, l.status AS lead_status,
+       t.agent_mode, l.lead_id, l.first_name, l.last_name, l.email, l.phone,
+       l.status AS lead_status,
        l.questionnaire AS answers, c.campaign_id, c.name AS campaign_name, c.client_name,
        c.offer_name, coalesce(c.questionnaire, '[]') AS questions, agent.sms_agent_id
 FROM interactions t
@@ -301,7 +303,8 @@ async def context(
 LIST = """
 SELECT u.*, (SELECT coalesce(jsonb_agg(jsonb_build_object('messageId', x.message_id, 'seq', x.seq)
                                        ORDER BY x.seq), '[]')
-             FROM turn_messages x WHERE x.tenant_id = u.tenant_id AND x.turn_id = u.turn_id) AS texts
+             FROM turn_messages x
+             WHERE x.tenant_id = u.tenant_id AND x.turn_id = u.turn_id) AS texts
 FROM turns u WHERE u.tenant_id = $1
   AND ($2::text IS NULL OR u.interaction_id = $2) AND ($3::text IS NULL OR u.turn_id = $3)
   AND ($4::text IS NULL OR u.sms_agent_id = $4)

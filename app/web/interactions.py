@@ -174,7 +174,7 @@ async def listed(
     search: Annotated[str | None, Query(min_length=1, max_length=100)] = None,
     within: Annotated[Literal["messages"] | None, Query(alias="in")] = None,
 ) -> Answer[InteractionPage]:
-    """Lists may be repeated parameters or comma-separated; dates are half-open, of the last text."""
+    """Lists may be repeated or comma-separated; dates are half-open, of the last text."""
     narrowed = Filter(
         campaign_ids=split(campaign_ids),
         client_ids=split(client_ids),

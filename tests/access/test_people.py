@@ -1,0 +1,104 @@
+"""People: passwords and sessions."""
+
+import pytest
+
+from app.access import passwords, sessions
+from app.domain import ids
+from app.resources import Resources
+from app.store import tenants
+from tests.makers import Tenant
+
+EMAIL, PASSWORD = "Jane@Example.com", "correct horse"
+
+
+@pytest.fixture
+async def user_id(tenant: Tenant, resources: Resources) -> str:
+    password_hash = await passwords.hashed(PASSWORD)
+    async with resources.database.system() as tx:
+        added = await tenants.add_user(
+            tx, tenant.tenant_id, ids.make("user"), EMAIL, password_hash
+        )
+    assert added
+    return added
+
+
+async def test_a_password_matches_itself_only() -> None:
+    kept = await passwords.hashed(PASSWORD)
+    assert PASSWORD not in kept
+    assert await passwords.matches(kept, PASSWORD)
+    assert not await passwords.matches(kept, PASSWORD + "x")
+    assert not passwords.outdated(kept)
+
+
+@pytest.mark.parametrize("given", ["", "\ud800", "\x00", "x" * 5000, "nobody has this password"])
+async def test_nobody_has_a_password(given: str) -> None:
+    assert not await passwords.matches(None, given)
+
+
+async def test_a_person_signs_in_is_known_and_signs_out(
+    resources: Resources, user_id: str
+) -> None:
+    token = await sessions.sign_in(resources.database, EMAIL.lower(), PASSWORD)
+    assert token
+    async with resources.database.system() as tx:
+        person = await sessions.see(tx, token)
+        assert person
+        assert (person.user_id, person.email) == (user_id, EMAIL)
+        assert person.caller.source == "manual"
+        await sessions.end(tx, token)
+        assert await sessions.find(tx, token) is None
+
+
+async def test_a_wrong_password_and_an_unknown_email_open_nothing(
+    resources: Resources, user_id: str
+) -> None:
+    assert await sessions.sign_in(resources.database, EMAIL, "wrong") is None
+    assert await sessions.sign_in(resources.database, "nobody@example.com", PASSWORD) is None
+
+
+async def test_the_database_never_holds_the_token(resources: Resources, user_id: str) -> None:
+    token = await sessions.sign_in(resources.database, EMAIL, PASSWORD)
+    assert token
+    async with resources.database.system() as tx:
+        [digest] = [row["digest"] for row in await tx.rows("SELECT digest FROM sessions")]
+    assert token.encode() not in digest
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [
+        "seen_at = seen_at - interval '12 hours 1 second'",
+        "expires_at = expires_at - interval '7 days 1 second'",
+    ],
+)
+async def test_a_session_ends_when_idle_and_when_old(
+    resources: Resources, user_id: str, moved: str
+) -> None:
+    token = await sessions.sign_in(resources.database, EMAIL, PASSWORD)
+    assert token
+    async with resources.database.system() as tx:
+        await tx.execute(f"UPDATE sessions SET {moved}")
+        assert await sessions.see(tx, token) is None
+
+
+async def test_being_seen_puts_off_the_idle_end(resources: Resources, user_id: str) -> None:
+    token = await sessions.sign_in(resources.database, EMAIL, PASSWORD)
+    assert token
+    async with resources.database.system() as tx:
+        await tx.execute("UPDATE sessions SET seen_at = seen_at - interval '11 hours'")
+        assert await sessions.see(tx, token)
+        assert await tx.value("SELECT seen_at > now() - interval '1 minute' FROM sessions")
+
+
+async def test_a_person_switched_off_is_signed_out(resources: Resources, user_id: str) -> None:
+    token = await sessions.sign_in(resources.database, EMAIL, PASSWORD)
+    assert token
+    async with resources.database.system() as tx:
+        await tx.execute("UPDATE users SET active = false")
+        assert await sessions.see(tx, token) is None
+
+
+def test_a_form_token_belongs_to_its_session() -> None:
+    assert sessions.csrf_matches("one", sessions.csrf_token("one"))
+    assert not sessions.csrf_matches("two", sessions.csrf_token("one"))
+    assert not sessions.csrf_matches("one", "\ud800")
