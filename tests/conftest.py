@@ -248,5 +248,6 @@ async def clean(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     async with resources.database.system() as tx:
         await tx.execute("; ".join(f"DELETE FROM {name}" for name in tables))
     assert resources.settings.redis_url
-    async with redis.asyncio.from_url(resources.settings.redis_url) as client:
+    url = resources.settings.redis_url
+    async with redis.asyncio.from_url(url) as client:  # type: ignore[no-untyped-call]
         await client.flushdb()

@@ -17,7 +17,11 @@ AGENT_URL = "http://127.0.0.1:9/agent"
 """Nobody listens there."""
 CREDENTIALS = {
     "twilio": {"accountSid": "AC0123456789abcdef0123456789abcdef", "authToken": "twilio-token-1"},
-    "vonage": {"apiKey": "vonagekey1", "apiSecret": "vonagesecret1", "signatureSecret": "sig-12345"},
+    "vonage": {
+        "apiKey": "vonagekey1",
+        "apiSecret": "vonagesecret1",
+        "signatureSecret": "sig-12345",
+    },
     "simulator": {"secret": "simulator-secret-1"},
 }
 

@@ -1,7 +1,7 @@
 """Receive texts from leads: see once, route, thread, obey STOP, collect for the agent."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from app.domain import ids, optout
 from app.domain.carriage import Account, InboundText
@@ -57,7 +57,7 @@ async def _store(tx: Tx, account: Account, new: Sequence[InboundText]) -> None:
             provider=account.provider,
             provider_id=text.provider_id,
             text=text.text.replace("\x00", ""),
-            media=[asdict(media) for media in text.media],
+            media=[{"url": one.url, "contentType": one.content_type} for one in text.media],
             conversation=not route["suppressed"] and optout.judge(text.text) is None,
         )
         for text, route in zip(new, routes, strict=True)

@@ -5,6 +5,7 @@ prepared plans. Every transaction runs as one of two roles: `app_tenant` under r
 security, for one tenant; `app_system` for the statements that serve many.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -40,6 +41,8 @@ AWAY = (
 )
 """What a database that is away looks like from here."""
 CONNECT_SECONDS = 1.5
+START_SECONDS = 1.7
+"""From asking for a connection to an open transaction: a refusal is promised within 2 s."""
 TRY_ROLES = "SET ROLE app_tenant; SET ROLE app_system"
 
 
@@ -125,15 +128,17 @@ class Database:
 
     @asynccontextmanager
     async def _begun(self, begin: str) -> AsyncIterator[Any]:
+        deadline = asyncio.get_running_loop().time() + START_SECONDS
         try:
-            pooled = await self._engine.raw_connection()
+            async with asyncio.timeout_at(deadline):
+                pooled = await self._engine.raw_connection()
         except (*AWAY, exc.DBAPIError) as error:
             raise Unavailable from error
         connection = pooled.driver_connection
         assert connection is not None
         committing = False
         try:
-            await connection.execute(begin)
+            await _start(connection, begin, deadline)
             yield connection
             committing = True
             await connection.execute("COMMIT")
@@ -144,6 +149,16 @@ class Database:
             raise
         finally:
             pooled.close()
+
+
+async def _start(connection: Any, begin: str, deadline: float) -> None:
+    """BEGIN, with a limit: a server that is frozen or cut off does not even refuse."""
+    left = deadline - asyncio.get_running_loop().time()
+    try:
+        await connection.execute(begin, timeout=max(left, 0.1))
+    except TimeoutError:
+        connection.terminate()
+        raise
 
 
 async def _roll_back(connection: Any) -> None:

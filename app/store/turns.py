@@ -332,3 +332,14 @@ async def listed(
 
 def _ids(found: Sequence[Row]) -> list[str]:
     return [row["turn_id"] for row in found]
+
+
+HAD = """
+SELECT EXISTS (SELECT 1 FROM turns
+               WHERE tenant_id = $1 AND interaction_id = $2 AND sms_agent_id = $3)
+"""
+
+
+async def had_turn(read: Read, tenant_id: str, interaction_id: str, agent_id: str) -> bool:
+    """Whether the agent has or had a turn in the thread."""
+    return bool(await read.value(HAD, tenant_id, interaction_id, agent_id))

@@ -7,13 +7,14 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from app.commands import modes
+from app.domain.callers import Caller
 from app.domain.problems import Invalid, NotFound
 from app.domain.transcripts import LONGEST, entry
 from app.domain.words import INTERACTION_STATUSES, InteractionStatus
-from app.store import interactions
+from app.store import interactions, turns
 from app.store.engine import Read, Row
 from app.store.interactions import Filter
-from app.web.doors import ApiCaller, ReadCaller, TenantRead, TenantTx
+from app.web.doors import ApiCaller, ReadCaller, TenantRead, TenantTx, TurnsCaller
 from app.web.envelope import Answer, Body, Out
 from app.web.paging import Paged
 
@@ -139,10 +140,13 @@ async def whole(read: Read, row: Row) -> InteractionShape:
     )
 
 
-async def find(read: Read, tenant_id: str, interaction_id: str) -> Row:
-    """The thread's row; raises `NotFound`."""
-    row = await interactions.get(read, tenant_id, interaction_id)
-    if row is None:
+async def find(read: Read, caller: Caller, interaction_id: str) -> Row:
+    """The thread's row; raises `NotFound`, also where an agent's key had no turn in it."""
+    row = await interactions.get(read, caller.tenant_id, interaction_id)
+    if row is None or (
+        caller.agent_id
+        and not await turns.had_turn(read, caller.tenant_id, interaction_id, caller.agent_id)
+    ):
         raise NotFound
     return row
 
@@ -226,9 +230,9 @@ def _instant(given: str | None, field: str) -> datetime | None:
 
 @router.get("/interactions/{interaction_id}", summary="One thread, whole")
 async def one(
-    interaction_id: str, caller: ReadCaller, read: TenantRead
+    interaction_id: str, caller: TurnsCaller, read: TenantRead
 ) -> Answer[InteractionShape]:
-    return Answer(data=await whole(read, await find(read, caller.tenant_id, interaction_id)))
+    return Answer(data=await whole(read, await find(read, caller, interaction_id)))
 
 
 Limit = Annotated[int, Query(ge=1, le=100)]
@@ -238,7 +242,7 @@ Seq = Annotated[int | None, Query(ge=0, le=2**31 - 1)]
 @router.get("/interactions/{interaction_id}/messages", summary="Pages of a transcript")
 async def transcript(
     interaction_id: str,
-    caller: ReadCaller,
+    caller: TurnsCaller,
     read: TenantRead,
     after: Seq = None,
     before: Seq = None,
@@ -247,7 +251,7 @@ async def transcript(
     """`after` pages forwards, `before` backwards; each page is in order of `seq`."""
     if after is not None and before is not None:
         raise Invalid(details=["after: cannot stand beside before"])
-    await find(read, caller.tenant_id, interaction_id)
+    await find(read, caller, interaction_id)
     rows = await interactions.page(read, caller.tenant_id, interaction_id, after, before, limit + 1)
     more = len(rows) > limit
     page = rows[-limit:] if before is not None else rows[:limit]
@@ -266,9 +270,9 @@ async def patch(
     interaction_id: str, body: InteractionPatch, caller: ApiCaller, tx: TenantTx
 ) -> Answer[InteractionShape]:
     """`dnc` suppresses the phone; another status lifts what a hand had set."""
-    row = await find(tx, caller.tenant_id, interaction_id)
+    row = await find(tx, caller, interaction_id)
     await modes.set_by_hand(tx, caller, row, body.status, body.agent_mode)
-    return Answer(data=await whole(tx, await find(tx, caller.tenant_id, interaction_id)))
+    return Answer(data=await whole(tx, await find(tx, caller, interaction_id)))
 
 
 class ReadMark(Body):
@@ -283,7 +287,7 @@ class Unread(Out):
 async def mark_read(
     interaction_id: str, body: ReadMark, caller: ApiCaller, tx: TenantTx
 ) -> Answer[Unread]:
-    await find(tx, caller.tenant_id, interaction_id)
+    await find(tx, caller, interaction_id)
     await interactions.mark_read(tx, caller.tenant_id, interaction_id, body.through_seq)
-    row = await find(tx, caller.tenant_id, interaction_id)
+    row = await find(tx, caller, interaction_id)
     return Answer(data=Unread(unread_count=row["unread_count"]))

@@ -83,7 +83,7 @@ async def of_thread(
     paged: Paged,
 ) -> Answer[TurnPage]:
     """Newest first."""
-    await find(read, caller.tenant_id, interaction_id)
+    await find(read, caller, interaction_id)
     rows, attempts = await turns.listed(
         read, caller.tenant_id, interaction_id, None, caller.agent_id,
         paged.key(datetime, str), paged.fetch,

@@ -15,9 +15,7 @@ EMAIL, PASSWORD = "Jane@Example.com", "correct horse"
 async def user_id(tenant: Tenant, resources: Resources) -> str:
     password_hash = await passwords.hashed(PASSWORD)
     async with resources.database.system() as tx:
-        added = await tenants.add_user(
-            tx, tenant.tenant_id, ids.make("user"), EMAIL, password_hash
-        )
+        added = await tenants.add_user(tx, tenant.tenant_id, ids.make("user"), EMAIL, password_hash)
     assert added
     return added
 
@@ -35,9 +33,7 @@ async def test_nobody_has_a_password(given: str) -> None:
     assert not await passwords.matches(None, given)
 
 
-async def test_a_person_signs_in_is_known_and_signs_out(
-    resources: Resources, user_id: str
-) -> None:
+async def test_a_person_signs_in_is_known_and_signs_out(resources: Resources, user_id: str) -> None:
     token = await sessions.sign_in(resources.database, EMAIL.lower(), PASSWORD)
     assert token
     async with resources.database.system() as tx:

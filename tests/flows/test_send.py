@@ -267,9 +267,7 @@ async def test_a_text_whose_answer_was_lost_is_settled_by_its_receipt_or_look_up
     assert len(world.carrier.known.accepted[sent["messageId"]]) == 1
 
 
-async def test_a_text_that_was_twice_denied_is_sent_once_more(
-    world: World, resources: Any
-) -> None:
+async def test_a_text_that_was_twice_denied_is_sent_once_more(world: World, resources: Any) -> None:
     sent = await world.send(to="+12125550006")
     await world.status_is(sent["messageId"], "unknown")
     for begun_ago in ("15 seconds", "60 seconds"):

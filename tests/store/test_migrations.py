@@ -1,12 +1,15 @@
 """Migrations: up, down, up again; no drift; every tenant's table behind row-level security."""
 
 import asyncio
+import base64
+import os
+import sys
 
 import asyncpg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
-from alembic import command
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql.base import ischema_names
@@ -19,6 +22,7 @@ from app.store.engine import driver_url
 from app.store.schema import Table, Xid8
 from tests.makers import Tenant
 
+KEY = base64.urlsafe_b64encode(bytes(32)).decode()
 TABLES = """
 SELECT relname, relrowsecurity, relforcerowsecurity FROM pg_class
 WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
@@ -109,6 +113,12 @@ async def test_a_reading_transaction_cannot_write(tenant: Tenant, resources: Res
 
 
 async def test_a_second_migrator_waits_for_the_first(empty_database_url: str) -> None:
-    await asyncio.gather(
-        *(asyncio.to_thread(migrate_to_head, empty_database_url) for _ in range(2))
-    )
+    given = {**os.environ, "DATABASE_URL": empty_database_url, "SECRET_KEYS": KEY}
+    migrators = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "app", "migrate", env=given, stderr=asyncio.subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    said = [(await migrator.communicate())[1].decode() for migrator in migrators]
+    assert [migrator.returncode for migrator in migrators] == [0, 0], said

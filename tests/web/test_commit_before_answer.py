@@ -24,8 +24,6 @@ async def test_the_row_is_visible_to_others_when_the_answer_arrives(
 
 
 async def test_nothing_is_kept_of_a_refused_request(tenant: Tenant, database_url: str) -> None:
-    refused = await tenant.ask(
-        "POST", "/leads", {"leadId": "a", "campaignId": "unknown"}
-    )
+    refused = await tenant.ask("POST", "/leads", {"leadId": "a", "campaignId": "unknown"})
     assert refused.status_code == 400
     assert (await tenant.ask("GET", "/leads/a")).status_code == 404

@@ -45,7 +45,10 @@ async def test_a_malformed_body_is_a_400_that_echoes_nothing(tenant: Tenant, bod
 async def test_a_refused_field_is_named_with_its_place(tenant: Tenant) -> None:
     body = {
         "sendat": "x",
-        "questionnaire": [{"key": "a", "question": "b", "answer": "c"}, {"key": 1, "question": "b"}],
+        "questionnaire": [
+            {"key": "a", "question": "b", "answer": "c"},
+            {"key": 1, "question": "b"},
+        ],
     }
     answer = await tenant.ask("POST", "/leads", body)
     assert answer.json()["error"]["details"] == [
@@ -93,7 +96,17 @@ async def test_a_limit_out_of_range_is_refused_by_name(tenant: Tenant, limit: st
 
 @pytest.mark.parametrize(
     "cursor",
-    ["x", "bm90IGpzb24", "e30", "W10", "WzFd", "WyJhXHUwMDAwIl0", "WyJcdWQ4MDAiXQ", "é", "a" * 2000],
+    [
+        "x",
+        "bm90IGpzb24",
+        "e30",
+        "W10",
+        "WzFd",
+        "WyJhXHUwMDAwIl0",
+        "WyJcdWQ4MDAiXQ",
+        "é",
+        "a" * 2000,
+    ],
 )
 async def test_a_cursor_that_no_list_gave_is_refused_by_name(tenant: Tenant, cursor: str) -> None:
     answer = await tenant.ask("GET", "/leads", params={"cursor": cursor})
@@ -188,9 +201,7 @@ async def test_a_foreign_id_and_an_unknown_one_get_the_same_bytes(
             }
 
 
-async def test_a_foreign_reference_is_refused_by_name(
-    tenant: Tenant, other_tenant: Tenant
-) -> None:
+async def test_a_foreign_reference_is_refused_by_name(tenant: Tenant, other_tenant: Tenant) -> None:
     campaign = await other_tenant.campaign()
     number = await other_tenant.number()
     agent = await other_tenant.agent()

@@ -1,0 +1,189 @@
+"""Health, and what callers hear while the database or Redis is away."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import httpx
+import pytest
+from sqlalchemy.engine import make_url
+
+from app import settings
+from app.main import build
+from app.resources import Resources
+from app.settings import Settings
+from app.store.clock import Clock
+from app.store.engine import connect
+from tests.conftest import Api
+from tests.makers import Tenant
+
+
+class Wire:
+    """A TCP relay to a server, which can be cut or frozen."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._open: set[asyncio.StreamWriter] = set()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self.refusing = False
+        self.port = 0
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["Wire"]:
+        server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+            self.cut()
+            self._flowing.set()
+            await server.wait_closed()
+
+    def cut(self) -> None:
+        self.refusing = True
+        for writer in self._open:
+            writer.transport.abort()
+
+    def freeze(self) -> None:
+        self._flowing.clear()
+
+    def restore(self) -> None:
+        self.refusing = False
+        self._flowing.set()
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refusing:
+            writer.transport.abort()
+            return
+        far_reader, far_writer = await asyncio.open_connection(*self._target)
+        self._open |= {writer, far_writer}
+        await asyncio.gather(
+            self._pump(reader, far_writer), self._pump(far_reader, writer), return_exceptions=True
+        )
+        self._open -= {writer, far_writer}
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65_536):
+                await self._flowing.wait()
+                writer.write(data)
+        finally:
+            writer.transport.abort()
+
+
+@pytest.fixture
+async def wire(configuration: Settings) -> AsyncIterator[Wire]:
+    url = make_url(str(configuration.database_url))
+    async with Wire(url.host or "127.0.0.1", url.port or 5432).running() as wire:
+        yield wire
+
+
+@contextlib.asynccontextmanager
+async def serving(held: Resources) -> AsyncIterator[httpx.AsyncClient]:
+    app = build(held.settings, held)
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://test") as http,
+    ):
+        yield http
+
+
+@pytest.fixture
+async def relayed(
+    configuration: Settings, resources: Resources, wire: Wire
+) -> AsyncIterator[httpx.AsyncClient]:
+    """The API, whose database is behind the wire."""
+    url = make_url(str(configuration.database_url)).set(host="127.0.0.1", port=wire.port)
+    database = await connect(url.render_as_string(hide_password=False), resources.clock)
+    database.phone_key = resources.database.phone_key
+    async with serving(replace(resources, database=database)) as http:
+        yield http
+    wire.restore()
+    await database.close()
+
+
+async def test_a_process_that_runs_is_alive_and_ready(api: Api) -> None:
+    assert (await api.http.get("/health/live")).json()["data"] == {"status": "alive"}
+    ready = (await api.http.get("/health/ready")).json()["data"]
+    assert ready == {"status": "ready", "database": "ok", "redis": "ok"}
+
+
+@pytest.mark.parametrize("how", ["cut", "freeze"])
+async def test_while_the_database_is_away_nothing_is_accepted_and_all_hear_so_within_two_seconds(
+    relayed: httpx.AsyncClient, wire: Wire, tenant: Tenant, how: str
+) -> None:
+    key = {"X-API-Key": tenant.key}
+    assert (await relayed.get("/health/ready")).status_code == 200
+    assert (await relayed.get("/api/v1/leads", headers=key)).status_code == 200
+    wire.cut() if how == "cut" else wire.freeze()
+    began = time.monotonic()
+    answers = await asyncio.gather(
+        *(relayed.post("/api/v1/leads", headers=key, json={}) for _ in range(20)),
+        *(relayed.get("/api/v1/leads", headers={"X-API-Key": unknown()}) for _ in range(5)),
+        relayed.get("/health/ready"),
+    )
+    assert time.monotonic() - began < 2
+    assert {answer.status_code for answer in answers} == {503}
+    assert {answer.json()["error"]["code"] for answer in answers} == {"UNAVAILABLE"}
+    assert (await relayed.get("/health/live")).status_code == 200
+    wire.restore()
+    answers = [await relayed.get("/api/v1/leads", headers=key) for _ in range(20)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert answers[0].json()["data"]["leads"] == []
+
+
+def unknown() -> str:
+    return f"lss_{'a' * 10}_{'a' * 32}"
+
+
+async def test_without_redis_the_service_is_still_ready(resources: Resources) -> None:
+    clock = Clock("redis://127.0.0.1:1")
+    async with serving(replace(resources, clock=clock)) as http:
+        answer = await http.get("/health/ready")
+        assert (answer.status_code, answer.json()["data"]["redis"]) == (200, "away")
+    await clock.close()
+
+
+async def test_an_old_schema_is_not_ready(resources: Resources, api: Api) -> None:
+    as_owner = "SELECT set_config('role', 'none', true)"
+    async with resources.database.system() as tx:
+        await tx.execute(as_owner)
+        head = await tx.value("SELECT version_num FROM alembic_version")
+        await tx.execute("UPDATE alembic_version SET version_num = '0000'")
+    try:
+        answer = await api.http.get("/health/ready")
+    finally:
+        async with resources.database.system() as tx:
+            await tx.execute(as_owner)
+            await tx.execute("UPDATE alembic_version SET version_num = $1", head)
+    assert answer.status_code == 503
+    assert answer.json()["error"]["details"] == ["database: migrations are not at head"]
+
+
+async def test_metrics_count_requests_by_route_and_not_by_path(tenant: Tenant, api: Api) -> None:
+    await tenant.ask("GET", "/leads/a-secret-id?search=secret")
+    told = (await api.http.get("/metrics")).text
+    assert 'route="/api/v1/leads/{lead_id}"' in told
+    assert "secret" not in told
+
+
+async def test_in_production_metrics_need_their_token(resources: Resources) -> None:
+    configuration = settings.load(
+        database_url="postgresql://x/x",
+        redis_url="redis://x",
+        environment="production",
+        public_base_url="https://sms.example",
+        metrics_token="a token",
+        secret_keys="A" * 43 + "=",
+    )
+    async with serving(replace(resources, settings=configuration)) as http:
+        for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "a token"}):
+            assert (await http.get("/metrics", headers=header)).status_code == 401
+        right = await http.get("/metrics", headers={"Authorization": "Bearer a token"})
+        assert right.status_code == 200
+        assert right.headers["strict-transport-security"]
