@@ -42,7 +42,7 @@ def test_a_changed_byte_is_noticed(place: int) -> None:
         seal.open(bytes(sealed))
 
 
-@pytest.mark.parametrize("junk", [b"", b"\x01", b"plain text", os.urandom(64)])
+@pytest.mark.parametrize("junk", [b"", b"\x01", b"plain text", bytes(range(64))])
 def test_what_was_never_sealed_does_not_open(junk: bytes) -> None:
     with pytest.raises(Unsealable):
         Seal([NEW]).open(junk)

@@ -10,8 +10,8 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from app.resources import Resources
-from tests.flows.conftest import World, until
 from tests.makers import Data
+from tests.world import World, until
 
 
 async def talking(world: World) -> str:

@@ -12,8 +12,8 @@ import pytest
 
 from app.demo.carrier import signed
 from tests.conftest import Api
-from tests.flows.conftest import World
 from tests.makers import CREDENTIALS, Data, phone
+from tests.world import World
 
 
 async def threads_of(world: World, lead_id: str) -> list[Data]:

@@ -7,8 +7,8 @@ import asyncpg
 import pytest
 
 from tests.conftest import Api
-from tests.flows.conftest import World
 from tests.makers import Data, Tenant, phone
+from tests.world import World
 
 
 def rules(sent: Data) -> dict[str, str]:

@@ -6,8 +6,8 @@ import pytest
 
 from app.domain.words import INTERACTION_STATUSES
 from tests.conftest import Api
-from tests.flows.conftest import World
 from tests.makers import Data, phone
+from tests.world import World
 
 
 async def refusal(world: World, **more: str) -> Data:

@@ -1,0 +1,131 @@
+"""The command line, as processes (contract 1)."""
+
+import asyncio
+import base64
+import json
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE, Process
+
+import httpx
+import pytest
+
+from app.access import sessions
+from app.resources import Resources
+from app.settings import Settings
+from tests.makers import Tenant
+
+OURS = ("DATABASE_URL", "REDIS_URL", "SECRET_KEYS", "ENVIRONMENT", "PORT", "PUBLIC_BASE_URL")
+
+
+async def started(configuration: Settings | None, *arguments: str, **env: str) -> Process:
+    given = {name: value for name, value in os.environ.items() if name not in OURS}
+    if configuration:
+        given |= {
+            "DATABASE_URL": str(configuration.database_url),
+            "REDIS_URL": str(configuration.redis_url),
+            "SECRET_KEYS": base64.urlsafe_b64encode(configuration.sealing_keys()[0]).decode(),
+        }
+    command = (sys.executable, "-m", "app", *arguments)
+    return await asyncio.create_subprocess_exec(
+        *command, env=given | env, stdin=PIPE, stdout=PIPE, stderr=PIPE
+    )
+
+
+async def ran(
+    configuration: Settings | None, *arguments: str, typed: str = "", **env: str
+) -> tuple[int | None, str, str]:
+    """Exit status, stdout and stderr."""
+    process = await started(configuration, *arguments, **env)
+    out, err = await process.communicate(typed.encode())
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_a_tenant_is_made_with_a_key_that_opens_everything(
+    configuration: Settings, tenant: Tenant
+) -> None:
+    status, out, _ = await ran(configuration, "tenant", "create", "--name", "Sunny Roofs")
+    assert status == 0
+    made = json.loads(out)
+    theirs = Tenant(made["tenantId"], made["apiKey"], tenant.http)
+    assert (await theirs.call("GET", "/settings"))["name"] == "Sunny Roofs"
+
+
+async def test_a_key_is_made_for_a_tenant_with_a_scope(
+    configuration: Settings, tenant: Tenant
+) -> None:
+    asked = ("key", "create", "--tenant", tenant.tenant_id, "--name", "crm", "--scope", "read")
+    status, out, _ = await ran(configuration, *asked)
+    assert status == 0
+    made = json.loads(out)
+    assert (await tenant.call("GET", f"/api-keys/{made['keyId']}"))["scope"] == "read"
+    reader = Tenant(tenant.tenant_id, made["apiKey"], tenant.http)
+    assert (await reader.ask("GET", "/leads")).status_code == 200
+
+
+async def test_a_person_is_made_and_can_sign_in(
+    configuration: Settings, tenant: Tenant, resources: Resources
+) -> None:
+    asked = ("user", "create", "--tenant", tenant.tenant_id, "--email", "jane@example.com",
+             "--password-stdin")  # fmt: skip
+    assert (await ran(configuration, *asked, typed="correct horse\n"))[0] == 0
+    assert await sessions.sign_in(resources.database, "Jane@example.com", "correct horse")
+    status, _, err = await ran(configuration, *asked, typed="another\n")
+    assert (status, err.strip()) == (1, "leadsail-sms: somebody has this e-mail already")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "status", "says"),
+    [
+        (("web",), {}, 2, "DATABASE_URL and REDIS_URL must be set"),
+        (("migrate",), {}, 2, "DATABASE_URL is required"),
+        (("web",), {"DATABASE_URL": "postgresql://x/x"}, 2, "SECRET_KEYS is required"),
+        (("web",), {"ENVIRONMENT": "production"}, 2, "PUBLIC_BASE_URL is required in production"),
+        (("demo",), {"ENVIRONMENT": "production"}, 2, ""),
+        (
+            ("migrate",),
+            {"DATABASE_URL": "postgresql://x@127.0.0.1:1/x", "SECRET_KEYS": "A" * 43},
+            1,
+            "is away",
+        ),
+        (("web",), {"PORT": "many"}, 2, "PORT"),
+    ],
+)
+async def test_a_process_that_cannot_start_says_why_in_one_line(
+    arguments: tuple[str, ...], env: dict[str, str], status: int, says: str
+) -> None:
+    ended, _, err = await ran(None, *arguments, **env)
+    assert ended == status
+    assert says in err
+    assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_web_serves_and_stops_cleanly(
+    configuration: Settings, tenant: Tenant, number: signal.Signals
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = await started(configuration, "web", PORT=str(port))
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+        async with asyncio.timeout(15):
+            while True:
+                try:
+                    ready = await http.get("/health/ready")
+                    break
+                except httpx.TransportError:
+                    await asyncio.sleep(0.05)
+        assert ready.status_code == 200
+        theirs = Tenant(tenant.tenant_id, tenant.key, http)
+        lead = await theirs.lead(firstName="Not to be logged", phone="+12125550147")
+        await theirs.call("GET", f"/leads/{lead['leadId']}?search=Not")
+    process.send_signal(number)
+    _, err = await asyncio.wait_for(process.communicate(), 15)
+    assert process.returncode == 0
+    told = err.decode()
+    assert "route=/api/v1/leads/{lead_id}" in told
+    for secret in ("Not to be logged", "5550147", tenant.key, lead["leadId"], "search"):
+        assert secret not in told

@@ -1,0 +1,228 @@
+"""A whole world on loopback: the API, a worker's loops, the simulated carrier, an agent."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from app import worker
+from app.demo import carrier as simulated
+from app.resources import Resources
+from tests.conftest import Api, Server
+from tests.makers import CREDENTIALS, Data, Tenant
+
+T = TypeVar("T")
+PATIENCE = 12.0
+
+
+async def until(look: Callable[[], Awaitable[T | None]], seconds: float = PATIENCE) -> T:
+    """What `look` returns once it is truthy; fails the test when that takes too long."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        seen = await look()
+        if seen:
+            return seen
+        assert asyncio.get_running_loop().time() < deadline, f"did not happen in {seconds} s"
+        await asyncio.sleep(0.05)
+
+
+@contextlib.asynccontextmanager
+async def served(app: Starlette) -> AsyncIterator[str]:
+    """The application on a loopback port; yields its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = Server(
+        uvicorn.Config(
+            app, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1
+        )
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started:
+        await asyncio.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()
+
+
+@dataclass(slots=True)
+class Carrier:
+    """The simulated carrier and what it knows."""
+
+    url: str
+    known: simulated.Carrier
+
+    async def text(self, phone: str, to: str, text: str, media: list[Data] | None = None) -> int:
+        """The lead writes; our webhook's status."""
+        async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
+            answer = await http.post(
+                f"{self.url}/phone/{phone}/texts",
+                json={"to": to, "text": text, "media": media or []},
+            )
+        status: int = answer.json()["status"]
+        return status
+
+    def received(self, phone: str) -> list[str]:
+        """The texts that reached the lead's phone, in order."""
+        return [text.text for text in self.known.phones.get(phone, []) if not text.mine]
+
+
+@pytest.fixture
+async def carrier() -> AsyncIterator[Carrier]:
+    app = simulated.build(CREDENTIALS["simulator"]["secret"], receipts=0.05)
+    async with served(app) as url:
+        yield Carrier(url, app.state.carrier)
+        await app.state.carrier.close()
+
+
+Answer = tuple[int, Any]
+
+
+@dataclass(slots=True)
+class AgentDouble:
+    """An agent's webhook, scripted: what it was told, and what it answers."""
+
+    url: str = ""
+    told: list[Data] = field(default_factory=list)
+    requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    meanwhile: Callable[[Data], Awaitable[None]] | None = None
+    """Done before the answer leaves."""
+
+    async def hear(self, request: Request) -> Response:
+        body = await request.body()
+        told = await request.json()
+        self.told.append(told)
+        self.requests.append((dict(request.headers), body))
+        status, content = self.answers.pop(0) if self.answers else (200, {})
+        if self.meanwhile:
+            await self.meanwhile(told)
+        return JSONResponse(content, status)
+
+
+@pytest.fixture
+async def agent() -> AsyncIterator[AgentDouble]:
+    double = AgentDouble()
+    async with served(Starlette(routes=[Route("/", double.hear, methods=["POST"])])) as url:
+        double.url = f"{url}/"
+        yield double
+
+
+@pytest.fixture
+async def working(resources: Resources) -> AsyncIterator[None]:
+    """A worker's loops beside the API, in this process."""
+    loops = worker.build(resources)
+    running = asyncio.create_task(loops.run())
+    yield
+    loops.stop()
+    await running
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A tenant with one of each, and the servers around it."""
+
+    tenant: Tenant
+    carrier: Carrier
+    agent: AgentDouble
+    account: Data
+    number: Data
+    smsagent: Data
+    campaign: Data
+    lead: Data
+
+    @property
+    def phone(self) -> str:
+        phone: str = self.lead["phone"]
+        return phone
+
+    @property
+    def ours(self) -> str:
+        number: str = self.number["phoneNumber"]
+        return number
+
+    async def send(self, text: str = "Hi Jane", **more: Any) -> Data:
+        body = {"leadId": self.lead["leadId"], "message": text} | more
+        return await self.tenant.call("POST", "/sms/send", body)
+
+    async def text(self, text: str) -> None:
+        """The lead writes to our number; the webhook must take it."""
+        assert await self.carrier.text(self.phone, self.ours, text) == 200
+
+    async def thread(self, interaction_id: str) -> Data:
+        return await self.tenant.call("GET", f"/interactions/{interaction_id}")
+
+    async def only_thread(self) -> Data:
+        path = f"/interactions/lead/{self.lead['leadId']}"
+        threads = (await self.tenant.call("GET", path))["interactions"]
+        assert len(threads) == 1
+        thread: Data = threads[0]
+        return thread
+
+    async def turns(self, interaction_id: str) -> list[Data]:
+        """Oldest first."""
+        page = await self.tenant.call("GET", f"/interactions/{interaction_id}/turns")
+        return list(reversed(page["turns"]))
+
+    async def status_is(self, message_id: str, status: str) -> Data:
+        async def look() -> Data | None:
+            message = await self.tenant.call("GET", f"/messages/{message_id}")
+            return message if message["status"] == status else None
+
+        return await until(look)
+
+    async def told(self, times: int) -> Data:
+        """The payload of the `times`-th hand-over, once it came."""
+
+        async def look() -> Data | None:
+            return self.agent.told[times - 1] if len(self.agent.told) >= times else None
+
+        return await until(look)
+
+    async def turn_is(self, interaction_id: str, state: str) -> Data:
+        """The newest turn, once it is in this state."""
+
+        async def look() -> Data | None:
+            turns = await self.turns(interaction_id)
+            return turns[-1] if turns and turns[-1]["state"] == state else None
+
+        return await until(look)
+
+
+@pytest.fixture
+async def world(idle_world: World, working: None) -> World:
+    """The world with a worker in it."""
+    return idle_world
+
+
+@pytest.fixture
+async def idle_world(api: Api, tenant: Tenant, carrier: Carrier, agent: AgentDouble) -> World:
+    """The world without a worker."""
+    account = await tenant.account("simulator", baseUrl=carrier.url)
+    number = await tenant.number(providerAccountId=account["accountId"])
+    carrier.known.inbound_urls[number["phoneNumber"]] = account["webhooks"]["inbound"]
+    smsagent = await tenant.agent(
+        webhookUrl=agent.url, batchWindowMs=1000, phoneNumberId=number["phoneNumberId"],
+        inboundEnabled=True,
+    )  # fmt: skip
+    campaign = await tenant.campaign(
+        smsAgentId=smsagent["smsAgentId"], clientName="Sunny Roofs", offerName="Panels",
+        questionnaire=[{"key": "owner", "question": "Do you own your home?"},
+                       {"key": "bill", "question": "How high is your bill?"}],
+    )  # fmt: skip
+    lead = await tenant.lead(
+        campaignId=campaign["campaignId"], email="jane@example.com", status="contacted",
+        questionnaire=[{"key": "owner", "question": "Do you own your home?", "answer": "yes"}],
+    )  # fmt: skip
+    return World(tenant, carrier, agent, account, number, smsagent, campaign, lead)
