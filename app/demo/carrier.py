@@ -194,16 +194,29 @@ class Broken(Response):
         await send({"type": "http.response.start", "status": 202,
                     "headers": [(b"content-length", b"100")]})  # fmt: skip
         await send({"type": "http.response.body", "body": b'{"id"', "more_body": True})
-        raise ConnectionResetError("broken on purpose")
 
 
 async def look_up(request: Request) -> Response:
-    """GET /messages?reference=…"""
+    """GET /messages?reference=…: every text that was taken under it."""
     carrier: Carrier = request.app.state.carrier
     if not _authorized(request, carrier):
         return _problem(401, "unauthorized", "The secret is wrong.")
     found = carrier.accepted.get(request.query_params.get("reference", ""), [])
-    return JSONResponse({"messages": [{"id": t["id"], "status": t["status"]} for t in found]})
+    return JSONResponse({"messages": [_shown(taken) for taken in found]})
+
+
+async def look_up_one(request: Request) -> Response:
+    """GET /messages/{id}"""
+    carrier: Carrier = request.app.state.carrier
+    if not _authorized(request, carrier):
+        return _problem(401, "unauthorized", "The secret is wrong.")
+    every = itertools.chain.from_iterable(carrier.accepted.values())
+    taken = next((t for t in every if t["id"] == request.path_params["id"]), None)
+    return JSONResponse(_shown(taken)) if taken else _problem(404, "unknown", "No such text.")
+
+
+def _shown(taken: dict[str, Any]) -> dict[str, Any]:
+    return {name: taken.get(name) for name in ("id", "reference", "status")}
 
 
 async def text_as_lead(request: Request) -> Response:
@@ -328,6 +341,7 @@ def build(
             Route("/health", health),
             Route("/messages", send, methods=["POST"]),
             Route("/messages", look_up, methods=["GET"]),
+            Route("/messages/{id}", look_up_one, methods=["GET"]),
             Route("/configure", configure, methods=["POST"]),
             Route("/accepted", counts),
             Route("/phone/{phone}/texts", text_as_lead, methods=["POST"]),

@@ -7,6 +7,7 @@ Webhooks: JSON under `X-Simulator-Signature: t=<seconds>,v1=<hex>`, the HMAC-SHA
 
 import hmac
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,6 +32,7 @@ OPTIONAL: tuple[str, ...] = ()
 ANSWER = ("application/json", b"{}")
 BASE = "http://127.0.0.1:8001"
 FRESH = timedelta(minutes=5)
+STAMP = re.compile(r"[0-9]{1,12}")
 OPTED_OUT = "opted_out"
 STATUSES: dict[str, MessageStatus] = {
     "queued": "sending",
@@ -77,7 +79,7 @@ def genuine(account: Account, hook: Hook, now: datetime) -> bool:
         if "=" in part
     )
     stamp = given.get("t", "")
-    if not stamp.isdecimal() or abs(now.timestamp() - int(stamp)) > FRESH.total_seconds():
+    if not STAMP.fullmatch(stamp) or abs(now.timestamp() - int(stamp)) > FRESH.total_seconds():
         return False
     signed = f"{stamp}.{hook.url}.".encode() + hook.body
     expected = hmac.digest(account.credentials["secret"].encode(), signed, "sha256").hex()

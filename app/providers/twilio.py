@@ -12,7 +12,7 @@ import base64
 import hmac
 import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from typing import Any
@@ -34,7 +34,7 @@ from app.domain.phones import from_carrier
 from app.domain.words import MessageStatus
 
 CREDENTIALS: tuple[str, ...] = ("accountSid", "authToken")
-OPTIONAL: tuple[str, ...] = ()
+OPTIONAL: tuple[str, ...] = ("sharedKeySecret",)
 ANSWER = ("text/xml", b"<Response/>")
 BASE = "https://api.twilio.com"
 VALIDITY_SECONDS = (1, 36_000)
@@ -56,7 +56,9 @@ STATUSES: dict[str, MessageStatus] = {
     "failed": "failed",
     "canceled": "failed",
 }
+FORM = "application/x-www-form-urlencoded"
 PORTS = {"http": 80, "https": 443}
+DIGESTS = {"HMAC_SHA1": "sha1", "HMAC_SHA256": "sha256"}
 
 
 def request(account: Account, text: Outgoing, now: datetime) -> httpx.Request:
@@ -78,8 +80,8 @@ def outcome(response: httpx.Response) -> Outcome:
     code = str(said["code"]) if isinstance(said.get("code"), int) else None
     detail = str(said.get("message") or f"HTTP {response.status_code}")
     if response.is_success:
-        if isinstance(said.get("sid"), str):
-            return Outcome("accepted", provider_message_id=said["sid"])
+        if isinstance(sid := said.get("sid"), str) and sid:
+            return Outcome("accepted", provider_message_id=sid)
         return Outcome("unknown", detail="a success without a message sid")
     if code in OPTED_OUT:
         return Outcome("opted_out", code=code, detail=detail)
@@ -93,20 +95,21 @@ def outcome(response: httpx.Response) -> Outcome:
 
 
 def genuine(account: Account, hook: Hook, now: datetime) -> bool:
-    given = hook.headers.get("x-twilio-signature", "")
-    token = account.credentials["authToken"].encode()
-    if hook.headers.get("x-twilio-webhooks-signature-settings"):
-        return False  # signed with a shared key that this account does not hold
+    key, digest = _signed_with(account, hook)
+    if not key or not digest:
+        return False
     form = _form(hook)
-    if form is None:
-        body_hash = dict(hook.query).get("bodySHA256", "")
-        if hook.body and not hmac.compare_digest(sha256(hook.body).hexdigest(), body_hash.lower()):
+    if form is None and hook.body:
+        hashed = dict(hook.query).get("bodySHA256", "").lower().encode()
+        if not hmac.compare_digest(sha256(hook.body).hexdigest().encode(), hashed):
             return False
-    elif form and dict(form).get("AccountSid") != account.credentials["accountSid"]:
+    named = dict(_parameters(hook)).get("AccountSid")
+    if (form or named) and named != account.credentials["accountSid"]:
         return False
     said = "".join(f"{name}{value}" for name, value in sorted(set(form or ())))
+    given = hook.headers.get("x-twilio-signature", "").encode("latin-1", "replace")
     return any(
-        hmac.compare_digest(_signature(token, url + said), given.encode("latin-1", "replace"))
+        hmac.compare_digest(_signature(key, digest, url + said), given)
         for url in _with_and_without_port(hook.url)
     )
 
@@ -161,23 +164,24 @@ def found(response: httpx.Response, text: Outgoing, since: datetime) -> list[Fou
     listed = _object(response.content).get("messages")
     if not response.is_success or not isinstance(listed, list):
         return None
+    dated = [(item, _created(item)) for item in listed if isinstance(item, dict)]
     matching = [
         Found(item["sid"], STATUSES.get(str(item.get("status"))), created, _code(item))
-        for item in listed
-        if isinstance(item, dict)
-        and isinstance(item.get("sid"), str)
+        for item, created in dated
+        if isinstance(item.get("sid"), str)
         and item.get("body") == text.text
-        and (created := _created(item)) is not None
+        and created is not None
         and created >= since - SLACK
     ]
-    if not matching and len(listed) == PAGE:
-        return None  # it may stand on a later page
+    reached_back = any(created and created < since - SLACK for _, created in dated)
+    if not matching and len(listed) >= PAGE and not reached_back:
+        return None  # newest first: it may stand on a later page
     return sorted(matching, key=lambda item: item.created_at or since)
 
 
 def secrets(account: Account) -> tuple[str, ...]:
-    token = account.credentials["authToken"]
-    return (token, _basic(account))
+    held = (account.credentials.get(name) for name in ("authToken", "sharedKeySecret"))
+    return (*(secret for secret in held if secret), _basic(account))
 
 
 def opting_out(code: str) -> bool:
@@ -198,15 +202,27 @@ def _auth(account: Account) -> dict[str, str]:
     return {"Authorization": f"Basic {_basic(account)}"}
 
 
-def _signature(token: bytes, said: str) -> bytes:
-    return base64.b64encode(hmac.digest(token, said.encode("utf-8", "surrogateescape"), "sha1"))
+def _signed_with(account: Account, hook: Hook) -> tuple[str | None, str | None]:
+    """Key and digest of the signature. The settings header, "key=…,algorithm=…", says that a
+    shared key signed in place of the auth token; an unknown algorithm has no digest."""
+    settings = hook.headers.get("x-twilio-webhooks-signature-settings", "")
+    if not settings:
+        return account.credentials["authToken"], "sha1"
+    named = dict(part.strip().split("=", 1) for part in settings.split(",") if "=" in part)
+    digest = DIGESTS.get(named.get("algorithm", "HMAC_SHA1").upper())
+    return account.credentials.get("sharedKeySecret"), digest
+
+
+def _signature(key: str, digest: str, said: str) -> bytes:
+    signed = hmac.digest(key.encode(), said.encode("utf-8", "surrogateescape"), digest)
+    return base64.b64encode(signed)
 
 
 def _form(hook: Hook) -> list[tuple[str, str]] | None:
     """The form's parameters, untrimmed, empty and unknown ones too; None: no form body."""
     if hook.method == "GET":
         return []
-    if not hook.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+    if not hook.headers.get("content-type", "").lower().startswith(FORM):
         return None
     return parse_qsl(hook.body.decode("utf-8", "replace"), keep_blank_values=True)
 
@@ -226,9 +242,10 @@ def _with_and_without_port(url: str) -> tuple[str, str]:
 
 def _created(item: Mapping[str, Any]) -> datetime | None:
     try:
-        return parsedate_to_datetime(str(item.get("date_created")))
+        at = parsedate_to_datetime(str(item.get("date_created")))
     except ValueError:
         return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)  # "-0000": UTC, from nowhere in particular
 
 
 def _code(item: Mapping[str, Any]) -> str | None:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import aiohttp
 import httpx
+from yarl import URL
 
 from app.wire.guard import Network, permitted
 
@@ -14,6 +15,8 @@ CAP = 65_536
 CONNECT_SECONDS = 5.0
 PER_HOST = 100
 HOP_BY_HOP = frozenset({"connection", "content-length", "host", "transfer-encoding"})
+UNDONE = frozenset({b"content-encoding", b"transfer-encoding"})
+"""Left out of the answer: its body is given as it came, and whole."""
 
 
 class NotSent(Exception):
@@ -46,10 +49,6 @@ class Wire:
         try:
             async with asyncio.timeout(deadline):
                 return await self._exchange(request, cap, begun)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NotSent(_said(error)) from error
-        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
-            raise NotSent("the address is not valid") from error
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise (Lost if begun else NotSent)(_said(error)) from error
 
@@ -62,7 +61,7 @@ class Wire:
     ) -> httpx.Response:
         async with self._opened().request(
             request.method,
-            str(request.url),
+            URL(str(request.url), encoded=True),  # as given: a signed address bears no quoting anew
             headers=[(k, v) for k, v in request.headers.items() if k not in HOP_BY_HOP],
             data=request.content or None,
             allow_redirects=False,
@@ -76,12 +75,11 @@ class Wire:
                     break
             return httpx.Response(
                 answer.status,
-                headers=[(name, value) for name, value in answer.headers.items()
-                         if name.lower() not in ("content-encoding", "transfer-encoding")],
+                headers=[(k, v) for k, v in answer.raw_headers if k.lower() not in UNDONE],
                 content=bytes(body[:cap]),
                 request=request,
                 extensions={"truncated": len(body) > cap},
-            )  # fmt: skip
+            )
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -120,6 +118,8 @@ def _watching_the_start() -> aiohttp.TraceConfig:
 
 def _said(error: BaseException) -> str:
     """In plain words, without the inner addresses of a failed dial."""
+    if isinstance(error, ValueError):
+        return "the address or a header is not valid"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "the name could not be resolved"
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
