@@ -18,7 +18,7 @@ from app.store import accounts
 from app.store.engine import Row, Tx
 
 CREDENTIALS: Mapping[ProviderName, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "twilio": (("accountSid", "authToken"), ()),
+    "twilio": (("accountSid", "authToken"), ("sharedKeySecret",)),
     "vonage": (("apiKey", "apiSecret", "signatureSecret"), ("applicationId", "privateKey")),
     "telnyx": (("apiKey", "publicKey"), ()),
     "plivo": (("authId", "authToken"), ()),
