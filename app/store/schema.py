@@ -338,11 +338,7 @@ class Interaction(Table):
     last_message_at: Mapped[datetime] = made()
     last_preview: Mapped[str | None]
     last_direction: Mapped[str | None]
-    last_provider: Mapped[str | None]
-    last_provider_message_id: Mapped[str | None]
     summary: Mapped[str | None]
-    error_code: Mapped[str | None]
-    error_message: Mapped[str | None]
     created_at: Mapped[datetime] = made()
     updated_at: Mapped[datetime] = made()
 

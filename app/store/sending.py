@@ -137,14 +137,14 @@ WITH asked AS (
              media, validity, lane)
 ), threads AS (
     INSERT INTO interactions AS t (tenant_id, interaction_id, our_number, lead_phone, lead_id,
-        campaign_id, agent_mode, last_seq, last_preview, last_direction, last_provider)
+        campaign_id, agent_mode, last_seq, last_preview, last_direction)
     SELECT tenant_id, thread_id, our_number, lead_phone, lead_id, campaign_id, agent_mode,
-           together, left(text, 160), 'outbound', provider
+           together, left(text, 160), 'outbound'
     FROM asked WHERE nth = together ORDER BY tenant_id, our_number, lead_phone
     ON CONFLICT (tenant_id, our_number, lead_phone) DO UPDATE
     SET last_seq = t.last_seq + excluded.last_seq, last_message_at = clock_timestamp(),
         last_preview = excluded.last_preview, last_direction = 'outbound',
-        last_provider = excluded.last_provider, updated_at = clock_timestamp()
+        updated_at = clock_timestamp()
     RETURNING tenant_id, interaction_id, our_number, lead_phone, last_seq
 ), stored AS (
     INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, seq, role, source, actor,

@@ -138,9 +138,15 @@ WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
 """
 
 
-async def _stop_threads(tx: Tx, phones: Sequence[Phone]) -> list[threads.Thread]:
+async def lock_threads(tx: Tx, phones: Sequence[Phone]) -> list[threads.Thread]:
+    """Locks every thread of the phones, in law 9's order; whoever is about to stop them does
+    so before any single one is locked."""
     rows = await tx.rows(LOCK_THREADS, *spread(phones, 2))
-    stopped = [(row["tenant_id"], row["interaction_id"]) for row in rows]
+    return [(row["tenant_id"], row["interaction_id"]) for row in rows]
+
+
+async def _stop_threads(tx: Tx, phones: Sequence[Phone]) -> list[threads.Thread]:
+    stopped = await lock_threads(tx, phones)
     await tx.execute(STOP_THREADS, *spread(stopped, 2))
     return stopped
 
@@ -156,7 +162,7 @@ WHERE t.tenant_id = a.tenant_id AND t.lead_phone = a.phone AND t.status = 'dnc'
 
 
 async def _free_threads(tx: Tx, phones: Sequence[Phone]) -> None:
-    await tx.rows(LOCK_THREADS, *spread(phones, 2))
+    await lock_threads(tx, phones)
     hashes = [tx.phone_hash(phone) for _, phone in phones]
     await tx.execute(FREE_THREADS, *spread(phones, 2), hashes)
 

@@ -115,8 +115,8 @@ def summary(row: Row) -> dict[str, Any]:
         **dict(row),
         "phone": row["lead_phone"],
         "telephony": {
-            "provider": row["last_provider"],
-            "message_id": row["last_provider_message_id"],
+            "provider": row["provider"],
+            "message_id": row["provider_message_id"],
             "phone_number": row["our_number"],
         },
         "sms": {"agent_mode": row["agent_mode"], "direction": row["last_direction"]},

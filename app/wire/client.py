@@ -61,7 +61,7 @@ class Wire:
     ) -> httpx.Response:
         async with self._opened().request(
             request.method,
-            URL(str(request.url), encoded=True),  # as given: a signed address bears no quoting anew
+            URL(str(request.url), encoded=True),  # quoted anew, a signed address would break
             headers=[(k, v) for k, v in request.headers.items() if k not in HOP_BY_HOP],
             data=request.content or None,
             allow_redirects=False,

@@ -678,11 +678,7 @@ def upgrade() -> None:
         ),
         sa.Column("last_preview", sa.Text(), nullable=True),
         sa.Column("last_direction", sa.Text(), nullable=True),
-        sa.Column("last_provider", sa.Text(), nullable=True),
-        sa.Column("last_provider_message_id", sa.Text(), nullable=True),
         sa.Column("summary", sa.Text(), nullable=True),
-        sa.Column("error_code", sa.Text(), nullable=True),
-        sa.Column("error_message", sa.Text(), nullable=True),
         sa.Column(
             "created_at",
             sa.DateTime(timezone=True),
