@@ -2,10 +2,12 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
-	command -v $$python >/dev/null 2>&1 && \
-	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
-	echo $$python && break; done)
+# The newest one that can make a virtual environment; else the newest, to say what it lacks.
+PYTHON ?= $(shell for needs in 'venv, ensurepip' sys; do \
+	for python in python3.14 python3.13 python3.12 python3.11 python3; do \
+		command -v $$python >/dev/null 2>&1 && \
+		$$python -c "import sys, $$needs; sys.exit(sys.version_info < (3, 11))" 2>/dev/null && \
+		echo $$python && exit; done; done)
 BIN := .venv/bin
 READY := .venv/.ready
 
@@ -44,6 +46,7 @@ $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it with PYTHON=…" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "the venv module is missing: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+		-r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
