@@ -11,10 +11,10 @@ PYTHON ?= $(shell for needs in 'venv, ensurepip' sys; do \
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup up test check lock bench clean
+.PHONY: help setup up test check faults fuzz audit lock bench bench-data bench-big clean
 
 help:  ## what there is to do
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: $(READY)  ## the installation alone
 
@@ -22,21 +22,43 @@ up: $(READY)  ## everything in one terminal, with the demo
 	@exec $(BIN)/python -m app up
 
 test: $(READY)  ## the tests, on real PostgreSQL and Valkey
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 -m "not long"
 
-check: $(READY)  ## format, lint, types, import contracts, migrations, tests
+check: $(READY)  ## format, lint, types, import contracts, security lint, migrations, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml app migrations
+	$(BIN)/python -m pytest -n 2 -m "not long"
+
+faults: $(READY)  ## the whole fault suite, long forms and all: 15 minutes at most
+	$(BIN)/python -m pytest -n 2 -rP tests/faults
+
+fuzz: $(READY)  ## the API and the webhooks, fuzzed at length: half an hour
+	FUZZ_TIMES=20 $(BIN)/python -m pytest tests/fuzz
 
 bench: $(READY)  ## the benchmarks (ONLY=send for one)
 	$(BIN)/python -m tests.bench $(ONLY)
 
+bench-data: $(READY)  ## a million interactions for bench-big (SIZE=100000 for fewer)
+	$(BIN)/python -m tests.bench.data $(SIZE)
+
+bench-big: $(READY)  ## list, search and store at that size (ONLY=names for one)
+	$(BIN)/python -m tests.bench.big $(ONLY)
+
+OSV := api.osv.dev
+
+audit: $(READY)  ## known vulnerabilities of what requirements.lock pins
+	@if $(BIN)/python -c "import socket; socket.create_connection(('$(OSV)', 443), 5)" 2>/dev/null; then \
+		$(BIN)/pip-audit --vulnerability-service osv --disable-pip --requirement requirements.lock; \
+	else \
+		echo "audit skipped: $(OSV), which knows the vulnerabilities, cannot be reached from here"; \
+	fi
+
 lock: $(READY)  ## renews requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-		--no-header --no-annotate --no-emit-index-url --extra embedded --group dev \
+		--no-header --no-annotate --no-emit-index-url --extra embedded --extra traces --group dev \
 		pyproject.toml -o requirements.lock
 
 clean:  ## removes the installation and the caches, not the data
