@@ -25,6 +25,8 @@ class Caller:
     kind: Literal["key", "person", "service"]
     scope: Scope
     agent_id: str | None = None
+    per_second: int | None = None
+    """Requests a second that the key may make; None: any number."""
 
     @property
     def source(self) -> Source:

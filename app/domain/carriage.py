@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
-from app.domain.words import MessageStatus
+from app.domain.words import Capability, MessageStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,15 @@ class Media:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Which part of a longer text this is, where the carrier leaves the joining to us."""
+
+    reference: str
+    number: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class InboundText:
     """A text as a carrier reported it; `sender` and `to` through `phones.from_carrier`."""
 
@@ -70,6 +79,17 @@ class InboundText:
     text: str
     media: tuple[Media, ...] = ()
     sent_at: datetime | None = None
+    part: Part | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What a carrier does about opt-outs by itself."""
+
+    confirms_opt_out: bool = False
+    """It answers a STOP, so that we must not."""
+    yes_restores: bool = False
+    """It takes YES for START from a number that is blocked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +104,8 @@ class Receipt:
     sender: str | None = None
     to: str | None = None
     code: str | None = None
+    meaning: str | None = None
+    """The code in plain words, where we know it."""
     opted_out: bool = False
     at: datetime | None = None
 
@@ -96,6 +118,34 @@ class Found:
     status: MessageStatus | None
     created_at: datetime | None = None
     code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A number that the vendor says the account has. `inbound_url`: where the vendor posts
+    inbound texts of it; "" when nowhere, None when the vendor does not say."""
+
+    phone_number: str
+    capabilities: tuple[Capability, ...]
+    label: str | None = None
+    inbound_url: str | None = None
+    inbound_method: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One page of numbers, and the cursor of the next (None: this was the last)."""
+
+    numbers: tuple[Listed, ...]
+    next_page: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """One page of inbound texts from the vendor's own record, and the cursor of the next."""
+
+    texts: tuple[InboundText, ...]
+    next_page: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ import base64
 import os
 import re
 import time
+from datetime import datetime
 from typing import Literal
 
 Kind = Literal[
     "lead", "campaign", "int", "msg", "smsagent", "org", "turn", "num", "acct", "key", "user",
-    "bulk", "evt",
+    "bulk", "evt", "canned",
 ]  # fmt: skip
 
 CALLERS_OWN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
@@ -22,8 +23,17 @@ CALLERS_OWN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 
 def make(kind: Kind) -> str:
     """A new id such as `msg_068b1q…`: 26 characters of base32hex after the prefix."""
-    stamp = (time.time_ns() // 1_000_000).to_bytes(6, "big")
     noise = bytearray(os.urandom(10))
     noise[0] = 0x70 | noise[0] & 0x0F
     noise[2] = 0x80 | noise[2] & 0x3F
-    return f"{kind}_{base64.b32hexencode(stamp + noise).decode().rstrip('=').lower()}"
+    return _written(kind, time.time_ns() // 1_000_000, noise)
+
+
+def first_since(kind: Kind, at: datetime) -> str:
+    """What no id made before `at` reaches: a key's range by it is a range of time."""
+    return _written(kind, int(at.timestamp() * 1000), bytes(10))
+
+
+def _written(kind: Kind, milliseconds: int, noise: bytes | bytearray) -> str:
+    stamped = milliseconds.to_bytes(6, "big") + noise
+    return f"{kind}_{base64.b32hexencode(stamped).decode().rstrip('=').lower()}"

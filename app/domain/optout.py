@@ -1,39 +1,203 @@
-"""Which inbound texts mean "do not text me" (contract 7; CTIA Messaging Principles 5.1.3;
-47 CFR 64.1200(a)(10): stop, quit, end, revoke, opt out, cancel, unsubscribe).
+"""What an inbound text says about being texted (contract 7).
 
-Only the definitive words are judged here: the whole text, folded.
+Sources: CTIA Messaging Principles 5.1.3 (standard words, any case and punctuation; natural
+language is encouraged); 47 CFR 64.1200(a)(10): "stop, quit, end, revoke, opt out, cancel,
+unsubscribe" are definitive, and any reasonable means counts; (a)(12): one confirmation within
+five minutes. The rule allows ten business days; here it is obeyed in the request that brought it.
+
+A word counts as the whole text, or as its whole first line when a signature or a quotation
+follows. A sentence counts when a reasonable person reads it as a wish not to be texted. A
+reaction that quotes our own text says nothing. What may be a wish is flagged, not obeyed.
 """
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from typing import Literal
 
 Word = Literal["stop", "start", "help"]
 
 STOP = frozenset(
-    {"stop", "stopall", "stop all", "unsubscribe", "cancel", "end", "quit", "revoke", "remove",
-     "optout", "opt out", "alto", "parar", "baja", "cancelar"}
+    {"stop", "stopall", "stop all", "unsubscribe", "unsub", "cancel", "end", "quit", "revoke",
+     "remove", "optout", "opt out", "remove me", "stop texting", "stop texts", "stop messages",
+     "alto", "parar", "pare", "paren", "baja", "cancelar", "cancele", "detener", "quitar",
+     "dar de baja", "no mas", "basta"}
 )  # fmt: skip
-START = frozenset({"start", "unstop"})
-HELP = frozenset({"help", "info", "ayuda"})
+START = frozenset({"start", "unstop", "iniciar", "comenzar"})
+HELP = frozenset({"help", "info", "help me", "ayuda", "informacion"})
+POLITE = frozenset(
+    {"please", "pls", "plz", "pleas", "thanks", "thank", "thx", "ty", "you", "now", "ok", "okay",
+     "hi", "hello", "hey", "sir", "maam", "por", "favor", "gracias", "ya", "hola", "immediately",
+     "this", "it", "all", "omg", "ffs", "jesus", "man", "dude", "guys"}
+)  # fmt: skip
+"""Around a definitive word they change nothing."""
+LONGEST = 400
+"""Characters of a sentence that are looked at: a wish is not hidden behind a page of talk."""
 
-_NOT_WORDS = re.compile(r"[^\w]+|_+")
+NOT_WORDS = re.compile(r"[\W_]+")
+APOSTROPHES = str.maketrans("", "", "'’‘`´ʼ＇")
+REACTION = re.compile(
+    r"""\s*(?:(?:liked|loved|emphasi[sz]ed|questioned|disliked|laughed\ at|reacted\ \S{1,12}\ to
+    |removed\ an?\ \w{1,12}\ from|le\ gustó|le\ gusto|le\ encantó|le\ encanto|reaccionó\ \S{1,12}\ a
+    |reacciono\ \S{1,12}\ a|me\ gusta|se\ rio\ de|se\ rió\ de|puso\ énfasis\ en)\s*["“«„]
+    |\S{1,8}\s+to\s+["“])""",
+    re.IGNORECASE | re.VERBOSE,
+)
+FOLLOWS = re.compile(
+    r"""\s*(?:>|"|“|-|–|—|~|\^|sent\ from|enviado\ desde|get\ outlook|on\ .{3,60}\ wrote|el\ .{3,60}
+    \ escribió|from:|de:|re:|---)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+SIGNATURE_WORDS = 3
+
+US = r"(?:me|us|my (?:phone|number|cell))"
+TEXTS = (
+    r"(?:text|texts|texting|texted|contacted|messaged|txt|txts|txting|textin|message|messages|messaging|messege|messeges|mesages|msg|msgs|"
+    r"msging|messagin|sms|contact|contacting|send|sending|spam|spamming|bother|bothering|harass|"
+    r"harassing|hitting|blowing|marketing|communication|communications|write|writing|bugging)"
+)
+SENTENCES = tuple(
+    re.compile(pattern)
+    for pattern in (
+        # English: stop doing it
+        rf"\b(?:stop|quit|cease|stpo|sotp|stahp)(?: \w+){{0,2}} {TEXTS}\b(?! (?:back|you))",
+        rf"\b(?:stop|end) (?:all |these |those |the |your |this |with the )*{TEXTS}\b",
+        r"\bstop (?:it )?(?:now|already|asap)\b",
+        # do not do it
+        rf"\b(?:dont|do not|dnt|never|please no|not to|cant|can not|shouldnt)(?: \w+)? {TEXTS}(?: to)? "
+        rf"(?:{US}|this (?:number|phone)|again|anymore|any more|here)\b",
+        rf"\b(?:dont|do not|no longer|doesnt|never)(?: \w+)? (?:want|wish|care|like|consent|agree|need|wanna)"
+        rf"(?: \w+){{0,4}} {TEXTS}\b",
+        rf"\bno more (?:\w+ )?{TEXTS}\b",
+        rf"\b(?:dont|do not|never) (?:ever )?{TEXTS}(?: \w+)? (?:again|anymore|any more)\b",
+        # take me off
+        r"\b(?:take|remove|delete|drop|get|scratch|pull|erase|cross|leave)(?: (?:me|us|my|this|our|the|number|phone|name|"
+        r"cell|contact|info|information|please|immediately|mobile)){1,4} (?:off|from|of|out)\b(?! work)",
+        r"\b(?:remove|delete|lose|loose|forget|erase|block) (?:my|this|our) (?:\w+ )?(?:number|phone|contact|info|information|cell)\b",
+        r"\btake (?:me|us|my (?:name|number)) off\b",
+        # the words of the trade
+        r"\bunsubscri\w*(?: me| us| from| please| now| this)?\b(?! (?:my|his|her|the) (?:old|other|wife|husband))",
+        r"\bopt(?:ed|ing)?(?: me| us)? out\b(?! (?:of (?:the )?(?:school|meeting|insurance|plan)))",
+        r"\b(?:revoke|withdraw|withdrawing|revoking)(?: \w+){0,3} (?:consent|permission)\b",
+        r"\b(?:put|add) (?:me|us|my number|this number) (?:on|to) (?:your|the|ur) (?:do not|dnc|no)\b",
+        r"\b(?:i want|i would like|id like|want|wanna|need|let me|how about i) (?:to )?(?:stop|end|cancel) (?:getting|receiving|all|these|the texts?|this subscription)",
+        r"\b(?:cancel|end) (?:my |this |the |all )?(?:\w+ )?(?:subscription|texts?|messages?|alerts?|sms|notifications?)\b",
+        r"\bleave me alone and (?:stop|quit)\b",
+        # Spanish
+        r"\b(?:no|ya no|nunca|jamas)(?: me| nos| le| lo)? ?(?:vuelv\w+ a )?(?:mand|envi|escrib|contact|text|mensaje|molest|busqu|busc)"
+        r"\w*(?: (?:mas|me|nunca|nada|mensajes|textos|a este numero|por favor|otra vez|de nuevo))*\b",
+        r"\b(?:dej|par|ces)(?:a|e|en|ad|ar|es)? (?:ya )?de (?:mandar|enviar|escribir|textear|molestar|contactar|hostigar|mensajear)\w*\b",
+        r"\b(?:quit|saqu|sac|elimin|borr|remuev|remov)\w*(?:me|nos)? (?:me )?(?:de|mi)\b(?= (?:su|la|esta|tu|lista|numero|sus|tus|telefono|base|ahi|este))",
+        r"\b(?:no|ya no) (?:quiero|deseo|necesito|autorizo)(?: \w+){0,3} (?:mensaje|mensajes|texto|textos|sms|manden|escriban|contacten|envien|comunicacion|publicidad|mandando|contacto)\b",
+        r"\bno mas (?:mensajes|textos|sms|msjs|publicidad)\b",
+        r"\b(?:dar|darme|denme|deme|dame|quiero|solicito|me doy)(?: \w+)? (?:de )?(?:la )?baja\b",
+        r"\bcancel\w* (?:mi |la |esta )?(?:suscripcion|los mensajes|mensajes)\b",
+        r"\b(?:borre|borren|borra|olvide|olviden|pierda|pierdan|elimine|eliminen)(?: de)? mi (?:numero|telefono|contacto)\b",
+    )
+)  # fmt: skip
+TALK = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"\b(?:dont|do not|never|please dont|no) (?:you )?(?:ever )?stop\b",
+        r"\b(?:cant|couldnt|can not|wont) (?:\w+ )?stop\b",
+        r"\bstop (?:by|in|over|at|for|on the way|and)\b(?! (?:texting|messaging))",
+        r"\b(?:bus|pit|next|first|last|one|quick|full|non|truck) stop\b",
+        r"\b(?:did|does|do|when|why|how|what|if|until|till|unless|once|will it|would it)(?: \w+){0,3} (?:stop|quit|end|unsubscribe|opt out|cancel|remove)\b(?! (?:text|messag|contact|send|spam|bother))",
+        r"\b(?:why|when|have|has|did|if)(?: \w+){0,2} (?:you|u|they) stop(?:ped)?\b",
+        r"\b(?:dont|do not) (?:unsubscribe|remove|delete|opt|take|cancel)\b",
+        r"\b(?:not|wasnt|isnt|didnt) (?:mean|asking|trying|saying|unsubscribing|opting)\b",
+        r"\b(?:no pare|no paren|no dejen|no dejes|no me quiten|no me borren|no me saquen|no me elimin\w+)\b",
+        r"\b(?:dont|do not) (?:text|message|contact|call|send)(?: \w+){0,3} (?:until|before|after|till|while|during|on|at|today|tonight|yet|between|when|this (?:week|morning|afternoon|evening)|him|her|them|my (?:wife|husband|old|work|ex)|while)\b",
+        r"\bno (?:me )?(?:escriba|escriban|mande|manden|llame|llamen|contacte|contacten)(?: \w+){0,3} (?:hasta|antes|despues|hoy|todavia|manana por|entre|los domingos|por correo|al trabajo)\b",
+        r"\bno (?:me )?(?:mandaron|mando|enviaron|envio|escribieron|escribio|contactaron|contacto|llego|llegaron|mandaste|enviaste|escribiste)\b",
+        r"\b(?:stop|quit|stopped) (?:smoking|drinking|working|raining|doing|using|paying|my|the (?:car|leak|process|project|work|installation))\b",
+        r"\b(?:send|text|message|contact) me\b(?=.*\b(?:instead|rather|the quote|details|info|link|price)\b)",
+        r"\b(?:remove|take|get|delete|leave|pull) (?:the|my|our) (?:old|trees?|panels?|roof|couch|name from the (?:title|deed|loan)|dog|shoes|second|item|appointment|kids?|car|wife)\b",
+        r"\b(?:no problem|no worries) (?:text|message|contact|send)\b",
+        r"\bmy (?:number|phone) (?:is|changed)\b",
+    )
+)  # fmt: skip
+POSSIBLE = re.compile(
+    r"\b(?:leave me alone|not interested|no longer interested|wrong (?:number|person)|who is this|"
+    r"who are you|who dis|how did you get (?:my|this)|go away|f+u+c+k (?:off|you)|screw you|"
+    r"i never signed up|didnt sign up|never asked|spam|scam|report(?:ing)? you|sue|lawyer|attorney|"
+    r"harass\w*|block(?:ed|ing)? you|unwanted|enough|no thank you|no thanks|how do i stop|"
+    r"how to stop|how do i unsubscribe|stop|piss off|get lost|do not call|dont call|"
+    r"no me interesa|numero equivocado|quien es|quien eres|dejame en paz|dejeme en paz|"
+    r"dejenme en paz|no gracias|no estoy interesad\w|estafa|acoso|largo|demanda)\b"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """`rule` tells what decided (word, first_line, sentence); `possible`: it may be a wish not
+    to be texted, and a person or an agent should judge."""
+
+    word: Word | None = None
+    rule: str | None = None
+    possible: bool = False
 
 
 def fold(text: str) -> str:
-    """Case, width, accents and punctuation away; words separated by one space."""
-    plain = unicodedata.normalize("NFKD", text).casefold()
-    bare = "".join(c for c in plain if not unicodedata.combining(c))
-    return _NOT_WORDS.sub(" ", bare).strip()
+    """Case, width, accents, apostrophes and punctuation away; words separated by one space."""
+    plain = unicodedata.normalize("NFKD", text.translate(APOSTROPHES)).casefold()
+    bare = "".join(c for c in plain if not unicodedata.combining(c) and c not in FORMAT)
+    return NOT_WORDS.sub(" ", bare).strip()
 
 
-def judge(text: str) -> Word | None:
-    """The control word that `text` is, as a whole; None for conversation."""
-    if len(text) > 200:
-        return None
-    folded = fold(text)
+FORMAT = frozenset("\u200b\u200c\u200d\u2060\ufeff\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u00ad")
+"""Characters without width: they may stand inside a word."""
+
+
+def judge(text: str, *, yes_restores: bool = False, suppressed: bool = False) -> Judged:
+    """What `text` says about being texted. YES is START only from a suppressed phone, and only
+    where its carrier takes it so."""
+    head = text[: 4 * LONGEST]
+    if REACTION.match(head):
+        return Judged()
+    short = len(text) <= LONGEST
+    if short and (word := _word(fold(text), yes_restores and suppressed)):
+        return Judged(word, "word")
+    first, _, rest = head.strip().partition("\n")
+    if rest and len(first) <= LONGEST and _follows(rest) and (word := _word(fold(first), False)):
+        return Judged(word, "first_line")
+    folded = fold(head)[:LONGEST]
+    if _wishes(folded):
+        return Judged("stop", "sentence")
+    return Judged(possible=bool(POSSIBLE.search(folded)))
+
+
+def _word(folded: str, yes: bool) -> Word | None:
+    """The control word that the folded text is, politeness and repeats aside."""
+    if folded in START or (yes and folded in ("yes", "si")):
+        return "start"
+    if folded in HELP:
+        return "help"
     if folded in STOP:
         return "stop"
-    if folded in START:
-        return "start"
-    return "help" if folded in HELP else None
+    words = folded.split(" ")
+    if len(words) > 8:
+        return None
+    core = [word for word in words if word not in POLITE]
+    distinct = list(dict.fromkeys(core))
+    for known, word in ((STOP, "stop"), (HELP, "help")):
+        if " ".join(core) in known or " ".join(distinct) in known:
+            return word  # type: ignore[return-value]  # the pairs hold the two words
+    spelled = "".join(core) if core and all(len(letter) == 1 for letter in core) else ""
+    return "stop" if spelled in STOP else None
+
+
+def _wishes(folded: str) -> bool:
+    if not any(pattern.search(folded) for pattern in SENTENCES):
+        return False
+    return not any(pattern.search(folded) for pattern in TALK)
+
+
+def _follows(rest: str) -> bool:
+    """Whether what follows a first line is a quotation or a signature, and no talk."""
+    lines = [line for line in rest.split("\n", 20) if line.strip()]
+    if not lines:
+        return True
+    return bool(FOLLOWS.match(lines[0])) or (
+        len(lines) == 1 and len(lines[0].split()) <= SIGNATURE_WORDS and lines[0].strip().istitle()
+    )

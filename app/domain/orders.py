@@ -1,14 +1,20 @@
 """What a caller asks to send, and what became of it."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from app.domain.problems import Invalid, Problem
+from app.domain.transcripts import instant
 from app.domain.words import Encoding, MessageStatus, Source
 
 LONGEST_TEXT = 1600
 VALIDITY = timedelta(seconds=14_400)
+VALIDITY_BULK = timedelta(seconds=86_400)
+LATE = timedelta(seconds=60)
+"""A `sendAt` that far in the past still means now."""
+FARTHEST = timedelta(days=35)
+HELD_QUIET = "quiet hours"
 LANE_REPLY, LANE_BULK = 0, 1
 
 
@@ -35,7 +41,17 @@ class Order:
     turn_id: str | None = None
     media: tuple[str, ...] = ()
     validity: timedelta = VALIDITY
+    """Counted from when it may first leave."""
     lane: int = LANE_REPLY
+    send_at: datetime | None = None
+    cancel_on_reply: bool = False
+    bulk_id: str | None = None
+    agent_id: str | None = None
+    """For an agent's text: whose brake holds it."""
+    delay: timedelta = timedelta()
+    """An agent's natural pace."""
+    guarded: bool = False
+    """For an agent's text: it does not leave any more once the lead wrote after its turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +78,19 @@ class Resolved:
     segments: int
     agent_mode: bool
     """Of the thread, if this order opens it."""
+    text: str
+    """As it is stored and sent: the order's, or with GSM twins where the tenant wants them."""
+    culprit: str | None = None
+    """The first character that forces UCS-2."""
+    now: datetime | None = None
+    """The database's clock when it was judged."""
+    due: datetime | None = None
+    """When it may first leave; None: at once."""
+    held_until: datetime | None = None
+    per_day: int | None = None
+    """The tenant's limit of texts a day, if it has one."""
+    exempt: bool = False
+    """Goes to a suppressed phone all the same: the answer to STOP or HELP."""
     resolution: tuple[Rule, ...] = ()
 
 
@@ -74,7 +103,6 @@ class Sent:
     status: MessageStatus
     resolved: Resolved
     seq: int | None = None
-    send_at: datetime | None = field(default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +123,27 @@ def readable(text: str, field_name: str = "message") -> str:
 
 def answer(sent: Sent) -> dict[str, Any]:
     """The `data` of a send's answer (contract 3)."""
-    found = sent.resolved
     return {
         "messageId": sent.message_id,
         "interactionId": sent.interaction_id,
         "status": sent.status,
+        **found_out(sent.resolved),
+    }
+
+
+def found_out(found: Resolved) -> dict[str, Any]:
+    """What a send's answer says besides ids: a dry run's too."""
+    held = {"heldUntil": instant(found.held_until)} if found.held_until else {}
+    return {
         "to": found.to,
         "from": found.sender,
         "campaignId": found.campaign_id,
         "provider": found.provider,
         "encoding": found.encoding,
         "segments": found.segments,
-        "resolution": [asdict(rule) for rule in found.resolution],
+        "resolution": [
+            {"field": rule.field, "rule": rule.rule, "value": rule.value}
+            for rule in found.resolution
+        ],
+        **held,
     }

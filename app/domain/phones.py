@@ -1,11 +1,13 @@
 """Phone numbers: strict on the way out, lenient on the way in."""
 
 import re
+from typing import Literal
 
 import phonenumbers
 
 from app.domain.problems import Invalid
 
+NumberKind = Literal["local", "toll_free", "short"]
 E164 = re.compile(r"\+[1-9]\d{6,14}")
 LOOSE = re.compile(r"\d{5,15}")
 
@@ -39,3 +41,20 @@ def from_carrier(written: str) -> str:
 def masked(phone: str) -> str:
     """For logs: the last four digits only."""
     return f"…{phone[-4:]}"
+
+
+def shown(phone: str) -> str:
+    """For people's eyes: `+1 212-555-1234`; short codes and names as they are."""
+    try:
+        parsed = phonenumbers.parse(phone, None)
+    except phonenumbers.NumberParseException:
+        return phone
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+
+
+def region(phone: str) -> str | None:
+    """ISO 3166 alpha-2 of an E.164 number; None where it has none."""
+    try:
+        return phonenumbers.region_code_for_number(phonenumbers.parse(phone, None))
+    except phonenumbers.NumberParseException:
+        return None

@@ -15,6 +15,7 @@
     │   ├── TurnCancelled          409 TURN_CANCELLED
     │   ├── IdempotencyInProgress  409 IDEMPOTENCY_IN_PROGRESS
     │   ├── NotCancellable         409 NOT_CANCELLABLE
+    │   ├── NotHeld                409 NOT_HELD
     │   ├── SuppressionActive      409 SUPPRESSION_ACTIVE
     │   ├── AlreadyExists          409 ALREADY_EXISTS
     │   └── InUse                  409 IN_USE
@@ -22,6 +23,7 @@
     ├── IdempotencyKeyReused 422 IDEMPOTENCY_KEY_REUSED
     ├── RateLimited          429 RATE_LIMITED
     ├── Internal             500 INTERNAL_ERROR
+    ├── ProviderError        502 PROVIDER_ERROR
     ├── Unavailable          503 UNAVAILABLE
     └── OutcomeUnknown       504 OUTCOME_UNKNOWN
 
@@ -131,6 +133,10 @@ class NotCancellable(Conflict):
     )
 
 
+class NotHeld(Conflict):
+    code, default = "NOT_HELD", "No reply of this turn waits for a person."
+
+
 class SuppressionActive(Conflict):
     code, default = (
         "SUPPRESSION_ACTIVE",
@@ -161,6 +167,11 @@ class RateLimited(Problem):
 
 class Internal(Problem):
     code, status, default = "INTERNAL_ERROR", 500, "Something went wrong on our side."
+
+
+class ProviderError(Problem):
+    code, status = "PROVIDER_ERROR", 502
+    default = "The provider did not answer as it should; nothing was changed."
 
 
 class Unavailable(Problem):

@@ -12,6 +12,17 @@ GSM_EXTENDED = frozenset("\f^{}\\[~]|€")
 """Two septets each: an escape and the character."""
 
 
+TWINS = str.maketrans(
+    {
+        "\u2018": "'", "\u2019": "'", "\u201a": "'", "\u2032": "'", "\u201c": '"', "\u201d": '"',
+        "\u201e": '"', "\u00ab": '"', "\u00bb": '"', "\u2013": "-", "\u2014": "-", "\u2010": "-",
+        "\u2011": "-", "\u2212": "-", "\u2026": "...", "\u00a0": " ", "\u202f": " ", "\u2009": " ",
+        "\u200b": "", "\ufeff": "", "\u2022": "-", "\u00b4": "'", "`": "'", "\t": " ",
+    }
+)  # fmt: skip
+"""Typographic characters and what GSM-7 has in their place."""
+
+
 @dataclass(frozen=True, slots=True)
 class Count:
     """`culprit` is the first character that forces UCS-2, or None."""
@@ -19,6 +30,13 @@ class Count:
     encoding: Encoding
     segments: int
     culprit: str | None = None
+
+
+def smart(text: str) -> str:
+    """`text` with typographic characters as their GSM twins, if that makes it GSM-7: one that
+    needs UCS-2 anyway is left as it is."""
+    plain = text.translate(TWINS)
+    return plain if plain != text and count(plain).encoding == "GSM-7" else text
 
 
 def count(text: str) -> Count:

@@ -1,6 +1,9 @@
 """Clocks of a turn: when it is due, when a hand-over is repeated, when it expires."""
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
 
 WINDOW_MS = 7_000
 WINDOW_BOUNDS_MS = (1_000, 60_000)
@@ -30,3 +33,19 @@ def next_hand_over(attempt: int, retry_after: float | None) -> timedelta | None:
         return HAND_OVER_RETRIES[attempt - 1]
     low, high = RETRY_AFTER_BOUNDS
     return min(max(timedelta(seconds=retry_after), low), high)
+
+
+def opening(now: datetime, hours: Mapping[str, Any]) -> datetime:
+    """`now` within business hours `{start, end, timezone, days}` (ISO weekdays), else the next
+    time they begin."""
+    zone = ZoneInfo(hours["timezone"])
+    start, end = time.fromisoformat(hours["start"]), time.fromisoformat(hours["end"])
+    local = now.astimezone(zone)
+    if local.isoweekday() in hours["days"] and start <= local.time() < end:
+        return now
+    for ahead in range(9):
+        day = local.date() + timedelta(days=ahead)
+        opens = datetime.combine(day, start, zone)
+        if opens > local and day.isoweekday() in hours["days"]:
+            return opens.astimezone(now.tzinfo)
+    return now

@@ -5,9 +5,10 @@ from typing import Literal, get_args
 Role = Literal["agent", "user"]
 Source = Literal["manual", "api", "inbound", "sms_agent", "system"]
 Scope = Literal["admin", "api", "agent", "read"]
+PersonRole = Literal["admin", "member"]
+"""What a person may do at the page: everything, or read and write conversations."""
 Channel = Literal["sms", "phone", "email"]
 Capability = Literal["sms", "mms", "voice"]
-ProviderName = Literal["twilio", "vonage", "telnyx", "plivo", "bandwidth", "sinch", "simulator"]
 Encoding = Literal["GSM-7", "UCS-2"]
 Cause = Literal["lead", "person"]
 
@@ -30,7 +31,7 @@ TurnState = Literal[
 ]  # fmt: skip
 TurnKind = Literal["live", "shadow", "replay", "test"]
 
-PROVIDERS: tuple[ProviderName, ...] = get_args(ProviderName)
+PERSON_ROLES: tuple[PersonRole, ...] = get_args(PersonRole)
 INTERACTION_STATUSES: tuple[InteractionStatus, ...] = get_args(InteractionStatus)
 
 RANK: dict[str, int] = {

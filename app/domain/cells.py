@@ -1,0 +1,18 @@
+"""Cells of a CSV file, as a spreadsheet may open them.
+
+A spreadsheet runs a cell that begins like a formula, however it is quoted; a leading apostrophe
+makes it text (OWASP, "CSV Injection"). A phone in E.164 begins with "+" and is left alone.
+"""
+
+import re
+
+PHONE = re.compile(r"\+\d{7,15}")
+FORMULA = re.compile(r"(?m)^(?=[ \u00a0]*[=+\-@\t\r])")
+"""Where a line begins as a formula does, after blanks that spreadsheets skip."""
+
+
+def guarded(cell: str) -> str:
+    """The cell, harmless: each line that would be a formula begins with an apostrophe."""
+    if PHONE.fullmatch(cell):
+        return cell
+    return FORMULA.sub("'", cell.replace("\r\n", "\n").replace("\r", "\n"))
