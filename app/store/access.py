@@ -1,11 +1,12 @@
 """Doors: keys, people and sessions, looked up before the tenant is known."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from app.store.engine import Read, Row, Tx
 
 KEY = """
-SELECT tenant_id, key_id, scope, sms_agent_id, digest,
+SELECT tenant_id, key_id, scope, sms_agent_id, digest, requests_per_second,
        last_used_at IS NULL OR last_used_at < now() - interval '1 minute' AS stale
 FROM api_keys WHERE prefix = $1 AND revoked_at IS NULL
 """
@@ -57,25 +58,56 @@ async def open_session(
 
 
 SESSION = """
-SELECT s.tenant_id, s.user_id, u.email, u.role, s.seen_at < now() - interval '1 minute' AS stale
+SELECT s.tenant_id, s.user_id, u.email, u.role, s.seen_at < now() - interval '1 minute' AS stale,
+       s.digest = $1 AND s.previous_digest IS NOT NULL AND s.previous_until IS NULL AS arrived,
+       CASE WHEN s.digest = $1 THEN s.renewed_at < now() - $3::interval
+            ELSE s.previous_until IS NULL AND s.renewed_at < now() - interval '1 minute' END AS due
 FROM sessions s JOIN users u ON u.tenant_id = s.tenant_id AND u.user_id = s.user_id AND u.active
-WHERE s.digest = $1 AND s.expires_at > now() AND s.seen_at > now() - $2::interval
+WHERE (s.digest = $1
+       OR s.previous_digest = $1 AND (s.previous_until IS NULL OR s.previous_until > now()))
+  AND s.expires_at > now() AND s.seen_at > now() - $2::interval
 """
 
 
-async def session(read: Read, digest: bytes, idle: timedelta) -> Row | None:
-    """The session with this digest, unless it expired or was idle for too long."""
-    return await read.row(SESSION, digest, idle)
+async def session(read: Read, digest: bytes, idle: timedelta, renewed: timedelta) -> Row | None:
+    """The session of the token with this digest, unless it expired or was idle for too long.
+    `arrived`: a new token is used for the first time. `due`: the token is older than `renewed`,
+    or the one that took its place seems never to have reached the browser."""
+    return await read.row(SESSION, digest, idle, renewed)
 
 
-TOUCH_SESSION = "UPDATE sessions SET seen_at = now() WHERE digest = $1"
+TOUCH_SESSION = """
+UPDATE sessions SET seen_at = now(), previous_until = CASE
+    WHEN digest = $1 AND previous_digest IS NOT NULL
+    THEN coalesce(previous_until, now() + interval '1 minute') ELSE previous_until END
+WHERE digest = $1 OR previous_digest = $1
+"""
 
 
 async def touch_session(tx: Tx, digest: bytes) -> None:
+    """It was used now. The first use of a new token ends the one before, a minute later."""
     await tx.execute(TOUCH_SESSION, digest)
 
 
-CLOSE_SESSION = "DELETE FROM sessions WHERE digest = $1"
+RENEW_SESSION = """
+UPDATE sessions SET previous_digest = $1, previous_until = NULL, digest = $2, renewed_at = now()
+WHERE (digest = $1 AND renewed_at < now() - $3::interval)
+   OR (previous_digest = $1 AND previous_until IS NULL
+       AND renewed_at < now() - interval '1 minute')
+RETURNING expires_at - now()
+"""
+
+
+async def renew_session(
+    tx: Tx, digest: bytes, fresh: bytes, renewed: timedelta
+) -> timedelta | None:
+    """Puts the token `fresh` in the place of the other; how long the session may still last.
+    None: another request was faster."""
+    lasts: timedelta | None = await tx.value(RENEW_SESSION, digest, fresh, renewed)
+    return lasts
+
+
+CLOSE_SESSION = "DELETE FROM sessions WHERE digest = $1 OR previous_digest = $1"
 
 
 async def close_session(tx: Tx, digest: bytes) -> None:
@@ -88,3 +120,41 @@ CLOSE_SESSIONS = "DELETE FROM sessions WHERE tenant_id = $1 AND user_id = $2"
 async def close_sessions(tx: Tx, tenant_id: str, user_id: str) -> None:
     """Signs a person out everywhere."""
     await tx.execute(CLOSE_SESSIONS, tenant_id, user_id)
+
+
+COUNT_SESSIONS = """
+SELECT count(*) FROM sessions WHERE tenant_id = $1 AND user_id = $2 AND expires_at > now()
+  AND seen_at > now() - $3::interval
+"""
+
+
+async def count_sessions(read: Read, tenant_id: str, user_id: str, idle: timedelta) -> int:
+    """In how many browsers a person is signed in."""
+    return int(await read.value(COUNT_SESSIONS, tenant_id, user_id, idle))
+
+
+TRY = """
+INSERT INTO sign_in_tries AS t (who, tries, until)
+SELECT who, 1, now() + $2::interval FROM unnest($1::bytea[]) who ORDER BY who
+ON CONFLICT (who) DO UPDATE SET
+    tries = CASE WHEN t.until <= now() THEN 1 ELSE t.tries + 1 END,
+    until = CASE WHEN t.until <= now() THEN excluded.until ELSE t.until END
+RETURNING who, tries, until - now() AS lasts
+"""
+
+
+async def count_tries(tx: Tx, who: Sequence[bytes], window: timedelta) -> list[Row]:
+    """Counts one more try for each; `tries` within the window, and how long that `lasts`."""
+    return await tx.rows(TRY, list(who), window)
+
+
+FORGET_TRIES = "DELETE FROM sign_in_tries WHERE who = $1"
+FORGIVE_TRY = "UPDATE sign_in_tries SET tries = tries - 1 WHERE who = $1 AND tries > 0"
+
+
+async def forget_tries(tx: Tx, person: bytes, address: bytes | None) -> None:
+    """It was the right password: the person's count ends. The address is forgiven this one try
+    only, or who has an account could guess at the others from it for ever."""
+    await tx.execute(FORGET_TRIES, person)
+    if address:
+        await tx.execute(FORGIVE_TRY, address)

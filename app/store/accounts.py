@@ -1,6 +1,7 @@
 """A tenant's accounts with providers. Credentials are sealed before they come here."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from app.store import directory
@@ -79,6 +80,17 @@ async def listed(read: Read, tenant_id: str, below: str | None, limit: int) -> l
     return await read.rows(LIST, tenant_id, below, limit)
 
 
+ACTIVE = """
+SELECT tenant_id, account_id, provider FROM provider_accounts WHERE active
+ORDER BY tenant_id, account_id
+"""
+
+
+async def active(tx: Tx) -> list[Row]:
+    """The accounts in use, of all tenants, as (tenant_id, account_id, provider)."""
+    return await tx.rows(ACTIVE)
+
+
 OWING = "SELECT 1 FROM outbox WHERE tenant_id = $1 AND account_id = $2 LIMIT 1"
 
 
@@ -98,3 +110,37 @@ async def remove(tx: Tx, tenant_id: str, account_id: str) -> bool:
 def _plain(account: Mapping[str, Any]) -> dict[str, Any]:
     """The sealed bytes as JSON can carry them."""
     return {**account, "credentials": "\\x" + account["credentials"].hex()}
+
+
+NOTICE = """
+UPDATE provider_accounts SET missing_since = coalesce(missing_since, $1),
+    noticed_at = clock_timestamp() WHERE active
+"""
+
+
+async def notice_absence(tx: Tx, since: datetime) -> None:
+    """Nobody took webhooks since then: texts may be missing on every account."""
+    await tx.execute(NOTICE, since)
+
+
+MISSING = """
+SELECT tenant_id, account_id, provider, credentials, base_url, missing_since
+FROM provider_accounts WHERE missing_since IS NOT NULL AND active
+ORDER BY noticed_at, account_id LIMIT $1
+"""
+
+
+async def missing_texts(tx: Tx, limit: int) -> list[Row]:
+    """Accounts of which texts may be missing."""
+    return await tx.rows(MISSING, limit)
+
+
+CAUGHT_UP = """
+UPDATE provider_accounts SET missing_since = NULL, noticed_at = NULL
+WHERE tenant_id = $1 AND account_id = $2 AND missing_since = $3
+"""
+
+
+async def caught_up(tx: Tx, tenant_id: str, account_id: str, since: datetime) -> None:
+    """What was missing since then is here; a later absence stays noticed."""
+    await tx.execute(CAUGHT_UP, tenant_id, account_id, since)

@@ -4,8 +4,9 @@ from app.store import directory
 from app.store.engine import Read, Row, Tx
 
 ADD = """
-INSERT INTO api_keys (tenant_id, key_id, name, scope, sms_agent_id, prefix, digest)
-VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING *
+INSERT INTO api_keys (tenant_id, key_id, name, scope, sms_agent_id, prefix, digest,
+    requests_per_second)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING *
 """
 
 
@@ -18,8 +19,11 @@ async def add(
     sms_agent_id: str | None,
     prefix: str,
     digest: bytes,
+    per_second: int | None,
 ) -> Row:
-    row = await tx.row(ADD, tenant_id, key_id, name, scope, sms_agent_id, prefix, digest)
+    row = await tx.row(
+        ADD, tenant_id, key_id, name, scope, sms_agent_id, prefix, digest, per_second
+    )
     assert row is not None
     return row
 
@@ -38,14 +42,23 @@ async def listed(read: Read, tenant_id: str, below: str | None, limit: int) -> l
     return await read.rows(LIST, tenant_id, below, limit)
 
 
-RENAME = """
-UPDATE api_keys SET name = $3 WHERE tenant_id = $1 AND key_id = $2 AND revoked_at IS NULL
+LOCK = directory.getting("api_keys", "key_id") + " AND revoked_at IS NULL FOR UPDATE"
+
+
+async def lock(tx: Tx, tenant_id: str, key_id: str) -> Row | None:
+    return await tx.row(LOCK, tenant_id, key_id)
+
+
+CHANGE = """
+UPDATE api_keys SET name = $3, requests_per_second = $4 WHERE tenant_id = $1 AND key_id = $2
 RETURNING *
 """
 
 
-async def rename(tx: Tx, tenant_id: str, key_id: str, name: str) -> Row | None:
-    return await tx.row(RENAME, tenant_id, key_id, name)
+async def change(
+    tx: Tx, tenant_id: str, key_id: str, name: str, per_second: int | None
+) -> Row | None:
+    return await tx.row(CHANGE, tenant_id, key_id, name, per_second)
 
 
 REVOKE = """

@@ -1,6 +1,6 @@
 """Campaigns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from app.store import directory
@@ -74,3 +74,12 @@ REMOVE = directory.removing("campaigns", "campaign_id")
 async def remove(tx: Tx, tenant_id: str, campaign_id: str) -> bool:
     """Raises `StillReferenced` when leads or threads refer to it."""
     return await tx.value(REMOVE, tenant_id, campaign_id) is not None
+
+
+KNOWN = "SELECT campaign_id FROM campaigns WHERE tenant_id = $1 AND campaign_id = ANY ($2)"
+
+
+async def known(read: Read, tenant_id: str, ids: Collection[str]) -> set[str]:
+    """Which of the ids are campaigns of the tenant."""
+    rows = await read.rows(KNOWN, tenant_id, list(ids))
+    return {row["campaign_id"] for row in rows}

@@ -44,12 +44,25 @@ class Clock:
         )
         self._pop = self._redis.register_script(POP)
         self._rested_at = 0.0
+        self._hints: dict[str, float] = {}
+        self._hinting: asyncio.Task[None] | None = None
 
-    async def hint(self, hints: Mapping[str, datetime]) -> None:
-        """Look at these then: the last hint of a member wins (debounce)."""
-        if hints and time.monotonic() >= self._rested_at:
-            scores = {member: at.timestamp() * 1000 for member, at in hints.items()}
-            await self._try(self._redis.zadd(KEY, scores))
+    def hint(self, hints: Mapping[str, datetime]) -> None:
+        """Look at these then: the last hint of a member wins (debounce). Nobody waits for it:
+        hints that come while others are on their way go together."""
+        if not hints or time.monotonic() < self._rested_at:
+            return
+        self._hints.update((member, at.timestamp() * 1000) for member, at in hints.items())
+        if self._hinting is None:
+            self._hinting = asyncio.create_task(self._send_hints())
+
+    async def _send_hints(self) -> None:
+        try:
+            while self._hints:
+                scores, self._hints = self._hints, {}
+                await self._try(self._redis.zadd(KEY, scores))
+        finally:
+            self._hinting = None
 
     async def due(self, now: float, limit: int = 100) -> list[str]:
         """Takes the members that are due at `now` (epoch seconds); [] also while Redis is away."""
@@ -58,10 +71,24 @@ class Clock:
         popped = await self._try(self._pop(keys=[KEY], args=[now * 1000, limit]))
         return popped if isinstance(popped, list) else []
 
+    async def add_up(self, counts: Mapping[str, int]) -> dict[str, int]:
+        """Adds to shared counters that live for some seconds; their sums, {} while Redis is
+        away."""
+        if not counts or time.monotonic() < self._rested_at:
+            return {}
+        pipeline = self._redis.pipeline(transaction=False)
+        for name, count in counts.items():
+            pipeline.incrby(name, count)
+            pipeline.expire(name, 5)
+        sums = await self._try(pipeline.execute())
+        return dict(zip(counts, sums[::2], strict=True)) if isinstance(sums, list) else {}
+
     async def answers(self) -> bool:
         return bool(await self._try(self._redis.ping()))
 
     async def close(self) -> None:
+        if self._hinting:
+            await self._hinting
         await self._redis.aclose()
 
     async def _try(self, call: object) -> object:

@@ -17,6 +17,7 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy import event, exc
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -31,6 +32,7 @@ AWAY = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # an idle connection that the server has just hung up
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
@@ -43,15 +45,36 @@ AWAY = (
 CONNECT_SECONDS = 1.5
 START_SECONDS = 1.7
 """From asking for a connection to an open transaction: a refusal is promised within 2 s."""
+STATEMENT_SECONDS = 10.0
+"""A statement that a frozen server, or a network that swallows everything, leaves unanswered."""
+ABANDONED = "10s"
+"""After this the server ends a transaction of which it hears no more, and frees its locks."""
+UNGUARDED = """
+SELECT current_setting('role') AS role, set_config('role', $1, true),
+       set_config('plan_cache_mode', 'force_custom_plan', true),
+       set_config('work_mem', '32MB', true)
+"""
+GUARDED = """
+SELECT set_config('role', $1, true), set_config('plan_cache_mode', 'force_generic_plan', true)
+"""
 TRY_ROLES = "SET ROLE app_tenant; SET ROLE app_system"
+
+
+class CommitLost(OutcomeUnknown):
+    """COMMIT was sent and its answer lost. `backend`: the server's process that may have it."""
+
+    def __init__(self, backend: int) -> None:
+        super().__init__()
+        self.backend = backend
 
 
 class Read:
     """A transaction that reads. Functions that take one may not write."""
 
-    def __init__(self, connection: Any, phone_key: bytes) -> None:
+    def __init__(self, connection: Any, phone_key: bytes, two_roles: bool) -> None:
         self._connection = connection
         self._phone_key = phone_key
+        self._two_roles = two_roles
 
     async def rows(self, sql: str, *args: Any) -> list[Row]:
         rows: list[Row] = await self._connection.fetch(sql, *args)
@@ -64,6 +87,18 @@ class Read:
     async def value(self, sql: str, *args: Any) -> Any:
         return await self._connection.fetchval(sql, *args)
 
+    async def unguarded(self, sql: str, *args: Any) -> list[Row]:
+        """Rows of a search, which must name its tenant: row-level security would let no index
+        serve a LIKE or a look for words, since their operators might tell of what they saw.
+        Its plan is made for the very words, and bitmaps fit into memory. For ids only; what is
+        shown is read as always."""
+        role = "app_system" if self._two_roles else "none"
+        before = await self.row(UNGUARDED, role)
+        assert before is not None
+        rows = await self.rows(sql, *args)
+        await self.row(GUARDED, before["role"])
+        return rows
+
     def phone_hash(self, phone: str) -> bytes:
         """The keyed hash that stands beside a phone, and for it after an erasure."""
         return hmac_digest(self._phone_key, phone.encode(), sha256)
@@ -73,12 +108,22 @@ class Tx(Read):
     """A transaction that may write; it commits when its `async with` block ends, and its
     hints leave after that."""
 
-    def __init__(self, connection: Any, phone_key: bytes) -> None:
-        super().__init__(connection, phone_key)
+    def __init__(self, connection: Any, phone_key: bytes, two_roles: bool) -> None:
+        super().__init__(connection, phone_key, two_roles)
         self.hints: dict[str, datetime] = {}
 
     async def execute(self, sql: str, *args: Any) -> None:
         await self._connection.execute(sql, *args)
+
+    async def expect_many(self) -> None:
+        """The next statements take hundreds of rows: the plan made for a few would be wrong."""
+        await self.replan()
+
+    async def replan(self) -> None:
+        """The next statements are planned for what is there now. The outbox is empty at one
+        moment and holds a hundred thousand texts at the next; a plan that was made while it was
+        empty took seconds for a claim that takes milliseconds."""
+        await self._connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
 
 
 class Database:
@@ -97,6 +142,12 @@ class Database:
             yield tx
 
     @asynccontextmanager
+    async def gathered(self) -> AsyncIterator[Tx]:
+        """As `system`, for a batch of strangers: one locked thread must not stall the others."""
+        async with self._writing("BEGIN; SET LOCAL lock_timeout = '250ms'") as tx:
+            yield tx
+
+    @asynccontextmanager
     async def tenant(self, tenant_id: str) -> AsyncIterator[Tx]:
         """For one tenant, under row-level security."""
         async with self._writing(f"BEGIN; {self._as_tenant(tenant_id)}") as tx:
@@ -107,7 +158,7 @@ class Database:
         """For one tenant, read-only, on one snapshot."""
         begin = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {self._as_tenant(tenant_id)}"
         async with self._begun(begin) as connection:
-            yield Read(connection, self.phone_key)
+            yield Read(connection, self.phone_key, self.two_roles)
 
     async def close(self) -> None:
         await self._engine.dispose()
@@ -115,9 +166,9 @@ class Database:
     @asynccontextmanager
     async def _writing(self, begin: str) -> AsyncIterator[Tx]:
         async with self._begun(begin) as connection:
-            tx = Tx(connection, self.phone_key)
+            tx = Tx(connection, self.phone_key, self.two_roles)
             yield tx
-        await self._clock.hint(tx.hints)
+        self._clock.hint(tx.hints)
 
     def _as_tenant(self, tenant_id: str) -> str:
         # In the same round trip as BEGIN, hence no parameter: the id must be plainly one.
@@ -132,31 +183,35 @@ class Database:
         try:
             async with asyncio.timeout_at(deadline):
                 pooled = await self._engine.raw_connection()
-        except (*AWAY, exc.DBAPIError) as error:
+        except (*AWAY, exc.DBAPIError, AsyncAdapt_asyncpg_dbapi.Error) as error:
             raise Unavailable from error
         connection = pooled.driver_connection
         assert connection is not None
-        committing = False
+        committing, backend = False, connection.get_server_pid()
         try:
             await _start(connection, begin, deadline)
             yield connection
             committing = True
             await connection.execute("COMMIT")
         except BaseException as error:
+            if committing and isinstance(error, AWAY):
+                connection.terminate()
+                raise CommitLost(backend) from error
             await _roll_back(connection)
             if isinstance(error, AWAY) and connection.is_closed():
-                raise (OutcomeUnknown if committing else Unavailable) from error
+                raise Unavailable from error
             raise
         finally:
             pooled.close()
 
 
 async def _start(connection: Any, begin: str, deadline: float) -> None:
-    """BEGIN, with a limit: a server that is frozen or cut off does not even refuse."""
+    """BEGIN, with a limit: a server that is frozen or cut off does not even refuse. Given up on
+    the way, it may still take hold later, when the connection would look unused."""
     left = deadline - asyncio.get_running_loop().time()
     try:
         await connection.execute(begin, timeout=max(left, 0.1))
-    except TimeoutError:
+    except (TimeoutError, asyncio.CancelledError):
         connection.terminate()
         raise
 
@@ -189,12 +244,26 @@ async def connect(url: str, clock: Clock, pool_size: int = 12) -> Database:
     except AWAY as error:
         raise Unavailable from error
 
-    settings = {"application_name": "leadsail-sms", "timezone": "UTC", "jit": "off"}
+    settings = {
+        "application_name": "leadsail-sms",
+        "timezone": "UTC",
+        "jit": "off",
+        # Plans are made once a session, often while tables are small: a plan that scans a small
+        # table stays when it has grown. Statements here take keys, never whole tables.
+        "enable_seqscan": "off",
+        "plan_cache_mode": "force_generic_plan",
+        "idle_in_transaction_session_timeout": ABANDONED,
+    }
     if two_roles:
         settings["role"] = "app_system"
 
     async def dial() -> Any:
-        return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, server_settings=settings)
+        return await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_SECONDS,
+            command_timeout=STATEMENT_SECONDS,
+            server_settings=settings,
+        )
 
     engine = create_async_engine(
         "postgresql+asyncpg://",

@@ -39,3 +39,11 @@ async def finish(
 ) -> None:
     """Keeps the answer for those who ask again."""
     await tx.execute(FINISH, tenant_id, route, key, status, answer)
+
+
+FORGET = "DELETE FROM idempotency WHERE tenant_id = $1 AND route = $2 AND key = $3"
+
+
+async def forget(tx: Tx, tenant_id: str, route: str, key: str) -> None:
+    """Frees the key: the request was refused, and what that recorded is committed."""
+    await tx.execute(FORGET, tenant_id, route, key)

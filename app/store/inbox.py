@@ -6,33 +6,40 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.domain import windows
+from app.domain.optout import Word
 from app.store.agent_of import agent_of
 from app.store.engine import Row, Tx, spread
+from app.store.leads import SHARES_ITS_PHONE
 
 OURS = """
-SELECT n.phone_number FROM phone_numbers n
-WHERE n.tenant_id = $1 AND n.phone_number = ANY ($3)
-  AND (n.account_id = $2 OR n.account_id IS NULL)
+SELECT DISTINCT a.tenant_id, a.account_id, a.phone_number
+FROM unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, account_id, phone_number)
+JOIN provider_accounts p ON p.tenant_id = a.tenant_id AND p.account_id = a.account_id
+JOIN phone_numbers n ON n.tenant_id = a.tenant_id AND n.phone_number = a.phone_number
+WHERE n.account_id = a.account_id OR n.account_id IS NULL
 """
+Key = tuple[str, str, str]
 
 
-async def ours(tx: Tx, tenant_id: str, account_id: str, numbers: Sequence[str]) -> set[str]:
-    """Which of the numbers may receive through the account."""
-    rows = await tx.rows(OURS, tenant_id, account_id, list(numbers))
-    return {row["phone_number"] for row in rows}
+async def ours(tx: Tx, numbers: Sequence[Key]) -> set[Key]:
+    """Which (tenant, account, number) may receive: the number is the tenant's, and no other
+    account's."""
+    rows = await tx.rows(OURS, *spread(numbers, 3))
+    return {(row["tenant_id"], row["account_id"], row["phone_number"]) for row in rows}
 
 
 SEE = """
 INSERT INTO provider_ids_seen (tenant_id, account_id, provider_id)
-SELECT $1, $2, provider_id FROM unnest($3::text[]) AS a(provider_id) ORDER BY provider_id
-ON CONFLICT DO NOTHING RETURNING provider_id
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, account_id, provider_id)
+ORDER BY 1, 2, 3
+ON CONFLICT DO NOTHING RETURNING tenant_id, account_id, provider_id
 """
 
 
-async def see(tx: Tx, tenant_id: str, account_id: str, ids: Sequence[str]) -> set[str]:
-    """Remembers provider ids for ever; returns those never seen before."""
-    rows = await tx.rows(SEE, tenant_id, account_id, list(ids))
-    return {row["provider_id"] for row in rows}
+async def see(tx: Tx, ids: Sequence[Key]) -> set[Key]:
+    """Remembers (tenant, account, provider's id) for ever; returns those never seen before."""
+    rows = await tx.rows(SEE, *spread(ids, 3))
+    return {(row["tenant_id"], row["account_id"], row["provider_id"]) for row in rows}
 
 
 ROUTE = """
@@ -54,7 +61,9 @@ SELECT o.i, t.interaction_id, coalesce(t.lead_id, member.lead_id, anybody.lead_i
        coalesce(t.campaign_id, lead.campaign_id) AS campaign_id,
        first.campaign_id AS primary_campaign,
        EXISTS (SELECT 1 FROM suppressions s
-               WHERE s.tenant_id = o.tenant_id AND s.phone = o.lead_phone) AS suppressed
+               WHERE s.tenant_id = o.tenant_id AND s.phone = o.lead_phone) AS suppressed,
+       EXISTS (SELECT 1 FROM outbox x WHERE x.tenant_id = o.tenant_id
+               AND x.to_phone = o.lead_phone AND x.cancel_on_reply) AS made_needless
 FROM owned o
 LEFT JOIN interactions t ON t.tenant_id = o.tenant_id AND t.our_number = o.our_number
     AND t.lead_phone = o.lead_phone
@@ -120,8 +129,15 @@ class Arrival:
     provider_id: str
     text: str
     media: list[dict[str, Any]]
+    word: Word | None
+    """STOP, START or HELP; None: conversation."""
+    rule: str | None
+    """What decided that."""
     conversation: bool
-    """Not a control word: may be forwarded to an agent."""
+    """May be forwarded to an agent."""
+    possible_opt_out: bool
+    late: bool
+    """Fetched from the carrier's record after we were away."""
 
 
 THREAD = f"""
@@ -130,17 +146,18 @@ WITH asked AS (
            count(*) OVER (PARTITION BY tenant_id, our_number, lead_phone) AS together
     FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                 $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[],
-                $14::bool[])
+                $14::bool[], $15::bool[], $16::bool[])
         AS a(i, tenant_id, message_id, thread_id, our_number, lead_phone, lead_id, campaign_id,
-             account_id, provider, provider_id, text, media, conversation)
+             account_id, provider, provider_id, text, media, conversation, possible_opt_out, late)
 ), threads AS (
     INSERT INTO interactions AS t (tenant_id, interaction_id, our_number, lead_phone, lead_id,
-        campaign_id, status, agent_mode, last_seq, unread_count, last_preview, last_direction)
+        campaign_id, status, agent_mode, last_seq, unread_count, last_preview, last_direction,
+        last_inbound_at)
     SELECT a.tenant_id, a.thread_id, a.our_number, a.lead_phone, a.lead_id, a.campaign_id,
            CASE WHEN EXISTS (SELECT 1 FROM suppressions s WHERE s.tenant_id = a.tenant_id
                              AND s.phone = a.lead_phone) THEN 'dnc' ELSE 'in_progress' END,
            coalesce(agent.agent_mode_by_default, false), a.together, a.together, left(a.text, 160),
-           'inbound'
+           'inbound', clock_timestamp()
     FROM asked a
     JOIN leads l ON l.tenant_id = a.tenant_id AND l.lead_id = a.lead_id
     LEFT JOIN LATERAL (
@@ -151,22 +168,30 @@ WITH asked AS (
     SET last_seq = t.last_seq + excluded.last_seq,
         unread_count = t.unread_count + excluded.last_seq,
         last_message_at = clock_timestamp(), last_preview = excluded.last_preview,
-        last_direction = 'inbound', updated_at = clock_timestamp()
+        last_direction = 'inbound', last_inbound_at = clock_timestamp(),
+        updated_at = clock_timestamp()
     RETURNING t.*
 ), stored AS (
     INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, seq, role, source, text,
         media, status, status_history, to_phone, from_phone, account_id, provider,
-        provider_message_id, forwardable)
+        provider_message_id, forwardable, possible_opt_out, late)
     SELECT a.tenant_id, a.message_id, t.interaction_id, t.lead_id, t.last_seq - a.together + a.nth,
            'user', 'inbound', a.text, a.media::jsonb, 'received',
            jsonb_build_array(jsonb_build_object('status', 'received', 'at', clock_timestamp())),
            a.our_number, a.lead_phone, a.account_id, a.provider, a.provider_id,
-           a.conversation AND t.agent_mode
+           a.conversation AND t.agent_mode, a.possible_opt_out, a.late
     FROM asked a JOIN threads t USING (tenant_id, our_number, lead_phone)
     RETURNING tenant_id, message_id, interaction_id, seq, forwardable
 ), touched AS (
-    UPDATE leads l SET active_at = clock_timestamp()
-    FROM threads t WHERE l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
+    UPDATE leads x SET active_at = clock_timestamp()
+    FROM (
+        -- Whoever holds one of them is touching it too: nobody waits here for anybody.
+        SELECT l.tenant_id, l.lead_id FROM leads l
+        JOIN threads t ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
+        WHERE {SHARES_ITS_PHONE}
+        FOR NO KEY UPDATE OF l SKIP LOCKED
+    ) free
+    WHERE x.tenant_id = free.tenant_id AND x.lead_id = free.lead_id
 )
 SELECT a.i, s.interaction_id, s.seq, s.forwardable
 FROM asked a JOIN stored s USING (tenant_id, message_id) ORDER BY a.i
@@ -180,12 +205,11 @@ async def thread(tx: Tx, arrivals: Sequence[Arrival]) -> list[Row]:
         (
             i, a.tenant_id, a.message_id, a.thread_id, a.our_number, a.lead_phone, a.lead_id,
             a.campaign_id, a.account_id, a.provider, a.provider_id, a.text,
-            json.dumps(a.media),
-            a.conversation,
+            json.dumps(a.media), a.conversation, a.possible_opt_out, a.late,
         )
         for i, a in enumerate(arrivals)
     ]  # fmt: skip
-    return await tx.rows(THREAD, *spread(rows, 14))
+    return await tx.rows(THREAD, *spread(rows, 16))
 
 
 COLLECT = f"""

@@ -1,26 +1,33 @@
 """Reading threads: whole, in lists, and their transcripts."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
+from app.store import search
 from app.store.engine import Read, Row, Tx
+from app.store.search import Filter
 
 COLUMNS = """
 SELECT t.*, c.client_id, c.offer_id, c.name AS campaign_name, l.first_name, l.last_name,
        l.is_test, turn.state AS turn_state, turn.window_due_at AS turn_due_at,
-       turn.posting AS turn_posting, turn.attempt AS turn_attempt,
-       newest.provider, newest.provider_message_id, said.error_code, said.error_message
+       turn.posting AS turn_posting, turn.attempt AS turn_attempt, turn.due_at AS turn_again_at,
+       t.paused_until > clock_timestamp() AS agent_paused, held.turn_id AS held_turn_id,
+       held.held,
+       newest.provider, newest.provider_message_id, said.error_code, said.error_message,
+       coalesce(said.status IN ('failed', 'undelivered'), false) AS last_failed
 FROM interactions t
 JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
 LEFT JOIN campaigns c ON c.tenant_id = t.tenant_id AND c.campaign_id = t.campaign_id
 LEFT JOIN LATERAL (
-    SELECT u.state, u.window_due_at, u.posting, u.attempt FROM turns u
+    SELECT u.state, u.window_due_at, u.due_at, u.posting, u.attempt FROM turns u
     WHERE u.tenant_id = t.tenant_id AND u.interaction_id = t.interaction_id AND u.kind = 'live'
       AND u.state IN ('collecting', 'delivering', 'awaiting_reply')
     ORDER BY u.state = 'collecting' DESC LIMIT 1
 ) turn ON t.agent_mode
+LEFT JOIN LATERAL (
+    SELECT u.turn_id, u.held FROM turns u
+    WHERE u.tenant_id = t.tenant_id AND u.interaction_id = t.interaction_id AND u.held IS NOT NULL
+    LIMIT 1
+) held ON true
 LEFT JOIN LATERAL (
     SELECT m.provider, m.provider_message_id FROM messages m
     WHERE m.tenant_id = t.tenant_id AND m.interaction_id = t.interaction_id
@@ -28,7 +35,8 @@ LEFT JOIN LATERAL (
     ORDER BY m.seq DESC LIMIT 1
 ) newest ON true
 LEFT JOIN LATERAL (  -- our last text, if it failed
-    SELECT CASE WHEN m.status IN ('failed', 'undelivered', 'unknown') THEN m.error_code END
+    SELECT m.status,
+           CASE WHEN m.status IN ('failed', 'undelivered', 'unknown') THEN m.error_code END
                AS error_code,
            CASE WHEN m.status IN ('failed', 'undelivered', 'unknown') THEN m.error_message END
                AS error_message
@@ -56,58 +64,9 @@ async def of_lead(read: Read, tenant_id: str, lead_id: str) -> list[Row]:
     return await read.rows(OF_LEAD, tenant_id, lead_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """What a list of threads is narrowed to; None: not narrowed. Dates are half-open."""
-
-    campaign_ids: Sequence[str] | None = None
-    client_ids: Sequence[str] | None = None
-    offer_ids: Sequence[str] | None = None
-    statuses: Sequence[str] | None = None
-    lead_id: str | None = None
-    start: datetime | None = None
-    end: datetime | None = None
-    unread: bool | None = None
-    search: str | None = None
-    in_messages: bool = False
-
-
-def _conditions(narrowed: Filter, before: tuple[Any, ...] | None) -> list[tuple[str, list[Any]]]:
-    """Each condition in force, with `?` for each of its parameters."""
-    conditions: list[tuple[str, list[Any]]] = []
-    for sql, value in (
-        ("t.campaign_id = ANY (?::text[])", narrowed.campaign_ids),
-        ("c.client_id = ANY (?::text[])", narrowed.client_ids),
-        ("c.offer_id = ANY (?::text[])", narrowed.offer_ids),
-        ("t.status = ANY (?::text[])", narrowed.statuses),
-        ("t.lead_id = ?", narrowed.lead_id),
-        ("t.last_message_at >= ?", narrowed.start),
-        ("t.last_message_at < ?", narrowed.end),
-        ("(t.unread_count > 0) = ?", narrowed.unread),
-    ):
-        if value is not None:
-            conditions.append((sql, [value]))
-    if before is not None:
-        conditions.append(("(t.last_message_at, t.interaction_id) < (?, ?)", list(before)))
-    if narrowed.search:
-        pattern = f"%{_literal(narrowed.search)}%"
-        digits = "".join(c for c in narrowed.search if c.isdigit())
-        if narrowed.in_messages:
-            conditions.append((IN_MESSAGES, [pattern]))
-        else:
-            phone = f"%{digits}%" if len(digits) >= 3 else None
-            conditions.append((BY_NAME, [pattern, pattern, phone]))
-    return conditions
-
-
-BY_NAME = """(concat_ws(' ', l.first_name, l.last_name) ILIKE ? OR t.lead_id ILIKE ?
-    OR t.lead_phone LIKE ?)"""
-IN_MESSAGES = """EXISTS (SELECT 1 FROM messages m WHERE m.tenant_id = t.tenant_id
-    AND m.interaction_id = t.interaction_id AND m.text ILIKE ?)"""
-
-
-def _literal(search: str) -> str:
-    return search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+SHOWN = f"""{COLUMNS} AND t.interaction_id = ANY ($2::text[])
+ORDER BY t.last_message_at DESC, t.interaction_id DESC
+"""
 
 
 async def listed(
@@ -117,17 +76,11 @@ async def listed(
     before: tuple[Any, ...] | None,
     limit: int,
 ) -> list[Row]:
-    """Threads, newest activity first, that come after `before` (last_message_at, id)."""
-    sql = COLUMNS
-    values: list[Any] = [tenant_id]
-    for condition, given in _conditions(narrowed, before):
-        for value in given:
-            values.append(value)
-            condition = condition.replace("?", f"${len(values)}", 1)
-        sql += f" AND {condition}"
-    values.append(limit)
-    sql += f" ORDER BY t.last_message_at DESC, t.interaction_id DESC LIMIT ${len(values)}"
-    return await read.rows(sql, *values)
+    """Threads, newest activity first, that come after `before` (last_message_at, id).
+
+    First the ids of the page, by indexes alone; then what is shown of them."""
+    ids = await search.page(read, tenant_id, narrowed, before, limit)
+    return await read.rows(SHOWN, tenant_id, ids) if ids else []
 
 
 NEWEST = """

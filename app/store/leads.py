@@ -13,11 +13,17 @@ COLUMNS = (
 Lead = dict[str, Any]
 """A row of `leads`, with `is_dnc`."""
 
+SHARES_ITS_PHONE = """EXISTS (SELECT 1 FROM leads o WHERE o.tenant_id = l.tenant_id
+          AND o.phone = l.phone AND o.lead_id <> l.lead_id)"""
+"""Of a lead `l`: only among leads of one phone does it matter who was active last. One alone is
+spared the write at each text, since whoever gets its phone later is active later."""
+
 ADD = directory.adding("leads", ("lead_id", *COLUMNS))
 
 
 async def add(tx: Tx, leads: Sequence[Mapping[str, Any]]) -> list[Lead]:
-    """Adds the leads whose ids are free; returns those."""
+    """Adds the leads whose ids are free; returns those. Takes their phones' locks."""
+    await _lock_phones(tx, leads)
     return await _judged(tx, await tx.rows(ADD, [dict(lead) for lead in leads]))
 
 
@@ -31,7 +37,8 @@ PUT = directory.adding(
 
 
 async def put(tx: Tx, leads: Sequence[Mapping[str, Any]]) -> list[Lead]:
-    """Adds or replaces the leads; `created` tells which."""
+    """Adds or replaces the leads; `created` tells which. Takes their phones' locks."""
+    await _lock_phones(tx, leads)
     return await _judged(tx, await tx.rows(PUT, [dict(lead) for lead in leads]))
 
 
@@ -41,6 +48,8 @@ CHANGE = directory.changing("leads", "lead_id", COLUMNS).replace(
 
 
 async def change(tx: Tx, leads: Sequence[Mapping[str, Any]]) -> list[Lead]:
+    """Changes the leads whole. Takes their phones' locks."""
+    await _lock_phones(tx, leads)
     return await _judged(tx, await tx.rows(CHANGE, [dict(lead) for lead in leads]))
 
 
@@ -56,6 +65,9 @@ LOCK = directory.getting("leads", "lead_id", lock=True)
 
 
 async def lock(tx: Tx, tenant_id: str, lead_id: str) -> Row | None:
+    """Locks the lead, and its phone first (law 9): no text of it comes in meanwhile."""
+    known = await tx.row(GET, tenant_id, lead_id)
+    await _lock_phones(tx, [known] if known else [])
     return await tx.row(LOCK, tenant_id, lead_id)
 
 
@@ -134,8 +146,7 @@ async def adopt(tx: Tx, tenant_id: str, lead_id: str, phone: str) -> None:
     """The placeholders with this phone give way to the lead: their threads and texts become
     its own, and so does what they were not to be contacted by.
 
-    The phone's lock is taken first, so that no text of the phone comes in meanwhile."""
-    await suppressions.lock_phones(tx, [(tenant_id, phone)])
+    Whoever stored the lead has the phone's lock, so that no text of it comes in meanwhile."""
     placeholders = await tx.rows(LOCK_PLACEHOLDERS, tenant_id, phone, lead_id)
     if not placeholders:
         return
@@ -146,6 +157,23 @@ async def adopt(tx: Tx, tenant_id: str, lead_id: str, phone: str) -> None:
     if channels:
         await tx.execute(INHERIT, tenant_id, lead_id, channels)
     await tx.execute(DROP, tenant_id, ids)
+
+
+WITH_PLACEHOLDER = """
+SELECT DISTINCT phone FROM leads WHERE tenant_id = $1 AND phone = ANY ($2) AND is_placeholder
+"""
+
+
+async def with_placeholder(read: Read, tenant_id: str, phones: Sequence[str]) -> list[str]:
+    """Of the phones those that a placeholder has."""
+    rows = await read.rows(WITH_PLACEHOLDER, tenant_id, list(phones))
+    return [row["phone"] for row in rows]
+
+
+async def _lock_phones(tx: Tx, leads: Sequence[Mapping[str, Any]]) -> None:
+    phones = sorted({(lead["tenant_id"], lead["phone"]) for lead in leads if lead["phone"]})
+    if phones:
+        await suppressions.lock_phones(tx, phones)
 
 
 async def _judged(read: Read, rows: Sequence[Row]) -> list[Lead]:

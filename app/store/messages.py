@@ -2,7 +2,24 @@
 
 from app.store.engine import Read, Row
 
-ONE = "SELECT * FROM messages WHERE tenant_id = $1 AND message_id = $2"
+ONE = """
+SELECT m.*, coalesce(m.held_reason, braked.reason) AS held_reason
+FROM messages m
+LEFT JOIN LATERAL (  -- a brake holds what is queued, until it is let go
+    SELECT concat_ws(': ', x.what || ' is paused', x.why) AS reason FROM (
+        SELECT 'the tenant' AS what, paused_reason AS why FROM tenants
+        WHERE tenant_id = m.tenant_id AND paused_at IS NOT NULL
+        UNION ALL
+        SELECT 'the number', paused_reason FROM phone_numbers
+        WHERE tenant_id = m.tenant_id AND phone_number = m.from_phone AND paused_at IS NOT NULL
+        UNION ALL
+        SELECT 'the agent', g.paused_reason FROM outbox o
+        JOIN sms_agents g ON g.tenant_id = o.tenant_id AND g.sms_agent_id = o.sms_agent_id
+        WHERE o.tenant_id = m.tenant_id AND o.message_id = m.message_id AND g.paused_at IS NOT NULL
+    ) x LIMIT 1
+) braked ON m.status = 'queued'
+WHERE m.tenant_id = $1 AND m.message_id = $2
+"""
 
 
 async def get(read: Read, tenant_id: str, message_id: str) -> Row | None:
@@ -15,3 +32,17 @@ ATTEMPTS = "SELECT * FROM attempts WHERE tenant_id = $1 AND message_id = $2 ORDE
 async def attempts(read: Read, tenant_id: str, message_id: str) -> list[Row]:
     """The HTTP tries of a text, first to last."""
     return await read.rows(ATTEMPTS, tenant_id, message_id)
+
+
+BULK = """
+SELECT b.*, coalesce((SELECT jsonb_object_agg(status, texts) FROM (
+           SELECT m.status, count(*) AS texts FROM messages m
+           WHERE m.tenant_id = b.tenant_id AND m.bulk_id = b.bulk_id GROUP BY m.status) s),
+       '{}') AS statuses
+FROM bulks b WHERE b.tenant_id = $1 AND b.bulk_id = $2
+"""
+
+
+async def bulk(read: Read, tenant_id: str, bulk_id: str) -> Row | None:
+    """A bulk send with its texts counted by status."""
+    return await read.row(BULK, tenant_id, bulk_id)

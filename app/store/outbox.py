@@ -4,11 +4,12 @@
 names it: a worker that wakes late changes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from app.domain import quiet
 from app.domain.words import RANK
 from app.store.engine import Row, Tx, spread
 
@@ -16,14 +17,88 @@ LEASE = timedelta(seconds=30)
 UNKNOWN_HOLDS = timedelta(seconds=60)
 """For how long a text of unknown outcome holds back its successors in the thread."""
 
-CLAIM = """
-WITH due AS (
+AHEAD = timedelta(milliseconds=250)
+"""A claim takes what a number may send within so long: slower numbers one text at a time."""
+
+CATCHING_UP = timedelta(seconds=30)
+"""For so long an account's numbers wait until the texts we missed are fetched: there may be a
+STOP among them."""
+
+SENDERS = """
+RECURSIVE senders AS (  -- each number with something queued, by skipping through the index
+    (SELECT tenant_id, from_phone FROM outbox WHERE state = 'queued' AND seq IS NOT NULL
+     ORDER BY tenant_id, from_phone LIMIT 1)
+    UNION ALL
+    SELECT n.tenant_id, n.from_phone FROM senders s CROSS JOIN LATERAL (
+        SELECT o.tenant_id, o.from_phone FROM outbox o
+        WHERE o.state = 'queued' AND o.seq IS NOT NULL
+          AND (o.tenant_id, o.from_phone) > (s.tenant_id, s.from_phone)
+        ORDER BY o.tenant_id, o.from_phone LIMIT 1) n
+)
+"""
+CLAIM = f"""
+WITH {SENDERS}, numbers AS (  -- those that may send now; another worker's are passed over
+    SELECT n.tenant_id, n.phone_number AS from_phone, n.free_at, r.rate
+    FROM phone_numbers n
+    JOIN senders s ON s.tenant_id = n.tenant_id AND s.from_phone = n.phone_number
+    JOIN tenants tn ON tn.tenant_id = n.tenant_id
+    LEFT JOIN provider_accounts p ON p.tenant_id = n.tenant_id AND p.account_id = n.account_id
+    CROSS JOIN LATERAL (
+        SELECT coalesce(n.messages_per_second, ($6::jsonb -> p.provider ->> CASE
+            WHEN n.phone_number NOT LIKE '+%' THEN 'short'
+            WHEN n.phone_number ~ '^\\+18(00|33|44|55|66|77|88)' THEN 'toll_free'
+            ELSE 'local' END)::float8, 1) AS rate
+    ) r
+    WHERE n.free_at <= clock_timestamp() AND n.paused_at IS NULL AND tn.paused_at IS NULL
+      AND (p.noticed_at IS NULL OR p.noticed_at < clock_timestamp() - $7::interval)
+    FOR NO KEY UPDATE OF n SKIP LOCKED
+), free AS (
+    SELECT * FROM numbers
+    UNION ALL  -- a number that was removed: its texts fail, and wait for nothing
+    SELECT s.tenant_id, s.from_phone, clock_timestamp(), 1000 FROM senders s
+    WHERE NOT EXISTS (SELECT 1 FROM phone_numbers n
+                      WHERE n.tenant_id = s.tenant_id AND n.phone_number = s.from_phone)
+), candidates AS (
+    SELECT c.*, f.rate,
+           row_number() OVER (PARTITION BY c.tenant_id ORDER BY c.lane, c.due_at) AS turn
+    FROM free f CROSS JOIN LATERAL (
+        SELECT q.*, sum(q.segments) OVER (ORDER BY q.lane, q.due_at, q.message_id)
+                    - q.segments AS before
+        FROM (
+            SELECT o.tenant_id, o.message_id, o.from_phone, o.lane, o.due_at, o.segments
+            FROM outbox o
+            WHERE o.tenant_id = f.tenant_id AND o.from_phone = f.from_phone
+              AND o.state = 'queued' AND o.seq IS NOT NULL AND o.due_at <= clock_timestamp()
+              AND NOT EXISTS (
+                  SELECT 1 FROM outbox p
+                  WHERE p.tenant_id = o.tenant_id AND p.interaction_id = o.interaction_id
+                    AND p.seq < o.seq
+                    AND NOT (p.state = 'unknown' AND p.begun_at < clock_timestamp() - $4::interval))
+              AND NOT EXISTS (
+                  SELECT 1 FROM sms_agents g WHERE g.tenant_id = o.tenant_id
+                    AND g.sms_agent_id = o.sms_agent_id AND g.paused_at IS NOT NULL)
+            ORDER BY o.lane, o.due_at
+            LIMIT least($1::int, 1 + ceil(f.rate * extract(epoch FROM $5::interval)),
+                        greatest(8, ceil(2.0 * $1::int / (SELECT count(*) FROM free))))
+        ) q
+    ) c
+    WHERE c.before <= f.rate * extract(epoch FROM $5::interval)
+), due AS (
     SELECT o.tenant_id, o.message_id, o.state AS was FROM outbox o
-    WHERE o.due_at <= clock_timestamp() AND NOT EXISTS (
-        SELECT 1 FROM outbox p
-        WHERE p.tenant_id = o.tenant_id AND p.interaction_id = o.interaction_id AND p.seq < o.seq
-          AND NOT (p.state = 'unknown' AND p.begun_at < clock_timestamp() - $4::interval))
-    ORDER BY o.lane, o.due_at LIMIT $1 FOR UPDATE OF o SKIP LOCKED
+    JOIN ((SELECT tenant_id, message_id FROM candidates ORDER BY lane, turn, due_at LIMIT $1)
+          UNION ALL
+          (SELECT tenant_id, message_id FROM outbox
+           WHERE state <> 'queued' AND due_at <= clock_timestamp() ORDER BY due_at LIMIT $1)
+    ) c USING (tenant_id, message_id)
+    WHERE o.due_at <= clock_timestamp()
+    FOR UPDATE OF o SKIP LOCKED
+), spent AS (
+    UPDATE phone_numbers n
+    SET free_at = greatest(n.free_at, clock_timestamp()) + c.seconds * interval '1 s'
+    FROM (SELECT tenant_id, from_phone, sum(segments) / min(rate) AS seconds
+          FROM candidates JOIN due USING (tenant_id, message_id)
+          GROUP BY tenant_id, from_phone) c
+    WHERE n.tenant_id = c.tenant_id AND n.phone_number = c.from_phone
 ), claimed AS (
     UPDATE outbox o
     SET state = CASE WHEN due.was <> 'queued' THEN 'unknown'
@@ -42,9 +117,10 @@ WITH due AS (
            OR c.was = 'sending' AND m.status = 'sending')
 )
 SELECT c.tenant_id, c.message_id, c.interaction_id, c.account_id, c.to_phone, c.from_phone, c.was,
-       c.state, c.begun_at, c.tries, c.looked, c.resent,
-       c.expires_at - clock_timestamp() AS validity,
-       m.text, m.media, m.status AS message_status, a.provider, a.credentials, a.base_url,
+       c.state, c.begun_at, c.tries, c.looked, c.resent, c.exempt,
+       c.expires_at - clock_timestamp() AS validity, clock_timestamp() - c.begun_at AS age,
+       m.text, m.media, m.turn_id, m.status AS message_status,
+       a.provider, a.credentials, a.base_url,
        a.active AND EXISTS (
            SELECT 1 FROM phone_numbers n WHERE n.tenant_id = c.tenant_id
            AND n.phone_number = c.from_phone AND n.active) AS sender_active
@@ -52,35 +128,56 @@ FROM claimed c
 JOIN messages m ON m.tenant_id = c.tenant_id AND m.message_id = c.message_id
 JOIN provider_accounts a ON a.tenant_id = c.tenant_id AND a.account_id = c.account_id
 """
+Rates = Mapping[str, Mapping[str, float]]
+"""Segments a second, by provider and kind of number."""
 
 
-async def claim(tx: Tx, lease: str, limit: int) -> list[Row]:
-    """Takes up to `limit` due rows, the oldest of each thread, replies before bulk.
+async def claim(tx: Tx, lease: str, limit: int, rates: Rates) -> list[Row]:
+    """Takes up to `limit` due rows: the oldest of each thread, replies before bulk, tenants in
+    turn, and of each number what its pacing lets start now, which is spent here.
 
     A queued row comes back as `sending`, or as `queued` when its validity has passed; one
-    whose lease ran out while `sending`, or that is `unknown`, as `unknown`."""
-    return await tx.rows(CLAIM, limit, lease, LEASE, UNKNOWN_HOLDS)
+    whose lease ran out while `sending`, or that is `unknown`, as `unknown`.
+
+    Of many numbers each gives a few at most: the next claim follows at once."""
+    await tx.replan()
+    return await tx.rows(CLAIM, limit, lease, LEASE, UNKNOWN_HOLDS, AHEAD, rates, CATCHING_UP)
 
 
 BLOCKED = """
-SELECT a.tenant_id, a.message_id FROM unnest($1::text[], $2::text[], $3::text[])
-    AS a(tenant_id, message_id, phone)
-WHERE EXISTS (SELECT 1 FROM suppressions s
-              WHERE s.tenant_id = a.tenant_id AND s.phone = a.phone)
-   OR EXISTS (SELECT 1 FROM messages m JOIN leads l USING (tenant_id, lead_id)
-              WHERE m.tenant_id = a.tenant_id AND m.message_id = a.message_id
-                AND 'sms' = ANY (l.dnc_channels))
-   OR NOT EXISTS (SELECT 1 FROM outbox o
-              WHERE o.tenant_id = a.tenant_id AND o.message_id = a.message_id AND o.lease = $4)
+SELECT x.message_id, CASE WHEN x.gone THEN 'gone' WHEN x.suppressed THEN 'suppressed'
+                          ELSE 'stale' END AS why
+FROM (
+    SELECT a.message_id, o.message_id IS NULL AS gone,
+           NOT o.exempt AND (
+               EXISTS (SELECT 1 FROM suppressions s
+                       WHERE s.tenant_id = a.tenant_id AND s.phone = a.phone)
+            OR EXISTS (SELECT 1 FROM messages m JOIN leads l USING (tenant_id, lead_id)
+                       WHERE m.tenant_id = a.tenant_id AND m.message_id = a.message_id
+                         AND 'sms' = ANY (l.dnc_channels))) AS suppressed,
+           o.guarded AND EXISTS (
+               SELECT 1 FROM messages m
+               JOIN turns u ON u.tenant_id = m.tenant_id AND u.turn_id = m.turn_id
+               JOIN messages n ON n.tenant_id = m.tenant_id
+                   AND n.interaction_id = m.interaction_id AND n.seq > u.through_seq
+                   AND n.role = 'user' AND n.forwardable
+               WHERE m.tenant_id = a.tenant_id AND m.message_id = a.message_id) AS stale
+    FROM unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, message_id, phone)
+    LEFT JOIN outbox o ON o.tenant_id = a.tenant_id AND o.message_id = a.message_id
+        AND o.lease = $4
+) x WHERE x.gone OR x.suppressed OR x.stale
 """
+Blocked = Literal["gone", "suppressed", "stale"]
 
 
-async def blocked(tx: Tx, claimed: Sequence[tuple[str, str, str]], lease: str) -> set[str]:
-    """Of the claimed (tenant, message, phone): those that may no longer leave, because the
-    phone was suppressed or the text cancelled since. Runs after the claim's commit, so that
-    it sees every STOP that was committed before."""
+async def blocked(
+    tx: Tx, claimed: Sequence[tuple[str, str, str]], lease: str
+) -> dict[str, Blocked]:
+    """Of the claimed (tenant, message, phone): those that may no longer leave, and why. The
+    phone was suppressed, the text cancelled, or the lead wrote after the turn it answers. Runs
+    after the claim's commit, so that it sees every STOP that was committed before."""
     rows = await tx.rows(BLOCKED, *spread(claimed, 3), lease)
-    return {row["message_id"] for row in rows}
+    return {row["message_id"]: row["why"] for row in rows}
 
 
 SettledAs = Literal["sent", "queued", "unknown", "failed", "cancelled", "undelivered", "delivered"]
@@ -107,7 +204,9 @@ class Settlement:
     detail: str | None = None
 
 
-SETTLE = """
+FORWARD = """(m.status IN ('sending', 'unknown') AND b.status = 'queued'
+        OR ($16::jsonb ->> b.status)::int > ($16::jsonb ->> m.status)::int)"""
+SETTLE = f"""
 WITH asked AS (
     SELECT a.* FROM unnest($1::text[], $2::text[], $3::text[], $4::interval[], $5::text[],
         $6::text[], $7::text[], $8::int[], $9::bool[], $10::text[], $11::timestamptz[], $12::int[],
@@ -141,11 +240,11 @@ WITH asked AS (
     DELETE FROM early_receipts e USING owed a
     WHERE e.tenant_id = a.tenant_id AND e.account_id = a.account_id
       AND e.provider_message_id = a.provider_message_id
-    RETURNING a.tenant_id, a.message_id, e.status, e.code, e.at
+    RETURNING a.tenant_id, a.message_id, e.status, e.code, e.message, e.at
 ), steps AS (
     SELECT tenant_id, message_id, status, code, message, clock_timestamp() AS at,
            status = 'queued' OR status = 'unknown' AND again_in IS NULL AS forced FROM owed
-    UNION ALL SELECT tenant_id, message_id, status, code, NULL, at, false FROM early
+    UNION ALL SELECT tenant_id, message_id, status, code, message, at, false FROM early
 ), best AS (
     SELECT DISTINCT ON (tenant_id, message_id) * FROM steps
     ORDER BY tenant_id, message_id, ($16::jsonb ->> status)::int DESC
@@ -154,19 +253,15 @@ WITH asked AS (
                ORDER BY at) AS steps
     FROM steps GROUP BY tenant_id, message_id
 )
+-- Compared with the row itself, as receipts do: what a join saw may be old by now.
 UPDATE messages m SET
-    status = CASE WHEN up.yes THEN b.status ELSE m.status END,
-    error_code = CASE WHEN up.yes OR b.forced THEN b.code ELSE m.error_code END,
-    error_message = CASE WHEN up.yes OR b.forced THEN b.message ELSE m.error_message END,
+    status = CASE WHEN {FORWARD} THEN b.status ELSE m.status END,
+    error_code = CASE WHEN {FORWARD} OR b.forced THEN b.code ELSE m.error_code END,
+    error_message = CASE WHEN {FORWARD} OR b.forced THEN b.message ELSE m.error_message END,
     provider_message_id = coalesce(m.provider_message_id, a.provider_message_id),
-    status_history = CASE WHEN up.yes THEN m.status_history || h.steps ELSE m.status_history END
+    status_history = CASE WHEN {FORWARD} THEN m.status_history || h.steps ELSE m.status_history END
 FROM owed a JOIN best b USING (tenant_id, message_id)
 JOIN history h USING (tenant_id, message_id)
-CROSS JOIN LATERAL (
-    SELECT x.status IN ('sending', 'unknown') AND b.status = 'queued'
-        OR ($16::jsonb ->> b.status)::int > ($16::jsonb ->> x.status)::int AS yes
-    FROM messages x WHERE x.tenant_id = a.tenant_id AND x.message_id = a.message_id
-) up
 WHERE m.tenant_id = a.tenant_id AND m.message_id = a.message_id
 """
 
@@ -181,16 +276,161 @@ async def settle(tx: Tx, lease: str, settlements: Sequence[Settlement]) -> None:
         )
         for s in settlements
     ]  # fmt: skip
+    await tx.replan()
     await tx.rows(SETTLE, *spread(rows, 14), lease, RANK)
 
 
-NEXT = "SELECT min(due_at) - clock_timestamp() FROM outbox"
+LEASED = """
+SELECT o.message_id FROM outbox o
+JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, message_id) USING (tenant_id, message_id)
+WHERE o.lease = $3
+"""
 
 
-async def next_due_in(tx: Tx) -> timedelta | None:
-    """How long until a row is due (negative: overdue); None when nothing is owed."""
-    wait: timedelta | None = await tx.value(NEXT)
+async def leased(tx: Tx, lease: str, keys: Sequence[tuple[str, str]]) -> set[str]:
+    """Which of the texts (tenant, message) are still claimed under this lease."""
+    return {row["message_id"] for row in await tx.rows(LEASED, *spread(keys, 2), lease)}
+
+
+FREE_IN = f"""
+WITH {SENDERS}
+SELECT min(n.free_at) - clock_timestamp() FROM senders s
+JOIN phone_numbers n ON n.tenant_id = s.tenant_id AND n.phone_number = s.from_phone
+JOIN tenants tn ON tn.tenant_id = n.tenant_id
+WHERE n.free_at > clock_timestamp() AND n.paused_at IS NULL AND tn.paused_at IS NULL
+"""
+
+
+async def free_in(tx: Tx) -> timedelta | None:
+    """How long until pacing frees a number with something queued; None: no number waits."""
+    wait: timedelta | None = await tx.value(FREE_IN)
     return wait
+
+
+WAITING = """
+SELECT o.tenant_id, o.message_id, o.interaction_id, o.to_phone, o.due_at, m.source, l.timezone,
+       clock_timestamp() AS now,
+       CASE WHEN (tn.quiet_hours ->> 'enabled')::bool AND NOT o.exempt AND NOT EXISTS (
+                SELECT 1 FROM interactions f
+                WHERE f.tenant_id = o.tenant_id AND f.lead_phone = o.to_phone
+                  AND f.last_inbound_at > clock_timestamp() - $2::interval)
+            THEN tn.quiet_hours END AS quiet_hours
+FROM outbox o
+JOIN messages m ON m.tenant_id = o.tenant_id AND m.message_id = o.message_id
+JOIN leads l ON l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id
+JOIN tenants tn ON tn.tenant_id = o.tenant_id
+WHERE o.state = 'queued' AND o.seq IS NULL AND o.due_at <= clock_timestamp()
+ORDER BY o.due_at LIMIT $1
+"""
+
+
+async def waiting(tx: Tx, limit: int) -> list[Row]:
+    """Scheduled and held texts whose time has come. Nothing is locked yet."""
+    return await tx.rows(WAITING, limit, quiet.FRESH)
+
+
+HOLD = """
+WITH held AS (
+    UPDATE outbox o SET due_at = a.until, expires_at = o.expires_at + (a.until - o.due_at)
+    FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS a(tenant_id, message_id, until)
+    WHERE o.tenant_id = a.tenant_id AND o.message_id = a.message_id
+      AND o.state = 'queued' AND o.seq IS NULL AND o.due_at <= clock_timestamp()
+    RETURNING o.tenant_id, o.message_id, a.until
+)
+UPDATE messages m SET held_until = h.until, held_reason = $4
+FROM held h WHERE m.tenant_id = h.tenant_id AND m.message_id = h.message_id
+"""
+
+
+async def hold(tx: Tx, texts: Sequence[tuple[str, str, datetime]], why: str) -> None:
+    """Keeps (tenant, message) until then; their validity moves along."""
+    await tx.execute(HOLD, *spread(texts, 3), why)
+
+
+RELEASE = """
+WITH due AS (
+    SELECT o.tenant_id, o.message_id, o.interaction_id, o.due_at FROM outbox o
+    JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, message_id) USING (tenant_id, message_id)
+    WHERE o.state = 'queued' AND o.seq IS NULL AND o.due_at <= clock_timestamp()
+    FOR UPDATE OF o
+), placed AS (
+    SELECT d.*, m.text, count(*) OVER thread AS together,
+           row_number() OVER (thread ORDER BY d.due_at, d.message_id) AS nth
+    FROM due d JOIN messages m USING (tenant_id, message_id)
+    WINDOW thread AS (PARTITION BY d.tenant_id, d.interaction_id)
+), threads AS (
+    UPDATE interactions t SET last_seq = t.last_seq + p.together, last_preview = left(p.text, 160),
+        last_direction = 'outbound', last_message_at = clock_timestamp(),
+        updated_at = clock_timestamp()
+    FROM placed p WHERE p.nth = p.together
+      AND t.tenant_id = p.tenant_id AND t.interaction_id = p.interaction_id
+    RETURNING t.tenant_id, t.interaction_id, t.last_seq
+), numbered AS (
+    SELECT p.tenant_id, p.message_id, p.interaction_id, t.last_seq - p.together + p.nth AS seq
+    FROM placed p JOIN threads t USING (tenant_id, interaction_id)
+), owed AS (
+    UPDATE outbox o SET seq = n.seq, due_at = clock_timestamp()
+    FROM numbered n WHERE o.tenant_id = n.tenant_id AND o.message_id = n.message_id
+)
+UPDATE messages m SET seq = n.seq, held_until = NULL, held_reason = NULL, status = 'queued',
+    status_history = CASE WHEN m.status = 'queued' THEN m.status_history ELSE m.status_history
+        || jsonb_build_object('status', 'queued', 'at', clock_timestamp()) END
+FROM numbered n WHERE m.tenant_id = n.tenant_id AND m.message_id = n.message_id
+RETURNING m.tenant_id, m.interaction_id, m.source
+"""
+
+
+async def release(tx: Tx, texts: Sequence[tuple[str, str]]) -> list[Row]:
+    """Gives (tenant, message) their `seq`: from now on they are owed. Their threads are locked
+    by the caller; those that were cancelled meanwhile are left out."""
+    return await tx.rows(RELEASE, *spread(texts, 2))
+
+
+CANCEL = """
+WITH unsent AS (
+    DELETE FROM outbox o USING messages m
+    WHERE o.tenant_id = $1 AND o.state = 'queued' AND m.tenant_id = o.tenant_id
+      AND m.message_id = o.message_id AND {which}
+    RETURNING o.tenant_id, o.message_id
+)
+UPDATE messages m SET status = 'cancelled', error_code = 'CANCELLED', error_message = $3,
+    status_history = m.status_history
+        || jsonb_build_object('status', 'cancelled', 'at', clock_timestamp())
+FROM unsent u WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id
+RETURNING m.message_id
+"""
+CANCEL_ONE = CANCEL.format(which="o.message_id = $2")
+CANCEL_BULK = CANCEL.format(which="m.bulk_id = $2")
+
+
+async def cancel(tx: Tx, tenant_id: str, message_id: str, why: str) -> bool:
+    """Whether the text was still unsent, and now never leaves."""
+    return bool(await tx.rows(CANCEL_ONE, tenant_id, message_id, why))
+
+
+async def cancel_bulk(tx: Tx, tenant_id: str, bulk_id: str, why: str) -> int:
+    """Cancels what of a bulk send is still unsent; how many."""
+    return len(await tx.rows(CANCEL_BULK, tenant_id, bulk_id, why))
+
+
+CANCEL_ANSWERED = """
+WITH unsent AS (
+    DELETE FROM outbox o USING unnest($1::text[], $2::text[]) AS a(tenant_id, phone)
+    WHERE o.tenant_id = a.tenant_id AND o.to_phone = a.phone AND o.state = 'queued'
+      AND o.cancel_on_reply
+    RETURNING o.tenant_id, o.message_id
+)
+UPDATE messages m SET status = 'cancelled', error_code = 'CANCELLED',
+    error_message = 'The lead answered before it was sent.',
+    status_history = m.status_history
+        || jsonb_build_object('status', 'cancelled', 'at', clock_timestamp())
+FROM unsent u WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id
+"""
+
+
+async def cancel_answered(tx: Tx, phones: Sequence[tuple[str, str]]) -> None:
+    """Cancels the unsent texts to (tenant, phone) that an answer makes needless."""
+    await tx.execute(CANCEL_ANSWERED, *spread(phones, 2))
 
 
 TAKEN = """

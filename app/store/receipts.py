@@ -36,9 +36,9 @@ WITH said AS (
     ) m ON true
 ), early AS (
     INSERT INTO early_receipts (tenant_id, account_id, provider_message_id, status, code,
-        opted_out, at)
-    SELECT $1, $2, theirs, status, code, opted_out, coalesce(at, clock_timestamp()) FROM said
-    WHERE found IS NULL AND theirs IS NOT NULL
+        message, opted_out, at)
+    SELECT $1, $2, theirs, status, code, message, opted_out, coalesce(at, clock_timestamp())
+    FROM said WHERE found IS NULL AND theirs IS NOT NULL
     ON CONFLICT DO NOTHING
 ), owing AS (
     -- The outbox first, then messages: the order in which a claim takes them.
@@ -46,24 +46,25 @@ WITH said AS (
     WHERE o.tenant_id = $1 AND o.message_id IN (SELECT found FROM said)
     ORDER BY o.message_id FOR UPDATE
 ), best AS (
-    SELECT DISTINCT ON (found) * FROM said WHERE found IS NOT NULL
-    ORDER BY found, ($10::jsonb ->> status)::int DESC
+    SELECT DISTINCT ON (found) *, ($10::jsonb ->> status)::int AS rank
+    FROM said WHERE found IS NOT NULL
+    ORDER BY found, rank DESC
 ), moved AS (
+    -- Compared with the row itself: a join's copy of it would be as old as the statement, and
+    -- another receipt, or the settling of the send, may have moved it while we waited.
     UPDATE messages m SET
-        status = CASE WHEN up.yes THEN b.status ELSE m.status END,
-        error_code = CASE WHEN up.yes THEN b.code ELSE m.error_code END,
-        error_message = CASE WHEN up.yes THEN b.message ELSE m.error_message END,
+        status = CASE WHEN b.rank > ($10::jsonb ->> m.status)::int
+                      THEN b.status ELSE m.status END,
+        error_code = CASE WHEN b.rank > ($10::jsonb ->> m.status)::int
+                          THEN b.code ELSE m.error_code END,
+        error_message = CASE WHEN b.rank > ($10::jsonb ->> m.status)::int
+                             THEN b.message ELSE m.error_message END,
         provider_message_id = coalesce(m.provider_message_id, b.theirs),
-        status_history = CASE WHEN known.yes THEN m.status_history ELSE m.status_history
+        status_history = CASE
+            WHEN m.status_history @> jsonb_build_array(jsonb_build_object('status', b.status))
+            THEN m.status_history ELSE m.status_history
             || jsonb_build_object('status', b.status, 'at', coalesce(b.at, clock_timestamp())) END
     FROM best b
-    CROSS JOIN LATERAL (
-        SELECT ($10::jsonb ->> b.status)::int > ($10::jsonb ->> x.status)::int AS yes,
-               x.status_history
-        FROM messages x WHERE x.tenant_id = $1 AND x.message_id = b.found
-    ) up
-    CROSS JOIN LATERAL (SELECT up.status_history @> jsonb_build_array(
-        jsonb_build_object('status', b.status)) AS yes) known
     WHERE m.tenant_id = $1 AND m.message_id = b.found AND (SELECT count(*) FROM owing) >= 0
     RETURNING m.message_id
 ), settled AS (

@@ -5,7 +5,7 @@ can be distributed by it. The few look-ups that come before the tenant is known 
 accounts, users by e-mail) have unique indexes of their own.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
+    Date,
     DateTime,
     ForeignKeyConstraint,
     Identity,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     SmallInteger,
     Text,
     UniqueConstraint,
+    literal_column,
 )
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import JSONB
@@ -101,6 +103,8 @@ class Installation(Table):
     only_row: Mapped[bool] = mapped_column(Boolean, primary_key=True, server_default=sql("true"))
     phone_key: Mapped[bytes]
     """Keys the HMAC that stands beside a phone; sealed, so that it survives a key rotation."""
+    alive_at: Mapped[datetime] = made()
+    """When a web process last was there to take webhooks."""
     created_at: Mapped[datetime] = made()
 
 
@@ -115,8 +119,24 @@ class Tenant(Table):
     )
     opt_out_confirmation: Mapped[str | None]
     help_text: Mapped[str | None]
+    smart_encoding: Mapped[bool] = flag(False)
+    texts_per_day: Mapped[int | None]
+    allowed_countries: Mapped[list[str] | None]
+    """Regions (ISO 3166) that may be texted; None: all."""
+    paused_at: Mapped[datetime | None]
+    paused_reason: Mapped[str | None]
     created_at: Mapped[datetime] = made()
     updated_at: Mapped[datetime] = made()
+
+
+class TenantDay(Table):
+    """How many texts a tenant with a daily limit has accepted on a day (UTC)."""
+
+    __tablename__ = "tenant_days"
+    __table_args__ = (to_tenant(),)
+    tenant_id: Mapped[str] = id_key()
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    texts: Mapped[int]
 
 
 class User(Table):
@@ -142,6 +162,11 @@ class Session(Table):
         of("user_id", "users", ondelete="CASCADE"),
         Index("uq_sessions_digest", "digest", unique=True),
         Index(None, "expires_at"),
+        Index(
+            "ix_sessions_previous_digest",
+            "previous_digest",
+            postgresql_where=sql("previous_digest IS NOT NULL"),
+        ),
     )
     tenant_id: Mapped[str] = id_key()
     digest: Mapped[bytes] = mapped_column(primary_key=True)
@@ -149,6 +174,24 @@ class Session(Table):
     created_at: Mapped[datetime] = made()
     seen_at: Mapped[datetime] = made()
     expires_at: Mapped[datetime]
+    renewed_at: Mapped[datetime] = made()
+    previous_digest: Mapped[bytes | None]
+    """Of the token before: requests that were on their way with it are not turned away."""
+    previous_until: Mapped[datetime | None]
+    """Until when the token before is good; None: until the new one is used."""
+
+
+class SignInTry(Table):
+    """How often it was tried of late to sign in with an e-mail, or from an address. There may be
+    no such person, hence no tenant."""
+
+    __tablename__ = "sign_in_tries"
+    __table_args__ = (Index(None, "until"),)
+    who: Mapped[bytes] = mapped_column(primary_key=True)
+    """Digest of the e-mail or address: people type passwords into the wrong box."""
+    tries: Mapped[int]
+    until: Mapped[datetime]
+    """Then it is counted anew."""
 
 
 class ProviderAccount(Table):
@@ -175,6 +218,10 @@ class ProviderAccount(Table):
     base_url: Mapped[str | None]
     is_default: Mapped[bool] = flag(False)
     active: Mapped[bool] = flag(True)
+    missing_since: Mapped[datetime | None]
+    """Since when inbound texts may be missing, because we were away; None: none are."""
+    noticed_at: Mapped[datetime | None]
+    """When that was noticed: its numbers wait for the texts, but not for long."""
     created_at: Mapped[datetime] = made()
     updated_at: Mapped[datetime] = made()
 
@@ -200,6 +247,8 @@ class PhoneNumber(Table):
     """Segments a second; None: the provider's default for the number's type."""
     free_at: Mapped[datetime] = made()
     """When pacing lets the next segment leave."""
+    paused_at: Mapped[datetime | None]
+    paused_reason: Mapped[str | None]
     created_at: Mapped[datetime] = made()
     updated_at: Mapped[datetime] = made()
 
@@ -225,6 +274,15 @@ class SmsAgent(Table):
     inbound_enabled: Mapped[bool] = flag(True)
     inbound_campaign_ids: Mapped[list[str]] = mapped_column(server_default=sql("'{}'"))
     agent_mode_by_default: Mapped[bool] = flag(False)
+    stale_reply: Mapped[str] = mapped_column(server_default="rerun")
+    """rerun, send or hold: what becomes of a reply that comes after the lead wrote again."""
+    resume_after_minutes: Mapped[int | None]
+    max_turns_per_day: Mapped[int] = mapped_column(server_default=sql("50"))
+    business_hours: Mapped[dict[str, Any] | None]
+    reply_delay_ms: Mapped[int] = mapped_column(server_default=sql("0"))
+    shadow_webhook_url: Mapped[str | None]
+    paused_at: Mapped[datetime | None]
+    paused_reason: Mapped[str | None]
     secret: Mapped[bytes]
     """Sealed signing secret (`whsec_…`)."""
     previous_secret: Mapped[bytes | None]
@@ -248,6 +306,7 @@ class ApiKey(Table):
     prefix: Mapped[str] = mapped_column(Id)
     digest: Mapped[bytes]
     """SHA-256 of the whole key: random keys need no slow hash."""
+    requests_per_second: Mapped[int | None]
     created_at: Mapped[datetime] = made()
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
@@ -285,7 +344,17 @@ class Lead(Table):
         to_tenant(),
         of("campaign_id", "campaigns"),
         Index(None, "tenant_id", "phone"),
+        Index("ix_leads_phone_end", "tenant_id", sql("reverse(phone)")),
         Index(None, "tenant_id", "campaign_id"),
+        Index(
+            "ix_leads_name",
+            "tenant_id",
+            literal_column(
+                "(((COALESCE(first_name, '') || ' ') || COALESCE(last_name, '')) || ' ') || lead_id"
+            ).label("name"),
+            postgresql_ops={"name": "gin_trgm_ops"},
+            postgresql_using="gin",
+        ),
     )
     tenant_id: Mapped[str] = id_key()
     lead_id: Mapped[str] = id_key()
@@ -315,12 +384,20 @@ class Interaction(Table):
     __table_args__ = (
         of("lead_id", "leads"),
         of("campaign_id", "campaigns"),
-        UniqueConstraint("tenant_id", "our_number", "lead_phone"),
-        Index(None, "tenant_id", "lead_phone"),
-        Index(None, "tenant_id", "lead_id", "last_message_at"),
+        # Every text moves its thread's row in all of these: each must earn its place.
+        UniqueConstraint("tenant_id", "lead_phone", "our_number"),
+        Index(None, "tenant_id", "lead_id"),
         Index(None, "tenant_id", "last_message_at", "interaction_id"),
         Index(None, "tenant_id", "status", "last_message_at"),
-        Index(None, "tenant_id", "campaign_id", "last_message_at"),
+        Index(None, "tenant_id", "campaign_id", "status", "last_message_at"),
+        Index(
+            "ix_interactions_unread",
+            "tenant_id",
+            "last_message_at",
+            "interaction_id",
+            postgresql_where=sql("unread_count > 0"),
+        ),
+        Index(None, "agent_off_at", postgresql_where=sql("agent_off_at IS NOT NULL")),
     )
     tenant_id: Mapped[str] = id_key()
     interaction_id: Mapped[str] = id_key()
@@ -332,12 +409,21 @@ class Interaction(Table):
     status_before_dnc: Mapped[str | None]
     """Given back when no cause of suppression stands any more."""
     agent_mode: Mapped[bool] = flag(False)
+    agent_off_at: Mapped[datetime | None]
+    """When a hand or the agent itself switched it off, or a person last wrote since: from then
+    on the minutes run after which an agent may resume by itself."""
+    stale_replies: Mapped[int] = mapped_column(SmallInteger, server_default=sql("0"))
+    """Stale refusals in a row; the second makes the next turn protected."""
+    paused_until: Mapped[datetime | None]
+    """The loop breaker: no turn is handed over before."""
+    paused_reason: Mapped[str | None]
     last_seq: Mapped[int] = mapped_column(server_default=sql("0"))
     read_seq: Mapped[int] = mapped_column(server_default=sql("0"))
     unread_count: Mapped[int] = mapped_column(server_default=sql("0"))
     last_message_at: Mapped[datetime] = made()
     last_preview: Mapped[str | None]
     last_direction: Mapped[str | None]
+    last_inbound_at: Mapped[datetime | None]
     summary: Mapped[str | None]
     created_at: Mapped[datetime] = made()
     updated_at: Mapped[datetime] = made()
@@ -359,6 +445,25 @@ class Message(Table):
             postgresql_where=sql("provider_message_id IS NOT NULL"),
         ),
         Index(None, "tenant_id", "bulk_id", postgresql_where=sql("bulk_id IS NOT NULL")),
+        Index(
+            "ix_messages_unknown",
+            "tenant_id",
+            "message_id",
+            # Not `status`: what an index names, even to leave rows out, is not written in place.
+            postgresql_where=sql("error_code = 'OUTCOME_UNKNOWN'"),
+        ),
+        Index(
+            "ix_messages_words",
+            "tenant_id",
+            sql("to_tsvector('simple'::regconfig, text)"),
+            postgresql_using="gin",
+        ),
+        Index(
+            "ix_messages_failed",
+            "tenant_id",
+            "created_at",
+            postgresql_where=sql("error_code IS NOT NULL"),
+        ),
     )
     tenant_id: Mapped[str] = id_key()
     message_id: Mapped[str] = id_key()
@@ -386,7 +491,10 @@ class Message(Table):
     bulk_id: Mapped[str | None] = mapped_column(Id)
     forwardable: Mapped[bool] = flag(False)
     """For an inbound text: received while agent mode was on."""
-    cancel_on_reply: Mapped[bool] = flag(False)
+    possible_opt_out: Mapped[bool] = flag(False)
+    """For an inbound text: it may be a wish not to be texted; a person or agent judges."""
+    late: Mapped[bool] = flag(False)
+    """For an inbound text: fetched from the carrier's record after we were away."""
     send_at: Mapped[datetime | None]
     held_until: Mapped[datetime | None]
     held_reason: Mapped[str | None]
@@ -399,7 +507,20 @@ class Outbox(Table):
     __tablename__ = "outbox"
     __table_args__ = (
         of("message_id", "messages", ondelete="CASCADE"),
-        Index(None, "due_at"),
+        Index(
+            "ix_outbox_senders",
+            "tenant_id",
+            "from_phone",
+            "lane",
+            "due_at",
+            postgresql_where=sql("state = 'queued' AND seq IS NOT NULL"),
+        ),
+        Index("ix_outbox_begun", "due_at", postgresql_where=sql("state <> 'queued'")),
+        Index(
+            "ix_outbox_waiting",
+            "due_at",
+            postgresql_where=sql("state = 'queued' AND seq IS NULL"),
+        ),
         Index(None, "tenant_id", "interaction_id", "seq"),
         Index(None, "tenant_id", "to_phone"),
     )
@@ -407,6 +528,15 @@ class Outbox(Table):
     message_id: Mapped[str] = id_key()
     interaction_id: Mapped[str] = mapped_column(Id)
     seq: Mapped[int | None]
+    """None until the text is released (scheduled, held)."""
+    segments: Mapped[int] = mapped_column(SmallInteger, server_default=sql("1"))
+    sms_agent_id: Mapped[str | None] = mapped_column(Id)
+    """For an agent's text: whose brake holds it."""
+    exempt: Mapped[bool] = flag(False)
+    """Goes to a suppressed phone all the same: the answer to STOP or HELP."""
+    cancel_on_reply: Mapped[bool] = flag(False)
+    guarded: Mapped[bool] = flag(False)
+    """For an agent's text: it does not leave any more once the lead wrote after its turn."""
     account_id: Mapped[str] = mapped_column(Id)
     to_phone: Mapped[str] = mapped_column(Id)
     from_phone: Mapped[str] = mapped_column(Id)
@@ -444,6 +574,35 @@ class Attempt(Table):
     detail: Mapped[str | None]
 
 
+class Bulk(Table):
+    """One bulk send: how many of its texts were accepted."""
+
+    __tablename__ = "bulks"
+    __table_args__ = (to_tenant(),)
+    tenant_id: Mapped[str] = id_key()
+    bulk_id: Mapped[str] = id_key()
+    accepted: Mapped[int]
+    refused: Mapped[int]
+    created_at: Mapped[datetime] = made()
+
+
+class InboundPart(Table):
+    """A part of a longer text that the carrier leaves us to join, until all are there."""
+
+    __tablename__ = "inbound_parts"
+    __table_args__ = (to_tenant(), Index(None, "received_at"))
+    tenant_id: Mapped[str] = id_key()
+    account_id: Mapped[str] = id_key()
+    sender: Mapped[str] = id_key()
+    our_number: Mapped[str] = id_key()
+    reference: Mapped[str] = id_key()
+    number: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    total: Mapped[int] = mapped_column(SmallInteger)
+    provider_id: Mapped[str] = mapped_column(Id)
+    text: Mapped[str]
+    received_at: Mapped[datetime] = made()
+
+
 class ProviderIdSeen(Table):
     """Provider ids of inbound texts, for ever: a repeat changes nothing. Never pruned."""
 
@@ -464,6 +623,7 @@ class EarlyReceipt(Table):
     provider_message_id: Mapped[str] = id_key()
     status: Mapped[str] = mapped_column(primary_key=True)
     code: Mapped[str | None]
+    message: Mapped[str | None]
     opted_out: Mapped[bool] = flag(False)
     at: Mapped[datetime]
     received_at: Mapped[datetime] = made()
@@ -492,14 +652,21 @@ class Turn(Table):
             postgresql_where=sql("kind = 'live' AND state IN ('delivering', 'awaiting_reply')"),
         ),
         Index(
+            "ix_turns_held", "tenant_id", "interaction_id", postgresql_where=sql("held IS NOT NULL")
+        ),
+        Index("ix_turns_of", "tenant_id", "of_turn", postgresql_where=sql("of_turn IS NOT NULL")),
+        Index(
             "ix_turns_clock",
             "due_at",
-            postgresql_where=sql("state IN ('collecting', 'delivering', 'awaiting_reply')"),
+            postgresql_where=sql(
+                "kind = 'live' AND state IN ('collecting', 'delivering', 'awaiting_reply')"
+            ),
         ),
     )
     tenant_id: Mapped[str] = id_key()
     turn_id: Mapped[str] = id_key()
-    interaction_id: Mapped[str] = mapped_column(Id)
+    interaction_id: Mapped[str | None] = mapped_column(Id)
+    """None: a test of the agent, in no thread."""
     sms_agent_id: Mapped[str | None] = mapped_column(Id)
     """None: no agent served the thread when the turn opened."""
     kind: Mapped[str] = mapped_column(server_default="live")
@@ -526,6 +693,10 @@ class Turn(Table):
     protected: Mapped[bool] = flag(False)
     unsent_reply: Mapped[dict[str, Any] | None]
     reply: Mapped[dict[str, Any] | None]
+    held: Mapped[dict[str, Any] | None]
+    """A stale reply that waits for a person."""
+    of_turn: Mapped[str | None] = mapped_column(Id)
+    """For a replay or a shadow: the live turn."""
     refused: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'"))
 
 
@@ -548,7 +719,10 @@ class TurnAttempt(Table):
     """One POST of a turn, with the very bytes that were sent."""
 
     __tablename__ = "turn_attempts"
-    __table_args__ = (of("turn_id", "turns", ondelete="CASCADE"),)
+    __table_args__ = (
+        of("turn_id", "turns", ondelete="CASCADE"),
+        Index(None, "at", postgresql_using="brin"),
+    )
     tenant_id: Mapped[str] = id_key()
     turn_id: Mapped[str] = id_key()
     attempt: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
@@ -597,6 +771,19 @@ class ConsentEvent(Table):
     at: Mapped[datetime] = made()
 
 
+class CannedReply(Table):
+    """A text that people of the tenant send often."""
+
+    __tablename__ = "canned_replies"
+    __table_args__ = (to_tenant(),)
+    tenant_id: Mapped[str] = id_key()
+    canned_reply_id: Mapped[str] = id_key()
+    title: Mapped[str]
+    text: Mapped[str]
+    created_at: Mapped[datetime] = made()
+    updated_at: Mapped[datetime] = made()
+
+
 class Idempotency(Table):
     """The first answer to an Idempotency-Key, so that a repeat is answered by it."""
 
@@ -616,7 +803,7 @@ class TenantEvent(Table):
     (transaction, event_id), below the snapshot's xmin."""
 
     __tablename__ = "tenant_events"
-    __table_args__ = (to_tenant(), Index(None, "at"))
+    __table_args__ = (to_tenant(), Index(None, "at", postgresql_using="brin"))
     tenant_id: Mapped[str] = id_key()
     transaction: Mapped[int] = mapped_column(
         Xid8(), primary_key=True, server_default=sql("pg_current_xact_id()")

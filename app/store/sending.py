@@ -4,9 +4,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.domain.orders import Order, Resolved
+from app.domain import quiet
+from app.domain.orders import HELD_QUIET, Order, Resolved
 from app.store.agent_of import agent_of
 from app.store.engine import Read, Row, Tx, spread
+from app.store.leads import SHARES_ITS_PHONE
 
 RESOLVE = f"""
 WITH asked AS (
@@ -30,7 +32,14 @@ SELECT a.i, l.lead_id AS known_lead, t.interaction_id AS known_thread, t.lead_id
        coalesce(named.has_mms, free.has_mms) AS has_mms,
        CASE WHEN coalesce(named.own_account, free.own_account) THEN 'number'
             ELSE preferred.rule END AS provider_rule,
-       coalesce(agent.agent_mode_by_default, false) AS agent_mode_by_default
+       coalesce(agent.agent_mode_by_default, false) AS agent_mode_by_default,
+       clock_timestamp() AS now, l.timezone, tn.smart_encoding, tn.texts_per_day,
+       tn.allowed_countries,
+       CASE WHEN (tn.quiet_hours ->> 'enabled')::bool AND NOT EXISTS (
+                SELECT 1 FROM interactions f
+                WHERE f.tenant_id = a.tenant_id AND f.lead_phone = goal.phone
+                  AND f.last_inbound_at > clock_timestamp() - $9::interval)
+            THEN tn.quiet_hours END AS quiet_hours
 FROM asked a
 JOIN tenants tn ON tn.tenant_id = a.tenant_id
 LEFT JOIN leads l ON l.tenant_id = a.tenant_id AND l.lead_id = a.lead_id
@@ -121,52 +130,76 @@ async def resolve(read: Read, orders: Sequence[Order]) -> list[Row]:
             ],
             8,
         ),
+        quiet.FRESH,
     )  # fmt: skip
 
 
-STORE = """
-WITH asked AS (
-    SELECT *, row_number() OVER (PARTITION BY tenant_id, our_number, lead_phone ORDER BY i) AS nth,
-           count(*) OVER (PARTITION BY tenant_id, our_number, lead_phone) AS together
+STORE = f"""
+WITH given AS (
+    SELECT *, due IS NOT NULL AS waits
     FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                 $8::text[], $9::bool[], $10::text[], $11::text[], $12::text[], $13::text[],
                 $14::text[], $15::text[], $16::text[], $17::int[], $18::text[], $19::interval[],
-                $20::int[])
+                $20::int[], $21::timestamptz[], $22::timestamptz[], $23::timestamptz[],
+                $24::bool[], $25::text[], $26::text[], $27::bool[], $28::bool[])
         AS a(i, tenant_id, message_id, thread_id, our_number, lead_phone, lead_id, campaign_id,
              agent_mode, account_id, provider, source, actor, text, turn_id, encoding, segments,
-             media, validity, lane)
+             media, validity, lane, due, send_at, held_until, cancel_on_reply, bulk_id,
+             sms_agent_id, exempt, guarded)
+), asked AS (
+    SELECT *,
+           count(*) FILTER (WHERE NOT waits) OVER (pair ORDER BY i) AS nth,
+           count(*) FILTER (WHERE NOT waits) OVER pair AS together
+    FROM given WINDOW pair AS (PARTITION BY tenant_id, our_number, lead_phone)
 ), threads AS (
     INSERT INTO interactions AS t (tenant_id, interaction_id, our_number, lead_phone, lead_id,
         campaign_id, agent_mode, last_seq, last_preview, last_direction)
-    SELECT tenant_id, thread_id, our_number, lead_phone, lead_id, campaign_id, agent_mode,
-           together, left(text, 160), 'outbound'
-    FROM asked WHERE nth = together ORDER BY tenant_id, our_number, lead_phone
+    SELECT DISTINCT ON (tenant_id, our_number, lead_phone)
+           tenant_id, thread_id, our_number, lead_phone, lead_id, campaign_id, agent_mode,
+           together, CASE WHEN NOT waits THEN left(text, 160) END,
+           CASE WHEN NOT waits THEN 'outbound' END
+    FROM asked ORDER BY tenant_id, our_number, lead_phone, waits, i DESC
     ON CONFLICT (tenant_id, our_number, lead_phone) DO UPDATE
-    SET last_seq = t.last_seq + excluded.last_seq, last_message_at = clock_timestamp(),
-        last_preview = excluded.last_preview, last_direction = 'outbound',
+    SET last_seq = t.last_seq + excluded.last_seq,
+        last_message_at = CASE WHEN excluded.last_seq > 0 THEN clock_timestamp()
+                               ELSE t.last_message_at END,
+        last_preview = coalesce(excluded.last_preview, t.last_preview),
+        last_direction = coalesce(excluded.last_direction, t.last_direction),
         updated_at = clock_timestamp()
     RETURNING tenant_id, interaction_id, our_number, lead_phone, last_seq
 ), stored AS (
     INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, seq, role, source, actor,
         text, media, status, status_history, to_phone, from_phone, account_id, provider, encoding,
-        segments, turn_id)
+        segments, turn_id, bulk_id, send_at, held_until, held_reason)
     SELECT a.tenant_id, a.message_id, t.interaction_id, a.lead_id,
-           t.last_seq - a.together + a.nth, 'agent', a.source, a.actor, a.text,
-           a.media::jsonb, 'queued',
-           jsonb_build_array(jsonb_build_object('status', 'queued', 'at', clock_timestamp())),
-           a.lead_phone, a.our_number, a.account_id, a.provider, a.encoding, a.segments, a.turn_id
+           CASE WHEN NOT a.waits THEN t.last_seq - a.together + a.nth END,
+           'agent', a.source, a.actor, a.text, a.media::jsonb, s.status,
+           jsonb_build_array(jsonb_build_object('status', s.status, 'at', clock_timestamp())),
+           a.lead_phone, a.our_number, a.account_id, a.provider, a.encoding, a.segments, a.turn_id,
+           a.bulk_id, a.send_at, a.held_until, CASE WHEN a.held_until IS NOT NULL THEN $29 END
     FROM asked a JOIN threads t USING (tenant_id, our_number, lead_phone)
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN a.send_at IS NULL THEN 'queued' ELSE 'scheduled' END AS status) s
     RETURNING tenant_id, message_id, interaction_id, seq
 ), owed AS (
     INSERT INTO outbox (tenant_id, message_id, interaction_id, seq, account_id, to_phone,
-        from_phone, lane, due_at, expires_at)
+        from_phone, lane, segments, sms_agent_id, exempt, guarded, cancel_on_reply, due_at,
+        expires_at)
     SELECT a.tenant_id, a.message_id, s.interaction_id, s.seq, a.account_id, a.lead_phone,
-           a.our_number, a.lane, clock_timestamp(), clock_timestamp() + a.validity
+           a.our_number, a.lane, a.segments, a.sms_agent_id, a.exempt, a.guarded, a.cancel_on_reply,
+           coalesce(a.due, clock_timestamp()), coalesce(a.due, clock_timestamp()) + a.validity
     FROM asked a JOIN stored s USING (tenant_id, message_id)
 ), touched AS (
-    UPDATE leads l SET active_at = clock_timestamp()
-    FROM (SELECT DISTINCT tenant_id, lead_id FROM asked) a
-    WHERE l.tenant_id = a.tenant_id AND l.lead_id = a.lead_id
+    UPDATE leads x SET active_at = clock_timestamp()
+    FROM (
+        -- Whoever holds one of them is touching it too: nobody waits here for anybody.
+        SELECT l.tenant_id, l.lead_id FROM leads l
+        JOIN (SELECT DISTINCT tenant_id, lead_id FROM asked) a
+            ON l.tenant_id = a.tenant_id AND l.lead_id = a.lead_id
+        WHERE {SHARES_ITS_PHONE}
+        FOR NO KEY UPDATE OF l SKIP LOCKED
+    ) free
+    WHERE x.tenant_id = free.tenant_id AND x.lead_id = free.lead_id
 )
 SELECT a.i, s.interaction_id, s.seq FROM asked a JOIN stored s USING (tenant_id, message_id)
 ORDER BY a.i
@@ -176,7 +209,8 @@ ORDER BY a.i
 @dataclass(frozen=True, slots=True)
 class Stored:
     interaction_id: str
-    seq: int
+    seq: int | None
+    """None: it waits for its time."""
 
 
 async def store(tx: Tx, texts: Sequence[Resolved]) -> list[Stored]:
@@ -190,16 +224,66 @@ async def store(tx: Tx, texts: Sequence[Resolved]) -> list[Stored]:
                 (
                     i, r.order.tenant_id, r.order.message_id, r.order.thread_id, r.sender, r.to,
                     r.lead_id, r.campaign_id, r.agent_mode, r.account_id, r.provider,
-                    r.order.source, r.order.actor, r.order.text, r.order.turn_id, r.encoding,
+                    r.order.source, r.order.actor, r.text, r.order.turn_id, r.encoding,
                     r.segments, json.dumps([{"url": url} for url in r.order.media]),
-                    r.order.validity, r.order.lane,
+                    r.order.validity, r.order.lane, r.due, r.order.send_at if r.due else None,
+                    r.held_until, r.order.cancel_on_reply, r.order.bulk_id, r.order.agent_id,
+                    r.exempt, r.order.guarded,
                 )
                 for i, r in enumerate(texts)
             ],
-            20,
+            28,
         ),
+        HELD_QUIET,
     )  # fmt: skip
     return [Stored(row["interaction_id"], row["seq"]) for row in rows]
+
+
+STORED = """
+SELECT count(*) FROM messages m
+JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, message_id) USING (tenant_id, message_id)
+"""
+
+
+ALIVE = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = $1)"
+
+
+async def stored(tx: Tx, keys: Sequence[tuple[str, str]], backend: int) -> bool | None:
+    """Whether texts (tenant, message) are there: all of one transaction are, or none is. None:
+    not yet, and the server's process that was to commit them is still there and may do so."""
+    # Before the texts are looked for: what it committed at its end must be seen.
+    alive = await tx.value(ALIVE, backend)
+    if await tx.value(STORED, *spread(keys, 2)):
+        return True
+    return None if alive else False
+
+
+USE_DAY = """
+INSERT INTO tenant_days AS d (tenant_id, day, texts)
+VALUES ($1, (clock_timestamp() AT TIME ZONE 'UTC')::date, 0)
+ON CONFLICT (tenant_id, day) DO UPDATE SET texts = d.texts RETURNING texts
+"""
+COUNT_DAY = """
+UPDATE tenant_days SET texts = texts + $2
+WHERE tenant_id = $1 AND day = (clock_timestamp() AT TIME ZONE 'UTC')::date
+"""
+
+
+async def left_today(tx: Tx, tenant_id: str, limit: int) -> int:
+    """How many texts the tenant may still accept today; its day's row is locked."""
+    used: int = await tx.value(USE_DAY, tenant_id)
+    return max(0, limit - used)
+
+
+async def count_today(tx: Tx, tenant_id: str, texts: int) -> None:
+    await tx.execute(COUNT_DAY, tenant_id, texts)
+
+
+BULK = "INSERT INTO bulks (tenant_id, bulk_id, accepted, refused) VALUES ($1, $2, $3, $4)"
+
+
+async def record_bulk(tx: Tx, tenant_id: str, bulk_id: str, accepted: int, refused: int) -> None:
+    await tx.execute(BULK, tenant_id, bulk_id, accepted, refused)
 
 
 COUNTRIES = "SELECT tenant_id, default_country FROM tenants WHERE tenant_id = ANY($1)"

@@ -10,6 +10,8 @@ from app.store.engine import Read, Row, Tx
 COLUMNS = (
     "name", "description", "phone_number_id", "webhook_url", "batch_window_ms", "max_wait_ms",
     "is_test", "active", "inbound_enabled", "inbound_campaign_ids", "agent_mode_by_default",
+    "stale_reply", "resume_after_minutes", "max_turns_per_day", "business_hours",
+    "reply_delay_ms", "shadow_webhook_url",
 )  # fmt: skip
 ADD = directory.adding("sms_agents", ("sms_agent_id", "secret", *COLUMNS))
 

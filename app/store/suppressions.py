@@ -5,6 +5,7 @@ A phone is known by its keyed hash too, which keeps a cause after the phone was 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from app.domain import ids
 from app.domain.words import Cause as CauseWord
@@ -38,11 +39,21 @@ SELECT pg_advisory_xact_lock(h) FROM (
     FROM unnest($1::text[], $2::text[]) AS a(tenant_id, phone) GROUP BY 1 ORDER BY 1
 ) locks
 """
+RECOGNISE = """
+UPDATE suppressions s SET phone = a.phone
+FROM unnest($1::text[], $2::text[], $3::bytea[]) AS a(tenant_id, phone, phone_hash)
+WHERE s.tenant_id = a.tenant_id AND s.phone_hash = a.phone_hash AND s.phone IS NULL
+"""
 
 
 async def lock_phones(tx: Tx, phones: Sequence[Phone]) -> None:
-    """Takes the lock of each (tenant, phone), first of all locks (law 9)."""
+    """Takes the lock of each (tenant, phone), first of all locks (law 9).
+
+    Whoever is about to store a phone calls this: if it was erased once, its causes get their
+    phone back, so that all others may look for the phone alone."""
     await tx.execute(LOCK_PHONES, *spread(phones, 2))
+    # A statement of its own: it must see what was erased while the locks were waited for.
+    await tx.execute(RECOGNISE, *spread(phones, 2), _hashes(tx, phones))
 
 
 ASKED = """
@@ -124,6 +135,33 @@ async def events(read: Read, tenant_id: str, phone: str) -> list[Row]:
     return await read.rows(EVENTS, tenant_id, read.phone_hash(phone))
 
 
+NOTE = f"""{ASKED}
+SELECT 1
+"""
+
+
+async def note(tx: Tx, causes: Sequence[Cause]) -> None:
+    """Records what was said or done about consent and changes nothing else."""
+    if causes:
+        await tx.execute(NOTE, *_asked(tx, causes))
+
+
+TOLD = """
+SELECT DISTINCT phone FROM consent_events
+WHERE tenant_id = $1 AND phone_hash = ANY ($2) AND event = $3
+  AND at > clock_timestamp() - $4::interval
+"""
+
+
+async def told_lately(
+    read: Read, tenant_id: str, phones: Sequence[str], event: str, within: timedelta
+) -> set[str]:
+    """Of which phones the event was recorded lately."""
+    hashes = [read.phone_hash(phone) for phone in phones]
+    rows = await read.rows(TOLD, tenant_id, hashes, event, within)
+    return {row["phone"] for row in rows}
+
+
 LOCK_THREADS = """
 SELECT t.tenant_id, t.interaction_id FROM interactions t
 JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, phone)
@@ -163,14 +201,14 @@ WHERE t.tenant_id = a.tenant_id AND t.lead_phone = a.phone AND t.status = 'dnc'
 
 async def _free_threads(tx: Tx, phones: Sequence[Phone]) -> None:
     await lock_threads(tx, phones)
-    hashes = [tx.phone_hash(phone) for _, phone in phones]
-    await tx.execute(FREE_THREADS, *spread(phones, 2), hashes)
+    await tx.execute(FREE_THREADS, *spread(phones, 2), _hashes(tx, phones))
 
 
 CANCEL_TEXTS = """
 WITH unsent AS (
     DELETE FROM outbox o USING unnest($1::text[], $2::text[]) AS a(tenant_id, phone)
     WHERE o.tenant_id = a.tenant_id AND o.to_phone = a.phone AND o.state = 'queued'
+      AND NOT o.exempt
     RETURNING o.tenant_id, o.message_id
 )
 UPDATE messages m SET status = 'cancelled', error_code = 'DNC_BLOCKED', error_message = $3,
@@ -183,6 +221,10 @@ FROM unsent u WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id
 async def cancel_texts(tx: Tx, phones: Sequence[Phone]) -> None:
     """Cancels everything to the phones of which no request has begun, scheduled or held too."""
     await tx.execute(CANCEL_TEXTS, *spread(phones, 2), STOPPED)
+
+
+def _hashes(read: Read, phones: Sequence[Phone]) -> list[bytes]:
+    return [read.phone_hash(phone) for _, phone in phones]
 
 
 def _phones(causes: Sequence[Cause]) -> list[Phone]:

@@ -1,19 +1,51 @@
 """What has served its time and goes."""
 
-from app.store.engine import Tx
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
 
-PRUNE = {
-    "sessions": "DELETE FROM sessions WHERE expires_at < clock_timestamp()",
-    "early_receipts": "DELETE FROM early_receipts"
-    " WHERE received_at < clock_timestamp() - interval '2 days'",
-    "idempotency": "DELETE FROM idempotency"
-    " WHERE created_at < clock_timestamp() - interval '48 hours'",
+from app.store.engine import Database
+
+STEP = 5000
+"""Rows a statement may remove: its locks are short, and autovacuum keeps up."""
+KEPT = {
+    "sessions": ("expires_at", timedelta(0)),
+    "sign_in_tries": ("until", timedelta(0)),
+    "early_receipts": ("received_at", timedelta(days=2)),
+    "idempotency": ("created_at", timedelta(hours=48)),
+    "tenant_events": ("at", timedelta(days=7)),
+    "attempts": ("at", timedelta(days=30)),
+    "turn_attempts": ("at", timedelta(days=30)),
 }
+"""By table: the column that tells a row's age, and how long it stays unless settings say else."""
+TWICE_KEPT = """
+, bare AS (
+    UPDATE turns u SET payload = NULL FROM gone
+    WHERE u.tenant_id = gone.tenant_id AND u.turn_id = gone.turn_id AND u.closed_at IS NOT NULL
+)
+"""
+"""A turn's payload is what its attempts sent: it goes with them."""
 
 
-async def prune(tx: Tx) -> dict[str, int]:
-    """Removes ended sessions, receipts nobody claimed, and old idempotency keys."""
-    removed = {}
-    for table, sql in PRUNE.items():
-        removed[table] = len(await tx.rows(f"{sql} RETURNING 1"))
-    return removed
+def _step(table: str, column: str) -> str:
+    also = TWICE_KEPT if table == "turn_attempts" else ""
+    return f"""
+WITH gone AS (
+    DELETE FROM {table} WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM {table} WHERE {column} < clock_timestamp() - $1::interval LIMIT {STEP}))
+    RETURNING *
+){also}
+SELECT count(*) FROM gone
+"""
+
+
+async def prune(
+    database: Database, kept: Mapping[str, timedelta]
+) -> AsyncIterator[tuple[str, int]]:
+    """Removes what is older than it is kept, a step and a transaction at a time; after each,
+    the table and how many rows went. `kept`: by table, where it differs from `KEPT`."""
+    for table, (column, usual) in KEPT.items():
+        removed = STEP
+        while removed == STEP:
+            async with database.system() as tx:
+                removed = await tx.value(_step(table, column), kept.get(table, usual))
+            yield table, removed

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
+from app.store.agent_of import agent_of
 from app.store.engine import Row, Tx, spread
 
 Thread = tuple[str, str]
@@ -21,15 +22,72 @@ async def lock(tx: Tx, threads: Collection[Thread]) -> list[Row]:
 
 
 SWITCH = """
-UPDATE interactions t SET agent_mode = $3, updated_at = clock_timestamp()
+UPDATE interactions t SET agent_mode = $3, updated_at = clock_timestamp(), stale_replies = 0,
+    agent_off_at = CASE WHEN NOT $3 THEN clock_timestamp() END,
+    paused_until = NULL, paused_reason = NULL
 FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
 """
 
 
 async def switch(tx: Tx, threads: Collection[Thread], on: bool) -> None:
-    """Sets the agent mode of the threads."""
+    """Sets the agent mode of the threads; the counts that hang on it begin again."""
     await tx.execute(SWITCH, *spread(list(threads), 2), on)
+
+
+TAKEN_OVER = """
+WITH threads AS (
+    UPDATE interactions t SET stale_replies = 0,
+        agent_off_at = CASE WHEN NOT t.agent_mode THEN clock_timestamp() END
+    FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
+    WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
+      AND (t.stale_replies > 0 OR t.agent_off_at IS NOT NULL)
+)
+UPDATE turns u SET held = NULL
+FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
+WHERE u.tenant_id = a.tenant_id AND u.interaction_id = a.interaction_id AND u.held IS NOT NULL
+"""
+
+
+async def taken_over(tx: Tx, threads: Collection[Thread]) -> None:
+    """A person wrote: held replies are discarded, and the counts begin again."""
+    await tx.execute(TAKEN_OVER, *spread(list(threads), 2))
+
+
+PAUSE = """
+UPDATE interactions SET paused_reason = $3, updated_at = clock_timestamp(),
+    paused_until = date_trunc('day', clock_timestamp(), 'UTC') + interval '1 day'
+WHERE tenant_id = $1 AND interaction_id = $2
+"""
+
+
+async def pause(tx: Tx, thread: Thread, reason: str) -> None:
+    """The loop breaker: no turn is handed over until tomorrow (UTC), or until a hand switches
+    agent mode."""
+    await tx.execute(PAUSE, *thread, reason)
+
+
+RESUME = """
+UPDATE interactions t SET agent_mode = true, agent_off_at = NULL, updated_at = clock_timestamp()
+FROM (
+    SELECT i.tenant_id, i.interaction_id FROM interactions i
+    JOIN leads l ON l.tenant_id = i.tenant_id AND l.lead_id = i.lead_id
+    CROSS JOIN LATERAL (
+        {agent}
+    ) agent
+    WHERE i.agent_off_at IS NOT NULL AND NOT i.agent_mode
+      AND i.agent_off_at < clock_timestamp() - agent.resume_after_minutes * interval '1 min'
+    ORDER BY i.tenant_id, i.our_number, i.lead_phone LIMIT $1 FOR UPDATE OF i SKIP LOCKED
+) due
+WHERE t.tenant_id = due.tenant_id AND t.interaction_id = due.interaction_id
+RETURNING t.tenant_id, t.interaction_id
+""".format(agent=agent_of("i.tenant_id", "i.campaign_id", "l.is_test", "i.our_number"))
+
+
+async def resume(tx: Tx, limit: int) -> set[Thread]:
+    """Agent mode comes back where no person wrote for as long as the agent wants; the threads."""
+    rows = await tx.rows(RESUME, limit)
+    return {(row["tenant_id"], row["interaction_id"]) for row in rows}
 
 
 CANCEL_TURNS = """

@@ -1,0 +1,118 @@
+"""A lead, gone from every place where its words lie. What a phone may not be sent stays, known
+by the phone's keyed hash alone."""
+
+from collections.abc import Mapping, Sequence
+
+from app.store.engine import Row, Tx
+
+THREADS = """
+SELECT interaction_id, lead_phone FROM interactions
+WHERE tenant_id = $1 AND (lead_id = $2 OR lead_phone = ANY ($3))
+ORDER BY tenant_id, our_number, lead_phone FOR UPDATE
+"""
+
+
+async def lock_threads(tx: Tx, tenant_id: str, lead_id: str, phones: Sequence[str]) -> list[Row]:
+    """Locks the threads of the lead and of its phones."""
+    return await tx.rows(THREADS, tenant_id, lead_id, list(phones))
+
+
+PHONES = """
+SELECT phone FROM leads WHERE tenant_id = $1 AND lead_id = $2 AND phone IS NOT NULL
+UNION SELECT lead_phone FROM interactions WHERE tenant_id = $1 AND lead_id = $2 ORDER BY phone
+"""
+
+
+async def phones(tx: Tx, tenant_id: str, lead_id: str) -> list[str]:
+    """The lead's phone, and those of its threads."""
+    return [row["phone"] for row in await tx.rows(PHONES, tenant_id, lead_id)]
+
+
+GONE = (
+    # What was tried to send them, and what turns held of them, goes with them.
+    "DELETE FROM turns WHERE tenant_id = $1 AND interaction_id = ANY ($2)",
+    "DELETE FROM messages WHERE tenant_id = $1 AND interaction_id = ANY ($2)",
+    "DELETE FROM interactions WHERE tenant_id = $1 AND interaction_id = ANY ($2)",
+    "DELETE FROM tenant_events WHERE tenant_id = $1 AND interaction_id = ANY ($2)",
+)
+
+
+async def remove_threads(tx: Tx, tenant_id: str, interactions: Sequence[str]) -> None:
+    """Removes the threads, which are locked, and all that was said in them."""
+    for sql in GONE:
+        await tx.execute(sql, tenant_id, list(interactions))
+
+
+SILENCED = (
+    """
+    UPDATE interactions t SET lead_id = a.heir, summary = NULL, last_preview = NULL
+    FROM unnest($2::text[], $3::text[]) AS a(interaction_id, heir)
+    WHERE t.tenant_id = $1 AND t.interaction_id = a.interaction_id
+    """,
+    """
+    UPDATE messages m SET text = '', media = '[]', lead_id = a.heir
+    FROM unnest($2::text[], $3::text[]) AS a(interaction_id, heir)
+    WHERE m.tenant_id = $1 AND m.interaction_id = a.interaction_id AND m.lead_id = $4
+    """,
+    # Each of them holds the conversation up to itself, the lead's words with it.
+    """
+    DELETE FROM turn_attempts a USING turns u
+    WHERE u.tenant_id = $1 AND u.interaction_id = ANY ($2)
+      AND a.tenant_id = u.tenant_id AND a.turn_id = u.turn_id
+    """,
+    """
+    UPDATE turns SET payload = NULL, unsent_reply = NULL, reply = NULL, held = NULL
+    WHERE tenant_id = $1 AND interaction_id = ANY ($2)
+    """,
+    "DELETE FROM tenant_events WHERE tenant_id = $1 AND interaction_id = ANY ($2)",
+)
+
+
+async def hand_on(tx: Tx, tenant_id: str, heirs: Mapping[str, str], lead_id: str) -> None:
+    """The threads, none of which has an open turn, go on with another lead each (thread →
+    lead); this one's words are taken out of them."""
+    arguments = (tenant_id, list(heirs), list(heirs.values()), lead_id)
+    for sql in SILENCED:
+        wanted = max(place for place in range(1, 5) if f"${place}" in sql)
+        await tx.execute(sql, *arguments[:wanted])
+
+
+HEIRS = """
+SELECT DISTINCT ON (phone) phone, lead_id FROM leads
+WHERE tenant_id = $1 AND phone = ANY ($2) AND lead_id <> $3
+ORDER BY phone, active_at DESC, lead_id
+"""
+
+
+async def heirs(tx: Tx, tenant_id: str, phones: Sequence[str], but: str) -> dict[str, str]:
+    """Phone → the other lead that has it as well, the most recent where there are several."""
+    rows = await tx.rows(HEIRS, tenant_id, list(phones), but)
+    return {row["phone"]: row["lead_id"] for row in rows}
+
+
+FORGOTTEN = (
+    "UPDATE suppressions SET phone = NULL, reason = NULL WHERE tenant_id = $1 AND phone = ANY ($2)",
+    "UPDATE consent_events SET phone = NULL, text = NULL WHERE tenant_id = $1 AND phone = ANY ($2)",
+    "DELETE FROM tenant_events WHERE tenant_id = $1 AND data ->> 'phone' = ANY ($2)",
+    "DELETE FROM inbound_parts WHERE tenant_id = $1 AND sender = ANY ($2)",
+)
+
+
+async def forget_phones(tx: Tx, tenant_id: str, phones: Sequence[str]) -> None:
+    """Forgets the phones; their causes and their consent record stay under their hash."""
+    for sql in FORGOTTEN:
+        await tx.execute(sql, tenant_id, list(phones))
+
+
+LEAD = "DELETE FROM leads WHERE tenant_id = $1 AND lead_id = $2"
+ANSWERS = """
+DELETE FROM idempotency i USING unnest($2::text[]) AS a(word)
+WHERE i.tenant_id = $1 AND position('"' || a.word || '"' IN i.answer::text) > 0
+"""
+
+
+async def remove_lead(tx: Tx, tenant_id: str, lead_id: str, naming: Sequence[str]) -> None:
+    """Removes the lead, and the answers kept for repeated requests that name it or one of
+    `naming` (ids of its threads, its phones)."""
+    await tx.execute(LEAD, tenant_id, lead_id)
+    await tx.execute(ANSWERS, tenant_id, [lead_id, *naming])

@@ -1,0 +1,73 @@
+"""What is owed, counted for the operators: texts to carriers, turns to agents."""
+
+from datetime import timedelta
+
+from app.store.engine import Row, Tx
+
+TEXTS = """
+SELECT a.provider, CASE WHEN o.seq IS NULL THEN 'waiting' ELSE o.state END AS state,
+       count(*) AS count,
+       coalesce(extract(epoch FROM clock_timestamp() - min(o.due_at) FILTER (
+           WHERE n.paused_at IS NULL AND t.paused_at IS NULL)), 0)::float8 AS late
+FROM outbox o
+JOIN provider_accounts a ON a.tenant_id = o.tenant_id AND a.account_id = o.account_id
+JOIN tenants t ON t.tenant_id = o.tenant_id
+LEFT JOIN phone_numbers n ON n.tenant_id = o.tenant_id AND n.phone_number = o.from_phone
+GROUP BY 1, 2
+"""
+
+
+async def texts(tx: Tx) -> list[Row]:
+    """Unsent texts as (provider, state, count, late): `late` is for how many seconds the oldest
+    has been due that no brake holds. `waiting`: scheduled or held until a time."""
+    return await tx.rows(TEXTS)
+
+
+DUE = """
+SELECT EXISTS (
+    SELECT 1 FROM outbox o
+    JOIN tenants t ON t.tenant_id = o.tenant_id
+    LEFT JOIN phone_numbers n ON n.tenant_id = o.tenant_id AND n.phone_number = o.from_phone
+    WHERE o.due_at < clock_timestamp() + $1::interval
+      AND n.paused_at IS NULL AND t.paused_at IS NULL
+) OR EXISTS (
+    SELECT 1 FROM turns u
+    WHERE u.kind = 'live' AND u.state IN ('collecting', 'delivering', 'awaiting_reply')
+      AND u.due_at < clock_timestamp() + $1::interval
+)
+"""
+
+
+async def due(tx: Tx, within: timedelta) -> bool:
+    """Whether anything wants to be done within this time, brakes apart."""
+    return bool(await tx.value(DUE, within))
+
+
+UNKNOWN = """
+SELECT provider, count(*) AS count FROM (
+    SELECT m.provider FROM outbox o JOIN messages m USING (tenant_id, message_id)
+    WHERE o.state = 'unknown' AND m.status = 'unknown'
+      AND m.error_code IS DISTINCT FROM 'OUTCOME_UNKNOWN'
+    UNION ALL  -- of which the carrier was asked in vain
+    SELECT provider FROM messages WHERE error_code = 'OUTCOME_UNKNOWN' AND status = 'unknown'
+) x GROUP BY 1
+"""
+
+
+async def unknown(tx: Tx) -> list[Row]:
+    """Texts of which nobody knows whether the carrier took them, as (provider, count)."""
+    return await tx.rows(UNKNOWN)
+
+
+TURNS = """
+SELECT state, count(*) AS count,
+       extract(epoch FROM clock_timestamp() - min(due_at))::float8 AS late
+FROM turns
+WHERE kind = 'live' AND state IN ('collecting', 'delivering', 'awaiting_reply')
+GROUP BY 1
+"""
+
+
+async def turns(tx: Tx) -> list[Row]:
+    """Unfinished turns as (state, count, late): `late` as for texts, below 0 while none is due."""
+    return await tx.rows(TURNS)

@@ -1,0 +1,208 @@
+"""What the Conversations page shows beside threads and texts."""
+
+from collections.abc import Sequence
+
+from app.store.agent_of import agent_of
+from app.store.engine import Read, Row
+
+CHOICES = """
+SELECT
+  coalesce((SELECT jsonb_agg(jsonb_build_array(campaign_id, name) ORDER BY name)
+            FROM campaigns WHERE tenant_id = $1), '[]') AS campaigns,
+  coalesce((SELECT jsonb_agg(jsonb_build_array(id, name) ORDER BY name)
+            FROM (SELECT client_id AS id, max(coalesce(client_name, client_id)) AS name
+                  FROM campaigns WHERE tenant_id = $1 AND client_id IS NOT NULL GROUP BY 1) c),
+           '[]') AS clients,
+  coalesce((SELECT jsonb_agg(jsonb_build_array(id, name) ORDER BY name)
+            FROM (SELECT offer_id AS id, max(coalesce(offer_name, offer_id)) AS name
+                  FROM campaigns WHERE tenant_id = $1 AND offer_id IS NOT NULL GROUP BY 1) o),
+           '[]') AS offers
+"""
+
+
+async def choices(read: Read, tenant_id: str) -> Row:
+    """What the list can be narrowed to: `campaigns`, `clients`, `offers`, each `[[id, name]…]`."""
+    row = await read.row(CHOICES, tenant_id)
+    assert row is not None
+    return row
+
+
+SENDERS = """
+SELECT n.phone_number, n.label,
+       CASE WHEN n.phone_number = t.our_number THEN 'thread'
+            WHEN n.phone_number_id = c.phone_number_id THEN 'campaign'
+            WHEN g.name IS NOT NULL THEN 'agent' ELSE 'other' END AS kind, g.name AS agent_name
+FROM interactions t
+JOIN phone_numbers n ON n.tenant_id = t.tenant_id AND n.active AND 'sms' = ANY (n.capabilities)
+LEFT JOIN campaigns c ON c.tenant_id = t.tenant_id AND c.campaign_id = t.campaign_id
+LEFT JOIN LATERAL (
+    SELECT a.name FROM sms_agents a WHERE a.tenant_id = t.tenant_id AND a.active
+      AND a.phone_number_id = n.phone_number_id ORDER BY a.created_at LIMIT 1
+) g ON true
+WHERE t.tenant_id = $1 AND t.interaction_id = $2
+ORDER BY n.phone_number <> t.our_number, n.phone_number_id IS DISTINCT FROM c.phone_number_id,
+         g.name IS NULL, n.created_at, n.phone_number_id
+LIMIT 200
+"""
+
+
+async def senders(read: Read, tenant_id: str, interaction_id: str) -> list[Row]:
+    """The numbers a text in the thread may leave from: the thread's own first, then the
+    campaign's, the agents', and the others."""
+    return await read.rows(SENDERS, tenant_id, interaction_id)
+
+
+CONTACT = """
+SELECT l.*, c.name AS campaign_name, c.client_name, c.offer_name,
+       coalesce(c.questionnaire, '[]') AS questions
+FROM interactions t
+JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
+LEFT JOIN campaigns c ON c.tenant_id = t.tenant_id AND c.campaign_id = t.campaign_id
+WHERE t.tenant_id = $1 AND t.interaction_id = $2
+"""
+
+
+async def contact(read: Read, tenant_id: str, interaction_id: str) -> Row:
+    """The thread's lead, with the thread's campaign and its `questions`. The thread must exist."""
+    row = await read.row(CONTACT, tenant_id, interaction_id)
+    assert row is not None
+    return row
+
+
+PEOPLE = "SELECT user_id, email FROM users WHERE tenant_id = $1 AND user_id = ANY ($2)"
+
+
+async def people(read: Read, tenant_id: str, actors: Sequence[str]) -> dict[str, str]:
+    """The e-mail of each actor who is a person."""
+    rows = await read.rows(PEOPLE, tenant_id, list(actors))
+    return {row["user_id"]: row["email"] for row in rows}
+
+
+WRITTEN_SINCE = """
+SELECT EXISTS (SELECT 1 FROM messages WHERE tenant_id = $1 AND interaction_id = $2 AND seq > $3
+               AND role = 'user')
+"""
+
+
+async def written_since(read: Read, tenant_id: str, interaction_id: str, seen: int) -> bool:
+    """Whether the lead wrote after the text `seen`."""
+    return bool(await read.value(WRITTEN_SINCE, tenant_id, interaction_id, seen))
+
+
+TURNS_OF = """
+SELECT DISTINCT ON (x.message_id) x.message_id, x.turn_id
+FROM turn_messages x JOIN turns u USING (tenant_id, turn_id)
+WHERE x.tenant_id = $1 AND u.interaction_id = $2 AND x.message_id = ANY ($3) AND u.kind = 'live'
+ORDER BY x.message_id, u.opened_at DESC
+"""
+
+
+async def turns_of(
+    read: Read, tenant_id: str, interaction_id: str, message_ids: Sequence[str]
+) -> dict[str, str]:
+    """The turn in which each of the lead's texts stands; the newest, where it moved on."""
+    rows = await read.rows(TURNS_OF, tenant_id, interaction_id, list(message_ids))
+    return {row["message_id"]: row["turn_id"] for row in rows}
+
+
+LAST_TURN = """
+SELECT turn_id FROM turns WHERE tenant_id = $1 AND interaction_id = $2 AND kind = 'live'
+ORDER BY opened_at DESC LIMIT 1
+"""
+
+
+async def last_turn(read: Read, tenant_id: str, interaction_id: str) -> str | None:
+    turn_id: str | None = await read.value(LAST_TURN, tenant_id, interaction_id)
+    return turn_id
+
+
+TEXTS = """
+SELECT * FROM messages WHERE tenant_id = $1 AND message_id = ANY ($2) ORDER BY seq, created_at
+"""
+
+
+async def texts(read: Read, tenant_id: str, message_ids: Sequence[str]) -> list[Row]:
+    """These texts, in the order of their thread."""
+    return await read.rows(TEXTS, tenant_id, list(message_ids))
+
+
+TWINS = """
+SELECT turn_id, kind, state, reason, opened_at, reply FROM turns
+WHERE tenant_id = $1 AND of_turn = $2 ORDER BY opened_at LIMIT 50
+"""
+
+
+async def twins(read: Read, tenant_id: str, turn_id: str) -> list[Row]:
+    """Replays and shadows of a turn."""
+    return await read.rows(TWINS, tenant_id, turn_id)
+
+
+NEAR = """
+SELECT (SELECT o.turn_id FROM turns o WHERE o.tenant_id = u.tenant_id AND o.kind = 'live'
+          AND o.interaction_id = u.interaction_id
+          AND (o.opened_at, o.turn_id) < (u.opened_at, u.turn_id)
+        ORDER BY o.opened_at DESC, o.turn_id DESC LIMIT 1) AS before,
+       (SELECT o.turn_id FROM turns o WHERE o.tenant_id = u.tenant_id AND o.kind = 'live'
+          AND o.interaction_id = u.interaction_id
+          AND (o.opened_at, o.turn_id) > (u.opened_at, u.turn_id)
+        ORDER BY o.opened_at, o.turn_id LIMIT 1) AS after
+FROM turns u WHERE u.tenant_id = $1 AND u.interaction_id = $2 AND u.turn_id = $3
+"""
+
+
+async def near_turns(read: Read, tenant_id: str, interaction_id: str, turn_id: str) -> Row | None:
+    """The live turns of the thread `before` and `after` this one."""
+    return await read.row(NEAR, tenant_id, interaction_id, turn_id)
+
+
+BRAKES = f"""
+SELECT concat_ws(': ', x.what || ' is paused', x.why) AS said
+FROM interactions t
+JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
+CROSS JOIN LATERAL (
+    SELECT 'everything' AS what, n.paused_reason AS why FROM tenants n
+    WHERE n.tenant_id = t.tenant_id AND n.paused_at IS NOT NULL
+    UNION ALL
+    SELECT 'this number', n.paused_reason FROM phone_numbers n
+    WHERE n.tenant_id = t.tenant_id AND n.phone_number = t.our_number AND n.paused_at IS NOT NULL
+    UNION ALL
+    SELECT 'the agent', a.paused_reason FROM (
+        {agent_of("t.tenant_id", "t.campaign_id", "l.is_test", "t.our_number")}
+    ) a WHERE a.paused_at IS NOT NULL
+) x
+WHERE t.tenant_id = $1 AND t.interaction_id = $2
+"""
+
+
+async def brakes(read: Read, tenant_id: str, interaction_id: str) -> list[str]:
+    """What holds back texts of the thread, and why."""
+    return [row["said"] for row in await read.rows(BRAKES, tenant_id, interaction_id)]
+
+
+CANNED = """
+SELECT canned_reply_id, title, text FROM canned_replies WHERE tenant_id = $1
+ORDER BY lower(title), canned_reply_id LIMIT 200
+"""
+
+
+async def canned(read: Read, tenant_id: str) -> list[Row]:
+    """Texts that people of the tenant send often."""
+    return await read.rows(CANNED, tenant_id)
+
+
+ATTACHMENT = """
+SELECT m.media -> $4::int ->> 'url' AS url, m.tenant_id, a.account_id, a.provider, a.credentials,
+       a.base_url
+FROM messages m
+LEFT JOIN provider_accounts a ON a.tenant_id = m.tenant_id AND a.account_id = m.account_id
+WHERE m.tenant_id = $1 AND m.interaction_id = $2 AND m.message_id = $3
+  AND m.media -> $4::int ->> 'url' IS NOT NULL
+"""
+
+
+async def attachment(
+    read: Read, tenant_id: str, interaction_id: str, message_id: str, place: int
+) -> Row | None:
+    """Where the attachment at `place` (0 is the first) of a text lies, and the account through
+    which the text went."""
+    return await read.row(ATTACHMENT, tenant_id, interaction_id, message_id, place)

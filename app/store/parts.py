@@ -1,0 +1,90 @@
+"""Parts of longer texts, until all of them are there."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from itertools import groupby
+
+from app.domain.carriage import InboundText
+from app.store.engine import Row, Tx
+
+LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))"
+ADD = """
+INSERT INTO inbound_parts (tenant_id, account_id, sender, our_number, reference, number, total,
+    provider_id, text)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
+WHERE NOT EXISTS (SELECT 1 FROM provider_ids_seen s
+                  WHERE s.tenant_id = $1 AND s.account_id = $2 AND s.provider_id = $8)
+ON CONFLICT DO NOTHING
+"""
+COUNT = """
+SELECT count(*) FROM inbound_parts
+WHERE tenant_id = $1 AND account_id = $2 AND sender = $3 AND our_number = $4 AND reference = $5
+"""
+
+
+async def add(tx: Tx, tenant_id: str, account_id: str, text: InboundText) -> int:
+    """Keeps the part, once; how many of its text are there now. Parts of one text that come at
+    once wait for each other."""
+    part = text.part
+    assert part
+    key = (tenant_id, account_id, text.sender, text.to, part.reference)
+    await tx.execute(LOCK, "|".join(key))
+    await tx.execute(
+        ADD, *key, part.number, part.total, text.provider_id, text.text.replace("\x00", "")
+    )
+    return int(await tx.value(COUNT, *key))
+
+
+TAKE = """
+WITH taken AS (
+    DELETE FROM inbound_parts
+    WHERE tenant_id = $1 AND account_id = $2 AND sender = $3 AND our_number = $4 AND reference = $5
+    RETURNING *
+), seen AS (  -- all but the first, which the text itself is remembered by
+    INSERT INTO provider_ids_seen (tenant_id, account_id, provider_id)
+    SELECT tenant_id, account_id, provider_id FROM taken
+    WHERE number > (SELECT min(number) FROM taken) ORDER BY provider_id
+    ON CONFLICT DO NOTHING
+)
+SELECT * FROM taken ORDER BY number
+"""
+
+
+async def take(tx: Tx, tenant_id: str, account_id: str, text: InboundText) -> list[Row]:
+    """All parts of the text, in order; from now on they are remembered by their ids."""
+    assert text.part
+    return await tx.rows(TAKE, tenant_id, account_id, text.sender, text.to, text.part.reference)
+
+
+LONELY = """
+WITH late AS (
+    SELECT tenant_id, account_id, sender, our_number, reference FROM inbound_parts
+    WHERE received_at < clock_timestamp() - $1::interval
+    GROUP BY 1, 2, 3, 4, 5 LIMIT $2
+), taken AS (
+    DELETE FROM inbound_parts p USING late l
+    WHERE (p.tenant_id, p.account_id, p.sender, p.our_number, p.reference)
+        = (l.tenant_id, l.account_id, l.sender, l.our_number, l.reference)
+    RETURNING p.*
+), firsts AS (
+    SELECT tenant_id, account_id, sender, our_number, reference, min(number) AS number
+    FROM taken GROUP BY 1, 2, 3, 4, 5
+), seen AS (
+    INSERT INTO provider_ids_seen (tenant_id, account_id, provider_id)
+    SELECT t.tenant_id, t.account_id, t.provider_id FROM taken t
+    JOIN firsts f USING (tenant_id, account_id, sender, our_number, reference)
+    WHERE t.number > f.number ORDER BY t.provider_id
+    ON CONFLICT DO NOTHING
+)
+SELECT t.*, a.provider FROM taken t JOIN provider_accounts a USING (tenant_id, account_id)
+ORDER BY t.tenant_id, t.account_id, t.sender, t.our_number, t.reference, t.number
+"""
+
+
+async def lonely(tx: Tx, after: timedelta, limit: int) -> list[Sequence[Row]]:
+    """The parts, by text and in order, that waited too long for the others; they are taken."""
+    rows = await tx.rows(LONELY, after, limit)
+    by_text = groupby(
+        rows, key=lambda r: (r["account_id"], r["sender"], r["our_number"], r["reference"])
+    )
+    return [list(group) for _, group in by_text]

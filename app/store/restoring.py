@@ -1,0 +1,38 @@
+"""A database that was restored from a backup does not know what left since the backup."""
+
+from app.store.engine import Tx
+
+REASON = "the database was restored from a backup"
+ASK_FIRST = """
+WITH asked AS (
+    UPDATE outbox o SET state = 'unknown', lease = NULL, looked = 0, resent = false,
+        begun_at = m.created_at, due_at = clock_timestamp()
+    FROM messages m
+    WHERE m.tenant_id = o.tenant_id AND m.message_id = o.message_id AND o.seq IS NOT NULL
+    RETURNING 1
+)
+SELECT count(*) FROM asked
+"""
+
+
+async def ask_first(tx: Tx) -> int:
+    """Of every unsent text the outcome is unknown: its carrier is asked before it is sent. How
+    many there were."""
+    return int(await tx.value(ASK_FIRST))
+
+
+CLOSE_TURNS = """
+WITH closed AS (
+    UPDATE turns SET state = 'failed', reason = $1, closed_at = clock_timestamp(), lease = NULL,
+        posting = false
+    WHERE kind = 'live' AND state IN ('collecting', 'delivering', 'awaiting_reply')
+    RETURNING 1
+)
+SELECT count(*) FROM closed
+"""
+
+
+async def close_turns(tx: Tx) -> int:
+    """Unfinished turns may have been answered since; their texts are handed over with what the
+    lead writes next. How many there were."""
+    return int(await tx.value(CLOSE_TURNS, REASON))

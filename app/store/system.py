@@ -1,0 +1,113 @@
+"""How a tenant's texts, turns and agents fare: sums over a span of time, for its operators.
+
+No index holds times: ids begin with the time they were made at (`domain.ids`), so that the
+primary keys are ranges of time as well, and sending pays for none of this.
+"""
+
+from datetime import datetime, timedelta
+
+from app.domain import ids
+from app.store.engine import Read, Row
+
+TEXTS = """
+SELECT date_bin($4, created_at, $3) AS at, from_phone, provider, status, count(*) AS count
+FROM messages
+WHERE tenant_id = $1 AND message_id >= $2 AND created_at >= $3 AND role = 'agent'
+  AND status <> 'note'
+GROUP BY 1, 2, 3, 4
+"""
+
+
+async def texts(read: Read, tenant_id: str, since: datetime, step: timedelta) -> list[Row]:
+    """Texts of ours as (at, from_phone, provider, status, count), by the time they were taken
+    on; `at` is the beginning of their step."""
+    return await read.rows(TEXTS, tenant_id, ids.first_since("msg", since), since, step)
+
+
+TURNS = """
+SELECT date_bin($4, opened_at, $3) AS at, count(*) AS count
+FROM turns
+WHERE tenant_id = $1 AND turn_id >= $2 AND opened_at >= $3 AND kind = 'live'
+GROUP BY 1
+"""
+
+
+async def turns(read: Read, tenant_id: str, since: datetime, step: timedelta) -> list[Row]:
+    """Turns as (at, count), by the time they were opened."""
+    return await read.rows(TURNS, tenant_id, ids.first_since("turn", since), since, step)
+
+
+CONSENT = """
+SELECT (SELECT count(DISTINCT to_phone) FROM messages
+        WHERE tenant_id = $1 AND message_id >= $2 AND created_at >= $4 AND role = 'agent'
+          AND status IN ('sent', 'delivered', 'failed', 'undelivered', 'unknown')) AS texted,
+       (SELECT count(DISTINCT phone_hash) FROM consent_events
+        WHERE tenant_id = $1 AND event_id >= $3 AND at >= $4 AND event = 'opted_out') AS opted_out
+"""
+
+
+async def consent(read: Read, tenant_id: str, since: datetime) -> Row:
+    """How many phones were `texted`, and how many `opted_out`."""
+    first = ids.first_since("msg", since), ids.first_since("evt", since)
+    row = await read.row(CONSENT, tenant_id, *first, since)
+    assert row is not None
+    return row
+
+
+AGENTS = """
+SELECT t.sms_agent_id, min(s.name) AS name, count(*) AS attempts,
+       count(*) FILTER (WHERE a.outcome = 'failed') AS failed,
+       percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY a.duration_ms) AS took_ms,
+       count(DISTINCT t.turn_id) FILTER (WHERE t.state = 'failed') AS given_up
+FROM turn_attempts a
+JOIN turns t ON t.tenant_id = a.tenant_id AND t.turn_id = a.turn_id
+LEFT JOIN sms_agents s ON s.tenant_id = t.tenant_id AND s.sms_agent_id = t.sms_agent_id
+WHERE a.tenant_id = $1 AND a.turn_id >= $2 AND a.at >= $3 AND t.kind = 'live'
+  AND a.outcome IS NOT NULL
+GROUP BY t.sms_agent_id ORDER BY attempts DESC, t.sms_agent_id
+"""
+
+
+async def agents(read: Read, tenant_id: str, since: datetime) -> list[Row]:
+    """How agents' webhooks answered, as (sms_agent_id, name, attempts, failed, took_ms, given_up):
+    `took_ms` are the median and the 95th percentile, `given_up` are turns that no attempt took."""
+    first = ids.first_since("turn", since - LONGEST_TURN)
+    return await read.rows(AGENTS, tenant_id, first, since)
+
+
+LONGEST_TURN = timedelta(hours=1)
+"""An attempt comes so long after its turn's id was made, at most: window and retries."""
+
+SEGMENTS = """
+SELECT date_trunc('month', created_at, 'UTC') AS month, count(*) AS texts,
+       sum(segments)::bigint AS segments
+FROM messages
+WHERE tenant_id = $1 AND message_id >= $2 AND created_at >= $3 AND role = 'agent'
+  AND status IN ('sent', 'delivered', 'failed', 'undelivered', 'unknown')
+GROUP BY 1 ORDER BY 1 DESC
+"""
+
+
+async def segments(read: Read, tenant_id: str, since: datetime) -> list[Row]:
+    """What left for carriers, as (month, texts, segments), the newest month first."""
+    return await read.rows(SEGMENTS, tenant_id, ids.first_since("msg", since), since)
+
+
+OLDEST = """
+(SELECT 'text' AS what, o.interaction_id, o.due_at, clock_timestamp() AS now
+ FROM outbox o WHERE o.tenant_id = $1 AND o.seq IS NOT NULL AND o.due_at <= clock_timestamp()
+ ORDER BY o.due_at LIMIT 1)
+UNION ALL
+(SELECT 'turn', t.interaction_id, t.due_at, clock_timestamp()
+ FROM turns t
+ WHERE t.tenant_id = $1 AND t.kind = 'live' AND t.state IN ('collecting', 'delivering')
+   AND t.due_at <= clock_timestamp()
+ ORDER BY t.due_at LIMIT 1)
+ORDER BY due_at
+"""
+
+
+async def oldest(read: Read, tenant_id: str) -> list[Row]:
+    """The text and the turn that have been due for longest, as (what, interaction_id, due_at,
+    now); brakes are not looked at: what they hold is owed all the same."""
+    return await read.rows(OLDEST, tenant_id)
