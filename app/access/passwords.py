@@ -1,13 +1,33 @@
 """Passwords: argon2id, in a thread, and as slow for an unknown e-mail as for a known one."""
 
 import asyncio
+import secrets
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
+from app.domain.problems import Invalid
+
+SHORTEST = 10
 LONGEST = 1024
+LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 _hasher = PasswordHasher()
 _nobody = _hasher.hash("nobody has this password")
+
+
+def require_good(password: str, email: str) -> None:
+    """Raises `Invalid`, naming `password`. Length is what counts (NIST SP 800-63B, 3.1.1)."""
+    if len(password) < SHORTEST:
+        raise Invalid(details=[f"password: must have at least {SHORTEST} characters"])
+    if len(password) > LONGEST:
+        raise Invalid(details=[f"password: must have at most {LONGEST} characters"])
+    if not password.strip() or password.lower() in (email.lower(), email.lower().split("@")[0]):
+        raise Invalid(details=["password: is too easy to guess"])
+
+
+def made() -> str:
+    """A password to be told to a person once: 80 random bits that can be read out."""
+    return "-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(4))
 
 
 async def hashed(password: str) -> str:

@@ -12,6 +12,9 @@ from hashlib import sha256
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from app.domain.carriage import Account
+from app.store.engine import Row
+
 VERSION = b"\x01"
 ID_BYTES, NONCE_BYTES = 4, 12
 HEAD = len(VERSION) + ID_BYTES
@@ -46,6 +49,10 @@ class Seal:
         except (InvalidTag, ValueError):
             raise Unsealable("the sealed bytes were changed") from None
 
+    def is_newest(self, sealed: bytes) -> bool:
+        """Whether it was sealed under the newest key."""
+        return sealed[len(VERSION) : HEAD] == self._newest
+
     def close_words(self, words: Mapping[str, str]) -> bytes:
         """Named strings (credentials), sealed together."""
         return self.close(json.dumps(dict(words)).encode())
@@ -54,6 +61,13 @@ class Seal:
         """The reverse of `close_words`; raises `Unsealable`."""
         words: dict[str, str] = json.loads(self.open(sealed))
         return words
+
+    def open_account(self, row: Row) -> Account:
+        """An account's row as adapters take it, its credentials opened."""
+        return Account(
+            row["tenant_id"], row["account_id"], row["provider"],
+            self.open_words(row["credentials"]), row["base_url"],
+        )  # fmt: skip
 
 
 def _key_id(key: bytes) -> bytes:

@@ -7,13 +7,16 @@ from hashlib import sha256
 from hmac import compare_digest
 from hmac import digest as hmac_digest
 
-from app.access import passwords
+from app.access import passwords, tries
 from app.domain.callers import Caller
+from app.domain.problems import Invalid
 from app.store import access
 from app.store.engine import Database, Read, Row, Tx
 
 IDLE = timedelta(hours=12)
 ABSOLUTE = timedelta(days=7)
+RENEWED = timedelta(hours=1)
+"""A token that is older gives place to a fresh one: what leaked is soon worth nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +27,26 @@ class Person:
     user_id: str
     email: str
     role: str
+    due: bool = False
+    """The token is to be renewed now."""
+
+    @property
+    def admin(self) -> bool:
+        """May see and change settings, people and the system's state too."""
+        return self.role == "admin"
 
     @property
     def caller(self) -> Caller:
-        return Caller(self.tenant_id, self.user_id, "person", "api")
+        return Caller(self.tenant_id, self.user_id, "person", "admin" if self.admin else "api")
 
 
-async def sign_in(database: Database, email: str, password: str) -> str | None:
+async def sign_in(
+    database: Database, email: str, password: str, address: str | None = None
+) -> str | None:
     """The token of a new session; None when e-mail or password is wrong, which of the two is
-    not told, not even by the time it takes. No transaction is open while the hash is checked."""
+    not told, not even by the time it takes. No transaction is open while the hash is checked.
+    Raises `RateLimited` after too many attempts, of the person or from the address."""
+    await tries.take(database, email, address)
     async with database.system() as tx:
         person = await access.person(tx, email)
     known_hash = None if person is None else person["password_hash"]
@@ -42,30 +56,49 @@ async def sign_in(database: Database, email: str, password: str) -> str | None:
     if passwords.outdated(person["password_hash"]):
         fresh_hash = await passwords.hashed(password)
     async with database.system() as tx:
+        await tries.forget(tx, email, address)
         if fresh_hash:
             await access.rehash(tx, person["tenant_id"], person["user_id"], fresh_hash)
         return await begin(tx, person["tenant_id"], person["user_id"])
 
 
 async def begin(tx: Tx, tenant_id: str, user_id: str) -> str:
-    """Opens a session and returns its token, for the cookie."""
-    token = secrets.token_urlsafe(32)
+    """Opens a session and returns its token, for the cookie. The part before the dot stays when
+    the token is renewed, so that forms which are open keep fitting."""
+    token = f"{secrets.token_urlsafe(32)}.{secrets.token_urlsafe(32)}"
     await access.open_session(tx, tenant_id, user_id, _digest(token), ABSOLUTE)
     return token
 
 
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """A fresh token, and how long its session may still last."""
+
+    token: str
+    lasts: timedelta
+
+
+async def renew(tx: Tx, token: str) -> Renewed | None:
+    """A fresh token for the same session. The old one is good until the fresh one is used, and a
+    minute more, since requests come side by side and answers get lost. None: another request
+    was faster."""
+    fresh = f"{token.partition('.')[0]}.{secrets.token_urlsafe(32)}"
+    lasts = await access.renew_session(tx, _digest(token), _digest(fresh), RENEWED)
+    return Renewed(fresh, lasts) if lasts else None
+
+
 async def find(read: Read, token: str) -> Person | None:
     """Whose session it is; None when it is unknown, ended, expired or idle for too long."""
-    row = await access.session(read, _digest(token), IDLE)
+    row = await access.session(read, _digest(token), IDLE, RENEWED)
     return None if row is None else _person(row)
 
 
 async def see(tx: Tx, token: str) -> Person | None:
     """As `find`, and puts off the idle expiry; the row is written once a minute at most."""
-    row = await access.session(tx, _digest(token), IDLE)
+    row = await access.session(tx, _digest(token), IDLE, RENEWED)
     if row is None:
         return None
-    if row["stale"]:
+    if row["stale"] or row["arrived"]:
         await access.touch_session(tx, _digest(token))
     return _person(row)
 
@@ -80,9 +113,28 @@ async def end_all(tx: Tx, tenant_id: str, user_id: str) -> None:
     await access.close_sessions(tx, tenant_id, user_id)
 
 
+async def change_password(
+    database: Database, person: Person, current: str, wanted: str, address: str | None = None
+) -> str:
+    """Sets the person's own password and signs them out everywhere; the token of a new session.
+    Raises `Invalid` naming `currentPassword` or `password`, `RateLimited`."""
+    passwords.require_good(wanted, person.email)
+    await tries.take(database, person.email, address)
+    async with database.system() as tx:
+        known = await access.person(tx, person.email)
+    if known is None or not await passwords.matches(known["password_hash"], current):
+        raise Invalid(details=["currentPassword: is wrong"])
+    fresh_hash = await passwords.hashed(wanted)
+    async with database.system() as tx:
+        await tries.forget(tx, person.email, address)
+        await access.rehash(tx, person.tenant_id, person.user_id, fresh_hash)
+        await end_all(tx, person.tenant_id, person.user_id)
+        return await begin(tx, person.tenant_id, person.user_id)
+
+
 def csrf_token(token: str) -> str:
     """What a form of this session must carry; derived, so nothing more has to be kept."""
-    return hmac_digest(token.encode(), b"csrf", sha256).hex()
+    return hmac_digest(token.partition(".")[0].encode(), b"csrf", sha256).hex()
 
 
 def csrf_matches(token: str, given: str) -> bool:
@@ -90,7 +142,7 @@ def csrf_matches(token: str, given: str) -> bool:
 
 
 def _person(row: Row) -> Person:
-    return Person(row["tenant_id"], row["user_id"], row["email"], row["role"])
+    return Person(row["tenant_id"], row["user_id"], row["email"], row["role"], row["due"])
 
 
 def _digest(token: str) -> bytes:
