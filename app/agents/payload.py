@@ -6,6 +6,7 @@ from typing import Any
 
 from app.domain import transcripts
 from app.domain.transcripts import instant
+from app.domain.windows import REPLY_WITHIN
 
 Facts = Mapping[str, Any]
 
@@ -32,6 +33,7 @@ def freeze(
                     "text": text["text"],
                     "receivedAt": instant(text["created_at"]),
                     "media": text["media"],
+                    **({"possibleOptOut": True} if text.get("possible_opt_out") else {}),
                 }
                 for text in texts
             ],
@@ -69,6 +71,23 @@ def freeze(
         "tenantId": thread["tenant_id"],
         "agentId": thread["sms_agent_id"],
     }
+
+
+def sample(tenant_id: str, agent_id: str, now: datetime) -> dict[str, Any]:
+    """A made-up turn as an agent would get it, to try its webhook."""
+    text = {"message_id": "msg_sample", "seq": 1, "text": "Hello, is anybody there?",
+            "created_at": now, "media": [], "role": "user", "source": "inbound",
+            "status": "received"}  # fmt: skip
+    thread: dict[str, Any] = {
+        "tenant_id": tenant_id, "sms_agent_id": agent_id, "interaction_id": "int_sample",
+        "status": "in_progress", "lead_phone": "+12125550100", "our_number": "+12125550101",
+        "lead_id": "lead_sample", "first_name": "Sample", "last_name": "Lead", "email": None,
+        "phone": "+12125550100", "lead_status": "new", "campaign_id": None,
+        "campaign_name": None, "client_name": None, "offer_name": None, "answers": [],
+        "questions": [], "last_seq": 1,
+    }  # fmt: skip
+    frozen = freeze("turn_sample", thread, [text], [text], None)
+    return address(frozen, 1, now + REPLY_WITHIN, now)
 
 
 def address(

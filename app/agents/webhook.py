@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 
@@ -72,12 +72,19 @@ def _key(secret: str) -> bytes:
 
 
 def request(
-    url: str, secrets: Sequence[str], turn_id: str, at: datetime, body: bytes
+    url: str,
+    secrets: Sequence[str],
+    turn_id: str,
+    at: datetime,
+    body: bytes,
+    kind: str | None = None,
 ) -> httpx.Request:
+    """`kind` says that it is a replay, a shadow or a test, whose answer is only kept."""
     headers = {
         "content-type": "application/json",
         "user-agent": "LeadSail-SMS",
         **sign(secrets, turn_id, at, body),
+        **({"webhook-kind": kind} if kind else {}),
     }
     return httpx.Request("POST", url, headers=headers, content=body)
 
@@ -91,6 +98,22 @@ def read(response: httpx.Response) -> Answer:
     except (ValueError, RecursionError):
         return Silent()
     return _understand(said) if isinstance(said, dict) else Silent()
+
+
+Meaning = Literal["replied", "declined", "handed_off", "failed", "awaiting_reply"]
+
+
+def meaning(answer: Answer) -> tuple[Meaning, str | None, tuple[str, ...] | None]:
+    """State, reason and texts of a turn that was answered so."""
+    match answer:
+        case Replies(texts):
+            return ("replied" if texts else "declined"), None, texts
+        case Handoff(reason):
+            return "handed_off", reason, None
+        case Failed(why):
+            return "failed", why, None
+        case Silent():
+            return "awaiting_reply", None, None
 
 
 def _understand(said: dict[str, Any]) -> Answer:

@@ -4,7 +4,7 @@ opens a connection. A new carrier is one file with the same anatomy, one line in
 and one table of cases as its test.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -15,11 +15,14 @@ from app.domain.carriage import (
     Found,
     Hook,
     InboundText,
+    Listing,
+    Missed,
     Outcome,
     Outgoing,
     Receipt,
 )
-from app.providers import simulator, twilio
+from app.domain.phones import NumberKind
+from app.providers import bandwidth, plivo, simulator, sinch, telnyx, twilio, vonage
 
 
 class Provider(Protocol):
@@ -30,6 +33,16 @@ class Provider(Protocol):
     OPTIONAL: tuple[str, ...]
     ANSWER: tuple[str, bytes]
     """Content type and body of the 2xx that the carrier expects on a webhook."""
+    BY_GET: bool
+    """Whether the vendor may also call webhooks by GET."""
+    RATES: Mapping[NumberKind, float]
+    """Segments a second that a number of each kind may send, unless the tenant says more."""
+    ERRORS: Mapping[str, str]
+    """What the vendor's codes mean, in plain words with advice, for people."""
+    CONFIRMS_OPT_OUT: bool
+    """Whether the vendor answers a STOP by itself, so that we must not."""
+    YES_RESTORES: bool
+    """Whether the vendor takes YES for START from a number that is blocked."""
 
     def request(self, account: Account, text: Outgoing, now: datetime) -> httpx.Request:
         """The HTTP request that sends `text`, our message id in it."""
@@ -38,7 +51,8 @@ class Provider(Protocol):
         """What an answer to `request` means. A 5xx is unknown: it may have been taken."""
 
     def genuine(self, account: Account, hook: Hook, now: datetime) -> bool:
-        """Whether the webhook bears the account's signature or credentials."""
+        """Whether the webhook bears the account's signature or credentials. Raises
+        `Unavailable` where the vendor will then repeat it, properly signed."""
 
     def read_inbound(self, hook: Hook) -> list[InboundText]:
         """The texts in an inbound webhook; [] for a novelty."""
@@ -56,6 +70,24 @@ class Provider(Protocol):
         """Candidates for `text` in the answer, best first; [] when the carrier surely has
         nothing; None when the answer says neither."""
 
+    def numbers(self, account: Account, page: str | None) -> httpx.Request | None:
+        """The request for a page of the account's numbers (`page`: a cursor of `listed`);
+        None where the vendor lists none."""
+
+    def listed(self, response: httpx.Response) -> Listing | None:
+        """The numbers in the answer; None when it is no listing."""
+
+    def history(self, account: Account, since: datetime, page: str | None) -> httpx.Request | None:
+        """The request for inbound texts that came since; None where the vendor keeps none."""
+
+    def missed(self, response: httpx.Response, since: datetime) -> Missed | None:
+        """The inbound texts in the answer, received at `since` or later; None when it is no
+        such list."""
+
+    def media(self, account: Account, url: str) -> httpx.Request:
+        """The request for an attachment: with the account's credentials only where `url` is
+        at the carrier's own host."""
+
     def secrets(self, account: Account) -> tuple[str, ...]:
         """Strings that must never stand in a log or an attempt's record."""
 
@@ -63,7 +95,15 @@ class Provider(Protocol):
         """Whether the vendor's code means that the recipient opted out."""
 
 
-REGISTRY: dict[str, Provider] = {"simulator": simulator, "twilio": twilio}
+REGISTRY: dict[str, Provider] = {
+    "simulator": simulator,
+    "twilio": twilio,
+    "telnyx": telnyx,
+    "plivo": plivo,
+    "bandwidth": bandwidth,
+    "sinch": sinch,
+    "vonage": vonage,
+}
 
 LOOKUPS = (timedelta(seconds=15), timedelta(seconds=60))
 """When an unknown outcome is asked for, counted from the attempt."""

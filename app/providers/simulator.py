@@ -19,13 +19,16 @@ from app.domain.carriage import (
     Found,
     Hook,
     InboundText,
+    Listed,
+    Listing,
     Media,
+    Missed,
     Outcome,
     Outgoing,
     Receipt,
 )
-from app.domain.phones import from_carrier
-from app.domain.words import MessageStatus
+from app.domain.phones import NumberKind, from_carrier
+from app.domain.words import Capability, MessageStatus
 
 CREDENTIALS: tuple[str, ...] = ("secret",)
 OPTIONAL: tuple[str, ...] = ()
@@ -34,6 +37,18 @@ BASE = "http://127.0.0.1:8001"
 FRESH = timedelta(minutes=5)
 STAMP = re.compile(r"[0-9]{1,12}")
 OPTED_OUT = "opted_out"
+BY_GET = False
+CONFIRMS_OPT_OUT = False
+YES_RESTORES = False
+RATES: Mapping[NumberKind, float] = {"local": 100.0, "toll_free": 100.0, "short": 100.0}
+CAPABILITIES: tuple[Capability, ...] = ("sms", "mms", "voice")
+ERRORS: Mapping[str, str] = {
+    "bad_number": "The recipient's number is not valid. Correct the lead's phone.",
+    "opted_out": "The recipient opted out from this sender. Only the recipient can undo it.",
+    "unauthorized": "The carrier refused the credentials. Check the account's secret.",
+    "no_credit": "The account's credit is used up. Top it up.",
+    "unreachable": "The handset could not be reached: switched off or out of coverage.",
+}
 STATUSES: dict[str, MessageStatus] = {
     "queued": "sending",
     "sent": "sent",
@@ -88,25 +103,8 @@ def genuine(account: Account, hook: Hook, now: datetime) -> bool:
 
 def read_inbound(hook: Hook) -> list[InboundText]:
     said = _object(hook.body)
-    carrier_id, sender, to = _word(said, "id"), _word(said, "from"), _word(said, "to")
-    if said.get("type") != "inbound" or not (carrier_id and sender and to):
-        return []
-    attached = said.get("media")
-    media = tuple(
-        Media(str(item["url"]), _word(item, "contentType"))
-        for item in (attached if isinstance(attached, list) else [])
-        if isinstance(item, dict) and item.get("url")
-    )
-    return [
-        InboundText(
-            provider_id=carrier_id,
-            sender=from_carrier(sender),
-            to=from_carrier(to),
-            text=_word(said, "text") or "",
-            media=media,
-            sent_at=_time(said, "sentAt"),
-        )
-    ]
+    text = _inbound(said) if said.get("type") == "inbound" else None
+    return [text] if text else []
 
 
 def read_status(hook: Hook) -> list[Receipt]:
@@ -145,12 +143,75 @@ def found(response: httpx.Response, text: Outgoing, since: datetime) -> list[Fou
     ]
 
 
+def numbers(account: Account, page: str | None) -> httpx.Request | None:
+    params = {"page": page} if page else None
+    return httpx.Request("GET", f"{_base(account)}/numbers", params=params, headers=_auth(account))
+
+
+def listed(response: httpx.Response) -> Listing | None:
+    said = _object(response.content)
+    items = said.get("numbers")
+    if not response.is_success or not isinstance(items, list):
+        return None
+    numbers = tuple(
+        Listed(
+            phone_number=from_carrier(number),
+            capabilities=tuple(n for n in CAPABILITIES if n in (item.get("capabilities") or ())),
+            label=_word(item, "label"),
+            inbound_url=_word(item, "inboundUrl"),
+        )
+        for item in items
+        if isinstance(item, dict) and (number := _word(item, "number"))
+    )
+    return Listing(numbers, _word(said, "next"))
+
+
+def history(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
+    params = {"since": since.isoformat()} | ({"page": page} if page else {})
+    url = f"{_base(account)}/inbound"
+    return httpx.Request("GET", url, params=params, headers=_auth(account))
+
+
+def missed(response: httpx.Response, since: datetime) -> Missed | None:
+    said = _object(response.content)
+    items = said.get("texts")
+    if not response.is_success or not isinstance(items, list):
+        return None
+    texts = [_inbound(item) for item in items if isinstance(item, dict)]
+    return Missed(tuple(text for text in texts if text), _word(said, "next"))
+
+
+def media(account: Account, url: str) -> httpx.Request:
+    own = url.startswith(f"{_base(account)}/")
+    return httpx.Request("GET", url, headers=_auth(account) if own else None)
+
+
 def secrets(account: Account) -> tuple[str, ...]:
     return (account.credentials["secret"],)
 
 
 def opting_out(code: str) -> bool:
     return code == OPTED_OUT
+
+
+def _inbound(said: Mapping[str, Any]) -> InboundText | None:
+    carrier_id, sender, to = _word(said, "id"), _word(said, "from"), _word(said, "to")
+    if not (carrier_id and sender and to):
+        return None
+    attached = said.get("media")
+    media = tuple(
+        Media(url, _word(item, "contentType"))
+        for item in (attached if isinstance(attached, list) else [])
+        if isinstance(item, dict) and (url := _word(item, "url"))
+    )
+    return InboundText(
+        provider_id=carrier_id,
+        sender=from_carrier(sender),
+        to=from_carrier(to),
+        text=_word(said, "text") or "",
+        media=media,
+        sent_at=_time(said, "sentAt"),
+    )
 
 
 def _base(account: Account) -> str:
@@ -170,8 +231,11 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _word(said: Mapping[str, Any], name: str) -> str | None:
-    value = said.get(name)
-    return value if isinstance(value, str) else None
+    """A text that is one, as a database can hold it: without NUL and half characters."""
+    word = said.get(name)
+    if not isinstance(word, str):
+        return None
+    return word.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def _time(said: Mapping[str, Any], name: str) -> datetime | None:

@@ -25,13 +25,16 @@ from app.domain.carriage import (
     Found,
     Hook,
     InboundText,
+    Listed,
+    Listing,
     Media,
+    Missed,
     Outcome,
     Outgoing,
     Receipt,
 )
-from app.domain.phones import from_carrier
-from app.domain.words import MessageStatus
+from app.domain.phones import NumberKind, from_carrier
+from app.domain.words import Capability, MessageStatus
 
 CREDENTIALS: tuple[str, ...] = ("accountSid", "authToken")
 OPTIONAL: tuple[str, ...] = ("sharedKeySecret",)
@@ -39,6 +42,7 @@ ANSWER = ("text/xml", b"<Response/>")
 BASE = "https://api.twilio.com"
 VALIDITY_SECONDS = (1, 36_000)
 PAGE = 200
+LARGEST_PAGE = 1000
 SLACK = timedelta(seconds=2)
 """`date_created` has whole seconds, and the clocks differ a little."""
 OPTED_OUT = frozenset({"21610"})
@@ -55,6 +59,45 @@ STATUSES: dict[str, MessageStatus] = {
     "undelivered": "undelivered",
     "failed": "failed",
     "canceled": "failed",
+}
+BY_GET = True
+CONFIRMS_OPT_OUT = True
+YES_RESTORES = True
+RATES: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 3.0, "short": 100.0}
+"""Local numbers: one segment a second, Twilio's own figure; the others its defaults."""
+CAPABILITIES: tuple[Capability, ...] = ("sms", "mms", "voice")
+ERRORS: Mapping[str, str] = {
+    "20003": "Twilio refused the credentials. Check account SID and auth token.",
+    "20005": "The Twilio account is not active. Ask Twilio why it was suspended.",
+    "20429": "Twilio took too many requests at once; the text is tried again.",
+    "21211": "The recipient's number is not valid. Correct the lead's phone.",
+    "21214": "The recipient's number cannot be reached. Check the lead's phone.",
+    "21217": "The recipient's number is not valid. Correct the lead's phone.",
+    "21408": "The Twilio account may not text this country. Allow it in its geo permissions.",
+    "21602": "The text was empty.",
+    "21606": "The sender is not a number of this Twilio account, or cannot text.",
+    "21608": "A trial account texts verified numbers only. Upgrade the Twilio account.",
+    "21610": "The recipient opted out from this sender. Only the recipient can undo it.",
+    "21611": "The sender's queue at Twilio is full; the text is tried again.",
+    "21612": "Twilio has no route between sender and recipient. Try another number.",
+    "21614": "The recipient's number is not a mobile. Ask the lead for another one.",
+    "21617": "The text is longer than Twilio takes (1600 characters).",
+    "21619": "The text was empty.",
+    "21620": "Twilio could not read an attachment's address.",
+    "30001": "The sender's queue at Twilio overflowed. Send more slowly or from more numbers.",
+    "30003": "The handset could not be reached: switched off or out of coverage. Try later.",
+    "30004": "The recipient or the carrier blocked the text. Do not repeat it.",
+    "30005": "The number is not known to its carrier. Check the lead's phone.",
+    "30006": "The number is a landline or its carrier cannot be reached.",
+    "30007": "The carrier filtered the text as unwanted. Change its words; check registration.",
+    "30008": "Twilio does not know why it failed. Trying once more may help.",
+    "30022": "The daily limit of the registered campaign (10DLC) is used up.",
+    "30023": "The daily limit of the brand with this carrier (10DLC) is used up.",
+    "30027": "The carrier's daily limit of the campaign (10DLC) is used up.",
+    "30032": "The toll-free number is not verified yet. Finish its verification.",
+    "30034": "The sender is not registered for US texts (10DLC). Register it.",
+    "30410": "The carrier did not answer in time. Try later.",
+    "14107": "More than 30 answers in 30 seconds between two numbers: Twilio stopped a loop.",
 }
 FORM = "application/x-www-form-urlencoded"
 PORTS = {"http": 80, "https": 443}
@@ -115,7 +158,7 @@ def genuine(account: Account, hook: Hook, now: datetime) -> bool:
 
 
 def read_inbound(hook: Hook) -> list[InboundText]:
-    form = dict(_parameters(hook))
+    form = _said(hook)
     sid, sender, to = form.get("MessageSid"), form.get("From"), form.get("To")
     if not (sid and sender and to):
         return []
@@ -137,7 +180,7 @@ def read_inbound(hook: Hook) -> list[InboundText]:
 
 
 def read_status(hook: Hook) -> list[Receipt]:
-    form = dict(_parameters(hook))
+    form = _said(hook)
     sid = form.get("MessageSid") or form.get("SmsSid")
     word = form.get("MessageStatus") or form.get("SmsStatus")
     if not (sid and word):
@@ -179,6 +222,54 @@ def found(response: httpx.Response, text: Outgoing, since: datetime) -> list[Fou
     return sorted(matching, key=lambda item: item.created_at or since)
 
 
+def numbers(account: Account, page: str | None) -> httpx.Request | None:
+    first = f"/2010-04-01/Accounts/{account.credentials['accountSid']}/IncomingPhoneNumbers.json"
+    return _page(account, page or f"{first}?PageSize={LARGEST_PAGE}")
+
+
+def listed(response: httpx.Response) -> Listing | None:
+    said = _object(response.content)
+    items = said.get("incoming_phone_numbers")
+    if not response.is_success or not isinstance(items, list):
+        return None
+    numbers = tuple(_listed(item) for item in items if isinstance(item, dict))
+    return Listing(tuple(n for n in numbers if n.phone_number), _next(said))
+
+
+def history(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
+    # Whole days only, in UTC; the direction cannot be asked for.
+    first = f"/2010-04-01/Accounts/{account.credentials['accountSid']}/Messages.json"
+    day = since.astimezone(UTC).date().isoformat()
+    return _page(account, page or f"{first}?PageSize={LARGEST_PAGE}&DateSent%3E={day}")
+
+
+def missed(response: httpx.Response, since: datetime) -> Missed | None:
+    said = _object(response.content)
+    items = said.get("messages")
+    if not response.is_success or not isinstance(items, list):
+        return None
+    texts = tuple(
+        InboundText(
+            provider_id=item["sid"],
+            sender=from_carrier(item["from"]),
+            to=from_carrier(item["to"]),
+            text=str(item.get("body") or ""),
+            sent_at=created,
+        )
+        for item in items
+        if isinstance(item, dict)
+        and item.get("direction") == "inbound"
+        and all(isinstance(item.get(name), str) for name in ("sid", "from", "to"))
+        and (created := _created(item)) is not None
+        and created >= since
+    )
+    return Missed(texts, _next(said))
+
+
+def media(account: Account, url: str) -> httpx.Request:
+    return httpx.Request("GET", url, headers=_auth(account) if _own(account, url) else None)
+
+
 def secrets(account: Account) -> tuple[str, ...]:
     held = (account.credentials.get(name) for name in ("authToken", "sharedKeySecret"))
     return (*(secret for secret in held if secret), _basic(account))
@@ -191,6 +282,38 @@ def opting_out(code: str) -> bool:
 def _messages(account: Account) -> str:
     base = (account.base_url or BASE).rstrip("/")
     return f"{base}/2010-04-01/Accounts/{account.credentials['accountSid']}/Messages.json"
+
+
+def _page(account: Account, path: str) -> httpx.Request | None:
+    """A page by its path, as Twilio names the next one; never an address of somebody else."""
+    if not path.startswith("/2010-04-01/"):
+        return None
+    base = (account.base_url or BASE).rstrip("/")
+    return httpx.Request("GET", f"{base}{path}", headers=_auth(account))
+
+
+def _next(said: Mapping[str, Any]) -> str | None:
+    path = said.get("next_page_uri")
+    return path if isinstance(path, str) and path else None
+
+
+def _listed(item: Mapping[str, Any]) -> Listed:
+    able = item.get("capabilities")
+    able = able if isinstance(able, dict) else {}
+    return Listed(
+        phone_number=from_carrier(str(item.get("phone_number") or "")),
+        capabilities=tuple(name for name in CAPABILITIES if able.get(name) is True),
+        label=str(item["friendly_name"]) if item.get("friendly_name") else None,
+        inbound_url=str(item.get("sms_url") or ""),
+        inbound_method=str(item.get("sms_method") or "") or None,
+    )
+
+
+def _own(account: Account, url: str) -> bool:
+    asked, base = urlsplit(url), urlsplit(account.base_url or BASE)
+    host = asked.hostname or ""
+    vendors = asked.scheme == "https" and (host == "twilio.com" or host.endswith(".twilio.com"))
+    return vendors or (asked.scheme, asked.netloc) == (base.scheme, base.netloc)
 
 
 def _basic(account: Account) -> str:
@@ -229,6 +352,11 @@ def _form(hook: Hook) -> list[tuple[str, str]] | None:
 
 def _parameters(hook: Hook) -> list[tuple[str, str]]:
     return list(hook.query) if hook.method == "GET" else _form(hook) or []
+
+
+def _said(hook: Hook) -> dict[str, str]:
+    """The parameters as a database can hold them: without NUL, which the signature does cover."""
+    return {name: value.replace("\x00", "") for name, value in _parameters(hook)}
 
 
 def _with_and_without_port(url: str) -> tuple[str, str]:
