@@ -1,6 +1,6 @@
 """Accounts with providers: add, change, remove. Credentials come sealed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from app.commands.directory import (
     Given,
@@ -13,36 +13,23 @@ from app.commands.directory import (
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.problems import InUse, Invalid
-from app.domain.words import ProviderName
 from app.store import accounts
 from app.store.engine import Row, Tx
 
-CREDENTIALS: Mapping[ProviderName, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "twilio": (("accountSid", "authToken"), ("sharedKeySecret",)),
-    "vonage": (("apiKey", "apiSecret", "signatureSecret"), ("applicationId", "privateKey")),
-    "telnyx": (("apiKey", "publicKey"), ()),
-    "plivo": (("authId", "authToken"), ()),
-    "bandwidth": (
-        ("accountId", "applicationId", "username", "password", "callbackUsername",
-         "callbackPassword"), (),
-    ),
-    "sinch": (("servicePlanId", "apiToken", "webhookSecret"), ()),
-    "simulator": (("secret",), ()),
-}  # fmt: skip
-"""What each provider needs, and what it may have besides (contract 8)."""
 NOT_NULL = {"name": "name", "credentials": "credentials", "is_default": "default",
             "active": "active"}  # fmt: skip
 SHORTEST_HINTED = 8
 """Of a shorter secret, four characters would give half away."""
 
 
-def require_credentials(provider: ProviderName, given: Mapping[str, str]) -> None:
+def require_credentials(
+    given: Mapping[str, str], needed: Sequence[str], optional: Sequence[str]
+) -> None:
     """Raises `Invalid` naming each credential that is missing, unknown or blank."""
-    needed, optional = CREDENTIALS[provider]
     faults = [f"credentials.{name}: is required" for name in needed if name not in given]
     for name, value in given.items():
-        if name not in needed + optional:
-            faults.append(f"credentials.{_shown(name)}: is not a credential of {provider}")
+        if name not in (*needed, *optional):
+            faults.append(f"credentials.{_shown(name)}: is not a credential of this provider")
         elif not value.strip():
             faults.append(f"credentials.{name}: must not be blank")
     if faults:

@@ -1,6 +1,6 @@
 """API keys: add, rename, revoke. What is kept of the key itself comes from `access`."""
 
-from app.commands.directory import found, require_known
+from app.commands.directory import Given, found, merged, require_known, require_not_null
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.problems import Invalid
@@ -17,6 +17,7 @@ async def add(
     sms_agent_id: str | None,
     prefix: str,
     digest: bytes,
+    per_second: int | None = None,
 ) -> Row:
     """A new key. An `agent` key is bound to one SMS agent, others to none. Raises `Invalid`."""
     if (scope == "agent") != (sms_agent_id is not None):
@@ -30,12 +31,17 @@ async def add(
     )
     key_id = ids.make("key")
     return await api_keys.add(
-        tx, caller.tenant_id, key_id, name, scope, sms_agent_id, prefix, digest
+        tx, caller.tenant_id, key_id, name, scope, sms_agent_id, prefix, digest, per_second
     )
 
 
-async def rename(tx: Tx, caller: Caller, key_id: str, name: str) -> Row:
-    return found(await api_keys.rename(tx, caller.tenant_id, key_id, name))
+async def change(tx: Tx, caller: Caller, key_id: str, given: Given) -> Row:
+    """Name and limit; changes only what is given. Raises `Invalid`, `NotFound`."""
+    row = found(await api_keys.lock(tx, caller.tenant_id, key_id))
+    require_not_null(given, {"name": "name"})
+    wanted = merged(row, given)
+    limit = wanted["requests_per_second"]
+    return found(await api_keys.change(tx, caller.tenant_id, key_id, wanted["name"], limit))
 
 
 async def revoke(tx: Tx, caller: Caller, key_id: str) -> Row:

@@ -1,7 +1,9 @@
 """What the directory's commands share: references that must exist, and refusals."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from ipaddress import ip_address
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -14,6 +16,8 @@ T = TypeVar("T")
 Given = Mapping[str, Any]
 """The fields that a request named, by their column names."""
 LONGEST_URL = 2048
+HOST = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
+NUMERIC = re.compile(r"[0-9.]+")
 
 
 async def require_known(
@@ -36,12 +40,13 @@ async def readable_phone(tx: Tx, tenant_id: str, written: str, field: str) -> st
 
 def require_url(url: str, field: str) -> str:
     """An http or https address with a host and no userinfo; raises `Invalid`. Whether it may
-    be dialled is judged at the dial."""
+    be dialled is judged at the dial. International names are given as they are looked up
+    (`xn--…`): how to write them so is a matter in which libraries differ."""
     try:
         parts = urlsplit(url)
         good = (
             parts.scheme in ("http", "https")
-            and bool(parts.hostname)
+            and _is_host(parts.hostname or "")
             and "@" not in parts.netloc
             and parts.port != 0
             and len(url) <= LONGEST_URL
@@ -53,6 +58,14 @@ def require_url(url: str, field: str) -> str:
     if not good:
         raise Invalid(details=[f"{field}: must be an http or https address without userinfo"])
     return url
+
+
+def _is_host(host: str) -> bool:
+    """A name of labels, or an IP address; raises `ValueError` for what looks like one and is
+    none, such as `127.1`."""
+    if ":" in host or NUMERIC.fullmatch(host):
+        return bool(ip_address(host)) and "%" not in host
+    return bool(HOST.fullmatch(host))
 
 
 def found(row: T | None) -> T:

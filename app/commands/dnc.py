@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.commands.directory import found
+from app.domain import phones
 from app.domain.callers import Caller
-from app.domain.problems import SuppressionActive
+from app.domain.problems import Invalid, SuppressionActive
 from app.domain.words import Cause as CauseWord
-from app.store import leads, suppressions
-from app.store.engine import Read, Tx
+from app.store import leads, suppressions, tenants
+from app.store.engine import Read, Row, Tx
 from app.store.suppressions import Cause
 
 
@@ -52,25 +53,54 @@ async def put(
     return await of_lead(tx, tenant_id, lead_id)
 
 
-async def suppress(tx: Tx, caller: Caller, phones: Sequence[str], reason: str | None) -> None:
+async def of_thread(tx: Tx, caller: Caller, thread: Row, blocked: bool, reason: str | None) -> None:
+    """Blocks texts to the phone of a thread, or lifts what a hand had set, at its lead too.
+    Raises `SuppressionActive` when only `lead` stands."""
+    if blocked:
+        await suppress(tx, caller, [thread["lead_phone"]], reason)
+        return
+    await release(tx, caller, [thread["lead_phone"]], reason)
+    lead = found(await leads.get(tx, caller.tenant_id, thread["lead_id"]))
+    if "sms" in lead["dnc_channels"]:
+        left = [channel for channel in lead["dnc_channels"] if channel != "sms"]
+        kept = lead["dnc_reason"] if left else None
+        await leads.set_dnc(tx, caller.tenant_id, thread["lead_id"], left, kept)
+
+
+async def readable(read: Read, caller: Caller, written: Sequence[str]) -> list[str]:
+    """The phones in E.164, each once. Raises `Invalid` naming every one that is none."""
+    country = await tenants.country(read, caller.tenant_id)
+    found_out: dict[str, None] = {}
+    bad: list[str] = []
+    for i, one in enumerate(written):
+        try:
+            found_out[phones.normalise(one, country, f"phones[{i}]")] = None
+        except Invalid as problem:
+            bad += problem.details
+    if bad:
+        raise Invalid(details=bad)
+    return list(found_out)
+
+
+async def suppress(tx: Tx, caller: Caller, numbers: Sequence[str], reason: str | None) -> None:
     """Adds the cause `person` to the phones (E.164)."""
-    await suppressions.add(tx, _by_hand(caller, phones, "suppressed", reason))
+    await suppressions.add(tx, _by_hand(caller, numbers, "suppressed", reason))
 
 
-async def release(tx: Tx, caller: Caller, phones: Sequence[str], reason: str | None) -> None:
+async def release(tx: Tx, caller: Caller, numbers: Sequence[str], reason: str | None) -> None:
     """Lifts the cause `person` where it stands; raises `SuppressionActive` for a phone that
     only its lead can free."""
-    await suppressions.lock_phones(tx, sorted((caller.tenant_id, phone) for phone in phones))
-    standing = await suppressions.causes(tx, caller.tenant_id, phones)
+    await suppressions.lock_phones(tx, sorted((caller.tenant_id, phone) for phone in numbers))
+    standing = await suppressions.causes(tx, caller.tenant_id, numbers)
     if any(causes == ["lead"] for causes in standing.values()):
         raise SuppressionActive
-    lifted = [phone for phone in phones if "person" in standing.get(phone, [])]
+    lifted = [phone for phone in numbers if "person" in standing.get(phone, [])]
     await suppressions.lift(tx, _by_hand(caller, lifted, "released", reason))
 
 
-def _by_hand(caller: Caller, phones: Sequence[str], event: str, reason: str | None) -> list[Cause]:
+def _by_hand(caller: Caller, numbers: Sequence[str], event: str, reason: str | None) -> list[Cause]:
     return [
         Cause(tenant_id=caller.tenant_id, phone=phone, cause="person", actor=caller.actor,
               event=event, rule="hand", reason=reason)
-        for phone in dict.fromkeys(phones)
+        for phone in dict.fromkeys(numbers)
     ]  # fmt: skip

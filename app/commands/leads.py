@@ -1,6 +1,8 @@
 """Leads: add, put, change, remove. A real one with a placeholder's phone takes its place."""
 
-from zoneinfo import available_timezones
+from collections.abc import Collection, Sequence
+from functools import cache
+from zoneinfo import available_timezones as _read_timezones
 
 from app.commands.directory import (
     Given,
@@ -12,13 +14,14 @@ from app.commands.directory import (
     require_not_null,
     unless_in_use,
 )
-from app.domain import ids
+from app.domain import ids, phones
 from app.domain.callers import Caller
-from app.domain.problems import AlreadyExists, Invalid
-from app.store import leads
+from app.domain.problems import AlreadyExists, Invalid, Problem
+from app.store import campaigns, leads, tenants
 from app.store.engine import Tx
 from app.store.leads import Lead
 
+available_timezones = cache(_read_timezones)  # it reads the whole folder each time
 FRESH: Given = {
     "first_name": None, "last_name": None, "email": None, "phone": None, "status": "new",
     "is_test": False, "is_placeholder": False, "campaign_id": None, "timezone": None,
@@ -47,6 +50,45 @@ async def put(tx: Tx, caller: Caller, lead_id: str, given: Given) -> Lead:
     return {**await _settled(tx, lead), "created": lead["created"]}
 
 
+async def put_many(tx: Tx, caller: Caller, given: Sequence[Given]) -> list[Problem | None]:
+    """Puts many leads at once; for each, in order, the problem that refused it. A lead whose id
+    is given twice is what it was given last."""
+    country = await tenants.country(tx, caller.tenant_id)
+    known = await campaigns.known(tx, caller.tenant_id, {g["campaign_id"] for g in given
+                                                         if g.get("campaign_id")})  # fmt: skip
+    outcomes: list[Problem | None] = []
+    good: dict[str, Lead] = {}
+    for one in given:
+        try:
+            checked = _checked_plainly(one, country, known)
+        except Problem as problem:
+            outcomes.append(problem)
+            continue
+        lead_id = str(checked.pop("lead_id", None) or ids.make("lead"))
+        key = {"tenant_id": caller.tenant_id, "lead_id": lead_id}
+        good[lead_id] = {**FRESH, **checked, **key}
+        outcomes.append(None)
+    stored = await leads.put(tx, list(good.values())) if good else []
+    by_phone = {lead["phone"]: lead["lead_id"] for lead in stored if lead["phone"]}
+    for phone in await leads.with_placeholder(tx, caller.tenant_id, list(by_phone)):
+        await leads.adopt(tx, caller.tenant_id, by_phone[phone], phone)
+    return outcomes
+
+
+def _checked_plainly(given: Given, country: str, campaigns_known: Collection[str]) -> Lead:
+    """As `_checked`, from what is known already."""
+    checked = dict(given)
+    if phone := given.get("phone"):
+        checked["phone"] = phones.normalise(phone, country)
+    if (zone := given.get("timezone")) and zone not in available_timezones():
+        raise Invalid(details=["timezone: is not an IANA time zone, such as America/New_York"])
+    if given.get("campaign_id") and given["campaign_id"] not in campaigns_known:
+        raise Invalid(details=["campaignId: is not the id of one of yours"])
+    if (lead_id := given.get("lead_id")) and not ids.CALLERS_OWN.fullmatch(lead_id):
+        raise Invalid(details=["leadId: must be 1-64 of A-Za-z0-9_.:-"])
+    return checked
+
+
 async def change(tx: Tx, caller: Caller, lead_id: str, given: Given) -> Lead:
     """Changes only what is given. Raises `Invalid`, `NotFound`."""
     row = found(await leads.lock(tx, caller.tenant_id, lead_id))
@@ -60,8 +102,9 @@ async def change(tx: Tx, caller: Caller, lead_id: str, given: Given) -> Lead:
 
 async def remove(tx: Tx, caller: Caller, lead_id: str) -> None:
     """Raises `NotFound`; `InUse` while it has threads."""
+    found(await leads.lock(tx, caller.tenant_id, lead_id))
     with unless_in_use("leadId: has interactions"):
-        found(await leads.remove(tx, caller.tenant_id, lead_id) or None)
+        await leads.remove(tx, caller.tenant_id, lead_id)
 
 
 async def _checked(tx: Tx, caller: Caller, given: Given) -> dict[str, object]:

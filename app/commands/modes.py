@@ -16,6 +16,7 @@ SWITCHED_OFF = "agent mode was switched off"
 
 async def take_over(tx: Tx, written: Sequence[Thread]) -> None:
     """A person wrote in these threads: the agent's unfinished turns and unsent texts end."""
+    await threads.taken_over(tx, written)
     ended = await threads.cancel_turns(tx, written, TAKEN_OVER)
     await threads.cancel_agent_texts(tx, written, "TURN_CANCELLED", TAKEN_OVER)
     await notes.add(tx, {thread: "A person took over from the agent." for thread in ended})
@@ -29,6 +30,22 @@ async def switch(tx: Tx, by: Mapping[Thread, str], on: bool) -> None:
     if not on:
         await threads.cancel_turns(tx, found, SWITCHED_OFF)
         await threads.cancel_agent_texts(tx, found, "TURN_CANCELLED", SWITCHED_OFF)
+
+
+async def brake(tx: Tx, thread: Thread, why: str) -> None:
+    """The loop breaker: the agent rests in this thread until tomorrow, or until a hand switches
+    agent mode."""
+    await threads.pause(tx, thread, why)
+    await threads.set_status(tx, [thread], "follow_up", only_from=("in_progress", "incomplete"))
+    await notes.add(tx, {thread: f"The agent is paused until tomorrow: {why}."})
+
+
+async def resume(tx: Tx, limit: int) -> int:
+    """Agents that want to come back by themselves do, where no person wrote for long enough."""
+    resumed = await threads.resume(tx, limit)
+    if resumed:
+        await notes.add(tx, dict.fromkeys(resumed, "The agent resumed: nobody wrote meanwhile."))
+    return len(resumed)
 
 
 async def set_by_hand(

@@ -6,6 +6,9 @@ from app.domain.carriage import Account, Receipt
 from app.store import receipts, suppressions
 from app.store.engine import Tx
 
+BARE = {"failed": "FAILED", "undelivered": "UNDELIVERED"}
+"""A failure always has a code, also where the carrier gives none: by it failures are found."""
+
 
 async def apply(tx: Tx, account: Account, given: Sequence[Receipt]) -> int:
     """Applies the receipts of one account; returns how many said nothing we know."""
@@ -15,7 +18,8 @@ async def apply(tx: Tx, account: Account, given: Sequence[Receipt]) -> int:
             at=receipt.at,
             message_id=receipt.message_id,
             provider_message_id=receipt.provider_message_id,
-            code=receipt.code,
+            code=receipt.code or BARE.get(receipt.status),
+            message=receipt.meaning,
             opted_out=receipt.opted_out,
         )
         for receipt in given

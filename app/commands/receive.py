@@ -1,123 +1,166 @@
 """Receive texts from leads: see once, route, thread, obey STOP, collect for the agent."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from app.commands import consent
 from app.domain import ids, optout
-from app.domain.carriage import Account, InboundText
-from app.store import inbox, suppressions
+from app.domain.carriage import Account, Habits, InboundText
+from app.store import inbox, outbox, suppressions
 from app.store.clock import turn_hint
 from app.store.engine import Row, Tx
+from app.store.inbox import Arrival
+
+CAREFUL = Habits()
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What a carrier handed over at once, through one account. `late`: it was fetched from the
+    carrier's record."""
+
+    account: Account
+    texts: Sequence[InboundText]
+    habits: Habits = CAREFUL
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What became of the texts of one webhook. `stopped`: phones that just opted out."""
+    """What became of the texts of one post. `stopped`: phones that just opted out; `turns`: those
+    that collect its texts."""
 
     stored: int = 0
     repeated: int = 0
     foreign: int = 0
     stopped: tuple[str, ...] = ()
+    turns: tuple[str, ...] = ()
 
 
-async def texts(tx: Tx, account: Account, inbound: Sequence[InboundText]) -> Received:
-    """Stores the texts that are new and sent to numbers of the account; the rest is counted."""
-    tenant = account.tenant_id
-    numbers = await inbox.ours(tx, tenant, account.account_id, [text.to for text in inbound])
-    addressed = [text for text in inbound if text.to in numbers]
-    if not addressed:
-        return Received(foreign=len(inbound))
-    await suppressions.lock_phones(tx, [(tenant, text.sender) for text in addressed])
-    ids_seen = [text.provider_id for text in addressed]
-    fresh = await inbox.see(tx, tenant, account.account_id, ids_seen)
-    new = list({t.provider_id: t for t in addressed if t.provider_id in fresh}.values())
-    if new:
-        await _store(tx, account, new)
-    return Received(
-        stored=len(new),
-        repeated=len(addressed) - len(new),
-        foreign=len(inbound) - len(addressed),
-        stopped=tuple(t.sender for t in new if optout.judge(t.text) == "stop"),
-    )
+Came = tuple[int, Account, InboundText]
+"""A text, its account, and the place of its post among the others."""
 
 
-async def _store(tx: Tx, account: Account, new: Sequence[InboundText]) -> None:
-    routes = await inbox.route(tx, [(account.tenant_id, t.to, t.sender) for t in new])
-    leads = await _leads(tx, account.tenant_id, new, routes)
-    arrivals = [
-        inbox.Arrival(
-            tenant_id=account.tenant_id,
-            message_id=ids.make("msg"),
-            thread_id=ids.make("int"),
-            our_number=text.to,
-            lead_phone=text.sender,
-            lead_id=leads[text.sender, text.to],
-            campaign_id=route["campaign_id"] if route["lead_id"] else route["primary_campaign"],
-            account_id=account.account_id,
-            provider=account.provider,
-            provider_id=text.provider_id,
-            text=text.text.replace("\x00", ""),
-            media=[{"url": one.url, "contentType": one.content_type} for one in text.media],
-            conversation=not route["suppressed"] and optout.judge(text.text) is None,
-        )
-        for text, route in zip(new, routes, strict=True)
+async def texts(tx: Tx, posts: Sequence[Post]) -> list[Received]:
+    """Stores the texts that are new and sent to numbers of their accounts; the rest is counted.
+    In order, what became of each post."""
+    given: list[Came] = [
+        (i, post.account, replace(text, provider_id=text.provider_id.replace("\x00", "")))
+        for i, post in enumerate(posts)
+        for text in post.texts
     ]
-    stopped = {a.lead_phone for a in arrivals if optout.judge(a.text) == "stop"}
+    ours = await inbox.ours(tx, [(a.tenant_id, a.account_id, t.to) for _, a, t in given])
+    addressed = [(i, a, t) for i, a, t in given if (a.tenant_id, a.account_id, t.to) in ours]
+    stored: dict[int, list[Arrival]] = {}
+    turns: dict[tuple[str, str], str] = {}
+    if addressed:
+        await tx.replan()  # unfinished turns and owed texts come by the thousand, and go
+        await suppressions.lock_phones(tx, [(a.tenant_id, t.sender) for _, a, t in addressed])
+        seen = [(a.tenant_id, a.account_id, t.provider_id) for _, a, t in addressed]
+        fresh = await inbox.see(tx, seen)
+        new = {key: came for key, came in zip(seen, addressed, strict=True) if key in fresh}
+        if new:
+            stored, turns = await _store(tx, posts, list(new.values()))
+    kept = Counter(i for i, _, _ in addressed)
+    return [
+        Received(
+            stored=len(stored.get(i, ())),
+            repeated=kept[i] - len(stored.get(i, ())),
+            foreign=len(post.texts) - kept[i],
+            stopped=tuple(a.lead_phone for a in stored.get(i, ()) if a.word == "stop"),
+            turns=tuple(
+                {
+                    turns[key]
+                    for a in stored.get(i, ())
+                    if (key := (a.tenant_id, a.message_id)) in turns
+                }
+            ),
+        )
+        for i, post in enumerate(posts)
+    ]
+
+
+async def _store(
+    tx: Tx, posts: Sequence[Post], new: Sequence[Came]
+) -> tuple[dict[int, list[Arrival]], dict[tuple[str, str], str]]:
+    """What arrived, by its post; and the turn of each text (tenant, message) that has one."""
+    routes = await inbox.route(tx, [(a.tenant_id, t.to, t.sender) for _, a, t in new])
+    leads = await _leads(tx, new, routes)
+    arrivals = [
+        _arrival(posts[i], text, route, lead_id)
+        for (i, _, text), route, lead_id in zip(new, routes, leads, strict=True)
+    ]
+    stopped = {(a.tenant_id, a.lead_phone) for a in arrivals if a.word == "stop"}
     if stopped:
-        await suppressions.lock_threads(tx, sorted((account.tenant_id, p) for p in stopped))
+        await suppressions.lock_threads(tx, sorted(stopped))
     threaded = await inbox.thread(tx, arrivals)
-    await _obey(tx, account, arrivals)
-    await _collect(
+    needless = {(a.tenant_id, a.lead_phone) for a, route in zip(arrivals, routes, strict=True)
+                if route["made_needless"]}  # fmt: skip
+    if needless:
+        await outbox.cancel_answered(tx, sorted(needless))
+    by_post: dict[int, list[Arrival]] = {}
+    for (i, _, _), arrival in zip(new, arrivals, strict=True):
+        by_post.setdefault(i, []).append(arrival)
+    for i, came in by_post.items():
+        if any(arrival.word for arrival in came):
+            await consent.heed(tx, came, posts[i].habits)
+    turns = await _collect(
         tx,
         [
             (arrival, row)
             for arrival, row in zip(arrivals, threaded, strict=True)
-            if row["forwardable"] and arrival.lead_phone not in stopped
+            if row["forwardable"] and (arrival.tenant_id, arrival.lead_phone) not in stopped
         ],
+    )
+    return by_post, turns
+
+
+def _arrival(post: Post, text: InboundText, route: Row, lead_id: str) -> Arrival:
+    account = post.account
+    judged = optout.judge(
+        text.text, yes_restores=post.habits.yes_restores, suppressed=route["suppressed"]
+    )
+    return Arrival(
+        tenant_id=account.tenant_id,
+        message_id=ids.make("msg"),
+        thread_id=ids.make("int"),
+        our_number=text.to,
+        lead_phone=text.sender,
+        lead_id=lead_id,
+        campaign_id=route["campaign_id"] if route["lead_id"] else route["primary_campaign"],
+        account_id=account.account_id,
+        provider=account.provider,
+        provider_id=text.provider_id,
+        text=text.text.replace("\x00", ""),
+        media=[{"url": one.url, "contentType": one.content_type} for one in text.media],
+        word=judged.word,
+        rule=judged.rule,
+        conversation=judged.word is None and not route["suppressed"],
+        possible_opt_out=judged.possible,
+        late=post.late,
     )
 
 
-async def _leads(
-    tx: Tx, tenant_id: str, new: Sequence[InboundText], routes: Sequence[Row]
-) -> dict[tuple[str, str], str]:
-    """The lead of each (phone, our number); a phone that nobody knows gets one placeholder."""
-    found: dict[tuple[str, str], str] = {}
-    placeholders: dict[str, tuple[str, str, str, str | None]] = {}
-    for text, route in zip(new, routes, strict=True):
+async def _leads(tx: Tx, new: Sequence[Came], routes: Sequence[Row]) -> list[str]:
+    """The lead of each text; a phone that nobody knows gets one placeholder."""
+    placeholders: dict[tuple[str, str], tuple[str, str, str, str | None]] = {}
+    found: list[str] = []
+    for (_, account, text), route in zip(new, routes, strict=True):
         lead_id = route["lead_id"]
         if lead_id is None:
-            made = (tenant_id, ids.make("lead"), text.sender, route["primary_campaign"])
-            lead_id = placeholders.setdefault(text.sender, made)[1]
-        found[text.sender, text.to] = lead_id
+            made = (account.tenant_id, ids.make("lead"), text.sender, route["primary_campaign"])
+            lead_id = placeholders.setdefault((account.tenant_id, text.sender), made)[1]
+        found.append(lead_id)
     if placeholders:
         await inbox.add_placeholders(tx, list(placeholders.values()))
     return found
 
 
-async def _obey(tx: Tx, account: Account, arrivals: Sequence[inbox.Arrival]) -> None:
-    """STOP is obeyed here, in the webhook's own transaction, on every path."""
-    await suppressions.add(
-        tx,
-        [
-            suppressions.Cause(
-                tenant_id=account.tenant_id,
-                phone=arrival.lead_phone,
-                cause="lead",
-                actor="lead",
-                event="opted_out",
-                rule="word",
-                text=arrival.text,
-                message_id=arrival.message_id,
-            )
-            for arrival in arrivals
-            if optout.judge(arrival.text) == "stop"
-        ],
-    )
-
-
-async def _collect(tx: Tx, texts: Sequence[tuple[inbox.Arrival, Row]]) -> None:
+async def _collect(tx: Tx, texts: Sequence[tuple[Arrival, Row]]) -> dict[tuple[str, str], str]:
+    """The turn that each text (tenant, message) came into."""
     if not texts:
-        return
+        return {}
     threads = sorted({(arrival.tenant_id, row["interaction_id"]) for arrival, row in texts})
     turns = await inbox.collect(
         tx,
@@ -126,3 +169,8 @@ async def _collect(tx: Tx, texts: Sequence[tuple[inbox.Arrival, Row]]) -> None:
     )
     for turn in turns:
         tx.hints[turn_hint(turn["tenant_id"], turn["interaction_id"])] = turn["due_at"]
+    of_thread = {(turn["tenant_id"], turn["interaction_id"]): turn["turn_id"] for turn in turns}
+    return {
+        (arrival.tenant_id, arrival.message_id): of_thread[arrival.tenant_id, row["interaction_id"]]
+        for arrival, row in texts
+    }

@@ -7,23 +7,24 @@ from typing import Any
 
 from app.commands import modes, send
 from app.domain import ids
+from app.domain.callers import Caller
 from app.domain.orders import Order, Refused, Sent, answer
 from app.domain.problems import (
-    DncBlocked,
     NoOpenTurn,
     NotFound,
+    NotHeld,
     Problem,
     StaleTurn,
-    TurnCancelled,
     TurnClosed,
 )
 from app.domain.transcripts import instant
+from app.domain.turns import ALIKE_IN_A_ROW, loops, refusal
 from app.store import interactions, notes, threads, turns
+from app.store.clock import AT_ONCE, turn_hint
 from app.store.engine import Row, Tx
 
 SAME_REPLY = timedelta(hours=24)
 SAME_REPLY_WITHOUT_TURN = timedelta(minutes=10)
-CLOSED = frozenset({"replied", "declined", "handed_off", "expired", "failed"})
 
 Answered = dict[str, Any]
 """The `data` of a send's answer, kept with the turn so that a repeat gets the same."""
@@ -37,15 +38,17 @@ async def by_api(tx: Tx, order: Order, agent_id: str | None) -> Answered | Refus
         turn = await _find(tx, order, agent_id)
     except Problem as unknown:
         return Refused(unknown)
+    if turn["kind"] != "live":
+        return await _catch(tx, turn, [order.text], "api")
     thread = (order.tenant_id, turn["interaction_id"])
     await threads.lock(tx, [thread])
     turn = await _current(tx, order.tenant_id, turn["turn_id"])
-    earlier = _same_reply(turn, [order.text], named=order.turn_id is not None)
+    earlier = await _same_reply(tx, turn, [order.text], named=order.turn_id is not None)
     if earlier is not None:
         return earlier[0]
     problem = await _judge(tx, turn, named=order.turn_id is not None)
     if problem is None:
-        sent = await _send(tx, turn, [order])
+        sent = await _send(tx, turn, [order], named=order.turn_id is not None)
         if isinstance(sent, list):
             await _close(tx, turn, [order.text], sent, "api")
             return sent[0]
@@ -82,7 +85,7 @@ async def inline(tx: Tx, turn: Row, texts: Sequence[str], lead_id: str) -> None:
             )
             for text in texts
         ]
-        sent = await _send(tx, turn, orders)
+        sent = await _send(tx, turn, orders, named=True)
         if isinstance(sent, list):
             await _close(tx, turn, texts, sent, "inline")
             return
@@ -107,8 +110,10 @@ async def _find(tx: Tx, order: Order, agent_id: str | None) -> Row:
     if order.turn_id:
         turn = await turns.get(tx, tenant, order.turn_id)
         foreign = turn is None or (agent_id is not None and turn["sms_agent_id"] != agent_id)
-        if turn is None or foreign or turn["kind"] != "live":
+        if turn is None or foreign:
             raise NotFound("There is no turn by that id.")
+        if turn["kind"] == "test":
+            return turn
         if not await interactions.shares(tx, tenant, turn["interaction_id"], order.lead_id):
             raise NotFound("There is no such turn of this lead.")
         return turn
@@ -136,32 +141,35 @@ async def _current(tx: Tx, tenant_id: str, turn_id: str) -> Row:
     return turn
 
 
-def _same_reply(turn: Row, texts: Sequence[str], named: bool) -> list[Answered] | None:
+async def _same_reply(
+    tx: Tx, turn: Row, texts: Sequence[str], named: bool
+) -> list[Answered] | None:
     """The first result, when this very reply was given to the turn before."""
     reply = turn["reply"]
     within = SAME_REPLY if named else SAME_REPLY_WITHOUT_TURN
     if not reply or reply["texts"] != list(texts) or not turn["closed_at"]:
         return None
-    recent = datetime.now(UTC) - turn["closed_at"] < within
+    recent = await _now(tx) - turn["closed_at"] < within
     answers: list[Answered] = reply["answers"]
     return answers if recent else None
 
 
 async def _judge(tx: Tx, turn: Row, named: bool) -> Problem | None:
-    """Why a reply to the turn may not go out, in the contract's order; None: it may."""
-    if await interactions.suppressed(tx, turn["tenant_id"], turn["interaction_id"]):
-        return DncBlocked()
-    if turn["state"] in CLOSED:
-        return TurnClosed(details=[f"turnId: {turn['reason']}"])
-    if turn["state"] == "cancelled":
-        return TurnCancelled(details=[f"turnId: {turn['reason']}"])
-    if turn["state"] == "superseded":
-        return StaleTurn()
-    if turn["state"] == "collecting":
-        return NoOpenTurn(details=["turnId: was not handed over yet"])
-    if named and await _lead_wrote_on(tx, turn):
-        return StaleTurn()
-    return None
+    """Why a reply to the turn may not go out; None: it may."""
+    key = (turn["tenant_id"], turn["interaction_id"])
+    guarded = _guarded(turn, named)
+    return refusal(
+        turn["state"],
+        turn["reason"],
+        suppressed=await interactions.suppressed(tx, *key),
+        guarded=guarded,
+        lead_wrote_on=guarded and await _lead_wrote_on(tx, turn),
+    )
+
+
+def _guarded(turn: Row, named: bool) -> bool:
+    """Whether the reply must not be stale: only naming the turn carries that promise."""
+    return named and not turn["protected"] and turn["stale_reply"] != "send"
 
 
 async def _lead_wrote_on(tx: Tx, turn: Row) -> bool:
@@ -169,16 +177,22 @@ async def _lead_wrote_on(tx: Tx, turn: Row) -> bool:
     return any(other["state"] == "collecting" for other in live)
 
 
-async def _send(tx: Tx, turn: Row, orders: Sequence[Order]) -> list[Answered] | Refused:
+async def _send(
+    tx: Tx, turn: Row, orders: Sequence[Order], named: bool
+) -> list[Answered] | Refused:
     """All of the texts, in order, into the turn's thread; or the first refusal."""
+    pace = timedelta(milliseconds=turn["reply_delay_ms"] or 0)
     placed = [
         replace(
             order,
+            delay=pace * (i + 1),
+            guarded=_guarded(turn, named),
             interaction_id=turn["interaction_id"],
             turn_id=turn["turn_id"],
+            agent_id=turn["sms_agent_id"],
             source="sms_agent",
         )
-        for order in orders
+        for i, order in enumerate(orders)
     ]
     sent = await send.texts(tx, placed)
     answers: list[Answered] = []
@@ -198,17 +212,95 @@ async def _close(tx: Tx, turn: Row, texts: Sequence[str], answers: list[Answered
         "answers": answers,
     }
     await turns.replied(tx, *_key(turn), "replied", "answered", reply)
+    thread = (turn["tenant_id"], turn["interaction_id"])
+    await turns.wake(tx, *thread)
+    tx.hints[turn_hint(*thread)] = AT_ONCE
+    if loops(await turns.last_replies(tx, *thread, ALIKE_IN_A_ROW)):
+        await modes.brake(tx, thread, f"the agent said nearly the same {ALIKE_IN_A_ROW} times")
+
+
+async def _catch(tx: Tx, turn: Row, texts: Sequence[str], by: str) -> Answered | Refused:
+    """The answer to a replay, shadow or test is kept beside the live one, and never sent."""
+    if turn["closed_at"]:
+        return Refused(TurnClosed(details=[f"turnId: {turn['reason']}"]))
+    await catch(tx, turn["tenant_id"], turn["turn_id"], texts, by)
+    return {"status": "caught", "turnId": turn["turn_id"]}
+
+
+async def catch(tx: Tx, tenant_id: str, turn_id: str, texts: Sequence[str], by: str) -> None:
+    """Keeps what was answered to a replay, shadow or test; no text at all: it declined."""
+    reply = {"texts": list(texts), "messageIds": [], "by": by}
+    state = "replied" if texts else "declined"
+    await turns.end_twin(tx, tenant_id, turn_id, state, "caught", reply)
+
+
+async def release_held(
+    tx: Tx, caller: Caller, turn_id: str, texts: Sequence[str] | None
+) -> Answered:
+    """A person lets a held reply go, as it is or with other `texts`. It passes the gate as the
+    agent's, and counts as a text by hand. Raises `NotFound`, `NotHeld`, and what the gate says."""
+    turn = await _held(tx, caller, turn_id)
+    thread = (turn["tenant_id"], turn["interaction_id"])
+    going = list(texts or turn["held"]["texts"])
+    await modes.take_over(tx, [thread])
+    orders = [
+        Order(
+            tenant_id=caller.tenant_id,
+            message_id=ids.make("msg"),
+            thread_id=ids.make("int"),
+            lead_id=turn["lead_id"],
+            interaction_id=turn["interaction_id"],
+            text=text,
+            source="sms_agent",
+            actor=caller.actor,
+            turn_id=turn_id,
+        )
+        for text in going
+    ]
+    results = await send.texts(tx, orders)
+    sent = [result for result in results if isinstance(result, Sent)]
+    if len(sent) < len(results):
+        raise next(r.problem for r in results if isinstance(r, Refused))
+    return answer(sent[0])
+
+
+async def discard_held(tx: Tx, caller: Caller, turn_id: str) -> None:
+    """The held reply never leaves. Raises `NotFound`, `NotHeld`."""
+    turn = await _held(tx, caller, turn_id)
+    await turns.hold(tx, turn["tenant_id"], turn["interaction_id"], turn_id, None)
+
+
+async def _held(tx: Tx, caller: Caller, turn_id: str) -> Row:
+    turn = await turns.get(tx, caller.tenant_id, turn_id)
+    if turn is None or turn["interaction_id"] is None:
+        raise NotFound("There is no turn by that id.")
+    await threads.lock(tx, [(turn["tenant_id"], turn["interaction_id"])])
+    turn = await _current(tx, caller.tenant_id, turn_id)
+    if turn["held"] is None:
+        raise NotHeld
+    return turn
 
 
 async def _record_refusal(
     tx: Tx, turn: Row, texts: Sequence[str], problem: Problem, by: str
 ) -> None:
-    at = instant(datetime.now(UTC))
+    at = instant(await _now(tx))
     refused = {"texts": list(texts), "code": problem.code, "at": at, "by": by}
     await turns.refuse(tx, *_key(turn), refused)
-    if isinstance(problem, StaleTurn):
-        unsent = {"turnId": turn["turn_id"], "texts": list(texts), "refusedAt": at}
-        await turns.carry(tx, turn["tenant_id"], turn["interaction_id"], unsent)
+    if not isinstance(problem, StaleTurn):
+        return
+    thread = (turn["tenant_id"], turn["interaction_id"])
+    unsent = {"turnId": turn["turn_id"], "texts": list(texts), "refusedAt": at}
+    await turns.carry(tx, *thread, unsent)
+    if turn["stale_reply"] == "hold":
+        problem.details.append("turnId: held")
+        held = {"texts": list(texts), "heldAt": at, "by": by}
+        await turns.hold(tx, *thread, turn["turn_id"], held)
+
+
+async def _now(tx: Tx) -> datetime:
+    """By the database's clock, as the times of turns are."""
+    return datetime.fromtimestamp(await turns.now(tx), UTC)
 
 
 def _key(turn: Row) -> tuple[str, str]:

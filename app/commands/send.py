@@ -1,26 +1,36 @@
 """Send texts: resolve, judge, thread, number, store, owe. The one way out."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime, time
+from typing import Any
 
 from app.commands import modes
-from app.domain import phones, segments
-from app.domain.orders import Order, Refused, Resolved, Rule, Sent
+from app.domain import phones, quiet, segments
+from app.domain.orders import FARTHEST, LATE, Order, Refused, Resolved, Rule, Sent, found_out
 from app.domain.problems import (
     DncBlocked,
     Invalid,
     MissingPhoneNumber,
     NotFound,
     Problem,
+    RateLimited,
 )
+from app.domain.words import MessageStatus
 from app.store import sending
 from app.store.clock import AT_ONCE, OUTBOX
 from app.store.engine import Row, Tx
 
+MANY = 128
+OVER_THE_DAY = "The tenant's texts for today are used up."
+
 
 async def texts(tx: Tx, orders: Sequence[Order]) -> list[Sent | Refused]:
     """Accepts the orders that may go; the texts are owed once the caller's commit is done."""
-    results = await resolve(tx, orders)
+    if len(orders) > MANY:
+        await tx.expect_many()
+    results = await _within_the_day(tx, await resolve(tx, orders))
     going = [r for r in results if isinstance(r, Resolved)]
     stored = iter(await sending.store(tx, going) if going else [])
     answers: list[Sent | Refused] = []
@@ -29,9 +39,9 @@ async def texts(tx: Tx, orders: Sequence[Order]) -> list[Sent | Refused]:
             answers.append(result)
         else:
             at = next(stored)
-            answers.append(
-                Sent(result.order.message_id, at.interaction_id, "queued", result, at.seq)
-            )
+            waits = result.due is not None and result.order.send_at is not None
+            status: MessageStatus = "scheduled" if waits else "queued"
+            answers.append(Sent(result.order.message_id, at.interaction_id, status, result, at.seq))
     sent = [answer for answer in answers if isinstance(answer, Sent)]
     await _follow(tx, sent)
     if sent:
@@ -57,6 +67,17 @@ async def resolve(tx: Tx, orders: Sequence[Order]) -> list[Resolved | Refused]:
         except Problem as problem:
             judged.append(Refused(problem))
     return judged
+
+
+def forecast(found: Resolved) -> dict[str, Any]:
+    """What a real send would come to, at this moment."""
+    waits = found.due is not None and found.order.send_at is not None
+    return {
+        **found_out(found),
+        "status": "scheduled" if waits else "queued",
+        "culprit": found.culprit,
+        "earliestAt": found.due or found.now,
+    }
 
 
 async def _with_readable_phones(tx: Tx, orders: Sequence[Order]) -> list[Order | Refused]:
@@ -97,7 +118,11 @@ def _judge(order: Order, row: Row | None) -> Resolved:
         _refuse_sender(order)
     if order.media and not row["has_mms"]:
         raise Invalid(details=["mediaUrls: the sender cannot carry media"])
-    counted = segments.count(order.text)
+    if row["allowed_countries"] is not None:
+        _judge_country(row["to_phone"], row["allowed_countries"])
+    text = segments.smart(order.text) if row["smart_encoding"] else order.text
+    counted = segments.count(text)
+    due, held_until = _when(order, row)
     to_rule = "thread" if order.interaction_id else "override" if order.to else "lead"
     campaign_rule = "override" if order.campaign_id else "lead" if row["campaign_id"] else "none"
     return Resolved(
@@ -111,6 +136,12 @@ def _judge(order: Order, row: Row | None) -> Resolved:
         encoding=counted.encoding,
         segments=counted.segments,
         agent_mode=(row["agent_mode_by_default"] if order.agent_mode is None else order.agent_mode),
+        text=text,
+        culprit=counted.culprit,
+        now=row["now"],
+        due=due,
+        held_until=held_until,
+        per_day=row["texts_per_day"],
         resolution=(
             Rule("to", to_rule, row["to_phone"]),
             Rule("campaign", campaign_rule, row["campaign_id"]),
@@ -118,6 +149,54 @@ def _judge(order: Order, row: Row | None) -> Resolved:
             Rule("provider", row["provider_rule"], row["provider"]),
         ),
     )
+
+
+def _when(order: Order, row: Row) -> tuple[datetime | None, datetime | None]:
+    """When the text may first leave (None: at once), and until when quiet hours hold it."""
+    now: datetime = row["now"]
+    at = order.send_at
+    if at is not None and at < now - LATE:
+        raise Invalid(details=["sendAt: is in the past"])
+    if at is not None and at > now + FARTHEST:
+        raise Invalid(details=[f"sendAt: is more than {FARTHEST.days} days ahead"])
+    first = max(at, now) if at else now + order.delay
+    held_until = None
+    if row["quiet_hours"]:
+        where = quiet.zones(row["to_phone"], row["timezone"])
+        start, end = (time.fromisoformat(row["quiet_hours"][name]) for name in ("start", "end"))
+        held_until = quiet.earliest(first, where, start, end)
+    due = held_until or first
+    return (due if due > now else None), held_until
+
+
+def _judge_country(to: str, allowed: Sequence[str]) -> None:
+    region = phones.region(to)
+    if region not in allowed:
+        raise Invalid(details=[f"to: texts to {region or 'this country'} are not allowed"])
+
+
+async def _within_the_day(
+    tx: Tx, results: Sequence[Resolved | Refused]
+) -> list[Resolved | Refused]:
+    """Refuses what is over the tenant's daily limit, where it has one."""
+    limits = {r.order.tenant_id: r.per_day for r in results
+              if isinstance(r, Resolved) and r.per_day is not None}  # fmt: skip
+    if not limits:
+        return list(results)
+    left = {tenant: await sending.left_today(tx, tenant, limits[tenant])
+            for tenant in sorted(limits)}  # fmt: skip
+    kept: list[Resolved | Refused] = []
+    used: Counter[str] = Counter()
+    for result in results:
+        tenant = result.order.tenant_id if isinstance(result, Resolved) else None
+        if tenant in left and used[tenant] >= left[tenant]:
+            kept.append(Refused(RateLimited(OVER_THE_DAY, retry_after=3600)))
+            continue
+        used[tenant or ""] += 1
+        kept.append(result)
+    for tenant in sorted(limits):
+        await sending.count_today(tx, tenant, used[tenant])
+    return kept
 
 
 def _judge_thread(order: Order, row: Row) -> None:
@@ -144,7 +223,7 @@ async def _follow(tx: Tx, sent: Sequence[Sent]) -> None:
     manual = {
         (s.resolved.order.tenant_id, s.interaction_id)
         for s in sent
-        if s.resolved.order.source == "manual"
+        if s.resolved.order.source == "manual" and s.seq is not None
     }
     if manual:
         await modes.take_over(tx, sorted(manual))

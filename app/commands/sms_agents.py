@@ -1,6 +1,7 @@
 """SMS agents: add, change, remove, rotate the signing secret. Secrets come sealed."""
 
-from datetime import timedelta
+from datetime import time, timedelta
+from zoneinfo import available_timezones
 
 from app.commands.directory import (
     Given,
@@ -20,12 +21,16 @@ from app.store.engine import Row, Tx
 FRESH: Given = {
     "description": None, "phone_number_id": None, "batch_window_ms": windows.WINDOW_MS,
     "max_wait_ms": None, "is_test": False, "active": True, "inbound_enabled": True,
-    "inbound_campaign_ids": [], "agent_mode_by_default": False,
+    "inbound_campaign_ids": [], "agent_mode_by_default": False, "stale_reply": "rerun",
+    "resume_after_minutes": None, "max_turns_per_day": 50, "business_hours": None,
+    "reply_delay_ms": 0, "shadow_webhook_url": None,
 }  # fmt: skip
 NOT_NULL = {
     "name": "name", "webhook_url": "webhookUrl", "batch_window_ms": "batchWindowMs",
     "is_test": "isTest", "active": "active", "inbound_enabled": "inboundEnabled",
     "inbound_campaign_ids": "inboundCampaignIds", "agent_mode_by_default": "agentModeByDefault",
+    "stale_reply": "staleReply", "max_turns_per_day": "maxTurnsPerDay",
+    "reply_delay_ms": "replyDelayMs",
 }  # fmt: skip
 BOTH_SECRETS_FOR = timedelta(hours=24)
 
@@ -67,6 +72,13 @@ async def _check(tx: Tx, caller: Caller, given: Given, wanted: Given) -> None:
     require_not_null(given, NOT_NULL)
     if "webhook_url" in given:
         require_url(given["webhook_url"], "webhookUrl")
+    if given.get("shadow_webhook_url"):
+        require_url(given["shadow_webhook_url"], "shadowWebhookUrl")
+    if hours := given.get("business_hours"):
+        if hours["timezone"] not in available_timezones():
+            raise Invalid(details=["businessHours.timezone: is not an IANA time zone"])
+        if time.fromisoformat(hours["start"]) >= time.fromisoformat(hours["end"]):
+            raise Invalid(details=["businessHours: start must be before end"])
     window, longest = wanted["batch_window_ms"], wanted["max_wait_ms"]
     if longest is not None and not window <= longest <= windows.MAX_WAIT_LIMIT_MS:
         limit = windows.MAX_WAIT_LIMIT_MS

@@ -9,7 +9,10 @@ from app.domain.problems import Invalid
 from app.store import tenants
 from app.store.engine import Row, Tx
 
-NOT_NULL = {"default_country": "defaultCountry", "quiet_hours": "quietHours"}
+NOT_NULL = {
+    "default_country": "defaultCountry", "quiet_hours": "quietHours",
+    "smart_encoding": "smartEncoding",
+}  # fmt: skip
 
 
 async def add(tx: Tx, name: str) -> str:

@@ -4,16 +4,21 @@ import asyncio
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import httpx
 import structlog
 
+from app import traces
 from app.access.sealing import Seal
 from app.domain import ids
 from app.domain.carriage import Account, Found, Outcome, Outgoing
+from app.domain.transcripts import instant
 from app.domain.words import RANK
+from app.jobs.figures import ATTEMPT_SECONDS, ATTEMPTS
+from app.jobs.settling import surely
 from app.providers import LOOKUPS, REGISTRY, Provider
-from app.store import outbox, suppressions
+from app.store import outbox, suppressions, threads, turns
 from app.store.engine import Database, Row, Tx
 from app.store.outbox import Settlement
 from app.wire.client import Lost, NotSent, Wire
@@ -24,9 +29,19 @@ BEGIN_WITHIN = 1.0
 """A request begins this many seconds after its claim at most: the webhook that stored a STOP
 waits as long and knows that nothing can begin after it."""
 SETTLE_EVERY = 0.25
+SETTLES_FOR = 30.0
+"""Seconds; afterwards the lease has ended, and the carrier is asked."""
 BACKOFF = (1.0, 5.0, 30.0, 120.0, 300.0)
 SHORTEST_WAIT, LONGEST_WAIT = 1.0, 600.0
 DETAIL = 2000
+RATES = {name: {str(kind): rate for kind, rate in provider.RATES.items()}
+         for name, provider in REGISTRY.items()}  # fmt: skip
+STALE = "STALE_TURN"
+BLOCKED: dict[outbox.Blocked, tuple[str, str]] = {
+    "gone": ("CANCELLED", "The text was cancelled."),
+    "suppressed": ("DNC_BLOCKED", "The recipient may not be texted."),
+    "stale": (STALE, "The lead wrote again before the agent's text left."),
+}
 log = structlog.get_logger("deliver")
 
 
@@ -46,7 +61,7 @@ class Batch:
 
     lease: str
     rows: list[Row]
-    blocked: set[str]
+    blocked: dict[str, outbox.Blocked]
     claimed_at: float
 
 
@@ -63,7 +78,7 @@ class Delivery:
         """Takes what is due; None when nothing is."""
         lease = ids.make("evt")
         async with self._database.system() as tx:
-            rows = await outbox.claim(tx, lease, limit)
+            rows = await outbox.claim(tx, lease, limit, RATES)
         claimed_at = time.monotonic()
         if not rows:
             return None
@@ -72,31 +87,41 @@ class Delivery:
             blocked = await outbox.blocked(tx, keys, lease)
         return Batch(lease, rows, blocked, claimed_at)
 
+    async def free_in(self) -> float | None:
+        """Seconds until pacing frees a number that has something queued."""
+        async with self._database.system() as tx:
+            wait = await outbox.free_in(tx)
+        return None if wait is None else max(wait.total_seconds(), 0.005)
+
     async def carry_out(self, batch: Batch) -> None:
         """Performs and settles the batch. A slow carrier keeps only its own texts waiting:
         what is done is settled every quarter of a second."""
         pending = {
             asyncio.create_task(
-                self._carry_out(row, row["message_id"] in batch.blocked, batch.claimed_at)
+                self._carry_out(row, batch.blocked.get(row["message_id"]), batch.claimed_at)
             )
             for row in batch.rows
         }
         while pending:
             done, pending = await asyncio.wait(pending, timeout=SETTLE_EVERY)
             if done:
-                await self._settle(batch, [task.result() for task in done])
+                settled = [task.result() for task in done]
+                await surely(partial(self._settle, batch, settled), SETTLES_FOR)
 
     async def _settle(self, batch: Batch, settled: list[Settlement]) -> None:
-        async with self._database.system() as tx:
-            await outbox.settle(tx, batch.lease, settled)
+        async with self._database.system() as tx:  # phones, then threads, then the outbox
             await self._heed(tx, batch.rows, settled)
+            await _carry_stale(tx, batch, settled)
+            await outbox.settle(tx, batch.lease, settled)
 
-    async def _carry_out(self, row: Row, blocked: bool, claimed_at: float) -> Settlement:
+    async def _carry_out(
+        self, row: Row, blocked: outbox.Blocked | None, claimed_at: float
+    ) -> Settlement:
         key = (row["tenant_id"], row["message_id"])
         if row["state"] != "unknown":
             if blocked:
-                why = "The recipient may not be texted."
-                return Settlement(*key, "cancelled", code="DNC_BLOCKED", message=why)
+                return Settlement(*key, "cancelled", code=BLOCKED[blocked][0],
+                                  message=BLOCKED[blocked][1])  # fmt: skip
             if row["state"] == "queued":
                 why = "The text's validity passed before it could leave."
                 return Settlement(*key, "failed", code="EXPIRED", message=why)
@@ -108,8 +133,10 @@ class Delivery:
         try:
             claimed = self._opened(row)
             if row["state"] == "unknown":
-                return await self._ask(claimed)
-            return await self._send(claimed, claimed_at)
+                return await self._ask(claimed, claimed_at)
+            about = row["turn_id"] or key[1]
+            with traces.span("text", about, message=key[1], provider=row["provider"]):
+                return await self._send(claimed, claimed_at)
         except Exception as error:
             # One poisoned text must not stop the others; whether it left is not known.
             log.exception("delivery failed", message_id=key[1])
@@ -118,10 +145,7 @@ class Delivery:
 
     def _opened(self, row: Row) -> Claimed:
         provider = REGISTRY[row["provider"]]
-        account = Account(
-            row["tenant_id"], row["account_id"], row["provider"],
-            self._seal.open_words(row["credentials"]), row["base_url"],
-        )  # fmt: skip
+        account = self._seal.open_account(row)
         status_url = (
             f"{self._base_url}/webhooks/{row['provider']}/{row['account_id']}/status"
             f"?message={row['message_id']}"
@@ -133,10 +157,16 @@ class Delivery:
         return Claimed(row, account, provider, text)
 
     async def _send(self, claimed: Claimed, claimed_at: float) -> Settlement:
-        row, at = claimed.row, datetime.now(UTC)
+        row = claimed.row
         key = (row["tenant_id"], row["message_id"])
-        request = claimed.provider.request(claimed.account, claimed.text, at)
-        if time.monotonic() - claimed_at > BEGIN_WITHIN:
+        try:
+            # The host's clock: here a signature may need the time of the world outside.
+            request = claimed.provider.request(claimed.account, claimed.text, datetime.now(UTC))
+        except Exception as error:  # nothing has begun: this one surely was not sent
+            log.exception("a text could not be put into words", message_id=key[1])
+            return Settlement(*key, "failed", code="INTERNAL", message=type(error).__name__)
+        began = time.monotonic()
+        if began - claimed_at > BEGIN_WITHIN:
             return Settlement(*key, "queued", timedelta(0), resent=row["resent"])
         status: int | None = None
         try:
@@ -146,17 +176,22 @@ class Delivery:
             outcome = Outcome("later", code="UNREACHABLE", detail=str(error))
         except Lost as error:
             outcome = Outcome("unknown", code="NO_ANSWER", detail=str(error))
+        took = time.monotonic() - began
+        ATTEMPTS.labels(row["provider"], outcome.verdict).inc()
+        ATTEMPT_SECONDS.labels(row["provider"]).observe(took)
         settlement = _settlement(row, outcome)
+        meaning = claimed.provider.ERRORS.get(outcome.code or "")
         return replace(
             settlement,
+            message=meaning or settlement.message,
             outcome=outcome.verdict,
-            at=at,
+            at=row["begun_at"],
             http_status=status,
-            duration_ms=int((datetime.now(UTC) - at).total_seconds() * 1000),
+            duration_ms=int(took * 1000),
             detail=_without_secrets(claimed, outcome.detail or outcome.code),
         )
 
-    async def _ask(self, claimed: Claimed) -> Settlement:
+    async def _ask(self, claimed: Claimed, claimed_at: float) -> Settlement:
         """Settles an unknown outcome by the carrier's own list, where it has one."""
         row = claimed.row
         found: Found | None = None
@@ -166,7 +201,8 @@ class Delivery:
             candidates = await self._candidates(claimed, request)
             denied = candidates == []
             found = await self._unclaimed(claimed, candidates or [])
-        return _after_lookup(row, found, denied)
+        since = row["age"] + timedelta(seconds=time.monotonic() - claimed_at)
+        return _after_lookup(row, found, denied, since)
 
     async def _candidates(self, claimed: Claimed, request: httpx.Request) -> list[Found] | None:
         try:
@@ -205,6 +241,23 @@ class Delivery:
             await suppressions.add(tx, causes)
 
 
+async def _carry_stale(tx: Tx, batch: Batch, settled: list[Settlement]) -> None:
+    """The agent is told, with the next turn, of its text that came too late."""
+    stale = {one.message_id for one in settled if one.code == STALE}
+    rows = [row for row in batch.rows if row["message_id"] in stale and row["turn_id"]]
+    if not rows:
+        return
+    await threads.lock(tx, {(row["tenant_id"], row["interaction_id"]) for row in rows})
+    keys = [(row["tenant_id"], row["message_id"]) for row in rows]
+    ours = await outbox.leased(tx, batch.lease, keys)
+    for row in rows:
+        if row["message_id"] not in ours:
+            continue  # told already, or another worker's to tell
+        unsent = {"turnId": row["turn_id"], "texts": [row["text"]],
+                  "refusedAt": instant(datetime.now(UTC))}  # fmt: skip
+        await turns.carry(tx, row["tenant_id"], row["interaction_id"], unsent)
+
+
 def _settlement(row: Row, outcome: Outcome) -> Settlement:
     key = (row["tenant_id"], row["message_id"])
     match outcome.verdict:
@@ -222,17 +275,20 @@ def _settlement(row: Row, outcome: Outcome) -> Settlement:
             return Settlement(*key, "failed", code=outcome.code, message=outcome.detail)
 
 
-def _after_lookup(row: Row, found: Found | None, denied: bool) -> Settlement:
+def _after_lookup(row: Row, found: Found | None, denied: bool, since: timedelta) -> Settlement:
+    """`since` the request began, by the database's clock."""
     key = (row["tenant_id"], row["message_id"])
     if found is not None:
         return Settlement(*key, "sent", provider_message_id=found.provider_message_id,
                           code=found.code)  # fmt: skip
     looks = row["looked"] + denied
-    if row["looked"] == 0 and datetime.now(UTC) < row["begun_at"] + LOOKUPS[1]:
-        return Settlement(*key, "unknown", LOOKUPS[1], looked=looks, resent=row["resent"])
     if looks >= len(LOOKUPS) and not row["resent"]:
         # Twice denied: the one resend that the law of `unknown` allows.
         return Settlement(*key, "queued", timedelta(0), resent=True)
+    if since < LOOKUPS[1] or (denied and not row["resent"]):
+        # Where workers were away the first denial may come late; it wants a second all the same.
+        again = max(LOOKUPS[1], since + LOOKUPS[0])
+        return Settlement(*key, "unknown", again, looked=looks, resent=row["resent"])
     return Settlement(*key, "unknown", code="OUTCOME_UNKNOWN",
                       message="The carrier never said whether it took the text.")  # fmt: skip
 

@@ -7,24 +7,30 @@ while Redis is away. All times compared with rows are the database's.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import structlog
 
+from app.commands import modes, release
 from app.domain.problems import Problem
+from app.jobs.catch_up import CatchUp
 from app.jobs.deliver import Batch, Delivery
 from app.jobs.forward import Forwarding
-from app.store import turns
+from app.store import owed, turns
 from app.store.clock import OUTBOX, Clock
 from app.store.engine import AWAY, Database
 
 TICK = 0.02
 POLL_EVERY = 1.0
 AFTER_FAILURE = 0.5
-CLAIM = 100
+CLAIM = 200
+RELEASE = 200
 TEXTS_AT_ONCE = 400
 TURNS_AT_ONCE = 100
 DRAIN = 20.0
 """Seconds that a stopping worker gives to what it has begun."""
+DRY_FOR = timedelta(seconds=10)
+"""Longer than a window usually lasts, and than a first retry waits."""
 log = structlog.get_logger("worker")
 
 
@@ -37,11 +43,13 @@ class Loops:
         clock: Clock,
         delivery: Delivery,
         forwarding: Forwarding,
+        catch_up: CatchUp,
     ) -> None:
         self._database = database
         self._clock = clock
         self._delivery = delivery
         self._forwarding = forwarding
+        self._catch_up = catch_up
         self._stopping = asyncio.Event()
         self._owed = asyncio.Event()
         self._looking: dict[tuple[str, str], asyncio.Task[None]] = {}
@@ -53,11 +61,26 @@ class Loops:
     async def run(self) -> None:
         """Runs until stopped; then finishes what was begun, within `DRAIN` seconds."""
         async with asyncio.TaskGroup() as group:
-            for step in (self._drain_clock, self._poll, self._claim_texts):
+            for step in (
+                self._drain_clock, self._poll, self._release, self._claim_texts, self._fetch,
+            ):  # fmt: skip
                 group.create_task(self._repeat(step))
         begun = {*self._looking.values(), *self._carrying}
         if begun:
             await asyncio.wait(begun, timeout=DRAIN)
+
+    async def drain(self) -> None:
+        """Stops once nothing is begun here, and nothing is due within `DRY_FOR`."""
+        while self._looking or self._carrying or await self._anything_due():
+            await self._rest(POLL_EVERY)
+        self.stop()
+
+    async def _anything_due(self) -> bool:
+        try:
+            async with self._database.system() as tx:
+                return await owed.due(tx, DRY_FOR)
+        except (Problem, *AWAY):
+            return True
 
     def stop(self) -> None:
         self._stopping.set()
@@ -125,17 +148,37 @@ class Loops:
                 self._again.discard(thread)
                 self._look(thread)
 
+    async def _release(self) -> None:
+        async with self._database.system() as tx:
+            released = await release.texts(tx, RELEASE)
+            await modes.resume(tx, RELEASE)
+        if released < RELEASE:
+            await self._rest(POLL_EVERY)
+
+    async def _fetch(self) -> None:
+        await self._catch_up.lonely_parts()
+        await self._catch_up.missing_texts()
+        await self._rest(POLL_EVERY)
+
     async def _claim_texts(self) -> None:
         self._owed.clear()
         room = TEXTS_AT_ONCE - self._texts
         batch = await self._delivery.claim(min(room, CLAIM)) if room else None
         if batch is None:
-            await self._owed.wait()
+            await self._wait_for_texts(await self._delivery.free_in() if room else None)
             return
         self._texts += len(batch.rows)
         task = asyncio.create_task(self._carry_out(batch))
         self._carrying.add(task)
         task.add_done_callback(self._carrying.discard)
+
+    async def _wait_for_texts(self, seconds: float | None) -> None:
+        """Until something is owed, or pacing frees a number."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._owed.wait()
+        except TimeoutError:
+            pass
 
     async def _carry_out(self, batch: Batch) -> None:
         try:

@@ -1,9 +1,12 @@
 """Small regular clean-ups, run by arq's crons. Only ids and counts travel in Redis."""
 
+from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import structlog
 
+from app.settings import Settings
 from app.store import sweeping
 from app.store.engine import Database
 
@@ -13,6 +16,13 @@ log = structlog.get_logger("sweeps")
 async def prune(ctx: dict[Any, Any], *_: Any, **__: Any) -> None:
     """Removes what has served its time, in small steps."""
     database: Database = ctx["database"]
-    async with database.system() as tx:
-        removed = await sweeping.prune(tx)
+    settings: Settings = ctx["settings"]
+    removed: Counter[str] = Counter()
+    kept = {
+        "tenant_events": timedelta(days=settings.keep_events_days),
+        "attempts": timedelta(days=settings.keep_attempts_days),
+        "turn_attempts": timedelta(days=settings.keep_attempts_days),
+    }
+    async for table, rows in sweeping.prune(database, kept):
+        removed[table] += rows
     log.info("pruned", **removed)

@@ -1,0 +1,39 @@
+"""Many texts at once, and texts that are not to leave after all."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from app.commands import outgoing
+from app.commands.directory import found
+from app.commands.outgoing import Answered
+from app.domain.callers import Caller
+from app.domain.orders import Order, Refused
+from app.domain.problems import NotCancellable
+from app.store import messages, outbox, sending
+from app.store.engine import Tx
+
+
+async def texts(
+    tx: Tx, caller: Caller, bulk_id: str, entries: Sequence[Order | Refused]
+) -> list[Answered | Refused]:
+    """Accepts the orders that may go; each entry's answer or refusal, in order."""
+    orders = [replace(entry, bulk_id=bulk_id) for entry in entries if isinstance(entry, Order)]
+    judged = iter(await outgoing.texts(tx, caller, orders) if orders else [])
+    results = [next(judged) if isinstance(entry, Order) else entry for entry in entries]
+    refused = sum(isinstance(result, Refused) for result in results)
+    await sending.record_bulk(tx, caller.tenant_id, bulk_id, len(results) - refused, refused)
+    return results
+
+
+async def cancel_one(tx: Tx, caller: Caller, message_id: str) -> None:
+    """Raises `NotFound`; `NotCancellable` once a request to the carrier may have begun."""
+    if not await outbox.cancel(tx, caller.tenant_id, message_id, f"Cancelled by {caller.actor}."):
+        found(await messages.get(tx, caller.tenant_id, message_id))
+        raise NotCancellable
+
+
+async def cancel(tx: Tx, caller: Caller, bulk_id: str) -> int:
+    """Cancels what of the bulk send is still unsent; how many. Raises `NotFound`."""
+    found(await messages.bulk(tx, caller.tenant_id, bulk_id))
+    why = f"Cancelled by {caller.actor}."
+    return await outbox.cancel_bulk(tx, caller.tenant_id, bulk_id, why)

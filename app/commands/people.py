@@ -1,0 +1,46 @@
+"""The people of a tenant: add, change role, switch off, set another password. Passwords come
+hashed."""
+
+from app.commands.directory import found
+from app.domain import ids
+from app.domain.callers import Caller
+from app.domain.problems import AlreadyExists, Invalid
+from app.domain.words import PersonRole
+from app.store import access, people, tenants
+from app.store.engine import Row, Tx
+
+
+async def add(tx: Tx, caller: Caller, email: str, role: PersonRole, password_hash: str) -> str:
+    """The id of a new person. Raises `AlreadyExists`, also for an e-mail of another tenant:
+    people sign in by it alone."""
+    user_id = await tenants.add_user(
+        tx, caller.tenant_id, ids.make("user"), email, password_hash, role
+    )
+    if user_id is None:
+        raise AlreadyExists(details=["email: somebody has this e-mail already"])
+    return user_id
+
+
+async def change(tx: Tx, caller: Caller, user_id: str, role: PersonRole, active: bool) -> Row:
+    """Who is switched off is signed out at once. Raises `Invalid` when nobody would be left to
+    rule, or for oneself; `NotFound`."""
+    # The tenant's lock: two admins who demote each other at once must not both succeed.
+    await tenants.lock(tx, caller.tenant_id)
+    known = found(await people.lock(tx, caller.tenant_id, user_id))
+    if not active and user_id == caller.actor:
+        raise Invalid(details=["active: nobody switches off themselves"])
+    rules = active and role == "admin"
+    ruled = known["role"] == "admin" and not rules
+    if ruled and not await people.other_admins(tx, caller.tenant_id, user_id):
+        raise Invalid(details=["role: somebody must stay admin"])
+    if not active:
+        await access.close_sessions(tx, caller.tenant_id, user_id)
+    return found(await people.change(tx, caller.tenant_id, user_id, role, active))
+
+
+async def reset_password(tx: Tx, caller: Caller, user_id: str, password_hash: str) -> Row:
+    """The person is signed out everywhere. Raises `NotFound`."""
+    known = found(await people.get(tx, caller.tenant_id, user_id))
+    await access.rehash(tx, caller.tenant_id, user_id, password_hash)
+    await access.close_sessions(tx, caller.tenant_id, user_id)
+    return known

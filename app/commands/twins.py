@@ -1,0 +1,60 @@
+"""Replays, shadows and tests: a turn's payload for an endpoint whose answer is kept beside the
+live one. No outbox row can come of them: their turns are never sent from."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from app.commands import reply
+from app.domain import ids
+from app.domain.windows import REPLY_WITHIN
+from app.store import turns
+from app.store.engine import Tx
+
+
+async def begin(
+    tx: Tx,
+    tenant_id: str,
+    kind: str,
+    addressed: Mapping[str, Any],
+    interaction_id: str | None,
+    agent_id: str | None,
+    of_turn: str | None,
+) -> tuple[str, bytes]:
+    """A turn of its own with the payload `addressed`; its id, and the bytes to POST, which
+    differ from the live turn's by that id alone."""
+    turn_id = ids.make("turn")
+    payload = {**addressed, "turn": {**addressed["turn"], "turnId": turn_id}}
+    body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
+    await turns.add_twin(
+        tx, tenant_id, turn_id, interaction_id, agent_id, kind, REPLY_WITHIN, payload, of_turn
+    )
+    await turns.add_attempt(tx, tenant_id, turn_id, 1, datetime.now(UTC), body)
+    return turn_id, body
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What came of a twin's one POST. `texts`: what it replied; None: nothing."""
+
+    state: Literal["replied", "declined", "handed_off", "failed", "awaiting_reply"]
+    reason: str | None
+    texts: Sequence[str] | None
+    http_status: int | None
+    duration_ms: int
+    kept: str | None
+
+
+async def settle(tx: Tx, tenant_id: str, turn_id: str, heard: Heard) -> None:
+    """Keeps what the endpoint said. An empty answer leaves the turn open for the API."""
+    outcome = "failed" if heard.state == "failed" else "accepted"
+    await turns.end_attempt(
+        tx, tenant_id, turn_id, 1, outcome, heard.http_status, heard.duration_ms,
+        heard.kept or heard.reason, "",
+    )  # fmt: skip
+    if heard.texts is not None:
+        await reply.catch(tx, tenant_id, turn_id, heard.texts, "inline")
+    else:
+        await turns.end_twin(tx, tenant_id, turn_id, heard.state, heard.reason, None)

@@ -1,0 +1,19 @@
+"""What a worker counts, for Prometheus. Agents stand by their ids; no tenant is named."""
+
+from prometheus_client import Counter, Histogram
+
+ATTEMPTS = Counter(
+    "leadsail_attempts", "Requests to carriers that send a text.", ["provider", "outcome"]
+)
+ATTEMPT_SECONDS = Histogram(
+    "leadsail_attempt_seconds", "How long carriers took to answer.", ["provider"]
+)
+HAND_OVERS = Counter(
+    "leadsail_hand_overs", "Turns posted to agents, by what came of it.", ["agent", "outcome"]
+)
+TURN_LATE = Histogram(
+    "leadsail_turn_late_seconds",
+    "How long after it was due a turn was handed over.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 15, 60),
+)
+AGENT_SECONDS = Histogram("leadsail_agent_seconds", "How long agents took to answer.", ["agent"])
