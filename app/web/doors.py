@@ -4,7 +4,8 @@ A caller's scope is judged before anything is looked up. Transactions end before
 leaves (`scope="function"`): FastAPI's default would commit after it.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
@@ -14,6 +15,7 @@ from app.access.keys import Keyring
 from app.domain.callers import Caller, Need
 from app.resources import Resources
 from app.store.engine import Read, Tx
+from app.web.rates import Rates
 
 api_key = APIKeyHeader(
     name="X-API-Key",
@@ -37,29 +39,38 @@ Held = Annotated[Resources, Depends(held)]
 Ring = Annotated[Keyring, Depends(keyring)]
 
 
-async def caller(ring: Ring, given: Annotated[str | None, Security(api_key)]) -> Caller:
-    """The holder of the key. Raises `Unauthorized`."""
-    return await ring.caller_of(given)
+async def caller(
+    request: Request, ring: Ring, given: Annotated[str | None, Security(api_key)]
+) -> Caller:
+    """The holder of the key. Raises `Unauthorized`, `RateLimited`."""
+    known = await ring.caller_of(given)
+    rates: Rates = request.app.state.rates
+    standing = rates.take(known)
+    if standing is not None:
+        request.state.answer_headers = standing.headers()
+    return known
 
 
 AnyCaller = Annotated[Caller, Depends(caller)]
 
 
-def needing(need: Need) -> Callable[..., Awaitable[Caller]]:
-    """A dependency: the caller, if its scope covers `need`, else `Forbidden`."""
+@dataclass(frozen=True, slots=True)
+class Needing:
+    """A dependency: the caller, if its scope covers `need`, else `Forbidden`. A value and not a
+    closure, so that the description of the API can tell which scopes a route takes."""
 
-    async def judged(known: AnyCaller) -> Caller:
-        known.require(need)
+    need: Need
+
+    async def __call__(self, known: AnyCaller) -> Caller:
+        known.require(self.need)
         return known
 
-    return judged
 
-
-AdminCaller = Annotated[Caller, Depends(needing("admin"))]
-ApiCaller = Annotated[Caller, Depends(needing("api"))]
-ReadCaller = Annotated[Caller, Depends(needing("read"))]
-ReplyCaller = Annotated[Caller, Depends(needing("reply"))]
-TurnsCaller = Annotated[Caller, Depends(needing("turns"))]
+AdminCaller = Annotated[Caller, Depends(Needing("admin"))]
+ApiCaller = Annotated[Caller, Depends(Needing("api"))]
+ReadCaller = Annotated[Caller, Depends(Needing("read"))]
+ReplyCaller = Annotated[Caller, Depends(Needing("reply"))]
+TurnsCaller = Annotated[Caller, Depends(Needing("turns"))]
 
 
 async def tenant_tx(known: AnyCaller, resources: Held) -> AsyncIterator[Tx]:

@@ -1,10 +1,11 @@
 """The envelope of every JSON answer, and the bases of the models inside it (contract 2)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -14,6 +15,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from app.providers import REGISTRY
 
 T = TypeVar("T")
 NUL = PydanticCustomError("nul", "must not contain the NUL character")
@@ -73,6 +76,12 @@ class Out(BaseModel):
     )
 
 
+def shown_once(field: str) -> Callable[[dict[str, Any]], None]:
+    """`json_schema_extra` of an answer with a secret: a repeat by its Idempotency-Key comes
+    without it, so that its schema must not require it."""
+    return lambda schema: schema["required"].remove(field)
+
+
 class Answer(BaseModel, Generic[T]):
     """`{"success": true, "data": …}`."""
 
@@ -109,9 +118,20 @@ def _moment(given: object) -> object:
 Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=datetime)]
 """A time in a request body."""
 
+
+def _carrier(given: str) -> str:
+    if given not in REGISTRY:
+        raise ValueError(f"must be one of {', '.join(REGISTRY)}")
+    return given
+
+
+ProviderName = Annotated[
+    str, AfterValidator(_carrier), Field(json_schema_extra={"enum": [*REGISTRY]})
+]
+
 OwnId = Annotated[
     str,
-    Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}\z"),
+    Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$"),
 ]
 """A lead or campaign id, which may be the caller's own (contract 2)."""
 

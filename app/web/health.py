@@ -1,14 +1,12 @@
-"""Whether the process lives and may be given work, and what it counts."""
+"""Whether the process lives and may be given work."""
 
 import asyncio
-from hmac import compare_digest
 from typing import Literal
 
 import structlog
-from fastapi import APIRouter, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from fastapi import APIRouter, Request
 
-from app.domain.problems import Unauthorized, Unavailable
+from app.domain.problems import Unavailable
 from app.resources import Resources
 from app.store import readiness
 from app.web.doors import Held
@@ -16,7 +14,7 @@ from app.web.envelope import Answer, Out
 
 PATIENCE = 1.5
 """An answer is promised within two seconds."""
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["Health"])
 log = structlog.get_logger("health")
 
 
@@ -36,22 +34,13 @@ async def live() -> Answer[Alive]:
 
 
 @router.get("/health/ready", summary="The service can take work; without Redis it still can")
-async def ready(resources: Held) -> Answer[Ready]:
+async def ready(request: Request, resources: Held) -> Answer[Ready]:
+    if request.app.state.leaving:
+        raise Unavailable("Not ready.", details=["process: is stopping"])
     fault, redis = await asyncio.gather(_fault(resources), resources.clock.answers())
     if fault:
         raise Unavailable("Not ready.", details=[f"database: {fault}"])
     return Answer(data=Ready(redis="ok" if redis else "away"))
-
-
-@router.get("/metrics", include_in_schema=False)
-async def metrics(request: Request, resources: Held) -> Response:
-    settings = resources.settings
-    if settings.production:
-        token = settings.metrics_token.get_secret_value() if settings.metrics_token else ""
-        given = request.headers.get("authorization", "")
-        if not token or not compare_digest(given.encode(), f"Bearer {token}".encode()):
-            raise Unauthorized("A bearer token is required.")
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _fault(resources: Resources) -> str | None:

@@ -45,25 +45,23 @@ class Kept:
         return answer
 
 
-async def once(
-    request: Request,
-    known: AnyCaller,
-    tx: TenantTx,
-    key: Annotated[
-        str | None,
-        Header(
-            alias="Idempotency-Key",
-            min_length=1,
-            max_length=255,
-            description="Repeating a request with the same key and body repeats its answer.",
-        ),
-    ] = None,
-) -> Kept:
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        description="Repeating a request with the same key and body repeats its answer.",
+    ),
+]
+
+
+async def once(request: Request, known: AnyCaller, tx: TenantTx, key: Key = None) -> Kept:
     """Raises `Replayed` for a repeat, `IdempotencyKeyReused` when the body differs,
     `IdempotencyInProgress` while the first still runs."""
     route = f"{request.method} {request.url.path}"
     if key:
-        await _begin(tx, known, route, key, await _digest(request))
+        await begin(tx, known, route, key, digest(await request.body()))
     return Kept(tx, known.tenant_id, route, key)
 
 
@@ -77,22 +75,22 @@ async def replay(_: Request, error: Exception) -> Response:
     return JSONResponse({"success": True, "data": error.answer["data"]}, error.status)
 
 
-async def _begin(tx: Tx, caller: Caller, route: str, key: str, digest: bytes) -> None:
+async def begin(tx: Tx, caller: Caller, route: str, key: str, digested: bytes) -> None:
+    """Claims the key for this request, or raises as `once` does."""
     try:
-        first = await idempotency.begin(tx, caller.tenant_id, route, key, digest)
+        first = await idempotency.begin(tx, caller.tenant_id, route, key, digested)
     except LockNotAvailableError:
         raise IdempotencyInProgress(retry_after=1) from None
     if first is None:
         return
-    if first["body_digest"] != digest:
+    if first["body_digest"] != digested:
         raise IdempotencyKeyReused
     if first["status"] is None:
         raise IdempotencyInProgress(retry_after=1)
     raise Replayed(first["status"], first["answer"])
 
 
-async def _digest(request: Request) -> bytes:
+def digest(body: bytes) -> bytes:
     """Of the parsed body: order and white space do not make another request."""
-    body = await request.body()
     parsed = json.loads(body) if body else None
     return sha256(json.dumps(parsed, sort_keys=True).encode()).digest()

@@ -13,7 +13,7 @@ from app.domain.transcripts import LONGEST, entry
 from app.domain.words import INTERACTION_STATUSES, InteractionStatus
 from app.store import interactions, turns
 from app.store.engine import Read, Row
-from app.store.interactions import Filter
+from app.store.search import Filter
 from app.web.doors import ApiCaller, ReadCaller, TenantRead, TenantTx, TurnsCaller
 from app.web.envelope import Answer, Body, Out
 from app.web.paging import Paged
@@ -100,7 +100,11 @@ def agent_state(row: Row) -> AgentState:
     """What the agent is doing in the thread."""
     if not row["agent_mode"]:
         return AgentState(state="off")
+    if row["agent_paused"]:
+        return AgentState(state="paused", due_at=row["paused_until"], reason=row["paused_reason"])
     state = row["turn_state"]
+    if row["held_turn_id"] and state != "delivering":
+        return AgentState(state="held", reason=f"{row['held_turn_id']}: a stale reply waits")
     if state is None:
         return AgentState(state="idle")
     if state == "delivering" and not row["turn_posting"]:

@@ -5,6 +5,7 @@ Content-Length may lie and a chunked body has none; it is read here whole, so th
 slow happens inside a route.
 """
 
+import asyncio
 import re
 import secrets
 import time
@@ -16,12 +17,15 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.domain.problems import Internal, PayloadTooLarge
+from app.domain.problems import Internal, Invalid, PayloadTooLarge
 from app.web import problems
 
 KIB = 1024
 BODY_LIMIT = 64 * KIB
 LIMITS = (("/webhooks/", 128 * KIB), ("/api/v1/sms/send/bulk", 16 * KIB * KIB))
+BODY_WITHIN = 60.0
+"""Seconds that a whole body may take: who drips holds a connection, but not for ever."""
+TOO_SLOW = "body: did not come in time"
 BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
 QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
@@ -29,7 +33,7 @@ QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
 ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # without one, browsers name no Origin in forms
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 UNLESS_SAID = {
@@ -49,9 +53,12 @@ log = structlog.get_logger("access")
 class Edge:
     """Request id, size limit, headers, one log line, and an answer whatever happens."""
 
-    def __init__(self, app: ASGIApp, https_only: bool = False) -> None:
+    def __init__(
+        self, app: ASGIApp, https_only: bool = False, body_within: float = BODY_WITHIN
+    ) -> None:
         self._app = app
         self._https_only = https_only
+        self._body_within = body_within
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,6 +76,9 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 self._dress(MutableHeaders(scope=message), request_id)
+                if scope["app"].state.leaving:  # or the next request would meet a closed door
+                    MutableHeaders(scope=message)["Connection"] = "close"
+                MutableHeaders(scope=message).update(scope["state"].get("answer_headers", {}))
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
@@ -91,7 +101,14 @@ class Edge:
         declared = headers.get("content-length", "0")
         messages = None
         if not declared.isdecimal() or int(declared[:20]) <= limit:
-            messages = await _read(receive, limit)
+            try:
+                async with asyncio.timeout(self._body_within):
+                    messages = await _read(receive, limit)
+            except TimeoutError:
+                late = problems.answer(Request(scope), Invalid(details=[TOO_SLOW]))
+                late.headers["Connection"] = "close"  # or the rest would be read as a request
+                await late(scope, receive, send)
+                return
         if messages is None:
             # The connection stays: closing it on unread bytes would lose the answer on its way.
             await problems.answer(Request(scope), PayloadTooLarge())(scope, receive, send)

@@ -2,14 +2,15 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import asyncpg
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -27,7 +28,7 @@ from app.domain.problems import (
 from app.store.engine import AWAY
 
 log = structlog.get_logger("web")
-MACHINES = ("/api", "/webhooks", "/health", "/metrics", "/openapi.json")
+MACHINES = ("/api", "/webhooks", "/health", "/metrics", "/openapi.json", "/static")
 """Paths that are always answered in JSON."""
 MOST_DETAILS = 50
 LONGEST_NAME = 64
@@ -54,8 +55,9 @@ BY_STATUS: dict[int, type[Problem]] = {
 }
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, routers: Sequence[APIRouter] = ()) -> None:
     """Makes every problem an answer. What is unexpected is answered by `limits.Edge`."""
+    app.state.methods = _methods(routers)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(ValidationError, _unexpected)
@@ -68,12 +70,10 @@ def install(app: FastAPI) -> None:
 
 def answer(request: Request, problem: Problem) -> Response:
     """The problem as the envelope, or as a page where a person asked."""
-    page: PageProblem | None = getattr(request.app.state, "page_problem", None)
-    if page and not request.url.path.startswith(MACHINES):
-        response = page(request, problem)
-    else:
-        response = rendered(problem)
-    return response
+    if request.url.path.startswith(MACHINES):
+        return rendered(problem)
+    page: PageProblem = request.app.state.page_problem
+    return page(request, problem)
 
 
 def rendered(problem: Problem) -> JSONResponse:
@@ -134,7 +134,25 @@ async def _framework(request: Request, error: Exception) -> Response:
     response = answer(request, known(details=details))
     for name, value in (error.headers or {}).items():
         response.headers[name] = value
+    if error.status_code == 405:
+        response.headers["Allow"] = ", ".join(_allowed(request))
     return response
+
+
+def _methods(routers: Sequence[APIRouter]) -> list[tuple[re.Pattern[str], set[str]]]:
+    return [
+        (route.path_regex, route.methods or set())
+        for router in routers
+        for route in router.routes
+        if isinstance(route, APIRoute)
+    ]
+
+
+def _allowed(request: Request) -> list[str]:
+    """Every method of the address: the framework names those of the first route it finds."""
+    known: list[tuple[re.Pattern[str], set[str]]] = request.app.state.methods
+    path = request.url.path
+    return sorted({method for regex, methods in known if regex.match(path) for method in methods})
 
 
 async def _unstorable(request: Request, error: Exception) -> Response:

@@ -1,22 +1,32 @@
 """Turns: what was handed to an agent, and what came of it (contract 6)."""
 
-from datetime import datetime
-from typing import Any
+import json
+import time
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
+from pydantic import Field, field_validator
 
-from app.domain.problems import NotFound
-from app.store import turns
+from app.agents import webhook
+from app.commands import reply, twins
+from app.commands.directory import found, require_url
+from app.domain.orders import readable
+from app.domain.problems import Invalid, NotFound
+from app.domain.windows import HAND_OVER_DEADLINE
+from app.resources import Resources
+from app.store import sms_agents, turns
 from app.store.engine import Row
-from app.web.doors import TenantRead, TurnsCaller
-from app.web.envelope import Answer, Out
+from app.web.doors import ApiCaller, Held, TenantRead, TurnsCaller
+from app.web.envelope import Answer, Body, Out
 from app.web.interactions import find
 from app.web.paging import Paged
+from app.wire.client import Lost, NotSent
 
 router = APIRouter(prefix="/api/v1", tags=["Turns"])
 
 
-class Held(Out):
+class Text(Out):
     message_id: str
     seq: int
 
@@ -38,17 +48,20 @@ class Try(Out):
 
 class TurnShape(Out):
     turn_id: str
-    interaction_id: str
+    interaction_id: str | None
     agent_id: str | None
     kind: str
     state: str
     reason: str | None
-    messages: list[Held]
+    messages: list[Text]
     opened_at: datetime
     due_at: datetime
     handed_over_at: datetime | None
     closed_at: datetime | None
     moved_to: str | None
+    of_turn: str | None
+    held: dict[str, Any] | None
+    protected: bool
     reply: Reply | None
     refused: list[dict[str, Any]]
     attempts: list[Try]
@@ -101,3 +114,94 @@ async def one(turn_id: str, caller: TurnsCaller, read: TenantRead) -> Answer[Tur
     if not rows:
         raise NotFound
     return Answer(data=shape(rows[0], attempts.get(turn_id, [])))
+
+
+class HeldBody(Body):
+    action: Literal["send", "discard"]
+    texts: Annotated[list[str], Field(min_length=1, max_length=10)] | None = None
+    """With `send`: in place of the held ones."""
+
+    @field_validator("texts")
+    @classmethod
+    def _readable(cls, given: list[str] | None) -> list[str] | None:
+        for text in given or ():
+            try:
+                readable(text, "texts")
+            except Invalid as problem:
+                raise ValueError(problem.details[0].removeprefix("texts: ")) from None
+        return given
+
+
+class HeldDone(Out):
+    turn_id: str
+    action: str
+    message_id: str | None
+
+
+@router.post("/turns/{turn_id}/held", summary="Send, edit or discard a stale reply that was held")
+async def settle_held(
+    turn_id: str, body: HeldBody, caller: ApiCaller, held: Held
+) -> Answer[HeldDone]:
+    """A sent one leaves as the agent's, names the person, and counts as a text by hand."""
+    async with held.database.system() as tx:
+        if body.action == "discard":
+            await reply.discard_held(tx, caller, turn_id)
+            message_id = None
+        else:
+            sent = await reply.release_held(tx, caller, turn_id, body.texts)
+            message_id = sent["messageId"]
+    return Answer(data=HeldDone(turn_id=turn_id, action=body.action, message_id=message_id))
+
+
+class ReplayBody(Body):
+    webhook_url: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
+    """Null: the agent's own."""
+
+
+@router.post("/turns/{turn_id}/replay", status_code=201, summary="Hand a turn over once more")
+async def replay(
+    turn_id: str, body: ReplayBody, caller: ApiCaller, held: Held
+) -> Answer[TurnShape]:
+    """The answer is kept beside the live one; nothing of it is sent."""
+    if body.webhook_url:
+        require_url(body.webhook_url, "webhookUrl")
+    async with held.database.tenant(caller.tenant_id) as tx:
+        live = found(await turns.get(tx, caller.tenant_id, turn_id))
+        _, attempts = await turns.listed(tx, caller.tenant_id, None, turn_id, None, None, 1)
+        if live["kind"] != "live" or turn_id not in attempts:
+            raise Invalid(details=["turnId: was never handed over, or too long ago"])
+        agent = found(await sms_agents.get(tx, caller.tenant_id, live["sms_agent_id"]))
+        addressed = json.loads(attempts[turn_id][-1]["request_body"])
+        twin_id, sent = await twins.begin(
+            tx, caller.tenant_id, "replay", addressed, live["interaction_id"],
+            live["sms_agent_id"], turn_id,
+        )  # fmt: skip
+    return Answer(data=await post_twin(held, agent, body.webhook_url, "replay", twin_id, sent))
+
+
+async def post_twin(
+    held: Resources, agent: Row, url: str | None, kind: str, turn_id: str, body: bytes
+) -> TurnShape:
+    """POSTs a replay or a test with no transaction open, and tells what came of it."""
+    tenant_id, began = agent["tenant_id"], time.monotonic()
+    request = webhook.request(
+        url or agent["webhook_url"], [held.seal.open(agent["secret"]).decode()], turn_id,
+        datetime.now(UTC), body, kind,
+    )  # fmt: skip
+    status: int | None = None
+    kept: str | None = None
+    answer: webhook.Answer
+    try:
+        response = await held.wire.exchange(request, HAND_OVER_DEADLINE.total_seconds())
+        status, kept, answer = response.status_code, webhook.kept(response), webhook.read(response)
+    except NotSent:
+        answer = webhook.Failed("the agent's webhook could not be reached")
+    except Lost:
+        answer = webhook.Failed("the agent's webhook did not answer in time")
+    state, reason, texts = webhook.meaning(answer)
+    duration = int((time.monotonic() - began) * 1000)
+    async with held.database.tenant(tenant_id) as tx:
+        heard = twins.Heard(state, reason, texts, status, duration, kept)
+        await twins.settle(tx, tenant_id, turn_id, heard)
+        rows, attempts = await turns.listed(tx, tenant_id, None, turn_id, None, None, 1)
+    return shape(rows[0], attempts.get(turn_id, []))

@@ -2,22 +2,34 @@
 in. The account in the path decides secret and tenant before the body is read."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
 from fastapi import APIRouter, Request, Response
 from prometheus_client import Counter
 
-from app.commands import receipts, receive
-from app.domain.carriage import Account, Hook
-from app.domain.problems import NotFound, Unauthorized
+from app import traces
+from app.access.fresh import Fresh
+from app.commands import parts, receipts, receive
+from app.commands.receive import Post, Received
+from app.domain import optout
+from app.domain.carriage import Account, Habits, Hook, InboundText
+from app.domain.problems import MethodNotAllowed, NotFound, OutcomeUnknown, Unauthorized
 from app.providers import REGISTRY, Provider
+from app.resources import Resources
 from app.store import accounts, outbox
+from app.store.engine import Database
 from app.web.doors import Held
+from app.web.gather import Gatherer
 
 router = APIRouter(prefix="/webhooks", include_in_schema=False)
 BEGIN_WITHIN = 1.0
 """Within this many seconds of its claim a request to a carrier begins, or not at all."""
+ACCOUNT_SECONDS = 4.0
+"""So long an account may be known as it was; a signature that fails is checked against what
+stands now, and a number against what stands when its text is stored."""
 TEXTS = Counter(
     "leadsail_inbound_texts",
     "Inbound texts by what became of them",
@@ -26,22 +38,64 @@ TEXTS = Counter(
 log = structlog.get_logger("webhooks")
 
 
+Posts = Gatherer[Post, Received]
+Known = Fresh[str, Account]
+
+
+def gatherer(database: Database) -> Posts:
+    """Gathers plain posts of all accounts."""
+
+    async def carry(posts: Sequence[Post]) -> Sequence[Received]:
+        async with database.gathered() as tx:
+            return await receive.texts(tx, posts)
+
+    async def single(post: Post) -> Received:
+        async with database.system() as tx:
+            [received] = await receive.texts(tx, [post])
+        return received
+
+    return Gatherer(carry, single)
+
+
+def known_accounts() -> Known:
+    """Accounts as webhooks need them, a few seconds old at most."""
+    return Fresh(ACCOUNT_SECONDS)
+
+
 async def _genuine(
     request: Request, held: Held, provider: str, account_id: str
 ) -> tuple[Account, Provider, Hook]:
     """The account, and the request as the carrier signed it; raises `NotFound` for an unknown
     account and `Unauthorized` for a forged request."""
+    known: Known = request.app.state.accounts
+    account = await known.get(account_id, lambda: _account(held, account_id))
+    if account.provider != provider:
+        raise NotFound
+    dialect = REGISTRY[provider]
+    if request.method == "GET" and not dialect.BY_GET:
+        raise MethodNotAllowed
+    hook = await _hook(request, held)
+    if not dialect.genuine(account, hook, datetime.now(UTC)):
+        # The secret may just have been changed.
+        known.forget(lambda one, _: one == account_id)
+        account = await known.get(account_id, lambda: _account(held, account_id))
+        if not dialect.genuine(account, hook, datetime.now(UTC)):
+            raise Unauthorized("The signature is missing or wrong.")
+    return account, dialect, hook
+
+
+async def _account(held: Resources, account_id: str) -> Account:
     async with held.database.system() as tx:
         row = await accounts.by_id(tx, account_id)
-    if row is None or row["provider"] != provider or provider not in REGISTRY:
+    if row is None or row["provider"] not in REGISTRY:
         raise NotFound
-    account = Account(
-        row["tenant_id"], row["account_id"], row["provider"],
-        held.seal.open_words(row["credentials"]), row["base_url"],
-    )  # fmt: skip
+    return held.seal.open_account(row)
+
+
+async def _hook(request: Request, held: Resources) -> Hook:
     query = request.url.query
     path = request.scope.get("raw_path", request.url.path.encode()).decode("ascii", "replace")
-    hook = Hook(
+    return Hook(
         method=request.method,
         url=f"{held.settings.base_url}{path}" + (f"?{query}" if query else ""),
         headers={name.decode("latin-1").lower(): value.decode("latin-1")
@@ -49,31 +103,60 @@ async def _genuine(
         query=tuple(request.query_params.multi_items()),
         body=await request.body(),
     )  # fmt: skip
-    if not REGISTRY[provider].genuine(account, hook, datetime.now(UTC)):
-        raise Unauthorized("The signature is missing or wrong.")
-    return account, REGISTRY[provider], hook
 
 
-@router.post("/{provider}/{account_id}/inbound")
+@router.api_route("/{provider}/{account_id}/inbound", methods=["GET", "POST"])
 async def inbound(request: Request, held: Held, provider: str, account_id: str) -> Response:
     account, dialect, hook = await _genuine(request, held, provider, account_id)
     texts = dialect.read_inbound(hook)
     if not texts:
         log.info("a webhook without a text", provider=provider)
-    async with held.database.system() as tx:
-        received = await receive.texts(tx, account, texts)
+    post = Post(account, texts, Habits(dialect.CONFIRMS_OPT_OUT, dialect.YES_RESTORES))
+    if _plain(texts):
+        received = await _together(request.app.state.posts, post)
+    else:
+        received = await _alone(held, post)
     for word, count in (("stored", received.stored), ("repeated", received.repeated),
                         ("foreign", received.foreign)):  # fmt: skip
         TEXTS.labels(provider, word).inc(count)
-    if received.stopped:
-        await _let_sending_pass(held, account.tenant_id, received.stopped)
+    for turn_id in received.turns:
+        traces.point("webhook", turn_id, provider=provider)
     return _answer(dialect)
 
 
-@router.post("/{provider}/{account_id}/status")
+def _plain(texts: Sequence[InboundText]) -> bool:
+    """Whether the texts may go together with those of others: they are whole, and say nothing
+    that must be obeyed at once."""
+    return all(
+        text.part is None
+        and optout.judge(text.text, yes_restores=True, suppressed=True).word is None
+        for text in texts
+    )
+
+
+async def _together(posts: Posts, post: Post) -> Received:
+    try:
+        return await posts.put(post)
+    except OutcomeUnknown:  # if it was stored, it is known now, and nothing happens twice
+        return await posts.put(post)
+
+
+async def _alone(held: Resources, post: Post) -> Received:
+    async with held.database.system() as tx:
+        whole = await parts.join(tx, post.account, post.texts)
+        [received] = await receive.texts(tx, [replace(post, texts=whole)])
+    if received.stopped:
+        await _let_sending_pass(held, post.account.tenant_id, received.stopped)
+    return received
+
+
+@router.api_route("/{provider}/{account_id}/status", methods=["GET", "POST"])
 async def status(request: Request, held: Held, provider: str, account_id: str) -> Response:
     account, dialect, hook = await _genuine(request, held, provider, account_id)
-    given = dialect.read_status(hook)
+    given = [
+        replace(receipt, meaning=dialect.ERRORS.get(receipt.code or ""))
+        for receipt in dialect.read_status(hook)
+    ]
     async with held.database.system() as tx:
         unknown = await receipts.apply(tx, account, given)
     if unknown or not given:
@@ -81,7 +164,7 @@ async def status(request: Request, held: Held, provider: str, account_id: str) -
     return _answer(dialect)
 
 
-async def _let_sending_pass(held: Held, tenant_id: str, phones: tuple[str, ...]) -> None:
+async def _let_sending_pass(held: Resources, tenant_id: str, phones: tuple[str, ...]) -> None:
     """Returns once no request to the phones that was claimed before the STOP's commit can
     still begin: afterwards the STOP's 2xx is a promise."""
     async with held.database.system() as tx:

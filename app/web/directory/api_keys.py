@@ -1,8 +1,10 @@
 """API keys. The key is shown once, when it is made."""
 
 from datetime import datetime
+from typing import Annotated
 
 from fastapi import APIRouter
+from pydantic import ConfigDict, Field
 
 from app.access import keys
 from app.commands import api_keys as commands
@@ -12,19 +14,26 @@ from app.store import api_keys
 from app.store.engine import Row
 from app.web.directory import Deleted
 from app.web.doors import AdminCaller, Ring, TenantRead, TenantTx
-from app.web.envelope import Answer, AnyId, Body, Name, Out
+from app.web.envelope import Answer, AnyId, Body, Name, Out, shown_once
 from app.web.idempotency import Once
 from app.web.paging import Paged
 
 router = APIRouter(prefix="/api/v1/api-keys", tags=["API keys"])
 
 
+Limit = Annotated[int, Field(ge=1, le=100_000)]
+
+
 class KeyChange(Body):
+    name: Name | None = None
+    requests_per_second: Limit | None = None
+    """A bulk send counts its entries; null: any number."""
+
+
+class NewKey(Body):
     name: Name
-
-
-class NewKey(KeyChange):
     scope: Scope
+    requests_per_second: Limit | None = None
     sms_agent_id: AnyId | None = None
     """With scope `agent`: the agent whose turns the key may answer."""
 
@@ -35,11 +44,13 @@ class KeyShape(Out):
     scope: Scope
     sms_agent_id: str | None
     prefix: str
+    requests_per_second: int | None
     created_at: datetime
     last_used_at: datetime | None
 
 
 class KeyWithSecret(KeyShape):
+    model_config = ConfigDict(json_schema_extra=shown_once("apiKey"))
     api_key: str
 
 
@@ -57,8 +68,9 @@ def shape(row: Row) -> KeyShape:
 async def add(body: NewKey, caller: AdminCaller, tx: TenantTx, once: Once) -> Answer[KeyWithSecret]:
     fresh = keys.make()
     row = await commands.add(
-        tx, caller, body.name, body.scope, body.sms_agent_id, fresh.prefix, fresh.digest
-    )
+        tx, caller, body.name, body.scope, body.sms_agent_id, fresh.prefix, fresh.digest,
+        body.requests_per_second,
+    )  # fmt: skip
     key = KeyWithSecret.model_validate({**row, "api_key": fresh.whole})
     return await once.keep(Answer(data=key), secret=["apiKey"])
 
@@ -81,11 +93,11 @@ async def get(key_id: str, caller: AdminCaller, read: TenantRead) -> Answer[KeyS
     return Answer(data=shape(found(await api_keys.get(read, caller.tenant_id, key_id))))
 
 
-@router.patch("/{key_id}", summary="Rename a key")
+@router.patch("/{key_id}", summary="Change name or limit; null lifts the limit")
 async def change(
     key_id: str, body: KeyChange, caller: AdminCaller, tx: TenantTx
 ) -> Answer[KeyShape]:
-    return Answer(data=shape(await commands.rename(tx, caller, key_id, body.name)))
+    return Answer(data=shape(await commands.change(tx, caller, key_id, body.given())))
 
 
 @router.delete("/{key_id}", summary="Revoke a key; it stops within five seconds")

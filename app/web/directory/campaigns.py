@@ -8,12 +8,11 @@ from pydantic import Field
 
 from app.commands import campaigns as commands
 from app.commands.directory import found
-from app.domain.words import ProviderName
 from app.store import campaigns
 from app.store.engine import Row
 from app.web.directory import Deleted
 from app.web.doors import ApiCaller, ReadCaller, TenantRead, TenantTx
-from app.web.envelope import Answer, AnyId, Body, Line, Name, Out, OwnId
+from app.web.envelope import Answer, AnyId, Body, Line, Name, Out, OwnId, ProviderName
 from app.web.idempotency import Once
 from app.web.paging import Paged
 
@@ -104,7 +103,11 @@ async def get(campaign_id: str, caller: ReadCaller, read: TenantRead) -> Answer[
     return shape(found(await campaigns.get(read, caller.tenant_id, campaign_id)))
 
 
-@router.put("/{campaign_id}", summary="Add or replace a campaign; 201 when it is new")
+@router.put(
+    "/{campaign_id}",
+    summary="Add or replace a campaign; 201 when it is new",
+    responses={201: {"model": Answer[CampaignShape], "description": "It is new."}},
+)
 async def put(
     campaign_id: OwnId, body: CampaignBody, caller: ApiCaller, tx: TenantTx, response: Response
 ) -> Answer[CampaignShape]:

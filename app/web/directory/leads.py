@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
+from app.commands import erase
 from app.commands import leads as commands
 from app.commands.directory import found
 from app.store import leads
@@ -106,7 +107,11 @@ async def get(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer[Lead
     return shape(found(await leads.get(read, caller.tenant_id, lead_id)))
 
 
-@router.put("/{lead_id}", summary="Add or replace a lead; 201 when it is new")
+@router.put(
+    "/{lead_id}",
+    summary="Add or replace a lead; 201 when it is new",
+    responses={201: {"model": Answer[LeadShape], "description": "It is new."}},
+)
 async def put(
     lead_id: OwnId, body: LeadBody, caller: ApiCaller, tx: TenantTx, response: Response
 ) -> Answer[LeadShape]:
@@ -120,6 +125,20 @@ async def change(
     lead_id: str, body: LeadBody, caller: ApiCaller, tx: TenantTx
 ) -> Answer[LeadShape]:
     return shape(await commands.change(tx, caller, lead_id, body.given()))
+
+
+class Erased(Out):
+    erased: bool = True
+    interactions: int
+    """How many threads went with it."""
+
+
+@router.post("/{lead_id}/erase", summary="Erase a lead and all that was said with it")
+async def erased(lead_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Erased]:
+    """The lead, its threads, texts, turns and attempts are gone for good, and so is its phone,
+    unless another lead has it as well. A phone that may not be texted stays so, known by a keyed
+    hash only."""
+    return Answer(data=Erased(interactions=await erase.lead(tx, caller, lead_id)))
 
 
 @router.delete("/{lead_id}", summary="Remove a lead that has no interactions")

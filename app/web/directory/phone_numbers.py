@@ -6,12 +6,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import AfterValidator, Field
 
+from app.commands import brakes
 from app.commands import numbers as commands
 from app.commands.directory import found
 from app.domain.words import Capability
 from app.store import numbers
 from app.store.engine import Row
-from app.web.directory import Deleted
+from app.web.directory import Deleted, Pause
 from app.web.doors import ApiCaller, ReadCaller, TenantRead, TenantTx
 from app.web.envelope import Answer, AnyId, Body, Line, Out
 from app.web.idempotency import Once
@@ -46,6 +47,8 @@ class NumberShape(Out):
     active: bool
     label: str | None
     messages_per_second: float | None
+    paused_at: datetime | None
+    paused_reason: str | None
     created_at: datetime
     updated_at: datetime
 
@@ -96,6 +99,19 @@ async def change(
     phone_number_id: str, body: NumberChange, caller: ApiCaller, tx: TenantTx
 ) -> Answer[NumberShape]:
     return Answer(data=shape(await commands.change(tx, caller, phone_number_id, columns(body))))
+
+
+@router.post("/{phone_number_id}/pause", summary="Brake: nothing leaves from the number")
+async def pause(
+    phone_number_id: str, body: Pause, caller: ApiCaller, tx: TenantTx
+) -> Answer[NumberShape]:
+    row = await brakes.pause(tx, caller, "number", phone_number_id, body.reason)
+    return Answer(data=shape(row))
+
+
+@router.post("/{phone_number_id}/resume", summary="Let what is queued go on")
+async def resume(phone_number_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[NumberShape]:
+    return Answer(data=shape(await brakes.resume(tx, caller, "number", phone_number_id)))
 
 
 @router.delete("/{phone_number_id}", summary="Remove a number that nothing refers to")

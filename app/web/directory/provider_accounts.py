@@ -9,13 +9,13 @@ from pydantic import Field
 from app.commands import accounts as commands
 from app.commands.directory import found
 from app.domain.problems import Invalid
-from app.domain.words import ProviderName
+from app.providers import REGISTRY
 from app.resources import Resources
 from app.store import accounts
 from app.store.engine import Row
 from app.web.directory import Deleted
 from app.web.doors import AdminCaller, Held, TenantRead, TenantTx
-from app.web.envelope import Answer, Body, Name, Out
+from app.web.envelope import Answer, Body, Name, Out, ProviderName
 from app.web.idempotency import Once
 from app.web.paging import Paged
 
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/api/v1/provider-accounts", tags=["Provider accounts"
 Credentials = Annotated[
     dict[
         Annotated[str, Field(max_length=64)],
-        Annotated[str, Field(max_length=8192, pattern=r"^[^\x00]*\z")],
+        Annotated[str, Field(max_length=8192, pattern=r"^[^\x00]*$")],
     ],
     Field(max_length=20),
 ]
@@ -83,18 +83,19 @@ def shape(row: Row, resources: Resources) -> AccountShape:
     return AccountShape.model_validate(told)
 
 
-def sealed(given: dict[str, Any], provider: ProviderName, resources: Resources) -> dict[str, Any]:
+def sealed(given: dict[str, Any], provider: str, resources: Resources) -> dict[str, Any]:
     """What the command takes: the credentials checked, sealed, and hinted at."""
     if given.get("credentials") is not None:
         words = given["credentials"]
-        commands.require_credentials(provider, words)
+        carrier = REGISTRY[provider]
+        commands.require_credentials(words, carrier.CREDENTIALS, carrier.OPTIONAL)
         given |= {"credentials": resources.seal.close_words(words), "hints": commands.hints(words)}
     if "default" in given:
         given["is_default"] = given.pop("default")
     return given
 
 
-def require_real(provider: ProviderName, resources: Resources) -> None:
+def require_real(provider: str, resources: Resources) -> None:
     """In production the simulated carrier is refused, unless it is allowed on purpose."""
     settings = resources.settings
     if provider == "simulator" and settings.production and not settings.allow_simulator:

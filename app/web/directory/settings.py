@@ -1,19 +1,21 @@
 """A tenant's settings."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import phonenumbers
 from fastapi import APIRouter
 from pydantic import AfterValidator, Field
 
+from app.commands import brakes
 from app.commands import tenants as commands
 from app.commands.directory import found
 from app.domain.orders import LONGEST_TEXT
-from app.domain.words import ProviderName
 from app.store import tenants
 from app.store.engine import Row
+from app.web.directory import Pause
 from app.web.doors import AdminCaller, TenantRead, TenantTx
-from app.web.envelope import Answer, Body, Out
+from app.web.envelope import Answer, Body, Out, ProviderName
 
 router = APIRouter(prefix="/api/v1/settings", tags=["Settings"])
 
@@ -25,7 +27,7 @@ def _country(given: str) -> str:
 
 
 Country = Annotated[str, AfterValidator(_country)]
-Hour = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d\z")]
+Hour = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 Text = Annotated[str, Field(max_length=LONGEST_TEXT, pattern=r"\S")]
 
 
@@ -43,6 +45,12 @@ class SettingsChange(Body):
     quiet_hours: QuietHoursBody | None = None
     opt_out_confirmation: Text | None = None
     help_text: Text | None = None
+    smart_encoding: bool | None = None
+    """Typographic characters leave as their GSM twins, where that saves a text from UCS-2."""
+    texts_per_day: Annotated[int, Field(ge=0)] | None = None
+    """Texts accepted a day (UTC); null: any number."""
+    allowed_countries: Annotated[list[Country], Field(max_length=250)] | None = None
+    """Only these may be texted; null: all."""
 
     def columns(self) -> dict[str, Any]:
         given = self.given()
@@ -65,6 +73,11 @@ class SettingsShape(Out):
     quiet_hours: QuietHours
     opt_out_confirmation: str | None
     help_text: str | None
+    smart_encoding: bool
+    texts_per_day: int | None
+    allowed_countries: list[str] | None
+    paused_at: datetime | None
+    paused_reason: str | None
 
 
 def shape(row: Row) -> Answer[SettingsShape]:
@@ -79,3 +92,13 @@ async def get(caller: AdminCaller, read: TenantRead) -> Answer[SettingsShape]:
 @router.patch("", summary="Change what is given; null clears")
 async def change(body: SettingsChange, caller: AdminCaller, tx: TenantTx) -> Answer[SettingsShape]:
     return shape(await commands.change(tx, caller, body.columns()))
+
+
+@router.post("/pause", summary="Brake: nothing of the tenant leaves until it is resumed")
+async def pause(body: Pause, caller: AdminCaller, tx: TenantTx) -> Answer[SettingsShape]:
+    return shape(await brakes.pause(tx, caller, "tenant", caller.tenant_id, body.reason))
+
+
+@router.post("/resume", summary="Let what is queued go on")
+async def resume(caller: AdminCaller, tx: TenantTx) -> Answer[SettingsShape]:
+    return shape(await brakes.resume(tx, caller, "tenant", caller.tenant_id))

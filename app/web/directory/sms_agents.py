@@ -2,25 +2,42 @@
 
 import base64
 import os
-from datetime import datetime
-from typing import Annotated
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
+from app.agents.payload import sample
+from app.commands import brakes, twins
 from app.commands import sms_agents as commands
 from app.commands.directory import found
 from app.domain import windows
-from app.store import sms_agents
+from app.store import sms_agents, turns
 from app.store.engine import Row
-from app.web.directory import Deleted
+from app.web.directory import Deleted, Pause
 from app.web.doors import ApiCaller, Held, ReadCaller, TenantRead, TenantTx
-from app.web.envelope import Answer, AnyId, Body, Name, Out
+from app.web.envelope import Answer, AnyId, Body, Name, Out, shown_once
 from app.web.idempotency import Once
 from app.web.paging import Paged
+from app.web.turns import TurnShape, post_twin
 
 router = APIRouter(prefix="/api/v1/sms-agents", tags=["SMS agents"])
 SHORTEST, LONGEST = windows.WINDOW_BOUNDS_MS
+
+
+Hour = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+Url = Annotated[str, Field(min_length=1, max_length=2048)]
+
+
+class Hours(Body):
+    """When turns are handed over; `days` are ISO weekdays, Monday is 1."""
+
+    start: Hour
+    end: Hour
+    timezone: Annotated[str, Field(min_length=1, max_length=64)]
+    days: Annotated[list[Annotated[int, Field(ge=1, le=7)]], Field(min_length=1, max_length=7)]
 
 
 class AgentChange(Body):
@@ -37,6 +54,17 @@ class AgentChange(Body):
     inbound_campaign_ids: Annotated[list[AnyId], Field(max_length=100)] | None = None
     """In order; the first is the primary one."""
     agent_mode_by_default: bool | None = None
+    stale_reply: Literal["rerun", "send", "hold"] | None = None
+    """What becomes of a reply that names its turn and comes after the lead wrote again: refused
+    and told with the next turn; sent all the same; or kept for a person."""
+    resume_after_minutes: Annotated[int, Field(ge=1, le=43_200)] | None = None
+    """Agent mode comes back by itself when no person wrote for so long; null: it does not."""
+    max_turns_per_day: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    business_hours: Hours | None = None
+    reply_delay_ms: Annotated[int, Field(ge=0, le=60_000)] | None = None
+    """A natural pace: so long each text of a reply waits after the one before."""
+    shadow_webhook_url: Url | None = None
+    """Gets every turn too; its answers are kept and never sent."""
 
 
 class NewAgent(AgentChange):
@@ -57,11 +85,20 @@ class AgentShape(Out):
     inbound_enabled: bool
     inbound_campaign_ids: list[str]
     agent_mode_by_default: bool
+    stale_reply: str
+    resume_after_minutes: int | None
+    max_turns_per_day: int
+    business_hours: dict[str, Any] | None
+    reply_delay_ms: int
+    shadow_webhook_url: str | None
+    paused_at: datetime | None
+    paused_reason: str | None
     created_at: datetime
     updated_at: datetime
 
 
 class AgentWithSecret(AgentShape):
+    model_config = ConfigDict(json_schema_extra=shown_once("signingSecret"))
     signing_secret: str
 
 
@@ -128,6 +165,85 @@ async def rotate(
     row = await commands.rotate(tx, caller, sms_agent_id, held.seal.close(secret.encode()))
     agent = AgentWithSecret.model_validate({**told(row), "signing_secret": secret})
     return await once.keep(Answer(data=agent), status=200, secret=["signingSecret"])
+
+
+@router.post("/{sms_agent_id}/pause", summary="Brake: nothing of the agent's leaves")
+async def pause(
+    sms_agent_id: str, body: Pause, caller: ApiCaller, tx: TenantTx
+) -> Answer[AgentShape]:
+    row = await brakes.pause(tx, caller, "agent", sms_agent_id, body.reason)
+    return Answer(data=shape(row))
+
+
+@router.post("/{sms_agent_id}/resume", summary="Let what is queued go on")
+async def resume(sms_agent_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[AgentShape]:
+    return Answer(data=shape(await brakes.resume(tx, caller, "agent", sms_agent_id)))
+
+
+@router.post("/{sms_agent_id}/test", status_code=201, summary="Hand the agent a made-up turn")
+async def test(sms_agent_id: str, caller: ApiCaller, held: Held) -> Answer[TurnShape]:
+    """Its answer is kept; nothing of it is sent."""
+    async with held.database.tenant(caller.tenant_id) as tx:
+        agent = found(await sms_agents.get(tx, caller.tenant_id, sms_agent_id))
+        addressed = sample(agent["tenant_id"], sms_agent_id, datetime.now(UTC))
+        turn_id, body = await twins.begin(
+            tx, caller.tenant_id, "test", addressed, None, sms_agent_id, None
+        )
+    return Answer(data=await post_twin(held, agent, None, "test", turn_id, body))
+
+
+class Side(Out):
+    turn_id: str
+    state: str
+    reason: str | None
+    texts: list[str] | None
+    duration_ms: int | None
+    refused: int = 0
+
+
+class Pair(Out):
+    interaction_id: str
+    opened_at: datetime
+    live: Side
+    shadow: Side
+
+
+class Tally(Out):
+    live: dict[str, int]
+    shadow: dict[str, int]
+
+
+class Report(Out):
+    pairs: list[Pair]
+    states: Tally
+
+
+@router.get("/{sms_agent_id}/shadow-report", summary="Live and shadow answers side by side")
+async def report(sms_agent_id: str, caller: ReadCaller, read: TenantRead) -> Answer[Report]:
+    """The newest hundred turns, and how often each state came."""
+    found(await sms_agents.get(read, caller.tenant_id, sms_agent_id))
+    rows = await turns.report(read, caller.tenant_id, sms_agent_id, 100)
+    pairs = [
+        Pair(
+            interaction_id=row["interaction_id"],
+            opened_at=row["opened_at"],
+            live=Side(
+                turn_id=row["turn_id"], state=row["state"], reason=row["reason"],
+                texts=row["texts"], duration_ms=row["duration_ms"], refused=len(row["refused"]),
+            ),
+            shadow=Side(
+                turn_id=row["shadow_turn_id"], state=row["shadow_state"],
+                reason=row["shadow_reason"], texts=row["shadow_texts"],
+                duration_ms=row["shadow_duration_ms"],
+            ),
+        )
+        for row in rows
+    ]  # fmt: skip
+    states = Tally(
+        live=Counter(pair.live.state for pair in pairs),
+        shadow=Counter(pair.shadow.state for pair in pairs),
+    )
+    return Answer(data=Report(pairs=pairs, states=states))
 
 
 @router.delete("/{sms_agent_id}", summary="Remove an agent that nothing refers to")

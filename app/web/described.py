@@ -1,0 +1,193 @@
+"""The description of the API (`/openapi.json`): what FastAPI cannot know by itself.
+
+One place derives the refusals of every operation from what it takes (a key, a body, an id in its
+path, an Idempotency-Key); `ALSO` names what only the operation itself refuses. A test walks the
+whole document, and the fuzzer holds every answer against it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+from fastapi import APIRouter, FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from app.agents import payload
+from app.domain import problems as p
+from app.domain.callers import ALLOWED, Need
+from app.domain.words import Scope
+from app.web import examples
+from app.web.doors import Needing
+
+Operation = dict[str, Any]
+TAGS = {
+    "Texts": "Send one text or a thousand; look at one, cancel it.",
+    "Interactions": "Threads between one number of yours and one phone of a lead.",
+    "Turns": "What was handed to an agent, and what came of it.",
+    "Events": "What happened, in order, without asking each thread.",
+    "Leads": "Whom you text, and by what they are not to be contacted.",
+    "Consent": "Who may not be texted, why, and how that came.",
+    "Campaigns": "What leads belong to; names the number and the agent of their texts.",
+    "SMS agents": "Who answers: the webhook, the window, the brakes.",
+    "Phone numbers": "Numbers of yours.",
+    "Provider accounts": "Your accounts with carriers. Credentials go in and never come out.",
+    "API keys": "Keys and their scopes.",
+    "Canned replies": "What people at the page send often.",
+    "Settings": "What holds for the whole tenant.",
+    "Health": "For load balancers and supervisors.",
+}
+"""In reading order: first what is used every day."""
+
+ALSO: dict[str, Sequence[type[p.Problem]]] = {
+    "sms-send-one": (
+        p.NotFound, p.MissingPhoneNumber, p.DncBlocked, p.NoOpenTurn, p.StaleTurn, p.TurnClosed,
+        p.TurnCancelled,
+    ),
+    "sms-cancel": (p.NotCancellable,),
+    "interactions-patch": (p.SuppressionActive,),
+    "turns-settle-held": (p.NotHeld, p.DncBlocked, p.MissingPhoneNumber),
+    "leads-add": (p.AlreadyExists,),
+    "leads-remove": (p.InUse,),
+    "dnc-put": (p.SuppressionActive,),
+    "dnc-lift": (p.SuppressionActive,),
+    "consent-lift": (p.SuppressionActive,),
+    "campaigns-add": (p.AlreadyExists,),
+    "campaigns-remove": (p.InUse,),
+    "provider-accounts-change": (p.InUse,),
+    "provider-accounts-remove": (p.InUse,),
+    "vendor-sync": (p.ProviderError,),
+    "vendor-check": (p.ProviderError,),
+    "phone-numbers-add": (p.AlreadyExists,),
+    "phone-numbers-remove": (p.InUse,),
+    "sms-agents-remove": (p.InUse,),
+    "health-ready": (p.Unavailable,),
+}  # fmt: skip
+DETAILS: dict[type[p.Problem], list[str]] = {
+    p.Invalid: ["message: is required", "sendat: is not a known field"],
+    p.MissingPhoneNumber: ["to: the lead has no phone number"],
+    p.NoOpenTurn: ["turnId: is needed, several turns of this lead are open"],
+    p.AlreadyExists: ["leadId: is taken"],
+    p.InUse: ["phoneNumberId: has interactions"],
+    p.ProviderError: ["provider: answered 401"],
+}
+"""Details of the examples, where the problem has any."""
+SAMPLED_AT = datetime(2026, 2, 15, 10, 30, tzinfo=UTC)
+WAITS: tuple[type[p.Problem], ...] = (p.RateLimited, p.IdempotencyInProgress)
+RETRY = {
+    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
+}
+
+
+def describe(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
+    """The whole document. It is made once, and served from memory after that."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            webhooks=app.webhooks.routes,
+            tags=[{"name": name, "description": about} for name, about in TAGS.items()],
+        )
+        needs = _needs(app, routers)
+        for path, method, operation in operations(document["paths"]):
+            _complete(path, method, operation, needs.get(operation["operationId"]))
+        for _, _, operation in operations(document["webhooks"]):
+            _complete_hook(operation)
+        document["components"]["examples"] = {
+            problem.code: {"summary": problem.default, "value": _example(problem)}
+            for problem in _all(p.Problem)
+        }
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def operations(paths: Mapping[str, Any]) -> Iterator[tuple[str, str, Operation]]:
+    """Path, method, operation: all of them, in the document's order."""
+    for path, item in paths.items():
+        for method, operation in item.items():
+            yield path, method, operation
+
+
+def refusals(path: str, method: str, operation: Operation) -> set[type[p.Problem]]:
+    """Everything that the operation may be refused with, but for faults of ours (500)."""
+    found = set(ALSO.get(operation["operationId"], ()))
+    taken = {(one["in"], one["name"]) for one in operation.get("parameters", ())}
+    if operation.get("security"):
+        found |= {p.Unauthorized, p.Forbidden, p.RateLimited, p.Unavailable}
+    if taken or "requestBody" in operation:
+        found.add(p.Invalid)
+    if method != "get":
+        found |= {p.PayloadTooLarge, p.OutcomeUnknown}
+    if ("header", "Idempotency-Key") in taken:
+        found |= {p.IdempotencyInProgress, p.IdempotencyKeyReused}
+    makes = method == "put" and path.endswith("}")
+    if not makes and any(place == "path" and name != "phone" for place, name in taken):
+        found.add(p.NotFound)
+    return found
+
+
+def _complete(path: str, method: str, operation: Operation, need: Need | None) -> None:
+    if need:
+        scopes = [scope for scope in get_args(Scope) if need in ALLOWED[scope]]
+        said = f"Key scopes: {', '.join(f'`{scope}`' for scope in scopes)}."
+    else:
+        said = "No key is needed."
+    told = operation.get("description")
+    operation["description"] = f"{told}\n\n{said}" if told else said
+    for parameter in operation.get("parameters", ()):
+        if parameter["name"] in examples.PARAMETERS:
+            parameter["example"] = examples.PARAMETERS[parameter["name"]]
+    if "requestBody" in operation:
+        content = operation["requestBody"]["content"]["application/json"]
+        content["example"] = examples.BODIES[operation["operationId"]]
+    del operation["responses"]["default"]
+    refused = sorted(refusals(path, method, operation), key=lambda one: (one.status, one.code))
+    for problem in refused:
+        _tell(operation["responses"], problem)
+
+
+def _complete_hook(operation: Operation) -> None:
+    told = payload.sample("org_sample", examples.AGENT, SAMPLED_AT)
+    operation["requestBody"]["content"]["application/json"]["example"] = told
+
+
+def _tell(responses: dict[str, Any], problem: type[p.Problem]) -> None:
+    content = {"schema": {"$ref": "#/components/schemas/Refusal"}, "examples": {}}
+    empty = {"description": "", "content": {"application/json": content}}
+    response = responses.setdefault(str(problem.status), empty)
+    said = f"`{problem.code}`: {problem.default}"
+    response["description"] = f"{response['description']}\n{said}".strip()
+    shown = response["content"]["application/json"]["examples"]
+    shown[problem.code] = {"$ref": f"#/components/examples/{problem.code}"}
+    if problem in WAITS:
+        response["headers"] = RETRY
+
+
+def _example(problem: type[p.Problem]) -> dict[str, Any]:
+    return {"success": False, "error": problem(details=DETAILS.get(problem, ())).body()}
+
+
+def _all(family: type[p.Problem]) -> list[type[p.Problem]]:
+    """Every problem that has a code of its own."""
+    found = [family] if "code" in vars(family) else []
+    return found + [leaf for kind in family.__subclasses__() for leaf in _all(kind)]
+
+
+def _needs(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Need]:
+    """What each operation needs of a key's scope, by operation id."""
+    found = {}
+    for router in routers:
+        for route in router.routes:
+            if isinstance(route, APIRoute) and (need := _need(route.dependant)):
+                found[app.router.generate_unique_id_function(route)] = need
+    return found
+
+
+def _need(dependant: Dependant) -> Need | None:
+    for inner in dependant.dependencies:
+        if isinstance(inner.call, Needing):
+            return inner.call.need
+    return None

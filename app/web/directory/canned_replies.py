@@ -1,0 +1,87 @@
+"""Canned replies, which the page offers to those who write."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from app.commands import canned as commands
+from app.commands.directory import found
+from app.domain.orders import LONGEST_TEXT
+from app.store import canned
+from app.store.engine import Row
+from app.web.directory import Deleted
+from app.web.doors import ApiCaller, ReadCaller, TenantRead, TenantTx
+from app.web.envelope import Answer, Body, Name, Out
+from app.web.idempotency import Once
+from app.web.paging import Paged
+
+router = APIRouter(prefix="/api/v1/canned-replies", tags=["Canned replies"])
+Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT, pattern=r"\S")]
+
+
+class ReplyChange(Body):
+    title: Name | None = None
+    text: Text | None = None
+
+
+class NewReply(Body):
+    title: Name
+    text: Text
+
+
+class ReplyShape(Out):
+    canned_reply_id: str
+    title: str
+    text: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class Replies(Out):
+    canned_replies: list[ReplyShape]
+    next_cursor: str | None
+    has_more: bool
+
+
+def shape(row: Row) -> ReplyShape:
+    return ReplyShape.model_validate(dict(row))
+
+
+@router.post("", status_code=201, summary="Add a canned reply")
+async def add(body: NewReply, caller: ApiCaller, tx: TenantTx, once: Once) -> Answer[ReplyShape]:
+    return await once.keep(Answer(data=shape(await commands.add(tx, caller, body.given()))))
+
+
+@router.get("", summary="Canned replies, newest first")
+async def listed(caller: ReadCaller, read: TenantRead, paged: Paged) -> Answer[Replies]:
+    rows = await canned.listed(read, caller.tenant_id, paged.below(), paged.fetch)
+    shown, cursor = paged.cut(rows, lambda row: [row["canned_reply_id"]])
+    return Answer(
+        data=Replies(
+            canned_replies=[shape(row) for row in shown],
+            next_cursor=cursor,
+            has_more=cursor is not None,
+        )
+    )
+
+
+@router.get("/{canned_reply_id}", summary="One canned reply")
+async def get(canned_reply_id: str, caller: ReadCaller, read: TenantRead) -> Answer[ReplyShape]:
+    row = found(await canned.get(read, caller.tenant_id, canned_reply_id))
+    return Answer(data=shape(row))
+
+
+@router.patch("/{canned_reply_id}", summary="Change what is given")
+async def change(
+    canned_reply_id: str, body: ReplyChange, caller: ApiCaller, tx: TenantTx
+) -> Answer[ReplyShape]:
+    row = await commands.change(tx, caller, canned_reply_id, body.given())
+    return Answer(data=shape(row))
+
+
+@router.delete("/{canned_reply_id}", summary="Remove a canned reply")
+async def remove(canned_reply_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Deleted]:
+    await commands.remove(tx, caller, canned_reply_id)
+    return Answer(data=Deleted())

@@ -1,0 +1,80 @@
+"""Consent by phone: the record, and suppression by hand (contract 7)."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+
+from app.commands import consent as commands
+from app.commands import dnc
+from app.domain.words import Cause
+from app.web.doors import ApiCaller, ReadCaller, TenantRead, TenantTx
+from app.web.envelope import Answer, Body, Line, Out
+from app.web.idempotency import Once
+
+router = APIRouter(prefix="/api/v1", tags=["Consent"])
+Phone = Annotated[str, Field(min_length=1, max_length=40)]
+Reason = Annotated[str | None, Query(max_length=500)]
+
+
+class ConsentEvent(Out):
+    event: str
+    cause: Cause | None
+    rule: str | None
+    text: str | None
+    message_id: str | None
+    actor: str
+    at: datetime
+
+
+class ConsentShape(Out):
+    phone: str
+    suppressed: bool
+    causes: list[Cause]
+    events: list[ConsentEvent]
+
+
+def shape(record: commands.Consent) -> Answer[ConsentShape]:
+    told: dict[str, Any] = {
+        "phone": record.phone,
+        "suppressed": record.suppressed,
+        "causes": record.causes,
+        "events": [dict(event) for event in record.events],
+    }
+    return Answer(data=ConsentShape.model_validate(told))
+
+
+@router.get("/consent/{phone}", summary="What stands about a phone, and how that came")
+async def get(phone: str, caller: ReadCaller, read: TenantRead) -> Answer[ConsentShape]:
+    """An unknown phone has no causes and no events."""
+    return shape(await commands.of_phone(read, caller.tenant_id, phone))
+
+
+class Suppress(Body):
+    phones: Annotated[list[Phone], Field(min_length=1, max_length=1000)]
+    reason: Line | None = None
+
+
+class Suppressed(Out):
+    phones: list[str]
+    """As E.164, in the order given, each once."""
+
+
+@router.post("/suppressions", status_code=201, summary="Suppress phones that opted out elsewhere")
+async def suppress(
+    body: Suppress, caller: ApiCaller, tx: TenantTx, once: Once
+) -> Answer[Suppressed]:
+    """All of them, or none when one cannot be read."""
+    phones = await dnc.readable(tx, caller, body.phones)
+    await dnc.suppress(tx, caller, phones, body.reason)
+    return await once.keep(Answer(data=Suppressed(phones=phones)))
+
+
+@router.delete("/suppressions/{phone}", summary="Lift what a hand had set")
+async def lift(
+    phone: str, caller: ApiCaller, tx: TenantTx, reason: Reason = None
+) -> Answer[ConsentShape]:
+    """What the lead asked for itself, only the lead lifts."""
+    await dnc.release(tx, caller, await dnc.readable(tx, caller, [phone]), reason)
+    return shape(await commands.of_phone(tx, caller.tenant_id, phone))

@@ -1,0 +1,81 @@
+"""The feed for backends: what happened in the tenant, without asking each thread."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, get_args
+
+from fastapi import APIRouter, Query, Request
+
+from app.domain.problems import Invalid
+from app.store.events import START, Cursor
+from app.web.doors import ReadCaller
+from app.web.envelope import Answer, Out
+from app.web.feed import Feed
+from app.web.interactions import Names, split
+
+router = APIRouter(prefix="/api/v1", tags=["Events"])
+Type = Literal["message", "receipt", "turn", "status", "consent"]
+TYPES: tuple[Type, ...] = get_args(Type)
+LONGEST_POLL = 25
+
+
+class EventShape(Out):
+    event_id: str
+    """Reads on after this one, as `after`."""
+    type: Type
+    interaction_id: str | None
+    data: dict[str, Any]
+    at: datetime
+
+
+class EventPage(Out):
+    events: list[EventShape]
+    next_cursor: str | None
+    """For `after`; null only when nothing has ever happened."""
+    has_more: bool
+
+
+@router.get("/events", summary="What happened, in order; waits when there is nothing new")
+async def listed(
+    request: Request,
+    caller: ReadCaller,
+    after: Annotated[str | None, Query(max_length=50, description="`nextCursor` so far.")] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    types: Names = None,
+    wait: Annotated[int, Query(ge=0, le=LONGEST_POLL, description="Seconds.")] = LONGEST_POLL,
+) -> Answer[EventPage]:
+    """Without `after`: from the oldest that is kept (7 days). `types` may be repeated or
+    comma-separated."""
+    feed: Feed = request.app.state.feed
+    wanted = _types(split(types))
+    rows = await feed.next(caller.tenant_id, opened(after), wanted, limit + 1, wait)
+    shown = rows[:limit]
+    events = [
+        EventShape.model_validate({**row, "event_id": written(row["transaction"], row["event_id"])})
+        for row in shown
+    ]
+    cursor = events[-1].event_id if events else after
+    return Answer(data=EventPage(events=events, next_cursor=cursor, has_more=len(rows) > limit))
+
+
+def written(transaction: int, event_id: int) -> str:
+    return f"{transaction}-{event_id}"
+
+
+def opened(cursor: str | None) -> Cursor:
+    """Raises `Invalid` for what this feed did not give."""
+    if cursor is None:
+        return START
+    first, _, second = cursor.partition("-")
+    if not (first.isdecimal() and second.isdecimal() and first.isascii() and second.isascii()):
+        raise Invalid(details=["after: is not one that this feed gave"])
+    numbers = int(first), int(second)
+    if max(numbers) >= 2**63:
+        raise Invalid(details=["after: is not one that this feed gave"])
+    return numbers
+
+
+def _types(given: list[str] | None) -> list[str] | None:
+    for one in given or ():
+        if one not in TYPES:
+            raise Invalid(details=[f"types: must be of {', '.join(TYPES)}"])
+    return given

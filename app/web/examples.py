@@ -1,0 +1,124 @@
+"""Examples for the description of the API: a request body for each operation that takes one, by
+operation id, and values of parameters by name. A test holds each against its own schema."""
+
+from typing import Any
+
+LEAD, CAMPAIGN = "lead_06e4k2v8c5r3b1t9m7h0q2n4sg", "spring-2026"
+INTERACTION, MESSAGE = "int_06e4k2v8d1s7f3j5p9l0a2c4eg", "msg_06e4k2v8e6t2g8k4q1m3b5d7fg"
+TURN, BULK = "turn_06e4k2v8f9u5h1l7r2n4c6e8gg", "bulk_06e4k2v8g2v8j4m0s3o5d7f9hg"
+AGENT, NUMBER = "smsagent_06e4k2v8h5a1k7n3t4p6e8g0ig", "num_06e4k2v8i8b4l0o6u5q7f9h1jg"
+ACCOUNT, KEY = "acct_06e4k2v8j1c7m3p9v6r8g0i2kg", "key_06e4k2v8k4d0n6q2a7s9h1j3lg"
+PHONE = "+12125550123"
+WEBHOOK = "https://agent.example.com/sms"
+
+PARAMETERS: dict[str, Any] = {
+    "lead_id": LEAD,
+    "campaign_id": CAMPAIGN,
+    "interaction_id": INTERACTION,
+    "message_id": MESSAGE,
+    "turn_id": TURN,
+    "bulk_id": BULK,
+    "sms_agent_id": AGENT,
+    "phone_number_id": NUMBER,
+    "account_id": ACCOUNT,
+    "key_id": KEY,
+    "canned_reply_id": "canned_06e4k2v8l5e1o7r3b8t0i2k4mg",
+    "phone": PHONE,
+    "Idempotency-Key": "order-4711",
+    "search": "Jane",
+    "status": ["in_progress", "follow_up"],
+    "campaignIds": [CAMPAIGN],
+    "clientIds": ["client-7"],
+    "offerIds": ["offer-3"],
+    "leadId": LEAD,
+    "startDate": "2026-02-01",
+    "endDate": "2026-03-01T00:00:00Z",
+    "in": "messages",
+    "types": ["message", "receipt"],
+    "reason": "Asked on the phone to be texted again",
+}
+SEND = {"leadId": LEAD, "message": "Hi Jane, thanks for asking about solar panels!"}
+QUESTIONS = [{"key": "owner", "question": "Do you own your home?"}]
+LEAD_BODY = {
+    "firstName": "Jane",
+    "lastName": "Miller",
+    "email": "jane@example.com",
+    "phone": "(212) 555-0123",
+    "status": "new",
+    "campaignId": CAMPAIGN,
+    "timezone": "America/New_York",
+    "questionnaire": [{**QUESTIONS[0], "answer": "yes"}],
+}
+CAMPAIGN_BODY = {
+    "name": "Spring 2026",
+    "clientId": "client-7",
+    "clientName": "Sunny Roofs",
+    "offerId": "offer-3",
+    "offerName": "Panels",
+    "phoneNumberId": NUMBER,
+    "smsAgentId": AGENT,
+    "questionnaire": QUESTIONS,
+}
+PAUSE = {"reason": "The agent repeats itself"}
+
+BODIES: dict[str, dict[str, Any]] = {
+    "sms-send-one": SEND,
+    "sms-send-bulk": {"messages": [SEND, {"leadId": "lead-2", "message": "Hi Omar!"}]},
+    "interactions-patch": {"status": "qualified", "agentMode": False},
+    "interactions-mark-read": {"throughSeq": 12},
+    "turns-settle-held": {"action": "send", "texts": ["Yes, Tuesday at five works."]},
+    "turns-replay": {"webhookUrl": "https://next.example.com/sms"},
+    "leads-add": {"leadId": "crm-4711", **LEAD_BODY},
+    "leads-put": LEAD_BODY,
+    "leads-change": {"status": "contacted", "email": None},
+    "dnc-put": {"channels": ["sms", "phone"], "reason": "Asked on the phone"},
+    "consent-suppress": {"phones": [PHONE, "(305) 555-0188"], "reason": "Import"},
+    "canned-replies-add": {"title": "Hours", "text": "We are open from nine to five."},
+    "canned-replies-change": {"title": "Opening hours"},
+    "campaigns-add": {"campaignId": CAMPAIGN, **CAMPAIGN_BODY},
+    "campaigns-put": CAMPAIGN_BODY,
+    "campaigns-change": {"active": False, "testSmsAgentId": None},
+    "provider-accounts-add": {
+        "provider": "twilio",
+        "name": "Main",
+        "credentials": {
+            "accountSid": "AC0123456789abcdef0123456789abcdef",
+            "authToken": "0123456789abcdef0123456789abcdef",
+        },
+        "default": True,
+    },
+    "provider-accounts-change": {"name": "Main, old", "active": False},
+    "phone-numbers-add": {
+        "phoneNumber": "+18335550145",
+        "providerAccountId": ACCOUNT,
+        "capabilities": ["sms", "mms"],
+        "label": "Toll-free",
+        "messagesPerSecond": 3,
+    },
+    "phone-numbers-change": {"active": False},
+    "phone-numbers-pause": {"reason": "The carrier filters it"},
+    "sms-agents-add": {
+        "name": "Sunny",
+        "webhookUrl": WEBHOOK,
+        "phoneNumberId": NUMBER,
+        "batchWindowMs": 7000,
+        "inboundEnabled": True,
+        "inboundCampaignIds": [CAMPAIGN],
+        "businessHours": {
+            "start": "08:00",
+            "end": "20:00",
+            "timezone": "America/New_York",
+            "days": [1, 2, 3, 4, 5],
+        },
+    },
+    "sms-agents-change": {"staleReply": "hold", "replyDelayMs": 1500},
+    "sms-agents-pause": PAUSE,
+    "api-keys-add": {"name": "Sunny's key", "scope": "agent", "smsAgentId": AGENT},
+    "api-keys-change": {"name": "Nightly import", "requestsPerSecond": 20},
+    "settings-change": {
+        "defaultCountry": "US",
+        "quietHours": {"enabled": True, "start": "09:00", "end": "20:00"},
+        "textsPerDay": 5000,
+    },
+    "settings-pause": {"reason": "A campaign went out by mistake"},
+}

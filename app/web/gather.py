@@ -1,0 +1,123 @@
+"""Gatherer: what waits together goes together, as one batch in one transaction.
+
+One batch is on its way at a time, and waits for no lock for long; what comes meanwhile is the
+next. When a batch fails, its entries go again, each by itself and beside the next batches: one
+that must wait, or that fails, keeps nobody else waiting.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+import structlog
+
+from app.domain.problems import OutcomeUnknown, Unavailable
+
+log = structlog.get_logger("gather")
+In = TypeVar("In")
+Out = TypeVar("Out")
+MOST = 128
+"""Rows up to which one generic plan is right for the statements (README, decision 14)."""
+
+LOOK_EVERY = 0.85
+"""Seconds: who waits has gone after two looks at most, and is promised an answer within 2 s."""
+
+APART = 8
+"""So many go by themselves at a time: those that wait for one lock must not take every
+connection."""
+
+
+class Gatherer(Generic[In, Out]):
+    """`carry` takes entries and returns their results in the same order, or gives up soon;
+    `single` carries one, however long that takes."""
+
+    def __init__(
+        self,
+        carry: Callable[[Sequence[In]], Awaitable[Sequence[Out]]],
+        single: Callable[[In], Awaitable[Out]],
+    ) -> None:
+        self._carry = carry
+        self._single = single
+        self._waiting: list[tuple[In, asyncio.Future[Out]]] = []
+        self._going: asyncio.Task[None] | None = None
+        self._watching: asyncio.TimerHandle | None = None
+        self._room = asyncio.Semaphore(APART)
+        self._apart: set[asyncio.Task[None]] = set()
+
+    async def put(self, entry: In) -> Out:
+        """The entry's result; raises what carrying it alone raises, and `Unavailable` when the
+        batch before it does not end."""
+        result: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
+        self._waiting.append((entry, result))
+        if self._going is None:
+            self._going = asyncio.create_task(self._go())
+        # A caller that goes away does not take its entry back: it may be on its way.
+        return await asyncio.shield(result)
+
+    async def _go(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+                self._watch()
+                await self._together(batch)
+        finally:
+            self._going = None
+            if self._watching:
+                self._watching.cancel()
+
+    def _watch(self) -> None:
+        """Looks, now and then, whether anybody waits behind a batch that does not end."""
+        if self._watching:
+            self._watching.cancel()
+        self._watching = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look, [])
+
+    def _look(self, late: Sequence[tuple[In, asyncio.Future[Out]]]) -> None:
+        """The database hangs under the batch that is on its way: sends away those who were there
+        at the last look already. Nothing of theirs has begun."""
+        seen = {id(future) for _, future in late}
+        gone = [one for one in self._waiting if id(one[1]) in seen]
+        self._waiting = [one for one in self._waiting if id(one[1]) not in seen]
+        for _, future in gone:
+            _fail(future, Unavailable())
+        waiting = list(self._waiting)
+        self._watching = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look, waiting)
+
+    async def _together(self, batch: list[tuple[In, asyncio.Future[Out]]]) -> None:
+        try:
+            results = await self._carry([entry for entry, _ in batch])
+        except (Unavailable, OutcomeUnknown) as error:  # of the database, not of an entry
+            for _, future in batch:
+                _fail(future, error)
+        except Exception as error:
+            log.info(
+                "a batch goes again one by one", error=type(error).__name__, entries=len(batch)
+            )
+            for entry, future in batch:
+                task = asyncio.create_task(self._alone(entry, future))
+                self._apart.add(task)
+                task.add_done_callback(self._apart.discard)
+        else:
+            for (_, future), result in zip(batch, results, strict=True):
+                if not future.done():
+                    future.set_result(result)
+
+    async def _alone(self, entry: In, future: asyncio.Future[Out]) -> None:
+        try:
+            async with self._room:
+                result = await self._single(entry)
+        except Exception as error:
+            _fail(future, error)
+        else:
+            if not future.done():
+                future.set_result(result)
+
+    async def close(self) -> None:
+        """Waits for what is on its way."""
+        while self._going or self._apart:
+            await asyncio.gather(*filter(None, [self._going]), *self._apart, return_exceptions=True)
+
+
+def _fail(future: "asyncio.Future[Out]", error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
+        future.exception()  # seen, also where its caller went away

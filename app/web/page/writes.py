@@ -1,0 +1,203 @@
+"""What a person does in a thread: writes, cancels, decides, switches, sets."""
+
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from hashlib import sha256
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Form
+from pydantic import Field
+from starlette.responses import Response
+
+from app.commands import bulk, dnc, modes, outgoing, reply
+from app.domain import ids
+from app.domain.callers import Caller
+from app.domain.orders import Order, readable
+from app.domain.problems import Conflict, Invalid, NotFound, Problem
+from app.domain.words import InteractionStatus
+from app.resources import Resources
+from app.store import idempotency as kept
+from app.store import page as store
+from app.web.idempotency import Replayed, begin
+from app.web.page import visits
+from app.web.page.doors import SameOrigin
+from app.web.page.visits import Acting, Draft
+
+router = APIRouter(
+    prefix="/conversations/{interaction_id}", dependencies=[SameOrigin], include_in_schema=False
+)
+ROUTE = "page texts"
+"""Under which the sends of the page are remembered, so that a double click sends once."""
+
+
+class Moved(Conflict):
+    code, default = "MOVED", "The lead wrote since you looked. Read it first, or send anyway."
+
+
+@router.post("/texts")
+async def write(
+    interaction_id: str,
+    visit: Acting,
+    once: Annotated[str, Form(min_length=8, max_length=64)],
+    seen: Annotated[int | None, Form(ge=0, le=2**31 - 1)] = None,
+    sender: Annotated[str, Form(alias="from", max_length=40)] = "",
+    message: Annotated[str, Form(max_length=10_000)] = "",
+    at: Annotated[str, Form(max_length=30)] = "",
+    take: Annotated[Literal["", "1"], Form()] = "",
+    anyway: Annotated[Literal["", "1"], Form()] = "",
+) -> Response:
+    """Sends a text by hand. `once` stands in the form: sent twice, it texts once. `seen` is the
+    newest text that the person saw: what the lead wrote since is shown first."""
+    # A browser sends every line break of a form as CR LF; people and phones mean LF.
+    text = message.replace("\r\n", "\n")
+    draft = Draft(message=text, sender=sender, at=at, take=bool(take))
+    try:
+        note = Note(
+            text=readable(text),
+            sender=sender,
+            send_at=_moment(at, visit.zone),
+            agent_off=bool(take),
+            seen=None if anyway else seen,
+        )
+        sent_to = await _send(visit.held, visit.person.caller, interaction_id, note, once)
+    except NotFound:
+        raise
+    except Problem as refused:
+        draft.moved = isinstance(refused, Moved)
+        return await visits.shown(visit, interaction_id, refused=refused, draft=draft)
+    return visits.back(visit, sent_to, "#newest")
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A text by hand, as the form tells it."""
+
+    text: str
+    sender: str
+    send_at: datetime | None
+    agent_off: bool
+    seen: int | None
+
+
+def _moment(written: str, zone: tzinfo) -> datetime | None:
+    """A time of the form, by the person's own clock. Raises `Invalid`."""
+    if not written:
+        return None
+    try:
+        return datetime.fromisoformat(written).replace(tzinfo=zone)
+    except ValueError:
+        raise Invalid(details=["Send at: is not a time"]) from None
+
+
+async def _send(held: Resources, caller: Caller, interaction_id: str, note: Note, once: str) -> str:
+    """The thread in which the text stands: another one, where another number was chosen."""
+    said = (interaction_id, note.sender, note.text, str(note.send_at))
+    digest = sha256("\0".join(said).encode()).digest()
+    try:
+        async with held.database.system() as tx:
+            await begin(tx, caller, ROUTE, once, digest)
+            row = await visits.find(tx, caller.tenant_id, interaction_id)
+            if note.seen is not None and await store.written_since(
+                tx, caller.tenant_id, interaction_id, note.seen
+            ):
+                raise Moved
+            elsewhere = note.sender not in ("", row["our_number"])
+            order = Order(
+                tenant_id=caller.tenant_id,
+                message_id=ids.make("msg"),
+                thread_id=ids.make("int"),
+                lead_id=row["lead_id"],
+                text=note.text,
+                source=caller.source,
+                actor=caller.actor,
+                to=row["lead_phone"],
+                sender=note.sender if elsewhere else None,
+                interaction_id=None if elsewhere else interaction_id,
+                agent_mode=False if note.agent_off else None,
+                send_at=note.send_at,
+            )
+            [result] = await outgoing.texts(tx, caller, [order])
+            answer = outgoing.accepted(result)
+            await kept.finish(tx, caller.tenant_id, ROUTE, once, 202, {"data": answer})
+    except Replayed as first:
+        answer = first.answer["data"]
+    sent_to: str = answer["interactionId"]
+    return sent_to
+
+
+@router.post("/cancel")
+async def cancel(
+    interaction_id: str, visit: Acting, text: Annotated[str, Form(max_length=64)]
+) -> Response:
+    """Cancels a scheduled or held text."""
+
+    async def work() -> None:
+        async with visit.held.database.tenant(visit.person.tenant_id) as tx:
+            await bulk.cancel_one(tx, visit.person.caller, text)
+
+    return await visits.done(visit, interaction_id, work)
+
+
+@router.post("/held")
+async def settle_held(
+    interaction_id: str,
+    visit: Acting,
+    turn: Annotated[str, Form(max_length=64)],
+    action: Annotated[Literal["send", "discard"], Form()],
+    text: Annotated[list[Annotated[str, Field(max_length=10_000)]] | None, Form()] = None,
+) -> Response:
+    """Sends the agent's held reply, as it is or edited, or discards it."""
+
+    async def work() -> None:
+        async with visit.held.database.system() as tx:
+            if action == "discard":
+                await reply.discard_held(tx, visit.person.caller, turn)
+            else:
+                words = [readable(one.replace("\r\n", "\n")) for one in text or ()]
+                await reply.release_held(tx, visit.person.caller, turn, words)
+
+    return await visits.done(visit, interaction_id, work)
+
+
+@router.post("/agent-mode")
+async def switch(
+    interaction_id: str, visit: Acting, on: Annotated[Literal["on", "off"], Form()]
+) -> Response:
+    return await _set(visit, interaction_id, None, on == "on")
+
+
+@router.post("/status")
+async def set_status(
+    interaction_id: str, visit: Acting, status: Annotated[InteractionStatus, Form()]
+) -> Response:
+    return await _set(visit, interaction_id, status, None)
+
+
+async def _set(
+    visit: Acting, interaction_id: str, status: InteractionStatus | None, agent_mode: bool | None
+) -> Response:
+    tenant_id, caller = visit.person.tenant_id, visit.person.caller
+
+    async def work() -> None:
+        async with visit.held.database.tenant(tenant_id) as tx:
+            row = await visits.find(tx, tenant_id, interaction_id)
+            await modes.set_by_hand(tx, caller, row, status, agent_mode)
+
+    return await visits.done(visit, interaction_id, work)
+
+
+@router.post("/do-not-contact")
+async def do_not_contact(
+    interaction_id: str,
+    visit: Acting,
+    texts: Annotated[Literal["block", "allow"], Form()],
+    reason: Annotated[str, Form(max_length=500)] = "",
+) -> Response:
+    tenant_id, caller = visit.person.tenant_id, visit.person.caller
+
+    async def work() -> None:
+        async with visit.held.database.tenant(tenant_id) as tx:
+            row = await visits.find(tx, tenant_id, interaction_id)
+            await dnc.of_thread(tx, caller, row, texts == "block", reason.strip() or None)
+
+    return await visits.done(visit, interaction_id, work)

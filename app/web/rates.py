@@ -1,0 +1,105 @@
+"""Limits of keys: a token bucket in the process, brought into line with the other processes
+through Redis a few times a second, off the request's path. While Redis is away each process
+keeps to the limit by itself."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from app.domain.callers import Caller
+from app.domain.problems import RateLimited
+from app.store.clock import Clock
+
+ALIGN_EVERY = 0.25
+FORGET_AFTER = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the `RateLimit-*` headers of an answer say."""
+
+    limit: int
+    remaining: int
+    reset: int
+    """Seconds until the bucket is full again."""
+
+    def headers(self) -> dict[str, str]:
+        return {
+            "RateLimit-Limit": str(self.limit),
+            "RateLimit-Remaining": str(self.remaining),
+            "RateLimit-Reset": str(self.reset),
+        }
+
+
+@dataclass(slots=True)
+class _Bucket:
+    limit: int
+    tokens: float
+    at: float
+    unshared: int = 0
+    """Taken here since the others were told."""
+    second: int = 0
+    mine: int = 0
+    seen: int = 0
+    """Told of by me, and seen of the others, in this second."""
+
+
+class Rates:
+    """The buckets of one process. A second's worth may be taken at once; a bulk send may take
+    more than is there, and what follows waits for it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._buckets: dict[str, _Bucket] = {}
+
+    def take(self, caller: Caller) -> Standing | None:
+        """Takes from the key's bucket; None for a key without a limit. Raises `RateLimited`."""
+        if caller.per_second is None:
+            return None
+        now = time.monotonic()
+        bucket = self._buckets.get(caller.actor)
+        if bucket is None or bucket.limit != caller.per_second:
+            bucket = _Bucket(caller.per_second, caller.per_second, now)
+            self._buckets[caller.actor] = bucket
+        limit = bucket.limit
+        bucket.tokens = min(limit, bucket.tokens + (now - bucket.at) * limit)
+        bucket.at = now
+        if bucket.tokens < 1:
+            raise RateLimited(retry_after=(1 - bucket.tokens) / limit)
+        bucket.tokens -= 1
+        bucket.unshared += 1
+        left = max(0, int(bucket.tokens))
+        return Standing(limit, left, max(1, round((limit - bucket.tokens) / limit)))
+
+    def charge(self, caller: Caller, requests: int) -> None:
+        """Takes more for a request that was let in: the bucket may go into debt."""
+        bucket = self._buckets.get(caller.actor)
+        if bucket is not None:
+            bucket.tokens -= requests
+            bucket.unshared += requests
+
+    async def run(self) -> None:
+        """Aligns the buckets with the other processes', for ever."""
+        while True:
+            await asyncio.sleep(ALIGN_EVERY)
+            await self._align()
+
+    async def _align(self) -> None:
+        second, now = int(time.time()), time.monotonic()
+        told: dict[str, int] = {}
+        for name, bucket in list(self._buckets.items()):
+            if now - bucket.at > FORGET_AFTER:
+                del self._buckets[name]
+                continue
+            if bucket.second != second:
+                bucket.second, bucket.mine, bucket.seen = second, 0, 0
+            bucket.mine += bucket.unshared
+            told[name] = bucket.unshared
+            bucket.unshared = 0
+        names = {f"leadsail:rate:{name}:{second}": name for name in told}
+        sums = await self._clock.add_up({key: told[name] for key, name in names.items()})
+        for key, total in sums.items():
+            bucket = self._buckets[names[key]]
+            others = total - bucket.mine
+            bucket.tokens -= max(0, others - bucket.seen)
+            bucket.seen = max(bucket.seen, others)

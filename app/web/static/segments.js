@@ -1,0 +1,40 @@
+// How many SMS segments a text takes (GSM 03.38), as app/domain/segments.py counts them.
+"use strict";
+
+const GSM = new Set("@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?" +
+  "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà");
+const EXTENDED = new Set("\f^{}\\[~]|€");
+const LONGEST = 1600;
+
+function stranger(characters) {
+  return characters.find((c) => !GSM.has(c) && !EXTENDED.has(c));
+}
+
+// `twins`: what typographic characters become where the tenant wants that, or nothing.
+function segments(text, twins) {
+  let characters = Array.from(text);
+  let culprit = stranger(characters);
+  if (twins && culprit !== undefined) {
+    const plain = Array.from(characters.map((c) => twins[c] ?? c).join(""));
+    if (stranger(plain) === undefined) [characters, culprit] = [plain, undefined];
+  }
+  const [whole, part] = culprit === undefined ? [160, 153] : [70, 67];
+  const units = characters.map((c) => (culprit === undefined ? (EXTENDED.has(c) ? 2 : 1) : c.length));
+  const total = units.reduce((sum, unit) => sum + unit, 0);
+  if (total <= whole) return { count: total ? 1 : 0, left: whole - total, culprit };
+  let count = 1, room = part;
+  for (const unit of units) {
+    if (unit > room) { count += 1; room = part; }
+    room -= unit;
+  }
+  return { count, left: room, culprit };
+}
+
+function counted(text, twins) {
+  const over = Array.from(text).length - LONGEST;
+  if (over > 0) return `${over} character${over > 1 ? "s" : ""} too many`;
+  const { count, left, culprit } = segments(text, twins);
+  if (!count) return "";
+  const why = culprit === undefined ? "" : ` (because of “${culprit}”)`;
+  return `${count} segment${count > 1 ? "s" : ""}, ${left} left${why}`;
+}
