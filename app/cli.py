@@ -1,4 +1,8 @@
-"""The command line: `python -m app COMMAND`, installed as `leadsail-sms COMMAND`."""
+"""The command line: `python -m app COMMAND`, installed as `leadsail-sms COMMAND`.
+
+What one command alone needs is imported by it: `up` starts several, and must not wait for
+what they do not use.
+"""
 
 import argparse
 import asyncio
@@ -6,25 +10,28 @@ import json
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import asyncpg
-import uvicorn
-from alembic import command as alembic
-from alembic.config import Config
 
-from app import log, settings
+from app import log, settings, traces
 from app.access import keys, passwords
+from app.access.sealing import Seal
 from app.commands import api_keys, tenants
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.problems import Problem, Unavailable
-from app.main import build
-from app.resources import opened
+from app.domain.words import PERSON_ROLES
+from app.resources import opened, unseal_phones
 from app.settings import Misconfigured, Settings
 from app.store import readiness
 from app.store import tenants as tenants_store
 from app.store.clock import Clock
 from app.store.engine import Database, connect, driver_url
+
+if TYPE_CHECKING:
+    from app import imports
 
 SCOPES = ("admin", "api", "agent", "read")
 STOP_WITHIN = 15
@@ -71,14 +78,19 @@ def _fail(why: str, status: int) -> int:
 
 def web(configuration: Settings, _: argparse.Namespace) -> int:
     _require_servers(configuration)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    exported = traces.exported(configuration, "web")
+    with exported, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(configuration))
 
 
 async def _serve(configuration: Settings) -> int:
+    import uvicorn
+
+    from app.main import Server, build
+
     # Opened here and not by the application: what fails says so in one line.
     async with opened(configuration) as resources:
-        server = uvicorn.Server(
+        server = Server(
             uvicorn.Config(
                 build(configuration, resources),
                 host=configuration.host,
@@ -90,15 +102,13 @@ async def _serve(configuration: Settings) -> int:
                 server_header=False,
                 proxy_headers=False,  # addresses come from PUBLIC_BASE_URL
                 timeout_graceful_shutdown=STOP_WITHIN,
-            )
+            ),
+            configuration.linger_seconds,
         )
 
-        def stop(*_: object) -> None:
-            server.should_exit = True
-
-        # uvicorn raises the signal again when it has stopped: then there is nothing left to do.
+        # Until it serves, and after; meanwhile uvicorn itself sets the same.
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, stop)
+            signal.signal(number, server.handle_exit)
         await server.serve()
     return 0 if server.started else 1
 
@@ -111,15 +121,33 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def worker(configuration: Settings, _: argparse.Namespace) -> int:
+def worker(configuration: Settings, asked: argparse.Namespace) -> int:
     from app import worker as process
 
     _require_servers(configuration)
-    asyncio.run(process.run(configuration))
+    with traces.exported(configuration, "worker"):
+        asyncio.run(process.run(configuration, asked.drain))
     return 0
 
 
+def doctor(configuration: Settings, asked: argparse.Namespace) -> int:
+    from app.doctor import examine
+
+    _require_servers(configuration)
+
+    async def look() -> int:
+        bad = 0
+        async for finding in examine(configuration, not asked.offline):
+            print(finding)
+            bad += finding.mark == "BAD"
+        return int(bad > 0)
+
+    return asyncio.run(look())
+
+
 def up(configuration: Settings, _: argparse.Namespace) -> int:
+    if configuration.production:
+        raise Misconfigured("up brings a demo and is refused in production: run web and worker")
     from app import up as everything
 
     return everything.up(configuration)
@@ -145,18 +173,45 @@ def migrate(configuration: Settings, _: argparse.Namespace) -> int:
 
 def migrate_to_head(url: str) -> None:
     """Brings the database at `url` to the newest schema; a second migrator waits for the first."""
+    from alembic import command
+    from alembic.config import Config
+
     asyncio.run(_require_answer(url))  # or Alembic would show where it failed, not what is wrong
     config = Config()
     config.set_main_option("script_location", str(readiness.MIGRATIONS))
     config.set_main_option("path_separator", "os")
     config.set_main_option("sqlalchemy.url", driver_url(url).replace("%", "%%"))
-    alembic.upgrade(config, "head")
+    command.upgrade(config, "head")
 
 
 async def _require_answer(url: str) -> None:
     database, clock = await _open(url)
     await database.close()
     await clock.close()
+
+
+def restored(configuration: Settings, _: argparse.Namespace) -> int:
+    from app.commands import restored as restoring
+
+    async def settle(database: Database) -> dict[str, str]:
+        texts, turns = await restoring.settle(database)
+        return {"textsAskedFor": str(texts), "turnsClosed": str(turns)}
+
+    return _answer(configuration, settle)
+
+
+def reseal(configuration: Settings, _: argparse.Namespace) -> int:
+    from app.access import reseal as resealing
+
+    lost = 0
+
+    async def again(database: Database) -> dict[str, str]:
+        nonlocal lost
+        done = await resealing.count(database, Seal(configuration.sealing_keys()), reseal=True)
+        lost = done.lost
+        return {"resealed": str(done.older), "newest": str(done.newest), "lost": str(done.lost)}
+
+    return _answer(configuration, again) or int(lost > 0)
 
 
 # The tenant's things.
@@ -198,13 +253,60 @@ def user_create(configuration: Settings, asked: argparse.Namespace) -> int:
         password_hash = await passwords.hashed(password)
         async with database.system() as tx:
             user_id = await tenants_store.add_user(
-                tx, asked.tenant, ids.make("user"), asked.email.strip(), password_hash
+                tx, asked.tenant, ids.make("user"), asked.email.strip(), password_hash, asked.role
             )
         if user_id is None:
             raise Refused("somebody has this e-mail already")
         return {"userId": user_id}
 
     return _answer(configuration, create)
+
+
+def leads_import(configuration: Settings, asked: argparse.Namespace) -> int:
+    from app import imports
+
+    async def work(database: Database) -> imports.Report:
+        caller = Caller(asked.tenant, "service", "service", "admin")
+        await _require_tenant(database, asked.tenant)
+        return await imports.import_leads(database, caller, asked.file, asked.campaign)
+
+    return _import(configuration, asked, work)
+
+
+def suppressions_import(configuration: Settings, asked: argparse.Namespace) -> int:
+    from app import imports
+
+    async def work(database: Database) -> imports.Report:
+        caller = Caller(asked.tenant, "service", "service", "admin")
+        await _require_tenant(database, asked.tenant)
+        return await imports.import_suppressions(database, caller, asked.file, asked.reason)
+
+    return _import(configuration, asked, work)
+
+
+def _import(
+    configuration: Settings,
+    asked: argparse.Namespace,
+    work: "Callable[[Database], Awaitable[imports.Report]]",
+) -> int:
+    """Runs an import; prints what was refused, and how many rows were taken."""
+    from app.imports import Unreadable
+
+    if not asked.file.is_file():
+        raise Refused(f"there is no file {asked.file}")
+    reports: list[imports.Report] = []
+
+    async def report(database: Database) -> dict[str, str]:
+        try:
+            reports.append(await work(database))
+        except (Unreadable, UnicodeDecodeError) as error:
+            raise Refused(f"{asked.file}: {error}") from None
+        return {"taken": str(reports[0].taken), "refused": str(len(reports[0].refused))}
+
+    status = _answer(configuration, report)
+    for line, why in reports[0].refused:
+        print(f"line {line}: {why}", file=sys.stderr)
+    return status or int(bool(reports[0].refused))
 
 
 async def _require_tenant(database: Database, tenant_id: str) -> None:
@@ -223,6 +325,7 @@ def _answer(
 
     async def against() -> dict[str, str]:
         database, clock = await _open(url)
+        await unseal_phones(database, Seal(configuration.sealing_keys()))
         try:
             return await create(database)
         finally:
@@ -265,8 +368,15 @@ def _parser() -> argparse.ArgumentParser:
 
     add(commands, "up", up, "everything in one terminal, with a demo")
     add(commands, "web", web, "one web process")
-    add(commands, "worker", worker, "one worker")
+    working = add(commands, "worker", worker, "one worker")
+    working.add_argument(
+        "--drain", action="store_true", help="does what is due, and ends when nothing is"
+    )
     add(commands, "migrate", migrate, "bring the database to the newest schema")
+    add(commands, "restored", restored, "after a restore, before any worker: ask, then send")
+    add(commands, "reseal", reseal, "seal all secrets under the first of SECRET_KEYS")
+    examined = add(commands, "doctor", doctor, "what is wrong here, in plain words")
+    examined.add_argument("--offline", action="store_true", help="asks no carrier")
     tenant = add(group("tenant"), "create", tenant_create, "a tenant and its first key")
     tenant.add_argument("--name", required=True)
     key = add(group("key"), "create", key_create, "an API key, shown once")
@@ -278,6 +388,17 @@ def _parser() -> argparse.ArgumentParser:
     user.add_argument("--tenant", required=True, metavar="ID")
     user.add_argument("--email", required=True)
     user.add_argument("--password-stdin", required=True, action="store_true")
+    user.add_argument(
+        "--role", choices=PERSON_ROLES, help="the first of a tenant: admin; else member"
+    )
+    imported = add(group("leads"), "import", leads_import, "leads from a CSV file")
+    imported.add_argument("file", type=Path)
+    imported.add_argument("--tenant", required=True, metavar="ID")
+    imported.add_argument("--campaign", metavar="ID", help="for all of them")
+    stopped = add(group("suppressions"), "import", suppressions_import, "phones that opted out")
+    stopped.add_argument("file", type=Path)
+    stopped.add_argument("--tenant", required=True, metavar="ID")
+    stopped.add_argument("--reason")
     shown = add(commands, "demo", demo, "(re)fill the demo tenant")
     shown.add_argument("--story", action="store_true", help="play a whole conversation")
     return parser

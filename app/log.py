@@ -8,7 +8,7 @@ import sys
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
-from structlog.types import Processor
+from structlog.types import EventDict, Processor
 
 LOUD = (
     "httpx",
@@ -24,12 +24,27 @@ WITHOUT_LOCALS = ExceptionDictTransformer(show_locals=False)
 """Local variables hold texts, keys and phones."""
 
 
+def without_details(_: object, __: str, event: EventDict) -> EventDict:
+    """Takes the DETAIL out of what PostgreSQL said: it quotes the row that was refused. (Under
+    row-level security PostgreSQL hides it by itself; one role alone is not under it.)"""
+    given = event.get("exc_info")
+    error = given[1] if isinstance(given, tuple) else given
+    if error is True:
+        error = sys.exc_info()[1]
+    while isinstance(error, BaseException):
+        if getattr(error, "sqlstate", None) and getattr(error, "detail", None):
+            error.detail = None  # type: ignore[attr-defined]
+        error = error.__cause__ or error.__context__
+    return event
+
+
 def configure(production: bool, level: str = "INFO") -> None:
     """Sets up structlog, and sends what libraries log the same way."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        without_details,
     ]
     last: list[Processor] = (
         [

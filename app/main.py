@@ -1,45 +1,99 @@
 """The web process, put together."""
 
+import asyncio
+import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from types import FrameType
 from typing import Any
 
+import uvicorn
 from fastapi import APIRouter, FastAPI
 
 from app.access.keys import Keyring
 from app.resources import Resources, opened
 from app.settings import Settings
-from app.web import docs, health, idempotency, interactions, problems, sms, turns, webhooks
+from app.web import (
+    agent_hook,
+    described,
+    docs,
+    events,
+    exports,
+    health,
+    idempotency,
+    interactions,
+    metrics,
+    presence,
+    problems,
+    sms,
+    turns,
+    webhooks,
+)
 from app.web.directory import (
     api_keys,
     campaigns,
+    canned_replies,
+    consent,
     dnc,
     leads,
     phone_numbers,
     provider_accounts,
     sms_agents,
+    vendor,
 )
 from app.web.directory import (
     settings as tenant_settings,
 )
 from app.web.envelope import Refusal
+from app.web.feed import Feed
 from app.web.limits import Edge
+from app.web.page import (
+    account,
+    conversations,
+    doors,
+    live,
+    media,
+    render,
+    sign_in,
+    system,
+    turn,
+    writes,
+)
+from app.web.page import settings as page_settings
+from app.web.rates import Rates
+from app.web.sends import Hot, gatherer
 
 ROUTERS: tuple[APIRouter, ...] = (
     sms.router,
     interactions.router,
+    exports.router,
     turns.router,
+    events.router,
     leads.router,
     dnc.router,
+    consent.router,
     campaigns.router,
     provider_accounts.router,
+    vendor.router,
     phone_numbers.router,
     sms_agents.router,
     api_keys.router,
+    canned_replies.router,
     tenant_settings.router,
     webhooks.router,
     health.router,
+    metrics.router,
     docs.router,
+    sign_in.router,
+    account.router,
+    system.router,
+    *page_settings.ROUTERS,
+    live.router,
+    media.router,
+    turn.router,
+    conversations.router,
+    writes.router,
 )
 ABOUT = "SMS conversations between organizations and their leads."
 
@@ -56,7 +110,21 @@ def build(settings: Settings, resources: Resources | None = None) -> FastAPI:
             app.state.resources = held
             app.state.keyring = ring = Keyring(held.database)
             stack.push_async_callback(ring.close)
+            app.state.rates = rates = Rates(held.clock)
+            app.state.sends = sends = gatherer(held.database)
+            stack.push_async_callback(sends.close)
+            app.state.accounts = webhooks.known_accounts()
+            app.state.posts = posts = webhooks.gatherer(held.database)
+            stack.push_async_callback(posts.close)
+            app.state.feed = feed = Feed(held.database)
+            beside = [
+                asyncio.create_task(run) for run in (rates.run(), presence.keep(held.database))
+            ]
             yield
+            await feed.close()
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     app = FastAPI(
         title="LeadSail SMS",
@@ -65,18 +133,49 @@ def build(settings: Settings, resources: Resources | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        responses={"default": {"model": Refusal, "description": "Refused; `code` says why."}},
+        responses={"default": {"model": Refusal}},  # for its schema; `described` says the rest
         generate_unique_id_function=_operation,
     )
-    app.state.page_problem = None
-    problems.install(app)
+    app.webhooks.include_router(agent_hook.webhooks)
+    app.openapi = partial(described.describe, app, ROUTERS)  # type: ignore[method-assign]
+    app.state.page_problem = render.problem
+    app.state.leaving = False
+    problems.install(app, ROUTERS)
     app.add_exception_handler(idempotency.Replayed, idempotency.replay)
+    app.add_exception_handler(doors.SignedOut, doors.to_sign_in)
+    app.add_middleware(Hot)
     app.add_middleware(Edge, https_only=settings.production)
     for router in ROUTERS:
         app.include_router(router)
+    app.mount("/static", render.Static(directory=render.WEB / "static"))
     if assets := docs.assets():
         app.router.routes.append(assets)
     return app
+
+
+class Server(uvicorn.Server):
+    """uvicorn that leaves in good order: it says that it is not ready, sends the listeners of
+    event streams home, serves on for `linger` seconds after a first SIGTERM, and only then closes
+    its door. uvicorn's own handler would leave the streams open, and raise the signal again."""
+
+    def __init__(self, config: uvicorn.Config, linger: float) -> None:
+        super().__init__(config)
+        self._state: Any = config.app.state  # type: ignore[union-attr]  # it is a FastAPI
+        self._linger = linger
+        self._loop = asyncio.get_running_loop()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        again, self._state.leaving = self._state.leaving, True
+        if self.started:
+            self._loop.call_soon_threadsafe(self._state.feed.hush)
+        if self.started and sig == signal.SIGTERM and not again:
+            self._loop.call_soon_threadsafe(self._loop.call_later, self._linger, self._leave)
+        else:
+            self.force_exit = self.should_exit and sig == signal.SIGINT
+            self._leave()
+
+    def _leave(self) -> None:
+        self.should_exit = True
 
 
 def _operation(route: Any) -> str:

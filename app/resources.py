@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import structlog
 
 from app.access.sealing import Seal
-from app.settings import Settings
-from app.store import engine, installation
+from app.settings import Misconfigured, Settings
+from app.store import engine, installation, readiness
 from app.store.clock import Clock
 from app.store.engine import Database
 from app.wire.client import Wire
@@ -26,19 +26,37 @@ class Resources:
     seal: Seal
 
 
+async def unseal_phones(database: Database, seal: Seal) -> None:
+    """The key of the hash beside each phone; made at the installation's first start."""
+    async with database.system() as tx:
+        sealed = await installation.phone_key(tx, seal.close(os.urandom(32)))
+    database.phone_key = seal.open(sealed)
+
+
+async def _require_schema(database: Database) -> None:
+    """Raises `Misconfigured` when the database lacks migrations: no statement would be right."""
+    async with database.system() as tx:
+        version = await readiness.version(tx)
+    if readiness.behind(version):
+        await database.close()
+        at = f"at revision {version}" if version else "empty"
+        raise Misconfigured(
+            f"the database is {at}, and this build needs {readiness.head()}: run `migrate` first"
+        )
+
+
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Resources]:
+async def opened(settings: Settings, connections: int = 12) -> AsyncIterator[Resources]:
     """The resources of one process. `settings` must name a database and a Redis."""
     assert settings.database_url
     assert settings.redis_url
     clock = Clock(settings.redis_url)
-    database = await engine.connect(settings.database_url, clock)
+    database = await engine.connect(settings.database_url, clock, connections)
+    await _require_schema(database)
     if not database.two_roles:
         log.warning("one database role only: row-level security guards nothing here")
     seal = Seal(settings.sealing_keys())
-    async with database.system() as tx:
-        sealed = await installation.phone_key(tx, seal.close(os.urandom(32)))
-    database.phone_key = seal.open(sealed)
+    await unseal_phones(database, seal)
     wire = Wire(settings.allowed_private_networks)
     try:
         yield Resources(settings, database, clock, wire, seal)

@@ -28,11 +28,23 @@ class Settings(BaseSettings):
     secret_keys: SecretStr | None = None
     environment: Literal["development", "production"] = "development"
     allowed_private_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Whose X-Forwarded-For tells whence a person comes."""
     allow_simulator: bool = False
     log_level: str = "INFO"
     metrics_token: SecretStr | None = None
+    metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Where a worker tells its figures; a web process does at /metrics."""
+    otel_exporter_otlp_endpoint: str | None = None
+    """Where traces go, by OTLP over HTTP."""
+    keep_attempts_days: Annotated[int, Field(ge=1)] = 30
+    """How long the requests to carriers and agents stay, bytes and all."""
+    keep_events_days: Annotated[int, Field(ge=1)] = 7
+    linger_seconds: Annotated[float, Field(ge=0, le=60)] = 0
+    """For so long a web process that got SIGTERM serves on, while /health/ready says no: until
+    the load balancer has looked, and sends it nothing any more."""
 
-    @field_validator("allowed_private_networks", mode="before")
+    @field_validator("allowed_private_networks", "trusted_proxies", mode="before")
     @classmethod
     def _networks(cls, given: object) -> object:
         if not isinstance(given, str):
@@ -93,4 +105,6 @@ def _missing(settings: Settings) -> list[str]:
         ]
         if settings.public_base_url and not settings.public_base_url.startswith("https://"):
             faults.append("PUBLIC_BASE_URL must be https:// in production")
+        if any(network.prefixlen == 0 for network in settings.allowed_private_networks):
+            faults.append("ALLOWED_PRIVATE_NETWORKS must not be every address in production")
     return faults

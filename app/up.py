@@ -23,6 +23,7 @@ from app.settings import Misconfigured, Settings
 
 READY_WITHIN = 60.0
 STOP_WITHIN = 25.0
+FILLED_WITHIN = 15.0
 LOOPBACK = "127.0.0.0/8,::1/128"
 
 
@@ -150,14 +151,18 @@ def _secret_keys(settings: Settings) -> str:
 
 def require_free(host: str, port: int) -> None:
     """Raises `Misconfigured` with one clear line when the port is taken."""
+    if not is_free(host, port):
+        raise Misconfigured(f"port {port} on {host} is taken; choose another with PORT=…")
+
+
+def is_free(host: str, port: int) -> bool:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError:
-            raise Misconfigured(
-                f"port {port} on {host} is taken; choose another with PORT=…"
-            ) from None
+            return False
+    return True
 
 
 def run(command: list[str], env: Mapping[str, str], typed: str = "") -> str:
@@ -215,7 +220,7 @@ def wait_for(url: str, processes: Mapping[str, subprocess.Popen[bytes]], name: s
 def demo(settings: Settings, story: bool) -> int:
     """Fills the demo tenant of the running `up`, or of one started for the while; with
     `story`, plays a whole conversation."""
-    known = is_running(settings)
+    known = _running_or_starting(settings)
     if known is not None:
         return tell(known) if story else _say_filled(known)
     with stack(settings, quiet=True) as running:
@@ -225,6 +230,16 @@ def demo(settings: Settings, story: bool) -> int:
 def _say_filled(filled: data.Demo) -> int:
     print(f"the demo tenant is there: sign in as {filled.email} with {filled.password}")
     return 0
+
+
+def _running_or_starting(settings: Settings) -> data.Demo | None:
+    """As `is_running`; waits for an `up` that already has the port and still fills its demo."""
+    deadline = time.monotonic() + FILLED_WITHIN
+    while True:
+        known = is_running(settings)
+        if known or is_free(settings.host, settings.port) or time.monotonic() > deadline:
+            return known
+        time.sleep(0.5)
 
 
 def is_running(settings: Settings) -> data.Demo | None:

@@ -12,9 +12,11 @@ import structlog
 from arq import cron
 from arq.connections import RedisSettings
 from arq.worker import Worker
+from prometheus_client import start_http_server
 from redis.exceptions import RedisError
 
 from app.jobs import sweeps
+from app.jobs.catch_up import CatchUp
 from app.jobs.deliver import Delivery
 from app.jobs.forward import Forwarding
 from app.jobs.loops import Loops
@@ -27,20 +29,26 @@ QUEUE = "leadsail:arq:1"
 log = structlog.get_logger("worker")
 
 
-async def run(settings: Settings) -> None:
-    """A worker until SIGTERM or SIGINT; begun work is finished or released before it ends."""
+async def run(settings: Settings, drain: bool = False) -> None:
+    """A worker until SIGTERM or SIGINT; begun work is finished or released before it ends.
+    With `drain` it ends by itself when nothing is left to do."""
     async with opened(settings) as resources:
         loops = build(resources)
         running = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             running.add_signal_handler(number, loops.stop)
+        if settings.metrics_port:
+            start_http_server(settings.metrics_port, settings.host)
         maintenance = asyncio.create_task(_maintain(resources))
+        dry = asyncio.create_task(loops.drain()) if drain else None
         log.info("worker started")
         try:
             await loops.run()
         finally:
-            maintenance.cancel()
-            await asyncio.gather(maintenance, return_exceptions=True)
+            beside = [task for task in (maintenance, dry) if task]
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
         log.info("worker stopped")
 
 
@@ -50,7 +58,8 @@ def build(resources: Resources) -> Loops:
         resources.database, resources.wire, resources.seal, resources.settings.base_url
     )
     forwarding = Forwarding(resources.database, resources.wire, resources.seal)
-    return Loops(resources.database, resources.clock, delivery, forwarding)
+    catch_up = CatchUp(resources.database, resources.wire, resources.seal)
+    return Loops(resources.database, resources.clock, delivery, forwarding, catch_up)
 
 
 async def _maintain(resources: Resources) -> None:
@@ -69,7 +78,7 @@ async def _maintain(resources: Resources) -> None:
             job_completion_wait=10,
             job_serializer=lambda job: json.dumps(job).encode(),
             job_deserializer=json.loads,
-            ctx={"database": resources.database},
+            ctx={"database": resources.database, "settings": resources.settings},
         )
         try:
             await worker.async_run()

@@ -6,11 +6,13 @@ The last four digits of the recipient decide (they mean something here and nowhe
     0002  refuses: opted out                   0012  takes it, breaks the connection
     0003  429, Retry-After 1, then takes it    0013  takes it, answers 500
     0004  refuses: unauthorized                0014  answers 500, has not taken it
-    0005  refuses: no credit                   0021  receipt before the answer
-    0006  503, has not taken it                0022  receipts in reverse
-                                               0023  every receipt twice
-                                               0024  no receipt at all
-                                               0025  undelivered
+    0005  refuses: no credit                   0015  answers 500 once, then takes it
+    0006  503, has not taken it                0016  as 0013, and denies it when asked
+    0007  429 twice, then takes it             0017  takes it, answers after 3 s
+    0021  receipt before the answer            0018  takes it, drips its answer
+    0022  receipts in reverse                  0019  takes it, answers with 8 MiB
+    0023  every receipt twice                  0020  takes it, answers nonsense
+    0024  no receipt at all                    0025  undelivered
                                                0026  undelivered, opted out
 
 Every other number takes the text and reports `sent`, then `delivered`. A small page at `/`
@@ -24,6 +26,7 @@ import itertools
 import json
 import sys
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +36,13 @@ import httpx
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import (
+    HTMLResponse,
+    JSONResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.routing import Route
 
 from app.demo.data import Demo, port_of
@@ -48,6 +57,11 @@ REFUSALS = {
     "0006": (503, "down", "The carrier is down."),
     "0014": (500, "internal", "Something broke before the text was taken."),
 }
+LIMITED = (429, "rate_limited", "Too many at once.", {"Retry-After": "1"})
+AT_FIRST: dict[str, tuple[int, tuple[Any, ...]]] = {
+    "0003": (1, LIMITED), "0007": (2, LIMITED), "0015": (1, REFUSALS["0014"]),
+}  # fmt: skip
+"""How many of the first requests for a text are answered so."""
 
 
 @dataclass(slots=True)
@@ -73,8 +87,13 @@ class Carrier:
         self.receipts = receipts
         self.accepted: dict[str, list[dict[str, Any]]] = {}
         self.phones: dict[str, list[Text]] = {}
-        self.throttled: set[str] = set()
+        self.written: list[dict[str, Any]] = []
+        """Every text that a lead wrote, as it was posted."""
         self.requests: dict[str, int] = {}
+        self.asked: dict[str, int] = {}
+        """Look-ups, by reference."""
+        self.denied: dict[str, int] = {}
+        """Look-ups that were told of nothing, by reference."""
         self._ids = itertools.count(1)
         self._client = httpx.AsyncClient(trust_env=False, timeout=15)
         self._begun: set[asyncio.Task[None]] = set()
@@ -101,6 +120,11 @@ class Carrier:
         )  # fmt: skip
         return taken
 
+    @property
+    def reporting(self) -> bool:
+        """Whether receipts are still to come, beside those that a send waits for."""
+        return bool(self._begun)
+
     def later(self, what: Any) -> None:
         task = asyncio.create_task(what)
         self._begun.add(task)
@@ -115,7 +139,8 @@ class Carrier:
                 "type": "status", "id": taken["id"], "reference": taken.get("reference"),
                 "status": word, "at": _now(), **({"code": code} if code else {}),
             }  # fmt: skip
-            await self.post(taken["callbackUrl"], body)
+            if 200 <= await self.post(taken["callbackUrl"], body) < 300:
+                taken.setdefault("told", []).append(word)
 
     async def post(self, url: str, body: dict[str, Any]) -> int:
         """Posts a signed webhook, and again while the other side is away; the last status."""
@@ -157,9 +182,9 @@ async def send(request: Request) -> Response:
     carrier.requests[reference] = carrier.requests.get(reference, 0) + 1
     if digits in REFUSALS:
         return _problem(*REFUSALS[digits])
-    if digits == "0003" and reference not in carrier.throttled:
-        carrier.throttled.add(reference)
-        return _problem(429, "rate_limited", "Too many at once.", {"Retry-After": "1"})
+    times, answered = AT_FIRST.get(digits, (0, LIMITED))
+    if carrier.requests[reference] <= times:
+        return _problem(*answered)
     taken = carrier.take(order)
     answer = JSONResponse({"id": taken["id"], "status": "queued"}, 202)
     match digits:
@@ -167,8 +192,17 @@ async def send(request: Request) -> Response:
             await asyncio.sleep(60)
         case "0012":
             return Broken()
-        case "0013":
+        case "0013" | "0016":
             return _problem(500, "internal", "Something broke after the text was taken.")
+        case "0017":
+            carrier.later(carrier.report(taken, "sent", "delivered"))
+            await asyncio.sleep(3)
+        case "0018":
+            return StreamingResponse(_dripping(), 202)
+        case "0019":
+            return Response(b" " * (8 << 20) + b"{}", 202)
+        case "0020":
+            return HTMLResponse("<h1>It works!</h1>")
         case "0021":
             await carrier.report(taken, "delivered")
             return answer
@@ -187,6 +221,12 @@ async def send(request: Request) -> Response:
     return answer
 
 
+async def _dripping() -> AsyncIterator[bytes]:
+    while True:
+        yield b" "
+        await asyncio.sleep(0.5)
+
+
 class Broken(Response):
     """An answer that never comes: the connection ends after half of its head."""
 
@@ -201,7 +241,11 @@ async def look_up(request: Request) -> Response:
     carrier: Carrier = request.app.state.carrier
     if not _authorized(request, carrier):
         return _problem(401, "unauthorized", "The secret is wrong.")
-    found = carrier.accepted.get(request.query_params.get("reference", ""), [])
+    reference = request.query_params.get("reference", "")
+    carrier.asked[reference] = carrier.asked.get(reference, 0) + 1
+    found = [t for t in carrier.accepted.get(reference, []) if not t["to"].endswith("0016")]
+    if not found:
+        carrier.denied[reference] = carrier.denied.get(reference, 0) + 1
     return JSONResponse({"messages": [_shown(taken) for taken in found]})
 
 
@@ -219,6 +263,30 @@ def _shown(taken: dict[str, Any]) -> dict[str, Any]:
     return {name: taken.get(name) for name in ("id", "reference", "status")}
 
 
+async def numbers(request: Request) -> Response:
+    """GET /numbers: the customer's numbers, and where texts to them go."""
+    carrier: Carrier = request.app.state.carrier
+    if not _authorized(request, carrier):
+        return _problem(401, "unauthorized", "The secret is wrong.")
+    return JSONResponse(
+        {
+            "numbers": [
+                {"number": number, "capabilities": ["sms", "mms"], "inboundUrl": url}
+                for number, url in carrier.inbound_urls.items()
+            ]
+        }
+    )
+
+
+async def written(request: Request) -> Response:
+    """GET /inbound?since=…: what leads wrote since then, delivered to us or not."""
+    carrier: Carrier = request.app.state.carrier
+    if not _authorized(request, carrier):
+        return _problem(401, "unauthorized", "The secret is wrong.")
+    since = request.query_params.get("since", "")
+    return JSONResponse({"texts": [body for body in carrier.written if body["sentAt"] >= since]})
+
+
 async def text_as_lead(request: Request) -> Response:
     """POST /phone/{phone}/texts {"to", "text", "media"?}: the lead writes."""
     carrier: Carrier = request.app.state.carrier
@@ -234,6 +302,7 @@ async def _write(carrier: Carrier, phone: str, to: str, text: str, media: list[A
         "type": "inbound", "id": carrier.new_id(), "from": phone, "to": to, "text": text,
         "media": media, "sentAt": _now(),
     }  # fmt: skip
+    carrier.written.append(body)
     shown = Text(body["id"], True, to, text, _now(), "sending", media)
     carrier.phones.setdefault(phone, []).append(shown)
     url = carrier.inbound_urls.get(to)
@@ -342,6 +411,8 @@ def build(
             Route("/messages", send, methods=["POST"]),
             Route("/messages", look_up, methods=["GET"]),
             Route("/messages/{id}", look_up_one, methods=["GET"]),
+            Route("/numbers", numbers),
+            Route("/inbound", written),
             Route("/configure", configure, methods=["POST"]),
             Route("/accepted", counts),
             Route("/phone/{phone}/texts", text_as_lead, methods=["POST"]),

@@ -17,6 +17,10 @@ QUESTIONS = [
     {"key": "homeowner", "question": "Do you own your home?"},
     {"key": "bill", "question": "What is your monthly electricity bill, roughly?"},
 ]
+CANNED = [
+    ("Opening hours", "We are here from Monday to Friday, 9 to 5."),
+    ("Call back", "Thanks! When is a good time to call you?"),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,7 @@ def fill(
     addresses: Addresses,
     file: Path,
 ) -> Demo:
-    """Fills an empty tenant: two accounts and numbers, an agent, a campaign, leads."""
+    """Fills an empty tenant: two accounts and numbers, an agent, a campaign, leads, replies."""
     api = Api(addresses.api, api_key)
     carrier_secret, token = secrets.token_hex(16), secrets.token_hex(16)
     sid = f"AC{secrets.token_hex(16)}"
@@ -164,6 +168,8 @@ def fill(
             "POST", "/leads", leadId=lead_id, firstName=first, lastName=last, phone=phone,
             email=f"{first.lower()}@example.com", campaignId=CAMPAIGN_ID, status="new",
         )  # fmt: skip
+    for title, text in CANNED:
+        api.call("POST", "/canned-replies", title=title, text=text)
     demo = Demo(
         tenant_id=tenant_id, api_key=api_key, email=email, password=password,
         account_id=account["accountId"], carrier_secret=carrier_secret,
