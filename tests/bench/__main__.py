@@ -1,0 +1,80 @@
+"""`make bench`, `make bench ONLY=send`: measures, prints a table, writes JSON."""
+
+import asyncio
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.bench import deliveries, handovers, inbound, sends, servers, soak
+from tests.bench.figures import Figure
+from tests.bench.servers import Bench
+
+OUTPUT = Path("tests/output/bench.json")
+BENCHMARKS: dict[str, Callable[[Bench], Coroutine[Any, Any, list[Figure]]]] = {
+    "send": sends.send,
+    "two": sends.two,
+    "bulk": sends.bulk,
+    "inbound": inbound.inbound,
+    "deliver": deliveries.deliver,
+    "turns": handovers.turns,
+    "transcript": handovers.transcript,
+    "soak": soak.soak,
+}
+
+
+def machine() -> dict[str, object]:
+    """Where it was measured."""
+    model = ""
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((x.split(": ")[1] for x in lines if x.startswith("model name")), "")
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    return {
+        "system": platform.platform(), "python": platform.python_version(), "processor": model,
+        "cores": os.cpu_count(), "load_before": os.getloadavg()[0], "commit": commit,
+    }  # fmt: skip
+
+
+def main(asked: list[str]) -> int:
+    if unknown := set(asked) - BENCHMARKS.keys():
+        print(f"unknown: {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    about = machine()
+    figures: list[Figure] = []
+    began = time.monotonic()
+    with servers.servers() as made:
+        sink = servers.free_port()
+        run, leads = asyncio.run(servers.seed(made.database_url, sink))
+        bench = dataclasses.replace(made, run=run, leads=leads)
+        with servers.process(["-m", "tests.bench.sink"], sink):
+            for name in asked or BENCHMARKS:
+                measured = asyncio.run(BENCHMARKS[name](bench))
+                for figure in measured:
+                    print(figure.line(), flush=True)
+                figures += measured
+    write(OUTPUT, about, figures)
+    print(f"{time.monotonic() - began:.0f} s; written to {OUTPUT}")
+    return 0
+
+
+def write(to: Path, about: dict[str, object], figures: list[Figure]) -> None:
+    """The figures with the machine's description."""
+    to.parent.mkdir(exist_ok=True)
+    rows = [dataclasses.asdict(f) | {"verdict": f.verdict} for f in figures]
+    report = {"at": datetime.now(UTC).isoformat(), "machine": about, "figures": rows}
+    to.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

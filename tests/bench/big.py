@@ -1,0 +1,388 @@
+"""`make bench-big`: the list, the search and the store at a million interactions, each beside the
+same with a thousand. Needs `make bench-data`.
+
+The store's own functions are called, under row-level security as the routes call them; beside
+them the page itself, over HTTP. Every statement's plan is looked at: none may scan a table, and
+none may skip rows by OFFSET.
+"""
+
+import asyncio
+import base64
+import random
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from statistics import quantiles
+from typing import Any
+
+from app import embedded, resources, settings
+from app.cli import migrate_to_head
+from app.commands import send
+from app.domain import ids
+from app.domain.orders import Order
+from app.main import build
+from app.store import engine, interactions
+from app.store.clock import Clock
+from app.store.engine import Database, Read
+from app.store.search import Filter
+from tests.bench import data
+from tests.bench.__main__ import machine, write
+from tests.bench.data import FIRST, LONG, SHORT
+from tests.bench.figures import Figure
+from tests.web.people import add_person, browser
+from tests.world import served
+
+OUTPUT = "tests/output/bench-big.json"
+EMAIL = "bench@example.com"
+PAGES = {
+    "the list": "/conversations",
+    "the list, narrowed": "/conversations?status=follow_up",
+    "a thread of 10,000": f"/conversations/{LONG}",
+    "a thread of 50": f"/conversations/{SHORT}",
+}
+TIMES, WARM, ROUNDS = 20, 5, 5
+"""Repetitions of one case in a round; the two data sets take turns, round by round."""
+Case = Callable[[Read, random.Random], Awaitable[object]]
+OLD_NAME = """
+SELECT t.interaction_id FROM interactions t
+JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
+WHERE t.tenant_id = $1 AND concat_ws(' ', l.first_name, l.last_name) ILIKE $2
+ORDER BY t.last_message_at DESC, t.interaction_id DESC LIMIT 51
+"""
+"""The obvious search by name, for its price."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """One of the two data sets."""
+
+    database: Database
+    size: int
+
+
+def listing(**narrowed: Any) -> Case:
+    async def case(read: Read, _: random.Random) -> object:
+        return await interactions.listed(read, FIRST, Filter(**narrowed), None, 51)
+
+    return case
+
+
+async def deep(read: Read, chance: random.Random) -> object:
+    before = (data.NOW - timedelta(seconds=chance.uniform(0, 31_000_000)), "int_5")
+    return await interactions.listed(read, FIRST, Filter(), before, 51)
+
+
+async def by_phone(read: Read, chance: random.Random) -> object:
+    digits = f"{chance.randrange(10**7):07d}"
+    return await interactions.listed(read, FIRST, Filter(search=digits), None, 51)
+
+
+def by_name(*names: str) -> Case:
+    async def case(read: Read, chance: random.Random) -> object:
+        name = chance.choice(names)
+        return await interactions.listed(read, FIRST, Filter(search=name), None, 51)
+
+    return case
+
+
+async def rare_name(read: Read, chance: random.Random) -> object:
+    name = data.last_name(chance.randrange(1000) * 3 + 1)
+    return await interactions.listed(read, FIRST, Filter(search=name), None, 51)
+
+
+async def first_and_last(read: Read, chance: random.Random) -> object:
+    name = f"{chance.choice(data.FIRSTS)} {chance.choice(data.LASTS)}"
+    return await interactions.listed(read, FIRST, Filter(search=name), None, 51)
+
+
+def by_text(*words: str) -> Case:
+    async def case(read: Read, chance: random.Random) -> object:
+        narrowed = Filter(search=chance.choice(words), in_messages=True)
+        return await interactions.listed(read, FIRST, narrowed, None, 51)
+
+    return case
+
+
+def texts(thread: str) -> Case:
+    async def case(read: Read, chance: random.Random) -> object:
+        before = chance.randrange(60, 10_000) if thread == LONG else 51
+        return await interactions.page(read, FIRST, thread, None, before, 50)
+
+    return case
+
+
+async def naive_name(read: Read, chance: random.Random) -> object:
+    name = chance.choice([*data.LASTS[:5], data.last_name(chance.randrange(1000) * 3 + 1)])
+    return await read.unguarded(OLD_NAME, FIRST, f"%{name}%")
+
+
+COMMON = data.LASTS[:8]
+LISTS: dict[str, Case] = {
+    "list: first page": listing(),
+    "list: page at any depth": deep,
+    "list: campaign": listing(campaign_ids=["campaign_3"]),
+    "list: client": listing(client_ids=["client_3"]),
+    "list: offer": listing(offer_ids=["offer_2"]),
+    "list: status": listing(statuses=["qualified"]),
+    "list: two statuses": listing(statuses=["qualified", "completed"]),
+    "list: campaign and status": listing(campaign_ids=["campaign_3"], statuses=["qualified"]),
+    "list: unread": listing(unread=True),
+    "list: lead": listing(lead_id="lead_100"),
+    "list: dates": listing(start=data.NOW - timedelta(days=90), end=data.NOW - timedelta(days=60)),
+}
+NAMES: dict[str, Case] = {
+    "search: name, common": by_name(*COMMON),
+    "search: name, first and last": first_and_last,
+    "search: name, rare": rare_name,
+    "search: name, nobody's": by_name("Qqzzyx", "Xylophon"),
+}
+TEXTS: dict[str, Case] = {
+    "search: text, rare": by_text("zyzzyva"),
+    "search: text, common": by_text("panels", "tomorrow", "battery"),
+    "search: text, two words": by_text("panels battery", "permit inspector"),
+    "search: text, three words": by_text("panels battery crew", "permit inspector tesla"),
+    "search: text, nowhere": by_text("qqzzyx"),
+}
+
+
+async def timed(size: Size, case: Case, times: int, chance: random.Random) -> list[float]:
+    """Milliseconds of each repetition, in one transaction under row-level security."""
+    took = []
+    async with size.database.reading(FIRST) as read:
+        for _ in range(times):
+            began = time.perf_counter()
+            await case(read, chance)
+            took.append((time.perf_counter() - began) * 1000)
+    return took
+
+
+async def both(small: Size, big: Size, case: Case, times: int = TIMES) -> list[list[float]]:
+    """All repetitions with the small and the big data set, taken in turns."""
+    chance = random.Random(11)
+    seen: list[list[float]] = [[], []]
+    for size in (small, big):
+        await timed(size, case, WARM, chance)
+    for _ in range(ROUNDS):
+        for size, values in zip((small, big), seen, strict=True):
+            values += await timed(size, case, times, chance)
+    return seen
+
+
+def cut(values: Sequence[float], percent: int) -> float:
+    return quantiles(values, n=100)[percent - 1]
+
+
+def told(values: Sequence[float]) -> str:
+    return f"p50 {cut(values, 50):.2f}, p95 {cut(values, 95):.2f}, p99 {cut(values, 99):.2f} ms"
+
+
+async def lists(small: Size, big: Size) -> list[Figure]:
+    figures = []
+    for name, case in {**LISTS, "search: phone's end": by_phone}.items():
+        few, many = await both(small, big, case)
+        goal = 3 if name.startswith("search") else 2
+        figures.append(Figure(name, told(many), f"at 1,000: {told(few)}",
+                              cut(many, 95) / cut(few, 95), goal, "less"))  # fmt: skip
+    return figures
+
+
+async def names(small: Size, big: Size) -> list[Figure]:
+    _, plain = await both(small, big, naive_name, 2)
+    limit = f"ILIKE over the join: {told(plain)}"
+    figures, everything = [], []
+    for name, case in NAMES.items():
+        _, many = await both(small, big, case)
+        everything += many
+        figures.append(
+            Figure(name, told(many), limit, cut(many, 95) / cut(plain, 95), 0.12, "less")
+        )
+        figures.append(Figure(f"{name}: p99 to p50", told(many), "itself",
+                              cut(many, 99) / cut(many, 50), 3, "less"))  # fmt: skip
+    return figures
+
+
+async def words(small: Size, big: Size) -> list[Figure]:
+    figures = []
+    for name, case in TEXTS.items():
+        few, many = await both(small, big, case)
+        figures.append(Figure(name, told(many), f"at 1,000: {told(few)}; ms",
+                              cut(many, 95), 150, "less"))  # fmt: skip
+    return figures
+
+
+async def transcripts(small: Size, big: Size) -> list[Figure]:
+    long, short = [], []
+    chance = random.Random(5)
+    for _ in range(ROUNDS):
+        long += await timed(big, texts(LONG), TIMES, chance)
+        short += await timed(big, texts(SHORT), TIMES, chance)
+    return [Figure("transcript: page of 50 in a thread of 10,000", told(long),
+                   f"in one of 50: {told(short)}", cut(long, 95) / cut(short, 95), 1.5,
+                   "less")]  # fmt: skip
+
+
+async def inserts(small: Size, big: Size) -> list[Figure]:
+    """Sends of 50 to leads anywhere, as the gatherer stores them, a second each in turns."""
+    chance = random.Random(3)
+    rates: tuple[list[float], list[float]] = ([], [])
+    for turn in range(ROUNDS + 1):
+        for size, seen in zip((small, big), rates, strict=True):
+            stored, began = 0, time.perf_counter()
+            while (took := time.perf_counter() - began) < 1.5:
+                async with size.database.gathered() as tx:
+                    sent = await send.texts(tx, _orders(size, chance))
+                if any(not hasattr(one, "message_id") for one in sent):
+                    raise RuntimeError(f"a send was refused: {sent[0]}")
+                stored += len(sent)
+            if turn:
+                seen.append(stored / took)
+    from tests.bench.figures import ratio, spread
+
+    return [Figure("set-based insert of 50", f"{spread(rates[1])} texts/s",
+                   f"at 1,000: {spread(rates[0])}/s", ratio(rates[1], rates[0]), 0.35)]  # fmt: skip
+
+
+def _orders(size: Size, chance: random.Random) -> list[Order]:
+    chosen: list[Order] = []
+    while len(chosen) < 50:
+        i = chance.randrange(2, size.size)
+        tenant = f"org_big_{data.tenant_of(i):03d}"
+        chosen.append(
+            Order(
+                tenant_id=tenant,
+                message_id=ids.make("msg"),
+                thread_id=ids.make("int"),
+                lead_id=f"lead_{i}",
+                text="Hi, following up on your inquiry.",
+                source="api",
+                actor="key_bench",
+            )
+        )
+    return chosen
+
+
+class Looking:
+    """A connection that asks for the plan of each statement before it runs it."""
+
+    def __init__(self, connection: Any, seen: list[tuple[str, Any]]) -> None:
+        self._connection = connection
+        self._seen = seen
+
+    async def fetch(self, sql: str, *args: Any) -> Any:
+        plan = await self._connection.fetch(f"EXPLAIN (FORMAT JSON) {sql}", *args)
+        self._seen.append((sql, plan[0][0]))
+        return await self._connection.fetch(sql, *args)
+
+    async def fetchrow(self, sql: str, *args: Any) -> Any:
+        return await self._connection.fetchrow(sql, *args)
+
+
+def scans(plan: Any) -> list[str]:
+    """Tables that the plan reads from end to end."""
+    if isinstance(plan, list):
+        return [name for one in plan for name in scans(one)]
+    if not isinstance(plan, dict):
+        return []
+    here = [plan["Relation Name"]] if plan.get("Node Type") == "Seq Scan" else []
+    return here + [name for value in plan.values() for name in scans(value)]
+
+
+async def pages(url: str, redis_url: str) -> list[Figure]:
+    """The page itself, over HTTP: what a signed-in person waits for, at the large size."""
+    given = settings.load(
+        database_url=url, redis_url=redis_url,
+        secret_keys=base64.urlsafe_b64encode(b"the large data set's sealing key").decode(),
+    )  # fmt: skip
+    figures = []
+    async with resources.opened(given) as held, served(build(given, held)) as base:
+        sam = browser(base)
+        async with held.database.system() as tx:
+            await tx.execute("DELETE FROM users WHERE email = $1", EMAIL)
+        await add_person(held, FIRST, EMAIL)
+        assert (await sam.sign_in(EMAIL)).status_code == 303
+        for name, path in PAGES.items():
+            took = []
+            for n in range(WARM + TIMES * ROUNDS):
+                began = time.perf_counter()
+                await sam.page(path)
+                if n >= WARM:
+                    took.append((time.perf_counter() - began) * 1000)
+            cut = quantiles(took, n=100)
+            value = f"p50 {cut[49]:.1f}, p95 {cut[94]:.1f}, p99 {cut[98]:.1f} ms"
+            figures.append(Figure(f"page: {name}, p95", value, "50 ms", cut[94], 50, "less"))
+        await sam.http.aclose()
+    return figures
+
+
+async def plans(big: Size) -> list[Figure]:
+    """No statement of the rows above scans a table or has an OFFSET."""
+    seen: list[tuple[str, Any]] = []
+    cases = {**LISTS, "phone": by_phone, **NAMES, **TEXTS, "texts": texts(LONG)}
+    async with big.database.reading(FIRST) as read:
+        looking = Read(Looking(read._connection, seen), b"", big.database.two_roles)
+        for case in cases.values():
+            await case(looking, random.Random(1))
+    bad = [name for sql, plan in seen for name in scans(plan)]
+    offsets = sum("OFFSET" in sql.upper() for sql, _ in seen)
+    return [Figure(f"plans of {len(seen)} statements", ", ".join(bad) or "no sequential scan",
+                   f"{offsets} with OFFSET", len(bad) + offsets, 0, "less")]  # fmt: skip
+
+
+@asynccontextmanager
+async def opened(url: str, clock: Clock, size: int) -> Any:
+    database = await engine.connect(url, clock)
+    database.phone_key = b"bench"
+    try:
+        yield Size(database, size)
+    finally:
+        await database.close()
+
+
+async def measure(base: str, redis_url: str, only: Sequence[str]) -> list[Figure]:
+    clock = Clock(redis_url)
+    figures: list[Figure] = []
+    async with (
+        opened(data.named(base, "bench_small"), clock, data.SMALL) as small,
+        opened(data.named(base, "bench_big"), clock, data.SIZE) as big,
+    ):
+        async with big.database.system() as tx:
+            size = await tx.value("SELECT reltuples::bigint FROM pg_class "
+                                  "WHERE oid = 'interactions'::regclass")  # fmt: skip
+        big = Size(big.database, size - size % 1000)
+        parts: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
+            "lists": lambda: lists(small, big),
+            "names": lambda: names(small, big),
+            "words": lambda: words(small, big),
+            "texts": lambda: transcripts(small, big),
+            "pages": lambda: pages(data.named(base, "bench_big"), redis_url),
+            "plans": lambda: plans(big),
+            "inserts": lambda: inserts(small, big),
+        }
+        for name in only or parts:
+            for figure in await parts[name]():
+                print(figure.line(), flush=True)
+                figures.append(figure)
+    await clock.close()
+    return figures
+
+
+def main(only: Sequence[str]) -> int:
+    from pathlib import Path
+
+    if not data.FOLDER.exists():
+        print("there are no data: make bench-data", file=sys.stderr)
+        return 2
+    about = machine()
+    with data.server() as server, embedded.valkey(data.FOLDER) as clock:
+        for name in ("bench_small", "bench_big"):
+            migrate_to_head(data.named(server.url, name))
+        figures = asyncio.run(measure(server.url, clock.url, only))
+    write(Path(OUTPUT), about, figures)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,46 @@
+"""A row of the table, and how alternations become one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+ROUNDS, SECONDS = 5, 2.0
+"""Alternations, and how long each slice of one lasts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One row: the median of the rounds' ratios, beside its goal (None: told, not judged)."""
+
+    name: str
+    value: str
+    limit: str
+    ratio: float | None
+    goal: float | None = None
+    better: Literal["more", "less"] = "more"
+    note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        if self.goal is None or self.ratio is None:
+            return ""
+        good = self.ratio >= self.goal if self.better == "more" else self.ratio <= self.goal
+        return "met" if good else "NOT MET"
+
+    def line(self) -> str:
+        sign = "≥" if self.better == "more" else "≤"
+        goal = "" if self.goal is None else f"{sign} {self.goal:g}"
+        ratio = "" if self.ratio is None else f"{self.ratio:.3g}"
+        return (f"{self.name:<44} {self.value:<42} {self.limit:<36} {ratio:>6}  {goal:<7} "
+                f"{self.verdict} {self.note}").rstrip()  # fmt: skip
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The median of the rounds' ratios: the machine drifts, a round hardly does."""
+    return median(a / b for a, b in zip(ours, theirs, strict=True))
+
+
+def spread(values: Sequence[float]) -> str:
+    """The median, with the lowest and the highest."""
+    return f"{median(values):,.0f} ({min(values):,.0f}-{max(values):,.0f})"

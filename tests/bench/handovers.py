@@ -1,0 +1,173 @@
+"""Agent turns: a thousand due within one second, and the price of a long transcript."""
+
+import asyncio
+import time
+from statistics import median, quantiles
+from typing import Any
+
+import httpx
+import redis.asyncio
+
+from app.store.clock import KEY
+from tests.bench import servers
+from tests.bench.figures import ROUNDS, Figure, ratio
+from tests.bench.servers import Bench
+
+TURNS, TEXTS, AHEAD = 1000, 20, 4.0
+THREADS = """
+WITH chosen AS (
+    SELECT l.*, row_number() OVER (ORDER BY l.lead_id, l.tenant_id) AS nth
+    FROM leads l WHERE l.tenant_id LIKE $1 AND l.lead_id < 'lead_2' LIMIT $3
+)
+INSERT INTO interactions (tenant_id, interaction_id, our_number, lead_phone, lead_id, campaign_id,
+    agent_mode, last_seq, last_preview, last_direction)
+SELECT l.tenant_id, $2 || '_' || l.nth, n.phone_number, '+1617' || $5 || lpad(l.nth::text, 4, '0'),
+       l.lead_id, l.campaign_id, true, $4::int, 'Yes', 'inbound'
+FROM chosen l JOIN phone_numbers n ON n.tenant_id = l.tenant_id
+    AND n.phone_number_id LIKE 'twin\\_%'
+RETURNING tenant_id, interaction_id
+"""
+"""Neighbours are of different tenants, and so of different agents."""
+MESSAGES = """
+INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, seq, role, source, text,
+    status, forwardable)
+SELECT t.tenant_id, 'msg_' || gen_random_uuid(), t.interaction_id, t.lead_id, s,
+       CASE WHEN s % 2 = 0 THEN 'user' ELSE 'agent' END,
+       CASE WHEN s % 2 = 0 THEN 'inbound' ELSE 'api' END,
+       'Thank you for asking. The roof is about twenty years old, and it faces south.',
+       CASE WHEN s % 2 = 0 THEN 'received' ELSE 'delivered' END, s = $2
+FROM interactions t, generate_series(1, $2) s WHERE t.interaction_id LIKE $1
+"""
+COLLECT = """
+WITH turned AS (
+    INSERT INTO turns (tenant_id, turn_id, interaction_id, due_at, window_due_at)
+    SELECT a.tenant_id, 'turn_' || a.interaction_id, a.interaction_id, a.at, a.at
+    FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS a(tenant_id, interaction_id, at)
+    RETURNING tenant_id, turn_id, interaction_id
+)
+INSERT INTO turn_messages (tenant_id, turn_id, message_id, seq)
+SELECT m.tenant_id, d.turn_id, m.message_id, m.seq
+FROM turned d JOIN messages m USING (tenant_id, interaction_id) WHERE m.forwardable
+"""
+OUTCOME = """
+SELECT u.turn_id, extract(epoch FROM u.window_due_at)::float8 AS due,
+       extract(epoch FROM a.at)::float8 + a.duration_ms / 1000.0 AS answered
+FROM turns u LEFT JOIN turn_attempts a USING (tenant_id, turn_id)
+WHERE u.interaction_id LIKE $1
+"""
+HISTORY = """
+INSERT INTO turns (tenant_id, turn_id, interaction_id, state, reason, due_at, window_due_at)
+SELECT tenant_id, 'turn_of_' || interaction_id, interaction_id, 'replied', 'bench', now(), now()
+FROM interactions WHERE tenant_id LIKE $1 AND interaction_id LIKE 'int\\_seed\\_%'
+ON CONFLICT DO NOTHING
+"""
+"""A turn of the past in every thread: an installation of a day has them."""
+_runs = 0
+
+
+async def _prepare(bench: Bench, turns: int, texts: int) -> tuple[str, list[Any]]:
+    """Threads with a transcript, and nothing due yet; their common name and the rows."""
+    global _runs
+    _runs += 1
+    name = f"bench{_runs}"
+    async with bench.system() as connection:
+        rows = await connection.fetch(
+            THREADS, f"org_{bench.run}%", name, turns, texts, f"{200 + _runs}"
+        )
+        await connection.execute(MESSAGES, f"{name}\\_%", texts)
+    return name, rows
+
+
+async def _due(bench: Bench, rows: list[Any], begin: float, over: float) -> None:
+    """Turns that fall due evenly within `over` seconds from `begin`, with their hints."""
+    from datetime import UTC, datetime
+
+    at = [begin + over * i / len(rows) for i in range(len(rows))]
+    async with bench.system() as connection:
+        await connection.execute(
+            COLLECT, [r["tenant_id"] for r in rows], [r["interaction_id"] for r in rows],
+            [datetime.fromtimestamp(t, UTC) for t in at],
+        )  # fmt: skip
+    async with redis.asyncio.from_url(bench.redis_url) as clock:  # type: ignore[no-untyped-call]
+        hints = {f"turn:{r['tenant_id']}:{r['interaction_id']}": t * 1000
+                 for r, t in zip(rows, at, strict=True)}  # fmt: skip
+        await clock.zadd(KEY, hints)
+
+
+async def _outcome(bench: Bench, name: str, turns: int, sink: int) -> tuple[list[float], ...]:
+    """How late each turn was fired, and answered, in milliseconds."""
+    deadline = time.monotonic() + 60
+    while True:
+        async with bench.system() as connection:
+            rows = await connection.fetch(OUTCOME, f"{name}\\_%")
+        if len(rows) == turns and all(row["answered"] is not None for row in rows):
+            break
+        if time.monotonic() > deadline:
+            raise RuntimeError("not every turn was handed over")
+        await asyncio.sleep(0.2)
+    async with httpx.AsyncClient(trust_env=False) as http:
+        seen = (await http.get(f"http://127.0.0.1:{sink}/turns")).json()
+    fired = [(seen[row["turn_id"]] - row["due"]) * 1000 for row in rows]
+    answered = [(row["answered"] - row["due"]) * 1000 for row in rows]
+    return fired, answered
+
+
+async def _sink(bench: Bench) -> int:
+    async with bench.system() as connection:
+        await connection.execute("DELETE FROM outbox")
+        await connection.execute("DELETE FROM turns WHERE state <> 'replied'")
+        await connection.execute(HISTORY, f"org_{bench.run}%")
+        await connection.execute("RESET ROLE; ANALYZE turns; ANALYZE outbox")
+        await connection.execute("SELECT set_config('role', 'app_system', false)")
+        url: str = await connection.fetchval(
+            "SELECT base_url FROM provider_accounts WHERE tenant_id LIKE $1 LIMIT 1",
+            f"org_{bench.run}%",
+        )  # fmt: skip
+    return int(url.rpartition(":")[2])
+
+
+async def turns(bench: Bench) -> list[Figure]:
+    """A thousand threads of twenty texts, due evenly within a second, one worker."""
+    sink = await _sink(bench)
+    fired50, fired99, answered99, earliest = [], [], [], []
+    with servers.worker(bench):
+        for i in range(ROUNDS + 1):
+            name, rows = await _prepare(bench, TURNS, TEXTS)
+            await _due(bench, rows, time.time() + AHEAD, 1.0)
+            fired, answered = await _outcome(bench, name, TURNS, sink)
+            if i == 0:
+                continue  # warm
+            cuts = quantiles(fired, n=100)
+            fired50.append(cuts[49])
+            fired99.append(cuts[98])
+            answered99.append(quantiles(answered, n=100)[98])
+            earliest.append(min(fired))
+    name = "turns, 1,000 due within a second"
+    value = f"p50 {median(fired50):.1f}, p99 {median(fired99):.1f} ms late"
+    return [
+        Figure(f"{name}: fired p50", value, "ms after due", median(fired50), 10, "less"),
+        Figure(f"{name}: fired p99", value, "ms after due", median(fired99), 50, "less"),
+        Figure(f"{name}: earliest", f"{min(earliest):.2f} ms", "never early", min(earliest), 0),
+        Figure(f"{name}: answered p99", f"{median(answered99):.1f} ms", "ms after due",
+               median(answered99), 150, "less"),
+    ]  # fmt: skip
+
+
+async def transcript(bench: Bench) -> list[Figure]:
+    """One turn at a time with a transcript of 1,000 texts, in turn with one of 10."""
+    sink = await _sink(bench)
+    long: list[float] = []
+    short: list[float] = []
+    at_a_time = 10
+    with servers.worker(bench):
+        for i in range(ROUNDS + 1):
+            for texts, late in ((1000, long), (10, short)):
+                name, rows = await _prepare(bench, at_a_time, texts)
+                await _due(bench, rows, time.time() + 1.5, at_a_time * 0.15)
+                fired, _ = await _outcome(bench, name, at_a_time, sink)
+                if i:
+                    late.append(median(fired))
+    return [
+        Figure("turn with a transcript of 1,000 texts", f"{median(long):.1f} ms after due",
+               f"of 10: {median(short):.1f} ms", ratio(long, short), 3, "less"),
+    ]  # fmt: skip
