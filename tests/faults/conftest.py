@@ -1,18 +1,98 @@
 """Workers as processes of their own, to be killed for real."""
 
 import asyncio
+import itertools
 import os
+import random
+import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import pytest
 
 from app.settings import Settings
-from tests.world import agent, carrier, idle_world
+from tests.world import agent, carrier, idle_world, working, world
 
-__all__ = ["agent", "carrier", "idle_world"]
+__all__ = ["agent", "carrier", "idle_world", "working", "world"]
 
-Spawn = Callable[[], Awaitable[asyncio.subprocess.Process]]
+
+class Spawn(Protocol):
+    """Starts a worker whose clock goes so many seconds before ours."""
+
+    def __call__(self, skew: float = 0) -> Awaitable[asyncio.subprocess.Process]: ...
+
+
+def command(word: str, skew: float) -> tuple[str, ...]:
+    """`python -m app WORD`, with that clock."""
+    module = ("tests.faults.skewed", str(skew)) if skew else ("app",)
+    return (sys.executable, "-m", *module, word)
+
+
+@dataclass(slots=True)
+class Crew:
+    """Workers, of which one after the other is killed, frozen or relieved."""
+
+    spawn: Spawn
+    rng: random.Random
+    members: list[asyncio.subprocess.Process] = field(default_factory=list)
+    killed_at: list[float] = field(default_factory=list)
+    """Epoch seconds, of the frozen too."""
+    skews: Iterator[float] = field(default_factory=lambda: itertools.repeat(0.0))
+    """Of the clocks of those who come."""
+
+    async def join(self) -> None:
+        self.members.append(await self.spawn(next(self.skews)))
+
+    async def start(self, count: int) -> None:
+        for _ in range(count):
+            await self.join()
+
+    async def kill_one(self) -> None:
+        victim = self.members.pop(self.rng.randrange(len(self.members)))
+        victim.kill()
+        self.killed_at.append(time.time())
+        await victim.wait()
+        await self.join()
+
+    async def relieve_one(self) -> asyncio.subprocess.Process:
+        """The oldest, which is asked to stop (SIGTERM) when another has come."""
+        await self.join()
+        oldest = self.members.pop(0)
+        oldest.send_signal(signal.SIGTERM)
+        return oldest
+
+    async def freeze_one(self, seconds: float) -> None:
+        """One stands still for a while (SIGSTOP), and then goes on as if nothing had been."""
+        victim = self.rng.choice(self.members)
+        victim.send_signal(signal.SIGSTOP)
+        self.killed_at.append(time.time())
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            victim.send_signal(signal.SIGCONT)
+
+    async def suffer(self, shortest: float, longest: float) -> None:
+        """Kills one at a time, for ever, so many seconds apart."""
+        while True:
+            await asyncio.sleep(self.rng.uniform(shortest, longest))
+            await self.kill_one()
+
+
+@pytest.fixture
+def rng() -> random.Random:
+    """Of a seed that is printed; FAULTS_SEED plays a run again."""
+    seed = int(os.environ.get("FAULTS_SEED") or random.randrange(2**32))
+    print(f"FAULTS_SEED={seed}")
+    return random.Random(seed)
+
+
+@pytest.fixture
+def crew(spawn: Spawn, rng: random.Random) -> Crew:
+    """Nobody yet; `spawn` ends them all."""
+    return Crew(spawn, rng)
 
 
 @pytest.fixture
@@ -31,10 +111,8 @@ async def spawn(configuration: Settings) -> AsyncIterator[Spawn]:
         "LOG_LEVEL": "WARNING",
     }
 
-    async def start() -> asyncio.subprocess.Process:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "app", "worker", env=env
-        )
+    async def start(skew: float = 0) -> asyncio.subprocess.Process:
+        process = await asyncio.create_subprocess_exec(*command("worker", skew), env=env)
         started.append(process)
         return process
 

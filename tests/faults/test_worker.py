@@ -42,6 +42,11 @@ async def test_a_killed_hand_over_comes_back_under_the_same_id_within_45_seconds
     assert first["turn"]["turnId"] == second["turn"]["turnId"]
     assert (first["turn"]["attempt"], second["turn"]["attempt"]) == (1, 2)
     await world.turn_is(sent["interactionId"], "replied")
+
+    async def answered() -> bool:
+        return "Here I am" in world.carrier.received(world.phone)
+
+    await until(answered)
     assert world.carrier.received(world.phone).count("Here I am") == 1
 
 

@@ -1,0 +1,98 @@
+"""A load balancer in front of web processes: it asks for readiness, and nothing else."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import httpx
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from tests.world import served
+
+LOOK_EVERY = 0.1
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+HOP_BY_HOP = {"connection", "content-length", "host", "transfer-encoding", "keep-alive"}
+
+
+@dataclass(slots=True)
+class Balancer:
+    """Passes each request on once, to one of the backends that say they are ready. It never
+    tries another: whoever is ready must take what comes."""
+
+    ready: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    """Requests whose connection was refused or broken, by what happened."""
+    passed: dict[str, int] = field(default_factory=dict)
+    """How many requests each backend answered."""
+    url: str = ""
+    _http: httpx.AsyncClient = field(
+        default_factory=lambda: httpx.AsyncClient(
+            trust_env=False,
+            timeout=30,
+            limits=httpx.Limits(max_connections=None, keepalive_expiry=2.0),
+        )
+    )
+    _turn: int = 0
+    _looking: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["Balancer"]:
+        app = Starlette(routes=[Route("/{path:path}", self._pass, methods=METHODS)])
+        async with served(app) as self.url, self._http:
+            yield self
+            looking = list(self._looking.values())
+            for task in looking:
+                task.cancel()
+            await asyncio.gather(*looking, return_exceptions=True)
+
+    def add(self, backend: str) -> None:
+        self._looking[backend] = asyncio.create_task(self._look(backend))
+
+    def remove(self, backend: str) -> None:
+        self._looking.pop(backend).cancel()
+
+    async def _look(self, backend: str) -> None:
+        try:
+            async with httpx.AsyncClient(trust_env=False, timeout=3) as http:
+                while True:
+                    if not await _says_ready(http, backend):
+                        self._forget(backend)
+                    elif backend not in self.ready:
+                        self.ready.append(backend)
+                    await asyncio.sleep(LOOK_EVERY)
+        finally:
+            self._forget(backend)
+
+    def _forget(self, backend: str) -> None:
+        if backend in self.ready:
+            self.ready.remove(backend)
+
+    async def _pass(self, request: Request) -> Response:
+        if not self.ready:
+            error = {"code": "UNAVAILABLE", "message": "Nobody is ready.", "details": []}
+            return JSONResponse({"success": False, "error": error}, 503)
+        self._turn += 1
+        backend = self.ready[self._turn % len(self.ready)]
+        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        try:
+            answer = await self._http.request(
+                request.method, f"{backend}{path}", content=await request.body(),
+                headers=[(k, v) for k, v in request.headers.items() if k not in HOP_BY_HOP],
+            )  # fmt: skip
+        except httpx.TransportError as error:
+            self.broken.append(f"{request.method} {request.url.path}: {error!r}")
+            return JSONResponse({}, 502)
+        self.passed[backend] = self.passed.get(backend, 0) + 1
+        headers = {k: v for k, v in answer.headers.items() if k not in HOP_BY_HOP}
+        return Response(answer.content, answer.status_code, headers)
+
+
+async def _says_ready(http: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await http.get(f"{url}/health/ready")).status_code == 200
+    except httpx.HTTPError:
+        return False

@@ -1,0 +1,243 @@
+"""An installation of its own: databases that may be hurt, and web and workers as processes."""
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+from app import embedded, settings
+from app.cli import migrate_to_head
+from app.embedded.supervisor import free_port
+from app.resources import Resources, opened
+from app.settings import Settings
+from tests.conftest import database_named
+from tests.faults.balancer import Balancer
+from tests.faults.conftest import Crew, command
+from tests.makers import Tenant
+from tests.relay import Relay
+from tests.world import Carrier, until
+
+KEY = "dGVzdHMnIG93biBzZWFsaW5nIGtleSwgMzIgYnl0ZXM="
+MIGRATED = "leadsail_migrated"
+STARTS_WITHIN = 30.0
+LINGER = 1.0
+"""Seconds for which a stopping web process serves on: the balancer looks ten times meanwhile."""
+
+
+@dataclass(slots=True)
+class Harbour:
+    """PostgreSQL and Valkey for these tests alone, with a migrated database to copy. Durable:
+    what a crash takes away must not have been said to be there."""
+
+    folder: Path
+    postgres: embedded.Server
+    valkey: embedded.Server
+
+    def restart_postgres(self, number: signal.Signals = signal.SIGQUIT) -> None:
+        """SIGQUIT is PostgreSQL's `immediate`: as if it had crashed. It comes back elsewhere."""
+        os.kill(pid_of(self.postgres), number)
+        assert self.postgres._process
+        self.postgres._process.wait(30)
+        self.postgres.close()
+        self.postgres = embedded.postgres(self.folder)
+
+    def restart_valkey(self) -> None:
+        self.valkey.close()
+        self.valkey = embedded.valkey(self.folder)
+
+
+def pid_of(server: embedded.Server) -> int:
+    return server._pid
+
+
+def port_of(server: embedded.Server) -> int:
+    return server._port
+
+
+@pytest.fixture(scope="session")
+def harbour() -> Iterator[Harbour]:
+    with tempfile.TemporaryDirectory(prefix="leadsail-") as made:
+        folder = Path(made)
+        folder.chmod(0o755)  # the servers' own account must reach its folder below
+        held = Harbour(folder, embedded.postgres(folder), embedded.valkey(folder))
+        try:
+            with ThreadPoolExecutor(1) as aside:  # this thread's loop is the tests'
+                create = _execute(held.postgres.url, f"CREATE DATABASE {MIGRATED}")
+                aside.submit(asyncio.run, create).result()
+                url = database_named(held.postgres.url, MIGRATED)
+                aside.submit(migrate_to_head, url).result()
+            yield held
+        finally:
+            held.postgres.close()
+            held.valkey.close()
+
+
+async def _execute(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@dataclass(slots=True)
+class Island:
+    """One installation: its servers behind relays, its processes, a balancer in front."""
+
+    harbour: Harbour
+    name: str
+    database: Relay
+    clock: Relay
+    balancer: Balancer
+    configuration: Settings
+    env: dict[str, str]
+    log: Path
+    crew: Crew
+    carrier: Carrier
+    resources: Resources
+    """Of the test itself."""
+    tenant: Tenant
+    webs: dict[str, Process] = field(default_factory=dict)
+    """By address."""
+
+    async def start_web(self, skew: float = 0) -> str:
+        """A web process with such a clock, once the balancer sends it requests; its address."""
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        with self.log.open("ab") as out:
+            self.webs[url] = await asyncio.create_subprocess_exec(
+                *command("web", skew), env=self.env | {"PORT": str(port)}, stdout=out, stderr=out
+            )
+        self.balancer.add(url)
+
+        async def ready() -> bool:
+            assert self.webs[url].returncode is None, self.log.read_text()[-3000:]
+            return url in self.balancer.ready
+
+        await until(ready, STARTS_WITHIN)
+        return url
+
+    async def is_ready(self) -> None:
+        """Returns once every web process says so."""
+
+        async def all_ready() -> bool:
+            return set(self.webs) == set(self.balancer.ready)
+
+        await until(all_ready, STARTS_WITHIN)
+
+    async def stop_web(self, url: str) -> int:
+        """SIGTERM; its exit status."""
+        process = self.webs.pop(url)
+        process.send_signal(signal.SIGTERM)
+        status = await process.wait()
+        self.balancer.remove(url)
+        return status
+
+    async def restart_postgres(self, away: float) -> None:
+        """It crashes, is away for so many seconds, and comes back."""
+        self.database.cut()
+        await asyncio.to_thread(self.harbour.restart_postgres)
+        await asyncio.sleep(away)
+        self.database.to = port_of(self.harbour.postgres)
+        self.database.restore()
+
+    async def restart_valkey(self, away: float) -> None:
+        self.clock.cut()
+        await asyncio.to_thread(self.harbour.restart_valkey)
+        await asyncio.sleep(away)
+        self.clock.to = port_of(self.harbour.valkey)
+        self.clock.restore()
+
+    async def owner(self, *statements: str) -> None:
+        """Runs statements as the database's owner, past the relay."""
+        await _execute(database_named(self.harbour.postgres.url, self.name), *statements)
+
+    def said(self) -> str:
+        """What the processes logged."""
+        return self.log.read_text()
+
+
+@pytest.fixture
+async def island(
+    harbour: Harbour, carrier: Carrier, rng: random.Random, tmp_path: Path
+) -> AsyncIterator[Island]:
+    """With its tenant, and no process yet."""
+    name = f"leadsail_island_{random.randrange(2**32)}"
+    await _execute(harbour.postgres.url, f"CREATE DATABASE {name} TEMPLATE {MIGRATED}")
+    async with contextlib.AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            Relay("127.0.0.1", port_of(harbour.postgres)).running()
+        )
+        clock = await stack.enter_async_context(
+            Relay("127.0.0.1", port_of(harbour.valkey)).running()
+        )
+        balancer = await stack.enter_async_context(Balancer().running())
+        given = {
+            "DATABASE_URL": _by(database_named(harbour.postgres.url, name), database.port),
+            "REDIS_URL": _by(harbour.valkey.url, clock.port),
+            "SECRET_KEYS": KEY,
+            "PUBLIC_BASE_URL": balancer.url,
+            "ALLOWED_PRIVATE_NETWORKS": "127.0.0.0/8,::1/128",
+            "LOG_LEVEL": "WARNING",
+            "LINGER_SECONDS": str(LINGER),
+        }
+        configuration = settings.load(**{name.lower(): value for name, value in given.items()})
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=balancer.url, trust_env=False, timeout=30)
+        )
+        resources = await stack.enter_async_context(opened(configuration))
+        log = tmp_path / "processes.log"
+        env = dict(os.environ) | given
+        members: list[Process] = []
+
+        async def spawn(skew: float = 0) -> Process:
+            with log.open("ab") as out:
+                process = await asyncio.create_subprocess_exec(
+                    *command("worker", skew), env=env, stdout=out, stderr=out
+                )
+            members.append(process)
+            return process
+
+        made = await _tenant(env)
+        one = Island(
+            harbour, name, database, clock, balancer, configuration, env, log, Crew(spawn, rng),
+            carrier, resources, Tenant(made["tenantId"], made["apiKey"], http),
+        )  # fmt: skip
+        try:
+            yield one
+        finally:
+            for process in (*members, *one.webs.values()):
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+
+
+def _by(url: str, port: int) -> str:
+    """The same server, by way of a relay."""
+    before, _, after = url.rpartition(":")
+    _, slash, path = after.partition("/")
+    return f"{before}:{port}{slash}{path}"
+
+
+async def _tenant(env: dict[str, str]) -> dict[str, str]:
+    command = (sys.executable, "-m", "app", "tenant", "create", "--name", "Island")
+    process = await asyncio.create_subprocess_exec(
+        *command, env=env, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    made: dict[str, str] = json.loads(out)
+    return made

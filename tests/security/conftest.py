@@ -1,0 +1,5 @@
+"""The same whole world as the stories play in."""
+
+from tests.world import agent, carrier, idle_world, working, world
+
+__all__ = ["agent", "carrier", "idle_world", "working", "world"]

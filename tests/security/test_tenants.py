@@ -1,0 +1,280 @@
+"""One tenant's key opens nothing of another's, on any route, by any way an id can be given."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from app.resources import Resources
+from tests.makers import Data, Tenant
+from tests.security.walk import BY_NAME, DOCUMENT, OPERATIONS, PARAMETERS, Operation, nobodys
+from tests.world import World, until
+
+SECRET = "Zanzibar"
+"""Stands in every text field of the first tenant's things."""
+UPSERTS = {"leads-put", "campaigns-put"}
+"""Callers choose these ids, so that two tenants may choose the same."""
+FREE = {"clientId", "offerId", "clientIds", "offerIds"}
+"""Names of the caller's own world, that refer to nothing here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A tenant with one of everything, and the id of each by its name in paths."""
+
+    tenant: Tenant
+    ids: dict[str, str]
+    said: tuple[str, ...]
+    """What nobody else may read."""
+
+
+@pytest.fixture
+async def owned(world: World) -> Owned:
+    """The first tenant: also a thread, texts, a bulk send, and a turn with an attempt."""
+    tenant = world.tenant
+    lead = await tenant.call(
+        "PATCH", f"/leads/{world.lead['leadId']}", {"firstName": SECRET, "status": SECRET}
+    )
+    for path, given in (
+        (f"/campaigns/{world.campaign['campaignId']}", {"name": SECRET}),
+        (f"/sms-agents/{world.smsagent['smsAgentId']}", {"name": SECRET}),
+        (f"/phone-numbers/{world.number['phoneNumberId']}", {"label": SECRET}),
+        (f"/provider-accounts/{world.account['accountId']}", {"name": SECRET}),
+    ):
+        await tenant.call("PATCH", path, given)
+    sent = await world.send(f"Hi from {SECRET}", agentMode=True)
+    await world.status_is(sent["messageId"], "delivered")
+    many = {"messages": [{"leadId": lead["leadId"], "message": SECRET}]}
+    bulk = await tenant.call("POST", "/sms/send/bulk", many)
+    await world.text(f"{SECRET}?")
+    told = await world.told(1)
+    key = await tenant.call("POST", "/api-keys", {"name": SECRET, "scope": "read"})
+    reply = await tenant.call("POST", "/canned-replies", {"title": SECRET, "text": SECRET})
+    ids = {
+        "canned_reply_id": reply["cannedReplyId"],
+        "lead_id": lead["leadId"],
+        "campaign_id": world.campaign["campaignId"],
+        "interaction_id": sent["interactionId"],
+        "message_id": sent["messageId"],
+        "bulk_id": bulk["bulkId"],
+        "turn_id": told["turn"]["turnId"],
+        "sms_agent_id": world.smsagent["smsAgentId"],
+        "phone_number_id": world.number["phoneNumberId"],
+        "account_id": world.account["accountId"],
+        "key_id": key["keyId"],
+        "phone": world.phone,
+    }
+    return Owned(tenant, ids, (SECRET, world.ours, *ids.values()))
+
+
+@pytest.fixture
+async def stranger(other_tenant: Tenant) -> Tenant:
+    """Another tenant, with one of each that can be made by a single call."""
+    await other_tenant.account()
+    await other_tenant.number()
+    await other_tenant.agent()
+    await other_tenant.campaign()
+    await other_tenant.call("POST", "/canned-replies", {"title": "Own", "text": "Own"})
+    await other_tenant.lead(leadId="own")
+    return other_tenant
+
+
+def plain(answer: httpx.Response) -> tuple[int, bytes]:
+    return answer.status_code, answer.content
+
+
+async def snapshot(resources: Resources, tenant_id: str) -> dict[str, Any]:
+    """All rows of the tenant but those that work by the clock."""
+    alive = {"leads", "campaigns", "canned_replies", "phone_numbers", "sms_agents", "api_keys",
+             "suppressions", "consent_events", "tenants"}  # fmt: skip
+    kept = {}
+    async with resources.database.system() as tx:
+        for table in sorted(alive):
+            rows = await tx.rows(
+                f"SELECT to_jsonb(t) - 'last_used_at' - 'free_at' AS row FROM {table} t"
+                " WHERE tenant_id = $1 ORDER BY 1",
+                tenant_id,
+            )
+            kept[table] = [row["row"] for row in rows]
+    return kept
+
+
+async def test_no_id_in_a_path_opens_another_tenants_thing(
+    owned: Owned, stranger: Tenant, resources: Resources
+) -> None:
+    assert owned.ids.keys() == PARAMETERS, "a new kind of id needs one of it here"
+    before = await snapshot(resources, owned.tenant.tenant_id)
+    asked = 0
+    for operation in OPERATIONS:
+        if not operation.needs or operation.name in UPSERTS or "phone" in operation.needs:
+            continue
+        foreign = await operation.ask(stranger, owned.ids)
+        assert foreign.status_code == 404, (operation.name, foreign.text)
+        assert plain(foreign) == plain(await operation.ask(stranger, nobodys())), operation.name
+        asked += 1
+    assert asked > 35
+    assert await snapshot(resources, owned.tenant.tenant_id) == before
+
+
+async def test_the_owner_gets_what_the_stranger_does_not(owned: Owned) -> None:
+    """Or the test above would pass with a service that answers 404 to everything."""
+    for operation in OPERATIONS:
+        if operation.needs and operation.method == "get" and operation.name != "vendor-check":
+            answer = await operation.ask(owned.tenant, owned.ids)
+            assert answer.status_code == 200, (operation.name, answer.text)
+
+
+async def test_an_id_that_both_chose_is_two_things(owned: Owned, stranger: Tenant) -> None:
+    for name, body in (("leads-put", {"firstName": "Mine"}), ("campaigns-put", {"name": "Mine"})):
+        before = await BY_NAME[name.replace("put", "get")].ask(owned.tenant, owned.ids)
+        made = await BY_NAME[name].ask(stranger, owned.ids, body)
+        assert made.status_code == 201
+        after = await BY_NAME[name.replace("put", "get")].ask(owned.tenant, owned.ids)
+        assert before.content == after.content
+
+
+async def test_a_phone_tells_a_stranger_nothing_of_another_tenants_consent(
+    owned: Owned, stranger: Tenant
+) -> None:
+    phone = owned.ids["phone"]
+    await owned.tenant.call("POST", "/suppressions", {"phones": [phone], "reason": SECRET})
+    seen = await stranger.call("GET", f"/consent/{phone}")
+    assert (seen["suppressed"], seen["causes"], seen["events"]) == (False, [], [])
+    await stranger.call("DELETE", f"/suppressions/{phone}")
+    assert (await owned.tenant.call("GET", f"/consent/{phone}"))["suppressed"]
+
+
+async def test_no_list_shows_another_tenants_things(owned: Owned, stranger: Tenant) -> None:
+    lists = [one for one in OPERATIONS if one.method == "get" and not one.needs]
+    assert len(lists) >= 9
+    for operation in lists:
+        mine = await operation.ask(owned.tenant, {})
+        assert any(word in mine.text for word in (SECRET, owned.tenant.tenant_id, *owned.said)), (
+            f"{operation.name} shows its owner nothing: it proves nothing"
+        )
+        theirs = await operation.ask(stranger, {})
+        assert theirs.status_code == 200
+        shown = [word for word in (*owned.said, owned.tenant.tenant_id) if word in theirs.text]
+        assert shown == [], operation.name
+
+
+async def test_no_filter_reaches_into_another_tenant(owned: Owned, stranger: Tenant) -> None:
+    for query in (
+        {"search": SECRET}, {"search": SECRET, "in": "messages"},
+        {"leadId": owned.ids["lead_id"]}, {"campaignIds": owned.ids["campaign_id"]},
+    ):  # fmt: skip
+        mine = await owned.tenant.call("GET", "/interactions", params=query)
+        assert len(mine["interactions"]) == 1, query
+        theirs = await stranger.call("GET", "/interactions", params=query)
+        assert theirs["interactions"] == [], query
+    assert (await owned.tenant.call("GET", f"/leads?search={SECRET}"))["leads"]
+    assert (await stranger.call("GET", f"/leads?search={SECRET}"))["leads"] == []
+
+
+async def test_a_cursor_of_another_tenants_list_reads_on_in_ones_own(
+    owned: Owned, stranger: Tenant
+) -> None:
+    await owned.tenant.lead(leadId="zzz")
+    page = await owned.tenant.call("GET", "/leads?limit=1")
+    answer = await stranger.ask("GET", "/leads", params={"cursor": page["nextCursor"]})
+    assert [lead["leadId"] for lead in answer.json()["data"]["leads"]] == ["own"]
+
+
+# Ids inside bodies.
+
+BASES: dict[str, Data] = {
+    "leads-add": {},
+    "leads-put": {},
+    "leads-change": {},
+    "campaigns-add": {"name": "C"},
+    "campaigns-put": {"name": "C"},
+    "campaigns-change": {},
+    "phone-numbers-add": {"phoneNumber": "+12125550171"},
+    "phone-numbers-change": {},
+    "sms-agents-add": {"name": "A", "webhookUrl": "https://agent.example.com"},
+    "sms-agents-change": {},
+    "api-keys-add": {"name": "K", "scope": "agent"},
+    "sms-send-one": {"leadId": "own", "message": "Hi"},
+    "sms-send-bulk": {"leadId": "own", "message": "Hi"},
+}
+OWN = {("leads-add", "leadId"), ("campaigns-add", "campaignId")}
+"""Ids that are given and name nothing yet."""
+IN_PATHS = {
+    "leadId": "lead_id", "campaignId": "campaign_id", "interactionId": "interaction_id",
+    "turnId": "turn_id", "phoneNumberId": "phone_number_id", "smsAgentId": "sms_agent_id",
+    "testSmsAgentId": "sms_agent_id", "providerAccountId": "account_id",
+    "inboundCampaignIds": "campaign_id",
+}  # fmt: skip
+
+
+def references() -> list[tuple[str, str]]:
+    """Every field of every request body that names another thing."""
+    found = []
+    for item in DOCUMENT["paths"].values():
+        for operation in item.values():
+            if "requestBody" not in operation:
+                continue
+            schema = operation["requestBody"]["content"]["application/json"]["schema"]
+            if "properties" not in schema:
+                schema = DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+            if operation["operationId"] == "sms-send-bulk":
+                schema = schema["properties"]["messages"]["items"]
+            found += [
+                (operation["operationId"], field)
+                for field in schema["properties"]
+                if field.endswith(("Id", "Ids")) and field not in FREE
+            ]
+    return [pair for pair in found if pair not in OWN]
+
+
+def test_the_walk_finds_the_references_of_every_body() -> None:
+    assert {name for name, _ in references()} == BASES.keys()
+    assert {field for _, field in references()} == IN_PATHS.keys()
+
+
+async def _referring(operation: Operation, asker: Tenant, body: Data) -> tuple[int, Any]:
+    own = {"lead_id": "own"}
+    for path, name, plural in (
+        ("/campaigns", "campaign_id", "campaigns"), ("/sms-agents", "sms_agent_id", "smsAgents"),
+        ("/phone-numbers", "phone_number_id", "phoneNumbers"),
+    ):  # fmt: skip
+        field = {"campaign_id": "campaignId", "sms_agent_id": "smsAgentId",
+                 "phone_number_id": "phoneNumberId"}[name]  # fmt: skip
+        own[name] = (await asker.call("GET", path))[plural][0][field]
+    bulk = operation.name == "sms-send-bulk"
+    answer = await operation.ask(asker, own, {"messages": [body]} if bulk else body)
+    if bulk:
+        [result] = answer.json()["data"]["results"]
+        code = {"NOT_FOUND": 404, "VALIDATION_ERROR": 400}.get(result.get("error", {}).get("code"))
+        return code or answer.status_code, result
+    return answer.status_code, answer.json()
+
+
+async def test_no_id_in_a_body_opens_another_tenants_thing(owned: Owned, stranger: Tenant) -> None:
+    for name, field in references():
+        given: Any = owned.ids[IN_PATHS[field]]
+        unknown: Any = "nobody"
+        if field.endswith("Ids"):
+            given, unknown = [given], [unknown]
+        base = BASES[name]
+        if (name, field) == ("sms-send-one", "turnId"):
+            base = base | {"source": "sms_agent"}
+        foreign = await _referring(BY_NAME[name], stranger, base | {field: given})
+        missing = await _referring(BY_NAME[name], stranger, base | {field: unknown})
+        assert foreign == missing, (name, field)
+        assert foreign[0] in (400, 404), (name, field, foreign)
+
+
+async def test_what_is_said_to_one_tenants_number_stays_there(
+    owned: Owned, stranger: Tenant, world: World
+) -> None:
+    """Also when the stranger owns the very same phones in its own directory."""
+    await stranger.lead(leadId="twin", phone=world.phone)
+    await world.text(f"{SECRET} again")
+
+    async def heard() -> bool:
+        return SECRET in str(await world.thread(owned.ids["interaction_id"]))
+
+    await until(heard)
+    assert (await stranger.call("GET", "/interactions/lead/twin"))["interactions"] == []
