@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from app.access import sessions
 from app.resources import Resources
 from app.settings import Settings
+from app.store import people
 from tests.makers import Tenant
 
 OURS = ("DATABASE_URL", "REDIS_URL", "SECRET_KEYS", "ENVIRONMENT", "PORT", "PUBLIC_BASE_URL")
@@ -76,6 +78,19 @@ async def test_a_person_is_made_and_can_sign_in(
     assert (status, err.strip()) == (1, "leadsail-sms: somebody has this e-mail already")
 
 
+async def test_the_first_person_is_an_admin_and_the_others_are_what_is_said(
+    configuration: Settings, tenant: Tenant, resources: Resources
+) -> None:
+    asked = ("user", "create", "--tenant", tenant.tenant_id, "--password-stdin", "--email")
+    for more in (("a@example.com",), ("b@example.com",), ("c@example.com", "--role", "admin")):
+        assert (await ran(configuration, *asked, *more, typed="correct horse\n"))[0] == 0
+    async with resources.database.system() as tx:
+        rows = await people.listed(tx, tenant.tenant_id, None, 9)
+    assert {row["email"][0]: row["role"] for row in rows} == {
+        "a": "admin", "b": "member", "c": "admin",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("arguments", "env", "status", "says"),
     [
@@ -129,3 +144,46 @@ async def test_web_serves_and_stops_cleanly(
     assert "route=/api/v1/leads/{lead_id}" in told
     for secret in ("Not to be logged", "5550147", tenant.key, lead["leadId"], "search"):
         assert secret not in told
+
+
+async def test_leads_are_imported_and_what_cannot_be_taken_is_told_by_its_line(
+    configuration: Settings, tenant: Tenant, tmp_path: Path
+) -> None:
+    await tenant.campaign(campaignId="spring")
+    file = tmp_path / "leads.csv"
+    file.write_text(
+        "leadId,firstName,phone,timezone\n"
+        "a1,Ann,(212) 555-0134,America/New_York\n"
+        "a2,Bob,12,\n"
+        "a3,Cid,+12125550135,Mars/Base\n"
+        "a4,Dan,+12125550136\n"
+        ",Eve,+12125550137,\n"
+    )
+    asked = ("leads", "import", str(file), "--tenant", tenant.tenant_id, "--campaign", "spring")
+    for _ in range(2):
+        status, out, err = await ran(configuration, *asked)
+        assert status == 1
+        assert json.loads(out) == {"taken": "2", "refused": "3"}
+        assert err.splitlines() == [
+            "line 5: the row does not have the header's columns",
+            "line 3: phone: is not a valid phone number",
+            "line 4: timezone: is not an IANA time zone, such as America/New_York",
+        ]
+    ann = await tenant.call("GET", "/leads/a1")
+    assert (ann["phone"], ann["campaignId"]) == ("+12125550134", "spring")
+    file.write_text("name,phone\nX,1\n")
+    status, _, err = await ran(configuration, *asked)
+    assert (status, "the header must name phone" in err) == (1, True)
+
+
+async def test_phones_that_opted_out_elsewhere_are_imported(
+    configuration: Settings, tenant: Tenant, tmp_path: Path
+) -> None:
+    file = tmp_path / "stopped.csv"
+    file.write_text("phone\n+12125550141\nx\n2125550142\n")
+    asked = ("suppressions", "import", str(file), "--tenant", tenant.tenant_id, "--reason", "old")
+    status, out, err = await ran(configuration, *asked)
+    assert (status, json.loads(out)["taken"]) == (1, "2")
+    assert err == "line 3: phones[0]: is not a valid phone number\n"
+    record = await tenant.call("GET", "/consent/+12125550142")
+    assert (record["causes"], record["events"][0]["text"]) == (["person"], "old")

@@ -39,7 +39,9 @@ async def until(look: Callable[[], Awaitable[T | None]], seconds: float = PATIEN
 @contextlib.asynccontextmanager
 async def served(app: Starlette) -> AsyncIterator[str]:
     """The application on a loopback port; yields its address."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    # Said to be TCP, or asyncio leaves Nagle's algorithm on and each answer waits 40 ms.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
     server = Server(
         uvicorn.Config(
             app, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1
@@ -209,6 +211,11 @@ async def world(idle_world: World, working: None) -> World:
 @pytest.fixture
 async def idle_world(api: Api, tenant: Tenant, carrier: Carrier, agent: AgentDouble) -> World:
     """The world without a worker."""
+    return await furnished(tenant, carrier, agent)
+
+
+async def furnished(tenant: Tenant, carrier: Carrier, agent: AgentDouble, **lead_has: Any) -> World:
+    """The tenant with one of each, made by its own key."""
     account = await tenant.account("simulator", baseUrl=carrier.url)
     number = await tenant.number(providerAccountId=account["accountId"])
     carrier.known.inbound_urls[number["phoneNumber"]] = account["webhooks"]["inbound"]
@@ -222,7 +229,8 @@ async def idle_world(api: Api, tenant: Tenant, carrier: Carrier, agent: AgentDou
                        {"key": "bill", "question": "How high is your bill?"}],
     )  # fmt: skip
     lead = await tenant.lead(
-        campaignId=campaign["campaignId"], email="jane@example.com", status="contacted",
+        campaignId=campaign["campaignId"], status="contacted", email="jane@example.com",
         questionnaire=[{"key": "owner", "question": "Do you own your home?", "answer": "yes"}],
+        **lead_has,
     )  # fmt: skip
     return World(tenant, carrier, agent, account, number, smsagent, campaign, lead)

@@ -144,6 +144,27 @@ async def test_a_throttled_text_is_taken_the_second_time(world: World) -> None:
     assert await world.counts() == (1, 2)
 
 
+@pytest.mark.parametrize(
+    ("digits", "verdicts"),
+    [("0007", ["later", "later", "accepted"]), ("0015", ["unknown", "accepted"])],
+)
+async def test_a_text_may_be_taken_after_several_requests(
+    world: World, digits: str, verdicts: list[str]
+) -> None:
+    heard = [simulator.outcome(await world.send(digits)).verdict for _ in verdicts]
+    assert heard == verdicts
+    assert await world.counts() == (1, len(verdicts))
+
+
+async def test_a_carrier_may_deny_what_it_took(world: World) -> None:
+    assert simulator.outcome(await world.send("0016")).verdict == "unknown"
+    assert await world.counts() == (1, 1)
+    text = Outgoing("msg_1", "+14155550016", OURS, "Hi Jane", (), "", timedelta(hours=1))
+    request = simulator.lookup(world.account, text, datetime.now(UTC))
+    assert request is not None
+    assert simulator.found(await world.http.send(request), text, datetime.now(UTC)) == []
+
+
 async def test_a_text_may_be_taken_and_never_answered(world: World) -> None:
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(world.send("0011"), 0.3)

@@ -85,6 +85,21 @@ async def test_then_to_the_most_recently_active_lead_with_that_phone(world: Worl
     assert await threads_of(world, old["leadId"]) == []
 
 
+async def test_a_text_to_one_of_two_leads_with_a_phone_makes_it_the_most_recent(
+    world: World,
+) -> None:
+    shared = phone()
+    old = await world.tenant.lead(phone=shared)
+    new = await world.tenant.lead(phone=shared)
+    await world.tenant.call("POST", "/sms/send", {"leadId": old["leadId"], "message": "Hi"})
+    elsewhere = await world.tenant.number(providerAccountId=world.account["accountId"])
+    number = elsewhere["phoneNumber"]
+    world.carrier.known.inbound_urls[number] = world.account["webhooks"]["inbound"]
+    assert await world.carrier.text(shared, number, "Hello") == 200
+    assert len(await threads_of(world, old["leadId"])) == 2
+    assert await threads_of(world, new["leadId"]) == []
+
+
 async def test_a_stranger_gets_a_placeholder_that_gives_way_to_the_real_lead(world: World) -> None:
     path = f"/sms-agents/{world.smsagent['smsAgentId']}"
     primary = {"inboundCampaignIds": [world.campaign["campaignId"]]}
@@ -233,13 +248,30 @@ async def test_the_lists_filters_find_threads(world: World) -> None:
     assert await ids("") == [other["leadId"], world.lead["leadId"]]
     assert await ids("search=zoe") == [other["leadId"]]
     assert await ids(f"search={world.phone[-7:]}") == [world.lead["leadId"]]
+    assert await ids(f"search={world.phone[-4:]}") == [world.lead["leadId"]]
+    assert await ids(f"search={world.phone[1:]}") == [world.lead["leadId"]]
+    assert await ids(f"search={world.phone[2:8]}") == [world.lead["leadId"]]
+    assert await ids(f"search={world.lead['leadId'][3:]}") == [world.lead["leadId"]]
+    assert await ids("search=%25") == []
     assert await ids("search=zyzzyva&in=messages") == [world.lead["leadId"]]
+    assert await ids("search=ZYZZYVA,+something&in=messages") == [world.lead["leadId"]]
+    assert await ids("search=zyzzyva+other&in=messages") == []
+    assert await ids("search=%25!&in=messages") == []
+    assert await ids("search=zoe&status=qualified") == []
+    assert await ids("search=jane&status=in_progress,dnc") == [world.lead["leadId"]]
+    assert await ids(f"search=hi&in=messages&leadId={world.lead['leadId']}") == []
     assert await ids("search=zyzzyva") == []
     assert await ids(f"leadId={other['leadId']}") == [other["leadId"]]
     assert len(await ids(f"campaignIds={world.campaign['campaignId']},other")) == 2
     assert await ids("campaignIds=other") == []
     assert await ids("status=qualified,dnc") == []
     assert len(await ids("status=in_progress")) == 2
+    assert len(await ids("status=in_progress,dnc")) == 2
+    campaign = world.campaign["campaignId"]
+    assert len(await ids(f"campaignIds={campaign}&status=in_progress")) == 2
+    assert await ids(f"campaignIds={campaign}&status=dnc") == []
+    assert await ids(f"campaignIds={campaign}&unread=true") == []
+    assert len(await ids(f"campaignIds={campaign}&unread=false&startDate=2020-01-01")) == 2
     assert await ids("unread=true") == []
     assert await ids("endDate=2020-01-01") == []
     assert len(await ids("startDate=2020-01-01")) == 2

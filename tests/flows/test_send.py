@@ -267,10 +267,15 @@ async def test_a_text_whose_answer_was_lost_is_settled_by_its_receipt_or_look_up
     assert len(world.carrier.known.accepted[sent["messageId"]]) == 1
 
 
-async def test_a_text_that_was_twice_denied_is_sent_once_more(world: World, resources: Any) -> None:
+@pytest.mark.parametrize(
+    "asked_after", [("15 seconds", "60 seconds"), ("70 seconds", "85 seconds")]
+)
+async def test_a_text_that_was_twice_denied_is_sent_once_more_also_when_it_was_asked_for_late(
+    world: World, resources: Any, asked_after: tuple[str, str]
+) -> None:
     sent = await world.send(to="+12125550006")
     await world.status_is(sent["messageId"], "unknown")
-    for begun_ago in ("15 seconds", "60 seconds"):
+    for begun_ago in asked_after:
         async with resources.database.system() as tx:
             await tx.execute(
                 "UPDATE outbox SET due_at = clock_timestamp(),"
@@ -294,6 +299,28 @@ async def test_receipts_early_reversed_doubled_missing_and_failing_end_right(
     assert len(message["attempts"]) == 1
 
 
+async def test_receipts_that_wait_for_each_other_do_not_turn_the_status_back(
+    idle_world: World, resources: Any
+) -> None:
+    world = idle_world
+    sent = await world.send()
+    url = f"{world.account['webhooks']['status']}?message={sent['messageId']}"
+
+    def report(word: str) -> asyncio.Task[int]:
+        body = {"type": "status", "id": "sim-1", "status": word}
+        return asyncio.create_task(world.carrier.known.post(url, body))
+
+    async with resources.database.system() as tx:  # a settlement that takes its time
+        await tx.execute("SELECT FROM outbox FOR UPDATE")
+        delivered = report("delivered")
+        await asyncio.sleep(0.3)
+        late = report("sent")
+        await asyncio.sleep(0.3)
+    assert (await delivered, await late) == (200, 200)
+    message = await world.tenant.call("GET", f"/messages/{sent['messageId']}")
+    assert message["status"] == "delivered"
+
+
 async def test_a_carriers_opted_out_code_suppresses_the_phone(world: World) -> None:
     to = "+12125550002"
     sent = await world.send(to=to)
@@ -312,3 +339,12 @@ async def test_a_number_switched_off_before_the_text_leaves_fails_it(
     )
     message = await world.status_is(sent["messageId"], "failed")
     assert message["errorCode"] == "SENDER_INACTIVE"
+
+
+async def test_a_failure_has_a_code_also_where_the_carrier_gives_none(idle_world: World) -> None:
+    sent = await idle_world.send()
+    url = f"{idle_world.account['webhooks']['status']}?message={sent['messageId']}"
+    body = {"type": "status", "id": "sim-1", "status": "undelivered"}
+    assert await idle_world.carrier.known.post(url, body) == 200
+    message = await idle_world.tenant.call("GET", f"/messages/{sent['messageId']}")
+    assert (message["status"], message["errorCode"]) == ("undelivered", "UNDELIVERED")

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import re
 import sys
 
 import asyncpg
@@ -11,6 +12,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -48,6 +50,76 @@ async def test_the_schema_goes_up_and_down_and_up_again(empty_database_url: str)
         assert set(Table.metadata.tables) <= names
     finally:
         await connection.close()
+
+
+Shape = dict[tuple[str, str], tuple[str, bool, bool]]
+"""(table, column) → its type, whether it may be null, whether it fills itself."""
+SHAPE = """
+SELECT table_name, column_name, udt_name, is_nullable = 'YES' AS nullable,
+       column_default IS NOT NULL OR is_identity = 'YES' OR is_generated = 'ALWAYS' AS filled
+FROM information_schema.columns WHERE table_schema = 'public'
+"""
+
+
+TAKEN_AWAY = {"0003": ["messages.cancel_on_reply is gone"]}
+"""Before the first release: there was no code that could have missed it."""
+
+
+def narrowed(before: Shape, after: Shape) -> list[str]:
+    """What code that knows `before` cannot live with in `after`."""
+    tables = {table for table, _ in before}
+    found = []
+    for (table, column), (kind, nullable, _) in before.items():
+        if (table, column) not in after:
+            found.append(f"{table}.{column} is gone")
+            continue
+        new_kind, new_nullable, new_filled = after[table, column]
+        if new_kind != kind:
+            found.append(f"{table}.{column} was {kind} and is {new_kind}")
+        if nullable and not new_nullable and not new_filled:
+            found.append(f"{table}.{column} may no longer be null")
+    for (table, column), (_, nullable, filled) in after.items():
+        if table in tables and (table, column) not in before and not (nullable or filled):
+            found.append(f"{table}.{column} must be given")
+    return found
+
+
+async def test_each_revision_only_adds_to_the_one_before(empty_database_url: str) -> None:
+    """Expand and contract: in a deploy the code of before runs on the schema of after. What is
+    to go, goes in a release of its own, when no code names it any more: then `TAKEN_AWAY` says
+    so."""
+    config = _config(empty_database_url)
+    script = ScriptDirectory.from_config(config)
+    revisions = [one.revision for one in reversed(list(script.walk_revisions()))]
+    assert revisions == sorted(revisions), "revisions count up: readiness compares them"
+    assert all(re.fullmatch(r"\d{4}", one) for one in revisions)
+    before: Shape = {}
+    for revision in revisions:
+        await asyncio.to_thread(command.upgrade, config, revision)
+        connection = await asyncpg.connect(empty_database_url)
+        rows = await connection.fetch(SHAPE)
+        await connection.close()
+        after = {(row[0], row[1]): (row[2], row[3], row[4]) for row in rows}
+        assert narrowed(before, after) == TAKEN_AWAY.get(revision, []), revision
+        before = after
+    assert before
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        ({}, "t.a is gone"),
+        ({("t", "a"): ("int4", True, False)}, "t.a was text and is int4"),
+        ({("t", "a"): ("text", False, False)}, "t.a may no longer be null"),
+        ({("t", "a"): ("text", True, False), ("t", "b"): ("text", False, False)},
+         "t.b must be given"),
+    ],
+)  # fmt: skip
+def test_a_revision_that_takes_away_is_seen(after: Shape, said: str) -> None:
+    before: Shape = {("t", "a"): ("text", True, False)}
+    assert narrowed(before, after) == [said]
+    more: Shape = {("t", "b"): ("text", False, True), ("u", "c"): ("text", False, False)}
+    assert narrowed(before, before | more) == []
 
 
 async def test_the_migrated_schema_is_the_one_the_code_describes(database_url: str) -> None:
@@ -122,3 +194,25 @@ async def test_a_second_migrator_waits_for_the_first(empty_database_url: str) ->
     ]
     said = [(await migrator.communicate())[1].decode() for migrator in migrators]
     assert [migrator.returncode for migrator in migrators] == [0, 0], said
+
+
+async def test_the_first_person_of_each_tenant_becomes_its_admin(empty_database_url: str) -> None:
+    await asyncio.to_thread(command.upgrade, _config(empty_database_url), "0006")
+    connection = await asyncpg.connect(empty_database_url)
+    try:
+        for tenant_id in ("org_a", "org_b", "org_c"):
+            await connection.execute("INSERT INTO tenants VALUES ($1, 'x')", tenant_id)
+        for tenant_id, name, active in (
+            ("org_a", "a1", False), ("org_a", "a2", True), ("org_a", "a3", True),
+            ("org_b", "b1", True),
+        ):  # fmt: skip
+            await connection.execute(
+                "INSERT INTO users (tenant_id, user_id, email, password_hash, active)"
+                " VALUES ($1, $2, $2, '', $3)",
+                tenant_id, name, active,
+            )  # fmt: skip
+        await asyncio.to_thread(migrate_to_head, empty_database_url)
+        rows = await connection.fetch("SELECT user_id FROM users WHERE role = 'admin'")
+        assert {row["user_id"] for row in rows} == {"a2", "b1"}
+    finally:
+        await connection.close()

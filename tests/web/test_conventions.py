@@ -238,6 +238,8 @@ async def test_unknown_addresses_and_methods_are_answered_in_the_envelope(api: A
     answer = await api.http.post("/health/live")
     assert (answer.status_code, answer.json()["error"]["code"]) == (405, "METHOD_NOT_ALLOWED")
     assert answer.headers["allow"] == "GET"
+    answer = await api.http.request("OPTIONS", "/api/v1/leads/some")
+    assert answer.headers["allow"] == "DELETE, GET, PATCH, PUT"
 
 
 async def test_a_large_body_is_refused_by_its_declared_length(tenant: Tenant) -> None:
@@ -270,9 +272,7 @@ async def test_the_description_names_the_key_and_never_fastapis_own_422(api: Api
     assert told["components"]["securitySchemes"]["ApiKey"]["name"] == "X-API-Key"
     add = told["paths"]["/api/v1/leads"]["post"]
     assert add["security"] == [{"ApiKey": []}]
-    for path, operations in told["paths"].items():
-        for operation in operations.values():
-            assert "422" not in operation["responses"], path
+    assert "HTTPValidationError" not in str(told)
 
 
 async def test_the_documentation_needs_nothing_from_elsewhere(api: Api) -> None:
@@ -314,6 +314,9 @@ async def test_a_replay_does_not_show_a_secret_again(tenant: Tenant) -> None:
     first = await tenant.call("POST", "/api-keys", body, headers=keyed)
     again = await tenant.call("POST", "/api-keys", body, headers=keyed)
     assert "apiKey" not in again
+    schema = (await tenant.http.get("/openapi.json")).json()["components"]["schemas"]
+    assert "apiKey" not in schema["KeyWithSecret"]["required"]
+    assert "prefix" in schema["KeyWithSecret"]["required"]
     assert again == {name: value for name, value in first.items() if name != "apiKey"}
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from app import settings
-from app.commands.accounts import CREDENTIALS
 from app.domain.problems import Invalid
 from app.providers import REGISTRY
 from app.resources import Resources
@@ -405,11 +404,18 @@ async def test_what_is_referred_to_cannot_be_removed(tenant: Tenant) -> None:
 # Provider accounts.
 
 
-def test_credentials_are_those_that_the_providers_read() -> None:
-    for name, provider in REGISTRY.items():
-        needed, optional = CREDENTIALS[name]  # type: ignore[index]
-        assert set(provider.CREDENTIALS) == set(needed), name
-        assert set(provider.OPTIONAL) == set(optional), name
+def test_each_provider_needs_the_credentials_of_the_contract() -> None:
+    needed = {
+        "twilio": "accountSid authToken",
+        "vonage": "apiKey apiSecret signatureSecret",
+        "telnyx": "apiKey publicKey",
+        "plivo": "authId authToken",
+        "bandwidth": "accountId applicationId username password callbackUsername callbackPassword",
+        "sinch": "servicePlanId apiToken webhookSecret",
+        "simulator": "secret",
+    }
+    told = {name: " ".join(provider.CREDENTIALS) for name, provider in REGISTRY.items()}
+    assert told == needed
 
 
 async def test_credentials_are_sealed_and_shown_as_four_characters(
@@ -429,7 +435,7 @@ async def test_credentials_are_sealed_and_shown_as_four_characters(
     ("credentials", "fault"),
     [
         ({"accountSid": "AC1"}, "credentials.authToken: is required"),
-        ({**GIVEN["twilio"], "x": "y"}, "credentials.x: is not a credential of twilio"),
+        ({**GIVEN["twilio"], "x": "y"}, "credentials.x: is not a credential of this provider"),
         ({**GIVEN["twilio"], "authToken": " "}, "credentials.authToken: must not be blank"),
         ({**GIVEN["twilio"], "authToken": 5}, "credentials.authToken: must be a valid string"),
         ({**GIVEN["twilio"], "authToken": "a\x00"}, "credentials.authToken: "),
@@ -482,7 +488,8 @@ async def test_of_accounts_made_at_once_one_is_the_default(tenant: Tenant) -> No
 @pytest.mark.parametrize(
     "url",
     ["ftp://x.example", "x.example", "https://", "https://user@x.example", "http://u:p@x.example/",
-     "https://x.example:99999", "javascript:alert(1)", "https://x.example/a b", "http://[::1"],
+     "https://x.example:99999", "javascript:alert(1)", "https://x.example/a b", "http://[::1",
+     "http://127.1", "http://999.1.1.1", "http://ⓛocalhost", "http://[fe80::1%25lo]"],
 )  # fmt: skip
 async def test_an_address_must_be_http_without_userinfo(tenant: Tenant, url: str) -> None:
     body = {"provider": "twilio", "name": "T", "credentials": GIVEN["twilio"], "baseUrl": url}

@@ -2,14 +2,17 @@
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
 from sqlalchemy.engine import make_url
 
+import app
 from app import settings
 from app.main import build
 from app.resources import Resources
@@ -18,76 +21,25 @@ from app.store.clock import Clock
 from app.store.engine import connect
 from tests.conftest import Api
 from tests.makers import Tenant
+from tests.relay import Relay
+from tests.world import World, agent, carrier, idle_world
 
-
-class Wire:
-    """A TCP relay to a server, which can be cut or frozen."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._target = (host, port)
-        self._open: set[asyncio.StreamWriter] = set()
-        self._flowing = asyncio.Event()
-        self._flowing.set()
-        self.refusing = False
-        self.port = 0
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator["Wire"]:
-        server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
-            yield self
-        finally:
-            server.close()
-            self.cut()
-            self._flowing.set()
-            await server.wait_closed()
-
-    def cut(self) -> None:
-        self.refusing = True
-        for writer in self._open:
-            writer.transport.abort()
-
-    def freeze(self) -> None:
-        self._flowing.clear()
-
-    def restore(self) -> None:
-        self.refusing = False
-        self._flowing.set()
-
-    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.refusing:
-            writer.transport.abort()
-            return
-        far_reader, far_writer = await asyncio.open_connection(*self._target)
-        self._open |= {writer, far_writer}
-        await asyncio.gather(
-            self._pump(reader, far_writer), self._pump(far_reader, writer), return_exceptions=True
-        )
-        self._open -= {writer, far_writer}
-
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(65_536):
-                await self._flowing.wait()
-                writer.write(data)
-        finally:
-            writer.transport.abort()
+__all__ = ["agent", "carrier", "idle_world"]
 
 
 @pytest.fixture
-async def wire(configuration: Settings) -> AsyncIterator[Wire]:
+async def wire(configuration: Settings) -> AsyncIterator[Relay]:
     url = make_url(str(configuration.database_url))
-    async with Wire(url.host or "127.0.0.1", url.port or 5432).running() as wire:
+    async with Relay(url.host or "127.0.0.1", url.port or 5432).running() as wire:
         yield wire
 
 
 @contextlib.asynccontextmanager
 async def serving(held: Resources) -> AsyncIterator[httpx.AsyncClient]:
-    app = build(held.settings, held)
-    transport = httpx.ASGITransport(app)
+    served = build(held.settings, held)
+    transport = httpx.ASGITransport(served)
     async with (
-        app.router.lifespan_context(app),
+        served.router.lifespan_context(served),
         httpx.AsyncClient(transport=transport, base_url="http://test") as http,
     ):
         yield http
@@ -95,7 +47,7 @@ async def serving(held: Resources) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def relayed(
-    configuration: Settings, resources: Resources, wire: Wire
+    configuration: Settings, resources: Resources, wire: Relay
 ) -> AsyncIterator[httpx.AsyncClient]:
     """The API, whose database is behind the wire."""
     url = make_url(str(configuration.database_url)).set(host="127.0.0.1", port=wire.port)
@@ -115,7 +67,7 @@ async def test_a_process_that_runs_is_alive_and_ready(api: Api) -> None:
 
 @pytest.mark.parametrize("how", ["cut", "freeze"])
 async def test_while_the_database_is_away_nothing_is_accepted_and_all_hear_so_within_two_seconds(
-    relayed: httpx.AsyncClient, wire: Wire, tenant: Tenant, how: str
+    relayed: httpx.AsyncClient, wire: Relay, tenant: Tenant, how: str
 ) -> None:
     key = {"X-API-Key": tenant.key}
     assert (await relayed.get("/health/ready")).status_code == 200
@@ -170,6 +122,45 @@ async def test_metrics_count_requests_by_route_and_not_by_path(tenant: Tenant, a
     told = (await api.http.get("/metrics")).text
     assert 'route="/api/v1/leads/{lead_id}"' in told
     assert "hidden" not in told
+
+
+async def test_metrics_tell_what_is_owed_and_what_nobody_knows(
+    idle_world: World, api: Api, resources: Resources
+) -> None:
+    await idle_world.send()
+    asked, lost = await idle_world.send(), await idle_world.send()
+    async with resources.database.system() as tx:
+        for text, code in ((asked, None), (lost, "OUTCOME_UNKNOWN")):
+            await tx.execute("UPDATE messages SET status = 'unknown', error_code = $2 "
+                             "WHERE message_id = $1", text["messageId"], code)  # fmt: skip
+        await tx.execute("UPDATE outbox SET state = 'unknown', begun_at = now() "
+                         "WHERE message_id = $1", asked["messageId"])  # fmt: skip
+        await tx.execute("DELETE FROM outbox WHERE message_id = $1", lost["messageId"])
+    told = (await api.http.get("/metrics")).text
+    assert 'leadsail_owed_texts{provider="simulator",state="queued"} 1.0' in told
+    assert 'leadsail_owed_texts{provider="simulator",state="unknown"} 1.0' in told
+    assert 'leadsail_unknown_texts{provider="simulator"} 2.0' in told
+    assert idle_world.tenant.tenant_id not in told
+
+
+async def test_metrics_are_told_while_the_database_is_away(
+    relayed: httpx.AsyncClient, wire: Relay
+) -> None:
+    wire.cut()
+    answer = await relayed.get("/metrics")
+    assert answer.status_code == 200
+    assert "leadsail_http_request_seconds" in answer.text
+
+
+async def test_the_example_alerts_name_figures_that_there_are(idle_world: World, api: Api) -> None:
+    await idle_world.send()
+    await idle_world.send(agentMode=True)
+    await idle_world.text("Hey")
+    told = (await api.http.get("/metrics")).text  # worker and web share this process's registry
+    alerts = (Path(app.__file__).parent / "alerts.yaml").read_text()
+    named = set(re.findall(r"leadsail_\w+", alerts))
+    assert len(named) >= 5
+    assert {name for name in named if f"# TYPE {name.removesuffix('_count')} " not in told} == set()
 
 
 async def test_in_production_metrics_need_their_token(resources: Resources) -> None:

@@ -1,0 +1,170 @@
+"""Every page in light, in dark and on a phone: no finding of axe-core, nothing that sticks
+out at the side, and a picture for a person's eye in `tests/output`."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
+from playwright.async_api import Page, ViewportSize, expect
+
+from tests.browser.conftest import PICTURES, Enter, Person
+from tests.world import World
+
+DESK, PHONE = ViewportSize(width=1360, height=860), ViewportSize(width=390, height=844)
+EVERYTHING: dict[str, object] = {}
+COLOURS: dict[str, object] = {"runOnly": ["color-contrast", "link-in-text-block"]}
+SIZES: dict[str, object] = {"runOnly": ["target-size", "scrollable-region-focusable"]}
+LOOKS: dict[str, tuple[ViewportSize, Literal["light", "dark"], dict[str, object] | None]] = {
+    "desk-light": (DESK, "light", EVERYTHING),
+    "desk-dark": (DESK, "dark", COLOURS),
+    "phone-light": (PHONE, "light", SIZES),
+    "phone-dark": (PHONE, "dark", None),
+    "tablet": (ViewportSize(width=900, height=1100), "light", None),
+    "wide": (ViewportSize(width=1920, height=1080), "dark", None),
+}
+"""Size, colours, and what axe-core is asked (None: nothing): in the dark only the colours
+are others, on a phone only the sizes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A page: where it is, who looks at it, and what is done there first."""
+
+    name: str
+    path: str
+    signed_in: bool = True
+    asked: bool = True
+    """Whether axe-core is asked here; else another test does."""
+    then: Callable[[Person], Awaitable[None]] | None = None
+
+
+async def _unfolded(person: Person) -> None:
+    await person.page.locator("main details").evaluate_all("all => all.forEach(d => d.open = true)")
+
+
+async def _refused(person: Person) -> None:
+    """A long text in the box, and what the service says to it."""
+    await person.box.fill("Your roof is ours… " * 90)
+    await person.page.get_by_role("button", name="Send", exact=True).click()
+    await expect(person.page.get_by_role("alert")).to_be_visible()
+    person.complaints.clear()
+
+
+PAGES = [
+    Shown("sign-in", "/sign-in", signed_in=False),
+    Shown("list", "/conversations"),
+    Shown("list-narrowed", "/conversations?search=nobody&range=custom"),
+    Shown("thread", "/conversations/{talk}"),
+    Shown("thread-refused", "/conversations/{talk}", then=_refused),
+    Shown("thread-held", "/conversations/{held}"),
+    Shown("thread-stopped", "/conversations/{stopped}"),
+    Shown("turn", "/conversations/{talk}/turns/{turn}", then=_unfolded),
+    Shown("account", "/account", asked=False),
+    Shown("system", "/system"),
+    Shown("system-month", "/system?span=month"),
+    Shown("settings-general", "/settings/general", asked=False),
+    Shown("settings-people", "/settings/people", asked=False),
+    Shown("settings-accounts", "/settings/accounts", asked=False),
+    Shown("settings-numbers", "/settings/numbers", asked=False),
+    Shown("settings-canned", "/settings/canned", asked=False),
+    Shown("not-found", "/conversations/int_unknown"),
+]
+"""Add a page here; `{names}` in a path are those that `town` gives."""
+
+
+async def test_every_page_looks_right_and_is_accessible(enter: Enter, world: World) -> None:
+    names = await town(world)
+    PICTURES.mkdir(exist_ok=True)
+    people = {True: await enter(), False: await enter(None)}
+    found: dict[str, list[str]] = {}
+    for shown in PAGES:
+        person = people[shown.signed_in]
+        await person.page.set_viewport_size(DESK)
+        await person.open(shown.path.format(**names))
+        if shown.then:
+            await shown.then(person)
+        for look, (size, scheme, rules) in LOOKS.items():
+            await person.page.set_viewport_size(size)
+            await person.page.emulate_media(color_scheme=scheme)
+            name = f"{shown.name}-{look}"
+            await person.page.screenshot(path=PICTURES / f"{name}.png")
+            found[name] = await findings(person.page, rules if shown.asked else None)
+        person.complaints.clear()  # a page that is not found is one, too
+    assert {where: what for where, what in found.items() if what} == {}
+
+
+async def findings(page: Page, rules: dict[str, object] | None = EVERYTHING) -> list[str]:
+    """Of axe-core: rule, element, what to do; and what sticks out at the side."""
+    inside: bool = await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    found = [] if inside else ["it is wider than the screen"]
+    if rules is None:
+        return found
+    results = (await Axe().run(page, options={"resultTypes": ["violations"], **rules})).response
+    return found + [
+        f"{one['id']}: {node['target']}: {node['failureSummary']}"
+        for one in results["violations"]
+        for node in one["nodes"]
+    ]
+
+
+async def town(world: World) -> dict[str, str]:
+    """Threads of every kind; their ids, and that of a turn."""
+    tenant, campaign = world.tenant, world.campaign["campaignId"]
+    await tenant.call("PATCH", f"/phone-numbers/{world.number['phoneNumberId']}",
+                      {"label": "Main line"})  # fmt: skip
+    for first, last, phone, text in (
+        ("Amara", "Okafor", "+14155552671", "Hi Amara, thanks for calling. Shall we go on here?"),
+        ("Luis", "Ortega", "+13055551987", "Hola Luis, ¿cuándo le podemos llamar?"),
+        ("Wren", "Featherstonehaugh-Cholmondeley", "+16175550134", "Your quote is ready."),
+        ("Bo", "Li", "+12125550001", "Hi Bo, is now a good time?"),
+    ):
+        lead = await tenant.lead(firstName=first, lastName=last, phone=phone, campaignId=campaign)
+        await world.send(text, leadId=lead["leadId"])
+    stopped = await tenant.lead(firstName="Stan", lastName="Stop", campaignId=campaign,
+                                isTest=True)  # fmt: skip
+    away = await world.send("Hi Stan!", leadId=stopped["leadId"])
+    assert await world.carrier.text(stopped["phone"], world.ours, "STOP") == 200
+    held = await _held(world)
+    talk, turn = await _talk(world)
+    return {"stopped": away["interactionId"], "held": held, "talk": talk, "turn": turn}
+
+
+async def _held(world: World) -> str:
+    agent = f"/sms-agents/{world.smsagent['smsAgentId']}"
+    await world.tenant.call("PATCH", agent, {"staleReply": "hold"})
+    lead = await world.tenant.lead(firstName="Hanna", lastName="Held")
+    sent = await world.send("Hi Hanna!", leadId=lead["leadId"], agentMode=True)
+
+    async def write_on(_: object) -> None:
+        world.agent.meanwhile = None
+        await world.carrier.text(lead["phone"], world.ours, "Or no, call me tomorrow.")
+
+    world.agent.meanwhile = write_on
+    world.agent.answers = [(200, {"reply": "Great, I will call you within the hour."})]
+    await world.carrier.text(lead["phone"], world.ours, "Please call me.")
+
+    await world.told(2)  # of what she wrote on; nothing is answered to it
+    thread: str = sent["interactionId"]
+    return thread
+
+
+async def _talk(world: World) -> tuple[str, str]:
+    """A conversation with everything in it."""
+    sent = await world.send("Hi Jane, you asked about solar panels. Is now a good time?",
+                            agentMode=True)  # fmt: skip
+    thread = sent["interactionId"]
+    world.agent.answers = [(200, {"reply": "Yes, the roof has to be yours. Do you own your home?"})]
+    for text in ("Hi!", "yes, I have a question", "do I need to own my home?"):
+        await world.text(text)
+    turn = await world.turn_is(thread, "replied")
+    await world.send("A colleague will write to you, too.")
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    await world.send("Reminder: we call you at five.", sendAt=tomorrow)
+    world.agent.answers = [(200, {"handoff": True, "reason": "the lead asked for a person"})]
+    await world.text("Can a person call me? My bill is about $240 a month, sometimes more in the "
+                     "summer, and I would like to understand what changes.")  # fmt: skip
+    await world.turn_is(thread, "handed_off")
+    turn_id: str = turn["turnId"]
+    return thread, turn_id

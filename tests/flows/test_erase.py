@@ -1,0 +1,119 @@
+"""A lead is erased on request: its words are in no table, and it is not texted again."""
+
+from app.resources import Resources
+from tests.makers import Data, Tenant, phone
+from tests.world import World
+
+TABLES = (
+    "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+)
+
+
+async def places(resources: Resources, word: str) -> list[str]:
+    """The tables in whose rows the word lies, bytes read as text."""
+    found = []
+    async with resources.database.system() as tx:
+        for row in await tx.rows(TABLES):
+            table = row["tablename"]
+            bodies = "|| encode(t.request_body, 'escape')" if table == "turn_attempts" else ""
+            if await tx.value(
+                f"SELECT 1 FROM {table} t WHERE position($1 IN t::text {bodies}) > 0 LIMIT 1", word
+            ):
+                found.append(table)
+    return sorted(found)
+
+
+async def erase(world: World, lead: Data) -> Data:
+    return await world.tenant.call("POST", f"/leads/{lead['leadId']}/erase")
+
+
+async def statuses(world: World) -> list[str]:
+    """Of all threads of the tenant: the lead has another id by now."""
+    threads = (await world.tenant.call("GET", "/interactions"))["interactions"]
+    return [thread["status"] for thread in threads]
+
+
+async def test_nothing_the_lead_said_or_was_told_lies_anywhere(
+    world: World, resources: Resources
+) -> None:
+    world.agent.answers = [(200, {"reply": "Marzipan is marzipan."})]
+    body = {"leadId": world.lead["leadId"], "message": "Hi Zebedee", "agentMode": True}
+    sent = await world.tenant.call(
+        "POST", "/sms/send", body, headers={"Idempotency-Key": "greeting"}
+    )
+    await world.text("my secret is marzipan")
+    await world.turn_is(sent["interactionId"], "replied")
+    await world.text("STOP sending me marzipan")
+    said = ("marzipan", "Zebedee", world.phone, world.lead["leadId"], sent["interactionId"])
+    before = {word: await places(resources, word) for word in said}
+    assert {"messages", "turns", "turn_attempts"} <= set(before["marzipan"])
+    assert {"messages", "idempotency", "turns"} <= set(before[sent["interactionId"]])
+    assert {"leads", "suppressions", "consent_events"} <= set(before[world.phone])
+
+    assert await erase(world, world.lead) == {"erased": True, "interactions": 1}
+    assert {word: await places(resources, word) for word in said} == {word: [] for word in said}
+    again = await world.tenant.ask("POST", f"/leads/{world.lead['leadId']}/erase")
+    assert again.status_code == 404
+
+
+async def test_who_opted_out_stays_so_when_the_phone_comes_back_as_a_lead(world: World) -> None:
+    await world.send("Hi")
+    await world.text("STOP")
+    await erase(world, world.lead)
+    back = await world.tenant.lead(phone=world.phone)
+    assert back["isDnc"]
+    body = {"leadId": back["leadId"], "message": "Hi again"}
+    answer = await world.tenant.ask("POST", "/sms/send", body)
+    assert answer.json()["error"]["code"] == "DNC_BLOCKED"
+    record = await world.tenant.call("GET", f"/consent/{world.phone}")
+    assert record["causes"] == ["lead"]
+    assert [event["event"] for event in record["events"]][-1] == "erased"
+    assert not any(event["text"] for event in record["events"])
+
+
+async def test_who_opted_out_stays_so_when_it_writes_again_and_may_come_back(
+    world: World,
+) -> None:
+    await world.send("Hi")
+    await world.text("STOP")
+    await erase(world, world.lead)
+    await world.text("who is this?")
+    assert await statuses(world) == ["dnc"]
+    await world.text("START")
+    assert await statuses(world) == ["in_progress"]
+
+
+async def test_a_phone_that_another_lead_has_keeps_its_name_and_its_causes(
+    world: World, resources: Resources
+) -> None:
+    await world.send("Hi")
+    await world.text("I am the first of two")
+    other = await world.tenant.lead(phone=world.phone)
+    await world.text("STOP")
+    await erase(world, world.lead)
+    assert (await world.tenant.call("GET", f"/leads/{other['leadId']}"))["isDnc"]
+    assert await places(resources, "the first of two") == []
+    assert "suppressions" in await places(resources, world.phone)
+
+
+async def test_in_a_thread_that_went_on_with_another_lead_only_its_own_words_go(
+    world: World, resources: Resources
+) -> None:
+    first = await world.send("Hi", agentMode=True)
+    await world.text("words of the first")
+    await world.turn_is(first["interactionId"], "awaiting_reply")
+    other = await world.tenant.lead(phone=world.phone)
+    await world.send("Hi, you are another", leadId=other["leadId"])
+    assert "turns" in await places(resources, "words of the first")
+    assert (await erase(world, world.lead))["interactions"] == 0
+    thread = await world.tenant.call("GET", f"/interactions/{first['interactionId']}")
+    assert thread["leadId"] == other["leadId"]
+    assert await places(resources, "words of the first") == []
+    assert "messages" in await places(resources, "Hi, you are another")
+
+
+async def test_a_lead_of_another_tenant_is_not_found(world: World, other_tenant: Tenant) -> None:
+    answer = await other_tenant.ask("POST", f"/leads/{world.lead['leadId']}/erase")
+    assert answer.status_code == 404
+    assert (await world.tenant.lead(phone=phone()))["leadId"]
+    await world.tenant.call("GET", f"/leads/{world.lead['leadId']}")

@@ -1,0 +1,175 @@
+"""A send is judged the same whether it is meant or tried, and says what is wrong by name."""
+
+import random
+from typing import Any
+
+import pytest
+
+from tests.makers import Data, phone
+from tests.world import World
+
+FIELDS_FOUND = ("to", "from", "campaignId", "provider", "encoding", "segments", "resolution")
+WRONG: dict[str, tuple[Any, ...]] = {
+    "leadId": ("", None, 5, ["x"], {"a": 1}, "x" * 65, "a\x00b"),
+    "message": ("", "  \n", None, 5, [], "x" * 1601, "a\x00b"),
+    "to": ("", "12", "not a phone", 5, [], "+1" * 30, "+999"),
+    "from": ("", "12", "+12125550100", 5, []),
+    "campaignId": ("", 5, [], "x" * 65),
+    "interactionId": ("", 5, {}),
+    "source": ("manual", "system", "inbound", "API", 5, []),
+    "turnId": ("", 5, "turn_1"),
+    "agentMode": ("yes", 1, "true", []),
+    "sendAt": ("", "soon", 5, "2030-01-01", "2030-13-01T00:00:00Z"),
+    "cancelOnReply": ("true", 1, True),
+    "validitySeconds": (0, 59, 36_001, -5, 1.5, "60", True),
+    "mediaUrls": ("x", ["ftp://a/b"], ["https://a/b"] * 11, [5]),
+    "dryRun": ("true", 1, []),
+    "sendat": ("now",),
+    "unknown": (1,),
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [(field, value) for field, values in WRONG.items() for value in values]
+)
+async def test_each_field_that_is_wrong_is_named_and_nothing_is_stored(
+    idle_world: World, field: str, value: Any
+) -> None:
+    body: Data = {"leadId": idle_world.lead["leadId"], "message": "Hi"} | {field: value}
+    answer = await idle_world.tenant.ask("POST", "/sms/send", body)
+    assert answer.status_code == 400, answer.text
+    error = answer.json()["error"]
+    assert error["code"] == "VALIDATION_ERROR"
+    assert any(detail.startswith(field) for detail in error["details"]), error
+    path = f"/interactions/lead/{idle_world.lead['leadId']}"
+    assert (await idle_world.tenant.call("GET", path))["interactions"] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [
+        (b"{", "application/json"), (b"[]", "application/json"), (b"null", "application/json"),
+        (b'{"leadId": NaN}', "application/json"), (b'"\\ud800"', "application/json"),
+        (b'{"leadId": "\\ud800", "message": "x"}', "application/json"),
+        (b"[" * 50_000, "application/json"), (b"{}", "text/plain"), (b"", "application/json"),
+        (b'{"leadId":"x","message":"y"}', "application/x-www-form-urlencoded"),
+    ],
+)  # fmt: skip
+async def test_a_body_that_is_no_request_is_refused(
+    idle_world: World, content: bytes, content_type: str
+) -> None:
+    answer = await idle_world.tenant.ask(
+        "POST", "/sms/send", content=content, headers={"Content-Type": content_type}
+    )
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "VALIDATION_ERROR")
+
+
+async def test_the_fast_way_and_the_ordinary_one_answer_alike(idle_world: World) -> None:
+    """A plain send skips the framework; the same body with an idle query does not."""
+    cases: list[tuple[Data, str | None]] = [
+        ({"leadId": idle_world.lead["leadId"], "message": "Hi"}, None),
+        ({"leadId": "lead_unknown", "message": "Hi"}, None),
+        ({"leadId": idle_world.lead["leadId"], "message": "Hi", "to": idle_world.ours}, None),
+        ({"leadId": idle_world.lead["leadId"], "message": "Hi"}, "lss_aaaaaaaaaa_" + "a" * 32),
+        ({"leadId": idle_world.lead["leadId"], "message": "Hi"}, "nonsense"),
+    ]
+    read_only = (await idle_world.tenant.with_scope("read")).key
+    cases.append((cases[0][0], read_only))
+    for body, key in cases:
+        headers = {"X-API-Key": key or idle_world.tenant.key}
+        fast, plain = [
+            await idle_world.tenant.http.post(path, json=body, headers=headers)
+            for path in ("/api/v1/sms/send", "/api/v1/sms/send?")
+        ]
+        slow = await idle_world.tenant.http.post(
+            "/api/v1/sms/send?slow=1", json=body, headers=headers
+        )
+        assert fast.status_code == slow.status_code == plain.status_code
+        assert {*fast.headers} == {*slow.headers}
+        one, other = fast.json(), slow.json()
+        for answer in (one, other):
+            answer.get("data", {}).pop("messageId", None)
+        assert one == other
+
+
+async def test_a_dry_run_and_a_send_agree_in_whatever_set_up(idle_world: World) -> None:
+    """Set-ups drawn by lot: what a dry run finds or refuses, the send finds or refuses."""
+    world, tenant = idle_world, idle_world.tenant
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    lot = random.Random(seed)
+    numbers = [world.number] + [
+        await tenant.number(
+            providerAccountId=world.account["accountId"], active=lot.random() < 0.7,
+            capabilities=lot.choice([["sms"], ["sms", "mms"], ["voice"]]),
+        )
+        for _ in range(4)
+    ]  # fmt: skip
+    agents = [
+        await tenant.agent(phoneNumberId=lot.choice(numbers)["phoneNumberId"],
+                           active=lot.random() < 0.7)
+        for _ in range(3)
+    ]  # fmt: skip
+    campaigns = [
+        await tenant.campaign(
+            **{name: lot.choice(values) for name, values in (
+                ("phoneNumberId", [None, *(n["phoneNumberId"] for n in numbers)]),
+                ("smsAgentId", [None, *(a["smsAgentId"] for a in agents)]),
+                ("testSmsAgentId", [None, *(a["smsAgentId"] for a in agents)]),
+                ("provider", [None, "simulator", "twilio"]),
+            )}
+        )
+        for _ in range(5)
+    ]  # fmt: skip
+    leads = [
+        await tenant.lead(
+            phone=lot.choice([None, phone(), phone(), world.ours]),
+            campaignId=lot.choice([None, *(c["campaignId"] for c in campaigns)]),
+            isTest=lot.random() < 0.3,
+        )
+        for _ in range(10)
+    ]
+    for lead in lot.sample(leads, 2):
+        await tenant.call("PUT", f"/leads/{lead['leadId']}/dnc", {"channels": ["sms"]})
+    threads: list[str] = []
+    agreed = {202: 0, 400: 0, 403: 0, 404: 0}
+    while sum(agreed.values()) < 120 or agreed[202] <= 10:
+        assert sum(agreed.values()) < 1000, f"hardly anything was accepted: {agreed}"
+        body: Data = {"leadId": lot.choice([*leads, {"leadId": "lead_unknown"}])["leadId"],
+                      "message": lot.choice(["Hi", "Ahoj żółw", "x" * 200])}  # fmt: skip
+        if lot.random() < 0.3:
+            body["to"] = lot.choice([phone(), "12", world.ours])
+        if lot.random() < 0.3:
+            body["from"] = lot.choice(numbers)["phoneNumber"]
+        if lot.random() < 0.3:
+            body["campaignId"] = lot.choice([*campaigns, {"campaignId": "none"}])["campaignId"]
+        if threads and lot.random() < 0.3:
+            body["interactionId"] = lot.choice([*threads, "int_unknown"])
+        if lot.random() < 0.2:
+            body["mediaUrls"] = ["https://example.com/a.png"]
+        dry = await tenant.ask("POST", "/sms/send", body | {"dryRun": True})
+        real = await tenant.ask("POST", "/sms/send", body)
+        agreed[real.status_code] += 1
+        if real.status_code == 202:
+            sent = real.json()["data"]
+            threads.append(sent["interactionId"])
+            assert dry.status_code == 200, dry.text
+            for field in FIELDS_FOUND:
+                assert dry.json()["data"][field] == sent[field], (seed, body, field)
+        else:
+            assert dry.status_code == real.status_code, (seed, body, dry.text, real.text)
+            assert dry.json() == real.json()
+    assert agreed[202] > 10
+    assert agreed[400] > 10
+
+
+async def test_a_plain_send_is_two_statements(idle_world: World, said: list[str]) -> None:
+    """Nothing that the gate looks at costs a round trip of its own."""
+    for _ in range(15):  # each connection of the pool looks its types up once
+        await idle_world.send()
+    said.clear()
+    await idle_world.send()
+    begin, *statements, commit = said
+    assert begin.startswith("BEGIN")
+    assert commit == "COMMIT"
+    assert len(statements) == 2, said

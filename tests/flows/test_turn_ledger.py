@@ -1,0 +1,258 @@
+"""The ledger of turns holds whatever happens in whatever order: arrivals, repeats, slow and
+failing agents, replies on time and late, people who write, switches, STOP and START."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import httpx
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from app.commands import outgoing, receive
+from app.commands.receive import Post
+from app.domain import ids
+from app.domain.callers import Caller
+from app.domain.carriage import Account, InboundText
+from app.domain.orders import Order
+from app.jobs.deliver import Delivery
+from app.jobs.forward import Forwarding
+from app.resources import Resources
+from tests.makers import Data, phone
+from tests.world import World
+
+CLOSED = {"replied", "declined", "handed_off", "expired", "failed"}
+OPEN = {"collecting", "delivering", "awaiting_reply"}
+HEARD = {
+    "silent": (200, {}),
+    "inline": (200, {"reply": "Inline"}),
+    "list": (200, {"replies": ["One", "Two"]}),
+    "decline": (200, {"replies": []}),
+    "blank": (200, {"reply": "  "}),
+    "handoff": (200, {"handoff": True, "reason": "a hard one"}),
+    "busy": (503, {}),
+    "wrong": (200, ["what"]),
+}
+STEPS = st.lists(
+    st.one_of(
+        st.sampled_from(["text"] * 4 + ["again", "stop", "start", "manual", "off", "on"]),
+        st.sampled_from(["silent"] * 4 + [*HEARD]),
+        st.sampled_from(["reply", "reply", "same reply", "older reply", "unnamed reply"]),
+        st.sampled_from(["deliver", "deliver", "expire"]),
+    ),
+    max_size=30,
+)
+
+
+@dataclass(slots=True)
+class Story:
+    """One thread, played step by step; time moves by moving rows."""
+
+    world: World
+    resources: Resources
+    lead: Data
+    thread: str = ""
+    on: bool = True
+    stopped: bool = False
+    inbound: list[str] = field(default_factory=list)
+    """Provider ids."""
+    owed: set[str] = field(default_factory=set)
+    """Texts that some turn must hold."""
+    context: set[str] = field(default_factory=set)
+    """Texts that no turn may hold."""
+    answers: Counter[int | str] = field(default_factory=Counter)
+
+    async def play(self, steps: list[str]) -> None:
+        sent = await self._send("Hi", agentMode=True)
+        self.thread = sent.json()["data"]["interactionId"]
+        await self._deliver()
+        for step in steps:
+            match step:
+                case "text" | "stop" | "start":
+                    await self._text({"text": f"Words {len(self.inbound)}"}.get(step, step))
+                case "again":
+                    await self._text("repeated", again=True)
+                case "manual":
+                    await self._manual()
+                case "on" | "off":
+                    await self._switch(step == "on")
+                case "expire":
+                    await self._due("awaiting_reply")
+                    await self._look()
+                case "deliver":
+                    await self._deliver()
+                case "reply" | "same reply" | "older reply":
+                    await self._reply(step)
+                case "unnamed reply":
+                    await self._answered(await self._send("Unnamed", source="sms_agent"))
+                case kind:
+                    self.world.agent.answers = [HEARD[kind]]
+                    await self._due("collecting", "delivering")
+                    await self._look()
+                    self.world.agent.answers = []
+            await self.check()
+
+    # Steps.
+
+    async def _send(self, text: str, **more: object) -> httpx.Response:
+        body = {"leadId": self.lead["leadId"], "message": text, "campaignId":
+                self.world.campaign["campaignId"]} | more  # fmt: skip
+        return await self.world.tenant.ask("POST", "/sms/send", body)
+
+    async def _text(self, text: str, again: bool = False) -> None:
+        if again and not self.inbound:
+            return
+        provider_id = self.inbound[-1] if again else ids.make("evt")
+        account = Account(self.world.tenant.tenant_id, self.world.account["accountId"],
+                          "simulator", {})  # fmt: skip
+        inbound = InboundText(provider_id, self.lead["phone"], self.world.ours, text)
+        async with self.resources.database.system() as tx:
+            [received] = await receive.texts(tx, [Post(account, [inbound])])
+        assert received.stored == (not again)
+        if again:
+            return
+        self.inbound.append(provider_id)
+        newest = (await self._transcript())[-1]
+        if text in ("stop", "start"):
+            self.stopped = text == "stop"
+        else:
+            held = self.owed if self.on and not self.stopped else self.context
+            held.add(newest["messageId"])
+
+    async def _manual(self) -> None:
+        tenant_id = self.world.tenant.tenant_id
+        person = Caller(tenant_id, "user_1", "person", "api")
+        order = Order(
+            tenant_id=tenant_id, message_id=ids.make("msg"), thread_id=ids.make("int"),
+            lead_id=self.lead["leadId"], text="By hand", source="manual", actor="user_1",
+            interaction_id=self.thread,
+        )  # fmt: skip
+        async with self.resources.database.system() as tx:
+            await outgoing.texts(tx, person, [order])
+        if not self.stopped:
+            assert not [turn for turn in await self._turns() if turn["state"] in OPEN]
+
+    async def _switch(self, on: bool) -> None:
+        path = f"/interactions/{self.thread}"
+        await self.world.tenant.call("PATCH", path, {"agentMode": on})
+        self.on = on
+
+    async def _due(self, *states: str) -> None:
+        async with self.resources.database.system() as tx:
+            await tx.execute(
+                "UPDATE turns SET due_at = clock_timestamp(), expires_at = CASE WHEN state ="
+                " 'awaiting_reply' THEN clock_timestamp() ELSE expires_at END"
+                " WHERE interaction_id = $1 AND state = ANY ($2)",
+                self.thread, list(states),
+            )  # fmt: skip
+
+    async def _look(self) -> None:
+        held = self.resources
+        forwarding = Forwarding(held.database, held.wire, held.seal)
+        await forwarding.look(self.world.tenant.tenant_id, self.thread)
+        thread = await self.world.thread(self.thread)
+        self.on = thread["sms"]["agentMode"]  # a hand-off switches it off
+
+    async def _deliver(self) -> None:
+        before = len(self.world.carrier.received(self.lead["phone"]))
+        held = self.resources
+        delivery = Delivery(held.database, held.wire, held.seal, held.settings.base_url)
+        while batch := await delivery.claim(100):
+            await delivery.carry_out(batch)
+        if self.stopped:
+            for text in self.world.carrier.received(self.lead["phone"])[before:]:
+                assert text.startswith("Tenant:"), text
+
+    async def _reply(self, which: str) -> None:
+        """A reply that names its turn is answered by what that turn is."""
+        turns = [turn for turn in await self._turns() if turn["handedOverAt"]]
+        if len(turns) < (2 if which == "older reply" else 1):
+            return
+        turn = turns[-2 if which == "older reply" else -1]
+        text = "The same" if which == "same reply" else f"Reply {sum(self.answers.values())}"
+        expected = self._expected(turn, await self._turns(), text)
+        answer = await self._send(text, source="sms_agent", turnId=turn["turnId"])
+        told = await self._answered(answer)
+        assert told == expected, (which, turn)
+
+    def _expected(self, turn: Data, turns: list[Data], text: str) -> int | str:
+        if turn["reply"] and turn["reply"]["texts"] == [text]:
+            return 202
+        if self.stopped:
+            return "DNC_BLOCKED"
+        if turn["state"] in CLOSED:
+            return "TURN_CLOSED"
+        if turn["state"] == "cancelled":
+            return "TURN_CANCELLED"
+        if turn["protected"] and turn["state"] != "superseded":
+            return 202
+        later = any(other["state"] == "collecting" for other in turns)
+        return "STALE_TURN" if later or turn["state"] == "superseded" else 202
+
+    async def _answered(self, answer: httpx.Response) -> int | str:
+        error = answer.json().get("error")
+        told: int | str = error["code"] if error else answer.status_code
+        assert answer.status_code in (202, 403, 409), answer.text
+        self.answers[told] += 1
+        return told
+
+    # What must hold after every step.
+
+    async def check(self) -> None:
+        turns, transcript = await self._turns(), await self._transcript()
+        assert [entry["seq"] for entry in transcript] == list(range(1, len(transcript) + 1))
+        states = Counter(turn["state"] for turn in turns)
+        assert states["collecting"] <= 1
+        assert states["delivering"] + states["awaiting_reply"] <= 1
+        for turn in turns:
+            assert turn["state"] in OPEN or turn["reason"], turn
+            assert (turn["state"] == "replied") == bool(turn["reply"] and turn["reply"]["texts"])
+        self._every_text_has_one_turn(turns)
+        self._every_reply_has_one_turn(turns, transcript)
+
+    def _every_text_has_one_turn(self, turns: list[Data]) -> None:
+        final = Counter(
+            text["messageId"] for turn in turns if not turn["movedTo"] for text in turn["messages"]
+        )
+        assert set(final) == self.owed
+        assert set(final.values()) <= {1}
+        known = {turn["turnId"] for turn in turns}
+        assert {turn["movedTo"] for turn in turns if turn["movedTo"]} <= known
+        for turn in turns:
+            heard = any((a["httpStatus"] or 0) // 100 == 2 for a in turn["attempts"])
+            assert not (heard and turn["movedTo"]), "texts that were heard do not move"
+
+    def _every_reply_has_one_turn(self, turns: list[Data], transcript: list[Data]) -> None:
+        said = [entry["messageId"] for entry in transcript if entry["source"] == "sms_agent"]
+        unnamed_or_named = Counter(
+            message for turn in turns if turn["reply"] for message in turn["reply"]["messageIds"]
+        )
+        assert Counter(said) == unnamed_or_named
+        received = Counter(self.world.carrier.received(self.lead["phone"]))
+        by_id = {entry["messageId"]: entry for entry in transcript}
+        sent = Counter(by_id[message]["message"] for message in said)
+        for text in ("Inline", "One", "Two", "The same", "Unnamed"):
+            assert received[text] <= sent[text]
+
+    async def _turns(self) -> list[Data]:
+        return await self.world.turns(self.thread)
+
+    async def _transcript(self) -> list[Data]:
+        return list((await self.world.thread(self.thread))["transcript"])
+
+
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(steps=STEPS)
+@example(steps=["text", "silent", "text", "reply", "silent", "text", "older reply", "reply"])
+@example(steps=["text", "busy", "text", "busy", "silent", "reply", "same reply", "deliver"])
+@example(steps=["text", "silent", "manual", "reply", "text", "inline", "deliver", "stop"])
+@example(steps=["text", "list", "text", "deliver", "silent", "off", "text", "on", "text", "inline"])
+@example(steps=["text", "handoff", "text", "on", "text", "decline", "text", "silent", "expire"])
+async def test_the_ledger_holds_in_whatever_order_things_happen(
+    idle_world: World, resources: Resources, steps: list[str]
+) -> None:
+    lead = await idle_world.tenant.lead(phone=phone(), campaignId=idle_world.campaign["campaignId"])
+    await Story(idle_world, resources, lead).play(steps)

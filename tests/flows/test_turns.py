@@ -1,0 +1,315 @@
+"""Turns: nobody talks over anybody, and each turn can be looked at and played again."""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from app.jobs.forward import AT_ONCE_PER_AGENT
+from app.resources import Resources
+from tests.flows.test_agent_mode import reply, talking
+from tests.makers import Data, phone
+from tests.world import World, served, until
+
+
+async def change_agent(world: World, **given: Any) -> None:
+    await world.tenant.call("PATCH", f"/sms-agents/{world.smsagent['smsAgentId']}", given)
+
+
+async def handed_over(world: World, text: str, times: int) -> Data:
+    """The lead writes; the payload of the hand-over that follows."""
+    await world.text(text)
+    return await world.told(times)
+
+
+async def stale(world: World, turn: Data, text: str) -> str:
+    """The answer code to a reply after the lead wrote on."""
+    answer = await reply(world, text, turnId=turn["turn"]["turnId"])
+    return str(answer.json().get("error", {}).get("code", answer.status_code))
+
+
+async def test_after_two_stale_replies_the_next_turn_is_protected(world: World) -> None:
+    thread = await talking(world)
+    first = await handed_over(world, "one", 1)
+    second = await handed_over(world, "two", 2)
+    assert await stale(world, first, "late 1") == "STALE_TURN"
+    third = await handed_over(world, "three", 3)
+    assert await stale(world, second, "late 2") == "STALE_TURN"
+    protected = await handed_over(world, "four", 4)
+    assert await stale(world, third, "late 3") == "STALE_TURN"
+    await world.text("five")
+    await asyncio.sleep(1.6)
+    assert len(world.agent.told) == 4  # the successor waits
+    answer = await reply(world, "At last", turnId=protected["turn"]["turnId"])
+    assert answer.status_code == 202
+    fifth = await world.told(5)
+    assert fifth["message"]["combinedText"] == "five"
+    turns = await world.turns(thread)
+    assert [turn["protected"] for turn in turns] == [False, False, False, True, False]
+    sixth = await handed_over(world, "six", 6)
+    await world.text("seven")
+    assert await stale(world, sixth, "late again") == "STALE_TURN"
+
+
+async def test_an_agent_may_want_its_stale_replies_sent(world: World) -> None:
+    await change_agent(world, staleReply="send")
+    await talking(world)
+    first = await handed_over(world, "one", 1)
+    await world.text("two")
+    assert (await reply(world, "Better late", turnId=first["turn"]["turnId"])).status_code == 202
+
+
+@pytest.mark.parametrize("edited", [None, ["As a person would say it"]])
+async def test_a_held_reply_waits_for_a_person_who_sends_or_edits_it(
+    world: World, edited: list[str] | None
+) -> None:
+    await change_agent(world, staleReply="hold")
+    thread = await talking(world)
+    first = await handed_over(world, "one", 1)
+    await world.text("two")
+    answer = await reply(world, "Too late", turnId=first["turn"]["turnId"])
+    assert answer.json()["error"]["details"] == ["turnId: held"]
+    state = (await world.thread(thread))["agentState"]
+    assert state["state"] in ("held", "delivering")
+    path = f"/turns/{first['turn']['turnId']}/held"
+    body: Data = {"action": "send"} | ({"texts": edited} if edited else {})
+    done = await world.tenant.call("POST", path, body)
+    message = await world.status_is(done["messageId"], "delivered")
+    assert (message["source"], message["message"]) == (
+        "sms_agent", edited[0] if edited else "Too late",
+    )  # fmt: skip
+    again = await world.tenant.ask("POST", path, {"action": "discard"})
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "NOT_HELD")
+    assert all(turn["state"] != "collecting" for turn in await world.turns(thread))
+
+
+async def test_a_held_reply_is_discarded_by_a_hand_or_a_person_who_writes(world: World) -> None:
+    await change_agent(world, staleReply="hold")
+    await talking(world)
+    first = await handed_over(world, "one", 1)
+    await world.text("two")
+    await reply(world, "Too late", turnId=first["turn"]["turnId"])
+    path = f"/turns/{first['turn']['turnId']}"
+    done = await world.tenant.call("POST", f"{path}/held", {"action": "discard"})
+    assert done["messageId"] is None
+    assert (await world.tenant.call("GET", path))["held"] is None
+    assert "Too late" not in world.carrier.received(world.phone)
+
+
+async def test_the_rest_of_a_list_does_not_leave_once_the_lead_wrote(world: World) -> None:
+    await change_agent(world, replyDelayMs=1500)
+    thread = await talking(world)
+    world.agent.answers = [(200, {"replies": ["first", "second", "third"]})]
+    await handed_over(world, "Hey", 1)
+    turn = await world.turn_is(thread, "replied")
+    await world.status_is(turn["reply"]["messageIds"][0], "delivered")
+    await world.text("Stop, wrong house")
+    for message_id in turn["reply"]["messageIds"][1:]:
+        message = await world.status_is(message_id, "cancelled")
+        assert message["errorCode"] == "STALE_TURN"
+    assert world.carrier.received(world.phone) == ["Hi Jane", "first"]
+
+
+async def test_the_agent_answers_at_a_natural_pace(world: World) -> None:
+    await change_agent(world, replyDelayMs=2000)
+    thread = await talking(world)
+    world.agent.answers = [(200, {"reply": "Slowly"})]
+    await handed_over(world, "Hey", 1)
+    turn = await world.turn_is(thread, "replied")
+    [message_id] = turn["reply"]["messageIds"]
+    assert (await world.tenant.call("GET", f"/messages/{message_id}"))["status"] == "queued"
+    message = await world.status_is(message_id, "delivered")
+    sent = next(step["at"] for step in message["history"] if step["status"] == "sending")
+    closed = datetime.fromisoformat(turn["closedAt"])
+    assert datetime.fromisoformat(sent) - closed > timedelta(seconds=1.9)
+
+
+async def test_too_many_turns_a_day_pause_the_agent_until_a_hand_lets_it_go_on(
+    world: World,
+) -> None:
+    await change_agent(world, maxTurnsPerDay=1)
+    thread = await talking(world)
+    world.agent.answers = [(200, {"reply": "One"})]
+    await handed_over(world, "Hey", 1)
+    await world.turn_is(thread, "replied")
+    await world.text("And now?")
+    turn = await world.turn_is(thread, "failed")
+    assert turn["reason"] == "the agent is paused: 1 turns were handed over today"
+    shown = await world.thread(thread)
+    assert (shown["agentState"]["state"], shown["status"]) == ("paused", "follow_up")
+    assert shown["agentState"]["reason"] == "1 turns were handed over today"
+    await change_agent(world, maxTurnsPerDay=50)
+    await world.tenant.call("PATCH", f"/interactions/{thread}", {"agentMode": True})
+    await world.text("Hello?")
+    told = await world.told(2)
+    assert told["message"]["combinedText"] == "And now?\nHello?"
+
+
+async def test_five_answers_nearly_alike_pause_the_agent(world: World) -> None:
+    await change_agent(world, batchWindowMs=1000)
+    thread = await talking(world)
+    for n in range(1, 6):
+        world.agent.answers = [(200, {"reply": f"Thanks, ticket {n} is open."})]
+        await handed_over(world, f"text {n}", n)
+        await world.turn_is(thread, "replied")
+    state = (await world.thread(thread))["agentState"]
+    assert state["state"] == "paused"
+    assert "nearly the same" in state["reason"]
+
+
+async def test_out_of_business_hours_a_turn_waits(world: World) -> None:
+    night = (datetime.now(UTC) + timedelta(hours=2)).hour % 23
+    await change_agent(
+        world,
+        businessHours={"start": f"{night:02}:00", "end": f"{night:02}:30", "timezone": "UTC",
+                       "days": [1, 2, 3, 4, 5, 6, 7]},
+    )  # fmt: skip
+    thread = await talking(world)
+    await world.text("Anybody there?")
+    await asyncio.sleep(2)
+    assert world.agent.told == []
+    assert (await world.turns(thread))[-1]["state"] == "collecting"
+
+
+async def test_an_agent_resumes_when_no_person_wrote_for_long_enough(
+    world: World, resources: Resources
+) -> None:
+    await change_agent(world, resumeAfterMinutes=1)
+    thread = await talking(world)
+    await world.tenant.call("PATCH", f"/interactions/{thread}", {"agentMode": False})
+    await world.text("Said to a person")
+    async with resources.database.system() as tx:
+        await tx.execute("UPDATE interactions SET agent_off_at = now() - interval '2 minutes'")
+
+    async def resumed() -> bool:
+        return bool((await world.thread(thread))["sms"]["agentMode"])
+
+    await until(resumed)
+    await world.text("Said to the agent")
+    told = await world.told(1)
+    assert told["message"]["combinedText"] == "Said to the agent"
+
+
+async def test_a_hand_over_that_failed_is_said_to_be_tried_again(world: World) -> None:
+    thread = await talking(world)
+    await change_agent(world, webhookUrl="http://127.0.0.1:9/away")
+    await world.text("Hey")
+
+    async def retrying() -> bool:
+        return bool((await world.thread(thread))["agentState"]["state"] == "retrying")
+
+    await until(retrying)
+    assert (await world.turns(thread))[-1]["attempts"][0]["outcome"]
+
+
+async def test_an_endpoint_that_hangs_does_not_delay_another_agents_turns(world: World) -> None:
+    hung: list[str] = []
+    let_go = asyncio.Event()
+
+    async def hang(request: Request) -> Response:
+        hung.append((await request.json())["turn"]["turnId"])
+        await let_go.wait()
+        return JSONResponse({"reply": None})
+
+    async with served(Starlette(routes=[Route("/", hang, methods=["POST"])])) as url:
+        slow = await world.tenant.agent(webhookUrl=url, batchWindowMs=1000)
+        campaign = await world.tenant.campaign(
+            smsAgentId=slow["smsAgentId"], phoneNumberId=world.number["phoneNumberId"]
+        )
+        phones = [phone() for _ in range(AT_ONCE_PER_AGENT + 6)]
+        for one in phones:
+            lead = await world.tenant.lead(phone=one, campaignId=campaign["campaignId"])
+            await world.send(leadId=lead["leadId"], agentMode=True)
+        thread = await talking(world)
+        await asyncio.gather(*(world.carrier.text(one, world.ours, "Hey") for one in phones))
+
+        async def full() -> bool:
+            return len(hung) >= AT_ONCE_PER_AGENT
+
+        await until(full)
+        world.agent.answers = [(200, {"reply": "Here"})]
+        await world.text("Is anybody there?")
+        assert (await world.turn_is(thread, "replied"))["attempts"][0]["outcome"]
+        assert len(hung) == AT_ONCE_PER_AGENT
+        let_go.set()
+
+
+# Record, replay, shadow, test.
+
+
+async def test_a_replay_gets_the_same_bytes_and_its_answer_is_only_kept(world: World) -> None:
+    thread = await talking(world)
+    world.agent.answers = [(200, {"reply": "Live"}), (200, {"reply": "Replayed"})]
+    live = await handed_over(world, "Hey", 1)
+    turn = await world.turn_is(thread, "replied")
+    replayed = await world.tenant.call("POST", f"/turns/{turn['turnId']}/replay", {})
+    assert (replayed["kind"], replayed["ofTurn"]) == ("replay", turn["turnId"])
+    assert (replayed["state"], replayed["reply"]["texts"]) == ("replied", ["Replayed"])
+    headers, body = world.agent.requests[1]
+    assert headers["webhook-kind"] == "replay"
+    assert headers["webhook-id"] == replayed["turnId"]
+    assert "webhook-kind" not in world.agent.requests[0][0]
+    assert json.loads(body) == {
+        **live, "turn": {**live["turn"], "turnId": replayed["turnId"]},
+    }  # fmt: skip
+    await asyncio.sleep(0.5)
+    assert world.carrier.received(world.phone) == ["Hi Jane", "Live"]
+    late = await reply(world, "By the API", turnId=replayed["turnId"])
+    assert late.json()["error"]["code"] == "TURN_CLOSED"
+
+
+async def test_an_answer_to_a_replay_by_the_api_is_caught(world: World) -> None:
+    thread = await talking(world)
+    world.agent.answers = [(200, {"replies": []}), (200, {})]
+    await handed_over(world, "Hey", 1)
+    turn = await world.turn_is(thread, "declined")
+    replayed = await world.tenant.call("POST", f"/turns/{turn['turnId']}/replay", {})
+    assert replayed["state"] == "awaiting_reply"
+    caught = await reply(world, "Caught", turnId=replayed["turnId"])
+    assert caught.status_code == 202
+    assert caught.json()["data"] == {"status": "caught", "turnId": replayed["turnId"]}
+    kept = await world.tenant.call("GET", f"/turns/{replayed['turnId']}")
+    assert kept["reply"] == {"texts": ["Caught"], "messageIds": [], "by": "api"}
+    assert (await world.thread(thread))["transcript"][-1]["message"] == "Hey"
+
+
+async def test_a_shadow_hears_every_turn_and_the_report_shows_both(world: World) -> None:
+    await change_agent(world, shadowWebhookUrl=world.agent.url)
+    thread = await talking(world)
+    world.agent.answers = [(200, {"reply": "A"}), (200, {"reply": "B"})]
+    await world.text("Hey")
+    await world.told(2)
+    kinds = sorted(h.get("webhook-kind", "live") for h, _ in world.agent.requests)
+    assert kinds == ["live", "shadow"]
+    await world.turn_is(thread, "replied")
+    path = f"/sms-agents/{world.smsagent['smsAgentId']}/shadow-report"
+
+    async def reported() -> Data | None:
+        pairs = (await world.tenant.call("GET", path))["pairs"]
+        answered = pairs and pairs[0]["live"]["texts"] and pairs[0]["shadow"]["texts"]
+        return pairs[0] if answered else None
+
+    pair = await until(reported)
+    assert {pair["live"]["texts"][0], pair["shadow"]["texts"][0]} == {"A", "B"}
+    assert len(await world.turns(thread)) >= 1
+    await world.status_is((await world.turns(thread))[0]["reply"]["messageIds"][0], "delivered")
+    assert len(world.carrier.received(world.phone)) == 2
+
+
+async def test_an_agents_webhook_can_be_tried(world: World) -> None:
+    world.agent.answers = [(200, {"reply": "I work"})]
+    path = f"/sms-agents/{world.smsagent['smsAgentId']}/test"
+    tried = await world.tenant.call("POST", path)
+    assert (tried["kind"], tried["reply"]["texts"]) == ("test", ["I work"])
+    assert world.agent.requests[0][0]["webhook-kind"] == "test"
+    await change_agent(world, webhookUrl="http://127.0.0.1:9/away")
+    tried = await world.tenant.call("POST", path)
+    assert (tried["state"], tried["reason"]) == (
+        "failed", "the agent's webhook could not be reached",
+    )  # fmt: skip

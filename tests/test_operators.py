@@ -1,0 +1,147 @@
+"""What operators run by hand, as processes: doctor, reseal, a worker that drains."""
+
+import base64
+import json
+import os
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app.resources import Resources
+from app.settings import Settings
+from tests.makers import Tenant
+from tests.test_cli import ran
+from tests.world import World, agent, carrier, idle_world
+
+__all__ = ["agent", "carrier", "idle_world"]
+LOOPBACK = {"ALLOWED_PRIVATE_NETWORKS": "127.0.0.0/8"}
+
+
+async def doctor(configuration: Settings, *more: str, **env: str) -> tuple[int | None, str]:
+    status, out, _ = await ran(configuration, "doctor", *more, **LOOPBACK, **env)
+    return status, out
+
+
+def keys(*keys: bytes) -> dict[str, str]:
+    return {"SECRET_KEYS": ",".join(base64.urlsafe_b64encode(key).decode() for key in keys)}
+
+
+async def test_the_doctor_finds_a_sound_installation_sound(
+    configuration: Settings, idle_world: World
+) -> None:
+    base = {"PUBLIC_BASE_URL": str(configuration.base_url)}
+    status, out = await doctor(configuration, "--offline", **base)
+    assert status == 0
+    about = [line.split()[:2] for line in out.splitlines()]
+    assert about == [
+        ["note", "configuration:"], ["ok", "redis:"], ["ok", "database:"], ["ok", "migrations:"],
+        ["ok", "clock:"], ["ok", "secrets:"], ["ok", "owed:"],
+    ]  # fmt: skip
+
+
+async def test_the_doctor_asks_each_carrier_where_it_posts_our_texts(
+    configuration: Settings, idle_world: World
+) -> None:
+    account = idle_world.account["accountId"]
+    base = idle_world.account["webhooks"]["inbound"].split("/webhooks/")[0]
+    idle_world.carrier.known.inbound_urls[idle_world.ours] = "https://elsewhere.example.com/"
+    status, out = await doctor(configuration, PUBLIC_BASE_URL=base)
+    assert status == 1
+    assert f"BAD   simulator {account}: Texts to" in out
+    assert "go to another address" in out
+    await idle_world.tenant.account("vonage")
+    idle_world.carrier.known.inbound_urls[idle_world.ours] = (
+        f"{base}/webhooks/simulator/{account}/inbound"
+    )
+    _, out = await doctor(configuration, PUBLIC_BASE_URL=base)
+    assert f"ok    simulator {account}: posts our texts to us" in out
+    assert "note  vonage acct_" in out
+
+
+async def test_the_doctor_tells_of_texts_that_nobody_carries(
+    configuration: Settings, idle_world: World, resources: Resources
+) -> None:
+    await idle_world.send()
+    async with resources.database.system() as tx:
+        await tx.execute("UPDATE outbox SET due_at = clock_timestamp() - interval '5 minutes'")
+    status, out = await doctor(configuration, "--offline")
+    assert status == 1
+    assert "BAD   owed: 1 texts by simulator wait (queued), the oldest for 3" in out
+    assert "is a worker running?" in out
+
+
+async def test_the_doctor_tells_what_is_away_missing_or_old(
+    configuration: Settings, resources: Resources
+) -> None:
+    status, out = await doctor(configuration, "--offline", REDIS_URL="redis://127.0.0.1:1/0")
+    assert (status, "BAD   redis: does not answer" in out) == (1, True)
+    status, out = await doctor(configuration, "--offline", **keys(os.urandom(32)))
+    assert (status, "BAD   secrets:" in out) == (1, True)
+    away = "postgresql://nobody@127.0.0.1:1/none"
+    status, out = await doctor(configuration, "--offline", DATABASE_URL=away)
+    assert (status, "BAD   database: DATABASE_URL does not answer" in out) == (1, True)
+    await set_version(resources, "0001")
+    try:
+        status, out = await doctor(configuration, "--offline")
+    finally:
+        await set_version(resources, None)
+    assert (status, "run `migrate`" in out) == (1, True)
+
+
+async def set_version(resources: Resources, version: str | None) -> None:
+    """As a database that was not migrated would say; None: as it is."""
+    from app.store import readiness
+
+    async with resources.database.system() as tx:
+        await tx.value(readiness.AS_OWNER)
+        await tx.execute("UPDATE alembic_version SET version_num = $1", version or readiness.head())
+
+
+async def test_after_a_key_rotation_all_is_sealed_anew_and_the_old_key_can_go(
+    configuration: Settings, tenant: Tenant
+) -> None:
+    await tenant.account("twilio")
+    await tenant.agent()
+    old, new = configuration.sealing_keys()[0], os.urandom(32)
+    both, swapped = keys(new, old), keys(old, new)
+    _, out = await doctor(configuration, "--offline", **both)
+    assert "note  secrets: 3 are under an older key: run `reseal`" in out
+    try:
+        status, out, _ = await ran(configuration, "reseal", **both)
+        assert (status, json.loads(out)) == (0, {"resealed": "3", "newest": "0", "lost": "0"})
+        status, out = await doctor(configuration, "--offline", **keys(new))
+        assert "ok    secrets: 3 open, all under the newest key" in out
+        assert status == 0
+        status, out, _ = await ran(configuration, "reseal", **both)
+        assert json.loads(out) == {"resealed": "0", "newest": "3", "lost": "0"}
+    finally:
+        assert (await ran(configuration, "reseal", **swapped))[0] == 0
+
+
+async def test_a_worker_that_drains_does_what_is_due_and_ends(
+    configuration: Settings, idle_world: World
+) -> None:
+    world = idle_world
+    world.agent.answers = [(200, {"reply": "Here I am"})]
+    sent = await world.send(agentMode=True)
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    later = await world.send(sendAt=tomorrow.isoformat())
+    await world.text("Anybody there?")
+    status, _, err = await ran(configuration, "worker", "--drain", **LOOPBACK)
+    assert status == 0, err
+    assert (await world.tenant.call("GET", f"/messages/{sent['messageId']}"))["status"] in (
+        "sent", "delivered",
+    )  # fmt: skip
+    (turn,) = await world.turns(sent["interactionId"])
+    assert turn["state"] == "replied"
+    answer = await world.tenant.call("GET", f"/messages/{turn['reply']['messageIds'][0]}")
+    assert answer["status"] in ("sent", "delivered")
+    assert (await world.tenant.call("GET", f"/messages/{later['messageId']}"))["status"] == (
+        "scheduled"
+    )
+
+
+@pytest.mark.parametrize("command", ["doctor", "worker"])
+async def test_without_servers_it_says_which_are_missing(command: str) -> None:
+    status, _, err = await ran(None, command)
+    assert (status, "DATABASE_URL and REDIS_URL must be set" in err) == (2, True)

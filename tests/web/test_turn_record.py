@@ -1,0 +1,96 @@
+"""The record of a turn, one click from the thread."""
+
+from html import unescape
+
+from app.resources import Resources
+from tests.makers import Tenant, phone
+from tests.web.people import Browser
+from tests.web.test_page import a_thread
+from tests.world import World
+
+
+async def conversing(world: World) -> str:
+    sent = await world.send(agentMode=True)
+    interaction_id: str = sent["interactionId"]
+    return interaction_id
+
+
+async def test_the_record_shows_texts_attempts_and_the_reply(sam: Browser, world: World) -> None:
+    world.agent.answers = [(500, {"error": "busy <b>"}), (200, {"reply": "Yes, it does."})]
+    thread = await conversing(world)
+    await world.text("Does it cost <i>anything</i>?")
+    await world.turn_is(thread, "delivering")
+    await world.turn_is(thread, "replied")
+    page = await sam.page(f"/conversations/{thread}")
+    [turn] = await world.turns(thread)
+    here = f"/conversations/{thread}/turns/{turn['turnId']}"
+    assert page.count(f'href="{here}"') == 3  # the lead's text, the agent's, and the newest
+    record = unescape(await sam.page(here))
+    for shown in ("Answered", "Does it cost <i>anything</i>?", "Yes, it does.", "Attempt 1",
+                  "Attempt 2", "500", "200", "busy <b>", '"combinedText"'):  # fmt: skip
+        assert shown in record, shown
+    raw = await sam.page(here)
+    assert "<i>anything" not in raw
+    assert "busy <b>" not in raw
+
+
+async def test_a_refused_reply_stands_in_the_record_with_the_reason(
+    sam: Browser, world: World
+) -> None:
+    thread = await conversing(world)
+    await world.text("Hello?")
+    payload = await world.told(1)
+    await world.text("One more thing")
+    refused = await world.tenant.ask(
+        "POST", "/sms/send",
+        {"leadId": world.lead["leadId"], "message": "Too late", "source": "sms_agent",
+         "turnId": payload["turn"]["turnId"]},
+    )  # fmt: skip
+    assert refused.status_code == 409
+    record = await sam.page(f"/conversations/{thread}/turns/{payload['turn']['turnId']}")
+    assert "Too late" in record
+    assert "The lead had written again." in record
+    assert "None went out." in record
+
+
+async def test_each_text_of_a_held_reply_is_sent_for_itself(sam: Browser, world: World) -> None:
+    path = f"/sms-agents/{world.smsagent['smsAgentId']}"
+    await world.tenant.call("PATCH", path, {"staleReply": "hold"})
+    thread = await conversing(world)
+
+    async def write_on(_: object) -> None:
+        world.agent.meanwhile = None
+        await world.text("And another thing")
+
+    world.agent.meanwhile = write_on
+    world.agent.answers = [(200, {"replies": ["First.", "Second."]})]
+    await world.text("Hello?")
+    await world.told(2)
+    page = await sam.page(f"/conversations/{thread}")
+    assert "Reply held" in page
+    answer = await sam.submit(page, "/held", action="send", text=["First, edited.", "Second."])
+    assert answer.status_code == 303
+    said = [e["message"] for e in (await world.thread(thread))["transcript"]]
+    assert said[-2:] == ["First, edited.", "Second."]
+
+
+async def test_a_turn_is_found_in_its_own_thread_and_tenant_only(
+    sam: Browser, world: World, other_tenant: Tenant, resources: Resources
+) -> None:
+    thread = await conversing(world)
+    await world.text("Hello?")
+    await world.told(1)
+    [turn] = await world.turns(thread)
+    other = await world.tenant.lead(phone=phone())
+    sent = await world.send(leadId=other["leadId"])
+    for path in (
+        f"{sent['interactionId']}/turns/{turn['turnId']}",
+        f"{thread}/turns/turn_unknown",
+        f"int_unknown/turns/{turn['turnId']}",
+    ):
+        assert (await sam.get(f"/conversations/{path}")).status_code == 404
+    account = await other_tenant.account()
+    await other_tenant.number(providerAccountId=account["accountId"])
+    _, theirs = await a_thread(other_tenant)
+    path = f"/conversations/{theirs['interactionId']}/turns/{turn['turnId']}"
+    assert (await sam.get(path)).status_code == 404
