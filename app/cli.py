@@ -363,8 +363,9 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(does=does)
         return added
 
-    def group(name: str) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
-        return commands.add_parser(name).add_subparsers(required=True, metavar="VERB")
+    def group(name: str, about: str) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
+        added = commands.add_parser(name, help=about, description=about)
+        return added.add_subparsers(required=True, metavar="VERB")
 
     add(commands, "up", up, "everything in one terminal, with a demo")
     add(commands, "web", web, "one web process")
@@ -377,25 +378,45 @@ def _parser() -> argparse.ArgumentParser:
     add(commands, "reseal", reseal, "seal all secrets under the first of SECRET_KEYS")
     examined = add(commands, "doctor", doctor, "what is wrong here, in plain words")
     examined.add_argument("--offline", action="store_true", help="asks no carrier")
-    tenant = add(group("tenant"), "create", tenant_create, "a tenant and its first key")
+    tenant = add(
+        group("tenant", "organizations: create"),
+        "create",
+        tenant_create,
+        "a tenant and its first key",
+    )
     tenant.add_argument("--name", required=True)
-    key = add(group("key"), "create", key_create, "an API key, shown once")
+    key = add(group("key", "API keys: create"), "create", key_create, "an API key, shown once")
     key.add_argument("--tenant", required=True, metavar="ID")
     key.add_argument("--name", required=True)
     key.add_argument("--scope", choices=SCOPES, default="api")
     key.add_argument("--agent", metavar="ID", help="with --scope agent")
-    user = add(group("user"), "create", user_create, "a person who may sign in")
+    user = add(
+        group("user", "people who sign in: create"),
+        "create",
+        user_create,
+        "a person who may sign in",
+    )
     user.add_argument("--tenant", required=True, metavar="ID")
     user.add_argument("--email", required=True)
     user.add_argument("--password-stdin", required=True, action="store_true")
     user.add_argument(
         "--role", choices=PERSON_ROLES, help="the first of a tenant: admin; else member"
     )
-    imported = add(group("leads"), "import", leads_import, "leads from a CSV file")
+    imported = add(
+        group("leads", "leads from elsewhere: import"),
+        "import",
+        leads_import,
+        "leads from a CSV file",
+    )
     imported.add_argument("file", type=Path)
     imported.add_argument("--tenant", required=True, metavar="ID")
     imported.add_argument("--campaign", metavar="ID", help="for all of them")
-    stopped = add(group("suppressions"), "import", suppressions_import, "phones that opted out")
+    stopped = add(
+        group("suppressions", "opt-outs from elsewhere: import"),
+        "import",
+        suppressions_import,
+        "phones that opted out",
+    )
     stopped.add_argument("file", type=Path)
     stopped.add_argument("--tenant", required=True, metavar="ID")
     stopped.add_argument("--reason")
