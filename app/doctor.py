@@ -91,7 +91,8 @@ async def _database(held: Resources) -> AsyncIterator[Finding]:
         skew = await turns.now(tx) - (began + time.time()) / 2
     if not held.database.two_roles:
         said = f"PostgreSQL {version}, one role only: row-level security guards nothing"
-        yield Finding("note", "database", f"{said}; let the role create roles, and migrate")
+        said += "; the roles app_tenant and app_system are made by the first migration, if it may"
+        yield Finding("note", "database", said)
     elif int(version.split(".")[0]) < 15:
         yield Finding("BAD", "database", f"PostgreSQL {version} is too old: 15 or newer")
     else:
