@@ -16,4 +16,5 @@ async def settle(database: Database) -> tuple[int, int]:
         async with database.system() as tx:
             released = await release.texts(tx, AT_ONCE)
     async with database.system() as tx:
+        await restoring.forget_events(tx)
         return await restoring.ask_first(tx), await restoring.close_turns(tx)

@@ -2,6 +2,9 @@
 
 The cursor is (transaction, event): a later transaction can commit first, so nothing at or above
 the oldest running one is read yet. Thus a late commit is never skipped, and no writer waits.
+
+Transactions count anew in another PostgreSQL: a cursor that is ahead of them is of one before a
+restore, and reads from the start.
 """
 
 from collections.abc import Sequence
@@ -15,7 +18,10 @@ SETTLED = "transaction < pg_snapshot_xmin(pg_current_snapshot())"
 AFTER = f"""
 SELECT transaction::text::bigint AS transaction, event_id, type, interaction_id, data, at
 FROM tenant_events
-WHERE tenant_id = $1 AND (transaction, event_id) > ($2::text::xid8, $3)
+WHERE tenant_id = $1
+  AND (transaction, event_id) > (
+      CASE WHEN $2::text::xid8 < pg_snapshot_xmax(pg_current_snapshot()) THEN $2::text::xid8
+           ELSE '0'::xid8 END, $3)
   AND {SETTLED} AND ($4::text[] IS NULL OR type = ANY ($4))
 ORDER BY tenant_events.transaction, event_id LIMIT $5
 """

@@ -36,3 +36,12 @@ async def close_turns(tx: Tx) -> int:
     """Unfinished turns may have been answered since; their texts are handed over with what the
     lead writes next. How many there were."""
     return int(await tx.value(CLOSE_TURNS, REASON))
+
+
+FORGET_EVENTS = "DELETE FROM tenant_events"
+
+
+async def forget_events(tx: Tx) -> None:
+    """Events are numbered by the transactions of the server they happened in: in another they
+    would seem to be of the future. Whoever reads them begins anew."""
+    await tx.execute(FORGET_EVENTS)

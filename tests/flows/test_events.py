@@ -100,3 +100,12 @@ async def test_another_tenants_events_are_not_told(idle_world: World, other_tena
     await idle_world.send()
     assert await all_of(other_tenant) == []
     assert (await feed(other_tenant))["nextCursor"] is None
+
+
+async def test_a_cursor_of_before_a_restore_begins_anew(world: World) -> None:
+    sent = await world.send("Hello")
+    await world.status_is(sent["messageId"], "delivered")
+    events = await all_of(world.tenant)
+    assert events
+    again = await feed(world.tenant, f"wait=0&limit=100&after={2**62}-1")
+    assert again["events"] == events
