@@ -1,9 +1,13 @@
-"""The README names tests and variables; they are there."""
+"""The README names tests, variables and statements; they are there."""
 
 import re
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
+from app import store
 from app.settings import Settings
+from app.store.schema import Table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -29,3 +33,39 @@ def test_every_command_of_make_is_told() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z-]+):.*##", makefile, re.M)) - {"help", "clean"}
     assert targets <= set(re.findall(r"make ([a-z-]+)", README))
+
+
+PARTS = {"agent_of.AGENT_OF", "suppressions.ASKED"}
+"""What looks like a statement, and runs as a part of others only."""
+STATEMENT = re.compile(r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE|\()")
+OF_A_TABLE = re.compile(rf"\b(FROM|JOIN|INTO|UPDATE) ({'|'.join(Table.metadata.tables)})\b")
+ONE_TENANT = re.compile(r"tenant_id = \$1|\(tenant_id,[^)]*\)\s+(VALUES \(|SELECT )\$1")
+
+
+def statements() -> dict[str, str]:
+    """Every statement of the store that has a name, as `file.NAME`."""
+    found: dict[str, str] = {}
+    for file in iter_modules(store.__path__):
+        for name, value in vars(import_module(f"app.store.{file.name}")).items():
+            if not name.isupper() or f"{file.name}.{name}" in PARTS:
+                continue
+            if isinstance(value, str) and STATEMENT.match(value) and OF_A_TABLE.search(value):
+                found[f"{file.name}.{name}"] = value
+    return found
+
+
+def test_every_statement_that_would_cross_shards_is_listed() -> None:
+    rows = README.split("| statements | why they cross |")[1].split("\n\n")[0].splitlines()
+    file, named = "", set()
+    for given, name in re.findall(
+        r"`(\w+)?\.([A-Z_]+)`", " ".join(row.split("|")[1] for row in rows[2:])
+    ):
+        file = given or file
+        named.add(f"{file}.{name}")
+    known = statements()
+    assert len(known) > 200
+    assert {name for name, sql in known.items() if not ONE_TENANT.search(sql)} <= named
+    assert {name for name in named if name not in known} == {
+        # of no table, or made where they run
+        "sending.ALIVE", "suppressions.LOCK_PHONES", "parts.LOCK",
+    }  # fmt: skip
