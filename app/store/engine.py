@@ -127,7 +127,7 @@ class Tx(Read):
 
 
 class Database:
-    """The pool, and the three ways to open a transaction on it."""
+    """The pool, and the ways to open a transaction on it."""
 
     def __init__(self, engine: AsyncEngine, clock: Clock, two_roles: bool) -> None:
         self._engine = engine

@@ -1,8 +1,9 @@
 """The tables. Classes describe them for Alembic and for the reader; no object is ever mapped.
 
 Every key begins with `tenant_id`, so that no row can point across tenants and the tables
-can be distributed by it. The few look-ups that come before the tenant is known (keys,
-accounts, users by e-mail) have unique indexes of their own.
+can be distributed by it; but for what belongs to no tenant (`installation`, `sign_in_tries`).
+The few look-ups that come before the tenant is known (keys, accounts, sessions, users by
+e-mail) have unique indexes of their own.
 """
 
 from datetime import date, datetime
