@@ -125,8 +125,11 @@ def worker(configuration: Settings, asked: argparse.Namespace) -> int:
     from app import worker as process
 
     _require_servers(configuration)
-    with traces.exported(configuration, "worker"):
-        asyncio.run(process.run(configuration, asked.drain))
+    with (
+        traces.exported(configuration, "worker"),
+        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+    ):
+        runner.run(process.run(configuration, asked.drain))
     return 0
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from app.domain.callers import Caller
 from app.domain.problems import SuppressionActive
 from app.domain.words import INTERACTION_STATUSES
-from app.store import notes, suppressions, threads
+from app.store import notes, suppressions, threads, turns
 from app.store.engine import Row, Tx
 from app.store.threads import Thread
 
@@ -38,6 +38,19 @@ async def brake(tx: Tx, thread: Thread, why: str) -> None:
     await threads.pause(tx, thread, why)
     await threads.set_status(tx, [thread], "follow_up", only_from=("in_progress", "incomplete"))
     await notes.add(tx, {thread: f"The agent is paused until tomorrow: {why}."})
+
+
+async def fail(tx: Tx, failed: Sequence[tuple[Row, str]]) -> None:
+    """These turns are given up, each for its reason: a person must follow up."""
+    if not failed:
+        return
+    threads_of = [(turn["tenant_id"], turn["interaction_id"]) for turn, _ in failed]
+    closed = [(turn["tenant_id"], turn["turn_id"], "failed", why) for turn, why in failed]
+    await turns.close(tx, closed)
+    await threads.set_status(tx, threads_of, "follow_up", only_from=("in_progress", "incomplete"))
+    told = {thread: f"The agent did not get the lead's texts: {why}."
+            for thread, (_, why) in zip(threads_of, failed, strict=True)}  # fmt: skip
+    await notes.add(tx, told)
 
 
 async def resume(tx: Tx, limit: int) -> int:

@@ -20,7 +20,7 @@ from app.domain.problems import (
 from app.domain.transcripts import instant
 from app.domain.turns import ALIKE_IN_A_ROW, loops, refusal
 from app.store import interactions, notes, threads, turns
-from app.store.clock import AT_ONCE, turn_hint
+from app.store.clock import turn_hint
 from app.store.engine import Row, Tx
 
 SAME_REPLY = timedelta(hours=24)
@@ -28,6 +28,8 @@ SAME_REPLY_WITHOUT_TURN = timedelta(minutes=10)
 
 Answered = dict[str, Any]
 """The `data` of a send's answer, kept with the turn so that a repeat gets the same."""
+Reply = tuple[Row, Sequence[str]]
+"""A turn, and the texts that answer it; none at all: the agent declined."""
 
 
 async def by_api(tx: Tx, order: Order, agent_id: str | None) -> Answered | Refused:
@@ -46,59 +48,46 @@ async def by_api(tx: Tx, order: Order, agent_id: str | None) -> Answered | Refus
     earlier = await _same_reply(tx, turn, [order.text], named=order.turn_id is not None)
     if earlier is not None:
         return earlier[0]
-    problem = await _judge(tx, turn, named=order.turn_id is not None)
+    named = order.turn_id is not None
+    [problem] = await _judge(tx, [turn], named)
     if problem is None:
-        sent = await _send(tx, turn, [order], named=order.turn_id is not None)
+        [sent] = await _send(tx, [(turn, [order])], named)
         if isinstance(sent, list):
-            await _close(tx, turn, [order.text], sent, "api")
+            await _close(tx, [(turn, [order.text], sent)], "api")
             return sent[0]
         problem = sent.problem
     await _record_refusal(tx, turn, [order.text], problem, "api")
     return Refused(problem)
 
 
-async def inline(tx: Tx, turn: Row, texts: Sequence[str], lead_id: str) -> None:
-    """The reply in the webhook's own answer. The thread's lock is held."""
-    problem = await _judge(tx, turn, named=True)
-    if problem is None:
-        if not texts:
-            await turns.replied(
-                tx,
-                turn["tenant_id"],
-                turn["turn_id"],
-                "declined",
-                "the agent declined",
-                None,
-            )
-            return
-        orders = [
-            Order(
-                tenant_id=turn["tenant_id"],
-                message_id=ids.make("msg"),
-                thread_id=ids.make("int"),
-                lead_id=lead_id,
-                interaction_id=turn["interaction_id"],
-                text=text,
-                source="sms_agent",
-                actor=turn["sms_agent_id"],
-                turn_id=turn["turn_id"],
-            )
-            for text in texts
-        ]
-        sent = await _send(tx, turn, orders, named=True)
-        if isinstance(sent, list):
-            await _close(tx, turn, texts, sent, "inline")
-            return
-        problem = sent.problem
-    await _record_refusal(tx, turn, texts, problem, "inline")
+async def inline(tx: Tx, replies: Sequence[Reply]) -> None:
+    """The replies in webhooks' own answers, of as many threads, whose locks are held."""
+    problems = await _judge(tx, [turn for turn, _ in replies], named=True)
+    good = [one for one, problem in zip(replies, problems, strict=True) if problem is None]
+    refused = [(*one, problem) for one, problem in zip(replies, problems, strict=True) if problem]
+    declined = [turn for turn, texts in good if not texts]
+    await turns.replied(
+        tx, [(*_key(turn), "declined", "the agent declined", None) for turn in declined]
+    )
+    going = [(turn, texts) for turn, texts in good if texts]
+    results = await _send(tx, [(turn, _orders(turn, texts)) for turn, texts in going], named=True)
+    answered: list[tuple[Row, Sequence[str], list[Answered]]] = []
+    for (turn, texts), result in zip(going, results, strict=True):
+        if isinstance(result, Refused):
+            refused.append((turn, texts, result.problem))
+        else:
+            answered.append((turn, texts, result))
+    await _close(tx, answered, "inline")
+    for turn, texts, problem in refused:
+        await _record_refusal(tx, turn, texts, problem, "inline")
 
 
 async def hand_off(tx: Tx, turn: Row, reason: str) -> None:
     """The agent asks for a person: agent mode off, `follow_up`, a note. The lock is held."""
-    if await _judge(tx, turn, named=True):
+    if any(await _judge(tx, [turn], named=True)):
         return
-    thread = (turn["tenant_id"], turn["interaction_id"])
-    await turns.replied(tx, *_key(turn), "handed_off", f"the agent handed off: {reason}", None)
+    thread = _thread(turn)
+    await turns.replied(tx, [(*_key(turn), "handed_off", f"the agent handed off: {reason}", None)])
     await modes.switch(tx, {thread: "agent"}, False)
     await threads.set_status(tx, [thread], "follow_up", only_from=modes.NOT_DNC)
     await notes.add(tx, {thread: f"The agent handed over to a person: {reason}"})
@@ -154,17 +143,23 @@ async def _same_reply(
     return answers if recent else None
 
 
-async def _judge(tx: Tx, turn: Row, named: bool) -> Problem | None:
-    """Why a reply to the turn may not go out; None: it may."""
-    key = (turn["tenant_id"], turn["interaction_id"])
-    guarded = _guarded(turn, named)
-    return refusal(
-        turn["state"],
-        turn["reason"],
-        suppressed=await interactions.suppressed(tx, *key),
-        guarded=guarded,
-        lead_wrote_on=guarded and await _lead_wrote_on(tx, turn),
-    )
+async def _judge(tx: Tx, judged: Sequence[Row], named: bool) -> list[Problem | None]:
+    """Why a reply to each of the turns may not go out; None: it may."""
+    if not judged:
+        return []
+    suppressed = await interactions.suppressed(tx, [_thread(turn) for turn in judged])
+    guarded = [_thread(turn) for turn in judged if _guarded(turn, named)]
+    wrote_on = await turns.collecting(tx, guarded) if guarded else {}
+    return [
+        refusal(
+            turn["state"],
+            turn["reason"],
+            suppressed=_thread(turn) in suppressed,
+            guarded=_guarded(turn, named),
+            lead_wrote_on=_thread(turn) in wrote_on,
+        )
+        for turn in judged
+    ]
 
 
 def _guarded(turn: Row, named: bool) -> bool:
@@ -172,51 +167,71 @@ def _guarded(turn: Row, named: bool) -> bool:
     return named and not turn["protected"] and turn["stale_reply"] != "send"
 
 
-async def _lead_wrote_on(tx: Tx, turn: Row) -> bool:
-    live = await turns.unfinished(tx, turn["tenant_id"], turn["interaction_id"])
-    return any(other["state"] == "collecting" for other in live)
+def _orders(turn: Row, texts: Sequence[str]) -> list[Order]:
+    return [
+        Order(
+            tenant_id=turn["tenant_id"],
+            message_id=ids.make("msg"),
+            thread_id=ids.make("int"),
+            lead_id=turn["lead_id"],
+            interaction_id=turn["interaction_id"],
+            text=text,
+            source="sms_agent",
+            actor=turn["sms_agent_id"],
+            turn_id=turn["turn_id"],
+        )
+        for text in texts
+    ]
 
 
 async def _send(
-    tx: Tx, turn: Row, orders: Sequence[Order], named: bool
-) -> list[Answered] | Refused:
-    """All of the texts, in order, into the turn's thread; or the first refusal."""
-    pace = timedelta(milliseconds=turn["reply_delay_ms"] or 0)
+    tx: Tx, replies: Sequence[tuple[Row, Sequence[Order]]], named: bool
+) -> list[list[Answered] | Refused]:
+    """All texts of each reply, in order, into its turn's thread; or its first refusal."""
     placed = [
         replace(
             order,
-            delay=pace * (i + 1),
+            delay=timedelta(milliseconds=turn["reply_delay_ms"] or 0) * (i + 1),
             guarded=_guarded(turn, named),
             interaction_id=turn["interaction_id"],
             turn_id=turn["turn_id"],
             agent_id=turn["sms_agent_id"],
             source="sms_agent",
         )
+        for turn, orders in replies
         for i, order in enumerate(orders)
     ]
-    sent = await send.texts(tx, placed)
-    answers: list[Answered] = []
-    for result in sent:
-        if isinstance(result, Refused):
-            return result
-        assert isinstance(result, Sent)
-        answers.append(answer(result))
-    return answers
+    sent = iter(await send.texts(tx, placed) if placed else [])
+    results: list[list[Answered] | Refused] = []
+    for _, orders in replies:
+        mine = [next(sent) for _ in orders]
+        first = next((result for result in mine if isinstance(result, Refused)), None)
+        results.append(first or [answer(result) for result in mine if isinstance(result, Sent)])
+    return results
 
 
-async def _close(tx: Tx, turn: Row, texts: Sequence[str], answers: list[Answered], by: str) -> None:
-    reply = {
-        "texts": list(texts),
-        "messageIds": [sent["messageId"] for sent in answers],
-        "by": by,
-        "answers": answers,
-    }
-    await turns.replied(tx, *_key(turn), "replied", "answered", reply)
-    thread = (turn["tenant_id"], turn["interaction_id"])
-    await turns.wake(tx, *thread)
-    tx.hints[turn_hint(*thread)] = AT_ONCE
-    if loops(await turns.last_replies(tx, *thread, ALIKE_IN_A_ROW)):
-        await modes.brake(tx, thread, f"the agent said nearly the same {ALIKE_IN_A_ROW} times")
+async def _close(
+    tx: Tx, answered: Sequence[tuple[Row, Sequence[str], list[Answered]]], by: str
+) -> None:
+    if not answered:
+        return
+    await turns.replied(
+        tx,
+        [
+            (*_key(turn), "replied", "answered", {
+                "texts": list(texts), "messageIds": [sent["messageId"] for sent in answers],
+                "by": by, "answers": answers,
+            })
+            for turn, texts, answers in answered
+        ],
+    )  # fmt: skip
+    threads_of = [_thread(turn) for turn, _, _ in answered]
+    for thread, due_at in (await turns.wake(tx, threads_of)).items():
+        tx.hints[turn_hint(*thread)] = due_at
+    for thread, said in (await turns.last_replies(tx, threads_of, ALIKE_IN_A_ROW)).items():
+        if loops(said):
+            why = f"the agent said nearly the same {ALIKE_IN_A_ROW} times"
+            await modes.brake(tx, thread, why)
 
 
 async def _catch(tx: Tx, turn: Row, texts: Sequence[str], by: str) -> Answered | Refused:
@@ -305,3 +320,7 @@ async def _now(tx: Tx) -> datetime:
 
 def _key(turn: Row) -> tuple[str, str]:
     return turn["tenant_id"], turn["turn_id"]
+
+
+def _thread(turn: Row) -> tuple[str, str]:
+    return turn["tenant_id"], turn["interaction_id"]

@@ -4,7 +4,6 @@ live one. No outbox row can come of them: their turns are never sent from."""
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 from app.commands import reply
@@ -12,27 +11,31 @@ from app.domain import ids
 from app.domain.windows import REPLY_WITHIN
 from app.store import turns
 from app.store.engine import Tx
+from app.store.turns import Twin
 
 
-async def begin(
-    tx: Tx,
+def of(
     tenant_id: str,
     kind: str,
     addressed: Mapping[str, Any],
     interaction_id: str | None,
     agent_id: str | None,
     of_turn: str | None,
-) -> tuple[str, bytes]:
-    """A turn of its own with the payload `addressed`; its id, and the bytes to POST, which
-    differ from the live turn's by that id alone."""
+) -> Twin:
+    """A turn of its own with the payload `addressed`; the bytes to POST differ from the live
+    turn's by its id alone."""
     turn_id = ids.make("turn")
     payload = {**addressed, "turn": {**addressed["turn"], "turnId": turn_id}}
     body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
-    await turns.add_twin(
-        tx, tenant_id, turn_id, interaction_id, agent_id, kind, REPLY_WITHIN, payload, of_turn
-    )
-    await turns.add_attempt(tx, tenant_id, turn_id, 1, datetime.now(UTC), body)
-    return turn_id, body
+    return Twin(
+        tenant_id=tenant_id, turn_id=turn_id, interaction_id=interaction_id, agent_id=agent_id,
+        kind=kind, payload=payload, of_turn=of_turn, body=body,
+    )  # fmt: skip
+
+
+async def begin(tx: Tx, twins: Sequence[Twin]) -> None:
+    """Keeps what is about to be POSTed."""
+    await turns.add_twins(tx, twins, REPLY_WITHIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +52,13 @@ class Heard:
 
 async def settle(tx: Tx, tenant_id: str, turn_id: str, heard: Heard) -> None:
     """Keeps what the endpoint said. An empty answer leaves the turn open for the API."""
-    outcome = "failed" if heard.state == "failed" else "accepted"
-    await turns.end_attempt(
-        tx, tenant_id, turn_id, 1, outcome, heard.http_status, heard.duration_ms,
-        heard.kept or heard.reason, "",
+    ending = turns.Ending(
+        tenant_id=tenant_id, turn_id=turn_id, attempt=1, lease="",
+        outcome="failed" if heard.state == "failed" else "accepted",
+        http_status=heard.http_status, duration_ms=heard.duration_ms,
+        answer=heard.kept or heard.reason,
     )  # fmt: skip
+    await turns.end(tx, [ending])
     if heard.texts is not None:
         await reply.catch(tx, tenant_id, turn_id, heard.texts, "inline")
     else:

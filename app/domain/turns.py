@@ -18,9 +18,11 @@ before its webhook answered.
 
 import re
 import unicodedata
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from difflib import SequenceMatcher
+from typing import Any
 
 from app.domain.problems import (
     DncBlocked,
@@ -31,6 +33,9 @@ from app.domain.problems import (
     TurnClosed,
 )
 
+Facts = Mapping[str, Any]
+"""A turn's columns by name."""
+UNFINISHED = frozenset({"collecting", "delivering", "awaiting_reply"})
 CLOSED = frozenset({"replied", "declined", "handed_off", "expired", "failed"})
 PROTECTS = 2
 """So many stale refusals in a row make the next turn protected."""
@@ -39,6 +44,41 @@ PROTECTED_FOR = timedelta(seconds=60)
 ALIKE_IN_A_ROW = 5
 ALIKE = 0.92
 NOT_WORDS = re.compile(r"[\W\d_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What the turns of one thread want now."""
+
+    hand_over: Facts | None = None
+    supersedes: Facts | None = None
+    """The turn before the one that is handed over, still open."""
+    waits: Facts | None = None
+    """Due, but first the turn before, which is protected, may be answered."""
+    expires: Facts | None = None
+    look_at: datetime | None = None
+    """When the collecting turn is due, if it is not yet."""
+
+
+def step(live: Sequence[Facts]) -> Step:
+    """`live`: the thread's unfinished turns, and closed ones of which a POST may still be on its
+    way. Each says beside its columns whether it `is_due`, and whether it is `patient`: it has not
+    yet waited for a protected one."""
+    posting = any(turn["posting"] and not turn["is_due"] for turn in live)
+    collecting = next((turn for turn in live if turn["state"] == "collecting"), None)
+    waiting = next((t for t in live if t["state"] in ("delivering", "awaiting_reply")), None)
+    if collecting and collecting["is_due"]:
+        if posting:
+            return Step()  # its settling looks here again
+        if waiting and waiting["protected"] and collecting["patient"]:
+            return Step(waits=collecting)
+        return Step(hand_over=collecting, supersedes=waiting)
+    look_at = collecting["due_at"] if collecting else None
+    if waiting and waiting["is_due"]:
+        if waiting["state"] == "awaiting_reply":
+            return Step(expires=waiting, look_at=look_at)
+        return Step(hand_over=waiting, look_at=look_at)
+    return Step(look_at=look_at)
 
 
 def refusal(

@@ -6,7 +6,7 @@ while Redis is away. All times compared with rows are the database's.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 import structlog
@@ -16,17 +16,22 @@ from app.domain.problems import Problem
 from app.jobs.catch_up import CatchUp
 from app.jobs.deliver import Batch, Delivery
 from app.jobs.forward import Forwarding
+from app.jobs.turn_claims import HandOver
 from app.store import owed, turns
 from app.store.clock import OUTBOX, Clock
 from app.store.engine import AWAY, Database
+from app.store.threads import Thread
 
-TICK = 0.02
+TICK, SHORTEST_REST = 0.02, 0.001
 POLL_EVERY = 1.0
 AFTER_FAILURE = 0.5
 CLAIM = 200
 RELEASE = 200
 TEXTS_AT_ONCE = 400
-TURNS_AT_ONCE = 100
+TURNS_AT_ONCE = 500
+"""Hand-overs on their way: each holds its payload in memory."""
+CLAIM_TURNS = 100
+"""Threads that are claimed together at most."""
 DRAIN = 20.0
 """Seconds that a stopping worker gives to what it has begun."""
 DRY_FOR = timedelta(seconds=10)
@@ -52,8 +57,7 @@ class Loops:
         self._catch_up = catch_up
         self._stopping = asyncio.Event()
         self._owed = asyncio.Event()
-        self._looking: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._again: set[tuple[str, str]] = set()
+        self._handing: set[asyncio.Task[None]] = set()
         self._carrying: set[asyncio.Task[None]] = set()
         self._texts = 0
         self._offset = 0.0
@@ -65,13 +69,13 @@ class Loops:
                 self._drain_clock, self._poll, self._release, self._claim_texts, self._fetch,
             ):  # fmt: skip
                 group.create_task(self._repeat(step))
-        begun = {*self._looking.values(), *self._carrying}
+        begun = {*self._handing, *self._carrying}
         if begun:
             await asyncio.wait(begun, timeout=DRAIN)
 
     async def drain(self) -> None:
         """Stops once nothing is begun here, and nothing is due within `DRY_FOR`."""
-        while self._looking or self._carrying or await self._anything_due():
+        while self._handing or self._carrying or await self._anything_due():
             await self._rest(POLL_EVERY)
         self.stop()
 
@@ -105,48 +109,49 @@ class Loops:
             pass
 
     async def _drain_clock(self) -> None:
-        due = await self._clock.due(time.time() + self._offset)
-        for member in due:
-            if member == OUTBOX:
-                self._owed.set()
-            else:
-                _, tenant_id, interaction_id = member.split(":", 2)
-                self._look((tenant_id, interaction_id))
+        room = max(TURNS_AT_ONCE - len(self._handing), 1)
+        due, following = await self._clock.due(self._now(), min(room, CLAIM_TURNS))
+        if OUTBOX in due:
+            self._owed.set()
+        hinted = [member.split(":", 2) for member in due if member != OUTBOX]
+        await self._look([(tenant_id, interaction_id) for _, tenant_id, interaction_id in hinted])
         if not due:
-            await self._rest(TICK)
+            wait = TICK if following is None else following - self._now()
+            await self._rest(min(max(wait, SHORTEST_REST), TICK))
+
+    def _now(self) -> float:
+        """By the database's clock."""
+        return time.time() + self._offset
 
     async def _poll(self) -> None:
         async with self._database.system() as tx:
+            asked = time.time()
             now = await turns.now(tx)
-            self._offset = now - time.time()
-            due = await turns.due(tx, TURNS_AT_ONCE)
-        for thread in due:
-            self._look(thread)
+            self._offset = now - (asked + time.time()) / 2
+            due = await turns.due(tx, CLAIM_TURNS)
         self._owed.set()
+        await self._look(due)
         await self._rest(POLL_EVERY)
 
-    def _look(self, thread: tuple[str, str]) -> None:
-        """Looks at the thread's turns; a hint that comes meanwhile is looked at afterwards."""
-        if thread in self._looking:
-            self._again.add(thread)
+    async def _look(self, threads: Sequence[Thread]) -> None:
+        """Claims what the threads' turns want now, and has it carried out. Where there is no
+        room, the rows stay due: the poll comes back to them."""
+        room = TURNS_AT_ONCE - len(self._handing)
+        if not threads or room <= 0:
             return
-        if len(self._looking) >= TURNS_AT_ONCE:
-            return  # the row stays due: the poll comes back to it
-        task = asyncio.create_task(self._look_once(thread))
-        self._looking[thread] = task
+        async for handed in self._forwarding.claim(threads[:room]):
+            task = asyncio.create_task(self._hand_over(handed))
+            self._handing.add(task)
+            task.add_done_callback(self._handing.discard)
 
-    async def _look_once(self, thread: tuple[str, str]) -> None:
+    async def _hand_over(self, handed: HandOver) -> None:
         try:
-            await self._forwarding.look(*thread)
+            await self._forwarding.carry_out(handed)
         except (Problem, *AWAY) as error:
+            # The turn stays `delivering` until its lease ends, and then goes again.
             log.warning("the database is away", error=type(error).__name__)
         except Exception:
-            log.exception("a turn could not be looked at", interaction_id=thread[1])
-        finally:
-            del self._looking[thread]
-            if thread in self._again and not self._stopping.is_set():
-                self._again.discard(thread)
-                self._look(thread)
+            log.exception("a turn could not be settled", turn_id=handed.turn_id)
 
     async def _release(self) -> None:
         async with self._database.system() as tx:

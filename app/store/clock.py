@@ -23,7 +23,7 @@ REST = 1.0
 POP = """
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])
 if #due > 0 then redis.call('ZREM', KEYS[1], unpack(due)) end
-return due
+return {due, redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]}
 """
 log = structlog.get_logger("clock")
 
@@ -64,12 +64,16 @@ class Clock:
         finally:
             self._hinting = None
 
-    async def due(self, now: float, limit: int = 100) -> list[str]:
-        """Takes the members that are due at `now` (epoch seconds); [] also while Redis is away."""
+    async def due(self, now: float, limit: int) -> tuple[list[str], float | None]:
+        """Takes up to `limit` members that are due at `now` (epoch seconds), the longest due
+        first; and when the next one is, if there is any. Nothing also while Redis is away."""
         if time.monotonic() < self._rested_at:
-            return []
+            return [], None
         popped = await self._try(self._pop(keys=[KEY], args=[now * 1000, limit]))
-        return popped if isinstance(popped, list) else []
+        if not isinstance(popped, list):
+            return [], None
+        due, *following = popped  # a list ends where a script's has nothing
+        return due, float(following[0]) / 1000 if following and following[0] else None
 
     async def add_up(self, counts: Mapping[str, int]) -> dict[str, int]:
         """Adds to shared counters that live for some seconds; their sums, {} while Redis is

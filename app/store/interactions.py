@@ -1,10 +1,12 @@
 """Reading threads: whole, in lists, and their transcripts."""
 
+from collections.abc import Collection
 from typing import Any
 
 from app.store import search
-from app.store.engine import Read, Row, Tx
+from app.store.engine import Read, Row, Tx, spread
 from app.store.search import Filter
+from app.store.threads import Thread
 
 COLUMNS = """
 SELECT t.*, c.client_id, c.offer_id, c.name AS campaign_name, l.first_name, l.last_name,
@@ -165,13 +167,16 @@ async def knows_lead(read: Read, tenant_id: str, lead_id: str) -> bool:
 
 
 SUPPRESSED = """
-SELECT coalesce('sms' = ANY (l.dnc_channels), false) OR EXISTS (
+SELECT t.tenant_id, t.interaction_id
+FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
+JOIN interactions t USING (tenant_id, interaction_id)
+JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
+WHERE 'sms' = ANY (l.dnc_channels) OR EXISTS (
     SELECT 1 FROM suppressions s WHERE s.tenant_id = t.tenant_id AND s.phone = t.lead_phone)
-FROM interactions t JOIN leads l USING (tenant_id, lead_id)
-WHERE t.tenant_id = $1 AND t.interaction_id = $2
 """
 
 
-async def suppressed(read: Read, tenant_id: str, interaction_id: str) -> bool:
-    """Whether the phone of the thread may not be texted."""
-    return bool(await read.value(SUPPRESSED, tenant_id, interaction_id))
+async def suppressed(read: Read, threads: Collection[Thread]) -> set[Thread]:
+    """Those of the threads of which the phone may not be texted."""
+    rows = await read.rows(SUPPRESSED, *spread(list(threads), 2))
+    return {(row["tenant_id"], row["interaction_id"]) for row in rows}

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from app.store.agent_of import agent_of
-from app.store.engine import Row, Tx, spread
+from app.store.engine import Read, Row, Tx, spread
 
 Thread = tuple[str, str]
 """(tenant, interaction)."""
@@ -19,6 +19,28 @@ ORDER BY t.tenant_id, t.our_number, t.lead_phone FOR UPDATE OF t
 async def lock(tx: Tx, threads: Collection[Thread]) -> list[Row]:
     """Locks the threads in law 9's order; returns those that exist."""
     return await tx.rows(LOCK, *spread(list(threads), 2))
+
+
+LOCK_FREE = f"{LOCK.rstrip()} SKIP LOCKED"
+
+
+async def lock_free(tx: Tx, threads: Collection[Thread]) -> list[Thread]:
+    """Locks those of the threads that nobody holds, and waits for none; returns them."""
+    rows = await tx.rows(LOCK_FREE, *spread(list(threads), 2))
+    return [(row["tenant_id"], row["interaction_id"]) for row in rows]
+
+
+EXISTING = """
+SELECT t.tenant_id, t.interaction_id FROM interactions t
+JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
+    USING (tenant_id, interaction_id)
+"""
+
+
+async def existing(read: Read, threads: Collection[Thread]) -> list[Thread]:
+    """Those of the threads that are there, held by somebody or not."""
+    rows = await read.rows(EXISTING, *spread(list(threads), 2))
+    return [(row["tenant_id"], row["interaction_id"]) for row in rows]
 
 
 SWITCH = """

@@ -1,14 +1,23 @@
-"""Turns: what a hand-over needs, and how each step is recorded. The interaction's row lock is
-held by whoever changes a turn."""
+"""Turns: what a hand-over needs, and how each step is recorded, for a set of them at a time. The
+interaction's row lock is held by whoever changes a turn.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+States are handed in as parameters where a thread's turns are looked for: named in the statement
+they would let a plan walk through the partial index of all unfinished turns, which is short when
+a session makes its plans and long in a burst. So a look is one by the thread's key.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
-from app.domain.turns import PROTECTED_FOR
+from app.domain.turns import PROTECTED_FOR, UNFINISHED
 from app.store.agent_of import agent_of
-from app.store.engine import Read, Row, Tx
+from app.store.engine import Read, Row, Tx, spread
+from app.store.threads import Thread
+
+Key = tuple[str, str]
+"""(tenant, turn)."""
 
 DUE = """
 SELECT DISTINCT tenant_id, interaction_id FROM turns
@@ -31,181 +40,267 @@ async def now(tx: Tx) -> float:
     return float(await tx.value(NOW))
 
 
-UNFINISHED = """
-SELECT u.*, u.due_at <= clock_timestamp() AS is_due,
-       u.due_at < u.window_due_at + $3::interval AS patient FROM turns u
-WHERE u.tenant_id = $1 AND u.interaction_id = $2 AND u.kind = 'live'
-  AND (u.state IN ('collecting', 'delivering', 'awaiting_reply')
-       OR u.posting AND u.due_at > clock_timestamp())
+LIVE = """
+SELECT u.*
+FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
+CROSS JOIN LATERAL (
+    SELECT u.tenant_id, u.interaction_id, u.turn_id, u.state, u.due_at, u.posting, u.protected,
+           u.attempt, u.accepted_at, u.unsent_reply, u.due_at <= clock_timestamp() AS is_due,
+           u.due_at < u.window_due_at + $5::interval AS patient
+    FROM turns u
+    WHERE u.tenant_id = a.tenant_id AND u.interaction_id = a.interaction_id AND u.kind = 'live'
+      AND (u.state = ANY ($3) OR u.posting AND u.due_at > clock_timestamp()
+           OR u.state = ANY ($4) AND u.accepted_at IS NULL AND u.moved_to IS NULL)
+) u
+"""
+UNHEARD = frozenset({"failed", "superseded"})
+
+
+async def live(tx: Tx, threads: Collection[Thread]) -> dict[Thread, list[Row]]:
+    """By thread: its live turns that are not closed (one collecting and one handed over at most),
+    closed ones of which a POST may still be on its way, and those whose texts no agent ever got.
+
+    `patient`: the turn has not yet waited for a protected one."""
+    found: dict[Thread, list[Row]] = {thread: [] for thread in threads}
+    columns = spread(list(threads), 2)
+    rows = await tx.rows(LIVE, *columns, list(UNFINISHED), list(UNHEARD), PROTECTED_FOR)
+    for row in rows:
+        found[row["tenant_id"], row["interaction_id"]].append(row)
+    return found
+
+
+COLLECTING = """
+SELECT u.tenant_id, u.interaction_id, u.due_at
+FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
+CROSS JOIN LATERAL (
+    SELECT u.tenant_id, u.interaction_id, u.due_at FROM turns u
+    WHERE u.tenant_id = a.tenant_id AND u.interaction_id = a.interaction_id AND u.kind = 'live'
+      AND u.state = ANY ($3)
+) u
 """
 
 
-async def unfinished(tx: Tx, tenant_id: str, interaction_id: str) -> list[Row]:
-    """The thread's live turns that are not closed (one collecting and one handed over at most),
-    and closed ones of which a POST may still be on its way. `patient`: the turn has not yet
-    waited for a protected one."""
-    return await tx.rows(UNFINISHED, tenant_id, interaction_id, PROTECTED_FOR)
+async def collecting(read: Read, threads: Collection[Thread]) -> dict[Thread, datetime]:
+    """When the collecting turns of the threads are due, of those that have one."""
+    rows = await read.rows(COLLECTING, *spread(list(threads), 2), ["collecting"])
+    return {(row["tenant_id"], row["interaction_id"]): row["due_at"] for row in rows}
 
 
 CLOSE = """
-UPDATE turns SET state = $3, reason = $4, closed_at = clock_timestamp()
-WHERE tenant_id = $1 AND turn_id = $2
+UPDATE turns u SET state = a.state, reason = a.reason, closed_at = clock_timestamp()
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
+    AS a(tenant_id, turn_id, state, reason)
+WHERE u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id
 """
 
 
-async def close(tx: Tx, tenant_id: str, turn_id: str, state: str, reason: str) -> None:
-    await tx.execute(CLOSE, tenant_id, turn_id, state, reason)
+async def close(tx: Tx, closed: Sequence[tuple[str, str, str, str]]) -> None:
+    """Each (tenant, turn, state, reason)."""
+    if closed:
+        await tx.execute(CLOSE, *spread(closed, 4))
 
 
 MOVE = """
-WITH unheard AS (
-    UPDATE turns SET moved_to = $3
-    WHERE tenant_id = $1 AND interaction_id = $2 AND kind = 'live' AND turn_id <> $3
-      AND state IN ('failed', 'superseded') AND accepted_at IS NULL AND moved_to IS NULL
-    RETURNING tenant_id, turn_id
+WITH asked AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, turn_id, moves_to)
+), unheard AS (
+    UPDATE turns u SET moved_to = a.moves_to FROM asked a
+    WHERE u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id
+      AND u.accepted_at IS NULL AND u.moved_to IS NULL
+    RETURNING u.tenant_id, u.turn_id, u.moved_to
 )
 INSERT INTO turn_messages (tenant_id, turn_id, message_id, seq)
-SELECT m.tenant_id, $3, m.message_id, m.seq
-FROM turn_messages m JOIN unheard USING (tenant_id, turn_id)
+SELECT m.tenant_id, x.moved_to, m.message_id, m.seq
+FROM turn_messages m JOIN unheard x USING (tenant_id, turn_id)
 ON CONFLICT DO NOTHING
 """
 
 
-async def move_unheard(tx: Tx, tenant_id: str, interaction_id: str, to: str) -> None:
-    """The texts of closed turns that no agent ever got move into the turn `to`."""
-    await tx.execute(MOVE, tenant_id, interaction_id, to)
+async def move(tx: Tx, moved: Sequence[tuple[str, str, str]]) -> None:
+    """The texts of each (tenant, closed turn that no agent ever got, turn) move into the latter."""
+    if moved:
+        await tx.execute(MOVE, *spread(moved, 3))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begin:
+    """A POST that is about to leave."""
+
+    tenant_id: str
+    turn_id: str
+    attempt: int
+    lease: str
+    agent_id: str
+    through_seq: int
+    payload: Mapping[str, Any] | None
+    """Frozen: the first attempt's stays."""
+    protected: bool
+    at: datetime
+    expires_at: datetime
+    body: bytes
 
 
 BEGIN = """
-UPDATE turns SET state = 'delivering', posting = true, lease = $3, attempt = attempt + 1,
-    due_at = clock_timestamp() + $4::interval, expires_at = clock_timestamp() + $5::interval,
-    handed_over_at = coalesce(handed_over_at, clock_timestamp()), sms_agent_id = $6,
-    through_seq = coalesce(through_seq, $7), payload = coalesce(payload, $8),
-    protected = protected OR $9
-WHERE tenant_id = $1 AND turn_id = $2
-RETURNING turn_id, attempt, expires_at, clock_timestamp() AS at
-"""
-
-
-async def begin(
-    tx: Tx, tenant_id: str, turn_id: str, lease: str, lasts: timedelta, expires: timedelta,
-    agent_id: str, through_seq: int, payload: dict[str, Any] | None, protected: bool,
-) -> Row:  # fmt: skip
-    """Marks a POST as on its way; what was frozen at the first attempt stays."""
-    row = await tx.row(
-        BEGIN,
-        tenant_id,
-        turn_id,
-        lease,
-        lasts,
-        expires,
-        agent_id,
-        through_seq,
-        payload,
-        protected,
-    )
-    assert row is not None
-    return row
-
-
-ATTEMPT = """
-INSERT INTO turn_attempts (tenant_id, turn_id, attempt, at, request_body)
-VALUES ($1, $2, $3, $4, $5)
-"""
-
-
-async def add_attempt(
-    tx: Tx, tenant_id: str, turn_id: str, attempt: int, at: Any, body: bytes
-) -> None:
-    """Keeps the very bytes that are about to be POSTed."""
-    await tx.execute(ATTEMPT, tenant_id, turn_id, attempt, at, body)
-
-
-ATTEMPTED = """
-WITH over AS (
-    UPDATE turns SET posting = false, lease = NULL
-    WHERE tenant_id = $1 AND turn_id = $2 AND lease = $8
+WITH asked AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::int[],
+                         $7::jsonb[], $8::bool[], $9::timestamptz[], $10::timestamptz[],
+                         $11::bytea[])
+        AS a(tenant_id, turn_id, attempt, lease, sms_agent_id, through_seq, payload, protected, at,
+             expires_at, body)
+), begun AS (
+    UPDATE turns u SET state = 'delivering', posting = true, lease = a.lease, attempt = a.attempt,
+        due_at = clock_timestamp() + $12::interval, expires_at = a.expires_at,
+        handed_over_at = coalesce(u.handed_over_at, a.at), sms_agent_id = a.sms_agent_id,
+        through_seq = coalesce(u.through_seq, a.through_seq),
+        payload = coalesce(u.payload, a.payload), protected = u.protected OR a.protected
+    FROM asked a WHERE u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id
 )
-UPDATE turn_attempts SET outcome = $4, http_status = $5, duration_ms = $6, answer = $7
-WHERE tenant_id = $1 AND turn_id = $2 AND attempt = $3 AND outcome IS NULL
+INSERT INTO turn_attempts (tenant_id, turn_id, attempt, at, request_body)
+SELECT tenant_id, turn_id, attempt, at, body FROM asked
 """
 
 
-async def end_attempt(
-    tx: Tx, tenant_id: str, turn_id: str, attempt: int, outcome: str, http_status: int | None,
-    duration_ms: int, answer: str | None, lease: str,
-) -> None:  # fmt: skip
-    """The POST is over; the lease, if it is still ours, too."""
-    await tx.execute(
-        ATTEMPTED,
-        tenant_id,
-        turn_id,
-        attempt,
-        outcome,
-        http_status,
-        duration_ms,
-        answer,
-        lease,
-    )
+async def begin(tx: Tx, begun: Sequence[Begin], lasts: timedelta) -> None:
+    """Marks the POSTs as on their way for as long as their leases last, and keeps the very bytes
+    that are about to leave."""
+    rows = [
+        (
+            b.tenant_id, b.turn_id, b.attempt, b.lease, b.agent_id, b.through_seq, b.payload,
+            b.protected, b.at, b.expires_at, b.body,
+        )
+        for b in begun
+    ]  # fmt: skip
+    if rows:
+        await tx.execute(BEGIN, *spread(rows, 11), lasts)
 
 
-ONE = """
-SELECT u.*, t.lead_id, g.stale_reply, g.reply_delay_ms FROM turns u
-LEFT JOIN interactions t USING (tenant_id, interaction_id)
-LEFT JOIN sms_agents g USING (tenant_id, sms_agent_id)
-WHERE u.tenant_id = $1 AND u.turn_id = $2
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """What came of a POST."""
+
+    tenant_id: str
+    turn_id: str
+    attempt: int
+    lease: str
+    outcome: str
+    http_status: int | None
+    duration_ms: int
+    answer: str | None
+    heard: bool = False
+    """A 2xx that counts: the reply may follow until the turn expires."""
+    again: timedelta | None = None
+    """It failed, and is repeated after so long."""
+
+
+END = """
+WITH asked AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::text[],
+                         $6::smallint[], $7::int[], $8::text[], $9::bool[], $10::interval[])
+        AS a(tenant_id, turn_id, attempt, lease, outcome, http_status, duration_ms, answer, heard,
+             again)
+), over AS (
+    UPDATE turns u SET posting = u.posting AND u.lease IS DISTINCT FROM a.lease,
+        lease = nullif(u.lease, a.lease),
+        accepted_at = CASE WHEN a.heard THEN coalesce(u.accepted_at, clock_timestamp())
+                           ELSE u.accepted_at END,
+        state = CASE WHEN a.heard AND u.state = 'delivering' THEN 'awaiting_reply'
+                     ELSE u.state END,
+        due_at = CASE WHEN a.heard THEN u.expires_at
+                      ELSE coalesce(clock_timestamp() + a.again, u.due_at) END
+    FROM asked a
+    WHERE u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id AND (u.lease = a.lease OR a.heard)
+)
+UPDATE turn_attempts t SET outcome = a.outcome, http_status = a.http_status,
+    duration_ms = a.duration_ms, answer = a.answer
+FROM asked a
+WHERE t.tenant_id = a.tenant_id AND t.turn_id = a.turn_id AND t.attempt = a.attempt
+  AND t.outcome IS NULL
 """
+
+
+async def end(tx: Tx, endings: Sequence[Ending]) -> None:
+    """The POSTs are over; their leases, where they are still ours, too."""
+    rows = [
+        (
+            e.tenant_id, e.turn_id, e.attempt, e.lease, e.outcome, e.http_status, e.duration_ms,
+            e.answer, e.heard, e.again,
+        )
+        for e in endings
+    ]  # fmt: skip
+    if rows:
+        await tx.execute(END, *spread(rows, 10))
+
+
+SOME = """
+SELECT u.tenant_id, u.turn_id, u.interaction_id, u.sms_agent_id, u.kind, u.state, u.reason,
+       u.attempt, u.lease, u.accepted_at, u.closed_at, u.protected, u.reply, u.held,
+       t.lead_id, g.stale_reply, g.reply_delay_ms
+FROM unnest($1::text[], $2::text[]) AS a(tenant_id, turn_id)
+JOIN turns u USING (tenant_id, turn_id)
+LEFT JOIN interactions t ON t.tenant_id = u.tenant_id AND t.interaction_id = u.interaction_id
+LEFT JOIN sms_agents g ON g.tenant_id = u.tenant_id AND g.sms_agent_id = u.sms_agent_id
+"""
+
+
+async def some(read: Read, keys: Collection[Key]) -> dict[Key, Row]:
+    """The turns that are there, each with the lead of its thread and its agent's rules."""
+    rows = await read.rows(SOME, *spread(list(keys), 2))
+    return {(row["tenant_id"], row["turn_id"]): row for row in rows}
 
 
 async def get(read: Read, tenant_id: str, turn_id: str) -> Row | None:
     """The turn with the lead of its thread and its agent's rules."""
-    return await read.row(ONE, tenant_id, turn_id)
+    return (await some(read, [(tenant_id, turn_id)])).get((tenant_id, turn_id))
 
 
 POSTPONE = """
-UPDATE turns SET due_at = clock_timestamp() + $3::interval WHERE tenant_id = $1 AND turn_id = $2
+UPDATE turns u SET due_at = clock_timestamp() + a.wait
+FROM unnest($1::text[], $2::text[], $3::interval[]) AS a(tenant_id, turn_id, wait)
+WHERE u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id
 """
 
 
-async def postpone(tx: Tx, tenant_id: str, turn_id: str, wait: timedelta) -> None:
-    """The turn is looked at again after `wait`; its window stays what it was."""
-    await tx.execute(POSTPONE, tenant_id, turn_id, wait)
+async def postpone(tx: Tx, waits: Sequence[tuple[str, str, timedelta]]) -> None:
+    """Each (tenant, turn) is looked at again after its wait; its window stays what it was."""
+    if waits:
+        await tx.execute(POSTPONE, *spread(waits, 3))
 
 
 WAKE = """
-UPDATE turns SET due_at = window_due_at
-WHERE tenant_id = $1 AND interaction_id = $2 AND kind = 'live' AND state = 'collecting'
+UPDATE turns u SET due_at = u.window_due_at
+FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
+WHERE u.tenant_id = a.tenant_id AND u.interaction_id = a.interaction_id AND u.kind = 'live'
+  AND u.state = ANY ($3)
+RETURNING u.tenant_id, u.interaction_id, u.due_at
 """
 
 
-async def wake(tx: Tx, tenant_id: str, interaction_id: str) -> None:
-    """The collecting turn waits for nothing but its window any more."""
-    await tx.execute(WAKE, tenant_id, interaction_id)
-
-
-HANDED_OVER_TODAY = """
-SELECT count(*) FROM turns
-WHERE tenant_id = $1 AND interaction_id = $2 AND kind = 'live'
-  AND handed_over_at >= date_trunc('day', clock_timestamp(), 'UTC')
-"""
-
-
-async def handed_over_today(tx: Tx, tenant_id: str, interaction_id: str) -> int:
-    return int(await tx.value(HANDED_OVER_TODAY, tenant_id, interaction_id))
+async def wake(tx: Tx, threads: Collection[Thread]) -> dict[Thread, datetime]:
+    """The collecting turns of the threads wait for nothing but their windows any more; when they
+    are due."""
+    rows = await tx.rows(WAKE, *spread(list(threads), 2), ["collecting"])
+    return {(row["tenant_id"], row["interaction_id"]): row["due_at"] for row in rows}
 
 
 LAST_REPLIES = """
-SELECT text FROM messages
-WHERE tenant_id = $1 AND interaction_id = $2 AND role = 'agent' AND status <> 'note'
-  AND source = 'sms_agent'
-ORDER BY seq DESC NULLS FIRST LIMIT $3
+SELECT a.tenant_id, a.interaction_id, said.text
+FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
+CROSS JOIN LATERAL (
+    SELECT m.text, m.seq FROM messages m
+    WHERE m.tenant_id = a.tenant_id AND m.interaction_id = a.interaction_id AND m.role = 'agent'
+      AND m.status <> 'note' AND m.source = 'sms_agent'
+    ORDER BY m.seq DESC NULLS FIRST LIMIT $3
+) said
+ORDER BY said.seq NULLS LAST
 """
 
 
-async def last_replies(tx: Tx, tenant_id: str, interaction_id: str, count: int) -> list[str]:
-    """The agent's newest texts of the thread, oldest first."""
-    rows = await tx.rows(LAST_REPLIES, tenant_id, interaction_id, count)
-    return [row["text"] for row in reversed(rows)]
+async def last_replies(tx: Tx, threads: Collection[Thread], count: int) -> dict[Thread, list[str]]:
+    """The agents' newest texts of the threads, oldest first."""
+    said: dict[Thread, list[str]] = {}
+    for row in await tx.rows(LAST_REPLIES, *spread(list(threads), 2), count):
+        said.setdefault((row["tenant_id"], row["interaction_id"]), []).append(row["text"])
+    return said
 
 
 HOLD = """
@@ -221,22 +316,49 @@ async def hold(
     await tx.execute(HOLD, tenant_id, interaction_id, turn_id, held)
 
 
-ADD_TWIN = """
-INSERT INTO turns (tenant_id, turn_id, interaction_id, sms_agent_id, kind, state, due_at,
-    window_due_at, handed_over_at, expires_at, payload, of_turn, attempt, through_seq)
-VALUES ($1, $2, $3, $4, $5, 'delivering', clock_timestamp(), clock_timestamp(), clock_timestamp(),
-    clock_timestamp() + $6::interval, $7, $8, 1, ($7::jsonb #>> '{turn,throughSeq}')::int)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Twin:
+    """A replay, shadow or test, handed over at once and never sent from."""
+
+    tenant_id: str
+    turn_id: str
+    interaction_id: str | None
+    agent_id: str | None
+    kind: str
+    payload: Mapping[str, Any]
+    of_turn: str | None
+    body: bytes
+
+
+ADD_TWINS = """
+WITH asked AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[],
+                         $7::text[], $8::bytea[])
+        AS a(tenant_id, turn_id, interaction_id, sms_agent_id, kind, payload, of_turn, body)
+), added AS (
+    INSERT INTO turns (tenant_id, turn_id, interaction_id, sms_agent_id, kind, state, due_at,
+        window_due_at, handed_over_at, expires_at, payload, of_turn, attempt, through_seq)
+    SELECT tenant_id, turn_id, interaction_id, sms_agent_id, kind, 'delivering', clock_timestamp(),
+           clock_timestamp(), clock_timestamp(), clock_timestamp() + $9::interval, payload,
+           of_turn, 1, (payload #>> '{turn,throughSeq}')::int
+    FROM asked
+)
+INSERT INTO turn_attempts (tenant_id, turn_id, attempt, request_body)
+SELECT tenant_id, turn_id, 1, body FROM asked
 """
 
 
-async def add_twin(
-    tx: Tx, tenant_id: str, turn_id: str, interaction_id: str | None, agent_id: str | None,
-    kind: str, lasts: timedelta, payload: dict[str, Any], of_turn: str | None,
-) -> None:  # fmt: skip
-    """A replay, shadow or test: handed over at once, and never sent from."""
-    await tx.execute(
-        ADD_TWIN, tenant_id, turn_id, interaction_id, agent_id, kind, lasts, payload, of_turn
-    )
+async def add_twins(tx: Tx, twins: Sequence[Twin], lasts: timedelta) -> None:
+    """Adds them, each with its one attempt begun."""
+    rows = [
+        (
+            t.tenant_id, t.turn_id, t.interaction_id, t.agent_id, t.kind, t.payload, t.of_turn,
+            t.body,
+        )
+        for t in twins
+    ]  # fmt: skip
+    if rows:
+        await tx.execute(ADD_TWINS, *spread(rows, 8), lasts)
 
 
 END_TWIN = """
@@ -277,50 +399,28 @@ async def report(read: Read, tenant_id: str, agent_id: str, limit: int) -> list[
     return await read.rows(REPORT, tenant_id, agent_id, limit)
 
 
-ACCEPTED = """
-UPDATE turns SET accepted_at = coalesce(accepted_at, clock_timestamp()),
-    state = CASE state WHEN 'delivering' THEN 'awaiting_reply' ELSE state END,
-    due_at = expires_at
-WHERE tenant_id = $1 AND turn_id = $2
-"""
-
-
-async def accepted(tx: Tx, tenant_id: str, turn_id: str) -> None:
-    """The webhook answered 2xx: the reply may follow until the turn expires."""
-    await tx.execute(ACCEPTED, tenant_id, turn_id)
-
-
-AGAIN = """
-UPDATE turns SET due_at = clock_timestamp() + $3::interval
-WHERE tenant_id = $1 AND turn_id = $2 AND state = 'delivering'
-"""
-
-
-async def again(tx: Tx, tenant_id: str, turn_id: str, wait: timedelta) -> None:
-    """The POST failed and is repeated after `wait`."""
-    await tx.execute(AGAIN, tenant_id, turn_id, wait)
-
-
 REPLIED = """
-WITH answered AS (
-    UPDATE interactions t SET stale_replies = 0 FROM turns u
-    WHERE u.tenant_id = $1 AND u.turn_id = $2 AND t.tenant_id = u.tenant_id
-      AND t.interaction_id = u.interaction_id AND $3 = 'replied' AND t.stale_replies > 0
+WITH asked AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::jsonb[])
+        AS a(tenant_id, turn_id, state, reason, reply)
+), answered AS (
+    UPDATE interactions t SET stale_replies = 0 FROM asked a
+    JOIN turns u ON u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id
+    WHERE t.tenant_id = u.tenant_id AND t.interaction_id = u.interaction_id
+      AND a.state = 'replied' AND t.stale_replies > 0
 )
-UPDATE turns SET state = $3, reason = $4, reply = $5, closed_at = clock_timestamp()
-WHERE tenant_id = $1 AND turn_id = $2
+UPDATE turns u SET state = a.state, reason = a.reason, reply = a.reply,
+    closed_at = clock_timestamp()
+FROM asked a WHERE u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id
 """
 
 
 async def replied(
-    tx: Tx,
-    tenant_id: str,
-    turn_id: str,
-    state: str,
-    reason: str,
-    reply: dict[str, Any] | None,
+    tx: Tx, answered: Sequence[tuple[str, str, str, str, Mapping[str, Any] | None]]
 ) -> None:
-    await tx.execute(REPLIED, tenant_id, turn_id, state, reason, reply)
+    """Each (tenant, turn, state, reason, reply): the agent has given its answer."""
+    if answered:
+        await tx.execute(REPLIED, *spread(answered, 5))
 
 
 REFUSED = """
@@ -381,65 +481,81 @@ async def newest_handed_over(
     return await tx.row(NEWEST, tenant_id, interaction_id, lead_id, agent_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What an agent is told: everything but the turn itself."""
-
-    thread: Row
-    agent: Row | None
-    texts: list[Row]
-    transcript: list[Row]
-
-
-THREAD = f"""
-SELECT t.tenant_id, t.interaction_id, t.status, t.lead_phone, t.our_number, t.last_seq,
+ABOUT = f"""
+SELECT a.turn_id, t.tenant_id, t.interaction_id, t.status, t.lead_phone, t.our_number, t.last_seq,
        t.agent_mode, t.stale_replies, t.paused_until > clock_timestamp() AS paused,
        t.paused_reason, l.lead_id, l.first_name, l.last_name, l.email, l.phone,
-       l.status AS lead_status,
-       l.questionnaire AS answers, c.campaign_id, c.name AS campaign_name, c.client_name,
-       c.offer_name, coalesce(c.questionnaire, '[]') AS questions, agent.sms_agent_id
-FROM interactions t
+       l.status AS lead_status, l.questionnaire AS answers, c.campaign_id,
+       c.name AS campaign_name, c.client_name, c.offer_name,
+       coalesce(c.questionnaire, '[]') AS questions, agent.sms_agent_id, agent.webhook_url,
+       agent.secret, agent.max_turns_per_day, agent.business_hours, agent.shadow_webhook_url,
+       CASE WHEN agent.previous_secret_until > clock_timestamp() THEN agent.previous_secret END
+           AS previous, clock_timestamp() AS now, past.handed_over_today, u.payload
+FROM unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, interaction_id, turn_id)
+JOIN turns u ON u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id
+JOIN interactions t ON t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
 JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
 LEFT JOIN campaigns c ON c.tenant_id = t.tenant_id AND c.campaign_id = t.campaign_id
 LEFT JOIN LATERAL (
     {agent_of("t.tenant_id", "t.campaign_id", "l.is_test", "t.our_number")}
 ) agent ON true
-WHERE t.tenant_id = $1 AND t.interaction_id = $2
-"""
-
-AGENT = """
-SELECT sms_agent_id, webhook_url, secret, max_turns_per_day, business_hours,
-       shadow_webhook_url, clock_timestamp() AS now,
-       CASE WHEN previous_secret_until > clock_timestamp() THEN previous_secret END AS previous
-FROM sms_agents WHERE tenant_id = $1 AND sms_agent_id = $2
-"""
-
-TEXTS = """
-SELECT m.* FROM turn_messages x JOIN messages m USING (tenant_id, message_id)
-WHERE x.tenant_id = $1 AND x.turn_id = $2 ORDER BY m.seq
-"""
-
-TRANSCRIPT = """
-SELECT * FROM (  -- a thousand rows: only what the payload tells
-    SELECT message_id, seq, role, source, text, media, status, created_at FROM messages
-    WHERE tenant_id = $1 AND interaction_id = $2 AND seq IS NOT NULL AND status <> 'note'
-    ORDER BY seq DESC LIMIT $3
-) newest ORDER BY seq
+CROSS JOIN LATERAL (
+    SELECT count(*) AS handed_over_today FROM turns p
+    WHERE p.tenant_id = a.tenant_id AND p.interaction_id = a.interaction_id AND p.kind = 'live'
+      AND p.handed_over_at >= date_trunc('day', clock_timestamp(), 'UTC')
+) past
 """
 
 
-async def context(
-    tx: Tx, tenant_id: str, interaction_id: str, turn_id: str, longest: int
-) -> Context:
-    """The thread, its agent as of now, the turn's texts and the newest `longest` entries."""
-    thread = await tx.row(THREAD, tenant_id, interaction_id)
-    assert thread is not None
-    return Context(
-        thread=thread,
-        agent=await tx.row(AGENT, tenant_id, thread["sms_agent_id"]),
-        texts=await tx.rows(TEXTS, tenant_id, turn_id),
-        transcript=await tx.rows(TRANSCRIPT, tenant_id, interaction_id, longest),
-    )
+async def about(tx: Tx, turns: Collection[tuple[str, str, str]]) -> dict[Key, Row]:
+    """What an agent is told, but for the texts, of each (tenant, interaction, turn): thread, lead
+    and campaign; the agent that serves the thread as of now (None: nobody does); what was frozen
+    before."""
+    rows = await tx.rows(ABOUT, *spread(list(turns), 3))
+    return {(row["tenant_id"], row["turn_id"]): row for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Texts that an agent is told, in order."""
+
+    texts: list[Row] = field(default_factory=list)
+    """The turn's own."""
+    transcript: list[Row] = field(default_factory=list)
+
+
+TOLD = """
+WITH asked AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[])
+        AS a(tenant_id, interaction_id, turn_id)
+)
+SELECT a.tenant_id, a.turn_id, false AS own, m.*
+FROM asked a CROSS JOIN LATERAL (  -- maybe a thousand rows: only what the payload tells
+    SELECT message_id, seq, role, source, text, media, status, created_at,
+           false AS possible_opt_out
+    FROM messages
+    WHERE tenant_id = a.tenant_id AND interaction_id = a.interaction_id AND seq IS NOT NULL
+      AND status <> 'note'
+    ORDER BY seq DESC LIMIT $4
+) m
+UNION ALL
+SELECT a.tenant_id, a.turn_id, true, m.message_id, m.seq, m.role, m.source, m.text, m.media,
+       m.status, m.created_at, m.possible_opt_out
+FROM asked a
+JOIN turn_messages x ON x.tenant_id = a.tenant_id AND x.turn_id = a.turn_id
+JOIN messages m ON m.tenant_id = x.tenant_id AND m.message_id = x.message_id
+ORDER BY seq
+"""
+
+
+async def told(tx: Tx, turns: Collection[tuple[str, str, str]], longest: int) -> dict[Key, Told]:
+    """The texts of each (tenant, interaction, turn), and the newest `longest` entries of its
+    thread."""
+    found = {(tenant, turn): Told() for tenant, _, turn in turns}
+    for row in await tx.rows(TOLD, *spread(list(turns), 3), longest):
+        one = found[row["tenant_id"], row["turn_id"]]
+        (one.texts if row["own"] else one.transcript).append(row)
+    return found
 
 
 LIST = """

@@ -20,9 +20,9 @@ from app.domain.orders import Order, Refused, Sent, answer
 from app.domain.problems import Problem, Unavailable
 from app.store import sending
 from app.store.engine import AWAY, CommitLost, Database, Tx
+from app.store.gather import Gatherer
 from app.web import problems
 from app.web.envelope import Answer
-from app.web.gather import Gatherer
 from app.web.rates import Rates
 from app.web.sms import Queued, SendBody, ordered
 

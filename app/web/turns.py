@@ -17,6 +17,7 @@ from app.domain.windows import HAND_OVER_DEADLINE
 from app.resources import Resources
 from app.store import sms_agents, turns
 from app.store.engine import Row
+from app.store.turns import Twin
 from app.web.doors import ApiCaller, Held, TenantRead, TurnsCaller
 from app.web.envelope import Answer, Body, Out
 from app.web.interactions import find
@@ -172,21 +173,20 @@ async def replay(
             raise Invalid(details=["turnId: was never handed over, or too long ago"])
         agent = found(await sms_agents.get(tx, caller.tenant_id, live["sms_agent_id"]))
         addressed = json.loads(attempts[turn_id][-1]["request_body"])
-        twin_id, sent = await twins.begin(
-            tx, caller.tenant_id, "replay", addressed, live["interaction_id"],
-            live["sms_agent_id"], turn_id,
+        twin = twins.of(
+            caller.tenant_id, "replay", addressed, live["interaction_id"], live["sms_agent_id"],
+            turn_id,
         )  # fmt: skip
-    return Answer(data=await post_twin(held, agent, body.webhook_url, "replay", twin_id, sent))
+        await twins.begin(tx, [twin])
+    return Answer(data=await post_twin(held, agent, body.webhook_url, twin))
 
 
-async def post_twin(
-    held: Resources, agent: Row, url: str | None, kind: str, turn_id: str, body: bytes
-) -> TurnShape:
+async def post_twin(held: Resources, agent: Row, url: str | None, twin: Twin) -> TurnShape:
     """POSTs a replay or a test with no transaction open, and tells what came of it."""
-    tenant_id, began = agent["tenant_id"], time.monotonic()
+    tenant_id, turn_id, began = twin.tenant_id, twin.turn_id, time.monotonic()
     request = webhook.request(
         url or agent["webhook_url"], [held.seal.open(agent["secret"]).decode()], turn_id,
-        datetime.now(UTC), body, kind,
+        datetime.now(UTC), twin.body, twin.kind,
     )  # fmt: skip
     status: int | None = None
     kept: str | None = None

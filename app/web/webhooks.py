@@ -21,8 +21,8 @@ from app.providers import REGISTRY, Provider
 from app.resources import Resources
 from app.store import accounts, outbox
 from app.store.engine import Database
+from app.store.gather import Gatherer
 from app.web.doors import Held
-from app.web.gather import Gatherer
 
 router = APIRouter(prefix="/webhooks", include_in_schema=False)
 BEGIN_WITHIN = 1.0

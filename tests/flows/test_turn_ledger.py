@@ -148,9 +148,11 @@ class Story:
     async def _look(self) -> None:
         held = self.resources
         forwarding = Forwarding(held.database, held.wire, held.seal)
-        await forwarding.look(self.world.tenant.tenant_id, self.thread)
-        thread = await self.world.thread(self.thread)
-        self.on = thread["sms"]["agentMode"]  # a hand-off switches it off
+        thread = (self.world.tenant.tenant_id, self.thread)
+        async for handed in forwarding.claim([thread]):
+            await forwarding.carry_out(handed)
+        shown = await self.world.thread(self.thread)
+        self.on = shown["sms"]["agentMode"]  # a hand-off switches it off
 
     async def _deliver(self) -> None:
         before = len(self.world.carrier.received(self.lead["phone"]))

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app.jobs.forward import AT_ONCE_PER_AGENT
+from app.jobs.endpoints import AT_ONCE_PER_AGENT
 from app.resources import Resources
 from tests.flows.test_agent_mode import reply, talking
 from tests.makers import Data, phone

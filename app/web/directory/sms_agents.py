@@ -186,10 +186,9 @@ async def test(sms_agent_id: str, caller: ApiCaller, held: Held) -> Answer[TurnS
     async with held.database.tenant(caller.tenant_id) as tx:
         agent = found(await sms_agents.get(tx, caller.tenant_id, sms_agent_id))
         addressed = sample(agent["tenant_id"], sms_agent_id, datetime.now(UTC))
-        turn_id, body = await twins.begin(
-            tx, caller.tenant_id, "test", addressed, None, sms_agent_id, None
-        )
-    return Answer(data=await post_twin(held, agent, None, "test", turn_id, body))
+        twin = twins.of(caller.tenant_id, "test", addressed, None, sms_agent_id, None)
+        await twins.begin(tx, [twin])
+    return Answer(data=await post_twin(held, agent, None, twin))
 
 
 class Side(Out):

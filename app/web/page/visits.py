@@ -253,7 +253,7 @@ async def _thread(
         "brakes": await store.brakes(tx, *key),
         "twins": TWINS_BY_CHARACTER if tenant["smart_encoding"] else None,
         "state": agent_state(row),
-        "suppressed": await interactions.suppressed(tx, *key),
+        "suppressed": bool(await interactions.suppressed(tx, [key])),
         "senders": await store.senders(tx, *key),
         "canned": await store.canned(tx, person.tenant_id),
         "contact": contact,

@@ -35,13 +35,14 @@ class Gatherer(Generic[In, Out]):
         self,
         carry: Callable[[Sequence[In]], Awaitable[Sequence[Out]]],
         single: Callable[[In], Awaitable[Out]],
+        apart: int = APART,
     ) -> None:
         self._carry = carry
         self._single = single
         self._waiting: list[tuple[In, asyncio.Future[Out]]] = []
         self._going: asyncio.Task[None] | None = None
         self._watching: asyncio.TimerHandle | None = None
-        self._room = asyncio.Semaphore(APART)
+        self._room = asyncio.Semaphore(apart)
         self._apart: set[asyncio.Task[None]] = set()
 
     async def put(self, entry: In) -> Out:

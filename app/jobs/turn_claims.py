@@ -1,0 +1,215 @@
+"""Claim due turns: one transaction for a set of threads, and as many statements for one of them
+as for a hundred."""
+
+import json
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from app.access.sealing import Seal
+from app.agents import payload
+from app.commands import modes, twins
+from app.domain import ids, transcripts, windows
+from app.domain.turns import PROTECTED_FOR, PROTECTS, Step, step
+from app.domain.windows import HAND_OVER_LEASE, REPLY_WITHIN
+from app.jobs.endpoints import Endpoints
+from app.jobs.figures import TURN_LATE
+from app.store import threads, turns
+from app.store.clock import AT_ONCE, turn_hint
+from app.store.engine import Row, Tx
+from app.store.threads import Thread
+from app.store.turns import Begin, Key, Told, Twin
+
+FULL_WAIT = timedelta(seconds=1)
+log = structlog.get_logger("forward")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandOver:
+    """A turn that this process alone may POST, until its lease ends."""
+
+    tenant_id: str
+    interaction_id: str
+    turn_id: str
+    attempt: int
+    lease: str
+    agent_id: str
+    url: str
+    secrets: tuple[str, ...] = ()
+    at: datetime
+    body: bytes = b""
+    shadow: "Shadow | None" = None
+    unsayable: str | None = None
+    """Why it cannot be put into words: it counts as an attempt that failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """The same turn for another endpoint, whose answer is only kept."""
+
+    url: str
+    twin: Twin
+
+
+async def claim(
+    tx: Tx, asked: Collection[Thread], seal: Seal, endpoints: Endpoints, places: ExitStack
+) -> list[HandOver]:
+    """Does what the threads' turns want now; what is to be POSTed is begun, and has a place at
+    its agent's endpoint (given back with `places`). Threads that somebody holds are passed over
+    and looked at again at once."""
+    free = await threads.lock_free(tx, asked)
+    await _come_back(tx, set(asked) - set(free))
+    live = await turns.live(tx, free)
+    steps = {thread: step(rows) for thread, rows in live.items()}
+    tx.hints.update({turn_hint(*thread): s.look_at for thread, s in steps.items() if s.look_at})
+    await _make_way(tx, live, steps)
+    due = [one.hand_over for one in steps.values() if one.hand_over]
+    return await _begin(tx, due, seal, endpoints, places) if due else []
+
+
+async def _come_back(tx: Tx, held: Collection[Thread]) -> None:
+    """The poll would come back too, but only within a second."""
+    if held:
+        still_there = await threads.existing(tx, held)
+        tx.hints.update({turn_hint(*thread): AT_ONCE for thread in still_there})
+
+
+async def _make_way(tx: Tx, live: dict[Thread, list[Row]], steps: dict[Thread, Step]) -> None:
+    """Ends the turns before those that are handed over, and moves the texts nobody got."""
+    closed, moved, waits = [], [], []
+    for thread, one in steps.items():
+        if one.waits:
+            waits.append((*_key(one.waits), PROTECTED_FOR))  # the protected reply wakes it
+        if one.expires:
+            closed.append((*_key(one.expires), "expired", "no reply came in time"))
+        if one.supersedes:
+            closed.append((*_key(one.supersedes), "superseded", "the lead wrote again"))
+        if one.hand_over and one.hand_over["state"] == "collecting":
+            before = [turn for turn in live[thread] if turn["state"] in turns.UNHEARD]
+            if one.supersedes and one.supersedes["accepted_at"] is None:
+                before.append(one.supersedes)
+            moved += [(*_key(turn), one.hand_over["turn_id"]) for turn in before]
+    await turns.postpone(tx, waits)
+    await turns.close(tx, closed)
+    await turns.move(tx, moved)
+
+
+async def _begin(
+    tx: Tx, due: Sequence[Row], seal: Seal, endpoints: Endpoints, places: ExitStack
+) -> list[HandOver]:
+    about = await turns.about(tx, [_whole_key(turn) for turn in due])
+    going: list[Row] = []
+    waits: list[tuple[str, str, timedelta]] = []
+    failed: list[tuple[Row, str]] = []
+    for turn in due:
+        facts = about[_key(turn)]
+        if facts["sms_agent_id"] is None:
+            failed.append((turn, "no active agent serves this thread"))
+        elif wait := _must_wait(facts, endpoints):
+            waits.append((*_key(turn), wait))
+        elif why := await _braked(tx, turn, facts):
+            failed.append((turn, why))
+        else:
+            endpoints.enter(facts["sms_agent_id"])
+            places.callback(endpoints.leave, facts["sms_agent_id"])
+            going.append(turn)
+    await turns.postpone(tx, waits)
+    await modes.fail(tx, failed)
+    return await _freeze(tx, going, about, seal) if going else []
+
+
+async def _freeze(
+    tx: Tx, going: Sequence[Row], about: dict[Key, Row], seal: Seal
+) -> list[HandOver]:
+    told = await turns.told(tx, [_whole_key(turn) for turn in going], transcripts.LONGEST)
+    made = [_made(turn, about[_key(turn)], told[_key(turn)], seal) for turn in going]
+    await turns.begin(tx, [begin for begin, _ in made], HAND_OVER_LEASE)
+    handed = [hand_over for _, hand_over in made]
+    await twins.begin(tx, [one.shadow.twin for one in handed if one.shadow])
+    return handed
+
+
+def _made(turn: Row, facts: Row, told: Told, seal: Seal) -> tuple[Begin, HandOver]:
+    """What is kept of a POST, and what is needed for it."""
+    now: datetime = facts["now"]
+    TURN_LATE.observe((now - turn["due_at"]).total_seconds())
+    begin = Begin(
+        tenant_id=turn["tenant_id"], turn_id=turn["turn_id"], attempt=turn["attempt"] + 1,
+        lease=ids.make("evt"), agent_id=facts["sms_agent_id"], through_seq=facts["last_seq"],
+        payload=facts["payload"], protected=facts["stale_replies"] >= PROTECTS, at=now,
+        expires_at=now + REPLY_WITHIN, body=b"",
+    )  # fmt: skip
+    handed = HandOver(
+        tenant_id=begin.tenant_id, interaction_id=turn["interaction_id"], turn_id=begin.turn_id,
+        attempt=begin.attempt, lease=begin.lease, agent_id=begin.agent_id,
+        url=facts["webhook_url"], at=now,
+    )  # fmt: skip
+    try:
+        return _worded(begin, handed, turn, facts, told, seal)
+    except Exception as error:  # one poisoned turn must not stop the others
+        log.exception("a turn could not be put into words", turn_id=begin.turn_id)
+        why = f"it could not be put into words: {type(error).__name__}"
+        return begin, replace(handed, unsayable=why)
+
+
+def _worded(
+    begin: Begin, handed: HandOver, turn: Row, facts: Row, told: Told, seal: Seal
+) -> tuple[Begin, HandOver]:
+    frozen = facts["payload"] or payload.freeze(
+        begin.turn_id, facts, told.texts, told.transcript, turn["unsent_reply"]
+    )
+    addressed = payload.address(frozen, begin.attempt, begin.expires_at, begin.at)
+    body = json.dumps(addressed, ensure_ascii=False, separators=(",", ":")).encode()
+    secrets = [facts["secret"], facts["previous"]]
+    return replace(begin, payload=frozen, body=body), replace(
+        handed,
+        body=body,
+        secrets=tuple(seal.open(secret).decode() for secret in secrets if secret),
+        shadow=_shadow(handed, facts, addressed),
+    )
+
+
+def _shadow(handed: HandOver, facts: Row, addressed: dict[str, Any]) -> Shadow | None:
+    if not facts["shadow_webhook_url"] or handed.attempt > 1:
+        return None
+    twin = twins.of(
+        handed.tenant_id, "shadow", addressed, handed.interaction_id, handed.agent_id,
+        handed.turn_id,
+    )  # fmt: skip
+    return Shadow(facts["shadow_webhook_url"], twin)
+
+
+def _must_wait(facts: Row, endpoints: Endpoints) -> timedelta | None:
+    """How long a due turn waits for its agent's hours or for room there; None: not at all."""
+    if hours := facts["business_hours"]:
+        opens = windows.opening(facts["now"], hours)
+        if opens > facts["now"]:
+            wait: timedelta = opens - facts["now"]
+            return wait
+    return FULL_WAIT if endpoints.full(facts["sms_agent_id"]) else None
+
+
+async def _braked(tx: Tx, turn: Row, facts: Row) -> str | None:
+    """Why the loop breaker keeps the turn; None: it does not."""
+    if turn["attempt"]:
+        return None  # it was let through when it was first handed over
+    if facts["paused"]:
+        return f"the agent is paused: {facts['paused_reason']}"
+    most = facts["max_turns_per_day"]
+    if facts["handed_over_today"] < most:
+        return None
+    why = f"{most} turns were handed over today"
+    await modes.brake(tx, (turn["tenant_id"], turn["interaction_id"]), why)
+    return f"the agent is paused: {why}"
+
+
+def _key(turn: Row) -> Key:
+    return turn["tenant_id"], turn["turn_id"]
+
+
+def _whole_key(turn: Row) -> tuple[str, str, str]:
+    return turn["tenant_id"], turn["interaction_id"], turn["turn_id"]

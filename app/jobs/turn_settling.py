@@ -1,0 +1,99 @@
+"""Settle hand-overs: one transaction for a set of answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from app import traces
+from app.agents.webhook import Answer, Failed, Handoff, Replies, Silent
+from app.commands import modes, reply
+from app.domain import transcripts
+from app.domain.windows import next_hand_over
+from app.jobs.turn_claims import HandOver
+from app.store import threads, turns
+from app.store.clock import turn_hint
+from app.store.engine import Row, Tx
+from app.store.turns import Ending
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What came of the POST."""
+
+    answer: Answer
+    http_status: int | None
+    duration_ms: int
+    kept: str | None
+
+
+Heard = tuple[HandOver, Said]
+
+
+async def settle(tx: Tx, heard: Sequence[Heard]) -> None:
+    """Records the answers, and takes those whose turns are still ours; a lease that ended
+    changes nothing but what the agent is known to have heard."""
+    first = {(handed.tenant_id, handed.turn_id): (handed, said) for handed, said in reversed(heard)}
+    await _settle(tx, list(first.values()))
+    if again := [one for one in heard if one not in first.values()]:
+        await settle(tx, again)  # a turn whose lease ended, and the same turn
+
+
+async def _settle(tx: Tx, heard: Sequence[Heard]) -> None:
+    locked = {(handed.tenant_id, handed.interaction_id) for handed, _ in heard}
+    await threads.lock(tx, locked)
+    known = await turns.some(tx, [(h.tenant_id, h.turn_id) for h, _ in heard])
+    there = [(known[key], h, said) for h, said in heard
+             if (key := (h.tenant_id, h.turn_id)) in known]  # fmt: skip
+    await turns.end(tx, [_ending(turn, handed, said) for turn, handed, said in there])
+    await _take(tx, [(turn, said.answer) for turn, h, said in there if _mine(turn, h)])
+    # What collected meanwhile may be due: nobody else looks at once.
+    for thread, due_at in (await turns.collecting(tx, locked)).items():
+        tx.hints[turn_hint(*thread)] = due_at
+
+
+def _mine(turn: Row, handed: HandOver) -> bool:
+    return bool(turn["state"] == "delivering" and turn["lease"] == handed.lease)
+
+
+def _ending(turn: Row, handed: HandOver, said: Said) -> Ending:
+    failed = said.answer if isinstance(said.answer, Failed) else None
+    mine = _mine(turn, handed)
+    return Ending(
+        tenant_id=handed.tenant_id, turn_id=handed.turn_id, attempt=handed.attempt,
+        lease=handed.lease, outcome="failed" if failed else "accepted",
+        http_status=said.http_status, duration_ms=said.duration_ms,
+        answer=said.kept if said.kept is not None else getattr(said.answer, "why", None),
+        heard=not failed and (mine or turn["accepted_at"] is None),
+        # No hint: the poll finds it, and a retry is never a matter of milliseconds.
+        again=next_hand_over(handed.attempt, failed.retry_after) if failed and mine else None,
+    )  # fmt: skip
+
+
+async def _take(tx: Tx, answers: Sequence[tuple[Row, Answer]]) -> None:
+    failed: list[tuple[Row, str]] = []
+    replies: list[reply.Reply] = []
+    for turn, answer in answers:
+        match answer:
+            case Failed(why, retry_after):
+                if next_hand_over(turn["attempt"], retry_after) is None:
+                    why = f"the agent's webhook failed {turn['attempt']} times: {why}"
+                    failed.append((turn, why))
+            case Replies(texts):
+                traces.point("reply", turn["turn_id"], texts=len(texts))
+                replies.append((turn, texts))
+            case Handoff(reason):
+                await reply.hand_off(tx, turn, reason)
+            case Silent(refused, why) if why:
+                await _refuse(tx, turn, refused, why)
+    await modes.fail(tx, failed)
+    if replies:
+        await reply.inline(tx, replies)
+
+
+async def _refuse(tx: Tx, turn: Row, texts: Sequence[str], why: str) -> None:
+    at = transcripts.instant(datetime.now(UTC))
+    await turns.refuse(
+        tx, turn["tenant_id"], turn["turn_id"],
+        {"texts": list(texts), "code": "VALIDATION_ERROR", "detail": why, "at": at,
+         "by": "inline"},
+    )  # fmt: skip
