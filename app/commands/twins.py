@@ -29,7 +29,7 @@ def of(
     body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
     return Twin(
         tenant_id=tenant_id, turn_id=turn_id, interaction_id=interaction_id, agent_id=agent_id,
-        kind=kind, payload=payload, of_turn=of_turn, body=body,
+        kind=kind, through_seq=payload["turn"]["throughSeq"], of_turn=of_turn, body=body,
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 as for a hundred."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -140,7 +140,7 @@ def _made(turn: Row, facts: Row, told: Told, seal: Seal) -> tuple[Begin, HandOve
     begin = Begin(
         tenant_id=turn["tenant_id"], turn_id=turn["turn_id"], attempt=turn["attempt"] + 1,
         lease=ids.make("evt"), agent_id=facts["sms_agent_id"], through_seq=facts["last_seq"],
-        payload=facts["payload"], protected=facts["stale_replies"] >= PROTECTS, at=now,
+        payload=None, protected=facts["stale_replies"] >= PROTECTS, at=now,
         expires_at=now + REPLY_WITHIN, body=b"",
     )  # fmt: skip
     handed = HandOver(
@@ -163,14 +163,18 @@ def _worded(
         begin.turn_id, facts, told.texts, told.transcript, turn["unsent_reply"]
     )
     addressed = payload.address(frozen, begin.attempt, begin.expires_at, begin.at)
-    body = json.dumps(addressed, ensure_ascii=False, separators=(",", ":")).encode()
+    body = _json(addressed).encode()
     secrets = [facts["secret"], facts["previous"]]
-    return replace(begin, payload=frozen, body=body), replace(
+    return replace(begin, payload=_json(frozen), body=body), replace(
         handed,
         body=body,
         secrets=tuple(seal.open(secret).decode() for secret in secrets if secret),
         shadow=_shadow(handed, facts, addressed),
     )
+
+
+def _json(payload: Mapping[str, Any]) -> str:
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
 
 
 def _shadow(handed: HandOver, facts: Row, addressed: dict[str, Any]) -> Shadow | None:

@@ -6,6 +6,7 @@ they would let a plan walk through the partial index of all unfinished turns, wh
 a session makes its plans and long in a burst. So a look is one by the thread's key.
 """
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -132,8 +133,8 @@ class Begin:
     lease: str
     agent_id: str
     through_seq: int
-    payload: Mapping[str, Any] | None
-    """Frozen: the first attempt's stays."""
+    payload: str | None
+    """Frozen, as JSON: the first attempt's stays."""
     protected: bool
     at: datetime
     expires_at: datetime
@@ -143,7 +144,7 @@ class Begin:
 BEGIN = """
 WITH asked AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::int[],
-                         $7::jsonb[], $8::bool[], $9::timestamptz[], $10::timestamptz[],
+                         $7::text[], $8::bool[], $9::timestamptz[], $10::timestamptz[],
                          $11::bytea[])
         AS a(tenant_id, turn_id, attempt, lease, sms_agent_id, through_seq, payload, protected, at,
              expires_at, body)
@@ -152,7 +153,7 @@ WITH asked AS (
         due_at = clock_timestamp() + $12::interval, expires_at = a.expires_at,
         handed_over_at = coalesce(u.handed_over_at, a.at), sms_agent_id = a.sms_agent_id,
         through_seq = coalesce(u.through_seq, a.through_seq),
-        payload = coalesce(u.payload, a.payload), protected = u.protected OR a.protected
+        payload = coalesce(u.payload, a.payload::jsonb), protected = u.protected OR a.protected
     FROM asked a WHERE u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id
 )
 INSERT INTO turn_attempts (tenant_id, turn_id, attempt, at, request_body)
@@ -325,22 +326,24 @@ class Twin:
     interaction_id: str | None
     agent_id: str | None
     kind: str
-    payload: Mapping[str, Any]
+    through_seq: int
     of_turn: str | None
     body: bytes
+    """The payload, as it is POSTed."""
 
 
 ADD_TWINS = """
 WITH asked AS (
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[],
-                         $7::text[], $8::bytea[])
-        AS a(tenant_id, turn_id, interaction_id, sms_agent_id, kind, payload, of_turn, body)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[],
+                         $7::text[], $8::text[], $9::bytea[])
+        AS a(tenant_id, turn_id, interaction_id, sms_agent_id, kind, through_seq, payload, of_turn,
+             body)
 ), added AS (
     INSERT INTO turns (tenant_id, turn_id, interaction_id, sms_agent_id, kind, state, due_at,
         window_due_at, handed_over_at, expires_at, payload, of_turn, attempt, through_seq)
     SELECT tenant_id, turn_id, interaction_id, sms_agent_id, kind, 'delivering', clock_timestamp(),
-           clock_timestamp(), clock_timestamp(), clock_timestamp() + $9::interval, payload,
-           of_turn, 1, (payload #>> '{turn,throughSeq}')::int
+           clock_timestamp(), clock_timestamp(), clock_timestamp() + $10::interval,
+           payload::jsonb, of_turn, 1, through_seq
     FROM asked
 )
 INSERT INTO turn_attempts (tenant_id, turn_id, attempt, request_body)
@@ -352,13 +355,13 @@ async def add_twins(tx: Tx, twins: Sequence[Twin], lasts: timedelta) -> None:
     """Adds them, each with its one attempt begun."""
     rows = [
         (
-            t.tenant_id, t.turn_id, t.interaction_id, t.agent_id, t.kind, t.payload, t.of_turn,
-            t.body,
+            t.tenant_id, t.turn_id, t.interaction_id, t.agent_id, t.kind, t.through_seq,
+            t.body.decode(), t.of_turn, t.body,
         )
         for t in twins
     ]  # fmt: skip
     if rows:
-        await tx.execute(ADD_TWINS, *spread(rows, 8), lasts)
+        await tx.execute(ADD_TWINS, *spread(rows, 9), lasts)
 
 
 END_TWIN = """
@@ -401,7 +404,7 @@ async def report(read: Read, tenant_id: str, agent_id: str, limit: int) -> list[
 
 REPLIED = """
 WITH asked AS (
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::jsonb[])
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
         AS a(tenant_id, turn_id, state, reason, reply)
 ), answered AS (
     UPDATE interactions t SET stale_replies = 0 FROM asked a
@@ -409,7 +412,7 @@ WITH asked AS (
     WHERE t.tenant_id = u.tenant_id AND t.interaction_id = u.interaction_id
       AND a.state = 'replied' AND t.stale_replies > 0
 )
-UPDATE turns u SET state = a.state, reason = a.reason, reply = a.reply,
+UPDATE turns u SET state = a.state, reason = a.reason, reply = a.reply::jsonb,
     closed_at = clock_timestamp()
 FROM asked a WHERE u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id
 """
@@ -419,8 +422,9 @@ async def replied(
     tx: Tx, answered: Sequence[tuple[str, str, str, str, Mapping[str, Any] | None]]
 ) -> None:
     """Each (tenant, turn, state, reason, reply): the agent has given its answer."""
-    if answered:
-        await tx.execute(REPLIED, *spread(answered, 5))
+    rows = [(*who, reply and json.dumps(reply)) for *who, reply in answered]
+    if rows:
+        await tx.execute(REPLIED, *spread(rows, 5))
 
 
 REFUSED = """
