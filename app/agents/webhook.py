@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 import httpx
@@ -86,7 +87,13 @@ def request(
         **sign(secrets, turn_id, at, body),
         **({"webhook-kind": kind} if kind else {}),
     }
-    return httpx.Request("POST", url, headers=headers, content=body)
+    return httpx.Request("POST", _parsed(url), headers=headers, content=body)
+
+
+@lru_cache(maxsize=1024)
+def _parsed(url: str) -> httpx.URL:
+    """Parsing costs more than the rest of a request, and agents have few addresses."""
+    return httpx.URL(url)
 
 
 def read(response: httpx.Response) -> Answer:

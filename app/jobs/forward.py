@@ -86,18 +86,18 @@ class Forwarding:
 
     async def _claim(self, asked: Sequence[Thread]) -> list[HandOver]:
         with ExitStack() as places:
-            async with self._database.gathered() as tx:
+            async with self._database.keyed() as tx:
                 claimed = await turn_claims.claim(tx, asked, self._seal, self._endpoints, places)
             places.pop_all()  # each is given back when its POST is over
         return claimed
 
     async def _settle(self, heard: Sequence[Heard]) -> Sequence[None]:
-        async with self._database.gathered() as tx:
+        async with self._database.keyed() as tx:
             await turn_settling.settle(tx, heard)
         return [None] * len(heard)
 
     async def _settle_one(self, heard: Heard) -> None:
-        async with self._database.system() as tx:
+        async with self._database.keyed() as tx:
             await turn_settling.settle(tx, [heard])
 
     async def _shadow(self, live: HandOver, shadow: Shadow) -> None:

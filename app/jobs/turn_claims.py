@@ -2,7 +2,7 @@
 as for a hundred."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -140,7 +140,7 @@ def _made(turn: Row, facts: Row, told: Told, seal: Seal) -> tuple[Begin, HandOve
     begin = Begin(
         tenant_id=turn["tenant_id"], turn_id=turn["turn_id"], attempt=turn["attempt"] + 1,
         lease=ids.make("evt"), agent_id=facts["sms_agent_id"], through_seq=facts["last_seq"],
-        payload=None, protected=facts["stale_replies"] >= PROTECTS, at=now,
+        protected=facts["stale_replies"] >= PROTECTS, at=now,
         expires_at=now + REPLY_WITHIN, body=b"",
     )  # fmt: skip
     handed = HandOver(
@@ -159,22 +159,18 @@ def _made(turn: Row, facts: Row, told: Told, seal: Seal) -> tuple[Begin, HandOve
 def _worded(
     begin: Begin, handed: HandOver, turn: Row, facts: Row, told: Told, seal: Seal
 ) -> tuple[Begin, HandOver]:
-    frozen = facts["payload"] or payload.freeze(
-        begin.turn_id, facts, told.texts, told.transcript, turn["unsent_reply"]
-    )
+    frozen = (json.loads(facts["frozen"]) if facts["frozen"] else
+              payload.freeze(begin.turn_id, facts, told.texts, told.transcript,
+                             turn["unsent_reply"]))  # fmt: skip
     addressed = payload.address(frozen, begin.attempt, begin.expires_at, begin.at)
-    body = _json(addressed).encode()
+    body = json.dumps(addressed, ensure_ascii=False, separators=(",", ":")).encode()
     secrets = [facts["secret"], facts["previous"]]
-    return replace(begin, payload=_json(frozen), body=body), replace(
+    return replace(begin, body=body), replace(
         handed,
         body=body,
         secrets=tuple(seal.open(secret).decode() for secret in secrets if secret),
         shadow=_shadow(handed, facts, addressed),
     )
-
-
-def _json(payload: Mapping[str, Any]) -> str:
-    return json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
 
 
 def _shadow(handed: HandOver, facts: Row, addressed: dict[str, Any]) -> Shadow | None:

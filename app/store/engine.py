@@ -57,6 +57,10 @@ SELECT current_setting('role') AS role, set_config('role', $1, true),
 GUARDED = """
 SELECT set_config('role', $1, true), set_config('plan_cache_mode', 'force_generic_plan', true)
 """
+GATHERED = "BEGIN; SET LOCAL lock_timeout = '250ms'"
+KEYED = f"""{GATHERED};
+SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_material = off
+"""
 TRY_ROLES = "SET ROLE app_tenant; SET ROLE app_system"
 
 
@@ -144,7 +148,15 @@ class Database:
     @asynccontextmanager
     async def gathered(self) -> AsyncIterator[Tx]:
         """As `system`, for a batch of strangers: one locked thread must not stall the others."""
-        async with self._writing("BEGIN; SET LOCAL lock_timeout = '250ms'") as tx:
+        async with self._writing(GATHERED) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def keyed(self) -> AsyncIterator[Tx]:
+        """As `gathered`, for statements that take a set of keys from tables that may be empty
+        when a session makes its plans. A join by hash, or of what was read once, looks as good
+        then as a look at each key; so only the latter is left."""
+        async with self._writing(KEYED) as tx:
             yield tx
 
     @asynccontextmanager

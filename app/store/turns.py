@@ -133,8 +133,6 @@ class Begin:
     lease: str
     agent_id: str
     through_seq: int
-    payload: str | None
-    """Frozen, as JSON: the first attempt's stays."""
     protected: bool
     at: datetime
     expires_at: datetime
@@ -144,16 +142,15 @@ class Begin:
 BEGIN = """
 WITH asked AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::int[],
-                         $7::text[], $8::bool[], $9::timestamptz[], $10::timestamptz[],
-                         $11::bytea[])
-        AS a(tenant_id, turn_id, attempt, lease, sms_agent_id, through_seq, payload, protected, at,
+                         $7::bool[], $8::timestamptz[], $9::timestamptz[], $10::bytea[])
+        AS a(tenant_id, turn_id, attempt, lease, sms_agent_id, through_seq, protected, at,
              expires_at, body)
 ), begun AS (
     UPDATE turns u SET state = 'delivering', posting = true, lease = a.lease, attempt = a.attempt,
-        due_at = clock_timestamp() + $12::interval, expires_at = a.expires_at,
+        due_at = clock_timestamp() + $11::interval, expires_at = a.expires_at,
         handed_over_at = coalesce(u.handed_over_at, a.at), sms_agent_id = a.sms_agent_id,
         through_seq = coalesce(u.through_seq, a.through_seq),
-        payload = coalesce(u.payload, a.payload::jsonb), protected = u.protected OR a.protected
+        protected = u.protected OR a.protected
     FROM asked a WHERE u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id
 )
 INSERT INTO turn_attempts (tenant_id, turn_id, attempt, at, request_body)
@@ -166,13 +163,13 @@ async def begin(tx: Tx, begun: Sequence[Begin], lasts: timedelta) -> None:
     that are about to leave."""
     rows = [
         (
-            b.tenant_id, b.turn_id, b.attempt, b.lease, b.agent_id, b.through_seq, b.payload,
+            b.tenant_id, b.turn_id, b.attempt, b.lease, b.agent_id, b.through_seq,
             b.protected, b.at, b.expires_at, b.body,
         )
         for b in begun
     ]  # fmt: skip
     if rows:
-        await tx.execute(BEGIN, *spread(rows, 11), lasts)
+        await tx.execute(BEGIN, *spread(rows, 10), lasts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -494,9 +491,10 @@ SELECT a.turn_id, t.tenant_id, t.interaction_id, t.status, t.lead_phone, t.our_n
        coalesce(c.questionnaire, '[]') AS questions, agent.sms_agent_id, agent.webhook_url,
        agent.secret, agent.max_turns_per_day, agent.business_hours, agent.shadow_webhook_url,
        CASE WHEN agent.previous_secret_until > clock_timestamp() THEN agent.previous_secret END
-           AS previous, clock_timestamp() AS now, past.handed_over_today, u.payload
+           AS previous, clock_timestamp() AS now, past.handed_over_today,
+       (SELECT f.request_body FROM turn_attempts f
+        WHERE f.tenant_id = a.tenant_id AND f.turn_id = a.turn_id AND f.attempt = 1) AS frozen
 FROM unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, interaction_id, turn_id)
-JOIN turns u ON u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id
 JOIN interactions t ON t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
 JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
 LEFT JOIN campaigns c ON c.tenant_id = t.tenant_id AND c.campaign_id = t.campaign_id
@@ -513,8 +511,8 @@ CROSS JOIN LATERAL (
 
 async def about(tx: Tx, turns: Collection[tuple[str, str, str]]) -> dict[Key, Row]:
     """What an agent is told, but for the texts, of each (tenant, interaction, turn): thread, lead
-    and campaign; the agent that serves the thread as of now (None: nobody does); what was frozen
-    before."""
+    and campaign; the agent that serves the thread as of now (None: nobody does); the bytes of the
+    first attempt, if there was one: what they say is frozen."""
     rows = await tx.rows(ABOUT, *spread(list(turns), 3))
     return {(row["tenant_id"], row["turn_id"]): row for row in rows}
 
@@ -543,11 +541,14 @@ FROM asked a CROSS JOIN LATERAL (  -- maybe a thousand rows: only what the paylo
     ORDER BY seq DESC LIMIT $4
 ) m
 UNION ALL
-SELECT a.tenant_id, a.turn_id, true, m.message_id, m.seq, m.role, m.source, m.text, m.media,
-       m.status, m.created_at, m.possible_opt_out
-FROM asked a
-JOIN turn_messages x ON x.tenant_id = a.tenant_id AND x.turn_id = a.turn_id
-JOIN messages m ON m.tenant_id = x.tenant_id AND m.message_id = x.message_id
+SELECT a.tenant_id, a.turn_id, true, m.*
+FROM asked a CROSS JOIN LATERAL (
+    SELECT m.message_id, m.seq, m.role, m.source, m.text, m.media, m.status, m.created_at,
+           m.possible_opt_out
+    FROM turn_messages x
+    JOIN messages m ON m.tenant_id = x.tenant_id AND m.message_id = x.message_id
+    WHERE x.tenant_id = a.tenant_id AND x.turn_id = a.turn_id
+) m
 ORDER BY seq
 """
 
