@@ -5,6 +5,7 @@ is started again when it falls, and could be replaced in a day.
 """
 
 import asyncio
+import gc
 import json
 import signal
 
@@ -34,6 +35,7 @@ async def run(settings: Settings, drain: bool = False) -> None:
     With `drain` it ends by itself when nothing is left to do."""
     async with opened(settings) as resources:
         loops = build(resources)
+        gc.freeze()  # what is there stays: no need to walk through it in the middle of a burst
         running = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             running.add_signal_handler(number, loops.stop)

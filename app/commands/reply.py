@@ -149,7 +149,7 @@ async def _judge(tx: Tx, judged: Sequence[Row], named: bool) -> list[Problem | N
         return []
     suppressed = await interactions.suppressed(tx, [_thread(turn) for turn in judged])
     guarded = [_thread(turn) for turn in judged if _guarded(turn, named)]
-    wrote_on = await turns.collecting(tx, guarded) if guarded else {}
+    wrote_on = await turns.collecting(tx, guarded) if guarded else set()
     return [
         refusal(
             turn["state"],

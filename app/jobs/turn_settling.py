@@ -34,8 +34,8 @@ async def settle(tx: Tx, heard: Sequence[Heard]) -> None:
     changes nothing but what the agent is known to have heard."""
     first = {(handed.tenant_id, handed.turn_id): (handed, said) for handed, said in reversed(heard)}
     await _settle(tx, list(first.values()))
-    if again := [one for one in heard if one not in first.values()]:
-        await settle(tx, again)  # a turn whose lease ended, and the same turn
+    if len(first) < len(heard):  # a turn whose lease ended, and the same turn again
+        await settle(tx, [one for one in heard if one not in first.values()])
 
 
 async def _settle(tx: Tx, heard: Sequence[Heard]) -> None:
@@ -45,10 +45,10 @@ async def _settle(tx: Tx, heard: Sequence[Heard]) -> None:
     there = [(known[key], h, said) for h, said in heard
              if (key := (h.tenant_id, h.turn_id)) in known]  # fmt: skip
     await turns.end(tx, [_ending(turn, handed, said) for turn, handed, said in there])
+    for turn, _, _ in there:
+        if turn["next_due_at"]:  # what collected meanwhile: nobody else looks at once
+            tx.hints[turn_hint(turn["tenant_id"], turn["interaction_id"])] = turn["next_due_at"]
     await _take(tx, [(turn, said.answer) for turn, h, said in there if _mine(turn, h)])
-    # What collected meanwhile may be due: nobody else looks at once.
-    for thread, due_at in (await turns.collecting(tx, locked)).items():
-        tx.hints[turn_hint(*thread)] = due_at
 
 
 def _mine(turn: Row, handed: HandOver) -> bool:

@@ -686,7 +686,7 @@ class Turn(Table):
     moved_to: Mapped[str | None] = mapped_column(Id)
     through_seq: Mapped[int | None]
     payload: Mapped[dict[str, Any] | None]
-    """Frozen at the first attempt."""
+    """Written by older builds: the bytes of the first attempt are what is frozen."""
     attempt: Mapped[int] = mapped_column(SmallInteger, server_default=sql("0"))
     posting: Mapped[bool] = flag(False)
     """Whether a POST may be on its way."""

@@ -71,20 +71,20 @@ async def live(tx: Tx, threads: Collection[Thread]) -> dict[Thread, list[Row]]:
 
 
 COLLECTING = """
-SELECT u.tenant_id, u.interaction_id, u.due_at
+SELECT u.tenant_id, u.interaction_id
 FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 CROSS JOIN LATERAL (
-    SELECT u.tenant_id, u.interaction_id, u.due_at FROM turns u
+    SELECT u.tenant_id, u.interaction_id FROM turns u
     WHERE u.tenant_id = a.tenant_id AND u.interaction_id = a.interaction_id AND u.kind = 'live'
       AND u.state = ANY ($3)
 ) u
 """
 
 
-async def collecting(read: Read, threads: Collection[Thread]) -> dict[Thread, datetime]:
-    """When the collecting turns of the threads are due, of those that have one."""
+async def collecting(read: Read, threads: Collection[Thread]) -> set[Thread]:
+    """Those of the threads in which a turn is collecting: the lead wrote on."""
     rows = await read.rows(COLLECTING, *spread(list(threads), 2), ["collecting"])
-    return {(row["tenant_id"], row["interaction_id"]): row["due_at"] for row in rows}
+    return {(row["tenant_id"], row["interaction_id"]) for row in rows}
 
 
 CLOSE = """
@@ -232,17 +232,23 @@ async def end(tx: Tx, endings: Sequence[Ending]) -> None:
 SOME = """
 SELECT u.tenant_id, u.turn_id, u.interaction_id, u.sms_agent_id, u.kind, u.state, u.reason,
        u.attempt, u.lease, u.accepted_at, u.closed_at, u.protected, u.reply, u.held,
-       t.lead_id, g.stale_reply, g.reply_delay_ms
+       t.lead_id, g.stale_reply, g.reply_delay_ms, next.due_at AS next_due_at
 FROM unnest($1::text[], $2::text[]) AS a(tenant_id, turn_id)
 JOIN turns u USING (tenant_id, turn_id)
 LEFT JOIN interactions t ON t.tenant_id = u.tenant_id AND t.interaction_id = u.interaction_id
 LEFT JOIN sms_agents g ON g.tenant_id = u.tenant_id AND g.sms_agent_id = u.sms_agent_id
+LEFT JOIN LATERAL (
+    SELECT n.due_at FROM turns n
+    WHERE n.tenant_id = u.tenant_id AND n.interaction_id = u.interaction_id AND n.kind = 'live'
+      AND n.state = ANY ($3)
+) next ON true
 """
 
 
 async def some(read: Read, keys: Collection[Key]) -> dict[Key, Row]:
-    """The turns that are there, each with the lead of its thread and its agent's rules."""
-    rows = await read.rows(SOME, *spread(list(keys), 2))
+    """The turns that are there, each with the lead of its thread, its agent's rules, and when the
+    thread's collecting turn is due."""
+    rows = await read.rows(SOME, *spread(list(keys), 2), ["collecting"])
     return {(row["tenant_id"], row["turn_id"]): row for row in rows}
 
 

@@ -169,10 +169,11 @@ async def replay(
     async with held.database.tenant(caller.tenant_id) as tx:
         live = found(await turns.get(tx, caller.tenant_id, turn_id))
         _, attempts = await turns.listed(tx, caller.tenant_id, None, turn_id, None, None, 1)
-        if live["kind"] != "live" or turn_id not in attempts:
+        sent = [one["request_body"] for one in attempts.get(turn_id, []) if one["request_body"]]
+        if live["kind"] != "live" or not sent:
             raise Invalid(details=["turnId: was never handed over, or too long ago"])
         agent = found(await sms_agents.get(tx, caller.tenant_id, live["sms_agent_id"]))
-        addressed = json.loads(attempts[turn_id][-1]["request_body"])
+        addressed = json.loads(sent[-1])
         twin = twins.of(
             caller.tenant_id, "replay", addressed, live["interaction_id"], live["sms_agent_id"],
             turn_id,

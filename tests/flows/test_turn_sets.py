@@ -186,6 +186,8 @@ async def test_a_turn_that_cannot_be_put_into_words_is_given_up_and_stops_no_oth
     assert turn["state"] == "failed"
     assert "could not be put into words" in turn["reason"]
     assert (await world.thread(poisoned[1]))["status"] == "follow_up"
+    replay = await world.tenant.ask("POST", f"/turns/{turn['turnId']}/replay", {})
+    assert replay.json()["error"]["code"] == "VALIDATION_ERROR"
 
 
 async def test_a_set_that_fails_for_one_thread_is_taken_without_it(
