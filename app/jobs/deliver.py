@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -21,7 +21,7 @@ from app.providers import LOOKUPS, REGISTRY, Provider
 from app.store import outbox, suppressions, threads, turns
 from app.store.engine import Database, Row, Tx
 from app.store.outbox import Settlement
-from app.wire.client import Lost, NotSent, Wire
+from app.wire.client import Late, Lost, NotSent, Wire
 
 DEADLINE = 15.0
 """Seconds for the whole exchange with a carrier."""
@@ -63,6 +63,8 @@ class Batch:
     rows: list[Row]
     blocked: dict[str, outbox.Blocked]
     claimed_at: float
+    accounts: dict[tuple[str, str], Account] = field(default_factory=dict)
+    """Those opened so far: they are opened once, not for each text."""
 
 
 class Delivery:
@@ -96,12 +98,7 @@ class Delivery:
     async def carry_out(self, batch: Batch) -> None:
         """Performs and settles the batch. A slow carrier keeps only its own texts waiting:
         what is done is settled every quarter of a second."""
-        pending = {
-            asyncio.create_task(
-                self._carry_out(row, batch.blocked.get(row["message_id"]), batch.claimed_at)
-            )
-            for row in batch.rows
-        }
+        pending = {asyncio.create_task(self._carry_out(batch, row)) for row in batch.rows}
         while pending:
             done, pending = await asyncio.wait(pending, timeout=SETTLE_EVERY)
             if done:
@@ -114,12 +111,10 @@ class Delivery:
             await _carry_stale(tx, batch, settled)
             await outbox.settle(tx, batch.lease, settled)
 
-    async def _carry_out(
-        self, row: Row, blocked: outbox.Blocked | None, claimed_at: float
-    ) -> Settlement:
+    async def _carry_out(self, batch: Batch, row: Row) -> Settlement:
         key = (row["tenant_id"], row["message_id"])
         if row["state"] != "unknown":
-            if blocked:
+            if blocked := batch.blocked.get(key[1]):
                 return Settlement(*key, "cancelled", code=BLOCKED[blocked][0],
                                   message=BLOCKED[blocked][1])  # fmt: skip
             if row["state"] == "queued":
@@ -131,21 +126,24 @@ class Delivery:
         if row["state"] == "unknown" and RANK[row["message_status"]] >= RANK["sent"]:
             return Settlement(*key, "sent")  # a receipt settled it meanwhile
         try:
-            claimed = self._opened(row)
+            claimed = self._opened(batch, row)
             if row["state"] == "unknown":
-                return await self._ask(claimed, claimed_at)
+                return await self._ask(claimed, batch.claimed_at)
             about = row["turn_id"] or key[1]
             with traces.span("text", about, message=key[1], provider=row["provider"]):
-                return await self._send(claimed, claimed_at)
+                return await self._send(claimed, batch.claimed_at)
         except Exception as error:
             # One poisoned text must not stop the others; whether it left is not known.
             log.exception("delivery failed", message_id=key[1])
             return Settlement(*key, "unknown", LOOKUPS[0], outcome="unknown",
                               code="INTERNAL", message=type(error).__name__)  # fmt: skip
 
-    def _opened(self, row: Row) -> Claimed:
+    def _opened(self, batch: Batch, row: Row) -> Claimed:
         provider = REGISTRY[row["provider"]]
-        account = self._seal.open_account(row)
+        whose = (row["tenant_id"], row["account_id"])
+        account = batch.accounts.get(whose)
+        if account is None:
+            account = batch.accounts[whose] = self._seal.open_account(row)
         status_url = (
             f"{self._base_url}/webhooks/{row['provider']}/{row['account_id']}/status"
             f"?message={row['message_id']}"
@@ -166,12 +164,14 @@ class Delivery:
             log.exception("a text could not be put into words", message_id=key[1])
             return Settlement(*key, "failed", code="INTERNAL", message=type(error).__name__)
         began = time.monotonic()
-        if began - claimed_at > BEGIN_WITHIN:
-            return Settlement(*key, "queued", timedelta(0), resent=row["resent"])
         status: int | None = None
         try:
-            response = await self._wire.exchange(request, DEADLINE)
+            response = await self._wire.exchange(
+                request, DEADLINE, begin_by=claimed_at + BEGIN_WITHIN
+            )
             status, outcome = response.status_code, claimed.provider.outcome(response)
+        except Late:
+            return Settlement(*key, "queued", timedelta(0), resent=row["resent"])
         except NotSent as error:
             outcome = Outcome("later", code="UNREACHABLE", detail=str(error))
         except Lost as error:

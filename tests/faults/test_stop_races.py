@@ -20,10 +20,11 @@ from starlette.routing import Route
 from app import worker
 from app.demo.carrier import signed
 from app.resources import Resources
+from app.wire.client import PER_HOST
 from tests.conftest import Api
 from tests.makers import CREDENTIALS, Data, Tenant
 from tests.web.people import Browser, add_person, browser, form
-from tests.world import served
+from tests.world import served, until
 
 SCHEDULES = 300
 """For each way out."""
@@ -72,6 +73,8 @@ async def carry(field_: Field, request: Request) -> Response:
     if order["text"] == "Throttled" and order["reference"] not in field_.throttled:
         field_.throttled.add(order["reference"])
         return JSONResponse({"code": "rate"}, 429, {"Retry-After": "1"})
+    if order["text"] == "Slow":
+        await asyncio.sleep(2.5)
     return JSONResponse({"id": f"sim-{order['reference']}"}, 202)
 
 
@@ -240,3 +243,26 @@ async def test_nothing_begins_after_a_stop_was_answered(
         any(text == expected for text, _ in racing.begun[lead["phone"]]) for lead, _ in control
     ]
     assert all(arrived), f"only {sum(arrived)} of {len(arrived)} texts of the control run arrived"
+
+
+async def test_a_text_that_waits_behind_a_slow_carrier_does_not_begin_after_the_stop(
+    racing: Field, resources: Resources
+) -> None:
+    made = await leads(racing, resources, PER_HOST + 20)
+    entries = [{"leadId": lead["lead_id"], "message": "Slow"} for lead in made]
+    await racing.tenant.call("POST", "/sms/send/bulk", {"messages": entries})
+
+    async def none_is_free() -> bool:
+        return len(racing.begun) == PER_HOST
+
+    await until(none_is_free)
+    waiting = next(lead["phone"] for lead in made if lead["phone"] not in racing.begun)
+    await racing.says(waiting, "STOP")
+    stopped = time.monotonic()
+
+    async def all_others_arrived() -> bool:
+        return len(racing.begun) == len(made)
+
+    await until(all_others_arrived, 20)
+    began = [at for text, at in racing.begun[waiting] if text != CONFIRMATION]
+    assert [at - stopped for at in began if at > stopped] == []

@@ -13,7 +13,7 @@ from ipaddress import ip_network
 import httpx
 import pytest
 
-from app.wire.client import Lost, NotSent, Wire
+from app.wire.client import PER_HOST, Late, Lost, NotSent, Wire
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -334,3 +334,30 @@ async def test_many_exchanges_run_at_once(wire: Wire) -> None:
         assert {answer.status_code for answer in answers} == {200}
         assert time.monotonic() - begun < 1.5
         assert len(there.requests) == 60
+
+
+async def test_what_finds_no_free_connection_in_time_does_not_begin(wire: Wire) -> None:
+    async def slow(_: Peer, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.4)
+        writer.write(OK)
+
+    async with peer(slow) as there:
+        request = httpx.Request("POST", there.url, content=b"text")
+        by = time.monotonic() + 0.3
+        ended = await asyncio.gather(
+            *(wire.exchange(request, 5, begin_by=by) for _ in range(PER_HOST + 10)),
+            return_exceptions=True,
+        )
+        assert sum(isinstance(one, Late) for one in ended) == 10
+        assert len(there.requests) == PER_HOST
+        assert (await post(wire, there.url)).status_code == 200
+        assert there.connections == PER_HOST  # what came too late left its connection usable
+
+
+async def test_what_is_late_already_dials_nobody(wire: Wire) -> None:
+    async with peer(answering(OK)) as there:
+        with pytest.raises(Late):
+            await wire.exchange(
+                httpx.Request("POST", there.url), 5, begin_by=time.monotonic() - 0.1
+            )
+        assert there.connections == 0
