@@ -125,10 +125,8 @@ def worker(configuration: Settings, asked: argparse.Namespace) -> int:
     from app import worker as process
 
     _require_servers(configuration)
-    with (
-        traces.exported(configuration, "worker"),
-        asyncio.Runner(loop_factory=_loop_factory()) as runner,
-    ):
+    exported = traces.exported(configuration, "worker")
+    with exported, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(process.run(configuration, asked.drain))
     return 0
 
