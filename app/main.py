@@ -116,6 +116,8 @@ def build(settings: Settings, resources: Resources | None = None) -> FastAPI:
             app.state.accounts = webhooks.known_accounts()
             app.state.posts = posts = webhooks.gatherer(held.database)
             stack.push_async_callback(posts.close)
+            app.state.reports = reports = webhooks.reports_gatherer(held.database)
+            stack.push_async_callback(reports.close)
             app.state.feed = feed = Feed(held.database)
             beside = [
                 asyncio.create_task(run) for run in (rates.run(), presence.keep(held.database))

@@ -1,6 +1,7 @@
 """Take in the carriers' receipts."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from app.domain.carriage import Account, Receipt
 from app.store import receipts, suppressions
@@ -10,33 +11,54 @@ BARE = {"failed": "FAILED", "undelivered": "UNDELIVERED"}
 """A failure always has a code, also where the carrier gives none: by it failures are found."""
 
 
-async def apply(tx: Tx, account: Account, given: Sequence[Receipt]) -> int:
-    """Applies the receipts of one account; returns how many said nothing we know."""
-    words = [
-        receipts.Word(
-            status=receipt.status,
-            at=receipt.at,
-            message_id=receipt.message_id,
-            provider_message_id=receipt.provider_message_id,
-            code=receipt.code or BARE.get(receipt.status),
-            message=receipt.meaning,
-            opted_out=receipt.opted_out,
-        )
-        for receipt in given
-        if receipt.status is not None
-    ]
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a carrier said at once of our texts, through one account."""
+
+    account: Account
+    receipts: Sequence[Receipt]
+
+    @property
+    def stops(self) -> bool:
+        """Whether a lead opted out by it: phones and threads will be locked."""
+        return any(receipt.opted_out for receipt in self.receipts)
+
+
+async def apply(tx: Tx, reports: Sequence[Report]) -> list[int]:
+    """Applies what each report says, to texts of its own account alone; in order, how many of
+    its receipts said nothing we know."""
+    tenants, words = [], []
+    for report in reports:
+        for receipt in report.receipts:
+            if receipt.status is not None:
+                tenants.append(report.account.tenant_id)
+                words.append(_word(report.account, receipt, receipt.status))
     if words:
-        rows = await receipts.apply(tx, account.tenant_id, account.account_id, words)
+        rows = await receipts.apply(tx, words)
         await suppressions.add(
             tx,
             [
                 suppressions.Cause(
-                    tenant_id=account.tenant_id, phone=row["to_phone"], cause="lead",
+                    tenant_id=tenant_id, phone=row["to_phone"], cause="lead",
                     actor="carrier", event="opted_out", rule="carrier", text=row["code"],
                     message_id=row["message_id"],
                 )
-                for row in rows
+                for tenant_id, row in zip(tenants, rows, strict=True)
                 if row["opted_out"] and row["to_phone"]
             ],
         )  # fmt: skip
-    return len(given) - len(words)
+    return [sum(one.status is None for one in report.receipts) for report in reports]
+
+
+def _word(account: Account, receipt: Receipt, status: str) -> receipts.Word:
+    return receipts.Word(
+        tenant_id=account.tenant_id,
+        account_id=account.account_id,
+        status=status,
+        at=receipt.at,
+        message_id=receipt.message_id,
+        provider_message_id=receipt.provider_message_id,
+        code=receipt.code or BARE.get(status),
+        message=receipt.meaning,
+        opted_out=receipt.opted_out,
+    )

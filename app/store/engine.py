@@ -62,6 +62,9 @@ GATHERED = "BEGIN; SET LOCAL lock_timeout = '250ms'"
 KEYED = f"""{GATHERED};
 SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_material = off
 """
+PLANNED = "(SELECT set_config('plan_cache_mode', 'force_generic_plan', true)) IS NOT NULL"
+"""Always true. In the WHERE of a statement that writes after `replan`: the statement is planned
+by now, and the triggers and foreign keys that it fires, row by row, keep their plans."""
 TRY_ROLES = "SET ROLE app_tenant; SET ROLE app_system"
 
 

@@ -5,50 +5,59 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.domain.words import RANK
-from app.store.engine import Row, Tx, spread
+from app.store.engine import PLANNED, Row, Tx, spread
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
-    """A receipt with a status we know. Found by our id first, by the carrier's second."""
+    """A receipt with a status we know, through one account. Found by our id first, by the
+    carrier's second."""
 
+    tenant_id: str
+    account_id: str
     status: str
     at: datetime | None
     message_id: str | None
     provider_message_id: str | None
-    to: str | None = None
     code: str | None = None
     message: str | None = None
     opted_out: bool = False
 
 
-APPLY = """
+APPLY = f"""
 WITH said AS (
     SELECT a.*, m.message_id AS found, m.to_phone
-    FROM unnest($3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::text[],
-                $9::bool[]) AS a(status, at, ours, theirs, code, message, opted_out)
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[],
+                $7::text[], $8::text[], $9::bool[]) WITH ORDINALITY
+        AS a(tenant_id, account_id, status, at, ours, theirs, code, message, opted_out, nth)
+    -- Two looks, each by its own index, and not one with OR; of that account's texts alone.
     LEFT JOIN LATERAL (
-        SELECT m.message_id, m.to_phone FROM messages m
-        WHERE m.tenant_id = $1 AND m.account_id = $2 AND m.role = 'agent'
-          AND (m.message_id = a.ours
-               OR m.provider_message_id = a.theirs)
-        ORDER BY m.message_id = a.ours DESC NULLS LAST LIMIT 1
+        SELECT * FROM (
+            (SELECT 1 AS rung, m.message_id, m.to_phone FROM messages m
+             WHERE m.tenant_id = a.tenant_id AND m.message_id = a.ours
+               AND m.account_id = a.account_id AND m.role = 'agent' LIMIT 1)
+            UNION ALL
+            (SELECT 2, m.message_id, m.to_phone FROM messages m
+             WHERE m.tenant_id = a.tenant_id AND m.account_id = a.account_id
+               AND m.provider_message_id = a.theirs AND m.role = 'agent' LIMIT 1)
+        ) either ORDER BY rung LIMIT 1
     ) m ON true
 ), early AS (
     INSERT INTO early_receipts (tenant_id, account_id, provider_message_id, status, code,
         message, opted_out, at)
-    SELECT $1, $2, theirs, status, code, message, opted_out, coalesce(at, clock_timestamp())
+    SELECT tenant_id, account_id, theirs, status, code, message, opted_out,
+           coalesce(at, clock_timestamp())
     FROM said WHERE found IS NULL AND theirs IS NOT NULL
     ON CONFLICT DO NOTHING
 ), owing AS (
     -- The outbox first, then messages: the order in which a claim takes them.
     SELECT o.message_id FROM outbox o
-    WHERE o.tenant_id = $1 AND o.message_id IN (SELECT found FROM said)
-    ORDER BY o.message_id FOR UPDATE
+    WHERE (o.tenant_id, o.message_id) IN (SELECT tenant_id, found FROM said)
+    ORDER BY o.tenant_id, o.message_id FOR UPDATE
 ), best AS (
-    SELECT DISTINCT ON (found) *, ($10::jsonb ->> status)::int AS rank
+    SELECT DISTINCT ON (tenant_id, found) *, ($10::jsonb ->> status)::int AS rank
     FROM said WHERE found IS NOT NULL
-    ORDER BY found, rank DESC
+    ORDER BY tenant_id, found, rank DESC
 ), moved AS (
     -- Compared with the row itself: a join's copy of it would be as old as the statement, and
     -- another receipt, or the settling of the send, may have moved it while we waited.
@@ -65,17 +74,19 @@ WITH said AS (
             THEN m.status_history ELSE m.status_history
             || jsonb_build_object('status', b.status, 'at', coalesce(b.at, clock_timestamp())) END
     FROM best b
-    WHERE m.tenant_id = $1 AND m.message_id = b.found AND (SELECT count(*) FROM owing) >= 0
-    RETURNING m.message_id
+    WHERE m.tenant_id = b.tenant_id AND m.message_id = b.found
+      AND (SELECT count(*) FROM owing) >= 0
+    RETURNING m.tenant_id, m.message_id
 ), settled AS (
     DELETE FROM outbox o USING moved m
-    WHERE o.tenant_id = $1 AND o.message_id = m.message_id AND o.state = 'unknown'
+    WHERE o.tenant_id = m.tenant_id AND o.message_id = m.message_id AND o.state = 'unknown'
 )
 SELECT s.found AS message_id, s.to_phone, s.opted_out, s.code FROM said s
+WHERE {PLANNED} ORDER BY s.nth
 """
 
 
-async def apply(tx: Tx, tenant_id: str, account_id: str, words: Sequence[Word]) -> list[Row]:
+async def apply(tx: Tx, words: Sequence[Word]) -> list[Row]:
     """Moves the texts' status forward, never back; keeps words about unknown texts a while.
 
     In order: the text each word was about (None: not known yet), its recipient, and whether
@@ -83,16 +94,12 @@ async def apply(tx: Tx, tenant_id: str, account_id: str, words: Sequence[Word]) 
     columns = spread(
         [
             (
-                w.status,
-                w.at,
-                w.message_id,
-                w.provider_message_id,
-                w.code,
-                w.message,
-                w.opted_out,
+                w.tenant_id, w.account_id, w.status, w.at, w.message_id, w.provider_message_id,
+                w.code, w.message, w.opted_out,
             )
             for w in words
         ],
-        7,
-    )
-    return await tx.rows(APPLY, tenant_id, account_id, *columns, RANK)
+        9,
+    )  # fmt: skip
+    await tx.replan()
+    return await tx.rows(APPLY, *columns, RANK)

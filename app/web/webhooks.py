@@ -13,6 +13,7 @@ from prometheus_client import Counter
 from app import traces
 from app.access.fresh import Fresh
 from app.commands import parts, receipts, receive
+from app.commands.receipts import Report
 from app.commands.receive import Post, Received
 from app.domain import optout
 from app.domain.carriage import Account, Habits, Hook, InboundText
@@ -21,7 +22,7 @@ from app.providers import REGISTRY, Provider
 from app.resources import Resources
 from app.store import accounts, outbox
 from app.store.engine import Database
-from app.store.gather import Gatherer
+from app.store.gather import Gatherer, In, Out
 from app.web.doors import Held
 
 router = APIRouter(prefix="/webhooks", include_in_schema=False)
@@ -39,6 +40,7 @@ log = structlog.get_logger("webhooks")
 
 
 Posts = Gatherer[Post, Received]
+Reports = Gatherer[Report, int]
 Known = Fresh[str, Account]
 
 
@@ -55,6 +57,25 @@ def gatherer(database: Database) -> Posts:
         return received
 
     return Gatherer(carry, single)
+
+
+def reports_gatherer(database: Database) -> Reports:
+    """Gathers receipts of all accounts."""
+
+    async def carry(reports: Sequence[Report]) -> Sequence[int]:
+        async with database.gathered() as tx:
+            return await receipts.apply(tx, reports)
+
+    async def single(report: Report) -> int:
+        return await _apply(database, report)
+
+    return Gatherer(carry, single)
+
+
+async def _apply(database: Database, report: Report) -> int:
+    async with database.system() as tx:
+        [unknown] = await receipts.apply(tx, [report])
+    return unknown
 
 
 def known_accounts() -> Known:
@@ -134,11 +155,11 @@ def _plain(texts: Sequence[InboundText]) -> bool:
     )
 
 
-async def _together(posts: Posts, post: Post) -> Received:
+async def _together(gatherer: Gatherer[In, Out], entry: In) -> Out:
     try:
-        return await posts.put(post)
+        return await gatherer.put(entry)
     except OutcomeUnknown:  # if it was stored, it is known now, and nothing happens twice
-        return await posts.put(post)
+        return await gatherer.put(entry)
 
 
 async def _alone(held: Resources, post: Post) -> Received:
@@ -157,8 +178,11 @@ async def status(request: Request, held: Held, provider: str, account_id: str) -
         replace(receipt, meaning=dialect.ERRORS.get(receipt.code or ""))
         for receipt in dialect.read_status(hook)
     ]
-    async with held.database.system() as tx:
-        unknown = await receipts.apply(tx, account, given)
+    report = Report(account, given)
+    if report.stops:
+        unknown = await _apply(held.database, report)
+    else:
+        unknown = await _together(request.app.state.reports, report)
     if unknown or not given:
         log.info("a receipt that says nothing we know", provider=provider)
     return _answer(dialect)

@@ -8,21 +8,21 @@ import asyncpg
 import pytest
 
 from app.settings import Settings
-from tests.makers import phone
+from tests.makers import Tenant, phone
 from tests.world import World
 
 STRANGERS = 40
+ROWS = {"int": ("interactions", "interaction_id"), "msg": ("messages", "message_id")}
 
 
 @asynccontextmanager
-async def holding(configuration: Settings, interaction_id: str) -> AsyncIterator[None]:
-    """The thread's row lock, held by somebody else."""
+async def holding(configuration: Settings, row: str) -> AsyncIterator[None]:
+    """The lock of the thread's row, or the text's, held by somebody else."""
+    table, key = ROWS[row.partition("_")[0]]
     connection = await asyncpg.connect(configuration.database_url)
     try:
         await connection.execute("BEGIN; SET LOCAL ROLE app_system")
-        await connection.execute(
-            f"SELECT 1 FROM interactions WHERE interaction_id = '{interaction_id}' FOR UPDATE"
-        )
+        await connection.execute(f"SELECT 1 FROM {table} WHERE {key} = '{row}' FOR UPDATE")
         yield
     finally:
         await connection.close()
@@ -93,3 +93,88 @@ async def test_a_word_that_must_be_obeyed_goes_by_itself(idle_world: World, word
     consent = await world.tenant.call("GET", f"/consent/{world.phone}")
     assert consent["suppressed"] is (word != "HELP")
     assert len(consent["events"]) == 1
+
+
+async def texts_of(world: World, count: int) -> list[str]:
+    """Ids of texts to as many strangers."""
+    leads = [await world.tenant.lead(phone=phone()) for _ in range(count)]
+    sent = [
+        await world.tenant.call("POST", "/sms/send", {"leadId": lead["leadId"], "message": "Hi"})
+        for lead in leads
+    ]
+    return [one["messageId"] for one in sent]
+
+
+async def report(world: World, message_id: str, word: str, **more: str) -> None:
+    """The carrier says it of the text, through the world's account."""
+    url = f"{world.account['webhooks']['status']}?message={message_id}"
+    body = {"type": "status", "id": f"sim-{message_id}", "status": word} | more
+    assert await world.carrier.known.post(url, body) == 200
+
+
+async def status_of(tenant: Tenant, message_id: str) -> str:
+    return str((await tenant.call("GET", f"/messages/{message_id}"))["status"])
+
+
+async def test_a_held_text_delays_no_other_texts_receipts(
+    idle_world: World, configuration: Settings
+) -> None:
+    mine, *others = await texts_of(idle_world, STRANGERS)
+    await both(
+        configuration, mine, report(idle_world, mine, "delivered"),
+        [report(idle_world, message_id, "delivered") for message_id in others],
+    )  # fmt: skip
+    statuses = {await status_of(idle_world.tenant, one) for one in (mine, *others)}
+    assert statuses == {"delivered"}
+
+
+async def test_receipts_that_come_together_move_each_text_forward_alone(
+    idle_world: World,
+) -> None:
+    texts = await texts_of(idle_world, 20)
+    words = ["delivered", "sent", "failed", "sent"]
+    await asyncio.gather(
+        *(report(idle_world, one, words[n % 4]) for n, one in enumerate(texts)),
+        *(report(idle_world, one, "sent") for one in texts),
+    )
+    seen = [await status_of(idle_world.tenant, one) for one in texts]
+    assert seen == [words[n % 4] for n in range(len(texts))]
+
+
+async def test_receipts_that_come_together_touch_the_texts_of_their_own_account_alone(
+    idle_world: World, other_tenant: Tenant
+) -> None:
+    world = idle_world
+    [ours] = await texts_of(world, 1)
+    account = await other_tenant.account("simulator", baseUrl=world.account["baseUrl"])
+    await other_tenant.number(providerAccountId=account["accountId"])
+    lead = await other_tenant.lead()
+    body = {"leadId": lead["leadId"], "message": "Hi"}
+    theirs = (await other_tenant.call("POST", "/sms/send", body))["messageId"]
+
+    async def through(status_url: str, message_id: str) -> None:
+        said = {"type": "status", "id": f"x-{message_id}", "status": "failed"}
+        assert await world.carrier.known.post(f"{status_url}?message={message_id}", said) == 200
+
+    urls = world.account["webhooks"]["status"], account["webhooks"]["status"]
+    await asyncio.gather(through(urls[0], theirs), through(urls[1], ours))
+    assert await status_of(world.tenant, ours) == "queued"
+    assert await status_of(other_tenant, theirs) == "queued"
+    await asyncio.gather(through(urls[0], ours), through(urls[1], theirs))
+    assert await status_of(world.tenant, ours) == "failed"
+    assert await status_of(other_tenant, theirs) == "failed"
+
+
+async def test_an_opted_out_code_among_many_receipts_suppresses_its_phone_alone(
+    idle_world: World,
+) -> None:
+    world = idle_world
+    stopped, *others = await texts_of(world, 20)
+    await asyncio.gather(
+        report(world, stopped, "failed", code="opted_out"),
+        *(report(world, one, "delivered") for one in others),
+    )
+    for one in (stopped, *others):
+        to = (await world.tenant.call("GET", f"/messages/{one}"))["to"]
+        consent = await world.tenant.call("GET", f"/consent/{to}")
+        assert consent["suppressed"] is (one == stopped)
