@@ -11,7 +11,7 @@ from typing import Literal
 
 from app.domain import quiet
 from app.domain.words import RANK
-from app.store.engine import Row, Tx, spread
+from app.store.engine import PLANNED, Row, Tx, spread
 
 LEASE = timedelta(seconds=30)
 UNKNOWN_HOLDS = timedelta(seconds=60)
@@ -84,20 +84,21 @@ WITH {SENDERS}, numbers AS (  -- those that may send now; another worker's are p
     ) c
     WHERE c.before <= f.rate * extract(epoch FROM $5::interval)
 ), due AS (
-    SELECT o.tenant_id, o.message_id, o.state AS was FROM outbox o
-    JOIN ((SELECT tenant_id, message_id FROM candidates ORDER BY lane, turn, due_at LIMIT $1)
+    SELECT o.tenant_id, o.message_id, o.state AS was, o.from_phone, c.seconds FROM outbox o
+    JOIN ((SELECT tenant_id, message_id, segments / rate AS seconds FROM candidates
+           ORDER BY lane, turn, due_at LIMIT $1)
           UNION ALL
-          (SELECT tenant_id, message_id FROM outbox
-           WHERE state <> 'queued' AND due_at <= clock_timestamp() ORDER BY due_at LIMIT $1)
+          (SELECT tenant_id, message_id, NULL FROM outbox
+           WHERE state <> 'queued' AND due_at <= (SELECT clock_timestamp())
+           ORDER BY due_at LIMIT $1)
     ) c USING (tenant_id, message_id)
     WHERE o.due_at <= clock_timestamp()
     FOR UPDATE OF o SKIP LOCKED
 ), spent AS (
     UPDATE phone_numbers n
     SET free_at = greatest(n.free_at, clock_timestamp()) + c.seconds * interval '1 s'
-    FROM (SELECT tenant_id, from_phone, sum(segments) / min(rate) AS seconds
-          FROM candidates JOIN due USING (tenant_id, message_id)
-          GROUP BY tenant_id, from_phone) c
+    FROM (SELECT tenant_id, from_phone, sum(seconds) AS seconds
+          FROM due WHERE seconds IS NOT NULL GROUP BY tenant_id, from_phone) c
     WHERE n.tenant_id = c.tenant_id AND n.phone_number = c.from_phone
 ), claimed AS (
     UPDATE outbox o
@@ -127,6 +128,7 @@ SELECT c.tenant_id, c.message_id, c.interaction_id, c.account_id, c.to_phone, c.
 FROM claimed c
 JOIN messages m ON m.tenant_id = c.tenant_id AND m.message_id = c.message_id
 JOIN provider_accounts a ON a.tenant_id = c.tenant_id AND a.account_id = c.account_id
+WHERE {PLANNED}
 """
 Rates = Mapping[str, Mapping[str, float]]
 """Segments a second, by provider and kind of number."""
@@ -149,22 +151,27 @@ SELECT x.message_id, CASE WHEN x.gone THEN 'gone' WHEN x.suppressed THEN 'suppre
                           ELSE 'stale' END AS why
 FROM (
     SELECT a.message_id, o.message_id IS NULL AS gone,
-           NOT o.exempt AND (
-               EXISTS (SELECT 1 FROM suppressions s
-                       WHERE s.tenant_id = a.tenant_id AND s.phone = a.phone)
-            OR EXISTS (SELECT 1 FROM messages m JOIN leads l USING (tenant_id, lead_id)
-                       WHERE m.tenant_id = a.tenant_id AND m.message_id = a.message_id
-                         AND 'sms' = ANY (l.dnc_channels))) AS suppressed,
-           o.guarded AND EXISTS (
-               SELECT 1 FROM messages m
-               JOIN turns u ON u.tenant_id = m.tenant_id AND u.turn_id = m.turn_id
-               JOIN messages n ON n.tenant_id = m.tenant_id
+           NOT o.exempt AND (m.asked_not_to OR (
+               SELECT true FROM suppressions s
+               WHERE s.tenant_id = a.tenant_id AND s.phone = a.phone LIMIT 1) IS NOT NULL)
+               AS suppressed,
+           o.guarded AND (
+               SELECT true FROM turns u
+               JOIN messages n ON n.tenant_id = u.tenant_id
                    AND n.interaction_id = m.interaction_id AND n.seq > u.through_seq
                    AND n.role = 'user' AND n.forwardable
-               WHERE m.tenant_id = a.tenant_id AND m.message_id = a.message_id) AS stale
+               WHERE u.tenant_id = a.tenant_id AND u.turn_id = m.turn_id LIMIT 1) IS NOT NULL
+               AS stale
     FROM unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, message_id, phone)
-    LEFT JOIN outbox o ON o.tenant_id = a.tenant_id AND o.message_id = a.message_id
-        AND o.lease = $4
+    -- Text by text (LIMIT): a join might read all that is owed, or all that is suppressed.
+    LEFT JOIN LATERAL (
+        SELECT o.message_id, o.exempt, o.guarded FROM outbox o
+        WHERE o.tenant_id = a.tenant_id AND o.message_id = a.message_id AND o.lease = $4
+        LIMIT 1) o ON true
+    LEFT JOIN LATERAL (
+        SELECT m.interaction_id, m.turn_id, 'sms' = ANY (l.dnc_channels) AS asked_not_to
+        FROM messages m JOIN leads l ON l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id
+        WHERE m.tenant_id = a.tenant_id AND m.message_id = a.message_id LIMIT 1) m ON true
 ) x WHERE x.gone OR x.suppressed OR x.stale
 """
 Blocked = Literal["gone", "suppressed", "stale"]
@@ -176,6 +183,7 @@ async def blocked(
     """Of the claimed (tenant, message, phone): those that may no longer leave, and why. The
     phone was suppressed, the text cancelled, or the lead wrote after the turn it answers. Runs
     after the claim's commit, so that it sees every STOP that was committed before."""
+    await tx.replan()
     rows = await tx.rows(BLOCKED, *spread(claimed, 3), lease)
     return {row["message_id"]: row["why"] for row in rows}
 
@@ -240,35 +248,43 @@ WITH asked AS (
     DELETE FROM early_receipts e USING owed a
     WHERE e.tenant_id = a.tenant_id AND e.account_id = a.account_id
       AND e.provider_message_id = a.provider_message_id
-    RETURNING a.tenant_id, a.message_id, e.status, e.code, e.message, e.at
+    RETURNING a.tenant_id, a.message_id, e.status, e.code, e.message, e.at,
+        a.provider_message_id
 ), steps AS (
     SELECT tenant_id, message_id, status, code, message, clock_timestamp() AS at,
+           provider_message_id,
            status = 'queued' OR status = 'unknown' AND again_in IS NULL AS forced FROM owed
-    UNION ALL SELECT tenant_id, message_id, status, code, message, at, false FROM early
-), best AS (
-    SELECT DISTINCT ON (tenant_id, message_id) * FROM steps
-    ORDER BY tenant_id, message_id, ($16::jsonb ->> status)::int DESC
-), history AS (
-    SELECT tenant_id, message_id, jsonb_agg(jsonb_build_object('status', status, 'at', at)
-               ORDER BY at) AS steps
-    FROM steps GROUP BY tenant_id, message_id
+    UNION ALL
+    SELECT tenant_id, message_id, status, code, message, at, provider_message_id, false FROM early
+), best AS (  -- of each text the furthest step, and beside it all of them as they came
+    SELECT DISTINCT ON (tenant_id, message_id) *,
+           jsonb_agg(jsonb_build_object('status', status, 'at', at)) OVER (
+               PARTITION BY tenant_id, message_id ORDER BY at
+               ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS history
+    FROM steps ORDER BY tenant_id, message_id, ($16::jsonb ->> status)::int DESC
 )
 -- Compared with the row itself, as receipts do: what a join saw may be old by now.
 UPDATE messages m SET
     status = CASE WHEN {FORWARD} THEN b.status ELSE m.status END,
     error_code = CASE WHEN {FORWARD} OR b.forced THEN b.code ELSE m.error_code END,
     error_message = CASE WHEN {FORWARD} OR b.forced THEN b.message ELSE m.error_message END,
-    provider_message_id = coalesce(m.provider_message_id, a.provider_message_id),
-    status_history = CASE WHEN {FORWARD} THEN m.status_history || h.steps ELSE m.status_history END
-FROM owed a JOIN best b USING (tenant_id, message_id)
-JOIN history h USING (tenant_id, message_id)
-WHERE m.tenant_id = a.tenant_id AND m.message_id = a.message_id
+    provider_message_id = coalesce(m.provider_message_id, b.provider_message_id),
+    status_history = CASE WHEN {FORWARD} THEN m.status_history || b.history
+                     ELSE m.status_history END
+FROM best b
+WHERE m.tenant_id = b.tenant_id AND m.message_id = b.message_id AND {PLANNED}
 """
 
 
 async def settle(tx: Tx, lease: str, settlements: Sequence[Settlement]) -> None:
     """Records how the claims of `lease` ended, all in one statement; those that another
     worker took over since are left alone. Statuses move forward only, but for `queued`."""
+    await tx.replan()
+    await tx.rows(SETTLE, *columns(settlements), lease, RANK)
+
+
+def columns(settlements: Sequence[Settlement]) -> list[list[object]]:
+    """As the statement takes them."""
     rows = [
         (
             s.tenant_id, s.message_id, s.status, s.again_in, s.provider_message_id, s.code,
@@ -276,8 +292,7 @@ async def settle(tx: Tx, lease: str, settlements: Sequence[Settlement]) -> None:
         )
         for s in settlements
     ]  # fmt: skip
-    await tx.replan()
-    await tx.rows(SETTLE, *spread(rows, 14), lease, RANK)
+    return spread(rows, 14)
 
 
 LEASED = """

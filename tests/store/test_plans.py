@@ -1,0 +1,99 @@
+"""The statements of the way out read by keys, however much is owed."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+
+from app.domain.words import RANK
+from app.jobs.deliver import RATES
+from app.resources import Resources
+from app.store import outbox
+from app.store.engine import Tx, spread
+from app.store.outbox import Settlement
+from tests.makers import Data, Tenant
+
+OWED, CLAIMED = 800, 200
+PAGES_EACH = 100
+"""For one text. All that is owed would be thousands, and so would each text beside each other."""
+LEADS = """
+INSERT INTO leads (tenant_id, lead_id, phone)
+SELECT $1, 'lead_' || n, '+1415555' || lpad(n::text, 4, '0') FROM generate_series(1, $2) n
+"""
+
+
+async def owe(resources: Resources, tenant: Tenant) -> None:
+    """As many texts, from one number that may send them all at once."""
+    account = await tenant.account()
+    await tenant.number(providerAccountId=account["accountId"], messagesPerSecond=1000)
+    async with resources.database.system() as tx:
+        await tx.execute(LEADS, tenant.tenant_id, OWED)
+    orders = [{"leadId": f"lead_{n}", "message": "Hi"} for n in range(1, OWED + 1)]
+    sent = await tenant.call("POST", "/sms/send/bulk", {"messages": orders})
+    assert sent["accepted"] == OWED
+    owner = await asyncpg.connect(resources.settings.database_url)
+    await owner.execute("ANALYZE leads; ANALYZE messages")  # as autovacuum does within a minute
+    await owner.close()
+
+
+async def explained(tx: Tx, sql: str, *args: Any) -> list[Data]:
+    """The nodes of the plan, with what each did; it was done."""
+    told = await tx.value(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", *args)
+    return list(nodes(told[0]["Plan"]))
+
+
+def nodes(plan: Data) -> Iterator[Data]:
+    yield plan
+    for below in plan.get("Plans", []):
+        yield from nodes(below)
+
+
+def reads_by_keys(plan: list[Data], texts: int) -> bool:
+    compared = sum(n.get("Rows Removed by Join Filter", 0) * n["Actual Loops"] for n in plan)
+    pages = plan[0]["Shared Hit Blocks"] + plan[0]["Shared Read Blocks"]
+    return bool(compared <= texts and pages <= texts * PAGES_EACH)
+
+
+async def test_what_a_claim_and_its_settlement_read_does_not_grow_with_what_is_owed(
+    resources: Resources, tenant: Tenant
+) -> None:
+    async with resources.database.system() as tx:  # a first plan, made when nothing is owed
+        assert await outbox.claim(tx, "evt_0", CLAIMED, RATES) == []
+    await owe(resources, tenant)
+    more = (outbox.LEASE, outbox.UNKNOWN_HOLDS, outbox.AHEAD, RATES, outbox.CATCHING_UP)
+    async with resources.database.system() as tx:
+        await tx.replan()
+        plan = await explained(tx, outbox.CLAIM, CLAIMED, "evt_1", *more)
+        assert reads_by_keys(plan, CLAIMED)
+    async with resources.database.system() as tx:
+        rows = await tx.rows("SELECT * FROM outbox WHERE lease = 'evt_1'")
+        assert len(rows) == CLAIMED
+        keys = [(row["tenant_id"], row["message_id"], row["to_phone"]) for row in rows]
+        await tx.replan()
+        assert reads_by_keys(
+            await explained(tx, outbox.BLOCKED, *spread(keys, 3), "evt_1"), CLAIMED
+        )
+    settled = [
+        Settlement(row["tenant_id"], row["message_id"], "sent", outcome="accepted",
+                   provider_message_id=f"sim_{row['message_id']}", at=row["begun_at"])
+        for row in rows
+    ]  # fmt: skip
+    async with resources.database.system() as tx:
+        await tx.replan()
+        arguments = outbox.columns(settled)
+        plan = await explained(tx, outbox.SETTLE, *arguments, "evt_1", RANK)
+        assert reads_by_keys(plan, CLAIMED)
+
+
+async def test_the_triggers_of_a_replanned_statement_keep_their_plans(
+    resources: Resources, tenant: Tenant
+) -> None:
+    await owe(resources, tenant)
+    async with resources.database.system() as tx:
+        rows = await outbox.claim(tx, "evt_1", CLAIMED, RATES)
+        assert await tx.value("SHOW plan_cache_mode") == "force_generic_plan"
+    settled = [Settlement(row["tenant_id"], row["message_id"], "sent") for row in rows]
+    async with resources.database.system() as tx:
+        await outbox.settle(tx, "evt_1", settled)
+        assert await tx.value("SHOW plan_cache_mode") == "force_generic_plan"
+        assert await tx.value("SELECT count(*) FROM outbox") == OWED - CLAIMED
