@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -63,8 +63,6 @@ class Batch:
     rows: list[Row]
     blocked: dict[str, outbox.Blocked]
     claimed_at: float
-    accounts: dict[tuple[str, str], Account] = field(default_factory=dict)
-    """Those opened so far: they are opened once, not for each text."""
 
 
 class Delivery:
@@ -75,6 +73,8 @@ class Delivery:
         self._wire = wire
         self._seal = seal
         self._base_url = base_url
+        self._opened: dict[str, tuple[bytes, Account]] = {}
+        """By account, what was sealed and what it holds: unsealing is too dear for each text."""
 
     async def claim(self, limit: int) -> Batch | None:
         """Takes what is due; None when nothing is."""
@@ -126,7 +126,7 @@ class Delivery:
         if row["state"] == "unknown" and RANK[row["message_status"]] >= RANK["sent"]:
             return Settlement(*key, "sent")  # a receipt settled it meanwhile
         try:
-            claimed = self._opened(batch, row)
+            claimed = self._worded(row)
             if row["state"] == "unknown":
                 return await self._ask(claimed, batch.claimed_at)
             about = row["turn_id"] or key[1]
@@ -138,12 +138,17 @@ class Delivery:
             return Settlement(*key, "unknown", LOOKUPS[0], outcome="unknown",
                               code="INTERNAL", message=type(error).__name__)  # fmt: skip
 
-    def _opened(self, batch: Batch, row: Row) -> Claimed:
+    def _account(self, row: Row) -> Account:
+        """The row's account, open; anew whenever its row says something new."""
+        sealed, account = self._opened.get(row["account_id"], (b"", None))
+        if account is None or sealed != row["credentials"] or account.base_url != row["base_url"]:
+            account = self._seal.open_account(row)
+            self._opened[account.account_id] = row["credentials"], account
+        return account
+
+    def _worded(self, row: Row) -> Claimed:
         provider = REGISTRY[row["provider"]]
-        whose = (row["tenant_id"], row["account_id"])
-        account = batch.accounts.get(whose)
-        if account is None:
-            account = batch.accounts[whose] = self._seal.open_account(row)
+        account = self._account(row)
         status_url = (
             f"{self._base_url}/webhooks/{row['provider']}/{row['account_id']}/status"
             f"?message={row['message_id']}"
