@@ -31,6 +31,7 @@ from app.domain.carriage import (
 )
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import MessageStatus
+from app.providers.addresses import address
 
 CREDENTIALS: tuple[str, ...] = (
     "accountId", "applicationId", "username", "password", "callbackUsername", "callbackPassword",
@@ -119,7 +120,8 @@ def request(account: Account, text: Outgoing, now: datetime) -> httpx.Request:
     }
     if text.media:
         body["media"] = list(text.media)
-    return httpx.Request("POST", _messages(account), headers=_auth(account), json=body)
+    url = address(_messages(account))
+    return httpx.Request("POST", url, headers=_auth(account), json=body)
 
 
 def outcome(response: httpx.Response) -> Outcome:

@@ -33,6 +33,7 @@ from app.domain.carriage import (
 )
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import Capability, MessageStatus
+from app.providers.addresses import address
 
 CREDENTIALS: tuple[str, ...] = ("authId", "authToken")
 OPTIONAL: tuple[str, ...] = ()
@@ -98,7 +99,8 @@ def request(account: Account, text: Outgoing, now: datetime) -> httpx.Request:
     }
     if text.media:
         body["media_urls"] = list(text.media)
-    return httpx.Request("POST", _path(account, "Message"), headers=_auth(account), json=body)
+    url = address(_path(account, "Message"))
+    return httpx.Request("POST", url, headers=_auth(account), json=body)
 
 
 def outcome(response: httpx.Response) -> Outcome:

@@ -29,6 +29,7 @@ from app.domain.carriage import (
 )
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import Capability, MessageStatus
+from app.providers.addresses import address
 
 CREDENTIALS: tuple[str, ...] = ("secret",)
 OPTIONAL: tuple[str, ...] = ()
@@ -68,7 +69,8 @@ def request(account: Account, text: Outgoing, now: datetime) -> httpx.Request:
         "callbackUrl": text.status_url,
         "validitySeconds": max(1, int(text.validity.total_seconds())),
     }
-    return httpx.Request("POST", f"{_base(account)}/messages", headers=_auth(account), json=body)
+    url = address(f"{_base(account)}/messages")
+    return httpx.Request("POST", url, headers=_auth(account), json=body)
 
 
 def outcome(response: httpx.Response) -> Outcome:

@@ -36,6 +36,7 @@ from app.domain.carriage import (
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.problems import Unavailable
 from app.domain.words import MessageStatus
+from app.providers.addresses import address
 
 CREDENTIALS: tuple[str, ...] = ("servicePlanId", "apiToken", "webhookSecret")
 OPTIONAL: tuple[str, ...] = ()
@@ -101,7 +102,8 @@ def request(account: Account, text: Outgoing, now: datetime) -> httpx.Request:
         "client_reference": text.message_id,
         "expire_at": _written(now + min(max(text.validity, nearest), farthest)),
     }
-    return httpx.Request("POST", f"{_plan(account)}/batches", headers=_auth(account), json=body)
+    url = address(f"{_plan(account)}/batches")
+    return httpx.Request("POST", url, headers=_auth(account), json=body)
 
 
 def outcome(response: httpx.Response) -> Outcome:

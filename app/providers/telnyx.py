@@ -34,6 +34,7 @@ from app.domain.carriage import (
 )
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import Capability, MessageStatus
+from app.providers.addresses import address
 
 CREDENTIALS: tuple[str, ...] = ("apiKey", "publicKey")
 OPTIONAL: tuple[str, ...] = ()
@@ -106,7 +107,7 @@ def request(account: Account, text: Outgoing, now: datetime) -> httpx.Request:
         body["text"] = text.text  # never an empty one
     if text.media:
         body["media_urls"] = list(text.media)
-    url = f"{_base(account)}/v2/messages"
+    url = address(f"{_base(account)}/v2/messages")
     return httpx.Request("POST", url, headers=_auth(account), json=body)
 
 

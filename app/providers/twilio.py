@@ -35,6 +35,7 @@ from app.domain.carriage import (
 )
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import Capability, MessageStatus
+from app.providers.addresses import address
 
 CREDENTIALS: tuple[str, ...] = ("accountSid", "authToken")
 OPTIONAL: tuple[str, ...] = ("sharedKeySecret",)
@@ -115,7 +116,7 @@ def request(account: Account, text: Outgoing, now: datetime) -> httpx.Request:
     }
     if text.media:
         form["MediaUrl"] = list(text.media)
-    return httpx.Request("POST", _messages(account), headers=_auth(account), data=form)
+    return httpx.Request("POST", address(_messages(account)), headers=_auth(account), data=form)
 
 
 def outcome(response: httpx.Response) -> Outcome:

@@ -44,6 +44,7 @@ from app.domain.carriage import (
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.problems import Unavailable
 from app.domain.words import Capability, MessageStatus
+from app.providers.addresses import address
 
 CREDENTIALS: tuple[str, ...] = ("apiKey", "apiSecret", "signatureSecret")
 OPTIONAL: tuple[str, ...] = ("applicationId", "privateKey")
@@ -190,7 +191,8 @@ def request(account: Account, text: Outgoing, now: datetime) -> httpx.Request:
     }
     token = _token(account, text, now)
     auth = {"Authorization": f"Bearer {token}"} if token else _auth(account)
-    return httpx.Request("POST", f"{_base(account, BASE)}/v1/messages", headers=auth, json=body)
+    url = address(f"{_base(account, BASE)}/v1/messages")
+    return httpx.Request("POST", url, headers=auth, json=body)
 
 
 def outcome(response: httpx.Response) -> Outcome:
