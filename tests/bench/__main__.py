@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Coroutine[Any, Any, list[Figure]]]] = {
     "two": sends.two,
     "bulk": sends.bulk,
     "inbound": inbound.inbound,
+    "receipts": inbound.receipts,
     "deliver": deliveries.deliver,
     "turns": handovers.turns,
     "transcript": handovers.transcript,

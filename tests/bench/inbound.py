@@ -1,6 +1,8 @@
-"""Twilio's inbound webhook, against a form route without I/O and the naive build."""
+"""Twilio's webhooks: inbound texts against a form route without I/O and the naive build, and
+receipts against the same form route."""
 
 import base64
+import hashlib
 import hmac
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -29,13 +31,17 @@ def posts(leads: Iterator[Lead], numbers: Iterator[int]) -> Iterator[bytes]:
             "Body": "Yes, tell me more please", "NumSegments": "1", "ApiVersion": "2010-04-01",
             "FromCountry": "US", "ToCountry": "US", "SmsStatus": "received",
         }  # fmt: skip
-        said = "".join(f"{name}{value}" for name, value in sorted(form.items()))
-        signed = f"{PUBLIC}{path}{said}".encode()
-        digest = hmac.digest(TWILIO["authToken"].encode(), signed, "sha1")
-        headers = {"Content-Type": "application/x-www-form-urlencoded",
-                   "X-Twilio-Signature": base64.b64encode(digest).decode()}  # fmt: skip
-        made.append(post(path, urlencode(form).encode(), headers))
+        made.append(signed(path, form))
     return iter(made)
+
+
+def signed(path: str, form: dict[str, str]) -> bytes:
+    """A request as Twilio makes it."""
+    said = "".join(f"{name}{value}" for name, value in sorted(form.items()))
+    digest = hmac.digest(TWILIO["authToken"].encode(), f"{PUBLIC}{path}{said}".encode(), "sha1")
+    headers = {"Content-Type": "application/x-www-form-urlencoded",
+               "X-Twilio-Signature": base64.b64encode(digest).decode()}  # fmt: skip
+    return post(path, urlencode(form).encode(), headers)
 
 
 async def inbound(bench: Bench) -> list[Figure]:
@@ -63,4 +69,55 @@ async def inbound(bench: Bench) -> list[Figure]:
                ratio(rates, [r.per_second for r in forms]), 0.7),
         Figure(f"{name}: naive", told(mine), f"naive {told(naives)}",
                ratio(rates, [r.per_second for r in naives]), 15),
+    ]  # fmt: skip
+
+
+SENT = """
+UPDATE messages m SET account_id = replace(t.account_id, 'acct_', 'twilio_'), status = 'sent',
+    provider_message_id = 'SM' || md5(m.tenant_id || m.message_id)
+FROM provider_accounts t
+WHERE m.tenant_id LIKE $1 AND m.message_id LIKE 'msg_seed_%' AND t.tenant_id = m.tenant_id
+  AND t.provider = 'simulator'
+"""
+
+
+def reports(leads: Iterator[Lead]) -> Iterator[bytes]:
+    """Signed receipts for the seeded texts, made beforehand."""
+    made = []
+    for _ in range(MOST):
+        lead = next(leads)
+        sid = hashlib.md5(
+            f"{lead.tenant_id}msg_seed_{lead.lead_id}".encode(), usedforsecurity=False
+        )
+        path = f"/webhooks/twilio/{lead.twilio_account}/status?message=msg_seed_{lead.lead_id}"
+        form = {
+            "AccountSid": TWILIO["accountSid"], "MessageSid": f"SM{sid.hexdigest()}",
+            "SmsSid": f"SM{sid.hexdigest()}", "MessageStatus": "delivered",
+            "SmsStatus": "delivered", "To": lead.phone, "From": lead.twilio_number,
+            "ApiVersion": "2010-04-01", "RawDlrDoneDate": "2611281200",
+        }  # fmt: skip
+        made.append(signed(path, form))
+    return iter(made)
+
+
+async def receipts(bench: Bench) -> list[Figure]:
+    """64 in flight; every receipt moves a text of its own from sent to delivered."""
+    async with bench.system() as connection:
+        await connection.execute(SENT, f"org_{bench.run}%")
+    leads, numbers = cycle(bench.leads), count(1)
+    mine: list[Run] = []
+    forms: list[Run] = []
+    with ExitStack() as stack:
+        ours = stack.enter_context(servers.web(bench))
+        form = stack.enter_context(servers.reference("form"))
+        await drive([ours], reports(leads), 16, SECONDS)  # warm
+        await drive([form], posts(leads, numbers), 16, SECONDS)
+        for _ in range(ROUNDS):
+            mine.append(await drive([ours], reports(leads), 64, SECONDS))
+            forms.append(await drive([form], posts(leads, numbers), 64, SECONDS))
+    none_refused(mine + forms)
+    rates = [run.per_second for run in mine]
+    return [
+        Figure("receipts (Twilio), 64 in flight", told(mine), f"form route {told(forms)}",
+               ratio(rates, [r.per_second for r in forms])),
     ]  # fmt: skip
