@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -15,12 +15,12 @@ from app.domain import ids
 from app.domain.carriage import Account, Found, Outcome, Outgoing
 from app.domain.transcripts import instant
 from app.domain.words import RANK
-from app.jobs.figures import ATTEMPT_SECONDS, ATTEMPTS
+from app.jobs.figures import attempted
 from app.jobs.settling import surely
 from app.providers import LOOKUPS, REGISTRY, Provider
 from app.store import outbox, suppressions, threads, turns
 from app.store.engine import Database, Row, Tx
-from app.store.outbox import Settlement
+from app.store.outbox import Settlement, Tried
 from app.wire.client import Late, Lost, NotSent, Wire
 
 DEADLINE = 15.0
@@ -142,8 +142,8 @@ class Delivery:
         except Exception as error:
             # One poisoned text must not stop the others; whether it left is not known.
             log.exception("delivery failed", message_id=key[1])
-            return Settlement(*key, "unknown", LOOKUPS[0], outcome="unknown",
-                              code="INTERNAL", message=type(error).__name__)  # fmt: skip
+            return Settlement(*key, "unknown", LOOKUPS[0], code="INTERNAL",
+                              message=type(error).__name__, tried=Tried("unknown"))  # fmt: skip
 
     def _account(self, row: Row) -> Account:
         """The row's account, open; anew whenever its row says something new."""
@@ -162,7 +162,7 @@ class Delivery:
         )
         text = Outgoing(
             row["message_id"], row["to_phone"], row["from_phone"], row["text"],
-            tuple(media["url"] for media in row["media"]), status_url, row["validity"],
+            tuple(media["url"] for media in row["media"] or ()), status_url, row["validity"],
         )  # fmt: skip
         return Claimed(row, account, provider, text)
 
@@ -189,19 +189,12 @@ class Delivery:
         except Lost as error:
             outcome = Outcome("unknown", code="NO_ANSWER", detail=str(error))
         took = time.monotonic() - began
-        ATTEMPTS.labels(row["provider"], outcome.verdict).inc()
-        ATTEMPT_SECONDS.labels(row["provider"]).observe(took)
-        settlement = _settlement(row, outcome)
-        meaning = claimed.provider.ERRORS.get(outcome.code or "")
-        return replace(
-            settlement,
-            message=meaning or settlement.message,
-            outcome=outcome.verdict,
-            at=row["begun_at"],
-            http_status=status,
-            duration_ms=int(took * 1000),
-            detail=_without_secrets(claimed, outcome.detail or outcome.code),
-        )
+        attempted(row["provider"], outcome.verdict, took)
+        tried = Tried(
+            outcome.verdict, row["begun_at"], status, int(took * 1000),
+            _without_secrets(claimed, outcome.detail or outcome.code),
+        )  # fmt: skip
+        return _settlement(row, outcome, claimed.provider.ERRORS.get(outcome.code or ""), tried)
 
     async def _ask(self, claimed: Claimed, claimed_at: float) -> Settlement:
         """Settles an unknown outcome by the carrier's own list, where it has one."""
@@ -247,7 +240,7 @@ class Delivery:
                 event="opted_out", rule="carrier", text=s.code, message_id=s.message_id,
             )
             for s in settled
-            if s.outcome == "opted_out"
+            if s.tried and s.tried.outcome == "opted_out"
         ]  # fmt: skip
         if causes:
             await suppressions.add(tx, causes)
@@ -270,21 +263,24 @@ async def _carry_stale(tx: Tx, batch: Batch, settled: list[Settlement]) -> None:
         await turns.carry(tx, row["tenant_id"], row["interaction_id"], unsent)
 
 
-def _settlement(row: Row, outcome: Outcome) -> Settlement:
+def _settlement(row: Row, outcome: Outcome, meaning: str | None, tried: Tried) -> Settlement:
+    """`meaning`: of the outcome's code, in plain words."""
     key = (row["tenant_id"], row["message_id"])
+    message = meaning or outcome.detail
     match outcome.verdict:
         case "accepted":
-            return Settlement(*key, "sent", provider_message_id=outcome.provider_message_id)
+            return Settlement(*key, "sent", provider_message_id=outcome.provider_message_id,
+                              message=meaning, tried=tried)  # fmt: skip
         case "later":
             wait = outcome.retry_after or BACKOFF[min(row["tries"], len(BACKOFF)) - 1]
             wait = min(max(wait, SHORTEST_WAIT), LONGEST_WAIT)
             return Settlement(*key, "queued", timedelta(seconds=wait), code=outcome.code,
-                              message=outcome.detail, resent=row["resent"])  # fmt: skip
+                              message=message, resent=row["resent"], tried=tried)  # fmt: skip
         case "unknown":
             return Settlement(*key, "unknown", LOOKUPS[0], code=outcome.code,
-                              message=outcome.detail, resent=row["resent"])  # fmt: skip
+                              message=message, resent=row["resent"], tried=tried)  # fmt: skip
         case "refused" | "opted_out":
-            return Settlement(*key, "failed", code=outcome.code, message=outcome.detail)
+            return Settlement(*key, "failed", code=outcome.code, message=message, tried=tried)
 
 
 def _after_lookup(row: Row, found: Found | None, denied: bool, since: timedelta) -> Settlement:

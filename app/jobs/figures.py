@@ -1,5 +1,7 @@
 """What a worker counts, for Prometheus. Agents stand by their ids; no tenant is named."""
 
+from functools import cache
+
 from prometheus_client import Counter, Histogram
 
 ATTEMPTS = Counter(
@@ -17,3 +19,15 @@ TURN_LATE = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 15, 60),
 )
 AGENT_SECONDS = Histogram("leadsail_agent_seconds", "How long agents took to answer.", ["agent"])
+
+
+@cache
+def _attempts(provider: str, outcome: str) -> tuple[Counter, Histogram]:
+    return ATTEMPTS.labels(provider, outcome), ATTEMPT_SECONDS.labels(provider)
+
+
+def attempted(provider: str, outcome: str, seconds: float) -> None:
+    """Counts a request that was to send a text."""
+    attempts, durations = _attempts(provider, outcome)
+    attempts.inc()
+    durations.observe(seconds)

@@ -120,7 +120,7 @@ WITH {SENDERS}, numbers AS (  -- those that may send now; another worker's are p
 SELECT c.tenant_id, c.message_id, c.interaction_id, c.account_id, c.to_phone, c.from_phone, c.was,
        c.state, c.begun_at, c.tries, c.looked, c.resent, c.exempt,
        c.expires_at - clock_timestamp() AS validity, clock_timestamp() - c.begun_at AS age,
-       m.text, m.media, m.turn_id, m.status AS message_status,
+       m.text, nullif(m.media, '[]') AS media, m.turn_id, m.status AS message_status,
        a.provider, a.credentials, a.base_url,
        a.active AND EXISTS (
            SELECT 1 FROM phone_numbers n WHERE n.tenant_id = c.tenant_id
@@ -192,6 +192,17 @@ SettledAs = Literal["sent", "queued", "unknown", "failed", "cancelled", "undeliv
 
 
 @dataclass(frozen=True, slots=True)
+class Tried:
+    """An attempt, `at` when it was claimed; None: now."""
+
+    outcome: str
+    at: datetime | None = None
+    http_status: int | None = None
+    duration_ms: int | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """How a claim ended. `again_in`: when to look at the row again; None: it is owed no more."""
 
@@ -204,12 +215,8 @@ class Settlement:
     message: str | None = None
     looked: int = 0
     resent: bool = False
-    outcome: str | None = None
-    """Of the attempt to record; None: there was none."""
-    at: datetime | None = None
-    http_status: int | None = None
-    duration_ms: int | None = None
-    detail: str | None = None
+    tried: Tried | None = None
+    """The attempt to record; None: there was none."""
 
 
 FORWARD = """(m.status IN ('sending', 'unknown') AND b.status = 'queued'
@@ -288,11 +295,17 @@ def columns(settlements: Sequence[Settlement]) -> list[list[object]]:
     rows = [
         (
             s.tenant_id, s.message_id, s.status, s.again_in, s.provider_message_id, s.code,
-            s.message, s.looked, s.resent, s.outcome, s.at, s.http_status, s.duration_ms, s.detail,
+            s.message, s.looked, s.resent, *_attempt(s.tried),
         )
         for s in settlements
     ]  # fmt: skip
     return spread(rows, 14)
+
+
+def _attempt(tried: Tried | None) -> tuple[object, ...]:
+    if tried is None:
+        return (None,) * 5
+    return tried.outcome, tried.at, tried.http_status, tried.duration_ms, tried.detail
 
 
 LEASED = """

@@ -10,7 +10,7 @@ from app.jobs.deliver import RATES
 from app.resources import Resources
 from app.store import outbox
 from app.store.engine import Tx, spread
-from app.store.outbox import Settlement
+from app.store.outbox import Settlement, Tried
 from tests.makers import Data, Tenant
 
 OWED, CLAIMED = 800, 200
@@ -74,8 +74,8 @@ async def test_what_a_claim_and_its_settlement_read_does_not_grow_with_what_is_o
             await explained(tx, outbox.BLOCKED, *spread(keys, 3), "evt_1"), CLAIMED
         )
     settled = [
-        Settlement(row["tenant_id"], row["message_id"], "sent", outcome="accepted",
-                   provider_message_id=f"sim_{row['message_id']}", at=row["begun_at"])
+        Settlement(row["tenant_id"], row["message_id"], "sent", tried=Tried("accepted"),
+                   provider_message_id=f"sim_{row['message_id']}")
         for row in rows
     ]  # fmt: skip
     async with resources.database.system() as tx:
