@@ -1,5 +1,6 @@
 """The envelope of every JSON answer, and the bases of the models inside it (contract 2)."""
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -20,13 +21,15 @@ from app.providers import REGISTRY
 
 T = TypeVar("T")
 NUL = PydanticCustomError("nul", "must not contain the NUL character")
+HALF = PydanticCustomError("half", "must be valid Unicode without lone surrogates")
+HALVES = re.compile("[\ud800-\udfff]")
 
 
 class Body(BaseModel):
     """Base of request bodies: camelCase, unknown fields refused by name, nothing coerced.
 
-    A string with a NUL (PostgreSQL cannot hold it) is refused here by the field's name; lone
-    surrogates are refused by pydantic itself.
+    A string that cannot be stored, for a NUL or a lone surrogate, is refused here by the field's
+    name: pydantic looks for surrogates only in strings that have other limits.
     """
 
     model_config = ConfigDict(
@@ -41,9 +44,11 @@ class Body(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_nul(cls, given: Any) -> Any:
+    def _storable(cls, given: Any) -> Any:
         if isinstance(given, dict):
-            bad = [InitErrorDetails(type=NUL, loc=loc, input=None) for loc in _with_nul(given)]
+            bad = [
+                InitErrorDetails(type=why, loc=loc, input=None) for loc, why in _unstorable(given)
+            ]
             if bad:
                 raise ValidationError.from_exception_data(cls.__name__, bad)
         return given
@@ -53,15 +58,23 @@ class Body(BaseModel):
         return self.model_dump(include=self.model_fields_set)
 
 
-def _with_nul(given: dict[Any, Any]) -> Iterator[tuple[str | int, ...]]:
+def _unstorable(
+    given: dict[Any, Any],
+) -> Iterator[tuple[tuple[str | int, ...], PydanticCustomError]]:
     # Nested models look at their own strings; lists of strings have nobody else.
     for name, value in given.items():
-        if isinstance(value, str) and "\x00" in value:
-            yield (name,)
+        if why := _why(value):
+            yield (name,), why
         elif isinstance(value, list):
-            for i, item in enumerate(value):
-                if isinstance(item, str) and "\x00" in item:
-                    yield (name, i)
+            yield from (((name, i), why) for i, item in enumerate(value) if (why := _why(item)))
+
+
+def _why(value: Any) -> PydanticCustomError | None:
+    if not isinstance(value, str):
+        return None
+    if "\x00" in value:
+        return NUL
+    return HALF if not value.isascii() and HALVES.search(value) else None
 
 
 class Out(BaseModel):

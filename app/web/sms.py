@@ -226,10 +226,12 @@ async def _dry_run(caller: Caller, order: Order, held: Held) -> Response:
 class BulkBody(Body):
     """Entries are judged one by one: a refused one never spoils another."""
 
-    messages: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MOST)]
+    messages: Annotated[list[Any], Field(min_length=1, max_length=MOST)]
 
 
 class BulkResult(Out):
+    """Either the two ids or an error."""
+
     index: int
     message_id: str | None = None
     interaction_id: str | None = None
@@ -271,6 +273,7 @@ BULK_SCHEMA = {
     status_code=202,
     summary="Send up to 1,000 texts",
     openapi_extra=BULK_SCHEMA,
+    response_model_exclude_none=True,
 )
 async def send_bulk(
     request: Request, body: BulkBody, caller: ApiCaller, held: Held, key: Key = None
@@ -290,9 +293,12 @@ async def send_bulk(
     return answer
 
 
-def _entries(caller: Caller, given: Sequence[dict[str, Any]]) -> list[Order | Refused]:
+def _entries(caller: Caller, given: Sequence[Any]) -> list[Order | Refused]:
     entries: list[Order | Refused] = []
     for i, entry in enumerate(given):
+        if not isinstance(entry, dict):
+            entries.append(Refused(Invalid(details=[f"messages[{i}]: must be an object"])))
+            continue
         try:
             entries.append(ordered(caller, BulkEntry.model_validate(entry)))
         except ValidationError as error:

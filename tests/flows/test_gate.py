@@ -1,6 +1,7 @@
 """The gate: idempotency, bulk, schedules, quiet hours, dry runs, limits, brakes."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -60,7 +61,7 @@ async def test_a_repeated_bulk_send_texts_once(idle_world: World) -> None:
     headers = {"Idempotency-Key": "bulk-1"}
     first = await idle_world.tenant.call("POST", "/sms/send/bulk", body, headers=headers)
     again = await idle_world.tenant.call("POST", "/sms/send/bulk", body, headers=headers)
-    assert again["bulkId"] == first["bulkId"]
+    assert again == first
     assert len(await texts_of(idle_world)) == 1
 
 
@@ -100,6 +101,32 @@ async def test_refusals_stand_beside_acceptances_in_the_order_given(idle_world: 
     for i, field in ((5, "dryRun"), (6, "source"), (7, "turnId"), (8, "leadId")):
         assert details[i][0].startswith(f"messages[{i}].{field}: ")
     assert [entry["seq"] for entry in await texts_of(idle_world)] == [1, 2]
+    accepted, *others = ({*result} for result in done["results"])
+    assert accepted == {"index", "messageId", "interactionId"}
+    assert others[:-1] == [{"index", "error"}] * 8
+
+
+async def test_an_entry_that_cannot_even_be_read_spoils_no_other(idle_world: World) -> None:
+    good = {"leadId": idle_world.lead["leadId"], "message": "Hi"}
+    entries: list[Any] = [good, "x", None, [good], 5, *(
+        {**good, field: value}
+        for field, value in (
+            ("message", "a\ud800b"), ("message", "a\x00b"), ("leadId", "\udfff"),
+            ("to", "+1\ud800"), ("mediaUrls", ["https://example.com/\ud800"]), ("\ud800", 1),
+        )
+    )]  # fmt: skip
+    content = json.dumps({"messages": entries}).encode()
+    headers = {"Content-Type": "application/json"}
+    answer = await idle_world.tenant.ask("POST", "/sms/send/bulk", content=content, headers=headers)
+    assert answer.status_code == 202, answer.text
+    done = answer.json()["data"]
+    assert (done["accepted"], done["refused"]) == (1, 10)
+    details = [result["error"]["details"][0] for result in done["results"][1:]]
+    assert details[:4] == [f"messages[{i}]: must be an object" for i in range(1, 5)]
+    assert [detail.split(": ")[0] for detail in details[4:9]] == [
+        "messages[5].message", "messages[6].message", "messages[7].leadId", "messages[8].to",
+        "messages[9].mediaUrls[0]",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("messages", [[], None, "x", [{}] * 1001])

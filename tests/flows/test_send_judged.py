@@ -1,5 +1,6 @@
 """A send is judged the same whether it is meant or tried, and says what is wrong by name."""
 
+import json
 import random
 from typing import Any
 
@@ -43,6 +44,20 @@ async def test_each_field_that_is_wrong_is_named_and_nothing_is_stored(
     assert any(detail.startswith(field) for detail in error["details"]), error
     path = f"/interactions/lead/{idle_world.lead['leadId']}"
     assert (await idle_world.tenant.call("GET", path))["interactions"] == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("message", "a\ud800b"), ("leadId", "\udfff"), ("mediaUrls", ["https://a/\ud800"])],
+)
+async def test_half_a_character_is_refused_by_the_fields_name(
+    idle_world: World, field: str, value: Any
+) -> None:
+    body = {"leadId": idle_world.lead["leadId"], "message": "Hi"} | {field: value}
+    content, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
+    answer = await idle_world.tenant.ask("POST", "/sms/send", content=content, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "VALIDATION_ERROR")
+    assert answer.json()["error"]["details"][0].startswith(field)
 
 
 @pytest.mark.parametrize(
