@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 
 from fastapi import APIRouter, FastAPI
-from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
@@ -19,7 +18,7 @@ from app.domain import problems as p
 from app.domain.callers import ALLOWED, Need
 from app.domain.words import Scope
 from app.web import examples
-from app.web.doors import Needing
+from app.web.doors import need_of
 
 Operation = dict[str, Any]
 TAGS = {
@@ -181,13 +180,6 @@ def _needs(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Need]:
     found = {}
     for router in routers:
         for route in router.routes:
-            if isinstance(route, APIRoute) and (need := _need(route.dependant)):
+            if isinstance(route, APIRoute) and (need := need_of(route)):
                 found[app.router.generate_unique_id_function(route)] = need
     return found
-
-
-def _need(dependant: Dependant) -> Need | None:
-    for inner in dependant.dependencies:
-        if isinstance(inner.call, Needing):
-            return inner.call.need
-    return None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
+from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader
 
 from app.access.keys import Keyring
@@ -17,8 +18,9 @@ from app.resources import Resources
 from app.store.engine import Read, Tx
 from app.web.rates import Rates
 
+KEY_HEADER = "X-API-Key"
 api_key = APIKeyHeader(
-    name="X-API-Key",
+    name=KEY_HEADER,
     scheme_name="ApiKey",
     description="A key of one tenant; its scope decides what it may do.",
     auto_error=False,
@@ -64,6 +66,25 @@ class Needing:
     async def __call__(self, known: AnyCaller) -> Caller:
         known.require(self.need)
         return known
+
+
+def need_of(route: APIRoute) -> Need | None:
+    """What the route needs of a key's scope; None: it asks for no key."""
+    for inner in route.dependant.dependencies:
+        if isinstance(inner.call, Needing):
+            return inner.call.need
+    return None
+
+
+async def require(request: Request) -> None:
+    """Judges who sent a body that could not be parsed: FastAPI parses before it asks, and a
+    stranger is to hear nothing but that. Raises `Unauthorized`, `Forbidden`, `RateLimited`."""
+    route = request.scope.get("route")
+    need = need_of(route) if isinstance(route, APIRoute) else None
+    if need is None:
+        return
+    given = request.headers.get(KEY_HEADER)
+    (await caller(request, await keyring(request), given)).require(need)
 
 
 AdminCaller = Annotated[Caller, Depends(Needing("admin"))]

@@ -26,6 +26,7 @@ from app.domain.problems import (
     Unavailable,
 )
 from app.store.engine import AWAY
+from app.web import doors
 
 log = structlog.get_logger("web")
 MACHINES = ("/api", "/webhooks", "/health", "/metrics", "/openapi.json", "/static")
@@ -120,9 +121,22 @@ async def _problem(request: Request, error: Exception) -> Response:
 async def _malformed(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = list(error.errors())
+    if any(one["type"] == "json_invalid" for one in errors):
+        return await _unreadable(request, Invalid(details=details_of(errors)))
     if isinstance(error.body, bytes) and [e["loc"] for e in errors] == [("body",)]:
         return answer(request, Invalid(details=["Content-Type: must be application/json"]))
     return answer(request, Invalid(details=details_of(errors)))
+
+
+async def _unreadable(request: Request, problem: Problem) -> Response:
+    """Whose body it is comes first."""
+    try:
+        await doors.require(request)
+    except Problem as first:
+        problem = first
+    except AWAY as error:
+        return await _away(request, error)
+    return answer(request, problem)
 
 
 async def _framework(request: Request, error: Exception) -> Response:
@@ -130,8 +144,9 @@ async def _framework(request: Request, error: Exception) -> Response:
     known = BY_STATUS.get(error.status_code)
     if known is None:
         known = Invalid if error.status_code < 500 else Internal
-    details = ["body: could not be read"] if known is Invalid else []
-    response = answer(request, known(details=details))
+    if known is Invalid:
+        return await _unreadable(request, Invalid(details=["body: could not be read"]))
+    response = answer(request, known())
     for name, value in (error.headers or {}).items():
         response.headers[name] = value
     if error.status_code == 405:

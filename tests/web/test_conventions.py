@@ -167,6 +167,16 @@ async def test_the_scope_is_judged_before_existence(tenant: Tenant) -> None:
     assert (await reader.ask("GET", "/leads/nobody")).status_code == 404
 
 
+@pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 50_000, b""])
+async def test_who_asks_is_judged_before_what_was_sent(tenant: Tenant, body: bytes) -> None:
+    reader = await tenant.with_scope("read")
+    for path in ("/leads", "/sms/send", "/sms/send/bulk", "/api-keys"):
+        stranger = await tenant.http.post(f"/api/v1{path}", content=body, headers=JSON)
+        assert (stranger.status_code, stranger.json()["error"]["code"]) == (401, "UNAUTHORIZED")
+        answer = await reader.ask("POST", path, content=body, headers=JSON)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "FORBIDDEN")
+
+
 async def test_a_foreign_id_and_an_unknown_one_get_the_same_bytes(
     tenant: Tenant, other_tenant: Tenant
 ) -> None:
