@@ -7,6 +7,7 @@ what they do not use.
 import argparse
 import asyncio
 import json
+import re
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -33,6 +34,8 @@ from app.store.engine import Database, connect, driver_url
 if TYPE_CHECKING:
     from app import imports
 
+LONGEST_NAME, LONGEST_EMAIL = 200, 320
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 SCOPES = ("admin", "api", "agent", "read")
 STOP_WITHIN = 15
 """Seconds that running requests may take once a stop was asked for."""
@@ -219,10 +222,12 @@ def reseal(configuration: Settings, _: argparse.Namespace) -> int:
 
 
 def tenant_create(configuration: Settings, asked: argparse.Namespace) -> int:
+    name = _name(asked.name)
+
     async def create(database: Database) -> dict[str, str]:
         fresh = keys.make()
         async with database.system() as tx:
-            tenant_id = await tenants.add(tx, asked.name)
+            tenant_id = await tenants.add(tx, name)
             caller = Caller(tenant_id, "service", "service", "admin")
             await api_keys.add(tx, caller, "First key", "admin", None, fresh.prefix, fresh.digest)
         return {"tenantId": tenant_id, "apiKey": fresh.whole}
@@ -230,14 +235,23 @@ def tenant_create(configuration: Settings, asked: argparse.Namespace) -> int:
     return _answer(configuration, create)
 
 
+def _name(given: str) -> str:
+    """As the API takes names."""
+    if not given.strip() or len(given) > LONGEST_NAME:
+        raise Refused(f"--name must have 1 to {LONGEST_NAME} characters")
+    return given
+
+
 def key_create(configuration: Settings, asked: argparse.Namespace) -> int:
+    name = _name(asked.name)
+
     async def create(database: Database) -> dict[str, str]:
         fresh = keys.make()
         caller = Caller(asked.tenant, "service", "service", "admin")
         await _require_tenant(database, asked.tenant)
         async with database.system() as tx:
             row = await api_keys.add(
-                tx, caller, asked.name, asked.scope, asked.agent, fresh.prefix, fresh.digest
+                tx, caller, name, asked.scope, asked.agent, fresh.prefix, fresh.digest
             )
         return {"keyId": row["key_id"], "apiKey": fresh.whole}
 
@@ -248,13 +262,16 @@ def user_create(configuration: Settings, asked: argparse.Namespace) -> int:
     password = sys.stdin.readline().rstrip("\r\n")
     if not password:
         raise Refused("no password came on stdin")
+    email = asked.email.strip()
+    if len(email) > LONGEST_EMAIL or not EMAIL.fullmatch(email):
+        raise Refused("--email is no e-mail address")
 
     async def create(database: Database) -> dict[str, str]:
         await _require_tenant(database, asked.tenant)
         password_hash = await passwords.hashed(password)
         async with database.system() as tx:
             user_id = await tenants_store.add_user(
-                tx, asked.tenant, ids.make("user"), asked.email.strip(), password_hash, asked.role
+                tx, asked.tenant, ids.make("user"), email, password_hash, asked.role
             )
         if user_id is None:
             raise Refused("somebody has this e-mail already")

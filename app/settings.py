@@ -91,8 +91,11 @@ def load(**given: object) -> Settings:
 
 def _missing(settings: Settings) -> list[str]:
     faults = []
-    if settings.database_url and not settings.sealing_keys():
-        faults.append("SECRET_KEYS is required as soon as DATABASE_URL is set")
+    if not settings.sealing_keys():
+        if settings.database_url:
+            faults.append("SECRET_KEYS is required as soon as DATABASE_URL is set")
+        elif settings.production:
+            faults.append("SECRET_KEYS is required in production")
     if settings.production:
         needs = {
             "DATABASE_URL": settings.database_url,

@@ -117,6 +117,24 @@ async def test_a_process_that_cannot_start_says_why_in_one_line(
     assert len(err.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("tenant", "create", "--name", " "), "--name"),
+        (("tenant", "create", "--name", "x" * 201), "--name"),
+        (("key", "create", "--name", "", "--tenant"), "--name"),
+        (("user", "create", "--email", "jane", "--password-stdin", "--tenant"), "--email"),
+    ],
+)
+async def test_a_name_or_an_address_that_is_none_is_refused(
+    configuration: Settings, tenant: Tenant, arguments: tuple[str, ...], named: str
+) -> None:
+    owner = (tenant.tenant_id,) if arguments[-1] == "--tenant" else ()
+    status, out, err = await ran(configuration, *arguments, *owner, typed="correct horse\n")
+    assert (status, out) == (1, "")
+    assert named in err
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_web_serves_and_stops_cleanly(
     configuration: Settings, tenant: Tenant, number: signal.Signals

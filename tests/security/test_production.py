@@ -39,6 +39,9 @@ def test_all_that_is_missing_is_named_at_once() -> None:
     said = refused(redis_url=None, metrics_token="", public_base_url=None)
     for name in ("REDIS_URL", "METRICS_TOKEN", "PUBLIC_BASE_URL"):
         assert name in said
+    said = refused(database_url=None, secret_keys=None)
+    assert "DATABASE_URL is required" in said
+    assert "SECRET_KEYS is required" in said
 
 
 @pytest.mark.parametrize(
