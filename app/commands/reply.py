@@ -10,6 +10,7 @@ from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.orders import Order, Refused, Sent, answer
 from app.domain.problems import (
+    DncBlocked,
     NoOpenTurn,
     NotFound,
     NotHeld,
@@ -94,7 +95,7 @@ async def hand_off(tx: Tx, turn: Row, reason: str) -> None:
 
 
 async def _find(tx: Tx, order: Order, agent_id: str | None) -> Row:
-    """The turn that the reply is for; raises `NotFound` or `NoOpenTurn`."""
+    """The turn that the reply is for; raises `NotFound`, `DncBlocked`, `NoOpenTurn`."""
     tenant = order.tenant_id
     if order.turn_id:
         turn = await turns.get(tx, tenant, order.turn_id)
@@ -120,8 +121,15 @@ async def _find(tx: Tx, order: Order, agent_id: str | None) -> Row:
     lead_id = None if order.interaction_id else order.lead_id
     newest = await turns.newest_handed_over(tx, tenant, order.interaction_id, lead_id, agent_id)
     if newest is None:
-        raise NoOpenTurn
+        raise DncBlocked if await _suppressed(tx, order) else NoOpenTurn
     return newest
+
+
+async def _suppressed(tx: Tx, order: Order) -> bool:
+    """Whether the text may not go out, whichever turn it is for: that is judged before turns."""
+    if order.interaction_id:
+        return bool(await interactions.suppressed(tx, [(order.tenant_id, order.interaction_id)]))
+    return await interactions.lead_suppressed(tx, order.tenant_id, order.lead_id)
 
 
 async def _current(tx: Tx, tenant_id: str, turn_id: str) -> Row:

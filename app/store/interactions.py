@@ -180,3 +180,15 @@ async def suppressed(read: Read, threads: Collection[Thread]) -> set[Thread]:
     """Those of the threads of which the phone may not be texted."""
     rows = await read.rows(SUPPRESSED, *spread(list(threads), 2))
     return {(row["tenant_id"], row["interaction_id"]) for row in rows}
+
+
+LEAD_SUPPRESSED = """
+SELECT coalesce('sms' = ANY (l.dnc_channels), false) OR EXISTS (
+    SELECT 1 FROM suppressions s WHERE s.tenant_id = l.tenant_id AND s.phone = l.phone)
+FROM leads l WHERE l.tenant_id = $1 AND l.lead_id = $2
+"""
+
+
+async def lead_suppressed(read: Read, tenant_id: str, lead_id: str) -> bool:
+    """Whether the lead may not be texted at its own phone."""
+    return bool(await read.value(LEAD_SUPPRESSED, tenant_id, lead_id))

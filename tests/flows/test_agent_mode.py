@@ -219,6 +219,14 @@ async def test_without_any_turn_there_is_nothing_to_answer(world: World) -> None
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "NO_OPEN_TURN")
 
 
+async def test_whom_nobody_may_text_is_judged_before_whether_a_turn_is_there(world: World) -> None:
+    thread = await talking(world)
+    await world.tenant.call("PUT", f"/leads/{world.lead['leadId']}/dnc", {"channels": ["sms"]})
+    for more in ({}, {"interactionId": thread}):
+        refused = await reply(world, "Hello", **more)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "DNC_BLOCKED")
+
+
 async def test_the_same_reply_to_a_turn_is_one_text_and_another_is_refused(world: World) -> None:
     thread = await talking(world)
     await world.text("Hey")
