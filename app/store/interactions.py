@@ -1,6 +1,6 @@
 """Reading threads: whole, in lists, and their transcripts."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from app.store import search
@@ -122,14 +122,15 @@ async def page(
 
 UNRELEASED = """
 SELECT * FROM messages
-WHERE tenant_id = $1 AND interaction_id = $2 AND seq IS NULL AND status IN ('scheduled', 'queued')
+WHERE tenant_id = $1 AND interaction_id = ANY ($2::text[]) AND seq IS NULL
+  AND status IN ('scheduled', 'queued')
 ORDER BY coalesce(send_at, created_at)
 """
 
 
-async def scheduled(read: Read, tenant_id: str, interaction_id: str) -> list[Row]:
-    """Texts that wait for their time."""
-    return await read.rows(UNRELEASED, tenant_id, interaction_id)
+async def scheduled(read: Read, tenant_id: str, interaction_ids: Sequence[str]) -> list[Row]:
+    """Texts of the threads that wait for their time."""
+    return await read.rows(UNRELEASED, tenant_id, list(interaction_ids))
 
 
 MARK_READ = """

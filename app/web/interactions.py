@@ -1,5 +1,6 @@
 """Threads and their transcripts (contract 4)."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any, Literal
 
@@ -69,7 +70,6 @@ class InteractionShape(Out):
     telephony: Telephony
     sms: Sms
     summary: str | None
-    transcript: list[Entry] | None = None
     error_code: str | None
     error_message: str | None
     created_at: datetime
@@ -78,15 +78,24 @@ class InteractionShape(Out):
     last_message_preview: str | None
     unread_count: int
     agent_state: AgentState
-    scheduled: list[Scheduled] | None = None
-    transcript_truncated: bool | None = None
+
+
+class ListedInteraction(InteractionShape):
+    scheduled: list[Scheduled]
+
+
+class WholeInteraction(ListedInteraction):
+    transcript: list[Entry]
+    """The newest thousand."""
+    transcript_truncated: bool
 
 
 class Interactions(Out):
-    interactions: list[InteractionShape]
+    interactions: list[WholeInteraction]
 
 
-class InteractionPage(Interactions):
+class InteractionPage(Out):
+    interactions: list[ListedInteraction]
     next_cursor: str | None
     has_more: bool
 
@@ -129,17 +138,25 @@ def summary(row: Row) -> dict[str, Any]:
     }
 
 
-async def whole(read: Read, row: Row) -> InteractionShape:
+async def unreleased(read: Read, rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
+    """What is scheduled or held, by thread; the rows are of one tenant."""
+    found: dict[str, list[dict[str, Any]]] = {row["interaction_id"]: [] for row in rows}
+    if found:
+        for one in await interactions.scheduled(read, rows[0]["tenant_id"], [*found]):
+            found[one["interaction_id"]].append({**dict(one), "message": one["text"]})
+    return found
+
+
+async def whole(read: Read, row: Row) -> WholeInteraction:
     """The thread's object with its newest entries and what is scheduled."""
-    key = (row["tenant_id"], row["interaction_id"])
-    entries = await interactions.transcript(read, *key, LONGEST)
-    waiting = await interactions.scheduled(read, *key)
-    return InteractionShape.model_validate(
+    thread = row["interaction_id"]
+    entries = await interactions.transcript(read, row["tenant_id"], thread, LONGEST)
+    return WholeInteraction.model_validate(
         {
             **summary(row),
             "transcript": [entry(one) for one in entries],
             "transcript_truncated": bool(entries) and entries[0]["seq"] > 1,
-            "scheduled": [{**dict(one), "message": one["text"]} for one in waiting],
+            "scheduled": (await unreleased(read, [row]))[thread],
         }
     )
 
@@ -199,7 +216,13 @@ async def listed(
         read, caller.tenant_id, narrowed, paged.key(datetime, str), paged.fetch
     )
     page, cursor = paged.cut(rows, lambda row: (row["last_message_at"], row["interaction_id"]))
-    shapes = [InteractionShape.model_validate(summary(row)) for row in page]
+    waiting = await unreleased(read, page)
+    shapes = [
+        ListedInteraction.model_validate(
+            {**summary(row), "scheduled": waiting[row["interaction_id"]]}
+        )
+        for row in page
+    ]
     return Answer(
         data=InteractionPage(interactions=shapes, next_cursor=cursor, has_more=cursor is not None)
     )
@@ -235,7 +258,7 @@ def _instant(given: str | None, field: str) -> datetime | None:
 @router.get("/interactions/{interaction_id}", summary="One thread, whole")
 async def one(
     interaction_id: str, caller: TurnsCaller, read: TenantRead
-) -> Answer[InteractionShape]:
+) -> Answer[WholeInteraction]:
     return Answer(data=await whole(read, await find(read, caller, interaction_id)))
 
 
@@ -272,7 +295,7 @@ class InteractionPatch(Body):
 @router.patch("/interactions/{interaction_id}", summary="Set status or agent mode by hand")
 async def patch(
     interaction_id: str, body: InteractionPatch, caller: ApiCaller, tx: TenantTx
-) -> Answer[InteractionShape]:
+) -> Answer[WholeInteraction]:
     """`dnc` suppresses the phone; another status lifts what a hand had set."""
     row = await find(tx, caller, interaction_id)
     await modes.set_by_hand(tx, caller, row, body.status, body.agent_mode)

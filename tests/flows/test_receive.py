@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hmac
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -279,9 +280,23 @@ async def test_the_lists_filters_find_threads(world: World) -> None:
     assert page["hasMore"]
     rest = await world.tenant.call("GET", f"/interactions?limit=1&cursor={page['nextCursor']}")
     assert [thread["interactionId"] for thread in rest["interactions"]] == [sent["interactionId"]]
+    assert "transcript" not in page["interactions"][0]
     wrong = await world.tenant.ask("GET", "/interactions?status=nonsense")
     assert wrong.status_code == 400
     assert json.loads(wrong.text)["error"]["details"][0].startswith("status:")
+
+
+async def test_a_list_tells_what_is_scheduled_in_each_thread(idle_world: World) -> None:
+    later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    sent = await idle_world.send("Later", sendAt=later)
+    other = await idle_world.tenant.lead()
+    await idle_world.send(leadId=other["leadId"])
+    page = await idle_world.tenant.call("GET", "/interactions")
+    scheduled = {one["leadId"]: one["scheduled"] for one in page["interactions"]}
+    assert scheduled[other["leadId"]] == []
+    [waiting] = scheduled[idle_world.lead["leadId"]]
+    assert waiting["messageId"] == sent["messageId"]
+    assert (await idle_world.thread(sent["interactionId"]))["scheduled"] == [waiting]
 
 
 async def test_transcript_pages_miss_and_repeat_nothing(world: World) -> None:

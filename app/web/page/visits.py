@@ -246,7 +246,7 @@ async def _thread(
         "entries": entries,
         "older": entries[0]["seq"] if entries and entries[0]["seq"] > 1 else None,
         "newest": before is None,
-        "waiting": await interactions.scheduled(tx, *key),
+        "waiting": await interactions.scheduled(tx, person.tenant_id, [interaction_id]),
         "people": await store.people(tx, person.tenant_id, actors) if actors else {},
         "turns_of": await store.turns_of(tx, *key, [entry["message_id"] for entry in entries]),
         "last_turn": await store.last_turn(tx, *key),
