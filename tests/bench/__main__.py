@@ -1,6 +1,5 @@
 """`make bench`, `make bench ONLY=send`: measures, prints a table, writes JSON."""
 
-import asyncio
 import dataclasses
 import json
 import os
@@ -13,6 +12,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import uvloop
 
 from tests.bench import deliveries, handovers, inbound, sends, servers, soak
 from tests.bench.figures import Figure
@@ -56,11 +57,11 @@ def main(asked: list[str]) -> int:
     began = time.monotonic()
     with servers.servers() as made:
         sink = servers.free_port()
-        run, leads = asyncio.run(servers.seed(made.database_url, sink))
+        run, leads = uvloop.run(servers.seed(made.database_url, sink))
         bench = dataclasses.replace(made, run=run, leads=leads)
         with servers.process(["-m", "tests.bench.sink"], sink):
             for name in asked or BENCHMARKS:
-                measured = asyncio.run(BENCHMARKS[name](bench))
+                measured = uvloop.run(BENCHMARKS[name](bench))
                 for figure in measured:
                     print(figure.line(), flush=True)
                 figures += measured

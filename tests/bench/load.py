@@ -1,12 +1,13 @@
 """A load generator: prebuilt HTTP/1.1 requests on keep-alive connections, one at a time each.
 
-Its own cost is in every figure, the references' too; ratios are what is read.
+Its own cost is in every figure, the references' too; ratios are what is read. So it is lean: an
+answer is read where it arrives, and the next request leaves from there.
 """
 
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import quantiles
 
 
@@ -21,40 +22,53 @@ class Run:
     refused: int
 
 
+@dataclass(slots=True)
+class _Load:
+    """What all connections of a run share."""
+
+    requests: Iterator[bytes]
+    end: float
+    times: list[float] = field(default_factory=list)
+    refused: int = 0
+
+
 class _Connection(asyncio.Protocol):
-    def __init__(self) -> None:
-        self._transport: asyncio.Transport | None = None
+    def __init__(self, load: _Load) -> None:
+        self._load = load
         self._buffer = b""
-        self._answer: asyncio.Future[int] | None = None
+        self._began = 0.0
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the time or the requests are over."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport: asyncio.Transport = transport  # type: ignore[assignment]  # uvloop's
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._answer and not self._answer.done():
-            self._answer.set_exception(ConnectionError("the server closed the connection"))
+        if not self.over.done():
+            self.over.set_exception(ConnectionError("the server closed the connection"))
+
+    def ask(self) -> None:
+        """Sends the next request, if there is time for it."""
+        self._began = time.perf_counter()
+        request = next(self._load.requests, None) if self._began < self._load.end else None
+        if request is None:
+            self.over.set_result(None)
+            self._transport.close()
+        else:
+            self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         head, found, body = self._buffer.partition(b"\r\n\r\n")
         if not found:
             return
-        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-        if len(body) >= length and self._answer:
-            self._buffer = b""
-            self._answer.set_result(int(head[9:12]))
-
-    async def ask(self, request: bytes) -> int:
-        """Sends the request; the status of its answer."""
-        assert self._transport
-        self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(request)
-        return await self._answer
-
-    def close(self) -> None:
-        if self._transport:
-            self._transport.close()
+        length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
+        if len(body) < length:
+            return
+        self._buffer = b""
+        self._load.times.append((time.perf_counter() - self._began) * 1000)
+        self._load.refused += int(head[9:12]) >= 300
+        self.ask()
 
 
 def post(path: str, body: bytes, headers: dict[str, str]) -> bytes:
@@ -70,28 +84,17 @@ async def drive(
     """Sends the requests, one after the other, on `in_flight` connections spread over the ports,
     until the time or the requests are over."""
     loop = asyncio.get_running_loop()
+    load = _Load(requests, time.perf_counter() + seconds)
     connections = [
-        (await loop.create_connection(_Connection, "127.0.0.1", ports[i % len(ports)]))[1]
-        for i in range(in_flight)
+        (await loop.create_connection(lambda: _Connection(load), "127.0.0.1", port))[1]
+        for port in (ports[i % len(ports)] for i in range(in_flight))
     ]
-    times: list[float] = []
-    refused = 0
-    end = time.perf_counter() + seconds
-
-    async def work(connection: _Connection) -> None:
-        nonlocal refused
-        while (began := time.perf_counter()) < end:
-            request = next(requests, None)
-            if request is None:
-                return
-            status = await connection.ask(request)
-            times.append((time.perf_counter() - began) * 1000)
-            refused += status >= 300
-
     began = time.perf_counter()
-    await asyncio.gather(*(work(connection) for connection in connections))
-    took = time.perf_counter() - began
+    load.end = began + seconds
     for connection in connections:
-        connection.close()
+        connection.ask()
+    await asyncio.gather(*(connection.over for connection in connections))
+    took = time.perf_counter() - began
+    times = load.times
     cuts = quantiles(times if len(times) > 1 else times * 2, n=100)
-    return Run(len(times) / took, cuts[49], cuts[98], refused)
+    return Run(len(times) / took, cuts[49], cuts[98], load.refused)
