@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+BEGIN, ROLLBACK = b"BEGIN", b"ROLLBACK"
 COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
 """As asyncpg sends it: PostgreSQL's simple query."""
 Loss = Literal["before", "after", "late"]
@@ -22,7 +23,7 @@ class _Line:
     deaf: bool = False
     """What the server says is dropped."""
     spoken: bytes = b""
-    """By the client, since its last COMMIT."""
+    """By the client, since a transaction of its own last ended."""
 
     def cut(self) -> None:
         self.near.transport.abort()
@@ -39,8 +40,8 @@ class Relay:
     refusing: bool = False
     losing: list[tuple[bytes, Loss]] = field(default_factory=list)
     """What becomes of the next COMMITs, each of a transaction in which the client spoke of these
-    bytes: lost before they reach the server, lost with its answer, or lost to the client and
-    heard by the server a little later."""
+    bytes (or is the one statement that does, and commits by itself): lost before they reach the
+    server, lost with its answer, or lost to the client and heard by the server a little later."""
     lost: list[Loss] = field(default_factory=list)
     """What became of those that met it."""
     _lines: set[_Line] = field(default_factory=set)
@@ -101,10 +102,12 @@ class Relay:
             while data := await reader.read(65_536):
                 await self._flowing.wait()
                 line.spoken += data
-                if COMMIT in data:
-                    if self.losing and self.losing[0][0] in line.spoken:
-                        await self._lose(data, line)
-                        return
+                by_itself = BEGIN not in line.spoken
+                commits = COMMIT in data or by_itself
+                if commits and self.losing and self.losing[0][0] in line.spoken:
+                    await self._lose(data, line)
+                    return
+                if commits or ROLLBACK in data:
                     line.spoken = b""
                 line.far.write(data)
         finally:

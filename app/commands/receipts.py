@@ -34,6 +34,7 @@ async def apply(tx: Tx, reports: Sequence[Report]) -> list[int]:
                 tenants.append(report.account.tenant_id)
                 words.append(_word(report.account, receipt, receipt.status))
     if words:
+        await tx.together()
         rows = await receipts.apply(tx, words)
         await suppressions.add(
             tx,

@@ -10,7 +10,7 @@ from app.domain.carriage import Account, Habits, InboundText
 from app.store import inbox, outbox, suppressions
 from app.store.clock import turn_hint
 from app.store.engine import Row, Tx
-from app.store.inbox import Arrival
+from app.store.inbox import Arrival, Claim
 
 CAREFUL = Habits()
 
@@ -45,24 +45,24 @@ Came = tuple[int, Account, InboundText]
 async def texts(tx: Tx, posts: Sequence[Post]) -> list[Received]:
     """Stores the texts that are new and sent to numbers of their accounts; the rest is counted.
     In order, what became of each post."""
+    await tx.together()
     given: list[Came] = [
         (i, post.account, replace(text, provider_id=text.provider_id.replace("\x00", "")))
         for i, post in enumerate(posts)
         for text in post.texts
     ]
-    ours = await inbox.ours(tx, [(a.tenant_id, a.account_id, t.to) for _, a, t in given])
-    addressed = [(i, a, t) for i, a, t in given if (a.tenant_id, a.account_id, t.to) in ours]
     stored: dict[int, list[Arrival]] = {}
     turns: dict[tuple[str, str], str] = {}
-    if addressed:
+    claims = [Claim(a.tenant_id, a.account_id, t.to, t.sender, t.provider_id) for _, a, t in given]
+    seen: dict[int, bool] = {}
+    if claims:
         await tx.replan()  # unfinished turns and owed texts come by the thousand, and go
-        await suppressions.lock_phones(tx, [(a.tenant_id, t.sender) for _, a, t in addressed])
-        seen = [(a.tenant_id, a.account_id, t.provider_id) for _, a, t in addressed]
-        fresh = await inbox.see(tx, seen)
-        new = {key: came for key, came in zip(seen, addressed, strict=True) if key in fresh}
+        seen = await inbox.see(tx, claims)
+        # Of a text that came twice at once, one.
+        new = {claims[place].known_by: given[place] for place, fresh in seen.items() if fresh}
         if new:
             stored, turns = await _store(tx, posts, list(new.values()))
-    kept = Counter(i for i, _, _ in addressed)
+    kept = Counter(given[place][0] for place in seen)
     return [
         Received(
             stored=len(stored.get(i, ())),

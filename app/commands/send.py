@@ -14,8 +14,10 @@ from app.domain.problems import (
     Invalid,
     MissingPhoneNumber,
     NotFound,
+    OutcomeUnknown,
     Problem,
     RateLimited,
+    Unavailable,
 )
 from app.domain.words import MessageStatus
 from app.store import sending
@@ -30,7 +32,10 @@ async def texts(tx: Tx, orders: Sequence[Order]) -> list[Sent | Refused]:
     """Accepts the orders that may go; the texts are owed once the caller's commit is done."""
     if len(orders) > MANY:
         await tx.expect_many()
-    results = await _within_the_day(tx, await resolve(tx, orders))
+    resolved = await resolve(tx, orders)
+    if any(isinstance(result, Resolved) and _writes_more(result) for result in resolved):
+        await tx.together()
+    results = await _within_the_day(tx, resolved)
     going = [r for r in results if isinstance(r, Resolved)]
     stored = iter(await sending.store(tx, going) if going else [])
     answers: list[Sent | Refused] = []
@@ -38,15 +43,46 @@ async def texts(tx: Tx, orders: Sequence[Order]) -> list[Sent | Refused]:
         if isinstance(result, Refused):
             answers.append(result)
         else:
-            at = next(stored)
-            waits = result.due is not None and result.order.send_at is not None
-            status: MessageStatus = "scheduled" if waits else "queued"
-            answers.append(Sent(result.order.message_id, at.interaction_id, status, result, at.seq))
+            answers.append(_sent(result, next(stored)))
     sent = [answer for answer in answers if isinstance(answer, Sent)]
     await _follow(tx, sent)
     if sent:
         tx.hints[OUTBOX] = AT_ONCE
     return answers
+
+
+def _sent(found: Resolved, at: sending.Stored) -> Sent:
+    waits = found.due is not None and found.order.send_at is not None
+    status: MessageStatus = "scheduled" if waits else "queued"
+    return Sent(found.order.message_id, at.interaction_id, status, found, at.seq)
+
+
+async def accepted(tx: Tx, orders: Sequence[Order], backend: int) -> list[Sent | Refused] | None:
+    """What `texts` would have answered, had its commit not been lost: nothing was accepted when
+    the list is empty. None: the server's process `backend` may still commit."""
+    keys = [(order.tenant_id, order.message_id) for order in orders]
+    stored = await sending.stored(tx, keys, backend)
+    if not stored:
+        return None if stored is None else []
+    answers: list[Sent | Refused] = []
+    for order, found in zip(orders, await resolve(tx, orders), strict=True):
+        at = stored.get(order.message_id)
+        if at is None:
+            answers.append(found if isinstance(found, Refused) else Refused(Unavailable()))
+        else:  # what was found then may be gone by now
+            answers.append(
+                _sent(found, at) if isinstance(found, Resolved) else Refused(OutcomeUnknown())
+            )
+    return answers
+
+
+def _writes_more(found: Resolved) -> bool:
+    """Whether accepting it is more than the one statement that stores."""
+    return (
+        found.per_day is not None
+        or found.order.agent_mode is not None
+        or found.order.source == "manual"
+    )
 
 
 async def resolve(tx: Tx, orders: Sequence[Order]) -> list[Resolved | Refused]:

@@ -8,7 +8,7 @@ security, for one tenant; `app_system` for the statements that serve many.
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from hashlib import sha256
@@ -20,6 +20,7 @@ from sqlalchemy import event, exc
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import PoolProxiedConnection
 
 from app.domain.problems import OutcomeUnknown, Unavailable
 from app.store.clock import Clock
@@ -48,6 +49,12 @@ START_SECONDS = 1.7
 """From asking for a connection to an open transaction: a refusal is promised within 2 s."""
 STATEMENT_SECONDS = 10.0
 """A statement that a frozen server, or a network that swallows everything, leaves unanswered."""
+LOCKS_WAITED_FOR = "250ms"
+"""By a batch of strangers; then its entries go one by one."""
+BATCHES_AT_ONCE = 4
+"""Connections for them: each gatherer has one batch on its way."""
+PLANS_LAST = 5.0
+"""Seconds."""
 ABANDONED = "10s"
 """After this the server ends a transaction of which it hears no more, and frees its locks."""
 UNGUARDED = """
@@ -58,8 +65,8 @@ SELECT current_setting('role') AS role, set_config('role', $1, true),
 GUARDED = """
 SELECT set_config('role', $1, true), set_config('plan_cache_mode', 'force_generic_plan', true)
 """
-GATHERED = "BEGIN; SET LOCAL lock_timeout = '250ms'"
-KEYED = f"""{GATHERED};
+KEYED = f"""
+BEGIN; SET LOCAL lock_timeout = '{LOCKS_WAITED_FOR}';
 SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_material = off
 """
 PLANNED = "(SELECT set_config('plan_cache_mode', 'force_generic_plan', true)) IS NOT NULL"
@@ -69,7 +76,8 @@ TRY_ROLES = "SET ROLE app_tenant; SET ROLE app_system"
 
 
 class CommitLost(OutcomeUnknown):
-    """COMMIT was sent and its answer lost. `backend`: the server's process that may have it."""
+    """What commits was sent and its answer lost. `backend`: the server's process that may have
+    it."""
 
     def __init__(self, backend: int) -> None:
         super().__init__()
@@ -83,9 +91,12 @@ class Read:
         self._connection = connection
         self._phone_key = phone_key
         self._two_roles = two_roles
+        self.patience: float | None = None
+        """Seconds for the first statement, where nothing told before it that the server lives."""
 
     async def rows(self, sql: str, *args: Any) -> list[Row]:
-        rows: list[Row] = await self._connection.fetch(sql, *args)
+        rows: list[Row] = await self._connection.fetch(sql, *args, timeout=self.patience)
+        self.patience = None
         return rows
 
     async def row(self, sql: str, *args: Any) -> Row | None:
@@ -119,6 +130,15 @@ class Tx(Read):
     def __init__(self, connection: Any, phone_key: bytes, two_roles: bool) -> None:
         super().__init__(connection, phone_key, two_roles)
         self.hints: dict[str, datetime] = {}
+        self.begun = True
+        self.planned_lately = False
+
+    async def together(self) -> None:
+        """What follows commits as one, also where each statement would commit by itself: to be
+        called before the first of several that write."""
+        if not self.begun:
+            await self._connection.execute("BEGIN", timeout=self.patience)
+            self.patience, self.begun = None, True
 
     async def execute(self, sql: str, *args: Any) -> None:
         await self._connection.execute(sql, *args)
@@ -131,14 +151,19 @@ class Tx(Read):
         """The next statements are planned for what is there now. The outbox is empty at one
         moment and holds a hundred thousand texts at the next; a plan that was made while it was
         empty took seconds for a claim that takes milliseconds."""
-        await self._connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+        if not self.planned_lately:
+            await self._connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
 
 
 class Database:
-    """The pool, and the ways to open a transaction on it."""
+    """The pools, and the ways to open a transaction on them. Batches have connections of their
+    own: they wait for locks a moment only, and in no queue."""
 
-    def __init__(self, engine: AsyncEngine, clock: Clock, two_roles: bool) -> None:
+    def __init__(
+        self, engine: AsyncEngine, batches: AsyncEngine, clock: Clock, two_roles: bool
+    ) -> None:
         self._engine = engine
+        self._batches = batches
         self._clock = clock
         self.two_roles = two_roles
         self.phone_key = b""
@@ -151,9 +176,28 @@ class Database:
 
     @asynccontextmanager
     async def gathered(self) -> AsyncIterator[Tx]:
-        """As `system`, for a batch of strangers: one locked thread must not stall the others."""
-        async with self._writing(GATHERED) as tx:
-            yield tx
+        """As `system`, for a batch of strangers: one locked thread must not stall the others.
+        Until `together` each statement commits by itself, which saves two round trips; the first
+        one must only read."""
+        async with self._opened(self._batches) as (pooled, deadline):
+            connection = pooled.driver_connection
+            assert connection is not None
+            await _plan_anew(pooled, deadline)
+            tx = Tx(connection, self.phone_key, self.two_roles)
+            tx.begun, tx.planned_lately = False, True
+            tx.patience = max(deadline - _now(), 0.1)
+            try:
+                yield tx
+            except AWAY as error:
+                first = tx.patience is not None
+                if first:  # whether it was answered or not, nothing was to be stored
+                    connection.terminate()
+                if first or tx.begun:
+                    raise
+                raise _lost(connection) from error
+            if tx.begun:
+                await _commit(connection)
+        self._clock.hint(tx.hints)
 
     @asynccontextmanager
     async def keyed(self) -> AsyncIterator[Tx]:
@@ -178,6 +222,7 @@ class Database:
 
     async def close(self) -> None:
         await self._engine.dispose()
+        await self._batches.dispose()
 
     @asynccontextmanager
     async def _writing(self, begin: str) -> AsyncIterator[Tx]:
@@ -195,24 +240,31 @@ class Database:
 
     @asynccontextmanager
     async def _begun(self, begin: str) -> AsyncIterator[Any]:
-        deadline = asyncio.get_running_loop().time() + START_SECONDS
+        async with self._opened(self._engine) as (pooled, deadline):
+            connection = pooled.driver_connection
+            await _start(connection, begin, deadline)
+            yield connection
+            await _commit(connection)
+
+    @asynccontextmanager
+    async def _opened(
+        self, engine: AsyncEngine
+    ) -> AsyncIterator[tuple[PoolProxiedConnection, float]]:
+        """A connection of the pool, and by when its first statement must be answered. It goes
+        back without an open transaction."""
+        deadline = _now() + START_SECONDS
         try:
             async with asyncio.timeout_at(deadline):
-                pooled = await self._engine.raw_connection()
+                pooled = await engine.raw_connection()
         except (*AWAY, exc.DBAPIError, AsyncAdapt_asyncpg_dbapi.Error) as error:
             raise Unavailable from error
         connection = pooled.driver_connection
         assert connection is not None
-        committing, backend = False, connection.get_server_pid()
         try:
-            await _start(connection, begin, deadline)
-            yield connection
-            committing = True
-            await connection.execute("COMMIT")
+            yield pooled, deadline
+        except CommitLost:
+            raise
         except BaseException as error:
-            if committing and isinstance(error, AWAY):
-                connection.terminate()
-                raise CommitLost(backend) from error
             await _roll_back(connection)
             if isinstance(error, AWAY) and connection.is_closed():
                 raise Unavailable from error
@@ -221,10 +273,38 @@ class Database:
             pooled.close()
 
 
+async def _plan_anew(pooled: PoolProxiedConnection, deadline: float) -> None:
+    """Now and then the connection forgets its plans, so that one made while a table was small or
+    empty does not outlive that for long."""
+    now = _now()
+    planned = pooled.info.setdefault("planned", now)
+    if now - planned > PLANS_LAST:
+        await _start(pooled.driver_connection, "DISCARD PLANS", deadline)
+        pooled.info["planned"] = now
+
+
+async def _commit(connection: Any) -> None:
+    try:
+        await connection.execute("COMMIT")
+    except AWAY as error:
+        raise _lost(connection) from error
+
+
+def _lost(connection: Any) -> CommitLost:
+    """Nobody listens to the connection any more; its process at the server may still commit."""
+    lost = CommitLost(connection.get_server_pid())
+    connection.terminate()
+    return lost
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
 async def _start(connection: Any, begin: str, deadline: float) -> None:
-    """BEGIN, with a limit: a server that is frozen or cut off does not even refuse. Given up on
-    the way, it may still take hold later, when the connection would look unused."""
-    left = deadline - asyncio.get_running_loop().time()
+    """The first word, with a limit: a server that is frozen or cut off does not even refuse.
+    Given up on the way, it may still take hold later, when the connection would look unused."""
+    left = deadline - _now()
     try:
         await connection.execute(begin, timeout=max(left, 0.1))
     except (TimeoutError, asyncio.CancelledError):
@@ -273,24 +353,33 @@ async def connect(url: str, clock: Clock, pool_size: int = 12) -> Database:
     if two_roles:
         settings["role"] = "app_system"
 
-    async def dial() -> Any:
+    async def dial(**more: str) -> Any:
         return await asyncpg.connect(
             dsn,
             timeout=CONNECT_SECONDS,
             command_timeout=STATEMENT_SECONDS,
-            server_settings=settings,
+            server_settings=settings | more,
         )
 
+    async def dial_for_batches() -> Any:
+        return await dial(lock_timeout=LOCKS_WAITED_FOR)
+
+    return Database(
+        _pool(dial, pool_size), _pool(dial_for_batches, BATCHES_AT_ONCE), clock, two_roles
+    )
+
+
+def _pool(dial: Callable[..., Awaitable[Any]], size: int) -> AsyncEngine:
     engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=dial,
-        pool_size=pool_size,
+        pool_size=size,
         max_overflow=0,
         pool_timeout=CONNECT_SECONDS,
     )
     event.listen(engine.sync_engine, "connect", _speak_json)
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
-    return Database(engine, clock, two_roles)
+    return engine
 
 
 async def _may_be_both(probe: Any) -> bool:

@@ -7,39 +7,64 @@ from typing import Any
 
 from app.domain import windows
 from app.domain.optout import Word
+from app.store import suppressions
 from app.store.agent_of import agent_of
 from app.store.engine import Row, Tx, spread
 from app.store.leads import SHARES_ITS_PHONE
 
-OURS = """
-SELECT DISTINCT a.tenant_id, a.account_id, a.phone_number
-FROM unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, account_id, phone_number)
-JOIN provider_accounts p ON p.tenant_id = a.tenant_id AND p.account_id = a.account_id
-JOIN phone_numbers n ON n.tenant_id = a.tenant_id AND n.phone_number = a.phone_number
-WHERE n.account_id = a.account_id OR n.account_id IS NULL
-"""
-Key = tuple[str, str, str]
-
-
-async def ours(tx: Tx, numbers: Sequence[Key]) -> set[Key]:
-    """Which (tenant, account, number) may receive: the number is the tenant's, and no other
-    account's."""
-    rows = await tx.rows(OURS, *spread(numbers, 3))
-    return {(row["tenant_id"], row["account_id"], row["phone_number"]) for row in rows}
-
-
-SEE = """
-INSERT INTO provider_ids_seen (tenant_id, account_id, provider_id)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, account_id, provider_id)
-ORDER BY 1, 2, 3
-ON CONFLICT DO NOTHING RETURNING tenant_id, account_id, provider_id
+SEE = f"""
+WITH asked AS (
+    SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[],
+                         $7::text[])
+        AS a(i, tenant_id, account_id, our_number, phone, phone_hash, provider_id)
+), recognised AS (
+    {suppressions.RECOGNISE.format(asked="asked")}
+), ours AS (
+    SELECT a.* FROM asked a
+    JOIN provider_accounts p ON p.tenant_id = a.tenant_id AND p.account_id = a.account_id
+    JOIN phone_numbers n ON n.tenant_id = a.tenant_id AND n.phone_number = a.our_number
+    WHERE n.account_id = a.account_id OR n.account_id IS NULL
+), fresh AS (
+    INSERT INTO provider_ids_seen (tenant_id, account_id, provider_id)
+    SELECT tenant_id, account_id, provider_id FROM ours ORDER BY 1, 2, 3
+    ON CONFLICT DO NOTHING RETURNING tenant_id, account_id, provider_id
+)
+SELECT o.i, f.provider_id IS NOT NULL AS fresh
+FROM ours o LEFT JOIN fresh f USING (tenant_id, account_id, provider_id) ORDER BY o.i
 """
 
 
-async def see(tx: Tx, ids: Sequence[Key]) -> set[Key]:
-    """Remembers (tenant, account, provider's id) for ever; returns those never seen before."""
-    rows = await tx.rows(SEE, *spread(ids, 3))
-    return {(row["tenant_id"], row["account_id"], row["provider_id"]) for row in rows}
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a carrier says of a text before anything of it is believed."""
+
+    tenant_id: str
+    account_id: str
+    our_number: str
+    lead_phone: str
+    provider_id: str
+
+    @property
+    def known_by(self) -> tuple[str, str, str]:
+        """What makes it one and the same text."""
+        return self.tenant_id, self.account_id, self.provider_id
+
+
+async def see(tx: Tx, claims: Sequence[Claim]) -> dict[int, bool]:
+    """By its place, each text sent to a number that may receive through its account (the number
+    is the tenant's, and no other account's): whether its provider's id was never seen before.
+    The ids are remembered for ever.
+
+    Takes the phones' locks first, and recognises those that were erased once."""
+    await suppressions.lock(tx, [(claim.tenant_id, claim.lead_phone) for claim in claims])
+    rows = [
+        (
+            i, c.tenant_id, c.account_id, c.our_number, c.lead_phone, tx.phone_hash(c.lead_phone),
+            c.provider_id,
+        )
+        for i, c in enumerate(claims)
+    ]  # fmt: skip
+    return {row["i"]: row["fresh"] for row in await tx.rows(SEE, *spread(rows, 7))}
 
 
 ROUTE = """

@@ -240,7 +240,7 @@ async def store(tx: Tx, texts: Sequence[Resolved]) -> list[Stored]:
 
 
 STORED = """
-SELECT count(*) FROM messages m
+SELECT m.message_id, m.interaction_id, m.seq FROM messages m
 JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, message_id) USING (tenant_id, message_id)
 """
 
@@ -248,14 +248,16 @@ JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, message_id) USING (tenant_id
 ALIVE = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = $1)"
 
 
-async def stored(tx: Tx, keys: Sequence[tuple[str, str]], backend: int) -> bool | None:
-    """Whether texts (tenant, message) are there: all of one transaction are, or none is. None:
-    not yet, and the server's process that was to commit them is still there and may do so."""
+async def stored(tx: Tx, keys: Sequence[tuple[str, str]], backend: int) -> dict[str, Stored] | None:
+    """Those of the texts (tenant, message) that are there, by message id: all that one
+    transaction stored, or none. None: not yet, and the server's process that was to commit them
+    is still there and may do so."""
     # Before the texts are looked for: what it committed at its end must be seen.
     alive = await tx.value(ALIVE, backend)
-    if await tx.value(STORED, *spread(keys, 2)):
-        return True
-    return None if alive else False
+    rows = await tx.rows(STORED, *spread(keys, 2))
+    if alive and not rows:
+        return None
+    return {row["message_id"]: Stored(row["interaction_id"], row["seq"]) for row in rows}
 
 
 USE_DAY = """

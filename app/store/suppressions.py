@@ -39,21 +39,27 @@ SELECT pg_advisory_xact_lock(h) FROM (
     FROM unnest($1::text[], $2::text[]) AS a(tenant_id, phone) GROUP BY 1 ORDER BY 1
 ) locks
 """
-RECOGNISE = """
-UPDATE suppressions s SET phone = a.phone
-FROM unnest($1::text[], $2::text[], $3::bytea[]) AS a(tenant_id, phone, phone_hash)
-WHERE s.tenant_id = a.tenant_id AND s.phone_hash = a.phone_hash AND s.phone IS NULL
+RECOGNISE = """UPDATE suppressions s SET phone = a.phone FROM {asked} AS a
+    WHERE s.tenant_id = a.tenant_id AND s.phone_hash = a.phone_hash AND s.phone IS NULL"""
+RECOGNISE_PHONES = f"""
+WITH asked AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[]) AS a(tenant_id, phone, phone_hash)
+)
+{RECOGNISE.format(asked="asked")}
 """
 
 
-async def lock_phones(tx: Tx, phones: Sequence[Phone]) -> None:
-    """Takes the lock of each (tenant, phone), first of all locks (law 9).
-
-    Whoever is about to store a phone calls this: if it was erased once, its causes get their
-    phone back, so that all others may look for the phone alone."""
+async def lock(tx: Tx, phones: Sequence[Phone]) -> None:
+    """Takes the lock of each (tenant, phone), first of all locks (law 9)."""
     await tx.execute(LOCK_PHONES, *spread(phones, 2))
+
+
+async def lock_phones(tx: Tx, phones: Sequence[Phone]) -> None:
+    """Takes the locks as above. Whoever is about to store a phone calls this: if it was erased
+    once, its causes get their phone back, so that all others may look for the phone alone."""
+    await lock(tx, phones)
     # A statement of its own: it must see what was erased while the locks were waited for.
-    await tx.execute(RECOGNISE, *spread(phones, 2), _hashes(tx, phones))
+    await tx.execute(RECOGNISE_PHONES, *spread(phones, 2), _hashes(tx, phones))
 
 
 ASKED = """

@@ -18,7 +18,6 @@ from app.access.keys import Keyring
 from app.commands import send
 from app.domain.orders import Order, Refused, Sent, answer
 from app.domain.problems import Problem, Unavailable
-from app.store import sending
 from app.store.engine import AWAY, CommitLost, Database, Tx
 from app.store.gather import Gatherer
 from app.web import problems
@@ -40,13 +39,11 @@ def gatherer(database: Database) -> Sends:
     """Gathers plain sends of all tenants."""
 
     async def store(opened: Opened, orders: Sequence[Order]) -> Sequence[Result]:
-        results: list[Result] = []
         try:
             async with opened as tx:
-                results = await send.texts(tx, orders)
+                return await send.texts(tx, orders)
         except CommitLost as lost:
-            await _settle(database, results, lost)
-        return results
+            return await _settle(database, orders, lost)
 
     async def carry(orders: Sequence[Order]) -> Sequence[Result]:
         return await store(database.gathered(), orders)
@@ -58,30 +55,31 @@ def gatherer(database: Database) -> Sends:
     return Gatherer(carry, single)
 
 
-async def _settle(database: Database, results: Sequence[Result], lost: CommitLost) -> None:
-    """The answer to COMMIT was lost: looks whether the texts are there. Raises `Unavailable`
-    when they surely are not and never will be, `lost` when nobody can tell in time."""
-    sent = [result for result in results if isinstance(result, Sent)]
-    if not sent:
-        return
-    keys = [(one.resolved.order.tenant_id, one.message_id) for one in sent]
+async def _settle(
+    database: Database, orders: Sequence[Order], lost: CommitLost
+) -> Sequence[Result]:
+    """What became of the orders, whose COMMIT was sent and its answer lost. Raises `Unavailable`
+    when they surely were not accepted and never will be, `lost` when nobody can tell in time."""
     try:
         async with asyncio.timeout(SETTLE_WITHIN):
             while True:
-                stored = await _stored(database, keys, lost.backend)
-                if stored is not None:
+                results = await _accepted(database, orders, lost.backend)
+                if results is not None:
                     break
                 await asyncio.sleep(0.1)
     except TimeoutError:
         raise lost from None
-    if not stored:
+    if not results:
         raise Unavailable
+    return results
 
 
-async def _stored(database: Database, keys: Sequence[tuple[str, str]], backend: int) -> bool | None:
+async def _accepted(
+    database: Database, orders: Sequence[Order], backend: int
+) -> Sequence[Result] | None:
     try:
         async with database.system() as tx:
-            return await sending.stored(tx, keys, backend)
+            return await send.accepted(tx, orders, backend)
     except (Unavailable, *AWAY):
         return None
 
