@@ -10,6 +10,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
+from starlette.types import ASGIApp
 
 from app.access.keys import Keyring
 from app.resources import Resources, opened
@@ -81,7 +82,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     api_keys.router,
     canned_replies.router,
     tenant_settings.router,
-    webhooks.router,
     health.router,
     metrics.router,
     docs.router,
@@ -128,7 +128,8 @@ def build(settings: Settings, resources: Resources | None = None) -> FastAPI:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
 
-    app = FastAPI(
+    app = Service(
+        https_only=settings.production,
         title="LeadSail SMS",
         version="1",
         description=ABOUT,
@@ -137,22 +138,34 @@ def build(settings: Settings, resources: Resources | None = None) -> FastAPI:
         redoc_url=None,
         responses={"default": {"model": Refusal}},  # for its schema; `described` says the rest
         generate_unique_id_function=_operation,
+        # Not the framework's own: it would tell paths, and those hold phones.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.webhooks.include_router(agent_hook.webhooks)
     app.openapi = partial(described.describe, app, ROUTERS)  # type: ignore[method-assign]
     app.state.page_problem = render.problem
     app.state.leaving = False
-    problems.install(app, ROUTERS)
+    problems.install(app, [*webhooks.DOORS, *(r for each in ROUTERS for r in each.routes)])
     app.add_exception_handler(idempotency.Replayed, idempotency.replay)
     app.add_exception_handler(doors.SignedOut, doors.to_sign_in)
-    app.add_middleware(Hot)
-    app.add_middleware(Edge, https_only=settings.production)
+    app.router.routes.extend(webhooks.DOORS)  # first: routes are tried one after the other
     for router in ROUTERS:
         app.include_router(router)
     app.mount("/static", render.Static(directory=render.WEB / "static"))
     if assets := docs.assets():
         app.router.routes.append(assets)
     return app
+
+
+class Service(FastAPI):
+    """The application behind doors of our own: what they answer pays nothing for the framework."""
+
+    def __init__(self, https_only: bool, **about: Any) -> None:
+        super().__init__(**about)
+        self._https_only = https_only
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Edge(Hot(super().build_middleware_stack()), https_only=self._https_only)
 
 
 class Server(uvicorn.Server):

@@ -30,16 +30,17 @@ BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
 QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
 """Asked every few seconds by machines: counted, not logged."""
-ALWAYS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",  # without one, browsers name no Origin in forms
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
-UNLESS_SAID = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-}
+ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"same-origin"),  # without one, browsers name no Origin in forms
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
+UNLESS_SAID = (
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
+HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000")
 SECONDS = Histogram(
     "leadsail_http_request_seconds",
     "Requests, by route and status.",
@@ -75,10 +76,11 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._dress(MutableHeaders(scope=message), request_id)
+                self._dress(message["headers"], request_id)
                 if scope["app"].state.leaving:  # or the next request would meet a closed door
                     MutableHeaders(scope=message)["Connection"] = "close"
-                MutableHeaders(scope=message).update(scope["state"].get("answer_headers", {}))
+                if more := scope["state"].get("answer_headers"):
+                    MutableHeaders(scope=message).update(more)
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
@@ -120,14 +122,13 @@ class Edge:
 
         await self._app(scope, replay, send)
 
-    def _dress(self, headers: MutableHeaders, request_id: str) -> None:
-        headers["X-Request-Id"] = request_id
-        for name, value in ALWAYS.items():
-            headers[name] = value
-        for name, value in UNLESS_SAID.items():
-            headers.setdefault(name, value)
+    def _dress(self, headers: list[tuple[bytes, bytes]], request_id: str) -> None:
+        said = {name for name, _ in headers}
+        headers.append((b"x-request-id", request_id.encode()))
+        headers.extend(ALWAYS)
+        headers.extend(each for each in UNLESS_SAID if each[0] not in said)
         if self._https_only:
-            headers["Strict-Transport-Security"] = "max-age=31536000"
+            headers.append(HTTPS_ONLY)
 
 
 def _limit(scope: Scope) -> int:

@@ -2,18 +2,18 @@
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import asyncpg
 import structlog
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 
 from app.domain.problems import (
     Internal,
@@ -56,9 +56,11 @@ BY_STATUS: dict[int, type[Problem]] = {
 }
 
 
-def install(app: FastAPI, routers: Sequence[APIRouter] = ()) -> None:
+def install(app: FastAPI, routes: Iterable[BaseRoute] = ()) -> None:
     """Makes every problem an answer. What is unexpected is answered by `limits.Edge`."""
-    app.state.methods = _methods(routers)
+    app.state.methods = [
+        (route.path_regex, route.methods or set()) for route in routes if isinstance(route, Route)
+    ]
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(ValidationError, _unexpected)
@@ -152,15 +154,6 @@ async def _framework(request: Request, error: Exception) -> Response:
     if error.status_code == 405:
         response.headers["Allow"] = ", ".join(_allowed(request))
     return response
-
-
-def _methods(routers: Sequence[APIRouter]) -> list[tuple[re.Pattern[str], set[str]]]:
-    return [
-        (route.path_regex, route.methods or set())
-        for router in routers
-        for route in router.routes
-        if isinstance(route, APIRoute)
-    ]
 
 
 def _allowed(request: Request) -> list[str]:
