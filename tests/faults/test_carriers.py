@@ -8,6 +8,7 @@ from collections import defaultdict
 
 import pytest
 
+from app.demo.carrier import Carrier
 from app.resources import Resources
 from tests.faults import ledger
 from tests.faults.conftest import Crew
@@ -121,25 +122,41 @@ async def test_no_failure_of_a_carrier_doubles_or_loses_a_text(
         await killing
     await settled(resources, hurry=each < 100)
     record = await ledger.read(world.tenant, world.carrier.known, Record())
-    table = by_failure(sent, record)
-    print(f"{len(crew.killed_at)} workers killed")
+    unlucky = {m for m in sent if twice_unlucky(record, world.carrier.known, m)}
+    table = by_failure(sent, record, unlucky)
+    print(f"{len(crew.killed_at)} workers killed, {len(unlucky)} texts left to a person")
     for digits, statuses in table.items():
         print(f"{FAILURES[digits]}\n{ledger.counted(statuses)}")
     assert crew.killed_at
     assert ledger.breaches(record) == []
+    assert len(sent) == each * len(FAILURES)
+    assert {sent[m] for m in unlucky} <= {"0015"}
+    assert len(unlucky) <= each // 4
     for digits, statuses in table.items():
-        assert len(statuses) == each
         wanted = {"delivered"} if digits in REPORTING else {"sent", "delivered"}
         well = sum(status in wanted for status in statuses)
-        assert well >= RECOVERED * each, FAILURES[digits]
+        assert well >= RECOVERED * len(statuses), FAILURES[digits]
         assert "unknown" not in statuses, FAILURES[digits]
 
 
-def by_failure(sent: dict[str, str], record: Record) -> dict[str, list[str]]:
+def twice_unlucky(record: Record, carrier: Carrier, message_id: str) -> bool:
+    """Whether the text's one resend is what met the carrier's 500: a worker was killed with it in
+    hand before the carrier heard of it. Nobody sends it a third time."""
+    end = record.ends.get(message_id)
+    return (
+        end is not None
+        and (end["status"], end["errorCode"]) == ("unknown", "OUTCOME_UNKNOWN")
+        and carrier.requests[message_id] == 1
+        and message_id not in carrier.accepted
+    )
+
+
+def by_failure(sent: dict[str, str], record: Record, but: set[str]) -> dict[str, list[str]]:
     status = {entry["messageId"]: entry["status"] for entry in record.entries("agent")}
     table: defaultdict[str, list[str]] = defaultdict(list)
     for message_id, digits in sent.items():
-        table[digits].append(status[message_id])
+        if message_id not in but:
+            table[digits].append(status[message_id])
     return dict(sorted(table.items()))
 
 
