@@ -31,6 +31,9 @@ from app.store.gather import Gatherer
 from app.store.threads import Thread
 from app.wire.client import Lost, NotSent, Wire
 
+TOGETHER = 50
+"""Threads that are claimed together at most: their POSTs begin in one step of the loop, and what
+else waits for it (Redis for 200 ms) must not wait for long."""
 APART = 4
 """Answers that are settled by themselves, and shadows', at a time: of the pool's connections some
 must stay free, or a burst would tell itself that the database is away."""
@@ -50,10 +53,10 @@ class Forwarding:
         self._room = asyncio.Semaphore(APART)
 
     async def claim(self, threads: Sequence[Thread]) -> AsyncIterator[HandOver]:
-        """Does what the threads' turns want now; yields those that are to be carried out.
+        """Does what the threads' turns want now, set by set; yields those to be carried out.
 
         A set that fails is halved, down to the thread it fails for."""
-        sets = [threads]
+        sets = [threads[i : i + TOGETHER] for i in range(0, len(threads), TOGETHER)]
         while sets:
             asked = sets.pop()
             try:
@@ -119,9 +122,10 @@ class Forwarding:
         status: int | None = None
         kept: str | None = None
         answer: Answer
+        if turn.unsayable:
+            HAND_OVERS.labels(turn.agent_id, "failed").inc()
+            return Said(Failed(turn.unsayable), None, 0, None)
         try:
-            if turn.unsayable:
-                return Said(Failed(turn.unsayable), None, 0, None)
             request = webhook.request(
                 turn.url, turn.secrets, turn.turn_id, turn.at, turn.body, kind
             )

@@ -15,7 +15,7 @@ from app.commands import modes, release
 from app.domain.problems import Problem
 from app.jobs.catch_up import CatchUp
 from app.jobs.deliver import Batch, Delivery
-from app.jobs.forward import Forwarding
+from app.jobs.forward import TOGETHER, Forwarding
 from app.jobs.turn_claims import HandOver
 from app.store import owed, turns
 from app.store.clock import OUTBOX, Clock
@@ -30,8 +30,8 @@ RELEASE = 200
 TEXTS_AT_ONCE = 400
 TURNS_AT_ONCE = 500
 """Hand-overs on their way: each holds its payload in memory."""
-CLAIM_TURNS = 100
-"""Threads that are claimed together at most."""
+LATE_TURNS = 200
+"""Threads that the poll finds at a time."""
 DRAIN = 20.0
 """Seconds that a stopping worker gives to what it has begun."""
 DRY_FOR = timedelta(seconds=10)
@@ -110,7 +110,7 @@ class Loops:
 
     async def _drain_clock(self) -> None:
         room = max(TURNS_AT_ONCE - len(self._handing), 1)
-        due, following = await self._clock.due(self._now(), min(room, CLAIM_TURNS))
+        due, following = await self._clock.due(self._now(), min(room, TOGETHER))
         if OUTBOX in due:
             self._owed.set()
         hinted = [member.split(":", 2) for member in due if member != OUTBOX]
@@ -128,7 +128,7 @@ class Loops:
             asked = time.time()
             now = await turns.now(tx)
             self._offset = now - (asked + time.time()) / 2
-            due = await turns.due(tx, CLAIM_TURNS)
+            due = await turns.due(tx, LATE_TURNS)
         self._owed.set()
         await self._look(due)
         await self._rest(POLL_EVERY)

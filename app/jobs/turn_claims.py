@@ -19,12 +19,14 @@ from app.domain.windows import HAND_OVER_LEASE, REPLY_WITHIN
 from app.jobs.endpoints import Endpoints
 from app.jobs.figures import TURN_LATE
 from app.store import threads, turns
-from app.store.clock import AT_ONCE, turn_hint
+from app.store.clock import turn_hint
 from app.store.engine import Row, Tx
 from app.store.threads import Thread
 from app.store.turns import Begin, Key, Told, Twin
 
 FULL_WAIT = timedelta(seconds=1)
+HELD_WAIT = timedelta(milliseconds=50)
+"""Whoever holds a thread is seldom longer about it."""
 log = structlog.get_logger("forward")
 
 
@@ -60,10 +62,10 @@ async def claim(
 ) -> list[HandOver]:
     """Does what the threads' turns want now; what is to be POSTed is begun, and has a place at
     its agent's endpoint (given back with `places`). Threads that somebody holds are passed over
-    and looked at again at once."""
+    and looked at again soon."""
     free = await threads.lock_free(tx, asked)
     await _come_back(tx, set(asked) - set(free))
-    live = await turns.live(tx, free)
+    live = await turns.live(tx, free) if free else {}
     steps = {thread: step(rows) for thread, rows in live.items()}
     tx.hints.update({turn_hint(*thread): s.look_at for thread, s in steps.items() if s.look_at})
     await _make_way(tx, live, steps)
@@ -74,8 +76,8 @@ async def claim(
 async def _come_back(tx: Tx, held: Collection[Thread]) -> None:
     """The poll would come back too, but only within a second."""
     if held:
-        still_there = await threads.existing(tx, held)
-        tx.hints.update({turn_hint(*thread): AT_ONCE for thread in still_there})
+        later = await threads.later(tx, held, HELD_WAIT)
+        tx.hints.update({turn_hint(*thread): at for thread, at in later.items()})
 
 
 async def _make_way(tx: Tx, live: dict[Thread, list[Row]], steps: dict[Thread, Step]) -> None:

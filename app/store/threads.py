@@ -1,6 +1,7 @@
 """Switches of a thread: agent mode, status, and what they cancel."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 
 from app.store.agent_of import agent_of
 from app.store.engine import Read, Row, Tx, spread
@@ -30,17 +31,18 @@ async def lock_free(tx: Tx, threads: Collection[Thread]) -> list[Thread]:
     return [(row["tenant_id"], row["interaction_id"]) for row in rows]
 
 
-EXISTING = """
-SELECT t.tenant_id, t.interaction_id FROM interactions t
+LATER = """
+SELECT t.tenant_id, t.interaction_id, clock_timestamp() + $3::interval AS later
+FROM interactions t
 JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
     USING (tenant_id, interaction_id)
 """
 
 
-async def existing(read: Read, threads: Collection[Thread]) -> list[Thread]:
-    """Those of the threads that are there, held by somebody or not."""
-    rows = await read.rows(EXISTING, *spread(list(threads), 2))
-    return [(row["tenant_id"], row["interaction_id"]) for row in rows]
+async def later(read: Read, threads: Collection[Thread], wait: timedelta) -> dict[Thread, datetime]:
+    """When it is so much later, for those of the threads that are there."""
+    rows = await read.rows(LATER, *spread(list(threads), 2), wait)
+    return {(row["tenant_id"], row["interaction_id"]): row["later"] for row in rows}
 
 
 SWITCH = """

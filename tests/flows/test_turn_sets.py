@@ -1,6 +1,7 @@
 """Turns that are due together are claimed and settled together, and none is another's burden."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -137,6 +138,27 @@ async def test_a_thread_that_somebody_holds_delays_no_other_and_comes_as_soon_as
     assert len({told["turn"]["turnId"] for told in world.agent.told}) == SET + 1
 
 
+async def test_an_answer_for_a_thread_that_somebody_holds_delays_no_others(
+    idle_world: World, resources: Resources
+) -> None:
+    world, by = idle_world, forwarding(resources)
+    there = await written(world, SET)
+    await fall_due(resources)
+    handed = await claimed(by, there)
+    mine, *others = there
+    async with held(resources, mine):
+        going = [asyncio.create_task(by.carry_out(one)) for one in handed]
+
+        async def all_others() -> bool:
+            return await states(world, others) == ["awaiting_reply"] * len(others)
+
+        await until(all_others, 5)
+        assert await states(world, [mine]) == ["delivering"]
+    await asyncio.gather(*going)
+    assert await states(world, [mine]) == ["awaiting_reply"]
+    assert len(world.agent.told) == SET
+
+
 async def told_of(world: World, thread: Thread) -> bool:
     return thread[1] in {told["interaction"]["interactionId"] for told in world.agent.told}
 
@@ -152,7 +174,7 @@ async def test_a_hint_for_a_thread_that_was_erased_is_not_given_again(
         assert await claimed(forwarding(resources), [gone, there]) == []
 
     async def hinted() -> list[str]:
-        return (await resources.clock.due(0, 10))[0]
+        return (await resources.clock.due(time.time(), 10))[0]
 
     assert await until(hinted) == [f"turn:{there[0]}:{there[1]}"]
     assert await hinted() == []
