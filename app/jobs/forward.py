@@ -58,7 +58,7 @@ class Forwarding:
         A set that fails is halved, down to the thread it fails for."""
         sets = [threads[i : i + TOGETHER] for i in range(0, len(threads), TOGETHER)]
         while sets:
-            asked = sets.pop()
+            asked = sets.pop(0)
             try:
                 claimed = await self._claim(asked)
             except (Problem, *AWAY):
@@ -66,7 +66,7 @@ class Forwarding:
             except Exception:
                 if len(asked) > 1:
                     middle = len(asked) // 2
-                    sets += [asked[:middle], asked[middle:]]
+                    sets = [asked[:middle], asked[middle:], *sets]
                 else:
                     log.exception("a turn could not be looked at", interaction_id=asked[0][1])
                 continue
