@@ -127,15 +127,16 @@ async def _begin(
 async def _freeze(
     tx: Tx, going: Sequence[Row], about: dict[Key, Row], seal: Seal
 ) -> list[HandOver]:
-    told = await turns.told(tx, [_whole_key(turn) for turn in going], transcripts.LONGEST)
-    made = [_made(turn, about[_key(turn)], told[_key(turn)], seal) for turn in going]
+    fresh = [_whole_key(turn) for turn in going if not about[_key(turn)]["frozen"]]
+    told = await turns.told(tx, fresh, transcripts.LONGEST) if fresh else {}
+    made = [_made(turn, about[_key(turn)], told.get(_key(turn)), seal) for turn in going]
     await turns.begin(tx, [begin for begin, _ in made], HAND_OVER_LEASE)
     handed = [hand_over for _, hand_over in made]
     await twins.begin(tx, [one.shadow.twin for one in handed if one.shadow])
     return handed
 
 
-def _made(turn: Row, facts: Row, told: Told, seal: Seal) -> tuple[Begin, HandOver]:
+def _made(turn: Row, facts: Row, told: Told | None, seal: Seal) -> tuple[Begin, HandOver]:
     """What is kept of a POST, and what is needed for it."""
     now: datetime = facts["now"]
     TURN_LATE.observe((now - turn["due_at"]).total_seconds())
@@ -159,11 +160,13 @@ def _made(turn: Row, facts: Row, told: Told, seal: Seal) -> tuple[Begin, HandOve
 
 
 def _worded(
-    begin: Begin, handed: HandOver, turn: Row, facts: Row, told: Told, seal: Seal
+    begin: Begin, handed: HandOver, turn: Row, facts: Row, told: Told | None, seal: Seal
 ) -> tuple[Begin, HandOver]:
-    frozen = (json.loads(facts["frozen"]) if facts["frozen"] else
-              payload.freeze(begin.turn_id, facts, told.texts, told.transcript,
-                             turn["unsent_reply"]))  # fmt: skip
+    frozen = (
+        payload.freeze(begin.turn_id, facts, told.texts, told.transcript, turn["unsent_reply"])
+        if told
+        else json.loads(facts["frozen"])
+    )
     addressed = payload.address(frozen, begin.attempt, begin.expires_at, begin.at)
     body = json.dumps(addressed, ensure_ascii=False, separators=(",", ":")).encode()
     secrets = [facts["secret"], facts["previous"]]
