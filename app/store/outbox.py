@@ -74,9 +74,9 @@ WITH {SENDERS}, numbers AS (  -- those that may send now; another worker's are p
                   WHERE p.tenant_id = o.tenant_id AND p.interaction_id = o.interaction_id
                     AND p.seq < o.seq
                     AND NOT (p.state = 'unknown' AND p.begun_at < clock_timestamp() - $4::interval))
-              AND NOT EXISTS (
-                  SELECT 1 FROM sms_agents g WHERE g.tenant_id = o.tenant_id
-                    AND g.sms_agent_id = o.sms_agent_id AND g.paused_at IS NOT NULL)
+              AND (o.sms_agent_id IS NULL OR (
+                  SELECT g.paused_at FROM sms_agents g WHERE g.tenant_id = o.tenant_id
+                    AND g.sms_agent_id = o.sms_agent_id) IS NULL)
             ORDER BY o.lane, o.due_at
             LIMIT least($1::int, 1 + ceil(f.rate * extract(epoch FROM $5::interval)),
                         greatest(8, ceil(2.0 * $1::int / (SELECT count(*) FROM free))))
