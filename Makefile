@@ -22,7 +22,7 @@ up: $(READY)  ## everything in one terminal, with the demo
 	@exec $(BIN)/python -m app up
 
 test: $(READY)  ## the tests, on real PostgreSQL and Valkey
-	$(BIN)/python -m pytest -n 2 -m "not long"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long"
 
 check: $(READY)  ## format, lint, types, import contracts, security lint, migrations, tests
 	$(BIN)/ruff format --check .
@@ -30,7 +30,7 @@ check: $(READY)  ## format, lint, types, import contracts, security lint, migrat
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml app migrations
-	$(BIN)/python -m pytest -n 2 -m "not long"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long"
 
 faults: $(READY)  ## the whole fault suite, long forms and all: 15 minutes at most
 	$(BIN)/python -m pytest -n 2 -rP tests/faults
