@@ -4,7 +4,7 @@ as for a hundred."""
 import json
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -41,11 +41,11 @@ class HandOver:
     lease: str
     agent_id: str
     url: str
-    secrets: tuple[str, ...] = ()
+    secrets: tuple[str, ...]
     at: datetime
-    body: bytes = b""
-    shadow: "Shadow | None" = None
-    unsayable: str | None = None
+    body: bytes
+    shadow: "Shadow | None"
+    unsayable: str | None
     """Why it cannot be put into words: it counts as an attempt that failed."""
 
 
@@ -55,6 +55,15 @@ class Shadow:
 
     url: str
     twin: Twin
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What an agent is told, and the secrets that sign it; none where that cannot be said."""
+
+    body: bytes = b""
+    secrets: tuple[str, ...] = ()
+    shadow: Shadow | None = None
 
 
 async def claim(
@@ -140,50 +149,50 @@ def _made(turn: Row, facts: Row, told: Told | None, seal: Seal) -> tuple[Begin, 
     """What is kept of a POST, and what is needed for it."""
     now: datetime = facts["now"]
     TURN_LATE.observe((now - turn["due_at"]).total_seconds())
-    begin = Begin(
-        tenant_id=turn["tenant_id"], turn_id=turn["turn_id"], attempt=turn["attempt"] + 1,
-        lease=ids.make("evt"), agent_id=facts["sms_agent_id"], through_seq=facts["last_seq"],
-        protected=facts["stale_replies"] >= PROTECTS, at=now,
-        expires_at=now + REPLY_WITHIN, body=b"",
-    )  # fmt: skip
-    handed = HandOver(
-        tenant_id=begin.tenant_id, interaction_id=turn["interaction_id"], turn_id=begin.turn_id,
-        attempt=begin.attempt, lease=begin.lease, agent_id=begin.agent_id,
-        url=facts["webhook_url"], at=now,
-    )  # fmt: skip
+    lease, attempt, expires_at = ids.make("evt"), turn["attempt"] + 1, now + REPLY_WITHIN
+    said, unsayable = Words(), None
     try:
-        return _worded(begin, handed, turn, facts, told, seal)
+        said = _worded(turn, facts, told, seal, attempt, expires_at)
     except Exception as error:  # one poisoned turn must not stop the others
-        log.exception("a turn could not be put into words", turn_id=begin.turn_id)
-        why = f"it could not be put into words: {type(error).__name__}"
-        return begin, replace(handed, unsayable=why)
+        log.exception("a turn could not be put into words", turn_id=turn["turn_id"])
+        unsayable = f"it could not be put into words: {type(error).__name__}"
+    begin = Begin(
+        tenant_id=turn["tenant_id"], turn_id=turn["turn_id"], attempt=attempt, lease=lease,
+        agent_id=facts["sms_agent_id"], through_seq=facts["last_seq"],
+        protected=facts["stale_replies"] >= PROTECTS, at=now, expires_at=expires_at,
+        body=said.body,
+    )  # fmt: skip
+    return begin, HandOver(
+        tenant_id=turn["tenant_id"], interaction_id=turn["interaction_id"],
+        turn_id=turn["turn_id"], attempt=attempt, lease=lease, agent_id=facts["sms_agent_id"],
+        url=facts["webhook_url"], secrets=said.secrets, at=now, body=said.body,
+        shadow=said.shadow, unsayable=unsayable,
+    )  # fmt: skip
 
 
 def _worded(
-    begin: Begin, handed: HandOver, turn: Row, facts: Row, told: Told | None, seal: Seal
-) -> tuple[Begin, HandOver]:
+    turn: Row, facts: Row, told: Told | None, seal: Seal, attempt: int, expires_at: datetime
+) -> Words:
     frozen = (
-        payload.freeze(begin.turn_id, facts, told.texts, told.transcript, turn["unsent_reply"])
+        payload.freeze(turn["turn_id"], facts, told.texts, told.transcript, turn["unsent_reply"])
         if told
         else json.loads(facts["frozen"])
     )
-    addressed = payload.address(frozen, begin.attempt, begin.expires_at, begin.at)
-    body = json.dumps(addressed, ensure_ascii=False, separators=(",", ":")).encode()
-    secrets = [facts["secret"], facts["previous"]]
-    return replace(begin, body=body), replace(
-        handed,
-        body=body,
-        secrets=tuple(seal.open(secret).decode() for secret in secrets if secret),
-        shadow=_shadow(handed, facts, addressed),
+    addressed = payload.address(frozen, attempt, expires_at, facts["now"])
+    sealed = [facts["secret"], facts["previous"]]
+    return Words(
+        json.dumps(addressed, ensure_ascii=False, separators=(",", ":")).encode(),
+        tuple(seal.open(secret).decode() for secret in sealed if secret),
+        _shadow(turn, facts, addressed) if attempt == 1 else None,
     )
 
 
-def _shadow(handed: HandOver, facts: Row, addressed: dict[str, Any]) -> Shadow | None:
-    if not facts["shadow_webhook_url"] or handed.attempt > 1:
+def _shadow(turn: Row, facts: Row, addressed: dict[str, Any]) -> Shadow | None:
+    if not facts["shadow_webhook_url"]:
         return None
     twin = twins.of(
-        handed.tenant_id, "shadow", addressed, handed.interaction_id, handed.agent_id,
-        handed.turn_id,
+        turn["tenant_id"], "shadow", addressed, turn["interaction_id"], facts["sms_agent_id"],
+        turn["turn_id"],
     )  # fmt: skip
     return Shadow(facts["shadow_webhook_url"], twin)
 
