@@ -24,6 +24,15 @@ CATCHING_UP = timedelta(seconds=30)
 """For so long an account's numbers wait until the texts we missed are fetched: there may be a
 STOP among them."""
 
+BY_KEY = """(SELECT k.* FROM (
+        SELECT o.ctid AS place, o.* FROM outbox o
+        WHERE o.tenant_id = a.tenant_id AND o.message_id >= a.message_id
+        ORDER BY o.message_id LIMIT 1) k
+    WHERE k.message_id = a.message_id)"""
+"""LATERAL, what is owed of `a` (tenant, message): found by its key whatever the planner believes.
+It often takes the outbox for empty: it is, nearly always. Then all indexes of the tenant look
+alike to it, and so do a look by key and a walk through all that is owed; only the order tells
+them apart. Found so, a row is found again by its place (ctid), within the statement."""
 SENDERS = """
 RECURSIVE senders AS (  -- each number with something queued, by skipping through the index
     (SELECT tenant_id, from_phone FROM outbox WHERE state = 'queued' AND seq IS NOT NULL
@@ -65,7 +74,8 @@ WITH {SENDERS}, numbers AS (  -- those that may send now; another worker's are p
         SELECT q.*, sum(q.segments) OVER (ORDER BY q.lane, q.due_at, q.message_id)
                     - q.segments AS before
         FROM (
-            SELECT o.tenant_id, o.message_id, o.from_phone, o.lane, o.due_at, o.segments
+            SELECT o.ctid AS place, o.tenant_id, o.message_id, o.from_phone, o.lane, o.due_at,
+                   o.segments
             FROM outbox o
             WHERE o.tenant_id = f.tenant_id AND o.from_phone = f.from_phone
               AND o.state = 'queued' AND o.seq IS NOT NULL AND o.due_at <= clock_timestamp()
@@ -84,16 +94,17 @@ WITH {SENDERS}, numbers AS (  -- those that may send now; another worker's are p
     ) c
     WHERE c.before <= f.rate * extract(epoch FROM $5::interval)
 ), due AS (
-    SELECT o.tenant_id, o.message_id, o.state AS was, o.from_phone, c.seconds FROM outbox o
-    JOIN ((SELECT tenant_id, message_id, segments / rate AS seconds FROM candidates
+    SELECT o.*, c.seconds
+    FROM ((SELECT place, segments / rate AS seconds FROM candidates
            ORDER BY lane, turn, due_at LIMIT $1)
           UNION ALL
-          (SELECT tenant_id, message_id, NULL FROM outbox
+          (SELECT ctid, NULL FROM outbox
            WHERE state <> 'queued' AND due_at <= (SELECT clock_timestamp())
            ORDER BY due_at LIMIT $1)
-    ) c USING (tenant_id, message_id)
-    WHERE o.due_at <= clock_timestamp()
-    FOR UPDATE OF o SKIP LOCKED
+    ) c CROSS JOIN LATERAL (
+        SELECT o.ctid AS place, o.tenant_id, o.message_id, o.state AS was, o.from_phone
+        FROM outbox o WHERE o.ctid = c.place AND o.due_at <= clock_timestamp()
+        FOR UPDATE SKIP LOCKED) o
 ), spent AS (
     UPDATE phone_numbers n
     SET free_at = greatest(n.free_at, clock_timestamp()) + c.seconds * interval '1 s'
@@ -107,7 +118,7 @@ WITH {SENDERS}, numbers AS (  -- those that may send now; another worker's are p
         begun_at = CASE WHEN due.was = 'queued' THEN clock_timestamp() ELSE o.begun_at END,
         tries = o.tries + (due.was = 'queued')::int,
         lease = $2, due_at = clock_timestamp() + $3::interval
-    FROM due WHERE o.tenant_id = due.tenant_id AND o.message_id = due.message_id
+    FROM due WHERE o.ctid = due.place
     RETURNING o.*, due.was
 ), marked AS (
     UPDATE messages m
@@ -146,7 +157,7 @@ async def claim(tx: Tx, lease: str, limit: int, rates: Rates) -> list[Row]:
     return await tx.rows(CLAIM, limit, lease, LEASE, UNKNOWN_HOLDS, AHEAD, rates, CATCHING_UP)
 
 
-BLOCKED = """
+BLOCKED = f"""
 SELECT x.message_id, CASE WHEN x.gone THEN 'gone' WHEN x.suppressed THEN 'suppressed'
                           ELSE 'stale' END AS why
 FROM (
@@ -164,10 +175,7 @@ FROM (
                AS stale
     FROM unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, message_id, phone)
     -- Text by text (LIMIT): a join might read all that is owed, or all that is suppressed.
-    LEFT JOIN LATERAL (
-        SELECT o.message_id, o.exempt, o.guarded FROM outbox o
-        WHERE o.tenant_id = a.tenant_id AND o.message_id = a.message_id AND o.lease = $4
-        LIMIT 1) o ON true
+    LEFT JOIN LATERAL {BY_KEY} o ON o.lease = $4
     LEFT JOIN LATERAL (
         SELECT m.interaction_id, m.turn_id, 'sms' = ANY (l.dnc_channels) AS asked_not_to
         FROM messages m JOIN leads l ON l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id
@@ -229,9 +237,12 @@ WITH asked AS (
         AS a(tenant_id, message_id, status, again_in, provider_message_id, code, message, looked,
              resent, outcome, at, http_status, duration_ms, detail)
 ), owed AS (
-    SELECT a.*, o.account_id FROM asked a
-    JOIN outbox o ON o.tenant_id = a.tenant_id AND o.message_id = a.message_id AND o.lease = $15
-    ORDER BY a.tenant_id, a.message_id FOR UPDATE OF o
+    SELECT a.*, o.place, o.account_id
+    FROM (SELECT * FROM asked ORDER BY tenant_id, message_id) a
+    CROSS JOIN LATERAL {BY_KEY} s
+    CROSS JOIN LATERAL (
+        SELECT o.ctid AS place, o.account_id FROM outbox o
+        WHERE o.ctid = s.place AND o.lease = $15 FOR UPDATE) o
 ), recorded AS (
     INSERT INTO attempts (tenant_id, message_id, attempt, at, outcome, http_status, duration_ms,
         detail)
@@ -246,11 +257,9 @@ WITH asked AS (
                                                             clock_timestamp())
                       ELSE clock_timestamp() + a.again_in END,
         looked = a.looked, resent = a.resent, lease = NULL
-    FROM owed a WHERE o.tenant_id = a.tenant_id AND o.message_id = a.message_id
-      AND a.again_in IS NOT NULL
+    FROM owed a WHERE o.ctid = a.place AND a.again_in IS NOT NULL
 ), done AS (
-    DELETE FROM outbox o USING owed a
-    WHERE o.tenant_id = a.tenant_id AND o.message_id = a.message_id AND a.again_in IS NULL
+    DELETE FROM outbox o USING owed a WHERE o.ctid = a.place AND a.again_in IS NULL
 ), early AS (
     DELETE FROM early_receipts e USING owed a
     WHERE e.tenant_id = a.tenant_id AND e.account_id = a.account_id

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from app.domain.words import RANK
 from app.store.engine import PLANNED, Row, Tx, spread
+from app.store.outbox import BY_KEY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +52,12 @@ WITH said AS (
     ON CONFLICT DO NOTHING
 ), owing AS (
     -- The outbox first, then messages: the order in which a claim takes them.
-    SELECT o.message_id FROM outbox o
-    WHERE (o.tenant_id, o.message_id) IN (SELECT tenant_id, found FROM said)
-    ORDER BY o.tenant_id, o.message_id FOR UPDATE
+    SELECT o.place
+    FROM (SELECT DISTINCT tenant_id, found AS message_id FROM said WHERE found IS NOT NULL
+          ORDER BY tenant_id, message_id) a
+    CROSS JOIN LATERAL {BY_KEY} s
+    CROSS JOIN LATERAL (
+        SELECT o.ctid AS place FROM outbox o WHERE o.ctid = s.place FOR UPDATE) o
 ), best AS (
     SELECT DISTINCT ON (tenant_id, found) *, ($10::jsonb ->> status)::int AS rank
     FROM said WHERE found IS NOT NULL
@@ -76,10 +80,8 @@ WITH said AS (
     FROM best b
     WHERE m.tenant_id = b.tenant_id AND m.message_id = b.found
       AND (SELECT count(*) FROM owing) >= 0
-    RETURNING m.tenant_id, m.message_id
 ), settled AS (
-    DELETE FROM outbox o USING moved m
-    WHERE o.tenant_id = m.tenant_id AND o.message_id = m.message_id AND o.state = 'unknown'
+    DELETE FROM outbox o USING owing w WHERE o.ctid = w.place AND o.state = 'unknown'
 )
 SELECT s.found AS message_id, s.to_phone, s.opted_out, s.code FROM said s
 WHERE {PLANNED} ORDER BY s.nth
