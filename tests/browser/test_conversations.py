@@ -441,12 +441,27 @@ async def test_filters_and_search_stand_in_the_address_and_keep_the_thread_open(
     assert "search=bob" in sam.page.url
     assert thread in sam.page.url
     await sam.page.get_by_role("combobox", name="Status filter").select_option("qualified")
-    await sam.page.get_by_role("button", name="Apply").click()
     await expect(sam.page.get_by_text("No conversation matches.")).to_be_visible()
     await sam.page.go_back()
     await expect(sam.threads).to_contain_text("Bob Second")
     await sam.page.get_by_role("link", name="Clear").click()
     await expect(sam.threads).to_have_count(2)
+
+
+async def test_the_filters_are_at_hand_and_act_when_they_are_chosen_from(
+    sam: Person, world: World
+) -> None:
+    await world.send()
+    await sam.open("/conversations")
+    for name in ("Campaign", "Client", "Offer", "Status filter", "Date range"):
+        await expect(sam.page.get_by_role("combobox", name=name, exact=True)).to_be_visible()
+    await expect(sam.threads).to_have_count(1)
+    await sam.page.get_by_role("combobox", name="Status filter").select_option("qualified")
+    await expect(sam.threads).to_have_count(0)
+    await sam.page.get_by_role("combobox", name="Status filter").select_option("")
+    await expect(sam.threads).to_have_count(1)
+    await sam.page.get_by_role("combobox", name="Date range").select_option("custom")
+    await expect(sam.page.get_by_label("From day")).to_be_visible()
 
 
 async def test_everything_is_reached_with_the_keyboard_and_the_focus_is_seen(
@@ -464,7 +479,7 @@ async def test_everything_is_reached_with_the_keyboard_and_the_focus_is_seen(
         reached.append(name)
         await keys.press("Tab")
     assert "unseen" not in reached
-    for wanted in ("Search", "Filters", "Jane Miller", "Status", "Agent Mode", "Transcript",
+    for wanted in ("Search", "Status filter", "Jane Miller", "Status", "Agent Mode", "Transcript",
                    "From", "Later", "Message", "Send", "Switch the agent off",
                    "Block texts"):  # fmt: skip
         assert any(wanted in name for name in reached), (wanted, reached)

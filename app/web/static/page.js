@@ -70,7 +70,7 @@ document.addEventListener("pointerdown", (event) => {
   if (event.target.matches?.("select.at-once")) delete event.target.form.dataset.hold;
 });
 document.addEventListener("change", (event) => {
-  if (!event.target.matches("select.at-once")) return;
+  if (!event.target.matches("select.at-once") || event.target.value === "custom") return;
   if (!event.target.form.dataset.hold) event.target.form.requestSubmit();
 });
 document.addEventListener("focusout", (event) => {
@@ -101,7 +101,7 @@ function countdown() {
 
 // --- Staying up to date ---
 
-const LIVE = ["#list nav", "main.thread > header", ".texts", ".state", "#asks", "#offer", "aside.contact"];
+const LIVE = ["#list nav", "#pages", "main.thread > header", ".texts", ".state", "#asks", "#offer", "aside.contact"];
 const keyOf = (node) => node.id || node.dataset?.key || "";
 
 // Makes `here` what `there` is. Nodes that did not change stay the same nodes, so that focus,
