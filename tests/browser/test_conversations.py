@@ -305,6 +305,17 @@ async def test_what_the_lead_wrote_meanwhile_is_shown_before_a_text_leaves(
     await expect(sam.text("Bye then")).to_be_visible()
 
 
+async def test_a_text_begun_below_what_the_lead_wrote_leaves_at_once(
+    sam: Person, world: World
+) -> None:
+    await sam.read((await world.send())["interactionId"])
+    await world.text("Are you there?")
+    await expect(sam.text("Are you there?")).to_be_visible()
+    await sam.box.fill("I am")
+    await sam.page.get_by_role("button", name="Send", exact=True).click()
+    await expect(sam.text("I am")).to_be_visible()
+
+
 async def test_who_writes_while_the_agent_is_on_may_switch_it_off_with_the_text(
     sam: Person, world: World
 ) -> None:

@@ -27,7 +27,12 @@ function compose() {
   };
   if (!box.value) box.value = sessionStorage.getItem(draft) ?? "";
   changed();
-  box.addEventListener("input", changed);
+  let begun = box.value !== "";
+  box.addEventListener("input", () => {
+    if (!begun) see(form.elements.seen, form.elements.seen.dataset.shown);
+    begun = box.value !== "";
+    changed();
+  });
   box.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
@@ -230,12 +235,17 @@ async function refresh() {
   look(fresh.querySelector("form.compose [name=seen]")?.value);
 }
 
-// What stood on the screen for a moment counts as seen; a text sent before that is asked about.
+// What stood on the screen for a moment counts as seen, and what stood there when a text was begun;
+// a text sent before that is asked about.
 const A_LOOK = 1000;
 function look(newest) {
   const seen = document.querySelector("form.compose [name=seen]");
   if (!seen || newest === undefined || seen.value === newest) return;
-  setTimeout(() => { if (document.hasFocus() && Number(seen.value) < Number(newest)) seen.value = newest; }, A_LOOK);
+  seen.dataset.shown = newest;
+  setTimeout(() => { if (document.hasFocus()) see(seen, newest); }, A_LOOK);
+}
+function see(seen, newest) {
+  if (Number(seen.value) < Number(newest)) seen.value = newest;
 }
 
 // Pauses before looking again, in ms: after something in this thread, and in another one.
