@@ -72,17 +72,24 @@ def harbour() -> Iterator[Harbour]:
     with tempfile.TemporaryDirectory(prefix="leadsail-") as made:
         folder = Path(made)
         folder.chmod(0o755)  # the servers' own account must reach its folder below
-        held = Harbour(folder, embedded.postgres(folder), embedded.valkey(folder))
-        try:
-            with ThreadPoolExecutor(1) as aside:  # this thread's loop is the tests'
-                create = _execute(held.postgres.url, f"CREATE DATABASE {MIGRATED}")
-                aside.submit(asyncio.run, create).result()
-                url = database_named(held.postgres.url, MIGRATED)
-                aside.submit(migrate_to_head, url).result()
+        with moored(folder) as held:
             yield held
-        finally:
-            held.postgres.close()
-            held.valkey.close()
+
+
+@contextlib.contextmanager
+def moored(folder: Path) -> Iterator[Harbour]:
+    """The servers below `folder`, with the migrated database."""
+    held = Harbour(folder, embedded.postgres(folder), embedded.valkey(folder))
+    try:
+        with ThreadPoolExecutor(1) as aside:  # this thread's loop is the tests'
+            create = _execute(held.postgres.url, f"CREATE DATABASE {MIGRATED}")
+            aside.submit(asyncio.run, create).result()
+            url = database_named(held.postgres.url, MIGRATED)
+            aside.submit(migrate_to_head, url).result()
+        yield held
+    finally:
+        held.postgres.close()
+        held.valkey.close()
 
 
 async def _execute(url: str, *statements: str) -> None:
@@ -212,7 +219,7 @@ async def island(
             members.append(process)
             return process
 
-        made = await _tenant(env)
+        made = await made_tenant(env)
         one = Island(
             harbour, name, database, clock, balancer, configuration, env, log, Crew(spawn, rng),
             carrier, resources, Tenant(made["tenantId"], made["apiKey"], http),
@@ -233,7 +240,8 @@ def _by(url: str, port: int) -> str:
     return f"{before}:{port}{slash}{path}"
 
 
-async def _tenant(env: dict[str, str]) -> dict[str, str]:
+async def made_tenant(env: dict[str, str]) -> dict[str, str]:
+    """As the command line makes one: `tenantId` and `apiKey`."""
     command = (sys.executable, "-m", "app", "tenant", "create", "--name", "Island")
     process = await asyncio.create_subprocess_exec(
         *command, env=env, stdout=asyncio.subprocess.PIPE

@@ -1,0 +1,54 @@
+"""A run on an island that is hurt: what is under way, whether it goes on, what is counted."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.faults import ledger
+from tests.faults.island import Island
+from tests.faults.talks import Run, quiet, running, slow, table
+from tests.world import until
+
+TALKS, BACKENDS, WORKERS = 10, 4, 2
+BACK_WITHIN = 5.0
+
+
+@pytest.fixture
+async def run(island: Island, rng: random.Random) -> AsyncIterator[Run]:
+    """Two web processes, two workers, and talks that have not begun."""
+    await asyncio.gather(island.start_web(), island.start_web())
+    await island.crew.start(WORKERS)
+    async with running(island.tenant, island.carrier, rng, TALKS, backends=BACKENDS) as made:
+        yield made
+
+
+async def goes_on(island: Island, run: Run) -> None:
+    """A send is taken and a turn handed over, now."""
+    lead, heard = run.backends[0].lead, len(run.agents.heard)
+    body = {"leadId": lead["leadId"], "message": f"still here {heard}"}
+    assert (await island.tenant.ask("POST", "/sms/send", body)).status_code == 202
+
+    async def handed_over() -> bool:
+        return len(run.agents.heard) > heard
+
+    await until(handed_over)
+
+
+async def counted(island: Island, run: Run, hurt_at: list[float]) -> ledger.Record:
+    """The record of the run, once it is quiet; asserts what holds after every run."""
+    await quiet(island.resources.database, run.agents)
+    record = await run.record()
+    late, took = slow(run, record, hurt_at)
+    posted = sum(len(text.ids) for text in record.posted)
+    print(f"{len(record.written)} texts, {posted} sends, {len(record.turns)} turns; "
+          f"last texts answered in time: {len(took)}")  # fmt: skip
+    print(table(run, record))
+    assert ledger.breaches(record) == []
+    assert late == []
+    assert took or hurt_at
+    assert posted > 20
+    processes = [*island.webs.values(), *island.crew.members]
+    assert [process.returncode for process in processes] == [None] * (2 + WORKERS), island.said()
+    return record
