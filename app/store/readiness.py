@@ -3,6 +3,7 @@
 from functools import cache
 from pathlib import Path
 
+import asyncpg
 from alembic.script import ScriptDirectory
 
 from app.domain.problems import Unavailable
@@ -40,10 +41,35 @@ def behind(version: str | None) -> bool:
     return (version or "") < (head() or "")
 
 
+# On a full disk whatever needs no new page still succeeds, a transaction id too. A temporary file
+# lies where the tables grow, and leaves nothing behind, not even in the log.
+IN_FILES = """
+SELECT set_config('work_mem', '64kB', true), set_config('temp_tablespaces', '', true)
+"""
+# A megabyte: tables grow by half of one at a time, when many write.
+ROOM = """
+WITH room AS MATERIALIZED (SELECT repeat(' ', 1000) FROM generate_series(1, 1000))
+SELECT count(*) FROM room
+"""
+
+
+async def _require_room(tx: Tx) -> None:
+    """Raises what the driver raises when the disk under the tables is full. Where such files may
+    not be made it cannot be told; the transaction is then good for nothing more."""
+    await tx.value(IN_FILES)
+    try:
+        await tx.value(ROOM)
+    except asyncpg.ConfigurationLimitExceededError:
+        pass  # temp_file_limit
+
+
 async def migrated(tx: Tx) -> bool:
     """Whether the schema serves this code. Raises `Unavailable`, or what the driver raises, when
-    the database cannot write."""
+    the database cannot write. The last that is asked in its transaction."""
     await tx.value(PRIMARY)
     if await tx.value(READ_ONLY):
         raise Unavailable
-    return not behind(await version(tx))
+    if behind(await version(tx)):
+        return False
+    await _require_room(tx)
+    return True

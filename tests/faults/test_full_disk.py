@@ -1,0 +1,239 @@
+"""The disk under PostgreSQL is full to the last byte: that of its tables, or that of its log.
+
+Real disks of a small size (tmpfs), mounted by the test, which needs root for it. With the tables'
+disk full PostgreSQL serves on and refuses what needs room; with the log's disk full it stops, and
+its own supervisor, which is the test, starts it again.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import asyncpg
+import httpx
+import pytest
+
+from app import embedded
+from app.demo.carrier import signed
+from tests.conftest import database_named
+from tests.faults.island import Harbour, Island, island, moored, port_of
+from tests.faults.ledger import Posted, Written
+from tests.faults.outage import BACK_WITHIN, counted, goes_on, run
+from tests.faults.talks import Run
+from tests.makers import CREDENTIALS
+from tests.world import until
+
+__all__ = ["island", "run"]
+SIZE = 256 << 20
+FULL_FOR = 6.0
+"""Seconds."""
+ANSWERED_WITHIN = 2.0
+REFUSED = 20
+"""So many refusals of each kind are looked at."""
+LOG_A_LITTLE = "SELECT pg_logical_emit_message(false, 'ballast', repeat('x', 1000000))"
+Which = Literal["tables", "log"]
+
+
+@dataclass(slots=True)
+class Disk:
+    """A small file system of its own."""
+
+    path: Path
+
+    @property
+    def ballast(self) -> Path:
+        return self.path / "ballast"
+
+    def fill(self) -> None:
+        """To the last byte."""
+        with self.ballast.open("ab", buffering=0) as out:
+            for size in (1 << 20, 1 << 12):
+                with contextlib.suppress(OSError):
+                    while True:
+                        out.write(bytes(size))
+
+    def make_room(self) -> None:
+        self.ballast.unlink()
+
+    @contextlib.asynccontextmanager
+    async def full(self) -> AsyncIterator[None]:
+        """What becomes free meanwhile is filled at once."""
+
+        async def fill() -> None:
+            while True:
+                self.fill()
+                await asyncio.sleep(0.05)
+
+        filling = asyncio.create_task(fill())
+        try:
+            yield
+        finally:
+            filling.cancel()
+            self.make_room()
+
+
+@contextlib.contextmanager
+def mounted(path: Path) -> Iterator[Disk]:
+    """Skips the test where nothing may be mounted."""
+    path.mkdir()
+    asked = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "leadsail-test", str(path)]
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    except OSError as error:
+        pytest.skip(f"no small disk can be made here: {error}")
+    if done.returncode:
+        pytest.skip(f"no small disk can be made here: {done.stderr.strip()}")
+    try:
+        yield Disk(path)
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=False)
+
+
+@dataclass(slots=True)
+class Shore:
+    """A harbour of which one disk is small."""
+
+    which: Which
+    disk: Disk
+    harbour: Harbour
+
+
+@pytest.fixture(scope="module", params=["tables", pytest.param("log", marks=pytest.mark.long)])
+def shore(request: pytest.FixtureRequest) -> Iterator[Shore]:
+    which: Which = request.param
+    with tempfile.TemporaryDirectory(prefix="leadsail-") as made:
+        folder, log = Path(made), Path(made) / "log"
+        folder.chmod(0o755)  # the servers' own account must reach its folder below
+        with mounted(folder / "postgres" if which == "tables" else log) as disk:
+            embedded.postgres(folder).close()
+            _move_log(folder / "postgres" / "cluster", log)
+            with moored(folder) as held:
+                yield Shore(which, disk, held)
+
+
+def _move_log(cluster: Path, to: Path) -> None:
+    """Write-ahead log and tables on different disks, as PostgreSQL's manual has it."""
+    to.mkdir(exist_ok=True)
+    owner = cluster.stat()
+    os.chown(to, owner.st_uid, owner.st_gid)
+    shutil.move(cluster / "pg_wal", to / "pg_wal")
+    for path in (to / "pg_wal", *(to / "pg_wal").rglob("*")):
+        os.chown(path, owner.st_uid, owner.st_gid)
+    (cluster / "pg_wal").symlink_to(to / "pg_wal")
+
+
+@pytest.fixture(scope="module")
+def harbour(shore: Shore) -> Harbour:
+    return shore.harbour
+
+
+async def test_a_full_disk_is_said_and_with_room_again_all_goes_on_in_the_same_processes(
+    shore: Shore, island: Island, run: Run
+) -> None:
+    hurt_at: list[float] = []
+    async with run.living():
+        await asyncio.sleep(3)
+        hurt_at.append(time.time())
+        async with shore.disk.full():
+            if shore.which == "log":
+                await fill_log(island)
+            began = time.monotonic()
+            await asyncio.gather(*(refuses(island, run, url) for url in island.webs))
+            await asyncio.sleep(began + FULL_FOR - time.monotonic())
+            for url in island.webs:
+                assert await health(url) == (200, 503)
+        if shore.which == "log":
+            await again(island)
+        hurt_at.append(time.time())
+        await asyncio.wait_for(island.is_ready(), BACK_WITHIN)
+        await goes_on(island, run)
+    record = await counted(island, run, hurt_at)
+    stand = {entry["message"] for entry in record.entries("user")}
+    assert not stand & {text.text for text in record.written if "full" in text.text
+                        and text.status == 503}  # fmt: skip
+
+
+async def fill_log(island: Island) -> None:
+    """Until the server needs a new piece of log, for which there is no room."""
+    url = database_named(island.harbour.postgres.url, island.name)
+    with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        connection = await asyncpg.connect(url)
+        while True:
+            await connection.execute(LOG_A_LITTLE)
+
+    async def stopped() -> bool:
+        return not island.harbour.postgres.alive()
+
+    await until(stopped)
+
+
+async def again(island: Island) -> None:
+    """PostgreSQL is started again, as whoever supervises it does. It comes back elsewhere."""
+    island.harbour.postgres = await asyncio.to_thread(embedded.postgres, island.harbour.folder)
+    island.database.to = port_of(island.harbour.postgres)
+
+
+async def health(url: str) -> tuple[int, int]:
+    """Live and ready."""
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=5) as http:
+        live, ready = await asyncio.gather(http.get("/health/live"), http.get("/health/ready"))
+    return live.status_code, ready.status_code
+
+
+async def refuses(island: Island, run: Run, url: str) -> None:
+    """The process says within two seconds that it is not ready, and takes neither texts to send
+    nor texts of leads; all that it says goes into the record of the run."""
+
+    async def unready() -> bool:
+        return await health(url) == (200, 503)
+
+    await until(unready, BACK_WITHIN)
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=5) as http:
+        for one in (send, write):
+            refused = 0
+            for n in itertools.count():  # a page that is not full yet has room for some
+                began = time.monotonic()
+                status = await one(island, run, http, f"{url} full {n}")
+                assert time.monotonic() - began < ANSWERED_WITHIN
+                assert status in (200, 202, 503)
+                refused += status == 503
+                if refused == REFUSED:
+                    break
+
+
+async def send(island: Island, run: Run, http: httpx.AsyncClient, text: str) -> int:
+    backend = run.backends[0]
+    body = {"leadId": backend.lead["leadId"], "message": text}
+    answer = await http.post(
+        "/api/v1/sms/send", headers={"X-API-Key": island.tenant.key}, json=body
+    )
+    taken = answer.status_code == 202
+    ids = (answer.json()["data"]["messageId"],) if taken else ()
+    backend.posted.append(Posted(text, ids))
+    return answer.status_code
+
+
+async def write(island: Island, run: Run, http: httpx.AsyncClient, text: str) -> int:
+    """The carrier posts a text of a lead, which it keeps no record of: nobody can fetch it."""
+    talk = next(talk for talk in run.talks if not (talk.toggles or talk.stops))
+    public = run.carrier.known.inbound_urls[run.ours]
+    body = {
+        "type": "inbound", "id": run.carrier.known.new_id(), "from": talk.lead["phone"],
+        "to": run.ours, "text": text, "media": [], "sentAt": datetime.now(UTC).isoformat(),
+    }  # fmt: skip
+    post = signed(CREDENTIALS["simulator"]["secret"], public, body)
+    answer = await http.post(public.removeprefix(island.balancer.url), **post)
+    talk.written.append(
+        Written(talk.lead["phone"], text, answer.status_code, datetime.now(UTC), owed=True)
+    )
+    return answer.status_code
