@@ -21,7 +21,7 @@ STOP = frozenset(
     {"stop", "stopall", "stop all", "unsubscribe", "unsub", "cancel", "end", "quit", "revoke",
      "remove", "optout", "opt out", "remove me", "stop texting", "stop texts", "stop messages",
      "alto", "parar", "pare", "paren", "baja", "cancelar", "cancele", "detener", "quitar",
-     "dar de baja", "no mas", "basta"}
+     "dar de baja", "no mas", "basta", "cease and desist", "detengase", "detenganse"}
 )  # fmt: skip
 START = frozenset({"start", "unstop", "iniciar", "comenzar"})
 HELP = frozenset({"help", "info", "help me", "ayuda", "informacion"})
@@ -34,6 +34,11 @@ POLITE = frozenset(
 LONGEST = 400
 """Characters of a sentence that are looked at: a wish is not hidden behind a page of talk."""
 
+REASONS = re.compile(
+    r"\b(?:i said|(?:i am |im |were |we are )?(?:not|no longer) interested|"
+    r"(?:you have |you got |youve got |its |this is )?(?:the |a )?wrong (?:number|person))\b"
+)
+"""Beside a definitive word they change nothing; by themselves they are no wish."""
 NOT_WORDS = re.compile(r"[\W_]+")
 APOSTROPHES = str.maketrans("", "", "'’‘`´ʼ＇")
 REACTION = re.compile(
@@ -113,6 +118,8 @@ TALK = tuple(
         r"\b(?:stop|quit|stopped) (?:smoking|drinking|working|raining|doing|using|paying|my|the (?:car|leak|process|project|work|installation))\b",
         r"\b(?:send|text|message|contact) me\b(?=.*\b(?:instead|rather|the quote|details|info|link|price)\b)",
         r"\b(?:remove|take|get|delete|leave|pull) (?:the|my|our) (?:old|trees?|panels?|roof|couch|name from the (?:title|deed|loan)|dog|shoes|second|item|appointment|kids?|car|wife)\b",
+        r"\b(?:dont|do not|never|cant) call(?: me| us)?(?: just| please| only| but)? (?:text|txt|message) (?:me|us)\b"
+        r"(?! (?:again|anymore|any more|ever|either))",
         r"\b(?:no problem|no worries) (?:text|message|contact|send)\b",
         r"\bmy (?:number|phone) (?:is|changed)\b",
     )
@@ -175,7 +182,7 @@ def _word(folded: str, yes: bool) -> Word | None:
         return "help"
     if folded in STOP:
         return "stop"
-    words = folded.split(" ")
+    words = REASONS.sub(" ", folded).split()
     if len(words) > 8:
         return None
     core = [word for word in words if word not in POLITE]
