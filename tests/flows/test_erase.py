@@ -104,7 +104,7 @@ async def test_in_a_thread_that_went_on_with_another_lead_only_its_own_words_go(
     await world.turn_is(first["interactionId"], "awaiting_reply")
     other = await world.tenant.lead(phone=world.phone)
     await world.send("Hi, you are another", leadId=other["leadId"])
-    assert "turns" in await places(resources, "words of the first")
+    assert "turn_attempts" in await places(resources, "words of the first")
     assert (await erase(world, world.lead))["interactions"] == 0
     thread = await world.tenant.call("GET", f"/interactions/{first['interactionId']}")
     assert thread["leadId"] == other["leadId"]
