@@ -2,7 +2,7 @@
 
 Member = what to look at, score = when, in milliseconds by the database's clock. Losing the
 set loses seconds: the rows are the truth, and the worker polls them anyway. Therefore no
-call here waits longer than 200 ms, and none fails because of Redis.
+call here keeps anybody waiting longer than 200 ms, and none fails because of Redis.
 """
 
 import asyncio
@@ -18,6 +18,9 @@ KEY = "leadsail:clock"
 OUTBOX = "outbox"
 AT_ONCE = datetime.fromtimestamp(0, UTC)
 PATIENCE = 0.2
+DUE_PATIENCE = 1.0
+"""Of the loop that drains the set: nobody waits for it, and what was taken from the set and not
+heard of would have to wait for the poll."""
 REST = 1.0
 """After a failure Redis is left alone for this long (seconds)."""
 POP = """
@@ -39,7 +42,7 @@ class Clock:
         self._redis = redis.asyncio.from_url(  # type: ignore[no-untyped-call]  # redis-py's
             url,
             decode_responses=True,
-            socket_timeout=PATIENCE,
+            socket_timeout=DUE_PATIENCE,
             socket_connect_timeout=PATIENCE,
         )
         self._pop = self._redis.register_script(POP)
@@ -69,7 +72,7 @@ class Clock:
         first; and when the next one is, if there is any. Nothing also while Redis is away."""
         if time.monotonic() < self._rested_at:
             return [], None
-        popped = await self._try(self._pop(keys=[KEY], args=[now * 1000, limit]))
+        popped = await self._try(self._pop(keys=[KEY], args=[now * 1000, limit]), DUE_PATIENCE)
         if not isinstance(popped, list):
             return [], None
         due, *following = popped  # a list ends where a script's has nothing
@@ -95,9 +98,9 @@ class Clock:
             await self._hinting
         await self._redis.aclose()
 
-    async def _try(self, call: object) -> object:
+    async def _try(self, call: object, patience: float = PATIENCE) -> object:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(patience):
                 return await call  # type: ignore[misc]  # redis-py types its calls loosely
         except (RedisError, OSError, TimeoutError) as error:
             self._rested_at = time.monotonic() + REST
