@@ -37,11 +37,11 @@ async def until(look: Callable[[], Awaitable[T | None]], seconds: float = PATIEN
 
 
 @contextlib.asynccontextmanager
-async def served(app: Starlette) -> AsyncIterator[str]:
-    """The application on a loopback port; yields its address."""
+async def served(app: Starlette, host: str = "127.0.0.1") -> AsyncIterator[str]:
+    """The application on a free port of `host`; yields its address."""
     # Said to be TCP, or asyncio leaves Nagle's algorithm on and each answer waits 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.bind(("127.0.0.1", 0))
+    listener.bind((host, 0))
     server = Server(
         uvicorn.Config(
             app, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1
@@ -51,7 +51,7 @@ async def served(app: Starlette) -> AsyncIterator[str]:
     while not server.started:
         await asyncio.sleep(0.01)
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield f"http://{host}:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         await serving

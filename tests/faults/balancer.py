@@ -40,9 +40,9 @@ class Balancer:
     _looking: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator["Balancer"]:
+    async def running(self, host: str = "127.0.0.1") -> AsyncIterator["Balancer"]:
         app = Starlette(routes=[Route("/{path:path}", self._pass, methods=METHODS)])
-        async with served(app) as self.url, self._http:
+        async with served(app, host) as self.url, self._http:
             yield self
             looking = list(self._looking.values())
             for task in looking:

@@ -70,6 +70,11 @@ class Agents:
     guarded: bool = True
     """Whether they name the turn that they answer; else they send as any backend may."""
     heard: list[Heard] = field(default_factory=list)
+    url: str = ""
+    let_go: asyncio.Event = field(default_factory=asyncio.Event)
+    """Until then an agent of the manner "held" thinks. None of the run's own has it."""
+    came: list[tuple[str, float]] = field(default_factory=list)
+    """Whence each of those came, and when (epoch seconds)."""
     tries: Counter[tuple[str, str]] = field(default_factory=Counter)
     begun: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -78,6 +83,7 @@ class Agents:
         texts = tuple(one["text"] for one in told["message"]["messages"])
         place = len(self.heard)
         self.heard.append(Heard(told["turn"]["turnId"], texts, 0))
+        self.came.append((request.client.host if request.client else "", time.time()))
         response = await self._answer(request.path_params["manner"].replace("_", " "), told)
         self.heard[place] = replace(self.heard[place], status=response.status_code)
         return response
@@ -106,6 +112,9 @@ class Agents:
                 self._later(self._send(told, 2.0, 3))
             case "never":
                 pass
+            case "held":
+                await self.let_go.wait()
+                return JSONResponse({"reply": self._words(told)})
             case "503s":
                 if self.tries[key] % 3:
                     return JSONResponse({}, 503, {"Retry-After": "1"})
@@ -292,8 +301,10 @@ async def running(
     talks: int,
     guarded: bool = True,
     backends: int = 0,
+    host: str = "127.0.0.1",
 ) -> AsyncIterator[Run]:
-    """A number, an agent and a campaign of each manner, and opened conversations."""
+    """A number, an agent and a campaign of each manner, and opened conversations. The agents
+    listen on `host`."""
     agents = Agents(tenant, rng, guarded)
     account = await tenant.account("simulator", baseUrl=carrier.url)
     number = await tenant.number(providerAccountId=account["accountId"], messagesPerSecond=1000)
@@ -301,11 +312,13 @@ async def running(
     carrier.known.inbound_urls[ours] = account["webhooks"]["inbound"]
     await tenant.call("PATCH", "/settings", {"optOutConfirmation": CONFIRMATION})
     run = Run(tenant, carrier, agents, ours, rng)
-    async with served(Starlette(routes=[Route("/{manner}", agents.hear, methods=["POST"])])) as url:
+    app = Starlette(routes=[Route("/{manner}", agents.hear, methods=["POST"])])
+    async with served(app, host) as agents.url:
         campaigns: dict[str, str] = {}
         for manner in MANNERS:
             agent = await tenant.agent(
-                webhookUrl=f"{url}/{manner.replace(' ', '_')}", batchWindowMs=int(WINDOW * 1000)
+                webhookUrl=f"{agents.url}/{manner.replace(' ', '_')}",
+                batchWindowMs=int(WINDOW * 1000),
             )
             made = await tenant.campaign(
                 smsAgentId=agent["smsAgentId"], phoneNumberId=number["phoneNumberId"]
