@@ -10,6 +10,9 @@ PYTHON ?= $(shell for needs in 'venv, ensurepip' sys; do \
 		echo $$python && exit; done; done)
 BIN := .venv/bin
 READY := .venv/.ready
+TESTS := $(BIN)/python -m pytest -m "not long" -n 2 --ignore tests/faults
+# One after the other: two tests that start and kill processes would take each other's time.
+FAULTS := $(BIN)/python -m pytest -m "not long" tests/faults
 
 .PHONY: help setup up test check faults fuzz audit lock bench bench-data bench-big clean
 
@@ -22,7 +25,8 @@ up: $(READY)  ## everything in one terminal, with the demo
 	@exec $(BIN)/python -m app up
 
 test: $(READY)  ## the tests, on real PostgreSQL and Valkey
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long"
+	$(TESTS)
+	$(FAULTS)
 
 check: $(READY)  ## format, lint, types, import contracts, security lint, migrations, tests
 	$(BIN)/ruff format --check .
@@ -30,7 +34,8 @@ check: $(READY)  ## format, lint, types, import contracts, security lint, migrat
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml app migrations
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long"
+	$(TESTS)
+	$(FAULTS)
 
 faults: $(READY)  ## the whole fault suite, long forms and all: 15 minutes at most
 	$(BIN)/python -m pytest -n 2 -rP tests/faults

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -18,17 +17,6 @@ from app.settings import Settings
 from tests.world import agent, carrier, idle_world, working, world
 
 __all__ = ["agent", "carrier", "idle_world", "working", "world"]
-
-
-HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One after the other, where the rest of the suite runs beside them: two tests that start and
-    kill processes at once would take each other's time."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("faults"))
 
 
 class Spawn(Protocol):
