@@ -75,6 +75,11 @@ by now, and the triggers and foreign keys that it fires, row by row, keep their 
 TRY_ROLES = "SET ROLE app_tenant; SET ROLE app_system"
 
 
+class HungUp(Unavailable):
+    """A connection turned out to be dead at its first word: nothing was asked of the server, and
+    the next connection may well be alive."""
+
+
 class CommitLost(OutcomeUnknown):
     """What commits was sent and its answer lost. `backend`: the server's process that may have
     it."""
@@ -179,7 +184,7 @@ class Database:
         """As `system`, for a batch of strangers: one locked thread must not stall the others.
         Until `together` each statement commits by itself, which saves two round trips; the first
         one must only read."""
-        async with self._opened(self._batches) as (pooled, deadline):
+        async with self._opened(self._batches, None) as (pooled, deadline):
             connection = pooled.driver_connection
             assert connection is not None
             await _plan_anew(pooled, deadline)
@@ -189,10 +194,9 @@ class Database:
             try:
                 yield tx
             except AWAY as error:
-                first = tx.patience is not None
-                if first:  # whether it was answered or not, nothing was to be stored
-                    connection.terminate()
-                if first or tx.begun:
+                if tx.patience is not None:  # of its first word: nothing was to be stored
+                    raise _given_up(connection, error) from error
+                if tx.begun:
                     raise
                 raise _lost(connection) from error
             if tx.begun:
@@ -240,29 +244,23 @@ class Database:
 
     @asynccontextmanager
     async def _begun(self, begin: str) -> AsyncIterator[Any]:
-        async with self._opened(self._engine) as (pooled, deadline):
-            connection = pooled.driver_connection
-            await _start(connection, begin, deadline)
-            yield connection
-            await _commit(connection)
+        async with self._opened(self._engine, begin) as (pooled, _):
+            yield pooled.driver_connection
+            await _commit(pooled.driver_connection)
 
     @asynccontextmanager
     async def _opened(
-        self, engine: AsyncEngine
+        self, engine: AsyncEngine, begin: str | None
     ) -> AsyncIterator[tuple[PoolProxiedConnection, float]]:
-        """A connection of the pool, and by when its first statement must be answered. It goes
-        back without an open transaction."""
+        """A connection of the pool, on which a transaction has begun if there is a `begin`, and
+        by when its first statement must be answered. It goes back without an open one."""
         deadline = _now() + START_SECONDS
-        try:
-            async with asyncio.timeout_at(deadline):
-                pooled = await engine.raw_connection()
-        except (*AWAY, exc.DBAPIError, AsyncAdapt_asyncpg_dbapi.Error) as error:
-            raise Unavailable from error
+        pooled = await _taken(engine, begin, deadline)
         connection = pooled.driver_connection
         assert connection is not None
         try:
             yield pooled, deadline
-        except CommitLost:
+        except (CommitLost, HungUp):
             raise
         except BaseException as error:
             await _roll_back(connection)
@@ -271,6 +269,27 @@ class Database:
             raise
         finally:
             pooled.close()
+
+
+async def _taken(engine: AsyncEngine, begin: str | None, deadline: float) -> PoolProxiedConnection:
+    """Where connections died in the pool unnoticed, the first that lives."""
+    while True:
+        try:
+            async with asyncio.timeout_at(deadline):
+                pooled = await engine.raw_connection()
+        except (*AWAY, exc.DBAPIError, AsyncAdapt_asyncpg_dbapi.Error) as error:
+            raise Unavailable from error
+        if begin is None:
+            return pooled
+        try:
+            await _start(pooled.driver_connection, begin, deadline)
+        except HungUp:
+            pooled.close()
+        except BaseException:
+            pooled.close()
+            raise
+        else:
+            return pooled
 
 
 async def _plan_anew(pooled: PoolProxiedConnection, deadline: float) -> None:
@@ -302,14 +321,22 @@ def _now() -> float:
 
 
 async def _start(connection: Any, begin: str, deadline: float) -> None:
-    """The first word, with a limit: a server that is frozen or cut off does not even refuse.
-    Given up on the way, it may still take hold later, when the connection would look unused."""
-    left = deadline - _now()
+    """The first word, with a limit: a server that is frozen or cut off does not even refuse."""
     try:
-        await connection.execute(begin, timeout=max(left, 0.1))
-    except (TimeoutError, asyncio.CancelledError):
+        await connection.execute(begin, timeout=max(deadline - _now(), 0.1))
+    except AWAY as error:
+        raise _given_up(connection, error) from error
+    except BaseException:
         connection.terminate()
         raise
+
+
+def _given_up(connection: Any, error: Exception) -> Unavailable:
+    """What a failed first word means. Given up on the way it may still take hold later, when the
+    connection would look unused: so the connection ends."""
+    hung_up = connection.is_closed() and not isinstance(error, TimeoutError)
+    connection.terminate()
+    return HungUp() if hung_up else Unavailable()
 
 
 async def _roll_back(connection: Any) -> None:

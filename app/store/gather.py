@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from app.domain.problems import OutcomeUnknown, Unavailable
+from app.store.engine import BATCHES_AT_ONCE, HungUp
 
 log = structlog.get_logger("gather")
 In = TypeVar("In")
@@ -85,7 +86,7 @@ class Gatherer(Generic[In, Out]):
 
     async def _together(self, batch: list[tuple[In, asyncio.Future[Out]]]) -> None:
         try:
-            results = await self._carry([entry for entry, _ in batch])
+            results = await self._carried([entry for entry, _ in batch])
         except (Unavailable, OutcomeUnknown) as error:  # of the database, not of an entry
             for _, future in batch:
                 _fail(future, error)
@@ -101,6 +102,14 @@ class Gatherer(Generic[In, Out]):
             for (_, future), result in zip(batch, results, strict=True):
                 if not future.done():
                     future.set_result(result)
+
+    async def _carried(self, entries: Sequence[In]) -> Sequence[Out]:
+        for _ in range(BATCHES_AT_ONCE):  # so many may have died in the pool
+            try:
+                return await self._carry(entries)
+            except HungUp:
+                log.info("a connection had died")
+        return await self._carry(entries)
 
     async def _alone(self, entry: In, future: asyncio.Future[Out]) -> None:
         try:
