@@ -13,6 +13,7 @@ from tests.world import until
 
 TALKS, BACKENDS, WORKERS = 10, 4, 2
 BACK_WITHIN = 5.0
+STARTS_WITHIN = 30.0
 
 
 @pytest.fixture
@@ -24,11 +25,23 @@ async def run(island: Island, rng: random.Random) -> AsyncIterator[Run]:
         yield made
 
 
+async def at_work(run: Run) -> None:
+    """Returns once a worker has handed a turn over, and another had the time to: one that starts
+    while the database is away ends, as it should."""
+
+    async def handed_over() -> bool:
+        return bool(run.agents.heard)
+
+    await until(handed_over, STARTS_WITHIN)
+    await asyncio.sleep(2)
+
+
 async def goes_on(island: Island, run: Run) -> None:
     """A send is taken and a turn handed over, now."""
     lead, heard = run.backends[0].lead, len(run.agents.heard)
     body = {"leadId": lead["leadId"], "message": f"still here {heard}"}
-    assert (await island.tenant.ask("POST", "/sms/send", body)).status_code == 202
+    answer = await island.tenant.ask("POST", "/sms/send", body)
+    assert answer.status_code == 202, answer.text
 
     async def handed_over() -> bool:
         return len(run.agents.heard) > heard

@@ -28,7 +28,7 @@ from app.demo.carrier import signed
 from tests.conftest import database_named
 from tests.faults.island import Harbour, Island, island, moored, port_of
 from tests.faults.ledger import Posted, Written
-from tests.faults.outage import BACK_WITHIN, counted, goes_on, run
+from tests.faults.outage import BACK_WITHIN, at_work, counted, goes_on, run
 from tests.faults.talks import Run
 from tests.makers import CREDENTIALS
 from tests.world import until
@@ -142,7 +142,7 @@ async def test_a_full_disk_is_said_and_with_room_again_all_goes_on_in_the_same_p
 ) -> None:
     hurt_at: list[float] = []
     async with run.living():
-        await asyncio.sleep(3)
+        await at_work(run)
         hurt_at.append(time.time())
         async with shore.disk.full():
             if shore.which == "log":

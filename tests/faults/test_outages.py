@@ -13,7 +13,7 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from tests.faults.island import Harbour, Island, harbour, island, pid_of
-from tests.faults.outage import BACK_WITHIN, counted, goes_on, run
+from tests.faults.outage import BACK_WITHIN, at_work, counted, goes_on, run
 from tests.faults.talks import Run
 from tests.relay import Loss
 from tests.world import until
@@ -83,7 +83,7 @@ async def test_while_the_database_is_away_all_hear_so_and_afterwards_nothing_is_
 ) -> None:
     hurt_at: list[float] = []
     async with run.living():
-        await asyncio.sleep(3)
+        await at_work(run)
         for how in ("crash", "read-only", "frozen", "hung up"):
             hurt_at.append(time.time())
             match how:
@@ -131,7 +131,7 @@ async def test_a_worker_that_stood_still_past_its_leases_changes_nothing_when_it
 ) -> None:
     hurt_at: list[float] = []
     async with run.living():
-        await asyncio.sleep(3)
+        await at_work(run)
         for worker in island.crew.members:
             hurt_at.append(time.time())
             with stopped(worker.pid):
