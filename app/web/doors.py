@@ -50,6 +50,7 @@ async def caller(
     standing = rates.take(known)
     if standing is not None:
         request.state.answer_headers = standing.headers()
+        standing.require()
     return known
 
 

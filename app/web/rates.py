@@ -22,6 +22,8 @@ class Standing:
     remaining: int
     reset: int
     """Seconds until the bucket is full again."""
+    wait: float = 0.0
+    """Seconds until the next request is let in; 0: this one is."""
 
     def headers(self) -> dict[str, str]:
         return {
@@ -29,6 +31,11 @@ class Standing:
             "RateLimit-Remaining": str(self.remaining),
             "RateLimit-Reset": str(self.reset),
         }
+
+    def require(self) -> None:
+        """Raises `RateLimited` for a request that is not let in."""
+        if self.wait:
+            raise RateLimited(retry_after=self.wait)
 
 
 @dataclass(slots=True)
@@ -53,7 +60,8 @@ class Rates:
         self._buckets: dict[str, _Bucket] = {}
 
     def take(self, caller: Caller) -> Standing | None:
-        """Takes from the key's bucket; None for a key without a limit. Raises `RateLimited`."""
+        """Takes from the key's bucket, if there is something in it; None for a key without a
+        limit."""
         if caller.per_second is None:
             return None
         now = time.monotonic()
@@ -64,12 +72,12 @@ class Rates:
         limit = bucket.limit
         bucket.tokens = min(limit, bucket.tokens + (now - bucket.at) * limit)
         bucket.at = now
-        if bucket.tokens < 1:
-            raise RateLimited(retry_after=(1 - bucket.tokens) / limit)
-        bucket.tokens -= 1
-        bucket.unshared += 1
+        wait = max(0.0, (1 - bucket.tokens) / limit)
+        if not wait:
+            bucket.tokens -= 1
+            bucket.unshared += 1
         left = max(0, int(bucket.tokens))
-        return Standing(limit, left, max(1, round((limit - bucket.tokens) / limit)))
+        return Standing(limit, left, max(1, round((limit - bucket.tokens) / limit)), wait)
 
     def charge(self, caller: Caller, requests: int) -> None:
         """Takes more for a request that was let in: the bucket may go into debt."""

@@ -130,6 +130,7 @@ async def _accept(scope: Scope, key: str, body: SendBody) -> bytes | None:
     standing = rates.take(caller)
     if standing is not None:
         scope["state"]["answer_headers"] = standing.headers()
+        standing.require()
     caller.require("reply")
     sends: Sends = state.sends
     result = await sends.put(ordered(caller, body))

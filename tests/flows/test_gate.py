@@ -400,6 +400,12 @@ async def test_a_keys_requests_per_second_are_limited_and_told(idle_world: World
     refused = next(a for a in answers if a.status_code == 429)
     assert refused.json()["error"]["code"] == "RATE_LIMITED"
     assert int(refused.headers["retry-after"]) >= 1
+    assert refused.headers["ratelimit-limit"] == "5"
+    assert refused.headers["ratelimit-remaining"] == "0"
+    body = {"leadId": idle_world.lead["leadId"], "message": "Hi"}
+    sends = [await tenant.http.post("/api/v1/sms/send", headers=key, json=body) for _ in range(8)]
+    assert {"ratelimit-limit"} <= {*sends[-1].headers}
+    assert sends[-1].status_code == 429
     unlimited = await tenant.ask("GET", "/leads")
     assert "ratelimit-limit" not in unlimited.headers
 
