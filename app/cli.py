@@ -39,6 +39,9 @@ EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 SCOPES = ("admin", "api", "agent", "read")
 STOP_WITHIN = 15
 """Seconds that running requests may take once a stop was asked for."""
+KEEP_ALIVE = 75
+"""Seconds that an idle connection stays open: longer than balancers and clients keep theirs, so
+that it is they who close it. Closed by us in the moment it is used again, it loses a request."""
 
 
 class Refused(Exception):
@@ -104,6 +107,7 @@ async def _serve(configuration: Settings) -> int:
                 access_log=False,  # the edge logs a line of its own
                 server_header=False,
                 proxy_headers=False,  # addresses come from PUBLIC_BASE_URL
+                timeout_keep_alive=KEEP_ALIVE,
                 timeout_graceful_shutdown=STOP_WITHIN,
             ),
             configuration.linger_seconds,

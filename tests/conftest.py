@@ -28,7 +28,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.pool import Pool
 
 from app import embedded, settings
-from app.cli import migrate_to_head
+from app.cli import KEEP_ALIVE, migrate_to_head
 from app.domain.problems import Unavailable
 from app.main import build
 from app.resources import Resources, opened
@@ -208,6 +208,7 @@ async def running(
         http="httptools",
         ws="none",
         lifespan="on",
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=2,
     )
     server = Server(config)

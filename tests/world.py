@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app import worker
+from app.cli import KEEP_ALIVE
 from app.demo import carrier as simulated
 from app.resources import Resources
 from tests.conftest import Api, Server
@@ -44,7 +45,12 @@ async def served(app: Starlette, host: str = "127.0.0.1") -> AsyncIterator[str]:
     listener.bind((host, 0))
     server = Server(
         uvicorn.Config(
-            app, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1
+            app,
+            log_config=None,
+            access_log=False,
+            ws="none",
+            timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=1,
         )
     )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
