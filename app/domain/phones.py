@@ -38,11 +38,6 @@ def from_carrier(written: str) -> str:
     return f"+{bare}" if LOOSE.fullmatch(bare) and len(bare) > 6 else bare
 
 
-def masked(phone: str) -> str:
-    """For logs: the last four digits only."""
-    return f"…{phone[-4:]}"
-
-
 def shown(phone: str) -> str:
     """For people's eyes: `+1 212-555-1234`; short codes and names as they are."""
     try:
