@@ -39,7 +39,7 @@ class Crew:
     rng: random.Random
     members: list[asyncio.subprocess.Process] = field(default_factory=list)
     killed_at: list[float] = field(default_factory=list)
-    """Epoch seconds, of the frozen too."""
+    """Epoch seconds."""
     skews: Iterator[float] = field(default_factory=lambda: itertools.repeat(0.0))
     """Of the clocks of those who come."""
 
@@ -63,16 +63,6 @@ class Crew:
         oldest = self.members.pop(0)
         oldest.send_signal(signal.SIGTERM)
         return oldest
-
-    async def freeze_one(self, seconds: float) -> None:
-        """One stands still for a while (SIGSTOP), and then goes on as if nothing had been."""
-        victim = self.rng.choice(self.members)
-        victim.send_signal(signal.SIGSTOP)
-        self.killed_at.append(time.time())
-        try:
-            await asyncio.sleep(seconds)
-        finally:
-            victim.send_signal(signal.SIGCONT)
 
     async def suffer(self, shortest: float, longest: float) -> None:
         """Kills one at a time, for ever, so many seconds apart."""

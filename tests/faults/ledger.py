@@ -10,7 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from app.demo.carrier import Carrier
@@ -80,6 +80,8 @@ class Record:
     stopped: dict[str, datetime] = field(default_factory=dict)
     """The leads': when the STOP of each phone was answered."""
     confirmation: str | None = None
+    alone: list[tuple[datetime, datetime]] = field(default_factory=list)
+    """When a worker stood still or was cut off: what it had heard, nobody else could know."""
 
     def entries(self, role: str) -> Iterator[Data]:
         for thread in self.threads:
@@ -182,7 +184,7 @@ def _handed_over(record: Record) -> Iterator[str]:
     held: defaultdict[str, list[Data]] = defaultdict(list)
     for turn in record.turns:
         told = frozenset(texts[message["messageId"]] for message in turn["messages"])
-        if _got_through(turn) and (turn["turnId"], told) not in agreed:
+        if _got_through(record, turn) and (turn["turnId"], told) not in agreed:
             yield f"{turn['turnId']} got a 2xx that the agent did not give for {sorted(told)}"
         for text in told:
             held[text].append(turn)
@@ -190,7 +192,7 @@ def _handed_over(record: Record) -> Iterator[str]:
         if not written.owed or not 200 <= written.status < 300:
             continue
         turns = held[written.text]
-        through = [turn["turnId"] for turn in turns if _got_through(turn)]
+        through = [turn["turnId"] for turn in turns if _got_through(record, turn)]
         if len(through) > 1:
             yield f"text {written.text!r} was handed over in {through}"
         elif not through and not any(t["closedAt"] and t["reason"] for t in turns):
@@ -254,20 +256,16 @@ def _silent_after_stop(record: Record) -> Iterator[str]:
             yield f"after STOP {phone} got {later}"
 
 
-def _got_through(turn: Data) -> bool:
+def _got_through(record: Record, turn: Data) -> bool:
     """Whether the agent took it, as far as anybody could know when it was closed: a worker that
-    stood still may tell of a 2xx long after the turn's texts had to move on."""
-    return any(
-        200 <= (one["httpStatus"] or 0) < 300 and not (turn["movedTo"] and _later(one, turn))
-        for one in turn["attempts"]
+    stood still may tell of a 2xx when the turn's texts had to move on."""
+    return any(200 <= (one["httpStatus"] or 0) < 300 for one in turn["attempts"]) and not (
+        turn["movedTo"] and _alone(record, datetime.fromisoformat(turn["closedAt"]))
     )
 
 
-def _later(attempt: Data, turn: Data) -> bool:
-    """Whether the answer came after the turn was closed."""
-    began = datetime.fromisoformat(attempt["at"])
-    ended = began + timedelta(milliseconds=attempt["durationMs"] or 0)
-    return ended > datetime.fromisoformat(turn["closedAt"])
+def _alone(record: Record, at: datetime) -> bool:
+    return any(begin <= at <= end for begin, end in record.alone)
 
 
 def _is_text(entry: Mapping[str, Any]) -> bool:

@@ -7,9 +7,9 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -220,9 +220,18 @@ class Run:
 
     ends_at: float = math.inf
     """On the monotonic clock."""
+    alone: list[tuple[datetime, datetime]] = field(default_factory=list)
+    """When a worker could not tell what it had heard."""
 
     def going(self) -> bool:
         return time.monotonic() < self.ends_at
+
+    @contextlib.contextmanager
+    def speechless(self) -> Iterator[None]:
+        """While a worker stands still or is cut off, and a moment to tell what it had heard."""
+        began = datetime.now(UTC)
+        yield
+        self.alone.append((began, datetime.now(UTC) + timedelta(seconds=1)))
 
     @contextlib.asynccontextmanager
     async def living(self, seconds: float = 0) -> AsyncIterator[None]:
@@ -289,6 +298,7 @@ class Run:
                 heard=self.agents.heard,
                 stopped={text.phone: text.at for text in texts if text.text == "STOP"},
                 confirmation=CONFIRMATION,
+                alone=self.alone,
             ),
         )
 

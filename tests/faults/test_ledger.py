@@ -176,7 +176,10 @@ def test_a_text_that_was_twice_denied_may_arrive_twice() -> None:
 def test_a_turn_of_which_a_sleeper_tells_too_late_may_have_moved_on() -> None:
     run = good()
     moved_although_it_was_heard(run)
-    run.turns[0]["attempts"][0]["durationMs"] = 30_000
+    closed = datetime.fromisoformat(run.turns[0]["closedAt"])
+    run.alone = [(closed + timedelta(seconds=1), closed + timedelta(seconds=2))]
+    assert breaches(run) != []
+    run.alone = [(closed - timedelta(seconds=1), closed + timedelta(seconds=1))]
     assert breaches(run) == []
 
 
