@@ -14,6 +14,8 @@ from starlette.routing import Route
 from tests.world import served
 
 LOOK_EVERY = 0.1
+WAITS = 20.0
+"""Seconds for a backend's answer: less than its own clients wait (30)."""
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 HOP_BY_HOP = {"connection", "content-length", "host", "transfer-encoding", "keep-alive"}
 
@@ -32,7 +34,7 @@ class Balancer:
     _http: httpx.AsyncClient = field(
         default_factory=lambda: httpx.AsyncClient(
             trust_env=False,
-            timeout=30,
+            timeout=WAITS,
             limits=httpx.Limits(max_connections=None, keepalive_expiry=2.0),
         )
     )
