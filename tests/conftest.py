@@ -89,22 +89,20 @@ async def database_url(server_url: str) -> AsyncIterator[str]:
     name = f"leadsail_test_{os.getpid()}"
     await _on_server(
         server_url,
-        f"DROP DATABASE IF EXISTS {name} WITH (FORCE)",
+        f"DROP DATABASE IF EXISTS {name}",
         f"CREATE DATABASE {name} TEMPLATE {template}",
     )
     yield database_named(server_url, name)
-    await _on_server(server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    await _on_server(server_url, f"DROP DATABASE IF EXISTS {name}")
 
 
 @pytest.fixture
 async def empty_database_url(server_url: str) -> AsyncIterator[str]:
     """A database without any table."""
     name = f"leadsail_empty_{os.getpid()}"
-    await _on_server(
-        server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name}"
-    )
+    await _on_server(server_url, f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}")
     yield database_named(server_url, name)
-    await _on_server(server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    await _on_server(server_url, f"DROP DATABASE IF EXISTS {name}")
 
 
 def database_named(url: str, name: str) -> str:
@@ -132,7 +130,7 @@ async def _template(url: str) -> str:
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
         if not await connection.fetchval(known, name):
-            await connection.execute(f"DROP DATABASE IF EXISTS {name}_half WITH (FORCE)")
+            await connection.execute(f"DROP DATABASE IF EXISTS {name}_half")
             await connection.execute(f"CREATE DATABASE {name}_half")
             await asyncio.to_thread(migrate_to_head, database_named(url, f"{name}_half"))
             await connection.execute(f"ALTER DATABASE {name}_half RENAME TO {name}")

@@ -248,7 +248,7 @@ async def fresh(url: str, name: str) -> str:
     """A new, empty database on the same server; its address."""
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        await connection.execute(f"DROP DATABASE IF EXISTS {name}")
         await connection.execute(f"CREATE DATABASE {name}")
     finally:
         await connection.close()

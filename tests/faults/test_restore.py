@@ -49,11 +49,11 @@ async def copies(configuration: Settings) -> AsyncIterator[list[str]]:
     maintenance = await asyncpg.connect(database_named(url, "postgres"))
     try:
         for name in names:
-            await maintenance.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            await maintenance.execute(f"DROP DATABASE IF EXISTS {name}")
             await maintenance.execute(f"CREATE DATABASE {name}")
         yield [database_named(url, name) for name in names]
         for name in names:
-            await maintenance.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            await maintenance.execute(f"DROP DATABASE IF EXISTS {name}")
     finally:
         await maintenance.close()
 
