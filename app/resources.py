@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import structlog
 
 from app.access.sealing import Seal
+from app.domain.problems import Unavailable
 from app.settings import Misconfigured, Settings
 from app.store import engine, installation, readiness
 from app.store.clock import Clock
 from app.store.engine import Database
 from app.wire.client import Wire
 
+TRIES = 5
 log = structlog.get_logger("resources")
 
 
@@ -38,25 +40,50 @@ async def _require_schema(database: Database) -> None:
     async with database.system() as tx:
         version = await readiness.version(tx)
     if readiness.behind(version):
-        await database.close()
         at = f"at revision {version}" if version else "empty"
         raise Misconfigured(
             f"the database is {at}, and this build needs {readiness.head()}: run `migrate` first"
         )
 
 
+async def _reached(settings: Settings, clock: Clock, connections: int, seal: Seal) -> Database:
+    """The database, ready to be worked with."""
+    assert settings.database_url
+    database = await engine.connect(settings.database_url, clock, connections)
+    try:
+        await _require_schema(database)
+        await unseal_phones(database, seal)
+    except BaseException:
+        await database.close()
+        raise
+    return database
+
+
+async def _reached_in_the_end(
+    settings: Settings, clock: Clock, connections: int, seal: Seal
+) -> Database:
+    """Tried again where the server was too slow: nobody waits for an answer yet, and to be gone
+    because it is busy would make nothing better. One that refuses is away."""
+    tries = 0
+    while True:
+        tries += 1
+        try:
+            return await _reached(settings, clock, connections, seal)
+        except Unavailable as error:
+            if tries == TRIES or not isinstance(error.__cause__, TimeoutError):
+                raise
+            log.warning("the database is slow to answer; trying again")
+
+
 @asynccontextmanager
 async def opened(settings: Settings, connections: int = 12) -> AsyncIterator[Resources]:
     """The resources of one process. `settings` must name a database and a Redis."""
-    assert settings.database_url
     assert settings.redis_url
     clock = Clock(settings.redis_url)
-    database = await engine.connect(settings.database_url, clock, connections)
-    await _require_schema(database)
+    seal = Seal(settings.sealing_keys())
+    database = await _reached_in_the_end(settings, clock, connections, seal)
     if not database.two_roles:
         log.warning("one database role only: row-level security guards nothing here")
-    seal = Seal(settings.sealing_keys())
-    await unseal_phones(database, seal)
     wire = Wire(settings.allowed_private_networks)
     try:
         yield Resources(settings, database, clock, wire, seal)
