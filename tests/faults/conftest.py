@@ -61,6 +61,7 @@ class Crew:
         """The oldest, which is asked to stop (SIGTERM) when another has come."""
         await self.join()
         oldest = self.members.pop(0)
+        assert oldest.returncode is None, f"it had ended with {oldest.returncode}"
         oldest.send_signal(signal.SIGTERM)
         return oldest
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults import ledger
 from tests.faults.island import Island
-from tests.faults.talks import Run, quiet, running, slow, table
+from tests.faults.talks import Run, patiently, quiet, running, slow, table
 from tests.world import until
 
 TALKS, BACKENDS, WORKERS = 10, 4, 2
@@ -37,10 +37,11 @@ async def at_work(run: Run) -> None:
 
 
 async def goes_on(island: Island, run: Run) -> None:
-    """A send is taken and a turn handed over, now."""
+    """A send is taken, soon, and a turn handed over."""
     lead, heard = run.backends[0].lead, len(run.agents.heard)
     body = {"leadId": lead["leadId"], "message": f"still here {heard}"}
-    answer = await island.tenant.ask("POST", "/sms/send", body)
+    asked = patiently(island.tenant, "POST", "/sms/send", body)
+    answer = await asyncio.wait_for(asked, BACK_WITHIN)
     assert answer.status_code == 202, answer.text
 
     async def handed_over() -> bool:

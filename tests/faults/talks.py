@@ -173,7 +173,7 @@ class Backend:
     tenant: Tenant
     lead: Data
     posted: list[Posted] = field(default_factory=list)
-    refused: int = 0
+    refused: list[str] = field(default_factory=list)
     """Answers that were no 2xx."""
 
     async def send(self, going: Callable[[], bool]) -> None:
@@ -198,10 +198,10 @@ class Backend:
                 return Posted(text, (), open=True)
             if answer.status_code == 202:
                 return Posted(text, (answer.json()["data"]["messageId"],))
-            self.refused += 1
+            self.refused.append(f"{answer.status_code} {answer.text}")
             if answer.status_code != 503:
                 return Posted(text, (), open=True)
-            if self.refused % 2:  # every other one is not repeated: it must stand nowhere
+            if len(self.refused) % 2:  # every other one is not repeated: it must stand nowhere
                 return Posted(text, ())
             await asyncio.sleep(0.2)
 
@@ -239,7 +239,8 @@ class Run:
         began = time.monotonic()
         # Idle connections are left before uvicorn closes them, 5 s after their last request.
         limits = httpx.Limits(keepalive_expiry=2.0)
-        async with httpx.AsyncClient(trust_env=False, timeout=30, limits=limits) as http:
+        # The carrier tries its webhook again and again before it says what came of a text.
+        async with httpx.AsyncClient(trust_env=False, timeout=90, limits=limits) as http:
             tasks = [
                 *(asyncio.create_task(self.talk(http, talk)) for talk in self.talks),
                 *(asyncio.create_task(one.send(self.going)) for one in self.backends),

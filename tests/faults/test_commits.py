@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from tests.faults.island import Island, harbour, island
+from tests.faults.talks import patiently
 from tests.relay import LATE, Loss
 from tests.world import AgentDouble, World, furnished, until
 
@@ -68,7 +69,7 @@ async def test_a_send_of_which_nobody_can_tell_says_so_and_may_be_repeated_with_
         island.database.restore()
         await island.is_ready()
         assert (answer.status_code, answer.json()["error"]["code"]) == (504, "OUTCOME_UNKNOWN")
-    again = await island.tenant.ask("POST", "/sms/send", body, headers=headers)
+    again = await patiently(island.tenant, "POST", "/sms/send", body, **headers)
     assert again.status_code == 202
     assert await stand(island, ["Plain", "Keyed"]) == 2
 

@@ -319,7 +319,7 @@ async def held_talks(run: Run) -> list[Talk]:
 
 
 async def write(run: Run, waiting: list[Talk]) -> None:
-    async with client(run.carrier.url, 30) as http:
+    async with client(run.carrier.url, 90) as http:
         texts = [run.write(http, talk, f"{talk.lead['leadId']} waits") for talk in waiting]
         await asyncio.gather(*texts)
 
