@@ -115,6 +115,8 @@ class Edge:
             # The connection stays: closing it on unread bytes would lose the answer on its way.
             await problems.answer(Request(scope), PayloadTooLarge())(scope, receive, send)
             return
+        if messages[0]["type"] == "http.disconnect":
+            return  # gone before all was said: there is nothing to do, and nobody to tell
         left = iter(messages)
 
         async def replay() -> Message:

@@ -21,7 +21,7 @@ from tests.makers import Tenant
 from tests.security.walk import DOCUMENT, OPERATIONS, nobodys
 from tests.test_cli import ran
 from tests.web.people import browser
-from tests.world import served
+from tests.world import served, until
 
 JSON = {"Content-Type": "application/json"}
 KIB = 1024
@@ -125,6 +125,28 @@ async def test_a_body_that_drips_is_given_up_and_the_connection_closed() -> None
         assert slow.startswith(b"HTTP/1.1 400 ")
         assert b"did not come in time" in slow
         assert b"connection: close" in slow.lower()
+
+
+async def test_a_caller_who_leaves_in_mid_body_is_no_fault_of_ours(
+    api: Api, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host, port = api.url.removeprefix("http://").split(":")
+    for path in ("/webhooks/simulator/nobody/status", "/api/v1/leads"):
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{{".encode())
+        await writer.drain()
+        await asyncio.sleep(0.1)
+        writer.transport.abort()
+
+    said: list[str] = []
+
+    async def noted() -> bool:
+        said.extend(capsys.readouterr().out.splitlines())
+        return len([line for line in said if "status=" in line]) == 2
+
+    await until(noted)
+    assert all("status=0" in line for line in said), said
+    assert caplog.messages == []
 
 
 # Headers.
