@@ -38,7 +38,7 @@ check: $(READY)  ## format, lint, types, import contracts, security lint, migrat
 	$(FAULTS)
 
 faults: $(READY)  ## the whole fault suite, long forms and all: 15 minutes at most
-	$(BIN)/python -m pytest -n 2 -rP tests/faults
+	$(BIN)/python -m pytest -m "not short" -n 2 -rP tests/faults tests/flows/test_stop_races.py
 
 fuzz: $(READY)  ## the API and the webhooks, fuzzed at length: half an hour
 	FUZZ_TIMES=20 $(BIN)/python -m pytest tests/fuzz

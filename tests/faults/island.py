@@ -33,7 +33,7 @@ from tests.world import Carrier, until
 KEY = "dGVzdHMnIG93biBzZWFsaW5nIGtleSwgMzIgYnl0ZXM="
 MIGRATED = "leadsail_migrated"
 STARTS_WITHIN = 30.0
-LINGER = 1.0
+LINGER = 2.0
 """Seconds for which a stopping web process serves on: the balancer looks ten times meanwhile."""
 
 

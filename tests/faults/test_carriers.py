@@ -99,7 +99,11 @@ async def settled(resources: Resources, hurry: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("each", "seconds"), [(20, 5.0), pytest.param(200, 50.0, marks=pytest.mark.long)]
+    ("each", "seconds", "deadly"),
+    [
+        pytest.param(20, 5.0, (1.5, 2.5), marks=pytest.mark.short),
+        pytest.param(200, 50.0, (1.0, 10.0), marks=pytest.mark.long),
+    ],
 )
 async def test_no_failure_of_a_carrier_doubles_or_loses_a_text(
     idle_world: World,
@@ -108,6 +112,7 @@ async def test_no_failure_of_a_carrier_doubles_or_loses_a_text(
     crew: Crew,
     each: int,
     seconds: float,
+    deadly: tuple[float, float],
 ) -> None:
     world = idle_world
     await world.tenant.call(
@@ -115,7 +120,7 @@ async def test_no_failure_of_a_carrier_doubles_or_loses_a_text(
     )
     made = await leads(world, resources, each)
     await crew.start(WORKERS)
-    killing = asyncio.create_task(crew.suffer(1.0, seconds / 5))
+    killing = asyncio.create_task(crew.suffer(*deadly))
     sent = await send(world, rng, made, seconds)
     killing.cancel()
     with contextlib.suppress(asyncio.CancelledError):

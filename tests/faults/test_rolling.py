@@ -15,7 +15,11 @@ __all__ = ["harbour", "island"]
 
 
 @pytest.mark.parametrize(
-    ("restarts", "talks"), [(1, 10), pytest.param(6, 30, marks=pytest.mark.long)]
+    ("restarts", "talks"),
+    [
+        pytest.param(1, 10, marks=pytest.mark.short),
+        pytest.param(6, 30, marks=pytest.mark.long),
+    ],
 )
 async def test_rolling_restarts_in_mid_turn_refuse_nothing_and_lose_nothing(
     island: Island, rng: random.Random, restarts: int, talks: int
