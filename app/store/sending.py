@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from app.domain import quiet
 from app.domain.orders import HELD_QUIET, Order, Resolved
 from app.store.agent_of import agent_of
-from app.store.engine import Read, Row, Tx, spread
+from app.store.engine import PLANNED, Read, Row, Tx, spread
 from app.store.leads import SHARES_ITS_PHONE
 
 RESOLVE = f"""
@@ -202,7 +202,7 @@ WITH given AS (
     WHERE x.tenant_id = free.tenant_id AND x.lead_id = free.lead_id
 )
 SELECT a.i, s.interaction_id, s.seq FROM asked a JOIN stored s USING (tenant_id, message_id)
-ORDER BY a.i
+WHERE {PLANNED} ORDER BY a.i
 """
 
 
