@@ -1,7 +1,6 @@
 """Many texts at once, and texts that are not to leave after all."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from app.commands import outgoing
 from app.commands.directory import found
@@ -16,8 +15,8 @@ from app.store.engine import Tx
 async def texts(
     tx: Tx, caller: Caller, bulk_id: str, entries: Sequence[Order | Refused]
 ) -> list[Answered | Refused]:
-    """Accepts the orders that may go; each entry's answer or refusal, in order."""
-    orders = [replace(entry, bulk_id=bulk_id) for entry in entries if isinstance(entry, Order)]
+    """Accepts the orders, all of this bulk, that may go; each one's answer or refusal, in order."""
+    orders = [entry for entry in entries if isinstance(entry, Order)]
     judged = iter(await outgoing.texts(tx, caller, orders) if orders else [])
     results = [next(judged) if isinstance(entry, Order) else entry for entry in entries]
     refused = sum(isinstance(result, Refused) for result in results)

@@ -10,6 +10,7 @@ GSM_BASIC = frozenset(
 )
 GSM_EXTENDED = frozenset("\f^{}\\[~]|€")
 """Two septets each: an escape and the character."""
+GSM = GSM_BASIC | GSM_EXTENDED
 
 
 TWINS = str.maketrans(
@@ -41,10 +42,13 @@ def smart(text: str) -> str:
 
 def count(text: str) -> Count:
     """Segments of `text`: 160 or 153 septets, 70 or 67 UTF-16 units, pairs never split."""
-    culprit = next((c for c in text if c not in GSM_BASIC and c not in GSM_EXTENDED), None)
-    if culprit is None:
+    culprit = None
+    if GSM_BASIC.issuperset(text):  # nearly all: their characters need not be looked at singly
+        units, whole, part = [1] * len(text), 160, 153
+    elif GSM.issuperset(text):
         units, whole, part = [2 if c in GSM_EXTENDED else 1 for c in text], 160, 153
     else:
+        culprit = next(c for c in text if c not in GSM)
         units, whole, part = [2 if ord(c) > 0xFFFF else 1 for c in text], 70, 67
     encoding: Encoding = "GSM-7" if culprit is None else "UCS-2"
     if sum(units) <= whole:

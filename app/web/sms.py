@@ -145,11 +145,10 @@ class DryRun(Found):
     """When it would leave at the earliest."""
 
 
-def ordered(caller: Caller, body: SendBody) -> Order:
-    """The order that a body makes."""
-    in_bulk = isinstance(body, BulkEntry)
+def ordered(caller: Caller, body: SendBody, bulk_id: str | None = None) -> Order:
+    """The order that a body makes, by itself or as one of many."""
     seconds = body.validity_seconds
-    default = VALIDITY_BULK if in_bulk else VALIDITY
+    default = VALIDITY_BULK if bulk_id else VALIDITY
     return Order(
         tenant_id=caller.tenant_id,
         message_id=ids.make("msg"),
@@ -166,7 +165,8 @@ def ordered(caller: Caller, body: SendBody) -> Order:
         turn_id=body.turn_id,
         media=tuple(body.media_urls),
         validity=default if seconds is None else timedelta(seconds=seconds),
-        lane=LANE_BULK if in_bulk else LANE_REPLY,
+        lane=LANE_BULK if bulk_id else LANE_REPLY,
+        bulk_id=bulk_id,
         send_at=body.send_at,
         cancel_on_reply=body.cancel_on_reply,
     )
@@ -281,7 +281,7 @@ async def send_bulk(
     """Refusals stand beside acceptances, in the order given. Replies overtake bulk sends."""
     bulk_id, route = ids.make("bulk"), "POST /api/v1/sms/send/bulk"
     request.app.state.rates.charge(caller, len(body.messages) - 1)  # one is the request itself
-    entries = _entries(caller, body.messages)
+    entries = _entries(caller, bulk_id, body.messages)
     async with held.database.system() as tx:
         if key:
             await begin(tx, caller, route, key, digest(await request.body()))
@@ -293,14 +293,14 @@ async def send_bulk(
     return answer
 
 
-def _entries(caller: Caller, given: Sequence[Any]) -> list[Order | Refused]:
+def _entries(caller: Caller, bulk_id: str, given: Sequence[Any]) -> list[Order | Refused]:
     entries: list[Order | Refused] = []
     for i, entry in enumerate(given):
         if not isinstance(entry, dict):
             entries.append(Refused(Invalid(details=[f"messages[{i}]: must be an object"])))
             continue
         try:
-            entries.append(ordered(caller, BulkEntry.model_validate(entry)))
+            entries.append(ordered(caller, BulkEntry.model_validate(entry), bulk_id))
         except ValidationError as error:
             named = [f"messages[{i}].{detail}" for detail in details_of(list(error.errors()))]
             entries.append(Refused(Invalid(details=named)))
