@@ -330,6 +330,7 @@ async def running(
             agent = await tenant.agent(
                 webhookUrl=f"{agents.url}/{manner.replace(' ', '_')}",
                 batchWindowMs=int(WINDOW * 1000),
+                maxTurnsPerDay=10_000,
             )
             made = await tenant.campaign(
                 smsAgentId=agent["smsAgentId"], phoneNumberId=number["phoneNumberId"]

@@ -20,7 +20,7 @@ from tests.world import until
 
 __all__ = ["harbour", "island", "run"]
 AWAY = 2.5
-BALLAST = 10_000
+BALLAST = 2_000
 LOSSES: tuple[Loss, ...] = ("before", "after", "late")
 NO_WRITES = "ALTER DATABASE {} SET default_transaction_read_only = {}"
 ALL_THE_SAME = "SET default_transaction_read_only = off"

@@ -64,7 +64,11 @@ class Field:
 
     async def send(self, lead_id: str, **more: Any) -> httpx.Response:
         body = {"leadId": lead_id, "message": "Going out"} | more
-        return await self.tenant.ask("POST", "/sms/send", body)
+        answer = await self.tenant.ask("POST", "/sms/send", body)
+        while answer.status_code == 503:  # nothing was accepted: a busy machine
+            await asyncio.sleep(0.2)
+            answer = await self.tenant.ask("POST", "/sms/send", body)
+        return answer
 
 
 async def carry(field_: Field, request: Request) -> Response:
