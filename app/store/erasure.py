@@ -29,6 +29,13 @@ async def phones(tx: Tx, tenant_id: str, lead_id: str) -> list[str]:
 
 
 GONE = (
+    # What is owed first, and in the order of the keys, as those lock it who settle texts.
+    """
+    DELETE FROM outbox o USING (
+        SELECT tenant_id, message_id FROM outbox
+        WHERE tenant_id = $1 AND interaction_id = ANY ($2) ORDER BY message_id FOR UPDATE
+    ) owed WHERE o.tenant_id = owed.tenant_id AND o.message_id = owed.message_id
+    """,
     # What was tried to send them, and what turns held of them, goes with them.
     "DELETE FROM turns WHERE tenant_id = $1 AND interaction_id = ANY ($2)",
     "DELETE FROM messages WHERE tenant_id = $1 AND interaction_id = ANY ($2)",

@@ -1,8 +1,10 @@
 """A lead is erased on request: its words are in no table, and it is not texted again."""
 
+import asyncio
+
 from app.resources import Resources
 from tests.makers import Data, Tenant, phone
-from tests.world import World
+from tests.world import World, until
 
 TABLES = (
     "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
@@ -54,6 +56,32 @@ async def test_nothing_the_lead_said_or_was_told_lies_anywhere(
     assert {word: await places(resources, word) for word in said} == {word: [] for word in said}
     again = await world.tenant.ask("POST", f"/leads/{world.lead['leadId']}/erase")
     assert again.status_code == 404
+
+
+WAITED_FOR = """
+SELECT EXISTS (SELECT 1 FROM pg_locks w JOIN pg_locks h USING (transactionid)
+               WHERE h.pid = $1 AND h.granted AND NOT w.granted)
+"""
+
+
+async def test_whoever_settles_a_text_is_not_in_its_way(
+    idle_world: World, resources: Resources
+) -> None:
+    """A worker, and a receipt, lock what is owed and then the text."""
+    world = idle_world
+    key = (await world.send("Hi"))["messageId"]
+    async with resources.database.system() as tx:
+        await tx.value("SELECT 1 FROM outbox WHERE message_id = $1 FOR UPDATE", key)
+        backend = await tx.value("SELECT pg_backend_pid()")
+        erasing = asyncio.create_task(erase(world, world.lead))
+
+        async def waits() -> bool:
+            async with resources.database.system() as looking:
+                return bool(await looking.value(WAITED_FOR, backend))
+
+        await until(waits)
+        await tx.execute("UPDATE messages SET status = 'sent' WHERE message_id = $1", key)
+    assert await erasing == {"erased": True, "interactions": 1}
 
 
 async def test_who_opted_out_stays_so_when_the_phone_comes_back_as_a_lead(world: World) -> None:
