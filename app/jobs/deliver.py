@@ -290,10 +290,13 @@ def _after_lookup(row: Row, found: Found | None, denied: bool, since: timedelta)
         return Settlement(*key, "sent", provider_message_id=found.provider_message_id,
                           code=found.code)  # fmt: skip
     looks = row["looked"] + denied
-    if looks >= len(LOOKUPS) and not row["resent"]:
+    if looks >= len(LOOKUPS):
+        if row["resent"]:
+            why = "The carrier was sent it twice, and says it took neither."
+            return Settlement(*key, "failed", code="NOT_TAKEN", message=why)
         # Twice denied: the one resend that the law of `unknown` allows.
         return Settlement(*key, "queued", timedelta(0), resent=True)
-    if since < LOOKUPS[1] or (denied and not row["resent"]):
+    if since < LOOKUPS[1] or denied:
         # Where workers were away the first denial may come late; it wants a second all the same.
         again = max(LOOKUPS[1], since + LOOKUPS[0])
         return Settlement(*key, "unknown", again, looked=looks, resent=row["resent"])

@@ -1,6 +1,7 @@
 """Sending: every rung of the ladder, threads from both sides, delivery."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -8,7 +9,7 @@ import pytest
 
 from tests.conftest import Api
 from tests.makers import Data, Tenant, phone
-from tests.world import World
+from tests.world import World, until
 
 
 def rules(sent: Data) -> dict[str, str]:
@@ -275,14 +276,39 @@ async def test_a_text_that_was_twice_denied_is_sent_once_more_also_when_it_was_a
 ) -> None:
     sent = await world.send(to="+12125550006")
     await world.status_is(sent["messageId"], "unknown")
-    for begun_ago in asked_after:
+    await deny(world, resources, sent["messageId"], asked_after)
+    assert world.carrier.known.requests[sent["messageId"]] == 2
+
+
+async def test_a_text_that_is_denied_after_its_one_resend_too_has_failed(
+    world: World, resources: Any
+) -> None:
+    """Nobody took it, as far as anybody says: that is an end, and not left open for ever."""
+    sent = await world.send(to="+12125550006")
+    for _ in range(2):
+        await world.status_is(sent["messageId"], "unknown")
+        await deny(world, resources, sent["messageId"], ("15 seconds", "60 seconds"))
+    message = await world.status_is(sent["messageId"], "failed")
+    assert message["errorCode"] == "NOT_TAKEN"
+    assert world.carrier.known.requests[sent["messageId"]] == 2
+
+
+async def deny(world: World, resources: Any, message_id: str, asked_after: tuple[str, str]) -> None:
+    """So much time goes by that the carrier is asked for the text, once and again."""
+    denied = world.carrier.known.denied
+    before = denied.get(message_id, 0)
+
+    async def told(times: int) -> bool:
+        return denied.get(message_id, 0) >= times
+
+    for n, begun_ago in enumerate(asked_after, 1):
         async with resources.database.system() as tx:
             await tx.execute(
                 "UPDATE outbox SET due_at = clock_timestamp(),"
                 f" begun_at = clock_timestamp() - interval '{begun_ago}'"
             )
-        await asyncio.sleep(1.5)
-    assert world.carrier.known.requests[sent["messageId"]] == 2
+        await until(partial(told, before + n))
+        await asyncio.sleep(1)
 
 
 @pytest.mark.parametrize(
