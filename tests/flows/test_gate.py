@@ -393,19 +393,21 @@ async def test_a_keys_requests_per_second_are_limited_and_told(idle_world: World
         "POST", "/api-keys", {"name": "slow", "scope": "api", "requestsPerSecond": 5}
     )
     key = {"X-API-Key": made["apiKey"]}
-    answers = [await tenant.http.get("/api/v1/leads", headers=key) for _ in range(8)]
-    assert {a.status_code for a in answers} == {200, 429}
-    assert answers[0].headers["ratelimit-limit"] == "5"
-    assert answers[0].headers["ratelimit-remaining"] == "4"
-    refused = next(a for a in answers if a.status_code == 429)
+    first = await tenant.http.get("/api/v1/leads", headers=key)
+    assert first.status_code == 200
+    assert first.headers["ratelimit-limit"] == "5"
+    assert first.headers["ratelimit-remaining"] == "4"
+    more = [tenant.http.get("/api/v1/leads", headers=key) for _ in range(20)]
+    refused = next(a for a in await asyncio.gather(*more) if a.status_code == 429)
     assert refused.json()["error"]["code"] == "RATE_LIMITED"
     assert int(refused.headers["retry-after"]) >= 1
     assert refused.headers["ratelimit-limit"] == "5"
     assert refused.headers["ratelimit-remaining"] == "0"
     body = {"leadId": idle_world.lead["leadId"], "message": "Hi"}
-    sends = [await tenant.http.post("/api/v1/sms/send", headers=key, json=body) for _ in range(8)]
-    assert {"ratelimit-limit"} <= {*sends[-1].headers}
-    assert sends[-1].status_code == 429
+    texts = [tenant.http.post("/api/v1/sms/send", headers=key, json=body) for _ in range(20)]
+    sent = await asyncio.gather(*texts)
+    assert 429 in {a.status_code for a in sent}
+    assert all(a.headers["ratelimit-limit"] == "5" for a in sent)
     unlimited = await tenant.ask("GET", "/leads")
     assert "ratelimit-limit" not in unlimited.headers
 
