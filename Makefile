@@ -37,8 +37,9 @@ check: $(READY)  ## format, lint, types, import contracts, security lint, migrat
 	$(TESTS)
 	$(FAULTS)
 
-faults: $(READY)  ## the whole fault suite, long forms and all: some twenty minutes
-	$(BIN)/python -m pytest -m "not short" -rP tests/faults
+faults: $(READY)  ## the whole fault suite, long forms and all: some fifteen minutes
+	$(BIN)/python -m pytest -m "not short and not alone" -n 2 -rP tests/faults
+	$(BIN)/python -m pytest -m "not short and alone" -rP tests/faults
 
 fuzz: $(READY)  ## the API and the webhooks, fuzzed at length: half an hour
 	FUZZ_TIMES=20 $(BIN)/python -m pytest tests/fuzz

@@ -106,7 +106,7 @@ async def settled(resources: Resources, hurry: bool) -> None:
     ("each", "seconds", "deadly"),
     [
         pytest.param(20, 5.0, (1.5, 2.5), marks=pytest.mark.short),
-        pytest.param(200, 50.0, (1.0, 10.0), marks=pytest.mark.long),
+        pytest.param(200, 50.0, (1.0, 10.0), marks=[pytest.mark.long, pytest.mark.alone]),
     ],
 )
 async def test_no_failure_of_a_carrier_doubles_or_loses_a_text(

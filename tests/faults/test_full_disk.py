@@ -34,6 +34,7 @@ from tests.makers import CREDENTIALS
 from tests.world import until
 
 __all__ = ["island", "run"]
+pytestmark = pytest.mark.long
 SIZE = 256 << 20
 FULL_FOR = 6.0
 """Seconds."""
@@ -108,7 +109,7 @@ class Shore:
     harbour: Harbour
 
 
-@pytest.fixture(scope="module", params=["tables", pytest.param("log", marks=pytest.mark.long)])
+@pytest.fixture(scope="module", params=["tables", "log"])
 def shore(request: pytest.FixtureRequest) -> Iterator[Shore]:
     which: Which = request.param
     with tempfile.TemporaryDirectory(prefix="leadsail-") as made:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 import httpx
+import pytest
 import redis.asyncio
 from redis.exceptions import RedisError
 
@@ -19,6 +20,7 @@ from tests.relay import Loss
 from tests.world import until
 
 __all__ = ["harbour", "island", "run"]
+pytestmark = pytest.mark.long
 AWAY = 2.5
 BALLAST = 2_000
 LOSSES: tuple[Loss, ...] = ("before", "after", "late")

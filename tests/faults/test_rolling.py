@@ -18,7 +18,7 @@ __all__ = ["harbour", "island"]
     ("restarts", "talks"),
     [
         pytest.param(1, 10, marks=pytest.mark.short),
-        pytest.param(6, 30, marks=pytest.mark.long),
+        pytest.param(6, 30, marks=[pytest.mark.long, pytest.mark.alone]),
     ],
 )
 async def test_rolling_restarts_in_mid_turn_refuse_nothing_and_lose_nothing(

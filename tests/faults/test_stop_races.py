@@ -26,8 +26,6 @@ from tests.makers import CREDENTIALS, Data, Tenant
 from tests.web.people import Browser, add_person, browser, form
 from tests.world import served, until
 
-SCHEDULES = 300
-"""For each way out."""
 AT_ONCE = 40
 LATEST = 0.25
 """Seconds after the text was asked for at which a STOP comes at the latest."""
@@ -222,14 +220,21 @@ async def play(
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "schedules",
+    [
+        pytest.param(40, marks=pytest.mark.short),
+        pytest.param(300, marks=[pytest.mark.long, pytest.mark.alone]),
+    ],
+)
 async def test_nothing_begins_after_a_stop_was_answered(
-    racing: Field, resources: Resources, way: str
+    racing: Field, resources: Resources, way: str, schedules: int
 ) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     random.seed(seed)
     control = await play(racing, resources, way, 20, stopping=False)
-    raced = await play(racing, resources, way, SCHEDULES, stopping=True)
+    raced = await play(racing, resources, way, schedules, stopping=True)
     await asyncio.sleep(1.5)
     late = [
         (lead["phone"], text, at - stopped)
