@@ -29,6 +29,7 @@ from sqlalchemy.pool import Pool
 
 from app import embedded, settings
 from app.cli import KEEP_ALIVE, migrate_to_head
+from app.demo import calls
 from app.domain.problems import Unavailable
 from app.main import build
 from app.resources import Resources, opened
@@ -215,9 +216,7 @@ async def running(
         if serving.done():
             serving.result()
         await asyncio.sleep(0.01)
-    async with httpx.AsyncClient(
-        base_url=configuration.base_url, trust_env=False, timeout=10
-    ) as http:
+    async with calls.client(base_url=configuration.base_url, timeout=10) as http:
         yield Api(configuration.base_url, http)
     server.should_exit = True
     await serving

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from app.access import sessions
+from app.demo import calls
 from app.resources import Resources
 from app.settings import Settings
 from app.store import people
@@ -143,7 +144,7 @@ async def test_web_serves_and_stops_cleanly(
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     process = await started(configuration, "web", PORT=str(port))
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+    async with calls.client(base_url=f"http://127.0.0.1:{port}") as http:
         async with asyncio.timeout(15):
             while True:
                 try:

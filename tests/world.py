@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import httpx
 import pytest
 import uvicorn
 from starlette.applications import Starlette
@@ -17,6 +16,7 @@ from starlette.routing import Route
 
 from app import worker
 from app.cli import KEEP_ALIVE
+from app.demo import calls
 from app.demo import carrier as simulated
 from app.resources import Resources
 from tests.conftest import Api, Server
@@ -73,7 +73,7 @@ class Carrier:
 
     async def text(self, phone: str, to: str, text: str, media: list[Data] | None = None) -> int:
         """The lead writes; our webhook's status."""
-        async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
+        async with calls.client(timeout=20) as http:
             answer = await http.post(
                 f"{self.url}/phone/{phone}/texts",
                 json={"to": to, "text": text, "media": media or []},

@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from app.demo import calls
 from app.demo.data import Demo, port_of
 
 FRESH = 300
@@ -72,7 +73,7 @@ class Agent:
         self.secret = secret
         self._api_key = api_key
         self._begun: set[asyncio.Task[None]] = set()
-        self._api = httpx.AsyncClient(base_url=api_url, trust_env=False, timeout=15)
+        self._api = calls.client(base_url=api_url, timeout=15)
 
     @contextlib.asynccontextmanager
     async def living(self, _: Starlette) -> AsyncIterator[None]:

@@ -45,6 +45,7 @@ from starlette.responses import (
 )
 from starlette.routing import Route
 
+from app.demo import calls
 from app.demo.data import Demo, port_of
 
 RECEIPT_AFTER = 0.15
@@ -95,7 +96,7 @@ class Carrier:
         self.denied: dict[str, int] = {}
         """Look-ups that were told of nothing, by reference."""
         self._ids = itertools.count(1)
-        self._client = httpx.AsyncClient(trust_env=False, timeout=15)
+        self._client = calls.client(timeout=15)
         self._begun: set[asyncio.Task[None]] = set()
         self._run = f"{time.time_ns():x}"
 

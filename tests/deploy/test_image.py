@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.demo import calls
 from app.embedded.supervisor import Account, free_port, reachable
 from app.settings import Settings
 from tests.world import until
@@ -144,9 +145,7 @@ async def test_the_image_serves_and_works_as_nobody_on_files_that_nobody_may_wri
         for command in (web, ["python", "-m", "app", "worker"])
     ]
     try:
-        async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{env['PORT']}", trust_env=False
-        ) as http:
+        async with calls.client(base_url=f"http://127.0.0.1:{env['PORT']}") as http:
 
             async def ready() -> bool:
                 try:

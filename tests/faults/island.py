@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
-import httpx
 import pytest
 
 from app import embedded, settings
 from app.cli import migrate_to_head
+from app.demo import calls
 from app.embedded.supervisor import free_port
 from app.resources import Resources, opened
 from app.settings import Settings
@@ -203,9 +203,7 @@ async def island(
             "LINGER_SECONDS": str(LINGER),
         }
         configuration = settings.load(**{name.lower(): value for name, value in given.items()})
-        http = await stack.enter_async_context(
-            httpx.AsyncClient(base_url=balancer.url, trust_env=False, timeout=30)
-        )
+        http = await stack.enter_async_context(calls.client(base_url=balancer.url, timeout=30))
         resources = await stack.enter_async_context(opened(configuration))
         log = tmp_path / "processes.log"
         env = dict(os.environ) | given

@@ -24,6 +24,7 @@ import pytest
 
 from app import embedded, settings
 from app.cli import migrate_to_head
+from app.demo import calls
 from app.demo import carrier as simulated
 from app.domain.windows import HAND_OVER_LEASE
 from app.embedded import supervisor
@@ -212,7 +213,7 @@ async def town(site: Site, database: str, clock: str, log: Path) -> AsyncIterato
 
 def client(url: str, seconds: float) -> httpx.AsyncClient:
     limits = httpx.Limits(keepalive_expiry=2.0)
-    return httpx.AsyncClient(base_url=url, trust_env=False, timeout=seconds, limits=limits)
+    return calls.client(base_url=url, timeout=seconds, limits=limits)
 
 
 @pytest.mark.long

@@ -13,6 +13,7 @@ import pytest
 import redis.asyncio
 from redis.exceptions import RedisError
 
+from app.demo import calls
 from tests.faults.island import Harbour, Island, harbour, island, pid_of
 from tests.faults.outage import BACK_WITHIN, at_work, counted, goes_on, run
 from tests.faults.talks import Run
@@ -124,7 +125,7 @@ async def test_while_the_database_is_away_all_hear_so_and_afterwards_nothing_is_
 async def says_so(island: Island) -> None:
     """Every web process is alive, not ready, and refuses what it cannot take."""
     for url in island.webs:
-        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=5) as http:
+        async with calls.client(base_url=url, timeout=5) as http:
 
             async def unready(http: httpx.AsyncClient = http) -> bool:
                 return (await http.get("/health/ready")).status_code == 503

@@ -3,9 +3,9 @@
 import asyncio
 import random
 
-import httpx
 import pytest
 
+from app.demo import calls
 from tests.faults import ledger
 from tests.faults.island import Island, harbour, island
 from tests.faults.talks import quiet, running, slow, table
@@ -67,7 +67,7 @@ async def test_an_open_event_stream_does_not_hold_up_a_stop(island: Island) -> N
         # Both have come to their ends by themselves, while the process still serves others.
         assert (await polled).json()["data"]["events"] == []
         assert not stopped.done()
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
+        async with calls.client(base_url=url) as http:
             assert (await http.get("/health/live")).status_code == 200
             unready = await http.get("/health/ready")
             assert unready.json()["error"]["details"] == ["process: is stopping"]

@@ -21,6 +21,7 @@ from app import worker
 from app.commands import receive
 from app.commands.directory import require_url
 from app.commands.receive import Post
+from app.demo import calls
 from app.domain.carriage import Account, InboundText, Media
 from app.domain.problems import Invalid
 from app.main import build
@@ -117,7 +118,7 @@ async def guarded(
 ) -> AsyncIterator[Guarded]:
     async with (
         served(build(configuration, strict)) as url,
-        httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http,
+        calls.client(base_url=url, timeout=20) as http,
     ):
         yield Guarded(url, replace(world.tenant, http=http), world, strict)
 

@@ -7,6 +7,7 @@ from html import unescape
 import httpx
 
 from app.access import passwords
+from app.demo import calls
 from app.domain import ids
 from app.resources import Resources
 from app.store import tenants
@@ -46,7 +47,7 @@ class Browser:
 
 
 def browser(origin: str) -> Browser:
-    return Browser(httpx.AsyncClient(base_url=origin, trust_env=False, timeout=10), origin)
+    return Browser(calls.client(base_url=origin, timeout=10), origin)
 
 
 def form(page: str, action_ends: str) -> tuple[str, dict[str, str]]:

@@ -4,12 +4,12 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-import httpx
 import pytest
 from fastapi import Request
 
 from app import settings
 from app.access import tries
+from app.demo import calls
 from app.resources import Resources
 from app.web.page import doors
 from tests.conftest import Api
@@ -210,7 +210,7 @@ async def test_of_requests_at_once_one_renews_and_none_is_turned_away(
     async with resources.database.system() as tx:
         await tx.execute("UPDATE sessions SET renewed_at = renewed_at - interval '61 minutes'")
     header = {"Cookie": "; ".join(f"{name}={value}" for name, value in old.items())}
-    async with httpx.AsyncClient(base_url=sam.origin, trust_env=False) as http:
+    async with calls.client(base_url=sam.origin) as http:
         answers = await asyncio.gather(
             *(http.get("/conversations", headers=header) for _ in range(6))
         )
