@@ -50,8 +50,9 @@ class Crew:
         for _ in range(count):
             await self.join()
 
-    async def kill_one(self) -> None:
-        victim = self.members.pop(self.rng.randrange(len(self.members)))
+    async def kill_oldest(self) -> None:
+        """The one that is surely at work by now: others may still be starting."""
+        victim = self.members.pop(0)
         victim.kill()
         self.killed_at.append(time.time())
         await victim.wait()
@@ -69,7 +70,7 @@ class Crew:
         """Kills one at a time, for ever, so many seconds apart."""
         while True:
             await asyncio.sleep(self.rng.uniform(shortest, longest))
-            await self.kill_one()
+            await self.kill_oldest()
 
 
 @pytest.fixture

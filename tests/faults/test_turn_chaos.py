@@ -71,6 +71,7 @@ async def test_in_chaos_each_burst_gets_one_answer_and_nobody_talks_over_anybody
     assert states["superseded"]
 
 
+@pytest.mark.long
 async def test_agents_that_send_without_naming_a_turn_show_what_the_guards_prevent(
     tenant: Tenant, carrier: Carrier, resources: Resources, crew: Crew, rng: random.Random
 ) -> None:
