@@ -320,8 +320,13 @@ async def test_receipts_early_reversed_doubled_missing_and_failing_end_right(
 ) -> None:
     sent = await world.send(to=f"+1212555{digits}")
     await world.status_is(sent["messageId"], status)
-    await asyncio.sleep(0.6)  # a receipt may come before the send's own answer is recorded
-    message = await world.tenant.call("GET", f"/messages/{sent['messageId']}")
+
+    async def recorded() -> Data | None:
+        """A receipt may come before the send's own answer is."""
+        message = await world.tenant.call("GET", f"/messages/{sent['messageId']}")
+        return message if message["attempts"] else None
+
+    message = await until(recorded)
     assert message["status"] == status
     assert len(message["attempts"]) == 1
 
