@@ -28,9 +28,13 @@ async def test_a_password_matches_itself_only() -> None:
     assert not passwords.outdated(kept)
 
 
-@pytest.mark.parametrize("given", ["", "\ud800", "\x00", "x" * 5000, "nobody has this password"])
+@pytest.mark.parametrize("given", ["", "\ud800", "\x00", "x" * 5000, passwords.NOBODY])
 async def test_nobody_has_a_password(given: str) -> None:
     assert not await passwords.matches(None, given)
+
+
+def test_an_unknown_email_costs_what_a_known_one_costs() -> None:
+    assert not passwords.outdated(passwords.NOBODY)
 
 
 async def test_a_person_signs_in_is_known_and_signs_out(resources: Resources, user_id: str) -> None:
