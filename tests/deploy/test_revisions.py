@@ -8,7 +8,7 @@ import pytest
 from alembic.script import ScriptDirectory
 
 from app.store import readiness
-from tests.faults.conftest import rng
+from tests.faults.crew import rng
 from tests.faults.island import Island, harbour, island
 from tests.flows.test_agent_mode import talking
 from tests.world import AgentDouble, agent, carrier, furnished

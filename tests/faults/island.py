@@ -2,11 +2,9 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import random
 import signal
-import sys
 import tempfile
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Iterator
@@ -23,9 +21,10 @@ from app.demo import calls
 from app.embedded.supervisor import free_port
 from app.resources import Resources, opened
 from app.settings import Settings
+from tests import makers
 from tests.conftest import database_named
 from tests.faults.balancer import Balancer
-from tests.faults.conftest import Crew, command
+from tests.faults.crew import Crew, command
 from tests.makers import Tenant
 from tests.relay import Relay
 from tests.world import Carrier, until
@@ -217,10 +216,9 @@ async def island(
             members.append(process)
             return process
 
-        made = await made_tenant(env)
         one = Island(
             harbour, name, database, clock, balancer, configuration, env, log, Crew(spawn, rng),
-            carrier, resources, Tenant(made["tenantId"], made["apiKey"], http),
+            carrier, resources, await makers.tenant(resources, http),
         )  # fmt: skip
         try:
             yield one
@@ -236,14 +234,3 @@ def _by(url: str, port: int) -> str:
     before, _, after = url.rpartition(":")
     _, slash, path = after.partition("/")
     return f"{before}:{port}{slash}{path}"
-
-
-async def made_tenant(env: dict[str, str]) -> dict[str, str]:
-    """As the command line makes one: `tenantId` and `apiKey`."""
-    command = (sys.executable, "-m", "app", "tenant", "create", "--name", "Island")
-    process = await asyncio.create_subprocess_exec(
-        *command, env=env, stdout=asyncio.subprocess.PIPE
-    )
-    out, _ = await process.communicate()
-    made: dict[str, str] = json.loads(out)
-    return made

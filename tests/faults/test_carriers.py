@@ -12,7 +12,7 @@ import pytest
 from app.demo.carrier import Carrier
 from app.resources import Resources
 from tests.faults import ledger
-from tests.faults.conftest import Crew
+from tests.faults.crew import Crew
 from tests.faults.ledger import Record
 from tests.makers import Data
 from tests.world import World, until

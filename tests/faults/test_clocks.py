@@ -6,14 +6,13 @@ import pytest
 
 from app.resources import Resources
 from tests.faults import ledger
-from tests.faults.conftest import Crew
-from tests.faults.island import Island, harbour, island
+from tests.faults.crew import Crew
+from tests.faults.island import Island
 from tests.faults.ledger import Record
 from tests.flows.test_agent_mode import talking
 from tests.makers import Data
 from tests.world import AgentDouble, World, furnished, until
 
-__all__ = ["harbour", "island"]
 PASS = """
 UPDATE outbox SET begun_at = begun_at - $2::int * interval '1 s',
     due_at = due_at - $2::int * interval '1 s'

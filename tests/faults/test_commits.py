@@ -4,12 +4,11 @@ import asyncio
 
 import pytest
 
-from tests.faults.island import Island, harbour, island
+from tests.faults.island import Island
 from tests.faults.talks import patiently
 from tests.relay import LATE, Loss
 from tests.world import AgentDouble, World, furnished, until
 
-__all__ = ["harbour", "island"]
 OPEN = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()

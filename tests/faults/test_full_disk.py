@@ -27,14 +27,14 @@ from app import embedded
 from app.demo import calls
 from app.demo.carrier import signed
 from tests.conftest import database_named
-from tests.faults.island import Harbour, Island, island, moored, port_of
+from tests.faults.island import Harbour, Island, moored, port_of
 from tests.faults.ledger import Posted, Written
 from tests.faults.outage import BACK_WITHIN, at_work, counted, goes_on, run
 from tests.faults.talks import Run
 from tests.makers import CREDENTIALS
 from tests.world import until
 
-__all__ = ["island", "run"]
+__all__ = ["run"]
 pytestmark = pytest.mark.long
 SIZE = 256 << 20
 FULL_FOR = 6.0

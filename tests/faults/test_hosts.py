@@ -31,9 +31,10 @@ from app.embedded import supervisor
 from app.embedded.postgres import SETTINGS
 from app.resources import Resources, opened
 from app.settings import Settings
+from tests import makers
 from tests.faults import ledger, netns
 from tests.faults.balancer import Balancer
-from tests.faults.island import KEY, made_tenant
+from tests.faults.island import KEY
 from tests.faults.ledger import Posted
 from tests.faults.netns import Host, Site
 from tests.faults.talks import Backend, Run, Talk, quiet, running, slow, table
@@ -204,8 +205,7 @@ async def town(site: Site, database: str, clock: str, log: Path) -> AsyncIterato
         configuration: Settings = settings.load(**{k.lower(): v for k, v in given.items()})
         resources = await stack.enter_async_context(opened(configuration))
         http = await stack.enter_async_context(client(balancer.url, 30))
-        made = await made_tenant(env)
-        tenant = Tenant(made["tenantId"], made["apiKey"], http)
+        tenant = await makers.tenant(resources, http)
         one = Town(site, balancer, Carrier(url, app.state.carrier), resources, tenant, env, log)
         stack.push_async_callback(one.end)
         yield one

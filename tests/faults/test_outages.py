@@ -14,13 +14,13 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from app.demo import calls
-from tests.faults.island import Harbour, Island, harbour, island, pid_of
+from tests.faults.island import Harbour, Island, pid_of
 from tests.faults.outage import BACK_WITHIN, at_work, counted, goes_on, run
 from tests.faults.talks import Run
 from tests.relay import Loss
 from tests.world import until
 
-__all__ = ["harbour", "island", "run"]
+__all__ = ["run"]
 pytestmark = pytest.mark.long
 AWAY = 2.5
 BALLAST = 2_000

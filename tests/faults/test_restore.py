@@ -15,9 +15,8 @@ from app.settings import Settings
 from app.store.engine import driver_url
 from tests.conftest import database_named
 from tests.test_cli import ran
-from tests.world import World, agent, carrier, idle_world
+from tests.world import World
 
-__all__ = ["agent", "carrier", "idle_world"]
 FAR = 2**60
 LOOPBACK = {"ALLOWED_PRIVATE_NETWORKS": "127.0.0.0/8"}
 

@@ -7,11 +7,9 @@ import pytest
 
 from app.demo import calls
 from tests.faults import ledger
-from tests.faults.island import Island, harbour, island
+from tests.faults.island import Island
 from tests.faults.talks import quiet, running, slow, table
 from tests.web.people import add_person, browser
-
-__all__ = ["harbour", "island"]
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,11 @@ import asyncio
 
 from app.resources import Resources
 from app.store import threads
-from tests.faults.island import Island, harbour, island
+from tests.faults.island import Island
 from tests.flows.test_agent_mode import talking
 from tests.makers import Data
 from tests.world import AgentDouble, World, furnished, until
 
-__all__ = ["harbour", "island"]
 CLAIMED = "SELECT message_id FROM outbox WHERE lease IS NOT NULL"
 OWED = "SELECT message_id FROM outbox WHERE message_id = $1 FOR UPDATE NOWAIT"
 

@@ -11,7 +11,7 @@ import redis.asyncio
 
 from app.resources import Resources
 from tests.faults import ledger
-from tests.faults.conftest import Crew
+from tests.faults.crew import Crew
 from tests.faults.talks import ANSWERED_WITHIN, quiet, running, slow, table
 from tests.makers import Tenant
 from tests.world import Carrier

@@ -5,7 +5,7 @@ import signal
 import time
 
 from app.resources import Resources
-from tests.faults.conftest import Spawn
+from tests.faults.crew import Spawn
 from tests.makers import Data
 from tests.world import World, until
 
