@@ -37,7 +37,7 @@ check: $(READY)  ## format, lint, types, import contracts, security lint, migrat
 	$(TESTS)
 	$(FAULTS)
 
-faults: $(READY)  ## the whole fault suite, long forms and all: some fifteen minutes
+faults: $(READY)  ## the whole fault suite, long forms and all: some twenty minutes
 	$(BIN)/python -m pytest -m "not short and not alone" -n 2 -rP tests/faults
 	$(BIN)/python -m pytest -m "not short and alone" -rP tests/faults
 
