@@ -389,7 +389,7 @@ class Interaction(Table):
         UniqueConstraint("tenant_id", "lead_phone", "our_number"),
         Index(None, "tenant_id", "lead_id"),
         Index(None, "tenant_id", "last_message_at", "interaction_id"),
-        Index(None, "tenant_id", "status", "last_message_at"),
+        Index(None, "tenant_id", "status", "last_message_at", "interaction_id"),
         Index(None, "tenant_id", "campaign_id", "status", "last_message_at"),
         Index(
             "ix_interactions_unread",
