@@ -8,7 +8,7 @@ ever, and the many take long to sort.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -50,9 +50,6 @@ class Filter:
 
 # Read from small indexes each, the newest thousand of a kind: what is beyond stands among the rest.
 NEEDING = """ARRAY(
-    (SELECT n.interaction_id FROM interactions n
-     WHERE n.tenant_id = $1 AND n.status = 'follow_up' ORDER BY n.last_message_at DESC LIMIT 1000)
-    UNION ALL
     (SELECT n.interaction_id FROM turns n WHERE n.tenant_id = $1 AND n.held IS NOT NULL LIMIT 1000)
     UNION ALL
     (SELECT n.interaction_id FROM messages n JOIN interactions o USING (tenant_id, interaction_id)
@@ -65,8 +62,9 @@ NEEDING = """ARRAY(
                          AND later.interaction_id = n.interaction_id AND later.role = 'agent'
                          AND later.status <> 'note')
      ORDER BY n.created_at DESC LIMIT 1000))"""
-NEEDS_PERSON = f"t.interaction_id = ANY ({NEEDING})"
-NEEDS_NOBODY = f"t.interaction_id <> ALL ({NEEDING})"
+"""Threads with a held reply or a failed text, which a person must see whatever their status."""
+NEEDS_PERSON = f"(t.status = 'follow_up' OR t.interaction_id = ANY ({NEEDING}))"
+NEEDS_NOBODY = f"t.status <> 'follow_up' AND t.interaction_id <> ALL ({NEEDING})"
 
 
 class _Sql:
@@ -110,16 +108,36 @@ def _ways(narrowed: Filter) -> Sequence["Way"]:
 
 
 def _plain(sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, limit: int) -> str:
-    """Without a search: the newest of each campaign and status asked for, merged."""
+    """Without a search: from indexes that hold the order, however many threads there are."""
+    if narrowed.needs_person is None:
+        return _merged(sql, narrowed, before, limit)
+    asked = narrowed.statuses or INTERACTION_STATUSES
+    others = [status for status in asked if status != "follow_up"]
+    if not narrowed.needs_person:
+        return _merged(sql, replace(narrowed, statuses=others), before, limit)
+    kinds = []
+    if "follow_up" in asked:
+        marked = replace(narrowed, statuses=["follow_up"], needs_person=None)
+        kinds.append(_merged(sql, marked, before, limit))
+    named = _narrowed(sql, replace(narrowed, statuses=others, needs_person=None), before)
+    kinds.append(f"""SELECT t.interaction_id, t.last_message_at FROM interactions t
+WHERE t.tenant_id = $1 AND t.interaction_id = ANY ({NEEDING}){named}""")
+    together = " UNION ALL ".join(f"({kind})" for kind in kinds)
+    return f"SELECT t.interaction_id FROM ({together}) t {ORDER} LIMIT {sql.put(limit)}"
+
+
+def _merged(sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, limit: int) -> str:
+    """The newest of each campaign and status asked for."""
     campaigns = _campaigns(sql, narrowed)
     if campaigns is None and narrowed.statuses is None:
         return _walk(sql, narrowed, before, "", limit)
-    statuses = sql.put(list(narrowed.statuses or INTERACTION_STATUSES))
+    asked = INTERACTION_STATUSES if narrowed.statuses is None else narrowed.statuses
+    statuses = sql.put(list(asked))
     each, joined = "t.status = wanted.status", f"unnest({statuses}::text[]) AS wanted (status)"
     if campaigns is not None:
         each += " AND t.campaign_id = ours.campaign_id"
         joined += f" CROSS JOIN ({campaigns}) ours"
-    return f"""SELECT t.interaction_id FROM {joined}
+    return f"""SELECT t.interaction_id, t.last_message_at FROM {joined}
 CROSS JOIN LATERAL ({_walk(sql, narrowed, before, f" AND {each}", limit)}) t
 {ORDER} LIMIT {sql.put(limit)}"""
 
