@@ -132,6 +132,8 @@ LISTS: dict[str, Case] = {
     "list: unread": listing(unread=True),
     "list: lead": listing(lead_id="lead_100"),
     "list: dates": listing(start=data.NOW - timedelta(days=90), end=data.NOW - timedelta(days=60)),
+    "list: who needs a person": listing(needs_person=True),
+    "list: who needs nobody": listing(needs_person=False),
 }
 NAMES: dict[str, Case] = {
     "search: name, common": by_name(*COMMON),
@@ -271,10 +273,10 @@ class Looking:
         self._connection = connection
         self._seen = seen
 
-    async def fetch(self, sql: str, *args: Any) -> Any:
+    async def fetch(self, sql: str, *args: Any, **more: Any) -> Any:
         plan = await self._connection.fetch(f"EXPLAIN (FORMAT JSON) {sql}", *args)
         self._seen.append((sql, plan[0][0]))
-        return await self._connection.fetch(sql, *args)
+        return await self._connection.fetch(sql, *args, **more)
 
     async def fetchrow(self, sql: str, *args: Any) -> Any:
         return await self._connection.fetchrow(sql, *args)
