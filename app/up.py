@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import httpx
 
 from app import embedded
+from app.cli import migrate_to_head
 from app.demo import data
 from app.demo.story import tell
 from app.settings import Misconfigured, Settings
@@ -56,7 +57,7 @@ def stack(settings: Settings, quiet: bool = False) -> Iterator[Stack]:
             "PORT": str(settings.port),
             "PUBLIC_BASE_URL": settings.base_url,
         }
-        run(["migrate"], env)
+        migrate_to_head(env["DATABASE_URL"])  # here: a process of its own would load for seconds
         processes: dict[str, subprocess.Popen[bytes]] = {}
         open_things.callback(stop, processes)
         for name in ("web", "worker"):
