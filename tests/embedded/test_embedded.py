@@ -242,6 +242,8 @@ async def test_a_killed_server_leaves_nothing_that_stops_the_next_one(
     pid = json.loads((folder / f"{kind}.json").read_text())["pid"]
     os.kill(pid, signal.SIGKILL)
     assert until(lambda: not server.alive())
+    if server._process:  # or its garbage would say that it still runs
+        server._process.wait(10)
     with START[kind](folder) as fresh:
         assert fresh.owned
         assert await ask(fresh.url)
