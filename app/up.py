@@ -18,7 +18,7 @@ import httpx
 
 from app import embedded
 from app.cli import migrate_to_head
-from app.demo import data
+from app.demo import calls, data
 from app.demo.story import tell
 from app.settings import Misconfigured, Settings
 
@@ -207,7 +207,7 @@ def wait_until_ready(url: str, processes: Mapping[str, subprocess.Popen[bytes]])
 def wait_for(url: str, processes: Mapping[str, subprocess.Popen[bytes]], name: str) -> None:
     """Returns when `url` answers 200; raises `Misconfigured` when `name` ended or never does."""
     deadline = time.monotonic() + READY_WITHIN
-    with httpx.Client(trust_env=False, timeout=2) as client:
+    with calls.blocking(timeout=2) as client:
         while time.monotonic() < deadline and processes[name].poll() is None:
             try:
                 if client.get(url).status_code == 200:

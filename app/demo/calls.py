@@ -1,4 +1,4 @@
-"""The HTTP client of what plays a part here: the carrier, the agent, a backend."""
+"""The HTTP clients of what plays a part here: the carrier, the agent, a backend."""
 
 import ssl
 from functools import cache
@@ -16,5 +16,12 @@ def _authorities() -> ssl.SSLContext:
 def client(base_url: str = "", timeout: float = 15, **more: Any) -> httpx.AsyncClient:
     """Of servers at `base_url`, through no proxy of the environment's; `timeout` in seconds."""
     return httpx.AsyncClient(
+        base_url=base_url, trust_env=False, verify=_authorities(), timeout=timeout, **more
+    )
+
+
+def blocking(base_url: str = "", timeout: float = 15, **more: Any) -> httpx.Client:
+    """The same, for a program that waits for each answer."""
+    return httpx.Client(
         base_url=base_url, trust_env=False, verify=_authorities(), timeout=timeout, **more
     )

@@ -9,6 +9,8 @@ from typing import Any, Self
 
 import httpx
 
+from app.demo import calls
+
 LEAD_ID = "lead_jane"
 CAMPAIGN_ID = "demo_solar"
 NUMBER, TWILIO_NUMBER = "+18335645667", "+12125550123"
@@ -75,12 +77,7 @@ class Api:
     """The public API with a key; anything but a 2xx is an error that says what happened."""
 
     def __init__(self, url: str, key: str) -> None:
-        self._client = httpx.Client(
-            base_url=f"{url}/api/v1",
-            headers={"X-API-Key": key},
-            trust_env=False,
-            timeout=15,
-        )
+        self._client = calls.blocking(f"{url}/api/v1", headers={"X-API-Key": key})
 
     def call(self, method: str, path: str, **body: Any) -> dict[str, Any]:
         response = self._client.request(method, path, json=body or None)

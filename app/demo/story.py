@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 import httpx
 
+from app.demo import calls
 from app.demo.data import CAMPAIGN_ID, Api, Demo
 
 T = TypeVar("T")
@@ -146,12 +147,7 @@ class Story:
 
     def _answer_by_hand(self, text: str) -> None:
         page = f"{self._demo.addresses.api}/conversations/{self._thread}"
-        with httpx.Client(
-            base_url=self._demo.addresses.api,
-            follow_redirects=True,
-            trust_env=False,
-            timeout=15,
-        ) as browser:
+        with calls.blocking(self._demo.addresses.api, follow_redirects=True) as browser:
             form = _form(browser.get("/sign-in").text, "/sign-in")
             origin = {"Origin": self._demo.addresses.api}
             browser.post(
