@@ -111,7 +111,7 @@ def _plain(sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, limit: i
     """Without a search: from indexes that hold the order, however many threads there are."""
     if narrowed.needs_person is None:
         return _merged(sql, narrowed, before, limit)
-    asked = narrowed.statuses or INTERACTION_STATUSES
+    asked = _statuses(narrowed)
     others = [status for status in asked if status != "follow_up"]
     if not narrowed.needs_person:
         return _merged(sql, replace(narrowed, statuses=others), before, limit)
@@ -131,8 +131,7 @@ def _merged(sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, limit: 
     campaigns = _campaigns(sql, narrowed)
     if campaigns is None and narrowed.statuses is None:
         return _walk(sql, narrowed, before, "", limit)
-    asked = INTERACTION_STATUSES if narrowed.statuses is None else narrowed.statuses
-    statuses = sql.put(list(asked))
+    statuses = sql.put(list(_statuses(narrowed)))
     each, joined = "t.status = wanted.status", f"unnest({statuses}::text[]) AS wanted (status)"
     if campaigns is not None:
         each += " AND t.campaign_id = ours.campaign_id"
@@ -148,6 +147,10 @@ def _walk(
     """The newest threads under the conditions that an index may hold or a row tell."""
     return f"""SELECT t.interaction_id, t.last_message_at, t.lead_id FROM interactions t
 WHERE t.tenant_id = $1{each}{_also(sql, narrowed, before)} {ORDER} LIMIT {sql.put(limit)}"""
+
+
+def _statuses(narrowed: Filter) -> Sequence[str]:
+    return INTERACTION_STATUSES if narrowed.statuses is None else narrowed.statuses
 
 
 def _campaigns(sql: _Sql, narrowed: Filter) -> str | None:

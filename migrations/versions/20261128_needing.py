@@ -1,7 +1,7 @@
-"""Who needs a person is read from one index alone
+"""The newest threads of a status are read from one index, in their order
 
-The thousand newest threads to follow up are read at each look at the list. Without the thread's
-id the index led to a row each; a plan made for tenants with fewer of them read all, and sorted.
+The list walks the statuses, threads to follow up first. Without the thread's id the index does not
+hold the order, and a plan made for tenants with few of a status read all of them, and sorted.
 
 Revision ID: 0012
 Revises: 0011
