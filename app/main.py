@@ -13,6 +13,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from app.access.keys import Keyring
+from app.domain.claims import Replayed
 from app.resources import Resources, opened
 from app.settings import Settings
 from app.web import (
@@ -146,7 +147,7 @@ def build(settings: Settings, resources: Resources | None = None) -> FastAPI:
     app.state.page_problem = render.problem
     app.state.leaving = False
     problems.install(app, [*webhooks.DOORS, *(r for each in ROUTERS for r in each.routes)])
-    app.add_exception_handler(idempotency.Replayed, idempotency.replay)
+    app.add_exception_handler(Replayed, idempotency.replay)
     app.add_exception_handler(doors.SignedOut, doors.to_sign_in)
     app.router.routes.extend(webhooks.DOORS)  # first: routes are tried one after the other
     for router in ROUTERS:

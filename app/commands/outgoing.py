@@ -24,9 +24,12 @@ async def texts(tx: Tx, caller: Caller, orders: Sequence[Order]) -> list[Answere
         elif order.turn_id:
             results.append(Refused(Invalid(details=[NO_TURN])))
         else:
-            result = next(sent)
-            results.append(answer(result) if isinstance(result, Sent) else result)
+            results.append(answered(next(sent)))
     return results
+
+
+def answered(result: Sent | Refused) -> Answered | Refused:
+    return answer(result) if isinstance(result, Sent) else result
 
 
 def accepted(result: Answered | Refused) -> Answered:

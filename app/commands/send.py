@@ -19,7 +19,6 @@ from app.domain.problems import (
     RateLimited,
     Unavailable,
 )
-from app.domain.words import MessageStatus
 from app.store import sending
 from app.store.clock import AT_ONCE, OUTBOX
 from app.store.engine import Row, Tx
@@ -52,9 +51,7 @@ async def texts(tx: Tx, orders: Sequence[Order]) -> list[Sent | Refused]:
 
 
 def _sent(found: Resolved, at: sending.Stored) -> Sent:
-    waits = found.due is not None and found.order.send_at is not None
-    status: MessageStatus = "scheduled" if waits else "queued"
-    return Sent(found.order.message_id, at.interaction_id, status, found, at.seq)
+    return Sent(found.order.message_id, at.interaction_id, found, at.seq)
 
 
 async def accepted(tx: Tx, orders: Sequence[Order], backend: int) -> list[Sent | Refused] | None:
@@ -107,10 +104,8 @@ async def resolve(tx: Tx, orders: Sequence[Order]) -> list[Resolved | Refused]:
 
 def forecast(found: Resolved) -> dict[str, Any]:
     """What a real send would come to, at this moment."""
-    waits = found.due is not None and found.order.send_at is not None
     return {
         **found_out(found),
-        "status": "scheduled" if waits else "queued",
         "culprit": found.culprit,
         "earliestAt": found.due or found.now,
     }

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from app.domain.claims import Claim
 from app.domain.problems import Invalid, Problem
 from app.domain.transcripts import instant
 from app.domain.words import Encoding, MessageStatus, Source
@@ -52,6 +53,8 @@ class Order:
     """An agent's natural pace."""
     guarded: bool = False
     """For an agent's text: it does not leave any more once the lead wrote after its turn."""
+    claim: Claim | None = None
+    """Stored with the text, and the answer with it: a repeat is answered so again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,12 @@ class Resolved:
     """Goes to a suppressed phone all the same: the answer to STOP or HELP."""
     resolution: tuple[Rule, ...] = ()
 
+    @property
+    def status(self) -> MessageStatus:
+        """What the text is when it is stored."""
+        waits = self.due is not None and self.order.send_at is not None
+        return "scheduled" if waits else "queued"
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
@@ -100,7 +109,6 @@ class Sent:
 
     message_id: str
     interaction_id: str
-    status: MessageStatus
     resolved: Resolved
     seq: int | None = None
 
@@ -126,7 +134,6 @@ def answer(sent: Sent) -> dict[str, Any]:
     return {
         "messageId": sent.message_id,
         "interactionId": sent.interaction_id,
-        "status": sent.status,
         **found_out(sent.resolved),
     }
 
@@ -135,6 +142,7 @@ def found_out(found: Resolved) -> dict[str, Any]:
     """What a send's answer says besides ids: a dry run's too."""
     held = {"heldUntil": instant(found.held_until)} if found.held_until else {}
     return {
+        "status": found.status,
         "to": found.to,
         "from": found.sender,
         "campaignId": found.campaign_id,

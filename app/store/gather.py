@@ -29,12 +29,12 @@ connection."""
 
 
 class Gatherer(Generic[In, Out]):
-    """`carry` takes entries and returns their results in the same order, or gives up soon;
-    `single` carries one, however long that takes."""
+    """`carry` takes entries and returns their results in the same order, None for one that must go
+    by itself, or gives up soon; `single` carries one, however long that takes."""
 
     def __init__(
         self,
-        carry: Callable[[Sequence[In]], Awaitable[Sequence[Out]]],
+        carry: Callable[[Sequence[In]], Awaitable[Sequence[Out | None]]],
         single: Callable[[In], Awaitable[Out]],
         apart: int = APART,
     ) -> None:
@@ -95,21 +95,26 @@ class Gatherer(Generic[In, Out]):
                 "a batch goes again one by one", error=type(error).__name__, entries=len(batch)
             )
             for entry, future in batch:
-                task = asyncio.create_task(self._alone(entry, future))
-                self._apart.add(task)
-                task.add_done_callback(self._apart.discard)
+                self._send_apart(entry, future)
         else:
-            for (_, future), result in zip(batch, results, strict=True):
-                if not future.done():
+            for (entry, future), result in zip(batch, results, strict=True):
+                if result is None:
+                    self._send_apart(entry, future)
+                elif not future.done():
                     future.set_result(result)
 
-    async def _carried(self, entries: Sequence[In]) -> Sequence[Out]:
+    async def _carried(self, entries: Sequence[In]) -> Sequence[Out | None]:
         for _ in range(BATCHES_AT_ONCE):  # so many may have died in the pool
             try:
                 return await self._carry(entries)
             except HungUp:
                 log.info("a connection had died")
         return await self._carry(entries)
+
+    def _send_apart(self, entry: In, future: asyncio.Future[Out]) -> None:
+        task = asyncio.create_task(self._alone(entry, future))
+        self._apart.add(task)
+        task.add_done_callback(self._apart.discard)
 
     async def _alone(self, entry: In, future: asyncio.Future[Out]) -> None:
         try:

@@ -4,9 +4,11 @@ A second request with the key waits at the unique index until the first commits 
 back; a refusal rolls back and so frees the key.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
-from app.store.engine import Row, Tx
+from app.domain.claims import Claim
+from app.store.engine import Read, Row, Tx, spread
 
 WAIT = "SET LOCAL lock_timeout = '1s'"
 NO_WAIT = "SET LOCAL lock_timeout = DEFAULT"
@@ -15,18 +17,26 @@ INSERT INTO idempotency (tenant_id, route, key, body_digest) VALUES ($1, $2, $3,
 ON CONFLICT DO NOTHING RETURNING key
 """
 FIRST = """
-SELECT body_digest, status, answer FROM idempotency
-WHERE tenant_id = $1 AND route = $2 AND key = $3
+SELECT a.i, k.body_digest, k.status, k.answer
+FROM unnest($1::int[], $2::text[], $3::text[], $4::text[]) AS a(i, tenant_id, route, key)
+JOIN idempotency k USING (tenant_id, route, key)
 """
 
 
-async def begin(tx: Tx, tenant_id: str, route: str, key: str, digest: bytes) -> Row | None:
+async def begin(tx: Tx, tenant_id: str, claim: Claim) -> Row | None:
     """None: this request is the first. Else what is kept of the first one. Raises
     `LockNotAvailableError` when that still runs after a second."""
     await tx.execute(WAIT)
-    mine = await tx.value(BEGIN, tenant_id, route, key, digest)
+    mine = await tx.value(BEGIN, tenant_id, claim.route, claim.key, claim.digest)
     await tx.execute(NO_WAIT)
-    return None if mine else await tx.row(FIRST, tenant_id, route, key)
+    return None if mine else (await first(tx, [(tenant_id, claim)])).get(0)
+
+
+async def first(read: Read, claims: Sequence[tuple[str, Claim]]) -> dict[int, Row]:
+    """What is kept of the first request of each tenant's claim, by its place, where there was
+    one."""
+    keys = [(i, tenant_id, claim.route, claim.key) for i, (tenant_id, claim) in enumerate(claims)]
+    return {row["i"]: row for row in await read.rows(FIRST, *spread(keys, 4))}
 
 
 FINISH = """
@@ -34,16 +44,14 @@ UPDATE idempotency SET status = $4, answer = $5 WHERE tenant_id = $1 AND route =
 """
 
 
-async def finish(
-    tx: Tx, tenant_id: str, route: str, key: str, status: int, answer: dict[str, Any]
-) -> None:
+async def finish(tx: Tx, tenant_id: str, claim: Claim, status: int, answer: dict[str, Any]) -> None:
     """Keeps the answer for those who ask again."""
-    await tx.execute(FINISH, tenant_id, route, key, status, answer)
+    await tx.execute(FINISH, tenant_id, claim.route, claim.key, status, answer)
 
 
 FORGET = "DELETE FROM idempotency WHERE tenant_id = $1 AND route = $2 AND key = $3"
 
 
-async def forget(tx: Tx, tenant_id: str, route: str, key: str) -> None:
+async def forget(tx: Tx, tenant_id: str, claim: Claim) -> None:
     """Frees the key: the request was refused, and what that recorded is committed."""
-    await tx.execute(FORGET, tenant_id, route, key)
+    await tx.execute(FORGET, tenant_id, claim.route, claim.key)

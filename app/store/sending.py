@@ -3,9 +3,10 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from app.domain import quiet
-from app.domain.orders import HELD_QUIET, Order, Resolved
+from app.domain.orders import HELD_QUIET, Order, Resolved, found_out
 from app.store.agent_of import agent_of
 from app.store.engine import PLANNED, Read, Row, Tx, spread
 from app.store.leads import SHARES_ITS_PHONE
@@ -141,11 +142,12 @@ WITH given AS (
                 $8::text[], $9::bool[], $10::text[], $11::text[], $12::text[], $13::text[],
                 $14::text[], $15::text[], $16::text[], $17::int[], $18::text[], $19::interval[],
                 $20::int[], $21::timestamptz[], $22::timestamptz[], $23::timestamptz[],
-                $24::bool[], $25::text[], $26::text[], $27::bool[], $28::bool[])
+                $24::bool[], $25::text[], $26::text[], $27::bool[], $28::bool[], $29::text[],
+                $30::text[], $31::bytea[], $32::jsonb[])
         AS a(i, tenant_id, message_id, thread_id, our_number, lead_phone, lead_id, campaign_id,
              agent_mode, account_id, provider, source, actor, text, turn_id, encoding, segments,
              media, validity, lane, due, send_at, held_until, cancel_on_reply, bulk_id,
-             sms_agent_id, exempt, guarded)
+             sms_agent_id, exempt, guarded, claim_route, claim_key, claim_digest, answer)
 ), asked AS (
     SELECT *,
            count(*) FILTER (WHERE NOT waits) OVER (pair ORDER BY i) AS nth,
@@ -176,7 +178,7 @@ WITH given AS (
            'agent', a.source, a.actor, a.text, a.media::jsonb, s.status,
            jsonb_build_array(jsonb_build_object('status', s.status, 'at', clock_timestamp())),
            a.lead_phone, a.our_number, a.account_id, a.provider, a.encoding, a.segments, a.turn_id,
-           a.bulk_id, a.send_at, a.held_until, CASE WHEN a.held_until IS NOT NULL THEN $29 END
+           a.bulk_id, a.send_at, a.held_until, CASE WHEN a.held_until IS NOT NULL THEN $33 END
     FROM asked a JOIN threads t USING (tenant_id, our_number, lead_phone)
     CROSS JOIN LATERAL (
         SELECT CASE WHEN a.send_at IS NULL THEN 'queued' ELSE 'scheduled' END AS status) s
@@ -189,6 +191,13 @@ WITH given AS (
            a.our_number, a.lane, a.segments, a.sms_agent_id, a.exempt, a.guarded, a.cancel_on_reply,
            coalesce(a.due, clock_timestamp()), coalesce(a.due, clock_timestamp()) + a.validity
     FROM asked a JOIN stored s USING (tenant_id, message_id)
+), claimed AS (  -- by another meanwhile: then none of this is stored
+    INSERT INTO idempotency (tenant_id, route, key, body_digest, status, answer)
+    SELECT a.tenant_id, a.claim_route, a.claim_key, a.claim_digest, 202,
+           jsonb_build_object('success', true, 'data',
+               a.answer || jsonb_build_object('interactionId', s.interaction_id))
+    FROM asked a JOIN stored s USING (tenant_id, message_id)
+    WHERE a.claim_key IS NOT NULL ORDER BY a.tenant_id, a.claim_route, a.claim_key
 ), touched AS (
     UPDATE leads x SET active_at = clock_timestamp()
     FROM (
@@ -214,7 +223,8 @@ class Stored:
 
 
 async def store(tx: Tx, texts: Sequence[Resolved]) -> list[Stored]:
-    """Threads, numbers and stores the texts, each with the outbox row that owes it.
+    """Threads, numbers and stores the texts, each with the outbox row that owes it and the answer
+    that is kept for its claim. Raises `UniqueViolationError` when a claim was made already.
 
     Threads are opened or locked in the order of (tenant, pair): law 9."""
     rows = await tx.rows(
@@ -228,15 +238,24 @@ async def store(tx: Tx, texts: Sequence[Resolved]) -> list[Stored]:
                     r.segments, json.dumps([{"url": url} for url in r.order.media]),
                     r.order.validity, r.order.lane, r.due, r.order.send_at if r.due else None,
                     r.held_until, r.order.cancel_on_reply, r.order.bulk_id, r.order.agent_id,
-                    r.exempt, r.order.guarded,
+                    r.exempt, r.order.guarded, *_claimed(r),
                 )
                 for i, r in enumerate(texts)
             ],
-            28,
+            32,
         ),
         HELD_QUIET,
     )  # fmt: skip
     return [Stored(row["interaction_id"], row["seq"]) for row in rows]
+
+
+def _claimed(text: Resolved) -> tuple[Any, ...]:
+    """Route, key, digest, and the answer but for the thread's id, which storing tells."""
+    claim = text.order.claim
+    if claim is None:
+        return None, None, None, None
+    told = {"messageId": text.order.message_id, **found_out(text)}
+    return claim.route, claim.key, claim.digest, told
 
 
 STORED = """

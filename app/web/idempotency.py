@@ -1,9 +1,7 @@
 """`Idempotency-Key` on a POST that creates something (contract 2)."""
 
-import json
 from collections.abc import Collection
-from hashlib import sha256
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from asyncpg.exceptions import LockNotAvailableError
 from fastapi import Depends, Header, Request
@@ -11,37 +9,29 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from app.domain.callers import Caller
-from app.domain.problems import IdempotencyInProgress, IdempotencyKeyReused
+from app.domain.claims import Claim, Replayed, digest
+from app.domain.problems import IdempotencyInProgress, IdempotencyKeyReused, Problem
 from app.store import idempotency
-from app.store.engine import Tx
+from app.store.engine import Row, Tx
 from app.web.doors import AnyCaller, TenantTx
 
 M = TypeVar("M", bound=BaseModel)
-
-
-class Replayed(Exception):
-    """The key's first answer, which ends this request before its route runs."""
-
-    def __init__(self, status: int, answer: dict[str, Any]) -> None:
-        self.status, self.answer = status, answer
+LONGEST = 255
 
 
 class Kept:
-    """Keeps the answer of the route it is given to, if the request bears a key."""
+    """Keeps the answer of the route it is given to, if the request makes a claim."""
 
-    def __init__(self, tx: Tx, tenant_id: str, route: str, key: str | None) -> None:
-        self._tx, self._tenant_id, self._route, self._key = tx, tenant_id, route, key
+    def __init__(self, tx: Tx, tenant_id: str, claim: Claim | None) -> None:
+        self._tx, self._tenant_id, self._claim = tx, tenant_id, claim
 
     async def keep(self, answer: M, status: int = 201, secret: Collection[str] = ()) -> M:
         """`answer`, kept for a repeat; fields of its data named in `secret` are not kept."""
-        if self._key:
+        if self._claim:
             plain = answer.model_dump(mode="json", by_alias=True)
             data = {name: v for name, v in plain["data"].items() if name not in secret}
             plain["data"] = data
-            await idempotency.finish(
-                self._tx, self._tenant_id, self._route, self._key, status, plain
-            )
+            await idempotency.finish(self._tx, self._tenant_id, self._claim, status, plain)
         return answer
 
 
@@ -50,7 +40,7 @@ Key = Annotated[
     Header(
         alias="Idempotency-Key",
         min_length=1,
-        max_length=255,
+        max_length=LONGEST,
         description="Repeating a request with the same key and body repeats its answer.",
     ),
 ]
@@ -59,10 +49,10 @@ Key = Annotated[
 async def once(request: Request, known: AnyCaller, tx: TenantTx, key: Key = None) -> Kept:
     """Raises `Replayed` for a repeat, `IdempotencyKeyReused` when the body differs,
     `IdempotencyInProgress` while the first still runs."""
-    route = f"{request.method} {request.url.path}"
-    if key:
-        await begin(tx, known, route, key, digest(await request.body()))
-    return Kept(tx, known.tenant_id, route, key)
+    claim = await claimed(request, f"{request.method} {request.url.path}", key)
+    if claim:
+        await begin(tx, known.tenant_id, claim)
+    return Kept(tx, known.tenant_id, claim)
 
 
 Once = Annotated[Kept, Depends(once, scope="function")]
@@ -72,25 +62,28 @@ async def replay(_: Request, error: Exception) -> Response:
     """The handler of `Replayed`."""
     assert isinstance(error, Replayed)
     # jsonb keeps no order of fields: only the envelope's is given back.
-    return JSONResponse({"success": True, "data": error.answer["data"]}, error.status)
+    return JSONResponse({"success": True, "data": error.data}, error.status)
 
 
-async def begin(tx: Tx, caller: Caller, route: str, key: str, digested: bytes) -> None:
+async def claimed(request: Request, route: str, key: str | None) -> Claim | None:
+    """What a request with this key claims."""
+    return Claim(route, key, digest(await request.body())) if key else None
+
+
+async def begin(tx: Tx, tenant_id: str, claim: Claim) -> None:
     """Claims the key for this request, or raises as `once` does."""
     try:
-        first = await idempotency.begin(tx, caller.tenant_id, route, key, digested)
+        first = await idempotency.begin(tx, tenant_id, claim)
     except LockNotAvailableError:
         raise IdempotencyInProgress(retry_after=1) from None
-    if first is None:
-        return
-    if first["body_digest"] != digested:
-        raise IdempotencyKeyReused
+    if first is not None:
+        raise repeated(first, claim)
+
+
+def repeated(first: Row, claim: Claim) -> Replayed | Problem:
+    """How a request ends that was not the first of its claim."""
+    if first["body_digest"] != claim.digest:
+        return IdempotencyKeyReused()
     if first["status"] is None:
-        raise IdempotencyInProgress(retry_after=1)
-    raise Replayed(first["status"], first["answer"])
-
-
-def digest(body: bytes) -> bytes:
-    """Of the parsed body: order and white space do not make another request."""
-    parsed = json.loads(body) if body else None
-    return sha256(json.dumps(parsed, sort_keys=True).encode()).digest()
+        return IdempotencyInProgress(retry_after=1)
+    return Replayed(first["status"], first["answer"])

@@ -7,7 +7,7 @@ the same command, the same answer. Whatever is not plainly good goes the ordinar
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import structlog
@@ -15,22 +15,24 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access.keys import Keyring
-from app.commands import send
-from app.domain.orders import Order, Refused, Sent, answer
+from app.commands import outgoing, send
+from app.domain.claims import Claim, Replayed, digest
+from app.domain.orders import Order, Refused, Sent
 from app.domain.problems import Problem, Unavailable
+from app.store import idempotency
 from app.store.engine import AWAY, CommitLost, Database, Tx
 from app.store.gather import Gatherer
 from app.web import problems
 from app.web.envelope import Answer
+from app.web.idempotency import LONGEST, begin, repeated
 from app.web.rates import Rates
-from app.web.sms import Queued, SendBody, ordered
+from app.web.sms import ROUTE, Queued, SendBody, ordered
 
 PATH = "/api/v1/sms/send"
-ROUTE = SimpleNamespace(path=PATH)
+MATCHED = SimpleNamespace(path=PATH)
 SETTLE_WITHIN = 2.0
 ANSWER = TypeAdapter(Answer[Queued])
-Result = Sent | Refused
-Opened = AbstractAsyncContextManager[Tx]
+Result = outgoing.Answered | Refused
 Sends = Gatherer[Order, Result]
 log = structlog.get_logger("sends")
 
@@ -38,26 +40,73 @@ log = structlog.get_logger("sends")
 def gatherer(database: Database) -> Sends:
     """Gathers plain sends of all tenants."""
 
-    async def store(opened: Opened, orders: Sequence[Order]) -> Sequence[Result]:
+    async def carry(orders: Sequence[Order]) -> Sequence[Result | None]:
+        known, fresh = _repeats(orders), orders
         try:
-            async with opened as tx:
-                return await send.texts(tx, orders)
+            async with database.gathered() as tx:
+                known |= await _kept(tx, orders)
+                fresh = [order for order in orders if order.message_id not in known]
+                results = await send.texts(tx, fresh)
         except CommitLost as lost:
-            return await _settle(database, orders, lost)
-
-    async def carry(orders: Sequence[Order]) -> Sequence[Result]:
-        return await store(database.gathered(), orders)
+            results = await _settle(database, fresh, lost)
+        found = known | {
+            order.message_id: outgoing.answered(result)
+            for order, result in zip(fresh, results, strict=True)
+        }
+        return [found[order.message_id] for order in orders]
 
     async def single(order: Order) -> Result:
-        [result] = await store(database.system(), [order])
-        return result
+        claim = order.claim
+        try:
+            async with database.system() as tx:
+                if claim:
+                    await begin(tx, order.tenant_id, claim)
+                [result] = await send.texts(tx, [replace(order, claim=None)])
+                told = outgoing.accepted(outgoing.answered(result))  # or it frees the claim
+                if claim:
+                    kept = {"success": True, "data": told}
+                    await idempotency.finish(tx, order.tenant_id, claim, 202, kept)
+        except Replayed as first:
+            return first.data
+        except CommitLost as lost:
+            [result] = await _settle(database, [order], lost)
+            return outgoing.answered(result)
+        return told
 
     return Gatherer(carry, single)
 
 
+def _repeats(orders: Sequence[Order]) -> dict[str, Result | None]:
+    """By message id, those that make the claim of an earlier one: each goes by itself, when that
+    one is done."""
+    made: set[tuple[str, str]] = set()
+    repeats: dict[str, Result | None] = {}
+    for order in orders:
+        if order.claim:
+            mine = order.tenant_id, order.claim.key
+            if mine in made:
+                repeats[order.message_id] = None
+            made.add(mine)
+    return repeats
+
+
+async def _kept(tx: Tx, orders: Sequence[Order]) -> dict[str, Result | None]:
+    """By message id, what those are answered whose claim was made before."""
+    claims = [(order, order.claim) for order in orders if order.claim]
+    if not claims:
+        return {}
+    firsts = await idempotency.first(tx, [(order.tenant_id, claim) for order, claim in claims])
+    known: dict[str, Result | None] = {}
+    for i, first in firsts.items():
+        order, claim = claims[i]
+        ending = repeated(first, claim)
+        known[order.message_id] = ending.data if isinstance(ending, Replayed) else Refused(ending)
+    return known
+
+
 async def _settle(
     database: Database, orders: Sequence[Order], lost: CommitLost
-) -> Sequence[Result]:
+) -> list[Sent | Refused]:
     """What became of the orders, whose COMMIT was sent and its answer lost. Raises `Unavailable`
     when they surely were not accepted and never will be, `lost` when nobody can tell in time."""
     try:
@@ -76,7 +125,7 @@ async def _settle(
 
 async def _accepted(
     database: Database, orders: Sequence[Order], backend: int
-) -> Sequence[Result] | None:
+) -> list[Sent | Refused] | None:
     try:
         async with database.system() as tx:
             return await send.accepted(tx, orders, backend)
@@ -99,10 +148,10 @@ class Hot:
         if given is None:
             await self._app(scope, _again(message, receive), send)
             return
-        key, body = given
-        scope["route"] = ROUTE
+        key, body, claim = given
+        scope["route"] = MATCHED
         try:
-            content = await _accept(scope, key, body)
+            content = await _accept(scope, key, body, claim)
             if content is None:
                 await self._app(scope, _again(message, receive), send)
                 return
@@ -119,7 +168,7 @@ class Hot:
         await send({"type": "http.response.body", "body": content})
 
 
-async def _accept(scope: Scope, key: str, body: SendBody) -> bytes | None:
+async def _accept(scope: Scope, key: str, body: SendBody, claim: Claim | None) -> bytes | None:
     """The answer's body; None: the key is an agent's, whose texts are replies to turns."""
     state = scope["app"].state
     ring: Keyring = state.keyring
@@ -133,19 +182,19 @@ async def _accept(scope: Scope, key: str, body: SendBody) -> bytes | None:
         standing.require()
     caller.require("reply")
     sends: Sends = state.sends
-    result = await sends.put(ordered(caller, body))
-    if isinstance(result, Refused):
-        raise result.problem
-    return ANSWER.dump_json(ANSWER.validate_python({"data": answer(result)}), by_alias=True)
+    answer = outgoing.accepted(await sends.put(ordered(caller, body, claim=claim)))
+    return ANSWER.dump_json(ANSWER.validate_python({"data": answer}), by_alias=True)
 
 
-def _plain(scope: Scope, message: Message) -> tuple[str, SendBody] | None:
-    """Key and body of a request that is plainly a good one; None: let the framework judge."""
+def _plain(scope: Scope, message: Message) -> tuple[str, SendBody, Claim | None] | None:
+    """API key, body and claim of a request that is plainly a good one; None: let the framework
+    judge."""
     headers: Mapping[bytes, bytes] = dict(scope["headers"])
-    key = headers.get(b"x-api-key")
+    key, once = headers.get(b"x-api-key"), headers.get(b"idempotency-key")
     if (
         key is None
-        or b"idempotency-key" in headers
+        or (once is not None and not 0 < len(once) <= LONGEST)
+        or len(headers) < len(scope["headers"])  # one of them is there twice
         or headers.get(b"content-type") != b"application/json"
         or message["type"] != "http.request"
         or message.get("more_body")
@@ -158,7 +207,8 @@ def _plain(scope: Scope, message: Message) -> tuple[str, SendBody] | None:
         return None
     if body.dry_run or body.turn_id is not None or body.source == "sms_agent":
         return None
-    return key.decode("latin-1"), body
+    claim = None if once is None else Claim(ROUTE, once.decode("latin-1"), digest(message["body"]))
+    return key.decode("latin-1"), body, claim
 
 
 def _again(message: Message, receive: Receive) -> Receive:

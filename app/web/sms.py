@@ -14,6 +14,7 @@ from app.commands import bulk as bulk_commands
 from app.commands import outgoing, send
 from app.domain import ids
 from app.domain.callers import Caller
+from app.domain.claims import Claim
 from app.domain.orders import (
     LANE_BULK,
     LANE_REPLY,
@@ -22,9 +23,6 @@ from app.domain.orders import (
     Order,
     Refused,
     readable,
-)
-from app.domain.orders import (
-    answer as answer_of,
 )
 from app.domain.problems import Invalid, NotFound, Problem
 from app.store import idempotency as kept
@@ -39,13 +37,14 @@ from app.web.doors import (
     TenantTx,
 )
 from app.web.envelope import Answer, Body, Error, Moment, Out
-from app.web.idempotency import Key, begin, digest
+from app.web.idempotency import Key, begin, claimed
 from app.web.problems import details_of
 
 router = APIRouter(prefix="/api/v1", tags=["Texts"])
 
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 Phone = Annotated[str, Field(min_length=1, max_length=40)]
+ROUTE = "POST /api/v1/sms/send"
 MOST = 1000
 """Texts of one bulk send."""
 
@@ -145,7 +144,9 @@ class DryRun(Found):
     """When it would leave at the earliest."""
 
 
-def ordered(caller: Caller, body: SendBody, bulk_id: str | None = None) -> Order:
+def ordered(
+    caller: Caller, body: SendBody, *, bulk_id: str | None = None, claim: Claim | None = None
+) -> Order:
     """The order that a body makes, by itself or as one of many."""
     seconds = body.validity_seconds
     default = VALIDITY_BULK if bulk_id else VALIDITY
@@ -169,6 +170,7 @@ def ordered(caller: Caller, body: SendBody, bulk_id: str | None = None) -> Order
         bulk_id=bulk_id,
         send_at=body.send_at,
         cancel_on_reply=body.cancel_on_reply,
+        claim=claim,
     )
 
 
@@ -182,29 +184,27 @@ async def send_one(
     request: Request, body: SendBody, caller: ReplyCaller, held: Held, key: Key = None
 ) -> Answer[Queued | Caught]:
     """The text is safely owed to the carrier when this answers 202."""
-    order = ordered(caller, body)
+    claim = None if body.dry_run else await claimed(request, ROUTE, key)
+    order = ordered(caller, body, claim=claim)
     if body.dry_run:
         return await _dry_run(caller, order, held)  # type: ignore[return-value]
-    route = "POST /api/v1/sms/send"
-    if key is None and order.source == "api" and order.turn_id is None:
+    if order.source == "api" and order.turn_id is None:
         sent = await request.app.state.sends.put(order)
-        if isinstance(sent, Refused):
-            raise sent.problem
-        return Answer(data=Queued.model_validate(answer_of(sent)))
+        return Answer(data=Queued.model_validate(outgoing.accepted(sent)))
     # Opened here and not in a dependency: what a refusal records must be committed.
     async with held.database.system() as tx:
-        if key:
-            await begin(tx, caller, route, key, digest(await request.body()))
+        if claim:
+            await begin(tx, caller.tenant_id, claim)
         [result] = await outgoing.texts(tx, caller, [order])
         if isinstance(result, Refused):
-            if key:
-                await kept.forget(tx, caller.tenant_id, route, key)
+            if claim:
+                await kept.forget(tx, caller.tenant_id, claim)
         else:
             caught = result["status"] == "caught"
             answer = Answer[Queued | Caught](data=(Caught if caught else Queued)(**result))
-            if key:
+            if claim:
                 plain = answer.model_dump(mode="json", by_alias=True)
-                await kept.finish(tx, caller.tenant_id, route, key, 202, plain)
+                await kept.finish(tx, caller.tenant_id, claim, 202, plain)
     if isinstance(result, Refused):
         raise result.problem
     if order.turn_id:
@@ -279,17 +279,18 @@ async def send_bulk(
     request: Request, body: BulkBody, caller: ApiCaller, held: Held, key: Key = None
 ) -> Answer[BulkAccepted]:
     """Refusals stand beside acceptances, in the order given. Replies overtake bulk sends."""
-    bulk_id, route = ids.make("bulk"), "POST /api/v1/sms/send/bulk"
+    bulk_id = ids.make("bulk")
+    claim = await claimed(request, f"{ROUTE}/bulk", key)
     request.app.state.rates.charge(caller, len(body.messages) - 1)  # one is the request itself
     entries = _entries(caller, bulk_id, body.messages)
     async with held.database.system() as tx:
-        if key:
-            await begin(tx, caller, route, key, digest(await request.body()))
+        if claim:
+            await begin(tx, caller.tenant_id, claim)
         results = await bulk_commands.texts(tx, caller, bulk_id, entries)
         answer = Answer[BulkAccepted](data=_bulk_answer(bulk_id, results))
-        if key:
+        if claim:
             plain = answer.model_dump(mode="json", by_alias=True, exclude_none=True)
-            await kept.finish(tx, caller.tenant_id, route, key, 202, plain)
+            await kept.finish(tx, caller.tenant_id, claim, 202, plain)
     return answer
 
 
@@ -300,7 +301,7 @@ def _entries(caller: Caller, bulk_id: str, given: Sequence[Any]) -> list[Order |
             entries.append(Refused(Invalid(details=[f"messages[{i}]: must be an object"])))
             continue
         try:
-            entries.append(ordered(caller, BulkEntry.model_validate(entry), bulk_id))
+            entries.append(ordered(caller, BulkEntry.model_validate(entry), bulk_id=bulk_id))
         except ValidationError as error:
             named = [f"messages[{i}].{detail}" for detail in details_of(list(error.errors()))]
             entries.append(Refused(Invalid(details=named)))

@@ -37,17 +37,24 @@ async def stand(island: Island, texts: list[str]) -> int:
     return count
 
 
+@pytest.mark.parametrize("keyed", [False, True], ids=["plain", "keyed"])
 async def test_a_send_whose_commit_was_lost_is_refused_only_if_it_never_happened(
-    served: World, island: Island
+    served: World, island: Island, keyed: bool
 ) -> None:
     for how in LOSSES:
         text = f"Lost {how}"
         island.database.losing = [(text.encode(), how)]
         body = {"leadId": served.lead["leadId"], "message": text}
-        answer = await island.tenant.ask("POST", "/sms/send", body)
+        headers = {"Idempotency-Key": how} if keyed else {}
+        answer = await island.tenant.ask("POST", "/sms/send", body, headers=headers)
         accepted = how != "before"
         assert answer.status_code == (202 if accepted else 503), f"{how}: {answer.text}"
         assert await stand(island, [text]) == accepted
+        if keyed:
+            again = await island.tenant.ask("POST", "/sms/send", body, headers=headers)
+            assert again.status_code == 202
+            assert not accepted or again.json() == answer.json()
+            assert await stand(island, [text]) == 1
     assert tuple(island.database.lost) == LOSSES
 
 

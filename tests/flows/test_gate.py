@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
+from app.domain.claims import Claim
+from app.domain.orders import Order
+from app.domain.problems import IdempotencyInProgress
 from app.resources import Resources
+from app.settings import Settings
+from app.web.sends import gatherer
+from app.web.sms import ROUTE
+from tests.flows.test_gathered import holding
 from tests.makers import Data, phone
 from tests.world import World, until
 
@@ -54,6 +61,59 @@ async def test_a_refusal_frees_the_key(idle_world: World) -> None:
     status, body = await sent_with(idle_world, "k4", leadId="lead_unknown")
     assert (status, body["error"]["code"]) == (404, "NOT_FOUND")
     assert (await sent_with(idle_world, "k4"))[0] == 202
+
+
+async def test_of_repeats_in_two_processes_at_once_one_texts(
+    idle_world: World, resources: Resources
+) -> None:
+    claim = Claim(ROUTE, "everywhere", b"the same body")
+
+    def order(n: int) -> Order:
+        return Order(
+            tenant_id=idle_world.tenant.tenant_id, message_id=f"msg_{n}", thread_id=f"int_{n}",
+            lead_id=idle_world.lead["leadId"], text="Hi", source="api", actor="test", claim=claim,
+        )  # fmt: skip
+
+    first, second = gatherer(resources.database), gatherer(resources.database)
+    results = await asyncio.gather(
+        *((first if n % 2 else second).put(order(n)) for n in range(40)), return_exceptions=True
+    )
+    told = [result for result in results if isinstance(result, dict)]
+    assert {type(result) for result in results} <= {dict, IdempotencyInProgress}
+    assert len({data["messageId"] for data in told}) == 1
+    assert len({data["interactionId"] for data in told}) == 1
+    assert len(await texts_of(idle_world)) == 1
+
+
+async def test_a_repeat_while_the_first_waits_for_its_thread_is_told_so(
+    idle_world: World, configuration: Settings
+) -> None:
+    thread = (await idle_world.send("One"))["interactionId"]
+    async with holding(configuration, thread):
+        first = asyncio.ensure_future(sent_with(idle_world, "slow"))
+        await asyncio.sleep(0.5)
+        status, body = await sent_with(idle_world, "slow")
+        assert (status, body["error"]["code"]) == (409, "IDEMPOTENCY_IN_PROGRESS")
+        assert not first.done()
+    assert (await first)[0] == 202
+    assert await sent_with(idle_world, "slow") == await first
+    assert len(await texts_of(idle_world)) == 2
+
+
+async def test_a_repeat_is_answered_when_its_first_would_be_refused_by_now(
+    idle_world: World,
+) -> None:
+    await idle_world.tenant.call("PATCH", "/settings", {"textsPerDay": 1})
+    first = await sent_with(idle_world, "k5")
+    again, fresh, other = await asyncio.gather(
+        sent_with(idle_world, "k5"), sent_with(idle_world, "k6"),
+        sent_with(idle_world, "k5", message="Another"),
+    )  # fmt: skip
+    assert again == first
+    assert [fresh[0], other[0]] == [429, 422]
+    await idle_world.tenant.call("PUT", f"/leads/{idle_world.lead['leadId']}/dnc",
+                                 {"channels": ["sms"]})  # fmt: skip
+    assert await sent_with(idle_world, "k5") == first
 
 
 async def test_a_repeated_bulk_send_texts_once(idle_world: World) -> None:

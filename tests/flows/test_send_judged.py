@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.store import sending
+from app.store import idempotency, sending
 from tests.makers import Data, phone
 from tests.world import World
 
@@ -186,3 +186,15 @@ async def test_a_plain_send_is_two_statements(idle_world: World, said: list[str]
     said.clear()
     await idle_world.send()
     assert said == [sending.RESOLVE, sending.STORE]
+
+
+async def test_an_idempotency_key_costs_one_statement(idle_world: World, said: list[str]) -> None:
+    body = {"leadId": idle_world.lead["leadId"], "message": "Hi Jane"}
+    for n in range(15):
+        await idle_world.tenant.ask("POST", "/sms/send", body, headers={"Idempotency-Key": str(n)})
+    said.clear()
+    await idle_world.tenant.ask("POST", "/sms/send", body, headers={"Idempotency-Key": "new"})
+    assert said == [idempotency.FIRST, sending.RESOLVE, sending.STORE]
+    said.clear()
+    await idle_world.tenant.ask("POST", "/sms/send", body, headers={"Idempotency-Key": "new"})
+    assert said == [idempotency.FIRST]

@@ -12,12 +12,13 @@ from starlette.responses import Response
 from app.access import sessions
 from app.access.sessions import Person
 from app.domain.callers import Caller
+from app.domain.claims import Claim, Replayed
 from app.domain.problems import Problem
 from app.resources import Resources
 from app.store import idempotency as kept
 from app.store.engine import Read, Tx
 from app.web.doors import Held
-from app.web.idempotency import Replayed, begin
+from app.web.idempotency import begin
 from app.web.page import render
 from app.web.page.doors import Admin, AdminWriting, SameOrigin, Token
 from app.web.page.settings import forms
@@ -111,15 +112,15 @@ class Desk:
 
     async def add(self, form: Sent, work: Callable[[Tx], Awaitable[str]]) -> tuple[str, bool]:
         """Does the work once for one form; the id of what it made, and whether it did so now."""
-        route = f"page {self.request.url.path}"
+        claim = Claim(f"page {self.request.url.path}", form.once, form.digest)
         try:
             async with self.held.database.tenant(self.tenant_id) as tx:
-                await begin(tx, self.caller, route, form.once, form.digest)
+                await begin(tx, self.tenant_id, claim)
                 made = await work(tx)
                 answer = {"data": {"id": made}}
-                await kept.finish(tx, self.tenant_id, route, form.once, 201, answer)
+                await kept.finish(tx, self.tenant_id, claim, 201, answer)
         except Replayed as first:
-            return str(first.answer["data"]["id"]), False
+            return str(first.data["id"]), False
         return made, True
 
     async def change(self, work: Callable[[Tx], Awaitable[object]]) -> None:
