@@ -41,10 +41,11 @@ def gatherer(database: Database) -> Sends:
     """Gathers plain sends of all tenants."""
 
     async def carry(orders: Sequence[Order]) -> Sequence[Result | None]:
-        known, fresh = _repeats(orders), orders
+        known: dict[str, Result | None] = {}
+        fresh = orders
         try:
             async with database.gathered() as tx:
-                known |= await _kept(tx, orders)
+                known = await _known(tx, orders)
                 fresh = [order for order in orders if order.message_id not in known]
                 results = await send.texts(tx, fresh)
         except CommitLost as lost:
@@ -76,31 +77,25 @@ def gatherer(database: Database) -> Sends:
     return Gatherer(carry, single)
 
 
-def _repeats(orders: Sequence[Order]) -> dict[str, Result | None]:
-    """By message id, those that make the claim of an earlier one: each goes by itself, when that
-    one is done."""
-    made: set[tuple[str, str]] = set()
-    repeats: dict[str, Result | None] = {}
-    for order in orders:
-        if order.claim:
-            mine = order.tenant_id, order.claim.key
-            if mine in made:
-                repeats[order.message_id] = None
-            made.add(mine)
-    return repeats
-
-
-async def _kept(tx: Tx, orders: Sequence[Order]) -> dict[str, Result | None]:
-    """By message id, what those are answered whose claim was made before."""
+async def _known(tx: Tx, orders: Sequence[Order]) -> dict[str, Result | None]:
+    """By message id, those that are not the first of their claim: the first one's answer, or None
+    where it is among these orders and must be stored before."""
     claims = [(order, order.claim) for order in orders if order.claim]
     if not claims:
         return {}
     firsts = await idempotency.first(tx, [(order.tenant_id, claim) for order, claim in claims])
     known: dict[str, Result | None] = {}
-    for i, first in firsts.items():
-        order, claim = claims[i]
-        ending = repeated(first, claim)
-        known[order.message_id] = ending.data if isinstance(ending, Replayed) else Refused(ending)
+    made: set[tuple[str, str]] = set()
+    for i, (order, claim) in enumerate(claims):
+        mine = order.tenant_id, claim.key
+        if i in firsts:
+            ending = repeated(firsts[i], claim)
+            known[order.message_id] = (
+                ending.data if isinstance(ending, Replayed) else Refused(ending)
+            )
+        elif mine in made:
+            known[order.message_id] = None
+        made.add(mine)
     return known
 
 
