@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Literal
+from urllib.parse import parse_qsl
 
 from app.domain.words import Capability, MessageStatus
+
+FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +152,7 @@ class Missed:
     next_page: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Hook:
     """A webhook request as received: `url` is the public one the vendor was given (with the
     query), `headers` have lower-case names, `body` is raw."""
@@ -158,3 +162,10 @@ class Hook:
     headers: Mapping[str, str]
     query: tuple[tuple[str, str], ...]
     body: bytes
+
+    @cached_property
+    def form(self) -> list[tuple[str, str]] | None:
+        """What the body says as a form, untrimmed, the empty too; None: it is none."""
+        if not self.headers.get("content-type", "").lower().startswith(FORM):
+            return None
+        return parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True)

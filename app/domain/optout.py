@@ -147,8 +147,12 @@ class Judged:
 
 def fold(text: str) -> str:
     """Case, width, accents, apostrophes and punctuation away; words separated by one space."""
-    plain = unicodedata.normalize("NFKD", text.translate(APOSTROPHES)).casefold()
-    bare = "".join(c for c in plain if not unicodedata.combining(c) and c not in FORMAT)
+    bare = text.translate(APOSTROPHES)
+    if bare.isascii():
+        bare = bare.casefold()
+    else:
+        plain = unicodedata.normalize("NFKD", bare).casefold()
+        bare = "".join(c for c in plain if not unicodedata.combining(c) and c not in FORMAT)
     return NOT_WORDS.sub(" ", bare).strip()
 
 
@@ -162,13 +166,13 @@ def judge(text: str, *, yes_restores: bool = False, suppressed: bool = False) ->
     head = text[: 4 * LONGEST]
     if REACTION.match(head):
         return Judged()
-    short = len(text) <= LONGEST
-    if short and (word := _word(fold(text), yes_restores and suppressed)):
+    folded = fold(head)
+    if len(text) <= LONGEST and (word := _word(folded, yes_restores and suppressed)):
         return Judged(word, "word")
     first, _, rest = head.strip().partition("\n")
     if rest and len(first) <= LONGEST and _follows(rest) and (word := _word(fold(first), False)):
         return Judged(word, "first_line")
-    folded = fold(head)[:LONGEST]
+    folded = folded[:LONGEST]
     if _wishes(folded):
         return Judged("stop", "sentence")
     return Judged(possible=bool(POSSIBLE.search(folded)))

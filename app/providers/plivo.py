@@ -39,7 +39,6 @@ CREDENTIALS: tuple[str, ...] = ("authId", "authToken")
 OPTIONAL: tuple[str, ...] = ()
 ANSWER = ("application/xml", b"<Response/>")
 BASE = "https://api.plivo.com"
-FORM = "application/x-www-form-urlencoded"
 VALIDITY_SECONDS = (5, 10_799)
 PAGE = 20
 REACH = timedelta(days=1)
@@ -291,7 +290,7 @@ def _said_v3(hook: Hook, nonce: str) -> str:
     """Address and query, sorted and decoded, then the form, sorted, between full stops."""
     asked = parse_qsl(urlsplit(hook.url).query, keep_blank_values=True)
     query = "&".join(f"{name}={value}" for name, value in sorted(asked))
-    form = "".join(f"{name}{value}" for name, value in sorted(_form(hook)))
+    form = "".join(f"{name}{value}" for name, value in sorted(hook.form or ()))
     said = hook.url.partition("?")[0]
     if query or form:
         said += f"?{query}"
@@ -300,15 +299,9 @@ def _said_v3(hook: Hook, nonce: str) -> str:
     return f"{said}{form}.{nonce}"
 
 
-def _form(hook: Hook) -> list[tuple[str, str]]:
-    if not hook.headers.get("content-type", "").lower().startswith(FORM):
-        return []
-    return parse_qsl(hook.body.decode("utf-8", "replace"), keep_blank_values=True)
-
-
 def _read(hook: Hook) -> dict[str, str]:
     """The parameters, as a database can hold them: without NUL."""
-    given = hook.query if hook.method == "GET" else _form(hook)
+    given = hook.query if hook.method == "GET" else hook.form or ()
     return {name: value.replace("\x00", "") for name, value in given}
 
 

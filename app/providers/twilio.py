@@ -11,12 +11,13 @@ StatusCallback URL of each message. A 5xx may have created the message.
 import base64
 import hmac
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
@@ -100,8 +101,8 @@ ERRORS: Mapping[str, str] = {
     "30410": "The carrier did not answer in time. Try later.",
     "14107": "More than 30 answers in 30 seconds between two numbers: Twilio stopped a loop.",
 }
-FORM = "application/x-www-form-urlencoded"
 PORTS = {"http": 80, "https": 443}
+COUNT = re.compile(r"[0-9]{1,4}")
 DIGESTS = {"HMAC_SHA1": "sha1", "HMAC_SHA256": "sha256"}
 
 
@@ -142,7 +143,7 @@ def genuine(account: Account, hook: Hook, now: datetime) -> bool:
     key, digest = _signed_with(account, hook)
     if not key or not digest:
         return False
-    form = _form(hook)
+    form = [] if hook.method == "GET" else hook.form
     if form is None and hook.body:
         hashed = dict(hook.query).get("bodySHA256", "").lower().encode()
         if not hmac.compare_digest(sha256(hook.body).hexdigest().encode(), hashed):
@@ -166,7 +167,7 @@ def read_inbound(hook: Hook) -> list[InboundText]:
     count = form.get("NumMedia", "0")
     media = tuple(
         Media(form[f"MediaUrl{i}"], form.get(f"MediaContentType{i}"))
-        for i in range(min(int(count), 10) if count.isdecimal() else 0)
+        for i in range(min(int(count), 10) if COUNT.fullmatch(count) else 0)
         if form.get(f"MediaUrl{i}")
     )
     return [
@@ -342,17 +343,8 @@ def _signature(key: str, digest: str, said: str) -> bytes:
     return base64.b64encode(signed)
 
 
-def _form(hook: Hook) -> list[tuple[str, str]] | None:
-    """The form's parameters, untrimmed, empty and unknown ones too; None: no form body."""
-    if hook.method == "GET":
-        return []
-    if not hook.headers.get("content-type", "").lower().startswith(FORM):
-        return None
-    return parse_qsl(hook.body.decode("utf-8", "replace"), keep_blank_values=True)
-
-
 def _parameters(hook: Hook) -> list[tuple[str, str]]:
-    return list(hook.query) if hook.method == "GET" else _form(hook) or []
+    return list(hook.query) if hook.method == "GET" else hook.form or []
 
 
 def _said(hook: Hook) -> dict[str, str]:
@@ -360,13 +352,13 @@ def _said(hook: Hook) -> dict[str, str]:
     return {name: value.replace("\x00", "") for name, value in _parameters(hook)}
 
 
-def _with_and_without_port(url: str) -> tuple[str, str]:
+def _with_and_without_port(url: str) -> Iterator[str]:
     """Twilio signs with or without the default port, depending on product and age."""
     parts = urlsplit(url)
     host = parts.hostname or ""
-    bare = parts._replace(netloc=host) if parts.port == PORTS.get(parts.scheme) else parts
-    port = parts.port or PORTS.get(parts.scheme)
-    return urlunsplit(bare), urlunsplit(parts._replace(netloc=f"{host}:{port}"))
+    usual = PORTS.get(parts.scheme)
+    yield urlunsplit(parts._replace(netloc=host)) if parts.port == usual else url
+    yield urlunsplit(parts._replace(netloc=f"{host}:{parts.port or usual}"))
 
 
 def _created(item: Mapping[str, Any]) -> datetime | None:

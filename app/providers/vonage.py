@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import md5, sha256
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 import jwt
@@ -168,7 +168,6 @@ ERRORS: Mapping[str, str] = {
     "13": "The carrier blocked the text because of the recipient's age.",
     "14": "The carrier blocked the text, often because of the recipient's plan.",
 }
-FORM = "application/x-www-form-urlencoded"
 STAMP = re.compile(r"[0-9]{1,12}")
 SMALL = re.compile(r"[0-9]{1,3}")
 MOST_PARTS = 255
@@ -526,9 +525,7 @@ def _said(hook: Hook) -> dict[str, Any]:
     """The webhook's words: of the address (GET), of a form, or of a JSON object."""
     if hook.method == "GET":
         return dict(hook.query)
-    if hook.headers.get("content-type", "").lower().startswith(FORM):
-        return dict(parse_qsl(hook.body.decode("utf-8", "replace"), keep_blank_values=True))
-    return _object(hook.body)
+    return _object(hook.body) if hook.form is None else dict(hook.form)
 
 
 def _word(said: Mapping[str, Any], name: str) -> str | None:

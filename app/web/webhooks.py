@@ -113,8 +113,8 @@ async def _account(held: Resources, account_id: str) -> Account:
 
 
 async def _hook(request: Request, held: Resources) -> Hook:
-    query = request.url.query
-    path = request.scope.get("raw_path", request.url.path.encode()).decode("ascii", "replace")
+    path = request.scope["raw_path"].decode("ascii", "replace")
+    query = request.scope["query_string"].decode("utf-8", "replace")
     return Hook(
         method=request.method,
         url=f"{held.settings.base_url}{path}" + (f"?{query}" if query else ""),
@@ -138,7 +138,8 @@ async def inbound(request: Request) -> Response:
         received = await _alone(held, post)
     for word, count in (("stored", received.stored), ("repeated", received.repeated),
                         ("foreign", received.foreign)):  # fmt: skip
-        TEXTS.labels(account.provider, word).inc(count)
+        if count:
+            TEXTS.labels(account.provider, word).inc(count)
     for turn_id in received.turns:
         traces.point("webhook", turn_id, provider=account.provider)
     return _answer(dialect)

@@ -336,6 +336,7 @@ PICTURE = {
     ),
     ("a short code", hook(INBOUND | {"From": "32665"}), [replace(PLAIN, sender="32665")]),
     ("a count that is no number", hook(INBOUND | {"NumMedia": "many"}), [PLAIN]),
+    ("a count of 5,000 digits", hook(INBOUND | {"NumMedia": "1" * 5000}), [PLAIN]),
     ("media that was counted and not given", hook(INBOUND | {"NumMedia": "3"}), [PLAIN]),
     ("no Body at all", hook({k: v for k, v in INBOUND.items() if k != "Body"}),
      [replace(PLAIN, text="")]),
