@@ -1,13 +1,13 @@
 """Gatherer: what waits together goes together, as one batch in one transaction.
 
-One batch is on its way at a time, and waits for no lock for long; what comes meanwhile is the
+Two batches are on their way at a time, and wait for no lock for long; what comes meanwhile is the
 next. When a batch fails, its entries go again, each by itself and beside the next batches: one
 that must wait, or that fails, keeps nobody else waiting.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Generic, TypeVar
 
 import structlog
 
@@ -20,6 +20,11 @@ Out = TypeVar("Out")
 MOST = 128
 """Rows up to which one generic plan is right for the statements (README, decision 14)."""
 
+LANES = 2
+"""Batches on their way: while one waits for this process to have time for it, the other gives the
+database work. With one, those who ask again when they are answered all come into step, and either
+side waits for the other."""
+
 LOOK_EVERY = 0.85
 """Seconds: who waits has gone after two looks at most, and is promised an answer within 2 s."""
 
@@ -28,31 +33,36 @@ APART = 8
 connection."""
 
 
+class ByItself:
+    """Instead of a result: the entry must go again by itself."""
+
+
 class Gatherer(Generic[In, Out]):
-    """`carry` takes entries and returns their results in the same order, None for one that must go
-    by itself, or gives up soon; `single` carries one, however long that takes."""
+    """`carry` takes entries and returns their results in the same order, or gives up soon;
+    `single` carries one, however long that takes."""
 
     def __init__(
         self,
-        carry: Callable[[Sequence[In]], Awaitable[Sequence[Out | None]]],
+        carry: Callable[[Sequence[In]], Awaitable[Sequence[Out | ByItself]]],
         single: Callable[[In], Awaitable[Out]],
         apart: int = APART,
     ) -> None:
         self._carry = carry
         self._single = single
         self._waiting: list[tuple[In, asyncio.Future[Out]]] = []
-        self._going: asyncio.Task[None] | None = None
+        self._lanes = 0
         self._watching: asyncio.TimerHandle | None = None
         self._room = asyncio.Semaphore(apart)
-        self._apart: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def put(self, entry: In) -> Out:
         """The entry's result; raises what carrying it alone raises, and `Unavailable` when the
         batch before it does not end."""
         result: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
         self._waiting.append((entry, result))
-        if self._going is None:
-            self._going = asyncio.create_task(self._go())
+        if self._lanes < LANES:
+            self._lanes += 1
+            self._start(self._go())
         # A caller that goes away does not take its entry back: it may be on its way.
         return await asyncio.shield(result)
 
@@ -63,9 +73,7 @@ class Gatherer(Generic[In, Out]):
                 self._watch()
                 await self._together(batch)
         finally:
-            self._going = None
-            if self._watching:
-                self._watching.cancel()
+            self._lanes -= 1
 
     def _watch(self) -> None:
         """Looks, now and then, whether anybody waits behind a batch that does not end."""
@@ -74,15 +82,16 @@ class Gatherer(Generic[In, Out]):
         self._watching = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look, [])
 
     def _look(self, late: Sequence[tuple[In, asyncio.Future[Out]]]) -> None:
-        """The database hangs under the batch that is on its way: sends away those who were there
-        at the last look already. Nothing of theirs has begun."""
+        """The database hangs under the batches that are on their way: sends away those who were
+        there at the last look already. Nothing of theirs has begun."""
         seen = {id(future) for _, future in late}
         gone = [one for one in self._waiting if id(one[1]) in seen]
         self._waiting = [one for one in self._waiting if id(one[1]) not in seen]
         for _, future in gone:
             _fail(future, Unavailable())
-        waiting = list(self._waiting)
-        self._watching = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look, waiting)
+        if self._lanes:
+            waiting = list(self._waiting)
+            self._watching = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look, waiting)
 
     async def _together(self, batch: list[tuple[In, asyncio.Future[Out]]]) -> None:
         try:
@@ -95,26 +104,21 @@ class Gatherer(Generic[In, Out]):
                 "a batch goes again one by one", error=type(error).__name__, entries=len(batch)
             )
             for entry, future in batch:
-                self._send_apart(entry, future)
+                self._start(self._alone(entry, future))
         else:
             for (entry, future), result in zip(batch, results, strict=True):
-                if result is None:
-                    self._send_apart(entry, future)
+                if isinstance(result, ByItself):
+                    self._start(self._alone(entry, future))
                 elif not future.done():
                     future.set_result(result)
 
-    async def _carried(self, entries: Sequence[In]) -> Sequence[Out | None]:
+    async def _carried(self, entries: Sequence[In]) -> Sequence[Out | ByItself]:
         for _ in range(BATCHES_AT_ONCE):  # so many may have died in the pool
             try:
                 return await self._carry(entries)
             except HungUp:
                 log.info("a connection had died")
         return await self._carry(entries)
-
-    def _send_apart(self, entry: In, future: asyncio.Future[Out]) -> None:
-        task = asyncio.create_task(self._alone(entry, future))
-        self._apart.add(task)
-        task.add_done_callback(self._apart.discard)
 
     async def _alone(self, entry: In, future: asyncio.Future[Out]) -> None:
         try:
@@ -128,8 +132,13 @@ class Gatherer(Generic[In, Out]):
 
     async def close(self) -> None:
         """Waits for what is on its way."""
-        while self._going or self._apart:
-            await asyncio.gather(*filter(None, [self._going]), *self._apart, return_exceptions=True)
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 def _fail(future: "asyncio.Future[Out]", error: Exception) -> None:

@@ -21,7 +21,7 @@ from app.domain.orders import Order, Refused, Sent
 from app.domain.problems import Problem, Unavailable
 from app.store import idempotency
 from app.store.engine import AWAY, CommitLost, Database, Tx
-from app.store.gather import Gatherer
+from app.store.gather import ByItself, Gatherer
 from app.web import problems
 from app.web.envelope import Answer
 from app.web.idempotency import LONGEST, begin, repeated
@@ -40,8 +40,8 @@ log = structlog.get_logger("sends")
 def gatherer(database: Database) -> Sends:
     """Gathers plain sends of all tenants."""
 
-    async def carry(orders: Sequence[Order]) -> Sequence[Result | None]:
-        known: dict[str, Result | None] = {}
+    async def carry(orders: Sequence[Order]) -> Sequence[Result | ByItself]:
+        known: dict[str, Result | ByItself] = {}
         fresh = orders
         try:
             async with database.gathered() as tx:
@@ -77,14 +77,14 @@ def gatherer(database: Database) -> Sends:
     return Gatherer(carry, single)
 
 
-async def _known(tx: Tx, orders: Sequence[Order]) -> dict[str, Result | None]:
-    """By message id, those that are not the first of their claim: the first one's answer, or None
-    where it is among these orders and must be stored before."""
+async def _known(tx: Tx, orders: Sequence[Order]) -> dict[str, Result | ByItself]:
+    """By message id, those that are not the first of their claim: the first one's answer, unless
+    it is among these orders and must be stored before."""
     claims = [(order, order.claim) for order in orders if order.claim]
     if not claims:
         return {}
     firsts = await idempotency.first(tx, [(order.tenant_id, claim) for order, claim in claims])
-    known: dict[str, Result | None] = {}
+    known: dict[str, Result | ByItself] = {}
     made: set[tuple[str, str]] = set()
     for i, (order, claim) in enumerate(claims):
         mine = order.tenant_id, claim.key
@@ -94,7 +94,7 @@ async def _known(tx: Tx, orders: Sequence[Order]) -> dict[str, Result | None]:
                 ending.data if isinstance(ending, Replayed) else Refused(ending)
             )
         elif mine in made:
-            known[order.message_id] = None
+            known[order.message_id] = ByItself()
         made.add(mine)
     return known
 
