@@ -166,7 +166,9 @@ class Service(FastAPI):
         self._https_only = https_only
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Edge(Hot(super().build_middleware_stack()), https_only=self._https_only)
+        return Edge(
+            Hot(webhooks.Doors(super().build_middleware_stack())), https_only=self._https_only
+        )
 
 
 class Server(uvicorn.Server):

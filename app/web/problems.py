@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import asyncpg
@@ -61,14 +61,17 @@ def install(app: FastAPI, routes: Iterable[BaseRoute] = ()) -> None:
     app.state.methods = [
         (route.path_regex, route.methods or set()) for route in routes if isinstance(route, Route)
     ]
-    app.add_exception_handler(Problem, _problem)
-    app.add_exception_handler(RequestValidationError, _malformed)
-    app.add_exception_handler(ValidationError, _unexpected)
-    app.add_exception_handler(HTTPException, _framework)
-    for unstorable in UNSTORABLE:
-        app.add_exception_handler(unstorable, _unstorable)
-    for away in AWAY:
-        app.add_exception_handler(away, _away)
+    for kind, handler in HANDLERS.items():
+        app.add_exception_handler(kind, handler)
+
+
+async def told(request: Request, error: Exception) -> Response:
+    """The answer to what went wrong before the framework was reached; raises what is
+    unexpected."""
+    for kind in type(error).__mro__:
+        if handler := HANDLERS.get(kind):
+            return await handler(request, error)
+    raise error
 
 
 def answer(request: Request, problem: Problem) -> Response:
@@ -176,3 +179,13 @@ async def _away(request: Request, error: Exception) -> Response:
 async def _unexpected(request: Request, error: Exception) -> Response:
     log.error("unexpected error", exc_info=error)
     return answer(request, Internal())
+
+
+HANDLERS: dict[type[Any], Callable[[Request, Exception], Awaitable[Response]]] = {
+    Problem: _problem,
+    RequestValidationError: _malformed,
+    ValidationError: _unexpected,
+    HTTPException: _framework,
+    **dict.fromkeys(UNSTORABLE, _unstorable),
+    **dict.fromkeys(AWAY, _away),
+}

@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 
-import structlog
 from pydantic import TypeAdapter, ValidationError
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access.keys import Keyring
 from app.commands import outgoing, send
 from app.domain.claims import Claim, Replayed, digest
 from app.domain.orders import Order, Refused, Sent
-from app.domain.problems import Problem, Unavailable
+from app.domain.problems import Unavailable
 from app.store import idempotency
 from app.store.engine import AWAY, CommitLost, Database, Tx
 from app.store.gather import ByItself, Gatherer
@@ -34,7 +34,6 @@ SETTLE_WITHIN = 2.0
 ANSWER = TypeAdapter(Answer[Queued])
 Result = outgoing.Answered | Refused
 Sends = Gatherer[Order, Result]
-log = structlog.get_logger("sends")
 
 
 def gatherer(database: Database) -> Sends:
@@ -150,12 +149,8 @@ class Hot:
             if content is None:
                 await self._app(scope, _again(message, receive), send)
                 return
-        except Problem as problem:
-            await problems.rendered(problem)(scope, receive, send)
-            return
-        except AWAY as error:
-            log.warning("the database is away", error=type(error).__name__)
-            await problems.rendered(Unavailable())(scope, receive, send)
+        except Exception as error:
+            await (await problems.told(Request(scope), error))(scope, receive, send)
             return
         headers = [(b"content-type", b"application/json"),
                    (b"content-length", str(len(content)).encode())]  # fmt: skip

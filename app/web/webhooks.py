@@ -10,7 +10,7 @@ import structlog
 from fastapi import Request, Response
 from prometheus_client import Counter
 from starlette.routing import Match, Route
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import traces
 from app.access.fresh import Fresh
@@ -25,6 +25,7 @@ from app.resources import Resources
 from app.store import accounts, outbox
 from app.store.engine import Database
 from app.store.gather import Gatherer, In, Out
+from app.web import problems
 
 BEGIN_WITHIN = 1.0
 """Within this many seconds of its claim a request to a carrier begins, or not at all."""
@@ -209,6 +210,28 @@ class Door(Route):
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         match, found = super().matches(scope)
         return match, {**found, "route": self} if found else found
+
+
+class Doors:
+    """ASGI, around the application: opens what is plainly a door, and passes on all else."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith("/webhooks/"):
+            for door in DOORS:
+                match, found = door.matches(scope)
+                if match is Match.FULL:
+                    scope.update(found)
+                    request = Request(scope, receive)
+                    try:
+                        response = await door.endpoint(request)
+                    except Exception as error:
+                        response = await problems.told(request, error)
+                    await response(scope, receive, send)
+                    return
+        await self._app(scope, receive, send)
 
 
 DOORS = [
