@@ -13,7 +13,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from app.access.keys import Keyring
-from app.domain.claims import Replayed
+from app.domain.idempotency import Replayed
 from app.resources import Resources, opened
 from app.settings import Settings
 from app.web import (

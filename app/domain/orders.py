@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from app.domain.claims import Claim
+from app.domain.idempotency import IdempotencyKey
 from app.domain.problems import Invalid, Problem
 from app.domain.transcripts import instant
 from app.domain.words import Encoding, MessageStatus, Source
@@ -53,7 +53,7 @@ class Order:
     """An agent's natural pace."""
     guarded: bool = False
     """For an agent's text: it does not leave any more once the lead wrote after its turn."""
-    claim: Claim | None = None
+    keyed: IdempotencyKey | None = None
     """Stored with the text, and the answer with it: a repeat is answered so again."""
 
 

@@ -7,7 +7,7 @@ back; a refusal rolls back and so frees the key.
 from collections.abc import Sequence
 from typing import Any
 
-from app.domain.claims import Claim
+from app.domain.idempotency import IdempotencyKey
 from app.store.engine import Read, Row, Tx, spread
 
 WAIT = "SET LOCAL lock_timeout = '1s'"
@@ -23,20 +23,19 @@ JOIN idempotency k USING (tenant_id, route, key)
 """
 
 
-async def begin(tx: Tx, tenant_id: str, claim: Claim) -> Row | None:
+async def begin(tx: Tx, tenant_id: str, keyed: IdempotencyKey) -> Row | None:
     """None: this request is the first. Else what is kept of the first one. Raises
     `LockNotAvailableError` when that still runs after a second."""
     await tx.execute(WAIT)
-    mine = await tx.value(BEGIN, tenant_id, claim.route, claim.key, claim.digest)
+    mine = await tx.value(BEGIN, tenant_id, keyed.route, keyed.key, keyed.digest)
     await tx.execute(NO_WAIT)
-    return None if mine else (await first(tx, [(tenant_id, claim)])).get(0)
+    return None if mine else (await first(tx, [(tenant_id, keyed)])).get(0)
 
 
-async def first(read: Read, claims: Sequence[tuple[str, Claim]]) -> dict[int, Row]:
-    """What is kept of the first request of each tenant's claim, by its place, where there was
-    one."""
-    keys = [(i, tenant_id, claim.route, claim.key) for i, (tenant_id, claim) in enumerate(claims)]
-    return {row["i"]: row for row in await read.rows(FIRST, *spread(keys, 4))}
+async def first(read: Read, asked: Sequence[tuple[str, IdempotencyKey]]) -> dict[int, Row]:
+    """What is kept of the first request with each (tenant, key), by its place, if there was one."""
+    rows = [(i, tenant_id, one.route, one.key) for i, (tenant_id, one) in enumerate(asked)]
+    return {row["i"]: row for row in await read.rows(FIRST, *spread(rows, 4))}
 
 
 FINISH = """
@@ -44,14 +43,16 @@ UPDATE idempotency SET status = $4, answer = $5 WHERE tenant_id = $1 AND route =
 """
 
 
-async def finish(tx: Tx, tenant_id: str, claim: Claim, status: int, answer: dict[str, Any]) -> None:
+async def finish(
+    tx: Tx, tenant_id: str, keyed: IdempotencyKey, status: int, answer: dict[str, Any]
+) -> None:
     """Keeps the answer for those who ask again."""
-    await tx.execute(FINISH, tenant_id, claim.route, claim.key, status, answer)
+    await tx.execute(FINISH, tenant_id, keyed.route, keyed.key, status, answer)
 
 
 FORGET = "DELETE FROM idempotency WHERE tenant_id = $1 AND route = $2 AND key = $3"
 
 
-async def forget(tx: Tx, tenant_id: str, claim: Claim) -> None:
+async def forget(tx: Tx, tenant_id: str, keyed: IdempotencyKey) -> None:
     """Frees the key: the request was refused, and what that recorded is committed."""
-    await tx.execute(FORGET, tenant_id, claim.route, claim.key)
+    await tx.execute(FORGET, tenant_id, keyed.route, keyed.key)

@@ -147,7 +147,7 @@ WITH given AS (
         AS a(i, tenant_id, message_id, thread_id, our_number, lead_phone, lead_id, campaign_id,
              agent_mode, account_id, provider, source, actor, text, turn_id, encoding, segments,
              media, validity, lane, due, send_at, held_until, cancel_on_reply, bulk_id,
-             sms_agent_id, exempt, guarded, claim_route, claim_key, claim_digest, answer)
+             sms_agent_id, exempt, guarded, once_route, once_key, once_digest, answer)
 ), asked AS (
     SELECT *,
            count(*) FILTER (WHERE NOT waits) OVER (pair ORDER BY i) AS nth,
@@ -191,13 +191,13 @@ WITH given AS (
            a.our_number, a.lane, a.segments, a.sms_agent_id, a.exempt, a.guarded, a.cancel_on_reply,
            coalesce(a.due, clock_timestamp()), coalesce(a.due, clock_timestamp()) + a.validity
     FROM asked a JOIN stored s USING (tenant_id, message_id)
-), claimed AS (  -- by another meanwhile: then none of this is stored
+), answered AS (  -- used by another meanwhile: then none of this is stored
     INSERT INTO idempotency (tenant_id, route, key, body_digest, status, answer)
-    SELECT a.tenant_id, a.claim_route, a.claim_key, a.claim_digest, 202,
+    SELECT a.tenant_id, a.once_route, a.once_key, a.once_digest, 202,
            jsonb_build_object('success', true, 'data',
                a.answer || jsonb_build_object('interactionId', s.interaction_id))
     FROM asked a JOIN stored s USING (tenant_id, message_id)
-    WHERE a.claim_key IS NOT NULL ORDER BY a.tenant_id, a.claim_route, a.claim_key
+    WHERE a.once_key IS NOT NULL ORDER BY a.tenant_id, a.once_route, a.once_key
 ), touched AS (
     UPDATE leads x SET active_at = clock_timestamp()
     FROM (
@@ -224,7 +224,7 @@ class Stored:
 
 async def store(tx: Tx, texts: Sequence[Resolved]) -> list[Stored]:
     """Threads, numbers and stores the texts, each with the outbox row that owes it and the answer
-    that is kept for its claim. Raises `UniqueViolationError` when a claim was made already.
+    that is kept under its idempotency key. Raises `UniqueViolationError` for a key in use.
 
     Threads are opened or locked in the order of (tenant, pair): law 9."""
     rows = await tx.rows(
@@ -238,7 +238,7 @@ async def store(tx: Tx, texts: Sequence[Resolved]) -> list[Stored]:
                     r.segments, json.dumps([{"url": url} for url in r.order.media]),
                     r.order.validity, r.order.lane, r.due, r.order.send_at if r.due else None,
                     r.held_until, r.order.cancel_on_reply, r.order.bulk_id, r.order.agent_id,
-                    r.exempt, r.order.guarded, *_claimed(r),
+                    r.exempt, r.order.guarded, *_keyed(r),
                 )
                 for i, r in enumerate(texts)
             ],
@@ -249,13 +249,13 @@ async def store(tx: Tx, texts: Sequence[Resolved]) -> list[Stored]:
     return [Stored(row["interaction_id"], row["seq"]) for row in rows]
 
 
-def _claimed(text: Resolved) -> tuple[Any, ...]:
+def _keyed(text: Resolved) -> tuple[Any, ...]:
     """Route, key, digest, and the answer but for the thread's id, which storing tells."""
-    claim = text.order.claim
-    if claim is None:
+    keyed = text.order.keyed
+    if keyed is None:
         return None, None, None, None
     told = {"messageId": text.order.message_id, **found_out(text)}
-    return claim.route, claim.key, claim.digest, told
+    return keyed.route, keyed.key, keyed.digest, told
 
 
 STORED = """

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access.keys import Keyring
 from app.commands import outgoing, send
-from app.domain.claims import Claim, Replayed, digest
+from app.domain.idempotency import IdempotencyKey, Replayed, digest
 from app.domain.orders import Order, Refused, Sent
 from app.domain.problems import Unavailable
 from app.store import idempotency
@@ -56,16 +56,16 @@ def gatherer(database: Database) -> Sends:
         return [found[order.message_id] for order in orders]
 
     async def single(order: Order) -> Result:
-        claim = order.claim
+        keyed = order.keyed
         try:
             async with database.system() as tx:
-                if claim:
-                    await begin(tx, order.tenant_id, claim)
-                [result] = await send.texts(tx, [replace(order, claim=None)])
-                told = outgoing.accepted(outgoing.answered(result))  # or it frees the claim
-                if claim:
+                if keyed:
+                    await begin(tx, order.tenant_id, keyed)
+                [result] = await send.texts(tx, [replace(order, keyed=None)])
+                told = outgoing.accepted(outgoing.answered(result))  # or the key is free again
+                if keyed:
                     kept = {"success": True, "data": told}
-                    await idempotency.finish(tx, order.tenant_id, claim, 202, kept)
+                    await idempotency.finish(tx, order.tenant_id, keyed, 202, kept)
         except Replayed as first:
             return first.data
         except CommitLost as lost:
@@ -77,18 +77,18 @@ def gatherer(database: Database) -> Sends:
 
 
 async def _known(tx: Tx, orders: Sequence[Order]) -> dict[str, Result | ByItself]:
-    """By message id, those that are not the first of their claim: the first one's answer, unless
+    """By message id, those that are not the first with their key: the first one's answer, unless
     it is among these orders and must be stored before."""
-    claims = [(order, order.claim) for order in orders if order.claim]
-    if not claims:
+    asked = [(order, order.keyed) for order in orders if order.keyed]
+    if not asked:
         return {}
-    firsts = await idempotency.first(tx, [(order.tenant_id, claim) for order, claim in claims])
+    firsts = await idempotency.first(tx, [(order.tenant_id, keyed) for order, keyed in asked])
     known: dict[str, Result | ByItself] = {}
     made: set[tuple[str, str]] = set()
-    for i, (order, claim) in enumerate(claims):
-        mine = order.tenant_id, claim.key
+    for i, (order, keyed) in enumerate(asked):
+        mine = order.tenant_id, keyed.key
         if i in firsts:
-            ending = repeated(firsts[i], claim)
+            ending = repeated(firsts[i], keyed)
             known[order.message_id] = (
                 ending.data if isinstance(ending, Replayed) else Refused(ending)
             )
@@ -142,10 +142,10 @@ class Hot:
         if given is None:
             await self._app(scope, _again(message, receive), send)
             return
-        key, body, claim = given
+        key, body, keyed = given
         scope["route"] = MATCHED
         try:
-            content = await _accept(scope, key, body, claim)
+            content = await _accept(scope, key, body, keyed)
             if content is None:
                 await self._app(scope, _again(message, receive), send)
                 return
@@ -158,7 +158,9 @@ class Hot:
         await send({"type": "http.response.body", "body": content})
 
 
-async def _accept(scope: Scope, key: str, body: SendBody, claim: Claim | None) -> bytes | None:
+async def _accept(
+    scope: Scope, key: str, body: SendBody, keyed: IdempotencyKey | None
+) -> bytes | None:
     """The answer's body; None: the key is an agent's, whose texts are replies to turns."""
     state = scope["app"].state
     ring: Keyring = state.keyring
@@ -172,13 +174,13 @@ async def _accept(scope: Scope, key: str, body: SendBody, claim: Claim | None) -
         standing.require()
     caller.require("reply")
     sends: Sends = state.sends
-    answer = outgoing.accepted(await sends.put(ordered(caller, body, claim=claim)))
+    answer = outgoing.accepted(await sends.put(ordered(caller, body, keyed=keyed)))
     return ANSWER.dump_json(ANSWER.validate_python({"data": answer}), by_alias=True)
 
 
-def _plain(scope: Scope, message: Message) -> tuple[str, SendBody, Claim | None] | None:
-    """API key, body and claim of a request that is plainly a good one; None: let the framework
-    judge."""
+def _plain(scope: Scope, message: Message) -> tuple[str, SendBody, IdempotencyKey | None] | None:
+    """API key, body and idempotency key of a request that is plainly a good one; None: let the
+    framework judge."""
     headers: Mapping[bytes, bytes] = dict(scope["headers"])
     key, once = headers.get(b"x-api-key"), headers.get(b"idempotency-key")
     if (
@@ -197,8 +199,12 @@ def _plain(scope: Scope, message: Message) -> tuple[str, SendBody, Claim | None]
         return None
     if body.dry_run or body.turn_id is not None or body.source == "sms_agent":
         return None
-    claim = None if once is None else Claim(ROUTE, once.decode("latin-1"), digest(message["body"]))
-    return key.decode("latin-1"), body, claim
+    keyed = (
+        None
+        if once is None
+        else IdempotencyKey(ROUTE, once.decode("latin-1"), digest(message["body"]))
+    )
+    return key.decode("latin-1"), body, keyed
 
 
 def _again(message: Message, receive: Receive) -> Receive:

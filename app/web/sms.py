@@ -14,7 +14,7 @@ from app.commands import bulk as bulk_commands
 from app.commands import outgoing, send
 from app.domain import ids
 from app.domain.callers import Caller
-from app.domain.claims import Claim
+from app.domain.idempotency import IdempotencyKey
 from app.domain.orders import (
     LANE_BULK,
     LANE_REPLY,
@@ -37,7 +37,7 @@ from app.web.doors import (
     TenantTx,
 )
 from app.web.envelope import Answer, Body, Error, Moment, Out
-from app.web.idempotency import Key, begin, claimed
+from app.web.idempotency import Key, begin, identified
 from app.web.problems import details_of
 
 router = APIRouter(prefix="/api/v1", tags=["Texts"])
@@ -145,7 +145,11 @@ class DryRun(Found):
 
 
 def ordered(
-    caller: Caller, body: SendBody, *, bulk_id: str | None = None, claim: Claim | None = None
+    caller: Caller,
+    body: SendBody,
+    *,
+    bulk_id: str | None = None,
+    keyed: IdempotencyKey | None = None,
 ) -> Order:
     """The order that a body makes, by itself or as one of many."""
     seconds = body.validity_seconds
@@ -170,7 +174,7 @@ def ordered(
         bulk_id=bulk_id,
         send_at=body.send_at,
         cancel_on_reply=body.cancel_on_reply,
-        claim=claim,
+        keyed=keyed,
     )
 
 
@@ -184,8 +188,8 @@ async def send_one(
     request: Request, body: SendBody, caller: ReplyCaller, held: Held, key: Key = None
 ) -> Answer[Queued | Caught]:
     """The text is safely owed to the carrier when this answers 202."""
-    claim = None if body.dry_run else await claimed(request, ROUTE, key)
-    order = ordered(caller, body, claim=claim)
+    keyed = None if body.dry_run else await identified(request, ROUTE, key)
+    order = ordered(caller, body, keyed=keyed)
     if body.dry_run:
         return await _dry_run(caller, order, held)  # type: ignore[return-value]
     if order.source == "api" and order.turn_id is None:
@@ -193,18 +197,18 @@ async def send_one(
         return Answer(data=Queued.model_validate(outgoing.accepted(sent)))
     # Opened here and not in a dependency: what a refusal records must be committed.
     async with held.database.system() as tx:
-        if claim:
-            await begin(tx, caller.tenant_id, claim)
+        if keyed:
+            await begin(tx, caller.tenant_id, keyed)
         [result] = await outgoing.texts(tx, caller, [order])
         if isinstance(result, Refused):
-            if claim:
-                await kept.forget(tx, caller.tenant_id, claim)
+            if keyed:
+                await kept.forget(tx, caller.tenant_id, keyed)
         else:
             caught = result["status"] == "caught"
             answer = Answer[Queued | Caught](data=(Caught if caught else Queued)(**result))
-            if claim:
+            if keyed:
                 plain = answer.model_dump(mode="json", by_alias=True)
-                await kept.finish(tx, caller.tenant_id, claim, 202, plain)
+                await kept.finish(tx, caller.tenant_id, keyed, 202, plain)
     if isinstance(result, Refused):
         raise result.problem
     if order.turn_id:
@@ -280,17 +284,17 @@ async def send_bulk(
 ) -> Answer[BulkAccepted]:
     """Refusals stand beside acceptances, in the order given. Replies overtake bulk sends."""
     bulk_id = ids.make("bulk")
-    claim = await claimed(request, f"{ROUTE}/bulk", key)
+    keyed = await identified(request, f"{ROUTE}/bulk", key)
     request.app.state.rates.charge(caller, len(body.messages) - 1)  # one is the request itself
     entries = _entries(caller, bulk_id, body.messages)
     async with held.database.system() as tx:
-        if claim:
-            await begin(tx, caller.tenant_id, claim)
+        if keyed:
+            await begin(tx, caller.tenant_id, keyed)
         results = await bulk_commands.texts(tx, caller, bulk_id, entries)
         answer = Answer[BulkAccepted](data=_bulk_answer(bulk_id, results))
-        if claim:
+        if keyed:
             plain = answer.model_dump(mode="json", by_alias=True, exclude_none=True)
-            await kept.finish(tx, caller.tenant_id, claim, 202, plain)
+            await kept.finish(tx, caller.tenant_id, keyed, 202, plain)
     return answer
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.claims import Claim
+from app.domain.idempotency import IdempotencyKey
 from app.domain.orders import Order
 from app.domain.problems import IdempotencyInProgress
 from app.resources import Resources
@@ -66,12 +66,12 @@ async def test_a_refusal_frees_the_key(idle_world: World) -> None:
 async def test_of_repeats_in_two_processes_at_once_one_texts(
     idle_world: World, resources: Resources
 ) -> None:
-    claim = Claim(ROUTE, "everywhere", b"the same body")
+    keyed = IdempotencyKey(ROUTE, "everywhere", b"the same body")
 
     def order(n: int) -> Order:
         return Order(
             tenant_id=idle_world.tenant.tenant_id, message_id=f"msg_{n}", thread_id=f"int_{n}",
-            lead_id=idle_world.lead["leadId"], text="Hi", source="api", actor="test", claim=claim,
+            lead_id=idle_world.lead["leadId"], text="Hi", source="api", actor="test", keyed=keyed,
         )  # fmt: skip
 
     first, second = gatherer(resources.database), gatherer(resources.database)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from app.commands import bulk, dnc, modes, outgoing, reply
 from app.domain import ids
 from app.domain.callers import Caller
-from app.domain.claims import Claim, Replayed
+from app.domain.idempotency import IdempotencyKey, Replayed
 from app.domain.orders import Order, readable
 from app.domain.problems import Conflict, Invalid, NotFound, Problem
 from app.domain.words import InteractionStatus
@@ -93,10 +93,10 @@ def _moment(written: str, zone: tzinfo) -> datetime | None:
 async def _send(held: Resources, caller: Caller, interaction_id: str, note: Note, once: str) -> str:
     """The thread in which the text stands: another one, where another number was chosen."""
     said = (interaction_id, note.sender, note.text, str(note.send_at))
-    claim = Claim(ROUTE, once, sha256("\0".join(said).encode()).digest())
+    keyed = IdempotencyKey(ROUTE, once, sha256("\0".join(said).encode()).digest())
     try:
         async with held.database.system() as tx:
-            await begin(tx, caller.tenant_id, claim)
+            await begin(tx, caller.tenant_id, keyed)
             row = await visits.find(tx, caller.tenant_id, interaction_id)
             if note.seen is not None and await store.written_since(
                 tx, caller.tenant_id, interaction_id, note.seen
@@ -119,7 +119,7 @@ async def _send(held: Resources, caller: Caller, interaction_id: str, note: Note
             )
             [result] = await outgoing.texts(tx, caller, [order])
             answer = outgoing.accepted(result)
-            await kept.finish(tx, caller.tenant_id, claim, 202, {"data": answer})
+            await kept.finish(tx, caller.tenant_id, keyed, 202, {"data": answer})
     except Replayed as first:
         answer = first.data
     sent_to: str = answer["interactionId"]

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from app.access import sessions
 from app.access.sessions import Person
 from app.domain.callers import Caller
-from app.domain.claims import Claim, Replayed
+from app.domain.idempotency import IdempotencyKey, Replayed
 from app.domain.problems import Problem
 from app.resources import Resources
 from app.store import idempotency as kept
@@ -112,13 +112,13 @@ class Desk:
 
     async def add(self, form: Sent, work: Callable[[Tx], Awaitable[str]]) -> tuple[str, bool]:
         """Does the work once for one form; the id of what it made, and whether it did so now."""
-        claim = Claim(f"page {self.request.url.path}", form.once, form.digest)
+        keyed = IdempotencyKey(f"page {self.request.url.path}", form.once, form.digest)
         try:
             async with self.held.database.tenant(self.tenant_id) as tx:
-                await begin(tx, self.tenant_id, claim)
+                await begin(tx, self.tenant_id, keyed)
                 made = await work(tx)
                 answer = {"data": {"id": made}}
-                await kept.finish(tx, self.tenant_id, claim, 201, answer)
+                await kept.finish(tx, self.tenant_id, keyed, 201, answer)
         except Replayed as first:
             return str(first.data["id"]), False
         return made, True

@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class IdempotencyKey:
     """A key, the route it counts for, and the digest of the request's body."""
 
     route: str
@@ -16,7 +16,7 @@ class Claim:
 
 
 class Replayed(Exception):
-    """The first answer to the claim, which ends this request before it does anything again."""
+    """The first answer to a request, which ends its repeat before that does anything again."""
 
     def __init__(self, status: int, answer: dict[str, Any]) -> None:
         self.status = status
