@@ -1,10 +1,11 @@
 """Replays, shadows and tests: a turn's payload for an endpoint whose answer is kept beside the
 live one. No outbox row can come of them: their turns are never sent from."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from pydantic_core import to_json
 
 from app.commands import reply
 from app.domain import ids
@@ -26,7 +27,7 @@ def of(
     turn's by its id alone."""
     turn_id = ids.make("turn")
     payload = {**addressed, "turn": {**addressed["turn"], "turnId": turn_id}}
-    body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
+    body = to_json(payload)
     return Twin(
         tenant_id=tenant_id, turn_id=turn_id, interaction_id=interaction_id, agent_id=agent_id,
         kind=kind, through_seq=payload["turn"]["throughSeq"], of_turn=of_turn, body=body,

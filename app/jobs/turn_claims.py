@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from pydantic_core import to_json
 
 from app.access.sealing import Seal
 from app.agents import payload
@@ -181,7 +182,7 @@ def _worded(
     addressed = payload.address(frozen, attempt, expires_at, facts["now"])
     sealed = [facts["secret"], facts["previous"]]
     return Words(
-        json.dumps(addressed, ensure_ascii=False, separators=(",", ":")).encode(),
+        to_json(addressed),
         tuple(seal.open(secret).decode() for secret in sealed if secret),
         _shadow(turn, facts, addressed) if attempt == 1 else None,
     )
