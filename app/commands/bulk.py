@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from app.commands import outgoing
+from app.commands import send
 from app.commands.directory import found
-from app.commands.outgoing import Answered
 from app.domain.callers import Caller
-from app.domain.orders import Order, Refused
+from app.domain.orders import Order, Refused, Sent
 from app.domain.problems import NotCancellable
 from app.store import messages, outbox, sending
 from app.store.engine import Tx
@@ -14,10 +13,10 @@ from app.store.engine import Tx
 
 async def texts(
     tx: Tx, caller: Caller, bulk_id: str, entries: Sequence[Order | Refused]
-) -> list[Answered | Refused]:
-    """Accepts the orders, all of this bulk, that may go; each one's answer or refusal, in order."""
+) -> list[Sent | Refused]:
+    """Accepts the orders, all of this bulk, that may go; what became of each, in order."""
     orders = [entry for entry in entries if isinstance(entry, Order)]
-    judged = iter(await outgoing.texts(tx, caller, orders) if orders else [])
+    judged = iter(await send.texts(tx, orders) if orders else [])
     results = [next(judged) if isinstance(entry, Order) else entry for entry in entries]
     refused = sum(isinstance(result, Refused) for result in results)
     await sending.record_bulk(tx, caller.tenant_id, bulk_id, len(results) - refused, refused)

@@ -5,7 +5,6 @@ tried again under the same ids. Base32 with the extended hex alphabet keeps the 
 the bytes: sorting ids sorts by time of making.
 """
 
-import base64
 import os
 import re
 import time
@@ -16,6 +15,11 @@ Kind = Literal[
     "lead", "campaign", "int", "msg", "smsagent", "org", "turn", "num", "acct", "key", "user",
     "bulk", "evt", "canned",
 ]  # fmt: skip
+
+DIGITS = "0123456789abcdefghijklmnopqrstuv"
+PAIRS = [high + low for high in DIGITS for low in DIGITS]
+PLACES = range(120, -1, -10)
+"""Of the pairs in 130 bits: an id's 128, and two noughts."""
 
 CALLERS_OWN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 """Lead and campaign ids may come from the caller's own system (contract 2)."""
@@ -35,5 +39,6 @@ def first_since(kind: Kind, at: datetime) -> str:
 
 
 def _written(kind: Kind, milliseconds: int, noise: bytes | bytearray) -> str:
-    stamped = milliseconds.to_bytes(6, "big") + noise
-    return f"{kind}_{base64.b32hexencode(stamped).decode().rstrip('=').lower()}"
+    # As base64.b32hexencode without its padding, at half the price: a bulk makes 2,000.
+    bits = int.from_bytes(milliseconds.to_bytes(6, "big") + noise, "big") << 2
+    return f"{kind}_{''.join([PAIRS[bits >> place & 1023] for place in PLACES])}"
