@@ -48,7 +48,9 @@ class Forwarding:
         self._wire = wire
         self._seal = seal
         self._endpoints = Endpoints()
-        self._heard = Gatherer(self._settle, self._settle_one, APART)
+        self._heard = Gatherer(
+            self._settle, self._settle_one, lambda heard: heard[0].interaction_id, APART
+        )
         self._shadows: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(APART)
 

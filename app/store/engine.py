@@ -52,7 +52,7 @@ STATEMENT_SECONDS = 10.0
 LOCKS_WAITED_FOR = "250ms"
 """By a batch of strangers; then its entries go one by one."""
 BATCHES_AT_ONCE = 6
-"""Connections for them: each gatherer has two batches on their way."""
+"""Connections for them: each gatherer has one batch in each of two lanes."""
 PLANS_LAST = 5.0
 """Seconds."""
 ABANDONED = "10s"

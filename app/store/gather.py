@@ -1,12 +1,12 @@
 """Gatherer: what waits together goes together, as one batch in one transaction.
 
-Two batches are on their way at a time, and wait for no lock for long; what comes meanwhile is the
-next. When a batch fails, its entries go again, each by itself and beside the next batches: one
-that must wait, or that fails, keeps nobody else waiting.
+There are two lanes, and in each one batch is on its way at a time, which waits for no lock for
+long; what comes meanwhile is the next. When a batch fails, its entries go again, each by itself
+and beside the next batches: one that must wait, or that fails, keeps nobody else waiting.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -21,9 +21,9 @@ MOST = 128
 """Rows up to which one generic plan is right for the statements (README, decision 14)."""
 
 LANES = 2
-"""Batches on their way: while one waits for this process to have time for it, the other gives the
-database work. With one, those who ask again when they are answered all come into step, and either
-side waits for the other."""
+"""While one's batch waits for this process to have time for it, the other's gives the database
+work. With one, those who ask again when they are answered all come into step, and either side
+waits for the other."""
 
 LOOK_EVERY = 0.85
 """Seconds: who waits has gone after two looks at most, and is promised an answer within 2 s."""
@@ -37,31 +37,54 @@ class ByItself:
     """Instead of a result: the entry must go again by itself."""
 
 
+Carry = Callable[[Sequence[In]], Awaitable[Sequence[Out | ByItself]]]
+Single = Callable[[In], Awaitable[Out]]
+
+
 class Gatherer(Generic[In, Out]):
     """`carry` takes entries and returns their results in the same order, or gives up soon;
-    `single` carries one, however long that takes."""
+    `single` carries one, however long that takes. Entries for which `alike` tells the same take
+    the same lane: they keep their order, and their batches do not wait for each other's locks."""
 
     def __init__(
         self,
-        carry: Callable[[Sequence[In]], Awaitable[Sequence[Out | ByItself]]],
-        single: Callable[[In], Awaitable[Out]],
+        carry: Carry[In, Out],
+        single: Single[In, Out],
+        alike: Callable[[In], Hashable],
         apart: int = APART,
     ) -> None:
-        self._carry = carry
-        self._single = single
-        self._waiting: list[tuple[In, asyncio.Future[Out]]] = []
-        self._lanes = 0
-        self._watching: asyncio.TimerHandle | None = None
-        self._room = asyncio.Semaphore(apart)
-        self._tasks: set[asyncio.Task[None]] = set()
+        room = asyncio.Semaphore(apart)
+        self._alike = alike
+        self._lanes = [_Lane(carry, single, room) for _ in range(LANES)]
 
     async def put(self, entry: In) -> Out:
         """The entry's result; raises what carrying it alone raises, and `Unavailable` when the
         batch before it does not end."""
+        return await self._lanes[hash(self._alike(entry)) % LANES].put(entry)
+
+    async def close(self) -> None:
+        """Waits for what is on its way."""
+        for lane in self._lanes:
+            await lane.close()
+
+
+class _Lane(Generic[In, Out]):
+    def __init__(
+        self, carry: Carry[In, Out], single: Single[In, Out], room: asyncio.Semaphore
+    ) -> None:
+        self._carry = carry
+        self._single = single
+        self._room = room
+        self._waiting: list[tuple[In, asyncio.Future[Out]]] = []
+        self._going = False
+        self._watching: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def put(self, entry: In) -> Out:
         result: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
         self._waiting.append((entry, result))
-        if self._lanes < LANES:
-            self._lanes += 1
+        if not self._going:
+            self._going = True
             self._start(self._go())
         # A caller that goes away does not take its entry back: it may be on its way.
         return await asyncio.shield(result)
@@ -73,7 +96,9 @@ class Gatherer(Generic[In, Out]):
                 self._watch()
                 await self._together(batch)
         finally:
-            self._lanes -= 1
+            self._going = False
+            if self._watching:
+                self._watching.cancel()
 
     def _watch(self) -> None:
         """Looks, now and then, whether anybody waits behind a batch that does not end."""
@@ -82,16 +107,15 @@ class Gatherer(Generic[In, Out]):
         self._watching = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look, [])
 
     def _look(self, late: Sequence[tuple[In, asyncio.Future[Out]]]) -> None:
-        """The database hangs under the batches that are on their way: sends away those who were
-        there at the last look already. Nothing of theirs has begun."""
+        """The database hangs under the batch that is on its way: sends away those who were there
+        at the last look already. Nothing of theirs has begun."""
         seen = {id(future) for _, future in late}
         gone = [one for one in self._waiting if id(one[1]) in seen]
         self._waiting = [one for one in self._waiting if id(one[1]) not in seen]
         for _, future in gone:
             _fail(future, Unavailable())
-        if self._lanes:
-            waiting = list(self._waiting)
-            self._watching = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look, waiting)
+        waiting = list(self._waiting)
+        self._watching = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look, waiting)
 
     async def _together(self, batch: list[tuple[In, asyncio.Future[Out]]]) -> None:
         try:
@@ -131,7 +155,6 @@ class Gatherer(Generic[In, Out]):
                 future.set_result(result)
 
     async def close(self) -> None:
-        """Waits for what is on its way."""
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 

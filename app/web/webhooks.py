@@ -57,7 +57,7 @@ def gatherer(database: Database) -> Posts:
             [received] = await receive.texts(tx, [post])
         return received
 
-    return Gatherer(carry, single)
+    return Gatherer(carry, single, lambda post: tuple(text.sender for text in post.texts))
 
 
 def reports_gatherer(database: Database) -> Reports:
@@ -70,7 +70,9 @@ def reports_gatherer(database: Database) -> Reports:
     async def single(report: Report) -> int:
         return await _apply(database, report)
 
-    return Gatherer(carry, single)
+    return Gatherer(
+        carry, single, lambda report: tuple(one.provider_message_id for one in report.receipts)
+    )
 
 
 async def _apply(database: Database, report: Report) -> int:

@@ -7,8 +7,15 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
+from app.commands.receive import Post
+from app.domain.carriage import Account, InboundText
+from app.domain.ids import make
+from app.domain.orders import Order
+from app.resources import Resources
 from app.settings import Settings
-from tests.makers import Tenant, phone
+from app.web import webhooks
+from app.web.sends import gatherer
+from tests.makers import Data, Tenant, phone
 from tests.world import World
 
 STRANGERS = 40
@@ -79,6 +86,35 @@ async def test_a_held_thread_delays_no_other_leads_texts(
     assert [entry["message"] for entry in thread["transcript"]] == ["One", "Hey"]
     listed = await world.tenant.call("GET", "/interactions?limit=100")
     assert len(listed["interactions"]) == STRANGERS + 1
+
+
+async def test_texts_to_and_from_a_lead_keep_the_order_in_which_they_came(
+    idle_world: World, resources: Resources
+) -> None:
+    world = idle_world
+    sends, posts = gatherer(resources.database), webhooks.gatherer(resources.database)
+    leads = [world.lead, *[await world.tenant.lead(phone=phone()) for _ in range(STRANGERS)]]
+    account = Account(
+        tenant_id=world.tenant.tenant_id, account_id=world.account["accountId"],
+        provider="simulator", credentials={}, base_url=None,
+    )  # fmt: skip
+
+    def order(lead: Data, text: str) -> Order:
+        return Order(
+            tenant_id=world.tenant.tenant_id, message_id=make("msg"), thread_id=make("int"),
+            lead_id=lead["leadId"], text=text, source="api", actor="test",
+        )  # fmt: skip
+
+    def post(lead: Data, text: str) -> Post:
+        return Post(account, [InboundText(make("evt"), lead["phone"], world.ours, text)])
+
+    to, back = [f"To {n}" for n in range(10)], [f"Back {n}" for n in range(10)]
+    await asyncio.gather(*(sends.put(order(lead, text)) for text in to for lead in leads))
+    await asyncio.gather(*(posts.put(post(lead, text)) for text in back for lead in leads))
+    for lead in leads:
+        path = f"/interactions/lead/{lead['leadId']}"
+        [thread] = (await world.tenant.call("GET", path))["interactions"]
+        assert [entry["message"] for entry in thread["transcript"]] == [*to, *back]
 
 
 @pytest.mark.parametrize("word", ["STOP", "Please stop texting me", "HELP"])
