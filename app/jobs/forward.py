@@ -48,9 +48,7 @@ class Forwarding:
         self._wire = wire
         self._seal = seal
         self._endpoints = Endpoints()
-        self._heard = Gatherer(
-            self._settle, self._settle_one, lambda heard: heard[0].interaction_id, APART
-        )
+        self._heard = Gatherer(self._settle, self._settle_one, apart=APART)
         self._shadows: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(APART)
 

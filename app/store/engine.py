@@ -51,8 +51,8 @@ STATEMENT_SECONDS = 10.0
 """A statement that a frozen server, or a network that swallows everything, leaves unanswered."""
 LOCKS_WAITED_FOR = "250ms"
 """By a batch of strangers; then its entries go one by one."""
-BATCHES_AT_ONCE = 6
-"""Connections for them: each gatherer has one batch in each of two lanes."""
+BATCHES_AT_ONCE = 4
+"""Connections for them: sends have one on its way, receipts one, texts of leads two."""
 PLANS_LAST = 5.0
 """Seconds."""
 ABANDONED = "10s"

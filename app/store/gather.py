@@ -1,8 +1,8 @@
 """Gatherer: what waits together goes together, as one batch in one transaction.
 
-There are two lanes, and in each one batch is on its way at a time, which waits for no lock for
-long; what comes meanwhile is the next. When a batch fails, its entries go again, each by itself
-and beside the next batches: one that must wait, or that fails, keeps nobody else waiting.
+In a lane one batch is on its way at a time, and waits for no lock for long; what comes meanwhile
+is the next. When a batch fails, its entries go again, each by itself and beside the next batches:
+one that must wait, or that fails, keeps nobody else waiting.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ MOST = 128
 """Rows up to which one generic plan is right for the statements (README, decision 14)."""
 
 LANES = 2
-"""While one's batch waits for this process to have time for it, the other's gives the database
-work. With one, those who ask again when they are answered all come into step, and either side
-waits for the other."""
+"""Where a batch takes many round trips: while one waits for this process to have time for it, the
+other gives the database work. With one lane, those who ask again when they are answered all come
+into step, and either side waits for the other."""
 
 LOOK_EVERY = 0.85
 """Seconds: who waits has gone after two looks at most, and is promised an answer within 2 s."""
@@ -43,24 +43,26 @@ Single = Callable[[In], Awaitable[Out]]
 
 class Gatherer(Generic[In, Out]):
     """`carry` takes entries and returns their results in the same order, or gives up soon;
-    `single` carries one, however long that takes. Entries for which `alike` tells the same take
-    the same lane: they keep their order, and their batches do not wait for each other's locks."""
+    `single` carries one, however long that takes. With `alike` there are several lanes, and the
+    entries for which it tells the same take the same one: they keep their order, and their batches
+    do not wait for each other's locks."""
 
     def __init__(
         self,
         carry: Carry[In, Out],
         single: Single[In, Out],
-        alike: Callable[[In], Hashable],
+        alike: Callable[[In], Hashable] | None = None,
         apart: int = APART,
     ) -> None:
         room = asyncio.Semaphore(apart)
         self._alike = alike
-        self._lanes = [_Lane(carry, single, room) for _ in range(LANES)]
+        self._lanes = [_Lane(carry, single, room) for _ in range(LANES if alike else 1)]
 
     async def put(self, entry: In) -> Out:
         """The entry's result; raises what carrying it alone raises, and `Unavailable` when the
         batch before it does not end."""
-        return await self._lanes[hash(self._alike(entry)) % LANES].put(entry)
+        place = hash(self._alike(entry)) % LANES if self._alike else 0
+        return await self._lanes[place].put(entry)
 
     async def close(self) -> None:
         """Waits for what is on its way."""

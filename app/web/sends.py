@@ -73,7 +73,7 @@ def gatherer(database: Database) -> Sends:
             return outgoing.answered(result)
         return told
 
-    return Gatherer(carry, single, lambda order: order.lead_id)
+    return Gatherer(carry, single)
 
 
 async def _known(tx: Tx, orders: Sequence[Order]) -> dict[str, Result | ByItself]:

@@ -70,9 +70,7 @@ def reports_gatherer(database: Database) -> Reports:
     async def single(report: Report) -> int:
         return await _apply(database, report)
 
-    return Gatherer(
-        carry, single, lambda report: tuple(one.provider_message_id for one in report.receipts)
-    )
+    return Gatherer(carry, single)
 
 
 async def _apply(database: Database, report: Report) -> int:
