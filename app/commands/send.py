@@ -36,6 +36,8 @@ async def texts(tx: Tx, orders: Sequence[Order]) -> list[Sent | Refused]:
         await tx.together()
     results = await _within_the_day(tx, resolved)
     going = [r for r in results if isinstance(r, Resolved)]
+    if going:
+        tx.last()
     stored = iter(await sending.store(tx, going) if going else [])
     answers: list[Sent | Refused] = []
     for result in results:

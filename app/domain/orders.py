@@ -54,7 +54,7 @@ class Order:
     guarded: bool = False
     """For an agent's text: it does not leave any more once the lead wrote after its turn."""
     keyed: IdempotencyKey | None = None
-    """Stored with the text, and the answer with it: a repeat is answered so again."""
+    """For `send.texts` to keep with the answer; None also where somebody else does that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,13 +96,15 @@ class Read:
         self._connection = connection
         self._phone_key = phone_key
         self._two_roles = two_roles
-        self.patience: float | None = None
-        """Seconds for the first statement, where nothing told before it that the server lives."""
+        self.until: float | None = None
+        """By when statements must be answered, where a refusal is promised by then."""
 
     async def rows(self, sql: str, *args: Any) -> list[Row]:
-        rows: list[Row] = await self._connection.fetch(sql, *args, timeout=self.patience)
-        self.patience = None
+        rows: list[Row] = await self._connection.fetch(sql, *args, timeout=self._patience())
         return rows
+
+    def _patience(self) -> float | None:
+        return None if self.until is None else max(self.until - _now(), 0.1)
 
     async def row(self, sql: str, *args: Any) -> Row | None:
         row: Row | None = await self._connection.fetchrow(sql, *args)
@@ -142,8 +144,13 @@ class Tx(Read):
         """What follows commits as one, also where each statement would commit by itself: to be
         called before the first of several that write."""
         if not self.begun:
-            await self._connection.execute("BEGIN", timeout=self.patience)
-            self.patience, self.begun = None, True
+            await self._connection.execute("BEGIN", timeout=self._patience())
+            self.until, self.begun = None, True
+
+    def last(self) -> None:
+        """The next statement writes, and is the last that does; without `together` it commits by
+        itself. What came before only read, and could be refused."""
+        self.until = None
 
     async def execute(self, sql: str, *args: Any) -> None:
         await self._connection.execute(sql, *args)
@@ -182,19 +189,19 @@ class Database:
     @asynccontextmanager
     async def gathered(self) -> AsyncIterator[Tx]:
         """As `system`, for a batch of strangers: one locked thread must not stall the others.
-        Until `together` each statement commits by itself, which saves two round trips; the first
-        one must only read."""
+        Until `together` each statement commits by itself, which saves two round trips; all before
+        the `last` must only read."""
         async with self._opened(self._batches, None) as (pooled, deadline):
             connection = pooled.driver_connection
             assert connection is not None
             await _plan_anew(pooled, deadline)
             tx = Tx(connection, self.phone_key, self.two_roles)
             tx.begun, tx.planned_lately = False, True
-            tx.patience = max(deadline - _now(), 0.1)
+            tx.until = deadline
             try:
                 yield tx
             except AWAY as error:
-                if tx.patience is not None:  # of its first word: nothing was to be stored
+                if tx.until is not None:  # nothing was to be stored yet
                     raise _given_up(connection, error) from error
                 if tx.begun:
                     raise

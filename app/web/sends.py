@@ -40,20 +40,20 @@ def gatherer(database: Database) -> Sends:
     """Gathers plain sends of all tenants."""
 
     async def carry(orders: Sequence[Order]) -> Sequence[Result | ByItself]:
-        known: dict[str, Result | ByItself] = {}
+        told: dict[str, Result | ByItself] = {}
         fresh = orders
         try:
             async with database.gathered() as tx:
-                known = await _known(tx, orders)
-                fresh = [order for order in orders if order.message_id not in known]
+                told = await _known(tx, orders)
+                fresh = [order for order in orders if order.message_id not in told]
                 results = await send.texts(tx, fresh)
         except CommitLost as lost:
             results = await _settle(database, fresh, lost)
-        found = known | {
-            order.message_id: outgoing.answered(result)
-            for order, result in zip(fresh, results, strict=True)
-        }
-        return [found[order.message_id] for order in orders]
+            # What is kept for repeats was answered by the facts of then.
+            told |= {order.message_id: ByItself() for order in fresh if order.keyed}
+        for order, result in zip(fresh, results, strict=True):
+            told.setdefault(order.message_id, outgoing.answered(result))
+        return [told[order.message_id] for order in orders]
 
     async def single(order: Order) -> Result:
         keyed = order.keyed
@@ -70,7 +70,7 @@ def gatherer(database: Database) -> Sends:
             return first.data
         except CommitLost as lost:
             [result] = await _settle(database, [order], lost)
-            return outgoing.answered(result)
+            return await single(order) if keyed else outgoing.answered(result)
         return told
 
     return Gatherer(carry, single)
@@ -146,11 +146,11 @@ class Hot:
         scope["route"] = MATCHED
         try:
             content = await _accept(scope, key, body, keyed)
-            if content is None:
-                await self._app(scope, _again(message, receive), send)
-                return
         except Exception as error:
             await (await problems.told(Request(scope), error))(scope, receive, send)
+            return
+        if content is None:
+            await self._app(scope, _again(message, receive), send)
             return
         headers = [(b"content-type", b"application/json"),
                    (b"content-length", str(len(content)).encode())]  # fmt: skip
@@ -174,7 +174,7 @@ async def _accept(
         standing.require()
     caller.require("reply")
     sends: Sends = state.sends
-    answer = outgoing.accepted(await sends.put(ordered(caller, body, keyed=keyed)))
+    answer = outgoing.accepted(await sends.put(replace(ordered(caller, body), keyed=keyed)))
     return ANSWER.dump_json(ANSWER.validate_python({"data": answer}), by_alias=True)
 
 

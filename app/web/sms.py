@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -15,7 +16,6 @@ from app.commands import bulk as bulk_commands
 from app.commands import outgoing, send
 from app.domain import ids
 from app.domain.callers import Caller
-from app.domain.idempotency import IdempotencyKey
 from app.domain.orders import (
     LANE_BULK,
     LANE_REPLY,
@@ -102,8 +102,8 @@ class BulkEntry(SendBody):
 
     @field_validator("dry_run", "turn_id", "source")
     @classmethod
-    def _plain(cls, given: object) -> object:
-        if given and given != "api":
+    def _plain(cls, given: object, info: ValidationInfo) -> object:
+        if given and (info.field_name, given) != ("source", "api"):
             raise ValueError("is not for bulk sends")
         return given
 
@@ -148,13 +148,7 @@ class DryRun(Found):
     """When it would leave at the earliest."""
 
 
-def ordered(
-    caller: Caller,
-    body: SendBody,
-    *,
-    bulk_id: str | None = None,
-    keyed: IdempotencyKey | None = None,
-) -> Order:
+def ordered(caller: Caller, body: SendBody, bulk_id: str | None = None) -> Order:
     """The order that a body makes, by itself or as one of many."""
     seconds = body.validity_seconds
     default = VALIDITY_BULK if bulk_id else VALIDITY
@@ -178,7 +172,6 @@ def ordered(
         bulk_id=bulk_id,
         send_at=body.send_at,
         cancel_on_reply=body.cancel_on_reply,
-        keyed=keyed,
     )
 
 
@@ -192,12 +185,12 @@ async def send_one(
     request: Request, body: SendBody, caller: ReplyCaller, held: Held, key: Key = None
 ) -> Answer[Queued | Caught]:
     """The text is safely owed to the carrier when this answers 202."""
-    keyed = None if body.dry_run else await identified(request, ROUTE, key)
-    order = ordered(caller, body, keyed=keyed)
+    order = ordered(caller, body)
     if body.dry_run:
         return await _dry_run(caller, order, held)  # type: ignore[return-value]
+    keyed = await identified(request, ROUTE, key)
     if order.source == "api" and order.turn_id is None:
-        sent = await request.app.state.sends.put(order)
+        sent = await request.app.state.sends.put(replace(order, keyed=keyed))
         return Answer(data=Queued.model_validate(outgoing.accepted(sent)))
     # Opened here and not in a dependency: what a refusal records must be committed.
     async with held.database.system() as tx:
@@ -311,7 +304,7 @@ async def _entries(caller: Caller, bulk_id: str, given: Sequence[Any]) -> list[O
             entries.append(Refused(Invalid(details=[f"messages[{i}]: must be an object"])))
             continue
         try:
-            entries.append(ordered(caller, BulkEntry.model_validate(entry), bulk_id=bulk_id))
+            entries.append(ordered(caller, BulkEntry.model_validate(entry), bulk_id))
         except ValidationError as error:
             named = [f"messages[{i}].{detail}" for detail in details_of(list(error.errors()))]
             entries.append(Refused(Invalid(details=named)))

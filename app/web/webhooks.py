@@ -57,7 +57,12 @@ def gatherer(database: Database) -> Posts:
             [received] = await receive.texts(tx, [post])
         return received
 
-    return Gatherer(carry, single, lambda post: tuple(text.sender for text in post.texts))
+    return Gatherer(carry, single, _sender)
+
+
+def _sender(post: Post) -> str | None:
+    """Of all its texts: a post of several leads is not plain."""
+    return post.texts[0].sender if post.texts else None
 
 
 def reports_gatherer(database: Database) -> Reports:
@@ -147,9 +152,9 @@ async def inbound(request: Request) -> Response:
 
 
 def _plain(texts: Sequence[InboundText]) -> bool:
-    """Whether the texts may go together with those of others: they are whole, and say nothing
-    that must be obeyed at once."""
-    return all(
+    """Whether the texts may go together with those of others: they are whole, of one lead, and
+    say nothing that must be obeyed at once."""
+    return len({text.sender for text in texts}) <= 1 and all(
         text.part is None
         and optout.judge(text.text, yes_restores=True, suppressed=True).word is None
         for text in texts

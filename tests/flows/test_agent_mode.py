@@ -199,6 +199,21 @@ async def test_an_agent_may_answer_by_the_api_before_the_webhook_is_answered(
     assert turns[0]["attempts"][0]["httpStatus"] == 200
 
 
+async def test_a_reply_with_an_idempotency_key_is_taken_once(world: World) -> None:
+    await talking(world)
+    await world.text("Hey")
+    told = await world.told(1)
+    body = {"leadId": world.lead["leadId"], "message": "Hello Jane", "source": "sms_agent",
+            "turnId": told["turn"]["turnId"]}  # fmt: skip
+    keyed = {"Idempotency-Key": "reply-1"}
+    first = await world.tenant.ask("POST", "/sms/send", body, headers=keyed)
+    again = await world.tenant.ask("POST", "/sms/send", body, headers=keyed)
+    assert (first.status_code, again.status_code) == (202, 202), first.text
+    assert first.json() == again.json()
+    other = await world.tenant.ask("POST", "/sms/send", body | {"message": "No"}, headers=keyed)
+    assert (other.status_code, other.json()["error"]["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
+
+
 async def test_without_a_turn_id_the_leads_only_open_turn_is_answered(world: World) -> None:
     thread = await talking(world)
     await world.text("Hey")

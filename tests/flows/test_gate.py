@@ -143,27 +143,28 @@ async def test_refusals_stand_beside_acceptances_in_the_order_given(idle_world: 
         {**good, "dryRun": True},
         {**good, "source": "sms_agent"},
         {**good, "turnId": "turn_1"},
+        {**good, "turnId": "api"},
         {"message": "to nobody"},
         {**good, "validitySeconds": 86_400},
     ]
     done = await tenant.call("POST", "/sms/send/bulk", {"messages": entries})
-    assert (done["accepted"], done["refused"]) == (2, 8)
-    assert [result["index"] for result in done["results"]] == list(range(10))
+    assert (done["accepted"], done["refused"]) == (2, 9)
+    assert [result["index"] for result in done["results"]] == list(range(11))
     codes = [(result.get("error") or {}).get("code") for result in done["results"]]
     assert codes == [
-        None, "MISSING_PHONE_NUMBER", "DNC_BLOCKED", *["VALIDATION_ERROR"] * 6, None,
+        None, "MISSING_PHONE_NUMBER", "DNC_BLOCKED", *["VALIDATION_ERROR"] * 7, None,
     ]  # fmt: skip
     details: list[list[str]] = [
         (result.get("error") or {}).get("details", []) for result in done["results"]
     ]
     assert details[3] == ["messages[3].sendat: is not a known field"]
     assert details[4] == ["messages[4].message: must not be blank"]
-    for i, field in ((5, "dryRun"), (6, "source"), (7, "turnId"), (8, "leadId")):
+    for i, field in ((5, "dryRun"), (6, "source"), (7, "turnId"), (8, "turnId"), (9, "leadId")):
         assert details[i][0].startswith(f"messages[{i}].{field}: ")
     assert [entry["seq"] for entry in await texts_of(idle_world)] == [1, 2]
     accepted, *others = ({*result} for result in done["results"])
     assert accepted == {"index", "messageId", "interactionId"}
-    assert others[:-1] == [{"index", "error"}] * 8
+    assert others[:-1] == [{"index", "error"}] * 9
 
 
 async def test_an_entry_that_cannot_even_be_read_spoils_no_other(idle_world: World) -> None:
