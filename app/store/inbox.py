@@ -10,7 +10,7 @@ from app.domain.optout import Word
 from app.store import suppressions
 from app.store.agent_of import agent_of
 from app.store.engine import Row, Tx, spread
-from app.store.leads import SHARES_ITS_PHONE
+from app.store.leads import TOUCH
 
 SEE = f"""
 WITH asked AS (
@@ -208,15 +208,7 @@ WITH asked AS (
     FROM asked a JOIN threads t USING (tenant_id, our_number, lead_phone)
     RETURNING tenant_id, message_id, interaction_id, seq, forwardable
 ), touched AS (
-    UPDATE leads x SET active_at = clock_timestamp()
-    FROM (
-        -- Whoever holds one of them is touching it too: nobody waits here for anybody.
-        SELECT l.tenant_id, l.lead_id FROM leads l
-        JOIN threads t ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
-        WHERE {SHARES_ITS_PHONE}
-        FOR NO KEY UPDATE OF l SKIP LOCKED
-    ) free
-    WHERE x.tenant_id = free.tenant_id AND x.lead_id = free.lead_id
+    {TOUCH.format(of="threads")}
 )
 SELECT a.i, s.interaction_id, s.seq, s.forwardable
 FROM asked a JOIN stored s USING (tenant_id, message_id) ORDER BY a.i

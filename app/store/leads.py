@@ -13,10 +13,33 @@ COLUMNS = (
 Lead = dict[str, Any]
 """A row of `leads`, with `is_dnc`."""
 
-SHARES_ITS_PHONE = """EXISTS (SELECT 1 FROM leads o WHERE o.tenant_id = l.tenant_id
-          AND o.phone = l.phone AND o.lead_id <> l.lead_id)"""
-"""Of a lead `l`: only among leads of one phone does it matter who was active last. One alone is
-spared the write at each text, since whoever gets its phone later is active later."""
+TOUCH = """
+    UPDATE leads x SET active_at = clock_timestamp() WHERE x.ctid = ANY (ARRAY(
+        SELECT free.place FROM (SELECT DISTINCT tenant_id, lead_id FROM {of}) a
+        CROSS JOIN LATERAL (
+            SELECT k.* FROM (
+                SELECT o.ctid AS place, o.lead_id, o.phone FROM leads o
+                WHERE o.tenant_id = a.tenant_id AND o.lead_id >= a.lead_id
+                ORDER BY o.lead_id LIMIT 1) k
+            WHERE k.lead_id = a.lead_id) l
+        CROSS JOIN LATERAL (
+            SELECT o.ctid AS place FROM leads o WHERE o.ctid = l.place
+            FOR NO KEY UPDATE SKIP LOCKED) free
+        WHERE 2 = (
+            SELECT count(*) FROM (
+                SELECT o.phone FROM leads o
+                WHERE o.tenant_id = a.tenant_id AND o.phone >= l.phone
+                ORDER BY o.phone LIMIT 2) two
+            WHERE two.phone = l.phone)))
+"""
+"""The leads (tenant_id, lead_id) of `of` are active now, where they share their phone: only among
+those does it matter who was active last. One alone is spared the write at each text, since whoever
+gets its phone later is active later. Whoever holds one of them is touching it too: nobody waits
+here for anybody.
+
+Found by key and by phone whatever the planner believes: where it takes the table for empty, which
+it was when it was last looked at, all indexes of the tenant look alike to it; only the order tells
+them apart."""
 
 ADD = directory.adding("leads", ("lead_id", *COLUMNS))
 

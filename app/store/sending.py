@@ -9,7 +9,7 @@ from app.domain import quiet
 from app.domain.orders import HELD_QUIET, Order, Resolved, found_out
 from app.store.agent_of import agent_of
 from app.store.engine import PLANNED, Read, Row, Tx, spread
-from app.store.leads import SHARES_ITS_PHONE
+from app.store.leads import TOUCH
 
 RESOLVE = f"""
 WITH asked AS (
@@ -199,16 +199,7 @@ WITH given AS (
     FROM asked a JOIN stored s USING (tenant_id, message_id)
     WHERE a.once_key IS NOT NULL ORDER BY a.tenant_id, a.once_route, a.once_key
 ), touched AS (
-    UPDATE leads x SET active_at = clock_timestamp()
-    FROM (
-        -- Whoever holds one of them is touching it too: nobody waits here for anybody.
-        SELECT l.tenant_id, l.lead_id FROM leads l
-        JOIN (SELECT DISTINCT tenant_id, lead_id FROM asked) a
-            ON l.tenant_id = a.tenant_id AND l.lead_id = a.lead_id
-        WHERE {SHARES_ITS_PHONE}
-        FOR NO KEY UPDATE OF l SKIP LOCKED
-    ) free
-    WHERE x.tenant_id = free.tenant_id AND x.lead_id = free.lead_id
+    {TOUCH.format(of="asked")}
 )
 SELECT a.i, s.interaction_id, s.seq FROM asked a JOIN stored s USING (tenant_id, message_id)
 WHERE {PLANNED} ORDER BY a.i

@@ -11,6 +11,7 @@ from app.jobs.deliver import RATES
 from app.resources import Resources
 from app.store import outbox
 from app.store.engine import Tx, spread
+from app.store.leads import TOUCH
 from app.store.outbox import Settlement, Tried
 from tests.makers import Data, Tenant
 
@@ -21,6 +22,10 @@ LEADS = """
 INSERT INTO leads (tenant_id, lead_id, phone)
 SELECT $1, 'lead_' || n, '+1415555' || lpad(n::text, 4, '0') FROM generate_series(1, $2) n
 """
+
+ALL = (
+    "asked AS (SELECT $1::text AS tenant_id, 'lead_' || n AS lead_id FROM generate_series(1, $2) n)"
+)
 
 
 async def owe(tenant: Tenant) -> None:
@@ -106,3 +111,28 @@ async def test_the_triggers_of_a_replanned_statement_keep_their_plans(
         await outbox.settle(tx, "evt_1", settled)
         assert await tx.value("SHOW plan_cache_mode") == "force_generic_plan"
         assert await tx.value("SELECT count(*) FROM outbox") == OWED - CLAIMED
+
+
+async def test_whose_phone_is_shared_is_found_by_keys_though_the_planner_takes_leads_for_empty(
+    resources: Resources, tenant: Tenant
+) -> None:
+    async with resources.database.system() as tx:
+        await tx.execute(LEADS, tenant.tenant_id, OWED)
+    async with resources.database.system() as tx:
+        await tx.execute("DELETE FROM leads WHERE tenant_id = $1", tenant.tenant_id)
+    owner = await asyncpg.connect(resources.settings.database_url)
+    await owner.execute("VACUUM (ANALYZE, TRUNCATE false) leads")
+    await owner.close()
+    async with resources.database.system() as tx:
+        await tx.execute(LEADS, tenant.tenant_id, OWED)
+        twins = (
+            "UPDATE leads SET phone = '+14155550001' WHERE tenant_id = $1 AND lead_id = 'lead_2'"
+        )
+        await tx.execute(twins, tenant.tenant_id)
+    async with resources.database.system() as tx:
+        await tx.replan()
+        plan = await explained(tx, f"WITH {ALL} {TOUCH.format(of='asked')}", tenant.tenant_id, OWED)
+        assert reads_by_keys(plan, OWED)
+        active = "SELECT lead_id FROM leads WHERE tenant_id = $1 AND active_at >= now()"
+        rows = await tx.rows(active, tenant.tenant_id)
+    assert sorted(row["lead_id"] for row in rows) == ["lead_1", "lead_2"]
