@@ -10,7 +10,7 @@ from app.domain.optout import Word
 from app.store import suppressions
 from app.store.agent_of import agent_of
 from app.store.engine import Row, Tx, spread
-from app.store.leads import TOUCH
+from app.store.leads import touch
 
 SEE = f"""
 WITH asked AS (
@@ -208,7 +208,7 @@ WITH asked AS (
     FROM asked a JOIN threads t USING (tenant_id, our_number, lead_phone)
     RETURNING tenant_id, message_id, interaction_id, seq, forwardable
 ), touched AS (
-    {TOUCH.format(of="threads")}
+    {touch("threads")}
 )
 SELECT a.i, s.interaction_id, s.seq, s.forwardable
 FROM asked a JOIN stored s USING (tenant_id, message_id) ORDER BY a.i

@@ -13,7 +13,19 @@ COLUMNS = (
 Lead = dict[str, Any]
 """A row of `leads`, with `is_dnc`."""
 
-TOUCH = """
+ADD = directory.adding("leads", ("lead_id", *COLUMNS))
+
+
+def touch(of: str) -> str:
+    """The leads (tenant_id, lead_id) of `of` are active now, where they share their phone: only
+    among those does it matter who was active last. One alone is spared the write at each text,
+    since whoever gets its phone later is active later. Whoever holds one of them is touching it
+    too: nobody waits here for anybody.
+
+    Found by key and by phone whatever the planner believes: where it takes the table for empty,
+    which it was when it was last looked at, all indexes of the tenant look alike to it; only the
+    order tells them apart."""
+    return f"""
     UPDATE leads x SET active_at = clock_timestamp() WHERE x.ctid = ANY (ARRAY(
         SELECT free.place FROM (SELECT DISTINCT tenant_id, lead_id FROM {of}) a
         CROSS JOIN LATERAL (
@@ -32,16 +44,6 @@ TOUCH = """
                 ORDER BY o.phone LIMIT 2) two
             WHERE two.phone = l.phone)))
 """
-"""The leads (tenant_id, lead_id) of `of` are active now, where they share their phone: only among
-those does it matter who was active last. One alone is spared the write at each text, since whoever
-gets its phone later is active later. Whoever holds one of them is touching it too: nobody waits
-here for anybody.
-
-Found by key and by phone whatever the planner believes: where it takes the table for empty, which
-it was when it was last looked at, all indexes of the tenant look alike to it; only the order tells
-them apart."""
-
-ADD = directory.adding("leads", ("lead_id", *COLUMNS))
 
 
 async def add(tx: Tx, leads: Sequence[Mapping[str, Any]]) -> list[Lead]:

@@ -9,7 +9,7 @@ from app.domain import quiet
 from app.domain.orders import HELD_QUIET, Order, Resolved, found_out
 from app.store.agent_of import agent_of
 from app.store.engine import PLANNED, Read, Row, Tx, spread
-from app.store.leads import TOUCH
+from app.store.leads import touch
 
 RESOLVE = f"""
 WITH asked AS (
@@ -199,7 +199,7 @@ WITH given AS (
     FROM asked a JOIN stored s USING (tenant_id, message_id)
     WHERE a.once_key IS NOT NULL ORDER BY a.tenant_id, a.once_route, a.once_key
 ), touched AS (
-    {TOUCH.format(of="asked")}
+    {touch("asked")}
 )
 SELECT a.i, s.interaction_id, s.seq FROM asked a JOIN stored s USING (tenant_id, message_id)
 WHERE {PLANNED} ORDER BY a.i

@@ -11,7 +11,7 @@ from app.jobs.deliver import RATES
 from app.resources import Resources
 from app.store import outbox
 from app.store.engine import Tx, spread
-from app.store.leads import TOUCH
+from app.store.leads import touch
 from app.store.outbox import Settlement, Tried
 from tests.makers import Data, Tenant
 
@@ -131,7 +131,7 @@ async def test_whose_phone_is_shared_is_found_by_keys_though_the_planner_takes_l
         await tx.execute(twins, tenant.tenant_id)
     async with resources.database.system() as tx:
         await tx.replan()
-        plan = await explained(tx, f"WITH {ALL} {TOUCH.format(of='asked')}", tenant.tenant_id, OWED)
+        plan = await explained(tx, f"WITH {ALL} {touch('asked')}", tenant.tenant_id, OWED)
         assert reads_by_keys(plan, OWED)
         active = "SELECT lead_id FROM leads WHERE tenant_id = $1 AND active_at >= now()"
         rows = await tx.rows(active, tenant.tenant_id)
