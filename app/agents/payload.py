@@ -1,11 +1,11 @@
-"""What an agent is told about a turn (contract 6, LeadSail's fields to the letter)."""
+"""What an agent is told about a turn (contract 6, LeadSail's fields to the letter), ready for
+pydantic's JSON: times are datetimes."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from app.domain import transcripts
-from app.domain.transcripts import instant
 from app.domain.windows import REPLY_WITHIN
 
 Facts = Mapping[str, Any]
@@ -31,7 +31,7 @@ def freeze(
                     "messageId": text["message_id"],
                     "seq": text["seq"],
                     "text": text["text"],
-                    "receivedAt": instant(text["created_at"]),
+                    "receivedAt": text["created_at"],
                     "media": text["media"],
                     **({"possibleOptOut": True} if text.get("possible_opt_out") else {}),
                 }
@@ -94,5 +94,5 @@ def address(
     frozen: Mapping[str, Any], attempt: int, expires_at: datetime, now: datetime
 ) -> dict[str, Any]:
     """The frozen payload as this attempt sends it."""
-    turn = {**frozen["turn"], "attempt": attempt, "expiresAt": instant(expires_at)}
-    return {**frozen, "turn": turn, "timestamp": instant(now)}
+    turn = {**frozen["turn"], "attempt": attempt, "expiresAt": expires_at}
+    return {**frozen, "turn": turn, "timestamp": now}

@@ -14,9 +14,10 @@ def instant(at: datetime) -> str:
 
 
 def entry(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A message row as `{timestamp, role, message, source, messageId, seq, status, media}`."""
+    """A message row as `{timestamp, role, message, source, messageId, seq, status, media}`; the
+    timestamp a datetime still."""
     return {
-        "timestamp": instant(row["created_at"]),
+        "timestamp": row["created_at"],
         "role": row["role"],
         "message": row["text"],
         "source": row["source"],

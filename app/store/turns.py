@@ -10,6 +10,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from app.domain.turns import PROTECTED_FOR, UNFINISHED
@@ -534,20 +535,19 @@ class Told:
 
 TOLD = """
 WITH asked AS (
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[])
-        AS a(tenant_id, interaction_id, turn_id)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY
+        AS a(tenant_id, interaction_id, turn_id, nth)
 )
-SELECT a.tenant_id, a.turn_id, false AS own, m.*
+SELECT a.nth, false AS own, m.*
 FROM asked a CROSS JOIN LATERAL (  -- maybe a thousand rows: only what the payload tells
-    SELECT message_id, seq, role, source, text, media, status, created_at,
-           false AS possible_opt_out
+    SELECT message_id, seq, role, source, text, media, status, created_at, possible_opt_out
     FROM messages
     WHERE tenant_id = a.tenant_id AND interaction_id = a.interaction_id AND seq IS NOT NULL
       AND status <> 'note'
     ORDER BY seq DESC LIMIT $4
 ) m
 UNION ALL
-SELECT a.tenant_id, a.turn_id, true, m.*
+SELECT a.nth, true, m.*
 FROM asked a CROSS JOIN LATERAL (
     SELECT m.message_id, m.seq, m.role, m.source, m.text, m.media, m.status, m.created_at,
            m.possible_opt_out
@@ -555,18 +555,19 @@ FROM asked a CROSS JOIN LATERAL (
     JOIN messages m ON m.tenant_id = x.tenant_id AND m.message_id = x.message_id
     WHERE x.tenant_id = a.tenant_id AND x.turn_id = a.turn_id
 ) m
-ORDER BY seq
 """
 
 
-async def told(tx: Tx, turns: Collection[tuple[str, str, str]], longest: int) -> dict[Key, Told]:
+async def told(tx: Tx, turns: Sequence[tuple[str, str, str]], longest: int) -> dict[Key, Told]:
     """The texts of each (tenant, interaction, turn), and the newest `longest` entries of its
     thread."""
-    found = {(tenant, turn): Told() for tenant, _, turn in turns}
-    for row in await tx.rows(TOLD, *spread(list(turns), 3), longest):
-        one = found[row["tenant_id"], row["turn_id"]]
+    found = [Told() for _ in turns]
+    rows = await tx.rows(TOLD, *spread(turns, 3), longest)
+    rows.sort(key=itemgetter("seq"))  # they come newest first: cheaper to turn round than in SQL
+    for row in rows:
+        one = found[row["nth"] - 1]
         (one.texts if row["own"] else one.transcript).append(row)
-    return found
+    return {(tenant, turn): one for (tenant, _, turn), one in zip(turns, found, strict=True)}
 
 
 LIST = """

@@ -12,6 +12,7 @@ from typing import Any, get_args
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+from pydantic_core import to_jsonable_python
 
 from app.agents import payload
 from app.domain import problems as p
@@ -149,7 +150,7 @@ def _complete(path: str, method: str, operation: Operation, need: Need | None) -
 
 
 def _complete_hook(operation: Operation) -> None:
-    told = payload.sample("org_sample", examples.AGENT, SAMPLED_AT)
+    told = to_jsonable_python(payload.sample("org_sample", examples.AGENT, SAMPLED_AT))
     operation["requestBody"]["content"]["application/json"]["example"] = told
 
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Response
 from app.commands import consent as consents
 from app.commands.directory import found
 from app.domain.cells import guarded
-from app.domain.transcripts import entry
+from app.domain.transcripts import entry, instant
 from app.store import interactions, leads
 from app.store.engine import Read, Row
 from app.web.directory.consent import ConsentShape
@@ -120,7 +120,7 @@ def _file(name: str, texts: Iterable[Row]) -> Response:
     for text in texts:
         told = entry(text)
         cells = (
-            text["interaction_id"], told["timestamp"], told["role"], told["source"],
+            text["interaction_id"], instant(told["timestamp"]), told["role"], told["source"],
             text["actor"], text["from_phone"], text["to_phone"], told["message"],
             " ".join(one["url"] for one in told["media"]), told["status"], text["error_code"],
             told["messageId"],

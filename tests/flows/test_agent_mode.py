@@ -82,6 +82,8 @@ async def test_the_payload_is_the_contracts_field_by_field(world: World) -> None
         "tenantId": world.tenant.tenant_id, "agentId": world.smsagent["smsAgentId"],
         "timestamp": told["timestamp"],
     }  # fmt: skip
+    times = told["turn"]["expiresAt"], told["timestamp"], first["timestamp"]
+    assert all(time.endswith("Z") for time in times)
     lasts = at(told["turn"]["expiresAt"]) - at(told["timestamp"])
     assert abs(lasts - timedelta(minutes=10)) < timedelta(seconds=1)
 
