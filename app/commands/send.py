@@ -212,23 +212,25 @@ async def _within_the_day(
     tx: Tx, results: Sequence[Resolved | Refused]
 ) -> list[Resolved | Refused]:
     """Refuses what is over the tenant's daily limit, where it has one."""
-    limits = {r.order.tenant_id: r.per_day for r in results
-              if isinstance(r, Resolved) and r.per_day is not None}  # fmt: skip
-    if not limits:
+    limited = [(r.order.tenant_id, r.per_day) for r in results
+               if isinstance(r, Resolved) and r.per_day is not None]  # fmt: skip
+    if not limited:
         return list(results)
-    left = {tenant: await sending.left_today(tx, tenant, limits[tenant])
-            for tenant in sorted(limits)}  # fmt: skip
+    asked = Counter(tenant for tenant, _ in limited)
+    counted = await sending.count_today(tx, asked)
+    left = {tenant: limit - counted[tenant] + asked[tenant] for tenant, limit in limited}
+    over: Counter[str] = Counter()
     kept: list[Resolved | Refused] = []
-    used: Counter[str] = Counter()
     for result in results:
-        tenant = result.order.tenant_id if isinstance(result, Resolved) else None
-        if tenant in left and used[tenant] >= left[tenant]:
-            kept.append(Refused(RateLimited(OVER_THE_DAY, retry_after=3600)))
-            continue
-        used[tenant or ""] += 1
+        if isinstance(result, Resolved) and (tenant := result.order.tenant_id) in left:
+            if left[tenant] <= 0:
+                over[tenant] += 1
+                kept.append(Refused(RateLimited(OVER_THE_DAY, retry_after=3600)))
+                continue
+            left[tenant] -= 1
         kept.append(result)
-    for tenant in sorted(limits):
-        await sending.count_today(tx, tenant, used[tenant])
+    if over:
+        await sending.count_today(tx, {tenant: -texts for tenant, texts in over.items()})
     return kept
 
 

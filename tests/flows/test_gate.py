@@ -440,6 +440,17 @@ async def test_a_tenants_texts_of_a_day_are_limited(idle_world: World) -> None:
     await idle_world.send()
 
 
+async def test_a_text_over_the_daily_limit_uses_up_nothing(idle_world: World) -> None:
+    tenant = idle_world.tenant
+    entry = {"leadId": idle_world.lead["leadId"], "message": "Hi"}
+    for limit, accepted in ((2, 2), (3, 1), (1, 0), (4, 1)):
+        await tenant.call("PATCH", "/settings", {"textsPerDay": limit})
+        answers = await asyncio.gather(*(tenant.ask("POST", "/sms/send", entry) for _ in range(9)))
+        statuses = [answer.status_code for answer in answers]
+        assert statuses.count(202) == accepted
+        assert statuses.count(429) == 9 - accepted
+
+
 async def test_only_allowed_countries_are_texted(idle_world: World) -> None:
     await idle_world.tenant.call("PATCH", "/settings", {"allowedCountries": ["US"]})
     await idle_world.send()
