@@ -18,9 +18,8 @@ from app.store.engine import Read
 FEW = 2000
 """Up to so many leads of a name, or texts with the words, are looked up and their threads sorted;
 else the newest are walked."""
-FIRST, NEWEST_BY_NAME, NEWEST_BY_TEXT = 500, 20_000, 10_000
-"""So many of the newest threads are walked at most. Words that nearly all threads have are met
-in the first; to gather all their texts from the index would take longer than to walk."""
+FIRST, NEWEST = 500, 10_000
+"""So many of the newest threads are walked at first, and at most."""
 EVERY = 2**31
 SHORTEST_PHONE = 3
 DIGITS = re.compile(r"[\d\s()+.\-]+", re.ASCII)
@@ -82,29 +81,36 @@ async def page(
     read: Read, tenant_id: str, narrowed: Filter, before: tuple[Any, ...] | None, limit: int
 ) -> list[str]:
     """Up to `limit` ids of threads that come after `before` (last_message_at, id)."""
-    if not narrowed.search:
+    if narrowed.search:
+        return await _searched(read, tenant_id, narrowed, before, limit)
+    sql = _Sql(tenant_id)
+    rows = await read.rows(_plain(sql, narrowed, before, limit), *sql.values)
+    return [row["interaction_id"] for row in rows]
+
+
+async def _searched(
+    read: Read, tenant_id: str, narrowed: Filter, before: tuple[Any, ...] | None, limit: int
+) -> list[str]:
+    """Few have it, or many: then an index would gather for longer than a walk takes to meet
+    enough. Of texts the first threads tell which it is, and often that is all there is to do."""
+
+    async def asked(way: Way, most: int) -> tuple[list[str], bool]:
         sql = _Sql(tenant_id)
-        rows = await read.rows(_plain(sql, narrowed, before, limit), *sql.values)
-        return [row["interaction_id"] for row in rows]
-    ids: list[str] = []
-    for way in _ways(narrowed):
-        sql = _Sql(tenant_id)
-        [found] = await read.unguarded(way(sql, narrowed, before, limit), *sql.values)
-        ids = found["ids"]
-        if found["complete"]:
+        [row] = await read.unguarded(way(sql, narrowed, before, limit, most), *sql.values)
+        return row["ids"], row["complete"]
+
+    if not narrowed.in_messages and _digits(narrowed):
+        return (await asked(_found, EVERY))[0]
+    if narrowed.in_messages and not _words(narrowed):
+        return []
+    ids, complete = await asked(_among_newest, FIRST) if narrowed.in_messages else ([], False)
+    few, newest = (_found, FEW), (_among_newest, NEWEST)
+    many = len(ids) * NEWEST >= limit * FIRST
+    for way, most in (*((newest, few) if many else (few, newest)), (_found, EVERY)):
+        if complete:
             break
+        ids, complete = await asked(way, most)
     return ids
-
-
-def _ways(narrowed: Filter) -> Sequence["Way"]:
-    """What to try, one after the other, until the page is complete."""
-    if narrowed.in_messages:
-        words = WORD.search(narrowed.search or "")
-        ways = (_words_among_first, _few_by_words, _words_among_newest, _all_by_words)
-        return ways if words else ()
-    if _digits(narrowed.search or ""):
-        return (_phone,)
-    return (_few_by_name, _name_among_newest, _all_by_name)
 
 
 def _plain(sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, limit: int) -> str:
@@ -192,21 +198,20 @@ def _narrowed(sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None) -> st
     return said
 
 
-# Each way of searching takes the same and gives a statement whose one row is (ids, complete).
-
-Way = Callable[[_Sql, Filter, tuple[Any, ...] | None, int], str]
 NAME = """(((COALESCE(l.first_name, '') || ' ') || COALESCE(l.last_name, '')) || ' ')
     || l.lead_id"""
 """As the index `ix_leads_name` holds it, letter by letter."""
-WORDS = "to_tsvector('simple'::regconfig, m.text) @@ to_tsquery('simple'::regconfig, {})"
+WORDS = "to_tsvector('simple'::regconfig, {}) @@ to_tsquery('simple'::regconfig, {})"
+Way = Callable[[_Sql, Filter, tuple[Any, ...] | None, int, int], str]
+"""A statement whose one row is (ids, complete)."""
 
 
 def _found(
-    sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, limit: int,
-    found: str, key: str, most: int = EVERY,
-) -> str:  # fmt: skip
-    """The newest threads of all leads or ids that `found` selects; complete if they are at
-    most `most`."""
+    sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, limit: int, most: int
+) -> str:
+    """The newest threads of all who have what is searched for; complete if they are at most
+    `most`."""
+    found, key = _having(sql, narrowed)
     # Materialized: joined plainly, the planner would walk the list until it met the few.
     return f"""WITH found AS MATERIALIZED ({found} LIMIT {most + 1})
 SELECT (SELECT count(*) FROM found) <= {most} AS complete, ARRAY(
@@ -216,85 +221,63 @@ SELECT (SELECT count(*) FROM found) <= {most} AS complete, ARRAY(
 
 
 def _among_newest(
-    sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, limit: int, most: int, test: str
+    sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, limit: int, most: int
 ) -> str:
-    """Those of the `most` newest threads that pass the test; complete if they fill the page."""
-    return f"""WITH met AS MATERIALIZED (
-    SELECT t.interaction_id FROM (
-        SELECT t.interaction_id, t.last_message_at, t.lead_id FROM interactions t
-        WHERE t.tenant_id = $1{_narrowed(sql, narrowed, before)} {ORDER} LIMIT {most}) t
-    CROSS JOIN LATERAL ({test} LIMIT 1) passed
+    """Those of the `most` newest threads that have what is searched for; complete if they fill
+    the page, or if there are no more."""
+    return f"""WITH newest AS MATERIALIZED (
+    SELECT t.interaction_id, t.lead_id FROM interactions t
+    WHERE t.tenant_id = $1{_narrowed(sql, narrowed, before)} {ORDER} LIMIT {most}
+), met AS MATERIALIZED (
+    SELECT t.interaction_id FROM newest t
+    CROSS JOIN LATERAL ({_test(sql, narrowed)} LIMIT 1) passed
     LIMIT {sql.put(limit)})
-SELECT count(*) = {sql.put(limit)} AS complete,
-       coalesce(array_agg(interaction_id), '{{}}') AS ids FROM met"""
+SELECT (SELECT count(*) FROM met) = {sql.put(limit)} OR (SELECT count(*) FROM newest) < {most}
+           AS complete,
+       ARRAY(SELECT interaction_id FROM met) AS ids"""
 
 
-def _by_name(sql: _Sql, narrowed: Filter) -> str:
-    return f"""SELECT l.lead_id FROM leads l
-    WHERE l.tenant_id = $1 AND {NAME} ILIKE {sql.put(_like(narrowed))}"""
+def _having(sql: _Sql, narrowed: Filter) -> tuple[str, str]:
+    """Who has what is searched for, from an index, and by which key of a thread."""
+    if narrowed.in_messages:
+        return (
+            f"""SELECT m.interaction_id FROM messages m
+    WHERE m.tenant_id = $1 AND {WORDS.format("m.text", sql.put(_query(narrowed)))}""",
+            "interaction_id",
+        )
+    if digits := _digits(narrowed):
+        return _by_phone(sql, digits), "lead_id"
+    return (
+        f"""SELECT l.lead_id FROM leads l
+    WHERE l.tenant_id = $1 AND {NAME} ILIKE {sql.put(_like(narrowed))}""",
+        "lead_id",
+    )
 
 
-def _few_by_name(sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, limit: int) -> str:
-    return _found(sql, narrowed, before, limit, _by_name(sql, narrowed), "lead_id", FEW)
-
-
-def _all_by_name(sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, limit: int) -> str:
-    return _found(sql, narrowed, before, limit, _by_name(sql, narrowed), "lead_id")
-
-
-def _name_among_newest(
-    sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, limit: int
-) -> str:
-    test = f"""SELECT 1 FROM leads l WHERE l.tenant_id = $1 AND l.lead_id = t.lead_id
+def _test(sql: _Sql, narrowed: Filter) -> str:
+    """Whether a thread has it."""
+    if narrowed.in_messages:
+        parts = sorted(_words(narrowed), key=len, reverse=True)
+        said = sql.put([f"%{word}%" for word in parts])
+        # Of these words' parts few texts have all, and only those are taken apart. Not in the form
+        # that the index of words holds: it would be asked for each thread.
+        return f"""SELECT 1 FROM messages m
+        WHERE m.tenant_id = $1 AND m.interaction_id = t.interaction_id
+          AND m.text ILIKE ALL ({said}::text[])
+          AND {WORDS.format("m.text || ''", sql.put(_query(narrowed)))}"""
+    return f"""SELECT 1 FROM leads l WHERE l.tenant_id = $1 AND l.lead_id = t.lead_id
         AND {NAME} ILIKE {sql.put(_like(narrowed))}"""
-    return _among_newest(sql, narrowed, before, limit, NEWEST_BY_NAME, test)
 
 
-def _phone(sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, limit: int) -> str:
-    digits = _digits(narrowed.search or "")
-    assert digits
+def _by_phone(sql: _Sql, digits: str) -> str:
     end, begin = sql.put(f"{digits[::-1]}%"), sql.put(f"+{digits}%")
     at_home, lead_id = sql.put(f"+1{digits}%"), sql.put(f"{digits}%")
-    found = f"""SELECT lead_id FROM leads WHERE tenant_id = $1 AND reverse(phone) LIKE {end}
+    return f"""SELECT lead_id FROM leads WHERE tenant_id = $1 AND reverse(phone) LIKE {end}
     UNION SELECT lead_id FROM leads WHERE tenant_id = $1 AND phone LIKE {begin}
     UNION SELECT lead_id FROM leads WHERE tenant_id = $1 AND phone LIKE {at_home}
     UNION SELECT lead_id FROM leads WHERE tenant_id = $1 AND lead_id LIKE {lead_id}
     UNION SELECT lead_id FROM interactions WHERE tenant_id = $1 AND lead_phone LIKE {begin}
     UNION SELECT lead_id FROM interactions WHERE tenant_id = $1 AND lead_phone LIKE {at_home}"""
-    return _found(sql, narrowed, before, limit, found, "lead_id")
-
-
-def _words_among_first(
-    sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, limit: int
-) -> str:
-    return _among_newest(sql, narrowed, before, limit, FIRST, _said(sql, narrowed))
-
-
-def _words_among_newest(
-    sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, limit: int
-) -> str:
-    return _among_newest(sql, narrowed, before, limit, NEWEST_BY_TEXT, _said(sql, narrowed))
-
-
-def _said(sql: _Sql, narrowed: Filter) -> str:
-    query, longest = sql.put(_query(narrowed)), sql.put(f"%{_longest(narrowed)}%")
-    return f"""SELECT 1 FROM messages m
-        WHERE m.tenant_id = $1 AND m.interaction_id = t.interaction_id
-          AND m.text ILIKE {longest}  -- far cheaper than to take every text apart
-          AND {WORDS.format(query)}"""
-
-
-def _few_by_words(sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, limit: int) -> str:
-    return _found(sql, narrowed, before, limit, _by_words(sql, narrowed), "interaction_id", FEW)
-
-
-def _all_by_words(sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, limit: int) -> str:
-    return _found(sql, narrowed, before, limit, _by_words(sql, narrowed), "interaction_id")
-
-
-def _by_words(sql: _Sql, narrowed: Filter) -> str:
-    return f"""SELECT m.interaction_id FROM messages m
-    WHERE m.tenant_id = $1 AND {WORDS.format(sql.put(_query(narrowed)))}"""
 
 
 def _like(narrowed: Filter) -> str:
@@ -302,20 +285,19 @@ def _like(narrowed: Filter) -> str:
     return f"%{literal}%"
 
 
-def _digits(written: str) -> str | None:
+def _digits(narrowed: Filter) -> str | None:
     """The digits of what looks like a phone, or a part of one; None: it does not."""
-    if not DIGITS.fullmatch(written):
+    if not DIGITS.fullmatch(narrowed.search or ""):
         return None
-    digits = "".join(c for c in written if c.isdigit())
+    digits = "".join(c for c in narrowed.search or "" if c.isdigit())
     return digits if len(digits) >= SHORTEST_PHONE else None
+
+
+def _words(narrowed: Filter) -> list[str]:
+    return WORD.findall(narrowed.search or "")
 
 
 def _query(narrowed: Filter) -> str:
     """All the words, whole: the beginnings of words would have to be gathered from the index
     by the hundred thousand before the first could be shown."""
-    return " & ".join(WORD.findall(narrowed.search or ""))
-
-
-def _longest(narrowed: Filter) -> str:
-    words: list[str] = WORD.findall(narrowed.search or "")
-    return max(words, key=len)
+    return " & ".join(_words(narrowed))

@@ -1,5 +1,8 @@
 """Searches pass by row-level security for their ids, and no further."""
 
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
 import pytest
 
 from app.resources import Resources
@@ -53,3 +56,62 @@ async def test_a_full_page_of_the_newest_is_in_the_lists_order(tenant: Tenant) -
                 break
             cursor = f"&cursor={page['nextCursor']}"
         assert found == threads[::-1], query
+
+
+THREADS = 12_500
+"""More than are walked, and some of them with what more than a few have."""
+NAME = """'Jane ' || CASE WHEN n > 10000 THEN 'Past' WHEN n % 40 = 0 THEN 'Often' ELSE 'Always' END
+    || CASE WHEN n % 500 = 7 THEN ' Seldom' ELSE '' END"""
+EVERYBODY = range(1, THREADS + 1)
+HAVING = {
+    "jane": list(EVERYBODY),
+    "always": [n for n in EVERYBODY if n <= 10_000 and n % 40],
+    "often": [n for n in EVERYBODY if n <= 10_000 and n % 40 == 0],
+    "seldom": [n for n in EVERYBODY if n % 500 == 7],
+    "past": [n for n in EVERYBODY if n > 10_000],
+    "nobody": [],
+}
+"""Which threads have the word, newest first."""
+FILL = (
+    f"""INSERT INTO leads (tenant_id, lead_id, phone, first_name)
+    SELECT $1, 'lead_' || n, '+1415' || lpad(n::text, 7, '0'), {NAME}
+    FROM generate_series(1, $2) n""",
+    """INSERT INTO interactions (tenant_id, interaction_id, our_number, lead_phone, lead_id,
+        last_message_at)
+    SELECT $1, 'int_' || n, '+12125550100', '+1415' || lpad(n::text, 7, '0'), 'lead_' || n,
+           timestamptz '2026-01-01 00:00Z' - n * interval '1 second'
+    FROM generate_series(1, $2) n""",
+    f"""INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, seq, role, source,
+        text, status)
+    SELECT $1, 'msg_' || n, 'int_' || n, 'lead_' || n, 1, 'user', 'inbound',
+           'Said by ' || {NAME}, 'received'
+    FROM generate_series(1, $2) n""",
+)
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+async def talkative(resources: Resources, tenant: Tenant) -> Tenant:
+    async with resources.database.system() as tx:
+        for statement in FILL:
+            await tx.execute(statement, tenant.tenant_id, THREADS)
+    owner = await asyncpg.connect(resources.settings.database_url)
+    await owner.execute("ANALYZE leads, interactions, messages")
+    await owner.close()
+    return tenant
+
+
+@pytest.mark.parametrize("in_messages", [False, True], ids=["names", "texts"])
+async def test_what_many_have_and_what_few_have_is_shown_newest_first_and_whole(
+    resources: Resources, talkative: Tenant, in_messages: bool
+) -> None:
+    at_once = 50
+    for word, wanted in HAVING.items():
+        narrowed = Filter(search=word, in_messages=in_messages)
+        # From the beginning, in the midst, and where the page is the last one.
+        for seen in {0, len(wanted) // 2, max(0, len(wanted) - 20)}:
+            last = wanted[seen - 1] if seen else 0
+            before = (BEGAN - timedelta(seconds=last), f"int_{last}")
+            async with resources.database.reading(talkative.tenant_id) as read:
+                ids = await search.page(read, talkative.tenant_id, narrowed, before, at_once)
+            assert ids == [f"int_{n}" for n in wanted[seen : seen + at_once]], word
