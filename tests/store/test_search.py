@@ -92,11 +92,10 @@ BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 async def talkative(resources: Resources, tenant: Tenant) -> Tenant:
-    async with resources.database.system() as tx:
-        for statement in FILL:
-            await tx.execute(statement, tenant.tenant_id, THREADS)
     owner = await asyncpg.connect(resources.settings.database_url)
-    await owner.execute("ANALYZE leads, interactions, messages")
+    for statement in FILL:
+        await owner.execute(statement, tenant.tenant_id, THREADS)
+        await owner.execute("ANALYZE leads, interactions, messages")
     await owner.close()
     return tenant
 
