@@ -19,7 +19,7 @@ from app.domain.problems import (
     RateLimited,
     Unavailable,
 )
-from app.store import sending
+from app.store import sending, threads
 from app.store.clock import AT_ONCE, OUTBOX
 from app.store.engine import Row, Tx
 
@@ -212,13 +212,16 @@ async def _within_the_day(
     tx: Tx, results: Sequence[Resolved | Refused]
 ) -> list[Resolved | Refused]:
     """Refuses what is over the tenant's daily limit, where it has one."""
-    limited = [(r.order.tenant_id, r.per_day) for r in results
-               if isinstance(r, Resolved) and r.per_day is not None]  # fmt: skip
-    if not limited:
+    limits = {r.order.tenant_id: r.per_day for r in results
+              if isinstance(r, Resolved) and r.per_day is not None}  # fmt: skip
+    if not limits:
         return list(results)
-    asked = Counter(tenant for tenant, _ in limited)
+    limited = [r for r in results if isinstance(r, Resolved) and r.order.tenant_id in limits]
+    # Whoever waits for a thread must not hold up the tenant's day for its other threads.
+    await threads.lock_pairs(tx, {(r.order.tenant_id, r.sender, r.to) for r in limited})
+    asked = Counter(r.order.tenant_id for r in limited)
     counted = await sending.count_today(tx, asked)
-    left = {tenant: limit - counted[tenant] + asked[tenant] for tenant, limit in limited}
+    left = {tenant: limit - (counted[tenant] - asked[tenant]) for tenant, limit in limits.items()}
     over: Counter[str] = Counter()
     kept: list[Resolved | Refused] = []
     for result in results:

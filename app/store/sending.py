@@ -272,7 +272,7 @@ async def stored(tx: Tx, keys: Sequence[tuple[str, str]], backend: int) -> dict[
 
 COUNT_TODAY = """
 INSERT INTO tenant_days AS d (tenant_id, day, texts)
-SELECT tenant_id, (now() AT TIME ZONE 'UTC')::date, texts  -- of the whole transaction
+SELECT tenant_id, (now() AT TIME ZONE 'UTC')::date, texts  -- the same at each count of one send
 FROM unnest($1::text[], $2::int[]) AS a(tenant_id, texts) ORDER BY tenant_id
 ON CONFLICT (tenant_id, day) DO UPDATE SET texts = d.texts + excluded.texts
 RETURNING tenant_id, texts

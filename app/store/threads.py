@@ -22,6 +22,19 @@ async def lock(tx: Tx, threads: Collection[Thread]) -> list[Row]:
     return await tx.rows(LOCK, *spread(list(threads), 2))
 
 
+LOCK_PAIRS = """
+SELECT 1 FROM interactions t
+JOIN unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, our_number, lead_phone)
+    USING (tenant_id, our_number, lead_phone)
+ORDER BY t.tenant_id, t.our_number, t.lead_phone FOR UPDATE OF t
+"""
+
+
+async def lock_pairs(tx: Tx, pairs: Collection[tuple[str, str, str]]) -> None:
+    """As `lock`, of each (tenant, our number, lead's phone) the thread that may be there."""
+    await tx.rows(LOCK_PAIRS, *spread(list(pairs), 3))
+
+
 LOCK_FREE = f"{LOCK.rstrip()} SKIP LOCKED"
 
 

@@ -451,6 +451,23 @@ async def test_a_text_over_the_daily_limit_uses_up_nothing(idle_world: World) ->
         assert statuses.count(429) == 9 - accepted
 
 
+async def test_a_text_that_waits_for_its_thread_does_not_hold_up_a_limited_day(
+    idle_world: World, configuration: Settings
+) -> None:
+    tenant = idle_world.tenant
+    await tenant.call("PATCH", "/settings", {"textsPerDay": 100})
+    thread = (await idle_world.send("One"))["interactionId"]
+    mine = {"leadId": idle_world.lead["leadId"], "message": "Two"}
+    other = {"leadId": (await tenant.lead())["leadId"], "message": "Hi"}
+    async with holding(configuration, thread):
+        waiting = asyncio.ensure_future(tenant.ask("POST", "/sms/send", mine))
+        await asyncio.sleep(0.5)  # by itself by now
+        async with asyncio.timeout(2):
+            await tenant.call("POST", "/sms/send", other)
+        assert not waiting.done()
+    assert (await waiting).status_code == 202
+
+
 async def test_only_allowed_countries_are_texted(idle_world: World) -> None:
     await idle_world.tenant.call("PATCH", "/settings", {"allowedCountries": ["US"]})
     await idle_world.send()
