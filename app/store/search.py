@@ -17,9 +17,9 @@ from app.store.engine import Read
 
 FEW = 2000
 """Up to so many leads of a name, or texts with the words, are looked up and their threads sorted;
-else the newest are walked."""
-FIRST, NEWEST = 500, 10_000
-"""So many of the newest threads are walked at first, and at most."""
+of more, the newest threads are walked first."""
+FIRST, NEWEST_BY_NAME, NEWEST_BY_TEXT = 500, 20_000, 10_000
+"""So many threads are walked before texts are looked up, and at most."""
 EVERY = 2**31
 SHORTEST_PHONE = 3
 DIGITS = re.compile(r"[\d\s()+.\-]+", re.ASCII)
@@ -103,13 +103,19 @@ async def _searched(
         return (await asked(_found, EVERY))[0]
     if narrowed.in_messages and not _words(narrowed):
         return []
-    ids, complete = await asked(_among_newest, FIRST) if narrowed.in_messages else ([], False)
-    few, newest = (_found, FEW), (_among_newest, NEWEST)
-    many = len(ids) * NEWEST >= limit * FIRST
-    for way, most in (*((newest, few) if many else (few, newest)), (_found, EVERY)):
+    newest = NEWEST_BY_TEXT if narrowed.in_messages else NEWEST_BY_NAME
+    ways = [(_found, FEW), (_among_newest, newest), (_found, EVERY)]
+    if narrowed.in_messages:
+        ids, complete = await asked(_among_newest, FIRST)
+        if complete:
+            return ids
+        enough = 2 * limit * FIRST // max(len(ids), 1)  # twice as many as should do
+        if enough <= newest // 2:  # in vain, where nobody said it before; then that is all it costs
+            ways.insert(0, (_among_newest, enough))
+    for way, most in ways:
+        ids, complete = await asked(way, most)
         if complete:
             break
-        ids, complete = await asked(way, most)
     return ids
 
 
@@ -257,13 +263,14 @@ def _having(sql: _Sql, narrowed: Filter) -> tuple[str, str]:
 def _test(sql: _Sql, narrowed: Filter) -> str:
     """Whether a thread has it."""
     if narrowed.in_messages:
-        parts = sorted(_words(narrowed), key=len, reverse=True)
-        said = sql.put([f"%{word}%" for word in parts])
-        # Of these words' parts few texts have all, and only those are taken apart. Not in the form
-        # that the index of words holds: it would be asked for each thread.
+        # To look for parts is far cheaper than to take every text apart. Only of what PostgreSQL
+        # takes for a word in any locale.
+        plain = [word for word in _words(narrowed) if word.isascii() or word.isalpha()]
+        parts = sql.put([f"%{word}%" for word in sorted(plain, key=len, reverse=True)])
+        # The text not in the form that the index of words holds: that would be asked each time.
         return f"""SELECT 1 FROM messages m
         WHERE m.tenant_id = $1 AND m.interaction_id = t.interaction_id
-          AND m.text ILIKE ALL ({said}::text[])
+          AND m.text ILIKE ALL ({parts}::text[])
           AND {WORDS.format("m.text || ''", sql.put(_query(narrowed)))}"""
     return f"""SELECT 1 FROM leads l WHERE l.tenant_id = $1 AND l.lead_id = t.lead_id
         AND {NAME} ILIKE {sql.put(_like(narrowed))}"""

@@ -61,7 +61,9 @@ async def test_a_full_page_of_the_newest_is_in_the_lists_order(tenant: Tenant) -
 THREADS = 12_500
 """More than are walked, and some of them with what more than a few have."""
 NAME = """'Jane ' || CASE WHEN n > 10000 THEN 'Past' WHEN n % 40 = 0 THEN 'Often' ELSE 'Always' END
-    || CASE WHEN n % 500 = 7 THEN ' Seldom' ELSE '' END"""
+    || CASE WHEN n % 500 = 7 THEN ' Seldom' ELSE '' END
+    || CASE WHEN n <= 500 AND n % 25 = 0 THEN ' Lately' ELSE '' END
+    || CASE WHEN n > 10000 OR n <= 500 AND n % 25 = 0 THEN ' Again' ELSE '' END"""
 EVERYBODY = range(1, THREADS + 1)
 HAVING = {
     "jane": list(EVERYBODY),
@@ -69,6 +71,8 @@ HAVING = {
     "often": [n for n in EVERYBODY if n <= 10_000 and n % 40 == 0],
     "seldom": [n for n in EVERYBODY if n % 500 == 7],
     "past": [n for n in EVERYBODY if n > 10_000],
+    "lately": [n for n in EVERYBODY if n <= 500 and n % 25 == 0],
+    "again": [n for n in EVERYBODY if n > 10_000 or (n <= 500 and n % 25 == 0)],
     "nobody": [],
 }
 """Which threads have the word, newest first."""
