@@ -1,5 +1,5 @@
 """What an agent is told about a turn (contract 6, LeadSail's fields to the letter), ready for
-pydantic's JSON: times are datetimes."""
+pydantic's JSON, which writes a datetime as the contract does."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

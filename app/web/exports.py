@@ -120,7 +120,7 @@ def _file(name: str, texts: Iterable[Row]) -> Response:
     for text in texts:
         told = entry(text)
         cells = (
-            text["interaction_id"], instant(told["timestamp"]), told["role"], told["source"],
+            text["interaction_id"], instant(text["created_at"]), told["role"], told["source"],
             text["actor"], text["from_phone"], text["to_phone"], told["message"],
             " ".join(one["url"] for one in told["media"]), told["status"], text["error_code"],
             told["messageId"],
