@@ -252,6 +252,8 @@ def _orders(size: Size, chance: random.Random) -> list[Order]:
     while len(chosen) < 50:
         i = chance.randrange(2, size.size)
         tenant = f"org_big_{data.tenant_of(i):03d}"
+        if tenant == FIRST:
+            continue  # its lists are measured, and must be what they are when it is asked again
         chosen.append(
             Order(
                 tenant_id=tenant,
