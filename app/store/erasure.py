@@ -3,12 +3,13 @@ by the phone's keyed hash alone."""
 
 from collections.abc import Mapping, Sequence
 
+from app.store import threads
 from app.store.engine import Row, Tx
 
-THREADS = """
-SELECT interaction_id, lead_phone FROM interactions
-WHERE tenant_id = $1 AND (lead_id = $2 OR lead_phone = ANY ($3))
-ORDER BY tenant_id, our_number, lead_phone FOR UPDATE
+THREADS = f"""
+SELECT t.interaction_id, t.lead_phone FROM interactions t
+WHERE t.tenant_id = $1 AND (t.lead_id = $2 OR t.lead_phone = ANY ($3))
+{threads.IN_ORDER}
 """
 
 

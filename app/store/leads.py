@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.store import directory, suppressions
+from app.store import directory, suppressions, threads
 from app.store.engine import Read, Row, Tx
 
 COLUMNS = (
@@ -147,9 +147,9 @@ SELECT lead_id, dnc_channels FROM leads
 WHERE tenant_id = $1 AND phone = $2 AND is_placeholder AND lead_id <> $3
 ORDER BY lead_id FOR UPDATE
 """
-LOCK_THREADS = """
-SELECT 1 FROM interactions WHERE tenant_id = $1 AND lead_id = ANY ($2)
-ORDER BY tenant_id, our_number, lead_phone FOR UPDATE
+LOCK_THREADS = f"""
+SELECT 1 FROM interactions t WHERE t.tenant_id = $1 AND t.lead_id = ANY ($2)
+{threads.IN_ORDER}
 """
 MOVE = """
 WITH threads AS (

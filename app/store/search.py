@@ -231,14 +231,15 @@ def _among_newest(
 ) -> str:
     """Those of the `most` newest threads that have what is searched for; complete if they fill
     the page, or if there are no more."""
+    wanted = sql.put(limit)
     return f"""WITH newest AS MATERIALIZED (
     SELECT t.interaction_id, t.lead_id FROM interactions t
     WHERE t.tenant_id = $1{_narrowed(sql, narrowed, before)} {ORDER} LIMIT {most}
 ), met AS MATERIALIZED (
     SELECT t.interaction_id FROM newest t
     CROSS JOIN LATERAL ({_test(sql, narrowed)} LIMIT 1) passed
-    LIMIT {sql.put(limit)})
-SELECT (SELECT count(*) FROM met) = {sql.put(limit)} OR (SELECT count(*) FROM newest) < {most}
+    LIMIT {wanted})
+SELECT (SELECT count(*) FROM met) = {wanted} OR (SELECT count(*) FROM newest) < {most}
            AS complete,
        ARRAY(SELECT interaction_id FROM met) AS ids"""
 

@@ -168,11 +168,11 @@ async def told_lately(
     return {row["phone"] for row in rows}
 
 
-LOCK_THREADS = """
+LOCK_THREADS = f"""
 SELECT t.tenant_id, t.interaction_id FROM interactions t
 JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, phone)
   ON t.tenant_id = a.tenant_id AND t.lead_phone = a.phone
-ORDER BY t.tenant_id, t.our_number, t.lead_phone FOR UPDATE OF t
+{threads.IN_ORDER}
 """
 STOP_THREADS = """
 UPDATE interactions t SET status = 'dnc', updated_at = clock_timestamp(),

@@ -9,11 +9,13 @@ from app.store.engine import Read, Row, Tx, spread
 Thread = tuple[str, str]
 """(tenant, interaction)."""
 
-LOCK = """
+IN_ORDER = "ORDER BY t.tenant_id, t.our_number, t.lead_phone FOR UPDATE OF t"
+"""Law 9: whoever locks threads `t` takes them in this order."""
+LOCK = f"""
 SELECT t.tenant_id, t.interaction_id FROM interactions t
 JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
     USING (tenant_id, interaction_id)
-ORDER BY t.tenant_id, t.our_number, t.lead_phone FOR UPDATE OF t
+{IN_ORDER}
 """
 
 
@@ -22,11 +24,11 @@ async def lock(tx: Tx, threads: Collection[Thread]) -> list[Row]:
     return await tx.rows(LOCK, *spread(list(threads), 2))
 
 
-LOCK_PAIRS = """
+LOCK_PAIRS = f"""
 SELECT 1 FROM interactions t
 JOIN unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, our_number, lead_phone)
     USING (tenant_id, our_number, lead_phone)
-ORDER BY t.tenant_id, t.our_number, t.lead_phone FOR UPDATE OF t
+{IN_ORDER}
 """
 
 
