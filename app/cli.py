@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import asyncpg
 
@@ -35,11 +35,14 @@ from app.store.engine import Database, connect, driver_url
 if TYPE_CHECKING:
     from app import imports
 
+T = TypeVar("T")
 LONGEST_NAME, LONGEST_EMAIL = 200, 320
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 SCOPES = ("admin", "api", "agent", "read")
 STOP_WITHIN = 15
 """Seconds that running requests may take once a stop was asked for."""
+INTERRUPTED = 130
+"""The exit status after Ctrl-C."""
 KEEP_ALIVE = 75
 """Seconds that an idle connection stays open: longer than balancers and clients keep theirs, so
 that it is they who close it. Closed by us in the moment it is used again, it loses a request."""
@@ -67,7 +70,7 @@ def run(arguments: list[str] | None = None) -> int:
     except Problem as problem:
         return _fail(" ".join([problem.message, *problem.details]), 1)
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     return status
 
 
@@ -289,10 +292,10 @@ def user_create(configuration: Settings, asked: argparse.Namespace) -> int:
 def leads_import(configuration: Settings, asked: argparse.Namespace) -> int:
     from app import imports
 
-    async def work(database: Database) -> imports.Report:
+    async def work(database: Database, report: imports.Report) -> None:
         caller = Caller(asked.tenant, "service", "service", "admin")
         await _require_tenant(database, asked.tenant)
-        return await imports.import_leads(database, caller, asked.file, asked.campaign)
+        await imports.import_leads(database, caller, asked.file, asked.campaign, report)
 
     return _import(configuration, asked, work)
 
@@ -300,10 +303,10 @@ def leads_import(configuration: Settings, asked: argparse.Namespace) -> int:
 def suppressions_import(configuration: Settings, asked: argparse.Namespace) -> int:
     from app import imports
 
-    async def work(database: Database) -> imports.Report:
+    async def work(database: Database, report: imports.Report) -> None:
         caller = Caller(asked.tenant, "service", "service", "admin")
         await _require_tenant(database, asked.tenant)
-        return await imports.import_suppressions(database, caller, asked.file, asked.reason)
+        await imports.import_suppressions(database, caller, asked.file, asked.reason, report)
 
     return _import(configuration, asked, work)
 
@@ -311,26 +314,39 @@ def suppressions_import(configuration: Settings, asked: argparse.Namespace) -> i
 def _import(
     configuration: Settings,
     asked: argparse.Namespace,
-    work: "Callable[[Database], Awaitable[imports.Report]]",
+    work: "Callable[[Database, imports.Report], Awaitable[None]]",
 ) -> int:
-    """Runs an import; prints what was refused, and how many rows were taken."""
-    from app.imports import Unreadable
+    """Runs an import. Whatever ends it: how many rows were taken, and which were refused, is
+    told."""
+    from app.imports import Report, Unreadable
 
     if not asked.file.is_file():
         raise Refused(f"there is no file {asked.file}")
-    reports: list[imports.Report] = []
+    report = Report()
+    try:
+        _with_database(configuration, lambda database: work(database, report))
+    except Unreadable as error:
+        raise Refused(f"{asked.file}: {error}") from None
+    finally:
+        if report.up_to:
+            _tell(report)
+    if not report.whole:
+        return INTERRUPTED
+    return int(bool(report.refused))
 
-    async def report(database: Database) -> dict[str, str]:
-        try:
-            reports.append(await work(database))
-        except (Unreadable, UnicodeDecodeError) as error:
-            raise Refused(f"{asked.file}: {error}") from None
-        return {"taken": str(reports[0].taken), "refused": str(len(reports[0].refused))}
 
-    status = _answer(configuration, report)
-    for line, why in reports[0].refused:
+def _tell(report: "imports.Report") -> None:
+    counts = {"taken": str(report.taken), "refused": str(len(report.refused))}
+    print(json.dumps(counts if report.whole else {**counts, "upToLine": str(report.up_to)}))
+    for line, why in report.refused:
         print(f"line {line}: {why}", file=sys.stderr)
-    return status or int(bool(reports[0].refused))
+    if report.whole:
+        return
+    said = f"stopped: up to line {report.up_to} each row was taken or is told above"
+    after = max(report.up_to, report.begun_up_to)
+    if after > report.up_to:
+        said += f"; of lines {report.up_to + 1} to {after} it is not known"
+    print(f"{said}; none after line {after} was taken", file=sys.stderr)
 
 
 async def _require_tenant(database: Database, tenant_id: str) -> None:
@@ -343,21 +359,25 @@ def _answer(
     configuration: Settings, create: Callable[[Database], Awaitable[dict[str, str]]]
 ) -> int:
     """Runs `create` against the database and prints what it answers as one JSON object."""
+    print(json.dumps(_with_database(configuration, create)))
+    return 0
+
+
+def _with_database(configuration: Settings, work: Callable[[Database], Awaitable[T]]) -> T:
     if not configuration.database_url:
         raise Misconfigured("DATABASE_URL is required")
     url = configuration.database_url
 
-    async def against() -> dict[str, str]:
+    async def against() -> T:
         database, clock = await _open(url)
         await unseal_phones(database, Seal(configuration.sealing_keys()))
         try:
-            return await create(database)
+            return await work(database)
         finally:
             await database.close()
             await clock.close()
 
-    print(json.dumps(asyncio.run(against())))
-    return 0
+    return asyncio.run(against())
 
 
 async def _open(url: str) -> tuple[Database, Clock]:
@@ -430,11 +450,16 @@ def _parser() -> argparse.ArgumentParser:
         group("leads", "leads from elsewhere: import"),
         "import",
         leads_import,
-        "leads from a CSV file",
+        "leads from a CSV file; of those that are there only the header's columns are changed, and"
+        " an empty cell leaves what is there",
     )
     imported.add_argument("file", type=Path)
     imported.add_argument("--tenant", required=True, metavar="ID")
-    imported.add_argument("--campaign", metavar="ID", help="for all of them")
+    imported.add_argument(
+        "--campaign",
+        metavar="ID",
+        help="set for all of them, new leads and known ones, whatever their campaignId says",
+    )
     stopped = add(
         group("suppressions", "opt-outs from elsewhere: import"),
         "import",

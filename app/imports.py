@@ -1,18 +1,27 @@
-"""Files into a tenant: leads, and phones that opted out elsewhere. Rows that cannot be taken are
-reported by their line and spoil no other."""
+"""Files into a tenant: leads, and phones that opted out elsewhere.
 
+A file is parsed, its rows are judged, the good ones are written, and what became of each is
+reported. A row that cannot be taken is told by its line and spoils no other.
+"""
+
+import asyncio
 import csv
 import os
+import re
+import signal
 import sys
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Generic, TextIO, TypeVar, cast
 
 from app.commands import dnc, leads
 from app.domain.callers import Caller
-from app.domain.problems import Invalid, Problem
-from app.store.engine import Database
+from app.domain.problems import Invalid, OutcomeUnknown, Problem, Unavailable
+from app.store.engine import AWAY, Database, Tx
 
 TOGETHER = 2000
 WIDTH = 40
@@ -20,106 +29,241 @@ COLUMNS = {
     "leadId": "lead_id", "firstName": "first_name", "lastName": "last_name", "email": "email",
     "phone": "phone", "status": "status", "timezone": "timezone", "campaignId": "campaign_id",
 }  # fmt: skip
+LONGEST_LINE = 1 << 20
+"""Characters."""
+LONGEST_ROW = 100
+"""Lines that a quoted cell may go over: where the quote is not closed, all of them are read."""
+UNCLOSED = "a quote is opened and not closed"
+UNREADABLE = re.compile("[\x00\ud800-\udfff]")
+"""NUL, and what stands for a byte that is no UTF-8."""
+T = TypeVar("T")
 Row = dict[str, str]
+Parsed = tuple[int, Row | Problem]
+"""The line where a row begins; the row, or why it is none."""
 
 
 class Unreadable(Exception):
-    """The file cannot be imported at all; the text says why."""
+    """The file cannot be imported, or not to its end; the text says why."""
 
 
 @dataclass(slots=True)
 class Report:
-    """What became of the rows."""
+    """What became of the rows, as far as the import came."""
 
     taken: int = 0
     refused: list[tuple[int, str]] = field(default_factory=list)
     """Line and reason."""
+    up_to: int = 0
+    """The last line whose row was taken or refused; 0: not even the header was read."""
+    begun_up_to: int = 0
+    """Of the lines after `up_to` it is not known whether those up to this one were taken."""
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T]):
+    """What the rows of a file are."""
+
+    columns: frozenset[str]
+    judge: Callable[[Tx, Sequence[Row]], Awaitable[Sequence[T | Problem]]]
+    """Each row as it is written, or what is wrong with it."""
+    write: Callable[[Tx, Sequence[T]], Awaitable[None]]
 
 
 async def import_leads(
-    database: Database, caller: Caller, file: Path, campaign_id: str | None
-) -> Report:
-    """A CSV file with a header of the lead's fields; `phone` is needed. Known ids are updated,
-    so that a file can be imported again."""
+    database: Database, caller: Caller, file: Path, campaign_id: str | None, report: Report
+) -> None:
+    """A CSV file with a header of the lead's fields; `phone` is needed. Of known ids only the
+    header's fields are changed, and an empty cell leaves what is there. `campaign_id` is set for
+    all of them. What is done stands in `report`, also when this raises."""
 
-    async def take(rows: Sequence[tuple[int, Row]], report: Report) -> None:
-        given = [_lead(row, campaign_id) for _, row in rows]
-        async with database.tenant(caller.tenant_id) as tx:
-            await tx.expect_many()
-            outcomes = await leads.put_many(tx, caller, given)
-        for (line, _), problem in zip(rows, outcomes, strict=True):
-            _count(report, line, problem)
+    async def judge(tx: Tx, rows: Sequence[Row]) -> list[dict[str, Any] | Problem]:
+        return await leads.judge_many(tx, caller, [_lead(row, campaign_id) for row in rows])
 
-    return await _read(file, set(COLUMNS), take)
+    async def write(tx: Tx, judged: Sequence[dict[str, Any]]) -> None:
+        await leads.merge_many(tx, caller, judged)
+
+    await _import(database, caller, file, Kind(frozenset(COLUMNS), judge, write), report)
 
 
 async def import_suppressions(
-    database: Database, caller: Caller, file: Path, reason: str | None
-) -> Report:
-    """A CSV file with the column `phone`."""
+    database: Database, caller: Caller, file: Path, reason: str | None, report: Report
+) -> None:
+    """A CSV file with the column `phone`. What is done stands in `report`, also when this
+    raises."""
 
-    async def take(rows: Sequence[tuple[int, Row]], report: Report) -> None:
-        async with database.tenant(caller.tenant_id) as tx:
-            await tx.expect_many()
-            good: list[str] = []
-            for line, row in rows:
-                try:
-                    good += await dnc.readable(tx, caller, [row["phone"]])
-                    _count(report, line, None)
-                except Problem as problem:
-                    _count(report, line, problem)
-            await dnc.suppress(tx, caller, good, reason)
+    async def judge(tx: Tx, rows: Sequence[Row]) -> list[str | Problem]:
+        return await dnc.judge_many(tx, caller, [row["phone"] for row in rows])
 
-    return await _read(file, {"phone"}, take)
+    async def write(tx: Tx, phones: Sequence[str]) -> None:
+        await dnc.suppress(tx, caller, phones, reason)
+
+    await _import(database, caller, file, Kind(frozenset({"phone"}), judge, write), report)
 
 
 def _lead(row: Row, campaign_id: str | None) -> dict[str, object]:
     given: dict[str, object] = {
-        COLUMNS[name]: value.strip() for name, value in row.items() if value and value.strip()
+        COLUMNS[name]: value.strip() for name, value in row.items() if value.strip()
     }
     return given if campaign_id is None else {**given, "campaign_id": campaign_id}
 
 
-def _count(report: Report, line: int, problem: Problem | None) -> None:
-    if problem is None:
-        report.taken += 1
-    else:
-        report.refused.append((line, "; ".join(problem.details) or problem.message))
-
-
-async def _read(
-    file: Path,
-    known: set[str],
-    take: Callable[[Sequence[tuple[int, Row]], Report], Awaitable[None]],
-) -> Report:
-    report = Report()
-    size = max(1, os.path.getsize(file))
-    batch: list[tuple[int, Row]] = []
-    with open(file, newline="", encoding="utf-8-sig") as opened:
-        reader = csv.DictReader(opened, restkey="…")
-        names = set(reader.fieldnames or ())
-        if "phone" not in names or names - known:
-            wanted = ", ".join(sorted(known))
-            raise Unreadable(f"the header must name phone, and none but: {wanted}")
-        for line, row in _rows(reader, report):
-            batch.append((line, row))
-            if len(batch) == TOGETHER:
-                await take(batch, report)
-                _show(cast(Any, opened.buffer).tell() / size)
-                batch = []
-        if batch:
-            await take(batch, report)
+async def _import(
+    database: Database, caller: Caller, file: Path, kind: Kind[T], report: Report
+) -> None:
+    with _opened(file) as opened, _stoppable() as stopped:
+        size = max(1, os.fstat(opened.fileno()).st_size)
+        rows = _rows(_lines(opened), kind.columns, report)
+        while batch := list(islice(rows, TOGETHER)):
+            report.begun_up_to = batch[-1][0]
+            try:
+                await _take(database, caller, kind, batch, report)
+            except OutcomeUnknown:
+                raise
+            except Exception:
+                report.begun_up_to = report.up_to  # it was rolled back
+                raise
+            report.up_to = batch[-1][0]
+            _show(cast(Any, opened).buffer.tell() / size)
+            if stopped.is_set():
+                return
+    report.whole = True
     _show(1)
-    return report
 
 
-def _rows(reader: "csv.DictReader[str]", report: Report) -> Iterator[tuple[int, Row]]:
-    for row in reader:
-        if None in row.values() or "…" in row or any("\x00" in str(v) for v in row.values()):
-            problem = Invalid(details=["the row does not have the header's columns"])
-            _count(report, reader.line_num, problem)
+async def _take(
+    database: Database, caller: Caller, kind: Kind[T], batch: Sequence[Parsed], report: Report
+) -> None:
+    """Judges, writes and counts rows."""
+    try:
+        async with database.tenant(caller.tenant_id) as tx:
+            await tx.expect_many()
+            good = [row for _, row in batch if not isinstance(row, Problem)]
+            judged = iter(await kind.judge(tx, good))
+            outcomes = [row if isinstance(row, Problem) else next(judged) for _, row in batch]
+            await kind.write(tx, [one for one in outcomes if not isinstance(one, Problem)])
+    except AWAY as error:
+        raise Unavailable from error
+    for (line, _), outcome in zip(batch, outcomes, strict=True):
+        if isinstance(outcome, Problem):
+            report.refused.append((line, "; ".join(outcome.details) or outcome.message))
         else:
-            yield reader.line_num, row
+            report.taken += 1
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[TextIO]:
+    """The file as text; bytes that are no UTF-8 stand as lone surrogates in their lines."""
+    try:
+        with open(file, newline="", encoding="utf-8-sig", errors="surrogateescape") as opened:
+            yield opened
+    except OSError as error:
+        raise Unreadable(f"it cannot be read: {error.strerror}") from error
+
+
+@contextmanager
+def _stoppable() -> Iterator[asyncio.Event]:
+    """Set by Ctrl-C or SIGTERM: the rows that are being written are finished first, so that the
+    report is exact. A second one ends the command at once."""
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+
+    def stop(number: int) -> None:
+        stopped.set()
+        loop.remove_signal_handler(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, number)
+    try:
+        yield stopped
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+# Parsing.
+
+
+def _lines(opened: TextIO) -> Iterator[str]:
+    """The lines of a file; of one that is longer than `LONGEST_LINE` its beginning."""
+    while line := opened.readline(LONGEST_LINE + 1):
+        yield line
+        while len(line) > LONGEST_LINE and line[-1] not in "\r\n":
+            line = opened.readline(LONGEST_LINE + 1)
+
+
+def _rows(lines: Iterator[str], known: frozenset[str], report: Report) -> Iterator[Parsed]:
+    """The rows below the header, without blank ones. A row that is broken takes its first line
+    only: the next one is read as if it had not been."""
+    names = _header(next(lines, ""), known)
+    report.up_to = 1
+    number, ahead = 2, deque(islice(lines, LONGEST_ROW))
+    while ahead:
+        try:
+            cells, count = _cells(ahead, len(names))
+            if any(cell.strip() for cell in cells):
+                yield number, _row(names, cells)
+        except Invalid as problem:
+            count = 1
+            yield number, problem
+        for _ in range(count):
+            ahead.popleft()
+        ahead.extend(islice(lines, count))
+        number += count
+
+
+def _header(line: str, known: frozenset[str]) -> list[str]:
+    try:
+        names, _ = _cells([line], 0) if line else ([], 0)
+    except Invalid as problem:
+        raise Unreadable(f"line 1: {problem.details[0]}") from None
+    if "phone" not in names or set(names) - known:
+        wanted = ", ".join(sorted(known))
+        raise Unreadable(f"the header must name phone, and none but: {wanted}")
+    return names
+
+
+def _cells(lines: Sequence[str], width: int) -> tuple[list[str], int]:
+    """The cells of the row that begins with the first of the lines, and how many lines it takes.
+    Raises `Invalid`.
+
+    A quote that is left open would swallow the rows below it, up to the next quote. So a quoted
+    cell may go over several lines only where none of them has the cells of a row by itself."""
+    if len(lines[0]) > LONGEST_LINE:
+        raise Invalid(details=[f"the line is longer than {LONGEST_LINE} characters"])
+    reader = csv.reader(lines, strict=True)
+    try:
+        cells = next(reader)
+    except csv.Error as error:
+        raise Invalid(details=[_fault(error, reader.line_num)]) from None
+    if any(_count(line) == width for line in islice(lines, 1, reader.line_num)):
+        raise Invalid(details=[UNCLOSED])
+    if bad := UNREADABLE.search("".join(cells)):
+        what = "a NUL character" if bad[0] == "\x00" else "a byte that is not UTF-8"
+        raise Invalid(details=[f"the row holds {what}"])
+    return cells, reader.line_num
+
+
+def _fault(error: csv.Error, lines: int) -> str:
+    """What was wrong when so many lines had been read."""
+    if lines > 1 or "end of data" in str(error):
+        return UNCLOSED
+    if "field limit" in str(error):
+        return f"a cell is longer than {csv.field_size_limit()} characters"
+    return "something stands behind the quote that closes a cell"
+
+
+def _count(line: str) -> int:
+    """The cells of a line by itself; 0 where it has none that can be read."""
+    try:
+        return len(next(csv.reader([line]), ()))
+    except csv.Error:
+        return 0
+
+
+def _row(names: Sequence[str], cells: Sequence[str]) -> Row:
+    if len(cells) != len(names):
+        raise Invalid(details=["the row does not have the header's columns"])
+    return dict(zip(names, cells, strict=True))
 
 
 def _show(share: float) -> None:

@@ -10,6 +10,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
 
@@ -18,7 +19,8 @@ from app.demo import calls
 from app.resources import Resources
 from app.settings import Settings
 from app.store import people
-from tests.makers import Tenant
+from tests.makers import Data, Tenant
+from tests.world import until
 
 OURS = ("DATABASE_URL", "REDIS_URL", "SECRET_KEYS", "ENVIRONMENT", "PORT", "PUBLIC_BASE_URL")
 
@@ -165,6 +167,15 @@ async def test_web_serves_and_stops_cleanly(
         assert secret not in told
 
 
+async def imported(
+    configuration: Settings, what: str, tenant: Tenant, file: Path, *more: str, **env: str
+) -> tuple[int | None, Data, list[str]]:
+    """Exit status, the counts, and what was said on stderr."""
+    asked = (what, "import", str(file), "--tenant", tenant.tenant_id, *more)
+    status, out, err = await ran(configuration, *asked, **env)
+    return status, json.loads(out or "{}"), err.splitlines()
+
+
 async def test_leads_are_imported_and_what_cannot_be_taken_is_told_by_its_line(
     configuration: Settings, tenant: Tenant, tmp_path: Path
 ) -> None:
@@ -178,21 +189,171 @@ async def test_leads_are_imported_and_what_cannot_be_taken_is_told_by_its_line(
         "a4,Dan,+12125550136\n"
         ",Eve,+12125550137,\n"
     )
-    asked = ("leads", "import", str(file), "--tenant", tenant.tenant_id, "--campaign", "spring")
     for _ in range(2):
-        status, out, err = await ran(configuration, *asked)
-        assert status == 1
-        assert json.loads(out) == {"taken": "2", "refused": "3"}
-        assert err.splitlines() == [
-            "line 5: the row does not have the header's columns",
+        status, counts, said = await imported(
+            configuration, "leads", tenant, file, "--campaign", "spring"
+        )
+        assert (status, counts) == (1, {"taken": "2", "refused": "3"})
+        assert said == [
             "line 3: phone: is not a valid phone number",
             "line 4: timezone: is not an IANA time zone, such as America/New_York",
+            "line 5: the row does not have the header's columns",
         ]
     ann = await tenant.call("GET", "/leads/a1")
     assert (ann["phone"], ann["campaignId"]) == ("+12125550134", "spring")
-    file.write_text("name,phone\nX,1\n")
-    status, _, err = await ran(configuration, *asked)
-    assert (status, "the header must name phone" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"name,phone\nX,1\n", "the header must name phone"),
+        (b"", "the header must name phone"),
+        (b'"phone\n+12125550134\n', "line 1: a quote is opened and not closed"),
+        (b"phone,firstN\xe4me\n", "line 1: the row holds a byte that is not UTF-8"),
+    ],
+)
+async def test_a_file_without_a_header_that_can_be_read_is_refused_whole(
+    configuration: Settings, tenant: Tenant, tmp_path: Path, content: bytes, said: str
+) -> None:
+    file = tmp_path / "leads.csv"
+    file.write_bytes(content)
+    status, counts, err = await imported(configuration, "leads", tenant, file)
+    assert (status, counts, len(err)) == (1, {}, 1)
+    assert said in err[0]
+
+
+async def test_an_import_changes_only_what_its_header_names_and_its_cells_say(
+    configuration: Settings, tenant: Tenant, tmp_path: Path
+) -> None:
+    await tenant.campaign(campaignId="spring")
+    await tenant.campaign(campaignId="autumn")
+    known = {
+        "firstName": "Ann", "lastName": "Lee", "email": "ann@example.com", "status": "contacted",
+        "phone": "+12125550134", "campaignId": "spring", "timezone": "America/New_York",
+        "isTest": True, "questionnaire": [{"key": "own", "question": "Own?", "answer": "yes"}],
+    }  # fmt: skip
+    for lead_id in ("w1", "w2", "w3"):
+        await tenant.lead(leadId=lead_id, **known)
+    file = tmp_path / "leads.csv"
+    file.write_text("leadId,phone\nw1,2125550135\nn1,2125550136\nw1,\nw3,\n")
+    status, counts, _ = await imported(configuration, "leads", tenant, file)
+    assert (status, counts["taken"]) == (0, "4")
+    file.write_text(
+        "leadId,phone,firstName,status,email\nw2,,Bea,,\nn1,,,won,\nw2,,,,b@example.com\n"
+    )
+    status, counts, _ = await imported(configuration, "leads", tenant, file)
+    assert (status, counts["taken"]) == (0, "3")
+
+    async def now(lead_id: str, *named: str) -> Data:
+        lead = await tenant.call("GET", f"/leads/{lead_id}")
+        return {name: lead[name] for name in named or known}
+
+    assert await now("w1") == known | {"phone": "+12125550135"}
+    assert await now("w2") == known | {"firstName": "Bea", "email": "b@example.com"}
+    assert await now("w3") == known
+    assert await now("n1", "phone", "status", "isTest", "questionnaire", "firstName") == {
+        "phone": "+12125550136", "status": "won", "isTest": False, "questionnaire": [],
+        "firstName": None,
+    }  # fmt: skip
+    file.write_text("leadId,phone,campaignId\nw1,,spring\nn2,2125550137,\n")
+    assert (await imported(configuration, "leads", tenant, file, "--campaign", "autumn"))[0] == 0
+    assert await now("w1") == known | {"phone": "+12125550135", "campaignId": "autumn"}
+    assert await now("n2", "campaignId") == {"campaignId": "autumn"}
+
+
+LONG = "x" * 131_073
+SPOILT = [
+    # A row that is broken, and what is said of it.
+    (b'b,"Bob,2125550199', "a quote is opened and not closed"),
+    (b'b,Bob,"2125550199', "a quote is opened and not closed"),
+    (b'b,"Bob"by,2125550199', "something stands behind the quote that closes a cell"),
+    (f"b,{LONG},2125550199".encode(), "a cell is longer than 131072 characters"),
+    (f'b,"{LONG}",2125550199'.encode(), "a cell is longer than 131072 characters"),
+    (b"b," + b"x" * 2_000_000, "the line is longer than 1048576 characters"),
+    (b"b,B\xf6b,2125550199", "the row holds a byte that is not UTF-8"),
+    (b"b,Bob\xff\xfe,2125550199", "the row holds a byte that is not UTF-8"),
+    (b"b,\xed\xa0\x80,2125550199", "the row holds a byte that is not UTF-8"),
+    (b"b,B\x00b,2125550199", "the row holds a NUL character"),
+    (b"b,Bob,2125550199,", "the row does not have the header's columns"),
+    (b"b,Bob", "the row does not have the header's columns"),
+]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+async def test_a_broken_row_is_told_by_its_line_and_all_others_are_taken(
+    configuration: Settings, tenant: Tenant, tmp_path: Path, end: bytes
+) -> None:
+    lines, told = [b"leadId,firstName,phone"], []
+    for number, (line, why) in enumerate(SPOILT):
+        lines += [b"", b"a%d,Ann,2125550134" % number, line, b" , ,"]
+        told.append(f"line {len(lines) - 1}: {why}")
+    lines += [
+        b'c1,"Lee, Ann ""Annie""",2125550134',
+        b'c2,"Ann',
+        b"of ",
+        b'Troy",2125550134',
+        b",,,,",
+    ]
+    lines += [b'd1,"Ann,2125550134', b'd2,Bob",2125550134', b'd3,"Cid",2125550134', b'"']
+    told += [f"line {len(lines) - 3}: {SPOILT[0][1]}", f"line {len(lines)}: {SPOILT[0][1]}"]
+    file = tmp_path / "leads.csv"
+    file.write_bytes(end.join(lines))
+    status, counts, said = await imported(configuration, "leads", tenant, file)
+    assert said == told
+    taken = len(SPOILT) + 4
+    assert (status, counts) == (1, {"taken": str(taken), "refused": str(len(told))})
+    leads = (await tenant.call("GET", "/leads?limit=100"))["leads"]
+    names = {lead["leadId"]: lead["firstName"] for lead in leads}
+    assert len(names) == taken
+    assert (names["c1"], names["c2"].split()) == ('Lee, Ann "Annie"', ["Ann", "of", "Troy"])
+    assert (names["d2"], names["d3"]) == ('Bob"', "Cid")
+
+
+async def test_a_row_that_is_spoilt_far_below_costs_no_other_row(
+    configuration: Settings, tenant: Tenant, tmp_path: Path
+) -> None:
+    rows = [f"w{n},Ann,2125550134".encode() for n in range(6000)]
+    rows[4500] = b"w4500,J\xfcrgen,2125550134"
+    file = tmp_path / "leads.csv"
+    file.write_bytes(b"\n".join([b"leadId,firstName,phone", *rows]))
+    status, counts, said = await imported(configuration, "leads", tenant, file)
+    assert (status, counts) == (1, {"taken": "5999", "refused": "1"})
+    assert said == ["line 4502: the row holds a byte that is not UTF-8"]
+
+
+@pytest.mark.parametrize("how", ["ctrl-c", "terminate", "no database"])
+async def test_an_import_that_is_stopped_says_up_to_which_line_it_came(
+    configuration: Settings, tenant: Tenant, resources: Resources, tmp_path: Path, how: str
+) -> None:
+    rows = [f"w{n},Ann,2125550134" for n in range(60_000)]
+    rows[10] = "w10,Ann,12"
+    file = tmp_path / "leads.csv"
+    file.write_text("\n".join(["leadId,firstName,phone", *rows]))
+    server = await asyncpg.connect(configuration.database_url)
+    there = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+    before = [row["pid"] for row in await server.fetch(there)]
+    asked = ("leads", "import", str(file), "--tenant", tenant.tenant_id)
+    process = await started(configuration, *asked)
+
+    async def stored() -> int:
+        async with resources.database.system() as tx:
+            return int(await tx.value("SELECT count(*) FROM leads"))
+
+    await until(stored)
+    if how == "no database":
+        ends = f"SELECT pg_terminate_backend(pid) FROM ({there}) x WHERE pid <> ALL ($1)"
+        assert await server.fetch(ends, before)
+    else:
+        process.send_signal(signal.SIGINT if how == "ctrl-c" else signal.SIGTERM)
+    await server.close()
+    out, err = await process.communicate()
+    counts, told = json.loads(out), err.decode().splitlines()
+    line = int(counts["upToLine"])
+    assert process.returncode == (1 if how == "no database" else 130)
+    assert told[0] == "line 12: phone: is not a valid phone number"
+    assert told[1].startswith(f"stopped: up to line {line} each row was taken or is told above")
+    assert await stored() == int(counts["taken"]) == line - 2
+    assert ("is away" in err.decode()) == (how == "no database")
 
 
 async def test_phones_that_opted_out_elsewhere_are_imported(
@@ -200,9 +361,29 @@ async def test_phones_that_opted_out_elsewhere_are_imported(
 ) -> None:
     file = tmp_path / "stopped.csv"
     file.write_text("phone\n+12125550141\nx\n2125550142\n")
-    asked = ("suppressions", "import", str(file), "--tenant", tenant.tenant_id, "--reason", "old")
-    status, out, err = await ran(configuration, *asked)
-    assert (status, json.loads(out)["taken"]) == (1, "2")
-    assert err == "line 3: phones[0]: is not a valid phone number\n"
+    status, counts, said = await imported(
+        configuration, "suppressions", tenant, file, "--reason", "old"
+    )
+    assert (status, counts["taken"]) == (1, "2")
+    assert said == ["line 3: phone: is not a valid phone number"]
     record = await tenant.call("GET", "/consent/+12125550142")
     assert (record["causes"], record["events"][0]["text"]) == (["person"], "old")
+
+
+async def test_no_opt_out_is_lost_because_another_row_is_broken(
+    configuration: Settings, tenant: Tenant, tmp_path: Path
+) -> None:
+    broken = [b'"+1212', b'"', b"\xff\xfe", b"+1\x00", b'"a"b', LONG.encode(), b"1,2"]
+    phones = [f"+1212555{n:04}" for n in range(150, 150 + len(broken) + 1)]
+    lines = [b"phone", b"", b'"' + phones[0].encode() + b'"']
+    for line, phone in zip(broken, phones[1:], strict=True):
+        lines += [line, b"  ", phone.encode()]
+    file = tmp_path / "stopped.csv"
+    file.write_bytes(b"\n".join(lines))
+    status, counts, said = await imported(configuration, "suppressions", tenant, file)
+    assert (status, counts["taken"]) == (1, str(len(phones)))
+    assert [line.split(":")[0] for line in said] == [
+        f"line {4 + 3 * n}" for n in range(len(broken))
+    ]
+    for phone in phones:
+        assert (await tenant.call("GET", f"/consent/{phone}"))["suppressed"], phone

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from app.commands.directory import found
 from app.domain import phones
 from app.domain.callers import Caller
-from app.domain.problems import Invalid, SuppressionActive
+from app.domain.problems import Invalid, Problem, SuppressionActive
 from app.domain.words import Cause as CauseWord
 from app.store import leads, suppressions, tenants
 from app.store.engine import Read, Row, Tx
@@ -80,6 +80,18 @@ async def readable(read: Read, caller: Caller, written: Sequence[str]) -> list[s
     if bad:
         raise Invalid(details=bad)
     return list(found_out)
+
+
+async def judge_many(read: Read, caller: Caller, written: Sequence[str]) -> list[str | Problem]:
+    """Each of the phones in E.164, or what is wrong with it; in order."""
+    country = await tenants.country(read, caller.tenant_id)
+    judged: list[str | Problem] = []
+    for one in written:
+        try:
+            judged.append(phones.normalise(one, country))
+        except Problem as problem:
+            judged.append(problem)
+    return judged
 
 
 async def suppress(tx: Tx, caller: Caller, numbers: Sequence[str], reason: str | None) -> None:

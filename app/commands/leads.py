@@ -18,7 +18,7 @@ from app.domain import ids, phones
 from app.domain.callers import Caller
 from app.domain.problems import AlreadyExists, Invalid, Problem
 from app.store import campaigns, leads, tenants
-from app.store.engine import Tx
+from app.store.engine import Read, Tx
 from app.store.leads import Lead
 
 available_timezones = cache(_read_timezones)  # it reads the whole folder each time
@@ -50,29 +50,34 @@ async def put(tx: Tx, caller: Caller, lead_id: str, given: Given) -> Lead:
     return {**await _settled(tx, lead), "created": lead["created"]}
 
 
-async def put_many(tx: Tx, caller: Caller, given: Sequence[Given]) -> list[Problem | None]:
-    """Puts many leads at once; for each, in order, the problem that refused it. A lead whose id
-    is given twice is what it was given last."""
-    country = await tenants.country(tx, caller.tenant_id)
-    known = await campaigns.known(tx, caller.tenant_id, {g["campaign_id"] for g in given
-                                                         if g.get("campaign_id")})  # fmt: skip
-    outcomes: list[Problem | None] = []
-    good: dict[str, Lead] = {}
+async def judge_many(read: Read, caller: Caller, given: Sequence[Given]) -> list[Lead | Problem]:
+    """Each of the leads as it would be stored, or what is wrong with it; in order."""
+    country = await tenants.country(read, caller.tenant_id)
+    known = await campaigns.known(read, caller.tenant_id, {g["campaign_id"] for g in given
+                                                           if g.get("campaign_id")})  # fmt: skip
+    judged: list[Lead | Problem] = []
     for one in given:
         try:
-            checked = _checked_plainly(one, country, known)
+            judged.append(_checked_plainly(one, country, known))
         except Problem as problem:
-            outcomes.append(problem)
-            continue
-        lead_id = str(checked.pop("lead_id", None) or ids.make("lead"))
-        key = {"tenant_id": caller.tenant_id, "lead_id": lead_id}
-        good[lead_id] = {**FRESH, **checked, **key}
-        outcomes.append(None)
-    stored = await leads.put(tx, list(good.values())) if good else []
-    by_phone = {lead["phone"]: lead["lead_id"] for lead in stored if lead["phone"]}
+            judged.append(problem)
+    return judged
+
+
+async def merge_many(tx: Tx, caller: Caller, judged: Sequence[Lead]) -> None:
+    """Adds leads, and changes of those that are there only what is given. A lead whose id is
+    given twice is merged twice, in order."""
+    given: dict[str, Lead] = {}
+    for one in judged:
+        lead_id = str(one.get("lead_id") or ids.make("lead"))
+        named = {name: value for name, value in one.items() if name != "lead_id"}
+        given[lead_id] = {**given.get(lead_id, {}), **named, "is_placeholder": False}
+    if not given:
+        return
+    await leads.merge(tx, caller.tenant_id, FRESH, given)
+    by_phone = {one["phone"]: lead_id for lead_id, one in given.items() if one.get("phone")}
     for phone in await leads.with_placeholder(tx, caller.tenant_id, list(by_phone)):
         await leads.adopt(tx, caller.tenant_id, by_phone[phone], phone)
-    return outcomes
 
 
 def _checked_plainly(given: Given, country: str, campaigns_known: Collection[str]) -> Lead:

@@ -67,6 +67,27 @@ async def put(tx: Tx, leads: Sequence[Mapping[str, Any]]) -> list[Lead]:
     return await _judged(tx, await tx.rows(PUT, [dict(lead) for lead in leads]))
 
 
+MERGE = directory.adding(
+    "leads",
+    ("lead_id", *COLUMNS),
+    f"""(tenant_id, lead_id) DO UPDATE SET updated_at = clock_timestamp(),
+    active_at = clock_timestamp(), ({", ".join(COLUMNS)}) = (
+        SELECT {", ".join(f"m.{column}" for column in COLUMNS)}
+        FROM jsonb_populate_record(t, $2::jsonb -> excluded.lead_id) m)""",
+)
+
+
+async def merge(
+    tx: Tx, tenant_id: str, fresh: Mapping[str, Any], given: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """`given`: id → columns. Adds those that are new, with what `fresh` says of the columns that
+    are not given; of the others only what is given changes. Takes the phones' locks."""
+    keys = sorted(given)  # two imports of the same leads wait in one order
+    new = [{**fresh, **given[key], "tenant_id": tenant_id, "lead_id": key} for key in keys]
+    await _lock_phones(tx, new)
+    await tx.rows(MERGE, new, dict(given))
+
+
 CHANGE = directory.changing("leads", "lead_id", COLUMNS).replace(
     "updated_at = ", "active_at = clock_timestamp(), updated_at = "
 )
