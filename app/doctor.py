@@ -110,6 +110,12 @@ async def _database(held: Resources) -> AsyncIterator[Finding]:
     yield await _secrets(held)
     async for finding in _owed(held):
         yield finding
+    async with held.database.system() as tx:
+        failing = await accounts.failing(tx)
+    for row in failing:
+        said = f"texts missed since {row['missing_since']:%Y-%m-%d %H:%M} UTC cannot be fetched"
+        said += f" ({row['fetch_error']}); there may be a STOP among them"
+        yield Finding("BAD", f"{row['provider']} {row['account_id']}", said)
 
 
 async def _secrets(held: Resources) -> Finding:

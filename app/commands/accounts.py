@@ -18,6 +18,8 @@ from app.store.engine import Row, Tx
 
 NOT_NULL = {"name": "name", "credentials": "credentials", "is_default": "default",
             "active": "active"}  # fmt: skip
+ASKED_WITH = {"credentials", "base_url", "active"}
+"""What decides whether a carrier answers: after such a change one that refused is asked anew."""
 SHORTEST_HINTED = 8
 """Of a shorter secret, four characters would give half away."""
 
@@ -72,6 +74,8 @@ async def change(tx: Tx, caller: Caller, account_id: str, given: Given) -> Row:
     wanted = merged(row, given)
     columns = ("tenant_id", "account_id", *accounts.COLUMNS)
     [changed] = await accounts.change(tx, [{column: wanted[column] for column in columns}])
+    if ASKED_WITH & given.keys():
+        return await accounts.fetch_now(tx, tenant_id, account_id)
     return changed
 
 

@@ -69,13 +69,15 @@ class Loops:
                 self._drain_clock, self._poll, self._release, self._claim_texts, self._fetch,
             ):  # fmt: skip
                 group.create_task(self._repeat(step))
-        begun = {*self._handing, *self._carrying}
-        if begun:
+        if begun := self._begun():
             await asyncio.wait(begun, timeout=DRAIN)
+
+    def _begun(self) -> set[asyncio.Task[None]]:
+        return {*self._handing, *self._carrying, *self._catch_up.fetching}
 
     async def drain(self) -> None:
         """Stops once nothing is begun here, and nothing is due within `DRY_FOR`."""
-        while self._handing or self._carrying or await self._anything_due():
+        while self._begun() or await self._anything_due():
             await self._rest(POLL_EVERY)
         self.stop()
 
@@ -162,8 +164,8 @@ class Loops:
 
     async def _fetch(self) -> None:
         await self._catch_up.lonely_parts()
-        await self._catch_up.missing_texts()
-        await self._rest(POLL_EVERY)
+        begun = await self._catch_up.missing_texts()
+        await self._rest(TICK if begun else POLL_EVERY)
 
     async def _claim_texts(self) -> None:
         self._owed.clear()

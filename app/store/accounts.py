@@ -1,7 +1,7 @@
 """A tenant's accounts with providers. Credentials are sealed before they come here."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from app.store import directory
@@ -123,24 +123,100 @@ async def notice_absence(tx: Tx, since: datetime) -> None:
     await tx.execute(NOTICE, since)
 
 
-MISSING = """
-SELECT tenant_id, account_id, provider, credentials, base_url, missing_since
-FROM provider_accounts WHERE missing_since IS NOT NULL AND active
-ORDER BY noticed_at, account_id LIMIT $1
+CLAIM_FETCHES = """
+UPDATE provider_accounts p SET fetch_at = clock_timestamp() + $2::interval
+FROM (
+    SELECT tenant_id, account_id FROM provider_accounts
+    WHERE missing_since IS NOT NULL AND active
+      AND (fetch_at IS NULL OR fetch_at <= clock_timestamp())
+    ORDER BY fetch_at NULLS FIRST, noticed_at, account_id LIMIT $1
+    FOR NO KEY UPDATE SKIP LOCKED
+) due
+WHERE p.tenant_id = due.tenant_id AND p.account_id = due.account_id
+RETURNING p.*
 """
 
 
-async def missing_texts(tx: Tx, limit: int) -> list[Row]:
-    """Accounts of which texts may be missing."""
-    return await tx.rows(MISSING, limit)
+async def claim_fetches(tx: Tx, limit: int, lease: timedelta) -> list[Row]:
+    """Accounts of which texts may be missing and that may be asked now, first those that were
+    not asked yet, then those that have waited longest. Each belongs to the claimer until its
+    `fetch_at`, which is the lease that `hold` and the settlements name."""
+    return await tx.rows(CLAIM_FETCHES, limit, lease)
 
 
-CAUGHT_UP = """
-UPDATE provider_accounts SET missing_since = NULL, noticed_at = NULL
-WHERE tenant_id = $1 AND account_id = $2 AND missing_since = $3
+HOLD_FETCH = """
+UPDATE provider_accounts SET fetch_at = clock_timestamp() + $4::interval
+WHERE tenant_id = $1 AND account_id = $2 AND fetch_at = $3
+RETURNING fetch_at
 """
 
 
-async def caught_up(tx: Tx, tenant_id: str, account_id: str, since: datetime) -> None:
-    """What was missing since then is here; a later absence stays noticed."""
-    await tx.execute(CAUGHT_UP, tenant_id, account_id, since)
+async def hold_fetch(
+    tx: Tx, tenant_id: str, account_id: str, lease: datetime, longer: timedelta
+) -> datetime | None:
+    """A longer lease; None: it is no longer the caller's."""
+    held: datetime | None = await tx.value(HOLD_FETCH, tenant_id, account_id, lease, longer)
+    return held
+
+
+FETCHED = """
+UPDATE provider_accounts
+SET missing_since = CASE WHEN noticed_at IS DISTINCT FROM $4 THEN missing_since END,
+    noticed_at = CASE WHEN noticed_at IS DISTINCT FROM $4 THEN noticed_at END,
+    fetch_at = NULL, fetch_failures = 0, fetch_error = NULL, failing_since = NULL
+WHERE tenant_id = $1 AND account_id = $2 AND fetch_at = $3
+RETURNING account_id
+"""
+
+
+async def fetched(
+    tx: Tx, tenant_id: str, account_id: str, lease: datetime, noticed_at: datetime | None
+) -> bool:
+    """What was missing is here; an absence that was noticed since then wants another look.
+    False: the lease was no longer the caller's."""
+    done = await tx.value(FETCHED, tenant_id, account_id, lease, noticed_at)
+    return done is not None
+
+
+NOT_FETCHED = """
+UPDATE provider_accounts
+SET fetch_at = clock_timestamp() + $4::interval, fetch_failures = fetch_failures + 1,
+    fetch_error = $5, failing_since = coalesce(failing_since, clock_timestamp())
+WHERE tenant_id = $1 AND account_id = $2 AND fetch_at = $3
+RETURNING account_id
+"""
+
+
+async def not_fetched(
+    tx: Tx, tenant_id: str, account_id: str, lease: datetime, rest: timedelta, why: str
+) -> bool:
+    """It failed, and is tried again after `rest`. False: the lease was no longer the
+    caller's."""
+    done = await tx.value(NOT_FETCHED, tenant_id, account_id, lease, rest, why)
+    return done is not None
+
+
+FETCH_NOW = """
+UPDATE provider_accounts SET fetch_at = NULL, fetch_failures = 0
+WHERE tenant_id = $1 AND account_id = $2
+RETURNING *
+"""
+
+
+async def fetch_now(tx: Tx, tenant_id: str, account_id: str) -> Row:
+    """What it is asked with has changed: it is asked at once, whatever was said before."""
+    row = await tx.row(FETCH_NOW, tenant_id, account_id)
+    assert row is not None
+    return row
+
+
+FAILING = """
+SELECT provider, account_id, fetch_error, missing_since, failing_since FROM provider_accounts
+WHERE missing_since IS NOT NULL AND active AND failing_since IS NOT NULL
+ORDER BY failing_since, account_id
+"""
+
+
+async def failing(tx: Tx) -> list[Row]:
+    """The accounts, of all tenants, whose missed texts could not be fetched at the last try."""
+    return await tx.rows(FAILING)

@@ -59,6 +59,20 @@ async def unknown(tx: Tx) -> list[Row]:
     return await tx.rows(UNKNOWN)
 
 
+UNFETCHED = """
+SELECT provider, CASE WHEN failing_since IS NULL THEN 'waiting' ELSE 'failing' END AS state,
+       count(*) AS count
+FROM provider_accounts WHERE missing_since IS NOT NULL AND active
+GROUP BY 1, 2
+"""
+
+
+async def unfetched(tx: Tx) -> list[Row]:
+    """Accounts whose missed texts are not here yet, as (provider, state, count). `failing`: the
+    last try failed."""
+    return await tx.rows(UNFETCHED)
+
+
 TURNS = """
 SELECT state, count(*) AS count,
        extract(epoch FROM clock_timestamp() - min(due_at))::float8 AS late

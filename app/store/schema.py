@@ -207,6 +207,7 @@ class ProviderAccount(Table):
             unique=True,
             postgresql_where=sql("is_default"),
         ),
+        Index(None, "fetch_at", postgresql_where=sql("missing_since IS NOT NULL")),
     )
     tenant_id: Mapped[str] = id_key()
     account_id: Mapped[str] = id_key()
@@ -223,6 +224,13 @@ class ProviderAccount(Table):
     """Since when inbound texts may be missing, because we were away; None: none are."""
     noticed_at: Mapped[datetime | None]
     """When that was noticed: its numbers wait for the texts, but not for long."""
+    fetch_at: Mapped[datetime | None]
+    """When they are fetched next, and until when a worker does so; None: at once."""
+    fetch_failures: Mapped[int] = mapped_column(server_default="0")
+    """Tries in a row that failed."""
+    fetch_error: Mapped[str | None]
+    failing_since: Mapped[datetime | None]
+    """When the first of them failed; None: the last try did not fail."""
     created_at: Mapped[datetime] = made()
     updated_at: Mapped[datetime] = made()
 

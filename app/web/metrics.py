@@ -53,6 +53,11 @@ async def _owed(tx: Tx) -> CollectorRegistry:
     )
     for row in await owed.unknown(tx):
         unknown.labels(row["provider"]).set(row["count"])
+    unfetched = gauge(
+        "unfetched_accounts", "Accounts whose missed texts are not here yet.", "provider", "state"
+    )
+    for row in await owed.unfetched(tx):
+        unfetched.labels(row["provider"], row["state"]).set(row["count"])
     turns = gauge("owed_turns", "Unfinished turns.", "state")
     turns_late = gauge("owed_turns_late_seconds", "Since when the oldest turn is due.", "state")
     for row in await owed.turns(tx):

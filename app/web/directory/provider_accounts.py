@@ -51,6 +51,17 @@ class Webhooks(Out):
     status: str
 
 
+class MissedTexts(Out):
+    """Texts came while nobody took webhooks, and are still to be fetched from the provider."""
+
+    since: datetime
+    failing_since: datetime | None
+    """Null: the last try did not fail."""
+    error: str | None
+    next_try_at: datetime | None
+    """Null: at once."""
+
+
 class AccountShape(Out):
     account_id: str
     provider: ProviderName
@@ -61,6 +72,8 @@ class AccountShape(Out):
     default: bool
     active: bool
     webhooks: Webhooks
+    missed_texts: MissedTexts | None
+    """Null: none are missing."""
     created_at: datetime
     updated_at: datetime
 
@@ -79,8 +92,20 @@ def shape(row: Row, resources: Resources) -> AccountShape:
         "credentials": row["hints"],
         "default": row["is_default"],
         "webhooks": webhooks,
+        "missed_texts": _missed_texts(row),
     }
     return AccountShape.model_validate(told)
+
+
+def _missed_texts(row: Row) -> MissedTexts | None:
+    if row["missing_since"] is None:
+        return None
+    return MissedTexts(
+        since=row["missing_since"],
+        failing_since=row["failing_since"],
+        error=row["fetch_error"],
+        next_try_at=row["fetch_at"],
+    )
 
 
 def sealed(given: dict[str, Any], provider: str, resources: Resources) -> dict[str, Any]:

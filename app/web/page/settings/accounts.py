@@ -87,6 +87,8 @@ async def listed(sat: Reading, paged: Paged) -> Response:
             row["name"],
             [choices.PROVIDER_NAMES[row["provider"]], row["account_id"]],
             [("agent", "Default")] * row["is_default"]
+            + [("failed", "Missed texts not fetched")]
+            * bool(row["missing_since"] and row["failing_since"])
             + [("off", "Inactive")] * (not row["active"]),
         )
         for row in page
