@@ -18,8 +18,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.demo import calls, carrier
-from app.domain.carriage import Account, Hook, Outgoing
-from app.providers import simulator
+from app.domain.carriage import Account, Hook, Missed, Outgoing
+from app.providers import simulator, twilio
 from tests.world import served, until
 
 SECRET = "demo-secret"
@@ -287,6 +287,15 @@ async def test_where_a_number_s_texts_go_can_be_told(world: World) -> None:
     assert (await world.http.post("/configure", json=told)).status_code == 200
     await world.http.post(f"/phone/{LEAD}/texts", json={"to": number, "text": "Hi"})
     assert simulator.read_inbound(world.us.hooks[0])[0].to == number
+
+
+async def test_the_twilio_line_of_the_demo_missed_no_texts(world: World) -> None:
+    credentials = {"accountSid": "AC1", "authToken": "token"}
+    account = Account("org_1", "acct_2", "twilio", credentials, world.account.base_url)
+    now = datetime.now(UTC)
+    request = twilio.history(account, now, None)
+    assert request
+    assert twilio.missed(await world.http.send(request), now) == Missed(())
 
 
 async def test_the_phone_shows_both_sides_in_order(world: World) -> None:
