@@ -74,7 +74,23 @@ async def switch(tx: Tx, threads: Collection[Thread], on: bool) -> None:
     await tx.execute(SWITCH, *spread(list(threads), 2), on)
 
 
-TAKEN_OVER = """
+WITHDRAW = """
+UPDATE turns u SET held = NULL, refused = (
+    SELECT coalesce(jsonb_agg(CASE WHEN r.said ->> 'at' = u.held ->> 'heldAt'
+                              THEN r.said || jsonb_build_object('detail', $3::text)
+                              ELSE r.said END ORDER BY r.n), '[]')
+    FROM jsonb_array_elements(u.refused) WITH ORDINALITY AS r(said, n))
+FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
+WHERE u.tenant_id = a.tenant_id AND u.interaction_id = a.interaction_id AND u.held IS NOT NULL
+"""
+
+
+async def withdraw(tx: Tx, threads: Collection[Thread], why: str) -> None:
+    """No held reply of the threads is offered any more; its refusal says why."""
+    await tx.execute(WITHDRAW, *spread(list(threads), 2), why)
+
+
+TAKEN_OVER = f"""
 WITH threads AS (
     UPDATE interactions t SET stale_replies = 0,
         agent_off_at = CASE WHEN NOT t.agent_mode THEN clock_timestamp() END
@@ -82,15 +98,13 @@ WITH threads AS (
     WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
       AND (t.stale_replies > 0 OR t.agent_off_at IS NOT NULL)
 )
-UPDATE turns u SET held = NULL
-FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
-WHERE u.tenant_id = a.tenant_id AND u.interaction_id = a.interaction_id AND u.held IS NOT NULL
+{WITHDRAW}
 """
 
 
-async def taken_over(tx: Tx, threads: Collection[Thread]) -> None:
-    """A person wrote: held replies are discarded, and the counts begin again."""
-    await tx.execute(TAKEN_OVER, *spread(list(threads), 2))
+async def taken_over(tx: Tx, threads: Collection[Thread], why: str) -> None:
+    """A person wrote: held replies are withdrawn, and the counts begin again."""
+    await tx.execute(TAKEN_OVER, *spread(list(threads), 2), why)
 
 
 PAUSE = """
