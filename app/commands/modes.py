@@ -23,14 +23,15 @@ async def take_over(tx: Tx, written: Sequence[Thread]) -> None:
     await notes.add(tx, {thread: "A person took over from the agent." for thread in ended})
 
 
-async def switch(tx: Tx, by: Mapping[Thread, str], on: bool) -> None:
-    """Switches agent mode of the threads; off ends what the agent had not finished."""
+async def switch(tx: Tx, by: Mapping[Thread, str], on: bool, sent_with: Sequence[str] = ()) -> None:
+    """Switches agent mode of the threads; off ends what the agent had not finished, but for the
+    texts that it was `sent_with`."""
     locked = await threads.lock(tx, by)
     found = [(row["tenant_id"], row["interaction_id"]) for row in locked]
     await threads.switch(tx, found, on)
     if not on:
         await threads.cancel_turns(tx, found, SWITCHED_OFF)
-        await threads.cancel_agent_texts(tx, found, "TURN_CANCELLED", SWITCHED_OFF)
+        await threads.cancel_agent_texts(tx, found, "TURN_CANCELLED", SWITCHED_OFF, sent_with)
 
 
 async def hand_over(tx: Tx, thread: Thread, reason: str) -> None:

@@ -164,6 +164,7 @@ WITH unsent AS (
     USING unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id), messages m
     WHERE o.tenant_id = a.tenant_id AND o.interaction_id = a.interaction_id AND o.state = 'queued'
       AND m.tenant_id = o.tenant_id AND m.message_id = o.message_id AND m.source = 'sms_agent'
+      AND m.message_id <> ALL ($5)
     RETURNING o.tenant_id, o.message_id
 )
 UPDATE messages m SET status = 'cancelled', error_code = $3, error_message = $4,
@@ -173,9 +174,11 @@ FROM unsent u WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id
 """
 
 
-async def cancel_agent_texts(tx: Tx, threads: Collection[Thread], code: str, why: str) -> None:
-    """Cancels every agent text of the threads of which no request has begun."""
-    await tx.execute(CANCEL_AGENT_TEXTS, *spread(list(threads), 2), code, why)
+async def cancel_agent_texts(
+    tx: Tx, threads: Collection[Thread], code: str, why: str, but: Sequence[str] = ()
+) -> None:
+    """Cancels every agent text of the threads of which no request has begun, `but` these."""
+    await tx.execute(CANCEL_AGENT_TEXTS, *spread(list(threads), 2), code, why, list(but))
 
 
 SET_STATUS = """
