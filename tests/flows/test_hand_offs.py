@@ -6,6 +6,10 @@ from typing import Any
 
 import pytest
 
+from app.commands import outgoing
+from app.domain import ids
+from app.domain.callers import Caller
+from app.domain.orders import Order
 from app.jobs.forward import Forwarding
 from app.jobs.turn_claims import HandOver
 from app.resources import Resources
@@ -144,11 +148,6 @@ async def test_a_wish_that_is_said_twice_is_one_note(
 
 async def by_hand(world: World, resources: Resources, thread: Thread) -> None:
     """As the compose box does it."""
-    from app.commands import outgoing
-    from app.domain import ids
-    from app.domain.callers import Caller
-    from app.domain.orders import Order
-
     shown = await world.thread(thread[1])
     order = Order(
         tenant_id=thread[0], message_id=ids.make("msg"), thread_id=ids.make("int"),
