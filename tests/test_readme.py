@@ -37,7 +37,7 @@ def test_every_command_of_make_is_told() -> None:
 
 PARTS = {
     "agent_of.AGENT_OF", "suppressions.ASKED", "suppressions.RECOGNISE", "outbox.BY_KEY",
-    "receipts.BY_KEY",
+    "receipts.BY_KEY", "turns.WITHDRAW",
 }  # fmt: skip
 """What looks like a statement, and runs as a part of others only."""
 STATEMENT = re.compile(r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE|\()")

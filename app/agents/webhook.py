@@ -17,30 +17,28 @@ import httpx
 
 from app.domain.orders import readable
 from app.domain.problems import Invalid
+from app.domain.turns import MOST_TEXTS
 
 KEPT_ANSWER = 4096
+FORMS = ("reply", "replies", "handoff")
+"""What an answer may hold; one of them at least, or nothing at all."""
+JSON_WORDS = {
+    list: "a list", str: "text", int: "a number", float: "a number", bool: "true or false",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Replies:
-    """The agent answered inline. No texts: it declined."""
+class Taken:
+    """A 2xx: the agent has the turn. Where it says nothing, a reply may follow by the API."""
 
-    texts: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Handoff:
-    """The agent wants a person."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Silent:
-    """Accepted; the reply may follow by the API. `refused`: an inline text that may not go."""
-
+    texts: tuple[str, ...] | None = None
+    """The inline reply; none at all: it declined."""
+    handoff: str | None = None
+    """Why it wants a person."""
     refused: tuple[str, ...] = ()
+    """Inline texts that may not go."""
     why: str | None = None
+    """What is wrong with the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ class Failed:
     retry_after: float | None = None
 
 
-Answer = Replies | Handoff | Silent | Failed
+Answer = Taken | Failed
 
 
 def sign(secrets: Sequence[str], turn_id: str, at: datetime, body: bytes) -> dict[str, str]:
@@ -97,48 +95,100 @@ def _parsed(url: str) -> httpx.URL:
 
 
 def read(response: httpx.Response) -> Answer:
-    """What an answer means. A 2xx that is not understood is silent: the agent has the turn."""
+    """What an answer means. A 2xx that is not understood says what is wrong with it, and the
+    agent has the turn all the same."""
     if not response.is_success:
         return Failed(f"HTTP {response.status_code}", _retry_after(response))
+    if not response.content.strip():
+        return Taken()
     try:
-        said = json.loads(response.content) if response.content.strip() else None
+        said = json.loads(response.content)
     except (ValueError, RecursionError):
-        return Silent()
-    return _understand(said) if isinstance(said, dict) else Silent()
+        return Taken(why="the answer is not JSON")
+    if said is None:
+        return Taken()
+    if not isinstance(said, dict):
+        return Taken(why=f"the answer is {JSON_WORDS[type(said)]}, and must be an object")
+    return _understand({key: value for key, value in said.items() if value is not None})
 
 
-Meaning = Literal["replied", "declined", "handed_off", "failed", "awaiting_reply"]
+State = Literal["replied", "declined", "handed_off", "failed", "awaiting_reply"]
+Meaning = tuple[State, str | None, tuple[str, ...] | None, tuple[str, ...], str | None]
 
 
-def meaning(answer: Answer) -> tuple[Meaning, str | None, tuple[str, ...] | None]:
-    """State, reason and texts of a turn that was answered so."""
-    match answer:
-        case Replies(texts):
-            return ("replied" if texts else "declined"), None, texts
-        case Handoff(reason):
-            return "handed_off", reason, None
-        case Failed(why):
-            return "failed", why, None
-        case Silent():
-            return "awaiting_reply", None, None
+def meaning(answer: Answer) -> Meaning:
+    """State, reason and texts of a turn that was answered so; the texts that may not go, and
+    what is wrong with the answer."""
+    if isinstance(answer, Failed):
+        return "failed", answer.why, None, (), None
+    texts, beside = answer.texts, (answer.refused, answer.why)
+    if answer.handoff:
+        return "handed_off", answer.handoff, texts or None, *beside
+    if texts is None:
+        return "awaiting_reply", None, None, *beside
+    return ("replied" if texts else "declined"), None, texts, *beside
 
 
-def _understand(said: dict[str, Any]) -> Answer:
-    if said.get("handoff") is True:
-        reason = said.get("reason")
-        return Handoff(reason[:500] if isinstance(reason, str) and reason else "no reason given")
-    if "reply" in said:
-        replies = [said["reply"]] if said["reply"] is not None else None
-    else:
-        replies = said.get("replies")
-    if not isinstance(replies, list):
-        return Silent()
-    if not all(isinstance(text, str) for text in replies):
-        return Silent(why="reply: must be text")
-    try:
-        return Replies(tuple(readable(_clean(text), "reply") for text in replies))
-    except Invalid as problem:
-        return Silent(refused=tuple(replies), why=problem.details[0])
+def outcome(answer: Answer) -> str:
+    """What came of a hand-over, in a word for the figures."""
+    if isinstance(answer, Failed):
+        return "failed"
+    if answer.handoff:
+        return "handoff"
+    if answer.texts is not None:
+        return "replies"
+    return "unclear" if answer.why else "silent"
+
+
+def _understand(said: dict[str, Any]) -> Taken:
+    """`said` without what is null: to typed clients that is the same as absent."""
+    if not said:
+        return Taken()
+    texts, refused, wrong = _reply(said)
+    wish = said.get("handoff", False)
+    if not isinstance(wish, bool):
+        wrong.append("handoff: must be true or false")
+    elif said.keys().isdisjoint(FORMS):
+        known, given = ", ".join(FORMS), ", ".join(sorted(_clean(key)[:40] for key in said)[:5])
+        wrong.append(f"the answer holds none of {known}, but {given}")
+    handoff = _reason(said.get("reason")) if wish is True else None
+    return Taken(texts, handoff, refused, "; ".join(wrong) or None)
+
+
+def _reply(said: dict[str, Any]) -> tuple[tuple[str, ...] | None, tuple[str, ...], list[str]]:
+    """The texts in their order, `reply` before `replies`; or, as they go together or not at all,
+    those that may not go, and what is wrong with them."""
+    if "reply" not in said and "replies" not in said:
+        return None, (), []
+    given = [("reply", said["reply"])] if "reply" in said else []
+    listed = said.get("replies", [])
+    if isinstance(listed, list):
+        given += [(f"replies[{i}]", text) for i, text in enumerate(listed)]
+    texts = tuple(_clean(text) for _, text in given if isinstance(text, str))
+    if wrong := _wrong(given, listed):
+        return None, texts, [wrong]
+    return texts, (), []
+
+
+def _wrong(given: Sequence[tuple[str, Any]], listed: object) -> str | None:
+    """Why the texts may not go; None: they may."""
+    if not isinstance(listed, list):
+        return "replies: must be a list of texts"
+    if len(given) > MOST_TEXTS:
+        return f"replies: are more than {MOST_TEXTS} texts"
+    for name, text in given:
+        if not isinstance(text, str):
+            return f"{name}: must be text"
+        try:
+            readable(_clean(text), name)
+        except Invalid as problem:
+            return problem.details[0]
+    return None
+
+
+def _reason(given: Any) -> str:
+    reason = _clean(given)[:500].strip() if isinstance(given, str) else ""
+    return reason or "no reason given"
 
 
 def _clean(text: str) -> str:

@@ -12,24 +12,36 @@ from app.store.threads import Thread
 NOT_DNC = tuple(status for status in INTERACTION_STATUSES if status != "dnc")
 TAKEN_OVER = "a person wrote"
 SWITCHED_OFF = "agent mode was switched off"
+HANDED_OVER = "the agent handed over to a person"
 
 
 async def take_over(tx: Tx, written: Sequence[Thread]) -> None:
     """A person wrote in these threads: the agent's unfinished turns and unsent texts end."""
-    await threads.taken_over(tx, written)
+    await threads.taken_over(tx, written, f"withdrawn: {TAKEN_OVER}")
     ended = await threads.cancel_turns(tx, written, TAKEN_OVER)
     await threads.cancel_agent_texts(tx, written, "TURN_CANCELLED", TAKEN_OVER)
     await notes.add(tx, {thread: "A person took over from the agent." for thread in ended})
 
 
-async def switch(tx: Tx, by: Mapping[Thread, str], on: bool) -> None:
-    """Switches agent mode of the threads; off ends what the agent had not finished."""
+async def switch(tx: Tx, by: Mapping[Thread, str], on: bool, sent_with: Sequence[str] = ()) -> None:
+    """Switches agent mode of the threads; off ends what the agent had not finished, but for the
+    texts that it was `sent_with`."""
     locked = await threads.lock(tx, by)
     found = [(row["tenant_id"], row["interaction_id"]) for row in locked]
     await threads.switch(tx, found, on)
     if not on:
         await threads.cancel_turns(tx, found, SWITCHED_OFF)
-        await threads.cancel_agent_texts(tx, found, "TURN_CANCELLED", SWITCHED_OFF)
+        await threads.cancel_agent_texts(tx, found, "TURN_CANCELLED", SWITCHED_OFF, sent_with)
+
+
+async def hand_over(tx: Tx, thread: Thread, reason: str) -> None:
+    """The agent gives the thread, whose lock is held, to a person. What it has said before still
+    leaves: only its unfinished turns end."""
+    await threads.switch(tx, [thread], False)
+    await threads.cancel_turns(tx, [thread], HANDED_OVER)
+    await threads.withdraw(tx, [thread], f"withdrawn: {HANDED_OVER}")
+    await threads.set_status(tx, [thread], "follow_up", only_from=NOT_DNC)
+    await notes.add(tx, {thread: f"The agent handed over to a person: {reason}"})
 
 
 async def brake(tx: Tx, thread: Thread, why: str) -> None:

@@ -11,6 +11,7 @@ from app.domain.callers import Caller
 from app.domain.orders import Order, Refused, Sent, answer
 from app.domain.problems import (
     DncBlocked,
+    Invalid,
     NoOpenTurn,
     NotFound,
     NotHeld,
@@ -19,11 +20,12 @@ from app.domain.problems import (
     TurnClosed,
 )
 from app.domain.transcripts import instant
-from app.domain.turns import ALIKE_IN_A_ROW, loops, refusal
-from app.store import interactions, notes, threads, turns
+from app.domain.turns import ALIKE_IN_A_ROW, UNFINISHED, loops, outdated, refusal, unwanted
+from app.store import interactions, threads, turns
 from app.store.clock import turn_hint
 from app.store.engine import Row, Tx
 
+HANDED_OFF = "the agent handed off: "
 SAME_REPLY = timedelta(hours=24)
 SAME_REPLY_WITHOUT_TURN = timedelta(minutes=10)
 
@@ -63,7 +65,12 @@ async def by_api(tx: Tx, order: Order, agent_id: str | None) -> Answered | Refus
 
 async def inline(tx: Tx, replies: Sequence[Reply]) -> None:
     """The replies in webhooks' own answers, of as many threads, whose locks are held."""
-    problems = await _judge(tx, [turn for turn, _ in replies], named=True)
+    problems = [
+        problem if texts or not isinstance(problem, StaleTurn) else None  # nothing would leave
+        for problem, (_, texts) in zip(
+            await _judge(tx, [turn for turn, _ in replies], named=True), replies, strict=True
+        )
+    ]
     good = [one for one, problem in zip(replies, problems, strict=True) if problem is None]
     refused = [(*one, problem) for one, problem in zip(replies, problems, strict=True) if problem]
     declined = [turn for turn, texts in good if not texts]
@@ -84,14 +91,31 @@ async def inline(tx: Tx, replies: Sequence[Reply]) -> None:
 
 
 async def hand_off(tx: Tx, turn: Row, reason: str) -> None:
-    """The agent asks for a person: agent mode off, `follow_up`, a note. The lock is held."""
-    if any(await _judge(tx, [turn], named=True)):
+    """The agent asks for a person. `turn`, whose thread's lock is held: as it was before this
+    answer of the agent was taken."""
+    if HANDED_OFF in (turn["reason"] or ""):
+        return  # the wish of one turn is told once
+    key, thread = _key(turn), _thread(turn)
+    since = await turns.since(tx, *key)
+    problem = unwanted(
+        suppressed=bool(await interactions.suppressed(tx, [thread])),
+        person_wrote=since["person_wrote"],
+        agent_mode=since["agent_mode"],
+    )
+    if problem:
+        wish = {"handoff": reason, "detail": problem.details[0]}
+        await _refuse(tx, key, [], problem.code, "inline", **wish)
         return
-    thread = _thread(turn)
-    await turns.replied(tx, [(*_key(turn), "handed_off", f"the agent handed off: {reason}", None)])
-    await modes.switch(tx, {thread: "agent"}, False)
-    await threads.set_status(tx, [thread], "follow_up", only_from=modes.NOT_DNC)
-    await notes.add(tx, {thread: f"The agent handed over to a person: {reason}"})
+    if turn["state"] in UNFINISHED:
+        await turns.hand_off(tx, *key, f"{HANDED_OFF}{reason}")
+    else:
+        await turns.add_reason(tx, *key, f"{HANDED_OFF}{reason}")
+    await modes.hand_over(tx, thread, reason)
+
+
+async def refuse_inline(tx: Tx, turn: turns.Key, texts: Sequence[str], why: str) -> None:
+    """The webhook's own answer is no good; the turn stays open for the API."""
+    await _refuse(tx, turn, texts, Invalid.code, "inline", detail=why)
 
 
 async def _find(tx: Tx, order: Order, agent_id: str | None) -> Row:
@@ -234,7 +258,7 @@ async def _close(
         ],
     )  # fmt: skip
     threads_of = [_thread(turn) for turn, _, _ in answered]
-    for thread, due_at in (await turns.wake(tx, threads_of)).items():
+    for thread, due_at in (await turns.answered(tx, threads_of)).items():
         tx.hints[turn_hint(*thread)] = due_at
     for thread, said in (await turns.last_replies(tx, threads_of, ALIKE_IN_A_ROW)).items():
         if loops(said):
@@ -246,15 +270,16 @@ async def _catch(tx: Tx, turn: Row, texts: Sequence[str], by: str) -> Answered |
     """The answer to a replay, shadow or test is kept beside the live one, and never sent."""
     if turn["closed_at"]:
         return Refused(TurnClosed(details=[f"turnId: {turn['reason']}"]))
-    await catch(tx, turn["tenant_id"], turn["turn_id"], texts, by)
+    await catch(tx, _key(turn), texts, by, "replied")
     return {"status": "caught", "turnId": turn["turn_id"]}
 
 
-async def catch(tx: Tx, tenant_id: str, turn_id: str, texts: Sequence[str], by: str) -> None:
-    """Keeps what was answered to a replay, shadow or test; no text at all: it declined."""
+async def catch(
+    tx: Tx, turn: turns.Key, texts: Sequence[str], by: str, state: str, reason: str | None = None
+) -> None:
+    """Keeps what was answered to a replay, shadow or test."""
     reply = {"texts": list(texts), "messageIds": [], "by": by}
-    state = "replied" if texts else "declined"
-    await turns.end_twin(tx, tenant_id, turn_id, state, "caught", reply)
+    await turns.end_twin(tx, *turn, state, reason or "caught", reply)
 
 
 async def release_held(
@@ -265,6 +290,7 @@ async def release_held(
     turn = await _held(tx, caller, turn_id)
     thread = (turn["tenant_id"], turn["interaction_id"])
     going = list(texts or turn["held"]["texts"])
+    await threads.withdraw(tx, [thread], "a person sent it")
     await modes.take_over(tx, [thread])
     orders = [
         Order(
@@ -290,7 +316,7 @@ async def release_held(
 async def discard_held(tx: Tx, caller: Caller, turn_id: str) -> None:
     """The held reply never leaves. Raises `NotFound`, `NotHeld`."""
     turn = await _held(tx, caller, turn_id)
-    await turns.hold(tx, turn["tenant_id"], turn["interaction_id"], turn_id, None)
+    await threads.withdraw(tx, [_thread(turn)], "withdrawn: a person discarded it")
 
 
 async def _held(tx: Tx, caller: Caller, turn_id: str) -> Row:
@@ -307,18 +333,25 @@ async def _held(tx: Tx, caller: Caller, turn_id: str) -> Row:
 async def _record_refusal(
     tx: Tx, turn: Row, texts: Sequence[str], problem: Problem, by: str
 ) -> None:
-    at = instant(await _now(tx))
-    refused = {"texts": list(texts), "code": problem.code, "at": at, "by": by}
-    await turns.refuse(tx, *_key(turn), refused)
+    at = await _refuse(tx, _key(turn), texts, problem.code, by)
     if not isinstance(problem, StaleTurn):
         return
     thread = (turn["tenant_id"], turn["interaction_id"])
     unsent = {"turnId": turn["turn_id"], "texts": list(texts), "refusedAt": at}
     await turns.carry(tx, *thread, unsent)
-    if turn["stale_reply"] == "hold":
+    if turn["stale_reply"] == "hold" and not outdated(**await turns.since(tx, *_key(turn))):
         problem.details.append("turnId: held")
-        held = {"texts": list(texts), "heldAt": at, "by": by}
-        await turns.hold(tx, *thread, turn["turn_id"], held)
+        await threads.withdraw(tx, [thread], "withdrawn: a later one is held")
+        await turns.hold(tx, *_key(turn), {"texts": list(texts), "heldAt": at, "by": by})
+
+
+async def _refuse(
+    tx: Tx, turn: turns.Key, texts: Sequence[str], code: str, by: str, **more: str
+) -> str:
+    """Records what an agent said in vain; returns when."""
+    at = instant(await _now(tx))
+    await turns.refuse(tx, *turn, {"texts": list(texts), "code": code, "at": at, "by": by} | more)
+    return at
 
 
 async def _now(tx: Tx) -> datetime:

@@ -272,4 +272,4 @@ async def _follow(tx: Tx, sent: Sequence[Sent]) -> None:
             if s.resolved.order.agent_mode is on
         }
         if switched:
-            await modes.switch(tx, switched, on)
+            await modes.switch(tx, switched, on, [s.message_id for s in sent])

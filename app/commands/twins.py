@@ -41,11 +41,14 @@ async def begin(tx: Tx, twins: Sequence[Twin]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What came of a twin's one POST. `texts`: what it replied; None: nothing."""
+    """What came of a twin's one POST. `texts`: what it replied; None: nothing. `refused`: texts
+    that could not go; `wrong`: what is wrong with the answer."""
 
     state: Literal["replied", "declined", "handed_off", "failed", "awaiting_reply"]
     reason: str | None
     texts: Sequence[str] | None
+    refused: Sequence[str]
+    wrong: str | None
     http_status: int | None
     duration_ms: int
     kept: str | None
@@ -60,7 +63,14 @@ async def settle(tx: Tx, tenant_id: str, turn_id: str, heard: Heard) -> None:
         answer=heard.kept or heard.reason,
     )  # fmt: skip
     await turns.end(tx, [ending])
-    if heard.texts is not None:
-        await reply.catch(tx, tenant_id, turn_id, heard.texts, "inline")
+    turn = tenant_id, turn_id
+    if heard.wrong:
+        await reply.refuse_inline(tx, turn, heard.refused, heard.wrong)
+    if heard.state == "handed_off":
+        said = f"{reply.HANDED_OFF}{heard.reason}"
+        if await turns.add_reason(tx, *turn, said):
+            return  # it was answered by the API before
+    if heard.texts is None:
+        await turns.end_twin(tx, *turn, heard.state, heard.reason, None)
     else:
-        await turns.end_twin(tx, tenant_id, turn_id, heard.state, heard.reason, None)
+        await reply.catch(tx, turn, heard.texts, "inline", heard.state, heard.reason)

@@ -7,13 +7,16 @@
            a person writes, mode off, STOP ──► cancelled ◄───────┤
                                                  │               ├─ reply ──► replied, declined
                                  last attempt ─► failed          ├─ handoff ► handed_off
-                 the next turn is handed over ─► superseded ◄────┤
+                 the next turn is handed over ─► superseded ◄────┤ (with a reply or none)
                                                                  └─ 10 min ─► expired
 
 One collecting and one of delivering or awaiting_reply stand in a thread at most; partial unique
 indexes hold to it, and every step is made under the thread's row lock. A closed turn has a
 reason and never opens again. A turn may be answered from the moment it is handed over, also
 before its webhook answered.
+
+A hand-off is a wish about the thread: it is obeyed whatever state its turn is in (`unwanted` says
+when not). A turn that is closed already keeps its state, and its reason tells of the wish.
 """
 
 import re
@@ -41,6 +44,8 @@ PROTECTS = 2
 """So many stale refusals in a row make the next turn protected."""
 PROTECTED_FOR = timedelta(seconds=60)
 """So long the successor of a protected turn waits for its reply."""
+MOST_TEXTS = 10
+"""Of one reply."""
 ALIKE_IN_A_ROW = 5
 ALIKE = 0.92
 NOT_WORDS = re.compile(r"[\W\d_]+")
@@ -104,6 +109,22 @@ def refusal(
     if guarded and (state == "superseded" or lead_wrote_on):
         return StaleTurn()
     return None
+
+
+def unwanted(*, suppressed: bool, person_wrote: bool, agent_mode: bool) -> Problem | None:
+    """Why an agent's wish to hand the thread to a person is not obeyed; None: it is."""
+    if suppressed:
+        return DncBlocked(details=["handoff: the phone is not to be texted"])
+    if person_wrote:
+        return TurnCancelled(details=["handoff: a person wrote"])
+    if not agent_mode:
+        return TurnCancelled(details=["handoff: agent mode is off"])
+    return None
+
+
+def outdated(*, answered: bool, person_wrote: bool, agent_mode: bool) -> bool:
+    """Whether a stale reply is so for good: nobody is asked any more whether it shall go."""
+    return answered or person_wrote or not agent_mode
 
 
 def loops(replies: Sequence[str]) -> bool:

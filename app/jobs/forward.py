@@ -110,8 +110,8 @@ class Forwarding:
             said = await self._post(
                 replace(live, turn_id=twin.turn_id, url=shadow.url, body=twin.body), "shadow"
             )
-            state, reason, texts = webhook.meaning(said.answer)
-            heard = twins.Heard(state, reason, texts, said.http_status, said.duration_ms, said.kept)
+            meant = webhook.meaning(said.answer)
+            heard = twins.Heard(*meant, said.http_status, said.duration_ms, said.kept)
             async with self._room, self._database.system() as tx:
                 await twins.settle(tx, live.tenant_id, twin.turn_id, heard)
         except Exception:
@@ -142,6 +142,6 @@ class Forwarding:
             answer = Failed(type(error).__name__)
         took = time.monotonic() - started
         if kind is None:
-            HAND_OVERS.labels(turn.agent_id, type(answer).__name__.lower()).inc()
+            HAND_OVERS.labels(turn.agent_id, webhook.outcome(answer)).inc()
             AGENT_SECONDS.labels(turn.agent_id).observe(took)
         return Said(answer, status, int(took * 1000), kept)

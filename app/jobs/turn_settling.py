@@ -1,13 +1,12 @@
 """Settle hand-overs: one transaction for a set of answers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 
 from app import traces
-from app.agents.webhook import Answer, Failed, Handoff, Replies, Silent
+from app.agents.webhook import Answer, Failed, Taken
 from app.commands import modes, reply
-from app.domain import transcripts
+from app.domain.turns import UNFINISHED
 from app.domain.windows import next_hand_over
 from app.jobs.turn_claims import HandOver
 from app.store import threads, turns
@@ -30,8 +29,9 @@ Heard = tuple[HandOver, Said]
 
 
 async def settle(tx: Tx, heard: Sequence[Heard]) -> None:
-    """Records the answers, and takes those whose turns are still ours; a lease that ended
-    changes nothing but what the agent is known to have heard."""
+    """Records the answers, and takes those whose turns are still ours. A lease that ended
+    changes nothing but what the agent is known to have heard; a wish for a person counts all
+    the same."""
     first = {(handed.tenant_id, handed.turn_id): (handed, said) for handed, said in reversed(heard)}
     await _settle(tx, list(first.values()))
     if len(first) < len(heard):  # a turn whose lease ended, and the same turn again
@@ -44,11 +44,15 @@ async def _settle(tx: Tx, heard: Sequence[Heard]) -> None:
     known = await turns.some(tx, [(h.tenant_id, h.turn_id) for h, _ in heard])
     there = [(known[key], h, said) for h, said in heard
              if (key := (h.tenant_id, h.turn_id)) in known]  # fmt: skip
-    await turns.end(tx, [_ending(turn, handed, said) for turn, handed, said in there])
+    news = await turns.end(tx, [_ending(turn, handed, said) for turn, handed, said in there])
     for turn, _, _ in there:
         if turn["next_due_at"]:  # what collected meanwhile: nobody else looks at once
             tx.hints[turn_hint(turn["tenant_id"], turn["interaction_id"])] = turn["next_due_at"]
     await _take(tx, [(turn, said.answer) for turn, h, said in there if _mine(turn, h)])
+    await _take_late(tx, [
+        (turn, said.answer) for turn, h, said in there
+        if not _mine(turn, h) and (*_key(turn), h.attempt) in news
+    ])  # fmt: skip
 
 
 def _mine(turn: Row, handed: HandOver) -> bool:
@@ -71,29 +75,46 @@ def _ending(turn: Row, handed: HandOver, said: Said) -> Ending:
 
 async def _take(tx: Tx, answers: Sequence[tuple[Row, Answer]]) -> None:
     failed: list[tuple[Row, str]] = []
-    replies: list[reply.Reply] = []
+    taken: list[tuple[Row, Taken]] = []
     for turn, answer in answers:
-        match answer:
-            case Failed(why, retry_after):
-                if next_hand_over(turn["attempt"], retry_after) is None:
-                    why = f"the agent's webhook failed {turn['attempt']} times: {why}"
-                    failed.append((turn, why))
-            case Replies(texts):
-                traces.point("reply", turn["turn_id"], texts=len(texts))
-                replies.append((turn, texts))
-            case Handoff(reason):
-                await reply.hand_off(tx, turn, reason)
-            case Silent(refused, why) if why:
-                await _refuse(tx, turn, refused, why)
+        if isinstance(answer, Taken):
+            taken.append((turn, answer))
+        elif next_hand_over(turn["attempt"], answer.retry_after) is None:
+            why = f"the agent's webhook failed {turn['attempt']} times: {answer.why}"
+            failed.append((turn, why))
     await modes.fail(tx, failed)
+    await _obey(tx, taken)
+
+
+async def _take_late(tx: Tx, answers: Sequence[tuple[Row, Answer]]) -> None:
+    """Of turns that were closed, or are handed over anew: the latter's texts come once more."""
+    taken = [(turn, answer) for turn, answer in answers if isinstance(answer, Taken)]
+    await _obey(tx, [
+        (turn, answer if _is_refusal(turn, answer) else replace(answer, texts=None))
+        for turn, answer in taken
+    ])  # fmt: skip
+
+
+def _is_refusal(turn: Row, answer: Taken) -> bool:
+    """Whether a closed turn was given texts that it was not answered with."""
+    if not answer.texts or turn["state"] in UNFINISHED:
+        return False
+    return not turn["reply"] or turn["reply"]["texts"] != list(answer.texts)
+
+
+async def _obey(tx: Tx, taken: Sequence[tuple[Row, Taken]]) -> None:
+    """Texts go out before the thread is handed to a person."""
+    replies = [(turn, answer.texts) for turn, answer in taken if answer.texts is not None]
+    for turn, texts in replies:
+        traces.point("reply", turn["turn_id"], texts=len(texts))
     if replies:
         await reply.inline(tx, replies)
+    for turn, answer in taken:
+        if answer.why:
+            await reply.refuse_inline(tx, _key(turn), answer.refused, answer.why)
+        if answer.handoff:
+            await reply.hand_off(tx, turn, answer.handoff)
 
 
-async def _refuse(tx: Tx, turn: Row, texts: Sequence[str], why: str) -> None:
-    at = transcripts.instant(datetime.now(UTC))
-    await turns.refuse(
-        tx, turn["tenant_id"], turn["turn_id"],
-        {"texts": list(texts), "code": "VALIDATION_ERROR", "detail": why, "at": at,
-         "by": "inline"},
-    )  # fmt: skip
+def _key(turn: Row) -> turns.Key:
+    return turn["tenant_id"], turn["turn_id"]

@@ -69,7 +69,8 @@ SILENCED = (
       AND a.tenant_id = u.tenant_id AND a.turn_id = u.turn_id
     """,
     """
-    UPDATE turns SET payload = NULL, unsent_reply = NULL, reply = NULL, held = NULL
+    UPDATE turns SET payload = NULL, unsent_reply = NULL, reply = NULL, held = NULL, refused = '[]',
+        reason = regexp_replace(reason, 'handed off: .*', 'handed off')
     WHERE tenant_id = $1 AND interaction_id = ANY ($2)
     """,
     "DELETE FROM tenant_events WHERE tenant_id = $1 AND interaction_id = ANY ($2)",

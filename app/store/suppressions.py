@@ -95,6 +95,7 @@ async def add(tx: Tx, causes: Sequence[Cause]) -> None:
     await tx.execute(ADD, *_asked(tx, causes))
     stopped = await _stop_threads(tx, phones)
     await threads.cancel_turns(tx, stopped, STOPPED)
+    await threads.withdraw(tx, stopped, f"withdrawn: {STOPPED}")
     await cancel_texts(tx, phones)
 
 

@@ -74,7 +74,23 @@ async def switch(tx: Tx, threads: Collection[Thread], on: bool) -> None:
     await tx.execute(SWITCH, *spread(list(threads), 2), on)
 
 
-TAKEN_OVER = """
+WITHDRAW = """
+UPDATE turns u SET held = NULL, refused = (
+    SELECT coalesce(jsonb_agg(CASE WHEN r.said ->> 'at' = u.held ->> 'heldAt'
+                              THEN r.said || jsonb_build_object('detail', $3::text)
+                              ELSE r.said END ORDER BY r.n), '[]')
+    FROM jsonb_array_elements(u.refused) WITH ORDINALITY AS r(said, n))
+FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
+WHERE u.tenant_id = a.tenant_id AND u.interaction_id = a.interaction_id AND u.held IS NOT NULL
+"""
+
+
+async def withdraw(tx: Tx, threads: Collection[Thread], why: str) -> None:
+    """No held reply of the threads is offered any more; its refusal says why."""
+    await tx.execute(WITHDRAW, *spread(list(threads), 2), why)
+
+
+TAKEN_OVER = f"""
 WITH threads AS (
     UPDATE interactions t SET stale_replies = 0,
         agent_off_at = CASE WHEN NOT t.agent_mode THEN clock_timestamp() END
@@ -82,15 +98,13 @@ WITH threads AS (
     WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
       AND (t.stale_replies > 0 OR t.agent_off_at IS NOT NULL)
 )
-UPDATE turns u SET held = NULL
-FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
-WHERE u.tenant_id = a.tenant_id AND u.interaction_id = a.interaction_id AND u.held IS NOT NULL
+{WITHDRAW}
 """
 
 
-async def taken_over(tx: Tx, threads: Collection[Thread]) -> None:
-    """A person wrote: held replies are discarded, and the counts begin again."""
-    await tx.execute(TAKEN_OVER, *spread(list(threads), 2))
+async def taken_over(tx: Tx, threads: Collection[Thread], why: str) -> None:
+    """A person wrote: held replies are withdrawn, and the counts begin again."""
+    await tx.execute(TAKEN_OVER, *spread(list(threads), 2), why)
 
 
 PAUSE = """
@@ -150,6 +164,7 @@ WITH unsent AS (
     USING unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id), messages m
     WHERE o.tenant_id = a.tenant_id AND o.interaction_id = a.interaction_id AND o.state = 'queued'
       AND m.tenant_id = o.tenant_id AND m.message_id = o.message_id AND m.source = 'sms_agent'
+      AND m.message_id <> ALL ($5)
     RETURNING o.tenant_id, o.message_id
 )
 UPDATE messages m SET status = 'cancelled', error_code = $3, error_message = $4,
@@ -159,9 +174,11 @@ FROM unsent u WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id
 """
 
 
-async def cancel_agent_texts(tx: Tx, threads: Collection[Thread], code: str, why: str) -> None:
-    """Cancels every agent text of the threads of which no request has begun."""
-    await tx.execute(CANCEL_AGENT_TEXTS, *spread(list(threads), 2), code, why)
+async def cancel_agent_texts(
+    tx: Tx, threads: Collection[Thread], code: str, why: str, but: Sequence[str] = ()
+) -> None:
+    """Cancels every agent text of the threads of which no request has begun, `but` these."""
+    await tx.execute(CANCEL_AGENT_TEXTS, *spread(list(threads), 2), code, why, list(but))
 
 
 SET_STATUS = """

@@ -16,7 +16,7 @@ from typing import Any
 from app.domain.turns import PROTECTED_FOR, UNFINISHED
 from app.store.agent_of import agent_of
 from app.store.engine import Read, Row, Tx, spread
-from app.store.threads import Thread
+from app.store.threads import WITHDRAW, Thread
 
 Key = tuple[str, str]
 """(tenant, turn)."""
@@ -214,11 +214,13 @@ UPDATE turn_attempts t SET outcome = a.outcome, http_status = a.http_status,
 FROM asked a
 WHERE t.tenant_id = a.tenant_id AND t.turn_id = a.turn_id AND t.attempt = a.attempt
   AND t.outcome IS NULL
+RETURNING t.tenant_id, t.turn_id, t.attempt
 """
 
 
-async def end(tx: Tx, endings: Sequence[Ending]) -> None:
-    """The POSTs are over; their leases, where they are still ours, too."""
+async def end(tx: Tx, endings: Sequence[Ending]) -> set[tuple[str, str, int]]:
+    """The POSTs are over; their leases, where they are still ours, too. Each (tenant, turn,
+    attempt) of which nothing was known before."""
     rows = [
         (
             e.tenant_id, e.turn_id, e.attempt, e.lease, e.outcome, e.http_status, e.duration_ms,
@@ -226,8 +228,8 @@ async def end(tx: Tx, endings: Sequence[Ending]) -> None:
         )
         for e in endings
     ]  # fmt: skip
-    if rows:
-        await tx.execute(END, *spread(rows, 10))
+    ended = await tx.rows(END, *spread(rows, 10)) if rows else []
+    return {(row["tenant_id"], row["turn_id"], row["attempt"]) for row in ended}
 
 
 SOME = """
@@ -271,19 +273,21 @@ async def postpone(tx: Tx, waits: Sequence[tuple[str, str, timedelta]]) -> None:
         await tx.execute(POSTPONE, *spread(waits, 3))
 
 
-WAKE = """
+ANSWERED = f"""
+WITH withdrawn AS ({WITHDRAW})
 UPDATE turns u SET due_at = u.window_due_at
 FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 WHERE u.tenant_id = a.tenant_id AND u.interaction_id = a.interaction_id AND u.kind = 'live'
-  AND u.state = ANY ($3)
+  AND u.state = ANY ($4)
 RETURNING u.tenant_id, u.interaction_id, u.due_at
 """
 
 
-async def wake(tx: Tx, threads: Collection[Thread]) -> dict[Thread, datetime]:
-    """The collecting turns of the threads wait for nothing but their windows any more; when they
-    are due."""
-    rows = await tx.rows(WAKE, *spread(list(threads), 2), ["collecting"])
+async def answered(tx: Tx, threads: Collection[Thread]) -> dict[Thread, datetime]:
+    """A reply of the agents goes out in the threads: those held before are withdrawn, and the
+    collecting turns wait for nothing but their windows any more; when they are due."""
+    why = "withdrawn: a later reply went out"
+    rows = await tx.rows(ANSWERED, *spread(list(threads), 2), why, ["collecting"])
     return {(row["tenant_id"], row["interaction_id"]): row["due_at"] for row in rows}
 
 
@@ -308,17 +312,12 @@ async def last_replies(tx: Tx, threads: Collection[Thread], count: int) -> dict[
     return said
 
 
-HOLD = """
-UPDATE turns SET held = CASE WHEN turn_id = $3 THEN $4::jsonb END
-WHERE tenant_id = $1 AND interaction_id = $2 AND (turn_id = $3 OR held IS NOT NULL)
-"""
+HOLD = "UPDATE turns SET held = $3 WHERE tenant_id = $1 AND turn_id = $2"
 
 
-async def hold(
-    tx: Tx, tenant_id: str, interaction_id: str, turn_id: str, held: dict[str, Any] | None
-) -> None:
-    """Keeps the turn's stale reply for a person (None: no more); one held before is discarded."""
-    await tx.execute(HOLD, tenant_id, interaction_id, turn_id, held)
+async def hold(tx: Tx, tenant_id: str, turn_id: str, held: dict[str, Any]) -> None:
+    """Keeps the turn's stale reply for a person; `heldAt` is when it was refused."""
+    await tx.execute(HOLD, tenant_id, turn_id, held)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -429,6 +428,55 @@ async def replied(
     rows = [(*who, reply and json.dumps(reply)) for *who, reply in answered]
     if rows:
         await tx.execute(REPLIED, *spread(rows, 5))
+
+
+HAND_OFF = """
+UPDATE turns SET state = 'handed_off', reason = $3, closed_at = clock_timestamp()
+WHERE tenant_id = $1 AND turn_id = $2
+"""
+
+
+async def hand_off(tx: Tx, tenant_id: str, turn_id: str, reason: str) -> None:
+    """Closes the turn, for the agent wants a person; a reply beside that wish stays in it."""
+    await tx.execute(HAND_OFF, tenant_id, turn_id, reason)
+
+
+ADD_REASON = """
+UPDATE turns SET reason = concat_ws('; ', reason, $3::text)
+WHERE tenant_id = $1 AND turn_id = $2 AND closed_at IS NOT NULL
+RETURNING 1
+"""
+
+
+async def add_reason(tx: Tx, tenant_id: str, turn_id: str, reason: str) -> bool:
+    """Tells what came after the turn was closed; False: it is open."""
+    return bool(await tx.rows(ADD_REASON, tenant_id, turn_id, reason))
+
+
+SINCE = """
+SELECT t.agent_mode,
+       EXISTS (SELECT 1 FROM messages m
+               WHERE m.tenant_id = t.tenant_id AND m.interaction_id = t.interaction_id
+                 AND m.seq > u.through_seq AND (m.source = 'manual' OR m.source = 'sms_agent'
+                     AND NOT EXISTS (SELECT 1 FROM turns r WHERE r.tenant_id = m.tenant_id
+                                     AND r.turn_id = m.turn_id
+                                     AND r.reply -> 'messageIds' ? m.message_id)))
+           AS person_wrote,
+       EXISTS (SELECT 1 FROM turns l
+               WHERE l.tenant_id = t.tenant_id AND l.interaction_id = t.interaction_id
+                 AND l.kind = 'live' AND l.opened_at > u.opened_at AND l.reply IS NOT NULL)
+           AS answered
+FROM turns u JOIN interactions t USING (tenant_id, interaction_id)
+WHERE u.tenant_id = $1 AND u.turn_id = $2
+"""
+
+
+async def since(read: Read, tenant_id: str, turn_id: str) -> Row:
+    """What came after the turn was handed over: whether a person wrote (or let a held reply of
+    the agent go), whether a later turn was `answered`, and whether agent mode is on."""
+    row = await read.row(SINCE, tenant_id, turn_id)
+    assert row is not None
+    return row
 
 
 REFUSED = """

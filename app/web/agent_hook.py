@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header
 from pydantic import Field
 
+from app.domain.turns import MOST_TEXTS
 from app.domain.words import InteractionStatus
 from app.web.envelope import Out
 from app.web.interactions import Entry
@@ -102,24 +103,25 @@ class Turn(Out):
     timestamp: datetime
 
 
-class OneReply(Out):
-    reply: Annotated[str, Field(min_length=1, max_length=1600)]
+class Said(Out):
+    """All null, or nothing at all: a reply by `POST /api/v1/sms/send` may follow until
+    `expiresAt`. What is not understood is recorded in the turn, which stays open."""
 
-
-class Replies(Out):
-    replies: list[Annotated[str, Field(min_length=1, max_length=1600)]]
+    reply: Annotated[str, Field(min_length=1, max_length=1600)] | None = None
+    """Sent; with `replies` beside it, before those."""
+    replies: (
+        Annotated[
+            list[Annotated[str, Field(min_length=1, max_length=1600)]],
+            Field(max_length=MOST_TEXTS),
+        ]
+        | None
+    ) = None
     """Sent in this order; none: you decline to answer."""
-
-
-class ToPerson(Out):
-    """Agent mode goes off, the thread's status becomes `follow_up`."""
-
-    handoff: Literal[True]
+    handoff: bool | None = None
+    """True: once the replies beside it are sent, agent mode goes off and the thread's status
+    becomes `follow_up`; also when the turn is closed already, or no reply of it may go out."""
     reason: Annotated[str, Field(max_length=500)] | None = None
-
-
-class Later(Out):
-    """Nothing: a reply by `POST /api/v1/sms/send` may follow until `expiresAt`."""
+    """Of the hand-off: people read it in a note."""
 
 
 @webhooks.post(
@@ -142,7 +144,7 @@ async def turn(
         Literal["replay", "shadow", "test"] | None,
         Header(description="There when the answer is only kept and never sent."),
     ] = None,
-) -> OneReply | Replies | ToPerson | Later:
+) -> Said:
     """POSTed to the agent's `webhookUrl`, signed by Standard Webhooks with its `signingSecret`.
     Any 2xx takes the turn. Anything else is tried again after 5 s, 30 s, 2 min and 10 min, as is
     an answer that takes longer than 20 s; redirects are failures."""

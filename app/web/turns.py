@@ -13,6 +13,7 @@ from app.commands import reply, twins
 from app.commands.directory import found, require_url
 from app.domain.orders import readable
 from app.domain.problems import Invalid, NotFound
+from app.domain.turns import MOST_TEXTS
 from app.domain.windows import HAND_OVER_DEADLINE
 from app.resources import Resources
 from app.store import sms_agents, turns
@@ -119,7 +120,7 @@ async def one(turn_id: str, caller: TurnsCaller, read: TenantRead) -> Answer[Tur
 
 class HeldBody(Body):
     action: Literal["send", "discard"]
-    texts: Annotated[list[str], Field(min_length=1, max_length=10)] | None = None
+    texts: Annotated[list[str], Field(min_length=1, max_length=MOST_TEXTS)] | None = None
     """With `send`: in place of the held ones."""
 
     @field_validator("texts")
@@ -199,10 +200,10 @@ async def post_twin(held: Resources, agent: Row, url: str | None, twin: Twin) ->
         answer = webhook.Failed("the agent's webhook could not be reached")
     except Lost:
         answer = webhook.Failed("the agent's webhook did not answer in time")
-    state, reason, texts = webhook.meaning(answer)
+    meant = webhook.meaning(answer)
     duration = int((time.monotonic() - began) * 1000)
     async with held.database.tenant(tenant_id) as tx:
-        heard = twins.Heard(state, reason, texts, status, duration, kept)
+        heard = twins.Heard(*meant, status, duration, kept)
         await twins.settle(tx, tenant_id, turn_id, heard)
         rows, attempts = await turns.listed(tx, tenant_id, None, turn_id, None, None, 1)
     return shape(rows[0], attempts.get(turn_id, []))

@@ -390,6 +390,16 @@ async def test_switching_agent_mode_off_cancels_the_turn_and_its_reply(world: Wo
     assert (late.status_code, late.json()["error"]["code"]) == (409, "TURN_CANCELLED")
 
 
+async def test_a_reply_that_switches_agent_mode_off_leaves(world: World) -> None:
+    thread = await talking(world)
+    await world.text("Hey")
+    turn = await world.turn_is(thread, "awaiting_reply")
+    said = await reply(world, "A colleague will call.", turnId=turn["turnId"], agentMode=False)
+    await world.status_is(said.json()["data"]["messageId"], "delivered")
+    assert not (await world.thread(thread))["sms"]["agentMode"]
+    assert (await world.turn_is(thread, "replied"))["reply"]["texts"] == ["A colleague will call."]
+
+
 async def test_a_thread_without_an_agent_fails_its_turn_visibly(world: World) -> None:
     thread = await talking(world)
     path = f"/sms-agents/{world.smsagent['smsAgentId']}"

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from app.resources import Resources
 from tests.makers import Data, Tenant, phone
 from tests.world import World, until
@@ -124,12 +126,21 @@ async def test_a_phone_that_another_lead_has_keeps_its_name_and_its_causes(
     assert "suppressions" in await places(resources, world.phone)
 
 
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        ({}, "awaiting_reply"),
+        ({"handoff": True, "reason": "words of the first"}, "handed_off"),
+        ({"replies": ["You wrote: words of the first", " "]}, "awaiting_reply"),
+    ],
+)
 async def test_in_a_thread_that_went_on_with_another_lead_only_its_own_words_go(
-    world: World, resources: Resources
+    world: World, resources: Resources, answer: Data, state: str
 ) -> None:
+    world.agent.answers = [(200, answer)]
     first = await world.send("Hi", agentMode=True)
     await world.text("words of the first")
-    await world.turn_is(first["interactionId"], "awaiting_reply")
+    await world.turn_is(first["interactionId"], state)
     other = await world.tenant.lead(phone=world.phone)
     await world.send("Hi, you are another", leadId=other["leadId"])
     assert "turn_attempts" in await places(resources, "words of the first")

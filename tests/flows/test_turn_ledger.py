@@ -1,5 +1,5 @@
 """The ledger of turns holds whatever happens in whatever order: arrivals, repeats, slow and
-failing agents, replies on time and late, people who write, switches, STOP and START."""
+failing agents, replies on time and late, hand-offs, people who write, switches, STOP and START."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -29,13 +29,23 @@ HEARD = {
     "decline": (200, {"replies": []}),
     "blank": (200, {"reply": "  "}),
     "handoff": (200, {"handoff": True, "reason": "a hard one"}),
+    "both": (200, {"reply": "Inline", "handoff": True}),
+    "both listed": (200, {"reply": None, "replies": ["One", "Two"], "handoff": True}),
+    "blank and handoff": (200, {"reply": " ", "handoff": True}),
     "busy": (503, {}),
     "wrong": (200, ["what"]),
 }
+WISHES = [
+    f"{meanwhile} then {wish}"
+    for meanwhile in ("nothing", "text", "reply", "manual", "off", "stop")
+    for wish in ("handoff", "both", "both listed", "blank and handoff")
+]
+"""What happens while the agent thinks, and what it says then."""
 STEPS = st.lists(
     st.one_of(
         st.sampled_from(["text"] * 4 + ["again", "stop", "start", "manual", "off", "on"]),
         st.sampled_from(["silent"] * 4 + [*HEARD]),
+        st.sampled_from(WISHES),
         st.sampled_from(["reply", "reply", "same reply", "older reply", "unnamed reply"]),
         st.sampled_from(["deliver", "deliver", "expire"]),
     ),
@@ -84,11 +94,10 @@ class Story:
                     await self._reply(step)
                 case "unnamed reply":
                     await self._answered(await self._send("Unnamed", source="sms_agent"))
+                case wish if wish in WISHES:
+                    await self._wish(*wish.split(" then "))
                 case kind:
-                    self.world.agent.answers = [HEARD[kind]]
-                    await self._due("collecting", "delivering")
-                    await self._look()
-                    self.world.agent.answers = []
+                    await self._hear(kind)
             await self.check()
 
     # Steps.
@@ -154,6 +163,47 @@ class Story:
         shown = await self.world.thread(self.thread)
         self.on = shown["sms"]["agentMode"]  # a hand-off switches it off
 
+    async def _hear(self, kind: str) -> None:
+        self.world.agent.answers = [HEARD[kind]]
+        await self._due("collecting", "delivering")
+        await self._look()
+        self.world.agent.answers = []
+
+    async def _wish(self, meanwhile: str, wish: str) -> None:
+        """A wish for a person is obeyed, or told to be in vain, whatever happened meanwhile."""
+        thinking: list[str] = []
+
+        async def happen(told: Data) -> None:
+            self.world.agent.meanwhile = None
+            thinking.append(told["turn"]["turnId"])
+            match meanwhile:
+                case "text" | "stop":
+                    await self._text(meanwhile)
+                case "reply":
+                    await self._reply("reply")
+                case "manual":
+                    await self._manual()
+                case "off":
+                    await self._switch(False)
+
+        before = await self._notes()
+        self.world.agent.meanwhile = happen
+        await self._hear(wish)
+        self.world.agent.meanwhile = None
+        for turn in await self._turns():
+            if turn["turnId"] in thinking:
+                vain = [one["code"] for one in turn["refused"] if "handoff" in one]
+                obeyed = meanwhile in ("nothing", "text", "reply")
+                assert (await self._notes() - before == 1) == obeyed
+                assert ("the agent handed off" in turn["reason"]) == obeyed
+                assert len(vain) == (not obeyed)
+                assert not (obeyed and self.on)
+
+    async def _notes(self) -> int:
+        """How often the agent handed over."""
+        said = [e["message"] for e in await self._transcript() if e["status"] == "note"]
+        return sum(note.startswith("The agent handed over") for note in said)
+
     async def _deliver(self) -> None:
         before = len(self.world.carrier.received(self.lead["phone"]))
         held = self.resources
@@ -207,7 +257,8 @@ class Story:
         assert states["delivering"] + states["awaiting_reply"] <= 1
         for turn in turns:
             assert turn["state"] in OPEN or turn["reason"], turn
-            assert (turn["state"] == "replied") == bool(turn["reply"] and turn["reply"]["texts"])
+            said = bool(turn["reply"] and turn["reply"]["texts"])
+            assert said == (turn["state"] == "replied") or (said and turn["state"] == "handed_off")
         self._every_text_has_one_turn(turns)
         self._every_reply_has_one_turn(turns, transcript)
 
@@ -253,6 +304,8 @@ class Story:
 @example(steps=["text", "silent", "manual", "reply", "text", "inline", "deliver", "stop"])
 @example(steps=["text", "list", "text", "deliver", "silent", "off", "text", "on", "text", "inline"])
 @example(steps=["text", "handoff", "text", "on", "text", "decline", "text", "silent", "expire"])
+@example(steps=[step for wish in WISHES[:12] for step in ("start", "on", "text", wish)])
+@example(steps=[step for wish in WISHES[12:] for step in ("start", "on", "text", wish, "deliver")])
 async def test_the_ledger_holds_in_whatever_order_things_happen(
     idle_world: World, resources: Resources, steps: list[str]
 ) -> None:

@@ -102,6 +102,125 @@ async def test_a_held_reply_is_discarded_by_a_hand_or_a_person_who_writes(world:
     assert "Too late" not in world.carrier.received(world.phone)
 
 
+async def held(world: World) -> tuple[str, Data]:
+    """A thread with a held reply, and the turn it is of; a turn after it has been handed over."""
+    await change_agent(world, staleReply="hold")
+    thread = await talking(world)
+    first = await handed_over(world, "one", 1)
+    await world.text("two")
+    answer = await reply(world, "Too late", turnId=first["turn"]["turnId"])
+    assert answer.json()["error"]["details"] == ["turnId: held"]
+    await world.told(2)
+    [turn, _] = await world.turns(thread)
+    assert turn["held"]["texts"] == ["Too late"]
+    return thread, turn
+
+
+async def withdrawn(world: World, turn: Data, why: str) -> None:
+    """Fails unless the held reply is offered no more, and the turn says why."""
+    path = f"/turns/{turn['turnId']}"
+    now = await world.tenant.call("GET", path)
+    assert now["held"] is None
+    [refused] = now["refused"]
+    assert (refused["code"], refused["texts"]) == ("STALE_TURN", ["Too late"])
+    assert refused["detail"] == why
+    late = await world.tenant.ask("POST", f"{path}/held", {"action": "send"})
+    assert (late.status_code, late.json()["error"]["code"]) == (409, "NOT_HELD")
+    assert (await world.thread(now["interactionId"]))["agentState"]["state"] != "held"
+    assert "Too late" not in world.carrier.received(world.phone)
+
+
+@pytest.mark.parametrize("inline", [True, False])
+async def test_a_held_reply_is_withdrawn_once_a_later_one_of_the_agent_goes_out(
+    world: World, inline: bool
+) -> None:
+    thread, turn = await held(world)
+    if inline:
+        world.agent.answers = [(200, {"reply": "In time"})]
+        await handed_over(world, "three", 3)
+    else:
+        later = (await world.turns(thread))[-1]
+        assert (await reply(world, "In time", turnId=later["turnId"])).status_code == 202
+    await world.turn_is(thread, "replied")
+    await withdrawn(world, turn, "withdrawn: a later reply went out")
+
+
+async def test_a_held_reply_is_withdrawn_when_the_agent_hands_over(world: World) -> None:
+    thread, turn = await held(world)
+    world.agent.answers = [(200, {"handoff": True})]
+    await handed_over(world, "three", 3)
+    await world.turn_is(thread, "handed_off")
+    await withdrawn(world, turn, "withdrawn: the agent handed over to a person")
+
+
+async def test_a_held_reply_is_withdrawn_by_a_stop_and_stays_so(world: World) -> None:
+    thread, turn = await held(world)
+    await world.text("STOP")
+    await withdrawn(world, turn, "withdrawn: the phone is not to be texted")
+    await world.text("START")
+    assert (await world.turns(thread))[0]["held"] is None
+
+
+async def test_a_held_reply_is_withdrawn_when_a_person_is_not_to_be_texted(world: World) -> None:
+    _, turn = await held(world)
+    path = f"/leads/{world.lead['leadId']}/dnc"
+    await world.tenant.call("PUT", path, {"channels": ["sms"]})
+    await withdrawn(world, turn, "withdrawn: the phone is not to be texted")
+
+
+async def test_what_a_person_made_of_a_held_reply_stands_in_the_turn(world: World) -> None:
+    _, turn = await held(world)
+    path = f"/turns/{turn['turnId']}"
+    await world.tenant.call("POST", f"{path}/held", {"action": "discard"})
+    await withdrawn(world, turn, "withdrawn: a person discarded it")
+
+
+async def test_a_held_reply_that_a_person_sends_is_said_to_be_sent(world: World) -> None:
+    _, turn = await held(world)
+    path = f"/turns/{turn['turnId']}"
+    await world.tenant.call("POST", f"{path}/held", {"action": "send"})
+    [refused] = (await world.tenant.call("GET", path))["refused"]
+    assert refused["detail"] == "a person sent it"
+
+
+async def test_a_later_stale_reply_is_held_in_place_of_the_one_before(world: World) -> None:
+    thread, _ = await held(world)
+    later = (await world.turns(thread))[-1]
+    await world.text("three")
+    answer = await reply(world, "Late again", turnId=later["turnId"])
+    assert answer.json()["error"]["details"] == ["turnId: held"]
+    [first, second, *_] = await world.turns(thread)
+    assert (first["held"], second["held"]["texts"]) == (None, ["Late again"])
+    assert first["refused"][0]["detail"] == "withdrawn: a later one is held"
+
+
+async def test_a_stale_reply_is_not_held_when_a_later_one_went_out_already(world: World) -> None:
+    await change_agent(world, staleReply="hold")
+    thread = await talking(world)
+    first = await handed_over(world, "one", 1)
+    second = await handed_over(world, "two", 2)
+    assert (await reply(world, "In time", turnId=second["turn"]["turnId"])).status_code == 202
+    late = await reply(world, "Too late", turnId=first["turn"]["turnId"])
+    assert (late.json()["error"]["code"], late.json()["error"]["details"]) == ("STALE_TURN", [])
+    assert [turn["held"] for turn in await world.turns(thread)] == [None, None]
+
+
+async def test_declining_is_never_stale_and_nothing_is_held_of_it(world: World) -> None:
+    await change_agent(world, staleReply="hold")
+    thread = await talking(world)
+    world.agent.answers = [(200, {"replies": []})]
+
+    async def write_on(_: Data) -> None:
+        world.agent.meanwhile = None
+        await world.text("two")
+
+    world.agent.meanwhile = write_on
+    await handed_over(world, "one", 1)
+    await world.told(2)
+    first = (await world.turns(thread))[0]
+    assert (first["state"], first["held"], first["refused"]) == ("declined", None, [])
+
+
 async def test_the_rest_of_a_list_does_not_leave_once_the_lead_wrote(world: World) -> None:
     await change_agent(world, replyDelayMs=1500)
     thread = await talking(world)

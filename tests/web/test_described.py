@@ -143,7 +143,10 @@ async def test_a_real_hand_over_is_as_told_with_no_field_more_and_none_less(worl
     await world.text("Hey")
     told = await world.told(1)
     answers = DOCUMENT["webhooks"]["turn"]["post"]["responses"]["200"]
-    takes: list[Data] = [{}, {"reply": "Hi"}, {"replies": []}, {"handoff": True, "reason": "angry"}]
+    takes: list[Data] = [
+        {}, {"reply": "Hi"}, {"replies": []}, {"handoff": True, "reason": "angry"},
+        {"reply": None, "replies": ["Hi", "Bye"], "handoff": True, "reason": None},
+    ]  # fmt: skip
     for taken in takes:
         fits(taken, answers["content"]["application/json"]["schema"])
     fits(told, body(DOCUMENT["webhooks"]["turn"]["post"])["schema"])

@@ -579,7 +579,10 @@ async def test_the_test_button_tells_what_the_agent_answered(
     await stranger.sign_in(MEMBER)
     here = f"/settings/agents/{world.smsagent['smsAgentId']}"
     page = await stranger.page(here)
-    world.agent.answers = [(200, {"reply": "Hi <there>"}), (500, {"broken": True})]
+    world.agent.answers = [
+        (200, {"reply": "Hi <there>"}), (500, {"broken": True}), (200, {"Reply": "<b>"}),
+        (200, {"reply": "A colleague will call.", "handoff": True}),
+    ]  # fmt: skip
     answer = await stranger.submit(page, "/test")
     assert "The agent answered" in answer.text
     assert "Hi &lt;there&gt;" in answer.text
@@ -587,6 +590,11 @@ async def test_the_test_button_tells_what_the_agent_answered(
     answer = await stranger.submit(page, "/test")
     assert "did not answer as it should" in answer.text
     assert "<dd>500</dd>" in answer.text
+    answer = await stranger.submit(page, "/test")
+    assert "did not answer as it should: the answer holds none of reply" in answer.text
+    answer = await stranger.submit(page, "/test")
+    for shown in ("The agent answered", "handed off", "A colleague will call."):
+        assert shown in answer.text
     assert world.carrier.received(world.phone) == []
 
 

@@ -3,10 +3,10 @@
 from html import unescape
 
 from app.resources import Resources
-from tests.makers import Tenant, phone
+from tests.makers import Data, Tenant, phone
 from tests.web.people import Browser
 from tests.web.test_page import a_thread
-from tests.world import World
+from tests.world import World, until
 
 
 async def conversing(world: World) -> str:
@@ -72,6 +72,81 @@ async def test_each_text_of_a_held_reply_is_sent_for_itself(sam: Browser, world:
     assert answer.status_code == 303
     said = [e["message"] for e in (await world.thread(thread))["transcript"]]
     assert said[-2:] == ["First, edited.", "Second."]
+
+
+async def test_a_held_reply_that_was_withdrawn_is_offered_no_more_and_the_record_says_why(
+    sam: Browser, world: World
+) -> None:
+    path = f"/sms-agents/{world.smsagent['smsAgentId']}"
+    await world.tenant.call("PATCH", path, {"staleReply": "hold"})
+    thread = await conversing(world)
+
+    async def write_on(_: object) -> None:
+        world.agent.meanwhile = None
+        await world.text("And another thing")
+
+    world.agent.meanwhile = write_on
+    world.agent.answers = [(200, {"reply": "Too late"}), (200, {"reply": "In time"})]
+    await world.text("Hello?")
+    await world.told(2)
+    await world.turn_is(thread, "replied")
+    page = await sam.page(f"/conversations/{thread}")
+    assert "Too late" not in page
+    assert "Reply held" not in page
+    first = (await world.turns(thread))[0]
+    record = await sam.page(f"/conversations/{thread}/turns/{first['turnId']}")
+    assert "Too late" in record
+    assert "withdrawn: a later reply went out" in record
+
+
+async def test_a_hand_off_beside_an_answer_stands_in_the_record(sam: Browser, world: World) -> None:
+    thread = await conversing(world)
+    world.agent.answers = [(200, {"handoff": True, "reason": "a <b>hard</b> one"})]
+
+    async def say_goodbye(told: Data) -> None:
+        body = {"leadId": world.lead["leadId"], "message": "Bye", "source": "sms_agent",
+                "turnId": told["turn"]["turnId"]}  # fmt: skip
+        await world.tenant.ask("POST", "/sms/send", body)
+
+    world.agent.meanwhile = say_goodbye
+    await world.text("A human please")
+
+    async def off() -> bool:
+        return not (await world.thread(thread))["sms"]["agentMode"]
+
+    await until(off)
+    [turn] = await world.turns(thread)
+    record = unescape(await sam.page(f"/conversations/{thread}/turns/{turn['turnId']}"))
+    assert "Answered; the agent handed off: a <b>hard</b> one." in record
+
+
+async def test_a_hand_off_in_vain_and_an_answer_not_understood_stand_in_the_record(
+    sam: Browser, world: World
+) -> None:
+    thread = await conversing(world)
+    world.agent.answers = [(200, {"handoff": True, "reason": "a hard one"}), (200, ["what"])]
+
+    async def switch_off(_: Data) -> None:
+        world.agent.meanwhile = None
+        await world.tenant.call("PATCH", f"/interactions/{thread}", {"agentMode": False})
+
+    world.agent.meanwhile = switch_off
+    await world.text("A human please")
+    turn = await world.turn_is(thread, "cancelled")
+    here = f"/conversations/{thread}/turns"
+
+    async def told() -> bool:
+        return bool((await world.turns(thread))[-1]["refused"])
+
+    await until(told)
+    record = await sam.page(f"{here}/{turn['turnId']}")
+    assert "Hand-off: a hard one" in record
+    assert "handoff: agent mode is off" in record
+    await world.tenant.call("PATCH", f"/interactions/{thread}", {"agentMode": True})
+    await world.text("Hello?")
+    turn = await world.turn_is(thread, "awaiting_reply")
+    record = await sam.page(f"{here}/{turn['turnId']}")
+    assert "the answer is a list, and must be an object" in record
 
 
 async def test_a_turn_is_found_in_its_own_thread_and_tenant_only(

@@ -65,7 +65,7 @@ REFUSAL_WORDS = {
     "TURN_CANCELLED": "A person had taken over, or the agent had been switched off.",
     "NO_OPEN_TURN": "No turn waited for a reply.",
     "DNC_BLOCKED": "The lead may not be texted.",
-    "VALIDATION_ERROR": "It was no text that can be sent.",
+    "VALIDATION_ERROR": "It was no answer that can be used.",
 }
 """Why an agent's reply did not go out."""
 IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})

@@ -15,6 +15,7 @@ from app.domain.callers import Caller
 from app.domain.idempotency import IdempotencyKey, Replayed
 from app.domain.orders import Order, readable
 from app.domain.problems import Conflict, Invalid, NotFound, Problem
+from app.domain.turns import MOST_TEXTS
 from app.domain.words import InteractionStatus
 from app.resources import Resources
 from app.store import idempotency as kept
@@ -145,7 +146,9 @@ async def settle_held(
     visit: Acting,
     turn: Annotated[str, Form(max_length=64)],
     action: Annotated[Literal["send", "discard"], Form()],
-    text: Annotated[list[Annotated[str, Field(max_length=10_000)]] | None, Form()] = None,
+    text: Annotated[
+        list[Annotated[str, Field(max_length=10_000)]] | None, Form(max_length=MOST_TEXTS)
+    ] = None,
 ) -> Response:
     """Sends the agent's held reply, as it is or edited, or discards it."""
 
