@@ -76,7 +76,8 @@ async def told(request: Request, error: Exception) -> Response:
 
 def answer(request: Request, problem: Problem) -> Response:
     """The problem as the envelope, or as a page where a person asked."""
-    if request.url.path.startswith(MACHINES):
+    # A client that joins its base and its path by two slashes is a machine all the same.
+    if f"/{request.url.path.lstrip('/')}".startswith(MACHINES):
         return rendered(problem)
     page: PageProblem = request.app.state.page_problem
     return page(request, problem)
