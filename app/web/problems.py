@@ -31,6 +31,8 @@ from app.web import doors
 log = structlog.get_logger("web")
 MACHINES = ("/api", "/webhooks", "/health", "/metrics", "/openapi.json", "/static")
 """Paths that are always answered in JSON."""
+DEEDS = "/webhooks/"
+"""Where a GET brings something. HEAD may ask everything else, as GET does."""
 MOST_DETAILS = 50
 LONGEST_NAME = 64
 SHOULD = re.compile(r"^\w+ should ")
@@ -155,8 +157,8 @@ async def _framework(request: Request, error: Exception) -> Response:
     response = answer(request, known())
     for name, value in (error.headers or {}).items():
         response.headers[name] = value
-    if error.status_code == 405:
-        response.headers["Allow"] = ", ".join(_allowed(request))
+    if error.status_code == 405 and (allowed := _allowed(request)):
+        response.headers["Allow"] = ", ".join(allowed)
     return response
 
 
@@ -164,7 +166,10 @@ def _allowed(request: Request) -> list[str]:
     """Every method of the address: the framework names those of the first route it finds."""
     known: list[tuple[re.Pattern[str], set[str]]] = request.app.state.methods
     path = request.url.path
-    return sorted({method for regex, methods in known if regex.match(path) for method in methods})
+    allowed = {method for regex, methods in known if regex.match(path) for method in methods}
+    if "GET" in allowed and not path.startswith(DEEDS):
+        allowed.add("HEAD")
+    return sorted(allowed)
 
 
 async def _unstorable(request: Request, error: Exception) -> Response:
