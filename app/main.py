@@ -137,6 +137,9 @@ def build(settings: Settings, resources: Resources | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        # A slash too many is an unknown address. The framework would send the client on, to the
+        # host that the request named, and the client would say key and text again there.
+        redirect_slashes=False,
         responses={"default": {"model": Refusal}},  # for its schema; `described` says the rest
         generate_unique_id_function=_operation,
         # Not the framework's own: it would tell paths, and those hold phones.

@@ -8,7 +8,17 @@ from typing import Any
 
 from app.commands import modes
 from app.domain import phones, quiet, segments
-from app.domain.orders import FARTHEST, LATE, Order, Refused, Resolved, Rule, Sent, found_out
+from app.domain.orders import (
+    FARTHEST,
+    LATE,
+    Order,
+    Refused,
+    Resolved,
+    Rule,
+    Sent,
+    found_out,
+    unfit,
+)
 from app.domain.problems import (
     DncBlocked,
     Invalid,
@@ -154,6 +164,8 @@ def _judge(order: Order, row: Row | None) -> Resolved:
     if row["allowed_countries"] is not None:
         _judge_country(row["to_phone"], row["allowed_countries"])
     text = segments.smart(order.text) if row["smart_encoding"] else order.text
+    if why := unfit(text):
+        raise Invalid(details=[f"message: {why}"])
     counted = segments.count(text)
     due, held_until = _when(order, row)
     to_rule = "thread" if order.interaction_id else "override" if order.to else "lead"

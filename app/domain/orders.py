@@ -1,15 +1,29 @@
 """What a caller asks to send, and what became of it."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from app.domain.idempotency import IdempotencyKey
 from app.domain.problems import Invalid, Problem
+from app.domain.segments import DROPPED
 from app.domain.transcripts import instant
 from app.domain.words import Encoding, MessageStatus, Source
 
 LONGEST_TEXT = 1600
+NOTHING_SEEN = re.compile(
+    r"[\s\x00-\x1F\x7F-\x9F"  # white space of any width, control characters
+    # What Unicode calls Default_Ignorable_Code_Point: joiners, marks of direction, fillers,
+    # variation selectors, tags
+    r"\u00AD\u034F\u061C\u115F\u1160\u17B4\u17B5\u180B-\u180F\u200B-\u200F\u202A-\u202E"
+    r"\u2060-\u206F\u3164\uFE00-\uFE0F\uFEFF\uFFA0\uFFF0-\uFFF8\U0001BCA0-\U0001BCA3"
+    r"\U0001D173-\U0001D17A\U000E0000-\U000E0FFF"
+    # Blanks, fillers and anchors that it counts among the letters, marks and symbols
+    r"\u2800\uFFF9-\uFFFC\U0001107F\U00013430-\U0001343F\U00013441\U00013442\U00016FE4"
+    r"\U0001D159]*"
+)
+"""A text in which nothing can be seen. Emoji need joiners and selectors, but not those alone."""
 VALIDITY = timedelta(seconds=14_400)
 VALIDITY_BULK = timedelta(seconds=86_400)
 LATE = timedelta(seconds=60)
@@ -120,12 +134,25 @@ class Refused:
     problem: Problem
 
 
-def readable(text: str, field_name: str = "message") -> str:
-    """`text` if it may be sent as it is; raises `Invalid` naming the field."""
-    if not text.strip():
-        raise Invalid(details=[f"{field_name}: must not be blank"])
+def unfit(text: str) -> str | None:
+    """Why the text may not leave as it is; None: it may."""
+    if NOTHING_SEEN.fullmatch(text):
+        return "must not be blank"
     if len(text) > LONGEST_TEXT:
-        raise Invalid(details=[f"{field_name}: is longer than {LONGEST_TEXT} characters"])
+        return f"is longer than {LONGEST_TEXT} characters"
+    return None
+
+
+def hopeless(text: str) -> str | None:
+    """Why the text may not leave, whatever the tenant's settings make of it on its way."""
+    return unfit(text.translate(DROPPED) if len(text) > LONGEST_TEXT else text)
+
+
+def readable(text: str, field_name: str = "message") -> str:
+    """`text`, unless it is hopeless; raises `Invalid` naming the field. `commands.send` judges
+    what will leave."""
+    if why := hopeless(text):
+        raise Invalid(details=[f"{field_name}: {why}"])
     return text
 
 

@@ -2,7 +2,7 @@
 
 import re
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import phonenumbers
 
@@ -11,6 +11,23 @@ from app.domain.problems import Invalid
 NumberKind = Literal["local", "toll_free", "short"]
 E164 = re.compile(r"\+[1-9]\d{6,14}")
 LOOSE = re.compile(r"\d{5,15}")
+LONGEST = 250
+SCHEME = re.compile(r"\A(?:tel|sms):", re.I)
+EXTENSION = re.compile(
+    r"(?:(?<![a-z])[\s;,.-]{0,9}(?:ext(?:ension|n)?|xtn?|[x#])[\s.:=]{0,9}\d{1,9}|[,;]{1,9}\s?\d{1,5})\s?#?\Z",
+    re.I,
+)
+"""Nobody can text it; the number before it can be texted."""
+NO_PHONE = re.compile(
+    r"\+?\d{6,}[.,]\d{1,2}"  # a decimal, as spreadsheets write numbers
+    r"|(?:(?:19|20)\d\d([-./])(?:0?[1-9]|1[0-2])\1[0-3]?\d|[0-3]?\d([-./])[0-3]?\d\2(?:19|20)\d\d)"
+    r"(?:[T\s].*)?",  # a date
+    re.S,
+)
+BETWEEN_TWO = re.compile(r"(?<=\d)(?:\s*[/;,|&+]\s*|\s+(?=[+0]))")
+WORD_AT_END = re.compile(r"([^a-z]*\d)([\s().-]*)([a-z](?:[\s.-]?[a-z]){2,})", re.I)
+LETTERS_OF_LINES = (4, 7)
+"""1-212-555-HOME, 1-212-FLOWERS."""
 
 
 def normalise(written: str, country: str, field: str = "phone") -> str:
@@ -18,13 +35,55 @@ def normalise(written: str, country: str, field: str = "phone") -> str:
 
     `country` (ISO 3166 alpha-2) decides for forms without a country code.
     """
-    try:
-        parsed = phonenumbers.parse(written, country)
-    except phonenumbers.NumberParseException:
-        parsed = None
-    if parsed is None or not phonenumbers.is_valid_number(parsed):
+    parsed = _read(written, country)
+    if parsed is None:
         raise Invalid(details=[f"{field}: is not a valid phone number"])
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+
+
+def _read(written: str, country: str) -> Any:
+    """The one number that is plainly meant, or None. The library reads more into what it is given:
+    it skips or dials letters, and takes dates for numbers, which are some stranger's."""
+    number = SCHEME.sub("", written.strip())
+    if len(number) > LONGEST or NO_PHONE.fullmatch(number):
+        return None
+    number = EXTENSION.sub("", number).rstrip()
+    if any(c.isalpha() for c in number):
+        return _word(number, country)
+    return None if _are_two(number, country) else _valid(number, country)
+
+
+def _valid(number: str, country: str) -> Any:
+    try:
+        parsed = phonenumbers.parse(number, country)
+    except phonenumbers.NumberParseException:
+        return None
+    return parsed if phonenumbers.is_valid_number(parsed) else None
+
+
+def _are_two(number: str, country: str) -> bool:
+    """Whether it is whole before its end. Blanks part one number too: there both must be whole."""
+    return any(
+        _valid(number[: gap.start()], country)
+        and (not gap[0].isspace() or _valid(number[gap.end() :], country))
+        for gap in BETWEEN_TWO.finditer(number)
+    )
+
+
+def _word(number: str, country: str) -> Any:
+    """A number that ends in a word of its keys, such as 1-800-FLOWERS; None when the letters are
+    anything else."""
+    found = WORD_AT_END.fullmatch(number)
+    if found is None:
+        return None
+    digits, gap, word = found.groups()
+    parsed = _valid(number, country)
+    if parsed is None or _valid(digits, country) or any(c.isalpha() for c in digits):
+        return None
+    if phonenumbers.number_type(parsed) == phonenumbers.PhoneNumberType.TOLL_FREE:
+        return parsed
+    a_line = gap and sum(c.isalpha() for c in word) in LETTERS_OF_LINES
+    return parsed if a_line and parsed.country_code == 1 else None
 
 
 def from_carrier(written: str) -> str:

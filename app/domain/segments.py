@@ -22,6 +22,8 @@ TWINS = str.maketrans(
     }
 )  # fmt: skip
 """Typographic characters and what GSM-7 has in their place."""
+DROPPED = {code: twin for code, twin in TWINS.items() if not twin}
+"""Those of them that leave no trace."""
 
 
 @dataclass(frozen=True, slots=True)

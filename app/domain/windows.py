@@ -1,4 +1,5 @@
-"""Clocks of a turn: when it is due, when a hand-over is repeated, when it expires."""
+"""Clocks of a turn: when it is due, when a hand-over is repeated, when it expires. And how long
+a claimed text may still leave."""
 
 from collections.abc import Mapping
 from datetime import datetime, time, timedelta
@@ -20,6 +21,9 @@ HAND_OVER_RETRIES = (
 )  # fmt: skip
 """Waits after the end of attempt 1, 2, 3 and 4; after the fifth the turn has failed."""
 REPLY_WITHIN = timedelta(minutes=10)
+BEGIN_WITHIN = timedelta(seconds=1)
+"""How long after its claim a request to a carrier may begin. The webhook that stored a STOP waits
+as long, and then knows that nothing begins any more: STOP wins by this one figure."""
 
 
 def next_hand_over(attempt: int, retry_after: float | None) -> timedelta | None:

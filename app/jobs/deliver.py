@@ -14,6 +14,7 @@ from app.access.sealing import Seal
 from app.domain import ids
 from app.domain.carriage import Account, Found, Outcome, Outgoing
 from app.domain.transcripts import instant
+from app.domain.windows import BEGIN_WITHIN
 from app.domain.words import RANK
 from app.jobs.figures import attempted
 from app.jobs.settling import surely
@@ -25,9 +26,6 @@ from app.wire.client import Late, Lost, NotSent, Wire
 
 DEADLINE = 15.0
 """Seconds for the whole exchange with a carrier."""
-BEGIN_WITHIN = 1.0
-"""A request begins this many seconds after its claim at most: the webhook that stored a STOP
-waits as long and knows that nothing can begin after it."""
 BEGUN_TOGETHER = 20
 """So many requests are put into words in one go, some milliseconds: the turns of the same worker
 do not wait for a whole batch."""
@@ -179,7 +177,7 @@ class Delivery:
         status: int | None = None
         try:
             response = await self._wire.exchange(
-                request, DEADLINE, begin_by=claimed_at + BEGIN_WITHIN
+                request, DEADLINE, begin_by=claimed_at + BEGIN_WITHIN.total_seconds()
             )
             status, outcome = response.status_code, claimed.provider.outcome(response)
         except Late:

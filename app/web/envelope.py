@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from app.domain.orders import LONGEST_TEXT, hopeless, unfit
 from app.providers import REGISTRY
 
 T = TypeVar("T")
@@ -148,6 +149,20 @@ OwnId = Annotated[
 ]
 """A lead or campaign id, which may be the caller's own (contract 2)."""
 
+
+def _may_leave(judge: Callable[[str], str | None]) -> AfterValidator:
+    def judged(given: str) -> str:
+        if why := judge(given):
+            raise ValueError(why)
+        return given
+
+    return AfterValidator(judged)
+
+
+Outgoing = Annotated[str, _may_leave(hopeless)]
+"""A text for a lead; its last judge is `commands.send`."""
+Kept = Annotated[str, Field(max_length=LONGEST_TEXT, pattern=r"\S"), _may_leave(unfit)]
+"""A text that is kept, for leads to get as it is."""
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
 Line = Annotated[str, Field(max_length=500)]
 AnyId = Annotated[str, Field(min_length=1, max_length=64)]

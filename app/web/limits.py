@@ -66,6 +66,9 @@ class Edge:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
+        method = scope["method"]
+        if method == "HEAD":
+            scope, send = _asked_by_get(scope), _without_body(send)
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
@@ -92,7 +95,7 @@ class Edge:
                     raise  # the answer is half out: only closing the connection tells the truth
                 await problems.answer(Request(scope), Internal())(scope, receive, answering)
             finally:
-                _note(scope, status, time.perf_counter() - began)
+                _note(scope, method, status, time.perf_counter() - began)
 
     async def _pass(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
         bodiless = "content-length" not in headers and "transfer-encoding" not in headers
@@ -133,6 +136,21 @@ class Edge:
             headers.append(HTTPS_ONLY)
 
 
+def _asked_by_get(scope: Scope) -> Scope:
+    return scope if scope["path"].startswith(problems.DEEDS) else {**scope, "method": "GET"}
+
+
+def _without_body(send: Send) -> Send:
+    """What is sent, up to the headers, which are the end: a stream may have no other."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b""})
+
+    return sending
+
+
 def _limit(scope: Scope) -> int:
     path: str = scope["path"]
     return next((limit for start, limit in LIMITS if path.startswith(start)), BODY_LIMIT)
@@ -154,10 +172,10 @@ async def _read(receive: Receive, limit: int) -> Sequence[Message] | None:
             return [{"type": "http.request", "body": body, "more_body": False}]
 
 
-def _note(scope: Scope, status: int, seconds: float) -> None:
+def _note(scope: Scope, method: str, status: int, seconds: float) -> None:
     # The route's template, never the path: paths hold phones and ids of the callers' own.
     route = getattr(scope.get("route"), "path", None) or "none"
-    method = scope["method"] if scope["method"] in METHODS else "other"
+    method = method if method in METHODS else "other"
     SECONDS.labels(method, route, str(status)).observe(seconds)
     if route not in QUIET:
         log.info(

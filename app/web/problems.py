@@ -31,6 +31,8 @@ from app.web import doors
 log = structlog.get_logger("web")
 MACHINES = ("/api", "/webhooks", "/health", "/metrics", "/openapi.json", "/static")
 """Paths that are always answered in JSON."""
+DEEDS = "/webhooks/"
+"""Where a GET brings something. HEAD may ask everything else, as GET does."""
 MOST_DETAILS = 50
 LONGEST_NAME = 64
 SHOULD = re.compile(r"^\w+ should ")
@@ -76,7 +78,8 @@ async def told(request: Request, error: Exception) -> Response:
 
 def answer(request: Request, problem: Problem) -> Response:
     """The problem as the envelope, or as a page where a person asked."""
-    if request.url.path.startswith(MACHINES):
+    # A client that joins its base and its path by two slashes is a machine all the same.
+    if f"/{request.url.path.lstrip('/')}".startswith(MACHINES):
         return rendered(problem)
     page: PageProblem = request.app.state.page_problem
     return page(request, problem)
@@ -154,8 +157,8 @@ async def _framework(request: Request, error: Exception) -> Response:
     response = answer(request, known())
     for name, value in (error.headers or {}).items():
         response.headers[name] = value
-    if error.status_code == 405:
-        response.headers["Allow"] = ", ".join(_allowed(request))
+    if error.status_code == 405 and (allowed := _allowed(request)):
+        response.headers["Allow"] = ", ".join(allowed)
     return response
 
 
@@ -163,7 +166,10 @@ def _allowed(request: Request) -> list[str]:
     """Every method of the address: the framework names those of the first route it finds."""
     known: list[tuple[re.Pattern[str], set[str]]] = request.app.state.methods
     path = request.url.path
-    return sorted({method for regex, methods in known if regex.match(path) for method in methods})
+    allowed = {method for regex, methods in known if regex.match(path) for method in methods}
+    if "GET" in allowed and not path.startswith(DEEDS):
+        allowed.add("HEAD")
+    return sorted(allowed)
 
 
 async def _unstorable(request: Request, error: Exception) -> Response:

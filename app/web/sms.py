@@ -24,7 +24,6 @@ from app.domain.orders import (
     Order,
     Refused,
     Sent,
-    readable,
 )
 from app.domain.problems import Invalid, NotFound, Problem
 from app.store import idempotency as kept
@@ -38,7 +37,7 @@ from app.web.doors import (
     TenantRead,
     TenantTx,
 )
-from app.web.envelope import Answer, Body, Error, Moment, Out
+from app.web.envelope import Answer, Body, Error, Moment, Out, Outgoing
 from app.web.idempotency import Key, begin, identified
 from app.web.problems import details_of
 
@@ -57,7 +56,7 @@ class SendBody(Body):
     """Only `leadId` and `message` are required; the rest is found."""
 
     lead_id: Id
-    message: str
+    message: Outgoing
     to: Phone | None = None
     from_: Annotated[Phone | None, Field(alias="from")] = None
     campaign_id: Id | None = None
@@ -70,14 +69,6 @@ class SendBody(Body):
     validity_seconds: Annotated[int, Field(ge=60, le=36_000)] | None = None
     media_urls: Annotated[list[str], Field(max_length=10)] = Field(default=[])
     dry_run: bool = False
-
-    @field_validator("message")
-    @classmethod
-    def _readable(cls, text: str) -> str:
-        try:
-            return readable(text)
-        except Invalid as problem:
-            raise ValueError(problem.details[0].removeprefix("message: ")) from None
 
     @field_validator("media_urls")
     @classmethod

@@ -6,12 +6,11 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from app.agents import webhook
 from app.commands import reply, twins
 from app.commands.directory import found, require_url
-from app.domain.orders import readable
 from app.domain.problems import Invalid, NotFound
 from app.domain.turns import MOST_TEXTS
 from app.domain.windows import HAND_OVER_DEADLINE
@@ -20,7 +19,7 @@ from app.store import sms_agents, turns
 from app.store.engine import Row
 from app.store.turns import Twin
 from app.web.doors import ApiCaller, Held, TenantRead, TurnsCaller
-from app.web.envelope import Answer, Body, Out
+from app.web.envelope import Answer, Body, Out, Outgoing
 from app.web.interactions import find
 from app.web.paging import Paged
 from app.wire.client import Lost, NotSent
@@ -120,18 +119,8 @@ async def one(turn_id: str, caller: TurnsCaller, read: TenantRead) -> Answer[Tur
 
 class HeldBody(Body):
     action: Literal["send", "discard"]
-    texts: Annotated[list[str], Field(min_length=1, max_length=MOST_TEXTS)] | None = None
+    texts: Annotated[list[Outgoing], Field(min_length=1, max_length=MOST_TEXTS)] | None = None
     """With `send`: in place of the held ones."""
-
-    @field_validator("texts")
-    @classmethod
-    def _readable(cls, given: list[str] | None) -> list[str] | None:
-        for text in given or ():
-            try:
-                readable(text, "texts")
-            except Invalid as problem:
-                raise ValueError(problem.details[0].removeprefix("texts: ")) from None
-        return given
 
 
 class HeldDone(Out):

@@ -20,6 +20,7 @@ from app.commands.receive import Post, Received
 from app.domain import optout
 from app.domain.carriage import Account, Habits, Hook, InboundText
 from app.domain.problems import MethodNotAllowed, NotFound, OutcomeUnknown, Unauthorized
+from app.domain.windows import BEGIN_WITHIN
 from app.providers import REGISTRY, Provider
 from app.resources import Resources
 from app.store import accounts, outbox
@@ -27,8 +28,6 @@ from app.store.engine import Database
 from app.store.gather import Gatherer, In, Out
 from app.web import problems
 
-BEGIN_WITHIN = 1.0
-"""Within this many seconds of its claim a request to a carrier begins, or not at all."""
 ACCOUNT_SECONDS = 4.0
 """So long an account may be known as it was; a signature that fails is checked against what
 stands now, and a number against what stands when its text is stored."""
@@ -199,8 +198,8 @@ async def _let_sending_pass(held: Resources, tenant_id: str, phones: tuple[str, 
     still begin: afterwards the STOP's 2xx is a promise."""
     async with held.database.system() as tx:
         claimed = await outbox.seconds_since_claim(tx, tenant_id, phones)
-    if claimed is not None and claimed < BEGIN_WITHIN:
-        await asyncio.sleep(BEGIN_WITHIN - claimed)
+    if claimed is not None:
+        await asyncio.sleep(max(BEGIN_WITHIN.total_seconds() - claimed, 0))
 
 
 def _answer(dialect: Provider) -> Response:

@@ -266,6 +266,8 @@ async def test_with_smart_encoding_the_counter_counts_what_will_be_sent(
     counter = sam.page.locator("#counter")
     await sam.box.fill("It’s on…")
     await expect(counter).to_have_text("1 segment, 150 left")
+    await sam.box.fill("…" * 534)
+    await expect(counter).to_have_text("2 characters too many")
     await sam.box.fill("It’s on 😀")
     await expect(counter).to_have_text("1 segment, 60 left (because of “’”)")
 

@@ -247,9 +247,9 @@ async def test_unknown_addresses_and_methods_are_answered_in_the_envelope(api: A
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NOT_FOUND")
     answer = await api.http.post("/health/live")
     assert (answer.status_code, answer.json()["error"]["code"]) == (405, "METHOD_NOT_ALLOWED")
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == "GET, HEAD"
     answer = await api.http.request("OPTIONS", "/api/v1/leads/some")
-    assert answer.headers["allow"] == "DELETE, GET, PATCH, PUT"
+    assert answer.headers["allow"] == "DELETE, GET, HEAD, PATCH, PUT"
 
 
 async def test_a_large_body_is_refused_by_its_declared_length(tenant: Tenant) -> None:

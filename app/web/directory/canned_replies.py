@@ -1,34 +1,30 @@
 """Canned replies, which the page offers to those who write."""
 
 from datetime import datetime
-from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import Field
 
 from app.commands import canned as commands
 from app.commands.directory import found
-from app.domain.orders import LONGEST_TEXT
 from app.store import canned
 from app.store.engine import Row
 from app.web.directory import Deleted
 from app.web.doors import ApiCaller, ReadCaller, TenantRead, TenantTx
-from app.web.envelope import Answer, Body, Name, Out
+from app.web.envelope import Answer, Body, Kept, Name, Out
 from app.web.idempotency import Once
 from app.web.paging import Paged
 
 router = APIRouter(prefix="/api/v1/canned-replies", tags=["Canned replies"])
-Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT, pattern=r"\S")]
 
 
 class ReplyChange(Body):
     title: Name | None = None
-    text: Text | None = None
+    text: Kept | None = None
 
 
 class NewReply(Body):
     title: Name
-    text: Text
+    text: Kept
 
 
 class ReplyShape(Out):

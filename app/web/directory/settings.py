@@ -10,12 +10,11 @@ from pydantic import AfterValidator, Field
 from app.commands import brakes
 from app.commands import tenants as commands
 from app.commands.directory import found
-from app.domain.orders import LONGEST_TEXT
 from app.store import tenants
 from app.store.engine import Row
 from app.web.directory import Pause
 from app.web.doors import AdminCaller, TenantRead, TenantTx
-from app.web.envelope import Answer, Body, Out, ProviderName
+from app.web.envelope import Answer, Body, Kept, Out, ProviderName
 
 router = APIRouter(prefix="/api/v1/settings", tags=["Settings"])
 
@@ -28,7 +27,6 @@ def _country(given: str) -> str:
 
 Country = Annotated[str, AfterValidator(_country)]
 Hour = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
-Text = Annotated[str, Field(max_length=LONGEST_TEXT, pattern=r"\S")]
 
 
 class QuietHoursBody(Body):
@@ -43,8 +41,8 @@ class SettingsChange(Body):
     default_provider: ProviderName | None = None
     default_country: Country | None = None
     quiet_hours: QuietHoursBody | None = None
-    opt_out_confirmation: Text | None = None
-    help_text: Text | None = None
+    opt_out_confirmation: Kept | None = None
+    help_text: Kept | None = None
     smart_encoding: bool | None = None
     """Typographic characters leave as their GSM twins, where that saves a text from UCS-2."""
     texts_per_day: Annotated[int, Field(ge=0)] | None = None

@@ -4,7 +4,7 @@ and the session's CSRF token."""
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from fastapi import Depends, Form, Request
 from fastapi.responses import RedirectResponse
@@ -29,10 +29,11 @@ async def to_sign_in(request: Request, _: Exception) -> Response:
     wanted = request.url.path
     if request.url.query:
         wanted += f"?{request.url.query}"
-    target = request.url_for("sign_in").include_query_params(
-        **({"next": wanted} if request.method == "GET" and wanted != "/conversations" else {})
+    way_back = request.method == "GET" and wanted != "/conversations"
+    # A path: a whole address would be made of the host that the request named.
+    return RedirectResponse(
+        f"/sign-in?{urlencode({'next': wanted})}" if way_back else "/sign-in", 303
     )
-    return RedirectResponse(f"{target.path}{'?' if target.query else ''}{target.query}", 303)
 
 
 def address(request: Request, held: Held) -> str | None:

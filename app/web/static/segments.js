@@ -10,14 +10,18 @@ function stranger(characters) {
   return characters.find((c) => !GSM.has(c) && !EXTENDED.has(c));
 }
 
-// `twins`: what typographic characters become where the tenant wants that, or nothing.
+// The characters that leave, and the first that forces UCS-2. `twins`: what typographic characters
+// become where the tenant wants that, or nothing.
+function leaving(text, twins) {
+  const characters = Array.from(text), culprit = stranger(characters);
+  if (!twins || culprit === undefined) return { characters, culprit };
+  const plain = Array.from(characters.map((c) => twins[c] ?? c).join(""));
+  const better = stranger(plain) === undefined;
+  return better ? { characters: plain, culprit: undefined } : { characters, culprit };
+}
+
 function segments(text, twins) {
-  let characters = Array.from(text);
-  let culprit = stranger(characters);
-  if (twins && culprit !== undefined) {
-    const plain = Array.from(characters.map((c) => twins[c] ?? c).join(""));
-    if (stranger(plain) === undefined) [characters, culprit] = [plain, undefined];
-  }
+  const { characters, culprit } = leaving(text, twins);
   const [whole, part] = culprit === undefined ? [160, 153] : [70, 67];
   const units = characters.map((c) => (culprit === undefined ? (EXTENDED.has(c) ? 2 : 1) : c.length));
   const total = units.reduce((sum, unit) => sum + unit, 0);
@@ -31,7 +35,7 @@ function segments(text, twins) {
 }
 
 function counted(text, twins) {
-  const over = Array.from(text).length - LONGEST;
+  const over = leaving(text, twins).characters.length - LONGEST;
   if (over > 0) return `${over} character${over > 1 ? "s" : ""} too many`;
   const { count, left, culprit } = segments(text, twins);
   if (!count) return "";
