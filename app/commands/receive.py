@@ -102,9 +102,9 @@ async def _store(
     by_post: dict[int, list[Arrival]] = {}
     for (i, _, _), arrival in zip(new, arrivals, strict=True):
         by_post.setdefault(i, []).append(arrival)
-    for i, came in by_post.items():
+    for came in by_post.values():
         if any(arrival.word for arrival in came):
-            await consent.heed(tx, came, posts[i].habits)
+            await consent.heed(tx, came)
     turns = await _collect(
         tx,
         [
@@ -119,7 +119,10 @@ async def _store(
 def _arrival(post: Post, text: InboundText, route: Row, lead_id: str) -> Arrival:
     account = post.account
     judged = optout.judge(
-        text.text, yes_restores=post.habits.yes_restores, suppressed=route["suppressed"]
+        text.text,
+        taken_as=text.taken_as,
+        yes_restores=post.habits.yes_restores,
+        suppressed=route["suppressed"],
     )
     return Arrival(
         tenant_id=account.tenant_id,
@@ -136,6 +139,7 @@ def _arrival(post: Post, text: InboundText, route: Row, lead_id: str) -> Arrival
         media=[{"url": one.url, "contentType": one.content_type} for one in text.media],
         word=judged.word,
         rule=judged.rule,
+        answered=post.habits.answered(text, judged.word),
         conversation=judged.word is None and not route["suppressed"],
         possible_opt_out=judged.possible,
         late=post.late,

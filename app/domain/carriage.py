@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Literal
 from urllib.parse import parse_qsl
 
+from app.domain.optout import Word
 from app.domain.words import Capability, MessageStatus
 
 FORM = "application/x-www-form-urlencoded"
@@ -84,16 +85,25 @@ class InboundText:
     media: tuple[Media, ...] = ()
     sent_at: datetime | None = None
     part: Part | None = None
+    taken_as: Word | None = None
+    """What the carrier itself took the text for, and answered; None where it does not say."""
 
 
 @dataclass(frozen=True, slots=True)
 class Habits:
     """What a carrier does about opt-outs by itself."""
 
-    confirms_opt_out: bool = False
-    """It answers a STOP, so that we must not."""
+    answers: frozenset[str] = frozenset()
+    """Whole texts, in lower case, that it answers, so that we must not."""
     yes_restores: bool = False
     """It takes YES for START from a number that is blocked."""
+
+    def answered(self, text: InboundText, word: Word | None) -> bool:
+        """Whether the carrier answered the text as this word: it says so, or the text is one of
+        its own words and nothing more."""
+        if text.taken_as:
+            return text.taken_as == word
+        return text.text.strip().casefold() in self.answers
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ RECORDED: dict[str, MessageStatus] = {
     "FAILED": "failed",
 }
 BY_GET = False
-CONFIRMS_OPT_OUT = False
+ANSWERS: frozenset[str] = frozenset()
 YES_RESTORES = False
 RATES: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 1.0, "short": 1.0}
 """Bandwidth limits accounts by contract, 60 texts a minute in its own example, not numbers."""

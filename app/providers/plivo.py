@@ -31,6 +31,7 @@ from app.domain.carriage import (
     Outgoing,
     Receipt,
 )
+from app.domain.optout import verdict
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import Capability, MessageStatus
 from app.providers.addresses import address
@@ -56,7 +57,8 @@ STATUSES: dict[str, MessageStatus] = {
     "rejected": "failed",
 }
 BY_GET = True
-CONFIRMS_OPT_OUT = True
+ANSWERS = frozenset({"stop", "end", "quit", "help", "info"})
+"""https://www.plivo.com/docs/messaging/concepts/dnd-service"""
 YES_RESTORES = False
 RATES: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 5.0, "short": 5.0}
 """A local number sends one a second; an account five, until Plivo allows it more."""
@@ -148,6 +150,7 @@ def read_inbound(hook: Hook) -> list[InboundText]:
             to=from_carrier(to),
             text=form.get("Text") or form.get("Body") or "",
             media=tuple(Media(url) for i in MEDIA if (url := form.get(f"Media{i}"))),
+            taken_as=verdict(form.get("MessageIntent")),
         )
     ]
 

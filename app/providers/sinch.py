@@ -65,7 +65,7 @@ STATUSES: dict[str, MessageStatus] = {
 NO_FAULT = frozenset({"0", "400", "401"})
 """Delivered, queued, dispatched."""
 BY_GET = False
-CONFIRMS_OPT_OUT = False
+ANSWERS: frozenset[str] = frozenset()
 YES_RESTORES = False
 RATES: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 3.0, "short": 30.0}
 """Sinch agrees rates with each customer and publishes none: these are careful figures."""

@@ -34,6 +34,7 @@ from app.domain.carriage import (
     Outgoing,
     Receipt,
 )
+from app.domain.optout import verdict
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import Capability, MessageStatus
 from app.providers.addresses import address
@@ -63,7 +64,11 @@ STATUSES: dict[str, MessageStatus] = {
     "canceled": "failed",
 }
 BY_GET = True
-CONFIRMS_OPT_OUT = True
+ANSWERS = frozenset(
+    {"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout", "help", "info"}
+)
+"""https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out: unless the account has words
+of its own, which `OptOutType` tells of."""
 YES_RESTORES = True
 RATES: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 3.0, "short": 100.0}
 """Local numbers: one segment a second, Twilio's own figure; the others its defaults."""
@@ -177,6 +182,7 @@ def read_inbound(hook: Hook) -> list[InboundText]:
             to=from_carrier(to),
             text=form.get("Body", ""),
             media=media,
+            taken_as=verdict(form.get("OptOutType")),
         )
     ]
 

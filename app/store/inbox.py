@@ -158,6 +158,8 @@ class Arrival:
     """STOP, START or HELP; None: conversation."""
     rule: str | None
     """What decided that."""
+    answered: bool
+    """By the carrier."""
     conversation: bool
     """May be forwarded to an agent."""
     possible_opt_out: bool

@@ -278,6 +278,8 @@ def but(**changed: str) -> Hook:
      [replace(PLAIN, text="", media=(Media("https://m/0"),))]),
     ("more pictures than there are", post(PICTURE | {"MediaCount": "9", "Media11": "https://m/11"}),
      [replace(PLAIN, text="look")]),
+    ("what Plivo took it for", but(MessageIntent="optout"), [replace(PLAIN, taken_as="stop")]),
+    ("something unknown", but(MessageIntent="complaint"), [PLAIN]),
     ("a short code", but(From="32665"), [replace(PLAIN, sender="32665")]),
     ("a plus", but(From="+12125551234"), [PLAIN]),
     ("NUL", but(Text="a\x00b"), [replace(PLAIN, text="ab")]),

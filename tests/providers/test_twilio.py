@@ -320,6 +320,9 @@ PICTURE = {
 @table(
     ("a text, as it was written", hook(INBOUND), [PLAIN]),
     ("by GET", get(GET_URL, ""), [PLAIN]),
+    ("what Twilio took it for", hook(INBOUND | {"OptOutType": "STOP"}),
+     [replace(PLAIN, taken_as="stop")]),
+    ("something unknown", hook(INBOUND | {"OptOutType": "PAUSE"}), [PLAIN]),
     (
         "pictures without a word",
         hook(INBOUND | PICTURE),
