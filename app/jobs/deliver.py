@@ -232,7 +232,8 @@ class Delivery:
         return next((f for f in candidates if f.provider_message_id not in taken), None)
 
     async def _heed(self, tx: Tx, rows: list[Row], settled: list[Settlement]) -> None:
-        """A carrier's word that the lead opted out suppresses the phone."""
+        """A carrier's word that the lead opted out suppresses the phone, unless the lead opted in
+        again while the carrier was asked."""
         phones = {row["message_id"]: row["to_phone"] for row in rows}
         causes = [
             suppressions.Cause(
@@ -242,8 +243,7 @@ class Delivery:
             for s in settled
             if s.tried and s.tried.outcome == "opted_out"
         ]  # fmt: skip
-        if causes:
-            await suppressions.add(tx, causes)
+        await suppressions.add_news(tx, causes)
 
 
 async def _carry_stale(tx: Tx, batch: Batch, settled: list[Settlement]) -> None:

@@ -98,6 +98,37 @@ async def add(tx: Tx, causes: Sequence[Cause]) -> None:
     await cancel_texts(tx, phones)
 
 
+NEWS = """
+SELECT a.nth FROM unnest($1::text[], $2::text[], $3::bytea[]) WITH ORDINALITY
+    AS a(tenant_id, message_id, phone_hash, nth)
+JOIN messages m ON m.tenant_id = a.tenant_id AND m.message_id = a.message_id
+CROSS JOIN LATERAL (
+    SELECT coalesce(max((h ->> 'at')::timestamptz) FILTER (WHERE h ->> 'status' = 'sending'),
+                    m.created_at) AS at
+    FROM jsonb_array_elements(m.status_history) h
+) sent
+WHERE NOT EXISTS (
+    SELECT 1 FROM consent_events e
+    WHERE e.tenant_id = a.tenant_id AND e.phone_hash = a.phone_hash
+      AND (e.actor = 'carrier' AND e.message_id = a.message_id
+           OR e.event = 'opted_in' AND e.at >= sent.at))
+ORDER BY a.nth
+"""
+
+
+async def add_news(tx: Tx, causes: Sequence[Cause]) -> None:
+    """As `add`, of what carriers say that became of texts of ours. It counts once for each text,
+    however often it is said, and not where the lead opted in after the text was last sent: it
+    tells then of what was before."""
+    if not causes:
+        return
+    await lock(tx, _phones(causes))
+    said = list({(c.tenant_id, c.message_id): c for c in causes}.values())
+    keys = [(c.tenant_id, c.message_id, tx.phone_hash(c.phone)) for c in said]
+    news = await tx.rows(NEWS, *spread(keys, 3))
+    await add(tx, [said[row["nth"] - 1] for row in news])
+
+
 LIFT = f"""{ASKED}
 DELETE FROM suppressions s USING asked a
 WHERE s.tenant_id = a.tenant_id AND s.phone_hash = a.phone_hash AND s.cause = a.cause
