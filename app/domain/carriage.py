@@ -126,12 +126,15 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a look-up says of a text: the carrier's id and status, if it has it."""
+    """What a look-up says of a text: the carrier's id and status, if it has it. Not `sure`: an
+    entry of the same numbers and time whose words are others, or none. Carriers trim, recode and
+    shorten words, so that it may be the text all the same."""
 
     provider_message_id: str
     status: MessageStatus | None
     created_at: datetime | None = None
     code: str | None = None
+    sure: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,8 +204,10 @@ class Delivery:
         request = claimed.provider.lookup(claimed.account, claimed.text, row["begun_at"])
         if request is not None:
             candidates = await self._candidates(claimed, request)
-            denied = candidates == []
-            found = await self._unclaimed(claimed, candidates or [])
+            unlinked = await self._unlinked(claimed, candidates or [])
+            found = next((one for one in unlinked if one.sure), None)
+            # One that only may be it is no denial: the text is never sent again for it.
+            denied = candidates is not None and not any(c.sure for c in candidates) and not unlinked
         since = row["age"] + timedelta(seconds=time.monotonic() - claimed_at)
         return _after_lookup(row, found, denied, since)
 
@@ -217,10 +219,10 @@ class Delivery:
         found = claimed.provider.found(response, claimed.text, claimed.row["begun_at"])
         return None if found is None else list(found)
 
-    async def _unclaimed(self, claimed: Claimed, candidates: list[Found]) -> Found | None:
-        """The best candidate that is linked to no other text of ours."""
+    async def _unlinked(self, claimed: Claimed, candidates: list[Found]) -> list[Found]:
+        """The candidates that are linked to no other text of ours."""
         if not candidates:
-            return None
+            return []
         async with self._database.system() as tx:
             taken = await outbox.taken(
                 tx,
@@ -229,7 +231,7 @@ class Delivery:
                 [found.provider_message_id for found in candidates],
                 claimed.text.message_id,
             )
-        return next((f for f in candidates if f.provider_message_id not in taken), None)
+        return [found for found in candidates if found.provider_message_id not in taken]
 
     async def _heed(self, tx: Tx, rows: list[Row], settled: list[Settlement]) -> None:
         """A carrier's word that the lead opted out suppresses the phone, unless the lead opted in

@@ -69,7 +69,7 @@ class Provider(Protocol):
         self, response: httpx.Response, text: Outgoing, since: datetime
     ) -> Sequence[Found] | None:
         """Candidates for `text` in the answer, best first; [] when the carrier surely has
-        nothing; None when the answer says neither."""
+        nothing: each entry is surely another's. None when the answer says neither."""
 
     def numbers(self, account: Account, page: str | None) -> httpx.Request | None:
         """The request for a page of the account's numbers (`page`: a cursor of `listed`);
