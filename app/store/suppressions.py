@@ -5,7 +5,7 @@ A phone is known by its keyed hash too, which keeps a cause after the phone was 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from app.domain import ids
 from app.domain.words import Cause as CauseWord
@@ -197,6 +197,21 @@ async def told_lately(
     hashes = [read.phone_hash(phone) for phone in phones]
     rows = await read.rows(TOLD, tenant_id, hashes, event, within)
     return {row["phone"] for row in rows}
+
+
+SINCE = """
+SELECT DISTINCT a.message_id
+FROM unnest($1::text[], $2::text[], $3::bytea[], $4::timestamptz[])
+    AS a(tenant_id, message_id, phone_hash, at)
+JOIN consent_events e ON e.tenant_id = a.tenant_id AND e.phone_hash = a.phone_hash
+WHERE e.event IN ('opted_out', 'opted_in') AND e.at > a.at
+"""
+
+
+async def outdated(tx: Tx, texts: Sequence[tuple[str, str, str, datetime]]) -> set[str]:
+    """Of the texts (tenant, message, phone, time), those after which the lead opted in or out."""
+    keys = [(tenant, message, tx.phone_hash(phone), at) for tenant, message, phone, at in texts]
+    return {row["message_id"] for row in await tx.rows(SINCE, *spread(keys, 4))}
 
 
 LOCK_THREADS = f"""
