@@ -7,7 +7,6 @@ from datetime import timedelta
 from itertools import groupby
 
 from app.domain import ids, phones, segments
-from app.domain.carriage import Habits
 from app.domain.orders import Order, Resolved
 from app.store import sending, suppressions, tenants
 from app.store.clock import AT_ONCE, OUTBOX
@@ -43,25 +42,31 @@ async def of_phone(read: Read, tenant_id: str, written: str) -> Consent:
     return Consent(phone, list(causes.get(phone, [])), events)
 
 
-async def heed(tx: Tx, arrivals: Sequence[Arrival], habits: Habits) -> None:
-    """Obeys the control words, in the order in which they came. Phones are locked."""
+async def heed(tx: Tx, arrivals: Sequence[Arrival]) -> None:
+    """Obeys the control words, in the order in which they came, and answers those that the
+    carrier did not answer. Phones are locked."""
     for word, run in groupby((a for a in arrivals if a.word), key=lambda arrival: arrival.word):
         said = list(run)
         match word:
             case "stop":
-                await _stop(tx, said, habits)
+                await _stop(tx, said)
             case "start":
                 await suppressions.lift(tx, [_cause(arrival) for arrival in said])
             case "help":
                 await _help(tx, said)
 
 
-async def _stop(tx: Tx, said: Sequence[Arrival], habits: Habits) -> None:
+async def _stop(tx: Tx, said: Sequence[Arrival]) -> None:
     tenant_id = said[0].tenant_id
     before = await suppressions.causes(tx, tenant_id, [arrival.lead_phone for arrival in said])
     await suppressions.add(tx, [_cause(arrival) for arrival in said])
-    first = {a.lead_phone: a for a in said if "lead" not in before.get(a.lead_phone, [])}
-    if first and not habits.confirms_opt_out:
+    told = {arrival.lead_phone for arrival in said if arrival.answered}
+    first = {
+        a.lead_phone: a
+        for a in said
+        if a.lead_phone not in told and "lead" not in before.get(a.lead_phone, [])
+    }
+    if first:
         tenant = await tenants.get(tx, tenant_id)
         assert tenant is not None
         text = tenant["opt_out_confirmation"] or CONFIRMATION.format(name=tenant["name"])
@@ -74,12 +79,13 @@ async def _help(tx: Tx, said: Sequence[Arrival]) -> None:
     asking = {arrival.lead_phone: arrival for arrival in said}
     served = await suppressions.told_lately(tx, tenant_id, list(asking), "help", HELP_EVERY)
     unserved = [arrival for phone, arrival in asking.items() if phone not in served]
-    if not unserved:
-        return
     await suppressions.note(tx, [_cause(arrival) for arrival in unserved])
+    unanswered = [arrival for arrival in unserved if not arrival.answered]
+    if not unanswered:
+        return
     tenant = await tenants.get(tx, tenant_id)
     assert tenant is not None
-    await _answer(tx, unserved, tenant["help_text"] or HELP.format(name=tenant["name"]))
+    await _answer(tx, unanswered, tenant["help_text"] or HELP.format(name=tenant["name"]))
 
 
 async def _answer(tx: Tx, asked: Sequence[Arrival], text: str) -> None:

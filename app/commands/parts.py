@@ -1,7 +1,6 @@
 """Longer texts that a carrier hands over in parts are joined before they are received."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 from app.domain.carriage import Account, InboundText
@@ -13,32 +12,33 @@ LONELY_AFTER = timedelta(seconds=60)
 
 
 async def join(tx: Tx, account: Account, texts: Sequence[InboundText]) -> list[InboundText]:
-    """The texts that are whole: those without parts, and those whose last part just came.
+    """The texts that are whole: those without parts, and those whose last part just came; and
+    what came of a text whose place another one takes, since handsets count to 255 and begin
+    again, some at each text.
 
     A joined text bears the provider id of its first part; the part comes and the text leaves in
     one transaction, so that neither is lost."""
     whole = [text for text in texts if text.part is None]
+    key = (account.tenant_id, account.account_id)
     for text in texts:
         if text.part is None:
             continue
-        stored = await parts.add(tx, account.tenant_id, account.account_id, text)
-        if stored >= text.part.total:
-            rows = await parts.take(tx, account.tenant_id, account.account_id, text)
-            provider_id, words = _joined(rows)
-            whole.append(replace(text, provider_id=provider_id, text=words, part=None))
+        held = await parts.held(tx, *key, text)
+        if held["known"]:
+            continue
+        if held["of_another"]:
+            whole.append(_joined(await parts.take(tx, *key, text)))
+        if await parts.add(tx, *key, text) >= text.part.total:
+            whole.append(_joined(await parts.take(tx, *key, text)))
     return whole
 
 
 async def lonely(tx: Tx, limit: int) -> list[tuple[Row, InboundText]]:
     """What is left of texts whose other parts never came, each with its account's row."""
-    found: list[tuple[Row, InboundText]] = []
-    for rows in await parts.lonely(tx, LONELY_AFTER, limit):
-        first = rows[0]
-        provider_id, text = _joined(rows)
-        found.append((first, InboundText(provider_id, first["sender"], first["our_number"], text)))
-    return found
+    lonely = await parts.lonely(tx, LONELY_AFTER, limit)
+    return [(rows[0], _joined(rows)) for rows in lonely]
 
 
-def _joined(rows: Sequence[Row]) -> tuple[str, str]:
-    """Provider id and text."""
-    return rows[0]["provider_id"], "".join(row["text"] for row in rows)
+def _joined(rows: Sequence[Row]) -> InboundText:
+    first, words = rows[0], "".join(row["text"] for row in rows)
+    return InboundText(first["provider_id"], first["sender"], first["our_number"], words)

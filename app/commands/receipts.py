@@ -36,7 +36,7 @@ async def apply(tx: Tx, reports: Sequence[Report]) -> list[int]:
     if words:
         await tx.together()
         rows = await receipts.apply(tx, words)
-        await suppressions.add(
+        await suppressions.add_news(
             tx,
             [
                 suppressions.Cause(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from app.commands import consent
 from app.domain import ids, optout
 from app.domain.carriage import Account, Habits, InboundText
-from app.store import inbox, outbox, suppressions
+from app.store import inbox, outbox, suppressions, threads
 from app.store.clock import turn_hint
 from app.store.engine import Row, Tx
 from app.store.inbox import Arrival, Claim
@@ -52,6 +52,7 @@ async def texts(tx: Tx, posts: Sequence[Post]) -> list[Received]:
         for text in post.texts
     ]
     stored: dict[int, list[Arrival]] = {}
+    heeded: dict[int, list[Arrival]] = {}
     turns: dict[tuple[str, str], str] = {}
     claims = [Claim(a.tenant_id, a.account_id, t.to, t.sender, t.provider_id) for _, a, t in given]
     seen: dict[int, bool] = {}
@@ -62,13 +63,18 @@ async def texts(tx: Tx, posts: Sequence[Post]) -> list[Received]:
         new = {claims[place].known_by: given[place] for place, fresh in seen.items() if fresh}
         if new:
             stored, turns = await _store(tx, posts, list(new.values()))
+        copies = [given[place] for place, fresh in seen.items() if not fresh]
+        for i, arrival in await _complete(tx, posts, [c for c in copies if not posts[c[0]].late]):
+            heeded.setdefault(i, []).append(arrival)
     kept = Counter(given[place][0] for place in seen)
     return [
         Received(
             stored=len(stored.get(i, ())),
             repeated=kept[i] - len(stored.get(i, ())),
             foreign=len(post.texts) - kept[i],
-            stopped=tuple(a.lead_phone for a in stored.get(i, ()) if a.word == "stop"),
+            stopped=tuple(
+                a.lead_phone for a in (*stored.get(i, ()), *heeded.get(i, ())) if a.word == "stop"
+            ),
             turns=tuple(
                 {
                     turns[key]
@@ -102,9 +108,9 @@ async def _store(
     by_post: dict[int, list[Arrival]] = {}
     for (i, _, _), arrival in zip(new, arrivals, strict=True):
         by_post.setdefault(i, []).append(arrival)
-    for i, came in by_post.items():
+    for came in by_post.values():
         if any(arrival.word for arrival in came):
-            await consent.heed(tx, came, posts[i].habits)
+            await consent.heed(tx, came)
     turns = await _collect(
         tx,
         [
@@ -116,10 +122,58 @@ async def _store(
     return by_post, turns
 
 
+async def _complete(
+    tx: Tx, posts: Sequence[Post], copies: Sequence[Came]
+) -> list[tuple[int, Arrival]]:
+    """Completes texts that were fetched from a carrier's record by the webhooks that come after
+    all: a record names neither attachments nor what the carrier took the text for. Returns those
+    that say only now what was to be obeyed, each with the place of its post."""
+    if not copies:
+        return []
+    known = [(a.tenant_id, a.account_id, t.provider_id) for _, a, t in copies]
+    lacking = await inbox.incomplete(tx, known)
+    if not lacking:
+        return []
+    await threads.lock(tx, {(row["tenant_id"], row["interaction_id"]) for row in lacking})
+    arrivals = [_fuller(posts[copies[row["i"]][0]], copies[row["i"]][2], row) for row in lacking]
+    filled = await inbox.complete(tx, arrivals)
+    await _collect(tx, [(a, r) for a, r in zip(arrivals, filled, strict=True) if r["forwardable"]])
+    unheard = [
+        (row, arrival)
+        for row, arrival in zip(lacking, arrivals, strict=True)
+        if arrival.word and arrival.word != optout.judge(row["text"]).word
+    ]
+    said = [(a.tenant_id, a.message_id, a.lead_phone, r["created_at"]) for r, a in unheard]
+    outdated = await suppressions.outdated(tx, said) if said else set()
+    heeded = [(copies[r["i"]][0], a) for r, a in unheard if a.message_id not in outdated]
+    for _, arrival in heeded:
+        await consent.heed(tx, [arrival])
+    return heeded
+
+
+def _fuller(post: Post, text: InboundText, row: Row) -> Arrival:
+    """The stored text as its webhook tells it. What was there to be handed over was handed over
+    as it came: only one of which nothing was known is conversation now."""
+    arrival = _arrival(post, text, row, row["lead_id"])
+    hidden = row["blank"] and not _blank(text)
+    return replace(
+        arrival,
+        message_id=row["message_id"],
+        conversation=arrival.conversation and hidden,
+    )
+
+
+def _blank(text: InboundText) -> bool:
+    return not (text.text.strip() or text.media)
+
+
 def _arrival(post: Post, text: InboundText, route: Row, lead_id: str) -> Arrival:
     account = post.account
     judged = optout.judge(
-        text.text, yes_restores=post.habits.yes_restores, suppressed=route["suppressed"]
+        text.text,
+        taken_as=text.taken_as,
+        yes_restores=post.habits.yes_restores,
+        suppressed=route["suppressed"],
     )
     return Arrival(
         tenant_id=account.tenant_id,
@@ -136,7 +190,11 @@ def _arrival(post: Post, text: InboundText, route: Row, lead_id: str) -> Arrival
         media=[{"url": one.url, "contentType": one.content_type} for one in text.media],
         word=judged.word,
         rule=judged.rule,
-        conversation=judged.word is None and not route["suppressed"],
+        answered=post.habits.answered(text, judged.word),
+        conversation=judged.word is None
+        and not route["suppressed"]
+        # A record says that there are attachments, and not which: nothing to hand over yet.
+        and not (post.late and _blank(text)),
         possible_opt_out=judged.possible,
         late=post.late,
     )

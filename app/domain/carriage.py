@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Literal
 from urllib.parse import parse_qsl
 
+from app.domain.optout import Word
 from app.domain.words import Capability, MessageStatus
 
 FORM = "application/x-www-form-urlencoded"
@@ -84,16 +85,25 @@ class InboundText:
     media: tuple[Media, ...] = ()
     sent_at: datetime | None = None
     part: Part | None = None
+    taken_as: Word | None = None
+    """What the carrier itself took the text for, and answered; None where it does not say."""
 
 
 @dataclass(frozen=True, slots=True)
 class Habits:
     """What a carrier does about opt-outs by itself."""
 
-    confirms_opt_out: bool = False
-    """It answers a STOP, so that we must not."""
+    answers: frozenset[str] = frozenset()
+    """Whole texts, in lower case, that it answers, so that we must not."""
     yes_restores: bool = False
     """It takes YES for START from a number that is blocked."""
+
+    def answered(self, text: InboundText, word: Word | None) -> bool:
+        """Whether the carrier answered the text as this word: it says so, or the text is one of
+        its own words and nothing more."""
+        if text.taken_as:
+            return text.taken_as == word
+        return text.text.strip().casefold() in self.answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +126,15 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a look-up says of a text: the carrier's id and status, if it has it."""
+    """What a look-up says of a text: the carrier's id and status, if it has it. Not `sure`: an
+    entry of the same numbers and time whose words are others, or none. Carriers trim, recode and
+    shorten words, so that it may be the text all the same."""
 
     provider_message_id: str
     status: MessageStatus | None
     created_at: datetime | None = None
     code: str | None = None
+    sure: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,14 @@ five minutes. The rule allows ten business days; here it is obeyed in the reques
 A word counts as the whole text, or as its whole first line when a signature or a quotation
 follows. A sentence counts when a reasonable person reads it as a wish not to be texted. A
 reaction that quotes our own text says nothing. What may be a wish is flagged, not obeyed.
+
+A carrier whose customers choose the words themselves says of a text what it took it for. That
+decides like a word; where the two disagree, the stricter wins.
 """
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,6 +29,14 @@ STOP = frozenset(
 )  # fmt: skip
 START = frozenset({"start", "unstop", "iniciar", "comenzar"})
 HELP = frozenset({"help", "info", "help me", "ayuda", "informacion"})
+YES = frozenset({"yes", "si"})
+VERDICTS: Mapping[str, Word] = {
+    "stop": "stop", "optout": "stop", "opt out": "stop",
+    "start": "start", "optin": "start", "opt in": "start",
+    "help": "help", "info": "help",
+}  # fmt: skip
+"""What carriers call the three words, all of them."""
+STRICTEST_FIRST: tuple[Word, ...] = ("stop", "start", "help")
 POLITE = frozenset(
     {"please", "pls", "plz", "pleas", "thanks", "thank", "thx", "ty", "you", "now", "ok", "okay",
      "hi", "hello", "hey", "sir", "maam", "por", "favor", "gracias", "ya", "hola", "immediately",
@@ -131,8 +143,8 @@ POSSIBLE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """`rule` tells what decided (word, first_line, sentence); `possible`: it may be a wish not
-    to be texted, and a person or an agent should judge."""
+    """`rule` tells what decided (word, first_line, sentence, carrier); `possible`: it may be a
+    wish not to be texted, and a person or an agent should judge."""
 
     word: Word | None = None
     rule: str | None = None
@@ -154,14 +166,35 @@ FORMAT = frozenset("\u200b\u200c\u200d\u2060\ufeff\u200e\u200f\u202a\u202b\u202c
 """Characters without width: they may stand inside a word."""
 
 
-def judge(text: str, *, yes_restores: bool = False, suppressed: bool = False) -> Judged:
-    """What `text` says about being texted. YES is START only from a suppressed phone, and only
-    where its carrier takes it so."""
+def verdict(said: object) -> Word | None:
+    """What a carrier says it took a text for; None for nothing, or nothing that we know."""
+    return VERDICTS.get(fold(said)) if isinstance(said, str) else None
+
+
+def judge(
+    text: str,
+    *,
+    taken_as: Word | None = None,
+    yes_restores: bool = False,
+    suppressed: bool = False,
+) -> Judged:
+    """What `text` says about being texted, by its words or by what its carrier took it for. YES
+    is START only from a suppressed phone, and only where its carrier takes it so: from all others
+    it answers a question."""
+    judged = _read(text, yes_restores and suppressed)
+    if taken_as is None or (taken_as == "start" and not suppressed and fold(text) in YES):
+        return judged
+    said = [word for word in STRICTEST_FIRST if word in (judged.word, taken_as)]
+    return judged if judged.word == said[0] else Judged(taken_as, "carrier")
+
+
+def _read(text: str, yes: bool) -> Judged:
+    """What the words themselves say; `yes`: whether YES is START."""
     head = text[: 4 * LONGEST]
     if REACTION.match(head):
         return Judged()
     folded = fold(head)
-    if len(text) <= LONGEST and (word := _word(folded, yes_restores and suppressed)):
+    if len(text) <= LONGEST and (word := _word(folded, yes)):
         return Judged(word, "word")
     first, _, rest = head.strip().partition("\n")
     if rest and len(first) <= LONGEST and _follows(rest) and (word := _word(fold(first), False)):
@@ -174,7 +207,7 @@ def judge(text: str, *, yes_restores: bool = False, suppressed: bool = False) ->
 
 def _word(folded: str, yes: bool) -> Word | None:
     """The control word that the folded text is, politeness and repeats aside."""
-    if folded in START or (yes and folded in ("yes", "si")):
+    if folded in START or (yes and folded in YES):
         return "start"
     if folded in HELP:
         return "help"

@@ -217,4 +217,4 @@ def _opt_outs_first(texts: list[InboundText]) -> list[InboundText]:
 
 
 def _habits(provider: Provider) -> Habits:
-    return Habits(provider.CONFIRMS_OPT_OUT, provider.YES_RESTORES)
+    return Habits(provider.ANSWERS, provider.YES_RESTORES)

@@ -202,8 +202,10 @@ class Delivery:
         request = claimed.provider.lookup(claimed.account, claimed.text, row["begun_at"])
         if request is not None:
             candidates = await self._candidates(claimed, request)
-            denied = candidates == []
-            found = await self._unclaimed(claimed, candidates or [])
+            unlinked = await self._unlinked(claimed, candidates or [])
+            found = next((one for one in unlinked if one.sure), None)
+            # One that only may be it is no denial: the text is never sent again for it.
+            denied = candidates is not None and not any(c.sure for c in candidates) and not unlinked
         since = row["age"] + timedelta(seconds=time.monotonic() - claimed_at)
         return _after_lookup(row, found, denied, since)
 
@@ -215,10 +217,10 @@ class Delivery:
         found = claimed.provider.found(response, claimed.text, claimed.row["begun_at"])
         return None if found is None else list(found)
 
-    async def _unclaimed(self, claimed: Claimed, candidates: list[Found]) -> Found | None:
-        """The best candidate that is linked to no other text of ours."""
+    async def _unlinked(self, claimed: Claimed, candidates: list[Found]) -> list[Found]:
+        """The candidates that are linked to no other text of ours."""
         if not candidates:
-            return None
+            return []
         async with self._database.system() as tx:
             taken = await outbox.taken(
                 tx,
@@ -227,10 +229,11 @@ class Delivery:
                 [found.provider_message_id for found in candidates],
                 claimed.text.message_id,
             )
-        return next((f for f in candidates if f.provider_message_id not in taken), None)
+        return [found for found in candidates if found.provider_message_id not in taken]
 
     async def _heed(self, tx: Tx, rows: list[Row], settled: list[Settlement]) -> None:
-        """A carrier's word that the lead opted out suppresses the phone."""
+        """A carrier's word that the lead opted out suppresses the phone, unless the lead opted in
+        again while the carrier was asked."""
         phones = {row["message_id"]: row["to_phone"] for row in rows}
         causes = [
             suppressions.Cause(
@@ -240,8 +243,7 @@ class Delivery:
             for s in settled
             if s.tried and s.tried.outcome == "opted_out"
         ]  # fmt: skip
-        if causes:
-            await suppressions.add(tx, causes)
+        await suppressions.add_news(tx, causes)
 
 
 async def _carry_stale(tx: Tx, batch: Batch, settled: list[Settlement]) -> None:

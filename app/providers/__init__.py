@@ -39,8 +39,9 @@ class Provider(Protocol):
     """Segments a second that a number of each kind may send, unless the tenant says more."""
     ERRORS: Mapping[str, str]
     """What the vendor's codes mean, in plain words with advice, for people."""
-    CONFIRMS_OPT_OUT: bool
-    """Whether the vendor answers a STOP by itself, so that we must not."""
+    ANSWERS: frozenset[str]
+    """The STOP and HELP words, in lower case, that the vendor answers by itself when they are the
+    whole text, so that we must not; of those that its pages disagree about, none."""
     YES_RESTORES: bool
     """Whether the vendor takes YES for START from a number that is blocked."""
 
@@ -68,7 +69,7 @@ class Provider(Protocol):
         self, response: httpx.Response, text: Outgoing, since: datetime
     ) -> Sequence[Found] | None:
         """Candidates for `text` in the answer, best first; [] when the carrier surely has
-        nothing; None when the answer says neither."""
+        nothing: each entry is surely another's. None when the answer says neither."""
 
     def numbers(self, account: Account, page: str | None) -> httpx.Request | None:
         """The request for a page of the account's numbers (`page`: a cursor of `listed`);

@@ -64,7 +64,7 @@ RECORDED: dict[str, MessageStatus] = {
     "FAILED": "failed",
 }
 BY_GET = False
-CONFIRMS_OPT_OUT = False
+ANSWERS: frozenset[str] = frozenset()
 YES_RESTORES = False
 RATES: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 1.0, "short": 1.0}
 """Bandwidth limits accounts by contract, 60 texts a minute in its own example, not numbers."""
@@ -201,19 +201,21 @@ def found(response: httpx.Response, text: Outgoing, since: datetime) -> list[Fou
     items = _object(response.content).get("messages")
     if not response.is_success or not isinstance(items, list):
         return None
-    dated = [(item, at) for item in _objects(items) if (at := _time(item, "receiveTime"))]
+    entries = _objects(items)
+    older = [item for item in entries if _older(item, since)]
+    left = [item for item in entries if not (_older(item, since) or _others(item, text))]
     # The list has neither words nor tag: numbers and time must do.
     matching = [
         Found(carrier_id, RECORDED.get(_word(item, "messageStatus") or ""), at, _code(item))
-        for item, at in dated
-        if at >= since - SLACK
-        and item.get("messageDirection") == "OUTBOUND"
-        and (item.get("sourceTn"), item.get("destinationTn")) == (text.sender, text.to)
+        for item in left
+        if (at := _time(item, "receiveTime"))
+        and all(_word(item, name) for name in ("sourceTn", "destinationTn"))
         and (carrier_id := _word(item, "messageId"))
     ]
-    kept = len(items) < PAGE and any(at < since - SLACK for _, at in dated)
-    if not matching and not kept:
-        return None  # some accounts' texts are not recorded: an empty list denies nothing
+    if not matching and (left or not older or len(items) >= PAGE):
+        # An entry without time, id or numbers; or a list that may go on. Some accounts' texts are
+        # not recorded: an empty list denies nothing.
+        return None
     return sorted(matching, key=lambda item: item.created_at or since)
 
 
@@ -282,6 +284,19 @@ def _status(word: str | None, code: str | None) -> MessageStatus | None:
     if code == UNCONFIRMED:
         return "sent"
     return "undelivered" if code.startswith(("47", "56", "99")) else "failed"
+
+
+def _older(item: Mapping[str, Any], since: datetime) -> bool:
+    at = _time(item, "receiveTime")
+    return at is not None and at < since - SLACK
+
+
+def _others(item: Mapping[str, Any], text: Outgoing) -> bool:
+    """Whether the entry says that it is of other numbers, or no text of ours."""
+    numbers = (("sourceTn", text.sender), ("destinationTn", text.to))
+    return item.get("messageDirection") not in ("OUTBOUND", None) or any(
+        (said := _word(item, name)) and from_carrier(said) != ours for name, ours in numbers
+    )
 
 
 def _detail(said: Mapping[str, Any]) -> str | None:

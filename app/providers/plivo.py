@@ -31,6 +31,7 @@ from app.domain.carriage import (
     Outgoing,
     Receipt,
 )
+from app.domain.optout import verdict
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import Capability, MessageStatus
 from app.providers.addresses import address
@@ -56,7 +57,8 @@ STATUSES: dict[str, MessageStatus] = {
     "rejected": "failed",
 }
 BY_GET = True
-CONFIRMS_OPT_OUT = True
+ANSWERS = frozenset({"stop", "end", "quit", "help", "info"})
+"""https://www.plivo.com/docs/messaging/concepts/dnd-service"""
 YES_RESTORES = False
 RATES: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 5.0, "short": 5.0}
 """A local number sends one a second; an account five, until Plivo allows it more."""
@@ -148,6 +150,7 @@ def read_inbound(hook: Hook) -> list[InboundText]:
             to=from_carrier(to),
             text=form.get("Text") or form.get("Body") or "",
             media=tuple(Media(url) for i in MEDIA if (url := form.get(f"Media{i}"))),
+            taken_as=verdict(form.get("MessageIntent")),
         )
     ]
 
@@ -190,19 +193,21 @@ def found(response: httpx.Response, text: Outgoing, since: datetime) -> list[Fou
     items = _object(response.content).get("objects")
     if not response.is_success or not isinstance(items, list):
         return None
-    dated = [(item, at) for item in _objects(items) if (at := _time(item.get("message_time")))]
-    pair = (_digits(text.sender), _digits(text.to))
+    entries, pair = _objects(items), (_digits(text.sender), _digits(text.to))
+    older = [item for item in entries if _older(item, since)]
+    left = [item for item in entries if not (_older(item, since) or _others(item, pair))]
     # The list has no words: numbers and time must do.
     matching = [
         Found(uuid, STATUSES.get(_word(item, "message_state") or ""), at, _code(item, "error_code"))
-        for item, at in dated
-        if at >= since - SLACK
-        and (_digits(_word(item, "from_number")), _digits(_word(item, "to_number"))) == pair
+        for item in left
+        if (at := _time(item.get("message_time")))
+        and _pair(item) == pair
         and (uuid := _word(item, "message_uuid"))
     ]
-    reached_back = len(items) < PAGE and any(at < since - SLACK for _, at in dated)
-    if not matching and not reached_back:
-        return None  # a full page may go on, and an empty one proves nothing
+    if not matching and (left or not older or len(items) >= PAGE):
+        # An entry without time, id or numbers (accounts may hide them); or a full page, which may
+        # go on, or an empty one, which proves nothing.
+        return None
     return sorted(matching, key=lambda item: item.created_at or since)
 
 
@@ -271,6 +276,20 @@ def _basic(account: Account) -> str:
 
 def _auth(account: Account) -> dict[str, str]:
     return {"Authorization": f"Basic {_basic(account)}"}
+
+
+def _older(item: Mapping[str, Any], since: datetime) -> bool:
+    at = _time(item.get("message_time"))
+    return at is not None and at < since - SLACK
+
+
+def _others(item: Mapping[str, Any], pair: tuple[str, str]) -> bool:
+    """Whether the entry says that it is of other numbers."""
+    return (numbers := _pair(item)) != pair and all(number.isdecimal() for number in numbers)
+
+
+def _pair(item: Mapping[str, Any]) -> tuple[str, str]:
+    return _digits(_word(item, "from_number")), _digits(_word(item, "to_number"))
 
 
 def _digits(phone: str | None) -> str:

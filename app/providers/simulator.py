@@ -39,7 +39,7 @@ FRESH = timedelta(minutes=5)
 STAMP = re.compile(r"[0-9]{1,12}")
 OPTED_OUT = "opted_out"
 BY_GET = False
-CONFIRMS_OPT_OUT = False
+ANSWERS: frozenset[str] = frozenset()
 YES_RESTORES = False
 RATES: Mapping[NumberKind, float] = {"local": 100.0, "toll_free": 100.0, "short": 100.0}
 CAPABILITIES: tuple[Capability, ...] = ("sms", "mms", "voice")

@@ -65,7 +65,7 @@ STATUSES: dict[str, MessageStatus] = {
 NO_FAULT = frozenset({"0", "400", "401"})
 """Delivered, queued, dispatched."""
 BY_GET = False
-CONFIRMS_OPT_OUT = False
+ANSWERS: frozenset[str] = frozenset()
 YES_RESTORES = False
 RATES: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 3.0, "short": 30.0}
 """Sinch agrees rates with each customer and publishes none: these are careful figures."""
@@ -183,19 +183,23 @@ def found(response: httpx.Response, text: Outgoing, since: datetime) -> list[Fou
     items = said.get("batches")
     if not response.is_success or not isinstance(items, list):
         return None
+    references = (text.message_id, None, "")
+    left = [
+        item
+        for item in items
+        if isinstance(item, dict) and item.get("client_reference") in references
+    ]
     matching = [
         Found(
             carrier_id,
             "failed" if item.get("canceled") is True else "sending",
             _at(item.get("created_at")),
         )
-        for item in items
-        if isinstance(item, dict)
-        and item.get("client_reference") == text.message_id
-        and (carrier_id := _word(item, "id"))
+        for item in left
+        if item.get("client_reference") and (carrier_id := _word(item, "id"))
     ]
-    if not matching and (len(items) >= PAGE or said.get("count") != len(items)):
-        return None  # it may stand on a later page
+    if not matching and (left or len(items) >= PAGE or said.get("count") != len(items)):
+        return None  # a batch without id or reference; or it may stand on a later page
     return sorted(matching, key=lambda item: item.created_at or since)
 
 

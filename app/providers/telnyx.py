@@ -32,6 +32,7 @@ from app.domain.carriage import (
     Outgoing,
     Receipt,
 )
+from app.domain.optout import verdict
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import Capability, MessageStatus
 from app.providers.addresses import address
@@ -69,7 +70,9 @@ RECORDED: dict[str, MessageStatus] = {
 }
 """The detail records have words of their own."""
 BY_GET = False
-CONFIRMS_OPT_OUT = True
+ANSWERS = frozenset({"stop", "stopall", "stop all", "unsubscribe", "cancel", "end", "quit", "help"})
+"""https://developers.telnyx.com/docs/messaging/messages/advanced-opt-in-out: a profile may have
+more, which `autoresponse_type` tells of."""
 YES_RESTORES = False
 RATES: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 20.0, "short": 50.0}
 """An account sends 50 a second, a toll-free number 20; a local one as its registration says,
@@ -167,6 +170,7 @@ def read_inbound(hook: Hook) -> list[InboundText]:
             text=_word(said, "text") or "",
             media=media,
             sent_at=_time(said, "received_at"),
+            taken_as=verdict(said.get("autoresponse_type")),
         )
     ]
 

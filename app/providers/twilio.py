@@ -34,6 +34,7 @@ from app.domain.carriage import (
     Outgoing,
     Receipt,
 )
+from app.domain.optout import verdict
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import Capability, MessageStatus
 from app.providers.addresses import address
@@ -47,6 +48,8 @@ PAGE = 200
 LARGEST_PAGE = 1000
 SLACK = timedelta(seconds=2)
 """`date_created` has whole seconds, and the clocks differ a little."""
+OTHER_WAYS = frozenset({"inbound", "outbound-call", "outbound-reply"})
+"""Directions of texts that no request of ours made: Twilio's own answers are replies."""
 OPTED_OUT = frozenset({"21610"})
 LATER = frozenset({"20429", "21611"})
 """Surely not processed: too many at once, the sender's queue is full."""
@@ -63,7 +66,11 @@ STATUSES: dict[str, MessageStatus] = {
     "canceled": "failed",
 }
 BY_GET = True
-CONFIRMS_OPT_OUT = True
+ANSWERS = frozenset(
+    {"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout", "help", "info"}
+)
+"""https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out: unless the account has words
+of its own, which `OptOutType` tells of."""
 YES_RESTORES = True
 RATES: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 3.0, "short": 100.0}
 """Local numbers: one segment a second, Twilio's own figure; the others its defaults."""
@@ -177,6 +184,7 @@ def read_inbound(hook: Hook) -> list[InboundText]:
             to=from_carrier(to),
             text=form.get("Body", ""),
             media=media,
+            taken_as=verdict(form.get("OptOutType")),
         )
     ]
 
@@ -209,19 +217,15 @@ def found(response: httpx.Response, text: Outgoing, since: datetime) -> list[Fou
     listed = _object(response.content).get("messages")
     if not response.is_success or not isinstance(listed, list):
         return None
-    dated = [(item, _created(item)) for item in listed if isinstance(item, dict)]
-    matching = [
-        Found(item["sid"], STATUSES.get(str(item.get("status"))), created, _code(item))
-        for item, created in dated
-        if isinstance(item.get("sid"), str)
-        and item.get("body") == text.text
-        and created is not None
-        and created >= since - SLACK
-    ]
-    reached_back = any(created and created < since - SLACK for _, created in dated)
-    if not matching and len(listed) >= PAGE and not reached_back:
-        return None  # newest first: it may stand on a later page
-    return sorted(matching, key=lambda item: item.created_at or since)
+    items = [item for item in listed if isinstance(item, dict)]
+    reached_back = any((at := _created(item)) and at < since - SLACK for item in items)
+    left = [item for item in items if not _another(item, text, since)]
+    candidates = [_candidate(item, text) for item in left if isinstance(item.get("sid"), str)]
+    if not any(candidate.sure for candidate in candidates) and (
+        len(candidates) < len(left) or (len(listed) >= PAGE and not reached_back)
+    ):
+        return None  # an entry without an id; or, newest first, it may stand on a later page
+    return sorted(candidates, key=lambda item: (not item.sure, item.created_at or since))
 
 
 def numbers(account: Account, page: str | None) -> httpx.Request | None:
@@ -359,6 +363,22 @@ def _with_and_without_port(url: str) -> Iterator[str]:
     usual = PORTS.get(parts.scheme)
     yield urlunsplit(parts._replace(netloc=host)) if parts.port == usual else url
     yield urlunsplit(parts._replace(netloc=f"{host}:{parts.port or usual}"))
+
+
+def _candidate(item: Mapping[str, Any], text: Outgoing) -> Found:
+    status, created = STATUSES.get(str(item.get("status"))), _created(item)
+    sure = created is not None and item.get("body") == text.text
+    return Found(item["sid"], status, created, _code(item), sure)
+
+
+def _another(item: Mapping[str, Any], text: Outgoing, since: datetime) -> bool:
+    """Whether the entry surely is of another text, whatever its words are."""
+    numbers = ((item.get("to"), text.to), (item.get("from"), text.sender))
+    return (
+        ((created := _created(item)) is not None and created < since - SLACK)
+        or item.get("direction") in OTHER_WAYS
+        or any(isinstance(it, str) and it and from_carrier(it) != ours for it, ours in numbers)
+    )
 
 
 def _created(item: Mapping[str, Any]) -> datetime | None:

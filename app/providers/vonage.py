@@ -85,7 +85,7 @@ OLD_STATUSES: dict[str, MessageStatus] = {
     "rejected": "undelivered",
 }
 BY_GET = True
-CONFIRMS_OPT_OUT = False
+ANSWERS: frozenset[str] = frozenset()
 YES_RESTORES = False
 RATES: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 3.0, "short": 30.0}
 """Vonage takes 30 requests a second from an API key; what carriers take from a local or

@@ -158,6 +158,8 @@ class Arrival:
     """STOP, START or HELP; None: conversation."""
     rule: str | None
     """What decided that."""
+    answered: bool
+    """By the carrier."""
     conversation: bool
     """May be forwarded to an agent."""
     possible_opt_out: bool
@@ -199,12 +201,12 @@ WITH asked AS (
 ), stored AS (
     INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, seq, role, source, text,
         media, status, status_history, to_phone, from_phone, account_id, provider,
-        provider_message_id, forwardable, possible_opt_out, late)
+        provider_message_id, forwardable, possible_opt_out, late, incomplete)
     SELECT a.tenant_id, a.message_id, t.interaction_id, t.lead_id, t.last_seq - a.together + a.nth,
            'user', 'inbound', a.text, a.media::jsonb, 'received',
            jsonb_build_array(jsonb_build_object('status', 'received', 'at', clock_timestamp())),
            a.our_number, a.lead_phone, a.account_id, a.provider, a.provider_id,
-           a.conversation AND t.agent_mode, a.possible_opt_out, a.late
+           a.conversation AND t.agent_mode, a.possible_opt_out, a.late, a.late
     FROM asked a JOIN threads t USING (tenant_id, our_number, lead_phone)
     RETURNING tenant_id, message_id, interaction_id, seq, forwardable
 ), touched AS (
@@ -227,6 +229,61 @@ async def thread(tx: Tx, arrivals: Sequence[Arrival]) -> list[Row]:
         for i, a in enumerate(arrivals)
     ]  # fmt: skip
     return await tx.rows(THREAD, *spread(rows, 16))
+
+
+INCOMPLETE = """
+SELECT a.i, m.tenant_id, m.message_id, m.interaction_id, m.lead_id, t.campaign_id, m.text,
+       m.created_at, m.text !~ '\\S' AND m.media = '[]' AS blank,
+       EXISTS (SELECT 1 FROM suppressions s
+               WHERE s.tenant_id = t.tenant_id AND s.phone = t.lead_phone) AS suppressed
+FROM unnest($1::int[], $2::text[], $3::text[], $4::text[])
+    AS a(i, tenant_id, account_id, provider_id)
+JOIN messages m ON m.tenant_id = a.tenant_id AND m.account_id = a.account_id
+    AND m.provider_message_id = a.provider_id AND m.role = 'user' AND m.incomplete
+JOIN interactions t ON t.tenant_id = m.tenant_id AND t.interaction_id = m.interaction_id
+ORDER BY a.i
+"""
+
+
+async def incomplete(tx: Tx, known: Sequence[tuple[str, str, str]]) -> list[Row]:
+    """Of the (tenant, account, provider's id), by their place `i`, the stored texts whose fuller
+    copy had not come; `blank` where nothing of them is known."""
+    return await tx.rows(INCOMPLETE, *spread([(i, *key) for i, key in enumerate(known)], 4))
+
+
+COMPLETE = """
+WITH asked AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::bool[])
+        WITH ORDINALITY
+        AS a(tenant_id, message_id, text, media, conversation, possible_opt_out, nth)
+), fuller AS (
+    UPDATE messages m SET incomplete = false,
+        text = CASE WHEN m.text !~ '\\S' THEN a.text ELSE m.text END,
+        media = CASE WHEN m.media = '[]' THEN a.media::jsonb ELSE m.media END,
+        forwardable = m.forwardable OR a.conversation AND t.agent_mode,
+        possible_opt_out = m.possible_opt_out OR a.possible_opt_out
+    FROM asked a, interactions t
+    WHERE m.tenant_id = a.tenant_id AND m.message_id = a.message_id
+      AND t.tenant_id = a.tenant_id AND t.interaction_id = m.interaction_id
+    RETURNING m.tenant_id, m.interaction_id, m.seq, m.text, a.nth, a.conversation AND t.agent_mode
+        AS forwardable
+), shown AS (
+    UPDATE interactions t SET last_preview = left(f.text, 160), updated_at = clock_timestamp()
+    FROM fuller f WHERE t.tenant_id = f.tenant_id AND t.interaction_id = f.interaction_id
+      AND t.last_seq = f.seq
+)
+SELECT interaction_id, forwardable FROM fuller ORDER BY nth
+"""
+
+
+async def complete(tx: Tx, arrivals: Sequence[Arrival]) -> list[Row]:
+    """Fills in what the stored texts lack, whose threads are locked; in order, each text's
+    interaction_id, and whether it is to be forwarded now. It keeps its place."""
+    rows = [
+        (a.tenant_id, a.message_id, a.text, json.dumps(a.media), a.conversation, a.possible_opt_out)
+        for a in arrivals
+    ]
+    return await tx.rows(COMPLETE, *spread(rows, 6))
 
 
 COLLECT = f"""

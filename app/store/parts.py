@@ -11,10 +11,15 @@ LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))"
 ADD = """
 INSERT INTO inbound_parts (tenant_id, account_id, sender, our_number, reference, number, total,
     provider_id, text)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
-WHERE NOT EXISTS (SELECT 1 FROM provider_ids_seen s
-                  WHERE s.tenant_id = $1 AND s.account_id = $2 AND s.provider_id = $8)
-ON CONFLICT DO NOTHING
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+"""
+HELD = """
+SELECT EXISTS (SELECT 1 FROM provider_ids_seen s
+               WHERE s.tenant_id = $1 AND s.account_id = $2 AND s.provider_id = $8)
+       OR coalesce(bool_or(provider_id = $8), false) AS known,
+       coalesce(bool_or(number = $6 OR total <> $7), false) AS of_another
+FROM inbound_parts
+WHERE tenant_id = $1 AND account_id = $2 AND sender = $3 AND our_number = $4 AND reference = $5
 """
 COUNT = """
 SELECT count(*) FROM inbound_parts
@@ -22,13 +27,23 @@ WHERE tenant_id = $1 AND account_id = $2 AND sender = $3 AND our_number = $4 AND
 """
 
 
-async def add(tx: Tx, tenant_id: str, account_id: str, text: InboundText) -> int:
-    """Keeps the part, once; how many of its text are there now. Parts of one text that come at
-    once wait for each other."""
+async def held(tx: Tx, tenant_id: str, account_id: str, text: InboundText) -> Row:
+    """Whether the part is `known`, and whether those that are held under its reference are
+    `of_another` text: its place is taken, or they are of another number of parts. Parts under
+    one reference that come at once wait for each other."""
     part = text.part
     assert part
     key = (tenant_id, account_id, text.sender, text.to, part.reference)
     await tx.execute(LOCK, "|".join(key))
+    [row] = await tx.rows(HELD, *key, part.number, part.total, text.provider_id)
+    return row
+
+
+async def add(tx: Tx, tenant_id: str, account_id: str, text: InboundText) -> int:
+    """Keeps the part; how many of its text are there now."""
+    part = text.part
+    assert part
+    key = (tenant_id, account_id, text.sender, text.to, part.reference)
     await tx.execute(
         ADD, *key, part.number, part.total, text.provider_id, text.text.replace("\x00", "")
     )
@@ -51,7 +66,8 @@ SELECT * FROM taken ORDER BY number
 
 
 async def take(tx: Tx, tenant_id: str, account_id: str, text: InboundText) -> list[Row]:
-    """All parts of the text, in order; from now on they are remembered by their ids."""
+    """All parts that are held under the text's reference, in order; from now on they are
+    remembered by their ids."""
     assert text.part
     return await tx.rows(TAKE, tenant_id, account_id, text.sender, text.to, text.part.reference)
 

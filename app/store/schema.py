@@ -504,6 +504,8 @@ class Message(Table):
     """For an inbound text: it may be a wish not to be texted; a person or agent judges."""
     late: Mapped[bool] = flag(False)
     """For an inbound text: fetched from the carrier's record after we were away."""
+    incomplete: Mapped[bool] = flag(False)
+    """For a late text: its webhook, which says more than the record, has not come."""
     send_at: Mapped[datetime | None]
     held_until: Mapped[datetime | None]
     held_reason: Mapped[str | None]

@@ -5,7 +5,7 @@ A phone is known by its keyed hash too, which keeps a cause after the phone was 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from app.domain import ids
 from app.domain.words import Cause as CauseWord
@@ -99,6 +99,37 @@ async def add(tx: Tx, causes: Sequence[Cause]) -> None:
     await cancel_texts(tx, phones)
 
 
+NEWS = """
+SELECT a.nth FROM unnest($1::text[], $2::text[], $3::bytea[]) WITH ORDINALITY
+    AS a(tenant_id, message_id, phone_hash, nth)
+JOIN messages m ON m.tenant_id = a.tenant_id AND m.message_id = a.message_id
+CROSS JOIN LATERAL (
+    SELECT coalesce(max((h ->> 'at')::timestamptz) FILTER (WHERE h ->> 'status' = 'sending'),
+                    m.created_at) AS at
+    FROM jsonb_array_elements(m.status_history) h
+) sent
+WHERE NOT EXISTS (
+    SELECT 1 FROM consent_events e
+    WHERE e.tenant_id = a.tenant_id AND e.phone_hash = a.phone_hash
+      AND (e.actor = 'carrier' AND e.message_id = a.message_id
+           OR e.event = 'opted_in' AND e.at >= sent.at))
+ORDER BY a.nth
+"""
+
+
+async def add_news(tx: Tx, causes: Sequence[Cause]) -> None:
+    """As `add`, of what carriers say that became of texts of ours. It counts once for each text,
+    however often it is said, and not where the lead opted in after the text was last sent: it
+    tells then of what was before."""
+    if not causes:
+        return
+    await lock(tx, _phones(causes))
+    said = list({(c.tenant_id, c.message_id): c for c in causes}.values())
+    keys = [(c.tenant_id, c.message_id, tx.phone_hash(c.phone)) for c in said]
+    news = await tx.rows(NEWS, *spread(keys, 3))
+    await add(tx, [said[row["nth"] - 1] for row in news])
+
+
 LIFT = f"""{ASKED}
 DELETE FROM suppressions s USING asked a
 WHERE s.tenant_id = a.tenant_id AND s.phone_hash = a.phone_hash AND s.cause = a.cause
@@ -167,6 +198,21 @@ async def told_lately(
     hashes = [read.phone_hash(phone) for phone in phones]
     rows = await read.rows(TOLD, tenant_id, hashes, event, within)
     return {row["phone"] for row in rows}
+
+
+SINCE = """
+SELECT DISTINCT a.message_id
+FROM unnest($1::text[], $2::text[], $3::bytea[], $4::timestamptz[])
+    AS a(tenant_id, message_id, phone_hash, at)
+JOIN consent_events e ON e.tenant_id = a.tenant_id AND e.phone_hash = a.phone_hash
+WHERE e.event IN ('opted_out', 'opted_in') AND e.at > a.at
+"""
+
+
+async def outdated(tx: Tx, texts: Sequence[tuple[str, str, str, datetime]]) -> set[str]:
+    """Of the texts (tenant, message, phone, time), those after which the lead opted in or out."""
+    keys = [(tenant, message, tx.phone_hash(phone), at) for tenant, message, phone, at in texts]
+    return {row["message_id"] for row in await tx.rows(SINCE, *spread(keys, 4))}
 
 
 LOCK_THREADS = f"""

@@ -136,7 +136,7 @@ async def inbound(request: Request) -> Response:
     texts = dialect.read_inbound(hook)
     if not texts:
         log.info("a webhook without a text", provider=account.provider)
-    post = Post(account, texts, Habits(dialect.CONFIRMS_OPT_OUT, dialect.YES_RESTORES))
+    post = Post(account, texts, Habits(dialect.ANSWERS, dialect.YES_RESTORES))
     if _plain(texts):
         received = await _together(request.app.state.posts, post)
     else:
@@ -155,6 +155,7 @@ def _plain(texts: Sequence[InboundText]) -> bool:
     say nothing that must be obeyed at once."""
     return len({text.sender for text in texts}) <= 1 and all(
         text.part is None
+        and text.taken_as is None
         and optout.judge(text.text, yes_restores=True, suppressed=True).word is None
         for text in texts
     )

@@ -79,12 +79,14 @@ def signed(parameters: dict[str, str]) -> dict[str, str]:
     return stamped | {"sig": digest}
 
 
-def part(sender: str, number: str, n: int, text: str) -> dict[str, str]:
+def part(
+    sender: str, number: str, n: int, text: str, total: int = 3, of: str = "part"
+) -> dict[str, str]:
     return signed(
         {
             "msisdn": sender.removeprefix("+"), "to": number.removeprefix("+"), "type": "text",
-            "messageId": f"part-{sender}-{n}", "text": text, "concat": "true",
-            "concat-ref": "17", "concat-part": str(n), "concat-total": "3",
+            "messageId": f"{of}-{sender}-{n}", "text": text, "concat": "true",
+            "concat-ref": "17", "concat-part": str(n), "concat-total": str(total),
         }
     )  # fmt: skip
 
@@ -104,6 +106,48 @@ async def test_parts_of_a_long_text_are_joined_in_order_whatever_order_they_come
     for n in (1, 2, 3):
         assert (await tenant.http.get(path, params=parts[n])).is_success
     assert await texts_from(tenant, sender) == ["one two 3"]
+
+
+@pytest.mark.usefixtures("working")
+@pytest.mark.parametrize(
+    ("came", "at_once", "in_the_end"),
+    [
+        # The text before lost its end.
+        ("A1/2 B1/2 B2/2", ["A1", "B1B2"], []),
+        ("A1/3 A2/3 B1/3 B2/3 B3/3", ["A1A2", "B1B2B3"], []),
+        ("A1/2 B1/2 C1/2 C2/2", ["A1", "B1", "C1C2"], []),
+        # Its end came after all: by itself.
+        ("A1/2 B1/2 B2/2 A2/2", ["A1", "B1B2"], ["A2"]),
+        ("B2/2 A2/2 A1/2", ["B2", "A1A2"], []),
+        # Which end belongs to which beginning nobody says; none is dropped.
+        ("A1/2 B1/2 A2/2 B2/2", ["A1", "B1A2"], ["B2"]),
+        ("A2/2 B2/2 A1/2 B1/2", ["A2", "A1B2"], ["B1"]),
+        # Another number of parts: another text.
+        ("A1/3 B2/2 B1/2", ["A1", "B1B2"], []),
+        ("A1/2 B2/3 B1/3 B3/3", ["A1", "B1B2B3"], []),
+        ("A2/3 B1/1", ["A2", "B1"], []),
+        # Repeats change nothing, whatever came meanwhile.
+        ("A1/2 A1/2 A2/2 A2/2 A1/2", ["A1A2"], []),
+        ("A1/2 B1/2 A1/2 B1/2 B2/2 A1/2", ["A1", "B1B2"], []),
+        ("A1/2 A2/2 B1/2 A1/2 A2/2 B2/2", ["A1A2", "B1B2"], []),
+    ],
+)
+async def test_a_part_whose_place_is_taken_begins_a_new_text_and_none_is_dropped(
+    tenant: Tenant, resources: Any, came: str, at_once: list[str], in_the_end: list[str]
+) -> None:
+    path, number = await line(tenant, "vonage")
+    sender = phone()
+    for text, total in (one.split("/") for one in came.split()):
+        said = part(sender, number, int(text[1]), text, int(total), text[0])
+        assert (await tenant.http.get(path, params=said)).is_success
+    assert await texts_from(tenant, sender) == at_once
+    async with resources.database.system() as tx:
+        await tx.execute("UPDATE inbound_parts SET received_at = now() - interval '2 minutes'")
+
+    async def delivered() -> bool:
+        return await texts_from(tenant, sender) == at_once + in_the_end
+
+    await until(delivered)
 
 
 @pytest.mark.usefixtures("working")

@@ -312,6 +312,9 @@ PICTURES = [
 
 @table(
     ("a text, as it was written", received(), [PLAIN]),
+    ("what Telnyx took it for", received(autoresponse_type="HELP"),
+     [replace(PLAIN, taken_as="help")]),
+    ("something unknown", received(autoresponse_type=["STOP"]), [PLAIN]),
     (
         "pictures without a word",
         received(text=None, media=PICTURES),

@@ -320,6 +320,9 @@ PICTURE = {
 @table(
     ("a text, as it was written", hook(INBOUND), [PLAIN]),
     ("by GET", get(GET_URL, ""), [PLAIN]),
+    ("what Twilio took it for", hook(INBOUND | {"OptOutType": "STOP"}),
+     [replace(PLAIN, taken_as="stop")]),
+    ("something unknown", hook(INBOUND | {"OptOutType": "PAUSE"}), [PLAIN]),
     (
         "pictures without a word",
         hook(INBOUND | PICTURE),
@@ -401,7 +404,7 @@ def test_a_look_up_lists_the_pair_without_a_date() -> None:
     assert request.headers["authorization"].startswith("Basic ")
 
 
-def listed(sid: str, seconds: float, **changed: Any) -> dict[str, Any]:
+def listed(sid: str | None, seconds: float, **changed: Any) -> dict[str, Any]:
     """A message created so many seconds after the request began."""
     at = (NOW + timedelta(seconds=seconds)).strftime("%a, %d %b %Y %H:%M:%S +0000")
     return {
@@ -418,6 +421,10 @@ def found(sid: str, seconds: float, **changed: Any) -> Found:
     return replace(Found(sid, "sending", NOW + timedelta(seconds=seconds)), **changed)
 
 
+def maybe(sid: str, seconds: float) -> Found:
+    return found(sid, seconds, sure=False)
+
+
 @table(
     ("it stands there", page(listed("SM1", 1)), [found("SM1", 1)]),
     ("in the second before, by another clock", page(listed("SM1", -1)), [found("SM1", -1)]),
@@ -426,14 +433,27 @@ def found(sid: str, seconds: float, **changed: Any) -> Found:
     ("with its fate", page(listed("SM1", 1, status="undelivered", error_code=30003)),
      [found("SM1", 1, status="undelivered", code="30003")]),
     ("an older text of the same words", page(listed("SM1", -60)), []),
-    ("another text", page(listed("SM1", 1, body="something else")), []),
+    ("other words", page(listed("SM1", 1, body="something else")), [maybe("SM1", 1)]),
+    ("no words", page(listed("SM1", 1, body="")), [maybe("SM1", 1)]),
+    ("words that are none", page(listed("SM1", 1, body=None)), [maybe("SM1", 1)]),
+    ("its own words before others", page(listed("SM1", 0, body="x"), listed("SM2", 9)),
+     [found("SM2", 9), maybe("SM1", 0)]),
+    ("without a date", page(listed("SM1", 1, date_created=None)),
+     [replace(maybe("SM1", 1), created_at=None)]),
+    ("without an id", page(listed(None, 1)), None),
+    ("other numbers", page(listed("SM1", 1, to="+13105550000"),
+                           listed("SM2", 1, **{"from": "+13105550000"})), []),
+    ("its numbers, written otherwise",
+     page(listed("SM1", 1, to="12125551234", **{"from": "+18335645667"})), [found("SM1", 1)]),
+    ("Twilio's own answer to a STOP", page(listed("SM1", 1, direction="outbound-reply")), []),
+    ("what our API made", page(listed("SM1", 1, direction="outbound-api")), [found("SM1", 1)]),
     ("an empty list", page(), []),
     ("a date without a zone is UTC",
      page(listed("SM1", 1, date_created="Tue, 24 Nov 2026 12:00:01 -0000")), [found("SM1", 1)]),
     ("entries that are odd are passed over",
-     page(None, "x", {}, listed("SM1", 1, date_created=None), listed("SM2", 1) | {"sid": 7}), []),
+     page(None, "x", listed("SM1", 1) | {"sid": 7}, listed("SM2", 1)), [found("SM2", 1)]),
     ("a full page that reaches back denies it",
-     page(*(listed(f"SM{i}", 1 - i, body="x") for i in range(200))), []),
+     page(*(listed(f"SM{i}", -60 - i, body="x") for i in range(200))), []),
     ("a full page that does not reach back says neither",
      page(*(listed(f"SM{i}", 1, body="x") for i in range(200))), None),
     ("wrong token", answer(401, problem(20003)), None),
