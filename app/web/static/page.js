@@ -51,9 +51,9 @@ function compose() {
     box.focus();
     changed();
   });
-  // Who has just sent writes on. After the jump to the newest text, which takes the focus away.
+  // Who has just sent writes on.
   if (location.hash !== "#newest" && !document.getElementById("refused")) return;
-  addEventListener("load", () => requestAnimationFrame(() => box.focus({ preventScroll: true })));
+  box.focus({ preventScroll: true });
 }
 
 // A form that makes something makes it once, however often its button is pressed.
@@ -171,7 +171,7 @@ async function loadEarlier() {
     const page = await read(link.href);
     const fresh = page.querySelector(".texts"), texts = document.querySelector(".texts");
     texts.querySelector(":scope > .earlier")?.remove();
-    for (const left of fresh.querySelectorAll(":scope > :is([data-key=later], #newest)")) left.remove();
+    for (const left of fresh.querySelectorAll(":scope > [data-key=later]")) left.remove();
     texts.prepend(...[...fresh.children].map((node) => document.importNode(node, true)));
     days(texts);
     watchEarlier();
@@ -204,6 +204,13 @@ document.addEventListener("click", (event) => {
 // end is at 0, and upwards is below that.)
 const scrolledUp = () => (document.querySelector(".transcript")?.scrollTop ?? 0) < -120;
 const lastText = () => [...document.querySelectorAll(".texts > article")].at(-1)?.id;
+
+// Not by the browser's own jump: that would move whatever lies around the transcript, too.
+document.querySelector(".jump")?.addEventListener("click", (event) => {
+  event.preventDefault();
+  document.querySelector(".transcript").scrollTop = 0;
+  document.querySelector(".transcript").focus({ preventScroll: true });
+});
 
 document.querySelector(".transcript")?.addEventListener("scroll", () => {
   if (!scrolledUp()) document.querySelector(".jump").hidden = true;
