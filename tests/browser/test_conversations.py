@@ -232,6 +232,37 @@ async def test_enter_sends_once_and_shift_enter_breaks_the_line(sam: Person, wor
     assert said == ["Hi Jane", "One\ntwo"]
 
 
+async def test_what_was_written_stays_until_it_was_taken(sam: Person, world: World) -> None:
+    thread = (await world.send())["interactionId"]
+    send = sam.page.get_by_role("button", name="Send", exact=True)
+    await sam.read(thread)
+    await sam.box.fill("Taken")
+    await send.click()
+    await expect(sam.text("Taken")).to_be_visible()
+    await sam.box.fill("Not lost")
+    await sam.page.context.set_offline(True)
+    await send.click()
+    await sam.page.wait_for_url("chrome-error://**")
+    await sam.page.context.set_offline(False)
+    await sam.page.go_back()
+    await expect(sam.box).to_have_value("Not lost")
+
+    async def away(route: Route) -> None:
+        await route.fulfill(status=503, content_type="text/html", body="Away")
+
+    await sam.page.route("**/texts", away, times=1)
+    await send.click()
+    await expect(sam.page.get_by_text("Away")).to_be_visible()
+    await sam.open(f"/conversations/{thread}")
+    await expect(sam.box).to_have_value("Not lost")
+    await send.click()
+    await expect(sam.text("Not lost")).to_be_visible()
+    await expect(sam.box).to_have_value("")
+    await sam.page.reload()
+    await expect(sam.box).to_have_value("")
+    sam.complaints.clear()  # the browser tells of both
+
+
 COUNTED = [
     "", "a", "a" * 160, "a" * 161, "a" * 306, "a" * 307, "€" * 80, "€" * 81, "^" * 77 + "a" * 153,
     "ж", "ж" * 70, "ж" * 71, "😀" * 35, "😀" * 36, "ж" + "😀" * 100, "it’s", "line\nbreak",

@@ -129,7 +129,7 @@ def texts(tenant: Tenant, lead: Data, sent: Data, kinds: Sequence[tuple[str, ...
     media, words = cycle(MEDIA), cycle(["Words", "", " \n "])
     errors = cycle([(None, None), ("NOT_TAKEN", None), (None, "In words."), ("30003", "In words.")])
     actors, flags = cycle([None, "key_gone", "user_gone", "lead"]), cycle([False, True, True])
-    made = []
+    made: list[Data] = []
     for role, source, status in kinds:
         code, message = next(errors)
         made.append({

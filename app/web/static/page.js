@@ -20,6 +20,7 @@ function compose() {
   const counter = form.querySelector(".counter");
   const twins = form.dataset.twins ? JSON.parse(form.dataset.twins) : null;
   const draft = `draft ${location.pathname}`;
+  forgetSent();
   const changed = () => {
     counter.textContent = counted(box.value, twins);
     if (box.value) sessionStorage.setItem(draft, box.value);
@@ -41,7 +42,7 @@ function compose() {
   form.addEventListener("submit", (event) => {
     if (form.dataset.sent) event.preventDefault();  // a second Enter before the first was answered
     form.dataset.sent = "yes";
-    sessionStorage.removeItem(draft);  // refused, it comes back in the box
+    sessionStorage.setItem("sending", draft);  // which stays until the text was taken
   });
   const canned = form.querySelector("select.canned");
   if (canned) canned.addEventListener("change", () => {
@@ -54,6 +55,15 @@ function compose() {
   // Who has just sent writes on.
   if (location.hash !== "#newest" && !document.getElementById("refused")) return;
   box.focus({ preventScroll: true });
+}
+
+// A text that was taken is no draft any more. It may stand in another thread than it was written in,
+// and who goes back to where an earlier one had been taken has not sent this one.
+function forgetSent() {
+  const [{ type }] = performance.getEntriesByType("navigation");
+  const sent = sessionStorage.getItem("sending");
+  sessionStorage.removeItem("sending");
+  if (sent && location.hash === "#newest" && type === "navigate") sessionStorage.removeItem(sent);
 }
 
 // A form that makes something makes it once, however often its button is pressed.
