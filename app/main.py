@@ -10,6 +10,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
 from app.access.keys import Keyring
@@ -169,9 +170,11 @@ class Service(FastAPI):
         self._https_only = https_only
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Edge(
-            Hot(webhooks.Doors(super().build_middleware_stack())), https_only=self._https_only
-        )
+        # Without the framework's outermost layer: it would answer in plain text what is
+        # unexpected, before the edge can say it as a page or in the envelope.
+        outermost = super().build_middleware_stack()
+        assert isinstance(outermost, ServerErrorMiddleware)
+        return Edge(Hot(webhooks.Doors(outermost.app)), https_only=self._https_only)
 
 
 class Server(uvicorn.Server):

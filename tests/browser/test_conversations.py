@@ -16,6 +16,7 @@ from starlette.routing import Route as Path
 from app.domain import segments
 from app.resources import Resources
 from tests.browser.conftest import EMAIL, ZONE, Enter, Person
+from tests.browser.inbox import fill_thread
 from tests.makers import phone
 from tests.world import World, served, until
 
@@ -231,6 +232,37 @@ async def test_enter_sends_once_and_shift_enter_breaks_the_line(sam: Person, wor
     assert said == ["Hi Jane", "One\ntwo"]
 
 
+async def test_what_was_written_stays_until_it_was_taken(sam: Person, world: World) -> None:
+    thread = (await world.send())["interactionId"]
+    send = sam.page.get_by_role("button", name="Send", exact=True)
+    await sam.read(thread)
+    await sam.box.fill("Taken")
+    await send.click()
+    await expect(sam.text("Taken")).to_be_visible()
+    await sam.box.fill("Not lost")
+    await sam.page.context.set_offline(True)
+    await send.click()
+    await sam.page.wait_for_url("chrome-error://**")
+    await sam.page.context.set_offline(False)
+    await sam.page.go_back()
+    await expect(sam.box).to_have_value("Not lost")
+
+    async def away(route: Route) -> None:
+        await route.fulfill(status=503, content_type="text/html", body="Away")
+
+    await sam.page.route("**/texts", away, times=1)
+    await send.click()
+    await expect(sam.page.get_by_text("Away")).to_be_visible()
+    await sam.open(f"/conversations/{thread}")
+    await expect(sam.box).to_have_value("Not lost")
+    await send.click()
+    await expect(sam.text("Not lost")).to_be_visible()
+    await expect(sam.box).to_have_value("")
+    await sam.page.reload()
+    await expect(sam.box).to_have_value("")
+    sam.complaints.clear()  # the browser tells of both
+
+
 COUNTED = [
     "", "a", "a" * 160, "a" * 161, "a" * 306, "a" * 307, "€" * 80, "€" * 81, "^" * 77 + "a" * 153,
     "ж", "ж" * 70, "ж" * 71, "😀" * 35, "😀" * 36, "ж" + "😀" * 100, "it’s", "line\nbreak",
@@ -393,11 +425,7 @@ async def test_a_thread_of_ten_thousand_texts_opens_at_its_end_and_loads_upwards
 ) -> None:
     thread = (await world.send("Text 1"))["interactionId"]
     await until_settled(world, thread)
-    async with resources.database.system() as tx:
-        await tx.execute(FILL, thread)
-        await tx.execute(
-            "UPDATE interactions SET last_seq = 10000 WHERE interaction_id = $1", thread
-        )
+    await fill_thread(resources, thread, 10_000)
     await sam.read(thread)
     await expect(sam.text("Text 10000.")).to_be_in_viewport()
     await expect(sam.texts).to_have_count(50)
@@ -415,18 +443,6 @@ async def test_a_thread_of_ten_thousand_texts_opens_at_its_end_and_loads_upwards
     await sam.page.get_by_role("link", name="New texts").click()
     await expect(sam.text("Newest of all")).to_be_in_viewport()
     await expect(sam.page.get_by_role("link", name="New texts")).to_be_hidden()
-
-
-FILL = """
-INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, seq, role, source, text,
-                      status, created_at)
-SELECT m.tenant_id, 'msg_' || n, m.interaction_id, m.lead_id, n,
-       CASE n % 2 WHEN 0 THEN 'agent' ELSE 'user' END,
-       CASE n % 2 WHEN 0 THEN 'api' ELSE 'inbound' END, 'Text ' || n || '.',
-       CASE n % 2 WHEN 0 THEN 'delivered' ELSE 'received' END,
-       m.created_at - (10000 - n) * interval '20 min'
-FROM messages m, generate_series(2, 10000) n WHERE m.interaction_id = $1 AND m.seq = 1
-"""
 
 
 async def until_settled(world: World, thread: str) -> None:

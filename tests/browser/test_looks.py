@@ -9,7 +9,9 @@ from typing import Literal
 from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
 from playwright.async_api import Page, ViewportSize, expect
 
+from app.resources import Resources
 from tests.browser.conftest import PICTURES, Enter, Person
+from tests.browser.inbox import fill_inbox, hold_a_reply
 from tests.world import World
 
 DESK, PHONE = ViewportSize(width=1360, height=860), ViewportSize(width=390, height=844)
@@ -74,8 +76,11 @@ PAGES = [
 """Add a page here; `{names}` in a path are those that `town` gives."""
 
 
-async def test_every_page_looks_right_and_is_accessible(enter: Enter, world: World) -> None:
+async def test_every_page_looks_right_and_is_accessible(
+    enter: Enter, world: World, resources: Resources
+) -> None:
     names = await town(world)
+    await fill_inbox(resources, world, 60)
     PICTURES.mkdir(exist_ok=True)
     people = {True: await enter(), False: await enter(None)}
     found: dict[str, list[str]] = {}
@@ -96,9 +101,8 @@ async def test_every_page_looks_right_and_is_accessible(enter: Enter, world: Wor
 
 
 async def findings(page: Page, rules: dict[str, object] | None = EVERYTHING) -> list[str]:
-    """Of axe-core: rule, element, what to do; and what sticks out at the side."""
-    inside: bool = await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    found = [] if inside else ["it is wider than the screen"]
+    """Of axe-core: rule, element, what to do; and what sticks out at a side."""
+    found: list[str] = await page.evaluate(STICKS_OUT)
     if rules is None:
         return found
     results = (await Axe().run(page, options={"resultTypes": ["violations"], **rules})).response
@@ -107,6 +111,21 @@ async def findings(page: Page, rules: dict[str, object] | None = EVERYTHING) -> 
         for one in results["violations"]
         for node in one["nodes"]
     ]
+
+
+STICKS_OUT = """() => {
+    const page = document.documentElement, tall = page.scrollHeight;
+    const panels = document.querySelector('.app') && innerWidth > 704;
+    const found = [];
+    if (page.scrollWidth > innerWidth) found.push('it is wider than the screen');
+    if (panels && tall > innerHeight) found.push('it is taller than the screen');
+    const unseen = [...document.querySelectorAll('.hidden')];
+    for (const one of unseen) one.hidden = true;
+    if (page.scrollHeight < tall) found.push('what nobody sees makes it longer');
+    for (const one of unseen) one.hidden = false;
+    return found;
+}"""
+"""Up to 704 pixels there is one panel at a time, and it may be longer than the screen."""
 
 
 async def town(world: World) -> dict[str, str]:
@@ -126,28 +145,9 @@ async def town(world: World) -> dict[str, str]:
                                 isTest=True)  # fmt: skip
     away = await world.send("Hi Stan!", leadId=stopped["leadId"])
     assert await world.carrier.text(stopped["phone"], world.ours, "STOP") == 200
-    held = await _held(world)
+    held = await hold_a_reply(world)
     talk, turn = await _talk(world)
     return {"stopped": away["interactionId"], "held": held, "talk": talk, "turn": turn}
-
-
-async def _held(world: World) -> str:
-    agent = f"/sms-agents/{world.smsagent['smsAgentId']}"
-    await world.tenant.call("PATCH", agent, {"staleReply": "hold"})
-    lead = await world.tenant.lead(firstName="Hanna", lastName="Held")
-    sent = await world.send("Hi Hanna!", leadId=lead["leadId"], agentMode=True)
-
-    async def write_on(_: object) -> None:
-        world.agent.meanwhile = None
-        await world.carrier.text(lead["phone"], world.ours, "Or no, call me tomorrow.")
-
-    world.agent.meanwhile = write_on
-    world.agent.answers = [(200, {"reply": "Great, I will call you within the hour."})]
-    await world.carrier.text(lead["phone"], world.ours, "Please call me.")
-
-    await world.told(2)  # of what she wrote on; nothing is answered to it
-    thread: str = sent["interactionId"]
-    return thread
 
 
 async def _talk(world: World) -> tuple[str, str]:

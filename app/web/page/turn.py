@@ -67,14 +67,16 @@ async def _record(read: Read, tenant_id: str, interaction_id: str, turn_id: str)
 def _attempt(row: Row) -> dict[str, Any]:
     return {
         **dict(row),
-        "request": _indented(row["request_body"].decode()),
+        "request": _indented(row["request_body"].decode(errors="backslashreplace")),
         "answer": row["answer"] and _indented(row["answer"]),
     }
 
 
 def _indented(body: str) -> str:
-    """JSON with line breaks for the eye; anything else as it is."""
+    """JSON with line breaks for the eye; anything else as it is, also what is nested deeper than
+    anybody reads. Half of a surrogate pair stays escaped: no page could hold it."""
     try:
-        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
-    except ValueError:
+        words = json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
         return body
+    return words.encode(errors="backslashreplace").decode()

@@ -238,7 +238,7 @@ async def _thread(
     phone, contact = row["lead_phone"], await store.contact(tx, *key)
     consent = await suppressions.events(tx, person.tenant_id, phone)
     actors = sorted({one["actor"] for one in (*entries, *consent) if one["actor"]})
-    answered = {one["key"] for one in contact["questionnaire"]}
+    answered = {one.get("key") for one in contact["questionnaire"]}
     tenant = await tenants.get(tx, person.tenant_id)
     assert tenant is not None
     return {
@@ -257,7 +257,7 @@ async def _thread(
         "senders": await store.senders(tx, *key),
         "canned": await store.canned(tx, person.tenant_id),
         "contact": contact,
-        "unanswered": [one for one in contact["questions"] if one["key"] not in answered],
+        "unanswered": [one for one in contact["questions"] if one.get("key") not in answered],
         "causes": (await suppressions.causes(tx, person.tenant_id, [phone])).get(phone, []),
         "consent": consent,
         "others": [

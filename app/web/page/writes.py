@@ -67,6 +67,8 @@ async def write(
     except Problem as refused:
         draft.moved = isinstance(refused, Moved)
         return await visits.shown(visit, interaction_id, refused=refused, draft=draft)
+    # Tells the script that a text was sent. No element has the name: the transcript opens at its
+    # end, and a jump would move what lies around it.
     return visits.back(visit, sent_to, "#newest")
 
 

@@ -20,6 +20,7 @@ function compose() {
   const counter = form.querySelector(".counter");
   const twins = form.dataset.twins ? JSON.parse(form.dataset.twins) : null;
   const draft = `draft ${location.pathname}`;
+  forgetSent();
   const changed = () => {
     counter.textContent = counted(box.value, twins);
     if (box.value) sessionStorage.setItem(draft, box.value);
@@ -41,7 +42,7 @@ function compose() {
   form.addEventListener("submit", (event) => {
     if (form.dataset.sent) event.preventDefault();  // a second Enter before the first was answered
     form.dataset.sent = "yes";
-    sessionStorage.removeItem(draft);  // refused, it comes back in the box
+    sessionStorage.setItem("sending", draft);  // which stays until the text was taken
   });
   const canned = form.querySelector("select.canned");
   if (canned) canned.addEventListener("change", () => {
@@ -51,9 +52,18 @@ function compose() {
     box.focus();
     changed();
   });
-  // Who has just sent writes on. After the jump to the newest text, which takes the focus away.
+  // Who has just sent writes on.
   if (location.hash !== "#newest" && !document.getElementById("refused")) return;
-  addEventListener("load", () => requestAnimationFrame(() => box.focus({ preventScroll: true })));
+  box.focus({ preventScroll: true });
+}
+
+// A text that was taken is no draft any more. It may stand in another thread than it was written in,
+// and who goes back to where an earlier one had been taken has not sent this one.
+function forgetSent() {
+  const [{ type }] = performance.getEntriesByType("navigation");
+  const sent = sessionStorage.getItem("sending");
+  sessionStorage.removeItem("sending");
+  if (sent && location.hash === "#newest" && type === "navigate") sessionStorage.removeItem(sent);
 }
 
 // A form that makes something makes it once, however often its button is pressed.
@@ -171,7 +181,7 @@ async function loadEarlier() {
     const page = await read(link.href);
     const fresh = page.querySelector(".texts"), texts = document.querySelector(".texts");
     texts.querySelector(":scope > .earlier")?.remove();
-    for (const left of fresh.querySelectorAll(":scope > :is([data-key=later], #newest)")) left.remove();
+    for (const left of fresh.querySelectorAll(":scope > [data-key=later]")) left.remove();
     texts.prepend(...[...fresh.children].map((node) => document.importNode(node, true)));
     days(texts);
     watchEarlier();
@@ -204,6 +214,13 @@ document.addEventListener("click", (event) => {
 // end is at 0, and upwards is below that.)
 const scrolledUp = () => (document.querySelector(".transcript")?.scrollTop ?? 0) < -120;
 const lastText = () => [...document.querySelectorAll(".texts > article")].at(-1)?.id;
+
+// Not by the browser's own jump: that would move whatever lies around the transcript, too.
+document.querySelector(".jump")?.addEventListener("click", (event) => {
+  event.preventDefault();
+  document.querySelector(".transcript").scrollTop = 0;
+  document.querySelector(".transcript").focus({ preventScroll: true });
+});
 
 document.querySelector(".transcript")?.addEventListener("scroll", () => {
   if (!scrolledUp()) document.querySelector(".jump").hidden = true;
