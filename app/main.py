@@ -98,7 +98,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     conversations.router,
     writes.router,
 )
-ABOUT = "SMS conversations between organizations and their leads."
+ABOUT = """SMS conversations between organizations and their leads.
+
+The [guide](/guide) explains sending, agents and carriers step by step."""
 
 
 def build(settings: Settings, resources: Resources | None = None) -> FastAPI:

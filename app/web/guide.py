@@ -14,6 +14,7 @@ from posixpath import dirname, join, normpath
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 
@@ -118,7 +119,13 @@ def navigation() -> tuple[Entry, ...]:
 def _reader() -> MarkdownIt:
     reader = MarkdownIt("commonmark", {"html": False}).enable("table")
     reader.core.ruler.push("addresses", _rewrite)
+    reader.add_render_rule("fence", _code)
     return reader
+
+
+def _code(_: object, tokens: Sequence[Token], at: int, *__: object) -> str:
+    """Code that is wider than the page is scrolled, so the keyboard must reach it."""
+    return f'<pre tabindex="0"><code>{escapeHtml(tokens[at].content)}</code></pre>\n'
 
 
 def _rewrite(state: StateCore) -> None:
