@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
-from app import cli, main, worker
+from app import cli, main, settings, worker
 from app.domain import problems
 from app.settings import Settings
 
@@ -49,7 +49,7 @@ def test_each_promise_stands_beside_a_test_that_exists() -> None:
 
 
 def test_each_file_that_is_named_exists() -> None:
-    named = set(re.findall(r"`((?:app|tests|docs|migrations)/[\w./-]+)`", ALL))
+    named = set(re.findall(r"[\s`]((?:app|tests|docs|migrations)/[\w./-]*[\w/])", ALL))
     named.remove("tests/output/")  # the browser tests make it
     assert len(named) > 10
     assert [path for path in named if not (ROOT / path).exists()] == []
@@ -125,6 +125,17 @@ def test_every_metric_is_told() -> None:
     assert measured
     assert owed
     assert named == measured | owed
+
+
+def test_every_route_that_is_named_exists() -> None:
+    known = {
+        f"{method.upper()} {re.sub('{[^}]*}', '{}', path)}"
+        for path, methods in main.build(settings.load()).openapi()["paths"].items()
+        for method in methods
+    }
+    named = re.findall(r"`((?:GET|POST|PUT|PATCH|DELETE) /api/v1/[^`?]*)`", ALL)
+    assert len(named) > 20
+    assert [route for route in named if re.sub("{[^}]*}", "{}", route) not in known] == []
 
 
 def test_every_code_is_told_with_its_status() -> None:
