@@ -30,6 +30,7 @@ ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOST=0.0.0
 COPY --from=build /venv /venv
 COPY --from=build /build/app app
 COPY migrations migrations
+COPY docs docs
 COPY alembic.ini pyproject.toml ./
 USER 10001
 EXPOSE 8000

@@ -13,8 +13,9 @@ READY := .venv/.ready
 TESTS := $(BIN)/python -m pytest -m "not long" -n 2 --ignore tests/faults
 # One after the other: two tests that start and kill processes would take each other's time.
 FAULTS := $(BIN)/python -m pytest -m "not long" tests/faults
+DOCS := $(BIN)/python -m sphinx -W --keep-going -n -q -b html docs .docs
 
-.PHONY: help setup up test check faults fuzz audit lock bench bench-data bench-big clean
+.PHONY: help setup up test check docs faults fuzz audit lock bench bench-data bench-big clean
 
 help:  ## what there is to do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -28,14 +29,18 @@ test: $(READY)  ## the tests, on real PostgreSQL and Valkey
 	$(TESTS)
 	$(FAULTS)
 
-check: $(READY)  ## format, lint, types, import contracts, security lint, migrations, tests
+check: $(READY)  ## format, lint, types, import contracts, security lint, documents, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml app migrations
+	$(DOCS)
 	$(TESTS)
 	$(FAULTS)
+
+docs: $(READY)  ## the documents into .docs/: a broken link, anchor or navigation is an error
+	$(DOCS)
 
 faults: $(READY)  ## the whole fault suite, long forms and all: some twenty minutes
 	$(BIN)/python -m pytest -m "not short and not alone" -n 2 -rP tests/faults
@@ -68,7 +73,7 @@ lock: $(READY)  ## renews requirements.lock from pyproject.toml
 		pyproject.toml -o requirements.lock
 
 clean:  ## removes the installation and the caches, not the data
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .docs .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it with PYTHON=…" >&2; exit 1; }

@@ -23,6 +23,7 @@ from app.web import (
     docs,
     events,
     exports,
+    guide,
     health,
     idempotency,
     interactions,
@@ -87,6 +88,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     metrics.router,
     docs.router,
+    guide.router,
     sign_in.router,
     account.router,
     system.router,
@@ -97,7 +99,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     conversations.router,
     writes.router,
 )
-ABOUT = "SMS conversations between organizations and their leads."
+ABOUT = """SMS conversations between organizations and their leads.
+
+The [guide](/guide) explains sending, agents and carriers step by step."""
 
 
 def build(settings: Settings, resources: Resources | None = None) -> FastAPI:

@@ -56,6 +56,8 @@ async def _refused(person: Person) -> None:
 
 PAGES = [
     Shown("sign-in", "/sign-in", signed_in=False),
+    Shown("guide", "/guide", signed_in=False, asked=False),
+    Shown("guide-agents", "/guide/agents", signed_in=False),
     Shown("list", "/conversations"),
     Shown("list-narrowed", "/conversations?search=nobody&range=custom"),
     Shown("thread", "/conversations/{talk}"),

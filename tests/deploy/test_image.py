@@ -155,6 +155,7 @@ async def test_the_image_serves_and_works_as_nobody_on_files_that_nobody_may_wri
 
             await until(ready, 30)
             assert (await http.get("/docs")).status_code == 200
+            assert (await http.get("/guide")).status_code == 200
             assert (await http.get("/sign-in")).status_code == 200
         [check] = re.findall(r"HEALTHCHECK .*?CMD (\[.+?\])$", DOCKERFILE, re.M | re.S)
         command = [part.encode().decode("unicode_escape") for part in _words(check)]

@@ -1,0 +1,137 @@
+"""The example agents of the documents, as processes, asked by the service itself."""
+
+import asyncio
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.demo import calls
+from tests.makers import Data
+from tests.world import World, agent, carrier, idle_world, until, working, world
+
+__all__ = ["agent", "carrier", "idle_world", "working", "world"]
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+RUNS_TYPESCRIPT = (22, 18)
+"""From this version on Node runs TypeScript as it is."""
+TYPES = (
+    (r"^(import )?type .*;\n", ""),
+    (r"(\w+): (IncomingHttpHeaders|Buffer|Turn)\b", r"\1"),
+    (r"\): (boolean|Answer) \{", ") {"),
+)
+"""The types of the example, for an older Node: what is left of others there, it refuses to run."""
+
+
+def python(_: Path) -> list[str]:
+    return [sys.executable, str(EXAMPLES / "agent.py")]
+
+
+def typescript(folder: Path) -> list[str]:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("there is no node to run the TypeScript example")
+    asked = subprocess.run([node, "--version"], capture_output=True, text=True, check=True)
+    version = tuple(int(part) for part in re.findall(r"\d+", asked.stdout)[:2])
+    if version >= RUNS_TYPESCRIPT:
+        return [node, str(EXAMPLES / "agent.ts")]
+    text = (EXAMPLES / "agent.ts").read_text()
+    for pattern, instead in TYPES:
+        text = re.sub(pattern, instead, text, flags=re.M)
+    (folder / "agent.mjs").write_text(text)
+    return [node, str(folder / "agent.mjs")]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(params=[python, typescript], ids=["python", "typescript"])
+async def example(
+    request: pytest.FixtureRequest, world: World, tmp_path: Path
+) -> AsyncIterator[Data]:
+    """An agent of the tenant, served by an example; the campaign is its."""
+    command, port = request.param(tmp_path), free_port()
+    made = await world.tenant.agent(
+        webhookUrl=f"http://127.0.0.1:{port}/", batchWindowMs=1000, name="An example"
+    )
+    campaign = f"/campaigns/{world.campaign['campaignId']}"
+    await world.tenant.call("PATCH", campaign, {"smsAgentId": made["smsAgentId"]})
+    env = {**os.environ, "AGENT_SECRET": made["signingSecret"], "PORT": str(port)}
+    process = await asyncio.create_subprocess_exec(*command, env=env)
+
+    async def listens() -> bool:
+        try:
+            async with calls.client() as http:
+                await http.post(made["webhookUrl"], content=b"{}")
+        except httpx.TransportError:
+            return False
+        return True
+
+    try:
+        await until(listens)
+        yield made
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def test_it_answers_the_leads_texts(world: World, example: Data) -> None:
+    sent = await world.send("Hi Jane", agentMode=True)
+    await world.text("Tell me more")
+    turn = await world.turn_is(sent["interactionId"], "replied")
+    assert turn["reply"]["texts"] == ["Hi Jane, you wrote: Tell me more"]
+
+    async def arrived() -> bool:
+        return "Hi Jane, you wrote: Tell me more" in world.carrier.received(world.phone)
+
+    await until(arrived)
+
+
+async def test_it_hands_over_to_a_person_who_is_asked_for(world: World, example: Data) -> None:
+    sent = await world.send("Hi Jane", agentMode=True)
+    await world.text("I want a human")
+
+    async def handed_over() -> bool:
+        thread = await world.thread(sent["interactionId"])
+        return thread["status"] == "follow_up" and not thread["sms"]["agentMode"]
+
+    await until(handed_over)
+
+
+async def test_it_passes_the_test_of_the_settings(world: World, example: Data) -> None:
+    turn = await world.tenant.call("POST", f"/sms-agents/{example['smsAgentId']}/test")
+    assert turn["reply"]["texts"] == ["Hi Sample, you wrote: Hello, is anybody there?"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"webhook-id": "turn_1", "webhook-timestamp": "1", "webhook-signature": "v1,AAAA"},
+        {"webhook-id": "turn_1", "webhook-timestamp": "now", "webhook-signature": "v1,é"},
+    ],
+    ids=["unsigned", "old", "nonsense"],
+)
+async def test_it_turns_away_what_is_not_signed_by_its_secret(
+    example: Data, headers: dict[str, str]
+) -> None:
+    given = [(name.encode(), value.encode()) for name, value in headers.items()]
+    async with calls.client() as http:
+        answer = await http.post(example["webhookUrl"], content=b"{}", headers=given)
+    assert answer.status_code == 401
+
+
+async def test_it_turns_away_what_another_secret_signed(world: World, example: Data) -> None:
+    rotated = await world.tenant.agent(webhookUrl=example["webhookUrl"], name="Another")
+    turn = await world.tenant.call("POST", f"/sms-agents/{rotated['smsAgentId']}/test")
+    assert turn["attempts"][0]["httpStatus"] == 401
