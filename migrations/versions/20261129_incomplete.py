@@ -3,16 +3,16 @@
 Records name neither attachments nor what the carrier took a text for. What is stored of one waits
 for its fuller copy, once.
 
-Revision ID: 0013
-Revises: 0012
+Revision ID: 0014
+Revises: 0013
 Created: 2026-11-29
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0013"
-down_revision = "0012"
+revision = "0014"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 
