@@ -63,8 +63,12 @@ async def texts(tx: Tx, posts: Sequence[Post]) -> list[Received]:
         new = {claims[place].known_by: given[place] for place, fresh in seen.items() if fresh}
         if new:
             stored, turns = await _store(tx, posts, list(new.values()))
-        copies = [given[place] for place, fresh in seen.items() if not fresh]
-        for i, arrival in await _complete(tx, posts, [c for c in copies if not posts[c[0]].late]):
+        copies = {
+            claims[place].known_by: given[place]
+            for place, fresh in seen.items()
+            if not fresh and not posts[given[place][0]].late
+        }
+        for i, arrival in await _complete(tx, posts, list(copies.values())):
             heeded.setdefault(i, []).append(arrival)
     kept = Counter(given[place][0] for place in seen)
     return [

@@ -1,6 +1,7 @@
 """A carrier's record says less of a text than its webhook: the webhook that comes after all
 completes what was fetched, once, and makes no second text of it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from app.commands import receive
+from app.commands.receive import Post
+from app.domain.carriage import Account, InboundText, Media
 from app.resources import Resources
 from app.web import presence
 from tests.conftest import Api
@@ -106,14 +110,27 @@ async def test_pictures_that_the_record_only_counts_come_with_the_webhook_in_one
     [blank] = await twilio.fetched()
     assert (blank["message"], blank["media"]) == ("", [])
     assert await twilio.turns() == []
-    for _ in range(3):
-        await twilio.webhook("MM1", "", **PICTURES)
+    await asyncio.gather(*(twilio.webhook("MM1", "", **PICTURES) for _ in range(5)))
     [text] = await twilio.texts()
     assert (text["messageId"], text["seq"]) == (blank["messageId"], blank["seq"])
     assert [one["url"] for one in text["media"]] == [PICTURES["MediaUrl0"], PICTURES["MediaUrl1"]]
     assert await twilio.turns() == [[blank["seq"]]]
     told = await twilio.world.told(1)
     assert len(told["message"]["messages"][0]["media"]) == 2
+
+
+async def test_two_webhooks_in_one_batch_complete_a_text_once(twilio: Twilio) -> None:
+    twilio.wrote("MM1", "", 1)
+    await twilio.fetched()
+    account = Account(twilio.world.tenant.tenant_id, twilio.account["accountId"], "twilio", {})
+    picture = (Media("https://api.twilio.com/m0"),)
+    text = InboundText("MM1", twilio.world.phone, twilio.number, "", picture)
+    async with twilio.resources.database.system() as tx:
+        received = await receive.texts(tx, [Post(account, [text])] * 2)
+    assert [(one.stored, one.repeated) for one in received] == [(0, 1), (0, 1)]
+    [fuller] = await twilio.texts()
+    assert await twilio.turns() == [[fuller["seq"]]]
+    assert len(fuller["media"]) == 1
 
 
 async def test_words_that_were_handed_over_are_not_handed_over_again_with_their_picture(
