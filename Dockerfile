@@ -4,10 +4,14 @@
 FROM python:3.13-slim AS build
 WORKDIR /build
 COPY pyproject.toml requirements.lock ./
-# The lock holds the tests' packages too. pip says which of them the project itself needs, and
-# only those are installed, each by its pinned hash.
+# The lock holds the tests' packages too. pip says which of them the project itself needs, with the
+# extra `traces`, and only those are installed, each by its pinned hash.
 RUN <<'SH' bash -eu
-python -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']))" > wanted.txt
+python - > wanted.txt <<'PY'
+import tomllib
+project = tomllib.load(open("pyproject.toml", "rb"))["project"]
+print("\n".join(project["dependencies"] + project["optional-dependencies"]["traces"]))
+PY
 sed -E 's/ \\$//; /^ +--hash=/d' requirements.lock > pins.txt
 python -m venv /venv
 /venv/bin/pip install --quiet --dry-run --report needed.json -c pins.txt -r wanted.txt

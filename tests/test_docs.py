@@ -156,13 +156,3 @@ def test_every_code_is_told_with_its_status() -> None:
 def test_an_example_stands_in_the_page_as_it_is(name: str, language: str) -> None:
     example = (DOCS / "examples" / name).read_text()
     assert f"```{language}\n{example}```" in PAGES["agents.md"]
-
-
-def test_the_wheel_is_told_of_every_package() -> None:
-    told = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    folders = {f"app.guide.{path.name}" for path in DOCS.iterdir() if path.is_dir()}
-    packages = {
-        ".".join(path.parent.relative_to(ROOT).parts) for path in ROOT.glob("app/**/__init__.py")
-    }
-    assert set(told["packages"]) == packages | folders | {"app.guide"}
-    assert told["package-dir"] == {"app.guide": "docs"}

