@@ -3,7 +3,6 @@
 import contextlib
 import io
 import re
-import tomllib
 from functools import cache
 from pathlib import Path
 

@@ -61,7 +61,8 @@ def test_the_wheel_holds_every_file_of_the_tree_and_no_other(wheel: Path) -> Non
     guide = {name.replace("docs/", "app/guide/", 1) for name in files("docs")}
     assert held == files("app") | {f"app/{name}" for name in files("migrations")} | guide
     for needed in ("app/alerts.yaml", "app/web/templates/parts/thread.html",
-                   "app/web/static/page.css", "app/migrations/env.py", "app/guide/flows.svg"):  # fmt: skip
+                   "app/web/static/page.css", "app/migrations/env.py",
+                   "app/guide/flows.svg"):  # fmt: skip
         assert needed in held
 
 
@@ -121,7 +122,8 @@ async def test_installed_from_the_wheel_up_runs_outside_the_checkout(
 
             await until(ready, 60)
             for path in ("/sign-in", "/static/page.css", "/docs", "/docs/start.js",
-                         "/docs/assets/swagger-ui.css", "/guide", "/guide/examples/agent.py"):  # fmt: skip
+                         "/docs/assets/swagger-ui.css", "/guide",
+                         "/guide/examples/agent.py"):  # fmt: skip
                 assert (await http.get(path)).status_code == 200, path
 
         async def greeted() -> bool:
