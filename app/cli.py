@@ -259,9 +259,7 @@ def key_create(configuration: Settings, asked: argparse.Namespace) -> int:
         caller = Caller(asked.tenant, "service", "service", "admin")
         await _require_tenant(database, asked.tenant)
         async with database.system() as tx:
-            row = await api_keys.add(
-                tx, caller, name, asked.scope, asked.agent, fresh.prefix, fresh.digest
-            )
+            row = await api_keys.add(tx, caller, name, asked.scope, asked.agent, fresh.prefix, fresh.digest)
         return {"keyId": row["key_id"], "apiKey": fresh.whole}
 
     return _answer(configuration, create)
@@ -279,9 +277,7 @@ def user_create(configuration: Settings, asked: argparse.Namespace) -> int:
         await _require_tenant(database, asked.tenant)
         password_hash = await passwords.hashed(password)
         async with database.system() as tx:
-            user_id = await tenants_store.add_user(
-                tx, asked.tenant, ids.make("user"), email, password_hash, asked.role
-            )
+            user_id = await tenants_store.add_user(tx, asked.tenant, ids.make("user"), email, password_hash, asked.role)
         if user_id is None:
             raise Refused("somebody has this e-mail already")
         return {"userId": user_id}
@@ -355,9 +351,7 @@ async def _require_tenant(database: Database, tenant_id: str) -> None:
             raise Refused("there is no tenant by that id")
 
 
-def _answer(
-    configuration: Settings, create: Callable[[Database], Awaitable[dict[str, str]]]
-) -> int:
+def _answer(configuration: Settings, create: Callable[[Database], Awaitable[dict[str, str]]]) -> int:
     """Runs `create` against the database and prints what it answers as one JSON object."""
     print(json.dumps(_with_database(configuration, create)))
     return 0
@@ -414,9 +408,7 @@ def _parser() -> argparse.ArgumentParser:
     add(commands, "up", up, "everything in one terminal, with a demo")
     add(commands, "web", web, "one web process")
     working = add(commands, "worker", worker, "one worker")
-    working.add_argument(
-        "--drain", action="store_true", help="does what is due, and ends when nothing is"
-    )
+    working.add_argument("--drain", action="store_true", help="does what is due, and ends when nothing is")
     add(commands, "migrate", migrate, "bring the database to the newest schema")
     add(commands, "restored", restored, "after a restore, before any worker: ask, then send")
     add(commands, "reseal", reseal, "seal all secrets under the first of SECRET_KEYS")
@@ -443,9 +435,7 @@ def _parser() -> argparse.ArgumentParser:
     user.add_argument("--tenant", required=True, metavar="ID")
     user.add_argument("--email", required=True)
     user.add_argument("--password-stdin", required=True, action="store_true")
-    user.add_argument(
-        "--role", choices=PERSON_ROLES, help="the first of a tenant: admin; else member"
-    )
+    user.add_argument("--role", choices=PERSON_ROLES, help="the first of a tenant: admin; else member")
     imported = add(
         group("leads", "leads from elsewhere: import"),
         "import",

@@ -105,8 +105,12 @@ async def _database(held: Resources) -> AsyncIterator[Finding]:
         return
     yield Finding("ok", "migrations", "at head, or newer than this build")
     mark: Mark = "ok" if abs(skew) < SKEW else "BAD"
-    yield Finding(mark, "clock", f"{abs(skew):.2f} s {'behind' if skew > 0 else 'ahead of'} the "
-                  "database's" + (": set it by NTP" if mark == "BAD" else ""))  # fmt: skip
+    yield Finding(
+        mark,
+        "clock",
+        f"{abs(skew):.2f} s {'behind' if skew > 0 else 'ahead of'} the "
+        "database's" + (": set it by NTP" if mark == "BAD" else ""),
+    )
     yield await _secrets(held)
     async for finding in _owed(held):
         yield finding
@@ -131,16 +135,20 @@ async def _secrets(held: Resources) -> Finding:
 async def _owed(held: Resources) -> AsyncIterator[Finding]:
     async with held.database.system() as tx:
         texts, unfinished, unknown = (
-            await owed.texts(tx), await owed.turns(tx), await owed.unknown(tx),
-        )  # fmt: skip
+            await owed.texts(tx),
+            await owed.turns(tx),
+            await owed.unknown(tx),
+        )
     late = [
-        f"{row['count']} texts by {row['provider']} wait ({row['state']}), the oldest for"
-        f" {row['late']:.0f} s too long"
+        f"{row['count']} texts by {row['provider']} wait ({row['state']}), the oldest for {row['late']:.0f} s too long"
         for row in texts
         if row["late"] > TEXTS_LATE
     ]
-    late += [f"{row['count']} turns are {row['state']}, the oldest for {row['late']:.0f} s too long"
-             for row in unfinished if row["late"] > TURNS_LATE]  # fmt: skip
+    late += [
+        f"{row['count']} turns are {row['state']}, the oldest for {row['late']:.0f} s too long"
+        for row in unfinished
+        if row["late"] > TURNS_LATE
+    ]
     for said in late:
         yield Finding("BAD", "owed", f"{said}: is a worker running?")
     if not late:

@@ -26,9 +26,15 @@ from app.store.engine import AWAY, Database, Tx
 TOGETHER = 2000
 WIDTH = 40
 COLUMNS = {
-    "leadId": "lead_id", "firstName": "first_name", "lastName": "last_name", "email": "email",
-    "phone": "phone", "status": "status", "timezone": "timezone", "campaignId": "campaign_id",
-}  # fmt: skip
+    "leadId": "lead_id",
+    "firstName": "first_name",
+    "lastName": "last_name",
+    "email": "email",
+    "phone": "phone",
+    "status": "status",
+    "timezone": "timezone",
+    "campaignId": "campaign_id",
+}
 LONGEST_LINE = 1 << 20
 """Characters."""
 LONGEST_ROW = 100
@@ -70,9 +76,7 @@ class Kind(Generic[T]):
     write: Callable[[Tx, Sequence[T]], Awaitable[None]]
 
 
-async def import_leads(
-    database: Database, caller: Caller, file: Path, campaign_id: str | None, report: Report
-) -> None:
+async def import_leads(database: Database, caller: Caller, file: Path, campaign_id: str | None, report: Report) -> None:
     """A CSV file with a header of the lead's fields; `phone` is needed. Of known ids only the
     header's fields are changed, and an empty cell leaves what is there. `campaign_id` is set for
     all of them. What is done stands in `report`, also when this raises."""
@@ -102,15 +106,11 @@ async def import_suppressions(
 
 
 def _lead(row: Row, campaign_id: str | None) -> dict[str, object]:
-    given: dict[str, object] = {
-        COLUMNS[name]: value.strip() for name, value in row.items() if value.strip()
-    }
+    given: dict[str, object] = {COLUMNS[name]: value.strip() for name, value in row.items() if value.strip()}
     return given if campaign_id is None else {**given, "campaign_id": campaign_id}
 
 
-async def _import(
-    database: Database, caller: Caller, file: Path, kind: Kind[T], report: Report
-) -> None:
+async def _import(database: Database, caller: Caller, file: Path, kind: Kind[T], report: Report) -> None:
     with _opened(file) as opened, _stoppable() as stopped:
         size = max(1, os.fstat(opened.fileno()).st_size)
         rows = _rows(_lines(opened), kind.columns, report)
@@ -131,9 +131,7 @@ async def _import(
     _show(1)
 
 
-async def _take(
-    database: Database, caller: Caller, kind: Kind[T], batch: Sequence[Parsed], report: Report
-) -> None:
+async def _take(database: Database, caller: Caller, kind: Kind[T], batch: Sequence[Parsed], report: Report) -> None:
     """Judges, writes and counts rows."""
     try:
         async with database.tenant(caller.tenant_id) as tx:

@@ -53,9 +53,7 @@ def configure(production: bool, level: str = "INFO") -> None:
         ]
         if production
         else [
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            )
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
         ]
     )
     threshold = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)

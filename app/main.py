@@ -125,9 +125,7 @@ def build(settings: Settings, resources: Resources | None = None) -> FastAPI:
             app.state.reports = reports = webhooks.reports_gatherer(held.database)
             stack.push_async_callback(reports.close)
             app.state.feed = feed = Feed(held.database)
-            beside = [
-                asyncio.create_task(run) for run in (rates.run(), presence.keep(held.database))
-            ]
+            beside = [asyncio.create_task(run) for run in (rates.run(), presence.keep(held.database))]
             yield
             await feed.close()
             for task in beside:

@@ -41,9 +41,7 @@ async def _require_schema(database: Database) -> None:
         version = await readiness.version(tx)
     if readiness.behind(version):
         at = f"at revision {version}" if version else "empty"
-        raise Misconfigured(
-            f"the database is {at}, and this build needs {readiness.head()}: run `migrate` first"
-        )
+        raise Misconfigured(f"the database is {at}, and this build needs {readiness.head()}: run `migrate` first")
 
 
 async def _reached(settings: Settings, clock: Clock, connections: int, seal: Seal) -> Database:
@@ -59,9 +57,7 @@ async def _reached(settings: Settings, clock: Clock, connections: int, seal: Sea
     return database
 
 
-async def _reached_in_the_end(
-    settings: Settings, clock: Clock, connections: int, seal: Seal
-) -> Database:
+async def _reached_in_the_end(settings: Settings, clock: Clock, connections: int, seal: Seal) -> Database:
     """Tried again where the server was too slow: nobody waits for an answer yet, and to be gone
     because it is busy would make nothing better. One that refuses is away."""
     tries = 0

@@ -103,9 +103,7 @@ def _missing(settings: Settings) -> list[str]:
             "PUBLIC_BASE_URL": settings.public_base_url,
             "METRICS_TOKEN": settings.metrics_token,
         }
-        faults += [
-            f"{name} is required in production" for name, value in needs.items() if not value
-        ]
+        faults += [f"{name} is required in production" for name, value in needs.items() if not value]
         if settings.public_base_url and not settings.public_base_url.startswith("https://"):
             faults.append("PUBLIC_BASE_URL must be https:// in production")
         if any(network.prefixlen == 0 for network in settings.allowed_private_networks):

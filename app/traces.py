@@ -33,9 +33,7 @@ def exported(settings: Settings, process: str) -> Iterator[None]:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError:
-        raise Misconfigured(
-            "OTEL_EXPORTER_OTLP_ENDPOINT is set: install leadsail-sms[traces]"
-        ) from None
+        raise Misconfigured("OTEL_EXPORTER_OTLP_ENDPOINT is set: install leadsail-sms[traces]") from None
     endpoint = f"{settings.otel_exporter_otlp_endpoint.rstrip('/')}/v1/traces"
     provider = TracerProvider(resource=Resource({"service.name": f"leadsail-sms-{process}"}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint)))

@@ -49,8 +49,7 @@ def stack(settings: Settings, quiet: bool = False) -> Iterator[Stack]:
         env = dict(os.environ) | {
             "DATABASE_URL": settings.database_url
             or open_things.enter_context(embedded.postgres(settings.data_dir)).url,
-            "REDIS_URL": settings.redis_url
-            or open_things.enter_context(embedded.valkey(settings.data_dir)).url,
+            "REDIS_URL": settings.redis_url or open_things.enter_context(embedded.valkey(settings.data_dir)).url,
             "SECRET_KEYS": _secret_keys(settings),
             "ALLOWED_PRIVATE_NETWORKS": os.environ.get("ALLOWED_PRIVATE_NETWORKS") or LOOPBACK,
             "HOST": settings.host,
@@ -170,8 +169,11 @@ def run(command: list[str], env: Mapping[str, str], typed: str = "") -> str:
     """Runs one of our own commands to its end; returns what it printed."""
     done = subprocess.run(  # noqa: S603  # our own interpreter and module
         [sys.executable, "-m", "app", *command],
-        env=dict(env), input=typed.encode(), stdout=subprocess.PIPE, check=False,
-    )  # fmt: skip
+        env=dict(env),
+        input=typed.encode(),
+        stdout=subprocess.PIPE,
+        check=False,
+    )
     if done.returncode:
         raise Misconfigured(f"`{' '.join(command[:2])}` failed")
     return done.stdout.decode()
@@ -182,9 +184,13 @@ def start(arguments: list[str], env: Mapping[str, str], quiet: bool) -> subproce
     in order."""
     output = subprocess.DEVNULL if quiet else None
     return subprocess.Popen(  # noqa: S603
-        [sys.executable, *arguments], env=dict(env), process_group=0, stdout=output, stderr=output,
+        [sys.executable, *arguments],
+        env=dict(env),
+        process_group=0,
+        stdout=output,
+        stderr=output,
         preexec_fn=embedded.die_with_parent,
-    )  # fmt: skip
+    )
 
 
 def stop(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:

@@ -56,9 +56,7 @@ async def run(settings: Settings, drain: bool = False) -> None:
 
 def build(resources: Resources) -> Loops:
     """The loops over these resources."""
-    delivery = Delivery(
-        resources.database, resources.wire, resources.seal, resources.settings.base_url
-    )
+    delivery = Delivery(resources.database, resources.wire, resources.seal, resources.settings.base_url)
     forwarding = Forwarding(resources.database, resources.wire, resources.seal)
     catch_up = CatchUp(resources.database, resources.wire, resources.seal)
     return Loops(resources.database, resources.clock, delivery, forwarding, catch_up)

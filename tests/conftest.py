@@ -197,9 +197,7 @@ class Api:
 
 
 @pytest.fixture(scope="session")
-async def running(
-    configuration: Settings, resources: Resources, listening: socket.socket
-) -> AsyncIterator[Api]:
+async def running(configuration: Settings, resources: Resources, listening: socket.socket) -> AsyncIterator[Api]:
     config = uvicorn.Config(
         build(configuration, resources),
         log_config=None,

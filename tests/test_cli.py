@@ -34,9 +34,7 @@ async def started(configuration: Settings | None, *arguments: str, **env: str) -
             "SECRET_KEYS": base64.urlsafe_b64encode(configuration.sealing_keys()[0]).decode(),
         }
     command = (sys.executable, "-m", "app", *arguments)
-    return await asyncio.create_subprocess_exec(
-        *command, env=given | env, stdin=PIPE, stdout=PIPE, stderr=PIPE
-    )
+    return await asyncio.create_subprocess_exec(*command, env=given | env, stdin=PIPE, stdout=PIPE, stderr=PIPE)
 
 
 async def ran(
@@ -48,9 +46,7 @@ async def ran(
     return process.returncode, out.decode(), err.decode()
 
 
-async def test_a_tenant_is_made_with_a_key_that_opens_everything(
-    configuration: Settings, tenant: Tenant
-) -> None:
+async def test_a_tenant_is_made_with_a_key_that_opens_everything(configuration: Settings, tenant: Tenant) -> None:
     status, out, _ = await ran(configuration, "tenant", "create", "--name", "Sunny Roofs")
     assert status == 0
     made = json.loads(out)
@@ -58,9 +54,7 @@ async def test_a_tenant_is_made_with_a_key_that_opens_everything(
     assert (await theirs.call("GET", "/settings"))["name"] == "Sunny Roofs"
 
 
-async def test_a_key_is_made_for_a_tenant_with_a_scope(
-    configuration: Settings, tenant: Tenant
-) -> None:
+async def test_a_key_is_made_for_a_tenant_with_a_scope(configuration: Settings, tenant: Tenant) -> None:
     asked = ("key", "create", "--tenant", tenant.tenant_id, "--name", "crm", "--scope", "read")
     status, out, _ = await ran(configuration, *asked)
     assert status == 0
@@ -70,9 +64,7 @@ async def test_a_key_is_made_for_a_tenant_with_a_scope(
     assert (await reader.ask("GET", "/leads")).status_code == 200
 
 
-async def test_a_person_is_made_and_can_sign_in(
-    configuration: Settings, tenant: Tenant, resources: Resources
-) -> None:
+async def test_a_person_is_made_and_can_sign_in(configuration: Settings, tenant: Tenant, resources: Resources) -> None:
     asked = ("user", "create", "--tenant", tenant.tenant_id, "--email", "jane@example.com",
              "--password-stdin")  # fmt: skip
     assert (await ran(configuration, *asked, typed="correct horse\n"))[0] == 0
@@ -139,9 +131,7 @@ async def test_a_name_or_an_address_that_is_none_is_refused(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_web_serves_and_stops_cleanly(
-    configuration: Settings, tenant: Tenant, number: signal.Signals
-) -> None:
+async def test_web_serves_and_stops_cleanly(configuration: Settings, tenant: Tenant, number: signal.Signals) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -190,9 +180,7 @@ async def test_leads_are_imported_and_what_cannot_be_taken_is_told_by_its_line(
         ",Eve,+12125550137,\n"
     )
     for _ in range(2):
-        status, counts, said = await imported(
-            configuration, "leads", tenant, file, "--campaign", "spring"
-        )
+        status, counts, said = await imported(configuration, "leads", tenant, file, "--campaign", "spring")
         assert (status, counts) == (1, {"taken": "2", "refused": "3"})
         assert said == [
             "line 3: phone: is not a valid phone number",
@@ -238,9 +226,7 @@ async def test_an_import_changes_only_what_its_header_names_and_its_cells_say(
     file.write_text("leadId,phone\nw1,2125550135\nn1,2125550136\nw1,\nw3,\n")
     status, counts, _ = await imported(configuration, "leads", tenant, file)
     assert (status, counts["taken"]) == (0, "4")
-    file.write_text(
-        "leadId,phone,firstName,status,email\nw2,,Bea,,\nn1,,,won,\nw2,,,,b@example.com\n"
-    )
+    file.write_text("leadId,phone,firstName,status,email\nw2,,Bea,,\nn1,,,won,\nw2,,,,b@example.com\n")
     status, counts, _ = await imported(configuration, "leads", tenant, file)
     assert (status, counts["taken"]) == (0, "3")
 
@@ -361,9 +347,7 @@ async def test_phones_that_opted_out_elsewhere_are_imported(
 ) -> None:
     file = tmp_path / "stopped.csv"
     file.write_text("phone\n+12125550141\nx\n2125550142\n")
-    status, counts, said = await imported(
-        configuration, "suppressions", tenant, file, "--reason", "old"
-    )
+    status, counts, said = await imported(configuration, "suppressions", tenant, file, "--reason", "old")
     assert (status, counts["taken"]) == (1, "2")
     assert said == ["line 3: phone: is not a valid phone number"]
     record = await tenant.call("GET", "/consent/+12125550142")
@@ -382,8 +366,6 @@ async def test_no_opt_out_is_lost_because_another_row_is_broken(
     file.write_bytes(b"\n".join(lines))
     status, counts, said = await imported(configuration, "suppressions", tenant, file)
     assert (status, counts["taken"]) == (1, str(len(phones)))
-    assert [line.split(":")[0] for line in said] == [
-        f"line {4 + 3 * n}" for n in range(len(broken))
-    ]
+    assert [line.split(":")[0] for line in said] == [f"line {4 + 3 * n}" for n in range(len(broken))]
     for phone in phones:
         assert (await tenant.call("GET", f"/consent/{phone}"))["suppressed"], phone

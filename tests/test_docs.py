@@ -67,9 +67,7 @@ def test_every_command_of_make_is_told_and_none_that_is_not_there() -> None:
     told = set(re.findall(r"^(?:\w+=\w+ )?make ([a-z-]+)", ALL, re.M))
     told |= set(re.findall(r"`(?:\w+=\w+ )?make ([a-z-]+)", ALL))
     assert told <= targets
-    assert targets - {"help", "clean"} <= set(
-        re.findall(r"make ([a-z-]+)", PAGES["contributing.md"])
-    )
+    assert targets - {"help", "clean"} <= set(re.findall(r"make ([a-z-]+)", PAGES["contributing.md"]))
 
 
 @cache
@@ -111,9 +109,7 @@ def test_every_pasted_command_is_one_that_is_there() -> None:
         words = re.findall(r"^[a-z]+(?: [a-z]+)?", written)[0]
         name = words if words in known else words.split()[0]
         assert name in known, written
-        assert set(re.findall(r"--[a-z-]+", written)) <= set(
-            re.findall(r"--[a-z-]+", known[name])
-        ), written
+        assert set(re.findall(r"--[a-z-]+", written)) <= set(re.findall(r"--[a-z-]+", known[name])), written
 
 
 def test_every_metric_is_told() -> None:

@@ -26,9 +26,7 @@ def keys(*keys: bytes) -> dict[str, str]:
     return {"SECRET_KEYS": ",".join(base64.urlsafe_b64encode(key).decode() for key in keys)}
 
 
-async def test_the_doctor_finds_a_sound_installation_sound(
-    configuration: Settings, idle_world: World
-) -> None:
+async def test_the_doctor_finds_a_sound_installation_sound(configuration: Settings, idle_world: World) -> None:
     base = {"PUBLIC_BASE_URL": str(configuration.base_url)}
     status, out = await doctor(configuration, "--offline", **base)
     assert status == 0
@@ -50,9 +48,7 @@ async def test_the_doctor_asks_each_carrier_where_it_posts_our_texts(
     assert f"BAD   simulator {account}: Texts to" in out
     assert "go to another address" in out
     await idle_world.tenant.account("vonage")
-    idle_world.carrier.known.inbound_urls[idle_world.ours] = (
-        f"{base}/webhooks/simulator/{account}/inbound"
-    )
+    idle_world.carrier.known.inbound_urls[idle_world.ours] = f"{base}/webhooks/simulator/{account}/inbound"
     _, out = await doctor(configuration, PUBLIC_BASE_URL=base)
     assert f"ok    simulator {account}: posts our texts to us" in out
     assert "note  vonage acct_" in out
@@ -70,9 +66,7 @@ async def test_the_doctor_tells_of_texts_that_nobody_carries(
     assert "is a worker running?" in out
 
 
-async def test_the_doctor_tells_what_is_away_missing_or_old(
-    configuration: Settings, resources: Resources
-) -> None:
+async def test_the_doctor_tells_what_is_away_missing_or_old(configuration: Settings, resources: Resources) -> None:
     status, out = await doctor(configuration, "--offline", REDIS_URL="redis://127.0.0.1:1/0")
     assert (status, "BAD   redis: does not answer" in out) == (1, True)
     status, out = await doctor(configuration, "--offline", **keys(os.urandom(32)))
@@ -118,9 +112,7 @@ async def test_after_a_key_rotation_all_is_sealed_anew_and_the_old_key_can_go(
         assert (await ran(configuration, "reseal", **swapped))[0] == 0
 
 
-async def test_a_worker_that_drains_does_what_is_due_and_ends(
-    configuration: Settings, idle_world: World
-) -> None:
+async def test_a_worker_that_drains_does_what_is_due_and_ends(configuration: Settings, idle_world: World) -> None:
     world = idle_world
     world.agent.answers = [(200, {"reply": "Here I am"})]
     sent = await world.send(agentMode=True)
@@ -136,9 +128,7 @@ async def test_a_worker_that_drains_does_what_is_due_and_ends(
     assert turn["state"] == "replied"
     answer = await world.tenant.call("GET", f"/messages/{turn['reply']['messageIds'][0]}")
     assert answer["status"] in ("sent", "delivered")
-    assert (await world.tenant.call("GET", f"/messages/{later['messageId']}"))["status"] == (
-        "scheduled"
-    )
+    assert (await world.tenant.call("GET", f"/messages/{later['messageId']}"))["status"] == ("scheduled")
 
 
 @pytest.mark.parametrize("command", ["doctor", "worker"])

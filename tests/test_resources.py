@@ -15,9 +15,7 @@ from tests.relay import Relay
 def by(configuration: Settings, port: int) -> Settings:
     """The same, with its database behind a relay."""
     url = make_url(str(configuration.database_url)).set(host="127.0.0.1", port=port)
-    return configuration.model_copy(
-        update={"database_url": url.render_as_string(hide_password=False)}
-    )
+    return configuration.model_copy(update={"database_url": url.render_as_string(hide_password=False)})
 
 
 def relay(configuration: Settings) -> Relay:

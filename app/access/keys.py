@@ -58,9 +58,13 @@ async def _row(read: Read, given: str | None) -> Row:
 
 def _caller(row: Row) -> Caller:
     return Caller(
-        row["tenant_id"], row["key_id"], "key", row["scope"], row["sms_agent_id"],
+        row["tenant_id"],
+        row["key_id"],
+        "key",
+        row["scope"],
+        row["sms_agent_id"],
         row["requests_per_second"],
-    )  # fmt: skip
+    )
 
 
 def _digest(given: str | None) -> bytes:

@@ -12,10 +12,7 @@ SHORTEST = 10
 LONGEST = 1024
 LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 _hasher = PasswordHasher()
-NOBODY = (
-    "$argon2id$v=19$m=65536,t=3,p=4$WBv/cTOwBo9TnbSv/Bxwdw$"
-    "reHXSSaLmgY7hnqYIevB7jrno1JufVymG+1GZnfG1Ys"
-)
+NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$WBv/cTOwBo9TnbSv/Bxwdw$reHXSSaLmgY7hnqYIevB7jrno1JufVymG+1GZnfG1Ys"
 """Of a password that nobody has: 32 random bytes, thrown away. Made beforehand, since a process
 would spend a tenth of a second on it at its start."""
 

@@ -65,9 +65,12 @@ class Seal:
     def open_account(self, row: Row) -> Account:
         """An account's row as adapters take it, its credentials opened."""
         return Account(
-            row["tenant_id"], row["account_id"], row["provider"],
-            self.open_words(row["credentials"]), row["base_url"],
-        )  # fmt: skip
+            row["tenant_id"],
+            row["account_id"],
+            row["provider"],
+            self.open_words(row["credentials"]),
+            row["base_url"],
+        )
 
 
 def _key_id(key: bytes) -> bytes:

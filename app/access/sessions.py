@@ -40,9 +40,7 @@ class Person:
         return Caller(self.tenant_id, self.user_id, "person", "admin" if self.admin else "api")
 
 
-async def sign_in(
-    database: Database, email: str, password: str, address: str | None = None
-) -> str | None:
+async def sign_in(database: Database, email: str, password: str, address: str | None = None) -> str | None:
     """The token of a new session; None when e-mail or password is wrong, which of the two is
     not told, not even by the time it takes. No transaction is open while the hash is checked.
     Raises `RateLimited` after too many attempts, of the person or from the address."""

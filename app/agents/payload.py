@@ -59,9 +59,7 @@ def freeze(
         },
         "questionnaire": {
             "knownInformation": thread["answers"],
-            "informationToCollect": [
-                question for question in thread["questions"] if question["key"] not in answered
-            ],
+            "informationToCollect": [question for question in thread["questions"] if question["key"] not in answered],
         },
         "turn": {
             "turnId": turn_id,
@@ -75,24 +73,42 @@ def freeze(
 
 def sample(tenant_id: str, agent_id: str, now: datetime) -> dict[str, Any]:
     """A made-up turn as an agent would get it, to try its webhook."""
-    text = {"message_id": "msg_sample", "seq": 1, "text": "Hello, is anybody there?",
-            "created_at": now, "media": [], "role": "user", "source": "inbound",
-            "status": "received"}  # fmt: skip
+    text = {
+        "message_id": "msg_sample",
+        "seq": 1,
+        "text": "Hello, is anybody there?",
+        "created_at": now,
+        "media": [],
+        "role": "user",
+        "source": "inbound",
+        "status": "received",
+    }
     thread: dict[str, Any] = {
-        "tenant_id": tenant_id, "sms_agent_id": agent_id, "interaction_id": "int_sample",
-        "status": "in_progress", "lead_phone": "+12125550100", "our_number": "+12125550101",
-        "lead_id": "lead_sample", "first_name": "Sample", "last_name": "Lead", "email": None,
-        "phone": "+12125550100", "lead_status": "new", "campaign_id": None,
-        "campaign_name": None, "client_name": None, "offer_name": None, "answers": [],
-        "questions": [], "last_seq": 1,
-    }  # fmt: skip
+        "tenant_id": tenant_id,
+        "sms_agent_id": agent_id,
+        "interaction_id": "int_sample",
+        "status": "in_progress",
+        "lead_phone": "+12125550100",
+        "our_number": "+12125550101",
+        "lead_id": "lead_sample",
+        "first_name": "Sample",
+        "last_name": "Lead",
+        "email": None,
+        "phone": "+12125550100",
+        "lead_status": "new",
+        "campaign_id": None,
+        "campaign_name": None,
+        "client_name": None,
+        "offer_name": None,
+        "answers": [],
+        "questions": [],
+        "last_seq": 1,
+    }
     frozen = freeze("turn_sample", thread, [text], [text], None)
     return address(frozen, 1, now + REPLY_WITHIN, now)
 
 
-def address(
-    frozen: Mapping[str, Any], attempt: int, expires_at: datetime, now: datetime
-) -> dict[str, Any]:
+def address(frozen: Mapping[str, Any], attempt: int, expires_at: datetime, now: datetime) -> dict[str, Any]:
     """The frozen payload as this attempt sends it."""
     turn = {**frozen["turn"], "attempt": attempt, "expiresAt": expires_at}
     return {**frozen, "turn": turn, "timestamp": now}

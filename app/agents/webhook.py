@@ -23,8 +23,12 @@ KEPT_ANSWER = 4096
 FORMS = ("reply", "replies", "handoff")
 """What an answer may hold; one of them at least, or nothing at all."""
 JSON_WORDS = {
-    list: "a list", str: "text", int: "a number", float: "a number", bool: "true or false",
-}  # fmt: skip
+    list: "a list",
+    str: "text",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +60,7 @@ def sign(secrets: Sequence[str], turn_id: str, at: datetime, body: bytes) -> dic
     """The three headers; one signature by each live secret."""
     stamp = str(int(at.timestamp()))
     signed = f"{turn_id}.{stamp}.".encode() + body
-    signatures = [
-        base64.b64encode(hmac.digest(_key(secret), signed, "sha256")).decode() for secret in secrets
-    ]
+    signatures = [base64.b64encode(hmac.digest(_key(secret), signed, "sha256")).decode() for secret in secrets]
     return {
         "webhook-id": turn_id,
         "webhook-timestamp": stamp,

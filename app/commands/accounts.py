@@ -16,17 +16,14 @@ from app.domain.problems import InUse, Invalid
 from app.store import accounts
 from app.store.engine import Row, Tx
 
-NOT_NULL = {"name": "name", "credentials": "credentials", "is_default": "default",
-            "active": "active"}  # fmt: skip
+NOT_NULL = {"name": "name", "credentials": "credentials", "is_default": "default", "active": "active"}
 ASKED_WITH = {"credentials", "base_url", "active"}
 """What decides whether a carrier answers: after such a change one that refused is asked anew."""
 SHORTEST_HINTED = 8
 """Of a shorter secret, four characters would give half away."""
 
 
-def require_credentials(
-    given: Mapping[str, str], needed: Sequence[str], optional: Sequence[str]
-) -> None:
+def require_credentials(given: Mapping[str, str], needed: Sequence[str], optional: Sequence[str]) -> None:
     """Raises `Invalid` naming each credential that is missing, unknown or blank."""
     faults = [f"credentials.{name}: is required" for name in needed if name not in given]
     for name, value in given.items():
@@ -41,8 +38,7 @@ def require_credentials(
 def hints(credentials: Mapping[str, str]) -> dict[str, str]:
     """What may be shown of credentials: the last four characters."""
     return {
-        name: "…" + (value.strip()[-4:] if len(value) >= SHORTEST_HINTED else "")
-        for name, value in credentials.items()
+        name: "…" + (value.strip()[-4:] if len(value) >= SHORTEST_HINTED else "") for name, value in credentials.items()
     }
 
 
@@ -53,9 +49,13 @@ async def add(tx: Tx, caller: Caller, given: Given) -> Row:
     tenant_id, provider = caller.tenant_id, given["provider"]
     others = await accounts.lock_all(tx, tenant_id, provider)
     row = {
-        "base_url": None, "active": True, "is_default": not others, **given,
-        "tenant_id": tenant_id, "account_id": ids.make("acct"),
-    }  # fmt: skip
+        "base_url": None,
+        "active": True,
+        "is_default": not others,
+        **given,
+        "tenant_id": tenant_id,
+        "account_id": ids.make("acct"),
+    }
     if row["is_default"]:
         await accounts.unset_default(tx, tenant_id, provider, row["account_id"])
     [added] = await accounts.add(tx, [row])

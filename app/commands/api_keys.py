@@ -30,9 +30,7 @@ async def add(
         {"sms_agent_id": ("smsAgentId", "agent")},
     )
     key_id = ids.make("key")
-    return await api_keys.add(
-        tx, caller.tenant_id, key_id, name, scope, sms_agent_id, prefix, digest, per_second
-    )
+    return await api_keys.add(tx, caller.tenant_id, key_id, name, scope, sms_agent_id, prefix, digest, per_second)
 
 
 async def change(tx: Tx, caller: Caller, key_id: str, given: Given) -> Row:

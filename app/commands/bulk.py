@@ -11,9 +11,7 @@ from app.store import messages, outbox, sending
 from app.store.engine import Tx
 
 
-async def texts(
-    tx: Tx, caller: Caller, bulk_id: str, entries: Sequence[Order | Refused]
-) -> list[Sent | Refused]:
+async def texts(tx: Tx, caller: Caller, bulk_id: str, entries: Sequence[Order | Refused]) -> list[Sent | Refused]:
     """Accepts the orders, all of this bulk, that may go; what became of each, in order."""
     orders = [entry for entry in entries if isinstance(entry, Order)]
     judged = iter(await send.texts(tx, orders) if orders else [])

@@ -16,10 +16,17 @@ from app.store import campaigns
 from app.store.engine import Row, Tx
 
 FRESH: Given = {
-    "active": True, "client_id": None, "client_name": None, "offer_id": None, "offer_name": None,
-    "phone_number_id": None, "provider": None, "sms_agent_id": None, "test_sms_agent_id": None,
+    "active": True,
+    "client_id": None,
+    "client_name": None,
+    "offer_id": None,
+    "offer_name": None,
+    "phone_number_id": None,
+    "provider": None,
+    "sms_agent_id": None,
+    "test_sms_agent_id": None,
     "questionnaire": [],
-}  # fmt: skip
+}
 NAMED = {
     "phone_number_id": ("phoneNumberId", "number"),
     "sms_agent_id": ("smsAgentId", "agent"),

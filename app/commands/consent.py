@@ -61,11 +61,7 @@ async def _stop(tx: Tx, said: Sequence[Arrival]) -> None:
     before = await suppressions.causes(tx, tenant_id, [arrival.lead_phone for arrival in said])
     await suppressions.add(tx, [_cause(arrival) for arrival in said])
     told = {arrival.lead_phone for arrival in said if arrival.answered}
-    first = {
-        a.lead_phone: a
-        for a in said
-        if a.lead_phone not in told and "lead" not in before.get(a.lead_phone, [])
-    }
+    first = {a.lead_phone: a for a in said if a.lead_phone not in told and "lead" not in before.get(a.lead_phone, [])}
     if first:
         tenant = await tenants.get(tx, tenant_id)
         assert tenant is not None

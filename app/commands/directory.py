@@ -20,14 +20,11 @@ HOST = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 NUMERIC = re.compile(r"[0-9.]+")
 
 
-async def require_known(
-    tx: Tx, tenant_id: str, given: Given, kinds: Mapping[str, tuple[str, str]]
-) -> None:
+async def require_known(tx: Tx, tenant_id: str, given: Given, kinds: Mapping[str, tuple[str, str]]) -> None:
     """Every id in `given` must name something of the tenant, else `Invalid` names the field.
 
     `kinds`: column → (name of the field, kind of thing)."""
-    asked = [(name, kind, given[column]) for column, (name, kind) in kinds.items()
-             if given.get(column) is not None]  # fmt: skip
+    asked = [(name, kind, given[column]) for column, (name, kind) in kinds.items() if given.get(column) is not None]
     unknown = await directory.unknown(tx, tenant_id, asked)
     if unknown:
         raise Invalid(details=[f"{name}: is not the id of one of yours" for name in unknown])

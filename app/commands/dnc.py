@@ -36,9 +36,7 @@ async def of_lead(read: Read, tenant_id: str, lead_id: str) -> Dnc:
     return Dnc(lead_id, lead["dnc_channels"], lead["dnc_reason"], causes.get(phone, []))
 
 
-async def put(
-    tx: Tx, caller: Caller, lead_id: str, channels: Sequence[str], reason: str | None
-) -> Dnc:
+async def put(tx: Tx, caller: Caller, lead_id: str, channels: Sequence[str], reason: str | None) -> Dnc:
     """Sets the lead's channels. With `sms` its phone is suppressed; without, the cause
     `person` is lifted. Raises `NotFound`; `SuppressionActive` when only `lead` stands."""
     tenant_id = caller.tenant_id
@@ -112,7 +110,14 @@ async def release(tx: Tx, caller: Caller, numbers: Sequence[str], reason: str | 
 
 def _by_hand(caller: Caller, numbers: Sequence[str], event: str, reason: str | None) -> list[Cause]:
     return [
-        Cause(tenant_id=caller.tenant_id, phone=phone, cause="person", actor=caller.actor,
-              event=event, rule="hand", reason=reason)
+        Cause(
+            tenant_id=caller.tenant_id,
+            phone=phone,
+            cause="person",
+            actor=caller.actor,
+            event=event,
+            rule="hand",
+            reason=reason,
+        )
         for phone in dict.fromkeys(numbers)
-    ]  # fmt: skip
+    ]

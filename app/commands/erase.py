@@ -24,8 +24,7 @@ async def lead(tx: Tx, caller: Caller, lead_id: str) -> int:
     found(await leads.lock(tx, tenant_id, lead_id))
     locked = await erasure.lock_threads(tx, tenant_id, lead_id, phones)
     heirs = await erasure.heirs(tx, tenant_id, phones, lead_id)
-    shared = {row["interaction_id"]: heirs[row["lead_phone"]] for row in locked
-              if row["lead_phone"] in heirs}  # fmt: skip
+    shared = {row["interaction_id"]: heirs[row["lead_phone"]] for row in locked if row["lead_phone"] in heirs}
     gone = [row["interaction_id"] for row in locked if row["lead_phone"] not in heirs]
     await threads.cancel_turns(tx, [(tenant_id, one) for one in shared], ERASED)
     await erasure.hand_on(tx, tenant_id, shared, lead_id)
@@ -39,6 +38,10 @@ async def lead(tx: Tx, caller: Caller, lead_id: str) -> int:
 def _record(caller: Caller, phone: str) -> Cause:
     """In the consent record: whoever asks later sees why there is no more of it."""
     return Cause(
-        tenant_id=caller.tenant_id, phone=phone, cause="person", actor=caller.actor,
-        event="erased", rule=ERASED,
-    )  # fmt: skip
+        tenant_id=caller.tenant_id,
+        phone=phone,
+        cause="person",
+        actor=caller.actor,
+        event="erased",
+        rule=ERASED,
+    )

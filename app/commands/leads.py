@@ -23,10 +23,17 @@ from app.store.leads import Lead
 
 available_timezones = cache(_read_timezones)  # it reads the whole folder each time
 FRESH: Given = {
-    "first_name": None, "last_name": None, "email": None, "phone": None, "status": "new",
-    "is_test": False, "is_placeholder": False, "campaign_id": None, "timezone": None,
+    "first_name": None,
+    "last_name": None,
+    "email": None,
+    "phone": None,
+    "status": "new",
+    "is_test": False,
+    "is_placeholder": False,
+    "campaign_id": None,
+    "timezone": None,
     "questionnaire": [],
-}  # fmt: skip
+}
 NAMING = frozenset({"first_name", "last_name", "email"})
 """Whoever is given one of these is known: no placeholder any more."""
 
@@ -53,8 +60,7 @@ async def put(tx: Tx, caller: Caller, lead_id: str, given: Given) -> Lead:
 async def judge_many(read: Read, caller: Caller, given: Sequence[Given]) -> list[Lead | Problem]:
     """Each of the leads as it would be stored, or what is wrong with it; in order."""
     country = await tenants.country(read, caller.tenant_id)
-    known = await campaigns.known(read, caller.tenant_id, {g["campaign_id"] for g in given
-                                                           if g.get("campaign_id")})  # fmt: skip
+    known = await campaigns.known(read, caller.tenant_id, {g["campaign_id"] for g in given if g.get("campaign_id")})
     judged: list[Lead | Problem] = []
     for one in given:
         try:
@@ -114,8 +120,7 @@ async def remove(tx: Tx, caller: Caller, lead_id: str) -> None:
 
 async def _checked(tx: Tx, caller: Caller, given: Given) -> dict[str, object]:
     checked = dict(given)
-    require_not_null(given, {"status": "status", "is_test": "isTest",
-                             "questionnaire": "questionnaire"})  # fmt: skip
+    require_not_null(given, {"status": "status", "is_test": "isTest", "questionnaire": "questionnaire"})
     if phone := given.get("phone"):
         checked["phone"] = await readable_phone(tx, caller.tenant_id, phone, "phone")
     zone = given.get("timezone")

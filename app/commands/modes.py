@@ -60,8 +60,10 @@ async def fail(tx: Tx, failed: Sequence[tuple[Row, str]]) -> None:
     closed = [(turn["tenant_id"], turn["turn_id"], "failed", why) for turn, why in failed]
     await turns.close(tx, closed)
     await threads.set_status(tx, threads_of, "follow_up", only_from=("in_progress", "incomplete"))
-    told = {thread: f"The agent did not get the lead's texts: {why}."
-            for thread, (_, why) in zip(threads_of, failed, strict=True)}  # fmt: skip
+    told = {
+        thread: f"The agent did not get the lead's texts: {why}."
+        for thread, (_, why) in zip(threads_of, failed, strict=True)
+    }
     await notes.add(tx, told)
 
 
@@ -73,9 +75,7 @@ async def resume(tx: Tx, limit: int) -> int:
     return len(resumed)
 
 
-async def set_by_hand(
-    tx: Tx, caller: Caller, row: Row, status: str | None, agent_mode: bool | None
-) -> None:
+async def set_by_hand(tx: Tx, caller: Caller, row: Row, status: str | None, agent_mode: bool | None) -> None:
     """Sets status and agent mode of a thread (`row`). `dnc` suppresses the phone; another
     status lifts what a hand had set; raises `SuppressionActive` when only the lead can."""
     thread = (row["tenant_id"], row["interaction_id"])

@@ -21,9 +21,12 @@ from app.store import accounts, numbers
 from app.store.engine import Row, Tx
 
 FRESH = {
-    "account_id": None, "capabilities": ["sms"], "active": True, "label": None,
+    "account_id": None,
+    "capabilities": ["sms"],
+    "active": True,
+    "label": None,
     "messages_per_second": None,
-}  # fmt: skip
+}
 NAMED = {"account_id": ("providerAccountId", "account")}
 NOT_NULL = {"capabilities": "capabilities", "active": "active"}
 
@@ -70,9 +73,7 @@ class Synced:
     unchanged: int
 
 
-async def sync(
-    tx: Tx, caller: Caller, account_id: str, listed: Sequence[Listed], force: bool
-) -> Synced:
+async def sync(tx: Tx, caller: Caller, account_id: str, listed: Sequence[Listed], force: bool) -> Synced:
     """Takes over the account's numbers from the vendor's complete list. Numbers that are gone
     there are switched off, but never more than half of the account's nor one that was used in
     the last 7 days, unless `force`. Raises `NotFound`."""
@@ -81,12 +82,18 @@ async def sync(
     here = {row["phone_number"]: row for row in await numbers.lock_all(tx, tenant_id)}
     there = {number.phone_number: number for number in listed}
     fresh = [
-        {**FRESH, "tenant_id": tenant_id, "phone_number_id": ids.make("num"),
-         "phone_number": number.phone_number, "account_id": account_id,
-         "capabilities": list(number.capabilities), "label": number.label}
+        {
+            **FRESH,
+            "tenant_id": tenant_id,
+            "phone_number_id": ids.make("num"),
+            "phone_number": number.phone_number,
+            "account_id": account_id,
+            "capabilities": list(number.capabilities),
+            "label": number.label,
+        }
         for number in there.values()
         if number.phone_number not in here
-    ]  # fmt: skip
+    ]
     changed = [
         wanted
         for number in there.values()
@@ -114,8 +121,10 @@ def _synced(row: Row, account_id: str, number: Listed) -> Given | None:
     capabilities = sorted(number.capabilities or row["capabilities"])
     label = row["label"] or number.label
     if (row["account_id"], sorted(row["capabilities"]), row["label"]) == (
-        account_id, capabilities, label,
-    ):  # fmt: skip
+        account_id,
+        capabilities,
+        label,
+    ):
         return None
     return {**row, "account_id": account_id, "capabilities": capabilities, "label": label}
 

@@ -13,9 +13,7 @@ from app.store.engine import Row, Tx
 async def add(tx: Tx, caller: Caller, email: str, role: PersonRole, password_hash: str) -> str:
     """The id of a new person. Raises `AlreadyExists`, also for an e-mail of another tenant:
     people sign in by it alone."""
-    user_id = await tenants.add_user(
-        tx, caller.tenant_id, ids.make("user"), email, password_hash, role
-    )
+    user_id = await tenants.add_user(tx, caller.tenant_id, ids.make("user"), email, password_hash, role)
     if user_id is None:
         raise AlreadyExists(details=["email: somebody has this e-mail already"])
     return user_id

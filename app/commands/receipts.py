@@ -40,14 +40,19 @@ async def apply(tx: Tx, reports: Sequence[Report]) -> list[int]:
             tx,
             [
                 suppressions.Cause(
-                    tenant_id=tenant_id, phone=row["to_phone"], cause="lead",
-                    actor="carrier", event="opted_out", rule="carrier", text=row["code"],
+                    tenant_id=tenant_id,
+                    phone=row["to_phone"],
+                    cause="lead",
+                    actor="carrier",
+                    event="opted_out",
+                    rule="carrier",
+                    text=row["code"],
                     message_id=row["message_id"],
                 )
                 for tenant_id, row in zip(tenants, rows, strict=True)
                 if row["opted_out"] and row["to_phone"]
             ],
-        )  # fmt: skip
+        )
     return [sum(one.status is None for one in report.receipts) for report in reports]
 
 

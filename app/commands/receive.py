@@ -76,16 +76,8 @@ async def texts(tx: Tx, posts: Sequence[Post]) -> list[Received]:
             stored=len(stored.get(i, ())),
             repeated=kept[i] - len(stored.get(i, ())),
             foreign=len(post.texts) - kept[i],
-            stopped=tuple(
-                a.lead_phone for a in (*stored.get(i, ()), *heeded.get(i, ())) if a.word == "stop"
-            ),
-            turns=tuple(
-                {
-                    turns[key]
-                    for a in stored.get(i, ())
-                    if (key := (a.tenant_id, a.message_id)) in turns
-                }
-            ),
+            stopped=tuple(a.lead_phone for a in (*stored.get(i, ()), *heeded.get(i, ())) if a.word == "stop"),
+            turns=tuple({turns[key] for a in stored.get(i, ()) if (key := (a.tenant_id, a.message_id)) in turns}),
         )
         for i, post in enumerate(posts)
     ]
@@ -105,8 +97,9 @@ async def _store(
     if stopped:
         await suppressions.lock_threads(tx, sorted(stopped))
     threaded = await inbox.thread(tx, arrivals)
-    needless = {(a.tenant_id, a.lead_phone) for a, route in zip(arrivals, routes, strict=True)
-                if route["made_needless"]}  # fmt: skip
+    needless = {
+        (a.tenant_id, a.lead_phone) for a, route in zip(arrivals, routes, strict=True) if route["made_needless"]
+    }
     if needless:
         await outbox.cancel_answered(tx, sorted(needless))
     by_post: dict[int, list[Arrival]] = {}
@@ -126,9 +119,7 @@ async def _store(
     return by_post, turns
 
 
-async def _complete(
-    tx: Tx, posts: Sequence[Post], copies: Sequence[Came]
-) -> list[tuple[int, Arrival]]:
+async def _complete(tx: Tx, posts: Sequence[Post], copies: Sequence[Came]) -> list[tuple[int, Arrival]]:
     """Completes texts that were fetched from a carrier's record by the webhooks that come after
     all: a record names neither attachments nor what the carrier took the text for. Returns those
     that say only now what was to be obeyed, each with the place of its post."""

@@ -19,15 +19,13 @@ async def texts(tx: Tx, limit: int) -> int:
     if not due:
         return 0
     await threads.lock(tx, {(row["tenant_id"], row["interaction_id"]) for row in due})
-    held = [(row["tenant_id"], row["message_id"], until)
-            for row in due if (until := _held_until(row)) is not None]  # fmt: skip
+    held = [(row["tenant_id"], row["message_id"], until) for row in due if (until := _held_until(row)) is not None]
     if held:
         await outbox.hold(tx, held, HELD_QUIET)
     kept = {(tenant_id, message_id) for tenant_id, message_id, _ in held}
     going = [key for row in due if (key := (row["tenant_id"], row["message_id"])) not in kept]
     released = await outbox.release(tx, going) if going else []
-    by_hand = {(row["tenant_id"], row["interaction_id"])
-               for row in released if row["source"] == "manual"}  # fmt: skip
+    by_hand = {(row["tenant_id"], row["interaction_id"]) for row in released if row["source"] == "manual"}
     if by_hand:
         await modes.take_over(tx, sorted(by_hand))
     if released:

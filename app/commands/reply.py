@@ -74,9 +74,7 @@ async def inline(tx: Tx, replies: Sequence[Reply]) -> None:
     good = [one for one, problem in zip(replies, problems, strict=True) if problem is None]
     refused = [(*one, problem) for one, problem in zip(replies, problems, strict=True) if problem]
     declined = [turn for turn, texts in good if not texts]
-    await turns.replied(
-        tx, [(*_key(turn), "declined", "the agent declined", None) for turn in declined]
-    )
+    await turns.replied(tx, [(*_key(turn), "declined", "the agent declined", None) for turn in declined])
     going = [(turn, texts) for turn, texts in good if texts]
     results = await _send(tx, [(turn, _orders(turn, texts)) for turn, texts in going], named=True)
     answered: list[tuple[Row, Sequence[str], list[Answered]]] = []
@@ -162,9 +160,7 @@ async def _current(tx: Tx, tenant_id: str, turn_id: str) -> Row:
     return turn
 
 
-async def _same_reply(
-    tx: Tx, turn: Row, texts: Sequence[str], named: bool
-) -> list[Answered] | None:
+async def _same_reply(tx: Tx, turn: Row, texts: Sequence[str], named: bool) -> list[Answered] | None:
     """The first result, when this very reply was given to the turn before."""
     reply = turn["reply"]
     within = SAME_REPLY if named else SAME_REPLY_WITHOUT_TURN
@@ -216,9 +212,7 @@ def _orders(turn: Row, texts: Sequence[str]) -> list[Order]:
     ]
 
 
-async def _send(
-    tx: Tx, replies: Sequence[tuple[Row, Sequence[Order]]], named: bool
-) -> list[list[Answered] | Refused]:
+async def _send(tx: Tx, replies: Sequence[tuple[Row, Sequence[Order]]], named: bool) -> list[list[Answered] | Refused]:
     """All texts of each reply, in order, into its turn's thread; or its first refusal."""
     placed = [
         replace(
@@ -242,21 +236,26 @@ async def _send(
     return results
 
 
-async def _close(
-    tx: Tx, answered: Sequence[tuple[Row, Sequence[str], list[Answered]]], by: str
-) -> None:
+async def _close(tx: Tx, answered: Sequence[tuple[Row, Sequence[str], list[Answered]]], by: str) -> None:
     if not answered:
         return
     await turns.replied(
         tx,
         [
-            (*_key(turn), "replied", "answered", {
-                "texts": list(texts), "messageIds": [sent["messageId"] for sent in answers],
-                "by": by, "answers": answers,
-            })
+            (
+                *_key(turn),
+                "replied",
+                "answered",
+                {
+                    "texts": list(texts),
+                    "messageIds": [sent["messageId"] for sent in answers],
+                    "by": by,
+                    "answers": answers,
+                },
+            )
             for turn, texts, answers in answered
         ],
-    )  # fmt: skip
+    )
     threads_of = [_thread(turn) for turn, _, _ in answered]
     for thread, due_at in (await turns.answered(tx, threads_of)).items():
         tx.hints[turn_hint(*thread)] = due_at
@@ -274,17 +273,13 @@ async def _catch(tx: Tx, turn: Row, texts: Sequence[str], by: str) -> Answered |
     return {"status": "caught", "turnId": turn["turn_id"]}
 
 
-async def catch(
-    tx: Tx, turn: turns.Key, texts: Sequence[str], by: str, state: str, reason: str | None = None
-) -> None:
+async def catch(tx: Tx, turn: turns.Key, texts: Sequence[str], by: str, state: str, reason: str | None = None) -> None:
     """Keeps what was answered to a replay, shadow or test."""
     reply = {"texts": list(texts), "messageIds": [], "by": by}
     await turns.end_twin(tx, *turn, state, reason or "caught", reply)
 
 
-async def release_held(
-    tx: Tx, caller: Caller, turn_id: str, texts: Sequence[str] | None
-) -> Answered:
+async def release_held(tx: Tx, caller: Caller, turn_id: str, texts: Sequence[str] | None) -> Answered:
     """A person lets a held reply go, as it is or with other `texts`. It passes the gate as the
     agent's, and counts as a text by hand. Raises `NotFound`, `NotHeld`, and what the gate says."""
     turn = await _held(tx, caller, turn_id)
@@ -330,9 +325,7 @@ async def _held(tx: Tx, caller: Caller, turn_id: str) -> Row:
     return turn
 
 
-async def _record_refusal(
-    tx: Tx, turn: Row, texts: Sequence[str], problem: Problem, by: str
-) -> None:
+async def _record_refusal(tx: Tx, turn: Row, texts: Sequence[str], problem: Problem, by: str) -> None:
     at = await _refuse(tx, _key(turn), texts, problem.code, by)
     if not isinstance(problem, StaleTurn):
         return
@@ -345,9 +338,7 @@ async def _record_refusal(
         await turns.hold(tx, *_key(turn), {"texts": list(texts), "heldAt": at, "by": by})
 
 
-async def _refuse(
-    tx: Tx, turn: turns.Key, texts: Sequence[str], code: str, by: str, **more: str
-) -> str:
+async def _refuse(tx: Tx, turn: turns.Key, texts: Sequence[str], code: str, by: str, **more: str) -> str:
     """Records what an agent said in vain; returns when."""
     at = instant(await _now(tx))
     await turns.refuse(tx, *turn, {"texts": list(texts), "code": code, "at": at, "by": by} | more)

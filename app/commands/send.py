@@ -79,19 +79,13 @@ async def accepted(tx: Tx, orders: Sequence[Order], backend: int) -> list[Sent |
         if at is None:
             answers.append(found if isinstance(found, Refused) else Refused(Unavailable()))
         else:  # what was found then may be gone by now
-            answers.append(
-                _sent(found, at) if isinstance(found, Resolved) else Refused(OutcomeUnknown())
-            )
+            answers.append(_sent(found, at) if isinstance(found, Resolved) else Refused(OutcomeUnknown()))
     return answers
 
 
 def _writes_more(found: Resolved) -> bool:
     """Whether accepting it is more than the one statement that stores."""
-    return (
-        found.per_day is not None
-        or found.order.agent_mode is not None
-        or found.order.source == "manual"
-    )
+    return found.per_day is not None or found.order.agent_mode is not None or found.order.source == "manual"
 
 
 async def resolve(tx: Tx, orders: Sequence[Order]) -> list[Resolved | Refused]:
@@ -127,9 +121,7 @@ async def _with_readable_phones(tx: Tx, orders: Sequence[Order]) -> list[Order |
     written = [o for o in orders if o.to or o.sender]
     if not written:
         return list(orders)
-    local = {
-        o.tenant_id for o in written if any(p and not p.startswith("+") for p in (o.to, o.sender))
-    }
+    local = {o.tenant_id for o in written if any(p and not p.startswith("+") for p in (o.to, o.sender))}
     country = await sending.countries(tx, sorted(local)) if local else {}
     readable: list[Order | Refused] = []
     for order in orders:
@@ -220,12 +212,9 @@ def _judge_country(to: str, allowed: Sequence[str]) -> None:
         raise Invalid(details=[f"to: texts to {region or 'this country'} are not allowed"])
 
 
-async def _within_the_day(
-    tx: Tx, results: Sequence[Resolved | Refused]
-) -> list[Resolved | Refused]:
+async def _within_the_day(tx: Tx, results: Sequence[Resolved | Refused]) -> list[Resolved | Refused]:
     """Refuses what is over the tenant's daily limit, where it has one."""
-    limits = {r.order.tenant_id: r.per_day for r in results
-              if isinstance(r, Resolved) and r.per_day is not None}  # fmt: skip
+    limits = {r.order.tenant_id: r.per_day for r in results if isinstance(r, Resolved) and r.per_day is not None}
     if not limits:
         return list(results)
     limited = [r for r in results if isinstance(r, Resolved) and r.order.tenant_id in limits]

@@ -19,19 +19,35 @@ from app.store import directory, sms_agents
 from app.store.engine import Row, Tx
 
 FRESH: Given = {
-    "description": None, "phone_number_id": None, "batch_window_ms": windows.WINDOW_MS,
-    "max_wait_ms": None, "is_test": False, "active": True, "inbound_enabled": True,
-    "inbound_campaign_ids": [], "agent_mode_by_default": False, "stale_reply": "rerun",
-    "resume_after_minutes": None, "max_turns_per_day": 50, "business_hours": None,
-    "reply_delay_ms": 0, "shadow_webhook_url": None,
-}  # fmt: skip
+    "description": None,
+    "phone_number_id": None,
+    "batch_window_ms": windows.WINDOW_MS,
+    "max_wait_ms": None,
+    "is_test": False,
+    "active": True,
+    "inbound_enabled": True,
+    "inbound_campaign_ids": [],
+    "agent_mode_by_default": False,
+    "stale_reply": "rerun",
+    "resume_after_minutes": None,
+    "max_turns_per_day": 50,
+    "business_hours": None,
+    "reply_delay_ms": 0,
+    "shadow_webhook_url": None,
+}
 NOT_NULL = {
-    "name": "name", "webhook_url": "webhookUrl", "batch_window_ms": "batchWindowMs",
-    "is_test": "isTest", "active": "active", "inbound_enabled": "inboundEnabled",
-    "inbound_campaign_ids": "inboundCampaignIds", "agent_mode_by_default": "agentModeByDefault",
-    "stale_reply": "staleReply", "max_turns_per_day": "maxTurnsPerDay",
+    "name": "name",
+    "webhook_url": "webhookUrl",
+    "batch_window_ms": "batchWindowMs",
+    "is_test": "isTest",
+    "active": "active",
+    "inbound_enabled": "inboundEnabled",
+    "inbound_campaign_ids": "inboundCampaignIds",
+    "agent_mode_by_default": "agentModeByDefault",
+    "stale_reply": "staleReply",
+    "max_turns_per_day": "maxTurnsPerDay",
     "reply_delay_ms": "replyDelayMs",
-}  # fmt: skip
+}
 BOTH_SECRETS_FOR = timedelta(hours=24)
 
 
@@ -83,9 +99,7 @@ async def _check(tx: Tx, caller: Caller, given: Given, wanted: Given) -> None:
     if longest is not None and not window <= longest <= windows.MAX_WAIT_LIMIT_MS:
         limit = windows.MAX_WAIT_LIMIT_MS
         raise Invalid(details=[f"maxWaitMs: must be between batchWindowMs and {limit}"])
-    await require_known(
-        tx, caller.tenant_id, given, {"phone_number_id": ("phoneNumberId", "number")}
-    )
+    await require_known(tx, caller.tenant_id, given, {"phone_number_id": ("phoneNumberId", "number")})
     served = given.get("inbound_campaign_ids") or []
     asked = [(f"inboundCampaignIds[{i}]", "campaign", one) for i, one in enumerate(served)]
     unknown = await directory.unknown(tx, caller.tenant_id, asked)

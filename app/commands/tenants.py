@@ -10,9 +10,10 @@ from app.store import tenants
 from app.store.engine import Row, Tx
 
 NOT_NULL = {
-    "default_country": "defaultCountry", "quiet_hours": "quietHours",
+    "default_country": "defaultCountry",
+    "quiet_hours": "quietHours",
     "smart_encoding": "smartEncoding",
-}  # fmt: skip
+}
 
 
 async def add(tx: Tx, name: str) -> str:

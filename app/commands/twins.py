@@ -29,9 +29,15 @@ def of(
     payload = {**addressed, "turn": {**addressed["turn"], "turnId": turn_id}}
     body = to_json(payload)
     return Twin(
-        tenant_id=tenant_id, turn_id=turn_id, interaction_id=interaction_id, agent_id=agent_id,
-        kind=kind, through_seq=payload["turn"]["throughSeq"], of_turn=of_turn, body=body,
-    )  # fmt: skip
+        tenant_id=tenant_id,
+        turn_id=turn_id,
+        interaction_id=interaction_id,
+        agent_id=agent_id,
+        kind=kind,
+        through_seq=payload["turn"]["throughSeq"],
+        of_turn=of_turn,
+        body=body,
+    )
 
 
 async def begin(tx: Tx, twins: Sequence[Twin]) -> None:
@@ -57,11 +63,15 @@ class Heard:
 async def settle(tx: Tx, tenant_id: str, turn_id: str, heard: Heard) -> None:
     """Keeps what the endpoint said. An empty answer leaves the turn open for the API."""
     ending = turns.Ending(
-        tenant_id=tenant_id, turn_id=turn_id, attempt=1, lease="",
+        tenant_id=tenant_id,
+        turn_id=turn_id,
+        attempt=1,
+        lease="",
         outcome="failed" if heard.state == "failed" else "accepted",
-        http_status=heard.http_status, duration_ms=heard.duration_ms,
+        http_status=heard.http_status,
+        duration_ms=heard.duration_ms,
         answer=heard.kept or heard.reason,
-    )  # fmt: skip
+    )
     await turns.end(tx, [ending])
     turn = tenant_id, turn_id
     if heard.wrong:

@@ -30,10 +30,12 @@ STAMP = re.compile(r"[0-9]{1,12}")
 PERSON = re.compile(r"\b(human|person|somebody|someone real|real agent|call me)\b", re.I)
 FACTS = (
     (re.compile(r"\b(own|owner|rent)\b.*\?", re.I), "Yes, the roof has to be yours."),
-    (re.compile(r"\b(price|cost|how much|expensive)\b", re.I),
-     "Most homes pay nothing up front; the exact offer depends on your roof."),
+    (
+        re.compile(r"\b(price|cost|how much|expensive)\b", re.I),
+        "Most homes pay nothing up front; the exact offer depends on your roof.",
+    ),
     (re.compile(r"\b(hours|open|when)\b", re.I), "We are here from 9 to 5, Monday to Friday."),
-)  # fmt: skip
+)
 
 
 def compose(told: dict[str, Any]) -> dict[str, Any]:
@@ -130,8 +132,13 @@ def main(file: str) -> None:
     """Runs the agent of the demo that `file` tells of."""
     demo = Demo.read(Path(file))
     host, port = port_of(demo.addresses.agent)
-    uvicorn.run(build(demo.agent_secret, demo.addresses.api, demo.agent_key), host=host,
-                port=port, log_level="warning", timeout_graceful_shutdown=1)  # fmt: skip
+    uvicorn.run(
+        build(demo.agent_secret, demo.addresses.api, demo.agent_key),
+        host=host,
+        port=port,
+        log_level="warning",
+        timeout_graceful_shutdown=1,
+    )
 
 
 if __name__ == "__main__":

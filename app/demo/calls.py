@@ -15,13 +15,9 @@ def _authorities() -> ssl.SSLContext:
 
 def client(base_url: str = "", timeout: float = 15, **more: Any) -> httpx.AsyncClient:
     """Of servers at `base_url`, through no proxy of the environment's; `timeout` in seconds."""
-    return httpx.AsyncClient(
-        base_url=base_url, trust_env=False, verify=_authorities(), timeout=timeout, **more
-    )
+    return httpx.AsyncClient(base_url=base_url, trust_env=False, verify=_authorities(), timeout=timeout, **more)
 
 
 def blocking(base_url: str = "", timeout: float = 15, **more: Any) -> httpx.Client:
     """The same, for a program that waits for each answer."""
-    return httpx.Client(
-        base_url=base_url, trust_env=False, verify=_authorities(), timeout=timeout, **more
-    )
+    return httpx.Client(base_url=base_url, trust_env=False, verify=_authorities(), timeout=timeout, **more)

@@ -60,8 +60,10 @@ REFUSALS = {
 }
 LIMITED = (429, "rate_limited", "Too many at once.", {"Retry-After": "1"})
 AT_FIRST: dict[str, tuple[int, tuple[Any, ...]]] = {
-    "0003": (1, LIMITED), "0007": (2, LIMITED), "0015": (1, REFUSALS["0014"]),
-}  # fmt: skip
+    "0003": (1, LIMITED),
+    "0007": (2, LIMITED),
+    "0015": (1, REFUSALS["0014"]),
+}
 """How many of the first requests for a text are answered so."""
 
 
@@ -115,10 +117,15 @@ class Carrier:
         self.accepted.setdefault(str(order.get("reference")), []).append(taken)
         self.phones.setdefault(order["to"], []).append(
             Text(
-                str(taken["id"]), False, order["from"], order["text"], _now(), "received",
+                str(taken["id"]),
+                False,
+                order["from"],
+                order["text"],
+                _now(),
+                "received",
                 order.get("media") or [],
             )
-        )  # fmt: skip
+        )
         return taken
 
     @property
@@ -137,9 +144,13 @@ class Carrier:
             await asyncio.sleep(self.receipts)
             taken["status"] = word
             body = {
-                "type": "status", "id": taken["id"], "reference": taken.get("reference"),
-                "status": word, "at": _now(), **({"code": code} if code else {}),
-            }  # fmt: skip
+                "type": "status",
+                "id": taken["id"],
+                "reference": taken.get("reference"),
+                "status": word,
+                "at": _now(),
+                **({"code": code} if code else {}),
+            }
             if 200 <= await self.post(taken["callbackUrl"], body) < 300:
                 taken.setdefault("told", []).append(word)
 
@@ -232,8 +243,7 @@ class Broken(Response):
     """An answer that never comes: the connection ends after half of its head."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 202,
-                    "headers": [(b"content-length", b"100")]})  # fmt: skip
+        await send({"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"100")]})
         await send({"type": "http.response.body", "body": b'{"id"', "more_body": True})
 
 
@@ -297,17 +307,23 @@ async def text_as_lead(request: Request) -> Response:
     """POST /phone/{phone}/texts {"to", "text", "media"?}: the lead writes."""
     carrier: Carrier = request.app.state.carrier
     said = await request.json()
-    status = await _write(carrier, request.path_params["phone"], said["to"], said.get("text", ""),
-                          said.get("media") or [])  # fmt: skip
+    status = await _write(
+        carrier, request.path_params["phone"], said["to"], said.get("text", ""), said.get("media") or []
+    )
     passed_on = 200 <= status < 300
     return JSONResponse({"status": status}, 200 if passed_on else 502)
 
 
 async def _write(carrier: Carrier, phone: str, to: str, text: str, media: list[Any]) -> int:
     body: dict[str, Any] = {
-        "type": "inbound", "id": carrier.new_id(), "from": phone, "to": to, "text": text,
-        "media": media, "sentAt": _now(),
-    }  # fmt: skip
+        "type": "inbound",
+        "id": carrier.new_id(),
+        "from": phone,
+        "to": to,
+        "text": text,
+        "media": media,
+        "sentAt": _now(),
+    }
     carrier.written.append(body)
     shown = Text(body["id"], True, to, text, _now(), "sending", media)
     carrier.phones.setdefault(phone, []).append(shown)
@@ -321,9 +337,7 @@ async def phone_texts(request: Request) -> Response:
     """GET /phone/{phone}/texts: what stands on the phone, in order."""
     carrier: Carrier = request.app.state.carrier
     texts = carrier.phones.get(request.path_params["phone"], [])
-    return JSONResponse(
-        {"texts": [{name: getattr(text, name) for name in Text.__slots__} for text in texts]}
-    )
+    return JSONResponse({"texts": [{name: getattr(text, name) for name in Text.__slots__} for text in texts]})
 
 
 async def counts(request: Request) -> Response:
@@ -386,9 +400,7 @@ async def page(request: Request) -> Response:
     )
     known = "".join(f'<option value="{html.escape(name)}">' for name in carrier.phones)
     numbers = "".join(f"<option>{html.escape(to)}</option>" for to in carrier.inbound_urls)
-    return HTMLResponse(
-        PAGE.format(phone=html.escape(phone), texts=texts, known=known, numbers=numbers)
-    )
+    return HTMLResponse(PAGE.format(phone=html.escape(phone), texts=texts, known=known, numbers=numbers))
 
 
 def _authorized(request: Request, carrier: Carrier) -> bool:
@@ -396,9 +408,7 @@ def _authorized(request: Request, carrier: Carrier) -> bool:
     return hmac.compare_digest(given.encode(), f"Bearer {carrier.secret}".encode())
 
 
-def _problem(
-    status: int, code: str, message: str, headers: dict[str, str] | None = None
-) -> Response:
+def _problem(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Response:
     return JSONResponse({"code": code, "message": message}, status, headers)
 
 
@@ -436,8 +446,13 @@ def main(file: str) -> None:
     demo = Demo.read(Path(file))
     inbound = f"{demo.addresses.api}/webhooks/simulator/{demo.account_id}/inbound"
     host, port = port_of(demo.addresses.carrier)
-    uvicorn.run(build(demo.carrier_secret, {demo.number: inbound}), host=host, port=port,
-                log_level="warning", timeout_graceful_shutdown=1)  # fmt: skip
+    uvicorn.run(
+        build(demo.carrier_secret, {demo.number: inbound}),
+        host=host,
+        port=port,
+        log_level="warning",
+        timeout_graceful_shutdown=1,
+    )
 
 
 if __name__ == "__main__":

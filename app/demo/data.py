@@ -102,8 +102,7 @@ def move(demo: Demo, addresses: Addresses, file: Path) -> Demo:
         api = Api(addresses.api, demo.api_key)
         api.call("PATCH", f"/provider-accounts/{demo.account_id}", baseUrl=addresses.carrier)
         api.call("PATCH", f"/sms-agents/{demo.agent_id}", webhookUrl=f"{addresses.agent}/")
-        demo = Demo(**{**{name: getattr(demo, name) for name in Demo.__slots__},
-                       "addresses": addresses})  # fmt: skip
+        demo = Demo(**{**{name: getattr(demo, name) for name in Demo.__slots__}, "addresses": addresses})
         write_private(file, json.dumps(asdict(demo)))
     return demo
 
@@ -121,27 +120,49 @@ def fill(
     carrier_secret, token = secrets.token_hex(16), secrets.token_hex(16)
     sid = f"AC{secrets.token_hex(16)}"
     account = api.call(
-        "POST", "/provider-accounts", provider="simulator", name="Simulated carrier",
-        credentials={"secret": carrier_secret}, baseUrl=addresses.carrier, default=True,
-    )  # fmt: skip
+        "POST",
+        "/provider-accounts",
+        provider="simulator",
+        name="Simulated carrier",
+        credentials={"secret": carrier_secret},
+        baseUrl=addresses.carrier,
+        default=True,
+    )
     twilio = api.call(
-        "POST", "/provider-accounts", provider="twilio", name="Twilio (receives only)",
-        credentials={"accountSid": sid, "authToken": token}, baseUrl=addresses.carrier,
-    )  # fmt: skip
+        "POST",
+        "/provider-accounts",
+        provider="twilio",
+        name="Twilio (receives only)",
+        credentials={"accountSid": sid, "authToken": token},
+        baseUrl=addresses.carrier,
+    )
     api.call("PATCH", "/settings", defaultProvider="simulator")
     number = api.call(
-        "POST", "/phone-numbers", phoneNumber=NUMBER, providerAccountId=account["accountId"],
-        capabilities=["sms", "mms"], label="Main line",
-    )  # fmt: skip
+        "POST",
+        "/phone-numbers",
+        phoneNumber=NUMBER,
+        providerAccountId=account["accountId"],
+        capabilities=["sms", "mms"],
+        label="Main line",
+    )
     api.call(
-        "POST", "/phone-numbers", phoneNumber=TWILIO_NUMBER, label="Twilio line",
-        providerAccountId=twilio["accountId"], capabilities=["sms"],
-    )  # fmt: skip
+        "POST",
+        "/phone-numbers",
+        phoneNumber=TWILIO_NUMBER,
+        label="Twilio line",
+        providerAccountId=twilio["accountId"],
+        capabilities=["sms"],
+    )
     agent = api.call(
-        "POST", "/sms-agents", name="Demo agent", phoneNumberId=number["phoneNumberId"],
-        webhookUrl=f"{addresses.agent}/", agentModeByDefault=True, inboundEnabled=True,
+        "POST",
+        "/sms-agents",
+        name="Demo agent",
+        phoneNumberId=number["phoneNumberId"],
+        webhookUrl=f"{addresses.agent}/",
+        agentModeByDefault=True,
+        inboundEnabled=True,
         description="A few rules that qualify a lead.",
-    )  # fmt: skip
+    )
     agent_key = api.call(
         "POST",
         "/api-keys",
@@ -150,11 +171,18 @@ def fill(
         smsAgentId=agent["smsAgentId"],
     )
     api.call(
-        "POST", "/campaigns", campaignId=CAMPAIGN_ID, name="Solar spring", clientId="client_sun",
-        clientName="Sunny Roofs", offerId="offer_panels", offerName="Panels at no cost",
-        phoneNumberId=number["phoneNumberId"], smsAgentId=agent["smsAgentId"],
+        "POST",
+        "/campaigns",
+        campaignId=CAMPAIGN_ID,
+        name="Solar spring",
+        clientId="client_sun",
+        clientName="Sunny Roofs",
+        offerId="offer_panels",
+        offerName="Panels at no cost",
+        phoneNumberId=number["phoneNumberId"],
+        smsAgentId=agent["smsAgentId"],
         questionnaire=QUESTIONS,
-    )  # fmt: skip
+    )
     api.call("PATCH", f"/sms-agents/{agent['smsAgentId']}", inboundCampaignIds=[CAMPAIGN_ID])
     for lead_id, first, last, phone in (
         (LEAD_ID, "Jane", "Miller", JANE),
@@ -162,19 +190,35 @@ def fill(
         ("lead_amara", "Amara", "Okafor", "+14155552671"),
     ):
         api.call(
-            "POST", "/leads", leadId=lead_id, firstName=first, lastName=last, phone=phone,
-            email=f"{first.lower()}@example.com", campaignId=CAMPAIGN_ID, status="new",
-        )  # fmt: skip
+            "POST",
+            "/leads",
+            leadId=lead_id,
+            firstName=first,
+            lastName=last,
+            phone=phone,
+            email=f"{first.lower()}@example.com",
+            campaignId=CAMPAIGN_ID,
+            status="new",
+        )
     for title, text in CANNED:
         api.call("POST", "/canned-replies", title=title, text=text)
     demo = Demo(
-        tenant_id=tenant_id, api_key=api_key, email=email, password=password,
-        account_id=account["accountId"], carrier_secret=carrier_secret,
-        twilio_account_id=twilio["accountId"], twilio_sid=sid, twilio_token=token,
-        agent_id=agent["smsAgentId"], agent_secret=agent["signingSecret"],
-        agent_key=agent_key["apiKey"], number=NUMBER, twilio_number=TWILIO_NUMBER,
+        tenant_id=tenant_id,
+        api_key=api_key,
+        email=email,
+        password=password,
+        account_id=account["accountId"],
+        carrier_secret=carrier_secret,
+        twilio_account_id=twilio["accountId"],
+        twilio_sid=sid,
+        twilio_token=token,
+        agent_id=agent["smsAgentId"],
+        agent_secret=agent["signingSecret"],
+        agent_key=agent_key["apiKey"],
+        number=NUMBER,
+        twilio_number=TWILIO_NUMBER,
         addresses=addresses,
-    )  # fmt: skip
+    )
     write_private(file, json.dumps(asdict(demo)))
     return demo
 

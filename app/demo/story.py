@@ -42,9 +42,14 @@ class Story:
         """All of it, in order. Raises `Stalled`."""
         self._tell("A lead asks for a call back; the backend sends the first text.")
         self._api.call(
-            "POST", "/leads", leadId=self._lead_id, firstName="Jane", lastName="Miller",
-            phone=self._phone, campaignId=CAMPAIGN_ID,
-        )  # fmt: skip
+            "POST",
+            "/leads",
+            leadId=self._lead_id,
+            firstName="Jane",
+            lastName="Miller",
+            phone=self._phone,
+            campaignId=CAMPAIGN_ID,
+        )
         sent = self._send("Hi Jane, you asked about solar panels. Is now a good time?")
         self._thread = sent["interactionId"]
         rules = ", ".join(f"{rung['field']} by {rung['rule']}" for rung in sent["resolution"])
@@ -118,8 +123,10 @@ class Story:
     def _text_as_lead(self, text: str) -> None:
         answer = httpx.post(
             f"{self._demo.addresses.carrier}/phone/{self._phone}/texts",
-            json={"to": self._demo.number, "text": text}, timeout=15, trust_env=False,
-        )  # fmt: skip
+            json={"to": self._demo.number, "text": text},
+            timeout=15,
+            trust_env=False,
+        )
         if not answer.is_success:
             raise Stalled(f"the carrier could not pass on {text!r}: {answer.status_code}")
 
@@ -127,9 +134,14 @@ class Story:
         demo, sid = self._demo, f"SM{secrets.token_hex(16)}"
         url = f"{demo.addresses.api}/webhooks/twilio/{demo.twilio_account_id}/inbound"
         form = {
-            "MessageSid": sid, "SmsSid": sid, "AccountSid": demo.twilio_sid, "From": self._phone,
-            "To": demo.twilio_number, "Body": "Is this the right number?", "NumMedia": "0",
-        }  # fmt: skip
+            "MessageSid": sid,
+            "SmsSid": sid,
+            "AccountSid": demo.twilio_sid,
+            "From": self._phone,
+            "To": demo.twilio_number,
+            "Body": "Is this the right number?",
+            "NumMedia": "0",
+        }
         signed = url + "".join(f"{name}{form[name]}" for name in sorted(form))
         digest = hmac.digest(demo.twilio_token.encode(), signed.encode(), "sha1")
         headers = {
@@ -151,9 +163,10 @@ class Story:
             form = _form(browser.get("/sign-in").text, "/sign-in")
             origin = {"Origin": self._demo.addresses.api}
             browser.post(
-                "/sign-in", headers=origin,
+                "/sign-in",
+                headers=origin,
                 data=form | {"email": self._demo.email, "password": self._demo.password},
-            )  # fmt: skip
+            )
             action, fields = _form_with(browser.get(page).text, "message")
             answer = browser.post(action, headers=origin, data=fields | {"message": text})
             if not answer.is_success:

@@ -12,9 +12,21 @@ from datetime import datetime
 from typing import Literal
 
 Kind = Literal[
-    "lead", "campaign", "int", "msg", "smsagent", "org", "turn", "num", "acct", "key", "user",
-    "bulk", "evt", "canned",
-]  # fmt: skip
+    "lead",
+    "campaign",
+    "int",
+    "msg",
+    "smsagent",
+    "org",
+    "turn",
+    "num",
+    "acct",
+    "key",
+    "user",
+    "bulk",
+    "evt",
+    "canned",
+]
 
 DIGITS = "0123456789abcdefghijklmnopqrstuv"
 PAIRS = [high + low for high in DIGITS for low in DIGITS]

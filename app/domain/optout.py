@@ -22,26 +22,91 @@ from typing import Literal
 Word = Literal["stop", "start", "help"]
 
 STOP = frozenset(
-    {"stop", "stopall", "stop all", "unsubscribe", "unsub", "cancel", "end", "quit", "revoke",
-     "remove", "optout", "opt out", "remove me", "stop texting", "stop texts", "stop messages",
-     "alto", "parar", "pare", "paren", "baja", "cancelar", "cancele", "detener", "quitar",
-     "dar de baja", "no mas", "basta", "cease and desist", "detengase", "detenganse"}
-)  # fmt: skip
+    {
+        "stop",
+        "stopall",
+        "stop all",
+        "unsubscribe",
+        "unsub",
+        "cancel",
+        "end",
+        "quit",
+        "revoke",
+        "remove",
+        "optout",
+        "opt out",
+        "remove me",
+        "stop texting",
+        "stop texts",
+        "stop messages",
+        "alto",
+        "parar",
+        "pare",
+        "paren",
+        "baja",
+        "cancelar",
+        "cancele",
+        "detener",
+        "quitar",
+        "dar de baja",
+        "no mas",
+        "basta",
+        "cease and desist",
+        "detengase",
+        "detenganse",
+    }
+)
 START = frozenset({"start", "unstop", "iniciar", "comenzar"})
 HELP = frozenset({"help", "info", "help me", "ayuda", "informacion"})
 YES = frozenset({"yes", "si"})
 VERDICTS: Mapping[str, Word] = {
-    "stop": "stop", "optout": "stop", "opt out": "stop",
-    "start": "start", "optin": "start", "opt in": "start",
-    "help": "help", "info": "help",
-}  # fmt: skip
+    "stop": "stop",
+    "optout": "stop",
+    "opt out": "stop",
+    "start": "start",
+    "optin": "start",
+    "opt in": "start",
+    "help": "help",
+    "info": "help",
+}
 """What carriers call the three words, all of them."""
 STRICTEST_FIRST: tuple[Word, ...] = ("stop", "start", "help")
 POLITE = frozenset(
-    {"please", "pls", "plz", "pleas", "thanks", "thank", "thx", "ty", "you", "now", "ok", "okay",
-     "hi", "hello", "hey", "sir", "maam", "por", "favor", "gracias", "ya", "hola", "immediately",
-     "this", "it", "all", "omg", "ffs", "jesus", "man", "dude", "guys"}
-)  # fmt: skip
+    {
+        "please",
+        "pls",
+        "plz",
+        "pleas",
+        "thanks",
+        "thank",
+        "thx",
+        "ty",
+        "you",
+        "now",
+        "ok",
+        "okay",
+        "hi",
+        "hello",
+        "hey",
+        "sir",
+        "maam",
+        "por",
+        "favor",
+        "gracias",
+        "ya",
+        "hola",
+        "immediately",
+        "this",
+        "it",
+        "all",
+        "omg",
+        "ffs",
+        "jesus",
+        "man",
+        "dude",
+        "guys",
+    }
+)
 """Around a definitive word they change nothing."""
 LONGEST = 400
 """Characters of a sentence that are looked at: a wish is not hidden behind a page of talk."""
@@ -73,63 +138,71 @@ TEXTS = (
     r"msging|messagin|sms|contact|contacting|send|sending|spam|spamming|bother|bothering|harass|"
     r"harassing|hitting|blowing|marketing|communication|communications|write|writing|bugging)"
 )
-SENTENCES = re.compile("|".join((
-    # English: stop doing it
-    rf"\b(?:stop|quit|cease|stpo|sotp|stahp)(?: \w+){{0,2}} {TEXTS}\b(?! (?:back|you))",
-    rf"\b(?:stop|end) (?:all |these |those |the |your |this |with the )*{TEXTS}\b",
-    r"\bstop (?:it )?(?:now|already|asap)\b",
-    # do not do it
-    rf"\b(?:dont|do not|dnt|never|please no|not to|cant|can not|shouldnt)(?: \w+)? {TEXTS}(?: to)? "
-    rf"(?:{US}|this (?:number|phone)|again|anymore|any more|here)\b",
-    rf"\b(?:dont|do not|no longer|doesnt|never)(?: \w+)? (?:want|wish|care|like|consent|agree|need|wanna)"
-    rf"(?: \w+){{0,4}} {TEXTS}\b",
-    rf"\bno more (?:\w+ )?{TEXTS}\b",
-    rf"\b(?:dont|do not|never) (?:ever )?{TEXTS}(?: \w+)? (?:again|anymore|any more)\b",
-    # take me off
-    r"\b(?:take|remove|delete|drop|get|scratch|pull|erase|cross|leave)(?: (?:me|us|my|this|our|the|number|phone|name|"
-    r"cell|contact|info|information|please|immediately|mobile)){1,4} (?:off|from|of|out)\b(?! work)",
-    r"\b(?:remove|delete|lose|loose|forget|erase|block) (?:my|this|our) (?:\w+ )?(?:number|phone|contact|info|information|cell)\b",
-    r"\btake (?:me|us|my (?:name|number)) off\b",
-    # the words of the trade
-    r"\bunsubscri\w*(?: me| us| from| please| now| this)?\b(?! (?:my|his|her|the) (?:old|other|wife|husband))",
-    r"\bopt(?:ed|ing)?(?: me| us)? out\b(?! (?:of (?:the )?(?:school|meeting|insurance|plan)))",
-    r"\b(?:revoke|withdraw|withdrawing|revoking)(?: \w+){0,3} (?:consent|permission)\b",
-    r"\b(?:put|add) (?:me|us|my number|this number) (?:on|to) (?:your|the|ur) (?:do not|dnc|no)\b",
-    r"\b(?:i want|i would like|id like|want|wanna|need|let me|how about i) (?:to )?(?:stop|end|cancel) (?:getting|receiving|all|these|the texts?|this subscription)",
-    r"\b(?:cancel|end) (?:my |this |the |all )?(?:\w+ )?(?:subscription|texts?|messages?|alerts?|sms|notifications?)\b",
-    r"\bleave me alone and (?:stop|quit)\b",
-    # Spanish
-    r"\b(?:no|ya no|nunca|jamas)(?: me| nos| le| lo)? ?(?:vuelv\w+ a )?(?:mand|envi|escrib|contact|text|mensaje|molest|busqu|busc)"
-    r"\w*(?: (?:mas|me|nunca|nada|mensajes|textos|a este numero|por favor|otra vez|de nuevo))*\b",
-    r"\b(?:dej|par|ces)(?:a|e|en|ad|ar|es)? (?:ya )?de (?:mandar|enviar|escribir|textear|molestar|contactar|hostigar|mensajear)\w*\b",
-    r"\b(?:quit|saqu|sac|elimin|borr|remuev|remov)\w*(?:me|nos)? (?:me )?(?:de|mi)\b(?= (?:su|la|esta|tu|lista|numero|sus|tus|telefono|base|ahi|este))",
-    r"\b(?:no|ya no) (?:quiero|deseo|necesito|autorizo)(?: \w+){0,3} (?:mensaje|mensajes|texto|textos|sms|manden|escriban|contacten|envien|comunicacion|publicidad|mandando|contacto)\b",
-    r"\bno mas (?:mensajes|textos|sms|msjs|publicidad)\b",
-    r"\b(?:dar|darme|denme|deme|dame|quiero|solicito|me doy)(?: \w+)? (?:de )?(?:la )?baja\b",
-    r"\bcancel\w* (?:mi |la |esta )?(?:suscripcion|los mensajes|mensajes)\b",
-    r"\b(?:borre|borren|borra|olvide|olviden|pierda|pierdan|elimine|eliminen)(?: de)? mi (?:numero|telefono|contacto)\b",
-)))  # fmt: skip
-TALK = re.compile("|".join((
-    r"\b(?:dont|do not|never|please dont|no) (?:you )?(?:ever )?stop\b",
-    r"\b(?:cant|couldnt|can not|wont) (?:\w+ )?stop\b",
-    r"\bstop (?:by|in|over|at|for|on the way|and)\b(?! (?:texting|messaging))",
-    r"\b(?:bus|pit|next|first|last|one|quick|full|non|truck) stop\b",
-    r"\b(?:did|does|do|when|why|how|what|if|until|till|unless|once|will it|would it)(?: \w+){0,3} (?:stop|quit|end|unsubscribe|opt out|cancel|remove)\b(?! (?:text|messag|contact|send|spam|bother))",
-    r"\b(?:why|when|have|has|did|if)(?: \w+){0,2} (?:you|u|they) stop(?:ped)?\b",
-    r"\b(?:dont|do not) (?:unsubscribe|remove|delete|opt|take|cancel)\b",
-    r"\b(?:not|wasnt|isnt|didnt) (?:mean|asking|trying|saying|unsubscribing|opting)\b",
-    r"\b(?:no pare|no paren|no dejen|no dejes|no me quiten|no me borren|no me saquen|no me elimin\w+)\b",
-    r"\b(?:dont|do not) (?:text|message|contact|call|send)(?: \w+){0,3} (?:until|before|after|till|while|during|on|at|today|tonight|yet|between|when|this (?:week|morning|afternoon|evening)|him|her|them|my (?:wife|husband|old|work|ex)|while)\b",
-    r"\bno (?:me )?(?:escriba|escriban|mande|manden|llame|llamen|contacte|contacten)(?: \w+){0,3} (?:hasta|antes|despues|hoy|todavia|manana por|entre|los domingos|por correo|al trabajo)\b",
-    r"\bno (?:me )?(?:mandaron|mando|enviaron|envio|escribieron|escribio|contactaron|contacto|llego|llegaron|mandaste|enviaste|escribiste)\b",
-    r"\b(?:stop|quit|stopped) (?:smoking|drinking|working|raining|doing|using|paying|my|the (?:car|leak|process|project|work|installation))\b",
-    r"\b(?:send|text|message|contact) me\b(?=.*\b(?:instead|rather|the quote|details|info|link|price)\b)",
-    r"\b(?:remove|take|get|delete|leave|pull) (?:the|my|our) (?:old|trees?|panels?|roof|couch|name from the (?:title|deed|loan)|dog|shoes|second|item|appointment|kids?|car|wife)\b",
-    r"\b(?:dont|do not|never|cant) call(?: me| us)?(?: just| please| only| but)? (?:text|txt|message) (?:me|us)\b"
-    r"(?! (?:again|anymore|any more|ever|either))",
-    r"\b(?:no problem|no worries) (?:text|message|contact|send)\b",
-    r"\bmy (?:number|phone) (?:is|changed)\b",
-)))  # fmt: skip
+SENTENCES = re.compile(
+    "|".join(
+        (
+            # English: stop doing it
+            rf"\b(?:stop|quit|cease|stpo|sotp|stahp)(?: \w+){{0,2}} {TEXTS}\b(?! (?:back|you))",
+            rf"\b(?:stop|end) (?:all |these |those |the |your |this |with the )*{TEXTS}\b",
+            r"\bstop (?:it )?(?:now|already|asap)\b",
+            # do not do it
+            rf"\b(?:dont|do not|dnt|never|please no|not to|cant|can not|shouldnt)(?: \w+)? {TEXTS}(?: to)? "
+            rf"(?:{US}|this (?:number|phone)|again|anymore|any more|here)\b",
+            rf"\b(?:dont|do not|no longer|doesnt|never)(?: \w+)? (?:want|wish|care|like|consent|agree|need|wanna)"
+            rf"(?: \w+){{0,4}} {TEXTS}\b",
+            rf"\bno more (?:\w+ )?{TEXTS}\b",
+            rf"\b(?:dont|do not|never) (?:ever )?{TEXTS}(?: \w+)? (?:again|anymore|any more)\b",
+            # take me off
+            r"\b(?:take|remove|delete|drop|get|scratch|pull|erase|cross|leave)(?: (?:me|us|my|this|our|the|number|phone|name|"
+            r"cell|contact|info|information|please|immediately|mobile)){1,4} (?:off|from|of|out)\b(?! work)",
+            r"\b(?:remove|delete|lose|loose|forget|erase|block) (?:my|this|our) (?:\w+ )?(?:number|phone|contact|info|information|cell)\b",
+            r"\btake (?:me|us|my (?:name|number)) off\b",
+            # the words of the trade
+            r"\bunsubscri\w*(?: me| us| from| please| now| this)?\b(?! (?:my|his|her|the) (?:old|other|wife|husband))",
+            r"\bopt(?:ed|ing)?(?: me| us)? out\b(?! (?:of (?:the )?(?:school|meeting|insurance|plan)))",
+            r"\b(?:revoke|withdraw|withdrawing|revoking)(?: \w+){0,3} (?:consent|permission)\b",
+            r"\b(?:put|add) (?:me|us|my number|this number) (?:on|to) (?:your|the|ur) (?:do not|dnc|no)\b",
+            r"\b(?:i want|i would like|id like|want|wanna|need|let me|how about i) (?:to )?(?:stop|end|cancel) (?:getting|receiving|all|these|the texts?|this subscription)",
+            r"\b(?:cancel|end) (?:my |this |the |all )?(?:\w+ )?(?:subscription|texts?|messages?|alerts?|sms|notifications?)\b",
+            r"\bleave me alone and (?:stop|quit)\b",
+            # Spanish
+            r"\b(?:no|ya no|nunca|jamas)(?: me| nos| le| lo)? ?(?:vuelv\w+ a )?(?:mand|envi|escrib|contact|text|mensaje|molest|busqu|busc)"
+            r"\w*(?: (?:mas|me|nunca|nada|mensajes|textos|a este numero|por favor|otra vez|de nuevo))*\b",
+            r"\b(?:dej|par|ces)(?:a|e|en|ad|ar|es)? (?:ya )?de (?:mandar|enviar|escribir|textear|molestar|contactar|hostigar|mensajear)\w*\b",
+            r"\b(?:quit|saqu|sac|elimin|borr|remuev|remov)\w*(?:me|nos)? (?:me )?(?:de|mi)\b(?= (?:su|la|esta|tu|lista|numero|sus|tus|telefono|base|ahi|este))",
+            r"\b(?:no|ya no) (?:quiero|deseo|necesito|autorizo)(?: \w+){0,3} (?:mensaje|mensajes|texto|textos|sms|manden|escriban|contacten|envien|comunicacion|publicidad|mandando|contacto)\b",
+            r"\bno mas (?:mensajes|textos|sms|msjs|publicidad)\b",
+            r"\b(?:dar|darme|denme|deme|dame|quiero|solicito|me doy)(?: \w+)? (?:de )?(?:la )?baja\b",
+            r"\bcancel\w* (?:mi |la |esta )?(?:suscripcion|los mensajes|mensajes)\b",
+            r"\b(?:borre|borren|borra|olvide|olviden|pierda|pierdan|elimine|eliminen)(?: de)? mi (?:numero|telefono|contacto)\b",
+        )
+    )
+)
+TALK = re.compile(
+    "|".join(
+        (
+            r"\b(?:dont|do not|never|please dont|no) (?:you )?(?:ever )?stop\b",
+            r"\b(?:cant|couldnt|can not|wont) (?:\w+ )?stop\b",
+            r"\bstop (?:by|in|over|at|for|on the way|and)\b(?! (?:texting|messaging))",
+            r"\b(?:bus|pit|next|first|last|one|quick|full|non|truck) stop\b",
+            r"\b(?:did|does|do|when|why|how|what|if|until|till|unless|once|will it|would it)(?: \w+){0,3} (?:stop|quit|end|unsubscribe|opt out|cancel|remove)\b(?! (?:text|messag|contact|send|spam|bother))",
+            r"\b(?:why|when|have|has|did|if)(?: \w+){0,2} (?:you|u|they) stop(?:ped)?\b",
+            r"\b(?:dont|do not) (?:unsubscribe|remove|delete|opt|take|cancel)\b",
+            r"\b(?:not|wasnt|isnt|didnt) (?:mean|asking|trying|saying|unsubscribing|opting)\b",
+            r"\b(?:no pare|no paren|no dejen|no dejes|no me quiten|no me borren|no me saquen|no me elimin\w+)\b",
+            r"\b(?:dont|do not) (?:text|message|contact|call|send)(?: \w+){0,3} (?:until|before|after|till|while|during|on|at|today|tonight|yet|between|when|this (?:week|morning|afternoon|evening)|him|her|them|my (?:wife|husband|old|work|ex)|while)\b",
+            r"\bno (?:me )?(?:escriba|escriban|mande|manden|llame|llamen|contacte|contacten)(?: \w+){0,3} (?:hasta|antes|despues|hoy|todavia|manana por|entre|los domingos|por correo|al trabajo)\b",
+            r"\bno (?:me )?(?:mandaron|mando|enviaron|envio|escribieron|escribio|contactaron|contacto|llego|llegaron|mandaste|enviaste|escribiste)\b",
+            r"\b(?:stop|quit|stopped) (?:smoking|drinking|working|raining|doing|using|paying|my|the (?:car|leak|process|project|work|installation))\b",
+            r"\b(?:send|text|message|contact) me\b(?=.*\b(?:instead|rather|the quote|details|info|link|price)\b)",
+            r"\b(?:remove|take|get|delete|leave|pull) (?:the|my|our) (?:old|trees?|panels?|roof|couch|name from the (?:title|deed|loan)|dog|shoes|second|item|appointment|kids?|car|wife)\b",
+            r"\b(?:dont|do not|never|cant) call(?: me| us)?(?: just| please| only| but)? (?:text|txt|message) (?:me|us)\b"
+            r"(?! (?:again|anymore|any more|ever|either))",
+            r"\b(?:no problem|no worries) (?:text|message|contact|send)\b",
+            r"\bmy (?:number|phone) (?:is|changed)\b",
+        )
+    )
+)
 POSSIBLE = re.compile(
     r"\b(?:leave me alone|not interested|no longer interested|wrong (?:number|person)|who is this|"
     r"who are you|who dis|how did you get (?:my|this)|go away|f+u+c+k (?:off|you)|screw you|"

@@ -176,9 +176,6 @@ def found_out(found: Resolved) -> dict[str, Any]:
         "provider": found.provider,
         "encoding": found.encoding,
         "segments": found.segments,
-        "resolution": [
-            {"field": rule.field, "rule": rule.rule, "value": rule.value}
-            for rule in found.resolution
-        ],
+        "resolution": [{"field": rule.field, "rule": rule.rule, "value": rule.value} for rule in found.resolution],
         **held,
     }

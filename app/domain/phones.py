@@ -64,8 +64,7 @@ def _valid(number: str, country: str) -> Any:
 def _are_two(number: str, country: str) -> bool:
     """Whether it is whole before its end. Blanks part one number too: there both must be whole."""
     return any(
-        _valid(number[: gap.start()], country)
-        and (not gap[0].isspace() or _valid(number[gap.end() :], country))
+        _valid(number[: gap.start()], country) and (not gap[0].isspace() or _valid(number[gap.end() :], country))
         for gap in BETWEEN_TWO.finditer(number)
     )
 

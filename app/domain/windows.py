@@ -17,8 +17,11 @@ HAND_OVER_LEASE = timedelta(seconds=30)
 the exchange and room to record it, within the 45 s in which a killed one must come back."""
 RETRY_AFTER_BOUNDS = (timedelta(seconds=1), timedelta(minutes=10))
 HAND_OVER_RETRIES = (
-    timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2), timedelta(minutes=10),
-)  # fmt: skip
+    timedelta(seconds=5),
+    timedelta(seconds=30),
+    timedelta(minutes=2),
+    timedelta(minutes=10),
+)
 """Waits after the end of attempt 1, 2, 3 and 4; after the fifth the turn has failed."""
 REPLY_WITHIN = timedelta(minutes=10)
 BEGIN_WITHIN = timedelta(seconds=1)

@@ -22,22 +22,47 @@ InteractionStatus = Literal[
     "dnc",
 ]
 MessageStatus = Literal[
-    "scheduled", "queued", "sending", "unknown", "sent", "failed", "undelivered", "delivered",
-    "cancelled", "received", "note",
-]  # fmt: skip
+    "scheduled",
+    "queued",
+    "sending",
+    "unknown",
+    "sent",
+    "failed",
+    "undelivered",
+    "delivered",
+    "cancelled",
+    "received",
+    "note",
+]
 TurnState = Literal[
-    "collecting", "delivering", "awaiting_reply", "replied", "declined", "handed_off",
-    "superseded", "cancelled", "expired", "failed",
-]  # fmt: skip
+    "collecting",
+    "delivering",
+    "awaiting_reply",
+    "replied",
+    "declined",
+    "handed_off",
+    "superseded",
+    "cancelled",
+    "expired",
+    "failed",
+]
 TurnKind = Literal["live", "shadow", "replay", "test"]
 
 PERSON_ROLES: tuple[PersonRole, ...] = get_args(PersonRole)
 INTERACTION_STATUSES: tuple[InteractionStatus, ...] = get_args(InteractionStatus)
 
 RANK: dict[str, int] = {
-    "scheduled": 0, "queued": 1, "sending": 2, "unknown": 3, "sent": 4,
-    "failed": 5, "undelivered": 5, "delivered": 6,
-    "cancelled": 9, "received": 9, "note": 9,
-}  # fmt: skip
+    "scheduled": 0,
+    "queued": 1,
+    "sending": 2,
+    "unknown": 3,
+    "sent": 4,
+    "failed": 5,
+    "undelivered": 5,
+    "delivered": 6,
+    "cancelled": 9,
+    "received": 9,
+    "note": 9,
+}
 """Message status moves to a higher rank only (contract 3). Delivered replaces a failure;
 `cancelled`, `received` and `note` are final."""

@@ -64,15 +64,27 @@ def _make(site: Site, tools: Path, cluster: Path) -> None:
     site.write(typed, secrets.token_urlsafe(24))  # the superuser's: nobody will ever know it
     _run(
         site,
-        [str(tools / "initdb"), "-D", str(fresh), "-U", "postgres", f"--pwfile={typed}",
-         "--auth=scram-sha-256", "--locale=C", "--encoding=UTF8", "--no-instructions"],
-    )  # fmt: skip
+        [
+            str(tools / "initdb"),
+            "-D",
+            str(fresh),
+            "-U",
+            "postgres",
+            f"--pwfile={typed}",
+            "--auth=scram-sha-256",
+            "--locale=C",
+            "--encoding=UTF8",
+            "--no-instructions",
+        ],
+    )
     typed.unlink()
     _execute(
-        site, tools, fresh,
+        site,
+        tools,
+        fresh,
         f"CREATE ROLE {ROLE} LOGIN CREATEROLE CREATEDB",
         f"CREATE DATABASE {ROLE} OWNER {ROLE}",
-    )  # fmt: skip
+    )
     fresh.rename(cluster)
 
 
@@ -103,17 +115,22 @@ def _execute(site: Site, tools: Path, cluster: Path, *statements: str) -> None:
     """Runs statements as the superuser, with no server and no client, one a line."""
     _run(
         site,
-        [str(tools / "postgres"), "--single", "-D", str(cluster), "-c", "exit_on_error=on",
-         "postgres"],
+        [str(tools / "postgres"), "--single", "-D", str(cluster), "-c", "exit_on_error=on", "postgres"],
         "".join(f"{statement}\n" for statement in statements),
-    )  # fmt: skip
+    )
 
 
 def _run(site: Site, command: Sequence[str], typed: str = "") -> None:
     done = subprocess.run(  # noqa: S603
-        command, input=typed.encode(), capture_output=True, check=False, cwd=site.folder,
-        env=site.env, preexec_fn=supervisor.die_with_parent, **site.identity,
-    )  # fmt: skip
+        command,
+        input=typed.encode(),
+        capture_output=True,
+        check=False,
+        cwd=site.folder,
+        env=site.env,
+        preexec_fn=supervisor.die_with_parent,
+        **site.identity,
+    )
     if done.returncode:
         said = " / ".join(done.stderr.decode(errors="replace").strip().splitlines()[-3:])
         raise EmbeddedError(f"{Path(command[0]).name} failed for {site.folder}: {said}")

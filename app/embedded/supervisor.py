@@ -277,10 +277,16 @@ def _start(site: Site, recipe: Recipe) -> Server:
         command = list(recipe.command(port))
         with site.log.open("wb") as output:
             process = subprocess.Popen(  # noqa: S603
-                command, cwd=site.folder, env=site.env, process_group=0,
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                preexec_fn=partial(die_with_parent, recipe.stop_with), **site.identity,
-            )  # fmt: skip
+                command,
+                cwd=site.folder,
+                env=site.env,
+                process_group=0,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                preexec_fn=partial(die_with_parent, recipe.stop_with),
+                **site.identity,
+            )
         try:
             if _comes_up(process, port, recipe):
                 told = {"pid": process.pid, "port": port, "owner": os.getpid()}

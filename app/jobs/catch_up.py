@@ -131,9 +131,7 @@ class CatchUp:
                 post = Post(account, texts[i : i + TOGETHER], _habits(provider), late=True)
                 await receive.texts(tx, [post])
 
-    async def _listed(
-        self, provider: Provider, account: Account, since: datetime, lease: "Lease"
-    ) -> list[InboundText]:
+    async def _listed(self, provider: Provider, account: Account, since: datetime, lease: "Lease") -> list[InboundText]:
         """All that came since, oldest first; [] where the carrier keeps no record."""
         texts: list[InboundText] = []
         page: str | None = None

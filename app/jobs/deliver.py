@@ -35,8 +35,7 @@ SETTLES_FOR = 30.0
 BACKOFF = (1.0, 5.0, 30.0, 120.0, 300.0)
 SHORTEST_WAIT, LONGEST_WAIT = 1.0, 600.0
 DETAIL = 2000
-RATES = {name: {str(kind): rate for kind, rate in provider.RATES.items()}
-         for name, provider in REGISTRY.items()}  # fmt: skip
+RATES = {name: {str(kind): rate for kind, rate in provider.RATES.items()} for name, provider in REGISTRY.items()}
 STALE = "STALE_TURN"
 BLOCKED: dict[outbox.Blocked, tuple[str, str]] = {
     "gone": ("CANCELLED", "The text was cancelled."),
@@ -120,8 +119,7 @@ class Delivery:
         key = (row["tenant_id"], row["message_id"])
         if row["state"] != "unknown":
             if blocked := batch.blocked.get(key[1]):
-                return Settlement(*key, "cancelled", code=BLOCKED[blocked][0],
-                                  message=BLOCKED[blocked][1])  # fmt: skip
+                return Settlement(*key, "cancelled", code=BLOCKED[blocked][0], message=BLOCKED[blocked][1])
             if row["state"] == "queued":
                 why = "The text's validity passed before it could leave."
                 return Settlement(*key, "failed", code="EXPIRED", message=why)
@@ -140,8 +138,9 @@ class Delivery:
         except Exception as error:
             # One poisoned text must not stop the others; whether it left is not known.
             log.exception("delivery failed", message_id=key[1])
-            return Settlement(*key, "unknown", LOOKUPS[0], code="INTERNAL",
-                              message=type(error).__name__, tried=Tried("unknown"))  # fmt: skip
+            return Settlement(
+                *key, "unknown", LOOKUPS[0], code="INTERNAL", message=type(error).__name__, tried=Tried("unknown")
+            )
 
     def _account(self, row: Row) -> Account:
         """The row's account, open; anew whenever its row says something new."""
@@ -155,13 +154,17 @@ class Delivery:
         provider = REGISTRY[row["provider"]]
         account = self._account(row)
         status_url = (
-            f"{self._base_url}/webhooks/{row['provider']}/{row['account_id']}/status"
-            f"?message={row['message_id']}"
+            f"{self._base_url}/webhooks/{row['provider']}/{row['account_id']}/status?message={row['message_id']}"
         )
         text = Outgoing(
-            row["message_id"], row["to_phone"], row["from_phone"], row["text"],
-            tuple(media["url"] for media in row["media"] or ()), status_url, row["validity"],
-        )  # fmt: skip
+            row["message_id"],
+            row["to_phone"],
+            row["from_phone"],
+            row["text"],
+            tuple(media["url"] for media in row["media"] or ()),
+            status_url,
+            row["validity"],
+        )
         return Claimed(row, account, provider, text)
 
     async def _send(self, claimed: Claimed, claimed_at: float) -> Settlement:
@@ -176,9 +179,7 @@ class Delivery:
         began = time.monotonic()
         status: int | None = None
         try:
-            response = await self._wire.exchange(
-                request, DEADLINE, begin_by=claimed_at + BEGIN_WITHIN.total_seconds()
-            )
+            response = await self._wire.exchange(request, DEADLINE, begin_by=claimed_at + BEGIN_WITHIN.total_seconds())
             status, outcome = response.status_code, claimed.provider.outcome(response)
         except Late:
             return Settlement(*key, "queued", timedelta(0), resent=row["resent"])
@@ -189,9 +190,12 @@ class Delivery:
         took = time.monotonic() - began
         attempted(row["provider"], outcome.verdict, took)
         tried = Tried(
-            outcome.verdict, row["begun_at"], status, int(took * 1000),
+            outcome.verdict,
+            row["begun_at"],
+            status,
+            int(took * 1000),
             _without_secrets(claimed, outcome.detail or outcome.code),
-        )  # fmt: skip
+        )
         return _settlement(row, outcome, claimed.provider.ERRORS.get(outcome.code or ""), tried)
 
     async def _ask(self, claimed: Claimed, claimed_at: float) -> Settlement:
@@ -237,12 +241,18 @@ class Delivery:
         phones = {row["message_id"]: row["to_phone"] for row in rows}
         causes = [
             suppressions.Cause(
-                tenant_id=s.tenant_id, phone=phones[s.message_id], cause="lead", actor="carrier",
-                event="opted_out", rule="carrier", text=s.code, message_id=s.message_id,
+                tenant_id=s.tenant_id,
+                phone=phones[s.message_id],
+                cause="lead",
+                actor="carrier",
+                event="opted_out",
+                rule="carrier",
+                text=s.code,
+                message_id=s.message_id,
             )
             for s in settled
             if s.tried and s.tried.outcome == "opted_out"
-        ]  # fmt: skip
+        ]
         await suppressions.add_news(tx, causes)
 
 
@@ -258,8 +268,7 @@ async def _carry_stale(tx: Tx, batch: Batch, settled: list[Settlement]) -> None:
     for row in rows:
         if row["message_id"] not in ours:
             continue  # told already, or another worker's to tell
-        unsent = {"turnId": row["turn_id"], "texts": [row["text"]],
-                  "refusedAt": instant(datetime.now(UTC))}  # fmt: skip
+        unsent = {"turnId": row["turn_id"], "texts": [row["text"]], "refusedAt": instant(datetime.now(UTC))}
         await turns.carry(tx, row["tenant_id"], row["interaction_id"], unsent)
 
 
@@ -269,16 +278,25 @@ def _settlement(row: Row, outcome: Outcome, meaning: str | None, tried: Tried) -
     message = meaning or outcome.detail
     match outcome.verdict:
         case "accepted":
-            return Settlement(*key, "sent", provider_message_id=outcome.provider_message_id,
-                              message=meaning, tried=tried)  # fmt: skip
+            return Settlement(
+                *key, "sent", provider_message_id=outcome.provider_message_id, message=meaning, tried=tried
+            )
         case "later":
             wait = outcome.retry_after or BACKOFF[min(row["tries"], len(BACKOFF)) - 1]
             wait = min(max(wait, SHORTEST_WAIT), LONGEST_WAIT)
-            return Settlement(*key, "queued", timedelta(seconds=wait), code=outcome.code,
-                              message=message, resent=row["resent"], tried=tried)  # fmt: skip
+            return Settlement(
+                *key,
+                "queued",
+                timedelta(seconds=wait),
+                code=outcome.code,
+                message=message,
+                resent=row["resent"],
+                tried=tried,
+            )
         case "unknown":
-            return Settlement(*key, "unknown", LOOKUPS[0], code=outcome.code,
-                              message=message, resent=row["resent"], tried=tried)  # fmt: skip
+            return Settlement(
+                *key, "unknown", LOOKUPS[0], code=outcome.code, message=message, resent=row["resent"], tried=tried
+            )
         case "refused" | "opted_out":
             return Settlement(*key, "failed", code=outcome.code, message=message, tried=tried)
 
@@ -287,8 +305,7 @@ def _after_lookup(row: Row, found: Found | None, denied: bool, since: timedelta)
     """`since` the request began, by the database's clock."""
     key = (row["tenant_id"], row["message_id"])
     if found is not None:
-        return Settlement(*key, "sent", provider_message_id=found.provider_message_id,
-                          code=found.code)  # fmt: skip
+        return Settlement(*key, "sent", provider_message_id=found.provider_message_id, code=found.code)
     looks = row["looked"] + denied
     if looks >= len(LOOKUPS):
         if row["resent"]:
@@ -300,8 +317,9 @@ def _after_lookup(row: Row, found: Found | None, denied: bool, since: timedelta)
         # Where workers were away the first denial may come late; it wants a second all the same.
         again = max(LOOKUPS[1], since + LOOKUPS[0])
         return Settlement(*key, "unknown", again, looked=looks, resent=row["resent"])
-    return Settlement(*key, "unknown", code="OUTCOME_UNKNOWN",
-                      message="The carrier never said whether it took the text.")  # fmt: skip
+    return Settlement(
+        *key, "unknown", code="OUTCOME_UNKNOWN", message="The carrier never said whether it took the text."
+    )
 
 
 def _without_secrets(claimed: Claimed, detail: str | None) -> str | None:

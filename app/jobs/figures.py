@@ -4,15 +4,9 @@ from functools import cache
 
 from prometheus_client import Counter, Histogram
 
-ATTEMPTS = Counter(
-    "leadsail_attempts", "Requests to carriers that send a text.", ["provider", "outcome"]
-)
-ATTEMPT_SECONDS = Histogram(
-    "leadsail_attempt_seconds", "How long carriers took to answer.", ["provider"]
-)
-HAND_OVERS = Counter(
-    "leadsail_hand_overs", "Turns posted to agents, by what came of it.", ["agent", "outcome"]
-)
+ATTEMPTS = Counter("leadsail_attempts", "Requests to carriers that send a text.", ["provider", "outcome"])
+ATTEMPT_SECONDS = Histogram("leadsail_attempt_seconds", "How long carriers took to answer.", ["provider"])
+HAND_OVERS = Counter("leadsail_hand_overs", "Turns posted to agents, by what came of it.", ["agent", "outcome"])
 TURN_LATE = Histogram(
     "leadsail_turn_late_seconds",
     "How long after it was due a turn was handed over.",

@@ -107,9 +107,7 @@ class Forwarding:
         """Tried once; the live turn never waits for it."""
         twin = shadow.twin
         try:
-            said = await self._post(
-                replace(live, turn_id=twin.turn_id, url=shadow.url, body=twin.body), "shadow"
-            )
+            said = await self._post(replace(live, turn_id=twin.turn_id, url=shadow.url, body=twin.body), "shadow")
             meant = webhook.meaning(said.answer)
             heard = twins.Heard(*meant, said.http_status, said.duration_ms, said.kept)
             async with self._room, self._database.system() as tx:
@@ -126,13 +124,13 @@ class Forwarding:
             HAND_OVERS.labels(turn.agent_id, "failed").inc()
             return Said(Failed(turn.unsayable), None, 0, None)
         try:
-            request = webhook.request(
-                turn.url, turn.secrets, turn.turn_id, turn.at, turn.body, kind
-            )
+            request = webhook.request(turn.url, turn.secrets, turn.turn_id, turn.at, turn.body, kind)
             response = await self._wire.exchange(request, HAND_OVER_DEADLINE.total_seconds())
             status, kept, answer = (
-                response.status_code, webhook.kept(response), webhook.read(response),
-            )  # fmt: skip
+                response.status_code,
+                webhook.kept(response),
+                webhook.read(response),
+            )
         except NotSent:
             answer = Failed("the agent's webhook could not be reached")
         except Lost:

@@ -66,8 +66,12 @@ class Loops:
         """Runs until stopped; then finishes what was begun, within `DRAIN` seconds."""
         async with asyncio.TaskGroup() as group:
             for step in (
-                self._drain_clock, self._poll, self._release, self._claim_texts, self._fetch,
-            ):  # fmt: skip
+                self._drain_clock,
+                self._poll,
+                self._release,
+                self._claim_texts,
+                self._fetch,
+            ):
                 group.create_task(self._repeat(step))
         if begun := self._begun():
             await asyncio.wait(begun, timeout=DRAIN)

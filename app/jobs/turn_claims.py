@@ -110,9 +110,7 @@ async def _make_way(tx: Tx, live: dict[Thread, list[Row]], steps: dict[Thread, S
     await turns.move(tx, moved)
 
 
-async def _begin(
-    tx: Tx, due: Sequence[Row], seal: Seal, endpoints: Endpoints, places: ExitStack
-) -> list[HandOver]:
+async def _begin(tx: Tx, due: Sequence[Row], seal: Seal, endpoints: Endpoints, places: ExitStack) -> list[HandOver]:
     about = await turns.about(tx, [_whole_key(turn) for turn in due])
     going: list[Row] = []
     waits: list[tuple[str, str, timedelta]] = []
@@ -134,9 +132,7 @@ async def _begin(
     return await _freeze(tx, going, about, seal) if going else []
 
 
-async def _freeze(
-    tx: Tx, going: Sequence[Row], about: dict[Key, Row], seal: Seal
-) -> list[HandOver]:
+async def _freeze(tx: Tx, going: Sequence[Row], about: dict[Key, Row], seal: Seal) -> list[HandOver]:
     fresh = [_whole_key(turn) for turn in going if not about[_key(turn)]["frozen"]]
     told = await turns.told(tx, fresh, transcripts.LONGEST) if fresh else {}
     made = [_made(turn, about[_key(turn)], told.get(_key(turn)), seal) for turn in going]
@@ -158,22 +154,34 @@ def _made(turn: Row, facts: Row, told: Told | None, seal: Seal) -> tuple[Begin, 
         log.exception("a turn could not be put into words", turn_id=turn["turn_id"])
         unsayable = f"it could not be put into words: {type(error).__name__}"
     begin = Begin(
-        tenant_id=turn["tenant_id"], turn_id=turn["turn_id"], attempt=attempt, lease=lease,
-        agent_id=facts["sms_agent_id"], through_seq=facts["last_seq"],
-        protected=facts["stale_replies"] >= PROTECTS, at=now, expires_at=expires_at,
+        tenant_id=turn["tenant_id"],
+        turn_id=turn["turn_id"],
+        attempt=attempt,
+        lease=lease,
+        agent_id=facts["sms_agent_id"],
+        through_seq=facts["last_seq"],
+        protected=facts["stale_replies"] >= PROTECTS,
+        at=now,
+        expires_at=expires_at,
         body=said.body,
-    )  # fmt: skip
+    )
     return begin, HandOver(
-        tenant_id=turn["tenant_id"], interaction_id=turn["interaction_id"],
-        turn_id=turn["turn_id"], attempt=attempt, lease=lease, agent_id=facts["sms_agent_id"],
-        url=facts["webhook_url"], secrets=said.secrets, at=now, body=said.body,
-        shadow=said.shadow, unsayable=unsayable,
-    )  # fmt: skip
+        tenant_id=turn["tenant_id"],
+        interaction_id=turn["interaction_id"],
+        turn_id=turn["turn_id"],
+        attempt=attempt,
+        lease=lease,
+        agent_id=facts["sms_agent_id"],
+        url=facts["webhook_url"],
+        secrets=said.secrets,
+        at=now,
+        body=said.body,
+        shadow=said.shadow,
+        unsayable=unsayable,
+    )
 
 
-def _worded(
-    turn: Row, facts: Row, told: Told | None, seal: Seal, attempt: int, expires_at: datetime
-) -> Words:
+def _worded(turn: Row, facts: Row, told: Told | None, seal: Seal, attempt: int, expires_at: datetime) -> Words:
     frozen = (
         payload.freeze(turn["turn_id"], facts, told.texts, told.transcript, turn["unsent_reply"])
         if told
@@ -192,9 +200,13 @@ def _shadow(turn: Row, facts: Row, addressed: dict[str, Any]) -> Shadow | None:
     if not facts["shadow_webhook_url"]:
         return None
     twin = twins.of(
-        turn["tenant_id"], "shadow", addressed, turn["interaction_id"], facts["sms_agent_id"],
+        turn["tenant_id"],
+        "shadow",
+        addressed,
+        turn["interaction_id"],
+        facts["sms_agent_id"],
         turn["turn_id"],
-    )  # fmt: skip
+    )
     return Shadow(facts["shadow_webhook_url"], twin)
 
 

@@ -42,17 +42,15 @@ async def _settle(tx: Tx, heard: Sequence[Heard]) -> None:
     locked = {(handed.tenant_id, handed.interaction_id) for handed, _ in heard}
     await threads.lock(tx, locked)
     known = await turns.some(tx, [(h.tenant_id, h.turn_id) for h, _ in heard])
-    there = [(known[key], h, said) for h, said in heard
-             if (key := (h.tenant_id, h.turn_id)) in known]  # fmt: skip
+    there = [(known[key], h, said) for h, said in heard if (key := (h.tenant_id, h.turn_id)) in known]
     news = await turns.end(tx, [_ending(turn, handed, said) for turn, handed, said in there])
     for turn, _, _ in there:
         if turn["next_due_at"]:  # what collected meanwhile: nobody else looks at once
             tx.hints[turn_hint(turn["tenant_id"], turn["interaction_id"])] = turn["next_due_at"]
     await _take(tx, [(turn, said.answer) for turn, h, said in there if _mine(turn, h)])
-    await _take_late(tx, [
-        (turn, said.answer) for turn, h, said in there
-        if not _mine(turn, h) and (*_key(turn), h.attempt) in news
-    ])  # fmt: skip
+    await _take_late(
+        tx, [(turn, said.answer) for turn, h, said in there if not _mine(turn, h) and (*_key(turn), h.attempt) in news]
+    )
 
 
 def _mine(turn: Row, handed: HandOver) -> bool:
@@ -63,14 +61,18 @@ def _ending(turn: Row, handed: HandOver, said: Said) -> Ending:
     failed = said.answer if isinstance(said.answer, Failed) else None
     mine = _mine(turn, handed)
     return Ending(
-        tenant_id=handed.tenant_id, turn_id=handed.turn_id, attempt=handed.attempt,
-        lease=handed.lease, outcome="failed" if failed else "accepted",
-        http_status=said.http_status, duration_ms=said.duration_ms,
+        tenant_id=handed.tenant_id,
+        turn_id=handed.turn_id,
+        attempt=handed.attempt,
+        lease=handed.lease,
+        outcome="failed" if failed else "accepted",
+        http_status=said.http_status,
+        duration_ms=said.duration_ms,
         answer=said.kept if said.kept is not None else getattr(said.answer, "why", None),
         heard=not failed and (mine or turn["accepted_at"] is None),
         # No hint: the poll finds it, and a retry is never a matter of milliseconds.
         again=next_hand_over(handed.attempt, failed.retry_after) if failed and mine else None,
-    )  # fmt: skip
+    )
 
 
 async def _take(tx: Tx, answers: Sequence[tuple[Row, Answer]]) -> None:
@@ -89,10 +91,9 @@ async def _take(tx: Tx, answers: Sequence[tuple[Row, Answer]]) -> None:
 async def _take_late(tx: Tx, answers: Sequence[tuple[Row, Answer]]) -> None:
     """Of turns that were closed, or are handed over anew: the latter's texts come once more."""
     taken = [(turn, answer) for turn, answer in answers if isinstance(answer, Taken)]
-    await _obey(tx, [
-        (turn, answer if _is_refusal(turn, answer) else replace(answer, texts=None))
-        for turn, answer in taken
-    ])  # fmt: skip
+    await _obey(
+        tx, [(turn, answer if _is_refusal(turn, answer) else replace(answer, texts=None)) for turn, answer in taken]
+    )
 
 
 def _is_refusal(turn: Row, answer: Taken) -> bool:

@@ -65,9 +65,7 @@ class Provider(Protocol):
         """The request that asks for `text`, whose sending began at `since`; None where the
         vendor has no look-up."""
 
-    def found(
-        self, response: httpx.Response, text: Outgoing, since: datetime
-    ) -> Sequence[Found] | None:
+    def found(self, response: httpx.Response, text: Outgoing, since: datetime) -> Sequence[Found] | None:
         """Candidates for `text` in the answer, best first; [] when the carrier surely has
         nothing: each entry is surely another's. None when the answer says neither."""
 

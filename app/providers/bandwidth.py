@@ -34,8 +34,13 @@ from app.domain.words import MessageStatus
 from app.providers.addresses import address
 
 CREDENTIALS: tuple[str, ...] = (
-    "accountId", "applicationId", "username", "password", "callbackUsername", "callbackPassword",
-)  # fmt: skip
+    "accountId",
+    "applicationId",
+    "username",
+    "password",
+    "callbackUsername",
+    "callbackPassword",
+)
 OPTIONAL: tuple[str, ...] = ()
 ANSWER = ("application/json", b"{}")
 BASE = "https://messaging.bandwidth.com"

@@ -200,9 +200,7 @@ def found(response: httpx.Response, text: Outgoing, since: datetime) -> list[Fou
     matching = [
         Found(uuid, STATUSES.get(_word(item, "message_state") or ""), at, _code(item, "error_code"))
         for item in left
-        if (at := _time(item.get("message_time")))
-        and _pair(item) == pair
-        and (uuid := _word(item, "message_uuid"))
+        if (at := _time(item.get("message_time"))) and _pair(item) == pair and (uuid := _word(item, "message_uuid"))
     ]
     if not matching and (left or not older or len(items) >= PAGE):
         # An entry without time, id or numbers (accounts may hide them); or a full page, which may

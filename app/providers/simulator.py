@@ -90,11 +90,7 @@ def outcome(response: httpx.Response) -> Outcome:
 
 
 def genuine(account: Account, hook: Hook, now: datetime) -> bool:
-    given = dict(
-        part.split("=", 1)
-        for part in hook.headers.get("x-simulator-signature", "").split(",")
-        if "=" in part
-    )
+    given = dict(part.split("=", 1) for part in hook.headers.get("x-simulator-signature", "").split(",") if "=" in part)
     stamp = given.get("t", "")
     if not STAMP.fullmatch(stamp) or abs(now.timestamp() - int(stamp)) > FRESH.total_seconds():
         return False

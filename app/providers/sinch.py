@@ -126,8 +126,7 @@ def outcome(response: httpx.Response) -> Outcome:
 
 def genuine(account: Account, hook: Hook, now: datetime) -> bool:
     given, nonce, stamp, algorithm = (
-        hook.headers.get(f"x-sinch-webhook-signature{part}", "")
-        for part in ("", "-nonce", "-timestamp", "-algorithm")
+        hook.headers.get(f"x-sinch-webhook-signature{part}", "") for part in ("", "-nonce", "-timestamp", "-algorithm")
     )
     secret = account.credentials["webhookSecret"].encode()
     if not (secret and given and nonce and STAMP.fullmatch(stamp)):
@@ -184,11 +183,7 @@ def found(response: httpx.Response, text: Outgoing, since: datetime) -> list[Fou
     if not response.is_success or not isinstance(items, list):
         return None
     references = (text.message_id, None, "")
-    left = [
-        item
-        for item in items
-        if isinstance(item, dict) and item.get("client_reference") in references
-    ]
+    left = [item for item in items if isinstance(item, dict) and item.get("client_reference") in references]
     matching = [
         Found(
             carrier_id,

@@ -158,9 +158,7 @@ def read_inbound(hook: Hook) -> list[InboundText]:
     if event.get("event_type") != "message.received" or not (carrier_id and sender and to):
         return []
     media = tuple(
-        Media(url, _word(item, "content_type"))
-        for item in _objects(said.get("media"))
-        if (url := _word(item, "url"))
+        Media(url, _word(item, "content_type")) for item in _objects(said.get("media")) if (url := _word(item, "url"))
     )
     return [
         InboundText(
@@ -216,8 +214,7 @@ def found(response: httpx.Response, text: Outgoing, since: datetime) -> list[Fou
     return [
         Found(carrier_id, RECORDED.get(_word(item, "status") or ""), _time(item, "created_at"))
         for item in records
-        if item.get("delivery_status_webhook_url") == text.status_url
-        and (carrier_id := _word(item, "uuid"))
+        if item.get("delivery_status_webhook_url") == text.status_url and (carrier_id := _word(item, "uuid"))
     ] or None
 
 

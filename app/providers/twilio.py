@@ -66,9 +66,7 @@ STATUSES: dict[str, MessageStatus] = {
     "canceled": "failed",
 }
 BY_GET = True
-ANSWERS = frozenset(
-    {"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout", "help", "info"}
-)
+ANSWERS = frozenset({"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout", "help", "info"})
 """https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out: unless the account has words
 of its own, which `OptOutType` tells of."""
 YES_RESTORES = True
@@ -161,8 +159,7 @@ def genuine(account: Account, hook: Hook, now: datetime) -> bool:
     said = "".join(f"{name}{value}" for name, value in sorted(set(form or ())))
     given = hook.headers.get("x-twilio-signature", "").encode("latin-1", "replace")
     return any(
-        hmac.compare_digest(_signature(key, digest, url + said), given)
-        for url in _with_and_without_port(hook.url)
+        hmac.compare_digest(_signature(key, digest, url + said), given) for url in _with_and_without_port(hook.url)
     )
 
 

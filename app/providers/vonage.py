@@ -288,9 +288,7 @@ def listed(response: httpx.Response) -> Listing | None:
     if not isinstance(items, list) or not isinstance(count, int):
         return None
     numbers = tuple(
-        _listed(item, number)
-        for item in items
-        if isinstance(item, dict) and (number := _word(item, "msisdn"))
+        _listed(item, number) for item in items if isinstance(item, dict) and (number := _word(item, "msisdn"))
     )
     return Listing(numbers, _next(response, count) if items and count > PAGE else None)
 
@@ -388,11 +386,7 @@ def _signed_by_parameter(account: Account, said: Mapping[str, Any], now: datetim
         return False
     if not all(isinstance(value, str | int) for value in said.values()):
         return False
-    words = (
-        f"&{name}={re.sub('[&=]', '_', str(value))}"
-        for name, value in sorted(said.items())
-        if name != "sig"
-    )
+    words = (f"&{name}={re.sub('[&=]', '_', str(value))}" for name, value in sorted(said.items()) if name != "sig")
     signed = "".join(words).encode("utf-8", "replace")
     hashed = [md5(signed + secret, usedforsecurity=False).hexdigest()]
     hashed += [hmac.digest(secret, signed, digest).hex() for digest in DIGESTS]
@@ -463,9 +457,7 @@ def _old_text(said: Mapping[str, Any]) -> InboundText | None:
 
 def _part(said: Mapping[str, Any]) -> Part | None:
     reference, number, total = (_word(said, f"concat-{x}") or "" for x in ("ref", "part", "total"))
-    if _word(said, "concat") != "true" or not (
-        reference and SMALL.fullmatch(number) and SMALL.fullmatch(total)
-    ):
+    if _word(said, "concat") != "true" or not (reference and SMALL.fullmatch(number) and SMALL.fullmatch(total)):
         return None
     part = Part(reference, int(number), int(total))
     return part if 1 <= part.number <= part.total <= MOST_PARTS else None
@@ -478,9 +470,7 @@ def _next(response: httpx.Response, count: int) -> str | None:
 
 def _listed(item: Mapping[str, Any], number: str) -> Listed:
     able = item.get("features")
-    able = (
-        [word.lower() for word in able if isinstance(word, str)] if isinstance(able, list) else []
-    )
+    able = [word.lower() for word in able if isinstance(word, str)] if isinstance(able, list) else []
     # Only a number's own address is listed: an application's and the account's are not.
     own = item.get("messagesCallbackType") != "app"
     return Listed(

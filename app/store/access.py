@@ -51,9 +51,7 @@ INSERT INTO sessions (tenant_id, digest, user_id, expires_at) VALUES ($1, $2, $3
 """
 
 
-async def open_session(
-    tx: Tx, tenant_id: str, user_id: str, digest: bytes, lasts: timedelta
-) -> None:
+async def open_session(tx: Tx, tenant_id: str, user_id: str, digest: bytes, lasts: timedelta) -> None:
     await tx.execute(OPEN_SESSION, tenant_id, digest, user_id, lasts)
 
 
@@ -98,9 +96,7 @@ RETURNING expires_at - now()
 """
 
 
-async def renew_session(
-    tx: Tx, digest: bytes, fresh: bytes, renewed: timedelta
-) -> timedelta | None:
+async def renew_session(tx: Tx, digest: bytes, fresh: bytes, renewed: timedelta) -> timedelta | None:
     """Puts the token `fresh` in the place of the other; how long the session may still last.
     None: another request was faster."""
     lasts: timedelta | None = await tx.value(RENEW_SESSION, digest, fresh, renewed)

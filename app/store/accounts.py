@@ -151,9 +151,7 @@ RETURNING fetch_at
 """
 
 
-async def hold_fetch(
-    tx: Tx, tenant_id: str, account_id: str, lease: datetime, longer: timedelta
-) -> datetime | None:
+async def hold_fetch(tx: Tx, tenant_id: str, account_id: str, lease: datetime, longer: timedelta) -> datetime | None:
     """A longer lease; None: it is no longer the caller's."""
     held: datetime | None = await tx.value(HOLD_FETCH, tenant_id, account_id, lease, longer)
     return held
@@ -169,9 +167,7 @@ RETURNING account_id
 """
 
 
-async def fetched(
-    tx: Tx, tenant_id: str, account_id: str, lease: datetime, noticed_at: datetime | None
-) -> bool:
+async def fetched(tx: Tx, tenant_id: str, account_id: str, lease: datetime, noticed_at: datetime | None) -> bool:
     """What was missing is here; an absence that was noticed since then wants another look.
     False: the lease was no longer the caller's."""
     done = await tx.value(FETCHED, tenant_id, account_id, lease, noticed_at)
@@ -187,9 +183,7 @@ RETURNING account_id
 """
 
 
-async def not_fetched(
-    tx: Tx, tenant_id: str, account_id: str, lease: datetime, rest: timedelta, why: str
-) -> bool:
+async def not_fetched(tx: Tx, tenant_id: str, account_id: str, lease: datetime, rest: timedelta, why: str) -> bool:
     """It failed, and is tried again after `rest`. False: the lease was no longer the
     caller's."""
     done = await tx.value(NOT_FETCHED, tenant_id, account_id, lease, rest, why)

@@ -21,9 +21,7 @@ async def add(
     digest: bytes,
     per_second: int | None,
 ) -> Row:
-    row = await tx.row(
-        ADD, tenant_id, key_id, name, scope, sms_agent_id, prefix, digest, per_second
-    )
+    row = await tx.row(ADD, tenant_id, key_id, name, scope, sms_agent_id, prefix, digest, per_second)
     assert row is not None
     return row
 
@@ -55,9 +53,7 @@ RETURNING *
 """
 
 
-async def change(
-    tx: Tx, tenant_id: str, key_id: str, name: str, per_second: int | None
-) -> Row | None:
+async def change(tx: Tx, tenant_id: str, key_id: str, name: str, per_second: int | None) -> Row | None:
     return await tx.row(CHANGE, tenant_id, key_id, name, per_second)
 
 

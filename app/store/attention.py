@@ -17,9 +17,7 @@ Placed = tuple[bool, Row]
 Key = tuple[int, datetime, str]
 
 
-async def first(
-    read: Read, tenant_id: str, narrowed: Filter, before: Key | None, limit: int
-) -> list[Placed]:
+async def first(read: Read, tenant_id: str, narrowed: Filter, before: Key | None, limit: int) -> list[Placed]:
     """Up to `limit` threads after `before` (the `key` of the last one seen)."""
     found: list[Placed] = []
     if before is None or before[0]:

@@ -7,9 +7,18 @@ from app.store import directory
 from app.store.engine import Read, Row, Tx
 
 COLUMNS = (
-    "name", "active", "client_id", "client_name", "offer_id", "offer_name", "phone_number_id",
-    "provider", "sms_agent_id", "test_sms_agent_id", "questionnaire",
-)  # fmt: skip
+    "name",
+    "active",
+    "client_id",
+    "client_name",
+    "offer_id",
+    "offer_name",
+    "phone_number_id",
+    "provider",
+    "sms_agent_id",
+    "test_sms_agent_id",
+    "questionnaire",
+)
 
 ADD = directory.adding("campaigns", ("campaign_id", *COLUMNS))
 

@@ -171,9 +171,7 @@ class Database:
     """The pools, and the ways to open a transaction on them. Batches have connections of their
     own: they wait for locks a moment only, and in no queue."""
 
-    def __init__(
-        self, engine: AsyncEngine, batches: AsyncEngine, clock: Clock, two_roles: bool
-    ) -> None:
+    def __init__(self, engine: AsyncEngine, batches: AsyncEngine, clock: Clock, two_roles: bool) -> None:
         self._engine = engine
         self._batches = batches
         self._clock = clock
@@ -398,9 +396,7 @@ async def connect(url: str, clock: Clock, pool_size: int = 12) -> Database:
     async def dial_for_batches() -> Any:
         return await dial(lock_timeout=LOCKS_WAITED_FOR)
 
-    return Database(
-        _pool(dial, pool_size), _pool(dial_for_batches, BATCHES_AT_ONCE), clock, two_roles
-    )
+    return Database(_pool(dial, pool_size), _pool(dial_for_batches, BATCHES_AT_ONCE), clock, two_roles)
 
 
 def _pool(dial: Callable[..., Awaitable[Any]], size: int) -> AsyncEngine:

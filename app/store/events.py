@@ -27,9 +27,7 @@ ORDER BY tenant_events.transaction, event_id LIMIT $5
 """
 
 
-async def after(
-    read: Read, tenant_id: str, cursor: Cursor, types: Sequence[str] | None, limit: int
-) -> list[Row]:
+async def after(read: Read, tenant_id: str, cursor: Cursor, types: Sequence[str] | None, limit: int) -> list[Row]:
     """Events after the cursor, in order; None: of every type."""
     wanted = None if types is None else list(types)
     return await read.rows(AFTER, tenant_id, str(cursor[0]), cursor[1], wanted, limit)

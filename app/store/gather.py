@@ -71,9 +71,7 @@ class Gatherer(Generic[In, Out]):
 
 
 class _Lane(Generic[In, Out]):
-    def __init__(
-        self, carry: Carry[In, Out], single: Single[In, Out], room: asyncio.Semaphore
-    ) -> None:
+    def __init__(self, carry: Carry[In, Out], single: Single[In, Out], room: asyncio.Semaphore) -> None:
         self._carry = carry
         self._single = single
         self._room = room
@@ -126,9 +124,7 @@ class _Lane(Generic[In, Out]):
             for _, future in batch:
                 _fail(future, error)
         except Exception as error:
-            log.info(
-                "a batch goes again one by one", error=type(error).__name__, entries=len(batch)
-            )
+            log.info("a batch goes again one by one", error=type(error).__name__, entries=len(batch))
             for entry, future in batch:
                 self._start(self._alone(entry, future))
         else:

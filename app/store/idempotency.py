@@ -43,9 +43,7 @@ UPDATE idempotency SET status = $4, answer = $5 WHERE tenant_id = $1 AND route =
 """
 
 
-async def finish(
-    tx: Tx, tenant_id: str, keyed: IdempotencyKey, status: int, answer: dict[str, Any]
-) -> None:
+async def finish(tx: Tx, tenant_id: str, keyed: IdempotencyKey, status: int, answer: dict[str, Any]) -> None:
     """Keeps the answer for those who ask again."""
     await tx.execute(FINISH, tenant_id, keyed.route, keyed.key, status, answer)
 

@@ -59,11 +59,16 @@ async def see(tx: Tx, claims: Sequence[Claim]) -> dict[int, bool]:
     await suppressions.lock(tx, [(claim.tenant_id, claim.lead_phone) for claim in claims])
     rows = [
         (
-            i, c.tenant_id, c.account_id, c.our_number, c.lead_phone, tx.phone_hash(c.lead_phone),
+            i,
+            c.tenant_id,
+            c.account_id,
+            c.our_number,
+            c.lead_phone,
+            tx.phone_hash(c.lead_phone),
             c.provider_id,
         )
         for i, c in enumerate(claims)
-    ]  # fmt: skip
+    ]
     return {row["i"]: row["fresh"] for row in await tx.rows(SEE, *spread(rows, 7))}
 
 
@@ -222,12 +227,25 @@ async def thread(tx: Tx, arrivals: Sequence[Arrival]) -> list[Row]:
     interaction_id, seq, and whether it is to be forwarded."""
     rows = [
         (
-            i, a.tenant_id, a.message_id, a.thread_id, a.our_number, a.lead_phone, a.lead_id,
-            a.campaign_id, a.account_id, a.provider, a.provider_id, a.text,
-            json.dumps(a.media), a.conversation, a.possible_opt_out, a.late,
+            i,
+            a.tenant_id,
+            a.message_id,
+            a.thread_id,
+            a.our_number,
+            a.lead_phone,
+            a.lead_id,
+            a.campaign_id,
+            a.account_id,
+            a.provider,
+            a.provider_id,
+            a.text,
+            json.dumps(a.media),
+            a.conversation,
+            a.possible_opt_out,
+            a.late,
         )
         for i, a in enumerate(arrivals)
-    ]  # fmt: skip
+    ]
     return await tx.rows(THREAD, *spread(rows, 16))
 
 
@@ -280,8 +298,7 @@ async def complete(tx: Tx, arrivals: Sequence[Arrival]) -> list[Row]:
     """Fills in what the stored texts lack, whose threads are locked; in order, each text's
     interaction_id, and whether it is to be forwarded now. It keeps its place."""
     rows = [
-        (a.tenant_id, a.message_id, a.text, json.dumps(a.media), a.conversation, a.possible_opt_out)
-        for a in arrivals
+        (a.tenant_id, a.message_id, a.text, json.dumps(a.media), a.conversation, a.possible_opt_out) for a in arrivals
     ]
     return await tx.rows(COMPLETE, *spread(rows, 6))
 
@@ -330,14 +347,16 @@ SELECT tenant_id, interaction_id, turn_id, due_at FROM collecting
 """
 
 
-async def collect(
-    tx: Tx, threads: Sequence[tuple[str, str, str]], messages: Sequence[tuple[str, str]]
-) -> list[Row]:
+async def collect(tx: Tx, threads: Sequence[tuple[str, str, str]], messages: Sequence[tuple[str, str]]) -> list[Row]:
     """Puts the texts (tenant, message) into the collecting turns of the threads (tenant,
     interaction, id for a new turn), whose locks are held, and starts each window again.
 
     Returns tenant_id, interaction_id, turn_id and due_at of each turn."""
     return await tx.rows(
-        COLLECT, *spread(threads, 3), *spread(messages, 2),
-        windows.WINDOW_MS, windows.MAX_WAIT_WINDOWS, windows.TEXTS_PER_TURN,
-    )  # fmt: skip
+        COLLECT,
+        *spread(threads, 3),
+        *spread(messages, 2),
+        windows.WINDOW_MS,
+        windows.MAX_WAIT_WINDOWS,
+        windows.TEXTS_PER_TURN,
+    )

@@ -111,9 +111,13 @@ SELECT * FROM (
 
 
 async def page(
-    read: Read, tenant_id: str, interaction_id: str, after: int | None, before: int | None,
+    read: Read,
+    tenant_id: str,
+    interaction_id: str,
+    after: int | None,
+    before: int | None,
     limit: int,
-) -> list[Row]:  # fmt: skip
+) -> list[Row]:
     """Up to `limit` entries after or before a seq, in order."""
     if before is not None:
         return await read.rows(BEFORE, tenant_id, interaction_id, before, limit)

@@ -7,9 +7,17 @@ from app.store import directory, suppressions, threads
 from app.store.engine import Read, Row, Tx
 
 COLUMNS = (
-    "first_name", "last_name", "email", "phone", "status", "is_test", "is_placeholder",
-    "campaign_id", "timezone", "questionnaire",
-)  # fmt: skip
+    "first_name",
+    "last_name",
+    "email",
+    "phone",
+    "status",
+    "is_test",
+    "is_placeholder",
+    "campaign_id",
+    "timezone",
+    "questionnaire",
+)
 Lead = dict[str, Any]
 """A row of `leads`, with `is_dnc`."""
 
@@ -77,9 +85,7 @@ MERGE = directory.adding(
 )
 
 
-async def merge(
-    tx: Tx, tenant_id: str, fresh: Mapping[str, Any], given: Mapping[str, Mapping[str, Any]]
-) -> None:
+async def merge(tx: Tx, tenant_id: str, fresh: Mapping[str, Any], given: Mapping[str, Mapping[str, Any]]) -> None:
     """`given`: id → columns. Adds those that are new, with what `fresh` says of the columns that
     are not given; of the others only what is given changes. Takes the phones' locks."""
     keys = sorted(given)  # two imports of the same leads wait in one order
@@ -125,9 +131,7 @@ LIST = directory.listing(
 )
 
 
-async def listed(
-    read: Read, tenant_id: str, below: str | None, limit: int, search: str | None
-) -> list[Lead]:
+async def listed(read: Read, tenant_id: str, below: str | None, limit: int, search: str | None) -> list[Lead]:
     """Leads whose name, e-mail, id, or phone's digits contain `search` (None: all)."""
     pattern = digits = None
     if search:
@@ -154,12 +158,13 @@ WHERE t.tenant_id = a.tenant_id AND t.lead_id = a.lead_id
 """
 
 
-async def set_dnc(
-    tx: Tx, tenant_id: str, lead_id: str, channels: list[str], why: str | None
-) -> None:
+async def set_dnc(tx: Tx, tenant_id: str, lead_id: str, channels: list[str], why: str | None) -> None:
     wanted = {
-        "tenant_id": tenant_id, "lead_id": lead_id, "dnc_channels": channels, "dnc_reason": why,
-    }  # fmt: skip
+        "tenant_id": tenant_id,
+        "lead_id": lead_id,
+        "dnc_channels": channels,
+        "dnc_reason": why,
+    }
     await tx.execute(SET_DNC, [wanted])
 
 
@@ -228,7 +233,4 @@ async def _judged(read: Read, rows: Sequence[Row]) -> list[Lead]:
     causes = {}
     if phones:
         causes = await suppressions.causes(read, rows[0]["tenant_id"], sorted(phones))
-    return [
-        {**row, "is_dnc": bool(row["dnc_channels"]) or bool(causes.get(row["phone"]))}
-        for row in rows
-    ]
+    return [{**row, "is_dnc": bool(row["dnc_channels"]) or bool(causes.get(row["phone"]))} for row in rows]

@@ -26,8 +26,5 @@ async def add(tx: Tx, notes: Mapping[tuple[str, str], str]) -> None:
     """One note for each (tenant, interaction). The caller holds the interactions' locks, or
     takes no other after them."""
     if notes:
-        rows = [
-            (tenant, thread, ids.make("msg"), text)
-            for (tenant, thread), text in sorted(notes.items())
-        ]
+        rows = [(tenant, thread, ids.make("msg"), text) for (tenant, thread), text in sorted(notes.items())]
         await tx.execute(ADD, *spread(rows, 4))

@@ -7,8 +7,13 @@ from app.store import directory
 from app.store.engine import Read, Row, Tx
 
 COLUMNS = (
-    "phone_number", "account_id", "capabilities", "active", "label", "messages_per_second",
-)  # fmt: skip
+    "phone_number",
+    "account_id",
+    "capabilities",
+    "active",
+    "label",
+    "messages_per_second",
+)
 ADD = directory.adding("phone_numbers", ("phone_number_id", *COLUMNS))
 
 

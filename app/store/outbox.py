@@ -185,9 +185,7 @@ FROM (
 Blocked = Literal["gone", "suppressed", "stale"]
 
 
-async def blocked(
-    tx: Tx, claimed: Sequence[tuple[str, str, str]], lease: str
-) -> dict[str, Blocked]:
+async def blocked(tx: Tx, claimed: Sequence[tuple[str, str, str]], lease: str) -> dict[str, Blocked]:
     """Of the claimed (tenant, message, phone): those that may no longer leave, and why. The
     phone was suppressed, the text cancelled, or the lead wrote after the turn it answers. Runs
     after the claim's commit, so that it sees every STOP that was committed before."""
@@ -303,11 +301,19 @@ def columns(settlements: Sequence[Settlement]) -> list[list[object]]:
     """As the statement takes them."""
     rows = [
         (
-            s.tenant_id, s.message_id, s.status, s.again_in, s.provider_message_id, s.code,
-            s.message, s.looked, s.resent, *_attempt(s.tried),
+            s.tenant_id,
+            s.message_id,
+            s.status,
+            s.again_in,
+            s.provider_message_id,
+            s.code,
+            s.message,
+            s.looked,
+            s.resent,
+            *_attempt(s.tried),
         )
         for s in settlements
-    ]  # fmt: skip
+    ]
     return spread(rows, 14)
 
 

@@ -97,9 +97,7 @@ ORDER BY x.message_id, u.opened_at DESC
 """
 
 
-async def turns_of(
-    read: Read, tenant_id: str, interaction_id: str, message_ids: Sequence[str]
-) -> dict[str, str]:
+async def turns_of(read: Read, tenant_id: str, interaction_id: str, message_ids: Sequence[str]) -> dict[str, str]:
     """The turn in which each of the lead's texts stands; the newest, where it moved on."""
     rows = await read.rows(TURNS_OF, tenant_id, interaction_id, list(message_ids))
     return {row["message_id"]: row["turn_id"] for row in rows}
@@ -200,9 +198,7 @@ WHERE m.tenant_id = $1 AND m.interaction_id = $2 AND m.message_id = $3
 """
 
 
-async def attachment(
-    read: Read, tenant_id: str, interaction_id: str, message_id: str, place: int
-) -> Row | None:
+async def attachment(read: Read, tenant_id: str, interaction_id: str, message_id: str, place: int) -> Row | None:
     """Where the attachment at `place` (0 is the first) of a text lies, and the account through
     which the text went."""
     return await read.row(ATTACHMENT, tenant_id, interaction_id, message_id, place)

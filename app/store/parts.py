@@ -44,9 +44,7 @@ async def add(tx: Tx, tenant_id: str, account_id: str, text: InboundText) -> int
     part = text.part
     assert part
     key = (tenant_id, account_id, text.sender, text.to, part.reference)
-    await tx.execute(
-        ADD, *key, part.number, part.total, text.provider_id, text.text.replace("\x00", "")
-    )
+    await tx.execute(ADD, *key, part.number, part.total, text.provider_id, text.text.replace("\x00", ""))
     return int(await tx.value(COUNT, *key))
 
 
@@ -100,7 +98,5 @@ ORDER BY t.tenant_id, t.account_id, t.sender, t.our_number, t.reference, t.numbe
 async def lonely(tx: Tx, after: timedelta, limit: int) -> list[Sequence[Row]]:
     """The parts, by text and in order, that waited too long for the others; they are taken."""
     rows = await tx.rows(LONELY, after, limit)
-    by_text = groupby(
-        rows, key=lambda r: (r["account_id"], r["sender"], r["our_number"], r["reference"])
-    )
+    by_text = groupby(rows, key=lambda r: (r["account_id"], r["sender"], r["our_number"], r["reference"]))
     return [list(group) for _, group in by_text]

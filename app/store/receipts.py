@@ -96,12 +96,19 @@ async def apply(tx: Tx, words: Sequence[Word]) -> list[Row]:
     columns = spread(
         [
             (
-                w.tenant_id, w.account_id, w.status, w.at, w.message_id, w.provider_message_id,
-                w.code, w.message, w.opted_out,
+                w.tenant_id,
+                w.account_id,
+                w.status,
+                w.at,
+                w.message_id,
+                w.provider_message_id,
+                w.code,
+                w.message,
+                w.opted_out,
             )
             for w in words
         ],
         9,
-    )  # fmt: skip
+    )
     await tx.replan()
     return await tx.rows(APPLY, *columns, RANK)

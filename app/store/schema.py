@@ -81,9 +81,7 @@ def flag(default: bool) -> Mapped[Any]:
     return mapped_column(Boolean, server_default=sql(str(default).lower()))
 
 
-def of(
-    column: str, target: str, theirs: str | None = None, ondelete: str | None = None
-) -> ForeignKeyConstraint:
+def of(column: str, target: str, theirs: str | None = None, ondelete: str | None = None) -> ForeignKeyConstraint:
     """A reference within the tenant."""
     return ForeignKeyConstraint(
         ["tenant_id", column],
@@ -358,9 +356,9 @@ class Lead(Table):
         Index(
             "ix_leads_name",
             "tenant_id",
-            literal_column(
-                "(((COALESCE(first_name, '') || ' ') || COALESCE(last_name, '')) || ' ') || lead_id"
-            ).label("name"),
+            literal_column("(((COALESCE(first_name, '') || ' ') || COALESCE(last_name, '')) || ' ') || lead_id").label(
+                "name"
+            ),
             postgresql_ops={"name": "gin_trgm_ops"},
             postgresql_using="gin",
         ),
@@ -662,16 +660,12 @@ class Turn(Table):
             unique=True,
             postgresql_where=sql("kind = 'live' AND state IN ('delivering', 'awaiting_reply')"),
         ),
-        Index(
-            "ix_turns_held", "tenant_id", "interaction_id", postgresql_where=sql("held IS NOT NULL")
-        ),
+        Index("ix_turns_held", "tenant_id", "interaction_id", postgresql_where=sql("held IS NOT NULL")),
         Index("ix_turns_of", "tenant_id", "of_turn", postgresql_where=sql("of_turn IS NOT NULL")),
         Index(
             "ix_turns_clock",
             "due_at",
-            postgresql_where=sql(
-                "kind = 'live' AND state IN ('collecting', 'delivering', 'awaiting_reply')"
-            ),
+            postgresql_where=sql("kind = 'live' AND state IN ('collecting', 'delivering', 'awaiting_reply')"),
         ),
     )
     tenant_id: Mapped[str] = id_key()
@@ -816,9 +810,7 @@ class TenantEvent(Table):
     __tablename__ = "tenant_events"
     __table_args__ = (to_tenant(), Index(None, "at", postgresql_using="brin"))
     tenant_id: Mapped[str] = id_key()
-    transaction: Mapped[int] = mapped_column(
-        Xid8(), primary_key=True, server_default=sql("pg_current_xact_id()")
-    )
+    transaction: Mapped[int] = mapped_column(Xid8(), primary_key=True, server_default=sql("pg_current_xact_id()"))
     event_id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     type: Mapped[str]
     interaction_id: Mapped[str | None] = mapped_column(Id)

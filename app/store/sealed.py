@@ -29,16 +29,15 @@ class Sealed:
 
 
 async def everything(tx: Tx) -> list[Sealed]:
-    return [
-        Sealed(row["place"], row["part"], row["key"], row["bytes"]) for row in await tx.rows(ALL)
-    ]
+    return [Sealed(row["place"], row["part"], row["key"], row["bytes"]) for row in await tx.rows(ALL)]
 
 
 async def replace(tx: Tx, known: Sealed, fresh: bytes) -> None:
     """`fresh` instead of what is known, unless somebody changed it meanwhile."""
     key = next(k for table, k, column in PLACES if (table, column) == (known.table, known.column))
     await tx.execute(
-        f"UPDATE {known.table} SET {known.column} = $1 WHERE ({key})::text = $2"
-        f" AND {known.column} = $3",
-        fresh, known.key, known.bytes,
-    )  # fmt: skip
+        f"UPDATE {known.table} SET {known.column} = $1 WHERE ({key})::text = $2 AND {known.column} = $3",
+        fresh,
+        known.key,
+        known.bytes,
+    )

@@ -77,9 +77,7 @@ class _Sql:
         return f"${len(self.values)}"
 
 
-async def page(
-    read: Read, tenant_id: str, narrowed: Filter, before: tuple[Any, ...] | None, limit: int
-) -> list[str]:
+async def page(read: Read, tenant_id: str, narrowed: Filter, before: tuple[Any, ...] | None, limit: int) -> list[str]:
     """Up to `limit` ids of threads that come after `before` (last_message_at, id)."""
     if narrowed.search:
         return await _searched(read, tenant_id, narrowed, before, limit)
@@ -153,9 +151,7 @@ CROSS JOIN LATERAL ({_walk(sql, narrowed, before, f" AND {each}", limit)}) t
 {ORDER} LIMIT {sql.put(limit)}"""
 
 
-def _walk(
-    sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, each: str, limit: int
-) -> str:
+def _walk(sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, each: str, limit: int) -> str:
     """The newest threads under the conditions that an index may hold or a row tell."""
     return f"""SELECT t.interaction_id, t.last_message_at, t.lead_id FROM interactions t
 WHERE t.tenant_id = $1{each}{_also(sql, narrowed, before)} {ORDER} LIMIT {sql.put(limit)}"""
@@ -167,10 +163,8 @@ def _statuses(narrowed: Filter) -> Sequence[str]:
 
 def _campaigns(sql: _Sql, narrowed: Filter) -> str | None:
     """The campaigns asked for, by id, client and offer; None: any."""
-    asked = {"campaign_id": narrowed.campaign_ids, "client_id": narrowed.client_ids,
-             "offer_id": narrowed.offer_ids}  # fmt: skip
-    said = [f"{column} = ANY ({sql.put(list(ids))}::text[])"
-            for column, ids in asked.items() if ids is not None]  # fmt: skip
+    asked = {"campaign_id": narrowed.campaign_ids, "client_id": narrowed.client_ids, "offer_id": narrowed.offer_ids}
+    said = [f"{column} = ANY ({sql.put(list(ids))}::text[])" for column, ids in asked.items() if ids is not None]
     if not said:
         return None
     return f"SELECT campaign_id FROM campaigns WHERE tenant_id = $1 AND {' AND '.join(said)}"
@@ -212,9 +206,7 @@ Way = Callable[[_Sql, Filter, tuple[Any, ...] | None, int, int], str]
 """A statement whose one row is (ids, complete)."""
 
 
-def _found(
-    sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, limit: int, most: int
-) -> str:
+def _found(sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, limit: int, most: int) -> str:
     """The newest threads of all who have what is searched for; complete if they are at most
     `most`."""
     found, key = _having(sql, narrowed)
@@ -226,9 +218,7 @@ SELECT (SELECT count(*) FROM found) <= {most} AS complete, ARRAY(
     WHERE true{_narrowed(sql, narrowed, before)} {ORDER} LIMIT {sql.put(limit)}) AS ids"""
 
 
-def _among_newest(
-    sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, limit: int, most: int
-) -> str:
+def _among_newest(sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, limit: int, most: int) -> str:
     """Those of the `most` newest threads that have what is searched for; complete if they fill
     the page, or if there are no more."""
     wanted = sql.put(limit)

@@ -124,15 +124,21 @@ async def resolve(read: Read, orders: Sequence[Order]) -> list[Row]:
         *spread(
             [
                 (
-                    i, o.tenant_id, o.lead_id, o.to, read.phone_hash(o.to) if o.to else None,
-                    o.sender, o.campaign_id, o.interaction_id,
+                    i,
+                    o.tenant_id,
+                    o.lead_id,
+                    o.to,
+                    read.phone_hash(o.to) if o.to else None,
+                    o.sender,
+                    o.campaign_id,
+                    o.interaction_id,
                 )
                 for i, o in enumerate(orders)
             ],
             8,
         ),
         quiet.FRESH,
-    )  # fmt: skip
+    )
 
 
 STORE = f"""
@@ -223,20 +229,42 @@ async def store(tx: Tx, texts: Sequence[Resolved]) -> list[Stored]:
         *spread(
             [
                 (
-                    i, r.order.tenant_id, r.order.message_id, r.order.thread_id, r.sender, r.to,
-                    r.lead_id, r.campaign_id, r.agent_mode, r.account_id, r.provider,
-                    r.order.source, r.order.actor, r.text, r.order.turn_id, r.encoding,
-                    r.segments, json.dumps([{"url": url} for url in r.order.media]),
-                    r.order.validity, r.order.lane, r.due, r.order.send_at if r.due else None,
-                    r.held_until, r.order.cancel_on_reply, r.order.bulk_id, r.order.agent_id,
-                    r.exempt, r.order.guarded, *_keyed(r),
+                    i,
+                    r.order.tenant_id,
+                    r.order.message_id,
+                    r.order.thread_id,
+                    r.sender,
+                    r.to,
+                    r.lead_id,
+                    r.campaign_id,
+                    r.agent_mode,
+                    r.account_id,
+                    r.provider,
+                    r.order.source,
+                    r.order.actor,
+                    r.text,
+                    r.order.turn_id,
+                    r.encoding,
+                    r.segments,
+                    json.dumps([{"url": url} for url in r.order.media]),
+                    r.order.validity,
+                    r.order.lane,
+                    r.due,
+                    r.order.send_at if r.due else None,
+                    r.held_until,
+                    r.order.cancel_on_reply,
+                    r.order.bulk_id,
+                    r.order.agent_id,
+                    r.exempt,
+                    r.order.guarded,
+                    *_keyed(r),
                 )
                 for i, r in enumerate(texts)
             ],
             32,
         ),
         HELD_QUIET,
-    )  # fmt: skip
+    )
     return [Stored(row["interaction_id"], row["seq"]) for row in rows]
 
 

@@ -8,11 +8,24 @@ from app.store import directory
 from app.store.engine import Read, Row, Tx
 
 COLUMNS = (
-    "name", "description", "phone_number_id", "webhook_url", "batch_window_ms", "max_wait_ms",
-    "is_test", "active", "inbound_enabled", "inbound_campaign_ids", "agent_mode_by_default",
-    "stale_reply", "resume_after_minutes", "max_turns_per_day", "business_hours",
-    "reply_delay_ms", "shadow_webhook_url",
-)  # fmt: skip
+    "name",
+    "description",
+    "phone_number_id",
+    "webhook_url",
+    "batch_window_ms",
+    "max_wait_ms",
+    "is_test",
+    "active",
+    "inbound_enabled",
+    "inbound_campaign_ids",
+    "agent_mode_by_default",
+    "stale_reply",
+    "resume_after_minutes",
+    "max_turns_per_day",
+    "business_hours",
+    "reply_delay_ms",
+    "shadow_webhook_url",
+)
 ADD = directory.adding("sms_agents", ("sms_agent_id", "secret", *COLUMNS))
 
 
@@ -37,9 +50,7 @@ WHERE tenant_id = $1 AND sms_agent_id = $2 RETURNING *
 """
 
 
-async def rotate(
-    tx: Tx, tenant_id: str, sms_agent_id: str, sealed: bytes, both_for: timedelta
-) -> Row | None:
+async def rotate(tx: Tx, tenant_id: str, sms_agent_id: str, sealed: bytes, both_for: timedelta) -> Row | None:
     """The sealed new secret; the one before is good for `both_for` longer."""
     return await tx.row(ROTATE, tenant_id, sms_agent_id, sealed, both_for)
 

@@ -191,9 +191,7 @@ WHERE tenant_id = $1 AND phone_hash = ANY ($2) AND event = $3
 """
 
 
-async def told_lately(
-    read: Read, tenant_id: str, phones: Sequence[str], event: str, within: timedelta
-) -> set[str]:
+async def told_lately(read: Read, tenant_id: str, phones: Sequence[str], event: str, within: timedelta) -> set[str]:
     """Of which phones the event was recorded lately."""
     hashes = [read.phone_hash(phone) for phone in phones]
     rows = await read.rows(TOLD, tenant_id, hashes, event, within)
@@ -287,9 +285,18 @@ def _phones(causes: Sequence[Cause]) -> list[Phone]:
 def _asked(read: Read, causes: Sequence[Cause]) -> list[list[object]]:
     rows = [
         (
-            c.tenant_id, c.phone, read.phone_hash(c.phone), c.cause, c.reason, c.actor, c.event,
-            c.rule, c.text, c.message_id, ids.make("evt"),
+            c.tenant_id,
+            c.phone,
+            read.phone_hash(c.phone),
+            c.cause,
+            c.reason,
+            c.actor,
+            c.event,
+            c.rule,
+            c.text,
+            c.message_id,
+            ids.make("evt"),
         )
         for c in causes
-    ]  # fmt: skip
+    ]
     return spread(rows, 11)

@@ -38,9 +38,7 @@ SELECT count(*) FROM gone
 """
 
 
-async def prune(
-    database: Database, kept: Mapping[str, timedelta]
-) -> AsyncIterator[tuple[str, int]]:
+async def prune(database: Database, kept: Mapping[str, timedelta]) -> AsyncIterator[tuple[str, int]]:
     """Removes what is older than it is kept, a step and a transaction at a time; after each,
     the table and how many rows went. `kept`: by table, where it differs from `KEPT`."""
     for table, (column, usual) in KEPT.items():

@@ -35,9 +35,16 @@ FROM jsonb_populate_record(NULL::tenants, $1) a
 WHERE t.tenant_id = a.tenant_id RETURNING t.*
 """
 SETTINGS = (
-    "tenant_id", "default_provider", "default_country", "quiet_hours", "opt_out_confirmation",
-    "help_text", "smart_encoding", "texts_per_day", "allowed_countries",
-)  # fmt: skip
+    "tenant_id",
+    "default_provider",
+    "default_country",
+    "quiet_hours",
+    "opt_out_confirmation",
+    "help_text",
+    "smart_encoding",
+    "texts_per_day",
+    "allowed_countries",
+)
 
 
 async def change(tx: Tx, tenant: Mapping[str, Any]) -> Row:

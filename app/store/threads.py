@@ -174,9 +174,7 @@ FROM unsent u WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id
 """
 
 
-async def cancel_agent_texts(
-    tx: Tx, threads: Collection[Thread], code: str, why: str, but: Sequence[str] = ()
-) -> None:
+async def cancel_agent_texts(tx: Tx, threads: Collection[Thread], code: str, why: str, but: Sequence[str] = ()) -> None:
     """Cancels every agent text of the threads of which no request has begun, `but` these."""
     await tx.execute(CANCEL_AGENT_TEXTS, *spread(list(threads), 2), code, why, list(but))
 

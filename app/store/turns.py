@@ -164,11 +164,19 @@ async def begin(tx: Tx, begun: Sequence[Begin], lasts: timedelta) -> None:
     that are about to leave."""
     rows = [
         (
-            b.tenant_id, b.turn_id, b.attempt, b.lease, b.agent_id, b.through_seq,
-            b.protected, b.at, b.expires_at, b.body,
+            b.tenant_id,
+            b.turn_id,
+            b.attempt,
+            b.lease,
+            b.agent_id,
+            b.through_seq,
+            b.protected,
+            b.at,
+            b.expires_at,
+            b.body,
         )
         for b in begun
-    ]  # fmt: skip
+    ]
     if rows:
         await tx.execute(BEGIN, *spread(rows, 10), lasts)
 
@@ -223,11 +231,19 @@ async def end(tx: Tx, endings: Sequence[Ending]) -> set[tuple[str, str, int]]:
     attempt) of which nothing was known before."""
     rows = [
         (
-            e.tenant_id, e.turn_id, e.attempt, e.lease, e.outcome, e.http_status, e.duration_ms,
-            e.answer, e.heard, e.again,
+            e.tenant_id,
+            e.turn_id,
+            e.attempt,
+            e.lease,
+            e.outcome,
+            e.http_status,
+            e.duration_ms,
+            e.answer,
+            e.heard,
+            e.again,
         )
         for e in endings
-    ]  # fmt: skip
+    ]
     ended = await tx.rows(END, *spread(rows, 10)) if rows else []
     return {(row["tenant_id"], row["turn_id"], row["attempt"]) for row in ended}
 
@@ -358,11 +374,18 @@ async def add_twins(tx: Tx, twins: Sequence[Twin], lasts: timedelta) -> None:
     """Adds them, each with its one attempt begun."""
     rows = [
         (
-            t.tenant_id, t.turn_id, t.interaction_id, t.agent_id, t.kind, t.through_seq,
-            t.body.decode(), t.of_turn, t.body,
+            t.tenant_id,
+            t.turn_id,
+            t.interaction_id,
+            t.agent_id,
+            t.kind,
+            t.through_seq,
+            t.body.decode(),
+            t.of_turn,
+            t.body,
         )
         for t in twins
-    ]  # fmt: skip
+    ]
     if rows:
         await tx.execute(ADD_TWINS, *spread(rows, 9), lasts)
 
@@ -378,9 +401,13 @@ WHERE tenant_id = $1 AND turn_id = $2 AND kind <> 'live' AND closed_at IS NULL
 
 
 async def end_twin(
-    tx: Tx, tenant_id: str, turn_id: str, state: str, reason: str | None,
+    tx: Tx,
+    tenant_id: str,
+    turn_id: str,
+    state: str,
+    reason: str | None,
     reply: dict[str, Any] | None,
-) -> None:  # fmt: skip
+) -> None:
     """What came of a replay, shadow or test; the first answer stays."""
     await tx.execute(END_TWIN, tenant_id, turn_id, state, reason, reply)
 
@@ -421,9 +448,7 @@ FROM asked a WHERE u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id
 """
 
 
-async def replied(
-    tx: Tx, answered: Sequence[tuple[str, str, str, str, Mapping[str, Any] | None]]
-) -> None:
+async def replied(tx: Tx, answered: Sequence[tuple[str, str, str, str, Mapping[str, Any] | None]]) -> None:
     """Each (tenant, turn, state, reason, reply): the agent has given its answer."""
     rows = [(*who, reply and json.dumps(reply)) for *who, reply in answered]
     if rows:
@@ -636,9 +661,14 @@ SELECT * FROM turn_attempts WHERE tenant_id = $1 AND turn_id = ANY ($2) ORDER BY
 
 
 async def listed(
-    read: Read, tenant_id: str, interaction_id: str | None, turn_id: str | None,
-    agent_id: str | None, before: tuple[Any, ...] | None, limit: int,
-) -> tuple[list[Row], dict[str, list[Row]]]:  # fmt: skip
+    read: Read,
+    tenant_id: str,
+    interaction_id: str | None,
+    turn_id: str | None,
+    agent_id: str | None,
+    before: tuple[Any, ...] | None,
+    limit: int,
+) -> tuple[list[Row], dict[str, list[Row]]]:
     """Turns, newest first, and the attempts of each."""
     at, last = before or (None, None)
     found = await read.rows(LIST, tenant_id, interaction_id, turn_id, agent_id, at, last, limit)

@@ -42,7 +42,12 @@ TAGS = {
 
 ALSO: dict[str, Sequence[type[p.Problem]]] = {
     "sms-send-one": (
-        p.NotFound, p.MissingPhoneNumber, p.DncBlocked, p.NoOpenTurn, p.StaleTurn, p.TurnClosed,
+        p.NotFound,
+        p.MissingPhoneNumber,
+        p.DncBlocked,
+        p.NoOpenTurn,
+        p.StaleTurn,
+        p.TurnClosed,
         p.TurnCancelled,
     ),
     "sms-cancel": (p.NotCancellable,),
@@ -63,7 +68,7 @@ ALSO: dict[str, Sequence[type[p.Problem]]] = {
     "phone-numbers-remove": (p.InUse,),
     "sms-agents-remove": (p.InUse,),
     "health-ready": (p.Unavailable,),
-}  # fmt: skip
+}
 DETAILS: dict[type[p.Problem], list[str]] = {
     p.Invalid: ["message: is required", "sendat: is not a known field"],
     p.MissingPhoneNumber: ["to: the lead has no phone number"],
@@ -75,9 +80,7 @@ DETAILS: dict[type[p.Problem], list[str]] = {
 """Details of the examples, where the problem has any."""
 SAMPLED_AT = datetime(2026, 2, 15, 10, 30, tzinfo=UTC)
 WAITS: tuple[type[p.Problem], ...] = (p.RateLimited, p.IdempotencyInProgress)
-RETRY = {
-    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
-}
+RETRY = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}}
 
 
 def describe(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
@@ -97,8 +100,7 @@ def describe(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
         for _, _, operation in operations(document["webhooks"]):
             _complete_hook(operation)
         document["components"]["examples"] = {
-            problem.code: {"summary": problem.default, "value": _example(problem)}
-            for problem in _all(p.Problem)
+            problem.code: {"summary": problem.default, "value": _example(problem)} for problem in _all(p.Problem)
         }
         app.openapi_schema = document
     return app.openapi_schema

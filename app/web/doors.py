@@ -41,9 +41,7 @@ Held = Annotated[Resources, Depends(held)]
 Ring = Annotated[Keyring, Depends(keyring)]
 
 
-async def caller(
-    request: Request, ring: Ring, given: Annotated[str | None, Security(api_key)]
-) -> Caller:
+async def caller(request: Request, ring: Ring, given: Annotated[str | None, Security(api_key)]) -> Caller:
     """The holder of the key. Raises `Unauthorized`, `RateLimited`."""
     known = await ring.caller_of(given)
     rates: Rates = request.app.state.rates

@@ -47,9 +47,7 @@ class Body(BaseModel):
     @classmethod
     def _storable(cls, given: Any) -> Any:
         if isinstance(given, dict):
-            bad = [
-                InitErrorDetails(type=why, loc=loc, input=None) for loc, why in _unstorable(given)
-            ]
+            bad = [InitErrorDetails(type=why, loc=loc, input=None) for loc, why in _unstorable(given)]
             if bad:
                 raise ValidationError.from_exception_data(cls.__name__, bad)
         return given
@@ -139,9 +137,7 @@ def _carrier(given: str) -> str:
     return given
 
 
-ProviderName = Annotated[
-    str, AfterValidator(_carrier), Field(json_schema_extra={"enum": [*REGISTRY]})
-]
+ProviderName = Annotated[str, AfterValidator(_carrier), Field(json_schema_extra={"enum": [*REGISTRY]})]
 
 OwnId = Annotated[
     str,

@@ -50,8 +50,7 @@ async def listed(
     rows = await feed.next(caller.tenant_id, opened(after), wanted, limit + 1, wait)
     shown = rows[:limit]
     events = [
-        EventShape.model_validate({**row, "event_id": written(row["transaction"], row["event_id"])})
-        for row in shown
+        EventShape.model_validate({**row, "event_id": written(row["transaction"], row["event_id"])}) for row in shown
     ]
     cursor = events[-1].event_id if events else after
     return Answer(data=EventPage(events=events, next_cursor=cursor, has_more=len(rows) > limit))

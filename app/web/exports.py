@@ -22,13 +22,28 @@ from app.web.interactions import Entry, InteractionShape, find, summary
 
 router = APIRouter(prefix="/api/v1")
 Format = Annotated[Literal["json", "csv"], Query(alias="format")]
-CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {
-    "type": "string", "description": "With `format=csv`: a row for each text."}}}}}  # fmt: skip
+CSV: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {
+            "text/csv": {"schema": {"type": "string", "description": "With `format=csv`: a row for each text."}}
+        }
+    }
+}
 AT_ONCE = 1000
 COLUMNS = (
-    "interactionId", "timestamp", "role", "source", "by", "from", "to", "message", "media",
-    "status", "errorCode", "messageId",
-)  # fmt: skip
+    "interactionId",
+    "timestamp",
+    "role",
+    "source",
+    "by",
+    "from",
+    "to",
+    "message",
+    "media",
+    "status",
+    "errorCode",
+    "messageId",
+)
 
 
 class Exported(Entry):
@@ -52,12 +67,13 @@ class LeadExport(Out):
 
 
 @router.get(
-    "/interactions/{interaction_id}/export", response_model=Answer[ThreadExport], responses=CSV,
-    tags=["Interactions"], summary="A thread with every text in it, as JSON or CSV",
-)  # fmt: skip
-async def thread(
-    interaction_id: str, caller: ReadCaller, read: TenantRead, wanted: Format = "json"
-) -> Any:
+    "/interactions/{interaction_id}/export",
+    response_model=Answer[ThreadExport],
+    responses=CSV,
+    tags=["Interactions"],
+    summary="A thread with every text in it, as JSON or CSV",
+)
+async def thread(interaction_id: str, caller: ReadCaller, read: TenantRead, wanted: Format = "json") -> Any:
     """Notes included; what waits for its time is not."""
     row = await find(read, caller, interaction_id)
     texts = await _texts(read, row)
@@ -67,9 +83,12 @@ async def thread(
 
 
 @router.get(
-    "/leads/{lead_id}/export", response_model=Answer[LeadExport], responses=CSV, tags=["Leads"],
+    "/leads/{lead_id}/export",
+    response_model=Answer[LeadExport],
+    responses=CSV,
+    tags=["Leads"],
     summary="A lead with its consent and all its threads, as JSON or CSV",
-)  # fmt: skip
+)
 async def lead(lead_id: str, caller: ReadCaller, read: TenantRead, wanted: Format = "json") -> Any:
     """All that is known of it. CSV: the texts of all its threads."""
     known = found(await leads.get(read, caller.tenant_id, lead_id))
@@ -104,13 +123,18 @@ def _shape(thread: Row, texts: Iterable[Row]) -> ThreadExport:
     return ThreadExport(
         interaction=InteractionShape.model_validate(summary(thread)),
         messages=[
-            Exported.model_validate({
-                **entry(text), "by": text["actor"], "fromPhone": text["from_phone"],
-                "toPhone": text["to_phone"], "errorCode": text["error_code"],
-            })
+            Exported.model_validate(
+                {
+                    **entry(text),
+                    "by": text["actor"],
+                    "fromPhone": text["from_phone"],
+                    "toPhone": text["to_phone"],
+                    "errorCode": text["error_code"],
+                }
+            )
             for text in texts
         ],
-    )  # fmt: skip
+    )
 
 
 def _file(name: str, texts: Iterable[Row]) -> Response:
@@ -120,11 +144,19 @@ def _file(name: str, texts: Iterable[Row]) -> Response:
     for text in texts:
         told = entry(text)
         cells = (
-            text["interaction_id"], instant(text["created_at"]), told["role"], told["source"],
-            text["actor"], text["from_phone"], text["to_phone"], told["message"],
-            " ".join(one["url"] for one in told["media"]), told["status"], text["error_code"],
+            text["interaction_id"],
+            instant(text["created_at"]),
+            told["role"],
+            told["source"],
+            text["actor"],
+            text["from_phone"],
+            text["to_phone"],
+            told["message"],
+            " ".join(one["url"] for one in told["media"]),
+            told["status"],
+            text["error_code"],
             told["messageId"],
-        )  # fmt: skip
+        )
         table.writerow(["" if cell is None else guarded(cell) for cell in cells])
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(written.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)

@@ -58,9 +58,7 @@ async def show(request: Request, name: str) -> Response:
 def _answer(request: Request, name: str) -> Response:
     if name not in pages() or request.url.path != address_of(name):
         raise NotFound
-    return render.page(
-        request, "guide.html", page=page(name), navigation=navigation(), here=section_of(name)
-    )
+    return render.page(request, "guide.html", page=page(name), navigation=navigation(), here=section_of(name))
 
 
 @cache

@@ -165,8 +165,7 @@ async def find(read: Read, caller: Caller, interaction_id: str) -> Row:
     """The thread's row; raises `NotFound`, also where an agent's key had no turn in it."""
     row = await interactions.get(read, caller.tenant_id, interaction_id)
     if row is None or (
-        caller.agent_id
-        and not await turns.had_turn(read, caller.tenant_id, interaction_id, caller.agent_id)
+        caller.agent_id and not await turns.had_turn(read, caller.tenant_id, interaction_id, caller.agent_id)
     ):
         raise NotFound
     return row
@@ -212,20 +211,13 @@ async def listed(
         search=search,
         in_messages=within == "messages",
     )
-    rows = await interactions.listed(
-        read, caller.tenant_id, narrowed, paged.key(datetime, str), paged.fetch
-    )
+    rows = await interactions.listed(read, caller.tenant_id, narrowed, paged.key(datetime, str), paged.fetch)
     page, cursor = paged.cut(rows, lambda row: (row["last_message_at"], row["interaction_id"]))
     waiting = await unreleased(read, page)
     shapes = [
-        ListedInteraction.model_validate(
-            {**summary(row), "scheduled": waiting[row["interaction_id"]]}
-        )
-        for row in page
+        ListedInteraction.model_validate({**summary(row), "scheduled": waiting[row["interaction_id"]]}) for row in page
     ]
-    return Answer(
-        data=InteractionPage(interactions=shapes, next_cursor=cursor, has_more=cursor is not None)
-    )
+    return Answer(data=InteractionPage(interactions=shapes, next_cursor=cursor, has_more=cursor is not None))
 
 
 def split(given: list[str] | None) -> list[str] | None:
@@ -256,9 +248,7 @@ def _instant(given: str | None, field: str) -> datetime | None:
 
 
 @router.get("/interactions/{interaction_id}", summary="One thread, whole")
-async def one(
-    interaction_id: str, caller: TurnsCaller, read: TenantRead
-) -> Answer[WholeInteraction]:
+async def one(interaction_id: str, caller: TurnsCaller, read: TenantRead) -> Answer[WholeInteraction]:
     return Answer(data=await whole(read, await find(read, caller, interaction_id)))
 
 
@@ -282,9 +272,7 @@ async def transcript(
     rows = await interactions.page(read, caller.tenant_id, interaction_id, after, before, limit + 1)
     more = len(rows) > limit
     page = rows[-limit:] if before is not None else rows[:limit]
-    return Answer(
-        data=Messages(messages=[Entry.model_validate(entry(row)) for row in page], has_more=more)
-    )
+    return Answer(data=Messages(messages=[Entry.model_validate(entry(row)) for row in page], has_more=more))
 
 
 class InteractionPatch(Body):
@@ -311,9 +299,7 @@ class Unread(Out):
 
 
 @router.post("/interactions/{interaction_id}/read", summary="Mark texts as read")
-async def mark_read(
-    interaction_id: str, body: ReadMark, caller: ApiCaller, tx: TenantTx
-) -> Answer[Unread]:
+async def mark_read(interaction_id: str, body: ReadMark, caller: ApiCaller, tx: TenantTx) -> Answer[Unread]:
     await find(tx, caller, interaction_id)
     await interactions.mark_read(tx, caller.tenant_id, interaction_id, body.through_seq)
     row = await find(tx, caller, interaction_id)

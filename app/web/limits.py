@@ -54,9 +54,7 @@ log = structlog.get_logger("access")
 class Edge:
     """Request id, size limit, headers, one log line, and an answer whatever happens."""
 
-    def __init__(
-        self, app: ASGIApp, https_only: bool = False, body_within: float = BODY_WITHIN
-    ) -> None:
+    def __init__(self, app: ASGIApp, https_only: bool = False, body_within: float = BODY_WITHIN) -> None:
         self._app = app
         self._https_only = https_only
         self._body_within = body_within

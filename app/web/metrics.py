@@ -42,20 +42,14 @@ async def _owed(tx: Tx) -> CollectorRegistry:
         return Gauge(f"leadsail_{name}", about, labels, registry=registry)
 
     texts = gauge("owed_texts", "Unsent texts.", "provider", "state")
-    texts_late = gauge(
-        "owed_texts_late_seconds", "Since when the oldest text is due.", "provider", "state"
-    )
+    texts_late = gauge("owed_texts_late_seconds", "Since when the oldest text is due.", "provider", "state")
     for row in await owed.texts(tx):
         texts.labels(row["provider"], row["state"]).set(row["count"])
         texts_late.labels(row["provider"], row["state"]).set(max(row["late"], 0))
-    unknown = gauge(
-        "unknown_texts", "Texts of which nobody knows whether they were taken.", "provider"
-    )
+    unknown = gauge("unknown_texts", "Texts of which nobody knows whether they were taken.", "provider")
     for row in await owed.unknown(tx):
         unknown.labels(row["provider"]).set(row["count"])
-    unfetched = gauge(
-        "unfetched_accounts", "Accounts whose missed texts are not here yet.", "provider", "state"
-    )
+    unfetched = gauge("unfetched_accounts", "Accounts whose missed texts are not here yet.", "provider", "state")
     for row in await owed.unfetched(tx):
         unfetched.labels(row["provider"], row["state"]).set(row["count"])
     turns = gauge("owed_turns", "Unfinished turns.", "state")

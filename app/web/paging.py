@@ -44,9 +44,7 @@ class Page:
         key = self.key(str)
         return None if key is None else str(key[0])
 
-    def cut(
-        self, rows: Sequence[T], key: Callable[[T], Sequence[Any]]
-    ) -> tuple[Sequence[T], str | None]:
+    def cut(self, rows: Sequence[T], key: Callable[[T], Sequence[Any]]) -> tuple[Sequence[T], str | None]:
         """The rows of this page, and the cursor of the next one (None: there is none)."""
         if len(rows) <= self.limit:
             return rows, None

@@ -60,9 +60,7 @@ BY_STATUS: dict[int, type[Problem]] = {
 
 def install(app: FastAPI, routes: Iterable[BaseRoute] = ()) -> None:
     """Makes every problem an answer. What is unexpected is answered by `limits.Edge`."""
-    app.state.methods = [
-        (route.path_regex, route.methods or set()) for route in routes if isinstance(route, Route)
-    ]
+    app.state.methods = [(route.path_regex, route.methods or set()) for route in routes if isinstance(route, Route)]
     for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)
 

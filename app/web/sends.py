@@ -89,18 +89,14 @@ async def _known(tx: Tx, orders: Sequence[Order]) -> dict[str, Result | ByItself
         mine = order.tenant_id, keyed.key
         if i in firsts:
             ending = repeated(firsts[i], keyed)
-            known[order.message_id] = (
-                ending.data if isinstance(ending, Replayed) else Refused(ending)
-            )
+            known[order.message_id] = ending.data if isinstance(ending, Replayed) else Refused(ending)
         elif mine in made:
             known[order.message_id] = ByItself()
         made.add(mine)
     return known
 
 
-async def _settle(
-    database: Database, orders: Sequence[Order], lost: CommitLost
-) -> list[Sent | Refused]:
+async def _settle(database: Database, orders: Sequence[Order], lost: CommitLost) -> list[Sent | Refused]:
     """What became of the orders, whose COMMIT was sent and its answer lost. Raises `Unavailable`
     when they surely were not accepted and never will be, `lost` when nobody can tell in time."""
     try:
@@ -117,9 +113,7 @@ async def _settle(
     return results
 
 
-async def _accepted(
-    database: Database, orders: Sequence[Order], backend: int
-) -> list[Sent | Refused] | None:
+async def _accepted(database: Database, orders: Sequence[Order], backend: int) -> list[Sent | Refused] | None:
     try:
         async with database.system() as tx:
             return await send.accepted(tx, orders, backend)
@@ -152,15 +146,12 @@ class Hot:
         if content is None:
             await self._app(scope, _again(message, receive), send)
             return
-        headers = [(b"content-type", b"application/json"),
-                   (b"content-length", str(len(content)).encode())]  # fmt: skip
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
         await send({"type": "http.response.start", "status": 202, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
 
-async def _accept(
-    scope: Scope, key: str, body: SendBody, keyed: IdempotencyKey | None
-) -> bytes | None:
+async def _accept(scope: Scope, key: str, body: SendBody, keyed: IdempotencyKey | None) -> bytes | None:
     """The answer's body; None: the key is an agent's, whose texts are replies to turns."""
     state = scope["app"].state
     ring: Keyring = state.keyring
@@ -199,11 +190,7 @@ def _plain(scope: Scope, message: Message) -> tuple[str, SendBody, IdempotencyKe
         return None
     if body.dry_run or body.turn_id is not None or body.source == "sms_agent":
         return None
-    keyed = (
-        None
-        if once is None
-        else IdempotencyKey(ROUTE, once.decode("latin-1"), digest(message["body"]))
-    )
+    keyed = None if once is None else IdempotencyKey(ROUTE, once.decode("latin-1"), digest(message["body"]))
     return key.decode("latin-1"), body, keyed
 
 

@@ -310,9 +310,7 @@ def _bulk_answer(bulk_id: str, results: Sequence[Sent | Refused]) -> BulkAccepte
         for i, result in enumerate(results)
     ]
     refused = sum(result.error is not None for result in told)
-    return BulkAccepted(
-        bulk_id=bulk_id, accepted=len(told) - refused, refused=refused, results=told
-    )
+    return BulkAccepted(bulk_id=bulk_id, accepted=len(told) - refused, refused=refused, results=told)
 
 
 def _error(problem: Problem, i: int) -> Error:

@@ -81,10 +81,7 @@ def shape(row: Row, attempts: list[Row]) -> TurnShape:
             "agent_id": row["sms_agent_id"],
             "due_at": row["window_due_at"],
             "messages": row["texts"],
-            "attempts": [
-                {**dict(attempt), "request_body": attempt["request_body"].decode()}
-                for attempt in attempts
-            ],
+            "attempts": [{**dict(attempt), "request_body": attempt["request_body"].decode()} for attempt in attempts],
         }
     )
 
@@ -99,9 +96,14 @@ async def of_thread(
     """Newest first."""
     await find(read, caller, interaction_id)
     rows, attempts = await turns.listed(
-        read, caller.tenant_id, interaction_id, None, caller.agent_id,
-        paged.key(datetime, str), paged.fetch,
-    )  # fmt: skip
+        read,
+        caller.tenant_id,
+        interaction_id,
+        None,
+        caller.agent_id,
+        paged.key(datetime, str),
+        paged.fetch,
+    )
     page, cursor = paged.cut(rows, lambda row: (row["opened_at"], row["turn_id"]))
     shapes = [shape(row, attempts.get(row["turn_id"], [])) for row in page]
     return Answer(data=TurnPage(turns=shapes, next_cursor=cursor, has_more=cursor is not None))
@@ -109,9 +111,7 @@ async def of_thread(
 
 @router.get("/turns/{turn_id}", summary="One turn, its attempts and their bytes")
 async def one(turn_id: str, caller: TurnsCaller, read: TenantRead) -> Answer[TurnShape]:
-    rows, attempts = await turns.listed(
-        read, caller.tenant_id, None, turn_id, caller.agent_id, None, 1
-    )
+    rows, attempts = await turns.listed(read, caller.tenant_id, None, turn_id, caller.agent_id, None, 1)
     if not rows:
         raise NotFound
     return Answer(data=shape(rows[0], attempts.get(turn_id, [])))
@@ -130,9 +130,7 @@ class HeldDone(Out):
 
 
 @router.post("/turns/{turn_id}/held", summary="Send, edit or discard a stale reply that was held")
-async def settle_held(
-    turn_id: str, body: HeldBody, caller: ApiCaller, held: Held
-) -> Answer[HeldDone]:
+async def settle_held(turn_id: str, body: HeldBody, caller: ApiCaller, held: Held) -> Answer[HeldDone]:
     """A sent one leaves as the agent's, names the person, and counts as a text by hand."""
     async with held.database.system() as tx:
         if body.action == "discard":
@@ -150,9 +148,7 @@ class ReplayBody(Body):
 
 
 @router.post("/turns/{turn_id}/replay", status_code=201, summary="Hand a turn over once more")
-async def replay(
-    turn_id: str, body: ReplayBody, caller: ApiCaller, held: Held
-) -> Answer[TurnShape]:
+async def replay(turn_id: str, body: ReplayBody, caller: ApiCaller, held: Held) -> Answer[TurnShape]:
     """The answer is kept beside the live one; nothing of it is sent."""
     if body.webhook_url:
         require_url(body.webhook_url, "webhookUrl")
@@ -165,9 +161,13 @@ async def replay(
         agent = found(await sms_agents.get(tx, caller.tenant_id, live["sms_agent_id"]))
         addressed = json.loads(sent[-1])
         twin = twins.of(
-            caller.tenant_id, "replay", addressed, live["interaction_id"], live["sms_agent_id"],
+            caller.tenant_id,
+            "replay",
+            addressed,
+            live["interaction_id"],
+            live["sms_agent_id"],
             turn_id,
-        )  # fmt: skip
+        )
         await twins.begin(tx, [twin])
     return Answer(data=await post_twin(held, agent, body.webhook_url, twin))
 
@@ -176,9 +176,13 @@ async def post_twin(held: Resources, agent: Row, url: str | None, twin: Twin) ->
     """POSTs a replay or a test with no transaction open, and tells what came of it."""
     tenant_id, turn_id, began = twin.tenant_id, twin.turn_id, time.monotonic()
     request = webhook.request(
-        url or agent["webhook_url"], [held.seal.open(agent["secret"]).decode()], turn_id,
-        datetime.now(UTC), twin.body, twin.kind,
-    )  # fmt: skip
+        url or agent["webhook_url"],
+        [held.seal.open(agent["secret"]).decode()],
+        turn_id,
+        datetime.now(UTC),
+        twin.body,
+        twin.kind,
+    )
     status: int | None = None
     kept: str | None = None
     answer: webhook.Answer

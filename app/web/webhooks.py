@@ -123,11 +123,10 @@ async def _hook(request: Request, held: Resources) -> Hook:
     return Hook(
         method=request.method,
         url=f"{held.settings.base_url}{path}" + (f"?{query}" if query else ""),
-        headers={name.decode("latin-1").lower(): value.decode("latin-1")
-                 for name, value in request.headers.raw},
+        headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.headers.raw},
         query=tuple(request.query_params.multi_items()),
         body=await request.body(),
-    )  # fmt: skip
+    )
 
 
 async def inbound(request: Request) -> Response:
@@ -141,8 +140,7 @@ async def inbound(request: Request) -> Response:
         received = await _together(request.app.state.posts, post)
     else:
         received = await _alone(held, post)
-    for word, count in (("stored", received.stored), ("repeated", received.repeated),
-                        ("foreign", received.foreign)):  # fmt: skip
+    for word, count in (("stored", received.stored), ("repeated", received.repeated), ("foreign", received.foreign)):
         if count:
             TEXTS.labels(account.provider, word).inc(count)
     for turn_id in received.turns:
@@ -180,10 +178,7 @@ async def _alone(held: Resources, post: Post) -> Received:
 async def status(request: Request) -> Response:
     held: Resources = request.app.state.resources
     account, dialect, hook = await _genuine(request, held)
-    given = [
-        replace(receipt, meaning=dialect.ERRORS.get(receipt.code or ""))
-        for receipt in dialect.read_status(hook)
-    ]
+    given = [replace(receipt, meaning=dialect.ERRORS.get(receipt.code or "")) for receipt in dialect.read_status(hook)]
     report = Report(account, given)
     if report.stops:
         unknown = await _apply(held.database, report)

@@ -34,11 +34,7 @@ def permitted(address: str, allowed: Sequence[Network]) -> bool:
     ip = _plain(ip_address(address.split("%", 1)[0]))
     if any(ip in network for network in allowed if network.version == ip.version):
         return True
-    return (
-        ip.is_global
-        and not ip.is_multicast
-        and not any(ip in block for block in ODD if block.version == ip.version)
-    )
+    return ip.is_global and not ip.is_multicast and not any(ip in block for block in ODD if block.version == ip.version)
 
 
 def _plain(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

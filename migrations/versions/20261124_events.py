@@ -47,8 +47,7 @@ CHANGED = {
         "OLD.status <> NEW.status OR OLD.agent_mode <> NEW.agent_mode"
         " OR OLD.lead_id <> NEW.lead_id OR OLD.paused_until IS DISTINCT FROM NEW.paused_until",
         "'status'",
-        "jsonb_build_object('status', NEW.status, 'agentMode', NEW.agent_mode,"
-        " 'leadId', NEW.lead_id)",
+        "jsonb_build_object('status', NEW.status, 'agentMode', NEW.agent_mode, 'leadId', NEW.lead_id)",
     ),
 }
 """By table, row by row: columns that must be written and changed, type, data. A statement's

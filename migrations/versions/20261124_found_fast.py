@@ -81,9 +81,7 @@ def downgrade() -> None:
         "ix_interactions_tenant_id_lead_id_last_message_at", "interactions",
         ["tenant_id", "lead_id", "last_message_at"],
     )  # fmt: skip
-    op.create_index(
-        "ix_interactions_tenant_id_lead_phone", "interactions", ["tenant_id", "lead_phone"]
-    )
+    op.create_index("ix_interactions_tenant_id_lead_phone", "interactions", ["tenant_id", "lead_phone"])
     op.create_unique_constraint(
         "uq_interactions_tenant_id_our_number_lead_phone", "interactions",
         ["tenant_id", "our_number", "lead_phone"],

@@ -58,9 +58,7 @@ def upgrade() -> None:
         ["tenant_id", "from_phone", "lane", "due_at"],
         postgresql_where=sa.text("state = 'queued' AND seq IS NOT NULL"),
     )
-    op.create_index(
-        "ix_outbox_begun", "outbox", ["due_at"], postgresql_where=sa.text("state <> 'queued'")
-    )
+    op.create_index("ix_outbox_begun", "outbox", ["due_at"], postgresql_where=sa.text("state <> 'queued'"))
     op.create_index(
         "ix_outbox_waiting",
         "outbox",

@@ -95,9 +95,7 @@ def upgrade() -> None:
     if op.get_bind().scalar(sa.text(TWO_ROLES)):
         op.execute("ALTER TABLE canned_replies FORCE ROW LEVEL SECURITY")
         op.execute("CREATE POLICY system ON canned_replies TO app_system USING (true)")
-        op.execute(
-            "GRANT SELECT, INSERT, UPDATE, DELETE ON canned_replies TO app_tenant, app_system"
-        )
+        op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON canned_replies TO app_tenant, app_system")
 
 
 def downgrade() -> None:

@@ -20,9 +20,7 @@ AFTER = f"{BEFORE}_interaction_id"
 
 
 def upgrade() -> None:
-    op.create_index(
-        AFTER, "interactions", ["tenant_id", "status", "last_message_at", "interaction_id"]
-    )
+    op.create_index(AFTER, "interactions", ["tenant_id", "status", "last_message_at", "interaction_id"])
     op.drop_index(BEFORE, "interactions")
 
 

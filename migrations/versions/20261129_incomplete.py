@@ -18,9 +18,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column(
-        "messages", sa.Column("incomplete", sa.Boolean(), server_default="false", nullable=False)
-    )
+    op.add_column("messages", sa.Column("incomplete", sa.Boolean(), server_default="false", nullable=False))
 
 
 def downgrade() -> None:

@@ -42,9 +42,7 @@ async def test_what_is_no_key_is_unauthorized(resources: Resources, given: str |
         await Keyring(resources.database).caller_of(given)
 
 
-async def test_the_right_prefix_with_the_wrong_secret_is_unauthorized(
-    tenant: Tenant, resources: Resources
-) -> None:
+async def test_the_right_prefix_with_the_wrong_secret_is_unauthorized(tenant: Tenant, resources: Resources) -> None:
     prefix = tenant.key.rpartition("_")[0]
     async with resources.database.system() as tx:
         with pytest.raises(Unauthorized):
@@ -59,9 +57,7 @@ async def test_a_use_is_noted_beside_the_request(tenant: Tenant, resources: Reso
     assert key["lastUsedAt"] is not None
 
 
-async def test_a_key_revoked_elsewhere_stops_within_five_seconds(
-    tenant: Tenant, resources: Resources
-) -> None:
+async def test_a_key_revoked_elsewhere_stops_within_five_seconds(tenant: Tenant, resources: Resources) -> None:
     ring = Keyring(resources.database)
     made = await tenant.call("POST", "/api-keys", {"name": "k", "scope": "api"})
     await ring.caller_of(made["apiKey"])

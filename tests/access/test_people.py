@@ -49,9 +49,7 @@ async def test_a_person_signs_in_is_known_and_signs_out(resources: Resources, us
         assert await sessions.find(tx, token) is None
 
 
-async def test_a_wrong_password_and_an_unknown_email_open_nothing(
-    resources: Resources, user_id: str
-) -> None:
+async def test_a_wrong_password_and_an_unknown_email_open_nothing(resources: Resources, user_id: str) -> None:
     assert await sessions.sign_in(resources.database, EMAIL, "wrong") is None
     assert await sessions.sign_in(resources.database, "nobody@example.com", PASSWORD) is None
 
@@ -71,9 +69,7 @@ async def test_the_database_never_holds_the_token(resources: Resources, user_id:
         "expires_at = expires_at - interval '7 days 1 second'",
     ],
 )
-async def test_a_session_ends_when_idle_and_when_old(
-    resources: Resources, user_id: str, moved: str
-) -> None:
+async def test_a_session_ends_when_idle_and_when_old(resources: Resources, user_id: str, moved: str) -> None:
     token = await sessions.sign_in(resources.database, EMAIL, PASSWORD)
     assert token
     async with resources.database.system() as tx:

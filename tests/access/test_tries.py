@@ -50,9 +50,7 @@ async def test_who_signs_in_to_their_own_account_forgives_no_guess_at_others(
         (timedelta(minutes=14, seconds=30), "in 15 minutes."),
     ],
 )
-async def test_how_long_to_wait_is_said_in_whole_minutes(
-    resources: Resources, left: timedelta, said: str
-) -> None:
+async def test_how_long_to_wait_is_said_in_whole_minutes(resources: Resources, left: timedelta, said: str) -> None:
     for _ in range(tries.BY_PERSON):
         await tries.take(resources.database, "jane@example.com", None)
     async with resources.database.system() as tx:

@@ -199,9 +199,7 @@ async def names(small: Size, big: Size) -> list[Figure]:
     for name, case in NAMES.items():
         _, many = await both(small, big, case)
         everything += many
-        figures.append(
-            Figure(name, told(many), limit, cut(many, 95) / cut(plain, 95), 0.12, "less")
-        )
+        figures.append(Figure(name, told(many), limit, cut(many, 95) / cut(plain, 95), 0.12, "less"))
         figures.append(Figure(f"{name}: p99 to p50", told(many), "itself",
                               cut(many, 99) / cut(many, 50), 3, "less"))  # fmt: skip
     return figures

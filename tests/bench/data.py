@@ -205,13 +205,9 @@ async def _timed(connection: Any, name: str, statement: str) -> None:
     print(f"  {name:<60} {time.perf_counter() - began:7.1f} s", flush=True)
 
 
-async def _copy(
-    connection: Any, name: str, columns: tuple[str, ...], rows: Rows, total: int
-) -> None:
+async def _copy(connection: Any, name: str, columns: tuple[str, ...], rows: Rows, total: int) -> None:
     # COPY is refused where row-level security holds; the owner lifts it for the while.
-    forced = await connection.fetchval(
-        "SELECT relforcerowsecurity FROM pg_class WHERE oid = $1::text::regclass", name
-    )
+    forced = await connection.fetchval("SELECT relforcerowsecurity FROM pg_class WHERE oid = $1::text::regclass", name)
     await connection.execute(f"ALTER TABLE {name} NO FORCE ROW LEVEL SECURITY")
     await connection.execute(f"ALTER TABLE {name} DISABLE TRIGGER USER")
     await connection.copy_to_table(name, source=_shown(rows, name, total), columns=columns,

@@ -104,9 +104,7 @@ async def copy(bench: Bench, seconds: float, of: int = 1000) -> float:
         await connection.execute(TABLE)
         rows, began = 0, time.perf_counter()
         while (at := time.perf_counter()) - began < seconds:
-            await connection.copy_records_to_table(
-                "bench_copy", records=_batch(bench, of, rows, at), columns=COLUMNS
-            )
+            await connection.copy_records_to_table("bench_copy", records=_batch(bench, of, rows, at), columns=COLUMNS)
             rows += of
         return rows / (time.perf_counter() - began)
     finally:

@@ -82,9 +82,7 @@ async def _gated(bench: Bench) -> list[Figure]:
         for gate, leads in zip(GATES, groups, strict=True):
             if gate.switch:
                 await connection.execute(gate.switch, sorted({one.tenant_id for one in leads}))
-    plain, *gated = [
-        (gate, _requests(gate, leads)) for gate, leads in zip(GATES, groups, strict=True)
-    ]
+    plain, *gated = [(gate, _requests(gate, leads)) for gate, leads in zip(GATES, groups, strict=True)]
     figures: list[Figure] = []
     with servers.web(bench) as port:
         for in_flight in (64, 16):
@@ -133,8 +131,7 @@ def _requests(gate: Gate, leads: list[Lead]) -> Iterator[bytes]:
     if TURN not in gate.headers.values():
         return made
     return (
-        request.replace(TURN.encode(), f"{n:0{len(TURN)}}".encode())
-        for n, request in zip(count(), made, strict=False)
+        request.replace(TURN.encode(), f"{n:0{len(TURN)}}".encode()) for n, request in zip(count(), made, strict=False)
     )
 
 

@@ -71,9 +71,7 @@ async def _prepare(bench: Bench, turns: int, texts: int) -> tuple[str, list[Any]
     _runs += 1
     name = f"bench{_runs}"
     async with bench.system() as connection:
-        rows = await connection.fetch(
-            THREADS, f"org_{bench.run}%", name, turns, texts, f"{200 + _runs}"
-        )
+        rows = await connection.fetch(THREADS, f"org_{bench.run}%", name, turns, texts, f"{200 + _runs}")
         await connection.execute(MESSAGES, f"{name}\\_%", texts)
     return name, rows
 

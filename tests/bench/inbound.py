@@ -86,9 +86,7 @@ def reports(leads: Iterator[Lead]) -> Iterator[bytes]:
     made = []
     for _ in range(MOST):
         lead = next(leads)
-        sid = hashlib.md5(
-            f"{lead.tenant_id}msg_seed_{lead.lead_id}".encode(), usedforsecurity=False
-        )
+        sid = hashlib.md5(f"{lead.tenant_id}msg_seed_{lead.lead_id}".encode(), usedforsecurity=False)
         path = f"/webhooks/twilio/{lead.twilio_account}/status?message=msg_seed_{lead.lead_id}"
         form = {
             "AccountSid": TWILIO["accountSid"], "MessageSid": f"SM{sid.hexdigest()}",

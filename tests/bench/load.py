@@ -78,9 +78,7 @@ def post(path: str, body: bytes, headers: dict[str, str]) -> bytes:
     return head.encode() + body
 
 
-async def drive(
-    ports: Sequence[int], requests: Iterator[bytes], in_flight: int, seconds: float
-) -> Run:
+async def drive(ports: Sequence[int], requests: Iterator[bytes], in_flight: int, seconds: float) -> Run:
     """Sends the requests, one after the other, on `in_flight` connections spread over the ports,
     until the time or the requests are over."""
     loop = asyncio.get_running_loop()

@@ -158,9 +158,7 @@ async def send(request: Request, body: Body, db: Db) -> dict[str, str]:
     key = await db.scalar(select(ApiKey).where(ApiKey.digest == digest))
     if key is None:
         raise HTTPException(401)
-    lead = await db.scalar(
-        select(Lead).where(Lead.tenant_id == key.tenant_id, Lead.lead_id == body.leadId)
-    )
+    lead = await db.scalar(select(Lead).where(Lead.tenant_id == key.tenant_id, Lead.lead_id == body.leadId))
     if lead is None:
         raise HTTPException(404)
     campaign = await db.get_one(Campaign, lead.campaign_id)
@@ -177,9 +175,7 @@ async def send(request: Request, body: Body, db: Db) -> dict[str, str]:
     return {"messageId": message.id, "interactionId": str(thread.id), "status": "queued"}
 
 
-async def _thread(
-    db: AsyncSession, tenant_id: str, our_number: str, lead: Lead, text: str
-) -> Thread:
+async def _thread(db: AsyncSession, tenant_id: str, our_number: str, lead: Lead, text: str) -> Thread:
     thread = await db.scalar(
         select(Thread).where(
             Thread.tenant_id == tenant_id, Thread.our_number == our_number,
@@ -210,9 +206,7 @@ async def inbound(request: Request, account_id: str, db: Db) -> Response:
     number = await db.scalar(select(PhoneNumber).where(PhoneNumber.phone == to))
     if number is None:
         raise HTTPException(404)
-    lead = await db.scalar(
-        select(Lead).where(Lead.tenant_id == number.tenant_id, Lead.phone == sender)
-    )
+    lead = await db.scalar(select(Lead).where(Lead.tenant_id == number.tenant_id, Lead.phone == sender))
     if lead is None:
         raise HTTPException(404)
     thread = await _thread(db, number.tenant_id, to, lead, str(form["Body"]))

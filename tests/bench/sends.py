@@ -85,9 +85,7 @@ async def send(bench: Bench) -> list[Figure]:
         ]
 
 
-async def _at_64(
-    bench: Bench, sends: Iterator[bytes], ours: int, bare: int, plain: int
-) -> list[Figure]:
+async def _at_64(bench: Bench, sends: Iterator[bytes], ours: int, bare: int, plain: int) -> list[Figure]:
     mine: list[Run] = []
     bares: list[Run] = []
     naives: list[Run] = []
@@ -107,9 +105,7 @@ async def _at_64(
                ratio(rates, [r.per_second for r in naives]), 20),
     ]  # fmt: skip
     limit = f"pgbench, 32 clients {spread(tps)}/s" if tps else database.WHY_NOT
-    figures.append(
-        Figure(f"{name}: pgbench", told(mine), limit, ratio(rates, tps) if tps else None, 1.1)
-    )
+    figures.append(Figure(f"{name}: pgbench", told(mine), limit, ratio(rates, tps) if tps else None, 1.1))
     return figures
 
 

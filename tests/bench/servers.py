@@ -79,9 +79,7 @@ def servers() -> Iterator[Bench]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadsail-bench-")))
         folder.chmod(0o755)
-        database = os.environ.get("DATABASE_URL") or (
-            stack.enter_context(embedded.postgres(folder)).url
-        )
+        database = os.environ.get("DATABASE_URL") or (stack.enter_context(embedded.postgres(folder)).url)
         clock = os.environ.get("REDIS_URL") or stack.enter_context(embedded.valkey(folder)).url
         migrate_to_head(database)
         yield Bench(database, clock)

@@ -23,9 +23,7 @@ def _mb(pid: int) -> float:
     raise RuntimeError("no memory is told")
 
 
-async def _texts(
-    port: int, seconds: float, leads: Iterator[servers.Lead], n: Iterator[int]
-) -> None:
+async def _texts(port: int, seconds: float, leads: Iterator[servers.Lead], n: Iterator[int]) -> None:
     for _ in range(int(seconds / SLICE)):
         await drive([port], inbound.posts(leads, n), 2, SLICE)
 

@@ -114,16 +114,12 @@ Enter = Callable[..., Awaitable[Person]]
 
 
 @pytest.fixture
-async def enter(
-    chromium: Browser, resources: Resources, tenant: Tenant, api: Api
-) -> AsyncIterator[Enter]:
+async def enter(chromium: Browser, resources: Resources, tenant: Tenant, api: Api) -> AsyncIterator[Enter]:
     """Opens a browser; a person with an e-mail is signed in already."""
     people: list[tuple[BrowserContext, Person]] = []
 
     async def come(email: str | None = EMAIL, role: str = "admin", **look: Any) -> Person:
-        context = await chromium.new_context(
-            **{"base_url": api.url, "timezone_id": ZONE, "locale": "en-US"} | look
-        )
+        context = await chromium.new_context(**{"base_url": api.url, "timezone_id": ZONE, "locale": "en-US"} | look)
         context.set_default_timeout(PATIENT)
         cookies = [{"name": "zone", "value": ZONE, "url": api.url}]
         if email:
@@ -160,7 +156,5 @@ async def demo(world: World, api: Api) -> AsyncIterator[World]:
     path = f"/sms-agents/{world.smsagent['smsAgentId']}"
     app = demo_agent.build(world.smsagent["signingSecret"])
     async with served(app) as url:
-        await world.tenant.call(
-            "PATCH", path, {"webhookUrl": f"{url}/", "batchWindowMs": 4000, "maxWaitMs": 8000}
-        )
+        await world.tenant.call("PATCH", path, {"webhookUrl": f"{url}/", "batchWindowMs": 4000, "maxWaitMs": 8000})
         yield world

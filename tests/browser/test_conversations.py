@@ -35,9 +35,7 @@ async def test_four_steps_lead_from_the_list_to_the_leads_phone(sam: Person, wor
     assert world.carrier.received(world.phone)[-1] == "Sam here. Shall I call at five?"
 
 
-async def test_a_burst_appears_by_itself_the_countdown_runs_and_the_agent_answers(
-    sam: Person, demo: World
-) -> None:
+async def test_a_burst_appears_by_itself_the_countdown_runs_and_the_agent_answers(sam: Person, demo: World) -> None:
     thread = (await demo.send(agentMode=True))["interactionId"]
     await sam.read(thread)
     await expect(sam.state).to_have_text("The agent waits for the lead.")
@@ -86,9 +84,7 @@ async def test_a_dropped_connection_misses_nothing(sam: Person, world: World) ->
     sam.complaints.clear()
 
 
-async def test_what_happens_while_the_page_is_looking_is_not_missed(
-    sam: Person, world: World
-) -> None:
+async def test_what_happens_while_the_page_is_looking_is_not_missed(sam: Person, world: World) -> None:
     thread = (await world.send())["interactionId"]
     await until_settled(world, thread)
     await sam.read(thread)
@@ -112,9 +108,7 @@ async def test_what_happens_while_the_page_is_looking_is_not_missed(
     await expect(sam.text("Second")).to_be_visible()
 
 
-async def test_status_and_agent_mode_are_set_with_the_mouse_and_with_keys(
-    sam: Person, world: World
-) -> None:
+async def test_status_and_agent_mode_are_set_with_the_mouse_and_with_keys(sam: Person, world: World) -> None:
     thread = (await world.send())["interactionId"]
     await sam.read(thread)
     status = sam.page.get_by_role("combobox", name="Status", exact=True)
@@ -144,9 +138,7 @@ async def test_status_and_agent_mode_are_set_with_the_mouse_and_with_keys(
     assert (seen["status"], seen["sms"]["agentMode"]) == ("qualified", False)
 
 
-async def test_a_script_in_a_text_a_name_or_an_address_of_an_attachment_stays_text(
-    sam: Person, world: World
-) -> None:
+async def test_a_script_in_a_text_a_name_or_an_address_of_an_attachment_stays_text(sam: Person, world: World) -> None:
     script = "<script>window.ran = 1</script><img src=x onerror='window.ran = 1'>"
     path = f"/leads/{world.lead['leadId']}"
     await world.tenant.call("PATCH", path, {"firstName": script[:100], "lastName": "{{ 7 * 7 }}"})
@@ -185,9 +177,7 @@ async def test_a_picture_that_the_lead_sent_is_seen_without_asking_its_host_from
     assert not any(url.startswith(elsewhere) for url in asked)
 
 
-PIXEL = b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
-)
+PIXEL = b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==")
 
 
 async def test_two_people_in_one_thread_see_each_other_and_keep_their_drafts(
@@ -270,9 +260,7 @@ COUNTED = [
 ]  # fmt: skip
 
 
-async def test_segments_are_counted_as_one_types_and_as_the_service_counts_them(
-    sam: Person, world: World
-) -> None:
+async def test_segments_are_counted_as_one_types_and_as_the_service_counts_them(sam: Person, world: World) -> None:
     thread = (await world.send())["interactionId"]
     await sam.read(thread)
     counter = sam.page.locator("#counter")
@@ -290,9 +278,7 @@ async def test_segments_are_counted_as_one_types_and_as_the_service_counts_them(
         assert (counted["count"], counted.get("culprit")) == (known.segments, known.culprit), text
 
 
-async def test_with_smart_encoding_the_counter_counts_what_will_be_sent(
-    sam: Person, world: World
-) -> None:
+async def test_with_smart_encoding_the_counter_counts_what_will_be_sent(sam: Person, world: World) -> None:
     await world.tenant.call("PATCH", "/settings", {"smartEncoding": True})
     await sam.read((await world.send())["interactionId"])
     counter = sam.page.locator("#counter")
@@ -304,9 +290,7 @@ async def test_with_smart_encoding_the_counter_counts_what_will_be_sent(
     await expect(counter).to_have_text("1 segment, 60 left (because of “’”)")
 
 
-async def test_a_text_is_scheduled_by_the_persons_clock_and_cancelled(
-    sam: Person, world: World
-) -> None:
+async def test_a_text_is_scheduled_by_the_persons_clock_and_cancelled(sam: Person, world: World) -> None:
     thread = (await world.send())["interactionId"]
     await sam.read(thread)
     await sam.page.get_by_text("Later", exact=True).click()
@@ -321,9 +305,7 @@ async def test_a_text_is_scheduled_by_the_persons_clock_and_cancelled(
     assert (await world.thread(thread))["scheduled"] == []
 
 
-async def test_what_the_lead_wrote_meanwhile_is_shown_before_a_text_leaves(
-    enter: Enter, world: World
-) -> None:
+async def test_what_the_lead_wrote_meanwhile_is_shown_before_a_text_leaves(enter: Enter, world: World) -> None:
     """Without script, so that the page cannot have shown it."""
     sam = await enter(java_script_enabled=False)
     thread = (await world.send())["interactionId"]
@@ -339,9 +321,7 @@ async def test_what_the_lead_wrote_meanwhile_is_shown_before_a_text_leaves(
     await expect(sam.text("Bye then")).to_be_visible()
 
 
-async def test_a_text_begun_below_what_the_lead_wrote_leaves_at_once(
-    sam: Person, world: World
-) -> None:
+async def test_a_text_begun_below_what_the_lead_wrote_leaves_at_once(sam: Person, world: World) -> None:
     await sam.read((await world.send())["interactionId"])
     await world.text("Are you there?")
     await expect(sam.text("Are you there?")).to_be_visible()
@@ -350,9 +330,7 @@ async def test_a_text_begun_below_what_the_lead_wrote_leaves_at_once(
     await expect(sam.text("I am")).to_be_visible()
 
 
-async def test_who_writes_while_the_agent_is_on_may_switch_it_off_with_the_text(
-    sam: Person, world: World
-) -> None:
+async def test_who_writes_while_the_agent_is_on_may_switch_it_off_with_the_text(sam: Person, world: World) -> None:
     thread = (await world.send())["interactionId"]
     await sam.read(thread)
     offer = sam.page.get_by_role("checkbox", name="Switch the agent off")
@@ -366,9 +344,7 @@ async def test_who_writes_while_the_agent_is_on_may_switch_it_off_with_the_text(
     await expect(sam.switch).to_have_attribute("aria-checked", "false")
 
 
-async def test_a_held_reply_appears_by_itself_and_is_edited_and_sent(
-    sam: Person, world: World
-) -> None:
+async def test_a_held_reply_appears_by_itself_and_is_edited_and_sent(sam: Person, world: World) -> None:
     path = f"/sms-agents/{world.smsagent['smsAgentId']}"
     await world.tenant.call("PATCH", path, {"staleReply": "hold"})
     thread = (await world.send(agentMode=True))["interactionId"]
@@ -455,9 +431,7 @@ async def until_settled(world: World, thread: str) -> None:
     await until(look)
 
 
-async def test_filters_and_search_stand_in_the_address_and_keep_the_thread_open(
-    sam: Person, world: World
-) -> None:
+async def test_filters_and_search_stand_in_the_address_and_keep_the_thread_open(sam: Person, world: World) -> None:
     thread = (await world.send())["interactionId"]
     other = await world.tenant.lead(firstName="Bob", lastName="Second", phone=phone())
     await world.send("About solar", leadId=other["leadId"])
@@ -477,9 +451,7 @@ async def test_filters_and_search_stand_in_the_address_and_keep_the_thread_open(
     await expect(sam.threads).to_have_count(2)
 
 
-async def test_the_filters_are_at_hand_and_act_when_they_are_chosen_from(
-    sam: Person, world: World
-) -> None:
+async def test_the_filters_are_at_hand_and_act_when_they_are_chosen_from(sam: Person, world: World) -> None:
     await world.send()
     await sam.open("/conversations")
     for name in ("Campaign", "Client", "Offer", "Status filter", "Date range"):
@@ -493,9 +465,7 @@ async def test_the_filters_are_at_hand_and_act_when_they_are_chosen_from(
     await expect(sam.page.get_by_label("From day")).to_be_visible()
 
 
-async def test_everything_is_reached_with_the_keyboard_and_the_focus_is_seen(
-    sam: Person, world: World
-) -> None:
+async def test_everything_is_reached_with_the_keyboard_and_the_focus_is_seen(sam: Person, world: World) -> None:
     thread = (await world.send(agentMode=True))["interactionId"]
     await sam.read(thread)
     keys, reached = sam.page.keyboard, []
@@ -528,9 +498,7 @@ FOCUSED = """() => {
 
 
 @pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/St_Johns"])
-async def test_the_page_learns_the_persons_zone_from_the_browser(
-    enter: Enter, world: World, zone: str
-) -> None:
+async def test_the_page_learns_the_persons_zone_from_the_browser(enter: Enter, world: World, zone: str) -> None:
     sam = await enter(timezone_id=zone)
     await sam.read((await world.send())["interactionId"])
     now = datetime.now(ZoneInfo(zone))

@@ -199,7 +199,6 @@ async def _fill_contact(world: World, thread: str) -> None:
     """A contact card that is longer than the screen."""
     lead = (await world.thread(thread))["leadId"]
     answers = [
-        {"key": f"q{n}", "question": f"What about the roof, {n}?", "answer": "It is flat. " * 5}
-        for n in range(20)
+        {"key": f"q{n}", "question": f"What about the roof, {n}?", "answer": "It is flat. " * 5} for n in range(20)
     ]
     await world.tenant.call("PATCH", f"/leads/{lead}", {"questionnaire": answers})

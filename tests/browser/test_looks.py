@@ -78,9 +78,7 @@ PAGES = [
 """Add a page here; `{names}` in a path are those that `town` gives."""
 
 
-async def test_every_page_looks_right_and_is_accessible(
-    enter: Enter, world: World, resources: Resources
-) -> None:
+async def test_every_page_looks_right_and_is_accessible(enter: Enter, world: World, resources: Resources) -> None:
     names = await town(world)
     await fill_inbox(resources, world, 60)
     PICTURES.mkdir(exist_ok=True)

@@ -36,9 +36,7 @@ async def test_every_page_of_the_settings_is_for_everybody(
 
 
 @pytest.mark.parametrize("script", [True, False])
-async def test_a_refused_form_leads_to_what_is_to_be_put_right(
-    idle_world: World, enter: Enter, script: bool
-) -> None:
+async def test_a_refused_form_leads_to_what_is_to_be_put_right(idle_world: World, enter: Enter, script: bool) -> None:
     sam = await enter(java_script_enabled=script)
     page = sam.page
     await sam.open(f"/settings/agents/{idle_world.smsagent['smsAgentId']}")
@@ -75,9 +73,7 @@ async def test_a_key_is_shown_once_whatever_is_clicked(idle_world: World, sam: P
 
 
 @pytest.mark.parametrize("script", [True, False])
-async def test_a_canned_reply_is_put_into_the_box(
-    idle_world: World, enter: Enter, script: bool
-) -> None:
+async def test_a_canned_reply_is_put_into_the_box(idle_world: World, enter: Enter, script: bool) -> None:
     world, sam = idle_world, await enter(java_script_enabled=script)
     await world.tenant.call("POST", "/canned-replies", {"title": "Hours", "text": "From 9\nto 5."})
     sent = await world.send("Hi Jane")

@@ -77,9 +77,7 @@ async def test_a_form_on_another_site_sends_nothing_even_with_the_right_token(
     sam.complaints.clear()
 
 
-async def test_a_form_with_the_token_of_another_session_sends_nothing(
-    sam: Person, enter: Enter, world: World
-) -> None:
+async def test_a_form_with_the_token_of_another_session_sends_nothing(sam: Person, enter: Enter, world: World) -> None:
     thread = (await world.send())["interactionId"]
     ann = await enter("ann@example.com")
     for one in (sam, ann):

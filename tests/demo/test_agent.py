@@ -142,9 +142,7 @@ async def test_inline_the_reply_is_in_the_answer(inline: str) -> None:
     assert (answer.status_code, answer.json()) == (200, {"reply": f"{HELLO} {OWNER}"})
 
 
-async def test_by_the_api_the_answer_is_empty_and_the_reply_names_the_turn(
-    by_api: str, service: Service
-) -> None:
+async def test_by_the_api_the_answer_is_empty_and_the_reply_names_the_turn(by_api: str, service: Service) -> None:
     answer = await hand_over(by_api, told("Hi"))
     assert (answer.status_code, answer.content) == (202, b"")
     await until(_sent(service, 1))
@@ -166,9 +164,7 @@ async def test_by_the_api_a_handoff_is_in_the_answer(by_api: str, service: Servi
 
 
 @pytest.mark.parametrize("status", [403, 409])
-async def test_a_reply_that_is_not_wanted_any_more_is_given_up(
-    by_api: str, service: Service, status: int
-) -> None:
+async def test_a_reply_that_is_not_wanted_any_more_is_given_up(by_api: str, service: Service, status: int) -> None:
     service.answers = [status]
     await hand_over(by_api, told("Hi"))
     await until(_sent(service, 1))
@@ -215,7 +211,5 @@ async def test_one_good_signature_of_several_is_enough(inline: str) -> None:
         pytest.param({"webhook_signature": "v1,AAAA"}, id="a wrong signature"),
     ],
 )
-async def test_a_payload_that_is_not_signed_freshly_by_us_is_turned_away(
-    inline: str, given: dict[str, Any]
-) -> None:
+async def test_a_payload_that_is_not_signed_freshly_by_us_is_turned_away(inline: str, given: dict[str, Any]) -> None:
     assert (await hand_over(inline, told("Hi"), **given)).status_code == 401

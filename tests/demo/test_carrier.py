@@ -128,9 +128,7 @@ async def test_receipts_are_signed_for_the_address_they_go_to(world: World) -> N
         ("0014", 500, "unknown", "internal"),
     ],
 )
-async def test_a_refusal_takes_nothing(
-    world: World, digits: str, status: int, verdict: str, code: str
-) -> None:
+async def test_a_refusal_takes_nothing(world: World, digits: str, status: int, verdict: str, code: str) -> None:
     answer = await world.send(digits)
     outcome = simulator.outcome(answer)
     assert (answer.status_code, outcome.verdict, outcome.code) == (status, verdict, code)
@@ -148,9 +146,7 @@ async def test_a_throttled_text_is_taken_the_second_time(world: World) -> None:
     ("digits", "verdicts"),
     [("0007", ["later", "later", "accepted"]), ("0015", ["unknown", "accepted"])],
 )
-async def test_a_text_may_be_taken_after_several_requests(
-    world: World, digits: str, verdicts: list[str]
-) -> None:
+async def test_a_text_may_be_taken_after_several_requests(world: World, digits: str, verdicts: list[str]) -> None:
     heard = [simulator.outcome(await world.send(digits)).verdict for _ in verdicts]
     assert heard == verdicts
     assert await world.counts() == (1, len(verdicts))
@@ -254,9 +250,7 @@ async def test_without_the_secret_nothing_is_taken_or_told(world: World) -> None
 
 async def test_the_lead_s_text_reaches_our_webhook_signed(world: World) -> None:
     media = [{"url": "https://x.example/1.png", "contentType": "image/png"}]
-    answer = await world.http.post(
-        f"/phone/{LEAD}/texts", json={"to": OURS, "text": "Hi there", "media": media}
-    )
+    answer = await world.http.post(f"/phone/{LEAD}/texts", json={"to": OURS, "text": "Hi there", "media": media})
     assert answer.json() == {"status": 200}
     [hook] = world.us.hooks
     assert simulator.genuine(world.account, hook, datetime.now(UTC))

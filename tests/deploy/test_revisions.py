@@ -24,9 +24,7 @@ NEXT = (
 """What a revision that is not written yet may do."""
 
 
-async def test_this_code_serves_a_database_that_is_one_revision_ahead(
-    island: Island, agent: AgentDouble
-) -> None:
+async def test_this_code_serves_a_database_that_is_one_revision_ahead(island: Island, agent: AgentDouble) -> None:
     await island.owner(*NEXT)
     await island.start_web()
     await island.crew.start(1)
@@ -37,16 +35,12 @@ async def test_this_code_serves_a_database_that_is_one_revision_ahead(
     turn = await world.turn_is(thread, "replied")
     await world.status_is(turn["reply"]["messageIds"][0], "delivered")
     await world.text("STOP")
-    refused = await world.tenant.ask(
-        "POST", "/sms/send", {"leadId": world.lead["leadId"], "message": "More"}
-    )
+    refused = await world.tenant.ask("POST", "/sms/send", {"leadId": world.lead["leadId"], "message": "More"})
     assert refused.status_code == 403
 
 
 @pytest.mark.parametrize("word", ["web", "worker"])
-async def test_a_process_refuses_a_database_that_lacks_its_migrations(
-    island: Island, word: str
-) -> None:
+async def test_a_process_refuses_a_database_that_lacks_its_migrations(island: Island, word: str) -> None:
     script = ScriptDirectory(str(readiness.MIGRATIONS))
     head = script.get_revision(readiness.head() or "")
     await island.owner(f"UPDATE alembic_version SET version_num = '{head.down_revision}'")

@@ -87,9 +87,7 @@ def installed(wheel: Path) -> Installed:
     # Folders named so are searched for packages, and not for files that name further ones: the
     # checkout, which our own environment points to, stays out of sight.
     (packages / "beside.pth").write_text(sysconfig.get_path("purelib"))
-    found = run(
-        "-I", "-c", "import app; print(app.__file__)", python=str(folder / "bin" / "python")
-    )
+    found = run("-I", "-c", "import app; print(app.__file__)", python=str(folder / "bin" / "python"))
     assert Path(found.strip()).is_relative_to(packages)
     return Installed(folder)
 

@@ -122,9 +122,7 @@ def test_folding_twice_is_folding_once(text: str) -> None:
     assert optout.fold(optout.fold(text)) == optout.fold(text)
 
 
-@pytest.mark.parametrize(
-    "unit", ["stop ", "a", "\u0301", "dont ", "no me ", "take me my ", "quit a b ", "\n> ", "“"]
-)
+@pytest.mark.parametrize("unit", ["stop ", "a", "\u0301", "dont ", "no me ", "take me my ", "quit a b ", "\n> ", "“"])
 def test_a_long_text_costs_no_more_than_its_head(unit: str) -> None:
     """Only the head of a text is folded and matched: 64 KiB cost what 2 KiB cost."""
     texts = [(unit * 65_536)[:size] for size in (2048, 65_536)]

@@ -34,9 +34,7 @@ SEEN = [
     *("a", ".", "\u200bHi\u200b", "❤️", "👩‍👩‍👧‍👦", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "🇩🇪", "1️⃣", "👍🏽", "⠁"),
     *("می‌خواهم", "\u0301", "\u0600", "ᄒ\u1160", "\u00ad1"),
 ]
-BEFORE_NUMBERS = set(
-    "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
-)
+BEFORE_NUMBERS = set("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd")
 """Format characters that are seen."""
 BLANK_LETTERS_AND_SIGNS = set("\u115f\u1160\u2800\u3164\uffa0\ufffc\U0001d159")
 

@@ -157,11 +157,7 @@ def test_what_holds_the_password_is_for_its_owner_alone(kind: str, folder: Path)
     with START[kind](folder):
         secret = (folder / f"{kind}.password").read_text()
         commands = [file.read_bytes() for file in Path("/proc").glob("[0-9]*/cmdline")]
-        holders = [
-            file
-            for file in folder.rglob("*")
-            if file.is_file() and secret.encode() in file.read_bytes()
-        ]
+        holders = [file for file in folder.rglob("*") if file.is_file() and secret.encode() in file.read_bytes()]
         assert folder / f"{kind}.password" in holders
         assert {mode(file) for file in holders} == {0o600}
         assert not any(secret.encode() in command for command in commands)
@@ -221,9 +217,7 @@ def test_an_adopter_sees_that_the_owner_went(kind: str, folder: Path) -> None:
 
 @both
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
-async def test_a_server_ends_with_a_killed_parent_and_the_next_start_serves(
-    kind: str, folder: Path
-) -> None:
+async def test_a_server_ends_with_a_killed_parent_and_the_next_start_serves(kind: str, folder: Path) -> None:
     process = owner(kind, folder)
     _, pid = told(process)
     process.kill()
@@ -235,9 +229,7 @@ async def test_a_server_ends_with_a_killed_parent_and_the_next_start_serves(
 
 
 @both
-async def test_a_killed_server_leaves_nothing_that_stops_the_next_one(
-    kind: str, folder: Path
-) -> None:
+async def test_a_killed_server_leaves_nothing_that_stops_the_next_one(kind: str, folder: Path) -> None:
     server: Server = START[kind](folder)
     pid = json.loads((folder / f"{kind}.json").read_text())["pid"]
     os.kill(pid, signal.SIGKILL)

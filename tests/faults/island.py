@@ -178,19 +178,13 @@ class Island:
 
 
 @pytest.fixture
-async def island(
-    harbour: Harbour, carrier: Carrier, rng: random.Random, tmp_path: Path
-) -> AsyncIterator[Island]:
+async def island(harbour: Harbour, carrier: Carrier, rng: random.Random, tmp_path: Path) -> AsyncIterator[Island]:
     """With its tenant, and no process yet."""
     name = f"leadsail_island_{random.randrange(2**32)}"
     await _execute(harbour.postgres.url, f"CREATE DATABASE {name} TEMPLATE {MIGRATED}")
     async with contextlib.AsyncExitStack() as stack:
-        database = await stack.enter_async_context(
-            Relay("127.0.0.1", port_of(harbour.postgres)).running()
-        )
-        clock = await stack.enter_async_context(
-            Relay("127.0.0.1", port_of(harbour.valkey)).running()
-        )
+        database = await stack.enter_async_context(Relay("127.0.0.1", port_of(harbour.postgres)).running())
+        clock = await stack.enter_async_context(Relay("127.0.0.1", port_of(harbour.valkey)).running())
         balancer = await stack.enter_async_context(Balancer().running())
         given = {
             "DATABASE_URL": _by(database_named(harbour.postgres.url, name), database.port),

@@ -46,9 +46,7 @@ AGAIN = (502, 503, 504)
 """Answers to a request that may be repeated, when repeating it does no harm."""
 
 
-async def patiently(
-    tenant: Tenant, method: str, path: str, body: Data, **headers: str
-) -> httpx.Response:
+async def patiently(tenant: Tenant, method: str, path: str, body: Data, **headers: str) -> httpx.Response:
     """The answer, asked for until there is one: for requests that may be repeated."""
     for wait in [0.2] * 10 + [1.0] * 30:
         try:
@@ -333,9 +331,7 @@ async def running(
                 batchWindowMs=int(WINDOW * 1000),
                 maxTurnsPerDay=10_000,
             )
-            made = await tenant.campaign(
-                smsAgentId=agent["smsAgentId"], phoneNumberId=number["phoneNumberId"]
-            )
+            made = await tenant.campaign(smsAgentId=agent["smsAgentId"], phoneNumberId=number["phoneNumberId"])
             campaigns[manner] = made["campaignId"]
         for n in range(talks):
             manner = MANNERS[n % len(MANNERS)]

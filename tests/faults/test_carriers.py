@@ -57,9 +57,7 @@ async def leads(world: World, resources: Resources, each: int) -> list[tuple[str
     return [(digits, lead_id) for digits, lead_id, _ in made]
 
 
-async def send(
-    world: World, rng: random.Random, made: list[tuple[str, str]], seconds: float
-) -> dict[str, str]:
+async def send(world: World, rng: random.Random, made: list[tuple[str, str]], seconds: float) -> dict[str, str]:
     """One text to each lead, spread over so many seconds; the failure by message id."""
     sent: dict[str, str] = {}
     limit = asyncio.Semaphore(ledger.AT_ONCE)
@@ -119,9 +117,7 @@ async def test_no_failure_of_a_carrier_doubles_or_loses_a_text(
     deadly: tuple[float, float],
 ) -> None:
     world = idle_world
-    await world.tenant.call(
-        "PATCH", f"/phone-numbers/{world.number['phoneNumberId']}", {"messagesPerSecond": 1000}
-    )
+    await world.tenant.call("PATCH", f"/phone-numbers/{world.number['phoneNumberId']}", {"messagesPerSecond": 1000})
     made = await leads(world, resources, each)
     await crew.start(WORKERS)
     first = await world.send()
@@ -171,9 +167,7 @@ def by_failure(sent: dict[str, str], record: Record, but: set[str]) -> dict[str,
     return dict(sorted(table.items()))
 
 
-async def test_a_carrier_that_denies_what_it_took_is_the_one_exception(
-    world: World, resources: Resources
-) -> None:
+async def test_a_carrier_that_denies_what_it_took_is_the_one_exception(world: World, resources: Resources) -> None:
     lied_to = await world.send(to="+12125550016")
     await settled(resources, hurry=True)
     record = await ledger.read(world.tenant, world.carrier.known, Record())

@@ -91,9 +91,7 @@ async def test_a_text_of_a_lead_whose_commit_was_lost_is_answered_2xx_and_stands
     assert await stand(island, [text for text, _ in texts]) == len(texts)
 
 
-async def test_those_who_wait_behind_a_frozen_database_are_sent_away(
-    served: World, island: Island
-) -> None:
+async def test_those_who_wait_behind_a_frozen_database_are_sent_away(served: World, island: Island) -> None:
     body = {"leadId": served.lead["leadId"], "message": "In the ice"}
     began = asyncio.create_task(island.tenant.ask("POST", "/sms/send", body))
     island.database.freeze()

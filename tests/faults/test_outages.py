@@ -58,9 +58,7 @@ async def fill(client: redis.asyncio.Redis) -> None:
             await client.set(f"ballast:{n}", "x" * 10_000)
 
 
-async def test_without_redis_everything_goes_on_and_with_it_too(
-    island: Island, harbour: Harbour, run: Run
-) -> None:
+async def test_without_redis_everything_goes_on_and_with_it_too(island: Island, harbour: Harbour, run: Run) -> None:
     url = harbour.valkey.url
     async with run.living():
         async with redis.asyncio.from_url(url) as client:  # type: ignore[no-untyped-call]

@@ -33,9 +33,7 @@ def tool(name: str) -> str:
 
 
 async def run(program: str, *arguments: str) -> None:
-    process = await asyncio.create_subprocess_exec(
-        tool(program), *arguments, stderr=asyncio.subprocess.PIPE
-    )
+    process = await asyncio.create_subprocess_exec(tool(program), *arguments, stderr=asyncio.subprocess.PIPE)
     _, err = await process.communicate()
     assert process.returncode == 0, err.decode()
 
@@ -95,14 +93,10 @@ async def test_what_left_after_the_backup_does_not_leave_again(
     await drained(configuration, restored)
     assert world.carrier.received(world.phone) == carried
     assert len(world.agent.told) == 1
-    assert not await at_restored.fetchval(
-        f"SELECT count(*) FROM tenant_events WHERE transaction >= '{FAR}'"
-    )
+    assert not await at_restored.fetchval(f"SELECT count(*) FROM tenant_events WHERE transaction >= '{FAR}'")
     known = "SELECT status FROM messages WHERE message_id = $1"
     assert await at_restored.fetchval(known, sent["messageId"]) in ("sent", "delivered")
-    assert await at_restored.fetchval("SELECT reason FROM turns") == (
-        "the database was restored from a backup"
-    )
+    assert await at_restored.fetchval("SELECT reason FROM turns") == ("the database was restored from a backup")
     await at_restored.close()
 
     # The control: a worker that is let loose on the other copy at once.

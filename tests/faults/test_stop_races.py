@@ -43,9 +43,7 @@ class Field:
     inbound_url: str
     number: str
     page: Browser
-    begun: defaultdict[str, list[tuple[str, float]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
+    begun: defaultdict[str, list[tuple[str, float]]] = field(default_factory=lambda: defaultdict(list))
     throttled: set[str] = field(default_factory=set)
     ids: Any = field(default_factory=lambda: itertools.count(1))
 
@@ -53,9 +51,7 @@ class Field:
         body = {"type": "inbound", "id": f"in-{next(self.ids)}", "from": phone,
                 "to": self.number, "text": text, "media": []}  # fmt: skip
         for _ in range(5):  # a busy database answers 503, and carriers come again
-            answer = await self.http.post(
-                self.inbound_url, **signed(SECRET, self.inbound_url, body)
-            )
+            answer = await self.http.post(self.inbound_url, **signed(SECRET, self.inbound_url, body))
             if answer.status_code != 503:
                 break
         assert answer.status_code == 200, answer.text
@@ -101,9 +97,7 @@ async def racing(api: Api, tenant: Tenant, resources: Resources) -> AsyncIterato
         number = await tenant.number(providerAccountId=account["accountId"], messagesPerSecond=1000)
         field_.inbound_url = account["webhooks"]["inbound"]
         field_.number = number["phoneNumber"]
-        smsagent = await tenant.agent(
-            webhookUrl=agent_url, batchWindowMs=1000, phoneNumberId=number["phoneNumberId"]
-        )
+        smsagent = await tenant.agent(webhookUrl=agent_url, batchWindowMs=1000, phoneNumberId=number["phoneNumberId"])
         await tenant.campaign(campaignId="races", smsAgentId=smsagent["smsAgentId"])
         await tenant.call("PATCH", "/settings", {"optOutConfirmation": CONFIRMATION})
         await add_person(resources, tenant.tenant_id, "racer@example.com")
@@ -242,14 +236,10 @@ async def test_nothing_begins_after_a_stop_was_answered(
         if stopped is not None and at > stopped and text != CONFIRMATION
     ]
     assert late == []
-    confirmed = [
-        sum(text == CONFIRMATION for text, _ in racing.begun[lead["phone"]]) for lead, _ in raced
-    ]
+    confirmed = [sum(text == CONFIRMATION for text, _ in racing.begun[lead["phone"]]) for lead, _ in raced]
     assert max(confirmed) == 1
     expected = {"inline": "From the agent", "retry": "Throttled"}.get(way, "Going out")
-    arrived = [
-        any(text == expected for text, _ in racing.begun[lead["phone"]]) for lead, _ in control
-    ]
+    arrived = [any(text == expected for text, _ in racing.begun[lead["phone"]]) for lead, _ in control]
     assert all(arrived), f"only {sum(arrived)} of {len(arrived)} texts of the control run arrived"
 
 

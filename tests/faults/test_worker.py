@@ -70,9 +70,7 @@ async def test_a_text_whose_worker_died_while_sending_is_sent_once(
     assert len(world.carrier.known.accepted[sent["messageId"]]) == 1
 
 
-async def test_a_terminated_worker_finishes_what_it_began_and_exits_cleanly(
-    idle_world: World, spawn: Spawn
-) -> None:
+async def test_a_terminated_worker_finishes_what_it_began_and_exits_cleanly(idle_world: World, spawn: Spawn) -> None:
     world = idle_world
     worker = await spawn()
     sent = await world.send("Hi Jane", agentMode=True)
@@ -94,9 +92,7 @@ async def test_a_terminated_worker_finishes_what_it_began_and_exits_cleanly(
     assert len(world.agent.told) == 1
 
 
-async def test_two_workers_share_the_work_without_doing_any_of_it_twice(
-    idle_world: World, spawn: Spawn
-) -> None:
+async def test_two_workers_share_the_work_without_doing_any_of_it_twice(idle_world: World, spawn: Spawn) -> None:
     world = idle_world
     await asyncio.gather(spawn(), spawn())
     leads = [await world.tenant.lead(campaignId=world.campaign["campaignId"]) for _ in range(30)]

@@ -297,9 +297,7 @@ async def test_an_agent_may_hand_over_to_a_person(world: World) -> None:
 
 
 @pytest.mark.parametrize("answer", [{"reply": "  "}, {"reply": "x" * 1601}, {"reply": 5}])
-async def test_an_unusable_inline_text_is_recorded_and_the_turn_stays_open(
-    world: World, answer: Data
-) -> None:
+async def test_an_unusable_inline_text_is_recorded_and_the_turn_stays_open(world: World, answer: Data) -> None:
     thread = await talking(world)
     world.agent.answers = [(200, answer)]
     await world.text("Hey")
@@ -430,9 +428,7 @@ async def test_an_agents_key_does_nothing_but_answer_its_own_turns(world: World)
     assert transcript[-1]["source"] == "sms_agent"
 
 
-async def test_flushing_redis_in_mid_window_loses_nothing(
-    world: World, resources: Resources
-) -> None:
+async def test_flushing_redis_in_mid_window_loses_nothing(world: World, resources: Resources) -> None:
     thread = await talking(world)
     await world.text("Hey")
     assert resources.settings.redis_url

@@ -94,9 +94,7 @@ async def _telnyx(line: Line, text_id: str, text: str, verdict: str | None) -> h
     stamp = str(int(time.time()))
     headers = {
         "Telnyx-Timestamp": stamp,
-        "Telnyx-Signature-Ed25519": base64.b64encode(
-            KEY.sign(f"{stamp}|".encode() + body)
-        ).decode(),
+        "Telnyx-Signature-Ed25519": base64.b64encode(KEY.sign(f"{stamp}|".encode() + body)).decode(),
     }
     return await line.tenant.http.post(line.url, content=body, headers=headers)
 
@@ -137,9 +135,7 @@ judging = pytest.mark.parametrize("provider", sorted(VERDICTS))
 
 @judging
 @pytest.mark.parametrize("text", ["PAUSE", "Basta ya de esto", "", "can you stop by at 5?"])
-async def test_a_stop_by_the_carrier_is_one_whatever_the_words_say(
-    tenant: Tenant, provider: str, text: str
-) -> None:
+async def test_a_stop_by_the_carrier_is_one_whatever_the_words_say(tenant: Tenant, provider: str, text: str) -> None:
     line = await line_at(tenant, provider)
     await line.text(text, VERDICTS[provider]["stop"])
     told = await line.consent()
@@ -152,9 +148,7 @@ async def test_a_stop_by_the_carrier_is_one_whatever_the_words_say(
 
 @judging
 @pytest.mark.parametrize("text", ["JOIN", "Yes", "count me in again"])
-async def test_a_start_by_the_carrier_lifts_what_the_lead_asked_for(
-    tenant: Tenant, provider: str, text: str
-) -> None:
+async def test_a_start_by_the_carrier_lifts_what_the_lead_asked_for(tenant: Tenant, provider: str, text: str) -> None:
     line = await line_at(tenant, provider)
     await line.text("STOP")
     assert await line.send() == 403
@@ -167,9 +161,7 @@ async def test_a_start_by_the_carrier_lifts_what_the_lead_asked_for(
 
 
 @judging
-async def test_a_start_by_the_carrier_lifts_no_cause_of_a_person(
-    tenant: Tenant, provider: str
-) -> None:
+async def test_a_start_by_the_carrier_lifts_no_cause_of_a_person(tenant: Tenant, provider: str) -> None:
     line = await line_at(tenant, provider)
     await tenant.call("POST", "/suppressions", {"phones": [line.phone], "reason": "asked by phone"})
     await line.text("JOIN", VERDICTS[provider]["start"])
@@ -177,9 +169,7 @@ async def test_a_start_by_the_carrier_lifts_no_cause_of_a_person(
 
 
 @judging
-async def test_a_help_by_the_carrier_is_answered_by_the_carrier(
-    tenant: Tenant, provider: str
-) -> None:
+async def test_a_help_by_the_carrier_is_answered_by_the_carrier(tenant: Tenant, provider: str) -> None:
     line = await line_at(tenant, provider)
     await line.text("RATES", VERDICTS[provider]["help"])
     assert await line.answers() == []
@@ -207,9 +197,7 @@ async def test_where_word_and_carrier_disagree_the_stricter_wins(
 
 
 @pytest.mark.parametrize(("text", "verdict"), [("START", "HELP"), ("HELP", "START")])
-async def test_either_the_word_or_the_carrier_makes_a_start(
-    tenant: Tenant, text: str, verdict: str
-) -> None:
+async def test_either_the_word_or_the_carrier_makes_a_start(tenant: Tenant, text: str, verdict: str) -> None:
     line = await line_at(tenant, "twilio")
     await line.text("STOP")
     await line.text(text, verdict)
@@ -228,9 +216,7 @@ async def test_the_carriers_verdict_is_read_in_any_case(
 
 @judging
 @pytest.mark.parametrize("verdict", ["", " ", "NONE", "STOPPED", "0"])
-async def test_a_verdict_that_nobody_knows_says_nothing(
-    tenant: Tenant, provider: str, verdict: str
-) -> None:
+async def test_a_verdict_that_nobody_knows_says_nothing(tenant: Tenant, provider: str, verdict: str) -> None:
     line = await line_at(tenant, provider)
     await line.text("PAUSE", verdict)
     assert (await line.consent()) | {"phone": ""} == {
@@ -260,12 +246,8 @@ async def test_control_words_by_the_carrier_reach_no_agent_but_an_answer_of_yes_
 
 
 @pytest.mark.parametrize("provider", sorted(SIGNED))
-@pytest.mark.parametrize(
-    "text", ["please stop texting me", "Stop please", "STOP!\nSent from my iPhone", "opt out"]
-)
-async def test_an_opt_out_that_no_carrier_answers_is_confirmed_by_us(
-    tenant: Tenant, provider: str, text: str
-) -> None:
+@pytest.mark.parametrize("text", ["please stop texting me", "Stop please", "STOP!\nSent from my iPhone", "opt out"])
+async def test_an_opt_out_that_no_carrier_answers_is_confirmed_by_us(tenant: Tenant, provider: str, text: str) -> None:
     line = await line_at(tenant, provider)
     await line.text(text)
     assert len(await line.answers()) == 1
@@ -276,9 +258,7 @@ async def test_an_opt_out_that_no_carrier_answers_is_confirmed_by_us(
 
 @judging
 @pytest.mark.parametrize("text", ["STOP", "stop", " Stop\n", "QUIT", "end"])
-async def test_a_word_that_the_carrier_answers_is_not_confirmed_by_us(
-    tenant: Tenant, provider: str, text: str
-) -> None:
+async def test_a_word_that_the_carrier_answers_is_not_confirmed_by_us(tenant: Tenant, provider: str, text: str) -> None:
     line = await line_at(tenant, provider)
     await line.text(text)
     assert (await line.consent())["causes"] == ["lead"]

@@ -253,9 +253,7 @@ async def test_several_workers_ask_an_account_one_at_a_time(
     assert record.asked == dict.fromkeys(names, 1)
 
 
-async def test_a_worker_that_wakes_late_settles_nothing(
-    tenant: Tenant, resources: Resources, record: Record
-) -> None:
+async def test_a_worker_that_wakes_late_settles_nothing(tenant: Tenant, resources: Resources, record: Record) -> None:
     [account_id] = await add(tenant, record, "one")
     await notice(resources)
     key = (tenant.tenant_id, account_id)
@@ -287,9 +285,7 @@ async def test_an_account_that_cannot_be_opened_fails_alone(
     spoilt, good = await add(tenant, record, "spoilt", "good")
     async with resources.database.system() as tx:
         sealed = Seal([bytes(32)]).close_words({"secret": "lost"})
-        await tx.execute(
-            "UPDATE provider_accounts SET credentials = $1 WHERE account_id = $2", sealed, spoilt
-        )
+        await tx.execute("UPDATE provider_accounts SET credentials = $1 WHERE account_id = $2", sealed, spoilt)
     await notice(resources)
     catch_up = CatchUp(resources.database, resources.wire, resources.seal)
     await finish(catch_up)

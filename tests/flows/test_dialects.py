@@ -36,10 +36,7 @@ async def line(tenant: Tenant, provider: str) -> tuple[str, str]:
 
 async def texts_from(tenant: Tenant, sender: str) -> list[str]:
     found = await tenant.call("GET", f"/interactions?search={sender.removeprefix('+')}")
-    threads = [
-        await tenant.call("GET", f"/interactions/{thread['interactionId']}")
-        for thread in found["interactions"]
-    ]
+    threads = [await tenant.call("GET", f"/interactions/{thread['interactionId']}") for thread in found["interactions"]]
     return [entry["message"] for thread in threads for entry in thread["transcript"]]
 
 
@@ -79,9 +76,7 @@ def signed(parameters: dict[str, str]) -> dict[str, str]:
     return stamped | {"sig": digest}
 
 
-def part(
-    sender: str, number: str, n: int, text: str, total: int = 3, of: str = "part"
-) -> dict[str, str]:
+def part(sender: str, number: str, n: int, text: str, total: int = 3, of: str = "part") -> dict[str, str]:
     return signed(
         {
             "msisdn": sender.removeprefix("+"), "to": number.removeprefix("+"), "type": "text",
@@ -151,9 +146,7 @@ async def test_a_part_whose_place_is_taken_begins_a_new_text_and_none_is_dropped
 
 
 @pytest.mark.usefixtures("working")
-async def test_what_is_left_of_a_text_is_delivered_after_a_while(
-    tenant: Tenant, resources: Any
-) -> None:
+async def test_what_is_left_of_a_text_is_delivered_after_a_while(tenant: Tenant, resources: Any) -> None:
     path, number = await line(tenant, "vonage")
     sender = phone()
     assert (await tenant.http.get(path, params=part(sender, number, 2, "lonely"))).is_success
@@ -166,9 +159,7 @@ async def test_what_is_left_of_a_text_is_delivered_after_a_while(
     await until(delivered)
 
 
-async def test_a_number_of_another_account_is_dropped_without_a_word(
-    tenant: Tenant, other_tenant: Tenant
-) -> None:
+async def test_a_number_of_another_account_is_dropped_without_a_word(tenant: Tenant, other_tenant: Tenant) -> None:
     path, _ = await line(tenant, "bandwidth")
     _, theirs = await line(other_tenant, "bandwidth")
     sender = phone()

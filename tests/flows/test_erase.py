@@ -8,9 +8,7 @@ from app.resources import Resources
 from tests.makers import Data, Tenant, phone
 from tests.world import World, until
 
-TABLES = (
-    "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
-)
+TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
 
 
 async def places(resources: Resources, word: str) -> list[str]:
@@ -20,9 +18,7 @@ async def places(resources: Resources, word: str) -> list[str]:
         for row in await tx.rows(TABLES):
             table = row["tablename"]
             bodies = "|| encode(t.request_body, 'escape')" if table == "turn_attempts" else ""
-            if await tx.value(
-                f"SELECT 1 FROM {table} t WHERE position($1 IN t::text {bodies}) > 0 LIMIT 1", word
-            ):
+            if await tx.value(f"SELECT 1 FROM {table} t WHERE position($1 IN t::text {bodies}) > 0 LIMIT 1", word):
                 found.append(table)
     return sorted(found)
 
@@ -37,14 +33,10 @@ async def statuses(world: World) -> list[str]:
     return [thread["status"] for thread in threads]
 
 
-async def test_nothing_the_lead_said_or_was_told_lies_anywhere(
-    world: World, resources: Resources
-) -> None:
+async def test_nothing_the_lead_said_or_was_told_lies_anywhere(world: World, resources: Resources) -> None:
     world.agent.answers = [(200, {"reply": "Marzipan is marzipan."})]
     body = {"leadId": world.lead["leadId"], "message": "Hi Zebedee", "agentMode": True}
-    sent = await world.tenant.call(
-        "POST", "/sms/send", body, headers={"Idempotency-Key": "greeting"}
-    )
+    sent = await world.tenant.call("POST", "/sms/send", body, headers={"Idempotency-Key": "greeting"})
     await world.text("my secret is marzipan")
     await world.turn_is(sent["interactionId"], "replied")
     await world.text("STOP sending me marzipan")
@@ -66,9 +58,7 @@ SELECT EXISTS (SELECT 1 FROM pg_locks w JOIN pg_locks h USING (transactionid)
 """
 
 
-async def test_whoever_settles_a_text_is_not_in_its_way(
-    idle_world: World, resources: Resources
-) -> None:
+async def test_whoever_settles_a_text_is_not_in_its_way(idle_world: World, resources: Resources) -> None:
     """A worker, and a receipt, lock what is owed and then the text."""
     world = idle_world
     key = (await world.send("Hi"))["messageId"]
@@ -113,9 +103,7 @@ async def test_who_opted_out_stays_so_when_it_writes_again_and_may_come_back(
     assert await statuses(world) == ["in_progress"]
 
 
-async def test_a_phone_that_another_lead_has_keeps_its_name_and_its_causes(
-    world: World, resources: Resources
-) -> None:
+async def test_a_phone_that_another_lead_has_keeps_its_name_and_its_causes(world: World, resources: Resources) -> None:
     await world.send("Hi")
     await world.text("I am the first of two")
     other = await world.tenant.lead(phone=world.phone)

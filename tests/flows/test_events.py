@@ -40,9 +40,7 @@ async def all_of(tenant: Tenant, query: str = "") -> list[Data]:
         after = f"&after={page['nextCursor']}"
 
 
-async def test_a_send_its_receipts_and_the_answer_are_told_in_order(
-    world: World, resources: Resources
-) -> None:
+async def test_a_send_its_receipts_and_the_answer_are_told_in_order(world: World, resources: Resources) -> None:
     sent = await world.send("Hi Jane", agentMode=True)
     await world.status_is(sent["messageId"], "delivered")
     world.agent.answers = [(200, {"reply": "Yes"})]
@@ -65,9 +63,7 @@ async def test_a_send_its_receipts_and_the_answer_are_told_in_order(
 
 async def test_types_narrow_the_feed(idle_world: World, resources: Resources) -> None:
     sent = await idle_world.send()
-    await idle_world.tenant.call(
-        "PATCH", f"/interactions/{sent['interactionId']}", {"status": "dnc"}
-    )
+    await idle_world.tenant.call("PATCH", f"/interactions/{sent['interactionId']}", {"status": "dnc"})
     await settle(resources)
     assert {e["type"] for e in await all_of(idle_world.tenant)} == {
         "message", "receipt", "status", "consent",
@@ -85,9 +81,7 @@ async def test_what_the_feed_cannot_read_is_refused(tenant: Tenant, query: str) 
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "VALIDATION_ERROR")
 
 
-async def test_a_listener_is_answered_as_soon_as_something_happens(
-    idle_world: World, resources: Resources
-) -> None:
+async def test_a_listener_is_answered_as_soon_as_something_happens(idle_world: World, resources: Resources) -> None:
     await idle_world.send()
     await settle(resources)
     after = (await all_of(idle_world.tenant))[-1]["eventId"]

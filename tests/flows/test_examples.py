@@ -56,14 +56,10 @@ def free_port() -> int:
 
 
 @pytest.fixture(params=[python, typescript], ids=["python", "typescript"])
-async def example(
-    request: pytest.FixtureRequest, world: World, tmp_path: Path
-) -> AsyncIterator[Data]:
+async def example(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> AsyncIterator[Data]:
     """An agent of the tenant, served by an example; the campaign is its."""
     command, port = request.param(tmp_path), free_port()
-    made = await world.tenant.agent(
-        webhookUrl=f"http://127.0.0.1:{port}/", batchWindowMs=1000, name="An example"
-    )
+    made = await world.tenant.agent(webhookUrl=f"http://127.0.0.1:{port}/", batchWindowMs=1000, name="An example")
     campaign = f"/campaigns/{world.campaign['campaignId']}"
     await world.tenant.call("PATCH", campaign, {"smsAgentId": made["smsAgentId"]})
     env = {**os.environ, "AGENT_SECRET": made["signingSecret"], "PORT": str(port)}
@@ -122,9 +118,7 @@ async def test_it_passes_the_test_of_the_settings(world: World, example: Data) -
     ],
     ids=["unsigned", "old", "nonsense"],
 )
-async def test_it_turns_away_what_is_not_signed_by_its_secret(
-    example: Data, headers: dict[str, str]
-) -> None:
+async def test_it_turns_away_what_is_not_signed_by_its_secret(example: Data, headers: dict[str, str]) -> None:
     given = [(name.encode(), value.encode()) for name, value in headers.items()]
     async with calls.client() as http:
         answer = await http.post(example["webhookUrl"], content=b"{}", headers=given)

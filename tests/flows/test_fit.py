@@ -44,9 +44,7 @@ async def test_what_shows_nothing_is_blank_to_the_api(idle_world: World, more: D
 async def test_what_shows_nothing_is_blank_in_what_is_kept_for_leads(idle_world: World) -> None:
     for text in UNSEEN:
         for name in ("optOutConfirmation", "helpText"):
-            assert await refused(idle_world, "PATCH", "/settings", {name: text}) == [
-                f"{name}: {BLANK}"
-            ]
+            assert await refused(idle_world, "PATCH", "/settings", {name: text}) == [f"{name}: {BLANK}"]
         made = {"title": "T", "text": text}
         assert await refused(idle_world, "POST", "/canned-replies", made) == [f"text: {BLANK}"]
     kept = await idle_world.tenant.call("POST", "/canned-replies", {"title": "T", "text": "👩‍👧"})
@@ -57,15 +55,11 @@ async def test_what_shows_nothing_is_blank_in_what_is_kept_for_leads(idle_world:
 async def test_what_shows_nothing_is_blank_in_place_of_a_held_reply(idle_world: World) -> None:
     for text in UNSEEN:
         body = {"action": "send", "texts": ["Hi", text]}
-        assert await refused(idle_world, "POST", "/turns/turn_1/held", body) == [
-            f"texts[1]: {BLANK}"
-        ]
+        assert await refused(idle_world, "POST", "/turns/turn_1/held", body) == [f"texts[1]: {BLANK}"]
 
 
 @pytest.mark.parametrize("text", GROWS)
-async def test_a_text_that_grows_too_long_on_its_way_is_refused(
-    idle_world: World, text: str
-) -> None:
+async def test_a_text_that_grows_too_long_on_its_way_is_refused(idle_world: World, text: str) -> None:
     body = {"leadId": idle_world.lead["leadId"], "message": text}
     assert (await idle_world.tenant.ask("POST", "/sms/send", body)).status_code == 202
     await smart(idle_world)
@@ -83,9 +77,7 @@ async def test_a_text_that_gets_short_enough_on_its_way_is_sent(world: World) ->
     sent = await world.send(text)
     await world.status_is(sent["messageId"], "delivered")
     assert world.carrier.received(world.phone) == ["x" * 1600]
-    assert await refused(world, "POST", "/sms/send", body | {"message": f"{text}ж"}) == [
-        f"message: {LONG}"
-    ]
+    assert await refused(world, "POST", "/sms/send", body | {"message": f"{text}ж"}) == [f"message: {LONG}"]
 
 
 @pytest.mark.parametrize("text", ["\u200b", "\u2800\ufe0f", "…" * 1600])

@@ -63,9 +63,7 @@ async def test_a_refusal_frees_the_key(idle_world: World) -> None:
     assert (await sent_with(idle_world, "k4"))[0] == 202
 
 
-async def test_of_repeats_in_two_processes_at_once_one_texts(
-    idle_world: World, resources: Resources
-) -> None:
+async def test_of_repeats_in_two_processes_at_once_one_texts(idle_world: World, resources: Resources) -> None:
     keyed = IdempotencyKey(ROUTE, "everywhere", b"the same body")
 
     def order(n: int) -> Order:
@@ -154,9 +152,7 @@ async def test_refusals_stand_beside_acceptances_in_the_order_given(idle_world: 
     assert codes == [
         None, "MISSING_PHONE_NUMBER", "DNC_BLOCKED", *["VALIDATION_ERROR"] * 7, None,
     ]  # fmt: skip
-    details: list[list[str]] = [
-        (result.get("error") or {}).get("details", []) for result in done["results"]
-    ]
+    details: list[list[str]] = [(result.get("error") or {}).get("details", []) for result in done["results"]]
     assert details[3] == ["messages[3].sendat: is not a known field"]
     assert details[4] == ["messages[4].message: must not be blank"]
     for i, field in ((5, "dryRun"), (6, "source"), (7, "turnId"), (8, "turnId"), (9, "leadId")):
@@ -191,9 +187,7 @@ async def test_an_entry_that_cannot_even_be_read_spoils_no_other(idle_world: Wor
 
 
 @pytest.mark.parametrize("messages", [[], None, "x", [{}] * 1001])
-async def test_a_bulk_that_is_no_list_of_texts_is_refused_whole(
-    idle_world: World, messages: Any
-) -> None:
+async def test_a_bulk_that_is_no_list_of_texts_is_refused_whole(idle_world: World, messages: Any) -> None:
     answer = await idle_world.tenant.ask("POST", "/sms/send/bulk", {"messages": messages})
     assert answer.status_code == 400
     assert answer.json()["error"]["details"][0].startswith("messages")
@@ -217,9 +211,7 @@ async def test_a_thousand_texts_are_accepted_at_once_and_replies_overtake_them(
     tenant = idle_world.tenant
     number = idle_world.number["phoneNumberId"]
     await tenant.call("PATCH", f"/phone-numbers/{number}", {"messagesPerSecond": 5})
-    entries = [
-        {"leadId": idle_world.lead["leadId"], "message": "Hi", "to": phone()} for _ in range(1000)
-    ]
+    entries = [{"leadId": idle_world.lead["leadId"], "message": "Hi", "to": phone()} for _ in range(1000)]
     done = await tenant.call("POST", "/sms/send/bulk", {"messages": entries})
     assert done["accepted"] == 1000
     reply = await idle_world.send("A reply")
@@ -299,10 +291,7 @@ async def test_an_answer_to_any_number_cancels_what_it_makes_needless(idle_world
     needless = await world.send("Still there?", sendAt=soon(), cancelOnReply=True)
     kept = await world.send("Reminder", sendAt=soon())
     assert await world.carrier.text(world.phone, other["phoneNumber"], "Hello") == 200
-    statuses = [
-        (await world.tenant.call("GET", f"/messages/{m['messageId']}"))["status"]
-        for m in (needless, kept)
-    ]
+    statuses = [(await world.tenant.call("GET", f"/messages/{m['messageId']}"))["status"] for m in (needless, kept)]
     assert statuses == ["cancelled", "scheduled"]
 
 
@@ -319,9 +308,7 @@ async def test_a_stop_cancels_what_is_scheduled(idle_world: World) -> None:
     assert (message["status"], message["errorCode"]) == ("cancelled", "DNC_BLOCKED")
 
 
-async def test_a_text_that_could_not_leave_in_time_expires(
-    idle_world: World, resources: Resources
-) -> None:
+async def test_a_text_that_could_not_leave_in_time_expires(idle_world: World, resources: Resources) -> None:
     sent = await idle_world.send(validitySeconds=60)
     async with resources.database.system() as tx:
         await tx.execute("UPDATE outbox SET expires_at = clock_timestamp()")
@@ -366,9 +353,7 @@ async def test_an_answer_to_a_fresh_text_passes_at_night(world: World) -> None:
     await world.status_is(sent["messageId"], "delivered")
 
 
-async def test_a_held_text_is_held_again_when_its_time_is_still_night(
-    world: World, resources: Resources
-) -> None:
+async def test_a_held_text_is_held_again_when_its_time_is_still_night(world: World, resources: Resources) -> None:
     await quiet_now(world)
     sent = await world.send("Hi Jane")
     async with resources.database.system() as tx:
@@ -478,9 +463,7 @@ async def test_only_allowed_countries_are_texted(idle_world: World) -> None:
 
 async def test_a_keys_requests_per_second_are_limited_and_told(idle_world: World) -> None:
     tenant = idle_world.tenant
-    made = await tenant.call(
-        "POST", "/api-keys", {"name": "slow", "scope": "api", "requestsPerSecond": 5}
-    )
+    made = await tenant.call("POST", "/api-keys", {"name": "slow", "scope": "api", "requestsPerSecond": 5})
     key = {"X-API-Key": made["apiKey"]}
     first = await tenant.http.get("/api/v1/leads", headers=key)
     assert first.status_code == 200

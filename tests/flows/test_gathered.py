@@ -35,9 +35,7 @@ async def holding(configuration: Settings, row: str) -> AsyncIterator[None]:
         await connection.close()
 
 
-async def both(
-    configuration: Settings, held: str, mine: Awaitable[None], others: list[Awaitable[None]]
-) -> None:
+async def both(configuration: Settings, held: str, mine: Awaitable[None], others: list[Awaitable[None]]) -> None:
     """All at once; fails unless the others are done while the thread is still held."""
     async with holding(configuration, held):
         waiting = asyncio.ensure_future(mine)
@@ -46,9 +44,7 @@ async def both(
     await asyncio.wait_for(waiting, 10)
 
 
-async def test_a_held_thread_delays_no_other_threads_sends(
-    idle_world: World, configuration: Settings
-) -> None:
+async def test_a_held_thread_delays_no_other_threads_sends(idle_world: World, configuration: Settings) -> None:
     world = idle_world
     first = await world.send("One")
     leads = [await world.tenant.lead(phone=phone()) for _ in range(STRANGERS)]
@@ -66,9 +62,7 @@ async def test_a_held_thread_delays_no_other_threads_sends(
     assert [entry["seq"] for entry in thread["transcript"]] == [1, 2]
 
 
-async def test_a_held_thread_delays_no_other_leads_texts(
-    idle_world: World, configuration: Settings
-) -> None:
+async def test_a_held_thread_delays_no_other_leads_texts(idle_world: World, configuration: Settings) -> None:
     world = idle_world
     first = await world.send("One")
     writers = [phone() for _ in range(STRANGERS)]
@@ -134,10 +128,7 @@ async def test_a_word_that_must_be_obeyed_goes_by_itself(idle_world: World, word
 async def texts_of(world: World, count: int) -> list[str]:
     """Ids of texts to as many strangers."""
     leads = [await world.tenant.lead(phone=phone()) for _ in range(count)]
-    sent = [
-        await world.tenant.call("POST", "/sms/send", {"leadId": lead["leadId"], "message": "Hi"})
-        for lead in leads
-    ]
+    sent = [await world.tenant.call("POST", "/sms/send", {"leadId": lead["leadId"], "message": "Hi"}) for lead in leads]
     return [one["messageId"] for one in sent]
 
 
@@ -152,9 +143,7 @@ async def status_of(tenant: Tenant, message_id: str) -> str:
     return str((await tenant.call("GET", f"/messages/{message_id}"))["status"])
 
 
-async def test_a_held_text_delays_no_other_texts_receipts(
-    idle_world: World, configuration: Settings
-) -> None:
+async def test_a_held_text_delays_no_other_texts_receipts(idle_world: World, configuration: Settings) -> None:
     mine, *others = await texts_of(idle_world, STRANGERS)
     await both(
         configuration, mine, report(idle_world, mine, "delivered"),

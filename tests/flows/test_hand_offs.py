@@ -48,9 +48,7 @@ async def ends(world: World, thread: str) -> list[tuple[str, bool]]:
 
 
 @pytest.mark.parametrize("delay", [0, 1500])
-async def test_a_goodbye_by_the_api_leaves_and_the_hand_off_after_it_is_obeyed(
-    world: World, delay: int
-) -> None:
+async def test_a_goodbye_by_the_api_leaves_and_the_hand_off_after_it_is_obeyed(world: World, delay: int) -> None:
     await change_agent(world, replyDelayMs=delay)
     thread = await talking(world)
     world.agent.answers = [(200, WISH)]
@@ -88,9 +86,7 @@ async def test_a_hand_off_is_obeyed_although_the_lead_wrote_on(world: World) -> 
 CLOSED = ["replied", "declined", "superseded", "expired", "failed", "cancelled"]
 
 
-async def answered_when(
-    world: World, resources: Resources, state: str, answer: Any = WISH
-) -> Thread:
+async def answered_when(world: World, resources: Resources, state: str, answer: Any = WISH) -> Thread:
     """A thread whose turn is answered only when it is in `state` already."""
     by = forwarding(resources)
     thread = await writing(world, world.campaign)
@@ -128,9 +124,7 @@ async def again(by: Forwarding, resources: Resources, thread: Thread) -> HandOve
     return handed
 
 
-async def test_a_wish_that_is_said_twice_is_one_note(
-    idle_world: World, resources: Resources
-) -> None:
+async def test_a_wish_that_is_said_twice_is_one_note(idle_world: World, resources: Resources) -> None:
     world, by = idle_world, forwarding(resources)
     thread = await writing(world, world.campaign)
     await fall_due(resources)
@@ -204,9 +198,7 @@ async def test_a_hand_off_that_comes_after_a_person_or_a_stop_is_told_and_not_ob
 
 @pytest.mark.parametrize("delay", [0, 1000])
 @pytest.mark.parametrize("said", [{"reply": "one"}, {"replies": ["one", "two"]}])
-async def test_a_reply_beside_a_hand_off_goes_out_first(
-    world: World, said: Data, delay: int
-) -> None:
+async def test_a_reply_beside_a_hand_off_goes_out_first(world: World, said: Data, delay: int) -> None:
     await change_agent(world, replyDelayMs=delay)
     thread = await talking(world)
     world.agent.answers = [(200, said | WISH)]
@@ -247,9 +239,7 @@ async def test_a_stale_reply_keeps_no_hand_off_back(world: World, stale_reply: s
     await world.text("A human please")
     turn = (await world.turn_is(thread, "cancelled")) and (await world.turns(thread))[0]
     assert (turn["state"], turn["held"]) == ("handed_off", None)
-    assert [(one["code"], one["texts"]) for one in turn["refused"]] == [
-        ("STALE_TURN", ["Too late"])
-    ]
+    assert [(one["code"], one["texts"]) for one in turn["refused"]] == [("STALE_TURN", ["Too late"])]
     await handed_over(world, thread)
     assert "Too late" not in world.carrier.received(world.phone)
 
@@ -351,9 +341,7 @@ async def test_a_twins_hand_off_is_kept_and_never_obeyed(
         (["what"], "the answer is a list, and must be an object"),
     ],
 )
-async def test_what_is_wrong_with_a_twins_answer_is_told(
-    world: World, kind: str, answer: Any, detail: str
-) -> None:
+async def test_what_is_wrong_with_a_twins_answer_is_told(world: World, kind: str, answer: Any, detail: str) -> None:
     twin, _ = await twinned(world, kind, answer)
     assert (twin["state"], twin["reply"]) == ("awaiting_reply", None)
     assert [one["detail"] for one in twin["refused"]] == [detail]

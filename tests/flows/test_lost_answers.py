@@ -108,9 +108,7 @@ async def test_a_list_that_says_otherwise_denies_nothing_and_nothing_is_sent_aga
     assert len(twin.taken) == 1
 
 
-async def test_a_list_of_nothing_but_other_texts_of_ours_is_a_denial(
-    world: World, resources: Any, twin: Twin
-) -> None:
+async def test_a_list_of_nothing_but_other_texts_of_ours_is_a_denial(world: World, resources: Any, twin: Twin) -> None:
     """What is linked to another of our texts, or is no text of ours, is no doubt."""
     message_id = await send(world, twin)
     lost = twin.taken.pop()

@@ -34,9 +34,7 @@ async def text(world: World, phone: str, words: str) -> None:
     assert await world.carrier.text(phone, world.ours, words) == 200
 
 
-async def test_the_same_receipt_again_after_a_start_leaves_the_phone_free(
-    world: World, api: Api
-) -> None:
+async def test_the_same_receipt_again_after_a_start_leaves_the_phone_free(world: World, api: Api) -> None:
     sent = await world.send(to=REPORTED)
     message = await world.status_is(sent["messageId"], "undelivered")
     assert await consent(world, REPORTED) == (["lead"], ["opted_out"])
@@ -49,9 +47,7 @@ async def test_the_same_receipt_again_after_a_start_leaves_the_phone_free(
     await world.send(to=REPORTED)
 
 
-async def test_a_first_receipt_of_a_text_from_before_the_start_leaves_it_free(
-    world: World, api: Api
-) -> None:
+async def test_a_first_receipt_of_a_text_from_before_the_start_leaves_it_free(world: World, api: Api) -> None:
     sent = await world.send(to=SILENT)
     message = await world.status_is(sent["messageId"], "sent")
     await text(world, SILENT, "STOP")
@@ -72,9 +68,7 @@ async def test_a_receipt_of_a_text_from_after_the_start_is_obeyed(world: World, 
     assert (await consent(world, SILENT))[0] == ["lead"]
 
 
-async def test_a_scheduled_text_counts_from_when_it_was_sent(
-    idle_world: World, api: Api, resources: Resources
-) -> None:
+async def test_a_scheduled_text_counts_from_when_it_was_sent(idle_world: World, api: Api, resources: Resources) -> None:
     world, held = idle_world, resources
     sent = await world.send(to=SILENT)
     await text(world, SILENT, "START")
@@ -110,9 +104,7 @@ async def test_a_refusal_that_was_asked_for_before_a_start_leaves_the_phone_free
     assert await consent(world, phone) == (["lead"], ["opted_in", "opted_out"])
 
 
-async def test_a_twilio_receipt_is_heard_once_however_often_it_comes(
-    idle_world: World, api: Api
-) -> None:
+async def test_a_twilio_receipt_is_heard_once_however_often_it_comes(idle_world: World, api: Api) -> None:
     world = idle_world
     account = await world.tenant.account("twilio")
     number = await world.tenant.number(providerAccountId=account["accountId"])

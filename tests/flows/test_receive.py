@@ -18,9 +18,7 @@ from tests.world import World
 
 
 async def threads_of(world: World, lead_id: str) -> list[Data]:
-    found: list[Data] = (await world.tenant.call("GET", f"/interactions/lead/{lead_id}"))[
-        "interactions"
-    ]
+    found: list[Data] = (await world.tenant.call("GET", f"/interactions/lead/{lead_id}"))["interactions"]
     return found
 
 
@@ -119,9 +117,7 @@ async def test_a_stranger_gets_a_placeholder_that_gives_way_to_the_real_lead(wor
 
 async def test_racing_first_texts_of_a_stranger_make_one_lead_and_one_thread(world: World) -> None:
     stranger = phone()
-    answered = await asyncio.gather(
-        *(world.carrier.text(stranger, world.ours, f"text {n}") for n in range(10))
-    )
+    answered = await asyncio.gather(*(world.carrier.text(stranger, world.ours, f"text {n}") for n in range(10)))
     assert answered == [200] * 10
     lead = await lead_with(world, stranger)
     [thread] = await threads_of(world, lead["leadId"])
@@ -142,9 +138,7 @@ def inbound(world: World, **more: Any) -> Data:
 
 async def post(world: World, api: Api, body: Data, secret: str | None = None) -> httpx.Response:
     url = world.account["webhooks"]["inbound"]
-    return await api.http.post(
-        url, **signed(secret or CREDENTIALS["simulator"]["secret"], url, body)
-    )
+    return await api.http.post(url, **signed(secret or CREDENTIALS["simulator"]["secret"], url, body))
 
 
 async def test_a_repeated_webhook_changes_nothing_however_often(world: World, api: Api) -> None:
@@ -179,9 +173,7 @@ async def test_a_number_of_another_tenant_is_dropped_although_the_signature_is_r
     assert (await world.tenant.call("GET", "/interactions"))["interactions"] == []
 
 
-@pytest.mark.parametrize(
-    "text", ["", " untrimmed \n", "NUL\x00inside", "👍🏽 emoji", "x" * 12_000, "'; DROP TABLE--"]
-)
+@pytest.mark.parametrize("text", ["", " untrimmed \n", "NUL\x00inside", "👍🏽 emoji", "x" * 12_000, "'; DROP TABLE--"])
 async def test_any_text_is_stored_as_it_came_but_for_nul(world: World, api: Api, text: str) -> None:
     body = inbound(world, text=text, media=[{"url": "https://carrier.example/a.png"}])
     assert (await post(world, api, body)).status_code == 200

@@ -35,9 +35,7 @@ async def pruned(resources: Resources) -> tuple[Counter[str], Counter[str]]:
     return rows, steps
 
 
-async def test_old_requests_go_and_the_conversation_stays(
-    world: World, resources: Resources
-) -> None:
+async def test_old_requests_go_and_the_conversation_stays(world: World, resources: Resources) -> None:
     thread = await talking(world)
     world.agent.answers = [(200, {"reply": "Hello"})]
     await world.text("Hey")
@@ -61,9 +59,7 @@ async def test_old_requests_go_and_the_conversation_stays(
     assert [one["message"] for one in transcript][1:3] == ["Hey", "Hello"]
 
 
-async def test_a_turn_that_is_still_open_keeps_what_it_will_send_again(
-    world: World, resources: Resources
-) -> None:
+async def test_a_turn_that_is_still_open_keeps_what_it_will_send_again(world: World, resources: Resources) -> None:
     thread = await talking(world)
     world.agent.answers = [(503, {})]
     await world.text("Hey")

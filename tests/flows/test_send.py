@@ -57,9 +57,7 @@ async def test_the_recipient_may_not_be_one_of_our_own_numbers(world: World) -> 
 
 async def test_a_lead_without_a_phone_has_no_recipient(world: World) -> None:
     lead = await world.tenant.call("POST", "/leads", {"firstName": "Nobody"})
-    refused = await world.tenant.ask(
-        "POST", "/sms/send", {"leadId": lead["leadId"], "message": "Hi"}
-    )
+    refused = await world.tenant.ask("POST", "/sms/send", {"leadId": lead["leadId"], "message": "Hi"})
     assert refused.status_code == 400
     assert refused.json()["error"]["code"] == "MISSING_PHONE_NUMBER"
     assert refused.json()["error"]["details"] == ["to: the lead has no phone number"]
@@ -122,9 +120,7 @@ async def test_a_test_lead_takes_the_test_slot_and_falls_back_when_it_is_inactiv
 
 
 @pytest.mark.parametrize("off", [{"active": False}, {"capabilities": ["voice"]}])
-async def test_a_number_that_cannot_send_is_passed_over_to_the_next_rung(
-    world: World, off: Data
-) -> None:
+async def test_a_number_that_cannot_send_is_passed_over_to_the_next_rung(world: World, off: Data) -> None:
     special = await world.tenant.number(providerAccountId=world.account["accountId"])
     path = f"/campaigns/{world.campaign['campaignId']}"
     await world.tenant.call("PATCH", path, {"phoneNumberId": special["phoneNumberId"]})
@@ -219,29 +215,21 @@ async def test_racing_first_messages_make_one_interaction(world: World) -> None:
     assert [entry["seq"] for entry in thread["transcript"]] == list(range(1, 13))
 
 
-async def test_the_text_is_committed_before_the_answer_arrives(
-    world: World, database_url: str
-) -> None:
+async def test_the_text_is_committed_before_the_answer_arrives(world: World, database_url: str) -> None:
     stranger = await asyncpg.connect(database_url)
     try:
         for n in range(20):
             sent = await world.send(f"text {n}")
             # As the owner of the tables, whom row-level security hides nothing from here.
             await stranger.execute("SET ROLE app_system")
-            seen = await stranger.fetchval(
-                "SELECT text FROM messages WHERE message_id = $1", sent["messageId"]
-            )
+            seen = await stranger.fetchval("SELECT text FROM messages WHERE message_id = $1", sent["messageId"])
             assert seen == f"text {n}"
     finally:
         await stranger.close()
 
 
-@pytest.mark.parametrize(
-    ("digits", "code"), [("0001", "bad_number"), ("0004", "unauthorized"), ("0005", "no_credit")]
-)
-async def test_a_carriers_refusal_fails_the_text_with_its_code(
-    world: World, digits: str, code: str
-) -> None:
+@pytest.mark.parametrize(("digits", "code"), [("0001", "bad_number"), ("0004", "unauthorized"), ("0005", "no_credit")])
+async def test_a_carriers_refusal_fails_the_text_with_its_code(world: World, digits: str, code: str) -> None:
     sent = await world.send(to=f"+1212555{digits}")
     message = await world.status_is(sent["messageId"], "failed")
     assert message["errorCode"] == code
@@ -268,9 +256,7 @@ async def test_a_text_whose_answer_was_lost_is_settled_by_its_receipt_or_look_up
     assert len(world.carrier.known.accepted[sent["messageId"]]) == 1
 
 
-@pytest.mark.parametrize(
-    "asked_after", [("15 seconds", "60 seconds"), ("70 seconds", "85 seconds")]
-)
+@pytest.mark.parametrize("asked_after", [("15 seconds", "60 seconds"), ("70 seconds", "85 seconds")])
 async def test_a_text_that_was_twice_denied_is_sent_once_more_also_when_it_was_asked_for_late(
     world: World, resources: Any, asked_after: tuple[str, str]
 ) -> None:
@@ -280,9 +266,7 @@ async def test_a_text_that_was_twice_denied_is_sent_once_more_also_when_it_was_a
     assert world.carrier.known.requests[sent["messageId"]] == 2
 
 
-async def test_a_text_that_is_denied_after_its_one_resend_too_has_failed(
-    world: World, resources: Any
-) -> None:
+async def test_a_text_that_is_denied_after_its_one_resend_too_has_failed(world: World, resources: Any) -> None:
     """Nobody took it, as far as anybody says: that is an end, and not left open for ever."""
     sent = await world.send(to="+12125550006")
     for _ in range(2):
@@ -304,8 +288,7 @@ async def deny(world: World, resources: Any, message_id: str, asked_after: tuple
     for n, begun_ago in enumerate(asked_after, 1):
         async with resources.database.system() as tx:
             await tx.execute(
-                "UPDATE outbox SET due_at = clock_timestamp(),"
-                f" begun_at = clock_timestamp() - interval '{begun_ago}'"
+                f"UPDATE outbox SET due_at = clock_timestamp(), begun_at = clock_timestamp() - interval '{begun_ago}'"
             )
         await until(partial(told, before + n))
         await asyncio.sleep(1)
@@ -331,9 +314,7 @@ async def test_receipts_early_reversed_doubled_missing_and_failing_end_right(
     assert len(message["attempts"]) == 1
 
 
-async def test_receipts_that_wait_for_each_other_do_not_turn_the_status_back(
-    idle_world: World, resources: Any
-) -> None:
+async def test_receipts_that_wait_for_each_other_do_not_turn_the_status_back(idle_world: World, resources: Any) -> None:
     world = idle_world
     sent = await world.send()
     url = f"{world.account['webhooks']['status']}?message={sent['messageId']}"
@@ -362,13 +343,9 @@ async def test_a_carriers_opted_out_code_suppresses_the_phone(world: World) -> N
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "DNC_BLOCKED")
 
 
-async def test_a_number_switched_off_before_the_text_leaves_fails_it(
-    world: World, resources: Any
-) -> None:
+async def test_a_number_switched_off_before_the_text_leaves_fails_it(world: World, resources: Any) -> None:
     sent = await world.send(to="+12125550003")
-    await world.tenant.call(
-        "PATCH", f"/phone-numbers/{world.number['phoneNumberId']}", {"active": False}
-    )
+    await world.tenant.call("PATCH", f"/phone-numbers/{world.number['phoneNumberId']}", {"active": False})
     message = await world.status_is(sent["messageId"], "failed")
     assert message["errorCode"] == "SENDER_INACTIVE"
 

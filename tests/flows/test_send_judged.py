@@ -31,9 +31,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [(field, value) for field, values in WRONG.items() for value in values]
-)
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in WRONG.items() for value in values])
 async def test_each_field_that_is_wrong_is_named_and_nothing_is_stored(
     idle_world: World, field: str, value: Any
 ) -> None:
@@ -51,9 +49,7 @@ async def test_each_field_that_is_wrong_is_named_and_nothing_is_stored(
     ("field", "value"),
     [("message", "a\ud800b"), ("leadId", "\udfff"), ("mediaUrls", ["https://a/\ud800"])],
 )
-async def test_half_a_character_is_refused_by_the_fields_name(
-    idle_world: World, field: str, value: Any
-) -> None:
+async def test_half_a_character_is_refused_by_the_fields_name(idle_world: World, field: str, value: Any) -> None:
     body = {"leadId": idle_world.lead["leadId"], "message": "Hi"} | {field: value}
     content, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
     answer = await idle_world.tenant.ask("POST", "/sms/send", content=content, headers=headers)
@@ -71,12 +67,8 @@ async def test_half_a_character_is_refused_by_the_fields_name(
         (b'{"leadId":"x","message":"y"}', "application/x-www-form-urlencoded"),
     ],
 )  # fmt: skip
-async def test_a_body_that_is_no_request_is_refused(
-    idle_world: World, content: bytes, content_type: str
-) -> None:
-    answer = await idle_world.tenant.ask(
-        "POST", "/sms/send", content=content, headers={"Content-Type": content_type}
-    )
+async def test_a_body_that_is_no_request_is_refused(idle_world: World, content: bytes, content_type: str) -> None:
+    answer = await idle_world.tenant.ask("POST", "/sms/send", content=content, headers={"Content-Type": content_type})
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "VALIDATION_ERROR")
 
 
@@ -97,9 +89,7 @@ async def test_the_fast_way_and_the_ordinary_one_answer_alike(idle_world: World)
             await idle_world.tenant.http.post(path, json=body, headers=headers)
             for path in ("/api/v1/sms/send", "/api/v1/sms/send?")
         ]
-        slow = await idle_world.tenant.http.post(
-            "/api/v1/sms/send?slow=1", json=body, headers=headers
-        )
+        slow = await idle_world.tenant.http.post("/api/v1/sms/send?slow=1", json=body, headers=headers)
         assert fast.status_code == slow.status_code == plain.status_code
         assert {*fast.headers} == {*slow.headers}
         one, other = fast.json(), slow.json()

@@ -54,9 +54,7 @@ async def test_a_stop_cancels_the_turn_and_what_is_queued(world: World) -> None:
     assert "and then" not in world.carrier.received(to)
 
 
-async def test_a_stop_in_one_tenant_says_nothing_to_another(
-    world: World, other_tenant: object, api: Api
-) -> None:
+async def test_a_stop_in_one_tenant_says_nothing_to_another(world: World, other_tenant: object, api: Api) -> None:
     from tests.makers import Tenant
 
     assert isinstance(other_tenant, Tenant)
@@ -89,9 +87,7 @@ async def test_dnc_by_hand_blocks_the_phone_until_a_hand_lifts_it(world: World) 
     await world.tenant.call("PATCH", path, {"status": "qualified"})
     assert (await world.tenant.call("PATCH", path, {"status": "dnc"}))["status"] == "dnc"
     assert (await refusal(world))["code"] == "DNC_BLOCKED"
-    assert (await world.tenant.call("PATCH", path, {"status": "follow_up"}))[
-        "status"
-    ] == "follow_up"
+    assert (await world.tenant.call("PATCH", path, {"status": "follow_up"}))["status"] == "follow_up"
     assert (await world.send("Hi again"))["status"] == "queued"
 
 

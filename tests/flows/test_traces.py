@@ -50,9 +50,7 @@ async def test_a_turn_is_one_trace_from_the_webhook_to_the_text_that_answers(
     assert inline["turnId"] != by_api["turnId"]
     for turn in (inline, by_api):
         known = [
-            s
-            for s in spans
-            if any(a.key == "id" and a.value.string_value == turn["turnId"] for a in s.attributes)
+            s for s in spans if any(a.key == "id" and a.value.string_value == turn["turnId"] for a in s.attributes)
         ]
         assert [s.name for s in sorted(known, key=lambda s: s.start_time_unix_nano)] == [
             "webhook", "hand-over", "reply", "text",

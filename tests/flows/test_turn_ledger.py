@@ -263,9 +263,7 @@ class Story:
         self._every_reply_has_one_turn(turns, transcript)
 
     def _every_text_has_one_turn(self, turns: list[Data]) -> None:
-        final = Counter(
-            text["messageId"] for turn in turns if not turn["movedTo"] for text in turn["messages"]
-        )
+        final = Counter(text["messageId"] for turn in turns if not turn["movedTo"] for text in turn["messages"])
         assert set(final) == self.owed
         assert set(final.values()) <= {1}
         known = {turn["turnId"] for turn in turns}

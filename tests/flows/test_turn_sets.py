@@ -163,9 +163,7 @@ async def told_of(world: World, thread: Thread) -> bool:
     return thread[1] in {told["interaction"]["interactionId"] for told in world.agent.told}
 
 
-async def test_a_hint_for_a_thread_that_was_erased_is_not_given_again(
-    idle_world: World, resources: Resources
-) -> None:
+async def test_a_hint_for_a_thread_that_was_erased_is_not_given_again(idle_world: World, resources: Resources) -> None:
     [there] = await written(idle_world, 1)
     gone = (idle_world.tenant.tenant_id, ids.make("int"))
     assert resources.settings.redis_url
@@ -184,12 +182,8 @@ async def broken(world: World, resources: Resources, assignment: str) -> Data:
     """A campaign whose agent's row has been spoiled."""
     agent = await world.tenant.agent(webhookUrl=world.agent.url, batchWindowMs=1000)
     async with resources.database.system() as tx:
-        await tx.execute(
-            f"UPDATE sms_agents SET {assignment} WHERE sms_agent_id = $1", agent["smsAgentId"]
-        )
-    return await world.tenant.campaign(
-        smsAgentId=agent["smsAgentId"], phoneNumberId=world.number["phoneNumberId"]
-    )
+        await tx.execute(f"UPDATE sms_agents SET {assignment} WHERE sms_agent_id = $1", agent["smsAgentId"])
+    return await world.tenant.campaign(smsAgentId=agent["smsAgentId"], phoneNumberId=world.number["phoneNumberId"])
 
 
 async def test_a_turn_that_cannot_be_put_into_words_is_given_up_and_stops_no_other(
@@ -212,9 +206,7 @@ async def test_a_turn_that_cannot_be_put_into_words_is_given_up_and_stops_no_oth
     assert replay.json()["error"]["code"] == "VALIDATION_ERROR"
 
 
-async def test_a_set_that_fails_for_one_thread_is_taken_without_it(
-    idle_world: World, resources: Resources
-) -> None:
+async def test_a_set_that_fails_for_one_thread_is_taken_without_it(idle_world: World, resources: Resources) -> None:
     world, by = idle_world, forwarding(resources)
     spoiled = await broken(world, resources, UNREADABLE_HOURS)
     poisoned = await writing(world, spoiled)

@@ -66,9 +66,7 @@ async def test_an_agent_may_want_its_stale_replies_sent(world: World) -> None:
 
 
 @pytest.mark.parametrize("edited", [None, ["As a person would say it"]])
-async def test_a_held_reply_waits_for_a_person_who_sends_or_edits_it(
-    world: World, edited: list[str] | None
-) -> None:
+async def test_a_held_reply_waits_for_a_person_who_sends_or_edits_it(world: World, edited: list[str] | None) -> None:
     await change_agent(world, staleReply="hold")
     thread = await talking(world)
     first = await handed_over(world, "one", 1)
@@ -131,9 +129,7 @@ async def withdrawn(world: World, turn: Data, why: str) -> None:
 
 
 @pytest.mark.parametrize("inline", [True, False])
-async def test_a_held_reply_is_withdrawn_once_a_later_one_of_the_agent_goes_out(
-    world: World, inline: bool
-) -> None:
+async def test_a_held_reply_is_withdrawn_once_a_later_one_of_the_agent_goes_out(world: World, inline: bool) -> None:
     thread, turn = await held(world)
     if inline:
         world.agent.answers = [(200, {"reply": "In time"})]
@@ -296,9 +292,7 @@ async def test_out_of_business_hours_a_turn_waits(world: World) -> None:
     assert (await world.turns(thread))[-1]["state"] == "collecting"
 
 
-async def test_an_agent_resumes_when_no_person_wrote_for_long_enough(
-    world: World, resources: Resources
-) -> None:
+async def test_an_agent_resumes_when_no_person_wrote_for_long_enough(world: World, resources: Resources) -> None:
     await change_agent(world, resumeAfterMinutes=1)
     thread = await talking(world)
     await world.tenant.call("PATCH", f"/interactions/{thread}", {"agentMode": False})

@@ -67,9 +67,7 @@ async def test_a_vendor_that_does_not_answer_changes_nothing(idle_world: World) 
     await world.tenant.call("PATCH", account, {"baseUrl": "http://127.0.0.1:9"})
     answer = await world.tenant.ask("POST", f"{account}/sync-numbers")
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "PROVIDER_ERROR")
-    await world.tenant.call(
-        "PATCH", account, {"baseUrl": world.carrier.url, "credentials": {"secret": "wrong one"}}
-    )
+    await world.tenant.call("PATCH", account, {"baseUrl": world.carrier.url, "credentials": {"secret": "wrong one"}})
     answer = await world.tenant.ask("POST", f"{account}/sync-numbers")
     assert answer.json()["error"]["details"] == ["provider: answered 401"]
     assert (await numbers(world))[world.ours]["active"]
@@ -83,9 +81,7 @@ async def test_a_vendor_that_does_not_answer_changes_nothing(idle_world: World) 
         ("https://old.example/hook", "go to another address"),
     ],
 )
-async def test_the_webhook_check_says_what_is_wrong(
-    idle_world: World, url: str | None, said: str | None
-) -> None:
+async def test_the_webhook_check_says_what_is_wrong(idle_world: World, url: str | None, said: str | None) -> None:
     world = idle_world
     known = world.carrier.known.inbound_urls
     if url is not None:
@@ -99,9 +95,7 @@ async def test_the_webhook_check_says_what_is_wrong(
     assert "not among the vendor's numbers" in check["findings"][0]
 
 
-async def test_texts_of_an_absence_are_fetched_once_and_opt_outs_first(
-    world: World, resources: Resources
-) -> None:
+async def test_texts_of_an_absence_are_fetched_once_and_opt_outs_first(world: World, resources: Resources) -> None:
     sent = await world.send("Hi Jane", agentMode=True)
     await world.status_is(sent["messageId"], "delivered")
     silent, url = phone(), world.carrier.known.inbound_urls.pop(world.ours)
@@ -128,21 +122,14 @@ async def test_texts_of_an_absence_are_fetched_once_and_opt_outs_first(
     async with resources.database.system() as tx:
         late = await tx.rows("SELECT text FROM messages WHERE late ORDER BY text")
         assert [row["text"] for row in late] == ["Hello", "Nobody hears me", "STOP"]
-        assert (
-            await tx.value("SELECT count(*) FROM provider_accounts WHERE noticed_at > '0001-01-01'")
-            == 0
-        )
+        assert await tx.value("SELECT count(*) FROM provider_accounts WHERE noticed_at > '0001-01-01'") == 0
 
 
-async def test_nothing_leaves_while_missed_texts_are_fetched(
-    world: World, resources: Resources
-) -> None:
+async def test_nothing_leaves_while_missed_texts_are_fetched(world: World, resources: Resources) -> None:
     account = f"/provider-accounts/{world.account['accountId']}"
     await world.tenant.call("PATCH", account, {"baseUrl": "http://127.0.0.1:9"})
     async with resources.database.system() as tx:
-        await tx.execute(
-            "UPDATE provider_accounts SET missing_since = now(), noticed_at = clock_timestamp()"
-        )
+        await tx.execute("UPDATE provider_accounts SET missing_since = now(), noticed_at = clock_timestamp()")
     sent = await world.send("Wait")
     await asyncio.sleep(1.5)
     assert world.carrier.received(world.phone) == []

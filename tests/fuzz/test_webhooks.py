@@ -226,9 +226,7 @@ def surprising(draw: st.DrawFn, sample: Data, form: bool) -> Data:
 def bounded(examples: int) -> settings:
     """So many, times FUZZ_TIMES (`make fuzz` sets it)."""
     times = int(os.environ.get("FUZZ_TIMES", "1"))
-    return settings(
-        max_examples=examples * times, deadline=None, suppress_health_check=list(HealthCheck)
-    )
+    return settings(max_examples=examples * times, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 # Read alone: quick, hence many.
@@ -335,9 +333,7 @@ async def test_what_no_database_can_hold_is_taken_as_well(name: str, account: Da
 @EACH
 @bounded(6)
 @given(data=st.data())
-def test_what_is_genuine_is_taken_whatever_it_says(
-    name: str, data: st.DataObject, account: Data
-) -> None:
+def test_what_is_genuine_is_taken_whatever_it_says(name: str, data: st.DataObject, account: Data) -> None:
     dialect = DIALECTS[name]
     kind = data.draw(st.sampled_from(KINDS))
     sample = dialect.inbound if kind == "inbound" else dialect.receipt
@@ -351,9 +347,7 @@ def test_what_is_genuine_is_taken_whatever_it_says(
 @EACH
 @bounded(5)
 @given(data=st.data())
-def test_what_is_not_genuine_is_refused_and_no_fault(
-    name: str, data: st.DataObject, account: Data
-) -> None:
+def test_what_is_not_genuine_is_refused_and_no_fault(name: str, data: st.DataObject, account: Data) -> None:
     kind = data.draw(st.sampled_from(KINDS))
     dialect = DIALECTS[name]
     body = data.draw(st.binary(max_size=200) | st.just(dialect.body(dialect.inbound)))

@@ -37,9 +37,7 @@ ACCOUNT = Account(
 )  # fmt: skip
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 STATUS_URL = "https://sms.example.com/webhooks/bandwidth/acct_1/status?message=msg_1"
-TEXT = Outgoing(
-    "msg_1", "+12125551234", "+18335645667", "Hi Jané & co", (), STATUS_URL, timedelta(hours=4)
-)
+TEXT = Outgoing("msg_1", "+12125551234", "+18335645667", "Hi Jané & co", (), STATUS_URL, timedelta(hours=4))
 MESSAGE = {
     "id": "bw-1", "owner": "+18335645667", "applicationId": "93de2206", "segmentCount": 1,
     "time": "2026-11-24T11:59:58.123456Z", "direction": "in", "to": ["+18335645667"],
@@ -156,9 +154,7 @@ def test_bandwidth_s_own_document_takes_the_request(
     ("an expiration that is no time", TEXT, {"expiration": "soon"}),
     ("no sender", TEXT, {"from": None}),
 )
-def test_bandwidth_s_own_document_does_refuse(
-    document: OpenAPI, given: Outgoing, expected: dict[str, Any]
-) -> None:
+def test_bandwidth_s_own_document_does_refuse(document: OpenAPI, given: Outgoing, expected: dict[str, Any]) -> None:
     request = bandwidth.request(ACCOUNT, given, NOW)
     said = json.dumps(json.loads(request.content) | expected).encode()
     wrong = httpx.Request("POST", request.url, headers=request.headers, content=said)
@@ -253,9 +249,7 @@ def test_an_answer_means(given: httpx.Response, expected: Outcome) -> None:
     ("an empty header", hook([], ""), False),
     ("no header", hook([], None), False),
 )
-def test_a_webhook_is_genuine_under_the_application_s_credentials(
-    given: Hook, expected: bool
-) -> None:
+def test_a_webhook_is_genuine_under_the_application_s_credentials(given: Hook, expected: bool) -> None:
     assert bandwidth.genuine(ACCOUNT, given, NOW) is expected
 
 

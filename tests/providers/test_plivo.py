@@ -40,9 +40,7 @@ BASIC = b64encode(f"{ID}:{TOKEN}".encode()).decode()
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 STATUS_URL = "https://sms.example.com/webhooks/plivo/acct_1/status?message=msg_1"
 INBOUND_URL = "https://sms.example.com/webhooks/plivo/acct_1/inbound"
-TEXT = Outgoing(
-    "msg_1", "+12125551234", "+18335645667", "Hi Jané & co +1", (), STATUS_URL, timedelta(hours=1)
-)
+TEXT = Outgoing("msg_1", "+12125551234", "+18335645667", "Hi Jané & co +1", (), STATUS_URL, timedelta(hours=1))
 INBOUND = {
     "MessageUUID": "pu-1", "From": "12125551234", "To": "18335645667", "Type": "sms",
     "Text": "  Hi, ça va? ", "Units": "1", "MessageIntent": "",
@@ -236,9 +234,7 @@ GET_URL = f"{INBOUND_URL}?{urlencode({**INBOUND, 'Text': 'plain'})}"
     ("another host", replace(SIGNED, url=INBOUND_URL.replace("sms.", "evil.")), False),
     ("no headers", replace(SIGNED, headers={}), False),
 )  # fmt: skip
-def test_a_webhook_is_genuine_when_the_account_s_token_signed_it(
-    given: Hook, expected: bool
-) -> None:
+def test_a_webhook_is_genuine_when_the_account_s_token_signed_it(given: Hook, expected: bool) -> None:
     assert plivo.genuine(ACCOUNT, given, NOW) is expected
 
 

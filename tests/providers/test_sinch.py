@@ -48,9 +48,7 @@ URL = f"https://us.sms.api.sinch.com/xms/v1/{PLAN}"
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 STATUS_URL = "https://sms.example.com/webhooks/sinch/acct_1/status?message=msg_1"
 INBOUND_URL = "https://sms.example.com/webhooks/sinch/acct_1/inbound"
-TEXT = Outgoing(
-    "msg_1", "+12125551234", "+18335645667", "Hi Jané & co", (), STATUS_URL, timedelta(hours=4)
-)
+TEXT = Outgoing("msg_1", "+12125551234", "+18335645667", "Hi Jané & co", (), STATUS_URL, timedelta(hours=4))
 INBOUND = {
     "type": "mo_text", "id": "01FC1", "from": "12125551234", "to": "18335645667",
     "body": "  Hi, ça va? ", "received_at": "2026-11-24T11:59:58.120Z",
@@ -222,9 +220,7 @@ SIGNED = signed()
     ("no time", without(SIGNED, f"{NAME}-timestamp"), False),
     ("nothing", hook(BODY), False),
 )  # fmt: skip
-def test_a_webhook_is_genuine_when_the_account_s_secret_signed_it(
-    given: Hook, expected: bool
-) -> None:
+def test_a_webhook_is_genuine_when_the_account_s_secret_signed_it(given: Hook, expected: bool) -> None:
     assert sinch.genuine(ACCOUNT, given, NOW) is expected
 
 

@@ -37,9 +37,7 @@ ACCOUNT = Account("org_1", "acct_1", "telnyx", {"apiKey": "KEY-1", "publicKey": 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 STATUS_URL = "https://sms.example.com/webhooks/telnyx/acct_1/status?message=msg_1"
 INBOUND_URL = "https://sms.example.com/webhooks/telnyx/acct_1/inbound"
-TEXT = Outgoing(
-    "msg_1", "+12125551234", "+18335645667", "Hi Jané & co", (), STATUS_URL, timedelta(hours=4)
-)
+TEXT = Outgoing("msg_1", "+12125551234", "+18335645667", "Hi Jané & co", (), STATUS_URL, timedelta(hours=4))
 INBOUND = {
     "id": "tx-1", "direction": "inbound", "type": "SMS", "text": "  Hi, ça va? ", "media": [],
     "from": {"phone_number": "+12125551234", "carrier": "T", "line_type": "Wireless"},
@@ -234,9 +232,7 @@ SIGNED = hook(event("message.received", INBOUND))
     ("a time without end", hook(b"{}", headers={"telnyx-timestamp": "9" * 400}), False),
     ("no headers at all", replace(SIGNED, headers={}), False),
 )
-def test_a_webhook_is_genuine_when_telnyx_s_key_signed_it_lately(
-    given: Hook, expected: bool
-) -> None:
+def test_a_webhook_is_genuine_when_telnyx_s_key_signed_it_lately(given: Hook, expected: bool) -> None:
     assert telnyx.genuine(ACCOUNT, given, NOW) is expected
 
 

@@ -32,9 +32,7 @@ WITH_SHARED_KEY = replace(ACCOUNT, credentials={**ACCOUNT.credentials, "sharedKe
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 STATUS_URL = "https://sms.example.com/webhooks/twilio/acct_1/status?message=msg_1"
 INBOUND_URL = "https://sms.example.com/webhooks/twilio/acct_1/inbound"
-TEXT = Outgoing(
-    "msg_1", "+12125551234", "+18335645667", "Hi Jané & co +1", (), STATUS_URL, timedelta(hours=4)
-)
+TEXT = Outgoing("msg_1", "+12125551234", "+18335645667", "Hi Jané & co +1", (), STATUS_URL, timedelta(hours=4))
 INBOUND = {
     "MessageSid": "SM1", "SmsSid": "SM1", "AccountSid": SID, "From": "+12125551234",
     "To": "+18335645667", "Body": "  Hi, ça va? ", "NumMedia": "0", "FromCity": "",
@@ -118,9 +116,7 @@ def test_the_account_s_base_url_replaces_twilio_s(base: str) -> None:
     lookup = twilio.lookup(account, TEXT, NOW)
     assert lookup is not None
     for request in (twilio.request(account, TEXT, NOW), lookup):
-        assert str(request.url).startswith(
-            f"http://127.0.0.1:9/2010-04-01/Accounts/{SID}/Messages.json"
-        )
+        assert str(request.url).startswith(f"http://127.0.0.1:9/2010-04-01/Accounts/{SID}/Messages.json")
 
 
 def problem(code: int, status: int = 400) -> dict[str, Any]:
@@ -276,9 +272,7 @@ SIGNED = hook(INBOUND)
         False,
     ),
 )  # fmt: skip
-def test_a_webhook_is_genuine_when_the_account_s_token_signed_it(
-    given: Hook, expected: bool
-) -> None:
+def test_a_webhook_is_genuine_when_the_account_s_token_signed_it(given: Hook, expected: bool) -> None:
     assert twilio.genuine(ACCOUNT, given, NOW) is expected
 
 

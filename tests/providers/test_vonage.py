@@ -48,18 +48,14 @@ from tests.providers.tables import table
 DOCUMENT = Path(__file__).parents[2].parent / "shared" / "specs" / "vonage_messages_v1.json"
 KEY, SECRET = "abcd1234", "secret-of-the-key-of-32-letters-"
 SIGNING = "signature-secret-of-the-account-as-long-as-its-longest-digest-64"
-ACCOUNT = Account(
-    "org_1", "acct_1", "vonage", {"apiKey": KEY, "apiSecret": SECRET, "signatureSecret": SIGNING}
-)
+ACCOUNT = Account("org_1", "acct_1", "vonage", {"apiKey": KEY, "apiSecret": SECRET, "signatureSecret": SIGNING})
 APPLICATION = "aaaaaaaa-bbbb-4ccc-8ddd-0123456789ab"
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 BASIC = "Basic " + base64.b64encode(f"{KEY}:{SECRET}".encode()).decode()
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 STATUS_URL = "https://sms.example.com/webhooks/vonage/acct_1/status?message=msg_1"
 INBOUND_URL = "https://sms.example.com/webhooks/vonage/acct_1/inbound"
-TEXT = Outgoing(
-    "msg_1", "+12125551234", "+18335645667", "Hi Jané & co", (), STATUS_URL, timedelta(hours=4)
-)
+TEXT = Outgoing("msg_1", "+12125551234", "+18335645667", "Hi Jané & co", (), STATUS_URL, timedelta(hours=4))
 FORM = "application/x-www-form-urlencoded"
 UUID = "bbbbbbbb-bbbb-4ccc-8ddd-0123456789ab"
 INBOUND = {
@@ -195,9 +191,7 @@ def test_attachments_go_by_mms(given: tuple[str, ...], expected: dict[str, Any])
     ("an MMS has a shortest of its own", ((PICTURE,), timedelta(seconds=90)), 300),
     ("an MMS has a longest of its own", ((PICTURE,), timedelta(days=30)), 259_200),
 )
-def test_the_validity_stays_within_what_vonage_takes(
-    given: tuple[tuple[str, ...], timedelta], expected: int
-) -> None:
+def test_the_validity_stays_within_what_vonage_takes(given: tuple[tuple[str, ...], timedelta], expected: int) -> None:
     media, validity = given
     text = replace(TEXT, media=media, validity=validity)
     assert json.loads(vonage.request(ACCOUNT, text, NOW).content)["ttl"] == expected
@@ -398,9 +392,7 @@ def test_a_blank_secret_signs_nothing(secret: str) -> None:
 def with_sig(said: Mapping[str, str], secret: str = SIGNING, **changed: str) -> dict[str, str]:
     """Parameters signed by MD5 hash, the accounts' default."""
     said = {**said, "timestamp": str(int(NOW.timestamp())), "nonce": "n-1", **changed}
-    words = "".join(
-        f"&{name}={said[name].replace('&', '_').replace('=', '_')}" for name in sorted(said)
-    )
+    words = "".join(f"&{name}={said[name].replace('&', '_').replace('=', '_')}" for name in sorted(said))
     return {**said, "sig": hashlib.md5((words + secret).encode()).hexdigest()}
 
 

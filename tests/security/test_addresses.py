@@ -61,12 +61,8 @@ async def test_no_page_leads_a_person_to_the_host_that_the_request_named(sam: Br
     assert await stray(sam.http, Origin=sam.origin) == []
 
 
-@pytest.mark.parametrize(
-    "path", ["/sms/send/", "/sms/send//", "/leads/", "/leads/some/", "//leads"]
-)
-async def test_a_slash_too_many_is_an_unknown_address_and_says_so_in_the_envelope(
-    tenant: Tenant, path: str
-) -> None:
+@pytest.mark.parametrize("path", ["/sms/send/", "/sms/send//", "/leads/", "/leads/some/", "//leads"])
+async def test_a_slash_too_many_is_an_unknown_address_and_says_so_in_the_envelope(tenant: Tenant, path: str) -> None:
     body = {"leadId": "some", "message": "Hi"}
     for method in ("GET", "POST"):
         answer = await tenant.ask(method, path, body if method == "POST" else None)
@@ -74,17 +70,13 @@ async def test_a_slash_too_many_is_an_unknown_address_and_says_so_in_the_envelop
         assert "location" not in answer.headers
 
 
-@pytest.mark.parametrize(
-    "path", ["//api/v1/leads", "//health/ready", "//webhooks/twilio/a/inbound"]
-)
+@pytest.mark.parametrize("path", ["//api/v1/leads", "//health/ready", "//webhooks/twilio/a/inbound"])
 async def test_a_machine_is_told_of_a_doubled_slash_as_a_machine(api: Api, path: str) -> None:
     answer = await api.http.get(httpx.URL(api.url, raw_path=path.encode()))
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NOT_FOUND")
 
 
-@pytest.mark.parametrize(
-    "path", ["/docs/", "/redoc/", "/conversations/", "/sign-in/", "/settings/"]
-)
+@pytest.mark.parametrize("path", ["/docs/", "/redoc/", "/conversations/", "/sign-in/", "/settings/"])
 async def test_a_slash_too_many_at_a_page_is_a_page_that_says_so(api: Api, path: str) -> None:
     answer = await api.http.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")

@@ -86,9 +86,7 @@ async def _listen(client: Any, said: list[str], ready: asyncio.Event) -> None:
 
 
 @pytest.fixture
-async def watched(
-    configuration: Settings, resources: Resources, tmp_path: Path
-) -> AsyncIterator[Watched]:
+async def watched(configuration: Settings, resources: Resources, tmp_path: Path) -> AsyncIterator[Watched]:
     web_port, worker_port = _free_port(), _free_port()
     base = f"http://127.0.0.1:{web_port}"
     assert configuration.database_url
@@ -240,9 +238,7 @@ async def _breakdown(resources: Resources, world: World) -> None:
         assert answer.status_code == 500
     finally:
         async with resources.database.system() as tx:
-            await tx.execute(
-                "SELECT set_config('role', 'none', true); ALTER TABLE leads DROP CONSTRAINT canary"
-            )
+            await tx.execute("SELECT set_config('role', 'none', true); ALTER TABLE leads DROP CONSTRAINT canary")
 
 
 QUOTING = """
@@ -270,9 +266,7 @@ asyncio.run(refused())
 
 
 @pytest.mark.parametrize("environment", ["development", "production"])
-async def test_what_postgresql_quotes_of_a_row_is_not_logged(
-    environment: str, database_url: str
-) -> None:
+async def test_what_postgresql_quotes_of_a_row_is_not_logged(environment: str, database_url: str) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", QUOTING, environment, database_url,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,

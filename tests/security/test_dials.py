@@ -113,9 +113,7 @@ class Guarded:
 
 
 @pytest.fixture
-async def guarded(
-    world: World, strict: Resources, configuration: Settings
-) -> AsyncIterator[Guarded]:
+async def guarded(world: World, strict: Resources, configuration: Settings) -> AsyncIterator[Guarded]:
     async with (
         served(build(configuration, strict)) as url,
         calls.client(base_url=url, timeout=20) as http,
@@ -163,8 +161,7 @@ async def _media(guarded: Guarded, urls: list[str]) -> list[httpx.Response]:
     sam = browser(guarded.url)
     await sam.sign_in("sam@example.com")
     texts = [
-        InboundText(f"sim_{i}", world.phone, world.ours, "", (Media(url, "image/png"),))
-        for i, url in enumerate(urls)
+        InboundText(f"sim_{i}", world.phone, world.ours, "", (Media(url, "image/png"),)) for i, url in enumerate(urls)
     ]
     async with guarded.resources.database.system() as tx:
         await receive.texts(tx, [Post(account, texts)])
@@ -187,9 +184,7 @@ EACH_DOOR = pytest.mark.parametrize("door", DOORS.values(), ids=DOORS.keys())
 
 
 @EACH_DOOR
-async def test_no_door_leads_inside_however_the_address_is_written(
-    guarded: Guarded, victim: Ear, door: Door
-) -> None:
+async def test_no_door_leads_inside_however_the_address_is_written(guarded: Guarded, victim: Ear, door: Door) -> None:
     answers = await door(guarded, victim.urls)
     assert len(answers) == len(TRICKS)
     assert victim.connections == 0
@@ -208,14 +203,11 @@ async def test_each_door_does_lead_out(guarded: Guarded, door: Door) -> None:
 
 
 @EACH_DOOR
-async def test_a_redirect_from_outside_leads_no_further(
-    guarded: Guarded, victim: Ear, door: Door
-) -> None:
+async def test_a_redirect_from_outside_leads_no_further(guarded: Guarded, victim: Ear, door: Door) -> None:
     async with listening(OUTSIDE) as outside:
         for status in ("301 Moved", "302 Found", "303 See", "307 Temporary", "308 Permanent"):
             outside.answer = (
-                f"HTTP/1.1 {status}\r\nLocation: http://{INSIDE}:{victim.port}/\r\n"
-                "Content-Length: 0\r\n\r\n"
+                f"HTTP/1.1 {status}\r\nLocation: http://{INSIDE}:{victim.port}/\r\nContent-Length: 0\r\n\r\n"
             ).encode()
             before = outside.connections
             if door in (_media, _replay) and not status.startswith("307"):
@@ -239,10 +231,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
             return real(host, port, *more, **others)
         answers = known[host]
         addresses = answers.pop(0) if len(answers) > 1 else answers[0]
-        return [
-            (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (one, int(port)))
-            for one in addresses
-        ]
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (one, int(port))) for one in addresses]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     return known
@@ -292,9 +281,7 @@ async def strict_worker(strict: Resources) -> AsyncIterator[None]:
         yield
 
 
-async def test_a_worker_hands_no_turn_and_no_shadow_inside(
-    idle_world: World, strict_worker: None, victim: Ear
-) -> None:
+async def test_a_worker_hands_no_turn_and_no_shadow_inside(idle_world: World, strict_worker: None, victim: Ear) -> None:
     world, url = idle_world, f"http://{INSIDE}:{victim.port}/"
     path = f"/sms-agents/{world.smsagent['smsAgentId']}"
     await world.tenant.call("PATCH", path, {"webhookUrl": url, "shadowWebhookUrl": url})
@@ -316,9 +303,7 @@ async def test_a_worker_hands_no_turn_and_no_shadow_inside(
     assert victim.connections == 0
 
 
-async def test_a_worker_delivers_no_text_inside(
-    idle_world: World, strict_worker: None, victim: Ear
-) -> None:
+async def test_a_worker_delivers_no_text_inside(idle_world: World, strict_worker: None, victim: Ear) -> None:
     account = f"/provider-accounts/{idle_world.account['accountId']}"
     url = f"http://{INSIDE}:{victim.port}"
     await idle_world.tenant.call("PATCH", account, {"baseUrl": url})
@@ -389,8 +374,7 @@ async def test_one_tenants_bad_address_keeps_no_others_texts_missing(
     await presence.beat(resources.database)
     async with resources.database.system() as tx:  # the spoilt one comes first
         await tx.execute(
-            "UPDATE provider_accounts SET noticed_at = noticed_at - interval '1 hour'"
-            " WHERE account_id = $1",
+            "UPDATE provider_accounts SET noticed_at = noticed_at - interval '1 hour' WHERE account_id = $1",
             spoilt["accountId"],
         )
 

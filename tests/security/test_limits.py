@@ -56,9 +56,7 @@ async def raw(url: str, *parts: bytes, pause: float = 0.0) -> bytes:
         ("/sign-in", 64 * KIB),
     ],
 )
-async def test_a_body_over_its_limit_is_refused_and_one_at_it_is_judged(
-    tenant: Tenant, path: str, limit: int
-) -> None:
+async def test_a_body_over_its_limit_is_refused_and_one_at_it_is_judged(tenant: Tenant, path: str, limit: int) -> None:
     async def ask(size: int) -> int:
         async def chunks() -> AsyncIterator[bytes]:
             for start in range(0, size, 64 * KIB):
@@ -225,9 +223,7 @@ async def test_an_imports_report_is_no_way_to_the_terminal(
     ]
     file = tmp_path / "leads.csv"
     file.write_text("\n".join(rows))
-    _, out, err = await ran(
-        configuration, "leads", "import", str(file), "--tenant", tenant.tenant_id
-    )
+    _, out, err = await ran(configuration, "leads", "import", str(file), "--tenant", tenant.tenant_id)
     assert "\x1b" not in out + err
     assert "line 3" in err
     lead = await tenant.call("GET", "/leads/good")

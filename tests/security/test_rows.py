@@ -46,9 +46,7 @@ async def test_the_roles_of_the_service_cannot_pass_policies_by(resources: Resou
         assert owned == 0, "an owner could switch the policies off"
 
 
-async def test_what_is_unguarded_the_tenants_role_cannot_even_read(
-    tenant: Tenant, resources: Resources
-) -> None:
+async def test_what_is_unguarded_the_tenants_role_cannot_even_read(tenant: Tenant, resources: Resources) -> None:
     for name in WITHOUT:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             async with resources.database.tenant(tenant.tenant_id) as tx:

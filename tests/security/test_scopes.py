@@ -29,9 +29,7 @@ async def keyed(tenant: Tenant, scope: str) -> Tenant:
 
 
 @pytest.mark.parametrize("scope", ["admin", "api", "read", "agent"])
-async def test_a_scope_opens_what_the_contract_says_and_nothing_else(
-    tenant: Tenant, scope: str
-) -> None:
+async def test_a_scope_opens_what_the_contract_says_and_nothing_else(tenant: Tenant, scope: str) -> None:
     asker = await keyed(tenant, scope)
     opened = refused = 0
     for operation in OPERATIONS:
@@ -84,9 +82,7 @@ async def test_an_agents_key_sees_and_answers_its_own_turns_alone(world: World) 
 
 
 @pytest.mark.parametrize("source", [None, "api", "sms_agent"])
-async def test_an_agents_key_texts_nobody_without_a_turn(
-    idle_world: World, source: str | None
-) -> None:
+async def test_an_agents_key_texts_nobody_without_a_turn(idle_world: World, source: str | None) -> None:
     own = await idle_world.tenant.with_scope("agent", idle_world.smsagent["smsAgentId"])
     body = {"leadId": idle_world.lead["leadId"], "message": "Buy now"}
     answer = await own.ask("POST", "/sms/send", body | ({"source": source} if source else {}))

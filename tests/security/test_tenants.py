@@ -33,9 +33,7 @@ class Owned:
 async def owned(world: World) -> Owned:
     """The first tenant: also a thread, texts, a bulk send, and a turn with an attempt."""
     tenant = world.tenant
-    lead = await tenant.call(
-        "PATCH", f"/leads/{world.lead['leadId']}", {"firstName": SECRET, "status": SECRET}
-    )
+    lead = await tenant.call("PATCH", f"/leads/{world.lead['leadId']}", {"firstName": SECRET, "status": SECRET})
     for path, given in (
         (f"/campaigns/{world.campaign['campaignId']}", {"name": SECRET}),
         (f"/sms-agents/{world.smsagent['smsAgentId']}", {"name": SECRET}),
@@ -134,9 +132,7 @@ async def test_an_id_that_both_chose_is_two_things(owned: Owned, stranger: Tenan
         assert before.content == after.content
 
 
-async def test_a_phone_tells_a_stranger_nothing_of_another_tenants_consent(
-    owned: Owned, stranger: Tenant
-) -> None:
+async def test_a_phone_tells_a_stranger_nothing_of_another_tenants_consent(owned: Owned, stranger: Tenant) -> None:
     phone = owned.ids["phone"]
     await owned.tenant.call("POST", "/suppressions", {"phones": [phone], "reason": SECRET})
     seen = await stranger.call("GET", f"/consent/{phone}")
@@ -172,9 +168,7 @@ async def test_no_filter_reaches_into_another_tenant(owned: Owned, stranger: Ten
     assert (await stranger.call("GET", f"/leads?search={SECRET}"))["leads"] == []
 
 
-async def test_a_cursor_of_another_tenants_list_reads_on_in_ones_own(
-    owned: Owned, stranger: Tenant
-) -> None:
+async def test_a_cursor_of_another_tenants_list_reads_on_in_ones_own(owned: Owned, stranger: Tenant) -> None:
     await owned.tenant.lead(leadId="zzz")
     page = await owned.tenant.call("GET", "/leads?limit=1")
     answer = await stranger.ask("GET", "/leads", params={"cursor": page["nextCursor"]})
@@ -266,9 +260,7 @@ async def test_no_id_in_a_body_opens_another_tenants_thing(owned: Owned, strange
         assert foreign[0] in (400, 404), (name, field, foreign)
 
 
-async def test_what_is_said_to_one_tenants_number_stays_there(
-    owned: Owned, stranger: Tenant, world: World
-) -> None:
+async def test_what_is_said_to_one_tenants_number_stays_there(owned: Owned, stranger: Tenant, world: World) -> None:
     """Also when the stranger owns the very same phones in its own directory."""
     await stranger.lead(leadId="twin", phone=world.phone)
     await world.text(f"{SECRET} again")

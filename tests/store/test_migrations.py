@@ -129,9 +129,7 @@ async def test_the_migrated_schema_is_the_one_the_code_describes(database_url: s
         return found
 
     ischema_names["xid8"] = Xid8
-    engine = create_async_engine(
-        driver_url(database_url).replace("postgresql://", "postgresql+asyncpg://", 1)
-    )
+    engine = create_async_engine(driver_url(database_url).replace("postgresql://", "postgresql+asyncpg://", 1))
     try:
         async with engine.connect() as connection:
             assert await connection.run_sync(drift) == []
@@ -164,9 +162,7 @@ async def test_a_tenants_transaction_sees_and_writes_its_own_rows_only(
     assert (await other_tenant.call("GET", f"/leads/{theirs['leadId']}"))["firstName"] == "Jane"
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         async with resources.database.tenant(tenant.tenant_id) as tx:
-            await tx.execute(
-                "INSERT INTO leads (tenant_id, lead_id) VALUES ($1, 'x')", other_tenant.tenant_id
-            )
+            await tx.execute("INSERT INTO leads (tenant_id, lead_id) VALUES ($1, 'x')", other_tenant.tenant_id)
 
 
 async def test_without_a_tenant_nothing_is_seen(tenant: Tenant, resources: Resources) -> None:

@@ -23,9 +23,7 @@ INSERT INTO leads (tenant_id, lead_id, phone)
 SELECT $1, 'lead_' || n, '+1415555' || lpad(n::text, 4, '0') FROM generate_series(1, $2) n
 """
 
-ALL = (
-    "asked AS (SELECT $1::text AS tenant_id, 'lead_' || n AS lead_id FROM generate_series(1, $2) n)"
-)
+ALL = "asked AS (SELECT $1::text AS tenant_id, 'lead_' || n AS lead_id FROM generate_series(1, $2) n)"
 
 
 async def owe(tenant: Tenant) -> None:
@@ -85,9 +83,7 @@ async def test_what_a_claim_and_its_settlement_read_does_not_grow_with_what_is_o
         assert len(rows) == CLAIMED
         keys = [(row["tenant_id"], row["message_id"], row["to_phone"]) for row in rows]
         await tx.replan()
-        assert reads_by_keys(
-            await explained(tx, outbox.BLOCKED, *spread(keys, 3), "evt_1"), CLAIMED
-        )
+        assert reads_by_keys(await explained(tx, outbox.BLOCKED, *spread(keys, 3), "evt_1"), CLAIMED)
     settled = [
         Settlement(row["tenant_id"], row["message_id"], "sent", tried=Tried("accepted"),
                    provider_message_id=f"sim_{row['message_id']}")
@@ -100,9 +96,7 @@ async def test_what_a_claim_and_its_settlement_read_does_not_grow_with_what_is_o
         assert reads_by_keys(plan, CLAIMED)
 
 
-async def test_the_triggers_of_a_replanned_statement_keep_their_plans(
-    resources: Resources, owing: Tenant
-) -> None:
+async def test_the_triggers_of_a_replanned_statement_keep_their_plans(resources: Resources, owing: Tenant) -> None:
     async with resources.database.system() as tx:
         rows = await outbox.claim(tx, "evt_1", CLAIMED, RATES)
         assert await tx.value("SHOW plan_cache_mode") == "force_generic_plan"
@@ -125,9 +119,7 @@ async def test_whose_phone_is_shared_is_found_by_keys_though_the_planner_takes_l
     await owner.close()
     async with resources.database.system() as tx:
         await tx.execute(LEADS, tenant.tenant_id, OWED)
-        twins = (
-            "UPDATE leads SET phone = '+14155550001' WHERE tenant_id = $1 AND lead_id = 'lead_2'"
-        )
+        twins = "UPDATE leads SET phone = '+14155550001' WHERE tenant_id = $1 AND lead_id = 'lead_2'"
         await tx.execute(twins, tenant.tenant_id)
     async with resources.database.system() as tx:
         await tx.replan()

@@ -11,9 +11,7 @@ from app.store.search import Filter
 from tests.makers import Tenant
 
 
-@pytest.mark.parametrize(
-    ("asked", "in_messages"), [("jane", False), ("555", False), ("hello", True)]
-)
+@pytest.mark.parametrize(("asked", "in_messages"), [("jane", False), ("555", False), ("hello", True)])
 async def test_a_search_finds_its_own_tenants_threads_only_and_leaves_the_guard_as_it_was(
     tenant: Tenant, other_tenant: Tenant, resources: Resources, asked: str, in_messages: bool
 ) -> None:
@@ -22,9 +20,7 @@ async def test_a_search_finds_its_own_tenants_threads_only_and_leaves_the_guard_
         account = await one.account("simulator")
         await one.number(providerAccountId=account["accountId"])
         lead = await one.lead(phone="+12125550199", leadId=f"555{one.tenant_id[-4:]}")
-        sent.append(
-            await one.call("POST", "/sms/send", {"leadId": lead["leadId"], "message": "Hello"})
-        )
+        sent.append(await one.call("POST", "/sms/send", {"leadId": lead["leadId"], "message": "Hello"}))
     narrowed = Filter(search=asked, in_messages=in_messages)
     async with resources.database.reading(tenant.tenant_id) as read:
         ids = await search.page(read, tenant.tenant_id, narrowed, None, 10)

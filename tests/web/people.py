@@ -38,9 +38,7 @@ class Browser:
     async def sign_in(self, email: str, password: str = PASSWORD) -> httpx.Response:
         return await self.post("/sign-in", email=email, password=password)
 
-    async def submit(
-        self, page: str, action_ends: str, **fields: str | list[str]
-    ) -> httpx.Response:
+    async def submit(self, page: str, action_ends: str, **fields: str | list[str]) -> httpx.Response:
         """The page's form whose action's path ends so, with its hidden fields."""
         action, hidden = form(page, action_ends)
         return await self.post(action, **(hidden | fields))

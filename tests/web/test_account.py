@@ -46,9 +46,7 @@ async def test_the_account_tells_who_is_signed_in_and_signs_out(max_: Browser) -
 async def test_a_changed_password_signs_out_everywhere_else(sam: Browser) -> None:
     kept = dict(sam.http.cookies)
     page = await sam.page("/account")
-    answer = await sam.submit(
-        page, "/password", currentPassword=PASSWORD, password="another long one"
-    )
+    answer = await sam.submit(page, "/password", currentPassword=PASSWORD, password="another long one")
     assert answer.status_code == 303
     assert "is changed" in await sam.page(answer.headers["location"])
     sam.http.cookies.clear()
@@ -78,9 +76,7 @@ async def test_a_refused_password_says_why_beside_the_field(
     assert (await sam.get("/account")).status_code == 200
 
 
-async def test_signed_out_everywhere_no_browser_opens_anything(
-    sam: Browser, resources: Resources
-) -> None:
+async def test_signed_out_everywhere_no_browser_opens_anything(sam: Browser, resources: Resources) -> None:
     first = dict(sam.http.cookies)
     sam.http.cookies.clear()
     await sam.sign_in("sam@example.com")

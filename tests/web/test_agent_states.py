@@ -23,9 +23,7 @@ async def test_a_brake_is_told_with_its_reason_until_it_is_let_go(
     sent = await idle_world.send()
     here = f"/conversations/{sent['interactionId']}"
     assert "Texts wait" not in await sam.page(here)
-    brake = path.format(
-        number=idle_world.number["phoneNumberId"], agent=idle_world.smsagent["smsAgentId"]
-    )
+    brake = path.format(number=idle_world.number["phoneNumberId"], agent=idle_world.smsagent["smsAgentId"])
     await idle_world.tenant.call("POST", f"{brake}/pause", {"reason": "fire drill"})
     assert said in await sam.page(here)
     await idle_world.tenant.call("POST", f"{brake}/resume", {})

@@ -59,9 +59,7 @@ async def test_a_failed_text_needs_nobody_after_another_one_a_week_or_the_end(
     assert needing(await sam.page("/conversations")) == []
 
 
-async def test_pages_go_through_both_parts_without_gap_or_repeat(
-    sam: Browser, tenant: Tenant, ours: object
-) -> None:
+async def test_pages_go_through_both_parts_without_gap_or_repeat(sam: Browser, tenant: Tenant, ours: object) -> None:
     for n in range(7):
         _, sent = await a_thread(tenant, firstName="Lead", lastName=str(n))
         if n in (0, 3, 6):

@@ -7,17 +7,13 @@ from tests.makers import Tenant, phone
 TIMES = 20
 
 
-async def test_the_row_is_visible_to_others_when_the_answer_arrives(
-    tenant: Tenant, database_url: str
-) -> None:
+async def test_the_row_is_visible_to_others_when_the_answer_arrives(tenant: Tenant, database_url: str) -> None:
     elsewhere = await asyncpg.connect(database_url)
     try:
         await elsewhere.execute("SET ROLE app_system")
         for _ in range(TIMES):
             lead = await tenant.lead(phone=phone())
-            found = await elsewhere.fetchval(
-                "SELECT first_name FROM leads WHERE lead_id = $1", lead["leadId"]
-            )
+            found = await elsewhere.fetchval("SELECT first_name FROM leads WHERE lead_id = $1", lead["leadId"])
             assert found == "Jane"
     finally:
         await elsewhere.close()

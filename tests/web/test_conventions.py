@@ -133,9 +133,7 @@ async def test_pages_follow_each_other_without_gap_or_repeat(tenant: Tenant) -> 
     assert pages == 3
 
 
-async def test_missing_unknown_and_revoked_keys_get_the_same_answer(
-    tenant: Tenant, api: Api
-) -> None:
+async def test_missing_unknown_and_revoked_keys_get_the_same_answer(tenant: Tenant, api: Api) -> None:
     made = await tenant.call("POST", "/api-keys", {"name": "k", "scope": "api"})
     spoilt = made["apiKey"][:-1] + ("a" if made["apiKey"][-1] != "a" else "b")
     tries: list[dict[str, str]] = [{}, {"X-API-Key": ""}, {"X-API-Key": "lss_x"},
@@ -177,9 +175,7 @@ async def test_who_asks_is_judged_before_what_was_sent(tenant: Tenant, body: byt
         assert (answer.status_code, answer.json()["error"]["code"]) == (403, "FORBIDDEN")
 
 
-async def test_a_foreign_id_and_an_unknown_one_get_the_same_bytes(
-    tenant: Tenant, other_tenant: Tenant
-) -> None:
+async def test_a_foreign_id_and_an_unknown_one_get_the_same_bytes(tenant: Tenant, other_tenant: Tenant) -> None:
     theirs = await other_tenant.lead(leadId="theirs")
     agent = await other_tenant.agent()
     campaign = await other_tenant.campaign()
@@ -330,9 +326,7 @@ async def test_a_replay_does_not_show_a_secret_again(tenant: Tenant) -> None:
     assert again == {name: value for name, value in first.items() if name != "apiKey"}
 
 
-async def test_keys_of_other_tenants_and_routes_are_other_keys(
-    tenant: Tenant, other_tenant: Tenant
-) -> None:
+async def test_keys_of_other_tenants_and_routes_are_other_keys(tenant: Tenant, other_tenant: Tenant) -> None:
     keyed = {"Idempotency-Key": "one"}
     mine = await tenant.call("POST", "/leads", {"firstName": "A"}, headers=keyed)
     theirs = await other_tenant.call("POST", "/leads", {"firstName": "A"}, headers=keyed)
@@ -345,9 +339,7 @@ async def test_of_many_at_once_with_one_key_one_is_done_and_all_get_its_answer(
     tenant: Tenant,
 ) -> None:
     keyed = {"Idempotency-Key": "one"}
-    answers = await asyncio.gather(
-        *(tenant.ask("POST", "/leads", {"firstName": "A"}, headers=keyed) for _ in range(8))
-    )
+    answers = await asyncio.gather(*(tenant.ask("POST", "/leads", {"firstName": "A"}, headers=keyed) for _ in range(8)))
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.json()["data"]["leadId"] for answer in answers}) == 1
     assert len((await tenant.call("GET", "/leads"))["leads"]) == 1

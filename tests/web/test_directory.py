@@ -56,9 +56,7 @@ async def test_a_thing_is_made_listed_read_changed_and_removed(tenant: Tenant, p
     changed = await tenant.call("PATCH", one, {named: "Other"})
     fixed = MOVES | {named}
     assert changed[named] == "Other"
-    assert {k: v for k, v in changed.items() if k not in fixed} == {
-        k: v for k, v in made.items() if k not in fixed
-    }
+    assert {k: v for k, v in changed.items() if k not in fixed} == {k: v for k, v in made.items() if k not in fixed}
     assert await tenant.call("DELETE", one) == {"deleted": True}
     assert (await tenant.ask("GET", one)).status_code == 404
     assert (await tenant.ask("DELETE", one)).status_code == 404
@@ -111,9 +109,7 @@ async def test_an_id_of_another_form_is_refused(tenant: Tenant, own: str) -> Non
     assert details(await tenant.ask("POST", "/leads", {"leadId": own}))[0].startswith("leadId: ")
 
 
-async def test_the_same_own_id_may_stand_in_two_tenants(
-    tenant: Tenant, other_tenant: Tenant
-) -> None:
+async def test_the_same_own_id_may_stand_in_two_tenants(tenant: Tenant, other_tenant: Tenant) -> None:
     await tenant.lead(leadId="a", firstName="Mine")
     await other_tenant.lead(leadId="a", firstName="Theirs")
     assert (await tenant.call("GET", "/leads/a"))["firstName"] == "Mine"
@@ -137,9 +133,7 @@ async def test_a_time_zone_must_be_one(tenant: Tenant, zone: str) -> None:
     assert details(answer)[0].startswith("timezone: ")
 
 
-@pytest.mark.parametrize(
-    "search", ["jane mil", "MILLER", "5551234", "(212) 555", "crm-77", "jane@ex"]
-)
+@pytest.mark.parametrize("search", ["jane mil", "MILLER", "5551234", "(212) 555", "crm-77", "jane@ex"])
 async def test_a_lead_is_found_by_name_phone_id_and_email(tenant: Tenant, search: str) -> None:
     await tenant.lead(leadId="crm-77", phone=JANE, email="jane@example.com")
     await tenant.lead(firstName="100%", lastName="Other", phone="+13055551987")
@@ -167,9 +161,7 @@ async def test_a_lead_with_threads_stays(tenant: Tenant, resources: Resources) -
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "IN_USE")
 
 
-async def open_thread(
-    resources: Resources, tenant: Tenant, lead_id: str, to: str, status: str = "in_progress"
-) -> str:
+async def open_thread(resources: Resources, tenant: Tenant, lead_id: str, to: str, status: str = "in_progress") -> str:
     """A thread with one text in it; its id."""
     interaction_id = f"int_{lead_id}"
     async with resources.database.system() as tx:
@@ -202,9 +194,7 @@ async def placeholder(resources: Resources, tenant: Tenant, to: str) -> str:
 
 
 @pytest.mark.parametrize("how", ["POST", "PUT", "PATCH"])
-async def test_a_placeholder_gives_way_to_the_real_lead(
-    tenant: Tenant, resources: Resources, how: str
-) -> None:
+async def test_a_placeholder_gives_way_to_the_real_lead(tenant: Tenant, resources: Resources, how: str) -> None:
     stand_in = await placeholder(resources, tenant, JANE)
     assert (await tenant.call("GET", f"/leads/{stand_in}"))["isPlaceholder"] is True
     if how == "POST":
@@ -218,9 +208,7 @@ async def test_a_placeholder_gives_way_to_the_real_lead(
     assert (real["isPlaceholder"], real["isDnc"]) == (False, True)
     assert (await tenant.ask("GET", f"/leads/{stand_in}")).status_code == 404
     async with resources.database.system() as tx:
-        owners = await tx.rows(
-            "SELECT lead_id FROM interactions UNION SELECT lead_id FROM messages"
-        )
+        owners = await tx.rows("SELECT lead_id FROM interactions UNION SELECT lead_id FROM messages")
     assert [row["lead_id"] for row in owners] == ["real"]
 
 
@@ -232,9 +220,7 @@ async def test_a_placeholder_of_another_tenant_stays(
     assert (await other_tenant.call("GET", f"/leads/{stand_in}"))["isPlaceholder"] is True
 
 
-async def test_a_placeholder_that_is_named_becomes_a_real_lead(
-    tenant: Tenant, resources: Resources
-) -> None:
+async def test_a_placeholder_that_is_named_becomes_a_real_lead(tenant: Tenant, resources: Resources) -> None:
     stand_in = await placeholder(resources, tenant, JANE)
     kept = await tenant.call("PATCH", f"/leads/{stand_in}", {"status": "contacted"})
     assert kept["isPlaceholder"] is True
@@ -257,9 +243,7 @@ async def test_a_leads_channels_are_set_and_lifted(tenant: Tenant) -> None:
     assert (await tenant.call("GET", "/leads/a"))["isDnc"] is True
     assert (await dnc(tenant, "DELETE", "a")).json()["data"]["isDnc"] is False
     assert (await dnc(tenant, "GET", "a")).json()["data"]["channels"] == []
-    assert details(await dnc(tenant, "PUT", "a", {"channels": ["fax"]}))[0].startswith(
-        "channels[0]"
-    )
+    assert details(await dnc(tenant, "PUT", "a", {"channels": ["fax"]}))[0].startswith("channels[0]")
 
 
 async def test_sms_suppresses_the_phone_of_every_lead_that_has_it(tenant: Tenant) -> None:
@@ -272,9 +256,7 @@ async def test_sms_suppresses_the_phone_of_every_lead_that_has_it(tenant: Tenant
     assert (await tenant.call("GET", "/leads/b"))["isDnc"] is False
 
 
-async def test_a_suppressed_phones_threads_stop_and_come_back(
-    tenant: Tenant, resources: Resources
-) -> None:
+async def test_a_suppressed_phones_threads_stop_and_come_back(tenant: Tenant, resources: Resources) -> None:
     await tenant.lead(leadId="a", phone=JANE)
     thread = await open_thread(resources, tenant, "a", JANE, "qualified")
     async with resources.database.system() as tx:
@@ -313,9 +295,7 @@ async def test_a_suppressed_phones_threads_stop_and_come_back(
         row = await tx.row("SELECT status, status_before_dnc FROM interactions")
         assert row
         assert tuple(row.values()) == ("qualified", None)
-        assert await tx.value("SELECT status FROM messages WHERE message_id = 'msg_q'") == (
-            "cancelled"
-        )
+        assert await tx.value("SELECT status FROM messages WHERE message_id = 'msg_q'") == ("cancelled")
 
 
 async def test_what_the_lead_asked_for_no_hand_lifts(tenant: Tenant, resources: Resources) -> None:
@@ -354,9 +334,7 @@ async def test_a_suppression_never_crosses_tenants(tenant: Tenant, other_tenant:
     assert (await other_tenant.call("GET", "/leads/a"))["isDnc"] is False
 
 
-async def test_the_hash_keeps_a_cause_after_the_phone_was_erased(
-    tenant: Tenant, resources: Resources
-) -> None:
+async def test_the_hash_keeps_a_cause_after_the_phone_was_erased(tenant: Tenant, resources: Resources) -> None:
     await tenant.lead(leadId="a", phone=JANE)
     await dnc(tenant, "PUT", "a", {"channels": ["sms"]})
     async with resources.database.system() as tx:
@@ -418,9 +396,7 @@ def test_each_provider_needs_the_credentials_of_the_contract() -> None:
     assert told == needed
 
 
-async def test_credentials_are_sealed_and_shown_as_four_characters(
-    tenant: Tenant, resources: Resources
-) -> None:
+async def test_credentials_are_sealed_and_shown_as_four_characters(tenant: Tenant, resources: Resources) -> None:
     made = await tenant.account("twilio")
     assert made["credentials"] == {"accountSid": "…cdef", "authToken": "…en-1"}
     base = f"{resources.settings.base_url}/webhooks/twilio/{made['accountId']}"
@@ -441,18 +417,14 @@ async def test_credentials_are_sealed_and_shown_as_four_characters(
         ({**GIVEN["twilio"], "authToken": "a\x00"}, "credentials.authToken: "),
     ],
 )
-async def test_credentials_must_be_the_providers_own(
-    tenant: Tenant, credentials: dict[str, Any], fault: str
-) -> None:
+async def test_credentials_must_be_the_providers_own(tenant: Tenant, credentials: dict[str, Any], fault: str) -> None:
     body = {"provider": "twilio", "name": "T", "credentials": credentials}
     answer = await tenant.ask("POST", "/provider-accounts", body)
     assert details(answer)[0].startswith(fault)
     assert "twilio-token" not in answer.text
 
 
-async def test_changed_credentials_replace_the_old_ones(
-    tenant: Tenant, resources: Resources
-) -> None:
+async def test_changed_credentials_replace_the_old_ones(tenant: Tenant, resources: Resources) -> None:
     made = await tenant.account("twilio")
     path = f"/provider-accounts/{made['accountId']}"
     fresh = {"accountSid": "AC-another-sid", "authToken": "another-token"}
@@ -507,9 +479,7 @@ def test_production_refuses_the_simulator_unless_it_is_allowed(resources: Resour
 
     def held(**more: object) -> Resources:
         configuration = settings.load(**production, **more)
-        return Resources(
-            configuration, resources.database, resources.clock, resources.wire, resources.seal
-        )
+        return Resources(configuration, resources.database, resources.clock, resources.wire, resources.seal)
 
     with pytest.raises(Invalid):
         require_real("simulator", held())
@@ -520,9 +490,7 @@ def test_production_refuses_the_simulator_unless_it_is_allowed(resources: Resour
 # Numbers.
 
 
-async def test_a_number_is_kept_in_one_form_once_in_a_tenant(
-    tenant: Tenant, other_tenant: Tenant
-) -> None:
+async def test_a_number_is_kept_in_one_form_once_in_a_tenant(tenant: Tenant, other_tenant: Tenant) -> None:
     made = await tenant.number(phoneNumber="212-555-1234")
     assert (made["phoneNumber"], made["capabilities"], made["active"]) == (JANE, ["sms"], True)
     assert made["providerAccountId"] is None
@@ -542,9 +510,7 @@ async def test_a_number_is_kept_in_one_form_once_in_a_tenant(
         ({"capabilities": None}, "capabilities"),
     ],
 )
-async def test_a_numbers_fields_are_checked(
-    tenant: Tenant, given: dict[str, Any], field: str
-) -> None:
+async def test_a_numbers_fields_are_checked(tenant: Tenant, given: dict[str, Any], field: str) -> None:
     answer = await tenant.ask("POST", "/phone-numbers", {"phoneNumber": JANE} | given)
     assert details(answer)[0].startswith(f"{field}: ")
 
@@ -570,9 +536,7 @@ async def test_an_agents_secret_is_shown_once(tenant: Tenant, resources: Resourc
     assert resources.seal.open(sealed).decode() == made["signingSecret"]
 
 
-async def test_a_rotated_secret_leaves_the_old_one_for_a_day(
-    tenant: Tenant, resources: Resources
-) -> None:
+async def test_a_rotated_secret_leaves_the_old_one_for_a_day(tenant: Tenant, resources: Resources) -> None:
     made = await tenant.agent()
     path = f"/sms-agents/{made['smsAgentId']}/rotate-secret"
     rotated = await tenant.call("POST", path)
@@ -598,9 +562,7 @@ async def test_a_rotated_secret_leaves_the_old_one_for_a_day(
         ({"maxWaitMs": 600_000}, 7000, 600_000),
     ],
 )
-async def test_a_window_has_its_longest_wait(
-    tenant: Tenant, given: dict[str, int], window: int, longest: int
-) -> None:
+async def test_a_window_has_its_longest_wait(tenant: Tenant, given: dict[str, int], window: int, longest: int) -> None:
     made = await tenant.agent(**given)
     assert (made["batchWindowMs"], made["maxWaitMs"]) == (window, longest)
 
@@ -619,18 +581,14 @@ async def test_a_window_has_its_longest_wait(
         ({"name": "   "}, "name"),
     ],
 )
-async def test_an_agents_fields_are_checked(
-    tenant: Tenant, given: dict[str, Any], field: str
-) -> None:
+async def test_an_agents_fields_are_checked(tenant: Tenant, given: dict[str, Any], field: str) -> None:
     body = {"name": "A", "webhookUrl": AGENT_URL} | given
     assert details(await tenant.ask("POST", "/sms-agents", body))[0].startswith(f"{field}: ")
 
 
 async def test_a_window_cannot_outgrow_the_longest_wait_by_a_change(tenant: Tenant) -> None:
     made = await tenant.agent(maxWaitMs=10_000)
-    answer = await tenant.ask(
-        "PATCH", f"/sms-agents/{made['smsAgentId']}", {"batchWindowMs": 20_000}
-    )
+    answer = await tenant.ask("PATCH", f"/sms-agents/{made['smsAgentId']}", {"batchWindowMs": 20_000})
     assert details(answer)[0].startswith("maxWaitMs: ")
 
 

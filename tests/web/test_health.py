@@ -46,9 +46,7 @@ async def serving(held: Resources) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def relayed(
-    configuration: Settings, resources: Resources, wire: Relay
-) -> AsyncIterator[httpx.AsyncClient]:
+async def relayed(configuration: Settings, resources: Resources, wire: Relay) -> AsyncIterator[httpx.AsyncClient]:
     """The API, whose database is behind the wire."""
     url = make_url(str(configuration.database_url)).set(host="127.0.0.1", port=wire.port)
     database = await connect(url.render_as_string(hide_password=False), resources.clock)
@@ -143,9 +141,7 @@ async def test_metrics_tell_what_is_owed_and_what_nobody_knows(
     assert idle_world.tenant.tenant_id not in told
 
 
-async def test_metrics_are_told_while_the_database_is_away(
-    relayed: httpx.AsyncClient, wire: Relay
-) -> None:
+async def test_metrics_are_told_while_the_database_is_away(relayed: httpx.AsyncClient, wire: Relay) -> None:
     wire.cut()
     answer = await relayed.get("/metrics")
     assert answer.status_code == 200

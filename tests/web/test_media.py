@@ -59,9 +59,7 @@ storage = pytest.fixture(_host, name="storage")
 
 
 @pytest.fixture
-async def shown(
-    sam: Browser, tenant: Tenant, resources: Resources, carriers_host: Host, storage: Host
-) -> "Shown":
+async def shown(sam: Browser, tenant: Tenant, resources: Resources, carriers_host: Host, storage: Host) -> "Shown":
     carriers_host.leads_to = storage.url
     account = await tenant.account(baseUrl=carriers_host.url)
     number = await tenant.number(providerAccountId=account["accountId"])
@@ -109,9 +107,7 @@ async def test_an_image_is_shown_by_way_of_us(shown: Shown, carriers_host: Host)
     assert credentials
 
 
-async def test_credentials_do_not_follow_to_another_host(
-    shown: Shown, carriers_host: Host, storage: Host
-) -> None:
+async def test_credentials_do_not_follow_to_another_host(shown: Shown, carriers_host: Host, storage: Host) -> None:
     assert (await shown.fetch(f"{carriers_host.url}/moved.png")).content == PIXEL
     assert (await shown.fetch(f"{storage.url}/b.png")).content == PIXEL
     assert storage.asked == [("a.png", None), ("b.png", None)]
@@ -133,17 +129,13 @@ async def test_what_is_no_image_is_saved_and_not_run(shown: Shown, carriers_host
         "javascript:alert(1)", "https://user:secret@example.com/a.png", "http://[::1", "",
     ],
 )  # fmt: skip
-async def test_what_cannot_be_fetched_is_said_and_nothing_else(
-    shown: Shown, carriers_host: Host, url: str
-) -> None:
+async def test_what_cannot_be_fetched_is_said_and_nothing_else(shown: Shown, carriers_host: Host, url: str) -> None:
     answer = await shown.fetch(url.format(host=carriers_host.url))
     assert answer.status_code == 502
     assert "cannot be fetched" in answer.text
 
 
-async def test_only_the_tenants_people_see_an_attachment(
-    shown: Shown, stranger: Browser, carriers_host: Host
-) -> None:
+async def test_only_the_tenants_people_see_an_attachment(shown: Shown, stranger: Browser, carriers_host: Host) -> None:
     _, file = await shown.place(f"{carriers_host.url}/a.png")
     assert (await shown.sam.get(file[:-1] + "1")).status_code == 404
     assert (await shown.sam.get(file.replace("msg_", "msg_x"))).status_code == 404

@@ -27,9 +27,7 @@ async def ours(tenant: Tenant) -> Data:
 async def a_thread(tenant: Tenant, **lead: Any) -> tuple[Data, Data]:
     """A lead, and what the first text to it was answered."""
     made = await tenant.lead(**lead)
-    sent = await tenant.call(
-        "POST", "/sms/send", {"leadId": made["leadId"], "message": "Hi Jane, is now a good time?"}
-    )
+    sent = await tenant.call("POST", "/sms/send", {"leadId": made["leadId"], "message": "Hi Jane, is now a good time?"})
     return made, sent
 
 
@@ -54,9 +52,7 @@ async def test_the_list_shows_each_thread_with_its_lead_and_newest_text(
     assert "complementary" not in page
 
 
-async def test_the_landmarks_and_names_are_the_promised_ones(
-    sam: Browser, tenant: Tenant, ours: Data
-) -> None:
+async def test_the_landmarks_and_names_are_the_promised_ones(sam: Browser, tenant: Tenant, ours: Data) -> None:
     _, sent = await a_thread(tenant)
     page = await sam.page(f"/conversations/{sent['interactionId']}")
     for promised in (
@@ -117,9 +113,7 @@ async def test_a_text_written_by_hand_stands_in_the_thread_with_its_writer(
 ) -> None:
     _, sent = await a_thread(tenant)
     here = f"/conversations/{sent['interactionId']}"
-    answer = await sam.submit(
-        await sam.page(here), "/texts", message="Sam here.\r\nCall you at five?", **{"from": ""}
-    )
+    answer = await sam.submit(await sam.page(here), "/texts", message="Sam here.\r\nCall you at five?", **{"from": ""})
     assert answer.status_code == 303
     page = await sam.page(answer.headers["location"])
     assert articles(page)[-1] == "Sam here.\nCall you at five?"
@@ -128,30 +122,22 @@ async def test_a_text_written_by_hand_stands_in_the_thread_with_its_writer(
     assert [e["source"] for e in thread["transcript"]] == ["api", "manual"]
 
 
-async def test_the_same_form_sent_twenty_times_at_once_texts_once(
-    sam: Browser, tenant: Tenant, ours: Data
-) -> None:
+async def test_the_same_form_sent_twenty_times_at_once_texts_once(sam: Browser, tenant: Tenant, ours: Data) -> None:
     _, sent = await a_thread(tenant)
     action, hidden = form(await sam.page(f"/conversations/{sent['interactionId']}"), "/texts")
-    answers = await asyncio.gather(
-        *(sam.post(action, **hidden, message="Only once") for _ in range(20))
-    )
+    answers = await asyncio.gather(*(sam.post(action, **hidden, message="Only once") for _ in range(20)))
     assert {answer.status_code for answer in answers} <= {303, 409}
     assert any(answer.status_code == 303 for answer in answers)
     thread = await tenant.call("GET", f"/interactions/{sent['interactionId']}")
     assert [e["message"] for e in thread["transcript"]].count("Only once") == 1
 
 
-async def test_another_from_number_opens_its_own_thread(
-    sam: Browser, tenant: Tenant, ours: Data
-) -> None:
+async def test_another_from_number_opens_its_own_thread(sam: Browser, tenant: Tenant, ours: Data) -> None:
     lead, sent = await a_thread(tenant)
     other = await tenant.number(providerAccountId=ours["providerAccountId"])
     page = await sam.page(f"/conversations/{sent['interactionId']}")
     assert other["phoneNumber"] in page
-    answer = await sam.submit(
-        page, "/texts", message="From another line", **{"from": other["phoneNumber"]}
-    )
+    answer = await sam.submit(page, "/texts", message="From another line", **{"from": other["phoneNumber"]})
     assert sent["interactionId"] not in answer.headers["location"]
     threads = await tenant.call("GET", f"/interactions/lead/{lead['leadId']}")
     assert [t["telephony"]["phoneNumber"] for t in threads["interactions"]] == [
@@ -172,9 +158,7 @@ async def test_a_refused_text_stays_in_the_box_with_the_reason(
     assert articles(answer.text) == ["Hi Jane, is now a good time?"]
 
 
-async def test_a_lead_who_may_not_be_texted_is_not_texted(
-    sam: Browser, tenant: Tenant, ours: Data
-) -> None:
+async def test_a_lead_who_may_not_be_texted_is_not_texted(sam: Browser, tenant: Tenant, ours: Data) -> None:
     _, sent = await a_thread(tenant)
     here = f"/conversations/{sent['interactionId']}"
     answer = await sam.submit(await sam.page(here), "/status", status="dnc")
@@ -185,9 +169,7 @@ async def test_a_lead_who_may_not_be_texted_is_not_texted(
     assert answer.status_code == 403
     assert "One more thing</textarea>" in answer.text
     await sam.submit(page, "/status", status="qualified")
-    assert (await tenant.call("GET", f"/interactions/{sent['interactionId']}"))[
-        "status"
-    ] == "qualified"
+    assert (await tenant.call("GET", f"/interactions/{sent['interactionId']}"))["status"] == "qualified"
 
 
 async def test_status_and_agent_mode_are_set_by_hand_and_the_leads_status_stays(
@@ -210,9 +192,7 @@ async def test_status_and_agent_mode_are_set_by_hand_and_the_leads_status_stays(
 async def test_what_people_wrote_stays_text(sam: Browser, tenant: Tenant, ours: Data) -> None:
     script = "<script>alert(1)</script>"
     lead = await tenant.lead(firstName=script, lastName='"><img src=x>')
-    sent = await tenant.call(
-        "POST", "/sms/send", {"leadId": lead["leadId"], "message": f"Hi {script}"}
-    )
+    sent = await tenant.call("POST", "/sms/send", {"leadId": lead["leadId"], "message": f"Hi {script}"})
     page = await sam.page(f"/conversations/{sent['interactionId']}")
     assert "<script>" not in page
     assert "<img" not in page
@@ -231,9 +211,7 @@ async def test_a_long_thread_is_read_page_by_page(sam: Browser, tenant: Tenant, 
     assert "Newest texts" in page
 
 
-async def test_another_tenants_thread_is_not_there(
-    sam: Browser, tenant: Tenant, other_tenant: Tenant
-) -> None:
+async def test_another_tenants_thread_is_not_there(sam: Browser, tenant: Tenant, other_tenant: Tenant) -> None:
     account = await other_tenant.account()
     await other_tenant.number(providerAccountId=account["accountId"], phoneNumber=phone())
     _, sent = await a_thread(other_tenant)
@@ -244,9 +222,7 @@ async def test_another_tenants_thread_is_not_there(
     assert (await sam.get(here)).status_code == 404
     for what, field in (("texts", "message"), ("status", "status"), ("agent-mode", "on")):
         value = {"message": "Hi", "status": "dnc", "on": "on"}[field]
-        answer = await sam.post(
-            f"{here}/{what}", csrf=hidden["csrf"], once="x" * 12, **{field: value}
-        )
+        answer = await sam.post(f"{here}/{what}", csrf=hidden["csrf"], once="x" * 12, **{field: value})
         assert answer.status_code == 404, what
     theirs = await other_tenant.call("GET", f"/interactions/{sent['interactionId']}")
     assert (theirs["status"], len(theirs["transcript"])) == ("in_progress", 1)
@@ -281,9 +257,7 @@ async def test_a_text_is_not_sent_over_what_the_lead_wrote_meanwhile(
     assert answer.status_code == 303
 
 
-async def test_a_text_is_scheduled_by_the_persons_clock_and_cancelled(
-    sam: Browser, tenant: Tenant, ours: Data
-) -> None:
+async def test_a_text_is_scheduled_by_the_persons_clock_and_cancelled(sam: Browser, tenant: Tenant, ours: Data) -> None:
     _, sent = await a_thread(tenant)
     here = f"/conversations/{sent['interactionId']}"
     sam.http.cookies.set("zone", "Asia/Kolkata")
@@ -301,9 +275,7 @@ async def test_a_text_is_scheduled_by_the_persons_clock_and_cancelled(
     assert (await sam.submit(page, "/texts", message="X", at="soon")).status_code == 400
 
 
-async def test_a_person_who_writes_may_switch_the_agent_off(
-    sam: Browser, tenant: Tenant, ours: Data
-) -> None:
+async def test_a_person_who_writes_may_switch_the_agent_off(sam: Browser, tenant: Tenant, ours: Data) -> None:
     _, sent = await a_thread(tenant)
     here = f"/conversations/{sent['interactionId']}"
     assert "Switch the agent off" not in await sam.page(here)
@@ -335,9 +307,7 @@ async def test_the_page_hears_what_happens_and_misses_nothing_in_between(
         raise AssertionError("the stream ended")
 
     async def writes() -> None:
-        await tenant.call(
-            "PATCH", f"/interactions/{sent['interactionId']}", {"status": "qualified"}
-        )
+        await tenant.call("PATCH", f"/interactions/{sent['interactionId']}", {"status": "qualified"})
 
     await asyncio.sleep(0.5)
     last, told = await asyncio.wait_for(heard({}, writes), 10)

@@ -20,9 +20,7 @@ async def broken(tenant: Tenant, ours: Data, resources: Resources) -> str:
     _, sent = await a_thread(tenant)
     async with resources.database.system() as tx:
         await tx.execute("UPDATE messages SET media = '7' WHERE tenant_id = $1", tenant.tenant_id)
-        await tx.execute(
-            "UPDATE leads SET questionnaire = '7' WHERE tenant_id = $1", tenant.tenant_id
-        )
+        await tx.execute("UPDATE leads SET questionnaire = '7' WHERE tenant_id = $1", tenant.tenant_id)
     interaction_id: str = sent["interactionId"]
     return interaction_id
 
@@ -40,9 +38,7 @@ def is_a_page(answer: httpx.Response) -> None:
     assert "TypeError" not in page
 
 
-async def test_a_page_that_fails_is_a_page_that_says_so_with_the_requests_id(
-    sam: Browser, broken: str
-) -> None:
+async def test_a_page_that_fails_is_a_page_that_says_so_with_the_requests_id(sam: Browser, broken: str) -> None:
     fetching = {"Accept": "*/*", "Sec-Fetch-Dest": "empty"}  # as the page's script does it
     answer = await sam.http.get(f"/conversations/{broken}", headers=fetching)
     is_a_page(answer)
@@ -50,9 +46,7 @@ async def test_a_page_that_fails_is_a_page_that_says_so_with_the_requests_id(
     assert "Jane" in await sam.page("/conversations")  # and the others do not fail with it
 
 
-async def test_a_form_that_fails_says_that_it_may_have_been_done(
-    sam: Browser, tenant: Tenant, broken: str
-) -> None:
+async def test_a_form_that_fails_says_that_it_may_have_been_done(sam: Browser, tenant: Tenant, broken: str) -> None:
     _, hidden = form(await sam.page("/conversations"), "/sign-out")
     here = f"/conversations/{broken}"
     refused = await sam.post(f"{here}/texts", csrf=hidden["csrf"], once="x" * 12, message=" ")

@@ -80,9 +80,7 @@ async def admin(sam: Browser, tenant: Tenant, rows: Rows) -> Browser:
     return sam
 
 
-async def test_a_text_with_a_picture_is_shown_and_answered(
-    sam: Browser, tenant: Tenant, ours: Data
-) -> None:
+async def test_a_text_with_a_picture_is_shown_and_answered(sam: Browser, tenant: Tenant, ours: Data) -> None:
     path = f"/phone-numbers/{ours['phoneNumberId']}"
     await tenant.call("PATCH", path, {"capabilities": ["sms", "mms"]})
     lead = await tenant.lead()
@@ -96,9 +94,7 @@ async def test_a_text_with_a_picture_is_shown_and_answered(
     assert articles(page) == ["Look:", "Did it come?"]
 
 
-async def test_every_shape_of_a_text_is_shown(
-    sam: Browser, tenant: Tenant, ours: Data, rows: Rows
-) -> None:
+async def test_every_shape_of_a_text_is_shown(sam: Browser, tenant: Tenant, ours: Data, rows: Rows) -> None:
     lead, sent = await a_thread(tenant)
     kinds = list(product(get_args(Role), get_args(Source), get_args(MessageStatus)))
     said = texts(tenant, lead, sent, kinds)
@@ -179,9 +175,7 @@ async def test_every_shape_of_a_thread_and_its_lead_is_shown(
         cycle([(None, None), ("inbound", "Hi"), ("outbound", "")]), cycle([None, "c_one"]),
         cycle([False, True]), strict=False,
     )  # fmt: skip
-    for status, lead, held, agent_mode, (direction, preview), campaign, posting in islice(
-        shapes, 42
-    ):
+    for status, lead, held, agent_mode, (direction, preview), campaign, posting in islice(shapes, 42):
         until, why = next(paused)
         await rows.set("leads", tenant, **lead)
         await rows.set("turns", tenant, state=next(state), held=held, posting=posting)
@@ -259,9 +253,7 @@ def a_turn(tenant: Tenant, sent: Data, state: str, kind: str = "live", **more: A
     return given | more
 
 
-async def test_every_shape_of_a_turn_is_shown(
-    sam: Browser, tenant: Tenant, ours: Data, rows: Rows
-) -> None:
+async def test_every_shape_of_a_turn_is_shown(sam: Browser, tenant: Tenant, ours: Data, rows: Rows) -> None:
     _, sent = await a_thread(tenant)
     agent = await tenant.agent()
     times, replies, refused = cycle([None, at(-3)]), cycle(REPLIES), cycle(REFUSED)
@@ -305,9 +297,7 @@ async def test_every_shape_of_a_turn_is_shown(
     await sam.page(f"{here}/turns/{last['turn_id']}")
 
 
-async def test_what_an_agent_answered_is_shown_as_it_came(
-    sam: Browser, tenant: Tenant, ours: Data, rows: Rows
-) -> None:
+async def test_what_an_agent_answered_is_shown_as_it_came(sam: Browser, tenant: Tenant, ours: Data, rows: Rows) -> None:
     _, sent = await a_thread(tenant)
     turn = a_turn(tenant, sent, "failed")
     await rows.add("turns", [turn])

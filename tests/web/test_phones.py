@@ -47,9 +47,7 @@ async def test_files_are_told_the_lines_of_what_is_not_plainly_one_number(
     file = tmp_path / "phones.csv"
     file.write_text("\n".join(["phone", *SPOILT, "0171 1234567 ext. 5"]))
     for kind in ("leads", "suppressions"):
-        status, out, err = await ran(
-            configuration, kind, "import", str(file), "--tenant", tenant.tenant_id
-        )
+        status, out, err = await ran(configuration, kind, "import", str(file), "--tenant", tenant.tenant_id)
         assert status == 1
         assert f'"taken": "1", "refused": "{len(SPOILT)}"' in out
         assert all(f"line {line}: " in err for line in range(2, len(SPOILT) + 2))

@@ -40,9 +40,7 @@ def fault(page: str, field: str) -> str:
 def value(page: str, field: str) -> str:
     """What stands in a text field."""
     found = re.search(rf'<input id="field-{re.escape(field)}"[^>]* value="([^"]*)"', page)
-    found = found or re.search(
-        rf'<textarea id="field-{re.escape(field)}"[^>]*>([^<]*)</textarea>', page
-    )
+    found = found or re.search(rf'<textarea id="field-{re.escape(field)}"[^>]*>([^<]*)</textarea>', page)
     assert found, f"no field {field}"
     return unescape(found[1])
 
@@ -126,9 +124,7 @@ FORMS: list[tuple[type[BaseModel], Sequence[Group]]] = [
 
 
 @pytest.mark.parametrize(("body", "groups"), FORMS)
-def test_each_form_has_every_field_of_the_apis_body(
-    body: type[BaseModel], groups: Sequence[Group]
-) -> None:
+def test_each_form_has_every_field_of_the_apis_body(body: type[BaseModel], groups: Sequence[Group]) -> None:
     named = {field.name.partition(".")[0] for group in groups for field in group.fields}
     assert named == {str(field.alias) for field in body.model_fields.values()}
 
@@ -137,9 +133,7 @@ def test_each_form_has_every_field_of_the_apis_body(
 def test_each_carrier_is_asked_for_its_own_credentials(provider: str) -> None:
     carrier = REGISTRY[provider]
     asked = {field.name: field.kind for field in account_groups(provider)[-1].fields}
-    assert asked == {
-        f"credentials.{name}": "secret" for name in (*carrier.CREDENTIALS, *carrier.OPTIONAL)
-    }
+    assert asked == {f"credentials.{name}": "secret" for name in (*carrier.CREDENTIALS, *carrier.OPTIONAL)}
 
 
 GENERAL = {
@@ -204,9 +198,7 @@ async def test_what_a_command_refuses_of_a_group_stands_at_its_first_field(sam: 
     assert fault(answer.text, "quietHours.enabled") == "Start must be before end."
 
 
-async def test_the_brake_of_the_organization_holds_and_lets_go(
-    sam: Browser, tenant: Tenant
-) -> None:
+async def test_the_brake_of_the_organization_holds_and_lets_go(sam: Browser, tenant: Tenant) -> None:
     page = await sam.page("/settings/general")
     await sam.submit(page, "/pause", reason="wrong price")
     assert (await tenant.call("GET", "/settings"))["pausedReason"] == "wrong price"
@@ -309,9 +301,7 @@ async def test_a_person_switched_off_is_out_at_once_and_comes_back(
     await elsewhere.page("/settings/general")
 
 
-async def test_somebody_always_stays_admin(
-    sam: Browser, resources: Resources, tenant: Tenant
-) -> None:
+async def test_somebody_always_stays_admin(sam: Browser, resources: Resources, tenant: Tenant) -> None:
     sam_id = (await people_of(resources, tenant))["sam@example.com"][0]
     here = f"/settings/people/{sam_id}"
     page = await sam.page(here)
@@ -412,9 +402,7 @@ async def test_a_credential_left_empty_stays_and_one_typed_is_replaced(
     }  # fmt: skip
 
 
-async def test_an_account_with_numbers_is_not_removed_and_says_why(
-    sam: Browser, tenant: Tenant
-) -> None:
+async def test_an_account_with_numbers_is_not_removed_and_says_why(sam: Browser, tenant: Tenant) -> None:
     account = await tenant.account()
     number = await tenant.number(providerAccountId=account["accountId"])
     here = f"/settings/accounts/{account['accountId']}"
@@ -427,9 +415,7 @@ async def test_an_account_with_numbers_is_not_removed_and_says_why(
     assert (await sam.get(here)).status_code == 404
 
 
-async def test_what_the_vendor_tells_is_told(
-    idle_world: World, stranger: Browser, resources: Resources
-) -> None:
+async def test_what_the_vendor_tells_is_told(idle_world: World, stranger: Browser, resources: Resources) -> None:
     world = idle_world
     await add_person(resources, world.tenant.tenant_id, MEMBER)
     await stranger.sign_in(MEMBER)
@@ -598,9 +584,7 @@ async def test_the_test_button_tells_what_the_agent_answered(
     assert world.carrier.received(world.phone) == []
 
 
-async def test_the_shadows_report_shows_both_answers(
-    world: World, stranger: Browser, resources: Resources
-) -> None:
+async def test_the_shadows_report_shows_both_answers(world: World, stranger: Browser, resources: Resources) -> None:
     await add_person(resources, world.tenant.tenant_id, MEMBER)
     await stranger.sign_in(MEMBER)
     here = f"/settings/agents/{world.smsagent['smsAgentId']}"
@@ -621,9 +605,7 @@ async def test_the_shadows_report_shows_both_answers(
     await until(both)
 
 
-async def test_a_campaign_gets_its_two_agents_and_its_questions(
-    sam: Browser, tenant: Tenant
-) -> None:
+async def test_a_campaign_gets_its_two_agents_and_its_questions(sam: Browser, tenant: Tenant) -> None:
     account = await tenant.account()
     number = await tenant.number(providerAccountId=account["accountId"])
     agent, tester = await tenant.agent(), await tenant.agent(name="Tester", isTest=True)
@@ -689,9 +671,7 @@ async def test_a_key_is_shown_once_and_revoked_for_good(sam: Browser, tenant: Te
     assert (await sam.get(here)).status_code == 404
 
 
-async def test_no_page_of_the_settings_shows_another_organizations_things(
-    sam: Browser, other_tenant: Tenant
-) -> None:
+async def test_no_page_of_the_settings_shows_another_organizations_things(sam: Browser, other_tenant: Tenant) -> None:
     account = await other_tenant.account("twilio")
     number = await other_tenant.number()
     agent, campaign = await other_tenant.agent(), await other_tenant.campaign()
@@ -706,13 +686,9 @@ async def test_no_page_of_the_settings_shows_another_organizations_things(
     ):
         assert (await sam.get(f"/settings/{path}")).status_code == 404
         for action in ("", *(f"/{one}" for one in more)):
-            answer = await sam.post(
-                f"/settings/{path}{action}", csrf=csrf, once="x" * 16, name="Mine", **AGENT_REST
-            )
+            answer = await sam.post(f"/settings/{path}{action}", csrf=csrf, once="x" * 16, name="Mine", **AGENT_REST)
             assert answer.status_code == 404, (path, action)
-    assert (await other_tenant.call("GET", f"/sms-agents/{agent['smsAgentId']}"))[
-        "pausedAt"
-    ] is None
+    assert (await other_tenant.call("GET", f"/sms-agents/{agent['smsAgentId']}"))["pausedAt"] is None
     assert (await other_tenant.ask("GET", "/leads")).status_code == 200
 
 

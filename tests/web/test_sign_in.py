@@ -51,9 +51,7 @@ async def test_a_wrong_password_opens_nothing_and_keeps_the_email(
         assert "wrong" in answer.text
 
 
-@pytest.mark.parametrize(
-    "next_page", ["//evil.example/", "https://evil.example/", "/\\evil.example", "", "/a\nb"]
-)
+@pytest.mark.parametrize("next_page", ["//evil.example/", "https://evil.example/", "/\\evil.example", "", "/a\nb"])
 async def test_the_sign_in_never_leads_to_another_site(sam: Browser, next_page: str) -> None:
     answer = await sam.post("/sign-in", email=EMAIL, password=PASSWORD, next=next_page)
     assert answer.headers["location"] == "/conversations"
@@ -127,9 +125,7 @@ async def test_a_right_password_ends_the_count(sam: Browser) -> None:
         assert (await sam.sign_in(EMAIL)).status_code == 303
 
 
-async def test_guesses_at_many_people_from_one_address_are_stopped(
-    stranger: Browser, resources: Resources
-) -> None:
+async def test_guesses_at_many_people_from_one_address_are_stopped(stranger: Browser, resources: Resources) -> None:
     await stranger.sign_in("one@example.com", "a guess")
     async with resources.database.system() as tx:
         await tx.execute("UPDATE sign_in_tries SET tries = $1", tries.BY_ADDRESS)
@@ -203,24 +199,18 @@ async def becomes_old(resources: Resources) -> None:
         await tx.execute("UPDATE sessions SET previous_until = now() - interval '1 second'")
 
 
-async def test_of_requests_at_once_one_renews_and_none_is_turned_away(
-    sam: Browser, resources: Resources
-) -> None:
+async def test_of_requests_at_once_one_renews_and_none_is_turned_away(sam: Browser, resources: Resources) -> None:
     old = dict(sam.http.cookies)
     async with resources.database.system() as tx:
         await tx.execute("UPDATE sessions SET renewed_at = renewed_at - interval '61 minutes'")
     header = {"Cookie": "; ".join(f"{name}={value}" for name, value in old.items())}
     async with calls.client(base_url=sam.origin) as http:
-        answers = await asyncio.gather(
-            *(http.get("/conversations", headers=header) for _ in range(6))
-        )
+        answers = await asyncio.gather(*(http.get("/conversations", headers=header) for _ in range(6)))
     assert {answer.status_code for answer in answers} == {200}
     assert sum("set-cookie" in answer.headers for answer in answers) == 1
 
 
-async def test_a_renewal_that_never_arrived_is_made_again(
-    sam: Browser, resources: Resources
-) -> None:
+async def test_a_renewal_that_never_arrived_is_made_again(sam: Browser, resources: Resources) -> None:
     old = dict(sam.http.cookies)
     async with resources.database.system() as tx:
         await tx.execute("UPDATE sessions SET renewed_at = renewed_at - interval '61 minutes'")
@@ -235,9 +225,7 @@ async def test_a_renewal_that_never_arrived_is_made_again(
     assert (await sam.get("/conversations")).status_code == 200
 
 
-async def test_signing_out_while_the_token_is_renewed_leaves_no_cookie(
-    sam: Browser, resources: Resources
-) -> None:
+async def test_signing_out_while_the_token_is_renewed_leaves_no_cookie(sam: Browser, resources: Resources) -> None:
     page = await sam.page("/conversations")
     async with resources.database.system() as tx:
         await tx.execute("UPDATE sessions SET renewed_at = renewed_at - interval '61 minutes'")

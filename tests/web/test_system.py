@@ -101,9 +101,7 @@ async def test_delivery_and_failure_are_shares_of_what_left_by_number_and_provid
     assert figure(page, "Failed") == "33.3 %"
 
 
-@pytest.mark.parametrize(
-    ("span", "counted"), [("hour", {1}), ("day", {1, 2}), ("month", {1, 2, 3})]
-)
+@pytest.mark.parametrize(("span", "counted"), [("hour", {1}), ("day", {1, 2}), ("month", {1, 2, 3})])
 async def test_a_span_counts_what_is_younger_than_it(
     idle_world: World, resources: Resources, span: Span, counted: set[int], sign_in: SignIn
 ) -> None:
@@ -120,9 +118,7 @@ async def test_a_span_counts_what_is_younger_than_it(
     assert label[1].endswith(f"on average {len(counted) / minutes:.2g}")
 
 
-async def test_an_opt_out_counts_among_the_phones_that_were_texted(
-    world: World, sign_in: SignIn
-) -> None:
+async def test_an_opt_out_counts_among_the_phones_that_were_texted(world: World, sign_in: SignIn) -> None:
     for _ in range(3):
         lead = await world.tenant.lead()
         sent = await world.send("Hi", leadId=lead["leadId"])
@@ -154,9 +150,7 @@ async def test_agents_are_told_with_their_failures_and_how_long_they_took(
     assert re.search(r'aria-label="Turns a minute, last hour: highest 1,', page)
 
 
-async def test_segments_are_summed_by_month(
-    idle_world: World, resources: Resources, sign_in: SignIn
-) -> None:
+async def test_segments_are_summed_by_month(idle_world: World, resources: Resources, sign_in: SignIn) -> None:
     now = datetime.now(UTC)
     before = now.replace(day=1) - timedelta(days=3)
     long = await idle_world.send("x" * 300)
@@ -180,9 +174,7 @@ async def test_the_oldest_of_what_is_due_is_told_with_its_conversation(
     assert figure(await ada.page("/system"), "Oldest text due") == "none"
     sent = await idle_world.send("Hi", agentMode=True)
     await idle_world.text("Hey")
-    later = await idle_world.send(
-        "Later", sendAt=(datetime.now(UTC) + timedelta(hours=1)).isoformat()
-    )
+    later = await idle_world.send("Later", sendAt=(datetime.now(UTC) + timedelta(hours=1)).isoformat())
     assert later["status"] == "scheduled"
     async with resources.database.system() as tx:
         await tx.execute("UPDATE outbox SET due_at = due_at - interval '3 hours'")
@@ -228,9 +220,7 @@ async def test_only_an_admin_may_look(tenant: Tenant, stranger: Browser, sign_in
 
 def test_a_charts_scale_ends_at_a_round_number_that_nothing_exceeds() -> None:
     given = [0, 0.004, 0.013, 0.9, 1, 1.1, 3, 7, 10, 11, 99, 4321]
-    assert [nice(value) for value in given] == pytest.approx(
-        [1, 0.005, 0.02, 1, 1, 2, 5, 10, 10, 20, 100, 5000]
-    )
+    assert [nice(value) for value in given] == pytest.approx([1, 0.005, 0.02, 1, 1, 2, 5, 10, 10, 20, 100, 5000])
 
 
 def test_a_chart_is_steps_from_the_ground_and_back() -> None:
@@ -238,10 +228,8 @@ def test_a_chart_is_steps_from_the_ground_and_back() -> None:
     assert (drawn.top, drawn.peak, drawn.mean) == (10, 10, 3.75)
     quarter, half, low = WIDTH // 4, HEIGHT // 2, HEIGHT * 8 // 10
     assert drawn.paths == (
-        f"M0 {HEIGHT}V{HEIGHT}H{quarter}V{half}H{2 * quarter}V0H{3 * quarter}V{HEIGHT}H{WIDTH}"
-        f"V{HEIGHT}Z",
-        f"M0 {HEIGHT}V{HEIGHT}H{quarter}V{HEIGHT}H{2 * quarter}V{low}H{3 * quarter}V{HEIGHT}"
-        f"H{WIDTH}V{HEIGHT}Z",
+        f"M0 {HEIGHT}V{HEIGHT}H{quarter}V{half}H{2 * quarter}V0H{3 * quarter}V{HEIGHT}H{WIDTH}V{HEIGHT}Z",
+        f"M0 {HEIGHT}V{HEIGHT}H{quarter}V{HEIGHT}H{2 * quarter}V{low}H{3 * quarter}V{HEIGHT}H{WIDTH}V{HEIGHT}Z",
     )
 
 

@@ -34,9 +34,7 @@ async def test_the_record_shows_texts_attempts_and_the_reply(sam: Browser, world
     assert "busy <b>" not in raw
 
 
-async def test_a_refused_reply_stands_in_the_record_with_the_reason(
-    sam: Browser, world: World
-) -> None:
+async def test_a_refused_reply_stands_in_the_record_with_the_reason(sam: Browser, world: World) -> None:
     thread = await conversing(world)
     await world.text("Hello?")
     payload = await world.told(1)
@@ -120,9 +118,7 @@ async def test_a_hand_off_beside_an_answer_stands_in_the_record(sam: Browser, wo
     assert "Answered; the agent handed off: a <b>hard</b> one." in record
 
 
-async def test_a_hand_off_in_vain_and_an_answer_not_understood_stand_in_the_record(
-    sam: Browser, world: World
-) -> None:
+async def test_a_hand_off_in_vain_and_an_answer_not_understood_stand_in_the_record(sam: Browser, world: World) -> None:
     thread = await conversing(world)
     world.agent.answers = [(200, {"handoff": True, "reason": "a hard one"}), (200, ["what"])]
 

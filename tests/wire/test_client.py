@@ -165,12 +165,8 @@ async def test_one_deadline_holds_over_the_whole_exchange(wire: Wire, script: Sc
         assert time.monotonic() - begun < 5
 
 
-@pytest.mark.parametrize(
-    "script", [close_without_answer, reset, end_in_the_body, answering(b"no HTTP at all\r\n\r\n")]
-)
-async def test_a_broken_exchange_is_lost_and_the_post_arrives_once(
-    wire: Wire, script: Script
-) -> None:
+@pytest.mark.parametrize("script", [close_without_answer, reset, end_in_the_body, answering(b"no HTTP at all\r\n\r\n")])
+async def test_a_broken_exchange_is_lost_and_the_post_arrives_once(wire: Wire, script: Script) -> None:
     async with peer(script) as there:
         with pytest.raises(Lost):
             await post(wire, there.url)
@@ -231,9 +227,7 @@ async def test_a_deadline_that_passes_before_the_request_begins_is_not_sent(wire
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_returned_and_not_followed(wire: Wire, status: int) -> None:
     async with peer(answering(OK)) as elsewhere:
-        moved = (
-            f"HTTP/1.1 {status} Moved\r\nLocation: {elsewhere.url}/\r\nContent-Length: 0\r\n\r\n"
-        )
+        moved = f"HTTP/1.1 {status} Moved\r\nLocation: {elsewhere.url}/\r\nContent-Length: 0\r\n\r\n"
         async with peer(answering(moved.encode())) as there:
             answer = await post(wire, there.url)
         assert answer.status_code == status
@@ -286,9 +280,7 @@ async def test_cookies_are_not_kept(wire: Wire) -> None:
     assert b"cookie" not in there.requests[1][0].lower()
 
 
-async def test_a_proxy_of_the_environment_is_ignored(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_proxy_of_the_environment_is_ignored(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     async with peer(answering(OK)) as proxy, peer(answering(OK)) as there:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.setenv("http_proxy", proxy.url)
@@ -296,9 +288,7 @@ async def test_a_proxy_of_the_environment_is_ignored(
         assert (proxy.connections, there.connections) == (0, 1)
 
 
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0x7f000001", "127.1", "[::1]"]
-)
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0x7f000001", "127.1", "[::1]"])
 async def test_without_leave_no_way_of_writing_loopback_is_dialled(host: str) -> None:
     guarded = Wire()
     async with peer(answering(OK)) as there:
@@ -315,9 +305,7 @@ async def test_a_forbidden_address_is_named_as_the_reason() -> None:
     await guarded.close()
 
 
-@pytest.mark.parametrize(
-    "url", ["ftp://127.0.0.1/", "file:///etc/passwd", "http://me:secret@127.0.0.1/", "/relative"]
-)
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "file:///etc/passwd", "http://me:secret@127.0.0.1/", "/relative"])
 async def test_only_plain_http_addresses_are_called(wire: Wire, url: str) -> None:
     with pytest.raises(NotSent):
         await post(wire, url)
@@ -357,7 +345,5 @@ async def test_what_finds_no_free_connection_in_time_does_not_begin(wire: Wire) 
 async def test_what_is_late_already_dials_nobody(wire: Wire) -> None:
     async with peer(answering(OK)) as there:
         with pytest.raises(Late):
-            await wire.exchange(
-                httpx.Request("POST", there.url), 5, begin_by=time.monotonic() - 0.1
-            )
+            await wire.exchange(httpx.Request("POST", there.url), 5, begin_by=time.monotonic() - 0.1)
         assert there.connections == 0

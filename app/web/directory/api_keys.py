@@ -68,9 +68,15 @@ def shape(row: Row) -> KeyShape:
 async def add(body: NewKey, caller: AdminCaller, tx: TenantTx, once: Once) -> Answer[KeyWithSecret]:
     fresh = keys.make()
     row = await commands.add(
-        tx, caller, body.name, body.scope, body.sms_agent_id, fresh.prefix, fresh.digest,
+        tx,
+        caller,
+        body.name,
+        body.scope,
+        body.sms_agent_id,
+        fresh.prefix,
+        fresh.digest,
         body.requests_per_second,
-    )  # fmt: skip
+    )
     key = KeyWithSecret.model_validate({**row, "api_key": fresh.whole})
     return await once.keep(Answer(data=key), secret=["apiKey"])
 
@@ -94,9 +100,7 @@ async def get(key_id: str, caller: AdminCaller, read: TenantRead) -> Answer[KeyS
 
 
 @router.patch("/{key_id}", summary="Change name or limit; null lifts the limit")
-async def change(
-    key_id: str, body: KeyChange, caller: AdminCaller, tx: TenantTx
-) -> Answer[KeyShape]:
+async def change(key_id: str, body: KeyChange, caller: AdminCaller, tx: TenantTx) -> Answer[KeyShape]:
     return Answer(data=shape(await commands.change(tx, caller, key_id, body.given())))
 
 

@@ -79,9 +79,7 @@ def shape(row: Row) -> Answer[CampaignShape]:
 
 
 @router.post("", status_code=201, summary="Add a campaign")
-async def add(
-    body: NewCampaign, caller: ApiCaller, tx: TenantTx, once: Once
-) -> Answer[CampaignShape]:
+async def add(body: NewCampaign, caller: ApiCaller, tx: TenantTx, once: Once) -> Answer[CampaignShape]:
     return await once.keep(shape(await commands.add(tx, caller, body.given())))
 
 
@@ -117,9 +115,7 @@ async def put(
 
 
 @router.patch("/{campaign_id}", summary="Change what is given; null clears")
-async def change(
-    campaign_id: str, body: CampaignChange, caller: ApiCaller, tx: TenantTx
-) -> Answer[CampaignShape]:
+async def change(campaign_id: str, body: CampaignChange, caller: ApiCaller, tx: TenantTx) -> Answer[CampaignShape]:
     return shape(await commands.change(tx, caller, campaign_id, body.given()))
 
 

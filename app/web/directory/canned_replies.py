@@ -70,9 +70,7 @@ async def get(canned_reply_id: str, caller: ReadCaller, read: TenantRead) -> Ans
 
 
 @router.patch("/{canned_reply_id}", summary="Change what is given")
-async def change(
-    canned_reply_id: str, body: ReplyChange, caller: ApiCaller, tx: TenantTx
-) -> Answer[ReplyShape]:
+async def change(canned_reply_id: str, body: ReplyChange, caller: ApiCaller, tx: TenantTx) -> Answer[ReplyShape]:
     row = await commands.change(tx, caller, canned_reply_id, body.given())
     return Answer(data=shape(row))
 

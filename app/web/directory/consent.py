@@ -62,9 +62,7 @@ class Suppressed(Out):
 
 
 @router.post("/suppressions", status_code=201, summary="Suppress phones that opted out elsewhere")
-async def suppress(
-    body: Suppress, caller: ApiCaller, tx: TenantTx, once: Once
-) -> Answer[Suppressed]:
+async def suppress(body: Suppress, caller: ApiCaller, tx: TenantTx, once: Once) -> Answer[Suppressed]:
     """All of them, or none when one cannot be read."""
     phones = await dnc.readable(tx, caller, body.phones)
     await dnc.suppress(tx, caller, phones, body.reason)
@@ -72,9 +70,7 @@ async def suppress(
 
 
 @router.delete("/suppressions/{phone}", summary="Lift what a hand had set")
-async def lift(
-    phone: str, caller: ApiCaller, tx: TenantTx, reason: Reason = None
-) -> Answer[ConsentShape]:
+async def lift(phone: str, caller: ApiCaller, tx: TenantTx, reason: Reason = None) -> Answer[ConsentShape]:
     """What the lead asked for itself, only the lead lifts."""
     await dnc.release(tx, caller, await dnc.readable(tx, caller, [phone]), reason)
     return shape(await commands.of_phone(tx, caller.tenant_id, phone))

@@ -87,9 +87,7 @@ async def listed(
     caller: ReadCaller,
     read: TenantRead,
     paged: Paged,
-    search: Annotated[
-        str | None, Query(max_length=200, description="In name, phone's digits, e-mail, id.")
-    ] = None,
+    search: Annotated[str | None, Query(max_length=200, description="In name, phone's digits, e-mail, id.")] = None,
 ) -> Answer[Leads]:
     rows = await leads.listed(read, caller.tenant_id, paged.below(), paged.fetch, search)
     shown, cursor = paged.cut(rows, lambda lead: [lead["lead_id"]])
@@ -112,18 +110,14 @@ async def get(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer[Lead
     summary="Add or replace a lead; 201 when it is new",
     responses={201: {"model": Answer[LeadShape], "description": "It is new."}},
 )
-async def put(
-    lead_id: OwnId, body: LeadBody, caller: ApiCaller, tx: TenantTx, response: Response
-) -> Answer[LeadShape]:
+async def put(lead_id: OwnId, body: LeadBody, caller: ApiCaller, tx: TenantTx, response: Response) -> Answer[LeadShape]:
     lead = await commands.put(tx, caller, lead_id, body.given())
     response.status_code = 201 if lead["created"] else 200
     return shape(lead)
 
 
 @router.patch("/{lead_id}", summary="Change what is given; null clears")
-async def change(
-    lead_id: str, body: LeadBody, caller: ApiCaller, tx: TenantTx
-) -> Answer[LeadShape]:
+async def change(lead_id: str, body: LeadBody, caller: ApiCaller, tx: TenantTx) -> Answer[LeadShape]:
     return shape(await commands.change(tx, caller, lead_id, body.given()))
 
 

@@ -95,16 +95,12 @@ async def get(phone_number_id: str, caller: ReadCaller, read: TenantRead) -> Ans
 
 
 @router.patch("/{phone_number_id}", summary="Change what is given; null clears")
-async def change(
-    phone_number_id: str, body: NumberChange, caller: ApiCaller, tx: TenantTx
-) -> Answer[NumberShape]:
+async def change(phone_number_id: str, body: NumberChange, caller: ApiCaller, tx: TenantTx) -> Answer[NumberShape]:
     return Answer(data=shape(await commands.change(tx, caller, phone_number_id, columns(body))))
 
 
 @router.post("/{phone_number_id}/pause", summary="Brake: nothing leaves from the number")
-async def pause(
-    phone_number_id: str, body: Pause, caller: ApiCaller, tx: TenantTx
-) -> Answer[NumberShape]:
+async def pause(phone_number_id: str, body: Pause, caller: ApiCaller, tx: TenantTx) -> Answer[NumberShape]:
     row = await brakes.pause(tx, caller, "number", phone_number_id, body.reason)
     return Answer(data=shape(row))
 

@@ -128,9 +128,7 @@ def require_real(provider: str, resources: Resources) -> None:
 
 
 @router.post("", status_code=201, summary="Add an account")
-async def add(
-    body: NewAccount, caller: AdminCaller, tx: TenantTx, held: Held, once: Once
-) -> Answer[AccountShape]:
+async def add(body: NewAccount, caller: AdminCaller, tx: TenantTx, held: Held, once: Once) -> Answer[AccountShape]:
     require_real(body.provider, held)
     given = {name: value for name, value in body.given().items() if value is not None}
     row = await commands.add(tx, caller, sealed(given, body.provider, held))
@@ -138,9 +136,7 @@ async def add(
 
 
 @router.get("", summary="Accounts, newest first")
-async def listed(
-    caller: AdminCaller, read: TenantRead, held: Held, paged: Paged
-) -> Answer[Accounts]:
+async def listed(caller: AdminCaller, read: TenantRead, held: Held, paged: Paged) -> Answer[Accounts]:
     rows = await accounts.listed(read, caller.tenant_id, paged.below(), paged.fetch)
     shown, cursor = paged.cut(rows, lambda row: [row["account_id"]])
     return Answer(
@@ -153,9 +149,7 @@ async def listed(
 
 
 @router.get("/{account_id}", summary="One account")
-async def get(
-    account_id: str, caller: AdminCaller, read: TenantRead, held: Held
-) -> Answer[AccountShape]:
+async def get(account_id: str, caller: AdminCaller, read: TenantRead, held: Held) -> Answer[AccountShape]:
     return Answer(data=shape(found(await accounts.get(read, caller.tenant_id, account_id)), held))
 
 

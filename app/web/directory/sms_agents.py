@@ -123,9 +123,7 @@ def signing_secret() -> str:
 
 
 @router.post("", status_code=201, summary="Add an agent; answers its signing secret, once")
-async def add(
-    body: NewAgent, caller: ApiCaller, tx: TenantTx, held: Held, once: Once
-) -> Answer[AgentWithSecret]:
+async def add(body: NewAgent, caller: ApiCaller, tx: TenantTx, held: Held, once: Once) -> Answer[AgentWithSecret]:
     secret = signing_secret()
     row = await commands.add(tx, caller, body.given(), held.seal.close(secret.encode()))
     agent = AgentWithSecret.model_validate({**told(row), "signing_secret": secret})
@@ -151,16 +149,12 @@ async def get(sms_agent_id: str, caller: ReadCaller, read: TenantRead) -> Answer
 
 
 @router.patch("/{sms_agent_id}", summary="Change what is given; null clears")
-async def change(
-    sms_agent_id: str, body: AgentChange, caller: ApiCaller, tx: TenantTx
-) -> Answer[AgentShape]:
+async def change(sms_agent_id: str, body: AgentChange, caller: ApiCaller, tx: TenantTx) -> Answer[AgentShape]:
     return Answer(data=shape(await commands.change(tx, caller, sms_agent_id, body.given())))
 
 
 @router.post("/{sms_agent_id}/rotate-secret", summary="A new secret; the old one signs a day more")
-async def rotate(
-    sms_agent_id: str, caller: ApiCaller, tx: TenantTx, held: Held, once: Once
-) -> Answer[AgentWithSecret]:
+async def rotate(sms_agent_id: str, caller: ApiCaller, tx: TenantTx, held: Held, once: Once) -> Answer[AgentWithSecret]:
     secret = signing_secret()
     row = await commands.rotate(tx, caller, sms_agent_id, held.seal.close(secret.encode()))
     agent = AgentWithSecret.model_validate({**told(row), "signing_secret": secret})
@@ -168,9 +162,7 @@ async def rotate(
 
 
 @router.post("/{sms_agent_id}/pause", summary="Brake: nothing of the agent's leaves")
-async def pause(
-    sms_agent_id: str, body: Pause, caller: ApiCaller, tx: TenantTx
-) -> Answer[AgentShape]:
+async def pause(sms_agent_id: str, body: Pause, caller: ApiCaller, tx: TenantTx) -> Answer[AgentShape]:
     row = await brakes.pause(tx, caller, "agent", sms_agent_id, body.reason)
     return Answer(data=shape(row))
 
@@ -227,17 +219,23 @@ async def report(sms_agent_id: str, caller: ReadCaller, read: TenantRead) -> Ans
             interaction_id=row["interaction_id"],
             opened_at=row["opened_at"],
             live=Side(
-                turn_id=row["turn_id"], state=row["state"], reason=row["reason"],
-                texts=row["texts"], duration_ms=row["duration_ms"], refused=len(row["refused"]),
+                turn_id=row["turn_id"],
+                state=row["state"],
+                reason=row["reason"],
+                texts=row["texts"],
+                duration_ms=row["duration_ms"],
+                refused=len(row["refused"]),
             ),
             shadow=Side(
-                turn_id=row["shadow_turn_id"], state=row["shadow_state"],
-                reason=row["shadow_reason"], texts=row["shadow_texts"],
+                turn_id=row["shadow_turn_id"],
+                state=row["shadow_state"],
+                reason=row["shadow_reason"],
+                texts=row["shadow_texts"],
                 duration_ms=row["shadow_duration_ms"],
             ),
         )
         for row in rows
-    ]  # fmt: skip
+    ]
     states = Tally(
         live=Counter(pair.live.state for pair in pairs),
         shadow=Counter(pair.shadow.state for pair in pairs),

@@ -41,9 +41,7 @@ async def sync(
     account_id: str,
     caller: AdminCaller,
     held: Held,
-    force: Annotated[
-        bool, Query(description="Switch off all that are gone at the vendor.")
-    ] = False,
+    force: Annotated[bool, Query(description="Switch off all that are gone at the vendor.")] = False,
 ) -> Answer[SyncedShape]:
     listed = await _listed(await _account(held, caller.tenant_id, account_id), held)
     async with held.database.tenant(caller.tenant_id) as tx:

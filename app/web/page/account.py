@@ -19,9 +19,7 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/account")
-async def account(
-    request: Request, person: SignedIn, token: Token, held: Held, done: str = ""
-) -> Response:
+async def account(request: Request, person: SignedIn, token: Token, held: Held, done: str = "") -> Response:
     return await _page(request, person, token, held, done=done == "password")
 
 
@@ -36,9 +34,7 @@ async def change_password(
 ) -> Response:
     """Ends the person's sessions everywhere and begins one here."""
     try:
-        fresh = await sessions.change_password(
-            held.database, person, current, wanted, doors.address(request, held)
-        )
+        fresh = await sessions.change_password(held.database, person, current, wanted, doors.address(request, held))
     except Problem as refused:
         return await _page(request, person, token, held, refused)
     response = RedirectResponse("/account?done=password", 303)
@@ -48,9 +44,7 @@ async def change_password(
 
 
 @router.post("/account/sign-out-everywhere", dependencies=[SameOrigin])
-async def sign_out_everywhere(
-    request: Request, person: Writing, held: Held, tx: SystemTx
-) -> Response:
+async def sign_out_everywhere(request: Request, person: Writing, held: Held, tx: SystemTx) -> Response:
     await sessions.end_all(tx, person.tenant_id, person.user_id)
     response = RedirectResponse("/sign-in", 303)
     doors.drop(request, response, held)
@@ -66,9 +60,7 @@ async def _page(
     done: bool = False,
 ) -> Response:
     async with held.database.reading(person.tenant_id) as read:
-        browsers = await access.count_sessions(
-            read, person.tenant_id, person.user_id, sessions.IDLE
-        )
+        browsers = await access.count_sessions(read, person.tenant_id, person.user_id, sessions.IDLE)
     return render.page(
         request,
         "account.html",

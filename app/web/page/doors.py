@@ -31,9 +31,7 @@ async def to_sign_in(request: Request, _: Exception) -> Response:
         wanted += f"?{request.url.query}"
     way_back = request.method == "GET" and wanted != "/conversations"
     # A path: a whole address would be made of the host that the request named.
-    return RedirectResponse(
-        f"/sign-in?{urlencode({'next': wanted})}" if way_back else "/sign-in", 303
-    )
+    return RedirectResponse(f"/sign-in?{urlencode({'next': wanted})}" if way_back else "/sign-in", 303)
 
 
 def address(request: Request, held: Held) -> str | None:
@@ -125,9 +123,7 @@ async def same_origin(request: Request, held: Held) -> None:
 SameOrigin = Depends(same_origin)
 
 
-async def writing(
-    known: SignedIn, given: Token, csrf: Annotated[str, Form(max_length=200)] = ""
-) -> Person:
+async def writing(known: SignedIn, given: Token, csrf: Annotated[str, Form(max_length=200)] = "") -> Person:
     """Who is signed in and sent a form of their own session."""
     if not sessions.csrf_matches(given, csrf):
         raise Forbidden(OUTDATED)

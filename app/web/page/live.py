@@ -40,7 +40,5 @@ async def stream(
             yield ServerSentEvent(comment="breath")
             continue
         cursor = (rows[-1]["transaction"], rows[-1]["event_id"])
-        told = {
-            "interactionIds": sorted({r["interaction_id"] for r in rows if r["interaction_id"]})
-        }
+        told = {"interactionIds": sorted({r["interaction_id"] for r in rows if r["interaction_id"]})}
         yield ServerSentEvent(data=told, id=written(*cursor))

@@ -38,15 +38,11 @@ async def begin(
 ) -> Response:
     status, wrong, headers = 401, WRONG, {}
     try:
-        token = await sessions.sign_in(
-            held.database, email.strip(), password, doors.address(request, held)
-        )
+        token = await sessions.sign_in(held.database, email.strip(), password, doors.address(request, held))
     except RateLimited as refused:
         token, status, wrong, headers = None, refused.status, refused.message, _after(refused)
     if token is None:
-        page = render.page(
-            request, "sign_in.html", status, next=_ours(next), email=email, wrong=wrong
-        )
+        page = render.page(request, "sign_in.html", status, next=_ours(next), email=email, wrong=wrong)
         page.headers.update(headers)
         return page
     if before := request.cookies.get(doors.cookie_name(held)):

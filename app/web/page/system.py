@@ -35,9 +35,7 @@ class Look:
 
     def since(self, now: datetime) -> datetime:
         """Such that the step that runs now is the last one."""
-        running = datetime.fromtimestamp(
-            now.timestamp() // self.step.total_seconds() * self.step.total_seconds(), UTC
-        )
+        running = datetime.fromtimestamp(now.timestamp() // self.step.total_seconds() * self.step.total_seconds(), UTC)
         return running + self.step - self.lasts
 
 
@@ -89,9 +87,7 @@ class Carried:
 
 
 @router.get("/system")
-async def system(
-    request: Request, person: Admin, token: Token, held: Held, span: Span = "hour"
-) -> Response:
+async def system(request: Request, person: Admin, token: Token, held: Held, span: Span = "hour") -> Response:
     tenant, look, now = person.tenant_id, LOOKS[span], datetime.now(UTC)
     since = look.since(now)
     async with held.database.reading(tenant) as read:
@@ -104,11 +100,20 @@ async def system(
             "oldest": {row["what"]: row for row in await store.oldest(read, tenant)},
         }
     return render.page(
-        request, "system.html", person=person, csrf=sessions.csrf_token(token), looks=LOOKS,
-        span=span, since=since, middle=since + look.lasts / 2, carried=carried(texts),
-        fate=_fate(texts), sends=_rate(look, since, texts, _failures(texts)),
-        turns=_rate(look, since, turns), **shown,
-    )  # fmt: skip
+        request,
+        "system.html",
+        person=person,
+        csrf=sessions.csrf_token(token),
+        looks=LOOKS,
+        span=span,
+        since=since,
+        middle=since + look.lasts / 2,
+        carried=carried(texts),
+        fate=_fate(texts),
+        sends=_rate(look, since, texts, _failures(texts)),
+        turns=_rate(look, since, turns),
+        **shown,
+    )
 
 
 def _fate(rows: Iterable[Row]) -> Fate:

@@ -111,9 +111,7 @@ class Visit:
         return render.zone(self.request)
 
 
-async def _visit(
-    request: Request, person: SignedIn, token: Token, held: Held, asked: AskedFor, paged: Paged
-) -> Visit:
+async def _visit(request: Request, person: SignedIn, token: Token, held: Held, asked: AskedFor, paged: Paged) -> Visit:
     return Visit(request, person, token, held, asked, paged)
 
 
@@ -143,9 +141,7 @@ async def listed(visit: Visit) -> Response:
     """The page with no thread open."""
     async with visit.held.database.reading(visit.person.tenant_id) as read:
         panel = await _list(visit, read)
-    return render.page(
-        visit.request, "conversations.html", thread=None, before=None, **_base(visit), **panel
-    )
+    return render.page(visit.request, "conversations.html", thread=None, before=None, **_base(visit), **panel)
 
 
 async def shown(
@@ -226,9 +222,7 @@ async def _list(visit: Visit, read: Read) -> dict[str, Any]:
     }
 
 
-async def _thread(
-    tx: Tx, person: Person, interaction_id: str, before: int | None
-) -> dict[str, Any]:
+async def _thread(tx: Tx, person: Person, interaction_id: str, before: int | None) -> dict[str, Any]:
     """The thread, its texts up to `before`, what the agent does, and the lead."""
     row = await find(tx, person.tenant_id, interaction_id)
     key = (person.tenant_id, interaction_id)

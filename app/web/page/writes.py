@@ -25,9 +25,7 @@ from app.web.page import visits
 from app.web.page.doors import SameOrigin
 from app.web.page.visits import Acting, Draft
 
-router = APIRouter(
-    prefix="/conversations/{interaction_id}", dependencies=[SameOrigin], include_in_schema=False
-)
+router = APIRouter(prefix="/conversations/{interaction_id}", dependencies=[SameOrigin], include_in_schema=False)
 ROUTE = "page texts"
 """Under which the sends of the page are remembered, so that a double click sends once."""
 
@@ -101,9 +99,7 @@ async def _send(held: Resources, caller: Caller, interaction_id: str, note: Note
         async with held.database.system() as tx:
             await begin(tx, caller.tenant_id, keyed)
             row = await visits.find(tx, caller.tenant_id, interaction_id)
-            if note.seen is not None and await store.written_since(
-                tx, caller.tenant_id, interaction_id, note.seen
-            ):
+            if note.seen is not None and await store.written_since(tx, caller.tenant_id, interaction_id, note.seen):
                 raise Moved
             elsewhere = note.sender not in ("", row["our_number"])
             order = Order(
@@ -130,9 +126,7 @@ async def _send(held: Resources, caller: Caller, interaction_id: str, note: Note
 
 
 @router.post("/cancel")
-async def cancel(
-    interaction_id: str, visit: Acting, text: Annotated[str, Form(max_length=64)]
-) -> Response:
+async def cancel(interaction_id: str, visit: Acting, text: Annotated[str, Form(max_length=64)]) -> Response:
     """Cancels a scheduled or held text."""
 
     async def work() -> None:
@@ -148,9 +142,7 @@ async def settle_held(
     visit: Acting,
     turn: Annotated[str, Form(max_length=64)],
     action: Annotated[Literal["send", "discard"], Form()],
-    text: Annotated[
-        list[Annotated[str, Field(max_length=10_000)]] | None, Form(max_length=MOST_TEXTS)
-    ] = None,
+    text: Annotated[list[Annotated[str, Field(max_length=10_000)]] | None, Form(max_length=MOST_TEXTS)] = None,
 ) -> Response:
     """Sends the agent's held reply, as it is or edited, or discards it."""
 
@@ -166,16 +158,12 @@ async def settle_held(
 
 
 @router.post("/agent-mode")
-async def switch(
-    interaction_id: str, visit: Acting, on: Annotated[Literal["on", "off"], Form()]
-) -> Response:
+async def switch(interaction_id: str, visit: Acting, on: Annotated[Literal["on", "off"], Form()]) -> Response:
     return await _set(visit, interaction_id, None, on == "on")
 
 
 @router.post("/status")
-async def set_status(
-    interaction_id: str, visit: Acting, status: Annotated[InteractionStatus, Form()]
-) -> Response:
+async def set_status(interaction_id: str, visit: Acting, status: Annotated[InteractionStatus, Form()]) -> Response:
     return await _set(visit, interaction_id, status, None)
 
 

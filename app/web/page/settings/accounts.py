@@ -38,22 +38,28 @@ def groups(provider: str, hints: dict[str, str] | None = None) -> list[Group]:
     """The form of an account with this provider; `hints` are what is kept of its credentials."""
     carrier = REGISTRY[provider]
     credentials = [
-        _credential(name, name in carrier.OPTIONAL, hints)
-        for name in (*carrier.CREDENTIALS, *carrier.OPTIONAL)
+        _credential(name, name in carrier.OPTIONAL, hints) for name in (*carrier.CREDENTIALS, *carrier.OPTIONAL)
     ]
     told = "Sealed when they are kept, and not shown again."
     if hints:
         told += " What is left empty stays as it is."
     return [
-        Group("Account", [
-            Field("name", "Name", required=True),
-            Field("default", "The default account with this provider", "switch",
-                  hint="There is always one: another takes its place when it is made so."),
-            Field("active", "Active", "switch"),
-            Field("baseUrl", "Address of its API", hint="Empty: the provider's own."),
-        ]),
+        Group(
+            "Account",
+            [
+                Field("name", "Name", required=True),
+                Field(
+                    "default",
+                    "The default account with this provider",
+                    "switch",
+                    hint="There is always one: another takes its place when it is made so.",
+                ),
+                Field("active", "Active", "switch"),
+                Field("baseUrl", "Address of its API", hint="Empty: the provider's own."),
+            ],
+        ),
         Group("Credentials", credentials, told),
-    ]  # fmt: skip
+    ]
 
 
 def _credential(name: str, optional: bool, hints: dict[str, str] | None) -> Field:
@@ -77,9 +83,7 @@ def _label(name: str) -> str:
 
 @router.get(HERE)
 async def listed(sat: Reading, paged: Paged) -> Response:
-    rows = await sat.read(
-        lambda read: accounts.listed(read, sat.tenant_id, paged.below(), paged.fetch)
-    )
+    rows = await sat.read(lambda read: accounts.listed(read, sat.tenant_id, paged.below(), paged.fetch))
     page, cursor = paged.cut(rows, lambda row: [row["account_id"]])
     items = [
         Item(
@@ -87,8 +91,7 @@ async def listed(sat: Reading, paged: Paged) -> Response:
             row["name"],
             [choices.PROVIDER_NAMES[row["provider"]], row["account_id"]],
             [("agent", "Default")] * row["is_default"]
-            + [("failed", "Missed texts not fetched")]
-            * bool(row["missing_since"] and row["failing_since"])
+            + [("failed", "Missed texts not fetched")] * bool(row["missing_since"] and row["failing_since"])
             + [("off", "Inactive")] * (not row["active"]),
         )
         for row in page

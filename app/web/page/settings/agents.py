@@ -29,54 +29,95 @@ STALE = [
     ("hold", "Keep it for a person"),
 ]
 DAYS = [
-    ("1", "Mon"), ("2", "Tue"), ("3", "Wed"), ("4", "Thu"), ("5", "Fri"), ("6", "Sat"),
+    ("1", "Mon"),
+    ("2", "Tue"),
+    ("3", "Wed"),
+    ("4", "Thu"),
+    ("5", "Fri"),
+    ("6", "Sat"),
     ("7", "Sun"),
-]  # fmt: skip
+]
 HOURS = "businessHours"
 GROUPS = [
-    Group("Agent", [
-        Field("name", "Name", required=True),
-        Field("description", "Description", "area", lines=2),
-        Field("webhookUrl", "Webhook", required=True, hint="Turns are POSTed there."),
-        Field("phoneNumberId", "Number", "choice", hint="Its texts go from it."),
-        Field("isTest", "A test agent", "switch",
-              hint="Serves test leads where a campaign names it."),
-        Field("active", "Active", "switch"),
-    ]),
-    Group("Inbound texts", [
-        Field("inboundEnabled", "Take texts that come to its number", "switch"),
-        Field("inboundCampaignIds", "Campaigns", "ranked",
-              hint="Searched in this order for who wrote; strangers become leads of the first."),
-        Field("agentModeByDefault", "Agent mode is on in new conversations", "switch"),
-    ]),
-    Group("Turns", [
-        Field("batchWindowMs", "Gather texts for", "whole", unit="ms", required=True,
-              hint="After the newest text; 1000 to 60000."),
-        Field("maxWaitMs", "At most for", "whole", unit="ms", hint="Empty: five times as long."),
-        Field("replyDelayMs", "Pause before each text of a reply", "whole", unit="ms",
-              required=True),
-        Field("staleReply", "When a reply comes after the lead wrote again", "choice",
-              required=True, choices=STALE),
-        Field("resumeAfterMinutes", "Agent mode comes back after", "whole", unit="minutes",
-              hint="Without a text by a person. Empty: it does not."),
-        Field("maxTurnsPerDay", "Turns a day in a conversation", "whole", unit="turns",
-              required=True),
-    ]),
-    Group("Business hours", [
-        Field(f"{HOURS}.start", "Turns are handed over from", "time"),
-        Field(f"{HOURS}.end", "Until", "time"),
-        Field(f"{HOURS}.timezone", "Time zone", hint="Such as America/New_York."),
-        Field(f"{HOURS}.days", "On", "several", choices=DAYS),
-    ], "All empty: at any time."),
-    Group("Shadow", [
-        Field("shadowWebhookUrl", "Webhook of the shadow",
-              hint="Gets every turn too; its answers are kept to be compared, and never sent."),
-    ]),
-]  # fmt: skip
+    Group(
+        "Agent",
+        [
+            Field("name", "Name", required=True),
+            Field("description", "Description", "area", lines=2),
+            Field("webhookUrl", "Webhook", required=True, hint="Turns are POSTed there."),
+            Field("phoneNumberId", "Number", "choice", hint="Its texts go from it."),
+            Field("isTest", "A test agent", "switch", hint="Serves test leads where a campaign names it."),
+            Field("active", "Active", "switch"),
+        ],
+    ),
+    Group(
+        "Inbound texts",
+        [
+            Field("inboundEnabled", "Take texts that come to its number", "switch"),
+            Field(
+                "inboundCampaignIds",
+                "Campaigns",
+                "ranked",
+                hint="Searched in this order for who wrote; strangers become leads of the first.",
+            ),
+            Field("agentModeByDefault", "Agent mode is on in new conversations", "switch"),
+        ],
+    ),
+    Group(
+        "Turns",
+        [
+            Field(
+                "batchWindowMs",
+                "Gather texts for",
+                "whole",
+                unit="ms",
+                required=True,
+                hint="After the newest text; 1000 to 60000.",
+            ),
+            Field("maxWaitMs", "At most for", "whole", unit="ms", hint="Empty: five times as long."),
+            Field("replyDelayMs", "Pause before each text of a reply", "whole", unit="ms", required=True),
+            Field(
+                "staleReply", "When a reply comes after the lead wrote again", "choice", required=True, choices=STALE
+            ),
+            Field(
+                "resumeAfterMinutes",
+                "Agent mode comes back after",
+                "whole",
+                unit="minutes",
+                hint="Without a text by a person. Empty: it does not.",
+            ),
+            Field("maxTurnsPerDay", "Turns a day in a conversation", "whole", unit="turns", required=True),
+        ],
+    ),
+    Group(
+        "Business hours",
+        [
+            Field(f"{HOURS}.start", "Turns are handed over from", "time"),
+            Field(f"{HOURS}.end", "Until", "time"),
+            Field(f"{HOURS}.timezone", "Time zone", hint="Such as America/New_York."),
+            Field(f"{HOURS}.days", "On", "several", choices=DAYS),
+        ],
+        "All empty: at any time.",
+    ),
+    Group(
+        "Shadow",
+        [
+            Field(
+                "shadowWebhookUrl",
+                "Webhook of the shadow",
+                hint="Gets every turn too; its answers are kept to be compared, and never sent.",
+            ),
+        ],
+    ),
+]
 FRESH = {
-    "active": True, "inboundEnabled": True, "batchWindowMs": str(windows.WINDOW_MS),
-    "replyDelayMs": "0", "staleReply": "rerun", "maxTurnsPerDay": "50",
-}  # fmt: skip
+    "active": True,
+    "inboundEnabled": True,
+    "batchWindowMs": str(windows.WINDOW_MS),
+    "replyDelayMs": "0",
+    "staleReply": "rerun",
+    "maxTurnsPerDay": "50",
+}
 
 
 async def _groups(sat: Desk) -> list[Group]:
@@ -131,9 +172,7 @@ async def new(sat: Reading) -> Response:
 
 def _new(sat: Desk, form: desk.Form, status: int = 200) -> Response:
     about = "Its signing secret is made and shown once."
-    return sat.page(
-        "form", "agents", status, title="New SMS agent", about=about, form=form, removable=None
-    )
+    return sat.page("form", "agents", status, title="New SMS agent", about=about, form=form, removable=None)
 
 
 @router.post(HERE + "/new", dependencies=OURS)
@@ -177,9 +216,7 @@ async def _known(sat: Desk, agent_id: str) -> Row:
     return row
 
 
-async def _one(
-    sat: Desk, agent_id: str, form: desk.Form | None = None, status: int = 200, **told: Any
-) -> Response:
+async def _one(sat: Desk, agent_id: str, form: desk.Form | None = None, status: int = 200, **told: Any) -> Response:
     row = await _known(sat, agent_id)
     groups = await _groups(sat)
     here = f"{HERE}/{agent_id}"
@@ -255,12 +292,8 @@ async def shadow(sat: Reading, agent_id: str) -> Response:
 
 
 @router.post(HERE + "/{agent_id}/pause", dependencies=OURS)
-async def pause(
-    sat: Writing, agent_id: str, reason: Annotated[str, Form(max_length=500)] = ""
-) -> Response:
-    await sat.change(
-        lambda tx: brakes.pause(tx, sat.caller, "agent", agent_id, reason.strip() or None)
-    )
+async def pause(sat: Writing, agent_id: str, reason: Annotated[str, Form(max_length=500)] = "") -> Response:
+    await sat.change(lambda tx: brakes.pause(tx, sat.caller, "agent", agent_id, reason.strip() or None))
     return back(f"agents/{agent_id}", "paused")
 
 

@@ -20,32 +20,56 @@ router = APIRouter(include_in_schema=False)
 HERE = "/settings/campaigns"
 ABOUT = "What leads belong to. A campaign names the number and the agents of their texts."
 GROUPS = [
-    Group("Campaign", [
-        Field("campaignId", "Id", hint="Your own system's, if it has one."),
-        Field("name", "Name", required=True),
-        Field("active", "Active", "switch"),
-    ]),
-    Group("Sending", [
-        Field("phoneNumberId", "Number", "choice"),
-        Field("provider", "Provider", "choice", choices=choices.PROVIDERS,
-              hint="Chooses among numbers where no number is named."),
-    ]),
-    Group("Agents", [
-        Field("smsAgentId", "Production", "choice"),
-        Field("testSmsAgentId", "Test", "choice",
-              hint="For test leads; empty or inactive: the production agent."),
-    ]),
-    Group("Client and offer", [
-        Field("clientName", "Client"),
-        Field("clientId", "Client id"),
-        Field("offerName", "Offer"),
-        Field("offerId", "Offer id"),
-    ]),
-    Group("Questionnaire", [
-        Field("questionnaire", "Questions", "pairs", pair=("key", "question"),
-              hint="What the agent is to find out. Save to get more rows."),
-    ]),
-]  # fmt: skip
+    Group(
+        "Campaign",
+        [
+            Field("campaignId", "Id", hint="Your own system's, if it has one."),
+            Field("name", "Name", required=True),
+            Field("active", "Active", "switch"),
+        ],
+    ),
+    Group(
+        "Sending",
+        [
+            Field("phoneNumberId", "Number", "choice"),
+            Field(
+                "provider",
+                "Provider",
+                "choice",
+                choices=choices.PROVIDERS,
+                hint="Chooses among numbers where no number is named.",
+            ),
+        ],
+    ),
+    Group(
+        "Agents",
+        [
+            Field("smsAgentId", "Production", "choice"),
+            Field("testSmsAgentId", "Test", "choice", hint="For test leads; empty or inactive: the production agent."),
+        ],
+    ),
+    Group(
+        "Client and offer",
+        [
+            Field("clientName", "Client"),
+            Field("clientId", "Client id"),
+            Field("offerName", "Offer"),
+            Field("offerId", "Offer id"),
+        ],
+    ),
+    Group(
+        "Questionnaire",
+        [
+            Field(
+                "questionnaire",
+                "Questions",
+                "pairs",
+                pair=("key", "question"),
+                hint="What the agent is to find out. Save to get more rows.",
+            ),
+        ],
+    ),
+]
 
 
 async def _groups(sat: Desk, known: bool) -> list[Group]:
@@ -97,9 +121,7 @@ async def new(sat: Reading) -> Response:
 
 
 def _new(sat: Desk, form: desk.Form, status: int = 200) -> Response:
-    return sat.page(
-        "form", "campaigns", status, title="New campaign", about=None, form=form, removable=None
-    )
+    return sat.page("form", "campaigns", status, title="New campaign", about=None, form=form, removable=None)
 
 
 @router.post(HERE + "/new", dependencies=OURS)
@@ -122,9 +144,7 @@ async def one(sat: Reading, campaign_id: str) -> Response:
     return await _one(sat, campaign_id)
 
 
-async def _one(
-    sat: Desk, campaign_id: str, form: desk.Form | None = None, status: int = 200, **told: Any
-) -> Response:
+async def _one(sat: Desk, campaign_id: str, form: desk.Form | None = None, status: int = 200, **told: Any) -> Response:
     row = found(await sat.read(lambda read: campaigns.get(read, sat.tenant_id, campaign_id)))
     groups = await _groups(sat, True)
     here = f"{HERE}/{campaign_id}"

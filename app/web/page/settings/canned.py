@@ -30,9 +30,7 @@ ABOUT = "Texts that your people send often: one click puts them into the compose
 
 @router.get(HERE)
 async def listed(sat: Reading, paged: Paged) -> Response:
-    rows = await sat.read(
-        lambda read: canned.listed(read, sat.tenant_id, paged.below(), paged.fetch)
-    )
+    rows = await sat.read(lambda read: canned.listed(read, sat.tenant_id, paged.below(), paged.fetch))
     page, cursor = paged.cut(rows, lambda row: [row["canned_reply_id"]])
     items = [Item(row["canned_reply_id"], row["title"], [_start(row["text"])]) for row in page]
     return sat.listed("canned", ABOUT, items, cursor, "No canned replies yet.", "Add a reply")
@@ -49,9 +47,7 @@ async def new(sat: Reading) -> Response:
 
 
 def _new(sat: Desk, form: desk.Form, status: int = 200) -> Response:
-    return sat.page(
-        "form", "canned", status, title="New canned reply", about=None, form=form, removable=None
-    )
+    return sat.page("form", "canned", status, title="New canned reply", about=None, form=form, removable=None)
 
 
 @router.post(HERE + "/new", dependencies=OURS)
@@ -75,9 +71,7 @@ async def one(sat: Reading, reply_id: str) -> Response:
     return await _one(sat, reply_id)
 
 
-async def _one(
-    sat: Desk, reply_id: str, form: desk.Form | None = None, status: int = 200
-) -> Response:
+async def _one(sat: Desk, reply_id: str, form: desk.Form | None = None, status: int = 200) -> Response:
     row = found(await sat.read(lambda read: canned.get(read, sat.tenant_id, reply_id)))
     here = f"{HERE}/{reply_id}"
     return sat.page(

@@ -106,9 +106,7 @@ class Desk:
         nothing: str,
         add: str,
     ) -> Response:
-        return self.page(
-            "list", section, about=about, items=items, cursor=cursor, nothing=nothing, add=add
-        )
+        return self.page("list", section, about=about, items=items, cursor=cursor, nothing=nothing, add=add)
 
     async def add(self, form: Sent, work: Callable[[Tx], Awaitable[str]]) -> tuple[str, bool]:
         """Does the work once for one form; the id of what it made, and whether it did so now."""

@@ -17,9 +17,19 @@ from app.web.problems import details_of
 
 M = TypeVar("M", bound=BaseModel)
 Kind = Literal[
-    "text", "area", "whole", "decimal", "switch", "choice", "time", "several", "ranked", "words",
-    "pairs", "secret",
-]  # fmt: skip
+    "text",
+    "area",
+    "whole",
+    "decimal",
+    "switch",
+    "choice",
+    "time",
+    "several",
+    "ranked",
+    "words",
+    "pairs",
+    "secret",
+]
 """`several`: boxes to tick; `ranked`: choices in order; `words`: between commas; `pairs`: rows
 of two texts; `secret`: never shown again, and left as it is where nothing is typed."""
 PLACE = re.compile(r"\[\d+\].*")
@@ -104,11 +114,7 @@ async def sent(request: Request, groups: Sequence[Group]) -> Sent:
 def values(groups: Sequence[Group], told: BaseModel | None) -> dict[str, Any]:
     """What the API answers, for the controls."""
     plain = told.model_dump(mode="json", by_alias=True) if told else {}
-    return {
-        field.name: _shown(field, _at(plain, field.name))
-        for field in _flat(groups)
-        if field.kind != "secret"
-    }
+    return {field.name: _shown(field, _at(plain, field.name)) for field in _flat(groups) if field.kind != "secret"}
 
 
 def faults(groups: Sequence[Group], refused: Problem | None) -> dict[str, str]:
@@ -142,10 +148,7 @@ def with_choices(groups: Sequence[Group], **choices: Sequence[tuple[str, str]]) 
 
 
 def without(groups: Sequence[Group], *names: str) -> list[Group]:
-    return [
-        replace(group, fields=[field for field in group.fields if field.name not in names])
-        for group in groups
-    ]
+    return [replace(group, fields=[field for field in group.fields if field.name not in names]) for group in groups]
 
 
 def _flat(groups: Sequence[Group]) -> list[Field]:

@@ -22,12 +22,26 @@ GROUPS = [
     Group(
         "Sending",
         [
-            Field("defaultProvider", "Preferred provider", "choice", choices=choices.PROVIDERS,
-                  hint="Decides among numbers where neither thread nor campaign does."),
-            Field("defaultCountry", "Country of phones without a country code", "choice",
-                  required=True, choices=choices.COUNTRIES),
-            Field("smartEncoding", "Send typographic characters as plain ones", "switch",
-                  hint="Curly quotes and dashes become plain where that saves segments."),
+            Field(
+                "defaultProvider",
+                "Preferred provider",
+                "choice",
+                choices=choices.PROVIDERS,
+                hint="Decides among numbers where neither thread nor campaign does.",
+            ),
+            Field(
+                "defaultCountry",
+                "Country of phones without a country code",
+                "choice",
+                required=True,
+                choices=choices.COUNTRIES,
+            ),
+            Field(
+                "smartEncoding",
+                "Send typographic characters as plain ones",
+                "switch",
+                hint="Curly quotes and dashes become plain where that saves segments.",
+            ),
         ],
     ),
     Group(
@@ -43,21 +57,27 @@ GROUPS = [
     Group(
         "Limits",
         [
-            Field("textsPerDay", "Texts a day", "whole", unit="texts",
-                  hint="Accepted in a day (UTC). Empty: any number."),
-            Field("allowedCountries", "Countries that may be texted", "words",
-                  hint="Codes such as US, CA. Empty: all."),
+            Field(
+                "textsPerDay", "Texts a day", "whole", unit="texts", hint="Accepted in a day (UTC). Empty: any number."
+            ),
+            Field(
+                "allowedCountries", "Countries that may be texted", "words", hint="Codes such as US, CA. Empty: all."
+            ),
         ],
     ),
     Group(
         "Automatic answers",
         [
-            Field("optOutConfirmation", "Confirmation of a STOP", "area",
-                  hint="Empty: a text of ours. Not sent where the carrier confirms by itself."),
+            Field(
+                "optOutConfirmation",
+                "Confirmation of a STOP",
+                "area",
+                hint="Empty: a text of ours. Not sent where the carrier confirms by itself.",
+            ),
             Field("helpText", "Answer to HELP", "area", hint="Empty: a text of ours."),
         ],
     ),
-]  # fmt: skip
+]
 
 
 @router.get("/settings")
@@ -89,9 +109,7 @@ async def change(sat: Writing) -> Response:
 
 @router.post(HERE + "/pause", dependencies=OURS)
 async def pause(sat: Writing, reason: Annotated[str, Form(max_length=500)] = "") -> Response:
-    await sat.change(
-        lambda tx: brakes.pause(tx, sat.caller, "tenant", sat.tenant_id, reason.strip() or None)
-    )
+    await sat.change(lambda tx: brakes.pause(tx, sat.caller, "tenant", sat.tenant_id, reason.strip() or None))
     return back("general", "paused")
 
 

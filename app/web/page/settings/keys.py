@@ -26,16 +26,24 @@ SCOPES = [
     ("agent", "agent: answer one agent's turns"),
     ("admin", "admin: everything, also keys, accounts and settings"),
 ]
-LIMIT = Field("requestsPerSecond", "Limit", "whole", unit="requests a second",
-              hint="A bulk send counts its entries. Empty: any number.")  # fmt: skip
+LIMIT = Field(
+    "requestsPerSecond",
+    "Limit",
+    "whole",
+    unit="requests a second",
+    hint="A bulk send counts its entries. Empty: any number.",
+)
 NEW = [
-    Group("Key", [
-        Field("name", "Name", required=True, hint="Who uses it."),
-        Field("scope", "Scope", "choice", required=True, choices=SCOPES),
-        Field("smsAgentId", "SMS agent", "choice", hint="With scope agent only."),
-        LIMIT,
-    ]),
-]  # fmt: skip
+    Group(
+        "Key",
+        [
+            Field("name", "Name", required=True, hint="Who uses it."),
+            Field("scope", "Scope", "choice", required=True, choices=SCOPES),
+            Field("smsAgentId", "SMS agent", "choice", hint="With scope agent only."),
+            LIMIT,
+        ],
+    ),
+]
 KNOWN = [Group("Key", [Field("name", "Name", required=True), LIMIT])]
 
 
@@ -46,9 +54,7 @@ async def _new_groups(sat: Desk) -> list[Group]:
 
 @router.get(HERE)
 async def listed(sat: Reading, paged: Paged) -> Response:
-    rows = await sat.read(
-        lambda read: api_keys.listed(read, sat.tenant_id, paged.below(), paged.fetch)
-    )
+    rows = await sat.read(lambda read: api_keys.listed(read, sat.tenant_id, paged.below(), paged.fetch))
     page, cursor = paged.cut(rows, lambda row: [row["key_id"]])
     zone = render.zone(sat.request)
     items = [
@@ -57,12 +63,8 @@ async def listed(sat: Reading, paged: Paged) -> Response:
             row["name"],
             [
                 f"{row['prefix']}_…",
-                f"last used {render.ago(row['last_used_at'], zone)}"
-                if row["last_used_at"]
-                else "never used",
-                f"{row['requests_per_second']} requests a second"
-                if row["requests_per_second"]
-                else "",
+                f"last used {render.ago(row['last_used_at'], zone)}" if row["last_used_at"] else "never used",
+                f"{row['requests_per_second']} requests a second" if row["requests_per_second"] else "",
             ],
             [("stopped" if row["scope"] == "admin" else "", row["scope"])],
         )
@@ -79,9 +81,7 @@ async def new(sat: Reading) -> Response:
 
 def _new(sat: Desk, form: desk.Form, status: int = 200) -> Response:
     about = "The key is made and shown once."
-    return sat.page(
-        "form", "keys", status, title="New API key", about=about, form=form, removable=None
-    )
+    return sat.page("form", "keys", status, title="New API key", about=about, form=form, removable=None)
 
 
 @router.post(HERE + "/new", dependencies=OURS)
@@ -93,9 +93,15 @@ async def add(sat: Writing) -> Response:
 
         async def work(tx: Tx) -> str:
             row = await commands.add(
-                tx, sat.caller, body.name, body.scope, body.sms_agent_id, key.prefix, key.digest,
+                tx,
+                sat.caller,
+                body.name,
+                body.scope,
+                body.sms_agent_id,
+                key.prefix,
+                key.digest,
                 body.requests_per_second,
-            )  # fmt: skip
+            )
             return str(row["key_id"])
 
         _, fresh = await sat.add(form, work)
@@ -118,9 +124,7 @@ async def one(sat: Reading, key_id: str) -> Response:
     return await _one(sat, key_id)
 
 
-async def _one(
-    sat: Desk, key_id: str, form: desk.Form | None = None, status: int = 200
-) -> Response:
+async def _one(sat: Desk, key_id: str, form: desk.Form | None = None, status: int = 200) -> Response:
     row = found(await sat.read(lambda read: api_keys.get(read, sat.tenant_id, key_id)))
     here = f"{HERE}/{key_id}"
     return sat.page(

@@ -23,17 +23,29 @@ HERE = "/settings/numbers"
 ABOUT = "Numbers that texts go from and come to. An account's own are taken over by a sync there."
 CAPABILITIES = [("sms", "SMS"), ("mms", "MMS"), ("voice", "Voice")]
 GROUPS = [
-    Group("Number", [
-        Field("phoneNumber", "Phone number", required=True, hint="Any readable form."),
-        Field("label", "Label"),
-        Field("providerAccountId", "Account", "choice",
-              hint="None: any account of the preferred provider carries its texts."),
-        Field("capabilities", "Can do", "several", choices=CAPABILITIES),
-        Field("messagesPerSecond", "Pace", "decimal", unit="segments a second",
-              hint="Empty: the provider's default for the number's type."),
-        Field("active", "Active", "switch"),
-    ]),
-]  # fmt: skip
+    Group(
+        "Number",
+        [
+            Field("phoneNumber", "Phone number", required=True, hint="Any readable form."),
+            Field("label", "Label"),
+            Field(
+                "providerAccountId",
+                "Account",
+                "choice",
+                hint="None: any account of the preferred provider carries its texts.",
+            ),
+            Field("capabilities", "Can do", "several", choices=CAPABILITIES),
+            Field(
+                "messagesPerSecond",
+                "Pace",
+                "decimal",
+                unit="segments a second",
+                hint="Empty: the provider's default for the number's type.",
+            ),
+            Field("active", "Active", "switch"),
+        ],
+    ),
+]
 
 
 async def _groups(sat: Desk, known: bool) -> list[Group]:
@@ -44,9 +56,7 @@ async def _groups(sat: Desk, known: bool) -> list[Group]:
 
 @router.get(HERE)
 async def listed(sat: Reading, paged: Paged) -> Response:
-    rows = await sat.read(
-        lambda read: numbers.listed(read, sat.tenant_id, paged.below(), paged.fetch)
-    )
+    rows = await sat.read(lambda read: numbers.listed(read, sat.tenant_id, paged.below(), paged.fetch))
     names = dict(await sat.read(lambda read: choices.of_accounts(read, sat.tenant_id)))
     page, cursor = paged.cut(rows, lambda row: [row["phone_number_id"]])
     items = [
@@ -54,8 +64,7 @@ async def listed(sat: Reading, paged: Paged) -> Response:
             row["phone_number_id"],
             shown(row["phone_number"]),
             [row["label"] or "", names.get(row["account_id"], ""), ", ".join(row["capabilities"])],
-            [("stopped", "Paused")] * bool(row["paused_at"])
-            + [("off", "Inactive")] * (not row["active"]),
+            [("stopped", "Paused")] * bool(row["paused_at"]) + [("off", "Inactive")] * (not row["active"]),
         )
         for row in page
     ]
@@ -69,9 +78,7 @@ async def new(sat: Reading) -> Response:
 
 
 def _new(sat: Desk, form: desk.Form, status: int = 200) -> Response:
-    return sat.page(
-        "form", "numbers", status, title="New number", about=None, form=form, removable=None
-    )
+    return sat.page("form", "numbers", status, title="New number", about=None, form=form, removable=None)
 
 
 @router.post(HERE + "/new", dependencies=OURS)
@@ -94,9 +101,7 @@ async def one(sat: Reading, number_id: str) -> Response:
     return await _one(sat, number_id)
 
 
-async def _one(
-    sat: Desk, number_id: str, form: desk.Form | None = None, status: int = 200, **told: Any
-) -> Response:
+async def _one(sat: Desk, number_id: str, form: desk.Form | None = None, status: int = 200, **told: Any) -> Response:
     row = found(await sat.read(lambda read: numbers.get(read, sat.tenant_id, number_id)))
     groups = await _groups(sat, True)
     here = f"{HERE}/{number_id}"
@@ -142,12 +147,8 @@ async def remove(sat: Writing, number_id: str) -> Response:
 
 
 @router.post(HERE + "/{number_id}/pause", dependencies=OURS)
-async def pause(
-    sat: Writing, number_id: str, reason: Annotated[str, Form(max_length=500)] = ""
-) -> Response:
-    await sat.change(
-        lambda tx: brakes.pause(tx, sat.caller, "number", number_id, reason.strip() or None)
-    )
+async def pause(sat: Writing, number_id: str, reason: Annotated[str, Form(max_length=500)] = "") -> Response:
+    await sat.change(lambda tx: brakes.pause(tx, sat.caller, "number", number_id, reason.strip() or None))
     return back(f"numbers/{number_id}", "paused")
 
 

@@ -26,9 +26,10 @@ ROLES = [("member", "Member: conversations"), ("admin", "Admin: settings and peo
 ROLE = Field("role", "Role", "choice", required=True, choices=ROLES)
 NEW = [Group("Person", [Field("email", "E-mail", required=True), ROLE])]
 KNOWN = [
-    Group("Person", [ROLE, Field("active", "May sign in", "switch",
-                                 hint="Switched off, a person is signed out at once.")])
-]  # fmt: skip
+    Group(
+        "Person", [ROLE, Field("active", "May sign in", "switch", hint="Switched off, a person is signed out at once.")]
+    )
+]
 ABOUT = "Who may sign in here. Admins also see and change these settings."
 
 
@@ -50,9 +51,7 @@ class PersonShape(Out):
 
 @router.get(HERE)
 async def listed(sat: Reading, paged: Paged) -> Response:
-    rows = await sat.read(
-        lambda read: people.listed(read, sat.tenant_id, paged.below(), paged.fetch)
-    )
+    rows = await sat.read(lambda read: people.listed(read, sat.tenant_id, paged.below(), paged.fetch))
     page, cursor = paged.cut(rows, lambda row: [row["user_id"]])
     zone = render.zone(sat.request)
     items = [
@@ -60,8 +59,7 @@ async def listed(sat: Reading, paged: Paged) -> Response:
             row["user_id"],
             row["email"],
             [f"signed in, last seen {render.ago(row['seen_at'], zone)}" if row["seen_at"] else ""],
-            [("agent", "Admin")] * (row["role"] == "admin")
-            + [("off", "Off")] * (not row["active"]),
+            [("agent", "Admin")] * (row["role"] == "admin") + [("off", "Off")] * (not row["active"]),
         )
         for row in page
     ]
@@ -75,9 +73,7 @@ async def new(sat: Reading) -> Response:
 
 def _new(sat: Desk, form: desk.Form, status: int = 200) -> Response:
     about = "A password is made and shown once, for you to hand over."
-    return sat.page(
-        "form", "people", status, title="New person", about=about, form=form, removable=None
-    )
+    return sat.page("form", "people", status, title="New person", about=about, form=form, removable=None)
 
 
 @router.post(HERE + "/new", dependencies=OURS)
@@ -115,9 +111,7 @@ async def one(sat: Reading, user_id: str) -> Response:
     return await _one(sat, user_id)
 
 
-async def _one(
-    sat: Desk, user_id: str, form: desk.Form | None = None, status: int = 200
-) -> Response:
+async def _one(sat: Desk, user_id: str, form: desk.Form | None = None, status: int = 200) -> Response:
     row: Row = found(await sat.read(lambda read: people.get(read, sat.tenant_id, user_id)))
     here = f"{HERE}/{user_id}"
     known = forms.values(KNOWN, PersonShape.model_validate(dict(row)))
@@ -138,9 +132,7 @@ async def change(sat: Writing, user_id: str) -> Response:
     form = await forms.sent(sat.request, KNOWN)
     try:
         body = forms.body(PersonChange, form.plain())
-        await sat.change(
-            lambda tx: commands.change(tx, sat.caller, user_id, body.role, body.active)
-        )
+        await sat.change(lambda tx: commands.change(tx, sat.caller, user_id, body.role, body.active))
     except NotFound:
         raise
     except Problem as refused:
