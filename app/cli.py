@@ -25,8 +25,8 @@ from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.problems import Problem, Unavailable
 from app.domain.words import PERSON_ROLES
-from app.resources import opened, unseal_phones
-from app.settings import Misconfigured, Settings
+from app.resources import open_resources, unseal_phones
+from app.settings import ConfigurationError, Settings
 from app.store import readiness
 from app.store import tenants as tenants_store
 from app.store.clock import Clock
@@ -36,49 +36,49 @@ if TYPE_CHECKING:
     from app import imports
 
 T = TypeVar("T")
-LONGEST_NAME, LONGEST_EMAIL = 200, 320
-EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
-SCOPES = ("admin", "api", "agent", "read")
-STOP_WITHIN = 15
+MAX_NAME_LENGTH, MAX_EMAIL_LENGTH = 200, 320
+EMAIL_PATTERN = re.compile(r"[^@\s]+@[^@\s]+")
+KEY_SCOPES = ("admin", "api", "agent", "read")
+STOP_SECONDS = 15
 """Seconds that running requests may take once a stop was asked for."""
 INTERRUPTED = 130
 """The exit status after Ctrl-C."""
-KEEP_ALIVE = 75
+KEEP_ALIVE_SECONDS = 75
 """Seconds that an idle connection stays open: longer than balancers and clients keep theirs, so
 that it is they who close it. Closed by us in the moment it is used again, it loses a request."""
 
 
-class Refused(Exception):
+class CommandError(Exception):
     """The command cannot do what was asked; the text says why."""
 
 
-def run(arguments: list[str] | None = None) -> int:
+def run_command(arguments: list[str] | None = None) -> int:
     """Runs one command; its exit status. One clear line on stderr when it cannot."""
-    asked = _parser().parse_args(arguments)
+    options = _build_parser().parse_args(arguments)
     try:
         configuration = settings.load()
-        log.configure(configuration.production, configuration.log_level)
-        status: int = asked.does(configuration, asked)
-    except Misconfigured as error:
-        return _fail(str(error), 2)
-    except Refused as error:
-        return _fail(str(error), 1)
+        log.configure(configuration.is_production, configuration.log_level)
+        status: int = options.does(configuration, options)
+    except ConfigurationError as error:
+        return _print_failure(str(error), 2)
+    except CommandError as error:
+        return _print_failure(str(error), 1)
     except Unavailable:
-        return _fail("the database at DATABASE_URL is away", 1)
+        return _print_failure("the database at DATABASE_URL is away", 1)
     except asyncpg.PostgresError as error:
-        return _fail(f"the database refused: {error}", 1)
+        return _print_failure(f"the database refused: {error}", 1)
     except Problem as problem:
-        return _fail(" ".join([problem.message, *problem.details]), 1)
+        return _print_failure(" ".join([problem.message, *problem.details]), 1)
     except KeyboardInterrupt:
         return INTERRUPTED
     return status
 
 
 def main() -> None:
-    sys.exit(run())
+    sys.exit(run_command())
 
 
-def _fail(why: str, status: int) -> int:
+def _print_failure(why: str, status: int) -> int:
     print(f"leadsail-sms: {why}", file=sys.stderr)
     return status
 
@@ -86,23 +86,23 @@ def _fail(why: str, status: int) -> int:
 # Processes.
 
 
-def web(configuration: Settings, _: argparse.Namespace) -> int:
+def run_web(configuration: Settings, _: argparse.Namespace) -> int:
     _require_servers(configuration)
-    exported = traces.exported(configuration, "web")
-    with exported, asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(configuration))
+    trace_export = traces.export_traces(configuration, "web")
+    with trace_export, asyncio.Runner(loop_factory=_get_loop_factory()) as runner:
+        return runner.run(_serve_web(configuration))
 
 
-async def _serve(configuration: Settings) -> int:
+async def _serve_web(configuration: Settings) -> int:
     import uvicorn
 
-    from app.main import Server, build
+    from app.main import Server, build_app
 
     # Opened here and not by the application: what fails says so in one line.
-    async with opened(configuration) as resources:
+    async with open_resources(configuration) as resources:
         server = Server(
             uvicorn.Config(
-                build(configuration, resources),
+                build_app(configuration, resources),
                 host=configuration.host,
                 port=configuration.port,
                 http="httptools",
@@ -111,8 +111,8 @@ async def _serve(configuration: Settings) -> int:
                 access_log=False,  # the edge logs a line of its own
                 server_header=False,
                 proxy_headers=False,  # addresses come from PUBLIC_BASE_URL
-                timeout_keep_alive=KEEP_ALIVE,
-                timeout_graceful_shutdown=STOP_WITHIN,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=STOP_SECONDS,
             ),
             configuration.linger_seconds,
         )
@@ -125,7 +125,7 @@ async def _serve(configuration: Settings) -> int:
     return 0 if server.started else 1
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def _get_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     if sys.platform == "win32":
         return None
     import uvloop
@@ -133,53 +133,53 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def worker(configuration: Settings, asked: argparse.Namespace) -> int:
+def run_worker(configuration: Settings, options: argparse.Namespace) -> int:
     from app import worker as process
 
     _require_servers(configuration)
-    exported = traces.exported(configuration, "worker")
-    with exported, asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(process.run(configuration, asked.drain))
+    trace_export = traces.export_traces(configuration, "worker")
+    with trace_export, asyncio.Runner(loop_factory=_get_loop_factory()) as runner:
+        runner.run(process.run(configuration, options.drain))
     return 0
 
 
-def doctor(configuration: Settings, asked: argparse.Namespace) -> int:
-    from app.doctor import examine
+def run_doctor(configuration: Settings, options: argparse.Namespace) -> int:
+    from app.doctor import examine_all
 
     _require_servers(configuration)
 
-    async def look() -> int:
-        bad = 0
-        async for finding in examine(configuration, not asked.offline):
+    async def print_findings() -> int:
+        bad_count = 0
+        async for finding in examine_all(configuration, not options.offline):
             print(finding)
-            bad += finding.mark == "BAD"
-        return int(bad > 0)
+            bad_count += finding.severity == "BAD"
+        return int(bad_count > 0)
 
-    return asyncio.run(look())
+    return asyncio.run(print_findings())
 
 
-def up(configuration: Settings, _: argparse.Namespace) -> int:
-    if configuration.production:
-        raise Misconfigured("up brings a demo and is refused in production: run web and worker")
+def run_up(configuration: Settings, _: argparse.Namespace) -> int:
+    if configuration.is_production:
+        raise ConfigurationError("up brings a demo and is refused in production: run web and worker")
     from app import up as everything
 
-    return everything.up(configuration)
+    return everything.run_up(configuration)
 
 
-def demo(configuration: Settings, asked: argparse.Namespace) -> int:
-    if configuration.production:
-        raise Misconfigured("demo is refused in production")
+def run_demo(configuration: Settings, options: argparse.Namespace) -> int:
+    if configuration.is_production:
+        raise ConfigurationError("demo is refused in production")
     from app import up as everything
 
-    return everything.demo(configuration, story=asked.story)
+    return everything.run_demo(configuration, story=options.story)
 
 
 # The database.
 
 
-def migrate(configuration: Settings, _: argparse.Namespace) -> int:
+def migrate_database(configuration: Settings, _: argparse.Namespace) -> int:
     if not configuration.database_url:
-        raise Misconfigured("DATABASE_URL is required")
+        raise ConfigurationError("DATABASE_URL is required")
     migrate_to_head(configuration.database_url)
     return 0
 
@@ -191,150 +191,156 @@ def migrate_to_head(url: str) -> None:
 
     asyncio.run(_require_answer(url))  # or Alembic would show where it failed, not what is wrong
     config = Config()
-    config.set_main_option("script_location", str(readiness.MIGRATIONS))
+    config.set_main_option("script_location", str(readiness.MIGRATIONS_PATH))
     config.set_main_option("path_separator", "os")
     config.set_main_option("sqlalchemy.url", driver_url(url).replace("%", "%%"))
     command.upgrade(config, "head")
 
 
 async def _require_answer(url: str) -> None:
-    database, clock = await _open(url)
+    database, clock = await _open_database(url)
     await database.close()
     await clock.close()
 
 
-def restored(configuration: Settings, _: argparse.Namespace) -> int:
+def settle_restored(configuration: Settings, _: argparse.Namespace) -> int:
     from app.commands import restored as restoring
 
-    async def settle(database: Database) -> dict[str, str]:
-        texts, turns = await restoring.settle(database)
+    async def settle_all(database: Database) -> dict[str, str]:
+        texts, turns = await restoring.settle_restored(database)
         return {"textsAskedFor": str(texts), "turnsClosed": str(turns)}
 
-    return _answer(configuration, settle)
+    return _run_and_print(configuration, settle_all)
 
 
-def reseal(configuration: Settings, _: argparse.Namespace) -> int:
+def reseal_secrets(configuration: Settings, _: argparse.Namespace) -> int:
     from app.access import reseal as resealing
 
-    lost = 0
+    lost_count = 0
 
-    async def again(database: Database) -> dict[str, str]:
-        nonlocal lost
-        done = await resealing.count(database, Seal(configuration.sealing_keys()), reseal=True)
-        lost = done.lost
-        return {"resealed": str(done.older), "newest": str(done.newest), "lost": str(done.lost)}
+    async def reseal_all(database: Database) -> dict[str, str]:
+        nonlocal lost_count
+        counts = await resealing.count_sealed(database, Seal(configuration.decode_sealing_keys()), reseal=True)
+        lost_count = counts.unreadable
+        return {
+            "resealed": str(counts.older),
+            "newest": str(counts.newest),
+            "lost": str(counts.unreadable),
+        }
 
-    return _answer(configuration, again) or int(lost > 0)
+    return _run_and_print(configuration, reseal_all) or int(lost_count > 0)
 
 
 # The tenant's things.
 
 
-def tenant_create(configuration: Settings, asked: argparse.Namespace) -> int:
-    name = _name(asked.name)
+def create_tenant(configuration: Settings, options: argparse.Namespace) -> int:
+    name = _check_name(options.name)
 
-    async def create(database: Database) -> dict[str, str]:
+    async def create_all(database: Database) -> dict[str, str]:
         fresh = keys.make()
-        async with database.system() as tx:
+        async with database.system_tx() as tx:
             tenant_id = await tenants.add(tx, name)
             caller = Caller(tenant_id, "service", "service", "admin")
             await api_keys.add(tx, caller, "First key", "admin", None, fresh.prefix, fresh.digest)
-        return {"tenantId": tenant_id, "apiKey": fresh.whole}
+        return {"tenantId": tenant_id, "apiKey": fresh.full_key}
 
-    return _answer(configuration, create)
+    return _run_and_print(configuration, create_all)
 
 
-def _name(given: str) -> str:
+def _check_name(name: str) -> str:
     """As the API takes names."""
-    if not given.strip() or len(given) > LONGEST_NAME:
-        raise Refused(f"--name must have 1 to {LONGEST_NAME} characters")
-    return given
+    if not name.strip() or len(name) > MAX_NAME_LENGTH:
+        raise CommandError(f"--name must have 1 to {MAX_NAME_LENGTH} characters")
+    return name
 
 
-def key_create(configuration: Settings, asked: argparse.Namespace) -> int:
-    name = _name(asked.name)
+def create_key(configuration: Settings, options: argparse.Namespace) -> int:
+    name = _check_name(options.name)
 
-    async def create(database: Database) -> dict[str, str]:
+    async def create_row(database: Database) -> dict[str, str]:
         fresh = keys.make()
-        caller = Caller(asked.tenant, "service", "service", "admin")
-        await _require_tenant(database, asked.tenant)
-        async with database.system() as tx:
-            row = await api_keys.add(tx, caller, name, asked.scope, asked.agent, fresh.prefix, fresh.digest)
-        return {"keyId": row["key_id"], "apiKey": fresh.whole}
+        caller = Caller(options.tenant, "service", "service", "admin")
+        await _require_tenant(database, options.tenant)
+        async with database.system_tx() as tx:
+            row = await api_keys.add(tx, caller, name, options.scope, options.agent, fresh.prefix, fresh.digest)
+        return {"keyId": row["key_id"], "apiKey": fresh.full_key}
 
-    return _answer(configuration, create)
+    return _run_and_print(configuration, create_row)
 
 
-def user_create(configuration: Settings, asked: argparse.Namespace) -> int:
+def create_user(configuration: Settings, options: argparse.Namespace) -> int:
     password = sys.stdin.readline().rstrip("\r\n")
     if not password:
-        raise Refused("no password came on stdin")
-    email = asked.email.strip()
-    if len(email) > LONGEST_EMAIL or not EMAIL.fullmatch(email):
-        raise Refused("--email is no e-mail address")
+        raise CommandError("no password came on stdin")
+    email = options.email.strip()
+    if len(email) > MAX_EMAIL_LENGTH or not EMAIL_PATTERN.fullmatch(email):
+        raise CommandError("--email is no e-mail address")
 
-    async def create(database: Database) -> dict[str, str]:
-        await _require_tenant(database, asked.tenant)
-        password_hash = await passwords.hashed(password)
-        async with database.system() as tx:
-            user_id = await tenants_store.add_user(tx, asked.tenant, ids.make("user"), email, password_hash, asked.role)
+    async def create_row(database: Database) -> dict[str, str]:
+        await _require_tenant(database, options.tenant)
+        password_hash = await passwords.hash_password(password)
+        async with database.system_tx() as tx:
+            user_id = await tenants_store.add_user(
+                tx, options.tenant, ids.make("user"), email, password_hash, options.role
+            )
         if user_id is None:
-            raise Refused("somebody has this e-mail already")
+            raise CommandError("somebody has this e-mail already")
         return {"userId": user_id}
 
-    return _answer(configuration, create)
+    return _run_and_print(configuration, create_row)
 
 
-def leads_import(configuration: Settings, asked: argparse.Namespace) -> int:
+def import_leads(configuration: Settings, options: argparse.Namespace) -> int:
     from app import imports
 
-    async def work(database: Database, report: imports.Report) -> None:
-        caller = Caller(asked.tenant, "service", "service", "admin")
-        await _require_tenant(database, asked.tenant)
-        await imports.import_leads(database, caller, asked.file, asked.campaign, report)
+    async def import_file(database: Database, report: imports.ImportReport) -> None:
+        caller = Caller(options.tenant, "service", "service", "admin")
+        await _require_tenant(database, options.tenant)
+        await imports.import_leads(database, caller, options.file, options.campaign, report)
 
-    return _import(configuration, asked, work)
+    return _run_import(configuration, options, import_file)
 
 
-def suppressions_import(configuration: Settings, asked: argparse.Namespace) -> int:
+def import_suppressions(configuration: Settings, options: argparse.Namespace) -> int:
     from app import imports
 
-    async def work(database: Database, report: imports.Report) -> None:
-        caller = Caller(asked.tenant, "service", "service", "admin")
-        await _require_tenant(database, asked.tenant)
-        await imports.import_suppressions(database, caller, asked.file, asked.reason, report)
+    async def import_file(database: Database, report: imports.ImportReport) -> None:
+        caller = Caller(options.tenant, "service", "service", "admin")
+        await _require_tenant(database, options.tenant)
+        await imports.import_suppressions(database, caller, options.file, options.reason, report)
 
-    return _import(configuration, asked, work)
+    return _run_import(configuration, options, import_file)
 
 
-def _import(
+def _run_import(
     configuration: Settings,
-    asked: argparse.Namespace,
-    work: "Callable[[Database, imports.Report], Awaitable[None]]",
+    options: argparse.Namespace,
+    import_file: "Callable[[Database, imports.ImportReport], Awaitable[None]]",
 ) -> int:
     """Runs an import. Whatever ends it: how many rows were taken, and which were refused, is
     told."""
-    from app.imports import Report, Unreadable
+    from app.imports import ImportReport, UnreadableFile
 
-    if not asked.file.is_file():
-        raise Refused(f"there is no file {asked.file}")
-    report = Report()
+    if not options.file.is_file():
+        raise CommandError(f"there is no file {options.file}")
+    report = ImportReport()
     try:
-        _with_database(configuration, lambda database: work(database, report))
-    except Unreadable as error:
-        raise Refused(f"{asked.file}: {error}") from None
+        _with_database(configuration, lambda database: import_file(database, report))
+    except UnreadableFile as error:
+        raise CommandError(f"{options.file}: {error}") from None
     finally:
         if report.up_to:
             _tell(report)
     if not report.whole:
         return INTERRUPTED
-    return int(bool(report.refused))
+    return int(bool(report.refused_rows))
 
 
-def _tell(report: "imports.Report") -> None:
-    counts = {"taken": str(report.taken), "refused": str(len(report.refused))}
+def _tell(report: "imports.ImportReport") -> None:
+    counts = {"taken": str(report.taken_count), "refused": str(len(report.refused_rows))}
     print(json.dumps(counts if report.whole else {**counts, "upToLine": str(report.up_to)}))
-    for line, why in report.refused:
+    for line, why in report.refused_rows:
         print(f"line {line}: {why}", file=sys.stderr)
     if report.whole:
         return
@@ -346,25 +352,25 @@ def _tell(report: "imports.Report") -> None:
 
 
 async def _require_tenant(database: Database, tenant_id: str) -> None:
-    async with database.system() as tx:
+    async with database.system_tx() as tx:
         if await tenants_store.get(tx, tenant_id) is None:
-            raise Refused("there is no tenant by that id")
+            raise CommandError("there is no tenant by that id")
 
 
-def _answer(configuration: Settings, create: Callable[[Database], Awaitable[dict[str, str]]]) -> int:
-    """Runs `create` against the database and prints what it answers as one JSON object."""
-    print(json.dumps(_with_database(configuration, create)))
+def _run_and_print(configuration: Settings, build_answer: Callable[[Database], Awaitable[dict[str, str]]]) -> int:
+    """Runs `build_answer` against the database and prints what it answers as one JSON object."""
+    print(json.dumps(_with_database(configuration, build_answer)))
     return 0
 
 
 def _with_database(configuration: Settings, work: Callable[[Database], Awaitable[T]]) -> T:
     if not configuration.database_url:
-        raise Misconfigured("DATABASE_URL is required")
+        raise ConfigurationError("DATABASE_URL is required")
     url = configuration.database_url
 
     async def against() -> T:
-        database, clock = await _open(url)
-        await unseal_phones(database, Seal(configuration.sealing_keys()))
+        database, clock = await _open_database(url)
+        await unseal_phones(database, Seal(configuration.decode_sealing_keys()))
         try:
             return await work(database)
         finally:
@@ -374,91 +380,91 @@ def _with_database(configuration: Settings, work: Callable[[Database], Awaitable
     return asyncio.run(against())
 
 
-async def _open(url: str) -> tuple[Database, Clock]:
+async def _open_database(url: str) -> tuple[Database, Clock]:
     # These commands leave no hints, so no Redis needs to be there.
     clock = Clock("redis://127.0.0.1")
     return await connect(url, clock, pool_size=2), clock
 
 
 def _require_servers(configuration: Settings) -> None:
-    given = {"DATABASE_URL": configuration.database_url, "REDIS_URL": configuration.redis_url}
-    missing = [name for name, value in given.items() if not value]
+    urls = {"DATABASE_URL": configuration.database_url, "REDIS_URL": configuration.redis_url}
+    missing = [name for name, value in urls.items() if not value]
     if missing:
-        raise Misconfigured(f"{' and '.join(missing)} must be set; `up` brings its own servers")
+        raise ConfigurationError(f"{' and '.join(missing)} must be set; `up` brings its own servers")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="leadsail-sms", description="LeadSail SMS")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(
-        to: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    def add_command(
+        subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
         name: str,
         does: Callable[[Settings, argparse.Namespace], int],
         about: str,
     ) -> argparse.ArgumentParser:
-        added = to.add_parser(name, help=about, description=about)
-        added.set_defaults(does=does)
-        return added
+        parser = subparsers.add_parser(name, help=about, description=about)
+        parser.set_defaults(does=does)
+        return parser
 
-    def group(name: str, about: str) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
-        added = commands.add_parser(name, help=about, description=about)
-        return added.add_subparsers(required=True, metavar="VERB")
+    def add_group(name: str, about: str) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
+        parser = commands.add_parser(name, help=about, description=about)
+        return parser.add_subparsers(required=True, metavar="VERB")
 
-    add(commands, "up", up, "everything in one terminal, with a demo")
-    add(commands, "web", web, "one web process")
-    working = add(commands, "worker", worker, "one worker")
-    working.add_argument("--drain", action="store_true", help="does what is due, and ends when nothing is")
-    add(commands, "migrate", migrate, "bring the database to the newest schema")
-    add(commands, "restored", restored, "after a restore, before any worker: ask, then send")
-    add(commands, "reseal", reseal, "seal all secrets under the first of SECRET_KEYS")
-    examined = add(commands, "doctor", doctor, "what is wrong here, in plain words")
-    examined.add_argument("--offline", action="store_true", help="asks no carrier")
-    tenant = add(
-        group("tenant", "organizations: create"),
+    add_command(commands, "up", run_up, "everything in one terminal, with a demo")
+    add_command(commands, "web", run_web, "one web process")
+    worker_parser = add_command(commands, "worker", run_worker, "one worker")
+    worker_parser.add_argument("--drain", action="store_true", help="does what is due, and ends when nothing is")
+    add_command(commands, "migrate", migrate_database, "bring the database to the newest schema")
+    add_command(commands, "restored", settle_restored, "after a restore, before any worker: ask, then send")
+    add_command(commands, "reseal", reseal_secrets, "seal all secrets under the first of SECRET_KEYS")
+    doctor_parser = add_command(commands, "doctor", run_doctor, "what is wrong here, in plain words")
+    doctor_parser.add_argument("--offline", action="store_true", help="asks no carrier")
+    tenant_parser = add_command(
+        add_group("tenant", "organizations: create"),
         "create",
-        tenant_create,
+        create_tenant,
         "a tenant and its first key",
     )
-    tenant.add_argument("--name", required=True)
-    key = add(group("key", "API keys: create"), "create", key_create, "an API key, shown once")
-    key.add_argument("--tenant", required=True, metavar="ID")
-    key.add_argument("--name", required=True)
-    key.add_argument("--scope", choices=SCOPES, default="api")
-    key.add_argument("--agent", metavar="ID", help="with --scope agent")
-    user = add(
-        group("user", "people who sign in: create"),
+    tenant_parser.add_argument("--name", required=True)
+    key_parser = add_command(add_group("key", "API keys: create"), "create", create_key, "an API key, shown once")
+    key_parser.add_argument("--tenant", required=True, metavar="ID")
+    key_parser.add_argument("--name", required=True)
+    key_parser.add_argument("--scope", choices=KEY_SCOPES, default="api")
+    key_parser.add_argument("--agent", metavar="ID", help="with --scope agent")
+    user_parser = add_command(
+        add_group("user", "people who sign in: create"),
         "create",
-        user_create,
+        create_user,
         "a person who may sign in",
     )
-    user.add_argument("--tenant", required=True, metavar="ID")
-    user.add_argument("--email", required=True)
-    user.add_argument("--password-stdin", required=True, action="store_true")
-    user.add_argument("--role", choices=PERSON_ROLES, help="the first of a tenant: admin; else member")
-    imported = add(
-        group("leads", "leads from elsewhere: import"),
+    user_parser.add_argument("--tenant", required=True, metavar="ID")
+    user_parser.add_argument("--email", required=True)
+    user_parser.add_argument("--password-stdin", required=True, action="store_true")
+    user_parser.add_argument("--role", choices=PERSON_ROLES, help="the first of a tenant: admin; else member")
+    leads_parser = add_command(
+        add_group("leads", "leads from elsewhere: import"),
         "import",
-        leads_import,
+        import_leads,
         "leads from a CSV file; of those that are there only the header's columns are changed, and"
         " an empty cell leaves what is there",
     )
-    imported.add_argument("file", type=Path)
-    imported.add_argument("--tenant", required=True, metavar="ID")
-    imported.add_argument(
+    leads_parser.add_argument("file", type=Path)
+    leads_parser.add_argument("--tenant", required=True, metavar="ID")
+    leads_parser.add_argument(
         "--campaign",
         metavar="ID",
         help="set for all of them, new leads and known ones, whatever their campaignId says",
     )
-    stopped = add(
-        group("suppressions", "opt-outs from elsewhere: import"),
+    suppressions_parser = add_command(
+        add_group("suppressions", "opt-outs from elsewhere: import"),
         "import",
-        suppressions_import,
+        import_suppressions,
         "phones that opted out",
     )
-    stopped.add_argument("file", type=Path)
-    stopped.add_argument("--tenant", required=True, metavar="ID")
-    stopped.add_argument("--reason")
-    shown = add(commands, "demo", demo, "(re)fill the demo tenant")
-    shown.add_argument("--story", action="store_true", help="play a whole conversation")
+    suppressions_parser.add_argument("file", type=Path)
+    suppressions_parser.add_argument("--tenant", required=True, metavar="ID")
+    suppressions_parser.add_argument("--reason")
+    demo_parser = add_command(commands, "demo", run_demo, "(re)fill the demo tenant")
+    demo_parser.add_argument("--story", action="store_true", help="play a whole conversation")
     return parser

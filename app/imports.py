@@ -21,11 +21,11 @@ from typing import Any, Generic, TextIO, TypeVar, cast
 from app.commands import dnc, leads
 from app.domain.callers import Caller
 from app.domain.problems import Invalid, OutcomeUnknown, Problem, Unavailable
-from app.store.engine import AWAY, Database, Tx
+from app.store.engine import DATABASE_AWAY_ERRORS, Database, Tx
 
-TOGETHER = 2000
-WIDTH = 40
-COLUMNS = {
+ROWS_PER_BATCH = 2000
+BAR_WIDTH = 40
+COLUMN_NAMES = {
     "leadId": "lead_id",
     "firstName": "first_name",
     "lastName": "last_name",
@@ -43,21 +43,21 @@ UNCLOSED = "a quote is opened and not closed"
 UNREADABLE = re.compile("[\x00\ud800-\udfff]")
 """NUL, and what stands for a byte that is no UTF-8."""
 T = TypeVar("T")
-Row = dict[str, str]
-Parsed = tuple[int, Row | Problem]
+CsvRow = dict[str, str]
+Parsed = tuple[int, CsvRow | Problem]
 """The line where a row begins; the row, or why it is none."""
 
 
-class Unreadable(Exception):
+class UnreadableFile(Exception):
     """The file cannot be imported, or not to its end; the text says why."""
 
 
 @dataclass(slots=True)
-class Report:
+class ImportReport:
     """What became of the rows, as far as the import came."""
 
-    taken: int = 0
-    refused: list[tuple[int, str]] = field(default_factory=list)
+    taken_count: int = 0
+    refused_rows: list[tuple[int, str]] = field(default_factory=list)
     """Line and reason."""
     up_to: int = 0
     """The last line whose row was taken or refused; 0: not even the header was read."""
@@ -71,32 +71,34 @@ class Kind(Generic[T]):
     """What the rows of a file are."""
 
     columns: frozenset[str]
-    judge: Callable[[Tx, Sequence[Row]], Awaitable[Sequence[T | Problem]]]
+    judge: Callable[[Tx, Sequence[CsvRow]], Awaitable[Sequence[T | Problem]]]
     """Each row as it is written, or what is wrong with it."""
     write: Callable[[Tx, Sequence[T]], Awaitable[None]]
 
 
-async def import_leads(database: Database, caller: Caller, file: Path, campaign_id: str | None, report: Report) -> None:
+async def import_leads(
+    database: Database, caller: Caller, file: Path, campaign_id: str | None, report: ImportReport
+) -> None:
     """A CSV file with a header of the lead's fields; `phone` is needed. Of known ids only the
     header's fields are changed, and an empty cell leaves what is there. `campaign_id` is set for
     all of them. What is done stands in `report`, also when this raises."""
 
-    async def judge(tx: Tx, rows: Sequence[Row]) -> list[dict[str, Any] | Problem]:
-        return await leads.judge_many(tx, caller, [_lead(row, campaign_id) for row in rows])
+    async def judge(tx: Tx, rows: Sequence[CsvRow]) -> list[dict[str, Any] | Problem]:
+        return await leads.judge_many(tx, caller, [_build_lead(row, campaign_id) for row in rows])
 
     async def write(tx: Tx, judged: Sequence[dict[str, Any]]) -> None:
         await leads.merge_many(tx, caller, judged)
 
-    await _import(database, caller, file, Kind(frozenset(COLUMNS), judge, write), report)
+    await _import(database, caller, file, Kind(frozenset(COLUMN_NAMES), judge, write), report)
 
 
 async def import_suppressions(
-    database: Database, caller: Caller, file: Path, reason: str | None, report: Report
+    database: Database, caller: Caller, file: Path, reason: str | None, report: ImportReport
 ) -> None:
     """A CSV file with the column `phone`. What is done stands in `report`, also when this
     raises."""
 
-    async def judge(tx: Tx, rows: Sequence[Row]) -> list[str | Problem]:
+    async def judge(tx: Tx, rows: Sequence[CsvRow]) -> list[str | Problem]:
         return await dnc.judge_many(tx, caller, [row["phone"] for row in rows])
 
     async def write(tx: Tx, phones: Sequence[str]) -> None:
@@ -105,16 +107,16 @@ async def import_suppressions(
     await _import(database, caller, file, Kind(frozenset({"phone"}), judge, write), report)
 
 
-def _lead(row: Row, campaign_id: str | None) -> dict[str, object]:
-    given: dict[str, object] = {COLUMNS[name]: value.strip() for name, value in row.items() if value.strip()}
-    return given if campaign_id is None else {**given, "campaign_id": campaign_id}
+def _build_lead(row: CsvRow, campaign_id: str | None) -> dict[str, object]:
+    fields: dict[str, object] = {COLUMN_NAMES[name]: value.strip() for name, value in row.items() if value.strip()}
+    return fields if campaign_id is None else {**fields, "campaign_id": campaign_id}
 
 
-async def _import(database: Database, caller: Caller, file: Path, kind: Kind[T], report: Report) -> None:
+async def _import(database: Database, caller: Caller, file: Path, kind: Kind[T], report: ImportReport) -> None:
     with _opened(file) as opened, _stoppable() as stopped:
         size = max(1, os.fstat(opened.fileno()).st_size)
-        rows = _rows(_lines(opened), kind.columns, report)
-        while batch := list(islice(rows, TOGETHER)):
+        rows = _read_rows(_lines(opened), kind.columns, report)
+        while batch := list(islice(rows, ROWS_PER_BATCH)):
             report.begun_up_to = batch[-1][0]
             try:
                 await _take(database, caller, kind, batch, report)
@@ -124,29 +126,31 @@ async def _import(database: Database, caller: Caller, file: Path, kind: Kind[T],
                 report.begun_up_to = report.up_to  # it was rolled back
                 raise
             report.up_to = batch[-1][0]
-            _show(cast(Any, opened).buffer.tell() / size)
+            _show_progress(cast(Any, opened).buffer.tell() / size)
             if stopped.is_set():
                 return
     report.whole = True
-    _show(1)
+    _show_progress(1)
 
 
-async def _take(database: Database, caller: Caller, kind: Kind[T], batch: Sequence[Parsed], report: Report) -> None:
+async def _take(
+    database: Database, caller: Caller, kind: Kind[T], batch: Sequence[Parsed], report: ImportReport
+) -> None:
     """Judges, writes and counts rows."""
     try:
-        async with database.tenant(caller.tenant_id) as tx:
-            await tx.expect_many()
+        async with database.tenant_tx(caller.tenant_id) as tx:
+            await tx.plan_for_many()
             good = [row for _, row in batch if not isinstance(row, Problem)]
             judged = iter(await kind.judge(tx, good))
             outcomes = [row if isinstance(row, Problem) else next(judged) for _, row in batch]
             await kind.write(tx, [one for one in outcomes if not isinstance(one, Problem)])
-    except AWAY as error:
+    except DATABASE_AWAY_ERRORS as error:
         raise Unavailable from error
     for (line, _), outcome in zip(batch, outcomes, strict=True):
         if isinstance(outcome, Problem):
-            report.refused.append((line, "; ".join(outcome.details) or outcome.message))
+            report.refused_rows.append((line, "; ".join(outcome.details) or outcome.message))
         else:
-            report.taken += 1
+            report.taken_count += 1
 
 
 @contextmanager
@@ -156,7 +160,7 @@ def _opened(file: Path) -> Iterator[TextIO]:
         with open(file, newline="", encoding="utf-8-sig", errors="surrogateescape") as opened:
             yield opened
     except OSError as error:
-        raise Unreadable(f"it cannot be read: {error.strerror}") from error
+        raise UnreadableFile(f"it cannot be read: {error.strerror}") from error
 
 
 @contextmanager
@@ -189,7 +193,7 @@ def _lines(opened: TextIO) -> Iterator[str]:
             line = opened.readline(LONGEST_LINE + 1)
 
 
-def _rows(lines: Iterator[str], known: frozenset[str], report: Report) -> Iterator[Parsed]:
+def _read_rows(lines: Iterator[str], known: frozenset[str], report: ImportReport) -> Iterator[Parsed]:
     """The rows below the header, without blank ones. A row that is broken takes its first line
     only: the next one is read as if it had not been."""
     names = _header(next(lines, ""), known)
@@ -213,10 +217,10 @@ def _header(line: str, known: frozenset[str]) -> list[str]:
     try:
         names, _ = _cells([line], 0) if line else ([], 0)
     except Invalid as problem:
-        raise Unreadable(f"line 1: {problem.details[0]}") from None
+        raise UnreadableFile(f"line 1: {problem.details[0]}") from None
     if "phone" not in names or set(names) - known:
         wanted = ", ".join(sorted(known))
-        raise Unreadable(f"the header must name phone, and none but: {wanted}")
+        raise UnreadableFile(f"the header must name phone, and none but: {wanted}")
     return names
 
 
@@ -233,7 +237,7 @@ def _cells(lines: Sequence[str], width: int) -> tuple[list[str], int]:
         cells = next(reader)
     except csv.Error as error:
         raise Invalid(details=[_fault(error, reader.line_num)]) from None
-    if any(_count(line) == width for line in islice(lines, 1, reader.line_num)):
+    if any(_count_row(line) == width for line in islice(lines, 1, reader.line_num)):
         raise Invalid(details=[UNCLOSED])
     if bad := UNREADABLE.search("".join(cells)):
         what = "a NUL character" if bad[0] == "\x00" else "a byte that is not UTF-8"
@@ -250,7 +254,7 @@ def _fault(error: csv.Error, lines: int) -> str:
     return "something stands behind the quote that closes a cell"
 
 
-def _count(line: str) -> int:
+def _count_row(line: str) -> int:
     """The cells of a line by itself; 0 where it has none that can be read."""
     try:
         return len(next(csv.reader([line]), ()))
@@ -258,16 +262,16 @@ def _count(line: str) -> int:
         return 0
 
 
-def _row(names: Sequence[str], cells: Sequence[str]) -> Row:
+def _row(names: Sequence[str], cells: Sequence[str]) -> CsvRow:
     if len(cells) != len(names):
         raise Invalid(details=["the row does not have the header's columns"])
     return dict(zip(names, cells, strict=True))
 
 
-def _show(share: float) -> None:
+def _show_progress(share: float) -> None:
     """A bar on stderr, where somebody looks."""
     if sys.stderr.isatty():
-        done = min(WIDTH, round(share * WIDTH))
+        done_width = min(BAR_WIDTH, round(share * BAR_WIDTH))
         end = "\n" if share >= 1 else ""
-        bar = "#" * done + " " * (WIDTH - done)
+        bar = "#" * done_width + " " * (BAR_WIDTH - done_width)
         print(f"\r[{bar}] {share:4.0%}", end=end, file=sys.stderr, flush=True)

@@ -10,7 +10,7 @@ import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.types import EventDict, Processor
 
-LOUD = (
+NOISY_LOGGERS = (
     "httpx",
     "httpcore",
     "aiohttp",
@@ -20,15 +20,15 @@ LOUD = (
     "alembic",
 )
 """They log addresses, arguments or too much."""
-WITHOUT_LOCALS = ExceptionDictTransformer(show_locals=False)
+RENDER_WITHOUT_LOCALS = ExceptionDictTransformer(show_locals=False)
 """Local variables hold texts, keys and phones."""
 
 
-def without_details(_: object, __: str, event: EventDict) -> EventDict:
+def drop_error_details(_: object, __: str, event: EventDict) -> EventDict:
     """Takes the DETAIL out of what PostgreSQL said: it quotes the row that was refused. (Under
     row-level security PostgreSQL hides it by itself; one role alone is not under it.)"""
-    given = event.get("exc_info")
-    error = given[1] if isinstance(given, tuple) else given
+    exception_info = event.get("exc_info")
+    error = exception_info[1] if isinstance(exception_info, tuple) else exception_info
     if error is True:
         error = sys.exc_info()[1]
     while isinstance(error, BaseException):
@@ -40,15 +40,15 @@ def without_details(_: object, __: str, event: EventDict) -> EventDict:
 
 def configure(production: bool, level: str = "INFO") -> None:
     """Sets up structlog, and sends what libraries log the same way."""
-    shared: list[Processor] = [
+    shared_processors: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        without_details,
+        drop_error_details,
     ]
-    last: list[Processor] = (
+    final_processors: list[Processor] = (
         [
-            structlog.processors.ExceptionRenderer(WITHOUT_LOCALS),
+            structlog.processors.ExceptionRenderer(RENDER_WITHOUT_LOCALS),
             structlog.processors.JSONRenderer(),
         ]
         if production
@@ -58,17 +58,17 @@ def configure(production: bool, level: str = "INFO") -> None:
     )
     threshold = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
     structlog.configure(
-        processors=[*shared, *last],
+        processors=[*shared_processors, *final_processors],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        foreign_pre_chain=shared_processors,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final_processors],
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=threshold, force=True)
-    for name in LOUD:
+    for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)

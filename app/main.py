@@ -13,13 +13,12 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
-from app.access.keys import Keyring
-from app.domain.idempotency import Replayed
-from app.resources import Resources, opened
+from app.access.keys import KeyCache
+from app.domain.idempotency import ReplayedAnswer
+from app.resources import Resources, open_resources
 from app.settings import Settings
 from app.web import (
     agent_hook,
-    described,
     docs,
     events,
     exports,
@@ -28,6 +27,7 @@ from app.web import (
     idempotency,
     interactions,
     metrics,
+    openapi,
     presence,
     problems,
     sms,
@@ -55,7 +55,7 @@ from app.web.limits import Edge
 from app.web.page import (
     account,
     conversations,
-    doors,
+    dependencies,
     live,
     media,
     render,
@@ -66,7 +66,7 @@ from app.web.page import (
 )
 from app.web.page import settings as page_settings
 from app.web.rates import Rates
-from app.web.sends import Hot, gatherer
+from app.web.send_fast_path import PlainSendRoute, build_send_batcher
 
 ROUTERS: tuple[APIRouter, ...] = (
     sms.router,
@@ -99,67 +99,71 @@ ROUTERS: tuple[APIRouter, ...] = (
     conversations.router,
     writes.router,
 )
-ABOUT = """SMS conversations between organizations and their leads.
+DESCRIPTION = """SMS conversations between organizations and their leads.
 
 The [guide](/guide) explains sending, agents and carriers step by step."""
 
 
-def build(settings: Settings, resources: Resources | None = None) -> FastAPI:
+def build_app(settings: Settings, resources: Resources | None = None) -> FastAPI:
     """The application. Resources that are given stay open after it; else it opens its own."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            held = resources
-            if held is None:
-                held = await stack.enter_async_context(opened(settings))
-            app.state.resources = held
-            app.state.keyring = ring = Keyring(held.database)
-            stack.push_async_callback(ring.close)
-            app.state.rates = rates = Rates(held.clock)
-            app.state.sends = sends = gatherer(held.database)
-            stack.push_async_callback(sends.close)
-            app.state.accounts = webhooks.known_accounts()
-            app.state.posts = posts = webhooks.gatherer(held.database)
-            stack.push_async_callback(posts.close)
-            app.state.reports = reports = webhooks.reports_gatherer(held.database)
-            stack.push_async_callback(reports.close)
-            app.state.feed = feed = Feed(held.database)
-            beside = [asyncio.create_task(run) for run in (rates.run(), presence.keep(held.database))]
+            app_resources = resources
+            if app_resources is None:
+                app_resources = await stack.enter_async_context(open_resources(settings))
+            app.state.resources = app_resources
+            app.state.keyring = key_cache = KeyCache(app_resources.database)
+            stack.push_async_callback(key_cache.close)
+            app.state.rates = rates = Rates(app_resources.clock)
+            app.state.sends = send_batcher = build_send_batcher(app_resources.database)
+            stack.push_async_callback(send_batcher.close)
+            app.state.accounts = webhooks.build_account_cache()
+            app.state.posts = post_batcher = webhooks.build_post_batcher(app_resources.database)
+            stack.push_async_callback(post_batcher.close)
+            app.state.reports = report_batcher = webhooks.build_report_batcher(app_resources.database)
+            stack.push_async_callback(report_batcher.close)
+            app.state.feed = feed = Feed(app_resources.database)
+            background_tasks = [
+                asyncio.create_task(run) for run in (rates.run(), presence.keep_presence(app_resources.database))
+            ]
             yield
             await feed.close()
-            for task in beside:
+            for task in background_tasks:
                 task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
+            await asyncio.gather(*background_tasks, return_exceptions=True)
 
     app = Service(
-        https_only=settings.production,
+        https_only=settings.is_production,
         title="LeadSail SMS",
         version="1",
-        description=ABOUT,
+        description=DESCRIPTION,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
         # A slash too many is an unknown address. The framework would send the client on, to the
         # host that the request named, and the client would say key and text again there.
         redirect_slashes=False,
-        responses={"default": {"model": Refusal}},  # for its schema; `described` says the rest
-        generate_unique_id_function=_operation,
+        responses={"default": {"model": Refusal}},  # for its schema; `openapi` says the rest
+        generate_unique_id_function=_build_operation_id,
         # Not the framework's own: it would tell paths, and those hold phones.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.webhooks.include_router(agent_hook.webhooks)
-    app.openapi = partial(described.describe, app, ROUTERS)  # type: ignore[method-assign]
+    app.openapi = partial(openapi.describe_api, app, ROUTERS)  # type: ignore[method-assign]
     app.state.page_problem = render.problem
     app.state.leaving = False
-    problems.install(app, [*webhooks.DOORS, *(r for each in ROUTERS for r in each.routes)])
-    app.add_exception_handler(Replayed, idempotency.replay)
-    app.add_exception_handler(doors.SignedOut, doors.to_sign_in)
-    app.router.routes.extend(webhooks.DOORS)  # first: routes are tried one after the other
+    problems.install_handlers(
+        app, [*webhooks.WEBHOOK_ROUTES, *(r for api_router in ROUTERS for r in api_router.routes)]
+    )
+    app.add_exception_handler(ReplayedAnswer, idempotency.replay_answer)
+    app.add_exception_handler(dependencies.SignedOut, dependencies.redirect_to_sign_in)
+    app.router.routes.extend(webhooks.WEBHOOK_ROUTES)  # first: routes are tried one after the other
     for router in ROUTERS:
         app.include_router(router)
-    app.mount("/static", render.Static(directory=render.WEB / "static"))
-    if assets := docs.assets():
+    app.mount("/static", render.Static(directory=render.WEB_FOLDER / "static"))
+    if assets := docs.mount_assets():
         app.router.routes.append(assets)
     return app
 
@@ -167,8 +171,8 @@ def build(settings: Settings, resources: Resources | None = None) -> FastAPI:
 class Service(FastAPI):
     """The application behind doors of our own: what they answer pays nothing for the framework."""
 
-    def __init__(self, https_only: bool, **about: Any) -> None:
-        super().__init__(**about)
+    def __init__(self, https_only: bool, **options: Any) -> None:
+        super().__init__(**options)
         self._https_only = https_only
 
     def build_middleware_stack(self) -> ASGIApp:
@@ -176,7 +180,7 @@ class Service(FastAPI):
         # unexpected, before the edge can say it as a page or in the envelope.
         outermost = super().build_middleware_stack()
         assert isinstance(outermost, ServerErrorMiddleware)
-        return Edge(Hot(webhooks.Doors(outermost.app)), https_only=self._https_only)
+        return Edge(PlainSendRoute(webhooks.WebhookRouter(outermost.app)), https_only=self._https_only)
 
 
 class Server(uvicorn.Server):
@@ -191,20 +195,20 @@ class Server(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        again, self._state.leaving = self._state.leaving, True
+        is_repeated, self._state.leaving = self._state.leaving, True
         if self.started:
             self._loop.call_soon_threadsafe(self._state.feed.hush)
-        if self.started and sig == signal.SIGTERM and not again:
-            self._loop.call_soon_threadsafe(self._loop.call_later, self._linger, self._leave)
+        if self.started and sig == signal.SIGTERM and not is_repeated:
+            self._loop.call_soon_threadsafe(self._loop.call_later, self._linger, self._stop_serving)
         else:
             self.force_exit = self.should_exit and sig == signal.SIGINT
-            self._leave()
+            self._stop_serving()
 
-    def _leave(self) -> None:
+    def _stop_serving(self) -> None:
         self.should_exit = True
 
 
-def _operation(route: Any) -> str:
+def _build_operation_id(route: Any) -> str:
     """Operation ids as the routes' own names, the file's in front: unique and readable."""
     file = route.endpoint.__module__.rpartition(".")[2]
     return f"{file}-{route.name}".replace("_", "-")

@@ -9,13 +9,13 @@ import structlog
 
 from app.access.sealing import Seal
 from app.domain.problems import Unavailable
-from app.settings import Misconfigured, Settings
+from app.settings import ConfigurationError, Settings
 from app.store import engine, installation, readiness
 from app.store.clock import Clock
 from app.store.engine import Database
 from app.wire.client import Wire
 
-TRIES = 5
+MAX_TRIES = 5
 log = structlog.get_logger("resources")
 
 
@@ -30,21 +30,23 @@ class Resources:
 
 async def unseal_phones(database: Database, seal: Seal) -> None:
     """The key of the hash beside each phone; made at the installation's first start."""
-    async with database.system() as tx:
-        sealed = await installation.phone_key(tx, seal.close(os.urandom(32)))
-    database.phone_key = seal.open(sealed)
+    async with database.system_tx() as tx:
+        sealed_key = await installation.get_phone_key(tx, seal.close(os.urandom(32)))
+    database.phone_key = seal.open(sealed_key)
 
 
 async def _require_schema(database: Database) -> None:
-    """Raises `Misconfigured` when the database lacks migrations: no statement would be right."""
-    async with database.system() as tx:
-        version = await readiness.version(tx)
-    if readiness.behind(version):
-        at = f"at revision {version}" if version else "empty"
-        raise Misconfigured(f"the database is {at}, and this build needs {readiness.head()}: run `migrate` first")
+    """Raises `ConfigurationError` when the database lacks migrations: no statement would be right."""
+    async with database.system_tx() as tx:
+        version = await readiness.get_version(tx)
+    if readiness.is_behind(version):
+        state = f"at revision {version}" if version else "empty"
+        raise ConfigurationError(
+            f"the database is {state}, and this build needs {readiness.head()}: run `migrate` first"
+        )
 
 
-async def _reached(settings: Settings, clock: Clock, connections: int, seal: Seal) -> Database:
+async def _connect_ready(settings: Settings, clock: Clock, connections: int, seal: Seal) -> Database:
     """The database, ready to be worked with."""
     assert settings.database_url
     database = await engine.connect(settings.database_url, clock, connections)
@@ -57,27 +59,27 @@ async def _reached(settings: Settings, clock: Clock, connections: int, seal: Sea
     return database
 
 
-async def _reached_in_the_end(settings: Settings, clock: Clock, connections: int, seal: Seal) -> Database:
+async def _connect_with_retries(settings: Settings, clock: Clock, connections: int, seal: Seal) -> Database:
     """Tried again where the server was too slow: nobody waits for an answer yet, and to be gone
     because it is busy would make nothing better. One that refuses is away."""
-    tries = 0
+    try_count = 0
     while True:
-        tries += 1
+        try_count += 1
         try:
-            return await _reached(settings, clock, connections, seal)
+            return await _connect_ready(settings, clock, connections, seal)
         except Unavailable as error:
-            if tries == TRIES or not isinstance(error.__cause__, TimeoutError):
+            if try_count == MAX_TRIES or not isinstance(error.__cause__, TimeoutError):
                 raise
             log.warning("the database is slow to answer; trying again")
 
 
 @asynccontextmanager
-async def opened(settings: Settings, connections: int = 12) -> AsyncIterator[Resources]:
+async def open_resources(settings: Settings, connections: int = 12) -> AsyncIterator[Resources]:
     """The resources of one process. `settings` must name a database and a Redis."""
     assert settings.redis_url
     clock = Clock(settings.redis_url)
-    seal = Seal(settings.sealing_keys())
-    database = await _reached_in_the_end(settings, clock, connections, seal)
+    seal = Seal(settings.decode_sealing_keys())
+    database = await _connect_with_retries(settings, clock, connections, seal)
     if not database.two_roles:
         log.warning("one database role only: row-level security guards nothing here")
     wire = Wire(settings.allowed_private_networks)

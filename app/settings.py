@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
-class Misconfigured(Exception):
+class ConfigurationError(Exception):
     """The environment is not one the service can start with; the text says what to do."""
 
 
@@ -46,13 +46,13 @@ class Settings(BaseSettings):
 
     @field_validator("allowed_private_networks", "trusted_proxies", mode="before")
     @classmethod
-    def _networks(cls, given: object) -> object:
-        if not isinstance(given, str):
-            return given
-        return tuple(ip_network(part.strip()) for part in given.split(",") if part.strip())
+    def _parse_networks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
 
     @property
-    def production(self) -> bool:
+    def is_production(self) -> bool:
         return self.environment == "production"
 
     @property
@@ -60,50 +60,50 @@ class Settings(BaseSettings):
         """The public address, without a trailing slash."""
         return (self.public_base_url or f"http://{self.host}:{self.port}").rstrip("/")
 
-    def sealing_keys(self) -> list[bytes]:
+    def decode_sealing_keys(self) -> list[bytes]:
         """The keys that seal secrets, newest first; each 32 bytes."""
-        given = self.secret_keys.get_secret_value() if self.secret_keys else ""
-        return [_sealing_key(part.strip()) for part in given.split(",") if part.strip()]
+        secret_keys = self.secret_keys.get_secret_value() if self.secret_keys else ""
+        return [_decode_sealing_key(part.strip()) for part in secret_keys.split(",") if part.strip()]
 
 
-def _sealing_key(written: str) -> bytes:
+def _decode_sealing_key(encoded_key: str) -> bytes:
     try:
-        key = base64.urlsafe_b64decode(written + "=" * (-len(written) % 4))
+        key = base64.urlsafe_b64decode(encoded_key + "=" * (-len(encoded_key) % 4))
     except (ValueError, binascii.Error):
         key = b""
     if len(key) != 32:
-        raise Misconfigured("SECRET_KEYS: each key must be url-safe base64 of 32 bytes")
+        raise ConfigurationError("SECRET_KEYS: each key must be url-safe base64 of 32 bytes")
     return key
 
 
-def load(**given: object) -> Settings:
-    """Settings from the environment and `given`; raises `Misconfigured` with every fault."""
+def load(**overrides: object) -> Settings:
+    """Settings from the environment and `overrides`; raises `ConfigurationError` with every fault."""
     try:
-        settings = Settings(**given)  # type: ignore[arg-type]  # pydantic checks them by name
+        settings = Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them by name
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
-        raise Misconfigured("; ".join(faults)) from None
-    missing = _missing(settings)
+        raise ConfigurationError("; ".join(faults)) from None
+    missing = _find_faults(settings)
     if missing:
-        raise Misconfigured("; ".join(missing))
+        raise ConfigurationError("; ".join(missing))
     return settings
 
 
-def _missing(settings: Settings) -> list[str]:
+def _find_faults(settings: Settings) -> list[str]:
     faults = []
-    if not settings.sealing_keys():
+    if not settings.decode_sealing_keys():
         if settings.database_url:
             faults.append("SECRET_KEYS is required as soon as DATABASE_URL is set")
-        elif settings.production:
+        elif settings.is_production:
             faults.append("SECRET_KEYS is required in production")
-    if settings.production:
-        needs = {
+    if settings.is_production:
+        required_values = {
             "DATABASE_URL": settings.database_url,
             "REDIS_URL": settings.redis_url,
             "PUBLIC_BASE_URL": settings.public_base_url,
             "METRICS_TOKEN": settings.metrics_token,
         }
-        faults += [f"{name} is required in production" for name, value in needs.items() if not value]
+        faults += [f"{name} is required in production" for name, value in required_values.items() if not value]
         if settings.public_base_url and not settings.public_base_url.startswith("https://"):
             faults.append("PUBLIC_BASE_URL must be https:// in production")
         if any(network.prefixlen == 0 for network in settings.allowed_private_networks):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from app.settings import Misconfigured, Settings
+from app.settings import ConfigurationError, Settings
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -20,8 +20,8 @@ _tracer: "Tracer | None" = None
 
 
 @contextmanager
-def exported(settings: Settings, process: str) -> Iterator[None]:
-    """While inside, spans go to the endpoint, if one is set. Raises `Misconfigured` when the
+def export_traces(settings: Settings, process: str) -> Iterator[None]:
+    """While inside, spans go to the endpoint, if one is set. Raises `ConfigurationError` when the
     libraries are not installed."""
     global _tracer
     if not settings.otel_exporter_otlp_endpoint:
@@ -33,7 +33,7 @@ def exported(settings: Settings, process: str) -> Iterator[None]:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError:
-        raise Misconfigured("OTEL_EXPORTER_OTLP_ENDPOINT is set: install leadsail-sms[traces]") from None
+        raise ConfigurationError("OTEL_EXPORTER_OTLP_ENDPOINT is set: install leadsail-sms[traces]") from None
     endpoint = f"{settings.otel_exporter_otlp_endpoint.rstrip('/')}/v1/traces"
     provider = TracerProvider(resource=Resource({"service.name": f"leadsail-sms-{process}"}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint)))
@@ -46,22 +46,22 @@ def exported(settings: Settings, process: str) -> Iterator[None]:
 
 
 @contextmanager
-def span(name: str, of: str, **ids: str | int) -> Iterator[None]:
-    """What happens inside, in the trace of the turn or text `of`; nothing without an exporter."""
+def record_span(name: str, subject_id: str, **ids: str | int) -> Iterator[None]:
+    """What happens inside, in the trace of the turn or text `subject_id`; nothing without an exporter."""
     if _tracer is None:
         yield
         return
-    with _tracer.start_as_current_span(name, _root(of), attributes={"id": of, **ids}):
+    with _tracer.start_as_current_span(name, _build_root(subject_id), attributes={"id": subject_id, **ids}):
         yield
 
 
-def point(name: str, of: str, **ids: str | int) -> None:
+def record_point(name: str, subject_id: str, **ids: str | int) -> None:
     """Something that happened just now."""
-    with span(name, of, **ids):
+    with record_span(name, subject_id, **ids):
         pass
 
 
-def _root(of: str) -> "Context":
+def _build_root(subject_id: str) -> "Context":
     """The parent of all spans of one turn or text: it stands for the thing itself, and is sent by
     nobody."""
     from opentelemetry.trace import (
@@ -71,7 +71,7 @@ def _root(of: str) -> "Context":
         set_span_in_context,
     )
 
-    digest = sha256(of.encode()).digest()
+    digest = sha256(subject_id.encode()).digest()
     root = SpanContext(
         trace_id=int.from_bytes(digest[:16], "big"),
         span_id=int.from_bytes(digest[16:24], "big"),

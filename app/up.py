@@ -19,17 +19,17 @@ import httpx
 from app import embedded
 from app.cli import migrate_to_head
 from app.demo import calls, data
-from app.demo.story import tell
-from app.settings import Misconfigured, Settings
+from app.demo.story import tell_story
+from app.settings import ConfigurationError, Settings
 
-READY_WITHIN = 60.0
-STOP_WITHIN = 25.0
-FILLED_WITHIN = 15.0
+READY_SECONDS = 60.0
+STOP_SECONDS = 25.0
+FILL_SECONDS = 15.0
 LOOPBACK = "127.0.0.0/8,::1/128"
 
 
 @dataclass(frozen=True, slots=True)
-class Stack:
+class RunningStack:
     """A running service with its demo: where it is, and what opens it."""
 
     url: str
@@ -38,19 +38,19 @@ class Stack:
 
 
 @contextmanager
-def stack(settings: Settings, quiet: bool = False) -> Iterator[Stack]:
-    """Starts everything and stops all of it cleanly at the end. Raises `Misconfigured`."""
+def run_stack(settings: Settings, quiet: bool = False) -> Iterator[RunningStack]:
+    """Starts everything and stops all of it cleanly at the end. Raises `ConfigurationError`."""
     carrier_port, agent_port = settings.port + 1, settings.port + 2
     for port in (settings.port, carrier_port, agent_port):
-        require_free(settings.host, port)
+        require_free_port(settings.host, port)
     # To pass through, not to look into: the servers may run as another account.
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
     with ExitStack() as open_things:
         env = dict(os.environ) | {
             "DATABASE_URL": settings.database_url
-            or open_things.enter_context(embedded.postgres(settings.data_dir)).url,
-            "REDIS_URL": settings.redis_url or open_things.enter_context(embedded.valkey(settings.data_dir)).url,
-            "SECRET_KEYS": _secret_keys(settings),
+            or open_things.enter_context(embedded.serve_postgres(settings.data_dir)).url,
+            "REDIS_URL": settings.redis_url or open_things.enter_context(embedded.serve_valkey(settings.data_dir)).url,
+            "SECRET_KEYS": _get_secret_keys(settings),
             "ALLOWED_PRIVATE_NETWORKS": os.environ.get("ALLOWED_PRIVATE_NETWORKS") or LOOPBACK,
             "HOST": settings.host,
             "PORT": str(settings.port),
@@ -58,9 +58,9 @@ def stack(settings: Settings, quiet: bool = False) -> Iterator[Stack]:
         }
         migrate_to_head(env["DATABASE_URL"])  # here: a process of its own would load for seconds
         processes: dict[str, subprocess.Popen[bytes]] = {}
-        open_things.callback(stop, processes)
+        open_things.callback(stop_processes, processes)
         for name in ("web", "worker"):
-            processes[name] = start(["-m", "app", name], env, quiet)
+            processes[name] = start_process(["-m", "app", name], env, quiet)
         url = f"http://{settings.host}:{settings.port}"
         wait_until_ready(url, processes)
         ports = data.Addresses(
@@ -68,79 +68,79 @@ def stack(settings: Settings, quiet: bool = False) -> Iterator[Stack]:
             carrier=f"http://{settings.host}:{carrier_port}",
             agent=f"http://{settings.host}:{agent_port}",
         )
-        demo = prepare(settings, env, ports)
-        file = str(data.file_in(settings.data_dir))
+        demo = prepare_demo(settings, env, ports)
+        file = str(data.get_demo_file(settings.data_dir))
         for name in ("carrier", "agent"):
-            processes[name] = start(["-m", f"app.demo.{name}", file], env, quiet)
+            processes[name] = start_process(["-m", f"app.demo.{name}", file], env, quiet)
         for name, address in (("carrier", ports.carrier), ("agent", ports.agent)):
             wait_for(f"{address}/health", processes, name)
-        yield Stack(url, demo, processes)
+        yield RunningStack(url, demo, processes)
 
 
-def prepare(settings: Settings, env: Mapping[str, str], ports: data.Addresses) -> data.Demo:
+def prepare_demo(settings: Settings, env: Mapping[str, str], ports: data.Addresses) -> data.Demo:
     """The demo tenant: the one that is there, at today's addresses, or a new one."""
-    file = data.file_in(settings.data_dir)
+    file = data.get_demo_file(settings.data_dir)
     if file.exists():
-        known = data.Demo.read(file)
-        if data.still_valid(known, ports):
-            return data.move(known, ports, file)
-    made = json.loads(run(["tenant", "create", "--name", "Demo"], env))
+        current_demo = data.Demo.read(file)
+        if data.is_still_valid(current_demo, ports):
+            return data.move_demo(current_demo, ports, file)
+    new_tenant = json.loads(run_command(["tenant", "create", "--name", "Demo"], env))
     password = secrets.token_urlsafe(9)
-    email = f"demo-{made['tenantId'][-6:]}@example.com"
+    email = f"demo-{new_tenant['tenantId'][-6:]}@example.com"
     person = [
         "user",
         "create",
         "--tenant",
-        made["tenantId"],
+        new_tenant["tenantId"],
         "--email",
         email,
         "--password-stdin",
     ]
-    run(person, env, typed=password)
-    return data.fill(made["tenantId"], made["apiKey"], email, password, ports, file)
+    run_command(person, env, input_text=password)
+    return data.fill_tenant(new_tenant["tenantId"], new_tenant["apiKey"], email, password, ports, file)
 
 
-def up(settings: Settings) -> int:
+def run_up(settings: Settings) -> int:
     """Runs until Ctrl-C or SIGTERM, or until one of the processes ends by itself."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, _raise_interrupt)
     try:
-        with stack(settings) as running:
-            print(greeting(running), flush=True)
-            while all(process.poll() is None for process in running.processes.values()):
+        with run_stack(settings) as running_stack:
+            print(format_greeting(running_stack), flush=True)
+            while all(process.poll() is None for process in running_stack.processes.values()):
                 time.sleep(0.3)
-            ended = [name for name, p in running.processes.items() if p.poll() is not None]
-            print(f"{', '.join(ended)} ended; stopping the rest", file=sys.stderr)
+            ended_names = [name for name, p in running_stack.processes.items() if p.poll() is not None]
+            print(f"{', '.join(ended_names)} ended; stopping the rest", file=sys.stderr)
             return 1
     except KeyboardInterrupt:
         return 0
 
 
-def greeting(running: Stack) -> str:
+def format_greeting(running_stack: RunningStack) -> str:
     """What a person needs to begin, and a command that works when pasted."""
-    demo = running.demo
+    demo = running_stack.demo
     return f"""
 LeadSail SMS is up.
 
-  Conversations   {running.url}/conversations
+  Conversations   {running_stack.url}/conversations
                   sign in as {demo.email} with {demo.password}
-  API and docs    {running.url}/docs
+  API and docs    {running_stack.url}/docs
                   X-API-Key: {demo.api_key}
   The lead's phone (simulated carrier)   {demo.addresses.carrier}/
 
 Send a text to the demo lead:
 
-  curl -s {running.url}/api/v1/sms/send -H 'X-API-Key: {demo.api_key}' \\
+  curl -s {running_stack.url}/api/v1/sms/send -H 'X-API-Key: {demo.api_key}' \\
     -H 'Content-Type: application/json' \\
     -d '{{"leadId": "{data.LEAD_ID}", "message": "Hi Jane, following up on your inquiry."}}'
 
 Ctrl-C stops everything."""
 
 
-def _interrupt(*_: object) -> None:
+def _raise_interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _secret_keys(settings: Settings) -> str:
+def _get_secret_keys(settings: Settings) -> str:
     if settings.secret_keys:
         return settings.secret_keys.get_secret_value()
     file = settings.data_dir / "secret_keys"
@@ -149,13 +149,13 @@ def _secret_keys(settings: Settings) -> str:
     return file.read_text().strip()
 
 
-def require_free(host: str, port: int) -> None:
-    """Raises `Misconfigured` with one clear line when the port is taken."""
-    if not is_free(host, port):
-        raise Misconfigured(f"port {port} on {host} is taken; choose another with PORT=…")
+def require_free_port(host: str, port: int) -> None:
+    """Raises `ConfigurationError` with one clear line when the port is taken."""
+    if not is_port_free(host, port):
+        raise ConfigurationError(f"port {port} on {host} is taken; choose another with PORT=…")
 
 
-def is_free(host: str, port: int) -> bool:
+def is_port_free(host: str, port: int) -> bool:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -165,21 +165,21 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-def run(command: list[str], env: Mapping[str, str], typed: str = "") -> str:
+def run_command(command: list[str], env: Mapping[str, str], input_text: str = "") -> str:
     """Runs one of our own commands to its end; returns what it printed."""
-    done = subprocess.run(  # noqa: S603  # our own interpreter and module
+    process = subprocess.run(  # noqa: S603  # our own interpreter and module
         [sys.executable, "-m", "app", *command],
         env=dict(env),
-        input=typed.encode(),
+        input=input_text.encode(),
         stdout=subprocess.PIPE,
         check=False,
     )
-    if done.returncode:
-        raise Misconfigured(f"`{' '.join(command[:2])}` failed")
-    return done.stdout.decode()
+    if process.returncode:
+        raise ConfigurationError(f"`{' '.join(command[:2])}` failed")
+    return process.stdout.decode()
 
 
-def start(arguments: list[str], env: Mapping[str, str], quiet: bool) -> subprocess.Popen[bytes]:
+def start_process(arguments: list[str], env: Mapping[str, str], quiet: bool) -> subprocess.Popen[bytes]:
     """A process of ours. It has a group of its own, so that Ctrl-C reaches it only through us,
     in order."""
     output = subprocess.DEVNULL if quiet else None
@@ -193,11 +193,11 @@ def start(arguments: list[str], env: Mapping[str, str], quiet: bool) -> subproce
     )
 
 
-def stop(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
+def stop_processes(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
     """Asks all to stop, then ends those that do not."""
     for process in processes.values():
         process.terminate()
-    deadline = time.monotonic() + STOP_WITHIN
+    deadline = time.monotonic() + STOP_SECONDS
     for process in processes.values():
         try:
             process.wait(max(0.1, deadline - time.monotonic()))
@@ -211,9 +211,9 @@ def wait_until_ready(url: str, processes: Mapping[str, subprocess.Popen[bytes]])
 
 
 def wait_for(url: str, processes: Mapping[str, subprocess.Popen[bytes]], name: str) -> None:
-    """Returns when `url` answers 200; raises `Misconfigured` when `name` ended or never does."""
-    deadline = time.monotonic() + READY_WITHIN
-    with calls.blocking(timeout=2) as client:
+    """Returns when `url` answers 200; raises `ConfigurationError` when `name` ended or never does."""
+    deadline = time.monotonic() + READY_SECONDS
+    with calls.build_blocking_client(timeout=2) as client:
         while time.monotonic() < deadline and processes[name].poll() is None:
             try:
                 if client.get(url).status_code == 200:
@@ -221,38 +221,38 @@ def wait_for(url: str, processes: Mapping[str, subprocess.Popen[bytes]], name: s
             except httpx.TransportError:
                 pass
             time.sleep(0.05)
-    raise Misconfigured(f"{name} did not become ready; its log says why")
+    raise ConfigurationError(f"{name} did not become ready; its log says why")
 
 
-def demo(settings: Settings, story: bool) -> int:
+def run_demo(settings: Settings, story: bool) -> int:
     """Fills the demo tenant of the running `up`, or of one started for the while; with
     `story`, plays a whole conversation."""
-    known = _running_or_starting(settings)
-    if known is not None:
-        return tell(known) if story else _say_filled(known)
-    with stack(settings, quiet=True) as running:
-        return tell(running.demo) if story else _say_filled(running.demo)
+    running_demo = _find_running_or_wait(settings)
+    if running_demo is not None:
+        return tell_story(running_demo) if story else _say_filled(running_demo)
+    with run_stack(settings, quiet=True) as running_stack:
+        return tell_story(running_stack.demo) if story else _say_filled(running_stack.demo)
 
 
-def _say_filled(filled: data.Demo) -> int:
-    print(f"the demo tenant is there: sign in as {filled.email} with {filled.password}")
+def _say_filled(demo: data.Demo) -> int:
+    print(f"the demo tenant is there: sign in as {demo.email} with {demo.password}")
     return 0
 
 
-def _running_or_starting(settings: Settings) -> data.Demo | None:
-    """As `is_running`; waits for an `up` that already has the port and still fills its demo."""
-    deadline = time.monotonic() + FILLED_WITHIN
+def _find_running_or_wait(settings: Settings) -> data.Demo | None:
+    """As `find_running_demo`; waits for an `up` that already has the port and still fills its demo."""
+    deadline = time.monotonic() + FILL_SECONDS
     while True:
-        known = is_running(settings)
-        if known or is_free(settings.host, settings.port) or time.monotonic() > deadline:
-            return known
+        running_demo = find_running_demo(settings)
+        if running_demo or is_port_free(settings.host, settings.port) or time.monotonic() > deadline:
+            return running_demo
         time.sleep(0.5)
 
 
-def is_running(settings: Settings) -> data.Demo | None:
+def find_running_demo(settings: Settings) -> data.Demo | None:
     """The demo of an `up` that already runs with this data directory, if one does."""
-    file = data.file_in(settings.data_dir)
+    file = data.get_demo_file(settings.data_dir)
     if not file.exists():
         return None
-    known = data.Demo.read(file)
-    return known if data.still_valid(known, known.addresses) else None
+    current_demo = data.Demo.read(file)
+    return current_demo if data.is_still_valid(current_demo, current_demo.addresses) else None

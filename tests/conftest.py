@@ -28,11 +28,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.pool import Pool
 
 from app import embedded, settings
-from app.cli import KEEP_ALIVE, migrate_to_head
+from app.cli import KEEP_ALIVE_SECONDS, migrate_to_head
 from app.demo import calls
 from app.domain.problems import Unavailable
-from app.main import build
-from app.resources import Resources, opened
+from app.main import build_app
+from app.resources import Resources, open_resources
 from app.settings import Settings
 from app.store import readiness
 from app.store.schema import Table
@@ -69,10 +69,10 @@ def _given(config: pytest.Config) -> tuple[str, str]:
             folder.chmod(0o755)  # the servers' own account must reach its folder below
         database = os.environ.get("DATABASE_URL")
         if not database:
-            database = stack.enter_context(embedded.postgres(folder, durable=False)).url
+            database = stack.enter_context(embedded.serve_postgres(folder, durable=False)).url
         clock = os.environ.get("REDIS_URL")
         if not clock:
-            clock = stack.enter_context(embedded.valkey(folder)).url
+            clock = stack.enter_context(embedded.serve_valkey(folder)).url
         config.stash[_servers] = (database, clock)
     return config.stash[_servers]
 
@@ -123,7 +123,7 @@ async def _on_server(url: str, *statements: str) -> None:
 async def _template(url: str) -> str:
     """The name of a migrated database; it is made once for one state of the migrations."""
     digest = hashlib.sha256()
-    for file in sorted((readiness.MIGRATIONS / "versions").glob("*.py")):
+    for file in sorted((readiness.MIGRATIONS_PATH / "versions").glob("*.py")):
         digest.update(file.read_bytes())
     name = f"leadsail_template_{digest.hexdigest()[:12]}"
     known = "SELECT 1 FROM pg_database WHERE datname = $1"
@@ -176,7 +176,7 @@ def configuration(database_url: str, redis_url: str, listening: socket.socket) -
 async def resources(configuration: Settings) -> AsyncIterator[Resources]:
     """Database, clock, wire and seal, as every process of the service holds them."""
     # Here the API and a worker share them.
-    async with opened(configuration, connections=24) as held:
+    async with open_resources(configuration, connections=24) as held:
         yield held
 
 
@@ -199,13 +199,13 @@ class Api:
 @pytest.fixture(scope="session")
 async def running(configuration: Settings, resources: Resources, listening: socket.socket) -> AsyncIterator[Api]:
     config = uvicorn.Config(
-        build(configuration, resources),
+        build_app(configuration, resources),
         log_config=None,
         access_log=False,
         http="httptools",
         ws="none",
         lifespan="on",
-        timeout_keep_alive=KEEP_ALIVE,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=2,
     )
     server = Server(config)
@@ -214,7 +214,7 @@ async def running(configuration: Settings, resources: Resources, listening: sock
         if serving.done():
             serving.result()
         await asyncio.sleep(0.01)
-    async with calls.client(base_url=configuration.base_url, timeout=10) as http:
+    async with calls.build_client(base_url=configuration.base_url, timeout=10) as http:
         yield Api(configuration.base_url, http)
     server.should_exit = True
     await serving
@@ -257,7 +257,7 @@ async def _deleted(resources: Resources, statements: str) -> None:
     """A test that failed may have left something that still writes: its locks pass."""
     for _ in range(5):
         try:
-            async with resources.database.system() as tx:
+            async with resources.database.system_tx() as tx:
                 await tx.execute(statements)
         except (asyncpg.DeadlockDetectedError, TimeoutError, Unavailable):
             await asyncio.sleep(1)

@@ -84,8 +84,8 @@ class Tenant:
 async def tenant(resources: Resources, http: httpx.AsyncClient) -> Tenant:
     """A tenant with an admin key, made as the command line makes them."""
     fresh = keys.make()
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         tenant_id = await tenants.add(tx, "Tenant")
         caller = Caller(tenant_id, "service", "service", "admin")
         await api_keys.add(tx, caller, "First key", "admin", None, fresh.prefix, fresh.digest)
-    return Tenant(tenant_id, fresh.whole, http)
+    return Tenant(tenant_id, fresh.full_key, http)

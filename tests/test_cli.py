@@ -31,7 +31,7 @@ async def started(configuration: Settings | None, *arguments: str, **env: str) -
         given |= {
             "DATABASE_URL": str(configuration.database_url),
             "REDIS_URL": str(configuration.redis_url),
-            "SECRET_KEYS": base64.urlsafe_b64encode(configuration.sealing_keys()[0]).decode(),
+            "SECRET_KEYS": base64.urlsafe_b64encode(configuration.decode_sealing_keys()[0]).decode(),
         }
     command = (sys.executable, "-m", "app", *arguments)
     return await asyncio.create_subprocess_exec(*command, env=given | env, stdin=PIPE, stdout=PIPE, stderr=PIPE)
@@ -79,8 +79,8 @@ async def test_the_first_person_is_an_admin_and_the_others_are_what_is_said(
     asked = ("user", "create", "--tenant", tenant.tenant_id, "--password-stdin", "--email")
     for more in (("a@example.com",), ("b@example.com",), ("c@example.com", "--role", "admin")):
         assert (await ran(configuration, *asked, *more, typed="correct horse\n"))[0] == 0
-    async with resources.database.system() as tx:
-        rows = await people.listed(tx, tenant.tenant_id, None, 9)
+    async with resources.database.system_tx() as tx:
+        rows = await people.list_page(tx, tenant.tenant_id, None, 9)
     assert {row["email"][0]: row["role"] for row in rows} == {
         "a": "admin", "b": "member", "c": "admin",
     }  # fmt: skip
@@ -136,7 +136,7 @@ async def test_web_serves_and_stops_cleanly(configuration: Settings, tenant: Ten
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     process = await started(configuration, "web", PORT=str(port))
-    async with calls.client(base_url=f"http://127.0.0.1:{port}") as http:
+    async with calls.build_client(base_url=f"http://127.0.0.1:{port}") as http:
         async with asyncio.timeout(15):
             while True:
                 try:
@@ -322,8 +322,8 @@ async def test_an_import_that_is_stopped_says_up_to_which_line_it_came(
     process = await started(configuration, *asked)
 
     async def stored() -> int:
-        async with resources.database.system() as tx:
-            return int(await tx.value("SELECT count(*) FROM leads"))
+        async with resources.database.system_tx() as tx:
+            return int(await tx.fetch_value("SELECT count(*) FROM leads"))
 
     await until(stored)
     if how == "no database":

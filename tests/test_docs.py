@@ -84,7 +84,7 @@ def commands() -> dict[str, str]:
 def shown_help(*words: str) -> str:
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
-        cli.run([*words, "--help"])
+        cli.run_command([*words, "--help"])
     return shown.getvalue()
 
 
@@ -125,7 +125,7 @@ def test_every_metric_is_told() -> None:
 def test_every_route_that_is_named_exists() -> None:
     known = {
         f"{method.upper()} {re.sub('{[^}]*}', '{}', path)}"
-        for path, methods in main.build(settings.load()).openapi()["paths"].items()
+        for path, methods in main.build_app(settings.load()).openapi()["paths"].items()
         for method in methods
     }
     named = re.findall(r"`((?:GET|POST|PUT|PATCH|DELETE) /api/v1/[^`?]*)`", ALL)

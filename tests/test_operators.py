@@ -58,7 +58,7 @@ async def test_the_doctor_tells_of_texts_that_nobody_carries(
     configuration: Settings, idle_world: World, resources: Resources
 ) -> None:
     await idle_world.send()
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE outbox SET due_at = clock_timestamp() - interval '5 minutes'")
     status, out = await doctor(configuration, "--offline")
     assert status == 1
@@ -86,8 +86,8 @@ async def set_version(resources: Resources, version: str | None) -> None:
     """As a database that was not migrated would say; None: as it is."""
     from app.store import readiness
 
-    async with resources.database.system() as tx:
-        await tx.value(readiness.AS_OWNER)
+    async with resources.database.system_tx() as tx:
+        await tx.fetch_value(readiness.BECOME_OWNER_SQL)
         await tx.execute("UPDATE alembic_version SET version_num = $1", version or readiness.head())
 
 
@@ -96,7 +96,7 @@ async def test_after_a_key_rotation_all_is_sealed_anew_and_the_old_key_can_go(
 ) -> None:
     await tenant.account("twilio")
     await tenant.agent()
-    old, new = configuration.sealing_keys()[0], os.urandom(32)
+    old, new = configuration.decode_sealing_keys()[0], os.urandom(32)
     both, swapped = keys(new, old), keys(old, new)
     _, out = await doctor(configuration, "--offline", **both)
     assert "note  secrets: 3 are under an older key: run `reseal`" in out

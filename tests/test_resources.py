@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from app.domain.problems import Unavailable
-from app.resources import opened
+from app.resources import open_resources
 from app.settings import Settings
 from app.store.engine import CONNECT_SECONDS
 from tests.relay import Relay
@@ -29,8 +29,11 @@ async def test_a_process_waits_at_its_start_for_a_database_that_is_slow(
     async with relay(configuration).running() as wire:
         wire.freeze()
         asyncio.get_running_loop().call_later(CONNECT_SECONDS * 1.5, wire.restore)
-        async with opened(by(configuration, wire.port), 2) as held, held.database.system() as tx:
-            assert await tx.value("SELECT 1") == 1
+        async with (
+            open_resources(by(configuration, wire.port), 2) as held,
+            held.database.system_tx() as tx,
+        ):
+            assert await tx.fetch_value("SELECT 1") == 1
 
 
 async def test_a_process_does_not_wait_for_a_database_that_refuses(
@@ -39,5 +42,8 @@ async def test_a_process_does_not_wait_for_a_database_that_refuses(
     async with relay(configuration).running() as wire:
         wire.cut()
         with pytest.raises(Unavailable):
-            async with asyncio.timeout(CONNECT_SECONDS), opened(by(configuration, wire.port), 2):
+            async with (
+                asyncio.timeout(CONNECT_SECONDS),
+                open_resources(by(configuration, wire.port), 2),
+            ):
                 pass

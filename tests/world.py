@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app import worker
-from app.cli import KEEP_ALIVE
+from app.cli import KEEP_ALIVE_SECONDS
 from app.demo import calls
 from app.demo import carrier as simulated
 from app.resources import Resources
@@ -49,7 +49,7 @@ async def served(app: Starlette, host: str = "127.0.0.1") -> AsyncIterator[str]:
             log_config=None,
             access_log=False,
             ws="none",
-            timeout_keep_alive=KEEP_ALIVE,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=1,
         )
     )
@@ -73,7 +73,7 @@ class Carrier:
 
     async def text(self, phone: str, to: str, text: str, media: list[Data] | None = None) -> int:
         """The lead writes; our webhook's status."""
-        async with calls.client(timeout=20) as http:
+        async with calls.build_client(timeout=20) as http:
             answer = await http.post(
                 f"{self.url}/phone/{phone}/texts",
                 json={"to": to, "text": text, "media": media or []},
@@ -88,7 +88,7 @@ class Carrier:
 
 @pytest.fixture
 async def carrier() -> AsyncIterator[Carrier]:
-    app = simulated.build(CREDENTIALS["simulator"]["secret"], receipts=0.05)
+    app = simulated.build_app(CREDENTIALS["simulator"]["secret"], receipts=0.05)
     async with served(app) as url:
         yield Carrier(url, app.state.carrier)
         await app.state.carrier.close()
@@ -130,7 +130,7 @@ async def agent() -> AsyncIterator[AgentDouble]:
 @pytest.fixture
 async def working(resources: Resources) -> AsyncIterator[None]:
     """A worker's loops beside the API, in this process."""
-    loops = worker.build(resources)
+    loops = worker.build_loops(resources)
     running = asyncio.create_task(loops.run())
     yield
     loops.stop()

@@ -11,52 +11,52 @@ from hmac import compare_digest
 
 import structlog
 
-from app.access.fresh import Fresh
+from app.access.timed_cache import TimedCache
 from app.domain.callers import Caller
 from app.domain.problems import Problem, Unauthorized
 from app.store import access
-from app.store.engine import Database, Read, Row
+from app.store.engine import Database, ReadTx, Row
 
 ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
-KEY = re.compile(r"(lss_[a-z2-9]{10})_[a-z2-9]{32}")
+KEY_PATTERN = re.compile(r"(lss_[a-z2-9]{10})_[a-z2-9]{32}")
 CACHE_SECONDS = 4.0
 """A revoked key must stop within five seconds."""
 log = structlog.get_logger("keys")
 
 
 @dataclass(frozen=True, slots=True)
-class FreshKey:
+class IssuedKey:
     """A key as it is shown once, and what is kept of it."""
 
     prefix: str
     digest: bytes
-    whole: str = field(repr=False)
+    full_key: str = field(repr=False)
 
 
-def make() -> FreshKey:
-    prefix = "lss_" + _random(10)
-    whole = f"{prefix}_{_random(32)}"
-    return FreshKey(prefix, sha256(whole.encode()).digest(), whole)
+def make() -> IssuedKey:
+    prefix = "lss_" + _random_text(10)
+    full_key = f"{prefix}_{_random_text(32)}"
+    return IssuedKey(prefix, sha256(full_key.encode()).digest(), full_key)
 
 
-def _random(length: int) -> str:
+def _random_text(length: int) -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(length))
 
 
-async def caller_of(read: Read, given: str | None) -> Caller:
+async def find_caller(read: ReadTx, raw_key: str | None) -> Caller:
     """Whose key it is. Raises `Unauthorized`, the same for missing, unknown and revoked."""
-    return _caller(await _row(read, given))
+    return _build_caller(await _get_key_row(read, raw_key))
 
 
-async def _row(read: Read, given: str | None) -> Row:
-    match = KEY.fullmatch(given or "")
-    row = await access.key(read, match[1]) if match else None
-    if row is None or not compare_digest(row["digest"], _digest(given)):
+async def _get_key_row(read: ReadTx, raw_key: str | None) -> Row:
+    match = KEY_PATTERN.fullmatch(raw_key or "")
+    row = await access.get_key(read, match[1]) if match else None
+    if row is None or not compare_digest(row["digest"], _digest_key(raw_key)):
         raise Unauthorized
     return row
 
 
-def _caller(row: Row) -> Caller:
+def _build_caller(row: Row) -> Caller:
     return Caller(
         row["tenant_id"],
         row["key_id"],
@@ -67,23 +67,23 @@ def _caller(row: Row) -> Caller:
     )
 
 
-def _digest(given: str | None) -> bytes:
-    return sha256((given or "").encode()).digest()
+def _digest_key(raw_key: str | None) -> bytes:
+    return sha256((raw_key or "").encode()).digest()
 
 
-class Keyring:
+class KeyCache:
     """The keys seen in the last seconds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._callers: Fresh[bytes, Caller] = Fresh(CACHE_SECONDS)
-        self._touching: set[asyncio.Task[None]] = set()
+        self._callers: TimedCache[bytes, Caller] = TimedCache(CACHE_SECONDS)
+        self._touch_tasks: set[asyncio.Task[None]] = set()
 
-    async def caller_of(self, given: str | None) -> Caller:
-        """As `caller_of` above, at most `CACHE_SECONDS` behind it."""
-        if not KEY.fullmatch(given or ""):
+    async def get_caller(self, raw_key: str | None) -> Caller:
+        """As `find_caller` above, at most `CACHE_SECONDS` behind it."""
+        if not KEY_PATTERN.fullmatch(raw_key or ""):
             raise Unauthorized
-        return await self._callers.get(_digest(given), lambda: self._ask(given))
+        return await self._callers.get(_digest_key(raw_key), lambda: self._load_caller(raw_key))
 
     def forget(self, key_id: str) -> None:
         """The key was revoked here; other processes notice within `CACHE_SECONDS`."""
@@ -92,21 +92,21 @@ class Keyring:
     async def close(self) -> None:
         """Waits for the uses that are still being noted."""
         await self._callers.close()
-        await asyncio.gather(*self._touching, return_exceptions=True)
+        await asyncio.gather(*self._touch_tasks, return_exceptions=True)
 
-    async def _ask(self, given: str | None) -> Caller:
-        async with self._database.system() as tx:
-            row = await _row(tx, given)
-        caller = _caller(row)
+    async def _load_caller(self, raw_key: str | None) -> Caller:
+        async with self._database.system_tx() as tx:
+            row = await _get_key_row(tx, raw_key)
+        caller = _build_caller(row)
         if row["stale"]:
-            touching = asyncio.create_task(self._touch(caller))
-            self._touching.add(touching)
-            touching.add_done_callback(self._touching.discard)
+            task = asyncio.create_task(self._touch_key(caller))
+            self._touch_tasks.add(task)
+            task.add_done_callback(self._touch_tasks.discard)
         return caller
 
-    async def _touch(self, caller: Caller) -> None:
+    async def _touch_key(self, caller: Caller) -> None:
         try:
-            async with self._database.system() as tx:
+            async with self._database.system_tx() as tx:
                 await access.touch_key(tx, caller.tenant_id, caller.actor)
         except (Problem, OSError) as error:
             log.info("a key's last use was not noted", error=type(error).__name__)

@@ -8,47 +8,47 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 
 from app.domain.problems import Invalid
 
-SHORTEST = 10
-LONGEST = 1024
+MIN_LENGTH = 10
+MAX_LENGTH = 1024
 LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 _hasher = PasswordHasher()
-NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$WBv/cTOwBo9TnbSv/Bxwdw$reHXSSaLmgY7hnqYIevB7jrno1JufVymG+1GZnfG1Ys"
+DUMMY_HASH = "$argon2id$v=19$m=65536,t=3,p=4$WBv/cTOwBo9TnbSv/Bxwdw$reHXSSaLmgY7hnqYIevB7jrno1JufVymG+1GZnfG1Ys"
 """Of a password that nobody has: 32 random bytes, thrown away. Made beforehand, since a process
 would spend a tenth of a second on it at its start."""
 
 
 def require_good(password: str, email: str) -> None:
     """Raises `Invalid`, naming `password`. Length is what counts (NIST SP 800-63B, 3.1.1)."""
-    if len(password) < SHORTEST:
-        raise Invalid(details=[f"password: must have at least {SHORTEST} characters"])
-    if len(password) > LONGEST:
-        raise Invalid(details=[f"password: must have at most {LONGEST} characters"])
+    if len(password) < MIN_LENGTH:
+        raise Invalid(details=[f"password: must have at least {MIN_LENGTH} characters"])
+    if len(password) > MAX_LENGTH:
+        raise Invalid(details=[f"password: must have at most {MAX_LENGTH} characters"])
     if not password.strip() or password.lower() in (email.lower(), email.lower().split("@")[0]):
         raise Invalid(details=["password: is too easy to guess"])
 
 
-def made() -> str:
+def make_password() -> str:
     """A password to be told to a person once: 80 random bits that can be read out."""
     return "-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(4))
 
 
-async def hashed(password: str) -> str:
+async def hash_password(password: str) -> str:
     return await asyncio.to_thread(_hasher.hash, password)
 
 
-async def matches(password_hash: str | None, given: str) -> bool:
-    """Whether `given` is the password. None (nobody by that e-mail): False, in the same time."""
-    right = await asyncio.to_thread(_verify, password_hash or NOBODY, given)
-    return right and password_hash is not None
+async def verify_password(password_hash: str | None, password: str) -> bool:
+    """Whether `password` is the one. None (nobody by that e-mail): False, in the same time."""
+    is_right = await asyncio.to_thread(_verify_hash, password_hash or DUMMY_HASH, password)
+    return is_right and password_hash is not None
 
 
-def outdated(password_hash: str) -> bool:
+def needs_rehash(password_hash: str) -> bool:
     """Whether it was made with weaker parameters than today's."""
     return _hasher.check_needs_rehash(password_hash)
 
 
-def _verify(password_hash: str, given: str) -> bool:
+def _verify_hash(password_hash: str, password: str) -> bool:
     try:
-        return len(given) <= LONGEST and _hasher.verify(password_hash, given)
+        return len(password) <= MAX_LENGTH and _hasher.verify(password_hash, password)
     except (Argon2Error, InvalidHashError, UnicodeError):
         return False

@@ -8,31 +8,31 @@ from app.store.engine import Database
 
 
 @dataclass(slots=True)
-class Count:
+class SealCount:
     """Sealed things: under the newest key, under an older one, under none that is listed."""
 
     newest: int = 0
     older: int = 0
-    lost: int = 0
+    unreadable: int = 0
 
 
-async def count(database: Database, seal: Seal, reseal: bool = False) -> Count:
+async def count_sealed(database: Database, seal: Seal, reseal: bool = False) -> SealCount:
     """Opens everything that is sealed. With `reseal` what is under an older key is closed under
     the newest, a transaction each; a process that still has the old list opens both."""
-    done = Count()
-    async with database.system() as tx:
-        things = await sealed.everything(tx)
-    for thing in things:
+    counts = SealCount()
+    async with database.system_tx() as tx:
+        values = await sealed.list_all(tx)
+    for value in values:
         try:
-            plain = seal.open(thing.bytes)
+            plain = seal.open(value.bytes)
         except Unsealable:
-            done.lost += 1
+            counts.unreadable += 1
             continue
-        if seal.is_newest(thing.bytes):
-            done.newest += 1
+        if seal.is_newest(value.bytes):
+            counts.newest += 1
             continue
-        done.older += 1
+        counts.older += 1
         if reseal:
-            async with database.system() as tx:
-                await sealed.replace(tx, thing, seal.close(plain))
-    return done
+            async with database.system_tx() as tx:
+                await sealed.replace(tx, value, seal.close(plain))
+    return counts

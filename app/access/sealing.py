@@ -17,7 +17,7 @@ from app.store.engine import Row
 
 VERSION = b"\x01"
 ID_BYTES, NONCE_BYTES = 4, 12
-HEAD = len(VERSION) + ID_BYTES
+HEAD_BYTES = len(VERSION) + ID_BYTES
 
 
 class Unsealable(Exception):
@@ -38,28 +38,28 @@ class Seal:
         nonce, head = os.urandom(NONCE_BYTES), VERSION + self._newest
         return head + nonce + self._keys[self._newest].encrypt(nonce, plain, head)
 
-    def open(self, sealed: bytes) -> bytes:
+    def open(self, sealed_bytes: bytes) -> bytes:
         """What was sealed; raises `Unsealable`."""
-        head, nonce = sealed[:HEAD], sealed[HEAD : HEAD + NONCE_BYTES]
+        head, nonce = sealed_bytes[:HEAD_BYTES], sealed_bytes[HEAD_BYTES : HEAD_BYTES + NONCE_BYTES]
         key = self._keys.get(head[len(VERSION) :])
         if key is None or head[: len(VERSION)] != VERSION:
             raise Unsealable("sealed under a key that is not among SECRET_KEYS")
         try:
-            return key.decrypt(nonce, sealed[HEAD + NONCE_BYTES :], head)
+            return key.decrypt(nonce, sealed_bytes[HEAD_BYTES + NONCE_BYTES :], head)
         except (InvalidTag, ValueError):
             raise Unsealable("the sealed bytes were changed") from None
 
-    def is_newest(self, sealed: bytes) -> bool:
+    def is_newest(self, sealed_bytes: bytes) -> bool:
         """Whether it was sealed under the newest key."""
-        return sealed[len(VERSION) : HEAD] == self._newest
+        return sealed_bytes[len(VERSION) : HEAD_BYTES] == self._newest
 
     def close_words(self, words: Mapping[str, str]) -> bytes:
         """Named strings (credentials), sealed together."""
         return self.close(json.dumps(dict(words)).encode())
 
-    def open_words(self, sealed: bytes) -> dict[str, str]:
+    def open_words(self, sealed_bytes: bytes) -> dict[str, str]:
         """The reverse of `close_words`; raises `Unsealable`."""
-        words: dict[str, str] = json.loads(self.open(sealed))
+        words: dict[str, str] = json.loads(self.open(sealed_bytes))
         return words
 
     def open_account(self, row: Row) -> Account:

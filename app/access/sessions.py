@@ -11,11 +11,11 @@ from app.access import passwords, tries
 from app.domain.callers import Caller
 from app.domain.problems import Invalid
 from app.store import access
-from app.store.engine import Database, Read, Row, Tx
+from app.store.engine import Database, ReadTx, Row, Tx
 
-IDLE = timedelta(hours=12)
-ABSOLUTE = timedelta(days=7)
-RENEWED = timedelta(hours=1)
+MAX_IDLE = timedelta(hours=12)
+MAX_SESSION = timedelta(days=7)
+RENEW_AFTER = timedelta(hours=1)
 """A token that is older gives place to a fresh one: what leaked is soon worth nothing."""
 
 
@@ -27,7 +27,7 @@ class Person:
     user_id: str
     email: str
     role: str
-    due: bool = False
+    needs_renewal: bool = False
     """The token is to be renewed now."""
 
     @property
@@ -44,19 +44,19 @@ async def sign_in(database: Database, email: str, password: str, address: str | 
     """The token of a new session; None when e-mail or password is wrong, which of the two is
     not told, not even by the time it takes. No transaction is open while the hash is checked.
     Raises `RateLimited` after too many attempts, of the person or from the address."""
-    await tries.take(database, email, address)
-    async with database.system() as tx:
-        person = await access.person(tx, email)
+    await tries.count_try(database, email, address)
+    async with database.system_tx() as tx:
+        person = await access.get_person(tx, email)
     known_hash = None if person is None else person["password_hash"]
-    if not await passwords.matches(known_hash, password) or person is None:
+    if not await passwords.verify_password(known_hash, password) or person is None:
         return None
     fresh_hash = None
-    if passwords.outdated(person["password_hash"]):
-        fresh_hash = await passwords.hashed(password)
-    async with database.system() as tx:
+    if passwords.needs_rehash(person["password_hash"]):
+        fresh_hash = await passwords.hash_password(password)
+    async with database.system_tx() as tx:
         await tries.forget(tx, email, address)
         if fresh_hash:
-            await access.rehash(tx, person["tenant_id"], person["user_id"], fresh_hash)
+            await access.set_password_hash(tx, person["tenant_id"], person["user_id"], fresh_hash)
         return await begin(tx, person["tenant_id"], person["user_id"])
 
 
@@ -64,46 +64,46 @@ async def begin(tx: Tx, tenant_id: str, user_id: str) -> str:
     """Opens a session and returns its token, for the cookie. The part before the dot stays when
     the token is renewed, so that forms which are open keep fitting."""
     token = f"{secrets.token_urlsafe(32)}.{secrets.token_urlsafe(32)}"
-    await access.open_session(tx, tenant_id, user_id, _digest(token), ABSOLUTE)
+    await access.open_session(tx, tenant_id, user_id, _digest_token(token), MAX_SESSION)
     return token
 
 
 @dataclass(frozen=True, slots=True)
-class Renewed:
+class RenewedToken:
     """A fresh token, and how long its session may still last."""
 
     token: str
-    lasts: timedelta
+    time_left: timedelta
 
 
-async def renew(tx: Tx, token: str) -> Renewed | None:
+async def renew(tx: Tx, token: str) -> RenewedToken | None:
     """A fresh token for the same session. The old one is good until the fresh one is used, and a
     minute more, since requests come side by side and answers get lost. None: another request
     was faster."""
-    fresh = f"{token.partition('.')[0]}.{secrets.token_urlsafe(32)}"
-    lasts = await access.renew_session(tx, _digest(token), _digest(fresh), RENEWED)
-    return Renewed(fresh, lasts) if lasts else None
+    new_token = f"{token.partition('.')[0]}.{secrets.token_urlsafe(32)}"
+    time_left = await access.renew_session(tx, _digest_token(token), _digest_token(new_token), RENEW_AFTER)
+    return RenewedToken(new_token, time_left) if time_left else None
 
 
-async def find(read: Read, token: str) -> Person | None:
+async def find(read: ReadTx, token: str) -> Person | None:
     """Whose session it is; None when it is unknown, ended, expired or idle for too long."""
-    row = await access.session(read, _digest(token), IDLE, RENEWED)
-    return None if row is None else _person(row)
+    row = await access.get_session(read, _digest_token(token), MAX_IDLE, RENEW_AFTER)
+    return None if row is None else _build_person(row)
 
 
-async def see(tx: Tx, token: str) -> Person | None:
+async def find_and_touch(tx: Tx, token: str) -> Person | None:
     """As `find`, and puts off the idle expiry; the row is written once a minute at most."""
-    row = await access.session(tx, _digest(token), IDLE, RENEWED)
+    row = await access.get_session(tx, _digest_token(token), MAX_IDLE, RENEW_AFTER)
     if row is None:
         return None
     if row["stale"] or row["arrived"]:
-        await access.touch_session(tx, _digest(token))
-    return _person(row)
+        await access.touch_session(tx, _digest_token(token))
+    return _build_person(row)
 
 
 async def end(tx: Tx, token: str) -> None:
     """Signs out: the token opens nothing any more."""
-    await access.close_session(tx, _digest(token))
+    await access.close_session(tx, _digest_token(token))
 
 
 async def end_all(tx: Tx, tenant_id: str, user_id: str) -> None:
@@ -112,20 +112,20 @@ async def end_all(tx: Tx, tenant_id: str, user_id: str) -> None:
 
 
 async def change_password(
-    database: Database, person: Person, current: str, wanted: str, address: str | None = None
+    database: Database, person: Person, current: str, new_password: str, address: str | None = None
 ) -> str:
     """Sets the person's own password and signs them out everywhere; the token of a new session.
     Raises `Invalid` naming `currentPassword` or `password`, `RateLimited`."""
-    passwords.require_good(wanted, person.email)
-    await tries.take(database, person.email, address)
-    async with database.system() as tx:
-        known = await access.person(tx, person.email)
-    if known is None or not await passwords.matches(known["password_hash"], current):
+    passwords.require_good(new_password, person.email)
+    await tries.count_try(database, person.email, address)
+    async with database.system_tx() as tx:
+        person_row = await access.get_person(tx, person.email)
+    if person_row is None or not await passwords.verify_password(person_row["password_hash"], current):
         raise Invalid(details=["currentPassword: is wrong"])
-    fresh_hash = await passwords.hashed(wanted)
-    async with database.system() as tx:
+    fresh_hash = await passwords.hash_password(new_password)
+    async with database.system_tx() as tx:
         await tries.forget(tx, person.email, address)
-        await access.rehash(tx, person.tenant_id, person.user_id, fresh_hash)
+        await access.set_password_hash(tx, person.tenant_id, person.user_id, fresh_hash)
         await end_all(tx, person.tenant_id, person.user_id)
         return await begin(tx, person.tenant_id, person.user_id)
 
@@ -135,13 +135,13 @@ def csrf_token(token: str) -> str:
     return hmac_digest(token.partition(".")[0].encode(), b"csrf", sha256).hex()
 
 
-def csrf_matches(token: str, given: str) -> bool:
-    return compare_digest(csrf_token(token).encode(), given.encode(errors="replace"))
+def csrf_matches(token: str, form_token: str) -> bool:
+    return compare_digest(csrf_token(token).encode(), form_token.encode(errors="replace"))
 
 
-def _person(row: Row) -> Person:
+def _build_person(row: Row) -> Person:
     return Person(row["tenant_id"], row["user_id"], row["email"], row["role"], row["due"])
 
 
-def _digest(token: str) -> bytes:
+def _digest_token(token: str) -> bytes:
     return sha256(token.encode(errors="replace")).digest()

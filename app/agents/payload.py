@@ -16,10 +16,10 @@ def freeze(
     thread: Facts,
     texts: Sequence[Facts],
     transcript: Sequence[Facts],
-    unsent: Mapping[str, Any] | None,
+    unsent_reply: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """All of the payload but what changes with each attempt (`address`)."""
-    answered = {answer["key"] for answer in thread["answers"]}
+    """All of the payload but what changes with each attempt (`address_attempt`)."""
+    answered_keys = {answer["key"] for answer in thread["answers"]}
     return {
         "message": {
             "combinedText": "\n".join(text["text"] for text in texts),
@@ -55,23 +55,25 @@ def freeze(
         "interaction": {
             "interactionId": thread["interaction_id"],
             "status": thread["status"],
-            "transcript": [transcripts.entry(row) for row in transcript],
+            "transcript": [transcripts.build_entry(row) for row in transcript],
         },
         "questionnaire": {
             "knownInformation": thread["answers"],
-            "informationToCollect": [question for question in thread["questions"] if question["key"] not in answered],
+            "informationToCollect": [
+                question for question in thread["questions"] if question["key"] not in answered_keys
+            ],
         },
         "turn": {
             "turnId": turn_id,
             "throughSeq": thread["last_seq"],
-            "unsentReply": unsent,
+            "unsentReply": unsent_reply,
         },
         "tenantId": thread["tenant_id"],
         "agentId": thread["sms_agent_id"],
     }
 
 
-def sample(tenant_id: str, agent_id: str, now: datetime) -> dict[str, Any]:
+def build_sample(tenant_id: str, agent_id: str, now: datetime) -> dict[str, Any]:
     """A made-up turn as an agent would get it, to try its webhook."""
     text = {
         "message_id": "msg_sample",
@@ -104,11 +106,13 @@ def sample(tenant_id: str, agent_id: str, now: datetime) -> dict[str, Any]:
         "questions": [],
         "last_seq": 1,
     }
-    frozen = freeze("turn_sample", thread, [text], [text], None)
-    return address(frozen, 1, now + REPLY_WITHIN, now)
+    frozen_payload = freeze("turn_sample", thread, [text], [text], None)
+    return address_attempt(frozen_payload, 1, now + REPLY_WITHIN, now)
 
 
-def address(frozen: Mapping[str, Any], attempt: int, expires_at: datetime, now: datetime) -> dict[str, Any]:
+def address_attempt(
+    frozen_payload: Mapping[str, Any], attempt: int, expires_at: datetime, now: datetime
+) -> dict[str, Any]:
     """The frozen payload as this attempt sends it."""
-    turn = {**frozen["turn"], "attempt": attempt, "expiresAt": expires_at}
-    return {**frozen, "turn": turn, "timestamp": now}
+    turn = {**frozen_payload["turn"], "attempt": attempt, "expiresAt": expires_at}
+    return {**frozen_payload, "turn": turn, "timestamp": now}

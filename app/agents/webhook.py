@@ -15,11 +15,11 @@ from typing import Any, Literal
 
 import httpx
 
-from app.domain.orders import readable
+from app.domain.orders import require_sendable
 from app.domain.problems import Invalid
 from app.domain.turns import MOST_TEXTS
 
-KEPT_ANSWER = 4096
+MAX_RECORDED_ANSWER = 4096
 FORMS = ("reply", "replies", "handoff")
 """What an answer may hold; one of them at least, or nothing at all."""
 JSON_WORDS = {
@@ -59,8 +59,10 @@ Answer = Taken | Failed
 def sign(secrets: Sequence[str], turn_id: str, at: datetime, body: bytes) -> dict[str, str]:
     """The three headers; one signature by each live secret."""
     stamp = str(int(at.timestamp()))
-    signed = f"{turn_id}.{stamp}.".encode() + body
-    signatures = [base64.b64encode(hmac.digest(_key(secret), signed, "sha256")).decode() for secret in secrets]
+    signed_content = f"{turn_id}.{stamp}.".encode() + body
+    signatures = [
+        base64.b64encode(hmac.digest(_decode_secret(secret), signed_content, "sha256")).decode() for secret in secrets
+    ]
     return {
         "webhook-id": turn_id,
         "webhook-timestamp": stamp,
@@ -68,11 +70,11 @@ def sign(secrets: Sequence[str], turn_id: str, at: datetime, body: bytes) -> dic
     }
 
 
-def _key(secret: str) -> bytes:
+def _decode_secret(secret: str) -> bytes:
     return base64.b64decode(secret.removeprefix("whsec_"))
 
 
-def request(
+def build_request(
     url: str,
     secrets: Sequence[str],
     turn_id: str,
@@ -87,38 +89,38 @@ def request(
         **sign(secrets, turn_id, at, body),
         **({"webhook-kind": kind} if kind else {}),
     }
-    return httpx.Request("POST", _parsed(url), headers=headers, content=body)
+    return httpx.Request("POST", _parse_url(url), headers=headers, content=body)
 
 
 @lru_cache(maxsize=1024)
-def _parsed(url: str) -> httpx.URL:
+def _parse_url(url: str) -> httpx.URL:
     """Parsing costs more than the rest of a request, and agents have few addresses."""
     return httpx.URL(url)
 
 
-def read(response: httpx.Response) -> Answer:
+def read_answer(response: httpx.Response) -> Answer:
     """What an answer means. A 2xx that is not understood says what is wrong with it, and the
     agent has the turn all the same."""
     if not response.is_success:
-        return Failed(f"HTTP {response.status_code}", _retry_after(response))
+        return Failed(f"HTTP {response.status_code}", _read_retry_after(response))
     if not response.content.strip():
         return Taken()
     try:
-        said = json.loads(response.content)
+        answer = json.loads(response.content)
     except (ValueError, RecursionError):
         return Taken(why="the answer is not JSON")
-    if said is None:
+    if answer is None:
         return Taken()
-    if not isinstance(said, dict):
-        return Taken(why=f"the answer is {JSON_WORDS[type(said)]}, and must be an object")
-    return _understand({key: value for key, value in said.items() if value is not None})
+    if not isinstance(answer, dict):
+        return Taken(why=f"the answer is {JSON_WORDS[type(answer)]}, and must be an object")
+    return _parse_answer({key: value for key, value in answer.items() if value is not None})
 
 
 State = Literal["replied", "declined", "handed_off", "failed", "awaiting_reply"]
-Meaning = tuple[State, str | None, tuple[str, ...] | None, tuple[str, ...], str | None]
+TurnOutcome = tuple[State, str | None, tuple[str, ...] | None, tuple[str, ...], str | None]
 
 
-def meaning(answer: Answer) -> Meaning:
+def to_turn_outcome(answer: Answer) -> TurnOutcome:
     """State, reason and texts of a turn that was answered so; the texts that may not go, and
     what is wrong with the answer."""
     if isinstance(answer, Failed):
@@ -142,18 +144,21 @@ def outcome(answer: Answer) -> str:
     return "unclear" if answer.why else "silent"
 
 
-def _understand(said: dict[str, Any]) -> Taken:
+def _parse_answer(answer: dict[str, Any]) -> Taken:
     """`said` without what is null: to typed clients that is the same as absent."""
-    if not said:
+    if not answer:
         return Taken()
-    texts, refused, wrong = _reply(said)
-    wish = said.get("handoff", False)
+    texts, refused, wrong = _reply(answer)
+    wish = answer.get("handoff", False)
     if not isinstance(wish, bool):
         wrong.append("handoff: must be true or false")
-    elif said.keys().isdisjoint(FORMS):
-        known, given = ", ".join(FORMS), ", ".join(sorted(_clean(key)[:40] for key in said)[:5])
+    elif answer.keys().isdisjoint(FORMS):
+        known, given = (
+            ", ".join(FORMS),
+            ", ".join(sorted(_clean_text(key)[:40] for key in answer)[:5]),
+        )
         wrong.append(f"the answer holds none of {known}, but {given}")
-    handoff = _reason(said.get("reason")) if wish is True else None
+    handoff = _reason(answer.get("reason")) if wish is True else None
     return Taken(texts, handoff, refused, "; ".join(wrong) or None)
 
 
@@ -166,7 +171,7 @@ def _reply(said: dict[str, Any]) -> tuple[tuple[str, ...] | None, tuple[str, ...
     listed = said.get("replies", [])
     if isinstance(listed, list):
         given += [(f"replies[{i}]", text) for i, text in enumerate(listed)]
-    texts = tuple(_clean(text) for _, text in given if isinstance(text, str))
+    texts = tuple(_clean_text(text) for _, text in given if isinstance(text, str))
     if wrong := _wrong(given, listed):
         return None, texts, [wrong]
     return texts, (), []
@@ -182,27 +187,27 @@ def _wrong(given: Sequence[tuple[str, Any]], listed: object) -> str | None:
         if not isinstance(text, str):
             return f"{name}: must be text"
         try:
-            readable(_clean(text), name)
+            require_sendable(_clean_text(text), name)
         except Invalid as problem:
             return problem.details[0]
     return None
 
 
 def _reason(given: Any) -> str:
-    reason = _clean(given)[:500].strip() if isinstance(given, str) else ""
+    reason = _clean_text(given)[:500].strip() if isinstance(given, str) else ""
     return reason or "no reason given"
 
 
-def _clean(text: str) -> str:
+def _clean_text(text: str) -> str:
     """As a database and a carrier can take it: no NUL, no lone surrogate."""
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
-def _retry_after(response: httpx.Response) -> float | None:
-    given = response.headers.get("retry-after", "")
-    return float(given) if given.isdecimal() and len(given) < 8 else None
+def _read_retry_after(response: httpx.Response) -> float | None:
+    header = response.headers.get("retry-after", "")
+    return float(header) if header.isdecimal() and len(header) < 8 else None
 
 
-def kept(response: httpx.Response) -> str:
+def clip_answer(response: httpx.Response) -> str:
     """The part of an answer that is recorded."""
-    return _clean(response.content[:KEPT_ANSWER].decode("utf-8", "replace"))
+    return _clean_text(response.content[:MAX_RECORDED_ANSWER].decode("utf-8", "replace"))

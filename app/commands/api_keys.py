@@ -1,6 +1,12 @@
 """API keys: add, rename, revoke. What is kept of the key itself comes from `access`."""
 
-from app.commands.directory import Given, found, merged, require_known, require_not_null
+from app.commands.directory import (
+    Fields,
+    merge_fields,
+    require_found,
+    require_known,
+    require_not_null,
+)
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.problems import Invalid
@@ -33,15 +39,15 @@ async def add(
     return await api_keys.add(tx, caller.tenant_id, key_id, name, scope, sms_agent_id, prefix, digest, per_second)
 
 
-async def change(tx: Tx, caller: Caller, key_id: str, given: Given) -> Row:
+async def change(tx: Tx, caller: Caller, key_id: str, fields: Fields) -> Row:
     """Name and limit; changes only what is given. Raises `Invalid`, `NotFound`."""
-    row = found(await api_keys.lock(tx, caller.tenant_id, key_id))
-    require_not_null(given, {"name": "name"})
-    wanted = merged(row, given)
-    limit = wanted["requests_per_second"]
-    return found(await api_keys.change(tx, caller.tenant_id, key_id, wanted["name"], limit))
+    row = require_found(await api_keys.lock(tx, caller.tenant_id, key_id))
+    require_not_null(fields, {"name": "name"})
+    new_row = merge_fields(row, fields)
+    limit = new_row["requests_per_second"]
+    return require_found(await api_keys.change(tx, caller.tenant_id, key_id, new_row["name"], limit))
 
 
 async def revoke(tx: Tx, caller: Caller, key_id: str) -> Row:
     """The key opens nothing any more. Raises `NotFound`, also for one revoked before."""
-    return found(await api_keys.revoke(tx, caller.tenant_id, key_id))
+    return require_found(await api_keys.revoke(tx, caller.tenant_id, key_id))

@@ -3,33 +3,35 @@
 from collections.abc import Sequence
 
 from app.commands import send
-from app.commands.directory import found
+from app.commands.directory import require_found
 from app.domain.callers import Caller
-from app.domain.orders import Order, Refused, Sent
+from app.domain.orders import AcceptedText, Order, RefusedOrder
 from app.domain.problems import NotCancellable
 from app.store import messages, outbox, sending
 from app.store.engine import Tx
 
 
-async def texts(tx: Tx, caller: Caller, bulk_id: str, entries: Sequence[Order | Refused]) -> list[Sent | Refused]:
+async def accept_bulk(
+    tx: Tx, caller: Caller, bulk_id: str, entries: Sequence[Order | RefusedOrder]
+) -> list[AcceptedText | RefusedOrder]:
     """Accepts the orders, all of this bulk, that may go; what became of each, in order."""
     orders = [entry for entry in entries if isinstance(entry, Order)]
-    judged = iter(await send.texts(tx, orders) if orders else [])
-    results = [next(judged) if isinstance(entry, Order) else entry for entry in entries]
-    refused = sum(isinstance(result, Refused) for result in results)
-    await sending.record_bulk(tx, caller.tenant_id, bulk_id, len(results) - refused, refused)
+    outcomes = iter(await send.accept_texts(tx, orders) if orders else [])
+    results = [next(outcomes) if isinstance(entry, Order) else entry for entry in entries]
+    refused_count = sum(isinstance(result, RefusedOrder) for result in results)
+    await sending.record_bulk(tx, caller.tenant_id, bulk_id, len(results) - refused_count, refused_count)
     return results
 
 
-async def cancel_one(tx: Tx, caller: Caller, message_id: str) -> None:
+async def cancel_text(tx: Tx, caller: Caller, message_id: str) -> None:
     """Raises `NotFound`; `NotCancellable` once a request to the carrier may have begun."""
-    if not await outbox.cancel(tx, caller.tenant_id, message_id, f"Cancelled by {caller.actor}."):
-        found(await messages.get(tx, caller.tenant_id, message_id))
+    if not await outbox.cancel_text(tx, caller.tenant_id, message_id, f"Cancelled by {caller.actor}."):
+        require_found(await messages.get(tx, caller.tenant_id, message_id))
         raise NotCancellable
 
 
-async def cancel(tx: Tx, caller: Caller, bulk_id: str) -> int:
+async def cancel_bulk(tx: Tx, caller: Caller, bulk_id: str) -> int:
     """Cancels what of the bulk send is still unsent; how many. Raises `NotFound`."""
-    found(await messages.bulk(tx, caller.tenant_id, bulk_id))
+    require_found(await messages.get_bulk(tx, caller.tenant_id, bulk_id))
     why = f"Cancelled by {caller.actor}."
     return await outbox.cancel_bulk(tx, caller.tenant_id, bulk_id, why)

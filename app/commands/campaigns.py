@@ -1,10 +1,10 @@
 """Campaigns: add, put, change, remove."""
 
 from app.commands.directory import (
-    Given,
-    found,
-    merged,
-    only_one,
+    Fields,
+    first_row,
+    merge_fields,
+    require_found,
     require_known,
     require_not_null,
     unless_in_use,
@@ -15,7 +15,7 @@ from app.domain.problems import AlreadyExists, InUse
 from app.store import campaigns
 from app.store.engine import Row, Tx
 
-FRESH: Given = {
+DEFAULTS: Fields = {
     "active": True,
     "client_id": None,
     "client_name": None,
@@ -27,7 +27,7 @@ FRESH: Given = {
     "test_sms_agent_id": None,
     "questionnaire": [],
 }
-NAMED = {
+REFERENCE_FIELDS = {
     "phone_number_id": ("phoneNumberId", "number"),
     "sms_agent_id": ("smsAgentId", "agent"),
     "test_sms_agent_id": ("testSmsAgentId", "agent"),
@@ -35,44 +35,44 @@ NAMED = {
 NOT_NULL = {"name": "name", "active": "active", "questionnaire": "questionnaire"}
 
 
-async def add(tx: Tx, caller: Caller, given: Given) -> Row:
+async def add(tx: Tx, caller: Caller, fields: Fields) -> Row:
     """A new campaign. Raises `Invalid`, `AlreadyExists`."""
-    await _check(tx, caller, given)
-    campaign_id = given.get("campaign_id") or ids.make("campaign")
+    await _check_fields(tx, caller, fields)
+    campaign_id = fields.get("campaign_id") or ids.make("campaign")
     key = {"tenant_id": caller.tenant_id, "campaign_id": campaign_id}
-    row = only_one(await campaigns.add(tx, [{**FRESH, **given, **key}]))
+    row = first_row(await campaigns.add(tx, [{**DEFAULTS, **fields, **key}]))
     if row is None:
         raise AlreadyExists(details=["campaignId: is taken"])
     campaign: Row = row
     return campaign
 
 
-async def put(tx: Tx, caller: Caller, campaign_id: str, given: Given) -> Row:
+async def put(tx: Tx, caller: Caller, campaign_id: str, fields: Fields) -> Row:
     """The campaign as given, new or replaced whole; `created` tells which."""
-    await _check(tx, caller, given)
+    await _check_fields(tx, caller, fields)
     key = {"tenant_id": caller.tenant_id, "campaign_id": campaign_id}
-    [row] = await campaigns.put(tx, [{**FRESH, **given, **key}])
+    [row] = await campaigns.put(tx, [{**DEFAULTS, **fields, **key}])
     return row
 
 
-async def change(tx: Tx, caller: Caller, campaign_id: str, given: Given) -> Row:
+async def change(tx: Tx, caller: Caller, campaign_id: str, fields: Fields) -> Row:
     """Changes only what is given. Raises `Invalid`, `NotFound`."""
-    row = found(await campaigns.lock(tx, caller.tenant_id, campaign_id))
-    await _check(tx, caller, given)
-    wanted = merged(row, given)
+    row = require_found(await campaigns.lock(tx, caller.tenant_id, campaign_id))
+    await _check_fields(tx, caller, fields)
+    new_row = merge_fields(row, fields)
     columns = ("tenant_id", "campaign_id", *campaigns.COLUMNS)
-    [changed] = await campaigns.change(tx, [{column: wanted[column] for column in columns}])
-    return changed
+    [campaign] = await campaigns.change(tx, [{column: new_row[column] for column in columns}])
+    return campaign
 
 
 async def remove(tx: Tx, caller: Caller, campaign_id: str) -> None:
     """Raises `NotFound`; `InUse` while leads, interactions or agents name it."""
-    if await campaigns.in_use(tx, caller.tenant_id, campaign_id):
+    if await campaigns.is_in_use(tx, caller.tenant_id, campaign_id):
         raise InUse(details=["campaignId: an SMS agent takes inbound texts for it"])
     with unless_in_use("campaignId: leads or interactions belong to it"):
-        found(await campaigns.remove(tx, caller.tenant_id, campaign_id) or None)
+        require_found(await campaigns.remove(tx, caller.tenant_id, campaign_id) or None)
 
 
-async def _check(tx: Tx, caller: Caller, given: Given) -> None:
-    require_not_null(given, NOT_NULL)
-    await require_known(tx, caller.tenant_id, given, NAMED)
+async def _check_fields(tx: Tx, caller: Caller, fields: Fields) -> None:
+    require_not_null(fields, NOT_NULL)
+    await require_known(tx, caller.tenant_id, fields, REFERENCE_FIELDS)

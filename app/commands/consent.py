@@ -7,18 +7,18 @@ from datetime import timedelta
 from itertools import groupby
 
 from app.domain import ids, phones, segments
-from app.domain.orders import Order, Resolved
+from app.domain.orders import Order, ResolvedOrder
 from app.store import sending, suppressions, tenants
-from app.store.clock import AT_ONCE, OUTBOX
-from app.store.engine import Read, Row, Tx
+from app.store.clock import AT_ONCE, OUTBOX_HINT
+from app.store.engine import ReadTx, Row, Tx
 from app.store.inbox import Arrival
 from app.store.suppressions import Cause
 
-CONFIRMATION = "{name}: You are unsubscribed and will get no more texts. Reply START to resume."
-HELP = "{name}: Reply STOP to get no more texts. For anything else, just write to us here."
+STOP_ANSWER = "{name}: You are unsubscribed and will get no more texts. Reply START to resume."
+HELP_ANSWER = "{name}: Reply STOP to get no more texts. For anything else, just write to us here."
 CONFIRM_WITHIN = timedelta(minutes=5)
 HELP_EVERY = timedelta(days=1)
-EVENTS = {"stop": "opted_out", "start": "opted_in", "help": "help"}
+EVENT_BY_WORD = {"stop": "opted_out", "start": "opted_in", "help": "help"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,67 +30,73 @@ class Consent:
     events: list[Row]
 
     @property
-    def suppressed(self) -> bool:
+    def is_suppressed(self) -> bool:
         return bool(self.causes)
 
 
-async def of_phone(read: Read, tenant_id: str, written: str) -> Consent:
+async def get_consent(read: ReadTx, tenant_id: str, raw_phone: str) -> Consent:
     """The record of any readable phone, known or not. Raises `Invalid`."""
-    phone = phones.normalise(written, await tenants.country(read, tenant_id))
-    causes = await suppressions.causes(read, tenant_id, [phone])
-    events = await suppressions.events(read, tenant_id, phone)
+    phone = phones.normalize_phone(raw_phone, await tenants.get_country(read, tenant_id))
+    causes = await suppressions.get_causes(read, tenant_id, [phone])
+    events = await suppressions.list_events(read, tenant_id, phone)
     return Consent(phone, list(causes.get(phone, [])), events)
 
 
-async def heed(tx: Tx, arrivals: Sequence[Arrival]) -> None:
+async def heed_words(tx: Tx, arrivals: Sequence[Arrival]) -> None:
     """Obeys the control words, in the order in which they came, and answers those that the
     carrier did not answer. Phones are locked."""
     for word, run in groupby((a for a in arrivals if a.word), key=lambda arrival: arrival.word):
-        said = list(run)
+        word_arrivals = list(run)
         match word:
             case "stop":
-                await _stop(tx, said)
+                await _heed_stop(tx, word_arrivals)
             case "start":
-                await suppressions.lift(tx, [_cause(arrival) for arrival in said])
+                await suppressions.lift(tx, [_build_cause(arrival) for arrival in word_arrivals])
             case "help":
-                await _help(tx, said)
+                await _heed_help(tx, word_arrivals)
 
 
-async def _stop(tx: Tx, said: Sequence[Arrival]) -> None:
-    tenant_id = said[0].tenant_id
-    before = await suppressions.causes(tx, tenant_id, [arrival.lead_phone for arrival in said])
-    await suppressions.add(tx, [_cause(arrival) for arrival in said])
-    told = {arrival.lead_phone for arrival in said if arrival.answered}
-    first = {a.lead_phone: a for a in said if a.lead_phone not in told and "lead" not in before.get(a.lead_phone, [])}
-    if first:
+async def _heed_stop(tx: Tx, arrivals: Sequence[Arrival]) -> None:
+    tenant_id = arrivals[0].tenant_id
+    earlier_causes = await suppressions.get_causes(tx, tenant_id, [arrival.lead_phone for arrival in arrivals])
+    await suppressions.add(tx, [_build_cause(arrival) for arrival in arrivals])
+    told = {arrival.lead_phone for arrival in arrivals if arrival.answered}
+    new_stops = {
+        a.lead_phone: a
+        for a in arrivals
+        if a.lead_phone not in told and "lead" not in earlier_causes.get(a.lead_phone, [])
+    }
+    if new_stops:
         tenant = await tenants.get(tx, tenant_id)
         assert tenant is not None
-        text = tenant["opt_out_confirmation"] or CONFIRMATION.format(name=tenant["name"])
-        await _answer(tx, list(first.values()), text)
+        text = tenant["opt_out_confirmation"] or STOP_ANSWER.format(name=tenant["name"])
+        await _send_answer(tx, list(new_stops.values()), text)
 
 
-async def _help(tx: Tx, said: Sequence[Arrival]) -> None:
+async def _heed_help(tx: Tx, arrivals: Sequence[Arrival]) -> None:
     """One answer a day and phone, to suppressed phones too."""
-    tenant_id = said[0].tenant_id
-    asking = {arrival.lead_phone: arrival for arrival in said}
-    served = await suppressions.told_lately(tx, tenant_id, list(asking), "help", HELP_EVERY)
-    unserved = [arrival for phone, arrival in asking.items() if phone not in served]
-    await suppressions.note(tx, [_cause(arrival) for arrival in unserved])
-    unanswered = [arrival for arrival in unserved if not arrival.answered]
+    tenant_id = arrivals[0].tenant_id
+    arrival_by_phone = {arrival.lead_phone: arrival for arrival in arrivals}
+    answered_phones = await suppressions.find_with_recent_event(
+        tx, tenant_id, list(arrival_by_phone), "help", HELP_EVERY
+    )
+    answerable = [arrival for phone, arrival in arrival_by_phone.items() if phone not in answered_phones]
+    await suppressions.record_events(tx, [_build_cause(arrival) for arrival in answerable])
+    unanswered = [arrival for arrival in answerable if not arrival.answered]
     if not unanswered:
         return
     tenant = await tenants.get(tx, tenant_id)
     assert tenant is not None
-    await _answer(tx, unanswered, tenant["help_text"] or HELP.format(name=tenant["name"]))
+    await _send_answer(tx, unanswered, tenant["help_text"] or HELP_ANSWER.format(name=tenant["name"]))
 
 
-async def _answer(tx: Tx, asked: Sequence[Arrival], text: str) -> None:
+async def _send_answer(tx: Tx, arrivals: Sequence[Arrival], text: str) -> None:
     """A text of the service itself, which leaves although the phone may be suppressed."""
-    counted = segments.count(text)
-    await sending.store(
+    count = segments.count(text)
+    await sending.store_texts(
         tx,
         [
-            Resolved(
+            ResolvedOrder(
                 order=Order(
                     tenant_id=arrival.tenant_id,
                     message_id=ids.make("msg"),
@@ -107,26 +113,26 @@ async def _answer(tx: Tx, asked: Sequence[Arrival], text: str) -> None:
                 provider=arrival.provider,
                 lead_id=arrival.lead_id,
                 campaign_id=arrival.campaign_id,
-                encoding=counted.encoding,
-                segments=counted.segments,
+                encoding=count.encoding,
+                segments=count.segments,
                 agent_mode=False,
                 text=text,
-                exempt=True,
+                is_exempt=True,
             )
-            for arrival in asked
+            for arrival in arrivals
         ],
     )
-    tx.hints[OUTBOX] = AT_ONCE
+    tx.hints[OUTBOX_HINT] = AT_ONCE
 
 
-def _cause(arrival: Arrival) -> Cause:
+def _build_cause(arrival: Arrival) -> Cause:
     assert arrival.word
     return Cause(
         tenant_id=arrival.tenant_id,
         phone=arrival.lead_phone,
         cause="lead",
         actor="lead",
-        event=EVENTS[arrival.word],
+        event=EVENT_BY_WORD[arrival.word],
         rule=arrival.rule,
         text=arrival.text,
         message_id=arrival.message_id,

@@ -7,44 +7,46 @@ from app.domain.problems import SuppressionActive
 from app.domain.words import INTERACTION_STATUSES
 from app.store import notes, suppressions, threads, turns
 from app.store.engine import Row, Tx
-from app.store.threads import Thread
+from app.store.threads import ThreadKey
 
 NOT_DNC = tuple(status for status in INTERACTION_STATUSES if status != "dnc")
-TAKEN_OVER = "a person wrote"
-SWITCHED_OFF = "agent mode was switched off"
+TAKE_OVER_REASON = "a person wrote"
+SWITCH_OFF_REASON = "agent mode was switched off"
 HANDED_OVER = "the agent handed over to a person"
 
 
-async def take_over(tx: Tx, written: Sequence[Thread]) -> None:
+async def take_over(tx: Tx, thread_keys: Sequence[ThreadKey]) -> None:
     """A person wrote in these threads: the agent's unfinished turns and unsent texts end."""
-    await threads.taken_over(tx, written, f"withdrawn: {TAKEN_OVER}")
-    ended = await threads.cancel_turns(tx, written, TAKEN_OVER)
-    await threads.cancel_agent_texts(tx, written, "TURN_CANCELLED", TAKEN_OVER)
-    await notes.add(tx, {thread: "A person took over from the agent." for thread in ended})
+    await threads.record_take_over(tx, thread_keys, f"withdrawn: {TAKE_OVER_REASON}")
+    ended_threads = await threads.cancel_turns(tx, thread_keys, TAKE_OVER_REASON)
+    await threads.cancel_agent_texts(tx, thread_keys, "TURN_CANCELLED", TAKE_OVER_REASON)
+    await notes.add(tx, {thread: "A person took over from the agent." for thread in ended_threads})
 
 
-async def switch(tx: Tx, by: Mapping[Thread, str], on: bool, sent_with: Sequence[str] = ()) -> None:
+async def switch_agent_mode(
+    tx: Tx, actor_by_thread: Mapping[ThreadKey, str], on: bool, sent_with: Sequence[str] = ()
+) -> None:
     """Switches agent mode of the threads; off ends what the agent had not finished, but for the
     texts that it was `sent_with`."""
-    locked = await threads.lock(tx, by)
-    found = [(row["tenant_id"], row["interaction_id"]) for row in locked]
-    await threads.switch(tx, found, on)
+    locked_rows = await threads.lock(tx, actor_by_thread)
+    locked_threads = [(row["tenant_id"], row["interaction_id"]) for row in locked_rows]
+    await threads.switch_agent_mode(tx, locked_threads, on)
     if not on:
-        await threads.cancel_turns(tx, found, SWITCHED_OFF)
-        await threads.cancel_agent_texts(tx, found, "TURN_CANCELLED", SWITCHED_OFF, sent_with)
+        await threads.cancel_turns(tx, locked_threads, SWITCH_OFF_REASON)
+        await threads.cancel_agent_texts(tx, locked_threads, "TURN_CANCELLED", SWITCH_OFF_REASON, sent_with)
 
 
-async def hand_over(tx: Tx, thread: Thread, reason: str) -> None:
+async def hand_over(tx: Tx, thread: ThreadKey, reason: str) -> None:
     """The agent gives the thread, whose lock is held, to a person. What it has said before still
     leaves: only its unfinished turns end."""
-    await threads.switch(tx, [thread], False)
+    await threads.switch_agent_mode(tx, [thread], False)
     await threads.cancel_turns(tx, [thread], HANDED_OVER)
     await threads.withdraw(tx, [thread], f"withdrawn: {HANDED_OVER}")
     await threads.set_status(tx, [thread], "follow_up", only_from=NOT_DNC)
     await notes.add(tx, {thread: f"The agent handed over to a person: {reason}"})
 
 
-async def brake(tx: Tx, thread: Thread, why: str) -> None:
+async def pause_agent(tx: Tx, thread: ThreadKey, why: str) -> None:
     """The loop breaker: the agent rests in this thread until tomorrow, or until a hand switches
     agent mode."""
     await threads.pause(tx, thread, why)
@@ -52,27 +54,27 @@ async def brake(tx: Tx, thread: Thread, why: str) -> None:
     await notes.add(tx, {thread: f"The agent is paused until tomorrow: {why}."})
 
 
-async def fail(tx: Tx, failed: Sequence[tuple[Row, str]]) -> None:
+async def give_up_turns(tx: Tx, failed_turns: Sequence[tuple[Row, str]]) -> None:
     """These turns are given up, each for its reason: a person must follow up."""
-    if not failed:
+    if not failed_turns:
         return
-    threads_of = [(turn["tenant_id"], turn["interaction_id"]) for turn, _ in failed]
-    closed = [(turn["tenant_id"], turn["turn_id"], "failed", why) for turn, why in failed]
-    await turns.close(tx, closed)
-    await threads.set_status(tx, threads_of, "follow_up", only_from=("in_progress", "incomplete"))
-    told = {
+    thread_keys = [(turn["tenant_id"], turn["interaction_id"]) for turn, _ in failed_turns]
+    closed_turns = [(turn["tenant_id"], turn["turn_id"], "failed", why) for turn, why in failed_turns]
+    await turns.close(tx, closed_turns)
+    await threads.set_status(tx, thread_keys, "follow_up", only_from=("in_progress", "incomplete"))
+    note_texts = {
         thread: f"The agent did not get the lead's texts: {why}."
-        for thread, (_, why) in zip(threads_of, failed, strict=True)
+        for thread, (_, why) in zip(thread_keys, failed_turns, strict=True)
     }
-    await notes.add(tx, told)
+    await notes.add(tx, note_texts)
 
 
-async def resume(tx: Tx, limit: int) -> int:
+async def resume_agents(tx: Tx, limit: int) -> int:
     """Agents that want to come back by themselves do, where no person wrote for long enough."""
-    resumed = await threads.resume(tx, limit)
-    if resumed:
-        await notes.add(tx, dict.fromkeys(resumed, "The agent resumed: nobody wrote meanwhile."))
-    return len(resumed)
+    resumed_threads = await threads.resume_agents(tx, limit)
+    if resumed_threads:
+        await notes.add(tx, dict.fromkeys(resumed_threads, "The agent resumed: nobody wrote meanwhile."))
+    return len(resumed_threads)
 
 
 async def set_by_hand(tx: Tx, caller: Caller, row: Row, status: str | None, agent_mode: bool | None) -> None:
@@ -80,25 +82,25 @@ async def set_by_hand(tx: Tx, caller: Caller, row: Row, status: str | None, agen
     status lifts what a hand had set; raises `SuppressionActive` when only the lead can."""
     thread = (row["tenant_id"], row["interaction_id"])
     if status == "dnc":
-        await suppressions.add(tx, [_by_hand(caller, row, "suppressed")])
-    elif status is not None and await _lifted(tx, caller, row):
+        await suppressions.add(tx, [_build_cause(caller, row, "suppressed")])
+    elif status is not None and await _lift_by_hand(tx, caller, row):
         await threads.set_status(tx, [thread], status)
     if agent_mode is not None:
-        await switch(tx, {thread: caller.actor}, agent_mode)
+        await switch_agent_mode(tx, {thread: caller.actor}, agent_mode)
 
 
-async def _lifted(tx: Tx, caller: Caller, row: Row) -> bool:
+async def _lift_by_hand(tx: Tx, caller: Caller, row: Row) -> bool:
     """Whether the phone may be texted now, once what a hand had set is lifted."""
     phone = row["lead_phone"]
-    standing = (await suppressions.causes(tx, row["tenant_id"], [phone])).get(phone, [])
-    if standing == ["lead"]:
+    causes = (await suppressions.get_causes(tx, row["tenant_id"], [phone])).get(phone, [])
+    if causes == ["lead"]:
         raise SuppressionActive
-    if "person" in standing:
-        await suppressions.lift(tx, [_by_hand(caller, row, "lifted")])
-    return "lead" not in standing
+    if "person" in causes:
+        await suppressions.lift(tx, [_build_cause(caller, row, "lifted")])
+    return "lead" not in causes
 
 
-def _by_hand(caller: Caller, row: Row, event: str) -> suppressions.Cause:
+def _build_cause(caller: Caller, row: Row, event: str) -> suppressions.Cause:
     return suppressions.Cause(
         tenant_id=row["tenant_id"],
         phone=row["lead_phone"],

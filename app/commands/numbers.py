@@ -4,59 +4,59 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.commands.directory import (
-    Given,
-    found,
-    merged,
-    only_one,
-    readable_phone,
+    Fields,
+    first_row,
+    merge_fields,
+    normalize_tenant_phone,
+    require_found,
     require_known,
     require_not_null,
     unless_in_use,
 )
 from app.domain import ids
 from app.domain.callers import Caller
-from app.domain.carriage import Listed
+from app.domain.carriage import VendorNumber
 from app.domain.problems import AlreadyExists, InUse
 from app.store import accounts, numbers
 from app.store.engine import Row, Tx
 
-FRESH = {
+DEFAULTS = {
     "account_id": None,
     "capabilities": ["sms"],
     "active": True,
     "label": None,
     "messages_per_second": None,
 }
-NAMED = {"account_id": ("providerAccountId", "account")}
+REFERENCE_FIELDS = {"account_id": ("providerAccountId", "account")}
 NOT_NULL = {"capabilities": "capabilities", "active": "active"}
 
 
-async def add(tx: Tx, caller: Caller, given: Given) -> Row:
+async def add(tx: Tx, caller: Caller, fields: Fields) -> Row:
     """A new number. Raises `Invalid`, `AlreadyExists`."""
     tenant_id = caller.tenant_id
-    await _check(tx, caller, given)
-    phone = await readable_phone(tx, tenant_id, given["phone_number"], "phoneNumber")
+    await _check_fields(tx, caller, fields)
+    phone = await normalize_tenant_phone(tx, tenant_id, fields["phone_number"], "phoneNumber")
     key = {"tenant_id": tenant_id, "phone_number_id": ids.make("num"), "phone_number": phone}
-    row = only_one(await numbers.add(tx, [{**FRESH, **given, **key}]))
+    row = first_row(await numbers.add(tx, [{**DEFAULTS, **fields, **key}]))
     if row is None:
         raise AlreadyExists(details=["phoneNumber: is one of your numbers already"])
     number: Row = row
     return number
 
 
-async def change(tx: Tx, caller: Caller, phone_number_id: str, given: Given) -> Row:
+async def change(tx: Tx, caller: Caller, phone_number_id: str, fields: Fields) -> Row:
     """Changes only what is given; the number itself stays what it is."""
-    row = found(await numbers.lock(tx, caller.tenant_id, phone_number_id))
-    await _check(tx, caller, given)
-    wanted = merged(row, given)
+    row = require_found(await numbers.lock(tx, caller.tenant_id, phone_number_id))
+    await _check_fields(tx, caller, fields)
+    new_row = merge_fields(row, fields)
     columns = ("tenant_id", "phone_number_id", *numbers.COLUMNS)
-    [changed] = await numbers.change(tx, [{column: wanted[column] for column in columns}])
-    return changed
+    [number] = await numbers.change(tx, [{column: new_row[column] for column in columns}])
+    return number
 
 
 async def remove(tx: Tx, caller: Caller, phone_number_id: str) -> None:
     """Raises `NotFound`; `InUse` while a campaign or an agent uses it, or it has threads."""
-    row = found(await numbers.lock(tx, caller.tenant_id, phone_number_id))
+    row = require_found(await numbers.lock(tx, caller.tenant_id, phone_number_id))
     if await numbers.has_threads(tx, caller.tenant_id, row["phone_number"]):
         raise InUse(details=["phoneNumberId: has interactions"])
     with unless_in_use("phoneNumberId: a campaign or an SMS agent uses it"):
@@ -64,7 +64,7 @@ async def remove(tx: Tx, caller: Caller, phone_number_id: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Synced:
+class SyncResult:
     """What a sync did."""
 
     added: int
@@ -73,17 +73,19 @@ class Synced:
     unchanged: int
 
 
-async def sync(tx: Tx, caller: Caller, account_id: str, listed: Sequence[Listed], force: bool) -> Synced:
+async def sync(
+    tx: Tx, caller: Caller, account_id: str, vendor_numbers: Sequence[VendorNumber], force: bool
+) -> SyncResult:
     """Takes over the account's numbers from the vendor's complete list. Numbers that are gone
     there are switched off, but never more than half of the account's nor one that was used in
     the last 7 days, unless `force`. Raises `NotFound`."""
     tenant_id = caller.tenant_id
-    found(await accounts.get(tx, tenant_id, account_id))
-    here = {row["phone_number"]: row for row in await numbers.lock_all(tx, tenant_id)}
-    there = {number.phone_number: number for number in listed}
-    fresh = [
+    require_found(await accounts.get(tx, tenant_id, account_id))
+    row_by_phone = {row["phone_number"]: row for row in await numbers.lock_all(tx, tenant_id)}
+    vendor_by_phone = {number.phone_number: number for number in vendor_numbers}
+    new_rows = [
         {
-            **FRESH,
+            **DEFAULTS,
             "tenant_id": tenant_id,
             "phone_number_id": ids.make("num"),
             "phone_number": number.phone_number,
@@ -91,30 +93,30 @@ async def sync(tx: Tx, caller: Caller, account_id: str, listed: Sequence[Listed]
             "capabilities": list(number.capabilities),
             "label": number.label,
         }
-        for number in there.values()
-        if number.phone_number not in here
+        for number in vendor_by_phone.values()
+        if number.phone_number not in row_by_phone
     ]
-    changed = [
-        wanted
-        for number in there.values()
-        if (row := here.get(number.phone_number)) and (wanted := _synced(row, account_id, number))
+    changed_rows = [
+        new_row
+        for number in vendor_by_phone.values()
+        if (row := row_by_phone.get(number.phone_number)) and (new_row := _merge_vendor_number(row, account_id, number))
     ]
-    mine = [row for row in here.values() if row["account_id"] == account_id and row["active"]]
-    gone = [row for row in mine if row["phone_number"] not in there]
+    account_rows = [row for row in row_by_phone.values() if row["account_id"] == account_id and row["active"]]
+    missing_rows = [row for row in account_rows if row["phone_number"] not in vendor_by_phone]
     if not force:
-        used = await numbers.used_lately(tx, tenant_id, [row["phone_number"] for row in gone])
-        gone = [row for row in gone if row["phone_number"] not in used]
-        if len(gone) * 2 > len(mine):
-            gone = []
-    off = [{**row, "active": False} for row in gone]
-    await numbers.add(tx, fresh)
+        used_numbers = await numbers.find_used_lately(tx, tenant_id, [row["phone_number"] for row in missing_rows])
+        missing_rows = [row for row in missing_rows if row["phone_number"] not in used_numbers]
+        if len(missing_rows) * 2 > len(account_rows):
+            missing_rows = []
+    inactive_rows = [{**row, "active": False} for row in missing_rows]
+    await numbers.add(tx, new_rows)
     columns = ("tenant_id", "phone_number_id", *numbers.COLUMNS)
-    await numbers.change(tx, [{name: row[name] for name in columns} for row in (*changed, *off)])
-    unchanged = len(there) - len(fresh) - len(changed)
-    return Synced(len(fresh), len(changed), len(off), unchanged)
+    await numbers.change(tx, [{name: row[name] for name in columns} for row in (*changed_rows, *inactive_rows)])
+    unchanged_count = len(vendor_by_phone) - len(new_rows) - len(changed_rows)
+    return SyncResult(len(new_rows), len(changed_rows), len(inactive_rows), unchanged_count)
 
 
-def _synced(row: Row, account_id: str, number: Listed) -> Given | None:
+def _merge_vendor_number(row: Row, account_id: str, number: VendorNumber) -> Fields | None:
     """The row as the vendor tells of it; None when it is so already, or another account's."""
     if row["account_id"] not in (None, account_id):
         return None
@@ -129,6 +131,6 @@ def _synced(row: Row, account_id: str, number: Listed) -> Given | None:
     return {**row, "account_id": account_id, "capabilities": capabilities, "label": label}
 
 
-async def _check(tx: Tx, caller: Caller, given: Given) -> None:
-    require_not_null(given, NOT_NULL)
-    await require_known(tx, caller.tenant_id, given, NAMED)
+async def _check_fields(tx: Tx, caller: Caller, fields: Fields) -> None:
+    require_not_null(fields, NOT_NULL)
+    await require_known(tx, caller.tenant_id, fields, REFERENCE_FIELDS)

@@ -4,36 +4,36 @@ from collections.abc import Sequence
 
 from app.commands import reply, send
 from app.domain.callers import Caller
-from app.domain.orders import Order, Refused, Sent, answer
+from app.domain.orders import AcceptedText, Order, RefusedOrder, build_answer
 from app.domain.problems import Invalid
 from app.store.engine import Tx
 
-Answered = reply.Answered
-NO_TURN = "turnId: only a reply with source sms_agent names a turn"
+AnswerData = reply.AnswerData
+NO_TURN_DETAIL = "turnId: only a reply with source sms_agent names a turn"
 
 
-async def texts(tx: Tx, caller: Caller, orders: Sequence[Order]) -> list[Answered | Refused]:
+async def dispatch_texts(tx: Tx, caller: Caller, orders: Sequence[Order]) -> list[AnswerData | RefusedOrder]:
     """The `data` of each answer, or the refusal, in order. Refusals may have been recorded:
     commit before raising them."""
-    plain = [order for order in orders if order.source != "sms_agent" and not order.turn_id]
-    sent = iter(await send.texts(tx, plain) if plain else [])
-    results: list[Answered | Refused] = []
+    plain_orders = [order for order in orders if order.source != "sms_agent" and not order.turn_id]
+    outcomes = iter(await send.accept_texts(tx, plain_orders) if plain_orders else [])
+    results: list[AnswerData | RefusedOrder] = []
     for order in orders:
         if order.source == "sms_agent":
-            results.append(await reply.by_api(tx, order, caller.agent_id))
+            results.append(await reply.accept_api_reply(tx, order, caller.agent_id))
         elif order.turn_id:
-            results.append(Refused(Invalid(details=[NO_TURN])))
+            results.append(RefusedOrder(Invalid(details=[NO_TURN_DETAIL])))
         else:
-            results.append(answered(next(sent)))
+            results.append(to_answer(next(outcomes)))
     return results
 
 
-def answered(result: Sent | Refused) -> Answered | Refused:
-    return answer(result) if isinstance(result, Sent) else result
+def to_answer(result: AcceptedText | RefusedOrder) -> AnswerData | RefusedOrder:
+    return build_answer(result) if isinstance(result, AcceptedText) else result
 
 
-def accepted(result: Answered | Refused) -> Answered:
+def unwrap_answer(result: AnswerData | RefusedOrder) -> AnswerData:
     """The answer; raises the problem of a refusal."""
-    if isinstance(result, Refused):
+    if isinstance(result, RefusedOrder):
         raise result.problem
     return result

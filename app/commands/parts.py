@@ -7,7 +7,7 @@ from app.domain.carriage import Account, InboundText
 from app.store import parts
 from app.store.engine import Row, Tx
 
-LONELY_AFTER = timedelta(seconds=60)
+INCOMPLETE_AFTER = timedelta(seconds=60)
 """What of a text is there by then is delivered; the rest was lost, or comes alone."""
 
 
@@ -18,7 +18,7 @@ async def join(tx: Tx, account: Account, texts: Sequence[InboundText]) -> list[I
 
     A joined text bears the provider id of its first part; the part comes and the text leaves in
     one transaction, so that neither is lost."""
-    whole = [text for text in texts if text.part is None]
+    whole_texts = [text for text in texts if text.part is None]
     key = (account.tenant_id, account.account_id)
     for text in texts:
         if text.part is None:
@@ -27,18 +27,18 @@ async def join(tx: Tx, account: Account, texts: Sequence[InboundText]) -> list[I
         if held["known"]:
             continue
         if held["of_another"]:
-            whole.append(_joined(await parts.take(tx, *key, text)))
+            whole_texts.append(_join_rows(await parts.take(tx, *key, text)))
         if await parts.add(tx, *key, text) >= text.part.total:
-            whole.append(_joined(await parts.take(tx, *key, text)))
-    return whole
+            whole_texts.append(_join_rows(await parts.take(tx, *key, text)))
+    return whole_texts
 
 
-async def lonely(tx: Tx, limit: int) -> list[tuple[Row, InboundText]]:
+async def take_incomplete(tx: Tx, limit: int) -> list[tuple[Row, InboundText]]:
     """What is left of texts whose other parts never came, each with its account's row."""
-    lonely = await parts.lonely(tx, LONELY_AFTER, limit)
-    return [(rows[0], _joined(rows)) for rows in lonely]
+    lonely = await parts.take_incomplete(tx, INCOMPLETE_AFTER, limit)
+    return [(rows[0], _join_rows(rows)) for rows in lonely]
 
 
-def _joined(rows: Sequence[Row]) -> InboundText:
+def _join_rows(rows: Sequence[Row]) -> InboundText:
     first, words = rows[0], "".join(row["text"] for row in rows)
     return InboundText(first["provider_id"], first["sender"], first["our_number"], words)

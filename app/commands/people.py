@@ -1,7 +1,7 @@
 """The people of a tenant: add, change role, switch off, set another password. Passwords come
 hashed."""
 
-from app.commands.directory import found
+from app.commands.directory import require_found
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.problems import AlreadyExists, Invalid
@@ -24,21 +24,21 @@ async def change(tx: Tx, caller: Caller, user_id: str, role: PersonRole, active:
     rule, or for oneself; `NotFound`."""
     # The tenant's lock: two admins who demote each other at once must not both succeed.
     await tenants.lock(tx, caller.tenant_id)
-    known = found(await people.lock(tx, caller.tenant_id, user_id))
+    current_row = require_found(await people.lock(tx, caller.tenant_id, user_id))
     if not active and user_id == caller.actor:
         raise Invalid(details=["active: nobody switches off themselves"])
-    rules = active and role == "admin"
-    ruled = known["role"] == "admin" and not rules
-    if ruled and not await people.other_admins(tx, caller.tenant_id, user_id):
+    stays_admin = active and role == "admin"
+    loses_admin = current_row["role"] == "admin" and not stays_admin
+    if loses_admin and not await people.has_other_admins(tx, caller.tenant_id, user_id):
         raise Invalid(details=["role: somebody must stay admin"])
     if not active:
         await access.close_sessions(tx, caller.tenant_id, user_id)
-    return found(await people.change(tx, caller.tenant_id, user_id, role, active))
+    return require_found(await people.change(tx, caller.tenant_id, user_id, role, active))
 
 
 async def reset_password(tx: Tx, caller: Caller, user_id: str, password_hash: str) -> Row:
     """The person is signed out everywhere. Raises `NotFound`."""
-    known = found(await people.get(tx, caller.tenant_id, user_id))
-    await access.rehash(tx, caller.tenant_id, user_id, password_hash)
+    current_row = require_found(await people.get(tx, caller.tenant_id, user_id))
+    await access.set_password_hash(tx, caller.tenant_id, user_id, password_hash)
     await access.close_sessions(tx, caller.tenant_id, user_id)
-    return known
+    return current_row

@@ -7,35 +7,35 @@ from app.domain.carriage import Account, Receipt
 from app.store import receipts, suppressions
 from app.store.engine import Tx
 
-BARE = {"failed": "FAILED", "undelivered": "UNDELIVERED"}
+DEFAULT_CODES = {"failed": "FAILED", "undelivered": "UNDELIVERED"}
 """A failure always has a code, also where the carrier gives none: by it failures are found."""
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReceiptReport:
     """What a carrier said at once of our texts, through one account."""
 
     account: Account
     receipts: Sequence[Receipt]
 
     @property
-    def stops(self) -> bool:
+    def has_opt_outs(self) -> bool:
         """Whether a lead opted out by it: phones and threads will be locked."""
-        return any(receipt.opted_out for receipt in self.receipts)
+        return any(receipt.has_opted_out for receipt in self.receipts)
 
 
-async def apply(tx: Tx, reports: Sequence[Report]) -> list[int]:
+async def apply_reports(tx: Tx, reports: Sequence[ReceiptReport]) -> list[int]:
     """Applies what each report says, to texts of its own account alone; in order, how many of
     its receipts said nothing we know."""
-    tenants, words = [], []
+    tenants, known_receipts = [], []
     for report in reports:
         for receipt in report.receipts:
             if receipt.status is not None:
                 tenants.append(report.account.tenant_id)
-                words.append(_word(report.account, receipt, receipt.status))
-    if words:
-        await tx.together()
-        rows = await receipts.apply(tx, words)
+                known_receipts.append(_build_receipt(report.account, receipt, receipt.status))
+    if known_receipts:
+        await tx.begin()
+        rows = await receipts.apply_receipts(tx, known_receipts)
         await suppressions.add_news(
             tx,
             [
@@ -53,18 +53,18 @@ async def apply(tx: Tx, reports: Sequence[Report]) -> list[int]:
                 if row["opted_out"] and row["to_phone"]
             ],
         )
-    return [sum(one.status is None for one in report.receipts) for report in reports]
+    return [sum(receipt.status is None for receipt in report.receipts) for report in reports]
 
 
-def _word(account: Account, receipt: Receipt, status: str) -> receipts.Word:
-    return receipts.Word(
+def _build_receipt(account: Account, receipt: Receipt, status: str) -> receipts.KnownReceipt:
+    return receipts.KnownReceipt(
         tenant_id=account.tenant_id,
         account_id=account.account_id,
         status=status,
         at=receipt.at,
         message_id=receipt.message_id,
         provider_message_id=receipt.provider_message_id,
-        code=receipt.code or BARE.get(status),
+        code=receipt.code or DEFAULT_CODES.get(status),
         message=receipt.meaning,
-        opted_out=receipt.opted_out,
+        has_opted_out=receipt.has_opted_out,
     )

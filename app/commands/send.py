@@ -9,14 +9,14 @@ from typing import Any
 from app.commands import modes
 from app.domain import phones, quiet, segments
 from app.domain.orders import (
-    FARTHEST,
-    LATE,
+    MAX_SEND_AHEAD,
+    SEND_AT_TOLERANCE,
+    AcceptedText,
     Order,
-    Refused,
-    Resolved,
+    RefusedOrder,
+    ResolvedOrder,
     Rule,
-    Sent,
-    found_out,
+    build_order_data,
     unfit,
 )
 from app.domain.problems import (
@@ -30,112 +30,120 @@ from app.domain.problems import (
     Unavailable,
 )
 from app.store import sending, threads
-from app.store.clock import AT_ONCE, OUTBOX
+from app.store.clock import AT_ONCE, OUTBOX_HINT
 from app.store.engine import Row, Tx
 
-MANY = 128
-OVER_THE_DAY = "The tenant's texts for today are used up."
+MANY_ORDERS = 128
+DAY_LIMIT_MESSAGE = "The tenant's texts for today are used up."
 
 
-async def texts(tx: Tx, orders: Sequence[Order]) -> list[Sent | Refused]:
+async def accept_texts(tx: Tx, orders: Sequence[Order]) -> list[AcceptedText | RefusedOrder]:
     """Accepts the orders that may go; the texts are owed once the caller's commit is done."""
-    if len(orders) > MANY:
-        await tx.expect_many()
-    resolved = await resolve(tx, orders)
-    if any(isinstance(result, Resolved) and _writes_more(result) for result in resolved):
-        await tx.together()
-    results = await _within_the_day(tx, resolved)
-    going = [r for r in results if isinstance(r, Resolved)]
-    if going:
-        tx.last()
-    stored = iter(await sending.store(tx, going) if going else [])
-    answers: list[Sent | Refused] = []
+    if len(orders) > MANY_ORDERS:
+        await tx.plan_for_many()
+    outcomes = await resolve_orders(tx, orders)
+    if any(isinstance(result, ResolvedOrder) and _writes_more(result) for result in outcomes):
+        await tx.begin()
+    results = await _apply_day_limits(tx, outcomes)
+    resolved_orders = [r for r in results if isinstance(r, ResolvedOrder)]
+    if resolved_orders:
+        tx.mark_last_write()
+    stored_texts = iter(await sending.store_texts(tx, resolved_orders) if resolved_orders else [])
+    answers: list[AcceptedText | RefusedOrder] = []
     for result in results:
-        if isinstance(result, Refused):
+        if isinstance(result, RefusedOrder):
             answers.append(result)
         else:
-            answers.append(_sent(result, next(stored)))
-    sent = [answer for answer in answers if isinstance(answer, Sent)]
-    await _follow(tx, sent)
-    if sent:
-        tx.hints[OUTBOX] = AT_ONCE
+            answers.append(_build_accepted(result, next(stored_texts)))
+    accepted_texts = [answer for answer in answers if isinstance(answer, AcceptedText)]
+    await _apply_side_effects(tx, accepted_texts)
+    if accepted_texts:
+        tx.hints[OUTBOX_HINT] = AT_ONCE
     return answers
 
 
-def _sent(found: Resolved, at: sending.Stored) -> Sent:
-    return Sent(found.order.message_id, at.interaction_id, found, at.seq)
+def _build_accepted(resolved_order: ResolvedOrder, stored_text: sending.StoredText) -> AcceptedText:
+    return AcceptedText(resolved_order.order.message_id, stored_text.interaction_id, resolved_order, stored_text.seq)
 
 
-async def accepted(tx: Tx, orders: Sequence[Order], backend: int) -> list[Sent | Refused] | None:
-    """What `texts` would have answered, had its commit not been lost: nothing was accepted when
+async def find_lost_outcome(tx: Tx, orders: Sequence[Order], backend: int) -> list[AcceptedText | RefusedOrder] | None:
+    """What `accept_texts` would have answered, had its commit not been lost: nothing was accepted when
     the list is empty. None: the server's process `backend` may still commit."""
     keys = [(order.tenant_id, order.message_id) for order in orders]
-    stored = await sending.stored(tx, keys, backend)
-    if not stored:
-        return None if stored is None else []
-    answers: list[Sent | Refused] = []
-    for order, found in zip(orders, await resolve(tx, orders), strict=True):
-        at = stored.get(order.message_id)
-        if at is None:
-            answers.append(found if isinstance(found, Refused) else Refused(Unavailable()))
+    stored_texts = await sending.find_stored(tx, keys, backend)
+    if not stored_texts:
+        return None if stored_texts is None else []
+    answers: list[AcceptedText | RefusedOrder] = []
+    for order, outcome in zip(orders, await resolve_orders(tx, orders), strict=True):
+        stored_text = stored_texts.get(order.message_id)
+        if stored_text is None:
+            answers.append(outcome if isinstance(outcome, RefusedOrder) else RefusedOrder(Unavailable()))
         else:  # what was found then may be gone by now
-            answers.append(_sent(found, at) if isinstance(found, Resolved) else Refused(OutcomeUnknown()))
+            answers.append(
+                _build_accepted(outcome, stored_text)
+                if isinstance(outcome, ResolvedOrder)
+                else RefusedOrder(OutcomeUnknown())
+            )
     return answers
 
 
-def _writes_more(found: Resolved) -> bool:
+def _writes_more(resolved_order: ResolvedOrder) -> bool:
     """Whether accepting it is more than the one statement that stores."""
-    return found.per_day is not None or found.order.agent_mode is not None or found.order.source == "manual"
+    return (
+        resolved_order.per_day is not None
+        or resolved_order.order.agent_mode is not None
+        or resolved_order.order.source == "manual"
+    )
 
 
-async def resolve(tx: Tx, orders: Sequence[Order]) -> list[Resolved | Refused]:
+async def resolve_orders(tx: Tx, orders: Sequence[Order]) -> list[ResolvedOrder | RefusedOrder]:
     """Everything about the orders but the storing: who, from where, through whom, whether."""
-    readable = await _with_readable_phones(tx, orders)
-    good = [order for order in readable if isinstance(order, Order)]
-    facts = {row["i"]: row for row in await sending.resolve(tx, good)} if good else {}
-    judged: list[Resolved | Refused] = []
+    readable_orders = await _normalize_phones(tx, orders)
+    good_orders = [order for order in readable_orders if isinstance(order, Order)]
+    facts = {row["i"]: row for row in await sending.resolve(tx, good_orders)} if good_orders else {}
+    outcomes: list[ResolvedOrder | RefusedOrder] = []
     position = 0
-    for order in readable:
-        if isinstance(order, Refused):
-            judged.append(order)
+    for order in readable_orders:
+        if isinstance(order, RefusedOrder):
+            outcomes.append(order)
             continue
         row = facts.get(position)
         position += 1
         try:
-            judged.append(_judge(order, row))
+            outcomes.append(_judge_order(order, row))
         except Problem as problem:
-            judged.append(Refused(problem))
-    return judged
+            outcomes.append(RefusedOrder(problem))
+    return outcomes
 
 
-def forecast(found: Resolved) -> dict[str, Any]:
+def build_forecast(resolved_order: ResolvedOrder) -> dict[str, Any]:
     """What a real send would come to, at this moment."""
     return {
-        **found_out(found),
-        "culprit": found.culprit,
-        "earliestAt": found.due or found.now,
+        **build_order_data(resolved_order),
+        "culprit": resolved_order.culprit,
+        "earliestAt": resolved_order.due or resolved_order.now,
     }
 
 
-async def _with_readable_phones(tx: Tx, orders: Sequence[Order]) -> list[Order | Refused]:
-    written = [o for o in orders if o.to or o.sender]
-    if not written:
+async def _normalize_phones(tx: Tx, orders: Sequence[Order]) -> list[Order | RefusedOrder]:
+    orders_with_phones = [o for o in orders if o.to or o.sender]
+    if not orders_with_phones:
         return list(orders)
-    local = {o.tenant_id for o in written if any(p and not p.startswith("+") for p in (o.to, o.sender))}
-    country = await sending.countries(tx, sorted(local)) if local else {}
-    readable: list[Order | Refused] = []
+    local = {o.tenant_id for o in orders_with_phones if any(p and not p.startswith("+") for p in (o.to, o.sender))}
+    country = await sending.get_countries(tx, sorted(local)) if local else {}
+    readable_orders: list[Order | RefusedOrder] = []
     for order in orders:
         home = country.get(order.tenant_id, "US")
         try:
-            to = order.to and phones.normalise(order.to, home, "to")
-            sender = order.sender and phones.normalise(order.sender, home, "from")
-            readable.append(replace(order, to=to, sender=sender))
+            to = order.to and phones.normalize_phone(order.to, home, "to")
+            sender = order.sender and phones.normalize_phone(order.sender, home, "from")
+            readable_orders.append(replace(order, to=to, sender=sender))
         except Problem as problem:
-            readable.append(Refused(problem))
-    return readable
+            readable_orders.append(RefusedOrder(problem))
+    return readable_orders
 
 
-def _judge(order: Order, row: Row | None) -> Resolved:
+def _judge_order(order: Order, row: Row | None) -> ResolvedOrder:
     """The order with what was found for it; raises the problem that forbids it."""
     if row is None or row["known_lead"] is None:
         raise NotFound("There is no lead by that id.")
@@ -155,14 +163,14 @@ def _judge(order: Order, row: Row | None) -> Resolved:
         raise Invalid(details=["mediaUrls: the sender cannot carry media"])
     if row["allowed_countries"] is not None:
         _judge_country(row["to_phone"], row["allowed_countries"])
-    text = segments.smart(order.text) if row["smart_encoding"] else order.text
+    text = segments.replace_typography(order.text) if row["smart_encoding"] else order.text
     if why := unfit(text):
         raise Invalid(details=[f"message: {why}"])
-    counted = segments.count(text)
-    due, held_until = _when(order, row)
+    count = segments.count(text)
+    due, held_until = _find_send_time(order, row)
     to_rule = "thread" if order.interaction_id else "override" if order.to else "lead"
     campaign_rule = "override" if order.campaign_id else "lead" if row["campaign_id"] else "none"
-    return Resolved(
+    return ResolvedOrder(
         order=order,
         to=row["to_phone"],
         sender=row["from_phone"],
@@ -170,11 +178,11 @@ def _judge(order: Order, row: Row | None) -> Resolved:
         provider=row["provider"],
         lead_id=row["thread_lead"] or order.lead_id,
         campaign_id=row["campaign_id"],
-        encoding=counted.encoding,
-        segments=counted.segments,
+        encoding=count.encoding,
+        segments=count.segments,
         agent_mode=(row["agent_mode_by_default"] if order.agent_mode is None else order.agent_mode),
         text=text,
-        culprit=counted.culprit,
+        culprit=count.culprit,
         now=row["now"],
         due=due,
         held_until=held_until,
@@ -188,54 +196,56 @@ def _judge(order: Order, row: Row | None) -> Resolved:
     )
 
 
-def _when(order: Order, row: Row) -> tuple[datetime | None, datetime | None]:
+def _find_send_time(order: Order, row: Row) -> tuple[datetime | None, datetime | None]:
     """When the text may first leave (None: at once), and until when quiet hours hold it."""
     now: datetime = row["now"]
     at = order.send_at
-    if at is not None and at < now - LATE:
+    if at is not None and at < now - SEND_AT_TOLERANCE:
         raise Invalid(details=["sendAt: is in the past"])
-    if at is not None and at > now + FARTHEST:
-        raise Invalid(details=[f"sendAt: is more than {FARTHEST.days} days ahead"])
+    if at is not None and at > now + MAX_SEND_AHEAD:
+        raise Invalid(details=[f"sendAt: is more than {MAX_SEND_AHEAD.days} days ahead"])
     first = max(at, now) if at else now + order.delay
     held_until = None
     if row["quiet_hours"]:
-        where = quiet.zones(row["to_phone"], row["timezone"])
+        zones = quiet.find_zones(row["to_phone"], row["timezone"])
         start, end = (time.fromisoformat(row["quiet_hours"][name]) for name in ("start", "end"))
-        held_until = quiet.earliest(first, where, start, end)
+        held_until = quiet.find_earliest(first, zones, start, end)
     due = held_until or first
     return (due if due > now else None), held_until
 
 
-def _judge_country(to: str, allowed: Sequence[str]) -> None:
-    region = phones.region(to)
-    if region not in allowed:
+def _judge_country(to: str, allowed_countries: Sequence[str]) -> None:
+    region = phones.region_of(to)
+    if region not in allowed_countries:
         raise Invalid(details=[f"to: texts to {region or 'this country'} are not allowed"])
 
 
-async def _within_the_day(tx: Tx, results: Sequence[Resolved | Refused]) -> list[Resolved | Refused]:
+async def _apply_day_limits(
+    tx: Tx, results: Sequence[ResolvedOrder | RefusedOrder]
+) -> list[ResolvedOrder | RefusedOrder]:
     """Refuses what is over the tenant's daily limit, where it has one."""
-    limits = {r.order.tenant_id: r.per_day for r in results if isinstance(r, Resolved) and r.per_day is not None}
+    limits = {r.order.tenant_id: r.per_day for r in results if isinstance(r, ResolvedOrder) and r.per_day is not None}
     if not limits:
         return list(results)
-    limited = [r for r in results if isinstance(r, Resolved) and r.order.tenant_id in limits]
+    limited_orders = [r for r in results if isinstance(r, ResolvedOrder) and r.order.tenant_id in limits]
     # Whoever waits for a thread must not hold up the tenant's day for its other threads.
-    await threads.lock_pairs(tx, {(r.order.tenant_id, r.sender, r.to) for r in limited})
-    asked = Counter(r.order.tenant_id for r in limited)
-    counted = await sending.count_today(tx, asked)
-    left = {tenant: limit - (counted[tenant] - asked[tenant]) for tenant, limit in limits.items()}
-    over: Counter[str] = Counter()
-    kept: list[Resolved | Refused] = []
+    await threads.lock_pairs(tx, {(r.order.tenant_id, r.sender, r.to) for r in limited_orders})
+    text_counts = Counter(r.order.tenant_id for r in limited_orders)
+    day_counts = await sending.count_today(tx, text_counts)
+    counts_left = {tenant: limit - (day_counts[tenant] - text_counts[tenant]) for tenant, limit in limits.items()}
+    refused_counts: Counter[str] = Counter()
+    outcomes: list[ResolvedOrder | RefusedOrder] = []
     for result in results:
-        if isinstance(result, Resolved) and (tenant := result.order.tenant_id) in left:
-            if left[tenant] <= 0:
-                over[tenant] += 1
-                kept.append(Refused(RateLimited(OVER_THE_DAY, retry_after=3600)))
+        if isinstance(result, ResolvedOrder) and (tenant := result.order.tenant_id) in counts_left:
+            if counts_left[tenant] <= 0:
+                refused_counts[tenant] += 1
+                outcomes.append(RefusedOrder(RateLimited(DAY_LIMIT_MESSAGE, retry_after=3600)))
                 continue
-            left[tenant] -= 1
-        kept.append(result)
-    if over:
-        await sending.count_today(tx, {tenant: -texts for tenant, texts in over.items()})
-    return kept
+            counts_left[tenant] -= 1
+        outcomes.append(result)
+    if refused_counts:
+        await sending.count_today(tx, {tenant: -texts for tenant, texts in refused_counts.items()})
+    return outcomes
 
 
 def _judge_thread(order: Order, row: Row) -> None:
@@ -257,20 +267,20 @@ def _refuse_sender(order: Order) -> None:
     raise MissingPhoneNumber(details=["from: there is no active, SMS-capable number to send from"])
 
 
-async def _follow(tx: Tx, sent: Sequence[Sent]) -> None:
+async def _apply_side_effects(tx: Tx, accepted_texts: Sequence[AcceptedText]) -> None:
     """What a send changes besides: a person's text takes over, `agentMode` is set."""
-    manual = {
-        (s.resolved.order.tenant_id, s.interaction_id)
-        for s in sent
-        if s.resolved.order.source == "manual" and s.seq is not None
+    manual_threads = {
+        (s.resolved_order.order.tenant_id, s.interaction_id)
+        for s in accepted_texts
+        if s.resolved_order.order.source == "manual" and s.seq is not None
     }
-    if manual:
-        await modes.take_over(tx, sorted(manual))
+    if manual_threads:
+        await modes.take_over(tx, sorted(manual_threads))
     for on in (True, False):
-        switched = {
-            (s.resolved.order.tenant_id, s.interaction_id): s.resolved.order.actor
-            for s in sent
-            if s.resolved.order.agent_mode is on
+        actor_by_thread = {
+            (s.resolved_order.order.tenant_id, s.interaction_id): s.resolved_order.order.actor
+            for s in accepted_texts
+            if s.resolved_order.order.agent_mode is on
         }
-        if switched:
-            await modes.switch(tx, switched, on, [s.message_id for s in sent])
+        if actor_by_thread:
+            await modes.switch_agent_mode(tx, actor_by_thread, on, [s.message_id for s in accepted_texts])

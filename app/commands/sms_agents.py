@@ -4,9 +4,9 @@ from datetime import time, timedelta
 from zoneinfo import available_timezones
 
 from app.commands.directory import (
-    Given,
-    found,
-    merged,
+    Fields,
+    merge_fields,
+    require_found,
     require_known,
     require_not_null,
     require_url,
@@ -18,7 +18,7 @@ from app.domain.problems import InUse, Invalid
 from app.store import directory, sms_agents
 from app.store.engine import Row, Tx
 
-FRESH: Given = {
+DEFAULTS: Fields = {
     "description": None,
     "phone_number_id": None,
     "batch_window_ms": windows.WINDOW_MS,
@@ -48,60 +48,64 @@ NOT_NULL = {
     "max_turns_per_day": "maxTurnsPerDay",
     "reply_delay_ms": "replyDelayMs",
 }
-BOTH_SECRETS_FOR = timedelta(hours=24)
+SECRET_OVERLAP = timedelta(hours=24)
 
 
-async def add(tx: Tx, caller: Caller, given: Given, sealed: bytes) -> Row:
-    """A new agent; `sealed` is its signing secret. Raises `Invalid`."""
-    key = {"tenant_id": caller.tenant_id, "sms_agent_id": ids.make("smsagent"), "secret": sealed}
-    wanted = {**FRESH, **given, **key}
-    await _check(tx, caller, given, wanted)
-    [row] = await sms_agents.add(tx, [wanted])
+async def add(tx: Tx, caller: Caller, fields: Fields, sealed_secret: bytes) -> Row:
+    """A new agent; `sealed_secret` is its signing secret. Raises `Invalid`."""
+    key = {
+        "tenant_id": caller.tenant_id,
+        "sms_agent_id": ids.make("smsagent"),
+        "secret": sealed_secret,
+    }
+    new_row = {**DEFAULTS, **fields, **key}
+    await _check_fields(tx, caller, fields, new_row)
+    [row] = await sms_agents.add(tx, [new_row])
     return row
 
 
-async def change(tx: Tx, caller: Caller, sms_agent_id: str, given: Given) -> Row:
+async def change(tx: Tx, caller: Caller, sms_agent_id: str, fields: Fields) -> Row:
     """Changes only what is given. Raises `Invalid`, `NotFound`."""
-    row = found(await sms_agents.lock(tx, caller.tenant_id, sms_agent_id))
-    wanted = merged(row, given)
-    await _check(tx, caller, given, wanted)
-    [changed] = await sms_agents.change(tx, [wanted])
-    return changed
+    row = require_found(await sms_agents.lock(tx, caller.tenant_id, sms_agent_id))
+    new_row = merge_fields(row, fields)
+    await _check_fields(tx, caller, fields, new_row)
+    [agent] = await sms_agents.change(tx, [new_row])
+    return agent
 
 
-async def rotate(tx: Tx, caller: Caller, sms_agent_id: str, sealed: bytes) -> Row:
+async def rotate_secret(tx: Tx, caller: Caller, sms_agent_id: str, sealed_secret: bytes) -> Row:
     """The new secret signs from now on, and the one before beside it for a day."""
-    rotated = await sms_agents.rotate(tx, caller.tenant_id, sms_agent_id, sealed, BOTH_SECRETS_FOR)
-    return found(rotated)
+    agent = await sms_agents.rotate_secret(tx, caller.tenant_id, sms_agent_id, sealed_secret, SECRET_OVERLAP)
+    return require_found(agent)
 
 
 async def remove(tx: Tx, caller: Caller, sms_agent_id: str) -> None:
     """Raises `NotFound`; `InUse` while a campaign names it or turns tell of it."""
-    found(await sms_agents.lock(tx, caller.tenant_id, sms_agent_id))
+    require_found(await sms_agents.lock(tx, caller.tenant_id, sms_agent_id))
     if await sms_agents.has_turns(tx, caller.tenant_id, sms_agent_id):
         raise InUse(details=["smsAgentId: turns were handed to it"])
     with unless_in_use("smsAgentId: a campaign uses it"):
         await sms_agents.remove(tx, caller.tenant_id, sms_agent_id)
 
 
-async def _check(tx: Tx, caller: Caller, given: Given, wanted: Given) -> None:
-    require_not_null(given, NOT_NULL)
-    if "webhook_url" in given:
-        require_url(given["webhook_url"], "webhookUrl")
-    if given.get("shadow_webhook_url"):
-        require_url(given["shadow_webhook_url"], "shadowWebhookUrl")
-    if hours := given.get("business_hours"):
+async def _check_fields(tx: Tx, caller: Caller, fields: Fields, new_row: Fields) -> None:
+    require_not_null(fields, NOT_NULL)
+    if "webhook_url" in fields:
+        require_url(fields["webhook_url"], "webhookUrl")
+    if fields.get("shadow_webhook_url"):
+        require_url(fields["shadow_webhook_url"], "shadowWebhookUrl")
+    if hours := fields.get("business_hours"):
         if hours["timezone"] not in available_timezones():
             raise Invalid(details=["businessHours.timezone: is not an IANA time zone"])
         if time.fromisoformat(hours["start"]) >= time.fromisoformat(hours["end"]):
             raise Invalid(details=["businessHours: start must be before end"])
-    window, longest = wanted["batch_window_ms"], wanted["max_wait_ms"]
-    if longest is not None and not window <= longest <= windows.MAX_WAIT_LIMIT_MS:
+    window, max_wait = new_row["batch_window_ms"], new_row["max_wait_ms"]
+    if max_wait is not None and not window <= max_wait <= windows.MAX_WAIT_LIMIT_MS:
         limit = windows.MAX_WAIT_LIMIT_MS
         raise Invalid(details=[f"maxWaitMs: must be between batchWindowMs and {limit}"])
-    await require_known(tx, caller.tenant_id, given, {"phone_number_id": ("phoneNumberId", "number")})
-    served = given.get("inbound_campaign_ids") or []
-    asked = [(f"inboundCampaignIds[{i}]", "campaign", one) for i, one in enumerate(served)]
-    unknown = await directory.unknown(tx, caller.tenant_id, asked)
-    if unknown:
-        raise Invalid(details=[f"{name}: is not the id of one of yours" for name in unknown])
+    await require_known(tx, caller.tenant_id, fields, {"phone_number_id": ("phoneNumberId", "number")})
+    campaign_ids = fields.get("inbound_campaign_ids") or []
+    references = [(f"inboundCampaignIds[{i}]", "campaign", campaign_id) for i, campaign_id in enumerate(campaign_ids)]
+    unknown_fields = await directory.find_unknown(tx, caller.tenant_id, references)
+    if unknown_fields:
+        raise Invalid(details=[f"{name}: is not the id of one of yours" for name in unknown_fields])

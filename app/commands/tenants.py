@@ -2,7 +2,7 @@
 
 from datetime import time
 
-from app.commands.directory import Given, found, merged, require_not_null
+from app.commands.directory import Fields, merge_fields, require_found, require_not_null
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.problems import Invalid
@@ -23,12 +23,12 @@ async def add(tx: Tx, name: str) -> str:
     return tenant_id
 
 
-async def change(tx: Tx, caller: Caller, given: Given) -> Row:
+async def change(tx: Tx, caller: Caller, fields: Fields) -> Row:
     """Changes only what is given, of the quiet hours too. Raises `Invalid`."""
-    row = found(await tenants.lock(tx, caller.tenant_id))
-    require_not_null(given, NOT_NULL)
-    wanted = merged(row, given)
-    hours = wanted["quiet_hours"] = {**row["quiet_hours"], **given.get("quiet_hours", {})}
+    row = require_found(await tenants.lock(tx, caller.tenant_id))
+    require_not_null(fields, NOT_NULL)
+    new_row = merge_fields(row, fields)
+    hours = new_row["quiet_hours"] = {**row["quiet_hours"], **fields.get("quiet_hours", {})}
     if time.fromisoformat(hours["start"]) >= time.fromisoformat(hours["end"]):
         raise Invalid(details=["quietHours: start must be before end"])
-    return await tenants.change(tx, wanted)
+    return await tenants.change(tx, new_row)

@@ -23,12 +23,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app.demo import calls
-from app.demo.data import Demo, port_of
+from app.demo.data import Demo, split_address
 
-FRESH = 300
-STAMP = re.compile(r"[0-9]{1,12}")
-PERSON = re.compile(r"\b(human|person|somebody|someone real|real agent|call me)\b", re.I)
-FACTS = (
+MAX_SIGNATURE_AGE = 300
+TIMESTAMP = re.compile(r"[0-9]{1,12}")
+PERSON_WISH = re.compile(r"\b(human|person|somebody|someone real|real agent|call me)\b", re.I)
+FACT_ANSWERS = (
     (re.compile(r"\b(own|owner|rent)\b.*\?", re.I), "Yes, the roof has to be yours."),
     (
         re.compile(r"\b(price|cost|how much|expensive)\b", re.I),
@@ -38,34 +38,34 @@ FACTS = (
 )
 
 
-def compose(told: dict[str, Any]) -> dict[str, Any]:
+def compose_answer(payload: dict[str, Any]) -> dict[str, Any]:
     """The answer to a payload: `{"reply"}` or `{"handoff", "reason"}`."""
-    said = told["message"]["combinedText"]
-    if PERSON.search(said):
+    lead_text = payload["message"]["combinedText"]
+    if PERSON_WISH.search(lead_text):
         return {"handoff": True, "reason": "the lead asked for a person"}
-    mine = [e["message"] for e in told["interaction"]["transcript"] if e["source"] == "sms_agent"]
-    name = told["lead"]["firstName"] or "there"
-    parts = [] if mine else [f"Hi {name}, thanks for getting back to us!"]
-    parts += [fact for pattern, fact in FACTS if pattern.search(said)]
-    questions = [entry["question"] for entry in told["questionnaire"]["informationToCollect"]]
-    open_ones = [q for q in questions if not any(q in text for text in mine)]
-    if open_ones:
-        parts.append(open_ones[0])
+    own_texts = [e["message"] for e in payload["interaction"]["transcript"] if e["source"] == "sms_agent"]
+    name = payload["lead"]["firstName"] or "there"
+    parts = [] if own_texts else [f"Hi {name}, thanks for getting back to us!"]
+    parts += [fact for pattern, fact in FACT_ANSWERS if pattern.search(lead_text)]
+    questions = [entry["question"] for entry in payload["questionnaire"]["informationToCollect"]]
+    open_questions = [q for q in questions if not any(q in text for text in own_texts)]
+    if open_questions:
+        parts.append(open_questions[0])
     elif not parts:
         parts.append(f"Thank you, {name}, that is all I need. A colleague will be in touch.")
     return {"reply": " ".join(parts)}
 
 
-def genuine(secret: str, headers: Any, body: bytes) -> bool:
+def is_genuine(secret: str, headers: Any, body: bytes) -> bool:
     """Whether the request bears one of the agent's signatures, and is fresh."""
     stamp = headers.get("webhook-timestamp", "")
-    if not STAMP.fullmatch(stamp) or abs(time.time() - int(stamp)) > FRESH:
+    if not TIMESTAMP.fullmatch(stamp) or abs(time.time() - int(stamp)) > MAX_SIGNATURE_AGE:
         return False
-    signed = f"{headers.get('webhook-id', '')}.{stamp}.".encode() + body
+    signed_bytes = f"{headers.get('webhook-id', '')}.{stamp}.".encode() + body
     key = base64.b64decode(secret.removeprefix("whsec_"))
-    expected = "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
-    given = headers.get("webhook-signature", "").split()
-    return any(hmac.compare_digest(expected.encode(), one.encode()) for one in given)
+    expected_signature = "v1," + base64.b64encode(hmac.digest(key, signed_bytes, "sha256")).decode()
+    given_signatures = headers.get("webhook-signature", "").split()
+    return any(hmac.compare_digest(expected_signature.encode(), signature.encode()) for signature in given_signatures)
 
 
 class Agent:
@@ -74,37 +74,37 @@ class Agent:
     def __init__(self, secret: str, api_url: str, api_key: str | None) -> None:
         self.secret = secret
         self._api_key = api_key
-        self._begun: set[asyncio.Task[None]] = set()
-        self._api = calls.client(base_url=api_url, timeout=15)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._api = calls.build_client(base_url=api_url, timeout=15)
 
     @contextlib.asynccontextmanager
-    async def living(self, _: Starlette) -> AsyncIterator[None]:
+    async def run_lifespan(self, _: Starlette) -> AsyncIterator[None]:
         """From start to stop; answers under way are given up."""
         yield
-        for task in self._begun:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._begun, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._api.aclose()
 
-    async def hear(self, request: Request) -> Response:
+    async def take_turn(self, request: Request) -> Response:
         body = await request.body()
-        if not genuine(self.secret, request.headers, body):
+        if not is_genuine(self.secret, request.headers, body):
             return JSONResponse({"error": "the signature is missing or wrong"}, 401)
-        told = await request.json()
-        answer = compose(told)
+        payload = await request.json()
+        answer = compose_answer(payload)
         if self._api_key is None or "reply" not in answer:
             return JSONResponse(answer)
-        task = asyncio.create_task(self._say(told, answer["reply"]))
-        self._begun.add(task)
-        task.add_done_callback(self._begun.discard)
+        task = asyncio.create_task(self._send_reply(payload, answer["reply"]))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         return Response(status_code=202)
 
-    async def _say(self, told: dict[str, Any], text: str) -> None:
+    async def _send_reply(self, payload: dict[str, Any], text: str) -> None:
         reply = {
-            "leadId": told["lead"]["leadId"],
+            "leadId": payload["lead"]["leadId"],
             "message": text,
             "source": "sms_agent",
-            "turnId": told["turn"]["turnId"],
+            "turnId": payload["turn"]["turnId"],
         }
         headers = {"X-API-Key": self._api_key or ""}
         for wait in (0.0, 0.5, 2.0):
@@ -117,23 +117,23 @@ class Agent:
                 return  # sent, or not wanted any more
 
 
-async def health(_: Request) -> Response:
+async def answer_health(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-def build(secret: str, api_url: str = "", api_key: str | None = None) -> Starlette:
+def build_app(secret: str, api_url: str = "", api_key: str | None = None) -> Starlette:
     """The agent as an ASGI application."""
     agent = Agent(secret, api_url, api_key)
-    routes = [Route("/", agent.hear, methods=["POST"]), Route("/health", health)]
-    return Starlette(routes=routes, lifespan=agent.living)
+    routes = [Route("/", agent.take_turn, methods=["POST"]), Route("/health", answer_health)]
+    return Starlette(routes=routes, lifespan=agent.run_lifespan)
 
 
-def main(file: str) -> None:
+def run_agent(file: str) -> None:
     """Runs the agent of the demo that `file` tells of."""
     demo = Demo.read(Path(file))
-    host, port = port_of(demo.addresses.agent)
+    host, port = split_address(demo.addresses.agent)
     uvicorn.run(
-        build(demo.agent_secret, demo.addresses.api, demo.agent_key),
+        build_app(demo.agent_secret, demo.addresses.api, demo.agent_key),
         host=host,
         port=port,
         log_level="warning",
@@ -142,4 +142,4 @@ def main(file: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    run_agent(sys.argv[1])

@@ -46,10 +46,10 @@ from starlette.responses import (
 from starlette.routing import Route
 
 from app.demo import calls
-from app.demo.data import Demo, port_of
+from app.demo.data import Demo, split_address
 
-RECEIPT_AFTER = 0.15
-RETRIES = (0.2, 1.0, 3.0)
+RECEIPT_DELAY_SECONDS = 0.15
+RETRY_DELAYS = (0.2, 1.0, 3.0)
 REFUSALS = {
     "0001": (400, "bad_number", "The number is not a phone."),
     "0002": (400, "opted_out", "The recipient has opted out."),
@@ -58,17 +58,17 @@ REFUSALS = {
     "0006": (503, "down", "The carrier is down."),
     "0014": (500, "internal", "Something broke before the text was taken."),
 }
-LIMITED = (429, "rate_limited", "Too many at once.", {"Retry-After": "1"})
-AT_FIRST: dict[str, tuple[int, tuple[Any, ...]]] = {
-    "0003": (1, LIMITED),
-    "0007": (2, LIMITED),
+RATE_LIMIT_ANSWER = (429, "rate_limited", "Too many at once.", {"Retry-After": "1"})
+FIRST_ANSWERS: dict[str, tuple[int, tuple[Any, ...]]] = {
+    "0003": (1, RATE_LIMIT_ANSWER),
+    "0007": (2, RATE_LIMIT_ANSWER),
     "0015": (1, REFUSALS["0014"]),
 }
 """How many of the first requests for a text are answered so."""
 
 
 @dataclass(slots=True)
-class Text:
+class PhoneText:
     """A text on the lead's phone, either way."""
 
     id: str
@@ -83,84 +83,84 @@ class Text:
 class Carrier:
     """Its memory: accepted texts by reference, and every phone's texts."""
 
-    def __init__(self, secret: str, inbound_urls: dict[str, str], receipts: float) -> None:
+    def __init__(self, secret: str, inbound_urls: dict[str, str], receipt_delay: float) -> None:
         self.secret = secret
         self.inbound_urls = inbound_urls
         """Where inbound texts to each of the customer's numbers go."""
-        self.receipts = receipts
+        self.receipt_delay = receipt_delay
         self.accepted: dict[str, list[dict[str, Any]]] = {}
-        self.phones: dict[str, list[Text]] = {}
-        self.written: list[dict[str, Any]] = []
+        self.phones: dict[str, list[PhoneText]] = {}
+        self.lead_texts: list[dict[str, Any]] = []
         """Every text that a lead wrote, as it was posted."""
-        self.requests: dict[str, int] = {}
-        self.asked: dict[str, int] = {}
+        self.request_counts: dict[str, int] = {}
+        self.lookup_counts: dict[str, int] = {}
         """Look-ups, by reference."""
-        self.denied: dict[str, int] = {}
+        self.denied_lookup_counts: dict[str, int] = {}
         """Look-ups that were told of nothing, by reference."""
         self._ids = itertools.count(1)
-        self._client = calls.client(timeout=15)
-        self._begun: set[asyncio.Task[None]] = set()
+        self._client = calls.build_client(timeout=15)
+        self._tasks: set[asyncio.Task[None]] = set()
         self._run = f"{time.time_ns():x}"
 
     async def close(self) -> None:
-        for task in self._begun:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._begun, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._client.aclose()
 
     def new_id(self) -> str:
         return f"sim_{self._run}_{next(self._ids)}"
 
-    def take(self, order: dict[str, Any]) -> dict[str, Any]:
+    def accept_text(self, order: dict[str, Any]) -> dict[str, Any]:
         """Accepts a text: from now on the lead has it."""
-        taken = {"id": self.new_id(), "status": "queued", **order}
-        self.accepted.setdefault(str(order.get("reference")), []).append(taken)
+        accepted_text = {"id": self.new_id(), "status": "queued", **order}
+        self.accepted.setdefault(str(order.get("reference")), []).append(accepted_text)
         self.phones.setdefault(order["to"], []).append(
-            Text(
-                str(taken["id"]),
+            PhoneText(
+                str(accepted_text["id"]),
                 False,
                 order["from"],
                 order["text"],
-                _now(),
+                _format_now(),
                 "received",
                 order.get("media") or [],
             )
         )
-        return taken
+        return accepted_text
 
     @property
-    def reporting(self) -> bool:
+    def has_open_reports(self) -> bool:
         """Whether receipts are still to come, beside those that a send waits for."""
-        return bool(self._begun)
+        return bool(self._tasks)
 
-    def later(self, what: Any) -> None:
-        task = asyncio.create_task(what)
-        self._begun.add(task)
-        task.add_done_callback(self._begun.discard)
+    def start_task(self, coroutine: Any) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def report(self, taken: dict[str, Any], *words: str, code: str | None = None) -> None:
+    async def report_statuses(self, accepted_text: dict[str, Any], *statuses: str, code: str | None = None) -> None:
         """Posts receipts, one after the other."""
-        for word in words:
-            await asyncio.sleep(self.receipts)
-            taken["status"] = word
+        for status in statuses:
+            await asyncio.sleep(self.receipt_delay)
+            accepted_text["status"] = status
             body = {
                 "type": "status",
-                "id": taken["id"],
-                "reference": taken.get("reference"),
-                "status": word,
-                "at": _now(),
+                "id": accepted_text["id"],
+                "reference": accepted_text.get("reference"),
+                "status": status,
+                "at": _format_now(),
                 **({"code": code} if code else {}),
             }
-            if 200 <= await self.post(taken["callbackUrl"], body) < 300:
-                taken.setdefault("told", []).append(word)
+            if 200 <= await self.post_webhook(accepted_text["callbackUrl"], body) < 300:
+                accepted_text.setdefault("told", []).append(status)
 
-    async def post(self, url: str, body: dict[str, Any]) -> int:
+    async def post_webhook(self, url: str, body: dict[str, Any]) -> int:
         """Posts a signed webhook, and again while the other side is away; the last status."""
         status = 0
-        for wait in (0.0, *RETRIES):
+        for wait in (0.0, *RETRY_DELAYS):
             await asyncio.sleep(wait)
             try:
-                answer = await self._client.post(url, **signed(self.secret, url, body))
+                answer = await self._client.post(url, **sign_webhook(self.secret, url, body))
             except httpx.TransportError:
                 continue
             status = answer.status_code
@@ -169,7 +169,7 @@ class Carrier:
         return status
 
 
-def signed(secret: str, url: str, body: dict[str, Any]) -> dict[str, Any]:
+def sign_webhook(secret: str, url: str, body: dict[str, Any]) -> dict[str, Any]:
     """Content and headers of a webhook signed for `url`."""
     content, stamp = json.dumps(body).encode(), str(int(time.time()))
     mac = hmac.digest(secret.encode(), f"{stamp}.{url}.".encode() + content, "sha256").hex()
@@ -180,66 +180,66 @@ def signed(secret: str, url: str, body: dict[str, Any]) -> dict[str, Any]:
     return {"content": content, "headers": headers}
 
 
-def _now() -> str:
+def _format_now() -> str:
     return datetime.now(UTC).isoformat()
 
 
-async def send(request: Request) -> Response:
+async def take_text(request: Request) -> Response:
     """POST /messages: what a carrier's API does, or what the magic digits say."""
     carrier: Carrier = request.app.state.carrier
-    if not _authorized(request, carrier):
-        return _problem(401, "unauthorized", "The secret is wrong.")
+    if not _is_authorized(request, carrier):
+        return _build_problem(401, "unauthorized", "The secret is wrong.")
     order = await request.json()
     reference, digits = str(order.get("reference")), order["to"][-4:]
-    carrier.requests[reference] = carrier.requests.get(reference, 0) + 1
+    carrier.request_counts[reference] = carrier.request_counts.get(reference, 0) + 1
     if digits in REFUSALS:
-        return _problem(*REFUSALS[digits])
-    times, answered = AT_FIRST.get(digits, (0, LIMITED))
-    if carrier.requests[reference] <= times:
-        return _problem(*answered)
-    taken = carrier.take(order)
-    answer = JSONResponse({"id": taken["id"], "status": "queued"}, 202)
+        return _build_problem(*REFUSALS[digits])
+    first_count, first_answer = FIRST_ANSWERS.get(digits, (0, RATE_LIMIT_ANSWER))
+    if carrier.request_counts[reference] <= first_count:
+        return _build_problem(*first_answer)
+    accepted_text = carrier.accept_text(order)
+    answer = JSONResponse({"id": accepted_text["id"], "status": "queued"}, 202)
     match digits:
         case "0011":
             await asyncio.sleep(60)
         case "0012":
-            return Broken()
+            return BrokenResponse()
         case "0013" | "0016":
-            return _problem(500, "internal", "Something broke after the text was taken.")
+            return _build_problem(500, "internal", "Something broke after the text was taken.")
         case "0017":
-            carrier.later(carrier.report(taken, "sent", "delivered"))
+            carrier.start_task(carrier.report_statuses(accepted_text, "sent", "delivered"))
             await asyncio.sleep(3)
         case "0018":
-            return StreamingResponse(_dripping(), 202)
+            return StreamingResponse(_drip_body(), 202)
         case "0019":
             return Response(b" " * (8 << 20) + b"{}", 202)
         case "0020":
             return HTMLResponse("<h1>It works!</h1>")
         case "0021":
-            await carrier.report(taken, "delivered")
+            await carrier.report_statuses(accepted_text, "delivered")
             return answer
         case "0022":
-            carrier.later(carrier.report(taken, "delivered", "sent"))
+            carrier.start_task(carrier.report_statuses(accepted_text, "delivered", "sent"))
         case "0023":
-            carrier.later(carrier.report(taken, "sent", "sent", "delivered", "delivered"))
+            carrier.start_task(carrier.report_statuses(accepted_text, "sent", "sent", "delivered", "delivered"))
         case "0025":
-            carrier.later(carrier.report(taken, "sent", "undelivered", code="unreachable"))
+            carrier.start_task(carrier.report_statuses(accepted_text, "sent", "undelivered", code="unreachable"))
         case "0026":
-            carrier.later(carrier.report(taken, "undelivered", code="opted_out"))
+            carrier.start_task(carrier.report_statuses(accepted_text, "undelivered", code="opted_out"))
         case "0024":
             pass
         case _:
-            carrier.later(carrier.report(taken, "sent", "delivered"))
+            carrier.start_task(carrier.report_statuses(accepted_text, "sent", "delivered"))
     return answer
 
 
-async def _dripping() -> AsyncIterator[bytes]:
+async def _drip_body() -> AsyncIterator[bytes]:
     while True:
         yield b" "
         await asyncio.sleep(0.5)
 
 
-class Broken(Response):
+class BrokenResponse(Response):
     """An answer that never comes: the connection ends after half of its head."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -247,38 +247,42 @@ class Broken(Response):
         await send({"type": "http.response.body", "body": b'{"id"', "more_body": True})
 
 
-async def look_up(request: Request) -> Response:
+async def look_up_texts(request: Request) -> Response:
     """GET /messages?reference=…: every text that was taken under it."""
     carrier: Carrier = request.app.state.carrier
-    if not _authorized(request, carrier):
-        return _problem(401, "unauthorized", "The secret is wrong.")
+    if not _is_authorized(request, carrier):
+        return _build_problem(401, "unauthorized", "The secret is wrong.")
     reference = request.query_params.get("reference", "")
-    carrier.asked[reference] = carrier.asked.get(reference, 0) + 1
-    found = [t for t in carrier.accepted.get(reference, []) if not t["to"].endswith("0016")]
-    if not found:
-        carrier.denied[reference] = carrier.denied.get(reference, 0) + 1
-    return JSONResponse({"messages": [_shown(taken) for taken in found]})
+    carrier.lookup_counts[reference] = carrier.lookup_counts.get(reference, 0) + 1
+    accepted_texts = [t for t in carrier.accepted.get(reference, []) if not t["to"].endswith("0016")]
+    if not accepted_texts:
+        carrier.denied_lookup_counts[reference] = carrier.denied_lookup_counts.get(reference, 0) + 1
+    return JSONResponse({"messages": [_describe_text(accepted_text) for accepted_text in accepted_texts]})
 
 
-async def look_up_one(request: Request) -> Response:
+async def look_up_text(request: Request) -> Response:
     """GET /messages/{id}"""
     carrier: Carrier = request.app.state.carrier
-    if not _authorized(request, carrier):
-        return _problem(401, "unauthorized", "The secret is wrong.")
-    every = itertools.chain.from_iterable(carrier.accepted.values())
-    taken = next((t for t in every if t["id"] == request.path_params["id"]), None)
-    return JSONResponse(_shown(taken)) if taken else _problem(404, "unknown", "No such text.")
+    if not _is_authorized(request, carrier):
+        return _build_problem(401, "unauthorized", "The secret is wrong.")
+    all_texts = itertools.chain.from_iterable(carrier.accepted.values())
+    accepted_text = next((t for t in all_texts if t["id"] == request.path_params["id"]), None)
+    return (
+        JSONResponse(_describe_text(accepted_text))
+        if accepted_text
+        else _build_problem(404, "unknown", "No such text.")
+    )
 
 
-def _shown(taken: dict[str, Any]) -> dict[str, Any]:
-    return {name: taken.get(name) for name in ("id", "reference", "status")}
+def _describe_text(accepted_text: dict[str, Any]) -> dict[str, Any]:
+    return {name: accepted_text.get(name) for name in ("id", "reference", "status")}
 
 
-async def numbers(request: Request) -> Response:
+async def list_numbers(request: Request) -> Response:
     """GET /numbers: the customer's numbers, and where texts to them go."""
     carrier: Carrier = request.app.state.carrier
-    if not _authorized(request, carrier):
-        return _problem(401, "unauthorized", "The secret is wrong.")
+    if not _is_authorized(request, carrier):
+        return _build_problem(401, "unauthorized", "The secret is wrong.")
     return JSONResponse(
         {
             "numbers": [
@@ -289,13 +293,13 @@ async def numbers(request: Request) -> Response:
     )
 
 
-async def written(request: Request) -> Response:
+async def list_inbound_texts(request: Request) -> Response:
     """GET /inbound?since=…: what leads wrote since then, delivered to us or not."""
     carrier: Carrier = request.app.state.carrier
-    if not _authorized(request, carrier):
-        return _problem(401, "unauthorized", "The secret is wrong.")
+    if not _is_authorized(request, carrier):
+        return _build_problem(401, "unauthorized", "The secret is wrong.")
     since = request.query_params.get("since", "")
-    return JSONResponse({"texts": [body for body in carrier.written if body["sentAt"] >= since]})
+    return JSONResponse({"texts": [body for body in carrier.lead_texts if body["sentAt"] >= since]})
 
 
 async def twilio_record(request: Request) -> Response:
@@ -306,15 +310,15 @@ async def twilio_record(request: Request) -> Response:
 async def text_as_lead(request: Request) -> Response:
     """POST /phone/{phone}/texts {"to", "text", "media"?}: the lead writes."""
     carrier: Carrier = request.app.state.carrier
-    said = await request.json()
-    status = await _write(
-        carrier, request.path_params["phone"], said["to"], said.get("text", ""), said.get("media") or []
+    body = await request.json()
+    status = await _write_text(
+        carrier, request.path_params["phone"], body["to"], body.get("text", ""), body.get("media") or []
     )
-    passed_on = 200 <= status < 300
-    return JSONResponse({"status": status}, 200 if passed_on else 502)
+    is_passed_on = 200 <= status < 300
+    return JSONResponse({"status": status}, 200 if is_passed_on else 502)
 
 
-async def _write(carrier: Carrier, phone: str, to: str, text: str, media: list[Any]) -> int:
+async def _write_text(carrier: Carrier, phone: str, to: str, text: str, media: list[Any]) -> int:
     body: dict[str, Any] = {
         "type": "inbound",
         "id": carrier.new_id(),
@@ -322,49 +326,49 @@ async def _write(carrier: Carrier, phone: str, to: str, text: str, media: list[A
         "to": to,
         "text": text,
         "media": media,
-        "sentAt": _now(),
+        "sentAt": _format_now(),
     }
-    carrier.written.append(body)
-    shown = Text(body["id"], True, to, text, _now(), "sending", media)
-    carrier.phones.setdefault(phone, []).append(shown)
+    carrier.lead_texts.append(body)
+    phone_text = PhoneText(body["id"], True, to, text, _format_now(), "sending", media)
+    carrier.phones.setdefault(phone, []).append(phone_text)
     url = carrier.inbound_urls.get(to)
-    status = await carrier.post(url, body) if url else 404
-    shown.status = "delivered" if 200 <= status < 300 else "not delivered"
+    status = await carrier.post_webhook(url, body) if url else 404
+    phone_text.status = "delivered" if 200 <= status < 300 else "not delivered"
     return status
 
 
-async def phone_texts(request: Request) -> Response:
+async def list_phone_texts(request: Request) -> Response:
     """GET /phone/{phone}/texts: what stands on the phone, in order."""
     carrier: Carrier = request.app.state.carrier
     texts = carrier.phones.get(request.path_params["phone"], [])
-    return JSONResponse({"texts": [{name: getattr(text, name) for name in Text.__slots__} for text in texts]})
+    return JSONResponse({"texts": [{name: getattr(text, name) for name in PhoneText.__slots__} for text in texts]})
 
 
-async def counts(request: Request) -> Response:
+async def count_requests(request: Request) -> Response:
     """GET /accepted?reference=…: how often it was taken, and asked for."""
     carrier: Carrier = request.app.state.carrier
     reference = request.query_params.get("reference", "")
     return JSONResponse(
         {
             "accepted": len(carrier.accepted.get(reference, [])),
-            "requests": carrier.requests.get(reference, 0),
+            "requests": carrier.request_counts.get(reference, 0),
         }
     )
 
 
-async def configure(request: Request) -> Response:
+async def configure_number(request: Request) -> Response:
     """POST /configure {"number", "inboundUrl"}: where texts to a number go."""
     carrier: Carrier = request.app.state.carrier
-    said = await request.json()
-    carrier.inbound_urls[said["number"]] = said["inboundUrl"]
+    body = await request.json()
+    carrier.inbound_urls[body["number"]] = body["inboundUrl"]
     return JSONResponse({})
 
 
-async def health(_: Request) -> Response:
+async def answer_health(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>The lead's phone</title>
+PAGE_HTML = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>The lead's phone</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>
 :root{{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}}
 body{{max-width:34rem;margin:2rem auto;padding:0 1rem}}
@@ -384,13 +388,13 @@ textarea,input,select,button{{font:inherit;padding:.5rem}}
 <button>Text as the lead</button></form></body></html>"""
 
 
-async def page(request: Request) -> Response:
+async def show_phone(request: Request) -> Response:
     """The phone as its owner sees it."""
     carrier: Carrier = request.app.state.carrier
     if request.method == "POST":
         form = await request.form()
         phone = str(form["phone"])
-        await _write(carrier, phone, str(form["to"]), str(form["text"]), [])
+        await _write_text(carrier, phone, str(form["to"]), str(form["text"]), [])
         return RedirectResponse(f"/?phone={phone.replace('+', '%2B')}", 303)
     phone = request.query_params.get("phone") or next(iter(carrier.phones), request.app.state.lead)
     texts = "".join(
@@ -398,42 +402,44 @@ async def page(request: Request) -> Response:
         f"<small>{text.at[11:19]} · {html.escape(text.other)} · {text.status}</small></li>"
         for text in carrier.phones.get(phone, [])
     )
-    known = "".join(f'<option value="{html.escape(name)}">' for name in carrier.phones)
-    numbers = "".join(f"<option>{html.escape(to)}</option>" for to in carrier.inbound_urls)
-    return HTMLResponse(PAGE.format(phone=html.escape(phone), texts=texts, known=known, numbers=numbers))
+    phone_options = "".join(f'<option value="{html.escape(name)}">' for name in carrier.phones)
+    number_options = "".join(f"<option>{html.escape(to)}</option>" for to in carrier.inbound_urls)
+    return HTMLResponse(
+        PAGE_HTML.format(phone=html.escape(phone), texts=texts, known=phone_options, numbers=number_options)
+    )
 
 
-def _authorized(request: Request, carrier: Carrier) -> bool:
-    given = request.headers.get("authorization", "")
-    return hmac.compare_digest(given.encode(), f"Bearer {carrier.secret}".encode())
+def _is_authorized(request: Request, carrier: Carrier) -> bool:
+    authorization = request.headers.get("authorization", "")
+    return hmac.compare_digest(authorization.encode(), f"Bearer {carrier.secret}".encode())
 
 
-def _problem(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Response:
+def _build_problem(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Response:
     return JSONResponse({"code": code, "message": message}, status, headers)
 
 
-def build(
+def build_app(
     secret: str,
     inbound_urls: dict[str, str] | None = None,
     lead: str = "+12125551234",
-    receipts: float = RECEIPT_AFTER,
+    receipts: float = RECEIPT_DELAY_SECONDS,
 ) -> Starlette:
     """The carrier for one customer: its secret, where inbound texts go, and the seconds
     before each receipt."""
     app = Starlette(
         routes=[
-            Route("/", page, methods=["GET", "POST"]),
-            Route("/health", health),
-            Route("/messages", send, methods=["POST"]),
-            Route("/messages", look_up, methods=["GET"]),
-            Route("/messages/{id}", look_up_one, methods=["GET"]),
-            Route("/numbers", numbers),
-            Route("/inbound", written),
+            Route("/", show_phone, methods=["GET", "POST"]),
+            Route("/health", answer_health),
+            Route("/messages", take_text, methods=["POST"]),
+            Route("/messages", look_up_texts, methods=["GET"]),
+            Route("/messages/{id}", look_up_text, methods=["GET"]),
+            Route("/numbers", list_numbers),
+            Route("/inbound", list_inbound_texts),
             Route("/2010-04-01/Accounts/{sid}/Messages.json", twilio_record),
-            Route("/configure", configure, methods=["POST"]),
-            Route("/accepted", counts),
+            Route("/configure", configure_number, methods=["POST"]),
+            Route("/accepted", count_requests),
             Route("/phone/{phone}/texts", text_as_lead, methods=["POST"]),
-            Route("/phone/{phone}/texts", phone_texts, methods=["GET"]),
+            Route("/phone/{phone}/texts", list_phone_texts, methods=["GET"]),
         ],
     )
     app.state.carrier = Carrier(secret, dict(inbound_urls or {}), receipts)
@@ -441,13 +447,13 @@ def build(
     return app
 
 
-def main(file: str) -> None:
+def run_carrier(file: str) -> None:
     """Runs the carrier of the demo that `file` tells of."""
     demo = Demo.read(Path(file))
     inbound = f"{demo.addresses.api}/webhooks/simulator/{demo.account_id}/inbound"
-    host, port = port_of(demo.addresses.carrier)
+    host, port = split_address(demo.addresses.carrier)
     uvicorn.run(
-        build(demo.carrier_secret, {demo.number: inbound}),
+        build_app(demo.carrier_secret, {demo.number: inbound}),
         host=host,
         port=port,
         log_level="warning",
@@ -456,4 +462,4 @@ def main(file: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    run_carrier(sys.argv[1])

@@ -14,12 +14,12 @@ from app.demo import calls
 LEAD_ID = "lead_jane"
 CAMPAIGN_ID = "demo_solar"
 NUMBER, TWILIO_NUMBER = "+18335645667", "+12125550123"
-JANE = "+12125551234"
-QUESTIONS = [
+JANE_PHONE = "+12125551234"
+DEMO_QUESTIONS = [
     {"key": "homeowner", "question": "Do you own your home?"},
     {"key": "bill", "question": "What is your monthly electricity bill, roughly?"},
 ]
-CANNED = [
+CANNED_REPLIES = [
     ("Opening hours", "We are here from Monday to Friday, 9 to 5."),
     ("Call back", "Thanks! When is a good time to call you?"),
 ]
@@ -56,11 +56,11 @@ class Demo:
 
     @classmethod
     def read(cls, file: Path) -> Self:
-        told: dict[str, Any] = json.loads(file.read_text())
-        return cls(**{**told, "addresses": Addresses(**told["addresses"])})
+        values: dict[str, Any] = json.loads(file.read_text())
+        return cls(**{**values, "addresses": Addresses(**values["addresses"])})
 
 
-def file_in(data_dir: Path) -> Path:
+def get_demo_file(data_dir: Path) -> Path:
     return data_dir / "demo.json"
 
 
@@ -77,7 +77,7 @@ class Api:
     """The public API with a key; anything but a 2xx is an error that says what happened."""
 
     def __init__(self, url: str, key: str) -> None:
-        self._client = calls.blocking(f"{url}/api/v1", headers={"X-API-Key": key})
+        self._client = calls.build_blocking_client(f"{url}/api/v1", headers={"X-API-Key": key})
 
     def call(self, method: str, path: str, **body: Any) -> dict[str, Any]:
         response = self._client.request(method, path, json=body or None)
@@ -87,7 +87,7 @@ class Api:
         return data
 
 
-def still_valid(demo: Demo, addresses: Addresses) -> bool:
+def is_still_valid(demo: Demo, addresses: Addresses) -> bool:
     """Whether the service at `addresses` knows this demo's key."""
     try:
         Api(addresses.api, demo.api_key).call("GET", f"/leads/{LEAD_ID}")
@@ -96,7 +96,7 @@ def still_valid(demo: Demo, addresses: Addresses) -> bool:
     return True
 
 
-def move(demo: Demo, addresses: Addresses, file: Path) -> Demo:
+def move_demo(demo: Demo, addresses: Addresses, file: Path) -> Demo:
     """The demo at today's addresses."""
     if demo.addresses != addresses:
         api = Api(addresses.api, demo.api_key)
@@ -107,7 +107,7 @@ def move(demo: Demo, addresses: Addresses, file: Path) -> Demo:
     return demo
 
 
-def fill(
+def fill_tenant(
     tenant_id: str,
     api_key: str,
     email: str,
@@ -181,11 +181,11 @@ def fill(
         offerName="Panels at no cost",
         phoneNumberId=number["phoneNumberId"],
         smsAgentId=agent["smsAgentId"],
-        questionnaire=QUESTIONS,
+        questionnaire=DEMO_QUESTIONS,
     )
     api.call("PATCH", f"/sms-agents/{agent['smsAgentId']}", inboundCampaignIds=[CAMPAIGN_ID])
     for lead_id, first, last, phone in (
-        (LEAD_ID, "Jane", "Miller", JANE),
+        (LEAD_ID, "Jane", "Miller", JANE_PHONE),
         ("lead_luis", "Luis", "Ortega", "+13055551987"),
         ("lead_amara", "Amara", "Okafor", "+14155552671"),
     ):
@@ -200,7 +200,7 @@ def fill(
             campaignId=CAMPAIGN_ID,
             status="new",
         )
-    for title, text in CANNED:
+    for title, text in CANNED_REPLIES:
         api.call("POST", "/canned-replies", title=title, text=text)
     demo = Demo(
         tenant_id=tenant_id,
@@ -223,7 +223,7 @@ def fill(
     return demo
 
 
-def port_of(address: str) -> tuple[str, int]:
+def split_address(address: str) -> tuple[str, int]:
     """Host and port of an address of the demo."""
     url = httpx.URL(address)
     return url.host, url.port or 80

@@ -20,10 +20,10 @@ from app.demo import calls
 from app.demo.data import CAMPAIGN_ID, Api, Demo
 
 T = TypeVar("T")
-PATIENCE = 30.0
+STEP_SECONDS = 30.0
 
 
-class Stalled(Exception):
+class StalledStory(Exception):
     """A step of the story did not happen."""
 
 
@@ -35,12 +35,12 @@ class Story:
         self._api = Api(demo.addresses.api, demo.api_key)
         self._phone = f"+1415{secrets.randbelow(800) + 200}1{secrets.randbelow(900) + 100}"
         self._lead_id = f"story_{secrets.token_hex(5)}"
-        self._shown = 0
-        self._thread = ""
+        self._last_seq = 0
+        self._thread_id = ""
 
     def play(self) -> None:
-        """All of it, in order. Raises `Stalled`."""
-        self._tell("A lead asks for a call back; the backend sends the first text.")
+        """All of it, in order. Raises `StalledStory`."""
+        self._print_line("A lead asks for a call back; the backend sends the first text.")
         self._api.call(
             "POST",
             "/leads",
@@ -50,75 +50,75 @@ class Story:
             phone=self._phone,
             campaignId=CAMPAIGN_ID,
         )
-        sent = self._send("Hi Jane, you asked about solar panels. Is now a good time?")
-        self._thread = sent["interactionId"]
-        rules = ", ".join(f"{rung['field']} by {rung['rule']}" for rung in sent["resolution"])
-        self._tell(f"Resolved: {rules}.")
-        self._until("the receipts", lambda: self._message(sent)["status"] == "delivered")
-        self._tell("She answers in a burst; the window gathers it, the agent answers once.")
+        first_text = self._send_text("Hi Jane, you asked about solar panels. Is now a good time?")
+        self._thread_id = first_text["interactionId"]
+        rules = ", ".join(f"{rung['field']} by {rung['rule']}" for rung in first_text["resolution"])
+        self._print_line(f"Resolved: {rules}.")
+        self._wait_for("the receipts", lambda: self._get_message(first_text)["status"] == "delivered")
+        self._print_line("She answers in a burst; the window gathers it, the agent answers once.")
         for text in ("Hi!", "yes, I have a question", "do I need to own my home?"):
             self._text_as_lead(text)
             time.sleep(0.3)
-        turn = self._until("the agent's answer", self._answered_turn)
+        turn = self._wait_for("the agent's answer", self._find_answered_turn)
         if len(turn["messages"]) != 3:
-            raise Stalled(f"the turn held {len(turn['messages'])} texts and not 3")
-        self._until("the answer's delivery", lambda: self._last("sms_agent", "delivered"))
-        self._tell("She also writes to the Twilio line: a signed webhook, sent twice.")
-        self._twilio_inbound()
-        self._tell("A person takes over on the Conversations page.")
+            raise StalledStory(f"the turn held {len(turn['messages'])} texts and not 3")
+        self._wait_for("the answer's delivery", lambda: self._is_last_status("sms_agent", "delivered"))
+        self._print_line("She also writes to the Twilio line: a signed webhook, sent twice.")
+        self._post_twilio_inbound()
+        self._print_line("A person takes over on the Conversations page.")
         self._answer_by_hand("Hi Jane, Sam here: I will call you at five.")
-        self._until("the text by hand", lambda: self._last("manual", "delivered"))
-        self._tell("She has had enough.")
+        self._wait_for("the text by hand", lambda: self._is_last_status("manual", "delivered"))
+        self._print_line("She has had enough.")
         self._text_as_lead("STOP")
-        self._until("the opt-out", lambda: self._interaction()["status"] == "dnc")
-        self._refused("Just one more thing…")
-        self._show()
-        self._tell("After STOP nothing goes out. The end.")
+        self._wait_for("the opt-out", lambda: self._get_interaction()["status"] == "dnc")
+        self._expect_refusal("Just one more thing…")
+        self._print_new_entries()
+        self._print_line("After STOP nothing goes out. The end.")
 
-    def _tell(self, line: str) -> None:
-        self._show()
+    def _print_line(self, line: str) -> None:
+        self._print_new_entries()
         print(f"\n— {line}", flush=True)
 
-    def _show(self) -> None:
+    def _print_new_entries(self) -> None:
         """Prints what the transcript has grown by."""
-        if not self._thread:
+        if not self._thread_id:
             return
         page = self._api.call(
             "GET",
-            f"/interactions/{self._thread}/messages?after={self._shown}&limit=100",
+            f"/interactions/{self._thread_id}/messages?after={self._last_seq}&limit=100",
         )
         for entry in page["messages"]:
-            self._shown = entry["seq"]
+            self._last_seq = entry["seq"]
             clock = entry["timestamp"][11:19]
             print(f"  {clock}  {entry['source']:>9}  {entry['message']}  [{entry['status']}]")
 
-    def _until(self, what: str, look: Callable[[], T | None]) -> T:
-        deadline = time.monotonic() + PATIENCE
+    def _wait_for(self, event_name: str, look: Callable[[], T | None]) -> T:
+        deadline = time.monotonic() + STEP_SECONDS
         while time.monotonic() < deadline:
-            seen = look()
-            self._show()
-            if seen:
-                return seen
+            result = look()
+            self._print_new_entries()
+            if result:
+                return result
             time.sleep(0.2)
-        raise Stalled(f"{what} did not come within {PATIENCE:.0f} s")
+        raise StalledStory(f"{event_name} did not come within {STEP_SECONDS:.0f} s")
 
-    def _send(self, text: str) -> dict[str, Any]:
+    def _send_text(self, text: str) -> dict[str, Any]:
         return self._api.call("POST", "/sms/send", leadId=self._lead_id, message=text)
 
-    def _message(self, sent: Mapping[str, Any]) -> dict[str, Any]:
-        return self._api.call("GET", f"/messages/{sent['messageId']}")
+    def _get_message(self, text: Mapping[str, Any]) -> dict[str, Any]:
+        return self._api.call("GET", f"/messages/{text['messageId']}")
 
-    def _interaction(self) -> dict[str, Any]:
-        return self._api.call("GET", f"/interactions/{self._thread}")
+    def _get_interaction(self) -> dict[str, Any]:
+        return self._api.call("GET", f"/interactions/{self._thread_id}")
 
-    def _answered_turn(self) -> dict[str, Any] | None:
-        turns = self._api.call("GET", f"/interactions/{self._thread}/turns")["turns"]
+    def _find_answered_turn(self) -> dict[str, Any] | None:
+        turns = self._api.call("GET", f"/interactions/{self._thread_id}/turns")["turns"]
         return next((turn for turn in turns if turn["state"] == "replied"), None)
 
-    def _last(self, source: str, status: str) -> bool:
-        entries = self._interaction()["transcript"]
-        mine = [entry for entry in entries if entry["source"] == source]
-        return bool(mine) and mine[-1]["status"] == status
+    def _is_last_status(self, source: str, status: str) -> bool:
+        entries = self._get_interaction()["transcript"]
+        own_entries = [entry for entry in entries if entry["source"] == source]
+        return bool(own_entries) and own_entries[-1]["status"] == status
 
     def _text_as_lead(self, text: str) -> None:
         answer = httpx.post(
@@ -128,9 +128,9 @@ class Story:
             trust_env=False,
         )
         if not answer.is_success:
-            raise Stalled(f"the carrier could not pass on {text!r}: {answer.status_code}")
+            raise StalledStory(f"the carrier could not pass on {text!r}: {answer.status_code}")
 
-    def _twilio_inbound(self) -> None:
+    def _post_twilio_inbound(self) -> None:
         demo, sid = self._demo, f"SM{secrets.token_hex(16)}"
         url = f"{demo.addresses.api}/webhooks/twilio/{demo.twilio_account_id}/inbound"
         form = {
@@ -142,8 +142,8 @@ class Story:
             "Body": "Is this the right number?",
             "NumMedia": "0",
         }
-        signed = url + "".join(f"{name}{form[name]}" for name in sorted(form))
-        digest = hmac.digest(demo.twilio_token.encode(), signed.encode(), "sha1")
+        signed_text = url + "".join(f"{name}{form[name]}" for name in sorted(form))
+        digest = hmac.digest(demo.twilio_token.encode(), signed_text.encode(), "sha1")
         headers = {
             "X-Twilio-Signature": base64.b64encode(digest).decode(),
             "Content-Type": "application/x-www-form-urlencoded",
@@ -151,56 +151,56 @@ class Story:
         for _ in range(2):
             answer = httpx.post(url, content=urlencode(form), headers=headers, trust_env=False)
             if answer.status_code != 200:
-                raise Stalled(f"the Twilio webhook was answered {answer.status_code}")
+                raise StalledStory(f"the Twilio webhook was answered {answer.status_code}")
         threads = self._api.call("GET", f"/interactions/lead/{self._lead_id}")["interactions"]
-        held = [e for t in threads for e in t["transcript"] if e["message"] == form["Body"]]
-        if len(threads) != 2 or len(held) != 1:
-            raise Stalled("the second line's text does not stand once in a thread of its own")
+        matching_entries = [e for t in threads for e in t["transcript"] if e["message"] == form["Body"]]
+        if len(threads) != 2 or len(matching_entries) != 1:
+            raise StalledStory("the second line's text does not stand once in a thread of its own")
 
     def _answer_by_hand(self, text: str) -> None:
-        page = f"{self._demo.addresses.api}/conversations/{self._thread}"
-        with calls.blocking(self._demo.addresses.api, follow_redirects=True) as browser:
-            form = _form(browser.get("/sign-in").text, "/sign-in")
+        page = f"{self._demo.addresses.api}/conversations/{self._thread_id}"
+        with calls.build_blocking_client(self._demo.addresses.api, follow_redirects=True) as browser:
+            form = _find_form(browser.get("/sign-in").text, "/sign-in")
             origin = {"Origin": self._demo.addresses.api}
             browser.post(
                 "/sign-in",
                 headers=origin,
                 data=form | {"email": self._demo.email, "password": self._demo.password},
             )
-            action, fields = _form_with(browser.get(page).text, "message")
+            action, fields = _find_form_with_field(browser.get(page).text, "message")
             answer = browser.post(action, headers=origin, data=fields | {"message": text})
             if not answer.is_success:
-                raise Stalled(f"the page answered {answer.status_code}")
+                raise StalledStory(f"the page answered {answer.status_code}")
 
-    def _refused(self, text: str) -> None:
+    def _expect_refusal(self, text: str) -> None:
         try:
-            self._send(text)
+            self._send_text(text)
         except RuntimeError as error:
             if "DNC_BLOCKED" not in str(error):
                 raise
             print("  (the backend tries once more: 403 DNC_BLOCKED)")
         else:
-            raise Stalled("a text after STOP was accepted")
+            raise StalledStory("a text after STOP was accepted")
 
 
-def _form(page: str, action: str) -> dict[str, str]:
+def _find_form(page: str, action: str) -> dict[str, str]:
     """The hidden fields of the form with this action."""
-    for found, fields in _forms(page):
-        if found.split("?")[0] == action:
+    for form_action, fields in _parse_forms(page):
+        if form_action.split("?")[0] == action:
             return fields
-    raise Stalled(f"the page has no form for {action}")
+    raise StalledStory(f"the page has no form for {action}")
 
 
-def _form_with(page: str, field: str) -> tuple[str, dict[str, str]]:
+def _find_form_with_field(page: str, field: str) -> tuple[str, dict[str, str]]:
     """Action and fields of the form that has a textarea of this name."""
     for match in re.finditer(r"<form\b.*?</form>", page, re.S):
         if f'name="{field}"' in match[0]:
-            [(action, fields)] = list(_forms(match[0]))
+            [(action, fields)] = list(_parse_forms(match[0]))
             return action, fields
-    raise Stalled("the page has no compose form")
+    raise StalledStory("the page has no compose form")
 
 
-def _forms(page: str) -> list[tuple[str, dict[str, str]]]:
+def _parse_forms(page: str) -> list[tuple[str, dict[str, str]]]:
     forms = []
     for match in re.finditer(r'<form\b[^>]*action="([^"]*)"[^>]*>(.*?)</form>', page, re.S):
         fields = dict(
@@ -210,19 +210,19 @@ def _forms(page: str) -> list[tuple[str, dict[str, str]]]:
             )
         )
         for select in re.finditer(r'<select[^>]*name="([^"]*)".*?</select>', match[2], re.S):
-            chosen = re.search(r'<option[^>]*value="([^"]*)"[^>]*selected', select[0])
-            first = re.search(r'<option[^>]*value="([^"]*)"', select[0])
-            if option := chosen or first:
+            selected_option = re.search(r'<option[^>]*value="([^"]*)"[^>]*selected', select[0])
+            first_option = re.search(r'<option[^>]*value="([^"]*)"', select[0])
+            if option := selected_option or first_option:
                 fields[select[1]] = option[1]
         forms.append((match[1], fields))
     return forms
 
 
-def tell(demo: Demo) -> int:
+def tell_story(demo: Demo) -> int:
     """Plays the story; returns the exit code."""
     try:
         Story(demo).play()
-    except (Stalled, RuntimeError, httpx.HTTPError) as error:
+    except (StalledStory, RuntimeError, httpx.HTTPError) as error:
         print(f"\nThe story stopped: {error}", file=sys.stderr)
         return 1
     return 0

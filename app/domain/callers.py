@@ -7,7 +7,7 @@ from app.domain.problems import Forbidden
 from app.domain.words import Scope, Source
 
 Need = Literal["admin", "api", "read", "reply", "turns"]
-ALLOWED: dict[Scope, frozenset[Need]] = {
+NEEDS_BY_SCOPE: dict[Scope, frozenset[Need]] = {
     "admin": frozenset({"admin", "api", "read", "reply", "turns"}),
     "api": frozenset({"api", "read", "reply", "turns"}),
     "read": frozenset({"read", "turns"}),
@@ -37,5 +37,5 @@ class Caller:
 
     def require(self, need: Need) -> None:
         """Raises `Forbidden` when the scope does not cover `need`."""
-        if need not in ALLOWED[self.scope]:
+        if need not in NEEDS_BY_SCOPE[self.scope]:
             raise Forbidden

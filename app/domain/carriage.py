@@ -7,10 +7,10 @@ from functools import cached_property
 from typing import Literal
 from urllib.parse import parse_qsl
 
-from app.domain.optout import Word
+from app.domain.optout import ControlWord
 from app.domain.words import Capability, MessageStatus
 
-FORM = "application/x-www-form-urlencoded"
+FORM_CONTENT_TYPE = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class OutgoingText:
     """One text to hand to a carrier. `to` and `sender` are E.164; `status_url` is the public
     address for its receipts and names the message; `validity` is what remains of it."""
 
@@ -66,7 +66,7 @@ class Media:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TextPart:
     """Which part of a longer text this is, where the carrier leaves the joining to us."""
 
     reference: str
@@ -84,8 +84,8 @@ class InboundText:
     text: str
     media: tuple[Media, ...] = ()
     sent_at: datetime | None = None
-    part: Part | None = None
-    taken_as: Word | None = None
+    part: TextPart | None = None
+    taken_as: ControlWord | None = None
     """What the carrier itself took the text for, and answered; None where it does not say."""
 
 
@@ -98,7 +98,7 @@ class Habits:
     yes_restores: bool = False
     """It takes YES for START from a number that is blocked."""
 
-    def answered(self, text: InboundText, word: Word | None) -> bool:
+    def answered(self, text: InboundText, word: ControlWord | None) -> bool:
         """Whether the carrier answered the text as this word: it says so, or the text is one of
         its own words and nothing more."""
         if text.taken_as:
@@ -120,12 +120,12 @@ class Receipt:
     code: str | None = None
     meaning: str | None = None
     """The code in plain words, where we know it."""
-    opted_out: bool = False
+    has_opted_out: bool = False
     at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LookupMatch:
     """What a look-up says of a text: the carrier's id and status, if it has it. Not `sure`: an
     entry of the same numbers and time whose words are others, or none. Carriers trim, recode and
     shorten words, so that it may be the text all the same."""
@@ -138,7 +138,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class VendorNumber:
     """A number that the vendor says the account has. `inbound_url`: where the vendor posts
     inbound texts of it; "" when nowhere, None when the vendor does not say."""
 
@@ -150,15 +150,15 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class NumberPage:
     """One page of numbers, and the cursor of the next (None: this was the last)."""
 
-    numbers: tuple[Listed, ...]
+    numbers: tuple[VendorNumber, ...]
     next_page: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Missed:
+class InboundPage:
     """One page of inbound texts from the vendor's own record, and the cursor of the next."""
 
     texts: tuple[InboundText, ...]
@@ -166,7 +166,7 @@ class Missed:
 
 
 @dataclass(frozen=True)
-class Hook:
+class WebhookRequest:
     """A webhook request as received: `url` is the public one the vendor was given (with the
     query), `headers` have lower-case names, `body` is raw."""
 
@@ -179,6 +179,6 @@ class Hook:
     @cached_property
     def form(self) -> list[tuple[str, str]] | None:
         """What the body says as a form, untrimmed, the empty too; None: it is none."""
-        if not self.headers.get("content-type", "").lower().startswith(FORM):
+        if not self.headers.get("content-type", "").lower().startswith(FORM_CONTENT_TYPE):
             return None
         return parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True)

@@ -6,13 +6,13 @@ makes it text (OWASP, "CSV Injection"). A phone in E.164 begins with "+" and is 
 
 import re
 
-PHONE = re.compile(r"\+\d{7,15}")
-FORMULA = re.compile(r"(?m)^(?=[ \u00a0]*[=+\-@\t\r])")
+PHONE_PATTERN = re.compile(r"\+\d{7,15}")
+FORMULA_PATTERN = re.compile(r"(?m)^(?=[ \u00a0]*[=+\-@\t\r])")
 """Where a line begins as a formula does, after blanks that spreadsheets skip."""
 
 
-def guarded(cell: str) -> str:
+def guard_cell(cell: str) -> str:
     """The cell, harmless: each line that would be a formula begins with an apostrophe."""
-    if PHONE.fullmatch(cell):
+    if PHONE_PATTERN.fullmatch(cell):
         return cell
-    return FORMULA.sub("'", cell.replace("\r\n", "\n").replace("\r", "\n"))
+    return FORMULA_PATTERN.sub("'", cell.replace("\r\n", "\n").replace("\r", "\n"))

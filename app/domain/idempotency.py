@@ -15,7 +15,7 @@ class IdempotencyKey:
     digest: bytes
 
 
-class Replayed(Exception):
+class ReplayedAnswer(Exception):
     """The first answer to a request, which ends its repeat before that does anything again."""
 
     def __init__(self, status: int, answer: dict[str, Any]) -> None:
@@ -23,7 +23,7 @@ class Replayed(Exception):
         self.data: dict[str, Any] = answer["data"]
 
 
-def digest(body: bytes) -> bytes:
+def digest_body(body: bytes) -> bytes:
     """Of the parsed body: order and white space do not make another request."""
-    parsed = json.loads(body) if body else None
-    return sha256(json.dumps(parsed, sort_keys=True).encode()).digest()
+    parsed_body = json.loads(body) if body else None
+    return sha256(json.dumps(parsed_body, sort_keys=True).encode()).digest()

@@ -19,9 +19,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Word = Literal["stop", "start", "help"]
+ControlWord = Literal["stop", "start", "help"]
 
-STOP = frozenset(
+STOP_WORDS = frozenset(
     {
         "stop",
         "stopall",
@@ -56,10 +56,10 @@ STOP = frozenset(
         "detenganse",
     }
 )
-START = frozenset({"start", "unstop", "iniciar", "comenzar"})
-HELP = frozenset({"help", "info", "help me", "ayuda", "informacion"})
+START_WORDS = frozenset({"start", "unstop", "iniciar", "comenzar"})
+HELP_WORDS = frozenset({"help", "info", "help me", "ayuda", "informacion"})
 YES = frozenset({"yes", "si"})
-VERDICTS: Mapping[str, Word] = {
+VERDICTS: Mapping[str, ControlWord] = {
     "stop": "stop",
     "optout": "stop",
     "opt out": "stop",
@@ -70,8 +70,8 @@ VERDICTS: Mapping[str, Word] = {
     "info": "help",
 }
 """What carriers call the three words, all of them."""
-STRICTEST_FIRST: tuple[Word, ...] = ("stop", "start", "help")
-POLITE = frozenset(
+STRICTEST_FIRST: tuple[ControlWord, ...] = ("stop", "start", "help")
+POLITE_WORDS = frozenset(
     {
         "please",
         "pls",
@@ -108,50 +108,50 @@ POLITE = frozenset(
     }
 )
 """Around a definitive word they change nothing."""
-LONGEST = 400
+MAX_SENTENCE = 400
 """Characters of a sentence that are looked at: a wish is not hidden behind a page of talk."""
 
-REASONS = re.compile(
+REASONS_PATTERN = re.compile(
     r"\b(?:i said|(?:i am |im |were |we are )?(?:not|no longer) interested|"
     r"(?:you have |you got |youve got |its |this is )?(?:the |a )?wrong (?:number|person))\b"
 )
 """Beside a definitive word they change nothing; by themselves they are no wish."""
-NOT_WORDS = re.compile(r"[\W_]+")
+NON_WORD_PATTERN = re.compile(r"[\W_]+")
 APOSTROPHES = str.maketrans("", "", "'’‘`´ʼ＇")
-REACTION = re.compile(
+REACTION_PATTERN = re.compile(
     r"""\s*(?:(?:liked|loved|emphasi[sz]ed|questioned|disliked|laughed\ at|reacted\ \S{1,12}\ to
     |removed\ an?\ \w{1,12}\ from|le\ gustó|le\ gusto|le\ encantó|le\ encanto|reaccionó\ \S{1,12}\ a
     |reacciono\ \S{1,12}\ a|me\ gusta|se\ rio\ de|se\ rió\ de|puso\ énfasis\ en)\s*["“«„]
     |\S{1,8}\s+to\s+["“])""",
     re.IGNORECASE | re.VERBOSE,
 )
-FOLLOWS = re.compile(
+QUOTATION_PATTERN = re.compile(
     r"""\s*(?:>|"|“|-|–|—|~|\^|sent\ from|enviado\ desde|get\ outlook|on\ .{3,60}\ wrote|el\ .{3,60}
     \ escribió|from:|de:|re:|---)""",
     re.IGNORECASE | re.VERBOSE,
 )
-SIGNATURE_WORDS = 3
+MAX_SIGNATURE_WORDS = 3
 
-US = r"(?:me|us|my (?:phone|number|cell))"
-TEXTS = (
+US_PATTERN = r"(?:me|us|my (?:phone|number|cell))"
+TEXTS_PATTERN = (
     r"(?:text|texts|texting|texted|contacted|messaged|txt|txts|txting|textin|message|messages|messaging|messege|messeges|mesages|msg|msgs|"
     r"msging|messagin|sms|contact|contacting|send|sending|spam|spamming|bother|bothering|harass|"
     r"harassing|hitting|blowing|marketing|communication|communications|write|writing|bugging)"
 )
-SENTENCES = re.compile(
+OPT_OUT_PATTERN = re.compile(
     "|".join(
         (
             # English: stop doing it
-            rf"\b(?:stop|quit|cease|stpo|sotp|stahp)(?: \w+){{0,2}} {TEXTS}\b(?! (?:back|you))",
-            rf"\b(?:stop|end) (?:all |these |those |the |your |this |with the )*{TEXTS}\b",
+            rf"\b(?:stop|quit|cease|stpo|sotp|stahp)(?: \w+){{0,2}} {TEXTS_PATTERN}\b(?! (?:back|you))",
+            rf"\b(?:stop|end) (?:all |these |those |the |your |this |with the )*{TEXTS_PATTERN}\b",
             r"\bstop (?:it )?(?:now|already|asap)\b",
             # do not do it
-            rf"\b(?:dont|do not|dnt|never|please no|not to|cant|can not|shouldnt)(?: \w+)? {TEXTS}(?: to)? "
-            rf"(?:{US}|this (?:number|phone)|again|anymore|any more|here)\b",
+            rf"\b(?:dont|do not|dnt|never|please no|not to|cant|can not|shouldnt)(?: \w+)? {TEXTS_PATTERN}(?: to)? "
+            rf"(?:{US_PATTERN}|this (?:number|phone)|again|anymore|any more|here)\b",
             rf"\b(?:dont|do not|no longer|doesnt|never)(?: \w+)? (?:want|wish|care|like|consent|agree|need|wanna)"
-            rf"(?: \w+){{0,4}} {TEXTS}\b",
-            rf"\bno more (?:\w+ )?{TEXTS}\b",
-            rf"\b(?:dont|do not|never) (?:ever )?{TEXTS}(?: \w+)? (?:again|anymore|any more)\b",
+            rf"(?: \w+){{0,4}} {TEXTS_PATTERN}\b",
+            rf"\bno more (?:\w+ )?{TEXTS_PATTERN}\b",
+            rf"\b(?:dont|do not|never) (?:ever )?{TEXTS_PATTERN}(?: \w+)? (?:again|anymore|any more)\b",
             # take me off
             r"\b(?:take|remove|delete|drop|get|scratch|pull|erase|cross|leave)(?: (?:me|us|my|this|our|the|number|phone|name|"
             r"cell|contact|info|information|please|immediately|mobile)){1,4} (?:off|from|of|out)\b(?! work)",
@@ -178,7 +178,7 @@ SENTENCES = re.compile(
         )
     )
 )
-TALK = re.compile(
+TALK_PATTERN = re.compile(
     "|".join(
         (
             r"\b(?:dont|do not|never|please dont|no) (?:you )?(?:ever )?stop\b",
@@ -203,7 +203,7 @@ TALK = re.compile(
         )
     )
 )
-POSSIBLE = re.compile(
+POSSIBLE_PATTERN = re.compile(
     r"\b(?:leave me alone|not interested|no longer interested|wrong (?:number|person)|who is this|"
     r"who are you|who dis|how did you get (?:my|this)|go away|f+u+c+k (?:off|you)|screw you|"
     r"i never signed up|didnt sign up|never asked|spam|scam|report(?:ing)? you|sue|lawyer|attorney|"
@@ -215,98 +215,103 @@ POSSIBLE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """`rule` tells what decided (word, first_line, sentence, carrier); `possible`: it may be a
+class Judgment:
+    """`rule` tells what decided (word, first_line, sentence, carrier); `is_possible`: it may be a
     wish not to be texted, and a person or an agent should judge."""
 
-    word: Word | None = None
+    word: ControlWord | None = None
     rule: str | None = None
-    possible: bool = False
+    is_possible: bool = False
 
 
-def fold(text: str) -> str:
+def fold_text(text: str) -> str:
     """Case, width, accents, apostrophes and punctuation away; words separated by one space."""
     bare = text.translate(APOSTROPHES)
     if bare.isascii():
         bare = bare.casefold()
     else:
         plain = unicodedata.normalize("NFKD", bare).casefold()
-        bare = "".join(c for c in plain if not unicodedata.combining(c) and c not in FORMAT)
-    return NOT_WORDS.sub(" ", bare).strip()
+        bare = "".join(c for c in plain if not unicodedata.combining(c) and c not in FORMAT_CHARACTERS)
+    return NON_WORD_PATTERN.sub(" ", bare).strip()
 
 
-FORMAT = frozenset("\u200b\u200c\u200d\u2060\ufeff\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u00ad")
+FORMAT_CHARACTERS = frozenset("\u200b\u200c\u200d\u2060\ufeff\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u00ad")
 """Characters without width: they may stand inside a word."""
 
 
-def verdict(said: object) -> Word | None:
+def verdict(said: object) -> ControlWord | None:
     """What a carrier says it took a text for; None for nothing, or nothing that we know."""
-    return VERDICTS.get(fold(said)) if isinstance(said, str) else None
+    return VERDICTS.get(fold_text(said)) if isinstance(said, str) else None
 
 
-def judge(
+def judge_text(
     text: str,
     *,
-    taken_as: Word | None = None,
+    taken_as: ControlWord | None = None,
     yes_restores: bool = False,
-    suppressed: bool = False,
-) -> Judged:
+    is_suppressed: bool = False,
+) -> Judgment:
     """What `text` says about being texted, by its words or by what its carrier took it for. YES
     is START only from a suppressed phone, and only where its carrier takes it so: from all others
     it answers a question."""
-    judged = _read(text, yes_restores and suppressed)
-    if taken_as is None or (taken_as == "start" and not suppressed and fold(text) in YES):
+    judged = _read(text, yes_restores and is_suppressed)
+    if taken_as is None or (taken_as == "start" and not is_suppressed and fold_text(text) in YES):
         return judged
     said = [word for word in STRICTEST_FIRST if word in (judged.word, taken_as)]
-    return judged if judged.word == said[0] else Judged(taken_as, "carrier")
+    return judged if judged.word == said[0] else Judgment(taken_as, "carrier")
 
 
-def _read(text: str, yes: bool) -> Judged:
+def _read(text: str, yes: bool) -> Judgment:
     """What the words themselves say; `yes`: whether YES is START."""
-    head = text[: 4 * LONGEST]
-    if REACTION.match(head):
-        return Judged()
-    folded = fold(head)
-    if len(text) <= LONGEST and (word := _word(folded, yes)):
-        return Judged(word, "word")
+    head = text[: 4 * MAX_SENTENCE]
+    if REACTION_PATTERN.match(head):
+        return Judgment()
+    folded = fold_text(head)
+    if len(text) <= MAX_SENTENCE and (word := _find_control_word(folded, yes)):
+        return Judgment(word, "word")
     first, _, rest = head.strip().partition("\n")
-    if rest and len(first) <= LONGEST and _follows(rest) and (word := _word(fold(first), False)):
-        return Judged(word, "first_line")
-    folded = folded[:LONGEST]
-    if _wishes(folded):
-        return Judged("stop", "sentence")
-    return Judged(possible=bool(POSSIBLE.search(folded)))
+    if (
+        rest
+        and len(first) <= MAX_SENTENCE
+        and _is_quotation_or_signature(rest)
+        and (word := _find_control_word(fold_text(first), False))
+    ):
+        return Judgment(word, "first_line")
+    folded = folded[:MAX_SENTENCE]
+    if _is_opt_out(folded):
+        return Judgment("stop", "sentence")
+    return Judgment(is_possible=bool(POSSIBLE_PATTERN.search(folded)))
 
 
-def _word(folded: str, yes: bool) -> Word | None:
+def _find_control_word(folded_text: str, accepts_yes: bool) -> ControlWord | None:
     """The control word that the folded text is, politeness and repeats aside."""
-    if folded in START or (yes and folded in YES):
+    if folded_text in START_WORDS or (accepts_yes and folded_text in YES):
         return "start"
-    if folded in HELP:
+    if folded_text in HELP_WORDS:
         return "help"
-    if folded in STOP:
+    if folded_text in STOP_WORDS:
         return "stop"
-    words = REASONS.sub(" ", folded).split()
+    words = REASONS_PATTERN.sub(" ", folded_text).split()
     if len(words) > 8:
         return None
-    core = [word for word in words if word not in POLITE]
+    core = [word for word in words if word not in POLITE_WORDS]
     distinct = list(dict.fromkeys(core))
-    for known, word in ((STOP, "stop"), (HELP, "help")):
-        if " ".join(core) in known or " ".join(distinct) in known:
+    for control_words, word in ((STOP_WORDS, "stop"), (HELP_WORDS, "help")):
+        if " ".join(core) in control_words or " ".join(distinct) in control_words:
             return word  # type: ignore[return-value]  # the pairs hold the two words
-    spelled = "".join(core) if core and all(len(letter) == 1 for letter in core) else ""
-    return "stop" if spelled in STOP else None
+    spelled_word = "".join(core) if core and all(len(letter) == 1 for letter in core) else ""
+    return "stop" if spelled_word in STOP_WORDS else None
 
 
-def _wishes(folded: str) -> bool:
-    return bool(SENTENCES.search(folded)) and not TALK.search(folded)
+def _is_opt_out(folded_text: str) -> bool:
+    return bool(OPT_OUT_PATTERN.search(folded_text)) and not TALK_PATTERN.search(folded_text)
 
 
-def _follows(rest: str) -> bool:
+def _is_quotation_or_signature(following_lines: str) -> bool:
     """Whether what follows a first line is a quotation or a signature, and no talk."""
-    lines = [line for line in rest.split("\n", 20) if line.strip()]
+    lines = [line for line in following_lines.split("\n", 20) if line.strip()]
     if not lines:
         return True
-    return bool(FOLLOWS.match(lines[0])) or (
-        len(lines) == 1 and len(lines[0].split()) <= SIGNATURE_WORDS and lines[0].strip().istitle()
+    return bool(QUOTATION_PATTERN.match(lines[0])) or (
+        len(lines) == 1 and len(lines[0].split()) <= MAX_SIGNATURE_WORDS and lines[0].strip().istitle()
     )

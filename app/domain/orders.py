@@ -8,10 +8,10 @@ from typing import Any
 from app.domain.idempotency import IdempotencyKey
 from app.domain.problems import Invalid, Problem
 from app.domain.segments import DROPPED
-from app.domain.transcripts import instant
+from app.domain.transcripts import format_time
 from app.domain.words import Encoding, MessageStatus, Source
 
-LONGEST_TEXT = 1600
+MAX_TEXT_LENGTH = 1600
 NOTHING_SEEN = re.compile(
     r"[\s\x00-\x1F\x7F-\x9F"  # white space of any width, control characters
     # What Unicode calls Default_Ignorable_Code_Point: joiners, marks of direction, fillers,
@@ -24,12 +24,12 @@ NOTHING_SEEN = re.compile(
     r"\U0001D159]*"
 )
 """A text in which nothing can be seen. Emoji need joiners and selectors, but not those alone."""
-VALIDITY = timedelta(seconds=14_400)
-VALIDITY_BULK = timedelta(seconds=86_400)
-LATE = timedelta(seconds=60)
+REPLY_VALIDITY = timedelta(seconds=14_400)
+BULK_VALIDITY = timedelta(seconds=86_400)
+SEND_AT_TOLERANCE = timedelta(seconds=60)
 """A `sendAt` that far in the past still means now."""
-FARTHEST = timedelta(days=35)
-HELD_QUIET = "quiet hours"
+MAX_SEND_AHEAD = timedelta(days=35)
+QUIET_HOURS_REASON = "quiet hours"
 LANE_REPLY, LANE_BULK = 0, 1
 
 
@@ -55,7 +55,7 @@ class Order:
     agent_mode: bool | None = None
     turn_id: str | None = None
     media: tuple[str, ...] = ()
-    validity: timedelta = VALIDITY
+    validity: timedelta = REPLY_VALIDITY
     """Counted from when it may first leave."""
     lane: int = LANE_REPLY
     send_at: datetime | None = None
@@ -65,10 +65,10 @@ class Order:
     """For an agent's text: whose brake holds it."""
     delay: timedelta = timedelta()
     """An agent's natural pace."""
-    guarded: bool = False
+    is_guarded: bool = False
     """For an agent's text: it does not leave any more once the lead wrote after its turn."""
-    keyed: IdempotencyKey | None = None
-    """For `send.texts` to keep with the answer; None also where somebody else does that."""
+    idempotency_key: IdempotencyKey | None = None
+    """For `send.accept_texts` to keep with the answer; None also where somebody else does that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
+class ResolvedOrder:
     """An order with everything found: where from, where to, through whom."""
 
     order: Order
@@ -96,7 +96,7 @@ class Resolved:
     agent_mode: bool
     """Of the thread, if this order opens it."""
     text: str
-    """As it is stored and sent: the order's, or with GSM twins where the tenant wants them."""
+    """As it is stored and sent: the order's, or with GSM replacements where the tenant wants them."""
     culprit: str | None = None
     """The first character that forces UCS-2."""
     now: datetime | None = None
@@ -106,7 +106,7 @@ class Resolved:
     held_until: datetime | None = None
     per_day: int | None = None
     """The tenant's limit of texts a day, if it has one."""
-    exempt: bool = False
+    is_exempt: bool = False
     """Goes to a suppressed phone all the same: the answer to STOP or HELP."""
     resolution: tuple[Rule, ...] = ()
 
@@ -118,17 +118,17 @@ class Resolved:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class AcceptedText:
     """A text that is safely owed to the carrier."""
 
     message_id: str
     interaction_id: str
-    resolved: Resolved
+    resolved_order: ResolvedOrder
     seq: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedOrder:
     """One order of a list that may not be sent, and why."""
 
     problem: Problem
@@ -138,17 +138,17 @@ def unfit(text: str) -> str | None:
     """Why the text may not leave as it is; None: it may."""
     if NOTHING_SEEN.fullmatch(text):
         return "must not be blank"
-    if len(text) > LONGEST_TEXT:
-        return f"is longer than {LONGEST_TEXT} characters"
+    if len(text) > MAX_TEXT_LENGTH:
+        return f"is longer than {MAX_TEXT_LENGTH} characters"
     return None
 
 
 def hopeless(text: str) -> str | None:
     """Why the text may not leave, whatever the tenant's settings make of it on its way."""
-    return unfit(text.translate(DROPPED) if len(text) > LONGEST_TEXT else text)
+    return unfit(text.translate(DROPPED) if len(text) > MAX_TEXT_LENGTH else text)
 
 
-def readable(text: str, field_name: str = "message") -> str:
+def require_sendable(text: str, field_name: str = "message") -> str:
     """`text`, unless it is hopeless; raises `Invalid` naming the field. `commands.send` judges
     what will leave."""
     if why := hopeless(text):
@@ -156,26 +156,28 @@ def readable(text: str, field_name: str = "message") -> str:
     return text
 
 
-def answer(sent: Sent) -> dict[str, Any]:
+def build_answer(text: AcceptedText) -> dict[str, Any]:
     """The `data` of a send's answer (contract 3)."""
     return {
-        "messageId": sent.message_id,
-        "interactionId": sent.interaction_id,
-        **found_out(sent.resolved),
+        "messageId": text.message_id,
+        "interactionId": text.interaction_id,
+        **build_order_data(text.resolved_order),
     }
 
 
-def found_out(found: Resolved) -> dict[str, Any]:
+def build_order_data(resolved_order: ResolvedOrder) -> dict[str, Any]:
     """What a send's answer says besides ids: a dry run's too."""
-    held = {"heldUntil": instant(found.held_until)} if found.held_until else {}
+    held_fields = {"heldUntil": format_time(resolved_order.held_until)} if resolved_order.held_until else {}
     return {
-        "status": found.status,
-        "to": found.to,
-        "from": found.sender,
-        "campaignId": found.campaign_id,
-        "provider": found.provider,
-        "encoding": found.encoding,
-        "segments": found.segments,
-        "resolution": [{"field": rule.field, "rule": rule.rule, "value": rule.value} for rule in found.resolution],
-        **held,
+        "status": resolved_order.status,
+        "to": resolved_order.to,
+        "from": resolved_order.sender,
+        "campaignId": resolved_order.campaign_id,
+        "provider": resolved_order.provider,
+        "encoding": resolved_order.encoding,
+        "segments": resolved_order.segments,
+        "resolution": [
+            {"field": rule.field, "rule": rule.rule, "value": rule.value} for rule in resolved_order.resolution
+        ],
+        **held_fields,
     }

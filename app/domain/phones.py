@@ -9,8 +9,8 @@ import phonenumbers
 from app.domain.problems import Invalid
 
 NumberKind = Literal["local", "toll_free", "short"]
-E164 = re.compile(r"\+[1-9]\d{6,14}")
-LOOSE = re.compile(r"\d{5,15}")
+E164_PATTERN = re.compile(r"\+[1-9]\d{6,14}")
+LOOSE_PATTERN = re.compile(r"\d{5,15}")
 LONGEST = 250
 SCHEME = re.compile(r"\A(?:tel|sms):", re.I)
 EXTENSION = re.compile(
@@ -30,15 +30,15 @@ LETTERS_OF_LINES = (4, 7)
 """1-212-555-HOME, 1-212-FLOWERS."""
 
 
-def normalise(written: str, country: str, field: str = "phone") -> str:
+def normalize_phone(raw_phone: str, country: str, field: str = "phone") -> str:
     """Any readable phone form as E.164; raises `Invalid` naming `field` when it is not one.
 
     `country` (ISO 3166 alpha-2) decides for forms without a country code.
     """
-    parsed = _read(written, country)
-    if parsed is None:
+    number = _read(raw_phone, country)
+    if number is None:
         raise Invalid(details=[f"{field}: is not a valid phone number"])
-    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 def _read(written: str, country: str) -> Any:
@@ -85,30 +85,30 @@ def _word(number: str, country: str) -> Any:
     return parsed if a_line and parsed.country_code == 1 else None
 
 
-def from_carrier(written: str) -> str:
+def from_carrier(raw_phone: str) -> str:
     """A number as a carrier wrote it, as E.164 where it is one.
 
     Carriers omit the plus, and senders may be short codes or names, or numbers that
     metadata calls invalid: those are kept as they came (providers, "Consequences").
     """
-    bare = written.strip()
+    bare = raw_phone.strip()
     if bare.startswith("+"):
         return "+" + re.sub(r"\D", "", bare) if any(c.isdigit() for c in bare) else bare
-    return f"+{bare}" if LOOSE.fullmatch(bare) and len(bare) > 6 else bare
+    return f"+{bare}" if LOOSE_PATTERN.fullmatch(bare) and len(bare) > 6 else bare
 
 
 @lru_cache(maxsize=4096)
-def shown(phone: str) -> str:
+def format_phone(phone: str) -> str:
     """For people's eyes: `+1 212-555-1234`; short codes and names as they are. A list of fifty
     is drawn again at each event, and to read a number takes 50 µs."""
     try:
-        parsed = phonenumbers.parse(phone, None)
+        number = phonenumbers.parse(phone, None)
     except phonenumbers.NumberParseException:
         return phone
-    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
 
 
-def region(phone: str) -> str | None:
+def region_of(phone: str) -> str | None:
     """ISO 3166 alpha-2 of an E.164 number; None where it has none."""
     try:
         return phonenumbers.region_code_for_number(phonenumbers.parse(phone, None))

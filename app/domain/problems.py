@@ -53,7 +53,7 @@ class Problem(Exception):
         self.retry_after = retry_after
         super().__init__(self.message)
 
-    def body(self) -> dict[str, object]:
+    def to_body(self) -> dict[str, object]:
         """The `error` object of the envelope: code, message, details."""
         return {"code": self.code, "message": self.message, "details": self.details}
 

@@ -11,37 +11,37 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import phonenumbers
 from phonenumbers import timezone as carrier_zones
 
-FRESH = timedelta(minutes=15)
+REPLY_GRACE = timedelta(minutes=15)
 """An answer to a text that young may leave at any hour."""
-LONGEST_SEARCH = 100
+MAX_MORNINGS = 100
 """Mornings tried: some days of a number in many zones."""
 
 
-def zones(phone: str, known: str | None) -> tuple[ZoneInfo, ...]:
+def find_zones(phone: str, known_zone: str | None) -> tuple[ZoneInfo, ...]:
     """The lead's own zone, else those of the number; none where nothing is known."""
-    names = [known] if known else _of_number(phone)
-    found = []
+    names = [known_zone] if known_zone else _zone_names_of(phone)
+    zones = []
     for name in names:
         try:
-            found.append(ZoneInfo(name))
+            zones.append(ZoneInfo(name))
         except (ZoneInfoNotFoundError, ValueError):
             continue
-    return tuple(found)
+    return tuple(zones)
 
 
-def earliest(now: datetime, where: Sequence[ZoneInfo], start: time, end: time) -> datetime | None:
+def find_earliest(now: datetime, zones: Sequence[ZoneInfo], start: time, end: time) -> datetime | None:
     """The first instant, `now` or later, at which every zone's clock is in [start, end); None:
     at once. Zones that share no such hour (Guam and Hawaii of one toll-free prefix): the
     instant at which the fewest of them sleep. `start` is before `end`."""
-    at, best, fewest = now, now, len(where) + 1
-    for _ in range(LONGEST_SEARCH):
-        mornings = [_next_start(at, zone, start, end) for zone in where]
+    at, best, fewest = now, now, len(zones) + 1
+    for _ in range(MAX_MORNINGS):
+        mornings = [_next_start(at, zone, start, end) for zone in zones]
         waits = [morning for morning in mornings if morning is not None]
         if len(waits) < fewest:
             best, fewest = at, len(waits)
         if not waits:
             break
-        at = min(waits) if len(waits) < len(where) else max(waits)
+        at = min(waits) if len(waits) < len(zones) else max(waits)
     return None if best == now else best
 
 
@@ -55,7 +55,7 @@ def _next_start(at: datetime, zone: ZoneInfo, start: time, end: time) -> datetim
     return datetime.combine(day, start, zone).astimezone(at.tzinfo)
 
 
-def _of_number(phone: str) -> Sequence[str]:
+def _zone_names_of(phone: str) -> Sequence[str]:
     try:
         names = carrier_zones.time_zones_for_number(phonenumbers.parse(phone, None))
     except phonenumbers.NumberParseException:

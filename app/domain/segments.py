@@ -13,7 +13,7 @@ GSM_EXTENDED = frozenset("\f^{}\\[~]|€")
 GSM = GSM_BASIC | GSM_EXTENDED
 
 
-TWINS = str.maketrans(
+GSM_REPLACEMENTS = str.maketrans(
     {
         "\u2018": "'",
         "\u2019": "'",
@@ -42,12 +42,12 @@ TWINS = str.maketrans(
     }
 )
 """Typographic characters and what GSM-7 has in their place."""
-DROPPED = {code: twin for code, twin in TWINS.items() if not twin}
+DROPPED = {code: twin for code, twin in GSM_REPLACEMENTS.items() if not twin}
 """Those of them that leave no trace."""
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class SegmentCount:
     """`culprit` is the first character that forces UCS-2, or None."""
 
     encoding: Encoding
@@ -55,14 +55,14 @@ class Count:
     culprit: str | None = None
 
 
-def smart(text: str) -> str:
-    """`text` with typographic characters as their GSM twins, if that makes it GSM-7: one that
+def replace_typography(text: str) -> str:
+    """`text` with typographic characters as their GSM replacements, if that makes it GSM-7: one that
     needs UCS-2 anyway is left as it is."""
-    plain = text.translate(TWINS)
+    plain = text.translate(GSM_REPLACEMENTS)
     return plain if plain != text and count(plain).encoding == "GSM-7" else text
 
 
-def count(text: str) -> Count:
+def count(text: str) -> SegmentCount:
     """Segments of `text`: 160 or 153 septets, 70 or 67 UTF-16 units, pairs never split."""
     culprit = None
     if GSM_BASIC.issuperset(text):  # nearly all: their characters need not be looked at singly
@@ -74,10 +74,10 @@ def count(text: str) -> Count:
         units, whole, part = [2 if ord(c) > 0xFFFF else 1 for c in text], 70, 67
     encoding: Encoding = "GSM-7" if culprit is None else "UCS-2"
     if sum(units) <= whole:
-        return Count(encoding, 1, culprit)
+        return SegmentCount(encoding, 1, culprit)
     segments, room = 1, part
     for unit in units:
         if unit > room:
             segments, room = segments + 1, part
         room -= unit
-    return Count(encoding, segments, culprit)
+    return SegmentCount(encoding, segments, culprit)

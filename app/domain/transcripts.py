@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-LONGEST = 1000
+MAX_ENTRIES = 1000
 """Entries that a transcript inside another object holds: the newest ones."""
 
 
-def instant(at: datetime) -> str:
+def format_time(at: datetime) -> str:
     """ISO 8601 in UTC, with `Z`."""
     return f"{at.astimezone(UTC).isoformat()[:-6]}Z"
 
 
-def entry(row: Mapping[str, Any]) -> dict[str, Any]:
+def build_entry(row: Mapping[str, Any]) -> dict[str, Any]:
     """A message row as `{timestamp, role, message, source, messageId, seq, status, media}`; the
     timestamp a datetime still."""
     return {

@@ -36,77 +36,77 @@ from app.domain.problems import (
     TurnClosed,
 )
 
-Facts = Mapping[str, Any]
+TurnFacts = Mapping[str, Any]
 """A turn's columns by name."""
-UNFINISHED = frozenset({"collecting", "delivering", "awaiting_reply"})
-CLOSED = frozenset({"replied", "declined", "handed_off", "expired", "failed"})
-PROTECTS = 2
+UNFINISHED_STATES = frozenset({"collecting", "delivering", "awaiting_reply"})
+CLOSED_STATES = frozenset({"replied", "declined", "handed_off", "expired", "failed"})
+STALE_REPLIES_TO_PROTECT = 2
 """So many stale refusals in a row make the next turn protected."""
-PROTECTED_FOR = timedelta(seconds=60)
+PROTECTION_TIME = timedelta(seconds=60)
 """So long the successor of a protected turn waits for its reply."""
 MOST_TEXTS = 10
 """Of one reply."""
-ALIKE_IN_A_ROW = 5
-ALIKE = 0.92
-NOT_WORDS = re.compile(r"[\W\d_]+")
+MAX_ALIKE_IN_A_ROW = 5
+ALIKE_RATIO = 0.92
+NON_WORD_PATTERN = re.compile(r"[\W\d_]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TurnStep:
     """What the turns of one thread want now."""
 
-    hand_over: Facts | None = None
-    supersedes: Facts | None = None
+    due_turn: TurnFacts | None = None
+    superseded_turn: TurnFacts | None = None
     """The turn before the one that is handed over, still open."""
-    waits: Facts | None = None
+    waiting_turn: TurnFacts | None = None
     """Due, but first the turn before, which is protected, may be answered."""
-    expires: Facts | None = None
+    expired_turn: TurnFacts | None = None
     look_at: datetime | None = None
     """When the collecting turn is due, if it is not yet."""
 
 
-def step(live: Sequence[Facts]) -> Step:
+def decide_step(live: Sequence[TurnFacts]) -> TurnStep:
     """`live`: the thread's unfinished turns, and closed ones of which a POST may still be on its
     way. Each says beside its columns whether it `is_due`, and whether it is `patient`: it has not
     yet waited for a protected one."""
-    posting = any(turn["posting"] and not turn["is_due"] for turn in live)
-    collecting = next((turn for turn in live if turn["state"] == "collecting"), None)
-    waiting = next((t for t in live if t["state"] in ("delivering", "awaiting_reply")), None)
-    if collecting and collecting["is_due"]:
-        if posting:
-            return Step()  # its settling looks here again
-        if waiting and waiting["protected"] and collecting["patient"]:
-            return Step(waits=collecting)
-        return Step(hand_over=collecting, supersedes=waiting)
-    look_at = collecting["due_at"] if collecting else None
-    if waiting and waiting["is_due"]:
-        if waiting["state"] == "awaiting_reply":
-            return Step(expires=waiting, look_at=look_at)
-        return Step(hand_over=waiting, look_at=look_at)
-    return Step(look_at=look_at)
+    is_posting = any(turn["posting"] and not turn["is_due"] for turn in live)
+    collecting_turn = next((turn for turn in live if turn["state"] == "collecting"), None)
+    open_turn = next((t for t in live if t["state"] in ("delivering", "awaiting_reply")), None)
+    if collecting_turn and collecting_turn["is_due"]:
+        if is_posting:
+            return TurnStep()  # its settling looks here again
+        if open_turn and open_turn["protected"] and collecting_turn["patient"]:
+            return TurnStep(waiting_turn=collecting_turn)
+        return TurnStep(due_turn=collecting_turn, superseded_turn=open_turn)
+    look_at = collecting_turn["due_at"] if collecting_turn else None
+    if open_turn and open_turn["is_due"]:
+        if open_turn["state"] == "awaiting_reply":
+            return TurnStep(expired_turn=open_turn, look_at=look_at)
+        return TurnStep(due_turn=open_turn, look_at=look_at)
+    return TurnStep(look_at=look_at)
 
 
-def refusal(
+def check_reply(
     state: str,
     reason: str | None,
     *,
-    suppressed: bool,
-    guarded: bool,
-    lead_wrote_on: bool,
+    is_suppressed: bool,
+    is_guarded: bool,
+    has_lead_written: bool,
 ) -> Problem | None:
     """Why a reply to a turn in `state` may not go out, in the contract's order; None: it may.
 
-    `guarded`: a stale reply is refused (it named its turn, the turn is not protected, and the
+    `is_guarded`: a stale reply is refused (it named its turn, the turn is not protected, and the
     agent does not want stale replies sent)."""
-    if suppressed:
+    if is_suppressed:
         return DncBlocked()
-    if state in CLOSED:
+    if state in CLOSED_STATES:
         return TurnClosed(details=[f"turnId: {reason}"])
     if state == "cancelled":
         return TurnCancelled(details=[f"turnId: {reason}"])
     if state == "collecting":
         return NoOpenTurn(details=["turnId: was not handed over yet"])
-    if guarded and (state == "superseded" or lead_wrote_on):
+    if is_guarded and (state == "superseded" or has_lead_written):
         return StaleTurn()
     return None
 
@@ -127,14 +127,14 @@ def outdated(*, answered: bool, person_wrote: bool, agent_mode: bool) -> bool:
     return answered or person_wrote or not agent_mode
 
 
-def loops(replies: Sequence[str]) -> bool:
+def is_looping(replies: Sequence[str]) -> bool:
     """Whether the newest replies say nearly the same, five in a row: two machines may be
     talking to each other."""
-    if len(replies) < ALIKE_IN_A_ROW:
+    if len(replies) < MAX_ALIKE_IN_A_ROW:
         return False
-    first, *others = (_bare(text)[:400] for text in replies[-ALIKE_IN_A_ROW:])
-    return all(SequenceMatcher(None, first, other).ratio() >= ALIKE for other in others)
+    first_text, *later_texts = (_bare_text(text)[:400] for text in replies[-MAX_ALIKE_IN_A_ROW:])
+    return all(SequenceMatcher(None, first_text, text).ratio() >= ALIKE_RATIO for text in later_texts)
 
 
-def _bare(text: str) -> str:
-    return NOT_WORDS.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
+def _bare_text(text: str) -> str:
+    return NON_WORD_PATTERN.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()

@@ -42,7 +42,7 @@ def next_hand_over(attempt: int, retry_after: float | None) -> timedelta | None:
     return min(max(timedelta(seconds=retry_after), low), high)
 
 
-def opening(now: datetime, hours: Mapping[str, Any]) -> datetime:
+def find_opening(now: datetime, hours: Mapping[str, Any]) -> datetime:
     """`now` within business hours `{start, end, timezone, days}` (ISO weekdays), else the next
     time they begin."""
     zone = ZoneInfo(hours["timezone"])

@@ -51,7 +51,7 @@ TurnKind = Literal["live", "shadow", "replay", "test"]
 PERSON_ROLES: tuple[PersonRole, ...] = get_args(PersonRole)
 INTERACTION_STATUSES: tuple[InteractionStatus, ...] = get_args(InteractionStatus)
 
-RANK: dict[str, int] = {
+STATUS_RANK: dict[str, int] = {
     "scheduled": 0,
     "queued": 1,
     "sending": 2,

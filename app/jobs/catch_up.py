@@ -11,27 +11,27 @@ import structlog
 
 from app.access.sealing import Seal
 from app.commands import parts, receive
-from app.commands.receive import Post
+from app.commands.receive import InboundPost
 from app.domain import optout
 from app.domain.carriage import Account, Habits, InboundText
 from app.domain.problems import Problem
 from app.providers import REGISTRY, Provider
 from app.store import accounts
-from app.store.engine import AWAY, Database, Row, Tx
-from app.wire.client import Lost, NotSent, Wire
+from app.store.engine import DATABASE_AWAY_ERRORS, Database, Row, Tx
+from app.wire.client import AnswerLost, NotSent, Wire
 
-PARTS, PAGES, TOGETHER = 100, 20, 100
-ACCOUNTS = 32
+PARTS_PER_STEP, MAX_PAGES, TEXTS_PER_COMMIT = 100, 20, 100
+ACCOUNTS_PER_STEP = 32
 """Asked side by side, by one worker."""
 WRITERS = 4
 """Of them so many may store at once: texts that leave and come in need connections too."""
-DEADLINE = 10.0
+DEADLINE_SECONDS = 10.0
 LEASE = timedelta(seconds=30)
 """For how long an account is one worker's: while one page is read, or a hundred texts stored."""
 FIRST_REST, LONGEST_REST = timedelta(seconds=2), timedelta(hours=1)
 PASSING = {408, 425, 429}
 """Refusals that pass by themselves."""
-LONGEST_PAGE = 8 << 20
+MAX_PAGE_BYTES = 8 << 20
 log = structlog.get_logger("catch_up")
 
 
@@ -44,7 +44,7 @@ class Unreadable(Exception):
         self.rest = rest
 
 
-EXPECTED = (Lost, NotSent, Unreadable, httpx.InvalidURL)
+EXPECTED = (AnswerLost, NotSent, Unreadable, httpx.InvalidURL)
 
 
 class Taken(Exception):
@@ -62,35 +62,35 @@ class CatchUp:
         """Accounts that are asked now: one that is slow delays no other."""
         self._writers = asyncio.Semaphore(WRITERS)
 
-    async def lonely_parts(self) -> None:
+    async def deliver_incomplete(self) -> None:
         """Delivers what is left of texts that never became whole."""
-        async with self._database.system() as tx:
+        async with self._database.system_tx() as tx:
             posts = [
-                Post(
+                InboundPost(
                     Account(row["tenant_id"], row["account_id"], row["provider"], {}),
                     [text],
-                    _habits(REGISTRY[row["provider"]]),
+                    _habits_of(REGISTRY[row["provider"]]),
                 )
-                for row, text in await parts.lonely(tx, PARTS)
+                for row, text in await parts.take_incomplete(tx, PARTS_PER_STEP)
             ]
             if posts:
-                await receive.texts(tx, posts)
+                await receive.receive_texts(tx, posts)
 
-    async def missing_texts(self) -> int:
+    async def fetch_missing_texts(self) -> int:
         """Begins to fetch what carriers could not deliver while nobody was here; of how many
         accounts."""
-        room = ACCOUNTS - len(self.fetching)
+        room = ACCOUNTS_PER_STEP - len(self.fetching)
         if room <= 0:
             return 0
-        async with self._database.system() as tx:
+        async with self._database.system_tx() as tx:
             rows = await accounts.claim_fetches(tx, room, LEASE)
         for row in rows:
-            task = asyncio.create_task(self._fetch(row))
+            task = asyncio.create_task(self._fetch_account(row))
             self.fetching.add(task)
             task.add_done_callback(self.fetching.discard)
         return len(rows)
 
-    async def _fetch(self, row: Row) -> None:
+    async def _fetch_account(self, row: Row) -> None:
         """Whatever goes wrong is this account's alone."""
         lease = Lease(row)
         try:
@@ -99,7 +99,7 @@ class CatchUp:
                 ours = await (lease.failed(tx, failed) if failed else lease.fetched(tx))
         except Taken:
             return
-        except (Problem, *AWAY) as error:
+        except (Problem, *DATABASE_AWAY_ERRORS) as error:
             # The lease ends, and then the account is asked again.
             log.warning("the database is away", error=type(error).__name__)
             return
@@ -111,7 +111,7 @@ class CatchUp:
         that did."""
         try:
             await self._take_all(row, lease)
-        except (Taken, Problem, *AWAY):
+        except (Taken, Problem, *DATABASE_AWAY_ERRORS):
             raise
         except Exception as error:
             return error
@@ -119,36 +119,38 @@ class CatchUp:
 
     @asynccontextmanager
     async def _storing(self) -> AsyncIterator[Tx]:
-        async with self._writers, self._database.system() as tx:
+        async with self._writers, self._database.system_tx() as tx:
             yield tx
 
     async def _take_all(self, row: Row, lease: "Lease") -> None:
         provider, account = REGISTRY[row["provider"]], self._seal.open_account(row)
-        texts = _opt_outs_first(await self._listed(provider, account, row["missing_since"], lease))
-        for i in range(0, len(texts), TOGETHER):
+        texts = _sort_opt_outs_first(await self._fetch_pages(provider, account, row["missing_since"], lease))
+        for i in range(0, len(texts), TEXTS_PER_COMMIT):
             async with self._storing() as tx:
                 await lease.hold(tx)
-                post = Post(account, texts[i : i + TOGETHER], _habits(provider), late=True)
-                await receive.texts(tx, [post])
+                post = InboundPost(account, texts[i : i + TEXTS_PER_COMMIT], _habits_of(provider), is_late=True)
+                await receive.receive_texts(tx, [post])
 
-    async def _listed(self, provider: Provider, account: Account, since: datetime, lease: "Lease") -> list[InboundText]:
+    async def _fetch_pages(
+        self, provider: Provider, account: Account, since: datetime, lease: "Lease"
+    ) -> list[InboundText]:
         """All that came since, oldest first; [] where the carrier keeps no record."""
         texts: list[InboundText] = []
-        page: str | None = None
-        for _ in range(PAGES):
-            request = provider.history(account, since, page)
+        cursor: str | None = None
+        for _ in range(MAX_PAGES):
+            request = provider.build_history_request(account, since, cursor)
             if request is None:
                 break
-            if page is not None:
+            if cursor is not None:
                 async with self._storing() as tx:
                     await lease.hold(tx)
-            response = await self._wire.exchange(request, DEADLINE, cap=LONGEST_PAGE)
-            missed = provider.missed(response, since)
-            if missed is None:
+            response = await self._wire.exchange(request, DEADLINE_SECONDS, cap=MAX_PAGE_BYTES)
+            inbound_page = provider.read_history(response, since)
+            if inbound_page is None:
                 raise _unreadable(response)
-            texts += missed.texts
-            page = missed.next_page
-            if page is None:
+            texts += inbound_page.texts
+            cursor = inbound_page.next_page
+            if cursor is None:
                 break
         return sorted(texts, key=lambda text: text.sent_at or since)
 
@@ -208,11 +210,11 @@ def _unreadable(response: httpx.Response) -> Unreadable:
     return Unreadable(f"answered {status}", wish)
 
 
-def _opt_outs_first(texts: list[InboundText]) -> list[InboundText]:
+def _sort_opt_outs_first(texts: list[InboundText]) -> list[InboundText]:
     """In order, but those of phones that said STOP before all others."""
-    stopped = {text.sender for text in texts if optout.judge(text.text).word == "stop"}
-    return sorted(texts, key=lambda text: text.sender not in stopped)
+    stopped_phones = {text.sender for text in texts if optout.judge_text(text.text).word == "stop"}
+    return sorted(texts, key=lambda text: text.sender not in stopped_phones)
 
 
-def _habits(provider: Provider) -> Habits:
+def _habits_of(provider: Provider) -> Habits:
     return Habits(provider.ANSWERS, provider.YES_RESTORES)

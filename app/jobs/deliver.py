@@ -12,47 +12,50 @@ import structlog
 from app import traces
 from app.access.sealing import Seal
 from app.domain import ids
-from app.domain.carriage import Account, Found, Outcome, Outgoing
-from app.domain.transcripts import instant
+from app.domain.carriage import Account, LookupMatch, Outcome, OutgoingText
+from app.domain.transcripts import format_time
 from app.domain.windows import BEGIN_WITHIN
-from app.domain.words import RANK
-from app.jobs.figures import attempted
-from app.jobs.settling import surely
-from app.providers import LOOKUPS, REGISTRY, Provider
+from app.domain.words import STATUS_RANK
+from app.jobs.figures import count_attempt
+from app.jobs.settling import settle_persistently
+from app.providers import LOOKUP_DELAYS, REGISTRY, Provider
 from app.store import outbox, suppressions, threads, turns
 from app.store.engine import Database, Row, Tx
-from app.store.outbox import Settlement, Tried
-from app.wire.client import Late, Lost, NotSent, Wire
+from app.store.outbox import Attempt, Settlement
+from app.wire.client import AnswerLost, NotSent, TooLate, Wire
 
-DEADLINE = 15.0
+DEADLINE_SECONDS = 15.0
 """Seconds for the whole exchange with a carrier."""
-BEGUN_TOGETHER = 20
+TEXTS_PER_STEP = 20
 """So many requests are put into words in one go, some milliseconds: the turns of the same worker
 do not wait for a whole batch."""
-SETTLE_EVERY = 0.25
-SETTLES_FOR = 30.0
+SETTLE_EVERY_SECONDS = 0.25
+SETTLE_FOR_SECONDS = 30.0
 """Seconds; afterwards the lease has ended, and the carrier is asked."""
-BACKOFF = (1.0, 5.0, 30.0, 120.0, 300.0)
-SHORTEST_WAIT, LONGEST_WAIT = 1.0, 600.0
-DETAIL = 2000
-RATES = {name: {str(kind): rate for kind, rate in provider.RATES.items()} for name, provider in REGISTRY.items()}
-STALE = "STALE_TURN"
-BLOCKED: dict[outbox.Blocked, tuple[str, str]] = {
+BACKOFF_SECONDS = (1.0, 5.0, 30.0, 120.0, 300.0)
+MIN_WAIT_SECONDS, MAX_WAIT_SECONDS = 1.0, 600.0
+MAX_DETAIL_LENGTH = 2000
+RATES = {
+    name: {str(kind): rate for kind, rate in provider.SEGMENTS_PER_SECOND.items()}
+    for name, provider in REGISTRY.items()
+}
+STALE_CODE = "STALE_TURN"
+BLOCK_ERRORS: dict[outbox.BlockReason, tuple[str, str]] = {
     "gone": ("CANCELLED", "The text was cancelled."),
     "suppressed": ("DNC_BLOCKED", "The recipient may not be texted."),
-    "stale": (STALE, "The lead wrote again before the agent's text left."),
+    "stale": (STALE_CODE, "The lead wrote again before the agent's text left."),
 }
 log = structlog.get_logger("deliver")
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class ClaimedText:
     """A text that this process alone may send or ask for, until its lease ends."""
 
     row: Row
     account: Account
     provider: Provider
-    text: Outgoing
+    text: OutgoingText
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Batch:
 
     lease: str
     rows: list[Row]
-    blocked: dict[str, outbox.Blocked]
+    block_reasons: dict[str, outbox.BlockReason]
     claimed_at: float
 
 
@@ -73,90 +76,97 @@ class Delivery:
         self._wire = wire
         self._seal = seal
         self._base_url = base_url
-        self._opened: dict[str, tuple[bytes, Account]] = {}
+        self._account_cache: dict[str, tuple[bytes, Account]] = {}
         """By account, what was sealed and what it holds: unsealing is too dear for each text."""
 
     async def claim(self, limit: int) -> Batch | None:
         """Takes what is due; None when nothing is."""
         lease = ids.make("evt")
-        async with self._database.system() as tx:
+        async with self._database.system_tx() as tx:
             rows = await outbox.claim(tx, lease, limit, RATES)
         claimed_at = time.monotonic()
         if not rows:
             return None
-        async with self._database.system() as tx:
+        async with self._database.system_tx() as tx:
             keys = [(row["tenant_id"], row["message_id"], row["to_phone"]) for row in rows]
-            blocked = await outbox.blocked(tx, keys, lease)
-        return Batch(lease, rows, blocked, claimed_at)
+            block_reasons = await outbox.find_blocked(tx, keys, lease)
+        return Batch(lease, rows, block_reasons, claimed_at)
 
-    async def free_in(self) -> float | None:
+    async def get_seconds_until_free(self) -> float | None:
         """Seconds until pacing frees a number that has something queued."""
-        async with self._database.system() as tx:
-            wait = await outbox.free_in(tx)
+        async with self._database.system_tx() as tx:
+            wait = await outbox.get_time_until_free(tx)
         return None if wait is None else max(wait.total_seconds(), 0.005)
 
-    async def carry_out(self, batch: Batch) -> None:
+    async def deliver_batch(self, batch: Batch) -> None:
         """Performs and settles the batch. A slow carrier keeps only its own texts waiting:
         what is done is settled every quarter of a second."""
         pending: set[asyncio.Task[Settlement]] = set()
-        for first in range(0, len(batch.rows), BEGUN_TOGETHER):
-            some = batch.rows[first : first + BEGUN_TOGETHER]
-            pending |= {asyncio.create_task(self._carry_out(batch, row)) for row in some}
+        for first in range(0, len(batch.rows), TEXTS_PER_STEP):
+            step_rows = batch.rows[first : first + TEXTS_PER_STEP]
+            pending |= {asyncio.create_task(self._deliver_text(batch, row)) for row in step_rows}
             await asyncio.sleep(0)
         while pending:
-            done, pending = await asyncio.wait(pending, timeout=SETTLE_EVERY)
-            if done:
-                settled = [task.result() for task in done]
-                await surely(partial(self._settle, batch, settled), SETTLES_FOR)
+            done_tasks, pending = await asyncio.wait(pending, timeout=SETTLE_EVERY_SECONDS)
+            if done_tasks:
+                settlements = [task.result() for task in done_tasks]
+                await settle_persistently(partial(self._settle_batch, batch, settlements), SETTLE_FOR_SECONDS)
 
-    async def _settle(self, batch: Batch, settled: list[Settlement]) -> None:
-        async with self._database.system() as tx:  # phones, then threads, then the outbox
-            await self._heed(tx, batch.rows, settled)
-            await _carry_stale(tx, batch, settled)
-            await outbox.settle(tx, batch.lease, settled)
+    async def _settle_batch(self, batch: Batch, settlements: list[Settlement]) -> None:
+        async with self._database.system_tx() as tx:  # phones, then threads, then the outbox
+            await self._record_opt_outs(tx, batch.rows, settlements)
+            await _record_stale_replies(tx, batch, settlements)
+            await outbox.settle(tx, batch.lease, settlements)
 
-    async def _carry_out(self, batch: Batch, row: Row) -> Settlement:
+    async def _deliver_text(self, batch: Batch, row: Row) -> Settlement:
         key = (row["tenant_id"], row["message_id"])
         if row["state"] != "unknown":
-            if blocked := batch.blocked.get(key[1]):
-                return Settlement(*key, "cancelled", code=BLOCKED[blocked][0], message=BLOCKED[blocked][1])
+            if block_reason := batch.block_reasons.get(key[1]):
+                return Settlement(
+                    *key, "cancelled", code=BLOCK_ERRORS[block_reason][0], message=BLOCK_ERRORS[block_reason][1]
+                )
             if row["state"] == "queued":
                 why = "The text's validity passed before it could leave."
                 return Settlement(*key, "failed", code="EXPIRED", message=why)
             if not row["sender_active"]:
                 why = "The number or its account was switched off."
                 return Settlement(*key, "failed", code="SENDER_INACTIVE", message=why)
-        if row["state"] == "unknown" and RANK[row["message_status"]] >= RANK["sent"]:
+        if row["state"] == "unknown" and STATUS_RANK[row["message_status"]] >= STATUS_RANK["sent"]:
             return Settlement(*key, "sent")  # a receipt settled it meanwhile
         try:
-            claimed = self._worded(row)
+            claimed_text = self._build_text(row)
             if row["state"] == "unknown":
-                return await self._ask(claimed, batch.claimed_at)
-            about = row["turn_id"] or key[1]
-            with traces.span("text", about, message=key[1], provider=row["provider"]):
-                return await self._send(claimed, batch.claimed_at)
+                return await self._ask_carrier(claimed_text, batch.claimed_at)
+            trace_id = row["turn_id"] or key[1]
+            with traces.record_span("text", trace_id, message=key[1], provider=row["provider"]):
+                return await self._send_text(claimed_text, batch.claimed_at)
         except Exception as error:
             # One poisoned text must not stop the others; whether it left is not known.
             log.exception("delivery failed", message_id=key[1])
             return Settlement(
-                *key, "unknown", LOOKUPS[0], code="INTERNAL", message=type(error).__name__, tried=Tried("unknown")
+                *key,
+                "unknown",
+                LOOKUP_DELAYS[0],
+                code="INTERNAL",
+                message=type(error).__name__,
+                attempt=Attempt("unknown"),
             )
 
-    def _account(self, row: Row) -> Account:
+    def _open_account(self, row: Row) -> Account:
         """The row's account, open; anew whenever its row says something new."""
-        sealed, account = self._opened.get(row["account_id"], (b"", None))
-        if account is None or sealed != row["credentials"] or account.base_url != row["base_url"]:
+        sealed_credentials, account = self._account_cache.get(row["account_id"], (b"", None))
+        if account is None or sealed_credentials != row["credentials"] or account.base_url != row["base_url"]:
             account = self._seal.open_account(row)
-            self._opened[account.account_id] = row["credentials"], account
+            self._account_cache[account.account_id] = row["credentials"], account
         return account
 
-    def _worded(self, row: Row) -> Claimed:
+    def _build_text(self, row: Row) -> ClaimedText:
         provider = REGISTRY[row["provider"]]
-        account = self._account(row)
+        account = self._open_account(row)
         status_url = (
             f"{self._base_url}/webhooks/{row['provider']}/{row['account_id']}/status?message={row['message_id']}"
         )
-        text = Outgoing(
+        text = OutgoingText(
             row["message_id"],
             row["to_phone"],
             row["from_phone"],
@@ -165,68 +175,72 @@ class Delivery:
             status_url,
             row["validity"],
         )
-        return Claimed(row, account, provider, text)
+        return ClaimedText(row, account, provider, text)
 
-    async def _send(self, claimed: Claimed, claimed_at: float) -> Settlement:
-        row = claimed.row
+    async def _send_text(self, claimed_text: ClaimedText, claimed_at: float) -> Settlement:
+        row = claimed_text.row
         key = (row["tenant_id"], row["message_id"])
         try:
             # The host's clock: here a signature may need the time of the world outside.
-            request = claimed.provider.request(claimed.account, claimed.text, datetime.now(UTC))
+            request = claimed_text.provider.build_send_request(
+                claimed_text.account, claimed_text.text, datetime.now(UTC)
+            )
         except Exception as error:  # nothing has begun: this one surely was not sent
             log.exception("a text could not be put into words", message_id=key[1])
             return Settlement(*key, "failed", code="INTERNAL", message=type(error).__name__)
-        began = time.monotonic()
+        started_at = time.monotonic()
         status: int | None = None
         try:
-            response = await self._wire.exchange(request, DEADLINE, begin_by=claimed_at + BEGIN_WITHIN.total_seconds())
-            status, outcome = response.status_code, claimed.provider.outcome(response)
-        except Late:
-            return Settlement(*key, "queued", timedelta(0), resent=row["resent"])
+            response = await self._wire.exchange(
+                request, DEADLINE_SECONDS, begin_by=claimed_at + BEGIN_WITHIN.total_seconds()
+            )
+            status, outcome = response.status_code, claimed_text.provider.read_outcome(response)
+        except TooLate:
+            return Settlement(*key, "queued", timedelta(0), was_resent=row["resent"])
         except NotSent as error:
             outcome = Outcome("later", code="UNREACHABLE", detail=str(error))
-        except Lost as error:
+        except AnswerLost as error:
             outcome = Outcome("unknown", code="NO_ANSWER", detail=str(error))
-        took = time.monotonic() - began
-        attempted(row["provider"], outcome.verdict, took)
-        tried = Tried(
+        seconds = time.monotonic() - started_at
+        count_attempt(row["provider"], outcome.verdict, seconds)
+        attempt = Attempt(
             outcome.verdict,
             row["begun_at"],
             status,
-            int(took * 1000),
-            _without_secrets(claimed, outcome.detail or outcome.code),
+            int(seconds * 1000),
+            _remove_secrets(claimed_text, outcome.detail or outcome.code),
         )
-        return _settlement(row, outcome, claimed.provider.ERRORS.get(outcome.code or ""), tried)
+        return _build_settlement(row, outcome, claimed_text.provider.ERROR_MEANINGS.get(outcome.code or ""), attempt)
 
-    async def _ask(self, claimed: Claimed, claimed_at: float) -> Settlement:
+    async def _ask_carrier(self, claimed_text: ClaimedText, claimed_at: float) -> Settlement:
         """Settles an unknown outcome by the carrier's own list, where it has one."""
-        row = claimed.row
-        found: Found | None = None
-        denied = False
-        request = claimed.provider.lookup(claimed.account, claimed.text, row["begun_at"])
+        row = claimed_text.row
+        lookup_match: LookupMatch | None = None
+        is_denied = False
+        request = claimed_text.provider.build_lookup_request(claimed_text.account, claimed_text.text, row["begun_at"])
         if request is not None:
-            candidates = await self._candidates(claimed, request)
-            unlinked = await self._unlinked(claimed, candidates or [])
-            found = next((one for one in unlinked if one.sure), None)
+            candidates = await self._find_candidates(claimed_text, request)
+            unlinked = await self._unlinked(claimed_text, candidates or [])
+            lookup_match = next((one for one in unlinked if one.sure), None)
             # One that only may be it is no denial: the text is never sent again for it.
-            denied = candidates is not None and not any(c.sure for c in candidates) and not unlinked
-        since = row["age"] + timedelta(seconds=time.monotonic() - claimed_at)
-        return _after_lookup(row, found, denied, since)
+            is_denied = candidates is not None and not any(c.sure for c in candidates) and not unlinked
+        age = row["age"] + timedelta(seconds=time.monotonic() - claimed_at)
+        return _settle_after_lookup(row, lookup_match, is_denied, age)
 
-    async def _candidates(self, claimed: Claimed, request: httpx.Request) -> list[Found] | None:
+    async def _find_candidates(self, claimed_text: ClaimedText, request: httpx.Request) -> list[LookupMatch] | None:
         try:
-            response = await self._wire.exchange(request, DEADLINE, cap=1 << 20)
-        except (NotSent, Lost):
+            response = await self._wire.exchange(request, DEADLINE_SECONDS, cap=1 << 20)
+        except (NotSent, AnswerLost):
             return None
-        found = claimed.provider.found(response, claimed.text, claimed.row["begun_at"])
-        return None if found is None else list(found)
+        matches = claimed_text.provider.read_lookup(response, claimed_text.text, claimed_text.row["begun_at"])
+        return None if matches is None else list(matches)
 
-    async def _unlinked(self, claimed: Claimed, candidates: list[Found]) -> list[Found]:
+    async def _unlinked(self, claimed: ClaimedText, candidates: list[LookupMatch]) -> list[LookupMatch]:
         """The candidates that are linked to no other text of ours."""
         if not candidates:
             return []
-        async with self._database.system() as tx:
-            taken = await outbox.taken(
+        async with self._database.system_tx() as tx:
+            taken = await outbox.find_linked_ids(
                 tx,
                 claimed.account.tenant_id,
                 claimed.account.account_id,
@@ -235,7 +249,7 @@ class Delivery:
             )
         return [found for found in candidates if found.provider_message_id not in taken]
 
-    async def _heed(self, tx: Tx, rows: list[Row], settled: list[Settlement]) -> None:
+    async def _record_opt_outs(self, tx: Tx, rows: list[Row], settlements: list[Settlement]) -> None:
         """A carrier's word that the lead opted out suppresses the phone, unless the lead opted in
         again while the carrier was asked."""
         phones = {row["message_id"]: row["to_phone"] for row in rows}
@@ -250,81 +264,87 @@ class Delivery:
                 text=s.code,
                 message_id=s.message_id,
             )
-            for s in settled
-            if s.tried and s.tried.outcome == "opted_out"
+            for s in settlements
+            if s.attempt and s.attempt.outcome == "opted_out"
         ]
         await suppressions.add_news(tx, causes)
 
 
-async def _carry_stale(tx: Tx, batch: Batch, settled: list[Settlement]) -> None:
+async def _record_stale_replies(tx: Tx, batch: Batch, settlements: list[Settlement]) -> None:
     """The agent is told, with the next turn, of its text that came too late."""
-    stale = {one.message_id for one in settled if one.code == STALE}
-    rows = [row for row in batch.rows if row["message_id"] in stale and row["turn_id"]]
+    stale_ids = {settlement.message_id for settlement in settlements if settlement.code == STALE_CODE}
+    rows = [row for row in batch.rows if row["message_id"] in stale_ids and row["turn_id"]]
     if not rows:
         return
     await threads.lock(tx, {(row["tenant_id"], row["interaction_id"]) for row in rows})
     keys = [(row["tenant_id"], row["message_id"]) for row in rows]
-    ours = await outbox.leased(tx, batch.lease, keys)
+    leased_ids = await outbox.find_leased(tx, batch.lease, keys)
     for row in rows:
-        if row["message_id"] not in ours:
+        if row["message_id"] not in leased_ids:
             continue  # told already, or another worker's to tell
-        unsent = {"turnId": row["turn_id"], "texts": [row["text"]], "refusedAt": instant(datetime.now(UTC))}
-        await turns.carry(tx, row["tenant_id"], row["interaction_id"], unsent)
+        unsent_reply = {"turnId": row["turn_id"], "texts": [row["text"]], "refusedAt": format_time(datetime.now(UTC))}
+        await turns.record_stale_reply(tx, row["tenant_id"], row["interaction_id"], unsent_reply)
 
 
-def _settlement(row: Row, outcome: Outcome, meaning: str | None, tried: Tried) -> Settlement:
-    """`meaning`: of the outcome's code, in plain words."""
+def _build_settlement(row: Row, outcome: Outcome, explanation: str | None, attempt: Attempt) -> Settlement:
+    """`explanation`: of the outcome's code, in plain words."""
     key = (row["tenant_id"], row["message_id"])
-    message = meaning or outcome.detail
+    message = explanation or outcome.detail
     match outcome.verdict:
         case "accepted":
             return Settlement(
-                *key, "sent", provider_message_id=outcome.provider_message_id, message=meaning, tried=tried
+                *key, "sent", provider_message_id=outcome.provider_message_id, message=explanation, attempt=attempt
             )
         case "later":
-            wait = outcome.retry_after or BACKOFF[min(row["tries"], len(BACKOFF)) - 1]
-            wait = min(max(wait, SHORTEST_WAIT), LONGEST_WAIT)
+            wait = outcome.retry_after or BACKOFF_SECONDS[min(row["tries"], len(BACKOFF_SECONDS)) - 1]
+            wait = min(max(wait, MIN_WAIT_SECONDS), MAX_WAIT_SECONDS)
             return Settlement(
                 *key,
                 "queued",
                 timedelta(seconds=wait),
                 code=outcome.code,
                 message=message,
-                resent=row["resent"],
-                tried=tried,
+                was_resent=row["resent"],
+                attempt=attempt,
             )
         case "unknown":
             return Settlement(
-                *key, "unknown", LOOKUPS[0], code=outcome.code, message=message, resent=row["resent"], tried=tried
+                *key,
+                "unknown",
+                LOOKUP_DELAYS[0],
+                code=outcome.code,
+                message=message,
+                was_resent=row["resent"],
+                attempt=attempt,
             )
         case "refused" | "opted_out":
-            return Settlement(*key, "failed", code=outcome.code, message=message, tried=tried)
+            return Settlement(*key, "failed", code=outcome.code, message=message, attempt=attempt)
 
 
-def _after_lookup(row: Row, found: Found | None, denied: bool, since: timedelta) -> Settlement:
-    """`since` the request began, by the database's clock."""
+def _settle_after_lookup(row: Row, lookup_match: LookupMatch | None, is_denied: bool, age: timedelta) -> Settlement:
+    """`age`: since the request began, by the database's clock."""
     key = (row["tenant_id"], row["message_id"])
-    if found is not None:
-        return Settlement(*key, "sent", provider_message_id=found.provider_message_id, code=found.code)
-    looks = row["looked"] + denied
-    if looks >= len(LOOKUPS):
+    if lookup_match is not None:
+        return Settlement(*key, "sent", provider_message_id=lookup_match.provider_message_id, code=lookup_match.code)
+    lookups = row["looked"] + is_denied
+    if lookups >= len(LOOKUP_DELAYS):
         if row["resent"]:
             why = "The carrier was sent it twice, and says it took neither."
             return Settlement(*key, "failed", code="NOT_TAKEN", message=why)
         # Twice denied: the one resend that the law of `unknown` allows.
-        return Settlement(*key, "queued", timedelta(0), resent=True)
-    if since < LOOKUPS[1] or denied:
+        return Settlement(*key, "queued", timedelta(0), was_resent=True)
+    if age < LOOKUP_DELAYS[1] or is_denied:
         # Where workers were away the first denial may come late; it wants a second all the same.
-        again = max(LOOKUPS[1], since + LOOKUPS[0])
-        return Settlement(*key, "unknown", again, looked=looks, resent=row["resent"])
+        due_in = max(LOOKUP_DELAYS[1], age + LOOKUP_DELAYS[0])
+        return Settlement(*key, "unknown", due_in, lookups=lookups, was_resent=row["resent"])
     return Settlement(
         *key, "unknown", code="OUTCOME_UNKNOWN", message="The carrier never said whether it took the text."
     )
 
 
-def _without_secrets(claimed: Claimed, detail: str | None) -> str | None:
+def _remove_secrets(claimed_text: ClaimedText, detail: str | None) -> str | None:
     if detail is None:
         return None
-    for secret in claimed.provider.secrets(claimed.account):
+    for secret in claimed_text.provider.list_secrets(claimed_text.account):
         detail = detail.replace(secret, "…")
-    return detail.replace("\x00", "")[:DETAIL]
+    return detail.replace("\x00", "")[:MAX_DETAIL_LENGTH]

@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-AT_ONCE_PER_AGENT = 64
-BREAKS_AFTER = 5
+MAX_PER_AGENT = 64
+FAILURES_TO_BREAK = 5
 
 
 class Endpoints:
@@ -15,16 +15,16 @@ class Endpoints:
         self._failures: Counter[str] = Counter()
         """In a row."""
 
-    def full(self, agent_id: str) -> bool:
-        room = 1 if self._failures[agent_id] >= BREAKS_AFTER else AT_ONCE_PER_AGENT
+    def is_full(self, agent_id: str) -> bool:
+        room = 1 if self._failures[agent_id] >= FAILURES_TO_BREAK else MAX_PER_AGENT
         return self._busy[agent_id] >= room
 
-    def enter(self, agent_id: str) -> None:
+    def take_place(self, agent_id: str) -> None:
         self._busy[agent_id] += 1
 
-    def leave(self, agent_id: str) -> None:
+    def free_place(self, agent_id: str) -> None:
         self._busy[agent_id] -= 1
 
-    def said(self, agent_id: str, failed: bool) -> None:
+    def record_answer(self, agent_id: str, has_failed: bool) -> None:
         """An endpoint that answers well is as good as new."""
-        self._failures[agent_id] = self._failures[agent_id] + 1 if failed else 0
+        self._failures[agent_id] = self._failures[agent_id] + 1 if has_failed else 0

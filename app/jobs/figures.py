@@ -7,7 +7,7 @@ from prometheus_client import Counter, Histogram
 ATTEMPTS = Counter("leadsail_attempts", "Requests to carriers that send a text.", ["provider", "outcome"])
 ATTEMPT_SECONDS = Histogram("leadsail_attempt_seconds", "How long carriers took to answer.", ["provider"])
 HAND_OVERS = Counter("leadsail_hand_overs", "Turns posted to agents, by what came of it.", ["agent", "outcome"])
-TURN_LATE = Histogram(
+TURN_LATE_SECONDS = Histogram(
     "leadsail_turn_late_seconds",
     "How long after it was due a turn was handed over.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 15, 60),
@@ -16,12 +16,12 @@ AGENT_SECONDS = Histogram("leadsail_agent_seconds", "How long agents took to ans
 
 
 @cache
-def _attempts(provider: str, outcome: str) -> tuple[Counter, Histogram]:
+def _attempt_metrics(provider: str, outcome: str) -> tuple[Counter, Histogram]:
     return ATTEMPTS.labels(provider, outcome), ATTEMPT_SECONDS.labels(provider)
 
 
-def attempted(provider: str, outcome: str, seconds: float) -> None:
+def count_attempt(provider: str, outcome: str, seconds: float) -> None:
     """Counts a request that was to send a text."""
-    attempts, durations = _attempts(provider, outcome)
+    attempts, durations = _attempt_metrics(provider, outcome)
     attempts.inc()
     durations.observe(seconds)

@@ -15,26 +15,26 @@ from app.commands import modes, release
 from app.domain.problems import Problem
 from app.jobs.catch_up import CatchUp
 from app.jobs.deliver import Batch, Delivery
-from app.jobs.forward import TOGETHER, Forwarding
+from app.jobs.forward import THREADS_PER_CLAIM, Forwarding
 from app.jobs.turn_claims import HandOver
 from app.store import owed, turns
-from app.store.clock import OUTBOX, Clock
-from app.store.engine import AWAY, Database
-from app.store.threads import Thread
+from app.store.clock import OUTBOX_HINT, Clock
+from app.store.engine import DATABASE_AWAY_ERRORS, Database
+from app.store.threads import ThreadKey
 
-TICK, SHORTEST_REST = 0.02, 0.001
-POLL_EVERY = 1.0
-AFTER_FAILURE = 0.5
-CLAIM = 200
-RELEASE = 200
-TEXTS_AT_ONCE = 400
-TURNS_AT_ONCE = 500
+TICK_SECONDS, MIN_REST_SECONDS = 0.02, 0.001
+POLL_SECONDS = 1.0
+FAILURE_REST_SECONDS = 0.5
+TEXTS_PER_CLAIM = 200
+TEXTS_PER_RELEASE = 200
+MAX_TEXTS = 400
+MAX_HAND_OVERS = 500
 """Hand-overs on their way: each holds its payload in memory."""
-LATE_TURNS = 200
+THREADS_PER_POLL = 200
 """Threads that the poll finds at a time."""
-DRAIN = 20.0
+DRAIN_SECONDS = 20.0
 """Seconds that a stopping worker gives to what it has begun."""
-DRY_FOR = timedelta(seconds=10)
+DRY_TIME = timedelta(seconds=10)
 """Longer than a window usually lasts, and than a first retry waits."""
 log = structlog.get_logger("worker")
 
@@ -55,150 +55,150 @@ class Loops:
         self._delivery = delivery
         self._forwarding = forwarding
         self._catch_up = catch_up
-        self._stopping = asyncio.Event()
-        self._owed = asyncio.Event()
-        self._handing: set[asyncio.Task[None]] = set()
-        self._carrying: set[asyncio.Task[None]] = set()
-        self._texts = 0
-        self._offset = 0.0
+        self._stop_event = asyncio.Event()
+        self._owed_event = asyncio.Event()
+        self._hand_over_tasks: set[asyncio.Task[None]] = set()
+        self._delivery_tasks: set[asyncio.Task[None]] = set()
+        self._text_count = 0
+        self._clock_offset = 0.0
 
     async def run(self) -> None:
-        """Runs until stopped; then finishes what was begun, within `DRAIN` seconds."""
+        """Runs until stopped; then finishes what was begun, within `DRAIN_SECONDS`."""
         async with asyncio.TaskGroup() as group:
             for step in (
                 self._drain_clock,
-                self._poll,
-                self._release,
+                self._poll_rows,
+                self._release_texts,
                 self._claim_texts,
-                self._fetch,
+                self._fetch_texts,
             ):
-                group.create_task(self._repeat(step))
-        if begun := self._begun():
-            await asyncio.wait(begun, timeout=DRAIN)
+                group.create_task(self._repeat_step(step))
+        if open_tasks := self._begun():
+            await asyncio.wait(open_tasks, timeout=DRAIN_SECONDS)
 
     def _begun(self) -> set[asyncio.Task[None]]:
-        return {*self._handing, *self._carrying, *self._catch_up.fetching}
+        return {*self._hand_over_tasks, *self._delivery_tasks, *self._catch_up.fetching}
 
     async def drain(self) -> None:
-        """Stops once nothing is begun here, and nothing is due within `DRY_FOR`."""
-        while self._begun() or await self._anything_due():
-            await self._rest(POLL_EVERY)
+        """Stops once nothing is begun here, and nothing is due within `DRY_TIME`."""
+        while self._begun() or await self._is_anything_due():
+            await self._rest_for(POLL_SECONDS)
         self.stop()
 
-    async def _anything_due(self) -> bool:
+    async def _is_anything_due(self) -> bool:
         try:
-            async with self._database.system() as tx:
-                return await owed.due(tx, DRY_FOR)
-        except (Problem, *AWAY):
+            async with self._database.system_tx() as tx:
+                return await owed.is_anything_due(tx, DRY_TIME)
+        except (Problem, *DATABASE_AWAY_ERRORS):
             return True
 
     def stop(self) -> None:
-        self._stopping.set()
-        self._owed.set()
+        self._stop_event.set()
+        self._owed_event.set()
 
-    async def _repeat(self, step: Callable[[], Awaitable[None]]) -> None:
-        while not self._stopping.is_set():
+    async def _repeat_step(self, step: Callable[[], Awaitable[None]]) -> None:
+        while not self._stop_event.is_set():
             try:
                 await step()
-            except (Problem, *AWAY) as error:
+            except (Problem, *DATABASE_AWAY_ERRORS) as error:
                 log.warning("the database is away", error=type(error).__name__)
-                await self._rest(AFTER_FAILURE)
+                await self._rest_for(FAILURE_REST_SECONDS)
             except Exception:
                 log.exception("a loop stumbled", step=step.__name__)
-                await self._rest(AFTER_FAILURE)
+                await self._rest_for(FAILURE_REST_SECONDS)
 
-    async def _rest(self, seconds: float) -> None:
+    async def _rest_for(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                await self._stopping.wait()
+                await self._stop_event.wait()
         except TimeoutError:
             pass
 
     async def _drain_clock(self) -> None:
-        room = max(TURNS_AT_ONCE - len(self._handing), 1)
-        due, following = await self._clock.due(self._now(), min(room, TOGETHER))
-        if OUTBOX in due:
-            self._owed.set()
-        hinted = [member.split(":", 2) for member in due if member != OUTBOX]
-        await self._look([(tenant_id, interaction_id) for _, tenant_id, interaction_id in hinted])
-        if not due:
-            wait = TICK if following is None else following - self._now()
-            await self._rest(min(max(wait, SHORTEST_REST), TICK))
+        room = max(MAX_HAND_OVERS - len(self._hand_over_tasks), 1)
+        due_members, next_at = await self._clock.take_due(self._database_now(), min(room, THREADS_PER_CLAIM))
+        if OUTBOX_HINT in due_members:
+            self._owed_event.set()
+        hints = [member.split(":", 2) for member in due_members if member != OUTBOX_HINT]
+        await self._claim_turns([(tenant_id, interaction_id) for _, tenant_id, interaction_id in hints])
+        if not due_members:
+            wait = TICK_SECONDS if next_at is None else next_at - self._database_now()
+            await self._rest_for(min(max(wait, MIN_REST_SECONDS), TICK_SECONDS))
 
-    def _now(self) -> float:
+    def _database_now(self) -> float:
         """By the database's clock."""
-        return time.time() + self._offset
+        return time.time() + self._clock_offset
 
-    async def _poll(self) -> None:
-        async with self._database.system() as tx:
-            asked = time.time()
-            now = await turns.now(tx)
-            self._offset = now - (asked + time.time()) / 2
-            due = await turns.due(tx, LATE_TURNS)
-        self._owed.set()
-        await self._look(due)
-        await self._rest(POLL_EVERY)
+    async def _poll_rows(self) -> None:
+        async with self._database.system_tx() as tx:
+            asked_at = time.time()
+            now = await turns.get_database_time(tx)
+            self._clock_offset = now - (asked_at + time.time()) / 2
+            due_threads = await turns.find_due_threads(tx, THREADS_PER_POLL)
+        self._owed_event.set()
+        await self._claim_turns(due_threads)
+        await self._rest_for(POLL_SECONDS)
 
-    async def _look(self, threads: Sequence[Thread]) -> None:
+    async def _claim_turns(self, threads: Sequence[ThreadKey]) -> None:
         """Claims what the threads' turns want now, and has it carried out. Where there is no
         room, the rows stay due: the poll comes back to them."""
-        room = TURNS_AT_ONCE - len(self._handing)
+        room = MAX_HAND_OVERS - len(self._hand_over_tasks)
         if not threads or room <= 0:
             return
-        async for handed in self._forwarding.claim(threads[:room]):
-            task = asyncio.create_task(self._hand_over(handed))
-            self._handing.add(task)
-            task.add_done_callback(self._handing.discard)
+        async for hand_over in self._forwarding.claim(threads[:room]):
+            task = asyncio.create_task(self._hand_over(hand_over))
+            self._hand_over_tasks.add(task)
+            task.add_done_callback(self._hand_over_tasks.discard)
 
-    async def _hand_over(self, handed: HandOver) -> None:
+    async def _hand_over(self, hand_over: HandOver) -> None:
         try:
-            await self._forwarding.carry_out(handed)
-        except (Problem, *AWAY) as error:
+            await self._forwarding.perform(hand_over)
+        except (Problem, *DATABASE_AWAY_ERRORS) as error:
             # The turn stays `delivering` until its lease ends, and then goes again.
             log.warning("the database is away", error=type(error).__name__)
         except Exception:
-            log.exception("a turn could not be settled", turn_id=handed.turn_id)
+            log.exception("a turn could not be settled", turn_id=hand_over.turn_id)
 
-    async def _release(self) -> None:
-        async with self._database.system() as tx:
-            released = await release.texts(tx, RELEASE)
-            await modes.resume(tx, RELEASE)
-        if released < RELEASE:
-            await self._rest(POLL_EVERY)
+    async def _release_texts(self) -> None:
+        async with self._database.system_tx() as tx:
+            released_count = await release.release_texts(tx, TEXTS_PER_RELEASE)
+            await modes.resume_agents(tx, TEXTS_PER_RELEASE)
+        if released_count < TEXTS_PER_RELEASE:
+            await self._rest_for(POLL_SECONDS)
 
-    async def _fetch(self) -> None:
-        await self._catch_up.lonely_parts()
-        begun = await self._catch_up.missing_texts()
-        await self._rest(TICK if begun else POLL_EVERY)
+    async def _fetch_texts(self) -> None:
+        await self._catch_up.deliver_incomplete()
+        begun = await self._catch_up.fetch_missing_texts()
+        await self._rest_for(TICK_SECONDS if begun else POLL_SECONDS)
 
     async def _claim_texts(self) -> None:
-        self._owed.clear()
-        room = TEXTS_AT_ONCE - self._texts
-        batch = await self._delivery.claim(min(room, CLAIM)) if room else None
+        self._owed_event.clear()
+        room = MAX_TEXTS - self._text_count
+        batch = await self._delivery.claim(min(room, TEXTS_PER_CLAIM)) if room else None
         if batch is None:
-            await self._wait_for_texts(await self._delivery.free_in() if room else None)
+            await self._wait_for_texts(await self._delivery.get_seconds_until_free() if room else None)
             return
-        self._texts += len(batch.rows)
-        task = asyncio.create_task(self._carry_out(batch))
-        self._carrying.add(task)
-        task.add_done_callback(self._carrying.discard)
+        self._text_count += len(batch.rows)
+        task = asyncio.create_task(self._deliver_batch(batch))
+        self._delivery_tasks.add(task)
+        task.add_done_callback(self._delivery_tasks.discard)
 
     async def _wait_for_texts(self, seconds: float | None) -> None:
         """Until something is owed, or pacing frees a number."""
         try:
             async with asyncio.timeout(seconds):
-                await self._owed.wait()
+                await self._owed_event.wait()
         except TimeoutError:
             pass
 
-    async def _carry_out(self, batch: Batch) -> None:
+    async def _deliver_batch(self, batch: Batch) -> None:
         try:
-            await self._delivery.carry_out(batch)
-        except (Problem, *AWAY) as error:
+            await self._delivery.deliver_batch(batch)
+        except (Problem, *DATABASE_AWAY_ERRORS) as error:
             # The rows stay `sending` until their lease ends, and are then asked for.
             log.warning("the database is away", error=type(error).__name__)
         except Exception:
             log.exception("a batch could not be settled")
         finally:
-            self._texts -= len(batch.rows)
-            self._owed.set()
+            self._text_count -= len(batch.rows)
+            self._owed_event.set()

@@ -7,22 +7,22 @@ import asyncpg
 import structlog
 
 from app.domain.problems import OutcomeUnknown, Unavailable
-from app.store.engine import AWAY
+from app.store.engine import DATABASE_AWAY_ERRORS
 
-PASSING = (
+TRANSIENT_ERRORS = (
     Unavailable,
     OutcomeUnknown,
-    *AWAY,
+    *DATABASE_AWAY_ERRORS,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
     asyncpg.LockNotAvailableError,
 )
 """What may be gone at the next try."""
-AGAIN_AFTER = 0.5
+RETRY_SECONDS = 0.5
 log = structlog.get_logger("settling")
 
 
-async def surely(settle: Callable[[], Awaitable[None]], seconds: float) -> None:
+async def settle_persistently(settle: Callable[[], Awaitable[None]], seconds: float) -> None:
     """Settles, and again for so long while that fails in passing: nobody else knows what was
     said, and asking again costs a minute, or a second answer of an agent. Every settle names its
     lease, so that one that comes twice, or too late, changes nothing."""
@@ -31,10 +31,10 @@ async def surely(settle: Callable[[], Awaitable[None]], seconds: float) -> None:
     while True:
         try:
             await settle()
-        except PASSING as error:
+        except TRANSIENT_ERRORS as error:
             if clock() > until:
                 raise
             log.warning("settling goes again", error=type(error).__name__)
-            await asyncio.sleep(AGAIN_AFTER)
+            await asyncio.sleep(RETRY_SECONDS)
         else:
             return

@@ -17,12 +17,12 @@ async def prune(ctx: dict[Any, Any], *_: Any, **__: Any) -> None:
     """Removes what has served its time, in small steps."""
     database: Database = ctx["database"]
     settings: Settings = ctx["settings"]
-    removed: Counter[str] = Counter()
-    kept = {
+    removed_rows: Counter[str] = Counter()
+    retention = {
         "tenant_events": timedelta(days=settings.keep_events_days),
         "attempts": timedelta(days=settings.keep_attempts_days),
         "turn_attempts": timedelta(days=settings.keep_attempts_days),
     }
-    async for table, rows in sweeping.prune(database, kept):
-        removed[table] += rows
-    log.info("pruned", **removed)
+    async for table, rows in sweeping.prune(database, retention):
+        removed_rows[table] += rows
+    log.info("pruned", **removed_rows)

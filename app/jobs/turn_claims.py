@@ -13,20 +13,20 @@ from pydantic_core import to_json
 
 from app.access.sealing import Seal
 from app.agents import payload
-from app.commands import modes, twins
+from app.commands import dry_turns, modes
 from app.domain import ids, transcripts, windows
-from app.domain.turns import PROTECTED_FOR, PROTECTS, Step, step
+from app.domain.turns import PROTECTION_TIME, STALE_REPLIES_TO_PROTECT, TurnStep, decide_step
 from app.domain.windows import HAND_OVER_LEASE, REPLY_WITHIN
 from app.jobs.endpoints import Endpoints
-from app.jobs.figures import TURN_LATE
+from app.jobs.figures import TURN_LATE_SECONDS
 from app.store import threads, turns
 from app.store.clock import turn_hint
 from app.store.engine import Row, Tx
-from app.store.threads import Thread
-from app.store.turns import Begin, Key, Told, Twin
+from app.store.threads import ThreadKey
+from app.store.turns import DryTurn, PayloadTexts, PostStart, TurnKey
 
 FULL_WAIT = timedelta(seconds=1)
-HELD_WAIT = timedelta(milliseconds=50)
+BUSY_THREAD_WAIT = timedelta(milliseconds=50)
 """Whoever holds a thread is seldom longer about it."""
 log = structlog.get_logger("forward")
 
@@ -55,11 +55,11 @@ class Shadow:
     """The same turn for another endpoint, whose answer is only kept."""
 
     url: str
-    twin: Twin
+    dry_turn: DryTurn
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class SignedPayload:
     """What an agent is told, and the secrets that sign it; none where that cannot be said."""
 
     body: bytes = b""
@@ -68,104 +68,111 @@ class Words:
 
 
 async def claim(
-    tx: Tx, asked: Collection[Thread], seal: Seal, endpoints: Endpoints, places: ExitStack
+    tx: Tx, thread_keys: Collection[ThreadKey], seal: Seal, endpoints: Endpoints, places: ExitStack
 ) -> list[HandOver]:
     """Does what the threads' turns want now; what is to be POSTed is begun, and has a place at
     its agent's endpoint (given back with `places`). Threads that somebody holds are passed over
     and looked at again soon."""
-    free = await threads.lock_free(tx, asked)
-    await _come_back(tx, set(asked) - set(free))
-    live = await turns.live(tx, free) if free else {}
-    steps = {thread: step(rows) for thread, rows in live.items()}
-    tx.hints.update({turn_hint(*thread): s.look_at for thread, s in steps.items() if s.look_at})
-    await _make_way(tx, live, steps)
-    due = [one.hand_over for one in steps.values() if one.hand_over]
-    return await _begin(tx, due, seal, endpoints, places) if due else []
+    free_threads = await threads.lock_free(tx, thread_keys)
+    await _retry_busy_threads(tx, set(thread_keys) - set(free_threads))
+    live_turns = await turns.get_live(tx, free_threads) if free_threads else {}
+    steps = {thread: decide_step(rows) for thread, rows in live_turns.items()}
+    tx.hints.update({turn_hint(*thread): step.look_at for thread, step in steps.items() if step.look_at})
+    await _end_earlier_turns(tx, live_turns, steps)
+    due_turns = [step.due_turn for step in steps.values() if step.due_turn]
+    return await _begin_hand_overs(tx, due_turns, seal, endpoints, places) if due_turns else []
 
 
-async def _come_back(tx: Tx, held: Collection[Thread]) -> None:
+async def _retry_busy_threads(tx: Tx, busy_threads: Collection[ThreadKey]) -> None:
     """The poll would come back too, but only within a second."""
-    if held:
-        later = await threads.later(tx, held, HELD_WAIT)
-        tx.hints.update({turn_hint(*thread): at for thread, at in later.items()})
+    if busy_threads:
+        time_by_thread = await threads.get_time_after(tx, busy_threads, BUSY_THREAD_WAIT)
+        tx.hints.update({turn_hint(*thread): at for thread, at in time_by_thread.items()})
 
 
-async def _make_way(tx: Tx, live: dict[Thread, list[Row]], steps: dict[Thread, Step]) -> None:
+async def _end_earlier_turns(tx: Tx, live_turns: dict[ThreadKey, list[Row]], steps: dict[ThreadKey, TurnStep]) -> None:
     """Ends the turns before those that are handed over, and moves the texts nobody got."""
-    closed, moved, waits = [], [], []
-    for thread, one in steps.items():
-        if one.waits:
-            waits.append((*_key(one.waits), PROTECTED_FOR))  # the protected reply wakes it
-        if one.expires:
-            closed.append((*_key(one.expires), "expired", "no reply came in time"))
-        if one.supersedes:
-            closed.append((*_key(one.supersedes), "superseded", "the lead wrote again"))
-        if one.hand_over and one.hand_over["state"] == "collecting":
-            before = [turn for turn in live[thread] if turn["state"] in turns.UNHEARD]
-            if one.supersedes and one.supersedes["accepted_at"] is None:
-                before.append(one.supersedes)
-            moved += [(*_key(turn), one.hand_over["turn_id"]) for turn in before]
+    closed_turns, moves, waits = [], [], []
+    for thread, step in steps.items():
+        if step.waiting_turn:
+            waits.append((*_turn_key(step.waiting_turn), PROTECTION_TIME))  # the protected reply wakes it
+        if step.expired_turn:
+            closed_turns.append((*_turn_key(step.expired_turn), "expired", "no reply came in time"))
+        if step.superseded_turn:
+            closed_turns.append((*_turn_key(step.superseded_turn), "superseded", "the lead wrote again"))
+        if step.due_turn and step.due_turn["state"] == "collecting":
+            earlier_turns = [turn for turn in live_turns[thread] if turn["state"] in turns.UNHEARD_STATES]
+            if step.superseded_turn and step.superseded_turn["accepted_at"] is None:
+                earlier_turns.append(step.superseded_turn)
+            moves += [(*_turn_key(turn), step.due_turn["turn_id"]) for turn in earlier_turns]
     await turns.postpone(tx, waits)
-    await turns.close(tx, closed)
-    await turns.move(tx, moved)
+    await turns.close(tx, closed_turns)
+    await turns.move_texts(tx, moves)
 
 
-async def _begin(tx: Tx, due: Sequence[Row], seal: Seal, endpoints: Endpoints, places: ExitStack) -> list[HandOver]:
-    about = await turns.about(tx, [_whole_key(turn) for turn in due])
-    going: list[Row] = []
+async def _begin_hand_overs(
+    tx: Tx, due_turns: Sequence[Row], seal: Seal, endpoints: Endpoints, places: ExitStack
+) -> list[HandOver]:
+    facts_by_turn = await turns.get_payload_facts(tx, [_full_key(turn) for turn in due_turns])
+    turns_to_post: list[Row] = []
     waits: list[tuple[str, str, timedelta]] = []
-    failed: list[tuple[Row, str]] = []
-    for turn in due:
-        facts = about[_key(turn)]
+    failed_turns: list[tuple[Row, str]] = []
+    for turn in due_turns:
+        facts = facts_by_turn[_turn_key(turn)]
         if facts["sms_agent_id"] is None:
-            failed.append((turn, "no active agent serves this thread"))
+            failed_turns.append((turn, "no active agent serves this thread"))
         elif wait := _must_wait(facts, endpoints):
-            waits.append((*_key(turn), wait))
-        elif why := await _braked(tx, turn, facts):
-            failed.append((turn, why))
+            waits.append((*_turn_key(turn), wait))
+        elif why := await _check_brake(tx, turn, facts):
+            failed_turns.append((turn, why))
         else:
-            endpoints.enter(facts["sms_agent_id"])
-            places.callback(endpoints.leave, facts["sms_agent_id"])
-            going.append(turn)
+            endpoints.take_place(facts["sms_agent_id"])
+            places.callback(endpoints.free_place, facts["sms_agent_id"])
+            turns_to_post.append(turn)
     await turns.postpone(tx, waits)
-    await modes.fail(tx, failed)
-    return await _freeze(tx, going, about, seal) if going else []
+    await modes.give_up_turns(tx, failed_turns)
+    return await _freeze_payloads(tx, turns_to_post, facts_by_turn, seal) if turns_to_post else []
 
 
-async def _freeze(tx: Tx, going: Sequence[Row], about: dict[Key, Row], seal: Seal) -> list[HandOver]:
-    fresh = [_whole_key(turn) for turn in going if not about[_key(turn)]["frozen"]]
-    told = await turns.told(tx, fresh, transcripts.LONGEST) if fresh else {}
-    made = [_made(turn, about[_key(turn)], told.get(_key(turn)), seal) for turn in going]
-    await turns.begin(tx, [begin for begin, _ in made], HAND_OVER_LEASE)
-    handed = [hand_over for _, hand_over in made]
-    await twins.begin(tx, [one.shadow.twin for one in handed if one.shadow])
-    return handed
+async def _freeze_payloads(
+    tx: Tx, turns_to_post: Sequence[Row], facts_by_turn: dict[TurnKey, Row], seal: Seal
+) -> list[HandOver]:
+    fresh_keys = [_full_key(turn) for turn in turns_to_post if not facts_by_turn[_turn_key(turn)]["frozen"]]
+    texts_by_turn = await turns.get_payload_texts(tx, fresh_keys, transcripts.MAX_ENTRIES) if fresh_keys else {}
+    posts = [
+        _build_hand_over(turn, facts_by_turn[_turn_key(turn)], texts_by_turn.get(_turn_key(turn)), seal)
+        for turn in turns_to_post
+    ]
+    await turns.begin_posts(tx, [post_start for post_start, _ in posts], HAND_OVER_LEASE)
+    hand_overs = [hand_over for _, hand_over in posts]
+    await dry_turns.begin_dry_turns(tx, [hand_over.shadow.dry_turn for hand_over in hand_overs if hand_over.shadow])
+    return hand_overs
 
 
-def _made(turn: Row, facts: Row, told: Told | None, seal: Seal) -> tuple[Begin, HandOver]:
+def _build_hand_over(turn: Row, facts: Row, texts: PayloadTexts | None, seal: Seal) -> tuple[PostStart, HandOver]:
     """What is kept of a POST, and what is needed for it."""
     now: datetime = facts["now"]
-    TURN_LATE.observe((now - turn["due_at"]).total_seconds())
+    TURN_LATE_SECONDS.observe((now - turn["due_at"]).total_seconds())
     lease, attempt, expires_at = ids.make("evt"), turn["attempt"] + 1, now + REPLY_WITHIN
-    said, unsayable = Words(), None
+    signed_payload, unsayable = SignedPayload(), None
     try:
-        said = _worded(turn, facts, told, seal, attempt, expires_at)
+        signed_payload = _build_payload(turn, facts, texts, seal, attempt, expires_at)
     except Exception as error:  # one poisoned turn must not stop the others
         log.exception("a turn could not be put into words", turn_id=turn["turn_id"])
         unsayable = f"it could not be put into words: {type(error).__name__}"
-    begin = Begin(
+    post_start = PostStart(
         tenant_id=turn["tenant_id"],
         turn_id=turn["turn_id"],
         attempt=attempt,
         lease=lease,
         agent_id=facts["sms_agent_id"],
         through_seq=facts["last_seq"],
-        protected=facts["stale_replies"] >= PROTECTS,
+        is_protected=facts["stale_replies"] >= STALE_REPLIES_TO_PROTECT,
         at=now,
         expires_at=expires_at,
-        body=said.body,
+        body=signed_payload.body,
     )
-    return begin, HandOver(
+    return post_start, HandOver(
         tenant_id=turn["tenant_id"],
         interaction_id=turn["interaction_id"],
         turn_id=turn["turn_id"],
@@ -173,70 +180,77 @@ def _made(turn: Row, facts: Row, told: Told | None, seal: Seal) -> tuple[Begin, 
         lease=lease,
         agent_id=facts["sms_agent_id"],
         url=facts["webhook_url"],
-        secrets=said.secrets,
+        secrets=signed_payload.secrets,
         at=now,
-        body=said.body,
-        shadow=said.shadow,
+        body=signed_payload.body,
+        shadow=signed_payload.shadow,
         unsayable=unsayable,
     )
 
 
-def _worded(turn: Row, facts: Row, told: Told | None, seal: Seal, attempt: int, expires_at: datetime) -> Words:
-    frozen = (
-        payload.freeze(turn["turn_id"], facts, told.texts, told.transcript, turn["unsent_reply"])
-        if told
+def _build_payload(
+    turn: Row,
+    facts: Row,
+    texts: PayloadTexts | None,
+    seal: Seal,
+    attempt: int,
+    expires_at: datetime,
+) -> SignedPayload:
+    frozen_payload = (
+        payload.freeze(turn["turn_id"], facts, texts.texts, texts.transcript, turn["unsent_reply"])
+        if texts
         else json.loads(facts["frozen"])
     )
-    addressed = payload.address(frozen, attempt, expires_at, facts["now"])
-    sealed = [facts["secret"], facts["previous"]]
-    return Words(
-        to_json(addressed),
-        tuple(seal.open(secret).decode() for secret in sealed if secret),
-        _shadow(turn, facts, addressed) if attempt == 1 else None,
+    attempt_payload = payload.address_attempt(frozen_payload, attempt, expires_at, facts["now"])
+    sealed_secrets = [facts["secret"], facts["previous"]]
+    return SignedPayload(
+        to_json(attempt_payload),
+        tuple(seal.open(secret).decode() for secret in sealed_secrets if secret),
+        _build_shadow(turn, facts, attempt_payload) if attempt == 1 else None,
     )
 
 
-def _shadow(turn: Row, facts: Row, addressed: dict[str, Any]) -> Shadow | None:
+def _build_shadow(turn: Row, facts: Row, attempt_payload: dict[str, Any]) -> Shadow | None:
     if not facts["shadow_webhook_url"]:
         return None
-    twin = twins.of(
+    dry_turn = dry_turns.build_dry_turn(
         turn["tenant_id"],
         "shadow",
-        addressed,
+        attempt_payload,
         turn["interaction_id"],
         facts["sms_agent_id"],
         turn["turn_id"],
     )
-    return Shadow(facts["shadow_webhook_url"], twin)
+    return Shadow(facts["shadow_webhook_url"], dry_turn)
 
 
 def _must_wait(facts: Row, endpoints: Endpoints) -> timedelta | None:
     """How long a due turn waits for its agent's hours or for room there; None: not at all."""
     if hours := facts["business_hours"]:
-        opens = windows.opening(facts["now"], hours)
+        opens = windows.find_opening(facts["now"], hours)
         if opens > facts["now"]:
             wait: timedelta = opens - facts["now"]
             return wait
-    return FULL_WAIT if endpoints.full(facts["sms_agent_id"]) else None
+    return FULL_WAIT if endpoints.is_full(facts["sms_agent_id"]) else None
 
 
-async def _braked(tx: Tx, turn: Row, facts: Row) -> str | None:
+async def _check_brake(tx: Tx, turn: Row, facts: Row) -> str | None:
     """Why the loop breaker keeps the turn; None: it does not."""
     if turn["attempt"]:
         return None  # it was let through when it was first handed over
     if facts["paused"]:
         return f"the agent is paused: {facts['paused_reason']}"
-    most = facts["max_turns_per_day"]
-    if facts["handed_over_today"] < most:
+    max_turns = facts["max_turns_per_day"]
+    if facts["handed_over_today"] < max_turns:
         return None
-    why = f"{most} turns were handed over today"
-    await modes.brake(tx, (turn["tenant_id"], turn["interaction_id"]), why)
+    why = f"{max_turns} turns were handed over today"
+    await modes.pause_agent(tx, (turn["tenant_id"], turn["interaction_id"]), why)
     return f"the agent is paused: {why}"
 
 
-def _key(turn: Row) -> Key:
+def _turn_key(turn: Row) -> TurnKey:
     return turn["tenant_id"], turn["turn_id"]
 
 
-def _whole_key(turn: Row) -> tuple[str, str, str]:
+def _full_key(turn: Row) -> tuple[str, str, str]:
     return turn["tenant_id"], turn["interaction_id"], turn["turn_id"]

@@ -12,14 +12,14 @@ import httpx
 
 from app.domain.carriage import (
     Account,
-    Found,
-    Hook,
+    InboundPage,
     InboundText,
-    Listing,
-    Missed,
+    LookupMatch,
+    NumberPage,
     Outcome,
-    Outgoing,
+    OutgoingText,
     Receipt,
+    WebhookRequest,
 )
 from app.domain.phones import NumberKind
 from app.providers import bandwidth, plivo, simulator, sinch, telnyx, twilio, vonage
@@ -29,15 +29,15 @@ class Provider(Protocol):
     """The anatomy of a carrier's file, in reading order."""
 
     CREDENTIALS: tuple[str, ...]
-    """Names a tenant must give; `OPTIONAL` ones it may."""
-    OPTIONAL: tuple[str, ...]
-    ANSWER: tuple[str, bytes]
+    """Names a tenant must give; `OPTIONAL_CREDENTIALS` it may."""
+    OPTIONAL_CREDENTIALS: tuple[str, ...]
+    WEBHOOK_ANSWER: tuple[str, bytes]
     """Content type and body of the 2xx that the carrier expects on a webhook."""
-    BY_GET: bool
+    TAKES_GET: bool
     """Whether the vendor may also call webhooks by GET."""
-    RATES: Mapping[NumberKind, float]
+    SEGMENTS_PER_SECOND: Mapping[NumberKind, float]
     """Segments a second that a number of each kind may send, unless the tenant says more."""
-    ERRORS: Mapping[str, str]
+    ERROR_MEANINGS: Mapping[str, str]
     """What the vendor's codes mean, in plain words with advice, for people."""
     ANSWERS: frozenset[str]
     """The STOP and HELP words, in lower case, that the vendor answers by itself when they are the
@@ -45,52 +45,54 @@ class Provider(Protocol):
     YES_RESTORES: bool
     """Whether the vendor takes YES for START from a number that is blocked."""
 
-    def request(self, account: Account, text: Outgoing, now: datetime) -> httpx.Request:
+    def build_send_request(self, account: Account, text: OutgoingText, now: datetime) -> httpx.Request:
         """The HTTP request that sends `text`, our message id in it."""
 
-    def outcome(self, response: httpx.Response) -> Outcome:
-        """What an answer to `request` means. A 5xx is unknown: it may have been taken."""
+    def read_outcome(self, response: httpx.Response) -> Outcome:
+        """What an answer to `build_send_request` means. A 5xx is unknown: it may have been taken."""
 
-    def genuine(self, account: Account, hook: Hook, now: datetime) -> bool:
+    def is_genuine(self, account: Account, hook: WebhookRequest, now: datetime) -> bool:
         """Whether the webhook bears the account's signature or credentials. Raises
         `Unavailable` where the vendor will then repeat it, properly signed."""
 
-    def read_inbound(self, hook: Hook) -> list[InboundText]:
+    def read_inbound(self, hook: WebhookRequest) -> list[InboundText]:
         """The texts in an inbound webhook; [] for a novelty."""
 
-    def read_status(self, hook: Hook) -> list[Receipt]:
+    def read_status(self, hook: WebhookRequest) -> list[Receipt]:
         """The receipts in a status webhook; [] for a novelty."""
 
-    def lookup(self, account: Account, text: Outgoing, since: datetime) -> httpx.Request | None:
+    def build_lookup_request(self, account: Account, text: OutgoingText, since: datetime) -> httpx.Request | None:
         """The request that asks for `text`, whose sending began at `since`; None where the
         vendor has no look-up."""
 
-    def found(self, response: httpx.Response, text: Outgoing, since: datetime) -> Sequence[Found] | None:
+    def read_lookup(
+        self, response: httpx.Response, text: OutgoingText, since: datetime
+    ) -> Sequence[LookupMatch] | None:
         """Candidates for `text` in the answer, best first; [] when the carrier surely has
         nothing: each entry is surely another's. None when the answer says neither."""
 
-    def numbers(self, account: Account, page: str | None) -> httpx.Request | None:
-        """The request for a page of the account's numbers (`page`: a cursor of `listed`);
+    def build_numbers_request(self, account: Account, page: str | None) -> httpx.Request | None:
+        """The request for a page of the account's numbers (`page`: a cursor of `read_numbers`);
         None where the vendor lists none."""
 
-    def listed(self, response: httpx.Response) -> Listing | None:
+    def read_numbers(self, response: httpx.Response) -> NumberPage | None:
         """The numbers in the answer; None when it is no listing."""
 
-    def history(self, account: Account, since: datetime, page: str | None) -> httpx.Request | None:
+    def build_history_request(self, account: Account, since: datetime, page: str | None) -> httpx.Request | None:
         """The request for inbound texts that came since; None where the vendor keeps none."""
 
-    def missed(self, response: httpx.Response, since: datetime) -> Missed | None:
+    def read_history(self, response: httpx.Response, since: datetime) -> InboundPage | None:
         """The inbound texts in the answer, received at `since` or later; None when it is no
         such list."""
 
-    def media(self, account: Account, url: str) -> httpx.Request:
+    def build_media_request(self, account: Account, url: str) -> httpx.Request:
         """The request for an attachment: with the account's credentials only where `url` is
         at the carrier's own host."""
 
-    def secrets(self, account: Account) -> tuple[str, ...]:
+    def list_secrets(self, account: Account) -> tuple[str, ...]:
         """Strings that must never stand in a log or an attempt's record."""
 
-    def opting_out(self, code: str) -> bool:
+    def is_opt_out_code(self, code: str) -> bool:
         """Whether the vendor's code means that the recipient opted out."""
 
 
@@ -104,5 +106,5 @@ REGISTRY: dict[str, Provider] = {
     "vonage": vonage,
 }
 
-LOOKUPS = (timedelta(seconds=15), timedelta(seconds=60))
+LOOKUP_DELAYS = (timedelta(seconds=15), timedelta(seconds=60))
 """When an unknown outcome is asked for, counted from the attempt."""

@@ -7,7 +7,7 @@ import httpx
 
 
 @lru_cache(maxsize=1024)
-def address(url: str) -> httpx.URL:
+def parse_url(url: str) -> httpx.URL:
     """`url`, as a request takes it. For those that an account keeps, not for those that name a
     text."""
     return httpx.URL(url)

@@ -19,19 +19,19 @@ import httpx
 
 from app.domain.carriage import (
     Account,
-    Found,
-    Hook,
+    InboundPage,
     InboundText,
-    Listing,
+    LookupMatch,
     Media,
-    Missed,
+    NumberPage,
     Outcome,
-    Outgoing,
+    OutgoingText,
     Receipt,
+    WebhookRequest,
 )
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import MessageStatus
-from app.providers.addresses import address
+from app.providers.addresses import parse_url
 
 CREDENTIALS: tuple[str, ...] = (
     "accountId",
@@ -41,17 +41,17 @@ CREDENTIALS: tuple[str, ...] = (
     "callbackUsername",
     "callbackPassword",
 )
-OPTIONAL: tuple[str, ...] = ()
-ANSWER = ("application/json", b"{}")
-BASE = "https://messaging.bandwidth.com"
-SHORTEST = timedelta(seconds=10)
+OPTIONAL_CREDENTIALS: tuple[str, ...] = ()
+WEBHOOK_ANSWER = ("application/json", b"{}")
+BASE_URL = "https://messaging.bandwidth.com"
+MIN_VALIDITY = timedelta(seconds=10)
 """An expiration must lie in the future when Bandwidth reads it, by its own clock."""
-PAGE = 100
-REACH = timedelta(days=13)
+MESSAGES_PER_PAGE = 100
+LOOKBACK = timedelta(days=13)
 """The list goes back 14 days."""
-SLACK = timedelta(seconds=2)
-OPTED_OUT = frozenset({"4775"})
-UNCONFIRMED = "9902"
+CLOCK_TOLERANCE = timedelta(seconds=2)
+OPT_OUT_CODES = frozenset({"4775"})
+UNCONFIRMED_CODE = "9902"
 STATUSES: dict[str, MessageStatus] = {
     "message-sending": "sending",
     "message-sent": "sent",
@@ -59,7 +59,7 @@ STATUSES: dict[str, MessageStatus] = {
     "message-read": "delivered",
     "message-failed": "failed",
 }
-RECORDED: dict[str, MessageStatus] = {
+RECORD_STATUSES: dict[str, MessageStatus] = {
     "QUEUED": "sending",
     "SENDING": "sending",
     "ACCEPTED": "sending",
@@ -68,12 +68,12 @@ RECORDED: dict[str, MessageStatus] = {
     "UNDELIVERED": "undelivered",
     "FAILED": "failed",
 }
-BY_GET = False
+TAKES_GET = False
 ANSWERS: frozenset[str] = frozenset()
 YES_RESTORES = False
-RATES: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 1.0, "short": 1.0}
+SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 1.0, "short": 1.0}
 """Bandwidth limits accounts by contract, 60 texts a minute in its own example, not numbers."""
-ERRORS: Mapping[str, str] = {
+ERROR_MEANINGS: Mapping[str, str] = {
     "request-validation": "Bandwidth could not read the request. Check numbers and attachments.",
     "unauthorized": "Bandwidth refused the credentials. Check user name and password.",
     "forbidden": "The Bandwidth user may not send texts. Allow it in the dashboard.",
@@ -113,8 +113,8 @@ ERRORS: Mapping[str, str] = {
 }
 
 
-def request(account: Account, text: Outgoing, now: datetime) -> httpx.Request:
-    expires = (now + max(text.validity, SHORTEST)).astimezone(UTC)
+def build_send_request(account: Account, text: OutgoingText, now: datetime) -> httpx.Request:
+    expires = (now + max(text.validity, MIN_VALIDITY)).astimezone(UTC)
     body: dict[str, Any] = {
         "applicationId": account.credentials["applicationId"],
         "from": text.sender,
@@ -125,17 +125,17 @@ def request(account: Account, text: Outgoing, now: datetime) -> httpx.Request:
     }
     if text.media:
         body["media"] = list(text.media)
-    url = address(_messages(account))
-    return httpx.Request("POST", url, headers=_auth(account), json=body)
+    url = parse_url(_get_messages_url(account))
+    return httpx.Request("POST", url, headers=_build_auth_headers(account), json=body)
 
 
-def outcome(response: httpx.Response) -> Outcome:
-    said = _object(response.content)
+def read_outcome(response: httpx.Response) -> Outcome:
+    answer = _parse_object(response.content)
     if response.is_success:
-        if carrier_id := _word(said, "id"):
+        if carrier_id := _get_text(answer, "id"):
             return Outcome("accepted", provider_message_id=carrier_id)
         return Outcome("unknown", detail="a success without a message id")
-    code, detail = _word(said, "type"), _detail(said) or f"HTTP {response.status_code}"
+    code, detail = _get_text(answer, "type"), _get_detail(answer) or f"HTTP {response.status_code}"
     if not response.is_client_error:
         return Outcome("unknown", code=code, detail=detail)
     if response.status_code == 429:
@@ -145,215 +145,220 @@ def outcome(response: httpx.Response) -> Outcome:
     return Outcome("refused", code=code or str(response.status_code), detail=detail)
 
 
-def genuine(account: Account, hook: Hook, now: datetime) -> bool:
-    scheme, _, given = hook.headers.get("authorization", "").partition(" ")
-    expected = _basic(account, "callbackUsername", "callbackPassword")
-    said = given.strip().encode("latin-1", "replace")
-    return hmac.compare_digest(expected.encode(), said) and scheme.lower() == "basic"
+def is_genuine(account: Account, hook: WebhookRequest, now: datetime) -> bool:
+    scheme, _, raw_credentials = hook.headers.get("authorization", "").partition(" ")
+    expected_credentials = _encode_credentials(account, "callbackUsername", "callbackPassword")
+    credentials = raw_credentials.strip().encode("latin-1", "replace")
+    return hmac.compare_digest(expected_credentials.encode(), credentials) and scheme.lower() == "basic"
 
 
-def read_inbound(hook: Hook) -> list[InboundText]:
+def read_inbound(hook: WebhookRequest) -> list[InboundText]:
     return [
         InboundText(
             provider_id=carrier_id,
             sender=from_carrier(sender),
             to=from_carrier(to),
-            text=_word(said, "text") or "",
-            media=tuple(Media(url) for url in _words(said.get("media"))),
-            sent_at=_time(said, "time"),
+            text=_get_text(message, "text") or "",
+            media=tuple(Media(url) for url in _clean_texts(message.get("media"))),
+            sent_at=_get_time(message, "time"),
         )
-        for event in _events(hook)
+        for event in _read_events(hook)
         if event.get("type") == "message-received"
-        and (said := _part(event, "message"))
-        and (carrier_id := _word(said, "id"))
-        and (sender := _word(said, "from"))
-        and (to := _word(said, "owner") or _word(event, "to"))
+        and (message := _get_object(event, "message"))
+        and (carrier_id := _get_text(message, "id"))
+        and (sender := _get_text(message, "from"))
+        and (to := _get_text(message, "owner") or _get_text(event, "to"))
     ]
 
 
-def read_status(hook: Hook) -> list[Receipt]:
+def read_status(hook: WebhookRequest) -> list[Receipt]:
     return [
         Receipt(
             provider_message_id=carrier_id,
-            status=_status(word, code := _code(event)),
-            message_id=_word(said, "tag"),
-            to=from_carrier(_word(event, "to") or "") or None,
+            status=_get_status(word, code := _get_error_code(event)),
+            message_id=_get_text(message, "tag"),
+            to=from_carrier(_get_text(event, "to") or "") or None,
             code=code,
-            opted_out=code in OPTED_OUT,
-            at=_time(event, "time"),
+            has_opted_out=code in OPT_OUT_CODES,
+            at=_get_time(event, "time"),
         )
-        for event in _events(hook)
-        if (word := _word(event, "type")) not in (None, "message-received")
-        and (said := _part(event, "message"))
-        and (carrier_id := _word(said, "id"))
+        for event in _read_events(hook)
+        if (word := _get_text(event, "type")) not in (None, "message-received")
+        and (message := _get_object(event, "message"))
+        and (carrier_id := _get_text(message, "id"))
     ]
 
 
-def lookup(account: Account, text: Outgoing, since: datetime) -> httpx.Request | None:
+def build_lookup_request(account: Account, text: OutgoingText, since: datetime) -> httpx.Request | None:
     # From long before the attempt: an older entry proves that a record is kept at all.
-    wanted = {
+    params = {
         "sourceTn": text.sender,
         "destinationTn": text.to,
         "messageDirection": "OUTBOUND",
-        "fromDateTime": (since - REACH).astimezone(UTC).isoformat(timespec="seconds"),
+        "fromDateTime": (since - LOOKBACK).astimezone(UTC).isoformat(timespec="seconds"),
         "sort": "receiveTime:desc",
-        "limit": str(PAGE),
+        "limit": str(MESSAGES_PER_PAGE),
     }
-    return httpx.Request("GET", _messages(account), params=wanted, headers=_auth(account))
+    return httpx.Request("GET", _get_messages_url(account), params=params, headers=_build_auth_headers(account))
 
 
-def found(response: httpx.Response, text: Outgoing, since: datetime) -> list[Found] | None:
-    items = _object(response.content).get("messages")
+def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -> list[LookupMatch] | None:
+    items = _parse_object(response.content).get("messages")
     if not response.is_success or not isinstance(items, list):
         return None
-    entries = _objects(items)
+    entries = _filter_objects(items)
     older = [item for item in entries if _older(item, since)]
     left = [item for item in entries if not (_older(item, since) or _others(item, text))]
     # The list has neither words nor tag: numbers and time must do.
-    matching = [
-        Found(carrier_id, RECORDED.get(_word(item, "messageStatus") or ""), at, _code(item))
+    matches = [
+        LookupMatch(
+            carrier_id,
+            RECORD_STATUSES.get(_get_text(item, "messageStatus") or ""),
+            at,
+            _get_error_code(item),
+        )
         for item in left
-        if (at := _time(item, "receiveTime"))
-        and all(_word(item, name) for name in ("sourceTn", "destinationTn"))
-        and (carrier_id := _word(item, "messageId"))
+        if (at := _get_time(item, "receiveTime"))
+        and all(_get_text(item, name) for name in ("sourceTn", "destinationTn"))
+        and (carrier_id := _get_text(item, "messageId"))
     ]
-    if not matching and (left or not older or len(items) >= PAGE):
+    if not matches and (left or not older or len(items) >= MESSAGES_PER_PAGE):
         # An entry without time, id or numbers; or a list that may go on. Some accounts' texts are
         # not recorded: an empty list denies nothing.
         return None
-    return sorted(matching, key=lambda item: item.created_at or since)
+    return sorted(matches, key=lambda item: item.created_at or since)
 
 
-def numbers(account: Account, page: str | None) -> httpx.Request | None:
+def build_numbers_request(account: Account, page: str | None) -> httpx.Request | None:
     return None  # they stand in another API, with other credentials
 
 
-def listed(response: httpx.Response) -> Listing | None:
+def read_numbers(response: httpx.Response) -> NumberPage | None:
     return None
 
 
-def history(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
+def build_history_request(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
     return None  # the list has no words
 
 
-def missed(response: httpx.Response, since: datetime) -> Missed | None:
+def read_history(response: httpx.Response, since: datetime) -> InboundPage | None:
     return None
 
 
-def media(account: Account, url: str) -> httpx.Request:
-    return httpx.Request("GET", url, headers=_auth(account) if _own(account, url) else None)
+def build_media_request(account: Account, url: str) -> httpx.Request:
+    return httpx.Request("GET", url, headers=_build_auth_headers(account) if _is_carrier_url(account, url) else None)
 
 
-def secrets(account: Account) -> tuple[str, ...]:
+def list_secrets(account: Account) -> tuple[str, ...]:
     return (
         account.credentials["password"],
         account.credentials["callbackPassword"],
-        _basic(account, "username", "password"),
-        _basic(account, "callbackUsername", "callbackPassword"),
+        _encode_credentials(account, "username", "password"),
+        _encode_credentials(account, "callbackUsername", "callbackPassword"),
     )
 
 
-def opting_out(code: str) -> bool:
-    return code in OPTED_OUT
+def is_opt_out_code(code: str) -> bool:
+    return code in OPT_OUT_CODES
 
 
-def _base(account: Account) -> str:
-    return (account.base_url or BASE).rstrip("/")
+def _get_base_url(account: Account) -> str:
+    return (account.base_url or BASE_URL).rstrip("/")
 
 
-def _messages(account: Account) -> str:
-    return f"{_base(account)}/api/v2/users/{account.credentials['accountId']}/messages"
+def _get_messages_url(account: Account) -> str:
+    return f"{_get_base_url(account)}/api/v2/users/{account.credentials['accountId']}/messages"
 
 
-def _own(account: Account, url: str) -> bool:
-    asked, base = httpx.URL(url), httpx.URL(_base(account))
-    vendors = asked.scheme == "https" and f".{asked.host}".endswith(".bandwidth.com")
-    return vendors or (asked.scheme, asked.netloc) == (base.scheme, base.netloc)
+def _is_carrier_url(account: Account, url: str) -> bool:
+    target, base = httpx.URL(url), httpx.URL(_get_base_url(account))
+    is_vendor = target.scheme == "https" and f".{target.host}".endswith(".bandwidth.com")
+    return is_vendor or (target.scheme, target.netloc) == (base.scheme, base.netloc)
 
 
-def _basic(account: Account, name: str, password: str) -> str:
+def _encode_credentials(account: Account, name: str, password: str) -> str:
     pair = f"{account.credentials[name]}:{account.credentials[password]}"
     return b64encode(pair.encode()).decode()
 
 
-def _auth(account: Account) -> dict[str, str]:
-    return {"Authorization": f"Basic {_basic(account, 'username', 'password')}"}
+def _build_auth_headers(account: Account) -> dict[str, str]:
+    return {"Authorization": f"Basic {_encode_credentials(account, 'username', 'password')}"}
 
 
-def _status(word: str | None, code: str | None) -> MessageStatus | None:
+def _get_status(word: str | None, code: str | None) -> MessageStatus | None:
     """Only a failure's code says who failed: Bandwidth before the carrier, or the carrier
     (x7xx, x6xx and the unclear 99xx) after it."""
     status = STATUSES.get(word or "")
     if status != "failed" or code is None:
         return status
-    if code == UNCONFIRMED:
+    if code == UNCONFIRMED_CODE:
         return "sent"
     return "undelivered" if code.startswith(("47", "56", "99")) else "failed"
 
 
 def _older(item: Mapping[str, Any], since: datetime) -> bool:
-    at = _time(item, "receiveTime")
-    return at is not None and at < since - SLACK
+    at = _get_time(item, "receiveTime")
+    return at is not None and at < since - CLOCK_TOLERANCE
 
 
-def _others(item: Mapping[str, Any], text: Outgoing) -> bool:
+def _others(item: Mapping[str, Any], text: OutgoingText) -> bool:
     """Whether the entry says that it is of other numbers, or no text of ours."""
     numbers = (("sourceTn", text.sender), ("destinationTn", text.to))
     return item.get("messageDirection") not in ("OUTBOUND", None) or any(
-        (said := _word(item, name)) and from_carrier(said) != ours for name, ours in numbers
+        (said := _get_text(item, name)) and from_carrier(said) != ours for name, ours in numbers
     )
 
 
-def _detail(said: Mapping[str, Any]) -> str | None:
-    fields = (_word(field, "description") for field in _objects(said.get("fieldErrors")))
-    return "; ".join(filter(None, (_word(said, "description"), *fields))) or None
+def _get_detail(data: Mapping[str, Any]) -> str | None:
+    fields = (_get_text(field, "description") for field in _filter_objects(data.get("fieldErrors")))
+    return "; ".join(filter(None, (_get_text(data, "description"), *fields))) or None
 
 
-def _events(hook: Hook) -> list[dict[str, Any]]:
+def _read_events(hook: WebhookRequest) -> list[dict[str, Any]]:
     """The manuals show a list of events, the current document a single one."""
-    said = _json(hook.body)
-    return _objects(said if isinstance(said, list) else [said])
+    payload = _parse_json(hook.body)
+    return _filter_objects(payload if isinstance(payload, list) else [payload])
 
 
-def _code(said: Mapping[str, Any]) -> str | None:
-    code = said.get("errorCode")
-    return (str(code) if code else None) if type(code) is int else _word(said, "errorCode")
+def _get_error_code(data: Mapping[str, Any]) -> str | None:
+    code = data.get("errorCode")
+    return (str(code) if code else None) if type(code) is int else _get_text(data, "errorCode")
 
 
-def _time(said: Mapping[str, Any], name: str) -> datetime | None:
+def _get_time(data: Mapping[str, Any], name: str) -> datetime | None:
     try:
-        at = datetime.fromisoformat(_word(said, name) or "")
+        at = datetime.fromisoformat(_get_text(data, name) or "")
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 
 
-def _word(said: Mapping[str, Any], name: str) -> str | None:
-    return next(iter(_words([said.get(name)])), None)
+def _get_text(data: Mapping[str, Any], name: str) -> str | None:
+    return next(iter(_clean_texts([data.get(name)])), None)
 
 
-def _words(items: object) -> list[str]:
+def _clean_texts(items: object) -> list[str]:
     """Texts that are some, as a database can hold them: without NUL and half characters."""
     texts = [item for item in items if isinstance(item, str)] if isinstance(items, list) else []
-    clean = (text.replace("\x00", "").encode("utf-8", "replace").decode() for text in texts)
-    return [text for text in clean if text]
+    clean_texts = (text.replace("\x00", "").encode("utf-8", "replace").decode() for text in texts)
+    return [text for text in clean_texts if text]
 
 
-def _part(said: Mapping[str, Any], name: str) -> dict[str, Any]:
-    part = said.get(name)
+def _get_object(data: Mapping[str, Any], name: str) -> dict[str, Any]:
+    part = data.get(name)
     return part if isinstance(part, dict) else {}
 
 
-def _objects(items: object) -> list[dict[str, Any]]:
+def _filter_objects(items: object) -> list[dict[str, Any]]:
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
-def _object(body: bytes) -> dict[str, Any]:
-    said = _json(body)
-    return said if isinstance(said, dict) else {}
+def _parse_object(body: bytes) -> dict[str, Any]:
+    value = _parse_json(body)
+    return value if isinstance(value, dict) else {}
 
 
-def _json(body: bytes) -> Any:
+def _parse_json(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

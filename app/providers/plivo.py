@@ -20,33 +20,33 @@ import httpx
 
 from app.domain.carriage import (
     Account,
-    Found,
-    Hook,
+    InboundPage,
     InboundText,
-    Listed,
-    Listing,
+    LookupMatch,
     Media,
-    Missed,
+    NumberPage,
     Outcome,
-    Outgoing,
+    OutgoingText,
     Receipt,
+    VendorNumber,
+    WebhookRequest,
 )
 from app.domain.optout import verdict
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import Capability, MessageStatus
-from app.providers.addresses import address
+from app.providers.addresses import parse_url
 
 CREDENTIALS: tuple[str, ...] = ("authId", "authToken")
-OPTIONAL: tuple[str, ...] = ()
-ANSWER = ("application/xml", b"<Response/>")
-BASE = "https://api.plivo.com"
+OPTIONAL_CREDENTIALS: tuple[str, ...] = ()
+WEBHOOK_ANSWER = ("application/xml", b"<Response/>")
+BASE_URL = "https://api.plivo.com"
 VALIDITY_SECONDS = (5, 10_799)
-PAGE = 20
-REACH = timedelta(days=1)
-SLACK = timedelta(seconds=2)
-MEDIA = range(11)
+ITEMS_PER_PAGE = 20
+LOOKBACK = timedelta(days=1)
+CLOCK_TOLERANCE = timedelta(seconds=2)
+MEDIA_INDEXES = range(11)
 """At most ten, counted from 1; some were counted from 0."""
-OPTED_OUT = frozenset({"200"})
+OPT_OUT_CODES = frozenset({"200"})
 STATUSES: dict[str, MessageStatus] = {
     "queued": "sending",
     "sent": "sent",
@@ -56,14 +56,14 @@ STATUSES: dict[str, MessageStatus] = {
     "failed": "failed",
     "rejected": "failed",
 }
-BY_GET = True
+TAKES_GET = True
 ANSWERS = frozenset({"stop", "end", "quit", "help", "info"})
 """https://www.plivo.com/docs/messaging/concepts/dnd-service"""
 YES_RESTORES = False
-RATES: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 5.0, "short": 5.0}
+SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 5.0, "short": 5.0}
 """A local number sends one a second; an account five, until Plivo allows it more."""
 CAPABILITIES: tuple[Capability, ...] = ("sms", "mms", "voice")
-ERRORS: Mapping[str, str] = {
+ERROR_MEANINGS: Mapping[str, str] = {
     "400": "Plivo could not read the request. Check numbers and attachments.",
     "401": "Plivo refused the credentials. Check auth id and auth token.",
     "403": "The Plivo account may not text this country. Allow it in its geo permissions.",
@@ -87,11 +87,11 @@ ERRORS: Mapping[str, str] = {
 }
 
 
-def request(account: Account, text: Outgoing, now: datetime) -> httpx.Request:
+def build_send_request(account: Account, text: OutgoingText, now: datetime) -> httpx.Request:
     shortest, longest = VALIDITY_SECONDS
     body: dict[str, Any] = {
-        "src": _digits(text.sender),
-        "dst": _digits(text.to),
+        "src": _strip_plus(text.sender),
+        "dst": _strip_plus(text.to),
         "text": text.text,
         "type": "mms" if text.media else "sms",
         "url": text.status_url,
@@ -100,19 +100,19 @@ def request(account: Account, text: Outgoing, now: datetime) -> httpx.Request:
     }
     if text.media:
         body["media_urls"] = list(text.media)
-    url = address(_path(account, "Message"))
-    return httpx.Request("POST", url, headers=_auth(account), json=body)
+    url = parse_url(_get_resource_url(account, "Message"))
+    return httpx.Request("POST", url, headers=_build_auth_headers(account), json=body)
 
 
-def outcome(response: httpx.Response) -> Outcome:
-    said, status = _object(response.content), response.status_code
+def read_outcome(response: httpx.Response) -> Outcome:
+    answer, status = _parse_object(response.content), response.status_code
     if response.is_success:
-        ids = said.get("message_uuid")
+        ids = answer.get("message_uuid")
         first = ids[0] if isinstance(ids, list) and ids else ids
         if isinstance(first, str) and first:
             return Outcome("accepted", provider_message_id=first)
         return Outcome("unknown", detail="a success without a message uuid")
-    detail = _word(said, "error") or f"HTTP {status}"
+    detail = _get_text(answer, "error") or f"HTTP {status}"
     if not response.is_client_error:
         return Outcome("unknown", detail=detail)
     if status == 429:
@@ -122,24 +122,27 @@ def outcome(response: httpx.Response) -> Outcome:
     return Outcome("refused", code=str(status), detail=detail)
 
 
-def genuine(account: Account, hook: Hook, now: datetime) -> bool:
+def is_genuine(account: Account, hook: WebhookRequest, now: datetime) -> bool:
     """By V3, which covers the body, wherever Plivo gives one. The bare V2 covers the address
     only, but older accounts' texts bear nothing else."""
-    for version, signed in (("v3", _said_v3), ("v2", _said_v2)):
-        given = (hook.headers.get(f"x-plivo-signature{ma}-{version}") for ma in ("", "-ma"))
-        signatures = [one.strip() for some in given if some for one in some.split(",")]
+    for version, build_signed_text in (
+        ("v3", _build_signed_text_v3),
+        ("v2", _build_signed_text_v2),
+    ):
+        headers = (hook.headers.get(f"x-plivo-signature{ma}-{version}") for ma in ("", "-ma"))
+        signatures = [signature.strip() for header in headers if header for signature in header.split(",")]
         if not signatures:
             continue
         nonce = hook.headers.get(f"x-plivo-signature-{version}-nonce", "")
-        expected = _signature(account, signed(hook, nonce))
+        expected_signature = _compute_signature(account, build_signed_text(hook, nonce))
         return bool(nonce) and any(
-            hmac.compare_digest(expected, one.encode("latin-1", "replace")) for one in signatures
+            hmac.compare_digest(expected_signature, signature.encode("latin-1", "replace")) for signature in signatures
         )
     return False
 
 
-def read_inbound(hook: Hook) -> list[InboundText]:
-    form = _read(hook)
+def read_inbound(hook: WebhookRequest) -> list[InboundText]:
+    form = _read_parameters(hook)
     carrier_id, sender, to = form.get("MessageUUID"), form.get("From"), form.get("To")
     if not (carrier_id and sender and to):
         return []
@@ -149,136 +152,148 @@ def read_inbound(hook: Hook) -> list[InboundText]:
             sender=from_carrier(sender),
             to=from_carrier(to),
             text=form.get("Text") or form.get("Body") or "",
-            media=tuple(Media(url) for i in MEDIA if (url := form.get(f"Media{i}"))),
+            media=tuple(Media(url) for i in MEDIA_INDEXES if (url := form.get(f"Media{i}"))),
             taken_as=verdict(form.get("MessageIntent")),
         )
     ]
 
 
-def read_status(hook: Hook) -> list[Receipt]:
-    form = _read(hook)
+def read_status(hook: WebhookRequest) -> list[Receipt]:
+    form = _read_parameters(hook)
     carrier_id = form.get("ParentMessageUUID") or form.get("MessageUUID")
     word = form.get("Status")
     if not (carrier_id and word):
         return []
-    code = _code(form, "ErrorCode")
-    times = (_time(form.get(f"{name}Time")) for name in ("DeliveryReport", "Sent", "Queued"))
+    code = _get_error_code(form, "ErrorCode")
+    times = (_parse_time(form.get(f"{name}Time")) for name in ("DeliveryReport", "Sent", "Queued"))
     return [
         Receipt(
             provider_message_id=carrier_id,
             status=STATUSES.get(word),
-            message_id=_word(dict(hook.query), "message"),
+            message_id=_get_text(dict(hook.query), "message"),
             to=from_carrier(form.get("To", "")) or None,
             code=code,
-            opted_out=code in OPTED_OUT,
+            has_opted_out=code in OPT_OUT_CODES,
             at=next((at for at in times if at), None),
         )
     ]
 
 
-def lookup(account: Account, text: Outgoing, since: datetime) -> httpx.Request | None:
+def build_lookup_request(account: Account, text: OutgoingText, since: datetime) -> httpx.Request | None:
     # From a day before the attempt: an older entry proves that the list reaches back to it,
     # whatever zone Plivo reads the time in.
-    wanted = {
+    params = {
         "message_direction": "outbound",
-        "from_number": _digits(text.sender),
-        "to_number": _digits(text.to),
-        "message_time__gte": f"{(since - REACH).astimezone(UTC):%Y-%m-%d %H:%M:%S}",
-        "limit": str(PAGE),
+        "from_number": _strip_plus(text.sender),
+        "to_number": _strip_plus(text.to),
+        "message_time__gte": f"{(since - LOOKBACK).astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+        "limit": str(ITEMS_PER_PAGE),
     }
-    return httpx.Request("GET", _path(account, "Message"), params=wanted, headers=_auth(account))
-
-
-def found(response: httpx.Response, text: Outgoing, since: datetime) -> list[Found] | None:
-    items = _object(response.content).get("objects")
-    if not response.is_success or not isinstance(items, list):
-        return None
-    entries, pair = _objects(items), (_digits(text.sender), _digits(text.to))
-    older = [item for item in entries if _older(item, since)]
-    left = [item for item in entries if not (_older(item, since) or _others(item, pair))]
-    # The list has no words: numbers and time must do.
-    matching = [
-        Found(uuid, STATUSES.get(_word(item, "message_state") or ""), at, _code(item, "error_code"))
-        for item in left
-        if (at := _time(item.get("message_time"))) and _pair(item) == pair and (uuid := _word(item, "message_uuid"))
-    ]
-    if not matching and (left or not older or len(items) >= PAGE):
-        # An entry without time, id or numbers (accounts may hide them); or a full page, which may
-        # go on, or an empty one, which proves nothing.
-        return None
-    return sorted(matching, key=lambda item: item.created_at or since)
-
-
-def numbers(account: Account, page: str | None) -> httpx.Request | None:
-    wanted = parse_qsl(page or f"services=sms&limit={PAGE}&offset=0")
-    url = _path(account, "Number")
-    return httpx.Request("GET", url, params=dict(wanted), headers=_auth(account))
-
-
-def listed(response: httpx.Response) -> Listing | None:
-    said = _object(response.content)
-    if not response.is_success or not isinstance(said.get("objects"), list):
-        return None
-    meta = said.get("meta")
-    following = _word(meta, "next") if isinstance(meta, dict) else None
-    return Listing(
-        tuple(
-            Listed(
-                phone_number=from_carrier(phone),
-                capabilities=tuple(n for n in CAPABILITIES if item.get(f"{n}_enabled") is True),
-                label=_word(item, "alias"),
-            )
-            for item in _objects(said["objects"])
-            if (phone := _word(item, "number"))
-        ),
-        # Only what it asks for, never where: the address stays ours to choose.
-        next_page=(following or "").partition("?")[2] or None,
+    return httpx.Request(
+        "GET",
+        _get_resource_url(account, "Message"),
+        params=params,
+        headers=_build_auth_headers(account),
     )
 
 
-def history(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
+def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -> list[LookupMatch] | None:
+    items = _parse_object(response.content).get("objects")
+    if not response.is_success or not isinstance(items, list):
+        return None
+    entries, pair = _filter_objects(items), (_strip_plus(text.sender), _strip_plus(text.to))
+    older = [item for item in entries if _older(item, since)]
+    left = [item for item in entries if not (_older(item, since) or _others(item, pair))]
+    # The list has no words: numbers and time must do.
+    matches = [
+        LookupMatch(
+            uuid,
+            STATUSES.get(_get_text(item, "message_state") or ""),
+            at,
+            _get_error_code(item, "error_code"),
+        )
+        for item in left
+        if (at := _parse_time(item.get("message_time")))
+        and _pair(item) == pair
+        and (uuid := _get_text(item, "message_uuid"))
+    ]
+    if not matches and (left or not older or len(items) >= ITEMS_PER_PAGE):
+        # An entry without time, id or numbers (accounts may hide them); or a full page, which may
+        # go on, or an empty one, which proves nothing.
+        return None
+    return sorted(matches, key=lambda item: item.created_at or since)
+
+
+def build_numbers_request(account: Account, page: str | None) -> httpx.Request | None:
+    params = parse_qsl(page or f"services=sms&limit={ITEMS_PER_PAGE}&offset=0")
+    url = _get_resource_url(account, "Number")
+    return httpx.Request("GET", url, params=dict(params), headers=_build_auth_headers(account))
+
+
+def read_numbers(response: httpx.Response) -> NumberPage | None:
+    answer = _parse_object(response.content)
+    if not response.is_success or not isinstance(answer.get("objects"), list):
+        return None
+    meta = answer.get("meta")
+    next_page = _get_text(meta, "next") if isinstance(meta, dict) else None
+    return NumberPage(
+        tuple(
+            VendorNumber(
+                phone_number=from_carrier(phone),
+                capabilities=tuple(n for n in CAPABILITIES if item.get(f"{n}_enabled") is True),
+                label=_get_text(item, "alias"),
+            )
+            for item in _filter_objects(answer["objects"])
+            if (phone := _get_text(item, "number"))
+        ),
+        # Only what it asks for, never where: the address stays ours to choose.
+        next_page=(next_page or "").partition("?")[2] or None,
+    )
+
+
+def build_history_request(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
     return None  # the list has no words
 
 
-def missed(response: httpx.Response, since: datetime) -> Missed | None:
+def read_history(response: httpx.Response, since: datetime) -> InboundPage | None:
     return None
 
 
-def media(account: Account, url: str) -> httpx.Request:
-    return httpx.Request("GET", url, headers=_auth(account) if _own(account, url) else None)
+def build_media_request(account: Account, url: str) -> httpx.Request:
+    return httpx.Request("GET", url, headers=_build_auth_headers(account) if _is_carrier_url(account, url) else None)
 
 
-def secrets(account: Account) -> tuple[str, ...]:
-    return (account.credentials["authToken"], _basic(account))
+def list_secrets(account: Account) -> tuple[str, ...]:
+    return (account.credentials["authToken"], _encode_credentials(account))
 
 
-def opting_out(code: str) -> bool:
-    return code in OPTED_OUT
+def is_opt_out_code(code: str) -> bool:
+    return code in OPT_OUT_CODES
 
 
-def _path(account: Account, resource: str) -> str:
-    base = (account.base_url or BASE).rstrip("/")
+def _get_resource_url(account: Account, resource: str) -> str:
+    base = (account.base_url or BASE_URL).rstrip("/")
     return f"{base}/v1/Account/{account.credentials['authId']}/{resource}/"
 
 
-def _own(account: Account, url: str) -> bool:
-    asked, base = httpx.URL(url), httpx.URL(account.base_url or BASE)
-    vendors = asked.scheme == "https" and f".{asked.host}".endswith(".plivo.com")
-    return vendors or (asked.scheme, asked.netloc) == (base.scheme, base.netloc)
+def _is_carrier_url(account: Account, url: str) -> bool:
+    target, base = httpx.URL(url), httpx.URL(account.base_url or BASE_URL)
+    is_vendor = target.scheme == "https" and f".{target.host}".endswith(".plivo.com")
+    return is_vendor or (target.scheme, target.netloc) == (base.scheme, base.netloc)
 
 
-def _basic(account: Account) -> str:
+def _encode_credentials(account: Account) -> str:
     pair = f"{account.credentials['authId']}:{account.credentials['authToken']}"
     return b64encode(pair.encode()).decode()
 
 
-def _auth(account: Account) -> dict[str, str]:
-    return {"Authorization": f"Basic {_basic(account)}"}
+def _build_auth_headers(account: Account) -> dict[str, str]:
+    return {"Authorization": f"Basic {_encode_credentials(account)}"}
 
 
 def _older(item: Mapping[str, Any], since: datetime) -> bool:
-    at = _time(item.get("message_time"))
-    return at is not None and at < since - SLACK
+    at = _parse_time(item.get("message_time"))
+    return at is not None and at < since - CLOCK_TOLERANCE
 
 
 def _others(item: Mapping[str, Any], pair: tuple[str, str]) -> bool:
@@ -287,70 +302,70 @@ def _others(item: Mapping[str, Any], pair: tuple[str, str]) -> bool:
 
 
 def _pair(item: Mapping[str, Any]) -> tuple[str, str]:
-    return _digits(_word(item, "from_number")), _digits(_word(item, "to_number"))
+    return _strip_plus(_get_text(item, "from_number")), _strip_plus(_get_text(item, "to_number"))
 
 
-def _digits(phone: str | None) -> str:
+def _strip_plus(phone: str | None) -> str:
     return (phone or "").removeprefix("+")
 
 
-def _signature(account: Account, said: str) -> bytes:
+def _compute_signature(account: Account, signed_text: str) -> bytes:
     key = account.credentials["authToken"].encode()
-    return b64encode(hmac.digest(key, said.encode("utf-8", "surrogateescape"), "sha256"))
+    return b64encode(hmac.digest(key, signed_text.encode("utf-8", "surrogateescape"), "sha256"))
 
 
-def _said_v2(hook: Hook, nonce: str) -> str:
+def _build_signed_text_v2(hook: WebhookRequest, nonce: str) -> str:
     return f"{hook.url.partition('?')[0]}{nonce}"
 
 
-def _said_v3(hook: Hook, nonce: str) -> str:
+def _build_signed_text_v3(hook: WebhookRequest, nonce: str) -> str:
     """Address and query, sorted and decoded, then the form, sorted, between full stops."""
-    asked = parse_qsl(urlsplit(hook.url).query, keep_blank_values=True)
-    query = "&".join(f"{name}={value}" for name, value in sorted(asked))
+    query_pairs = parse_qsl(urlsplit(hook.url).query, keep_blank_values=True)
+    query = "&".join(f"{name}={value}" for name, value in sorted(query_pairs))
     form = "".join(f"{name}{value}" for name, value in sorted(hook.form or ()))
-    said = hook.url.partition("?")[0]
+    signed_text = hook.url.partition("?")[0]
     if query or form:
-        said += f"?{query}"
+        signed_text += f"?{query}"
     if query and form:
-        said += "."
-    return f"{said}{form}.{nonce}"
+        signed_text += "."
+    return f"{signed_text}{form}.{nonce}"
 
 
-def _read(hook: Hook) -> dict[str, str]:
+def _read_parameters(hook: WebhookRequest) -> dict[str, str]:
     """The parameters, as a database can hold them: without NUL."""
-    given = hook.query if hook.method == "GET" else hook.form or ()
-    return {name: value.replace("\x00", "") for name, value in given}
+    parameters = hook.query if hook.method == "GET" else hook.form or ()
+    return {name: value.replace("\x00", "") for name, value in parameters}
 
 
-def _code(said: Mapping[str, Any], name: str) -> str | None:
+def _get_error_code(data: Mapping[str, Any], name: str) -> str | None:
     """A success has none, or only noughts."""
-    code = str(said[name]) if type(said.get(name)) is int else _word(said, name) or ""
+    code = str(data[name]) if type(data.get(name)) is int else _get_text(data, name) or ""
     return code if code.strip("0 ") else None
 
 
-def _time(written: object) -> datetime | None:
+def _parse_time(text: object) -> datetime | None:
     try:
-        at = datetime.fromisoformat(written if isinstance(written, str) else "")
+        at = datetime.fromisoformat(text if isinstance(text, str) else "")
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 
 
-def _word(said: Mapping[str, Any], name: str) -> str | None:
+def _get_text(data: Mapping[str, Any], name: str) -> str | None:
     """A text that is one, as a database can hold it: without NUL and half characters."""
-    word = said.get(name)
-    if not isinstance(word, str):
+    text = data.get(name)
+    if not isinstance(text, str):
         return None
-    return word.replace("\x00", "").encode("utf-8", "replace").decode() or None
+    return text.replace("\x00", "").encode("utf-8", "replace").decode() or None
 
 
-def _objects(items: list[Any]) -> list[dict[str, Any]]:
+def _filter_objects(items: list[Any]) -> list[dict[str, Any]]:
     return [item for item in items if isinstance(item, dict)]
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def _parse_object(body: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(body)
+        value = json.loads(body)
     except (ValueError, RecursionError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return value if isinstance(value, dict) else {}

@@ -16,34 +16,38 @@ import httpx
 
 from app.domain.carriage import (
     Account,
-    Found,
-    Hook,
+    InboundPage,
     InboundText,
-    Listed,
-    Listing,
+    LookupMatch,
     Media,
-    Missed,
+    NumberPage,
     Outcome,
-    Outgoing,
+    OutgoingText,
     Receipt,
+    VendorNumber,
+    WebhookRequest,
 )
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import Capability, MessageStatus
-from app.providers.addresses import address
+from app.providers.addresses import parse_url
 
 CREDENTIALS: tuple[str, ...] = ("secret",)
-OPTIONAL: tuple[str, ...] = ()
-ANSWER = ("application/json", b"{}")
-BASE = "http://127.0.0.1:8001"
-FRESH = timedelta(minutes=5)
-STAMP = re.compile(r"[0-9]{1,12}")
-OPTED_OUT = "opted_out"
-BY_GET = False
+OPTIONAL_CREDENTIALS: tuple[str, ...] = ()
+WEBHOOK_ANSWER = ("application/json", b"{}")
+BASE_URL = "http://127.0.0.1:8001"
+MAX_SIGNATURE_AGE = timedelta(minutes=5)
+TIMESTAMP = re.compile(r"[0-9]{1,12}")
+OPT_OUT_CODE = "opted_out"
+TAKES_GET = False
 ANSWERS: frozenset[str] = frozenset()
 YES_RESTORES = False
-RATES: Mapping[NumberKind, float] = {"local": 100.0, "toll_free": 100.0, "short": 100.0}
+SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {
+    "local": 100.0,
+    "toll_free": 100.0,
+    "short": 100.0,
+}
 CAPABILITIES: tuple[Capability, ...] = ("sms", "mms", "voice")
-ERRORS: Mapping[str, str] = {
+ERROR_MEANINGS: Mapping[str, str] = {
     "bad_number": "The recipient's number is not valid. Correct the lead's phone.",
     "opted_out": "The recipient opted out from this sender. Only the recipient can undo it.",
     "unauthorized": "The carrier refused the credentials. Check the account's secret.",
@@ -59,7 +63,7 @@ STATUSES: dict[str, MessageStatus] = {
 }
 
 
-def request(account: Account, text: Outgoing, now: datetime) -> httpx.Request:
+def build_send_request(account: Account, text: OutgoingText, now: datetime) -> httpx.Request:
     body = {
         "to": text.to,
         "from": text.sender,
@@ -69,176 +73,187 @@ def request(account: Account, text: Outgoing, now: datetime) -> httpx.Request:
         "callbackUrl": text.status_url,
         "validitySeconds": max(1, int(text.validity.total_seconds())),
     }
-    url = address(f"{_base(account)}/messages")
-    return httpx.Request("POST", url, headers=_auth(account), json=body)
+    url = parse_url(f"{_get_base_url(account)}/messages")
+    return httpx.Request("POST", url, headers=_build_auth_headers(account), json=body)
 
 
-def outcome(response: httpx.Response) -> Outcome:
-    said = _object(response.content)
-    code, detail = _word(said, "code"), _word(said, "message")
-    if response.is_success and (carrier_id := _word(said, "id")):
+def read_outcome(response: httpx.Response) -> Outcome:
+    answer = _parse_object(response.content)
+    code, detail = _get_text(answer, "code"), _get_text(answer, "message")
+    if response.is_success and (carrier_id := _get_text(answer, "id")):
         return Outcome("accepted", provider_message_id=carrier_id)
     if response.status_code == 429:
         wait = response.headers.get("retry-after", "")
         seconds = float(wait) if wait.isdecimal() else None
         return Outcome("later", code=code, detail=detail, retry_after=seconds)
-    if code == OPTED_OUT:
+    if code == OPT_OUT_CODE:
         return Outcome("opted_out", code=code, detail=detail)
     if response.is_client_error:
         return Outcome("refused", code=code or str(response.status_code), detail=detail)
     return Outcome("unknown", code=code, detail=detail or f"HTTP {response.status_code}")
 
 
-def genuine(account: Account, hook: Hook, now: datetime) -> bool:
-    given = dict(part.split("=", 1) for part in hook.headers.get("x-simulator-signature", "").split(",") if "=" in part)
-    stamp = given.get("t", "")
-    if not STAMP.fullmatch(stamp) or abs(now.timestamp() - int(stamp)) > FRESH.total_seconds():
+def is_genuine(account: Account, hook: WebhookRequest, now: datetime) -> bool:
+    signature_parts = dict(
+        part.split("=", 1) for part in hook.headers.get("x-simulator-signature", "").split(",") if "=" in part
+    )
+    stamp = signature_parts.get("t", "")
+    if not TIMESTAMP.fullmatch(stamp) or abs(now.timestamp() - int(stamp)) > MAX_SIGNATURE_AGE.total_seconds():
         return False
-    signed = f"{stamp}.{hook.url}.".encode() + hook.body
-    expected = hmac.digest(account.credentials["secret"].encode(), signed, "sha256").hex()
-    return hmac.compare_digest(expected.encode(), given.get("v1", "").encode())
+    signed_bytes = f"{stamp}.{hook.url}.".encode() + hook.body
+    expected_signature = hmac.digest(account.credentials["secret"].encode(), signed_bytes, "sha256").hex()
+    return hmac.compare_digest(expected_signature.encode(), signature_parts.get("v1", "").encode())
 
 
-def read_inbound(hook: Hook) -> list[InboundText]:
-    said = _object(hook.body)
-    text = _inbound(said) if said.get("type") == "inbound" else None
+def read_inbound(hook: WebhookRequest) -> list[InboundText]:
+    payload = _parse_object(hook.body)
+    text = _read_text(payload) if payload.get("type") == "inbound" else None
     return [text] if text else []
 
 
-def read_status(hook: Hook) -> list[Receipt]:
-    said = _object(hook.body)
-    if said.get("type") != "status":
+def read_status(hook: WebhookRequest) -> list[Receipt]:
+    payload = _parse_object(hook.body)
+    if payload.get("type") != "status":
         return []
     return [
         Receipt(
-            provider_message_id=_word(said, "id"),
-            status=STATUSES.get(_word(said, "status") or ""),
-            message_id=dict(hook.query).get("message") or _word(said, "reference"),
-            code=_word(said, "code"),
-            opted_out=said.get("code") == OPTED_OUT,
-            at=_time(said, "at"),
+            provider_message_id=_get_text(payload, "id"),
+            status=STATUSES.get(_get_text(payload, "status") or ""),
+            message_id=dict(hook.query).get("message") or _get_text(payload, "reference"),
+            code=_get_text(payload, "code"),
+            has_opted_out=payload.get("code") == OPT_OUT_CODE,
+            at=_get_time(payload, "at"),
         )
     ]
 
 
-def lookup(account: Account, text: Outgoing, since: datetime) -> httpx.Request | None:
+def build_lookup_request(account: Account, text: OutgoingText, since: datetime) -> httpx.Request | None:
     return httpx.Request(
         "GET",
-        f"{_base(account)}/messages",
+        f"{_get_base_url(account)}/messages",
         params={"reference": text.message_id},
-        headers=_auth(account),
+        headers=_build_auth_headers(account),
     )
 
 
-def found(response: httpx.Response, text: Outgoing, since: datetime) -> list[Found] | None:
-    listed = _object(response.content).get("messages")
-    if not response.is_success or not isinstance(listed, list):
+def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -> list[LookupMatch] | None:
+    items = _parse_object(response.content).get("messages")
+    if not response.is_success or not isinstance(items, list):
         return None
     return [
-        Found(str(item["id"]), STATUSES.get(_word(item, "status") or ""), code=_word(item, "code"))
-        for item in listed
+        LookupMatch(
+            str(item["id"]),
+            STATUSES.get(_get_text(item, "status") or ""),
+            code=_get_text(item, "code"),
+        )
+        for item in items
         if isinstance(item, dict) and item.get("id")
     ]
 
 
-def numbers(account: Account, page: str | None) -> httpx.Request | None:
+def build_numbers_request(account: Account, page: str | None) -> httpx.Request | None:
     params = {"page": page} if page else None
-    return httpx.Request("GET", f"{_base(account)}/numbers", params=params, headers=_auth(account))
+    return httpx.Request(
+        "GET",
+        f"{_get_base_url(account)}/numbers",
+        params=params,
+        headers=_build_auth_headers(account),
+    )
 
 
-def listed(response: httpx.Response) -> Listing | None:
-    said = _object(response.content)
-    items = said.get("numbers")
+def read_numbers(response: httpx.Response) -> NumberPage | None:
+    answer = _parse_object(response.content)
+    items = answer.get("numbers")
     if not response.is_success or not isinstance(items, list):
         return None
-    numbers = tuple(
-        Listed(
+    vendor_numbers = tuple(
+        VendorNumber(
             phone_number=from_carrier(number),
             capabilities=tuple(n for n in CAPABILITIES if n in (item.get("capabilities") or ())),
-            label=_word(item, "label"),
-            inbound_url=_word(item, "inboundUrl"),
+            label=_get_text(item, "label"),
+            inbound_url=_get_text(item, "inboundUrl"),
         )
         for item in items
-        if isinstance(item, dict) and (number := _word(item, "number"))
+        if isinstance(item, dict) and (number := _get_text(item, "number"))
     )
-    return Listing(numbers, _word(said, "next"))
+    return NumberPage(vendor_numbers, _get_text(answer, "next"))
 
 
-def history(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
+def build_history_request(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
     params = {"since": since.isoformat()} | ({"page": page} if page else {})
-    url = f"{_base(account)}/inbound"
-    return httpx.Request("GET", url, params=params, headers=_auth(account))
+    url = f"{_get_base_url(account)}/inbound"
+    return httpx.Request("GET", url, params=params, headers=_build_auth_headers(account))
 
 
-def missed(response: httpx.Response, since: datetime) -> Missed | None:
-    said = _object(response.content)
-    items = said.get("texts")
+def read_history(response: httpx.Response, since: datetime) -> InboundPage | None:
+    answer = _parse_object(response.content)
+    items = answer.get("texts")
     if not response.is_success or not isinstance(items, list):
         return None
-    texts = [_inbound(item) for item in items if isinstance(item, dict)]
-    return Missed(tuple(text for text in texts if text), _word(said, "next"))
+    texts = [_read_text(item) for item in items if isinstance(item, dict)]
+    return InboundPage(tuple(text for text in texts if text), _get_text(answer, "next"))
 
 
-def media(account: Account, url: str) -> httpx.Request:
-    own = url.startswith(f"{_base(account)}/")
-    return httpx.Request("GET", url, headers=_auth(account) if own else None)
+def build_media_request(account: Account, url: str) -> httpx.Request:
+    own = url.startswith(f"{_get_base_url(account)}/")
+    return httpx.Request("GET", url, headers=_build_auth_headers(account) if own else None)
 
 
-def secrets(account: Account) -> tuple[str, ...]:
+def list_secrets(account: Account) -> tuple[str, ...]:
     return (account.credentials["secret"],)
 
 
-def opting_out(code: str) -> bool:
-    return code == OPTED_OUT
+def is_opt_out_code(code: str) -> bool:
+    return code == OPT_OUT_CODE
 
 
-def _inbound(said: Mapping[str, Any]) -> InboundText | None:
-    carrier_id, sender, to = _word(said, "id"), _word(said, "from"), _word(said, "to")
+def _read_text(data: Mapping[str, Any]) -> InboundText | None:
+    carrier_id, sender, to = _get_text(data, "id"), _get_text(data, "from"), _get_text(data, "to")
     if not (carrier_id and sender and to):
         return None
-    attached = said.get("media")
+    attachments = data.get("media")
     media = tuple(
-        Media(url, _word(item, "contentType"))
-        for item in (attached if isinstance(attached, list) else [])
-        if isinstance(item, dict) and (url := _word(item, "url"))
+        Media(url, _get_text(item, "contentType"))
+        for item in (attachments if isinstance(attachments, list) else [])
+        if isinstance(item, dict) and (url := _get_text(item, "url"))
     )
     return InboundText(
         provider_id=carrier_id,
         sender=from_carrier(sender),
         to=from_carrier(to),
-        text=_word(said, "text") or "",
+        text=_get_text(data, "text") or "",
         media=media,
-        sent_at=_time(said, "sentAt"),
+        sent_at=_get_time(data, "sentAt"),
     )
 
 
-def _base(account: Account) -> str:
-    return (account.base_url or BASE).rstrip("/")
+def _get_base_url(account: Account) -> str:
+    return (account.base_url or BASE_URL).rstrip("/")
 
 
-def _auth(account: Account) -> dict[str, str]:
+def _build_auth_headers(account: Account) -> dict[str, str]:
     return {"Authorization": f"Bearer {account.credentials['secret']}"}
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def _parse_object(body: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(body)
+        value = json.loads(body)
     except (ValueError, RecursionError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
-def _word(said: Mapping[str, Any], name: str) -> str | None:
+def _get_text(data: Mapping[str, Any], name: str) -> str | None:
     """A text that is one, as a database can hold it: without NUL and half characters."""
-    word = said.get(name)
-    if not isinstance(word, str):
+    text = data.get(name)
+    if not isinstance(text, str):
         return None
-    return word.replace("\x00", "").encode("utf-8", "replace").decode()
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
-def _time(said: Mapping[str, Any], name: str) -> datetime | None:
+def _get_time(data: Mapping[str, Any], name: str) -> datetime | None:
     try:
-        at = datetime.fromisoformat(_word(said, name) or "")
+        at = datetime.fromisoformat(_get_text(data, name) or "")
     except ValueError:
         return None
     return at if at.tzinfo else None

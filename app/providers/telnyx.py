@@ -21,34 +21,34 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from app.domain.carriage import (
     Account,
-    Found,
-    Hook,
+    InboundPage,
     InboundText,
-    Listed,
-    Listing,
+    LookupMatch,
     Media,
-    Missed,
+    NumberPage,
     Outcome,
-    Outgoing,
+    OutgoingText,
     Receipt,
+    VendorNumber,
+    WebhookRequest,
 )
 from app.domain.optout import verdict
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import Capability, MessageStatus
-from app.providers.addresses import address
+from app.providers.addresses import parse_url
 
 CREDENTIALS: tuple[str, ...] = ("apiKey", "publicKey")
-OPTIONAL: tuple[str, ...] = ()
-ANSWER = ("application/json", b"{}")
-BASE = "https://api.telnyx.com"
-FRESH = timedelta(seconds=300)
-STAMP = re.compile(r"[0-9]{1,12}")
-RECORDS = 50
-PAGE = 250
-OPTED_OUT = frozenset({"40300"})
-LATER = frozenset({"10011", "40318"})
+OPTIONAL_CREDENTIALS: tuple[str, ...] = ()
+WEBHOOK_ANSWER = ("application/json", b"{}")
+BASE_URL = "https://api.telnyx.com"
+MAX_SIGNATURE_AGE = timedelta(seconds=300)
+TIMESTAMP = re.compile(r"[0-9]{1,12}")
+RECORDS_PER_PAGE = 50
+NUMBERS_PER_PAGE = 250
+OPT_OUT_CODES = frozenset({"40300"})
+RETRYABLE_CODES = frozenset({"10011", "40318"})
 """Surely not processed: too many at once, the sender's queue is full."""
-RECEIPTS = frozenset({"message.sent", "message.finalized"})
+RECEIPT_EVENTS = frozenset({"message.sent", "message.finalized"})
 STATUSES: dict[str, MessageStatus] = {
     "queued": "sending",
     "sending": "sending",
@@ -60,7 +60,7 @@ STATUSES: dict[str, MessageStatus] = {
     "delivery_failed": "undelivered",
     "sending_failed": "failed",
 }
-RECORDED: dict[str, MessageStatus] = {
+RECORD_STATUSES: dict[str, MessageStatus] = {
     "delivered": "delivered",
     "dlr_unconfirmed": "sent",
     "dlr_timeout": "sent",
@@ -69,15 +69,15 @@ RECORDED: dict[str, MessageStatus] = {
     "failed": "undelivered",
 }
 """The detail records have words of their own."""
-BY_GET = False
+TAKES_GET = False
 ANSWERS = frozenset({"stop", "stopall", "stop all", "unsubscribe", "cancel", "end", "quit", "help"})
 """https://developers.telnyx.com/docs/messaging/messages/advanced-opt-in-out: a profile may have
 more, which `autoresponse_type` tells of."""
 YES_RESTORES = False
-RATES: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 20.0, "short": 50.0}
+SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 20.0, "short": 50.0}
 """An account sends 50 a second, a toll-free number 20; a local one as its registration says,
 so that we start low. What is too fast waits in Telnyx's queue, four hours at most."""
-ERRORS: Mapping[str, str] = {
+ERROR_MEANINGS: Mapping[str, str] = {
     "10007": "Something broke at Telnyx; it is not known whether it took the text.",
     "10009": "Telnyx refused the credentials. Check the API key.",
     "10011": "Telnyx took too many requests at once; the text is tried again.",
@@ -97,7 +97,7 @@ ERRORS: Mapping[str, str] = {
 }
 
 
-def request(account: Account, text: Outgoing, now: datetime) -> httpx.Request:
+def build_send_request(account: Account, text: OutgoingText, now: datetime) -> httpx.Request:
     # The validity has no field. The profile's webhook is for inbound texts, not for receipts.
     body: dict[str, Any] = {
         "from": text.sender,
@@ -110,220 +110,229 @@ def request(account: Account, text: Outgoing, now: datetime) -> httpx.Request:
         body["text"] = text.text  # never an empty one
     if text.media:
         body["media_urls"] = list(text.media)
-    url = address(f"{_base(account)}/v2/messages")
-    return httpx.Request("POST", url, headers=_auth(account), json=body)
+    url = parse_url(f"{_get_base_url(account)}/v2/messages")
+    return httpx.Request("POST", url, headers=_build_auth_headers(account), json=body)
 
 
-def outcome(response: httpx.Response) -> Outcome:
-    said = _object(response.content)
+def read_outcome(response: httpx.Response) -> Outcome:
+    answer = _parse_object(response.content)
     if response.is_success:
-        if carrier_id := _word(_part(said, "data"), "id"):
+        if carrier_id := _get_text(_get_object(answer, "data"), "id"):
             return Outcome("accepted", provider_message_id=carrier_id)
         return Outcome("unknown", detail="a success without a message id")
-    error = next(iter(_objects(said.get("errors"))), {})
-    code = _code(error)
-    detail = _word(error, "detail") or _word(error, "title") or f"HTTP {response.status_code}"
+    error = next(iter(_filter_objects(answer.get("errors"))), {})
+    code = _get_error_code(error)
+    detail = _get_text(error, "detail") or _get_text(error, "title") or f"HTTP {response.status_code}"
     if not response.is_client_error:
         return Outcome("unknown", code=code, detail=detail)
-    if code in OPTED_OUT:
+    if code in OPT_OUT_CODES:
         return Outcome("opted_out", code=code, detail=detail)
-    if response.status_code == 429 or code in LATER:
-        return Outcome("later", code=code, detail=detail, retry_after=_wait(response))
+    if response.status_code == 429 or code in RETRYABLE_CODES:
+        return Outcome("later", code=code, detail=detail, retry_after=_get_retry_seconds(response))
     return Outcome("refused", code=code or str(response.status_code), detail=detail)
 
 
-def genuine(account: Account, hook: Hook, now: datetime) -> bool:
+def is_genuine(account: Account, hook: WebhookRequest, now: datetime) -> bool:
     stamp = hook.headers.get("telnyx-timestamp", "")
-    if not STAMP.fullmatch(stamp) or abs(now.timestamp() - int(stamp)) > FRESH.total_seconds():
+    if not TIMESTAMP.fullmatch(stamp) or abs(now.timestamp() - int(stamp)) > MAX_SIGNATURE_AGE.total_seconds():
         return False
     try:
         key = b64decode(account.credentials["publicKey"], validate=True)
         signature = b64decode(hook.headers.get("telnyx-signature-ed25519", ""), validate=True)
-        signed = f"{stamp}|".encode() + hook.body
-        Ed25519PublicKey.from_public_bytes(key).verify(signature, signed)
+        signed_bytes = f"{stamp}|".encode() + hook.body
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, signed_bytes)
     except (ValueError, InvalidSignature):
         return False
     return True
 
 
-def read_inbound(hook: Hook) -> list[InboundText]:
-    event = _part(_object(hook.body), "data")
-    said = _part(event, "payload")
-    receivers = _objects(said.get("to"))
+def read_inbound(hook: WebhookRequest) -> list[InboundText]:
+    event = _get_object(_parse_object(hook.body), "data")
+    payload = _get_object(event, "payload")
+    receivers = _filter_objects(payload.get("to"))
     # In a group's text, the number that was called for this webhook is ours.
-    ours = [one for one in receivers if one.get("status") == "webhook_delivered"] or receivers
-    carrier_id = _word(said, "id")
-    sender = _word(_part(said, "from"), "phone_number")
-    to = _word(ours[0], "phone_number") if ours else None
+    our_receivers = [receiver for receiver in receivers if receiver.get("status") == "webhook_delivered"] or receivers
+    carrier_id = _get_text(payload, "id")
+    sender = _get_text(_get_object(payload, "from"), "phone_number")
+    to = _get_text(our_receivers[0], "phone_number") if our_receivers else None
     if event.get("event_type") != "message.received" or not (carrier_id and sender and to):
         return []
     media = tuple(
-        Media(url, _word(item, "content_type")) for item in _objects(said.get("media")) if (url := _word(item, "url"))
+        Media(url, _get_text(item, "content_type"))
+        for item in _filter_objects(payload.get("media"))
+        if (url := _get_text(item, "url"))
     )
     return [
         InboundText(
             provider_id=carrier_id,
             sender=from_carrier(sender),
             to=from_carrier(to),
-            text=_word(said, "text") or "",
+            text=_get_text(payload, "text") or "",
             media=media,
-            sent_at=_time(said, "received_at"),
-            taken_as=verdict(said.get("autoresponse_type")),
+            sent_at=_get_time(payload, "received_at"),
+            taken_as=verdict(payload.get("autoresponse_type")),
         )
     ]
 
 
-def read_status(hook: Hook) -> list[Receipt]:
-    event = _part(_object(hook.body), "data")
-    said = _part(event, "payload")
-    if _word(event, "event_type") not in RECEIPTS:
+def read_status(hook: WebhookRequest) -> list[Receipt]:
+    event = _get_object(_parse_object(hook.body), "data")
+    payload = _get_object(event, "payload")
+    if _get_text(event, "event_type") not in RECEIPT_EVENTS:
         return []
-    code = next((code for one in _objects(said.get("errors")) if (code := _code(one))), None)
+    code = next(
+        (code for item in _filter_objects(payload.get("errors")) if (code := _get_error_code(item))),
+        None,
+    )
     return [
         Receipt(
-            provider_message_id=_word(said, "id"),
+            provider_message_id=_get_text(payload, "id"),
             status=STATUSES.get(word),
-            message_id=_word(dict(hook.query), "message"),
-            to=from_carrier(_word(one, "phone_number") or "") or None,
+            message_id=_get_text(dict(hook.query), "message"),
+            to=from_carrier(_get_text(item, "phone_number") or "") or None,
             code=code,
-            opted_out=code in OPTED_OUT,
-            at=_time(event, "occurred_at"),
+            has_opted_out=code in OPT_OUT_CODES,
+            at=_get_time(event, "occurred_at"),
         )
-        for one in _objects(said.get("to"))
-        if (word := _word(one, "status"))
+        for item in _filter_objects(payload.get("to"))
+        if (word := _get_text(item, "status"))
     ]
 
 
-def lookup(account: Account, text: Outgoing, since: datetime) -> httpx.Request | None:
-    wanted = {
+def build_lookup_request(account: Account, text: OutgoingText, since: datetime) -> httpx.Request | None:
+    params = {
         "filter[record_type]": "messaging",
         "filter[direction]": "outbound",
         "filter[cld]": text.to,
         "filter[cli]": text.sender,
         "sort": "-created_at",
-        "page[size]": str(RECORDS),
+        "page[size]": str(RECORDS_PER_PAGE),
     }
-    url = f"{_base(account)}/v2/detail_records"
-    return httpx.Request("GET", url, params=wanted, headers=_auth(account))
+    url = f"{_get_base_url(account)}/v2/detail_records"
+    return httpx.Request("GET", url, params=params, headers=_build_auth_headers(account))
 
 
-def found(response: httpx.Response, text: Outgoing, since: datetime) -> list[Found] | None:
+def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -> list[LookupMatch] | None:
     # A record is written when its message is done: its absence says nothing, its webhook's
     # address, which only this text bears, everything.
-    records = _objects(_object(response.content).get("data")) if response.is_success else []
+    records = _filter_objects(_parse_object(response.content).get("data")) if response.is_success else []
     return [
-        Found(carrier_id, RECORDED.get(_word(item, "status") or ""), _time(item, "created_at"))
+        LookupMatch(
+            carrier_id,
+            RECORD_STATUSES.get(_get_text(item, "status") or ""),
+            _get_time(item, "created_at"),
+        )
         for item in records
-        if item.get("delivery_status_webhook_url") == text.status_url and (carrier_id := _word(item, "uuid"))
+        if item.get("delivery_status_webhook_url") == text.status_url and (carrier_id := _get_text(item, "uuid"))
     ] or None
 
 
-def numbers(account: Account, page: str | None) -> httpx.Request | None:
-    wanted = {"page[number]": page or "1", "page[size]": str(PAGE)}
-    url = f"{_base(account)}/v2/phone_numbers/messaging"
-    return httpx.Request("GET", url, params=wanted, headers=_auth(account))
+def build_numbers_request(account: Account, page: str | None) -> httpx.Request | None:
+    params = {"page[number]": page or "1", "page[size]": str(NUMBERS_PER_PAGE)}
+    url = f"{_get_base_url(account)}/v2/phone_numbers/messaging"
+    return httpx.Request("GET", url, params=params, headers=_build_auth_headers(account))
 
 
-def listed(response: httpx.Response) -> Listing | None:
-    said = _object(response.content)
-    if not response.is_success or not isinstance(said.get("data"), list):
+def read_numbers(response: httpx.Response) -> NumberPage | None:
+    answer = _parse_object(response.content)
+    if not response.is_success or not isinstance(answer.get("data"), list):
         return None
-    return Listing(
+    return NumberPage(
         tuple(
-            Listed(from_carrier(phone), _able(_part(item, "features")))
-            for item in _objects(said["data"])
-            if (phone := _word(item, "phone_number"))
+            VendorNumber(from_carrier(phone), _read_capabilities(_get_object(item, "features")))
+            for item in _filter_objects(answer["data"])
+            if (phone := _get_text(item, "phone_number"))
         ),
-        next_page=_next(_part(said, "meta")),
+        next_page=_get_next_page(_get_object(answer, "meta")),
     )
 
 
-def history(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
+def build_history_request(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
     return None  # the detail records have no words
 
 
-def missed(response: httpx.Response, since: datetime) -> Missed | None:
+def read_history(response: httpx.Response, since: datetime) -> InboundPage | None:
     return None
 
 
-def media(account: Account, url: str) -> httpx.Request:
-    return httpx.Request("GET", url, headers=_auth(account) if _own(account, url) else None)
+def build_media_request(account: Account, url: str) -> httpx.Request:
+    return httpx.Request("GET", url, headers=_build_auth_headers(account) if _is_carrier_url(account, url) else None)
 
 
-def secrets(account: Account) -> tuple[str, ...]:
+def list_secrets(account: Account) -> tuple[str, ...]:
     return (account.credentials["apiKey"],)
 
 
-def opting_out(code: str) -> bool:
-    return code in OPTED_OUT
+def is_opt_out_code(code: str) -> bool:
+    return code in OPT_OUT_CODES
 
 
-def _base(account: Account) -> str:
-    return (account.base_url or BASE).rstrip("/")
+def _get_base_url(account: Account) -> str:
+    return (account.base_url or BASE_URL).rstrip("/")
 
 
-def _auth(account: Account) -> dict[str, str]:
+def _build_auth_headers(account: Account) -> dict[str, str]:
     return {"Authorization": f"Bearer {account.credentials['apiKey']}"}
 
 
-def _own(account: Account, url: str) -> bool:
-    asked, base = httpx.URL(url), httpx.URL(_base(account))
-    vendors = asked.scheme == "https" and f".{asked.host}".endswith(".telnyx.com")
-    return vendors or (asked.scheme, asked.netloc) == (base.scheme, base.netloc)
+def _is_carrier_url(account: Account, url: str) -> bool:
+    target, base = httpx.URL(url), httpx.URL(_get_base_url(account))
+    is_vendor = target.scheme == "https" and f".{target.host}".endswith(".telnyx.com")
+    return is_vendor or (target.scheme, target.netloc) == (base.scheme, base.netloc)
 
 
-def _wait(response: httpx.Response) -> float | None:
+def _get_retry_seconds(response: httpx.Response) -> float | None:
     """What Telnyx asks us to wait: by the common header, else by its own, both in seconds."""
     names = ("retry-after", "x-ratelimit-reset")
-    given = (response.headers.get(name, "") for name in names)
-    return next((float(wait) for wait in given if wait.isdecimal()), None)
+    values = (response.headers.get(name, "") for name in names)
+    return next((float(wait) for wait in values if wait.isdecimal()), None)
 
 
-def _next(meta: Mapping[str, Any]) -> str | None:
+def _get_next_page(meta: Mapping[str, Any]) -> str | None:
     page, pages = meta.get("page_number"), meta.get("total_pages")
     if type(page) is not int or type(pages) is not int or page >= pages:
         return None
     return str(page + 1)
 
 
-def _able(features: Mapping[str, Any]) -> tuple[Capability, ...]:
-    able: tuple[Capability, ...] = ("sms", "mms")
-    return tuple(name for name in able if features.get(name))
+def _read_capabilities(features: Mapping[str, Any]) -> tuple[Capability, ...]:
+    capabilities: tuple[Capability, ...] = ("sms", "mms")
+    return tuple(name for name in capabilities if features.get(name))
 
 
-def _code(error: Mapping[str, Any]) -> str | None:
+def _get_error_code(error: Mapping[str, Any]) -> str | None:
     code = error.get("code")
-    return str(code) if type(code) is int else _word(error, "code")
+    return str(code) if type(code) is int else _get_text(error, "code")
 
 
-def _time(said: Mapping[str, Any], name: str) -> datetime | None:
+def _get_time(data: Mapping[str, Any], name: str) -> datetime | None:
     try:
-        at = datetime.fromisoformat(_word(said, name) or "")
+        at = datetime.fromisoformat(_get_text(data, name) or "")
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 
 
-def _word(said: Mapping[str, Any], name: str) -> str | None:
+def _get_text(data: Mapping[str, Any], name: str) -> str | None:
     """A text that is one, as a database can hold it: without NUL and half characters."""
-    word = said.get(name)
-    if not isinstance(word, str):
+    text = data.get(name)
+    if not isinstance(text, str):
         return None
-    return word.replace("\x00", "").encode("utf-8", "replace").decode() or None
+    return text.replace("\x00", "").encode("utf-8", "replace").decode() or None
 
 
-def _part(said: Mapping[str, Any], name: str) -> dict[str, Any]:
-    part = said.get(name)
+def _get_object(data: Mapping[str, Any], name: str) -> dict[str, Any]:
+    part = data.get(name)
     return part if isinstance(part, dict) else {}
 
 
-def _objects(items: object) -> list[dict[str, Any]]:
+def _filter_objects(items: object) -> list[dict[str, Any]]:
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def _parse_object(body: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(body)
+        value = json.loads(body)
     except (ValueError, RecursionError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return value if isinstance(value, dict) else {}

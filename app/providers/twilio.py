@@ -23,35 +23,35 @@ import httpx
 
 from app.domain.carriage import (
     Account,
-    Found,
-    Hook,
+    InboundPage,
     InboundText,
-    Listed,
-    Listing,
+    LookupMatch,
     Media,
-    Missed,
+    NumberPage,
     Outcome,
-    Outgoing,
+    OutgoingText,
     Receipt,
+    VendorNumber,
+    WebhookRequest,
 )
 from app.domain.optout import verdict
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import Capability, MessageStatus
-from app.providers.addresses import address
+from app.providers.addresses import parse_url
 
 CREDENTIALS: tuple[str, ...] = ("accountSid", "authToken")
-OPTIONAL: tuple[str, ...] = ("sharedKeySecret",)
-ANSWER = ("text/xml", b"<Response/>")
-BASE = "https://api.twilio.com"
+OPTIONAL_CREDENTIALS: tuple[str, ...] = ("sharedKeySecret",)
+WEBHOOK_ANSWER = ("text/xml", b"<Response/>")
+BASE_URL = "https://api.twilio.com"
 VALIDITY_SECONDS = (1, 36_000)
-PAGE = 200
-LARGEST_PAGE = 1000
-SLACK = timedelta(seconds=2)
+MESSAGES_PER_PAGE = 200
+MAX_PAGE_SIZE = 1000
+CLOCK_TOLERANCE = timedelta(seconds=2)
 """`date_created` has whole seconds, and the clocks differ a little."""
 OTHER_WAYS = frozenset({"inbound", "outbound-call", "outbound-reply"})
 """Directions of texts that no request of ours made: Twilio's own answers are replies."""
-OPTED_OUT = frozenset({"21610"})
-LATER = frozenset({"20429", "21611"})
+OPT_OUT_CODES = frozenset({"21610"})
+RETRYABLE_CODES = frozenset({"20429", "21611"})
 """Surely not processed: too many at once, the sender's queue is full."""
 STATUSES: dict[str, MessageStatus] = {
     "accepted": "sending",
@@ -65,15 +65,15 @@ STATUSES: dict[str, MessageStatus] = {
     "failed": "failed",
     "canceled": "failed",
 }
-BY_GET = True
+TAKES_GET = True
 ANSWERS = frozenset({"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout", "help", "info"})
 """https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out: unless the account has words
 of its own, which `OptOutType` tells of."""
 YES_RESTORES = True
-RATES: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 3.0, "short": 100.0}
+SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 3.0, "short": 100.0}
 """Local numbers: one segment a second, Twilio's own figure; the others its defaults."""
 CAPABILITIES: tuple[Capability, ...] = ("sms", "mms", "voice")
-ERRORS: Mapping[str, str] = {
+ERROR_MEANINGS: Mapping[str, str] = {
     "20003": "Twilio refused the credentials. Check account SID and auth token.",
     "20005": "The Twilio account is not active. Ask Twilio why it was suspended.",
     "20429": "Twilio took too many requests at once; the text is tried again.",
@@ -106,12 +106,12 @@ ERRORS: Mapping[str, str] = {
     "30410": "The carrier did not answer in time. Try later.",
     "14107": "More than 30 answers in 30 seconds between two numbers: Twilio stopped a loop.",
 }
-PORTS = {"http": 80, "https": 443}
-COUNT = re.compile(r"[0-9]{1,4}")
+DEFAULT_PORTS = {"http": 80, "https": 443}
+SMALL_COUNT = re.compile(r"[0-9]{1,4}")
 DIGESTS = {"HMAC_SHA1": "sha1", "HMAC_SHA256": "sha256"}
 
 
-def request(account: Account, text: Outgoing, now: datetime) -> httpx.Request:
+def build_send_request(account: Account, text: OutgoingText, now: datetime) -> httpx.Request:
     shortest, longest = VALIDITY_SECONDS
     form: dict[str, str | list[str]] = {
         "To": text.to,
@@ -122,20 +122,25 @@ def request(account: Account, text: Outgoing, now: datetime) -> httpx.Request:
     }
     if text.media:
         form["MediaUrl"] = list(text.media)
-    return httpx.Request("POST", address(_messages(account)), headers=_auth(account), data=form)
+    return httpx.Request(
+        "POST",
+        parse_url(_get_messages_url(account)),
+        headers=_build_auth_headers(account),
+        data=form,
+    )
 
 
-def outcome(response: httpx.Response) -> Outcome:
-    said = _object(response.content)
-    code = str(said["code"]) if isinstance(said.get("code"), int) else None
-    detail = str(said.get("message") or f"HTTP {response.status_code}")
+def read_outcome(response: httpx.Response) -> Outcome:
+    answer = _parse_object(response.content)
+    code = str(answer["code"]) if isinstance(answer.get("code"), int) else None
+    detail = str(answer.get("message") or f"HTTP {response.status_code}")
     if response.is_success:
-        if isinstance(sid := said.get("sid"), str) and sid:
+        if isinstance(sid := answer.get("sid"), str) and sid:
             return Outcome("accepted", provider_message_id=sid)
         return Outcome("unknown", detail="a success without a message sid")
-    if code in OPTED_OUT:
+    if code in OPT_OUT_CODES:
         return Outcome("opted_out", code=code, detail=detail)
-    if response.status_code == 429 or code in LATER:
+    if response.status_code == 429 or code in RETRYABLE_CODES:
         wait = response.headers.get("retry-after", "")
         seconds = float(wait) if wait.isdecimal() else None
         return Outcome("later", code=code, detail=detail, retry_after=seconds)
@@ -144,34 +149,35 @@ def outcome(response: httpx.Response) -> Outcome:
     return Outcome("unknown", code=code, detail=detail)
 
 
-def genuine(account: Account, hook: Hook, now: datetime) -> bool:
-    key, digest = _signed_with(account, hook)
+def is_genuine(account: Account, hook: WebhookRequest, now: datetime) -> bool:
+    key, digest = _get_signing_key(account, hook)
     if not key or not digest:
         return False
     form = [] if hook.method == "GET" else hook.form
     if form is None and hook.body:
-        hashed = dict(hook.query).get("bodySHA256", "").lower().encode()
-        if not hmac.compare_digest(sha256(hook.body).hexdigest().encode(), hashed):
+        body_digest = dict(hook.query).get("bodySHA256", "").lower().encode()
+        if not hmac.compare_digest(sha256(hook.body).hexdigest().encode(), body_digest):
             return False
-    named = dict(_parameters(hook)).get("AccountSid")
-    if (form or named) and named != account.credentials["accountSid"]:
+    account_sid = dict(_get_parameters(hook)).get("AccountSid")
+    if (form or account_sid) and account_sid != account.credentials["accountSid"]:
         return False
-    said = "".join(f"{name}{value}" for name, value in sorted(set(form or ())))
-    given = hook.headers.get("x-twilio-signature", "").encode("latin-1", "replace")
+    form_text = "".join(f"{name}{value}" for name, value in sorted(set(form or ())))
+    signature = hook.headers.get("x-twilio-signature", "").encode("latin-1", "replace")
     return any(
-        hmac.compare_digest(_signature(key, digest, url + said), given) for url in _with_and_without_port(hook.url)
+        hmac.compare_digest(_compute_signature(key, digest, url + form_text), signature)
+        for url in _list_signed_urls(hook.url)
     )
 
 
-def read_inbound(hook: Hook) -> list[InboundText]:
-    form = _said(hook)
+def read_inbound(hook: WebhookRequest) -> list[InboundText]:
+    form = _read_parameters(hook)
     sid, sender, to = form.get("MessageSid"), form.get("From"), form.get("To")
     if not (sid and sender and to):
         return []
     count = form.get("NumMedia", "0")
     media = tuple(
         Media(form[f"MediaUrl{i}"], form.get(f"MediaContentType{i}"))
-        for i in range(min(int(count), 10) if COUNT.fullmatch(count) else 0)
+        for i in range(min(int(count), 10) if SMALL_COUNT.fullmatch(count) else 0)
         if form.get(f"MediaUrl{i}")
     )
     return [
@@ -186,8 +192,8 @@ def read_inbound(hook: Hook) -> list[InboundText]:
     ]
 
 
-def read_status(hook: Hook) -> list[Receipt]:
-    form = _said(hook)
+def read_status(hook: WebhookRequest) -> list[Receipt]:
+    form = _read_parameters(hook)
     sid = form.get("MessageSid") or form.get("SmsSid")
     word = form.get("MessageStatus") or form.get("SmsStatus")
     if not (sid and word):
@@ -199,56 +205,56 @@ def read_status(hook: Hook) -> list[Receipt]:
             status=STATUSES.get(word),
             message_id=dict(hook.query).get("message"),
             code=code,
-            opted_out=code in OPTED_OUT,
+            has_opted_out=code in OPT_OUT_CODES,
         )
     ]
 
 
-def lookup(account: Account, text: Outgoing, since: datetime) -> httpx.Request | None:
+def build_lookup_request(account: Account, text: OutgoingText, since: datetime) -> httpx.Request | None:
     # Not by DateSent: a message that is still queued has none.
-    wanted = {"To": text.to, "From": text.sender, "PageSize": str(PAGE)}
-    return httpx.Request("GET", _messages(account), params=wanted, headers=_auth(account))
+    params = {"To": text.to, "From": text.sender, "PageSize": str(MESSAGES_PER_PAGE)}
+    return httpx.Request("GET", _get_messages_url(account), params=params, headers=_build_auth_headers(account))
 
 
-def found(response: httpx.Response, text: Outgoing, since: datetime) -> list[Found] | None:
-    listed = _object(response.content).get("messages")
-    if not response.is_success or not isinstance(listed, list):
+def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -> list[LookupMatch] | None:
+    items = _parse_object(response.content).get("messages")
+    if not response.is_success or not isinstance(items, list):
         return None
-    items = [item for item in listed if isinstance(item, dict)]
-    reached_back = any((at := _created(item)) and at < since - SLACK for item in items)
+    items = [item for item in items if isinstance(item, dict)]
+    reached_back = any((at := _get_created_at(item)) and at < since - CLOCK_TOLERANCE for item in items)
     left = [item for item in items if not _another(item, text, since)]
     candidates = [_candidate(item, text) for item in left if isinstance(item.get("sid"), str)]
     if not any(candidate.sure for candidate in candidates) and (
-        len(candidates) < len(left) or (len(listed) >= PAGE and not reached_back)
+        len(candidates) < len(left) or (len(items) >= MESSAGES_PER_PAGE and not reached_back)
     ):
         return None  # an entry without an id; or, newest first, it may stand on a later page
     return sorted(candidates, key=lambda item: (not item.sure, item.created_at or since))
 
 
-def numbers(account: Account, page: str | None) -> httpx.Request | None:
+def build_numbers_request(account: Account, page: str | None) -> httpx.Request | None:
     first = f"/2010-04-01/Accounts/{account.credentials['accountSid']}/IncomingPhoneNumbers.json"
-    return _page(account, page or f"{first}?PageSize={LARGEST_PAGE}")
+    return _build_page_request(account, page or f"{first}?PageSize={MAX_PAGE_SIZE}")
 
 
-def listed(response: httpx.Response) -> Listing | None:
-    said = _object(response.content)
-    items = said.get("incoming_phone_numbers")
+def read_numbers(response: httpx.Response) -> NumberPage | None:
+    answer = _parse_object(response.content)
+    items = answer.get("incoming_phone_numbers")
     if not response.is_success or not isinstance(items, list):
         return None
-    numbers = tuple(_listed(item) for item in items if isinstance(item, dict))
-    return Listing(tuple(n for n in numbers if n.phone_number), _next(said))
+    vendor_numbers = tuple(_read_number(item) for item in items if isinstance(item, dict))
+    return NumberPage(tuple(n for n in vendor_numbers if n.phone_number), _get_next_page(answer))
 
 
-def history(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
+def build_history_request(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
     # Whole days only, in UTC; the direction cannot be asked for.
     first = f"/2010-04-01/Accounts/{account.credentials['accountSid']}/Messages.json"
     day = since.astimezone(UTC).date().isoformat()
-    return _page(account, page or f"{first}?PageSize={LARGEST_PAGE}&DateSent%3E={day}")
+    return _build_page_request(account, page or f"{first}?PageSize={MAX_PAGE_SIZE}&DateSent%3E={day}")
 
 
-def missed(response: httpx.Response, since: datetime) -> Missed | None:
-    said = _object(response.content)
-    items = said.get("messages")
+def read_history(response: httpx.Response, since: datetime) -> InboundPage | None:
+    answer = _parse_object(response.content)
+    items = answer.get("messages")
     if not response.is_success or not isinstance(items, list):
         return None
     texts = tuple(
@@ -257,128 +263,128 @@ def missed(response: httpx.Response, since: datetime) -> Missed | None:
             sender=from_carrier(item["from"]),
             to=from_carrier(item["to"]),
             text=str(item.get("body") or ""),
-            sent_at=created,
+            sent_at=created_at,
         )
         for item in items
         if isinstance(item, dict)
         and item.get("direction") == "inbound"
         and all(isinstance(item.get(name), str) for name in ("sid", "from", "to"))
-        and (created := _created(item)) is not None
-        and created >= since
+        and (created_at := _get_created_at(item)) is not None
+        and created_at >= since
     )
-    return Missed(texts, _next(said))
+    return InboundPage(texts, _get_next_page(answer))
 
 
-def media(account: Account, url: str) -> httpx.Request:
-    return httpx.Request("GET", url, headers=_auth(account) if _own(account, url) else None)
+def build_media_request(account: Account, url: str) -> httpx.Request:
+    return httpx.Request("GET", url, headers=_build_auth_headers(account) if _is_carrier_url(account, url) else None)
 
 
-def secrets(account: Account) -> tuple[str, ...]:
-    held = (account.credentials.get(name) for name in ("authToken", "sharedKeySecret"))
-    return (*(secret for secret in held if secret), _basic(account))
+def list_secrets(account: Account) -> tuple[str, ...]:
+    values = (account.credentials.get(name) for name in ("authToken", "sharedKeySecret"))
+    return (*(secret for secret in values if secret), _encode_credentials(account))
 
 
-def opting_out(code: str) -> bool:
-    return code in OPTED_OUT
+def is_opt_out_code(code: str) -> bool:
+    return code in OPT_OUT_CODES
 
 
-def _messages(account: Account) -> str:
-    base = (account.base_url or BASE).rstrip("/")
+def _get_messages_url(account: Account) -> str:
+    base = (account.base_url or BASE_URL).rstrip("/")
     return f"{base}/2010-04-01/Accounts/{account.credentials['accountSid']}/Messages.json"
 
 
-def _page(account: Account, path: str) -> httpx.Request | None:
+def _build_page_request(account: Account, path: str) -> httpx.Request | None:
     """A page by its path, as Twilio names the next one; never an address of somebody else."""
     if not path.startswith("/2010-04-01/"):
         return None
-    base = (account.base_url or BASE).rstrip("/")
-    return httpx.Request("GET", f"{base}{path}", headers=_auth(account))
+    base = (account.base_url or BASE_URL).rstrip("/")
+    return httpx.Request("GET", f"{base}{path}", headers=_build_auth_headers(account))
 
 
-def _next(said: Mapping[str, Any]) -> str | None:
-    path = said.get("next_page_uri")
+def _get_next_page(answer: Mapping[str, Any]) -> str | None:
+    path = answer.get("next_page_uri")
     return path if isinstance(path, str) and path else None
 
 
-def _listed(item: Mapping[str, Any]) -> Listed:
-    able = item.get("capabilities")
-    able = able if isinstance(able, dict) else {}
-    return Listed(
+def _read_number(item: Mapping[str, Any]) -> VendorNumber:
+    capabilities = item.get("capabilities")
+    capabilities = capabilities if isinstance(capabilities, dict) else {}
+    return VendorNumber(
         phone_number=from_carrier(str(item.get("phone_number") or "")),
-        capabilities=tuple(name for name in CAPABILITIES if able.get(name) is True),
+        capabilities=tuple(name for name in CAPABILITIES if capabilities.get(name) is True),
         label=str(item["friendly_name"]) if item.get("friendly_name") else None,
         inbound_url=str(item.get("sms_url") or ""),
         inbound_method=str(item.get("sms_method") or "") or None,
     )
 
 
-def _own(account: Account, url: str) -> bool:
-    asked, base = urlsplit(url), urlsplit(account.base_url or BASE)
-    host = asked.hostname or ""
-    vendors = asked.scheme == "https" and (host == "twilio.com" or host.endswith(".twilio.com"))
-    return vendors or (asked.scheme, asked.netloc) == (base.scheme, base.netloc)
+def _is_carrier_url(account: Account, url: str) -> bool:
+    target, base = urlsplit(url), urlsplit(account.base_url or BASE_URL)
+    host = target.hostname or ""
+    is_vendor = target.scheme == "https" and (host == "twilio.com" or host.endswith(".twilio.com"))
+    return is_vendor or (target.scheme, target.netloc) == (base.scheme, base.netloc)
 
 
-def _basic(account: Account) -> str:
+def _encode_credentials(account: Account) -> str:
     pair = f"{account.credentials['accountSid']}:{account.credentials['authToken']}"
     return base64.b64encode(pair.encode()).decode()
 
 
-def _auth(account: Account) -> dict[str, str]:
-    return {"Authorization": f"Basic {_basic(account)}"}
+def _build_auth_headers(account: Account) -> dict[str, str]:
+    return {"Authorization": f"Basic {_encode_credentials(account)}"}
 
 
-def _signed_with(account: Account, hook: Hook) -> tuple[str | None, str | None]:
+def _get_signing_key(account: Account, hook: WebhookRequest) -> tuple[str | None, str | None]:
     """Key and digest of the signature. The settings header, "key=…,algorithm=…", says that a
     shared key signed in place of the auth token; an unknown algorithm has no digest."""
     settings = hook.headers.get("x-twilio-webhooks-signature-settings", "")
     if not settings:
         return account.credentials["authToken"], "sha1"
-    named = dict(part.strip().split("=", 1) for part in settings.split(",") if "=" in part)
-    digest = DIGESTS.get(named.get("algorithm", "HMAC_SHA1").upper())
+    settings_by_name = dict(part.strip().split("=", 1) for part in settings.split(",") if "=" in part)
+    digest = DIGESTS.get(settings_by_name.get("algorithm", "HMAC_SHA1").upper())
     return account.credentials.get("sharedKeySecret"), digest
 
 
-def _signature(key: str, digest: str, said: str) -> bytes:
-    signed = hmac.digest(key.encode(), said.encode("utf-8", "surrogateescape"), digest)
-    return base64.b64encode(signed)
+def _compute_signature(key: str, digest: str, signed_text: str) -> bytes:
+    signature = hmac.digest(key.encode(), signed_text.encode("utf-8", "surrogateescape"), digest)
+    return base64.b64encode(signature)
 
 
-def _parameters(hook: Hook) -> list[tuple[str, str]]:
+def _get_parameters(hook: WebhookRequest) -> list[tuple[str, str]]:
     return list(hook.query) if hook.method == "GET" else hook.form or []
 
 
-def _said(hook: Hook) -> dict[str, str]:
+def _read_parameters(hook: WebhookRequest) -> dict[str, str]:
     """The parameters as a database can hold them: without NUL, which the signature does cover."""
-    return {name: value.replace("\x00", "") for name, value in _parameters(hook)}
+    return {name: value.replace("\x00", "") for name, value in _get_parameters(hook)}
 
 
-def _with_and_without_port(url: str) -> Iterator[str]:
+def _list_signed_urls(url: str) -> Iterator[str]:
     """Twilio signs with or without the default port, depending on product and age."""
     parts = urlsplit(url)
     host = parts.hostname or ""
-    usual = PORTS.get(parts.scheme)
-    yield urlunsplit(parts._replace(netloc=host)) if parts.port == usual else url
-    yield urlunsplit(parts._replace(netloc=f"{host}:{parts.port or usual}"))
+    default_port = DEFAULT_PORTS.get(parts.scheme)
+    yield urlunsplit(parts._replace(netloc=host)) if parts.port == default_port else url
+    yield urlunsplit(parts._replace(netloc=f"{host}:{parts.port or default_port}"))
 
 
-def _candidate(item: Mapping[str, Any], text: Outgoing) -> Found:
-    status, created = STATUSES.get(str(item.get("status"))), _created(item)
+def _candidate(item: Mapping[str, Any], text: OutgoingText) -> LookupMatch:
+    status, created = STATUSES.get(str(item.get("status"))), _get_created_at(item)
     sure = created is not None and item.get("body") == text.text
-    return Found(item["sid"], status, created, _code(item), sure)
+    return LookupMatch(item["sid"], status, created, _get_error_code(item), sure)
 
 
-def _another(item: Mapping[str, Any], text: Outgoing, since: datetime) -> bool:
+def _another(item: Mapping[str, Any], text: OutgoingText, since: datetime) -> bool:
     """Whether the entry surely is of another text, whatever its words are."""
     numbers = ((item.get("to"), text.to), (item.get("from"), text.sender))
     return (
-        ((created := _created(item)) is not None and created < since - SLACK)
+        ((created := _get_created_at(item)) is not None and created < since - CLOCK_TOLERANCE)
         or item.get("direction") in OTHER_WAYS
         or any(isinstance(it, str) and it and from_carrier(it) != ours for it, ours in numbers)
     )
 
 
-def _created(item: Mapping[str, Any]) -> datetime | None:
+def _get_created_at(item: Mapping[str, Any]) -> datetime | None:
     try:
         at = parsedate_to_datetime(str(item.get("date_created")))
     except ValueError:
@@ -386,13 +392,13 @@ def _created(item: Mapping[str, Any]) -> datetime | None:
     return at if at.tzinfo else at.replace(tzinfo=UTC)  # "-0000": UTC, from nowhere in particular
 
 
-def _code(item: Mapping[str, Any]) -> str | None:
+def _get_error_code(item: Mapping[str, Any]) -> str | None:
     return None if item.get("error_code") is None else str(item["error_code"])
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def _parse_object(body: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(body)
+        value = json.loads(body)
     except (ValueError, RecursionError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return value if isinstance(value, dict) else {}

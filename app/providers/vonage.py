@@ -29,35 +29,35 @@ import jwt
 
 from app.domain.carriage import (
     Account,
-    Found,
-    Hook,
+    InboundPage,
     InboundText,
-    Listed,
-    Listing,
+    LookupMatch,
     Media,
-    Missed,
+    NumberPage,
     Outcome,
-    Outgoing,
-    Part,
+    OutgoingText,
     Receipt,
+    TextPart,
+    VendorNumber,
+    WebhookRequest,
 )
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.problems import Unavailable
 from app.domain.words import Capability, MessageStatus
-from app.providers.addresses import address
+from app.providers.addresses import parse_url
 
 CREDENTIALS: tuple[str, ...] = ("apiKey", "apiSecret", "signatureSecret")
-OPTIONAL: tuple[str, ...] = ("applicationId", "privateKey")
-ANSWER = ("application/json", b"{}")
-BASE = "https://api.nexmo.com"
-NUMBERS_BASE = "https://rest.nexmo.com"
-HOSTS = ("nexmo.com", "vonage.com")
+OPTIONAL_CREDENTIALS: tuple[str, ...] = ("applicationId", "privateKey")
+WEBHOOK_ANSWER = ("application/json", b"{}")
+BASE_URL = "https://api.nexmo.com"
+NUMBERS_BASE_URL = "https://rest.nexmo.com"
+VENDOR_HOSTS = ("nexmo.com", "vonage.com")
 TTL_SECONDS = {"sms": (20, 604_800), "mms": (300, 259_200)}
-PAGE = 100
+NUMBERS_PER_PAGE = 100
 TOKEN_LIFE = timedelta(minutes=15)
-OLDEST, AHEAD = timedelta(hours=25), timedelta(minutes=5)
+MAX_WEBHOOK_AGE, MAX_CLOCK_LEAD = timedelta(hours=25), timedelta(minutes=5)
 """Vonage repeats a webhook for 24 hours, and does not say whether it signs it anew."""
-KINDS = {
+MEDIA_ENDINGS = {
     "image": (".jpg", ".jpeg", ".png", ".gif", ".bmp"),
     "vcard": (".vcf",),
     "audio": (".mp3",),
@@ -65,9 +65,9 @@ KINDS = {
     "file": (),
 }
 """Kinds of attachment, and by which ending of its address one is told; a file is any."""
-MOST_MEDIA = 10
-OPTED_OUT = frozenset({"1240", "9"})
-LATER = frozenset({"1000"})
+MAX_MEDIA = 10
+OPT_OUT_CODES = frozenset({"1240", "9"})
+RETRYABLE_CODES = frozenset({"1000"})
 STATUSES: dict[str, MessageStatus] = {
     "submitted": "sent",
     "delivered": "delivered",
@@ -75,7 +75,7 @@ STATUSES: dict[str, MessageStatus] = {
     "rejected": "failed",
     "undeliverable": "undelivered",
 }
-OLD_STATUSES: dict[str, MessageStatus] = {
+SMS_API_STATUSES: dict[str, MessageStatus] = {
     "accepted": "sent",
     "buffered": "sent",
     "unknown": "sent",
@@ -84,14 +84,14 @@ OLD_STATUSES: dict[str, MessageStatus] = {
     "failed": "undelivered",
     "rejected": "undelivered",
 }
-BY_GET = True
+TAKES_GET = True
 ANSWERS: frozenset[str] = frozenset()
 YES_RESTORES = False
-RATES: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 3.0, "short": 30.0}
+SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 3.0, "short": 30.0}
 """Vonage takes 30 requests a second from an API key; what carriers take from a local or
 toll-free number is less, and these are careful figures."""
 CAPABILITIES: tuple[Capability, ...] = ("sms", "mms", "voice")
-ERRORS: Mapping[str, str] = {
+ERROR_MEANINGS: Mapping[str, str] = {
     "401": "Vonage refused the credentials. Check API key and secret, or application and key.",
     "unauthorized": "Vonage refused the credentials. Check API key and secret.",
     "unathorized": "Vonage refused the credentials. Check API key and secret.",  # as it spells it
@@ -168,154 +168,162 @@ ERRORS: Mapping[str, str] = {
     "13": "The carrier blocked the text because of the recipient's age.",
     "14": "The carrier blocked the text, often because of the recipient's plan.",
 }
-STAMP = re.compile(r"[0-9]{1,12}")
-SMALL = re.compile(r"[0-9]{1,3}")
-MOST_PARTS = 255
+TIMESTAMP = re.compile(r"[0-9]{1,12}")
+SMALL_NUMBER = re.compile(r"[0-9]{1,3}")
+MAX_PARTS = 255
 DIGESTS = ("md5", "sha1", "sha256", "sha512")
 JWS = jwt.PyJWS(algorithms=["HS256"])
 
 
-def request(account: Account, text: Outgoing, now: datetime) -> httpx.Request:
+def build_send_request(account: Account, text: OutgoingText, now: datetime) -> httpx.Request:
     channel = "mms" if text.media else "sms"
     shortest, longest = TTL_SECONDS[channel]
     body = {
         "channel": channel,
         "to": text.to.removeprefix("+"),
         "from": text.sender.removeprefix("+"),
-        **_content(text),
+        **_build_content(text),
         "client_ref": text.message_id,
         "ttl": min(max(int(text.validity.total_seconds()), shortest), longest),
         "webhook_url": text.status_url,
         "webhook_version": "v1",
     }
-    token = _token(account, text, now)
-    auth = {"Authorization": f"Bearer {token}"} if token else _auth(account)
-    url = address(f"{_base(account, BASE)}/v1/messages")
+    token = _build_token(account, text, now)
+    auth = {"Authorization": f"Bearer {token}"} if token else _build_auth_headers(account)
+    url = parse_url(f"{_get_base_url(account, BASE_URL)}/v1/messages")
     return httpx.Request("POST", url, headers=auth, json=body)
 
 
-def outcome(response: httpx.Response) -> Outcome:
-    said = _object(response.content)
+def read_outcome(response: httpx.Response) -> Outcome:
+    answer = _parse_object(response.content)
     if response.is_success:
-        if carrier_id := _word(said, "message_uuid"):
+        if carrier_id := _get_line(answer, "message_uuid"):
             return Outcome("accepted", provider_message_id=carrier_id)
         return Outcome("unknown", detail="a success without a message_uuid")
-    code = _code(said)
-    detail = _word(said, "detail") or _word(said, "title") or f"HTTP {response.status_code}"
+    code = _get_error_code(answer)
+    detail = _get_line(answer, "detail") or _get_line(answer, "title") or f"HTTP {response.status_code}"
     if not response.is_client_error:  # the document shows the code of "throttled" under a 500, too
         return Outcome("unknown", code=code, detail=detail)
-    if response.status_code == 429 or code in LATER:
+    if response.status_code == 429 or code in RETRYABLE_CODES:
         wait = response.headers.get("retry-after", "")
         seconds = float(wait) if wait.isdecimal() else None
         return Outcome("later", code=code, detail=detail, retry_after=seconds)
-    if code in OPTED_OUT:
+    if code in OPT_OUT_CODES:
         return Outcome("opted_out", code=code, detail=detail)
     return Outcome("refused", code=code or str(response.status_code), detail=detail)
 
 
-def genuine(account: Account, hook: Hook, now: datetime) -> bool:
+def is_genuine(account: Account, hook: WebhookRequest, now: datetime) -> bool:
     bearer = hook.headers.get("authorization")
     if bearer is not None:
-        return _signed_by_token(account, bearer, hook, now)
-    said = _said(hook)
-    if "sig" in said:
-        return _signed_by_parameter(account, said, now)
-    if hook.method == "GET" or "msisdn" in said or "messageId" in said:
+        return _is_signed_by_token(account, bearer, hook, now)
+    parameters = _read_parameters(hook)
+    if "sig" in parameters:
+        return _is_signed_by_parameter(account, parameters, now)
+    if hook.method == "GET" or "msisdn" in parameters or "messageId" in parameters:
         return False  # the SMS API with its signatures off: it would stay so
     # On a fault of its own Vonage sends a webhook unsigned, and repeats after a 5xx, signed; after
     # a 401 the text would be lost.
     raise Unavailable("The webhook is not signed; repeat it signed.")
 
 
-def read_inbound(hook: Hook) -> list[InboundText]:
-    said = _said(hook)
-    if "status" in said:
+def read_inbound(hook: WebhookRequest) -> list[InboundText]:
+    parameters = _read_parameters(hook)
+    if "status" in parameters:
         return []  # a receipt that went to the wrong address
-    text = _old_text(said) if "messageId" in said else _text(_as_v1(said))
+    text = _read_sms_api_text(parameters) if "messageId" in parameters else _read_text(_convert_to_v1(parameters))
     return [text] if text else []
 
 
-def read_status(hook: Hook) -> list[Receipt]:
-    said = _said(hook)
-    old = "messageId" in said
-    said = said if old else _as_v1(said)
-    carrier_id, word = _word(said, "messageId" if old else "message_uuid"), _word(said, "status")
+def read_status(hook: WebhookRequest) -> list[Receipt]:
+    parameters = _read_parameters(hook)
+    is_sms_api = "messageId" in parameters
+    parameters = parameters if is_sms_api else _convert_to_v1(parameters)
+    carrier_id, word = (
+        _get_line(parameters, "messageId" if is_sms_api else "message_uuid"),
+        _get_line(parameters, "status"),
+    )
     if not (carrier_id and word):
         return []
-    error = said.get("error")
-    code = _word(said, "err-code") if old else _code(error if isinstance(error, dict) else {})
+    error = parameters.get("error")
+    code = (
+        _get_line(parameters, "err-code") if is_sms_api else _get_error_code(error if isinstance(error, dict) else {})
+    )
     # Here the SMS API's msisdn is the recipient: the reverse of an inbound text.
-    sender, to = (_word(said, name) for name in (("to", "msisdn") if old else ("from", "to")))
-    ours = _word(said, "client-ref" if old else "client_ref")
+    sender, to = (_get_line(parameters, name) for name in (("to", "msisdn") if is_sms_api else ("from", "to")))
+    our_reference = _get_line(parameters, "client-ref" if is_sms_api else "client_ref")
     return [
         Receipt(
             provider_message_id=carrier_id,
-            status=(OLD_STATUSES if old else STATUSES).get(word),
+            status=(SMS_API_STATUSES if is_sms_api else STATUSES).get(word),
             # The reference first: the signature covers the body, and not the address.
-            message_id=ours or _word(dict(hook.query), "message"),
+            message_id=our_reference or _get_line(dict(hook.query), "message"),
             sender=from_carrier(sender) if sender else None,
             to=from_carrier(to) if to else None,
             code=None if code == "0" else code,
-            opted_out=code in OPTED_OUT,
-            at=_at(said.get("message-timestamp" if old else "timestamp")),
+            has_opted_out=code in OPT_OUT_CODES,
+            at=_parse_time(parameters.get("message-timestamp" if is_sms_api else "timestamp")),
         )
     ]
 
 
-def lookup(account: Account, text: Outgoing, since: datetime) -> httpx.Request | None:
+def build_lookup_request(account: Account, text: OutgoingText, since: datetime) -> httpx.Request | None:
     return None
 
 
-def found(response: httpx.Response, text: Outgoing, since: datetime) -> Sequence[Found] | None:
+def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -> Sequence[LookupMatch] | None:
     return None
 
 
-def numbers(account: Account, page: str | None) -> httpx.Request | None:
+def build_numbers_request(account: Account, page: str | None) -> httpx.Request | None:
     return httpx.Request(
         "GET",
-        f"{_base(account, NUMBERS_BASE)}/account/numbers",
-        params={"size": str(PAGE), "index": page or "1"},
-        headers=_auth(account),
+        f"{_get_base_url(account, NUMBERS_BASE_URL)}/account/numbers",
+        params={"size": str(NUMBERS_PER_PAGE), "index": page or "1"},
+        headers=_build_auth_headers(account),
     )
 
 
-def listed(response: httpx.Response) -> Listing | None:
-    said = _json(response.content)
-    if not response.is_success or not isinstance(said, dict):
+def read_numbers(response: httpx.Response) -> NumberPage | None:
+    answer = _parse_json(response.content)
+    if not response.is_success or not isinstance(answer, dict):
         return None
-    count = said.get("count", 0)
-    items = said.get("numbers", None if count else [])  # {} is an account without numbers
+    count = answer.get("count", 0)
+    items = answer.get("numbers", None if count else [])  # {} is an account without numbers
     if not isinstance(items, list) or not isinstance(count, int):
         return None
-    numbers = tuple(
-        _listed(item, number) for item in items if isinstance(item, dict) and (number := _word(item, "msisdn"))
+    vendor_numbers = tuple(
+        _read_number(item, number) for item in items if isinstance(item, dict) and (number := _get_line(item, "msisdn"))
     )
-    return Listing(numbers, _next(response, count) if items and count > PAGE else None)
+    return NumberPage(
+        vendor_numbers,
+        _get_next_page(response, count) if items and count > NUMBERS_PER_PAGE else None,
+    )
 
 
-def history(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
+def build_history_request(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
     return None
 
 
-def missed(response: httpx.Response, since: datetime) -> Missed | None:
+def read_history(response: httpx.Response, since: datetime) -> InboundPage | None:
     return None
 
 
-def media(account: Account, url: str) -> httpx.Request:
-    return httpx.Request("GET", url, headers=_auth(account) if _own(account, url) else None)
+def build_media_request(account: Account, url: str) -> httpx.Request:
+    return httpx.Request("GET", url, headers=_build_auth_headers(account) if _is_carrier_url(account, url) else None)
 
 
-def secrets(account: Account) -> tuple[str, ...]:
+def list_secrets(account: Account) -> tuple[str, ...]:
     names = ("apiSecret", "signatureSecret", "privateKey")
-    held = (account.credentials.get(name) for name in names)
-    return (*(secret for secret in held if secret), _basic(account))
+    values = (account.credentials.get(name) for name in names)
+    return (*(secret for secret in values if secret), _encode_credentials(account))
 
 
-def opting_out(code: str) -> bool:
-    return code in OPTED_OUT
+def is_opt_out_code(code: str) -> bool:
+    return code in OPT_OUT_CODES
 
 
-def _content(text: Outgoing) -> dict[str, Any]:
+def _build_content(text: OutgoingText) -> dict[str, Any]:
     """The text, or its one attachment, or its attachments, the words under the first."""
     if not text.media:
         return {"message_type": "text", "text": text.text}
@@ -323,21 +331,21 @@ def _content(text: Outgoing) -> dict[str, Any]:
     if text.text:
         items[0]["caption"] = text.text
     if len(items) == 1:
-        kind = _kind(text.media[0])
+        kind = _get_media_kind(text.media[0])
         return {"message_type": kind, kind: items[0]}
-    parts = [{"type": _kind(item["url"]), **item} for item in items]
+    parts = [{"type": _get_media_kind(item["url"]), **item} for item in items]
     return {"message_type": "content", "content": parts}
 
 
-def _kind(url: str) -> str:
+def _get_media_kind(url: str) -> str:
     path = url.partition("?")[0].lower()
-    return next((kind for kind, endings in KINDS.items() if path.endswith(endings)), "file")
+    return next((kind for kind, endings in MEDIA_ENDINGS.items() if path.endswith(endings)), "file")
 
 
-def _token(account: Account, text: Outgoing, now: datetime) -> str | None:
+def _build_token(account: Account, text: OutgoingText, now: datetime) -> str | None:
     """The application's token for one request. None without an application, and for a key that
     is none: Basic opens the same door, since every text names its webhook itself."""
-    application, pem = (account.credentials.get(name) for name in OPTIONAL)
+    application, pem = (account.credentials.get(name) for name in OPTIONAL_CREDENTIALS)
     if not (application and pem):
         return None
     claims = {
@@ -347,18 +355,18 @@ def _token(account: Account, text: Outgoing, now: datetime) -> str | None:
         "jti": f"{text.message_id}-{now.timestamp()}",
     }
     try:
-        return jwt.encode(claims, _private_key(pem), algorithm="RS256")
+        return jwt.encode(claims, _load_private_key(pem), algorithm="RS256")
     except Exception:  # as many kinds as there are ways to be no RSA key
         return None
 
 
 @lru_cache(maxsize=64)
-def _private_key(pem: str) -> Any:
+def _load_private_key(pem: str) -> Any:
     """The key, kept: to read one takes fifty times as long as to sign with it."""
     return jwt.get_algorithm_by_name("RS256").prepare_key(pem.replace("\\n", "\n"))
 
 
-def _signed_by_token(account: Account, bearer: str, hook: Hook, now: datetime) -> bool:
+def _is_signed_by_token(account: Account, bearer: str, hook: WebhookRequest, now: datetime) -> bool:
     """Messages API: a token, HS256 and nothing else, that names the hash of the raw body. Its
     claims cover the body alone, so that a GET, whose words stand in the address, is none."""
     scheme, _, token = bearer.partition(" ")
@@ -366,11 +374,11 @@ def _signed_by_token(account: Account, bearer: str, hook: Hook, now: datetime) -
     if hook.method != "POST" or scheme.lower() != "bearer" or not secret:
         return False
     try:
-        claims = _object(JWS.decode(token.strip(), secret, algorithms=["HS256"]))
+        claims = _parse_object(JWS.decode(token.strip(), secret, algorithms=["HS256"]))
     except (jwt.PyJWTError, ValueError, RecursionError):
         return False
-    named = (_word(claims, "payload_hash") or "").lower().encode()
-    if not hmac.compare_digest(sha256(hook.body).hexdigest().encode(), named):
+    claimed_digest = (_get_line(claims, "payload_hash") or "").lower().encode()
+    if not hmac.compare_digest(sha256(hook.body).hexdigest().encode(), claimed_digest):
         return False
     if claims.get("api_key", account.credentials["apiKey"]) != account.credentials["apiKey"]:
         return False
@@ -378,21 +386,26 @@ def _signed_by_token(account: Account, bearer: str, hook: Hook, now: datetime) -
     return True
 
 
-def _signed_by_parameter(account: Account, said: Mapping[str, Any], now: datetime) -> bool:
+def _is_signed_by_parameter(account: Account, parameters: Mapping[str, Any], now: datetime) -> bool:
     """SMS API: `sig` over all other parameters, by the method that the account chose."""
-    given, stamp = (_word(said, "sig") or "").lower().encode(), _word(said, "timestamp") or ""
+    signature, stamp = (
+        (_get_line(parameters, "sig") or "").lower().encode(),
+        _get_line(parameters, "timestamp") or "",
+    )
     secret = account.credentials["signatureSecret"].encode()
-    if not secret or not STAMP.fullmatch(stamp):
+    if not secret or not TIMESTAMP.fullmatch(stamp):
         return False
-    if not all(isinstance(value, str | int) for value in said.values()):
+    if not all(isinstance(value, str | int) for value in parameters.values()):
         return False
-    words = (f"&{name}={re.sub('[&=]', '_', str(value))}" for name, value in sorted(said.items()) if name != "sig")
-    signed = "".join(words).encode("utf-8", "replace")
-    hashed = [md5(signed + secret, usedforsecurity=False).hexdigest()]
-    hashed += [hmac.digest(secret, signed, digest).hex() for digest in DIGESTS]
-    if not any([hmac.compare_digest(one.encode(), given) for one in hashed]):
+    pairs = (
+        f"&{name}={re.sub('[&=]', '_', str(value))}" for name, value in sorted(parameters.items()) if name != "sig"
+    )
+    signed_bytes = "".join(pairs).encode("utf-8", "replace")
+    signatures = [md5(signed_bytes + secret, usedforsecurity=False).hexdigest()]
+    signatures += [hmac.digest(secret, signed_bytes, digest).hex() for digest in DIGESTS]
+    if not any([hmac.compare_digest(expected_signature.encode(), signature) for expected_signature in signatures]):
         return False
-    if said.get("api-key", account.credentials["apiKey"]) != account.credentials["apiKey"]:
+    if parameters.get("api-key", account.credentials["apiKey"]) != account.credentials["apiKey"]:
         return False
     _require_fresh(int(stamp), now)
     return True
@@ -401,30 +414,30 @@ def _signed_by_parameter(account: Account, said: Mapping[str, Any], now: datetim
 def _require_fresh(at: object, now: datetime) -> None:
     """Raises `Unavailable` for a time that no clock and no repetition explains: should it be the
     vendor's after all, it repeats after a 5xx and gives up after a 4xx."""
-    earliest, latest = (now - OLDEST).timestamp(), (now + AHEAD).timestamp()
+    earliest, latest = (now - MAX_WEBHOOK_AGE).timestamp(), (now + MAX_CLOCK_LEAD).timestamp()
     if not (isinstance(at, int | float) and earliest <= at <= latest):
         raise Unavailable("The webhook's signature is not of today.")
 
 
-def _as_v1(said: dict[str, Any]) -> dict[str, Any]:
+def _convert_to_v1(data: dict[str, Any]) -> dict[str, Any]:
     """v0.1, which old accounts still get, in the shape of v1."""
-    sender, to, message = (said.get(name) for name in ("from", "to", "message"))
+    sender, to, message = (data.get(name) for name in ("from", "to", "message"))
     if not (isinstance(sender, dict) and isinstance(to, dict)):
-        return said
+        return data
     content = message.get("content") if isinstance(message, dict) else None
     flat = {"channel": sender.get("type"), "from": sender.get("number"), "to": to.get("number")}
-    return {**(content if isinstance(content, dict) else {}), **said, **flat}
+    return {**(content if isinstance(content, dict) else {}), **data, **flat}
 
 
-def _text(said: Mapping[str, Any]) -> InboundText | None:
-    carrier_id, sender, to = (_word(said, name) for name in ("message_uuid", "from", "to"))
-    if not (carrier_id and sender and to) or said.get("channel") not in ("sms", "mms"):
+def _read_text(data: Mapping[str, Any]) -> InboundText | None:
+    carrier_id, sender, to = (_get_line(data, name) for name in ("message_uuid", "from", "to"))
+    if not (carrier_id and sender and to) or data.get("channel") not in ("sms", "mms"):
         return None
-    more = said.get("content")
-    items = [said.get(kind) for kind in KINDS] + (more if isinstance(more, list) else [])
-    attached = [item for item in items if isinstance(item, dict)]
-    urls = dict.fromkeys(url for item in attached if (url := _word(item, "url")))
-    words = (said.get("text"), *(item.get("caption") for item in attached))
+    content = data.get("content")
+    items = [data.get(kind) for kind in MEDIA_ENDINGS] + (content if isinstance(content, list) else [])
+    attachments = [item for item in items if isinstance(item, dict)]
+    urls = dict.fromkeys(url for item in attachments if (url := _get_line(item, "url")))
+    words = (data.get("text"), *(item.get("caption") for item in attachments))
     text = next((word for word in words if isinstance(word, str)), None)
     if text is None and not urls:
         return None
@@ -432,119 +445,123 @@ def _text(said: Mapping[str, Any]) -> InboundText | None:
         provider_id=carrier_id,
         sender=from_carrier(sender),
         to=from_carrier(to),
-        text=_clean(text or ""),
-        media=tuple(Media(url) for url in [*urls][:MOST_MEDIA]),
-        sent_at=_at(said.get("timestamp")),
+        text=_clean_text(text or ""),
+        media=tuple(Media(url) for url in [*urls][:MAX_MEDIA]),
+        sent_at=_parse_time(data.get("timestamp")),
     )
 
 
-def _old_text(said: Mapping[str, Any]) -> InboundText | None:
-    carrier_id, sender, to = (_word(said, name) for name in ("messageId", "msisdn", "to"))
-    text = said.get("text")
+def _read_sms_api_text(data: Mapping[str, Any]) -> InboundText | None:
+    carrier_id, sender, to = (_get_line(data, name) for name in ("messageId", "msisdn", "to"))
+    text = data.get("text")
     if not (carrier_id and sender and to and isinstance(text, str)):
         return None
-    if said.get("type") == "binary":
+    if data.get("type") == "binary":
         return None  # for a device, not for a reader
     return InboundText(
         provider_id=carrier_id,
         sender=from_carrier(sender),
         to=from_carrier(to),
-        text=_clean(text),
-        sent_at=_at(said.get("message-timestamp")),
-        part=_part(said),
+        text=_clean_text(text),
+        sent_at=_parse_time(data.get("message-timestamp")),
+        part=_read_part(data),
     )
 
 
-def _part(said: Mapping[str, Any]) -> Part | None:
-    reference, number, total = (_word(said, f"concat-{x}") or "" for x in ("ref", "part", "total"))
-    if _word(said, "concat") != "true" or not (reference and SMALL.fullmatch(number) and SMALL.fullmatch(total)):
+def _read_part(data: Mapping[str, Any]) -> TextPart | None:
+    reference, number, total = (_get_line(data, f"concat-{x}") or "" for x in ("ref", "part", "total"))
+    if _get_line(data, "concat") != "true" or not (
+        reference and SMALL_NUMBER.fullmatch(number) and SMALL_NUMBER.fullmatch(total)
+    ):
         return None
-    part = Part(reference, int(number), int(total))
-    return part if 1 <= part.number <= part.total <= MOST_PARTS else None
+    part = TextPart(reference, int(number), int(total))
+    return part if 1 <= part.number <= part.total <= MAX_PARTS else None
 
 
-def _next(response: httpx.Response, count: int) -> str | None:
+def _get_next_page(response: httpx.Response, count: int) -> str | None:
     index = int(response.request.url.params["index"])  # the answer does not repeat it
-    return str(index + 1) if index * PAGE < count else None
+    return str(index + 1) if index * NUMBERS_PER_PAGE < count else None
 
 
-def _listed(item: Mapping[str, Any], number: str) -> Listed:
-    able = item.get("features")
-    able = [word.lower() for word in able if isinstance(word, str)] if isinstance(able, list) else []
+def _read_number(item: Mapping[str, Any], number: str) -> VendorNumber:
+    capabilities = item.get("features")
+    capabilities = (
+        [word.lower() for word in capabilities if isinstance(word, str)] if isinstance(capabilities, list) else []
+    )
     # Only a number's own address is listed: an application's and the account's are not.
-    own = item.get("messagesCallbackType") != "app"
-    return Listed(
+    is_own_address = item.get("messagesCallbackType") != "app"
+    return VendorNumber(
         phone_number=from_carrier(number),
-        capabilities=tuple(name for name in CAPABILITIES if name in able),
-        label=_word(item, "type"),
-        inbound_url=_word(item, "moHttpUrl") if own else None,
+        capabilities=tuple(name for name in CAPABILITIES if name in capabilities),
+        label=_get_line(item, "type"),
+        inbound_url=_get_line(item, "moHttpUrl") if is_own_address else None,
     )
 
 
-def _base(account: Account, base: str) -> str:
+def _get_base_url(account: Account, base: str) -> str:
     return (account.base_url or base).rstrip("/")
 
 
-def _own(account: Account, url: str) -> bool:
-    asked, base = urlsplit(url), urlsplit(account.base_url or BASE)
-    host = asked.hostname or ""
-    vendors = any(host == name or host.endswith(f".{name}") for name in HOSTS)
-    own = (asked.scheme, asked.netloc) == (base.scheme, base.netloc)
-    return (asked.scheme == "https" and vendors) or own
+def _is_carrier_url(account: Account, url: str) -> bool:
+    target, base = urlsplit(url), urlsplit(account.base_url or BASE_URL)
+    host = target.hostname or ""
+    is_vendor = any(host == name or host.endswith(f".{name}") for name in VENDOR_HOSTS)
+    is_own = (target.scheme, target.netloc) == (base.scheme, base.netloc)
+    return (target.scheme == "https" and is_vendor) or is_own
 
 
-def _basic(account: Account) -> str:
+def _encode_credentials(account: Account) -> str:
     pair = f"{account.credentials['apiKey']}:{account.credentials['apiSecret']}"
     return base64.b64encode(pair.encode()).decode()
 
 
-def _auth(account: Account) -> dict[str, str]:
-    return {"Authorization": f"Basic {_basic(account)}"}
+def _build_auth_headers(account: Account) -> dict[str, str]:
+    return {"Authorization": f"Basic {_encode_credentials(account)}"}
 
 
-def _code(said: Mapping[str, Any]) -> str | None:
+def _get_error_code(data: Mapping[str, Any]) -> str | None:
     """A receipt has the code as title (v0.1: code), an answer at the end of its type."""
     for name in ("code", "title"):
-        word = _word(said, name)
+        word = _get_line(data, name)
         if word and word.isdecimal():
             return word
-    return (_word(said, "type") or "").partition("#")[2] or None
+    return (_get_line(data, "type") or "").partition("#")[2] or None
 
 
-def _said(hook: Hook) -> dict[str, Any]:
+def _read_parameters(hook: WebhookRequest) -> dict[str, Any]:
     """The webhook's words: of the address (GET), of a form, or of a JSON object."""
     if hook.method == "GET":
         return dict(hook.query)
-    return _object(hook.body) if hook.form is None else dict(hook.form)
+    return _parse_object(hook.body) if hook.form is None else dict(hook.form)
 
 
-def _word(said: Mapping[str, Any], name: str) -> str | None:
+def _get_line(data: Mapping[str, Any], name: str) -> str | None:
     """An id, number, code or address: one line that can be stored; None when it is none."""
-    value = said.get(name)
-    word = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    return word if isinstance(word, str) and word and word.isprintable() else None
+    value = data.get(name)
+    line = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    return line if isinstance(line, str) and line and line.isprintable() else None
 
 
-def _clean(text: str) -> str:
+def _clean_text(text: str) -> str:
     """Without NUL and the halves of characters, which JSON can spell and nothing can store."""
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
-def _at(written: object) -> datetime | None:
+def _parse_time(text: object) -> datetime | None:
     try:
-        at = datetime.fromisoformat(written) if isinstance(written, str) else None
+        at = datetime.fromisoformat(text) if isinstance(text, str) else None
         return at and (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 
 
-def _json(body: bytes) -> Any:
+def _parse_json(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
 
 
-def _object(body: bytes) -> dict[str, Any]:
-    said = _json(body)
-    return said if isinstance(said, dict) else {}
+def _parse_object(body: bytes) -> dict[str, Any]:
+    value = _parse_json(body)
+    return value if isinstance(value, dict) else {}

@@ -3,21 +3,21 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from app.store.engine import Read, Row, Tx
+from app.store.engine import ReadTx, Row, Tx
 
-KEY = """
+GET_KEY_SQL = """
 SELECT tenant_id, key_id, scope, sms_agent_id, digest, requests_per_second,
        last_used_at IS NULL OR last_used_at < now() - interval '1 minute' AS stale
 FROM api_keys WHERE prefix = $1 AND revoked_at IS NULL
 """
 
 
-async def key(read: Read, prefix: str) -> Row | None:
+async def get_key(read: ReadTx, prefix: str) -> Row | None:
     """The unrevoked key with this prefix. `stale`: its last use was noted over a minute ago."""
-    return await read.row(KEY, prefix)
+    return await read.fetch_row(GET_KEY_SQL, prefix)
 
 
-TOUCH_KEY = """
+TOUCH_KEY_SQL = """
 UPDATE api_keys SET last_used_at = now() WHERE tenant_id = $1 AND key_id = $2
   AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
 """
@@ -25,37 +25,37 @@ UPDATE api_keys SET last_used_at = now() WHERE tenant_id = $1 AND key_id = $2
 
 async def touch_key(tx: Tx, tenant_id: str, key_id: str) -> None:
     """Notes that the key was used; at most once a minute."""
-    await tx.execute(TOUCH_KEY, tenant_id, key_id)
+    await tx.execute(TOUCH_KEY_SQL, tenant_id, key_id)
 
 
-PERSON = """
+GET_PERSON_SQL = """
 SELECT tenant_id, user_id, email, password_hash, role FROM users
 WHERE lower(email) = lower($1) AND active
 """
 
 
-async def person(read: Read, email: str) -> Row | None:
+async def get_person(read: ReadTx, email: str) -> Row | None:
     """The active person with this e-mail, of whatever tenant."""
-    return await read.row(PERSON, email)
+    return await read.fetch_row(GET_PERSON_SQL, email)
 
 
-REHASH = "UPDATE users SET password_hash = $3 WHERE tenant_id = $1 AND user_id = $2"
+REHASH_SQL = "UPDATE users SET password_hash = $3 WHERE tenant_id = $1 AND user_id = $2"
 
 
-async def rehash(tx: Tx, tenant_id: str, user_id: str, password_hash: str) -> None:
-    await tx.execute(REHASH, tenant_id, user_id, password_hash)
+async def set_password_hash(tx: Tx, tenant_id: str, user_id: str, password_hash: str) -> None:
+    await tx.execute(REHASH_SQL, tenant_id, user_id, password_hash)
 
 
-OPEN_SESSION = """
+OPEN_SESSION_SQL = """
 INSERT INTO sessions (tenant_id, digest, user_id, expires_at) VALUES ($1, $2, $3, now() + $4)
 """
 
 
-async def open_session(tx: Tx, tenant_id: str, user_id: str, digest: bytes, lasts: timedelta) -> None:
-    await tx.execute(OPEN_SESSION, tenant_id, digest, user_id, lasts)
+async def open_session(tx: Tx, tenant_id: str, user_id: str, digest: bytes, lifetime: timedelta) -> None:
+    await tx.execute(OPEN_SESSION_SQL, tenant_id, digest, user_id, lifetime)
 
 
-SESSION = """
+GET_SESSION_SQL = """
 SELECT s.tenant_id, s.user_id, u.email, u.role, s.seen_at < now() - interval '1 minute' AS stale,
        s.digest = $1 AND s.previous_digest IS NOT NULL AND s.previous_until IS NULL AS arrived,
        CASE WHEN s.digest = $1 THEN s.renewed_at < now() - $3::interval
@@ -67,14 +67,14 @@ WHERE (s.digest = $1
 """
 
 
-async def session(read: Read, digest: bytes, idle: timedelta, renewed: timedelta) -> Row | None:
+async def get_session(read: ReadTx, digest: bytes, max_idle: timedelta, renew_after: timedelta) -> Row | None:
     """The session of the token with this digest, unless it expired or was idle for too long.
-    `arrived`: a new token is used for the first time. `due`: the token is older than `renewed`,
+    `arrived`: a new token is used for the first time. `due`: the token is older than `renew_after`,
     or the one that took its place seems never to have reached the browser."""
-    return await read.row(SESSION, digest, idle, renewed)
+    return await read.fetch_row(GET_SESSION_SQL, digest, max_idle, renew_after)
 
 
-TOUCH_SESSION = """
+TOUCH_SESSION_SQL = """
 UPDATE sessions SET seen_at = now(), previous_until = CASE
     WHEN digest = $1 AND previous_digest IS NOT NULL
     THEN coalesce(previous_until, now() + interval '1 minute') ELSE previous_until END
@@ -84,10 +84,10 @@ WHERE digest = $1 OR previous_digest = $1
 
 async def touch_session(tx: Tx, digest: bytes) -> None:
     """It was used now. The first use of a new token ends the one before, a minute later."""
-    await tx.execute(TOUCH_SESSION, digest)
+    await tx.execute(TOUCH_SESSION_SQL, digest)
 
 
-RENEW_SESSION = """
+RENEW_SESSION_SQL = """
 UPDATE sessions SET previous_digest = $1, previous_until = NULL, digest = $2, renewed_at = now()
 WHERE (digest = $1 AND renewed_at < now() - $3::interval)
    OR (previous_digest = $1 AND previous_until IS NULL
@@ -96,40 +96,40 @@ RETURNING expires_at - now()
 """
 
 
-async def renew_session(tx: Tx, digest: bytes, fresh: bytes, renewed: timedelta) -> timedelta | None:
-    """Puts the token `fresh` in the place of the other; how long the session may still last.
+async def renew_session(tx: Tx, digest: bytes, new_digest: bytes, renew_after: timedelta) -> timedelta | None:
+    """Puts the token `new_digest` in the place of the other; how long the session may still last.
     None: another request was faster."""
-    lasts: timedelta | None = await tx.value(RENEW_SESSION, digest, fresh, renewed)
-    return lasts
+    time_left: timedelta | None = await tx.fetch_value(RENEW_SESSION_SQL, digest, new_digest, renew_after)
+    return time_left
 
 
-CLOSE_SESSION = "DELETE FROM sessions WHERE digest = $1 OR previous_digest = $1"
+CLOSE_SESSION_SQL = "DELETE FROM sessions WHERE digest = $1 OR previous_digest = $1"
 
 
 async def close_session(tx: Tx, digest: bytes) -> None:
-    await tx.execute(CLOSE_SESSION, digest)
+    await tx.execute(CLOSE_SESSION_SQL, digest)
 
 
-CLOSE_SESSIONS = "DELETE FROM sessions WHERE tenant_id = $1 AND user_id = $2"
+CLOSE_SESSIONS_SQL = "DELETE FROM sessions WHERE tenant_id = $1 AND user_id = $2"
 
 
 async def close_sessions(tx: Tx, tenant_id: str, user_id: str) -> None:
     """Signs a person out everywhere."""
-    await tx.execute(CLOSE_SESSIONS, tenant_id, user_id)
+    await tx.execute(CLOSE_SESSIONS_SQL, tenant_id, user_id)
 
 
-COUNT_SESSIONS = """
+COUNT_SESSIONS_SQL = """
 SELECT count(*) FROM sessions WHERE tenant_id = $1 AND user_id = $2 AND expires_at > now()
   AND seen_at > now() - $3::interval
 """
 
 
-async def count_sessions(read: Read, tenant_id: str, user_id: str, idle: timedelta) -> int:
+async def count_sessions(read: ReadTx, tenant_id: str, user_id: str, max_idle: timedelta) -> int:
     """In how many browsers a person is signed in."""
-    return int(await read.value(COUNT_SESSIONS, tenant_id, user_id, idle))
+    return int(await read.fetch_value(COUNT_SESSIONS_SQL, tenant_id, user_id, max_idle))
 
 
-TRY = """
+COUNT_TRIES_SQL = """
 INSERT INTO sign_in_tries AS t (who, tries, until)
 SELECT who, 1, now() + $2::interval FROM unnest($1::bytea[]) who ORDER BY who
 ON CONFLICT (who) DO UPDATE SET
@@ -139,18 +139,18 @@ RETURNING who, tries, until - now() AS lasts
 """
 
 
-async def count_tries(tx: Tx, who: Sequence[bytes], window: timedelta) -> list[Row]:
+async def count_tries(tx: Tx, digests: Sequence[bytes], window: timedelta) -> list[Row]:
     """Counts one more try for each; `tries` within the window, and how long that `lasts`."""
-    return await tx.rows(TRY, list(who), window)
+    return await tx.fetch_rows(COUNT_TRIES_SQL, list(digests), window)
 
 
-FORGET_TRIES = "DELETE FROM sign_in_tries WHERE who = $1"
-FORGIVE_TRY = "UPDATE sign_in_tries SET tries = tries - 1 WHERE who = $1 AND tries > 0"
+FORGET_TRIES_SQL = "DELETE FROM sign_in_tries WHERE who = $1"
+FORGIVE_TRY_SQL = "UPDATE sign_in_tries SET tries = tries - 1 WHERE who = $1 AND tries > 0"
 
 
 async def forget_tries(tx: Tx, person: bytes, address: bytes | None) -> None:
     """It was the right password: the person's count ends. The address is forgiven this one try
     only, or who has an account could guess at the others from it for ever."""
-    await tx.execute(FORGET_TRIES, person)
+    await tx.execute(FORGET_TRIES_SQL, person)
     if address:
-        await tx.execute(FORGIVE_TRY, address)
+        await tx.execute(FORGIVE_TRY_SQL, address)

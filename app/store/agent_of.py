@@ -1,6 +1,6 @@
 """Which agent serves a thread (contract 5): one rule, for every statement that asks."""
 
-AGENT_OF = """
+AGENT_OF_SQL = """
 SELECT g.* FROM sms_agents g
 LEFT JOIN campaigns gc ON gc.tenant_id = g.tenant_id AND gc.campaign_id = {campaign_id}
 LEFT JOIN phone_numbers gn
@@ -15,10 +15,10 @@ LIMIT 1
 """
 
 
-def agent_of(tenant_id: str, campaign_id: str, is_test: str, our_number: str) -> str:
+def agent_of_sql(tenant_id: str, campaign_id: str, is_test: str, our_number: str) -> str:
     """The sub-select, over the given column expressions: the campaign's agent (for test leads
     its test slot first), else the number's owner with inbound enabled; active ones only."""
-    return AGENT_OF.format(
+    return AGENT_OF_SQL.format(
         tenant_id=tenant_id,
         campaign_id=campaign_id,
         is_test=is_test,

@@ -8,30 +8,32 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from app.store.engine import Read, Row
-from app.store.interactions import listed
-from app.store.search import Filter
+from app.store.engine import ReadTx, Row
+from app.store.interactions import list_page
+from app.store.search import ThreadFilter
 
-Placed = tuple[bool, Row]
+PlacedThread = tuple[bool, Row]
 """Whether the thread needs a person, and the thread."""
-Key = tuple[int, datetime, str]
+ListCursor = tuple[int, datetime, str]
 
 
-async def first(read: Read, tenant_id: str, narrowed: Filter, before: Key | None, limit: int) -> list[Placed]:
-    """Up to `limit` threads after `before` (the `key` of the last one seen)."""
-    found: list[Placed] = []
+async def find_page(
+    read: ReadTx, tenant_id: str, filters: ThreadFilter, before: ListCursor | None, limit: int
+) -> list[PlacedThread]:
+    """Up to `limit` threads after `before` (the `cursor_of` the last one seen)."""
+    page: list[PlacedThread] = []
     if before is None or before[0]:
-        wanted = replace(narrowed, needs_person=True)
-        rows = await listed(read, tenant_id, wanted, before and before[1:], limit)
-        found += [(True, row) for row in rows]
-    if len(found) < limit:
-        wanted = replace(narrowed, needs_person=False)
+        part_filters = replace(filters, needs_person=True)
+        rows = await list_page(read, tenant_id, part_filters, before and before[1:], limit)
+        page += [(True, row) for row in rows]
+    if len(page) < limit:
+        part_filters = replace(filters, needs_person=False)
         after = before[1:] if before and not before[0] else None
-        rows = await listed(read, tenant_id, wanted, after, limit - len(found))
-        found += [(False, row) for row in rows]
-    return found
+        rows = await list_page(read, tenant_id, part_filters, after, limit - len(page))
+        page += [(False, row) for row in rows]
+    return page
 
 
-def key(placed: Placed) -> Sequence[object]:
-    needs, row = placed
-    return (int(needs), row["last_message_at"], row["interaction_id"])
+def cursor_of(placed_thread: PlacedThread) -> Sequence[object]:
+    needs_person, row = placed_thread
+    return (int(needs_person), row["last_message_at"], row["interaction_id"])

@@ -5,39 +5,39 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from app.store.engine import Read
+from app.store.engine import ReadTx
 
 StillReferenced = asyncpg.ForeignKeyViolationError
 """What `remove` functions raise when something still refers to the row."""
 
 
-def adding(table: str, columns: Sequence[str], on_conflict: str = "DO NOTHING") -> str:
+def insert_sql(table: str, columns: Sequence[str], on_conflict: str = "DO NOTHING") -> str:
     """Inserts an array of objects ($1). A taken key returns no row."""
-    listed = ", ".join(("tenant_id", *columns))
+    column_list = ", ".join(("tenant_id", *columns))
     return f"""
-INSERT INTO {table} AS t ({listed})
-SELECT {listed} FROM jsonb_populate_recordset(NULL::{table}, $1)
+INSERT INTO {table} AS t ({column_list})
+SELECT {column_list} FROM jsonb_populate_recordset(NULL::{table}, $1)
 ON CONFLICT {on_conflict} RETURNING t.*
 """
 
 
-def changing(table: str, key: str, columns: Sequence[str]) -> str:
+def update_sql(table: str, key: str, columns: Sequence[str]) -> str:
     """Writes the columns of the rows that the objects ($1) name."""
-    setting = ", ".join(f"{column} = a.{column}" for column in columns)
+    assignments = ", ".join(f"{column} = a.{column}" for column in columns)
     return f"""
-UPDATE {table} t SET {setting}, updated_at = clock_timestamp()
+UPDATE {table} t SET {assignments}, updated_at = clock_timestamp()
 FROM jsonb_populate_recordset(NULL::{table}, $1) a
 WHERE t.tenant_id = a.tenant_id AND t.{key} = a.{key} RETURNING t.*
 """
 
 
-def getting(table: str, key: str, lock: bool = False) -> str:
+def select_one_sql(table: str, key: str, lock: bool = False) -> str:
     """One row by tenant ($1) and id ($2)."""
-    locking = " FOR UPDATE" if lock else ""
-    return f"SELECT * FROM {table} WHERE tenant_id = $1 AND {key} = $2{locking}"
+    lock_clause = " FOR UPDATE" if lock else ""
+    return f"SELECT * FROM {table} WHERE tenant_id = $1 AND {key} = $2{lock_clause}"
 
 
-def listing(table: str, key: str, where: str = "true") -> str:
+def select_page_sql(table: str, key: str, where: str = "true") -> str:
     """Rows of a tenant ($1), newest ids first, from below the id $2; at most $3."""
     return f"""
 SELECT * FROM {table} WHERE tenant_id = $1 AND ($2::text IS NULL OR {key} < $2) AND {where}
@@ -45,14 +45,14 @@ ORDER BY {key} DESC LIMIT $3
 """
 
 
-def removing(table: str, key: str) -> str:
+def delete_sql(table: str, key: str) -> str:
     return f"DELETE FROM {table} WHERE tenant_id = $1 AND {key} = $2 RETURNING {key}"
 
 
 Reference = tuple[str, str, str]
 """(name of the field, kind of thing, id)."""
 
-UNKNOWN = """
+FIND_UNKNOWN_SQL = """
 SELECT a.field
 FROM unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS a(field, kind, id, i)
 WHERE NOT CASE a.kind
@@ -68,9 +68,9 @@ END ORDER BY a.i
 """
 
 
-async def unknown(read: Read, tenant_id: str, references: Sequence[Reference]) -> list[str]:
+async def find_unknown(read: ReadTx, tenant_id: str, references: Sequence[Reference]) -> list[str]:
     """The fields that name something the tenant does not have."""
     if not references:
         return []
     columns = [[reference[i] for reference in references] for i in range(3)]
-    return [row["field"] for row in await read.rows(UNKNOWN, tenant_id, *columns)]
+    return [row["field"] for row in await read.fetch_rows(FIND_UNKNOWN_SQL, tenant_id, *columns)]

@@ -6,30 +6,30 @@ from collections.abc import Mapping, Sequence
 from app.store import threads
 from app.store.engine import Row, Tx
 
-THREADS = f"""
+LOCK_THREADS_SQL = f"""
 SELECT t.interaction_id, t.lead_phone FROM interactions t
 WHERE t.tenant_id = $1 AND (t.lead_id = $2 OR t.lead_phone = ANY ($3))
-{threads.IN_ORDER}
+{threads.LOCK_IN_ORDER_SQL}
 """
 
 
 async def lock_threads(tx: Tx, tenant_id: str, lead_id: str, phones: Sequence[str]) -> list[Row]:
     """Locks the threads of the lead and of its phones."""
-    return await tx.rows(THREADS, tenant_id, lead_id, list(phones))
+    return await tx.fetch_rows(LOCK_THREADS_SQL, tenant_id, lead_id, list(phones))
 
 
-PHONES = """
+GET_PHONES_SQL = """
 SELECT phone FROM leads WHERE tenant_id = $1 AND lead_id = $2 AND phone IS NOT NULL
 UNION SELECT lead_phone FROM interactions WHERE tenant_id = $1 AND lead_id = $2 ORDER BY phone
 """
 
 
-async def phones(tx: Tx, tenant_id: str, lead_id: str) -> list[str]:
+async def get_phones(tx: Tx, tenant_id: str, lead_id: str) -> list[str]:
     """The lead's phone, and those of its threads."""
-    return [row["phone"] for row in await tx.rows(PHONES, tenant_id, lead_id)]
+    return [row["phone"] for row in await tx.fetch_rows(GET_PHONES_SQL, tenant_id, lead_id)]
 
 
-GONE = (
+DELETE_THREADS_SQL = (
     # What is owed first, and in the order of the keys, as those lock it who settle texts.
     """
     DELETE FROM outbox o USING (
@@ -47,11 +47,11 @@ GONE = (
 
 async def remove_threads(tx: Tx, tenant_id: str, interactions: Sequence[str]) -> None:
     """Removes the threads, which are locked, and all that was said in them."""
-    for sql in GONE:
+    for sql in DELETE_THREADS_SQL:
         await tx.execute(sql, tenant_id, list(interactions))
 
 
-SILENCED = (
+SILENCE_THREADS_SQL = (
     """
     UPDATE interactions t SET lead_id = a.heir, summary = NULL, last_preview = NULL
     FROM unnest($2::text[], $3::text[]) AS a(interaction_id, heir)
@@ -77,29 +77,29 @@ SILENCED = (
 )
 
 
-async def hand_on(tx: Tx, tenant_id: str, heirs: Mapping[str, str], lead_id: str) -> None:
+async def hand_on_threads(tx: Tx, tenant_id: str, heirs: Mapping[str, str], lead_id: str) -> None:
     """The threads, none of which has an open turn, go on with another lead each (thread →
     lead); this one's words are taken out of them."""
     arguments = (tenant_id, list(heirs), list(heirs.values()), lead_id)
-    for sql in SILENCED:
-        wanted = max(place for place in range(1, 5) if f"${place}" in sql)
-        await tx.execute(sql, *arguments[:wanted])
+    for sql in SILENCE_THREADS_SQL:
+        parameter_count = max(place for place in range(1, 5) if f"${place}" in sql)
+        await tx.execute(sql, *arguments[:parameter_count])
 
 
-HEIRS = """
+FIND_HEIRS_SQL = """
 SELECT DISTINCT ON (phone) phone, lead_id FROM leads
 WHERE tenant_id = $1 AND phone = ANY ($2) AND lead_id <> $3
 ORDER BY phone, active_at DESC, lead_id
 """
 
 
-async def heirs(tx: Tx, tenant_id: str, phones: Sequence[str], but: str) -> dict[str, str]:
+async def find_heirs(tx: Tx, tenant_id: str, phones: Sequence[str], except_lead_id: str) -> dict[str, str]:
     """Phone → the other lead that has it as well, the most recent where there are several."""
-    rows = await tx.rows(HEIRS, tenant_id, list(phones), but)
+    rows = await tx.fetch_rows(FIND_HEIRS_SQL, tenant_id, list(phones), except_lead_id)
     return {row["phone"]: row["lead_id"] for row in rows}
 
 
-FORGOTTEN = (
+FORGET_PHONES_SQL = (
     "UPDATE suppressions SET phone = NULL, reason = NULL WHERE tenant_id = $1 AND phone = ANY ($2)",
     "UPDATE consent_events SET phone = NULL, text = NULL WHERE tenant_id = $1 AND phone = ANY ($2)",
     "DELETE FROM tenant_events WHERE tenant_id = $1 AND data ->> 'phone' = ANY ($2)",
@@ -109,19 +109,19 @@ FORGOTTEN = (
 
 async def forget_phones(tx: Tx, tenant_id: str, phones: Sequence[str]) -> None:
     """Forgets the phones; their causes and their consent record stay under their hash."""
-    for sql in FORGOTTEN:
+    for sql in FORGET_PHONES_SQL:
         await tx.execute(sql, tenant_id, list(phones))
 
 
-LEAD = "DELETE FROM leads WHERE tenant_id = $1 AND lead_id = $2"
-ANSWERS = """
+DELETE_LEAD_SQL = "DELETE FROM leads WHERE tenant_id = $1 AND lead_id = $2"
+DELETE_ANSWERS_SQL = """
 DELETE FROM idempotency i USING unnest($2::text[]) AS a(word)
 WHERE i.tenant_id = $1 AND position('"' || a.word || '"' IN i.answer::text) > 0
 """
 
 
-async def remove_lead(tx: Tx, tenant_id: str, lead_id: str, naming: Sequence[str]) -> None:
+async def remove_lead(tx: Tx, tenant_id: str, lead_id: str, other_names: Sequence[str]) -> None:
     """Removes the lead, and the answers kept for repeated requests that name it or one of
-    `naming` (ids of its threads, its phones)."""
-    await tx.execute(LEAD, tenant_id, lead_id)
-    await tx.execute(ANSWERS, tenant_id, [lead_id, *naming])
+    `other_names` (ids of its threads, its phones)."""
+    await tx.execute(DELETE_LEAD_SQL, tenant_id, lead_id)
+    await tx.execute(DELETE_ANSWERS_SQL, tenant_id, [lead_id, *other_names])

@@ -9,38 +9,40 @@ restore, and reads from the start.
 
 from collections.abc import Sequence
 
-from app.store.engine import Read, Row
+from app.store.engine import ReadTx, Row
 
-Cursor = tuple[int, int]
-START: Cursor = (0, 0)
-SETTLED = "transaction < pg_snapshot_xmin(pg_current_snapshot())"
+EventCursor = tuple[int, int]
+FIRST_CURSOR: EventCursor = (0, 0)
+SETTLED_SQL = "transaction < pg_snapshot_xmin(pg_current_snapshot())"
 
-AFTER = f"""
+LIST_AFTER_SQL = f"""
 SELECT transaction::text::bigint AS transaction, event_id, type, interaction_id, data, at
 FROM tenant_events
 WHERE tenant_id = $1
   AND (transaction, event_id) > (
       CASE WHEN $2::text::xid8 < pg_snapshot_xmax(pg_current_snapshot()) THEN $2::text::xid8
            ELSE '0'::xid8 END, $3)
-  AND {SETTLED} AND ($4::text[] IS NULL OR type = ANY ($4))
+  AND {SETTLED_SQL} AND ($4::text[] IS NULL OR type = ANY ($4))
 ORDER BY tenant_events.transaction, event_id LIMIT $5
 """
 
 
-async def after(read: Read, tenant_id: str, cursor: Cursor, types: Sequence[str] | None, limit: int) -> list[Row]:
+async def list_after(
+    read: ReadTx, tenant_id: str, cursor: EventCursor, types: Sequence[str] | None, limit: int
+) -> list[Row]:
     """Events after the cursor, in order; None: of every type."""
-    wanted = None if types is None else list(types)
-    return await read.rows(AFTER, tenant_id, str(cursor[0]), cursor[1], wanted, limit)
+    type_list = None if types is None else list(types)
+    return await read.fetch_rows(LIST_AFTER_SQL, tenant_id, str(cursor[0]), cursor[1], type_list, limit)
 
 
-NEWEST = f"""
+GET_NEWEST_CURSOR_SQL = f"""
 SELECT transaction::text::bigint AS transaction, event_id FROM tenant_events
-WHERE tenant_id = $1 AND {SETTLED}
+WHERE tenant_id = $1 AND {SETTLED_SQL}
 ORDER BY tenant_events.transaction DESC, event_id DESC LIMIT 1
 """
 
 
-async def newest(read: Read, tenant_id: str) -> Cursor:
+async def get_newest_cursor(read: ReadTx, tenant_id: str) -> EventCursor:
     """The cursor after everything that is settled."""
-    row = await read.row(NEWEST, tenant_id)
-    return START if row is None else (row["transaction"], row["event_id"])
+    row = await read.fetch_row(GET_NEWEST_CURSOR_SQL, tenant_id)
+    return FIRST_CURSOR if row is None else (row["transaction"], row["event_id"])

@@ -8,49 +8,60 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.domain.idempotency import IdempotencyKey
-from app.store.engine import Read, Row, Tx, spread
+from app.store.engine import ReadTx, Row, Tx, as_columns
 
-WAIT = "SET LOCAL lock_timeout = '1s'"
-NO_WAIT = "SET LOCAL lock_timeout = DEFAULT"
-BEGIN = """
+SET_LOCK_TIMEOUT_SQL = "SET LOCAL lock_timeout = '1s'"
+RESET_LOCK_TIMEOUT_SQL = "SET LOCAL lock_timeout = DEFAULT"
+RESERVE_KEY_SQL = """
 INSERT INTO idempotency (tenant_id, route, key, body_digest) VALUES ($1, $2, $3, $4)
 ON CONFLICT DO NOTHING RETURNING key
 """
-FIRST = """
+FIND_FIRST_ANSWERS_SQL = """
 SELECT a.i, k.body_digest, k.status, k.answer
 FROM unnest($1::int[], $2::text[], $3::text[], $4::text[]) AS a(i, tenant_id, route, key)
 JOIN idempotency k USING (tenant_id, route, key)
 """
 
 
-async def begin(tx: Tx, tenant_id: str, keyed: IdempotencyKey) -> Row | None:
+async def reserve_key(tx: Tx, tenant_id: str, idempotency_key: IdempotencyKey) -> Row | None:
     """None: this request is the first. Else what is kept of the first one. Raises
     `LockNotAvailableError` when that still runs after a second."""
-    await tx.execute(WAIT)
-    mine = await tx.value(BEGIN, tenant_id, keyed.route, keyed.key, keyed.digest)
-    await tx.execute(NO_WAIT)
-    return None if mine else (await first(tx, [(tenant_id, keyed)])).get(0)
+    await tx.execute(SET_LOCK_TIMEOUT_SQL)
+    is_first = await tx.fetch_value(
+        RESERVE_KEY_SQL,
+        tenant_id,
+        idempotency_key.route,
+        idempotency_key.key,
+        idempotency_key.digest,
+    )
+    await tx.execute(RESET_LOCK_TIMEOUT_SQL)
+    return None if is_first else (await find_first_answers(tx, [(tenant_id, idempotency_key)])).get(0)
 
 
-async def first(read: Read, asked: Sequence[tuple[str, IdempotencyKey]]) -> dict[int, Row]:
+async def find_first_answers(read: ReadTx, keys: Sequence[tuple[str, IdempotencyKey]]) -> dict[int, Row]:
     """What is kept of the first request with each (tenant, key), by its place, if there was one."""
-    rows = [(i, tenant_id, one.route, one.key) for i, (tenant_id, one) in enumerate(asked)]
-    return {row["i"]: row for row in await read.rows(FIRST, *spread(rows, 4))}
+    rows = [
+        (i, tenant_id, idempotency_key.route, idempotency_key.key)
+        for i, (tenant_id, idempotency_key) in enumerate(keys)
+    ]
+    return {row["i"]: row for row in await read.fetch_rows(FIND_FIRST_ANSWERS_SQL, *as_columns(rows, 4))}
 
 
-FINISH = """
+STORE_ANSWER_SQL = """
 UPDATE idempotency SET status = $4, answer = $5 WHERE tenant_id = $1 AND route = $2 AND key = $3
 """
 
 
-async def finish(tx: Tx, tenant_id: str, keyed: IdempotencyKey, status: int, answer: dict[str, Any]) -> None:
+async def store_answer(
+    tx: Tx, tenant_id: str, idempotency_key: IdempotencyKey, status: int, answer: dict[str, Any]
+) -> None:
     """Keeps the answer for those who ask again."""
-    await tx.execute(FINISH, tenant_id, keyed.route, keyed.key, status, answer)
+    await tx.execute(STORE_ANSWER_SQL, tenant_id, idempotency_key.route, idempotency_key.key, status, answer)
 
 
-FORGET = "DELETE FROM idempotency WHERE tenant_id = $1 AND route = $2 AND key = $3"
+FREE_KEY_SQL = "DELETE FROM idempotency WHERE tenant_id = $1 AND route = $2 AND key = $3"
 
 
-async def forget(tx: Tx, tenant_id: str, keyed: IdempotencyKey) -> None:
+async def free_key(tx: Tx, tenant_id: str, idempotency_key: IdempotencyKey) -> None:
     """Frees the key: the request was refused, and what that recorded is committed."""
-    await tx.execute(FORGET, tenant_id, keyed.route, keyed.key)
+    await tx.execute(FREE_KEY_SQL, tenant_id, idempotency_key.route, idempotency_key.key)

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.domain import windows
-from app.domain.optout import Word
+from app.domain.optout import ControlWord
 from app.store import suppressions
-from app.store.agent_of import agent_of
-from app.store.engine import Row, Tx, spread
-from app.store.leads import touch
+from app.store.agent_of import agent_of_sql
+from app.store.engine import Row, Tx, as_columns
+from app.store.leads import mark_active_sql
 
-SEE = f"""
+REMEMBER_NEW_SQL = f"""
 WITH asked AS (
     SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[],
                          $7::text[])
         AS a(i, tenant_id, account_id, our_number, phone, phone_hash, provider_id)
 ), recognised AS (
-    {suppressions.RECOGNISE.format(asked="asked")}
+    {suppressions.RECOGNIZE_SQL.format(asked="asked")}
 ), ours AS (
     SELECT a.* FROM asked a
     JOIN provider_accounts p ON p.tenant_id = a.tenant_id AND p.account_id = a.account_id
@@ -35,7 +35,7 @@ FROM ours o LEFT JOIN fresh f USING (tenant_id, account_id, provider_id) ORDER B
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class IncomingText:
     """What a carrier says of a text before anything of it is believed."""
 
     tenant_id: str
@@ -45,18 +45,18 @@ class Claim:
     provider_id: str
 
     @property
-    def known_by(self) -> tuple[str, str, str]:
+    def identity(self) -> tuple[str, str, str]:
         """What makes it one and the same text."""
         return self.tenant_id, self.account_id, self.provider_id
 
 
-async def see(tx: Tx, claims: Sequence[Claim]) -> dict[int, bool]:
+async def remember_new(tx: Tx, incoming_texts: Sequence[IncomingText]) -> dict[int, bool]:
     """By its place, each text sent to a number that may receive through its account (the number
     is the tenant's, and no other account's): whether its provider's id was never seen before.
     The ids are remembered for ever.
 
     Takes the phones' locks first, and recognises those that were erased once."""
-    await suppressions.lock(tx, [(claim.tenant_id, claim.lead_phone) for claim in claims])
+    await suppressions.lock_phones_only(tx, [(text.tenant_id, text.lead_phone) for text in incoming_texts])
     rows = [
         (
             i,
@@ -64,15 +64,15 @@ async def see(tx: Tx, claims: Sequence[Claim]) -> dict[int, bool]:
             c.account_id,
             c.our_number,
             c.lead_phone,
-            tx.phone_hash(c.lead_phone),
+            tx.hash_phone(c.lead_phone),
             c.provider_id,
         )
-        for i, c in enumerate(claims)
+        for i, c in enumerate(incoming_texts)
     ]
-    return {row["i"]: row["fresh"] for row in await tx.rows(SEE, *spread(rows, 7))}
+    return {row["i"]: row["fresh"] for row in await tx.fetch_rows(REMEMBER_NEW_SQL, *as_columns(rows, 7))}
 
 
-ROUTE = """
+FIND_ROUTES_SQL = """
 WITH asked AS (
     SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[])
         AS a(i, tenant_id, our_number, lead_phone)
@@ -124,14 +124,14 @@ ORDER BY o.i
 """
 
 
-async def route(tx: Tx, pairs: Sequence[tuple[str, str, str]]) -> list[Row]:
+async def find_routes(tx: Tx, pairs: Sequence[tuple[str, str, str]]) -> list[Row]:
     """For each (tenant, our number, lead's phone), in order: the lead and campaign by contract
     5's ladder (thread, the number's campaigns, its agent's campaigns, anybody), or None and
     the primary campaign for a placeholder."""
-    return await tx.rows(ROUTE, *spread([(i, *pair) for i, pair in enumerate(pairs)], 4))
+    return await tx.fetch_rows(FIND_ROUTES_SQL, *as_columns([(i, *pair) for i, pair in enumerate(pairs)], 4))
 
 
-PLACEHOLDERS = """
+ADD_PLACEHOLDERS_SQL = """
 INSERT INTO leads (tenant_id, lead_id, phone, campaign_id, is_placeholder)
 SELECT *, true FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
 """
@@ -139,7 +139,7 @@ SELECT *, true FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
 
 async def add_placeholders(tx: Tx, leads: Sequence[tuple[str, str, str, str | None]]) -> None:
     """A placeholder lead for each (tenant, lead id, phone, campaign)."""
-    await tx.execute(PLACEHOLDERS, *spread(leads, 4))
+    await tx.execute(ADD_PLACEHOLDERS_SQL, *as_columns(leads, 4))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,20 +159,20 @@ class Arrival:
     provider_id: str
     text: str
     media: list[dict[str, Any]]
-    word: Word | None
+    word: ControlWord | None
     """STOP, START or HELP; None: conversation."""
     rule: str | None
     """What decided that."""
     answered: bool
     """By the carrier."""
-    conversation: bool
+    is_forwardable: bool
     """May be forwarded to an agent."""
     possible_opt_out: bool
-    late: bool
+    is_late: bool
     """Fetched from the carrier's record after we were away."""
 
 
-THREAD = f"""
+STORE_ARRIVALS_SQL = f"""
 WITH asked AS (
     SELECT *, row_number() OVER (PARTITION BY tenant_id, our_number, lead_phone ORDER BY i) AS nth,
            count(*) OVER (PARTITION BY tenant_id, our_number, lead_phone) AS together
@@ -193,7 +193,7 @@ WITH asked AS (
     FROM asked a
     JOIN leads l ON l.tenant_id = a.tenant_id AND l.lead_id = a.lead_id
     LEFT JOIN LATERAL (
-        {agent_of("a.tenant_id", "a.campaign_id", "l.is_test", "a.our_number")}
+        {agent_of_sql("a.tenant_id", "a.campaign_id", "l.is_test", "a.our_number")}
     ) agent ON true
     WHERE a.nth = a.together ORDER BY a.tenant_id, a.our_number, a.lead_phone
     ON CONFLICT (tenant_id, our_number, lead_phone) DO UPDATE
@@ -215,14 +215,14 @@ WITH asked AS (
     FROM asked a JOIN threads t USING (tenant_id, our_number, lead_phone)
     RETURNING tenant_id, message_id, interaction_id, seq, forwardable
 ), touched AS (
-    {touch("threads")}
+    {mark_active_sql("threads")}
 )
 SELECT a.i, s.interaction_id, s.seq, s.forwardable
 FROM asked a JOIN stored s USING (tenant_id, message_id) ORDER BY a.i
 """
 
 
-async def thread(tx: Tx, arrivals: Sequence[Arrival]) -> list[Row]:
+async def store_arrivals(tx: Tx, arrivals: Sequence[Arrival]) -> list[Row]:
     """Opens or locks the threads, numbers and stores the texts; in order, each text's
     interaction_id, seq, and whether it is to be forwarded."""
     rows = [
@@ -240,13 +240,13 @@ async def thread(tx: Tx, arrivals: Sequence[Arrival]) -> list[Row]:
             a.provider_id,
             a.text,
             json.dumps(a.media),
-            a.conversation,
+            a.is_forwardable,
             a.possible_opt_out,
-            a.late,
+            a.is_late,
         )
         for i, a in enumerate(arrivals)
     ]
-    return await tx.rows(THREAD, *spread(rows, 16))
+    return await tx.fetch_rows(STORE_ARRIVALS_SQL, *as_columns(rows, 16))
 
 
 INCOMPLETE = """
@@ -266,7 +266,7 @@ ORDER BY a.i
 async def incomplete(tx: Tx, known: Sequence[tuple[str, str, str]]) -> list[Row]:
     """Of the (tenant, account, provider's id), by their place `i`, the stored texts whose fuller
     copy had not come; `blank` where nothing of them is known."""
-    return await tx.rows(INCOMPLETE, *spread([(i, *key) for i, key in enumerate(known)], 4))
+    return await tx.fetch_rows(INCOMPLETE, *as_columns([(i, *key) for i, key in enumerate(known)], 4))
 
 
 COMPLETE = """
@@ -298,12 +298,20 @@ async def complete(tx: Tx, arrivals: Sequence[Arrival]) -> list[Row]:
     """Fills in what the stored texts lack, whose threads are locked; in order, each text's
     interaction_id, and whether it is to be forwarded now. It keeps its place."""
     rows = [
-        (a.tenant_id, a.message_id, a.text, json.dumps(a.media), a.conversation, a.possible_opt_out) for a in arrivals
+        (
+            a.tenant_id,
+            a.message_id,
+            a.text,
+            json.dumps(a.media),
+            a.is_forwardable,
+            a.possible_opt_out,
+        )
+        for a in arrivals
     ]
-    return await tx.rows(COMPLETE, *spread(rows, 6))
+    return await tx.fetch_rows(COMPLETE, *as_columns(rows, 6))
 
 
-COLLECT = f"""
+COLLECT_TEXTS_SQL = f"""
 WITH asked AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[])
         AS a(tenant_id, interaction_id, turn_id)
@@ -325,7 +333,7 @@ WITH asked AS (
     JOIN interactions t ON t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
     JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
     LEFT JOIN LATERAL (
-        {agent_of("t.tenant_id", "t.campaign_id", "l.is_test", "t.our_number")}
+        {agent_of_sql("t.tenant_id", "t.campaign_id", "l.is_test", "t.our_number")}
     ) agent ON true
 ), collecting AS (
     INSERT INTO turns AS u (tenant_id, turn_id, interaction_id, sms_agent_id, due_at, window_due_at)
@@ -347,15 +355,17 @@ SELECT tenant_id, interaction_id, turn_id, due_at FROM collecting
 """
 
 
-async def collect(tx: Tx, threads: Sequence[tuple[str, str, str]], messages: Sequence[tuple[str, str]]) -> list[Row]:
+async def collect_texts(
+    tx: Tx, threads: Sequence[tuple[str, str, str]], messages: Sequence[tuple[str, str]]
+) -> list[Row]:
     """Puts the texts (tenant, message) into the collecting turns of the threads (tenant,
     interaction, id for a new turn), whose locks are held, and starts each window again.
 
     Returns tenant_id, interaction_id, turn_id and due_at of each turn."""
-    return await tx.rows(
-        COLLECT,
-        *spread(threads, 3),
-        *spread(messages, 2),
+    return await tx.fetch_rows(
+        COLLECT_TEXTS_SQL,
+        *as_columns(threads, 3),
+        *as_columns(messages, 2),
         windows.WINDOW_MS,
         windows.MAX_WAIT_WINDOWS,
         windows.TEXTS_PER_TURN,

@@ -4,11 +4,11 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from app.store import search
-from app.store.engine import Read, Row, Tx, spread
-from app.store.search import Filter
-from app.store.threads import Thread
+from app.store.engine import ReadTx, Row, Tx, as_columns
+from app.store.search import ThreadFilter
+from app.store.threads import ThreadKey
 
-COLUMNS = """
+THREADS_SQL = """
 SELECT t.*, c.client_id, c.offer_id, c.name AS campaign_name, l.first_name, l.last_name,
        l.is_test, turn.state AS turn_state, turn.window_due_at AS turn_due_at,
        turn.posting AS turn_posting, turn.attempt AS turn_attempt, turn.due_at AS turn_again_at,
@@ -50,42 +50,42 @@ LEFT JOIN LATERAL (  -- our last text, if it failed
 WHERE t.tenant_id = $1
 """
 
-ONE = f"{COLUMNS} AND t.interaction_id = $2"
+GET_THREAD_SQL = f"{THREADS_SQL} AND t.interaction_id = $2"
 
 
-async def get(read: Read, tenant_id: str, interaction_id: str) -> Row | None:
+async def get(read: ReadTx, tenant_id: str, interaction_id: str) -> Row | None:
     """The thread with its lead's name, its campaign's client and offer, its agent's turn."""
-    return await read.row(ONE, tenant_id, interaction_id)
+    return await read.fetch_row(GET_THREAD_SQL, tenant_id, interaction_id)
 
 
-OF_LEAD = f"{COLUMNS} AND t.lead_id = $2 ORDER BY t.last_message_at DESC, t.interaction_id DESC"
+LIST_OF_LEAD_SQL = f"{THREADS_SQL} AND t.lead_id = $2 ORDER BY t.last_message_at DESC, t.interaction_id DESC"
 
 
-async def of_lead(read: Read, tenant_id: str, lead_id: str) -> list[Row]:
+async def list_of_lead(read: ReadTx, tenant_id: str, lead_id: str) -> list[Row]:
     """All threads of a lead, the most recent first."""
-    return await read.rows(OF_LEAD, tenant_id, lead_id)
+    return await read.fetch_rows(LIST_OF_LEAD_SQL, tenant_id, lead_id)
 
 
-SHOWN = f"""{COLUMNS} AND t.interaction_id = ANY ($2::text[])
+GET_PAGE_SQL = f"""{THREADS_SQL} AND t.interaction_id = ANY ($2::text[])
 ORDER BY t.last_message_at DESC, t.interaction_id DESC
 """
 
 
-async def listed(
-    read: Read,
+async def list_page(
+    read: ReadTx,
     tenant_id: str,
-    narrowed: Filter,
+    filters: ThreadFilter,
     before: tuple[Any, ...] | None,
     limit: int,
 ) -> list[Row]:
     """Threads, newest activity first, that come after `before` (last_message_at, id).
 
     First the ids of the page, by indexes alone; then what is shown of them."""
-    ids = await search.page(read, tenant_id, narrowed, before, limit)
-    return await read.rows(SHOWN, tenant_id, ids) if ids else []
+    ids = await search.find_page(read, tenant_id, filters, before, limit)
+    return await read.fetch_rows(GET_PAGE_SQL, tenant_id, ids) if ids else []
 
 
-NEWEST = """
+GET_TRANSCRIPT_SQL = """
 SELECT * FROM (
     SELECT * FROM messages WHERE tenant_id = $1 AND interaction_id = $2 AND seq IS NOT NULL
     ORDER BY seq DESC LIMIT $3
@@ -93,16 +93,16 @@ SELECT * FROM (
 """
 
 
-async def transcript(read: Read, tenant_id: str, interaction_id: str, longest: int) -> list[Row]:
+async def get_transcript(read: ReadTx, tenant_id: str, interaction_id: str, max_entries: int) -> list[Row]:
     """The newest entries, notes included, in order."""
-    return await read.rows(NEWEST, tenant_id, interaction_id, longest)
+    return await read.fetch_rows(GET_TRANSCRIPT_SQL, tenant_id, interaction_id, max_entries)
 
 
-AFTER = """
+GET_ENTRIES_AFTER_SQL = """
 SELECT * FROM messages WHERE tenant_id = $1 AND interaction_id = $2 AND seq > $3
 ORDER BY seq LIMIT $4
 """
-BEFORE = """
+GET_ENTRIES_BEFORE_SQL = """
 SELECT * FROM (
     SELECT * FROM messages WHERE tenant_id = $1 AND interaction_id = $2 AND seq < $3
     ORDER BY seq DESC LIMIT $4
@@ -110,8 +110,8 @@ SELECT * FROM (
 """
 
 
-async def page(
-    read: Read,
+async def get_transcript_page(
+    read: ReadTx,
     tenant_id: str,
     interaction_id: str,
     after: int | None,
@@ -120,11 +120,11 @@ async def page(
 ) -> list[Row]:
     """Up to `limit` entries after or before a seq, in order."""
     if before is not None:
-        return await read.rows(BEFORE, tenant_id, interaction_id, before, limit)
-    return await read.rows(AFTER, tenant_id, interaction_id, after or 0, limit)
+        return await read.fetch_rows(GET_ENTRIES_BEFORE_SQL, tenant_id, interaction_id, before, limit)
+    return await read.fetch_rows(GET_ENTRIES_AFTER_SQL, tenant_id, interaction_id, after or 0, limit)
 
 
-UNRELEASED = """
+LIST_UNRELEASED_SQL = """
 SELECT * FROM messages
 WHERE tenant_id = $1 AND interaction_id = ANY ($2::text[]) AND seq IS NULL
   AND status IN ('scheduled', 'queued')
@@ -132,12 +132,12 @@ ORDER BY coalesce(send_at, created_at)
 """
 
 
-async def scheduled(read: Read, tenant_id: str, interaction_ids: Sequence[str]) -> list[Row]:
+async def list_unreleased(read: ReadTx, tenant_id: str, interaction_ids: Sequence[str]) -> list[Row]:
     """Texts of the threads that wait for their time."""
-    return await read.rows(UNRELEASED, tenant_id, list(interaction_ids))
+    return await read.fetch_rows(LIST_UNRELEASED_SQL, tenant_id, list(interaction_ids))
 
 
-MARK_READ = """
+MARK_READ_SQL = """
 UPDATE interactions t SET read_seq = greatest(t.read_seq, least($3, t.last_seq)),
     unread_count = (SELECT count(*) FROM messages m
         WHERE m.tenant_id = t.tenant_id AND m.interaction_id = t.interaction_id
@@ -147,10 +147,10 @@ WHERE t.tenant_id = $1 AND t.interaction_id = $2
 
 
 async def mark_read(tx: Tx, tenant_id: str, interaction_id: str, through_seq: int) -> None:
-    await tx.execute(MARK_READ, tenant_id, interaction_id, through_seq)
+    await tx.execute(MARK_READ_SQL, tenant_id, interaction_id, through_seq)
 
 
-SHARES = """
+BELONGS_TO_LEAD_SQL = """
 SELECT EXISTS (
     SELECT 1 FROM interactions t
     JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = $3
@@ -159,19 +159,19 @@ SELECT EXISTS (
 """
 
 
-async def shares(read: Read, tenant_id: str, interaction_id: str, lead_id: str) -> bool:
+async def belongs_to_lead(read: ReadTx, tenant_id: str, interaction_id: str, lead_id: str) -> bool:
     """Whether the thread is the lead's, or of a lead with the same phone."""
-    return bool(await read.value(SHARES, tenant_id, interaction_id, lead_id))
+    return bool(await read.fetch_value(BELONGS_TO_LEAD_SQL, tenant_id, interaction_id, lead_id))
 
 
-KNOWS = "SELECT EXISTS (SELECT 1 FROM leads WHERE tenant_id = $1 AND lead_id = $2)"
+HAS_LEAD_SQL = "SELECT EXISTS (SELECT 1 FROM leads WHERE tenant_id = $1 AND lead_id = $2)"
 
 
-async def knows_lead(read: Read, tenant_id: str, lead_id: str) -> bool:
-    return bool(await read.value(KNOWS, tenant_id, lead_id))
+async def has_lead(read: ReadTx, tenant_id: str, lead_id: str) -> bool:
+    return bool(await read.fetch_value(HAS_LEAD_SQL, tenant_id, lead_id))
 
 
-SUPPRESSED = """
+FIND_SUPPRESSED_SQL = """
 SELECT t.tenant_id, t.interaction_id
 FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 JOIN interactions t USING (tenant_id, interaction_id)
@@ -181,19 +181,19 @@ WHERE 'sms' = ANY (l.dnc_channels) OR EXISTS (
 """
 
 
-async def suppressed(read: Read, threads: Collection[Thread]) -> set[Thread]:
+async def find_suppressed(read: ReadTx, threads: Collection[ThreadKey]) -> set[ThreadKey]:
     """Those of the threads of which the phone may not be texted."""
-    rows = await read.rows(SUPPRESSED, *spread(list(threads), 2))
+    rows = await read.fetch_rows(FIND_SUPPRESSED_SQL, *as_columns(list(threads), 2))
     return {(row["tenant_id"], row["interaction_id"]) for row in rows}
 
 
-LEAD_SUPPRESSED = """
+IS_LEAD_SUPPRESSED_SQL = """
 SELECT coalesce('sms' = ANY (l.dnc_channels), false) OR EXISTS (
     SELECT 1 FROM suppressions s WHERE s.tenant_id = l.tenant_id AND s.phone = l.phone)
 FROM leads l WHERE l.tenant_id = $1 AND l.lead_id = $2
 """
 
 
-async def lead_suppressed(read: Read, tenant_id: str, lead_id: str) -> bool:
+async def is_lead_suppressed(read: ReadTx, tenant_id: str, lead_id: str) -> bool:
     """Whether the lead may not be texted at its own phone."""
-    return bool(await read.value(LEAD_SUPPRESSED, tenant_id, lead_id))
+    return bool(await read.fetch_value(IS_LEAD_SUPPRESSED_SQL, tenant_id, lead_id))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.store import directory, suppressions, threads
-from app.store.engine import Read, Row, Tx
+from app.store.engine import ReadTx, Row, Tx
 
 COLUMNS = (
     "first_name",
@@ -21,11 +21,11 @@ COLUMNS = (
 Lead = dict[str, Any]
 """A row of `leads`, with `is_dnc`."""
 
-ADD = directory.adding("leads", ("lead_id", *COLUMNS))
+ADD_LEADS_SQL = directory.insert_sql("leads", ("lead_id", *COLUMNS))
 
 
-def touch(of: str) -> str:
-    """The leads (tenant_id, lead_id) of `of` are active now, where they share their phone: only
+def mark_active_sql(leads_cte: str) -> str:
+    """The leads (tenant_id, lead_id) of `leads_cte` are active now, where they share their phone: only
     among those does it matter who was active last. One alone is spared the write at each text,
     since whoever gets its phone later is active later. Whoever holds one of them is touching it
     too: nobody waits here for anybody.
@@ -35,7 +35,7 @@ def touch(of: str) -> str:
     order tells them apart."""
     return f"""
     UPDATE leads x SET active_at = clock_timestamp() WHERE x.ctid = ANY (ARRAY(
-        SELECT free.place FROM (SELECT DISTINCT tenant_id, lead_id FROM {of}) a
+        SELECT free.place FROM (SELECT DISTINCT tenant_id, lead_id FROM {leads_cte}) a
         CROSS JOIN LATERAL (
             SELECT k.* FROM (
                 SELECT o.ctid AS place, o.lead_id, o.phone FROM leads o
@@ -57,10 +57,10 @@ def touch(of: str) -> str:
 async def add(tx: Tx, leads: Sequence[Mapping[str, Any]]) -> list[Lead]:
     """Adds the leads whose ids are free; returns those. Takes their phones' locks."""
     await _lock_phones(tx, leads)
-    return await _judged(tx, await tx.rows(ADD, [dict(lead) for lead in leads]))
+    return await _add_is_dnc(tx, await tx.fetch_rows(ADD_LEADS_SQL, [dict(lead) for lead in leads]))
 
 
-PUT = directory.adding(
+PUT_LEADS_SQL = directory.insert_sql(
     "leads",
     ("lead_id", *COLUMNS),
     "(tenant_id, lead_id) DO UPDATE SET updated_at = clock_timestamp(), "
@@ -72,10 +72,10 @@ PUT = directory.adding(
 async def put(tx: Tx, leads: Sequence[Mapping[str, Any]]) -> list[Lead]:
     """Adds or replaces the leads; `created` tells which. Takes their phones' locks."""
     await _lock_phones(tx, leads)
-    return await _judged(tx, await tx.rows(PUT, [dict(lead) for lead in leads]))
+    return await _add_is_dnc(tx, await tx.fetch_rows(PUT_LEADS_SQL, [dict(lead) for lead in leads]))
 
 
-MERGE = directory.adding(
+MERGE = directory.insert_sql(
     "leads",
     ("lead_id", *COLUMNS),
     f"""(tenant_id, lead_id) DO UPDATE SET updated_at = clock_timestamp(),
@@ -91,10 +91,10 @@ async def merge(tx: Tx, tenant_id: str, fresh: Mapping[str, Any], given: Mapping
     keys = sorted(given)  # two imports of the same leads wait in one order
     new = [{**fresh, **given[key], "tenant_id": tenant_id, "lead_id": key} for key in keys]
     await _lock_phones(tx, new)
-    await tx.rows(MERGE, new, dict(given))
+    await tx.fetch_rows(MERGE, new, dict(given))
 
 
-CHANGE = directory.changing("leads", "lead_id", COLUMNS).replace(
+CHANGE_LEADS_SQL = directory.update_sql("leads", "lead_id", COLUMNS).replace(
     "updated_at = ", "active_at = clock_timestamp(), updated_at = "
 )
 
@@ -102,28 +102,28 @@ CHANGE = directory.changing("leads", "lead_id", COLUMNS).replace(
 async def change(tx: Tx, leads: Sequence[Mapping[str, Any]]) -> list[Lead]:
     """Changes the leads whole. Takes their phones' locks."""
     await _lock_phones(tx, leads)
-    return await _judged(tx, await tx.rows(CHANGE, [dict(lead) for lead in leads]))
+    return await _add_is_dnc(tx, await tx.fetch_rows(CHANGE_LEADS_SQL, [dict(lead) for lead in leads]))
 
 
-GET = directory.getting("leads", "lead_id")
+GET_LEAD_SQL = directory.select_one_sql("leads", "lead_id")
 
 
-async def get(read: Read, tenant_id: str, lead_id: str) -> Lead | None:
-    row = await read.row(GET, tenant_id, lead_id)
-    return None if row is None else (await _judged(read, [row]))[0]
+async def get(read: ReadTx, tenant_id: str, lead_id: str) -> Lead | None:
+    row = await read.fetch_row(GET_LEAD_SQL, tenant_id, lead_id)
+    return None if row is None else (await _add_is_dnc(read, [row]))[0]
 
 
-LOCK = directory.getting("leads", "lead_id", lock=True)
+LOCK_LEAD_SQL = directory.select_one_sql("leads", "lead_id", lock=True)
 
 
 async def lock(tx: Tx, tenant_id: str, lead_id: str) -> Row | None:
     """Locks the lead, and its phone first (law 9): no text of it comes in meanwhile."""
-    known = await tx.row(GET, tenant_id, lead_id)
-    await _lock_phones(tx, [known] if known else [])
-    return await tx.row(LOCK, tenant_id, lead_id)
+    current_row = await tx.fetch_row(GET_LEAD_SQL, tenant_id, lead_id)
+    await _lock_phones(tx, [current_row] if current_row else [])
+    return await tx.fetch_row(LOCK_LEAD_SQL, tenant_id, lead_id)
 
 
-LIST = directory.listing(
+LIST_LEADS_SQL = directory.select_page_sql(
     "leads",
     "lead_id",
     """($4::text IS NULL OR concat_ws(' ', first_name, last_name) ILIKE $4 OR email ILIKE $4
@@ -131,26 +131,26 @@ LIST = directory.listing(
 )
 
 
-async def listed(read: Read, tenant_id: str, below: str | None, limit: int, search: str | None) -> list[Lead]:
+async def list_page(read: ReadTx, tenant_id: str, below: str | None, limit: int, search: str | None) -> list[Lead]:
     """Leads whose name, e-mail, id, or phone's digits contain `search` (None: all)."""
     pattern = digits = None
     if search:
-        escaped = search.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
-        pattern = f"%{escaped}%"
-        found = "".join(c for c in search if c.isascii() and c.isdigit())
-        digits = f"%{found}%" if len(found) >= 3 else None
-    return await _judged(read, await read.rows(LIST, tenant_id, below, limit, pattern, digits))
+        pattern_text = search.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+        pattern = f"%{pattern_text}%"
+        typed_digits = "".join(c for c in search if c.isascii() and c.isdigit())
+        digits = f"%{typed_digits}%" if len(typed_digits) >= 3 else None
+    return await _add_is_dnc(read, await read.fetch_rows(LIST_LEADS_SQL, tenant_id, below, limit, pattern, digits))
 
 
-REMOVE = directory.removing("leads", "lead_id")
+REMOVE_LEAD_SQL = directory.delete_sql("leads", "lead_id")
 
 
 async def remove(tx: Tx, tenant_id: str, lead_id: str) -> bool:
     """Raises `StillReferenced` when the lead has threads."""
-    return await tx.value(REMOVE, tenant_id, lead_id) is not None
+    return await tx.fetch_value(REMOVE_LEAD_SQL, tenant_id, lead_id) is not None
 
 
-SET_DNC = """
+SET_DNC_SQL = """
 UPDATE leads t SET dnc_channels = a.dnc_channels, dnc_reason = a.dnc_reason,
     updated_at = clock_timestamp()
 FROM jsonb_populate_recordset(NULL::leads, $1) a
@@ -159,25 +159,25 @@ WHERE t.tenant_id = a.tenant_id AND t.lead_id = a.lead_id
 
 
 async def set_dnc(tx: Tx, tenant_id: str, lead_id: str, channels: list[str], why: str | None) -> None:
-    wanted = {
+    new_values = {
         "tenant_id": tenant_id,
         "lead_id": lead_id,
         "dnc_channels": channels,
         "dnc_reason": why,
     }
-    await tx.execute(SET_DNC, [wanted])
+    await tx.execute(SET_DNC_SQL, [new_values])
 
 
-LOCK_PLACEHOLDERS = """
+LOCK_PLACEHOLDERS_SQL = """
 SELECT lead_id, dnc_channels FROM leads
 WHERE tenant_id = $1 AND phone = $2 AND is_placeholder AND lead_id <> $3
 ORDER BY lead_id FOR UPDATE
 """
-LOCK_THREADS = f"""
+LOCK_THREADS_SQL = f"""
 SELECT 1 FROM interactions t WHERE t.tenant_id = $1 AND t.lead_id = ANY ($2)
-{threads.IN_ORDER}
+{threads.LOCK_IN_ORDER_SQL}
 """
-MOVE = """
+MOVE_THREADS_SQL = """
 WITH threads AS (
     UPDATE interactions SET lead_id = $3, updated_at = clock_timestamp()
     WHERE tenant_id = $1 AND lead_id = ANY ($2)
@@ -186,38 +186,38 @@ WITH threads AS (
 UPDATE messages m SET lead_id = $3 FROM threads t
 WHERE m.tenant_id = $1 AND m.interaction_id = t.interaction_id AND m.lead_id = ANY ($2)
 """
-INHERIT = """
+INHERIT_DNC_SQL = """
 UPDATE leads SET dnc_channels = ARRAY(SELECT DISTINCT unnest(dnc_channels || $3::text[]) ORDER BY 1)
 WHERE tenant_id = $1 AND lead_id = $2
 """
-DROP = "DELETE FROM leads WHERE tenant_id = $1 AND lead_id = ANY ($2)"
+DELETE_LEADS_SQL = "DELETE FROM leads WHERE tenant_id = $1 AND lead_id = ANY ($2)"
 
 
-async def adopt(tx: Tx, tenant_id: str, lead_id: str, phone: str) -> None:
+async def adopt_placeholders(tx: Tx, tenant_id: str, lead_id: str, phone: str) -> None:
     """The placeholders with this phone give way to the lead: their threads and texts become
     its own, and so does what they were not to be contacted by.
 
     Whoever stored the lead has the phone's lock, so that no text of it comes in meanwhile."""
-    placeholders = await tx.rows(LOCK_PLACEHOLDERS, tenant_id, phone, lead_id)
+    placeholders = await tx.fetch_rows(LOCK_PLACEHOLDERS_SQL, tenant_id, phone, lead_id)
     if not placeholders:
         return
     ids = [row["lead_id"] for row in placeholders]
-    await tx.rows(LOCK_THREADS, tenant_id, ids)
-    await tx.execute(MOVE, tenant_id, ids, lead_id)
+    await tx.fetch_rows(LOCK_THREADS_SQL, tenant_id, ids)
+    await tx.execute(MOVE_THREADS_SQL, tenant_id, ids, lead_id)
     channels = [channel for row in placeholders for channel in row["dnc_channels"]]
     if channels:
-        await tx.execute(INHERIT, tenant_id, lead_id, channels)
-    await tx.execute(DROP, tenant_id, ids)
+        await tx.execute(INHERIT_DNC_SQL, tenant_id, lead_id, channels)
+    await tx.execute(DELETE_LEADS_SQL, tenant_id, ids)
 
 
-WITH_PLACEHOLDER = """
+FIND_WITH_PLACEHOLDER_SQL = """
 SELECT DISTINCT phone FROM leads WHERE tenant_id = $1 AND phone = ANY ($2) AND is_placeholder
 """
 
 
-async def with_placeholder(read: Read, tenant_id: str, phones: Sequence[str]) -> list[str]:
+async def find_with_placeholder(read: ReadTx, tenant_id: str, phones: Sequence[str]) -> list[str]:
     """Of the phones those that a placeholder has."""
-    rows = await read.rows(WITH_PLACEHOLDER, tenant_id, list(phones))
+    rows = await read.fetch_rows(FIND_WITH_PLACEHOLDER_SQL, tenant_id, list(phones))
     return [row["phone"] for row in rows]
 
 
@@ -227,10 +227,10 @@ async def _lock_phones(tx: Tx, leads: Sequence[Mapping[str, Any]]) -> None:
         await suppressions.lock_phones(tx, phones)
 
 
-async def _judged(read: Read, rows: Sequence[Row]) -> list[Lead]:
+async def _add_is_dnc(read: ReadTx, rows: Sequence[Row]) -> list[Lead]:
     """`isDnc`: any channel, or the phone suppressed (contract 7)."""
     phones = {row["phone"] for row in rows if row["phone"]}
     causes = {}
     if phones:
-        causes = await suppressions.causes(read, rows[0]["tenant_id"], sorted(phones))
+        causes = await suppressions.get_causes(read, rows[0]["tenant_id"], sorted(phones))
     return [{**row, "is_dnc": bool(row["dnc_channels"]) or bool(causes.get(row["phone"]))} for row in rows]

@@ -1,8 +1,8 @@
 """One text and its attempts."""
 
-from app.store.engine import Read, Row
+from app.store.engine import ReadTx, Row
 
-ONE = """
+GET_MESSAGE_SQL = """
 SELECT m.*, coalesce(m.held_reason, braked.reason) AS held_reason
 FROM messages m
 LEFT JOIN LATERAL (  -- a brake holds what is queued, until it is let go
@@ -22,19 +22,19 @@ WHERE m.tenant_id = $1 AND m.message_id = $2
 """
 
 
-async def get(read: Read, tenant_id: str, message_id: str) -> Row | None:
-    return await read.row(ONE, tenant_id, message_id)
+async def get(read: ReadTx, tenant_id: str, message_id: str) -> Row | None:
+    return await read.fetch_row(GET_MESSAGE_SQL, tenant_id, message_id)
 
 
-ATTEMPTS = "SELECT * FROM attempts WHERE tenant_id = $1 AND message_id = $2 ORDER BY attempt"
+LIST_ATTEMPTS_SQL = "SELECT * FROM attempts WHERE tenant_id = $1 AND message_id = $2 ORDER BY attempt"
 
 
-async def attempts(read: Read, tenant_id: str, message_id: str) -> list[Row]:
+async def list_attempts(read: ReadTx, tenant_id: str, message_id: str) -> list[Row]:
     """The HTTP tries of a text, first to last."""
-    return await read.rows(ATTEMPTS, tenant_id, message_id)
+    return await read.fetch_rows(LIST_ATTEMPTS_SQL, tenant_id, message_id)
 
 
-BULK = """
+GET_BULK_SQL = """
 SELECT b.*, coalesce((SELECT jsonb_object_agg(status, texts) FROM (
            SELECT m.status, count(*) AS texts FROM messages m
            WHERE m.tenant_id = b.tenant_id AND m.bulk_id = b.bulk_id GROUP BY m.status) s),
@@ -43,6 +43,6 @@ FROM bulks b WHERE b.tenant_id = $1 AND b.bulk_id = $2
 """
 
 
-async def bulk(read: Read, tenant_id: str, bulk_id: str) -> Row | None:
+async def get_bulk(read: ReadTx, tenant_id: str, bulk_id: str) -> Row | None:
     """A bulk send with its texts counted by status."""
-    return await read.row(BULK, tenant_id, bulk_id)
+    return await read.fetch_row(GET_BULK_SQL, tenant_id, bulk_id)

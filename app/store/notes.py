@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from app.domain import ids
-from app.store.engine import Tx, spread
+from app.store.engine import Tx, as_columns
 
-ADD = """
+ADD_NOTES_SQL = """
 WITH asked AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
         AS a(tenant_id, interaction_id, message_id, text)
@@ -27,4 +27,4 @@ async def add(tx: Tx, notes: Mapping[tuple[str, str], str]) -> None:
     takes no other after them."""
     if notes:
         rows = [(tenant, thread, ids.make("msg"), text) for (tenant, thread), text in sorted(notes.items())]
-        await tx.execute(ADD, *spread(rows, 4))
+        await tx.execute(ADD_NOTES_SQL, *as_columns(rows, 4))

@@ -10,21 +10,21 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from app.domain import quiet
-from app.domain.words import RANK
-from app.store.engine import PLANNED, Row, Tx, spread
+from app.domain.words import STATUS_RANK
+from app.store.engine import RESTORE_GENERIC_PLANS_SQL, Row, Tx, as_columns
 
-LEASE = timedelta(seconds=30)
-UNKNOWN_HOLDS = timedelta(seconds=60)
+TEXT_LEASE = timedelta(seconds=30)
+UNKNOWN_BLOCK_TIME = timedelta(seconds=60)
 """For how long a text of unknown outcome holds back its successors in the thread."""
 
-AHEAD = timedelta(milliseconds=250)
+PACING_LOOKAHEAD = timedelta(milliseconds=250)
 """A claim takes what a number may send within so long: slower numbers one text at a time."""
 
-CATCHING_UP = timedelta(seconds=30)
+CATCH_UP_WAIT = timedelta(seconds=30)
 """For so long an account's numbers wait until the texts we missed are fetched: there may be a
 STOP among them."""
 
-BY_KEY = """(SELECT k.* FROM (
+OWED_ROW_SQL = """(SELECT k.* FROM (
         SELECT o.ctid AS place, o.* FROM outbox o
         WHERE o.tenant_id = a.tenant_id AND o.message_id >= a.message_id
         ORDER BY o.message_id LIMIT 1) k
@@ -33,7 +33,7 @@ BY_KEY = """(SELECT k.* FROM (
 It often takes the outbox for empty: it is, nearly always. Then all indexes of the tenant look
 alike to it, and so do a look by key and a walk through all that is owed; only the order tells
 them apart. Found so, a row is found again by its place (ctid), within the statement."""
-SENDERS = """
+SENDERS_SQL = """
 RECURSIVE senders AS (  -- each number with something queued, by skipping through the index
     (SELECT tenant_id, from_phone FROM outbox WHERE state = 'queued' AND seq IS NOT NULL
      ORDER BY tenant_id, from_phone LIMIT 1)
@@ -45,8 +45,8 @@ RECURSIVE senders AS (  -- each number with something queued, by skipping throug
         ORDER BY o.tenant_id, o.from_phone LIMIT 1) n
 )
 """
-CLAIM = f"""
-WITH {SENDERS}, numbers AS (  -- those that may send now; another worker's are passed over
+CLAIM_TEXTS_SQL = f"""
+WITH {SENDERS_SQL}, numbers AS (  -- those that may send now; another worker's are passed over
     SELECT n.tenant_id, n.phone_number AS from_phone, n.free_at, r.rate
     FROM phone_numbers n
     JOIN senders s ON s.tenant_id = n.tenant_id AND s.from_phone = n.phone_number
@@ -139,13 +139,13 @@ SELECT c.tenant_id, c.message_id, c.interaction_id, c.account_id, c.to_phone, c.
 FROM claimed c
 JOIN messages m ON m.tenant_id = c.tenant_id AND m.message_id = c.message_id
 JOIN provider_accounts a ON a.tenant_id = c.tenant_id AND a.account_id = c.account_id
-WHERE {PLANNED}
+WHERE {RESTORE_GENERIC_PLANS_SQL}
 """
-Rates = Mapping[str, Mapping[str, float]]
+PacingRates = Mapping[str, Mapping[str, float]]
 """Segments a second, by provider and kind of number."""
 
 
-async def claim(tx: Tx, lease: str, limit: int, rates: Rates) -> list[Row]:
+async def claim(tx: Tx, lease: str, limit: int, rates: PacingRates) -> list[Row]:
     """Takes up to `limit` due rows: the oldest of each thread, replies before bulk, tenants in
     turn, and of each number what its pacing lets start now, which is spent here.
 
@@ -153,11 +153,20 @@ async def claim(tx: Tx, lease: str, limit: int, rates: Rates) -> list[Row]:
     whose lease ran out while `sending`, or that is `unknown`, as `unknown`.
 
     Of many numbers each gives a few at most: the next claim follows at once."""
-    await tx.replan()
-    return await tx.rows(CLAIM, limit, lease, LEASE, UNKNOWN_HOLDS, AHEAD, rates, CATCHING_UP)
+    await tx.plan_afresh()
+    return await tx.fetch_rows(
+        CLAIM_TEXTS_SQL,
+        limit,
+        lease,
+        TEXT_LEASE,
+        UNKNOWN_BLOCK_TIME,
+        PACING_LOOKAHEAD,
+        rates,
+        CATCH_UP_WAIT,
+    )
 
 
-BLOCKED = f"""
+FIND_BLOCKED_SQL = f"""
 SELECT x.message_id, CASE WHEN x.gone THEN 'gone' WHEN x.suppressed THEN 'suppressed'
                           ELSE 'stale' END AS why
 FROM (
@@ -175,30 +184,30 @@ FROM (
                AS stale
     FROM unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, message_id, phone)
     -- Text by text (LIMIT): a join might read all that is owed, or all that is suppressed.
-    LEFT JOIN LATERAL {BY_KEY} o ON o.lease = $4
+    LEFT JOIN LATERAL {OWED_ROW_SQL} o ON o.lease = $4
     LEFT JOIN LATERAL (
         SELECT m.interaction_id, m.turn_id, 'sms' = ANY (l.dnc_channels) AS asked_not_to
         FROM messages m JOIN leads l ON l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id
         WHERE m.tenant_id = a.tenant_id AND m.message_id = a.message_id LIMIT 1) m ON true
 ) x WHERE x.gone OR x.suppressed OR x.stale
 """
-Blocked = Literal["gone", "suppressed", "stale"]
+BlockReason = Literal["gone", "suppressed", "stale"]
 
 
-async def blocked(tx: Tx, claimed: Sequence[tuple[str, str, str]], lease: str) -> dict[str, Blocked]:
+async def find_blocked(tx: Tx, claimed_texts: Sequence[tuple[str, str, str]], lease: str) -> dict[str, BlockReason]:
     """Of the claimed (tenant, message, phone): those that may no longer leave, and why. The
     phone was suppressed, the text cancelled, or the lead wrote after the turn it answers. Runs
     after the claim's commit, so that it sees every STOP that was committed before."""
-    await tx.replan()
-    rows = await tx.rows(BLOCKED, *spread(claimed, 3), lease)
+    await tx.plan_afresh()
+    rows = await tx.fetch_rows(FIND_BLOCKED_SQL, *as_columns(claimed_texts, 3), lease)
     return {row["message_id"]: row["why"] for row in rows}
 
 
-SettledAs = Literal["sent", "queued", "unknown", "failed", "cancelled", "undelivered", "delivered"]
+SettledStatus = Literal["sent", "queued", "unknown", "failed", "cancelled", "undelivered", "delivered"]
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class Attempt:
     """An attempt, `at` when it was claimed; None: now."""
 
     outcome: str
@@ -210,24 +219,24 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How a claim ended. `again_in`: when to look at the row again; None: it is owed no more."""
+    """How a claim ended. `due_in`: when to look at the row again; None: it is owed no more."""
 
     tenant_id: str
     message_id: str
-    status: SettledAs
-    again_in: timedelta | None = None
+    status: SettledStatus
+    due_in: timedelta | None = None
     provider_message_id: str | None = None
     code: str | None = None
     message: str | None = None
-    looked: int = 0
-    resent: bool = False
-    tried: Tried | None = None
+    lookups: int = 0
+    was_resent: bool = False
+    attempt: Attempt | None = None
     """The attempt to record; None: there was none."""
 
 
-FORWARD = """(m.status IN ('sending', 'unknown') AND b.status = 'queued'
+IS_FORWARD_SQL = """(m.status IN ('sending', 'unknown') AND b.status = 'queued'
         OR ($16::jsonb ->> b.status)::int > ($16::jsonb ->> m.status)::int)"""
-SETTLE = f"""
+SETTLE_TEXTS_SQL = f"""
 WITH asked AS (
     SELECT a.* FROM unnest($1::text[], $2::text[], $3::text[], $4::interval[], $5::text[],
         $6::text[], $7::text[], $8::int[], $9::bool[], $10::text[], $11::timestamptz[], $12::int[],
@@ -237,7 +246,7 @@ WITH asked AS (
 ), owed AS (
     SELECT a.*, o.place, o.account_id
     FROM (SELECT * FROM asked ORDER BY tenant_id, message_id) a
-    CROSS JOIN LATERAL {BY_KEY} s
+    CROSS JOIN LATERAL {OWED_ROW_SQL} s
     CROSS JOIN LATERAL (
         SELECT o.ctid AS place, o.account_id FROM outbox o
         WHERE o.ctid = s.place AND o.lease = $15 FOR UPDATE) o
@@ -279,64 +288,64 @@ WITH asked AS (
 )
 -- Compared with the row itself, as receipts do: what a join saw may be old by now.
 UPDATE messages m SET
-    status = CASE WHEN {FORWARD} THEN b.status ELSE m.status END,
-    error_code = CASE WHEN {FORWARD} OR b.forced THEN b.code ELSE m.error_code END,
-    error_message = CASE WHEN {FORWARD} OR b.forced THEN b.message ELSE m.error_message END,
+    status = CASE WHEN {IS_FORWARD_SQL} THEN b.status ELSE m.status END,
+    error_code = CASE WHEN {IS_FORWARD_SQL} OR b.forced THEN b.code ELSE m.error_code END,
+    error_message = CASE WHEN {IS_FORWARD_SQL} OR b.forced THEN b.message ELSE m.error_message END,
     provider_message_id = coalesce(m.provider_message_id, b.provider_message_id),
-    status_history = CASE WHEN {FORWARD} THEN m.status_history || b.history
+    status_history = CASE WHEN {IS_FORWARD_SQL} THEN m.status_history || b.history
                      ELSE m.status_history END
 FROM best b
-WHERE m.tenant_id = b.tenant_id AND m.message_id = b.message_id AND {PLANNED}
+WHERE m.tenant_id = b.tenant_id AND m.message_id = b.message_id AND {RESTORE_GENERIC_PLANS_SQL}
 """
 
 
 async def settle(tx: Tx, lease: str, settlements: Sequence[Settlement]) -> None:
     """Records how the claims of `lease` ended, all in one statement; those that another
     worker took over since are left alone. Statuses move forward only, but for `queued`."""
-    await tx.replan()
-    await tx.rows(SETTLE, *columns(settlements), lease, RANK)
+    await tx.plan_afresh()
+    await tx.fetch_rows(SETTLE_TEXTS_SQL, *settlement_columns(settlements), lease, STATUS_RANK)
 
 
-def columns(settlements: Sequence[Settlement]) -> list[list[object]]:
+def settlement_columns(settlements: Sequence[Settlement]) -> list[list[object]]:
     """As the statement takes them."""
     rows = [
         (
             s.tenant_id,
             s.message_id,
             s.status,
-            s.again_in,
+            s.due_in,
             s.provider_message_id,
             s.code,
             s.message,
-            s.looked,
-            s.resent,
-            *_attempt(s.tried),
+            s.lookups,
+            s.was_resent,
+            *_attempt_values(s.attempt),
         )
         for s in settlements
     ]
-    return spread(rows, 14)
+    return as_columns(rows, 14)
 
 
-def _attempt(tried: Tried | None) -> tuple[object, ...]:
-    if tried is None:
+def _attempt_values(attempt: Attempt | None) -> tuple[object, ...]:
+    if attempt is None:
         return (None,) * 5
-    return tried.outcome, tried.at, tried.http_status, tried.duration_ms, tried.detail
+    return attempt.outcome, attempt.at, attempt.http_status, attempt.duration_ms, attempt.detail
 
 
-LEASED = """
+FIND_LEASED_SQL = """
 SELECT o.message_id FROM outbox o
 JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, message_id) USING (tenant_id, message_id)
 WHERE o.lease = $3
 """
 
 
-async def leased(tx: Tx, lease: str, keys: Sequence[tuple[str, str]]) -> set[str]:
+async def find_leased(tx: Tx, lease: str, keys: Sequence[tuple[str, str]]) -> set[str]:
     """Which of the texts (tenant, message) are still claimed under this lease."""
-    return {row["message_id"] for row in await tx.rows(LEASED, *spread(keys, 2), lease)}
+    return {row["message_id"] for row in await tx.fetch_rows(FIND_LEASED_SQL, *as_columns(keys, 2), lease)}
 
 
-FREE_IN = f"""
-WITH {SENDERS}
+GET_TIME_UNTIL_FREE_SQL = f"""
+WITH {SENDERS_SQL}
 SELECT min(n.free_at) - clock_timestamp() FROM senders s
 JOIN phone_numbers n ON n.tenant_id = s.tenant_id AND n.phone_number = s.from_phone
 JOIN tenants tn ON tn.tenant_id = n.tenant_id
@@ -344,13 +353,13 @@ WHERE n.free_at > clock_timestamp() AND n.paused_at IS NULL AND tn.paused_at IS 
 """
 
 
-async def free_in(tx: Tx) -> timedelta | None:
+async def get_time_until_free(tx: Tx) -> timedelta | None:
     """How long until pacing frees a number with something queued; None: no number waits."""
-    wait: timedelta | None = await tx.value(FREE_IN)
+    wait: timedelta | None = await tx.fetch_value(GET_TIME_UNTIL_FREE_SQL)
     return wait
 
 
-WAITING = """
+FIND_RELEASABLE_SQL = """
 SELECT o.tenant_id, o.message_id, o.interaction_id, o.to_phone, o.due_at, m.source, l.timezone,
        clock_timestamp() AS now,
        CASE WHEN (tn.quiet_hours ->> 'enabled')::bool AND NOT o.exempt AND NOT EXISTS (
@@ -367,12 +376,12 @@ ORDER BY o.due_at LIMIT $1
 """
 
 
-async def waiting(tx: Tx, limit: int) -> list[Row]:
+async def find_releasable(tx: Tx, limit: int) -> list[Row]:
     """Scheduled and held texts whose time has come. Nothing is locked yet."""
-    return await tx.rows(WAITING, limit, quiet.FRESH)
+    return await tx.fetch_rows(FIND_RELEASABLE_SQL, limit, quiet.REPLY_GRACE)
 
 
-HOLD = """
+HOLD_TEXTS_SQL = """
 WITH held AS (
     UPDATE outbox o SET due_at = a.until, expires_at = o.expires_at + (a.until - o.due_at)
     FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS a(tenant_id, message_id, until)
@@ -385,12 +394,12 @@ FROM held h WHERE m.tenant_id = h.tenant_id AND m.message_id = h.message_id
 """
 
 
-async def hold(tx: Tx, texts: Sequence[tuple[str, str, datetime]], why: str) -> None:
+async def hold_texts(tx: Tx, texts: Sequence[tuple[str, str, datetime]], why: str) -> None:
     """Keeps (tenant, message) until then; their validity moves along."""
-    await tx.execute(HOLD, *spread(texts, 3), why)
+    await tx.execute(HOLD_TEXTS_SQL, *as_columns(texts, 3), why)
 
 
-RELEASE = """
+RELEASE_TEXTS_SQL = """
 WITH due AS (
     SELECT o.tenant_id, o.message_id, o.interaction_id, o.due_at FROM outbox o
     JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, message_id) USING (tenant_id, message_id)
@@ -426,10 +435,10 @@ RETURNING m.tenant_id, m.interaction_id, m.source
 async def release(tx: Tx, texts: Sequence[tuple[str, str]]) -> list[Row]:
     """Gives (tenant, message) their `seq`: from now on they are owed. Their threads are locked
     by the caller; those that were cancelled meanwhile are left out."""
-    return await tx.rows(RELEASE, *spread(texts, 2))
+    return await tx.fetch_rows(RELEASE_TEXTS_SQL, *as_columns(texts, 2))
 
 
-CANCEL = """
+CANCEL_UNSENT_SQL = """
 WITH unsent AS (
     DELETE FROM outbox o USING messages m
     WHERE o.tenant_id = $1 AND o.state = 'queued' AND m.tenant_id = o.tenant_id
@@ -442,21 +451,21 @@ UPDATE messages m SET status = 'cancelled', error_code = 'CANCELLED', error_mess
 FROM unsent u WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id
 RETURNING m.message_id
 """
-CANCEL_ONE = CANCEL.format(which="o.message_id = $2")
-CANCEL_BULK = CANCEL.format(which="m.bulk_id = $2")
+CANCEL_TEXT_SQL = CANCEL_UNSENT_SQL.format(which="o.message_id = $2")
+CANCEL_BULK_SQL = CANCEL_UNSENT_SQL.format(which="m.bulk_id = $2")
 
 
-async def cancel(tx: Tx, tenant_id: str, message_id: str, why: str) -> bool:
+async def cancel_text(tx: Tx, tenant_id: str, message_id: str, why: str) -> bool:
     """Whether the text was still unsent, and now never leaves."""
-    return bool(await tx.rows(CANCEL_ONE, tenant_id, message_id, why))
+    return bool(await tx.fetch_rows(CANCEL_TEXT_SQL, tenant_id, message_id, why))
 
 
 async def cancel_bulk(tx: Tx, tenant_id: str, bulk_id: str, why: str) -> int:
     """Cancels what of a bulk send is still unsent; how many."""
-    return len(await tx.rows(CANCEL_BULK, tenant_id, bulk_id, why))
+    return len(await tx.fetch_rows(CANCEL_BULK_SQL, tenant_id, bulk_id, why))
 
 
-CANCEL_ANSWERED = """
+CANCEL_ANSWERED_SQL = """
 WITH unsent AS (
     DELETE FROM outbox o USING unnest($1::text[], $2::text[]) AS a(tenant_id, phone)
     WHERE o.tenant_id = a.tenant_id AND o.to_phone = a.phone AND o.state = 'queued'
@@ -473,22 +482,24 @@ FROM unsent u WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id
 
 async def cancel_answered(tx: Tx, phones: Sequence[tuple[str, str]]) -> None:
     """Cancels the unsent texts to (tenant, phone) that an answer makes needless."""
-    await tx.execute(CANCEL_ANSWERED, *spread(phones, 2))
+    await tx.execute(CANCEL_ANSWERED_SQL, *as_columns(phones, 2))
 
 
-TAKEN = """
+FIND_LINKED_IDS_SQL = """
 SELECT provider_message_id FROM messages
 WHERE tenant_id = $1 AND account_id = $2 AND provider_message_id = ANY ($3) AND message_id <> $4
 """
 
 
-async def taken(tx: Tx, tenant_id: str, account_id: str, ids: Sequence[str], but: str) -> set[str]:
-    """Which of the carrier's ids are linked to another text of ours than `but`."""
-    rows = await tx.rows(TAKEN, tenant_id, account_id, list(ids), but)
+async def find_linked_ids(
+    tx: Tx, tenant_id: str, account_id: str, ids: Sequence[str], except_message_id: str
+) -> set[str]:
+    """Which of the carrier's ids are linked to another text of ours than `except_message_id`."""
+    rows = await tx.fetch_rows(FIND_LINKED_IDS_SQL, tenant_id, account_id, list(ids), except_message_id)
     return {row["provider_message_id"] for row in rows}
 
 
-SENDING = """
+GET_SECONDS_SINCE_CLAIM_SQL = """
 SELECT extract(epoch FROM clock_timestamp() - max(begun_at))::float8 FROM outbox
 WHERE tenant_id = $1 AND to_phone = ANY ($2) AND state = 'sending'
 """
@@ -496,5 +507,5 @@ WHERE tenant_id = $1 AND to_phone = ANY ($2) AND state = 'sending'
 
 async def seconds_since_claim(tx: Tx, tenant_id: str, phones: Sequence[str]) -> float | None:
     """How long ago the newest text to the phones was claimed for sending; None: none is."""
-    seconds: float | None = await tx.value(SENDING, tenant_id, list(phones))
+    seconds: float | None = await tx.fetch_value(GET_SECONDS_SINCE_CLAIM_SQL, tenant_id, list(phones))
     return seconds

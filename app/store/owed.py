@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from app.store.engine import Row, Tx
 
-TEXTS = """
+COUNT_TEXTS_SQL = """
 SELECT a.provider, CASE WHEN o.seq IS NULL THEN 'waiting' ELSE o.state END AS state,
        count(*) AS count,
        coalesce(extract(epoch FROM clock_timestamp() - min(o.due_at) FILTER (
@@ -17,13 +17,13 @@ GROUP BY 1, 2
 """
 
 
-async def texts(tx: Tx) -> list[Row]:
+async def count_texts(tx: Tx) -> list[Row]:
     """Unsent texts as (provider, state, count, late): `late` is for how many seconds the oldest
     has been due that no brake holds. `waiting`: scheduled or held until a time."""
-    return await tx.rows(TEXTS)
+    return await tx.fetch_rows(COUNT_TEXTS_SQL)
 
 
-DUE = """
+IS_ANYTHING_DUE_SQL = """
 SELECT EXISTS (
     SELECT 1 FROM outbox o
     JOIN tenants t ON t.tenant_id = o.tenant_id
@@ -38,12 +38,12 @@ SELECT EXISTS (
 """
 
 
-async def due(tx: Tx, within: timedelta) -> bool:
+async def is_anything_due(tx: Tx, within: timedelta) -> bool:
     """Whether anything wants to be done within this time, brakes apart."""
-    return bool(await tx.value(DUE, within))
+    return bool(await tx.fetch_value(IS_ANYTHING_DUE_SQL, within))
 
 
-UNKNOWN = """
+COUNT_UNKNOWN_SQL = """
 SELECT provider, count(*) AS count FROM (
     SELECT m.provider FROM outbox o JOIN messages m USING (tenant_id, message_id)
     WHERE o.state = 'unknown' AND m.status = 'unknown'
@@ -54,9 +54,9 @@ SELECT provider, count(*) AS count FROM (
 """
 
 
-async def unknown(tx: Tx) -> list[Row]:
+async def count_unknown(tx: Tx) -> list[Row]:
     """Texts of which nobody knows whether the carrier took them, as (provider, count)."""
-    return await tx.rows(UNKNOWN)
+    return await tx.fetch_rows(COUNT_UNKNOWN_SQL)
 
 
 UNFETCHED = """
@@ -70,10 +70,10 @@ GROUP BY 1, 2
 async def unfetched(tx: Tx) -> list[Row]:
     """Accounts whose missed texts are not here yet, as (provider, state, count). `failing`: the
     last try failed."""
-    return await tx.rows(UNFETCHED)
+    return await tx.fetch_rows(UNFETCHED)
 
 
-TURNS = """
+COUNT_TURNS_SQL = """
 SELECT state, count(*) AS count,
        extract(epoch FROM clock_timestamp() - min(due_at))::float8 AS late
 FROM turns
@@ -82,6 +82,6 @@ GROUP BY 1
 """
 
 
-async def turns(tx: Tx) -> list[Row]:
+async def count_turns(tx: Tx) -> list[Row]:
     """Unfinished turns as (state, count, late): `late` as for texts, below 0 while none is due."""
-    return await tx.rows(TURNS)
+    return await tx.fetch_rows(COUNT_TURNS_SQL)

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from app.store.agent_of import agent_of
-from app.store.engine import Read, Row
+from app.store.agent_of import agent_of_sql
+from app.store.engine import ReadTx, Row
 
-CHOICES = """
+GET_CHOICES_SQL = """
 SELECT
   coalesce((SELECT jsonb_agg(jsonb_build_array(campaign_id, name) ORDER BY name)
             FROM campaigns WHERE tenant_id = $1), '[]') AS campaigns,
@@ -20,14 +20,14 @@ SELECT
 """
 
 
-async def choices(read: Read, tenant_id: str) -> Row:
+async def get_choices(read: ReadTx, tenant_id: str) -> Row:
     """What the list can be narrowed to: `campaigns`, `clients`, `offers`, each `[[id, name]…]`."""
-    row = await read.row(CHOICES, tenant_id)
+    row = await read.fetch_row(GET_CHOICES_SQL, tenant_id)
     assert row is not None
     return row
 
 
-SENDERS = """
+LIST_SENDERS_SQL = """
 SELECT n.phone_number, n.label,
        CASE WHEN n.phone_number = t.our_number THEN 'thread'
             WHEN n.phone_number_id = c.phone_number_id THEN 'campaign'
@@ -46,13 +46,13 @@ LIMIT 200
 """
 
 
-async def senders(read: Read, tenant_id: str, interaction_id: str) -> list[Row]:
+async def list_senders(read: ReadTx, tenant_id: str, interaction_id: str) -> list[Row]:
     """The numbers a text in the thread may leave from: the thread's own first, then the
     campaign's, the agents', and the others."""
-    return await read.rows(SENDERS, tenant_id, interaction_id)
+    return await read.fetch_rows(LIST_SENDERS_SQL, tenant_id, interaction_id)
 
 
-CONTACT = """
+GET_CONTACT_SQL = """
 SELECT l.*, c.name AS campaign_name, c.client_name, c.offer_name,
        coalesce(c.questionnaire, '[]') AS questions
 FROM interactions t
@@ -62,34 +62,34 @@ WHERE t.tenant_id = $1 AND t.interaction_id = $2
 """
 
 
-async def contact(read: Read, tenant_id: str, interaction_id: str) -> Row:
+async def get_contact(read: ReadTx, tenant_id: str, interaction_id: str) -> Row:
     """The thread's lead, with the thread's campaign and its `questions`. The thread must exist."""
-    row = await read.row(CONTACT, tenant_id, interaction_id)
+    row = await read.fetch_row(GET_CONTACT_SQL, tenant_id, interaction_id)
     assert row is not None
     return row
 
 
-PEOPLE = "SELECT user_id, email FROM users WHERE tenant_id = $1 AND user_id = ANY ($2)"
+GET_EMAILS_SQL = "SELECT user_id, email FROM users WHERE tenant_id = $1 AND user_id = ANY ($2)"
 
 
-async def people(read: Read, tenant_id: str, actors: Sequence[str]) -> dict[str, str]:
+async def get_emails(read: ReadTx, tenant_id: str, actors: Sequence[str]) -> dict[str, str]:
     """The e-mail of each actor who is a person."""
-    rows = await read.rows(PEOPLE, tenant_id, list(actors))
+    rows = await read.fetch_rows(GET_EMAILS_SQL, tenant_id, list(actors))
     return {row["user_id"]: row["email"] for row in rows}
 
 
-WRITTEN_SINCE = """
+HAS_LEAD_WRITTEN_SQL = """
 SELECT EXISTS (SELECT 1 FROM messages WHERE tenant_id = $1 AND interaction_id = $2 AND seq > $3
                AND role = 'user')
 """
 
 
-async def written_since(read: Read, tenant_id: str, interaction_id: str, seen: int) -> bool:
-    """Whether the lead wrote after the text `seen`."""
-    return bool(await read.value(WRITTEN_SINCE, tenant_id, interaction_id, seen))
+async def has_lead_written(read: ReadTx, tenant_id: str, interaction_id: str, seen_seq: int) -> bool:
+    """Whether the lead wrote after the text `seen_seq`."""
+    return bool(await read.fetch_value(HAS_LEAD_WRITTEN_SQL, tenant_id, interaction_id, seen_seq))
 
 
-TURNS_OF = """
+GET_TURNS_OF_TEXTS_SQL = """
 SELECT DISTINCT ON (x.message_id) x.message_id, x.turn_id
 FROM turn_messages x JOIN turns u USING (tenant_id, turn_id)
 WHERE x.tenant_id = $1 AND u.interaction_id = $2 AND x.message_id = ANY ($3) AND u.kind = 'live'
@@ -97,45 +97,47 @@ ORDER BY x.message_id, u.opened_at DESC
 """
 
 
-async def turns_of(read: Read, tenant_id: str, interaction_id: str, message_ids: Sequence[str]) -> dict[str, str]:
+async def get_turns_of_texts(
+    read: ReadTx, tenant_id: str, interaction_id: str, message_ids: Sequence[str]
+) -> dict[str, str]:
     """The turn in which each of the lead's texts stands; the newest, where it moved on."""
-    rows = await read.rows(TURNS_OF, tenant_id, interaction_id, list(message_ids))
+    rows = await read.fetch_rows(GET_TURNS_OF_TEXTS_SQL, tenant_id, interaction_id, list(message_ids))
     return {row["message_id"]: row["turn_id"] for row in rows}
 
 
-LAST_TURN = """
+GET_LAST_TURN_SQL = """
 SELECT turn_id FROM turns WHERE tenant_id = $1 AND interaction_id = $2 AND kind = 'live'
 ORDER BY opened_at DESC LIMIT 1
 """
 
 
-async def last_turn(read: Read, tenant_id: str, interaction_id: str) -> str | None:
-    turn_id: str | None = await read.value(LAST_TURN, tenant_id, interaction_id)
+async def get_last_turn(read: ReadTx, tenant_id: str, interaction_id: str) -> str | None:
+    turn_id: str | None = await read.fetch_value(GET_LAST_TURN_SQL, tenant_id, interaction_id)
     return turn_id
 
 
-TEXTS = """
+GET_TEXTS_SQL = """
 SELECT * FROM messages WHERE tenant_id = $1 AND message_id = ANY ($2) ORDER BY seq, created_at
 """
 
 
-async def texts(read: Read, tenant_id: str, message_ids: Sequence[str]) -> list[Row]:
+async def get_texts(read: ReadTx, tenant_id: str, message_ids: Sequence[str]) -> list[Row]:
     """These texts, in the order of their thread."""
-    return await read.rows(TEXTS, tenant_id, list(message_ids))
+    return await read.fetch_rows(GET_TEXTS_SQL, tenant_id, list(message_ids))
 
 
-TWINS = """
+LIST_DRY_TURNS_SQL = """
 SELECT turn_id, kind, state, reason, opened_at, reply FROM turns
 WHERE tenant_id = $1 AND of_turn = $2 ORDER BY opened_at LIMIT 50
 """
 
 
-async def twins(read: Read, tenant_id: str, turn_id: str) -> list[Row]:
+async def list_dry_turns(read: ReadTx, tenant_id: str, turn_id: str) -> list[Row]:
     """Replays and shadows of a turn."""
-    return await read.rows(TWINS, tenant_id, turn_id)
+    return await read.fetch_rows(LIST_DRY_TURNS_SQL, tenant_id, turn_id)
 
 
-NEAR = """
+GET_NEIGHBORS_SQL = """
 SELECT (SELECT o.turn_id FROM turns o WHERE o.tenant_id = u.tenant_id AND o.kind = 'live'
           AND o.interaction_id = u.interaction_id
           AND (o.opened_at, o.turn_id) < (u.opened_at, u.turn_id)
@@ -148,12 +150,12 @@ FROM turns u WHERE u.tenant_id = $1 AND u.interaction_id = $2 AND u.turn_id = $3
 """
 
 
-async def near_turns(read: Read, tenant_id: str, interaction_id: str, turn_id: str) -> Row | None:
+async def get_neighbors(read: ReadTx, tenant_id: str, interaction_id: str, turn_id: str) -> Row | None:
     """The live turns of the thread `before` and `after` this one."""
-    return await read.row(NEAR, tenant_id, interaction_id, turn_id)
+    return await read.fetch_row(GET_NEIGHBORS_SQL, tenant_id, interaction_id, turn_id)
 
 
-BRAKES = f"""
+LIST_BRAKES_SQL = f"""
 SELECT concat_ws(': ', x.what || ' is paused', x.why) AS said
 FROM interactions t
 JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
@@ -165,30 +167,30 @@ CROSS JOIN LATERAL (
     WHERE n.tenant_id = t.tenant_id AND n.phone_number = t.our_number AND n.paused_at IS NOT NULL
     UNION ALL
     SELECT 'the agent', a.paused_reason FROM (
-        {agent_of("t.tenant_id", "t.campaign_id", "l.is_test", "t.our_number")}
+        {agent_of_sql("t.tenant_id", "t.campaign_id", "l.is_test", "t.our_number")}
     ) a WHERE a.paused_at IS NOT NULL
 ) x
 WHERE t.tenant_id = $1 AND t.interaction_id = $2
 """
 
 
-async def brakes(read: Read, tenant_id: str, interaction_id: str) -> list[str]:
+async def list_brakes(read: ReadTx, tenant_id: str, interaction_id: str) -> list[str]:
     """What holds back texts of the thread, and why."""
-    return [row["said"] for row in await read.rows(BRAKES, tenant_id, interaction_id)]
+    return [row["said"] for row in await read.fetch_rows(LIST_BRAKES_SQL, tenant_id, interaction_id)]
 
 
-CANNED = """
+LIST_CANNED_REPLIES_SQL = """
 SELECT canned_reply_id, title, text FROM canned_replies WHERE tenant_id = $1
 ORDER BY lower(title), canned_reply_id LIMIT 200
 """
 
 
-async def canned(read: Read, tenant_id: str) -> list[Row]:
+async def list_canned_replies(read: ReadTx, tenant_id: str) -> list[Row]:
     """Texts that people of the tenant send often."""
-    return await read.rows(CANNED, tenant_id)
+    return await read.fetch_rows(LIST_CANNED_REPLIES_SQL, tenant_id)
 
 
-ATTACHMENT = """
+GET_ATTACHMENT_SQL = """
 SELECT m.media -> $4::int ->> 'url' AS url, m.tenant_id, a.account_id, a.provider, a.credentials,
        a.base_url
 FROM messages m
@@ -198,7 +200,7 @@ WHERE m.tenant_id = $1 AND m.interaction_id = $2 AND m.message_id = $3
 """
 
 
-async def attachment(read: Read, tenant_id: str, interaction_id: str, message_id: str, place: int) -> Row | None:
+async def get_attachment(read: ReadTx, tenant_id: str, interaction_id: str, message_id: str, place: int) -> Row | None:
     """Where the attachment at `place` (0 is the first) of a text lies, and the account through
     which the text went."""
-    return await read.row(ATTACHMENT, tenant_id, interaction_id, message_id, place)
+    return await read.fetch_row(GET_ATTACHMENT_SQL, tenant_id, interaction_id, message_id, place)

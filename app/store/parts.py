@@ -7,8 +7,8 @@ from itertools import groupby
 from app.domain.carriage import InboundText
 from app.store.engine import Row, Tx
 
-LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))"
-ADD = """
+LOCK_TEXT_SQL = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))"
+ADD_PART_SQL = """
 INSERT INTO inbound_parts (tenant_id, account_id, sender, our_number, reference, number, total,
     provider_id, text)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
@@ -21,7 +21,7 @@ SELECT EXISTS (SELECT 1 FROM provider_ids_seen s
 FROM inbound_parts
 WHERE tenant_id = $1 AND account_id = $2 AND sender = $3 AND our_number = $4 AND reference = $5
 """
-COUNT = """
+COUNT_PARTS_SQL = """
 SELECT count(*) FROM inbound_parts
 WHERE tenant_id = $1 AND account_id = $2 AND sender = $3 AND our_number = $4 AND reference = $5
 """
@@ -34,8 +34,8 @@ async def held(tx: Tx, tenant_id: str, account_id: str, text: InboundText) -> Ro
     part = text.part
     assert part
     key = (tenant_id, account_id, text.sender, text.to, part.reference)
-    await tx.execute(LOCK, "|".join(key))
-    [row] = await tx.rows(HELD, *key, part.number, part.total, text.provider_id)
+    await tx.execute(LOCK_TEXT_SQL, "|".join(key))
+    [row] = await tx.fetch_rows(HELD, *key, part.number, part.total, text.provider_id)
     return row
 
 
@@ -44,11 +44,11 @@ async def add(tx: Tx, tenant_id: str, account_id: str, text: InboundText) -> int
     part = text.part
     assert part
     key = (tenant_id, account_id, text.sender, text.to, part.reference)
-    await tx.execute(ADD, *key, part.number, part.total, text.provider_id, text.text.replace("\x00", ""))
-    return int(await tx.value(COUNT, *key))
+    await tx.execute(ADD_PART_SQL, *key, part.number, part.total, text.provider_id, text.text.replace("\x00", ""))
+    return int(await tx.fetch_value(COUNT_PARTS_SQL, *key))
 
 
-TAKE = """
+TAKE_PARTS_SQL = """
 WITH taken AS (
     DELETE FROM inbound_parts
     WHERE tenant_id = $1 AND account_id = $2 AND sender = $3 AND our_number = $4 AND reference = $5
@@ -67,10 +67,10 @@ async def take(tx: Tx, tenant_id: str, account_id: str, text: InboundText) -> li
     """All parts that are held under the text's reference, in order; from now on they are
     remembered by their ids."""
     assert text.part
-    return await tx.rows(TAKE, tenant_id, account_id, text.sender, text.to, text.part.reference)
+    return await tx.fetch_rows(TAKE_PARTS_SQL, tenant_id, account_id, text.sender, text.to, text.part.reference)
 
 
-LONELY = """
+TAKE_INCOMPLETE_SQL = """
 WITH late AS (
     SELECT tenant_id, account_id, sender, our_number, reference FROM inbound_parts
     WHERE received_at < clock_timestamp() - $1::interval
@@ -95,8 +95,8 @@ ORDER BY t.tenant_id, t.account_id, t.sender, t.our_number, t.reference, t.numbe
 """
 
 
-async def lonely(tx: Tx, after: timedelta, limit: int) -> list[Sequence[Row]]:
+async def take_incomplete(tx: Tx, after: timedelta, limit: int) -> list[Sequence[Row]]:
     """The parts, by text and in order, that waited too long for the others; they are taken."""
-    rows = await tx.rows(LONELY, after, limit)
+    rows = await tx.fetch_rows(TAKE_INCOMPLETE_SQL, after, limit)
     by_text = groupby(rows, key=lambda r: (r["account_id"], r["sender"], r["our_number"], r["reference"]))
     return [list(group) for _, group in by_text]

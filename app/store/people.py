@@ -1,51 +1,51 @@
 """The people of a tenant, as its admins see them. How one signs in stands in `access`."""
 
 from app.store import directory
-from app.store.engine import Read, Row, Tx
+from app.store.engine import ReadTx, Row, Tx
 
-SHOWN = "tenant_id, user_id, email, role, active, created_at"
-LIST = f"""
-SELECT {SHOWN}, (SELECT max(seen_at) FROM sessions s WHERE s.tenant_id = u.tenant_id
+FIELDS_SQL = "tenant_id, user_id, email, role, active, created_at"
+LIST_PEOPLE_SQL = f"""
+SELECT {FIELDS_SQL}, (SELECT max(seen_at) FROM sessions s WHERE s.tenant_id = u.tenant_id
                  AND s.user_id = u.user_id) AS seen_at
 FROM users u WHERE tenant_id = $1 AND ($2::text IS NULL OR user_id < $2)
 ORDER BY user_id DESC LIMIT $3
 """
 
 
-async def listed(read: Read, tenant_id: str, below: str | None, limit: int) -> list[Row]:
+async def list_page(read: ReadTx, tenant_id: str, below: str | None, limit: int) -> list[Row]:
     """Without what opens the door. `seen_at`: when they last were here, while signed in."""
-    return await read.rows(LIST, tenant_id, below, limit)
+    return await read.fetch_rows(LIST_PEOPLE_SQL, tenant_id, below, limit)
 
 
-GET = f"SELECT {SHOWN} FROM users WHERE tenant_id = $1 AND user_id = $2"
+GET_PERSON_SQL = f"SELECT {FIELDS_SQL} FROM users WHERE tenant_id = $1 AND user_id = $2"
 
 
-async def get(read: Read, tenant_id: str, user_id: str) -> Row | None:
-    return await read.row(GET, tenant_id, user_id)
+async def get(read: ReadTx, tenant_id: str, user_id: str) -> Row | None:
+    return await read.fetch_row(GET_PERSON_SQL, tenant_id, user_id)
 
 
-LOCK = directory.getting("users", "user_id", lock=True)
+LOCK_PERSON_SQL = directory.select_one_sql("users", "user_id", lock=True)
 
 
 async def lock(tx: Tx, tenant_id: str, user_id: str) -> Row | None:
-    return await tx.row(LOCK, tenant_id, user_id)
+    return await tx.fetch_row(LOCK_PERSON_SQL, tenant_id, user_id)
 
 
-CHANGE = f"""
-UPDATE users SET role = $3, active = $4 WHERE tenant_id = $1 AND user_id = $2 RETURNING {SHOWN}
+CHANGE_PERSON_SQL = f"""
+UPDATE users SET role = $3, active = $4 WHERE tenant_id = $1 AND user_id = $2 RETURNING {FIELDS_SQL}
 """
 
 
 async def change(tx: Tx, tenant_id: str, user_id: str, role: str, active: bool) -> Row | None:
-    return await tx.row(CHANGE, tenant_id, user_id, role, active)
+    return await tx.fetch_row(CHANGE_PERSON_SQL, tenant_id, user_id, role, active)
 
 
-OTHER_ADMINS = """
+HAS_OTHER_ADMINS_SQL = """
 SELECT EXISTS (SELECT 1 FROM users WHERE tenant_id = $1 AND user_id <> $2 AND role = 'admin'
                AND active)
 """
 
 
-async def other_admins(read: Read, tenant_id: str, user_id: str) -> bool:
+async def has_other_admins(read: ReadTx, tenant_id: str, user_id: str) -> bool:
     """Whether somebody else may still rule."""
-    return bool(await read.value(OTHER_ADMINS, tenant_id, user_id))
+    return bool(await read.fetch_value(HAS_OTHER_ADMINS_SQL, tenant_id, user_id))

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.domain.words import RANK
-from app.store.engine import PLANNED, Row, Tx, spread
-from app.store.outbox import BY_KEY
+from app.domain.words import STATUS_RANK
+from app.store.engine import RESTORE_GENERIC_PLANS_SQL, Row, Tx, as_columns
+from app.store.outbox import OWED_ROW_SQL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Word:
+class KnownReceipt:
     """A receipt with a status we know, through one account. Found by our id first, by the
     carrier's second."""
 
@@ -22,10 +22,10 @@ class Word:
     provider_message_id: str | None
     code: str | None = None
     message: str | None = None
-    opted_out: bool = False
+    has_opted_out: bool = False
 
 
-APPLY = f"""
+APPLY_RECEIPTS_SQL = f"""
 WITH said AS (
     SELECT a.*, m.message_id AS found, m.to_phone
     FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[],
@@ -55,7 +55,7 @@ WITH said AS (
     SELECT o.place
     FROM (SELECT DISTINCT tenant_id, found AS message_id FROM said WHERE found IS NOT NULL
           ORDER BY tenant_id, message_id) a
-    CROSS JOIN LATERAL {BY_KEY} s
+    CROSS JOIN LATERAL {OWED_ROW_SQL} s
     CROSS JOIN LATERAL (
         SELECT o.ctid AS place FROM outbox o WHERE o.ctid = s.place FOR UPDATE) o
 ), best AS (
@@ -84,31 +84,31 @@ WITH said AS (
     DELETE FROM outbox o USING owing w WHERE o.ctid = w.place AND o.state = 'unknown'
 )
 SELECT s.found AS message_id, s.to_phone, s.opted_out, s.code FROM said s
-WHERE {PLANNED} ORDER BY s.nth
+WHERE {RESTORE_GENERIC_PLANS_SQL} ORDER BY s.nth
 """
 
 
-async def apply(tx: Tx, words: Sequence[Word]) -> list[Row]:
+async def apply_receipts(tx: Tx, known_receipts: Sequence[KnownReceipt]) -> list[Row]:
     """Moves the texts' status forward, never back; keeps words about unknown texts a while.
 
     In order: the text each word was about (None: not known yet), its recipient, and whether
     the word was an opt-out."""
-    columns = spread(
+    columns = as_columns(
         [
             (
-                w.tenant_id,
-                w.account_id,
-                w.status,
-                w.at,
-                w.message_id,
-                w.provider_message_id,
-                w.code,
-                w.message,
-                w.opted_out,
+                r.tenant_id,
+                r.account_id,
+                r.status,
+                r.at,
+                r.message_id,
+                r.provider_message_id,
+                r.code,
+                r.message,
+                r.has_opted_out,
             )
-            for w in words
+            for r in known_receipts
         ],
         9,
     )
-    await tx.replan()
-    return await tx.rows(APPLY, *columns, RANK)
+    await tx.plan_afresh()
+    return await tx.fetch_rows(APPLY_RECEIPTS_SQL, *columns, STATUS_RANK)

@@ -2,8 +2,8 @@
 
 from app.store.engine import Tx
 
-REASON = "the database was restored from a backup"
-ASK_FIRST = """
+CLOSE_REASON = "the database was restored from a backup"
+MARK_UNKNOWN_SQL = """
 WITH asked AS (
     UPDATE outbox o SET state = 'unknown', lease = NULL, looked = 0, resent = false,
         begun_at = m.created_at, due_at = clock_timestamp()
@@ -15,13 +15,13 @@ SELECT count(*) FROM asked
 """
 
 
-async def ask_first(tx: Tx) -> int:
+async def mark_unknown(tx: Tx) -> int:
     """Of every unsent text the outcome is unknown: its carrier is asked before it is sent. How
     many there were."""
-    return int(await tx.value(ASK_FIRST))
+    return int(await tx.fetch_value(MARK_UNKNOWN_SQL))
 
 
-CLOSE_TURNS = """
+CLOSE_TURNS_SQL = """
 WITH closed AS (
     UPDATE turns SET state = 'failed', reason = $1, closed_at = clock_timestamp(), lease = NULL,
         posting = false
@@ -35,13 +35,13 @@ SELECT count(*) FROM closed
 async def close_turns(tx: Tx) -> int:
     """Unfinished turns may have been answered since; their texts are handed over with what the
     lead writes next. How many there were."""
-    return int(await tx.value(CLOSE_TURNS, REASON))
+    return int(await tx.fetch_value(CLOSE_TURNS_SQL, CLOSE_REASON))
 
 
-FORGET_EVENTS = "DELETE FROM tenant_events"
+DELETE_EVENTS_SQL = "DELETE FROM tenant_events"
 
 
-async def forget_events(tx: Tx) -> None:
+async def delete_events(tx: Tx) -> None:
     """Events are numbered by the transactions of the server they happened in: in another they
     would seem to be of the future. Whoever reads them begins anew."""
-    await tx.execute(FORGET_EVENTS)
+    await tx.execute(DELETE_EVENTS_SQL)

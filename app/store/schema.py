@@ -72,25 +72,27 @@ def id_key() -> Mapped[Any]:
     return mapped_column(Id, primary_key=True)
 
 
-def made() -> Mapped[Any]:
+def created_at_column() -> Mapped[Any]:
     """When the row was made, by the database's clock."""
     return mapped_column(server_default=sql("clock_timestamp()"))
 
 
-def flag(default: bool) -> Mapped[Any]:
+def flag_column(default: bool) -> Mapped[Any]:
     return mapped_column(Boolean, server_default=sql(str(default).lower()))
 
 
-def of(column: str, target: str, theirs: str | None = None, ondelete: str | None = None) -> ForeignKeyConstraint:
+def tenant_reference(
+    column: str, target: str, target_column: str | None = None, ondelete: str | None = None
+) -> ForeignKeyConstraint:
     """A reference within the tenant."""
     return ForeignKeyConstraint(
         ["tenant_id", column],
-        [f"{target}.tenant_id", f"{target}.{theirs or column}"],
+        [f"{target}.tenant_id", f"{target}.{target_column or column}"],
         ondelete=ondelete,
     )
 
 
-def to_tenant() -> ForeignKeyConstraint:
+def tenant_constraint() -> ForeignKeyConstraint:
     return ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"], ondelete="CASCADE")
 
 
@@ -102,9 +104,9 @@ class Installation(Table):
     only_row: Mapped[bool] = mapped_column(Boolean, primary_key=True, server_default=sql("true"))
     phone_key: Mapped[bytes]
     """Keys the HMAC that stands beside a phone; sealed, so that it survives a key rotation."""
-    alive_at: Mapped[datetime] = made()
+    alive_at: Mapped[datetime] = created_at_column()
     """When a web process last was there to take webhooks."""
-    created_at: Mapped[datetime] = made()
+    created_at: Mapped[datetime] = created_at_column()
 
 
 class Tenant(Table):
@@ -118,21 +120,21 @@ class Tenant(Table):
     )
     opt_out_confirmation: Mapped[str | None]
     help_text: Mapped[str | None]
-    smart_encoding: Mapped[bool] = flag(False)
+    smart_encoding: Mapped[bool] = flag_column(False)
     texts_per_day: Mapped[int | None]
     allowed_countries: Mapped[list[str] | None]
     """Regions (ISO 3166) that may be texted; None: all."""
     paused_at: Mapped[datetime | None]
     paused_reason: Mapped[str | None]
-    created_at: Mapped[datetime] = made()
-    updated_at: Mapped[datetime] = made()
+    created_at: Mapped[datetime] = created_at_column()
+    updated_at: Mapped[datetime] = created_at_column()
 
 
 class TenantDay(Table):
     """How many texts a tenant with a daily limit has accepted on a day (UTC)."""
 
     __tablename__ = "tenant_days"
-    __table_args__ = (to_tenant(),)
+    __table_args__ = (tenant_constraint(),)
     tenant_id: Mapped[str] = id_key()
     day: Mapped[date] = mapped_column(Date, primary_key=True)
     texts: Mapped[int]
@@ -141,7 +143,7 @@ class TenantDay(Table):
 class User(Table):
     __tablename__ = "users"
     __table_args__ = (
-        to_tenant(),
+        tenant_constraint(),
         Index("uq_users_email", sql("lower(email)"), unique=True),
     )
     tenant_id: Mapped[str] = id_key()
@@ -149,8 +151,8 @@ class User(Table):
     email: Mapped[str]
     password_hash: Mapped[str]
     role: Mapped[str] = mapped_column(server_default="member")
-    active: Mapped[bool] = flag(True)
-    created_at: Mapped[datetime] = made()
+    active: Mapped[bool] = flag_column(True)
+    created_at: Mapped[datetime] = created_at_column()
 
 
 class Session(Table):
@@ -158,7 +160,7 @@ class Session(Table):
 
     __tablename__ = "sessions"
     __table_args__ = (
-        of("user_id", "users", ondelete="CASCADE"),
+        tenant_reference("user_id", "users", ondelete="CASCADE"),
         Index("uq_sessions_digest", "digest", unique=True),
         Index(None, "expires_at"),
         Index(
@@ -170,10 +172,10 @@ class Session(Table):
     tenant_id: Mapped[str] = id_key()
     digest: Mapped[bytes] = mapped_column(primary_key=True)
     user_id: Mapped[str] = mapped_column(Id)
-    created_at: Mapped[datetime] = made()
-    seen_at: Mapped[datetime] = made()
+    created_at: Mapped[datetime] = created_at_column()
+    seen_at: Mapped[datetime] = created_at_column()
     expires_at: Mapped[datetime]
-    renewed_at: Mapped[datetime] = made()
+    renewed_at: Mapped[datetime] = created_at_column()
     previous_digest: Mapped[bytes | None]
     """Of the token before: requests that were on their way with it are not turned away."""
     previous_until: Mapped[datetime | None]
@@ -196,7 +198,7 @@ class SignInTry(Table):
 class ProviderAccount(Table):
     __tablename__ = "provider_accounts"
     __table_args__ = (
-        to_tenant(),
+        tenant_constraint(),
         Index("uq_provider_accounts_account_id", "account_id", unique=True),
         Index(
             "uq_provider_accounts_default",
@@ -216,8 +218,8 @@ class ProviderAccount(Table):
     hints: Mapped[dict[str, Any]]
     """The last four characters of each credential."""
     base_url: Mapped[str | None]
-    is_default: Mapped[bool] = flag(False)
-    active: Mapped[bool] = flag(True)
+    is_default: Mapped[bool] = flag_column(False)
+    active: Mapped[bool] = flag_column(True)
     missing_since: Mapped[datetime | None]
     """Since when inbound texts may be missing, because we were away; None: none are."""
     noticed_at: Mapped[datetime | None]
@@ -229,8 +231,8 @@ class ProviderAccount(Table):
     fetch_error: Mapped[str | None]
     failing_since: Mapped[datetime | None]
     """When the first of them failed; None: the last try did not fail."""
-    created_at: Mapped[datetime] = made()
-    updated_at: Mapped[datetime] = made()
+    created_at: Mapped[datetime] = created_at_column()
+    updated_at: Mapped[datetime] = created_at_column()
 
 
 class PhoneNumber(Table):
@@ -238,8 +240,8 @@ class PhoneNumber(Table):
 
     __tablename__ = "phone_numbers"
     __table_args__ = (
-        to_tenant(),
-        of("account_id", "provider_accounts"),
+        tenant_constraint(),
+        tenant_reference("account_id", "provider_accounts"),
         UniqueConstraint("tenant_id", "phone_number"),
         Index(None, "tenant_id", "account_id"),
     )
@@ -248,23 +250,23 @@ class PhoneNumber(Table):
     phone_number: Mapped[str] = mapped_column(Id)
     account_id: Mapped[str | None] = mapped_column(Id)
     capabilities: Mapped[list[str]]
-    active: Mapped[bool] = flag(True)
+    active: Mapped[bool] = flag_column(True)
     label: Mapped[str | None]
     messages_per_second: Mapped[float | None]
     """Segments a second; None: the provider's default for the number's type."""
-    free_at: Mapped[datetime] = made()
+    free_at: Mapped[datetime] = created_at_column()
     """When pacing lets the next segment leave."""
     paused_at: Mapped[datetime | None]
     paused_reason: Mapped[str | None]
-    created_at: Mapped[datetime] = made()
-    updated_at: Mapped[datetime] = made()
+    created_at: Mapped[datetime] = created_at_column()
+    updated_at: Mapped[datetime] = created_at_column()
 
 
 class SmsAgent(Table):
     __tablename__ = "sms_agents"
     __table_args__ = (
-        to_tenant(),
-        of("phone_number_id", "phone_numbers"),
+        tenant_constraint(),
+        tenant_reference("phone_number_id", "phone_numbers"),
         Index(None, "tenant_id", "phone_number_id"),
     )
     tenant_id: Mapped[str] = id_key()
@@ -276,11 +278,11 @@ class SmsAgent(Table):
     batch_window_ms: Mapped[int] = mapped_column(server_default=sql("7000"))
     max_wait_ms: Mapped[int | None]
     """None: five windows."""
-    is_test: Mapped[bool] = flag(False)
-    active: Mapped[bool] = flag(True)
-    inbound_enabled: Mapped[bool] = flag(True)
+    is_test: Mapped[bool] = flag_column(False)
+    active: Mapped[bool] = flag_column(True)
+    inbound_enabled: Mapped[bool] = flag_column(True)
     inbound_campaign_ids: Mapped[list[str]] = mapped_column(server_default=sql("'{}'"))
-    agent_mode_by_default: Mapped[bool] = flag(False)
+    agent_mode_by_default: Mapped[bool] = flag_column(False)
     stale_reply: Mapped[str] = mapped_column(server_default="rerun")
     """rerun, send or hold: what becomes of a reply that comes after the lead wrote again."""
     resume_after_minutes: Mapped[int | None]
@@ -294,15 +296,15 @@ class SmsAgent(Table):
     """Sealed signing secret (`whsec_…`)."""
     previous_secret: Mapped[bytes | None]
     previous_secret_until: Mapped[datetime | None]
-    created_at: Mapped[datetime] = made()
-    updated_at: Mapped[datetime] = made()
+    created_at: Mapped[datetime] = created_at_column()
+    updated_at: Mapped[datetime] = created_at_column()
 
 
 class ApiKey(Table):
     __tablename__ = "api_keys"
     __table_args__ = (
-        to_tenant(),
-        of("sms_agent_id", "sms_agents", ondelete="CASCADE"),
+        tenant_constraint(),
+        tenant_reference("sms_agent_id", "sms_agents", ondelete="CASCADE"),
         Index("uq_api_keys_prefix", "prefix", unique=True),
     )
     tenant_id: Mapped[str] = id_key()
@@ -314,7 +316,7 @@ class ApiKey(Table):
     digest: Mapped[bytes]
     """SHA-256 of the whole key: random keys need no slow hash."""
     requests_per_second: Mapped[int | None]
-    created_at: Mapped[datetime] = made()
+    created_at: Mapped[datetime] = created_at_column()
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
 
@@ -322,16 +324,16 @@ class ApiKey(Table):
 class Campaign(Table):
     __tablename__ = "campaigns"
     __table_args__ = (
-        to_tenant(),
-        of("phone_number_id", "phone_numbers"),
-        of("sms_agent_id", "sms_agents"),
-        of("test_sms_agent_id", "sms_agents", "sms_agent_id"),
+        tenant_constraint(),
+        tenant_reference("phone_number_id", "phone_numbers"),
+        tenant_reference("sms_agent_id", "sms_agents"),
+        tenant_reference("test_sms_agent_id", "sms_agents", "sms_agent_id"),
         Index(None, "tenant_id", "phone_number_id"),
     )
     tenant_id: Mapped[str] = id_key()
     campaign_id: Mapped[str] = id_key()
     name: Mapped[str]
-    active: Mapped[bool] = flag(True)
+    active: Mapped[bool] = flag_column(True)
     client_id: Mapped[str | None]
     client_name: Mapped[str | None]
     offer_id: Mapped[str | None]
@@ -341,15 +343,15 @@ class Campaign(Table):
     sms_agent_id: Mapped[str | None] = mapped_column(Id)
     test_sms_agent_id: Mapped[str | None] = mapped_column(Id)
     questionnaire: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'"))
-    created_at: Mapped[datetime] = made()
-    updated_at: Mapped[datetime] = made()
+    created_at: Mapped[datetime] = created_at_column()
+    updated_at: Mapped[datetime] = created_at_column()
 
 
 class Lead(Table):
     __tablename__ = "leads"
     __table_args__ = (
-        to_tenant(),
-        of("campaign_id", "campaigns"),
+        tenant_constraint(),
+        tenant_reference("campaign_id", "campaigns"),
         Index(None, "tenant_id", "phone"),
         Index("ix_leads_phone_end", "tenant_id", sql("reverse(phone)")),
         Index(None, "tenant_id", "campaign_id"),
@@ -370,18 +372,18 @@ class Lead(Table):
     email: Mapped[str | None]
     phone: Mapped[str | None] = mapped_column(Id)
     status: Mapped[str] = mapped_column(server_default="new")
-    is_test: Mapped[bool] = flag(False)
-    is_placeholder: Mapped[bool] = flag(False)
+    is_test: Mapped[bool] = flag_column(False)
+    is_placeholder: Mapped[bool] = flag_column(False)
     campaign_id: Mapped[str | None] = mapped_column(Id)
     timezone: Mapped[str | None]
     questionnaire: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'"))
     dnc_channels: Mapped[list[str]] = mapped_column(server_default=sql("'{}'"))
     dnc_reason: Mapped[str | None]
-    active_at: Mapped[datetime] = made()
+    active_at: Mapped[datetime] = created_at_column()
     """When the lead last wrote, was written to, or was changed: the most recent one wins
     where several share a phone."""
-    created_at: Mapped[datetime] = made()
-    updated_at: Mapped[datetime] = made()
+    created_at: Mapped[datetime] = created_at_column()
+    updated_at: Mapped[datetime] = created_at_column()
 
 
 class Interaction(Table):
@@ -389,8 +391,8 @@ class Interaction(Table):
 
     __tablename__ = "interactions"
     __table_args__ = (
-        of("lead_id", "leads"),
-        of("campaign_id", "campaigns"),
+        tenant_reference("lead_id", "leads"),
+        tenant_reference("campaign_id", "campaigns"),
         # Every text moves its thread's row in all of these: each must earn its place.
         UniqueConstraint("tenant_id", "lead_phone", "our_number"),
         Index(None, "tenant_id", "lead_id"),
@@ -415,7 +417,7 @@ class Interaction(Table):
     status: Mapped[str] = mapped_column(server_default="in_progress")
     status_before_dnc: Mapped[str | None]
     """Given back when no cause of suppression stands any more."""
-    agent_mode: Mapped[bool] = flag(False)
+    agent_mode: Mapped[bool] = flag_column(False)
     agent_off_at: Mapped[datetime | None]
     """When a hand or the agent itself switched it off, or a person last wrote since: from then
     on the minutes run after which an agent may resume by itself."""
@@ -427,13 +429,13 @@ class Interaction(Table):
     last_seq: Mapped[int] = mapped_column(server_default=sql("0"))
     read_seq: Mapped[int] = mapped_column(server_default=sql("0"))
     unread_count: Mapped[int] = mapped_column(server_default=sql("0"))
-    last_message_at: Mapped[datetime] = made()
+    last_message_at: Mapped[datetime] = created_at_column()
     last_preview: Mapped[str | None]
     last_direction: Mapped[str | None]
     last_inbound_at: Mapped[datetime | None]
     summary: Mapped[str | None]
-    created_at: Mapped[datetime] = made()
-    updated_at: Mapped[datetime] = made()
+    created_at: Mapped[datetime] = created_at_column()
+    updated_at: Mapped[datetime] = created_at_column()
 
 
 class Message(Table):
@@ -442,7 +444,7 @@ class Message(Table):
 
     __tablename__ = "messages"
     __table_args__ = (
-        of("interaction_id", "interactions"),
+        tenant_reference("interaction_id", "interactions"),
         UniqueConstraint("tenant_id", "interaction_id", "seq"),
         Index(
             "ix_messages_provider_id",
@@ -496,18 +498,18 @@ class Message(Table):
     turn_id: Mapped[str | None] = mapped_column(Id)
     """For an agent's text: the turn it answers."""
     bulk_id: Mapped[str | None] = mapped_column(Id)
-    forwardable: Mapped[bool] = flag(False)
+    forwardable: Mapped[bool] = flag_column(False)
     """For an inbound text: received while agent mode was on."""
-    possible_opt_out: Mapped[bool] = flag(False)
+    possible_opt_out: Mapped[bool] = flag_column(False)
     """For an inbound text: it may be a wish not to be texted; a person or agent judges."""
-    late: Mapped[bool] = flag(False)
+    late: Mapped[bool] = flag_column(False)
     """For an inbound text: fetched from the carrier's record after we were away."""
-    incomplete: Mapped[bool] = flag(False)
+    incomplete: Mapped[bool] = flag_column(False)
     """For a late text: its webhook, which says more than the record, has not come."""
     send_at: Mapped[datetime | None]
     held_until: Mapped[datetime | None]
     held_reason: Mapped[str | None]
-    created_at: Mapped[datetime] = made()
+    created_at: Mapped[datetime] = created_at_column()
 
 
 class Outbox(Table):
@@ -515,7 +517,7 @@ class Outbox(Table):
 
     __tablename__ = "outbox"
     __table_args__ = (
-        of("message_id", "messages", ondelete="CASCADE"),
+        tenant_reference("message_id", "messages", ondelete="CASCADE"),
         Index(
             "ix_outbox_senders",
             "tenant_id",
@@ -541,10 +543,10 @@ class Outbox(Table):
     segments: Mapped[int] = mapped_column(SmallInteger, server_default=sql("1"))
     sms_agent_id: Mapped[str | None] = mapped_column(Id)
     """For an agent's text: whose brake holds it."""
-    exempt: Mapped[bool] = flag(False)
+    exempt: Mapped[bool] = flag_column(False)
     """Goes to a suppressed phone all the same: the answer to STOP or HELP."""
-    cancel_on_reply: Mapped[bool] = flag(False)
-    guarded: Mapped[bool] = flag(False)
+    cancel_on_reply: Mapped[bool] = flag_column(False)
+    guarded: Mapped[bool] = flag_column(False)
     """For an agent's text: it does not leave any more once the lead wrote after its turn."""
     account_id: Mapped[str] = mapped_column(Id)
     to_phone: Mapped[str] = mapped_column(Id)
@@ -553,7 +555,7 @@ class Outbox(Table):
     """0 reply, 1 bulk."""
     state: Mapped[str] = mapped_column(server_default="queued")
     """queued, sending (a request may be on its way), unknown (the carrier is being asked)."""
-    due_at: Mapped[datetime] = made()
+    due_at: Mapped[datetime] = created_at_column()
     expires_at: Mapped[datetime]
     lease: Mapped[str | None] = mapped_column(Id)
     """The claim's token: a settle must name it."""
@@ -562,7 +564,7 @@ class Outbox(Table):
     """When the last request began."""
     looked: Mapped[int] = mapped_column(SmallInteger, server_default=sql("0"))
     """Look-ups made since the outcome became unknown."""
-    resent: Mapped[bool] = flag(False)
+    resent: Mapped[bool] = flag_column(False)
 
 
 class Attempt(Table):
@@ -570,13 +572,13 @@ class Attempt(Table):
 
     __tablename__ = "attempts"
     __table_args__ = (
-        of("message_id", "messages", ondelete="CASCADE"),
+        tenant_reference("message_id", "messages", ondelete="CASCADE"),
         Index(None, "at"),
     )
     tenant_id: Mapped[str] = id_key()
     message_id: Mapped[str] = id_key()
     attempt: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
-    at: Mapped[datetime] = made()
+    at: Mapped[datetime] = created_at_column()
     outcome: Mapped[str]
     http_status: Mapped[int | None] = mapped_column(SmallInteger)
     duration_ms: Mapped[int | None] = mapped_column(Integer)
@@ -587,19 +589,19 @@ class Bulk(Table):
     """One bulk send: how many of its texts were accepted."""
 
     __tablename__ = "bulks"
-    __table_args__ = (to_tenant(),)
+    __table_args__ = (tenant_constraint(),)
     tenant_id: Mapped[str] = id_key()
     bulk_id: Mapped[str] = id_key()
     accepted: Mapped[int]
     refused: Mapped[int]
-    created_at: Mapped[datetime] = made()
+    created_at: Mapped[datetime] = created_at_column()
 
 
 class InboundPart(Table):
     """A part of a longer text that the carrier leaves us to join, until all are there."""
 
     __tablename__ = "inbound_parts"
-    __table_args__ = (to_tenant(), Index(None, "received_at"))
+    __table_args__ = (tenant_constraint(), Index(None, "received_at"))
     tenant_id: Mapped[str] = id_key()
     account_id: Mapped[str] = id_key()
     sender: Mapped[str] = id_key()
@@ -609,14 +611,14 @@ class InboundPart(Table):
     total: Mapped[int] = mapped_column(SmallInteger)
     provider_id: Mapped[str] = mapped_column(Id)
     text: Mapped[str]
-    received_at: Mapped[datetime] = made()
+    received_at: Mapped[datetime] = created_at_column()
 
 
 class ProviderIdSeen(Table):
     """Provider ids of inbound texts, for ever: a repeat changes nothing. Never pruned."""
 
     __tablename__ = "provider_ids_seen"
-    __table_args__ = (to_tenant(),)
+    __table_args__ = (tenant_constraint(),)
     tenant_id: Mapped[str] = id_key()
     account_id: Mapped[str] = id_key()
     provider_id: Mapped[str] = id_key()
@@ -626,16 +628,16 @@ class EarlyReceipt(Table):
     """A receipt for a text that is not known yet, kept a while and applied when it is."""
 
     __tablename__ = "early_receipts"
-    __table_args__ = (to_tenant(), Index(None, "received_at"))
+    __table_args__ = (tenant_constraint(), Index(None, "received_at"))
     tenant_id: Mapped[str] = id_key()
     account_id: Mapped[str] = id_key()
     provider_message_id: Mapped[str] = id_key()
     status: Mapped[str] = mapped_column(primary_key=True)
     code: Mapped[str | None]
     message: Mapped[str | None]
-    opted_out: Mapped[bool] = flag(False)
+    opted_out: Mapped[bool] = flag_column(False)
     at: Mapped[datetime]
-    received_at: Mapped[datetime] = made()
+    received_at: Mapped[datetime] = created_at_column()
 
 
 class Turn(Table):
@@ -643,8 +645,8 @@ class Turn(Table):
 
     __tablename__ = "turns"
     __table_args__ = (
-        of("interaction_id", "interactions", ondelete="CASCADE"),
-        of("sms_agent_id", "sms_agents", ondelete="CASCADE"),
+        tenant_reference("interaction_id", "interactions", ondelete="CASCADE"),
+        tenant_reference("sms_agent_id", "sms_agents", ondelete="CASCADE"),
         Index(None, "tenant_id", "interaction_id", "opened_at"),
         Index(
             "uq_turns_collecting",
@@ -677,7 +679,7 @@ class Turn(Table):
     kind: Mapped[str] = mapped_column(server_default="live")
     state: Mapped[str] = mapped_column(server_default="collecting")
     reason: Mapped[str | None]
-    opened_at: Mapped[datetime] = made()
+    opened_at: Mapped[datetime] = created_at_column()
     due_at: Mapped[datetime]
     """When the turn wants to be looked at: window, lease, retry and expiry at once."""
     window_due_at: Mapped[datetime]
@@ -692,10 +694,10 @@ class Turn(Table):
     payload: Mapped[dict[str, Any] | None]
     """Written by older builds: the bytes of the first attempt are what is frozen."""
     attempt: Mapped[int] = mapped_column(SmallInteger, server_default=sql("0"))
-    posting: Mapped[bool] = flag(False)
+    posting: Mapped[bool] = flag_column(False)
     """Whether a POST may be on its way."""
     lease: Mapped[str | None] = mapped_column(Id)
-    protected: Mapped[bool] = flag(False)
+    protected: Mapped[bool] = flag_column(False)
     unsent_reply: Mapped[dict[str, Any] | None]
     reply: Mapped[dict[str, Any] | None]
     held: Mapped[dict[str, Any] | None]
@@ -710,8 +712,8 @@ class TurnMessage(Table):
 
     __tablename__ = "turn_messages"
     __table_args__ = (
-        of("turn_id", "turns", ondelete="CASCADE"),
-        of("message_id", "messages", ondelete="CASCADE"),
+        tenant_reference("turn_id", "turns", ondelete="CASCADE"),
+        tenant_reference("message_id", "messages", ondelete="CASCADE"),
         Index(None, "tenant_id", "message_id"),
     )
     tenant_id: Mapped[str] = id_key()
@@ -725,13 +727,13 @@ class TurnAttempt(Table):
 
     __tablename__ = "turn_attempts"
     __table_args__ = (
-        of("turn_id", "turns", ondelete="CASCADE"),
+        tenant_reference("turn_id", "turns", ondelete="CASCADE"),
         Index(None, "at", postgresql_using="brin"),
     )
     tenant_id: Mapped[str] = id_key()
     turn_id: Mapped[str] = id_key()
     attempt: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
-    at: Mapped[datetime] = made()
+    at: Mapped[datetime] = created_at_column()
     request_body: Mapped[bytes]
     outcome: Mapped[str | None]
     http_status: Mapped[int | None] = mapped_column(SmallInteger)
@@ -745,7 +747,7 @@ class Suppression(Table):
 
     __tablename__ = "suppressions"
     __table_args__ = (
-        to_tenant(),
+        tenant_constraint(),
         CheckConstraint("cause IN ('lead', 'person')", name="cause"),
         Index(None, "tenant_id", "phone"),
     )
@@ -755,14 +757,14 @@ class Suppression(Table):
     phone: Mapped[str | None] = mapped_column(Id)
     reason: Mapped[str | None]
     actor: Mapped[str]
-    created_at: Mapped[datetime] = made()
+    created_at: Mapped[datetime] = created_at_column()
 
 
 class ConsentEvent(Table):
     """What was said and done about consent. Append-only."""
 
     __tablename__ = "consent_events"
-    __table_args__ = (to_tenant(), Index(None, "tenant_id", "phone_hash", "event_id"))
+    __table_args__ = (tenant_constraint(), Index(None, "tenant_id", "phone_hash", "event_id"))
     tenant_id: Mapped[str] = id_key()
     event_id: Mapped[str] = id_key()
     phone_hash: Mapped[bytes]
@@ -773,34 +775,34 @@ class ConsentEvent(Table):
     text: Mapped[str | None]
     message_id: Mapped[str | None] = mapped_column(Id)
     actor: Mapped[str]
-    at: Mapped[datetime] = made()
+    at: Mapped[datetime] = created_at_column()
 
 
 class CannedReply(Table):
     """A text that people of the tenant send often."""
 
     __tablename__ = "canned_replies"
-    __table_args__ = (to_tenant(),)
+    __table_args__ = (tenant_constraint(),)
     tenant_id: Mapped[str] = id_key()
     canned_reply_id: Mapped[str] = id_key()
     title: Mapped[str]
     text: Mapped[str]
-    created_at: Mapped[datetime] = made()
-    updated_at: Mapped[datetime] = made()
+    created_at: Mapped[datetime] = created_at_column()
+    updated_at: Mapped[datetime] = created_at_column()
 
 
 class Idempotency(Table):
     """The first answer to an Idempotency-Key, so that a repeat is answered by it."""
 
     __tablename__ = "idempotency"
-    __table_args__ = (to_tenant(), Index(None, "created_at"))
+    __table_args__ = (tenant_constraint(), Index(None, "created_at"))
     tenant_id: Mapped[str] = id_key()
     route: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     body_digest: Mapped[bytes]
     status: Mapped[int | None] = mapped_column(SmallInteger)
     answer: Mapped[dict[str, Any] | None]
-    created_at: Mapped[datetime] = made()
+    created_at: Mapped[datetime] = created_at_column()
 
 
 class TenantEvent(Table):
@@ -808,11 +810,11 @@ class TenantEvent(Table):
     (transaction, event_id), below the snapshot's xmin."""
 
     __tablename__ = "tenant_events"
-    __table_args__ = (to_tenant(), Index(None, "at", postgresql_using="brin"))
+    __table_args__ = (tenant_constraint(), Index(None, "at", postgresql_using="brin"))
     tenant_id: Mapped[str] = id_key()
     transaction: Mapped[int] = mapped_column(Xid8(), primary_key=True, server_default=sql("pg_current_xact_id()"))
     event_id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     type: Mapped[str]
     interaction_id: Mapped[str | None] = mapped_column(Id)
     data: Mapped[dict[str, Any]]
-    at: Mapped[datetime] = made()
+    at: Mapped[datetime] = created_at_column()

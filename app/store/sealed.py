@@ -4,22 +4,22 @@ from dataclasses import dataclass
 
 from app.store.engine import Tx
 
-PLACES = (
+SEALED_COLUMNS = (
     ("installation", "only_row", "phone_key"),
     ("provider_accounts", "tenant_id || ' ' || account_id", "credentials"),
     ("sms_agents", "tenant_id || ' ' || sms_agent_id", "secret"),
     ("sms_agents", "tenant_id || ' ' || sms_agent_id", "previous_secret"),
 )
 """(table, what names a row, column)."""
-ALL = " UNION ALL ".join(
+LIST_SEALED_SQL = " UNION ALL ".join(
     f"SELECT '{table}' AS place, '{column}' AS part, ({key})::text AS key, {column} AS bytes"
     f" FROM {table} WHERE {column} IS NOT NULL"
-    for table, key, column in PLACES
+    for table, key, column in SEALED_COLUMNS
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class SealedValue:
     """What lies sealed in a column of one row."""
 
     table: str
@@ -28,16 +28,23 @@ class Sealed:
     bytes: bytes
 
 
-async def everything(tx: Tx) -> list[Sealed]:
-    return [Sealed(row["place"], row["part"], row["key"], row["bytes"]) for row in await tx.rows(ALL)]
+async def list_all(tx: Tx) -> list[SealedValue]:
+    return [
+        SealedValue(row["place"], row["part"], row["key"], row["bytes"]) for row in await tx.fetch_rows(LIST_SEALED_SQL)
+    ]
 
 
-async def replace(tx: Tx, known: Sealed, fresh: bytes) -> None:
-    """`fresh` instead of what is known, unless somebody changed it meanwhile."""
-    key = next(k for table, k, column in PLACES if (table, column) == (known.table, known.column))
+async def replace(tx: Tx, sealed_value: SealedValue, new_bytes: bytes) -> None:
+    """`new_bytes` instead of `sealed_value`, unless somebody changed it meanwhile."""
+    key = next(
+        row_key
+        for table, row_key, column in SEALED_COLUMNS
+        if (table, column) == (sealed_value.table, sealed_value.column)
+    )
     await tx.execute(
-        f"UPDATE {known.table} SET {known.column} = $1 WHERE ({key})::text = $2 AND {known.column} = $3",
-        fresh,
-        known.key,
-        known.bytes,
+        f"UPDATE {sealed_value.table} SET {sealed_value.column} = $1 WHERE ({key})::text = $2"
+        f" AND {sealed_value.column} = $3",
+        new_bytes,
+        sealed_value.key,
+        sealed_value.bytes,
     )

@@ -13,22 +13,22 @@ from datetime import datetime
 from typing import Any
 
 from app.domain.words import INTERACTION_STATUSES
-from app.store.engine import Read
+from app.store.engine import ReadTx
 
-FEW = 2000
+MAX_LOOKED_UP = 2000
 """Up to so many leads of a name, or texts with the words, are looked up and their threads sorted;
 of more, the newest threads are walked first."""
-FIRST, NEWEST_BY_NAME, NEWEST_BY_TEXT = 500, 20_000, 10_000
+FIRST_WALK, MAX_WALK_BY_NAME, MAX_WALK_BY_TEXT = 500, 20_000, 10_000
 """So many threads are walked before texts are looked up, and at most."""
-EVERY = 2**31
-SHORTEST_PHONE = 3
-DIGITS = re.compile(r"[\d\s()+.\-]+", re.ASCII)
-WORD = re.compile(r"[^\W_]+")
-ORDER = "ORDER BY t.last_message_at DESC, t.interaction_id DESC"
+NO_LIMIT = 2**31
+MIN_PHONE_DIGITS = 3
+DIGITS_PATTERN = re.compile(r"[\d\s()+.\-]+", re.ASCII)
+WORD_PATTERN = re.compile(r"[^\W_]+")
+ORDER_SQL = "ORDER BY t.last_message_at DESC, t.interaction_id DESC"
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
+class ThreadFilter:
     """What a list of threads is narrowed to; None: not narrowed. Dates are half-open.
 
     `search` is looked for in the lead's name and id; in digits, at the end or the beginning of
@@ -48,7 +48,7 @@ class Filter:
 
 
 # Read from small indexes each, the newest thousand of a kind: what is beyond stands among the rest.
-NEEDING = """ARRAY(
+NEEDING_THREADS_SQL = """ARRAY(
     (SELECT n.interaction_id FROM turns n WHERE n.tenant_id = $1 AND n.held IS NOT NULL LIMIT 1000)
     UNION ALL
     (SELECT n.interaction_id FROM messages n JOIN interactions o USING (tenant_id, interaction_id)
@@ -62,214 +62,237 @@ NEEDING = """ARRAY(
                          AND later.status <> 'note')
      ORDER BY n.created_at DESC LIMIT 1000))"""
 """Threads with a held reply or a failed text, which a person must see whatever their status."""
-NEEDS_PERSON = f"(t.status = 'follow_up' OR t.interaction_id = ANY ({NEEDING}))"
-NEEDS_NOBODY = f"t.status <> 'follow_up' AND t.interaction_id <> ALL ({NEEDING})"
+NEEDS_PERSON_SQL = f"(t.status = 'follow_up' OR t.interaction_id = ANY ({NEEDING_THREADS_SQL}))"
+NEEDS_NOBODY_SQL = f"t.status <> 'follow_up' AND t.interaction_id <> ALL ({NEEDING_THREADS_SQL})"
 
 
-class _Sql:
+class _Params:
     """A statement's values, as they are put into it."""
 
     def __init__(self, tenant_id: str) -> None:
         self.values: list[Any] = [tenant_id]
 
-    def put(self, value: Any) -> str:
+    def bind(self, value: Any) -> str:
         self.values.append(value)
         return f"${len(self.values)}"
 
 
-async def page(read: Read, tenant_id: str, narrowed: Filter, before: tuple[Any, ...] | None, limit: int) -> list[str]:
+async def find_page(
+    read: ReadTx, tenant_id: str, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int
+) -> list[str]:
     """Up to `limit` ids of threads that come after `before` (last_message_at, id)."""
-    if narrowed.search:
-        return await _searched(read, tenant_id, narrowed, before, limit)
-    sql = _Sql(tenant_id)
-    rows = await read.rows(_plain(sql, narrowed, before, limit), *sql.values)
+    if filters.search:
+        return await _search_page(read, tenant_id, filters, before, limit)
+    params = _Params(tenant_id)
+    rows = await read.fetch_rows(_list_sql(params, filters, before, limit), *params.values)
     return [row["interaction_id"] for row in rows]
 
 
-async def _searched(
-    read: Read, tenant_id: str, narrowed: Filter, before: tuple[Any, ...] | None, limit: int
+async def _search_page(
+    read: ReadTx, tenant_id: str, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int
 ) -> list[str]:
     """Few have it, or many: then an index would gather for longer than a walk takes to meet
     enough. Of texts the first threads tell which it is, and often that is all there is to do."""
 
-    async def asked(way: Way, most: int) -> tuple[list[str], bool]:
-        sql = _Sql(tenant_id)
-        [row] = await read.unguarded(way(sql, narrowed, before, limit, most), *sql.values)
+    async def run_strategy(strategy: Strategy, max_rows: int) -> tuple[list[str], bool]:
+        params = _Params(tenant_id)
+        [row] = await read.fetch_rows_without_rls(strategy(params, filters, before, limit, max_rows), *params.values)
         return row["ids"], row["complete"]
 
-    if not narrowed.in_messages and _digits(narrowed):
-        return (await asked(_found, EVERY))[0]
-    if narrowed.in_messages and not _words(narrowed):
+    if not filters.in_messages and _phone_digits(filters):
+        return (await run_strategy(_lookup_sql, NO_LIMIT))[0]
+    if filters.in_messages and not _search_words(filters):
         return []
-    newest = NEWEST_BY_TEXT if narrowed.in_messages else NEWEST_BY_NAME
-    ways = [(_found, FEW), (_among_newest, newest), (_found, EVERY)]
-    if narrowed.in_messages:
-        ids, complete = await asked(_among_newest, FIRST)
+    newest = MAX_WALK_BY_TEXT if filters.in_messages else MAX_WALK_BY_NAME
+    strategies = [(_lookup_sql, MAX_LOOKED_UP), (_walk_newest_sql, newest), (_lookup_sql, NO_LIMIT)]
+    if filters.in_messages:
+        ids, complete = await run_strategy(_walk_newest_sql, FIRST_WALK)
         if complete:
             return ids
-        enough = 2 * limit * FIRST // max(len(ids), 1)  # twice as many as should do
-        if enough <= newest // 2:  # in vain, where nobody said it before; then that is all it costs
-            ways.insert(0, (_among_newest, enough))
-    for way, most in ways:
-        ids, complete = await asked(way, most)
+        walk_size = 2 * limit * FIRST_WALK // max(len(ids), 1)  # twice as many as should do
+        if walk_size <= newest // 2:  # in vain, where nobody said it before; then that is all it costs
+            strategies.insert(0, (_walk_newest_sql, walk_size))
+    for strategy, max_rows in strategies:
+        ids, complete = await run_strategy(strategy, max_rows)
         if complete:
             break
     return ids
 
 
-def _plain(sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, limit: int) -> str:
+def _list_sql(params: _Params, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int) -> str:
     """Without a search: from indexes that hold the order, however many threads there are."""
-    if narrowed.needs_person is None:
-        return _merged(sql, narrowed, before, limit)
-    asked = _statuses(narrowed)
-    others = [status for status in asked if status != "follow_up"]
-    if not narrowed.needs_person:
-        return _merged(sql, replace(narrowed, statuses=others), before, limit)
-    kinds = []
-    if "follow_up" in asked:
-        marked = replace(narrowed, statuses=["follow_up"], needs_person=None)
-        kinds.append(_merged(sql, marked, before, limit))
-    named = _narrowed(sql, replace(narrowed, statuses=others, needs_person=None), before)
-    kinds.append(f"""SELECT t.interaction_id, t.last_message_at FROM interactions t
-WHERE t.tenant_id = $1 AND t.interaction_id = ANY ({NEEDING}){named}""")
-    together = " UNION ALL ".join(f"({kind})" for kind in kinds)
-    return f"SELECT t.interaction_id FROM ({together}) t {ORDER} LIMIT {sql.put(limit)}"
+    if filters.needs_person is None:
+        return _newest_of_each_sql(params, filters, before, limit)
+    statuses = _wanted_statuses(filters)
+    other_statuses = [status for status in statuses if status != "follow_up"]
+    if not filters.needs_person:
+        return _newest_of_each_sql(params, replace(filters, statuses=other_statuses), before, limit)
+    selects = []
+    if "follow_up" in statuses:
+        follow_up_filters = replace(filters, statuses=["follow_up"], needs_person=None)
+        selects.append(_newest_of_each_sql(params, follow_up_filters, before, limit))
+    conditions = _full_where_sql(params, replace(filters, statuses=other_statuses, needs_person=None), before)
+    selects.append(f"""SELECT t.interaction_id, t.last_message_at FROM interactions t
+WHERE t.tenant_id = $1 AND t.interaction_id = ANY ({NEEDING_THREADS_SQL}){conditions}""")
+    union_sql = " UNION ALL ".join(f"({select})" for select in selects)
+    return f"SELECT t.interaction_id FROM ({union_sql}) t {ORDER_SQL} LIMIT {params.bind(limit)}"
 
 
-def _merged(sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, limit: int) -> str:
+def _newest_of_each_sql(params: _Params, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int) -> str:
     """The newest of each campaign and status asked for."""
-    campaigns = _campaigns(sql, narrowed)
-    if campaigns is None and narrowed.statuses is None:
-        return _walk(sql, narrowed, before, "", limit)
-    statuses = sql.put(list(_statuses(narrowed)))
-    each, joined = "t.status = wanted.status", f"unnest({statuses}::text[]) AS wanted (status)"
+    campaigns = _campaigns_sql(params, filters)
+    if campaigns is None and filters.statuses is None:
+        return _walk_sql(params, filters, before, "", limit)
+    statuses = params.bind(list(_wanted_statuses(filters)))
+    join_conditions, source = (
+        "t.status = wanted.status",
+        f"unnest({statuses}::text[]) AS wanted (status)",
+    )
     if campaigns is not None:
-        each += " AND t.campaign_id = ours.campaign_id"
-        joined += f" CROSS JOIN ({campaigns}) ours"
-    return f"""SELECT t.interaction_id, t.last_message_at FROM {joined}
-CROSS JOIN LATERAL ({_walk(sql, narrowed, before, f" AND {each}", limit)}) t
-{ORDER} LIMIT {sql.put(limit)}"""
+        join_conditions += " AND t.campaign_id = ours.campaign_id"
+        source += f" CROSS JOIN ({campaigns}) ours"
+    return f"""SELECT t.interaction_id, t.last_message_at FROM {source}
+CROSS JOIN LATERAL ({_walk_sql(params, filters, before, f" AND {join_conditions}", limit)}) t
+{ORDER_SQL} LIMIT {params.bind(limit)}"""
 
 
-def _walk(sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, each: str, limit: int) -> str:
+def _walk_sql(params: _Params, filters: ThreadFilter, before: tuple[Any, ...] | None, clauses: str, limit: int) -> str:
     """The newest threads under the conditions that an index may hold or a row tell."""
     return f"""SELECT t.interaction_id, t.last_message_at, t.lead_id FROM interactions t
-WHERE t.tenant_id = $1{each}{_also(sql, narrowed, before)} {ORDER} LIMIT {sql.put(limit)}"""
+WHERE t.tenant_id = $1{clauses}{_where_sql(params, filters, before)} {ORDER_SQL} LIMIT {params.bind(limit)}"""
 
 
-def _statuses(narrowed: Filter) -> Sequence[str]:
-    return INTERACTION_STATUSES if narrowed.statuses is None else narrowed.statuses
+def _wanted_statuses(filters: ThreadFilter) -> Sequence[str]:
+    return INTERACTION_STATUSES if filters.statuses is None else filters.statuses
 
 
-def _campaigns(sql: _Sql, narrowed: Filter) -> str | None:
+def _campaigns_sql(params: _Params, filters: ThreadFilter) -> str | None:
     """The campaigns asked for, by id, client and offer; None: any."""
-    asked = {"campaign_id": narrowed.campaign_ids, "client_id": narrowed.client_ids, "offer_id": narrowed.offer_ids}
-    said = [f"{column} = ANY ({sql.put(list(ids))}::text[])" for column, ids in asked.items() if ids is not None]
-    if not said:
+    ids_by_column = {
+        "campaign_id": filters.campaign_ids,
+        "client_id": filters.client_ids,
+        "offer_id": filters.offer_ids,
+    }
+    conditions = [
+        f"{column} = ANY ({params.bind(list(ids))}::text[])" for column, ids in ids_by_column.items() if ids is not None
+    ]
+    if not conditions:
         return None
-    return f"SELECT campaign_id FROM campaigns WHERE tenant_id = $1 AND {' AND '.join(said)}"
+    return f"SELECT campaign_id FROM campaigns WHERE tenant_id = $1 AND {' AND '.join(conditions)}"
 
 
-def _also(sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None) -> str:
-    said = ""
-    if narrowed.lead_id is not None:
-        said += f" AND t.lead_id = {sql.put(narrowed.lead_id)}"
-    if narrowed.start is not None:
-        said += f" AND t.last_message_at >= {sql.put(narrowed.start)}"
-    if narrowed.end is not None:
-        said += f" AND t.last_message_at < {sql.put(narrowed.end)}"
-    if narrowed.unread is not None:
-        said += f" AND t.unread_count {'>' if narrowed.unread else '='} 0"
-    if narrowed.needs_person is not None:
-        said += f" AND {NEEDS_PERSON if narrowed.needs_person else NEEDS_NOBODY}"
+def _where_sql(params: _Params, filters: ThreadFilter, before: tuple[Any, ...] | None) -> str:
+    conditions = ""
+    if filters.lead_id is not None:
+        conditions += f" AND t.lead_id = {params.bind(filters.lead_id)}"
+    if filters.start is not None:
+        conditions += f" AND t.last_message_at >= {params.bind(filters.start)}"
+    if filters.end is not None:
+        conditions += f" AND t.last_message_at < {params.bind(filters.end)}"
+    if filters.unread is not None:
+        conditions += f" AND t.unread_count {'>' if filters.unread else '='} 0"
+    if filters.needs_person is not None:
+        conditions += f" AND {NEEDS_PERSON_SQL if filters.needs_person else NEEDS_NOBODY_SQL}"
     if before is not None:
-        at, interaction_id = (sql.put(part) for part in before)
-        said += f" AND (t.last_message_at, t.interaction_id) < ({at}, {interaction_id})"
-    return said
+        at, interaction_id = (params.bind(part) for part in before)
+        conditions += f" AND (t.last_message_at, t.interaction_id) < ({at}, {interaction_id})"
+    return conditions
 
 
-def _narrowed(sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None) -> str:
+def _full_where_sql(params: _Params, filters: ThreadFilter, before: tuple[Any, ...] | None) -> str:
     """All conditions but the search, where no index is to hold their order."""
-    said = _also(sql, narrowed, before)
-    if narrowed.statuses is not None:
-        said += f" AND t.status = ANY ({sql.put(list(narrowed.statuses))}::text[])"
-    if (campaigns := _campaigns(sql, narrowed)) is not None:
-        said += f" AND t.campaign_id IN ({campaigns})"
-    return said
+    conditions = _where_sql(params, filters, before)
+    if filters.statuses is not None:
+        conditions += f" AND t.status = ANY ({params.bind(list(filters.statuses))}::text[])"
+    if (campaigns := _campaigns_sql(params, filters)) is not None:
+        conditions += f" AND t.campaign_id IN ({campaigns})"
+    return conditions
 
 
-NAME = """(((COALESCE(l.first_name, '') || ' ') || COALESCE(l.last_name, '')) || ' ')
+LEAD_NAME_SQL = """(((COALESCE(l.first_name, '') || ' ') || COALESCE(l.last_name, '')) || ' ')
     || l.lead_id"""
 """As the index `ix_leads_name` holds it, letter by letter."""
-WORDS = "to_tsvector('simple'::regconfig, {}) @@ to_tsquery('simple'::regconfig, {})"
-Way = Callable[[_Sql, Filter, tuple[Any, ...] | None, int, int], str]
+MATCH_WORDS_SQL = "to_tsvector('simple'::regconfig, {}) @@ to_tsquery('simple'::regconfig, {})"
+Strategy = Callable[[_Params, ThreadFilter, tuple[Any, ...] | None, int, int], str]
 """A statement whose one row is (ids, complete)."""
 
 
-def _found(sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, limit: int, most: int) -> str:
+def _lookup_sql(
+    params: _Params,
+    filters: ThreadFilter,
+    before: tuple[Any, ...] | None,
+    limit: int,
+    max_rows: int,
+) -> str:
     """The newest threads of all who have what is searched for; complete if they are at most
-    `most`."""
-    found, key = _having(sql, narrowed)
+    `max_rows`."""
+    matches_sql, key = _matches_sql(params, filters)
     # Materialized: joined plainly, the planner would walk the list until it met the few.
-    return f"""WITH found AS MATERIALIZED ({found} LIMIT {most + 1})
-SELECT (SELECT count(*) FROM found) <= {most} AS complete, ARRAY(
+    return f"""WITH found AS MATERIALIZED ({matches_sql} LIMIT {max_rows + 1})
+SELECT (SELECT count(*) FROM found) <= {max_rows} AS complete, ARRAY(
     SELECT t.interaction_id FROM (SELECT DISTINCT {key} FROM found) f
     JOIN interactions t ON t.tenant_id = $1 AND t.{key} = f.{key}
-    WHERE true{_narrowed(sql, narrowed, before)} {ORDER} LIMIT {sql.put(limit)}) AS ids"""
+    WHERE true{_full_where_sql(params, filters, before)} {ORDER_SQL} LIMIT {params.bind(limit)}) AS ids"""
 
 
-def _among_newest(sql: _Sql, narrowed: Filter, before: tuple[Any, ...] | None, limit: int, most: int) -> str:
-    """Those of the `most` newest threads that have what is searched for; complete if they fill
+def _walk_newest_sql(
+    params: _Params,
+    filters: ThreadFilter,
+    before: tuple[Any, ...] | None,
+    limit: int,
+    max_rows: int,
+) -> str:
+    """Those of the `max_rows` newest threads that have what is searched for; complete if they fill
     the page, or if there are no more."""
-    wanted = sql.put(limit)
+    limit_param = params.bind(limit)
     return f"""WITH newest AS MATERIALIZED (
     SELECT t.interaction_id, t.lead_id FROM interactions t
-    WHERE t.tenant_id = $1{_narrowed(sql, narrowed, before)} {ORDER} LIMIT {most}
+    WHERE t.tenant_id = $1{_full_where_sql(params, filters, before)} {ORDER_SQL} LIMIT {max_rows}
 ), met AS MATERIALIZED (
     SELECT t.interaction_id FROM newest t
-    CROSS JOIN LATERAL ({_test(sql, narrowed)} LIMIT 1) passed
-    LIMIT {wanted})
-SELECT (SELECT count(*) FROM met) = {wanted} OR (SELECT count(*) FROM newest) < {most}
+    CROSS JOIN LATERAL ({_thread_matches_sql(params, filters)} LIMIT 1) passed
+    LIMIT {limit_param})
+SELECT (SELECT count(*) FROM met) = {limit_param} OR (SELECT count(*) FROM newest) < {max_rows}
            AS complete,
        ARRAY(SELECT interaction_id FROM met) AS ids"""
 
 
-def _having(sql: _Sql, narrowed: Filter) -> tuple[str, str]:
+def _matches_sql(params: _Params, filters: ThreadFilter) -> tuple[str, str]:
     """Who has what is searched for, from an index, and by which key of a thread."""
-    if narrowed.in_messages:
+    if filters.in_messages:
         return (
             f"""SELECT m.interaction_id FROM messages m
-    WHERE m.tenant_id = $1 AND {WORDS.format("m.text", sql.put(_query(narrowed)))}""",
+    WHERE m.tenant_id = $1 AND {MATCH_WORDS_SQL.format("m.text", params.bind(_words_query(filters)))}""",
             "interaction_id",
         )
-    if digits := _digits(narrowed):
-        return _by_phone(sql, digits), "lead_id"
+    if digits := _phone_digits(filters):
+        return _phone_matches_sql(params, digits), "lead_id"
     return (
         f"""SELECT l.lead_id FROM leads l
-    WHERE l.tenant_id = $1 AND {NAME} ILIKE {sql.put(_like(narrowed))}""",
+    WHERE l.tenant_id = $1 AND {LEAD_NAME_SQL} ILIKE {params.bind(_like_pattern(filters))}""",
         "lead_id",
     )
 
 
-def _test(sql: _Sql, narrowed: Filter) -> str:
+def _thread_matches_sql(params: _Params, filters: ThreadFilter) -> str:
     """Whether a thread has it."""
-    if narrowed.in_messages:
+    if filters.in_messages:
         # To look for parts is far cheaper than to take every text apart. Only of what PostgreSQL
         # takes for a word in any locale.
-        plain = [word for word in _words(narrowed) if word.isascii() or word.isalpha()]
-        parts = sql.put([f"%{word}%" for word in sorted(plain, key=len, reverse=True)])
+        plain = [word for word in _search_words(filters) if word.isascii() or word.isalpha()]
+        parts = params.bind([f"%{word}%" for word in sorted(plain, key=len, reverse=True)])
         # The text not in the form that the index of words holds: that would be asked each time.
         return f"""SELECT 1 FROM messages m
         WHERE m.tenant_id = $1 AND m.interaction_id = t.interaction_id
           AND m.text ILIKE ALL ({parts}::text[])
-          AND {WORDS.format("m.text || ''", sql.put(_query(narrowed)))}"""
+          AND {MATCH_WORDS_SQL.format("m.text || ''", params.bind(_words_query(filters)))}"""
     return f"""SELECT 1 FROM leads l WHERE l.tenant_id = $1 AND l.lead_id = t.lead_id
-        AND {NAME} ILIKE {sql.put(_like(narrowed))}"""
+        AND {LEAD_NAME_SQL} ILIKE {params.bind(_like_pattern(filters))}"""
 
 
-def _by_phone(sql: _Sql, digits: str) -> str:
-    end, begin = sql.put(f"{digits[::-1]}%"), sql.put(f"+{digits}%")
-    at_home, lead_id = sql.put(f"+1{digits}%"), sql.put(f"{digits}%")
+def _phone_matches_sql(params: _Params, digits: str) -> str:
+    end, begin = params.bind(f"{digits[::-1]}%"), params.bind(f"+{digits}%")
+    at_home, lead_id = params.bind(f"+1{digits}%"), params.bind(f"{digits}%")
     return f"""SELECT lead_id FROM leads WHERE tenant_id = $1 AND reverse(phone) LIKE {end}
     UNION SELECT lead_id FROM leads WHERE tenant_id = $1 AND phone LIKE {begin}
     UNION SELECT lead_id FROM leads WHERE tenant_id = $1 AND phone LIKE {at_home}
@@ -278,24 +301,24 @@ def _by_phone(sql: _Sql, digits: str) -> str:
     UNION SELECT lead_id FROM interactions WHERE tenant_id = $1 AND lead_phone LIKE {at_home}"""
 
 
-def _like(narrowed: Filter) -> str:
-    literal = re.sub(r"([\\%_])", r"\\\1", narrowed.search or "")
+def _like_pattern(filters: ThreadFilter) -> str:
+    literal = re.sub(r"([\\%_])", r"\\\1", filters.search or "")
     return f"%{literal}%"
 
 
-def _digits(narrowed: Filter) -> str | None:
+def _phone_digits(filters: ThreadFilter) -> str | None:
     """The digits of what looks like a phone, or a part of one; None: it does not."""
-    if not DIGITS.fullmatch(narrowed.search or ""):
+    if not DIGITS_PATTERN.fullmatch(filters.search or ""):
         return None
-    digits = "".join(c for c in narrowed.search or "" if c.isdigit())
-    return digits if len(digits) >= SHORTEST_PHONE else None
+    digits = "".join(c for c in filters.search or "" if c.isdigit())
+    return digits if len(digits) >= MIN_PHONE_DIGITS else None
 
 
-def _words(narrowed: Filter) -> list[str]:
-    return WORD.findall(narrowed.search or "")
+def _search_words(filters: ThreadFilter) -> list[str]:
+    return WORD_PATTERN.findall(filters.search or "")
 
 
-def _query(narrowed: Filter) -> str:
+def _words_query(filters: ThreadFilter) -> str:
     """All the words, whole: the beginnings of words would have to be gathered from the index
     by the hundred thousand before the first could be shown."""
-    return " & ".join(_words(narrowed))
+    return " & ".join(_search_words(filters))

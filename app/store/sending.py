@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.domain import quiet
-from app.domain.orders import HELD_QUIET, Order, Resolved, found_out
-from app.store.agent_of import agent_of
-from app.store.engine import PLANNED, Read, Row, Tx, spread
-from app.store.leads import touch
+from app.domain.orders import QUIET_HOURS_REASON, Order, ResolvedOrder, build_order_data
+from app.store.agent_of import agent_of_sql
+from app.store.engine import RESTORE_GENERIC_PLANS_SQL, ReadTx, Row, Tx, as_columns
+from app.store.leads import mark_active_sql
 
-RESOLVE = f"""
+RESOLVE_ORDERS_SQL = f"""
 WITH asked AS (
     SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[],
                          $7::text[], $8::text[])
@@ -103,7 +103,7 @@ LEFT JOIN LATERAL (  -- first available: a thread's, else the preferred provider
 ) free ON true
 LEFT JOIN LATERAL (
     {
-    agent_of(
+    agent_of_sql(
         "a.tenant_id",
         "c.campaign_id",
         "l.is_test",
@@ -115,20 +115,20 @@ ORDER BY a.i
 """
 
 
-async def resolve(read: Read, orders: Sequence[Order]) -> list[Row]:
+async def resolve(read: ReadTx, orders: Sequence[Order]) -> list[Row]:
     """For each order, in order, what the database knows of it: the sender ladder and all.
 
     A tenant that does not exist has no row."""
-    return await read.rows(
-        RESOLVE,
-        *spread(
+    return await read.fetch_rows(
+        RESOLVE_ORDERS_SQL,
+        *as_columns(
             [
                 (
                     i,
                     o.tenant_id,
                     o.lead_id,
                     o.to,
-                    read.phone_hash(o.to) if o.to else None,
+                    read.hash_phone(o.to) if o.to else None,
                     o.sender,
                     o.campaign_id,
                     o.interaction_id,
@@ -137,11 +137,11 @@ async def resolve(read: Read, orders: Sequence[Order]) -> list[Row]:
             ],
             8,
         ),
-        quiet.FRESH,
+        quiet.REPLY_GRACE,
     )
 
 
-STORE = f"""
+STORE_TEXTS_SQL = f"""
 WITH given AS (
     SELECT *, due IS NOT NULL AS waits
     FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
@@ -205,28 +205,28 @@ WITH given AS (
     FROM asked a JOIN stored s USING (tenant_id, message_id)
     WHERE a.once_key IS NOT NULL ORDER BY a.tenant_id, a.once_route, a.once_key
 ), touched AS (
-    {touch("asked")}
+    {mark_active_sql("asked")}
 )
 SELECT a.i, s.interaction_id, s.seq FROM asked a JOIN stored s USING (tenant_id, message_id)
-WHERE {PLANNED} ORDER BY a.i
+WHERE {RESTORE_GENERIC_PLANS_SQL} ORDER BY a.i
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredText:
     interaction_id: str
     seq: int | None
     """None: it waits for its time."""
 
 
-async def store(tx: Tx, texts: Sequence[Resolved]) -> list[Stored]:
+async def store_texts(tx: Tx, texts: Sequence[ResolvedOrder]) -> list[StoredText]:
     """Threads, numbers and stores the texts, each with the outbox row that owes it and the answer
     that is kept under its idempotency key. Raises `UniqueViolationError` for a key in use.
 
     Threads are opened or locked in the order of (tenant, pair): law 9."""
-    rows = await tx.rows(
-        STORE,
-        *spread(
+    rows = await tx.fetch_rows(
+        STORE_TEXTS_SQL,
+        *as_columns(
             [
                 (
                     i,
@@ -255,50 +255,50 @@ async def store(tx: Tx, texts: Sequence[Resolved]) -> list[Stored]:
                     r.order.cancel_on_reply,
                     r.order.bulk_id,
                     r.order.agent_id,
-                    r.exempt,
-                    r.order.guarded,
-                    *_keyed(r),
+                    r.is_exempt,
+                    r.order.is_guarded,
+                    *_idempotency_values(r),
                 )
                 for i, r in enumerate(texts)
             ],
             32,
         ),
-        HELD_QUIET,
+        QUIET_HOURS_REASON,
     )
-    return [Stored(row["interaction_id"], row["seq"]) for row in rows]
+    return [StoredText(row["interaction_id"], row["seq"]) for row in rows]
 
 
-def _keyed(text: Resolved) -> tuple[Any, ...]:
+def _idempotency_values(text: ResolvedOrder) -> tuple[Any, ...]:
     """Route, key, digest, and the answer but for the thread's id, which storing tells."""
-    keyed = text.order.keyed
-    if keyed is None:
+    idempotency_key = text.order.idempotency_key
+    if idempotency_key is None:
         return None, None, None, None
-    told = {"messageId": text.order.message_id, **found_out(text)}
-    return keyed.route, keyed.key, keyed.digest, told
+    answer = {"messageId": text.order.message_id, **build_order_data(text)}
+    return idempotency_key.route, idempotency_key.key, idempotency_key.digest, answer
 
 
-STORED = """
+FIND_STORED_SQL = """
 SELECT m.message_id, m.interaction_id, m.seq FROM messages m
 JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, message_id) USING (tenant_id, message_id)
 """
 
 
-ALIVE = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = $1)"
+IS_BACKEND_ALIVE_SQL = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = $1)"
 
 
-async def stored(tx: Tx, keys: Sequence[tuple[str, str]], backend: int) -> dict[str, Stored] | None:
+async def find_stored(tx: Tx, keys: Sequence[tuple[str, str]], backend: int) -> dict[str, StoredText] | None:
     """Those of the texts (tenant, message) that are there, by message id: all that one
     transaction stored, or none. None: not yet, and the server's process that was to commit them
     is still there and may do so."""
     # Before the texts are looked for: what it committed at its end must be seen.
-    alive = await tx.value(ALIVE, backend)
-    rows = await tx.rows(STORED, *spread(keys, 2))
-    if alive and not rows:
+    is_alive = await tx.fetch_value(IS_BACKEND_ALIVE_SQL, backend)
+    rows = await tx.fetch_rows(FIND_STORED_SQL, *as_columns(keys, 2))
+    if is_alive and not rows:
         return None
-    return {row["message_id"]: Stored(row["interaction_id"], row["seq"]) for row in rows}
+    return {row["message_id"]: StoredText(row["interaction_id"], row["seq"]) for row in rows}
 
 
-COUNT_TODAY = """
+COUNT_TODAY_SQL = """
 INSERT INTO tenant_days AS d (tenant_id, day, texts)
 SELECT tenant_id, (now() AT TIME ZONE 'UTC')::date, texts  -- the same at each count of one send
 FROM unnest($1::text[], $2::int[]) AS a(tenant_id, texts) ORDER BY tenant_id
@@ -310,21 +310,21 @@ RETURNING tenant_id, texts
 async def count_today(tx: Tx, texts: Mapping[str, int]) -> dict[str, int]:
     """Counts so many texts more (or less) for each tenant, and tells how many that makes today.
     The tenants' days are locked."""
-    rows = await tx.rows(COUNT_TODAY, *spread(list(texts.items()), 2))
+    rows = await tx.fetch_rows(COUNT_TODAY_SQL, *as_columns(list(texts.items()), 2))
     return {row["tenant_id"]: row["texts"] for row in rows}
 
 
-BULK = "INSERT INTO bulks (tenant_id, bulk_id, accepted, refused) VALUES ($1, $2, $3, $4)"
+RECORD_BULK_SQL = "INSERT INTO bulks (tenant_id, bulk_id, accepted, refused) VALUES ($1, $2, $3, $4)"
 
 
-async def record_bulk(tx: Tx, tenant_id: str, bulk_id: str, accepted: int, refused: int) -> None:
-    await tx.execute(BULK, tenant_id, bulk_id, accepted, refused)
+async def record_bulk(tx: Tx, tenant_id: str, bulk_id: str, accepted_count: int, refused_count: int) -> None:
+    await tx.execute(RECORD_BULK_SQL, tenant_id, bulk_id, accepted_count, refused_count)
 
 
-COUNTRIES = "SELECT tenant_id, default_country FROM tenants WHERE tenant_id = ANY($1)"
+GET_COUNTRIES_SQL = "SELECT tenant_id, default_country FROM tenants WHERE tenant_id = ANY($1)"
 
 
-async def countries(read: Read, tenant_ids: Sequence[str]) -> dict[str, str]:
+async def get_countries(read: ReadTx, tenant_ids: Sequence[str]) -> dict[str, str]:
     """The default country of each tenant, for phones written without a country code."""
-    rows = await read.rows(COUNTRIES, list(tenant_ids))
+    rows = await read.fetch_rows(GET_COUNTRIES_SQL, list(tenant_ids))
     return {row["tenant_id"]: row["default_country"] for row in rows}

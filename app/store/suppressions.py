@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from app.domain import ids
 from app.domain.words import Cause as CauseWord
 from app.store import threads
-from app.store.engine import Read, Row, Tx, spread
+from app.store.engine import ReadTx, Row, Tx, as_columns
 
-Phone = tuple[str, str]
+PhoneKey = tuple[str, str]
 """(tenant, phone in E.164)."""
-STOPPED = "the phone is not to be texted"
+STOP_REASON = "the phone is not to be texted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,36 +33,36 @@ class Cause:
     reason: str | None = None
 
 
-LOCK_PHONES = """
+LOCK_PHONES_SQL = """
 SELECT pg_advisory_xact_lock(h) FROM (
     SELECT hashtextextended(tenant_id || phone, 0) AS h
     FROM unnest($1::text[], $2::text[]) AS a(tenant_id, phone) GROUP BY 1 ORDER BY 1
 ) locks
 """
-RECOGNISE = """UPDATE suppressions s SET phone = a.phone FROM {asked} AS a
+RECOGNIZE_SQL = """UPDATE suppressions s SET phone = a.phone FROM {asked} AS a
     WHERE s.tenant_id = a.tenant_id AND s.phone_hash = a.phone_hash AND s.phone IS NULL"""
-RECOGNISE_PHONES = f"""
+RECOGNIZE_PHONES_SQL = f"""
 WITH asked AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[]) AS a(tenant_id, phone, phone_hash)
 )
-{RECOGNISE.format(asked="asked")}
+{RECOGNIZE_SQL.format(asked="asked")}
 """
 
 
-async def lock(tx: Tx, phones: Sequence[Phone]) -> None:
+async def lock_phones_only(tx: Tx, phones: Sequence[PhoneKey]) -> None:
     """Takes the lock of each (tenant, phone), first of all locks (law 9)."""
-    await tx.execute(LOCK_PHONES, *spread(phones, 2))
+    await tx.execute(LOCK_PHONES_SQL, *as_columns(phones, 2))
 
 
-async def lock_phones(tx: Tx, phones: Sequence[Phone]) -> None:
+async def lock_phones(tx: Tx, phones: Sequence[PhoneKey]) -> None:
     """Takes the locks as above. Whoever is about to store a phone calls this: if it was erased
     once, its causes get their phone back, so that all others may look for the phone alone."""
-    await lock(tx, phones)
+    await lock_phones_only(tx, phones)
     # A statement of its own: it must see what was erased while the locks were waited for.
-    await tx.execute(RECOGNISE_PHONES, *spread(phones, 2), _hashes(tx, phones))
+    await tx.execute(RECOGNIZE_PHONES_SQL, *as_columns(phones, 2), _hash_phones(tx, phones))
 
 
-ASKED = """
+WITH_EVENTS_SQL = """
 WITH asked AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::text[], $6::text[],
                          $7::text[], $8::text[], $9::text[], $10::text[], $11::text[])
@@ -76,7 +76,7 @@ WITH asked AS (
     FROM asked
 )
 """
-ADD = f"""{ASKED}
+ADD_CAUSES_SQL = f"""{WITH_EVENTS_SQL}
 INSERT INTO suppressions AS s (tenant_id, phone_hash, cause, phone, reason, actor)
 SELECT DISTINCT ON (tenant_id, phone_hash, cause)
        tenant_id, phone_hash, cause, phone, reason, actor
@@ -90,12 +90,12 @@ async def add(tx: Tx, causes: Sequence[Cause]) -> None:
     unsent to them is cancelled. Takes the phones' locks, then the threads'."""
     if not causes:
         return
-    phones = _phones(causes)
+    phones = _phone_keys(causes)
     await lock_phones(tx, phones)
-    await tx.execute(ADD, *_asked(tx, causes))
-    stopped = await _stop_threads(tx, phones)
-    await threads.cancel_turns(tx, stopped, STOPPED)
-    await threads.withdraw(tx, stopped, f"withdrawn: {STOPPED}")
+    await tx.execute(ADD_CAUSES_SQL, *_event_columns(tx, causes))
+    stopped_threads = await _stop_threads(tx, phones)
+    await threads.cancel_turns(tx, stopped_threads, STOP_REASON)
+    await threads.withdraw(tx, stopped_threads, f"withdrawn: {STOP_REASON}")
     await cancel_texts(tx, phones)
 
 
@@ -123,14 +123,14 @@ async def add_news(tx: Tx, causes: Sequence[Cause]) -> None:
     tells then of what was before."""
     if not causes:
         return
-    await lock(tx, _phones(causes))
+    await lock_phones_only(tx, _phone_keys(causes))
     said = list({(c.tenant_id, c.message_id): c for c in causes}.values())
-    keys = [(c.tenant_id, c.message_id, tx.phone_hash(c.phone)) for c in said]
-    news = await tx.rows(NEWS, *spread(keys, 3))
+    keys = [(c.tenant_id, c.message_id, tx.hash_phone(c.phone)) for c in said]
+    news = await tx.fetch_rows(NEWS, *as_columns(keys, 3))
     await add(tx, [said[row["nth"] - 1] for row in news])
 
 
-LIFT = f"""{ASKED}
+LIFT_CAUSES_SQL = f"""{WITH_EVENTS_SQL}
 DELETE FROM suppressions s USING asked a
 WHERE s.tenant_id = a.tenant_id AND s.phone_hash = a.phone_hash AND s.cause = a.cause
 """
@@ -141,13 +141,13 @@ async def lift(tx: Tx, causes: Sequence[Cause]) -> None:
     before the first one. What was cancelled stays so."""
     if not causes:
         return
-    phones = _phones(causes)
+    phones = _phone_keys(causes)
     await lock_phones(tx, phones)
-    await tx.execute(LIFT, *_asked(tx, causes))
+    await tx.execute(LIFT_CAUSES_SQL, *_event_columns(tx, causes))
     await _free_threads(tx, phones)
 
 
-CAUSES = """
+GET_CAUSES_SQL = """
 SELECT a.phone, array_agg(DISTINCT s.cause ORDER BY s.cause) AS causes
 FROM unnest($2::text[], $3::bytea[]) AS a(phone, phone_hash)
 JOIN suppressions s ON s.tenant_id = $1 AND (s.phone_hash = a.phone_hash OR s.phone = a.phone)
@@ -155,46 +155,48 @@ GROUP BY a.phone
 """
 
 
-async def causes(read: Read, tenant_id: str, phones: Sequence[str]) -> dict[str, list[CauseWord]]:
+async def get_causes(read: ReadTx, tenant_id: str, phones: Sequence[str]) -> dict[str, list[CauseWord]]:
     """The causes that stand, by phone; a phone without any is left out."""
-    hashes = [read.phone_hash(phone) for phone in phones]
-    rows = await read.rows(CAUSES, tenant_id, list(phones), hashes)
+    hashes = [read.hash_phone(phone) for phone in phones]
+    rows = await read.fetch_rows(GET_CAUSES_SQL, tenant_id, list(phones), hashes)
     return {row["phone"]: row["causes"] for row in rows}
 
 
-EVENTS = """
+LIST_EVENTS_SQL = """
 SELECT event, cause, rule, text, message_id, actor, at FROM consent_events
 WHERE tenant_id = $1 AND phone_hash = $2 ORDER BY event_id
 """
 
 
-async def events(read: Read, tenant_id: str, phone: str) -> list[Row]:
+async def list_events(read: ReadTx, tenant_id: str, phone: str) -> list[Row]:
     """What was said and done about the phone's consent, oldest first."""
-    return await read.rows(EVENTS, tenant_id, read.phone_hash(phone))
+    return await read.fetch_rows(LIST_EVENTS_SQL, tenant_id, read.hash_phone(phone))
 
 
-NOTE = f"""{ASKED}
+RECORD_EVENTS_SQL = f"""{WITH_EVENTS_SQL}
 SELECT 1
 """
 
 
-async def note(tx: Tx, causes: Sequence[Cause]) -> None:
+async def record_events(tx: Tx, causes: Sequence[Cause]) -> None:
     """Records what was said or done about consent and changes nothing else."""
     if causes:
-        await tx.execute(NOTE, *_asked(tx, causes))
+        await tx.execute(RECORD_EVENTS_SQL, *_event_columns(tx, causes))
 
 
-TOLD = """
+FIND_WITH_RECENT_EVENT_SQL = """
 SELECT DISTINCT phone FROM consent_events
 WHERE tenant_id = $1 AND phone_hash = ANY ($2) AND event = $3
   AND at > clock_timestamp() - $4::interval
 """
 
 
-async def told_lately(read: Read, tenant_id: str, phones: Sequence[str], event: str, within: timedelta) -> set[str]:
+async def find_with_recent_event(
+    read: ReadTx, tenant_id: str, phones: Sequence[str], event: str, within: timedelta
+) -> set[str]:
     """Of which phones the event was recorded lately."""
-    hashes = [read.phone_hash(phone) for phone in phones]
-    rows = await read.rows(TOLD, tenant_id, hashes, event, within)
+    hashes = [read.hash_phone(phone) for phone in phones]
+    rows = await read.fetch_rows(FIND_WITH_RECENT_EVENT_SQL, tenant_id, hashes, event, within)
     return {row["phone"] for row in rows}
 
 
@@ -209,17 +211,17 @@ WHERE e.event IN ('opted_out', 'opted_in') AND e.at > a.at
 
 async def outdated(tx: Tx, texts: Sequence[tuple[str, str, str, datetime]]) -> set[str]:
     """Of the texts (tenant, message, phone, time), those after which the lead opted in or out."""
-    keys = [(tenant, message, tx.phone_hash(phone), at) for tenant, message, phone, at in texts]
-    return {row["message_id"] for row in await tx.rows(SINCE, *spread(keys, 4))}
+    keys = [(tenant, message, tx.hash_phone(phone), at) for tenant, message, phone, at in texts]
+    return {row["message_id"] for row in await tx.fetch_rows(SINCE, *as_columns(keys, 4))}
 
 
-LOCK_THREADS = f"""
+LOCK_THREADS_SQL = f"""
 SELECT t.tenant_id, t.interaction_id FROM interactions t
 JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, phone)
   ON t.tenant_id = a.tenant_id AND t.lead_phone = a.phone
-{threads.IN_ORDER}
+{threads.LOCK_IN_ORDER_SQL}
 """
-STOP_THREADS = """
+STOP_THREADS_SQL = """
 UPDATE interactions t SET status = 'dnc', updated_at = clock_timestamp(),
     status_before_dnc = CASE WHEN t.status = 'dnc' THEN t.status_before_dnc ELSE t.status END
 FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
@@ -227,20 +229,20 @@ WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
 """
 
 
-async def lock_threads(tx: Tx, phones: Sequence[Phone]) -> list[threads.Thread]:
+async def lock_threads(tx: Tx, phones: Sequence[PhoneKey]) -> list[threads.ThreadKey]:
     """Locks every thread of the phones, in law 9's order; whoever is about to stop them does
     so before any single one is locked."""
-    rows = await tx.rows(LOCK_THREADS, *spread(phones, 2))
+    rows = await tx.fetch_rows(LOCK_THREADS_SQL, *as_columns(phones, 2))
     return [(row["tenant_id"], row["interaction_id"]) for row in rows]
 
 
-async def _stop_threads(tx: Tx, phones: Sequence[Phone]) -> list[threads.Thread]:
-    stopped = await lock_threads(tx, phones)
-    await tx.execute(STOP_THREADS, *spread(stopped, 2))
-    return stopped
+async def _stop_threads(tx: Tx, phones: Sequence[PhoneKey]) -> list[threads.ThreadKey]:
+    locked_threads = await lock_threads(tx, phones)
+    await tx.execute(STOP_THREADS_SQL, *as_columns(locked_threads, 2))
+    return locked_threads
 
 
-FREE_THREADS = """
+FREE_THREADS_SQL = """
 UPDATE interactions t SET status = coalesce(t.status_before_dnc, 'in_progress'),
     status_before_dnc = NULL, updated_at = clock_timestamp()
 FROM unnest($1::text[], $2::text[], $3::bytea[]) AS a(tenant_id, phone, phone_hash)
@@ -250,12 +252,12 @@ WHERE t.tenant_id = a.tenant_id AND t.lead_phone = a.phone AND t.status = 'dnc'
 """
 
 
-async def _free_threads(tx: Tx, phones: Sequence[Phone]) -> None:
+async def _free_threads(tx: Tx, phones: Sequence[PhoneKey]) -> None:
     await lock_threads(tx, phones)
-    await tx.execute(FREE_THREADS, *spread(phones, 2), _hashes(tx, phones))
+    await tx.execute(FREE_THREADS_SQL, *as_columns(phones, 2), _hash_phones(tx, phones))
 
 
-CANCEL_TEXTS = """
+CANCEL_TEXTS_SQL = """
 WITH unsent AS (
     DELETE FROM outbox o USING unnest($1::text[], $2::text[]) AS a(tenant_id, phone)
     WHERE o.tenant_id = a.tenant_id AND o.to_phone = a.phone AND o.state = 'queued'
@@ -269,25 +271,25 @@ FROM unsent u WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id
 """
 
 
-async def cancel_texts(tx: Tx, phones: Sequence[Phone]) -> None:
+async def cancel_texts(tx: Tx, phones: Sequence[PhoneKey]) -> None:
     """Cancels everything to the phones of which no request has begun, scheduled or held too."""
-    await tx.execute(CANCEL_TEXTS, *spread(phones, 2), STOPPED)
+    await tx.execute(CANCEL_TEXTS_SQL, *as_columns(phones, 2), STOP_REASON)
 
 
-def _hashes(read: Read, phones: Sequence[Phone]) -> list[bytes]:
-    return [read.phone_hash(phone) for _, phone in phones]
+def _hash_phones(read: ReadTx, phones: Sequence[PhoneKey]) -> list[bytes]:
+    return [read.hash_phone(phone) for _, phone in phones]
 
 
-def _phones(causes: Sequence[Cause]) -> list[Phone]:
+def _phone_keys(causes: Sequence[Cause]) -> list[PhoneKey]:
     return sorted({(cause.tenant_id, cause.phone) for cause in causes})
 
 
-def _asked(read: Read, causes: Sequence[Cause]) -> list[list[object]]:
+def _event_columns(read: ReadTx, causes: Sequence[Cause]) -> list[list[object]]:
     rows = [
         (
             c.tenant_id,
             c.phone,
-            read.phone_hash(c.phone),
+            read.hash_phone(c.phone),
             c.cause,
             c.reason,
             c.actor,
@@ -299,4 +301,4 @@ def _asked(read: Read, causes: Sequence[Cause]) -> list[list[object]]:
         )
         for c in causes
     ]
-    return spread(rows, 11)
+    return as_columns(rows, 11)

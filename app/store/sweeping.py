@@ -5,9 +5,9 @@ from datetime import timedelta
 
 from app.store.engine import Database
 
-STEP = 5000
+ROWS_PER_STEP = 5000
 """Rows a statement may remove: its locks are short, and autovacuum keeps up."""
-KEPT = {
+RETENTION = {
     "sessions": ("expires_at", timedelta(0)),
     "sign_in_tries": ("until", timedelta(0)),
     "early_receipts": ("received_at", timedelta(days=2)),
@@ -17,7 +17,7 @@ KEPT = {
     "turn_attempts": ("at", timedelta(days=30)),
 }
 """By table: the column that tells a row's age, and how long it stays unless settings say else."""
-TWICE_KEPT = """
+DROP_PAYLOADS_SQL = """
 , bare AS (
     UPDATE turns u SET payload = NULL FROM gone
     WHERE u.tenant_id = gone.tenant_id AND u.turn_id = gone.turn_id AND u.closed_at IS NOT NULL
@@ -26,24 +26,24 @@ TWICE_KEPT = """
 """A turn's payload is what its attempts sent: it goes with them."""
 
 
-def _step(table: str, column: str) -> str:
-    also = TWICE_KEPT if table == "turn_attempts" else ""
+def _delete_step_sql(table: str, column: str) -> str:
+    extra_sql = DROP_PAYLOADS_SQL if table == "turn_attempts" else ""
     return f"""
 WITH gone AS (
     DELETE FROM {table} WHERE ctid = ANY (ARRAY(
-        SELECT ctid FROM {table} WHERE {column} < clock_timestamp() - $1::interval LIMIT {STEP}))
+        SELECT ctid FROM {table} WHERE {column} < clock_timestamp() - $1::interval LIMIT {ROWS_PER_STEP}))
     RETURNING *
-){also}
+){extra_sql}
 SELECT count(*) FROM gone
 """
 
 
-async def prune(database: Database, kept: Mapping[str, timedelta]) -> AsyncIterator[tuple[str, int]]:
+async def prune(database: Database, retention: Mapping[str, timedelta]) -> AsyncIterator[tuple[str, int]]:
     """Removes what is older than it is kept, a step and a transaction at a time; after each,
-    the table and how many rows went. `kept`: by table, where it differs from `KEPT`."""
-    for table, (column, usual) in KEPT.items():
-        removed = STEP
-        while removed == STEP:
-            async with database.system() as tx:
-                removed = await tx.value(_step(table, column), kept.get(table, usual))
-            yield table, removed
+    the table and how many rows went. `retention`: by table, where it differs from `RETENTION`."""
+    for table, (column, default_age) in RETENTION.items():
+        removed_count = ROWS_PER_STEP
+        while removed_count == ROWS_PER_STEP:
+            async with database.system_tx() as tx:
+                removed_count = await tx.fetch_value(_delete_step_sql(table, column), retention.get(table, default_age))
+            yield table, removed_count

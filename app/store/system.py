@@ -7,9 +7,9 @@ primary keys are ranges of time as well, and sending pays for none of this.
 from datetime import datetime, timedelta
 
 from app.domain import ids
-from app.store.engine import Read, Row
+from app.store.engine import ReadTx, Row
 
-TEXTS = """
+COUNT_TEXTS_SQL = """
 SELECT date_bin($4, created_at, $3) AS at, from_phone, provider, status, count(*) AS count
 FROM messages
 WHERE tenant_id = $1 AND message_id >= $2 AND created_at >= $3 AND role = 'agent'
@@ -18,13 +18,13 @@ GROUP BY 1, 2, 3, 4
 """
 
 
-async def texts(read: Read, tenant_id: str, since: datetime, step: timedelta) -> list[Row]:
+async def count_texts(read: ReadTx, tenant_id: str, since: datetime, step: timedelta) -> list[Row]:
     """Texts of ours as (at, from_phone, provider, status, count), by the time they were taken
     on; `at` is the beginning of their step."""
-    return await read.rows(TEXTS, tenant_id, ids.first_since("msg", since), since, step)
+    return await read.fetch_rows(COUNT_TEXTS_SQL, tenant_id, ids.first_since("msg", since), since, step)
 
 
-TURNS = """
+COUNT_TURNS_SQL = """
 SELECT date_bin($4, opened_at, $3) AS at, count(*) AS count
 FROM turns
 WHERE tenant_id = $1 AND turn_id >= $2 AND opened_at >= $3 AND kind = 'live'
@@ -32,12 +32,12 @@ GROUP BY 1
 """
 
 
-async def turns(read: Read, tenant_id: str, since: datetime, step: timedelta) -> list[Row]:
+async def count_turns(read: ReadTx, tenant_id: str, since: datetime, step: timedelta) -> list[Row]:
     """Turns as (at, count), by the time they were opened."""
-    return await read.rows(TURNS, tenant_id, ids.first_since("turn", since), since, step)
+    return await read.fetch_rows(COUNT_TURNS_SQL, tenant_id, ids.first_since("turn", since), since, step)
 
 
-CONSENT = """
+COUNT_CONSENT_SQL = """
 SELECT (SELECT count(DISTINCT to_phone) FROM messages
         WHERE tenant_id = $1 AND message_id >= $2 AND created_at >= $4 AND role = 'agent'
           AND status IN ('sent', 'delivered', 'failed', 'undelivered', 'unknown')) AS texted,
@@ -46,15 +46,15 @@ SELECT (SELECT count(DISTINCT to_phone) FROM messages
 """
 
 
-async def consent(read: Read, tenant_id: str, since: datetime) -> Row:
+async def count_consent(read: ReadTx, tenant_id: str, since: datetime) -> Row:
     """How many phones were `texted`, and how many `opted_out`."""
-    first = ids.first_since("msg", since), ids.first_since("evt", since)
-    row = await read.row(CONSENT, tenant_id, *first, since)
+    first_ids = ids.first_since("msg", since), ids.first_since("evt", since)
+    row = await read.fetch_row(COUNT_CONSENT_SQL, tenant_id, *first_ids, since)
     assert row is not None
     return row
 
 
-AGENTS = """
+MEASURE_AGENTS_SQL = """
 SELECT t.sms_agent_id, min(s.name) AS name, count(*) AS attempts,
        count(*) FILTER (WHERE a.outcome = 'failed') AS failed,
        percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY a.duration_ms) AS took_ms,
@@ -68,17 +68,17 @@ GROUP BY t.sms_agent_id ORDER BY attempts DESC, t.sms_agent_id
 """
 
 
-async def agents(read: Read, tenant_id: str, since: datetime) -> list[Row]:
+async def measure_agents(read: ReadTx, tenant_id: str, since: datetime) -> list[Row]:
     """How agents' webhooks answered, as (sms_agent_id, name, attempts, failed, took_ms, given_up):
     `took_ms` are the median and the 95th percentile, `given_up` are turns that no attempt took."""
-    first = ids.first_since("turn", since - LONGEST_TURN)
-    return await read.rows(AGENTS, tenant_id, first, since)
+    first_id = ids.first_since("turn", since - MAX_TURN_AGE)
+    return await read.fetch_rows(MEASURE_AGENTS_SQL, tenant_id, first_id, since)
 
 
-LONGEST_TURN = timedelta(hours=1)
+MAX_TURN_AGE = timedelta(hours=1)
 """An attempt comes so long after its turn's id was made, at most: window and retries."""
 
-SEGMENTS = """
+COUNT_SEGMENTS_SQL = """
 SELECT date_trunc('month', created_at, 'UTC') AS month, count(*) AS texts,
        sum(segments)::bigint AS segments
 FROM messages
@@ -88,12 +88,12 @@ GROUP BY 1 ORDER BY 1 DESC
 """
 
 
-async def segments(read: Read, tenant_id: str, since: datetime) -> list[Row]:
+async def count_segments(read: ReadTx, tenant_id: str, since: datetime) -> list[Row]:
     """What left for carriers, as (month, texts, segments), the newest month first."""
-    return await read.rows(SEGMENTS, tenant_id, ids.first_since("msg", since), since)
+    return await read.fetch_rows(COUNT_SEGMENTS_SQL, tenant_id, ids.first_since("msg", since), since)
 
 
-OLDEST = """
+FIND_OLDEST_DUE_SQL = """
 (SELECT 'text' AS what, o.interaction_id, o.due_at, clock_timestamp() AS now
  FROM outbox o WHERE o.tenant_id = $1 AND o.seq IS NOT NULL AND o.due_at <= clock_timestamp()
  ORDER BY o.due_at LIMIT 1)
@@ -107,7 +107,7 @@ ORDER BY due_at
 """
 
 
-async def oldest(read: Read, tenant_id: str) -> list[Row]:
+async def find_oldest_due(read: ReadTx, tenant_id: str) -> list[Row]:
     """The text and the turn that have been due for longest, as (what, interaction_id, due_at,
     now); brakes are not looked at: what they hold is owed all the same."""
-    return await read.rows(OLDEST, tenant_id)
+    return await read.fetch_rows(FIND_OLDEST_DUE_SQL, tenant_id)

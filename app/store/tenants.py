@@ -3,30 +3,30 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.store.engine import Read, Row, Tx
+from app.store.engine import ReadTx, Row, Tx
 
-ADD = "INSERT INTO tenants (tenant_id, name) VALUES ($1, $2)"
+ADD_TENANT_SQL = "INSERT INTO tenants (tenant_id, name) VALUES ($1, $2)"
 
 
 async def add(tx: Tx, tenant_id: str, name: str) -> None:
-    await tx.execute(ADD, tenant_id, name)
+    await tx.execute(ADD_TENANT_SQL, tenant_id, name)
 
 
-GET = "SELECT * FROM tenants WHERE tenant_id = $1"
+GET_TENANT_SQL = "SELECT * FROM tenants WHERE tenant_id = $1"
 
 
-async def get(read: Read, tenant_id: str) -> Row | None:
-    return await read.row(GET, tenant_id)
+async def get(read: ReadTx, tenant_id: str) -> Row | None:
+    return await read.fetch_row(GET_TENANT_SQL, tenant_id)
 
 
-LOCK = "SELECT * FROM tenants WHERE tenant_id = $1 FOR NO KEY UPDATE"
+LOCK_TENANT_SQL = "SELECT * FROM tenants WHERE tenant_id = $1 FOR NO KEY UPDATE"
 
 
 async def lock(tx: Tx, tenant_id: str) -> Row | None:
-    return await tx.row(LOCK, tenant_id)
+    return await tx.fetch_row(LOCK_TENANT_SQL, tenant_id)
 
 
-CHANGE = """
+CHANGE_TENANT_SQL = """
 UPDATE tenants t SET default_provider = a.default_provider, default_country = a.default_country,
     quiet_hours = a.quiet_hours, opt_out_confirmation = a.opt_out_confirmation,
     help_text = a.help_text, smart_encoding = a.smart_encoding, texts_per_day = a.texts_per_day,
@@ -34,7 +34,7 @@ UPDATE tenants t SET default_provider = a.default_provider, default_country = a.
 FROM jsonb_populate_record(NULL::tenants, $1) a
 WHERE t.tenant_id = a.tenant_id RETURNING t.*
 """
-SETTINGS = (
+SETTING_COLUMNS = (
     "tenant_id",
     "default_provider",
     "default_country",
@@ -49,21 +49,21 @@ SETTINGS = (
 
 async def change(tx: Tx, tenant: Mapping[str, Any]) -> Row:
     """Writes the settings of the tenant's row."""
-    row = await tx.row(CHANGE, {column: tenant[column] for column in SETTINGS})
+    row = await tx.fetch_row(CHANGE_TENANT_SQL, {column: tenant[column] for column in SETTING_COLUMNS})
     assert row is not None
     return row
 
 
-COUNTRY = "SELECT default_country FROM tenants WHERE tenant_id = $1"
+GET_COUNTRY_SQL = "SELECT default_country FROM tenants WHERE tenant_id = $1"
 
 
-async def country(read: Read, tenant_id: str) -> str:
+async def get_country(read: ReadTx, tenant_id: str) -> str:
     """For phones that are written without a country code."""
-    found: str = await read.value(COUNTRY, tenant_id)
-    return found
+    country: str = await read.fetch_value(GET_COUNTRY_SQL, tenant_id)
+    return country
 
 
-ADD_USER = """
+ADD_USER_SQL = """
 INSERT INTO users (tenant_id, user_id, email, password_hash, role)
 SELECT $1, $2, $3, $4, coalesce($5, CASE WHEN EXISTS (
     SELECT 1 FROM users WHERE tenant_id = $1 AND role = 'admin' AND active
@@ -82,5 +82,5 @@ async def add_user(
 ) -> str | None:
     """None: somebody has this e-mail already, in whatever tenant. Without a `role`, the first
     person of a tenant is an admin and the others are members."""
-    added: str | None = await tx.value(ADD_USER, tenant_id, user_id, email, password_hash, role)
-    return added
+    new_user_id: str | None = await tx.fetch_value(ADD_USER_SQL, tenant_id, user_id, email, password_hash, role)
+    return new_user_id

@@ -3,50 +3,50 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from app.store.agent_of import agent_of
-from app.store.engine import Read, Row, Tx, spread
+from app.store.agent_of import agent_of_sql
+from app.store.engine import ReadTx, Row, Tx, as_columns
 
-Thread = tuple[str, str]
+ThreadKey = tuple[str, str]
 """(tenant, interaction)."""
 
-IN_ORDER = "ORDER BY t.tenant_id, t.our_number, t.lead_phone FOR UPDATE OF t"
+LOCK_IN_ORDER_SQL = "ORDER BY t.tenant_id, t.our_number, t.lead_phone FOR UPDATE OF t"
 """Law 9: whoever locks threads `t` takes them in this order."""
-LOCK = f"""
+LOCK_THREADS_SQL = f"""
 SELECT t.tenant_id, t.interaction_id FROM interactions t
 JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
     USING (tenant_id, interaction_id)
-{IN_ORDER}
+{LOCK_IN_ORDER_SQL}
 """
 
 
-async def lock(tx: Tx, threads: Collection[Thread]) -> list[Row]:
+async def lock(tx: Tx, threads: Collection[ThreadKey]) -> list[Row]:
     """Locks the threads in law 9's order; returns those that exist."""
-    return await tx.rows(LOCK, *spread(list(threads), 2))
+    return await tx.fetch_rows(LOCK_THREADS_SQL, *as_columns(list(threads), 2))
 
 
-LOCK_PAIRS = f"""
+LOCK_PAIRS_SQL = f"""
 SELECT 1 FROM interactions t
 JOIN unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, our_number, lead_phone)
     USING (tenant_id, our_number, lead_phone)
-{IN_ORDER}
+{LOCK_IN_ORDER_SQL}
 """
 
 
 async def lock_pairs(tx: Tx, pairs: Collection[tuple[str, str, str]]) -> None:
     """As `lock`, of each (tenant, our number, lead's phone) the thread that may be there."""
-    await tx.rows(LOCK_PAIRS, *spread(list(pairs), 3))
+    await tx.fetch_rows(LOCK_PAIRS_SQL, *as_columns(list(pairs), 3))
 
 
-LOCK_FREE = f"{LOCK.rstrip()} SKIP LOCKED"
+LOCK_FREE_SQL = f"{LOCK_THREADS_SQL.rstrip()} SKIP LOCKED"
 
 
-async def lock_free(tx: Tx, threads: Collection[Thread]) -> list[Thread]:
+async def lock_free(tx: Tx, threads: Collection[ThreadKey]) -> list[ThreadKey]:
     """Locks those of the threads that nobody holds, and waits for none; returns them."""
-    rows = await tx.rows(LOCK_FREE, *spread(list(threads), 2))
+    rows = await tx.fetch_rows(LOCK_FREE_SQL, *as_columns(list(threads), 2))
     return [(row["tenant_id"], row["interaction_id"]) for row in rows]
 
 
-LATER = """
+GET_TIME_AFTER_SQL = """
 SELECT t.tenant_id, t.interaction_id, clock_timestamp() + $3::interval AS later
 FROM interactions t
 JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
@@ -54,13 +54,13 @@ JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 """
 
 
-async def later(read: Read, threads: Collection[Thread], wait: timedelta) -> dict[Thread, datetime]:
+async def get_time_after(read: ReadTx, threads: Collection[ThreadKey], wait: timedelta) -> dict[ThreadKey, datetime]:
     """When it is so much later, for those of the threads that are there."""
-    rows = await read.rows(LATER, *spread(list(threads), 2), wait)
+    rows = await read.fetch_rows(GET_TIME_AFTER_SQL, *as_columns(list(threads), 2), wait)
     return {(row["tenant_id"], row["interaction_id"]): row["later"] for row in rows}
 
 
-SWITCH = """
+SWITCH_AGENT_MODE_SQL = """
 UPDATE interactions t SET agent_mode = $3, updated_at = clock_timestamp(), stale_replies = 0,
     agent_off_at = CASE WHEN NOT $3 THEN clock_timestamp() END,
     paused_until = NULL, paused_reason = NULL
@@ -69,9 +69,9 @@ WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
 """
 
 
-async def switch(tx: Tx, threads: Collection[Thread], on: bool) -> None:
+async def switch_agent_mode(tx: Tx, threads: Collection[ThreadKey], on: bool) -> None:
     """Sets the agent mode of the threads; the counts that hang on it begin again."""
-    await tx.execute(SWITCH, *spread(list(threads), 2), on)
+    await tx.execute(SWITCH_AGENT_MODE_SQL, *as_columns(list(threads), 2), on)
 
 
 WITHDRAW = """
@@ -85,12 +85,12 @@ WHERE u.tenant_id = a.tenant_id AND u.interaction_id = a.interaction_id AND u.he
 """
 
 
-async def withdraw(tx: Tx, threads: Collection[Thread], why: str) -> None:
+async def withdraw(tx: Tx, threads: Collection[ThreadKey], why: str) -> None:
     """No held reply of the threads is offered any more; its refusal says why."""
-    await tx.execute(WITHDRAW, *spread(list(threads), 2), why)
+    await tx.execute(WITHDRAW, *as_columns(list(threads), 2), why)
 
 
-TAKEN_OVER = f"""
+RECORD_TAKE_OVER_SQL = f"""
 WITH threads AS (
     UPDATE interactions t SET stale_replies = 0,
         agent_off_at = CASE WHEN NOT t.agent_mode THEN clock_timestamp() END
@@ -102,25 +102,25 @@ WITH threads AS (
 """
 
 
-async def taken_over(tx: Tx, threads: Collection[Thread], why: str) -> None:
+async def record_take_over(tx: Tx, threads: Collection[ThreadKey], why: str) -> None:
     """A person wrote: held replies are withdrawn, and the counts begin again."""
-    await tx.execute(TAKEN_OVER, *spread(list(threads), 2), why)
+    await tx.execute(RECORD_TAKE_OVER_SQL, *as_columns(list(threads), 2), why)
 
 
-PAUSE = """
+PAUSE_THREAD_SQL = """
 UPDATE interactions SET paused_reason = $3, updated_at = clock_timestamp(),
     paused_until = date_trunc('day', clock_timestamp(), 'UTC') + interval '1 day'
 WHERE tenant_id = $1 AND interaction_id = $2
 """
 
 
-async def pause(tx: Tx, thread: Thread, reason: str) -> None:
+async def pause(tx: Tx, thread: ThreadKey, reason: str) -> None:
     """The loop breaker: no turn is handed over until tomorrow (UTC), or until a hand switches
     agent mode."""
-    await tx.execute(PAUSE, *thread, reason)
+    await tx.execute(PAUSE_THREAD_SQL, *thread, reason)
 
 
-RESUME = """
+RESUME_AGENTS_SQL = """
 UPDATE interactions t SET agent_mode = true, agent_off_at = NULL, updated_at = clock_timestamp()
 FROM (
     SELECT i.tenant_id, i.interaction_id FROM interactions i
@@ -134,16 +134,16 @@ FROM (
 ) due
 WHERE t.tenant_id = due.tenant_id AND t.interaction_id = due.interaction_id
 RETURNING t.tenant_id, t.interaction_id
-""".format(agent=agent_of("i.tenant_id", "i.campaign_id", "l.is_test", "i.our_number"))
+""".format(agent=agent_of_sql("i.tenant_id", "i.campaign_id", "l.is_test", "i.our_number"))
 
 
-async def resume(tx: Tx, limit: int) -> set[Thread]:
+async def resume_agents(tx: Tx, limit: int) -> set[ThreadKey]:
     """Agent mode comes back where no person wrote for as long as the agent wants; the threads."""
-    rows = await tx.rows(RESUME, limit)
+    rows = await tx.fetch_rows(RESUME_AGENTS_SQL, limit)
     return {(row["tenant_id"], row["interaction_id"]) for row in rows}
 
 
-CANCEL_TURNS = """
+CANCEL_TURNS_SQL = """
 UPDATE turns t SET state = 'cancelled', reason = $3, closed_at = clock_timestamp()
 FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
@@ -152,13 +152,13 @@ RETURNING t.tenant_id, t.interaction_id
 """
 
 
-async def cancel_turns(tx: Tx, threads: Collection[Thread], reason: str) -> set[Thread]:
+async def cancel_turns(tx: Tx, threads: Collection[ThreadKey], reason: str) -> set[ThreadKey]:
     """Closes every unfinished turn of the threads; returns the threads that had one."""
-    rows = await tx.rows(CANCEL_TURNS, *spread(list(threads), 2), reason)
+    rows = await tx.fetch_rows(CANCEL_TURNS_SQL, *as_columns(list(threads), 2), reason)
     return {(row["tenant_id"], row["interaction_id"]) for row in rows}
 
 
-CANCEL_AGENT_TEXTS = """
+CANCEL_AGENT_TEXTS_SQL = """
 WITH unsent AS (
     DELETE FROM outbox o
     USING unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id), messages m
@@ -174,12 +174,14 @@ FROM unsent u WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id
 """
 
 
-async def cancel_agent_texts(tx: Tx, threads: Collection[Thread], code: str, why: str, but: Sequence[str] = ()) -> None:
+async def cancel_agent_texts(
+    tx: Tx, threads: Collection[ThreadKey], code: str, why: str, but: Sequence[str] = ()
+) -> None:
     """Cancels every agent text of the threads of which no request has begun, `but` these."""
-    await tx.execute(CANCEL_AGENT_TEXTS, *spread(list(threads), 2), code, why, list(but))
+    await tx.execute(CANCEL_AGENT_TEXTS_SQL, *as_columns(list(threads), 2), code, why, list(but))
 
 
-SET_STATUS = """
+SET_STATUS_SQL = """
 UPDATE interactions t SET status = $4, updated_at = clock_timestamp()
 FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
@@ -189,10 +191,10 @@ WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
 
 async def set_status(
     tx: Tx,
-    threads: Collection[Thread],
+    threads: Collection[ThreadKey],
     status: str,
     only_from: Sequence[str] | None = None,
 ) -> None:
     """Sets the status, where the present one is among `only_from` (None: any)."""
-    only = None if only_from is None else list(only_from)
-    await tx.execute(SET_STATUS, *spread(list(threads), 2), only, status)
+    statuses = None if only_from is None else list(only_from)
+    await tx.execute(SET_STATUS_SQL, *as_columns(list(threads), 2), statuses, status)

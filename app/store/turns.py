@@ -13,15 +13,15 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
-from app.domain.turns import PROTECTED_FOR, UNFINISHED
-from app.store.agent_of import agent_of
-from app.store.engine import Read, Row, Tx, spread
-from app.store.threads import WITHDRAW, Thread
+from app.domain.turns import PROTECTION_TIME, UNFINISHED_STATES
+from app.store.agent_of import agent_of_sql
+from app.store.engine import ReadTx, Row, Tx, as_columns
+from app.store.threads import WITHDRAW, ThreadKey
 
-Key = tuple[str, str]
+TurnKey = tuple[str, str]
 """(tenant, turn)."""
 
-DUE = """
+FIND_DUE_THREADS_SQL = """
 SELECT DISTINCT tenant_id, interaction_id FROM turns
 WHERE due_at <= clock_timestamp() AND kind = 'live'
   AND state IN ('collecting', 'delivering', 'awaiting_reply')
@@ -29,20 +29,20 @@ LIMIT $1
 """
 
 
-async def due(tx: Tx, limit: int) -> list[tuple[str, str]]:
+async def find_due_threads(tx: Tx, limit: int) -> list[tuple[str, str]]:
     """Threads (tenant, interaction) with a turn that wants to be looked at."""
-    return [(row["tenant_id"], row["interaction_id"]) for row in await tx.rows(DUE, limit)]
+    return [(row["tenant_id"], row["interaction_id"]) for row in await tx.fetch_rows(FIND_DUE_THREADS_SQL, limit)]
 
 
-NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
+GET_TIME_SQL = "SELECT extract(epoch FROM clock_timestamp())::float8"
 
 
-async def now(tx: Tx) -> float:
+async def get_database_time(tx: Tx) -> float:
     """The database's clock, in epoch seconds."""
-    return float(await tx.value(NOW))
+    return float(await tx.fetch_value(GET_TIME_SQL))
 
 
-LIVE = """
+GET_LIVE_TURNS_SQL = """
 SELECT u.*
 FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 CROSS JOIN LATERAL (
@@ -55,23 +55,25 @@ CROSS JOIN LATERAL (
            OR u.state = ANY ($4) AND u.accepted_at IS NULL AND u.moved_to IS NULL)
 ) u
 """
-UNHEARD = frozenset({"failed", "superseded"})
+UNHEARD_STATES = frozenset({"failed", "superseded"})
 
 
-async def live(tx: Tx, threads: Collection[Thread]) -> dict[Thread, list[Row]]:
+async def get_live(tx: Tx, threads: Collection[ThreadKey]) -> dict[ThreadKey, list[Row]]:
     """By thread: its live turns that are not closed (one collecting and one handed over at most),
     closed ones of which a POST may still be on its way, and those whose texts no agent ever got.
 
     `patient`: the turn has not yet waited for a protected one."""
-    found: dict[Thread, list[Row]] = {thread: [] for thread in threads}
-    columns = spread(list(threads), 2)
-    rows = await tx.rows(LIVE, *columns, list(UNFINISHED), list(UNHEARD), PROTECTED_FOR)
+    turns_by_thread: dict[ThreadKey, list[Row]] = {thread: [] for thread in threads}
+    columns = as_columns(list(threads), 2)
+    rows = await tx.fetch_rows(
+        GET_LIVE_TURNS_SQL, *columns, list(UNFINISHED_STATES), list(UNHEARD_STATES), PROTECTION_TIME
+    )
     for row in rows:
-        found[row["tenant_id"], row["interaction_id"]].append(row)
-    return found
+        turns_by_thread[row["tenant_id"], row["interaction_id"]].append(row)
+    return turns_by_thread
 
 
-COLLECTING = """
+FIND_COLLECTING_SQL = """
 SELECT u.tenant_id, u.interaction_id
 FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 CROSS JOIN LATERAL (
@@ -82,13 +84,13 @@ CROSS JOIN LATERAL (
 """
 
 
-async def collecting(read: Read, threads: Collection[Thread]) -> set[Thread]:
+async def find_collecting(read: ReadTx, threads: Collection[ThreadKey]) -> set[ThreadKey]:
     """Those of the threads in which a turn is collecting: the lead wrote on."""
-    rows = await read.rows(COLLECTING, *spread(list(threads), 2), ["collecting"])
+    rows = await read.fetch_rows(FIND_COLLECTING_SQL, *as_columns(list(threads), 2), ["collecting"])
     return {(row["tenant_id"], row["interaction_id"]) for row in rows}
 
 
-CLOSE = """
+CLOSE_TURNS_SQL = """
 UPDATE turns u SET state = a.state, reason = a.reason, closed_at = clock_timestamp()
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
     AS a(tenant_id, turn_id, state, reason)
@@ -96,13 +98,13 @@ WHERE u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id
 """
 
 
-async def close(tx: Tx, closed: Sequence[tuple[str, str, str, str]]) -> None:
+async def close(tx: Tx, closed_turns: Sequence[tuple[str, str, str, str]]) -> None:
     """Each (tenant, turn, state, reason)."""
-    if closed:
-        await tx.execute(CLOSE, *spread(closed, 4))
+    if closed_turns:
+        await tx.execute(CLOSE_TURNS_SQL, *as_columns(closed_turns, 4))
 
 
-MOVE = """
+MOVE_TEXTS_SQL = """
 WITH asked AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, turn_id, moves_to)
 ), unheard AS (
@@ -118,14 +120,14 @@ ON CONFLICT DO NOTHING
 """
 
 
-async def move(tx: Tx, moved: Sequence[tuple[str, str, str]]) -> None:
+async def move_texts(tx: Tx, moves: Sequence[tuple[str, str, str]]) -> None:
     """The texts of each (tenant, closed turn that no agent ever got, turn) move into the latter."""
-    if moved:
-        await tx.execute(MOVE, *spread(moved, 3))
+    if moves:
+        await tx.execute(MOVE_TEXTS_SQL, *as_columns(moves, 3))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Begin:
+class PostStart:
     """A POST that is about to leave."""
 
     tenant_id: str
@@ -134,13 +136,13 @@ class Begin:
     lease: str
     agent_id: str
     through_seq: int
-    protected: bool
+    is_protected: bool
     at: datetime
     expires_at: datetime
     body: bytes
 
 
-BEGIN = """
+BEGIN_POSTS_SQL = """
 WITH asked AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::int[],
                          $7::bool[], $8::timestamptz[], $9::timestamptz[], $10::bytea[])
@@ -159,7 +161,7 @@ SELECT tenant_id, turn_id, attempt, at, body FROM asked
 """
 
 
-async def begin(tx: Tx, begun: Sequence[Begin], lasts: timedelta) -> None:
+async def begin_posts(tx: Tx, posts: Sequence[PostStart], lease_time: timedelta) -> None:
     """Marks the POSTs as on their way for as long as their leases last, and keeps the very bytes
     that are about to leave."""
     rows = [
@@ -170,19 +172,19 @@ async def begin(tx: Tx, begun: Sequence[Begin], lasts: timedelta) -> None:
             b.lease,
             b.agent_id,
             b.through_seq,
-            b.protected,
+            b.is_protected,
             b.at,
             b.expires_at,
             b.body,
         )
-        for b in begun
+        for b in posts
     ]
     if rows:
-        await tx.execute(BEGIN, *spread(rows, 10), lasts)
+        await tx.execute(BEGIN_POSTS_SQL, *as_columns(rows, 10), lease_time)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class PostEnd:
     """What came of a POST."""
 
     tenant_id: str
@@ -193,13 +195,13 @@ class Ending:
     http_status: int | None
     duration_ms: int
     answer: str | None
-    heard: bool = False
+    is_accepted: bool = False
     """A 2xx that counts: the reply may follow until the turn expires."""
-    again: timedelta | None = None
+    retry_in: timedelta | None = None
     """It failed, and is repeated after so long."""
 
 
-END = """
+END_POSTS_SQL = """
 WITH asked AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::text[],
                          $6::smallint[], $7::int[], $8::text[], $9::bool[], $10::interval[])
@@ -226,7 +228,7 @@ RETURNING t.tenant_id, t.turn_id, t.attempt
 """
 
 
-async def end(tx: Tx, endings: Sequence[Ending]) -> set[tuple[str, str, int]]:
+async def end_posts(tx: Tx, endings: Sequence[PostEnd]) -> set[tuple[str, str, int]]:
     """The POSTs are over; their leases, where they are still ours, too. Each (tenant, turn,
     attempt) of which nothing was known before."""
     rows = [
@@ -239,16 +241,16 @@ async def end(tx: Tx, endings: Sequence[Ending]) -> set[tuple[str, str, int]]:
             e.http_status,
             e.duration_ms,
             e.answer,
-            e.heard,
-            e.again,
+            e.is_accepted,
+            e.retry_in,
         )
         for e in endings
     ]
-    ended = await tx.rows(END, *spread(rows, 10)) if rows else []
+    ended = await tx.fetch_rows(END_POSTS_SQL, *as_columns(rows, 10)) if rows else []
     return {(row["tenant_id"], row["turn_id"], row["attempt"]) for row in ended}
 
 
-SOME = """
+GET_TURNS_SQL = """
 SELECT u.tenant_id, u.turn_id, u.interaction_id, u.sms_agent_id, u.kind, u.state, u.reason,
        u.attempt, u.lease, u.accepted_at, u.closed_at, u.protected, u.reply, u.held,
        t.lead_id, g.stale_reply, g.reply_delay_ms, next.due_at AS next_due_at
@@ -264,19 +266,19 @@ LEFT JOIN LATERAL (
 """
 
 
-async def some(read: Read, keys: Collection[Key]) -> dict[Key, Row]:
+async def get_many(read: ReadTx, turn_keys: Collection[TurnKey]) -> dict[TurnKey, Row]:
     """The turns that are there, each with the lead of its thread, its agent's rules, and when the
     thread's collecting turn is due."""
-    rows = await read.rows(SOME, *spread(list(keys), 2), ["collecting"])
+    rows = await read.fetch_rows(GET_TURNS_SQL, *as_columns(list(turn_keys), 2), ["collecting"])
     return {(row["tenant_id"], row["turn_id"]): row for row in rows}
 
 
-async def get(read: Read, tenant_id: str, turn_id: str) -> Row | None:
+async def get(read: ReadTx, tenant_id: str, turn_id: str) -> Row | None:
     """The turn with the lead of its thread and its agent's rules."""
-    return (await some(read, [(tenant_id, turn_id)])).get((tenant_id, turn_id))
+    return (await get_many(read, [(tenant_id, turn_id)])).get((tenant_id, turn_id))
 
 
-POSTPONE = """
+POSTPONE_TURNS_SQL = """
 UPDATE turns u SET due_at = clock_timestamp() + a.wait
 FROM unnest($1::text[], $2::text[], $3::interval[]) AS a(tenant_id, turn_id, wait)
 WHERE u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id
@@ -286,7 +288,7 @@ WHERE u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id
 async def postpone(tx: Tx, waits: Sequence[tuple[str, str, timedelta]]) -> None:
     """Each (tenant, turn) is looked at again after its wait; its window stays what it was."""
     if waits:
-        await tx.execute(POSTPONE, *spread(waits, 3))
+        await tx.execute(POSTPONE_TURNS_SQL, *as_columns(waits, 3))
 
 
 ANSWERED = f"""
@@ -299,15 +301,15 @@ RETURNING u.tenant_id, u.interaction_id, u.due_at
 """
 
 
-async def answered(tx: Tx, threads: Collection[Thread]) -> dict[Thread, datetime]:
+async def answered(tx: Tx, threads: Collection[ThreadKey]) -> dict[ThreadKey, datetime]:
     """A reply of the agents goes out in the threads: those held before are withdrawn, and the
     collecting turns wait for nothing but their windows any more; when they are due."""
     why = "withdrawn: a later reply went out"
-    rows = await tx.rows(ANSWERED, *spread(list(threads), 2), why, ["collecting"])
+    rows = await tx.fetch_rows(ANSWERED, *as_columns(list(threads), 2), why, ["collecting"])
     return {(row["tenant_id"], row["interaction_id"]): row["due_at"] for row in rows}
 
 
-LAST_REPLIES = """
+GET_LAST_REPLIES_SQL = """
 SELECT a.tenant_id, a.interaction_id, said.text
 FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 CROSS JOIN LATERAL (
@@ -320,24 +322,24 @@ ORDER BY said.seq NULLS LAST
 """
 
 
-async def last_replies(tx: Tx, threads: Collection[Thread], count: int) -> dict[Thread, list[str]]:
+async def get_last_replies(tx: Tx, threads: Collection[ThreadKey], count: int) -> dict[ThreadKey, list[str]]:
     """The agents' newest texts of the threads, oldest first."""
-    said: dict[Thread, list[str]] = {}
-    for row in await tx.rows(LAST_REPLIES, *spread(list(threads), 2), count):
-        said.setdefault((row["tenant_id"], row["interaction_id"]), []).append(row["text"])
-    return said
+    replies: dict[ThreadKey, list[str]] = {}
+    for row in await tx.fetch_rows(GET_LAST_REPLIES_SQL, *as_columns(list(threads), 2), count):
+        replies.setdefault((row["tenant_id"], row["interaction_id"]), []).append(row["text"])
+    return replies
 
 
-HOLD = "UPDATE turns SET held = $3 WHERE tenant_id = $1 AND turn_id = $2"
+HOLD_REPLY_SQL = "UPDATE turns SET held = $3 WHERE tenant_id = $1 AND turn_id = $2"
 
 
-async def hold(tx: Tx, tenant_id: str, turn_id: str, held: dict[str, Any]) -> None:
+async def hold_reply(tx: Tx, tenant_id: str, turn_id: str, held_reply: dict[str, Any]) -> None:
     """Keeps the turn's stale reply for a person; `heldAt` is when it was refused."""
-    await tx.execute(HOLD, tenant_id, turn_id, held)
+    await tx.execute(HOLD_REPLY_SQL, tenant_id, turn_id, held_reply)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Twin:
+class DryTurn:
     """A replay, shadow or test, handed over at once and never sent from."""
 
     tenant_id: str
@@ -351,7 +353,7 @@ class Twin:
     """The payload, as it is POSTed."""
 
 
-ADD_TWINS = """
+ADD_DRY_TURNS_SQL = """
 WITH asked AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[],
                          $7::text[], $8::text[], $9::bytea[])
@@ -370,7 +372,7 @@ SELECT tenant_id, turn_id, 1, body FROM asked
 """
 
 
-async def add_twins(tx: Tx, twins: Sequence[Twin], lasts: timedelta) -> None:
+async def add_dry_turns(tx: Tx, dry_turns: Sequence[DryTurn], reply_within: timedelta) -> None:
     """Adds them, each with its one attempt begun."""
     rows = [
         (
@@ -384,13 +386,13 @@ async def add_twins(tx: Tx, twins: Sequence[Twin], lasts: timedelta) -> None:
             t.of_turn,
             t.body,
         )
-        for t in twins
+        for t in dry_turns
     ]
     if rows:
-        await tx.execute(ADD_TWINS, *spread(rows, 9), lasts)
+        await tx.execute(ADD_DRY_TURNS_SQL, *as_columns(rows, 9), reply_within)
 
 
-END_TWIN = """
+END_DRY_TURN_SQL = """
 UPDATE turns SET state = $3, reason = $4, reply = coalesce($5, reply),
     closed_at = CASE WHEN $3 IN ('delivering', 'awaiting_reply') THEN NULL
                      ELSE clock_timestamp() END,
@@ -400,7 +402,7 @@ WHERE tenant_id = $1 AND turn_id = $2 AND kind <> 'live' AND closed_at IS NULL
 """
 
 
-async def end_twin(
+async def end_dry_turn(
     tx: Tx,
     tenant_id: str,
     turn_id: str,
@@ -409,10 +411,10 @@ async def end_twin(
     reply: dict[str, Any] | None,
 ) -> None:
     """What came of a replay, shadow or test; the first answer stays."""
-    await tx.execute(END_TWIN, tenant_id, turn_id, state, reason, reply)
+    await tx.execute(END_DRY_TURN_SQL, tenant_id, turn_id, state, reason, reply)
 
 
-REPORT = """
+REPORT_SHADOWS_SQL = """
 SELECT live.turn_id, live.interaction_id, live.opened_at, live.state, live.reason,
        live.reply -> 'texts' AS texts, live.refused, la.duration_ms,
        s.turn_id AS shadow_turn_id, s.state AS shadow_state, s.reason AS shadow_reason,
@@ -427,12 +429,12 @@ ORDER BY s.opened_at DESC LIMIT $3
 """
 
 
-async def report(read: Read, tenant_id: str, agent_id: str, limit: int) -> list[Row]:
+async def report_shadows(read: ReadTx, tenant_id: str, agent_id: str, limit: int) -> list[Row]:
     """Live turns of the agent beside their shadows, newest first."""
-    return await read.rows(REPORT, tenant_id, agent_id, limit)
+    return await read.fetch_rows(REPORT_SHADOWS_SQL, tenant_id, agent_id, limit)
 
 
-REPLIED = """
+CLOSE_ANSWERED_SQL = """
 WITH asked AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
         AS a(tenant_id, turn_id, state, reason, reply)
@@ -448,11 +450,11 @@ FROM asked a WHERE u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id
 """
 
 
-async def replied(tx: Tx, answered: Sequence[tuple[str, str, str, str, Mapping[str, Any] | None]]) -> None:
+async def close_answered(tx: Tx, answers: Sequence[tuple[str, str, str, str, Mapping[str, Any] | None]]) -> None:
     """Each (tenant, turn, state, reason, reply): the agent has given its answer."""
-    rows = [(*who, reply and json.dumps(reply)) for *who, reply in answered]
+    rows = [(*head, reply and json.dumps(reply)) for *head, reply in answers]
     if rows:
-        await tx.execute(REPLIED, *spread(rows, 5))
+        await tx.execute(CLOSE_ANSWERED_SQL, *as_columns(rows, 5))
 
 
 HAND_OFF = """
@@ -475,7 +477,7 @@ RETURNING 1
 
 async def add_reason(tx: Tx, tenant_id: str, turn_id: str, reason: str) -> bool:
     """Tells what came after the turn was closed; False: it is open."""
-    return bool(await tx.rows(ADD_REASON, tenant_id, turn_id, reason))
+    return bool(await tx.fetch_rows(ADD_REASON, tenant_id, turn_id, reason))
 
 
 SINCE = """
@@ -496,25 +498,25 @@ WHERE u.tenant_id = $1 AND u.turn_id = $2
 """
 
 
-async def since(read: Read, tenant_id: str, turn_id: str) -> Row:
+async def since(read: ReadTx, tenant_id: str, turn_id: str) -> Row:
     """What came after the turn was handed over: whether a person wrote (or let a held reply of
     the agent go), whether a later turn was `answered`, and whether agent mode is on."""
-    row = await read.row(SINCE, tenant_id, turn_id)
+    row = await read.fetch_row(SINCE, tenant_id, turn_id)
     assert row is not None
     return row
 
 
-REFUSED = """
+RECORD_REFUSAL_SQL = """
 UPDATE turns SET refused = refused || $3::jsonb WHERE tenant_id = $1 AND turn_id = $2
 """
 
 
-async def refuse(tx: Tx, tenant_id: str, turn_id: str, refused: dict[str, Any]) -> None:
+async def record_refusal(tx: Tx, tenant_id: str, turn_id: str, refusal: dict[str, Any]) -> None:
     """Records a reply that did not go out."""
-    await tx.execute(REFUSED, tenant_id, turn_id, [refused])
+    await tx.execute(RECORD_REFUSAL_SQL, tenant_id, turn_id, [refusal])
 
 
-UNSENT = """
+RECORD_STALE_REPLY_SQL = """
 WITH counted AS (
     UPDATE interactions SET stale_replies = stale_replies + 1
     WHERE tenant_id = $1 AND interaction_id = $2
@@ -524,12 +526,12 @@ WHERE tenant_id = $1 AND interaction_id = $2 AND kind = 'live' AND state = 'coll
 """
 
 
-async def carry(tx: Tx, tenant_id: str, interaction_id: str, unsent: dict[str, Any]) -> None:
+async def record_stale_reply(tx: Tx, tenant_id: str, interaction_id: str, unsent_reply: dict[str, Any]) -> None:
     """A stale refusal counts, and the collecting turn's payload will tell the agent of it."""
-    await tx.execute(UNSENT, tenant_id, interaction_id, unsent)
+    await tx.execute(RECORD_STALE_REPLY_SQL, tenant_id, interaction_id, unsent_reply)
 
 
-OPEN_OF_LEAD = """
+FIND_OPEN_OF_LEAD_SQL = """
 SELECT u.tenant_id, u.turn_id, u.interaction_id, u.kind FROM turns u
 JOIN interactions t USING (tenant_id, interaction_id)
 WHERE u.tenant_id = $1 AND t.lead_id = $2 AND u.kind = 'live'
@@ -537,12 +539,12 @@ WHERE u.tenant_id = $1 AND t.lead_id = $2 AND u.kind = 'live'
 """
 
 
-async def open_of_lead(tx: Tx, tenant_id: str, lead_id: str, agent_id: str | None) -> list[Row]:
+async def find_open_of_lead(tx: Tx, tenant_id: str, lead_id: str, agent_id: str | None) -> list[Row]:
     """Turns that wait for a reply in any thread of the lead (of one agent, if given)."""
-    return await tx.rows(OPEN_OF_LEAD, tenant_id, lead_id, agent_id)
+    return await tx.fetch_rows(FIND_OPEN_OF_LEAD_SQL, tenant_id, lead_id, agent_id)
 
 
-NEWEST = """
+FIND_NEWEST_HANDED_OVER_SQL = """
 SELECT u.turn_id, u.interaction_id, u.kind FROM turns u
 JOIN interactions t USING (tenant_id, interaction_id)
 WHERE u.tenant_id = $1 AND u.kind = 'live' AND u.handed_over_at IS NOT NULL
@@ -552,17 +554,17 @@ ORDER BY u.handed_over_at DESC LIMIT 1
 """
 
 
-async def newest_handed_over(
+async def find_newest_handed_over(
     tx: Tx,
     tenant_id: str,
     interaction_id: str | None,
     lead_id: str | None,
     agent_id: str | None,
 ) -> Row | None:
-    return await tx.row(NEWEST, tenant_id, interaction_id, lead_id, agent_id)
+    return await tx.fetch_row(FIND_NEWEST_HANDED_OVER_SQL, tenant_id, interaction_id, lead_id, agent_id)
 
 
-ABOUT = f"""
+GET_PAYLOAD_FACTS_SQL = f"""
 SELECT a.turn_id, t.tenant_id, t.interaction_id, t.status, t.lead_phone, t.our_number, t.last_seq,
        t.agent_mode, t.stale_replies, t.paused_until > clock_timestamp() AS paused,
        t.paused_reason, l.lead_id, l.first_name, l.last_name, l.email, l.phone,
@@ -579,7 +581,7 @@ JOIN interactions t ON t.tenant_id = a.tenant_id AND t.interaction_id = a.intera
 JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
 LEFT JOIN campaigns c ON c.tenant_id = t.tenant_id AND c.campaign_id = t.campaign_id
 LEFT JOIN LATERAL (
-    {agent_of("t.tenant_id", "t.campaign_id", "l.is_test", "t.our_number")}
+    {agent_of_sql("t.tenant_id", "t.campaign_id", "l.is_test", "t.our_number")}
 ) agent ON true
 CROSS JOIN LATERAL (
     SELECT count(*) AS handed_over_today FROM turns p
@@ -589,16 +591,16 @@ CROSS JOIN LATERAL (
 """
 
 
-async def about(tx: Tx, turns: Collection[tuple[str, str, str]]) -> dict[Key, Row]:
+async def get_payload_facts(tx: Tx, turns: Collection[tuple[str, str, str]]) -> dict[TurnKey, Row]:
     """What an agent is told, but for the texts, of each (tenant, interaction, turn): thread, lead
     and campaign; the agent that serves the thread as of now (None: nobody does); the bytes of the
     first attempt, if there was one: what they say is frozen."""
-    rows = await tx.rows(ABOUT, *spread(list(turns), 3))
+    rows = await tx.fetch_rows(GET_PAYLOAD_FACTS_SQL, *as_columns(list(turns), 3))
     return {(row["tenant_id"], row["turn_id"]): row for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class PayloadTexts:
     """Texts that an agent is told, in order."""
 
     texts: list[Row] = field(default_factory=list)
@@ -606,7 +608,7 @@ class Told:
     transcript: list[Row] = field(default_factory=list)
 
 
-TOLD = """
+GET_PAYLOAD_TEXTS_SQL = """
 WITH asked AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY
         AS a(tenant_id, interaction_id, turn_id, nth)
@@ -631,19 +633,21 @@ FROM asked a CROSS JOIN LATERAL (
 """
 
 
-async def told(tx: Tx, turns: Sequence[tuple[str, str, str]], longest: int) -> dict[Key, Told]:
-    """The texts of each (tenant, interaction, turn), and the newest `longest` entries of its
+async def get_payload_texts(
+    tx: Tx, turns: Sequence[tuple[str, str, str]], max_entries: int
+) -> dict[TurnKey, PayloadTexts]:
+    """The texts of each (tenant, interaction, turn), and the newest `max_entries` entries of its
     thread."""
-    found = [Told() for _ in turns]
-    rows = await tx.rows(TOLD, *spread(turns, 3), longest)
+    payload_texts = [PayloadTexts() for _ in turns]
+    rows = await tx.fetch_rows(GET_PAYLOAD_TEXTS_SQL, *as_columns(turns, 3), max_entries)
     rows.sort(key=itemgetter("seq"))  # they come newest first: cheaper to turn round than in SQL
     for row in rows:
-        one = found[row["nth"] - 1]
-        (one.texts if row["own"] else one.transcript).append(row)
-    return {(tenant, turn): one for (tenant, _, turn), one in zip(turns, found, strict=True)}
+        texts = payload_texts[row["nth"] - 1]
+        (texts.texts if row["own"] else texts.transcript).append(row)
+    return {(tenant, turn): texts for (tenant, _, turn), texts in zip(turns, payload_texts, strict=True)}
 
 
-LIST = """
+LIST_TURNS_SQL = """
 SELECT u.*, (SELECT coalesce(jsonb_agg(jsonb_build_object('messageId', x.message_id, 'seq', x.seq)
                                        ORDER BY x.seq), '[]')
              FROM turn_messages x
@@ -655,13 +659,13 @@ FROM turns u WHERE u.tenant_id = $1
 ORDER BY u.opened_at DESC, u.turn_id DESC LIMIT $7
 """
 
-ATTEMPTS = """
+GET_ATTEMPTS_SQL = """
 SELECT * FROM turn_attempts WHERE tenant_id = $1 AND turn_id = ANY ($2) ORDER BY attempt
 """
 
 
-async def listed(
-    read: Read,
+async def list_page(
+    read: ReadTx,
     tenant_id: str,
     interaction_id: str | None,
     turn_id: str | None,
@@ -671,23 +675,23 @@ async def listed(
 ) -> tuple[list[Row], dict[str, list[Row]]]:
     """Turns, newest first, and the attempts of each."""
     at, last = before or (None, None)
-    found = await read.rows(LIST, tenant_id, interaction_id, turn_id, agent_id, at, last, limit)
+    rows = await read.fetch_rows(LIST_TURNS_SQL, tenant_id, interaction_id, turn_id, agent_id, at, last, limit)
     attempts: dict[str, list[Row]] = {}
-    for row in await read.rows(ATTEMPTS, tenant_id, _ids(found)):
+    for row in await read.fetch_rows(GET_ATTEMPTS_SQL, tenant_id, _turn_ids(rows)):
         attempts.setdefault(row["turn_id"], []).append(row)
-    return found, attempts
+    return rows, attempts
 
 
-def _ids(found: Sequence[Row]) -> list[str]:
-    return [row["turn_id"] for row in found]
+def _turn_ids(turns: Sequence[Row]) -> list[str]:
+    return [row["turn_id"] for row in turns]
 
 
-HAD = """
+HAS_HAD_TURN_SQL = """
 SELECT EXISTS (SELECT 1 FROM turns
                WHERE tenant_id = $1 AND interaction_id = $2 AND sms_agent_id = $3)
 """
 
 
-async def had_turn(read: Read, tenant_id: str, interaction_id: str, agent_id: str) -> bool:
+async def has_had_turn(read: ReadTx, tenant_id: str, interaction_id: str, agent_id: str) -> bool:
     """Whether the agent has or had a turn in the thread."""
-    return bool(await read.value(HAD, tenant_id, interaction_id, agent_id))
+    return bool(await read.fetch_value(HAS_HAD_TURN_SQL, tenant_id, interaction_id, agent_id))

@@ -9,41 +9,41 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 router = APIRouter(include_in_schema=False)
-SWAGGER = """<!doctype html><html lang="en"><head><meta charset="utf-8">
+SWAGGER_HTML = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 <title>LeadSail SMS API</title><link rel="icon" href="/docs/assets/favicon.png">
 <link rel="stylesheet" href="/docs/assets/swagger-ui.css"></head><body><div id="docs"></div>
 <script src="/docs/assets/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script>
 </body></html>"""
-START = """SwaggerUIBundle({url: "/openapi.json", dom_id: "#docs", deepLinking: true,
+SWAGGER_START_JS = """SwaggerUIBundle({url: "/openapi.json", dom_id: "#docs", deepLinking: true,
   presets: [SwaggerUIBundle.presets.apis], layout: "BaseLayout", validatorUrl: null});"""
-REDOC = """<!doctype html><html lang="en"><head><meta charset="utf-8">
+REDOC_HTML = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 <title>LeadSail SMS API</title><link rel="icon" href="/docs/assets/favicon.png"></head><body>
 <redoc spec-url="/openapi.json" disable-google-font="true" hide-loading="true"></redoc>
 <script src="/docs/assets/redoc.standalone.js"></script></body></html>"""
 # Both viewers write their own styles into the page; scripts are ours alone.
-POLICY = (
+CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self';"
     " img-src 'self' data:; font-src 'self' data:; worker-src blob:; frame-ancestors 'none'"
 )
-HEADERS = {"Content-Security-Policy": POLICY}
+DOCS_HEADERS = {"Content-Security-Policy": CONTENT_POLICY}
 
 
 @router.get("/docs")
-async def swagger() -> Response:
-    return HTMLResponse(SWAGGER, headers=HEADERS)
+async def show_swagger() -> Response:
+    return HTMLResponse(SWAGGER_HTML, headers=DOCS_HEADERS)
 
 
 @router.get("/docs/start.js")
-async def start() -> Response:
-    return Response(START, media_type="text/javascript")
+async def send_start_script() -> Response:
+    return Response(SWAGGER_START_JS, media_type="text/javascript")
 
 
 @router.get("/redoc")
-async def redoc() -> Response:
-    return HTMLResponse(REDOC, headers=HEADERS)
+async def show_redoc() -> Response:
+    return HTMLResponse(REDOC_HTML, headers=DOCS_HEADERS)
 
 
-def assets() -> Mount | None:
+def mount_assets() -> Mount | None:
     """Swagger UI's and ReDoc's files, out of `fastapi-offline`; None where it is missing."""
     spec = find_spec("fastapi_offline")  # found, not imported: only its files are wanted
     if spec is None or spec.origin is None:

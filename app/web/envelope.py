@@ -17,13 +17,13 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from app.domain.orders import LONGEST_TEXT, hopeless, unfit
+from app.domain.orders import MAX_TEXT_LENGTH, hopeless, unfit
 from app.providers import REGISTRY
 
 T = TypeVar("T")
-NUL = PydanticCustomError("nul", "must not contain the NUL character")
-HALF = PydanticCustomError("half", "must be valid Unicode without lone surrogates")
-HALVES = re.compile("[\ud800-\udfff]")
+NUL_ERROR = PydanticCustomError("nul", "must not contain the NUL character")
+SURROGATE_ERROR = PydanticCustomError("half", "must be valid Unicode without lone surrogates")
+LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class Body(BaseModel):
@@ -45,35 +45,35 @@ class Body(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _storable(cls, given: Any) -> Any:
-        if isinstance(given, dict):
-            bad = [InitErrorDetails(type=why, loc=loc, input=None) for loc, why in _unstorable(given)]
-            if bad:
-                raise ValidationError.from_exception_data(cls.__name__, bad)
-        return given
+    def _require_storable(cls, raw_body: Any) -> Any:
+        if isinstance(raw_body, dict):
+            errors = [InitErrorDetails(type=error, loc=loc, input=None) for loc, error in _find_unstorable(raw_body)]
+            if errors:
+                raise ValidationError.from_exception_data(cls.__name__, errors)
+        return raw_body
 
-    def given(self) -> dict[str, Any]:
+    def get_named_fields(self) -> dict[str, Any]:
         """Only the fields that the request named (PATCH), by their Python names."""
         return self.model_dump(include=self.model_fields_set)
 
 
-def _unstorable(
-    given: dict[Any, Any],
+def _find_unstorable(
+    fields: dict[Any, Any],
 ) -> Iterator[tuple[tuple[str | int, ...], PydanticCustomError]]:
     # Nested models look at their own strings; lists of strings have nobody else.
-    for name, value in given.items():
-        if why := _why(value):
-            yield (name,), why
+    for name, value in fields.items():
+        if error := _get_storage_error(value):
+            yield (name,), error
         elif isinstance(value, list):
-            yield from (((name, i), why) for i, item in enumerate(value) if (why := _why(item)))
+            yield from (((name, i), error) for i, item in enumerate(value) if (error := _get_storage_error(item)))
 
 
-def _why(value: Any) -> PydanticCustomError | None:
+def _get_storage_error(value: Any) -> PydanticCustomError | None:
     if not isinstance(value, str):
         return None
     if "\x00" in value:
-        return NUL
-    return HALF if not value.isascii() and HALVES.search(value) else None
+        return NUL_ERROR
+    return SURROGATE_ERROR if not value.isascii() and LONE_SURROGATES.search(value) else None
 
 
 class Out(BaseModel):
@@ -88,7 +88,7 @@ class Out(BaseModel):
     )
 
 
-def shown_once(field: str) -> Callable[[dict[str, Any]], None]:
+def make_optional_in_schema(field: str) -> Callable[[dict[str, Any]], None]:
     """`json_schema_extra` of an answer with a secret: a repeat by its Idempotency-Key comes
     without it, so that its schema must not require it."""
     return lambda schema: schema["required"].remove(field)
@@ -114,12 +114,12 @@ class Refusal(BaseModel):
     error: Error
 
 
-def _moment(given: object) -> object:
+def _parse_moment(value: object) -> object:
     """ISO 8601 with an offset, as a datetime: strict models take no strings for times."""
-    if not isinstance(given, str):
+    if not isinstance(value, str):
         raise ValueError("must be an ISO 8601 time with an offset")
     try:
-        at = datetime.fromisoformat(given)
+        at = datetime.fromisoformat(value)
     except ValueError:
         raise ValueError("must be an ISO 8601 time with an offset") from None
     if at.tzinfo is None:
@@ -127,17 +127,17 @@ def _moment(given: object) -> object:
     return at
 
 
-Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=datetime)]
+Moment = Annotated[datetime, BeforeValidator(_parse_moment, json_schema_input_type=datetime)]
 """A time in a request body."""
 
 
-def _carrier(given: str) -> str:
-    if given not in REGISTRY:
+def _require_provider(value: str) -> str:
+    if value not in REGISTRY:
         raise ValueError(f"must be one of {', '.join(REGISTRY)}")
-    return given
+    return value
 
 
-ProviderName = Annotated[str, AfterValidator(_carrier), Field(json_schema_extra={"enum": [*REGISTRY]})]
+ProviderName = Annotated[str, AfterValidator(_require_provider), Field(json_schema_extra={"enum": [*REGISTRY]})]
 
 OwnId = Annotated[
     str,
@@ -157,7 +157,7 @@ def _may_leave(judge: Callable[[str], str | None]) -> AfterValidator:
 
 Outgoing = Annotated[str, _may_leave(hopeless)]
 """A text for a lead; its last judge is `commands.send`."""
-Kept = Annotated[str, Field(max_length=LONGEST_TEXT, pattern=r"\S"), _may_leave(unfit)]
+Kept = Annotated[str, Field(max_length=MAX_TEXT_LENGTH, pattern=r"\S"), _may_leave(unfit)]
 """A text that is kept, for leads to get as it is."""
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
 Line = Annotated[str, Field(max_length=500)]

@@ -6,16 +6,16 @@ from typing import Annotated, Any, Literal, get_args
 from fastapi import APIRouter, Query, Request
 
 from app.domain.problems import Invalid
-from app.store.events import START, Cursor
-from app.web.doors import ReadCaller
+from app.store.events import FIRST_CURSOR, EventCursor
+from app.web.dependencies import ReadCaller
 from app.web.envelope import Answer, Out
 from app.web.feed import Feed
-from app.web.interactions import Names, split
+from app.web.interactions import Names, split_values
 
 router = APIRouter(prefix="/api/v1", tags=["Events"])
 Type = Literal["message", "receipt", "turn", "status", "consent"]
 TYPES: tuple[Type, ...] = get_args(Type)
-LONGEST_POLL = 25
+MAX_POLL_SECONDS = 25
 
 
 class EventShape(Out):
@@ -41,29 +41,30 @@ async def listed(
     after: Annotated[str | None, Query(max_length=50, description="`nextCursor` so far.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     types: Names = None,
-    wait: Annotated[int, Query(ge=0, le=LONGEST_POLL, description="Seconds.")] = LONGEST_POLL,
+    wait: Annotated[int, Query(ge=0, le=MAX_POLL_SECONDS, description="Seconds.")] = MAX_POLL_SECONDS,
 ) -> Answer[EventPage]:
     """Without `after`: from the oldest that is kept (7 days). `types` may be repeated or
     comma-separated."""
     feed: Feed = request.app.state.feed
-    wanted = _types(split(types))
-    rows = await feed.next(caller.tenant_id, opened(after), wanted, limit + 1, wait)
-    shown = rows[:limit]
+    wanted_types = _check_types(split_values(types))
+    rows = await feed.wait_for_events(caller.tenant_id, parse_cursor(after), wanted_types, limit + 1, wait)
+    page_rows = rows[:limit]
     events = [
-        EventShape.model_validate({**row, "event_id": written(row["transaction"], row["event_id"])}) for row in shown
+        EventShape.model_validate({**row, "event_id": format_event_id(row["transaction"], row["event_id"])})
+        for row in page_rows
     ]
     cursor = events[-1].event_id if events else after
     return Answer(data=EventPage(events=events, next_cursor=cursor, has_more=len(rows) > limit))
 
 
-def written(transaction: int, event_id: int) -> str:
+def format_event_id(transaction: int, event_id: int) -> str:
     return f"{transaction}-{event_id}"
 
 
-def opened(cursor: str | None) -> Cursor:
+def parse_cursor(cursor: str | None) -> EventCursor:
     """Raises `Invalid` for what this feed did not give."""
     if cursor is None:
-        return START
+        return FIRST_CURSOR
     first, _, second = cursor.partition("-")
     if not (first.isdecimal() and second.isdecimal() and first.isascii() and second.isascii()):
         raise Invalid(details=["after: is not one that this feed gave"])
@@ -73,8 +74,8 @@ def opened(cursor: str | None) -> Cursor:
     return numbers
 
 
-def _types(given: list[str] | None) -> list[str] | None:
-    for one in given or ():
-        if one not in TYPES:
+def _check_types(types: list[str] | None) -> list[str] | None:
+    for event_type in types or ():
+        if event_type not in TYPES:
             raise Invalid(details=[f"types: must be of {', '.join(TYPES)}"])
-    return given
+    return types

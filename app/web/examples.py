@@ -11,7 +11,7 @@ ACCOUNT, KEY = "acct_06e4k2v8j1c7m3p9v6r8g0i2kg", "key_06e4k2v8k4d0n6q2a7s9h1j3l
 PHONE = "+12125550123"
 WEBHOOK = "https://agent.example.com/sms"
 
-PARAMETERS: dict[str, Any] = {
+EXAMPLE_PARAMETERS: dict[str, Any] = {
     "lead_id": LEAD,
     "campaign_id": CAMPAIGN,
     "interaction_id": INTERACTION,
@@ -61,7 +61,7 @@ CAMPAIGN_BODY = {
 }
 PAUSE = {"reason": "The agent repeats itself"}
 
-BODIES: dict[str, dict[str, Any]] = {
+EXAMPLE_BODIES: dict[str, dict[str, Any]] = {
     "sms-send-one": SEND,
     "sms-send-bulk": {"messages": [SEND, {"leadId": "lead-2", "message": "Hi Omar!"}]},
     "interactions-patch": {"status": "qualified", "agentMode": False},

@@ -8,29 +8,29 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 
 from app.commands import consent as consents
-from app.commands.directory import found
-from app.domain.cells import guarded
-from app.domain.transcripts import entry, instant
+from app.commands.directory import require_found
+from app.domain.cells import guard_cell
+from app.domain.transcripts import build_entry, format_time
 from app.store import interactions, leads
-from app.store.engine import Read, Row
+from app.store.engine import ReadTx, Row
+from app.web.dependencies import ReadCaller, TenantRead
 from app.web.directory.consent import ConsentShape
-from app.web.directory.consent import shape as consent_shape
+from app.web.directory.consent import build_answer as consent_shape
 from app.web.directory.leads import LeadShape
-from app.web.doors import ReadCaller, TenantRead
 from app.web.envelope import Answer, Out
-from app.web.interactions import Entry, InteractionShape, find, summary
+from app.web.interactions import Entry, InteractionShape, build_summary, find_interaction
 
 router = APIRouter(prefix="/api/v1")
 Format = Annotated[Literal["json", "csv"], Query(alias="format")]
-CSV: dict[int | str, dict[str, Any]] = {
+CSV_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {
             "text/csv": {"schema": {"type": "string", "description": "With `format=csv`: a row for each text."}}
         }
     }
 }
-AT_ONCE = 1000
-COLUMNS = (
+TEXTS_PER_QUERY = 1000
+CSV_COLUMNS = (
     "interactionId",
     "timestamp",
     "role",
@@ -69,63 +69,65 @@ class LeadExport(Out):
 @router.get(
     "/interactions/{interaction_id}/export",
     response_model=Answer[ThreadExport],
-    responses=CSV,
+    responses=CSV_RESPONSES,
     tags=["Interactions"],
     summary="A thread with every text in it, as JSON or CSV",
 )
-async def thread(interaction_id: str, caller: ReadCaller, read: TenantRead, wanted: Format = "json") -> Any:
+async def thread(interaction_id: str, caller: ReadCaller, read: TenantRead, file_format: Format = "json") -> Any:
     """Notes included; what waits for its time is not."""
-    row = await find(read, caller, interaction_id)
-    texts = await _texts(read, row)
-    if wanted == "csv":
-        return _file(f"{interaction_id}.csv", texts)
-    return Answer(data=_shape(row, texts))
+    row = await find_interaction(read, caller, interaction_id)
+    texts = await _get_texts(read, row)
+    if file_format == "csv":
+        return _build_csv(f"{interaction_id}.csv", texts)
+    return Answer(data=_build_thread_export(row, texts))
 
 
 @router.get(
     "/leads/{lead_id}/export",
     response_model=Answer[LeadExport],
-    responses=CSV,
+    responses=CSV_RESPONSES,
     tags=["Leads"],
     summary="A lead with its consent and all its threads, as JSON or CSV",
 )
-async def lead(lead_id: str, caller: ReadCaller, read: TenantRead, wanted: Format = "json") -> Any:
+async def lead(lead_id: str, caller: ReadCaller, read: TenantRead, file_format: Format = "json") -> Any:
     """All that is known of it. CSV: the texts of all its threads."""
-    known = found(await leads.get(read, caller.tenant_id, lead_id))
-    rows = await interactions.of_lead(read, caller.tenant_id, lead_id)
-    texts = [await _texts(read, row) for row in rows]
-    if wanted == "csv":
-        return _file(f"{lead_id}.csv", [text for thread in texts for text in thread])
+    current_row = require_found(await leads.get(read, caller.tenant_id, lead_id))
+    rows = await interactions.list_of_lead(read, caller.tenant_id, lead_id)
+    texts = [await _get_texts(read, row) for row in rows]
+    if file_format == "csv":
+        return _build_csv(f"{lead_id}.csv", [text for thread in texts for text in thread])
     consent = None
-    if known["phone"]:
-        consent = consent_shape(await consents.of_phone(read, caller.tenant_id, known["phone"]))
+    if current_row["phone"]:
+        consent = consent_shape(await consents.get_consent(read, caller.tenant_id, current_row["phone"]))
     return Answer(
         data=LeadExport(
-            lead=LeadShape.model_validate(known),
+            lead=LeadShape.model_validate(current_row),
             consent=consent.data if consent else None,
-            interactions=[_shape(*one) for one in zip(rows, texts, strict=True)],
+            interactions=[
+                _build_thread_export(*thread_and_texts) for thread_and_texts in zip(rows, texts, strict=True)
+            ],
         )
     )
 
 
-async def _texts(read: Read, thread: Row) -> list[Row]:
+async def _get_texts(read: ReadTx, thread: Row) -> list[Row]:
     texts: list[Row] = []
     page: Sequence[Row] | None = None
-    while page is None or len(page) == AT_ONCE:
+    while page is None or len(page) == TEXTS_PER_QUERY:
         after = page[-1]["seq"] if page else None
         key = (thread["tenant_id"], thread["interaction_id"])
-        page = await interactions.page(read, *key, after, None, AT_ONCE)
+        page = await interactions.get_transcript_page(read, *key, after, None, TEXTS_PER_QUERY)
         texts += page
     return texts
 
 
-def _shape(thread: Row, texts: Iterable[Row]) -> ThreadExport:
+def _build_thread_export(thread: Row, texts: Iterable[Row]) -> ThreadExport:
     return ThreadExport(
-        interaction=InteractionShape.model_validate(summary(thread)),
+        interaction=InteractionShape.model_validate(build_summary(thread)),
         messages=[
             Exported.model_validate(
                 {
-                    **entry(text),
+                    **build_entry(text),
                     "by": text["actor"],
                     "fromPhone": text["from_phone"],
                     "toPhone": text["to_phone"],
@@ -137,26 +139,26 @@ def _shape(thread: Row, texts: Iterable[Row]) -> ThreadExport:
     )
 
 
-def _file(name: str, texts: Iterable[Row]) -> Response:
-    written = io.StringIO(newline="")
-    table = csv.writer(written)
-    table.writerow(COLUMNS)
+def _build_csv(name: str, texts: Iterable[Row]) -> Response:
+    output = io.StringIO(newline="")
+    table = csv.writer(output)
+    table.writerow(CSV_COLUMNS)
     for text in texts:
-        told = entry(text)
+        text_entry = build_entry(text)
         cells = (
             text["interaction_id"],
-            instant(text["created_at"]),
-            told["role"],
-            told["source"],
+            format_time(text["created_at"]),
+            text_entry["role"],
+            text_entry["source"],
             text["actor"],
             text["from_phone"],
             text["to_phone"],
-            told["message"],
-            " ".join(one["url"] for one in told["media"]),
-            told["status"],
+            text_entry["message"],
+            " ".join(attachment["url"] for attachment in text_entry["media"]),
+            text_entry["status"],
             text["error_code"],
-            told["messageId"],
+            text_entry["messageId"],
         )
-        table.writerow(["" if cell is None else guarded(cell) for cell in cells])
+        table.writerow(["" if cell is None else guard_cell(cell) for cell in cells])
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(written.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+    return Response(output.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Request
 from app.domain.problems import Unavailable
 from app.resources import Resources
 from app.store import readiness
-from app.web.doors import Held
+from app.web.dependencies import AppResources
 from app.web.envelope import Answer, Out
 
-PATIENCE = 1.5
+DATABASE_SECONDS = 1.5
 """An answer is promised within two seconds."""
 router = APIRouter(tags=["Health"])
 log = structlog.get_logger("health")
@@ -34,19 +34,19 @@ async def live() -> Answer[Alive]:
 
 
 @router.get("/health/ready", summary="The service can take work; without Redis it still can")
-async def ready(request: Request, resources: Held) -> Answer[Ready]:
+async def ready(request: Request, resources: AppResources) -> Answer[Ready]:
     if request.app.state.leaving:
         raise Unavailable("Not ready.", details=["process: is stopping"])
-    fault, redis = await asyncio.gather(_fault(resources), resources.clock.answers())
+    fault, redis = await asyncio.gather(_find_fault(resources), resources.clock.is_answering())
     if fault:
         raise Unavailable("Not ready.", details=[f"database: {fault}"])
     return Answer(data=Ready(redis="ok" if redis else "away"))
 
 
-async def _fault(resources: Resources) -> str | None:
+async def _find_fault(resources: Resources) -> str | None:
     try:
-        async with asyncio.timeout(PATIENCE), resources.database.system() as tx:
-            return None if await readiness.migrated(tx) else "migrations are not at head"
+        async with asyncio.timeout(DATABASE_SECONDS), resources.database.system_tx() as tx:
+            return None if await readiness.is_migrated(tx) else "migrations are not at head"
     except Exception as error:  # whatever it is, this process should get no work
         log.warning("not ready", error=type(error).__name__)
         return "is away or cannot write"

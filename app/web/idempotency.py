@@ -9,29 +9,29 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from app.domain.idempotency import IdempotencyKey, Replayed, digest
+from app.domain.idempotency import IdempotencyKey, ReplayedAnswer, digest_body
 from app.domain.problems import IdempotencyInProgress, IdempotencyKeyReused, Problem
 from app.store import idempotency
 from app.store.engine import Row, Tx
-from app.web.doors import AnyCaller, TenantTx
+from app.web.dependencies import AnyCaller, TenantTx
 
 M = TypeVar("M", bound=BaseModel)
-LONGEST = 255
+MAX_KEY_LENGTH = 255
 
 
-class Kept:
+class Idempotency:
     """Keeps the answer of the route it is given to, if the request has a key."""
 
-    def __init__(self, tx: Tx, tenant_id: str, keyed: IdempotencyKey | None) -> None:
-        self._tx, self._tenant_id, self._keyed = tx, tenant_id, keyed
+    def __init__(self, tx: Tx, tenant_id: str, idempotency_key: IdempotencyKey | None) -> None:
+        self._tx, self._tenant_id, self._idempotency_key = tx, tenant_id, idempotency_key
 
-    async def keep(self, answer: M, status: int = 201, secret: Collection[str] = ()) -> M:
+    async def store_answer(self, answer: M, status: int = 201, secret: Collection[str] = ()) -> M:
         """`answer`, kept for a repeat; fields of its data named in `secret` are not kept."""
-        if self._keyed:
+        if self._idempotency_key:
             plain = answer.model_dump(mode="json", by_alias=True)
             data = {name: v for name, v in plain["data"].items() if name not in secret}
             plain["data"] = data
-            await idempotency.finish(self._tx, self._tenant_id, self._keyed, status, plain)
+            await idempotency.store_answer(self._tx, self._tenant_id, self._idempotency_key, status, plain)
         return answer
 
 
@@ -40,50 +40,50 @@ Key = Annotated[
     Header(
         alias="Idempotency-Key",
         min_length=1,
-        max_length=LONGEST,
+        max_length=MAX_KEY_LENGTH,
         description="Repeating a request with the same key and body repeats its answer.",
     ),
 ]
 
 
-async def once(request: Request, known: AnyCaller, tx: TenantTx, key: Key = None) -> Kept:
+async def require_idempotency(request: Request, caller: AnyCaller, tx: TenantTx, key: Key = None) -> Idempotency:
     """Raises `Replayed` for a repeat, `IdempotencyKeyReused` when the body differs,
     `IdempotencyInProgress` while the first still runs."""
-    keyed = await identified(request, f"{request.method} {request.url.path}", key)
-    if keyed:
-        await begin(tx, known.tenant_id, keyed)
-    return Kept(tx, known.tenant_id, keyed)
+    idempotency_key = await build_key(request, f"{request.method} {request.url.path}", key)
+    if idempotency_key:
+        await claim_key(tx, caller.tenant_id, idempotency_key)
+    return Idempotency(tx, caller.tenant_id, idempotency_key)
 
 
-Once = Annotated[Kept, Depends(once, scope="function")]
+Idempotent = Annotated[Idempotency, Depends(require_idempotency, scope="function")]
 
 
-async def replay(_: Request, error: Exception) -> Response:
+async def replay_answer(_: Request, error: Exception) -> Response:
     """The handler of `Replayed`."""
-    assert isinstance(error, Replayed)
+    assert isinstance(error, ReplayedAnswer)
     # jsonb keeps no order of fields: only the envelope's is given back.
     return JSONResponse({"success": True, "data": error.data}, error.status)
 
 
-async def identified(request: Request, route: str, key: str | None) -> IdempotencyKey | None:
+async def build_key(request: Request, route: str, key: str | None) -> IdempotencyKey | None:
     """The request's key, with what it counts for."""
-    return IdempotencyKey(route, key, digest(await request.body())) if key else None
+    return IdempotencyKey(route, key, digest_body(await request.body())) if key else None
 
 
-async def begin(tx: Tx, tenant_id: str, keyed: IdempotencyKey) -> None:
-    """Takes the key for this request, or raises as `once` does."""
+async def claim_key(tx: Tx, tenant_id: str, idempotency_key: IdempotencyKey) -> None:
+    """Takes the key for this request, or raises as `require_idempotency` does."""
     try:
-        first = await idempotency.begin(tx, tenant_id, keyed)
+        first_answer = await idempotency.reserve_key(tx, tenant_id, idempotency_key)
     except LockNotAvailableError:
         raise IdempotencyInProgress(retry_after=1) from None
-    if first is not None:
-        raise repeated(first, keyed)
+    if first_answer is not None:
+        raise build_repeat_outcome(first_answer, idempotency_key)
 
 
-def repeated(first: Row, keyed: IdempotencyKey) -> Replayed | Problem:
+def build_repeat_outcome(first_answer: Row, idempotency_key: IdempotencyKey) -> ReplayedAnswer | Problem:
     """How a request ends that was not the first with its key."""
-    if first["body_digest"] != keyed.digest:
+    if first_answer["body_digest"] != idempotency_key.digest:
         return IdempotencyKeyReused()
-    if first["status"] is None:
+    if first_answer["status"] is None:
         return IdempotencyInProgress(retry_after=1)
-    return Replayed(first["status"], first["answer"])
+    return ReplayedAnswer(first_answer["status"], first_answer["answer"])

@@ -10,14 +10,14 @@ from pydantic import Field
 from app.commands import modes
 from app.domain.callers import Caller
 from app.domain.problems import Invalid, NotFound
-from app.domain.transcripts import LONGEST, entry
+from app.domain.transcripts import MAX_ENTRIES, build_entry
 from app.domain.words import INTERACTION_STATUSES, InteractionStatus
 from app.store import interactions, turns
-from app.store.engine import Read, Row
-from app.store.search import Filter
-from app.web.doors import ApiCaller, ReadCaller, TenantRead, TenantTx, TurnsCaller
+from app.store.engine import ReadTx, Row
+from app.store.search import ThreadFilter
+from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx, TurnsCaller
 from app.web.envelope import Answer, Body, Out
-from app.web.paging import Paged
+from app.web.paging import PageParams
 
 router = APIRouter(prefix="/api/v1", tags=["Interactions"])
 
@@ -105,7 +105,7 @@ class Messages(Out):
     has_more: bool
 
 
-def agent_state(row: Row) -> AgentState:
+def build_agent_state(row: Row) -> AgentState:
     """What the agent is doing in the thread."""
     if not row["agent_mode"]:
         return AgentState(state="off")
@@ -122,7 +122,7 @@ def agent_state(row: Row) -> AgentState:
     return AgentState(state=state, due_at=due_at)
 
 
-def summary(row: Row) -> dict[str, Any]:
+def build_summary(row: Row) -> dict[str, Any]:
     """The thread's object without its transcript."""
     return {
         **dict(row),
@@ -134,38 +134,38 @@ def summary(row: Row) -> dict[str, Any]:
         },
         "sms": {"agent_mode": row["agent_mode"], "direction": row["last_direction"]},
         "last_message_preview": row["last_preview"],
-        "agent_state": agent_state(row),
+        "agent_state": build_agent_state(row),
     }
 
 
-async def unreleased(read: Read, rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
+async def get_unreleased_texts(read: ReadTx, rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
     """What is scheduled or held, by thread; the rows are of one tenant."""
-    found: dict[str, list[dict[str, Any]]] = {row["interaction_id"]: [] for row in rows}
-    if found:
-        for one in await interactions.scheduled(read, rows[0]["tenant_id"], [*found]):
-            found[one["interaction_id"]].append({**dict(one), "message": one["text"]})
-    return found
+    texts_by_thread: dict[str, list[dict[str, Any]]] = {row["interaction_id"]: [] for row in rows}
+    if texts_by_thread:
+        for text_row in await interactions.list_unreleased(read, rows[0]["tenant_id"], [*texts_by_thread]):
+            texts_by_thread[text_row["interaction_id"]].append({**dict(text_row), "message": text_row["text"]})
+    return texts_by_thread
 
 
-async def whole(read: Read, row: Row) -> WholeInteraction:
+async def build_whole_interaction(read: ReadTx, row: Row) -> WholeInteraction:
     """The thread's object with its newest entries and what is scheduled."""
     thread = row["interaction_id"]
-    entries = await interactions.transcript(read, row["tenant_id"], thread, LONGEST)
+    entries = await interactions.get_transcript(read, row["tenant_id"], thread, MAX_ENTRIES)
     return WholeInteraction.model_validate(
         {
-            **summary(row),
-            "transcript": [entry(one) for one in entries],
+            **build_summary(row),
+            "transcript": [build_entry(text_row) for text_row in entries],
             "transcript_truncated": bool(entries) and entries[0]["seq"] > 1,
-            "scheduled": (await unreleased(read, [row]))[thread],
+            "scheduled": (await get_unreleased_texts(read, [row]))[thread],
         }
     )
 
 
-async def find(read: Read, caller: Caller, interaction_id: str) -> Row:
+async def find_interaction(read: ReadTx, caller: Caller, interaction_id: str) -> Row:
     """The thread's row; raises `NotFound`, also where an agent's key had no turn in it."""
     row = await interactions.get(read, caller.tenant_id, interaction_id)
     if row is None or (
-        caller.agent_id and not await turns.had_turn(read, caller.tenant_id, interaction_id, caller.agent_id)
+        caller.agent_id and not await turns.has_had_turn(read, caller.tenant_id, interaction_id, caller.agent_id)
     ):
         raise NotFound
     return row
@@ -173,10 +173,10 @@ async def find(read: Read, caller: Caller, interaction_id: str) -> Row:
 
 @router.get("/interactions/lead/{lead_id}", summary="All threads of a lead")
 async def of_lead(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer[Interactions]:
-    rows = await interactions.of_lead(read, caller.tenant_id, lead_id)
-    if not rows and not await interactions.knows_lead(read, caller.tenant_id, lead_id):
+    rows = await interactions.list_of_lead(read, caller.tenant_id, lead_id)
+    if not rows and not await interactions.has_lead(read, caller.tenant_id, lead_id):
         raise NotFound
-    return Answer(data=Interactions(interactions=[await whole(read, row) for row in rows]))
+    return Answer(data=Interactions(interactions=[await build_whole_interaction(read, row) for row in rows]))
 
 
 Names = Annotated[list[str] | None, Query(max_length=100)]
@@ -186,7 +186,7 @@ Names = Annotated[list[str] | None, Query(max_length=100)]
 async def listed(
     caller: ReadCaller,
     read: TenantRead,
-    paged: Paged,
+    page_query: PageParams,
     campaign_ids: Annotated[Names, Query(alias="campaignIds")] = None,
     client_ids: Annotated[Names, Query(alias="clientIds")] = None,
     offer_ids: Annotated[Names, Query(alias="offerIds")] = None,
@@ -199,49 +199,52 @@ async def listed(
     within: Annotated[Literal["messages"] | None, Query(alias="in")] = None,
 ) -> Answer[InteractionPage]:
     """Lists may be repeated or comma-separated; dates are half-open, of the last text."""
-    narrowed = Filter(
-        campaign_ids=split(campaign_ids),
-        client_ids=split(client_ids),
-        offer_ids=split(offer_ids),
-        statuses=_statuses(split(status)),
+    filters = ThreadFilter(
+        campaign_ids=split_values(campaign_ids),
+        client_ids=split_values(client_ids),
+        offer_ids=split_values(offer_ids),
+        statuses=_check_statuses(split_values(status)),
         lead_id=lead_id,
-        start=_instant(start_date, "startDate"),
-        end=_instant(end_date, "endDate"),
+        start=_parse_instant(start_date, "startDate"),
+        end=_parse_instant(end_date, "endDate"),
         unread=unread,
         search=search,
         in_messages=within == "messages",
     )
-    rows = await interactions.listed(read, caller.tenant_id, narrowed, paged.key(datetime, str), paged.fetch)
-    page, cursor = paged.cut(rows, lambda row: (row["last_message_at"], row["interaction_id"]))
-    waiting = await unreleased(read, page)
+    rows = await interactions.list_page(
+        read, caller.tenant_id, filters, page_query.get_key(datetime, str), page_query.fetch_limit
+    )
+    page, cursor = page_query.cut_page(rows, lambda row: (row["last_message_at"], row["interaction_id"]))
+    unreleased_texts = await get_unreleased_texts(read, page)
     shapes = [
-        ListedInteraction.model_validate({**summary(row), "scheduled": waiting[row["interaction_id"]]}) for row in page
+        ListedInteraction.model_validate({**build_summary(row), "scheduled": unreleased_texts[row["interaction_id"]]})
+        for row in page
     ]
     return Answer(data=InteractionPage(interactions=shapes, next_cursor=cursor, has_more=cursor is not None))
 
 
-def split(given: list[str] | None) -> list[str] | None:
+def split_values(values: list[str] | None) -> list[str] | None:
     """`a,b` and repeated parameters alike."""
-    if given is None:
+    if values is None:
         return None
-    return [part.strip() for value in given for part in value.split(",") if part.strip()] or None
+    return [part.strip() for value in values for part in value.split(",") if part.strip()] or None
 
 
-def _statuses(given: list[str] | None) -> list[str] | None:
-    for status in given or ():
+def _check_statuses(values: list[str] | None) -> list[str] | None:
+    for status in values or ():
         if status not in INTERACTION_STATUSES:
             raise Invalid(details=[f"status: must be one of {', '.join(INTERACTION_STATUSES)}"])
-    return given
+    return values
 
 
-def _instant(given: str | None, field: str) -> datetime | None:
+def _parse_instant(raw_time: str | None, field: str) -> datetime | None:
     """An instant; a bare date or a time without offset is UTC."""
-    if given is None:
+    if raw_time is None:
         return None
     try:
-        if len(given) == len("2026-01-31"):
-            return datetime.combine(date.fromisoformat(given), time(), UTC)
-        at = datetime.fromisoformat(given)
+        if len(raw_time) == len("2026-01-31"):
+            return datetime.combine(date.fromisoformat(raw_time), time(), UTC)
+        at = datetime.fromisoformat(raw_time)
     except ValueError:
         raise Invalid(details=[f"{field}: is not an ISO 8601 date or time"]) from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
@@ -249,7 +252,7 @@ def _instant(given: str | None, field: str) -> datetime | None:
 
 @router.get("/interactions/{interaction_id}", summary="One thread, whole")
 async def one(interaction_id: str, caller: TurnsCaller, read: TenantRead) -> Answer[WholeInteraction]:
-    return Answer(data=await whole(read, await find(read, caller, interaction_id)))
+    return Answer(data=await build_whole_interaction(read, await find_interaction(read, caller, interaction_id)))
 
 
 Limit = Annotated[int, Query(ge=1, le=100)]
@@ -268,11 +271,11 @@ async def transcript(
     """`after` pages forwards, `before` backwards; each page is in order of `seq`."""
     if after is not None and before is not None:
         raise Invalid(details=["after: cannot stand beside before"])
-    await find(read, caller, interaction_id)
-    rows = await interactions.page(read, caller.tenant_id, interaction_id, after, before, limit + 1)
+    await find_interaction(read, caller, interaction_id)
+    rows = await interactions.get_transcript_page(read, caller.tenant_id, interaction_id, after, before, limit + 1)
     more = len(rows) > limit
     page = rows[-limit:] if before is not None else rows[:limit]
-    return Answer(data=Messages(messages=[Entry.model_validate(entry(row)) for row in page], has_more=more))
+    return Answer(data=Messages(messages=[Entry.model_validate(build_entry(row)) for row in page], has_more=more))
 
 
 class InteractionPatch(Body):
@@ -285,9 +288,9 @@ async def patch(
     interaction_id: str, body: InteractionPatch, caller: ApiCaller, tx: TenantTx
 ) -> Answer[WholeInteraction]:
     """`dnc` suppresses the phone; another status lifts what a hand had set."""
-    row = await find(tx, caller, interaction_id)
+    row = await find_interaction(tx, caller, interaction_id)
     await modes.set_by_hand(tx, caller, row, body.status, body.agent_mode)
-    return Answer(data=await whole(tx, await find(tx, caller, interaction_id)))
+    return Answer(data=await build_whole_interaction(tx, await find_interaction(tx, caller, interaction_id)))
 
 
 class ReadMark(Body):
@@ -300,7 +303,7 @@ class Unread(Out):
 
 @router.post("/interactions/{interaction_id}/read", summary="Mark texts as read")
 async def mark_read(interaction_id: str, body: ReadMark, caller: ApiCaller, tx: TenantTx) -> Answer[Unread]:
-    await find(tx, caller, interaction_id)
+    await find_interaction(tx, caller, interaction_id)
     await interactions.mark_read(tx, caller.tenant_id, interaction_id, body.through_seq)
-    row = await find(tx, caller, interaction_id)
+    row = await find_interaction(tx, caller, interaction_id)
     return Answer(data=Unread(unread_count=row["unread_count"]))

@@ -20,118 +20,121 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.domain.problems import Internal, Invalid, PayloadTooLarge
 from app.web import problems
 
-KIB = 1024
-BODY_LIMIT = 64 * KIB
-LIMITS = (("/webhooks/", 128 * KIB), ("/api/v1/sms/send/bulk", 16 * KIB * KIB))
-BODY_WITHIN = 60.0
+BYTES_PER_KIB = 1024
+DEFAULT_MAX_BODY_BYTES = 64 * BYTES_PER_KIB
+MAX_BODY_BYTES_BY_PATH = (
+    ("/webhooks/", 128 * BYTES_PER_KIB),
+    ("/api/v1/sms/send/bulk", 16 * BYTES_PER_KIB * BYTES_PER_KIB),
+)
+BODY_SECONDS = 60.0
 """Seconds that a whole body may take: who drips holds a connection, but not for ever."""
-TOO_SLOW = "body: did not come in time"
+SLOW_BODY_DETAIL = "body: did not come in time"
 BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
-QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
+UNLOGGED_ROUTES = frozenset({"/health/live", "/health/ready", "/metrics"})
 """Asked every few seconds by machines: counted, not logged."""
-ALWAYS = (
+FIXED_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"same-origin"),  # without one, browsers name no Origin in forms
     (b"cross-origin-opener-policy", b"same-origin"),
 )
-UNLESS_SAID = (
+DEFAULT_HEADERS = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
 )
-HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000")
-SECONDS = Histogram(
+HTTPS_HEADER = (b"strict-transport-security", b"max-age=31536000")
+REQUEST_SECONDS = Histogram(
     "leadsail_http_request_seconds",
     "Requests, by route and status.",
     ("method", "route", "status"),
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 log = structlog.get_logger("access")
 
 
 class Edge:
     """Request id, size limit, headers, one log line, and an answer whatever happens."""
 
-    def __init__(self, app: ASGIApp, https_only: bool = False, body_within: float = BODY_WITHIN) -> None:
+    def __init__(self, app: ASGIApp, https_only: bool = False, body_within: float = BODY_SECONDS) -> None:
         self._app = app
         self._https_only = https_only
-        self._body_within = body_within
+        self._body_seconds = body_within
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         method = scope["method"]
         if method == "HEAD":
             scope, send = _asked_by_get(scope), _without_body(send)
         headers = Headers(scope=scope)
-        given = headers.get("x-request-id", "")
-        request_id = given if REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+        given_id = headers.get("x-request-id", "")
+        request_id = given_id if REQUEST_ID.fullmatch(given_id) else f"req_{secrets.token_hex(12)}"
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0
 
-        async def answering(message: Message) -> None:
+        async def send_answer(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._dress(message["headers"], request_id)
+                self._add_headers(message["headers"], request_id)
                 if scope["app"].state.leaving:  # or the next request would meet a closed door
                     MutableHeaders(scope=message)["Connection"] = "close"
-                if more := scope["state"].get("answer_headers"):
-                    MutableHeaders(scope=message).update(more)
+                if more_headers := scope["state"].get("answer_headers"):
+                    MutableHeaders(scope=message).update(more_headers)
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                await self._pass(scope, headers, receive, answering)
+                await self._pass_request(scope, headers, receive, send_answer)
             except Exception as error:
                 log.error("unexpected error", exc_info=error)
                 if status:
                     raise  # the answer is half out: only closing the connection tells the truth
-                await problems.answer(Request(scope), Internal())(scope, receive, answering)
+                await problems.build_problem_response(Request(scope), Internal())(scope, receive, send_answer)
             finally:
-                _note(scope, method, status, time.perf_counter() - began)
+                _record_request(scope, method, status, time.perf_counter() - started_at)
 
-    async def _pass(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
+    async def _pass_request(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
         bodiless = "content-length" not in headers and "transfer-encoding" not in headers
         if bodiless and scope["method"] in BODILESS:
             await self._app(scope, receive, send)
             return
-        limit = _limit(scope)
-        declared = headers.get("content-length", "0")
+        limit = _get_body_limit(scope)
+        declared_length = headers.get("content-length", "0")
         messages = None
-        if not declared.isdecimal() or int(declared[:20]) <= limit:
+        if not declared_length.isdecimal() or int(declared_length[:20]) <= limit:
             try:
-                async with asyncio.timeout(self._body_within):
-                    messages = await _read(receive, limit)
+                async with asyncio.timeout(self._body_seconds):
+                    messages = await _read_body(receive, limit)
             except TimeoutError:
-                late = problems.answer(Request(scope), Invalid(details=[TOO_SLOW]))
-                late.headers["Connection"] = "close"  # or the rest would be read as a request
-                await late(scope, receive, send)
+                late_answer = problems.build_problem_response(Request(scope), Invalid(details=[SLOW_BODY_DETAIL]))
+                late_answer.headers["Connection"] = "close"  # or the rest would be read as a request
+                await late_answer(scope, receive, send)
                 return
         if messages is None:
             # The connection stays: closing it on unread bytes would lose the answer on its way.
-            await problems.answer(Request(scope), PayloadTooLarge())(scope, receive, send)
+            await problems.build_problem_response(Request(scope), PayloadTooLarge())(scope, receive, send)
             return
         if messages[0]["type"] == "http.disconnect":
             return  # gone before all was said: there is nothing to do, and nobody to tell
-        left = iter(messages)
+        remaining_messages = iter(messages)
 
-        async def replay() -> Message:
-            return next(left, None) or await receive()
+        async def receive_again() -> Message:
+            return next(remaining_messages, None) or await receive()
 
-        await self._app(scope, replay, send)
+        await self._app(scope, receive_again, send)
 
-    def _dress(self, headers: list[tuple[bytes, bytes]], request_id: str) -> None:
-        said = {name for name, _ in headers}
+    def _add_headers(self, headers: list[tuple[bytes, bytes]], request_id: str) -> None:
+        set_names = {name for name, _ in headers}
         headers.append((b"x-request-id", request_id.encode()))
-        headers.extend(ALWAYS)
-        headers.extend(each for each in UNLESS_SAID if each[0] not in said)
+        headers.extend(FIXED_HEADERS)
+        headers.extend(header for header in DEFAULT_HEADERS if header[0] not in set_names)
         if self._https_only:
-            headers.append(HTTPS_ONLY)
+            headers.append(HTTPS_HEADER)
 
 
 def _asked_by_get(scope: Scope) -> Scope:
@@ -149,12 +152,15 @@ def _without_body(send: Send) -> Send:
     return sending
 
 
-def _limit(scope: Scope) -> int:
+def _get_body_limit(scope: Scope) -> int:
     path: str = scope["path"]
-    return next((limit for start, limit in LIMITS if path.startswith(start)), BODY_LIMIT)
+    return next(
+        (limit for start, limit in MAX_BODY_BYTES_BY_PATH if path.startswith(start)),
+        DEFAULT_MAX_BODY_BYTES,
+    )
 
 
-async def _read(receive: Receive, limit: int) -> Sequence[Message] | None:
+async def _read_body(receive: Receive, limit: int) -> Sequence[Message] | None:
     """The request's body, as one message; None when it is longer than `limit`."""
     parts, size = [], 0
     while True:
@@ -170,12 +176,12 @@ async def _read(receive: Receive, limit: int) -> Sequence[Message] | None:
             return [{"type": "http.request", "body": body, "more_body": False}]
 
 
-def _note(scope: Scope, method: str, status: int, seconds: float) -> None:
+def _record_request(scope: Scope, method: str, status: int, seconds: float) -> None:
     # The route's template, never the path: paths hold phones and ids of the callers' own.
     route = getattr(scope.get("route"), "path", None) or "none"
-    method = method if method in METHODS else "other"
-    SECONDS.labels(method, route, str(status)).observe(seconds)
-    if route not in QUIET:
+    method = method if method in KNOWN_METHODS else "other"
+    REQUEST_SECONDS.labels(method, route, str(status)).observe(seconds)
+    if route not in UNLOGGED_ROUTES:
         log.info(
             "request",
             method=method,

@@ -13,75 +13,75 @@ from fastapi import Depends, Query
 from app.domain.problems import Invalid
 
 T = TypeVar("T")
-LONGEST_CURSOR = 1024
+MAX_CURSOR_LENGTH = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class PageQuery:
     """What page is asked for: `after` is the key of the last row seen, or None."""
 
     limit: int
     after: tuple[Any, ...] | None = None
 
     @property
-    def fetch(self) -> int:
+    def fetch_limit(self) -> int:
         """How many rows to read: one more than asked tells whether there are more."""
         return self.limit + 1
 
-    def key(self, *types: type) -> tuple[Any, ...] | None:
+    def get_key(self, *types: type) -> tuple[Any, ...] | None:
         """`after`, checked to be of these types (`datetime` included); raises `Invalid`."""
         if self.after is None:
             return None
         try:
             if len(self.after) != len(types):
                 raise ValueError
-            return tuple(_as(kind, part) for kind, part in zip(types, self.after, strict=True))
+            return tuple(_check_part(kind, part) for kind, part in zip(types, self.after, strict=True))
         except (ValueError, TypeError, OverflowError):
-            raise _bad_cursor() from None
+            raise _build_cursor_problem() from None
 
-    def below(self) -> str | None:
+    def get_id_below(self) -> str | None:
         """For lists that are ordered by id alone: the id below which the page begins."""
-        key = self.key(str)
+        key = self.get_key(str)
         return None if key is None else str(key[0])
 
-    def cut(self, rows: Sequence[T], key: Callable[[T], Sequence[Any]]) -> tuple[Sequence[T], str | None]:
+    def cut_page(self, rows: Sequence[T], key: Callable[[T], Sequence[Any]]) -> tuple[Sequence[T], str | None]:
         """The rows of this page, and the cursor of the next one (None: there is none)."""
         if len(rows) <= self.limit:
             return rows, None
-        shown = rows[: self.limit]
-        return shown, cursor(key(shown[-1]))
+        page_rows = rows[: self.limit]
+        return page_rows, build_cursor(key(page_rows[-1]))
 
 
-def cursor(key: Sequence[Any]) -> str:
+def build_cursor(key: Sequence[Any]) -> str:
     """An opaque cursor from the key of a row: strings, whole numbers, times."""
     plain = [part.isoformat() if isinstance(part, datetime) else part for part in key]
     return base64.urlsafe_b64encode(json.dumps(plain).encode()).decode().rstrip("=")
 
 
-async def page(
+async def get_page_query(
     limit: Annotated[int, Query(ge=1, le=100, description="How many at most.")] = 50,
     cursor: Annotated[
         str | None,
-        Query(description="`nextCursor` of the page before.", max_length=LONGEST_CURSOR),
+        Query(description="`nextCursor` of the page before.", max_length=MAX_CURSOR_LENGTH),
     ] = None,
-) -> Page:
-    return Page(limit, None if cursor is None else _opened(cursor))
+) -> PageQuery:
+    return PageQuery(limit, None if cursor is None else _parse_cursor(cursor))
 
 
-Paged = Annotated[Page, Depends(page)]
+PageParams = Annotated[PageQuery, Depends(get_page_query)]
 
 
-def _opened(written: str) -> tuple[Any, ...]:
+def _parse_cursor(encoded_cursor: str) -> tuple[Any, ...]:
     try:
-        opened = json.loads(base64.urlsafe_b64decode(written + "=" * (-len(written) % 4)))
+        parts = json.loads(base64.urlsafe_b64decode(encoded_cursor + "=" * (-len(encoded_cursor) % 4)))
     except (ValueError, RecursionError):
-        raise _bad_cursor() from None
-    if not isinstance(opened, list):
-        raise _bad_cursor()
-    return tuple(opened)
+        raise _build_cursor_problem() from None
+    if not isinstance(parts, list):
+        raise _build_cursor_problem()
+    return tuple(parts)
 
 
-def _as(kind: type, part: Any) -> Any:
+def _check_part(kind: type, part: Any) -> Any:
     if kind is datetime:
         at = datetime.fromisoformat(part)
         if at.tzinfo is None:
@@ -98,5 +98,5 @@ def _as(kind: type, part: Any) -> Any:
     return part
 
 
-def _bad_cursor() -> Invalid:
+def _build_cursor_problem() -> Invalid:
     return Invalid(details=["cursor: is not one that this list gave"])

@@ -8,28 +8,28 @@ import structlog
 
 from app.domain.problems import Problem
 from app.store import accounts, installation
-from app.store.engine import AWAY, Database
+from app.store.engine import DATABASE_AWAY_ERRORS, Database
 
-BEAT_EVERY = 5.0
-AWAY_AFTER = timedelta(seconds=30)
-SLACK = timedelta(minutes=2)
+BEAT_SECONDS = 5.0
+ABSENCE_AFTER = timedelta(seconds=30)
+ABSENCE_MARGIN = timedelta(minutes=2)
 """Carriers give a webhook up only after a while, and their clocks differ."""
 log = structlog.get_logger("presence")
 
 
-async def keep(database: Database) -> None:
+async def keep_presence(database: Database) -> None:
     """Runs beside the web server, for ever."""
     while True:
         try:
-            await beat(database)
-        except (Problem, *AWAY) as error:
+            await record_presence(database)
+        except (Problem, *DATABASE_AWAY_ERRORS) as error:
             log.warning("the database is away", error=type(error).__name__)
-        await asyncio.sleep(BEAT_EVERY)
+        await asyncio.sleep(BEAT_SECONDS)
 
 
-async def beat(database: Database) -> None:
-    async with database.system() as tx:
-        since = await installation.beat(tx, AWAY_AFTER)
+async def record_presence(database: Database) -> None:
+    async with database.system_tx() as tx:
+        since = await installation.record_beat(tx, ABSENCE_AFTER)
         if since is not None:
-            await accounts.notice_absence(tx, since - SLACK)
+            await accounts.notice_absence(tx, since - ABSENCE_MARGIN)
             log.warning("nobody took webhooks", since=since.isoformat())

@@ -10,44 +10,44 @@ from app.domain.callers import Caller
 from app.domain.problems import RateLimited
 from app.store.clock import Clock
 
-ALIGN_EVERY = 0.25
-FORGET_AFTER = 60.0
+ALIGN_SECONDS = 0.25
+FORGET_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RateState:
     """What the `RateLimit-*` headers of an answer say."""
 
     limit: int
-    remaining: int
-    reset: int
+    remaining_requests: int
+    reset_seconds: int
     """Seconds until the bucket is full again."""
-    wait: float = 0.0
+    wait_seconds: float = 0.0
     """Seconds until the next request is let in; 0: this one is."""
 
-    def headers(self) -> dict[str, str]:
+    def build_headers(self) -> dict[str, str]:
         return {
             "RateLimit-Limit": str(self.limit),
-            "RateLimit-Remaining": str(self.remaining),
-            "RateLimit-Reset": str(self.reset),
+            "RateLimit-Remaining": str(self.remaining_requests),
+            "RateLimit-Reset": str(self.reset_seconds),
         }
 
-    def require(self) -> None:
+    def require_allowed(self) -> None:
         """Raises `RateLimited` for a request that is not let in."""
-        if self.wait:
-            raise RateLimited(retry_after=self.wait)
+        if self.wait_seconds:
+            raise RateLimited(retry_after=self.wait_seconds)
 
 
 @dataclass(slots=True)
 class _Bucket:
     limit: int
     tokens: float
-    at: float
-    unshared: int = 0
+    updated_at: float
+    unshared_requests: int = 0
     """Taken here since the others were told."""
     second: int = 0
-    mine: int = 0
-    seen: int = 0
+    own_requests: int = 0
+    known_others: int = 0
     """Told of by me, and seen of the others, in this second."""
 
 
@@ -59,7 +59,7 @@ class Rates:
         self._clock = clock
         self._buckets: dict[str, _Bucket] = {}
 
-    def take(self, caller: Caller) -> Standing | None:
+    def take_token(self, caller: Caller) -> RateState | None:
         """Takes from the key's bucket, if there is something in it; None for a key without a
         limit."""
         if caller.per_second is None:
@@ -70,44 +70,44 @@ class Rates:
             bucket = _Bucket(caller.per_second, caller.per_second, now)
             self._buckets[caller.actor] = bucket
         limit = bucket.limit
-        bucket.tokens = min(limit, bucket.tokens + (now - bucket.at) * limit)
-        bucket.at = now
+        bucket.tokens = min(limit, bucket.tokens + (now - bucket.updated_at) * limit)
+        bucket.updated_at = now
         wait = max(0.0, (1 - bucket.tokens) / limit)
         if not wait:
             bucket.tokens -= 1
-            bucket.unshared += 1
-        left = max(0, int(bucket.tokens))
-        return Standing(limit, left, max(1, round((limit - bucket.tokens) / limit)), wait)
+            bucket.unshared_requests += 1
+        remaining_requests = max(0, int(bucket.tokens))
+        return RateState(limit, remaining_requests, max(1, round((limit - bucket.tokens) / limit)), wait)
 
     def charge(self, caller: Caller, requests: int) -> None:
         """Takes more for a request that was let in: the bucket may go into debt."""
         bucket = self._buckets.get(caller.actor)
         if bucket is not None:
             bucket.tokens -= requests
-            bucket.unshared += requests
+            bucket.unshared_requests += requests
 
     async def run(self) -> None:
         """Aligns the buckets with the other processes', for ever."""
         while True:
-            await asyncio.sleep(ALIGN_EVERY)
-            await self._align()
+            await asyncio.sleep(ALIGN_SECONDS)
+            await self._align_buckets()
 
-    async def _align(self) -> None:
+    async def _align_buckets(self) -> None:
         second, now = int(time.time()), time.monotonic()
-        told: dict[str, int] = {}
+        unshared_by_name: dict[str, int] = {}
         for name, bucket in list(self._buckets.items()):
-            if now - bucket.at > FORGET_AFTER:
+            if now - bucket.updated_at > FORGET_SECONDS:
                 del self._buckets[name]
                 continue
             if bucket.second != second:
-                bucket.second, bucket.mine, bucket.seen = second, 0, 0
-            bucket.mine += bucket.unshared
-            told[name] = bucket.unshared
-            bucket.unshared = 0
-        names = {f"leadsail:rate:{name}:{second}": name for name in told}
-        sums = await self._clock.add_up({key: told[name] for key, name in names.items()})
+                bucket.second, bucket.own_requests, bucket.known_others = second, 0, 0
+            bucket.own_requests += bucket.unshared_requests
+            unshared_by_name[name] = bucket.unshared_requests
+            bucket.unshared_requests = 0
+        names = {f"leadsail:rate:{name}:{second}": name for name in unshared_by_name}
+        sums = await self._clock.add_counts({key: unshared_by_name[name] for key, name in names.items()})
         for key, total in sums.items():
             bucket = self._buckets[names[key]]
-            others = total - bucket.mine
-            bucket.tokens -= max(0, others - bucket.seen)
-            bucket.seen = max(bucket.seen, others)
+            other_requests = total - bucket.own_requests
+            bucket.tokens -= max(0, other_requests - bucket.known_others)
+            bucket.known_others = max(bucket.known_others, other_requests)

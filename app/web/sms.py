@@ -17,38 +17,38 @@ from app.commands import outgoing, send
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.orders import (
+    BULK_VALIDITY,
     LANE_BULK,
     LANE_REPLY,
-    VALIDITY,
-    VALIDITY_BULK,
+    REPLY_VALIDITY,
+    AcceptedText,
     Order,
-    Refused,
-    Sent,
+    RefusedOrder,
 )
 from app.domain.problems import Invalid, NotFound, Problem
-from app.store import idempotency as kept
+from app.store import idempotency as idempotency_store
 from app.store import messages
-from app.store.engine import Read
-from app.web.doors import (
+from app.store.engine import ReadTx
+from app.web.dependencies import (
     ApiCaller,
-    Held,
+    AppResources,
     ReadCaller,
     ReplyCaller,
     TenantRead,
     TenantTx,
 )
 from app.web.envelope import Answer, Body, Error, Moment, Out, Outgoing
-from app.web.idempotency import Key, begin, identified
-from app.web.problems import details_of
+from app.web.idempotency import Key, build_key, claim_key
+from app.web.problems import list_error_details
 
 router = APIRouter(prefix="/api/v1", tags=["Texts"])
 
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 Phone = Annotated[str, Field(min_length=1, max_length=40)]
 ROUTE = "POST /api/v1/sms/send"
-MOST = 1000
+MAX_BULK_TEXTS = 1000
 """Texts of one bulk send."""
-IN_ONE_GO = 100
+ENTRIES_PER_TURN = 100
 """So many of them are read before others have the event loop again."""
 
 
@@ -72,7 +72,7 @@ class SendBody(Body):
 
     @field_validator("media_urls")
     @classmethod
-    def _dialable(cls, urls: list[str]) -> list[str]:
+    def _require_http_urls(cls, urls: list[str]) -> list[str]:
         for url in urls:
             if not url.startswith(("https://", "http://")) or len(url) > 2048:
                 raise ValueError("must be http or https addresses of at most 2048 characters")
@@ -80,10 +80,10 @@ class SendBody(Body):
 
     @field_validator("cancel_on_reply")
     @classmethod
-    def _scheduled(cls, given: bool, info: ValidationInfo) -> bool:
-        if given and info.data.get("send_at") is None:
+    def _require_send_at(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("send_at") is None:
             raise ValueError("needs sendAt")
-        return given
+        return value
 
 
 class BulkEntry(SendBody):
@@ -93,10 +93,10 @@ class BulkEntry(SendBody):
 
     @field_validator("dry_run", "turn_id", "source")
     @classmethod
-    def _plain(cls, given: object, info: ValidationInfo) -> object:
-        if given and (info.field_name, given) != ("source", "api"):
+    def _require_bulk_fields(cls, value: object, info: ValidationInfo) -> object:
+        if value and (info.field_name, value) != ("source", "api"):
             raise ValueError("is not for bulk sends")
-        return given
+        return value
 
 
 class Rung(Out):
@@ -139,10 +139,10 @@ class DryRun(Found):
     """When it would leave at the earliest."""
 
 
-def ordered(caller: Caller, body: SendBody, bulk_id: str | None = None) -> Order:
+def build_order(caller: Caller, body: SendBody, bulk_id: str | None = None) -> Order:
     """The order that a body makes, by itself or as one of many."""
     seconds = body.validity_seconds
-    default = VALIDITY_BULK if bulk_id else VALIDITY
+    default = BULK_VALIDITY if bulk_id else REPLY_VALIDITY
     return Order(
         tenant_id=caller.tenant_id,
         message_id=ids.make("msg"),
@@ -173,52 +173,52 @@ def ordered(caller: Caller, body: SendBody, bulk_id: str | None = None) -> Order
     responses={200: {"model": Answer[DryRun], "description": "Dry run: nothing is stored."}},
 )
 async def send_one(
-    request: Request, body: SendBody, caller: ReplyCaller, held: Held, key: Key = None
+    request: Request, body: SendBody, caller: ReplyCaller, resources: AppResources, key: Key = None
 ) -> Answer[Queued | Caught]:
     """The text is safely owed to the carrier when this answers 202."""
-    order = ordered(caller, body)
+    order = build_order(caller, body)
     if body.dry_run:
-        return await _dry_run(caller, order, held)  # type: ignore[return-value]
-    keyed = await identified(request, ROUTE, key)
+        return await _answer_dry_run(caller, order, resources)  # type: ignore[return-value]
+    idempotency_key = await build_key(request, ROUTE, key)
     if order.source == "api" and order.turn_id is None:
-        sent = await request.app.state.sends.put(replace(order, keyed=keyed))
-        return Answer(data=Queued.model_validate(outgoing.accepted(sent)))
+        accepted_text = await request.app.state.sends.submit(replace(order, idempotency_key=idempotency_key))
+        return Answer(data=Queued.model_validate(outgoing.unwrap_answer(accepted_text)))
     # Opened here and not in a dependency: what a refusal records must be committed.
-    async with held.database.system() as tx:
-        if keyed:
-            await begin(tx, caller.tenant_id, keyed)
-        [result] = await outgoing.texts(tx, caller, [order])
-        if isinstance(result, Refused):
-            if keyed:
-                await kept.forget(tx, caller.tenant_id, keyed)
+    async with resources.database.system_tx() as tx:
+        if idempotency_key:
+            await claim_key(tx, caller.tenant_id, idempotency_key)
+        [result] = await outgoing.dispatch_texts(tx, caller, [order])
+        if isinstance(result, RefusedOrder):
+            if idempotency_key:
+                await idempotency_store.free_key(tx, caller.tenant_id, idempotency_key)
         else:
-            caught = result["status"] == "caught"
-            answer = Answer[Queued | Caught](data=(Caught if caught else Queued)(**result))
-            if keyed:
+            is_caught = result["status"] == "caught"
+            answer = Answer[Queued | Caught](data=(Caught if is_caught else Queued)(**result))
+            if idempotency_key:
                 plain = answer.model_dump(mode="json", by_alias=True)
-                await kept.finish(tx, caller.tenant_id, keyed, 202, plain)
-    if isinstance(result, Refused):
+                await idempotency_store.store_answer(tx, caller.tenant_id, idempotency_key, 202, plain)
+    if isinstance(result, RefusedOrder):
         raise result.problem
     if order.turn_id:
-        traces.point("reply", order.turn_id, message=str(result.get("messageId")))
+        traces.record_point("reply", order.turn_id, message=str(result.get("messageId")))
     return answer
 
 
-async def _dry_run(caller: Caller, order: Order, held: Held) -> Response:
+async def _answer_dry_run(caller: Caller, order: Order, resources: AppResources) -> Response:
     """The same judgement as a real send, of which nothing is kept. An agent's reply is judged
     as a plain text of its lead: turns stand and fall with a real answer only."""
-    async with held.database.system() as tx:
-        [result] = await send.resolve(tx, [order])
-    if isinstance(result, Refused):
+    async with resources.database.system_tx() as tx:
+        [result] = await send.resolve_orders(tx, [order])
+    if isinstance(result, RefusedOrder):
         raise result.problem
-    told = DryRun.model_validate(send.forecast(result))
-    return JSONResponse({"success": True, "data": told.model_dump(mode="json", by_alias=True)}, 200)
+    dry_run = DryRun.model_validate(send.build_forecast(result))
+    return JSONResponse({"success": True, "data": dry_run.model_dump(mode="json", by_alias=True)}, 200)
 
 
 class BulkBody(Body):
     """Entries are judged one by one: a refused one never spoils another."""
 
-    messages: Annotated[list[Any], Field(min_length=1, max_length=MOST)]
+    messages: Annotated[list[Any], Field(min_length=1, max_length=MAX_BULK_TEXTS)]
 
 
 class BulkResult(Out):
@@ -249,7 +249,7 @@ BULK_SCHEMA = {
                         "messages": {
                             "type": "array",
                             "minItems": 1,
-                            "maxItems": MOST,
+                            "maxItems": MAX_BULK_TEXTS,
                             "items": BulkEntry.model_json_schema(),
                         }
                     },
@@ -268,52 +268,57 @@ BULK_SCHEMA = {
     response_model_exclude_none=True,
 )
 async def send_bulk(
-    request: Request, body: BulkBody, caller: ApiCaller, held: Held, key: Key = None
+    request: Request, body: BulkBody, caller: ApiCaller, resources: AppResources, key: Key = None
 ) -> Answer[BulkAccepted]:
     """Refusals stand beside acceptances, in the order given. Replies overtake bulk sends."""
     bulk_id = ids.make("bulk")
-    keyed = await identified(request, f"{ROUTE}/bulk", key)
+    idempotency_key = await build_key(request, f"{ROUTE}/bulk", key)
     request.app.state.rates.charge(caller, len(body.messages) - 1)  # one is the request itself
-    entries = await _entries(caller, bulk_id, body.messages)
-    async with held.database.system() as tx:
-        if keyed:
-            await begin(tx, caller.tenant_id, keyed)
-        results = await bulk_commands.texts(tx, caller, bulk_id, entries)
-        answer = Answer[BulkAccepted](data=_bulk_answer(bulk_id, results))
-        if keyed:
+    entries = await _read_entries(caller, bulk_id, body.messages)
+    async with resources.database.system_tx() as tx:
+        if idempotency_key:
+            await claim_key(tx, caller.tenant_id, idempotency_key)
+        results = await bulk_commands.accept_bulk(tx, caller, bulk_id, entries)
+        answer = Answer[BulkAccepted](data=_build_bulk_answer(bulk_id, results))
+        if idempotency_key:
             plain = answer.model_dump(mode="json", by_alias=True, exclude_none=True)
-            await kept.finish(tx, caller.tenant_id, keyed, 202, plain)
+            await idempotency_store.store_answer(tx, caller.tenant_id, idempotency_key, 202, plain)
     return answer
 
 
-async def _entries(caller: Caller, bulk_id: str, given: Sequence[Any]) -> list[Order | Refused]:
-    entries: list[Order | Refused] = []
-    for i, entry in enumerate(given):
-        if i % IN_ONE_GO == 0:
+async def _read_entries(caller: Caller, bulk_id: str, raw_entries: Sequence[Any]) -> list[Order | RefusedOrder]:
+    entries: list[Order | RefusedOrder] = []
+    for i, entry in enumerate(raw_entries):
+        if i % ENTRIES_PER_TURN == 0:
             await asyncio.sleep(0)
         if not isinstance(entry, dict):
-            entries.append(Refused(Invalid(details=[f"messages[{i}]: must be an object"])))
+            entries.append(RefusedOrder(Invalid(details=[f"messages[{i}]: must be an object"])))
             continue
         try:
-            entries.append(ordered(caller, BulkEntry.model_validate(entry), bulk_id))
+            entries.append(build_order(caller, BulkEntry.model_validate(entry), bulk_id))
         except ValidationError as error:
-            named = [f"messages[{i}].{detail}" for detail in details_of(list(error.errors()))]
-            entries.append(Refused(Invalid(details=named)))
+            details = [f"messages[{i}].{detail}" for detail in list_error_details(list(error.errors()))]
+            entries.append(RefusedOrder(Invalid(details=details)))
     return entries
 
 
-def _bulk_answer(bulk_id: str, results: Sequence[Sent | Refused]) -> BulkAccepted:
-    told = [
-        BulkResult(index=i, error=_error(result.problem, i))
-        if isinstance(result, Refused)
+def _build_bulk_answer(bulk_id: str, results: Sequence[AcceptedText | RefusedOrder]) -> BulkAccepted:
+    entries = [
+        BulkResult(index=i, error=_build_error(result.problem, i))
+        if isinstance(result, RefusedOrder)
         else BulkResult(index=i, message_id=result.message_id, interaction_id=result.interaction_id)
         for i, result in enumerate(results)
     ]
-    refused = sum(result.error is not None for result in told)
-    return BulkAccepted(bulk_id=bulk_id, accepted=len(told) - refused, refused=refused, results=told)
+    refused_count = sum(result.error is not None for result in entries)
+    return BulkAccepted(
+        bulk_id=bulk_id,
+        accepted=len(entries) - refused_count,
+        refused=refused_count,
+        results=entries,
+    )
 
 
-def _error(problem: Problem, i: int) -> Error:
+def _build_error(problem: Problem, i: int) -> Error:
     details = [d if d.startswith("messages[") else f"messages[{i}].{d}" for d in problem.details]
     return Error(code=problem.code, message=problem.message, details=details)
 
@@ -329,7 +334,7 @@ class BulkShape(Out):
 
 @router.get("/sms/bulk/{bulk_id}", summary="How far a bulk send is")
 async def bulk(bulk_id: str, caller: ReadCaller, read: TenantRead) -> Answer[BulkShape]:
-    row = await messages.bulk(read, caller.tenant_id, bulk_id)
+    row = await messages.get_bulk(read, caller.tenant_id, bulk_id)
     if row is None:
         raise NotFound
     return Answer(data=BulkShape.model_validate(dict(row)))
@@ -342,8 +347,8 @@ class BulkCancelled(Out):
 
 @router.post("/sms/bulk/{bulk_id}/cancel", summary="Cancel what of a bulk send is unsent")
 async def cancel_bulk(bulk_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[BulkCancelled]:
-    cancelled = await bulk_commands.cancel(tx, caller, bulk_id)
-    return Answer(data=BulkCancelled(bulk_id=bulk_id, cancelled=cancelled))
+    cancelled_count = await bulk_commands.cancel_bulk(tx, caller, bulk_id)
+    return Answer(data=BulkCancelled(bulk_id=bulk_id, cancelled=cancelled_count))
 
 
 class Step(Out):
@@ -387,22 +392,22 @@ class MessageShape(Out):
 
 @router.get("/messages/{message_id}", summary="One text, its steps and attempts")
 async def message(message_id: str, caller: ReadCaller, read: TenantRead) -> Answer[MessageShape]:
-    return Answer(data=await _told(read, caller, message_id))
+    return Answer(data=await _get_message(read, caller, message_id))
 
 
 @router.post("/messages/{message_id}/cancel", summary="Cancel a text that is not sent yet")
 async def cancel(message_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[MessageShape]:
     """While it is `scheduled` or `queued`."""
-    await bulk_commands.cancel_one(tx, caller, message_id)
-    return Answer(data=await _told(tx, caller, message_id))
+    await bulk_commands.cancel_text(tx, caller, message_id)
+    return Answer(data=await _get_message(tx, caller, message_id))
 
 
-async def _told(read: Read, caller: Caller, message_id: str) -> MessageShape:
+async def _get_message(read: ReadTx, caller: Caller, message_id: str) -> MessageShape:
     row = await messages.get(read, caller.tenant_id, message_id)
     if row is None:
         raise NotFound
-    attempts = await messages.attempts(read, caller.tenant_id, message_id)
-    told = {
+    attempts = await messages.list_attempts(read, caller.tenant_id, message_id)
+    fields = {
         **dict(row),
         "message": row["text"],
         "to": row["to_phone"],
@@ -410,4 +415,4 @@ async def _told(read: Read, caller: Caller, message_id: str) -> MessageShape:
         "history": sorted(row["status_history"], key=lambda step: step["at"]),
         "attempts": [dict(attempt) for attempt in attempts],
     }
-    return MessageShape.model_validate(told)
+    return MessageShape.model_validate(fields)

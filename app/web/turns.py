@@ -9,20 +9,20 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from app.agents import webhook
-from app.commands import reply, twins
-from app.commands.directory import found, require_url
+from app.commands import dry_turns, reply
+from app.commands.directory import require_found, require_url
 from app.domain.problems import Invalid, NotFound
 from app.domain.turns import MOST_TEXTS
 from app.domain.windows import HAND_OVER_DEADLINE
 from app.resources import Resources
 from app.store import sms_agents, turns
 from app.store.engine import Row
-from app.store.turns import Twin
-from app.web.doors import ApiCaller, Held, TenantRead, TurnsCaller
+from app.store.turns import DryTurn
+from app.web.dependencies import ApiCaller, AppResources, TenantRead, TurnsCaller
 from app.web.envelope import Answer, Body, Out, Outgoing
-from app.web.interactions import find
-from app.web.paging import Paged
-from app.wire.client import Lost, NotSent
+from app.web.interactions import find_interaction
+from app.web.paging import PageParams
+from app.wire.client import AnswerLost, NotSent
 
 router = APIRouter(prefix="/api/v1", tags=["Turns"])
 
@@ -74,7 +74,7 @@ class TurnPage(Out):
     has_more: bool
 
 
-def shape(row: Row, attempts: list[Row]) -> TurnShape:
+def build_shape(row: Row, attempts: list[Row]) -> TurnShape:
     return TurnShape.model_validate(
         {
             **dict(row),
@@ -91,30 +91,30 @@ async def of_thread(
     interaction_id: str,
     caller: TurnsCaller,
     read: TenantRead,
-    paged: Paged,
+    page_query: PageParams,
 ) -> Answer[TurnPage]:
     """Newest first."""
-    await find(read, caller, interaction_id)
-    rows, attempts = await turns.listed(
+    await find_interaction(read, caller, interaction_id)
+    rows, attempts = await turns.list_page(
         read,
         caller.tenant_id,
         interaction_id,
         None,
         caller.agent_id,
-        paged.key(datetime, str),
-        paged.fetch,
+        page_query.get_key(datetime, str),
+        page_query.fetch_limit,
     )
-    page, cursor = paged.cut(rows, lambda row: (row["opened_at"], row["turn_id"]))
-    shapes = [shape(row, attempts.get(row["turn_id"], [])) for row in page]
+    page, cursor = page_query.cut_page(rows, lambda row: (row["opened_at"], row["turn_id"]))
+    shapes = [build_shape(row, attempts.get(row["turn_id"], [])) for row in page]
     return Answer(data=TurnPage(turns=shapes, next_cursor=cursor, has_more=cursor is not None))
 
 
 @router.get("/turns/{turn_id}", summary="One turn, its attempts and their bytes")
 async def one(turn_id: str, caller: TurnsCaller, read: TenantRead) -> Answer[TurnShape]:
-    rows, attempts = await turns.listed(read, caller.tenant_id, None, turn_id, caller.agent_id, None, 1)
+    rows, attempts = await turns.list_page(read, caller.tenant_id, None, turn_id, caller.agent_id, None, 1)
     if not rows:
         raise NotFound
-    return Answer(data=shape(rows[0], attempts.get(turn_id, [])))
+    return Answer(data=build_shape(rows[0], attempts.get(turn_id, [])))
 
 
 class HeldBody(Body):
@@ -130,15 +130,15 @@ class HeldDone(Out):
 
 
 @router.post("/turns/{turn_id}/held", summary="Send, edit or discard a stale reply that was held")
-async def settle_held(turn_id: str, body: HeldBody, caller: ApiCaller, held: Held) -> Answer[HeldDone]:
+async def settle_held(turn_id: str, body: HeldBody, caller: ApiCaller, resources: AppResources) -> Answer[HeldDone]:
     """A sent one leaves as the agent's, names the person, and counts as a text by hand."""
-    async with held.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         if body.action == "discard":
-            await reply.discard_held(tx, caller, turn_id)
+            await reply.discard_held_reply(tx, caller, turn_id)
             message_id = None
         else:
-            sent = await reply.release_held(tx, caller, turn_id, body.texts)
-            message_id = sent["messageId"]
+            answer = await reply.release_held_reply(tx, caller, turn_id, body.texts)
+            message_id = answer["messageId"]
     return Answer(data=HeldDone(turn_id=turn_id, action=body.action, message_id=message_id))
 
 
@@ -148,55 +148,59 @@ class ReplayBody(Body):
 
 
 @router.post("/turns/{turn_id}/replay", status_code=201, summary="Hand a turn over once more")
-async def replay(turn_id: str, body: ReplayBody, caller: ApiCaller, held: Held) -> Answer[TurnShape]:
+async def replay(turn_id: str, body: ReplayBody, caller: ApiCaller, resources: AppResources) -> Answer[TurnShape]:
     """The answer is kept beside the live one; nothing of it is sent."""
     if body.webhook_url:
         require_url(body.webhook_url, "webhookUrl")
-    async with held.database.tenant(caller.tenant_id) as tx:
-        live = found(await turns.get(tx, caller.tenant_id, turn_id))
-        _, attempts = await turns.listed(tx, caller.tenant_id, None, turn_id, None, None, 1)
-        sent = [one["request_body"] for one in attempts.get(turn_id, []) if one["request_body"]]
-        if live["kind"] != "live" or not sent:
+    async with resources.database.tenant_tx(caller.tenant_id) as tx:
+        live_turn = require_found(await turns.get(tx, caller.tenant_id, turn_id))
+        _, attempts = await turns.list_page(tx, caller.tenant_id, None, turn_id, None, None, 1)
+        request_bodies = [attempt["request_body"] for attempt in attempts.get(turn_id, []) if attempt["request_body"]]
+        if live_turn["kind"] != "live" or not request_bodies:
             raise Invalid(details=["turnId: was never handed over, or too long ago"])
-        agent = found(await sms_agents.get(tx, caller.tenant_id, live["sms_agent_id"]))
-        addressed = json.loads(sent[-1])
-        twin = twins.of(
+        agent = require_found(await sms_agents.get(tx, caller.tenant_id, live_turn["sms_agent_id"]))
+        payload = json.loads(request_bodies[-1])
+        dry_turn = dry_turns.build_dry_turn(
             caller.tenant_id,
             "replay",
-            addressed,
-            live["interaction_id"],
-            live["sms_agent_id"],
+            payload,
+            live_turn["interaction_id"],
+            live_turn["sms_agent_id"],
             turn_id,
         )
-        await twins.begin(tx, [twin])
-    return Answer(data=await post_twin(held, agent, body.webhook_url, twin))
+        await dry_turns.begin_dry_turns(tx, [dry_turn])
+    return Answer(data=await post_dry_turn(resources, agent, body.webhook_url, dry_turn))
 
 
-async def post_twin(held: Resources, agent: Row, url: str | None, twin: Twin) -> TurnShape:
+async def post_dry_turn(resources: Resources, agent: Row, url: str | None, dry_turn: DryTurn) -> TurnShape:
     """POSTs a replay or a test with no transaction open, and tells what came of it."""
-    tenant_id, turn_id, began = twin.tenant_id, twin.turn_id, time.monotonic()
-    request = webhook.request(
+    tenant_id, turn_id, started_at = dry_turn.tenant_id, dry_turn.turn_id, time.monotonic()
+    request = webhook.build_request(
         url or agent["webhook_url"],
-        [held.seal.open(agent["secret"]).decode()],
+        [resources.seal.open(agent["secret"]).decode()],
         turn_id,
         datetime.now(UTC),
-        twin.body,
-        twin.kind,
+        dry_turn.body,
+        dry_turn.kind,
     )
     status: int | None = None
-    kept: str | None = None
+    recorded_answer: str | None = None
     answer: webhook.Answer
     try:
-        response = await held.wire.exchange(request, HAND_OVER_DEADLINE.total_seconds())
-        status, kept, answer = response.status_code, webhook.kept(response), webhook.read(response)
+        response = await resources.wire.exchange(request, HAND_OVER_DEADLINE.total_seconds())
+        status, recorded_answer, answer = (
+            response.status_code,
+            webhook.clip_answer(response),
+            webhook.read_answer(response),
+        )
     except NotSent:
         answer = webhook.Failed("the agent's webhook could not be reached")
-    except Lost:
+    except AnswerLost:
         answer = webhook.Failed("the agent's webhook did not answer in time")
-    meant = webhook.meaning(answer)
-    duration = int((time.monotonic() - began) * 1000)
-    async with held.database.tenant(tenant_id) as tx:
-        heard = twins.Heard(*meant, status, duration, kept)
-        await twins.settle(tx, tenant_id, turn_id, heard)
-        rows, attempts = await turns.listed(tx, tenant_id, None, turn_id, None, None, 1)
-    return shape(rows[0], attempts.get(turn_id, []))
+    meant = webhook.to_turn_outcome(answer)
+    duration = int((time.monotonic() - started_at) * 1000)
+    async with resources.database.tenant_tx(tenant_id) as tx:
+        result = dry_turns.DryTurnResult(*meant, status, duration, recorded_answer)
+        await dry_turns.settle_dry_turn(tx, tenant_id, turn_id, result)
+        rows, attempts = await turns.list_page(tx, tenant_id, None, turn_id, None, None, 1)
+    return build_shape(rows[0], attempts.get(turn_id, []))

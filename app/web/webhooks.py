@@ -13,25 +13,25 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import traces
-from app.access.fresh import Fresh
+from app.access.timed_cache import TimedCache
 from app.commands import parts, receipts, receive
-from app.commands.receipts import Report
-from app.commands.receive import Post, Received
+from app.commands.receipts import ReceiptReport
+from app.commands.receive import InboundPost, PostOutcome
 from app.domain import optout
-from app.domain.carriage import Account, Habits, Hook, InboundText
+from app.domain.carriage import Account, Habits, InboundText, WebhookRequest
 from app.domain.problems import MethodNotAllowed, NotFound, OutcomeUnknown, Unauthorized
 from app.domain.windows import BEGIN_WITHIN
 from app.providers import REGISTRY, Provider
 from app.resources import Resources
 from app.store import accounts, outbox
+from app.store.batching import Batcher, In, Out
 from app.store.engine import Database
-from app.store.gather import Gatherer, In, Out
 from app.web import problems
 
-ACCOUNT_SECONDS = 4.0
+ACCOUNT_CACHE_SECONDS = 4.0
 """So long an account may be known as it was; a signature that fails is checked against what
 stands now, and a number against what stands when its text is stored."""
-TEXTS = Counter(
+INBOUND_TEXTS = Counter(
     "leadsail_inbound_texts",
     "Inbound texts by what became of them",
     ["provider", "as_"],
@@ -39,180 +39,183 @@ TEXTS = Counter(
 log = structlog.get_logger("webhooks")
 
 
-Posts = Gatherer[Post, Received]
-Reports = Gatherer[Report, int]
-Known = Fresh[str, Account]
+PostBatcher = Batcher[InboundPost, PostOutcome]
+ReportBatcher = Batcher[ReceiptReport, int]
+AccountCache = TimedCache[str, Account]
 
 
-def gatherer(database: Database) -> Posts:
+def build_post_batcher(database: Database) -> PostBatcher:
     """Gathers plain posts of all accounts."""
 
-    async def carry(posts: Sequence[Post]) -> Sequence[Received]:
-        async with database.gathered() as tx:
-            return await receive.texts(tx, posts)
+    async def run_batch(posts: Sequence[InboundPost]) -> Sequence[PostOutcome]:
+        async with database.batch_tx() as tx:
+            return await receive.receive_texts(tx, posts)
 
-    async def single(post: Post) -> Received:
-        async with database.system() as tx:
-            [received] = await receive.texts(tx, [post])
-        return received
+    async def run_single(post: InboundPost) -> PostOutcome:
+        async with database.system_tx() as tx:
+            [outcome] = await receive.receive_texts(tx, [post])
+        return outcome
 
-    return Gatherer(carry, single, _sender)
+    return Batcher(run_batch, run_single, _get_sender)
 
 
-def _sender(post: Post) -> str | None:
+def _get_sender(post: InboundPost) -> str | None:
     """Of all its texts: a post of several leads is not plain."""
     return post.texts[0].sender if post.texts else None
 
 
-def reports_gatherer(database: Database) -> Reports:
+def build_report_batcher(database: Database) -> ReportBatcher:
     """Gathers receipts of all accounts."""
 
-    async def carry(reports: Sequence[Report]) -> Sequence[int]:
-        async with database.gathered() as tx:
-            return await receipts.apply(tx, reports)
+    async def run_batch(reports: Sequence[ReceiptReport]) -> Sequence[int]:
+        async with database.batch_tx() as tx:
+            return await receipts.apply_reports(tx, reports)
 
-    async def single(report: Report) -> int:
-        return await _apply(database, report)
+    async def run_single(report: ReceiptReport) -> int:
+        return await _apply_report(database, report)
 
-    return Gatherer(carry, single)
-
-
-async def _apply(database: Database, report: Report) -> int:
-    async with database.system() as tx:
-        [unknown] = await receipts.apply(tx, [report])
-    return unknown
+    return Batcher(run_batch, run_single)
 
 
-def known_accounts() -> Known:
+async def _apply_report(database: Database, report: ReceiptReport) -> int:
+    async with database.system_tx() as tx:
+        [unknown_count] = await receipts.apply_reports(tx, [report])
+    return unknown_count
+
+
+def build_account_cache() -> AccountCache:
     """Accounts as webhooks need them, a few seconds old at most."""
-    return Fresh(ACCOUNT_SECONDS)
+    return TimedCache(ACCOUNT_CACHE_SECONDS)
 
 
-async def _genuine(request: Request, held: Resources) -> tuple[Account, Provider, Hook]:
+async def _verify_request(request: Request, resources: Resources) -> tuple[Account, Provider, WebhookRequest]:
     """The account in the path, and the request as the carrier signed it; raises `NotFound` for
     an unknown account and `Unauthorized` for a forged request."""
     provider, account_id = request.path_params["provider"], request.path_params["account_id"]
-    known: Known = request.app.state.accounts
-    account = await known.get(account_id, lambda: _account(held, account_id))
+    account_cache: AccountCache = request.app.state.accounts
+    account = await account_cache.get(account_id, lambda: _get_account(resources, account_id))
     if account.provider != provider:
         raise NotFound
     dialect = REGISTRY[provider]
-    if request.method == "GET" and not dialect.BY_GET:
+    if request.method == "GET" and not dialect.TAKES_GET:
         raise MethodNotAllowed
-    hook = await _hook(request, held)
-    if not dialect.genuine(account, hook, datetime.now(UTC)):
+    webhook_request = await _build_webhook_request(request, resources)
+    if not dialect.is_genuine(account, webhook_request, datetime.now(UTC)):
         # The secret may just have been changed.
-        known.forget(lambda one, _: one == account_id)
-        account = await known.get(account_id, lambda: _account(held, account_id))
-        if not dialect.genuine(account, hook, datetime.now(UTC)):
+        account_cache.forget(lambda cached_id, _: cached_id == account_id)
+        account = await account_cache.get(account_id, lambda: _get_account(resources, account_id))
+        if not dialect.is_genuine(account, webhook_request, datetime.now(UTC)):
             raise Unauthorized("The signature is missing or wrong.")
-    return account, dialect, hook
+    return account, dialect, webhook_request
 
 
-async def _account(held: Resources, account_id: str) -> Account:
-    async with held.database.system() as tx:
-        row = await accounts.by_id(tx, account_id)
+async def _get_account(resources: Resources, account_id: str) -> Account:
+    async with resources.database.system_tx() as tx:
+        row = await accounts.get_by_id(tx, account_id)
     if row is None or row["provider"] not in REGISTRY:
         raise NotFound
-    return held.seal.open_account(row)
+    return resources.seal.open_account(row)
 
 
-async def _hook(request: Request, held: Resources) -> Hook:
+async def _build_webhook_request(request: Request, resources: Resources) -> WebhookRequest:
     path = request.scope["raw_path"].decode("ascii", "replace")
     query = request.scope["query_string"].decode("utf-8", "replace")
-    return Hook(
+    return WebhookRequest(
         method=request.method,
-        url=f"{held.settings.base_url}{path}" + (f"?{query}" if query else ""),
+        url=f"{resources.settings.base_url}{path}" + (f"?{query}" if query else ""),
         headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.headers.raw},
         query=tuple(request.query_params.multi_items()),
         body=await request.body(),
     )
 
 
-async def inbound(request: Request) -> Response:
-    held: Resources = request.app.state.resources
-    account, dialect, hook = await _genuine(request, held)
-    texts = dialect.read_inbound(hook)
+async def take_inbound(request: Request) -> Response:
+    resources: Resources = request.app.state.resources
+    account, dialect, webhook_request = await _verify_request(request, resources)
+    texts = dialect.read_inbound(webhook_request)
     if not texts:
         log.info("a webhook without a text", provider=account.provider)
-    post = Post(account, texts, Habits(dialect.ANSWERS, dialect.YES_RESTORES))
-    if _plain(texts):
-        received = await _together(request.app.state.posts, post)
+    post = InboundPost(account, texts, Habits(dialect.ANSWERS, dialect.YES_RESTORES))
+    if _is_batchable(texts):
+        outcome = await _submit_with_retry(request.app.state.posts, post)
     else:
-        received = await _alone(held, post)
-    for word, count in (("stored", received.stored), ("repeated", received.repeated), ("foreign", received.foreign)):
+        outcome = await _store_alone(resources, post)
+    for fate, count in (("stored", outcome.stored), ("repeated", outcome.repeated), ("foreign", outcome.foreign)):
         if count:
-            TEXTS.labels(account.provider, word).inc(count)
-    for turn_id in received.turns:
-        traces.point("webhook", turn_id, provider=account.provider)
-    return _answer(dialect)
+            INBOUND_TEXTS.labels(account.provider, fate).inc(count)
+    for turn_id in outcome.turns:
+        traces.record_point("webhook", turn_id, provider=account.provider)
+    return _build_answer(dialect)
 
 
-def _plain(texts: Sequence[InboundText]) -> bool:
+def _is_batchable(texts: Sequence[InboundText]) -> bool:
     """Whether the texts may go together with those of others: they are whole, of one lead, and
     say nothing that must be obeyed at once."""
     return len({text.sender for text in texts}) <= 1 and all(
         text.part is None
         and text.taken_as is None
-        and optout.judge(text.text, yes_restores=True, suppressed=True).word is None
+        and optout.judge_text(text.text, yes_restores=True, is_suppressed=True).word is None
         for text in texts
     )
 
 
-async def _together(gatherer: Gatherer[In, Out], entry: In) -> Out:
+async def _submit_with_retry(batcher: Batcher[In, Out], entry: In) -> Out:
     try:
-        return await gatherer.put(entry)
+        return await batcher.submit(entry)
     except OutcomeUnknown:  # if it was stored, it is known now, and nothing happens twice
-        return await gatherer.put(entry)
+        return await batcher.submit(entry)
 
 
-async def _alone(held: Resources, post: Post) -> Received:
-    async with held.database.system() as tx:
-        whole = await parts.join(tx, post.account, post.texts)
-        [received] = await receive.texts(tx, [replace(post, texts=whole)])
-    if received.stopped:
-        await _let_sending_pass(held, post.account.tenant_id, received.stopped)
-    return received
+async def _store_alone(resources: Resources, post: InboundPost) -> PostOutcome:
+    async with resources.database.system_tx() as tx:
+        whole_texts = await parts.join(tx, post.account, post.texts)
+        [outcome] = await receive.receive_texts(tx, [replace(post, texts=whole_texts)])
+    if outcome.stopped_phones:
+        await _wait_for_open_sends(resources, post.account.tenant_id, outcome.stopped_phones)
+    return outcome
 
 
-async def status(request: Request) -> Response:
-    held: Resources = request.app.state.resources
-    account, dialect, hook = await _genuine(request, held)
-    given = [replace(receipt, meaning=dialect.ERRORS.get(receipt.code or "")) for receipt in dialect.read_status(hook)]
-    report = Report(account, given)
-    if report.stops:
-        unknown = await _apply(held.database, report)
+async def take_status(request: Request) -> Response:
+    resources: Resources = request.app.state.resources
+    account, dialect, webhook_request = await _verify_request(request, resources)
+    known_receipts = [
+        replace(receipt, meaning=dialect.ERROR_MEANINGS.get(receipt.code or ""))
+        for receipt in dialect.read_status(webhook_request)
+    ]
+    report = ReceiptReport(account, known_receipts)
+    if report.has_opt_outs:
+        unknown_count = await _apply_report(resources.database, report)
     else:
-        unknown = await _together(request.app.state.reports, report)
-    if unknown or not given:
+        unknown_count = await _submit_with_retry(request.app.state.reports, report)
+    if unknown_count or not known_receipts:
         log.info("a receipt that says nothing we know", provider=account.provider)
-    return _answer(dialect)
+    return _build_answer(dialect)
 
 
-async def _let_sending_pass(held: Resources, tenant_id: str, phones: tuple[str, ...]) -> None:
+async def _wait_for_open_sends(resources: Resources, tenant_id: str, phones: tuple[str, ...]) -> None:
     """Returns once no request to the phones that was claimed before the STOP's commit can
     still begin: afterwards the STOP's 2xx is a promise."""
-    async with held.database.system() as tx:
-        claimed = await outbox.seconds_since_claim(tx, tenant_id, phones)
-    if claimed is not None:
-        await asyncio.sleep(max(BEGIN_WITHIN.total_seconds() - claimed, 0))
+    async with resources.database.system_tx() as tx:
+        seconds_since_claim = await outbox.seconds_since_claim(tx, tenant_id, phones)
+    if seconds_since_claim is not None:
+        await asyncio.sleep(max(BEGIN_WITHIN.total_seconds() - seconds_since_claim, 0))
 
 
-def _answer(dialect: Provider) -> Response:
-    content_type, body = dialect.ANSWER
+def _build_answer(dialect: Provider) -> Response:
+    content_type, body = dialect.WEBHOOK_ANSWER
     return Response(body, media_type=content_type)
 
 
-class Door(Route):
+class WebhookRoute(Route):
     """A route without the framework's dependencies, which cost more than the work here; told in
     logs and figures as any other."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        match, found = super().matches(scope)
-        return match, {**found, "route": self} if found else found
+        match, child_scope = super().matches(scope)
+        return match, {**child_scope, "route": self} if child_scope else child_scope
 
 
-class Doors:
+class WebhookRouter:
     """ASGI, around the application: opens what is plainly a door, and passes on all else."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -220,24 +223,24 @@ class Doors:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith("/webhooks/"):
-            for door in DOORS:
-                match, found = door.matches(scope)
+            for webhook_route in WEBHOOK_ROUTES:
+                match, child_scope = webhook_route.matches(scope)
                 if match is Match.FULL:
-                    scope.update(found)
+                    scope.update(child_scope)
                     request = Request(scope, receive)
                     try:
-                        response = await door.endpoint(request)
+                        response = await webhook_route.endpoint(request)
                     except Exception as error:
-                        response = await problems.told(request, error)
+                        response = await problems.build_error_response(request, error)
                     await response(scope, receive, send)
                     return
         await self._app(scope, receive, send)
 
 
-DOORS = [
-    Door(f"/webhooks/{{provider}}/{{account_id}}/{word}", endpoint, methods=["GET", "POST"])
-    for word, endpoint in (("inbound", inbound), ("status", status))
+WEBHOOK_ROUTES = [
+    WebhookRoute(f"/webhooks/{{provider}}/{{account_id}}/{word}", endpoint, methods=["GET", "POST"])
+    for word, endpoint in (("inbound", take_inbound), ("status", take_status))
 ]
-for door in DOORS:
-    assert door.methods
-    door.methods.discard("HEAD")  # a route adds it to GET
+for webhook_route in WEBHOOK_ROUTES:
+    assert webhook_route.methods
+    webhook_route.methods.discard("HEAD")  # a route adds it to GET

@@ -12,17 +12,17 @@ import aiohttp
 import httpx
 from yarl import URL
 
-from app.wire.guard import Network, permitted
+from app.wire.guard import Network, is_permitted
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
 
-CAP = 65_536
+MAX_BODY_BYTES = 65_536
 CONNECT_SECONDS = 5.0
-PER_HOST = 100
+CONNECTIONS_PER_HOST = 100
 HOP_BY_HOP = frozenset({"connection", "content-length", "host", "transfer-encoding"})
-UNDONE = frozenset({b"content-encoding", b"transfer-encoding"})
+DROPPED_HEADERS = frozenset({b"content-encoding", b"transfer-encoding"})
 """Left out of the answer: its body is given as it came, and whole."""
 
 
@@ -30,65 +30,65 @@ class NotSent(Exception):
     """Surely nothing reached the other side."""
 
 
-class Late(NotSent):
+class TooLate(NotSent):
     """By the time it could begin, it was no longer to."""
 
 
-class Lost(Exception):
+class AnswerLost(Exception):
     """It may have reached the other side; nobody knows."""
 
 
-class Forbidden(OSError):
+class ForbiddenAddress(OSError):
     """The dial would have reached an address that outbound calls may not."""
 
 
 @dataclass(slots=True)
-class _Going:
+class _ExchangeState:
     """One exchange, as its connection needs to know it."""
 
     begin_by: float | None
-    begun: bool = False
+    has_begun: bool = False
     """The other side may have the request."""
 
 
-_going: ContextVar[_Going] = ContextVar("going")
+_current_exchange: ContextVar[_ExchangeState] = ContextVar("going")
 
 
 class Wire:
-    """One per process. `allowed`: private networks that may be reached all the same."""
+    """One per process. `allowed_networks`: private networks that may be reached all the same."""
 
-    def __init__(self, allowed: Sequence[Network] = ()) -> None:
-        self._allowed = allowed
+    def __init__(self, allowed_networks: Sequence[Network] = ()) -> None:
+        self._allowed_networks = allowed_networks
         self._session: aiohttp.ClientSession | None = None
 
     async def exchange(
         self,
         request: httpx.Request,
         deadline: float,
-        cap: int = CAP,
+        cap: int = MAX_BODY_BYTES,
         begin_by: float | None = None,
     ) -> httpx.Response:
         """The answer to `request`, its body read up to `cap` bytes (then
-        `extensions["truncated"]`), within `deadline` seconds in all. Raises `NotSent`, `Lost`,
-        and `Late` when no connection was there `begin_by` (of `time.monotonic`)."""
+        `extensions["truncated"]`), within `deadline` seconds in all. Raises `NotSent`, `AnswerLost`,
+        and `TooLate` when no connection was there `begin_by` (of `time.monotonic`)."""
         if request.url.scheme not in ("http", "https") or request.url.userinfo:
             raise NotSent("only plain http and https addresses are called")
         if begin_by is not None and time.monotonic() > begin_by:
-            raise Late("it was late before it could dial")
-        going = _Going(begin_by)
-        _going.set(going)
+            raise TooLate("it was late before it could dial")
+        exchange_state = _ExchangeState(begin_by)
+        _current_exchange.set(exchange_state)
         try:
             async with asyncio.timeout(deadline):
-                return await self._exchange(request, cap)
+                return await self._send_request(request, cap)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            raise (Lost if going.begun else NotSent)(_said(error)) from error
+            raise (AnswerLost if exchange_state.has_begun else NotSent)(_describe_failure(error)) from error
 
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
 
-    async def _exchange(self, request: httpx.Request, cap: int) -> httpx.Response:
-        async with self._opened().request(
+    async def _send_request(self, request: httpx.Request, cap: int) -> httpx.Response:
+        async with self._open_session().request(
             request.method,
             URL(str(request.url), encoded=True),  # quoted anew, a signed address would break
             headers=[(k, v) for k, v in request.headers.items() if k not in HOP_BY_HOP],
@@ -103,16 +103,16 @@ class Wire:
                     break
             return httpx.Response(
                 answer.status,
-                headers=[(k, v) for k, v in answer.raw_headers if k.lower() not in UNDONE],
+                headers=[(k, v) for k, v in answer.raw_headers if k.lower() not in DROPPED_HEADERS],
                 content=bytes(body[:cap]),
                 request=request,
                 extensions={"truncated": len(body) > cap},
             )
 
-    def _opened(self) -> aiohttp.ClientSession:
+    def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=_Connector(limit=0, limit_per_host=PER_HOST, socket_factory=self._socket),
+                connector=_Connector(limit=0, limit_per_host=CONNECTIONS_PER_HOST, socket_factory=self._make_socket),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
                 headers={"Accept-Encoding": "identity"},
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -121,13 +121,13 @@ class Wire:
             )
         return self._session
 
-    def _socket(self, about: aiohttp.AddrInfoType) -> socket.socket:
-        family, kind, protocol, _, address = about
-        if not permitted(str(address[0]), self._allowed):
-            raise Forbidden("the address is not a public one")
-        made = socket.socket(family, kind, protocol)
-        made.setblocking(False)
-        return made
+    def _make_socket(self, address_info: aiohttp.AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, address = address_info
+        if not is_permitted(str(address[0]), self._allowed_networks):
+            raise ForbiddenAddress("the address is not a public one")
+        new_socket = socket.socket(family, kind, protocol)
+        new_socket.setblocking(False)
+        return new_socket
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -141,15 +141,15 @@ class _Connector(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the name is aiohttp's
     ) -> "Connection":
         connection = await super().connect(req, traces, timeout)
-        going = _going.get()
-        if going.begin_by is not None and time.monotonic() > going.begin_by:
+        exchange_state = _current_exchange.get()
+        if exchange_state.begin_by is not None and time.monotonic() > exchange_state.begin_by:
             connection.release()  # good for the next one
-            raise Late("no connection was free, or made, in time")
-        going.begun = True
+            raise TooLate("no connection was free, or made, in time")
+        exchange_state.has_begun = True
         return connection
 
 
-def _said(error: BaseException) -> str:
+def _describe_failure(error: BaseException) -> str:
     """In plain words, without the inner addresses of a failed dial."""
     if isinstance(error, ValueError):
         return "the address or a header is not valid"
@@ -159,7 +159,7 @@ def _said(error: BaseException) -> str:
         return "the TLS certificate or handshake failed"
     if isinstance(error, aiohttp.ClientConnectorError):
         inner = error.os_error
-        return str(inner) if isinstance(inner, Forbidden) else "the connection was refused"
+        return str(inner) if isinstance(inner, ForbiddenAddress) else "the connection was refused"
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return "the connection took too long"
     if isinstance(error, TimeoutError):

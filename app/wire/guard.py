@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 Network = IPv4Network | IPv6Network
 
-ODD = tuple(
+SPECIAL_BLOCKS = tuple(
     ip_network(block)
     for block in (
         "0.0.0.0/8",
@@ -29,14 +29,18 @@ ODD = tuple(
 )
 
 
-def permitted(address: str, allowed: Sequence[Network]) -> bool:
+def is_permitted(address: str, allowed_networks: Sequence[Network]) -> bool:
     """Whether `address` is public, or private but in `allowed`."""
-    ip = _plain(ip_address(address.split("%", 1)[0]))
-    if any(ip in network for network in allowed if network.version == ip.version):
+    ip = _unwrap_mapped_ipv4(ip_address(address.split("%", 1)[0]))
+    if any(ip in network for network in allowed_networks if network.version == ip.version):
         return True
-    return ip.is_global and not ip.is_multicast and not any(ip in block for block in ODD if block.version == ip.version)
+    return (
+        ip.is_global
+        and not ip.is_multicast
+        and not any(ip in block for block in SPECIAL_BLOCKS if block.version == ip.version)
+    )
 
 
-def _plain(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+def _unwrap_mapped_ipv4(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     """An IPv4 address written as IPv6 is judged as what it is."""
     return ip.ipv4_mapped or ip if isinstance(ip, IPv6Address) else ip

@@ -6,7 +6,7 @@ from hashlib import sha256
 import pytest
 
 from app.access import keys
-from app.access.keys import Keyring
+from app.access.keys import KeyCache
 from app.domain.problems import Unauthorized
 from app.resources import Resources
 from tests.makers import Tenant
@@ -14,58 +14,58 @@ from tests.makers import Tenant
 
 def test_a_key_has_its_prefix_in_clear_and_is_kept_as_a_digest() -> None:
     fresh = keys.make()
-    assert keys.KEY.fullmatch(fresh.whole)
-    assert fresh.whole.startswith(fresh.prefix + "_")
-    assert fresh.digest == sha256(fresh.whole.encode()).digest()
-    assert fresh.whole not in repr(fresh)
-    assert len(fresh.whole.rpartition("_")[2]) * 5 >= 128  # 32 letters: five bits each
+    assert keys.KEY_PATTERN.fullmatch(fresh.full_key)
+    assert fresh.full_key.startswith(fresh.prefix + "_")
+    assert fresh.digest == sha256(fresh.full_key.encode()).digest()
+    assert fresh.full_key not in repr(fresh)
+    assert len(fresh.full_key.rpartition("_")[2]) * 5 >= 128  # 32 letters: five bits each
 
 
 def test_no_two_keys_are_the_same() -> None:
-    assert len({keys.make().whole for _ in range(200)}) == 200
+    assert len({keys.make().full_key for _ in range(200)}) == 200
 
 
 async def test_a_key_tells_its_tenant_and_scope(tenant: Tenant, resources: Resources) -> None:
     reader = await tenant.with_scope("read")
-    async with resources.database.system() as tx:
-        caller = await keys.caller_of(tx, reader.key)
+    async with resources.database.system_tx() as tx:
+        caller = await keys.find_caller(tx, reader.key)
     assert (caller.tenant_id, caller.scope, caller.kind) == (tenant.tenant_id, "read", "key")
     assert caller.actor.startswith("key_")
 
 
 @pytest.mark.parametrize("given", [None, "", "lss_", "x" * 5000, "lss_é", "\ud800"])
 async def test_what_is_no_key_is_unauthorized(resources: Resources, given: str | None) -> None:
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         with pytest.raises(Unauthorized):
-            await keys.caller_of(tx, given)
+            await keys.find_caller(tx, given)
     with pytest.raises(Unauthorized):
-        await Keyring(resources.database).caller_of(given)
+        await KeyCache(resources.database).get_caller(given)
 
 
 async def test_the_right_prefix_with_the_wrong_secret_is_unauthorized(tenant: Tenant, resources: Resources) -> None:
     prefix = tenant.key.rpartition("_")[0]
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         with pytest.raises(Unauthorized):
-            await keys.caller_of(tx, f"{prefix}_{'a' * 32}")
+            await keys.find_caller(tx, f"{prefix}_{'a' * 32}")
 
 
 async def test_a_use_is_noted_beside_the_request(tenant: Tenant, resources: Resources) -> None:
-    ring = Keyring(resources.database)
-    await asyncio.gather(*(ring.caller_of(tenant.key) for _ in range(20)))
+    ring = KeyCache(resources.database)
+    await asyncio.gather(*(ring.get_caller(tenant.key) for _ in range(20)))
     await ring.close()
     [key] = (await tenant.call("GET", "/api-keys"))["apiKeys"]
     assert key["lastUsedAt"] is not None
 
 
 async def test_a_key_revoked_elsewhere_stops_within_five_seconds(tenant: Tenant, resources: Resources) -> None:
-    ring = Keyring(resources.database)
+    ring = KeyCache(resources.database)
     made = await tenant.call("POST", "/api-keys", {"name": "k", "scope": "api"})
-    await ring.caller_of(made["apiKey"])
+    await ring.get_caller(made["apiKey"])
     await tenant.call("DELETE", f"/api-keys/{made['keyId']}")
     async with asyncio.timeout(5):
         while True:
             try:
-                await ring.caller_of(made["apiKey"])
+                await ring.get_caller(made["apiKey"])
             except Unauthorized:
                 break
             await asyncio.sleep(0.1)

@@ -13,35 +13,35 @@ EMAIL, PASSWORD = "Jane@Example.com", "correct horse"
 
 @pytest.fixture
 async def user_id(tenant: Tenant, resources: Resources) -> str:
-    password_hash = await passwords.hashed(PASSWORD)
-    async with resources.database.system() as tx:
+    password_hash = await passwords.hash_password(PASSWORD)
+    async with resources.database.system_tx() as tx:
         added = await tenants.add_user(tx, tenant.tenant_id, ids.make("user"), EMAIL, password_hash)
     assert added
     return added
 
 
 async def test_a_password_matches_itself_only() -> None:
-    kept = await passwords.hashed(PASSWORD)
+    kept = await passwords.hash_password(PASSWORD)
     assert PASSWORD not in kept
-    assert await passwords.matches(kept, PASSWORD)
-    assert not await passwords.matches(kept, PASSWORD + "x")
-    assert not passwords.outdated(kept)
+    assert await passwords.verify_password(kept, PASSWORD)
+    assert not await passwords.verify_password(kept, PASSWORD + "x")
+    assert not passwords.needs_rehash(kept)
 
 
-@pytest.mark.parametrize("given", ["", "\ud800", "\x00", "x" * 5000, passwords.NOBODY])
+@pytest.mark.parametrize("given", ["", "\ud800", "\x00", "x" * 5000, passwords.DUMMY_HASH])
 async def test_nobody_has_a_password(given: str) -> None:
-    assert not await passwords.matches(None, given)
+    assert not await passwords.verify_password(None, given)
 
 
 def test_an_unknown_email_costs_what_a_known_one_costs() -> None:
-    assert not passwords.outdated(passwords.NOBODY)
+    assert not passwords.needs_rehash(passwords.DUMMY_HASH)
 
 
 async def test_a_person_signs_in_is_known_and_signs_out(resources: Resources, user_id: str) -> None:
     token = await sessions.sign_in(resources.database, EMAIL.lower(), PASSWORD)
     assert token
-    async with resources.database.system() as tx:
-        person = await sessions.see(tx, token)
+    async with resources.database.system_tx() as tx:
+        person = await sessions.find_and_touch(tx, token)
         assert person
         assert (person.user_id, person.email) == (user_id, EMAIL)
         assert person.caller.source == "manual"
@@ -57,8 +57,8 @@ async def test_a_wrong_password_and_an_unknown_email_open_nothing(resources: Res
 async def test_the_database_never_holds_the_token(resources: Resources, user_id: str) -> None:
     token = await sessions.sign_in(resources.database, EMAIL, PASSWORD)
     assert token
-    async with resources.database.system() as tx:
-        [digest] = [row["digest"] for row in await tx.rows("SELECT digest FROM sessions")]
+    async with resources.database.system_tx() as tx:
+        [digest] = [row["digest"] for row in await tx.fetch_rows("SELECT digest FROM sessions")]
     assert token.encode() not in digest
 
 
@@ -72,26 +72,26 @@ async def test_the_database_never_holds_the_token(resources: Resources, user_id:
 async def test_a_session_ends_when_idle_and_when_old(resources: Resources, user_id: str, moved: str) -> None:
     token = await sessions.sign_in(resources.database, EMAIL, PASSWORD)
     assert token
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute(f"UPDATE sessions SET {moved}")
-        assert await sessions.see(tx, token) is None
+        assert await sessions.find_and_touch(tx, token) is None
 
 
 async def test_being_seen_puts_off_the_idle_end(resources: Resources, user_id: str) -> None:
     token = await sessions.sign_in(resources.database, EMAIL, PASSWORD)
     assert token
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE sessions SET seen_at = seen_at - interval '11 hours'")
-        assert await sessions.see(tx, token)
-        assert await tx.value("SELECT seen_at > now() - interval '1 minute' FROM sessions")
+        assert await sessions.find_and_touch(tx, token)
+        assert await tx.fetch_value("SELECT seen_at > now() - interval '1 minute' FROM sessions")
 
 
 async def test_a_person_switched_off_is_signed_out(resources: Resources, user_id: str) -> None:
     token = await sessions.sign_in(resources.database, EMAIL, PASSWORD)
     assert token
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE users SET active = false")
-        assert await sessions.see(tx, token) is None
+        assert await sessions.find_and_touch(tx, token) is None
 
 
 def test_a_form_token_belongs_to_its_session() -> None:

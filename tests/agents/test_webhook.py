@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.agents.webhook import Failed, Taken, read
+from app.agents.webhook import Failed, Taken, read_answer
 from app.domain.turns import MOST_TEXTS
 
 MOST = [f"text {n}" for n in range(MOST_TEXTS)]
@@ -14,7 +14,7 @@ NO_REASON = "no reason given"
 
 
 def heard(answer: Any) -> Any:
-    return read(httpx.Response(200, content=json.dumps(answer)))
+    return read_answer(httpx.Response(200, content=json.dumps(answer)))
 
 
 @pytest.mark.parametrize(
@@ -103,14 +103,14 @@ def test_a_wish_in_other_words_keeps_no_reply_back() -> None:
 
 @pytest.mark.parametrize("body", [b"OK", b"<html>", b"\x1f\x8b\x08", b"[" * 60_000, b"{", b"\xff"])
 def test_what_is_no_json_is_told(body: bytes) -> None:
-    assert read(httpx.Response(200, content=body)) == Taken(why="the answer is not JSON")
+    assert read_answer(httpx.Response(200, content=body)) == Taken(why="the answer is not JSON")
 
 
 @pytest.mark.parametrize("body", [b"", b" \n", b"null"])
 def test_nothing_at_all_is_an_empty_answer(body: bytes) -> None:
-    assert read(httpx.Response(202, content=body)) == Taken()
+    assert read_answer(httpx.Response(202, content=body)) == Taken()
 
 
 def test_anything_but_a_2xx_has_failed_whatever_it_says() -> None:
     answer = httpx.Response(500, content=json.dumps({"handoff": True}))
-    assert read(answer) == Failed("HTTP 500")
+    assert read_answer(answer) == Failed("HTTP 500")

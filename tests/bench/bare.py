@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import FastAPI, Security
 
 from app.domain.problems import Unauthorized
-from app.web.doors import api_key
+from app.web.dependencies import api_key_header
 from app.web.envelope import Answer
 from app.web.sms import Queued, Rung, SendBody
 from tests.bench.reference import serve
@@ -20,7 +20,7 @@ RESOLUTION = [
 ]
 
 
-def caller(given: Annotated[str | None, Security(api_key)]) -> str:
+def caller(given: Annotated[str | None, Security(api_key_header)]) -> str:
     if given is None or not given.startswith("lss_"):
         raise Unauthorized
     return given

@@ -24,11 +24,11 @@ from app.cli import migrate_to_head
 from app.commands import send
 from app.domain import ids
 from app.domain.orders import Order
-from app.main import build
+from app.main import build_app
 from app.store import engine, interactions
 from app.store.clock import Clock
-from app.store.engine import Database, Read
-from app.store.search import Filter
+from app.store.engine import Database, ReadTx
+from app.store.search import ThreadFilter
 from tests.bench import data
 from tests.bench.__main__ import machine, write
 from tests.bench.data import FIRST, LONG, SHORT
@@ -46,7 +46,7 @@ PAGES = {
 }
 TIMES, WARM, ROUNDS = 20, 5, 5
 """Repetitions of one case in a round; the two data sets take turns, round by round."""
-Case = Callable[[Read, random.Random], Awaitable[object]]
+Case = Callable[[ReadTx, random.Random], Awaitable[object]]
 OLD_NAME = """
 SELECT t.interaction_id FROM interactions t
 JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
@@ -65,59 +65,59 @@ class Size:
 
 
 def listing(**narrowed: Any) -> Case:
-    async def case(read: Read, _: random.Random) -> object:
-        return await interactions.listed(read, FIRST, Filter(**narrowed), None, 51)
+    async def case(read: ReadTx, _: random.Random) -> object:
+        return await interactions.list_page(read, FIRST, ThreadFilter(**narrowed), None, 51)
 
     return case
 
 
-async def deep(read: Read, chance: random.Random) -> object:
+async def deep(read: ReadTx, chance: random.Random) -> object:
     before = (data.NOW - timedelta(seconds=chance.uniform(0, 31_000_000)), "int_5")
-    return await interactions.listed(read, FIRST, Filter(), before, 51)
+    return await interactions.list_page(read, FIRST, ThreadFilter(), before, 51)
 
 
-async def by_phone(read: Read, chance: random.Random) -> object:
+async def by_phone(read: ReadTx, chance: random.Random) -> object:
     digits = f"{chance.randrange(10**7):07d}"
-    return await interactions.listed(read, FIRST, Filter(search=digits), None, 51)
+    return await interactions.list_page(read, FIRST, ThreadFilter(search=digits), None, 51)
 
 
 def by_name(*names: str) -> Case:
-    async def case(read: Read, chance: random.Random) -> object:
+    async def case(read: ReadTx, chance: random.Random) -> object:
         name = chance.choice(names)
-        return await interactions.listed(read, FIRST, Filter(search=name), None, 51)
+        return await interactions.list_page(read, FIRST, ThreadFilter(search=name), None, 51)
 
     return case
 
 
-async def rare_name(read: Read, chance: random.Random) -> object:
+async def rare_name(read: ReadTx, chance: random.Random) -> object:
     name = data.last_name(chance.randrange(1000) * 3 + 1)
-    return await interactions.listed(read, FIRST, Filter(search=name), None, 51)
+    return await interactions.list_page(read, FIRST, ThreadFilter(search=name), None, 51)
 
 
-async def first_and_last(read: Read, chance: random.Random) -> object:
+async def first_and_last(read: ReadTx, chance: random.Random) -> object:
     name = f"{chance.choice(data.FIRSTS)} {chance.choice(data.LASTS)}"
-    return await interactions.listed(read, FIRST, Filter(search=name), None, 51)
+    return await interactions.list_page(read, FIRST, ThreadFilter(search=name), None, 51)
 
 
 def by_text(*words: str) -> Case:
-    async def case(read: Read, chance: random.Random) -> object:
-        narrowed = Filter(search=chance.choice(words), in_messages=True)
-        return await interactions.listed(read, FIRST, narrowed, None, 51)
+    async def case(read: ReadTx, chance: random.Random) -> object:
+        narrowed = ThreadFilter(search=chance.choice(words), in_messages=True)
+        return await interactions.list_page(read, FIRST, narrowed, None, 51)
 
     return case
 
 
 def texts(thread: str) -> Case:
-    async def case(read: Read, chance: random.Random) -> object:
+    async def case(read: ReadTx, chance: random.Random) -> object:
         before = chance.randrange(60, 10_000) if thread == LONG else 51
-        return await interactions.page(read, FIRST, thread, None, before, 50)
+        return await interactions.get_transcript_page(read, FIRST, thread, None, before, 50)
 
     return case
 
 
-async def naive_name(read: Read, chance: random.Random) -> object:
+async def naive_name(read: ReadTx, chance: random.Random) -> object:
     name = chance.choice([*data.LASTS[:5], data.last_name(chance.randrange(1000) * 3 + 1)])
-    return await read.unguarded(OLD_NAME, FIRST, f"%{name}%")
+    return await read.fetch_rows_without_rls(OLD_NAME, FIRST, f"%{name}%")
 
 
 COMMON = data.LASTS[:8]
@@ -154,7 +154,7 @@ TEXTS: dict[str, Case] = {
 async def timed(size: Size, case: Case, times: int, chance: random.Random) -> list[float]:
     """Milliseconds of each repetition, in one transaction under row-level security."""
     took = []
-    async with size.database.reading(FIRST) as read:
+    async with size.database.read_tx(FIRST) as read:
         for _ in range(times):
             began = time.perf_counter()
             await case(read, chance)
@@ -233,8 +233,8 @@ async def inserts(small: Size, big: Size) -> list[Figure]:
         for size, seen in zip((small, big), rates, strict=True):
             stored, began = 0, time.perf_counter()
             while (took := time.perf_counter() - began) < 1.5:
-                async with size.database.gathered() as tx:
-                    sent = await send.texts(tx, _orders(size, chance))
+                async with size.database.batch_tx() as tx:
+                    sent = await send.accept_texts(tx, _orders(size, chance))
                 if any(not hasattr(one, "message_id") for one in sent):
                     raise RuntimeError(f"a send was refused: {sent[0]}")
                 stored += len(sent)
@@ -300,9 +300,9 @@ async def pages(url: str, redis_url: str) -> list[Figure]:
         secret_keys=base64.urlsafe_b64encode(b"the large data set's sealing key").decode(),
     )  # fmt: skip
     figures = []
-    async with resources.opened(given) as held, served(build(given, held)) as base:
+    async with resources.open_resources(given) as held, served(build_app(given, held)) as base:
         sam = browser(base)
-        async with held.database.system() as tx:
+        async with held.database.system_tx() as tx:
             await tx.execute("DELETE FROM users WHERE email = $1", EMAIL)
         await add_person(held, FIRST, EMAIL)
         assert (await sam.sign_in(EMAIL)).status_code == 303
@@ -325,8 +325,8 @@ async def plans(big: Size) -> list[Figure]:
     """No statement of the rows above scans a table or has an OFFSET."""
     seen: list[tuple[str, Any]] = []
     cases = {**LISTS, "phone": by_phone, **NAMES, **TEXTS, "texts": texts(LONG)}
-    async with big.database.reading(FIRST) as read:
-        looking = Read(Looking(read._connection, seen), b"", big.database.two_roles)
+    async with big.database.read_tx(FIRST) as read:
+        looking = ReadTx(Looking(read._connection, seen), b"", big.database.two_roles)
         for case in cases.values():
             await case(looking, random.Random(1))
     bad = [name for sql, plan in seen for name in scans(plan)]
@@ -380,7 +380,7 @@ def main(only: Sequence[str]) -> int:
         print("there are no data: make bench-data", file=sys.stderr)
         return 2
     about = machine()
-    with data.server() as server, embedded.valkey(data.FOLDER) as clock:
+    with data.server() as server, embedded.serve_valkey(data.FOLDER) as clock:
         for name in ("bench_small", "bench_big"):
             migrate_to_head(data.named(server.url, name))
         figures = asyncio.run(measure(server.url, clock.url, only))

@@ -14,7 +14,7 @@ import aiohttp
 import httpx
 import uvloop
 
-from app.domain.carriage import Account, Outgoing
+from app.domain.carriage import Account, OutgoingText
 from app.providers import simulator
 from app.wire.client import Wire
 
@@ -25,12 +25,12 @@ Ask = Callable[[], Awaitable[int]]
 def _request(port: int) -> httpx.Request:
     account = Account("org_bench", "acct_bench", "simulator", {"secret": "bench"},
                       f"http://127.0.0.1:{port}")  # fmt: skip
-    text = Outgoing(
+    text = OutgoingText(
         "msg_bench", "+14152000000", "+12122000000", "Hi, following up on your inquiry.", (),
         "http://bench.example/webhooks/simulator/acct_bench/status?message=msg_bench",
         timedelta(hours=4),
     )  # fmt: skip
-    return simulator.request(account, text, datetime.now(UTC))
+    return simulator.build_send_request(account, text, datetime.now(UTC))
 
 
 async def by_wire(port: int, seconds: float) -> float:

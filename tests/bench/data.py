@@ -23,7 +23,7 @@ from sqlalchemy.engine import make_url
 
 from app import embedded
 from app.cli import migrate_to_head
-from app.embedded.postgres import SETTINGS
+from app.embedded.postgres import SERVER_SETTINGS
 from app.embedded.supervisor import Server
 
 FOLDER = Path(".data-bench")
@@ -257,8 +257,8 @@ def named(url: str, name: str) -> str:
 
 def server() -> Server:
     """PostgreSQL with the memory that a server of such data would be given."""
-    SETTINGS["shared_buffers"] = "1GB"
-    return embedded.postgres(FOLDER)
+    SERVER_SETTINGS["shared_buffers"] = "1GB"
+    return embedded.serve_postgres(FOLDER)
 
 
 def main(size: int) -> int:

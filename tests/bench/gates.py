@@ -16,8 +16,8 @@ from typing import Any
 
 from app.store import engine, interactions
 from app.store.clock import Clock
-from app.store.engine import Read
-from app.store.search import Filter
+from app.store.engine import ReadTx
+from app.store.search import ThreadFilter
 from tests.bench import servers
 from tests.bench.figures import ROUNDS, SECONDS, Figure, ratio
 from tests.bench.load import Run, drive, post
@@ -156,28 +156,28 @@ WITH chosen AS (
 )
 SELECT tenant_id, interaction_id FROM longer
 """
-Reading = Callable[[Read, str, str], Awaitable[object]]
-Opened = Callable[[str], AbstractAsyncContextManager[Read]]
+Reading = Callable[[ReadTx, str, str], Awaitable[object]]
+Opened = Callable[[str], AbstractAsyncContextManager[ReadTx]]
 
 
-async def _list(read: Read, tenant_id: str, _: str) -> object:
-    return await interactions.listed(read, tenant_id, Filter(), None, 51)
+async def _list(read: ReadTx, tenant_id: str, _: str) -> object:
+    return await interactions.list_page(read, tenant_id, ThreadFilter(), None, 51)
 
 
-async def _by_status(read: Read, tenant_id: str, _: str) -> object:
-    return await interactions.listed(read, tenant_id, Filter(statuses=["in_progress"]), None, 51)
+async def _by_status(read: ReadTx, tenant_id: str, _: str) -> object:
+    return await interactions.list_page(read, tenant_id, ThreadFilter(statuses=["in_progress"]), None, 51)
 
 
-async def _thread(read: Read, tenant_id: str, interaction_id: str) -> object:
+async def _thread(read: ReadTx, tenant_id: str, interaction_id: str) -> object:
     return await interactions.get(read, tenant_id, interaction_id)
 
 
-async def _transcript(read: Read, tenant_id: str, interaction_id: str) -> object:
-    return await interactions.transcript(read, tenant_id, interaction_id, 1000)
+async def _transcript(read: ReadTx, tenant_id: str, interaction_id: str) -> object:
+    return await interactions.get_transcript(read, tenant_id, interaction_id, 1000)
 
 
-async def _page(read: Read, tenant_id: str, interaction_id: str) -> object:
-    return await interactions.page(read, tenant_id, interaction_id, None, LENGTH, 30)
+async def _page(read: ReadTx, tenant_id: str, interaction_id: str) -> object:
+    return await interactions.get_transcript_page(read, tenant_id, interaction_id, None, LENGTH, 30)
 
 
 READS: dict[str, Reading] = {
@@ -226,7 +226,7 @@ async def _both(bench: Bench) -> AsyncIterator[tuple[Opened, Opened]]:
     under = await engine.connect(bench.database_url, clock, pool_size=1)
     above = await engine.connect(bench.database_url, clock, pool_size=1)
     try:
-        yield under.reading, lambda _: above.system()
+        yield under.read_tx, lambda _: above.system_tx()
     finally:
         await under.close()
         await above.close()

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import redis.asyncio
 
-from app.store.clock import KEY
+from app.store.clock import CLOCK_KEY
 from tests.bench import servers
 from tests.bench.figures import ROUNDS, Figure, ratio
 from tests.bench.servers import Bench
@@ -89,7 +89,7 @@ async def _due(bench: Bench, rows: list[Any], begin: float, over: float) -> None
     async with redis.asyncio.from_url(bench.redis_url) as clock:  # type: ignore[no-untyped-call]
         hints = {f"turn:{r['tenant_id']}:{r['interaction_id']}": t * 1000
                  for r, t in zip(rows, at, strict=True)}  # fmt: skip
-        await clock.zadd(KEY, hints)
+        await clock.zadd(CLOCK_KEY, hints)
 
 
 async def _outcome(bench: Bench, name: str, turns: int, sink: int) -> tuple[list[float], ...]:

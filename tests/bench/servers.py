@@ -79,8 +79,8 @@ def servers() -> Iterator[Bench]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadsail-bench-")))
         folder.chmod(0o755)
-        database = os.environ.get("DATABASE_URL") or (stack.enter_context(embedded.postgres(folder)).url)
-        clock = os.environ.get("REDIS_URL") or stack.enter_context(embedded.valkey(folder)).url
+        database = os.environ.get("DATABASE_URL") or (stack.enter_context(embedded.serve_postgres(folder)).url)
+        clock = os.environ.get("REDIS_URL") or stack.enter_context(embedded.serve_valkey(folder)).url
         migrate_to_head(database)
         yield Bench(database, clock)
 
@@ -158,7 +158,7 @@ async def seed(url: str, sink: int = 9) -> tuple[str, list[Lead]]:
                     tenant,
                     f"lead_{i}",
                     f"{area}{i:04d}",
-                    fresh.whole,
+                    fresh.full_key,
                     number,
                     f"twilio_{name}",
                     twin,

@@ -22,7 +22,7 @@ from playwright.async_api import (
 from app.access import sessions
 from app.demo import agent as demo_agent
 from app.resources import Resources
-from app.web.page import doors
+from app.web.page import dependencies
 from tests.conftest import Api
 from tests.makers import Tenant
 from tests.web.people import add_person
@@ -124,10 +124,10 @@ async def enter(chromium: Browser, resources: Resources, tenant: Tenant, api: Ap
         cookies = [{"name": "zone", "value": ZONE, "url": api.url}]
         if email:
             user_id = await add_person(resources, tenant.tenant_id, email)
-            async with resources.database.system() as tx:
+            async with resources.database.system_tx() as tx:
                 await tx.execute("UPDATE users SET role = $2 WHERE user_id = $1", user_id, role)
                 token = await sessions.begin(tx, tenant.tenant_id, user_id)
-            cookies.append({"name": doors.cookie_name(resources), "value": token, "url": api.url})
+            cookies.append({"name": dependencies.get_cookie_name(resources), "value": token, "url": api.url})
         await context.add_cookies(cookies)  # type: ignore[arg-type]
         person = Person(await context.new_page(), email or "", [])
         person.page.on("pageerror", lambda error: person.complaints.append(str(error)))
@@ -154,7 +154,7 @@ async def demo(world: World, api: Api) -> AsyncIterator[World]:
     """The world with the demo agent in it, which answers in its webhook's own answer. Its window
     is long enough for a countdown to be seen."""
     path = f"/sms-agents/{world.smsagent['smsAgentId']}"
-    app = demo_agent.build(world.smsagent["signingSecret"])
+    app = demo_agent.build_app(world.smsagent["signingSecret"])
     async with served(app) as url:
         await world.tenant.call("PATCH", path, {"webhookUrl": f"{url}/", "batchWindowMs": 4000, "maxWaitMs": 8000})
         yield world

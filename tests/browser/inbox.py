@@ -28,7 +28,7 @@ FROM interactions WHERE tenant_id = $1 AND interaction_id LIKE 'int_lead_%'
 async def fill_inbox(resources: Resources, world: World, count: int) -> None:
     """So many threads, each with a text of its lead."""
     tenant = world.tenant.tenant_id
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute(LEADS, tenant, count)
         await tx.execute(THREADS, tenant, world.ours)
         await tx.execute(TEXTS, tenant)
@@ -49,7 +49,7 @@ COUNTED = "UPDATE interactions SET last_seq = $2 WHERE interaction_id = $1"
 
 async def fill_thread(resources: Resources, thread: str, count: int) -> None:
     """The thread's first text is followed by others until there are so many, "Text 2." and on."""
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute(FILL, thread, count)
         await tx.execute(COUNTED, thread, count)
 

@@ -46,7 +46,7 @@ async def test_an_open_page_whose_session_ended_asks_to_sign_in(
     sam: Person, world: World, resources: Resources
 ) -> None:
     await sam.read((await world.send())["interactionId"])
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("DELETE FROM sessions")
     await world.text("Hello?")
     await expect(sam.page.get_by_role("button", name="Sign in")).to_be_visible()

@@ -45,15 +45,15 @@ HELLO = "Hi Jane, thanks for getting back to us!"
 
 
 def test_it_greets_by_first_name_and_asks_the_first_question() -> None:
-    assert agent.compose(told("Hi")) == {"reply": f"{HELLO} {OWNER}"}
+    assert agent.compose_answer(told("Hi")) == {"reply": f"{HELLO} {OWNER}"}
 
 
 def test_it_greets_a_lead_without_a_name() -> None:
-    assert agent.compose(told("Hi", name=None))["reply"].startswith("Hi there,")
+    assert agent.compose_answer(told("Hi", name=None))["reply"].startswith("Hi there,")
 
 
 def test_it_asks_one_question_a_turn_and_never_greets_twice() -> None:
-    assert agent.compose(told("yes", f"{HELLO} {OWNER}")) == {"reply": BILL}
+    assert agent.compose_answer(told("yes", f"{HELLO} {OWNER}")) == {"reply": BILL}
 
 
 @pytest.mark.parametrize(
@@ -62,22 +62,22 @@ def test_it_asks_one_question_a_turn_and_never_greets_twice() -> None:
      ("do I need to own my home?", "roof has to be yours")],
 )  # fmt: skip
 def test_it_answers_a_question_before_it_asks_its_own(said: str, fact: str) -> None:
-    reply = agent.compose(told(said, f"{HELLO} {OWNER}"))["reply"]
+    reply = agent.compose_answer(told(said, f"{HELLO} {OWNER}"))["reply"]
     assert fact in reply
     assert reply.endswith(BILL)
 
 
 def test_it_thanks_and_closes_when_nothing_is_left_to_ask() -> None:
-    assert "Thank you, Jane" in agent.compose(told("120 a month", OWNER, BILL))["reply"]
+    assert "Thank you, Jane" in agent.compose_answer(told("120 a month", OWNER, BILL))["reply"]
 
 
 def test_it_has_something_to_say_when_it_has_nothing_to_ask() -> None:
-    assert agent.compose(told("Hi", questions=[]))["reply"].strip()
+    assert agent.compose_answer(told("Hi", questions=[]))["reply"].strip()
 
 
 @pytest.mark.parametrize("said", ["Can I talk to a human?", "get me a real person please"])
 def test_it_hands_over_to_a_person_when_asked(said: str) -> None:
-    answer = agent.compose(told(said))
+    answer = agent.compose_answer(told(said))
     assert answer["handoff"] is True
     assert "reply" not in answer
 
@@ -112,13 +112,13 @@ def service(listening: Service) -> Service:
 
 @pytest.fixture(scope="module")
 async def inline() -> AsyncIterator[str]:
-    async with served(agent.build(SECRET)) as url:
+    async with served(agent.build_app(SECRET)) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 async def by_api(listening: Service) -> AsyncIterator[str]:
-    async with served(agent.build(SECRET, listening.url, "agent-key")) as url:
+    async with served(agent.build_app(SECRET, listening.url, "agent-key")) as url:
         yield url
 
 
@@ -133,7 +133,7 @@ async def hand_over(
         "webhook-timestamp": str(int(at.timestamp())),
         "webhook-signature": Webhook(secret).sign("turn_1", at, body),
     } | {name.replace("_", "-"): value for name, value in changed.items()}
-    async with calls.client(timeout=5) as http:
+    async with calls.build_client(timeout=5) as http:
         return await http.post(url, content=body, headers=headers)
 
 

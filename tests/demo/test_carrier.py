@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.demo import calls, carrier
-from app.domain.carriage import Account, Hook, Missed, Outgoing
+from app.domain.carriage import Account, InboundPage, OutgoingText, WebhookRequest
 from app.providers import simulator, twilio
 from tests.world import served, until
 
@@ -31,13 +31,13 @@ class Us:
     """Our webhooks: what came, in order, and with which status it is answered."""
 
     url: str = ""
-    hooks: list[Hook] = field(default_factory=list)
+    hooks: list[WebhookRequest] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
 
     async def hear(self, request: Request) -> Response:
         url = f"{self.url}{request.url.path}" + (f"?{q}" if (q := request.url.query) else "")
         self.hooks.append(
-            Hook(
+            WebhookRequest(
                 request.method, url, dict(request.headers),
                 tuple(request.query_params.multi_items()), await request.body(),
             )
@@ -56,11 +56,11 @@ class World:
     http: httpx.AsyncClient
 
     async def send(self, digits: str, reference: str = "msg_1") -> httpx.Response:
-        text = Outgoing(
+        text = OutgoingText(
             reference, f"+1415555{digits}", OURS, "Hi Jane", (),
             f"{self.us.url}/status?message={reference}", timedelta(hours=1),
         )  # fmt: skip
-        return await self.http.send(simulator.request(self.account, text, datetime.now(UTC)))
+        return await self.http.send(simulator.build_send_request(self.account, text, datetime.now(UTC)))
 
     async def get(self, path: str, **params: str) -> Any:
         return (await self.http.get(path, params=params)).json()
@@ -75,7 +75,7 @@ async def servers() -> AsyncIterator[tuple[Us, Starlette, str]]:
     us = Us()
     routes = [Route("/status", us.hear, methods=["POST"]),
               Route("/inbound", us.hear, methods=["POST"])]  # fmt: skip
-    app = carrier.build(SECRET)
+    app = carrier.build_app(SECRET)
     async with served(Starlette(routes=routes)) as us.url, served(app) as url:
         yield us, app, url
 
@@ -87,7 +87,7 @@ async def world(servers: tuple[Us, Starlette, str]) -> AsyncIterator[World]:
     us.hooks, us.answers = [], []
     app.state.carrier = carrier.Carrier(SECRET, {OURS: f"{us.url}/inbound"}, 0.02)
     account = Account("org_1", "acct_1", "simulator", {"secret": SECRET}, url)
-    async with calls.client(base_url=url, timeout=5) as http:
+    async with calls.build_client(base_url=url, timeout=5) as http:
         yield World(us, account, http)
     await app.state.carrier.close()
 
@@ -104,7 +104,7 @@ async def receipts(world: World, number: int) -> list[str]:
 
 
 async def test_a_number_without_magic_is_taken_and_delivered(world: World) -> None:
-    outcome = simulator.outcome(await world.send("1234"))
+    outcome = simulator.read_outcome(await world.send("1234"))
     assert outcome.verdict == "accepted"
     assert await receipts(world, 2) == ["sent", "delivered"]
     assert await world.counts() == (1, 1)
@@ -113,7 +113,7 @@ async def test_a_number_without_magic_is_taken_and_delivered(world: World) -> No
 async def test_receipts_are_signed_for_the_address_they_go_to(world: World) -> None:
     await world.send("1234")
     await receipts(world, 2)
-    assert all(simulator.genuine(world.account, h, datetime.now(UTC)) for h in world.us.hooks)
+    assert all(simulator.is_genuine(world.account, h, datetime.now(UTC)) for h in world.us.hooks)
     assert simulator.read_status(world.us.hooks[0])[0].message_id == "msg_1"
 
 
@@ -130,15 +130,15 @@ async def test_receipts_are_signed_for_the_address_they_go_to(world: World) -> N
 )
 async def test_a_refusal_takes_nothing(world: World, digits: str, status: int, verdict: str, code: str) -> None:
     answer = await world.send(digits)
-    outcome = simulator.outcome(answer)
+    outcome = simulator.read_outcome(answer)
     assert (answer.status_code, outcome.verdict, outcome.code) == (status, verdict, code)
     assert await world.counts() == (0, 1)
 
 
 async def test_a_throttled_text_is_taken_the_second_time(world: World) -> None:
-    first, second = simulator.outcome(await world.send("0003")), await world.send("0003")
+    first, second = simulator.read_outcome(await world.send("0003")), await world.send("0003")
     assert (first.verdict, first.retry_after) == ("later", 1.0)
-    assert simulator.outcome(second).verdict == "accepted"
+    assert simulator.read_outcome(second).verdict == "accepted"
     assert await world.counts() == (1, 2)
 
 
@@ -147,18 +147,18 @@ async def test_a_throttled_text_is_taken_the_second_time(world: World) -> None:
     [("0007", ["later", "later", "accepted"]), ("0015", ["unknown", "accepted"])],
 )
 async def test_a_text_may_be_taken_after_several_requests(world: World, digits: str, verdicts: list[str]) -> None:
-    heard = [simulator.outcome(await world.send(digits)).verdict for _ in verdicts]
+    heard = [simulator.read_outcome(await world.send(digits)).verdict for _ in verdicts]
     assert heard == verdicts
     assert await world.counts() == (1, len(verdicts))
 
 
 async def test_a_carrier_may_deny_what_it_took(world: World) -> None:
-    assert simulator.outcome(await world.send("0016")).verdict == "unknown"
+    assert simulator.read_outcome(await world.send("0016")).verdict == "unknown"
     assert await world.counts() == (1, 1)
-    text = Outgoing("msg_1", "+14155550016", OURS, "Hi Jane", (), "", timedelta(hours=1))
-    request = simulator.lookup(world.account, text, datetime.now(UTC))
+    text = OutgoingText("msg_1", "+14155550016", OURS, "Hi Jane", (), "", timedelta(hours=1))
+    request = simulator.build_lookup_request(world.account, text, datetime.now(UTC))
     assert request is not None
-    assert simulator.found(await world.http.send(request), text, datetime.now(UTC)) == []
+    assert simulator.read_lookup(await world.http.send(request), text, datetime.now(UTC)) == []
 
 
 async def test_a_text_may_be_taken_and_never_answered(world: World) -> None:
@@ -174,17 +174,17 @@ async def test_a_text_may_be_taken_and_the_connection_break(world: World) -> Non
 
 
 async def test_a_text_may_be_taken_and_answered_500(world: World) -> None:
-    assert simulator.outcome(await world.send("0013")).verdict == "unknown"
+    assert simulator.read_outcome(await world.send("0013")).verdict == "unknown"
     assert await world.counts() == (1, 1)
 
 
 @pytest.mark.parametrize("digits", ["1234", "0013"])
 async def test_a_look_up_finds_what_was_taken(world: World, digits: str) -> None:
     await world.send(digits)
-    text = Outgoing("msg_1", LEAD, OURS, "", (), "", timedelta())
-    request = simulator.lookup(world.account, text, datetime.now(UTC))
+    text = OutgoingText("msg_1", LEAD, OURS, "", (), "", timedelta())
+    request = simulator.build_lookup_request(world.account, text, datetime.now(UTC))
     assert request is not None
-    found = simulator.found(await world.http.send(request), text, datetime.now(UTC))
+    found = simulator.read_lookup(await world.http.send(request), text, datetime.now(UTC))
     assert found is not None
     assert len(found) == 1
     one = await world.http.get(
@@ -236,7 +236,7 @@ async def test_a_receipt_may_never_come(world: World) -> None:
 async def test_a_receipt_says_that_the_lead_opted_out(world: World) -> None:
     await world.send("0026")
     await receipts(world, 1)
-    assert simulator.read_status(world.us.hooks[0])[0].opted_out
+    assert simulator.read_status(world.us.hooks[0])[0].has_opted_out
 
 
 async def test_without_the_secret_nothing_is_taken_or_told(world: World) -> None:
@@ -253,7 +253,7 @@ async def test_the_lead_s_text_reaches_our_webhook_signed(world: World) -> None:
     answer = await world.http.post(f"/phone/{LEAD}/texts", json={"to": OURS, "text": "Hi there", "media": media})
     assert answer.json() == {"status": 200}
     [hook] = world.us.hooks
-    assert simulator.genuine(world.account, hook, datetime.now(UTC))
+    assert simulator.is_genuine(world.account, hook, datetime.now(UTC))
     [text] = simulator.read_inbound(hook)
     assert (text.sender, text.to, text.text) == (LEAD, OURS, "Hi there")
     assert text.media[0].content_type == "image/png"
@@ -287,9 +287,9 @@ async def test_the_twilio_line_of_the_demo_missed_no_texts(world: World) -> None
     credentials = {"accountSid": "AC1", "authToken": "token"}
     account = Account("org_1", "acct_2", "twilio", credentials, world.account.base_url)
     now = datetime.now(UTC)
-    request = twilio.history(account, now, None)
+    request = twilio.build_history_request(account, now, None)
     assert request
-    assert twilio.missed(await world.http.send(request), now) == Missed(())
+    assert twilio.read_history(await world.http.send(request), now) == InboundPage(())
 
 
 async def test_the_phone_shows_both_sides_in_order(world: World) -> None:

@@ -52,14 +52,14 @@ def test_the_databases_say_whether_they_are_well(services: dict[str, Any]) -> No
 
 
 def test_a_stop_gives_running_work_the_time_that_it_takes(services: dict[str, Any]) -> None:
-    from app.cli import STOP_WITHIN
-    from app.jobs.loops import DRAIN
+    from app.cli import STOP_SECONDS
+    from app.jobs.loops import DRAIN_SECONDS
 
     def seconds(name: str) -> int:
         return int(services[name]["stop_grace_period"].removesuffix("s"))
 
-    assert seconds("web") > STOP_WITHIN
-    assert seconds("worker") > DRAIN
+    assert seconds("web") > STOP_SECONDS
+    assert seconds("worker") > DRAIN_SECONDS
 
 
 def test_every_variable_is_known_and_production_starts_with_them(
@@ -78,7 +78,7 @@ def test_every_variable_is_known_and_production_starts_with_them(
                 patched.delenv(variable, raising=False)
             for variable, value in ours.items():
                 patched.setenv(variable, value)
-            assert settings.load().production
+            assert settings.load().is_production
     ports = services["web"]["ports"]
     assert ports == [f"{Settings.model_fields['port'].default}:8000"]
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from app.demo import calls
-from app.embedded.supervisor import Account, free_port, reachable
+from app.embedded.supervisor import Account, find_free_port, is_reachable
 from app.settings import Settings
 from tests.world import until
 
@@ -43,7 +43,7 @@ def python() -> str:
     stranger = Account(UID, UID)
     for one in (sys.executable, "/usr/local/bin/python3", "/usr/bin/python3"):
         real = Path(one).resolve()
-        if real.exists() and reachable(real, stranger) and not _run(one, "-c", RECENT).returncode:
+        if real.exists() and is_reachable(real, stranger) and not _run(one, "-c", RECENT).returncode:
             return str(real)
     pytest.skip("every Python of 3.11 or newer is closed to other accounts, or lacks venv")
 
@@ -131,7 +131,7 @@ async def test_the_image_serves_and_works_as_nobody_on_files_that_nobody_may_wri
     if _run("unshare", "--mount", "sh", "-c", "mount --make-rprivate /").returncode:
         pytest.skip("this machine lets nobody make a mount namespace")
     assert re.findall(r"^USER (\d+)$", DOCKERFILE, re.M) == [str(UID)]
-    env = environment(image, configuration, free_port())
+    env = environment(image, configuration, find_free_port())
     srv = image / "srv"
     probe = "touch {} 2>/dev/null && echo written; id -u"
     for folder in (srv, srv / "app", image / "venv"):
@@ -146,7 +146,7 @@ async def test_the_image_serves_and_works_as_nobody_on_files_that_nobody_may_wri
         for command in (web, ["python", "-m", "app", "worker"])
     ]
     try:
-        async with calls.client(base_url=f"http://127.0.0.1:{env['PORT']}") as http:
+        async with calls.build_client(base_url=f"http://127.0.0.1:{env['PORT']}") as http:
 
             async def ready() -> bool:
                 try:

@@ -41,7 +41,7 @@ async def test_this_code_serves_a_database_that_is_one_revision_ahead(island: Is
 
 @pytest.mark.parametrize("word", ["web", "worker"])
 async def test_a_process_refuses_a_database_that_lacks_its_migrations(island: Island, word: str) -> None:
-    script = ScriptDirectory(str(readiness.MIGRATIONS))
+    script = ScriptDirectory(str(readiness.MIGRATIONS_PATH))
     head = script.get_revision(readiness.head() or "")
     await island.owner(f"UPDATE alembic_version SET version_num = '{head.down_revision}'")
     process = await asyncio.create_subprocess_exec(

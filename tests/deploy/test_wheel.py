@@ -97,7 +97,7 @@ async def test_installed_from_the_wheel_up_runs_outside_the_checkout(
 ) -> None:
     home = installed.folder.parent / "home"
     home.mkdir(mode=0o755)
-    port = next(p for p in range(20_000, 30_000, 7) if all(up.is_free("127.0.0.1", p + i)
+    port = next(p for p in range(20_000, 30_000, 7) if all(up.is_port_free("127.0.0.1", p + i)
                                                            for i in range(3)))  # fmt: skip
     env = {name: value for name, value in os.environ.items()
            if name not in OURS and not name.startswith("PYTHON")}  # fmt: skip
@@ -109,7 +109,7 @@ async def test_installed_from_the_wheel_up_runs_outside_the_checkout(
     assert running.stdout
     listening = asyncio.create_task(_hear(running.stdout, said))
     try:
-        async with calls.client(base_url=f"http://127.0.0.1:{port}", timeout=5) as http:
+        async with calls.build_client(base_url=f"http://127.0.0.1:{port}", timeout=5) as http:
 
             async def ready() -> bool:
                 assert running.returncode is None, "".join(said)

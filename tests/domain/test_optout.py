@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain import optout
-from app.domain.optout import Judged, judge
+from app.domain.optout import Judgment, judge_text
 
 TABLE = Path(__file__).with_name("optout_phrases.tsv")
 DEFINITIVE = ("stop", "quit", "end", "revoke", "opt out", "cancel", "unsubscribe")
@@ -29,8 +29,8 @@ class Phrase:
     text: str
 
     @property
-    def judged(self) -> Judged:
-        return judge(self.text)
+    def judged(self) -> Judgment:
+        return judge_text(self.text)
 
 
 def phrases() -> list[Phrase]:
@@ -85,13 +85,13 @@ def test_help_and_start_are_found_and_nothing_else_is(word: str) -> None:
 
 
 def test_a_reaction_that_quotes_us_says_nothing() -> None:
-    assert [p.text for p in PHRASES if p.part == "reaction" and p.judged != Judged()] == []
+    assert [p.text for p in PHRASES if p.part == "reaction" and p.judged != Judgment()] == []
 
 
 def test_what_may_be_a_wish_is_flagged_and_not_obeyed() -> None:
     unclear = [p for p in PHRASES if p.label == "possible"]
     assert [p.text for p in unclear if p.judged.word] == []
-    assert share(sum(not p.judged.possible for p in unclear), len(unclear)) >= 0.98
+    assert share(sum(not p.judged.is_possible for p in unclear), len(unclear)) >= 0.98
 
 
 @pytest.mark.parametrize("word", DEFINITIVE)
@@ -101,30 +101,30 @@ def test_what_may_be_a_wish_is_flagged_and_not_obeyed() -> None:
 )
 def test_the_words_the_rule_names_always_count(word: str, shape: str) -> None:
     for written in (word, word.upper(), word.title(), word.replace(" ", "-"), word.swapcase()):
-        assert judge(shape.format(written)).word == "stop", written
+        assert judge_text(shape.format(written)).word == "stop", written
 
 
 def test_yes_is_start_only_from_a_suppressed_phone_whose_carrier_says_so() -> None:
-    assert judge("Yes!", yes_restores=True, suppressed=True).word == "start"
-    assert judge("Yes!", yes_restores=True).word is None
-    assert judge("Yes!", suppressed=True).word is None
+    assert judge_text("Yes!", yes_restores=True, is_suppressed=True).word == "start"
+    assert judge_text("Yes!", yes_restores=True).word is None
+    assert judge_text("Yes!", is_suppressed=True).word is None
 
 
 @given(st.text(max_size=2000))
 def test_whatever_is_written_is_judged(text: str) -> None:
-    judged = judge(text)
+    judged = judge_text(text)
     assert judged.word in ("stop", "start", "help", None)
     assert (judged.rule is None) == (judged.word is None)
 
 
 @given(st.text(max_size=200))
 def test_folding_twice_is_folding_once(text: str) -> None:
-    assert optout.fold(optout.fold(text)) == optout.fold(text)
+    assert optout.fold_text(optout.fold_text(text)) == optout.fold_text(text)
 
 
 @pytest.mark.parametrize("unit", ["stop ", "a", "\u0301", "dont ", "no me ", "take me my ", "quit a b ", "\n> ", "“"])
 def test_a_long_text_costs_no_more_than_its_head(unit: str) -> None:
     """Only the head of a text is folded and matched: 64 KiB cost what 2 KiB cost."""
     texts = [(unit * 65_536)[:size] for size in (2048, 65_536)]
-    costs = [min(timeit.repeat(lambda: judge(text), number=5, repeat=3)) for text in texts]  # noqa: B023
+    costs = [min(timeit.repeat(lambda: judge_text(text), number=5, repeat=3)) for text in texts]  # noqa: B023
     assert costs[1] < 5 * costs[0] + 0.005

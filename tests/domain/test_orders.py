@@ -5,8 +5,8 @@ import unicodedata
 
 import pytest
 
-from app.domain.orders import LONGEST_TEXT, hopeless, unfit
-from app.domain.segments import smart
+from app.domain.orders import MAX_TEXT_LENGTH, hopeless, unfit
+from app.domain.segments import replace_typography
 
 BLANK = {
     "nothing": "",
@@ -60,11 +60,11 @@ def test_of_all_characters_those_are_blank_that_unicode_says_are_for_no_eye() ->
 
 
 def test_length_is_told_by_what_leaves() -> None:
-    assert unfit("x" * LONGEST_TEXT) is None
-    assert unfit("😀" * LONGEST_TEXT) is None
-    assert unfit("x" * (LONGEST_TEXT + 1)) == "is longer than 1600 characters"
-    longer = "x" * LONGEST_TEXT + "\u200b\ufeff"
+    assert unfit("x" * MAX_TEXT_LENGTH) is None
+    assert unfit("😀" * MAX_TEXT_LENGTH) is None
+    assert unfit("x" * (MAX_TEXT_LENGTH + 1)) == "is longer than 1600 characters"
+    longer = "x" * MAX_TEXT_LENGTH + "\u200b\ufeff"
     assert hopeless(longer) is None
-    assert unfit(smart(longer)) is None
+    assert unfit(replace_typography(longer)) is None
     assert unfit(longer) is not None
     assert hopeless(longer + "x") is not None

@@ -67,7 +67,7 @@ NOT_READ = {
 
 @pytest.mark.parametrize(("written", "country", "phone"), READ)
 def test_one_number_is_read_however_it_is_written(written: str, country: str, phone: str) -> None:
-    assert phones.normalise(written, country) == phone
+    assert phones.normalize_phone(written, country) == phone
 
 
 @pytest.mark.parametrize("country", ["US", "DE", "DK", "GB", "AU", "IT", "FR"])
@@ -76,13 +76,13 @@ def test_one_number_is_read_however_it_is_written(written: str, country: str, ph
 )  # fmt: skip
 def test_what_is_not_plainly_one_number_is_no_strangers(written: str, country: str) -> None:
     with pytest.raises(Invalid) as refused:
-        phones.normalise(written, country, "to")
+        phones.normalize_phone(written, country, "to")
     assert refused.value.details == ["to: is not a valid phone number"]
 
 
 def test_a_word_for_one_country_is_no_number_of_another() -> None:
     with pytest.raises(Invalid):
-        phones.normalise("1-800-FLOWERS", "DE")
+        phones.normalize_phone("1-800-FLOWERS", "DE")
 
 
 def test_who_writes_through_a_carrier_keeps_the_name_that_it_gave() -> None:

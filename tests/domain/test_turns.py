@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.turns import Step, step
+from app.domain.turns import TurnStep, decide_step
 
 LATER = datetime(2026, 2, 15, 10, 30, tzinfo=UTC)
 
@@ -32,26 +32,26 @@ UNHEARD = turn("failed")
 @pytest.mark.parametrize(
     ("live", "wanted"),
     [
-        ([], Step()),
-        ([COLLECTING], Step(hand_over=COLLECTING)),
-        ([YOUNG], Step(look_at=LATER)),
-        ([UNHEARD, COLLECTING], Step(hand_over=COLLECTING)),
-        ([AWAITING], Step()),
-        ([AWAITING, COLLECTING], Step(hand_over=COLLECTING, supersedes=AWAITING)),
-        ([EXPIRED], Step(expires=EXPIRED)),
-        ([EXPIRED, YOUNG], Step(expires=EXPIRED, look_at=LATER)),
-        ([EXPIRED, COLLECTING], Step(hand_over=COLLECTING, supersedes=EXPIRED)),
-        ([POSTING], Step()),
-        ([POSTING, COLLECTING], Step()),
-        ([POSTING, YOUNG], Step(look_at=LATER)),
-        ([CANCELLED, COLLECTING], Step()),
-        ([RETRYING, COLLECTING], Step(hand_over=COLLECTING, supersedes=RETRYING)),
-        ([LEFT], Step(hand_over=LEFT)),
-        ([LEFT, COLLECTING], Step(hand_over=COLLECTING, supersedes=LEFT)),
-        ([PROTECTED, COLLECTING], Step(waits=COLLECTING)),
-        ([PROTECTED, IMPATIENT], Step(hand_over=IMPATIENT, supersedes=PROTECTED)),
+        ([], TurnStep()),
+        ([COLLECTING], TurnStep(due_turn=COLLECTING)),
+        ([YOUNG], TurnStep(look_at=LATER)),
+        ([UNHEARD, COLLECTING], TurnStep(due_turn=COLLECTING)),
+        ([AWAITING], TurnStep()),
+        ([AWAITING, COLLECTING], TurnStep(due_turn=COLLECTING, superseded_turn=AWAITING)),
+        ([EXPIRED], TurnStep(expired_turn=EXPIRED)),
+        ([EXPIRED, YOUNG], TurnStep(expired_turn=EXPIRED, look_at=LATER)),
+        ([EXPIRED, COLLECTING], TurnStep(due_turn=COLLECTING, superseded_turn=EXPIRED)),
+        ([POSTING], TurnStep()),
+        ([POSTING, COLLECTING], TurnStep()),
+        ([POSTING, YOUNG], TurnStep(look_at=LATER)),
+        ([CANCELLED, COLLECTING], TurnStep()),
+        ([RETRYING, COLLECTING], TurnStep(due_turn=COLLECTING, superseded_turn=RETRYING)),
+        ([LEFT], TurnStep(due_turn=LEFT)),
+        ([LEFT, COLLECTING], TurnStep(due_turn=COLLECTING, superseded_turn=LEFT)),
+        ([PROTECTED, COLLECTING], TurnStep(waiting_turn=COLLECTING)),
+        ([PROTECTED, IMPATIENT], TurnStep(due_turn=IMPATIENT, superseded_turn=PROTECTED)),
     ],
 )
-def test_a_thread_wants_one_thing_at_a_time(live: list[dict[str, Any]], wanted: Step) -> None:
-    assert step(live) == wanted
-    assert step(live[::-1]) == wanted
+def test_a_thread_wants_one_thing_at_a_time(live: list[dict[str, Any]], wanted: TurnStep) -> None:
+    assert decide_step(live) == wanted
+    assert decide_step(live[::-1]) == wanted

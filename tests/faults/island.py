@@ -18,8 +18,8 @@ import pytest
 from app import embedded, settings
 from app.cli import migrate_to_head
 from app.demo import calls
-from app.embedded.supervisor import free_port
-from app.resources import Resources, opened
+from app.embedded.supervisor import find_free_port
+from app.resources import Resources, open_resources
 from app.settings import Settings
 from tests import makers
 from tests.conftest import database_named
@@ -51,11 +51,11 @@ class Harbour:
         assert self.postgres._process
         self.postgres._process.wait(30)
         self.postgres.close()
-        self.postgres = embedded.postgres(self.folder)
+        self.postgres = embedded.serve_postgres(self.folder)
 
     def restart_valkey(self) -> None:
         self.valkey.close()
-        self.valkey = embedded.valkey(self.folder)
+        self.valkey = embedded.serve_valkey(self.folder)
 
 
 def pid_of(server: embedded.Server) -> int:
@@ -78,7 +78,7 @@ def harbour() -> Iterator[Harbour]:
 @contextlib.contextmanager
 def moored(folder: Path) -> Iterator[Harbour]:
     """The servers below `folder`, with the migrated database."""
-    held = Harbour(folder, embedded.postgres(folder), embedded.valkey(folder))
+    held = Harbour(folder, embedded.serve_postgres(folder), embedded.serve_valkey(folder))
     try:
         with ThreadPoolExecutor(1) as aside:  # this thread's loop is the tests'
             create = _execute(held.postgres.url, f"CREATE DATABASE {MIGRATED}")
@@ -122,7 +122,7 @@ class Island:
 
     async def start_web(self, skew: float = 0) -> str:
         """A web process with such a clock, once the balancer sends it requests; its address."""
-        port = free_port()
+        port = find_free_port()
         url = f"http://127.0.0.1:{port}"
         with self.log.open("ab") as out:
             self.webs[url] = await asyncio.create_subprocess_exec(
@@ -196,8 +196,8 @@ async def island(harbour: Harbour, carrier: Carrier, rng: random.Random, tmp_pat
             "LINGER_SECONDS": str(LINGER),
         }
         configuration = settings.load(**{name.lower(): value for name, value in given.items()})
-        http = await stack.enter_async_context(calls.client(base_url=balancer.url, timeout=30))
-        resources = await stack.enter_async_context(opened(configuration))
+        http = await stack.enter_async_context(calls.build_client(base_url=balancer.url, timeout=30))
+        resources = await stack.enter_async_context(open_resources(configuration))
         log = tmp_path / "processes.log"
         env = dict(os.environ) | given
         members: list[Process] = []

@@ -91,7 +91,7 @@ class Record:
 async def read(tenant: Tenant, carrier: Carrier, record: Record) -> Record:
     """Fills in what API and carrier say, once the carrier has posted all its receipts: one that
     was answered while we read could not stand in what was read before it."""
-    while carrier.reporting:
+    while carrier.has_open_reports:
         await asyncio.sleep(0.02)
     limit = asyncio.Semaphore(AT_ONCE)
 
@@ -111,7 +111,7 @@ async def read(tenant: Tenant, carrier: Carrier, record: Record) -> Record:
     ends = await asyncio.gather(*(call(f"/messages/{m}") for m in unwell))
     record.ends = dict(zip(unwell, ends, strict=True))
     record.accepted = {name: list(taken) for name, taken in carrier.accepted.items()}
-    record.denied = dict(carrier.denied)
+    record.denied = dict(carrier.denied_lookup_counts)
     record.arrived = {
         phone: [(t.text, datetime.fromisoformat(t.at)) for t in texts if not t.mine]
         for phone, texts in carrier.phones.items()

@@ -35,6 +35,6 @@ def move(seconds: float) -> None:
 
 if __name__ == "__main__":
     move(float(sys.argv[1]))
-    from app.cli import run
+    from app.cli import run_command
 
-    sys.exit(run(sys.argv[2:]))
+    sys.exit(run_command(sys.argv[2:]))

@@ -239,7 +239,7 @@ class Run:
         # Idle connections are left before uvicorn closes them, 5 s after their last request.
         limits = httpx.Limits(keepalive_expiry=2.0)
         # The carrier tries its webhook again and again before it says what came of a text.
-        async with calls.client(timeout=90, limits=limits) as http:
+        async with calls.build_client(timeout=90, limits=limits) as http:
             tasks = [
                 *(asyncio.create_task(self.talk(http, talk)) for talk in self.talks),
                 *(asyncio.create_task(one.send(self.going)) for one in self.backends),
@@ -354,8 +354,8 @@ async def quiet(database: Database, agents: Agents) -> None:
     """Returns once all is handed over and carried, and no agent has a word left to say."""
 
     async def look() -> bool:
-        async with database.system() as tx:
-            return not (await tx.value(BUSY) or agents.begun)
+        async with database.system_tx() as tx:
+            return not (await tx.fetch_value(BUSY) or agents.begun)
 
     await until(look, COMES_BACK_WITHIN + 30)
 

@@ -46,7 +46,7 @@ async def leads(world: World, resources: Resources, each: int) -> list[tuple[str
     """(failure, lead id), `each` of every kind."""
     made = [(digits, f"lead_{digits}_{n}", f"+1212{300 + n}{digits}")
             for digits in FAILURES for n in range(each)]  # fmt: skip
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute(
             """INSERT INTO leads (tenant_id, lead_id, phone, campaign_id)
             SELECT $1, lead_id, phone, $4 FROM unnest($2::text[], $3::text[]) AS a(lead_id, phone)
@@ -91,10 +91,10 @@ async def settled(resources: Resources, hurry: bool) -> None:
     """Returns once nothing is owed any more."""
 
     async def none(owed: str) -> bool:
-        async with resources.database.system() as tx:
+        async with resources.database.system_tx() as tx:
             if hurry:
                 await tx.execute(HURRY)
-            return not await tx.value(f"SELECT count(*) FROM {owed}")
+            return not await tx.fetch_value(f"SELECT count(*) FROM {owed}")
 
     await until(partial(none, "outbox WHERE NOT resent"), SETTLED_WITHIN)
     await until(partial(none, "outbox"), RESENT_WITHIN)
@@ -153,7 +153,7 @@ def twice_unlucky(record: Record, carrier: Carrier, message_id: str) -> bool:
     return (
         end is not None
         and (end["status"], end["errorCode"]) == ("failed", "NOT_TAKEN")
-        and carrier.requests[message_id] == 1
+        and carrier.request_counts[message_id] == 1
         and message_id not in carrier.accepted
     )
 

@@ -26,8 +26,8 @@ async def pass_seconds(resources: Resources, message_id: str, seconds: int) -> N
     """So much time passes for a text of unknown outcome, once it is one."""
 
     async def look() -> bool:
-        async with resources.database.system() as tx:
-            return bool(await tx.value(PASS, message_id, seconds))
+        async with resources.database.system_tx() as tx:
+            return bool(await tx.fetch_value(PASS, message_id, seconds))
 
     await until(look)
 
@@ -40,7 +40,7 @@ async def test_an_unknown_text_is_asked_for_and_sent_again_at_its_time(
     crew.skews = itertools.repeat(skew)
     await crew.start(1)
     sent = await world.send(to="+12125550015")  # answers 500, and has not taken it
-    denied = world.carrier.known.denied
+    denied = world.carrier.known.denied_lookup_counts
     for times, seconds in ((1, 15), (2, 45)):
         await pass_seconds(resources, sent["messageId"], seconds)
 

@@ -27,13 +27,13 @@ async def stand(island: Island, texts: list[str]) -> int:
     """How many messages have these texts, once no transaction of the web process is open."""
 
     async def settled() -> bool:
-        async with island.resources.database.system() as tx:
-            return not await tx.value(OPEN)
+        async with island.resources.database.system_tx() as tx:
+            return not await tx.fetch_value(OPEN)
 
     await asyncio.sleep(2 * LATE)  # the delayed COMMIT has come
     await until(settled)
-    async with island.resources.database.system() as tx:
-        count: int = await tx.value("SELECT count(*) FROM messages WHERE text = ANY ($1)", texts)
+    async with island.resources.database.system_tx() as tx:
+        count: int = await tx.fetch_value("SELECT count(*) FROM messages WHERE text = ANY ($1)", texts)
     return count
 
 

@@ -25,7 +25,7 @@ import pytest
 
 from app import embedded
 from app.demo import calls
-from app.demo.carrier import signed
+from app.demo.carrier import sign_webhook
 from tests.conftest import database_named
 from tests.faults.island import Harbour, Island, moored, port_of
 from tests.faults.ledger import Posted, Written
@@ -117,7 +117,7 @@ def shore(request: pytest.FixtureRequest) -> Iterator[Shore]:
         folder, log = Path(made), Path(made) / "log"
         folder.chmod(0o755)  # the servers' own account must reach its folder below
         with mounted(folder / "postgres" if which == "tables" else log) as disk:
-            embedded.postgres(folder).close()
+            embedded.serve_postgres(folder).close()
             _move_log(folder / "postgres" / "cluster", log)
             with moored(folder) as held:
                 yield Shore(which, disk, held)
@@ -174,20 +174,20 @@ async def fill_log(island: Island) -> None:
             await connection.execute(LOG_A_LITTLE)
 
     async def stopped() -> bool:
-        return not island.harbour.postgres.alive()
+        return not island.harbour.postgres.is_alive()
 
     await until(stopped)
 
 
 async def again(island: Island) -> None:
     """PostgreSQL is started again, as whoever supervises it does. It comes back elsewhere."""
-    island.harbour.postgres = await asyncio.to_thread(embedded.postgres, island.harbour.folder)
+    island.harbour.postgres = await asyncio.to_thread(embedded.serve_postgres, island.harbour.folder)
     island.database.to = port_of(island.harbour.postgres)
 
 
 async def health(url: str) -> tuple[int, int]:
     """Live and ready."""
-    async with calls.client(base_url=url, timeout=5) as http:
+    async with calls.build_client(base_url=url, timeout=5) as http:
         live, ready = await asyncio.gather(http.get("/health/live"), http.get("/health/ready"))
     return live.status_code, ready.status_code
 
@@ -200,7 +200,7 @@ async def refuses(island: Island, run: Run, url: str) -> None:
         return await health(url) == (200, 503)
 
     await until(unready, BACK_WITHIN)
-    async with calls.client(base_url=url, timeout=5) as http:
+    async with calls.build_client(base_url=url, timeout=5) as http:
         for one in (send, write):
             refused = 0
             for n in itertools.count():  # a page that is not full yet has room for some
@@ -231,7 +231,7 @@ async def write(island: Island, run: Run, http: httpx.AsyncClient, text: str) ->
         "type": "inbound", "id": run.carrier.known.new_id(), "from": talk.lead["phone"],
         "to": run.ours, "text": text, "media": [], "sentAt": datetime.now(UTC).isoformat(),
     }  # fmt: skip
-    post = signed(CREDENTIALS["simulator"]["secret"], public, body)
+    post = sign_webhook(CREDENTIALS["simulator"]["secret"], public, body)
     answer = await http.post(public.removeprefix(island.balancer.url), **post)
     talk.written.append(Written(talk.lead["phone"], text, answer.status_code, datetime.now(UTC), owed=True))
     return answer.status_code

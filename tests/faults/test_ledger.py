@@ -156,7 +156,7 @@ def test_a_run_that_went_wrong_is_seen(doctored: Callable[[Record], None]) -> No
 
 
 async def test_it_is_read_when_the_carrier_has_said_all_it_has_to_say(world: World) -> None:
-    world.carrier.known.receipts = 0.5
+    world.carrier.known.receipt_delay = 0.5
     sent = await world.send()
     await world.status_is(sent["messageId"], "sent")
     record = await read(world.tenant, world.carrier.known, Record())

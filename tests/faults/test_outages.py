@@ -123,7 +123,7 @@ async def test_while_the_database_is_away_all_hear_so_and_afterwards_nothing_is_
 async def says_so(island: Island) -> None:
     """Every web process is alive, not ready, and refuses what it cannot take."""
     for url in island.webs:
-        async with calls.client(base_url=url, timeout=5) as http:
+        async with calls.build_client(base_url=url, timeout=5) as http:
 
             async def unready(http: httpx.AsyncClient = http) -> bool:
                 return (await http.get("/health/ready")).status_code == 503
@@ -145,7 +145,7 @@ async def test_a_worker_that_stood_still_past_its_leases_changes_nothing_when_it
             hurt_at.append(time.time())
             with run.speechless(), stopped(worker.pid):
                 await asyncio.sleep(1)
-                async with island.resources.database.system() as tx:
+                async with island.resources.database.system_tx() as tx:
                     for statement in LEASES_RUN_OUT:
                         await tx.execute(statement)
                 await goes_on(island, run)

@@ -25,17 +25,17 @@ async def test_a_stale_text_is_settled_in_the_order_in_which_everybody_locks(
     turn = await world.turn_is(thread, "replied")
     [late] = turn["reply"]["messageIds"]
     await world.text("And when?")
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await threads.lock(tx, [(world.tenant.tenant_id, thread)])
         await world.tenant.call("POST", f"{number}/resume", {})
 
         async def claimed() -> bool:
-            async with resources.database.system() as other:
-                return bool(await other.value(CLAIMED))
+            async with resources.database.system_tx() as other:
+                return bool(await other.fetch_value(CLAIMED))
 
         await until(claimed)
         await asyncio.sleep(0.5)  # it has gone on to settle, and waits for the thread
-        assert await tx.value(OWED, late) == late
+        assert await tx.fetch_value(OWED, late) == late
     message = await world.status_is(late, "cancelled")
     assert message["errorCode"] == "STALE_TURN"
     told = await world.told(2)
@@ -75,7 +75,7 @@ async def test_what_was_said_while_the_database_is_away_is_recorded_when_it_is_b
     message = await until(recorded)
     assert [one["outcome"] for one in message["attempts"]] == ["accepted"]
     assert "unknown" not in [step["status"] for step in message["history"]]
-    assert slow["messageId"] not in known.asked
+    assert slow["messageId"] not in known.lookup_counts
     turn = await world.turn_is(opened["interactionId"], "replied")
     assert [one["outcome"] for one in turn["attempts"]] == ["accepted"]
     assert len(agent.told) == 1

@@ -18,9 +18,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app import worker
-from app.demo.carrier import signed
+from app.demo.carrier import sign_webhook
 from app.resources import Resources
-from app.wire.client import PER_HOST
+from app.wire.client import CONNECTIONS_PER_HOST
 from tests.conftest import Api
 from tests.makers import CREDENTIALS, Data, Tenant
 from tests.web.people import Browser, add_person, browser, form
@@ -51,7 +51,7 @@ class Field:
         body = {"type": "inbound", "id": f"in-{next(self.ids)}", "from": phone,
                 "to": self.number, "text": text, "media": []}  # fmt: skip
         for _ in range(5):  # a busy database answers 503, and carriers come again
-            answer = await self.http.post(self.inbound_url, **signed(SECRET, self.inbound_url, body))
+            answer = await self.http.post(self.inbound_url, **sign_webhook(SECRET, self.inbound_url, body))
             if answer.status_code != 503:
                 break
         assert answer.status_code == 200, answer.text
@@ -102,7 +102,7 @@ async def racing(api: Api, tenant: Tenant, resources: Resources) -> AsyncIterato
         await tenant.call("PATCH", "/settings", {"optOutConfirmation": CONFIRMATION})
         await add_person(resources, tenant.tenant_id, "racer@example.com")
         assert (await field_.page.sign_in("racer@example.com")).status_code == 303
-        loops = worker.build(resources)
+        loops = worker.build_loops(resources)
         running = asyncio.create_task(loops.run())
         yield field_
         loops.stop()
@@ -173,7 +173,7 @@ async def leads(field_: Field, resources: Resources, count: int) -> list[Data]:
         {"lead_id": f"race_{n}", "phone": f"+1212{300 + n // 10_000:03}{n % 10_000:04}"}
         for n in (next(_phones) for _ in range(count))
     ]
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute(
             """INSERT INTO leads (tenant_id, lead_id, phone, campaign_id)
             SELECT $1, lead_id, phone, 'races' FROM unnest($2::text[], $3::text[])
@@ -246,12 +246,12 @@ async def test_nothing_begins_after_a_stop_was_answered(
 async def test_a_text_that_waits_behind_a_slow_carrier_does_not_begin_after_the_stop(
     racing: Field, resources: Resources
 ) -> None:
-    made = await leads(racing, resources, PER_HOST + 20)
+    made = await leads(racing, resources, CONNECTIONS_PER_HOST + 20)
     entries = [{"leadId": lead["lead_id"], "message": "Slow"} for lead in made]
     await racing.tenant.call("POST", "/sms/send/bulk", {"messages": entries})
 
     async def none_is_free() -> bool:
-        return len(racing.begun) == PER_HOST
+        return len(racing.begun) == CONNECTIONS_PER_HOST
 
     await until(none_is_free)
     waiting = next(lead["phone"] for lead in made if lead["phone"] not in racing.begun)

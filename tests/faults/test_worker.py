@@ -63,7 +63,7 @@ async def test_a_text_whose_worker_died_while_sending_is_sent_once(
     await until(taken)
     worker.kill()
     await worker.wait()
-    async with resources.database.system() as tx:  # the lease runs out
+    async with resources.database.system_tx() as tx:  # the lease runs out
         await tx.execute("UPDATE outbox SET due_at = clock_timestamp()")
     await spawn()
     await world.status_is(sent["messageId"], "sent")

@@ -326,7 +326,7 @@ async def test_a_failing_webhook_is_tried_again_under_the_same_id_with_frozen_te
 
         await until(failed)
         assert (await world.thread(thread))["agentState"]["state"] == "retrying"
-        async with resources.database.system() as tx:
+        async with resources.database.system_tx() as tx:
             await tx.execute("UPDATE turns SET due_at = clock_timestamp()")
     turn = await world.turn_is(thread, "replied")
     assert {headers["webhook-id"] for headers, _ in world.agent.requests} == {turn["turnId"]}
@@ -351,7 +351,7 @@ async def test_after_the_last_attempt_a_person_must_follow_up_and_the_texts_move
             return len([a for a in turn["attempts"] if a["outcome"] == "failed"]) == n
 
         await until(failed)
-        async with resources.database.system() as tx:
+        async with resources.database.system_tx() as tx:
             await tx.execute("UPDATE turns SET due_at = clock_timestamp() WHERE state <> 'failed'")
     first = await world.turn_is(thread, "failed")
     now = await world.thread(thread)
@@ -370,7 +370,7 @@ async def test_a_turn_without_a_reply_expires(world: World, resources: Resources
     thread = await talking(world)
     await world.text("Hey")
     turn = await world.turn_is(thread, "awaiting_reply")
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE turns SET due_at = clock_timestamp()")
     await world.turn_is(thread, "expired")
     late = await reply(world, "Sorry", turnId=turn["turnId"])

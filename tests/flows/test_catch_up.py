@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app.access.sealing import Seal
-from app.jobs.catch_up import ACCOUNTS, LEASE, CatchUp
+from app.jobs.catch_up import ACCOUNTS_PER_STEP, LEASE, CatchUp
 from app.resources import Resources
 from app.settings import Settings
 from app.store import accounts
@@ -89,13 +89,13 @@ async def add(tenant: Tenant, record: Record, *names: str) -> list[str]:
 
 
 async def notice(resources: Resources) -> None:
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await accounts.notice_absence(tx, datetime.now(UTC) - timedelta(minutes=5))
 
 
 async def look(catch_up: CatchUp) -> None:
     """All that is due is begun, until nothing is; not waited for."""
-    while await catch_up.missing_texts():
+    while await catch_up.fetch_missing_texts():
         await asyncio.sleep(0.05)
 
 
@@ -107,23 +107,23 @@ async def finish(catch_up: CatchUp) -> None:
 
 
 async def row(resources: Resources, account_id: str) -> Row:
-    async with resources.database.system() as tx:
-        found = await tx.row("SELECT * FROM provider_accounts WHERE account_id = $1", account_id)
+    async with resources.database.system_tx() as tx:
+        found = await tx.fetch_row("SELECT * FROM provider_accounts WHERE account_id = $1", account_id)
     assert found
     return found
 
 
 async def rest_of(resources: Resources, account_id: str) -> float:
     """Seconds until its next try."""
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         asked = """SELECT extract(epoch FROM fetch_at - clock_timestamp())::float8
                    FROM provider_accounts WHERE account_id = $1"""
-        return float(await tx.value(asked, account_id))
+        return float(await tx.fetch_value(asked, account_id))
 
 
 async def let_pass(resources: Resources, account_id: str) -> None:
     """The time until its next try."""
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute(
             "UPDATE provider_accounts SET fetch_at = clock_timestamp() WHERE account_id = $1",
             account_id,
@@ -143,7 +143,7 @@ async def test_accounts_that_fail_or_are_slow_keep_no_other_from_being_asked(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     kinds = list(FAILURES)
-    failing = [f"failing{n}" for n in range(ACCOUNTS + 5)]
+    failing = [f"failing{n}" for n in range(ACCOUNTS_PER_STEP + 5)]
     for n, name in enumerate(failing):
         record.said[name] = FAILURES[kinds[n % len(kinds)]]
     await add(tenant, record, *failing)
@@ -243,7 +243,7 @@ async def test_an_account_that_was_refused_is_asked_at_once_when_it_is_changed(
 async def test_several_workers_ask_an_account_one_at_a_time(
     tenant: Tenant, resources: Resources, record: Record
 ) -> None:
-    names = [f"one{n}" for n in range(ACCOUNTS + 8)]
+    names = [f"one{n}" for n in range(ACCOUNTS_PER_STEP + 8)]
     await add(tenant, record, *names)
     record.takes = 0.2
     await notice(resources)
@@ -257,18 +257,18 @@ async def test_a_worker_that_wakes_late_settles_nothing(tenant: Tenant, resource
     [account_id] = await add(tenant, record, "one")
     await notice(resources)
     key = (tenant.tenant_id, account_id)
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         [dead] = await accounts.claim_fetches(tx, 9, LEASE)
         assert await accounts.claim_fetches(tx, 9, LEASE) == []
     await let_pass(resources, account_id)
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         [alive] = await accounts.claim_fetches(tx, 9, LEASE)
         late, noticed = dead["fetch_at"], dead["noticed_at"]
         assert await accounts.hold_fetch(tx, *key, late, LEASE) is None
         assert not await accounts.fetched(tx, *key, late, noticed)
         assert not await accounts.not_fetched(tx, *key, late, LEASE, "late")
     await notice(resources)  # once more, while it is asked
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         assert await accounts.fetched(tx, *key, alive["fetch_at"], alive["noticed_at"])
         [again] = await accounts.claim_fetches(tx, 9, LEASE)
         assert again["missing_since"] == alive["missing_since"]
@@ -283,7 +283,7 @@ async def test_an_account_that_cannot_be_opened_fails_alone(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     spoilt, good = await add(tenant, record, "spoilt", "good")
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         sealed = Seal([bytes(32)]).close_words({"secret": "lost"})
         await tx.execute("UPDATE provider_accounts SET credentials = $1 WHERE account_id = $2", sealed, spoilt)
     await notice(resources)
@@ -310,7 +310,7 @@ async def test_what_cannot_be_fetched_is_told_to_all_who_look(
     await notice(resources)
     await finish(catch_up)
     await notice(resources)
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute(
             "UPDATE provider_accounts SET missing_since = NULL WHERE account_id <> ALL ($1)",
             [failing, waiting],

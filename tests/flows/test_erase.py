@@ -14,11 +14,13 @@ TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablen
 async def places(resources: Resources, word: str) -> list[str]:
     """The tables in whose rows the word lies, bytes read as text."""
     found = []
-    async with resources.database.system() as tx:
-        for row in await tx.rows(TABLES):
+    async with resources.database.system_tx() as tx:
+        for row in await tx.fetch_rows(TABLES):
             table = row["tablename"]
             bodies = "|| encode(t.request_body, 'escape')" if table == "turn_attempts" else ""
-            if await tx.value(f"SELECT 1 FROM {table} t WHERE position($1 IN t::text {bodies}) > 0 LIMIT 1", word):
+            if await tx.fetch_value(
+                f"SELECT 1 FROM {table} t WHERE position($1 IN t::text {bodies}) > 0 LIMIT 1", word
+            ):
                 found.append(table)
     return sorted(found)
 
@@ -62,14 +64,14 @@ async def test_whoever_settles_a_text_is_not_in_its_way(idle_world: World, resou
     """A worker, and a receipt, lock what is owed and then the text."""
     world = idle_world
     key = (await world.send("Hi"))["messageId"]
-    async with resources.database.system() as tx:
-        await tx.value("SELECT 1 FROM outbox WHERE message_id = $1 FOR UPDATE", key)
-        backend = await tx.value("SELECT pg_backend_pid()")
+    async with resources.database.system_tx() as tx:
+        await tx.fetch_value("SELECT 1 FROM outbox WHERE message_id = $1 FOR UPDATE", key)
+        backend = await tx.fetch_value("SELECT pg_backend_pid()")
         erasing = asyncio.create_task(erase(world, world.lead))
 
         async def waits() -> bool:
-            async with resources.database.system() as looking:
-                return bool(await looking.value(WAITED_FOR, backend))
+            async with resources.database.system_tx() as looking:
+                return bool(await looking.fetch_value(WAITED_FOR, backend))
 
         await until(waits)
         await tx.execute("UPDATE messages SET status = 'sent' WHERE message_id = $1", key)

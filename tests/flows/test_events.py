@@ -18,12 +18,12 @@ async def feed(tenant: Tenant, query: str = "wait=0") -> Data:
 async def settle(resources: Resources) -> None:
     """Waits for all transactions of now, those of other tests on the same server too: until
     they end the feed holds back what came after them."""
-    async with resources.database.system() as tx:
-        mine = await tx.value("SELECT pg_current_xact_id()::text::int8")
+    async with resources.database.system_tx() as tx:
+        mine = await tx.fetch_value("SELECT pg_current_xact_id()::text::int8")
 
     async def ended() -> bool:
-        async with resources.database.system() as tx:
-            return bool(await tx.value(OLDEST_SINCE, mine))
+        async with resources.database.system_tx() as tx:
+            return bool(await tx.fetch_value(OLDEST_SINCE, mine))
 
     await until(ended)
 
@@ -100,7 +100,7 @@ async def test_a_late_commit_is_never_skipped(idle_world: World, resources: Reso
     sent = await idle_world.send()
     await settle(resources)
     change = "UPDATE interactions SET status = 'qualified' WHERE interaction_id = $1"
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute(change, sent["interactionId"])
         await tenant.call("PUT", "/leads/other", {"firstName": "X", "phone": "+12125550177"})
         await tenant.call("POST", "/sms/send", {"leadId": "other", "message": "Hi"})

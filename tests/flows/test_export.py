@@ -64,7 +64,7 @@ async def test_a_lead_without_a_phone_has_no_consent_to_tell(world: World) -> No
 
 
 async def test_a_long_thread_is_read_in_pages_and_told_whole(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exports, "AT_ONCE", 3)
+    monkeypatch.setattr(exports, "TEXTS_PER_QUERY", 3)
     sent = await world.send("Text 0")
     for n in range(1, 7):
         await world.send(f"Text {n}")

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app.commands import receive
-from app.commands.receive import Post
+from app.commands.receive import InboundPost
 from app.domain.carriage import Account, InboundText, Media
 from app.resources import Resources
 from app.web import presence
@@ -58,10 +58,10 @@ class Twilio:
 
     async def fetched(self) -> list[Data]:
         """We were away, and fetched the record; what the thread holds then of the lead."""
-        async with self.resources.database.system() as tx:
+        async with self.resources.database.system_tx() as tx:
             await tx.execute("UPDATE installation SET alive_at = alive_at - $1::interval",
                              timedelta(minutes=5))  # fmt: skip
-        await presence.beat(self.resources.database)
+        await presence.record_presence(self.resources.database)
 
         async def there() -> list[Data] | None:
             texts = await self.texts()
@@ -125,9 +125,9 @@ async def test_two_webhooks_in_one_batch_complete_a_text_once(twilio: Twilio) ->
     account = Account(twilio.world.tenant.tenant_id, twilio.account["accountId"], "twilio", {})
     picture = (Media("https://api.twilio.com/m0"),)
     text = InboundText("MM1", twilio.world.phone, twilio.number, "", picture)
-    async with twilio.resources.database.system() as tx:
-        received = await receive.texts(tx, [Post(account, [text])] * 2)
-    assert [(one.stored, one.repeated) for one in received] == [(0, 1), (0, 1)]
+    async with twilio.resources.database.system_tx() as tx:
+        received = await receive.receive_texts(tx, [InboundPost(account, [text])] * 2)
+    assert [(one.stored_count, one.repeated_count) for one in received] == [(0, 1), (0, 1)]
     [fuller] = await twilio.texts()
     assert await twilio.turns() == [[fuller["seq"]]]
     assert len(fuller["media"]) == 1

@@ -12,7 +12,7 @@ from app.domain.orders import Order
 from app.domain.problems import IdempotencyInProgress
 from app.resources import Resources
 from app.settings import Settings
-from app.web.sends import gatherer
+from app.web.send_fast_path import build_send_batcher
 from app.web.sms import ROUTE
 from tests.flows.test_gathered import holding
 from tests.makers import Data, phone
@@ -69,12 +69,12 @@ async def test_of_repeats_in_two_processes_at_once_one_texts(idle_world: World, 
     def order(n: int) -> Order:
         return Order(
             tenant_id=idle_world.tenant.tenant_id, message_id=f"msg_{n}", thread_id=f"int_{n}",
-            lead_id=idle_world.lead["leadId"], text="Hi", source="api", actor="test", keyed=keyed,
+            lead_id=idle_world.lead["leadId"], text="Hi", source="api", actor="test", idempotency_key=keyed,
         )  # fmt: skip
 
-    first, second = gatherer(resources.database), gatherer(resources.database)
+    first, second = build_send_batcher(resources.database), build_send_batcher(resources.database)
     results = await asyncio.gather(
-        *((first if n % 2 else second).put(order(n)) for n in range(40)), return_exceptions=True
+        *((first if n % 2 else second).submit(order(n)) for n in range(40)), return_exceptions=True
     )
     told = [result for result in results if isinstance(result, dict)]
     assert {type(result) for result in results} <= {dict, IdempotencyInProgress}
@@ -217,7 +217,7 @@ async def test_a_thousand_texts_are_accepted_at_once_and_replies_overtake_them(
     reply = await idle_world.send("A reply")
     from app import worker
 
-    loops = worker.build(resources)
+    loops = worker.build_loops(resources)
     running = asyncio.create_task(loops.run())
     await idle_world.status_is(reply["messageId"], "delivered")
     counts = (await tenant.call("GET", f"/sms/bulk/{done['bulkId']}"))["statuses"]
@@ -310,11 +310,11 @@ async def test_a_stop_cancels_what_is_scheduled(idle_world: World) -> None:
 
 async def test_a_text_that_could_not_leave_in_time_expires(idle_world: World, resources: Resources) -> None:
     sent = await idle_world.send(validitySeconds=60)
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE outbox SET expires_at = clock_timestamp()")
     from app import worker
 
-    loops = worker.build(resources)
+    loops = worker.build_loops(resources)
     running = asyncio.create_task(loops.run())
     message = await idle_world.status_is(sent["messageId"], "failed")
     assert message["errorCode"] == "EXPIRED"
@@ -356,13 +356,13 @@ async def test_an_answer_to_a_fresh_text_passes_at_night(world: World) -> None:
 async def test_a_held_text_is_held_again_when_its_time_is_still_night(world: World, resources: Resources) -> None:
     await quiet_now(world)
     sent = await world.send("Hi Jane")
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE outbox SET due_at = clock_timestamp()")
     await asyncio.sleep(1.5)
     message = await world.tenant.call("GET", f"/messages/{sent['messageId']}")
     assert (message["status"], message["heldUntil"]) == ("queued", sent["heldUntil"])
     await world.tenant.call("PATCH", "/settings", {"quietHours": {"enabled": False}})
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE outbox SET due_at = clock_timestamp()")
     await world.status_is(sent["messageId"], "delivered")
 

@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from app.commands.receive import Post
+from app.commands.receive import InboundPost
 from app.domain.carriage import Account, InboundText
 from app.domain.ids import make
 from app.domain.orders import Order
 from app.resources import Resources
 from app.settings import Settings
 from app.web import webhooks
-from app.web.sends import gatherer
+from app.web.send_fast_path import build_send_batcher
 from tests.makers import Data, Tenant, phone
 from tests.world import World
 
@@ -86,7 +86,10 @@ async def test_texts_to_and_from_a_lead_keep_the_order_in_which_they_came(
     idle_world: World, resources: Resources
 ) -> None:
     world = idle_world
-    sends, posts = gatherer(resources.database), webhooks.gatherer(resources.database)
+    sends, posts = (
+        build_send_batcher(resources.database),
+        webhooks.build_post_batcher(resources.database),
+    )
     leads = [world.lead, *[await world.tenant.lead(phone=phone()) for _ in range(STRANGERS)]]
     account = Account(
         tenant_id=world.tenant.tenant_id, account_id=world.account["accountId"],
@@ -99,12 +102,12 @@ async def test_texts_to_and_from_a_lead_keep_the_order_in_which_they_came(
             lead_id=lead["leadId"], text=text, source="api", actor="test",
         )  # fmt: skip
 
-    def post(lead: Data, text: str) -> Post:
-        return Post(account, [InboundText(make("evt"), lead["phone"], world.ours, text)])
+    def post(lead: Data, text: str) -> InboundPost:
+        return InboundPost(account, [InboundText(make("evt"), lead["phone"], world.ours, text)])
 
     to, back = [f"To {n}" for n in range(10)], [f"Back {n}" for n in range(10)]
-    await asyncio.gather(*(sends.put(order(lead, text)) for text in to for lead in leads))
-    await asyncio.gather(*(posts.put(post(lead, text)) for text in back for lead in leads))
+    await asyncio.gather(*(sends.submit(order(lead, text)) for text in to for lead in leads))
+    await asyncio.gather(*(posts.submit(post(lead, text)) for text in back for lead in leads))
     for lead in leads:
         path = f"/interactions/lead/{lead['leadId']}"
         [thread] = (await world.tenant.call("GET", path))["interactions"]
@@ -136,7 +139,7 @@ async def report(world: World, message_id: str, word: str, **more: str) -> None:
     """The carrier says it of the text, through the world's account."""
     url = f"{world.account['webhooks']['status']}?message={message_id}"
     body = {"type": "status", "id": f"sim-{message_id}", "status": word} | more
-    assert await world.carrier.known.post(url, body) == 200
+    assert await world.carrier.known.post_webhook(url, body) == 200
 
 
 async def status_of(tenant: Tenant, message_id: str) -> str:
@@ -179,7 +182,7 @@ async def test_receipts_that_come_together_touch_the_texts_of_their_own_account_
 
     async def through(status_url: str, message_id: str) -> None:
         said = {"type": "status", "id": f"x-{message_id}", "status": "failed"}
-        assert await world.carrier.known.post(f"{status_url}?message={message_id}", said) == 200
+        assert await world.carrier.known.post_webhook(f"{status_url}?message={message_id}", said) == 200
 
     urls = world.account["webhooks"]["status"], account["webhooks"]["status"]
     await asyncio.gather(through(urls[0], theirs), through(urls[1], ours))

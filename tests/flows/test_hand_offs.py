@@ -13,7 +13,7 @@ from app.domain.orders import Order
 from app.jobs.forward import Forwarding
 from app.jobs.turn_claims import HandOver
 from app.resources import Resources
-from app.store.threads import Thread
+from app.store.threads import ThreadKey
 from tests.flows.test_agent_mode import reply, talking
 from tests.flows.test_turn_sets import claimed, fall_due, forwarding, writing
 from tests.flows.test_turns import change_agent
@@ -86,20 +86,20 @@ async def test_a_hand_off_is_obeyed_although_the_lead_wrote_on(world: World) -> 
 CLOSED = ["replied", "declined", "superseded", "expired", "failed", "cancelled"]
 
 
-async def answered_when(world: World, resources: Resources, state: str, answer: Any = WISH) -> Thread:
+async def answered_when(world: World, resources: Resources, state: str, answer: Any = WISH) -> ThreadKey:
     """A thread whose turn is answered only when it is in `state` already."""
     by = forwarding(resources)
     thread = await writing(world, world.campaign)
     await fall_due(resources)
     [handed] = await claimed(by, [thread])
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute(
             "UPDATE turns SET state = $2, reason = 'so it came', lease = 'evt_another',"
             " closed_at = CASE WHEN $2 = ANY ($3) THEN now() END WHERE turn_id = $1",
             handed.turn_id, state, CLOSED,
         )  # fmt: skip
     world.agent.answers = [(200, answer)]
-    await by.carry_out(handed)
+    await by.perform(handed)
     return thread
 
 
@@ -116,9 +116,9 @@ async def test_a_hand_off_is_obeyed_in_whatever_state_its_turn_is(
     assert turn["refused"] == []
 
 
-async def again(by: Forwarding, resources: Resources, thread: Thread) -> HandOver:
+async def again(by: Forwarding, resources: Resources, thread: ThreadKey) -> HandOver:
     """The turn is handed over once more, as if the lease of the first time had ended."""
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE turns SET due_at = clock_timestamp()")
     [handed] = await claimed(by, [thread])
     return handed
@@ -131,8 +131,8 @@ async def test_a_wish_that_is_said_twice_is_one_note(idle_world: World, resource
     [first] = await claimed(by, [thread])
     second = await again(by, resources, thread)
     world.agent.answers = [(200, WISH), (200, WISH)]
-    await by.carry_out(first)
-    await by.carry_out(second)
+    await by.perform(first)
+    await by.perform(second)
     await handed_over(world, thread[1])
     [turn] = await world.turns(thread[1])
     assert (turn["state"], turn["refused"]) == ("handed_off", [])
@@ -140,7 +140,7 @@ async def test_a_wish_that_is_said_twice_is_one_note(idle_world: World, resource
     assert [len(turn["attempts"]) for turn in await world.turns(thread[1])] == [2]
 
 
-async def by_hand(world: World, resources: Resources, thread: Thread) -> None:
+async def by_hand(world: World, resources: Resources, thread: ThreadKey) -> None:
     """As the compose box does it."""
     shown = await world.thread(thread[1])
     order = Order(
@@ -148,8 +148,8 @@ async def by_hand(world: World, resources: Resources, thread: Thread) -> None:
         lead_id=shown["leadId"], text="By hand", source="manual", actor="user_1",
         interaction_id=thread[1],
     )  # fmt: skip
-    async with resources.database.system() as tx:
-        await outgoing.texts(tx, Caller(thread[0], "user_1", "person", "api"), [order])
+    async with resources.database.system_tx() as tx:
+        await outgoing.dispatch_texts(tx, Caller(thread[0], "user_1", "person", "api"), [order])
 
 
 @pytest.mark.parametrize("answered", [False, True])
@@ -183,7 +183,7 @@ async def test_a_hand_off_that_comes_after_a_person_or_a_stop_is_told_and_not_ob
             assert await world.carrier.text(before["phone"], world.ours, "STOP") == 200
     before = await world.thread(thread[1])
     world.agent.answers = [(200, WISH)]
-    await by.carry_out(handed)
+    await by.perform(handed)
     after = await world.thread(thread[1])
     assert after["sms"]["agentMode"] == before["sms"]["agentMode"]
     assert (after["status"], notes(after)) == (before["status"], notes(before))

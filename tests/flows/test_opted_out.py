@@ -3,7 +3,7 @@ tells of what was before the lead opted in again."""
 
 import asyncio
 
-from app.demo.carrier import signed
+from app.demo.carrier import sign_webhook
 from app.jobs.deliver import Delivery
 from app.resources import Resources
 from tests.conftest import Api
@@ -20,7 +20,7 @@ async def receipt(world: World, api: Api, message: Data, code: str = "opted_out"
     url = f"{world.account['webhooks']['status']}?message={message['messageId']}"
     body = {"type": "status", "id": message["providerMessageId"], "status": "undelivered",
             "code": code}  # fmt: skip
-    answer = await api.http.post(url, **signed(CREDENTIALS["simulator"]["secret"], url, body))
+    answer = await api.http.post(url, **sign_webhook(CREDENTIALS["simulator"]["secret"], url, body))
     assert answer.status_code == 200
 
 
@@ -75,7 +75,7 @@ async def test_a_scheduled_text_counts_from_when_it_was_sent(idle_world: World, 
     delivery = Delivery(held.database, held.wire, held.seal, held.settings.base_url)
     batch = await delivery.claim(10)
     assert batch
-    await delivery.carry_out(batch)
+    await delivery.deliver_batch(batch)
     message = await world.status_is(sent["messageId"], "sent")
     await receipt(world, api, message)
     assert (await consent(world, SILENT))[0] == ["lead"]
@@ -91,7 +91,7 @@ async def test_a_refusal_that_was_asked_for_before_a_start_leaves_the_phone_free
     batch = await delivery.claim(10)
     assert batch
     await text(world, phone, "START")
-    await delivery.carry_out(batch)
+    await delivery.deliver_batch(batch)
     await world.status_is(sent["messageId"], "failed")
     assert await consent(world, phone) == ([], ["opted_in"])
     again = await world.send(to=phone)
@@ -99,7 +99,7 @@ async def test_a_refusal_that_was_asked_for_before_a_start_leaves_the_phone_free
     while batch is None:  # the number's pacing
         await asyncio.sleep(0.05)
         batch = await delivery.claim(10)
-    await delivery.carry_out(batch)
+    await delivery.deliver_batch(batch)
     await world.status_is(again["messageId"], "failed")
     assert await consent(world, phone) == (["lead"], ["opted_in", "opted_out"])
 

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from app.demo.carrier import signed
+from app.demo.carrier import sign_webhook
 from tests.conftest import Api
 from tests.makers import CREDENTIALS, Data, phone
 from tests.world import World
@@ -138,7 +138,7 @@ def inbound(world: World, **more: Any) -> Data:
 
 async def post(world: World, api: Api, body: Data, secret: str | None = None) -> httpx.Response:
     url = world.account["webhooks"]["inbound"]
-    return await api.http.post(url, **signed(secret or CREDENTIALS["simulator"]["secret"], url, body))
+    return await api.http.post(url, **sign_webhook(secret or CREDENTIALS["simulator"]["secret"], url, body))
 
 
 async def test_a_repeated_webhook_changes_nothing_however_often(world: World, api: Api) -> None:
@@ -185,7 +185,7 @@ async def test_any_text_is_stored_as_it_came_but_for_nul(world: World, api: Api,
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"type":"inbound"}', b"\xff\xfe"])
 async def test_a_novelty_is_answered_2xx_and_ignored(world: World, api: Api, body: bytes) -> None:
     url = world.account["webhooks"]["inbound"]
-    made = signed(CREDENTIALS["simulator"]["secret"], url, {})
+    made = sign_webhook(CREDENTIALS["simulator"]["secret"], url, {})
     stamp = made["headers"]["X-Simulator-Signature"].split(",")[0][2:]
     secret = CREDENTIALS["simulator"]["secret"].encode()
     mac = hmac.digest(secret, f"{stamp}.{url}.".encode() + body, "sha256").hex()

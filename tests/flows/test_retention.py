@@ -16,11 +16,11 @@ AGED = (
     "UPDATE tenant_events SET at = at - interval '10 years' WHERE tenant_id = $1",
     "UPDATE idempotency SET created_at = created_at - interval '10 years' WHERE tenant_id = $1",
 )
-NINE_YEARS = dict.fromkeys(sweeping.KEPT, timedelta(days=9 * 365))
+NINE_YEARS = dict.fromkeys(sweeping.RETENTION, timedelta(days=9 * 365))
 
 
 async def aged(resources: Resources, world: World) -> None:
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         for sql in AGED:
             await tx.execute(sql, world.tenant.tenant_id)
 
@@ -43,7 +43,7 @@ async def test_old_requests_go_and_the_conversation_stays(world: World, resource
     await world.status_is(turn["reply"]["messageIds"][0], "delivered")
     body = {"leadId": world.lead["leadId"], "message": "Once"}
     await world.tenant.call("POST", "/sms/send", body, headers={"Idempotency-Key": "one"})
-    assert await pruned(resources) == (Counter(), Counter(dict.fromkeys(sweeping.KEPT, 1)))
+    assert await pruned(resources) == (Counter(), Counter(dict.fromkeys(sweeping.RETENTION, 1)))
 
     await aged(resources, world)
     rows, _ = await pruned(resources)
@@ -77,7 +77,7 @@ async def test_a_turn_that_is_still_open_keeps_what_it_will_send_again(world: Wo
 async def test_much_goes_in_many_small_steps(
     world: World, resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeping, "STEP", 2)
+    monkeypatch.setattr(sweeping, "ROWS_PER_STEP", 2)
     for n in range(3):
         await world.send(f"Text {n}")
     await aged(resources, world)

@@ -263,7 +263,7 @@ async def test_a_text_that_was_twice_denied_is_sent_once_more_also_when_it_was_a
     sent = await world.send(to="+12125550006")
     await world.status_is(sent["messageId"], "unknown")
     await deny(world, resources, sent["messageId"], asked_after)
-    assert world.carrier.known.requests[sent["messageId"]] == 2
+    assert world.carrier.known.request_counts[sent["messageId"]] == 2
 
 
 async def test_a_text_that_is_denied_after_its_one_resend_too_has_failed(world: World, resources: Any) -> None:
@@ -274,12 +274,12 @@ async def test_a_text_that_is_denied_after_its_one_resend_too_has_failed(world: 
         await deny(world, resources, sent["messageId"], ("15 seconds", "60 seconds"))
     message = await world.status_is(sent["messageId"], "failed")
     assert message["errorCode"] == "NOT_TAKEN"
-    assert world.carrier.known.requests[sent["messageId"]] == 2
+    assert world.carrier.known.request_counts[sent["messageId"]] == 2
 
 
 async def deny(world: World, resources: Any, message_id: str, asked_after: tuple[str, str]) -> None:
     """So much time goes by that the carrier is asked for the text, once and again."""
-    denied = world.carrier.known.denied
+    denied = world.carrier.known.denied_lookup_counts
     before = denied.get(message_id, 0)
 
     async def told(times: int) -> bool:
@@ -321,7 +321,7 @@ async def test_receipts_that_wait_for_each_other_do_not_turn_the_status_back(idl
 
     def report(word: str) -> asyncio.Task[int]:
         body = {"type": "status", "id": "sim-1", "status": word}
-        return asyncio.create_task(world.carrier.known.post(url, body))
+        return asyncio.create_task(world.carrier.known.post_webhook(url, body))
 
     async with resources.database.system() as tx:  # a settlement that takes its time
         await tx.execute("SELECT FROM outbox FOR UPDATE")
@@ -354,6 +354,6 @@ async def test_a_failure_has_a_code_also_where_the_carrier_gives_none(idle_world
     sent = await idle_world.send()
     url = f"{idle_world.account['webhooks']['status']}?message={sent['messageId']}"
     body = {"type": "status", "id": "sim-1", "status": "undelivered"}
-    assert await idle_world.carrier.known.post(url, body) == 200
+    assert await idle_world.carrier.known.post_webhook(url, body) == 200
     message = await idle_world.tenant.call("GET", f"/messages/{sent['messageId']}")
     assert (message["status"], message["errorCode"]) == ("undelivered", "UNDELIVERED")

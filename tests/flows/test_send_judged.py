@@ -175,7 +175,7 @@ async def test_a_plain_send_is_two_statements(idle_world: World, said: list[str]
         await idle_world.send()
     said.clear()
     await idle_world.send()
-    assert said == [sending.RESOLVE, sending.STORE]
+    assert said == [sending.RESOLVE_ORDERS_SQL, sending.STORE_TEXTS_SQL]
 
 
 async def test_an_idempotency_key_costs_one_statement(idle_world: World, said: list[str]) -> None:
@@ -184,7 +184,11 @@ async def test_an_idempotency_key_costs_one_statement(idle_world: World, said: l
         await idle_world.tenant.ask("POST", "/sms/send", body, headers={"Idempotency-Key": str(n)})
     said.clear()
     await idle_world.tenant.ask("POST", "/sms/send", body, headers={"Idempotency-Key": "new"})
-    assert said == [idempotency.FIRST, sending.RESOLVE, sending.STORE]
+    assert said == [
+        idempotency.FIND_FIRST_ANSWERS_SQL,
+        sending.RESOLVE_ORDERS_SQL,
+        sending.STORE_TEXTS_SQL,
+    ]
     said.clear()
     await idle_world.tenant.ask("POST", "/sms/send", body, headers={"Idempotency-Key": "new"})
-    assert said == [idempotency.FIRST]
+    assert said == [idempotency.FIND_FIRST_ANSWERS_SQL]

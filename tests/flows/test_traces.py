@@ -27,7 +27,7 @@ async def test_a_turn_is_one_trace_from_the_webhook_to_the_text_that_answers(
     async with served(Starlette(routes=[Route("/v1/traces", collect, methods=["POST"])])) as url:
         given = settings.load(**{**dict(configuration), "otel_exporter_otlp_endpoint": url})
         with ExitStack() as stack:
-            stack.enter_context(traces.exported(given, "test"))
+            stack.enter_context(traces.export_traces(given, "test"))
             thread = await talking(world)
             world.agent.answers = [(200, {"reply": "The secret is marzipan"}), (200, {})]
             await world.text("Tell me the secret")

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from app.commands import outgoing, receive
-from app.commands.receive import Post
+from app.commands.receive import InboundPost
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.carriage import Account, InboundText
@@ -114,9 +114,9 @@ class Story:
         account = Account(self.world.tenant.tenant_id, self.world.account["accountId"],
                           "simulator", {})  # fmt: skip
         inbound = InboundText(provider_id, self.lead["phone"], self.world.ours, text)
-        async with self.resources.database.system() as tx:
-            [received] = await receive.texts(tx, [Post(account, [inbound])])
-        assert received.stored == (not again)
+        async with self.resources.database.system_tx() as tx:
+            [received] = await receive.receive_texts(tx, [InboundPost(account, [inbound])])
+        assert received.stored_count == (not again)
         if again:
             return
         self.inbound.append(provider_id)
@@ -135,8 +135,8 @@ class Story:
             lead_id=self.lead["leadId"], text="By hand", source="manual", actor="user_1",
             interaction_id=self.thread,
         )  # fmt: skip
-        async with self.resources.database.system() as tx:
-            await outgoing.texts(tx, person, [order])
+        async with self.resources.database.system_tx() as tx:
+            await outgoing.dispatch_texts(tx, person, [order])
         if not self.stopped:
             assert not [turn for turn in await self._turns() if turn["state"] in OPEN]
 
@@ -146,7 +146,7 @@ class Story:
         self.on = on
 
     async def _due(self, *states: str) -> None:
-        async with self.resources.database.system() as tx:
+        async with self.resources.database.system_tx() as tx:
             await tx.execute(
                 "UPDATE turns SET due_at = clock_timestamp(), expires_at = CASE WHEN state ="
                 " 'awaiting_reply' THEN clock_timestamp() ELSE expires_at END"
@@ -159,7 +159,7 @@ class Story:
         forwarding = Forwarding(held.database, held.wire, held.seal)
         thread = (self.world.tenant.tenant_id, self.thread)
         async for handed in forwarding.claim([thread]):
-            await forwarding.carry_out(handed)
+            await forwarding.perform(handed)
         shown = await self.world.thread(self.thread)
         self.on = shown["sms"]["agentMode"]  # a hand-off switches it off
 
@@ -209,7 +209,7 @@ class Story:
         held = self.resources
         delivery = Delivery(held.database, held.wire, held.seal, held.settings.base_url)
         while batch := await delivery.claim(100):
-            await delivery.carry_out(batch)
+            await delivery.deliver_batch(batch)
         if self.stopped:
             for text in self.world.carrier.received(self.lead["phone"])[before:]:
                 assert text.startswith("Tenant:"), text

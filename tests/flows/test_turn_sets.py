@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 from app.domain import ids
-from app.jobs.endpoints import BREAKS_AFTER
+from app.jobs.endpoints import FAILURES_TO_BREAK
 from app.jobs.forward import Forwarding
 from app.jobs.turn_claims import HandOver
 from app.resources import Resources
 from app.store import threads, turns
-from app.store.threads import Thread
+from app.store.threads import ThreadKey
 from tests.flows.test_turns import change_agent
 from tests.makers import Data, phone
 from tests.world import Answer, World, until
@@ -31,7 +31,7 @@ business_hours = '{"start": "09:00", "end": "17:00", "timezone": "Mars/Olympus",
 """
 
 
-async def writing(world: World, campaign: Data) -> Thread:
+async def writing(world: World, campaign: Data) -> ThreadKey:
     """A lead who writes to the campaign's agent; the thread."""
     lead = await world.tenant.lead(phone=phone(), campaignId=campaign["campaignId"])
     sent = await world.send(leadId=lead["leadId"], agentMode=True)
@@ -39,13 +39,13 @@ async def writing(world: World, campaign: Data) -> Thread:
     return world.tenant.tenant_id, sent["interactionId"]
 
 
-async def written(world: World, count: int) -> list[Thread]:
+async def written(world: World, count: int) -> list[ThreadKey]:
     """So many threads in which the lead wrote."""
     return [await writing(world, world.campaign) for _ in range(count)]
 
 
 async def fall_due(resources: Resources) -> None:
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute(DUE)
 
 
@@ -53,23 +53,23 @@ def forwarding(resources: Resources) -> Forwarding:
     return Forwarding(resources.database, resources.wire, resources.seal)
 
 
-async def claimed(by: Forwarding, asked: list[Thread]) -> list[HandOver]:
+async def claimed(by: Forwarding, asked: list[ThreadKey]) -> list[HandOver]:
     return [handed async for handed in by.claim(asked)]
 
 
 async def carried_out(by: Forwarding, handed: list[HandOver]) -> None:
-    await asyncio.gather(*(by.carry_out(one) for one in handed))
+    await asyncio.gather(*(by.perform(one) for one in handed))
 
 
-async def states(world: World, of: list[Thread]) -> list[str]:
+async def states(world: World, of: list[ThreadKey]) -> list[str]:
     """Of the newest turn of each thread."""
     return [(await world.turns(thread))[-1]["state"] for _, thread in of]
 
 
 @asynccontextmanager
-async def held(resources: Resources, thread: Thread) -> AsyncIterator[None]:
+async def held(resources: Resources, thread: ThreadKey) -> AsyncIterator[None]:
     """The thread's lock is somebody else's."""
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await threads.lock(tx, [thread])
         yield
 
@@ -80,7 +80,7 @@ async def test_a_set_takes_as_many_statements_as_one_turn(
     by = forwarding(resources)
     there = await written(idle_world, 1 + SET)
     await fall_due(resources)
-    known = {one for one in vars(turns).values() if isinstance(one, str)} | {threads.LOCK_FREE}
+    known = {one for one in vars(turns).values() if isinstance(one, str)} | {threads.LOCK_FREE_SQL}
     counted = []
     for asked in (there[:1], there[1:]):
         said.clear()
@@ -147,7 +147,7 @@ async def test_an_answer_for_a_thread_that_somebody_holds_delays_no_others(
     handed = await claimed(by, there)
     mine, *others = there
     async with held(resources, mine):
-        going = [asyncio.create_task(by.carry_out(one)) for one in handed]
+        going = [asyncio.create_task(by.perform(one)) for one in handed]
 
         async def all_others() -> bool:
             return await states(world, others) == ["awaiting_reply"] * len(others)
@@ -159,7 +159,7 @@ async def test_an_answer_for_a_thread_that_somebody_holds_delays_no_others(
     assert len(world.agent.told) == SET
 
 
-async def told_of(world: World, thread: Thread) -> bool:
+async def told_of(world: World, thread: ThreadKey) -> bool:
     return thread[1] in {told["interaction"]["interactionId"] for told in world.agent.told}
 
 
@@ -172,7 +172,7 @@ async def test_a_hint_for_a_thread_that_was_erased_is_not_given_again(idle_world
         assert await claimed(forwarding(resources), [gone, there]) == []
 
     async def hinted() -> list[str]:
-        return (await resources.clock.due(time.time(), 10))[0]
+        return (await resources.clock.take_due(time.time(), 10))[0]
 
     assert await until(hinted) == [f"turn:{there[0]}:{there[1]}"]
     assert await hinted() == []
@@ -181,7 +181,7 @@ async def test_a_hint_for_a_thread_that_was_erased_is_not_given_again(idle_world
 async def broken(world: World, resources: Resources, assignment: str) -> Data:
     """A campaign whose agent's row has been spoiled."""
     agent = await world.tenant.agent(webhookUrl=world.agent.url, batchWindowMs=1000)
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute(f"UPDATE sms_agents SET {assignment} WHERE sms_agent_id = $1", agent["smsAgentId"])
     return await world.tenant.campaign(smsAgentId=agent["smsAgentId"], phoneNumberId=world.number["phoneNumberId"])
 
@@ -222,8 +222,8 @@ async def test_a_claim_that_failed_keeps_no_room_at_the_agents_endpoint(
     idle_world: World, resources: Resources
 ) -> None:
     world, by = idle_world, forwarding(resources)
-    failing = await written(world, BREAKS_AFTER)
-    world.agent.answers = [(503, {})] * BREAKS_AFTER
+    failing = await written(world, FAILURES_TO_BREAK)
+    world.agent.answers = [(503, {})] * FAILURES_TO_BREAK
     await fall_due(resources)
     await carried_out(by, await claimed(by, failing))  # from now on it is tried one at a time
     others = await written(world, 3)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app.jobs.endpoints import AT_ONCE_PER_AGENT
+from app.jobs.endpoints import MAX_PER_AGENT
 from app.resources import Resources
 from tests.flows.test_agent_mode import reply, talking
 from tests.makers import Data, phone
@@ -297,7 +297,7 @@ async def test_an_agent_resumes_when_no_person_wrote_for_long_enough(world: Worl
     thread = await talking(world)
     await world.tenant.call("PATCH", f"/interactions/{thread}", {"agentMode": False})
     await world.text("Said to a person")
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE interactions SET agent_off_at = now() - interval '2 minutes'")
 
     async def resumed() -> bool:
@@ -335,7 +335,7 @@ async def test_an_endpoint_that_hangs_does_not_delay_another_agents_turns(world:
         campaign = await world.tenant.campaign(
             smsAgentId=slow["smsAgentId"], phoneNumberId=world.number["phoneNumberId"]
         )
-        phones = [phone() for _ in range(AT_ONCE_PER_AGENT + 6)]
+        phones = [phone() for _ in range(MAX_PER_AGENT + 6)]
         for one in phones:
             lead = await world.tenant.lead(phone=one, campaignId=campaign["campaignId"])
             await world.send(leadId=lead["leadId"], agentMode=True)
@@ -343,13 +343,13 @@ async def test_an_endpoint_that_hangs_does_not_delay_another_agents_turns(world:
         await asyncio.gather(*(world.carrier.text(one, world.ours, "Hey") for one in phones))
 
         async def full() -> bool:
-            return len(hung) >= AT_ONCE_PER_AGENT
+            return len(hung) >= MAX_PER_AGENT
 
         await until(full)
         world.agent.answers = [(200, {"reply": "Here"})]
         await world.text("Is anybody there?")
         assert (await world.turn_is(thread, "replied"))["attempts"][0]["outcome"]
-        assert len(hung) == AT_ONCE_PER_AGENT
+        assert len(hung) == MAX_PER_AGENT
         let_go.set()
 
 

@@ -103,10 +103,10 @@ async def test_texts_of_an_absence_are_fetched_once_and_opt_outs_first(world: Wo
         await world.carrier.text(who, world.ours, text)
     world.carrier.known.inbound_urls[world.ours] = url
     await world.text("Now you do")
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE installation SET alive_at = alive_at - $1::interval",
                          timedelta(minutes=5))  # fmt: skip
-    await presence.beat(resources.database)
+    await presence.record_presence(resources.database)
 
     async def fetched() -> bool:
         thread = await world.thread(sent["interactionId"])
@@ -119,16 +119,16 @@ async def test_texts_of_an_absence_are_fetched_once_and_opt_outs_first(world: Wo
     assert record["causes"] == ["lead"]
     turn = await world.turn_is(sent["interactionId"], "awaiting_reply")
     assert len(turn["messages"]) == 2
-    async with resources.database.system() as tx:
-        late = await tx.rows("SELECT text FROM messages WHERE late ORDER BY text")
+    async with resources.database.system_tx() as tx:
+        late = await tx.fetch_rows("SELECT text FROM messages WHERE late ORDER BY text")
         assert [row["text"] for row in late] == ["Hello", "Nobody hears me", "STOP"]
-        assert await tx.value("SELECT count(*) FROM provider_accounts WHERE noticed_at > '0001-01-01'") == 0
+        assert await tx.fetch_value("SELECT count(*) FROM provider_accounts WHERE noticed_at > '0001-01-01'") == 0
 
 
 async def test_nothing_leaves_while_missed_texts_are_fetched(world: World, resources: Resources) -> None:
     account = f"/provider-accounts/{world.account['accountId']}"
     await world.tenant.call("PATCH", account, {"baseUrl": "http://127.0.0.1:9"})
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE provider_accounts SET missing_since = now(), noticed_at = clock_timestamp()")
     sent = await world.send("Wait")
     await asyncio.sleep(1.5)

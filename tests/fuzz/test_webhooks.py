@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.domain.carriage import Account, Hook
+from app.domain.carriage import Account, WebhookRequest
 from app.domain.problems import Unavailable
 from app.providers import REGISTRY
 from app.resources import Resources
@@ -242,7 +242,7 @@ def test_no_body_breaks_a_reader(name: str, data: st.DataObject) -> None:
                      | surprising(sample, False))  # fmt: skip
     body = dialect.body(said)
     headers = {"content-type": FORM if dialect.form else JSON}
-    hook = Hook("POST", "https://x.example/w?message=m", headers, (("message", "m"),), body)
+    hook = WebhookRequest("POST", "https://x.example/w?message=m", headers, (("message", "m"),), body)
     for text in provider.read_inbound(hook):
         assert isinstance(text.text, str)
         assert text.provider_id
@@ -261,10 +261,10 @@ def test_no_forged_header_breaks_the_check_or_passes_it(name: str, data: st.Data
     # Headers arrive as latin-1: no other character can stand in them.
     said = st.text(st.characters(max_codepoint=255), max_size=80)
     headers = {name: data.draw(said | st.just("") | st.just("9" * 400)) for name in genuine}
-    hook = Hook("POST", url, {"content-type": JSON, **headers}, (("message", "m"),), body)
+    hook = WebhookRequest("POST", url, {"content-type": JSON, **headers}, (("message", "m"),), body)
     account = Account("org_1", "acct_1", name, dialect.credentials)
     try:
-        passed = REGISTRY[name].genuine(account, hook, datetime.now(UTC))
+        passed = REGISTRY[name].is_genuine(account, hook, datetime.now(UTC))
     except Unavailable:  # the carrier is to repeat it
         passed = False
     assert not passed
@@ -313,8 +313,8 @@ async def test_what_the_carrier_says_plainly_is_taken(
     for kind, said in zip(KINDS, (dialect.inbound, dialect.receipt), strict=True):
         answer = await asyncio.to_thread(post, account, name, kind, said)
         assert answer.status_code == 200, answer.text
-    async with resources.database.reading(target.tenant.tenant_id) as read:
-        rows = await read.rows("SELECT text FROM messages WHERE role = 'user'")
+    async with resources.database.read_tx(target.tenant.tenant_id) as read:
+        rows = await read.fetch_rows("SELECT text FROM messages WHERE role = 'user'")
     assert [row["text"] for row in rows] == ["Hi"]
 
 

@@ -16,13 +16,13 @@ from openapi_core.testing import MockRequest
 
 from app.domain.carriage import (
     Account,
-    Found,
-    Hook,
     InboundText,
+    LookupMatch,
     Media,
     Outcome,
-    Outgoing,
+    OutgoingText,
     Receipt,
+    WebhookRequest,
 )
 from app.providers import bandwidth
 from tests.providers.tables import table
@@ -37,7 +37,7 @@ ACCOUNT = Account(
 )  # fmt: skip
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 STATUS_URL = "https://sms.example.com/webhooks/bandwidth/acct_1/status?message=msg_1"
-TEXT = Outgoing("msg_1", "+12125551234", "+18335645667", "Hi Jané & co", (), STATUS_URL, timedelta(hours=4))
+TEXT = OutgoingText("msg_1", "+12125551234", "+18335645667", "Hi Jané & co", (), STATUS_URL, timedelta(hours=4))
 MESSAGE = {
     "id": "bw-1", "owner": "+18335645667", "applicationId": "93de2206", "segmentCount": 1,
     "time": "2026-11-24T11:59:58.123456Z", "direction": "in", "to": ["+18335645667"],
@@ -61,11 +61,11 @@ def basic(name: str, password: str) -> str:
 CREDENTIALS = basic("hook", "a:long:secret:é")
 
 
-def hook(said: Any, authorization: str | None = CREDENTIALS) -> Hook:
+def hook(said: Any, authorization: str | None = CREDENTIALS) -> WebhookRequest:
     """A webhook under the application's credentials unless `authorization` says otherwise."""
     body = said if isinstance(said, bytes) else json.dumps(said).encode()
     headers = {} if authorization is None else {"authorization": authorization}
-    return Hook("POST", STATUS_URL, headers, (("message", "msg_1"),), body)
+    return WebhookRequest("POST", STATUS_URL, headers, (("message", "msg_1"),), body)
 
 
 def event(kind: Any, message: Any, **more: Any) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def event(kind: Any, message: Any, **more: Any) -> dict[str, Any]:
 
 
 def test_a_text_is_json_with_our_id_as_its_tag() -> None:
-    request = bandwidth.request(ACCOUNT, TEXT, NOW)
+    request = bandwidth.build_send_request(ACCOUNT, TEXT, NOW)
     assert request.method == "POST"
     assert str(request.url) == "https://messaging.bandwidth.com/api/v2/users/9900000/messages"
     assert request.headers["authorization"] == basic("api", "pass")
@@ -90,7 +90,7 @@ WITH_MEDIA = replace(TEXT, text="", media=("https://x.example/1.png", "https://x
 
 
 def test_media_go_as_a_list() -> None:
-    said = json.loads(bandwidth.request(ACCOUNT, WITH_MEDIA, NOW).content)
+    said = json.loads(bandwidth.build_send_request(ACCOUNT, WITH_MEDIA, NOW).content)
     assert said["media"] == list(WITH_MEDIA.media)
 
 
@@ -101,16 +101,16 @@ def test_media_go_as_a_list() -> None:
     ("a day", timedelta(days=1), "2026-11-25T12:00:00+00:00"),
 )
 def test_the_validity_is_a_time_to_come(given: timedelta, expected: str) -> None:
-    said = json.loads(bandwidth.request(ACCOUNT, replace(TEXT, validity=given), NOW).content)
+    said = json.loads(bandwidth.build_send_request(ACCOUNT, replace(TEXT, validity=given), NOW).content)
     assert said["expiration"] == expected
 
 
 @pytest.mark.parametrize("base", ["http://127.0.0.1:9", "http://127.0.0.1:9/"])
 def test_the_account_s_base_url_replaces_bandwidth_s(base: str) -> None:
     account = replace(ACCOUNT, base_url=base)
-    lookup = bandwidth.lookup(account, TEXT, NOW)
+    lookup = bandwidth.build_lookup_request(account, TEXT, NOW)
     assert lookup is not None
-    for request in (bandwidth.request(account, TEXT, NOW), lookup):
+    for request in (bandwidth.build_send_request(account, TEXT, NOW), lookup):
         assert str(request.url).startswith("http://127.0.0.1:9/api/v2/users/9900000/messages")
 
 
@@ -134,16 +134,16 @@ def asked(request: httpx.Request) -> MockRequest:
 
 
 @table(
-    ("a text", TEXT, bandwidth.request),
-    ("pictures without a word", WITH_MEDIA, bandwidth.request),
-    ("a text that is overdue", replace(TEXT, validity=timedelta(-1)), bandwidth.request),
-    ("the longest text", replace(TEXT, text="é" * 2048), bandwidth.request),
-    ("a look-up", TEXT, bandwidth.lookup),
+    ("a text", TEXT, bandwidth.build_send_request),
+    ("pictures without a word", WITH_MEDIA, bandwidth.build_send_request),
+    ("a text that is overdue", replace(TEXT, validity=timedelta(-1)), bandwidth.build_send_request),
+    ("the longest text", replace(TEXT, text="é" * 2048), bandwidth.build_send_request),
+    ("a look-up", TEXT, bandwidth.build_lookup_request),
 )
 def test_bandwidth_s_own_document_takes_the_request(
     document: OpenAPI,
-    given: Outgoing,
-    expected: Callable[[Account, Outgoing, datetime], httpx.Request],
+    given: OutgoingText,
+    expected: Callable[[Account, OutgoingText, datetime], httpx.Request],
 ) -> None:
     document.validate_request(asked(expected(ACCOUNT, given, NOW)))
 
@@ -154,8 +154,8 @@ def test_bandwidth_s_own_document_takes_the_request(
     ("an expiration that is no time", TEXT, {"expiration": "soon"}),
     ("no sender", TEXT, {"from": None}),
 )
-def test_bandwidth_s_own_document_does_refuse(document: OpenAPI, given: Outgoing, expected: dict[str, Any]) -> None:
-    request = bandwidth.request(ACCOUNT, given, NOW)
+def test_bandwidth_s_own_document_does_refuse(document: OpenAPI, given: OutgoingText, expected: dict[str, Any]) -> None:
+    request = bandwidth.build_send_request(ACCOUNT, given, NOW)
     said = json.dumps(json.loads(request.content) | expected).encode()
     wrong = httpx.Request("POST", request.url, headers=request.headers, content=said)
     with pytest.raises(OpenAPIError):
@@ -163,7 +163,7 @@ def test_bandwidth_s_own_document_does_refuse(document: OpenAPI, given: Outgoing
 
 
 def test_the_look_up_asks_only_for_what_the_document_knows(document: OpenAPI) -> None:
-    request = bandwidth.lookup(ACCOUNT, TEXT, NOW)
+    request = bandwidth.build_lookup_request(ACCOUNT, TEXT, NOW)
     assert request is not None
     operation = document.spec / "paths" / "/users/{accountId}/messages" / "get"
     known = {one.read_value()["name"] for one in operation / "parameters"}
@@ -231,7 +231,7 @@ def problem(kind: Any, *fields: str) -> dict[str, Any]:
     ("a redirect", answer(307, b""), Outcome("unknown", detail="HTTP 307")),
 )
 def test_an_answer_means(given: httpx.Response, expected: Outcome) -> None:
-    assert bandwidth.outcome(given) == expected
+    assert bandwidth.read_outcome(given) == expected
 
 
 @table(
@@ -249,8 +249,8 @@ def test_an_answer_means(given: httpx.Response, expected: Outcome) -> None:
     ("an empty header", hook([], ""), False),
     ("no header", hook([], None), False),
 )
-def test_a_webhook_is_genuine_under_the_application_s_credentials(given: Hook, expected: bool) -> None:
-    assert bandwidth.genuine(ACCOUNT, given, NOW) is expected
+def test_a_webhook_is_genuine_under_the_application_s_credentials(given: WebhookRequest, expected: bool) -> None:
+    assert bandwidth.is_genuine(ACCOUNT, given, NOW) is expected
 
 
 def received(**changed: Any) -> list[dict[str, Any]]:
@@ -345,11 +345,11 @@ HOSTILE = {
 def test_a_hostile_body_says_nothing(body: bytes) -> None:
     assert bandwidth.read_inbound(hook(body)) == []
     assert bandwidth.read_status(hook(body)) == []
-    assert bandwidth.found(answer(200, body), TEXT, NOW) is None
+    assert bandwidth.read_lookup(answer(200, body), TEXT, NOW) is None
 
 
 def test_a_look_up_lists_the_pair() -> None:
-    request = bandwidth.lookup(ACCOUNT, TEXT, NOW)
+    request = bandwidth.build_lookup_request(ACCOUNT, TEXT, NOW)
     assert request is not None
     assert (request.method, request.url.path) == ("GET", "/api/v2/users/9900000/messages")
     assert request.headers["authorization"] == basic("api", "pass")
@@ -374,8 +374,8 @@ def page(*entries: Any) -> httpx.Response:
     return answer(200, {"totalCount": len(entries), "messages": list(entries)})
 
 
-def hit(message_id: str, seconds: float, **changed: Any) -> Found:
-    return replace(Found(message_id, "sending", NOW + timedelta(seconds=seconds)), **changed)
+def hit(message_id: str, seconds: float, **changed: Any) -> LookupMatch:
+    return replace(LookupMatch(message_id, "sending", NOW + timedelta(seconds=seconds)), **changed)
 
 
 OLDER = entry("bw-0", -60)
@@ -408,15 +408,15 @@ OLDER = entry("bw-0", -60)
     ("down", answer(500, b""), None),
     ("no list", answer(200, {"messages": {}}), None),
 )  # fmt: skip
-def test_a_look_up_s_answer_says(given: httpx.Response, expected: list[Found] | None) -> None:
-    assert bandwidth.found(given, TEXT, NOW) == expected
+def test_a_look_up_s_answer_says(given: httpx.Response, expected: list[LookupMatch] | None) -> None:
+    assert bandwidth.read_lookup(given, TEXT, NOW) == expected
 
 
 def test_bandwidth_lists_no_numbers_and_no_words_here() -> None:
-    assert bandwidth.numbers(ACCOUNT, None) is None
-    assert bandwidth.listed(answer(200, {})) is None
-    assert bandwidth.history(ACCOUNT, NOW, None) is None
-    assert bandwidth.missed(page(), NOW) is None
+    assert bandwidth.build_numbers_request(ACCOUNT, None) is None
+    assert bandwidth.read_numbers(answer(200, {})) is None
+    assert bandwidth.build_history_request(ACCOUNT, NOW, None) is None
+    assert bandwidth.read_history(page(), NOW) is None
 
 
 @table(
@@ -427,25 +427,28 @@ def test_bandwidth_lists_no_numbers_and_no_words_here() -> None:
     ("in the clear", "http://messaging.bandwidth.com/1", False),
 )
 def test_media_are_asked_for_with_credentials_only_at_bandwidth(given: str, expected: bool) -> None:
-    assert ("authorization" in bandwidth.media(ACCOUNT, given).headers) is expected
+    assert ("authorization" in bandwidth.build_media_request(ACCOUNT, given).headers) is expected
 
 
 def test_media_at_the_account_s_base_url_are_asked_for_with_credentials() -> None:
     account = replace(ACCOUNT, base_url="http://127.0.0.1:9/")
-    assert "authorization" in bandwidth.media(account, "http://127.0.0.1:9/m").headers
+    assert "authorization" in bandwidth.build_media_request(account, "http://127.0.0.1:9/m").headers
 
 
 def test_the_secrets_are_told_in_every_form_they_travel_in() -> None:
-    told = bandwidth.secrets(ACCOUNT)
+    told = bandwidth.list_secrets(ACCOUNT)
     assert {"pass", "a:long:secret:é"} <= set(told)
-    for header in (bandwidth.request(ACCOUNT, TEXT, NOW).headers["authorization"], CREDENTIALS):
+    for header in (
+        bandwidth.build_send_request(ACCOUNT, TEXT, NOW).headers["authorization"],
+        CREDENTIALS,
+    ):
         assert any(secret in header for secret in told)
 
 
 def test_only_the_opt_out_code_opts_out() -> None:
-    assert bandwidth.opting_out("4775")
-    assert not bandwidth.opting_out("4720")
+    assert bandwidth.is_opt_out_code("4775")
+    assert not bandwidth.is_opt_out_code("4720")
 
 
 def test_a_webhook_is_answered_with_an_empty_object() -> None:
-    assert bandwidth.ANSWER == ("application/json", b"{}")
+    assert bandwidth.WEBHOOK_ANSWER == ("application/json", b"{}")

@@ -21,15 +21,15 @@ from plivo.utils.signature_v3 import (  # type: ignore[import-untyped]
 
 from app.domain.carriage import (
     Account,
-    Found,
-    Hook,
     InboundText,
-    Listed,
-    Listing,
+    LookupMatch,
     Media,
+    NumberPage,
     Outcome,
-    Outgoing,
+    OutgoingText,
     Receipt,
+    VendorNumber,
+    WebhookRequest,
 )
 from app.providers import plivo
 from tests.providers.tables import table
@@ -40,7 +40,7 @@ BASIC = b64encode(f"{ID}:{TOKEN}".encode()).decode()
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 STATUS_URL = "https://sms.example.com/webhooks/plivo/acct_1/status?message=msg_1"
 INBOUND_URL = "https://sms.example.com/webhooks/plivo/acct_1/inbound"
-TEXT = Outgoing("msg_1", "+12125551234", "+18335645667", "Hi Jané & co +1", (), STATUS_URL, timedelta(hours=1))
+TEXT = OutgoingText("msg_1", "+12125551234", "+18335645667", "Hi Jané & co +1", (), STATUS_URL, timedelta(hours=1))
 INBOUND = {
     "MessageUUID": "pu-1", "From": "12125551234", "To": "18335645667", "Type": "sms",
     "Text": "  Hi, ça va? ", "Units": "1", "MessageIntent": "",
@@ -75,16 +75,16 @@ def v2(url: str, token: str = TOKEN, nonce: str = NONCE) -> str:
     return b64encode(signature).decode()
 
 
-def post(form: Form, url: str = INBOUND_URL, headers: Mapping[str, str] | None = None) -> Hook:
+def post(form: Form, url: str = INBOUND_URL, headers: Mapping[str, str] | None = None) -> WebhookRequest:
     """A form POST, signed by Plivo's library unless `headers` say otherwise."""
     if headers is None:
         headers = {"x-plivo-signature-v3": v3(url, form), "x-plivo-signature-v3-nonce": NONCE}
     query = tuple(parse_qsl(httpx.URL(url).query.decode(), keep_blank_values=True))
     body = urlencode(form, doseq=True).encode()
-    return Hook("POST", url, {"content-type": FORM, **headers}, query, body)
+    return WebhookRequest("POST", url, {"content-type": FORM, **headers}, query, body)
 
 
-def get(url: str) -> Hook:
+def get(url: str) -> WebhookRequest:
     said = construct_get_url(url, {}).decode()
     signature: bytes = get_signature_v3(TOKEN.encode(), said, NONCE)
     headers = {
@@ -92,11 +92,11 @@ def get(url: str) -> Hook:
         "x-plivo-signature-v3-nonce": NONCE,
     }
     query = tuple(parse_qsl(httpx.URL(url).query.decode(), keep_blank_values=True))
-    return Hook("GET", url, headers, query, b"")
+    return WebhookRequest("GET", url, headers, query, b"")
 
 
 def test_a_text_is_json_with_our_id_in_the_callback_s_address() -> None:
-    request = plivo.request(ACCOUNT, TEXT, NOW)
+    request = plivo.build_send_request(ACCOUNT, TEXT, NOW)
     assert request.method == "POST"
     assert str(request.url) == f"https://api.plivo.com/v1/Account/{ID}/Message/"
     assert request.headers["authorization"] == f"Basic {BASIC}"
@@ -108,7 +108,7 @@ def test_a_text_is_json_with_our_id_in_the_callback_s_address() -> None:
 
 def test_a_text_with_pictures_is_an_mms() -> None:
     media = ("https://x.example/1.png", "https://x.example/2.png?a=b&c=d")
-    said = json.loads(plivo.request(ACCOUNT, replace(TEXT, media=media), NOW).content)
+    said = json.loads(plivo.build_send_request(ACCOUNT, replace(TEXT, media=media), NOW).content)
     assert (said["type"], said["media_urls"]) == ("mms", list(media))
 
 
@@ -119,17 +119,20 @@ def test_a_text_with_pictures_is_an_mms() -> None:
     ("a day is cut to the longest", timedelta(days=1), 10_799),
 )
 def test_the_validity_stays_within_what_plivo_takes(given: timedelta, expected: int) -> None:
-    said = json.loads(plivo.request(ACCOUNT, replace(TEXT, validity=given), NOW).content)
+    said = json.loads(plivo.build_send_request(ACCOUNT, replace(TEXT, validity=given), NOW).content)
     assert said["message_expiry"] == expected
 
 
 @pytest.mark.parametrize("base", ["http://127.0.0.1:9", "http://127.0.0.1:9/"])
 def test_the_account_s_base_url_replaces_plivo_s(base: str) -> None:
     account = replace(ACCOUNT, base_url=base)
-    lookup, numbers = plivo.lookup(account, TEXT, NOW), plivo.numbers(account, None)
+    lookup, numbers = (
+        plivo.build_lookup_request(account, TEXT, NOW),
+        plivo.build_numbers_request(account, None),
+    )
     assert lookup is not None
     assert numbers is not None
-    for request in (plivo.request(account, TEXT, NOW), lookup, numbers):
+    for request in (plivo.build_send_request(account, TEXT, NOW), lookup, numbers):
         assert str(request.url).startswith(f"http://127.0.0.1:9/v1/Account/{ID}/")
 
 
@@ -181,10 +184,10 @@ SAID = {"api_id": "a", "error": "said"}
     ("a redirect", answer(307, b""), Outcome("unknown", detail="HTTP 307")),
 )
 def test_an_answer_means(given: httpx.Response, expected: Outcome) -> None:
-    assert plivo.outcome(given) == expected
+    assert plivo.read_outcome(given) == expected
 
 
-def bearing(url: str = INBOUND_URL, form: Form = INBOUND, **signatures: str) -> Hook:
+def bearing(url: str = INBOUND_URL, form: Form = INBOUND, **signatures: str) -> WebhookRequest:
     """A form under the signatures named, `v3`, `ma_v2` and the like, each with the nonce."""
     headers = {}
     for name, signature in signatures.items():
@@ -234,8 +237,8 @@ GET_URL = f"{INBOUND_URL}?{urlencode({**INBOUND, 'Text': 'plain'})}"
     ("another host", replace(SIGNED, url=INBOUND_URL.replace("sms.", "evil.")), False),
     ("no headers", replace(SIGNED, headers={}), False),
 )  # fmt: skip
-def test_a_webhook_is_genuine_when_the_account_s_token_signed_it(given: Hook, expected: bool) -> None:
-    assert plivo.genuine(ACCOUNT, given, NOW) is expected
+def test_a_webhook_is_genuine_when_the_account_s_token_signed_it(given: WebhookRequest, expected: bool) -> None:
+    assert plivo.is_genuine(ACCOUNT, given, NOW) is expected
 
 
 @table(
@@ -244,24 +247,24 @@ def test_a_webhook_is_genuine_when_the_account_s_token_signed_it(given: Hook, ex
     ("a query to be sorted", post(INBOUND, ODD_URL), INBOUND),
     ("repeated names", post(TWICE), TWICE),
 )
-def test_plivo_s_own_library_takes_the_same_v3(given: Hook, expected: Form) -> None:
+def test_plivo_s_own_library_takes_the_same_v3(given: WebhookRequest, expected: Form) -> None:
     signature = given.headers["x-plivo-signature-v3"]
     said = validate_v3_signature("POST", given.url, NONCE, TOKEN, signature, dict(expected))
     assert said is True
-    assert plivo.genuine(ACCOUNT, given, NOW)
+    assert plivo.is_genuine(ACCOUNT, given, NOW)
 
 
 @pytest.mark.parametrize("url", [INBOUND_URL, STATUS_URL])
 def test_plivo_s_own_library_takes_the_same_v2(url: str) -> None:
     assert validate_signature(url, NONCE, v2(url), TOKEN) is True
-    assert plivo.genuine(ACCOUNT, bearing(url, v2=v2(url)), NOW)
+    assert plivo.is_genuine(ACCOUNT, bearing(url, v2=v2(url)), NOW)
 
 
 PLAIN = InboundText("pu-1", "+12125551234", "+18335645667", "  Hi, ça va? ")
 PICTURE = {k: v for k, v in INBOUND.items() if k != "Text"} | {"Type": "mms", "Body": "look"}
 
 
-def but(**changed: str) -> Hook:
+def but(**changed: str) -> WebhookRequest:
     return post(INBOUND | changed)
 
 
@@ -287,14 +290,14 @@ def but(**changed: str) -> Hook:
     ("nothing", post({}), []),
     ("JSON", replace(SIGNED, headers={"content-type": "application/json"}, body=b"{}"), []),
 )  # fmt: skip
-def test_an_inbound_webhook_reads_as(given: Hook, expected: list[InboundText]) -> None:
+def test_an_inbound_webhook_reads_as(given: WebhookRequest, expected: list[InboundText]) -> None:
     assert plivo.read_inbound(given) == expected
 
 
 WORD = Receipt("pu-9", "delivered", message_id="msg_1", to="+12125551234", at=NOW)
 
 
-def receipt(**changed: str) -> Hook:
+def receipt(**changed: str) -> WebhookRequest:
     return post(RECEIPT | changed, STATUS_URL)
 
 
@@ -312,7 +315,7 @@ def receipt(**changed: str) -> Hook:
     ("rejected", receipt(Status="rejected", ErrorCode="450"),
      [replace(WORD, status="failed", code="450")]),
     ("failed because the lead opted out", receipt(Status="failed", ErrorCode="200"),
-     [replace(WORD, status="failed", code="200", opted_out=True)]),
+     [replace(WORD, status="failed", code="200", has_opted_out=True)]),
     ("a code of noughts is none", receipt(ErrorCode="000"), [WORD]),
     ("a part of a longer text", receipt(MessageUUID="pu-10"), [WORD]),
     ("no parent", receipt(ParentMessageUUID=""), [WORD]),
@@ -325,7 +328,7 @@ def receipt(**changed: str) -> Hook:
     ("no id", receipt(MessageUUID="", ParentMessageUUID=""), []),
     ("nothing", post({}, STATUS_URL), []),
 )  # fmt: skip
-def test_a_status_webhook_reads_as(given: Hook, expected: list[Receipt]) -> None:
+def test_a_status_webhook_reads_as(given: WebhookRequest, expected: list[Receipt]) -> None:
     assert plivo.read_status(given) == expected
 
 
@@ -334,13 +337,13 @@ def test_a_hostile_body_says_nothing(body: bytes) -> None:
     given = replace(SIGNED, body=body)
     assert plivo.read_inbound(given) == []
     assert plivo.read_status(given) == []
-    assert plivo.genuine(ACCOUNT, given, NOW) is False
-    assert plivo.found(answer(200, body), TEXT, NOW) is None
-    assert plivo.listed(answer(200, body)) is None
+    assert plivo.is_genuine(ACCOUNT, given, NOW) is False
+    assert plivo.read_lookup(answer(200, body), TEXT, NOW) is None
+    assert plivo.read_numbers(answer(200, body)) is None
 
 
 def test_a_look_up_lists_the_pair_from_the_day_before() -> None:
-    request = plivo.lookup(ACCOUNT, TEXT, NOW)
+    request = plivo.build_lookup_request(ACCOUNT, TEXT, NOW)
     assert request is not None
     assert (request.method, request.url.path) == ("GET", f"/v1/Account/{ID}/Message/")
     assert request.headers["authorization"] == f"Basic {BASIC}"
@@ -363,8 +366,8 @@ def page(*entries: Any) -> httpx.Response:
     return answer(200, {"objects": list(entries), "meta": {"next": None}})
 
 
-def hit(uuid: str, seconds: float, **changed: Any) -> Found:
-    return replace(Found(uuid, "sending", NOW + timedelta(seconds=seconds)), **changed)
+def hit(uuid: str, seconds: float, **changed: Any) -> LookupMatch:
+    return replace(LookupMatch(uuid, "sending", NOW + timedelta(seconds=seconds)), **changed)
 
 
 OLDER = entry("pu-0", -60)
@@ -398,8 +401,8 @@ OLDER = entry("pu-0", -60)
     ("down", answer(500, b""), None),
     ("no list", answer(200, {"objects": {}}), None),
 )  # fmt: skip
-def test_a_look_up_s_answer_says(given: httpx.Response, expected: list[Found] | None) -> None:
-    assert plivo.found(given, TEXT, NOW) == expected
+def test_a_look_up_s_answer_says(given: httpx.Response, expected: list[LookupMatch] | None) -> None:
+    assert plivo.read_lookup(given, TEXT, NOW) == expected
 
 
 @table(
@@ -408,7 +411,7 @@ def test_a_look_up_s_answer_says(given: httpx.Response, expected: list[Found] | 
     ("an odd one", "a\nb=1", {"a\nb": "1"}),
 )
 def test_numbers_are_asked_for_page_by_page(given: str | None, expected: dict[str, str]) -> None:
-    request = plivo.numbers(ACCOUNT, given)
+    request = plivo.build_numbers_request(ACCOUNT, given)
     assert request is not None
     assert request.url.path == f"/v1/Account/{ID}/Number/"
     assert dict(request.url.params) == expected
@@ -418,7 +421,7 @@ OURS = {
     "number": "18335645667", "alias": "Front desk", "sms_enabled": True, "mms_enabled": False,
     "voice_enabled": True, "application": "/v1/Account/x/Application/1/",
 }  # fmt: skip
-HERE = Listed("+18335645667", ("sms", "voice"), "Front desk")
+HERE = VendorNumber("+18335645667", ("sms", "voice"), "Front desk")
 
 
 def numbers(*items: Any, following: Any = None) -> httpx.Response:
@@ -426,26 +429,26 @@ def numbers(*items: Any, following: Any = None) -> httpx.Response:
 
 
 @table(
-    ("one", numbers(OURS), Listing((HERE,))),
+    ("one", numbers(OURS), NumberPage((HERE,))),
     ("no name, no ability", numbers({"number": "18335645667", "sms_enabled": "true"}),
-     Listing((Listed("+18335645667", ()),))),
+     NumberPage((VendorNumber("+18335645667", ()),))),
     ("more to come", numbers(OURS, following="/v1/Account/x/Number/?limit=20&offset=20"),
-     Listing((HERE,), "limit=20&offset=20")),
+     NumberPage((HERE,), "limit=20&offset=20")),
     ("an address elsewhere", numbers(following="https://evil.example/?offset=20"),
-     Listing((), "offset=20")),
-    ("a next of a wrong kind", numbers(following=[1]), Listing(())),
-    ("odd entries", numbers(None, "x", {}, {"number": 7}), Listing(())),
-    ("no meta", answer(200, {"objects": []}), Listing(())),
+     NumberPage((), "offset=20")),
+    ("a next of a wrong kind", numbers(following=[1]), NumberPage(())),
+    ("odd entries", numbers(None, "x", {}, {"number": 7}), NumberPage(())),
+    ("no meta", answer(200, {"objects": []}), NumberPage(())),
     ("wrong token", answer(401, SAID), None),
     ("no list", answer(200, {"objects": None}), None),
 )  # fmt: skip
-def test_a_listing_reads_as(given: httpx.Response, expected: Listing | None) -> None:
-    assert plivo.listed(given) == expected
+def test_a_listing_reads_as(given: httpx.Response, expected: NumberPage | None) -> None:
+    assert plivo.read_numbers(given) == expected
 
 
 def test_plivo_lists_no_words_of_inbound_texts() -> None:
-    assert plivo.history(ACCOUNT, NOW, None) is None
-    assert plivo.missed(page(), NOW) is None
+    assert plivo.build_history_request(ACCOUNT, NOW, None) is None
+    assert plivo.read_history(page(), NOW) is None
 
 
 @table(
@@ -457,24 +460,24 @@ def test_plivo_lists_no_words_of_inbound_texts() -> None:
     ("in the clear", "http://api.plivo.com/1", False),
 )
 def test_media_are_asked_for_with_credentials_only_at_plivo(given: str, expected: bool) -> None:
-    assert ("authorization" in plivo.media(ACCOUNT, given).headers) is expected
+    assert ("authorization" in plivo.build_media_request(ACCOUNT, given).headers) is expected
 
 
 def test_media_at_the_account_s_base_url_are_asked_for_with_credentials() -> None:
     account = replace(ACCOUNT, base_url="http://127.0.0.1:9/")
-    assert "authorization" in plivo.media(account, "http://127.0.0.1:9/m").headers
+    assert "authorization" in plivo.build_media_request(account, "http://127.0.0.1:9/m").headers
 
 
 def test_the_secrets_are_told_in_every_form_they_travel_in() -> None:
-    request = plivo.request(ACCOUNT, TEXT, NOW)
-    assert TOKEN in plivo.secrets(ACCOUNT)
-    assert any(secret in request.headers["authorization"] for secret in plivo.secrets(ACCOUNT))
+    request = plivo.build_send_request(ACCOUNT, TEXT, NOW)
+    assert TOKEN in plivo.list_secrets(ACCOUNT)
+    assert any(secret in request.headers["authorization"] for secret in plivo.list_secrets(ACCOUNT))
 
 
 def test_only_the_opt_out_code_opts_out() -> None:
-    assert plivo.opting_out("200")
-    assert not plivo.opting_out("50")
+    assert plivo.is_opt_out_code("200")
+    assert not plivo.is_opt_out_code("50")
 
 
 def test_a_webhook_is_answered_with_nothing_to_send() -> None:
-    assert plivo.ANSWER == ("application/xml", b"<Response/>")
+    assert plivo.WEBHOOK_ANSWER == ("application/xml", b"<Response/>")

@@ -11,13 +11,13 @@ import pytest
 
 from app.domain.carriage import (
     Account,
-    Found,
-    Hook,
     InboundText,
+    LookupMatch,
     Media,
     Outcome,
-    Outgoing,
+    OutgoingText,
     Receipt,
+    WebhookRequest,
 )
 from app.providers import simulator
 from tests.providers.tables import table
@@ -25,7 +25,7 @@ from tests.providers.tables import table
 ACCOUNT = Account("org_1", "acct_1", "simulator", {"secret": "s3cret"}, "http://127.0.0.1:9/")
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 URL = "https://sms.example.com/webhooks/simulator/acct_1/status?message=msg_1"
-TEXT = Outgoing(
+TEXT = OutgoingText(
     "msg_1", "+12125551234", "+18335645667", "Hi Jané", ("https://x.example/1.png",), URL,
     timedelta(hours=4),
 )  # fmt: skip
@@ -51,12 +51,12 @@ def hook(
     secret: str = "s3cret",
     url: str = URL,
     header: str | None = None,
-) -> Hook:
+) -> WebhookRequest:
     body = said if isinstance(said, bytes) else json.dumps(said).encode()
     mac = hmac.digest(secret.encode(), f"{stamp}.{url}.".encode() + body, "sha256").hex()
     headers = {"x-simulator-signature": header if header is not None else f"t={stamp},v1={mac}"}
     query = tuple(httpx.QueryParams(httpx.URL(url).query).multi_items())
-    return Hook("POST", url, headers, query, body)
+    return WebhookRequest("POST", url, headers, query, body)
 
 
 def at(seconds: int) -> str:
@@ -64,7 +64,7 @@ def at(seconds: int) -> str:
 
 
 def test_a_text_is_json_with_our_id_as_its_reference() -> None:
-    request = simulator.request(ACCOUNT, TEXT, NOW)
+    request = simulator.build_send_request(ACCOUNT, TEXT, NOW)
     assert (request.method, str(request.url)) == ("POST", "http://127.0.0.1:9/messages")
     assert request.headers["authorization"] == "Bearer s3cret"
     assert json.loads(request.content) == {
@@ -119,7 +119,7 @@ def problem(code: str) -> dict[str, str]:
     ("a redirect", answer(302, b""), Outcome("unknown", detail="HTTP 302")),
 )
 def test_an_answer_means(given: httpx.Response, expected: Outcome) -> None:
-    assert simulator.outcome(given) == expected
+    assert simulator.read_outcome(given) == expected
 
 
 @table(
@@ -140,8 +140,8 @@ def test_an_answer_means(given: httpx.Response, expected: Outcome) -> None:
     ("a time too large to compare", hook(INBOUND, "9" * 400), False),
     ("odd letters", hook(INBOUND, header=f"t={at(0)},v1=\xe9"), False),
 )
-def test_a_webhook_is_genuine_when_the_secret_signed_it_lately(given: Hook, expected: bool) -> None:
-    assert simulator.genuine(ACCOUNT, given, NOW) is expected
+def test_a_webhook_is_genuine_when_the_secret_signed_it_lately(given: WebhookRequest, expected: bool) -> None:
+    assert simulator.is_genuine(ACCOUNT, given, NOW) is expected
 
 
 PLAIN = InboundText("sim_1", "+12125551234", "+18335645667", " Hi ", sent_at=THEN)
@@ -168,7 +168,7 @@ PLAIN = InboundText("sim_1", "+12125551234", "+18335645667", " Hi ", sent_at=THE
     ("no JSON", hook(b"\xff"), []),
     ("JSON without end", hook(b"[" * 100_000), []),
 )  # fmt: skip
-def test_an_inbound_webhook_reads_as(given: Hook, expected: list[InboundText]) -> None:
+def test_an_inbound_webhook_reads_as(given: WebhookRequest, expected: list[InboundText]) -> None:
     assert simulator.read_inbound(given) == expected
 
 
@@ -182,7 +182,7 @@ BARE = URL.split("?")[0]
     ("undelivered", hook(RECEIPT | {"status": "undelivered", "code": "unreachable"}),
      [replace(WORD, status="undelivered", code="unreachable")]),
     ("failed, opted out", hook(RECEIPT | {"status": "failed", "code": "opted_out"}),
-     [replace(WORD, status="failed", code="opted_out", opted_out=True)]),
+     [replace(WORD, status="failed", code="opted_out", has_opted_out=True)]),
     ("a word nobody knows", hook(RECEIPT | {"status": "lost"}), [replace(WORD, status=None)]),
     ("our id from the URL first", hook(RECEIPT | {"reference": "msg_2"}), [WORD]),
     ("our id from the reference second", hook(RECEIPT, url=BARE), [WORD]),
@@ -190,12 +190,12 @@ BARE = URL.split("?")[0]
     ("an inbound text", hook(INBOUND), []),
     ("no JSON", hook(b""), []),
 )  # fmt: skip
-def test_a_status_webhook_reads_as(given: Hook, expected: list[Receipt]) -> None:
+def test_a_status_webhook_reads_as(given: WebhookRequest, expected: list[Receipt]) -> None:
     assert simulator.read_status(given) == expected
 
 
 def test_a_look_up_asks_for_our_reference() -> None:
-    request = simulator.lookup(ACCOUNT, TEXT, NOW)
+    request = simulator.build_lookup_request(ACCOUNT, TEXT, NOW)
     assert request is not None
     assert (request.method, str(request.url)) == (
         "GET", "http://127.0.0.1:9/messages?reference=msg_1",
@@ -207,26 +207,26 @@ def test_a_look_up_asks_for_our_reference() -> None:
     (
         "it stands there",
         answer(200, {"messages": [{"id": "sim_1", "status": "sent"}]}),
-        [Found("sim_1", "sent")],
+        [LookupMatch("sim_1", "sent")],
     ),
     (
         "with its fate",
         answer(200, {"messages": [{"id": "sim_1", "status": "failed", "code": "down"}]}),
-        [Found("sim_1", "failed", code="down")],
+        [LookupMatch("sim_1", "failed", code="down")],
     ),
     ("it does not", answer(200, {"messages": []}), []),
     ("wrong secret", answer(401, problem("unauthorized")), None),
     ("down", answer(503, problem("down")), None),
     ("no JSON", answer(200, b"<html>"), None),
 )
-def test_a_look_up_s_answer_says(given: httpx.Response, expected: list[Found] | None) -> None:
-    assert simulator.found(given, TEXT, NOW) == expected
+def test_a_look_up_s_answer_says(given: httpx.Response, expected: list[LookupMatch] | None) -> None:
+    assert simulator.read_lookup(given, TEXT, NOW) == expected
 
 
 def test_the_secret_is_told() -> None:
-    assert simulator.secrets(ACCOUNT) == ("s3cret",)
+    assert simulator.list_secrets(ACCOUNT) == ("s3cret",)
 
 
 @pytest.mark.parametrize(("code", "opted_out"), [("opted_out", True), ("bad_number", False)])
 def test_only_the_opt_out_code_opts_out(code: str, opted_out: bool) -> None:
-    assert simulator.opting_out(code) is opted_out
+    assert simulator.is_opt_out_code(code) is opted_out

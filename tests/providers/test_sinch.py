@@ -26,14 +26,14 @@ from sinch.domains.sms.sinch_events.v1.sms_sinch_event import (  # type: ignore[
 
 from app.domain.carriage import (
     Account,
-    Found,
-    Hook,
+    InboundPage,
     InboundText,
+    LookupMatch,
     Media,
-    Missed,
     Outcome,
-    Outgoing,
+    OutgoingText,
     Receipt,
+    WebhookRequest,
 )
 from app.domain.problems import Unavailable
 from app.providers import sinch
@@ -48,7 +48,7 @@ URL = f"https://us.sms.api.sinch.com/xms/v1/{PLAN}"
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 STATUS_URL = "https://sms.example.com/webhooks/sinch/acct_1/status?message=msg_1"
 INBOUND_URL = "https://sms.example.com/webhooks/sinch/acct_1/inbound"
-TEXT = Outgoing("msg_1", "+12125551234", "+18335645667", "Hi Jané & co", (), STATUS_URL, timedelta(hours=4))
+TEXT = OutgoingText("msg_1", "+12125551234", "+18335645667", "Hi Jané & co", (), STATUS_URL, timedelta(hours=4))
 INBOUND = {
     "type": "mo_text", "id": "01FC1", "from": "12125551234", "to": "18335645667",
     "body": "  Hi, ça va? ", "received_at": "2026-11-24T11:59:58.120Z",
@@ -67,14 +67,14 @@ def answer(status: int, body: Any = None, **headers: str) -> httpx.Response:
     return httpx.Response(status, content=content, headers=headers)
 
 
-def hook(body: Any, url: str = INBOUND_URL, **headers: str) -> Hook:
+def hook(body: Any, url: str = INBOUND_URL, **headers: str) -> WebhookRequest:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     query = tuple(parse_qsl(httpx.URL(url).query.decode(), keep_blank_values=True))
-    return Hook("POST", url, {"content-type": "application/json", **headers}, query, content)
+    return WebhookRequest("POST", url, {"content-type": "application/json", **headers}, query, content)
 
 
 def test_a_text_is_a_batch_of_one_with_our_id_as_its_reference() -> None:
-    request = sinch.request(ACCOUNT, TEXT, NOW)
+    request = sinch.build_send_request(ACCOUNT, TEXT, NOW)
     assert (request.method, str(request.url)) == ("POST", f"{URL}/batches")
     assert request.headers["authorization"] == f"Bearer {TOKEN}"
     body = json.loads(request.content)
@@ -96,8 +96,8 @@ ONE, TWO = "https://x.example/1.png", "https://x.example/2.png"
      {"url": ONE, "message": f"Hi Jané & co\n{TWO}"}),
     ("two without a word", replace(TEXT, media=(ONE, TWO), text=""), {"url": ONE, "message": TWO}),
 )  # fmt: skip
-def test_an_attachment_goes_by_mms(given: Outgoing, expected: dict[str, str]) -> None:
-    body = json.loads(sinch.request(ACCOUNT, given, NOW).content)
+def test_an_attachment_goes_by_mms(given: OutgoingText, expected: dict[str, str]) -> None:
+    body = json.loads(sinch.build_send_request(ACCOUNT, given, NOW).content)
     assert (body["type"], body["body"]) == ("mt_media", expected)
     assert MediaRequest(**body).model_extra in (None, {})
 
@@ -108,7 +108,7 @@ def test_an_attachment_goes_by_mms(given: Outgoing, expected: dict[str, str]) ->
     ("a month is cut to the farthest", timedelta(days=30), "2026-11-27T11:59:00.000Z"),
 )
 def test_the_validity_stays_within_what_sinch_takes(given: timedelta, expected: str) -> None:
-    request = sinch.request(ACCOUNT, replace(TEXT, validity=given), NOW)
+    request = sinch.build_send_request(ACCOUNT, replace(TEXT, validity=given), NOW)
     assert json.loads(request.content)["expire_at"] == expected
 
 
@@ -117,9 +117,9 @@ def test_the_account_s_base_url_names_the_region(base: str) -> None:
     account = replace(ACCOUNT, base_url=base)
     begun = f"https://eu.sms.api.sinch.com/xms/v1/{PLAN}/"
     for request in (
-        sinch.request(account, TEXT, NOW),
-        sinch.lookup(account, TEXT, NOW),
-        sinch.history(account, NOW, None),
+        sinch.build_send_request(account, TEXT, NOW),
+        sinch.build_lookup_request(account, TEXT, NOW),
+        sinch.build_history_request(account, NOW, None),
     ):
         assert request is not None
         assert str(request.url).startswith(begun)
@@ -127,7 +127,7 @@ def test_the_account_s_base_url_names_the_region(base: str) -> None:
 
 def test_a_plan_s_id_is_no_path() -> None:
     account = replace(ACCOUNT, credentials={**ACCOUNT.credentials, "servicePlanId": "../a?b"})
-    assert sinch.request(account, TEXT, NOW).url.raw_path == b"/xms/v1/..%2Fa%3Fb/batches"
+    assert sinch.build_send_request(account, TEXT, NOW).url.raw_path == b"/xms/v1/..%2Fa%3Fb/batches"
 
 
 PROBLEM = {"code": "syntax_invalid_parameter_format", "text": "said"}
@@ -164,12 +164,12 @@ NO_ID = Outcome("unknown", detail="a success without a batch id")
     ("a redirect", answer(307, b""), Outcome("unknown", code="http_307", detail="HTTP 307")),
 )  # fmt: skip
 def test_an_answer_means(given: httpx.Response, expected: Outcome) -> None:
-    assert sinch.outcome(given) == expected
+    assert sinch.read_outcome(given) == expected
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404])
 def test_every_known_refusal_has_its_words(status: int) -> None:
-    assert sinch.ERRORS[sinch.outcome(answer(status, b"")).code or ""]
+    assert sinch.ERROR_MEANINGS[sinch.read_outcome(answer(status, b"")).code or ""]
 
 
 BODY = json.dumps(INBOUND, ensure_ascii=False).encode()
@@ -179,7 +179,7 @@ NAME = "x-sinch-webhook-signature"
 def signed(
     body: bytes = BODY, secret: str = SECRET, seconds: int = 0, url: str = INBOUND_URL,
     **changed: str,
-) -> Hook:  # fmt: skip
+) -> WebhookRequest:  # fmt: skip
     """A webhook signed by Sinch's library; `changed`: headers by their endings."""
     nonce, stamp = "01FC-nonce", str(int(NOW.timestamp()) + seconds)
     said = compute_signed_data(body.decode("utf-8"), nonce, stamp)
@@ -191,7 +191,7 @@ def signed(
     return hook(body, url, **headers)
 
 
-def without(given: Hook, name: str) -> Hook:
+def without(given: WebhookRequest, name: str) -> WebhookRequest:
     return replace(given, headers={k: v for k, v in given.headers.items() if k != name})
 
 
@@ -220,8 +220,8 @@ SIGNED = signed()
     ("no time", without(SIGNED, f"{NAME}-timestamp"), False),
     ("nothing", hook(BODY), False),
 )  # fmt: skip
-def test_a_webhook_is_genuine_when_the_account_s_secret_signed_it(given: Hook, expected: bool) -> None:
-    assert sinch.genuine(ACCOUNT, given, NOW) is expected
+def test_a_webhook_is_genuine_when_the_account_s_secret_signed_it(given: WebhookRequest, expected: bool) -> None:
+    assert sinch.is_genuine(ACCOUNT, given, NOW) is expected
 
 
 LIKE_THEIRS = {
@@ -237,9 +237,9 @@ LIKE_THEIRS = {
 
 
 @pytest.mark.parametrize("given", LIKE_THEIRS.values(), ids=LIKE_THEIRS.keys())
-def test_the_vendor_s_library_agrees(given: Hook) -> None:
+def test_the_vendor_s_library_agrees(given: WebhookRequest) -> None:
     theirs = SmsSinchEvent(SECRET).validate_authentication_header(dict(given.headers), given.body)
-    assert sinch.genuine(ACCOUNT, given, NOW) is theirs
+    assert sinch.is_genuine(ACCOUNT, given, NOW) is theirs
 
 
 def test_bytes_that_are_no_utf_8_are_signed_as_they_are() -> None:
@@ -247,19 +247,19 @@ def test_bytes_that_are_no_utf_8_are_signed_as_they_are() -> None:
     mac = hmac.digest(SECRET.encode(), body + b".n." + stamp, "sha256")
     headers = {NAME: base64.b64encode(mac).decode(), f"{NAME}-nonce": "n"}
     given = hook(body, **headers, **{f"{NAME}-timestamp": stamp.decode()})
-    assert sinch.genuine(ACCOUNT, given, NOW)
-    assert not sinch.genuine(ACCOUNT, replace(given, body=b"\xfe\x00"), NOW)
+    assert sinch.is_genuine(ACCOUNT, given, NOW)
+    assert not sinch.is_genuine(ACCOUNT, replace(given, body=b"\xfe\x00"), NOW)
 
 
 @pytest.mark.parametrize("seconds", [-48 * 3600 - 1, 301])
 def test_a_time_out_of_reach_is_put_off(seconds: int) -> None:
     with pytest.raises(Unavailable):
-        sinch.genuine(ACCOUNT, signed(seconds=seconds), NOW)
+        sinch.is_genuine(ACCOUNT, signed(seconds=seconds), NOW)
 
 
 def test_a_blank_secret_signs_nothing() -> None:
     account = replace(ACCOUNT, credentials={**ACCOUNT.credentials, "webhookSecret": ""})
-    assert not sinch.genuine(account, signed(secret=""), NOW)
+    assert not sinch.is_genuine(account, signed(secret=""), NOW)
 
 
 PLAIN = InboundText(
@@ -269,13 +269,13 @@ PLAIN = InboundText(
 ITEM = {"url": "https://s3.example/0", "content_type": "image/png", "status": "Uploaded", "code": 0}
 
 
-def text(**changed: Any) -> Hook:
+def text(**changed: Any) -> WebhookRequest:
     if "sender" in changed:
         changed["from"] = changed.pop("sender")
     return hook(INBOUND | changed)
 
 
-def picture(**body: Any) -> Hook:
+def picture(**body: Any) -> WebhookRequest:
     return text(type="mo_media", body=body)
 
 
@@ -310,7 +310,7 @@ def picture(**body: Any) -> Hook:
     ("NUL in the id", text(id="a\x00"), []),
     ("a report at the wrong address", hook(RECEIPT), []),
 )  # fmt: skip
-def test_an_inbound_webhook_reads_as(given: Hook, expected: list[InboundText]) -> None:
+def test_an_inbound_webhook_reads_as(given: WebhookRequest, expected: list[InboundText]) -> None:
     assert sinch.read_inbound(given) == expected
 
 
@@ -320,11 +320,11 @@ WORD = Receipt(
 )  # fmt: skip
 
 
-def receipt(status: Any, code: Any = 0, **changed: Any) -> Hook:
+def receipt(status: Any, code: Any = 0, **changed: Any) -> WebhookRequest:
     return hook(RECEIPT | {"status": status, "code": code} | changed, STATUS_URL)
 
 
-def summary(statuses: Any) -> Hook:
+def summary(statuses: Any) -> WebhookRequest:
     said = {
         "type": "delivery_report_sms", "batch_id": "01FC9", "client_reference": "msg_1",
         "total_message_count": 1, "statuses": statuses,
@@ -370,7 +370,7 @@ SUMMED = replace(WORD, to=None, at=None)
     ("a list as type", receipt("Delivered", type=["x"]), []),
     ("an inbound text", hook(INBOUND, STATUS_URL), []),
 )  # fmt: skip
-def test_a_status_webhook_reads_as(given: Hook, expected: list[Receipt]) -> None:
+def test_a_status_webhook_reads_as(given: WebhookRequest, expected: list[Receipt]) -> None:
     assert sinch.read_status(given) == expected
 
 
@@ -388,14 +388,14 @@ HOSTILE = {
 def test_a_hostile_body_says_nothing(body: bytes) -> None:
     assert sinch.read_inbound(hook(body)) == []
     assert sinch.read_status(hook(body)) == []
-    assert sinch.outcome(answer(201, body)) == NO_ID
-    assert sinch.outcome(answer(400, body)).verdict == "refused"
-    assert sinch.found(answer(200, body), TEXT, NOW) is None
-    assert sinch.missed(answer(200, body), NOW) is None
+    assert sinch.read_outcome(answer(201, body)) == NO_ID
+    assert sinch.read_outcome(answer(400, body)).verdict == "refused"
+    assert sinch.read_lookup(answer(200, body), TEXT, NOW) is None
+    assert sinch.read_history(answer(200, body), NOW) is None
 
 
 def test_a_look_up_asks_for_our_reference() -> None:
-    request = sinch.lookup(ACCOUNT, TEXT, NOW)
+    request = sinch.build_lookup_request(ACCOUNT, TEXT, NOW)
     assert request is not None
     assert (request.method, str(request.url.copy_with(query=None))) == ("GET", f"{URL}/batches")
     assert request.headers["authorization"] == f"Bearer {TOKEN}"
@@ -417,8 +417,8 @@ def batches(*items: Any, count: Any = None) -> httpx.Response:
     return answer(200, said)
 
 
-def hit(carrier_id: str, seconds: int = 1) -> Found:
-    return Found(carrier_id, "sending", NOW + timedelta(seconds=seconds))
+def hit(carrier_id: str, seconds: int = 1) -> LookupMatch:
+    return LookupMatch(carrier_id, "sending", NOW + timedelta(seconds=seconds))
 
 
 @table(
@@ -440,13 +440,13 @@ def hit(carrier_id: str, seconds: int = 1) -> Found:
     ("down", answer(500, {"batches": [], "count": 0}), None),
     ("no list", answer(200, {"batches": None}), None),
 )  # fmt: skip
-def test_a_look_up_s_answer_says(given: httpx.Response, expected: list[Found] | None) -> None:
-    assert sinch.found(given, TEXT, NOW) == expected
+def test_a_look_up_s_answer_says(given: httpx.Response, expected: list[LookupMatch] | None) -> None:
+    assert sinch.read_lookup(given, TEXT, NOW) == expected
 
 
 @table(("the first page", None, "0"), ("the third", "2", "2"))
 def test_inbound_texts_are_asked_for_page_by_page(given: str | None, expected: str) -> None:
-    request = sinch.history(ACCOUNT, NOW, given)
+    request = sinch.build_history_request(ACCOUNT, NOW, given)
     assert request is not None
     assert (request.method, str(request.url.copy_with(query=None))) == ("GET", f"{URL}/inbounds")
     assert request.headers["authorization"] == f"Bearer {TOKEN}"
@@ -465,27 +465,27 @@ MISSED = replace(PLAIN, sent_at=SINCE)
 
 
 @table(
-    ("a text, just then", inbounds(ONCE), Missed((MISSED,))),
-    ("an older one", inbounds(ONCE | {"received_at": "2026-11-24T11:59:57.999Z"}), Missed(())),
-    ("one without a time", inbounds(ONCE | {"received_at": None}), Missed(())),
-    ("odd entries are passed over", inbounds(None, "x", {}, ONCE | {"type": "x"}), Missed(())),
-    ("none", inbounds(), Missed(())),
-    ("more to come", inbounds(ONCE, count=101), Missed((MISSED,), "1")),
-    ("the second page of three", inbounds(ONCE, count=201, page=1), Missed((MISSED,), "2")),
-    ("the last page", inbounds(ONCE, count=101, page=1), Missed((MISSED,))),
-    ("no end in sight", inbounds(count=101), Missed(())),
-    ("a count that is none", inbounds(ONCE, count="101"), Missed((MISSED,))),
+    ("a text, just then", inbounds(ONCE), InboundPage((MISSED,))),
+    ("an older one", inbounds(ONCE | {"received_at": "2026-11-24T11:59:57.999Z"}), InboundPage(())),
+    ("one without a time", inbounds(ONCE | {"received_at": None}), InboundPage(())),
+    ("odd entries are passed over", inbounds(None, "x", {}, ONCE | {"type": "x"}), InboundPage(())),
+    ("none", inbounds(), InboundPage(())),
+    ("more to come", inbounds(ONCE, count=101), InboundPage((MISSED,), "1")),
+    ("the second page of three", inbounds(ONCE, count=201, page=1), InboundPage((MISSED,), "2")),
+    ("the last page", inbounds(ONCE, count=101, page=1), InboundPage((MISSED,))),
+    ("no end in sight", inbounds(count=101), InboundPage(())),
+    ("a count that is none", inbounds(ONCE, count="101"), InboundPage((MISSED,))),
     ("no list", inbounds(inbounds=None), None),
     ("wrong token", answer(401, b""), None),
     ("down", answer(500, {"inbounds": []}), None),
 )  # fmt: skip
-def test_missed_texts_are_read(given: httpx.Response, expected: Missed | None) -> None:
-    assert sinch.missed(given, SINCE) == expected
+def test_missed_texts_are_read(given: httpx.Response, expected: InboundPage | None) -> None:
+    assert sinch.read_history(given, SINCE) == expected
 
 
 def test_numbers_are_another_api_s() -> None:
-    assert sinch.numbers(ACCOUNT, None) is None
-    assert sinch.listed(answer(200, {})) is None
+    assert sinch.build_numbers_request(ACCOUNT, None) is None
+    assert sinch.read_numbers(answer(200, {})) is None
 
 
 @table(
@@ -498,12 +498,12 @@ def test_numbers_are_another_api_s() -> None:
     ("a bucket", "https://s3.example/0", False),
 )
 def test_only_sinch_is_shown_the_token(given: str, expected: bool) -> None:
-    assert ("authorization" in sinch.media(ACCOUNT, given).headers) is expected
+    assert ("authorization" in sinch.build_media_request(ACCOUNT, given).headers) is expected
 
 
 def test_the_secrets_are_told() -> None:
-    assert set(sinch.secrets(ACCOUNT)) == {TOKEN, SECRET}
+    assert set(sinch.list_secrets(ACCOUNT)) == {TOKEN, SECRET}
 
 
 def test_no_code_opts_out() -> None:
-    assert not any(sinch.opting_out(code) for code in sinch.ERRORS)
+    assert not any(sinch.is_opt_out_code(code) for code in sinch.ERROR_MEANINGS)

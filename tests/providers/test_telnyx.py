@@ -18,15 +18,15 @@ from telnyx.lib import webhook_verification
 
 from app.domain.carriage import (
     Account,
-    Found,
-    Hook,
     InboundText,
-    Listed,
-    Listing,
+    LookupMatch,
     Media,
+    NumberPage,
     Outcome,
-    Outgoing,
+    OutgoingText,
     Receipt,
+    VendorNumber,
+    WebhookRequest,
 )
 from app.providers import telnyx
 from tests.providers.tables import table
@@ -37,7 +37,7 @@ ACCOUNT = Account("org_1", "acct_1", "telnyx", {"apiKey": "KEY-1", "publicKey": 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 STATUS_URL = "https://sms.example.com/webhooks/telnyx/acct_1/status?message=msg_1"
 INBOUND_URL = "https://sms.example.com/webhooks/telnyx/acct_1/inbound"
-TEXT = Outgoing("msg_1", "+12125551234", "+18335645667", "Hi Jané & co", (), STATUS_URL, timedelta(hours=4))
+TEXT = OutgoingText("msg_1", "+12125551234", "+18335645667", "Hi Jané & co", (), STATUS_URL, timedelta(hours=4))
 INBOUND = {
     "id": "tx-1", "direction": "inbound", "type": "SMS", "text": "  Hi, ça va? ", "media": [],
     "from": {"phone_number": "+12125551234", "carrier": "T", "line_type": "Wireless"},
@@ -67,17 +67,17 @@ def hook(
     signer: Ed25519PrivateKey = SIGNER,
     age: int = 0,
     headers: Mapping[str, str] | None = None,
-) -> Hook:
+) -> WebhookRequest:
     """A webhook signed so many seconds ago."""
     stamp = str(int(NOW.timestamp()) - age)
     signature = b64encode(signer.sign(f"{stamp}|".encode() + body)).decode()
     signed = {"telnyx-timestamp": stamp, "telnyx-signature-ed25519": signature}
     query = tuple(parse_qsl(httpx.URL(url).query.decode(), keep_blank_values=True))
-    return Hook("POST", url, {**signed, **(headers or {})}, query, body)
+    return WebhookRequest("POST", url, {**signed, **(headers or {})}, query, body)
 
 
 def test_a_text_is_json_with_our_id_in_the_webhook_s_address() -> None:
-    request = telnyx.request(ACCOUNT, TEXT, NOW)
+    request = telnyx.build_send_request(ACCOUNT, TEXT, NOW)
     assert (request.method, str(request.url)) == ("POST", "https://api.telnyx.com/v2/messages")
     assert request.headers["authorization"] == "Bearer KEY-1"
     assert json.loads(request.content) == {
@@ -90,8 +90,8 @@ def test_a_text_is_json_with_our_id_in_the_webhook_s_address() -> None:
     ("one picture", replace(TEXT, media=("https://x.example/1.png",)), "Hi Jané & co"),
     ("a picture without a word", replace(TEXT, media=("https://x.example/1",), text=""), None),
 )
-def test_a_text_with_pictures_is_an_mms(given: Outgoing, expected: str | None) -> None:
-    said = json.loads(telnyx.request(ACCOUNT, given, NOW).content)
+def test_a_text_with_pictures_is_an_mms(given: OutgoingText, expected: str | None) -> None:
+    said = json.loads(telnyx.build_send_request(ACCOUNT, given, NOW).content)
     assert (said["type"], said["media_urls"]) == ("MMS", list(given.media))
     assert said.get("text") == expected
 
@@ -99,10 +99,13 @@ def test_a_text_with_pictures_is_an_mms(given: Outgoing, expected: str | None) -
 @pytest.mark.parametrize("base", ["http://127.0.0.1:9", "http://127.0.0.1:9/"])
 def test_the_account_s_base_url_replaces_telnyx_s(base: str) -> None:
     account = replace(ACCOUNT, base_url=base)
-    lookup, numbers = telnyx.lookup(account, TEXT, NOW), telnyx.numbers(account, None)
+    lookup, numbers = (
+        telnyx.build_lookup_request(account, TEXT, NOW),
+        telnyx.build_numbers_request(account, None),
+    )
     assert lookup is not None
     assert numbers is not None
-    for request in (telnyx.request(account, TEXT, NOW), lookup, numbers):
+    for request in (telnyx.build_send_request(account, TEXT, NOW), lookup, numbers):
         assert str(request.url).startswith("http://127.0.0.1:9/v2/")
 
 
@@ -199,7 +202,7 @@ def problem(code: Any, **more: Any) -> dict[str, Any]:
     ("a depth beyond reason", answer(400, DEEP), Outcome("refused", None, "400", "HTTP 400")),
 )
 def test_an_answer_means(given: httpx.Response, expected: Outcome) -> None:
-    assert telnyx.outcome(given) == expected
+    assert telnyx.read_outcome(given) == expected
 
 
 SIGNED = hook(event("message.received", INBOUND))
@@ -232,14 +235,14 @@ SIGNED = hook(event("message.received", INBOUND))
     ("a time without end", hook(b"{}", headers={"telnyx-timestamp": "9" * 400}), False),
     ("no headers at all", replace(SIGNED, headers={}), False),
 )
-def test_a_webhook_is_genuine_when_telnyx_s_key_signed_it_lately(given: Hook, expected: bool) -> None:
-    assert telnyx.genuine(ACCOUNT, given, NOW) is expected
+def test_a_webhook_is_genuine_when_telnyx_s_key_signed_it_lately(given: WebhookRequest, expected: bool) -> None:
+    assert telnyx.is_genuine(ACCOUNT, given, NOW) is expected
 
 
 @pytest.mark.parametrize("key", ["", "AAAA", "no base64", "é"])
 def test_with_a_broken_public_key_nothing_is_genuine(key: str) -> None:
     account = replace(ACCOUNT, credentials={"apiKey": "KEY-1", "publicKey": key})
-    assert telnyx.genuine(account, SIGNED, NOW) is False
+    assert telnyx.is_genuine(account, SIGNED, NOW) is False
 
 
 class VerifyKey:
@@ -275,7 +278,7 @@ def _vendor(monkeypatch: pytest.MonkeyPatch) -> None:
     ("a changed body", replace(SIGNED, body=SIGNED.body + b" "), False),
     ("no headers", replace(SIGNED, headers={}), False),
 )
-def test_telnyx_s_own_library_says_the_same(given: Hook, expected: bool) -> None:
+def test_telnyx_s_own_library_says_the_same(given: WebhookRequest, expected: bool) -> None:
     def says() -> bool:
         try:
             webhook_verification.verify_webhook_signature(given.body, given.headers, PUBLIC)
@@ -284,10 +287,10 @@ def test_telnyx_s_own_library_says_the_same(given: Hook, expected: bool) -> None
         return True
 
     assert says() is expected
-    assert telnyx.genuine(ACCOUNT, given, NOW) is expected
+    assert telnyx.is_genuine(ACCOUNT, given, NOW) is expected
 
 
-def received(**changed: Any) -> Hook:
+def received(**changed: Any) -> WebhookRequest:
     return hook(event("message.received", INBOUND | changed))
 
 
@@ -346,14 +349,14 @@ PICTURES = [
     ("a receipt", hook(event("message.finalized", RECEIPT)), []),
     ("a novelty", hook(event("message.teleported", INBOUND)), []),
 )  # fmt: skip
-def test_an_inbound_webhook_reads_as(given: Hook, expected: list[InboundText]) -> None:
+def test_an_inbound_webhook_reads_as(given: WebhookRequest, expected: list[InboundText]) -> None:
     assert telnyx.read_inbound(given) == expected
 
 
 WORD = Receipt("tx-9", "delivered", message_id="msg_1", to="+12125551234", at=NOW)
 
 
-def receipt(status: Any, *codes: Any, kind: str = "message.finalized") -> Hook:
+def receipt(status: Any, *codes: Any, kind: str = "message.finalized") -> WebhookRequest:
     to = [{"phone_number": "+12125551234", "status": status}]
     errors = [{"code": code} for code in codes]
     return hook(event(kind, RECEIPT | {"to": to, "errors": errors}), STATUS_URL)
@@ -373,7 +376,7 @@ def receipt(status: Any, *codes: Any, kind: str = "message.finalized") -> Hook:
     ("the first code that is one", receipt("sending_failed", None, "40014", "40008"),
      [replace(WORD, status="failed", code="40014")]),
     ("failed because the lead opted out", receipt("sending_failed", "40300"),
-     [replace(WORD, status="failed", code="40300", opted_out=True)]),
+     [replace(WORD, status="failed", code="40300", has_opted_out=True)]),
     ("a word nobody knows", receipt("teleported"), [replace(WORD, status=None)]),
     ("two recipients", hook(event("message.finalized", RECEIPT | {"to": OTHERS}), STATUS_URL),
      [replace(WORD, to="+13105550000"), replace(WORD, status=None, to="+18335645667")]),
@@ -383,7 +386,7 @@ def receipt(status: Any, *codes: Any, kind: str = "message.finalized") -> Hook:
     ("an inbound text", received(), []),
     ("a novelty", receipt("sent", kind="message.teleported"), []),
 )  # fmt: skip
-def test_a_status_webhook_reads_as(given: Hook, expected: list[Receipt]) -> None:
+def test_a_status_webhook_reads_as(given: WebhookRequest, expected: list[Receipt]) -> None:
     assert telnyx.read_status(given) == expected
 
 
@@ -402,11 +405,11 @@ HOSTILE = {
 def test_a_hostile_body_says_nothing(body: bytes) -> None:
     assert telnyx.read_inbound(hook(body)) == []
     assert telnyx.read_status(hook(body)) == []
-    assert telnyx.found(answer(200, body), TEXT, NOW) is None
+    assert telnyx.read_lookup(answer(200, body), TEXT, NOW) is None
 
 
 def test_a_look_up_asks_for_the_pair_s_records() -> None:
-    request = telnyx.lookup(ACCOUNT, TEXT, NOW)
+    request = telnyx.build_lookup_request(ACCOUNT, TEXT, NOW)
     assert request is not None
     assert (request.method, request.url.path) == ("GET", "/v2/detail_records")
     assert request.headers["authorization"] == "Bearer KEY-1"
@@ -425,7 +428,7 @@ RECORD = {
     "uuid": "tx-1", "status": "delivered", "created_at": "2026-11-24T12:00:01Z",
     "delivery_status_webhook_url": STATUS_URL,
 }  # fmt: skip
-HIT = Found("tx-1", "delivered", NOW + timedelta(seconds=1))
+HIT = LookupMatch("tx-1", "delivered", NOW + timedelta(seconds=1))
 
 
 @table(
@@ -441,13 +444,13 @@ HIT = Found("tx-1", "delivered", NOW + timedelta(seconds=1))
     ("down", answer(500, b""), None),
     ("no list", answer(200, {"data": None}), None),
 )  # fmt: skip
-def test_a_look_up_s_answer_says(given: httpx.Response, expected: list[Found] | None) -> None:
-    assert telnyx.found(given, TEXT, NOW) == expected
+def test_a_look_up_s_answer_says(given: httpx.Response, expected: list[LookupMatch] | None) -> None:
+    assert telnyx.read_lookup(given, TEXT, NOW) == expected
 
 
 @table(("the first page", None, "1"), ("a later one", "3", "3"))
 def test_numbers_are_asked_for_page_by_page(given: str | None, expected: str) -> None:
-    request = telnyx.numbers(ACCOUNT, given)
+    request = telnyx.build_numbers_request(ACCOUNT, given)
     assert request is not None
     assert request.url.path == "/v2/phone_numbers/messaging"
     assert dict(request.url.params) == {"page[number]": expected, "page[size]": "250"}
@@ -461,26 +464,26 @@ def numbers(*items: Any, **meta: Any) -> httpx.Response:
 
 
 @table(
-    ("one that texts", numbers(OURS), Listing((Listed("+18335645667", ("sms",)),))),
+    ("one that texts", numbers(OURS), NumberPage((VendorNumber("+18335645667", ("sms",)),))),
     ("one with pictures", numbers(OURS | {"features": {"sms": {"x": 1}, "mms": {"x": 1}}}),
-     Listing((Listed("+18335645667", ("sms", "mms")),))),
+     NumberPage((VendorNumber("+18335645667", ("sms", "mms")),))),
     ("one that says nothing", numbers(OURS | {"features": None}),
-     Listing((Listed("+18335645667", ()),))),
+     NumberPage((VendorNumber("+18335645667", ()),))),
     ("more to come", numbers(OURS, page_number=1, total_pages=2),
-     Listing((Listed("+18335645667", ("sms",)),), "2")),
-    ("the last page", numbers(page_number=2, total_pages=2), Listing(())),
-    ("a page of a wrong kind", numbers(page_number="1", total_pages=2), Listing(())),
-    ("odd entries", numbers(None, "x", {}, {"phone_number": 7}), Listing(())),
+     NumberPage((VendorNumber("+18335645667", ("sms",)),), "2")),
+    ("the last page", numbers(page_number=2, total_pages=2), NumberPage(())),
+    ("a page of a wrong kind", numbers(page_number="1", total_pages=2), NumberPage(())),
+    ("odd entries", numbers(None, "x", {}, {"phone_number": 7}), NumberPage(())),
     ("wrong key", answer(401, problem("10009")), None),
     ("no list", answer(200, {"data": {}}), None),
 )  # fmt: skip
-def test_a_listing_reads_as(given: httpx.Response, expected: Listing | None) -> None:
-    assert telnyx.listed(given) == expected
+def test_a_listing_reads_as(given: httpx.Response, expected: NumberPage | None) -> None:
+    assert telnyx.read_numbers(given) == expected
 
 
 def test_telnyx_keeps_no_words_of_inbound_texts() -> None:
-    assert telnyx.history(ACCOUNT, NOW, None) is None
-    assert telnyx.missed(records(), NOW) is None
+    assert telnyx.build_history_request(ACCOUNT, NOW, None) is None
+    assert telnyx.read_history(records(), NOW) is None
 
 
 @table(
@@ -492,23 +495,23 @@ def test_telnyx_keeps_no_words_of_inbound_texts() -> None:
     ("in the clear", "http://api.telnyx.com/1", False),
 )
 def test_media_are_asked_for_with_the_key_only_at_telnyx(given: str, expected: bool) -> None:
-    assert ("authorization" in telnyx.media(ACCOUNT, given).headers) is expected
+    assert ("authorization" in telnyx.build_media_request(ACCOUNT, given).headers) is expected
 
 
 def test_media_at_the_account_s_base_url_are_asked_for_with_the_key() -> None:
     account = replace(ACCOUNT, base_url="http://127.0.0.1:9/")
-    assert "authorization" in telnyx.media(account, "http://127.0.0.1:9/m").headers
+    assert "authorization" in telnyx.build_media_request(account, "http://127.0.0.1:9/m").headers
 
 
 def test_the_secret_is_told_as_it_travels() -> None:
-    request = telnyx.request(ACCOUNT, TEXT, NOW)
-    assert any(secret in request.headers["authorization"] for secret in telnyx.secrets(ACCOUNT))
+    request = telnyx.build_send_request(ACCOUNT, TEXT, NOW)
+    assert any(secret in request.headers["authorization"] for secret in telnyx.list_secrets(ACCOUNT))
 
 
 def test_only_the_opt_out_code_opts_out() -> None:
-    assert telnyx.opting_out("40300")
-    assert not telnyx.opting_out("40310")
+    assert telnyx.is_opt_out_code("40300")
+    assert not telnyx.is_opt_out_code("40310")
 
 
 def test_a_webhook_is_answered_with_an_empty_object() -> None:
-    assert telnyx.ANSWER == ("application/json", b"{}")
+    assert telnyx.WEBHOOK_ANSWER == ("application/json", b"{}")

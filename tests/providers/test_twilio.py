@@ -15,13 +15,13 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 
 from app.domain.carriage import (
     Account,
-    Found,
-    Hook,
     InboundText,
+    LookupMatch,
     Media,
     Outcome,
-    Outgoing,
+    OutgoingText,
     Receipt,
+    WebhookRequest,
 )
 from app.providers import twilio
 from tests.providers.tables import table
@@ -32,7 +32,7 @@ WITH_SHARED_KEY = replace(ACCOUNT, credentials={**ACCOUNT.credentials, "sharedKe
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 STATUS_URL = "https://sms.example.com/webhooks/twilio/acct_1/status?message=msg_1"
 INBOUND_URL = "https://sms.example.com/webhooks/twilio/acct_1/inbound"
-TEXT = Outgoing("msg_1", "+12125551234", "+18335645667", "Hi Jané & co +1", (), STATUS_URL, timedelta(hours=4))
+TEXT = OutgoingText("msg_1", "+12125551234", "+18335645667", "Hi Jané & co +1", (), STATUS_URL, timedelta(hours=4))
 INBOUND = {
     "MessageSid": "SM1", "SmsSid": "SM1", "AccountSid": SID, "From": "+12125551234",
     "To": "+18335645667", "Body": "  Hi, ça va? ", "NumMedia": "0", "FromCity": "",
@@ -54,11 +54,11 @@ def hook(
     url: str = INBOUND_URL,
     signature: str | None = None,
     **headers: str,
-) -> Hook:
+) -> WebhookRequest:
     """A form POST, signed by Twilio's library unless `signature` says otherwise."""
     if signature is None:
         signature = RequestValidator(TOKEN).compute_signature(url, Pairs(form))
-    return Hook(
+    return WebhookRequest(
         "POST", url, {"content-type": FORM, "x-twilio-signature": signature, **headers},
         tuple(parse_qsl(httpx.URL(url).query.decode(), keep_blank_values=True)),
         urlencode(form).encode(),
@@ -77,7 +77,7 @@ class Pairs(dict[str, str]):
 
 
 def test_a_text_is_a_form_post_with_our_id_in_the_callback_url() -> None:
-    request = twilio.request(ACCOUNT, TEXT, NOW)
+    request = twilio.build_send_request(ACCOUNT, TEXT, NOW)
     assert request.method == "POST"
     assert str(request.url) == f"https://api.twilio.com/2010-04-01/Accounts/{SID}/Messages.json"
     assert request.headers["content-type"] == FORM
@@ -94,7 +94,7 @@ def test_a_text_is_a_form_post_with_our_id_in_the_callback_url() -> None:
 
 def test_media_is_repeated_under_one_name() -> None:
     media = ("https://x.example/1.png", "https://x.example/2.png?a=b&c=d")
-    request = twilio.request(ACCOUNT, replace(TEXT, media=media), NOW)
+    request = twilio.build_send_request(ACCOUNT, replace(TEXT, media=media), NOW)
     assert parse_qs(request.content.decode())["MediaUrl"] == list(media)
 
 
@@ -106,16 +106,16 @@ def test_media_is_repeated_under_one_name() -> None:
     ("a day is cut to the longest", timedelta(days=1), "36000"),
 )
 def test_the_validity_stays_within_what_twilio_takes(given: timedelta, expected: str) -> None:
-    request = twilio.request(ACCOUNT, replace(TEXT, validity=given), NOW)
+    request = twilio.build_send_request(ACCOUNT, replace(TEXT, validity=given), NOW)
     assert parse_qs(request.content.decode())["ValidityPeriod"] == [expected]
 
 
 @pytest.mark.parametrize("base", ["http://127.0.0.1:9", "http://127.0.0.1:9/"])
 def test_the_account_s_base_url_replaces_twilio_s(base: str) -> None:
     account = replace(ACCOUNT, base_url=base)
-    lookup = twilio.lookup(account, TEXT, NOW)
+    lookup = twilio.build_lookup_request(account, TEXT, NOW)
     assert lookup is not None
-    for request in (twilio.request(account, TEXT, NOW), lookup):
+    for request in (twilio.build_send_request(account, TEXT, NOW), lookup):
         assert str(request.url).startswith(f"http://127.0.0.1:9/2010-04-01/Accounts/{SID}/Messages.json")
 
 
@@ -193,7 +193,7 @@ def problem(code: int, status: int = 400) -> dict[str, Any]:
     ("a redirect", answer(307, b""), Outcome("unknown", detail="HTTP 307")),
 )
 def test_an_answer_means(given: httpx.Response, expected: Outcome) -> None:
-    assert twilio.outcome(given) == expected
+    assert twilio.read_outcome(given) == expected
 
 
 JSON_BODY = b'{"a": "\xc3\xa9"}'
@@ -207,15 +207,15 @@ def signed(url: str, secret: str = TOKEN, algorithm: str | None = None) -> str:
     return signature
 
 
-def in_json(url: str, body: bytes, signature: str) -> Hook:
+def in_json(url: str, body: bytes, signature: str) -> WebhookRequest:
     query = tuple(parse_qsl(httpx.URL(url).query.decode()))
     headers = {"content-type": "application/json", "x-twilio-signature": signature}
-    return Hook("POST", url, headers, query, body)
+    return WebhookRequest("POST", url, headers, query, body)
 
 
-def get(url: str, signature: str) -> Hook:
+def get(url: str, signature: str) -> WebhookRequest:
     query = tuple(parse_qsl(httpx.URL(url).query.decode(), keep_blank_values=True))
-    return Hook("GET", url, {"x-twilio-signature": signature}, query, b"")
+    return WebhookRequest("GET", url, {"x-twilio-signature": signature}, query, b"")
 
 
 SIGNED = hook(INBOUND)
@@ -272,11 +272,11 @@ SIGNED = hook(INBOUND)
         False,
     ),
 )  # fmt: skip
-def test_a_webhook_is_genuine_when_the_account_s_token_signed_it(given: Hook, expected: bool) -> None:
-    assert twilio.genuine(ACCOUNT, given, NOW) is expected
+def test_a_webhook_is_genuine_when_the_account_s_token_signed_it(given: WebhookRequest, expected: bool) -> None:
+    assert twilio.is_genuine(ACCOUNT, given, NOW) is expected
 
 
-def by_shared_key(algorithm: str, secret: str = SHARED, settings: str | None = None) -> Hook:
+def by_shared_key(algorithm: str, secret: str = SHARED, settings: str | None = None) -> WebhookRequest:
     signature = RequestValidator(secret).compute_signature(INBOUND_URL, INBOUND, algorithm)
     named = settings if settings is not None else f"key=webhooks_1,algorithm={algorithm}"
     return hook(INBOUND, signature=signature, **{"x-twilio-webhooks-signature-settings": named})
@@ -295,13 +295,13 @@ def by_shared_key(algorithm: str, secret: str = SHARED, settings: str | None = N
     ("an empty header is none", by_shared_key("HMAC_SHA1", TOKEN, ""), True),
     ("SHA-256 without the header", by_shared_key("HMAC_SHA256", TOKEN, ""), False),
 )
-def test_the_settings_header_names_key_and_algorithm(given: Hook, expected: bool) -> None:
-    assert twilio.genuine(WITH_SHARED_KEY, given, NOW) is expected
+def test_the_settings_header_names_key_and_algorithm(given: WebhookRequest, expected: bool) -> None:
+    assert twilio.is_genuine(WITH_SHARED_KEY, given, NOW) is expected
 
 
 @pytest.mark.parametrize("secret", [TOKEN, SHARED, ""])
 def test_without_a_shared_key_nothing_signed_by_one_is_genuine(secret: str) -> None:
-    assert not twilio.genuine(ACCOUNT, by_shared_key("HMAC_SHA256", secret), NOW)
+    assert not twilio.is_genuine(ACCOUNT, by_shared_key("HMAC_SHA256", secret), NOW)
 
 
 PLAIN = InboundText("SM1", "+12125551234", "+18335645667", "  Hi, ça va? ")
@@ -346,14 +346,14 @@ PICTURE = {
     ("nothing", hook({}), []),
     ("JSON", in_json(JSON_URL, JSON_BODY, ""), []),
 )  # fmt: skip
-def test_an_inbound_webhook_reads_as(given: Hook, expected: list[InboundText]) -> None:
+def test_an_inbound_webhook_reads_as(given: WebhookRequest, expected: list[InboundText]) -> None:
     assert twilio.read_inbound(given) == expected
 
 
 WORD = Receipt("SM9", "delivered", message_id="msg_1")
 
 
-def receipt(**changed: str) -> Hook:
+def receipt(**changed: str) -> WebhookRequest:
     return hook(RECEIPT | changed, STATUS_URL)
 
 
@@ -371,7 +371,7 @@ def receipt(**changed: str) -> Hook:
     (
         "failed because the lead opted out",
         receipt(MessageStatus="failed", ErrorCode="21610"),
-        [replace(WORD, status="failed", code="21610", opted_out=True)],
+        [replace(WORD, status="failed", code="21610", has_opted_out=True)],
     ),
     ("a word nobody knows", receipt(MessageStatus="teleported"), [replace(WORD, status=None)]),
     (
@@ -383,12 +383,12 @@ def receipt(**changed: str) -> Hook:
     ("no status", hook({"MessageSid": "SM9"}, STATUS_URL), []),
     ("nothing", hook({}, STATUS_URL), []),
 )
-def test_a_status_webhook_reads_as(given: Hook, expected: list[Receipt]) -> None:
+def test_a_status_webhook_reads_as(given: WebhookRequest, expected: list[Receipt]) -> None:
     assert twilio.read_status(given) == expected
 
 
 def test_a_look_up_lists_the_pair_without_a_date() -> None:
-    request = twilio.lookup(ACCOUNT, TEXT, NOW)
+    request = twilio.build_lookup_request(ACCOUNT, TEXT, NOW)
     assert request is not None
     assert request.method == "GET"
     assert request.url.path == f"/2010-04-01/Accounts/{SID}/Messages.json"
@@ -411,11 +411,11 @@ def page(*messages: Any) -> httpx.Response:
     return answer(200, {"messages": list(messages), "next_page_uri": None})
 
 
-def found(sid: str, seconds: float, **changed: Any) -> Found:
-    return replace(Found(sid, "sending", NOW + timedelta(seconds=seconds)), **changed)
+def found(sid: str, seconds: float, **changed: Any) -> LookupMatch:
+    return replace(LookupMatch(sid, "sending", NOW + timedelta(seconds=seconds)), **changed)
 
 
-def maybe(sid: str, seconds: float) -> Found:
+def maybe(sid: str, seconds: float) -> LookupMatch:
     return found(sid, seconds, sure=False)
 
 
@@ -455,23 +455,23 @@ def maybe(sid: str, seconds: float) -> Found:
     ("no JSON", answer(200, b"<html>"), None),
     ("no list", answer(200, {"messages": None}), None),
 )  # fmt: skip
-def test_a_look_up_s_answer_says(given: httpx.Response, expected: list[Found] | None) -> None:
-    assert twilio.found(given, TEXT, NOW) == expected
+def test_a_look_up_s_answer_says(given: httpx.Response, expected: list[LookupMatch] | None) -> None:
+    assert twilio.read_lookup(given, TEXT, NOW) == expected
 
 
 def test_the_secrets_are_told_in_every_form_they_travel_in() -> None:
-    request = twilio.request(WITH_SHARED_KEY, TEXT, NOW)
-    told = twilio.secrets(WITH_SHARED_KEY)
+    request = twilio.build_send_request(WITH_SHARED_KEY, TEXT, NOW)
+    told = twilio.list_secrets(WITH_SHARED_KEY)
     assert {TOKEN, SHARED} <= set(told)
     assert any(secret in request.headers["authorization"] for secret in told)
-    assert TOKEN in twilio.secrets(ACCOUNT)
-    assert all(twilio.secrets(ACCOUNT))
+    assert TOKEN in twilio.list_secrets(ACCOUNT)
+    assert all(twilio.list_secrets(ACCOUNT))
 
 
 def test_only_the_opt_out_code_opts_out() -> None:
-    assert twilio.opting_out("21610")
-    assert not twilio.opting_out("21211")
+    assert twilio.is_opt_out_code("21610")
+    assert not twilio.is_opt_out_code("21211")
 
 
 def test_a_webhook_is_answered_with_nothing_to_send() -> None:
-    assert twilio.ANSWER == ("text/xml", b"<Response/>")
+    assert twilio.WEBHOOK_ANSWER == ("text/xml", b"<Response/>")

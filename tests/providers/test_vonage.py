@@ -31,15 +31,15 @@ from vonage_jwt import JwtClient, verify_signature  # type: ignore[import-untype
 
 from app.domain.carriage import (
     Account,
-    Hook,
     InboundText,
-    Listed,
-    Listing,
     Media,
+    NumberPage,
     Outcome,
-    Outgoing,
-    Part,
+    OutgoingText,
     Receipt,
+    TextPart,
+    VendorNumber,
+    WebhookRequest,
 )
 from app.domain.problems import Unavailable
 from app.providers import vonage
@@ -55,7 +55,7 @@ BASIC = "Basic " + base64.b64encode(f"{KEY}:{SECRET}".encode()).decode()
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 STATUS_URL = "https://sms.example.com/webhooks/vonage/acct_1/status?message=msg_1"
 INBOUND_URL = "https://sms.example.com/webhooks/vonage/acct_1/inbound"
-TEXT = Outgoing("msg_1", "+12125551234", "+18335645667", "Hi Jané & co", (), STATUS_URL, timedelta(hours=4))
+TEXT = OutgoingText("msg_1", "+12125551234", "+18335645667", "Hi Jané & co", (), STATUS_URL, timedelta(hours=4))
 FORM = "application/x-www-form-urlencoded"
 UUID = "bbbbbbbb-bbbb-4ccc-8ddd-0123456789ab"
 INBOUND = {
@@ -99,19 +99,19 @@ def answer(status: int, body: Any = None, **headers: str) -> httpx.Response:
     return httpx.Response(status, content=content, headers=headers)
 
 
-def hook(body: Any, url: str = INBOUND_URL, **headers: str) -> Hook:
+def hook(body: Any, url: str = INBOUND_URL, **headers: str) -> WebhookRequest:
     """A JSON POST of the Messages API, not signed."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     query = tuple(parse_qsl(httpx.URL(url).query.decode(), keep_blank_values=True))
-    return Hook("POST", url, {"content-type": "application/json", **headers}, query, content)
+    return WebhookRequest("POST", url, {"content-type": "application/json", **headers}, query, content)
 
 
-def old(said: Mapping[str, str], how: str = "form") -> Hook:
+def old(said: Mapping[str, str], how: str = "form") -> WebhookRequest:
     """The SMS API's three ways, as the account sets them."""
     if how == "json":
         return hook(dict(said))
     if how == "get":
-        return Hook("GET", f"{INBOUND_URL}?{urlencode(said)}", {}, tuple(said.items()), b"")
+        return WebhookRequest("GET", f"{INBOUND_URL}?{urlencode(said)}", {}, tuple(said.items()), b"")
     return hook(urlencode(said).encode(), **{"content-type": FORM})
 
 
@@ -143,8 +143,8 @@ REQUESTS = {
 
 @pytest.mark.parametrize("account", [ACCOUNT, WITH_KEY], ids=["secret", "application"])
 @pytest.mark.parametrize("text", REQUESTS.values(), ids=REQUESTS.keys())
-def test_a_request_is_what_the_vendor_s_document_says(text: Outgoing, account: Account) -> None:
-    request = vonage.request(account, text, NOW)
+def test_a_request_is_what_the_vendor_s_document_says(text: OutgoingText, account: Account) -> None:
+    request = vonage.build_send_request(account, text, NOW)
     document().validate_request(
         MockRequest(
             f"https://{request.url.host}", request.method.lower(), request.url.path,
@@ -155,7 +155,7 @@ def test_a_request_is_what_the_vendor_s_document_says(text: Outgoing, account: A
 
 
 def test_a_text_is_a_json_post_with_our_id_as_its_reference() -> None:
-    request = vonage.request(ACCOUNT, TEXT, NOW)
+    request = vonage.build_send_request(ACCOUNT, TEXT, NOW)
     assert (request.method, str(request.url)) == ("POST", "https://api.nexmo.com/v1/messages")
     assert request.headers["authorization"] == BASIC
     assert json.loads(request.content) == {
@@ -179,7 +179,7 @@ SENT = {"image": {"url": PICTURE, "caption": TEXT.text}}
      ]}),
 )  # fmt: skip
 def test_attachments_go_by_mms(given: tuple[str, ...], expected: dict[str, Any]) -> None:
-    body = json.loads(vonage.request(ACCOUNT, replace(TEXT, media=given), NOW).content)
+    body = json.loads(vonage.build_send_request(ACCOUNT, replace(TEXT, media=given), NOW).content)
     common = {"to", "from", "client_ref", "ttl", "webhook_url", "webhook_version"}
     assert {k: v for k, v in body.items() if k not in common} == {"channel": "mms", **expected}
 
@@ -194,12 +194,12 @@ def test_attachments_go_by_mms(given: tuple[str, ...], expected: dict[str, Any])
 def test_the_validity_stays_within_what_vonage_takes(given: tuple[tuple[str, ...], timedelta], expected: int) -> None:
     media, validity = given
     text = replace(TEXT, media=media, validity=validity)
-    assert json.loads(vonage.request(ACCOUNT, text, NOW).content)["ttl"] == expected
+    assert json.loads(vonage.build_send_request(ACCOUNT, text, NOW).content)["ttl"] == expected
 
 
 @pytest.mark.parametrize("written", [pem(RSA), pem(RSA).replace("\n", "\\n")], ids=["PEM", "\\n"])
 def test_an_application_signs_its_requests(written: str) -> None:
-    request = vonage.request(with_key(written), TEXT, NOW)
+    request = vonage.build_send_request(with_key(written), TEXT, NOW)
     scheme, token = request.headers["authorization"].split()
     options: Any = {"verify_exp": False, "verify_iat": False}
     claims = jwt.decode(token, RSA.public_key(), algorithms=["RS256"], options=options)
@@ -208,7 +208,7 @@ def test_an_application_signs_its_requests(written: str) -> None:
     assert scheme == "Bearer"
     assert claims | {"jti": ""} == theirs | {"jti": ""}
     assert jwt.get_unverified_header(token) == jwt.get_unverified_header(made)
-    later = vonage.request(with_key(written), TEXT, NOW + timedelta(microseconds=1))
+    later = vonage.build_send_request(with_key(written), TEXT, NOW + timedelta(microseconds=1))
     assert later.headers["authorization"] != request.headers["authorization"]
 
 
@@ -222,15 +222,15 @@ LOCKED = pem(RSA, BestAvailableEncryption(b"x"))
     ids=["blank", "no PEM", "half", "public", "a curve", "locked"],
 )  # fmt: skip
 def test_a_key_that_is_none_leaves_the_secret(written: str) -> None:
-    assert vonage.request(with_key(written), TEXT, NOW).headers["authorization"] == BASIC
+    assert vonage.build_send_request(with_key(written), TEXT, NOW).headers["authorization"] == BASIC
 
 
 @pytest.mark.parametrize("base", ["http://127.0.0.1:9", "http://127.0.0.1:9/"])
 def test_the_account_s_base_url_replaces_vonage_s(base: str) -> None:
     account = replace(ACCOUNT, base_url=base)
-    numbers = vonage.numbers(account, None)
+    numbers = vonage.build_numbers_request(account, None)
     assert numbers is not None
-    assert str(vonage.request(account, TEXT, NOW).url) == "http://127.0.0.1:9/v1/messages"
+    assert str(vonage.build_send_request(account, TEXT, NOW).url) == "http://127.0.0.1:9/v1/messages"
     assert str(numbers.url).startswith("http://127.0.0.1:9/account/numbers?")
 
 
@@ -280,13 +280,13 @@ NO_ID = Outcome("unknown", detail="a success without a message_uuid")
     ("a redirect", answer(307, b""), Outcome("unknown", detail="HTTP 307")),
 )  # fmt: skip
 def test_an_answer_means(given: httpx.Response, expected: Outcome) -> None:
-    assert vonage.outcome(given) == expected
+    assert vonage.read_outcome(given) == expected
 
 
-@pytest.mark.parametrize("code", [code for code in vonage.ERRORS if len(code) == 4])
+@pytest.mark.parametrize("code", [code for code in vonage.ERROR_MEANINGS if len(code) == 4])
 def test_every_known_refusal_is_one(code: str) -> None:
     verdict = {"1000": "later", "1240": "opted_out"}.get(code, "refused")
-    assert vonage.outcome(answer(422, problem(code))).verdict == verdict
+    assert vonage.read_outcome(answer(422, problem(code))).verdict == verdict
 
 
 BODY = json.dumps(INBOUND).encode()
@@ -304,7 +304,7 @@ def token(secret: str = SIGNING, algorithm: str = "HS256", key: Any = None, **cl
     return f"Bearer {signed}"
 
 
-def signed(authorization: str, body: bytes = BODY) -> Hook:
+def signed(authorization: str, body: bytes = BODY) -> WebhookRequest:
     return hook(body, authorization=authorization)
 
 
@@ -345,10 +345,10 @@ def forged(header: Mapping[str, Any]) -> str:
     ("claims that are no object", signed("Bearer " + jwt.api_jws.encode(b"[1]", SIGNING, "HS256")),
      False),
     ("by GET, where the words are not under the hash",
-     Hook("GET", INBOUND_URL, {"authorization": token()}, tuple(OLD_INBOUND.items()), BODY), False),
+     WebhookRequest("GET", INBOUND_URL, {"authorization": token()}, tuple(OLD_INBOUND.items()), BODY), False),
 )  # fmt: skip
-def test_a_token_is_genuine_when_it_signs_the_body(given: Hook, expected: bool) -> None:
-    assert vonage.genuine(ACCOUNT, given, NOW) is expected
+def test_a_token_is_genuine_when_it_signs_the_body(given: WebhookRequest, expected: bool) -> None:
+    assert vonage.is_genuine(ACCOUNT, given, NOW) is expected
 
 
 @table(
@@ -359,7 +359,7 @@ def test_the_vendor_s_library_agrees(given: str, expected: bool) -> None:
     past = NOW - timedelta(days=3650)  # it reads the time from the machine's clock
     made = token(given, iat=int(past.timestamp()))
     assert verify_signature(made.removeprefix("Bearer "), SIGNING) is expected
-    assert vonage.genuine(ACCOUNT, signed(made), past) is expected
+    assert vonage.is_genuine(ACCOUNT, signed(made), past) is expected
 
 
 TOO_OLD, TOO_NEW = NOW.timestamp() - 25 * 3600 - 1, NOW.timestamp() + 301
@@ -371,13 +371,13 @@ TOO_OLD, TOO_NEW = NOW.timestamp() - 25 * 3600 - 1, NOW.timestamp() + 301
 )
 def test_a_time_out_of_reach_is_put_off(iat: object) -> None:
     with pytest.raises(Unavailable):
-        vonage.genuine(ACCOUNT, signed(token(iat=iat)), NOW)
+        vonage.is_genuine(ACCOUNT, signed(token(iat=iat)), NOW)
 
 
 @pytest.mark.parametrize("body", [BODY, b"", b"{", b"[]", DEEP], ids=range(5))
 def test_a_message_that_is_not_signed_is_put_off(body: bytes) -> None:
     with pytest.raises(Unavailable):
-        vonage.genuine(ACCOUNT, hook(body), NOW)
+        vonage.is_genuine(ACCOUNT, hook(body), NOW)
 
 
 @pytest.mark.parametrize("secret", [SIGNING, ""])
@@ -385,8 +385,8 @@ def test_a_blank_secret_signs_nothing(secret: str) -> None:
     account = replace(ACCOUNT, credentials={**ACCOUNT.credentials, "signatureSecret": ""})
     empty = base64.urlsafe_b64encode(hashlib.sha256(b"").digest()).decode()
     for given in (f"Bearer {empty}", token(secret or "x" * 64)):
-        assert not vonage.genuine(account, signed(given), NOW)
-    assert not vonage.genuine(account, old(with_sig(OLD_INBOUND, "")), NOW)
+        assert not vonage.is_genuine(account, signed(given), NOW)
+    assert not vonage.is_genuine(account, old(with_sig(OLD_INBOUND, "")), NOW)
 
 
 def with_sig(said: Mapping[str, str], secret: str = SIGNING, **changed: str) -> dict[str, str]:
@@ -411,9 +411,9 @@ EXAMPLES = {
 def test_the_vendor_s_own_examples_are_genuine(sig: str, how: str) -> None:
     account = replace(ACCOUNT, credentials={**ACCOUNT.credentials, "signatureSecret": "secret"})
     for given in (sig, sig.upper()):
-        assert vonage.genuine(account, old({**EXAMPLE, "sig": given}, how), EXAMPLE_NOW)
+        assert vonage.is_genuine(account, old({**EXAMPLE, "sig": given}, how), EXAMPLE_NOW)
     for wrong in ({"sig": sig[:-1]}, {"sig": sig, "c": ""}, {"sig": sig, "a": "2"}):
-        assert not vonage.genuine(account, old({**EXAMPLE, **wrong}, how), EXAMPLE_NOW)
+        assert not vonage.is_genuine(account, old({**EXAMPLE, **wrong}, how), EXAMPLE_NOW)
 
 
 @table(
@@ -440,15 +440,15 @@ def test_the_vendor_s_own_examples_are_genuine(sig: str, how: str) -> None:
     ("not signed, in JSON", old(OLD_INBOUND, "json"), False),
     ("nothing, by GET", old({}, "get"), False),
 )  # fmt: skip
-def test_parameters_are_genuine_when_their_sig_is(given: Hook, expected: bool) -> None:
-    assert vonage.genuine(ACCOUNT, given, NOW) is expected
+def test_parameters_are_genuine_when_their_sig_is(given: WebhookRequest, expected: bool) -> None:
+    assert vonage.is_genuine(ACCOUNT, given, NOW) is expected
 
 
 @pytest.mark.parametrize("seconds", [-25 * 3600 - 1, 301])
 def test_parameters_of_a_time_out_of_reach_are_put_off(seconds: int) -> None:
     said = with_sig(OLD_INBOUND, timestamp=str(int(NOW.timestamp()) + seconds))
     with pytest.raises(Unavailable):
-        vonage.genuine(ACCOUNT, old(said), NOW)
+        vonage.is_genuine(ACCOUNT, old(said), NOW)
 
 
 SENT_AT = NOW - timedelta(seconds=2)
@@ -463,7 +463,7 @@ V0_1 = {
 }  # fmt: skip
 
 
-def pictured(**changed: Any) -> Hook:
+def pictured(**changed: Any) -> WebhookRequest:
     return hook(MMS | changed)
 
 
@@ -511,7 +511,7 @@ def pictured(**changed: Any) -> Hook:
     ("half a character in the id", hook(INBOUND | {"message_uuid": "a\ud83d"}), []),
     ("a receipt at the wrong address", hook(RECEIPT), []),
 )  # fmt: skip
-def test_an_inbound_message_reads_as(given: Hook, expected: list[InboundText]) -> None:
+def test_an_inbound_message_reads_as(given: WebhookRequest, expected: list[InboundText]) -> None:
     assert vonage.read_inbound(given) == expected
 
 
@@ -525,9 +525,9 @@ PARTED = OLD_INBOUND | {
     ("by form", old(OLD_INBOUND), [OLD_PLAIN]),
     ("by GET", old(OLD_INBOUND, "get"), [OLD_PLAIN]),
     ("in JSON", old(OLD_INBOUND, "json"), [OLD_PLAIN]),
-    ("a part", old(PARTED), [replace(OLD_PLAIN, part=Part("108", 2, 3))]),
+    ("a part", old(PARTED), [replace(OLD_PLAIN, part=TextPart("108", 2, 3))]),
     ("a part in JSON, with numbers", hook(PARTED | {"concat-part": 2, "concat-total": 3}),
-     [replace(OLD_PLAIN, part=Part("108", 2, 3))]),
+     [replace(OLD_PLAIN, part=TextPart("108", 2, 3))]),
     ("part 0 is none", old(PARTED | {"concat-part": "0"}), [OLD_PLAIN]),
     ("a part beyond the last is none", old(PARTED | {"concat-part": "4"}), [OLD_PLAIN]),
     ("too many parts are none", old(PARTED | {"concat-total": "256"}), [OLD_PLAIN]),
@@ -550,7 +550,7 @@ PARTED = OLD_INBOUND | {
     ("nothing", old({}), []),
     ("nothing, by GET", old({}, "get"), []),
 )  # fmt: skip
-def test_an_old_inbound_text_reads_as(given: Hook, expected: list[InboundText]) -> None:
+def test_an_old_inbound_text_reads_as(given: WebhookRequest, expected: list[InboundText]) -> None:
     assert vonage.read_inbound(given) == expected
 
 
@@ -560,7 +560,7 @@ WORD = Receipt(
 )  # fmt: skip
 
 
-def receipt(status: Any, code: str | None = None, **changed: Any) -> Hook:
+def receipt(status: Any, code: str | None = None, **changed: Any) -> WebhookRequest:
     error = {"error": {"type": f"https://x/messages#{code}", "title": code}} if code else {}
     if "sender" in changed:
         changed["from"] = changed.pop("sender")
@@ -575,7 +575,7 @@ def receipt(status: Any, code: str | None = None, **changed: Any) -> Hook:
     ("undeliverable", receipt("undeliverable", "1180"),
      [replace(WORD, status="undelivered", code="1180")]),
     ("opted out", receipt("rejected", "1240"),
-     [replace(WORD, status="failed", code="1240", opted_out=True)]),
+     [replace(WORD, status="failed", code="1240", has_opted_out=True)]),
     ("the code in its type only", receipt("rejected", error={"type": "x#1210", "title": "Spam"}),
      [replace(WORD, status="failed", code="1210")]),
     ("v0.1", receipt("undeliverable", error={"code": 1360, "reason": "x"},
@@ -597,14 +597,14 @@ def receipt(status: Any, code: str | None = None, **changed: Any) -> Hook:
     ("no id", receipt("delivered", message_uuid=None), []),
     ("an inbound text", hook(INBOUND, STATUS_URL), []),
 )  # fmt: skip
-def test_a_status_webhook_reads_as(given: Hook, expected: list[Receipt]) -> None:
+def test_a_status_webhook_reads_as(given: WebhookRequest, expected: list[Receipt]) -> None:
     assert vonage.read_status(given) == expected
 
 
 OLD_WORD = replace(WORD, provider_message_id="0A09")
 
 
-def old_receipt(status: str, code: str = "0", how: str = "form", **changed: str) -> Hook:
+def old_receipt(status: str, code: str = "0", how: str = "form", **changed: str) -> WebhookRequest:
     return old(OLD_RECEIPT | {"status": status, "err-code": code} | changed, how)
 
 
@@ -618,21 +618,21 @@ def old_receipt(status: str, code: str = "0", how: str = "form", **changed: str)
     ("expired", old_receipt("expired", "2"), [replace(OLD_WORD, status="undelivered", code="2")]),
     ("rejected", old_receipt("rejected", "6"), [replace(OLD_WORD, status="undelivered", code="6")]),
     ("opted out", old_receipt("failed", "9"),
-     [replace(OLD_WORD, status="undelivered", code="9", opted_out=True)]),
+     [replace(OLD_WORD, status="undelivered", code="9", has_opted_out=True)]),
     ("a word nobody knows", old_receipt("teleported"), [replace(OLD_WORD, status=None)]),
     ("a sender that is a name", old_receipt("delivered", to="AcmeInc"),
      [replace(OLD_WORD, sender="AcmeInc")]),
     ("no status", old_receipt(""), []),
     ("an inbound text", old(OLD_INBOUND), []),
 )  # fmt: skip
-def test_an_old_receipt_reads_as(given: Hook, expected: list[Receipt]) -> None:
+def test_an_old_receipt_reads_as(given: WebhookRequest, expected: list[Receipt]) -> None:
     assert vonage.read_status(given) == expected
 
 
 @pytest.mark.parametrize("code", [str(code) for code in range(1, 15)])
 def test_every_old_code_has_its_words(code: str) -> None:
-    assert vonage.ERRORS[code]
-    assert vonage.opting_out(code) is (code == "9")
+    assert vonage.ERROR_MEANINGS[code]
+    assert vonage.is_opt_out_code(code) is (code == "9")
 
 
 HOSTILE = {
@@ -655,21 +655,21 @@ def test_a_hostile_body_says_nothing(body: bytes, form: str) -> None:
 
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE.keys())
 def test_a_hostile_answer_accepts_nothing(body: bytes) -> None:
-    assert vonage.outcome(answer(202, body)) == NO_ID
-    assert vonage.outcome(answer(400, body)).verdict == "refused"
-    assert vonage.listed(answer(500, body)) is None
+    assert vonage.read_outcome(answer(202, body)) == NO_ID
+    assert vonage.read_outcome(answer(400, body)).verdict == "refused"
+    assert vonage.read_numbers(answer(500, body)) is None
 
 
 def test_what_vonage_charges_for_is_not_asked() -> None:
-    assert vonage.lookup(ACCOUNT, TEXT, NOW) is None
-    assert vonage.found(answer(200, {}), TEXT, NOW) is None
-    assert vonage.history(ACCOUNT, NOW, None) is None
-    assert vonage.missed(answer(200, {}), NOW) is None
+    assert vonage.build_lookup_request(ACCOUNT, TEXT, NOW) is None
+    assert vonage.read_lookup(answer(200, {}), TEXT, NOW) is None
+    assert vonage.build_history_request(ACCOUNT, NOW, None) is None
+    assert vonage.read_history(answer(200, {}), NOW) is None
 
 
 @table(("the first page", None, "1"), ("the third", "3", "3"))
 def test_numbers_are_asked_for_page_by_page(given: str | None, expected: str) -> None:
-    request = vonage.numbers(ACCOUNT, given)
+    request = vonage.build_numbers_request(ACCOUNT, given)
     assert request is not None
     url = f"https://rest.nexmo.com/account/numbers?size=100&index={expected}"
     assert (request.method, str(request.url)) == ("GET", url)
@@ -681,31 +681,31 @@ NUMBER = {
     "country": "US", "msisdn": "18335645667", "type": "landline-toll-free",
     "features": ["VOICE", "SMS", "MMS"], "moHttpUrl": INBOUND_URL,
 }  # fmt: skip
-ROW = Listed("+18335645667", ("sms", "mms", "voice"), "landline-toll-free", INBOUND_URL)
+ROW = VendorNumber("+18335645667", ("sms", "mms", "voice"), "landline-toll-free", INBOUND_URL)
 
 
 def page(body: Any, index: int = 1, status: int = 200) -> httpx.Response:
     response = answer(status, body)
-    response.request = vonage.numbers(ACCOUNT, str(index)) or response.request
+    response.request = vonage.build_numbers_request(ACCOUNT, str(index)) or response.request
     return response
 
 
 @table(
-    ("a number", page({"count": 1, "numbers": [NUMBER]}), Listing((ROW,))),
+    ("a number", page({"count": 1, "numbers": [NUMBER]}), NumberPage((ROW,))),
     ("an application's", page({"count": 1, "numbers": [NUMBER | {"messagesCallbackType": "app"}]}),
-     Listing((replace(ROW, inbound_url=None),))),
+     NumberPage((replace(ROW, inbound_url=None),))),
     ("without an address", page({"count": 1, "numbers": [NUMBER | {"moHttpUrl": ""}]}),
-     Listing((replace(ROW, inbound_url=None),))),
+     NumberPage((replace(ROW, inbound_url=None),))),
     ("for calls only", page({"count": 1, "numbers": [NUMBER | {"features": ["VOICE", 7]}]}),
-     Listing((replace(ROW, capabilities=("voice",)),))),
+     NumberPage((replace(ROW, capabilities=("voice",)),))),
     ("bare", page({"count": 1, "numbers": [{"msisdn": "18335645667", "features": "SMS"}]}),
-     Listing((Listed("+18335645667", ()),))),
-    ("more to come", page({"count": 101, "numbers": [NUMBER]}), Listing((ROW,), "2")),
-    ("the last page", page({"count": 101, "numbers": [NUMBER]}, 2), Listing((ROW,))),
-    ("no end in sight", page({"count": 101, "numbers": []}), Listing(())),
-    ("no numbers", page({}), Listing(())),
+     NumberPage((VendorNumber("+18335645667", ()),))),
+    ("more to come", page({"count": 101, "numbers": [NUMBER]}), NumberPage((ROW,), "2")),
+    ("the last page", page({"count": 101, "numbers": [NUMBER]}, 2), NumberPage((ROW,))),
+    ("no end in sight", page({"count": 101, "numbers": []}), NumberPage(())),
+    ("no numbers", page({}), NumberPage(())),
     ("odd entries are passed over", page({"count": 3, "numbers": [None, {}, {"msisdn": [1]}]}),
-     Listing(())),
+     NumberPage(())),
     ("numbers that are no list", page({"count": 1, "numbers": {}}), None),
     ("a count that is none", page({"count": "1", "numbers": []}), None),
     ("a count without numbers", page({"count": 1}), None),
@@ -713,8 +713,8 @@ def page(body: Any, index: int = 1, status: int = 200) -> httpx.Response:
     ("no JSON", page(b"<html>"), None),
     ("wrong secret", page({"error-code": "401"}, status=401), None),
 )  # fmt: skip
-def test_numbers_are_listed(given: httpx.Response, expected: Listing | None) -> None:
-    assert vonage.listed(given) == expected
+def test_numbers_are_listed(given: httpx.Response, expected: NumberPage | None) -> None:
+    assert vonage.read_numbers(given) == expected
 
 
 @table(
@@ -727,22 +727,22 @@ def test_numbers_are_listed(given: httpx.Response, expected: Listing | None) -> 
     ("a stranger's", "https://x.example/1.png", False),
 )
 def test_only_vonage_is_shown_the_credentials(given: str, expected: bool) -> None:
-    assert ("authorization" in vonage.media(ACCOUNT, given).headers) is expected
+    assert ("authorization" in vonage.build_media_request(ACCOUNT, given).headers) is expected
 
 
 def test_a_base_url_is_shown_them_too() -> None:
     account = replace(ACCOUNT, base_url="http://127.0.0.1:9")
-    assert "authorization" in vonage.media(account, "http://127.0.0.1:9/1").headers
-    assert "authorization" not in vonage.media(account, "http://127.0.0.1:8/1").headers
+    assert "authorization" in vonage.build_media_request(account, "http://127.0.0.1:9/1").headers
+    assert "authorization" not in vonage.build_media_request(account, "http://127.0.0.1:8/1").headers
 
 
 def test_the_secrets_are_told_in_every_form_they_travel_in() -> None:
-    told = vonage.secrets(WITH_KEY)
+    told = vonage.list_secrets(WITH_KEY)
     assert {SECRET, SIGNING, pem(RSA)} <= set(told)
-    sent = vonage.request(ACCOUNT, TEXT, NOW).headers["authorization"]
+    sent = vonage.build_send_request(ACCOUNT, TEXT, NOW).headers["authorization"]
     assert any(secret in sent for secret in told)
-    assert all(vonage.secrets(ACCOUNT))
+    assert all(vonage.list_secrets(ACCOUNT))
 
 
 def test_only_the_opt_out_codes_opt_out() -> None:
-    assert [code for code in vonage.ERRORS if vonage.opting_out(code)] == ["1240", "9"]
+    assert [code for code in vonage.ERROR_MEANINGS if vonage.is_opt_out_code(code)] == ["1240", "9"]

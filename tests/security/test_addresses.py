@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from app.main import ROUTERS
-from app.web.webhooks import DOORS
+from app.web.webhooks import WEBHOOK_ROUTES
 from tests.conftest import Api
 from tests.makers import Tenant
 from tests.security.test_limits import raw
@@ -19,7 +19,7 @@ BESIDE = ("/", "/docs/assets", "/static", "/openapi.json", "/static/page.css", "
 STREAM = "/conversations/events"
 PATHS = sorted(
     {str(getattr(route, "path", "")) for router in ROUTERS for route in router.routes}
-    | {door.path for door in DOORS}
+    | {door.path for door in WEBHOOK_ROUTES}
     | set(BESIDE)
 )
 

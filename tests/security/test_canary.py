@@ -51,7 +51,7 @@ class Watched:
     async def all(self) -> dict[str, str]:
         """Everything said so far, by where."""
         said = {name: file.read_text() for name, file in self.logs.items()}
-        async with calls.client() as http:
+        async with calls.build_client() as http:
             for name, url in self.figures.items():
                 said[f"figures of {name}"] = (await http.get(url)).text
         said["redis"] = "\n".join(self.redis_said)
@@ -105,7 +105,7 @@ async def watched(configuration: Settings, resources: Resources, tmp_path: Path)
     logs = {name: tmp_path / f"{name}.log" for name in ("web", "worker")}
     figures = {"web": f"{base}/metrics", "worker": f"http://127.0.0.1:{worker_port}/metrics"}
     async with AsyncExitStack() as stack:
-        http = await stack.enter_async_context(calls.client(base_url=base, timeout=10))
+        http = await stack.enter_async_context(calls.build_client(base_url=base, timeout=10))
         watched = Watched(http, logs, figures)
         http.event_hooks = {"response": [watched.keep]}
         client = await stack.enter_async_context(
@@ -226,7 +226,7 @@ async def _at_the_page(watched: Watched, resources: Resources, world: World) -> 
 
 async def _breakdown(resources: Resources, world: World) -> None:
     """Faults of ours: what the database says of a row it refuses has the whole row in it."""
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute(
             "SELECT set_config('role', 'none', true);"
             f"ALTER TABLE leads ADD CONSTRAINT canary CHECK (last_name <> '{WORD} breaks')"
@@ -237,7 +237,7 @@ async def _breakdown(resources: Resources, world: World) -> None:
         answer = await world.tenant.ask("POST", "/leads", body)
         assert answer.status_code == 500
     finally:
-        async with resources.database.system() as tx:
+        async with resources.database.system_tx() as tx:
             await tx.execute("SELECT set_config('role', 'none', true); ALTER TABLE leads DROP CONSTRAINT canary")
 
 

@@ -20,11 +20,11 @@ import app
 from app import worker
 from app.commands import receive
 from app.commands.directory import require_url
-from app.commands.receive import Post
+from app.commands.receive import InboundPost
 from app.demo import calls
 from app.domain.carriage import Account, InboundText, Media
 from app.domain.problems import Invalid
-from app.main import build
+from app.main import build_app
 from app.resources import Resources
 from app.settings import Settings
 from app.web import presence
@@ -115,8 +115,8 @@ class Guarded:
 @pytest.fixture
 async def guarded(world: World, strict: Resources, configuration: Settings) -> AsyncIterator[Guarded]:
     async with (
-        served(build(configuration, strict)) as url,
-        calls.client(base_url=url, timeout=20) as http,
+        served(build_app(configuration, strict)) as url,
+        calls.build_client(base_url=url, timeout=20) as http,
     ):
         yield Guarded(url, replace(world.tenant, http=http), world, strict)
 
@@ -163,8 +163,8 @@ async def _media(guarded: Guarded, urls: list[str]) -> list[httpx.Response]:
     texts = [
         InboundText(f"sim_{i}", world.phone, world.ours, "", (Media(url, "image/png"),)) for i, url in enumerate(urls)
     ]
-    async with guarded.resources.database.system() as tx:
-        await receive.texts(tx, [Post(account, texts)])
+    async with guarded.resources.database.system_tx() as tx:
+        await receive.receive_texts(tx, [InboundPost(account, texts)])
     thread = await world.only_thread()
     here = f"/conversations/{thread['interactionId']}/texts"
     entries = thread["transcript"]
@@ -268,7 +268,7 @@ async def test_of_a_names_addresses_the_inner_ones_are_never_tried(
 @asynccontextmanager
 async def working_with(resources: Resources) -> AsyncIterator[None]:
     """A worker's loops over these resources."""
-    loops = worker.build(resources)
+    loops = worker.build_loops(resources)
     running = asyncio.create_task(loops.run())
     yield
     loops.stop()
@@ -327,9 +327,9 @@ async def test_a_worker_fetches_no_missed_text_inside(
         for host, port in ((INSIDE, victim.port), (OUTSIDE, outside.port)):
             base = f"http://{host}:{port}"
             await idle_world.tenant.call("PATCH", account, {"baseUrl": base})
-            async with resources.database.system() as tx:
+            async with resources.database.system_tx() as tx:
                 await tx.execute("UPDATE installation SET alive_at = alive_at - interval '1 hour'")
-            await presence.beat(resources.database)
+            await presence.record_presence(resources.database)
             if host == INSIDE:
                 await asyncio.sleep(2)
 
@@ -361,7 +361,7 @@ async def test_one_tenants_bad_address_keeps_no_others_texts_missing(
     """A row from before addresses were judged so: its own look-ups fail, and nobody else's."""
     spoilt = await other_tenant.account("simulator")
     await other_tenant.number(providerAccountId=spoilt["accountId"])
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute(
             "UPDATE provider_accounts SET base_url = 'http://ⓛocalhost' WHERE account_id = $1",
             spoilt["accountId"],
@@ -369,10 +369,10 @@ async def test_one_tenants_bad_address_keeps_no_others_texts_missing(
     url = idle_world.carrier.known.inbound_urls.pop(idle_world.ours)
     await idle_world.carrier.text(idle_world.phone, idle_world.ours, "Nobody hears me")
     idle_world.carrier.known.inbound_urls[idle_world.ours] = url
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE installation SET alive_at = alive_at - interval '1 hour'")
-    await presence.beat(resources.database)
-    async with resources.database.system() as tx:  # the spoilt one comes first
+    await presence.record_presence(resources.database)
+    async with resources.database.system_tx() as tx:  # the spoilt one comes first
         await tx.execute(
             "UPDATE provider_accounts SET noticed_at = noticed_at - interval '1 hour' WHERE account_id = $1",
             spoilt["accountId"],

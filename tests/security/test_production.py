@@ -6,7 +6,7 @@ import os
 import pytest
 
 from app import settings
-from app.settings import Misconfigured
+from app.settings import ConfigurationError
 from tests.test_cli import ran
 
 KEY = base64.urlsafe_b64encode(os.urandom(32)).decode()
@@ -21,13 +21,13 @@ WHOLE: dict[str, str] = {
 
 
 def refused(**changed: object) -> str:
-    with pytest.raises(Misconfigured) as caught:
+    with pytest.raises(ConfigurationError) as caught:
         settings.load(**(WHOLE | changed))
     return str(caught.value)
 
 
 def test_a_whole_configuration_starts() -> None:
-    assert settings.load(**WHOLE).production
+    assert settings.load(**WHOLE).is_production
 
 
 @pytest.mark.parametrize("name", [name for name in WHOLE if name != "environment"])

@@ -23,23 +23,23 @@ WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', '
 
 
 async def test_every_table_is_guarded_but_those_with_a_reason(resources: Resources) -> None:
-    async with resources.database.system() as tx:
-        rows = await tx.rows(TABLES)
+    async with resources.database.system_tx() as tx:
+        rows = await tx.fetch_rows(TABLES)
     assert {row["relname"] for row in rows if not row["guarded"]} == set(WITHOUT)
     assert [row["relname"] for row in rows if row["passes_by"]] == [], "views pass policies by"
 
 
 async def test_the_roles_of_the_service_cannot_pass_policies_by(resources: Resources) -> None:
     assert resources.database.two_roles
-    async with resources.database.system() as tx:
-        rows = await tx.rows(
+    async with resources.database.system_tx() as tx:
+        rows = await tx.fetch_rows(
             "SELECT rolname, rolsuper OR rolbypassrls OR rolcreaterole OR rolcanlogin AS mighty"
             " FROM pg_roles WHERE rolname IN ('app_tenant', 'app_system')"
         )
         assert {row["rolname"]: row["mighty"] for row in rows} == {
             "app_tenant": False, "app_system": False,
         }  # fmt: skip
-        owned = await tx.value(
+        owned = await tx.fetch_value(
             "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
             " AND relowner IN (SELECT oid FROM pg_roles WHERE rolname LIKE 'app\\_%')"
         )
@@ -49,8 +49,8 @@ async def test_the_roles_of_the_service_cannot_pass_policies_by(resources: Resou
 async def test_what_is_unguarded_the_tenants_role_cannot_even_read(tenant: Tenant, resources: Resources) -> None:
     for name in WITHOUT:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            async with resources.database.tenant(tenant.tenant_id) as tx:
-                await tx.rows(f"SELECT * FROM {name}")
+            async with resources.database.tenant_tx(tenant.tenant_id) as tx:
+                await tx.fetch_rows(f"SELECT * FROM {name}")
 
 
 async def test_in_no_table_does_a_tenant_see_a_strangers_row(
@@ -65,13 +65,13 @@ async def test_in_no_table_does_a_tenant_see_a_strangers_row(
     of_tenants = [name for name, table in Table.metadata.tables.items() if "tenant_id" in table.c]
     filled = set()
     for name in of_tenants:
-        async with resources.database.tenant(world.tenant.tenant_id) as tx:
-            seen = {row["tenant_id"] for row in await tx.rows(f"SELECT tenant_id FROM {name}")}
+        async with resources.database.tenant_tx(world.tenant.tenant_id) as tx:
+            seen = {row["tenant_id"] for row in await tx.fetch_rows(f"SELECT tenant_id FROM {name}")}
         assert seen <= {world.tenant.tenant_id}, name
         filled |= {name} if seen else set()
-        async with resources.database.tenant(other_tenant.tenant_id) as tx:
-            seen = {row["tenant_id"] for row in await tx.rows(f"SELECT tenant_id FROM {name}")}
-            touched = await tx.rows(f"UPDATE {name} SET tenant_id = tenant_id RETURNING tenant_id")
+        async with resources.database.tenant_tx(other_tenant.tenant_id) as tx:
+            seen = {row["tenant_id"] for row in await tx.fetch_rows(f"SELECT tenant_id FROM {name}")}
+            touched = await tx.fetch_rows(f"UPDATE {name} SET tenant_id = tenant_id RETURNING tenant_id")
         assert seen <= {other_tenant.tenant_id}, name
         assert {row["tenant_id"] for row in touched} <= {other_tenant.tenant_id}, name
     assert len(filled) > 12, filled

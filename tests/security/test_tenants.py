@@ -87,9 +87,9 @@ async def snapshot(resources: Resources, tenant_id: str) -> dict[str, Any]:
     alive = {"leads", "campaigns", "canned_replies", "phone_numbers", "sms_agents", "api_keys",
              "suppressions", "consent_events", "tenants"}  # fmt: skip
     kept = {}
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         for table in sorted(alive):
-            rows = await tx.rows(
+            rows = await tx.fetch_rows(
                 f"SELECT to_jsonb(t) - 'last_used_at' - 'free_at' AS row FROM {table} t"
                 " WHERE tenant_id = $1 ORDER BY 1",
                 tenant_id,

@@ -9,12 +9,12 @@ from typing import Any
 import httpx
 
 from app import settings
-from app.main import build
-from app.web.described import operations
-from app.web.examples import BODIES
+from app.main import build_app
+from app.web.examples import EXAMPLE_BODIES
+from app.web.openapi import list_operations
 from tests.makers import Data, Tenant
 
-DOCUMENT: Data = build(settings.load()).openapi()
+DOCUMENT: Data = build_app(settings.load()).openapi()
 SHORT = {"params": {"wait": "0"}}
 """The feed is asked not to wait."""
 
@@ -40,10 +40,10 @@ class Operation:
 
 
 def _all() -> Iterator[Operation]:
-    for path, method, operation in operations(DOCUMENT["paths"]):
+    for path, method, operation in list_operations(DOCUMENT["paths"]):
         if path.startswith("/api/v1"):
             name = operation["operationId"]
-            yield Operation(name, path.removeprefix("/api/v1"), method, BODIES.get(name))
+            yield Operation(name, path.removeprefix("/api/v1"), method, EXAMPLE_BODIES.get(name))
 
 
 OPERATIONS = list(_all())

@@ -10,8 +10,8 @@ async def test_whoever_is_cancelled_while_beginning_leaves_no_open_transaction(
     resources: Resources, tenant: Tenant
 ) -> None:
     async def look() -> None:
-        async with resources.database.reading(tenant.tenant_id) as read:
-            await read.value("SELECT 1")
+        async with resources.database.read_tx(tenant.tenant_id) as read:
+            await read.fetch_value("SELECT 1")
 
     for steps in range(200):
         looking = asyncio.create_task(look())
@@ -19,5 +19,5 @@ async def test_whoever_is_cancelled_while_beginning_leaves_no_open_transaction(
             await asyncio.sleep(0)
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)
-        async with resources.database.system() as tx:
-            assert await tx.value("SHOW transaction_read_only") == "off", f"after {steps % 20}"
+        async with resources.database.system_tx() as tx:
+            assert await tx.fetch_value("SHOW transaction_read_only") == "off", f"after {steps % 20}"

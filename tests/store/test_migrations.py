@@ -33,7 +33,7 @@ WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
 
 def _config(url: str) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(readiness.MIGRATIONS))
+    config.set_main_option("script_location", str(readiness.MIGRATIONS_PATH))
     config.set_main_option("path_separator", "os")
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
     return config
@@ -154,30 +154,30 @@ async def test_a_tenants_transaction_sees_and_writes_its_own_rows_only(
     tenant: Tenant, other_tenant: Tenant, resources: Resources
 ) -> None:
     mine, theirs = await tenant.lead(), await other_tenant.lead()
-    async with resources.database.tenant(tenant.tenant_id) as tx:
-        seen = {row["lead_id"] for row in await tx.rows("SELECT lead_id FROM leads")}
+    async with resources.database.tenant_tx(tenant.tenant_id) as tx:
+        seen = {row["lead_id"] for row in await tx.fetch_rows("SELECT lead_id FROM leads")}
         assert seen == {mine["leadId"]}
         assert await leads.get(tx, other_tenant.tenant_id, theirs["leadId"]) is None
         await tx.execute("UPDATE leads SET first_name = 'X'")
     assert (await other_tenant.call("GET", f"/leads/{theirs['leadId']}"))["firstName"] == "Jane"
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        async with resources.database.tenant(tenant.tenant_id) as tx:
+        async with resources.database.tenant_tx(tenant.tenant_id) as tx:
             await tx.execute("INSERT INTO leads (tenant_id, lead_id) VALUES ($1, 'x')", other_tenant.tenant_id)
 
 
 async def test_without_a_tenant_nothing_is_seen(tenant: Tenant, resources: Resources) -> None:
     await tenant.lead()
-    async with resources.database.tenant("nobody") as tx:
-        assert await tx.value("SELECT count(*) FROM leads") == 0
-    async with resources.database.system() as tx:
+    async with resources.database.tenant_tx("nobody") as tx:
+        assert await tx.fetch_value("SELECT count(*) FROM leads") == 0
+    async with resources.database.system_tx() as tx:
         await tx.execute("SELECT set_config('role', 'app_tenant', true)")
-        assert await tx.value("SELECT count(*) FROM leads") == 0
+        assert await tx.fetch_value("SELECT count(*) FROM leads") == 0
 
 
 async def test_a_reading_transaction_cannot_write(tenant: Tenant, resources: Resources) -> None:
     with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
-        async with resources.database.reading(tenant.tenant_id) as read:
-            await read.value("UPDATE leads SET first_name = 'X' RETURNING 1")
+        async with resources.database.read_tx(tenant.tenant_id) as read:
+            await read.fetch_value("UPDATE leads SET first_name = 'X' RETURNING 1")
 
 
 async def test_a_second_migrator_waits_for_the_first(empty_database_url: str) -> None:

@@ -6,13 +6,13 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.domain.words import RANK
+from app.domain.words import STATUS_RANK
 from app.jobs.deliver import RATES
 from app.resources import Resources
 from app.store import outbox
-from app.store.engine import Tx, spread
-from app.store.leads import touch
-from app.store.outbox import Settlement, Tried
+from app.store.engine import Tx, as_columns
+from app.store.leads import mark_active_sql
+from app.store.outbox import Attempt, Settlement
 from tests.makers import Data, Tenant
 
 OWED, CLAIMED = 800, 200
@@ -38,10 +38,10 @@ async def owing(resources: Resources, tenant: Tenant) -> Tenant:
     the outbox for empty: it was, when it was last looked at."""
     account = await tenant.account()
     await tenant.number(providerAccountId=account["accountId"], messagesPerSecond=1000)
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute(LEADS, tenant.tenant_id, OWED)
     await owe(tenant)
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("DELETE FROM outbox")
     owner = await asyncpg.connect(resources.settings.database_url)
     await owner.execute("VACUUM (ANALYZE, TRUNCATE false) outbox")
@@ -54,7 +54,7 @@ async def owing(resources: Resources, tenant: Tenant) -> Tenant:
 
 async def explained(tx: Tx, sql: str, *args: Any) -> list[Data]:
     """The nodes of the plan, with what each did; it was done."""
-    told = await tx.value(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", *args)
+    told = await tx.fetch_value(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", *args)
     return list(nodes(told[0]["Plan"]))
 
 
@@ -73,58 +73,64 @@ def reads_by_keys(plan: list[Data], texts: int) -> bool:
 async def test_what_a_claim_and_its_settlement_read_does_not_grow_with_what_is_owed(
     resources: Resources, owing: Tenant
 ) -> None:
-    more = (outbox.LEASE, outbox.UNKNOWN_HOLDS, outbox.AHEAD, RATES, outbox.CATCHING_UP)
-    async with resources.database.system() as tx:
-        await tx.replan()
-        plan = await explained(tx, outbox.CLAIM, CLAIMED, "evt_1", *more)
+    more = (
+        outbox.TEXT_LEASE,
+        outbox.UNKNOWN_BLOCK_TIME,
+        outbox.PACING_LOOKAHEAD,
+        RATES,
+        outbox.CATCH_UP_WAIT,
+    )
+    async with resources.database.system_tx() as tx:
+        await tx.plan_afresh()
+        plan = await explained(tx, outbox.CLAIM_TEXTS_SQL, CLAIMED, "evt_1", *more)
         assert reads_by_keys(plan, CLAIMED)
-    async with resources.database.system() as tx:
-        rows = await tx.rows("SELECT * FROM outbox WHERE lease = 'evt_1'")
+    async with resources.database.system_tx() as tx:
+        rows = await tx.fetch_rows("SELECT * FROM outbox WHERE lease = 'evt_1'")
         assert len(rows) == CLAIMED
         keys = [(row["tenant_id"], row["message_id"], row["to_phone"]) for row in rows]
-        await tx.replan()
-        assert reads_by_keys(await explained(tx, outbox.BLOCKED, *spread(keys, 3), "evt_1"), CLAIMED)
+        await tx.plan_afresh()
+        assert reads_by_keys(await explained(tx, outbox.FIND_BLOCKED_SQL, *as_columns(keys, 3), "evt_1"), CLAIMED)
     settled = [
-        Settlement(row["tenant_id"], row["message_id"], "sent", tried=Tried("accepted"),
+        Settlement(row["tenant_id"], row["message_id"], "sent", attempt=Attempt("accepted"),
                    provider_message_id=f"sim_{row['message_id']}")
         for row in rows
     ]  # fmt: skip
-    async with resources.database.system() as tx:
-        await tx.replan()
-        arguments = outbox.columns(settled)
-        plan = await explained(tx, outbox.SETTLE, *arguments, "evt_1", RANK)
+    async with resources.database.system_tx() as tx:
+        await tx.plan_afresh()
+        arguments = outbox.settlement_columns(settled)
+        plan = await explained(tx, outbox.SETTLE_TEXTS_SQL, *arguments, "evt_1", STATUS_RANK)
         assert reads_by_keys(plan, CLAIMED)
 
 
 async def test_the_triggers_of_a_replanned_statement_keep_their_plans(resources: Resources, owing: Tenant) -> None:
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         rows = await outbox.claim(tx, "evt_1", CLAIMED, RATES)
-        assert await tx.value("SHOW plan_cache_mode") == "force_generic_plan"
+        assert await tx.fetch_value("SHOW plan_cache_mode") == "force_generic_plan"
     settled = [Settlement(row["tenant_id"], row["message_id"], "sent") for row in rows]
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await outbox.settle(tx, "evt_1", settled)
-        assert await tx.value("SHOW plan_cache_mode") == "force_generic_plan"
-        assert await tx.value("SELECT count(*) FROM outbox") == OWED - CLAIMED
+        assert await tx.fetch_value("SHOW plan_cache_mode") == "force_generic_plan"
+        assert await tx.fetch_value("SELECT count(*) FROM outbox") == OWED - CLAIMED
 
 
 async def test_whose_phone_is_shared_is_found_by_keys_though_the_planner_takes_leads_for_empty(
     resources: Resources, tenant: Tenant
 ) -> None:
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute(LEADS, tenant.tenant_id, OWED)
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("DELETE FROM leads WHERE tenant_id = $1", tenant.tenant_id)
     owner = await asyncpg.connect(resources.settings.database_url)
     await owner.execute("VACUUM (ANALYZE, TRUNCATE false) leads")
     await owner.close()
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute(LEADS, tenant.tenant_id, OWED)
         twins = "UPDATE leads SET phone = '+14155550001' WHERE tenant_id = $1 AND lead_id = 'lead_2'"
         await tx.execute(twins, tenant.tenant_id)
-    async with resources.database.system() as tx:
-        await tx.replan()
-        plan = await explained(tx, f"WITH {ALL} {touch('asked')}", tenant.tenant_id, OWED)
+    async with resources.database.system_tx() as tx:
+        await tx.plan_afresh()
+        plan = await explained(tx, f"WITH {ALL} {mark_active_sql('asked')}", tenant.tenant_id, OWED)
         assert reads_by_keys(plan, OWED)
         active = "SELECT lead_id FROM leads WHERE tenant_id = $1 AND active_at >= now()"
-        rows = await tx.rows(active, tenant.tenant_id)
+        rows = await tx.fetch_rows(active, tenant.tenant_id)
     assert sorted(row["lead_id"] for row in rows) == ["lead_1", "lead_2"]

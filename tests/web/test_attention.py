@@ -20,7 +20,7 @@ def needing(page: str) -> list[str]:
 
 
 async def fail(resources: Resources, message_id: str, age: str = "0 s") -> None:
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute(
             "UPDATE messages SET status = 'failed', error_code = 'unreachable',"
             " error_message = 'The handset could not be reached.',"

@@ -8,17 +8,17 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app import settings
 from app.domain import problems
-from app.main import build
+from app.main import build_app
 from app.web.agent_hook import Turn
-from app.web.described import ALSO, TAGS, operations
-from app.web.examples import BODIES
+from app.web.examples import EXAMPLE_BODIES
+from app.web.openapi import EXTRA_REFUSALS, TAG_DESCRIPTIONS, list_operations
 from tests.conftest import Api
 from tests.makers import Data
 from tests.world import World, agent, carrier, idle_world, working, world
 
 __all__ = ["agent", "carrier", "idle_world", "working", "world"]
-DOCUMENT: Data = build(settings.load()).openapi()
-OPERATIONS = {o["operationId"]: (p, m, o) for p, m, o in operations(DOCUMENT["paths"])}
+DOCUMENT: Data = build_app(settings.load()).openapi()
+OPERATIONS = {o["operationId"]: (p, m, o) for p, m, o in list_operations(DOCUMENT["paths"])}
 WHOLE = pytest.mark.parametrize("name", OPERATIONS)
 
 
@@ -43,7 +43,7 @@ def test_the_document_is_a_valid_openapi_3_1() -> None:
 def test_every_operation_says_what_it_does_and_who_may(name: str) -> None:
     path, _, operation = OPERATIONS[name]
     assert operation["summary"]
-    assert operation["tags"][0] in TAGS
+    assert operation["tags"][0] in TAG_DESCRIPTIONS
     asked = operation["description"].splitlines()[-1]
     if path.startswith("/api/v1"):
         assert asked.startswith("Key scopes: `admin`")
@@ -106,14 +106,14 @@ def test_every_code_of_the_family_is_told_somewhere_but_what_no_route_can_mean()
 
 
 def test_what_is_written_by_hand_is_about_operations_that_exist() -> None:
-    assert ALSO.keys() <= OPERATIONS.keys()
+    assert EXTRA_REFUSALS.keys() <= OPERATIONS.keys()
     with_body = {name for name, (_, _, o) in OPERATIONS.items() if "requestBody" in o}
-    assert BODIES.keys() == with_body
+    assert EXAMPLE_BODIES.keys() == with_body
 
 
 def test_only_public_routes_are_told_in_the_order_of_reading() -> None:
-    assert [tag["name"] for tag in DOCUMENT["tags"]] == list(TAGS)
-    assert {o["tags"][0] for _, _, o in OPERATIONS.values()} == set(TAGS)
+    assert [tag["name"] for tag in DOCUMENT["tags"]] == list(TAG_DESCRIPTIONS)
+    assert {o["tags"][0] for _, _, o in OPERATIONS.values()} == set(TAG_DESCRIPTIONS)
     for path in DOCUMENT["paths"]:
         assert path.startswith(("/api/v1/", "/health/"))
 

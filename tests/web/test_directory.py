@@ -164,7 +164,7 @@ async def test_a_lead_with_threads_stays(tenant: Tenant, resources: Resources) -
 async def open_thread(resources: Resources, tenant: Tenant, lead_id: str, to: str, status: str = "in_progress") -> str:
     """A thread with one text in it; its id."""
     interaction_id = f"int_{lead_id}"
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute(
             "INSERT INTO interactions (tenant_id, interaction_id, our_number, lead_phone, lead_id,"
             " status, last_seq) VALUES ($1, $2, '+18335645667', $3, $4, $5, 1)",
@@ -183,7 +183,7 @@ async def open_thread(resources: Resources, tenant: Tenant, lead_id: str, to: st
 
 
 async def placeholder(resources: Resources, tenant: Tenant, to: str) -> str:
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute(
             "INSERT INTO leads (tenant_id, lead_id, phone, is_placeholder, dnc_channels)"
             " VALUES ($1, 'lead_stand_in', $2, true, '{email}')",
@@ -207,8 +207,8 @@ async def test_a_placeholder_gives_way_to_the_real_lead(tenant: Tenant, resource
     real = await tenant.call("GET", "/leads/real")
     assert (real["isPlaceholder"], real["isDnc"]) == (False, True)
     assert (await tenant.ask("GET", f"/leads/{stand_in}")).status_code == 404
-    async with resources.database.system() as tx:
-        owners = await tx.rows("SELECT lead_id FROM interactions UNION SELECT lead_id FROM messages")
+    async with resources.database.system_tx() as tx:
+        owners = await tx.fetch_rows("SELECT lead_id FROM interactions UNION SELECT lead_id FROM messages")
     assert [row["lead_id"] for row in owners] == ["real"]
 
 
@@ -259,7 +259,7 @@ async def test_sms_suppresses_the_phone_of_every_lead_that_has_it(tenant: Tenant
 async def test_a_suppressed_phones_threads_stop_and_come_back(tenant: Tenant, resources: Resources) -> None:
     await tenant.lead(leadId="a", phone=JANE)
     thread = await open_thread(resources, tenant, "a", JANE, "qualified")
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         for state, message_id in (("queued", "msg_q"), ("sending", "msg_s")):
             await tx.execute(
                 "INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, role,"
@@ -277,25 +277,25 @@ async def test_a_suppressed_phones_threads_stop_and_come_back(tenant: Tenant, re
             tenant.tenant_id, thread,
         )  # fmt: skip
     assert (await dnc(tenant, "PUT", "a", {"channels": ["sms"]})).is_success
-    async with resources.database.system() as tx:
-        assert await tx.value("SELECT status FROM interactions") == "dnc"
-        turn = await tx.row("SELECT state, reason FROM turns")
+    async with resources.database.system_tx() as tx:
+        assert await tx.fetch_value("SELECT status FROM interactions") == "dnc"
+        turn = await tx.fetch_row("SELECT state, reason FROM turns")
         assert turn
         assert (turn["state"], bool(turn["reason"])) == ("cancelled", True)
-        texts = await tx.rows("SELECT message_id, status, error_code, status_history FROM messages")
+        texts = await tx.fetch_rows("SELECT message_id, status, error_code, status_history FROM messages")
         by_id = {row["message_id"]: row for row in texts}
         assert (by_id["msg_q"]["status"], by_id["msg_q"]["error_code"]) == (
             "cancelled", "DNC_BLOCKED",
         )  # fmt: skip
         assert by_id["msg_q"]["status_history"][-1]["status"] == "cancelled"
         assert by_id["msg_s"]["status"] == "sending"
-        assert await tx.value("SELECT array_agg(message_id) FROM outbox") == ["msg_s"]
+        assert await tx.fetch_value("SELECT array_agg(message_id) FROM outbox") == ["msg_s"]
     assert (await dnc(tenant, "DELETE", "a")).is_success
-    async with resources.database.system() as tx:
-        row = await tx.row("SELECT status, status_before_dnc FROM interactions")
+    async with resources.database.system_tx() as tx:
+        row = await tx.fetch_row("SELECT status, status_before_dnc FROM interactions")
         assert row
         assert tuple(row.values()) == ("qualified", None)
-        assert await tx.value("SELECT status FROM messages WHERE message_id = 'msg_q'") == ("cancelled")
+        assert await tx.fetch_value("SELECT status FROM messages WHERE message_id = 'msg_q'") == ("cancelled")
 
 
 async def test_what_the_lead_asked_for_no_hand_lifts(tenant: Tenant, resources: Resources) -> None:
@@ -305,7 +305,7 @@ async def test_what_the_lead_asked_for_no_hand_lifts(tenant: Tenant, resources: 
         tenant_id=tenant.tenant_id, phone=JANE, cause="lead", actor="lead", event="opted_out",
         rule="word", text="STOP",
     )  # fmt: skip
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await suppressions.add(tx, [asked])
     for method, body in (("DELETE", None), ("PUT", {"channels": ["email"]})):
         answer = await dnc(tenant, method, "a", body)
@@ -315,11 +315,11 @@ async def test_what_the_lead_asked_for_no_hand_lifts(tenant: Tenant, resources: 
     assert both["causes"] == ["lead", "person"]
     lifted = await dnc(tenant, "DELETE", "a")
     assert (lifted.status_code, lifted.json()["data"]["causes"]) == (200, ["lead"])
-    async with resources.database.system() as tx:
-        assert await tx.value("SELECT status FROM interactions") == "dnc"
+    async with resources.database.system_tx() as tx:
+        assert await tx.fetch_value("SELECT status FROM interactions") == "dnc"
         await suppressions.lift(tx, [asked])
-        assert await tx.value("SELECT status FROM interactions") == "in_progress"
-        events = await suppressions.events(tx, tenant.tenant_id, JANE)
+        assert await tx.fetch_value("SELECT status FROM interactions") == "in_progress"
+        events = await suppressions.list_events(tx, tenant.tenant_id, JANE)
     assert [(event["event"], event["cause"]) for event in events] == [
         ("opted_out", "lead"), ("suppressed", "person"), ("released", "person"),
         ("opted_out", "lead"),
@@ -337,7 +337,7 @@ async def test_a_suppression_never_crosses_tenants(tenant: Tenant, other_tenant:
 async def test_the_hash_keeps_a_cause_after_the_phone_was_erased(tenant: Tenant, resources: Resources) -> None:
     await tenant.lead(leadId="a", phone=JANE)
     await dnc(tenant, "PUT", "a", {"channels": ["sms"]})
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE suppressions SET phone = NULL")
     assert (await tenant.call("GET", "/leads/a"))["isDnc"] is True
 
@@ -401,8 +401,8 @@ async def test_credentials_are_sealed_and_shown_as_four_characters(tenant: Tenan
     assert made["credentials"] == {"accountSid": "…cdef", "authToken": "…en-1"}
     base = f"{resources.settings.base_url}/webhooks/twilio/{made['accountId']}"
     assert made["webhooks"] == {"inbound": f"{base}/inbound", "status": f"{base}/status"}
-    async with resources.database.system() as tx:
-        sealed = await tx.value("SELECT credentials FROM provider_accounts")
+    async with resources.database.system_tx() as tx:
+        sealed = await tx.fetch_value("SELECT credentials FROM provider_accounts")
     assert b"twilio-token-1" not in sealed
     assert resources.seal.open_words(sealed) == GIVEN["twilio"]
 
@@ -432,8 +432,8 @@ async def test_changed_credentials_replace_the_old_ones(tenant: Tenant, resource
     assert changed["credentials"]["authToken"] == "…oken"
     kept = await tenant.call("PATCH", path, {"name": "Renamed"})
     assert kept["credentials"] == changed["credentials"]
-    async with resources.database.system() as tx:
-        sealed = await tx.value("SELECT credentials FROM provider_accounts")
+    async with resources.database.system_tx() as tx:
+        sealed = await tx.fetch_value("SELECT credentials FROM provider_accounts")
     assert resources.seal.open_words(sealed) == fresh
     partly = await tenant.ask("PATCH", path, {"credentials": {"authToken": "only-this-one"}})
     assert details(partly) == ["credentials.accountSid: is required"]
@@ -531,8 +531,8 @@ async def test_an_agents_secret_is_shown_once(tenant: Tenant, resources: Resourc
     path = f"/sms-agents/{made['smsAgentId']}"
     assert "signingSecret" not in await tenant.call("GET", path)
     assert "signingSecret" not in await tenant.call("PATCH", path, {"name": "B"})
-    async with resources.database.system() as tx:
-        sealed = await tx.value("SELECT secret FROM sms_agents")
+    async with resources.database.system_tx() as tx:
+        sealed = await tx.fetch_value("SELECT secret FROM sms_agents")
     assert resources.seal.open(sealed).decode() == made["signingSecret"]
 
 
@@ -541,8 +541,8 @@ async def test_a_rotated_secret_leaves_the_old_one_for_a_day(tenant: Tenant, res
     path = f"/sms-agents/{made['smsAgentId']}/rotate-secret"
     rotated = await tenant.call("POST", path)
     assert rotated["signingSecret"] != made["signingSecret"]
-    async with resources.database.system() as tx:
-        row = await tx.row(
+    async with resources.database.system_tx() as tx:
+        row = await tx.fetch_row(
             "SELECT *, previous_secret_until - now() BETWEEN interval '23 hours 59 minutes'"
             " AND interval '24 hours' AS for_a_day FROM sms_agents"
         )

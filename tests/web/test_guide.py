@@ -46,7 +46,7 @@ def read(name: str) -> Read:
 @EVERY_PAGE
 async def test_each_page_has_a_title_the_navigation_and_nothing_inline(api: Api, name: str) -> None:
     answer = await api.http.get(guide.address_of(name))
-    assert answer.headers["Content-Security-Policy"] == render.POLICY
+    assert answer.headers["Content-Security-Policy"] == render.CONTENT_POLICY
     [title] = re.findall(r"<title>(.+) · Guide · LeadSail SMS</title>", answer.text)
     [heading] = re.findall(r"<h1[^>]*>(.+)</h1>", answer.text)
     assert unescape(re.sub(r"<[^>]+>", "", heading)) == unescape(title)

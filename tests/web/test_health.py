@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 
 import app
 from app import settings
-from app.main import build
+from app.main import build_app
 from app.resources import Resources
 from app.settings import Settings
 from app.store.clock import Clock
@@ -36,7 +36,7 @@ async def wire(configuration: Settings) -> AsyncIterator[Relay]:
 
 @contextlib.asynccontextmanager
 async def serving(held: Resources) -> AsyncIterator[httpx.AsyncClient]:
-    served = build(held.settings, held)
+    served = build_app(held.settings, held)
     transport = httpx.ASGITransport(served)
     async with (
         served.router.lifespan_context(served),
@@ -101,14 +101,14 @@ async def test_without_redis_the_service_is_still_ready(resources: Resources) ->
 
 async def test_an_old_schema_is_not_ready(resources: Resources, api: Api) -> None:
     as_owner = "SELECT set_config('role', 'none', true)"
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute(as_owner)
-        head = await tx.value("SELECT version_num FROM alembic_version")
+        head = await tx.fetch_value("SELECT version_num FROM alembic_version")
         await tx.execute("UPDATE alembic_version SET version_num = '0000'")
     try:
         answer = await api.http.get("/health/ready")
     finally:
-        async with resources.database.system() as tx:
+        async with resources.database.system_tx() as tx:
             await tx.execute(as_owner)
             await tx.execute("UPDATE alembic_version SET version_num = $1", head)
     assert answer.status_code == 503
@@ -127,7 +127,7 @@ async def test_metrics_tell_what_is_owed_and_what_nobody_knows(
 ) -> None:
     await idle_world.send()
     asked, lost = await idle_world.send(), await idle_world.send()
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         for text, code in ((asked, None), (lost, "OUTCOME_UNKNOWN")):
             await tx.execute("UPDATE messages SET status = 'unknown', error_code = $2 "
                              "WHERE message_id = $1", text["messageId"], code)  # fmt: skip

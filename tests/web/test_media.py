@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from app.commands import receive
-from app.commands.receive import Post
+from app.commands.receive import InboundPost
 from app.domain.carriage import Account, InboundText, Media
 from app.resources import Resources
 from tests.makers import Tenant, phone
@@ -82,8 +82,8 @@ class Shown:
         lead = await self.tenant.lead(phone=phone())
         media = (Media(url, content_type),)
         text = InboundText(f"sim_{url}", lead["phone"], self.ours, "", media)
-        async with self.resources.database.system() as tx:
-            await receive.texts(tx, [Post(self.account, [text])])
+        async with self.resources.database.system_tx() as tx:
+            await receive.receive_texts(tx, [InboundPost(self.account, [text])])
         path = f"/interactions/lead/{lead['leadId']}"
         [thread] = (await self.tenant.call("GET", path))["interactions"]
         here = f"/conversations/{thread['interactionId']}"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.commands import receive
-from app.commands.receive import Post
+from app.commands.receive import InboundPost
 from app.domain.carriage import Account, InboundText
 from app.resources import Resources
 from tests.makers import Data, Tenant, phone
@@ -245,10 +245,10 @@ async def test_a_text_is_not_sent_over_what_the_lead_wrote_meanwhile(
     lead, sent = await a_thread(tenant)
     here = f"/conversations/{sent['interactionId']}"
     page = await sam.page(here)
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         account = Account(tenant.tenant_id, ours["providerAccountId"], "simulator", {})
         text = InboundText("sim_1", lead["phone"], ours["phoneNumber"], "Wait!")
-        await receive.texts(tx, [Post(account, [text])])
+        await receive.receive_texts(tx, [InboundPost(account, [text])])
     refused = await sam.submit(page, "/texts", message="Bye", **{"from": ""})
     assert refused.status_code == 409
     assert "Bye</textarea>" in refused.text

@@ -18,7 +18,7 @@ __all__ = ["ours"]
 async def broken(tenant: Tenant, ours: Data, resources: Resources) -> str:
     """A thread whose text holds a number where its attachments should stand."""
     _, sent = await a_thread(tenant)
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE messages SET media = '7' WHERE tenant_id = $1", tenant.tenant_id)
         await tx.execute("UPDATE leads SET questionnaire = '7' WHERE tenant_id = $1", tenant.tenant_id)
     interaction_id: str = sent["interactionId"]

@@ -70,7 +70,7 @@ class Rows:
         await self.run(sql, columns, tenant.tenant_id)
 
     async def run(self, sql: str, *arguments: Any) -> None:
-        async with self._database.system() as tx:
+        async with self._database.system_tx() as tx:
             await tx.execute(sql, *arguments)
 
 

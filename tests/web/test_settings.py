@@ -21,7 +21,7 @@ from app.web.directory.settings import SettingsChange
 from app.web.directory.sms_agents import NewAgent
 from app.web.page import settings as pages
 from app.web.page.settings import agents, campaigns, canned, general, keys, numbers
-from app.web.page.settings.accounts import groups as account_groups
+from app.web.page.settings.accounts import build_groups as account_groups
 from app.web.page.settings.forms import Group
 from tests.makers import CREDENTIALS, Data, Tenant
 from tests.web.people import Browser, add_person, browser, form
@@ -116,8 +116,8 @@ FORMS: list[tuple[type[BaseModel], Sequence[Group]]] = [
     (NewNumber, numbers.GROUPS),
     (NewAgent, agents.GROUPS),
     (NewCampaign, campaigns.GROUPS),
-    (NewKey, keys.NEW),
-    (KeyChange, keys.KNOWN),
+    (NewKey, keys.NEW_GROUPS),
+    (KeyChange, keys.EDIT_GROUPS),
     (NewReply, canned.GROUPS),
     (AccountChange, account_groups("twilio")),
 ]
@@ -133,7 +133,7 @@ def test_each_form_has_every_field_of_the_apis_body(body: type[BaseModel], group
 def test_each_carrier_is_asked_for_its_own_credentials(provider: str) -> None:
     carrier = REGISTRY[provider]
     asked = {field.name: field.kind for field in account_groups(provider)[-1].fields}
-    assert asked == {f"credentials.{name}": "secret" for name in (*carrier.CREDENTIALS, *carrier.OPTIONAL)}
+    assert asked == {f"credentials.{name}": "secret" for name in (*carrier.CREDENTIALS, *carrier.OPTIONAL_CREDENTIALS)}
 
 
 GENERAL = {
@@ -249,8 +249,8 @@ def shown_once(page: str) -> str:
 
 async def people_of(resources: Resources, tenant: Tenant) -> dict[str, tuple[str, str, bool]]:
     """E-mail → (id, role, active)."""
-    async with resources.database.system() as tx:
-        rows = await people.listed(tx, tenant.tenant_id, None, 100)
+    async with resources.database.system_tx() as tx:
+        rows = await people.list_page(tx, tenant.tenant_id, None, 100)
     return {row["email"]: (row["user_id"], row["role"], row["active"]) for row in rows}
 
 
@@ -392,7 +392,7 @@ async def test_a_credential_left_empty_stays_and_one_typed_is_replaced(
     page = await sam.page(here)
     fields = {"name": "Renamed", "active": "1", "credentials.authToken": "another-token-9"}
     assert (await sam.submit(page, here, **fields)).status_code == 303
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         row = await accounts.get(tx, tenant.tenant_id, account["accountId"])
     assert row
     assert row["name"] == "Renamed"

@@ -11,7 +11,7 @@ from app import settings
 from app.access import tries
 from app.demo import calls
 from app.resources import Resources
-from app.web.page import doors
+from app.web.page import dependencies
 from tests.conftest import Api
 from tests.makers import Tenant
 from tests.web.conftest import EMAIL
@@ -100,44 +100,44 @@ async def test_a_page_that_is_not_there_says_so_as_a_page(sam: Browser) -> None:
 async def test_after_too_many_guesses_at_one_person_even_the_right_password_waits(
     sam: Browser, stranger: Browser, resources: Resources
 ) -> None:
-    for _ in range(tries.BY_PERSON):
+    for _ in range(tries.MAX_BY_PERSON):
         assert (await stranger.sign_in(EMAIL, "a guess")).status_code == 401
     answer = await stranger.sign_in(EMAIL.upper())
     assert answer.status_code == 429
     assert "Too many attempts. Try again in 15 minutes." in answer.text
     assert 0 < int(answer.headers["retry-after"]) <= 15 * 60
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE sign_in_tries SET until = until - interval '15 minutes'")
     assert (await stranger.sign_in(EMAIL)).status_code == 303
 
 
 async def test_guesses_at_once_do_not_slip_past_the_limit(stranger: Browser) -> None:
     answers = await asyncio.gather(
-        *(stranger.sign_in("nobody@example.com", "a guess") for _ in range(tries.BY_PERSON + 4))
+        *(stranger.sign_in("nobody@example.com", "a guess") for _ in range(tries.MAX_BY_PERSON + 4))
     )
-    assert [a.status_code for a in answers].count(401) == tries.BY_PERSON
+    assert [a.status_code for a in answers].count(401) == tries.MAX_BY_PERSON
 
 
 async def test_a_right_password_ends_the_count(sam: Browser) -> None:
     for _ in range(3):
-        for _ in range(tries.BY_PERSON - 1):
+        for _ in range(tries.MAX_BY_PERSON - 1):
             assert (await sam.sign_in(EMAIL, "a guess")).status_code == 401
         assert (await sam.sign_in(EMAIL)).status_code == 303
 
 
 async def test_guesses_at_many_people_from_one_address_are_stopped(stranger: Browser, resources: Resources) -> None:
     await stranger.sign_in("one@example.com", "a guess")
-    async with resources.database.system() as tx:
-        await tx.execute("UPDATE sign_in_tries SET tries = $1", tries.BY_ADDRESS)
-        await tx.execute("DELETE FROM sign_in_tries WHERE who <> $1", tries._address("127.0.0.1"))
+    async with resources.database.system_tx() as tx:
+        await tx.execute("UPDATE sign_in_tries SET tries = $1", tries.MAX_BY_ADDRESS)
+        await tx.execute("DELETE FROM sign_in_tries WHERE who <> $1", tries._digest_address("127.0.0.1"))
     assert (await stranger.sign_in("two@example.com", "a guess")).status_code == 429
 
 
 def test_an_ipv6_network_counts_as_one_address_and_a_mapped_one_as_what_it_maps() -> None:
-    assert tries._address("2001:db8::1") == tries._address("2001:db8::ffff:2")
-    assert tries._address("2001:db8::1") != tries._address("2001:db8:0:1::1")
-    assert tries._address("::ffff:192.0.2.1") == tries._address("192.0.2.1")
-    assert tries._address("192.0.2.1") != tries._address("192.0.2.2")
+    assert tries._digest_address("2001:db8::1") == tries._digest_address("2001:db8::ffff:2")
+    assert tries._digest_address("2001:db8::1") != tries._digest_address("2001:db8:0:1::1")
+    assert tries._digest_address("::ffff:192.0.2.1") == tries._digest_address("192.0.2.1")
+    assert tries._digest_address("192.0.2.1") != tries._digest_address("192.0.2.2")
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_only_trusted_proxies_say_whence_a_person_comes(
     scope: dict[str, Any] = {"type": "http", "client": ("127.0.0.1", 5000), "headers": []}
     if said:
         scope["headers"] = [(b"x-forwarded-for", said.encode())]
-    assert doors.address(Request(scope), known) == address
+    assert dependencies.get_client_ip(Request(scope), known) == address
 
 
 async def test_signing_in_again_ends_the_session_before(sam: Browser) -> None:
@@ -174,7 +174,7 @@ async def test_an_old_token_gives_place_to_a_fresh_one_and_forms_keep_fitting(
     sam: Browser, resources: Resources
 ) -> None:
     old, page = dict(sam.http.cookies), await sam.page("/conversations")
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE sessions SET renewed_at = renewed_at - interval '61 minutes'")
     renewed = await sam.get("/conversations")
     cookie = renewed.headers["set-cookie"].lower()
@@ -193,18 +193,18 @@ async def test_an_old_token_gives_place_to_a_fresh_one_and_forms_keep_fitting(
 
 
 async def becomes_old(resources: Resources) -> None:
-    async with resources.database.system() as tx:
-        until = await tx.value("SELECT previous_until FROM sessions")
+    async with resources.database.system_tx() as tx:
+        until = await tx.fetch_value("SELECT previous_until FROM sessions")
         assert until
         await tx.execute("UPDATE sessions SET previous_until = now() - interval '1 second'")
 
 
 async def test_of_requests_at_once_one_renews_and_none_is_turned_away(sam: Browser, resources: Resources) -> None:
     old = dict(sam.http.cookies)
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE sessions SET renewed_at = renewed_at - interval '61 minutes'")
     header = {"Cookie": "; ".join(f"{name}={value}" for name, value in old.items())}
-    async with calls.client(base_url=sam.origin) as http:
+    async with calls.build_client(base_url=sam.origin) as http:
         answers = await asyncio.gather(*(http.get("/conversations", headers=header) for _ in range(6)))
     assert {answer.status_code for answer in answers} == {200}
     assert sum("set-cookie" in answer.headers for answer in answers) == 1
@@ -212,10 +212,10 @@ async def test_of_requests_at_once_one_renews_and_none_is_turned_away(sam: Brows
 
 async def test_a_renewal_that_never_arrived_is_made_again(sam: Browser, resources: Resources) -> None:
     old = dict(sam.http.cookies)
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE sessions SET renewed_at = renewed_at - interval '61 minutes'")
     await sam.get("/conversations")
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE sessions SET renewed_at = renewed_at - interval '2 minutes'")
     sam.http.cookies.clear()
     sam.http.cookies.update(old)
@@ -227,7 +227,7 @@ async def test_a_renewal_that_never_arrived_is_made_again(sam: Browser, resource
 
 async def test_signing_out_while_the_token_is_renewed_leaves_no_cookie(sam: Browser, resources: Resources) -> None:
     page = await sam.page("/conversations")
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE sessions SET renewed_at = renewed_at - interval '61 minutes'")
     answer = await sam.submit(page, "/sign-out")
     assert 'session=""' in answer.headers["set-cookie"]

@@ -9,8 +9,8 @@ import pytest
 
 from app.domain import ids
 from app.resources import Resources
-from app.web.page.charts import HEIGHT, WIDTH, chart, nice
-from app.web.page.system import LOOKS, Span
+from app.web.page.charts import HEIGHT, WIDTH, build_chart, round_up_scale
+from app.web.page.system import TIME_SPANS, Span
 from tests.makers import Data, Tenant
 from tests.web.people import Browser, add_person, browser
 from tests.world import World, until
@@ -26,7 +26,7 @@ async def sign_in(resources: Resources) -> AsyncIterator[SignIn]:
     async def come(tenant: Tenant, role: str = "admin") -> Browser:
         email = f"{role}-{tenant.tenant_id}@example.com"
         user_id = await add_person(resources, tenant.tenant_id, email)
-        async with resources.database.system() as tx:
+        async with resources.database.system_tx() as tx:
             await tx.execute("UPDATE users SET role = $2 WHERE user_id = $1", user_id, role)
         browsers.append(browser(str(tenant.http.base_url).rstrip("/")))
         assert (await browsers[-1].sign_in(email)).status_code == 303
@@ -59,7 +59,7 @@ def _plain(markup: str) -> str:
 
 
 async def became(resources: Resources, sent: Iterable[Data], *statuses: str) -> None:
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         for message, status in zip(sent, statuses, strict=True):
             await tx.execute(
                 "UPDATE messages SET status = $2 WHERE message_id = $1",
@@ -70,7 +70,7 @@ async def became(resources: Resources, sent: Iterable[Data], *statuses: str) -> 
 async def aged(resources: Resources, message: Data, age: timedelta) -> None:
     """The text as if it had been taken so long ago: its id tells its time as well."""
     at = datetime.now(UTC) - age
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("DELETE FROM outbox WHERE message_id = $1", message["messageId"])
         await tx.execute(
             "UPDATE messages SET created_at = $2, message_id = $3 WHERE message_id = $1",
@@ -113,8 +113,8 @@ async def test_a_span_counts_what_is_younger_than_it(
     assert figure(page, "Texts") == str(len(counted))
     label = re.search(r'aria-label="Texts a minute, ([^"]*)"', page)
     assert label
-    assert label[1].startswith(f"{LOOKS[span].name.lower()}: highest ")
-    minutes = LOOKS[span].lasts.total_seconds() / 60
+    assert label[1].startswith(f"{TIME_SPANS[span].name.lower()}: highest ")
+    minutes = TIME_SPANS[span].duration.total_seconds() / 60
     assert label[1].endswith(f"on average {len(counted) / minutes:.2g}")
 
 
@@ -142,7 +142,7 @@ async def test_agents_are_told_with_their_failures_and_how_long_they_took(
     sent = await world.send("Hi", agentMode=True)
     await world.text("Hey")
     await world.turn_is(sent["interactionId"], "replied")
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE turn_attempts SET duration_ms = 1000 * attempt")
     page = await (await sign_in(world.tenant)).page("/system")
     [row] = rows(page, "Agents' webhooks")
@@ -176,7 +176,7 @@ async def test_the_oldest_of_what_is_due_is_told_with_its_conversation(
     await idle_world.text("Hey")
     later = await idle_world.send("Later", sendAt=(datetime.now(UTC) + timedelta(hours=1)).isoformat())
     assert later["status"] == "scheduled"
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE outbox SET due_at = due_at - interval '3 hours'")
         await tx.execute("UPDATE turns SET due_at = clock_timestamp() - interval '90 seconds'")
     page = await ada.page("/system")
@@ -190,13 +190,13 @@ async def test_nothing_of_another_tenant_is_in_it(
 ) -> None:
     await idle_world.send("Hi", agentMode=True)
     await idle_world.text("Hey")
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE messages SET status = 'delivered' WHERE role = 'agent'")
         await tx.execute("UPDATE turns SET due_at = clock_timestamp() - interval '1 hour'")
     ada = await sign_in(idle_world.tenant)
     assert figure(await ada.page("/system"), "Texts") == "1"
     ben = await sign_in(other_tenant)
-    for span in LOOKS:
+    for span in TIME_SPANS:
         page = await ben.page(f"/system?span={span}")
         assert figure(page, "Texts") == "0"
         assert figure(page, "Oldest turn due") == "none"
@@ -220,11 +220,13 @@ async def test_only_an_admin_may_look(tenant: Tenant, stranger: Browser, sign_in
 
 def test_a_charts_scale_ends_at_a_round_number_that_nothing_exceeds() -> None:
     given = [0, 0.004, 0.013, 0.9, 1, 1.1, 3, 7, 10, 11, 99, 4321]
-    assert [nice(value) for value in given] == pytest.approx([1, 0.005, 0.02, 1, 1, 2, 5, 10, 10, 20, 100, 5000])
+    assert [round_up_scale(value) for value in given] == pytest.approx(
+        [1, 0.005, 0.02, 1, 1, 2, 5, 10, 10, 20, 100, 5000]
+    )
 
 
 def test_a_chart_is_steps_from_the_ground_and_back() -> None:
-    drawn = chart([0, 5, 10, 0], [0, 0, 2, 0])
+    drawn = build_chart([0, 5, 10, 0], [0, 0, 2, 0])
     assert (drawn.top, drawn.peak, drawn.mean) == (10, 10, 3.75)
     quarter, half, low = WIDTH // 4, HEIGHT // 2, HEIGHT * 8 // 10
     assert drawn.paths == (
@@ -234,15 +236,15 @@ def test_a_chart_is_steps_from_the_ground_and_back() -> None:
 
 
 def test_a_chart_of_nothing_draws_nothing() -> None:
-    assert chart([0.0, 0.0]).paths == ("",)
-    assert chart([]).paths == ("",)
+    assert build_chart([0.0, 0.0]).paths == ("",)
+    assert build_chart([]).paths == ("",)
 
 
 def test_the_running_step_is_the_last_one() -> None:
     now = datetime(2026, 3, 1, 12, 34, 56, tzinfo=UTC)
-    assert LOOKS["hour"].since(now) == datetime(2026, 3, 1, 11, 35, tzinfo=UTC)
-    assert LOOKS["day"].since(now) == datetime(2026, 2, 28, 12, 45, tzinfo=UTC)
-    assert LOOKS["month"].since(now) == datetime(2026, 1, 30, 18, 0, tzinfo=UTC)
+    assert TIME_SPANS["hour"].get_start(now) == datetime(2026, 3, 1, 11, 35, tzinfo=UTC)
+    assert TIME_SPANS["day"].get_start(now) == datetime(2026, 2, 28, 12, 45, tzinfo=UTC)
+    assert TIME_SPANS["month"].get_start(now) == datetime(2026, 1, 30, 18, 0, tzinfo=UTC)
 
 
 def test_an_ids_time_is_where_its_range_begins() -> None:

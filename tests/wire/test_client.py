@@ -13,7 +13,7 @@ from ipaddress import ip_network
 import httpx
 import pytest
 
-from app.wire.client import PER_HOST, Late, Lost, NotSent, Wire
+from app.wire.client import CONNECTIONS_PER_HOST, AnswerLost, NotSent, TooLate, Wire
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -160,7 +160,7 @@ async def test_a_request_arrives_as_it_was_built(wire: Wire) -> None:
 async def test_one_deadline_holds_over_the_whole_exchange(wire: Wire, script: Script) -> None:
     async with peer(script) as there:
         begun = time.monotonic()
-        with pytest.raises(Lost):
+        with pytest.raises(AnswerLost):
             await post(wire, there.url, deadline=0.4)
         assert time.monotonic() - begun < 5
 
@@ -168,7 +168,7 @@ async def test_one_deadline_holds_over_the_whole_exchange(wire: Wire, script: Sc
 @pytest.mark.parametrize("script", [close_without_answer, reset, end_in_the_body, answering(b"no HTTP at all\r\n\r\n")])
 async def test_a_broken_exchange_is_lost_and_the_post_arrives_once(wire: Wire, script: Script) -> None:
     async with peer(script) as there:
-        with pytest.raises(Lost):
+        with pytest.raises(AnswerLost):
             await post(wire, there.url)
         await asyncio.sleep(0.1)
         assert len(there.requests) == 1
@@ -183,7 +183,7 @@ async def test_a_post_on_a_kept_connection_that_breaks_is_not_repeated(wire: Wir
 
     async with peer(once_then_close) as there:
         assert (await post(wire, there.url)).status_code == 200
-        with pytest.raises(Lost):
+        with pytest.raises(AnswerLost):
             await post(wire, there.url)
         await asyncio.sleep(0.1)
         assert (len(there.requests), there.connections) == (2, 1)
@@ -312,14 +312,14 @@ async def test_only_plain_http_addresses_are_called(wire: Wire, url: str) -> Non
 
 
 async def test_many_exchanges_run_at_once(wire: Wire) -> None:
-    all_are_there = asyncio.Barrier(PER_HOST)
+    all_are_there = asyncio.Barrier(CONNECTIONS_PER_HOST)
 
     async def patient(_: Peer, writer: asyncio.StreamWriter) -> None:
         await all_are_there.wait()
         writer.write(OK)
 
     async with peer(patient) as there:
-        answers = await asyncio.gather(*(post(wire, there.url, 15) for _ in range(PER_HOST)))
+        answers = await asyncio.gather(*(post(wire, there.url, 15) for _ in range(CONNECTIONS_PER_HOST)))
         assert {answer.status_code for answer in answers} == {200}
 
 
@@ -333,17 +333,17 @@ async def test_what_finds_no_free_connection_in_time_does_not_begin(wire: Wire) 
     async with peer(slow) as there:
         request = httpx.Request("POST", there.url, content=b"text")
         ended = await asyncio.gather(
-            *(wire.exchange(request, 10, begin_by=by) for _ in range(PER_HOST + 10)),
+            *(wire.exchange(request, 10, begin_by=by) for _ in range(CONNECTIONS_PER_HOST + 10)),
             return_exceptions=True,
         )
-        assert sum(isinstance(one, Late) for one in ended) == 10
-        assert len(there.requests) == PER_HOST
+        assert sum(isinstance(one, TooLate) for one in ended) == 10
+        assert len(there.requests) == CONNECTIONS_PER_HOST
         assert (await post(wire, there.url)).status_code == 200
-        assert there.connections == PER_HOST  # what came too late left its connection usable
+        assert there.connections == CONNECTIONS_PER_HOST  # what came too late left its connection usable
 
 
 async def test_what_is_late_already_dials_nobody(wire: Wire) -> None:
     async with peer(answering(OK)) as there:
-        with pytest.raises(Late):
+        with pytest.raises(TooLate):
             await wire.exchange(httpx.Request("POST", there.url), 5, begin_by=time.monotonic() - 0.1)
         assert there.connections == 0

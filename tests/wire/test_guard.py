@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from app.wire.guard import permitted
+from app.wire.guard import is_permitted
 
 PUBLIC = ["8.8.8.8", "151.101.1.6", "100.63.255.255", "100.128.0.0", "2606:4700::1111"]
 NOT_PUBLIC = [
@@ -56,19 +56,19 @@ NOT_PUBLIC = [
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_a_public_address_may_be_reached(address: str) -> None:
-    assert permitted(address, ())
+    assert is_permitted(address, ())
 
 
 @pytest.mark.parametrize(("label", "address"), NOT_PUBLIC)
 def test_no_other_address_may_be_reached(label: str, address: str) -> None:
-    assert not permitted(address, ()), label
+    assert not is_permitted(address, ()), label
 
 
 @pytest.mark.parametrize("address", ["10.1.2.3", "::ffff:10.1.2.3", "fd00::5"])
 def test_a_private_network_may_be_reached_when_it_is_allowed(address: str) -> None:
-    assert permitted(address, (ip_network("10.1.0.0/16"), ip_network("fd00::/64")))
+    assert is_permitted(address, (ip_network("10.1.0.0/16"), ip_network("fd00::/64")))
 
 
 @pytest.mark.parametrize("address", ["10.2.0.1", "127.0.0.1", "::1", "64:ff9b::a01:203"])
 def test_an_allowed_network_allows_no_other(address: str) -> None:
-    assert not permitted(address, (ip_network("10.1.0.0/16"),))
+    assert not is_permitted(address, (ip_network("10.1.0.0/16"),))

@@ -8,15 +8,15 @@ from pydantic import ConfigDict, Field
 
 from app.access import keys
 from app.commands import api_keys as commands
-from app.commands.directory import found
+from app.commands.directory import require_found
 from app.domain.words import Scope
 from app.store import api_keys
 from app.store.engine import Row
+from app.web.dependencies import AdminCaller, AppKeyCache, TenantRead, TenantTx
 from app.web.directory import Deleted
-from app.web.doors import AdminCaller, Ring, TenantRead, TenantTx
-from app.web.envelope import Answer, AnyId, Body, Name, Out, shown_once
-from app.web.idempotency import Once
-from app.web.paging import Paged
+from app.web.envelope import Answer, AnyId, Body, Name, Out, make_optional_in_schema
+from app.web.idempotency import Idempotent
+from app.web.paging import PageParams
 
 router = APIRouter(prefix="/api/v1/api-keys", tags=["API keys"])
 
@@ -50,7 +50,7 @@ class KeyShape(Out):
 
 
 class KeyWithSecret(KeyShape):
-    model_config = ConfigDict(json_schema_extra=shown_once("apiKey"))
+    model_config = ConfigDict(json_schema_extra=make_optional_in_schema("apiKey"))
     api_key: str
 
 
@@ -60,34 +60,34 @@ class Keys(Out):
     has_more: bool
 
 
-def shape(row: Row) -> KeyShape:
+def build_shape(row: Row) -> KeyShape:
     return KeyShape.model_validate(dict(row))
 
 
 @router.post("", status_code=201, summary="Add a key; answers it, once")
-async def add(body: NewKey, caller: AdminCaller, tx: TenantTx, once: Once) -> Answer[KeyWithSecret]:
-    fresh = keys.make()
+async def add(body: NewKey, caller: AdminCaller, tx: TenantTx, idempotency: Idempotent) -> Answer[KeyWithSecret]:
+    new_key = keys.make()
     row = await commands.add(
         tx,
         caller,
         body.name,
         body.scope,
         body.sms_agent_id,
-        fresh.prefix,
-        fresh.digest,
+        new_key.prefix,
+        new_key.digest,
         body.requests_per_second,
     )
-    key = KeyWithSecret.model_validate({**row, "api_key": fresh.whole})
-    return await once.keep(Answer(data=key), secret=["apiKey"])
+    key = KeyWithSecret.model_validate({**row, "api_key": new_key.full_key})
+    return await idempotency.store_answer(Answer(data=key), secret=["apiKey"])
 
 
 @router.get("", summary="Keys that are not revoked, newest first")
-async def listed(caller: AdminCaller, read: TenantRead, paged: Paged) -> Answer[Keys]:
-    rows = await api_keys.listed(read, caller.tenant_id, paged.below(), paged.fetch)
-    shown, cursor = paged.cut(rows, lambda row: [row["key_id"]])
+async def listed(caller: AdminCaller, read: TenantRead, page_query: PageParams) -> Answer[Keys]:
+    rows = await api_keys.list_page(read, caller.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
+    page_rows, cursor = page_query.cut_page(rows, lambda row: [row["key_id"]])
     return Answer(
         data=Keys(
-            api_keys=[shape(row) for row in shown],
+            api_keys=[build_shape(row) for row in page_rows],
             next_cursor=cursor,
             has_more=cursor is not None,
         )
@@ -96,16 +96,16 @@ async def listed(caller: AdminCaller, read: TenantRead, paged: Paged) -> Answer[
 
 @router.get("/{key_id}", summary="One key")
 async def get(key_id: str, caller: AdminCaller, read: TenantRead) -> Answer[KeyShape]:
-    return Answer(data=shape(found(await api_keys.get(read, caller.tenant_id, key_id))))
+    return Answer(data=build_shape(require_found(await api_keys.get(read, caller.tenant_id, key_id))))
 
 
 @router.patch("/{key_id}", summary="Change name or limit; null lifts the limit")
 async def change(key_id: str, body: KeyChange, caller: AdminCaller, tx: TenantTx) -> Answer[KeyShape]:
-    return Answer(data=shape(await commands.change(tx, caller, key_id, body.given())))
+    return Answer(data=build_shape(await commands.change(tx, caller, key_id, body.get_named_fields())))
 
 
 @router.delete("/{key_id}", summary="Revoke a key; it stops within five seconds")
-async def revoke(key_id: str, caller: AdminCaller, tx: TenantTx, ring: Ring) -> Answer[Deleted]:
+async def revoke(key_id: str, caller: AdminCaller, tx: TenantTx, key_cache: AppKeyCache) -> Answer[Deleted]:
     await commands.revoke(tx, caller, key_id)
-    ring.forget(key_id)
+    key_cache.forget(key_id)
     return Answer(data=Deleted())

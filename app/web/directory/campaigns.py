@@ -7,14 +7,14 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from app.commands import campaigns as commands
-from app.commands.directory import found
+from app.commands.directory import require_found
 from app.store import campaigns
 from app.store.engine import Row
+from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
 from app.web.directory import Deleted
-from app.web.doors import ApiCaller, ReadCaller, TenantRead, TenantTx
 from app.web.envelope import Answer, AnyId, Body, Line, Name, Out, OwnId, ProviderName
-from app.web.idempotency import Once
-from app.web.paging import Paged
+from app.web.idempotency import Idempotent
+from app.web.paging import PageParams
 
 router = APIRouter(prefix="/api/v1/campaigns", tags=["Campaigns"])
 
@@ -74,22 +74,22 @@ class Campaigns(Out):
     has_more: bool
 
 
-def shape(row: Row) -> Answer[CampaignShape]:
+def build_answer(row: Row) -> Answer[CampaignShape]:
     return Answer(data=CampaignShape.model_validate(dict(row)))
 
 
 @router.post("", status_code=201, summary="Add a campaign")
-async def add(body: NewCampaign, caller: ApiCaller, tx: TenantTx, once: Once) -> Answer[CampaignShape]:
-    return await once.keep(shape(await commands.add(tx, caller, body.given())))
+async def add(body: NewCampaign, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent) -> Answer[CampaignShape]:
+    return await idempotency.store_answer(build_answer(await commands.add(tx, caller, body.get_named_fields())))
 
 
 @router.get("", summary="Campaigns, newest ids first")
-async def listed(caller: ReadCaller, read: TenantRead, paged: Paged) -> Answer[Campaigns]:
-    rows = await campaigns.listed(read, caller.tenant_id, paged.below(), paged.fetch)
-    shown, cursor = paged.cut(rows, lambda row: [row["campaign_id"]])
+async def listed(caller: ReadCaller, read: TenantRead, page_query: PageParams) -> Answer[Campaigns]:
+    rows = await campaigns.list_page(read, caller.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
+    page_rows, cursor = page_query.cut_page(rows, lambda row: [row["campaign_id"]])
     return Answer(
         data=Campaigns(
-            campaigns=[CampaignShape.model_validate(dict(row)) for row in shown],
+            campaigns=[CampaignShape.model_validate(dict(row)) for row in page_rows],
             next_cursor=cursor,
             has_more=cursor is not None,
         )
@@ -98,7 +98,7 @@ async def listed(caller: ReadCaller, read: TenantRead, paged: Paged) -> Answer[C
 
 @router.get("/{campaign_id}", summary="One campaign")
 async def get(campaign_id: str, caller: ReadCaller, read: TenantRead) -> Answer[CampaignShape]:
-    return shape(found(await campaigns.get(read, caller.tenant_id, campaign_id)))
+    return build_answer(require_found(await campaigns.get(read, caller.tenant_id, campaign_id)))
 
 
 @router.put(
@@ -109,14 +109,14 @@ async def get(campaign_id: str, caller: ReadCaller, read: TenantRead) -> Answer[
 async def put(
     campaign_id: OwnId, body: CampaignBody, caller: ApiCaller, tx: TenantTx, response: Response
 ) -> Answer[CampaignShape]:
-    row = await commands.put(tx, caller, campaign_id, body.given())
+    row = await commands.put(tx, caller, campaign_id, body.get_named_fields())
     response.status_code = 201 if row["created"] else 200
-    return shape(row)
+    return build_answer(row)
 
 
 @router.patch("/{campaign_id}", summary="Change what is given; null clears")
 async def change(campaign_id: str, body: CampaignChange, caller: ApiCaller, tx: TenantTx) -> Answer[CampaignShape]:
-    return shape(await commands.change(tx, caller, campaign_id, body.given()))
+    return build_answer(await commands.change(tx, caller, campaign_id, body.get_named_fields()))
 
 
 @router.delete("/{campaign_id}", summary="Remove a campaign that nothing refers to")

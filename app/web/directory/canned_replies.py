@@ -5,14 +5,14 @@ from datetime import datetime
 from fastapi import APIRouter
 
 from app.commands import canned as commands
-from app.commands.directory import found
+from app.commands.directory import require_found
 from app.store import canned
 from app.store.engine import Row
+from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
 from app.web.directory import Deleted
-from app.web.doors import ApiCaller, ReadCaller, TenantRead, TenantTx
 from app.web.envelope import Answer, Body, Kept, Name, Out
-from app.web.idempotency import Once
-from app.web.paging import Paged
+from app.web.idempotency import Idempotent
+from app.web.paging import PageParams
 
 router = APIRouter(prefix="/api/v1/canned-replies", tags=["Canned replies"])
 
@@ -41,22 +41,24 @@ class Replies(Out):
     has_more: bool
 
 
-def shape(row: Row) -> ReplyShape:
+def build_shape(row: Row) -> ReplyShape:
     return ReplyShape.model_validate(dict(row))
 
 
 @router.post("", status_code=201, summary="Add a canned reply")
-async def add(body: NewReply, caller: ApiCaller, tx: TenantTx, once: Once) -> Answer[ReplyShape]:
-    return await once.keep(Answer(data=shape(await commands.add(tx, caller, body.given()))))
+async def add(body: NewReply, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent) -> Answer[ReplyShape]:
+    return await idempotency.store_answer(
+        Answer(data=build_shape(await commands.add(tx, caller, body.get_named_fields())))
+    )
 
 
 @router.get("", summary="Canned replies, newest first")
-async def listed(caller: ReadCaller, read: TenantRead, paged: Paged) -> Answer[Replies]:
-    rows = await canned.listed(read, caller.tenant_id, paged.below(), paged.fetch)
-    shown, cursor = paged.cut(rows, lambda row: [row["canned_reply_id"]])
+async def listed(caller: ReadCaller, read: TenantRead, page_query: PageParams) -> Answer[Replies]:
+    rows = await canned.list_page(read, caller.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
+    page_rows, cursor = page_query.cut_page(rows, lambda row: [row["canned_reply_id"]])
     return Answer(
         data=Replies(
-            canned_replies=[shape(row) for row in shown],
+            canned_replies=[build_shape(row) for row in page_rows],
             next_cursor=cursor,
             has_more=cursor is not None,
         )
@@ -65,14 +67,14 @@ async def listed(caller: ReadCaller, read: TenantRead, paged: Paged) -> Answer[R
 
 @router.get("/{canned_reply_id}", summary="One canned reply")
 async def get(canned_reply_id: str, caller: ReadCaller, read: TenantRead) -> Answer[ReplyShape]:
-    row = found(await canned.get(read, caller.tenant_id, canned_reply_id))
-    return Answer(data=shape(row))
+    row = require_found(await canned.get(read, caller.tenant_id, canned_reply_id))
+    return Answer(data=build_shape(row))
 
 
 @router.patch("/{canned_reply_id}", summary="Change what is given")
 async def change(canned_reply_id: str, body: ReplyChange, caller: ApiCaller, tx: TenantTx) -> Answer[ReplyShape]:
-    row = await commands.change(tx, caller, canned_reply_id, body.given())
-    return Answer(data=shape(row))
+    row = await commands.change(tx, caller, canned_reply_id, body.get_named_fields())
+    return Answer(data=build_shape(row))
 
 
 @router.delete("/{canned_reply_id}", summary="Remove a canned reply")

@@ -9,9 +9,9 @@ from pydantic import Field
 from app.commands import consent as commands
 from app.commands import dnc
 from app.domain.words import Cause
-from app.web.doors import ApiCaller, ReadCaller, TenantRead, TenantTx
+from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
 from app.web.envelope import Answer, Body, Line, Out
-from app.web.idempotency import Once
+from app.web.idempotency import Idempotent
 
 router = APIRouter(prefix="/api/v1", tags=["Consent"])
 Phone = Annotated[str, Field(min_length=1, max_length=40)]
@@ -35,20 +35,20 @@ class ConsentShape(Out):
     events: list[ConsentEvent]
 
 
-def shape(record: commands.Consent) -> Answer[ConsentShape]:
-    told: dict[str, Any] = {
+def build_answer(record: commands.Consent) -> Answer[ConsentShape]:
+    fields: dict[str, Any] = {
         "phone": record.phone,
-        "suppressed": record.suppressed,
+        "suppressed": record.is_suppressed,
         "causes": record.causes,
         "events": [dict(event) for event in record.events],
     }
-    return Answer(data=ConsentShape.model_validate(told))
+    return Answer(data=ConsentShape.model_validate(fields))
 
 
 @router.get("/consent/{phone}", summary="What stands about a phone, and how that came")
 async def get(phone: str, caller: ReadCaller, read: TenantRead) -> Answer[ConsentShape]:
     """An unknown phone has no causes and no events."""
-    return shape(await commands.of_phone(read, caller.tenant_id, phone))
+    return build_answer(await commands.get_consent(read, caller.tenant_id, phone))
 
 
 class Suppress(Body):
@@ -62,15 +62,15 @@ class Suppressed(Out):
 
 
 @router.post("/suppressions", status_code=201, summary="Suppress phones that opted out elsewhere")
-async def suppress(body: Suppress, caller: ApiCaller, tx: TenantTx, once: Once) -> Answer[Suppressed]:
+async def suppress(body: Suppress, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent) -> Answer[Suppressed]:
     """All of them, or none when one cannot be read."""
-    phones = await dnc.readable(tx, caller, body.phones)
+    phones = await dnc.normalize_phones(tx, caller, body.phones)
     await dnc.suppress(tx, caller, phones, body.reason)
-    return await once.keep(Answer(data=Suppressed(phones=phones)))
+    return await idempotency.store_answer(Answer(data=Suppressed(phones=phones)))
 
 
 @router.delete("/suppressions/{phone}", summary="Lift what a hand had set")
 async def lift(phone: str, caller: ApiCaller, tx: TenantTx, reason: Reason = None) -> Answer[ConsentShape]:
     """What the lead asked for itself, only the lead lifts."""
-    await dnc.release(tx, caller, await dnc.readable(tx, caller, [phone]), reason)
-    return shape(await commands.of_phone(tx, caller.tenant_id, phone))
+    await dnc.release(tx, caller, await dnc.normalize_phones(tx, caller, [phone]), reason)
+    return build_answer(await commands.get_consent(tx, caller.tenant_id, phone))

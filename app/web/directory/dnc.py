@@ -7,7 +7,7 @@ from pydantic import Field
 
 from app.commands import dnc as commands
 from app.domain.words import Cause, Channel
-from app.web.doors import ApiCaller, ReadCaller, TenantRead, TenantTx
+from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
 from app.web.envelope import Answer, Body, Line, Out
 
 router = APIRouter(prefix="/api/v1/leads/{lead_id}/dnc", tags=["Leads"])
@@ -27,18 +27,18 @@ class DncShape(Out):
     """Why the lead's phone is suppressed, if it is."""
 
 
-def shape(state: commands.Dnc) -> Answer[DncShape]:
+def build_answer(state: commands.Dnc) -> Answer[DncShape]:
     return Answer(data=DncShape.model_validate(state))
 
 
 @router.get("", summary="What the lead is not to be contacted by")
 async def get(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer[DncShape]:
-    return shape(await commands.of_lead(read, caller.tenant_id, lead_id))
+    return build_answer(await commands.get_dnc(read, caller.tenant_id, lead_id))
 
 
 @router.put("", summary="Set the channels; sms suppresses the phone, its absence releases it")
 async def put(lead_id: str, body: DncBody, caller: ApiCaller, tx: TenantTx) -> Answer[DncShape]:
-    return shape(await commands.put(tx, caller, lead_id, body.channels, body.reason))
+    return build_answer(await commands.put(tx, caller, lead_id, body.channels, body.reason))
 
 
 @router.delete("", summary="Lift it; what the lead asked for itself stays")
@@ -48,4 +48,4 @@ async def lift(
     tx: TenantTx,
     reason: Annotated[str | None, Query(max_length=500)] = None,
 ) -> Answer[DncShape]:
-    return shape(await commands.put(tx, caller, lead_id, [], reason))
+    return build_answer(await commands.put(tx, caller, lead_id, [], reason))

@@ -8,13 +8,13 @@ from pydantic import Field
 
 from app.commands import erase
 from app.commands import leads as commands
-from app.commands.directory import found
+from app.commands.directory import require_found
 from app.store import leads
+from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
 from app.web.directory import Deleted
-from app.web.doors import ApiCaller, ReadCaller, TenantRead, TenantTx
 from app.web.envelope import Answer, AnyId, Body, Line, Name, Out, OwnId
-from app.web.idempotency import Once
-from app.web.paging import Paged
+from app.web.idempotency import Idempotent
+from app.web.paging import PageParams
 
 router = APIRouter(prefix="/api/v1/leads", tags=["Leads"])
 Status = Annotated[str, Field(min_length=1, max_length=64, pattern=r"\S")]
@@ -73,27 +73,27 @@ class Leads(Out):
     has_more: bool
 
 
-def shape(lead: leads.Lead) -> Answer[LeadShape]:
+def build_answer(lead: leads.Lead) -> Answer[LeadShape]:
     return Answer(data=LeadShape.model_validate(lead))
 
 
 @router.post("", status_code=201, summary="Add a lead")
-async def add(body: NewLead, caller: ApiCaller, tx: TenantTx, once: Once) -> Answer[LeadShape]:
-    return await once.keep(shape(await commands.add(tx, caller, body.given())))
+async def add(body: NewLead, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent) -> Answer[LeadShape]:
+    return await idempotency.store_answer(build_answer(await commands.add(tx, caller, body.get_named_fields())))
 
 
 @router.get("", summary="Leads, newest ids first")
 async def listed(
     caller: ReadCaller,
     read: TenantRead,
-    paged: Paged,
+    page_query: PageParams,
     search: Annotated[str | None, Query(max_length=200, description="In name, phone's digits, e-mail, id.")] = None,
 ) -> Answer[Leads]:
-    rows = await leads.listed(read, caller.tenant_id, paged.below(), paged.fetch, search)
-    shown, cursor = paged.cut(rows, lambda lead: [lead["lead_id"]])
+    rows = await leads.list_page(read, caller.tenant_id, page_query.get_id_below(), page_query.fetch_limit, search)
+    page_rows, cursor = page_query.cut_page(rows, lambda lead: [lead["lead_id"]])
     return Answer(
         data=Leads(
-            leads=[LeadShape.model_validate(lead) for lead in shown],
+            leads=[LeadShape.model_validate(lead) for lead in page_rows],
             next_cursor=cursor,
             has_more=cursor is not None,
         )
@@ -102,7 +102,7 @@ async def listed(
 
 @router.get("/{lead_id}", summary="One lead")
 async def get(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer[LeadShape]:
-    return shape(found(await leads.get(read, caller.tenant_id, lead_id)))
+    return build_answer(require_found(await leads.get(read, caller.tenant_id, lead_id)))
 
 
 @router.put(
@@ -111,14 +111,14 @@ async def get(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer[Lead
     responses={201: {"model": Answer[LeadShape], "description": "It is new."}},
 )
 async def put(lead_id: OwnId, body: LeadBody, caller: ApiCaller, tx: TenantTx, response: Response) -> Answer[LeadShape]:
-    lead = await commands.put(tx, caller, lead_id, body.given())
+    lead = await commands.put(tx, caller, lead_id, body.get_named_fields())
     response.status_code = 201 if lead["created"] else 200
-    return shape(lead)
+    return build_answer(lead)
 
 
 @router.patch("/{lead_id}", summary="Change what is given; null clears")
 async def change(lead_id: str, body: LeadBody, caller: ApiCaller, tx: TenantTx) -> Answer[LeadShape]:
-    return shape(await commands.change(tx, caller, lead_id, body.given()))
+    return build_answer(await commands.change(tx, caller, lead_id, body.get_named_fields()))
 
 
 class Erased(Out):
@@ -132,7 +132,7 @@ async def erased(lead_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Erased
     """The lead, its threads, texts, turns and attempts are gone for good, and so is its phone,
     unless another lead has it as well. A phone that may not be texted stays so, known by a keyed
     hash only."""
-    return Answer(data=Erased(interactions=await erase.lead(tx, caller, lead_id)))
+    return Answer(data=Erased(interactions=await erase.erase_lead(tx, caller, lead_id)))
 
 
 @router.delete("/{lead_id}", summary="Remove a lead that has no interactions")

@@ -8,19 +8,21 @@ from pydantic import AfterValidator, Field
 
 from app.commands import brakes
 from app.commands import numbers as commands
-from app.commands.directory import found
+from app.commands.directory import require_found
 from app.domain.words import Capability
 from app.store import numbers
 from app.store.engine import Row
+from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
 from app.web.directory import Deleted, Pause
-from app.web.doors import ApiCaller, ReadCaller, TenantRead, TenantTx
 from app.web.envelope import Answer, AnyId, Body, Line, Out
-from app.web.idempotency import Once
-from app.web.paging import Paged
+from app.web.idempotency import Idempotent
+from app.web.paging import PageParams
 
 router = APIRouter(prefix="/api/v1/phone-numbers", tags=["Phone numbers"])
 Capabilities = Annotated[
-    list[Capability], Field(max_length=3), AfterValidator(lambda given: list(dict.fromkeys(given)))
+    list[Capability],
+    Field(max_length=3),
+    AfterValidator(lambda values: list(dict.fromkeys(values))),
 ]
 
 
@@ -59,30 +61,30 @@ class Numbers(Out):
     has_more: bool
 
 
-def shape(row: Row) -> NumberShape:
+def build_shape(row: Row) -> NumberShape:
     return NumberShape.model_validate({**row, "provider_account_id": row["account_id"]})
 
 
-def columns(body: NumberChange) -> dict[str, Any]:
-    given = body.given()
-    if "provider_account_id" in given:
-        given["account_id"] = given.pop("provider_account_id")
-    return given
+def get_columns(body: NumberChange) -> dict[str, Any]:
+    fields = body.get_named_fields()
+    if "provider_account_id" in fields:
+        fields["account_id"] = fields.pop("provider_account_id")
+    return fields
 
 
 @router.post("", status_code=201, summary="Add a number")
-async def add(body: NewNumber, caller: ApiCaller, tx: TenantTx, once: Once) -> Answer[NumberShape]:
-    row = await commands.add(tx, caller, columns(body))
-    return await once.keep(Answer(data=shape(row)))
+async def add(body: NewNumber, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent) -> Answer[NumberShape]:
+    row = await commands.add(tx, caller, get_columns(body))
+    return await idempotency.store_answer(Answer(data=build_shape(row)))
 
 
 @router.get("", summary="Numbers, newest first")
-async def listed(caller: ReadCaller, read: TenantRead, paged: Paged) -> Answer[Numbers]:
-    rows = await numbers.listed(read, caller.tenant_id, paged.below(), paged.fetch)
-    shown, cursor = paged.cut(rows, lambda row: [row["phone_number_id"]])
+async def listed(caller: ReadCaller, read: TenantRead, page_query: PageParams) -> Answer[Numbers]:
+    rows = await numbers.list_page(read, caller.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
+    page_rows, cursor = page_query.cut_page(rows, lambda row: [row["phone_number_id"]])
     return Answer(
         data=Numbers(
-            phone_numbers=[shape(row) for row in shown],
+            phone_numbers=[build_shape(row) for row in page_rows],
             next_cursor=cursor,
             has_more=cursor is not None,
         )
@@ -91,23 +93,23 @@ async def listed(caller: ReadCaller, read: TenantRead, paged: Paged) -> Answer[N
 
 @router.get("/{phone_number_id}", summary="One number")
 async def get(phone_number_id: str, caller: ReadCaller, read: TenantRead) -> Answer[NumberShape]:
-    return Answer(data=shape(found(await numbers.get(read, caller.tenant_id, phone_number_id))))
+    return Answer(data=build_shape(require_found(await numbers.get(read, caller.tenant_id, phone_number_id))))
 
 
 @router.patch("/{phone_number_id}", summary="Change what is given; null clears")
 async def change(phone_number_id: str, body: NumberChange, caller: ApiCaller, tx: TenantTx) -> Answer[NumberShape]:
-    return Answer(data=shape(await commands.change(tx, caller, phone_number_id, columns(body))))
+    return Answer(data=build_shape(await commands.change(tx, caller, phone_number_id, get_columns(body))))
 
 
 @router.post("/{phone_number_id}/pause", summary="Brake: nothing leaves from the number")
 async def pause(phone_number_id: str, body: Pause, caller: ApiCaller, tx: TenantTx) -> Answer[NumberShape]:
     row = await brakes.pause(tx, caller, "number", phone_number_id, body.reason)
-    return Answer(data=shape(row))
+    return Answer(data=build_shape(row))
 
 
 @router.post("/{phone_number_id}/resume", summary="Let what is queued go on")
 async def resume(phone_number_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[NumberShape]:
-    return Answer(data=shape(await brakes.resume(tx, caller, "number", phone_number_id)))
+    return Answer(data=build_shape(await brakes.resume(tx, caller, "number", phone_number_id)))
 
 
 @router.delete("/{phone_number_id}", summary="Remove a number that nothing refers to")

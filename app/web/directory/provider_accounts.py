@@ -7,17 +7,17 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from app.commands import accounts as commands
-from app.commands.directory import found
+from app.commands.directory import require_found
 from app.domain.problems import Invalid
 from app.providers import REGISTRY
 from app.resources import Resources
 from app.store import accounts
 from app.store.engine import Row
+from app.web.dependencies import AdminCaller, AppResources, TenantRead, TenantTx
 from app.web.directory import Deleted
-from app.web.doors import AdminCaller, Held, TenantRead, TenantTx
 from app.web.envelope import Answer, Body, Name, Out, ProviderName
-from app.web.idempotency import Once
-from app.web.paging import Paged
+from app.web.idempotency import Idempotent
+from app.web.paging import PageParams
 
 router = APIRouter(prefix="/api/v1/provider-accounts", tags=["Provider accounts"])
 Credentials = Annotated[
@@ -84,17 +84,17 @@ class Accounts(Out):
     has_more: bool
 
 
-def shape(row: Row, resources: Resources) -> AccountShape:
+def build_shape(row: Row, resources: Resources) -> AccountShape:
     address = f"{resources.settings.base_url}/webhooks/{row['provider']}/{row['account_id']}"
     webhooks = Webhooks(inbound=f"{address}/inbound", status=f"{address}/status")
-    told = {
+    fields = {
         **row,
         "credentials": row["hints"],
         "default": row["is_default"],
         "webhooks": webhooks,
         "missed_texts": _missed_texts(row),
     }
-    return AccountShape.model_validate(told)
+    return AccountShape.model_validate(fields)
 
 
 def _missed_texts(row: Row) -> MissedTexts | None:
@@ -108,40 +108,51 @@ def _missed_texts(row: Row) -> MissedTexts | None:
     )
 
 
-def sealed(given: dict[str, Any], provider: str, resources: Resources) -> dict[str, Any]:
+def seal_credentials(fields: dict[str, Any], provider: str, resources: Resources) -> dict[str, Any]:
     """What the command takes: the credentials checked, sealed, and hinted at."""
-    if given.get("credentials") is not None:
-        words = given["credentials"]
+    if fields.get("credentials") is not None:
+        credentials = fields["credentials"]
         carrier = REGISTRY[provider]
-        commands.require_credentials(words, carrier.CREDENTIALS, carrier.OPTIONAL)
-        given |= {"credentials": resources.seal.close_words(words), "hints": commands.hints(words)}
-    if "default" in given:
-        given["is_default"] = given.pop("default")
-    return given
+        commands.require_credentials(credentials, carrier.CREDENTIALS, carrier.OPTIONAL_CREDENTIALS)
+        fields |= {
+            "credentials": resources.seal.close_words(credentials),
+            "hints": commands.make_hints(credentials),
+        }
+    if "default" in fields:
+        fields["is_default"] = fields.pop("default")
+    return fields
 
 
 def require_real(provider: str, resources: Resources) -> None:
     """In production the simulated carrier is refused, unless it is allowed on purpose."""
     settings = resources.settings
-    if provider == "simulator" and settings.production and not settings.allow_simulator:
+    if provider == "simulator" and settings.is_production and not settings.allow_simulator:
         raise Invalid(details=["provider: simulator is not available in production"])
 
 
 @router.post("", status_code=201, summary="Add an account")
-async def add(body: NewAccount, caller: AdminCaller, tx: TenantTx, held: Held, once: Once) -> Answer[AccountShape]:
-    require_real(body.provider, held)
-    given = {name: value for name, value in body.given().items() if value is not None}
-    row = await commands.add(tx, caller, sealed(given, body.provider, held))
-    return await once.keep(Answer(data=shape(row, held)))
+async def add(
+    body: NewAccount,
+    caller: AdminCaller,
+    tx: TenantTx,
+    resources: AppResources,
+    idempotency: Idempotent,
+) -> Answer[AccountShape]:
+    require_real(body.provider, resources)
+    fields = {name: value for name, value in body.get_named_fields().items() if value is not None}
+    row = await commands.add(tx, caller, seal_credentials(fields, body.provider, resources))
+    return await idempotency.store_answer(Answer(data=build_shape(row, resources)))
 
 
 @router.get("", summary="Accounts, newest first")
-async def listed(caller: AdminCaller, read: TenantRead, held: Held, paged: Paged) -> Answer[Accounts]:
-    rows = await accounts.listed(read, caller.tenant_id, paged.below(), paged.fetch)
-    shown, cursor = paged.cut(rows, lambda row: [row["account_id"]])
+async def listed(
+    caller: AdminCaller, read: TenantRead, resources: AppResources, page_query: PageParams
+) -> Answer[Accounts]:
+    rows = await accounts.list_page(read, caller.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
+    page_rows, cursor = page_query.cut_page(rows, lambda row: [row["account_id"]])
     return Answer(
         data=Accounts(
-            provider_accounts=[shape(row, held) for row in shown],
+            provider_accounts=[build_shape(row, resources) for row in page_rows],
             next_cursor=cursor,
             has_more=cursor is not None,
         )
@@ -149,17 +160,17 @@ async def listed(caller: AdminCaller, read: TenantRead, held: Held, paged: Paged
 
 
 @router.get("/{account_id}", summary="One account")
-async def get(account_id: str, caller: AdminCaller, read: TenantRead, held: Held) -> Answer[AccountShape]:
-    return Answer(data=shape(found(await accounts.get(read, caller.tenant_id, account_id)), held))
+async def get(account_id: str, caller: AdminCaller, read: TenantRead, resources: AppResources) -> Answer[AccountShape]:
+    return Answer(data=build_shape(require_found(await accounts.get(read, caller.tenant_id, account_id)), resources))
 
 
 @router.patch("/{account_id}", summary="Change what is given; null clears")
 async def change(
-    account_id: str, body: AccountChange, caller: AdminCaller, tx: TenantTx, held: Held
+    account_id: str, body: AccountChange, caller: AdminCaller, tx: TenantTx, resources: AppResources
 ) -> Answer[AccountShape]:
-    known = found(await accounts.get(tx, caller.tenant_id, account_id))
-    given = sealed(body.given(), known["provider"], held)
-    return Answer(data=shape(await commands.change(tx, caller, account_id, given), held))
+    current_row = require_found(await accounts.get(tx, caller.tenant_id, account_id))
+    fields = seal_credentials(body.get_named_fields(), current_row["provider"], resources)
+    return Answer(data=build_shape(await commands.change(tx, caller, account_id, fields), resources))
 
 
 @router.delete("/{account_id}", summary="Remove an account without numbers")

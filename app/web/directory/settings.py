@@ -9,23 +9,23 @@ from pydantic import AfterValidator, Field
 
 from app.commands import brakes
 from app.commands import tenants as commands
-from app.commands.directory import found
+from app.commands.directory import require_found
 from app.store import tenants
 from app.store.engine import Row
+from app.web.dependencies import AdminCaller, TenantRead, TenantTx
 from app.web.directory import Pause
-from app.web.doors import AdminCaller, TenantRead, TenantTx
 from app.web.envelope import Answer, Body, Kept, Out, ProviderName
 
 router = APIRouter(prefix="/api/v1/settings", tags=["Settings"])
 
 
-def _country(given: str) -> str:
-    if given not in phonenumbers.SUPPORTED_REGIONS:
+def _require_country(code: str) -> str:
+    if code not in phonenumbers.SUPPORTED_REGIONS:
         raise ValueError("must be an ISO 3166 country code, such as US")
-    return given
+    return code
 
 
-Country = Annotated[str, AfterValidator(_country)]
+Country = Annotated[str, AfterValidator(_require_country)]
 Hour = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 
 
@@ -50,11 +50,11 @@ class SettingsChange(Body):
     allowed_countries: Annotated[list[Country], Field(max_length=250)] | None = None
     """Only these may be texted; null: all."""
 
-    def columns(self) -> dict[str, Any]:
-        given = self.given()
+    def get_columns(self) -> dict[str, Any]:
+        fields = self.get_named_fields()
         if self.quiet_hours:
-            given["quiet_hours"] = self.quiet_hours.given()
-        return given
+            fields["quiet_hours"] = self.quiet_hours.get_named_fields()
+        return fields
 
 
 class QuietHours(Out):
@@ -78,25 +78,25 @@ class SettingsShape(Out):
     paused_reason: str | None
 
 
-def shape(row: Row) -> Answer[SettingsShape]:
+def build_answer(row: Row) -> Answer[SettingsShape]:
     return Answer(data=SettingsShape.model_validate(dict(row)))
 
 
 @router.get("", summary="The tenant's settings")
 async def get(caller: AdminCaller, read: TenantRead) -> Answer[SettingsShape]:
-    return shape(found(await tenants.get(read, caller.tenant_id)))
+    return build_answer(require_found(await tenants.get(read, caller.tenant_id)))
 
 
 @router.patch("", summary="Change what is given; null clears")
 async def change(body: SettingsChange, caller: AdminCaller, tx: TenantTx) -> Answer[SettingsShape]:
-    return shape(await commands.change(tx, caller, body.columns()))
+    return build_answer(await commands.change(tx, caller, body.get_columns()))
 
 
 @router.post("/pause", summary="Brake: nothing of the tenant leaves until it is resumed")
 async def pause(body: Pause, caller: AdminCaller, tx: TenantTx) -> Answer[SettingsShape]:
-    return shape(await brakes.pause(tx, caller, "tenant", caller.tenant_id, body.reason))
+    return build_answer(await brakes.pause(tx, caller, "tenant", caller.tenant_id, body.reason))
 
 
 @router.post("/resume", summary="Let what is queued go on")
 async def resume(caller: AdminCaller, tx: TenantTx) -> Answer[SettingsShape]:
-    return shape(await brakes.resume(tx, caller, "tenant", caller.tenant_id))
+    return build_answer(await brakes.resume(tx, caller, "tenant", caller.tenant_id))

@@ -9,22 +9,22 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from app.agents.payload import sample
-from app.commands import brakes, twins
+from app.agents.payload import build_sample
+from app.commands import brakes, dry_turns
 from app.commands import sms_agents as commands
-from app.commands.directory import found
+from app.commands.directory import require_found
 from app.domain import windows
 from app.store import sms_agents, turns
 from app.store.engine import Row
+from app.web.dependencies import ApiCaller, AppResources, ReadCaller, TenantRead, TenantTx
 from app.web.directory import Deleted, Pause
-from app.web.doors import ApiCaller, Held, ReadCaller, TenantRead, TenantTx
-from app.web.envelope import Answer, AnyId, Body, Name, Out, shown_once
-from app.web.idempotency import Once
-from app.web.paging import Paged
-from app.web.turns import TurnShape, post_twin
+from app.web.envelope import Answer, AnyId, Body, Name, Out, make_optional_in_schema
+from app.web.idempotency import Idempotent
+from app.web.paging import PageParams
+from app.web.turns import TurnShape, post_dry_turn
 
 router = APIRouter(prefix="/api/v1/sms-agents", tags=["SMS agents"])
-SHORTEST, LONGEST = windows.WINDOW_BOUNDS_MS
+MIN_WINDOW_MS, MAX_WINDOW_MS = windows.WINDOW_BOUNDS_MS
 
 
 Hour = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
@@ -45,8 +45,8 @@ class AgentChange(Body):
     description: Annotated[str, Field(max_length=2000)] | None = None
     phone_number_id: AnyId | None = None
     webhook_url: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
-    batch_window_ms: Annotated[int, Field(ge=SHORTEST, le=LONGEST)] | None = None
-    max_wait_ms: Annotated[int, Field(ge=SHORTEST, le=windows.MAX_WAIT_LIMIT_MS)] | None = None
+    batch_window_ms: Annotated[int, Field(ge=MIN_WINDOW_MS, le=MAX_WINDOW_MS)] | None = None
+    max_wait_ms: Annotated[int, Field(ge=MIN_WINDOW_MS, le=windows.MAX_WAIT_LIMIT_MS)] | None = None
     """From batchWindowMs up; null: five windows."""
     is_test: bool | None = None
     active: bool | None = None
@@ -98,7 +98,7 @@ class AgentShape(Out):
 
 
 class AgentWithSecret(AgentShape):
-    model_config = ConfigDict(json_schema_extra=shown_once("signingSecret"))
+    model_config = ConfigDict(json_schema_extra=make_optional_in_schema("signingSecret"))
     signing_secret: str
 
 
@@ -108,35 +108,41 @@ class Agents(Out):
     has_more: bool
 
 
-def shape(row: Row) -> AgentShape:
-    return AgentShape.model_validate(told(row))
+def build_shape(row: Row) -> AgentShape:
+    return AgentShape.model_validate(add_default_wait(row))
 
 
-def told(row: Row) -> dict[str, object]:
-    longest = row["max_wait_ms"] or row["batch_window_ms"] * windows.MAX_WAIT_WINDOWS
-    return {**row, "max_wait_ms": longest}
+def add_default_wait(row: Row) -> dict[str, object]:
+    max_wait_ms = row["max_wait_ms"] or row["batch_window_ms"] * windows.MAX_WAIT_WINDOWS
+    return {**row, "max_wait_ms": max_wait_ms}
 
 
-def signing_secret() -> str:
+def make_signing_secret() -> str:
     """A new secret by Standard Webhooks: `whsec_` and base64 of 32 random bytes."""
     return "whsec_" + base64.b64encode(os.urandom(32)).decode()
 
 
 @router.post("", status_code=201, summary="Add an agent; answers its signing secret, once")
-async def add(body: NewAgent, caller: ApiCaller, tx: TenantTx, held: Held, once: Once) -> Answer[AgentWithSecret]:
-    secret = signing_secret()
-    row = await commands.add(tx, caller, body.given(), held.seal.close(secret.encode()))
-    agent = AgentWithSecret.model_validate({**told(row), "signing_secret": secret})
-    return await once.keep(Answer(data=agent), secret=["signingSecret"])
+async def add(
+    body: NewAgent,
+    caller: ApiCaller,
+    tx: TenantTx,
+    resources: AppResources,
+    idempotency: Idempotent,
+) -> Answer[AgentWithSecret]:
+    secret = make_signing_secret()
+    row = await commands.add(tx, caller, body.get_named_fields(), resources.seal.close(secret.encode()))
+    agent = AgentWithSecret.model_validate({**add_default_wait(row), "signing_secret": secret})
+    return await idempotency.store_answer(Answer(data=agent), secret=["signingSecret"])
 
 
 @router.get("", summary="Agents, newest first")
-async def listed(caller: ReadCaller, read: TenantRead, paged: Paged) -> Answer[Agents]:
-    rows = await sms_agents.listed(read, caller.tenant_id, paged.below(), paged.fetch)
-    shown, cursor = paged.cut(rows, lambda row: [row["sms_agent_id"]])
+async def listed(caller: ReadCaller, read: TenantRead, page_query: PageParams) -> Answer[Agents]:
+    rows = await sms_agents.list_page(read, caller.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
+    page_rows, cursor = page_query.cut_page(rows, lambda row: [row["sms_agent_id"]])
     return Answer(
         data=Agents(
-            sms_agents=[shape(row) for row in shown],
+            sms_agents=[build_shape(row) for row in page_rows],
             next_cursor=cursor,
             has_more=cursor is not None,
         )
@@ -145,42 +151,48 @@ async def listed(caller: ReadCaller, read: TenantRead, paged: Paged) -> Answer[A
 
 @router.get("/{sms_agent_id}", summary="One agent")
 async def get(sms_agent_id: str, caller: ReadCaller, read: TenantRead) -> Answer[AgentShape]:
-    return Answer(data=shape(found(await sms_agents.get(read, caller.tenant_id, sms_agent_id))))
+    return Answer(data=build_shape(require_found(await sms_agents.get(read, caller.tenant_id, sms_agent_id))))
 
 
 @router.patch("/{sms_agent_id}", summary="Change what is given; null clears")
 async def change(sms_agent_id: str, body: AgentChange, caller: ApiCaller, tx: TenantTx) -> Answer[AgentShape]:
-    return Answer(data=shape(await commands.change(tx, caller, sms_agent_id, body.given())))
+    return Answer(data=build_shape(await commands.change(tx, caller, sms_agent_id, body.get_named_fields())))
 
 
 @router.post("/{sms_agent_id}/rotate-secret", summary="A new secret; the old one signs a day more")
-async def rotate(sms_agent_id: str, caller: ApiCaller, tx: TenantTx, held: Held, once: Once) -> Answer[AgentWithSecret]:
-    secret = signing_secret()
-    row = await commands.rotate(tx, caller, sms_agent_id, held.seal.close(secret.encode()))
-    agent = AgentWithSecret.model_validate({**told(row), "signing_secret": secret})
-    return await once.keep(Answer(data=agent), status=200, secret=["signingSecret"])
+async def rotate(
+    sms_agent_id: str,
+    caller: ApiCaller,
+    tx: TenantTx,
+    resources: AppResources,
+    idempotency: Idempotent,
+) -> Answer[AgentWithSecret]:
+    secret = make_signing_secret()
+    row = await commands.rotate_secret(tx, caller, sms_agent_id, resources.seal.close(secret.encode()))
+    agent = AgentWithSecret.model_validate({**add_default_wait(row), "signing_secret": secret})
+    return await idempotency.store_answer(Answer(data=agent), status=200, secret=["signingSecret"])
 
 
 @router.post("/{sms_agent_id}/pause", summary="Brake: nothing of the agent's leaves")
 async def pause(sms_agent_id: str, body: Pause, caller: ApiCaller, tx: TenantTx) -> Answer[AgentShape]:
     row = await brakes.pause(tx, caller, "agent", sms_agent_id, body.reason)
-    return Answer(data=shape(row))
+    return Answer(data=build_shape(row))
 
 
 @router.post("/{sms_agent_id}/resume", summary="Let what is queued go on")
 async def resume(sms_agent_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[AgentShape]:
-    return Answer(data=shape(await brakes.resume(tx, caller, "agent", sms_agent_id)))
+    return Answer(data=build_shape(await brakes.resume(tx, caller, "agent", sms_agent_id)))
 
 
 @router.post("/{sms_agent_id}/test", status_code=201, summary="Hand the agent a made-up turn")
-async def test(sms_agent_id: str, caller: ApiCaller, held: Held) -> Answer[TurnShape]:
+async def test(sms_agent_id: str, caller: ApiCaller, resources: AppResources) -> Answer[TurnShape]:
     """Its answer is kept; nothing of it is sent."""
-    async with held.database.tenant(caller.tenant_id) as tx:
-        agent = found(await sms_agents.get(tx, caller.tenant_id, sms_agent_id))
-        addressed = sample(agent["tenant_id"], sms_agent_id, datetime.now(UTC))
-        twin = twins.of(caller.tenant_id, "test", addressed, None, sms_agent_id, None)
-        await twins.begin(tx, [twin])
-    return Answer(data=await post_twin(held, agent, None, twin))
+    async with resources.database.tenant_tx(caller.tenant_id) as tx:
+        agent = require_found(await sms_agents.get(tx, caller.tenant_id, sms_agent_id))
+        payload = build_sample(agent["tenant_id"], sms_agent_id, datetime.now(UTC))
+        dry_turn = dry_turns.build_dry_turn(caller.tenant_id, "test", payload, None, sms_agent_id, None)
+        await dry_turns.begin_dry_turns(tx, [dry_turn])
+    return Answer(data=await post_dry_turn(resources, agent, None, dry_turn))
 
 
 class Side(Out):
@@ -212,8 +224,8 @@ class Report(Out):
 @router.get("/{sms_agent_id}/shadow-report", summary="Live and shadow answers side by side")
 async def report(sms_agent_id: str, caller: ReadCaller, read: TenantRead) -> Answer[Report]:
     """The newest hundred turns, and how often each state came."""
-    found(await sms_agents.get(read, caller.tenant_id, sms_agent_id))
-    rows = await turns.report(read, caller.tenant_id, sms_agent_id, 100)
+    require_found(await sms_agents.get(read, caller.tenant_id, sms_agent_id))
+    rows = await turns.report_shadows(read, caller.tenant_id, sms_agent_id, 100)
     pairs = [
         Pair(
             interaction_id=row["interaction_id"],

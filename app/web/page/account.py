@@ -11,64 +11,72 @@ from app.access.sessions import Person
 from app.domain.problems import Problem
 from app.resources import Resources
 from app.store import access
-from app.web.doors import Held, SystemTx
-from app.web.page import doors, render
-from app.web.page.doors import SameOrigin, SignedIn, Token, Writing
+from app.web.dependencies import AppResources, SystemTx
+from app.web.page import dependencies, render
+from app.web.page.dependencies import FormSender, SameOrigin, SignedIn, Token
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/account")
-async def account(request: Request, person: SignedIn, token: Token, held: Held, done: str = "") -> Response:
-    return await _page(request, person, token, held, done=done == "password")
+async def show_account(
+    request: Request, person: SignedIn, token: Token, resources: AppResources, done: str = ""
+) -> Response:
+    return await _render_account(request, person, token, resources, done=done == "password")
 
 
 @router.post("/account/password", dependencies=[SameOrigin])
 async def change_password(
     request: Request,
-    person: Writing,
+    person: FormSender,
     token: Token,
-    held: Held,
-    current: Annotated[str, Form(alias="currentPassword", max_length=1024)] = "",
-    wanted: Annotated[str, Form(alias="password", max_length=2048)] = "",
+    resources: AppResources,
+    current_password: Annotated[str, Form(alias="currentPassword", max_length=1024)] = "",
+    new_password: Annotated[str, Form(alias="password", max_length=2048)] = "",
 ) -> Response:
     """Ends the person's sessions everywhere and begins one here."""
     try:
-        fresh = await sessions.change_password(held.database, person, current, wanted, doors.address(request, held))
-    except Problem as refused:
-        return await _page(request, person, token, held, refused)
+        new_token = await sessions.change_password(
+            resources.database,
+            person,
+            current_password,
+            new_password,
+            dependencies.get_client_ip(request, resources),
+        )
+    except Problem as problem:
+        return await _render_account(request, person, token, resources, problem)
     response = RedirectResponse("/account?done=password", 303)
     request.state.answer_headers = {}
-    doors.keep(response, held, fresh)
+    dependencies.set_session_cookie(response, resources, new_token)
     return response
 
 
 @router.post("/account/sign-out-everywhere", dependencies=[SameOrigin])
-async def sign_out_everywhere(request: Request, person: Writing, held: Held, tx: SystemTx) -> Response:
+async def sign_out_everywhere(request: Request, person: FormSender, resources: AppResources, tx: SystemTx) -> Response:
     await sessions.end_all(tx, person.tenant_id, person.user_id)
     response = RedirectResponse("/sign-in", 303)
-    doors.drop(request, response, held)
+    dependencies.delete_session_cookie(request, response, resources)
     return response
 
 
-async def _page(
+async def _render_account(
     request: Request,
     person: Person,
     token: str,
-    held: Resources,
-    refused: Problem | None = None,
+    resources: Resources,
+    problem: Problem | None = None,
     done: bool = False,
 ) -> Response:
-    async with held.database.reading(person.tenant_id) as read:
-        browsers = await access.count_sessions(read, person.tenant_id, person.user_id, sessions.IDLE)
+    async with resources.database.read_tx(person.tenant_id) as read:
+        browsers = await access.count_sessions(read, person.tenant_id, person.user_id, sessions.MAX_IDLE)
     return render.page(
         request,
         "account.html",
-        refused.status if refused else 200,
+        problem.status if problem else 200,
         person=person,
         csrf=sessions.csrf_token(token),
         browsers=browsers,
-        refused=refused,
-        faults=render.faults(refused),
+        refused=problem,
+        faults=render.list_faults(problem),
         done=done,
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 600, 120
-NICE = (1, 2, 5, 10)
+NICE_STEPS = (1, 2, 5, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,16 +18,16 @@ class Chart:
     """Of the first series."""
 
 
-def chart(*series: Sequence[float]) -> Chart:
+def build_chart(*series: Sequence[float]) -> Chart:
     """Each series as an area of steps from the ground line. All are of one length."""
     first = series[0]
     peak = max(first, default=0.0)
-    top = nice(max((max(one, default=0.0) for one in series), default=0.0))
+    top = round_up_scale(max((max(values, default=0.0) for values in series), default=0.0))
     mean = sum(first) / len(first) if first else 0.0
-    return Chart(tuple(_area(one, top) for one in series), top, peak, mean)
+    return Chart(tuple(_draw_area(values, top) for values in series), top, peak, mean)
 
 
-def nice(value: float) -> float:
+def round_up_scale(value: float) -> float:
     """The next 1, 2 or 5 times a power of ten; 1 at least for nothing at all."""
     if value <= 0:
         return 1.0
@@ -36,16 +36,16 @@ def nice(value: float) -> float:
         power /= 10
     while power * 10 < value:
         power *= 10
-    return next(power * step for step in NICE if power * step >= value)
+    return next(power * step for step in NICE_STEPS if power * step >= value)
 
 
-def _area(values: Sequence[float], top: float) -> str:
+def _draw_area(values: Sequence[float], top: float) -> str:
     """A path of steps; what is zero stays on the ground."""
     if not any(values):
         return ""
-    wide = WIDTH / len(values)
+    step_width = WIDTH / len(values)
     parts = [f"M0 {HEIGHT}"]
     for i, value in enumerate(values):
-        high = round(HEIGHT - HEIGHT * value / top, 1)
-        parts.append(f"V{high:g}H{round(wide * (i + 1), 1):g}")
+        height = round(HEIGHT - HEIGHT * value / top, 1)
+        parts.append(f"V{height:g}H{round(step_width * (i + 1), 1):g}")
     return "".join([*parts, f"V{HEIGHT}Z"])

@@ -7,27 +7,27 @@ from starlette.responses import Response
 
 from app.store import canned as canned_replies
 from app.web.page import visits
-from app.web.page.visits import Draft, Looking
+from app.web.page.visits import Draft, VisitGet
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/conversations")
-async def all_threads(visit: Looking) -> Response:
-    return await visits.listed(visit)
+async def show_list(visit: VisitGet) -> Response:
+    return await visits.show_list(visit)
 
 
 @router.get("/conversations/{interaction_id}")
-async def one_thread(
+async def show_thread(
     interaction_id: str,
-    visit: Looking,
+    visit: VisitGet,
     before: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
     canned: Annotated[str, Query(max_length=64)] = "",
 ) -> Response:
     """`canned` is the reply to begin with, where no script puts it into the box."""
     draft = Draft()
     if canned:
-        async with visit.held.database.reading(visit.person.tenant_id) as read:
-            chosen = await canned_replies.get(read, visit.person.tenant_id, canned)
-        draft.message = chosen["text"] if chosen else ""
-    return await visits.shown(visit, interaction_id, before=before, draft=draft)
+        async with visit.resources.database.read_tx(visit.person.tenant_id) as read:
+            chosen_reply = await canned_replies.get(read, visit.person.tenant_id, canned)
+        draft.message = chosen_reply["text"] if chosen_reply else ""
+    return await visits.show_thread(visit, interaction_id, before=before, draft=draft)

@@ -12,59 +12,59 @@ from app.providers import REGISTRY
 from app.resources import Resources
 from app.store import page as store
 from app.store.engine import Row
-from app.web.doors import Held
-from app.web.page.doors import SignedIn
-from app.web.page.render import IMAGES
-from app.wire.client import Lost, NotSent
+from app.web.dependencies import AppResources
+from app.web.page.dependencies import SignedIn
+from app.web.page.render import IMAGE_TYPES
+from app.wire.client import AnswerLost, NotSent
 
 router = APIRouter(include_in_schema=False)
-DEADLINE = 5.0
-LARGEST = 5 << 20
+DEADLINE_SECONDS = 5.0
+MAX_BYTES = 5 << 20
 """No carrier passes more on."""
-HOPS = 4
+MAX_REDIRECTS = 4
 """A carrier's address often leads to its storage, and that to another host."""
-KEPT = {
+CACHE_HEADERS = {
     "Cache-Control": "private, max-age=3600",
     "Content-Security-Policy": "default-src 'none'; sandbox",
 }
 
 
 @router.get("/conversations/{interaction_id}/texts/{message_id}/media/{place}")
-async def media(
+async def show_media(
     interaction_id: str,
     message_id: str,
     place: Annotated[int, Path(ge=0, le=20)],
     person: SignedIn,
-    held: Held,
+    resources: AppResources,
 ) -> Response:
     key = (person.tenant_id, interaction_id, message_id)
-    async with held.database.reading(person.tenant_id) as read:
-        row = await store.attachment(read, *key, place)
+    async with resources.database.read_tx(person.tenant_id) as read:
+        row = await store.get_attachment(read, *key, place)
     if row is None:
         raise NotFound
-    fetched = await _fetched(held, row)
-    kind = fetched.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind in IMAGES:
-        return Response(fetched.content, media_type=kind, headers=KEPT)
-    as_file = KEPT | {"Content-Disposition": "attachment"}
-    return Response(fetched.content, media_type="application/octet-stream", headers=as_file)
+    attachment = await _fetch_attachment(resources, row)
+    content_type = attachment.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type in IMAGE_TYPES:
+        return Response(attachment.content, media_type=content_type, headers=CACHE_HEADERS)
+    as_file = CACHE_HEADERS | {"Content-Disposition": "attachment"}
+    return Response(attachment.content, media_type="application/octet-stream", headers=as_file)
 
 
-async def _fetched(held: Resources, row: Row) -> httpx.Response:
+async def _fetch_attachment(resources: Resources, row: Row) -> httpx.Response:
     """The attachment, whole. Raises `ProviderError`."""
-    account = held.seal.open_account(row) if row["account_id"] else None
+    account = resources.seal.open_account(row) if row["account_id"] else None
     url = row["url"]
-    for _ in range(HOPS):
+    for _ in range(MAX_REDIRECTS):
         try:
             request = httpx.Request("GET", url)
             if account:
-                request = REGISTRY[account.provider].media(account, url)
-            response = await held.wire.exchange(request, DEADLINE, cap=LARGEST)
+                request = REGISTRY[account.provider].build_media_request(account, url)
+            response = await resources.wire.exchange(request, DEADLINE_SECONDS, cap=MAX_BYTES)
             if response.is_success and not response.extensions["truncated"]:
                 return response
             if not response.has_redirect_location:
                 break
             url = str(request.url.join(response.headers["location"]))
-        except (Lost, NotSent, httpx.InvalidURL):
+        except (AnswerLost, NotSent, httpx.InvalidURL):
             break
     raise ProviderError("The attachment cannot be fetched from where it lies.")

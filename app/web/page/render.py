@@ -20,8 +20,8 @@ from starlette.types import Scope
 from app.domain import phones
 from app.domain.problems import Problem
 
-WEB = Path(__file__).parents[1]
-POLICY = (
+WEB_FOLDER = Path(__file__).parents[1]
+CONTENT_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self';"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
@@ -68,7 +68,7 @@ REFUSAL_WORDS = {
     "VALIDATION_ERROR": "It was no answer that can be used.",
 }
 """Why an agent's reply did not go out."""
-IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
+IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 """What a browser may show in the page; any other attachment is saved as a file, and not run."""
 SOURCE_WORDS = {"api": "API", "sms_agent": "AI agent", "system": "System", "manual": "By hand"}
 """How the page says it; received texts bear the lead's name."""
@@ -83,31 +83,31 @@ class Static(StaticFiles):
         return response
 
 
-def page(request: Request, template: str, status: int = 200, /, **shown: Any) -> HTMLResponse:
+def page(request: Request, template: str, status: int = 200, /, **context: Any) -> HTMLResponse:
     """A template as an answer. `zone` is the person's, UTC until the browser told it."""
     html = (
-        _environment()
+        _build_environment()
         .get_template(template)
-        .render(request=request, zone=zone(request), now=datetime.now(UTC), **shown)
+        .render(request=request, zone=get_zone(request), now=datetime.now(UTC), **context)
     )
-    return HTMLResponse(html, status, {"Content-Security-Policy": POLICY})
+    return HTMLResponse(html, status, {"Content-Security-Policy": CONTENT_POLICY})
 
 
-def faults(refused: Problem | None) -> dict[str, str]:
+def list_faults(problem: Problem | None) -> dict[str, str]:
     """What a problem says of each field, by the field's name; under "" what is of none."""
-    said: dict[str, list[str]] = {}
-    for detail in refused.details if refused else ():
+    words_by_field: dict[str, list[str]] = {}
+    for detail in problem.details if problem else ():
         name, colon, words = detail.partition(": ")
-        said.setdefault(name if colon else "", []).append(words if colon else detail)
-    return {name: "; ".join(words) for name, words in said.items()}
+        words_by_field.setdefault(name if colon else "", []).append(words if colon else detail)
+    return {name: "; ".join(words) for name, words in words_by_field.items()}
 
 
-def problem(request: Request, refused: Problem) -> Response:
+def problem(request: Request, problem: Problem) -> Response:
     """The page of a problem: `app.state.page_problem`."""
-    return page(request, "problem.html", refused.status, problem=refused)
+    return page(request, "problem.html", problem.status, problem=problem)
 
 
-def zone(request: Request) -> tzinfo:
+def get_zone(request: Request) -> tzinfo:
     name = request.cookies.get(ZONE_COOKIE)
     try:
         return ZoneInfo(name) if name else UTC
@@ -115,7 +115,7 @@ def zone(request: Request) -> tzinfo:
         return UTC
 
 
-class _Rows(Environment):
+class _RowEnvironment(Environment):
     """Most of what a page shows are rows, asked for thousands of values: to look for an attribute
     first, as Jinja does, would raise at each."""
 
@@ -126,9 +126,9 @@ class _Rows(Environment):
 
 
 @cache
-def _environment() -> Environment:
-    environment = _Rows(
-        loader=FileSystemLoader(WEB / "templates"),
+def _build_environment() -> Environment:
+    environment = _RowEnvironment(
+        loader=FileSystemLoader(WEB_FOLDER / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -136,48 +136,48 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.filters |= {
-        "phone": phones.shown,
-        "clock": _clock,
-        "day": _day,
-        "ago": ago,
-        "exact": _exact,
+        "phone": phones.format_phone,
+        "clock": _format_clock,
+        "day": _format_day,
+        "ago": format_ago,
+        "exact": _format_exact,
         "moment": datetime.fromisoformat,
-        "query": _query,
-        "mark": _mark,
-        "month": _month,
-        "lasting": _lasting,
+        "query": _build_query,
+        "mark": _format_mark,
+        "month": _format_month,
+        "lasting": _format_duration,
     }
     environment.globals |= {
-        "static": _static,
+        "static": _get_static_url,
         "STATUSES": STATUS_WORDS,
         "DELIVERY": DELIVERY_WORDS,
         "SOURCES": SOURCE_WORDS,
         "TURNS": TURN_WORDS,
         "REFUSALS": REFUSAL_WORDS,
-        "IMAGES": IMAGES,
+        "IMAGES": IMAGE_TYPES,
     }
     return environment
 
 
 @cache
-def _static(name: str) -> str:
+def _get_static_url(name: str) -> str:
     """The address of a static file, with its content's digest."""
-    digest = hashlib.sha256((WEB / "static" / name).read_bytes()).hexdigest()[:12]
+    digest = hashlib.sha256((WEB_FOLDER / "static" / name).read_bytes()).hexdigest()[:12]
     return f"/static/{name}?{digest}"
 
 
-def _clock(at: datetime, zone: tzinfo) -> str:
+def _format_clock(at: datetime, zone: tzinfo) -> str:
     return f"{at.astimezone(zone):%H:%M}"
 
 
-def _day(at: datetime, zone: tzinfo) -> str:
+def _format_day(at: datetime, zone: tzinfo) -> str:
     """ "Today", "Yesterday", or the date."""
     local = at.astimezone(zone).date()
     age = (datetime.now(zone).date() - local).days
     return {0: "Today", 1: "Yesterday"}.get(age) or f"{local:%A}, {local.day} {local:%B %Y}"
 
 
-def ago(at: datetime, zone: tzinfo) -> str:
+def format_ago(at: datetime, zone: tzinfo) -> str:
     """How long ago, as short as a list of threads wants it."""
     now = datetime.now(zone)
     minutes = int((now - at).total_seconds() // 60)
@@ -196,22 +196,22 @@ def ago(at: datetime, zone: tzinfo) -> str:
     return f"{local.day} {local:%b}" if local.year == now.year else f"{local.day} {local:%b %Y}"
 
 
-def _exact(at: datetime, zone: tzinfo) -> str:
+def _format_exact(at: datetime, zone: tzinfo) -> str:
     local = at.astimezone(zone)
     return f"{local.day} {local:%B %Y, %H:%M:%S} {local.tzname()}"
 
 
-def _mark(at: datetime, zone: tzinfo, span: str) -> str:
+def _format_mark(at: datetime, zone: tzinfo, span: str) -> str:
     """A mark below a chart: the day where a chart shows a month, else the time."""
     local = at.astimezone(zone)
     return f"{local.day} {local:%b}" if span == "month" else f"{local:%H:%M}"
 
 
-def _month(at: datetime) -> str:
+def _format_month(at: datetime) -> str:
     return f"{at.astimezone(UTC):%B %Y}"
 
 
-def _lasting(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     """How long, in the largest unit that says something."""
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= size:
@@ -219,7 +219,7 @@ def _lasting(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _query(given: Mapping[str, Any], **changed: Any) -> str:
-    """`given` as a query string with some parameters changed; what is empty is left out."""
-    pairs = {name: value for name, value in {**given, **changed}.items() if value}
+def _build_query(params: Mapping[str, Any], **changes: Any) -> str:
+    """`params` as a query string with some parameters changed; what is empty is left out."""
+    pairs = {name: value for name, value in {**params, **changes}.items() if value}
     return f"?{urlencode(pairs)}" if pairs else ""

@@ -9,63 +9,73 @@ from starlette.responses import Response
 
 from app.access import sessions
 from app.domain.problems import RateLimited
-from app.web.doors import Held, SystemTx
-from app.web.page import doors, render
-from app.web.page.doors import SameOrigin, Token, Writing
+from app.web.dependencies import AppResources, SystemTx
+from app.web.page import dependencies, render
+from app.web.page.dependencies import FormSender, SameOrigin, Token
 
 router = APIRouter(include_in_schema=False)
-HOME = "/conversations"
-WRONG = "E-mail or password is wrong."
+HOME_PATH = "/conversations"
+SIGN_IN_REFUSED = "E-mail or password is wrong."
 
 
 @router.get("/")
-async def home() -> Response:
-    return RedirectResponse(HOME, 303)
+async def redirect_home() -> Response:
+    return RedirectResponse(HOME_PATH, 303)
 
 
 @router.get("/sign-in")
-async def sign_in(request: Request, next: str = HOME) -> Response:
-    return render.page(request, "sign_in.html", next=_ours(next), email="", wrong=None)
+async def sign_in(request: Request, next: str = HOME_PATH) -> Response:
+    return render.page(request, "sign_in.html", next=_make_local_path(next), email="", wrong=None)
 
 
 @router.post("/sign-in", dependencies=[SameOrigin])
-async def begin(
+async def submit_sign_in(
     request: Request,
-    held: Held,
+    resources: AppResources,
     email: Annotated[str, Form(max_length=320)] = "",
     password: Annotated[str, Form(max_length=1024)] = "",
-    next: Annotated[str, Form(max_length=2000)] = HOME,
+    next: Annotated[str, Form(max_length=2000)] = HOME_PATH,
 ) -> Response:
-    status, wrong, headers = 401, WRONG, {}
+    status, wrong, headers = 401, SIGN_IN_REFUSED, {}
     try:
-        token = await sessions.sign_in(held.database, email.strip(), password, doors.address(request, held))
-    except RateLimited as refused:
-        token, status, wrong, headers = None, refused.status, refused.message, _after(refused)
+        token = await sessions.sign_in(
+            resources.database,
+            email.strip(),
+            password,
+            dependencies.get_client_ip(request, resources),
+        )
+    except RateLimited as problem:
+        token, status, wrong, headers = (
+            None,
+            problem.status,
+            problem.message,
+            _build_retry_headers(problem),
+        )
     if token is None:
-        page = render.page(request, "sign_in.html", status, next=_ours(next), email=email, wrong=wrong)
+        page = render.page(request, "sign_in.html", status, next=_make_local_path(next), email=email, wrong=wrong)
         page.headers.update(headers)
         return page
-    if before := request.cookies.get(doors.cookie_name(held)):
-        async with held.database.system() as tx:
-            await sessions.end(tx, before)
-    response = RedirectResponse(_ours(next), 303)
-    doors.keep(response, held, token)
+    if old_token := request.cookies.get(dependencies.get_cookie_name(resources)):
+        async with resources.database.system_tx() as tx:
+            await sessions.end(tx, old_token)
+    response = RedirectResponse(_make_local_path(next), 303)
+    dependencies.set_session_cookie(response, resources, token)
     return response
 
 
-def _after(refused: RateLimited) -> dict[str, str]:
-    return {"Retry-After": str(math.ceil(refused.retry_after or 60))}
+def _build_retry_headers(problem: RateLimited) -> dict[str, str]:
+    return {"Retry-After": str(math.ceil(problem.retry_after or 60))}
 
 
 @router.post("/sign-out", dependencies=[SameOrigin])
-async def end(request: Request, _: Writing, token: Token, held: Held, tx: SystemTx) -> Response:
+async def sign_out(request: Request, _: FormSender, token: Token, resources: AppResources, tx: SystemTx) -> Response:
     await sessions.end(tx, token)
     response = RedirectResponse("/sign-in", 303)
-    doors.drop(request, response, held)
+    dependencies.delete_session_cookie(request, response, resources)
     return response
 
 
-def _ours(address: str) -> str:
+def _make_local_path(address: str) -> str:
     """A path of this site, or the home page: never a way out to another one."""
     plain = address.startswith("/") and address.isprintable() and "\\" not in address
-    return address if plain and not address.startswith("//") else HOME
+    return address if plain and not address.startswith("//") else HOME_PATH

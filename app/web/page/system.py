@@ -12,37 +12,39 @@ from starlette.responses import Response
 from app.access import sessions
 from app.store import system as store
 from app.store.engine import Row
-from app.web.doors import Held
+from app.web.dependencies import AppResources
 from app.web.page import render
-from app.web.page.charts import Chart, chart
-from app.web.page.doors import Admin, Token
+from app.web.page.charts import Chart, build_chart
+from app.web.page.dependencies import Admin, Token
 
 router = APIRouter(include_in_schema=False)
 Span = Literal["hour", "day", "month"]
-MONTHS = 3
+SEGMENT_MONTHS = 3
 """Of segments: this month and those before it."""
-LEFT = ("sent", "delivered", "failed", "undelivered", "unknown")
+SENT_STATUSES = ("sent", "delivered", "failed", "undelivered", "unknown")
 """A text in one of these left for the carrier."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class TimeSpan:
     """A span of time, and the step of its charts."""
 
     name: str
-    lasts: timedelta
+    duration: timedelta
     step: timedelta
 
-    def since(self, now: datetime) -> datetime:
+    def get_start(self, now: datetime) -> datetime:
         """Such that the step that runs now is the last one."""
-        running = datetime.fromtimestamp(now.timestamp() // self.step.total_seconds() * self.step.total_seconds(), UTC)
-        return running + self.step - self.lasts
+        step_start = datetime.fromtimestamp(
+            now.timestamp() // self.step.total_seconds() * self.step.total_seconds(), UTC
+        )
+        return step_start + self.step - self.duration
 
 
-LOOKS: dict[Span, Look] = {
-    "hour": Look("Last hour", timedelta(hours=1), timedelta(minutes=1)),
-    "day": Look("Last day", timedelta(days=1), timedelta(minutes=15)),
-    "month": Look("Last 30 days", timedelta(days=30), timedelta(hours=6)),
+TIME_SPANS: dict[Span, TimeSpan] = {
+    "hour": TimeSpan("Last hour", timedelta(hours=1), timedelta(minutes=1)),
+    "day": TimeSpan("Last day", timedelta(days=1), timedelta(minutes=15)),
+    "month": TimeSpan("Last 30 days", timedelta(days=30), timedelta(hours=6)),
 }
 
 
@@ -58,7 +60,7 @@ class Fate:
 
     @property
     def left(self) -> int:
-        return sum(self.statuses[status] for status in LEFT)
+        return sum(self.statuses[status] for status in SENT_STATUSES)
 
     @property
     def delivered(self) -> int:
@@ -78,7 +80,7 @@ class Fate:
 
 
 @dataclass(slots=True)
-class Carried:
+class ProviderTexts:
     """Texts of one provider, and of each number below it."""
 
     provider: str
@@ -87,83 +89,85 @@ class Carried:
 
 
 @router.get("/system")
-async def system(request: Request, person: Admin, token: Token, held: Held, span: Span = "hour") -> Response:
-    tenant, look, now = person.tenant_id, LOOKS[span], datetime.now(UTC)
-    since = look.since(now)
-    async with held.database.reading(tenant) as read:
-        texts = await store.texts(read, tenant, since, look.step)
-        turns = await store.turns(read, tenant, since, look.step)
-        shown = {
-            "consent": await store.consent(read, tenant, since),
-            "agents": await store.agents(read, tenant, since),
-            "segments": await store.segments(read, tenant, _months_ago(now, MONTHS - 1)),
-            "oldest": {row["what"]: row for row in await store.oldest(read, tenant)},
+async def show_system(
+    request: Request, person: Admin, token: Token, resources: AppResources, span: Span = "hour"
+) -> Response:
+    tenant, time_span, now = person.tenant_id, TIME_SPANS[span], datetime.now(UTC)
+    since = time_span.get_start(now)
+    async with resources.database.read_tx(tenant) as read:
+        texts = await store.count_texts(read, tenant, since, time_span.step)
+        turns = await store.count_turns(read, tenant, since, time_span.step)
+        context = {
+            "consent": await store.count_consent(read, tenant, since),
+            "agents": await store.measure_agents(read, tenant, since),
+            "segments": await store.count_segments(read, tenant, _get_month_start(now, SEGMENT_MONTHS - 1)),
+            "oldest": {row["what"]: row for row in await store.find_oldest_due(read, tenant)},
         }
     return render.page(
         request,
         "system.html",
         person=person,
         csrf=sessions.csrf_token(token),
-        looks=LOOKS,
+        looks=TIME_SPANS,
         span=span,
         since=since,
-        middle=since + look.lasts / 2,
-        carried=carried(texts),
-        fate=_fate(texts),
-        sends=_rate(look, since, texts, _failures(texts)),
-        turns=_rate(look, since, turns),
-        **shown,
+        middle=since + time_span.duration / 2,
+        carried=group_by_provider(texts),
+        fate=_build_fate(texts),
+        sends=_build_rate_chart(time_span, since, texts, _filter_failures(texts)),
+        turns=_build_rate_chart(time_span, since, turns),
+        **context,
     )
 
 
-def _fate(rows: Iterable[Row]) -> Fate:
+def _build_fate(rows: Iterable[Row]) -> Fate:
     fate = Fate()
     for row in rows:
         fate.statuses[row["status"]] += row["count"]
     return fate
 
 
-def carried(rows: Iterable[Row]) -> list[Carried]:
+def group_by_provider(rows: Iterable[Row]) -> list[ProviderTexts]:
     """By provider, and by number within it; those with the most texts first."""
-    found: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    rows_by_number: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        found[row["provider"] or "none"][row["from_phone"] or ""].append(row)
+        rows_by_number[row["provider"] or "none"][row["from_phone"] or ""].append(row)
     providers = [
-        Carried(
+        ProviderTexts(
             provider,
-            _fate(row for some in numbers.values() for row in some),
+            _build_fate(row for number_rows in numbers.values() for row in number_rows),
             dict(
                 sorted(
-                    ((number, _fate(some)) for number, some in numbers.items()),
+                    ((number, _build_fate(number_rows)) for number, number_rows in numbers.items()),
                     key=lambda pair: -pair[1].texts,
                 )
             ),
         )
-        for provider, numbers in found.items()
+        for provider, numbers in rows_by_number.items()
     ]
-    return sorted(providers, key=lambda one: -one.fate.texts)
+    return sorted(providers, key=lambda provider_texts: -provider_texts.fate.texts)
 
 
-def _failures(rows: Iterable[Row]) -> list[Row]:
+def _filter_failures(rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if row["status"] in ("failed", "undelivered")]
 
 
-def _rate(look: Look, since: datetime, *series: Sequence[Row]) -> Chart:
+def _build_rate_chart(time_span: TimeSpan, since: datetime, *series: Sequence[Row]) -> Chart:
     """A minute, in each step of the span."""
-    minutes = look.step.total_seconds() / 60
-    steps = round(look.lasts / look.step)
-    drawn = []
+    minutes = time_span.step.total_seconds() / 60
+    steps = round(time_span.duration / time_span.step)
+    series_values = []
     for rows in series:
         values = [0.0] * steps
         for row in rows:
-            place = int((row["at"] - since) / look.step)
+            place = int((row["at"] - since) / time_span.step)
             if 0 <= place < steps:  # one that the database's clock puts into the next step
                 values[place] += row["count"] / minutes
-        drawn.append(values)
-    return chart(*drawn)
+        series_values.append(values)
+    return build_chart(*series_values)
 
 
-def _months_ago(now: datetime, months: int) -> datetime:
+def _get_month_start(now: datetime, months: int) -> datetime:
     """The beginning of that month, UTC."""
-    whole = now.year * 12 + now.month - 1 - months
-    return datetime(whole // 12, whole % 12 + 1, 1, tzinfo=UTC)
+    month_count = now.year * 12 + now.month - 1 - months
+    return datetime(month_count // 12, month_count % 12 + 1, 1, tzinfo=UTC)

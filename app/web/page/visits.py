@@ -14,22 +14,22 @@ from starlette.responses import Response
 from app.access import sessions
 from app.access.sessions import Person
 from app.domain.problems import NotFound, Problem
-from app.domain.segments import TWINS
+from app.domain.segments import GSM_REPLACEMENTS
 from app.resources import Resources
 from app.store import attention, interactions, suppressions, tenants
 from app.store import page as store
-from app.store.engine import Read, Row, Tx
-from app.store.search import Filter
-from app.web.doors import Held
-from app.web.interactions import agent_state
+from app.store.engine import ReadTx, Row, Tx
+from app.store.search import ThreadFilter
+from app.web.dependencies import AppResources
+from app.web.interactions import build_agent_state
 from app.web.page import render
-from app.web.page.doors import SignedIn, Token, Writing
-from app.web.paging import Page, Paged
+from app.web.page.dependencies import FormSender, SignedIn, Token
+from app.web.paging import PageParams, PageQuery
 
-TEXTS_A_PAGE = 50
-TWINS_BY_CHARACTER = {chr(code): twin for code, twin in TWINS.items()}
+TEXTS_PER_PAGE = 50
+REPLACEMENTS_BY_CHARACTER = {chr(code): twin for code, twin in GSM_REPLACEMENTS.items()}
 """As the page's counter takes them."""
-RANGES = {
+DATE_RANGES = {
     "today": "Today",
     "yesterday": "Yesterday",
     "7d": "Last 7 days",
@@ -38,7 +38,7 @@ RANGES = {
 }
 
 
-class Asked(BaseModel):
+class ListFilter(BaseModel):
     """What the list is narrowed to, as it stands in the address; empty: not narrowed."""
 
     search: Annotated[str, Field(max_length=100)] = ""
@@ -52,46 +52,46 @@ class Asked(BaseModel):
     end: Annotated[str, Field(max_length=10)] = ""
     unread: Literal["", "1"] = ""
 
-    def filter(self, zone: tzinfo) -> Filter:
+    def build_filter(self, zone: tzinfo) -> ThreadFilter:
         """The same for the store; days are days of the person's zone."""
-        start, end = self._days(datetime.now(zone).date())
-        return Filter(
+        start, end = self._get_days(datetime.now(zone).date())
+        return ThreadFilter(
             campaign_ids=[self.campaign] if self.campaign else None,
             client_ids=[self.client] if self.client else None,
             offer_ids=[self.offer] if self.offer else None,
             statuses=[self.status] if self.status else None,
-            start=_midnight(start, zone),
-            end=_midnight(end and end + timedelta(days=1), zone),
+            start=_get_midnight(start, zone),
+            end=_get_midnight(end and end + timedelta(days=1), zone),
             unread=True if self.unread else None,
             search=self.search.strip() or None,
             in_messages=self.within == "messages",
         )
 
-    def _days(self, today: date) -> tuple[date | None, date | None]:
+    def _get_days(self, today: date) -> tuple[date | None, date | None]:
         """First and last day that are shown."""
         if self.range == "custom":
-            return _date(self.start), _date(self.end)
-        back = {"today": 0, "yesterday": 1, "7d": 6, "30d": 29}.get(self.range)
-        if back is None:
+            return _parse_date(self.start), _parse_date(self.end)
+        days_back = {"today": 0, "yesterday": 1, "7d": 6, "30d": 29}.get(self.range)
+        if days_back is None:
             return None, None
-        return today - timedelta(days=back), today - timedelta(days=int(self.range == "yesterday"))
+        return today - timedelta(days=days_back), today - timedelta(days=int(self.range == "yesterday"))
 
     @property
     def narrowed(self) -> bool:
         return any(self.model_dump().values())
 
 
-AskedFor = Annotated[Asked, Query()]
+ListFilterQuery = Annotated[ListFilter, Query()]
 
 
-def _date(written: str) -> date | None:
+def _parse_date(raw_date: str) -> date | None:
     try:
-        return date.fromisoformat(written)
+        return date.fromisoformat(raw_date)
     except ValueError:
         return None
 
 
-def _midnight(day: date | None, zone: tzinfo) -> datetime | None:
+def _get_midnight(day: date | None, zone: tzinfo) -> datetime | None:
     return None if day is None else datetime.combine(day, time(), zone).astimezone(UTC)
 
 
@@ -102,28 +102,35 @@ class Visit:
     request: Request
     person: Person
     token: str
-    held: Resources
-    asked: Asked
-    paged: Page
+    resources: Resources
+    list_filter: ListFilter
+    page_query: PageQuery
 
     @property
     def zone(self) -> tzinfo:
-        return render.zone(self.request)
+        return render.get_zone(self.request)
 
 
-async def _visit(request: Request, person: SignedIn, token: Token, held: Held, asked: AskedFor, paged: Paged) -> Visit:
-    return Visit(request, person, token, held, asked, paged)
+async def _build_visit(
+    request: Request,
+    person: SignedIn,
+    token: Token,
+    resources: AppResources,
+    list_filter: ListFilterQuery,
+    page_query: PageParams,
+) -> Visit:
+    return Visit(request, person, token, resources, list_filter, page_query)
 
 
-Looking = Annotated[Visit, Depends(_visit)]
+VisitGet = Annotated[Visit, Depends(_build_visit)]
 
 
-async def _form(visit: Looking, _: Writing) -> Visit:
+async def _require_form(visit: VisitGet, _: FormSender) -> Visit:
     """Who sent a form of their own session."""
     return visit
 
 
-Acting = Annotated[Visit, Depends(_form)]
+VisitPost = Annotated[Visit, Depends(_require_form)]
 
 
 class Draft(BaseModel):
@@ -137,56 +144,63 @@ class Draft(BaseModel):
     """The lead wrote since the person looked: one click sends anyway."""
 
 
-async def listed(visit: Visit) -> Response:
+async def show_list(visit: Visit) -> Response:
     """The page with no thread open."""
-    async with visit.held.database.reading(visit.person.tenant_id) as read:
-        panel = await _list(visit, read)
-    return render.page(visit.request, "conversations.html", thread=None, before=None, **_base(visit), **panel)
+    async with visit.resources.database.read_tx(visit.person.tenant_id) as read:
+        panel = await _build_list_context(visit, read)
+    return render.page(
+        visit.request,
+        "conversations.html",
+        thread=None,
+        before=None,
+        **_build_base_context(visit),
+        **panel,
+    )
 
 
-async def shown(
+async def show_thread(
     visit: Visit,
     interaction_id: str,
     *,
     before: int | None = None,
-    refused: Problem | None = None,
+    problem: Problem | None = None,
     draft: Draft | None = None,
 ) -> Response:
     """The page with this thread open. Who looks at it has read it."""
-    async with visit.held.database.tenant(visit.person.tenant_id) as tx:
-        thread = await _thread(tx, visit.person, interaction_id, before)
-        panel = await _list(visit, tx)
+    async with visit.resources.database.tenant_tx(visit.person.tenant_id) as tx:
+        thread = await _build_thread_context(tx, visit.person, interaction_id, before)
+        panel = await _build_list_context(visit, tx)
     return render.page(
         visit.request,
         "conversations.html",
-        refused.status if refused else 200,
-        **_base(visit),
+        problem.status if problem else 200,
+        **_build_base_context(visit),
         **panel,
         **thread,
-        refused=refused,
+        refused=problem,
         draft=draft or Draft(),
         before=before,
     )
 
 
-async def done(visit: Visit, interaction_id: str, work: Callable[[], Awaitable[None]]) -> Response:
+async def run_and_go_back(visit: Visit, interaction_id: str, work: Callable[[], Awaitable[None]]) -> Response:
     """Does it, and leads back to the thread; what is refused is said there."""
     try:
         await work()
     except NotFound:
         raise
-    except Problem as refused:
-        return await shown(visit, interaction_id, refused=refused)
-    return back(visit, interaction_id)
+    except Problem as problem:
+        return await show_thread(visit, interaction_id, problem=problem)
+    return redirect_to_thread(visit, interaction_id)
 
 
-def back(visit: Visit, interaction_id: str, place: str = "") -> Response:
+def redirect_to_thread(visit: Visit, interaction_id: str, place: str = "") -> Response:
     """To the thread, with the list narrowed as it was."""
     query = f"?{visit.request.url.query}" if visit.request.url.query else ""
     return RedirectResponse(f"/conversations/{interaction_id}{query}{place}", 303)
 
 
-async def find(read: Read, tenant_id: str, interaction_id: str) -> Row:
+async def find_thread(read: ReadTx, tenant_id: str, interaction_id: str) -> Row:
     """The thread; raises `NotFound`."""
     row = await interactions.get(read, tenant_id, interaction_id)
     if row is None:
@@ -194,45 +208,45 @@ async def find(read: Read, tenant_id: str, interaction_id: str) -> Row:
     return row
 
 
-def _base(visit: Visit) -> dict[str, Any]:
+def _build_base_context(visit: Visit) -> dict[str, Any]:
     csrf = sessions.csrf_token(visit.token)
     return {"person": visit.person, "csrf": csrf, "once": secrets.token_urlsafe(12)}
 
 
-async def _list(visit: Visit, read: Read) -> dict[str, Any]:
-    asked, paged = visit.asked, visit.paged
-    rows = await attention.first(
+async def _build_list_context(visit: Visit, read: ReadTx) -> dict[str, Any]:
+    list_filter, page_query = visit.list_filter, visit.page_query
+    rows = await attention.find_page(
         read,
         visit.person.tenant_id,
-        asked.filter(visit.zone),
-        paged.key(int, datetime, str),
-        paged.fetch,
+        list_filter.build_filter(visit.zone),
+        page_query.get_key(int, datetime, str),
+        page_query.fetch_limit,
     )
-    page, cursor = paged.cut(rows, attention.key)
-    given = visit.request.query_params
+    page, cursor = page_query.cut_page(rows, attention.cursor_of)
+    query = visit.request.query_params
     return {
         "needing": [row for needs, row in page if needs],
         "threads": [row for needs, row in page if not needs],
         "cursor": cursor,
-        "paging": paged.after is not None,
-        "asked": asked,
-        "place": asked.model_dump() | {name: given.get(name) for name in ("limit", "cursor")},
-        "ranges": RANGES,
-        "choices": await store.choices(read, visit.person.tenant_id),
+        "paging": page_query.after is not None,
+        "asked": list_filter,
+        "place": list_filter.model_dump() | {name: query.get(name) for name in ("limit", "cursor")},
+        "ranges": DATE_RANGES,
+        "choices": await store.get_choices(read, visit.person.tenant_id),
     }
 
 
-async def _thread(tx: Tx, person: Person, interaction_id: str, before: int | None) -> dict[str, Any]:
+async def _build_thread_context(tx: Tx, person: Person, interaction_id: str, before: int | None) -> dict[str, Any]:
     """The thread, its texts up to `before`, what the agent does, and the lead."""
-    row = await find(tx, person.tenant_id, interaction_id)
+    row = await find_thread(tx, person.tenant_id, interaction_id)
     key = (person.tenant_id, interaction_id)
-    entries = await interactions.page(tx, *key, None, before or row["last_seq"] + 1, TEXTS_A_PAGE)
+    entries = await interactions.get_transcript_page(tx, *key, None, before or row["last_seq"] + 1, TEXTS_PER_PAGE)
     if row["unread_count"] and before is None:
         await interactions.mark_read(tx, *key, row["last_seq"])
-    phone, contact = row["lead_phone"], await store.contact(tx, *key)
-    consent = await suppressions.events(tx, person.tenant_id, phone)
-    actors = sorted({one["actor"] for one in (*entries, *consent) if one["actor"]})
-    answered = {one.get("key") for one in contact["questionnaire"]}
+    phone, contact = row["lead_phone"], await store.get_contact(tx, *key)
+    consent = await suppressions.list_events(tx, person.tenant_id, phone)
+    actors = sorted({item["actor"] for item in (*entries, *consent) if item["actor"]})
+    answered_keys = {item.get("key") for item in contact["questionnaire"]}
     tenant = await tenants.get(tx, person.tenant_id)
     assert tenant is not None
     return {
@@ -240,23 +254,23 @@ async def _thread(tx: Tx, person: Person, interaction_id: str, before: int | Non
         "entries": entries,
         "older": entries[0]["seq"] if entries and entries[0]["seq"] > 1 else None,
         "newest": before is None,
-        "waiting": await interactions.scheduled(tx, person.tenant_id, [interaction_id]),
-        "people": await store.people(tx, person.tenant_id, actors) if actors else {},
-        "turns_of": await store.turns_of(tx, *key, [entry["message_id"] for entry in entries]),
-        "last_turn": await store.last_turn(tx, *key),
-        "brakes": await store.brakes(tx, *key),
-        "twins": TWINS_BY_CHARACTER if tenant["smart_encoding"] else None,
-        "state": agent_state(row),
-        "suppressed": bool(await interactions.suppressed(tx, [key])),
-        "senders": await store.senders(tx, *key),
-        "canned": await store.canned(tx, person.tenant_id),
+        "waiting": await interactions.list_unreleased(tx, person.tenant_id, [interaction_id]),
+        "people": await store.get_emails(tx, person.tenant_id, actors) if actors else {},
+        "turns_of": await store.get_turns_of_texts(tx, *key, [entry["message_id"] for entry in entries]),
+        "last_turn": await store.get_last_turn(tx, *key),
+        "brakes": await store.list_brakes(tx, *key),
+        "twins": REPLACEMENTS_BY_CHARACTER if tenant["smart_encoding"] else None,
+        "state": build_agent_state(row),
+        "suppressed": bool(await interactions.find_suppressed(tx, [key])),
+        "senders": await store.list_senders(tx, *key),
+        "canned": await store.list_canned_replies(tx, person.tenant_id),
         "contact": contact,
-        "unanswered": [one for one in contact["questions"] if one.get("key") not in answered],
-        "causes": (await suppressions.causes(tx, person.tenant_id, [phone])).get(phone, []),
+        "unanswered": [item for item in contact["questions"] if item.get("key") not in answered_keys],
+        "causes": (await suppressions.get_causes(tx, person.tenant_id, [phone])).get(phone, []),
         "consent": consent,
         "others": [
-            other
-            for other in await interactions.of_lead(tx, person.tenant_id, row["lead_id"])
-            if other["interaction_id"] != interaction_id
+            other_thread
+            for other_thread in await interactions.list_of_lead(tx, person.tenant_id, row["lead_id"])
+            if other_thread["interaction_id"] != interaction_id
         ],
     }

@@ -12,32 +12,32 @@ from starlette.responses import Response
 from app.commands import bulk, dnc, modes, outgoing, reply
 from app.domain import ids
 from app.domain.callers import Caller
-from app.domain.idempotency import IdempotencyKey, Replayed
-from app.domain.orders import Order, readable
+from app.domain.idempotency import IdempotencyKey, ReplayedAnswer
+from app.domain.orders import Order, require_sendable
 from app.domain.problems import Conflict, Invalid, NotFound, Problem
 from app.domain.turns import MOST_TEXTS
 from app.domain.words import InteractionStatus
 from app.resources import Resources
-from app.store import idempotency as kept
+from app.store import idempotency as idempotency_store
 from app.store import page as store
-from app.web.idempotency import begin
+from app.web.idempotency import claim_key
 from app.web.page import visits
-from app.web.page.doors import SameOrigin
-from app.web.page.visits import Acting, Draft
+from app.web.page.dependencies import SameOrigin
+from app.web.page.visits import Draft, VisitPost
 
 router = APIRouter(prefix="/conversations/{interaction_id}", dependencies=[SameOrigin], include_in_schema=False)
-ROUTE = "page texts"
+PAGE_ROUTE = "page texts"
 """Under which the sends of the page are remembered, so that a double click sends once."""
 
 
-class Moved(Conflict):
+class LeadWroteSince(Conflict):
     code, default = "MOVED", "The lead wrote since you looked. Read it first, or send anyway."
 
 
 @router.post("/texts")
-async def write(
+async def send_text(
     interaction_id: str,
-    visit: Acting,
+    visit: VisitPost,
     once: Annotated[str, Form(min_length=8, max_length=64)],
     seen: Annotated[int | None, Form(ge=0, le=2**31 - 1)] = None,
     sender: Annotated[str, Form(alias="from", max_length=40)] = "",
@@ -53,21 +53,21 @@ async def write(
     draft = Draft(message=text, sender=sender, at=at, take=bool(take))
     try:
         note = Note(
-            text=readable(text),
+            text=require_sendable(text),
             sender=sender,
-            send_at=_moment(at, visit.zone),
+            send_at=_parse_moment(at, visit.zone),
             agent_off=bool(take),
-            seen=None if anyway else seen,
+            seen_seq=None if anyway else seen,
         )
-        sent_to = await _send(visit.held, visit.person.caller, interaction_id, note, once)
+        sent_to = await _send_note(visit.resources, visit.person.caller, interaction_id, note, once)
     except NotFound:
         raise
-    except Problem as refused:
-        draft.moved = isinstance(refused, Moved)
-        return await visits.shown(visit, interaction_id, refused=refused, draft=draft)
+    except Problem as problem:
+        draft.moved = isinstance(problem, LeadWroteSince)
+        return await visits.show_thread(visit, interaction_id, problem=problem, draft=draft)
     # Tells the script that a text was sent. No element has the name: the transcript opens at its
     # end, and a jump would move what lies around it.
-    return visits.back(visit, sent_to, "#newest")
+    return visits.redirect_to_thread(visit, sent_to, "#newest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,29 +78,31 @@ class Note:
     sender: str
     send_at: datetime | None
     agent_off: bool
-    seen: int | None
+    seen_seq: int | None
 
 
-def _moment(written: str, zone: tzinfo) -> datetime | None:
+def _parse_moment(raw_time: str, zone: tzinfo) -> datetime | None:
     """A time of the form, by the person's own clock. Raises `Invalid`."""
-    if not written:
+    if not raw_time:
         return None
     try:
-        return datetime.fromisoformat(written).replace(tzinfo=zone)
+        return datetime.fromisoformat(raw_time).replace(tzinfo=zone)
     except ValueError:
         raise Invalid(details=["Send at: is not a time"]) from None
 
 
-async def _send(held: Resources, caller: Caller, interaction_id: str, note: Note, once: str) -> str:
+async def _send_note(resources: Resources, caller: Caller, interaction_id: str, note: Note, once: str) -> str:
     """The thread in which the text stands: another one, where another number was chosen."""
-    said = (interaction_id, note.sender, note.text, str(note.send_at))
-    keyed = IdempotencyKey(ROUTE, once, sha256("\0".join(said).encode()).digest())
+    digest_parts = (interaction_id, note.sender, note.text, str(note.send_at))
+    idempotency_key = IdempotencyKey(PAGE_ROUTE, once, sha256("\0".join(digest_parts).encode()).digest())
     try:
-        async with held.database.system() as tx:
-            await begin(tx, caller.tenant_id, keyed)
-            row = await visits.find(tx, caller.tenant_id, interaction_id)
-            if note.seen is not None and await store.written_since(tx, caller.tenant_id, interaction_id, note.seen):
-                raise Moved
+        async with resources.database.system_tx() as tx:
+            await claim_key(tx, caller.tenant_id, idempotency_key)
+            row = await visits.find_thread(tx, caller.tenant_id, interaction_id)
+            if note.seen_seq is not None and await store.has_lead_written(
+                tx, caller.tenant_id, interaction_id, note.seen_seq
+            ):
+                raise LeadWroteSince
             elsewhere = note.sender not in ("", row["our_number"])
             order = Order(
                 tenant_id=caller.tenant_id,
@@ -116,82 +118,84 @@ async def _send(held: Resources, caller: Caller, interaction_id: str, note: Note
                 agent_mode=False if note.agent_off else None,
                 send_at=note.send_at,
             )
-            [result] = await outgoing.texts(tx, caller, [order])
-            answer = outgoing.accepted(result)
-            await kept.finish(tx, caller.tenant_id, keyed, 202, {"data": answer})
-    except Replayed as first:
-        answer = first.data
+            [result] = await outgoing.dispatch_texts(tx, caller, [order])
+            answer = outgoing.unwrap_answer(result)
+            await idempotency_store.store_answer(tx, caller.tenant_id, idempotency_key, 202, {"data": answer})
+    except ReplayedAnswer as replayed_answer:
+        answer = replayed_answer.data
     sent_to: str = answer["interactionId"]
     return sent_to
 
 
 @router.post("/cancel")
-async def cancel(interaction_id: str, visit: Acting, text: Annotated[str, Form(max_length=64)]) -> Response:
+async def cancel_text(interaction_id: str, visit: VisitPost, text: Annotated[str, Form(max_length=64)]) -> Response:
     """Cancels a scheduled or held text."""
 
-    async def work() -> None:
-        async with visit.held.database.tenant(visit.person.tenant_id) as tx:
-            await bulk.cancel_one(tx, visit.person.caller, text)
+    async def cancel_one() -> None:
+        async with visit.resources.database.tenant_tx(visit.person.tenant_id) as tx:
+            await bulk.cancel_text(tx, visit.person.caller, text)
 
-    return await visits.done(visit, interaction_id, work)
+    return await visits.run_and_go_back(visit, interaction_id, cancel_one)
 
 
 @router.post("/held")
 async def settle_held(
     interaction_id: str,
-    visit: Acting,
+    visit: VisitPost,
     turn: Annotated[str, Form(max_length=64)],
     action: Annotated[Literal["send", "discard"], Form()],
     text: Annotated[list[Annotated[str, Field(max_length=10_000)]] | None, Form(max_length=MOST_TEXTS)] = None,
 ) -> Response:
     """Sends the agent's held reply, as it is or edited, or discards it."""
 
-    async def work() -> None:
-        async with visit.held.database.system() as tx:
+    async def settle_reply() -> None:
+        async with visit.resources.database.system_tx() as tx:
             if action == "discard":
-                await reply.discard_held(tx, visit.person.caller, turn)
+                await reply.discard_held_reply(tx, visit.person.caller, turn)
             else:
-                words = [readable(one.replace("\r\n", "\n")) for one in text or ()]
-                await reply.release_held(tx, visit.person.caller, turn, words)
+                words = [require_sendable(draft_text.replace("\r\n", "\n")) for draft_text in text or ()]
+                await reply.release_held_reply(tx, visit.person.caller, turn, words)
 
-    return await visits.done(visit, interaction_id, work)
+    return await visits.run_and_go_back(visit, interaction_id, settle_reply)
 
 
 @router.post("/agent-mode")
-async def switch(interaction_id: str, visit: Acting, on: Annotated[Literal["on", "off"], Form()]) -> Response:
-    return await _set(visit, interaction_id, None, on == "on")
+async def switch_agent_mode(
+    interaction_id: str, visit: VisitPost, on: Annotated[Literal["on", "off"], Form()]
+) -> Response:
+    return await _set_by_hand(visit, interaction_id, None, on == "on")
 
 
 @router.post("/status")
-async def set_status(interaction_id: str, visit: Acting, status: Annotated[InteractionStatus, Form()]) -> Response:
-    return await _set(visit, interaction_id, status, None)
+async def set_status(interaction_id: str, visit: VisitPost, status: Annotated[InteractionStatus, Form()]) -> Response:
+    return await _set_by_hand(visit, interaction_id, status, None)
 
 
-async def _set(
-    visit: Acting, interaction_id: str, status: InteractionStatus | None, agent_mode: bool | None
+async def _set_by_hand(
+    visit: VisitPost, interaction_id: str, status: InteractionStatus | None, agent_mode: bool | None
 ) -> Response:
     tenant_id, caller = visit.person.tenant_id, visit.person.caller
 
-    async def work() -> None:
-        async with visit.held.database.tenant(tenant_id) as tx:
-            row = await visits.find(tx, tenant_id, interaction_id)
+    async def set_fields() -> None:
+        async with visit.resources.database.tenant_tx(tenant_id) as tx:
+            row = await visits.find_thread(tx, tenant_id, interaction_id)
             await modes.set_by_hand(tx, caller, row, status, agent_mode)
 
-    return await visits.done(visit, interaction_id, work)
+    return await visits.run_and_go_back(visit, interaction_id, set_fields)
 
 
 @router.post("/do-not-contact")
 async def do_not_contact(
     interaction_id: str,
-    visit: Acting,
+    visit: VisitPost,
     texts: Annotated[Literal["block", "allow"], Form()],
     reason: Annotated[str, Form(max_length=500)] = "",
 ) -> Response:
     tenant_id, caller = visit.person.tenant_id, visit.person.caller
 
-    async def work() -> None:
-        async with visit.held.database.tenant(tenant_id) as tx:
-            row = await visits.find(tx, tenant_id, interaction_id)
-            await dnc.of_thread(tx, caller, row, texts == "block", reason.strip() or None)
+    async def set_do_not_contact() -> None:
+        async with visit.resources.database.tenant_tx(tenant_id) as tx:
+            row = await visits.find_thread(tx, tenant_id, interaction_id)
+            await dnc.set_thread_dnc(tx, caller, row, texts == "block", reason.strip() or None)
 
-    return await visits.done(visit, interaction_id, work)
+    return await visits.run_and_go_back(visit, interaction_id, set_do_not_contact)

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from app.commands import accounts as commands
-from app.commands.directory import found
+from app.commands.directory import require_found
 from app.domain.problems import NotFound, Problem
 from app.providers import REGISTRY
 from app.store import accounts
@@ -17,32 +17,40 @@ from app.web.directory.provider_accounts import (
     AccountChange,
     AccountShape,
     NewAccount,
+    build_shape,
     require_real,
-    sealed,
-    shape,
+    seal_credentials,
 )
-from app.web.page.settings import choices, desk, forms
-from app.web.page.settings.desk import OURS, Desk, Item, Reading, Writing, back
+from app.web.page.settings import admin_request, choices, forms
+from app.web.page.settings.admin_request import (
+    FORM_CHECKS,
+    AdminGet,
+    AdminPost,
+    AdminRequest,
+    Item,
+    redirect_back,
+)
 from app.web.page.settings.forms import Field, Group
-from app.web.paging import Paged
+from app.web.paging import PageParams
 
 router = APIRouter(include_in_schema=False)
-HERE = "/settings/accounts"
-ABOUT = "Your accounts with carriers: through them texts leave and come in."
-SPELLED = {"sid": "SID", "id": "ID", "api": "API"}
-LONG = {"privateKey", "publicKey"}
+BASE_PATH = "/settings/accounts"
+ABOUT_TEXT = "Your accounts with carriers: through them texts leave and come in."
+ABBREVIATIONS = {"sid": "SID", "id": "ID", "api": "API"}
+MULTILINE_KEYS = {"privateKey", "publicKey"}
 """Keys of several lines."""
 
 
-def groups(provider: str, hints: dict[str, str] | None = None) -> list[Group]:
+def build_groups(provider: str, hints: dict[str, str] | None = None) -> list[Group]:
     """The form of an account with this provider; `hints` are what is kept of its credentials."""
     carrier = REGISTRY[provider]
     credentials = [
-        _credential(name, name in carrier.OPTIONAL, hints) for name in (*carrier.CREDENTIALS, *carrier.OPTIONAL)
+        _build_credential_field(name, name in carrier.OPTIONAL_CREDENTIALS, hints)
+        for name in (*carrier.CREDENTIALS, *carrier.OPTIONAL_CREDENTIALS)
     ]
-    told = "Sealed when they are kept, and not shown again."
+    hint = "Sealed when they are kept, and not shown again."
     if hints:
-        told += " What is left empty stays as it is."
+        hint += " What is left empty stays as it is."
     return [
         Group(
             "Account",
@@ -58,33 +66,35 @@ def groups(provider: str, hints: dict[str, str] | None = None) -> list[Group]:
                 Field("baseUrl", "Address of its API", hint="Empty: the provider's own."),
             ],
         ),
-        Group("Credentials", credentials, told),
+        Group("Credentials", credentials, hint),
     ]
 
 
-def _credential(name: str, optional: bool, hints: dict[str, str] | None) -> Field:
-    kept = (hints or {}).get(name)
+def _build_credential_field(name: str, optional: bool, hints: dict[str, str] | None) -> Field:
+    kept_hint = (hints or {}).get(name)
     return Field(
         f"credentials.{name}",
-        _label(name) + (" (optional)" if optional else ""),
+        _build_label(name) + (" (optional)" if optional else ""),
         "secret",
-        hint=f"Kept: {kept}" if kept else "",
-        required=not optional and not kept,
-        lines=4 if name in LONG else 1,
+        hint=f"Kept: {kept_hint}" if kept_hint else "",
+        required=not optional and not kept_hint,
+        lines=4 if name in MULTILINE_KEYS else 1,
     )
 
 
-def _label(name: str) -> str:
+def _build_label(name: str) -> str:
     """accountSid: Account SID."""
     words = re.sub(r"([A-Z])", r" \1", name).lower().split()
-    first, *rest = [SPELLED.get(word, word) for word in words]
-    return " ".join([first[:1].upper() + first[1:], *rest])
+    first, *more_words = [ABBREVIATIONS.get(word, word) for word in words]
+    return " ".join([first[:1].upper() + first[1:], *more_words])
 
 
-@router.get(HERE)
-async def listed(sat: Reading, paged: Paged) -> Response:
-    rows = await sat.read(lambda read: accounts.listed(read, sat.tenant_id, paged.below(), paged.fetch))
-    page, cursor = paged.cut(rows, lambda row: [row["account_id"]])
+@router.get(BASE_PATH)
+async def list_accounts(admin: AdminGet, page_query: PageParams) -> Response:
+    rows = await admin.run_read(
+        lambda read: accounts.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
+    )
+    page, cursor = page_query.cut_page(rows, lambda row: [row["account_id"]])
     items = [
         Item(
             row["account_id"],
@@ -96,144 +106,148 @@ async def listed(sat: Reading, paged: Paged) -> Response:
         )
         for row in page
     ]
-    return sat.listed("accounts", ABOUT, items, cursor, "No accounts yet.", "Add an account")
+    return admin.show_list("accounts", ABOUT_TEXT, items, cursor, "No accounts yet.", "Add an account")
 
 
-@router.get(HERE + "/new")
-async def new(sat: Reading, provider: str = "") -> Response:
+@router.get(BASE_PATH + "/new")
+async def show_new_form(admin: AdminGet, provider: str = "") -> Response:
     if provider not in REGISTRY:
-        return sat.page("providers", "accounts", providers=choices.PROVIDERS)
-    made = {"active": True, "name": choices.PROVIDER_NAMES[provider]}
-    return _new(sat, provider, desk.Form(_action(provider), groups(provider), made, {}, "Add"))
+        return admin.show_page("providers", "accounts", providers=choices.PROVIDERS)
+    initial_values = {"active": True, "name": choices.PROVIDER_NAMES[provider]}
+    return _render_new_form(
+        admin,
+        provider,
+        admin_request.Form(_get_action(provider), build_groups(provider), initial_values, {}, "Add"),
+    )
 
 
-def _action(provider: str) -> str:
-    return f"{HERE}/new?provider={provider}"
+def _get_action(provider: str) -> str:
+    return f"{BASE_PATH}/new?provider={provider}"
 
 
-def _new(sat: Desk, provider: str, form: desk.Form, status: int = 200) -> Response:
+def _render_new_form(admin: AdminRequest, provider: str, form: admin_request.Form, status: int = 200) -> Response:
     title = f"New account with {choices.PROVIDER_NAMES[provider]}"
-    return sat.page("form", "accounts", status, title=title, about=None, form=form, removable=None)
+    return admin.show_page("form", "accounts", status, title=title, about=None, form=form, removable=None)
 
 
-@router.post(HERE + "/new", dependencies=OURS)
-async def add(sat: Writing, provider: str) -> Response:
+@router.post(BASE_PATH + "/new", dependencies=FORM_CHECKS)
+async def add_account(admin: AdminPost, provider: str) -> Response:
     if provider not in REGISTRY:
         raise NotFound
-    form = await forms.sent(sat.request, groups(provider))
-    plain = form.plain() | {"provider": provider}
+    form = await forms.read_form(admin.request, build_groups(provider))
+    plain = form.get_plain_values() | {"provider": provider}
     plain.setdefault("credentials", {})
     if not plain["default"]:
         del plain["default"]  # the first one is the default, ticked or not
     try:
-        require_real(provider, sat.held)
-        body = forms.body(NewAccount, plain)
-        given = {name: value for name, value in body.given().items() if value is not None}
+        require_real(provider, admin.resources)
+        body = forms.parse_body(NewAccount, plain)
+        fields = {name: value for name, value in body.get_named_fields().items() if value is not None}
 
-        async def work(tx: Tx) -> str:
-            row = await commands.add(tx, sat.caller, sealed(given, provider, sat.held))
+        async def add_row(tx: Tx) -> str:
+            row = await commands.add(tx, admin.caller, seal_credentials(fields, provider, admin.resources))
             return str(row["account_id"])
 
-        account_id, _ = await sat.add(form, work)
-    except Problem as refused:
-        again = desk.refilled(form, _action(provider), refused, "Add")
-        return _new(sat, provider, again, refused.status)
-    return back(f"accounts/{account_id}", "added")
+        account_id, _ = await admin.run_once(form, add_row)
+    except Problem as problem:
+        refilled_form = admin_request.refill_form(form, _get_action(provider), problem, "Add")
+        return _render_new_form(admin, provider, refilled_form, problem.status)
+    return redirect_back(f"accounts/{account_id}", "added")
 
 
-@router.get(HERE + "/{account_id}")
-async def one(sat: Reading, account_id: str) -> Response:
-    return await _one(sat, account_id)
+@router.get(BASE_PATH + "/{account_id}")
+async def show_account(admin: AdminGet, account_id: str) -> Response:
+    return await _render_account(admin, account_id)
 
 
-async def _known(sat: Desk, account_id: str) -> AccountShape:
-    row = await sat.read(lambda read: accounts.get(read, sat.tenant_id, account_id))
-    return shape(found(row), sat.held)
+async def _get_account(admin: AdminRequest, account_id: str) -> AccountShape:
+    row = await admin.run_read(lambda read: accounts.get(read, admin.tenant_id, account_id))
+    return build_shape(require_found(row), admin.resources)
 
 
-async def _one(
-    sat: Desk,
+async def _render_account(
+    admin: AdminRequest,
     account_id: str,
-    form: desk.Form | None = None,
+    form: admin_request.Form | None = None,
     status: int = 200,
-    **told: Any,
+    **results: Any,
 ) -> Response:
-    account = await _known(sat, account_id)
-    fields = groups(account.provider, account.credentials)
-    here = f"{HERE}/{account_id}"
-    return sat.page(
+    account = await _get_account(admin, account_id)
+    fields = build_groups(account.provider, account.credentials)
+    here = f"{BASE_PATH}/{account_id}"
+    return admin.show_page(
         "account",
         "accounts",
         status,
         title=account.name,
         about=choices.PROVIDER_NAMES[account.provider],
         account=account,
-        form=form or desk.Form(here, fields, forms.values(fields, account), {}),
+        form=form or admin_request.Form(here, fields, forms.get_values(fields, account), {}),
         here=here,
         removable="Remove this account",
         removal_hint="Only an account without numbers can be removed; switch it off instead.",
-        told={"synced": None, "checked": None, "refused": None} | told,
+        told={"synced": None, "checked": None, "refused": None} | results,
     )
 
 
-@router.post(HERE + "/{account_id}", dependencies=OURS)
-async def change(sat: Writing, account_id: str) -> Response:
-    account = await _known(sat, account_id)
-    form = await forms.sent(sat.request, groups(account.provider, account.credentials))
-    plain = form.plain()
+@router.post(BASE_PATH + "/{account_id}", dependencies=FORM_CHECKS)
+async def change_account(admin: AdminPost, account_id: str) -> Response:
+    account = await _get_account(admin, account_id)
+    form = await forms.read_form(admin.request, build_groups(account.provider, account.credentials))
+    plain = form.get_plain_values()
     if not plain["default"] and account.default:
         del plain["default"]
     try:
-        body = forms.body(AccountChange, plain)
-        await sat.change(lambda tx: _change(sat, tx, account_id, body))
+        body = forms.parse_body(AccountChange, plain)
+        await admin.run_change(lambda tx: _apply_change(admin, tx, account_id, body))
     except NotFound:
         raise
-    except Problem as refused:
-        again = desk.refilled(form, f"{HERE}/{account_id}", refused, "Save")
-        return await _one(sat, account_id, again, refused.status)
-    return back(f"accounts/{account_id}", "saved")
+    except Problem as problem:
+        refilled_form = admin_request.refill_form(form, f"{BASE_PATH}/{account_id}", problem, "Save")
+        return await _render_account(admin, account_id, refilled_form, problem.status)
+    return redirect_back(f"accounts/{account_id}", "saved")
 
 
-async def _change(sat: Desk, tx: Tx, account_id: str, body: AccountChange) -> None:
+async def _apply_change(admin: AdminRequest, tx: Tx, account_id: str, body: AccountChange) -> None:
     """What was typed of the credentials takes the place of what is kept, and the rest stays."""
-    row = found(await accounts.get(tx, sat.tenant_id, account_id))
-    given = body.given()
+    row = require_found(await accounts.get(tx, admin.tenant_id, account_id))
+    fields = body.get_named_fields()
     if body.credentials:
-        kept = sat.held.seal.open_account(row).credentials
-        given["credentials"] = {**kept, **body.credentials}
-    await commands.change(tx, sat.caller, account_id, sealed(given, row["provider"], sat.held))
+        current_credentials = admin.resources.seal.open_account(row).credentials
+        fields["credentials"] = {**current_credentials, **body.credentials}
+    await commands.change(tx, admin.caller, account_id, seal_credentials(fields, row["provider"], admin.resources))
 
 
-@router.post(HERE + "/{account_id}/remove", dependencies=OURS)
-async def remove(sat: Writing, account_id: str) -> Response:
+@router.post(BASE_PATH + "/{account_id}/remove", dependencies=FORM_CHECKS)
+async def remove_account(admin: AdminPost, account_id: str) -> Response:
     try:
-        await sat.change(lambda tx: commands.remove(tx, sat.caller, account_id))
+        await admin.run_change(lambda tx: commands.remove(tx, admin.caller, account_id))
     except NotFound:
         raise
-    except Problem as refused:
-        return await _one(sat, account_id, None, refused.status, refused=refused)
-    return back("accounts", "removed")
+    except Problem as problem:
+        return await _render_account(admin, account_id, None, problem.status, refused=problem)
+    return redirect_back("accounts", "removed")
 
 
-@router.post(HERE + "/{account_id}/sync", dependencies=OURS)
-async def sync(sat: Writing, account_id: str) -> Response:
+@router.post(BASE_PATH + "/{account_id}/sync", dependencies=FORM_CHECKS)
+async def sync_numbers(admin: AdminPost, account_id: str) -> Response:
     """Asks the vendor, with no transaction open."""
     try:
-        synced = await vendor.sync(account_id, sat.caller, sat.held)
+        sync_answer = await vendor.sync(account_id, admin.caller, admin.resources)
     except NotFound:
         raise
-    except Problem as refused:
-        return await _one(sat, account_id, None, refused.status, refused=refused)
-    return await _one(sat, account_id, synced=synced.data)
+    except Problem as problem:
+        return await _render_account(admin, account_id, None, problem.status, refused=problem)
+    return await _render_account(admin, account_id, synced=sync_answer.data)
 
 
-@router.post(HERE + "/{account_id}/check", dependencies=OURS)
-async def check(sat: Writing, account_id: str) -> Response:
+@router.post(BASE_PATH + "/{account_id}/check", dependencies=FORM_CHECKS)
+async def check_webhooks(admin: AdminPost, account_id: str) -> Response:
     """Asks the vendor, with no transaction open."""
     try:
-        checked = await vendor.check(account_id, sat.caller, sat.held)
+        check_answer = await vendor.check(account_id, admin.caller, admin.resources)
     except NotFound:
         raise
-    except Problem as refused:
-        return await _one(sat, account_id, None, refused.status, refused=refused)
-    return await _one(sat, account_id, checked=checked.data)
+    except Problem as problem:
+        return await _render_account(admin, account_id, None, problem.status, refused=problem)
+    return await _render_account(admin, account_id, checked=check_answer.data)

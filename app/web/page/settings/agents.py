@@ -7,28 +7,35 @@ from starlette.responses import Response
 
 from app.commands import brakes
 from app.commands import sms_agents as commands
-from app.commands.directory import found
+from app.commands.directory import require_found
 from app.domain import windows
-from app.domain.phones import shown
+from app.domain.phones import format_phone
 from app.domain.problems import NotFound, Problem
 from app.store import numbers, sms_agents
-from app.store.engine import Read, Row, Tx
+from app.store.engine import ReadTx, Row, Tx
 from app.web.directory import sms_agents as api
-from app.web.directory.sms_agents import AgentChange, NewAgent, shape, signing_secret
-from app.web.page.settings import choices, desk, forms
-from app.web.page.settings.desk import OURS, Desk, Item, Reading, Writing, back
+from app.web.directory.sms_agents import AgentChange, NewAgent, build_shape, make_signing_secret
+from app.web.page.settings import admin_request, choices, forms
+from app.web.page.settings.admin_request import (
+    FORM_CHECKS,
+    AdminGet,
+    AdminPost,
+    AdminRequest,
+    Item,
+    redirect_back,
+)
 from app.web.page.settings.forms import Field, Group
-from app.web.paging import Paged
+from app.web.paging import PageParams
 
 router = APIRouter(include_in_schema=False)
-HERE = "/settings/agents"
-ABOUT = "Who answers by itself: texts of a lead are gathered and handed to the agent's webhook."
-STALE = [
+BASE_PATH = "/settings/agents"
+ABOUT_TEXT = "Who answers by itself: texts of a lead are gathered and handed to the agent's webhook."
+STALE_REPLY_CHOICES = [
     ("rerun", "Refuse it, and tell the agent with the next turn"),
     ("send", "Send it all the same"),
     ("hold", "Keep it for a person"),
 ]
-DAYS = [
+DAY_CHOICES = [
     ("1", "Mon"),
     ("2", "Tue"),
     ("3", "Wed"),
@@ -37,7 +44,7 @@ DAYS = [
     ("6", "Sat"),
     ("7", "Sun"),
 ]
-HOURS = "businessHours"
+HOURS_FIELD = "businessHours"
 GROUPS = [
     Group(
         "Agent",
@@ -77,7 +84,11 @@ GROUPS = [
             Field("maxWaitMs", "At most for", "whole", unit="ms", hint="Empty: five times as long."),
             Field("replyDelayMs", "Pause before each text of a reply", "whole", unit="ms", required=True),
             Field(
-                "staleReply", "When a reply comes after the lead wrote again", "choice", required=True, choices=STALE
+                "staleReply",
+                "When a reply comes after the lead wrote again",
+                "choice",
+                required=True,
+                choices=STALE_REPLY_CHOICES,
             ),
             Field(
                 "resumeAfterMinutes",
@@ -92,10 +103,10 @@ GROUPS = [
     Group(
         "Business hours",
         [
-            Field(f"{HOURS}.start", "Turns are handed over from", "time"),
-            Field(f"{HOURS}.end", "Until", "time"),
-            Field(f"{HOURS}.timezone", "Time zone", hint="Such as America/New_York."),
-            Field(f"{HOURS}.days", "On", "several", choices=DAYS),
+            Field(f"{HOURS_FIELD}.start", "Turns are handed over from", "time"),
+            Field(f"{HOURS_FIELD}.end", "Until", "time"),
+            Field(f"{HOURS_FIELD}.timezone", "Time zone", hint="Such as America/New_York."),
+            Field(f"{HOURS_FIELD}.days", "On", "several", choices=DAY_CHOICES),
         ],
         "All empty: at any time.",
     ),
@@ -110,7 +121,7 @@ GROUPS = [
         ],
     ),
 ]
-FRESH = {
+DEFAULTS = {
     "active": True,
     "inboundEnabled": True,
     "batchWindowMs": str(windows.WINDOW_MS),
@@ -120,37 +131,37 @@ FRESH = {
 }
 
 
-async def _groups(sat: Desk) -> list[Group]:
-    async def look(read: Read) -> list[Group]:
+async def _build_groups(admin: AdminRequest) -> list[Group]:
+    async def read_choices(read: ReadTx) -> list[Group]:
         return forms.with_choices(
             GROUPS,
-            phoneNumberId=await choices.of_numbers(read, sat.tenant_id),
-            inboundCampaignIds=await choices.of_campaigns(read, sat.tenant_id),
+            phoneNumberId=await choices.list_numbers(read, admin.tenant_id),
+            inboundCampaignIds=await choices.list_campaigns(read, admin.tenant_id),
         )
 
-    groups: list[Group] = await sat.read(look)
+    groups: list[Group] = await admin.run_read(read_choices)
     return groups
 
 
-def _plain(form: forms.Sent) -> dict[str, Any]:
+def _get_plain_values(form: forms.SubmittedForm) -> dict[str, Any]:
     """As the API wants it: days are numbers, and no hours at all are none."""
-    plain = form.plain()
-    hours = plain[HOURS]
+    plain = form.get_plain_values()
+    hours = plain[HOURS_FIELD]
     hours["days"] = [int(day) for day in hours["days"] if day.isdigit()]
     if not any(hours.values()):
-        plain[HOURS] = None
+        plain[HOURS_FIELD] = None
     return plain
 
 
-@router.get(HERE)
-async def listed(sat: Reading, paged: Paged) -> Response:
-    async def look(read: Read) -> tuple[list[Row], list[Row]]:
-        rows = await sms_agents.listed(read, sat.tenant_id, paged.below(), paged.fetch)
-        return rows, await numbers.listed(read, sat.tenant_id, None, choices.MOST)
+@router.get(BASE_PATH)
+async def list_agents(admin: AdminGet, page_query: PageParams) -> Response:
+    async def read_rows(read: ReadTx) -> tuple[list[Row], list[Row]]:
+        rows = await sms_agents.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
+        return rows, await numbers.list_page(read, admin.tenant_id, None, choices.MAX_CHOICES)
 
-    rows, ours = await sat.read(look)
-    phones = {row["phone_number_id"]: shown(row["phone_number"]) for row in ours}
-    page, cursor = paged.cut(rows, lambda row: [row["sms_agent_id"]])
+    rows, number_rows = await admin.run_read(read_rows)
+    phones = {row["phone_number_id"]: format_phone(row["phone_number"]) for row in number_rows}
+    page, cursor = page_query.cut_page(rows, lambda row: [row["sms_agent_id"]])
     items = [
         Item(
             row["sms_agent_id"],
@@ -162,39 +173,46 @@ async def listed(sat: Reading, paged: Paged) -> Response:
         )
         for row in page
     ]
-    return sat.listed("agents", ABOUT, items, cursor, "No agents yet.", "Add an agent")
+    return admin.show_list("agents", ABOUT_TEXT, items, cursor, "No agents yet.", "Add an agent")
 
 
-@router.get(HERE + "/new")
-async def new(sat: Reading) -> Response:
-    return _new(sat, desk.Form(f"{HERE}/new", await _groups(sat), FRESH, {}, "Add"))
+@router.get(BASE_PATH + "/new")
+async def show_new_form(admin: AdminGet) -> Response:
+    return _render_new_form(
+        admin,
+        admin_request.Form(f"{BASE_PATH}/new", await _build_groups(admin), DEFAULTS, {}, "Add"),
+    )
 
 
-def _new(sat: Desk, form: desk.Form, status: int = 200) -> Response:
+def _render_new_form(admin: AdminRequest, form: admin_request.Form, status: int = 200) -> Response:
     about = "Its signing secret is made and shown once."
-    return sat.page("form", "agents", status, title="New SMS agent", about=about, form=form, removable=None)
+    return admin.show_page("form", "agents", status, title="New SMS agent", about=about, form=form, removable=None)
 
 
-@router.post(HERE + "/new", dependencies=OURS)
-async def add(sat: Writing) -> Response:
-    form = await forms.sent(sat.request, await _groups(sat))
-    secret = signing_secret()
+@router.post(BASE_PATH + "/new", dependencies=FORM_CHECKS)
+async def add_agent(admin: AdminPost) -> Response:
+    form = await forms.read_form(admin.request, await _build_groups(admin))
+    secret = make_signing_secret()
     try:
-        plain = {name: value for name, value in _plain(form).items() if value is not None}
-        body = forms.body(NewAgent, plain)
+        plain = {name: value for name, value in _get_plain_values(form).items() if value is not None}
+        body = forms.parse_body(NewAgent, plain)
 
-        async def work(tx: Tx) -> str:
-            closed = sat.held.seal.close(secret.encode())
-            return str((await commands.add(tx, sat.caller, body.given(), closed))["sms_agent_id"])
+        async def add_row(tx: Tx) -> str:
+            sealed_secret = admin.resources.seal.close(secret.encode())
+            return str((await commands.add(tx, admin.caller, body.get_named_fields(), sealed_secret))["sms_agent_id"])
 
-        agent_id, fresh = await sat.add(form, work)
-    except Problem as refused:
-        return _new(sat, desk.refilled(form, f"{HERE}/new", refused, "Add"), refused.status)
-    return _secret(sat, agent_id, f"{body.name} was added", secret if fresh else None)
+        agent_id, is_new = await admin.run_once(form, add_row)
+    except Problem as problem:
+        return _render_new_form(
+            admin,
+            admin_request.refill_form(form, f"{BASE_PATH}/new", problem, "Add"),
+            problem.status,
+        )
+    return _render_secret(admin, agent_id, f"{body.name} was added", secret if is_new else None)
 
 
-def _secret(sat: Desk, agent_id: str, title: str, secret: str | None) -> Response:
-    return sat.page(
+def _render_secret(admin: AdminRequest, agent_id: str, title: str, secret: str | None) -> Response:
+    return admin.show_page(
         "once",
         "agents",
         title=title,
@@ -202,102 +220,108 @@ def _secret(sat: Desk, agent_id: str, title: str, secret: str | None) -> Respons
         label="Signing secret",
         secret=secret,
         otherwise="Make another secret on the agent's page.",
-        onward=f"{HERE}/{agent_id}",
+        onward=f"{BASE_PATH}/{agent_id}",
     )
 
 
-@router.get(HERE + "/{agent_id}")
-async def one(sat: Reading, agent_id: str) -> Response:
-    return await _one(sat, agent_id)
+@router.get(BASE_PATH + "/{agent_id}")
+async def show_agent(admin: AdminGet, agent_id: str) -> Response:
+    return await _render_agent(admin, agent_id)
 
 
-async def _known(sat: Desk, agent_id: str) -> Row:
-    row: Row = found(await sat.read(lambda read: sms_agents.get(read, sat.tenant_id, agent_id)))
+async def _get_agent(admin: AdminRequest, agent_id: str) -> Row:
+    row: Row = require_found(await admin.run_read(lambda read: sms_agents.get(read, admin.tenant_id, agent_id)))
     return row
 
 
-async def _one(sat: Desk, agent_id: str, form: desk.Form | None = None, status: int = 200, **told: Any) -> Response:
-    row = await _known(sat, agent_id)
-    groups = await _groups(sat)
-    here = f"{HERE}/{agent_id}"
-    known = forms.values(groups, shape(row))
+async def _render_agent(
+    admin: AdminRequest,
+    agent_id: str,
+    form: admin_request.Form | None = None,
+    status: int = 200,
+    **results: Any,
+) -> Response:
+    row = await _get_agent(admin, agent_id)
+    groups = await _build_groups(admin)
+    here = f"{BASE_PATH}/{agent_id}"
+    values = forms.get_values(groups, build_shape(row))
     if row["max_wait_ms"] is None:
-        known["maxWaitMs"] = ""
-    return sat.page(
+        values["maxWaitMs"] = ""
+    return admin.show_page(
         "agent",
         "agents",
         status,
         title=row["name"],
         about=row["sms_agent_id"],
-        form=form or desk.Form(here, groups, known, {}),
+        form=form or admin_request.Form(here, groups, values, {}),
         here=here,
         braked=row,
         what="what this agent sends",
         removable="Remove this agent",
         removal_hint="Only an agent without turns can be removed; switch it off instead.",
-        told={"refused": None, "tested": None} | told,
+        told={"refused": None, "tested": None} | results,
     )
 
 
-@router.post(HERE + "/{agent_id}", dependencies=OURS)
-async def change(sat: Writing, agent_id: str) -> Response:
-    form = await forms.sent(sat.request, await _groups(sat))
+@router.post(BASE_PATH + "/{agent_id}", dependencies=FORM_CHECKS)
+async def change_agent(admin: AdminPost, agent_id: str) -> Response:
+    form = await forms.read_form(admin.request, await _build_groups(admin))
     try:
-        body = forms.body(AgentChange, _plain(form))
-        await sat.change(lambda tx: commands.change(tx, sat.caller, agent_id, body.given()))
+        body = forms.parse_body(AgentChange, _get_plain_values(form))
+        await admin.run_change(lambda tx: commands.change(tx, admin.caller, agent_id, body.get_named_fields()))
     except NotFound:
         raise
-    except Problem as refused:
-        again = desk.refilled(form, f"{HERE}/{agent_id}", refused, "Save")
-        return await _one(sat, agent_id, again, refused.status)
-    return back(f"agents/{agent_id}", "saved")
+    except Problem as problem:
+        refilled_form = admin_request.refill_form(form, f"{BASE_PATH}/{agent_id}", problem, "Save")
+        return await _render_agent(admin, agent_id, refilled_form, problem.status)
+    return redirect_back(f"agents/{agent_id}", "saved")
 
 
-@router.post(HERE + "/{agent_id}/remove", dependencies=OURS)
-async def remove(sat: Writing, agent_id: str) -> Response:
+@router.post(BASE_PATH + "/{agent_id}/remove", dependencies=FORM_CHECKS)
+async def remove_agent(admin: AdminPost, agent_id: str) -> Response:
     try:
-        await sat.change(lambda tx: commands.remove(tx, sat.caller, agent_id))
+        await admin.run_change(lambda tx: commands.remove(tx, admin.caller, agent_id))
     except NotFound:
         raise
-    except Problem as refused:
-        return await _one(sat, agent_id, None, refused.status, refused=refused)
-    return back("agents", "removed")
+    except Problem as problem:
+        return await _render_agent(admin, agent_id, None, problem.status, refused=problem)
+    return redirect_back("agents", "removed")
 
 
-@router.post(HERE + "/{agent_id}/rotate-secret", dependencies=OURS)
-async def rotate(sat: Writing, agent_id: str) -> Response:
-    secret = signing_secret()
-    form = await forms.sent(sat.request, [])
+@router.post(BASE_PATH + "/{agent_id}/rotate-secret", dependencies=FORM_CHECKS)
+async def rotate_secret(admin: AdminPost, agent_id: str) -> Response:
+    secret = make_signing_secret()
+    form = await forms.read_form(admin.request, [])
 
-    async def work(tx: Tx) -> str:
-        row = await commands.rotate(tx, sat.caller, agent_id, sat.held.seal.close(secret.encode()))
+    async def rotate_row(tx: Tx) -> str:
+        row = await commands.rotate_secret(tx, admin.caller, agent_id, admin.resources.seal.close(secret.encode()))
         return str(row["name"])
 
-    name, fresh = await sat.add(form, work)
-    return _secret(sat, agent_id, f"{name} has a new secret", secret if fresh else None)
+    name, is_new = await admin.run_once(form, rotate_row)
+    return _render_secret(admin, agent_id, f"{name} has a new secret", secret if is_new else None)
 
 
-@router.post(HERE + "/{agent_id}/test", dependencies=OURS)
-async def test(sat: Writing, agent_id: str) -> Response:
+@router.post(BASE_PATH + "/{agent_id}/test", dependencies=FORM_CHECKS)
+async def test_agent(admin: AdminPost, agent_id: str) -> Response:
     """Hands the agent a made-up turn, with no transaction open; nothing of its answer is sent."""
-    tested = (await api.test(agent_id, sat.caller, sat.held)).data
-    return await _one(sat, agent_id, tested=tested)
+    dry_turn = (await api.test(agent_id, admin.caller, admin.resources)).data
+    return await _render_agent(admin, agent_id, tested=dry_turn)
 
 
-@router.get(HERE + "/{agent_id}/shadow")
-async def shadow(sat: Reading, agent_id: str) -> Response:
-    row = await _known(sat, agent_id)
-    told = await sat.read(lambda read: api.report(agent_id, sat.caller, read))
-    return sat.page("shadow", "agents", agent=row, here=f"{HERE}/{agent_id}", report=told.data)
+@router.get(BASE_PATH + "/{agent_id}/shadow")
+async def show_shadow_report(admin: AdminGet, agent_id: str) -> Response:
+    row = await _get_agent(admin, agent_id)
+    answer = await admin.run_read(lambda read: api.report(agent_id, admin.caller, read))
+    return admin.show_page("shadow", "agents", agent=row, here=f"{BASE_PATH}/{agent_id}", report=answer.data)
 
 
-@router.post(HERE + "/{agent_id}/pause", dependencies=OURS)
-async def pause(sat: Writing, agent_id: str, reason: Annotated[str, Form(max_length=500)] = "") -> Response:
-    await sat.change(lambda tx: brakes.pause(tx, sat.caller, "agent", agent_id, reason.strip() or None))
-    return back(f"agents/{agent_id}", "paused")
+@router.post(BASE_PATH + "/{agent_id}/pause", dependencies=FORM_CHECKS)
+async def pause_agent(admin: AdminPost, agent_id: str, reason: Annotated[str, Form(max_length=500)] = "") -> Response:
+    await admin.run_change(lambda tx: brakes.pause(tx, admin.caller, "agent", agent_id, reason.strip() or None))
+    return redirect_back(f"agents/{agent_id}", "paused")
 
 
-@router.post(HERE + "/{agent_id}/resume", dependencies=OURS)
-async def resume(sat: Writing, agent_id: str) -> Response:
-    await sat.change(lambda tx: brakes.resume(tx, sat.caller, "agent", agent_id))
-    return back(f"agents/{agent_id}", "resumed")
+@router.post(BASE_PATH + "/{agent_id}/resume", dependencies=FORM_CHECKS)
+async def resume_agent(admin: AdminPost, agent_id: str) -> Response:
+    await admin.run_change(lambda tx: brakes.resume(tx, admin.caller, "agent", agent_id))
+    return redirect_back(f"agents/{agent_id}", "resumed")

@@ -6,19 +6,26 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from app.commands import campaigns as commands
-from app.commands.directory import found
+from app.commands.directory import require_found
 from app.domain.problems import NotFound, Problem
 from app.store import campaigns
-from app.store.engine import Read, Row, Tx
+from app.store.engine import ReadTx, Row, Tx
 from app.web.directory.campaigns import CampaignChange, CampaignShape, NewCampaign
-from app.web.page.settings import choices, desk, forms
-from app.web.page.settings.desk import OURS, Desk, Item, Reading, Writing, back
+from app.web.page.settings import admin_request, choices, forms
+from app.web.page.settings.admin_request import (
+    FORM_CHECKS,
+    AdminGet,
+    AdminPost,
+    AdminRequest,
+    Item,
+    redirect_back,
+)
 from app.web.page.settings.forms import Field, Group
-from app.web.paging import Paged
+from app.web.paging import PageParams
 
 router = APIRouter(include_in_schema=False)
-HERE = "/settings/campaigns"
-ABOUT = "What leads belong to. A campaign names the number and the agents of their texts."
+BASE_PATH = "/settings/campaigns"
+ABOUT_TEXT = "What leads belong to. A campaign names the number and the agents of their texts."
 GROUPS = [
     Group(
         "Campaign",
@@ -72,117 +79,127 @@ GROUPS = [
 ]
 
 
-async def _groups(sat: Desk, known: bool) -> list[Group]:
-    async def look(read: Read) -> list[Group]:
-        agents = await choices.of_agents(read, sat.tenant_id)
+async def _build_groups(admin: AdminRequest, is_existing: bool) -> list[Group]:
+    async def read_choices(read: ReadTx) -> list[Group]:
+        agents = await choices.list_agents(read, admin.tenant_id)
         return forms.with_choices(
             GROUPS,
-            phoneNumberId=await choices.of_numbers(read, sat.tenant_id),
+            phoneNumberId=await choices.list_numbers(read, admin.tenant_id),
             smsAgentId=agents,
             testSmsAgentId=agents,
         )
 
-    groups: list[Group] = await sat.read(look)
-    return forms.without(groups, "campaignId") if known else groups
+    groups: list[Group] = await admin.run_read(read_choices)
+    return forms.drop_fields(groups, "campaignId") if is_existing else groups
 
 
-@router.get(HERE)
-async def listed(sat: Reading, paged: Paged) -> Response:
-    async def look(read: Read) -> tuple[list[Row], choices.Choices, choices.Choices]:
+@router.get(BASE_PATH)
+async def list_campaigns(admin: AdminGet, page_query: PageParams) -> Response:
+    async def read_rows(read: ReadTx) -> tuple[list[Row], choices.Choices, choices.Choices]:
         return (
-            await campaigns.listed(read, sat.tenant_id, paged.below(), paged.fetch),
-            await choices.of_numbers(read, sat.tenant_id),
-            await choices.of_agents(read, sat.tenant_id),
+            await campaigns.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit),
+            await choices.list_numbers(read, admin.tenant_id),
+            await choices.list_agents(read, admin.tenant_id),
         )
 
-    rows, ours, agents = await sat.read(look)
-    page, cursor = paged.cut(rows, lambda row: [row["campaign_id"]])
+    rows, number_choices, agent_choices = await admin.run_read(read_rows)
+    page, cursor = page_query.cut_page(rows, lambda row: [row["campaign_id"]])
     items = [
         Item(
             row["campaign_id"],
             row["name"],
             [
                 row["client_name"] or "",
-                dict(ours).get(row["phone_number_id"], ""),
-                dict(agents).get(row["sms_agent_id"], ""),
+                dict(number_choices).get(row["phone_number_id"], ""),
+                dict(agent_choices).get(row["sms_agent_id"], ""),
                 row["campaign_id"],
             ],
             [("off", "Inactive")] * (not row["active"]),
         )
         for row in page
     ]
-    return sat.listed("campaigns", ABOUT, items, cursor, "No campaigns yet.", "Add a campaign")
+    return admin.show_list("campaigns", ABOUT_TEXT, items, cursor, "No campaigns yet.", "Add a campaign")
 
 
-@router.get(HERE + "/new")
-async def new(sat: Reading) -> Response:
-    groups = await _groups(sat, False)
-    return _new(sat, desk.Form(f"{HERE}/new", groups, {"active": True}, {}, "Add"))
+@router.get(BASE_PATH + "/new")
+async def show_new_form(admin: AdminGet) -> Response:
+    groups = await _build_groups(admin, False)
+    return _render_new_form(admin, admin_request.Form(f"{BASE_PATH}/new", groups, {"active": True}, {}, "Add"))
 
 
-def _new(sat: Desk, form: desk.Form, status: int = 200) -> Response:
-    return sat.page("form", "campaigns", status, title="New campaign", about=None, form=form, removable=None)
+def _render_new_form(admin: AdminRequest, form: admin_request.Form, status: int = 200) -> Response:
+    return admin.show_page("form", "campaigns", status, title="New campaign", about=None, form=form, removable=None)
 
 
-@router.post(HERE + "/new", dependencies=OURS)
-async def add(sat: Writing) -> Response:
-    form = await forms.sent(sat.request, await _groups(sat, False))
+@router.post(BASE_PATH + "/new", dependencies=FORM_CHECKS)
+async def add_campaign(admin: AdminPost) -> Response:
+    form = await forms.read_form(admin.request, await _build_groups(admin, False))
     try:
-        body = forms.body(NewCampaign, form.plain())
+        body = forms.parse_body(NewCampaign, form.get_plain_values())
 
-        async def work(tx: Tx) -> str:
-            return str((await commands.add(tx, sat.caller, body.given()))["campaign_id"])
+        async def add_row(tx: Tx) -> str:
+            return str((await commands.add(tx, admin.caller, body.get_named_fields()))["campaign_id"])
 
-        await sat.add(form, work)
-    except Problem as refused:
-        return _new(sat, desk.refilled(form, f"{HERE}/new", refused, "Add"), refused.status)
-    return back("campaigns", "added")
+        await admin.run_once(form, add_row)
+    except Problem as problem:
+        return _render_new_form(
+            admin,
+            admin_request.refill_form(form, f"{BASE_PATH}/new", problem, "Add"),
+            problem.status,
+        )
+    return redirect_back("campaigns", "added")
 
 
-@router.get(HERE + "/{campaign_id}")
-async def one(sat: Reading, campaign_id: str) -> Response:
-    return await _one(sat, campaign_id)
+@router.get(BASE_PATH + "/{campaign_id}")
+async def show_campaign(admin: AdminGet, campaign_id: str) -> Response:
+    return await _render_campaign(admin, campaign_id)
 
 
-async def _one(sat: Desk, campaign_id: str, form: desk.Form | None = None, status: int = 200, **told: Any) -> Response:
-    row = found(await sat.read(lambda read: campaigns.get(read, sat.tenant_id, campaign_id)))
-    groups = await _groups(sat, True)
-    here = f"{HERE}/{campaign_id}"
-    known = forms.values(groups, CampaignShape.model_validate(dict(row)))
-    return sat.page(
+async def _render_campaign(
+    admin: AdminRequest,
+    campaign_id: str,
+    form: admin_request.Form | None = None,
+    status: int = 200,
+    **results: Any,
+) -> Response:
+    row = require_found(await admin.run_read(lambda read: campaigns.get(read, admin.tenant_id, campaign_id)))
+    groups = await _build_groups(admin, True)
+    here = f"{BASE_PATH}/{campaign_id}"
+    values = forms.get_values(groups, CampaignShape.model_validate(dict(row)))
+    return admin.show_page(
         "changed",
         "campaigns",
         status,
         title=row["name"],
         about=campaign_id,
-        form=form or desk.Form(here, groups, known, {}),
+        form=form or admin_request.Form(here, groups, values, {}),
         here=here,
         removable="Remove this campaign",
         removal_hint="Only a campaign without leads can be removed; switch it off instead.",
-        told={"refused": None} | told,
+        told={"refused": None} | results,
     )
 
 
-@router.post(HERE + "/{campaign_id}", dependencies=OURS)
-async def change(sat: Writing, campaign_id: str) -> Response:
-    form = await forms.sent(sat.request, await _groups(sat, True))
+@router.post(BASE_PATH + "/{campaign_id}", dependencies=FORM_CHECKS)
+async def change_campaign(admin: AdminPost, campaign_id: str) -> Response:
+    form = await forms.read_form(admin.request, await _build_groups(admin, True))
     try:
-        body = forms.body(CampaignChange, form.plain())
-        await sat.change(lambda tx: commands.change(tx, sat.caller, campaign_id, body.given()))
+        body = forms.parse_body(CampaignChange, form.get_plain_values())
+        await admin.run_change(lambda tx: commands.change(tx, admin.caller, campaign_id, body.get_named_fields()))
     except NotFound:
         raise
-    except Problem as refused:
-        again = desk.refilled(form, f"{HERE}/{campaign_id}", refused, "Save")
-        return await _one(sat, campaign_id, again, refused.status)
-    return back("campaigns", "saved")
+    except Problem as problem:
+        refilled_form = admin_request.refill_form(form, f"{BASE_PATH}/{campaign_id}", problem, "Save")
+        return await _render_campaign(admin, campaign_id, refilled_form, problem.status)
+    return redirect_back("campaigns", "saved")
 
 
-@router.post(HERE + "/{campaign_id}/remove", dependencies=OURS)
-async def remove(sat: Writing, campaign_id: str) -> Response:
+@router.post(BASE_PATH + "/{campaign_id}/remove", dependencies=FORM_CHECKS)
+async def remove_campaign(admin: AdminPost, campaign_id: str) -> Response:
     try:
-        await sat.change(lambda tx: commands.remove(tx, sat.caller, campaign_id))
+        await admin.run_change(lambda tx: commands.remove(tx, admin.caller, campaign_id))
     except NotFound:
         raise
-    except Problem as refused:
-        return await _one(sat, campaign_id, None, refused.status, refused=refused)
-    return back("campaigns", "removed")
+    except Problem as problem:
+        return await _render_campaign(admin, campaign_id, None, problem.status, refused=problem)
+    return redirect_back("campaigns", "removed")

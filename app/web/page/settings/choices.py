@@ -2,13 +2,13 @@
 
 import phonenumbers
 
-from app.domain.phones import shown
+from app.domain.phones import format_phone
 from app.providers import REGISTRY
 from app.store import accounts, campaigns, numbers, sms_agents
-from app.store.engine import Read
+from app.store.engine import ReadTx
 
 Choices = list[tuple[str, str]]
-MOST = 500
+MAX_CHOICES = 500
 """A longer list could not be chosen from; what was chosen elsewhere stays."""
 PROVIDER_NAMES = {name: name.title() for name in REGISTRY}
 PROVIDERS: Choices = sorted(PROVIDER_NAMES.items())
@@ -18,33 +18,39 @@ COUNTRIES: Choices = [
 ]
 
 
-async def of_numbers(read: Read, tenant_id: str) -> Choices:
+async def list_numbers(read: ReadTx, tenant_id: str) -> Choices:
     return [
-        (row["phone_number_id"], _named(shown(row["phone_number"]), row["label"], row["active"]))
-        for row in await numbers.listed(read, tenant_id, None, MOST)
+        (
+            row["phone_number_id"],
+            _build_label(format_phone(row["phone_number"]), row["label"], row["active"]),
+        )
+        for row in await numbers.list_page(read, tenant_id, None, MAX_CHOICES)
     ]
 
 
-async def of_accounts(read: Read, tenant_id: str) -> Choices:
+async def list_accounts(read: ReadTx, tenant_id: str) -> Choices:
     return [
-        (row["account_id"], _named(row["name"], row["provider"], row["active"]))
-        for row in await accounts.listed(read, tenant_id, None, MOST)
+        (row["account_id"], _build_label(row["name"], row["provider"], row["active"]))
+        for row in await accounts.list_page(read, tenant_id, None, MAX_CHOICES)
     ]
 
 
-async def of_agents(read: Read, tenant_id: str) -> Choices:
+async def list_agents(read: ReadTx, tenant_id: str) -> Choices:
     return [
-        (row["sms_agent_id"], _named(row["name"], "test" if row["is_test"] else "", row["active"]))
-        for row in await sms_agents.listed(read, tenant_id, None, MOST)
+        (
+            row["sms_agent_id"],
+            _build_label(row["name"], "test" if row["is_test"] else "", row["active"]),
+        )
+        for row in await sms_agents.list_page(read, tenant_id, None, MAX_CHOICES)
     ]
 
 
-async def of_campaigns(read: Read, tenant_id: str) -> Choices:
+async def list_campaigns(read: ReadTx, tenant_id: str) -> Choices:
     return [
-        (row["campaign_id"], _named(row["name"], "", row["active"]))
-        for row in await campaigns.listed(read, tenant_id, None, MOST)
+        (row["campaign_id"], _build_label(row["name"], "", row["active"]))
+        for row in await campaigns.list_page(read, tenant_id, None, MAX_CHOICES)
     ]
 
 
-def _named(name: str, more: str | None, active: bool) -> str:
-    return f"{name}{f' · {more}' if more else ''}{'' if active else ' (inactive)'}"
+def _build_label(name: str, note: str | None, active: bool) -> str:
+    return f"{name}{f' · {note}' if note else ''}{'' if active else ' (inactive)'}"

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData
 
 from app.domain.problems import Invalid, Problem
-from app.web.problems import details_of
+from app.web.problems import list_error_details
 
 M = TypeVar("M", bound=BaseModel)
 Kind = Literal[
@@ -32,7 +32,7 @@ Kind = Literal[
 ]
 """`several`: boxes to tick; `ranked`: choices in order; `words`: between commas; `pairs`: rows
 of two texts; `secret`: never shown again, and left as it is where nothing is typed."""
-PLACE = re.compile(r"\[\d+\].*")
+INDEX_PATTERN = re.compile(r"\[\d+\].*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SubmittedForm:
     """A form as it was sent."""
 
     groups: Sequence[Group]
@@ -80,57 +80,61 @@ class Sent:
         pairs = sorted((k, str(v)) for k, v in self.data.multi_items() if k != "csrf")
         return sha256(json.dumps(pairs).encode()).digest()
 
-    def values(self) -> dict[str, Any]:
+    def get_values(self) -> dict[str, Any]:
         """What was typed, for the controls; without secrets."""
-        return {f.name: _typed(f, self.data) for f in _flat(self.groups) if f.kind != "secret"}
+        return {f.name: _get_typed_value(f, self.data) for f in _list_fields(self.groups) if f.kind != "secret"}
 
-    def plain(self) -> dict[str, Any]:
+    def get_plain_values(self) -> dict[str, Any]:
         """As the JSON API would be sent it."""
-        made: dict[str, Any] = {}
-        for field in _flat(self.groups):
-            typed = _typed(field, self.data)
-            if field.kind == "secret" and not typed:
+        plain_values: dict[str, Any] = {}
+        for field in _list_fields(self.groups):
+            typed_value = _get_typed_value(field, self.data)
+            if field.kind == "secret" and not typed_value:
                 continue
-            *way, last = field.name.split(".")
-            place = made
-            for step in way:
+            *parents, last = field.name.split(".")
+            place = plain_values
+            for step in parents:
                 place = place.setdefault(step, {})
-            place[last] = _meant(field, typed)
-        return made
+            place[last] = _convert_value(field, typed_value)
+        return plain_values
 
 
-def body(model: type[M], plain: Mapping[str, Any]) -> M:
+def parse_body(model: type[M], plain: Mapping[str, Any]) -> M:
     """The API's own body. Raises `Invalid`, as the API would."""
     try:
         return model.model_validate(plain)
     except ValidationError as error:
-        raise Invalid(details=details_of(list(error.errors()))) from None
+        raise Invalid(details=list_error_details(list(error.errors()))) from None
 
 
-async def sent(request: Request, groups: Sequence[Group]) -> Sent:
-    return Sent(groups, await request.form())
+async def read_form(request: Request, groups: Sequence[Group]) -> SubmittedForm:
+    return SubmittedForm(groups, await request.form())
 
 
-def values(groups: Sequence[Group], told: BaseModel | None) -> dict[str, Any]:
+def get_values(groups: Sequence[Group], answer: BaseModel | None) -> dict[str, Any]:
     """What the API answers, for the controls."""
-    plain = told.model_dump(mode="json", by_alias=True) if told else {}
-    return {field.name: _shown(field, _at(plain, field.name)) for field in _flat(groups) if field.kind != "secret"}
+    plain = answer.model_dump(mode="json", by_alias=True) if answer else {}
+    return {
+        field.name: _format_value(field, _get_by_path(plain, field.name))
+        for field in _list_fields(groups)
+        if field.kind != "secret"
+    }
 
 
-def faults(groups: Sequence[Group], refused: Problem | None) -> dict[str, str]:
+def list_faults(groups: Sequence[Group], problem: Problem | None) -> dict[str, str]:
     """What is wrong with which field; under "" what belongs to none of them."""
-    names = [field.name for field in _flat(groups)]
-    said: dict[str, list[str]] = {}
-    for detail in refused.details if refused else ():
+    names = [field.name for field in _list_fields(groups)]
+    words_by_field: dict[str, list[str]] = {}
+    for detail in problem.details if problem else ():
         name, colon, words = detail.partition(": ")
-        plain = PLACE.sub("", name)
-        inside = (known for known in names if known.startswith(f"{plain}."))
-        field = plain if plain in names else next(inside, "")
+        plain = INDEX_PATTERN.sub("", name)
+        nested_names = (other_name for other_name in names if other_name.startswith(f"{plain}."))
+        field = plain if plain in names else next(nested_names, "")
         words = "is required" if words == "must not be null" else words
-        said.setdefault(field, []).append(words if field and colon else detail)
-    if refused and not said:
-        said[""] = [refused.message]
-    return {name: "; ".join(dict.fromkeys(words)) for name, words in said.items()}
+        words_by_field.setdefault(field, []).append(words if field and colon else detail)
+    if problem and not words_by_field:
+        words_by_field[""] = [problem.message]
+    return {name: "; ".join(dict.fromkeys(words)) for name, words in words_by_field.items()}
 
 
 def with_choices(groups: Sequence[Group], **choices: Sequence[tuple[str, str]]) -> list[Group]:
@@ -147,66 +151,66 @@ def with_choices(groups: Sequence[Group], **choices: Sequence[tuple[str, str]]) 
     ]
 
 
-def without(groups: Sequence[Group], *names: str) -> list[Group]:
+def drop_fields(groups: Sequence[Group], *names: str) -> list[Group]:
     return [replace(group, fields=[field for field in group.fields if field.name not in names]) for group in groups]
 
 
-def _flat(groups: Sequence[Group]) -> list[Field]:
+def _list_fields(groups: Sequence[Group]) -> list[Field]:
     return [field for group in groups for field in group.fields]
 
 
-def _typed(field: Field, data: FormData) -> Any:
+def _get_typed_value(field: Field, data: FormData) -> Any:
     """The control's state: a string, a bool, a list of strings, a list of pairs."""
     if field.kind == "switch":
         return field.name in data
     if field.kind in ("several", "ranked"):
-        return [one for one in _all(data, field.name) if one]
+        return [item for item in _get_all_texts(data, field.name) if item]
     if field.kind == "pairs":
-        firsts, seconds = (_all(data, f"{field.name}.{half}") for half in field.pair)
-        return [list(two) for two in zip(firsts, seconds, strict=False) if any(two)]
-    return "".join(_all(data, field.name)[:1])
+        firsts, seconds = (_get_all_texts(data, f"{field.name}.{half}") for half in field.pair)
+        return [list(pair) for pair in zip(firsts, seconds, strict=False) if any(pair)]
+    return "".join(_get_all_texts(data, field.name)[:1])
 
 
-def _all(data: FormData, name: str) -> list[str]:
+def _get_all_texts(data: FormData, name: str) -> list[str]:
     # A browser sends every line break as CR LF; people and phones mean LF.
-    given = [one for one in data.getlist(name) if isinstance(one, str)]
-    return [one.replace("\r\n", "\n").strip() for one in given]
+    texts = [text for text in data.getlist(name) if isinstance(text, str)]
+    return [text.replace("\r\n", "\n").strip() for text in texts]
 
 
-def _meant(field: Field, typed: Any) -> Any:
+def _convert_value(field: Field, typed_value: Any) -> Any:
     """The control's state as the API wants it. What cannot be a number stays what it is, and is
     refused by name."""
     if field.kind == "pairs":
-        return [dict(zip(field.pair, two, strict=True)) for two in typed]
+        return [dict(zip(field.pair, pair, strict=True)) for pair in typed_value]
     if field.kind == "words":
-        return re.split(r"[,;\s]+", typed.strip(" ,;\n\t")) if typed else None
+        return re.split(r"[,;\s]+", typed_value.strip(" ,;\n\t")) if typed_value else None
     if field.kind in ("switch", "several", "ranked"):
-        return typed
-    if typed == "":
+        return typed_value
+    if typed_value == "":
         return "" if field.required and field.kind == "text" else None
     try:
         if field.kind == "whole":
-            return int(typed)
+            return int(typed_value)
         if field.kind == "decimal":
-            return float(typed)
+            return float(typed_value)
     except ValueError:
         pass
-    return typed
+    return typed_value
 
 
-def _shown(field: Field, value: Any) -> Any:
+def _format_value(field: Field, value: Any) -> Any:
     if field.kind == "switch":
         return bool(value)
     if field.kind in ("several", "ranked"):
-        return [str(one) for one in value or ()]
+        return [str(item) for item in value or ()]
     if field.kind == "pairs":
-        return [[one[half] for half in field.pair] for one in value or ()]
+        return [[item[half] for half in field.pair] for item in value or ()]
     if field.kind == "words":
         return ", ".join(value or ())
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _at(plain: Mapping[str, Any], name: str) -> Any:
+def _get_by_path(plain: Mapping[str, Any], name: str) -> Any:
     value: Any = plain
     for step in name.split("."):
         value = value.get(step) if isinstance(value, Mapping) else None

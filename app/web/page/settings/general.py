@@ -8,16 +8,22 @@ from starlette.responses import Response
 
 from app.commands import brakes
 from app.commands import tenants as commands
-from app.commands.directory import found
+from app.commands.directory import require_found
 from app.domain.problems import Problem
 from app.store import tenants
-from app.web.directory.settings import SettingsChange, shape
-from app.web.page.settings import choices, desk, forms
-from app.web.page.settings.desk import OURS, Desk, Reading, Writing, back
+from app.web.directory.settings import SettingsChange, build_answer
+from app.web.page.settings import admin_request, choices, forms
+from app.web.page.settings.admin_request import (
+    FORM_CHECKS,
+    AdminGet,
+    AdminPost,
+    AdminRequest,
+    redirect_back,
+)
 from app.web.page.settings.forms import Field, Group
 
 router = APIRouter(include_in_schema=False)
-HERE = "/settings/general"
+BASE_PATH = "/settings/general"
 GROUPS = [
     Group(
         "Sending",
@@ -81,39 +87,41 @@ GROUPS = [
 
 
 @router.get("/settings")
-async def home() -> Response:
-    return RedirectResponse(HERE, 303)
+async def redirect_home() -> Response:
+    return RedirectResponse(BASE_PATH, 303)
 
 
-@router.get(HERE)
-async def shown(sat: Reading) -> Response:
-    return await _page(sat)
+@router.get(BASE_PATH)
+async def show_settings(admin: AdminGet) -> Response:
+    return await _render_settings(admin)
 
 
-async def _page(sat: Desk, form: desk.Form | None = None, status: int = 200) -> Response:
-    row = found(await sat.read(lambda read: tenants.get(read, sat.tenant_id)))
-    form = form or desk.Form(HERE, GROUPS, forms.values(GROUPS, shape(row).data), {})
-    return sat.page("general", "general", status, tenant=row, form=form, here=HERE)
+async def _render_settings(admin: AdminRequest, form: admin_request.Form | None = None, status: int = 200) -> Response:
+    row = require_found(await admin.run_read(lambda read: tenants.get(read, admin.tenant_id)))
+    form = form or admin_request.Form(BASE_PATH, GROUPS, forms.get_values(GROUPS, build_answer(row).data), {})
+    return admin.show_page("general", "general", status, tenant=row, form=form, here=BASE_PATH)
 
 
-@router.post(HERE, dependencies=OURS)
-async def change(sat: Writing) -> Response:
-    form = await forms.sent(sat.request, GROUPS)
+@router.post(BASE_PATH, dependencies=FORM_CHECKS)
+async def change_settings(admin: AdminPost) -> Response:
+    form = await forms.read_form(admin.request, GROUPS)
     try:
-        columns = forms.body(SettingsChange, form.plain()).columns()
-        await sat.change(lambda tx: commands.change(tx, sat.caller, columns))
-    except Problem as refused:
-        return await _page(sat, desk.refilled(form, HERE, refused, "Save"), refused.status)
-    return back("general", "saved")
+        columns = forms.parse_body(SettingsChange, form.get_plain_values()).get_columns()
+        await admin.run_change(lambda tx: commands.change(tx, admin.caller, columns))
+    except Problem as problem:
+        return await _render_settings(
+            admin, admin_request.refill_form(form, BASE_PATH, problem, "Save"), problem.status
+        )
+    return redirect_back("general", "saved")
 
 
-@router.post(HERE + "/pause", dependencies=OURS)
-async def pause(sat: Writing, reason: Annotated[str, Form(max_length=500)] = "") -> Response:
-    await sat.change(lambda tx: brakes.pause(tx, sat.caller, "tenant", sat.tenant_id, reason.strip() or None))
-    return back("general", "paused")
+@router.post(BASE_PATH + "/pause", dependencies=FORM_CHECKS)
+async def pause_tenant(admin: AdminPost, reason: Annotated[str, Form(max_length=500)] = "") -> Response:
+    await admin.run_change(lambda tx: brakes.pause(tx, admin.caller, "tenant", admin.tenant_id, reason.strip() or None))
+    return redirect_back("general", "paused")
 
 
-@router.post(HERE + "/resume", dependencies=OURS)
-async def resume(sat: Writing) -> Response:
-    await sat.change(lambda tx: brakes.resume(tx, sat.caller, "tenant", sat.tenant_id))
-    return back("general", "resumed")
+@router.post(BASE_PATH + "/resume", dependencies=FORM_CHECKS)
+async def resume_tenant(admin: AdminPost) -> Response:
+    await admin.run_change(lambda tx: brakes.resume(tx, admin.caller, "tenant", admin.tenant_id))
+    return redirect_back("general", "resumed")

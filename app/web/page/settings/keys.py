@@ -5,96 +5,108 @@ from starlette.responses import Response
 
 from app.access import keys as access
 from app.commands import api_keys as commands
-from app.commands.directory import found
+from app.commands.directory import require_found
 from app.domain.problems import NotFound, Problem
 from app.store import api_keys
 from app.store.engine import Tx
-from app.web.directory.api_keys import KeyChange, NewKey, shape
-from app.web.doors import Ring
+from app.web.dependencies import AppKeyCache
+from app.web.directory.api_keys import KeyChange, NewKey, build_shape
 from app.web.page import render
-from app.web.page.settings import choices, desk, forms
-from app.web.page.settings.desk import OURS, Desk, Item, Reading, Writing, back
+from app.web.page.settings import admin_request, choices, forms
+from app.web.page.settings.admin_request import (
+    FORM_CHECKS,
+    AdminGet,
+    AdminPost,
+    AdminRequest,
+    Item,
+    redirect_back,
+)
 from app.web.page.settings.forms import Field, Group
-from app.web.paging import Paged
+from app.web.paging import PageParams
 
 router = APIRouter(include_in_schema=False)
-HERE = "/settings/keys"
-ABOUT = "For your own systems and your agents, in the header X-API-Key."
-SCOPES = [
+BASE_PATH = "/settings/keys"
+ABOUT_TEXT = "For your own systems and your agents, in the header X-API-Key."
+SCOPE_CHOICES = [
     ("api", "api: send, read, leads, campaigns, numbers, agents"),
     ("read", "read: look at what api may look at"),
     ("agent", "agent: answer one agent's turns"),
     ("admin", "admin: everything, also keys, accounts and settings"),
 ]
-LIMIT = Field(
+LIMIT_FIELD = Field(
     "requestsPerSecond",
     "Limit",
     "whole",
     unit="requests a second",
     hint="A bulk send counts its entries. Empty: any number.",
 )
-NEW = [
+NEW_GROUPS = [
     Group(
         "Key",
         [
             Field("name", "Name", required=True, hint="Who uses it."),
-            Field("scope", "Scope", "choice", required=True, choices=SCOPES),
+            Field("scope", "Scope", "choice", required=True, choices=SCOPE_CHOICES),
             Field("smsAgentId", "SMS agent", "choice", hint="With scope agent only."),
-            LIMIT,
+            LIMIT_FIELD,
         ],
     ),
 ]
-KNOWN = [Group("Key", [Field("name", "Name", required=True), LIMIT])]
+EDIT_GROUPS = [Group("Key", [Field("name", "Name", required=True), LIMIT_FIELD])]
 
 
-async def _new_groups(sat: Desk) -> list[Group]:
-    agents = await sat.read(lambda read: choices.of_agents(read, sat.tenant_id))
-    return forms.with_choices(NEW, smsAgentId=agents)
+async def _build_new_groups(admin: AdminRequest) -> list[Group]:
+    agents = await admin.run_read(lambda read: choices.list_agents(read, admin.tenant_id))
+    return forms.with_choices(NEW_GROUPS, smsAgentId=agents)
 
 
-@router.get(HERE)
-async def listed(sat: Reading, paged: Paged) -> Response:
-    rows = await sat.read(lambda read: api_keys.listed(read, sat.tenant_id, paged.below(), paged.fetch))
-    page, cursor = paged.cut(rows, lambda row: [row["key_id"]])
-    zone = render.zone(sat.request)
+@router.get(BASE_PATH)
+async def list_keys(admin: AdminGet, page_query: PageParams) -> Response:
+    rows = await admin.run_read(
+        lambda read: api_keys.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
+    )
+    page, cursor = page_query.cut_page(rows, lambda row: [row["key_id"]])
+    zone = render.get_zone(admin.request)
     items = [
         Item(
             row["key_id"],
             row["name"],
             [
                 f"{row['prefix']}_…",
-                f"last used {render.ago(row['last_used_at'], zone)}" if row["last_used_at"] else "never used",
+                f"last used {render.format_ago(row['last_used_at'], zone)}" if row["last_used_at"] else "never used",
                 f"{row['requests_per_second']} requests a second" if row["requests_per_second"] else "",
             ],
             [("stopped" if row["scope"] == "admin" else "", row["scope"])],
         )
         for row in page
     ]
-    return sat.listed("keys", ABOUT, items, cursor, "No keys.", "Add a key")
+    return admin.show_list("keys", ABOUT_TEXT, items, cursor, "No keys.", "Add a key")
 
 
-@router.get(HERE + "/new")
-async def new(sat: Reading) -> Response:
-    made = {"scope": "api"}
-    return _new(sat, desk.Form(f"{HERE}/new", await _new_groups(sat), made, {}, "Add"))
+@router.get(BASE_PATH + "/new")
+async def show_new_form(admin: AdminGet) -> Response:
+    initial_values = {"scope": "api"}
+    return _render_new_form(
+        admin,
+        admin_request.Form(f"{BASE_PATH}/new", await _build_new_groups(admin), initial_values, {}, "Add"),
+    )
 
 
-def _new(sat: Desk, form: desk.Form, status: int = 200) -> Response:
+def _render_new_form(admin: AdminRequest, form: admin_request.Form, status: int = 200) -> Response:
     about = "The key is made and shown once."
-    return sat.page("form", "keys", status, title="New API key", about=about, form=form, removable=None)
+    return admin.show_page("form", "keys", status, title="New API key", about=about, form=form, removable=None)
 
 
-@router.post(HERE + "/new", dependencies=OURS)
-async def add(sat: Writing) -> Response:
-    form = await forms.sent(sat.request, await _new_groups(sat))
+@router.post(BASE_PATH + "/new", dependencies=FORM_CHECKS)
+async def add_key(admin: AdminPost) -> Response:
+    form = await forms.read_form(admin.request, await _build_new_groups(admin))
     key = access.make()
     try:
-        body = forms.body(NewKey, form.plain())
+        body = forms.parse_body(NewKey, form.get_plain_values())
 
-        async def work(tx: Tx) -> str:
+        async def add_row(tx: Tx) -> str:
             row = await commands.add(
                 tx,
-                sat.caller,
+                admin.caller,
                 body.name,
                 body.scope,
                 body.sms_agent_id,
@@ -104,58 +116,64 @@ async def add(sat: Writing) -> Response:
             )
             return str(row["key_id"])
 
-        _, fresh = await sat.add(form, work)
-    except Problem as refused:
-        return _new(sat, desk.refilled(form, f"{HERE}/new", refused, "Add"), refused.status)
-    return sat.page(
+        _, is_new = await admin.run_once(form, add_row)
+    except Problem as problem:
+        return _render_new_form(
+            admin,
+            admin_request.refill_form(form, f"{BASE_PATH}/new", problem, "Add"),
+            problem.status,
+        )
+    return admin.show_page(
         "once",
         "keys",
         title=f"{body.name} was added",
         about="This is the key.",
         label="API key",
-        secret=key.whole if fresh else None,
+        secret=key.full_key if is_new else None,
         otherwise="Revoke it and add another one.",
-        onward=HERE,
+        onward=BASE_PATH,
     )
 
 
-@router.get(HERE + "/{key_id}")
-async def one(sat: Reading, key_id: str) -> Response:
-    return await _one(sat, key_id)
+@router.get(BASE_PATH + "/{key_id}")
+async def show_key(admin: AdminGet, key_id: str) -> Response:
+    return await _render_key(admin, key_id)
 
 
-async def _one(sat: Desk, key_id: str, form: desk.Form | None = None, status: int = 200) -> Response:
-    row = found(await sat.read(lambda read: api_keys.get(read, sat.tenant_id, key_id)))
-    here = f"{HERE}/{key_id}"
-    return sat.page(
+async def _render_key(
+    admin: AdminRequest, key_id: str, form: admin_request.Form | None = None, status: int = 200
+) -> Response:
+    row = require_found(await admin.run_read(lambda read: api_keys.get(read, admin.tenant_id, key_id)))
+    here = f"{BASE_PATH}/{key_id}"
+    return admin.show_page(
         "form",
         "keys",
         status,
         title=row["name"],
         about=f"{row['prefix']}_… · {row['scope']}",
-        form=form or desk.Form(here, KNOWN, forms.values(KNOWN, shape(row)), {}),
+        form=form or admin_request.Form(here, EDIT_GROUPS, forms.get_values(EDIT_GROUPS, build_shape(row)), {}),
         here=here,
         removable="Revoke this key",
         removal_hint="Whoever uses it is turned away within five seconds.",
     )
 
 
-@router.post(HERE + "/{key_id}", dependencies=OURS)
-async def change(sat: Writing, key_id: str) -> Response:
-    form = await forms.sent(sat.request, KNOWN)
+@router.post(BASE_PATH + "/{key_id}", dependencies=FORM_CHECKS)
+async def change_key(admin: AdminPost, key_id: str) -> Response:
+    form = await forms.read_form(admin.request, EDIT_GROUPS)
     try:
-        body = forms.body(KeyChange, form.plain())
-        await sat.change(lambda tx: commands.change(tx, sat.caller, key_id, body.given()))
+        body = forms.parse_body(KeyChange, form.get_plain_values())
+        await admin.run_change(lambda tx: commands.change(tx, admin.caller, key_id, body.get_named_fields()))
     except NotFound:
         raise
-    except Problem as refused:
-        again = desk.refilled(form, f"{HERE}/{key_id}", refused, "Save")
-        return await _one(sat, key_id, again, refused.status)
-    return back("keys", "saved")
+    except Problem as problem:
+        refilled_form = admin_request.refill_form(form, f"{BASE_PATH}/{key_id}", problem, "Save")
+        return await _render_key(admin, key_id, refilled_form, problem.status)
+    return redirect_back("keys", "saved")
 
 
-@router.post(HERE + "/{key_id}/remove", dependencies=OURS)
-async def revoke(sat: Writing, key_id: str, ring: Ring) -> Response:
-    await sat.change(lambda tx: commands.revoke(tx, sat.caller, key_id))
-    ring.forget(key_id)
-    return back("keys", "revoked")
+@router.post(BASE_PATH + "/{key_id}/remove", dependencies=FORM_CHECKS)
+async def revoke_key(admin: AdminPost, key_id: str, key_cache: AppKeyCache) -> Response:
+    await admin.run_change(lambda tx: commands.revoke(tx, admin.caller, key_id))
+    key_cache.forget(key_id)
+    return redirect_back("keys", "revoked")

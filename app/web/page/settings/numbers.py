@@ -7,21 +7,28 @@ from starlette.responses import Response
 
 from app.commands import brakes
 from app.commands import numbers as commands
-from app.commands.directory import found
-from app.domain.phones import shown
+from app.commands.directory import require_found
+from app.domain.phones import format_phone
 from app.domain.problems import NotFound, Problem
 from app.store import numbers
 from app.store.engine import Tx
-from app.web.directory.phone_numbers import NewNumber, NumberChange, columns, shape
-from app.web.page.settings import choices, desk, forms
-from app.web.page.settings.desk import OURS, Desk, Item, Reading, Writing, back
+from app.web.directory.phone_numbers import NewNumber, NumberChange, build_shape, get_columns
+from app.web.page.settings import admin_request, choices, forms
+from app.web.page.settings.admin_request import (
+    FORM_CHECKS,
+    AdminGet,
+    AdminPost,
+    AdminRequest,
+    Item,
+    redirect_back,
+)
 from app.web.page.settings.forms import Field, Group
-from app.web.paging import Paged
+from app.web.paging import PageParams
 
 router = APIRouter(include_in_schema=False)
-HERE = "/settings/numbers"
-ABOUT = "Numbers that texts go from and come to. An account's own are taken over by a sync there."
-CAPABILITIES = [("sms", "SMS"), ("mms", "MMS"), ("voice", "Voice")]
+BASE_PATH = "/settings/numbers"
+ABOUT_TEXT = "Numbers that texts go from and come to. An account's own are taken over by a sync there."
+CAPABILITY_CHOICES = [("sms", "SMS"), ("mms", "MMS"), ("voice", "Voice")]
 GROUPS = [
     Group(
         "Number",
@@ -34,7 +41,7 @@ GROUPS = [
                 "choice",
                 hint="None: any account of the preferred provider carries its texts.",
             ),
-            Field("capabilities", "Can do", "several", choices=CAPABILITIES),
+            Field("capabilities", "Can do", "several", choices=CAPABILITY_CHOICES),
             Field(
                 "messagesPerSecond",
                 "Pace",
@@ -48,111 +55,126 @@ GROUPS = [
 ]
 
 
-async def _groups(sat: Desk, known: bool) -> list[Group]:
-    found_accounts = await sat.read(lambda read: choices.of_accounts(read, sat.tenant_id))
-    groups = forms.with_choices(GROUPS, providerAccountId=found_accounts)
-    return forms.without(groups, "phoneNumber") if known else groups
+async def _build_groups(admin: AdminRequest, is_existing: bool) -> list[Group]:
+    account_choices = await admin.run_read(lambda read: choices.list_accounts(read, admin.tenant_id))
+    groups = forms.with_choices(GROUPS, providerAccountId=account_choices)
+    return forms.drop_fields(groups, "phoneNumber") if is_existing else groups
 
 
-@router.get(HERE)
-async def listed(sat: Reading, paged: Paged) -> Response:
-    rows = await sat.read(lambda read: numbers.listed(read, sat.tenant_id, paged.below(), paged.fetch))
-    names = dict(await sat.read(lambda read: choices.of_accounts(read, sat.tenant_id)))
-    page, cursor = paged.cut(rows, lambda row: [row["phone_number_id"]])
+@router.get(BASE_PATH)
+async def list_numbers(admin: AdminGet, page_query: PageParams) -> Response:
+    rows = await admin.run_read(
+        lambda read: numbers.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
+    )
+    names = dict(await admin.run_read(lambda read: choices.list_accounts(read, admin.tenant_id)))
+    page, cursor = page_query.cut_page(rows, lambda row: [row["phone_number_id"]])
     items = [
         Item(
             row["phone_number_id"],
-            shown(row["phone_number"]),
+            format_phone(row["phone_number"]),
             [row["label"] or "", names.get(row["account_id"], ""), ", ".join(row["capabilities"])],
             [("stopped", "Paused")] * bool(row["paused_at"]) + [("off", "Inactive")] * (not row["active"]),
         )
         for row in page
     ]
-    return sat.listed("numbers", ABOUT, items, cursor, "No numbers yet.", "Add a number")
+    return admin.show_list("numbers", ABOUT_TEXT, items, cursor, "No numbers yet.", "Add a number")
 
 
-@router.get(HERE + "/new")
-async def new(sat: Reading) -> Response:
-    made = {"active": True, "capabilities": ["sms"]}
-    return _new(sat, desk.Form(f"{HERE}/new", await _groups(sat, False), made, {}, "Add"))
+@router.get(BASE_PATH + "/new")
+async def show_new_form(admin: AdminGet) -> Response:
+    initial_values = {"active": True, "capabilities": ["sms"]}
+    return _render_new_form(
+        admin,
+        admin_request.Form(f"{BASE_PATH}/new", await _build_groups(admin, False), initial_values, {}, "Add"),
+    )
 
 
-def _new(sat: Desk, form: desk.Form, status: int = 200) -> Response:
-    return sat.page("form", "numbers", status, title="New number", about=None, form=form, removable=None)
+def _render_new_form(admin: AdminRequest, form: admin_request.Form, status: int = 200) -> Response:
+    return admin.show_page("form", "numbers", status, title="New number", about=None, form=form, removable=None)
 
 
-@router.post(HERE + "/new", dependencies=OURS)
-async def add(sat: Writing) -> Response:
-    form = await forms.sent(sat.request, await _groups(sat, False))
+@router.post(BASE_PATH + "/new", dependencies=FORM_CHECKS)
+async def add_number(admin: AdminPost) -> Response:
+    form = await forms.read_form(admin.request, await _build_groups(admin, False))
     try:
-        body = forms.body(NewNumber, form.plain())
+        body = forms.parse_body(NewNumber, form.get_plain_values())
 
-        async def work(tx: Tx) -> str:
-            return str((await commands.add(tx, sat.caller, columns(body)))["phone_number_id"])
+        async def add_row(tx: Tx) -> str:
+            return str((await commands.add(tx, admin.caller, get_columns(body)))["phone_number_id"])
 
-        await sat.add(form, work)
-    except Problem as refused:
-        return _new(sat, desk.refilled(form, f"{HERE}/new", refused, "Add"), refused.status)
-    return back("numbers", "added")
+        await admin.run_once(form, add_row)
+    except Problem as problem:
+        return _render_new_form(
+            admin,
+            admin_request.refill_form(form, f"{BASE_PATH}/new", problem, "Add"),
+            problem.status,
+        )
+    return redirect_back("numbers", "added")
 
 
-@router.get(HERE + "/{number_id}")
-async def one(sat: Reading, number_id: str) -> Response:
-    return await _one(sat, number_id)
+@router.get(BASE_PATH + "/{number_id}")
+async def show_number(admin: AdminGet, number_id: str) -> Response:
+    return await _render_number(admin, number_id)
 
 
-async def _one(sat: Desk, number_id: str, form: desk.Form | None = None, status: int = 200, **told: Any) -> Response:
-    row = found(await sat.read(lambda read: numbers.get(read, sat.tenant_id, number_id)))
-    groups = await _groups(sat, True)
-    here = f"{HERE}/{number_id}"
-    return sat.page(
+async def _render_number(
+    admin: AdminRequest,
+    number_id: str,
+    form: admin_request.Form | None = None,
+    status: int = 200,
+    **results: Any,
+) -> Response:
+    row = require_found(await admin.run_read(lambda read: numbers.get(read, admin.tenant_id, number_id)))
+    groups = await _build_groups(admin, True)
+    here = f"{BASE_PATH}/{number_id}"
+    return admin.show_page(
         "braked",
         "numbers",
         status,
-        title=shown(row["phone_number"]),
+        title=format_phone(row["phone_number"]),
         about=row["label"],
-        form=form or desk.Form(here, groups, forms.values(groups, shape(row)), {}),
+        form=form or admin_request.Form(here, groups, forms.get_values(groups, build_shape(row)), {}),
         here=here,
         braked=row,
         what="what this number sends",
         removable="Remove this number",
         removal_hint="Only a number without conversations can be removed; switch it off instead.",
-        told={"refused": None} | told,
+        told={"refused": None} | results,
     )
 
 
-@router.post(HERE + "/{number_id}", dependencies=OURS)
-async def change(sat: Writing, number_id: str) -> Response:
-    form = await forms.sent(sat.request, await _groups(sat, True))
+@router.post(BASE_PATH + "/{number_id}", dependencies=FORM_CHECKS)
+async def change_number(admin: AdminPost, number_id: str) -> Response:
+    form = await forms.read_form(admin.request, await _build_groups(admin, True))
     try:
-        body = forms.body(NumberChange, form.plain())
-        await sat.change(lambda tx: commands.change(tx, sat.caller, number_id, columns(body)))
+        body = forms.parse_body(NumberChange, form.get_plain_values())
+        await admin.run_change(lambda tx: commands.change(tx, admin.caller, number_id, get_columns(body)))
     except NotFound:
         raise
-    except Problem as refused:
-        again = desk.refilled(form, f"{HERE}/{number_id}", refused, "Save")
-        return await _one(sat, number_id, again, refused.status)
-    return back("numbers", "saved")
+    except Problem as problem:
+        refilled_form = admin_request.refill_form(form, f"{BASE_PATH}/{number_id}", problem, "Save")
+        return await _render_number(admin, number_id, refilled_form, problem.status)
+    return redirect_back("numbers", "saved")
 
 
-@router.post(HERE + "/{number_id}/remove", dependencies=OURS)
-async def remove(sat: Writing, number_id: str) -> Response:
+@router.post(BASE_PATH + "/{number_id}/remove", dependencies=FORM_CHECKS)
+async def remove_number(admin: AdminPost, number_id: str) -> Response:
     try:
-        await sat.change(lambda tx: commands.remove(tx, sat.caller, number_id))
+        await admin.run_change(lambda tx: commands.remove(tx, admin.caller, number_id))
     except NotFound:
         raise
-    except Problem as refused:
-        return await _one(sat, number_id, None, refused.status, refused=refused)
-    return back("numbers", "removed")
+    except Problem as problem:
+        return await _render_number(admin, number_id, None, problem.status, refused=problem)
+    return redirect_back("numbers", "removed")
 
 
-@router.post(HERE + "/{number_id}/pause", dependencies=OURS)
-async def pause(sat: Writing, number_id: str, reason: Annotated[str, Form(max_length=500)] = "") -> Response:
-    await sat.change(lambda tx: brakes.pause(tx, sat.caller, "number", number_id, reason.strip() or None))
-    return back(f"numbers/{number_id}", "paused")
+@router.post(BASE_PATH + "/{number_id}/pause", dependencies=FORM_CHECKS)
+async def pause_number(admin: AdminPost, number_id: str, reason: Annotated[str, Form(max_length=500)] = "") -> Response:
+    await admin.run_change(lambda tx: brakes.pause(tx, admin.caller, "number", number_id, reason.strip() or None))
+    return redirect_back(f"numbers/{number_id}", "paused")
 
 
-@router.post(HERE + "/{number_id}/resume", dependencies=OURS)
-async def resume(sat: Writing, number_id: str) -> Response:
-    await sat.change(lambda tx: brakes.resume(tx, sat.caller, "number", number_id))
-    return back(f"numbers/{number_id}", "resumed")
+@router.post(BASE_PATH + "/{number_id}/resume", dependencies=FORM_CHECKS)
+async def resume_number(admin: AdminPost, number_id: str) -> Response:
+    await admin.run_change(lambda tx: brakes.resume(tx, admin.caller, "number", number_id))
+    return redirect_back(f"numbers/{number_id}", "resumed")

@@ -8,29 +8,37 @@ from starlette.responses import Response
 
 from app.access import passwords
 from app.commands import people as commands
-from app.commands.directory import found
+from app.commands.directory import require_found
 from app.domain.problems import NotFound, Problem
 from app.domain.words import PersonRole
 from app.store import people
 from app.store.engine import Row, Tx
 from app.web.envelope import Body, Out
 from app.web.page import render
-from app.web.page.settings import desk, forms
-from app.web.page.settings.desk import OURS, Desk, Item, Reading, Writing, back
+from app.web.page.settings import admin_request, forms
+from app.web.page.settings.admin_request import (
+    FORM_CHECKS,
+    AdminGet,
+    AdminPost,
+    AdminRequest,
+    Item,
+    redirect_back,
+)
 from app.web.page.settings.forms import Field, Group
-from app.web.paging import Paged
+from app.web.paging import PageParams
 
 router = APIRouter(include_in_schema=False)
-HERE = "/settings/people"
-ROLES = [("member", "Member: conversations"), ("admin", "Admin: settings and people, too")]
-ROLE = Field("role", "Role", "choice", required=True, choices=ROLES)
-NEW = [Group("Person", [Field("email", "E-mail", required=True), ROLE])]
-KNOWN = [
+BASE_PATH = "/settings/people"
+ROLE_CHOICES = [("member", "Member: conversations"), ("admin", "Admin: settings and people, too")]
+ROLE_FIELD = Field("role", "Role", "choice", required=True, choices=ROLE_CHOICES)
+NEW_GROUPS = [Group("Person", [Field("email", "E-mail", required=True), ROLE_FIELD])]
+EDIT_GROUPS = [
     Group(
-        "Person", [ROLE, Field("active", "May sign in", "switch", hint="Switched off, a person is signed out at once.")]
+        "Person",
+        [ROLE_FIELD, Field("active", "May sign in", "switch", hint="Switched off, a person is signed out at once.")],
     )
 ]
-ABOUT = "Who may sign in here. Admins also see and change these settings."
+ABOUT_TEXT = "Who may sign in here. Admins also see and change these settings."
 
 
 class NewPerson(Body):
@@ -49,52 +57,58 @@ class PersonShape(Out):
     active: bool
 
 
-@router.get(HERE)
-async def listed(sat: Reading, paged: Paged) -> Response:
-    rows = await sat.read(lambda read: people.listed(read, sat.tenant_id, paged.below(), paged.fetch))
-    page, cursor = paged.cut(rows, lambda row: [row["user_id"]])
-    zone = render.zone(sat.request)
+@router.get(BASE_PATH)
+async def list_people(admin: AdminGet, page_query: PageParams) -> Response:
+    rows = await admin.run_read(
+        lambda read: people.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
+    )
+    page, cursor = page_query.cut_page(rows, lambda row: [row["user_id"]])
+    zone = render.get_zone(admin.request)
     items = [
         Item(
             row["user_id"],
             row["email"],
-            [f"signed in, last seen {render.ago(row['seen_at'], zone)}" if row["seen_at"] else ""],
+            [f"signed in, last seen {render.format_ago(row['seen_at'], zone)}" if row["seen_at"] else ""],
             [("agent", "Admin")] * (row["role"] == "admin") + [("off", "Off")] * (not row["active"]),
         )
         for row in page
     ]
-    return sat.listed("people", ABOUT, items, cursor, "Nobody.", "Add a person")
+    return admin.show_list("people", ABOUT_TEXT, items, cursor, "Nobody.", "Add a person")
 
 
-@router.get(HERE + "/new")
-async def new(sat: Reading) -> Response:
-    return _new(sat, desk.Form(f"{HERE}/new", NEW, {"role": "member"}, {}, "Add"))
+@router.get(BASE_PATH + "/new")
+async def show_new_form(admin: AdminGet) -> Response:
+    return _render_new_form(admin, admin_request.Form(f"{BASE_PATH}/new", NEW_GROUPS, {"role": "member"}, {}, "Add"))
 
 
-def _new(sat: Desk, form: desk.Form, status: int = 200) -> Response:
+def _render_new_form(admin: AdminRequest, form: admin_request.Form, status: int = 200) -> Response:
     about = "A password is made and shown once, for you to hand over."
-    return sat.page("form", "people", status, title="New person", about=about, form=form, removable=None)
+    return admin.show_page("form", "people", status, title="New person", about=about, form=form, removable=None)
 
 
-@router.post(HERE + "/new", dependencies=OURS)
-async def add(sat: Writing) -> Response:
-    form = await forms.sent(sat.request, NEW)
-    password = passwords.made()
-    hashed = await passwords.hashed(password)
+@router.post(BASE_PATH + "/new", dependencies=FORM_CHECKS)
+async def add_person(admin: AdminPost) -> Response:
+    form = await forms.read_form(admin.request, NEW_GROUPS)
+    password = passwords.make_password()
+    password_hash = await passwords.hash_password(password)
     try:
-        body = forms.body(NewPerson, form.plain())
+        body = forms.parse_body(NewPerson, form.get_plain_values())
 
-        async def work(tx: Tx) -> str:
-            return await commands.add(tx, sat.caller, body.email, body.role, hashed)
+        async def add_row(tx: Tx) -> str:
+            return await commands.add(tx, admin.caller, body.email, body.role, password_hash)
 
-        user_id, fresh = await sat.add(form, work)
-    except Problem as refused:
-        return _new(sat, desk.refilled(form, f"{HERE}/new", refused, "Add"), refused.status)
-    return _password(sat, user_id, f"{body.email} was added", password if fresh else None)
+        user_id, is_new = await admin.run_once(form, add_row)
+    except Problem as problem:
+        return _render_new_form(
+            admin,
+            admin_request.refill_form(form, f"{BASE_PATH}/new", problem, "Add"),
+            problem.status,
+        )
+    return _render_password(admin, user_id, f"{body.email} was added", password if is_new else None)
 
 
-def _password(sat: Desk, user_id: str, title: str, password: str | None) -> Response:
-    return sat.page(
+def _render_password(admin: AdminRequest, user_id: str, title: str, password: str | None) -> Response:
+    return admin.show_page(
         "once",
         "people",
         title=title,
@@ -102,49 +116,51 @@ def _password(sat: Desk, user_id: str, title: str, password: str | None) -> Resp
         label="Password",
         secret=password,
         otherwise="Make another password on the person's page.",
-        onward=f"{HERE}/{user_id}",
+        onward=f"{BASE_PATH}/{user_id}",
     )
 
 
-@router.get(HERE + "/{user_id}")
-async def one(sat: Reading, user_id: str) -> Response:
-    return await _one(sat, user_id)
+@router.get(BASE_PATH + "/{user_id}")
+async def show_person(admin: AdminGet, user_id: str) -> Response:
+    return await _render_person(admin, user_id)
 
 
-async def _one(sat: Desk, user_id: str, form: desk.Form | None = None, status: int = 200) -> Response:
-    row: Row = found(await sat.read(lambda read: people.get(read, sat.tenant_id, user_id)))
-    here = f"{HERE}/{user_id}"
-    known = forms.values(KNOWN, PersonShape.model_validate(dict(row)))
-    return sat.page(
+async def _render_person(
+    admin: AdminRequest, user_id: str, form: admin_request.Form | None = None, status: int = 200
+) -> Response:
+    row: Row = require_found(await admin.run_read(lambda read: people.get(read, admin.tenant_id, user_id)))
+    here = f"{BASE_PATH}/{user_id}"
+    values = forms.get_values(EDIT_GROUPS, PersonShape.model_validate(dict(row)))
+    return admin.show_page(
         "person",
         "people",
         status,
         title=row["email"],
-        about="This is you." if user_id == sat.person.user_id else None,
-        form=form or desk.Form(here, KNOWN, known, {}),
+        about="This is you." if user_id == admin.person.user_id else None,
+        form=form or admin_request.Form(here, EDIT_GROUPS, values, {}),
         here=here,
         removable=None,
     )
 
 
-@router.post(HERE + "/{user_id}", dependencies=OURS)
-async def change(sat: Writing, user_id: str) -> Response:
-    form = await forms.sent(sat.request, KNOWN)
+@router.post(BASE_PATH + "/{user_id}", dependencies=FORM_CHECKS)
+async def change_person(admin: AdminPost, user_id: str) -> Response:
+    form = await forms.read_form(admin.request, EDIT_GROUPS)
     try:
-        body = forms.body(PersonChange, form.plain())
-        await sat.change(lambda tx: commands.change(tx, sat.caller, user_id, body.role, body.active))
+        body = forms.parse_body(PersonChange, form.get_plain_values())
+        await admin.run_change(lambda tx: commands.change(tx, admin.caller, user_id, body.role, body.active))
     except NotFound:
         raise
-    except Problem as refused:
-        again = desk.refilled(form, f"{HERE}/{user_id}", refused, "Save")
-        return await _one(sat, user_id, again, refused.status)
-    return back("people", "saved")
+    except Problem as problem:
+        refilled_form = admin_request.refill_form(form, f"{BASE_PATH}/{user_id}", problem, "Save")
+        return await _render_person(admin, user_id, refilled_form, problem.status)
+    return redirect_back("people", "saved")
 
 
-@router.post(HERE + "/{user_id}/reset-password", dependencies=OURS)
-async def reset_password(sat: Writing, user_id: str) -> Response:
-    password = passwords.made()
-    hashed = await passwords.hashed(password)
-    async with sat.held.database.tenant(sat.tenant_id) as tx:
-        row = await commands.reset_password(tx, sat.caller, user_id, hashed)
-    return _password(sat, user_id, f"{row['email']} has a new password", password)
+@router.post(BASE_PATH + "/{user_id}/reset-password", dependencies=FORM_CHECKS)
+async def reset_password(admin: AdminPost, user_id: str) -> Response:
+    password = passwords.make_password()
+    password_hash = await passwords.hash_password(password)
+    async with admin.resources.database.tenant_tx(admin.tenant_id) as tx:
+        row = await commands.reset_password(tx, admin.caller, user_id, password_hash)
+    return _render_password(admin, user_id, f"{row['email']} has a new password", password)

@@ -1,7 +1,7 @@
 """The description of the API (`/openapi.json`): what FastAPI cannot know by itself.
 
 One place derives the refusals of every operation from what it takes (a key, a body, an id in its
-path, an Idempotency-Key); `ALSO` names what only the operation itself refuses. A test walks the
+path, an Idempotency-Key); `EXTRA_REFUSALS` names what only the operation itself refuses. A test walks the
 whole document, and the fuzzer holds every answer against it.
 """
 
@@ -16,13 +16,13 @@ from pydantic_core import to_jsonable_python
 
 from app.agents import payload
 from app.domain import problems as p
-from app.domain.callers import ALLOWED, Need
+from app.domain.callers import NEEDS_BY_SCOPE, Need
 from app.domain.words import Scope
 from app.web import examples
-from app.web.doors import need_of
+from app.web.dependencies import get_need
 
 Operation = dict[str, Any]
-TAGS = {
+TAG_DESCRIPTIONS = {
     "Texts": "Send one text or a thousand; look at one, cancel it.",
     "Interactions": "Threads between one number of yours and one phone of a lead.",
     "Turns": "What was handed to an agent, and what came of it.",
@@ -40,7 +40,7 @@ TAGS = {
 }
 """In reading order: first what is used every day."""
 
-ALSO: dict[str, Sequence[type[p.Problem]]] = {
+EXTRA_REFUSALS: dict[str, Sequence[type[p.Problem]]] = {
     "sms-send-one": (
         p.NotFound,
         p.MissingPhoneNumber,
@@ -69,7 +69,7 @@ ALSO: dict[str, Sequence[type[p.Problem]]] = {
     "sms-agents-remove": (p.InUse,),
     "health-ready": (p.Unavailable,),
 }
-DETAILS: dict[type[p.Problem], list[str]] = {
+EXAMPLE_DETAILS: dict[type[p.Problem], list[str]] = {
     p.Invalid: ["message: is required", "sendat: is not a known field"],
     p.MissingPhoneNumber: ["to: the lead has no phone number"],
     p.NoOpenTurn: ["turnId: is needed, several turns of this lead are open"],
@@ -79,11 +79,11 @@ DETAILS: dict[type[p.Problem], list[str]] = {
 }
 """Details of the examples, where the problem has any."""
 SAMPLED_AT = datetime(2026, 2, 15, 10, 30, tzinfo=UTC)
-WAITS: tuple[type[p.Problem], ...] = (p.RateLimited, p.IdempotencyInProgress)
-RETRY = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}}
+RETRYABLE_PROBLEMS: tuple[type[p.Problem], ...] = (p.RateLimited, p.IdempotencyInProgress)
+RETRY_HEADERS = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}}
 
 
-def describe(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
+def describe_api(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
     """The whole document. It is made once, and served from memory after that."""
     if app.openapi_schema is None:
         document = get_openapi(
@@ -92,97 +92,101 @@ def describe(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
             description=app.description,
             routes=app.routes,
             webhooks=app.webhooks.routes,
-            tags=[{"name": name, "description": about} for name, about in TAGS.items()],
+            tags=[{"name": name, "description": about} for name, about in TAG_DESCRIPTIONS.items()],
         )
-        needs = _needs(app, routers)
-        for path, method, operation in operations(document["paths"]):
-            _complete(path, method, operation, needs.get(operation["operationId"]))
-        for _, _, operation in operations(document["webhooks"]):
-            _complete_hook(operation)
+        needs = _get_needs(app, routers)
+        for path, method, operation in list_operations(document["paths"]):
+            _complete_operation(path, method, operation, needs.get(operation["operationId"]))
+        for _, _, operation in list_operations(document["webhooks"]):
+            _complete_webhook(operation)
         document["components"]["examples"] = {
-            problem.code: {"summary": problem.default, "value": _example(problem)} for problem in _all(p.Problem)
+            problem.code: {"summary": problem.default, "value": _build_example(problem)}
+            for problem in _list_problems(p.Problem)
         }
         app.openapi_schema = document
     return app.openapi_schema
 
 
-def operations(paths: Mapping[str, Any]) -> Iterator[tuple[str, str, Operation]]:
+def list_operations(paths: Mapping[str, Any]) -> Iterator[tuple[str, str, Operation]]:
     """Path, method, operation: all of them, in the document's order."""
     for path, item in paths.items():
         for method, operation in item.items():
             yield path, method, operation
 
 
-def refusals(path: str, method: str, operation: Operation) -> set[type[p.Problem]]:
+def list_refusals(path: str, method: str, operation: Operation) -> set[type[p.Problem]]:
     """Everything that the operation may be refused with, but for faults of ours (500)."""
-    found = set(ALSO.get(operation["operationId"], ()))
-    taken = {(one["in"], one["name"]) for one in operation.get("parameters", ())}
+    problems = set(EXTRA_REFUSALS.get(operation["operationId"], ()))
+    parameters = {(parameter["in"], parameter["name"]) for parameter in operation.get("parameters", ())}
     if operation.get("security"):
-        found |= {p.Unauthorized, p.Forbidden, p.RateLimited, p.Unavailable}
-    if taken or "requestBody" in operation:
-        found.add(p.Invalid)
+        problems |= {p.Unauthorized, p.Forbidden, p.RateLimited, p.Unavailable}
+    if parameters or "requestBody" in operation:
+        problems.add(p.Invalid)
     if method != "get":
-        found |= {p.PayloadTooLarge, p.OutcomeUnknown}
-    if ("header", "Idempotency-Key") in taken:
-        found |= {p.IdempotencyInProgress, p.IdempotencyKeyReused}
-    makes = method == "put" and path.endswith("}")
-    if not makes and any(place == "path" and name != "phone" for place, name in taken):
-        found.add(p.NotFound)
-    return found
+        problems |= {p.PayloadTooLarge, p.OutcomeUnknown}
+    if ("header", "Idempotency-Key") in parameters:
+        problems |= {p.IdempotencyInProgress, p.IdempotencyKeyReused}
+    is_creating = method == "put" and path.endswith("}")
+    if not is_creating and any(place == "path" and name != "phone" for place, name in parameters):
+        problems.add(p.NotFound)
+    return problems
 
 
-def _complete(path: str, method: str, operation: Operation, need: Need | None) -> None:
+def _complete_operation(path: str, method: str, operation: Operation, need: Need | None) -> None:
     if need:
-        scopes = [scope for scope in get_args(Scope) if need in ALLOWED[scope]]
-        said = f"Key scopes: {', '.join(f'`{scope}`' for scope in scopes)}."
+        scopes = [scope for scope in get_args(Scope) if need in NEEDS_BY_SCOPE[scope]]
+        scope_note = f"Key scopes: {', '.join(f'`{scope}`' for scope in scopes)}."
     else:
-        said = "No key is needed."
-    told = operation.get("description")
-    operation["description"] = f"{told}\n\n{said}" if told else said
+        scope_note = "No key is needed."
+    description = operation.get("description")
+    operation["description"] = f"{description}\n\n{scope_note}" if description else scope_note
     for parameter in operation.get("parameters", ()):
-        if parameter["name"] in examples.PARAMETERS:
-            parameter["example"] = examples.PARAMETERS[parameter["name"]]
+        if parameter["name"] in examples.EXAMPLE_PARAMETERS:
+            parameter["example"] = examples.EXAMPLE_PARAMETERS[parameter["name"]]
     if "requestBody" in operation:
         content = operation["requestBody"]["content"]["application/json"]
-        content["example"] = examples.BODIES[operation["operationId"]]
+        content["example"] = examples.EXAMPLE_BODIES[operation["operationId"]]
     del operation["responses"]["default"]
-    refused = sorted(refusals(path, method, operation), key=lambda one: (one.status, one.code))
-    for problem in refused:
-        _tell(operation["responses"], problem)
+    problems = sorted(
+        list_refusals(path, method, operation),
+        key=lambda problem_type: (problem_type.status, problem_type.code),
+    )
+    for problem in problems:
+        _add_refusal(operation["responses"], problem)
 
 
-def _complete_hook(operation: Operation) -> None:
-    told = to_jsonable_python(payload.sample("org_sample", examples.AGENT, SAMPLED_AT))
-    operation["requestBody"]["content"]["application/json"]["example"] = told
+def _complete_webhook(operation: Operation) -> None:
+    example = to_jsonable_python(payload.build_sample("org_sample", examples.AGENT, SAMPLED_AT))
+    operation["requestBody"]["content"]["application/json"]["example"] = example
 
 
-def _tell(responses: dict[str, Any], problem: type[p.Problem]) -> None:
+def _add_refusal(responses: dict[str, Any], problem: type[p.Problem]) -> None:
     content = {"schema": {"$ref": "#/components/schemas/Refusal"}, "examples": {}}
     empty = {"description": "", "content": {"application/json": content}}
     response = responses.setdefault(str(problem.status), empty)
-    said = f"`{problem.code}`: {problem.default}"
-    response["description"] = f"{response['description']}\n{said}".strip()
-    shown = response["content"]["application/json"]["examples"]
-    shown[problem.code] = {"$ref": f"#/components/examples/{problem.code}"}
-    if problem in WAITS:
-        response["headers"] = RETRY
+    refusal_text = f"`{problem.code}`: {problem.default}"
+    response["description"] = f"{response['description']}\n{refusal_text}".strip()
+    examples_by_code = response["content"]["application/json"]["examples"]
+    examples_by_code[problem.code] = {"$ref": f"#/components/examples/{problem.code}"}
+    if problem in RETRYABLE_PROBLEMS:
+        response["headers"] = RETRY_HEADERS
 
 
-def _example(problem: type[p.Problem]) -> dict[str, Any]:
-    return {"success": False, "error": problem(details=DETAILS.get(problem, ())).body()}
+def _build_example(problem: type[p.Problem]) -> dict[str, Any]:
+    return {"success": False, "error": problem(details=EXAMPLE_DETAILS.get(problem, ())).to_body()}
 
 
-def _all(family: type[p.Problem]) -> list[type[p.Problem]]:
+def _list_problems(family: type[p.Problem]) -> list[type[p.Problem]]:
     """Every problem that has a code of its own."""
-    found = [family] if "code" in vars(family) else []
-    return found + [leaf for kind in family.__subclasses__() for leaf in _all(kind)]
+    own_problems = [family] if "code" in vars(family) else []
+    return own_problems + [leaf for kind in family.__subclasses__() for leaf in _list_problems(kind)]
 
 
-def _needs(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Need]:
+def _get_needs(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Need]:
     """What each operation needs of a key's scope, by operation id."""
-    found = {}
+    needs = {}
     for router in routers:
         for route in router.routes:
-            if isinstance(route, APIRoute) and (need := need_of(route)):
-                found[app.router.generate_unique_id_function(route)] = need
-    return found
+            if isinstance(route, APIRoute) and (need := get_need(route)):
+                needs[app.router.generate_unique_id_function(route)] = need
+    return needs

@@ -12,23 +12,23 @@ from app.domain import ids
 from app.domain.windows import REPLY_WITHIN
 from app.store import turns
 from app.store.engine import Tx
-from app.store.turns import Twin
+from app.store.turns import DryTurn
 
 
-def of(
+def build_dry_turn(
     tenant_id: str,
     kind: str,
-    addressed: Mapping[str, Any],
+    attempt_payload: Mapping[str, Any],
     interaction_id: str | None,
     agent_id: str | None,
     of_turn: str | None,
-) -> Twin:
-    """A turn of its own with the payload `addressed`; the bytes to POST differ from the live
+) -> DryTurn:
+    """A turn of its own with the payload `attempt_payload`; the bytes to POST differ from the live
     turn's by its id alone."""
     turn_id = ids.make("turn")
-    payload = {**addressed, "turn": {**addressed["turn"], "turnId": turn_id}}
+    payload = {**attempt_payload, "turn": {**attempt_payload["turn"], "turnId": turn_id}}
     body = to_json(payload)
-    return Twin(
+    return DryTurn(
         tenant_id=tenant_id,
         turn_id=turn_id,
         interaction_id=interaction_id,
@@ -40,14 +40,14 @@ def of(
     )
 
 
-async def begin(tx: Tx, twins: Sequence[Twin]) -> None:
+async def begin_dry_turns(tx: Tx, dry_turns: Sequence[DryTurn]) -> None:
     """Keeps what is about to be POSTed."""
-    await turns.add_twins(tx, twins, REPLY_WITHIN)
+    await turns.add_dry_turns(tx, dry_turns, REPLY_WITHIN)
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What came of a twin's one POST. `texts`: what it replied; None: nothing. `refused`: texts
+class DryTurnResult:
+    """What came of a dry turn's one POST. `texts`: what it replied; None: nothing. `refused`: texts
     that could not go; `wrong`: what is wrong with the answer."""
 
     state: Literal["replied", "declined", "handed_off", "failed", "awaiting_reply"]
@@ -57,30 +57,30 @@ class Heard:
     wrong: str | None
     http_status: int | None
     duration_ms: int
-    kept: str | None
+    recorded_answer: str | None
 
 
-async def settle(tx: Tx, tenant_id: str, turn_id: str, heard: Heard) -> None:
+async def settle_dry_turn(tx: Tx, tenant_id: str, turn_id: str, result: DryTurnResult) -> None:
     """Keeps what the endpoint said. An empty answer leaves the turn open for the API."""
-    ending = turns.Ending(
+    post_end = turns.PostEnd(
         tenant_id=tenant_id,
         turn_id=turn_id,
         attempt=1,
         lease="",
-        outcome="failed" if heard.state == "failed" else "accepted",
-        http_status=heard.http_status,
-        duration_ms=heard.duration_ms,
-        answer=heard.kept or heard.reason,
+        outcome="failed" if result.state == "failed" else "accepted",
+        http_status=result.http_status,
+        duration_ms=result.duration_ms,
+        answer=result.recorded_answer or result.reason,
     )
-    await turns.end(tx, [ending])
+    await turns.end_posts(tx, [post_end])
     turn = tenant_id, turn_id
-    if heard.wrong:
-        await reply.refuse_inline(tx, turn, heard.refused, heard.wrong)
-    if heard.state == "handed_off":
-        said = f"{reply.HANDED_OFF}{heard.reason}"
+    if result.wrong:
+        await reply.refuse_inline(tx, turn, result.refused, result.wrong)
+    if result.state == "handed_off":
+        said = f"{reply.HANDED_OFF}{result.reason}"
         if await turns.add_reason(tx, *turn, said):
             return  # it was answered by the API before
-    if heard.texts is None:
-        await turns.end_twin(tx, *turn, heard.state, heard.reason, None)
+    if result.texts is None:
+        await turns.end_dry_turn(tx, *turn, result.state, result.reason, None)
     else:
-        await reply.catch(tx, turn, heard.texts, "inline", heard.state, heard.reason)
+        await reply.record_dry_turn_reply(tx, turn, result.texts, "inline", result.state, result.reason)

@@ -1,0 +1,157 @@
+"""What every page of the settings has at hand: who sits there, and how a page is shown."""
+
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.responses import RedirectResponse
+from starlette.responses import Response
+
+from app.access import sessions
+from app.access.sessions import Person
+from app.domain.callers import Caller
+from app.domain.idempotency import IdempotencyKey, ReplayedAnswer
+from app.domain.problems import Problem
+from app.resources import Resources
+from app.store import idempotency as idempotency_store
+from app.store.engine import ReadTx, Tx
+from app.web.dependencies import AppResources
+from app.web.idempotency import claim_key
+from app.web.page import render
+from app.web.page.dependencies import Admin, AdminFormSender, SameOrigin, Token
+from app.web.page.settings import forms
+from app.web.page.settings.forms import Group, SubmittedForm
+
+SECTIONS = {
+    "general": "General",
+    "people": "People",
+    "accounts": "Provider accounts",
+    "numbers": "Phone numbers",
+    "agents": "SMS agents",
+    "campaigns": "Campaigns",
+    "keys": "API keys",
+    "canned": "Canned replies",
+}
+DONE_MESSAGES = {
+    "added": "Added.",
+    "saved": "Saved.",
+    "removed": "Removed.",
+    "paused": "Paused: what is queued waits.",
+    "resumed": "Resumed: what waited goes on.",
+    "revoked": "Revoked: it stops within five seconds.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A line of a list."""
+
+    path: str
+    name: str
+    facts: Sequence[str]
+    marks: Sequence[tuple[str, str]] = ()
+    """Badges: (kind, words)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A form as it is shown."""
+
+    action: str
+    groups: Sequence[Group]
+    values: dict[str, Any]
+    faults: dict[str, str]
+    submit: str = "Save"
+    once: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+
+
+@dataclass(frozen=True, slots=True)
+class AdminRequest:
+    """An admin at the settings."""
+
+    request: Request
+    person: Person
+    token: str
+    resources: Resources
+
+    @property
+    def caller(self) -> Caller:
+        return self.person.caller
+
+    @property
+    def tenant_id(self) -> str:
+        return self.person.tenant_id
+
+    def show_page(self, template: str, section: str, status: int = 200, /, **context: Any) -> Response:
+        return render.page(
+            self.request,
+            f"settings/{template}.html",
+            status,
+            person=self.person,
+            csrf=sessions.csrf_token(self.token),
+            sections=SECTIONS,
+            section=section,
+            done=DONE_MESSAGES.get(self.request.query_params.get("done", "")),
+            **context,
+        )
+
+    def show_list(
+        self,
+        section: str,
+        about: str,
+        items: Sequence[Item],
+        cursor: str | None,
+        empty_text: str,
+        add: str,
+    ) -> Response:
+        return self.show_page("list", section, about=about, items=items, cursor=cursor, nothing=empty_text, add=add)
+
+    async def run_once(self, form: SubmittedForm, work: Callable[[Tx], Awaitable[str]]) -> tuple[str, bool]:
+        """Does the work once for one form; the id of what it made, and whether it did so now."""
+        idempotency_key = IdempotencyKey(f"page {self.request.url.path}", form.once, form.digest)
+        try:
+            async with self.resources.database.tenant_tx(self.tenant_id) as tx:
+                await claim_key(tx, self.tenant_id, idempotency_key)
+                new_id = await work(tx)
+                answer = {"data": {"id": new_id}}
+                await idempotency_store.store_answer(tx, self.tenant_id, idempotency_key, 201, answer)
+        except ReplayedAnswer as replayed_answer:
+            return str(replayed_answer.data["id"]), False
+        return new_id, True
+
+    async def run_change(self, work: Callable[[Tx], Awaitable[object]]) -> None:
+        async with self.resources.database.tenant_tx(self.tenant_id) as tx:
+            await work(tx)
+
+    async def run_read(self, work: Callable[[ReadTx], Awaitable[Any]]) -> Any:
+        async with self.resources.database.read_tx(self.tenant_id) as read:
+            return await work(read)
+
+
+def redirect_back(path: str, done_key: str) -> Response:
+    """To a page of the settings, which says what was done."""
+    return RedirectResponse(f"/settings/{path}?done={done_key}", 303)
+
+
+def refill_form(form: SubmittedForm, action: str, problem: Problem, submit: str) -> Form:
+    """The form as it was sent, with what was refused of it."""
+    faults = forms.list_faults(form.groups, problem)
+    return Form(action, form.groups, form.get_values(), faults, submit)
+
+
+async def require_admin_get(request: Request, person: Admin, token: Token, resources: AppResources) -> AdminRequest:
+    return AdminRequest(request, person, token, resources)
+
+
+async def require_admin_post(
+    request: Request, person: AdminFormSender, token: Token, resources: AppResources
+) -> AdminRequest:
+    return AdminRequest(request, person, token, resources)
+
+
+AdminGet = Annotated[AdminRequest, Depends(require_admin_get)]
+AdminPost = Annotated[AdminRequest, Depends(require_admin_post)]
+FORM_CHECKS = [SameOrigin]
+"""Dependencies of every route that writes."""
