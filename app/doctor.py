@@ -140,22 +140,22 @@ async def _check_backlog(resources: Resources) -> AsyncIterator[Finding]:
             await owed.count_unknown(tx),
         )
     late_messages = [
-        f"{row['count']} texts by {row['provider']} wait ({row['state']}), the oldest for {row['late']:.0f} s too long"
+        f"{row.count} texts by {row.provider} wait ({row.state}), the oldest for {row.late:.0f} s too long"
         for row in texts
-        if row["late"] > MAX_TEXT_DELAY_SECONDS
+        if row.late > MAX_TEXT_DELAY_SECONDS
     ]
     late_messages += [
-        f"{row['count']} turns are {row['state']}, the oldest for {row['late']:.0f} s too long"
+        f"{row.count} turns are {row.state}, the oldest for {row.late:.0f} s too long"
         for row in unfinished_turns
-        if row["late"] > MAX_TURN_DELAY_SECONDS
+        if row.late > MAX_TURN_DELAY_SECONDS
     ]
     for message in late_messages:
         yield Finding("BAD", "owed", f"{message}: is a worker running?")
     if not late_messages:
-        count = sum(row["count"] for row in texts) + sum(row["count"] for row in unfinished_turns)
+        count = sum(row.count for row in texts) + sum(row.count for row in unfinished_turns)
         yield Finding("ok", "owed", f"{count} texts and turns, none late")
     for row in unknown:
-        message = f"{row['count']} texts by {row['provider']} may or may not have been taken"
+        message = f"{row.count} texts by {row.provider} may or may not have been taken"
         yield Finding("note", "owed", message)
 
 

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from hashlib import sha256
 from hmac import digest as hmac_digest
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 from sqlalchemy import event, exc
@@ -25,6 +25,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 from app.domain.problems import OutcomeUnknown, Unavailable
 from app.store.clock import Clock
 
+T = TypeVar("T")
 Row = Mapping[str, Any]
 """A row by column names: asyncpg's Record, as far as anybody here needs it."""
 JSON_DECODER = json.JSONDecoder()
@@ -109,6 +110,15 @@ class ReadTx:
     async def fetch_row(self, sql: str, *args: Any) -> Row | None:
         row: Row | None = await self._connection.fetchrow(sql, *args)
         return row
+
+    async def fetch(self, kind: type[T], sql: str, *args: Any) -> list[T]:
+        """Each row as a `kind`: a dataclass whose fields are the statement's columns in order."""
+        return [kind(*row) for row in await self.fetch_rows(sql, *args)]
+
+    async def fetch_one(self, kind: type[T], sql: str, *args: Any) -> T | None:
+        """The first row as a `kind`; None if there is none."""
+        row = await self.fetch_row(sql, *args)
+        return None if row is None else kind(*row)
 
     async def fetch_value(self, sql: str, *args: Any) -> Any:
         return await self._connection.fetchval(sql, *args)

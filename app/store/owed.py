@@ -1,8 +1,21 @@
 """What is owed, counted for the operators: texts to carriers, turns to agents."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 
-from app.store.engine import Row, Tx
+from app.store.engine import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class OwedTexts:
+    """Unsent texts of a provider. `late`: for how many seconds the oldest has been due that no
+    brake holds. State `waiting`: scheduled or held until a time."""
+
+    provider: str
+    state: str
+    count: int
+    late: float
+
 
 COUNT_TEXTS_SQL = """
 SELECT a.provider, CASE WHEN o.seq IS NULL THEN 'waiting' ELSE o.state END AS state,
@@ -17,10 +30,8 @@ GROUP BY 1, 2
 """
 
 
-async def count_texts(tx: Tx) -> list[Row]:
-    """Unsent texts as (provider, state, count, late): `late` is for how many seconds the oldest
-    has been due that no brake holds. `waiting`: scheduled or held until a time."""
-    return await tx.fetch_rows(COUNT_TEXTS_SQL)
+async def count_texts(tx: Tx) -> list[OwedTexts]:
+    return await tx.fetch(OwedTexts, COUNT_TEXTS_SQL)
 
 
 IS_ANYTHING_DUE_SQL = """
@@ -43,6 +54,14 @@ async def is_anything_due(tx: Tx, within: timedelta) -> bool:
     return bool(await tx.fetch_value(IS_ANYTHING_DUE_SQL, within))
 
 
+@dataclass(frozen=True, slots=True)
+class UnknownTexts:
+    """Texts of a provider of which nobody knows whether the carrier took them."""
+
+    provider: str
+    count: int
+
+
 COUNT_UNKNOWN_SQL = """
 SELECT provider, count(*) AS count FROM (
     SELECT m.provider FROM outbox o JOIN messages m USING (tenant_id, message_id)
@@ -54,12 +73,21 @@ SELECT provider, count(*) AS count FROM (
 """
 
 
-async def count_unknown(tx: Tx) -> list[Row]:
-    """Texts of which nobody knows whether the carrier took them, as (provider, count)."""
-    return await tx.fetch_rows(COUNT_UNKNOWN_SQL)
+async def count_unknown(tx: Tx) -> list[UnknownTexts]:
+    return await tx.fetch(UnknownTexts, COUNT_UNKNOWN_SQL)
 
 
-UNFETCHED = """
+@dataclass(frozen=True, slots=True)
+class UnfetchedAccounts:
+    """Accounts of a provider whose missed texts were not fetched yet. State `failing`: the last
+    try failed; `waiting`: it was not tried yet."""
+
+    provider: str
+    state: str
+    count: int
+
+
+COUNT_UNFETCHED_SQL = """
 SELECT provider, CASE WHEN failing_since IS NULL THEN 'waiting' ELSE 'failing' END AS state,
        count(*) AS count
 FROM provider_accounts WHERE missing_since IS NOT NULL AND active
@@ -67,10 +95,18 @@ GROUP BY 1, 2
 """
 
 
-async def unfetched(tx: Tx) -> list[Row]:
-    """Accounts whose missed texts are not here yet, as (provider, state, count). `failing`: the
-    last try failed."""
-    return await tx.fetch_rows(UNFETCHED)
+async def count_unfetched(tx: Tx) -> list[UnfetchedAccounts]:
+    return await tx.fetch(UnfetchedAccounts, COUNT_UNFETCHED_SQL)
+
+
+@dataclass(frozen=True, slots=True)
+class OwedTurns:
+    """Unfinished turns. `late`: for how many seconds the oldest has been due; below 0 while none
+    is due."""
+
+    state: str
+    count: int
+    late: float
 
 
 COUNT_TURNS_SQL = """
@@ -82,6 +118,5 @@ GROUP BY 1
 """
 
 
-async def count_turns(tx: Tx) -> list[Row]:
-    """Unfinished turns as (state, count, late): `late` as for texts, below 0 while none is due."""
-    return await tx.fetch_rows(COUNT_TURNS_SQL)
+async def count_turns(tx: Tx) -> list[OwedTurns]:
+    return await tx.fetch(OwedTurns, COUNT_TURNS_SQL)

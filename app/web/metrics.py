@@ -43,18 +43,18 @@ async def _build_owed_figures(tx: Tx) -> CollectorRegistry:
 
     texts = add_gauge("owed_texts", "Unsent texts.", "provider", "state")
     texts_late = add_gauge("owed_texts_late_seconds", "Since when the oldest text is due.", "provider", "state")
-    for row in await owed.count_texts(tx):
-        texts.labels(row["provider"], row["state"]).set(row["count"])
-        texts_late.labels(row["provider"], row["state"]).set(max(row["late"], 0))
+    for owed_texts in await owed.count_texts(tx):
+        texts.labels(owed_texts.provider, owed_texts.state).set(owed_texts.count)
+        texts_late.labels(owed_texts.provider, owed_texts.state).set(max(owed_texts.late, 0))
     unknown = add_gauge("unknown_texts", "Texts of which nobody knows whether they were taken.", "provider")
-    for row in await owed.count_unknown(tx):
-        unknown.labels(row["provider"]).set(row["count"])
+    for unknown_texts in await owed.count_unknown(tx):
+        unknown.labels(unknown_texts.provider).set(unknown_texts.count)
     unfetched = add_gauge("unfetched_accounts", "Accounts whose missed texts are not here yet.", "provider", "state")
-    for row in await owed.unfetched(tx):
-        unfetched.labels(row["provider"], row["state"]).set(row["count"])
+    for accounts in await owed.count_unfetched(tx):
+        unfetched.labels(accounts.provider, accounts.state).set(accounts.count)
     turns = add_gauge("owed_turns", "Unfinished turns.", "state")
     turns_late = add_gauge("owed_turns_late_seconds", "Since when the oldest turn is due.", "state")
-    for row in await owed.count_turns(tx):
-        turns.labels(row["state"]).set(row["count"])
-        turns_late.labels(row["state"]).set(max(row["late"], 0))
+    for owed_turns in await owed.count_turns(tx):
+        turns.labels(owed_turns.state).set(owed_turns.count)
+        turns_late.labels(owed_turns.state).set(max(owed_turns.late, 0))
     return registry
