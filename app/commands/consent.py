@@ -60,11 +60,11 @@ async def _heed_stop(tx: Tx, arrivals: Sequence[Arrival]) -> None:
     tenant_id = arrivals[0].tenant_id
     earlier_causes = await suppressions.get_causes(tx, tenant_id, [arrival.lead_phone for arrival in arrivals])
     await suppressions.add(tx, [_build_cause(arrival) for arrival in arrivals])
-    told = {arrival.lead_phone for arrival in arrivals if arrival.answered}
+    answered_by_carrier = {arrival.lead_phone for arrival in arrivals if arrival.is_answered}
     new_stops = {
         a.lead_phone: a
         for a in arrivals
-        if a.lead_phone not in told and "lead" not in earlier_causes.get(a.lead_phone, [])
+        if a.lead_phone not in answered_by_carrier and "lead" not in earlier_causes.get(a.lead_phone, [])
     }
     if new_stops:
         tenant = await tenants.get(tx, tenant_id)
@@ -82,12 +82,12 @@ async def _heed_help(tx: Tx, arrivals: Sequence[Arrival]) -> None:
     )
     answerable = [arrival for phone, arrival in arrival_by_phone.items() if phone not in answered_phones]
     await suppressions.record_events(tx, [_build_cause(arrival) for arrival in answerable])
-    unanswered = [arrival for arrival in answerable if not arrival.answered]
-    if not unanswered:
+    help_requests = [arrival for arrival in answerable if not arrival.is_answered]
+    if not help_requests:
         return
     tenant = await tenants.get(tx, tenant_id)
     assert tenant is not None
-    await _send_answer(tx, unanswered, tenant["help_text"] or HELP_ANSWER.format(name=tenant["name"]))
+    await _send_answer(tx, help_requests, tenant["help_text"] or HELP_ANSWER.format(name=tenant["name"]))
 
 
 async def _send_answer(tx: Tx, arrivals: Sequence[Arrival], text: str) -> None:

@@ -41,7 +41,7 @@ async def hand_over(tx: Tx, thread: ThreadKey, reason: str) -> None:
     leaves: only its unfinished turns end."""
     await threads.switch_agent_mode(tx, [thread], False)
     await threads.cancel_turns(tx, [thread], HANDED_OVER)
-    await threads.withdraw(tx, [thread], f"withdrawn: {HANDED_OVER}")
+    await threads.withdraw_held_replies(tx, [thread], f"withdrawn: {HANDED_OVER}")
     await threads.set_status(tx, [thread], "follow_up", only_from=NOT_DNC)
     await notes.add(tx, {thread: f"The agent handed over to a person: {reason}"})
 

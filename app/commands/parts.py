@@ -23,10 +23,10 @@ async def join(tx: Tx, account: Account, texts: Sequence[InboundText]) -> list[I
     for text in texts:
         if text.part is None:
             continue
-        held = await parts.held(tx, *key, text)
-        if held["known"]:
+        check = await parts.lock_and_check(tx, *key, text)
+        if check["known"]:
             continue
-        if held["of_another"]:
+        if check["of_another"]:
             whole_texts.append(_join_rows(await parts.take(tx, *key, text)))
         if await parts.add(tx, *key, text) >= text.part.total:
             whole_texts.append(_join_rows(await parts.take(tx, *key, text)))

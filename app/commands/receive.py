@@ -113,7 +113,7 @@ async def _store_new(
         (a.tenant_id, a.lead_phone) for a, route in zip(arrivals, routes, strict=True) if route["made_needless"]
     }
     if replied_phones:
-        await outbox.cancel_answered(tx, sorted(replied_phones))
+        await outbox.cancel_on_reply(tx, sorted(replied_phones))
     by_post: dict[int, list[Arrival]] = {}
     for (i, _, _), arrival in zip(new_texts, arrivals, strict=True):
         by_post.setdefault(i, []).append(arrival)
@@ -137,21 +137,21 @@ async def _complete(tx: Tx, posts: Sequence[InboundPost], copies: Sequence[Place
     that say only now what was to be obeyed, each with the place of its post."""
     if not copies:
         return []
-    known = [(a.tenant_id, a.account_id, t.provider_id) for _, a, t in copies]
-    lacking = await inbox.incomplete(tx, known)
-    if not lacking:
+    keys = [(a.tenant_id, a.account_id, t.provider_id) for _, a, t in copies]
+    incomplete_rows = await inbox.find_incomplete(tx, keys)
+    if not incomplete_rows:
         return []
-    await threads.lock(tx, {(row["tenant_id"], row["interaction_id"]) for row in lacking})
-    arrivals = [_fuller(posts[copies[row["i"]][0]], copies[row["i"]][2], row) for row in lacking]
-    filled = await inbox.complete(tx, arrivals)
-    await _collect_texts(tx, [(a, r) for a, r in zip(arrivals, filled, strict=True) if r["forwardable"]])
+    await threads.lock(tx, {(row["tenant_id"], row["interaction_id"]) for row in incomplete_rows})
+    arrivals = [_fuller(posts[copies[row["i"]][0]], copies[row["i"]][2], row) for row in incomplete_rows]
+    completed_rows = await inbox.complete(tx, arrivals)
+    await _collect_texts(tx, [(a, r) for a, r in zip(arrivals, completed_rows, strict=True) if r["forwardable"]])
     unheard = [
         (row, arrival)
-        for row, arrival in zip(lacking, arrivals, strict=True)
+        for row, arrival in zip(incomplete_rows, arrivals, strict=True)
         if arrival.word and arrival.word != optout.judge_text(row["text"]).word
     ]
     said = [(a.tenant_id, a.message_id, a.lead_phone, r["created_at"]) for r, a in unheard]
-    outdated = await suppressions.outdated(tx, said) if said else set()
+    outdated = await suppressions.find_outdated(tx, said) if said else set()
     heeded = [(copies[r["i"]][0], a) for r, a in unheard if a.message_id not in outdated]
     for _, arrival in heeded:
         await consent.heed_words(tx, [arrival])
@@ -197,7 +197,7 @@ def _build_arrival(post: InboundPost, text: InboundText, route: Row, lead_id: st
         media=[{"url": media.url, "contentType": media.content_type} for media in text.media],
         word=judgment.word,
         rule=judgment.rule,
-        answered=post.habits.answered(text, judgment.word),
+        is_answered=post.habits.has_answered(text, judgment.word),
         is_forwardable=judgment.word is None
         and not route["suppressed"]
         # A record says that there are attachments, and not which: nothing to hand over yet.

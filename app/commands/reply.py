@@ -107,11 +107,11 @@ async def hand_off(tx: Tx, turn: Row, reason: str) -> None:
     if HANDED_OFF in (turn["reason"] or ""):
         return  # the wish of one turn is told once
     key, thread = _turn_key(turn), _thread_key(turn)
-    since = await turns.since(tx, *key)
+    later_events = await turns.get_later_events(tx, *key)
     problem = unwanted(
         suppressed=bool(await interactions.find_suppressed(tx, [thread])),
-        person_wrote=since["person_wrote"],
-        agent_mode=since["agent_mode"],
+        person_wrote=later_events["person_wrote"],
+        agent_mode=later_events["agent_mode"],
     )
     if problem:
         wish = {"handoff": reason, "detail": problem.details[0]}
@@ -274,7 +274,7 @@ async def _close_turns(tx: Tx, answered_turns: Sequence[tuple[Row, Sequence[str]
         ],
     )
     thread_keys = [_thread_key(turn) for turn, _, _ in answered_turns]
-    for thread, due_at in (await turns.answered(tx, thread_keys)).items():
+    for thread, due_at in (await turns.end_reply_wait(tx, thread_keys)).items():
         tx.hints[turn_hint(*thread)] = due_at
     for thread, replies in (await turns.get_last_replies(tx, thread_keys, MAX_ALIKE_IN_A_ROW)).items():
         if is_looping(replies):
@@ -309,7 +309,7 @@ async def release_held_reply(tx: Tx, caller: Caller, turn_id: str, texts: Sequen
     turn = await _lock_held_turn(tx, caller, turn_id)
     thread = (turn["tenant_id"], turn["interaction_id"])
     texts_to_send = list(texts or turn["held"]["texts"])
-    await threads.withdraw(tx, [thread], "a person sent it")
+    await threads.withdraw_held_replies(tx, [thread], "a person sent it")
     await modes.take_over(tx, [thread])
     orders = [
         Order(
@@ -335,7 +335,7 @@ async def release_held_reply(tx: Tx, caller: Caller, turn_id: str, texts: Sequen
 async def discard_held_reply(tx: Tx, caller: Caller, turn_id: str) -> None:
     """The held reply never leaves. Raises `NotFound`, `NotHeld`."""
     turn = await _lock_held_turn(tx, caller, turn_id)
-    await threads.withdraw(tx, [_thread_key(turn)], "withdrawn: a person discarded it")
+    await threads.withdraw_held_replies(tx, [_thread_key(turn)], "withdrawn: a person discarded it")
 
 
 async def _lock_held_turn(tx: Tx, caller: Caller, turn_id: str) -> Row:
@@ -356,9 +356,9 @@ async def _record_refusal(tx: Tx, turn: Row, texts: Sequence[str], problem: Prob
     thread = (turn["tenant_id"], turn["interaction_id"])
     unsent_reply = {"turnId": turn["turn_id"], "texts": list(texts), "refusedAt": at}
     await turns.record_stale_reply(tx, *thread, unsent_reply)
-    if turn["stale_reply"] == "hold" and not outdated(**await turns.since(tx, *_turn_key(turn))):
+    if turn["stale_reply"] == "hold" and not outdated(**await turns.get_later_events(tx, *_turn_key(turn))):
         problem.details.append("turnId: held")
-        await threads.withdraw(tx, [thread], "withdrawn: a later one is held")
+        await threads.withdraw_held_replies(tx, [thread], "withdrawn: a later one is held")
         await turns.hold_reply(tx, *_turn_key(turn), {"texts": list(texts), "heldAt": at, "by": by})
 
 

@@ -98,7 +98,7 @@ class Habits:
     yes_restores: bool = False
     """It takes YES for START from a number that is blocked."""
 
-    def answered(self, text: InboundText, word: ControlWord | None) -> bool:
+    def has_answered(self, text: InboundText, word: ControlWord | None) -> bool:
         """Whether the carrier answered the text as this word: it says so, or the text is one of
         its own words and nothing more."""
         if text.taken_as:

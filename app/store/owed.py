@@ -1,4 +1,4 @@
-"""What is owed, counted for the operators: texts to carriers, turns to agents."""
+"""Counts for operators: texts owed to carriers, turns owed to agents, accounts to fetch."""
 
 from datetime import timedelta
 
@@ -18,8 +18,8 @@ GROUP BY 1, 2
 
 
 async def count_texts(tx: Tx) -> list[Row]:
-    """Unsent texts as (provider, state, count, late): `late` is for how many seconds the oldest
-    has been due that no brake holds. `waiting`: scheduled or held until a time."""
+    """Unsent texts as (provider, state, count, late). `late`: seconds for which the oldest one
+    without a brake has been due. State `waiting`: scheduled or held."""
     return await tx.fetch_rows(COUNT_TEXTS_SQL)
 
 
@@ -39,7 +39,7 @@ SELECT EXISTS (
 
 
 async def is_anything_due(tx: Tx, within: timedelta) -> bool:
-    """Whether anything wants to be done within this time, brakes apart."""
+    """Whether a text or a turn is due within this time; paused tenants and numbers do not count."""
     return bool(await tx.fetch_value(IS_ANYTHING_DUE_SQL, within))
 
 
@@ -48,18 +48,18 @@ SELECT provider, count(*) AS count FROM (
     SELECT m.provider FROM outbox o JOIN messages m USING (tenant_id, message_id)
     WHERE o.state = 'unknown' AND m.status = 'unknown'
       AND m.error_code IS DISTINCT FROM 'OUTCOME_UNKNOWN'
-    UNION ALL  -- of which the carrier was asked in vain
+    UNION ALL  -- the carrier was asked and did not know
     SELECT provider FROM messages WHERE error_code = 'OUTCOME_UNKNOWN' AND status = 'unknown'
 ) x GROUP BY 1
 """
 
 
 async def count_unknown(tx: Tx) -> list[Row]:
-    """Texts of which nobody knows whether the carrier took them, as (provider, count)."""
+    """Texts of unknown outcome, as (provider, count)."""
     return await tx.fetch_rows(COUNT_UNKNOWN_SQL)
 
 
-UNFETCHED = """
+COUNT_UNFETCHED_SQL = """
 SELECT provider, CASE WHEN failing_since IS NULL THEN 'waiting' ELSE 'failing' END AS state,
        count(*) AS count
 FROM provider_accounts WHERE missing_since IS NOT NULL AND active
@@ -68,9 +68,9 @@ GROUP BY 1, 2
 
 
 async def unfetched(tx: Tx) -> list[Row]:
-    """Accounts whose missed texts are not here yet, as (provider, state, count). `failing`: the
-    last try failed."""
-    return await tx.fetch_rows(UNFETCHED)
+    """Accounts whose missed texts are not fetched yet, as (provider, state, count). State
+    `failing`: the last fetch failed."""
+    return await tx.fetch_rows(COUNT_UNFETCHED_SQL)
 
 
 COUNT_TURNS_SQL = """
@@ -83,5 +83,6 @@ GROUP BY 1
 
 
 async def count_turns(tx: Tx) -> list[Row]:
-    """Unfinished turns as (state, count, late): `late` as for texts, below 0 while none is due."""
+    """Unfinished turns as (state, count, late). `late`: seconds for which the oldest one has been
+    due, below 0 while none is due."""
     return await tx.fetch_rows(COUNT_TURNS_SQL)
