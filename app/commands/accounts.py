@@ -87,7 +87,7 @@ async def change(tx: Tx, caller: Caller, account_id: str, fields: Fields) -> Row
 async def remove(tx: Tx, caller: Caller, account_id: str) -> None:
     """Raises `NotFound`; `InUse` while it has numbers or queued texts."""
     if await accounts.has_unsent_texts(tx, caller.tenant_id, account_id):
-        raise InUse(details=["accountId: texts still wait to leave through it"])
+        raise InUse(details=["accountId: texts are queued on it"])
     with unless_in_use("accountId: numbers belong to it"):
         require_found(await accounts.remove(tx, caller.tenant_id, account_id) or None)
 

@@ -29,7 +29,7 @@ async def require_known(tx: Tx, tenant_id: str, fields: Fields, kinds: Mapping[s
     ]
     unknown_fields = await directory.find_unknown(tx, tenant_id, references)
     if unknown_fields:
-        raise Invalid(details=[f"{name}: is not the id of one of yours" for name in unknown_fields])
+        raise Invalid(details=[f"{name}: does not exist" for name in unknown_fields])
 
 
 async def normalize_tenant_phone(tx: Tx, tenant_id: str, raw_phone: str, field: str) -> str:
@@ -55,7 +55,7 @@ def require_url(url: str, field: str) -> str:
     except ValueError:
         is_good = False
     if not is_good:
-        raise Invalid(details=[f"{field}: must be an http or https address without userinfo"])
+        raise Invalid(details=[f"{field}: must be an http or https URL with a host and without a user name"])
     return url
 
 

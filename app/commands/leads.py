@@ -95,7 +95,7 @@ def _check_fields_offline(fields: Fields, country: str, known_ids: Collection[st
     if (zone := fields.get("timezone")) and zone not in available_timezones():
         raise Invalid(details=["timezone: is not an IANA time zone, such as America/New_York"])
     if fields.get("campaign_id") and fields["campaign_id"] not in known_ids:
-        raise Invalid(details=["campaignId: is not the id of one of yours"])
+        raise Invalid(details=["campaignId: does not exist"])
     if (lead_id := fields.get("lead_id")) and not ids.CALLER_ID_PATTERN.fullmatch(lead_id):
         raise Invalid(details=["leadId: must be 1-64 of A-Za-z0-9_.:-"])
     return values

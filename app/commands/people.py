@@ -26,11 +26,11 @@ async def change(tx: Tx, caller: Caller, user_id: str, role: PersonRole, active:
     await tenants.lock(tx, caller.tenant_id)
     current_row = require_found(await people.lock(tx, caller.tenant_id, user_id))
     if not active and user_id == caller.actor:
-        raise Invalid(details=["active: nobody switches off themselves"])
+        raise Invalid(details=["active: you cannot switch off yourself"])
     stays_admin = active and role == "admin"
     loses_admin = current_row["role"] == "admin" and not stays_admin
     if loses_admin and not await people.has_other_admins(tx, caller.tenant_id, user_id):
-        raise Invalid(details=["role: somebody must stay admin"])
+        raise Invalid(details=["role: the tenant must keep one admin"])
     if not active:
         await access.close_sessions(tx, caller.tenant_id, user_id)
     return require_found(await people.change(tx, caller.tenant_id, user_id, role, active))

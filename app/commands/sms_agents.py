@@ -109,4 +109,4 @@ async def _check_fields(tx: Tx, caller: Caller, fields: Fields, new_row: Fields)
     references = [(f"inboundCampaignIds[{i}]", "campaign", campaign_id) for i, campaign_id in enumerate(campaign_ids)]
     unknown_fields = await directory.find_unknown(tx, caller.tenant_id, references)
     if unknown_fields:
-        raise Invalid(details=[f"{name}: is not the id of one of yours" for name in unknown_fields])
+        raise Invalid(details=[f"{name}: does not exist" for name in unknown_fields])

@@ -117,7 +117,7 @@ def check_reply(
 def check_handoff(*, is_suppressed: bool, person_wrote: bool, agent_mode: bool) -> Problem | None:
     """Why a hand-off to a person is refused; None: it is obeyed."""
     if is_suppressed:
-        return DncBlocked(details=["handoff: the phone is not to be texted"])
+        return DncBlocked(details=["handoff: the phone may not be texted"])
     if person_wrote:
         return TurnCancelled(details=["handoff: a person wrote"])
     if not agent_mode:

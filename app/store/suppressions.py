@@ -14,7 +14,7 @@ from app.store.engine import ReadTx, Row, Tx, as_columns
 
 PhoneKey = tuple[str, str]
 """(tenant id, phone in E.164)."""
-STOP_REASON = "the phone is not to be texted"
+STOP_REASON = "the phone may not be texted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
