@@ -1,4 +1,5 @@
-"""Who may come in, and what is sealed: keys, passwords, sessions, and the sealing of secrets.
+"""Authentication (API keys, passwords, sessions), and the sealing of secrets.
 
-Only digests of what opens a door are kept. Statements stand in `store/access.py`.
+Keys, passwords and tokens are stored only as digests or hashes. The statements are in
+`store/access.py`.
 """

@@ -1,6 +1,6 @@
-"""API keys: `lss_` + prefix + `_` + secret. The prefix is kept in clear, to look the key up
-and to recognise a leaked one; of the whole only the SHA-256 is kept, since a random key of
-160 bits needs no slow hash."""
+"""API keys: `lss_` + prefix + `_` + secret. The prefix is stored in clear, to find the key and to
+recognize a leaked one. Of the whole key only the SHA-256 is stored: a random key of 160 bits needs
+no slow hash."""
 
 import asyncio
 import re
@@ -20,13 +20,13 @@ from app.store.engine import Database, ReadTx, Row
 ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 KEY_PATTERN = re.compile(r"(lss_[a-z2-9]{10})_[a-z2-9]{32}")
 CACHE_SECONDS = 4.0
-"""A revoked key must stop within five seconds."""
+"""A revoked key must stop working within five seconds."""
 log = structlog.get_logger("keys")
 
 
 @dataclass(frozen=True, slots=True)
 class IssuedKey:
-    """A key as it is shown once, and what is kept of it."""
+    """A new key: `full_key` is shown once, `prefix` and `digest` are stored."""
 
     prefix: str
     digest: bytes
@@ -34,6 +34,7 @@ class IssuedKey:
 
 
 def make() -> IssuedKey:
+    """Makes a new random key."""
     prefix = "lss_" + _random_text(10)
     full_key = f"{prefix}_{_random_text(32)}"
     return IssuedKey(prefix, sha256(full_key.encode()).digest(), full_key)
@@ -44,7 +45,8 @@ def _random_text(length: int) -> str:
 
 
 async def find_caller(read: ReadTx, raw_key: str | None) -> Caller:
-    """Whose key it is. Raises `Unauthorized`, the same for missing, unknown and revoked."""
+    """The caller by an API key. Raises the same `Unauthorized` for a missing, unknown or revoked
+    key."""
     return _build_caller(await _get_key_row(read, raw_key))
 
 
@@ -72,7 +74,7 @@ def _digest_key(raw_key: str | None) -> bytes:
 
 
 class KeyCache:
-    """The keys seen in the last seconds."""
+    """Caches the callers of recently used keys, so that most requests need no query."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -80,17 +82,18 @@ class KeyCache:
         self._touch_tasks: set[asyncio.Task[None]] = set()
 
     async def get_caller(self, raw_key: str | None) -> Caller:
-        """As `find_caller` above, at most `CACHE_SECONDS` behind it."""
+        """As `find_caller`, at most `CACHE_SECONDS` old."""
         if not KEY_PATTERN.fullmatch(raw_key or ""):
             raise Unauthorized
         return await self._callers.get(_digest_key(raw_key), lambda: self._load_caller(raw_key))
 
     def forget(self, key_id: str) -> None:
-        """The key was revoked here; other processes notice within `CACHE_SECONDS`."""
+        """Forgets a key that was revoked or changed by this process; other processes notice within
+        `CACHE_SECONDS`."""
         self._callers.forget(lambda _, caller: caller.actor == key_id)
 
     async def close(self) -> None:
-        """Waits for the uses that are still being noted."""
+        """Waits until running look-ups and writes are done."""
         await self._callers.close()
         await asyncio.gather(*self._touch_tasks, return_exceptions=True)
 
@@ -109,4 +112,4 @@ class KeyCache:
             async with self._database.system_tx() as tx:
                 await access.touch_key(tx, caller.tenant_id, caller.actor)
         except (Problem, OSError) as error:
-            log.info("a key's last use was not noted", error=type(error).__name__)
+            log.info("last use of a key not recorded", error=type(error).__name__)

@@ -1,4 +1,4 @@
-"""Passwords: argon2id, in a thread, and as slow for an unknown e-mail as for a known one."""
+"""Passwords: argon2id, in a thread, and equally slow for unknown and known e-mails."""
 
 import asyncio
 import secrets
@@ -13,12 +13,13 @@ MAX_LENGTH = 1024
 LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 _hasher = PasswordHasher()
 DUMMY_HASH = "$argon2id$v=19$m=65536,t=3,p=4$WBv/cTOwBo9TnbSv/Bxwdw$reHXSSaLmgY7hnqYIevB7jrno1JufVymG+1GZnfG1Ys"
-"""Of a password that nobody has: 32 random bytes, thrown away. Made beforehand, since a process
-would spend a tenth of a second on it at its start."""
+"""The hash of 32 random bytes that were thrown away: nobody has this password. It is a constant,
+because hashing at each start would cost a tenth of a second."""
 
 
 def require_good(password: str, email: str) -> None:
-    """Raises `Invalid`, naming `password`. Length is what counts (NIST SP 800-63B, 3.1.1)."""
+    """Raises `Invalid` naming `password`, if it is too short, too long or easy to guess. No rules on
+    kinds of characters: length is what counts (NIST SP 800-63B, 3.1.1)."""
     if len(password) < MIN_LENGTH:
         raise Invalid(details=[f"password: must have at least {MIN_LENGTH} characters"])
     if len(password) > MAX_LENGTH:
@@ -28,7 +29,7 @@ def require_good(password: str, email: str) -> None:
 
 
 def make_password() -> str:
-    """A password to be told to a person once: 80 random bits that can be read out."""
+    """Makes a password to show once: 80 random bits, easy to read out."""
     return "-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(4))
 
 
@@ -37,13 +38,14 @@ async def hash_password(password: str) -> str:
 
 
 async def verify_password(password_hash: str | None, password: str) -> bool:
-    """Whether `password` is the one. None (nobody by that e-mail): False, in the same time."""
+    """Whether `password` fits the hash. Without a hash (unknown e-mail) it returns False after the
+    same time."""
     is_right = await asyncio.to_thread(_verify_hash, password_hash or DUMMY_HASH, password)
     return is_right and password_hash is not None
 
 
 def needs_rehash(password_hash: str) -> bool:
-    """Whether it was made with weaker parameters than today's."""
+    """Whether the hash was made with weaker parameters than the present ones."""
     return _hasher.check_needs_rehash(password_hash)
 
 

@@ -1,4 +1,4 @@
-"""Sealing anew under the newest key, after `SECRET_KEYS` got another one in front."""
+"""Re-encrypts sealed values under the newest key, after a new key was put first in `SECRET_KEYS`."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from app.store.engine import Database
 
 @dataclass(slots=True)
 class SealCount:
-    """Sealed things: under the newest key, under an older one, under none that is listed."""
+    """Counts of sealed values: under the newest key, under an older one, under no key we have."""
 
     newest: int = 0
     older: int = 0
@@ -17,8 +17,8 @@ class SealCount:
 
 
 async def count_sealed(database: Database, seal: Seal, reseal: bool = False) -> SealCount:
-    """Opens everything that is sealed. With `reseal` what is under an older key is closed under
-    the newest, a transaction each; a process that still has the old list opens both."""
+    """Opens and counts all sealed values. With `reseal`, values under an older key are re-encrypted
+    under the newest one, each in a transaction of its own."""
     counts = SealCount()
     async with database.system_tx() as tx:
         values = await sealed.list_all(tx)

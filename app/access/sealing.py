@@ -1,7 +1,7 @@
-"""Sealing of secrets at rest: AES-256-GCM, with the id of the key in the sealed bytes.
+"""Encrypts secrets at rest with AES-256-GCM; the sealed bytes contain the id of the key.
 
-Layout: one byte of version, 4 bytes of key id, 12 bytes of nonce, then ciphertext and tag.
-The newest key closes; every key that is still listed opens, so keys can be rotated.
+Layout: 1 byte version, 4 bytes key id, 12 bytes nonce, then ciphertext and tag. The newest key
+encrypts; every key of the list decrypts, so keys can be rotated.
 """
 
 import json
@@ -21,11 +21,11 @@ HEAD_BYTES = len(VERSION) + ID_BYTES
 
 
 class Unsealable(Exception):
-    """Sealed under a key that is not listed, or not sealed by us at all."""
+    """The bytes were sealed under a key that we do not have, or were changed."""
 
 
 class Seal:
-    """`keys`: 32 bytes each, newest first."""
+    """Seals and opens secrets. `keys`: 32 bytes each, newest first."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         if not keys:
@@ -34,12 +34,12 @@ class Seal:
         self._newest = _key_id(keys[0])
 
     def close(self, plain: bytes) -> bytes:
-        """`plain`, sealed under the newest key."""
+        """Seals `plain` under the newest key."""
         nonce, head = os.urandom(NONCE_BYTES), VERSION + self._newest
         return head + nonce + self._keys[self._newest].encrypt(nonce, plain, head)
 
     def open(self, sealed_bytes: bytes) -> bytes:
-        """What was sealed; raises `Unsealable`."""
+        """Opens sealed bytes. Raises `Unsealable`."""
         head, nonce = sealed_bytes[:HEAD_BYTES], sealed_bytes[HEAD_BYTES : HEAD_BYTES + NONCE_BYTES]
         key = self._keys.get(head[len(VERSION) :])
         if key is None or head[: len(VERSION)] != VERSION:
@@ -50,20 +50,20 @@ class Seal:
             raise Unsealable("the sealed bytes were changed") from None
 
     def is_newest(self, sealed_bytes: bytes) -> bool:
-        """Whether it was sealed under the newest key."""
+        """Whether the bytes were sealed under the newest key."""
         return sealed_bytes[len(VERSION) : HEAD_BYTES] == self._newest
 
     def close_words(self, words: Mapping[str, str]) -> bytes:
-        """Named strings (credentials), sealed together."""
+        """Seals named strings (credentials) together."""
         return self.close(json.dumps(dict(words)).encode())
 
     def open_words(self, sealed_bytes: bytes) -> dict[str, str]:
-        """The reverse of `close_words`; raises `Unsealable`."""
+        """Opens what `close_words` sealed. Raises `Unsealable`."""
         words: dict[str, str] = json.loads(self.open(sealed_bytes))
         return words
 
     def open_account(self, row: Row) -> Account:
-        """An account's row as adapters take it, its credentials opened."""
+        """Builds an `Account` with open credentials from its row. Raises `Unsealable`."""
         return Account(
             row["tenant_id"],
             row["account_id"],

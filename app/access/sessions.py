@@ -1,4 +1,4 @@
-"""Signed-in people: a random token in the cookie, and of it only the digest in the database."""
+"""Sessions of signed-in people: a random token in a cookie; the database has only its digest."""
 
 import secrets
 from dataclasses import dataclass
@@ -16,23 +16,23 @@ from app.store.engine import Database, ReadTx, Row, Tx
 MAX_IDLE = timedelta(hours=12)
 MAX_SESSION = timedelta(days=7)
 RENEW_AFTER = timedelta(hours=1)
-"""A token that is older gives place to a fresh one: what leaked is soon worth nothing."""
+"""Age at which a token is replaced by a new one, so that a leaked token soon stops working."""
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who is signed in."""
+    """A signed-in person."""
 
     tenant_id: str
     user_id: str
     email: str
     role: str
     needs_renewal: bool = False
-    """The token is to be renewed now."""
+    """The session's token should be renewed now."""
 
     @property
     def admin(self) -> bool:
-        """May see and change settings, people and the system's state too."""
+        """Whether the person may also see and change settings, people and the system's state."""
         return self.role == "admin"
 
     @property
@@ -41,28 +41,28 @@ class Person:
 
 
 async def sign_in(database: Database, email: str, password: str, address: str | None = None) -> str | None:
-    """The token of a new session; None when e-mail or password is wrong, which of the two is
-    not told, not even by the time it takes. No transaction is open while the hash is checked.
-    Raises `RateLimited` after too many attempts, of the person or from the address."""
+    """Opens a session and returns its token; None if e-mail or password is wrong. Both cases take
+    the same time, so that nobody can find out which e-mails exist. No transaction is open while the
+    hash is computed. Raises `RateLimited` after too many attempts for the e-mail or the address."""
     await tries.count_try(database, email, address)
     async with database.system_tx() as tx:
         person = await access.get_person(tx, email)
     known_hash = None if person is None else person["password_hash"]
     if not await passwords.verify_password(known_hash, password) or person is None:
         return None
-    fresh_hash = None
+    new_hash = None
     if passwords.needs_rehash(person["password_hash"]):
-        fresh_hash = await passwords.hash_password(password)
+        new_hash = await passwords.hash_password(password)
     async with database.system_tx() as tx:
         await tries.forget(tx, email, address)
-        if fresh_hash:
-            await access.set_password_hash(tx, person["tenant_id"], person["user_id"], fresh_hash)
+        if new_hash:
+            await access.set_password_hash(tx, person["tenant_id"], person["user_id"], new_hash)
         return await begin(tx, person["tenant_id"], person["user_id"])
 
 
 async def begin(tx: Tx, tenant_id: str, user_id: str) -> str:
-    """Opens a session and returns its token, for the cookie. The part before the dot stays when
-    the token is renewed, so that forms which are open keep fitting."""
+    """Opens a session and returns its token. A renewal keeps the part before the dot: CSRF tokens
+    derive from it, so open forms stay valid."""
     token = f"{secrets.token_urlsafe(32)}.{secrets.token_urlsafe(32)}"
     await access.open_session(tx, tenant_id, user_id, _digest_token(token), MAX_SESSION)
     return token
@@ -70,29 +70,29 @@ async def begin(tx: Tx, tenant_id: str, user_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RenewedToken:
-    """A fresh token, and how long its session may still last."""
+    """A new token, and how long its session may still last."""
 
     token: str
     time_left: timedelta
 
 
 async def renew(tx: Tx, token: str) -> RenewedToken | None:
-    """A fresh token for the same session. The old one is good until the fresh one is used, and a
-    minute more, since requests come side by side and answers get lost. None: another request
-    was faster."""
+    """Replaces the session's token and returns the new one; None: another request has just renewed
+    it. The old token stays valid until a minute after the first use of the new one, because requests
+    overlap and answers get lost."""
     new_token = f"{token.partition('.')[0]}.{secrets.token_urlsafe(32)}"
     time_left = await access.renew_session(tx, _digest_token(token), _digest_token(new_token), RENEW_AFTER)
     return RenewedToken(new_token, time_left) if time_left else None
 
 
 async def find(read: ReadTx, token: str) -> Person | None:
-    """Whose session it is; None when it is unknown, ended, expired or idle for too long."""
+    """The person of a session; None if it is unknown, ended, expired or was idle too long."""
     row = await access.get_session(read, _digest_token(token), MAX_IDLE, RENEW_AFTER)
     return None if row is None else _build_person(row)
 
 
 async def find_and_touch(tx: Tx, token: str) -> Person | None:
-    """As `find`, and puts off the idle expiry; the row is written once a minute at most."""
+    """As `find`, and records the use, which restarts the idle time; writes at most once a minute."""
     row = await access.get_session(tx, _digest_token(token), MAX_IDLE, RENEW_AFTER)
     if row is None:
         return None
@@ -102,36 +102,37 @@ async def find_and_touch(tx: Tx, token: str) -> Person | None:
 
 
 async def end(tx: Tx, token: str) -> None:
-    """Signs out: the token opens nothing any more."""
+    """Ends the session of the token."""
     await access.close_session(tx, _digest_token(token))
 
 
 async def end_all(tx: Tx, tenant_id: str, user_id: str) -> None:
-    """Signs the person out everywhere."""
+    """Ends all sessions of the person."""
     await access.close_sessions(tx, tenant_id, user_id)
 
 
 async def change_password(
     database: Database, person: Person, current: str, new_password: str, address: str | None = None
 ) -> str:
-    """Sets the person's own password and signs them out everywhere; the token of a new session.
-    Raises `Invalid` naming `currentPassword` or `password`, `RateLimited`."""
+    """Changes the person's own password, ends all their sessions, and returns the token of a new one.
+    Raises `Invalid` naming `currentPassword` or `password`; `RateLimited`."""
     passwords.require_good(new_password, person.email)
     await tries.count_try(database, person.email, address)
     async with database.system_tx() as tx:
         person_row = await access.get_person(tx, person.email)
     if person_row is None or not await passwords.verify_password(person_row["password_hash"], current):
         raise Invalid(details=["currentPassword: is wrong"])
-    fresh_hash = await passwords.hash_password(new_password)
+    new_hash = await passwords.hash_password(new_password)
     async with database.system_tx() as tx:
         await tries.forget(tx, person.email, address)
-        await access.set_password_hash(tx, person.tenant_id, person.user_id, fresh_hash)
+        await access.set_password_hash(tx, person.tenant_id, person.user_id, new_hash)
         await end_all(tx, person.tenant_id, person.user_id)
         return await begin(tx, person.tenant_id, person.user_id)
 
 
 def csrf_token(token: str) -> str:
-    """What a form of this session must carry; derived, so nothing more has to be kept."""
+    """The CSRF token for forms of this session. It derives from the session's token, so it need not
+    be stored."""
     return hmac_digest(token.partition(".")[0].encode(), b"csrf", sha256).hex()
 
 

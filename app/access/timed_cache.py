@@ -1,5 +1,4 @@
-"""What was looked up in the last seconds, so that a busy key or account is asked for once in a
-while, and by one of those who want it at the same time."""
+"""A cache whose entries live for some seconds. Concurrent look-ups of one key share one call."""
 
 import asyncio
 import time
@@ -12,7 +11,7 @@ MAX_ENTRIES = 10_000
 
 
 class TimedCache(Generic[K, V]):
-    """Values at most `seconds` old. What a look-up raises is raised, and not kept."""
+    """Caches values for `seconds`. If a look-up raises, its error is raised and not cached."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -31,11 +30,11 @@ class TimedCache(Generic[K, V]):
         return await asyncio.shield(lookup)
 
     def forget(self, matches: Callable[[K, V], bool]) -> None:
-        """The next `get` of these looks anew."""
+        """Removes the entries that match; the next `get` looks them up again."""
         self._entries = {key: entry for key, entry in self._entries.items() if not matches(key, entry[1])}
 
     async def close(self) -> None:
-        """Waits for the look-ups on their way."""
+        """Waits for running look-ups."""
         await asyncio.gather(*self._lookups.values(), return_exceptions=True)
 
     async def _look_up(self, key: K, look_up: Callable[[], Awaitable[V]]) -> V:
@@ -49,4 +48,4 @@ class TimedCache(Generic[K, V]):
     def _finish_lookup(self, key: K, task: asyncio.Task[V]) -> None:
         del self._lookups[key]
         if not task.cancelled():
-            task.exception()  # seen: those who waited have it, and nobody may have waited
+            task.exception()  # mark as retrieved: perhaps nobody waits for it any more

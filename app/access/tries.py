@@ -1,5 +1,5 @@
-"""Attempts to sign in are counted, by person and by address, before a password is looked at:
-guesses that come at once cannot slip past the limit together."""
+"""Counts attempts to sign in, by e-mail and by address. An attempt is counted before its password is
+checked, so that parallel guesses cannot exceed the limit."""
 
 from datetime import timedelta
 from hashlib import sha256
@@ -12,12 +12,11 @@ from app.store.engine import Database, Tx
 TRY_WINDOW = timedelta(minutes=15)
 MAX_BY_PERSON = 10
 MAX_BY_ADDRESS = 100
-"""More, because a whole office may come from one address."""
+"""Higher, because a whole office may share one address."""
 
 
 async def count_try(database: Database, email: str, address: str | None) -> None:
-    """Counts an attempt. Raises `RateLimited` when there were too many, whether or not anybody
-    has that e-mail."""
+    """Counts an attempt. Raises `RateLimited` after too many, whether the e-mail exists or not."""
     limits = {_digest_person(email): MAX_BY_PERSON}
     if address:
         limits[_digest_address(address)] = MAX_BY_ADDRESS
@@ -34,7 +33,7 @@ async def count_try(database: Database, email: str, address: str | None) -> None
 
 
 async def forget(tx: Tx, email: str, address: str | None) -> None:
-    """The password was right."""
+    """Resets the counts after a right password."""
     await access.forget_tries(tx, _digest_person(email), _digest_address(address) if address else None)
 
 
@@ -43,7 +42,7 @@ def _digest_person(email: str) -> bytes:
 
 
 def _digest_address(raw_address: str) -> bytes:
-    """IPv6 by its network of 64 bits: who has one address has them all."""
+    """Digests the address. IPv6 counts by its /64 network, because one host can use all of it."""
     try:
         address = ip_address(raw_address)
     except ValueError:

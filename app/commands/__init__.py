@@ -1,5 +1,6 @@
-"""What can be done: one verb a function, from things to results in the same order.
+"""The commands: one function for each thing that can be done. Lists go in, and results come out in
+the same order.
 
-The page, the API, bulk and the worker call the same ones. They know neither HTTP nor a
-carrier's name, and they never commit: whoever opened the transaction does.
+The page, the API, bulk sends and the workers call the same commands. Commands know neither HTTP nor
+carriers, and never commit: whoever opened the transaction does.
 """

@@ -1,4 +1,4 @@
-"""Accounts with providers: add, change, remove. Credentials come sealed."""
+"""Accounts with providers: add, change, remove. Callers pass sealed credentials."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,10 +17,10 @@ from app.store import accounts
 from app.store.engine import Row, Tx
 
 NOT_NULL = {"name": "name", "credentials": "credentials", "is_default": "default", "active": "active"}
-ASKED_WITH = {"credentials", "base_url", "active"}
-"""What decides whether a carrier answers: after such a change one that refused is asked anew."""
+CONNECTION_FIELDS = {"credentials", "base_url", "active"}
+"""After a change of these, a carrier that refused our requests may answer: fetch again at once."""
 MIN_HINTED_LENGTH = 8
-"""Of a shorter secret, four characters would give half away."""
+"""A hint shows four characters; of a shorter secret that would be more than half."""
 
 
 def require_credentials(
@@ -38,7 +38,7 @@ def require_credentials(
 
 
 def make_hints(credentials: Mapping[str, str]) -> dict[str, str]:
-    """What may be shown of credentials: the last four characters."""
+    """Hints to show instead of credentials: the last four characters of each."""
     return {
         name: "…" + (value.strip()[-4:] if len(value) >= MIN_HINTED_LENGTH else "")
         for name, value in credentials.items()
@@ -46,8 +46,9 @@ def make_hints(credentials: Mapping[str, str]) -> dict[str, str]:
 
 
 async def add(tx: Tx, caller: Caller, fields: Fields) -> Row:
-    """`fields` holds `provider`, `name`, sealed `credentials` and `hints`. The first account
-    with a provider is its default; a new default takes the place of the old one."""
+    """Adds an account. `fields` has `provider`, `name`, sealed `credentials` and `hints`. The first
+    account with a provider becomes its default; a new default replaces the old one. Raises
+    `Invalid`."""
     _check_fields(fields)
     tenant_id, provider = caller.tenant_id, fields["provider"]
     other_accounts = await accounts.lock_all(tx, tenant_id, provider)
@@ -66,7 +67,8 @@ async def add(tx: Tx, caller: Caller, fields: Fields) -> Row:
 
 
 async def change(tx: Tx, caller: Caller, account_id: str, fields: Fields) -> Row:
-    """Changes only what is given; credentials are replaced whole."""
+    """Changes only the given fields; credentials are replaced as a whole. Raises `Invalid`,
+    `NotFound`."""
     tenant_id = caller.tenant_id
     current_row = require_found(await accounts.get(tx, tenant_id, account_id))
     _check_fields(fields)
@@ -77,15 +79,15 @@ async def change(tx: Tx, caller: Caller, account_id: str, fields: Fields) -> Row
     new_row = merge_fields(row, fields)
     columns = ("tenant_id", "account_id", *accounts.COLUMNS)
     [account] = await accounts.change(tx, [{column: new_row[column] for column in columns}])
-    if ASKED_WITH & fields.keys():
+    if CONNECTION_FIELDS & fields.keys():
         return await accounts.fetch_now(tx, tenant_id, account_id)
     return account
 
 
 async def remove(tx: Tx, caller: Caller, account_id: str) -> None:
-    """Raises `NotFound`; `InUse` while numbers belong to it or texts wait for it."""
+    """Raises `NotFound`; `InUse` while it has numbers or queued texts."""
     if await accounts.has_unsent_texts(tx, caller.tenant_id, account_id):
-        raise InUse(details=["accountId: texts still wait to leave through it"])
+        raise InUse(details=["accountId: texts are queued on it"])
     with unless_in_use("accountId: numbers belong to it"):
         require_found(await accounts.remove(tx, caller.tenant_id, account_id) or None)
 

@@ -1,4 +1,4 @@
-"""API keys: add, rename, revoke. What is kept of the key itself comes from `access`."""
+"""API keys: add, change, revoke. `access.keys` makes the key itself."""
 
 from app.commands.directory import (
     Fields,
@@ -25,7 +25,8 @@ async def add(
     digest: bytes,
     per_second: int | None = None,
 ) -> Row:
-    """A new key. An `agent` key is bound to one SMS agent, others to none. Raises `Invalid`."""
+    """Adds a key. A key with scope `agent` is bound to one SMS agent, all others to none. Raises
+    `Invalid`."""
     if (scope == "agent") != (sms_agent_id is not None):
         fault = "is required with scope agent" if scope == "agent" else "needs scope agent"
         raise Invalid(details=[f"smsAgentId: {fault}"])
@@ -40,7 +41,7 @@ async def add(
 
 
 async def change(tx: Tx, caller: Caller, key_id: str, fields: Fields) -> Row:
-    """Name and limit; changes only what is given. Raises `Invalid`, `NotFound`."""
+    """Changes name and limit, where given. Raises `Invalid`, `NotFound`."""
     row = require_found(await api_keys.lock(tx, caller.tenant_id, key_id))
     require_not_null(fields, {"name": "name"})
     new_row = merge_fields(row, fields)
@@ -49,5 +50,5 @@ async def change(tx: Tx, caller: Caller, key_id: str, fields: Fields) -> Row:
 
 
 async def revoke(tx: Tx, caller: Caller, key_id: str) -> Row:
-    """The key opens nothing any more. Raises `NotFound`, also for one revoked before."""
+    """Revokes the key. Raises `NotFound`, also if it is revoked already."""
     return require_found(await api_keys.revoke(tx, caller.tenant_id, key_id))

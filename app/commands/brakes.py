@@ -1,4 +1,4 @@
-"""Brakes: what is queued waits while its tenant, its number or its agent is paused."""
+"""Brakes: queued texts wait while their tenant, number or agent is paused."""
 
 from app.commands.directory import require_found
 from app.domain.callers import Caller
@@ -9,13 +9,12 @@ from app.store.engine import Row, Tx
 
 
 async def pause(tx: Tx, caller: Caller, kind: BrakeKind, id: str, reason: str | None) -> Row:
-    """Nothing of it leaves any more; what a request has begun for is finished. Raises
-    `NotFound`."""
+    """Stops sending for it; requests to carriers that have begun go on. Raises `NotFound`."""
     return require_found(await brakes.pause(tx, kind, caller.tenant_id, id, reason))
 
 
 async def resume(tx: Tx, caller: Caller, kind: BrakeKind, id: str) -> Row:
-    """What waited goes on. Raises `NotFound`."""
+    """Lets its queued texts be sent again. Raises `NotFound`."""
     row = require_found(await brakes.resume(tx, kind, caller.tenant_id, id))
     tx.hints[OUTBOX_HINT] = AT_ONCE
     return row

@@ -1,4 +1,4 @@
-"""Many texts at once, and texts that are not to leave after all."""
+"""Bulk sends, and the cancelling of texts."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,8 @@ from app.store.engine import Tx
 async def accept_bulk(
     tx: Tx, caller: Caller, bulk_id: str, entries: Sequence[Order | RefusedOrder]
 ) -> list[AcceptedText | RefusedOrder]:
-    """Accepts the orders, all of this bulk, that may go; what became of each, in order."""
+    """Accepts the orders of a bulk send that may be sent; returns the result of each entry, in
+    order."""
     orders = [entry for entry in entries if isinstance(entry, Order)]
     outcomes = iter(await send.accept_texts(tx, orders) if orders else [])
     results = [next(outcomes) if isinstance(entry, Order) else entry for entry in entries]
@@ -24,14 +25,16 @@ async def accept_bulk(
 
 
 async def cancel_text(tx: Tx, caller: Caller, message_id: str) -> None:
-    """Raises `NotFound`; `NotCancellable` once a request to the carrier may have begun."""
+    """Cancels an unsent text. Raises `NotFound`; `NotCancellable` once a request to the carrier may
+    have begun."""
     if not await outbox.cancel_text(tx, caller.tenant_id, message_id, f"Cancelled by {caller.actor}."):
         require_found(await messages.get(tx, caller.tenant_id, message_id))
         raise NotCancellable
 
 
 async def cancel_bulk(tx: Tx, caller: Caller, bulk_id: str) -> int:
-    """Cancels what of the bulk send is still unsent; how many. Raises `NotFound`."""
+    """Cancels the texts of a bulk send that are still unsent; returns how many. Raises
+    `NotFound`."""
     require_found(await messages.get_bulk(tx, caller.tenant_id, bulk_id))
     why = f"Cancelled by {caller.actor}."
     return await outbox.cancel_bulk(tx, caller.tenant_id, bulk_id, why)

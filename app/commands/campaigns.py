@@ -36,7 +36,7 @@ NOT_NULL = {"name": "name", "active": "active", "questionnaire": "questionnaire"
 
 
 async def add(tx: Tx, caller: Caller, fields: Fields) -> Row:
-    """A new campaign. Raises `Invalid`, `AlreadyExists`."""
+    """Adds a campaign. Raises `Invalid`, `AlreadyExists`."""
     await _check_fields(tx, caller, fields)
     campaign_id = fields.get("campaign_id") or ids.make("campaign")
     key = {"tenant_id": caller.tenant_id, "campaign_id": campaign_id}
@@ -48,7 +48,7 @@ async def add(tx: Tx, caller: Caller, fields: Fields) -> Row:
 
 
 async def put(tx: Tx, caller: Caller, campaign_id: str, fields: Fields) -> Row:
-    """The campaign as given, new or replaced whole; `created` tells which."""
+    """Adds or replaces the campaign; `created` is true if it was added. Raises `Invalid`."""
     await _check_fields(tx, caller, fields)
     key = {"tenant_id": caller.tenant_id, "campaign_id": campaign_id}
     [row] = await campaigns.put(tx, [{**DEFAULTS, **fields, **key}])
@@ -56,7 +56,7 @@ async def put(tx: Tx, caller: Caller, campaign_id: str, fields: Fields) -> Row:
 
 
 async def change(tx: Tx, caller: Caller, campaign_id: str, fields: Fields) -> Row:
-    """Changes only what is given. Raises `Invalid`, `NotFound`."""
+    """Changes only the given fields. Raises `Invalid`, `NotFound`."""
     row = require_found(await campaigns.lock(tx, caller.tenant_id, campaign_id))
     await _check_fields(tx, caller, fields)
     new_row = merge_fields(row, fields)
@@ -66,7 +66,7 @@ async def change(tx: Tx, caller: Caller, campaign_id: str, fields: Fields) -> Ro
 
 
 async def remove(tx: Tx, caller: Caller, campaign_id: str) -> None:
-    """Raises `NotFound`; `InUse` while leads, interactions or agents name it."""
+    """Raises `NotFound`; `InUse` while a lead, an interaction or an agent refers to it."""
     if await campaigns.is_in_use(tx, caller.tenant_id, campaign_id):
         raise InUse(details=["campaignId: an SMS agent takes inbound texts for it"])
     with unless_in_use("campaignId: leads or interactions belong to it"):

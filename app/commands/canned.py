@@ -10,14 +10,14 @@ NOT_NULL = {"title": "title", "text": "text"}
 
 
 async def add(tx: Tx, caller: Caller, fields: Fields) -> Row:
-    """A new reply: `title` and `text`."""
+    """Adds a canned reply with `title` and `text`."""
     key = {"tenant_id": caller.tenant_id, "canned_reply_id": ids.make("canned")}
     [row] = await canned.add(tx, [{**fields, **key}])
     return row
 
 
 async def change(tx: Tx, caller: Caller, canned_reply_id: str, fields: Fields) -> Row:
-    """Changes only what is given. Raises `Invalid`, `NotFound`."""
+    """Changes only the given fields. Raises `Invalid`, `NotFound`."""
     row = require_found(await canned.lock(tx, caller.tenant_id, canned_reply_id))
     require_not_null(fields, NOT_NULL)
     new_row = merge_fields(row, fields)

@@ -1,5 +1,5 @@
-"""What a lead says about being texted is obeyed in the request that brought it: STOP, START,
-HELP (contract 7; CTIA Messaging Principles 5.1; 47 CFR 64.1200(a)(10) and (12))."""
+"""Obeys STOP, START and HELP within the webhook request that brought them (docs/contract.md,
+section 7; CTIA Messaging Principles 5.1; 47 CFR 64.1200(a)(10) and (12))."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ EVENT_BY_WORD = {"stop": "opted_out", "start": "opted_in", "help": "help"}
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What stands about a phone, and what was said and done, oldest first."""
+    """The causes that suppress a phone, and its consent events, oldest first."""
 
     phone: str
     causes: list[str]
@@ -35,7 +35,8 @@ class Consent:
 
 
 async def get_consent(read: ReadTx, tenant_id: str, raw_phone: str) -> Consent:
-    """The record of any readable phone, known or not. Raises `Invalid`."""
+    """The consent record of a phone, which may be unknown. Raises `Invalid` for a phone that is
+    not valid."""
     phone = phones.normalize_phone(raw_phone, await tenants.get_country(read, tenant_id))
     causes = await suppressions.get_causes(read, tenant_id, [phone])
     events = await suppressions.list_events(read, tenant_id, phone)
@@ -43,8 +44,8 @@ async def get_consent(read: ReadTx, tenant_id: str, raw_phone: str) -> Consent:
 
 
 async def heed_words(tx: Tx, arrivals: Sequence[Arrival]) -> None:
-    """Obeys the control words, in the order in which they came, and answers those that the
-    carrier did not answer. Phones are locked."""
+    """Obeys the control words of the texts, in order, and answers those that the carrier did not
+    answer. The caller has locked the phones."""
     for word, run in groupby((a for a in arrivals if a.word), key=lambda arrival: arrival.word):
         word_arrivals = list(run)
         match word:
@@ -60,11 +61,11 @@ async def _heed_stop(tx: Tx, arrivals: Sequence[Arrival]) -> None:
     tenant_id = arrivals[0].tenant_id
     earlier_causes = await suppressions.get_causes(tx, tenant_id, [arrival.lead_phone for arrival in arrivals])
     await suppressions.add(tx, [_build_cause(arrival) for arrival in arrivals])
-    told = {arrival.lead_phone for arrival in arrivals if arrival.answered}
+    answered_by_carrier = {arrival.lead_phone for arrival in arrivals if arrival.is_answered}
     new_stops = {
         a.lead_phone: a
         for a in arrivals
-        if a.lead_phone not in told and "lead" not in earlier_causes.get(a.lead_phone, [])
+        if a.lead_phone not in answered_by_carrier and "lead" not in earlier_causes.get(a.lead_phone, [])
     }
     if new_stops:
         tenant = await tenants.get(tx, tenant_id)
@@ -74,7 +75,7 @@ async def _heed_stop(tx: Tx, arrivals: Sequence[Arrival]) -> None:
 
 
 async def _heed_help(tx: Tx, arrivals: Sequence[Arrival]) -> None:
-    """One answer a day and phone, to suppressed phones too."""
+    """Answers HELP once a day for each phone, also a suppressed one."""
     tenant_id = arrivals[0].tenant_id
     arrival_by_phone = {arrival.lead_phone: arrival for arrival in arrivals}
     answered_phones = await suppressions.find_with_recent_event(
@@ -82,16 +83,16 @@ async def _heed_help(tx: Tx, arrivals: Sequence[Arrival]) -> None:
     )
     answerable = [arrival for phone, arrival in arrival_by_phone.items() if phone not in answered_phones]
     await suppressions.record_events(tx, [_build_cause(arrival) for arrival in answerable])
-    unanswered = [arrival for arrival in answerable if not arrival.answered]
-    if not unanswered:
+    help_requests = [arrival for arrival in answerable if not arrival.is_answered]
+    if not help_requests:
         return
     tenant = await tenants.get(tx, tenant_id)
     assert tenant is not None
-    await _send_answer(tx, unanswered, tenant["help_text"] or HELP_ANSWER.format(name=tenant["name"]))
+    await _send_answer(tx, help_requests, tenant["help_text"] or HELP_ANSWER.format(name=tenant["name"]))
 
 
 async def _send_answer(tx: Tx, arrivals: Sequence[Arrival], text: str) -> None:
-    """A text of the service itself, which leaves although the phone may be suppressed."""
+    """Stores an answer of the service itself, which is sent even to a suppressed phone."""
     count = segments.count(text)
     await sending.store_texts(
         tx,

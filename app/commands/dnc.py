@@ -1,5 +1,5 @@
-"""Do-not-contact by hand: the channels of a lead, and phones. A hand sets and lifts the cause
-`person` only; what the lead asked for, only the lead lifts (contract 7)."""
+"""Do-not-contact set by people: the channels of a lead, and phones. People set and lift only the
+cause `person`; only the lead lifts the cause `lead`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from app.store.suppressions import Cause
 
 @dataclass(frozen=True, slots=True)
 class Dnc:
-    """What a lead is not to be contacted by, and the causes that suppress its phone."""
+    """The channels by which a lead may not be contacted, and the causes that suppress its phone."""
 
     lead_id: str
     channels: list[str]
@@ -29,7 +29,7 @@ class Dnc:
 
 
 async def get_dnc(read: ReadTx, tenant_id: str, lead_id: str) -> Dnc:
-    """Raises `NotFound`."""
+    """The lead's channels and causes. Raises `NotFound`."""
     lead = require_found(await leads.get(read, tenant_id, lead_id))
     phone = lead["phone"]
     causes = await suppressions.get_causes(read, tenant_id, [phone]) if phone else {}
@@ -37,8 +37,8 @@ async def get_dnc(read: ReadTx, tenant_id: str, lead_id: str) -> Dnc:
 
 
 async def put(tx: Tx, caller: Caller, lead_id: str, channels: Sequence[str], reason: str | None) -> Dnc:
-    """Sets the lead's channels. With `sms` its phone is suppressed; without, the cause
-    `person` is lifted. Raises `NotFound`; `SuppressionActive` when only `lead` stands."""
+    """Sets the lead's channels. With `sms` its phone is suppressed, without `sms` the cause `person`
+    is lifted. Raises `NotFound`; `SuppressionActive` if the phone has only the cause `lead`."""
     tenant_id = caller.tenant_id
     lead = require_found(await leads.get(tx, tenant_id, lead_id))
     if lead["phone"]:
@@ -52,8 +52,8 @@ async def put(tx: Tx, caller: Caller, lead_id: str, channels: Sequence[str], rea
 
 
 async def set_thread_dnc(tx: Tx, caller: Caller, thread: Row, is_blocked: bool, reason: str | None) -> None:
-    """Blocks texts to the phone of a thread, or lifts what a hand had set, at its lead too.
-    Raises `SuppressionActive` when only `lead` stands."""
+    """Suppresses the phone of a thread, or lifts the cause `person` and the lead's `sms` channel.
+    Raises `SuppressionActive` if the phone has only the cause `lead`."""
     if is_blocked:
         await suppress(tx, caller, [thread["lead_phone"]], reason)
         return
@@ -66,7 +66,8 @@ async def set_thread_dnc(tx: Tx, caller: Caller, thread: Row, is_blocked: bool, 
 
 
 async def normalize_phones(read: ReadTx, caller: Caller, raw_phones: Sequence[str]) -> list[str]:
-    """The phones in E.164, each once. Raises `Invalid` naming every one that is none."""
+    """The phones in E.164, without duplicates. Raises `Invalid` naming every phone that is not
+    valid."""
     country = await tenants.get_country(read, caller.tenant_id)
     unique_phones: dict[str, None] = {}
     faults: list[str] = []
@@ -80,16 +81,16 @@ async def normalize_phones(read: ReadTx, caller: Caller, raw_phones: Sequence[st
     return list(unique_phones)
 
 
-async def judge_many(read: ReadTx, caller: Caller, written: Sequence[str]) -> list[str | Problem]:
-    """Each of the phones in E.164, or what is wrong with it; in order."""
+async def judge_many(read: ReadTx, caller: Caller, raw_phones: Sequence[str]) -> list[str | Problem]:
+    """Each phone in E.164, or the problem with it; in order."""
     country = await tenants.get_country(read, caller.tenant_id)
-    judged: list[str | Problem] = []
-    for one in written:
+    results: list[str | Problem] = []
+    for raw_phone in raw_phones:
         try:
-            judged.append(phones.normalize_phone(one, country))
+            results.append(phones.normalize_phone(raw_phone, country))
         except Problem as problem:
-            judged.append(problem)
-    return judged
+            results.append(problem)
+    return results
 
 
 async def suppress(tx: Tx, caller: Caller, numbers: Sequence[str], reason: str | None) -> None:
@@ -98,8 +99,8 @@ async def suppress(tx: Tx, caller: Caller, numbers: Sequence[str], reason: str |
 
 
 async def release(tx: Tx, caller: Caller, numbers: Sequence[str], reason: str | None) -> None:
-    """Lifts the cause `person` where it stands; raises `SuppressionActive` for a phone that
-    only its lead can free."""
+    """Lifts the cause `person` of the phones that have it. Raises `SuppressionActive` if a phone has
+    only the cause `lead`."""
     await suppressions.lock_phones(tx, sorted((caller.tenant_id, phone) for phone in numbers))
     causes_by_phone = await suppressions.get_causes(tx, caller.tenant_id, numbers)
     if any(causes == ["lead"] for causes in causes_by_phone.values()):

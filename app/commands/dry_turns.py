@@ -1,5 +1,5 @@
-"""Replays, shadows and tests: a turn's payload for an endpoint whose answer is kept beside the
-live one. No outbox row can come of them: their turns are never sent from."""
+"""Dry turns (replays, shadows and tests): they POST a turn's payload to an endpoint and record its
+answer. Nothing of the answer is ever sent."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ def build_dry_turn(
     agent_id: str | None,
     of_turn: str | None,
 ) -> DryTurn:
-    """A turn of its own with the payload `attempt_payload`; the bytes to POST differ from the live
-    turn's by its id alone."""
+    """A new turn with the given payload. Its bytes differ from the live turn's only in the turn
+    id."""
     turn_id = ids.make("turn")
     payload = {**attempt_payload, "turn": {**attempt_payload["turn"], "turnId": turn_id}}
     body = to_json(payload)
@@ -41,14 +41,14 @@ def build_dry_turn(
 
 
 async def begin_dry_turns(tx: Tx, dry_turns: Sequence[DryTurn]) -> None:
-    """Keeps what is about to be POSTed."""
+    """Stores the turns that are about to be POSTed."""
     await turns.add_dry_turns(tx, dry_turns, REPLY_WITHIN)
 
 
 @dataclass(frozen=True, slots=True)
 class DryTurnResult:
-    """What came of a dry turn's one POST. `texts`: what it replied; None: nothing. `refused`: texts
-    that could not go; `wrong`: what is wrong with the answer."""
+    """The result of a dry turn's only POST. `texts`: the reply (None: there was none); `refused`:
+    texts that could not be sent; `wrong`: what is wrong with the answer."""
 
     state: Literal["replied", "declined", "handed_off", "failed", "awaiting_reply"]
     reason: str | None
@@ -61,7 +61,7 @@ class DryTurnResult:
 
 
 async def settle_dry_turn(tx: Tx, tenant_id: str, turn_id: str, result: DryTurnResult) -> None:
-    """Keeps what the endpoint said. An empty answer leaves the turn open for the API."""
+    """Records the endpoint's answer. An empty answer leaves the turn open for a reply by the API."""
     post_end = turns.PostEnd(
         tenant_id=tenant_id,
         turn_id=turn_id,
@@ -77,9 +77,9 @@ async def settle_dry_turn(tx: Tx, tenant_id: str, turn_id: str, result: DryTurnR
     if result.wrong:
         await reply.refuse_inline(tx, turn, result.refused, result.wrong)
     if result.state == "handed_off":
-        said = f"{reply.HANDED_OFF}{result.reason}"
-        if await turns.add_reason(tx, *turn, said):
-            return  # it was answered by the API before
+        reason = f"{reply.HANDED_OFF_PREFIX}{result.reason}"
+        if await turns.add_reason(tx, *turn, reason):
+            return  # already answered by the API
     if result.texts is None:
         await turns.end_dry_turn(tx, *turn, result.state, result.reason, None)
     else:

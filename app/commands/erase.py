@@ -1,5 +1,4 @@
-"""Erase a lead on request: what it said and what was said to it is gone; that it may not be
-texted stays."""
+"""Erases a lead on request, with all texts from and to it. Its opt-out stays."""
 
 from app.commands.directory import require_found
 from app.domain.callers import Caller
@@ -11,15 +10,15 @@ ERASE_REASON = "the lead was erased"
 
 
 async def erase_lead(tx: Tx, caller: Caller, lead_id: str) -> int:
-    """Removes the lead, its threads and everything in them; how many threads there were. Raises
-    `NotFound`.
+    """Removes the lead, its threads and everything in them; returns the number of removed threads.
+    Raises `NotFound`.
 
-    A phone that another lead has as well keeps its name, and its threads go on with that lead,
-    without this one's words. Any other is known by its keyed hash from now on, until somebody
-    brings it back."""
+    If another lead has the same phone, the phone stays and its threads go on with that lead, without
+    the erased lead's words. Any other phone is kept only as a keyed hash, until it is stored
+    again."""
     tenant_id = caller.tenant_id
     phones = await erasure.get_phones(tx, tenant_id, lead_id)
-    # Under the phones' locks nothing comes in any more.
+    # With the phones locked, no text is stored meanwhile.
     await suppressions.lock_phones(tx, [(tenant_id, phone) for phone in phones])
     require_found(await leads.lock(tx, tenant_id, lead_id))
     locked_threads = await erasure.lock_threads(tx, tenant_id, lead_id, phones)
@@ -38,7 +37,7 @@ async def erase_lead(tx: Tx, caller: Caller, lead_id: str) -> int:
 
 
 def _build_record(caller: Caller, phone: str) -> Cause:
-    """In the consent record: whoever asks later sees why there is no more of it."""
+    """A consent event that tells later readers why the record is incomplete."""
     return Cause(
         tenant_id=caller.tenant_id,
         phone=phone,

@@ -1,4 +1,4 @@
-"""Leads: add, put, change, remove. A real one with a placeholder's phone takes its place."""
+"""Leads: add, put, change, remove, import. A real lead replaces placeholders with its phone."""
 
 from collections.abc import Collection, Sequence
 from functools import cache
@@ -21,7 +21,7 @@ from app.store import campaigns, leads, tenants
 from app.store.engine import ReadTx, Tx
 from app.store.leads import Lead
 
-available_timezones = cache(_read_timezones)  # it reads the whole folder each time
+available_timezones = cache(_read_timezones)  # without a cache, each call reads a whole folder
 DEFAULTS: Fields = {
     "first_name": None,
     "last_name": None,
@@ -35,11 +35,11 @@ DEFAULTS: Fields = {
     "questionnaire": [],
 }
 NAME_FIELDS = frozenset({"first_name", "last_name", "email"})
-"""Whoever is given one of these is known: no placeholder any more."""
+"""A lead that gets one of these is no placeholder any more."""
 
 
 async def add(tx: Tx, caller: Caller, fields: Fields) -> Lead:
-    """A new lead. Raises `Invalid`, `AlreadyExists`."""
+    """Adds a lead. Raises `Invalid`, `AlreadyExists`."""
     values = await _check_fields(tx, caller, fields)
     lead_id = values.pop("lead_id", None) or ids.make("lead")
     key = {"tenant_id": caller.tenant_id, "lead_id": lead_id}
@@ -50,60 +50,59 @@ async def add(tx: Tx, caller: Caller, fields: Fields) -> Lead:
 
 
 async def put(tx: Tx, caller: Caller, lead_id: str, fields: Fields) -> Lead:
-    """The lead as given, new or replaced whole; `created` tells which. Raises `Invalid`."""
+    """Adds or replaces the lead; `created` is true if it was added. Raises `Invalid`."""
     values = await _check_fields(tx, caller, fields)
     key = {"tenant_id": caller.tenant_id, "lead_id": lead_id}
     lead = first_row(await leads.put(tx, [{**DEFAULTS, **values, **key}]))
     return {**await _take_place_of_placeholders(tx, lead), "created": lead["created"]}
 
 
-async def judge_many(read: ReadTx, caller: Caller, given: Sequence[Fields]) -> list[Lead | Problem]:
-    """Each of the leads as it would be stored, or what is wrong with it; in order."""
+async def judge_many(read: ReadTx, caller: Caller, rows: Sequence[Fields]) -> list[Lead | Problem]:
+    """Each lead as it would be stored, or the problem with it; in order."""
     country = await tenants.get_country(read, caller.tenant_id)
-    known = await campaigns.find_known(
-        read, caller.tenant_id, {g["campaign_id"] for g in given if g.get("campaign_id")}
-    )
-    judged: list[Lead | Problem] = []
-    for one in given:
+    campaign_ids = {row["campaign_id"] for row in rows if row.get("campaign_id")}
+    known_ids = await campaigns.find_known(read, caller.tenant_id, campaign_ids)
+    results: list[Lead | Problem] = []
+    for row in rows:
         try:
-            judged.append(_check_fields_offline(one, country, known))
+            results.append(_check_fields_offline(row, country, known_ids))
         except Problem as problem:
-            judged.append(problem)
-    return judged
+            results.append(problem)
+    return results
 
 
-async def merge_many(tx: Tx, caller: Caller, judged: Sequence[Lead]) -> None:
-    """Adds leads, and changes of those that are there only what is given. A lead whose id is
-    given twice is merged twice, in order."""
-    given: dict[str, Lead] = {}
-    for one in judged:
-        lead_id = str(one.get("lead_id") or ids.make("lead"))
-        named = {name: value for name, value in one.items() if name != "lead_id"}
-        given[lead_id] = {**given.get(lead_id, {}), **named, "is_placeholder": False}
-    if not given:
+async def merge_many(tx: Tx, caller: Caller, judged_leads: Sequence[Lead]) -> None:
+    """Adds new leads; changes only the given fields of leads that exist. A lead whose id is given
+    twice is merged twice, in order."""
+    values_by_id: dict[str, Lead] = {}
+    for lead in judged_leads:
+        lead_id = str(lead.get("lead_id") or ids.make("lead"))
+        values = {name: value for name, value in lead.items() if name != "lead_id"}
+        values_by_id[lead_id] = {**values_by_id.get(lead_id, {}), **values, "is_placeholder": False}
+    if not values_by_id:
         return
-    await leads.merge(tx, caller.tenant_id, DEFAULTS, given)
-    by_phone = {one["phone"]: lead_id for lead_id, one in given.items() if one.get("phone")}
-    for phone in await leads.find_with_placeholder(tx, caller.tenant_id, list(by_phone)):
-        await leads.adopt_placeholders(tx, caller.tenant_id, by_phone[phone], phone)
+    await leads.merge(tx, caller.tenant_id, DEFAULTS, values_by_id)
+    id_by_phone = {values["phone"]: lead_id for lead_id, values in values_by_id.items() if values.get("phone")}
+    for phone in await leads.find_with_placeholder(tx, caller.tenant_id, list(id_by_phone)):
+        await leads.adopt_placeholders(tx, caller.tenant_id, id_by_phone[phone], phone)
 
 
 def _check_fields_offline(fields: Fields, country: str, known_ids: Collection[str]) -> Lead:
-    """As `_check_fields`, from what is known already."""
+    """As `_check_fields`, without queries: the tenant's country and campaigns are passed in."""
     values = dict(fields)
     if phone := fields.get("phone"):
         values["phone"] = phones.normalize_phone(phone, country)
     if (zone := fields.get("timezone")) and zone not in available_timezones():
         raise Invalid(details=["timezone: is not an IANA time zone, such as America/New_York"])
     if fields.get("campaign_id") and fields["campaign_id"] not in known_ids:
-        raise Invalid(details=["campaignId: is not the id of one of yours"])
+        raise Invalid(details=["campaignId: does not exist"])
     if (lead_id := fields.get("lead_id")) and not ids.CALLER_ID_PATTERN.fullmatch(lead_id):
         raise Invalid(details=["leadId: must be 1-64 of A-Za-z0-9_.:-"])
     return values
 
 
 async def change(tx: Tx, caller: Caller, lead_id: str, fields: Fields) -> Lead:
-    """Changes only what is given. Raises `Invalid`, `NotFound`."""
+    """Changes only the given fields. Raises `Invalid`, `NotFound`."""
     row = require_found(await leads.lock(tx, caller.tenant_id, lead_id))
     values = await _check_fields(tx, caller, fields)
     if any(values.get(name) for name in NAME_FIELDS):
@@ -133,7 +132,7 @@ async def _check_fields(tx: Tx, caller: Caller, fields: Fields) -> dict[str, obj
 
 
 async def _take_place_of_placeholders(tx: Tx, lead: Lead) -> Lead:
-    """The lead, after the placeholders with its phone gave way to it."""
+    """Replaces the placeholders with the lead's phone; returns the lead."""
     if lead["is_placeholder"] or not lead["phone"]:
         return lead
     await leads.adopt_placeholders(tx, lead["tenant_id"], lead["lead_id"], lead["phone"])

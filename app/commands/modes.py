@@ -1,4 +1,4 @@
-"""Who holds the conversation: the agent or a person."""
+"""Agent mode and status of threads: whether the agent or a person writes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,14 +9,15 @@ from app.store import notes, suppressions, threads, turns
 from app.store.engine import Row, Tx
 from app.store.threads import ThreadKey
 
-NOT_DNC = tuple(status for status in INTERACTION_STATUSES if status != "dnc")
+STATUSES_BUT_DNC = tuple(status for status in INTERACTION_STATUSES if status != "dnc")
 TAKE_OVER_REASON = "a person wrote"
 SWITCH_OFF_REASON = "agent mode was switched off"
-HANDED_OVER = "the agent handed over to a person"
+HAND_OVER_REASON = "the agent handed over to a person"
 
 
 async def take_over(tx: Tx, thread_keys: Sequence[ThreadKey]) -> None:
-    """A person wrote in these threads: the agent's unfinished turns and unsent texts end."""
+    """A person wrote in these threads: cancels the agent's unfinished turns and unsent texts. A note
+    is added where a turn was cancelled."""
     await threads.record_take_over(tx, thread_keys, f"withdrawn: {TAKE_OVER_REASON}")
     ended_threads = await threads.cancel_turns(tx, thread_keys, TAKE_OVER_REASON)
     await threads.cancel_agent_texts(tx, thread_keys, "TURN_CANCELLED", TAKE_OVER_REASON)
@@ -26,8 +27,8 @@ async def take_over(tx: Tx, thread_keys: Sequence[ThreadKey]) -> None:
 async def switch_agent_mode(
     tx: Tx, actor_by_thread: Mapping[ThreadKey, str], on: bool, sent_with: Sequence[str] = ()
 ) -> None:
-    """Switches agent mode of the threads; off ends what the agent had not finished, but for the
-    texts that it was `sent_with`."""
+    """Switches agent mode on or off. Off cancels the agent's unfinished turns and unsent texts,
+    except `sent_with`: the ids of texts that were sent in the same request as the switch."""
     locked_rows = await threads.lock(tx, actor_by_thread)
     locked_threads = [(row["tenant_id"], row["interaction_id"]) for row in locked_rows]
     await threads.switch_agent_mode(tx, locked_threads, on)
@@ -37,25 +38,25 @@ async def switch_agent_mode(
 
 
 async def hand_over(tx: Tx, thread: ThreadKey, reason: str) -> None:
-    """The agent gives the thread, whose lock is held, to a person. What it has said before still
-    leaves: only its unfinished turns end."""
+    """The agent hands the thread over to a person. Its unfinished turns are cancelled; its unsent
+    texts are still sent. The caller has locked the thread."""
     await threads.switch_agent_mode(tx, [thread], False)
-    await threads.cancel_turns(tx, [thread], HANDED_OVER)
-    await threads.withdraw(tx, [thread], f"withdrawn: {HANDED_OVER}")
-    await threads.set_status(tx, [thread], "follow_up", only_from=NOT_DNC)
+    await threads.cancel_turns(tx, [thread], HAND_OVER_REASON)
+    await threads.withdraw_held_replies(tx, [thread], f"withdrawn: {HAND_OVER_REASON}")
+    await threads.set_status(tx, [thread], "follow_up", only_from=STATUSES_BUT_DNC)
     await notes.add(tx, {thread: f"The agent handed over to a person: {reason}"})
 
 
 async def pause_agent(tx: Tx, thread: ThreadKey, why: str) -> None:
-    """The loop breaker: the agent rests in this thread until tomorrow, or until a hand switches
-    agent mode."""
+    """The loop breaker: pauses the agent in this thread until tomorrow (UTC), or until somebody
+    switches agent mode."""
     await threads.pause(tx, thread, why)
     await threads.set_status(tx, [thread], "follow_up", only_from=("in_progress", "incomplete"))
     await notes.add(tx, {thread: f"The agent is paused until tomorrow: {why}."})
 
 
 async def give_up_turns(tx: Tx, failed_turns: Sequence[tuple[Row, str]]) -> None:
-    """These turns are given up, each for its reason: a person must follow up."""
+    """Closes the (turn, reason) as failed; their threads need a person."""
     if not failed_turns:
         return
     thread_keys = [(turn["tenant_id"], turn["interaction_id"]) for turn, _ in failed_turns]
@@ -70,7 +71,8 @@ async def give_up_turns(tx: Tx, failed_turns: Sequence[tuple[Row, str]]) -> None
 
 
 async def resume_agents(tx: Tx, limit: int) -> int:
-    """Agents that want to come back by themselves do, where no person wrote for long enough."""
+    """Switches agent mode on again in up to `limit` threads where no person wrote for the agent's
+    `resume_after_minutes`; returns how many."""
     resumed_threads = await threads.resume_agents(tx, limit)
     if resumed_threads:
         await notes.add(tx, dict.fromkeys(resumed_threads, "The agent resumed: nobody wrote meanwhile."))
@@ -78,8 +80,9 @@ async def resume_agents(tx: Tx, limit: int) -> int:
 
 
 async def set_by_hand(tx: Tx, caller: Caller, row: Row, status: str | None, agent_mode: bool | None) -> None:
-    """Sets status and agent mode of a thread (`row`). `dnc` suppresses the phone; another
-    status lifts what a hand had set; raises `SuppressionActive` when only the lead can."""
+    """Sets status and agent mode of a thread (`row`), where given. `dnc` suppresses the phone;
+    another status lifts the cause `person`. Raises `SuppressionActive` if the phone has only the
+    cause `lead`."""
     thread = (row["tenant_id"], row["interaction_id"])
     if status == "dnc":
         await suppressions.add(tx, [_build_cause(caller, row, "suppressed")])
@@ -90,7 +93,8 @@ async def set_by_hand(tx: Tx, caller: Caller, row: Row, status: str | None, agen
 
 
 async def _lift_by_hand(tx: Tx, caller: Caller, row: Row) -> bool:
-    """Whether the phone may be texted now, once what a hand had set is lifted."""
+    """Lifts the cause `person`; returns whether the phone may be texted now. Raises
+    `SuppressionActive` if the phone has only the cause `lead`."""
     phone = row["lead_phone"]
     causes = (await suppressions.get_causes(tx, row["tenant_id"], [phone])).get(phone, [])
     if causes == ["lead"]:

@@ -1,4 +1,4 @@
-"""Numbers of ours: add, change, remove, take over from the vendor's list."""
+"""Phone numbers of the tenant: add, change, remove, sync from the vendor's list."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ NOT_NULL = {"capabilities": "capabilities", "active": "active"}
 
 
 async def add(tx: Tx, caller: Caller, fields: Fields) -> Row:
-    """A new number. Raises `Invalid`, `AlreadyExists`."""
+    """Adds a number. Raises `Invalid`, `AlreadyExists`."""
     tenant_id = caller.tenant_id
     await _check_fields(tx, caller, fields)
     phone = await normalize_tenant_phone(tx, tenant_id, fields["phone_number"], "phoneNumber")
@@ -45,7 +45,8 @@ async def add(tx: Tx, caller: Caller, fields: Fields) -> Row:
 
 
 async def change(tx: Tx, caller: Caller, phone_number_id: str, fields: Fields) -> Row:
-    """Changes only what is given; the number itself stays what it is."""
+    """Changes only the given fields; the phone number itself cannot change. Raises `Invalid`,
+    `NotFound`."""
     row = require_found(await numbers.lock(tx, caller.tenant_id, phone_number_id))
     await _check_fields(tx, caller, fields)
     new_row = merge_fields(row, fields)
@@ -65,7 +66,7 @@ async def remove(tx: Tx, caller: Caller, phone_number_id: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SyncResult:
-    """What a sync did."""
+    """How many numbers a sync added, updated, switched off and left unchanged."""
 
     added: int
     updated: int
@@ -76,9 +77,9 @@ class SyncResult:
 async def sync(
     tx: Tx, caller: Caller, account_id: str, vendor_numbers: Sequence[VendorNumber], force: bool
 ) -> SyncResult:
-    """Takes over the account's numbers from the vendor's complete list. Numbers that are gone
-    there are switched off, but never more than half of the account's nor one that was used in
-    the last 7 days, unless `force`. Raises `NotFound`."""
+    """Adds and updates the account's numbers from the vendor's complete list. Numbers that the list
+    does not have are switched off; without `force`, never a number that was used in the last 7
+    days, and nothing at all if it would be more than half of the account. Raises `NotFound`."""
     tenant_id = caller.tenant_id
     require_found(await accounts.get(tx, tenant_id, account_id))
     row_by_phone = {row["phone_number"]: row for row in await numbers.lock_all(tx, tenant_id)}
@@ -117,7 +118,7 @@ async def sync(
 
 
 def _merge_vendor_number(row: Row, account_id: str, number: VendorNumber) -> Fields | None:
-    """The row as the vendor tells of it; None when it is so already, or another account's."""
+    """The row with the vendor's data; None: nothing changes, or another account has the number."""
     if row["account_id"] not in (None, account_id):
         return None
     capabilities = sorted(number.capabilities or row["capabilities"])

@@ -1,4 +1,4 @@
-"""The door of the way out: an agent's reply is judged by its turn, all else is sent."""
+"""Dispatches orders to send: an agent's reply is judged by its turn, all others are sent."""
 
 from collections.abc import Sequence
 
@@ -13,8 +13,8 @@ NO_TURN_DETAIL = "turnId: only a reply with source sms_agent names a turn"
 
 
 async def dispatch_texts(tx: Tx, caller: Caller, orders: Sequence[Order]) -> list[AnswerData | RefusedOrder]:
-    """The `data` of each answer, or the refusal, in order. Refusals may have been recorded:
-    commit before raising them."""
+    """The `data` of the answer to each order, or its refusal, in order. A refusal may have recorded
+    something: commit before you raise it."""
     plain_orders = [order for order in orders if order.source != "sms_agent" and not order.turn_id]
     outcomes = iter(await send.accept_texts(tx, plain_orders) if plain_orders else [])
     results: list[AnswerData | RefusedOrder] = []
@@ -29,11 +29,12 @@ async def dispatch_texts(tx: Tx, caller: Caller, orders: Sequence[Order]) -> lis
 
 
 def to_answer(result: AcceptedText | RefusedOrder) -> AnswerData | RefusedOrder:
+    """The `data` of the answer for an accepted text; a refusal stays as it is."""
     return build_answer(result) if isinstance(result, AcceptedText) else result
 
 
 def unwrap_answer(result: AnswerData | RefusedOrder) -> AnswerData:
-    """The answer; raises the problem of a refusal."""
+    """Returns the answer; raises the problem of a refusal."""
     if isinstance(result, RefusedOrder):
         raise result.problem
     return result

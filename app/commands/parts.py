@@ -1,4 +1,4 @@
-"""Longer texts that a carrier hands over in parts are joined before they are received."""
+"""Joins long texts that a carrier delivers in parts, before they are received."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -8,25 +8,26 @@ from app.store import parts
 from app.store.engine import Row, Tx
 
 INCOMPLETE_AFTER = timedelta(seconds=60)
-"""What of a text is there by then is delivered; the rest was lost, or comes alone."""
+"""After this time a text is received without its missing parts; one that comes later is received
+alone."""
 
 
 async def join(tx: Tx, account: Account, texts: Sequence[InboundText]) -> list[InboundText]:
-    """The texts that are whole: those without parts, and those whose last part just came; and
-    what came of a text whose place another one takes, since handsets count to 255 and begin
-    again, some at each text.
+    """Stores the parts, and returns the texts that can be received now: texts without parts, and
+    texts whose last part came. Also an incomplete text whose reference a new text uses: handsets
+    count references to 255 and begin again, some of them with each text.
 
-    A joined text bears the provider id of its first part; the part comes and the text leaves in
-    one transaction, so that neither is lost."""
+    A joined text has the provider id of its first part. Storing a part and taking the whole text
+    happen in the caller's transaction, so nothing is lost."""
     whole_texts = [text for text in texts if text.part is None]
     key = (account.tenant_id, account.account_id)
     for text in texts:
         if text.part is None:
             continue
-        held = await parts.held(tx, *key, text)
-        if held["known"]:
+        check = await parts.lock_and_check(tx, *key, text)
+        if check["known"]:
             continue
-        if held["of_another"]:
+        if check["of_another"]:
             whole_texts.append(_join_rows(await parts.take(tx, *key, text)))
         if await parts.add(tx, *key, text) >= text.part.total:
             whole_texts.append(_join_rows(await parts.take(tx, *key, text)))
@@ -34,11 +35,12 @@ async def join(tx: Tx, account: Account, texts: Sequence[InboundText]) -> list[I
 
 
 async def take_incomplete(tx: Tx, limit: int) -> list[tuple[Row, InboundText]]:
-    """What is left of texts whose other parts never came, each with its account's row."""
-    lonely = await parts.take_incomplete(tx, INCOMPLETE_AFTER, limit)
-    return [(rows[0], _join_rows(rows)) for rows in lonely]
+    """Takes up to `limit` texts whose other parts did not come in time. Each comes with a row of its
+    account and provider."""
+    incomplete_texts = await parts.take_incomplete(tx, INCOMPLETE_AFTER, limit)
+    return [(rows[0], _join_rows(rows)) for rows in incomplete_texts]
 
 
 def _join_rows(rows: Sequence[Row]) -> InboundText:
-    first, words = rows[0], "".join(row["text"] for row in rows)
-    return InboundText(first["provider_id"], first["sender"], first["our_number"], words)
+    first_row, text = rows[0], "".join(row["text"] for row in rows)
+    return InboundText(first_row["provider_id"], first_row["sender"], first_row["our_number"], text)

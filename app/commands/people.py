@@ -1,5 +1,5 @@
-"""The people of a tenant: add, change role, switch off, set another password. Passwords come
-hashed."""
+"""The people of a tenant: add, change role, switch off, reset password. Callers pass hashed
+passwords."""
 
 from app.commands.directory import require_found
 from app.domain import ids
@@ -11,8 +11,8 @@ from app.store.engine import Row, Tx
 
 
 async def add(tx: Tx, caller: Caller, email: str, role: PersonRole, password_hash: str) -> str:
-    """The id of a new person. Raises `AlreadyExists`, also for an e-mail of another tenant:
-    people sign in by it alone."""
+    """Adds a person; returns the id. Raises `AlreadyExists`, also for an e-mail of another tenant,
+    because people sign in with the e-mail alone."""
     user_id = await tenants.add_user(tx, caller.tenant_id, ids.make("user"), email, password_hash, role)
     if user_id is None:
         raise AlreadyExists(details=["email: somebody has this e-mail already"])
@@ -20,24 +20,24 @@ async def add(tx: Tx, caller: Caller, email: str, role: PersonRole, password_has
 
 
 async def change(tx: Tx, caller: Caller, user_id: str, role: PersonRole, active: bool) -> Row:
-    """Who is switched off is signed out at once. Raises `Invalid` when nobody would be left to
-    rule, or for oneself; `NotFound`."""
-    # The tenant's lock: two admins who demote each other at once must not both succeed.
+    """Sets role and `active`. A person who is switched off is signed out at once. Raises `Invalid`
+    if no admin would be left, or if callers switch off themselves; `NotFound`."""
+    # Locks the tenant: two admins who demote each other at once must not both succeed.
     await tenants.lock(tx, caller.tenant_id)
     current_row = require_found(await people.lock(tx, caller.tenant_id, user_id))
     if not active and user_id == caller.actor:
-        raise Invalid(details=["active: nobody switches off themselves"])
+        raise Invalid(details=["active: you cannot switch off yourself"])
     stays_admin = active and role == "admin"
     loses_admin = current_row["role"] == "admin" and not stays_admin
     if loses_admin and not await people.has_other_admins(tx, caller.tenant_id, user_id):
-        raise Invalid(details=["role: somebody must stay admin"])
+        raise Invalid(details=["role: the tenant must keep one admin"])
     if not active:
         await access.close_sessions(tx, caller.tenant_id, user_id)
     return require_found(await people.change(tx, caller.tenant_id, user_id, role, active))
 
 
 async def reset_password(tx: Tx, caller: Caller, user_id: str, password_hash: str) -> Row:
-    """The person is signed out everywhere. Raises `NotFound`."""
+    """Sets another password, and signs the person out everywhere. Raises `NotFound`."""
     current_row = require_found(await people.get(tx, caller.tenant_id, user_id))
     await access.set_password_hash(tx, caller.tenant_id, user_id, password_hash)
     await access.close_sessions(tx, caller.tenant_id, user_id)

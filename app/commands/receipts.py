@@ -1,4 +1,4 @@
-"""Take in the carriers' receipts."""
+"""Applies the receipts of carriers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,25 +8,25 @@ from app.store import receipts, suppressions
 from app.store.engine import Tx
 
 DEFAULT_CODES = {"failed": "FAILED", "undelivered": "UNDELIVERED"}
-"""A failure always has a code, also where the carrier gives none: by it failures are found."""
+"""Codes for failures without a code of the carrier: queries find failed texts by their code."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiptReport:
-    """What a carrier said at once of our texts, through one account."""
+    """The receipts of one request of a carrier, for one account."""
 
     account: Account
     receipts: Sequence[Receipt]
 
     @property
     def has_opt_outs(self) -> bool:
-        """Whether a lead opted out by it: phones and threads will be locked."""
+        """Whether a receipt reports an opt-out; then phones and threads will be locked."""
         return any(receipt.has_opted_out for receipt in self.receipts)
 
 
 async def apply_reports(tx: Tx, reports: Sequence[ReceiptReport]) -> list[int]:
-    """Applies what each report says, to texts of its own account alone; in order, how many of
-    its receipts said nothing we know."""
+    """Applies the reports, each only to texts of its own account. Returns, for each report in order,
+    how many of its receipts had an unknown status."""
     tenants, known_receipts = [], []
     for report in reports:
         for receipt in report.receipts:

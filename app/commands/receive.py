@@ -1,4 +1,5 @@
-"""Receive texts from leads: see once, route, thread, obey STOP, collect for the agent."""
+"""Receives texts from leads: ignores repeats, finds lead and thread, stores, obeys STOP, collects
+for the agent."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,8 +18,8 @@ DEFAULT_HABITS = Habits()
 
 @dataclass(frozen=True, slots=True)
 class InboundPost:
-    """What a carrier handed over at once, through one account. `is_late`: it was fetched from the
-    carrier's record."""
+    """The texts of one request of a carrier, for one account. `is_late`: they were fetched from the
+    carrier's record after a downtime."""
 
     account: Account
     texts: Sequence[InboundText]
@@ -28,8 +29,8 @@ class InboundPost:
 
 @dataclass(frozen=True, slots=True)
 class PostOutcome:
-    """What became of the texts of one post. `stopped_phones` just opted out; `turn_ids`: those
-    that collect its texts."""
+    """What became of the texts of one post: how many were stored, were repeats, or were sent to a
+    number that is not the account's; the phones that opted out; the turns that collect texts."""
 
     stored_count: int = 0
     repeated_count: int = 0
@@ -39,12 +40,12 @@ class PostOutcome:
 
 
 PlacedText = tuple[int, Account, InboundText]
-"""A text, its account, and the place of its post among the others."""
+"""(position of the post, account, text)."""
 
 
 async def receive_texts(tx: Tx, posts: Sequence[InboundPost]) -> list[PostOutcome]:
-    """Stores the texts that are new and sent to numbers of their accounts; the rest is counted.
-    In order, what became of each post."""
+    """Stores the new texts that were sent to numbers of their accounts; returns the outcome of each
+    post, in order."""
     await tx.begin()
     placed_texts: list[PlacedText] = [
         (i, post.account, replace(text, provider_id=text.provider_id.replace("\x00", "")))
@@ -52,16 +53,16 @@ async def receive_texts(tx: Tx, posts: Sequence[InboundPost]) -> list[PostOutcom
         for text in post.texts
     ]
     arrivals_by_post: dict[int, list[Arrival]] = {}
-    heeded: dict[int, list[Arrival]] = {}
+    completed_by_post: dict[int, list[Arrival]] = {}
     turn_by_text: dict[tuple[str, str], str] = {}
     incoming_texts = [
         IncomingText(a.tenant_id, a.account_id, t.to, t.sender, t.provider_id) for _, a, t in placed_texts
     ]
     is_new_by_place: dict[int, bool] = {}
     if incoming_texts:
-        await tx.plan_afresh()  # unfinished turns and owed texts come by the thousand, and go
+        await tx.plan_afresh()  # the numbers of unfinished turns and queued texts change quickly
         is_new_by_place = await inbox.remember_new(tx, incoming_texts)
-        # Of a text that came twice at once, one.
+        # By identity: a text that came twice at once is stored once.
         new_texts = {
             incoming_texts[place].identity: placed_texts[place] for place, is_new in is_new_by_place.items() if is_new
         }
@@ -73,7 +74,7 @@ async def receive_texts(tx: Tx, posts: Sequence[InboundPost]) -> list[PostOutcom
             if not is_new and not posts[placed_texts[place][0]].is_late
         }
         for i, arrival in await _complete(tx, posts, list(copies.values())):
-            heeded.setdefault(i, []).append(arrival)
+            completed_by_post.setdefault(i, []).append(arrival)
     own_counts = Counter(placed_texts[place][0] for place in is_new_by_place)
     return [
         PostOutcome(
@@ -81,7 +82,7 @@ async def receive_texts(tx: Tx, posts: Sequence[InboundPost]) -> list[PostOutcom
             repeated_count=own_counts[i] - len(arrivals_by_post.get(i, ())),
             foreign_count=len(post.texts) - own_counts[i],
             stopped_phones=tuple(
-                a.lead_phone for a in (*arrivals_by_post.get(i, ()), *heeded.get(i, ())) if a.word == "stop"
+                a.lead_phone for a in (*arrivals_by_post.get(i, ()), *completed_by_post.get(i, ())) if a.word == "stop"
             ),
             turn_ids=tuple(
                 {
@@ -98,7 +99,8 @@ async def receive_texts(tx: Tx, posts: Sequence[InboundPost]) -> list[PostOutcom
 async def _store_new(
     tx: Tx, posts: Sequence[InboundPost], new_texts: Sequence[PlacedText]
 ) -> tuple[dict[int, list[Arrival]], dict[tuple[str, str], str]]:
-    """What arrived, by its post; and the turn of each text (tenant, message) that has one."""
+    """Stores new texts. Returns the arrivals by post, and the turn id by (tenant, message) of the
+    texts that an agent gets."""
     routes = await inbox.find_routes(tx, [(a.tenant_id, t.to, t.sender) for _, a, t in new_texts])
     lead_ids = await _find_leads(tx, new_texts, routes)
     arrivals = [
@@ -113,7 +115,7 @@ async def _store_new(
         (a.tenant_id, a.lead_phone) for a, route in zip(arrivals, routes, strict=True) if route["made_needless"]
     }
     if replied_phones:
-        await outbox.cancel_answered(tx, sorted(replied_phones))
+        await outbox.cancel_on_reply(tx, sorted(replied_phones))
     by_post: dict[int, list[Arrival]] = {}
     for (i, _, _), arrival in zip(new_texts, arrivals, strict=True):
         by_post.setdefault(i, []).append(arrival)
@@ -132,45 +134,46 @@ async def _store_new(
 
 
 async def _complete(tx: Tx, posts: Sequence[InboundPost], copies: Sequence[PlacedText]) -> list[tuple[int, Arrival]]:
-    """Completes texts that were fetched from a carrier's record by the webhooks that come after
-    all: a record names neither attachments nor what the carrier took the text for. Returns those
-    that say only now what was to be obeyed, each with the place of its post."""
+    """Completes texts that were fetched from a carrier's record, when their webhooks come after all:
+    only a webhook has the attachments and the control word that the carrier saw. Returns the
+    arrivals whose control word is known only now and was obeyed, each with the position of its
+    post."""
     if not copies:
         return []
-    known = [(a.tenant_id, a.account_id, t.provider_id) for _, a, t in copies]
-    lacking = await inbox.incomplete(tx, known)
-    if not lacking:
+    keys = [(a.tenant_id, a.account_id, t.provider_id) for _, a, t in copies]
+    incomplete_rows = await inbox.find_incomplete(tx, keys)
+    if not incomplete_rows:
         return []
-    await threads.lock(tx, {(row["tenant_id"], row["interaction_id"]) for row in lacking})
-    arrivals = [_fuller(posts[copies[row["i"]][0]], copies[row["i"]][2], row) for row in lacking]
-    filled = await inbox.complete(tx, arrivals)
-    await _collect_texts(tx, [(a, r) for a, r in zip(arrivals, filled, strict=True) if r["forwardable"]])
-    unheard = [
+    await threads.lock(tx, {(row["tenant_id"], row["interaction_id"]) for row in incomplete_rows})
+    arrivals = [_build_completion(posts[copies[row["i"]][0]], copies[row["i"]][2], row) for row in incomplete_rows]
+    completed_rows = await inbox.complete(tx, arrivals)
+    await _collect_texts(tx, [(a, r) for a, r in zip(arrivals, completed_rows, strict=True) if r["forwardable"]])
+    new_words = [
         (row, arrival)
-        for row, arrival in zip(lacking, arrivals, strict=True)
+        for row, arrival in zip(incomplete_rows, arrivals, strict=True)
         if arrival.word and arrival.word != optout.judge_text(row["text"]).word
     ]
-    said = [(a.tenant_id, a.message_id, a.lead_phone, r["created_at"]) for r, a in unheard]
-    outdated = await suppressions.outdated(tx, said) if said else set()
-    heeded = [(copies[r["i"]][0], a) for r, a in unheard if a.message_id not in outdated]
-    for _, arrival in heeded:
+    dated_words = [(a.tenant_id, a.message_id, a.lead_phone, r["created_at"]) for r, a in new_words]
+    outdated_ids = await suppressions.find_outdated(tx, dated_words) if dated_words else set()
+    arrivals_to_heed = [(copies[r["i"]][0], a) for r, a in new_words if a.message_id not in outdated_ids]
+    for _, arrival in arrivals_to_heed:
         await consent.heed_words(tx, [arrival])
-    return heeded
+    return arrivals_to_heed
 
 
-def _fuller(post: InboundPost, text: InboundText, row: Row) -> Arrival:
-    """The stored text as its webhook tells it. What was there to be handed over was handed over
-    as it came: only one of which nothing was known is conversation now."""
+def _build_completion(post: InboundPost, text: InboundText, row: Row) -> Arrival:
+    """The stored text with the data of its webhook. It is forwarded to the agent only if it was blank
+    before: any other text was forwarded when it was stored."""
     arrival = _build_arrival(post, text, row, row["lead_id"])
-    hidden = row["blank"] and not _blank(text)
+    was_blank = row["blank"] and not _is_blank(text)
     return replace(
         arrival,
         message_id=row["message_id"],
-        is_forwardable=arrival.is_forwardable and hidden,
+        is_forwardable=arrival.is_forwardable and was_blank,
     )
 
 
-def _blank(text: InboundText) -> bool:
+def _is_blank(text: InboundText) -> bool:
     return not (text.text.strip() or text.media)
 
 
@@ -197,18 +200,18 @@ def _build_arrival(post: InboundPost, text: InboundText, route: Row, lead_id: st
         media=[{"url": media.url, "contentType": media.content_type} for media in text.media],
         word=judgment.word,
         rule=judgment.rule,
-        answered=post.habits.answered(text, judgment.word),
+        is_answered=post.habits.has_answered(text, judgment.word),
         is_forwardable=judgment.word is None
         and not route["suppressed"]
-        # A record says that there are attachments, and not which: nothing to hand over yet.
-        and not (post.is_late and _blank(text)),
+        # A record does not name the attachments of a text: there is nothing to forward yet.
+        and not (post.is_late and _is_blank(text)),
         possible_opt_out=judgment.is_possible,
         is_late=post.is_late,
     )
 
 
 async def _find_leads(tx: Tx, new_texts: Sequence[PlacedText], routes: Sequence[Row]) -> list[str]:
-    """The lead of each text; a phone that nobody knows gets one placeholder."""
+    """The lead id of each text; adds one placeholder for each unknown phone."""
     placeholders: dict[tuple[str, str], tuple[str, str, str, str | None]] = {}
     lead_ids: list[str] = []
     for (_, account, text), route in zip(new_texts, routes, strict=True):
@@ -228,7 +231,7 @@ async def _find_leads(tx: Tx, new_texts: Sequence[PlacedText], routes: Sequence[
 
 
 async def _collect_texts(tx: Tx, texts: Sequence[tuple[Arrival, Row]]) -> dict[tuple[str, str], str]:
-    """The turn that each text (tenant, message) came into."""
+    """Adds the texts to their threads' collecting turns; returns the turn id by (tenant, message)."""
     if not texts:
         return {}
     threads = sorted({(arrival.tenant_id, row["interaction_id"]) for arrival, row in texts})
@@ -239,8 +242,8 @@ async def _collect_texts(tx: Tx, texts: Sequence[tuple[Arrival, Row]]) -> dict[t
     )
     for turn in turns:
         tx.hints[turn_hint(turn["tenant_id"], turn["interaction_id"])] = turn["due_at"]
-    of_thread = {(turn["tenant_id"], turn["interaction_id"]): turn["turn_id"] for turn in turns}
+    turn_by_thread = {(turn["tenant_id"], turn["interaction_id"]): turn["turn_id"] for turn in turns}
     return {
-        (arrival.tenant_id, arrival.message_id): of_thread[arrival.tenant_id, row["interaction_id"]]
+        (arrival.tenant_id, arrival.message_id): turn_by_thread[arrival.tenant_id, row["interaction_id"]]
         for arrival, row in texts
     }

@@ -1,4 +1,4 @@
-"""Scheduled and held texts whose time has come pass the gate again and are released."""
+"""Releases scheduled and held texts that are due."""
 
 from datetime import datetime, time
 
@@ -11,10 +11,11 @@ from app.store.engine import Row, Tx
 
 
 async def release_texts(tx: Tx, limit: int) -> int:
-    """Releases up to `limit` of them, or holds them for the morning; how many there were.
+    """Releases up to `limit` due texts, or holds them until quiet hours end. Returns how many were
+    due.
 
-    STOP, a cancel and `cancelOnReply` have taken away theirs before; whether the phone may be
-    texted is judged once more after the claim, as for every text."""
+    Texts cancelled by STOP, by a person or by `cancelOnReply` are gone already. Whether the phone
+    may be texted is checked again after the claim, as for every text."""
     due_rows = await outbox.find_releasable(tx, limit)
     if not due_rows:
         return 0
@@ -36,6 +37,7 @@ async def release_texts(tx: Tx, limit: int) -> int:
 
 
 def _quiet_until(row: Row) -> datetime | None:
+    """When quiet hours end for the text; None: it may be sent now."""
     if not row["quiet_hours"]:
         return None
     start, end = (time.fromisoformat(row["quiet_hours"][name]) for name in ("start", "end"))

@@ -1,4 +1,5 @@
-"""Judge and send an agent's replies: one reply, or one list, per turn (contract 6)."""
+"""Judges and sends the replies of agents: one reply, or one list, for each turn (docs/contract.md,
+section 6)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,29 +24,32 @@ from app.domain.transcripts import format_time
 from app.domain.turns import (
     MAX_ALIKE_IN_A_ROW,
     UNFINISHED_STATES,
+    check_handoff,
     check_reply,
     is_looping,
-    outdated,
-    unwanted,
+    is_outdated,
 )
 from app.store import interactions, threads, turns
 from app.store.clock import turn_hint
 from app.store.engine import Row, Tx
 
-HANDED_OFF = "the agent handed off: "
-SAME_REPLY = timedelta(hours=24)
-SAME_REPLY_WITHOUT_TURN = timedelta(minutes=10)
+HANDED_OFF_PREFIX = "the agent handed off: "
+REPEAT_TIME = timedelta(hours=24)
+"""For this time after a turn was closed, the same reply gets the same answer."""
+REPEAT_TIME_WITHOUT_TURN = timedelta(minutes=10)
+"""The same, for a reply that does not name its turn."""
 
 AnswerData = dict[str, Any]
-"""The `data` of a send's answer, kept with the turn so that a repeat gets the same."""
+"""The `data` of the answer to a send. It is stored with the turn, so that a repeat gets it too."""
 TurnReply = tuple[Row, Sequence[str]]
-"""A turn, and the texts that answer it; none at all: the agent declined."""
+"""(turn, texts of the reply). No texts: the agent declined."""
 
 
 async def accept_api_reply(tx: Tx, order: Order, agent_id: str | None) -> AnswerData | RefusedOrder:
-    """An agent's reply through the API. `agent_id` binds an agent-scoped key to its turns.
+    """Accepts an agent's reply through the API. `agent_id` limits a key with scope `agent` to its
+    agent's turns.
 
-    Refusals are values, so that what they record is committed."""
+    A refusal is returned, not raised, because it records something that must be committed."""
     try:
         turn = await _find_turn(tx, order, agent_id)
     except Problem as not_found:
@@ -71,9 +75,10 @@ async def accept_api_reply(tx: Tx, order: Order, agent_id: str | None) -> Answer
 
 
 async def accept_inline_replies(tx: Tx, replies: Sequence[TurnReply]) -> None:
-    """The replies in webhooks' own answers, of as many threads, whose locks are held."""
+    """Accepts the replies in the answers of agents' webhooks, each for another thread. The caller has
+    locked the threads."""
     problems = [
-        problem if texts or not isinstance(problem, StaleTurn) else None  # nothing would leave
+        problem if texts or not isinstance(problem, StaleTurn) else None  # a decline cannot be stale
         for problem, (_, texts) in zip(
             await _judge_turns(tx, [turn for turn, _ in replies], names_turn=True),
             replies,
@@ -102,35 +107,35 @@ async def accept_inline_replies(tx: Tx, replies: Sequence[TurnReply]) -> None:
 
 
 async def hand_off(tx: Tx, turn: Row, reason: str) -> None:
-    """The agent asks for a person. `turn`, whose thread's lock is held: as it was before this
-    answer of the agent was taken."""
-    if HANDED_OFF in (turn["reason"] or ""):
-        return  # the wish of one turn is told once
+    """The agent hands the thread off to a person. `turn` is the row from before the agent's present
+    answer was recorded. The caller has locked the thread."""
+    if HANDED_OFF_PREFIX in (turn["reason"] or ""):
+        return  # each turn hands off once
     key, thread = _turn_key(turn), _thread_key(turn)
-    since = await turns.since(tx, *key)
-    problem = unwanted(
-        suppressed=bool(await interactions.find_suppressed(tx, [thread])),
-        person_wrote=since["person_wrote"],
-        agent_mode=since["agent_mode"],
+    later_events = await turns.get_later_events(tx, *key)
+    problem = check_handoff(
+        is_suppressed=bool(await interactions.find_suppressed(tx, [thread])),
+        person_wrote=later_events["person_wrote"],
+        agent_mode=later_events["agent_mode"],
     )
     if problem:
-        wish = {"handoff": reason, "detail": problem.details[0]}
-        await _refuse(tx, key, [], problem.code, "inline", **wish)
+        refused_handoff = {"handoff": reason, "detail": problem.details[0]}
+        await _refuse(tx, key, [], problem.code, "inline", **refused_handoff)
         return
     if turn["state"] in UNFINISHED_STATES:
-        await turns.hand_off(tx, *key, f"{HANDED_OFF}{reason}")
+        await turns.hand_off(tx, *key, f"{HANDED_OFF_PREFIX}{reason}")
     else:
-        await turns.add_reason(tx, *key, f"{HANDED_OFF}{reason}")
+        await turns.add_reason(tx, *key, f"{HANDED_OFF_PREFIX}{reason}")
     await modes.hand_over(tx, thread, reason)
 
 
 async def refuse_inline(tx: Tx, turn: turns.TurnKey, texts: Sequence[str], why: str) -> None:
-    """The webhook's own answer is no good; the turn stays open for the API."""
+    """Records an invalid answer of a webhook. The turn stays open for a reply by the API."""
     await _refuse(tx, turn, texts, Invalid.code, "inline", detail=why)
 
 
 async def _find_turn(tx: Tx, order: Order, agent_id: str | None) -> Row:
-    """The turn that the reply is for; raises `NotFound`, `DncBlocked`, `NoOpenTurn`."""
+    """The turn that the reply answers. Raises `NotFound`, `DncBlocked`, `NoOpenTurn`."""
     tenant = order.tenant_id
     if order.turn_id:
         turn = await turns.get(tx, tenant, order.turn_id)
@@ -161,7 +166,7 @@ async def _find_turn(tx: Tx, order: Order, agent_id: str | None) -> Row:
 
 
 async def _is_suppressed(tx: Tx, order: Order) -> bool:
-    """Whether the text may not go out, whichever turn it is for: that is judged before turns."""
+    """Whether the phone is suppressed; this refusal comes before those about turns."""
     if order.interaction_id:
         return bool(await interactions.find_suppressed(tx, [(order.tenant_id, order.interaction_id)]))
     return await interactions.is_lead_suppressed(tx, order.tenant_id, order.lead_id)
@@ -174,18 +179,18 @@ async def _reload_turn(tx: Tx, tenant_id: str, turn_id: str) -> Row:
 
 
 async def _find_same_reply(tx: Tx, turn: Row, texts: Sequence[str], names_turn: bool) -> list[AnswerData] | None:
-    """The first result, when this very reply was given to the turn before."""
+    """The answers to the turn's first reply, if this reply repeats it; else None."""
     reply = turn["reply"]
-    within = SAME_REPLY if names_turn else SAME_REPLY_WITHOUT_TURN
+    repeat_time = REPEAT_TIME if names_turn else REPEAT_TIME_WITHOUT_TURN
     if not reply or reply["texts"] != list(texts) or not turn["closed_at"]:
         return None
-    is_recent = await _get_now(tx) - turn["closed_at"] < within
+    is_recent = await _get_now(tx) - turn["closed_at"] < repeat_time
     answers: list[AnswerData] = reply["answers"]
     return answers if is_recent else None
 
 
 async def _judge_turns(tx: Tx, judged_turns: Sequence[Row], names_turn: bool) -> list[Problem | None]:
-    """Why a reply to each of the turns may not go out; None: it may."""
+    """For each turn, why a reply to it may not be sent; None: it may."""
     if not judged_turns:
         return []
     suppressed_threads = await interactions.find_suppressed(tx, [_thread_key(turn) for turn in judged_turns])
@@ -204,7 +209,7 @@ async def _judge_turns(tx: Tx, judged_turns: Sequence[Row], names_turn: bool) ->
 
 
 def _is_guarded(turn: Row, names_turn: bool) -> bool:
-    """Whether the reply must not be stale: only naming the turn carries that promise."""
+    """Whether a stale reply is refused. A reply that does not name its turn is never stale."""
     return names_turn and not turn["protected"] and turn["stale_reply"] != "send"
 
 
@@ -228,7 +233,8 @@ def _build_orders(turn: Row, texts: Sequence[str]) -> list[Order]:
 async def _send_replies(
     tx: Tx, replies: Sequence[tuple[Row, Sequence[Order]]], names_turn: bool
 ) -> list[list[AnswerData] | RefusedOrder]:
-    """All texts of each reply, in order, into its turn's thread; or its first refusal."""
+    """Sends all texts of each reply, in order, in its turn's thread. Returns the answers of each
+    reply, or its first refusal."""
     placed_orders = [
         replace(
             order,
@@ -274,7 +280,7 @@ async def _close_turns(tx: Tx, answered_turns: Sequence[tuple[Row, Sequence[str]
         ],
     )
     thread_keys = [_thread_key(turn) for turn, _, _ in answered_turns]
-    for thread, due_at in (await turns.answered(tx, thread_keys)).items():
+    for thread, due_at in (await turns.end_reply_wait(tx, thread_keys)).items():
         tx.hints[turn_hint(*thread)] = due_at
     for thread, replies in (await turns.get_last_replies(tx, thread_keys, MAX_ALIKE_IN_A_ROW)).items():
         if is_looping(replies):
@@ -283,7 +289,7 @@ async def _close_turns(tx: Tx, answered_turns: Sequence[tuple[Row, Sequence[str]
 
 
 async def _accept_dry_turn_reply(tx: Tx, turn: Row, texts: Sequence[str], by: str) -> AnswerData | RefusedOrder:
-    """The answer to a replay, shadow or test is kept beside the live one, and never sent."""
+    """Records an agent's reply to a dry turn; it is never sent."""
     if turn["closed_at"]:
         return RefusedOrder(TurnClosed(details=[f"turnId: {turn['reason']}"]))
     await record_dry_turn_reply(tx, _turn_key(turn), texts, by, "replied")
@@ -298,18 +304,19 @@ async def record_dry_turn_reply(
     state: str,
     reason: str | None = None,
 ) -> None:
-    """Keeps what was answered to a replay, shadow or test."""
+    """Records the reply to a dry turn, and closes the turn with `state`."""
     reply = {"texts": list(texts), "messageIds": [], "by": by}
     await turns.end_dry_turn(tx, *turn, state, reason or "caught", reply)
 
 
 async def release_held_reply(tx: Tx, caller: Caller, turn_id: str, texts: Sequence[str] | None) -> AnswerData:
-    """A person lets a held reply go, as it is or with other `texts`. It passes the gate as the
-    agent's, and counts as a text by hand. Raises `NotFound`, `NotHeld`, and what the gate says."""
+    """A person sends a held reply, as it is or with other `texts`. It is judged as every text, and
+    takes the thread over from the agent, as a person's text does. Raises `NotFound`, `NotHeld`, or
+    the problem of the first refused text."""
     turn = await _lock_held_turn(tx, caller, turn_id)
     thread = (turn["tenant_id"], turn["interaction_id"])
     texts_to_send = list(texts or turn["held"]["texts"])
-    await threads.withdraw(tx, [thread], "a person sent it")
+    await threads.withdraw_held_replies(tx, [thread], "a person sent it")
     await modes.take_over(tx, [thread])
     orders = [
         Order(
@@ -333,9 +340,9 @@ async def release_held_reply(tx: Tx, caller: Caller, turn_id: str, texts: Sequen
 
 
 async def discard_held_reply(tx: Tx, caller: Caller, turn_id: str) -> None:
-    """The held reply never leaves. Raises `NotFound`, `NotHeld`."""
+    """A person discards a held reply: it is never sent. Raises `NotFound`, `NotHeld`."""
     turn = await _lock_held_turn(tx, caller, turn_id)
-    await threads.withdraw(tx, [_thread_key(turn)], "withdrawn: a person discarded it")
+    await threads.withdraw_held_replies(tx, [_thread_key(turn)], "withdrawn: a person discarded it")
 
 
 async def _lock_held_turn(tx: Tx, caller: Caller, turn_id: str) -> Row:
@@ -356,21 +363,21 @@ async def _record_refusal(tx: Tx, turn: Row, texts: Sequence[str], problem: Prob
     thread = (turn["tenant_id"], turn["interaction_id"])
     unsent_reply = {"turnId": turn["turn_id"], "texts": list(texts), "refusedAt": at}
     await turns.record_stale_reply(tx, *thread, unsent_reply)
-    if turn["stale_reply"] == "hold" and not outdated(**await turns.since(tx, *_turn_key(turn))):
+    if turn["stale_reply"] == "hold" and not is_outdated(**await turns.get_later_events(tx, *_turn_key(turn))):
         problem.details.append("turnId: held")
-        await threads.withdraw(tx, [thread], "withdrawn: a later one is held")
+        await threads.withdraw_held_replies(tx, [thread], "withdrawn: a later one is held")
         await turns.hold_reply(tx, *_turn_key(turn), {"texts": list(texts), "heldAt": at, "by": by})
 
 
 async def _refuse(tx: Tx, turn: turns.TurnKey, texts: Sequence[str], code: str, by: str, **more: str) -> str:
-    """Records what an agent said in vain; returns when."""
+    """Records a refused reply of an agent; returns the time of the refusal."""
     at = format_time(await _get_now(tx))
     await turns.record_refusal(tx, *turn, {"texts": list(texts), "code": code, "at": at, "by": by} | more)
     return at
 
 
 async def _get_now(tx: Tx) -> datetime:
-    """By the database's clock, as the times of turns are."""
+    """The database's time, by which turns are timed too."""
     return datetime.fromtimestamp(await turns.get_database_time(tx), UTC)
 
 

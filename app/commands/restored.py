@@ -1,4 +1,4 @@
-"""After a restore from a backup, before any worker runs: nothing leaves a second time."""
+"""After a restore from a backup: makes sure that nothing is sent twice. Runs before any worker."""
 
 from app.commands import release
 from app.store import restoring
@@ -8,9 +8,10 @@ TEXTS_PER_STEP = 200
 
 
 async def settle_restored(database: Database) -> tuple[int, int]:
-    """How many texts their carriers are asked for first, and how many turns were closed.
+    """Marks all unsent texts as unknown, so that their carriers are asked first, and closes unfinished
+    turns. Returns how many of each.
 
-    Texts whose time came meanwhile are released, through the gate as ever, and asked for too."""
+    Scheduled and held texts that are due are released first, so they are asked for too."""
     released_count = TEXTS_PER_STEP
     while released_count == TEXTS_PER_STEP:
         async with database.system_tx() as tx:

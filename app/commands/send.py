@@ -1,4 +1,4 @@
-"""Send texts: resolve, judge, thread, number, store, owe. The one way out."""
+"""Accepts texts to send: resolves, judges and stores them. All texts that callers send pass here."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -34,11 +34,13 @@ from app.store.clock import AT_ONCE, OUTBOX_HINT
 from app.store.engine import Row, Tx
 
 MANY_ORDERS = 128
+"""With more orders than this, the statements are planned for many rows."""
 DAY_LIMIT_MESSAGE = "The tenant's texts for today are used up."
 
 
 async def accept_texts(tx: Tx, orders: Sequence[Order]) -> list[AcceptedText | RefusedOrder]:
-    """Accepts the orders that may go; the texts are owed once the caller's commit is done."""
+    """Accepts the orders that may be sent; returns the result of each, in order. The texts are owed
+    once the caller has committed."""
     if len(orders) > MANY_ORDERS:
         await tx.plan_for_many()
     outcomes = await resolve_orders(tx, orders)
@@ -67,8 +69,8 @@ def _build_accepted(resolved_order: ResolvedOrder, stored_text: sending.StoredTe
 
 
 async def find_lost_outcome(tx: Tx, orders: Sequence[Order], backend: int) -> list[AcceptedText | RefusedOrder] | None:
-    """What `accept_texts` would have answered, had its commit not been lost: nothing was accepted when
-    the list is empty. None: the server's process `backend` may still commit."""
+    """The results of an `accept_texts` whose commit was lost (`CommitLost`). An empty list: nothing
+    was accepted. None: the `backend` process may still commit."""
     keys = [(order.tenant_id, order.message_id) for order in orders]
     stored_texts = await sending.find_stored(tx, keys, backend)
     if not stored_texts:
@@ -78,7 +80,7 @@ async def find_lost_outcome(tx: Tx, orders: Sequence[Order], backend: int) -> li
         stored_text = stored_texts.get(order.message_id)
         if stored_text is None:
             answers.append(outcome if isinstance(outcome, RefusedOrder) else RefusedOrder(Unavailable()))
-        else:  # what was found then may be gone by now
+        else:  # stored, but if it can no longer be resolved, its answer is not known
             answers.append(
                 _build_accepted(outcome, stored_text)
                 if isinstance(outcome, ResolvedOrder)
@@ -88,7 +90,7 @@ async def find_lost_outcome(tx: Tx, orders: Sequence[Order], backend: int) -> li
 
 
 def _writes_more(resolved_order: ResolvedOrder) -> bool:
-    """Whether accepting it is more than the one statement that stores."""
+    """Whether accepting the order writes more than the one statement that stores texts."""
     return (
         resolved_order.per_day is not None
         or resolved_order.order.agent_mode is not None
@@ -97,7 +99,8 @@ def _writes_more(resolved_order: ResolvedOrder) -> bool:
 
 
 async def resolve_orders(tx: Tx, orders: Sequence[Order]) -> list[ResolvedOrder | RefusedOrder]:
-    """Everything about the orders but the storing: who, from where, through whom, whether."""
+    """Resolves and judges the orders without storing anything; returns the result of each, in
+    order."""
     readable_orders = await _normalize_phones(tx, orders)
     good_orders = [order for order in readable_orders if isinstance(order, Order)]
     facts = {row["i"]: row for row in await sending.resolve(tx, good_orders)} if good_orders else {}
@@ -117,7 +120,7 @@ async def resolve_orders(tx: Tx, orders: Sequence[Order]) -> list[ResolvedOrder 
 
 
 def build_forecast(resolved_order: ResolvedOrder) -> dict[str, Any]:
-    """What a real send would come to, at this moment."""
+    """The `data` of a dry run: what a real send would answer now."""
     return {
         **build_order_data(resolved_order),
         "culprit": resolved_order.culprit,
@@ -144,7 +147,7 @@ async def _normalize_phones(tx: Tx, orders: Sequence[Order]) -> list[Order | Ref
 
 
 def _judge_order(order: Order, row: Row | None) -> ResolvedOrder:
-    """The order with what was found for it; raises the problem that forbids it."""
+    """Builds the resolved order from the facts in `row`; raises the problem that forbids it."""
     if row is None or row["known_lead"] is None:
         raise NotFound("There is no lead by that id.")
     if order.interaction_id:
@@ -197,20 +200,21 @@ def _judge_order(order: Order, row: Row | None) -> ResolvedOrder:
 
 
 def _find_send_time(order: Order, row: Row) -> tuple[datetime | None, datetime | None]:
-    """When the text may first leave (None: at once), and until when quiet hours hold it."""
+    """When the text may first be sent (None: at once), and when quiet hours end that hold it (None:
+    they do not)."""
     now: datetime = row["now"]
     at = order.send_at
     if at is not None and at < now - SEND_AT_TOLERANCE:
         raise Invalid(details=["sendAt: is in the past"])
     if at is not None and at > now + MAX_SEND_AHEAD:
         raise Invalid(details=[f"sendAt: is more than {MAX_SEND_AHEAD.days} days ahead"])
-    first = max(at, now) if at else now + order.delay
+    earliest = max(at, now) if at else now + order.delay
     held_until = None
     if row["quiet_hours"]:
         zones = quiet.find_zones(row["to_phone"], row["timezone"])
         start, end = (time.fromisoformat(row["quiet_hours"][name]) for name in ("start", "end"))
-        held_until = quiet.find_earliest(first, zones, start, end)
-    due = held_until or first
+        held_until = quiet.find_earliest(earliest, zones, start, end)
+    due = held_until or earliest
     return (due if due > now else None), held_until
 
 
@@ -223,12 +227,13 @@ def _judge_country(to: str, allowed_countries: Sequence[str]) -> None:
 async def _apply_day_limits(
     tx: Tx, results: Sequence[ResolvedOrder | RefusedOrder]
 ) -> list[ResolvedOrder | RefusedOrder]:
-    """Refuses what is over the tenant's daily limit, where it has one."""
+    """Refuses the orders that are over their tenant's daily limit, if it has one."""
     limits = {r.order.tenant_id: r.per_day for r in results if isinstance(r, ResolvedOrder) and r.per_day is not None}
     if not limits:
         return list(results)
     limited_orders = [r for r in results if isinstance(r, ResolvedOrder) and r.order.tenant_id in limits]
-    # Whoever waits for a thread must not hold up the tenant's day for its other threads.
+    # Locks the threads before the count: otherwise a wait for one thread would hold the lock on the
+    # tenant's count, and block its other threads.
     await threads.lock_pairs(tx, {(r.order.tenant_id, r.sender, r.to) for r in limited_orders})
     text_counts = Counter(r.order.tenant_id for r in limited_orders)
     day_counts = await sending.count_today(tx, text_counts)
@@ -268,7 +273,7 @@ def _refuse_sender(order: Order) -> None:
 
 
 async def _apply_side_effects(tx: Tx, accepted_texts: Sequence[AcceptedText]) -> None:
-    """What a send changes besides: a person's text takes over, `agentMode` is set."""
+    """A person's text takes over from the agent; `agentMode` of an order is set."""
     manual_threads = {
         (s.resolved_order.order.tenant_id, s.interaction_id)
         for s in accepted_texts

@@ -1,4 +1,4 @@
-"""SMS agents: add, change, remove, rotate the signing secret. Secrets come sealed."""
+"""SMS agents: add, change, remove, rotate the signing secret. Callers pass sealed secrets."""
 
 from datetime import time, timedelta
 from zoneinfo import available_timezones
@@ -52,7 +52,7 @@ SECRET_OVERLAP = timedelta(hours=24)
 
 
 async def add(tx: Tx, caller: Caller, fields: Fields, sealed_secret: bytes) -> Row:
-    """A new agent; `sealed_secret` is its signing secret. Raises `Invalid`."""
+    """Adds an agent; `sealed_secret` is its signing secret. Raises `Invalid`."""
     key = {
         "tenant_id": caller.tenant_id,
         "sms_agent_id": ids.make("smsagent"),
@@ -65,7 +65,7 @@ async def add(tx: Tx, caller: Caller, fields: Fields, sealed_secret: bytes) -> R
 
 
 async def change(tx: Tx, caller: Caller, sms_agent_id: str, fields: Fields) -> Row:
-    """Changes only what is given. Raises `Invalid`, `NotFound`."""
+    """Changes only the given fields. Raises `Invalid`, `NotFound`."""
     row = require_found(await sms_agents.lock(tx, caller.tenant_id, sms_agent_id))
     new_row = merge_fields(row, fields)
     await _check_fields(tx, caller, fields, new_row)
@@ -74,13 +74,14 @@ async def change(tx: Tx, caller: Caller, sms_agent_id: str, fields: Fields) -> R
 
 
 async def rotate_secret(tx: Tx, caller: Caller, sms_agent_id: str, sealed_secret: bytes) -> Row:
-    """The new secret signs from now on, and the one before beside it for a day."""
+    """Sets a new signing secret; for a day, requests are signed with the previous one too. Raises
+    `NotFound`."""
     agent = await sms_agents.rotate_secret(tx, caller.tenant_id, sms_agent_id, sealed_secret, SECRET_OVERLAP)
     return require_found(agent)
 
 
 async def remove(tx: Tx, caller: Caller, sms_agent_id: str) -> None:
-    """Raises `NotFound`; `InUse` while a campaign names it or turns tell of it."""
+    """Raises `NotFound`; `InUse` while a campaign uses it or it has turns."""
     require_found(await sms_agents.lock(tx, caller.tenant_id, sms_agent_id))
     if await sms_agents.has_turns(tx, caller.tenant_id, sms_agent_id):
         raise InUse(details=["smsAgentId: turns were handed to it"])
@@ -108,4 +109,4 @@ async def _check_fields(tx: Tx, caller: Caller, fields: Fields, new_row: Fields)
     references = [(f"inboundCampaignIds[{i}]", "campaign", campaign_id) for i, campaign_id in enumerate(campaign_ids)]
     unknown_fields = await directory.find_unknown(tx, caller.tenant_id, references)
     if unknown_fields:
-        raise Invalid(details=[f"{name}: is not the id of one of yours" for name in unknown_fields])
+        raise Invalid(details=[f"{name}: does not exist" for name in unknown_fields])

@@ -1,4 +1,4 @@
-"""A tenant's settings, and the tenant itself."""
+"""Tenants: add one, change its settings."""
 
 from datetime import time
 
@@ -17,14 +17,14 @@ NOT_NULL = {
 
 
 async def add(tx: Tx, name: str) -> str:
-    """A new tenant; its id."""
+    """Adds a tenant; returns the id."""
     tenant_id = ids.make("org")
     await tenants.add(tx, tenant_id, name)
     return tenant_id
 
 
 async def change(tx: Tx, caller: Caller, fields: Fields) -> Row:
-    """Changes only what is given, of the quiet hours too. Raises `Invalid`."""
+    """Changes only the given fields, also within the quiet hours. Raises `Invalid`, `NotFound`."""
     row = require_found(await tenants.lock(tx, caller.tenant_id))
     require_not_null(fields, NOT_NULL)
     new_row = merge_fields(row, fields)

@@ -1,5 +1,5 @@
-"""What is true: rules and values of the conversation, without I/O, framework or SQL.
+"""The rules and values of the product, without I/O, framework or SQL.
 
-Everything here is a pure function or a frozen value, so that any room may rely on it.
-It imports the standard library and `phonenumbers`, nothing else.
+Everything here is a pure function or a frozen value, so any room may use it. Besides the standard
+library it imports only `phonenumbers`.
 """

@@ -1,4 +1,4 @@
-"""Who asks: an API key, a signed-in person, or the service itself."""
+"""The caller of a command: an API key, a signed-in person, or the service itself."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,12 +13,13 @@ NEEDS_BY_SCOPE: dict[Scope, frozenset[Need]] = {
     "read": frozenset({"read", "turns"}),
     "agent": frozenset({"reply", "turns"}),
 }
-"""What each key scope may do (contract 2, "Scopes")."""
+"""What each key scope allows (docs/sending.md, "Keys and scopes")."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`actor` names the key or person in records; `agent_id` binds an agent-scoped key."""
+    """Who calls, and what they may do. `actor` is the id of the key or person in records; `agent_id`
+    is the agent of a key with scope `agent`."""
 
     tenant_id: str
     actor: str
@@ -26,11 +27,11 @@ class Caller:
     scope: Scope
     agent_id: str | None = None
     per_second: int | None = None
-    """Requests a second that the key may make; None: any number."""
+    """Requests per second that the key may make; None: no limit."""
 
     @property
     def source(self) -> Source:
-        """The source of a text this caller sends (contract 4): it follows the credential."""
+        """The source of texts that this caller sends."""
         if self.kind == "person":
             return "manual"
         return "sms_agent" if self.scope == "agent" else "api" if self.kind == "key" else "system"

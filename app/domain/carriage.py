@@ -1,4 +1,4 @@
-"""Values between the service and a carrier: what goes out, what came of it, what comes in."""
+"""Values that are exchanged with carriers: outbound texts, outcomes, inbound texts, receipts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ FORM_CONTENT_TYPE = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A tenant's account with a provider, its credentials open. Never logged."""
+    """A tenant's account with a provider, with decrypted credentials. Never log it."""
 
     tenant_id: str
     account_id: str
@@ -26,8 +26,8 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingText:
-    """One text to hand to a carrier. `to` and `sender` are E.164; `status_url` is the public
-    address for its receipts and names the message; `validity` is what remains of it."""
+    """A text to hand to a carrier. `to` and `sender` are E.164; `status_url` is the public URL for
+    its receipts and contains the message id; `validity` is the time left to deliver it."""
 
     message_id: str
     to: str
@@ -43,11 +43,11 @@ Verdict = Literal["accepted", "later", "refused", "opted_out", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an attempt to send came to.
+    """The outcome of an attempt to send.
 
-    accepted: the carrier has it, under `provider_message_id`. later: surely not taken, may be
-    repeated (after `retry_after` seconds if given). refused, opted_out: surely not taken and
-    final, with the vendor's `code`. unknown: it may have been taken; never repeat blindly.
+    accepted: the carrier has the text, under `provider_message_id`. later: it was surely not taken,
+    and may be repeated (after `retry_after` seconds, if given). refused, opted_out: surely not taken
+    and final, with the vendor's `code`. unknown: it may have been taken; never repeat it blindly.
     """
 
     verdict: Verdict
@@ -59,7 +59,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """An attachment, kept as its URL."""
+    """An attachment, as a URL."""
 
     url: str
     content_type: str | None = None
@@ -67,7 +67,8 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class TextPart:
-    """Which part of a longer text this is, where the carrier leaves the joining to us."""
+    """The place of a part in a long text, where the carrier does not join the parts.
+    `reference` is equal for all parts of a text, `number` counts from 1 to `total`."""
 
     reference: str
     number: int
@@ -76,7 +77,7 @@ class TextPart:
 
 @dataclass(frozen=True, slots=True)
 class InboundText:
-    """A text as a carrier reported it; `sender` and `to` through `phones.from_carrier`."""
+    """A text as a carrier reported it. `sender` and `to` have passed `phones.from_carrier`."""
 
     provider_id: str
     sender: str
@@ -86,21 +87,21 @@ class InboundText:
     sent_at: datetime | None = None
     part: TextPart | None = None
     taken_as: ControlWord | None = None
-    """What the carrier itself took the text for, and answered; None where it does not say."""
+    """The control word that the carrier saw in the text and answered; None: it named none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """What a carrier does about opt-outs by itself."""
+    """What a carrier does about opt-outs on its own."""
 
     answers: frozenset[str] = frozenset()
-    """Whole texts, in lower case, that it answers, so that we must not."""
+    """Texts, whole and in lower case, that the carrier answers, so that we must not."""
     yes_restores: bool = False
-    """It takes YES for START from a number that is blocked."""
+    """The carrier takes YES for START from a blocked number."""
 
-    def answered(self, text: InboundText, word: ControlWord | None) -> bool:
-        """Whether the carrier answered the text as this word: it says so, or the text is one of
-        its own words and nothing more."""
+    def has_answered(self, text: InboundText, word: ControlWord | None) -> bool:
+        """Whether the carrier has answered the text as this `word`: it reports so, or the whole text
+        is one of `answers`."""
         if text.taken_as:
             return text.taken_as == word
         return text.text.strip().casefold() in self.answers
@@ -108,9 +109,9 @@ class Habits:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A carrier's later word about a text of ours. Found by `message_id` (ours, from the
-    callback URL or reference) first, by `provider_message_id` second. `status` is None for a
-    word we do not know: nothing changes."""
+    """A carrier's later report about a text we sent. The text is found by `message_id` first (ours,
+    from the callback URL or reference), then by `provider_message_id`. `status` is None if we do
+    not know the carrier's status; then nothing changes."""
 
     provider_message_id: str | None
     status: MessageStatus | None
@@ -119,16 +120,15 @@ class Receipt:
     to: str | None = None
     code: str | None = None
     meaning: str | None = None
-    """The code in plain words, where we know it."""
+    """The code in plain words, if we know it."""
     has_opted_out: bool = False
     at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LookupMatch:
-    """What a look-up says of a text: the carrier's id and status, if it has it. Not `sure`: an
-    entry of the same numbers and time whose words are others, or none. Carriers trim, recode and
-    shorten words, so that it may be the text all the same."""
+    """A text that a look-up found at the carrier. Not `sure`: the numbers and the time agree, but the
+    words differ or are missing. Carriers trim, recode and shorten texts, so it may still be ours."""
 
     provider_message_id: str
     status: MessageStatus | None
@@ -139,8 +139,8 @@ class LookupMatch:
 
 @dataclass(frozen=True, slots=True)
 class VendorNumber:
-    """A number that the vendor says the account has. `inbound_url`: where the vendor posts
-    inbound texts of it; "" when nowhere, None when the vendor does not say."""
+    """A number of the account, as the vendor lists it. `inbound_url` is the webhook for its inbound
+    texts; "": there is none; None: the vendor does not tell."""
 
     phone_number: str
     capabilities: tuple[Capability, ...]
@@ -151,7 +151,7 @@ class VendorNumber:
 
 @dataclass(frozen=True, slots=True)
 class NumberPage:
-    """One page of numbers, and the cursor of the next (None: this was the last)."""
+    """A page of numbers, and the cursor of the next page (None: this is the last)."""
 
     numbers: tuple[VendorNumber, ...]
     next_page: str | None = None
@@ -159,7 +159,8 @@ class NumberPage:
 
 @dataclass(frozen=True, slots=True)
 class InboundPage:
-    """One page of inbound texts from the vendor's own record, and the cursor of the next."""
+    """A page of inbound texts from the vendor's record, and the cursor of the next page (None: this
+    is the last)."""
 
     texts: tuple[InboundText, ...]
     next_page: str | None = None
@@ -167,8 +168,8 @@ class InboundPage:
 
 @dataclass(frozen=True)
 class WebhookRequest:
-    """A webhook request as received: `url` is the public one the vendor was given (with the
-    query), `headers` have lower-case names, `body` is raw."""
+    """A webhook request as received. `url` is the public URL that the vendor called, with its query;
+    `headers` have lower-case names; `body` is raw."""
 
     method: str
     url: str
@@ -178,7 +179,7 @@ class WebhookRequest:
 
     @cached_property
     def form(self) -> list[tuple[str, str]] | None:
-        """What the body says as a form, untrimmed, the empty too; None: it is none."""
+        """The fields of a form body, untrimmed, with empty ones; None: the body is no form."""
         if not self.headers.get("content-type", "").lower().startswith(FORM_CONTENT_TYPE):
             return None
         return parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True)

@@ -1,18 +1,18 @@
-"""Cells of a CSV file, as a spreadsheet may open them.
+"""Makes cells of a CSV file safe to open in a spreadsheet.
 
-A spreadsheet runs a cell that begins like a formula, however it is quoted; a leading apostrophe
-makes it text (OWASP, "CSV Injection"). A phone in E.164 begins with "+" and is left alone.
+A spreadsheet runs a cell that begins like a formula, even in quotes; a leading apostrophe makes it
+text (OWASP, "CSV Injection"). A phone in E.164 begins with "+" too, and stays as it is.
 """
 
 import re
 
 PHONE_PATTERN = re.compile(r"\+\d{7,15}")
 FORMULA_PATTERN = re.compile(r"(?m)^(?=[ \u00a0]*[=+\-@\t\r])")
-"""Where a line begins as a formula does, after blanks that spreadsheets skip."""
+"""The beginning of a line that looks like a formula, after blanks that spreadsheets skip."""
 
 
 def guard_cell(cell: str) -> str:
-    """The cell, harmless: each line that would be a formula begins with an apostrophe."""
+    """The cell with an apostrophe before each line that would be a formula."""
     if PHONE_PATTERN.fullmatch(cell):
         return cell
     return FORMULA_PATTERN.sub("'", cell.replace("\r\n", "\n").replace("\r", "\n"))

@@ -1,4 +1,4 @@
-"""What makes a request the same as an earlier one: its `Idempotency-Key` (contract 2)."""
+"""The `Idempotency-Key` of a request: it tells whether a request repeats an earlier one."""
 
 import json
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """A key, the route it counts for, and the digest of the request's body."""
+    """A key, the route on which it counts, and the digest of the request's body."""
 
     route: str
     key: str
@@ -16,7 +16,7 @@ class IdempotencyKey:
 
 
 class ReplayedAnswer(Exception):
-    """The first answer to a request, which ends its repeat before that does anything again."""
+    """Raised for a repeated request, with the first answer, before anything is done again."""
 
     def __init__(self, status: int, answer: dict[str, Any]) -> None:
         self.status = status
@@ -24,6 +24,6 @@ class ReplayedAnswer(Exception):
 
 
 def digest_body(body: bytes) -> bytes:
-    """Of the parsed body: order and white space do not make another request."""
+    """Digests the parsed JSON body: the order of fields and white space do not count."""
     parsed_body = json.loads(body) if body else None
     return sha256(json.dumps(parsed_body, sort_keys=True).encode()).digest()

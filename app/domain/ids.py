@@ -1,8 +1,8 @@
-"""Identifiers: a prefix that tells the kind, and a UUIDv7 that tells the age.
+"""Ids: a prefix for the kind, and a UUIDv7, which begins with the creation time.
 
-Made in Python, so that every supported PostgreSQL serves, and so that a batch may be
-tried again under the same ids. Base32 with the extended hex alphabet keeps the order of
-the bytes: sorting ids sorts by time of making.
+They are made in Python: older PostgreSQL versions cannot make them, and a batch can be tried again
+with the same ids. Base32 with the extended hex alphabet keeps the order of the bytes, so ids sort
+by creation time.
 """
 
 import os
@@ -31,10 +31,10 @@ IdKind = Literal[
 DIGITS = "0123456789abcdefghijklmnopqrstuv"
 DIGIT_PAIRS = [high + low for high in DIGITS for low in DIGITS]
 PAIR_SHIFTS = range(120, -1, -10)
-"""Of the pairs in 130 bits: an id's 128, and two noughts."""
+"""Bit shifts of the 13 pairs of digits in 130 bits: the 128 bits of an id, and two zeros."""
 
 CALLER_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
-"""Lead and campaign ids may come from the caller's own system (contract 2)."""
+"""Lead and campaign ids that come from the caller's own system."""
 
 
 def make(kind: IdKind) -> str:
@@ -46,11 +46,11 @@ def make(kind: IdKind) -> str:
 
 
 def first_since(kind: IdKind, at: datetime) -> str:
-    """What no id made before `at` reaches: a key's range by it is a range of time."""
+    """The smallest id that can be made at `at`: ids from here on are those made since then."""
     return _encode_id(kind, int(at.timestamp() * 1000), bytes(10))
 
 
 def _encode_id(kind: IdKind, milliseconds: int, noise: bytes | bytearray) -> str:
-    # As base64.b32hexencode without its padding, at half the price: a bulk makes 2,000.
+    # As base64.b32hexencode without padding, but twice as fast: a bulk send makes 2,000 ids.
     bits = int.from_bytes(milliseconds.to_bytes(6, "big") + noise, "big") << 2
     return f"{kind}_{''.join([DIGIT_PAIRS[bits >> shift & 1023] for shift in PAIR_SHIFTS])}"

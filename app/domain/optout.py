@@ -1,16 +1,17 @@
-"""What an inbound text says about being texted (contract 7).
+"""Recognizes opt-outs, opt-ins and requests for help in inbound texts (docs/webhooks.md,
+"Opt-outs").
 
 Sources: CTIA Messaging Principles 5.1.3 (standard words, any case and punctuation; natural
 language is encouraged); 47 CFR 64.1200(a)(10): "stop, quit, end, revoke, opt out, cancel,
 unsubscribe" are definitive, and any reasonable means counts; (a)(12): one confirmation within
-five minutes. The rule allows ten business days; here it is obeyed in the request that brought it.
+five minutes. The law allows ten business days; we obey within the webhook request.
 
-A word counts as the whole text, or as its whole first line when a signature or a quotation
-follows. A sentence counts when a reasonable person reads it as a wish not to be texted. A
-reaction that quotes our own text says nothing. What may be a wish is flagged, not obeyed.
+A control word counts if it is the whole text, or the whole first line before a signature or a
+quotation. A sentence counts if a reasonable person reads it as an opt-out. A reaction that quotes
+our own text does not count. A possible opt-out is flagged, not obeyed.
 
-A carrier whose customers choose the words themselves says of a text what it took it for. That
-decides like a word; where the two disagree, the stricter wins.
+Some carriers let their customers choose the words, and report what they took a text for. That
+counts like a word; if it differs from the text's own word, the stricter one wins.
 """
 
 import re
@@ -58,7 +59,7 @@ STOP_WORDS = frozenset(
 )
 START_WORDS = frozenset({"start", "unstop", "iniciar", "comenzar"})
 HELP_WORDS = frozenset({"help", "info", "help me", "ayuda", "informacion"})
-YES = frozenset({"yes", "si"})
+YES_WORDS = frozenset({"yes", "si"})
 VERDICTS: Mapping[str, ControlWord] = {
     "stop": "stop",
     "optout": "stop",
@@ -69,7 +70,7 @@ VERDICTS: Mapping[str, ControlWord] = {
     "help": "help",
     "info": "help",
 }
-"""What carriers call the three words, all of them."""
+"""The names that carriers use for the three control words."""
 STRICTEST_FIRST: tuple[ControlWord, ...] = ("stop", "start", "help")
 POLITE_WORDS = frozenset(
     {
@@ -107,15 +108,15 @@ POLITE_WORDS = frozenset(
         "guys",
     }
 )
-"""Around a definitive word they change nothing."""
-MAX_SENTENCE = 400
-"""Characters of a sentence that are looked at: a wish is not hidden behind a page of talk."""
+"""Words that may surround a control word without changing its meaning."""
+MAX_SENTENCE_LENGTH = 400
+"""Only this many characters are searched for an opt-out sentence."""
 
 REASONS_PATTERN = re.compile(
     r"\b(?:i said|(?:i am |im |were |we are )?(?:not|no longer) interested|"
     r"(?:you have |you got |youve got |its |this is )?(?:the |a )?wrong (?:number|person))\b"
 )
-"""Beside a definitive word they change nothing; by themselves they are no wish."""
+"""Phrases that may stand beside a control word; alone they are no opt-out."""
 NON_WORD_PATTERN = re.compile(r"[\W_]+")
 APOSTROPHES = str.maketrans("", "", "'’‘`´ʼ＇")
 REACTION_PATTERN = re.compile(
@@ -178,7 +179,7 @@ OPT_OUT_PATTERN = re.compile(
         )
     )
 )
-TALK_PATTERN = re.compile(
+NO_OPT_OUT_PATTERN = re.compile(
     "|".join(
         (
             r"\b(?:dont|do not|never|please dont|no) (?:you )?(?:ever )?stop\b",
@@ -216,8 +217,8 @@ POSSIBLE_PATTERN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Judgment:
-    """`rule` tells what decided (word, first_line, sentence, carrier); `is_possible`: it may be a
-    wish not to be texted, and a person or an agent should judge."""
+    """What a text was judged to be. `rule`: what decided (`word`, `first_line`, `sentence` or
+    `carrier`). `is_possible`: it may be an opt-out, and a person or an agent should decide."""
 
     word: ControlWord | None = None
     rule: str | None = None
@@ -225,7 +226,7 @@ class Judgment:
 
 
 def fold_text(text: str) -> str:
-    """Case, width, accents, apostrophes and punctuation away; words separated by one space."""
+    """Removes case, width, accents, apostrophes and punctuation; one space between words."""
     bare = text.translate(APOSTROPHES)
     if bare.isascii():
         bare = bare.casefold()
@@ -236,12 +237,12 @@ def fold_text(text: str) -> str:
 
 
 FORMAT_CHARACTERS = frozenset("\u200b\u200c\u200d\u2060\ufeff\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u00ad")
-"""Characters without width: they may stand inside a word."""
+"""Invisible characters that may stand inside a word."""
 
 
-def verdict(said: object) -> ControlWord | None:
-    """What a carrier says it took a text for; None for nothing, or nothing that we know."""
-    return VERDICTS.get(fold_text(said)) if isinstance(said, str) else None
+def verdict(raw_verdict: object) -> ControlWord | None:
+    """The control word by the name that a carrier uses for it; None: no known name."""
+    return VERDICTS.get(fold_text(raw_verdict)) if isinstance(raw_verdict, str) else None
 
 
 def judge_text(
@@ -251,41 +252,41 @@ def judge_text(
     yes_restores: bool = False,
     is_suppressed: bool = False,
 ) -> Judgment:
-    """What `text` says about being texted, by its words or by what its carrier took it for. YES
-    is START only from a suppressed phone, and only where its carrier takes it so: from all others
+    """Judges a text by its words and by what its carrier took it for (`taken_as`). YES counts as
+    START only from a suppressed phone whose carrier takes it so (`yes_restores`); from all others
     it answers a question."""
-    judged = _read(text, yes_restores and is_suppressed)
-    if taken_as is None or (taken_as == "start" and not is_suppressed and fold_text(text) in YES):
-        return judged
-    said = [word for word in STRICTEST_FIRST if word in (judged.word, taken_as)]
-    return judged if judged.word == said[0] else Judgment(taken_as, "carrier")
+    judgment = _judge_words(text, yes_restores and is_suppressed)
+    if taken_as is None or (taken_as == "start" and not is_suppressed and fold_text(text) in YES_WORDS):
+        return judgment
+    strictest = next(word for word in STRICTEST_FIRST if word in (judgment.word, taken_as))
+    return judgment if judgment.word == strictest else Judgment(taken_as, "carrier")
 
 
-def _read(text: str, yes: bool) -> Judgment:
-    """What the words themselves say; `yes`: whether YES is START."""
-    head = text[: 4 * MAX_SENTENCE]
+def _judge_words(text: str, accepts_yes: bool) -> Judgment:
+    """Judges a text by its words alone; `accepts_yes`: YES counts as START."""
+    head = text[: 4 * MAX_SENTENCE_LENGTH]
     if REACTION_PATTERN.match(head):
         return Judgment()
-    folded = fold_text(head)
-    if len(text) <= MAX_SENTENCE and (word := _find_control_word(folded, yes)):
+    folded_text = fold_text(head)
+    if len(text) <= MAX_SENTENCE_LENGTH and (word := _find_control_word(folded_text, accepts_yes)):
         return Judgment(word, "word")
-    first, _, rest = head.strip().partition("\n")
+    first_line, _, following_lines = head.strip().partition("\n")
     if (
-        rest
-        and len(first) <= MAX_SENTENCE
-        and _is_quotation_or_signature(rest)
-        and (word := _find_control_word(fold_text(first), False))
+        following_lines
+        and len(first_line) <= MAX_SENTENCE_LENGTH
+        and _is_quotation_or_signature(following_lines)
+        and (word := _find_control_word(fold_text(first_line), False))
     ):
         return Judgment(word, "first_line")
-    folded = folded[:MAX_SENTENCE]
-    if _is_opt_out(folded):
+    folded_text = folded_text[:MAX_SENTENCE_LENGTH]
+    if _is_opt_out(folded_text):
         return Judgment("stop", "sentence")
-    return Judgment(is_possible=bool(POSSIBLE_PATTERN.search(folded)))
+    return Judgment(is_possible=bool(POSSIBLE_PATTERN.search(folded_text)))
 
 
 def _find_control_word(folded_text: str, accepts_yes: bool) -> ControlWord | None:
-    """The control word that the folded text is, politeness and repeats aside."""
-    if folded_text in START_WORDS or (accepts_yes and folded_text in YES):
+    """The control word that the folded text consists of, apart from polite words and repeats."""
+    if folded_text in START_WORDS or (accepts_yes and folded_text in YES_WORDS):
         return "start"
     if folded_text in HELP_WORDS:
         return "help"
@@ -304,11 +305,11 @@ def _find_control_word(folded_text: str, accepts_yes: bool) -> ControlWord | Non
 
 
 def _is_opt_out(folded_text: str) -> bool:
-    return bool(OPT_OUT_PATTERN.search(folded_text)) and not TALK_PATTERN.search(folded_text)
+    return bool(OPT_OUT_PATTERN.search(folded_text)) and not NO_OPT_OUT_PATTERN.search(folded_text)
 
 
 def _is_quotation_or_signature(following_lines: str) -> bool:
-    """Whether what follows a first line is a quotation or a signature, and no talk."""
+    """Whether the lines after the first are a quotation or a signature."""
     lines = [line for line in following_lines.split("\n", 20) if line.strip()]
     if not lines:
         return True

@@ -1,4 +1,4 @@
-"""What a caller asks to send, and what became of it."""
+"""Orders to send a text, and their results: resolved, accepted or refused."""
 
 import re
 from dataclasses import dataclass
@@ -7,27 +7,27 @@ from typing import Any
 
 from app.domain.idempotency import IdempotencyKey
 from app.domain.problems import Invalid, Problem
-from app.domain.segments import DROPPED
+from app.domain.segments import REMOVED_CHARACTERS
 from app.domain.transcripts import format_time
 from app.domain.words import Encoding, MessageStatus, Source
 
 MAX_TEXT_LENGTH = 1600
-NOTHING_SEEN = re.compile(
+INVISIBLE_PATTERN = re.compile(
     r"[\s\x00-\x1F\x7F-\x9F"  # white space of any width, control characters
-    # What Unicode calls Default_Ignorable_Code_Point: joiners, marks of direction, fillers,
-    # variation selectors, tags
+    # Default_Ignorable_Code_Point of Unicode: joiners, direction marks, fillers, variation
+    # selectors, tags
     r"\u00AD\u034F\u061C\u115F\u1160\u17B4\u17B5\u180B-\u180F\u200B-\u200F\u202A-\u202E"
     r"\u2060-\u206F\u3164\uFE00-\uFE0F\uFEFF\uFFA0\uFFF0-\uFFF8\U0001BCA0-\U0001BCA3"
     r"\U0001D173-\U0001D17A\U000E0000-\U000E0FFF"
-    # Blanks, fillers and anchors that it counts among the letters, marks and symbols
+    # Blanks, fillers and anchors that Unicode classifies as letters, marks or symbols
     r"\u2800\uFFF9-\uFFFC\U0001107F\U00013430-\U0001343F\U00013441\U00013442\U00016FE4"
     r"\U0001D159]*"
 )
-"""A text in which nothing can be seen. Emoji need joiners and selectors, but not those alone."""
+"""A text with no visible character. Emoji contain joiners and selectors, but never only those."""
 REPLY_VALIDITY = timedelta(seconds=14_400)
 BULK_VALIDITY = timedelta(seconds=86_400)
 SEND_AT_TOLERANCE = timedelta(seconds=60)
-"""A `sendAt` that far in the past still means now."""
+"""A `sendAt` up to this far in the past means now."""
 MAX_SEND_AHEAD = timedelta(days=35)
 QUIET_HOURS_REASON = "quiet hours"
 LANE_REPLY, LANE_BULK = 0, 1
@@ -35,10 +35,10 @@ LANE_REPLY, LANE_BULK = 0, 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """One text to send. Its ids are made by the asker, so that it can be tried again.
+    """An order to send one text. The caller makes its ids, so that it can be tried again.
 
-    `to` and `sender` are E.164 or None to be resolved; `interaction_id` names a thread to
-    append to; `thread_id` is the id of the thread if this opens one.
+    `to` and `sender` are E.164, or None to be resolved. `interaction_id` names an existing thread;
+    `thread_id` is the new thread's id, in case the text opens one.
     """
 
     tenant_id: str
@@ -56,24 +56,25 @@ class Order:
     turn_id: str | None = None
     media: tuple[str, ...] = ()
     validity: timedelta = REPLY_VALIDITY
-    """Counted from when it may first leave."""
+    """Counted from the time at which the text may first be sent."""
     lane: int = LANE_REPLY
     send_at: datetime | None = None
     cancel_on_reply: bool = False
     bulk_id: str | None = None
     agent_id: str | None = None
-    """For an agent's text: whose brake holds it."""
+    """For an agent's text: the agent, whose brake applies."""
     delay: timedelta = timedelta()
-    """An agent's natural pace."""
+    """For an agent's text: the agent's reply delay."""
     is_guarded: bool = False
-    """For an agent's text: it does not leave any more once the lead wrote after its turn."""
+    """For an agent's text: it is not sent if the lead wrote again after its turn."""
     idempotency_key: IdempotencyKey | None = None
-    """For `send.accept_texts` to keep with the answer; None also where somebody else does that."""
+    """The key under which `send.accept_texts` stores the answer; None: no key, or the caller stores
+    the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Which rule decided a field, and its value."""
+    """The rule that decided a field, and the value."""
 
     field: str
     rule: str
@@ -82,7 +83,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedOrder:
-    """An order with everything found: where from, where to, through whom."""
+    """An order with its recipient, sender and account resolved."""
 
     order: Order
     to: str
@@ -94,32 +95,33 @@ class ResolvedOrder:
     encoding: Encoding
     segments: int
     agent_mode: bool
-    """Of the thread, if this order opens it."""
+    """The agent mode of the thread, if this order opens it."""
     text: str
-    """As it is stored and sent: the order's, or with GSM replacements where the tenant wants them."""
+    """The text as it is stored and sent; with GSM replacements if the tenant wants them."""
     culprit: str | None = None
     """The first character that forces UCS-2."""
     now: datetime | None = None
-    """The database's clock when it was judged."""
+    """The database's time when the order was resolved."""
     due: datetime | None = None
-    """When it may first leave; None: at once."""
+    """When the text may first be sent; None: at once."""
     held_until: datetime | None = None
+    """When quiet hours end; None: they do not hold the text."""
     per_day: int | None = None
-    """The tenant's limit of texts a day, if it has one."""
+    """The tenant's daily limit of texts; None: no limit."""
     is_exempt: bool = False
-    """Goes to a suppressed phone all the same: the answer to STOP or HELP."""
+    """Sent even to a suppressed phone: the answer to STOP or HELP."""
     resolution: tuple[Rule, ...] = ()
 
     @property
     def status(self) -> MessageStatus:
-        """What the text is when it is stored."""
+        """The status with which the text is stored."""
         waits = self.due is not None and self.order.send_at is not None
         return "scheduled" if waits else "queued"
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptedText:
-    """A text that is safely owed to the carrier."""
+    """A text that was stored and is owed to the carrier."""
 
     message_id: str
     interaction_id: str
@@ -129,14 +131,14 @@ class AcceptedText:
 
 @dataclass(frozen=True, slots=True)
 class RefusedOrder:
-    """One order of a list that may not be sent, and why."""
+    """An order that may not be sent, and why."""
 
     problem: Problem
 
 
 def unfit(text: str) -> str | None:
-    """Why the text may not leave as it is; None: it may."""
-    if NOTHING_SEEN.fullmatch(text):
+    """Why this exact text may not be sent; None: it may."""
+    if INVISIBLE_PATTERN.fullmatch(text):
         return "must not be blank"
     if len(text) > MAX_TEXT_LENGTH:
         return f"is longer than {MAX_TEXT_LENGTH} characters"
@@ -144,20 +146,21 @@ def unfit(text: str) -> str | None:
 
 
 def hopeless(text: str) -> str | None:
-    """Why the text may not leave, whatever the tenant's settings make of it on its way."""
-    return unfit(text.translate(DROPPED) if len(text) > MAX_TEXT_LENGTH else text)
+    """Why the text may not be sent under any settings of the tenant; None: it may. A text that is
+    too long may get shorter by GSM replacements."""
+    return unfit(text.translate(REMOVED_CHARACTERS) if len(text) > MAX_TEXT_LENGTH else text)
 
 
 def require_sendable(text: str, field_name: str = "message") -> str:
-    """`text`, unless it is hopeless; raises `Invalid` naming the field. `commands.send` judges
-    what will leave."""
+    """Returns `text`; raises `Invalid` naming the field if it is `hopeless`. `commands.send` later
+    judges the text as it will be sent."""
     if why := hopeless(text):
         raise Invalid(details=[f"{field_name}: {why}"])
     return text
 
 
 def build_answer(text: AcceptedText) -> dict[str, Any]:
-    """The `data` of a send's answer (contract 3)."""
+    """The `data` of the answer to a send."""
     return {
         "messageId": text.message_id,
         "interactionId": text.interaction_id,
@@ -166,7 +169,7 @@ def build_answer(text: AcceptedText) -> dict[str, Any]:
 
 
 def build_order_data(resolved_order: ResolvedOrder) -> dict[str, Any]:
-    """What a send's answer says besides ids: a dry run's too."""
+    """The `data` of the answer to a send without its ids; also for a dry run."""
     held_fields = {"heldUntil": format_time(resolved_order.held_until)} if resolved_order.held_until else {}
     return {
         "status": resolved_order.status,

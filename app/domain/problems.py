@@ -1,4 +1,4 @@
-"""The error family: every refusal the outside can see, with its code and status.
+"""The problems: every error that an API caller can see, with its code and HTTP status.
 
     Problem
     ├── Invalid              400 VALIDATION_ERROR
@@ -27,8 +27,8 @@
     ├── Unavailable          503 UNAVAILABLE
     └── OutcomeUnknown       504 OUTCOME_UNKNOWN
 
-A problem is raised when it answers the whole request, and returned as a value when it
-refuses one item of many (law 2).
+A problem is raised when it answers the whole request. It is returned as a value when it refuses
+one item of many (docs/laws.md, law 2).
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ from typing import ClassVar
 
 
 class Problem(Exception):
-    """What went wrong, for the caller: `details` are sentences that name fields."""
+    """An error as an answer. `details` are strings of the form `field: words`."""
 
     code: ClassVar[str]
     status: ClassVar[int]
@@ -92,7 +92,7 @@ class MethodNotAllowed(Problem):
 
 
 class Conflict(Problem):
-    """A request that was understood and no longer fits the state of things."""
+    """A valid request that does not fit the present state."""
 
     status = 409
 

@@ -1,6 +1,6 @@
-"""Quiet hours: when a text that starts contact may leave, by the recipient's clock.
+"""Quiet hours: when a text may be sent, by the recipient's clock.
 
-Where the lead's zone is not known, all zones of the number must agree (47 CFR 64.1200(c)(1):
+If the lead's time zone is not known, all zones of the number must allow it (47 CFR 64.1200(c)(1):
 not before 8 a.m. or after 9 p.m. local time at the called party's location).
 """
 
@@ -12,13 +12,13 @@ import phonenumbers
 from phonenumbers import timezone as carrier_zones
 
 REPLY_GRACE = timedelta(minutes=15)
-"""An answer to a text that young may leave at any hour."""
+"""Within this time after a lead's text, replies may be sent at any hour."""
 MAX_MORNINGS = 100
-"""Mornings tried: some days of a number in many zones."""
+"""Mornings to try: several days of a number with many zones."""
 
 
 def find_zones(phone: str, known_zone: str | None) -> tuple[ZoneInfo, ...]:
-    """The lead's own zone, else those of the number; none where nothing is known."""
+    """The lead's own zone if it is known, else the zones of the number; may be empty."""
     names = [known_zone] if known_zone else _zone_names_of(phone)
     zones = []
     for name in names:
@@ -30,28 +30,27 @@ def find_zones(phone: str, known_zone: str | None) -> tuple[ZoneInfo, ...]:
 
 
 def find_earliest(now: datetime, zones: Sequence[ZoneInfo], start: time, end: time) -> datetime | None:
-    """The first instant, `now` or later, at which every zone's clock is in [start, end); None:
-    at once. Zones that share no such hour (Guam and Hawaii of one toll-free prefix): the
-    instant at which the fewest of them sleep. `start` is before `end`."""
+    """The first time from `now` on at which all zones are in [start, end); None: now is such a time.
+    If there is none (one toll-free prefix has Guam and Hawaii), the first time with the fewest zones
+    outside. `start` must be before `end`."""
     at, best, fewest = now, now, len(zones) + 1
     for _ in range(MAX_MORNINGS):
-        mornings = [_next_start(at, zone, start, end) for zone in zones]
-        waits = [morning for morning in mornings if morning is not None]
-        if len(waits) < fewest:
-            best, fewest = at, len(waits)
-        if not waits:
+        next_starts = [next_start for zone in zones if (next_start := _find_next_start(at, zone, start, end))]
+        if len(next_starts) < fewest:
+            best, fewest = at, len(next_starts)
+        if not next_starts:
             break
-        at = min(waits) if len(waits) < len(zones) else max(waits)
+        at = min(next_starts) if len(next_starts) < len(zones) else max(next_starts)
     return None if best == now else best
 
 
-def _next_start(at: datetime, zone: ZoneInfo, start: time, end: time) -> datetime | None:
-    """When the zone's next morning begins; None while it is day there."""
+def _find_next_start(at: datetime, zone: ZoneInfo, start: time, end: time) -> datetime | None:
+    """When quiet hours end in the zone; None: they are not on there."""
     local = at.astimezone(zone)
     if start <= local.time() < end:
         return None
     day = local.date() + timedelta(days=int(local.time() >= end))
-    # Through UTC: a wall time that the spring skips becomes the instant after the gap.
+    # Converted by UTC: a local time that daylight saving skips becomes the time after the gap.
     return datetime.combine(day, start, zone).astimezone(at.tzinfo)
 
 

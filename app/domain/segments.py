@@ -1,4 +1,4 @@
-"""How many SMS segments a text takes, and in which encoding (GSM 03.38, 3GPP TS 23.038)."""
+"""Counts the SMS segments of a text, and finds its encoding (GSM 03.38, 3GPP TS 23.038)."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ GSM_BASIC = frozenset(
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 GSM_EXTENDED = frozenset("\f^{}\\[~]|€")
-"""Two septets each: an escape and the character."""
+"""Characters that take two septets: an escape and the character."""
 GSM = GSM_BASIC | GSM_EXTENDED
 
 
@@ -41,14 +41,14 @@ GSM_REPLACEMENTS = str.maketrans(
         "\t": " ",
     }
 )
-"""Typographic characters and what GSM-7 has in their place."""
-DROPPED = {code: twin for code, twin in GSM_REPLACEMENTS.items() if not twin}
-"""Those of them that leave no trace."""
+"""Typographic characters, and their replacements in GSM-7."""
+REMOVED_CHARACTERS = {code: replacement for code, replacement in GSM_REPLACEMENTS.items() if not replacement}
+"""Those that are replaced by nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentCount:
-    """`culprit` is the first character that forces UCS-2, or None."""
+    """The encoding and segments of a text. `culprit` is the first character that forces UCS-2."""
 
     encoding: Encoding
     segments: int
@@ -56,28 +56,29 @@ class SegmentCount:
 
 
 def replace_typography(text: str) -> str:
-    """`text` with typographic characters as their GSM replacements, if that makes it GSM-7: one that
-    needs UCS-2 anyway is left as it is."""
+    """Replaces typographic characters, if the text then fits GSM-7. A text that needs UCS-2 anyway
+    stays as it is."""
     plain = text.translate(GSM_REPLACEMENTS)
     return plain if plain != text and count(plain).encoding == "GSM-7" else text
 
 
 def count(text: str) -> SegmentCount:
-    """Segments of `text`: 160 or 153 septets, 70 or 67 UTF-16 units, pairs never split."""
+    """Counts the segments of `text`. One segment holds 160 septets or 70 UTF-16 units; each of
+    several holds 153 or 67. Pairs (escapes, surrogates) are never split."""
     culprit = None
-    if GSM_BASIC.issuperset(text):  # nearly all: their characters need not be looked at singly
-        units, whole, part = [1] * len(text), 160, 153
+    if GSM_BASIC.issuperset(text):  # most texts: no need to check each character
+        units, single_size, part_size = [1] * len(text), 160, 153
     elif GSM.issuperset(text):
-        units, whole, part = [2 if c in GSM_EXTENDED else 1 for c in text], 160, 153
+        units, single_size, part_size = [2 if c in GSM_EXTENDED else 1 for c in text], 160, 153
     else:
         culprit = next(c for c in text if c not in GSM)
-        units, whole, part = [2 if ord(c) > 0xFFFF else 1 for c in text], 70, 67
+        units, single_size, part_size = [2 if ord(c) > 0xFFFF else 1 for c in text], 70, 67
     encoding: Encoding = "GSM-7" if culprit is None else "UCS-2"
-    if sum(units) <= whole:
+    if sum(units) <= single_size:
         return SegmentCount(encoding, 1, culprit)
-    segments, room = 1, part
+    segments, room = 1, part_size
     for unit in units:
         if unit > room:
-            segments, room = segments + 1, part
+            segments, room = segments + 1, part_size
         room -= unit
     return SegmentCount(encoding, segments, culprit)

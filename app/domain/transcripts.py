@@ -1,11 +1,11 @@
-"""The shape of a transcript's entry, the same for the API and for the agent (contract 4)."""
+"""The entries of a transcript, in the same shape for the API and for agents."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 MAX_ENTRIES = 1000
-"""Entries that a transcript inside another object holds: the newest ones."""
+"""The newest entries that a transcript inside another object holds."""
 
 
 def format_time(at: datetime) -> str:
@@ -14,8 +14,8 @@ def format_time(at: datetime) -> str:
 
 
 def build_entry(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A message row as `{timestamp, role, message, source, messageId, seq, status, media}`; the
-    timestamp a datetime still."""
+    """A row of `messages` as `{timestamp, role, message, source, messageId, seq, status, media}`.
+    The timestamp is a datetime."""
     return {
         "timestamp": row["created_at"],
         "role": row["role"],

@@ -1,5 +1,5 @@
-"""Clocks of a turn: when it is due, when a hand-over is repeated, when it expires. And how long
-a claimed text may still leave."""
+"""Times of a turn: its window, the deadline and retries of a hand-over, its expiry. Also how long
+after its claim a text may be sent."""
 
 from collections.abc import Mapping
 from datetime import datetime, time, timedelta
@@ -13,8 +13,8 @@ MAX_WAIT_WINDOWS = 5
 TEXTS_PER_TURN = 50
 HAND_OVER_DEADLINE = timedelta(seconds=20)
 HAND_OVER_LEASE = timedelta(seconds=30)
-"""How long a hand-over may stay unsettled before another worker repeats it: the deadline of
-the exchange and room to record it, within the 45 s in which a killed one must come back."""
+"""After this time without a settlement another worker repeats the hand-over: the deadline of the
+POST plus time to record it. A killed worker's hand-over must be repeated within 45 s."""
 RETRY_AFTER_BOUNDS = (timedelta(seconds=1), timedelta(minutes=10))
 HAND_OVER_RETRIES = (
     timedelta(seconds=5),
@@ -22,17 +22,17 @@ HAND_OVER_RETRIES = (
     timedelta(minutes=2),
     timedelta(minutes=10),
 )
-"""Waits after the end of attempt 1, 2, 3 and 4; after the fifth the turn has failed."""
+"""Waits after attempts 1, 2, 3 and 4; after the fifth the turn has failed."""
 REPLY_WITHIN = timedelta(minutes=10)
 BEGIN_WITHIN = timedelta(seconds=1)
-"""How long after its claim a request to a carrier may begin. The webhook that stored a STOP waits
-as long, and then knows that nothing begins any more: STOP wins by this one figure."""
+"""How long after its claim a request to a carrier may begin. The webhook of a STOP waits as long
+before it answers, so no request begins after its answer."""
 
 
 def next_hand_over(attempt: int, retry_after: float | None) -> timedelta | None:
-    """The wait after a failed `attempt` (1-based), or None when it was the last.
+    """The wait after a failed `attempt` (1-based); None: it was the last one.
 
-    `retry_after` is the endpoint's own wish in seconds, respected within bounds.
+    `retry_after` is what the endpoint asked for, in seconds; it is kept within bounds.
     """
     if attempt > len(HAND_OVER_RETRIES):
         return None
@@ -43,15 +43,15 @@ def next_hand_over(attempt: int, retry_after: float | None) -> timedelta | None:
 
 
 def find_opening(now: datetime, hours: Mapping[str, Any]) -> datetime:
-    """`now` within business hours `{start, end, timezone, days}` (ISO weekdays), else the next
-    time they begin."""
+    """`now` if it is in the business hours, else when they begin next. `hours` is `{start, end,
+    timezone, days}` with ISO weekdays."""
     zone = ZoneInfo(hours["timezone"])
     start, end = time.fromisoformat(hours["start"]), time.fromisoformat(hours["end"])
     local = now.astimezone(zone)
     if local.isoweekday() in hours["days"] and start <= local.time() < end:
         return now
-    for ahead in range(9):
-        day = local.date() + timedelta(days=ahead)
+    for days_ahead in range(9):
+        day = local.date() + timedelta(days=days_ahead)
         opens = datetime.combine(day, start, zone)
         if opens > local and day.isoweekday() in hours["days"]:
             return opens.astimezone(now.tzinfo)

@@ -1,4 +1,4 @@
-"""The vocabulary: closed sets of words that tables, API and page share."""
+"""The fixed sets of words that tables, API and page share."""
 
 from typing import Literal, get_args
 
@@ -6,7 +6,7 @@ Role = Literal["agent", "user"]
 Source = Literal["manual", "api", "inbound", "sms_agent", "system"]
 Scope = Literal["admin", "api", "agent", "read"]
 PersonRole = Literal["admin", "member"]
-"""What a person may do at the page: everything, or read and write conversations."""
+"""What a person may do on the page: everything, or only read and write conversations."""
 Channel = Literal["sms", "phone", "email"]
 Capability = Literal["sms", "mms", "voice"]
 Encoding = Literal["GSM-7", "UCS-2"]
@@ -64,5 +64,5 @@ STATUS_RANK: dict[str, int] = {
     "received": 9,
     "note": 9,
 }
-"""Message status moves to a higher rank only (contract 3). Delivered replaces a failure;
-`cancelled`, `received` and `note` are final."""
+"""The status of a text moves only to a higher rank (docs/laws.md, law 7). `delivered` replaces a
+failure; `cancelled`, `received` and `note` are final."""

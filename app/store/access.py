@@ -1,4 +1,4 @@
-"""Doors: keys, people and sessions, looked up before the tenant is known."""
+"""Authentication: API keys, people and sessions, looked up before the tenant is known."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -13,7 +13,8 @@ FROM api_keys WHERE prefix = $1 AND revoked_at IS NULL
 
 
 async def get_key(read: ReadTx, prefix: str) -> Row | None:
-    """The unrevoked key with this prefix. `stale`: its last use was noted over a minute ago."""
+    """The key with this prefix, unless it is revoked. `stale`: its last recorded use is over a
+    minute ago."""
     return await read.fetch_row(GET_KEY_SQL, prefix)
 
 
@@ -24,7 +25,7 @@ UPDATE api_keys SET last_used_at = now() WHERE tenant_id = $1 AND key_id = $2
 
 
 async def touch_key(tx: Tx, tenant_id: str, key_id: str) -> None:
-    """Notes that the key was used; at most once a minute."""
+    """Records that the key was used, at most once a minute."""
     await tx.execute(TOUCH_KEY_SQL, tenant_id, key_id)
 
 
@@ -35,7 +36,7 @@ WHERE lower(email) = lower($1) AND active
 
 
 async def get_person(read: ReadTx, email: str) -> Row | None:
-    """The active person with this e-mail, of whatever tenant."""
+    """The active person with this e-mail, in any tenant."""
     return await read.fetch_row(GET_PERSON_SQL, email)
 
 
@@ -68,9 +69,10 @@ WHERE (s.digest = $1
 
 
 async def get_session(read: ReadTx, digest: bytes, max_idle: timedelta, renew_after: timedelta) -> Row | None:
-    """The session of the token with this digest, unless it expired or was idle for too long.
-    `arrived`: a new token is used for the first time. `due`: the token is older than `renew_after`,
-    or the one that took its place seems never to have reached the browser."""
+    """The session of the token with this digest, unless it expired or was idle too long.
+
+    `arrived`: a renewed token is used for the first time. `due`: the token must be renewed, because
+    it is older than `renew_after`, or because its successor apparently never reached the browser."""
     return await read.fetch_row(GET_SESSION_SQL, digest, max_idle, renew_after)
 
 
@@ -83,7 +85,8 @@ WHERE digest = $1 OR previous_digest = $1
 
 
 async def touch_session(tx: Tx, digest: bytes) -> None:
-    """It was used now. The first use of a new token ends the one before, a minute later."""
+    """Records that the session was used. After the first use of a renewed token, the previous token
+    is good for one more minute."""
     await tx.execute(TOUCH_SESSION_SQL, digest)
 
 
@@ -97,8 +100,8 @@ RETURNING expires_at - now()
 
 
 async def renew_session(tx: Tx, digest: bytes, new_digest: bytes, renew_after: timedelta) -> timedelta | None:
-    """Puts the token `new_digest` in the place of the other; how long the session may still last.
-    None: another request was faster."""
+    """Replaces the session's token; returns how long the session may still last. None: another
+    request has just renewed it."""
     time_left: timedelta | None = await tx.fetch_value(RENEW_SESSION_SQL, digest, new_digest, renew_after)
     return time_left
 
@@ -125,7 +128,7 @@ SELECT count(*) FROM sessions WHERE tenant_id = $1 AND user_id = $2 AND expires_
 
 
 async def count_sessions(read: ReadTx, tenant_id: str, user_id: str, max_idle: timedelta) -> int:
-    """In how many browsers a person is signed in."""
+    """The number of browsers in which a person is signed in."""
     return int(await read.fetch_value(COUNT_SESSIONS_SQL, tenant_id, user_id, max_idle))
 
 
@@ -140,7 +143,8 @@ RETURNING who, tries, until - now() AS lasts
 
 
 async def count_tries(tx: Tx, digests: Sequence[bytes], window: timedelta) -> list[Row]:
-    """Counts one more try for each; `tries` within the window, and how long that `lasts`."""
+    """Counts one try for each digest. Returns (who, tries, lasts): the tries in the present window,
+    and the time until that window ends."""
     return await tx.fetch_rows(COUNT_TRIES_SQL, list(digests), window)
 
 
@@ -149,8 +153,8 @@ FORGIVE_TRY_SQL = "UPDATE sign_in_tries SET tries = tries - 1 WHERE who = $1 AND
 
 
 async def forget_tries(tx: Tx, person: bytes, address: bytes | None) -> None:
-    """It was the right password: the person's count ends. The address is forgiven this one try
-    only, or who has an account could guess at the others from it for ever."""
+    """The password was right: resets the person's count. The address loses only this one try;
+    otherwise the owner of one account could reset the count and guess other passwords for ever."""
     await tx.execute(FORGET_TRIES_SQL, person)
     if address:
         await tx.execute(FORGIVE_TRY_SQL, address)

@@ -1,4 +1,4 @@
-"""A tenant's accounts with providers. Credentials are sealed before they come here."""
+"""A tenant's accounts with providers. Credentials are stored sealed."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ WHERE account_id = $1
 
 
 async def get_by_id(read: ReadTx, account_id: str) -> Row | None:
-    """The account of whatever tenant, for webhooks: it decides tenant and secret."""
+    """An account of any tenant. Webhooks use it to find the tenant and the secret."""
     return await read.fetch_row(GET_BY_ID_SQL, account_id)
 
 
@@ -49,8 +49,8 @@ LOCK_TENANT_SQL = "SELECT 1 FROM tenants WHERE tenant_id = $1 FOR NO KEY UPDATE"
 
 
 async def lock_all(tx: Tx, tenant_id: str, provider: str) -> list[Row]:
-    """The tenant's accounts with a provider; which of them is the default changes under the
-    tenant's lock, since two first accounts may come at once."""
+    """Locks the tenant, then its accounts with a provider; returns the accounts. The tenant's lock
+    is needed because two first accounts may be added at once."""
     await tx.fetch_value(LOCK_TENANT_SQL, tenant_id)
     return await tx.fetch_rows(LOCK_ACCOUNTS_SQL, tenant_id, provider)
 
@@ -62,7 +62,7 @@ WHERE tenant_id = $1 AND provider = $2 AND is_default AND account_id <> $3
 
 
 async def unset_default(tx: Tx, tenant_id: str, provider: str, except_id: str) -> None:
-    """Only the account `except_id` may still be the default."""
+    """Leaves `except_id` as the only account that may be the provider's default."""
     await tx.execute(UNSET_DEFAULT_SQL, tenant_id, provider, except_id)
 
 
@@ -87,7 +87,7 @@ ORDER BY tenant_id, account_id
 
 
 async def list_active(tx: Tx) -> list[Row]:
-    """The accounts in use, of all tenants, as (tenant_id, account_id, provider)."""
+    """The active accounts of all tenants, as (tenant_id, account_id, provider)."""
     return await tx.fetch_rows(LIST_ACTIVE_SQL)
 
 
@@ -95,7 +95,7 @@ HAS_UNSENT_TEXTS_SQL = "SELECT 1 FROM outbox WHERE tenant_id = $1 AND account_id
 
 
 async def has_unsent_texts(read: ReadTx, tenant_id: str, account_id: str) -> bool:
-    """Whether texts still wait to leave through it."""
+    """Whether texts are queued on the account."""
     return await read.fetch_value(HAS_UNSENT_TEXTS_SQL, tenant_id, account_id) is not None
 
 
@@ -108,7 +108,7 @@ async def remove(tx: Tx, tenant_id: str, account_id: str) -> bool:
 
 
 def _encode_credentials(account: Mapping[str, Any]) -> dict[str, Any]:
-    """The sealed bytes as JSON can carry them."""
+    """Writes the sealed bytes in PostgreSQL's hex form, so that they fit into JSON."""
     return {**account, "credentials": "\\x" + account["credentials"].hex()}
 
 
@@ -119,11 +119,11 @@ UPDATE provider_accounts SET missing_since = coalesce(missing_since, $1),
 
 
 async def notice_absence(tx: Tx, since: datetime) -> None:
-    """Nobody took webhooks since then: texts may be missing on every account."""
+    """No web process took webhooks since then: marks all active accounts as missing texts."""
     await tx.execute(NOTICE_ABSENCE_SQL, since)
 
 
-CLAIM_FETCHES = """
+CLAIM_FETCHES_SQL = """
 UPDATE provider_accounts p SET fetch_at = clock_timestamp() + $2::interval
 FROM (
     SELECT tenant_id, account_id FROM provider_accounts
@@ -138,13 +138,13 @@ RETURNING p.*
 
 
 async def claim_fetches(tx: Tx, limit: int, lease: timedelta) -> list[Row]:
-    """Accounts of which texts may be missing and that may be asked now, first those that were
-    not asked yet, then those that have waited longest. Each belongs to the claimer until its
-    `fetch_at`, which is the lease that `hold` and the settlements name."""
-    return await tx.fetch_rows(CLAIM_FETCHES, limit, lease)
+    """Claims up to `limit` accounts whose missed texts may be fetched now: first those that were not
+    tried yet, then the longest waiting. The claim ends at `fetch_at`, which is also its token:
+    `hold_fetch`, `fetched` and `not_fetched` must name it."""
+    return await tx.fetch_rows(CLAIM_FETCHES_SQL, limit, lease)
 
 
-HOLD_FETCH = """
+HOLD_FETCH_SQL = """
 UPDATE provider_accounts SET fetch_at = clock_timestamp() + $4::interval
 WHERE tenant_id = $1 AND account_id = $2 AND fetch_at = $3
 RETURNING fetch_at
@@ -152,12 +152,12 @@ RETURNING fetch_at
 
 
 async def hold_fetch(tx: Tx, tenant_id: str, account_id: str, lease: datetime, longer: timedelta) -> datetime | None:
-    """A longer lease; None: it is no longer the caller's."""
-    held: datetime | None = await tx.fetch_value(HOLD_FETCH, tenant_id, account_id, lease, longer)
-    return held
+    """Extends the lease; returns the new one. None: the lease was lost."""
+    new_lease: datetime | None = await tx.fetch_value(HOLD_FETCH_SQL, tenant_id, account_id, lease, longer)
+    return new_lease
 
 
-FETCHED = """
+SETTLE_FETCH_SQL = """
 UPDATE provider_accounts
 SET missing_since = CASE WHEN noticed_at IS DISTINCT FROM $4 THEN missing_since END,
     noticed_at = CASE WHEN noticed_at IS DISTINCT FROM $4 THEN noticed_at END,
@@ -168,13 +168,13 @@ RETURNING account_id
 
 
 async def fetched(tx: Tx, tenant_id: str, account_id: str, lease: datetime, noticed_at: datetime | None) -> bool:
-    """What was missing is here; an absence that was noticed since then wants another look.
-    False: the lease was no longer the caller's."""
-    done = await tx.fetch_value(FETCHED, tenant_id, account_id, lease, noticed_at)
-    return done is not None
+    """Settles a fetch that succeeded. If another absence was noticed after `noticed_at`, the account
+    is fetched again. Returns False if the lease was lost."""
+    settled_id = await tx.fetch_value(SETTLE_FETCH_SQL, tenant_id, account_id, lease, noticed_at)
+    return settled_id is not None
 
 
-NOT_FETCHED = """
+SETTLE_FAILED_FETCH_SQL = """
 UPDATE provider_accounts
 SET fetch_at = clock_timestamp() + $4::interval, fetch_failures = fetch_failures + 1,
     fetch_error = $5, failing_since = coalesce(failing_since, clock_timestamp())
@@ -183,14 +183,14 @@ RETURNING account_id
 """
 
 
-async def not_fetched(tx: Tx, tenant_id: str, account_id: str, lease: datetime, rest: timedelta, why: str) -> bool:
-    """It failed, and is tried again after `rest`. False: the lease was no longer the
-    caller's."""
-    done = await tx.fetch_value(NOT_FETCHED, tenant_id, account_id, lease, rest, why)
-    return done is not None
+async def not_fetched(tx: Tx, tenant_id: str, account_id: str, lease: datetime, wait: timedelta, why: str) -> bool:
+    """Settles a fetch that failed; it is tried again after `wait`. Returns False if the lease was
+    lost."""
+    settled_id = await tx.fetch_value(SETTLE_FAILED_FETCH_SQL, tenant_id, account_id, lease, wait, why)
+    return settled_id is not None
 
 
-FETCH_NOW = """
+FETCH_NOW_SQL = """
 UPDATE provider_accounts SET fetch_at = NULL, fetch_failures = 0
 WHERE tenant_id = $1 AND account_id = $2
 RETURNING *
@@ -198,13 +198,13 @@ RETURNING *
 
 
 async def fetch_now(tx: Tx, tenant_id: str, account_id: str) -> Row:
-    """What it is asked with has changed: it is asked at once, whatever was said before."""
-    row = await tx.fetch_row(FETCH_NOW, tenant_id, account_id)
+    """Makes the account due for a fetch now and forgets earlier failures; returns its row."""
+    row = await tx.fetch_row(FETCH_NOW_SQL, tenant_id, account_id)
     assert row is not None
     return row
 
 
-FAILING = """
+LIST_FAILING_SQL = """
 SELECT provider, account_id, fetch_error, missing_since, failing_since FROM provider_accounts
 WHERE missing_since IS NOT NULL AND active AND failing_since IS NOT NULL
 ORDER BY failing_since, account_id
@@ -212,5 +212,5 @@ ORDER BY failing_since, account_id
 
 
 async def failing(tx: Tx) -> list[Row]:
-    """The accounts, of all tenants, whose missed texts could not be fetched at the last try."""
-    return await tx.fetch_rows(FAILING)
+    """The accounts of all tenants whose last fetch of missed texts failed."""
+    return await tx.fetch_rows(LIST_FAILING_SQL)

@@ -1,4 +1,4 @@
-"""Which agent serves a thread (contract 5): one rule, for every statement that asks."""
+"""The agent that serves a thread: one rule for every statement that needs it."""
 
 AGENT_OF_SQL = """
 SELECT g.* FROM sms_agents g
@@ -16,8 +16,8 @@ LIMIT 1
 
 
 def agent_of_sql(tenant_id: str, campaign_id: str, is_test: str, our_number: str) -> str:
-    """The sub-select, over the given column expressions: the campaign's agent (for test leads
-    its test slot first), else the number's owner with inbound enabled; active ones only."""
+    """A sub-select of the active agent, for the given column expressions: the campaign's agent (for
+    test leads its test agent first), else the number's agent if it has inbound enabled."""
     return AGENT_OF_SQL.format(
         tenant_id=tenant_id,
         campaign_id=campaign_id,

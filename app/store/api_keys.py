@@ -1,4 +1,4 @@
-"""API keys as their tenant sees them. How one opens the door stands in `access`."""
+"""API keys as their tenant manages them; `store.access` authenticates requests."""
 
 from app.store import directory
 from app.store.engine import ReadTx, Row, Tx
@@ -64,5 +64,5 @@ RETURNING *
 
 
 async def revoke(tx: Tx, tenant_id: str, key_id: str) -> Row | None:
-    """The row stays, so that records which name the key can be read."""
+    """Marks the key as revoked. The row stays for the records that name it."""
     return await tx.fetch_row(REVOKE_KEY_SQL, tenant_id, key_id)

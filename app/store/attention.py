@@ -1,8 +1,8 @@
-"""The list of the page: threads that need a person come first, then the others, both with the
-newest activity first.
+"""The list of threads on the page: first the threads that need a person, then the others, each with
+the newest activity first.
 
 A thread needs a person while its status is `follow_up`, while a reply of its agent is held, or
-while our newest text in it has failed (for a week, and unless the thread is finished)."""
+while our newest text in it has failed (for a week, unless the thread is finished)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,12 +15,13 @@ from app.store.search import ThreadFilter
 PlacedThread = tuple[bool, Row]
 """Whether the thread needs a person, and the thread."""
 ListCursor = tuple[int, datetime, str]
+"""(1 if the thread needs a person else 0, last_message_at, interaction id)."""
 
 
 async def find_page(
     read: ReadTx, tenant_id: str, filters: ThreadFilter, before: ListCursor | None, limit: int
 ) -> list[PlacedThread]:
-    """Up to `limit` threads after `before` (the `cursor_of` the last one seen)."""
+    """Up to `limit` threads that come after `before`, the `cursor_of` the previous page's last."""
     page: list[PlacedThread] = []
     if before is None or before[0]:
         part_filters = replace(filters, needs_person=True)

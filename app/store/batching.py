@@ -1,8 +1,8 @@
-"""Batcher: what waits together goes together, as one batch in one transaction.
+"""Batcher: requests that wait at the same time run as one batch in one transaction.
 
-In a queue one batch is on its way at a time, and waits for no lock for long; what comes meanwhile
-is the next. When a batch fails, its entries go again, each by itself and beside the next batches:
-one that must wait, or that fails, keeps nobody else waiting.
+A queue runs one batch at a time; requests that come meanwhile form the next batch. A batch waits
+only briefly for locks. When a batch fails, each of its entries runs again alone, beside the next
+batches: an entry that fails or must wait for a lock does not delay the others.
 """
 
 import asyncio
@@ -14,27 +14,29 @@ import structlog
 from app.domain.problems import OutcomeUnknown, Unavailable
 from app.store.engine import MAX_BATCH_CONNECTIONS, HungUp
 
-log = structlog.get_logger("gather")
+log = structlog.get_logger("batching")
 In = TypeVar("In")
 Out = TypeVar("Out")
 MAX_BATCH = 128
-"""Rows up to which one generic plan is right for the statements (README, decision 14)."""
+"""Up to this many rows one generic plan suits the statements
+(docs/decisions/0014-waiting-requests-go-as-one-batch.md)."""
 
 QUEUE_COUNT = 2
-"""Where a batch takes many round trips: while one waits for this process to have time for it, the
-other gives the database work. With one queue, those who ask again when they are answered all come
-into step, and either side waits for the other."""
+"""Two batches overlap: one uses PostgreSQL while the other uses this process. With a single queue,
+clients that wait for their answer before they send again fall into lock-step, and each side idles
+half the time."""
 
 LOOK_SECONDS = 0.85
-"""Seconds: who waits has gone after two looks at most, and is promised an answer within 2 s."""
+"""A waiting entry fails at the second look at the latest: callers are promised an answer within
+2 s."""
 
 MAX_SINGLES = 8
-"""So many go by themselves at a time: those that wait for one lock must not take every
-connection."""
+"""Entries that run alone at the same time: those that wait for one lock must not use up all
+connections."""
 
 
 class RunAlone:
-    """Instead of a result: the entry must go again by itself."""
+    """Returned instead of a result: the entry must run again alone."""
 
 
 RunBatch = Callable[[Sequence[In]], Awaitable[Sequence[Out | RunAlone]]]
@@ -42,10 +44,10 @@ RunSingle = Callable[[In], Awaitable[Out]]
 
 
 class Batcher(Generic[In, Out]):
-    """`run_batch` takes entries and returns their results in the same order, or gives up soon;
-    `run_single` takes one, however long that takes. With `queue_key` there are several queues,
-    and the entries for which it tells the same take the same one: they keep their order, and their batches
-    do not wait for each other's locks."""
+    """`run_batch` takes entries and returns their results in the same order, or fails soon;
+    `run_single` takes one entry and may take long. With `queue_key` there are two queues, and
+    entries with the same key go to the same queue: they stay in order, and two batches never wait
+    for each other's locks."""
 
     def __init__(
         self,
@@ -61,13 +63,13 @@ class Batcher(Generic[In, Out]):
         ]
 
     async def submit(self, entry: In) -> Out:
-        """The entry's result; raises what carrying it alone raises, and `Unavailable` when the
-        batch before it does not end."""
+        """Returns the entry's result. Raises what `run_single` raises for it, the `Unavailable` or
+        `OutcomeUnknown` of its batch, and `Unavailable` if the batch before it hangs."""
         index = hash(self._queue_key(entry)) % QUEUE_COUNT if self._queue_key else 0
         return await self._queues[index].submit(entry)
 
     async def close(self) -> None:
-        """Waits for what is on its way."""
+        """Waits for the batches and entries that are running."""
         for queue in self._queues:
             await queue.close()
 
@@ -93,7 +95,7 @@ class _BatchQueue(Generic[In, Out]):
         if not self._is_running:
             self._is_running = True
             self._start_task(self._run_all())
-        # A caller that goes away does not take its entry back: it may be on its way.
+        # Cancelling the caller must not cancel the entry: its batch may be running.
         return await asyncio.shield(result)
 
     async def _run_all(self) -> None:
@@ -108,14 +110,14 @@ class _BatchQueue(Generic[In, Out]):
                 self._watch_timer.cancel()
 
     def _start_watch(self) -> None:
-        """Looks, now and then, whether anybody waits behind a batch that does not end."""
+        """Checks regularly whether entries wait behind a batch that hangs."""
         if self._watch_timer:
             self._watch_timer.cancel()
         self._watch_timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._fail_late_entries, [])
 
     def _fail_late_entries(self, seen_before: Sequence[tuple[In, asyncio.Future[Out]]]) -> None:
-        """The database hangs under the batch that is on its way: sends away those who were there
-        at the last look already. Nothing of theirs has begun."""
+        """The running batch hangs: fails the entries that already waited at the last look. Nothing
+        of them has begun, so they may be repeated."""
         seen_ids = {id(future) for _, future in seen_before}
         late_entries = [entry for entry in self._entries if id(entry[1]) in seen_ids]
         self._entries = [entry for entry in self._entries if id(entry[1]) not in seen_ids]
@@ -127,11 +129,11 @@ class _BatchQueue(Generic[In, Out]):
     async def _finish_batch(self, batch: list[tuple[In, asyncio.Future[Out]]]) -> None:
         try:
             results = await self._try_batch([entry for entry, _ in batch])
-        except (Unavailable, OutcomeUnknown) as error:  # of the database, not of an entry
+        except (Unavailable, OutcomeUnknown) as error:  # caused by the database, not by an entry
             for _, future in batch:
                 _fail_future(future, error)
         except Exception as error:
-            log.info("a batch goes again one by one", error=type(error).__name__, entries=len(batch))
+            log.info("batch failed, its entries run alone", error=type(error).__name__, entries=len(batch))
             for entry, future in batch:
                 self._start_task(self._run_alone(entry, future))
         else:
@@ -142,11 +144,11 @@ class _BatchQueue(Generic[In, Out]):
                     future.set_result(result)
 
     async def _try_batch(self, entries: Sequence[In]) -> Sequence[Out | RunAlone]:
-        for _ in range(MAX_BATCH_CONNECTIONS):  # so many may have died in the pool
+        for _ in range(MAX_BATCH_CONNECTIONS):  # each pooled connection may be dead
             try:
                 return await self._run_batch(entries)
             except HungUp:
-                log.info("a connection had died")
+                log.info("dead connection replaced")
         return await self._run_batch(entries)
 
     async def _run_alone(self, entry: In, future: asyncio.Future[Out]) -> None:
@@ -172,4 +174,4 @@ class _BatchQueue(Generic[In, Out]):
 def _fail_future(future: "asyncio.Future[Out]", error: Exception) -> None:
     if not future.done():
         future.set_exception(error)
-        future.exception()  # seen, also where its caller went away
+        future.exception()  # mark as retrieved: its caller may be gone

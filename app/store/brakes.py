@@ -1,4 +1,4 @@
-"""Brakes of tenants, numbers and agents; the claim looks at them."""
+"""Brakes: pause and resume sending for a tenant, a number or an agent. The claim checks them."""
 
 from typing import Literal
 

@@ -37,7 +37,7 @@ PUT_CAMPAIGNS_SQL = directory.insert_sql(
 
 
 async def put(tx: Tx, campaigns: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """Adds or replaces the campaigns; `created` tells which."""
+    """Adds or replaces the campaigns; `created` is true for those that were added."""
     return await tx.fetch_rows(PUT_CAMPAIGNS_SQL, [dict(campaign) for campaign in campaigns])
 
 
@@ -73,7 +73,8 @@ IS_IN_USE_SQL = "SELECT 1 FROM sms_agents WHERE tenant_id = $1 AND $2 = ANY (inb
 
 
 async def is_in_use(read: ReadTx, tenant_id: str, campaign_id: str) -> bool:
-    """Whether an agent takes inbound texts for it; other references are foreign keys."""
+    """Whether an agent takes inbound texts for the campaign. This list of ids has no foreign key;
+    all other references have."""
     return await read.fetch_value(IS_IN_USE_SQL, tenant_id, campaign_id) is not None
 
 

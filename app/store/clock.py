@@ -1,8 +1,9 @@
-"""The clock: a sorted set of debounce keys in Redis that says when to look, and no more.
+"""The clock: a sorted set in Redis that tells workers when to look at which rows.
 
-Member = what to look at, score = when, in milliseconds by the database's clock. Losing the
-set loses seconds: the rows are the truth, and the worker polls them anyway. Therefore no
-call here keeps anybody waiting longer than 200 ms, and none fails because of Redis.
+A member is a hint (`outbox` or `turn:…`), its score the time to look, in milliseconds by the
+database's clock. A lost set costs only seconds: the rows are the truth, and the workers poll them
+anyway. So no caller waits longer than 200 ms here, and no call fails because of Redis
+(docs/laws.md, law 1).
 """
 
 import asyncio
@@ -17,12 +18,12 @@ from redis.exceptions import RedisError
 CLOCK_KEY = "leadsail:clock"
 OUTBOX_HINT = "outbox"
 AT_ONCE = datetime.fromtimestamp(0, UTC)
-PATIENCE_SECONDS = 0.2
-DUE_PATIENCE_SECONDS = 1.0
-"""Of the loop that drains the set: nobody waits for it, and what was taken from the set and not
-heard of would have to wait for the poll."""
-REST_SECONDS = 1.0
-"""After a failure Redis is left alone for this long (seconds)."""
+TIMEOUT_SECONDS = 0.2
+DUE_TIMEOUT_SECONDS = 1.0
+"""Timeout for taking due members. It is longer, because no caller waits for it, and a lost answer
+loses the members it took: their rows then wait for the poll."""
+BACK_OFF_SECONDS = 1.0
+"""After a failure, Redis is not called for this time."""
 POP_DUE_LUA = """
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])
 if #due > 0 then redis.call('ZREM', KEYS[1], unpack(due)) end
@@ -36,24 +37,24 @@ def turn_hint(tenant_id: str, interaction_id: str) -> str:
 
 
 class Clock:
-    """The set, as those who give hints and the loop that drains it see it."""
+    """The connection to Redis: gives hints, takes due ones, and keeps shared counters."""
 
     def __init__(self, url: str) -> None:
         self._redis = redis.asyncio.from_url(  # type: ignore[no-untyped-call]  # redis-py's
             url,
             decode_responses=True,
-            socket_timeout=DUE_PATIENCE_SECONDS,
-            socket_connect_timeout=PATIENCE_SECONDS,
+            socket_timeout=DUE_TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
         )
         self._pop_due = self._redis.register_script(POP_DUE_LUA)
-        self._rest_until = 0.0
+        self._retry_at = 0.0
         self._hints: dict[str, float] = {}
         self._hint_task: asyncio.Task[None] | None = None
 
     def hint(self, hints: Mapping[str, datetime]) -> None:
-        """Look at these then: the last hint of a member wins (debounce). Nobody waits for it:
-        hints that come while others are on their way go together."""
-        if not hints or time.monotonic() < self._rest_until:
+        """Sends the hints in the background; the last hint of a member wins (debounce). Hints that
+        come while others are being sent go together."""
+        if not hints or time.monotonic() < self._retry_at:
             return
         self._hints.update((member, at.timestamp() * 1000) for member, at in hints.items())
         if self._hint_task is None:
@@ -68,20 +69,21 @@ class Clock:
             self._hint_task = None
 
     async def take_due(self, now: float, limit: int) -> tuple[list[str], float | None]:
-        """Takes up to `limit` members that are due at `now` (epoch seconds), the longest due
-        first; and when the next one is, if there is any. Nothing also while Redis is away."""
-        if time.monotonic() < self._rest_until:
+        """Takes up to `limit` members that are due at `now` (epoch seconds), the longest due first.
+        Returns them, and when the next member is due (None: there is none). While Redis is away,
+        returns ([], None)."""
+        if time.monotonic() < self._retry_at:
             return [], None
-        result = await self._call_redis(self._pop_due(keys=[CLOCK_KEY], args=[now * 1000, limit]), DUE_PATIENCE_SECONDS)
+        result = await self._call_redis(self._pop_due(keys=[CLOCK_KEY], args=[now * 1000, limit]), DUE_TIMEOUT_SECONDS)
         if not isinstance(result, list):
             return [], None
-        due_members, *next_scores = result  # a list ends where a script's has nothing
+        due_members, *next_scores = result  # Redis ends a script's list at the first nil
         return due_members, float(next_scores[0]) / 1000 if next_scores and next_scores[0] else None
 
     async def add_counts(self, counts: Mapping[str, int]) -> dict[str, int]:
-        """Adds to shared counters that live for some seconds; their sums, {} while Redis is
-        away."""
-        if not counts or time.monotonic() < self._rest_until:
+        """Adds to counters that all processes share and that expire after 5 seconds. Returns their
+        sums; {} while Redis is away."""
+        if not counts or time.monotonic() < self._retry_at:
             return {}
         pipeline = self._redis.pipeline(transaction=False)
         for name, count in counts.items():
@@ -98,11 +100,11 @@ class Clock:
             await self._hint_task
         await self._redis.aclose()
 
-    async def _call_redis(self, call: object, seconds: float = PATIENCE_SECONDS) -> object:
+    async def _call_redis(self, call: object, seconds: float = TIMEOUT_SECONDS) -> object:
         try:
             async with asyncio.timeout(seconds):
                 return await call  # type: ignore[misc]  # redis-py types its calls loosely
         except (RedisError, OSError, TimeoutError) as error:
-            self._rest_until = time.monotonic() + REST_SECONDS
+            self._retry_at = time.monotonic() + BACK_OFF_SECONDS
             log.warning("redis is away", error=type(error).__name__)
             return None

@@ -1,5 +1,5 @@
-"""What the directory's statements share: rows go in as one JSON array, whose fields PostgreSQL
-types by the table itself, so that one and a thousand rows are the same statement."""
+"""Builds the common statements of the directory tables. Rows are passed as one JSON array, and
+PostgreSQL takes the types from the table: one statement serves one row or a thousand."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ import asyncpg
 from app.store.engine import ReadTx
 
 StillReferenced = asyncpg.ForeignKeyViolationError
-"""What `remove` functions raise when something still refers to the row."""
+"""Raised by `remove` functions when another row still refers to the row."""
 
 
 def insert_sql(table: str, columns: Sequence[str], on_conflict: str = "DO NOTHING") -> str:
-    """Inserts an array of objects ($1). A taken key returns no row."""
+    """Inserts an array of objects ($1). An object whose key is taken returns no row."""
     column_list = ", ".join(("tenant_id", *columns))
     return f"""
 INSERT INTO {table} AS t ({column_list})
@@ -22,7 +22,7 @@ ON CONFLICT {on_conflict} RETURNING t.*
 
 
 def update_sql(table: str, key: str, columns: Sequence[str]) -> str:
-    """Writes the columns of the rows that the objects ($1) name."""
+    """Updates the rows that an array of objects ($1) names by their keys."""
     assignments = ", ".join(f"{column} = a.{column}" for column in columns)
     return f"""
 UPDATE {table} t SET {assignments}, updated_at = clock_timestamp()
@@ -38,7 +38,7 @@ def select_one_sql(table: str, key: str, lock: bool = False) -> str:
 
 
 def select_page_sql(table: str, key: str, where: str = "true") -> str:
-    """Rows of a tenant ($1), newest ids first, from below the id $2; at most $3."""
+    """Up to $3 rows of a tenant ($1) with ids below $2 (NULL: any), newest ids first."""
     return f"""
 SELECT * FROM {table} WHERE tenant_id = $1 AND ($2::text IS NULL OR {key} < $2) AND {where}
 ORDER BY {key} DESC LIMIT $3
@@ -50,7 +50,7 @@ def delete_sql(table: str, key: str) -> str:
 
 
 Reference = tuple[str, str, str]
-"""(name of the field, kind of thing, id)."""
+"""(field name, kind, id); the kind is `campaign`, `number`, `account` or `agent`."""
 
 FIND_UNKNOWN_SQL = """
 SELECT a.field
@@ -69,7 +69,7 @@ END ORDER BY a.i
 
 
 async def find_unknown(read: ReadTx, tenant_id: str, references: Sequence[Reference]) -> list[str]:
-    """The fields that name something the tenant does not have."""
+    """The fields whose id does not exist in the tenant, in order."""
     if not references:
         return []
     columns = [[reference[i] for reference in references] for i in range(3)]

@@ -1,8 +1,9 @@
-"""Transactions. Whoever opens one here commits it at its end; nothing else commits.
+"""Transactions and connection pools. A transaction commits when its `async with` block ends, and
+nowhere else.
 
-SQLAlchemy pools the connections; statements run on asyncpg itself, with `$1` parameters and
-prepared plans. Every transaction runs as one of two roles: `app_tenant` under row-level
-security, for one tenant; `app_system` for the statements that serve many.
+SQLAlchemy pools the connections; the statements run on asyncpg, with `$1` parameters and prepared
+plans. A transaction runs under one of two roles: `app_tenant` serves one tenant under row-level
+security, `app_system` runs the statements that serve many tenants.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ from app.store.clock import Clock
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
-"""A row by column names: asyncpg's Record, as far as anybody here needs it."""
+"""A row by column name; in fact an asyncpg `Record`."""
 JSON_DECODER = json.JSONDecoder()
 TENANT_ID_PATTERN = re.compile(r"[A-Za-z0-9_]{1,64}")
 DATABASE_AWAY_ERRORS = (
@@ -35,7 +36,7 @@ DATABASE_AWAY_ERRORS = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # an idle connection that the server has just hung up
+    asyncpg.InternalClientError,  # the server has just closed an idle connection
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
@@ -44,20 +45,20 @@ DATABASE_AWAY_ERRORS = (
     asyncpg.DiskFullError,
     exc.TimeoutError,
 )
-"""What a database that is away looks like from here."""
+"""Errors that mean: the database cannot be reached or cannot be written now."""
 CONNECT_SECONDS = 1.5
 START_SECONDS = 1.7
-"""From asking for a connection to an open transaction: a refusal is promised within 2 s."""
+"""Time to get a connection and open a transaction: callers are promised a refusal within 2 s."""
 STATEMENT_SECONDS = 10.0
-"""A statement that a frozen server, or a network that swallows everything, leaves unanswered."""
+"""Timeout of a statement. Without it, a frozen server or a silent network blocks for ever."""
 BATCH_LOCK_TIMEOUT = "250ms"
-"""By a batch of strangers; then its entries go one by one."""
+"""How long a batch waits for a lock. After that, its entries run one by one."""
 MAX_BATCH_CONNECTIONS = 4
-"""Connections for them: sends have one on its way, receipts one, texts of leads two."""
+"""One for a batch of sends, one for a batch of receipts, two for batches of inbound texts."""
 PLAN_LIFE_SECONDS = 5.0
-"""Seconds."""
+"""Age at which a batch connection discards its prepared plans."""
 ABANDONED_TX_TIMEOUT = "10s"
-"""After this the server ends a transaction of which it hears no more, and frees its locks."""
+"""The server ends a transaction that is idle for this long, and frees its locks."""
 LEAVE_ROW_SECURITY_SQL = """
 SELECT current_setting('role') AS role, set_config('role', $1, true),
        set_config('plan_cache_mode', 'force_custom_plan', true),
@@ -71,19 +72,20 @@ BEGIN; SET LOCAL lock_timeout = '{BATCH_LOCK_TIMEOUT}';
 SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_material = off
 """
 RESTORE_GENERIC_PLANS_SQL = "(SELECT set_config('plan_cache_mode', 'force_generic_plan', true)) IS NOT NULL"
-"""Always true. In the WHERE of a statement that writes after `plan_afresh`: the statement is planned
-by now, and the triggers and foreign keys that it fires, row by row, keep their plans."""
+"""Always true; evaluating it switches back to generic plans. It stands in the WHERE of a statement
+that runs after `plan_afresh` and writes: the statement itself is already planned, and the triggers
+and foreign-key checks that it fires for each row keep their cached plans."""
 TRY_ROLES_SQL = "SET ROLE app_tenant; SET ROLE app_system"
 
 
 class HungUp(Unavailable):
-    """A connection turned out to be dead at its first word: nothing was asked of the server, and
-    the next connection may well be alive."""
+    """A pooled connection was dead at its first statement. The server did nothing, and another
+    connection may work."""
 
 
 class CommitLost(OutcomeUnknown):
-    """What commits was sent and its answer lost. `backend`: the server's process that may have
-    it."""
+    """COMMIT was sent and its answer was lost. `backend` is the process id of the PostgreSQL
+    backend that may still commit."""
 
     def __init__(self, backend: int) -> None:
         super().__init__()
@@ -91,14 +93,14 @@ class CommitLost(OutcomeUnknown):
 
 
 class ReadTx:
-    """A transaction that reads. Functions that take one may not write."""
+    """A transaction for reading. A function that takes a `ReadTx` must not write."""
 
     def __init__(self, connection: Any, phone_key: bytes, two_roles: bool) -> None:
         self._connection = connection
         self._phone_key = phone_key
         self._two_roles = two_roles
         self.deadline: float | None = None
-        """By when statements must be answered, where a refusal is promised by then."""
+        """Loop time by which statements must be answered; None: no such limit."""
 
     async def fetch_rows(self, sql: str, *args: Any) -> list[Row]:
         rows: list[Row] = await self._connection.fetch(sql, *args, timeout=self._seconds_left())
@@ -124,10 +126,12 @@ class ReadTx:
         return await self._connection.fetchval(sql, *args)
 
     async def fetch_rows_without_rls(self, sql: str, *args: Any) -> list[Row]:
-        """Rows of a search, which must name its tenant: row-level security would let no index
-        serve a LIKE or a look for words, since their operators might tell of what they saw.
-        Its plan is made for the very words, and bitmaps fit into memory. For ids only; what is
-        shown is read as always."""
+        """Runs a search without row-level security; the statement itself must name the tenant.
+
+        Under row-level security PostgreSQL uses no index for LIKE and full-text operators, because
+        they are not leakproof (docs/decisions/0018-search-reads-ids-past-row-level-security.md).
+        The statement gets a custom plan for its search words, and enough memory for bitmaps. Use it
+        to find ids only; read the rows to show with `fetch_rows`."""
         role = "app_system" if self._two_roles else "none"
         previous = await self.fetch_row(LEAVE_ROW_SECURITY_SQL, role)
         assert previous is not None
@@ -136,13 +140,13 @@ class ReadTx:
         return rows
 
     def hash_phone(self, phone: str) -> bytes:
-        """The keyed hash that stands beside a phone, and for it after an erasure."""
+        """The keyed hash of a phone. It stays when the phone itself is erased."""
         return hmac_digest(self._phone_key, phone.encode(), sha256)
 
 
 class Tx(ReadTx):
-    """A transaction that may write; it commits when its `async with` block ends, and its
-    hints leave after that."""
+    """A transaction that may write. It commits when its `async with` block ends; `hints` go to
+    Redis after that."""
 
     def __init__(self, connection: Any, phone_key: bytes, two_roles: bool) -> None:
         super().__init__(connection, phone_key, two_roles)
@@ -151,35 +155,35 @@ class Tx(ReadTx):
         self.has_fresh_plans = False
 
     async def begin(self) -> None:
-        """What follows commits as one, also where each statement would commit by itself: to be
-        called before the first of several that write."""
+        """Begins a transaction in a `batch_tx`, where each statement would commit by itself.
+        Call it before the first of several statements that write."""
         if not self.has_begun:
             await self._connection.execute("BEGIN", timeout=self._seconds_left())
             self.deadline, self.has_begun = None, True
 
     def mark_last_write(self) -> None:
-        """The next statement writes, and is the last that does; without `begin` it commits by
-        itself. What came before only read, and could be refused."""
+        """Call it before the only statement that writes; without `begin`, that statement commits
+        by itself. From here on the request can no longer be refused, so the deadline ends."""
         self.deadline = None
 
     async def execute(self, sql: str, *args: Any) -> None:
         await self._connection.execute(sql, *args)
 
     async def plan_for_many(self) -> None:
-        """The next statements take hundreds of rows: the plan made for a few would be wrong."""
+        """The next statements take hundreds of rows, and the cached plan was made for a few."""
         await self.plan_afresh()
 
     async def plan_afresh(self) -> None:
-        """The next statements are planned for what is there now. The outbox is empty at one
-        moment and holds a hundred thousand texts at the next; a plan that was made while it was
-        empty took seconds for a claim that takes milliseconds."""
+        """Plans the next statements anew, for the present table sizes. The outbox is empty at one
+        moment and holds a hundred thousand texts at the next; with a plan from the empty outbox a
+        claim takes seconds instead of milliseconds."""
         if not self.has_fresh_plans:
             await self._connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
 
 
 class Database:
-    """The pools, and the ways to open a transaction on them. Batches have connections of their
-    own: they wait for locks a moment only, and in no queue."""
+    """The connection pools, and the kinds of transactions. Batches have a pool of their own, so
+    that they never wait for a connection and wait only briefly for a lock."""
 
     def __init__(self, engine: AsyncEngine, batches: AsyncEngine, clock: Clock, two_roles: bool) -> None:
         self._engine = engine
@@ -190,15 +194,18 @@ class Database:
 
     @asynccontextmanager
     async def system_tx(self) -> AsyncIterator[Tx]:
-        """For statements that serve many tenants."""
+        """A transaction for statements that serve many tenants."""
         async with self._open_write_tx("BEGIN") as tx:
             yield tx
 
     @asynccontextmanager
     async def batch_tx(self) -> AsyncIterator[Tx]:
-        """As `system_tx`, for a batch of strangers: one locked thread must not stall the others.
-        Until `begin` each statement commits by itself, which saves two round trips; all before
-        what follows `mark_last_write` must only read."""
+        """As `system_tx`, for a batch of entries of many tenants, with a short lock timeout: one
+        locked thread must not delay the others.
+
+        Without `begin` each statement commits by itself, which saves two round trips. Then only
+        the statement after `mark_last_write` may write. Raises `CommitLost` if its answer is
+        lost."""
         async with self._open_connection(self._batches, None) as (proxy, deadline):
             connection = proxy.driver_connection
             assert connection is not None
@@ -209,7 +216,7 @@ class Database:
             try:
                 yield tx
             except DATABASE_AWAY_ERRORS as error:
-                if tx.deadline is not None:  # nothing was to be stored yet
+                if tx.deadline is not None:  # nothing was written yet
                     raise _build_start_error(connection, error) from error
                 if tx.has_begun:
                     raise
@@ -220,21 +227,21 @@ class Database:
 
     @asynccontextmanager
     async def index_lookup_tx(self) -> AsyncIterator[Tx]:
-        """As `batch_tx`, for statements that take a set of keys from tables that may be empty
-        when a session makes its plans. A join by hash, or of what was read once, looks as good
-        then as a look at each key; so only the latter is left."""
+        """As `system_tx`, with the short lock timeout of `batch_tx`, for statements that look up a
+        set of keys. If a table is empty when a session plans, a hash join, a merge join and an
+        index lookup cost the same; so only the index lookup stays enabled."""
         async with self._open_write_tx(BEGIN_INDEX_LOOKUPS_SQL) as tx:
             yield tx
 
     @asynccontextmanager
     async def tenant_tx(self, tenant_id: str) -> AsyncIterator[Tx]:
-        """For one tenant, under row-level security."""
+        """A transaction for one tenant, under row-level security."""
         async with self._open_write_tx(f"BEGIN; {self._become_tenant_sql(tenant_id)}") as tx:
             yield tx
 
     @asynccontextmanager
     async def read_tx(self, tenant_id: str) -> AsyncIterator[ReadTx]:
-        """For one tenant, read-only, on one snapshot."""
+        """A read-only transaction for one tenant, on one snapshot."""
         begin = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {self._become_tenant_sql(tenant_id)}"
         async with self._open_transaction(begin) as connection:
             yield ReadTx(connection, self.phone_key, self.two_roles)
@@ -251,7 +258,7 @@ class Database:
         self._clock.hint(tx.hints)
 
     def _become_tenant_sql(self, tenant_id: str) -> str:
-        # In the same round trip as BEGIN, hence no parameter: the id must be plainly one.
+        # BEGIN goes in the same round trip, where parameters are not possible: check the id.
         if not TENANT_ID_PATTERN.fullmatch(tenant_id):
             raise ValueError("not a tenant id")
         role = "SELECT set_config('role', 'app_tenant', true); " if self.two_roles else ""
@@ -267,8 +274,8 @@ class Database:
     async def _open_connection(
         self, engine: AsyncEngine, begin: str | None
     ) -> AsyncIterator[tuple[PoolProxiedConnection, float]]:
-        """A connection of the pool, on which a transaction has begun if there is a `begin`, and
-        by when its first statement must be answered. It goes back without an open one."""
+        """A pooled connection, and the deadline of its first statement. `begin` is run on it, if
+        given. No transaction is open when the connection goes back to the pool."""
         deadline = _loop_time() + START_SECONDS
         proxy = await _take_connection(engine, begin, deadline)
         connection = proxy.driver_connection
@@ -287,7 +294,7 @@ class Database:
 
 
 async def _take_connection(engine: AsyncEngine, begin: str | None, deadline: float) -> PoolProxiedConnection:
-    """Where connections died in the pool unnoticed, the first that lives."""
+    """Takes the first connection that works; skips those that died in the pool."""
     while True:
         try:
             async with asyncio.timeout_at(deadline):
@@ -308,8 +315,8 @@ async def _take_connection(engine: AsyncEngine, begin: str | None, deadline: flo
 
 
 async def _discard_old_plans(proxy: PoolProxiedConnection, deadline: float) -> None:
-    """Now and then the connection forgets its plans, so that one made while a table was small or
-    empty does not outlive that for long."""
+    """Discards the connection's prepared plans every few seconds: a plan made for an empty table
+    is wrong soon after (docs/decisions/0022-plans-are-made-fresh.md)."""
     now = _loop_time()
     planned_at = proxy.info.setdefault("planned", now)
     if now - planned_at > PLAN_LIFE_SECONDS:
@@ -325,7 +332,7 @@ async def _commit_transaction(connection: Any) -> None:
 
 
 def _build_commit_lost(connection: Any) -> CommitLost:
-    """Nobody listens to the connection any more; its process at the server may still commit."""
+    """Closes the connection. Its backend may still commit."""
     commit_lost = CommitLost(connection.get_server_pid())
     connection.terminate()
     return commit_lost
@@ -336,7 +343,7 @@ def _loop_time() -> float:
 
 
 async def _run_first_statement(connection: Any, begin: str, deadline: float) -> None:
-    """The first word, with a limit: a server that is frozen or cut off does not even refuse."""
+    """Runs the first statement with a timeout, because a frozen server does not even refuse."""
     try:
         await connection.execute(begin, timeout=max(deadline - _loop_time(), 0.1))
     except DATABASE_AWAY_ERRORS as error:
@@ -347,15 +354,15 @@ async def _run_first_statement(connection: Any, begin: str, deadline: float) -> 
 
 
 def _build_start_error(connection: Any, error: Exception) -> Unavailable:
-    """What a failed first word means. Given up on the way it may still take hold later, when the
-    connection would look unused: so the connection ends."""
+    """The error to raise when the first statement failed. Closes the connection: after a timeout
+    the server may still run the statement, and the pool would lend out an open transaction."""
     has_hung_up = connection.is_closed() and not isinstance(error, TimeoutError)
     connection.terminate()
     return HungUp() if has_hung_up else Unavailable()
 
 
 async def _roll_back(connection: Any) -> None:
-    """Leaves the connection usable, or closed: an open transaction must never be pooled."""
+    """Rolls back, or closes the connection: an open transaction must never go back to the pool."""
     try:
         if connection.is_in_transaction():
             await connection.execute("ROLLBACK", timeout=2)
@@ -367,13 +374,13 @@ async def _roll_back(connection: Any) -> None:
 
 
 def driver_url(url: str) -> str:
-    """A plain `postgresql://` address as asyncpg takes it."""
+    """The `postgresql://` URL in the form that asyncpg takes."""
     parsed_url = make_url(url).set(drivername="postgresql")
     return parsed_url.render_as_string(hide_password=False)
 
 
 async def connect(url: str, clock: Clock, pool_size: int = 12) -> Database:
-    """The database at `url`. Raises `Unavailable` when it is away."""
+    """Connects to the database at `url`. Raises `Unavailable` when it cannot be reached."""
     dsn = driver_url(url)
     try:
         probe = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS)
@@ -386,8 +393,8 @@ async def connect(url: str, clock: Clock, pool_size: int = 12) -> Database:
         "application_name": "leadsail-sms",
         "timezone": "UTC",
         "jit": "off",
-        # Plans are made once a session, often while tables are small: a plan that scans a small
-        # table stays when it has grown. Statements here take keys, never whole tables.
+        # A plan is made once a session, often while tables are small, and a sequential scan would
+        # stay when the table has grown. The statements look up keys, never whole tables.
         "enable_seqscan": "off",
         "plan_cache_mode": "force_generic_plan",
         "idle_in_transaction_session_timeout": ABANDONED_TX_TIMEOUT,
@@ -428,8 +435,8 @@ def _create_pool(open_connection: Callable[..., Awaitable[Any]], size: int) -> A
 
 
 async def _has_both_roles(probe: Any) -> bool:
-    """Whether the two roles are there for us. Tried and not looked up: since PostgreSQL 16 a
-    member of a role need not be allowed to become it."""
+    """Whether we may switch to both roles. Tried, not looked up: since PostgreSQL 16 a member of
+    a role may be forbidden to SET ROLE to it."""
     try:
         await probe.execute(TRY_ROLES_SQL)
     except (asyncpg.InsufficientPrivilegeError, asyncpg.InvalidParameterValueError):
@@ -438,7 +445,7 @@ async def _has_both_roles(probe: Any) -> bool:
 
 
 def _register_json_codec(adapter: Any, _: object) -> None:
-    """jsonb as Python values, in and out."""
+    """Reads and writes jsonb as Python values."""
     adapter.run_async(
         lambda connection: connection.set_type_codec(
             "jsonb", schema="pg_catalog", encoder=json.dumps, decoder=_decode_json
@@ -447,17 +454,17 @@ def _register_json_codec(adapter: Any, _: object) -> None:
 
 
 def _decode_json(json_text: str) -> Any:
-    """As `json.loads`, without its look for what a server never writes around a value: most
-    values are empty lists, and a transcript has a thousand."""
+    """As `json.loads`, but faster: PostgreSQL writes no white space around a value, and most
+    values are empty lists (a transcript has a thousand)."""
     return [] if json_text == "[]" else JSON_DECODER.raw_decode(json_text)[0]
 
 
 def _refuse_closed(adapter: Any, _: object, __: object) -> None:
-    """A connection that died in the pool is replaced, without a round trip to ask it."""
+    """Makes the pool replace a connection that is known to be closed; costs no round trip."""
     if adapter.driver_connection.is_closed():
         raise exc.DisconnectionError
 
 
 def as_columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
-    """Rows as columns, for `unnest`."""
+    """Turns rows of `width` values into columns, for `unnest`."""
     return [[row[i] for row in rows] for i in range(width)]

@@ -1,5 +1,5 @@
-"""A lead, gone from every place where its words lie. What a phone may not be sent stays, known
-by the phone's keyed hash alone."""
+"""Erases a lead from every table that holds its data. Suppressions stay, under the keyed hash of
+the phone alone."""
 
 from collections.abc import Mapping, Sequence
 
@@ -30,14 +30,14 @@ async def get_phones(tx: Tx, tenant_id: str, lead_id: str) -> list[str]:
 
 
 DELETE_THREADS_SQL = (
-    # What is owed first, and in the order of the keys, as those lock it who settle texts.
+    # The outbox first and in key order: settling texts locks its rows in the same order.
     """
     DELETE FROM outbox o USING (
         SELECT tenant_id, message_id FROM outbox
         WHERE tenant_id = $1 AND interaction_id = ANY ($2) ORDER BY message_id FOR UPDATE
     ) owed WHERE o.tenant_id = owed.tenant_id AND o.message_id = owed.message_id
     """,
-    # What was tried to send them, and what turns held of them, goes with them.
+    # Attempts and turn texts go with them by ON DELETE CASCADE.
     "DELETE FROM turns WHERE tenant_id = $1 AND interaction_id = ANY ($2)",
     "DELETE FROM messages WHERE tenant_id = $1 AND interaction_id = ANY ($2)",
     "DELETE FROM interactions WHERE tenant_id = $1 AND interaction_id = ANY ($2)",
@@ -46,7 +46,7 @@ DELETE_THREADS_SQL = (
 
 
 async def remove_threads(tx: Tx, tenant_id: str, interactions: Sequence[str]) -> None:
-    """Removes the threads, which are locked, and all that was said in them."""
+    """Removes the threads with all their texts and turns. The caller has locked them."""
     for sql in DELETE_THREADS_SQL:
         await tx.execute(sql, tenant_id, list(interactions))
 
@@ -62,7 +62,7 @@ SILENCE_THREADS_SQL = (
     FROM unnest($2::text[], $3::text[]) AS a(interaction_id, heir)
     WHERE m.tenant_id = $1 AND m.interaction_id = a.interaction_id AND m.lead_id = $4
     """,
-    # Each of them holds the conversation up to itself, the lead's words with it.
+    # Each attempt's body holds the conversation so far, with the lead's words.
     """
     DELETE FROM turn_attempts a USING turns u
     WHERE u.tenant_id = $1 AND u.interaction_id = ANY ($2)
@@ -78,8 +78,8 @@ SILENCE_THREADS_SQL = (
 
 
 async def hand_on_threads(tx: Tx, tenant_id: str, heirs: Mapping[str, str], lead_id: str) -> None:
-    """The threads, none of which has an open turn, go on with another lead each (thread →
-    lead); this one's words are taken out of them."""
+    """Gives each thread to another lead (`heirs`: interaction id → lead id), and removes the erased
+    lead's words from it. No thread may have an unfinished turn."""
     arguments = (tenant_id, list(heirs), list(heirs.values()), lead_id)
     for sql in SILENCE_THREADS_SQL:
         parameter_count = max(place for place in range(1, 5) if f"${place}" in sql)
@@ -94,7 +94,7 @@ ORDER BY phone, active_at DESC, lead_id
 
 
 async def find_heirs(tx: Tx, tenant_id: str, phones: Sequence[str], except_lead_id: str) -> dict[str, str]:
-    """Phone → the other lead that has it as well, the most recent where there are several."""
+    """By phone, another lead that has the same phone: the most recently active one."""
     rows = await tx.fetch_rows(FIND_HEIRS_SQL, tenant_id, list(phones), except_lead_id)
     return {row["phone"]: row["lead_id"] for row in rows}
 
@@ -108,7 +108,7 @@ FORGET_PHONES_SQL = (
 
 
 async def forget_phones(tx: Tx, tenant_id: str, phones: Sequence[str]) -> None:
-    """Forgets the phones; their causes and their consent record stay under their hash."""
+    """Removes the phones. Their suppressions and consent events stay under their hashes."""
     for sql in FORGET_PHONES_SQL:
         await tx.execute(sql, tenant_id, list(phones))
 
@@ -121,7 +121,7 @@ WHERE i.tenant_id = $1 AND position('"' || a.word || '"' IN i.answer::text) > 0
 
 
 async def remove_lead(tx: Tx, tenant_id: str, lead_id: str, other_names: Sequence[str]) -> None:
-    """Removes the lead, and the answers kept for repeated requests that name it or one of
+    """Removes the lead, and the stored answers to idempotent requests that contain its id or one of
     `other_names` (ids of its threads, its phones)."""
     await tx.execute(DELETE_LEAD_SQL, tenant_id, lead_id)
     await tx.execute(DELETE_ANSWERS_SQL, tenant_id, [lead_id, *other_names])

@@ -1,10 +1,11 @@
-"""What happened in a tenant, as its tables wrote it down (migration 0005).
+"""The events of a tenant. Triggers write them
+(docs/decisions/0013-triggers-write-the-events.md).
 
-The cursor is (transaction, event): a later transaction can commit first, so nothing at or above
-the oldest running one is read yet. Thus a late commit is never skipped, and no writer waits.
+The cursor is (transaction id, event id). A later transaction can commit first, so only events below
+the oldest running transaction are read: no late commit is skipped, and no writer waits.
 
-Transactions count anew in another PostgreSQL: a cursor that is ahead of them is of one before a
-restore, and reads from the start.
+Transaction ids begin again in another PostgreSQL server. A cursor that is ahead of them comes from
+before a restore and reads from the start.
 """
 
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ ORDER BY tenant_events.transaction, event_id LIMIT $5
 async def list_after(
     read: ReadTx, tenant_id: str, cursor: EventCursor, types: Sequence[str] | None, limit: int
 ) -> list[Row]:
-    """Events after the cursor, in order; None: of every type."""
+    """Up to `limit` events after the cursor, in order. `types` None: all types."""
     type_list = None if types is None else list(types)
     return await read.fetch_rows(LIST_AFTER_SQL, tenant_id, str(cursor[0]), cursor[1], type_list, limit)
 
@@ -43,6 +44,6 @@ ORDER BY tenant_events.transaction DESC, event_id DESC LIMIT 1
 
 
 async def get_newest_cursor(read: ReadTx, tenant_id: str) -> EventCursor:
-    """The cursor after everything that is settled."""
+    """The cursor after all events that can be read now."""
     row = await read.fetch_row(GET_NEWEST_CURSOR_SQL, tenant_id)
     return FIRST_CURSOR if row is None else (row["transaction"], row["event_id"])

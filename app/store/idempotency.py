@@ -1,7 +1,7 @@
-"""First answers by Idempotency-Key (contract 2), kept in the transaction of their effect.
+"""Answers by `Idempotency-Key`, stored in the transaction of the request they answer.
 
-A second request with the key waits at the unique index until the first commits or rolls
-back; a refusal rolls back and so frees the key.
+A second request with the same key waits at the unique index until the first one commits or rolls
+back. A refused request rolls back, which frees the key.
 """
 
 from collections.abc import Sequence
@@ -24,8 +24,9 @@ JOIN idempotency k USING (tenant_id, route, key)
 
 
 async def reserve_key(tx: Tx, tenant_id: str, idempotency_key: IdempotencyKey) -> Row | None:
-    """None: this request is the first. Else what is kept of the first one. Raises
-    `LockNotAvailableError` when that still runs after a second."""
+    """Reserves the key for this request and returns None. If it is taken, returns the first
+    request's digest, status and answer. Raises `LockNotAvailableError` if the first request still
+    runs after a second."""
     await tx.execute(SET_LOCK_TIMEOUT_SQL)
     is_first = await tx.fetch_value(
         RESERVE_KEY_SQL,
@@ -39,7 +40,7 @@ async def reserve_key(tx: Tx, tenant_id: str, idempotency_key: IdempotencyKey) -
 
 
 async def find_first_answers(read: ReadTx, keys: Sequence[tuple[str, IdempotencyKey]]) -> dict[int, Row]:
-    """What is kept of the first request with each (tenant, key), by its place, if there was one."""
+    """The first answer for each (tenant, key) that was used before, by position in `keys`."""
     rows = [
         (i, tenant_id, idempotency_key.route, idempotency_key.key)
         for i, (tenant_id, idempotency_key) in enumerate(keys)
@@ -55,7 +56,7 @@ UPDATE idempotency SET status = $4, answer = $5 WHERE tenant_id = $1 AND route =
 async def store_answer(
     tx: Tx, tenant_id: str, idempotency_key: IdempotencyKey, status: int, answer: dict[str, Any]
 ) -> None:
-    """Keeps the answer for those who ask again."""
+    """Stores the answer for repeats of the request."""
     await tx.execute(STORE_ANSWER_SQL, tenant_id, idempotency_key.route, idempotency_key.key, status, answer)
 
 
@@ -63,5 +64,5 @@ FREE_KEY_SQL = "DELETE FROM idempotency WHERE tenant_id = $1 AND route = $2 AND 
 
 
 async def free_key(tx: Tx, tenant_id: str, idempotency_key: IdempotencyKey) -> None:
-    """Frees the key: the request was refused, and what that recorded is committed."""
+    """Frees the key of a refused request whose transaction commits because it recorded something."""
     await tx.execute(FREE_KEY_SQL, tenant_id, idempotency_key.route, idempotency_key.key)

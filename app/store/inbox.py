@@ -1,4 +1,4 @@
-"""Inbound texts: whose they are, and the rows they become."""
+"""Inbound texts: which lead and campaign each belongs to, and the rows it becomes."""
 
 import json
 from collections.abc import Sequence
@@ -19,24 +19,24 @@ WITH asked AS (
         AS a(i, tenant_id, account_id, our_number, phone, phone_hash, provider_id)
 ), recognised AS (
     {suppressions.RECOGNIZE_SQL.format(asked="asked")}
-), ours AS (
+), deliverable AS (
     SELECT a.* FROM asked a
     JOIN provider_accounts p ON p.tenant_id = a.tenant_id AND p.account_id = a.account_id
     JOIN phone_numbers n ON n.tenant_id = a.tenant_id AND n.phone_number = a.our_number
     WHERE n.account_id = a.account_id OR n.account_id IS NULL
 ), fresh AS (
     INSERT INTO provider_ids_seen (tenant_id, account_id, provider_id)
-    SELECT tenant_id, account_id, provider_id FROM ours ORDER BY 1, 2, 3
+    SELECT tenant_id, account_id, provider_id FROM deliverable ORDER BY 1, 2, 3
     ON CONFLICT DO NOTHING RETURNING tenant_id, account_id, provider_id
 )
-SELECT o.i, f.provider_id IS NOT NULL AS fresh
-FROM ours o LEFT JOIN fresh f USING (tenant_id, account_id, provider_id) ORDER BY o.i
+SELECT d.i, f.provider_id IS NOT NULL AS fresh
+FROM deliverable d LEFT JOIN fresh f USING (tenant_id, account_id, provider_id) ORDER BY d.i
 """
 
 
 @dataclass(frozen=True, slots=True)
 class IncomingText:
-    """What a carrier says of a text before anything of it is believed."""
+    """An inbound text as its carrier describes it; not yet checked against the tenant's numbers."""
 
     tenant_id: str
     account_id: str
@@ -46,16 +46,15 @@ class IncomingText:
 
     @property
     def identity(self) -> tuple[str, str, str]:
-        """What makes it one and the same text."""
+        """Equal for copies of the same text."""
         return self.tenant_id, self.account_id, self.provider_id
 
 
 async def remember_new(tx: Tx, incoming_texts: Sequence[IncomingText]) -> dict[int, bool]:
-    """By its place, each text sent to a number that may receive through its account (the number
-    is the tenant's, and no other account's): whether its provider's id was never seen before.
-    The ids are remembered for ever.
+    """Remembers the provider's ids of the texts, for ever. Returns, by position, whether the id is
+    new. Texts to a number that is not the tenant's, or belongs to another account, are left out.
 
-    Takes the phones' locks first, and recognises those that were erased once."""
+    Takes the phones' locks first. A phone that was once erased gets its suppressions back."""
     await suppressions.lock_phones_only(tx, [(text.tenant_id, text.lead_phone) for text in incoming_texts])
     rows = [
         (
@@ -125,9 +124,9 @@ ORDER BY o.i
 
 
 async def find_routes(tx: Tx, pairs: Sequence[tuple[str, str, str]]) -> list[Row]:
-    """For each (tenant, our number, lead's phone), in order: the lead and campaign by contract
-    5's ladder (thread, the number's campaigns, its agent's campaigns, anybody), or None and
-    the primary campaign for a placeholder."""
+    """The lead and campaign of each (tenant, our number, lead's phone), in order. Tries the thread,
+    the number's campaigns, its agent's campaigns, then any lead with the phone (docs/webhooks.md,
+    "Whose text it is"). Without a lead, `primary_campaign` is the one for a placeholder."""
     return await tx.fetch_rows(FIND_ROUTES_SQL, *as_columns([(i, *pair) for i, pair in enumerate(pairs)], 4))
 
 
@@ -144,12 +143,12 @@ async def add_placeholders(tx: Tx, leads: Sequence[tuple[str, str, str, str | No
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An inbound text with its route."""
+    """An inbound text with its lead and campaign, ready to be stored."""
 
     tenant_id: str
     message_id: str
     thread_id: str
-    """The thread's id, if this text opens it."""
+    """The new thread's id, in case this text opens one."""
     our_number: str
     lead_phone: str
     lead_id: str
@@ -162,14 +161,15 @@ class Arrival:
     word: ControlWord | None
     """STOP, START or HELP; None: conversation."""
     rule: str | None
-    """What decided that."""
-    answered: bool
-    """By the carrier."""
+    """The rule that decided `word`."""
+    is_answered: bool
+    """The carrier itself has answered the `word`."""
     is_forwardable: bool
-    """May be forwarded to an agent."""
+    """An agent may get it."""
     possible_opt_out: bool
+    """It may be an opt-out, but not surely."""
     is_late: bool
-    """Fetched from the carrier's record after we were away."""
+    """Fetched from the carrier's record after a downtime."""
 
 
 STORE_ARRIVALS_SQL = f"""
@@ -223,8 +223,8 @@ FROM asked a JOIN stored s USING (tenant_id, message_id) ORDER BY a.i
 
 
 async def store_arrivals(tx: Tx, arrivals: Sequence[Arrival]) -> list[Row]:
-    """Opens or locks the threads, numbers and stores the texts; in order, each text's
-    interaction_id, seq, and whether it is to be forwarded."""
+    """Opens or locks the threads, gives each text its `seq` and stores it. Returns (interaction_id,
+    seq, forwardable) of each text, in order."""
     rows = [
         (
             i,
@@ -249,7 +249,7 @@ async def store_arrivals(tx: Tx, arrivals: Sequence[Arrival]) -> list[Row]:
     return await tx.fetch_rows(STORE_ARRIVALS_SQL, *as_columns(rows, 16))
 
 
-INCOMPLETE = """
+FIND_INCOMPLETE_SQL = """
 SELECT a.i, m.tenant_id, m.message_id, m.interaction_id, m.lead_id, t.campaign_id, m.text,
        m.created_at, m.text !~ '\\S' AND m.media = '[]' AS blank,
        EXISTS (SELECT 1 FROM suppressions s
@@ -263,13 +263,13 @@ ORDER BY a.i
 """
 
 
-async def incomplete(tx: Tx, known: Sequence[tuple[str, str, str]]) -> list[Row]:
-    """Of the (tenant, account, provider's id), by their place `i`, the stored texts whose fuller
-    copy had not come; `blank` where nothing of them is known."""
-    return await tx.fetch_rows(INCOMPLETE, *as_columns([(i, *key) for i, key in enumerate(known)], 4))
+async def find_incomplete(tx: Tx, keys: Sequence[tuple[str, str, str]]) -> list[Row]:
+    """Finds, by (tenant, account, provider's id), stored texts whose webhook has not come yet. `i`
+    is the position in `keys`; `blank`: neither text nor attachments are known."""
+    return await tx.fetch_rows(FIND_INCOMPLETE_SQL, *as_columns([(i, *key) for i, key in enumerate(keys)], 4))
 
 
-COMPLETE = """
+COMPLETE_SQL = """
 WITH asked AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::bool[])
         WITH ORDINALITY
@@ -295,8 +295,8 @@ SELECT interaction_id, forwardable FROM fuller ORDER BY nth
 
 
 async def complete(tx: Tx, arrivals: Sequence[Arrival]) -> list[Row]:
-    """Fills in what the stored texts lack, whose threads are locked; in order, each text's
-    interaction_id, and whether it is to be forwarded now. It keeps its place."""
+    """Adds missing text and attachments to stored texts; their `seq` stays. The caller has locked
+    the threads. Returns (interaction_id, forwardable) of each text, in order."""
     rows = [
         (
             a.tenant_id,
@@ -308,7 +308,7 @@ async def complete(tx: Tx, arrivals: Sequence[Arrival]) -> list[Row]:
         )
         for a in arrivals
     ]
-    return await tx.fetch_rows(COMPLETE, *as_columns(rows, 6))
+    return await tx.fetch_rows(COMPLETE_SQL, *as_columns(rows, 6))
 
 
 COLLECT_TEXTS_SQL = f"""
@@ -358,10 +358,10 @@ SELECT tenant_id, interaction_id, turn_id, due_at FROM collecting
 async def collect_texts(
     tx: Tx, threads: Sequence[tuple[str, str, str]], messages: Sequence[tuple[str, str]]
 ) -> list[Row]:
-    """Puts the texts (tenant, message) into the collecting turns of the threads (tenant,
-    interaction, id for a new turn), whose locks are held, and starts each window again.
+    """Adds the texts (tenant, message) to the collecting turns of their threads, and restarts the
+    windows. Each thread is (tenant, interaction, id for a new turn) and locked by the caller.
 
-    Returns tenant_id, interaction_id, turn_id and due_at of each turn."""
+    Returns (tenant_id, interaction_id, turn_id, due_at) of each turn."""
     return await tx.fetch_rows(
         COLLECT_TEXTS_SQL,
         *as_columns(threads, 3),

@@ -1,4 +1,4 @@
-"""What the installation knows of itself."""
+"""The one row about this installation: its phone key, and when a web process was last alive."""
 
 from datetime import datetime, timedelta
 
@@ -14,8 +14,8 @@ SELECT phone_key FROM made UNION ALL SELECT phone_key FROM installation LIMIT 1
 
 
 async def get_phone_key(tx: Tx, new_key: bytes) -> bytes:
-    """The sealed key of the phone hashes; `new_key` becomes it in a new installation."""
-    for _ in range(2):  # a racing first start sees neither row at its first look
+    """The sealed key for hashing phones. A new installation stores `new_key`."""
+    for _ in range(2):  # when two processes start first at once, one sees no row at its first try
         if sealed_key := await tx.fetch_value(GET_PHONE_KEY_SQL, new_key):
             return bytes(sealed_key)
     raise RuntimeError("the installation has no phone key")
@@ -29,6 +29,7 @@ RETURNING before.alive_at, before.alive_at < clock_timestamp() - $1::interval AS
 
 
 async def record_beat(tx: Tx, away_after: timedelta) -> datetime | None:
-    """A web process is here. Since when none was, if that is longer than `away_after`."""
+    """Records that a web process is alive. Returns when the last one was, if that is longer ago
+    than `away_after`, else None."""
     row = await tx.fetch_row(RECORD_BEAT_SQL, away_after)
     return row["alive_at"] if row and row["away"] else None

@@ -1,4 +1,4 @@
-"""Reading threads: whole, in lists, and their transcripts."""
+"""Reads threads: one, lists of them, and their transcripts."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -14,8 +14,8 @@ SELECT t.*, c.client_id, c.offer_id, c.name AS campaign_name, l.first_name, l.la
        turn.posting AS turn_posting, turn.attempt AS turn_attempt, turn.due_at AS turn_again_at,
        t.paused_until > clock_timestamp() AS agent_paused, held.turn_id AS held_turn_id,
        held.held,
-       newest.provider, newest.provider_message_id, said.error_code, said.error_message,
-       coalesce(said.status IN ('failed', 'undelivered'), false) AS last_failed
+       newest.provider, newest.provider_message_id, last_sent.error_code, last_sent.error_message,
+       coalesce(last_sent.status IN ('failed', 'undelivered'), false) AS last_failed
 FROM interactions t
 JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
 LEFT JOIN campaigns c ON c.tenant_id = t.tenant_id AND c.campaign_id = t.campaign_id
@@ -36,7 +36,7 @@ LEFT JOIN LATERAL (
       AND m.seq IS NOT NULL AND m.status <> 'note'
     ORDER BY m.seq DESC LIMIT 1
 ) newest ON true
-LEFT JOIN LATERAL (  -- our last text, if it failed
+LEFT JOIN LATERAL (  -- our last text, with its error if it failed
     SELECT m.status,
            CASE WHEN m.status IN ('failed', 'undelivered', 'unknown') THEN m.error_code END
                AS error_code,
@@ -46,7 +46,7 @@ LEFT JOIN LATERAL (  -- our last text, if it failed
     WHERE m.tenant_id = t.tenant_id AND m.interaction_id = t.interaction_id
       AND m.seq IS NOT NULL AND m.role = 'agent' AND m.status <> 'note'
     ORDER BY m.seq DESC LIMIT 1
-) said ON true
+) last_sent ON true
 WHERE t.tenant_id = $1
 """
 
@@ -54,7 +54,8 @@ GET_THREAD_SQL = f"{THREADS_SQL} AND t.interaction_id = $2"
 
 
 async def get(read: ReadTx, tenant_id: str, interaction_id: str) -> Row | None:
-    """The thread with its lead's name, its campaign's client and offer, its agent's turn."""
+    """The thread with its lead's name, its campaign, its agent's unfinished turn, any held reply,
+    and the error of our last text."""
     return await read.fetch_row(GET_THREAD_SQL, tenant_id, interaction_id)
 
 
@@ -62,7 +63,7 @@ LIST_OF_LEAD_SQL = f"{THREADS_SQL} AND t.lead_id = $2 ORDER BY t.last_message_at
 
 
 async def list_of_lead(read: ReadTx, tenant_id: str, lead_id: str) -> list[Row]:
-    """All threads of a lead, the most recent first."""
+    """All threads of a lead, the newest activity first."""
     return await read.fetch_rows(LIST_OF_LEAD_SQL, tenant_id, lead_id)
 
 
@@ -78,9 +79,8 @@ async def list_page(
     before: tuple[Any, ...] | None,
     limit: int,
 ) -> list[Row]:
-    """Threads, newest activity first, that come after `before` (last_message_at, id).
-
-    First the ids of the page, by indexes alone; then what is shown of them."""
+    """Up to `limit` threads, newest activity first, that come after `before` (last_message_at,
+    interaction id). Finds the ids first, from indexes; then reads the rows."""
     ids = await search.find_page(read, tenant_id, filters, before, limit)
     return await read.fetch_rows(GET_PAGE_SQL, tenant_id, ids) if ids else []
 
@@ -94,7 +94,7 @@ SELECT * FROM (
 
 
 async def get_transcript(read: ReadTx, tenant_id: str, interaction_id: str, max_entries: int) -> list[Row]:
-    """The newest entries, notes included, in order."""
+    """The newest `max_entries` entries with notes, in order of `seq`."""
     return await read.fetch_rows(GET_TRANSCRIPT_SQL, tenant_id, interaction_id, max_entries)
 
 
@@ -118,7 +118,7 @@ async def get_transcript_page(
     before: int | None,
     limit: int,
 ) -> list[Row]:
-    """Up to `limit` entries after or before a seq, in order."""
+    """Up to `limit` entries after or before a `seq`, in order."""
     if before is not None:
         return await read.fetch_rows(GET_ENTRIES_BEFORE_SQL, tenant_id, interaction_id, before, limit)
     return await read.fetch_rows(GET_ENTRIES_AFTER_SQL, tenant_id, interaction_id, after or 0, limit)
@@ -133,7 +133,7 @@ ORDER BY coalesce(send_at, created_at)
 
 
 async def list_unreleased(read: ReadTx, tenant_id: str, interaction_ids: Sequence[str]) -> list[Row]:
-    """Texts of the threads that wait for their time."""
+    """Scheduled and held texts of the threads."""
     return await read.fetch_rows(LIST_UNRELEASED_SQL, tenant_id, list(interaction_ids))
 
 
@@ -160,7 +160,7 @@ SELECT EXISTS (
 
 
 async def belongs_to_lead(read: ReadTx, tenant_id: str, interaction_id: str, lead_id: str) -> bool:
-    """Whether the thread is the lead's, or of a lead with the same phone."""
+    """Whether the thread belongs to the lead or has the lead's phone."""
     return bool(await read.fetch_value(BELONGS_TO_LEAD_SQL, tenant_id, interaction_id, lead_id))
 
 
@@ -182,7 +182,7 @@ WHERE 'sms' = ANY (l.dnc_channels) OR EXISTS (
 
 
 async def find_suppressed(read: ReadTx, threads: Collection[ThreadKey]) -> set[ThreadKey]:
-    """Those of the threads of which the phone may not be texted."""
+    """The threads whose phone may not be texted."""
     rows = await read.fetch_rows(FIND_SUPPRESSED_SQL, *as_columns(list(threads), 2))
     return {(row["tenant_id"], row["interaction_id"]) for row in rows}
 

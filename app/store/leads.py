@@ -1,4 +1,4 @@
-"""Leads, and how a placeholder gives way to a real one."""
+"""Leads, and how a real lead replaces a placeholder."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,20 +19,19 @@ COLUMNS = (
     "questionnaire",
 )
 Lead = dict[str, Any]
-"""A row of `leads`, with `is_dnc`."""
+"""A row of `leads` plus `is_dnc`."""
 
 ADD_LEADS_SQL = directory.insert_sql("leads", ("lead_id", *COLUMNS))
 
 
 def mark_active_sql(leads_cte: str) -> str:
-    """The leads (tenant_id, lead_id) of `leads_cte` are active now, where they share their phone: only
-    among those does it matter who was active last. One alone is spared the write at each text,
-    since whoever gets its phone later is active later. Whoever holds one of them is touching it
-    too: nobody waits here for anybody.
+    """Sets `active_at` of the leads (tenant_id, lead_id) in `leads_cte`, if another lead has the same
+    phone: only then it matters who was active last. A lead with a phone of its own saves a write for
+    each text; a lead that gets the same phone later is active later anyway. Locked leads are
+    skipped, because their lock holder is updating them.
 
-    Found by key and by phone whatever the planner believes: where it takes the table for empty,
-    which it was when it was last looked at, all indexes of the tenant look alike to it; only the
-    order tells them apart."""
+    ORDER BY … LIMIT forces the indexes by key and by phone: if statistics say that the table is
+    empty, every index looks equally good to the planner."""
     return f"""
     UPDATE leads x SET active_at = clock_timestamp() WHERE x.ctid = ANY (ARRAY(
         SELECT free.place FROM (SELECT DISTINCT tenant_id, lead_id FROM {leads_cte}) a
@@ -55,7 +54,7 @@ def mark_active_sql(leads_cte: str) -> str:
 
 
 async def add(tx: Tx, leads: Sequence[Mapping[str, Any]]) -> list[Lead]:
-    """Adds the leads whose ids are free; returns those. Takes their phones' locks."""
+    """Adds the leads whose ids are free, and returns those. Locks their phones."""
     await _lock_phones(tx, leads)
     return await _add_is_dnc(tx, await tx.fetch_rows(ADD_LEADS_SQL, [dict(lead) for lead in leads]))
 
@@ -70,12 +69,13 @@ PUT_LEADS_SQL = directory.insert_sql(
 
 
 async def put(tx: Tx, leads: Sequence[Mapping[str, Any]]) -> list[Lead]:
-    """Adds or replaces the leads; `created` tells which. Takes their phones' locks."""
+    """Adds or replaces the leads; `created` is true for those that were added. Locks their
+    phones."""
     await _lock_phones(tx, leads)
     return await _add_is_dnc(tx, await tx.fetch_rows(PUT_LEADS_SQL, [dict(lead) for lead in leads]))
 
 
-MERGE = directory.insert_sql(
+MERGE_LEADS_SQL = directory.insert_sql(
     "leads",
     ("lead_id", *COLUMNS),
     f"""(tenant_id, lead_id) DO UPDATE SET updated_at = clock_timestamp(),
@@ -85,13 +85,17 @@ MERGE = directory.insert_sql(
 )
 
 
-async def merge(tx: Tx, tenant_id: str, fresh: Mapping[str, Any], given: Mapping[str, Mapping[str, Any]]) -> None:
-    """`given`: id → columns. Adds those that are new, with what `fresh` says of the columns that
-    are not given; of the others only what is given changes. Takes the phones' locks."""
-    keys = sorted(given)  # two imports of the same leads wait in one order
-    new = [{**fresh, **given[key], "tenant_id": tenant_id, "lead_id": key} for key in keys]
-    await _lock_phones(tx, new)
-    await tx.fetch_rows(MERGE, new, dict(given))
+async def merge(
+    tx: Tx, tenant_id: str, defaults: Mapping[str, Any], values_by_id: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Adds new leads with `defaults` for columns without a value; changes only the named columns of
+    leads that exist. `values_by_id`: lead id → columns. Locks the phones."""
+    lead_ids = sorted(values_by_id)  # so that two imports of the same leads cannot deadlock
+    new_rows = [
+        {**defaults, **values_by_id[lead_id], "tenant_id": tenant_id, "lead_id": lead_id} for lead_id in lead_ids
+    ]
+    await _lock_phones(tx, new_rows)
+    await tx.fetch_rows(MERGE_LEADS_SQL, new_rows, dict(values_by_id))
 
 
 CHANGE_LEADS_SQL = directory.update_sql("leads", "lead_id", COLUMNS).replace(
@@ -100,7 +104,7 @@ CHANGE_LEADS_SQL = directory.update_sql("leads", "lead_id", COLUMNS).replace(
 
 
 async def change(tx: Tx, leads: Sequence[Mapping[str, Any]]) -> list[Lead]:
-    """Changes the leads whole. Takes their phones' locks."""
+    """Writes all columns of the leads. Locks their phones."""
     await _lock_phones(tx, leads)
     return await _add_is_dnc(tx, await tx.fetch_rows(CHANGE_LEADS_SQL, [dict(lead) for lead in leads]))
 
@@ -117,7 +121,7 @@ LOCK_LEAD_SQL = directory.select_one_sql("leads", "lead_id", lock=True)
 
 
 async def lock(tx: Tx, tenant_id: str, lead_id: str) -> Row | None:
-    """Locks the lead, and its phone first (law 9): no text of it comes in meanwhile."""
+    """Locks the phone, then the lead (docs/laws.md, law 9): no text of it is stored meanwhile."""
     current_row = await tx.fetch_row(GET_LEAD_SQL, tenant_id, lead_id)
     await _lock_phones(tx, [current_row] if current_row else [])
     return await tx.fetch_row(LOCK_LEAD_SQL, tenant_id, lead_id)
@@ -132,7 +136,7 @@ LIST_LEADS_SQL = directory.select_page_sql(
 
 
 async def list_page(read: ReadTx, tenant_id: str, below: str | None, limit: int, search: str | None) -> list[Lead]:
-    """Leads whose name, e-mail, id, or phone's digits contain `search` (None: all)."""
+    """Leads whose name, e-mail, id or phone contains `search` (None: all)."""
     pattern = digits = None
     if search:
         pattern_text = search.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
@@ -194,10 +198,10 @@ DELETE_LEADS_SQL = "DELETE FROM leads WHERE tenant_id = $1 AND lead_id = ANY ($2
 
 
 async def adopt_placeholders(tx: Tx, tenant_id: str, lead_id: str, phone: str) -> None:
-    """The placeholders with this phone give way to the lead: their threads and texts become
-    its own, and so does what they were not to be contacted by.
+    """Replaces the placeholders with this phone by the lead: it gets their threads, texts and
+    do-not-contact channels.
 
-    Whoever stored the lead has the phone's lock, so that no text of it comes in meanwhile."""
+    The caller holds the phone's lock, so no text of it is stored meanwhile."""
     placeholders = await tx.fetch_rows(LOCK_PLACEHOLDERS_SQL, tenant_id, phone, lead_id)
     if not placeholders:
         return
@@ -216,7 +220,7 @@ SELECT DISTINCT phone FROM leads WHERE tenant_id = $1 AND phone = ANY ($2) AND i
 
 
 async def find_with_placeholder(read: ReadTx, tenant_id: str, phones: Sequence[str]) -> list[str]:
-    """Of the phones those that a placeholder has."""
+    """Those of the phones that belong to a placeholder."""
     rows = await read.fetch_rows(FIND_WITH_PLACEHOLDER_SQL, tenant_id, list(phones))
     return [row["phone"] for row in rows]
 
@@ -228,7 +232,7 @@ async def _lock_phones(tx: Tx, leads: Sequence[Mapping[str, Any]]) -> None:
 
 
 async def _add_is_dnc(read: ReadTx, rows: Sequence[Row]) -> list[Lead]:
-    """`isDnc`: any channel, or the phone suppressed (contract 7)."""
+    """Adds `is_dnc`: a channel is blocked, or the phone is suppressed."""
     phones = {row["phone"] for row in rows if row["phone"]}
     causes = {}
     if phones:

@@ -1,11 +1,11 @@
-"""One text and its attempts."""
+"""Reads one text, its attempts, or a bulk send."""
 
 from app.store.engine import ReadTx, Row
 
 GET_MESSAGE_SQL = """
-SELECT m.*, coalesce(m.held_reason, braked.reason) AS held_reason
+SELECT m.*, coalesce(m.held_reason, brake.reason) AS held_reason
 FROM messages m
-LEFT JOIN LATERAL (  -- a brake holds what is queued, until it is let go
+LEFT JOIN LATERAL (  -- the brake that keeps a queued text waiting
     SELECT concat_ws(': ', x.what || ' is paused', x.why) AS reason FROM (
         SELECT 'the tenant' AS what, paused_reason AS why FROM tenants
         WHERE tenant_id = m.tenant_id AND paused_at IS NOT NULL
@@ -17,12 +17,13 @@ LEFT JOIN LATERAL (  -- a brake holds what is queued, until it is let go
         JOIN sms_agents g ON g.tenant_id = o.tenant_id AND g.sms_agent_id = o.sms_agent_id
         WHERE o.tenant_id = m.tenant_id AND o.message_id = m.message_id AND g.paused_at IS NOT NULL
     ) x LIMIT 1
-) braked ON m.status = 'queued'
+) brake ON m.status = 'queued'
 WHERE m.tenant_id = $1 AND m.message_id = $2
 """
 
 
 async def get(read: ReadTx, tenant_id: str, message_id: str) -> Row | None:
+    """The text; `held_reason` also names a brake that keeps it waiting."""
     return await read.fetch_row(GET_MESSAGE_SQL, tenant_id, message_id)
 
 
@@ -30,7 +31,7 @@ LIST_ATTEMPTS_SQL = "SELECT * FROM attempts WHERE tenant_id = $1 AND message_id 
 
 
 async def list_attempts(read: ReadTx, tenant_id: str, message_id: str) -> list[Row]:
-    """The HTTP tries of a text, first to last."""
+    """The attempts to send a text, oldest first."""
     return await read.fetch_rows(LIST_ATTEMPTS_SQL, tenant_id, message_id)
 
 
@@ -44,5 +45,5 @@ FROM bulks b WHERE b.tenant_id = $1 AND b.bulk_id = $2
 
 
 async def get_bulk(read: ReadTx, tenant_id: str, bulk_id: str) -> Row | None:
-    """A bulk send with its texts counted by status."""
+    """A bulk send; `statuses` counts its texts by status."""
     return await read.fetch_row(GET_BULK_SQL, tenant_id, bulk_id)

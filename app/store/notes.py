@@ -1,4 +1,4 @@
-"""Notes about a thread: entries of the transcript that are texts to nobody."""
+"""Notes: entries of a transcript that are not sent to anybody."""
 
 from collections.abc import Mapping
 
@@ -23,8 +23,8 @@ FROM asked a JOIN threads t USING (tenant_id, interaction_id)
 
 
 async def add(tx: Tx, notes: Mapping[tuple[str, str], str]) -> None:
-    """One note for each (tenant, interaction). The caller holds the interactions' locks, or
-    takes no other after them."""
+    """Adds one note to each (tenant, interaction). The caller has locked the threads, or takes no
+    further locks."""
     if notes:
         rows = [(tenant, thread, ids.make("msg"), text) for (tenant, thread), text in sorted(notes.items())]
         await tx.execute(ADD_NOTES_SQL, *as_columns(rows, 4))

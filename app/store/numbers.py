@@ -1,4 +1,4 @@
-"""Numbers of ours."""
+"""The tenant's phone numbers, from which texts are sent."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ ADD_NUMBERS_SQL = directory.insert_sql("phone_numbers", ("phone_number_id", *COL
 
 
 async def add(tx: Tx, numbers: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """Adds the numbers that the tenant does not have yet; returns those."""
+    """Adds the numbers that the tenant does not have yet, and returns those."""
     return await tx.fetch_rows(ADD_NUMBERS_SQL, [dict(number) for number in numbers])
 
 

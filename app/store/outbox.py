@@ -1,7 +1,7 @@
-"""What is owed to carriers: claim it, perform elsewhere, settle it.
+"""The outbox: texts owed to carriers. Claim them, send them (elsewhere), settle them.
 
-`due_at` is queue, lease, retry and schedule at once. A claim stamps a lease and every settle
-names it: a worker that wakes late changes nothing.
+`due_at` serves as queue order, lease end, retry time and schedule. A claim writes a lease token
+and a settle must name it, so a worker whose lease ran out changes nothing (docs/laws.md, law 8).
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,26 +15,25 @@ from app.store.engine import RESTORE_GENERIC_PLANS_SQL, Row, Tx, as_columns
 
 TEXT_LEASE = timedelta(seconds=30)
 UNKNOWN_BLOCK_TIME = timedelta(seconds=60)
-"""For how long a text of unknown outcome holds back its successors in the thread."""
+"""How long a text of unknown outcome blocks the later texts of its thread."""
 
 PACING_LOOKAHEAD = timedelta(milliseconds=250)
-"""A claim takes what a number may send within so long: slower numbers one text at a time."""
+"""A claim takes as many texts of a number as it may send in this time, but at least one."""
 
 CATCH_UP_WAIT = timedelta(seconds=30)
-"""For so long an account's numbers wait until the texts we missed are fetched: there may be a
-STOP among them."""
+"""After a downtime, an account's numbers send nothing for at most this time, until the missed
+inbound texts are fetched: there may be a STOP among them."""
 
 OWED_ROW_SQL = """(SELECT k.* FROM (
         SELECT o.ctid AS place, o.* FROM outbox o
         WHERE o.tenant_id = a.tenant_id AND o.message_id >= a.message_id
         ORDER BY o.message_id LIMIT 1) k
     WHERE k.message_id = a.message_id)"""
-"""LATERAL, what is owed of `a` (tenant, message): found by its key whatever the planner believes.
-It often takes the outbox for empty: it is, nearly always. Then all indexes of the tenant look
-alike to it, and so do a look by key and a walk through all that is owed; only the order tells
-them apart. Found so, a row is found again by its place (ctid), within the statement."""
+"""The outbox row of `a` (tenant_id, message_id); used after LATERAL. ORDER BY … LIMIT 1 forces the
+primary-key index: statistics usually say that the outbox is empty, and an empty table makes every
+index look equally good. Later steps of the same statement find the row by its ctid (`place`)."""
 SENDERS_SQL = """
-RECURSIVE senders AS (  -- each number with something queued, by skipping through the index
+RECURSIVE senders AS (  -- each number with a queued text: skips through the index
     (SELECT tenant_id, from_phone FROM outbox WHERE state = 'queued' AND seq IS NOT NULL
      ORDER BY tenant_id, from_phone LIMIT 1)
     UNION ALL
@@ -46,7 +45,7 @@ RECURSIVE senders AS (  -- each number with something queued, by skipping throug
 )
 """
 CLAIM_TEXTS_SQL = f"""
-WITH {SENDERS_SQL}, numbers AS (  -- those that may send now; another worker's are passed over
+WITH {SENDERS_SQL}, numbers AS (  -- that may send now; skips numbers locked by another worker
     SELECT n.tenant_id, n.phone_number AS from_phone, n.free_at, r.rate
     FROM phone_numbers n
     JOIN senders s ON s.tenant_id = n.tenant_id AND s.from_phone = n.phone_number
@@ -63,7 +62,7 @@ WITH {SENDERS_SQL}, numbers AS (  -- those that may send now; another worker's a
     FOR NO KEY UPDATE OF n SKIP LOCKED
 ), free AS (
     SELECT * FROM numbers
-    UNION ALL  -- a number that was removed: its texts fail, and wait for nothing
+    UNION ALL  -- removed numbers: their texts are claimed at once, to fail
     SELECT s.tenant_id, s.from_phone, clock_timestamp(), 1000 FROM senders s
     WHERE NOT EXISTS (SELECT 1 FROM phone_numbers n
                       WHERE n.tenant_id = s.tenant_id AND n.phone_number = s.from_phone)
@@ -142,17 +141,17 @@ JOIN provider_accounts a ON a.tenant_id = c.tenant_id AND a.account_id = c.accou
 WHERE {RESTORE_GENERIC_PLANS_SQL}
 """
 PacingRates = Mapping[str, Mapping[str, float]]
-"""Segments a second, by provider and kind of number."""
+"""Segments per second, by provider and kind of number (`local`, `toll_free`, `short`)."""
 
 
 async def claim(tx: Tx, lease: str, limit: int, rates: PacingRates) -> list[Row]:
-    """Takes up to `limit` due rows: the oldest of each thread, replies before bulk, tenants in
-    turn, and of each number what its pacing lets start now, which is spent here.
+    """Claims up to `limit` due texts: the oldest of each thread, replies before bulk, tenants in
+    rotation, and as many per number as its pacing allows now (the claim counts them as sent).
 
-    A queued row comes back as `sending`, or as `queued` when its validity has passed; one
-    whose lease ran out while `sending`, or that is `unknown`, as `unknown`.
+    A queued text comes back as `sending`, or as `queued` if its validity is over. A text whose
+    outcome is `unknown`, or whose lease ran out while `sending`, comes back as `unknown`.
 
-    Of many numbers each gives a few at most: the next claim follows at once."""
+    Where many numbers have texts, each gives only a few; the next claim follows at once."""
     await tx.plan_afresh()
     return await tx.fetch_rows(
         CLAIM_TEXTS_SQL,
@@ -183,7 +182,7 @@ FROM (
                WHERE u.tenant_id = a.tenant_id AND u.turn_id = m.turn_id LIMIT 1) IS NOT NULL
                AS stale
     FROM unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, message_id, phone)
-    -- Text by text (LIMIT): a join might read all that is owed, or all that is suppressed.
+    -- LIMIT makes it a lookup per text: a join might read the whole outbox or all suppressions.
     LEFT JOIN LATERAL {OWED_ROW_SQL} o ON o.lease = $4
     LEFT JOIN LATERAL (
         SELECT m.interaction_id, m.turn_id, 'sms' = ANY (l.dnc_channels) AS asked_not_to
@@ -195,9 +194,10 @@ BlockReason = Literal["gone", "suppressed", "stale"]
 
 
 async def find_blocked(tx: Tx, claimed_texts: Sequence[tuple[str, str, str]], lease: str) -> dict[str, BlockReason]:
-    """Of the claimed (tenant, message, phone): those that may no longer leave, and why. The
-    phone was suppressed, the text cancelled, or the lead wrote after the turn it answers. Runs
-    after the claim's commit, so that it sees every STOP that was committed before."""
+    """Which of the claimed (tenant, message, phone) may no longer be sent, and why: `suppressed`
+    (the phone), `gone` (the text was cancelled) or `stale` (the lead wrote again after the turn
+    that the text answers). Run it after the claim's commit: then it sees every STOP committed
+    before."""
     await tx.plan_afresh()
     rows = await tx.fetch_rows(FIND_BLOCKED_SQL, *as_columns(claimed_texts, 3), lease)
     return {row["message_id"]: row["why"] for row in rows}
@@ -208,10 +208,11 @@ SettledStatus = Literal["sent", "queued", "unknown", "failed", "cancelled", "und
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt, `at` when it was claimed; None: now."""
+    """One request to a carrier."""
 
     outcome: str
     at: datetime | None = None
+    """When the text was claimed; None: now."""
     http_status: int | None = None
     duration_ms: int | None = None
     detail: str | None = None
@@ -219,7 +220,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How a claim ended. `due_in`: when to look at the row again; None: it is owed no more."""
+    """How a claim ended. `due_in`: when to claim the text again; None: it is no longer owed."""
 
     tenant_id: str
     message_id: str
@@ -279,14 +280,14 @@ WITH asked AS (
            status = 'queued' OR status = 'unknown' AND again_in IS NULL AS forced FROM owed
     UNION ALL
     SELECT tenant_id, message_id, status, code, message, at, provider_message_id, false FROM early
-), best AS (  -- of each text the furthest step, and beside it all of them as they came
+), best AS (  -- the furthest step of each text, and all its steps as its history
     SELECT DISTINCT ON (tenant_id, message_id) *,
            jsonb_agg(jsonb_build_object('status', status, 'at', at)) OVER (
                PARTITION BY tenant_id, message_id ORDER BY at
                ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS history
     FROM steps ORDER BY tenant_id, message_id, ($16::jsonb ->> status)::int DESC
 )
--- Compared with the row itself, as receipts do: what a join saw may be old by now.
+-- Compares with the locked row itself: a joined copy may be older.
 UPDATE messages m SET
     status = CASE WHEN {IS_FORWARD_SQL} THEN b.status ELSE m.status END,
     error_code = CASE WHEN {IS_FORWARD_SQL} OR b.forced THEN b.code ELSE m.error_code END,
@@ -300,14 +301,14 @@ WHERE m.tenant_id = b.tenant_id AND m.message_id = b.message_id AND {RESTORE_GEN
 
 
 async def settle(tx: Tx, lease: str, settlements: Sequence[Settlement]) -> None:
-    """Records how the claims of `lease` ended, all in one statement; those that another
-    worker took over since are left alone. Statuses move forward only, but for `queued`."""
+    """Records how the claims of `lease` ended, in one statement. Rows that another worker has
+    claimed since are left alone. A status moves forward only, except back to `queued`."""
     await tx.plan_afresh()
     await tx.fetch_rows(SETTLE_TEXTS_SQL, *settlement_columns(settlements), lease, STATUS_RANK)
 
 
 def settlement_columns(settlements: Sequence[Settlement]) -> list[list[object]]:
-    """As the statement takes them."""
+    """The first 14 parameters of `SETTLE_TEXTS_SQL`."""
     rows = [
         (
             s.tenant_id,
@@ -340,7 +341,7 @@ WHERE o.lease = $3
 
 
 async def find_leased(tx: Tx, lease: str, keys: Sequence[tuple[str, str]]) -> set[str]:
-    """Which of the texts (tenant, message) are still claimed under this lease."""
+    """The ids of those texts (tenant, message) that are still claimed under this lease."""
     return {row["message_id"] for row in await tx.fetch_rows(FIND_LEASED_SQL, *as_columns(keys, 2), lease)}
 
 
@@ -354,7 +355,7 @@ WHERE n.free_at > clock_timestamp() AND n.paused_at IS NULL AND tn.paused_at IS 
 
 
 async def get_time_until_free(tx: Tx) -> timedelta | None:
-    """How long until pacing frees a number with something queued; None: no number waits."""
+    """How long until pacing lets the next number with queued texts send; None: none waits."""
     wait: timedelta | None = await tx.fetch_value(GET_TIME_UNTIL_FREE_SQL)
     return wait
 
@@ -377,7 +378,7 @@ ORDER BY o.due_at LIMIT $1
 
 
 async def find_releasable(tx: Tx, limit: int) -> list[Row]:
-    """Scheduled and held texts whose time has come. Nothing is locked yet."""
+    """Finds scheduled and held texts that are due. Locks nothing."""
     return await tx.fetch_rows(FIND_RELEASABLE_SQL, limit, quiet.REPLY_GRACE)
 
 
@@ -395,7 +396,7 @@ FROM held h WHERE m.tenant_id = h.tenant_id AND m.message_id = h.message_id
 
 
 async def hold_texts(tx: Tx, texts: Sequence[tuple[str, str, datetime]], why: str) -> None:
-    """Keeps (tenant, message) until then; their validity moves along."""
+    """Holds each (tenant, message) until the given time. Their expiry moves by as much."""
     await tx.execute(HOLD_TEXTS_SQL, *as_columns(texts, 3), why)
 
 
@@ -433,8 +434,8 @@ RETURNING m.tenant_id, m.interaction_id, m.source
 
 
 async def release(tx: Tx, texts: Sequence[tuple[str, str]]) -> list[Row]:
-    """Gives (tenant, message) their `seq`: from now on they are owed. Their threads are locked
-    by the caller; those that were cancelled meanwhile are left out."""
+    """Gives each (tenant, message) its `seq` and makes it due now. The caller has locked the
+    threads. Texts cancelled meanwhile are left out of the result."""
     return await tx.fetch_rows(RELEASE_TEXTS_SQL, *as_columns(texts, 2))
 
 
@@ -456,16 +457,16 @@ CANCEL_BULK_SQL = CANCEL_UNSENT_SQL.format(which="m.bulk_id = $2")
 
 
 async def cancel_text(tx: Tx, tenant_id: str, message_id: str, why: str) -> bool:
-    """Whether the text was still unsent, and now never leaves."""
+    """Cancels a text that is still unsent; returns whether it was."""
     return bool(await tx.fetch_rows(CANCEL_TEXT_SQL, tenant_id, message_id, why))
 
 
 async def cancel_bulk(tx: Tx, tenant_id: str, bulk_id: str, why: str) -> int:
-    """Cancels what of a bulk send is still unsent; how many."""
+    """Cancels the texts of a bulk send that are still unsent; returns how many."""
     return len(await tx.fetch_rows(CANCEL_BULK_SQL, tenant_id, bulk_id, why))
 
 
-CANCEL_ANSWERED_SQL = """
+CANCEL_ON_REPLY_SQL = """
 WITH unsent AS (
     DELETE FROM outbox o USING unnest($1::text[], $2::text[]) AS a(tenant_id, phone)
     WHERE o.tenant_id = a.tenant_id AND o.to_phone = a.phone AND o.state = 'queued'
@@ -480,9 +481,9 @@ FROM unsent u WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id
 """
 
 
-async def cancel_answered(tx: Tx, phones: Sequence[tuple[str, str]]) -> None:
-    """Cancels the unsent texts to (tenant, phone) that an answer makes needless."""
-    await tx.execute(CANCEL_ANSWERED_SQL, *as_columns(phones, 2))
+async def cancel_on_reply(tx: Tx, phones: Sequence[tuple[str, str]]) -> None:
+    """The leads of the (tenant, phone) wrote: cancels unsent texts with `cancelOnReply`."""
+    await tx.execute(CANCEL_ON_REPLY_SQL, *as_columns(phones, 2))
 
 
 FIND_LINKED_IDS_SQL = """
@@ -494,7 +495,7 @@ WHERE tenant_id = $1 AND account_id = $2 AND provider_message_id = ANY ($3) AND 
 async def find_linked_ids(
     tx: Tx, tenant_id: str, account_id: str, ids: Sequence[str], except_message_id: str
 ) -> set[str]:
-    """Which of the carrier's ids are linked to another text of ours than `except_message_id`."""
+    """Which of the carrier's ids belong to one of our texts other than `except_message_id`."""
     rows = await tx.fetch_rows(FIND_LINKED_IDS_SQL, tenant_id, account_id, list(ids), except_message_id)
     return {row["provider_message_id"] for row in rows}
 
@@ -506,6 +507,6 @@ WHERE tenant_id = $1 AND to_phone = ANY ($2) AND state = 'sending'
 
 
 async def seconds_since_claim(tx: Tx, tenant_id: str, phones: Sequence[str]) -> float | None:
-    """How long ago the newest text to the phones was claimed for sending; None: none is."""
+    """Seconds since the newest text to the phones was claimed; None: none is being sent."""
     seconds: float | None = await tx.fetch_value(GET_SECONDS_SINCE_CLAIM_SQL, tenant_id, list(phones))
     return seconds

@@ -1,4 +1,4 @@
-"""What is owed, counted for the operators: texts to carriers, turns to agents."""
+"""Counts for operators: texts owed to carriers, turns owed to agents, accounts to fetch."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -50,7 +50,7 @@ SELECT EXISTS (
 
 
 async def is_anything_due(tx: Tx, within: timedelta) -> bool:
-    """Whether anything wants to be done within this time, brakes apart."""
+    """Whether a text or a turn is due within this time; paused tenants and numbers do not count."""
     return bool(await tx.fetch_value(IS_ANYTHING_DUE_SQL, within))
 
 
@@ -67,7 +67,7 @@ SELECT provider, count(*) AS count FROM (
     SELECT m.provider FROM outbox o JOIN messages m USING (tenant_id, message_id)
     WHERE o.state = 'unknown' AND m.status = 'unknown'
       AND m.error_code IS DISTINCT FROM 'OUTCOME_UNKNOWN'
-    UNION ALL  -- of which the carrier was asked in vain
+    UNION ALL  -- the carrier was asked and did not know
     SELECT provider FROM messages WHERE error_code = 'OUTCOME_UNKNOWN' AND status = 'unknown'
 ) x GROUP BY 1
 """

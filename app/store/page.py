@@ -1,4 +1,4 @@
-"""What the Conversations page shows beside threads and texts."""
+"""Reads what the Conversations page shows besides threads and texts."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ SELECT
 
 
 async def get_choices(read: ReadTx, tenant_id: str) -> Row:
-    """What the list can be narrowed to: `campaigns`, `clients`, `offers`, each `[[id, name]…]`."""
+    """The choices of the list's filters: `campaigns`, `clients`, `offers`, each `[[id, name]…]`."""
     row = await read.fetch_row(GET_CHOICES_SQL, tenant_id)
     assert row is not None
     return row
@@ -47,8 +47,8 @@ LIMIT 200
 
 
 async def list_senders(read: ReadTx, tenant_id: str, interaction_id: str) -> list[Row]:
-    """The numbers a text in the thread may leave from: the thread's own first, then the
-    campaign's, the agents', and the others."""
+    """The numbers that may send a text in the thread: the thread's own number first, then the
+    campaign's, those of agents, and the others."""
     return await read.fetch_rows(LIST_SENDERS_SQL, tenant_id, interaction_id)
 
 
@@ -100,7 +100,7 @@ ORDER BY x.message_id, u.opened_at DESC
 async def get_turns_of_texts(
     read: ReadTx, tenant_id: str, interaction_id: str, message_ids: Sequence[str]
 ) -> dict[str, str]:
-    """The turn in which each of the lead's texts stands; the newest, where it moved on."""
+    """The turn id of each of the lead's texts; the newest turn if the text moved to a later one."""
     rows = await read.fetch_rows(GET_TURNS_OF_TEXTS_SQL, tenant_id, interaction_id, list(message_ids))
     return {row["message_id"]: row["turn_id"] for row in rows}
 
@@ -112,6 +112,7 @@ ORDER BY opened_at DESC LIMIT 1
 
 
 async def get_last_turn(read: ReadTx, tenant_id: str, interaction_id: str) -> str | None:
+    """The id of the thread's newest live turn."""
     turn_id: str | None = await read.fetch_value(GET_LAST_TURN_SQL, tenant_id, interaction_id)
     return turn_id
 
@@ -122,7 +123,7 @@ SELECT * FROM messages WHERE tenant_id = $1 AND message_id = ANY ($2) ORDER BY s
 
 
 async def get_texts(read: ReadTx, tenant_id: str, message_ids: Sequence[str]) -> list[Row]:
-    """These texts, in the order of their thread."""
+    """The texts, in order of `seq`."""
     return await read.fetch_rows(GET_TEXTS_SQL, tenant_id, list(message_ids))
 
 
@@ -133,7 +134,7 @@ WHERE tenant_id = $1 AND of_turn = $2 ORDER BY opened_at LIMIT 50
 
 
 async def list_dry_turns(read: ReadTx, tenant_id: str, turn_id: str) -> list[Row]:
-    """Replays and shadows of a turn."""
+    """The replays and shadows of a turn, oldest first."""
     return await read.fetch_rows(LIST_DRY_TURNS_SQL, tenant_id, turn_id)
 
 
@@ -151,12 +152,12 @@ FROM turns u WHERE u.tenant_id = $1 AND u.interaction_id = $2 AND u.turn_id = $3
 
 
 async def get_neighbors(read: ReadTx, tenant_id: str, interaction_id: str, turn_id: str) -> Row | None:
-    """The live turns of the thread `before` and `after` this one."""
+    """The ids of the thread's live turns `before` and `after` this one."""
     return await read.fetch_row(GET_NEIGHBORS_SQL, tenant_id, interaction_id, turn_id)
 
 
 LIST_BRAKES_SQL = f"""
-SELECT concat_ws(': ', x.what || ' is paused', x.why) AS said
+SELECT concat_ws(': ', x.what || ' is paused', x.why) AS description
 FROM interactions t
 JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
 CROSS JOIN LATERAL (
@@ -175,8 +176,8 @@ WHERE t.tenant_id = $1 AND t.interaction_id = $2
 
 
 async def list_brakes(read: ReadTx, tenant_id: str, interaction_id: str) -> list[str]:
-    """What holds back texts of the thread, and why."""
-    return [row["said"] for row in await read.fetch_rows(LIST_BRAKES_SQL, tenant_id, interaction_id)]
+    """Describes each brake that keeps texts of the thread waiting, with its reason."""
+    return [row["description"] for row in await read.fetch_rows(LIST_BRAKES_SQL, tenant_id, interaction_id)]
 
 
 LIST_CANNED_REPLIES_SQL = """
@@ -186,7 +187,7 @@ ORDER BY lower(title), canned_reply_id LIMIT 200
 
 
 async def list_canned_replies(read: ReadTx, tenant_id: str) -> list[Row]:
-    """Texts that people of the tenant send often."""
+    """The tenant's canned replies, by title."""
     return await read.fetch_rows(LIST_CANNED_REPLIES_SQL, tenant_id)
 
 
@@ -201,6 +202,5 @@ WHERE m.tenant_id = $1 AND m.interaction_id = $2 AND m.message_id = $3
 
 
 async def get_attachment(read: ReadTx, tenant_id: str, interaction_id: str, message_id: str, place: int) -> Row | None:
-    """Where the attachment at `place` (0 is the first) of a text lies, and the account through
-    which the text went."""
+    """The URL of the attachment at `place` (0 is the first) of a text, and the text's account."""
     return await read.fetch_row(GET_ATTACHMENT_SQL, tenant_id, interaction_id, message_id, place)

@@ -1,4 +1,4 @@
-"""Parts of longer texts, until all of them are there."""
+"""Parts of longer inbound texts, kept until all parts of a text are there."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -13,7 +13,7 @@ INSERT INTO inbound_parts (tenant_id, account_id, sender, our_number, reference,
     provider_id, text)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
-HELD = """
+CHECK_PART_SQL = """
 SELECT EXISTS (SELECT 1 FROM provider_ids_seen s
                WHERE s.tenant_id = $1 AND s.account_id = $2 AND s.provider_id = $8)
        OR coalesce(bool_or(provider_id = $8), false) AS known,
@@ -27,20 +27,20 @@ WHERE tenant_id = $1 AND account_id = $2 AND sender = $3 AND our_number = $4 AND
 """
 
 
-async def held(tx: Tx, tenant_id: str, account_id: str, text: InboundText) -> Row:
-    """Whether the part is `known`, and whether those that are held under its reference are
-    `of_another` text: its place is taken, or they are of another number of parts. Parts under
-    one reference that come at once wait for each other."""
+async def lock_and_check(tx: Tx, tenant_id: str, account_id: str, text: InboundText) -> Row:
+    """Locks the part's reference, so that parts of one text are stored one by one. Returns
+    `known`: the part came before; and `of_another`: the stored parts under this reference belong
+    to another text, because its place is taken or the number of parts differs."""
     part = text.part
     assert part
     key = (tenant_id, account_id, text.sender, text.to, part.reference)
     await tx.execute(LOCK_TEXT_SQL, "|".join(key))
-    [row] = await tx.fetch_rows(HELD, *key, part.number, part.total, text.provider_id)
+    [row] = await tx.fetch_rows(CHECK_PART_SQL, *key, part.number, part.total, text.provider_id)
     return row
 
 
 async def add(tx: Tx, tenant_id: str, account_id: str, text: InboundText) -> int:
-    """Keeps the part; how many of its text are there now."""
+    """Stores the part; returns how many parts of its text are there now."""
     part = text.part
     assert part
     key = (tenant_id, account_id, text.sender, text.to, part.reference)
@@ -53,7 +53,7 @@ WITH taken AS (
     DELETE FROM inbound_parts
     WHERE tenant_id = $1 AND account_id = $2 AND sender = $3 AND our_number = $4 AND reference = $5
     RETURNING *
-), seen AS (  -- all but the first, which the text itself is remembered by
+), seen AS (  -- without the first part: its id becomes the id of the joined text
     INSERT INTO provider_ids_seen (tenant_id, account_id, provider_id)
     SELECT tenant_id, account_id, provider_id FROM taken
     WHERE number > (SELECT min(number) FROM taken) ORDER BY provider_id
@@ -64,8 +64,7 @@ SELECT * FROM taken ORDER BY number
 
 
 async def take(tx: Tx, tenant_id: str, account_id: str, text: InboundText) -> list[Row]:
-    """All parts that are held under the text's reference, in order; from now on they are
-    remembered by their ids."""
+    """Takes all stored parts under the text's reference, in order, and remembers their ids."""
     assert text.part
     return await tx.fetch_rows(TAKE_PARTS_SQL, tenant_id, account_id, text.sender, text.to, text.part.reference)
 
@@ -96,7 +95,8 @@ ORDER BY t.tenant_id, t.account_id, t.sender, t.our_number, t.reference, t.numbe
 
 
 async def take_incomplete(tx: Tx, after: timedelta, limit: int) -> list[Sequence[Row]]:
-    """The parts, by text and in order, that waited too long for the others; they are taken."""
+    """Takes the parts of up to `limit` texts that have waited longer than `after` for the other
+    parts. Returns them by text and in order."""
     rows = await tx.fetch_rows(TAKE_INCOMPLETE_SQL, after, limit)
     by_text = groupby(rows, key=lambda r: (r["account_id"], r["sender"], r["our_number"], r["reference"]))
     return [list(group) for _, group in by_text]

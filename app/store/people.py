@@ -1,4 +1,4 @@
-"""The people of a tenant, as its admins see them. How one signs in stands in `access`."""
+"""The people of a tenant, as its admins see them; `store.access` has what signing in needs."""
 
 from app.store import directory
 from app.store.engine import ReadTx, Row, Tx
@@ -13,7 +13,7 @@ ORDER BY user_id DESC LIMIT $3
 
 
 async def list_page(read: ReadTx, tenant_id: str, below: str | None, limit: int) -> list[Row]:
-    """Without what opens the door. `seen_at`: when they last were here, while signed in."""
+    """People without their password hashes. `seen_at`: the last activity in a present session."""
     return await read.fetch_rows(LIST_PEOPLE_SQL, tenant_id, below, limit)
 
 
@@ -47,5 +47,5 @@ SELECT EXISTS (SELECT 1 FROM users WHERE tenant_id = $1 AND user_id <> $2 AND ro
 
 
 async def has_other_admins(read: ReadTx, tenant_id: str, user_id: str) -> bool:
-    """Whether somebody else may still rule."""
+    """Whether the tenant has another active admin."""
     return bool(await read.fetch_value(HAS_OTHER_ADMINS_SQL, tenant_id, user_id))

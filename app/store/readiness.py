@@ -1,4 +1,4 @@
-"""Whether the database can serve this version of the service now."""
+"""Checks whether the database can serve this version of the service."""
 
 from functools import cache
 from pathlib import Path
@@ -9,47 +9,47 @@ from alembic.script import ScriptDirectory
 from app.domain.problems import Unavailable
 from app.store.engine import Tx
 
-APP = Path(__file__).parents[1]
-INSTALLED, IN_THE_TREE = APP / "migrations", APP.parent / "migrations"
-MIGRATIONS_PATH = INSTALLED if INSTALLED.is_dir() else IN_THE_TREE
-"""A wheel brings them inside of the package."""
+APP_PATH = Path(__file__).parents[1]
+PACKAGED_PATH, SOURCE_PATH = APP_PATH / "migrations", APP_PATH.parent / "migrations"
+MIGRATIONS_PATH = PACKAGED_PATH if PACKAGED_PATH.is_dir() else SOURCE_PATH
+"""A wheel has the migrations inside the package; a checkout has them beside it."""
 
 
 @cache
 def head() -> str | None:
-    """The newest migration that this code knows."""
+    """The newest revision that this code knows."""
     return ScriptDirectory(str(MIGRATIONS_PATH)).get_current_head()
 
 
-# Taking a transaction id needs a primary; a standby refuses it.
+# Raises on a standby: only a primary gives out transaction ids.
 REQUIRE_PRIMARY_SQL = "SELECT pg_current_xact_id()"
 IS_READ_ONLY_SQL = "SELECT current_setting('transaction_read_only')::bool"
-# The table of migrations belongs to the migrating role, not to those that statements run as.
+# `alembic_version` belongs to the role that migrates, not to the roles that run statements.
 BECOME_OWNER_SQL = "SELECT set_config('role', 'none', true)"
 GET_VERSION_SQL = "SELECT version_num FROM alembic_version"
 HAS_VERSION_SQL = "SELECT to_regclass('alembic_version') IS NOT NULL"
 
 
 async def get_version(tx: Tx) -> str | None:
-    """The newest migration that the database has seen; None: it is empty."""
+    """The database's revision; None: it has no schema yet. Leaves the transaction's role changed."""
     await tx.fetch_value(BECOME_OWNER_SQL)
     revision: str | None = await tx.fetch_value(GET_VERSION_SQL) if await tx.fetch_value(HAS_VERSION_SQL) else None
     return revision
 
 
 def is_behind(version: str | None) -> bool:
-    """Whether the database lacks migrations of this code. One that is ahead serves: migrations
-    only add (a test holds them to it), and in a deploy the old processes run on the new schema.
-    Revisions count up in four digits."""
+    """Whether the database lacks migrations that this code needs. A newer schema is fine: migrations
+    only add (a test checks it), and during a deploy old processes run on the new schema. Revisions
+    count up in four digits, so they compare as strings."""
     return (version or "") < (head() or "")
 
 
-# On a full disk whatever needs no new page still succeeds, a transaction id too. A temporary file
-# lies where the tables grow, and leaves nothing behind, not even in the log.
+# On a full disk, statements that need no new page still succeed. A temporary file lies on the same
+# disk as the tables, and leaves nothing behind, not even WAL.
 USE_TEMP_FILES_SQL = """
 SELECT set_config('work_mem', '64kB', true), set_config('temp_tablespaces', '', true)
 """
-# A megabyte: tables grow by half of one at a time, when many write.
+# One megabyte: under concurrent writes, tables grow by up to half a megabyte at a time.
 FILL_ROOM_SQL = """
 WITH room AS MATERIALIZED (SELECT repeat(' ', 1000) FROM generate_series(1, 1000))
 SELECT count(*) FROM room
@@ -57,8 +57,8 @@ SELECT count(*) FROM room
 
 
 async def _require_room(tx: Tx) -> None:
-    """Raises what the driver raises when the disk under the tables is full. Where such files may
-    not be made it cannot be told; the transaction is then good for nothing more."""
+    """Raises the driver's error when the disk under the tables is full. Where `temp_file_limit`
+    forbids the check, it passes, and the transaction cannot be used any more."""
     await tx.fetch_value(USE_TEMP_FILES_SQL)
     try:
         await tx.fetch_value(FILL_ROOM_SQL)
@@ -67,8 +67,8 @@ async def _require_room(tx: Tx) -> None:
 
 
 async def is_migrated(tx: Tx) -> bool:
-    """Whether the schema serves this code. Raises `Unavailable`, or what the driver raises, when
-    the database cannot write. The last that is asked in its transaction."""
+    """Whether the schema serves this code. Raises `Unavailable` or the driver's error when the
+    database cannot write. Run nothing else in this transaction afterwards."""
     await tx.fetch_value(REQUIRE_PRIMARY_SQL)
     if await tx.fetch_value(IS_READ_ONLY_SQL):
         raise Unavailable

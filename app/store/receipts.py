@@ -1,4 +1,4 @@
-"""A carrier's later word about texts of ours."""
+"""Applies receipts: what carriers report later about the texts we sent."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from app.store.outbox import OWED_ROW_SQL
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownReceipt:
-    """A receipt with a status we know, through one account. Found by our id first, by the
-    carrier's second."""
+    """A receipt of one account with a known status. Its text is found by our id first, then by the
+    carrier's."""
 
     tenant_id: str
     account_id: str
@@ -31,7 +31,7 @@ WITH said AS (
     FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[],
                 $7::text[], $8::text[], $9::bool[]) WITH ORDINALITY
         AS a(tenant_id, account_id, status, at, ours, theirs, code, message, opted_out, nth)
-    -- Two looks, each by its own index, and not one with OR; of that account's texts alone.
+    -- Two lookups, each with its own index, instead of one with OR; only that account's texts.
     LEFT JOIN LATERAL (
         SELECT * FROM (
             (SELECT 1 AS rung, m.message_id, m.to_phone FROM messages m
@@ -51,7 +51,7 @@ WITH said AS (
     FROM said WHERE found IS NULL AND theirs IS NOT NULL
     ON CONFLICT DO NOTHING
 ), owing AS (
-    -- The outbox first, then messages: the order in which a claim takes them.
+    -- Locks outbox rows before messages, in the order of a claim.
     SELECT o.place
     FROM (SELECT DISTINCT tenant_id, found AS message_id FROM said WHERE found IS NOT NULL
           ORDER BY tenant_id, message_id) a
@@ -63,8 +63,8 @@ WITH said AS (
     FROM said WHERE found IS NOT NULL
     ORDER BY tenant_id, found, rank DESC
 ), moved AS (
-    -- Compared with the row itself: a join's copy of it would be as old as the statement, and
-    -- another receipt, or the settling of the send, may have moved it while we waited.
+    -- Compares with the locked row itself: a joined copy is as old as the statement, and another
+    -- receipt or the settling of the send may have changed the row while we waited for its lock.
     UPDATE messages m SET
         status = CASE WHEN b.rank > ($10::jsonb ->> m.status)::int
                       THEN b.status ELSE m.status END,
@@ -89,10 +89,11 @@ WHERE {RESTORE_GENERIC_PLANS_SQL} ORDER BY s.nth
 
 
 async def apply_receipts(tx: Tx, known_receipts: Sequence[KnownReceipt]) -> list[Row]:
-    """Moves the texts' status forward, never back; keeps words about unknown texts a while.
+    """Moves the status of the texts forward, never back. Receipts for texts that are not known yet
+    are stored as early receipts.
 
-    In order: the text each word was about (None: not known yet), its recipient, and whether
-    the word was an opt-out."""
+    Returns (message_id, to_phone, opted_out, code) of each receipt, in order; message_id and to_phone
+    are None for an early one."""
     columns = as_columns(
         [
             (

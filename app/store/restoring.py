@@ -1,4 +1,4 @@
-"""A database that was restored from a backup does not know what left since the backup."""
+"""After a restore: the database does not know what was sent after the backup was made."""
 
 from app.store.engine import Tx
 
@@ -16,8 +16,8 @@ SELECT count(*) FROM asked
 
 
 async def mark_unknown(tx: Tx) -> int:
-    """Of every unsent text the outcome is unknown: its carrier is asked before it is sent. How
-    many there were."""
+    """Marks every released unsent text as `unknown`, so that its carrier is asked before it is sent.
+    Returns how many there were."""
     return int(await tx.fetch_value(MARK_UNKNOWN_SQL))
 
 
@@ -33,8 +33,8 @@ SELECT count(*) FROM closed
 
 
 async def close_turns(tx: Tx) -> int:
-    """Unfinished turns may have been answered since; their texts are handed over with what the
-    lead writes next. How many there were."""
+    """Fails all unfinished turns, because they may have been answered after the backup. Their texts
+    are handed over again with the lead's next text. Returns how many there were."""
     return int(await tx.fetch_value(CLOSE_TURNS_SQL, CLOSE_REASON))
 
 
@@ -42,6 +42,6 @@ DELETE_EVENTS_SQL = "DELETE FROM tenant_events"
 
 
 async def delete_events(tx: Tx) -> None:
-    """Events are numbered by the transactions of the server they happened in: in another they
-    would seem to be of the future. Whoever reads them begins anew."""
+    """Deletes all events: their transaction ids come from the old server, and on a new one they
+    could be in the future. Readers start again."""
     await tx.execute(DELETE_EVENTS_SQL)

@@ -1,9 +1,8 @@
-"""The tables. Classes describe them for Alembic and for the reader; no object is ever mapped.
+"""The tables. The classes describe them for Alembic and for readers; no statement uses the ORM.
 
-Every key begins with `tenant_id`, so that no row can point across tenants and the tables
-can be distributed by it; but for what belongs to no tenant (`installation`, `sign_in_tries`).
-The few look-ups that come before the tenant is known (keys, accounts, sessions, users by
-e-mail) have unique indexes of their own.
+Every key begins with `tenant_id`, so that no row can refer to another tenant. Only `installation`
+and `sign_in_tries` belong to no tenant. The few look-ups before the tenant is known (keys, accounts,
+sessions, users by e-mail) have unique indexes of their own.
 """
 
 from datetime import date, datetime
@@ -33,7 +32,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
 Id = Text(collation="C")
-"""Ids and phones compare as bytes, whatever the database's locale."""
+"""Ids and phones compare as bytes, in every locale."""
 
 
 class Xid8(UserDefinedType[int]):
@@ -46,7 +45,7 @@ class Xid8(UserDefinedType[int]):
 
 
 class Table(DeclarativeBase):
-    """Base of all tables; constraint names are fixed, so that migrations can name them."""
+    """Base of all tables. Constraint names are fixed, because migrations name them."""
 
     metadata = MetaData(
         naming_convention={
@@ -68,12 +67,12 @@ class Table(DeclarativeBase):
 
 
 def id_key() -> Mapped[Any]:
-    """A column of the primary key that holds an id."""
+    """An id column of the primary key."""
     return mapped_column(Id, primary_key=True)
 
 
 def created_at_column() -> Mapped[Any]:
-    """When the row was made, by the database's clock."""
+    """A time column that defaults to the database's present time."""
     return mapped_column(server_default=sql("clock_timestamp()"))
 
 
@@ -84,7 +83,7 @@ def flag_column(default: bool) -> Mapped[Any]:
 def tenant_reference(
     column: str, target: str, target_column: str | None = None, ondelete: str | None = None
 ) -> ForeignKeyConstraint:
-    """A reference within the tenant."""
+    """A foreign key within the tenant."""
     return ForeignKeyConstraint(
         ["tenant_id", column],
         [f"{target}.tenant_id", f"{target}.{target_column or column}"],
@@ -97,15 +96,15 @@ def tenant_constraint() -> ForeignKeyConstraint:
 
 
 class Installation(Table):
-    """One row: what the installation made for itself at its first start, sealed."""
+    """The only row holds what the installation created at its first start."""
 
     __tablename__ = "installation"
     __table_args__ = (CheckConstraint("only_row", name="only_row"),)
     only_row: Mapped[bool] = mapped_column(Boolean, primary_key=True, server_default=sql("true"))
     phone_key: Mapped[bytes]
-    """Keys the HMAC that stands beside a phone; sealed, so that it survives a key rotation."""
+    """The HMAC key for hashing phones. It is sealed: a rotation of the sealing keys keeps it."""
     alive_at: Mapped[datetime] = created_at_column()
-    """When a web process last was there to take webhooks."""
+    """When a web process was last alive to take webhooks."""
     created_at: Mapped[datetime] = created_at_column()
 
 
@@ -131,7 +130,7 @@ class Tenant(Table):
 
 
 class TenantDay(Table):
-    """How many texts a tenant with a daily limit has accepted on a day (UTC)."""
+    """Texts accepted for a tenant with a daily limit, by day (UTC)."""
 
     __tablename__ = "tenant_days"
     __table_args__ = (tenant_constraint(),)
@@ -156,7 +155,7 @@ class User(Table):
 
 
 class Session(Table):
-    """A signed-in person. Only the digest of the cookie is kept."""
+    """A session of a signed-in person. Only the digest of the cookie's token is stored."""
 
     __tablename__ = "sessions"
     __table_args__ = (
@@ -177,22 +176,22 @@ class Session(Table):
     expires_at: Mapped[datetime]
     renewed_at: Mapped[datetime] = created_at_column()
     previous_digest: Mapped[bytes | None]
-    """Of the token before: requests that were on their way with it are not turned away."""
+    """Digest of the previous token, which stays valid for requests that were already on their way."""
     previous_until: Mapped[datetime | None]
-    """Until when the token before is good; None: until the new one is used."""
+    """Until when the previous token is valid; None: until the new one is used."""
 
 
 class SignInTry(Table):
-    """How often it was tried of late to sign in with an e-mail, or from an address. There may be
-    no such person, hence no tenant."""
+    """Recent attempts to sign in, counted by e-mail and by address. The e-mail may belong to nobody,
+    so there is no tenant."""
 
     __tablename__ = "sign_in_tries"
     __table_args__ = (Index(None, "until"),)
     who: Mapped[bytes] = mapped_column(primary_key=True)
-    """Digest of the e-mail or address: people type passwords into the wrong box."""
+    """Digest of the e-mail or address: people sometimes type a password into the e-mail field."""
     tries: Mapped[int]
     until: Mapped[datetime]
-    """Then it is counted anew."""
+    """When the count starts again from zero."""
 
 
 class ProviderAccount(Table):
@@ -221,22 +220,22 @@ class ProviderAccount(Table):
     is_default: Mapped[bool] = flag_column(False)
     active: Mapped[bool] = flag_column(True)
     missing_since: Mapped[datetime | None]
-    """Since when inbound texts may be missing, because we were away; None: none are."""
+    """Since when inbound texts may be missing after a downtime of ours; None: none are missing."""
     noticed_at: Mapped[datetime | None]
-    """When that was noticed: its numbers wait for the texts, but not for long."""
+    """When the downtime was noticed. The account's numbers wait for the missed texts for a while."""
     fetch_at: Mapped[datetime | None]
-    """When they are fetched next, and until when a worker does so; None: at once."""
+    """When missed texts are fetched next; during a fetch, the end of its lease. None: at once."""
     fetch_failures: Mapped[int] = mapped_column(server_default="0")
-    """Tries in a row that failed."""
+    """Failed fetches in a row."""
     fetch_error: Mapped[str | None]
     failing_since: Mapped[datetime | None]
-    """When the first of them failed; None: the last try did not fail."""
+    """When the first of these failed; None: the last fetch did not fail."""
     created_at: Mapped[datetime] = created_at_column()
     updated_at: Mapped[datetime] = created_at_column()
 
 
 class PhoneNumber(Table):
-    """A number of ours."""
+    """A number from which the tenant sends."""
 
     __tablename__ = "phone_numbers"
     __table_args__ = (
@@ -253,9 +252,9 @@ class PhoneNumber(Table):
     active: Mapped[bool] = flag_column(True)
     label: Mapped[str | None]
     messages_per_second: Mapped[float | None]
-    """Segments a second; None: the provider's default for the number's type."""
+    """Segments per second; None: the provider's default for the kind of number."""
     free_at: Mapped[datetime] = created_at_column()
-    """When pacing lets the next segment leave."""
+    """When pacing lets the number send again."""
     paused_at: Mapped[datetime | None]
     paused_reason: Mapped[str | None]
     created_at: Mapped[datetime] = created_at_column()
@@ -284,7 +283,7 @@ class SmsAgent(Table):
     inbound_campaign_ids: Mapped[list[str]] = mapped_column(server_default=sql("'{}'"))
     agent_mode_by_default: Mapped[bool] = flag_column(False)
     stale_reply: Mapped[str] = mapped_column(server_default="rerun")
-    """rerun, send or hold: what becomes of a reply that comes after the lead wrote again."""
+    """`rerun`, `send` or `hold`: what happens to a reply that comes after the lead wrote again."""
     resume_after_minutes: Mapped[int | None]
     max_turns_per_day: Mapped[int] = mapped_column(server_default=sql("50"))
     business_hours: Mapped[dict[str, Any] | None]
@@ -314,7 +313,7 @@ class ApiKey(Table):
     sms_agent_id: Mapped[str | None] = mapped_column(Id)
     prefix: Mapped[str] = mapped_column(Id)
     digest: Mapped[bytes]
-    """SHA-256 of the whole key: random keys need no slow hash."""
+    """SHA-256 of the whole key; a random key needs no slow hash."""
     requests_per_second: Mapped[int | None]
     created_at: Mapped[datetime] = created_at_column()
     last_used_at: Mapped[datetime | None]
@@ -380,20 +379,20 @@ class Lead(Table):
     dnc_channels: Mapped[list[str]] = mapped_column(server_default=sql("'{}'"))
     dnc_reason: Mapped[str | None]
     active_at: Mapped[datetime] = created_at_column()
-    """When the lead last wrote, was written to, or was changed: the most recent one wins
-    where several share a phone."""
+    """When the lead last wrote, got a text or was changed. Where several leads share a phone, the
+    most recently active one gets its texts."""
     created_at: Mapped[datetime] = created_at_column()
     updated_at: Mapped[datetime] = created_at_column()
 
 
 class Interaction(Table):
-    """A thread between two numbers. Its row is the lock under which `seq` is given."""
+    """A thread between one of our numbers and a lead's phone. `seq` is given under its row lock."""
 
     __tablename__ = "interactions"
     __table_args__ = (
         tenant_reference("lead_id", "leads"),
         tenant_reference("campaign_id", "campaigns"),
-        # Every text moves its thread's row in all of these: each must earn its place.
+        # Every text updates its thread in nearly all of these: each index must be worth it.
         UniqueConstraint("tenant_id", "lead_phone", "our_number"),
         Index(None, "tenant_id", "lead_id"),
         Index(None, "tenant_id", "last_message_at", "interaction_id"),
@@ -416,15 +415,15 @@ class Interaction(Table):
     campaign_id: Mapped[str | None] = mapped_column(Id)
     status: Mapped[str] = mapped_column(server_default="in_progress")
     status_before_dnc: Mapped[str | None]
-    """Given back when no cause of suppression stands any more."""
+    """The status to restore when the phone is no longer suppressed."""
     agent_mode: Mapped[bool] = flag_column(False)
     agent_off_at: Mapped[datetime | None]
-    """When a hand or the agent itself switched it off, or a person last wrote since: from then
-    on the minutes run after which an agent may resume by itself."""
+    """When agent mode was switched off, or a person last wrote after that. An agent's
+    `resume_after_minutes` count from here."""
     stale_replies: Mapped[int] = mapped_column(SmallInteger, server_default=sql("0"))
-    """Stale refusals in a row; the second makes the next turn protected."""
+    """Stale replies in a row; after two, the next turn is protected."""
     paused_until: Mapped[datetime | None]
-    """The loop breaker: no turn is handed over before."""
+    """Set by the loop breaker: no turn is handed over before this time."""
     paused_reason: Mapped[str | None]
     last_seq: Mapped[int] = mapped_column(server_default=sql("0"))
     read_seq: Mapped[int] = mapped_column(server_default=sql("0"))
@@ -439,8 +438,8 @@ class Interaction(Table):
 
 
 class Message(Table):
-    """A text, in or out, or a note. `seq` is its place in the transcript; None until it is
-    released (scheduled, held)."""
+    """A text in either direction, or a note. `seq` is its place in the transcript; None while it is
+    scheduled or held."""
 
     __tablename__ = "messages"
     __table_args__ = (
@@ -458,7 +457,7 @@ class Message(Table):
             "ix_messages_unknown",
             "tenant_id",
             "message_id",
-            # Not `status`: what an index names, even to leave rows out, is not written in place.
+            # Not `status`: updates of a column that an index names, even in WHERE, are never HOT.
             postgresql_where=sql("error_code = 'OUTCOME_UNKNOWN'"),
         ),
         Index(
@@ -501,11 +500,11 @@ class Message(Table):
     forwardable: Mapped[bool] = flag_column(False)
     """For an inbound text: received while agent mode was on."""
     possible_opt_out: Mapped[bool] = flag_column(False)
-    """For an inbound text: it may be a wish not to be texted; a person or agent judges."""
+    """For an inbound text: it may be an opt-out; a person or an agent decides."""
     late: Mapped[bool] = flag_column(False)
-    """For an inbound text: fetched from the carrier's record after we were away."""
+    """For an inbound text: fetched from the carrier's record after a downtime."""
     incomplete: Mapped[bool] = flag_column(False)
-    """For a late text: its webhook, which says more than the record, has not come."""
+    """For a late text: its webhook, which has more data than the record, has not come yet."""
     send_at: Mapped[datetime | None]
     held_until: Mapped[datetime | None]
     held_reason: Mapped[str | None]
@@ -513,7 +512,7 @@ class Message(Table):
 
 
 class Outbox(Table):
-    """A text owed to a carrier. `due_at` is queue, lease, retry and schedule at once."""
+    """A text owed to a carrier. `due_at` is queue order, lease end, retry time and schedule."""
 
     __tablename__ = "outbox"
     __table_args__ = (
@@ -539,22 +538,22 @@ class Outbox(Table):
     message_id: Mapped[str] = id_key()
     interaction_id: Mapped[str] = mapped_column(Id)
     seq: Mapped[int | None]
-    """None until the text is released (scheduled, held)."""
+    """None while the text is scheduled or held."""
     segments: Mapped[int] = mapped_column(SmallInteger, server_default=sql("1"))
     sms_agent_id: Mapped[str | None] = mapped_column(Id)
-    """For an agent's text: whose brake holds it."""
+    """For an agent's text: the agent, whose brake applies."""
     exempt: Mapped[bool] = flag_column(False)
-    """Goes to a suppressed phone all the same: the answer to STOP or HELP."""
+    """Sent even to a suppressed phone: the answer to STOP or HELP."""
     cancel_on_reply: Mapped[bool] = flag_column(False)
     guarded: Mapped[bool] = flag_column(False)
-    """For an agent's text: it does not leave any more once the lead wrote after its turn."""
+    """For an agent's text: it is not sent if the lead wrote again after its turn."""
     account_id: Mapped[str] = mapped_column(Id)
     to_phone: Mapped[str] = mapped_column(Id)
     from_phone: Mapped[str] = mapped_column(Id)
     lane: Mapped[int] = mapped_column(SmallInteger, server_default=sql("0"))
     """0 reply, 1 bulk."""
     state: Mapped[str] = mapped_column(server_default="queued")
-    """queued, sending (a request may be on its way), unknown (the carrier is being asked)."""
+    """`queued`, `sending` (a request may be running) or `unknown` (the carrier will be asked)."""
     due_at: Mapped[datetime] = created_at_column()
     expires_at: Mapped[datetime]
     lease: Mapped[str | None] = mapped_column(Id)
@@ -563,12 +562,12 @@ class Outbox(Table):
     begun_at: Mapped[datetime | None]
     """When the last request began."""
     looked: Mapped[int] = mapped_column(SmallInteger, server_default=sql("0"))
-    """Look-ups made since the outcome became unknown."""
+    """Look-ups at the carrier since the outcome became unknown."""
     resent: Mapped[bool] = flag_column(False)
 
 
 class Attempt(Table):
-    """One HTTP try to send a text, with secrets removed."""
+    """One request to a carrier to send a text; without secrets."""
 
     __tablename__ = "attempts"
     __table_args__ = (
@@ -586,7 +585,7 @@ class Attempt(Table):
 
 
 class Bulk(Table):
-    """One bulk send: how many of its texts were accepted."""
+    """A bulk send: how many of its entries were accepted and refused."""
 
     __tablename__ = "bulks"
     __table_args__ = (tenant_constraint(),)
@@ -598,7 +597,7 @@ class Bulk(Table):
 
 
 class InboundPart(Table):
-    """A part of a longer text that the carrier leaves us to join, until all are there."""
+    """A part of a long inbound text, stored until all parts are there and can be joined."""
 
     __tablename__ = "inbound_parts"
     __table_args__ = (tenant_constraint(), Index(None, "received_at"))
@@ -615,7 +614,7 @@ class InboundPart(Table):
 
 
 class ProviderIdSeen(Table):
-    """Provider ids of inbound texts, for ever: a repeat changes nothing. Never pruned."""
+    """The provider's ids of all inbound texts, to ignore repeats. Never deleted."""
 
     __tablename__ = "provider_ids_seen"
     __table_args__ = (tenant_constraint(),)
@@ -625,7 +624,7 @@ class ProviderIdSeen(Table):
 
 
 class EarlyReceipt(Table):
-    """A receipt for a text that is not known yet, kept a while and applied when it is."""
+    """A receipt that came before its text was known; applied when the text is settled."""
 
     __tablename__ = "early_receipts"
     __table_args__ = (tenant_constraint(), Index(None, "received_at"))
@@ -641,7 +640,7 @@ class EarlyReceipt(Table):
 
 
 class Turn(Table):
-    """Texts handed to the agent together, and what came of it."""
+    """Texts that are handed over to an agent together, and what came of it."""
 
     __tablename__ = "turns"
     __table_args__ = (
@@ -673,7 +672,7 @@ class Turn(Table):
     tenant_id: Mapped[str] = id_key()
     turn_id: Mapped[str] = id_key()
     interaction_id: Mapped[str | None] = mapped_column(Id)
-    """None: a test of the agent, in no thread."""
+    """None: a test of the agent, without a thread."""
     sms_agent_id: Mapped[str | None] = mapped_column(Id)
     """None: no agent served the thread when the turn opened."""
     kind: Mapped[str] = mapped_column(server_default="live")
@@ -681,9 +680,9 @@ class Turn(Table):
     reason: Mapped[str | None]
     opened_at: Mapped[datetime] = created_at_column()
     due_at: Mapped[datetime]
-    """When the turn wants to be looked at: window, lease, retry and expiry at once."""
+    """When a worker looks at the turn next: end of window, lease end, retry time and expiry."""
     window_due_at: Mapped[datetime]
-    """When its window closed: `dueAt` as the outside sees it."""
+    """When its window closes; the API's `dueAt`."""
     handed_over_at: Mapped[datetime | None]
     accepted_at: Mapped[datetime | None]
     """When the agent's webhook answered 2xx."""
@@ -692,23 +691,24 @@ class Turn(Table):
     moved_to: Mapped[str | None] = mapped_column(Id)
     through_seq: Mapped[int | None]
     payload: Mapped[dict[str, Any] | None]
-    """Written by older builds: the bytes of the first attempt are what is frozen."""
+    """The payload of a dry turn. A live turn has it in the body of its first attempt; older builds
+    wrote it here too."""
     attempt: Mapped[int] = mapped_column(SmallInteger, server_default=sql("0"))
     posting: Mapped[bool] = flag_column(False)
-    """Whether a POST may be on its way."""
+    """Whether a POST may be running."""
     lease: Mapped[str | None] = mapped_column(Id)
     protected: Mapped[bool] = flag_column(False)
     unsent_reply: Mapped[dict[str, Any] | None]
     reply: Mapped[dict[str, Any] | None]
     held: Mapped[dict[str, Any] | None]
-    """A stale reply that waits for a person."""
+    """A stale reply that waits for a person to send or discard it."""
     of_turn: Mapped[str | None] = mapped_column(Id)
-    """For a replay or a shadow: the live turn."""
+    """For a replay or a shadow: the live turn it copies."""
     refused: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'"))
 
 
 class TurnMessage(Table):
-    """Which texts a turn holds. A text that moves on stands in both turns."""
+    """The texts of a turn. A text that moved to a later turn is in both."""
 
     __tablename__ = "turn_messages"
     __table_args__ = (
@@ -723,7 +723,7 @@ class TurnMessage(Table):
 
 
 class TurnAttempt(Table):
-    """One POST of a turn, with the very bytes that were sent."""
+    """One POST of a turn, with the exact bytes that were sent."""
 
     __tablename__ = "turn_attempts"
     __table_args__ = (
@@ -742,8 +742,8 @@ class TurnAttempt(Table):
 
 
 class Suppression(Table):
-    """A cause for which a phone may not be texted. After an erasure the phone is gone and
-    its keyed hash keeps the cause."""
+    """A cause why a phone may not be texted. After an erasure `phone` is NULL, and the keyed hash
+    keeps the cause."""
 
     __tablename__ = "suppressions"
     __table_args__ = (
@@ -761,7 +761,7 @@ class Suppression(Table):
 
 
 class ConsentEvent(Table):
-    """What was said and done about consent. Append-only."""
+    """The record of opt-outs, opt-ins and other changes of consent. Append-only."""
 
     __tablename__ = "consent_events"
     __table_args__ = (tenant_constraint(), Index(None, "tenant_id", "phone_hash", "event_id"))
@@ -792,7 +792,7 @@ class CannedReply(Table):
 
 
 class Idempotency(Table):
-    """The first answer to an Idempotency-Key, so that a repeat is answered by it."""
+    """The first answer to a request with an `Idempotency-Key`; a repeat gets the same answer."""
 
     __tablename__ = "idempotency"
     __table_args__ = (tenant_constraint(), Index(None, "created_at"))
@@ -806,8 +806,8 @@ class Idempotency(Table):
 
 
 class TenantEvent(Table):
-    """What happened in a tenant, in an order that no late commit can slip past: read by
-    (transaction, event_id), below the snapshot's xmin."""
+    """An event of a tenant. Readers page by (transaction, event_id) and stay below the snapshot's
+    xmin, so that no late commit is skipped."""
 
     __tablename__ = "tenant_events"
     __table_args__ = (tenant_constraint(), Index(None, "at", postgresql_using="brin"))

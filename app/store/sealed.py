@@ -1,4 +1,4 @@
-"""The sealed bytes of every table, for who closes them anew."""
+"""All sealed values of all tables; used to re-encrypt them under a new key."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ SEALED_COLUMNS = (
     ("sms_agents", "tenant_id || ' ' || sms_agent_id", "secret"),
     ("sms_agents", "tenant_id || ' ' || sms_agent_id", "previous_secret"),
 )
-"""(table, what names a row, column)."""
+"""(table, expression that names a row, sealed column)."""
 LIST_SEALED_SQL = " UNION ALL ".join(
     f"SELECT '{table}' AS place, '{column}' AS part, ({key})::text AS key, {column} AS bytes"
     f" FROM {table} WHERE {column} IS NOT NULL"
@@ -20,7 +20,7 @@ LIST_SEALED_SQL = " UNION ALL ".join(
 
 @dataclass(frozen=True, slots=True)
 class SealedValue:
-    """What lies sealed in a column of one row."""
+    """The sealed bytes in a column of one row."""
 
     table: str
     column: str
@@ -35,7 +35,7 @@ async def list_all(tx: Tx) -> list[SealedValue]:
 
 
 async def replace(tx: Tx, sealed_value: SealedValue, new_bytes: bytes) -> None:
-    """`new_bytes` instead of `sealed_value`, unless somebody changed it meanwhile."""
+    """Replaces a sealed value by `new_bytes`, unless it was changed meanwhile."""
     key = next(
         row_key
         for table, row_key, column in SEALED_COLUMNS

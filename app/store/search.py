@@ -1,9 +1,9 @@
-"""Which threads a page of the list shows: their ids, newest activity first.
+"""Finds the threads of one page of the list: their ids, newest activity first.
 
-However many there are, a page is read through indexes that hold its order, or through one that
-holds what is searched for: what few have is looked up, and those few are sorted; what many have
-is met soon by walking the newest. Neither way alone would do: the few would be walked to for
-ever, and the many take long to sort.
+A page without a search is read from indexes that hold the order. A search has two strategies. A
+rare term is looked up in its index, and the few threads that match are sorted. A common term is
+found by walking the newest threads, because enough of them match soon. Each strategy is slow for
+the other kind: a walk meets rare matches too late, and many matches take long to sort.
 """
 
 import re
@@ -16,10 +16,10 @@ from app.domain.words import INTERACTION_STATUSES
 from app.store.engine import ReadTx
 
 MAX_LOOKED_UP = 2000
-"""Up to so many leads of a name, or texts with the words, are looked up and their threads sorted;
-of more, the newest threads are walked first."""
+"""Up to this many matching leads or texts, a term is rare; with more, the newest threads are walked
+first."""
 FIRST_WALK, MAX_WALK_BY_NAME, MAX_WALK_BY_TEXT = 500, 20_000, 10_000
-"""So many threads are walked before texts are looked up, and at most."""
+"""Threads walked to estimate how common words are, and the longest walk of each kind."""
 NO_LIMIT = 2**31
 MIN_PHONE_DIGITS = 3
 DIGITS_PATTERN = re.compile(r"[\d\s()+.\-]+", re.ASCII)
@@ -29,10 +29,11 @@ ORDER_SQL = "ORDER BY t.last_message_at DESC, t.interaction_id DESC"
 
 @dataclass(frozen=True, slots=True)
 class ThreadFilter:
-    """What a list of threads is narrowed to; None: not narrowed. Dates are half-open.
+    """Filters for a list of threads; None: no filter. Dates are half-open.
 
-    `search` is looked for in the lead's name and id; in digits, at the end or the beginning of
-    the phone and at the beginning of the lead's id; with `in_messages` as words of one text."""
+    `search` matches inside the lead's name and id. If it is digits, it matches the end or the
+    beginning of the phone, and the beginning of the lead's id. With `in_messages` it matches texts
+    that have all its words."""
 
     campaign_ids: Sequence[str] | None = None
     client_ids: Sequence[str] | None = None
@@ -47,7 +48,7 @@ class ThreadFilter:
     needs_person: bool | None = None
 
 
-# Read from small indexes each, the newest thousand of a kind: what is beyond stands among the rest.
+# The newest thousand of each kind, from small indexes; older ones count as not needing a person.
 NEEDING_THREADS_SQL = """ARRAY(
     (SELECT n.interaction_id FROM turns n WHERE n.tenant_id = $1 AND n.held IS NOT NULL LIMIT 1000)
     UNION ALL
@@ -61,18 +62,19 @@ NEEDING_THREADS_SQL = """ARRAY(
                          AND later.interaction_id = n.interaction_id AND later.role = 'agent'
                          AND later.status <> 'note')
      ORDER BY n.created_at DESC LIMIT 1000))"""
-"""Threads with a held reply or a failed text, which a person must see whatever their status."""
+"""Threads with a held reply or a failed text: they need a person, whatever their status."""
 NEEDS_PERSON_SQL = f"(t.status = 'follow_up' OR t.interaction_id = ANY ({NEEDING_THREADS_SQL}))"
 NEEDS_NOBODY_SQL = f"t.status <> 'follow_up' AND t.interaction_id <> ALL ({NEEDING_THREADS_SQL})"
 
 
 class _Params:
-    """A statement's values, as they are put into it."""
+    """The parameters of a statement that is being built; $1 is the tenant."""
 
     def __init__(self, tenant_id: str) -> None:
         self.values: list[Any] = [tenant_id]
 
     def bind(self, value: Any) -> str:
+        """Adds a value and returns its placeholder."""
         self.values.append(value)
         return f"${len(self.values)}"
 
@@ -80,7 +82,7 @@ class _Params:
 async def find_page(
     read: ReadTx, tenant_id: str, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int
 ) -> list[str]:
-    """Up to `limit` ids of threads that come after `before` (last_message_at, id)."""
+    """Up to `limit` thread ids that come after `before` (last_message_at, interaction id)."""
     if filters.search:
         return await _search_page(read, tenant_id, filters, before, limit)
     params = _Params(tenant_id)
@@ -91,8 +93,9 @@ async def find_page(
 async def _search_page(
     read: ReadTx, tenant_id: str, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int
 ) -> list[str]:
-    """Few have it, or many: then an index would gather for longer than a walk takes to meet
-    enough. Of texts the first threads tell which it is, and often that is all there is to do."""
+    """Rare terms are looked up in the index and sorted; common ones are found by walking the newest
+    threads. In a search of texts, the hit rate in the newest 500 threads decides which; often these
+    threads already fill the page."""
 
     async def run_strategy(strategy: Strategy, max_rows: int) -> tuple[list[str], bool]:
         params = _Params(tenant_id)
@@ -109,8 +112,8 @@ async def _search_page(
         ids, complete = await run_strategy(_walk_newest_sql, FIRST_WALK)
         if complete:
             return ids
-        walk_size = 2 * limit * FIRST_WALK // max(len(ids), 1)  # twice as many as should do
-        if walk_size <= newest // 2:  # in vain, where nobody said it before; then that is all it costs
+        walk_size = 2 * limit * FIRST_WALK // max(len(ids), 1)  # twice what this hit rate needs
+        if walk_size <= newest // 2:  # cheap enough to try first, even if older threads have no hits
             strategies.insert(0, (_walk_newest_sql, walk_size))
     for strategy, max_rows in strategies:
         ids, complete = await run_strategy(strategy, max_rows)
@@ -120,7 +123,7 @@ async def _search_page(
 
 
 def _list_sql(params: _Params, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int) -> str:
-    """Without a search: from indexes that hold the order, however many threads there are."""
+    """A page without a search, from indexes that hold the order."""
     if filters.needs_person is None:
         return _newest_of_each_sql(params, filters, before, limit)
     statuses = _wanted_statuses(filters)
@@ -139,7 +142,7 @@ WHERE t.tenant_id = $1 AND t.interaction_id = ANY ({NEEDING_THREADS_SQL}){condit
 
 
 def _newest_of_each_sql(params: _Params, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int) -> str:
-    """The newest of each campaign and status asked for."""
+    """Merges the newest threads of each wanted campaign and status."""
     campaigns = _campaigns_sql(params, filters)
     if campaigns is None and filters.statuses is None:
         return _walk_sql(params, filters, before, "", limit)
@@ -149,15 +152,15 @@ def _newest_of_each_sql(params: _Params, filters: ThreadFilter, before: tuple[An
         f"unnest({statuses}::text[]) AS wanted (status)",
     )
     if campaigns is not None:
-        join_conditions += " AND t.campaign_id = ours.campaign_id"
-        source += f" CROSS JOIN ({campaigns}) ours"
+        join_conditions += " AND t.campaign_id = campaign.campaign_id"
+        source += f" CROSS JOIN ({campaigns}) campaign"
     return f"""SELECT t.interaction_id, t.last_message_at FROM {source}
 CROSS JOIN LATERAL ({_walk_sql(params, filters, before, f" AND {join_conditions}", limit)}) t
 {ORDER_SQL} LIMIT {params.bind(limit)}"""
 
 
 def _walk_sql(params: _Params, filters: ThreadFilter, before: tuple[Any, ...] | None, clauses: str, limit: int) -> str:
-    """The newest threads under the conditions that an index may hold or a row tell."""
+    """The newest threads that pass the filters, in the order of an index."""
     return f"""SELECT t.interaction_id, t.last_message_at, t.lead_id FROM interactions t
 WHERE t.tenant_id = $1{clauses}{_where_sql(params, filters, before)} {ORDER_SQL} LIMIT {params.bind(limit)}"""
 
@@ -167,7 +170,7 @@ def _wanted_statuses(filters: ThreadFilter) -> Sequence[str]:
 
 
 def _campaigns_sql(params: _Params, filters: ThreadFilter) -> str | None:
-    """The campaigns asked for, by id, client and offer; None: any."""
+    """Selects the wanted campaigns by id, client and offer; None: all campaigns."""
     ids_by_column = {
         "campaign_id": filters.campaign_ids,
         "client_id": filters.client_ids,
@@ -200,7 +203,7 @@ def _where_sql(params: _Params, filters: ThreadFilter, before: tuple[Any, ...] |
 
 
 def _full_where_sql(params: _Params, filters: ThreadFilter, before: tuple[Any, ...] | None) -> str:
-    """All conditions but the search, where no index is to hold their order."""
+    """All conditions except the search; for statements that sort their rows."""
     conditions = _where_sql(params, filters, before)
     if filters.statuses is not None:
         conditions += f" AND t.status = ANY ({params.bind(list(filters.statuses))}::text[])"
@@ -211,10 +214,10 @@ def _full_where_sql(params: _Params, filters: ThreadFilter, before: tuple[Any, .
 
 LEAD_NAME_SQL = """(((COALESCE(l.first_name, '') || ' ') || COALESCE(l.last_name, '')) || ' ')
     || l.lead_id"""
-"""As the index `ix_leads_name` holds it, letter by letter."""
+"""Must equal the expression of the index `ix_leads_name`, letter by letter."""
 MATCH_WORDS_SQL = "to_tsvector('simple'::regconfig, {}) @@ to_tsquery('simple'::regconfig, {})"
 Strategy = Callable[[_Params, ThreadFilter, tuple[Any, ...] | None, int, int], str]
-"""A statement whose one row is (ids, complete)."""
+"""Builds a statement that returns one row (ids, complete)."""
 
 
 def _lookup_sql(
@@ -224,10 +227,10 @@ def _lookup_sql(
     limit: int,
     max_rows: int,
 ) -> str:
-    """The newest threads of all who have what is searched for; complete if they are at most
-    `max_rows`."""
+    """Looks up all matches in their index, and sorts their threads. Complete if there are at most
+    `max_rows` matches."""
     matches_sql, key = _matches_sql(params, filters)
-    # Materialized: joined plainly, the planner would walk the list until it met the few.
+    # MATERIALIZED: with a plain join the planner would walk the whole list to find the few.
     return f"""WITH found AS MATERIALIZED ({matches_sql} LIMIT {max_rows + 1})
 SELECT (SELECT count(*) FROM found) <= {max_rows} AS complete, ARRAY(
     SELECT t.interaction_id FROM (SELECT DISTINCT {key} FROM found) f
@@ -242,8 +245,8 @@ def _walk_newest_sql(
     limit: int,
     max_rows: int,
 ) -> str:
-    """Those of the `max_rows` newest threads that have what is searched for; complete if they fill
-    the page, or if there are no more."""
+    """Checks the `max_rows` newest threads for a match. Complete if the matches fill the page, or
+    if there are no more threads."""
     limit_param = params.bind(limit)
     return f"""WITH newest AS MATERIALIZED (
     SELECT t.interaction_id, t.lead_id FROM interactions t
@@ -258,7 +261,7 @@ SELECT (SELECT count(*) FROM met) = {limit_param} OR (SELECT count(*) FROM newes
 
 
 def _matches_sql(params: _Params, filters: ThreadFilter) -> tuple[str, str]:
-    """Who has what is searched for, from an index, and by which key of a thread."""
+    """Selects all matches from their index; and the column by which they are joined to threads."""
     if filters.in_messages:
         return (
             f"""SELECT m.interaction_id FROM messages m
@@ -275,13 +278,13 @@ def _matches_sql(params: _Params, filters: ThreadFilter) -> tuple[str, str]:
 
 
 def _thread_matches_sql(params: _Params, filters: ThreadFilter) -> str:
-    """Whether a thread has it."""
+    """Selects a row if the thread `t` matches."""
     if filters.in_messages:
-        # To look for parts is far cheaper than to take every text apart. Only of what PostgreSQL
-        # takes for a word in any locale.
+        # ILIKE is far cheaper than to_tsvector of every text, so it filters first. Only for words
+        # that PostgreSQL parses as one word in any locale.
         plain = [word for word in _search_words(filters) if word.isascii() or word.isalpha()]
         parts = params.bind([f"%{word}%" for word in sorted(plain, key=len, reverse=True)])
-        # The text not in the form that the index of words holds: that would be asked each time.
+        # `|| ''` differs from the indexed expression: else the full-text index is read each time.
         return f"""SELECT 1 FROM messages m
         WHERE m.tenant_id = $1 AND m.interaction_id = t.interaction_id
           AND m.text ILIKE ALL ({parts}::text[])
@@ -307,7 +310,7 @@ def _like_pattern(filters: ThreadFilter) -> str:
 
 
 def _phone_digits(filters: ThreadFilter) -> str | None:
-    """The digits of what looks like a phone, or a part of one; None: it does not."""
+    """The digits of the search if it looks like a phone or a part of one, else None."""
     if not DIGITS_PATTERN.fullmatch(filters.search or ""):
         return None
     digits = "".join(c for c in filters.search or "" if c.isdigit())
@@ -319,6 +322,6 @@ def _search_words(filters: ThreadFilter) -> list[str]:
 
 
 def _words_query(filters: ThreadFilter) -> str:
-    """All the words, whole: the beginnings of words would have to be gathered from the index
-    by the hundred thousand before the first could be shown."""
+    """All words, whole. A prefix query would read hundreds of thousands of index entries before
+    the first result."""
     return " & ".join(_search_words(filters))

@@ -1,4 +1,4 @@
-"""Resolve and store texts to send: two statements, whatever their number."""
+"""Resolves and stores texts to send: two statements for any number of texts."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ CROSS JOIN LATERAL (
                 WHEN tn.default_provider IS NOT NULL THEN 'tenant'
                 ELSE 'fallback' END AS rule
 ) preferred
-LEFT JOIN LATERAL (  -- carries the numbers that belong to no account
+LEFT JOIN LATERAL (  -- the account for numbers that belong to none
     SELECT p.account_id, p.provider FROM provider_accounts p
     WHERE p.tenant_id = a.tenant_id AND p.provider = preferred.provider AND p.active
     ORDER BY p.is_default DESC, p.created_at, p.account_id LIMIT 1
@@ -65,7 +65,7 @@ LEFT JOIN LATERAL (
       AND (g.sms_agent_id = c.sms_agent_id OR l.is_test AND g.sms_agent_id = c.test_sms_agent_id)
     ORDER BY (l.is_test AND g.sms_agent_id = c.test_sms_agent_id) DESC NULLS LAST LIMIT 1
 ) slot ON true
-LEFT JOIN LATERAL (  -- the rungs that name a number
+LEFT JOIN LATERAL (  -- the rules that name a number
     SELECT r.rule, n.phone_number, n.phone_number_id, n.account_id IS NOT NULL AS own_account,
            coalesce(n.account_id, stray.account_id) AS account_id,
            coalesce(p.provider, stray.provider) AS provider, 'mms' = ANY (n.capabilities) AS has_mms
@@ -82,7 +82,7 @@ LEFT JOIN LATERAL (  -- the rungs that name a number
       AND (a.given_from IS NULL OR r.rung <= 2)
     ORDER BY r.rung LIMIT 1
 ) named ON true
-LEFT JOIN LATERAL (  -- first available: a thread's, else the preferred provider's, else the oldest
+LEFT JOIN LATERAL (  -- first available: the last thread's, the preferred provider's, the oldest
     SELECT n.phone_number, n.phone_number_id, n.account_id IS NOT NULL AS own_account,
            coalesce(n.account_id, stray.account_id) AS account_id,
            coalesce(p.provider, stray.provider) AS provider, 'mms' = ANY (n.capabilities) AS has_mms
@@ -116,9 +116,8 @@ ORDER BY a.i
 
 
 async def resolve(read: ReadTx, orders: Sequence[Order]) -> list[Row]:
-    """For each order, in order, what the database knows of it: the sender ladder and all.
-
-    A tenant that does not exist has no row."""
+    """Resolves each order to its recipient, sender and account, with the facts that decide about
+    it. Rows come in order and have the position `i`; an unknown tenant's order has no row."""
     return await read.fetch_rows(
         RESOLVE_ORDERS_SQL,
         *as_columns(
@@ -197,7 +196,7 @@ WITH given AS (
            a.our_number, a.lane, a.segments, a.sms_agent_id, a.exempt, a.guarded, a.cancel_on_reply,
            coalesce(a.due, clock_timestamp()), coalesce(a.due, clock_timestamp()) + a.validity
     FROM asked a JOIN stored s USING (tenant_id, message_id)
-), answered AS (  -- used by another meanwhile: then none of this is stored
+), answered AS (  -- a key taken meanwhile raises, and nothing of this statement is stored
     INSERT INTO idempotency (tenant_id, route, key, body_digest, status, answer)
     SELECT a.tenant_id, a.once_route, a.once_key, a.once_digest, 202,
            jsonb_build_object('success', true, 'data',
@@ -214,16 +213,18 @@ WHERE {RESTORE_GENERIC_PLANS_SQL} ORDER BY a.i
 
 @dataclass(frozen=True, slots=True)
 class StoredText:
+    """Where a text was stored."""
+
     interaction_id: str
     seq: int | None
-    """None: it waits for its time."""
+    """None: scheduled or held."""
 
 
 async def store_texts(tx: Tx, texts: Sequence[ResolvedOrder]) -> list[StoredText]:
-    """Threads, numbers and stores the texts, each with the outbox row that owes it and the answer
-    that is kept under its idempotency key. Raises `UniqueViolationError` for a key in use.
+    """Stores the texts in their threads with their `seq`, outbox rows, and the answers under their
+    idempotency keys. Raises `UniqueViolationError` for an idempotency key that is in use.
 
-    Threads are opened or locked in the order of (tenant, pair): law 9."""
+    Opens or locks the threads in the common order (docs/laws.md, law 9)."""
     rows = await tx.fetch_rows(
         STORE_TEXTS_SQL,
         *as_columns(
@@ -269,7 +270,7 @@ async def store_texts(tx: Tx, texts: Sequence[ResolvedOrder]) -> list[StoredText
 
 
 def _idempotency_values(text: ResolvedOrder) -> tuple[Any, ...]:
-    """Route, key, digest, and the answer but for the thread's id, which storing tells."""
+    """(route, key, digest, answer); the statement adds the thread's id to the answer."""
     idempotency_key = text.order.idempotency_key
     if idempotency_key is None:
         return None, None, None, None
@@ -287,10 +288,9 @@ IS_BACKEND_ALIVE_SQL = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid 
 
 
 async def find_stored(tx: Tx, keys: Sequence[tuple[str, str]], backend: int) -> dict[str, StoredText] | None:
-    """Those of the texts (tenant, message) that are there, by message id: all that one
-    transaction stored, or none. None: not yet, and the server's process that was to commit them
-    is still there and may do so."""
-    # Before the texts are looked for: what it committed at its end must be seen.
+    """The texts (tenant, message) that one transaction has stored, by message id: all or none.
+    None instead of a dict: not there yet, but the `backend` process still runs and may commit."""
+    # Check this before reading the texts: otherwise a commit in between would be missed.
     is_alive = await tx.fetch_value(IS_BACKEND_ALIVE_SQL, backend)
     rows = await tx.fetch_rows(FIND_STORED_SQL, *as_columns(keys, 2))
     if is_alive and not rows:
@@ -308,8 +308,8 @@ RETURNING tenant_id, texts
 
 
 async def count_today(tx: Tx, texts: Mapping[str, int]) -> dict[str, int]:
-    """Counts so many texts more (or less) for each tenant, and tells how many that makes today.
-    The tenants' days are locked."""
+    """Adds to each tenant's count of texts today (UTC; a number below 0 subtracts), and returns the
+    new counts. Locks the counts."""
     rows = await tx.fetch_rows(COUNT_TODAY_SQL, *as_columns(list(texts.items()), 2))
     return {row["tenant_id"]: row["texts"] for row in rows}
 
@@ -325,6 +325,6 @@ GET_COUNTRIES_SQL = "SELECT tenant_id, default_country FROM tenants WHERE tenant
 
 
 async def get_countries(read: ReadTx, tenant_ids: Sequence[str]) -> dict[str, str]:
-    """The default country of each tenant, for phones written without a country code."""
+    """Each tenant's default country, for phones without a country code."""
     rows = await read.fetch_rows(GET_COUNTRIES_SQL, list(tenant_ids))
     return {row["tenant_id"]: row["default_country"] for row in rows}

@@ -1,4 +1,4 @@
-"""SMS agents. Signing secrets are sealed before they come here."""
+"""SMS agents. Signing secrets are stored sealed."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -30,9 +30,9 @@ ADD_AGENTS_SQL = directory.insert_sql("sms_agents", ("sms_agent_id", "secret", *
 
 
 async def add(tx: Tx, agents: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """`secret` is sealed bytes."""
-    plain = [{**agent, "secret": "\\x" + agent["secret"].hex()} for agent in agents]
-    return await tx.fetch_rows(ADD_AGENTS_SQL, plain)
+    """Adds the agents; `secret` is sealed bytes."""
+    rows = [{**agent, "secret": "\\x" + agent["secret"].hex()} for agent in agents]
+    return await tx.fetch_rows(ADD_AGENTS_SQL, rows)
 
 
 CHANGE_AGENTS_SQL = directory.update_sql("sms_agents", "sms_agent_id", COLUMNS)
@@ -53,7 +53,7 @@ WHERE tenant_id = $1 AND sms_agent_id = $2 RETURNING *
 async def rotate_secret(
     tx: Tx, tenant_id: str, sms_agent_id: str, sealed_secret: bytes, overlap: timedelta
 ) -> Row | None:
-    """The sealed new secret; the one before is good for `overlap` longer."""
+    """Sets a new sealed signing secret; the previous one stays valid for `overlap`."""
     return await tx.fetch_row(ROTATE_SQL, tenant_id, sms_agent_id, sealed_secret, overlap)
 
 
@@ -89,5 +89,5 @@ REMOVE_AGENT_SQL = directory.delete_sql("sms_agents", "sms_agent_id")
 
 
 async def remove(tx: Tx, tenant_id: str, sms_agent_id: str) -> bool:
-    """Its keys go with it. Raises `StillReferenced` when a campaign uses it."""
+    """Removes the agent with its API keys. Raises `StillReferenced` when a campaign uses it."""
     return await tx.fetch_value(REMOVE_AGENT_SQL, tenant_id, sms_agent_id) is not None

@@ -1,6 +1,6 @@
-"""Do-not-contact: causes by phone, what they stop, and what comes back when none stands.
+"""Do-not-contact: the causes that suppress a phone, and the events that led to them.
 
-A phone is known by its keyed hash too, which keeps a cause after the phone was erased.
+A cause holds the phone and its keyed hash. An erasure removes the phone; the hash keeps the cause.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from app.store import threads
 from app.store.engine import ReadTx, Row, Tx, as_columns
 
 PhoneKey = tuple[str, str]
-"""(tenant, phone in E.164)."""
-STOP_REASON = "the phone is not to be texted"
+"""(tenant id, phone in E.164)."""
+STOP_REASON = "the phone may not be texted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """A cause that comes to stand (`add`) or falls (`lift`), and how that is recorded:
-    `event` names what happened, `rule` what decided it, `actor` who did it."""
+    """A cause to `add` or to `lift`, and the event to record with it: `event` is what happened,
+    `rule` is what decided it, `actor` is who did it."""
 
     tenant_id: str
     phone: str
@@ -50,15 +50,15 @@ WITH asked AS (
 
 
 async def lock_phones_only(tx: Tx, phones: Sequence[PhoneKey]) -> None:
-    """Takes the lock of each (tenant, phone), first of all locks (law 9)."""
+    """Locks the phones. They come first in the order of locks (docs/laws.md, law 9)."""
     await tx.execute(LOCK_PHONES_SQL, *as_columns(phones, 2))
 
 
 async def lock_phones(tx: Tx, phones: Sequence[PhoneKey]) -> None:
-    """Takes the locks as above. Whoever is about to store a phone calls this: if it was erased
-    once, its causes get their phone back, so that all others may look for the phone alone."""
+    """Locks the phones before they are stored. Causes of a phone that was once erased get their
+    phone back, so that other statements can look for the phone alone."""
     await lock_phones_only(tx, phones)
-    # A statement of its own: it must see what was erased while the locks were waited for.
+    # A second statement, so that it sees an erasure committed while we waited for the locks.
     await tx.execute(RECOGNIZE_PHONES_SQL, *as_columns(phones, 2), _hash_phones(tx, phones))
 
 
@@ -68,7 +68,7 @@ WITH asked AS (
                          $7::text[], $8::text[], $9::text[], $10::text[], $11::text[])
         AS a(tenant_id, phone, phone_hash, cause, reason, actor, event, rule, text, message_id,
              event_id)
-), told AS (
+), recorded AS (
     INSERT INTO consent_events (tenant_id, event_id, phone_hash, phone, event, cause, rule, text,
                                 message_id, actor)
     SELECT tenant_id, event_id, phone_hash, phone, event, cause, rule, coalesce(text, reason),
@@ -86,8 +86,8 @@ ON CONFLICT (tenant_id, phone_hash, cause) DO UPDATE SET phone = excluded.phone
 
 
 async def add(tx: Tx, causes: Sequence[Cause]) -> None:
-    """Suppresses the phones: their threads become `dnc`, unfinished turns end, and what is
-    unsent to them is cancelled. Takes the phones' locks, then the threads'."""
+    """Suppresses the phones: sets their threads to `dnc`, and cancels unfinished turns and unsent
+    texts. Locks the phones, then the threads."""
     if not causes:
         return
     phones = _phone_keys(causes)
@@ -95,11 +95,11 @@ async def add(tx: Tx, causes: Sequence[Cause]) -> None:
     await tx.execute(ADD_CAUSES_SQL, *_event_columns(tx, causes))
     stopped_threads = await _stop_threads(tx, phones)
     await threads.cancel_turns(tx, stopped_threads, STOP_REASON)
-    await threads.withdraw(tx, stopped_threads, f"withdrawn: {STOP_REASON}")
+    await threads.withdraw_held_replies(tx, stopped_threads, f"withdrawn: {STOP_REASON}")
     await cancel_texts(tx, phones)
 
 
-NEWS = """
+FIND_NEW_CARRIER_CAUSES_SQL = """
 SELECT a.nth FROM unnest($1::text[], $2::text[], $3::bytea[]) WITH ORDINALITY
     AS a(tenant_id, message_id, phone_hash, nth)
 JOIN messages m ON m.tenant_id = a.tenant_id AND m.message_id = a.message_id
@@ -118,16 +118,16 @@ ORDER BY a.nth
 
 
 async def add_news(tx: Tx, causes: Sequence[Cause]) -> None:
-    """As `add`, of what carriers say that became of texts of ours. It counts once for each text,
-    however often it is said, and not where the lead opted in after the text was last sent: it
-    tells then of what was before."""
+    """As `add`, for opt-outs that carriers report for our texts. Each text counts once, however
+    often it is reported. It does not count if the lead opted in after the text was last sent: then
+    the report is about the time before."""
     if not causes:
         return
     await lock_phones_only(tx, _phone_keys(causes))
-    said = list({(c.tenant_id, c.message_id): c for c in causes}.values())
-    keys = [(c.tenant_id, c.message_id, tx.hash_phone(c.phone)) for c in said]
-    news = await tx.fetch_rows(NEWS, *as_columns(keys, 3))
-    await add(tx, [said[row["nth"] - 1] for row in news])
+    distinct_causes = list({(c.tenant_id, c.message_id): c for c in causes}.values())
+    keys = [(c.tenant_id, c.message_id, tx.hash_phone(c.phone)) for c in distinct_causes]
+    new_rows = await tx.fetch_rows(FIND_NEW_CARRIER_CAUSES_SQL, *as_columns(keys, 3))
+    await add(tx, [distinct_causes[row["nth"] - 1] for row in new_rows])
 
 
 LIFT_CAUSES_SQL = f"""{WITH_EVENTS_SQL}
@@ -137,8 +137,8 @@ WHERE s.tenant_id = a.tenant_id AND s.phone_hash = a.phone_hash AND s.cause = a.
 
 
 async def lift(tx: Tx, causes: Sequence[Cause]) -> None:
-    """Lifts the causes. Where none stands any more, each thread gets back its status from
-    before the first one. What was cancelled stays so."""
+    """Lifts the causes. When a phone has no cause left, its threads get back the status they had
+    before the first one. Cancelled texts and turns stay cancelled."""
     if not causes:
         return
     phones = _phone_keys(causes)
@@ -156,7 +156,7 @@ GROUP BY a.phone
 
 
 async def get_causes(read: ReadTx, tenant_id: str, phones: Sequence[str]) -> dict[str, list[CauseWord]]:
-    """The causes that stand, by phone; a phone without any is left out."""
+    """The present causes, by phone; phones without any are left out."""
     hashes = [read.hash_phone(phone) for phone in phones]
     rows = await read.fetch_rows(GET_CAUSES_SQL, tenant_id, list(phones), hashes)
     return {row["phone"]: row["causes"] for row in rows}
@@ -169,7 +169,7 @@ WHERE tenant_id = $1 AND phone_hash = $2 ORDER BY event_id
 
 
 async def list_events(read: ReadTx, tenant_id: str, phone: str) -> list[Row]:
-    """What was said and done about the phone's consent, oldest first."""
+    """The phone's consent events, oldest first."""
     return await read.fetch_rows(LIST_EVENTS_SQL, tenant_id, read.hash_phone(phone))
 
 
@@ -179,7 +179,7 @@ SELECT 1
 
 
 async def record_events(tx: Tx, causes: Sequence[Cause]) -> None:
-    """Records what was said or done about consent and changes nothing else."""
+    """Records the events and changes no cause."""
     if causes:
         await tx.execute(RECORD_EVENTS_SQL, *_event_columns(tx, causes))
 
@@ -194,13 +194,13 @@ WHERE tenant_id = $1 AND phone_hash = ANY ($2) AND event = $3
 async def find_with_recent_event(
     read: ReadTx, tenant_id: str, phones: Sequence[str], event: str, within: timedelta
 ) -> set[str]:
-    """Of which phones the event was recorded lately."""
+    """The phones for which the event was recorded within this time."""
     hashes = [read.hash_phone(phone) for phone in phones]
     rows = await read.fetch_rows(FIND_WITH_RECENT_EVENT_SQL, tenant_id, hashes, event, within)
     return {row["phone"] for row in rows}
 
 
-SINCE = """
+FIND_OUTDATED_SQL = """
 SELECT DISTINCT a.message_id
 FROM unnest($1::text[], $2::text[], $3::bytea[], $4::timestamptz[])
     AS a(tenant_id, message_id, phone_hash, at)
@@ -209,10 +209,10 @@ WHERE e.event IN ('opted_out', 'opted_in') AND e.at > a.at
 """
 
 
-async def outdated(tx: Tx, texts: Sequence[tuple[str, str, str, datetime]]) -> set[str]:
-    """Of the texts (tenant, message, phone, time), those after which the lead opted in or out."""
+async def find_outdated(tx: Tx, texts: Sequence[tuple[str, str, str, datetime]]) -> set[str]:
+    """The ids of those texts (tenant, message, phone, time) after which the lead opted in or out."""
     keys = [(tenant, message, tx.hash_phone(phone), at) for tenant, message, phone, at in texts]
-    return {row["message_id"] for row in await tx.fetch_rows(SINCE, *as_columns(keys, 4))}
+    return {row["message_id"] for row in await tx.fetch_rows(FIND_OUTDATED_SQL, *as_columns(keys, 4))}
 
 
 LOCK_THREADS_SQL = f"""
@@ -230,8 +230,8 @@ WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
 
 
 async def lock_threads(tx: Tx, phones: Sequence[PhoneKey]) -> list[threads.ThreadKey]:
-    """Locks every thread of the phones, in law 9's order; whoever is about to stop them does
-    so before any single one is locked."""
+    """Locks all threads of the phones in the common order. Call it before `add` if a thread of
+    them is locked first: locks taken one by one could deadlock."""
     rows = await tx.fetch_rows(LOCK_THREADS_SQL, *as_columns(phones, 2))
     return [(row["tenant_id"], row["interaction_id"]) for row in rows]
 
@@ -272,7 +272,8 @@ FROM unsent u WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id
 
 
 async def cancel_texts(tx: Tx, phones: Sequence[PhoneKey]) -> None:
-    """Cancels everything to the phones of which no request has begun, scheduled or held too."""
+    """Cancels all texts to the phones for which no request has begun, also scheduled and held
+    ones."""
     await tx.execute(CANCEL_TEXTS_SQL, *as_columns(phones, 2), STOP_REASON)
 
 

@@ -1,4 +1,4 @@
-"""What has served its time and goes."""
+"""Deletes rows that are older than their retention."""
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
@@ -6,7 +6,7 @@ from datetime import timedelta
 from app.store.engine import Database
 
 ROWS_PER_STEP = 5000
-"""Rows a statement may remove: its locks are short, and autovacuum keeps up."""
+"""Rows that one statement deletes: its locks stay short, and autovacuum keeps up."""
 RETENTION = {
     "sessions": ("expires_at", timedelta(0)),
     "sign_in_tries": ("until", timedelta(0)),
@@ -16,14 +16,14 @@ RETENTION = {
     "attempts": ("at", timedelta(days=30)),
     "turn_attempts": ("at", timedelta(days=30)),
 }
-"""By table: the column that tells a row's age, and how long it stays unless settings say else."""
+"""By table: the column that dates a row, and the default retention."""
 DROP_PAYLOADS_SQL = """
 , bare AS (
     UPDATE turns u SET payload = NULL FROM gone
     WHERE u.tenant_id = gone.tenant_id AND u.turn_id = gone.turn_id AND u.closed_at IS NOT NULL
 )
 """
-"""A turn's payload is what its attempts sent: it goes with them."""
+"""Deletes a turn's payload together with its attempts, because they hold the same text."""
 
 
 def _delete_step_sql(table: str, column: str) -> str:
@@ -39,8 +39,8 @@ SELECT count(*) FROM gone
 
 
 async def prune(database: Database, retention: Mapping[str, timedelta]) -> AsyncIterator[tuple[str, int]]:
-    """Removes what is older than it is kept, a step and a transaction at a time; after each,
-    the table and how many rows went. `retention`: by table, where it differs from `RETENTION`."""
+    """Deletes old rows in steps, each in a transaction of its own. Yields (table, deleted rows) after
+    each step. `retention` overrides `RETENTION` by table."""
     for table, (column, default_age) in RETENTION.items():
         removed_count = ROWS_PER_STEP
         while removed_count == ROWS_PER_STEP:

@@ -1,7 +1,7 @@
-"""How a tenant's texts, turns and agents fare: sums over a span of time, for its operators.
+"""Statistics of a tenant for its operators: texts, turns and agents over a span of time.
 
-No index holds times: ids begin with the time they were made at (`domain.ids`), so that the
-primary keys are ranges of time as well, and sending pays for none of this.
+These statements use the primary keys, since ids begin with their creation time (`domain.ids`). So
+they need no index on times, and sending pays nothing for them.
 """
 
 from datetime import datetime, timedelta
@@ -19,8 +19,8 @@ GROUP BY 1, 2, 3, 4
 
 
 async def count_texts(read: ReadTx, tenant_id: str, since: datetime, step: timedelta) -> list[Row]:
-    """Texts of ours as (at, from_phone, provider, status, count), by the time they were taken
-    on; `at` is the beginning of their step."""
+    """Outbound texts as (at, from_phone, provider, status, count). `at` is the beginning of the step
+    in which they were accepted."""
     return await read.fetch_rows(COUNT_TEXTS_SQL, tenant_id, ids.first_since("msg", since), since, step)
 
 
@@ -33,7 +33,7 @@ GROUP BY 1
 
 
 async def count_turns(read: ReadTx, tenant_id: str, since: datetime, step: timedelta) -> list[Row]:
-    """Turns as (at, count), by the time they were opened."""
+    """Live turns as (at, count). `at` is the beginning of the step in which they were opened."""
     return await read.fetch_rows(COUNT_TURNS_SQL, tenant_id, ids.first_since("turn", since), since, step)
 
 
@@ -47,7 +47,7 @@ SELECT (SELECT count(DISTINCT to_phone) FROM messages
 
 
 async def count_consent(read: ReadTx, tenant_id: str, since: datetime) -> Row:
-    """How many phones were `texted`, and how many `opted_out`."""
+    """The numbers of phones that were `texted` and that `opted_out`."""
     first_ids = ids.first_since("msg", since), ids.first_since("evt", since)
     row = await read.fetch_row(COUNT_CONSENT_SQL, tenant_id, *first_ids, since)
     assert row is not None
@@ -69,14 +69,14 @@ GROUP BY t.sms_agent_id ORDER BY attempts DESC, t.sms_agent_id
 
 
 async def measure_agents(read: ReadTx, tenant_id: str, since: datetime) -> list[Row]:
-    """How agents' webhooks answered, as (sms_agent_id, name, attempts, failed, took_ms, given_up):
-    `took_ms` are the median and the 95th percentile, `given_up` are turns that no attempt took."""
+    """How agents' webhooks answered: (sms_agent_id, name, attempts, failed, took_ms, given_up).
+    `took_ms` is [median, 95th percentile]; `given_up` counts turns whose attempts all failed."""
     first_id = ids.first_since("turn", since - MAX_TURN_AGE)
     return await read.fetch_rows(MEASURE_AGENTS_SQL, tenant_id, first_id, since)
 
 
 MAX_TURN_AGE = timedelta(hours=1)
-"""An attempt comes so long after its turn's id was made, at most: window and retries."""
+"""The longest time between a turn's id and its last attempt: window and retries."""
 
 COUNT_SEGMENTS_SQL = """
 SELECT date_trunc('month', created_at, 'UTC') AS month, count(*) AS texts,
@@ -89,7 +89,7 @@ GROUP BY 1 ORDER BY 1 DESC
 
 
 async def count_segments(read: ReadTx, tenant_id: str, since: datetime) -> list[Row]:
-    """What left for carriers, as (month, texts, segments), the newest month first."""
+    """Texts handed to carriers as (month, texts, segments), the newest month first."""
     return await read.fetch_rows(COUNT_SEGMENTS_SQL, tenant_id, ids.first_since("msg", since), since)
 
 
@@ -108,6 +108,6 @@ ORDER BY due_at
 
 
 async def find_oldest_due(read: ReadTx, tenant_id: str) -> list[Row]:
-    """The text and the turn that have been due for longest, as (what, interaction_id, due_at,
-    now); brakes are not looked at: what they hold is owed all the same."""
+    """The text and the turn that have been due longest, as (what, interaction_id, due_at, now).
+    Paused ones count too."""
     return await read.fetch_rows(FIND_OLDEST_DUE_SQL, tenant_id)

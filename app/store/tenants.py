@@ -58,7 +58,7 @@ GET_COUNTRY_SQL = "SELECT default_country FROM tenants WHERE tenant_id = $1"
 
 
 async def get_country(read: ReadTx, tenant_id: str) -> str:
-    """For phones that are written without a country code."""
+    """The tenant's default country, for phones without a country code."""
     country: str = await read.fetch_value(GET_COUNTRY_SQL, tenant_id)
     return country
 
@@ -80,7 +80,7 @@ async def add_user(
     password_hash: str,
     role: str | None = None,
 ) -> str | None:
-    """None: somebody has this e-mail already, in whatever tenant. Without a `role`, the first
-    person of a tenant is an admin and the others are members."""
+    """Adds a person and returns the id; None if the e-mail is taken in any tenant. Without a
+    `role`, the first person of a tenant becomes an admin and the others become members."""
     new_user_id: str | None = await tx.fetch_value(ADD_USER_SQL, tenant_id, user_id, email, password_hash, role)
     return new_user_id

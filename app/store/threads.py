@@ -1,4 +1,4 @@
-"""Switches of a thread: agent mode, status, and what they cancel."""
+"""Locks threads; sets their agent mode and status; cancels their turns and unsent agent texts."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -7,10 +7,11 @@ from app.store.agent_of import agent_of_sql
 from app.store.engine import ReadTx, Row, Tx, as_columns
 
 ThreadKey = tuple[str, str]
-"""(tenant, interaction)."""
+"""(tenant id, interaction id)."""
 
 LOCK_IN_ORDER_SQL = "ORDER BY t.tenant_id, t.our_number, t.lead_phone FOR UPDATE OF t"
-"""Law 9: whoever locks threads `t` takes them in this order."""
+"""Every statement that locks threads `t` ends with this: one order, no deadlocks (docs/laws.md,
+law 9)."""
 LOCK_THREADS_SQL = f"""
 SELECT t.tenant_id, t.interaction_id FROM interactions t
 JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
@@ -20,7 +21,7 @@ JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 
 
 async def lock(tx: Tx, threads: Collection[ThreadKey]) -> list[Row]:
-    """Locks the threads in law 9's order; returns those that exist."""
+    """Locks the threads in the common order; returns those that exist."""
     return await tx.fetch_rows(LOCK_THREADS_SQL, *as_columns(list(threads), 2))
 
 
@@ -33,7 +34,7 @@ JOIN unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, our_number, lead
 
 
 async def lock_pairs(tx: Tx, pairs: Collection[tuple[str, str, str]]) -> None:
-    """As `lock`, of each (tenant, our number, lead's phone) the thread that may be there."""
+    """As `lock`, for threads named by (tenant, our number, lead's phone)."""
     await tx.fetch_rows(LOCK_PAIRS_SQL, *as_columns(list(pairs), 3))
 
 
@@ -41,7 +42,7 @@ LOCK_FREE_SQL = f"{LOCK_THREADS_SQL.rstrip()} SKIP LOCKED"
 
 
 async def lock_free(tx: Tx, threads: Collection[ThreadKey]) -> list[ThreadKey]:
-    """Locks those of the threads that nobody holds, and waits for none; returns them."""
+    """Locks the threads that are not locked by others, without waiting; returns those."""
     rows = await tx.fetch_rows(LOCK_FREE_SQL, *as_columns(list(threads), 2))
     return [(row["tenant_id"], row["interaction_id"]) for row in rows]
 
@@ -55,7 +56,7 @@ JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 
 
 async def get_time_after(read: ReadTx, threads: Collection[ThreadKey], wait: timedelta) -> dict[ThreadKey, datetime]:
-    """When it is so much later, for those of the threads that are there."""
+    """The database's time after `wait`, for each thread that exists."""
     rows = await read.fetch_rows(GET_TIME_AFTER_SQL, *as_columns(list(threads), 2), wait)
     return {(row["tenant_id"], row["interaction_id"]): row["later"] for row in rows}
 
@@ -70,11 +71,11 @@ WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
 
 
 async def switch_agent_mode(tx: Tx, threads: Collection[ThreadKey], on: bool) -> None:
-    """Sets the agent mode of the threads; the counts that hang on it begin again."""
+    """Switches agent mode on or off; resets the count of stale replies and any pause."""
     await tx.execute(SWITCH_AGENT_MODE_SQL, *as_columns(list(threads), 2), on)
 
 
-WITHDRAW = """
+WITHDRAW_HELD_REPLIES_SQL = """
 UPDATE turns u SET held = NULL, refused = (
     SELECT coalesce(jsonb_agg(CASE WHEN r.said ->> 'at' = u.held ->> 'heldAt'
                               THEN r.said || jsonb_build_object('detail', $3::text)
@@ -85,9 +86,9 @@ WHERE u.tenant_id = a.tenant_id AND u.interaction_id = a.interaction_id AND u.he
 """
 
 
-async def withdraw(tx: Tx, threads: Collection[ThreadKey], why: str) -> None:
-    """No held reply of the threads is offered any more; its refusal says why."""
-    await tx.execute(WITHDRAW, *as_columns(list(threads), 2), why)
+async def withdraw_held_replies(tx: Tx, threads: Collection[ThreadKey], why: str) -> None:
+    """Removes the threads' held replies, and records in each one's refusal why."""
+    await tx.execute(WITHDRAW_HELD_REPLIES_SQL, *as_columns(list(threads), 2), why)
 
 
 RECORD_TAKE_OVER_SQL = f"""
@@ -98,12 +99,13 @@ WITH threads AS (
     WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
       AND (t.stale_replies > 0 OR t.agent_off_at IS NOT NULL)
 )
-{WITHDRAW}
+{WITHDRAW_HELD_REPLIES_SQL}
 """
 
 
 async def record_take_over(tx: Tx, threads: Collection[ThreadKey], why: str) -> None:
-    """A person wrote: held replies are withdrawn, and the counts begin again."""
+    """A person wrote: withdraws held replies, resets the count of stale replies, and starts the
+    time after which agent mode may come back."""
     await tx.execute(RECORD_TAKE_OVER_SQL, *as_columns(list(threads), 2), why)
 
 
@@ -115,8 +117,8 @@ WHERE tenant_id = $1 AND interaction_id = $2
 
 
 async def pause(tx: Tx, thread: ThreadKey, reason: str) -> None:
-    """The loop breaker: no turn is handed over until tomorrow (UTC), or until a hand switches
-    agent mode."""
+    """The loop breaker: hands over no turn until tomorrow (UTC), or until somebody switches agent
+    mode."""
     await tx.execute(PAUSE_THREAD_SQL, *thread, reason)
 
 
@@ -138,7 +140,8 @@ RETURNING t.tenant_id, t.interaction_id
 
 
 async def resume_agents(tx: Tx, limit: int) -> set[ThreadKey]:
-    """Agent mode comes back where no person wrote for as long as the agent wants; the threads."""
+    """Switches agent mode on again where no person wrote for the agent's `resume_after_minutes`;
+    returns those threads."""
     rows = await tx.fetch_rows(RESUME_AGENTS_SQL, limit)
     return {(row["tenant_id"], row["interaction_id"]) for row in rows}
 
@@ -153,7 +156,7 @@ RETURNING t.tenant_id, t.interaction_id
 
 
 async def cancel_turns(tx: Tx, threads: Collection[ThreadKey], reason: str) -> set[ThreadKey]:
-    """Closes every unfinished turn of the threads; returns the threads that had one."""
+    """Cancels the unfinished turns of the threads; returns the threads that had one."""
     rows = await tx.fetch_rows(CANCEL_TURNS_SQL, *as_columns(list(threads), 2), reason)
     return {(row["tenant_id"], row["interaction_id"]) for row in rows}
 
@@ -175,10 +178,10 @@ FROM unsent u WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id
 
 
 async def cancel_agent_texts(
-    tx: Tx, threads: Collection[ThreadKey], code: str, why: str, but: Sequence[str] = ()
+    tx: Tx, threads: Collection[ThreadKey], code: str, why: str, except_ids: Sequence[str] = ()
 ) -> None:
-    """Cancels every agent text of the threads of which no request has begun, `but` these."""
-    await tx.execute(CANCEL_AGENT_TEXTS_SQL, *as_columns(list(threads), 2), code, why, list(but))
+    """Cancels the threads' agent texts for which no request has begun, except `except_ids`."""
+    await tx.execute(CANCEL_AGENT_TEXTS_SQL, *as_columns(list(threads), 2), code, why, list(except_ids))
 
 
 SET_STATUS_SQL = """
@@ -195,6 +198,6 @@ async def set_status(
     status: str,
     only_from: Sequence[str] | None = None,
 ) -> None:
-    """Sets the status, where the present one is among `only_from` (None: any)."""
+    """Sets the status of threads whose present status is in `only_from` (None: any)."""
     statuses = None if only_from is None else list(only_from)
     await tx.execute(SET_STATUS_SQL, *as_columns(list(threads), 2), statuses, status)

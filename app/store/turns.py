@@ -1,9 +1,9 @@
-"""Turns: what a hand-over needs, and how each step is recorded, for a set of them at a time. The
-interaction's row lock is held by whoever changes a turn.
+"""Turns: what a hand-over reads, and how each of its steps is recorded, for many turns at a time.
+Whoever changes a turn holds the row lock of its interaction.
 
-States are handed in as parameters where a thread's turns are looked for: named in the statement
-they would let a plan walk through the partial index of all unfinished turns, which is short when
-a session makes its plans and long in a burst. So a look is one by the thread's key.
+Statements that look for the turns of a thread take the states as parameters. As literals they
+would match the partial index of all unfinished turns, and the planner could scan that index: it is
+short when a session plans and long in a burst. With parameters it must use the thread's key.
 """
 
 import json
@@ -16,10 +16,10 @@ from typing import Any
 from app.domain.turns import PROTECTION_TIME, UNFINISHED_STATES
 from app.store.agent_of import agent_of_sql
 from app.store.engine import ReadTx, Row, Tx, as_columns
-from app.store.threads import WITHDRAW, ThreadKey
+from app.store.threads import WITHDRAW_HELD_REPLIES_SQL, ThreadKey
 
 TurnKey = tuple[str, str]
-"""(tenant, turn)."""
+"""(tenant id, turn id)."""
 
 FIND_DUE_THREADS_SQL = """
 SELECT DISTINCT tenant_id, interaction_id FROM turns
@@ -30,7 +30,7 @@ LIMIT $1
 
 
 async def find_due_threads(tx: Tx, limit: int) -> list[tuple[str, str]]:
-    """Threads (tenant, interaction) with a turn that wants to be looked at."""
+    """Up to `limit` threads (tenant, interaction) with a turn that is due."""
     return [(row["tenant_id"], row["interaction_id"]) for row in await tx.fetch_rows(FIND_DUE_THREADS_SQL, limit)]
 
 
@@ -56,13 +56,15 @@ CROSS JOIN LATERAL (
 ) u
 """
 UNHEARD_STATES = frozenset({"failed", "superseded"})
+"""States of a closed turn whose texts may never have reached an agent."""
 
 
 async def get_live(tx: Tx, threads: Collection[ThreadKey]) -> dict[ThreadKey, list[Row]]:
-    """By thread: its live turns that are not closed (one collecting and one handed over at most),
-    closed ones of which a POST may still be on its way, and those whose texts no agent ever got.
+    """The live turns of each thread that still matter: unfinished ones (at most one that collects
+    and one that is handed over), closed ones whose POST may still run, and closed ones whose texts
+    no agent ever got.
 
-    `patient`: the turn has not yet waited for a protected one."""
+    `patient`: the turn has not yet waited for a protected turn."""
     turns_by_thread: dict[ThreadKey, list[Row]] = {thread: [] for thread in threads}
     columns = as_columns(list(threads), 2)
     rows = await tx.fetch_rows(
@@ -85,7 +87,7 @@ CROSS JOIN LATERAL (
 
 
 async def find_collecting(read: ReadTx, threads: Collection[ThreadKey]) -> set[ThreadKey]:
-    """Those of the threads in which a turn is collecting: the lead wrote on."""
+    """The threads with a collecting turn: there the lead has written again."""
     rows = await read.fetch_rows(FIND_COLLECTING_SQL, *as_columns(list(threads), 2), ["collecting"])
     return {(row["tenant_id"], row["interaction_id"]) for row in rows}
 
@@ -99,7 +101,7 @@ WHERE u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id
 
 
 async def close(tx: Tx, closed_turns: Sequence[tuple[str, str, str, str]]) -> None:
-    """Each (tenant, turn, state, reason)."""
+    """Closes the turns, given as (tenant, turn, final state, reason)."""
     if closed_turns:
         await tx.execute(CLOSE_TURNS_SQL, *as_columns(closed_turns, 4))
 
@@ -107,7 +109,7 @@ async def close(tx: Tx, closed_turns: Sequence[tuple[str, str, str, str]]) -> No
 MOVE_TEXTS_SQL = """
 WITH asked AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, turn_id, moves_to)
-), unheard AS (
+), undelivered AS (
     UPDATE turns u SET moved_to = a.moves_to FROM asked a
     WHERE u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id
       AND u.accepted_at IS NULL AND u.moved_to IS NULL
@@ -115,13 +117,14 @@ WITH asked AS (
 )
 INSERT INTO turn_messages (tenant_id, turn_id, message_id, seq)
 SELECT m.tenant_id, x.moved_to, m.message_id, m.seq
-FROM turn_messages m JOIN unheard x USING (tenant_id, turn_id)
+FROM turn_messages m JOIN undelivered x USING (tenant_id, turn_id)
 ON CONFLICT DO NOTHING
 """
 
 
 async def move_texts(tx: Tx, moves: Sequence[tuple[str, str, str]]) -> None:
-    """The texts of each (tenant, closed turn that no agent ever got, turn) move into the latter."""
+    """Copies texts of closed turns that no agent got into a later turn. Each move is (tenant,
+    closed turn, later turn)."""
     if moves:
         await tx.execute(MOVE_TEXTS_SQL, *as_columns(moves, 3))
 
@@ -162,8 +165,8 @@ SELECT tenant_id, turn_id, attempt, at, body FROM asked
 
 
 async def begin_posts(tx: Tx, posts: Sequence[PostStart], lease_time: timedelta) -> None:
-    """Marks the POSTs as on their way for as long as their leases last, and keeps the very bytes
-    that are about to leave."""
+    """Marks the turns as `posting` until their leases end, and stores the exact bytes of each
+    request."""
     rows = [
         (
             b.tenant_id,
@@ -196,9 +199,9 @@ class PostEnd:
     duration_ms: int
     answer: str | None
     is_accepted: bool = False
-    """A 2xx that counts: the reply may follow until the turn expires."""
+    """The agent answered 2xx: its reply may come until the turn expires."""
     retry_in: timedelta | None = None
-    """It failed, and is repeated after so long."""
+    """The POST failed and is repeated after this time."""
 
 
 END_POSTS_SQL = """
@@ -229,8 +232,8 @@ RETURNING t.tenant_id, t.turn_id, t.attempt
 
 
 async def end_posts(tx: Tx, endings: Sequence[PostEnd]) -> set[tuple[str, str, int]]:
-    """The POSTs are over; their leases, where they are still ours, too. Each (tenant, turn,
-    attempt) of which nothing was known before."""
+    """Records how the POSTs ended, and frees the leases that are still ours. Returns the (tenant,
+    turn, attempt) whose outcome was not recorded before."""
     rows = [
         (
             e.tenant_id,
@@ -246,8 +249,8 @@ async def end_posts(tx: Tx, endings: Sequence[PostEnd]) -> set[tuple[str, str, i
         )
         for e in endings
     ]
-    ended = await tx.fetch_rows(END_POSTS_SQL, *as_columns(rows, 10)) if rows else []
-    return {(row["tenant_id"], row["turn_id"], row["attempt"]) for row in ended}
+    ended_rows = await tx.fetch_rows(END_POSTS_SQL, *as_columns(rows, 10)) if rows else []
+    return {(row["tenant_id"], row["turn_id"], row["attempt"]) for row in ended_rows}
 
 
 GET_TURNS_SQL = """
@@ -267,14 +270,14 @@ LEFT JOIN LATERAL (
 
 
 async def get_many(read: ReadTx, turn_keys: Collection[TurnKey]) -> dict[TurnKey, Row]:
-    """The turns that are there, each with the lead of its thread, its agent's rules, and when the
-    thread's collecting turn is due."""
+    """The turns that exist, each with its thread's lead, its agent's settings, and `next_due_at`:
+    when the thread's collecting turn is due."""
     rows = await read.fetch_rows(GET_TURNS_SQL, *as_columns(list(turn_keys), 2), ["collecting"])
     return {(row["tenant_id"], row["turn_id"]): row for row in rows}
 
 
 async def get(read: ReadTx, tenant_id: str, turn_id: str) -> Row | None:
-    """The turn with the lead of its thread and its agent's rules."""
+    """One turn, as `get_many`."""
     return (await get_many(read, [(tenant_id, turn_id)])).get((tenant_id, turn_id))
 
 
@@ -286,13 +289,13 @@ WHERE u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id
 
 
 async def postpone(tx: Tx, waits: Sequence[tuple[str, str, timedelta]]) -> None:
-    """Each (tenant, turn) is looked at again after its wait; its window stays what it was."""
+    """Makes each (tenant, turn, wait) due after its wait; its window does not change."""
     if waits:
         await tx.execute(POSTPONE_TURNS_SQL, *as_columns(waits, 3))
 
 
-ANSWERED = f"""
-WITH withdrawn AS ({WITHDRAW})
+END_REPLY_WAIT_SQL = f"""
+WITH withdrawn AS ({WITHDRAW_HELD_REPLIES_SQL})
 UPDATE turns u SET due_at = u.window_due_at
 FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 WHERE u.tenant_id = a.tenant_id AND u.interaction_id = a.interaction_id AND u.kind = 'live'
@@ -301,29 +304,29 @@ RETURNING u.tenant_id, u.interaction_id, u.due_at
 """
 
 
-async def answered(tx: Tx, threads: Collection[ThreadKey]) -> dict[ThreadKey, datetime]:
-    """A reply of the agents goes out in the threads: those held before are withdrawn, and the
-    collecting turns wait for nothing but their windows any more; when they are due."""
+async def end_reply_wait(tx: Tx, threads: Collection[ThreadKey]) -> dict[ThreadKey, datetime]:
+    """An agent's reply goes out in the threads: withdraws held replies, and lets each collecting
+    turn wait only for its window. Returns when those turns are due."""
     why = "withdrawn: a later reply went out"
-    rows = await tx.fetch_rows(ANSWERED, *as_columns(list(threads), 2), why, ["collecting"])
+    rows = await tx.fetch_rows(END_REPLY_WAIT_SQL, *as_columns(list(threads), 2), why, ["collecting"])
     return {(row["tenant_id"], row["interaction_id"]): row["due_at"] for row in rows}
 
 
 GET_LAST_REPLIES_SQL = """
-SELECT a.tenant_id, a.interaction_id, said.text
+SELECT a.tenant_id, a.interaction_id, reply.text
 FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 CROSS JOIN LATERAL (
     SELECT m.text, m.seq FROM messages m
     WHERE m.tenant_id = a.tenant_id AND m.interaction_id = a.interaction_id AND m.role = 'agent'
       AND m.status <> 'note' AND m.source = 'sms_agent'
     ORDER BY m.seq DESC NULLS FIRST LIMIT $3
-) said
-ORDER BY said.seq NULLS LAST
+) reply
+ORDER BY reply.seq NULLS LAST
 """
 
 
 async def get_last_replies(tx: Tx, threads: Collection[ThreadKey], count: int) -> dict[ThreadKey, list[str]]:
-    """The agents' newest texts of the threads, oldest first."""
+    """The newest `count` texts of the agents in each thread, oldest first."""
     replies: dict[ThreadKey, list[str]] = {}
     for row in await tx.fetch_rows(GET_LAST_REPLIES_SQL, *as_columns(list(threads), 2), count):
         replies.setdefault((row["tenant_id"], row["interaction_id"]), []).append(row["text"])
@@ -334,13 +337,13 @@ HOLD_REPLY_SQL = "UPDATE turns SET held = $3 WHERE tenant_id = $1 AND turn_id = 
 
 
 async def hold_reply(tx: Tx, tenant_id: str, turn_id: str, held_reply: dict[str, Any]) -> None:
-    """Keeps the turn's stale reply for a person; `heldAt` is when it was refused."""
+    """Holds the turn's stale reply for a person; its `heldAt` is when it was refused."""
     await tx.execute(HOLD_REPLY_SQL, tenant_id, turn_id, held_reply)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DryTurn:
-    """A replay, shadow or test, handed over at once and never sent from."""
+    """A replay, shadow or test turn: it is handed over at once, and its reply is never sent."""
 
     tenant_id: str
     turn_id: str
@@ -350,7 +353,7 @@ class DryTurn:
     through_seq: int
     of_turn: str | None
     body: bytes
-    """The payload, as it is POSTed."""
+    """The payload, as it is POSTed (UTF-8 JSON)."""
 
 
 ADD_DRY_TURNS_SQL = """
@@ -373,7 +376,7 @@ SELECT tenant_id, turn_id, 1, body FROM asked
 
 
 async def add_dry_turns(tx: Tx, dry_turns: Sequence[DryTurn], reply_within: timedelta) -> None:
-    """Adds them, each with its one attempt begun."""
+    """Adds the dry turns, each with its only attempt already begun."""
     rows = [
         (
             t.tenant_id,
@@ -410,7 +413,7 @@ async def end_dry_turn(
     reason: str | None,
     reply: dict[str, Any] | None,
 ) -> None:
-    """What came of a replay, shadow or test; the first answer stays."""
+    """Records what came of a dry turn. A turn that is already closed does not change."""
     await tx.execute(END_DRY_TURN_SQL, tenant_id, turn_id, state, reason, reply)
 
 
@@ -430,7 +433,7 @@ ORDER BY s.opened_at DESC LIMIT $3
 
 
 async def report_shadows(read: ReadTx, tenant_id: str, agent_id: str, limit: int) -> list[Row]:
-    """Live turns of the agent beside their shadows, newest first."""
+    """The agent's live turns, each beside its shadow, newest first."""
     return await read.fetch_rows(REPORT_SHADOWS_SQL, tenant_id, agent_id, limit)
 
 
@@ -451,24 +454,25 @@ FROM asked a WHERE u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id
 
 
 async def close_answered(tx: Tx, answers: Sequence[tuple[str, str, str, str, Mapping[str, Any] | None]]) -> None:
-    """Each (tenant, turn, state, reason, reply): the agent has given its answer."""
+    """Closes turns that their agents answered, given as (tenant, turn, state, reason, reply).
+    A thread with a `replied` turn counts its stale replies from zero again."""
     rows = [(*head, reply and json.dumps(reply)) for *head, reply in answers]
     if rows:
         await tx.execute(CLOSE_ANSWERED_SQL, *as_columns(rows, 5))
 
 
-HAND_OFF = """
+HAND_OFF_SQL = """
 UPDATE turns SET state = 'handed_off', reason = $3, closed_at = clock_timestamp()
 WHERE tenant_id = $1 AND turn_id = $2
 """
 
 
 async def hand_off(tx: Tx, tenant_id: str, turn_id: str, reason: str) -> None:
-    """Closes the turn, for the agent wants a person; a reply beside that wish stays in it."""
-    await tx.execute(HAND_OFF, tenant_id, turn_id, reason)
+    """Closes the turn as `handed_off`: the agent wants a person. Its reply, if any, stays."""
+    await tx.execute(HAND_OFF_SQL, tenant_id, turn_id, reason)
 
 
-ADD_REASON = """
+ADD_REASON_SQL = """
 UPDATE turns SET reason = concat_ws('; ', reason, $3::text)
 WHERE tenant_id = $1 AND turn_id = $2 AND closed_at IS NOT NULL
 RETURNING 1
@@ -476,11 +480,11 @@ RETURNING 1
 
 
 async def add_reason(tx: Tx, tenant_id: str, turn_id: str, reason: str) -> bool:
-    """Tells what came after the turn was closed; False: it is open."""
-    return bool(await tx.fetch_rows(ADD_REASON, tenant_id, turn_id, reason))
+    """Appends to the reason of a closed turn; returns False if the turn is open."""
+    return bool(await tx.fetch_rows(ADD_REASON_SQL, tenant_id, turn_id, reason))
 
 
-SINCE = """
+GET_LATER_EVENTS_SQL = """
 SELECT t.agent_mode,
        EXISTS (SELECT 1 FROM messages m
                WHERE m.tenant_id = t.tenant_id AND m.interaction_id = t.interaction_id
@@ -498,10 +502,10 @@ WHERE u.tenant_id = $1 AND u.turn_id = $2
 """
 
 
-async def since(read: ReadTx, tenant_id: str, turn_id: str) -> Row:
-    """What came after the turn was handed over: whether a person wrote (or let a held reply of
-    the agent go), whether a later turn was `answered`, and whether agent mode is on."""
-    row = await read.fetch_row(SINCE, tenant_id, turn_id)
+async def get_later_events(read: ReadTx, tenant_id: str, turn_id: str) -> Row:
+    """What happened in the thread after the turn was handed over: `person_wrote` (or sent a held
+    reply of the agent), `answered` (a later turn), and `agent_mode` as of now."""
+    row = await read.fetch_row(GET_LATER_EVENTS_SQL, tenant_id, turn_id)
     assert row is not None
     return row
 
@@ -512,7 +516,7 @@ UPDATE turns SET refused = refused || $3::jsonb WHERE tenant_id = $1 AND turn_id
 
 
 async def record_refusal(tx: Tx, tenant_id: str, turn_id: str, refusal: dict[str, Any]) -> None:
-    """Records a reply that did not go out."""
+    """Adds a refused reply to the turn's record."""
     await tx.execute(RECORD_REFUSAL_SQL, tenant_id, turn_id, [refusal])
 
 
@@ -527,7 +531,8 @@ WHERE tenant_id = $1 AND interaction_id = $2 AND kind = 'live' AND state = 'coll
 
 
 async def record_stale_reply(tx: Tx, tenant_id: str, interaction_id: str, unsent_reply: dict[str, Any]) -> None:
-    """A stale refusal counts, and the collecting turn's payload will tell the agent of it."""
+    """Counts a stale reply, and puts it into the thread's collecting turn: the next payload shows
+    it to the agent as not sent."""
     await tx.execute(RECORD_STALE_REPLY_SQL, tenant_id, interaction_id, unsent_reply)
 
 
@@ -540,7 +545,8 @@ WHERE u.tenant_id = $1 AND t.lead_id = $2 AND u.kind = 'live'
 
 
 async def find_open_of_lead(tx: Tx, tenant_id: str, lead_id: str, agent_id: str | None) -> list[Row]:
-    """Turns that wait for a reply in any thread of the lead (of one agent, if given)."""
+    """Live turns in any thread of the lead that are handed over and unfinished; `agent_id` limits
+    them to one agent."""
     return await tx.fetch_rows(FIND_OPEN_OF_LEAD_SQL, tenant_id, lead_id, agent_id)
 
 
@@ -561,6 +567,7 @@ async def find_newest_handed_over(
     lead_id: str | None,
     agent_id: str | None,
 ) -> Row | None:
+    """The live turn that was handed over last, of one thread, lead or agent where given."""
     return await tx.fetch_row(FIND_NEWEST_HANDED_OVER_SQL, tenant_id, interaction_id, lead_id, agent_id)
 
 
@@ -592,20 +599,21 @@ CROSS JOIN LATERAL (
 
 
 async def get_payload_facts(tx: Tx, turns: Collection[tuple[str, str, str]]) -> dict[TurnKey, Row]:
-    """What an agent is told, but for the texts, of each (tenant, interaction, turn): thread, lead
-    and campaign; the agent that serves the thread as of now (None: nobody does); the bytes of the
-    first attempt, if there was one: what they say is frozen."""
+    """What the payload of each (tenant, interaction, turn) needs besides the texts: the thread,
+    its lead and campaign, and the agent that serves the thread now (all None: no agent). `frozen`
+    is the body of the first attempt, if there was one: later attempts repeat it."""
     rows = await tx.fetch_rows(GET_PAYLOAD_FACTS_SQL, *as_columns(list(turns), 3))
     return {(row["tenant_id"], row["turn_id"]): row for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
 class PayloadTexts:
-    """Texts that an agent is told, in order."""
+    """The texts of a payload, in order of `seq`."""
 
     texts: list[Row] = field(default_factory=list)
-    """The turn's own."""
+    """The texts of the turn itself."""
     transcript: list[Row] = field(default_factory=list)
+    """The newest entries of the thread."""
 
 
 GET_PAYLOAD_TEXTS_SQL = """
@@ -614,7 +622,7 @@ WITH asked AS (
         AS a(tenant_id, interaction_id, turn_id, nth)
 )
 SELECT a.nth, false AS own, m.*
-FROM asked a CROSS JOIN LATERAL (  -- maybe a thousand rows: only what the payload tells
+FROM asked a CROSS JOIN LATERAL (  -- maybe a thousand rows: only the columns of the payload
     SELECT message_id, seq, role, source, text, media, status, created_at, possible_opt_out
     FROM messages
     WHERE tenant_id = a.tenant_id AND interaction_id = a.interaction_id AND seq IS NOT NULL
@@ -640,7 +648,7 @@ async def get_payload_texts(
     thread."""
     payload_texts = [PayloadTexts() for _ in turns]
     rows = await tx.fetch_rows(GET_PAYLOAD_TEXTS_SQL, *as_columns(turns, 3), max_entries)
-    rows.sort(key=itemgetter("seq"))  # they come newest first: cheaper to turn round than in SQL
+    rows.sort(key=itemgetter("seq"))  # cheaper here than in SQL: the rows are nearly sorted
     for row in rows:
         texts = payload_texts[row["nth"] - 1]
         (texts.texts if row["own"] else texts.transcript).append(row)
@@ -673,7 +681,8 @@ async def list_page(
     before: tuple[Any, ...] | None,
     limit: int,
 ) -> tuple[list[Row], dict[str, list[Row]]]:
-    """Turns, newest first, and the attempts of each."""
+    """Up to `limit` turns, newest first, that come after `before` (opened_at, turn id); and the
+    attempts, by turn id."""
     at, last = before or (None, None)
     rows = await read.fetch_rows(LIST_TURNS_SQL, tenant_id, interaction_id, turn_id, agent_id, at, last, limit)
     attempts: dict[str, list[Row]] = {}

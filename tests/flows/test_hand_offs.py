@@ -158,7 +158,7 @@ async def by_hand(world: World, resources: Resources, thread: ThreadKey) -> None
     [
         ("by hand", "TURN_CANCELLED", "handoff: a person wrote"),
         ("off", "TURN_CANCELLED", "handoff: agent mode is off"),
-        ("stop", "DNC_BLOCKED", "handoff: the phone is not to be texted"),
+        ("stop", "DNC_BLOCKED", "handoff: the phone may not be texted"),
     ],
 )
 async def test_a_hand_off_that_comes_after_a_person_or_a_stop_is_told_and_not_obeyed(

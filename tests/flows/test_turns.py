@@ -152,7 +152,7 @@ async def test_a_held_reply_is_withdrawn_when_the_agent_hands_over(world: World)
 async def test_a_held_reply_is_withdrawn_by_a_stop_and_stays_so(world: World) -> None:
     thread, turn = await held(world)
     await world.text("STOP")
-    await withdrawn(world, turn, "withdrawn: the phone is not to be texted")
+    await withdrawn(world, turn, "withdrawn: the phone may not be texted")
     await world.text("START")
     assert (await world.turns(thread))[0]["held"] is None
 
@@ -161,7 +161,7 @@ async def test_a_held_reply_is_withdrawn_when_a_person_is_not_to_be_texted(world
     _, turn = await held(world)
     path = f"/leads/{world.lead['leadId']}/dnc"
     await world.tenant.call("PUT", path, {"channels": ["sms"]})
-    await withdrawn(world, turn, "withdrawn: the phone is not to be texted")
+    await withdrawn(world, turn, "withdrawn: the phone may not be texted")
 
 
 async def test_what_a_person_made_of_a_held_reply_stands_in_the_turn(world: World) -> None:

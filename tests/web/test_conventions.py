@@ -213,7 +213,7 @@ async def test_a_foreign_reference_is_refused_by_name(tenant: Tenant, other_tena
     agent = await other_tenant.agent()
     answer = await tenant.ask("POST", "/leads", {"campaignId": campaign["campaignId"]})
     assert answer.status_code == 400
-    assert answer.json()["error"]["details"] == ["campaignId: is not the id of one of yours"]
+    assert answer.json()["error"]["details"] == ["campaignId: does not exist"]
     body = {
         "name": "C",
         "phoneNumberId": number["phoneNumberId"],

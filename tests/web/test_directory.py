@@ -618,7 +618,7 @@ async def test_an_agents_key_is_bound_to_one_agent(tenant: Tenant) -> None:
     for body, fault in [
         ({"name": "k", "scope": "agent"}, "smsAgentId: is required with scope agent"),
         ({**bound, "scope": "api"}, "smsAgentId: needs scope agent"),
-        ({**bound, "smsAgentId": "x"}, "smsAgentId: is not the id of one of yours"),
+        ({**bound, "smsAgentId": "x"}, "smsAgentId: does not exist"),
         ({"name": "k", "scope": "root"}, "scope: must be 'admin', 'api', 'agent' or 'read'"),
     ]:
         assert details(await tenant.ask("POST", "/api-keys", body)) == [fault]

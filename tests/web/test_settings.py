@@ -536,7 +536,7 @@ async def test_an_agent_is_changed_braked_and_removed(sam: Browser, tenant: Tena
         ({"batchWindowMs": ""}, "batchWindowMs", "Is required."),
         ({"webhookUrl": "ftp://x"}, "webhookUrl", "Must be an http or https address"),
         ({"maxWaitMs": "2000"}, "maxWaitMs", "Must be between batchWindowMs and 600000."),
-        ({"phoneNumberId": "num_nobody"}, "phoneNumberId", "Is not the id of one of yours."),
+        ({"phoneNumberId": "num_nobody"}, "phoneNumberId", "Does not exist."),
     ):
         answer = await sam.submit(page, here, **(AGENT | wrong))
         assert answer.status_code == 400
