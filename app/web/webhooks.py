@@ -140,10 +140,14 @@ async def take_inbound(request: Request) -> Response:
         outcome = await _submit_with_retry(request.app.state.posts, post)
     else:
         outcome = await _store_alone(resources, post)
-    for fate, count in (("stored", outcome.stored), ("repeated", outcome.repeated), ("foreign", outcome.foreign)):
+    for fate, count in (
+        ("stored", outcome.stored_count),
+        ("repeated", outcome.repeated_count),
+        ("foreign", outcome.foreign_count),
+    ):
         if count:
             INBOUND_TEXTS.labels(account.provider, fate).inc(count)
-    for turn_id in outcome.turns:
+    for turn_id in outcome.turn_ids:
         traces.record_point("webhook", turn_id, provider=account.provider)
     return _build_answer(dialect)
 

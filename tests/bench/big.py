@@ -352,8 +352,8 @@ async def measure(base: str, redis_url: str, only: Sequence[str]) -> list[Figure
         opened(data.named(base, "bench_small"), clock, data.SMALL) as small,
         opened(data.named(base, "bench_big"), clock, data.SIZE) as big,
     ):
-        async with big.database.system() as tx:
-            size = await tx.value("SELECT reltuples::bigint FROM pg_class "
+        async with big.database.system_tx() as tx:
+            size = await tx.fetch_value("SELECT reltuples::bigint FROM pg_class "
                                   "WHERE oid = 'interactions'::regclass")  # fmt: skip
         big = Size(big.database, size - size % 1000)
         parts: dict[str, Callable[[], Awaitable[list[Figure]]]] = {

@@ -136,7 +136,7 @@ async def test_a_part_whose_place_is_taken_begins_a_new_text_and_none_is_dropped
         said = part(sender, number, int(text[1]), text, int(total), text[0])
         assert (await tenant.http.get(path, params=said)).is_success
     assert await texts_from(tenant, sender) == at_once
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE inbound_parts SET received_at = now() - interval '2 minutes'")
 
     async def delivered() -> bool:
@@ -150,7 +150,7 @@ async def test_what_is_left_of_a_text_is_delivered_after_a_while(tenant: Tenant,
     path, number = await line(tenant, "vonage")
     sender = phone()
     assert (await tenant.http.get(path, params=part(sender, number, 2, "lonely"))).is_success
-    async with resources.database.system() as tx:
+    async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE inbound_parts SET received_at = now() - interval '2 minutes'")
 
     async def delivered() -> bool:

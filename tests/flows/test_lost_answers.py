@@ -66,7 +66,7 @@ async def asked(twin: Twin, resources: Any, times: int, after: str) -> None:
     """So long after the attempt the carrier is asked for the `times`-th time."""
 
     async def look() -> bool:
-        async with resources.database.system() as tx:
+        async with resources.database.system_tx() as tx:
             await tx.execute(
                 "UPDATE outbox SET due_at = clock_timestamp(),"
                 f" begun_at = least(begun_at, clock_timestamp() - interval '{after}')"
@@ -114,7 +114,7 @@ async def test_a_list_of_nothing_but_other_texts_of_ours_is_a_denial(world: Worl
     lost = twin.taken.pop()
     twin.loses = False
     other = await world.send("Another", **{"from": lost["from"]})
-    async with resources.database.system() as tx:  # the unknown one no longer holds it back
+    async with resources.database.system_tx() as tx:  # the unknown one no longer holds it back
         await tx.execute("UPDATE outbox SET begun_at = begun_at - interval '61 seconds'")
     await world.status_is(other["messageId"], "sent")
     twin.taken.append(lost | {"sid": "SM9", "body": "You are unsubscribed.",

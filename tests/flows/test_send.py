@@ -250,7 +250,7 @@ async def test_a_text_whose_answer_was_lost_is_settled_by_its_receipt_or_look_up
 ) -> None:
     sent = await world.send(to=f"+1212555{digits}")
     await world.status_is(sent["messageId"], "unknown")
-    async with resources.database.system() as tx:  # fifteen seconds go by
+    async with resources.database.system_tx() as tx:  # fifteen seconds go by
         await tx.execute("UPDATE outbox SET due_at = clock_timestamp()")
     await world.status_is(sent["messageId"], "sent")
     assert len(world.carrier.known.accepted[sent["messageId"]]) == 1
@@ -286,7 +286,7 @@ async def deny(world: World, resources: Any, message_id: str, asked_after: tuple
         return denied.get(message_id, 0) >= times
 
     for n, begun_ago in enumerate(asked_after, 1):
-        async with resources.database.system() as tx:
+        async with resources.database.system_tx() as tx:
             await tx.execute(
                 f"UPDATE outbox SET due_at = clock_timestamp(), begun_at = clock_timestamp() - interval '{begun_ago}'"
             )
@@ -323,7 +323,7 @@ async def test_receipts_that_wait_for_each_other_do_not_turn_the_status_back(idl
         body = {"type": "status", "id": "sim-1", "status": word}
         return asyncio.create_task(world.carrier.known.post_webhook(url, body))
 
-    async with resources.database.system() as tx:  # a settlement that takes its time
+    async with resources.database.system_tx() as tx:  # a settlement that takes its time
         await tx.execute("SELECT FROM outbox FOR UPDATE")
         delivered = report("delivered")
         await asyncio.sleep(0.3)
