@@ -30,7 +30,7 @@ START = {
 OWNER = """
 import pathlib, sys
 from app import embedded
-start = getattr(embedded, sys.argv[1])
+start = getattr(embedded, f"serve_{sys.argv[1]}")
 folder = pathlib.Path(sys.argv[2])
 server = start(folder, durable=False) if sys.argv[1] == "postgres" else start(folder)
 print(server.url, server._pid, flush=True)
