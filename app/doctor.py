@@ -1,4 +1,4 @@
-"""`doctor`: is everything here as the service needs it? Plain words, one line each."""
+"""`doctor`: checks whether the service can work here; one line in plain words for each finding."""
 
 import asyncio
 import time
@@ -11,17 +11,17 @@ from redis.exceptions import RedisError
 
 from app.access import reseal
 from app.access.sealing import Unsealable
-from app.domain.callers import Caller
+from app.calls import carriers
+from app.commands.directory import require_found
 from app.domain.problems import Problem, Unavailable
 from app.resources import Resources, open_resources
 from app.settings import ConfigurationError, Settings
-from app.store import accounts, owed, readiness, turns
+from app.store import accounts, numbers, owed, readiness, turns
 from app.store.engine import DATABASE_AWAY_ERRORS
-from app.web.directory import vendor
 
 Severity = Literal["ok", "note", "BAD"]
 MAX_CLOCK_SKEW_SECONDS, MAX_TEXT_DELAY_SECONDS, MAX_TURN_DELAY_SECONDS = 1.0, 60.0, 30.0
-"""Seconds: clocks may differ so much; texts and turns may be so late."""
+"""Above these a clock is wrong, and a text or a turn is late."""
 MAX_PARALLEL_VENDORS = 8
 REDIS_SECONDS = 3.0
 GET_VERSION_SQL = "SELECT split_part(current_setting('server_version'), ' ', 1)"
@@ -29,7 +29,7 @@ GET_VERSION_SQL = "SELECT split_part(current_setting('server_version'), ' ', 1)"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """BAD: it does not work so. note: it works, and somebody should know."""
+    """BAD: something is broken. note: it works, but somebody should know."""
 
     severity: Severity
     topic: str
@@ -40,7 +40,7 @@ class Finding:
 
 
 async def examine_all(settings: Settings, ask_vendors: bool) -> AsyncIterator[Finding]:
-    """Everything that was found, in the order in which it should be put right."""
+    """All findings, in the order in which to repair them."""
     for finding in _check_configuration(settings):
         yield finding
     assert settings.redis_url
@@ -57,13 +57,13 @@ async def examine_all(settings: Settings, ask_vendors: bool) -> AsyncIterator[Fi
     except Unavailable:
         yield Finding("BAD", "database", "DATABASE_URL does not answer")
     except Unsealable:
-        yield Finding("BAD", "secrets", "what is sealed was sealed under none of SECRET_KEYS")
+        yield Finding("BAD", "secrets", "secrets were sealed under none of SECRET_KEYS: put the old key back")
 
 
 def _check_configuration(settings: Settings) -> list[Finding]:
     if settings.is_production:
         return [Finding("ok", "configuration", f"production, reached at {settings.base_url}")]
-    message = f"development, reached at {settings.base_url}; ENVIRONMENT=production is stricter"
+    message = f"development, reached at {settings.base_url}; ENVIRONMENT=production checks more"
     return [Finding("note", "configuration", message)]
 
 
@@ -73,13 +73,13 @@ async def _check_redis(url: str) -> Finding:
             redis_info = await client.info()
             policy = (await client.config_get("maxmemory-policy")).get("maxmemory-policy", "")
     except (RedisError, OSError, TimeoutError) as error:
-        message = f"does not answer ({type(error).__name__}); texts and turns are a second later"
+        message = f"does not answer ({type(error).__name__}); texts and turns are up to a second late"
         return Finding("BAD", "redis", message)
     version = redis_info["redis_version"]
     if tuple(map(int, version.split(".")[:2])) < (6, 2):
         return Finding("BAD", "redis", f"{version} is too old: 6.2 or newer")
     if redis_info.get("maxmemory") and policy != "noeviction":
-        message = f"{version} throws keys away when it is full ({policy}): turns may be a second late"
+        message = f"{version} drops keys when its memory is full ({policy}): turns may be a second late"
         return Finding("note", "redis", message)
     return Finding("ok", "redis", version)
 
@@ -90,8 +90,8 @@ async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
         started_at = time.time()
         skew = await turns.get_database_time(tx) - (started_at + time.time()) / 2
     if not resources.database.two_roles:
-        message = f"PostgreSQL {version}, one role only: row-level security guards nothing"
-        message += "; the roles app_tenant and app_system are made by the first migration, if it may"
+        message = f"PostgreSQL {version}, one role only: row-level security protects nothing"
+        message += "; the first migration creates the roles app_tenant and app_system if its role may"
         yield Finding("note", "database", message)
     elif int(version.split(".")[0]) < 15:
         yield Finding("BAD", "database", f"PostgreSQL {version} is too old: 15 or newer")
@@ -103,7 +103,7 @@ async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
     except (Unavailable, *DATABASE_AWAY_ERRORS) as error:
         yield Finding("BAD", "database", f"cannot write ({type(error).__name__})")
         return
-    yield Finding("ok", "migrations", "at head, or newer than this build")
+    yield Finding("ok", "migrations", "at this build's revision or newer")
     severity: Severity = "ok" if abs(skew) < MAX_CLOCK_SKEW_SECONDS else "BAD"
     yield Finding(
         severity,
@@ -125,11 +125,11 @@ async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
 async def _check_secrets(resources: Resources) -> Finding:
     counts = await reseal.count_sealed(resources.database, resources.seal)
     if counts.unreadable:
-        message = f"{counts.unreadable} were sealed under none of SECRET_KEYS: put the old key back"
+        message = f"{counts.unreadable} secrets were sealed under none of SECRET_KEYS: put the old key back"
         return Finding("BAD", "secrets", message)
     if counts.older:
-        return Finding("note", "secrets", f"{counts.older} are under an older key: run `reseal`")
-    return Finding("ok", "secrets", f"{counts.newest} open, all under the newest key")
+        return Finding("note", "secrets", f"{counts.older} are sealed under an older key: run `reseal`")
+    return Finding("ok", "secrets", f"{counts.newest} can be opened, all under the newest key")
 
 
 async def _check_backlog(resources: Resources) -> AsyncIterator[Finding]:
@@ -166,16 +166,24 @@ async def _check_vendors(resources: Resources) -> list[Finding]:
 
     async def check_account(tenant_id: str, account_id: str, provider: str) -> list[Finding]:
         topic = f"{provider} {account_id}"
-        caller = Caller(tenant_id, "service", "service", "admin")
         async with semaphore:
             try:
-                result = (await vendor.check(account_id, caller, resources)).data
+                faults = await _find_webhook_faults(resources, tenant_id, account_id)
             except Problem as problem:
                 message = " ".join([problem.message, *problem.details])
                 return [Finding("note", topic, f"cannot be checked: {message}")]
-        if result.ok:
+        if not faults:
             return [Finding("ok", topic, "posts our texts to us")]
-        return [Finding("BAD", topic, message) for message in result.findings]
+        return [Finding("BAD", topic, fault) for fault in faults]
 
     checks = [check_account(row["tenant_id"], row["account_id"], row["provider"]) for row in rows]
     return [finding for vendor_findings in await asyncio.gather(*checks) for finding in vendor_findings]
+
+
+async def _find_webhook_faults(resources: Resources, tenant_id: str, account_id: str) -> list[str]:
+    """Raises `NotFound`, and as `carriers.list_numbers` does."""
+    async with resources.database.read_tx(tenant_id) as read:
+        row = require_found(await accounts.get(read, tenant_id, account_id))
+        own_numbers = await numbers.list_of_account(read, tenant_id, account_id)
+    account = resources.seal.open_account(row)
+    return await carriers.find_webhook_faults(resources.wire, account, resources.settings.base_url, own_numbers)

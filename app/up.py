@@ -18,7 +18,7 @@ import httpx
 
 from app import embedded
 from app.cli import migrate_to_head
-from app.demo import calls, data
+from app.demo import data, http_clients
 from app.demo.story import tell_story
 from app.settings import ConfigurationError, Settings
 
@@ -213,7 +213,7 @@ def wait_until_ready(url: str, processes: Mapping[str, subprocess.Popen[bytes]])
 def wait_for(url: str, processes: Mapping[str, subprocess.Popen[bytes]], name: str) -> None:
     """Returns when `url` answers 200; raises `ConfigurationError` when `name` ended or never does."""
     deadline = time.monotonic() + READY_SECONDS
-    with calls.build_blocking_client(timeout=2) as client:
+    with http_clients.build_blocking_client(timeout=2) as client:
         while time.monotonic() < deadline and processes[name].poll() is None:
             try:
                 if client.get(url).status_code == 200:

@@ -29,7 +29,7 @@ from sqlalchemy.pool import Pool
 
 from app import embedded, settings
 from app.cli import KEEP_ALIVE_SECONDS, migrate_to_head
-from app.demo import calls
+from app.demo import http_clients
 from app.domain.problems import Unavailable
 from app.main import build_app
 from app.resources import Resources, open_resources
@@ -214,7 +214,7 @@ async def running(configuration: Settings, resources: Resources, listening: sock
         if serving.done():
             serving.result()
         await asyncio.sleep(0.01)
-    async with calls.build_client(base_url=configuration.base_url, timeout=10) as http:
+    async with http_clients.build_client(base_url=configuration.base_url, timeout=10) as http:
         yield Api(configuration.base_url, http)
     server.should_exit = True
     await serving

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from app.access import sessions
-from app.demo import calls
+from app.demo import http_clients
 from app.resources import Resources
 from app.settings import Settings
 from app.store import people
@@ -136,7 +136,7 @@ async def test_web_serves_and_stops_cleanly(configuration: Settings, tenant: Ten
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     process = await started(configuration, "web", PORT=str(port))
-    async with calls.build_client(base_url=f"http://127.0.0.1:{port}") as http:
+    async with http_clients.build_client(base_url=f"http://127.0.0.1:{port}") as http:
         async with asyncio.timeout(15):
             while True:
                 try:

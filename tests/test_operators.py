@@ -99,12 +99,12 @@ async def test_after_a_key_rotation_all_is_sealed_anew_and_the_old_key_can_go(
     old, new = configuration.decode_sealing_keys()[0], os.urandom(32)
     both, swapped = keys(new, old), keys(old, new)
     _, out = await doctor(configuration, "--offline", **both)
-    assert "note  secrets: 3 are under an older key: run `reseal`" in out
+    assert "note  secrets: 3 are sealed under an older key: run `reseal`" in out
     try:
         status, out, _ = await ran(configuration, "reseal", **both)
         assert (status, json.loads(out)) == (0, {"resealed": "3", "newest": "0", "lost": "0"})
         status, out = await doctor(configuration, "--offline", **keys(new))
-        assert "ok    secrets: 3 open, all under the newest key" in out
+        assert "ok    secrets: 3 can be opened, all under the newest key" in out
         assert status == 0
         status, out, _ = await ran(configuration, "reseal", **both)
         assert json.loads(out) == {"resealed": "0", "newest": "3", "lost": "0"}

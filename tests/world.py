@@ -16,8 +16,8 @@ from starlette.routing import Route
 
 from app import worker
 from app.cli import KEEP_ALIVE_SECONDS
-from app.demo import calls
 from app.demo import carrier as simulated
+from app.demo import http_clients
 from app.resources import Resources
 from tests.conftest import Api, Server
 from tests.makers import CREDENTIALS, Data, Tenant
@@ -73,7 +73,7 @@ class Carrier:
 
     async def text(self, phone: str, to: str, text: str, media: list[Data] | None = None) -> int:
         """The lead writes; our webhook's status."""
-        async with calls.build_client(timeout=20) as http:
+        async with http_clients.build_client(timeout=20) as http:
             answer = await http.post(
                 f"{self.url}/phone/{phone}/texts",
                 json={"to": to, "text": text, "media": media or []},

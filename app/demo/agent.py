@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app.demo import calls
+from app.demo import http_clients
 from app.demo.data import Demo, split_address
 
 MAX_SIGNATURE_AGE = 300
@@ -75,7 +75,7 @@ class Agent:
         self.secret = secret
         self._api_key = api_key
         self._tasks: set[asyncio.Task[None]] = set()
-        self._api = calls.build_client(base_url=api_url, timeout=15)
+        self._api = http_clients.build_client(base_url=api_url, timeout=15)
 
     @contextlib.asynccontextmanager
     async def run_lifespan(self, _: Starlette) -> AsyncIterator[None]:

@@ -45,7 +45,7 @@ from starlette.responses import (
 )
 from starlette.routing import Route
 
-from app.demo import calls
+from app.demo import http_clients
 from app.demo.data import Demo, split_address
 
 RECEIPT_DELAY_SECONDS = 0.15
@@ -98,7 +98,7 @@ class Carrier:
         self.denied_lookup_counts: dict[str, int] = {}
         """Look-ups that were told of nothing, by reference."""
         self._ids = itertools.count(1)
-        self._client = calls.build_client(timeout=15)
+        self._client = http_clients.build_client(timeout=15)
         self._tasks: set[asyncio.Task[None]] = set()
         self._run = f"{time.time_ns():x}"
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import httpx
 
-from app.demo import calls
+from app.demo import http_clients
 
 LEAD_ID = "lead_jane"
 CAMPAIGN_ID = "demo_solar"
@@ -77,7 +77,7 @@ class Api:
     """The public API with a key; anything but a 2xx is an error that says what happened."""
 
     def __init__(self, url: str, key: str) -> None:
-        self._client = calls.build_blocking_client(f"{url}/api/v1", headers={"X-API-Key": key})
+        self._client = http_clients.build_blocking_client(f"{url}/api/v1", headers={"X-API-Key": key})
 
     def call(self, method: str, path: str, **body: Any) -> dict[str, Any]:
         response = self._client.request(method, path, json=body or None)

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 import httpx
 
-from app.demo import calls
+from app.demo import http_clients
 from app.demo.data import CAMPAIGN_ID, Api, Demo
 
 T = TypeVar("T")
@@ -159,7 +159,7 @@ class Story:
 
     def _answer_by_hand(self, text: str) -> None:
         page = f"{self._demo.addresses.api}/conversations/{self._thread_id}"
-        with calls.build_blocking_client(self._demo.addresses.api, follow_redirects=True) as browser:
+        with http_clients.build_blocking_client(self._demo.addresses.api, follow_redirects=True) as browser:
             form = _find_form(browser.get("/sign-in").text, "/sign-in")
             origin = {"Origin": self._demo.addresses.api}
             browser.post(

@@ -24,6 +24,11 @@ class Account:
     base_url: str | None = None
 
 
+def build_webhook_url(base_url: str, provider: str, account_id: str, kind: Literal["inbound", "status"]) -> str:
+    """The public address where the carrier posts texts (inbound) or receipts (status)."""
+    return f"{base_url}/webhooks/{provider}/{account_id}/{kind}"
+
+
 @dataclass(frozen=True, slots=True)
 class OutgoingText:
     """A text to hand to a carrier. `to` and `sender` are E.164; `status_url` is the public URL for

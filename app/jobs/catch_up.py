@@ -1,15 +1,16 @@
-"""Texts that no webhook brought: what carriers kept while we were away, and what is left of
-texts whose other parts never came."""
+"""Texts that no webhook brought: those that carriers kept while no web process ran, and the parts
+of texts that never became whole."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
-import httpx
 import structlog
 
 from app.access.sealing import Seal
+from app.calls import carriers
+from app.calls.carriers import ListFailed, ListUnreadable
 from app.commands import parts, receive
 from app.commands.receive import InboundPost
 from app.domain import optout
@@ -18,58 +19,44 @@ from app.domain.problems import Problem
 from app.providers import REGISTRY, Provider
 from app.store import accounts
 from app.store.engine import DATABASE_AWAY_ERRORS, Database, Row, Tx
-from app.wire.client import AnswerLost, NotSent, Wire
+from app.wire.client import Wire
 
-PARTS_PER_STEP, MAX_PAGES, TEXTS_PER_COMMIT = 100, 20, 100
+PARTS_PER_STEP, TEXTS_PER_COMMIT = 100, 100
 ACCOUNTS_PER_STEP = 32
-"""Asked side by side, by one worker."""
-WRITERS = 4
-"""Of them so many may store at once: texts that leave and come in need connections too."""
-DEADLINE_SECONDS = 10.0
+"""Accounts that one worker asks at the same time."""
+MAX_WRITERS = 4
+"""Accounts whose texts may be stored at the same time: other texts need connections too."""
 LEASE = timedelta(seconds=30)
-"""For how long an account is one worker's: while one page is read, or a hundred texts stored."""
-FIRST_REST, LONGEST_REST = timedelta(seconds=2), timedelta(hours=1)
-PASSING = {408, 425, 429}
-"""Refusals that pass by themselves."""
-MAX_PAGE_BYTES = 8 << 20
+"""Long enough to read one page, or to store `TEXTS_PER_COMMIT` texts."""
+FIRST_BACKOFF, MAX_BACKOFF = timedelta(seconds=2), timedelta(hours=1)
+TRANSIENT_STATUSES = {408, 425, 429}
+"""Refusals that go away by themselves."""
 log = structlog.get_logger("catch_up")
 
 
-class Unreadable(Exception):
-    """The carrier's record could not be read to its end; the text says why. `rest`: for how
-    long it is to be left alone at least."""
-
-    def __init__(self, why: str, rest: timedelta = timedelta(0)) -> None:
-        super().__init__(why)
-        self.rest = rest
-
-
-EXPECTED = (AnswerLost, NotSent, Unreadable, httpx.InvalidURL)
-
-
-class Taken(Exception):
-    """The account was changed meanwhile, or another worker asks it now."""
+class LeaseLost(Exception):
+    """The account was changed meanwhile, or another worker claimed it."""
 
 
 class CatchUp:
-    """What one worker fetches."""
+    """Fetches missed texts for one worker."""
 
     def __init__(self, database: Database, wire: Wire, seal: Seal) -> None:
         self._database = database
         self._wire = wire
         self._seal = seal
         self.fetching: set[asyncio.Task[None]] = set()
-        """Accounts that are asked now: one that is slow delays no other."""
-        self._writers = asyncio.Semaphore(WRITERS)
+        """One task for each account that is asked now: a slow one delays no other."""
+        self._writers = asyncio.Semaphore(MAX_WRITERS)
 
     async def deliver_incomplete(self) -> None:
-        """Delivers what is left of texts that never became whole."""
+        """Takes the parts that came of texts that never became whole."""
         async with self._database.system_tx() as tx:
             posts = [
                 InboundPost(
                     Account(row["tenant_id"], row["account_id"], row["provider"], {}),
                     [text],
-                    _habits_of(REGISTRY[row["provider"]]),
+                    _get_habits(REGISTRY[row["provider"]]),
                 )
                 for row, text in await parts.take_incomplete(tx, PARTS_PER_STEP)
             ]
@@ -77,13 +64,13 @@ class CatchUp:
                 await receive.receive_texts(tx, posts)
 
     async def fetch_missing_texts(self) -> int:
-        """Begins to fetch what carriers could not deliver while nobody was here; of how many
-        accounts."""
-        room = ACCOUNTS_PER_STEP - len(self.fetching)
-        if room <= 0:
+        """Begins to fetch what carriers could not deliver while no web process ran. Returns the
+        number of accounts it began with."""
+        free_slots = ACCOUNTS_PER_STEP - len(self.fetching)
+        if free_slots <= 0:
             return 0
         async with self._database.system_tx() as tx:
-            rows = await accounts.claim_fetches(tx, room, LEASE)
+            rows = await accounts.claim_fetches(tx, free_slots, LEASE)
         for row in rows:
             task = asyncio.create_task(self._fetch_account(row))
             self.fetching.add(task)
@@ -91,130 +78,112 @@ class CatchUp:
         return len(rows)
 
     async def _fetch_account(self, row: Row) -> None:
-        """Whatever goes wrong is this account's alone."""
+        """Fetches and records the result. Whatever goes wrong concerns this account alone."""
         lease = Lease(row)
         try:
-            failed = await self._tried(row, lease)
-            async with self._storing() as tx:
-                ours = await (lease.failed(tx, failed) if failed else lease.fetched(tx))
-        except Taken:
+            failure = await self._try_fetch(row, lease)
+            async with self._writer_tx() as tx:
+                has_lease = await (lease.record_failure(tx, failure) if failure else lease.record_success(tx))
+        except LeaseLost:
             return
         except (Problem, *DATABASE_AWAY_ERRORS) as error:
             # The lease ends, and then the account is asked again.
             log.warning("the database is away", error=type(error).__name__)
             return
-        if ours and bool(failed) != bool(row["failing_since"]):
-            _tell(row, failed)
+        if has_lease and bool(failure) != bool(row["failing_since"]):
+            _log_change(row, failure)
 
-    async def _tried(self, row: Row, lease: "Lease") -> Exception | None:
-        """Takes all of the account's missed texts; why that failed, if it is not the database
-        that did."""
+    async def _try_fetch(self, row: Row, lease: "Lease") -> Exception | None:
+        """Stores all of the account's missed texts. Returns why that failed, but raises what the
+        database does."""
         try:
-            await self._take_all(row, lease)
-        except (Taken, Problem, *DATABASE_AWAY_ERRORS):
+            await self._store_missed_texts(row, lease)
+        except (LeaseLost, Problem, *DATABASE_AWAY_ERRORS):
             raise
         except Exception as error:
             return error
         return None
 
     @asynccontextmanager
-    async def _storing(self) -> AsyncIterator[Tx]:
+    async def _writer_tx(self) -> AsyncIterator[Tx]:
         async with self._writers, self._database.system_tx() as tx:
             yield tx
 
-    async def _take_all(self, row: Row, lease: "Lease") -> None:
-        provider, account = REGISTRY[row["provider"]], self._seal.open_account(row)
-        texts = _sort_opt_outs_first(await self._fetch_pages(provider, account, row["missing_since"], lease))
-        for i in range(0, len(texts), TEXTS_PER_COMMIT):
-            async with self._storing() as tx:
-                await lease.hold(tx)
-                post = InboundPost(account, texts[i : i + TEXTS_PER_COMMIT], _habits_of(provider), is_late=True)
-                await receive.receive_texts(tx, [post])
+    async def _store_missed_texts(self, row: Row, lease: "Lease") -> None:
+        async def extend_lease() -> None:
+            async with self._writer_tx() as tx:
+                await lease.extend(tx)
 
-    async def _fetch_pages(
-        self, provider: Provider, account: Account, since: datetime, lease: "Lease"
-    ) -> list[InboundText]:
-        """All that came since, oldest first; [] where the carrier keeps no record."""
-        texts: list[InboundText] = []
-        cursor: str | None = None
-        for _ in range(MAX_PAGES):
-            request = provider.build_history_request(account, since, cursor)
-            if request is None:
-                break
-            if cursor is not None:
-                async with self._storing() as tx:
-                    await lease.hold(tx)
-            response = await self._wire.exchange(request, DEADLINE_SECONDS, cap=MAX_PAGE_BYTES)
-            inbound_page = provider.read_history(response, since)
-            if inbound_page is None:
-                raise _unreadable(response)
-            texts += inbound_page.texts
-            cursor = inbound_page.next_page
-            if cursor is None:
-                break
-        return sorted(texts, key=lambda text: text.sent_at or since)
+        provider, account = REGISTRY[row["provider"]], self._seal.open_account(row)
+        texts = _sort_opt_outs_first(
+            await carriers.list_inbound_texts(self._wire, account, row["missing_since"], extend_lease)
+        )
+        for i in range(0, len(texts), TEXTS_PER_COMMIT):
+            async with self._writer_tx() as tx:
+                await lease.extend(tx)
+                post = InboundPost(account, texts[i : i + TEXTS_PER_COMMIT], _get_habits(provider), is_late=True)
+                await receive.receive_texts(tx, [post])
 
 
 class Lease:
-    """One account, held by one worker while it is asked."""
+    """The right of one worker to ask for one account's missed texts."""
 
     def __init__(self, row: Row) -> None:
         self._key = row["tenant_id"], row["account_id"]
         self._row = row
         self._until: datetime = row["fetch_at"]
 
-    async def hold(self, tx: Tx) -> None:
-        """Holds it for longer; raises `Taken`."""
+    async def extend(self, tx: Tx) -> None:
+        """Raises `LeaseLost`."""
         until = await accounts.hold_fetch(tx, *self._key, self._until, LEASE)
         if until is None:
-            raise Taken
+            raise LeaseLost
         self._until = until
 
-    async def fetched(self, tx: Tx) -> bool:
+    async def record_success(self, tx: Tx) -> bool:
+        """Whether the lease was still ours."""
         return await accounts.fetched(tx, *self._key, self._until, self._row["noticed_at"])
 
-    async def failed(self, tx: Tx, error: Exception) -> bool:
-        rest = min(FIRST_REST * 2 ** min(self._row["fetch_failures"], 20), LONGEST_REST)
-        if isinstance(error, Unreadable):
-            rest = min(max(rest, error.rest), LONGEST_REST)
-        return await accounts.not_fetched(tx, *self._key, self._until, rest, _said(error))
+    async def record_failure(self, tx: Tx, failure: Exception) -> bool:
+        """Whether the lease was still ours."""
+        backoff = max(FIRST_BACKOFF * 2 ** min(self._row["fetch_failures"], 20), _get_min_backoff(failure))
+        return await accounts.not_fetched(
+            tx, *self._key, self._until, min(backoff, MAX_BACKOFF), _describe_failure(failure)
+        )
 
 
-def _tell(row: Row, failed: Exception | None) -> None:
-    """Once when an account begins to fail, and once when it works again: not at each try."""
-    about = {"account_id": row["account_id"], "provider": row["provider"]}
-    if failed is None:
-        log.warning("missed texts are fetched again", **about)
+def _log_change(row: Row, failure: Exception | None) -> None:
+    """Logs when an account begins to fail and when it works again, not each try."""
+    account_ids = {"account_id": row["account_id"], "provider": row["provider"]}
+    if failure is None:
+        log.warning("missed texts are fetched again", **account_ids)
         return
-    unexpected = None if isinstance(failed, EXPECTED) else failed
-    log.warning("missed texts cannot be fetched", error=_said(failed), exc_info=unexpected, **about)
+    unexpected = None if isinstance(failure, ListFailed) else failure
+    log.warning("missed texts cannot be fetched", error=_describe_failure(failure), exc_info=unexpected, **account_ids)
 
 
-def _said(failed: Exception) -> str:
-    """In plain words, without addresses."""
-    if isinstance(failed, httpx.InvalidURL):
-        return "the address is not valid"
-    return str(failed) if isinstance(failed, EXPECTED) else type(failed).__name__
+def _describe_failure(failure: Exception) -> str:
+    """The cause in plain words, without addresses."""
+    return str(failure) if isinstance(failure, ListFailed) else type(failure).__name__
 
 
-def _unreadable(response: httpx.Response) -> Unreadable:
-    """A refusal stays one until something is changed, here or at the carrier; what is busy or
-    broken may be well in a moment."""
-    status = response.status_code
-    if response.is_success:
-        return Unreadable(f"answered {status} without a list of texts that can be read")
-    if 400 <= status < 500 and status not in PASSING:
-        return Unreadable(f"answered {status}", LONGEST_REST)
-    given = response.headers.get("retry-after", "")
-    wish = timedelta(seconds=int(given)) if given.isdecimal() and len(given) < 8 else timedelta(0)
-    return Unreadable(f"answered {status}", wish)
+def _get_min_backoff(failure: Exception) -> timedelta:
+    """The shortest wait before the next try. A refusal lasts until somebody changes something, here
+    or at the carrier; a busy or broken carrier may work again in a moment."""
+    if not isinstance(failure, ListUnreadable) or failure.response.is_success:
+        return timedelta(0)
+    status = failure.response.status_code
+    if 400 <= status < 500 and status not in TRANSIENT_STATUSES:
+        return MAX_BACKOFF
+    retry_after = failure.response.headers.get("retry-after", "")
+    return timedelta(seconds=int(retry_after)) if retry_after.isdecimal() and len(retry_after) < 8 else timedelta(0)
 
 
 def _sort_opt_outs_first(texts: list[InboundText]) -> list[InboundText]:
-    """In order, but those of phones that said STOP before all others."""
+    """Keeps the order, but puts the texts of phones that sent STOP before all others."""
     stopped_phones = {text.sender for text in texts if optout.judge_text(text.text).word == "stop"}
     return sorted(texts, key=lambda text: text.sender not in stopped_phones)
 
 
-def _habits_of(provider: Provider) -> Habits:
+def _get_habits(provider: Provider) -> Habits:
     return Habits(provider.ANSWERS, provider.YES_RESTORES)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-import httpx
 import structlog
 
 from app import traces
 from app.access.sealing import Seal
+from app.calls import carriers
 from app.domain import ids
-from app.domain.carriage import Account, LookupMatch, Outcome, OutgoingText
+from app.domain.carriage import Account, LookupMatch, Outcome, OutgoingText, build_webhook_url
 from app.domain.transcripts import format_time
 from app.domain.windows import BEGIN_WITHIN
 from app.domain.words import STATUS_RANK
@@ -22,16 +22,14 @@ from app.providers import LOOKUP_DELAYS, REGISTRY, Provider
 from app.store import outbox, suppressions, threads, turns
 from app.store.engine import Database, Row, Tx
 from app.store.outbox import Attempt, Settlement
-from app.wire.client import AnswerLost, NotSent, TooLate, Wire
+from app.wire.client import Wire
 
-DEADLINE_SECONDS = 15.0
-"""Seconds for the whole exchange with a carrier."""
 TEXTS_PER_STEP = 20
-"""So many requests are put into words in one go, some milliseconds: the turns of the same worker
-do not wait for a whole batch."""
+"""Building a request takes CPU time. After this many the event loop runs other tasks, so the turns
+of the same worker do not wait for a whole batch."""
 SETTLE_EVERY_SECONDS = 0.25
 SETTLE_FOR_SECONDS = 30.0
-"""Seconds; afterwards the lease has ended, and the carrier is asked."""
+"""After that the lease has ended: a text that was not settled becomes unknown, and is looked up."""
 BACKOFF_SECONDS = (1.0, 5.0, 30.0, 120.0, 300.0)
 MIN_WAIT_SECONDS, MAX_WAIT_SECONDS = 1.0, 600.0
 MAX_DETAIL_LENGTH = 2000
@@ -50,7 +48,7 @@ log = structlog.get_logger("deliver")
 
 @dataclass(frozen=True, slots=True)
 class ClaimedText:
-    """A text that this process alone may send or ask for, until its lease ends."""
+    """A text that only this process may send or look up until its lease ends."""
 
     row: Row
     account: Account
@@ -60,7 +58,7 @@ class ClaimedText:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows claimed together, and those of them that may no longer leave."""
+    """Rows that were claimed together. `block_reasons`: by message id, why a text must not be sent."""
 
     lease: str
     rows: list[Row]
@@ -69,7 +67,7 @@ class Batch:
 
 
 class Delivery:
-    """The way out of one worker."""
+    """Delivers texts for one worker."""
 
     def __init__(self, database: Database, wire: Wire, seal: Seal, base_url: str) -> None:
         self._database = database
@@ -77,10 +75,11 @@ class Delivery:
         self._seal = seal
         self._base_url = base_url
         self._account_cache: dict[str, tuple[bytes, Account]] = {}
-        """By account, what was sealed and what it holds: unsealing is too dear for each text."""
+        """By account id: the sealed credentials and the opened account. Opening costs too much for
+        each text."""
 
     async def claim(self, limit: int) -> Batch | None:
-        """Takes what is due; None when nothing is."""
+        """Claims up to `limit` texts that are due; None when none is."""
         lease = ids.make("evt")
         async with self._database.system_tx() as tx:
             rows = await outbox.claim(tx, lease, limit, RATES)
@@ -93,14 +92,14 @@ class Delivery:
         return Batch(lease, rows, block_reasons, claimed_at)
 
     async def get_seconds_until_free(self) -> float | None:
-        """Seconds until pacing frees a number that has something queued."""
+        """Seconds until pacing lets the next queued text leave; None when none is queued."""
         async with self._database.system_tx() as tx:
             wait = await outbox.get_time_until_free(tx)
         return None if wait is None else max(wait.total_seconds(), 0.005)
 
     async def deliver_batch(self, batch: Batch) -> None:
-        """Performs and settles the batch. A slow carrier keeps only its own texts waiting:
-        what is done is settled every quarter of a second."""
+        """Delivers and settles the batch. Finished texts are settled every quarter of a second, so a
+        slow carrier delays only its own."""
         pending: set[asyncio.Task[Settlement]] = set()
         for first in range(0, len(batch.rows), TEXTS_PER_STEP):
             step_rows = batch.rows[first : first + TEXTS_PER_STEP]
@@ -113,7 +112,7 @@ class Delivery:
                 await settle_persistently(partial(self._settle_batch, batch, settlements), SETTLE_FOR_SECONDS)
 
     async def _settle_batch(self, batch: Batch, settlements: list[Settlement]) -> None:
-        async with self._database.system_tx() as tx:  # phones, then threads, then the outbox
+        async with self._database.system_tx() as tx:  # locks: phones, then threads, then the outbox
             await self._record_opt_outs(tx, batch.rows, settlements)
             await _record_stale_replies(tx, batch, settlements)
             await outbox.settle(tx, batch.lease, settlements)
@@ -132,16 +131,16 @@ class Delivery:
                 why = "The number or its account was switched off."
                 return Settlement(*key, "failed", code="SENDER_INACTIVE", message=why)
         if row["state"] == "unknown" and STATUS_RANK[row["message_status"]] >= STATUS_RANK["sent"]:
-            return Settlement(*key, "sent")  # a receipt settled it meanwhile
+            return Settlement(*key, "sent")  # meanwhile a receipt said so
         try:
             claimed_text = self._build_text(row)
             if row["state"] == "unknown":
-                return await self._ask_carrier(claimed_text, batch.claimed_at)
+                return await self._look_up_text(claimed_text, batch.claimed_at)
             trace_id = row["turn_id"] or key[1]
             with traces.record_span("text", trace_id, message=key[1], provider=row["provider"]):
                 return await self._send_text(claimed_text, batch.claimed_at)
         except Exception as error:
-            # One poisoned text must not stop the others; whether it left is not known.
+            # One bad text must not stop the others. It may have left, so it is unknown.
             log.exception("delivery failed", message_id=key[1])
             return Settlement(
                 *key,
@@ -153,7 +152,8 @@ class Delivery:
             )
 
     def _open_account(self, row: Row) -> Account:
-        """The row's account, open; anew whenever its row says something new."""
+        """The row's account with its credentials opened; opened again when they or the address
+        changed."""
         sealed_credentials, account = self._account_cache.get(row["account_id"], (b"", None))
         if account is None or sealed_credentials != row["credentials"] or account.base_url != row["base_url"]:
             account = self._seal.open_account(row)
@@ -163,16 +163,14 @@ class Delivery:
     def _build_text(self, row: Row) -> ClaimedText:
         provider = REGISTRY[row["provider"]]
         account = self._open_account(row)
-        status_url = (
-            f"{self._base_url}/webhooks/{row['provider']}/{row['account_id']}/status?message={row['message_id']}"
-        )
+        status_url = build_webhook_url(self._base_url, row["provider"], row["account_id"], "status")
         text = OutgoingText(
             row["message_id"],
             row["to_phone"],
             row["from_phone"],
             row["text"],
             tuple(media["url"] for media in row["media"] or ()),
-            status_url,
+            f"{status_url}?message={row['message_id']}",
             row["validity"],
         )
         return ClaimedText(row, account, provider, text)
@@ -180,78 +178,53 @@ class Delivery:
     async def _send_text(self, claimed_text: ClaimedText, claimed_at: float) -> Settlement:
         row = claimed_text.row
         key = (row["tenant_id"], row["message_id"])
+        begin_by = claimed_at + BEGIN_WITHIN.total_seconds()
         try:
-            # The host's clock: here a signature may need the time of the world outside.
-            request = claimed_text.provider.build_send_request(
-                claimed_text.account, claimed_text.text, datetime.now(UTC)
-            )
-        except Exception as error:  # nothing has begun: this one surely was not sent
-            log.exception("a text could not be put into words", message_id=key[1])
-            return Settlement(*key, "failed", code="INTERNAL", message=type(error).__name__)
-        started_at = time.monotonic()
-        status: int | None = None
-        try:
-            response = await self._wire.exchange(
-                request, DEADLINE_SECONDS, begin_by=claimed_at + BEGIN_WITHIN.total_seconds()
-            )
-            status, outcome = response.status_code, claimed_text.provider.read_outcome(response)
-        except TooLate:
+            result = await carriers.send_text(self._wire, claimed_text.account, claimed_text.text, begin_by)
+        except carriers.RequestNotBuilt as error:
+            log.exception("a request to a carrier could not be built", message_id=key[1])
+            return Settlement(*key, "failed", code="INTERNAL", message=type(error.__cause__).__name__)
+        if result is None:
             return Settlement(*key, "queued", timedelta(0), was_resent=row["resent"])
-        except NotSent as error:
-            outcome = Outcome("later", code="UNREACHABLE", detail=str(error))
-        except AnswerLost as error:
-            outcome = Outcome("unknown", code="NO_ANSWER", detail=str(error))
-        seconds = time.monotonic() - started_at
-        count_attempt(row["provider"], outcome.verdict, seconds)
+        outcome = result.outcome
+        count_attempt(row["provider"], outcome.verdict, result.seconds)
         attempt = Attempt(
             outcome.verdict,
             row["begun_at"],
-            status,
-            int(seconds * 1000),
+            result.http_status,
+            int(result.seconds * 1000),
             _remove_secrets(claimed_text, outcome.detail or outcome.code),
         )
         return _build_settlement(row, outcome, claimed_text.provider.ERROR_MEANINGS.get(outcome.code or ""), attempt)
 
-    async def _ask_carrier(self, claimed_text: ClaimedText, claimed_at: float) -> Settlement:
+    async def _look_up_text(self, claimed_text: ClaimedText, claimed_at: float) -> Settlement:
         """Settles an unknown outcome by the carrier's own list, where it has one."""
         row = claimed_text.row
-        lookup_match: LookupMatch | None = None
-        is_denied = False
-        request = claimed_text.provider.build_lookup_request(claimed_text.account, claimed_text.text, row["begun_at"])
-        if request is not None:
-            candidates = await self._find_candidates(claimed_text, request)
-            unlinked = await self._unlinked(claimed_text, candidates or [])
-            lookup_match = next((one for one in unlinked if one.sure), None)
-            # One that only may be it is no denial: the text is never sent again for it.
-            is_denied = candidates is not None and not any(c.sure for c in candidates) and not unlinked
+        matches = await carriers.look_up_text(self._wire, claimed_text.account, claimed_text.text, row["begun_at"])
+        unlinked_matches = await self._drop_linked_matches(claimed_text, matches or [])
+        sure_match = next((match for match in unlinked_matches if match.sure), None)
+        # A match that is not sure may be the text all the same: no denial, so no second send.
+        is_denied = matches is not None and not any(match.sure for match in matches) and not unlinked_matches
         age = row["age"] + timedelta(seconds=time.monotonic() - claimed_at)
-        return _settle_after_lookup(row, lookup_match, is_denied, age)
+        return _settle_after_lookup(row, sure_match, is_denied, age)
 
-    async def _find_candidates(self, claimed_text: ClaimedText, request: httpx.Request) -> list[LookupMatch] | None:
-        try:
-            response = await self._wire.exchange(request, DEADLINE_SECONDS, cap=1 << 20)
-        except (NotSent, AnswerLost):
-            return None
-        matches = claimed_text.provider.read_lookup(response, claimed_text.text, claimed_text.row["begun_at"])
-        return None if matches is None else list(matches)
-
-    async def _unlinked(self, claimed: ClaimedText, candidates: list[LookupMatch]) -> list[LookupMatch]:
-        """The candidates that are linked to no other text of ours."""
-        if not candidates:
+    async def _drop_linked_matches(self, claimed_text: ClaimedText, matches: list[LookupMatch]) -> list[LookupMatch]:
+        """The matches that belong to no other text of ours."""
+        if not matches:
             return []
         async with self._database.system_tx() as tx:
-            taken = await outbox.find_linked_ids(
+            linked_ids = await outbox.find_linked_ids(
                 tx,
-                claimed.account.tenant_id,
-                claimed.account.account_id,
-                [found.provider_message_id for found in candidates],
-                claimed.text.message_id,
+                claimed_text.account.tenant_id,
+                claimed_text.account.account_id,
+                [match.provider_message_id for match in matches],
+                claimed_text.text.message_id,
             )
-        return [found for found in candidates if found.provider_message_id not in taken]
+        return [match for match in matches if match.provider_message_id not in linked_ids]
 
     async def _record_opt_outs(self, tx: Tx, rows: list[Row], settlements: list[Settlement]) -> None:
-        """A carrier's word that the lead opted out suppresses the phone, unless the lead opted in
-        again while the carrier was asked."""
+        """Suppresses phones that the carrier says opted out, unless the lead opted in again during
+        the request."""
         phones = {row["message_id"]: row["to_phone"] for row in rows}
         causes = [
             suppressions.Cause(
@@ -271,7 +244,7 @@ class Delivery:
 
 
 async def _record_stale_replies(tx: Tx, batch: Batch, settlements: list[Settlement]) -> None:
-    """The agent is told, with the next turn, of its text that came too late."""
+    """Keeps replies that came too late for the agent's next turn, which tells the agent so."""
     stale_ids = {settlement.message_id for settlement in settlements if settlement.code == STALE_CODE}
     rows = [row for row in batch.rows if row["message_id"] in stale_ids and row["turn_id"]]
     if not rows:
@@ -281,13 +254,13 @@ async def _record_stale_replies(tx: Tx, batch: Batch, settlements: list[Settleme
     leased_ids = await outbox.find_leased(tx, batch.lease, keys)
     for row in rows:
         if row["message_id"] not in leased_ids:
-            continue  # told already, or another worker's to tell
+            continue  # recorded already, or another worker has the lease now
         unsent_reply = {"turnId": row["turn_id"], "texts": [row["text"]], "refusedAt": format_time(datetime.now(UTC))}
         await turns.record_stale_reply(tx, row["tenant_id"], row["interaction_id"], unsent_reply)
 
 
 def _build_settlement(row: Row, outcome: Outcome, explanation: str | None, attempt: Attempt) -> Settlement:
-    """`explanation`: of the outcome's code, in plain words."""
+    """`explanation` says in plain words what the outcome's code means."""
     key = (row["tenant_id"], row["message_id"])
     message = explanation or outcome.detail
     match outcome.verdict:
@@ -321,20 +294,21 @@ def _build_settlement(row: Row, outcome: Outcome, explanation: str | None, attem
             return Settlement(*key, "failed", code=outcome.code, message=message, attempt=attempt)
 
 
-def _settle_after_lookup(row: Row, lookup_match: LookupMatch | None, is_denied: bool, age: timedelta) -> Settlement:
-    """`age`: since the request began, by the database's clock."""
+def _settle_after_lookup(row: Row, sure_match: LookupMatch | None, is_denied: bool, age: timedelta) -> Settlement:
+    """`is_denied`: the carrier does not have the text. `age`: time since the request began, by the
+    database's clock."""
     key = (row["tenant_id"], row["message_id"])
-    if lookup_match is not None:
-        return Settlement(*key, "sent", provider_message_id=lookup_match.provider_message_id, code=lookup_match.code)
+    if sure_match is not None:
+        return Settlement(*key, "sent", provider_message_id=sure_match.provider_message_id, code=sure_match.code)
     lookups = row["looked"] + is_denied
     if lookups >= len(LOOKUP_DELAYS):
         if row["resent"]:
             why = "The carrier was sent it twice, and says it took neither."
             return Settlement(*key, "failed", code="NOT_TAKEN", message=why)
-        # Twice denied: the one resend that the law of `unknown` allows.
+        # Denied twice: the one resend that docs/decisions/0004-the-one-exception.md allows.
         return Settlement(*key, "queued", timedelta(0), was_resent=True)
     if age < LOOKUP_DELAYS[1] or is_denied:
-        # Where workers were away the first denial may come late; it wants a second all the same.
+        # If no worker ran, the first denial may come late. A second one is needed all the same.
         due_in = max(LOOKUP_DELAYS[1], age + LOOKUP_DELAYS[0])
         return Settlement(*key, "unknown", due_in, lookups=lookups, was_resent=row["resent"])
     return Settlement(

@@ -1,11 +1,10 @@
 """Forward due turns to their agents: claim → POST → settle.
 
-Due turns are claimed in sets, and what is heard meanwhile is settled in sets; each POST goes by
-itself, with no transaction open.
+Due turns are claimed in sets, and answers are settled in sets. Each POST is a request of its own,
+with no transaction open.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -16,32 +15,34 @@ import structlog
 from app import traces
 from app.access.sealing import Seal
 from app.agents import webhook
-from app.agents.webhook import Answer, Failed
+from app.agents.webhook import Failed
+from app.calls import agents
+from app.calls.agents import PostResult
 from app.commands import dry_turns
 from app.domain.problems import Problem
-from app.domain.windows import HAND_OVER_DEADLINE, HAND_OVER_LEASE
+from app.domain.windows import HAND_OVER_LEASE
 from app.jobs import turn_claims, turn_settling
 from app.jobs.endpoints import Endpoints
 from app.jobs.figures import AGENT_SECONDS, HAND_OVERS
 from app.jobs.settling import settle_persistently
 from app.jobs.turn_claims import HandOver, Shadow
-from app.jobs.turn_settling import AnsweredHandOver, PostResult
+from app.jobs.turn_settling import AnsweredHandOver
 from app.store.batching import Batcher
 from app.store.engine import DATABASE_AWAY_ERRORS, Database
 from app.store.threads import ThreadKey
-from app.wire.client import AnswerLost, NotSent, Wire
+from app.wire.client import Wire
 
 THREADS_PER_CLAIM = 50
-"""Threads that are claimed together at most: their POSTs begin in one step of the loop, and what
-else waits for it (Redis for 200 ms) must not wait for long."""
+"""The POSTs of one claim begin in one step of the event loop. Other tasks must not wait for long:
+Redis calls time out after 200 ms."""
 MAX_SINGLES = 4
-"""Answers that are settled by themselves, and shadows', at a time: of the pool's connections some
-must stay free, or a burst would tell itself that the database is away."""
+"""Answers that are settled one by one at the same time, and as many of shadows. More would take all
+connections of the pool in a burst, and then the database looks as if it were away."""
 log = structlog.get_logger("forward")
 
 
 class Forwarding:
-    """The way in of one worker."""
+    """Forwards turns for one worker."""
 
     def __init__(self, database: Database, wire: Wire, seal: Seal) -> None:
         self._database = database
@@ -53,9 +54,9 @@ class Forwarding:
         self._shadow_slots = asyncio.Semaphore(MAX_SINGLES)
 
     async def claim(self, threads: Sequence[ThreadKey]) -> AsyncIterator[HandOver]:
-        """Does what the threads' turns want now, set by set; yields those to be carried out.
+        """Moves the threads' turns on, set by set, and yields the hand-overs to perform.
 
-        A set that fails is halved, down to the thread it fails for."""
+        A set that fails is halved until only the failing thread is left out."""
         sets = [threads[i : i + THREADS_PER_CLAIM] for i in range(0, len(threads), THREADS_PER_CLAIM)]
         while sets:
             thread_set = sets.pop(0)
@@ -68,13 +69,13 @@ class Forwarding:
                     middle = len(thread_set) // 2
                     sets = [thread_set[:middle], thread_set[middle:], *sets]
                 else:
-                    log.exception("a turn could not be looked at", interaction_id=thread_set[0][1])
+                    log.exception("the turns of a thread could not be claimed", interaction_id=thread_set[0][1])
                 continue
             for hand_over in hand_overs:
                 yield hand_over
 
     async def perform(self, hand_over: HandOver) -> None:
-        """Performs and settles. Raises when the database stays away for as long as the lease."""
+        """Performs and settles. Raises when the database is away until the lease ends."""
         if hand_over.shadow:
             task = asyncio.create_task(self._post_shadow(hand_over, hand_over.shadow))
             self._shadow_tasks.add(task)
@@ -94,7 +95,7 @@ class Forwarding:
         with ExitStack() as places:
             async with self._database.index_lookup_tx() as tx:
                 hand_overs = await turn_claims.claim(tx, thread_keys, self._seal, self._endpoints, places)
-            places.pop_all()  # each is given back when its POST is over
+            places.pop_all()  # `perform` frees each place after its POST
         return hand_overs
 
     async def _settle_answers(self, answers: Sequence[AnsweredHandOver]) -> Sequence[None]:
@@ -107,16 +108,16 @@ class Forwarding:
             await turn_settling.settle(tx, [answer])
 
     async def _post_shadow(self, live: HandOver, shadow: Shadow) -> None:
-        """Tried once; the live turn never waits for it."""
+        """Posts the shadow once. The live turn never waits for it."""
         dry_turn = shadow.dry_turn
         try:
             result = await self._post_turn(
                 replace(live, turn_id=dry_turn.turn_id, url=shadow.url, body=dry_turn.body),
                 "shadow",
             )
-            meant = webhook.to_turn_outcome(result.answer)
+            turn_outcome = webhook.to_turn_outcome(result.answer)
             dry_turn_result = dry_turns.DryTurnResult(
-                *meant, result.http_status, result.duration_ms, result.recorded_answer
+                *turn_outcome, result.http_status, result.duration_ms, result.recorded_answer
             )
             async with self._shadow_slots, self._database.system_tx() as tx:
                 await dry_turns.settle_dry_turn(tx, live.tenant_id, dry_turn.turn_id, dry_turn_result)
@@ -124,30 +125,11 @@ class Forwarding:
             log.exception("a shadow failed", turn_id=dry_turn.turn_id)
 
     async def _post_turn(self, turn: HandOver, kind: str | None = None) -> PostResult:
-        started_at = time.monotonic()
-        status: int | None = None
-        recorded_answer: str | None = None
-        answer: Answer
         if turn.unsayable:
             HAND_OVERS.labels(turn.agent_id, "failed").inc()
-            return PostResult(Failed(turn.unsayable), None, 0, None)
-        try:
-            request = webhook.build_request(turn.url, turn.secrets, turn.turn_id, turn.at, turn.body, kind)
-            response = await self._wire.exchange(request, HAND_OVER_DEADLINE.total_seconds())
-            status, recorded_answer, answer = (
-                response.status_code,
-                webhook.clip_answer(response),
-                webhook.read_answer(response),
-            )
-        except NotSent:
-            answer = Failed("the agent's webhook could not be reached")
-        except AnswerLost:
-            answer = Failed("the agent's webhook did not answer in time")
-        except Exception as error:
-            log.exception("hand-over failed", turn_id=turn.turn_id)
-            answer = Failed(type(error).__name__)
-        seconds = time.monotonic() - started_at
+            return PostResult(Failed(turn.unsayable))
+        result = await agents.post_turn(self._wire, turn.turn_id, turn.url, turn.secrets, turn.at, turn.body, kind)
         if kind is None:
-            HAND_OVERS.labels(turn.agent_id, webhook.outcome(answer)).inc()
-            AGENT_SECONDS.labels(turn.agent_id).observe(seconds)
-        return PostResult(answer, status, int(seconds * 1000), recorded_answer)
+            HAND_OVERS.labels(turn.agent_id, webhook.outcome(result.answer)).inc()
+            AGENT_SECONDS.labels(turn.agent_id).observe(result.seconds)
+        return result

@@ -1,10 +1,11 @@
 """Settle hand-overs: one transaction for a set of answers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from app import traces
 from app.agents.webhook import Answer, Failed, Taken
+from app.calls.agents import PostResult
 from app.commands import modes, reply
 from app.domain.turns import UNFINISHED_STATES
 from app.domain.windows import next_hand_over
@@ -13,17 +14,6 @@ from app.store import threads, turns
 from app.store.clock import turn_hint
 from app.store.engine import Row, Tx
 from app.store.turns import PostEnd
-
-
-@dataclass(frozen=True, slots=True)
-class PostResult:
-    """What came of the POST."""
-
-    answer: Answer
-    http_status: int | None
-    duration_ms: int
-    recorded_answer: str | None
-
 
 AnsweredHandOver = tuple[HandOver, PostResult]
 

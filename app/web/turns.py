@@ -1,7 +1,6 @@
-"""Turns: what was handed to an agent, and what came of it (contract 6)."""
+"""Turns: what was handed over to an agent, and what came of it. See docs/contract.md."""
 
 import json
-import time
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -9,11 +8,12 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from app.agents import webhook
+from app.agents.payload import build_sample
+from app.calls import agents
 from app.commands import dry_turns, reply
 from app.commands.directory import require_found, require_url
 from app.domain.problems import Invalid, NotFound
 from app.domain.turns import MOST_TEXTS
-from app.domain.windows import HAND_OVER_DEADLINE
 from app.resources import Resources
 from app.store import sms_agents, turns
 from app.store.engine import Row
@@ -22,7 +22,6 @@ from app.web.dependencies import ApiCaller, AppResources, TenantRead, TurnsCalle
 from app.web.envelope import Answer, Body, Out, Outgoing
 from app.web.interactions import find_interaction
 from app.web.paging import PageParams
-from app.wire.client import AnswerLost, NotSent
 
 router = APIRouter(prefix="/api/v1", tags=["Turns"])
 
@@ -120,7 +119,7 @@ async def one(turn_id: str, caller: TurnsCaller, read: TenantRead) -> Answer[Tur
 class HeldBody(Body):
     action: Literal["send", "discard"]
     texts: Annotated[list[Outgoing], Field(min_length=1, max_length=MOST_TEXTS)] | None = None
-    """With `send`: in place of the held ones."""
+    """With `send`: these texts instead of the held ones."""
 
 
 class HeldDone(Out):
@@ -131,7 +130,7 @@ class HeldDone(Out):
 
 @router.post("/turns/{turn_id}/held", summary="Send, edit or discard a stale reply that was held")
 async def settle_held(turn_id: str, body: HeldBody, caller: ApiCaller, resources: AppResources) -> Answer[HeldDone]:
-    """A sent one leaves as the agent's, names the person, and counts as a text by hand."""
+    """A sent reply keeps the agent as its source, names the person, and counts as a text by hand."""
     async with resources.database.system_tx() as tx:
         if body.action == "discard":
             await reply.discard_held_reply(tx, caller, turn_id)
@@ -149,7 +148,7 @@ class ReplayBody(Body):
 
 @router.post("/turns/{turn_id}/replay", status_code=201, summary="Hand a turn over once more")
 async def replay(turn_id: str, body: ReplayBody, caller: ApiCaller, resources: AppResources) -> Answer[TurnShape]:
-    """The answer is kept beside the live one; nothing of it is sent."""
+    """The answer is stored beside the live turn; nothing of it is sent."""
     if body.webhook_url:
         require_url(body.webhook_url, "webhookUrl")
     async with resources.database.tenant_tx(caller.tenant_id) as tx:
@@ -169,38 +168,36 @@ async def replay(turn_id: str, body: ReplayBody, caller: ApiCaller, resources: A
             turn_id,
         )
         await dry_turns.begin_dry_turns(tx, [dry_turn])
-    return Answer(data=await post_dry_turn(resources, agent, body.webhook_url, dry_turn))
+    return Answer(data=await _post_dry_turn(resources, agent, body.webhook_url, dry_turn))
 
 
-async def post_dry_turn(resources: Resources, agent: Row, url: str | None, dry_turn: DryTurn) -> TurnShape:
-    """POSTs a replay or a test with no transaction open, and tells what came of it."""
-    tenant_id, turn_id, started_at = dry_turn.tenant_id, dry_turn.turn_id, time.monotonic()
-    request = webhook.build_request(
+async def test_agent(resources: Resources, tenant_id: str, agent_id: str) -> TurnShape:
+    """Hands a made-up turn over to the agent. Raises `NotFound`."""
+    async with resources.database.tenant_tx(tenant_id) as tx:
+        agent = require_found(await sms_agents.get(tx, tenant_id, agent_id))
+        payload = build_sample(tenant_id, agent_id, datetime.now(UTC))
+        dry_turn = dry_turns.build_dry_turn(tenant_id, "test", payload, None, agent_id, None)
+        await dry_turns.begin_dry_turns(tx, [dry_turn])
+    return await _post_dry_turn(resources, agent, None, dry_turn)
+
+
+async def _post_dry_turn(resources: Resources, agent: Row, url: str | None, dry_turn: DryTurn) -> TurnShape:
+    """POSTs a replay or a test with no transaction open, and settles it. `url` None: the agent's."""
+    tenant_id, turn_id = dry_turn.tenant_id, dry_turn.turn_id
+    result = await agents.post_turn(
+        resources.wire,
+        turn_id,
         url or agent["webhook_url"],
         [resources.seal.open(agent["secret"]).decode()],
-        turn_id,
         datetime.now(UTC),
         dry_turn.body,
         dry_turn.kind,
     )
-    status: int | None = None
-    recorded_answer: str | None = None
-    answer: webhook.Answer
-    try:
-        response = await resources.wire.exchange(request, HAND_OVER_DEADLINE.total_seconds())
-        status, recorded_answer, answer = (
-            response.status_code,
-            webhook.clip_answer(response),
-            webhook.read_answer(response),
-        )
-    except NotSent:
-        answer = webhook.Failed("the agent's webhook could not be reached")
-    except AnswerLost:
-        answer = webhook.Failed("the agent's webhook did not answer in time")
-    meant = webhook.to_turn_outcome(answer)
-    duration = int((time.monotonic() - started_at) * 1000)
+    turn_outcome = webhook.to_turn_outcome(result.answer)
+    dry_turn_result = dry_turns.DryTurnResult(
+        *turn_outcome, result.http_status, result.duration_ms, result.recorded_answer
+    )
     async with resources.database.tenant_tx(tenant_id) as tx:
-        result = dry_turns.DryTurnResult(*meant, status, duration, recorded_answer)
-        await dry_turns.settle_dry_turn(tx, tenant_id, turn_id, result)
+        await dry_turns.settle_dry_turn(tx, tenant_id, turn_id, dry_turn_result)
         rows, attempts = await turns.list_page(tx, tenant_id, None, turn_id, None, None, 1)
     return build_shape(rows[0], attempts.get(turn_id, []))

@@ -1,5 +1,5 @@
-"""Where carriers call: verify, store, answer as the carrier expects. The first room of the way
-in. The account in the path decides secret and tenant before the body is read."""
+"""Carriers' webhooks: verify the request, store it, answer as the carrier expects. The account in the
+path decides the secret and the tenant before the body is read."""
 
 import asyncio
 from collections.abc import Sequence
@@ -29,8 +29,8 @@ from app.store.engine import Database
 from app.web import problems
 
 ACCOUNT_CACHE_SECONDS = 4.0
-"""So long an account may be known as it was; a signature that fails is checked against what
-stands now, and a number against what stands when its text is stored."""
+"""An account may be this stale. A signature that fails is checked again with the account read anew,
+and a text's number is read when the text is stored."""
 INBOUND_TEXTS = Counter(
     "leadsail_inbound_texts",
     "Inbound texts by what became of them",
@@ -45,7 +45,7 @@ AccountCache = TimedCache[str, Account]
 
 
 def build_post_batcher(database: Database) -> PostBatcher:
-    """Gathers plain posts of all accounts."""
+    """Batches plain posts of all accounts."""
 
     async def run_batch(posts: Sequence[InboundPost]) -> Sequence[PostOutcome]:
         async with database.batch_tx() as tx:
@@ -60,12 +60,12 @@ def build_post_batcher(database: Database) -> PostBatcher:
 
 
 def _get_sender(post: InboundPost) -> str | None:
-    """Of all its texts: a post of several leads is not plain."""
+    """The one phone that the post's texts come from: a post from several is never batched."""
     return post.texts[0].sender if post.texts else None
 
 
 def build_report_batcher(database: Database) -> ReportBatcher:
-    """Gathers receipts of all accounts."""
+    """Batches receipts of all accounts."""
 
     async def run_batch(reports: Sequence[ReceiptReport]) -> Sequence[int]:
         async with database.batch_tx() as tx:
@@ -84,13 +84,13 @@ async def _apply_report(database: Database, report: ReceiptReport) -> int:
 
 
 def build_account_cache() -> AccountCache:
-    """Accounts as webhooks need them, a few seconds old at most."""
+    """By account id, opened accounts that are at most `ACCOUNT_CACHE_SECONDS` old."""
     return TimedCache(ACCOUNT_CACHE_SECONDS)
 
 
 async def _verify_request(request: Request, resources: Resources) -> tuple[Account, Provider, WebhookRequest]:
-    """The account in the path, and the request as the carrier signed it; raises `NotFound` for
-    an unknown account and `Unauthorized` for a forged request."""
+    """The account in the path, its adapter, and the request as the carrier signed it. Raises
+    `NotFound` for an unknown account and `Unauthorized` for a wrong or missing signature."""
     provider, account_id = request.path_params["provider"], request.path_params["account_id"]
     account_cache: AccountCache = request.app.state.accounts
     account = await account_cache.get(account_id, lambda: _get_account(resources, account_id))
@@ -101,7 +101,7 @@ async def _verify_request(request: Request, resources: Resources) -> tuple[Accou
         raise MethodNotAllowed
     webhook_request = await _build_webhook_request(request, resources)
     if not dialect.is_genuine(account, webhook_request, datetime.now(UTC)):
-        # The secret may just have been changed.
+        # The cached secret may be out of date.
         account_cache.forget(lambda cached_id, _: cached_id == account_id)
         account = await account_cache.get(account_id, lambda: _get_account(resources, account_id))
         if not dialect.is_genuine(account, webhook_request, datetime.now(UTC)):
@@ -134,27 +134,27 @@ async def take_inbound(request: Request) -> Response:
     account, dialect, webhook_request = await _verify_request(request, resources)
     texts = dialect.read_inbound(webhook_request)
     if not texts:
-        log.info("a webhook without a text", provider=account.provider)
+        log.info("an inbound webhook without a text", provider=account.provider)
     post = InboundPost(account, texts, Habits(dialect.ANSWERS, dialect.YES_RESTORES))
     if _is_batchable(texts):
         outcome = await _submit_with_retry(request.app.state.posts, post)
     else:
         outcome = await _store_alone(resources, post)
-    for fate, count in (
+    for result, count in (
         ("stored", outcome.stored_count),
         ("repeated", outcome.repeated_count),
         ("foreign", outcome.foreign_count),
     ):
         if count:
-            INBOUND_TEXTS.labels(account.provider, fate).inc(count)
+            INBOUND_TEXTS.labels(account.provider, result).inc(count)
     for turn_id in outcome.turn_ids:
         traces.record_point("webhook", turn_id, provider=account.provider)
     return _build_answer(dialect)
 
 
 def _is_batchable(texts: Sequence[InboundText]) -> bool:
-    """Whether the texts may go together with those of others: they are whole, of one lead, and
-    say nothing that must be obeyed at once."""
+    """Whether the texts may share a batch with other leads' texts: they are whole, come from one
+    phone, and none is a word such as STOP, which must take effect before the answer."""
     return len({text.sender for text in texts}) <= 1 and all(
         text.part is None
         and text.taken_as is None
@@ -166,7 +166,7 @@ def _is_batchable(texts: Sequence[InboundText]) -> bool:
 async def _submit_with_retry(batcher: Batcher[In, Out], entry: In) -> Out:
     try:
         return await batcher.submit(entry)
-    except OutcomeUnknown:  # if it was stored, it is known now, and nothing happens twice
+    except OutcomeUnknown:  # safe to repeat: what was stored is recognized by the carrier's id
         return await batcher.submit(entry)
 
 
@@ -192,13 +192,13 @@ async def take_status(request: Request) -> Response:
     else:
         unknown_count = await _submit_with_retry(request.app.state.reports, report)
     if unknown_count or not known_receipts:
-        log.info("a receipt that says nothing we know", provider=account.provider)
+        log.info("a receipt without a known text or status", provider=account.provider)
     return _build_answer(dialect)
 
 
 async def _wait_for_open_sends(resources: Resources, tenant_id: str, phones: tuple[str, ...]) -> None:
-    """Returns once no request to the phones that was claimed before the STOP's commit can
-    still begin: afterwards the STOP's 2xx is a promise."""
+    """Waits until no request to the phones that was claimed before the STOP's commit can still
+    begin. From the STOP's 2xx on, nothing is sent to them."""
     async with resources.database.system_tx() as tx:
         seconds_since_claim = await outbox.seconds_since_claim(tx, tenant_id, phones)
     if seconds_since_claim is not None:
@@ -211,8 +211,8 @@ def _build_answer(dialect: Provider) -> Response:
 
 
 class WebhookRoute(Route):
-    """A route without the framework's dependencies, which cost more than the work here; told in
-    logs and figures as any other."""
+    """A route without FastAPI's dependencies, which cost more time than the work here. It sets
+    `scope["route"]`, so logs and metrics name it like any other route."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         match, child_scope = super().matches(scope)
@@ -220,7 +220,7 @@ class WebhookRoute(Route):
 
 
 class WebhookRouter:
-    """ASGI, around the application: opens what is plainly a door, and passes on all else."""
+    """ASGI middleware: answers requests that match a webhook route, and passes on all others."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

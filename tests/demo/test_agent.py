@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app.demo import agent, calls
+from app.demo import agent, http_clients
 from tests.world import served, until
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -133,7 +133,7 @@ async def hand_over(
         "webhook-timestamp": str(int(at.timestamp())),
         "webhook-signature": Webhook(secret).sign("turn_1", at, body),
     } | {name.replace("_", "-"): value for name, value in changed.items()}
-    async with calls.build_client(timeout=5) as http:
+    async with http_clients.build_client(timeout=5) as http:
         return await http.post(url, content=body, headers=headers)
 
 

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.demo import calls, carrier
+from app.demo import carrier, http_clients
 from app.domain.carriage import Account, InboundPage, OutgoingText, WebhookRequest
 from app.providers import simulator, twilio
 from tests.world import served, until
@@ -87,7 +87,7 @@ async def world(servers: tuple[Us, Starlette, str]) -> AsyncIterator[World]:
     us.hooks, us.answers = [], []
     app.state.carrier = carrier.Carrier(SECRET, {OURS: f"{us.url}/inbound"}, 0.02)
     account = Account("org_1", "acct_1", "simulator", {"secret": SECRET}, url)
-    async with calls.build_client(base_url=url, timeout=5) as http:
+    async with http_clients.build_client(base_url=url, timeout=5) as http:
         yield World(us, account, http)
     await app.state.carrier.close()
 

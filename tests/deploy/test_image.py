@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.demo import calls
+from app.demo import http_clients
 from app.embedded.supervisor import Account, find_free_port, is_reachable
 from app.settings import Settings
 from tests.world import until
@@ -146,7 +146,7 @@ async def test_the_image_serves_and_works_as_nobody_on_files_that_nobody_may_wri
         for command in (web, ["python", "-m", "app", "worker"])
     ]
     try:
-        async with calls.build_client(base_url=f"http://127.0.0.1:{env['PORT']}") as http:
+        async with http_clients.build_client(base_url=f"http://127.0.0.1:{env['PORT']}") as http:
 
             async def ready() -> bool:
                 try:

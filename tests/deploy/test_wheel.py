@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from app import up
-from app.demo import calls
+from app.demo import http_clients
 from tests.test_cli import OURS
 from tests.world import until
 
@@ -109,7 +109,7 @@ async def test_installed_from_the_wheel_up_runs_outside_the_checkout(
     assert running.stdout
     listening = asyncio.create_task(_hear(running.stdout, said))
     try:
-        async with calls.build_client(base_url=f"http://127.0.0.1:{port}", timeout=5) as http:
+        async with http_clients.build_client(base_url=f"http://127.0.0.1:{port}", timeout=5) as http:
 
             async def ready() -> bool:
                 assert running.returncode is None, "".join(said)

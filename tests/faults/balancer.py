@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app.demo import calls
+from app.demo import http_clients
 from tests.world import served
 
 LOOK_EVERY = 0.1
@@ -33,7 +33,7 @@ class Balancer:
     """How many requests each backend answered."""
     url: str = ""
     _http: httpx.AsyncClient = field(
-        default_factory=lambda: calls.build_client(
+        default_factory=lambda: http_clients.build_client(
             timeout=WAITS,
             limits=httpx.Limits(max_connections=None, keepalive_expiry=2.0),
         )
@@ -59,7 +59,7 @@ class Balancer:
 
     async def _look(self, backend: str) -> None:
         try:
-            async with calls.build_client(timeout=3) as http:
+            async with http_clients.build_client(timeout=3) as http:
                 while True:
                     if not await _says_ready(http, backend):
                         self._forget(backend)

@@ -17,7 +17,7 @@ import pytest
 
 from app import embedded, settings
 from app.cli import migrate_to_head
-from app.demo import calls
+from app.demo import http_clients
 from app.embedded.supervisor import find_free_port
 from app.resources import Resources, open_resources
 from app.settings import Settings
@@ -196,7 +196,7 @@ async def island(harbour: Harbour, carrier: Carrier, rng: random.Random, tmp_pat
             "LINGER_SECONDS": str(LINGER),
         }
         configuration = settings.load(**{name.lower(): value for name, value in given.items()})
-        http = await stack.enter_async_context(calls.build_client(base_url=balancer.url, timeout=30))
+        http = await stack.enter_async_context(http_clients.build_client(base_url=balancer.url, timeout=30))
         resources = await stack.enter_async_context(open_resources(configuration))
         log = tmp_path / "processes.log"
         env = dict(os.environ) | given

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from app.demo import calls
+from app.demo import http_clients
 from app.store.engine import Database
 from tests.faults import ledger
 from tests.faults.ledger import Heard, Posted, Record, Written
@@ -239,7 +239,7 @@ class Run:
         # Idle connections are left before uvicorn closes them, 5 s after their last request.
         limits = httpx.Limits(keepalive_expiry=2.0)
         # The carrier tries its webhook again and again before it says what came of a text.
-        async with calls.build_client(timeout=90, limits=limits) as http:
+        async with http_clients.build_client(timeout=90, limits=limits) as http:
             tasks = [
                 *(asyncio.create_task(self.talk(http, talk)) for talk in self.talks),
                 *(asyncio.create_task(one.send(self.going)) for one in self.backends),

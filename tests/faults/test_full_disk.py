@@ -24,7 +24,7 @@ import httpx
 import pytest
 
 from app import embedded
-from app.demo import calls
+from app.demo import http_clients
 from app.demo.carrier import sign_webhook
 from tests.conftest import database_named
 from tests.faults.island import Harbour, Island, moored, port_of
@@ -187,7 +187,7 @@ async def again(island: Island) -> None:
 
 async def health(url: str) -> tuple[int, int]:
     """Live and ready."""
-    async with calls.build_client(base_url=url, timeout=5) as http:
+    async with http_clients.build_client(base_url=url, timeout=5) as http:
         live, ready = await asyncio.gather(http.get("/health/live"), http.get("/health/ready"))
     return live.status_code, ready.status_code
 
@@ -200,7 +200,7 @@ async def refuses(island: Island, run: Run, url: str) -> None:
         return await health(url) == (200, 503)
 
     await until(unready, BACK_WITHIN)
-    async with calls.build_client(base_url=url, timeout=5) as http:
+    async with http_clients.build_client(base_url=url, timeout=5) as http:
         for one in (send, write):
             refused = 0
             for n in itertools.count():  # a page that is not full yet has room for some

@@ -24,8 +24,8 @@ import pytest
 
 from app import embedded, settings
 from app.cli import migrate_to_head
-from app.demo import calls
 from app.demo import carrier as simulated
+from app.demo import http_clients
 from app.domain.windows import HAND_OVER_LEASE
 from app.embedded import supervisor
 from app.embedded.postgres import SERVER_SETTINGS
@@ -211,7 +211,7 @@ async def town(site: Site, database: str, clock: str, log: Path) -> AsyncIterato
 
 def client(url: str, seconds: float) -> httpx.AsyncClient:
     limits = httpx.Limits(keepalive_expiry=2.0)
-    return calls.build_client(base_url=url, timeout=seconds, limits=limits)
+    return http_clients.build_client(base_url=url, timeout=seconds, limits=limits)
 
 
 @pytest.mark.long

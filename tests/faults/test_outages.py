@@ -13,7 +13,7 @@ import pytest
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from app.demo import calls
+from app.demo import http_clients
 from tests.faults.island import Harbour, Island, pid_of
 from tests.faults.outage import BACK_WITHIN, at_work, counted, goes_on, run
 from tests.faults.talks import Run
@@ -123,7 +123,7 @@ async def test_while_the_database_is_away_all_hear_so_and_afterwards_nothing_is_
 async def says_so(island: Island) -> None:
     """Every web process is alive, not ready, and refuses what it cannot take."""
     for url in island.webs:
-        async with calls.build_client(base_url=url, timeout=5) as http:
+        async with http_clients.build_client(base_url=url, timeout=5) as http:
 
             async def unready(http: httpx.AsyncClient = http) -> bool:
                 return (await http.get("/health/ready")).status_code == 503

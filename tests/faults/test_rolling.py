@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from app.demo import calls
+from app.demo import http_clients
 from tests.faults import ledger
 from tests.faults.island import Island
 from tests.faults.talks import quiet, running, slow, table
@@ -65,7 +65,7 @@ async def test_an_open_event_stream_does_not_hold_up_a_stop(island: Island) -> N
         # Both have come to their ends by themselves, while the process still serves others.
         assert (await polled).json()["data"]["events"] == []
         assert not stopped.done()
-        async with calls.build_client(base_url=url) as http:
+        async with http_clients.build_client(base_url=url) as http:
             assert (await http.get("/health/live")).status_code == 200
             unready = await http.get("/health/ready")
             assert unready.json()["error"]["details"] == ["process: is stopping"]

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.demo import calls
+from app.demo import http_clients
 from tests.makers import Data
 from tests.world import World, agent, carrier, idle_world, until, working, world
 
@@ -67,7 +67,7 @@ async def example(request: pytest.FixtureRequest, world: World, tmp_path: Path) 
 
     async def listens() -> bool:
         try:
-            async with calls.build_client() as http:
+            async with http_clients.build_client() as http:
                 await http.post(made["webhookUrl"], content=b"{}")
         except httpx.TransportError:
             return False
@@ -120,7 +120,7 @@ async def test_it_passes_the_test_of_the_settings(world: World, example: Data) -
 )
 async def test_it_turns_away_what_is_not_signed_by_its_secret(example: Data, headers: dict[str, str]) -> None:
     given = [(name.encode(), value.encode()) for name, value in headers.items()]
-    async with calls.build_client() as http:
+    async with http_clients.build_client() as http:
         answer = await http.post(example["webhookUrl"], content=b"{}", headers=given)
     assert answer.status_code == 401
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from app.demo import calls
+from app.demo import http_clients
 from app.resources import Resources
 from app.settings import Settings
 from tests import makers
@@ -66,7 +66,7 @@ class Target:
 
 @pytest.fixture
 async def target(resources: Resources, fuzzed_url: str) -> AsyncIterator[Target]:
-    async with calls.build_client(base_url=fuzzed_url, timeout=20) as http:
+    async with http_clients.build_client(base_url=fuzzed_url, timeout=20) as http:
         tenant = await makers.tenant(resources, http)
         account = await tenant.account("simulator", baseUrl="http://127.0.0.1:9")
         number = await tenant.number(providerAccountId=account["accountId"])

@@ -18,7 +18,7 @@ import httpx
 import pytest
 import redis.asyncio
 
-from app.demo import calls
+from app.demo import http_clients
 from app.resources import Resources
 from app.settings import Settings
 from tests import makers
@@ -51,7 +51,7 @@ class Watched:
     async def all(self) -> dict[str, str]:
         """Everything said so far, by where."""
         said = {name: file.read_text() for name, file in self.logs.items()}
-        async with calls.build_client() as http:
+        async with http_clients.build_client() as http:
             for name, url in self.figures.items():
                 said[f"figures of {name}"] = (await http.get(url)).text
         said["redis"] = "\n".join(self.redis_said)
@@ -105,7 +105,7 @@ async def watched(configuration: Settings, resources: Resources, tmp_path: Path)
     logs = {name: tmp_path / f"{name}.log" for name in ("web", "worker")}
     figures = {"web": f"{base}/metrics", "worker": f"http://127.0.0.1:{worker_port}/metrics"}
     async with AsyncExitStack() as stack:
-        http = await stack.enter_async_context(calls.build_client(base_url=base, timeout=10))
+        http = await stack.enter_async_context(http_clients.build_client(base_url=base, timeout=10))
         watched = Watched(http, logs, figures)
         http.event_hooks = {"response": [watched.keep]}
         client = await stack.enter_async_context(

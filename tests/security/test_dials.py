@@ -21,7 +21,7 @@ from app import worker
 from app.commands import receive
 from app.commands.directory import require_url
 from app.commands.receive import InboundPost
-from app.demo import calls
+from app.demo import http_clients
 from app.domain.carriage import Account, InboundText, Media
 from app.domain.problems import Invalid
 from app.main import build_app
@@ -116,7 +116,7 @@ class Guarded:
 async def guarded(world: World, strict: Resources, configuration: Settings) -> AsyncIterator[Guarded]:
     async with (
         served(build_app(configuration, strict)) as url,
-        calls.build_client(base_url=url, timeout=20) as http,
+        http_clients.build_client(base_url=url, timeout=20) as http,
     ):
         yield Guarded(url, replace(world.tenant, http=http), world, strict)
 

@@ -7,7 +7,7 @@ from html import unescape
 import httpx
 
 from app.access import passwords
-from app.demo import calls
+from app.demo import http_clients
 from app.domain import ids
 from app.resources import Resources
 from app.store import tenants
@@ -45,7 +45,7 @@ class Browser:
 
 
 def browser(origin: str) -> Browser:
-    return Browser(calls.build_client(base_url=origin, timeout=10), origin)
+    return Browser(http_clients.build_client(base_url=origin, timeout=10), origin)
 
 
 def form(page: str, action_ends: str) -> tuple[str, dict[str, str]]:

@@ -9,7 +9,7 @@ from fastapi import Request
 
 from app import settings
 from app.access import tries
-from app.demo import calls
+from app.demo import http_clients
 from app.resources import Resources
 from app.web.page import dependencies
 from tests.conftest import Api
@@ -204,7 +204,7 @@ async def test_of_requests_at_once_one_renews_and_none_is_turned_away(sam: Brows
     async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE sessions SET renewed_at = renewed_at - interval '61 minutes'")
     header = {"Cookie": "; ".join(f"{name}={value}" for name, value in old.items())}
-    async with calls.build_client(base_url=sam.origin) as http:
+    async with http_clients.build_client(base_url=sam.origin) as http:
         answers = await asyncio.gather(*(http.get("/conversations", headers=header) for _ in range(6)))
     assert {answer.status_code for answer in answers} == {200}
     assert sum("set-cookie" in answer.headers for answer in answers) == 1

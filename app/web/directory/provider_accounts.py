@@ -8,6 +8,7 @@ from pydantic import Field
 
 from app.commands import accounts as commands
 from app.commands.directory import require_found
+from app.domain.carriage import build_webhook_url
 from app.domain.problems import Invalid
 from app.providers import REGISTRY
 from app.resources import Resources
@@ -85,8 +86,8 @@ class Accounts(Out):
 
 
 def build_shape(row: Row, resources: Resources) -> AccountShape:
-    address = f"{resources.settings.base_url}/webhooks/{row['provider']}/{row['account_id']}"
-    webhooks = Webhooks(inbound=f"{address}/inbound", status=f"{address}/status")
+    account = resources.settings.base_url, row["provider"], row["account_id"]
+    webhooks = Webhooks(inbound=build_webhook_url(*account, "inbound"), status=build_webhook_url(*account, "status"))
     fields = {
         **row,
         "credentials": row["hints"],

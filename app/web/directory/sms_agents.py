@@ -3,25 +3,24 @@
 import base64
 import os
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from app.agents.payload import build_sample
-from app.commands import brakes, dry_turns
+from app.commands import brakes
 from app.commands import sms_agents as commands
 from app.commands.directory import require_found
 from app.domain import windows
 from app.store import sms_agents, turns
-from app.store.engine import Row
+from app.store.engine import ReadTx, Row
 from app.web.dependencies import ApiCaller, AppResources, ReadCaller, TenantRead, TenantTx
 from app.web.directory import Deleted, Pause
 from app.web.envelope import Answer, AnyId, Body, Name, Out, make_optional_in_schema
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams
-from app.web.turns import TurnShape, post_dry_turn
+from app.web.turns import TurnShape, test_agent
 
 router = APIRouter(prefix="/api/v1/sms-agents", tags=["SMS agents"])
 MIN_WINDOW_MS, MAX_WINDOW_MS = windows.WINDOW_BOUNDS_MS
@@ -187,12 +186,7 @@ async def resume(sms_agent_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[A
 @router.post("/{sms_agent_id}/test", status_code=201, summary="Hand the agent a made-up turn")
 async def test(sms_agent_id: str, caller: ApiCaller, resources: AppResources) -> Answer[TurnShape]:
     """Its answer is kept; nothing of it is sent."""
-    async with resources.database.tenant_tx(caller.tenant_id) as tx:
-        agent = require_found(await sms_agents.get(tx, caller.tenant_id, sms_agent_id))
-        payload = build_sample(agent["tenant_id"], sms_agent_id, datetime.now(UTC))
-        dry_turn = dry_turns.build_dry_turn(caller.tenant_id, "test", payload, None, sms_agent_id, None)
-        await dry_turns.begin_dry_turns(tx, [dry_turn])
-    return Answer(data=await post_dry_turn(resources, agent, None, dry_turn))
+    return Answer(data=await test_agent(resources, caller.tenant_id, sms_agent_id))
 
 
 class Side(Out):
@@ -225,7 +219,11 @@ class Report(Out):
 async def report(sms_agent_id: str, caller: ReadCaller, read: TenantRead) -> Answer[Report]:
     """The newest hundred turns, and how often each state came."""
     require_found(await sms_agents.get(read, caller.tenant_id, sms_agent_id))
-    rows = await turns.report_shadows(read, caller.tenant_id, sms_agent_id, 100)
+    return Answer(data=await get_shadow_report(read, caller.tenant_id, sms_agent_id))
+
+
+async def get_shadow_report(read: ReadTx, tenant_id: str, agent_id: str) -> Report:
+    rows = await turns.report_shadows(read, tenant_id, agent_id, 100)
     pairs = [
         Pair(
             interaction_id=row["interaction_id"],
@@ -252,7 +250,7 @@ async def report(sms_agent_id: str, caller: ReadCaller, read: TenantRead) -> Ans
         live=Counter(pair.live.state for pair in pairs),
         shadow=Counter(pair.shadow.state for pair in pairs),
     )
-    return Answer(data=Report(pairs=pairs, states=states))
+    return Report(pairs=pairs, states=states)
 
 
 @router.delete("/{sms_agent_id}", summary="Remove an agent that nothing refers to")

@@ -233,21 +233,21 @@ async def remove_account(admin: AdminPost, account_id: str) -> Response:
 async def sync_numbers(admin: AdminPost, account_id: str) -> Response:
     """Asks the vendor, with no transaction open."""
     try:
-        sync_answer = await vendor.sync(account_id, admin.caller, admin.resources)
+        synced = await vendor.sync_numbers(admin.resources, admin.caller, account_id)
     except NotFound:
         raise
     except Problem as problem:
         return await _render_account(admin, account_id, None, problem.status, refused=problem)
-    return await _render_account(admin, account_id, synced=sync_answer.data)
+    return await _render_account(admin, account_id, synced=synced)
 
 
 @router.post(BASE_PATH + "/{account_id}/check", dependencies=FORM_CHECKS)
 async def check_webhooks(admin: AdminPost, account_id: str) -> Response:
     """Asks the vendor, with no transaction open."""
     try:
-        check_answer = await vendor.check(account_id, admin.caller, admin.resources)
+        checked = await vendor.check_webhooks(admin.resources, admin.tenant_id, account_id)
     except NotFound:
         raise
     except Problem as problem:
         return await _render_account(admin, account_id, None, problem.status, refused=problem)
-    return await _render_account(admin, account_id, checked=check_answer.data)
+    return await _render_account(admin, account_id, checked=checked)

@@ -13,8 +13,14 @@ from app.domain.phones import format_phone
 from app.domain.problems import NotFound, Problem
 from app.store import numbers, sms_agents
 from app.store.engine import ReadTx, Row, Tx
-from app.web.directory import sms_agents as api
-from app.web.directory.sms_agents import AgentChange, NewAgent, build_shape, make_signing_secret
+from app.web import turns
+from app.web.directory.sms_agents import (
+    AgentChange,
+    NewAgent,
+    build_shape,
+    get_shadow_report,
+    make_signing_secret,
+)
 from app.web.page.settings import admin_request, choices, forms
 from app.web.page.settings.admin_request import (
     FORM_CHECKS,
@@ -304,15 +310,15 @@ async def rotate_secret(admin: AdminPost, agent_id: str) -> Response:
 @router.post(BASE_PATH + "/{agent_id}/test", dependencies=FORM_CHECKS)
 async def test_agent(admin: AdminPost, agent_id: str) -> Response:
     """Hands the agent a made-up turn, with no transaction open; nothing of its answer is sent."""
-    dry_turn = (await api.test(agent_id, admin.caller, admin.resources)).data
+    dry_turn = await turns.test_agent(admin.resources, admin.tenant_id, agent_id)
     return await _render_agent(admin, agent_id, tested=dry_turn)
 
 
 @router.get(BASE_PATH + "/{agent_id}/shadow")
 async def show_shadow_report(admin: AdminGet, agent_id: str) -> Response:
     row = await _get_agent(admin, agent_id)
-    answer = await admin.run_read(lambda read: api.report(agent_id, admin.caller, read))
-    return admin.show_page("shadow", "agents", agent=row, here=f"{BASE_PATH}/{agent_id}", report=answer.data)
+    report = await admin.run_read(lambda read: get_shadow_report(read, admin.tenant_id, agent_id))
+    return admin.show_page("shadow", "agents", agent=row, here=f"{BASE_PATH}/{agent_id}", report=report)
 
 
 @router.post(BASE_PATH + "/{agent_id}/pause", dependencies=FORM_CHECKS)

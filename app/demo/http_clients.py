@@ -1,4 +1,4 @@
-"""The HTTP clients of what plays a part here: the carrier, the agent, a backend."""
+"""HTTP clients for whoever plays a part here: the carrier, the agent, a backend."""
 
 import ssl
 from functools import cache
