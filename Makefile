@@ -13,9 +13,10 @@ READY := .venv/.ready
 TESTS := $(BIN)/python -m pytest -m "not long" -n 2 --ignore tests/faults
 # One after the other: two tests that start and kill processes would take each other's time.
 FAULTS := $(BIN)/python -m pytest -m "not long" tests/faults
+PURE := tests/domain tests/providers tests/agents tests/wire
 DOCS := $(BIN)/python -m sphinx -W --keep-going -n -q -b html docs .docs
 
-.PHONY: help setup up test check docs faults fuzz audit lock bench bench-data bench-big clean
+.PHONY: help setup up quick test check docs faults fuzz audit lock bench bench-data bench-big clean
 
 help:  ## what there is to do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -38,6 +39,13 @@ check: $(READY)  ## format, lint, types, import contracts, security lint, docume
 	$(DOCS)
 	$(TESTS)
 	$(FAULTS)
+
+quick: $(READY)  ## format, lint, import contracts, types and the tests without a server: a minute
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -m "not long" $(PURE)
 
 docs: $(READY)  ## the documents into .docs/: a broken link, anchor or navigation is an error
 	$(DOCS)
