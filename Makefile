@@ -30,11 +30,12 @@ test: $(READY)  ## the tests, on real PostgreSQL and Valkey
 	$(TESTS)
 	$(FAULTS)
 
-check: $(READY)  ## format, lint, types, import contracts, security lint, documents, tests
+check: $(READY)  ## format, lint, types, import contracts, dead code, security lint, documents, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.dead_code
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml app migrations
 	$(DOCS)
 	$(TESTS)
@@ -44,6 +45,7 @@ quick: $(READY)  ## format, lint, import contracts, types and the tests without 
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.dead_code
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -m "not long" $(PURE)
 

@@ -43,11 +43,6 @@ def _random_text(length: int) -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(length))
 
 
-async def find_caller(read: ReadTx, raw_key: str | None) -> Caller:
-    """Whose key it is. Raises `Unauthorized`, the same for missing, unknown and revoked."""
-    return _build_caller(await _get_key_row(read, raw_key))
-
-
 async def _get_key_row(read: ReadTx, raw_key: str | None) -> Row:
     match = KEY_PATTERN.fullmatch(raw_key or "")
     row = await access.get_key(read, match[1]) if match else None
@@ -80,7 +75,8 @@ class KeyCache:
         self._touch_tasks: set[asyncio.Task[None]] = set()
 
     async def get_caller(self, raw_key: str | None) -> Caller:
-        """As `find_caller` above, at most `CACHE_SECONDS` behind it."""
+        """Whose key it is, at most `CACHE_SECONDS` ago. Raises `Unauthorized`, the same for missing,
+        unknown and revoked."""
         if not KEY_PATTERN.fullmatch(raw_key or ""):
             raise Unauthorized
         return await self._callers.get(_digest_key(raw_key), lambda: self._load_caller(raw_key))
