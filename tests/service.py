@@ -24,10 +24,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.pool import Pool
 
 from app import settings
-from app.cli import KEEP_ALIVE_SECONDS, migrate_to_head
+from app.cli import KEEP_ALIVE_SECONDS
 from app.demo import calls
 from app.domain.problems import Unavailable
 from app.main import build_app
+from app.operations.migrations import migrate_to_head
 from app.resources import Resources, open_resources
 from app.settings import Settings
 from app.store import readiness

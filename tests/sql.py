@@ -19,7 +19,7 @@ import asyncpg
 
 import app.store
 from app import embedded
-from app.cli import migrate_to_head
+from app.operations.migrations import migrate_to_head
 
 VERBS = r"(SELECT|INSERT|UPDATE|DELETE)\b"
 USAGE = "make sql NAME=outbox.CLAIM_TEXTS_SQL"

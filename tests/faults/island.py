@@ -16,9 +16,9 @@ import asyncpg
 import pytest
 
 from app import embedded, settings
-from app.cli import migrate_to_head
 from app.demo import calls
 from app.embedded.supervisor import find_free_port
+from app.operations.migrations import migrate_to_head
 from app.resources import Resources, open_resources
 from app.settings import Settings
 from tests import makers
