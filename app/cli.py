@@ -135,8 +135,7 @@ def run_worker(configuration: Settings, options: argparse.Namespace) -> int:
     from app import worker as process
 
     settings.require_servers(configuration)
-    trace_export = traces.export_traces(configuration, "worker")
-    with trace_export, asyncio.Runner(loop_factory=_get_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=_get_loop_factory()) as runner:
         runner.run(process.run(configuration, options.drain))
     return 0
 

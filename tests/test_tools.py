@@ -77,7 +77,7 @@ async def test_uvicorn_serves_the_factory_and_stops_though_somebody_listens(
 
 @pytest.mark.parametrize(
     ("arguments", "env"),
-    [((UVICORN, *FACTORY), {})],
+    [((UVICORN, *FACTORY), {}), ((ARQ, SETTINGS), {"REDIS_URL": "given"})],
 )
 async def test_what_cannot_start_says_which_variables_are_missing(
     configuration: Settings, arguments: tuple[str, ...], env: dict[str, str]
@@ -87,3 +87,19 @@ async def test_what_cannot_start_says_which_variables_are_missing(
     _, err = await process.communicate()
     assert process.returncode != 0
     assert re.search(r"DATABASE_URL( and REDIS_URL)? must be set", err.decode())
+
+
+async def test_arq_delivers_is_healthy_and_ends_cleanly(configuration: Settings, idle_world: World) -> None:
+    async def check() -> bool:
+        checking = await started_program(configuration, ARQ, "--check", SETTINGS)
+        await checking.communicate()
+        return checking.returncode == 0
+
+    assert not await check()
+    async with running(configuration, ARQ, SETTINGS, PUBLIC_BASE_URL=configuration.base_url, **LOOPBACK) as process:
+        sent = await idle_world.send()
+        await idle_world.status_is(sent["messageId"], "delivered")
+        await until(check)
+        assert "worker stopped" in await stopped(process)
+        assert process.returncode == 0
+    assert not await check()
