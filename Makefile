@@ -13,9 +13,10 @@ READY := .venv/.ready
 TESTS := $(BIN)/python -m pytest -m "not long" -n 2 --ignore tests/faults
 # One after the other: two tests that start and kill processes would take each other's time.
 FAULTS := $(BIN)/python -m pytest -m "not long" tests/faults
+PURE := tests/domain tests/providers tests/agents tests/wire
 DOCS := $(BIN)/python -m sphinx -W --keep-going -n -q -b html docs .docs
 
-.PHONY: help setup up test check docs faults fuzz audit lock bench bench-data bench-big clean
+.PHONY: help setup up quick test check docs faults fuzz audit lock sql bench bench-data bench-big clean
 
 help:  ## what there is to do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -29,15 +30,24 @@ test: $(READY)  ## the tests, on real PostgreSQL and Valkey
 	$(TESTS)
 	$(FAULTS)
 
-check: $(READY)  ## format, lint, types, import contracts, security lint, documents, tests
+check: $(READY)  ## format, lint, types, import contracts, dead code, security lint, documents, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.dead_code
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml app migrations
 	$(DOCS)
 	$(TESTS)
 	$(FAULTS)
+
+quick: $(READY)  ## format, lint, import contracts, types and the tests without a server: a minute
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.dead_code
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -m "not long" $(PURE)
 
 docs: $(READY)  ## the documents into .docs/: a broken link, anchor or navigation is an error
 	$(DOCS)
@@ -48,6 +58,9 @@ faults: $(READY)  ## the whole fault suite, long forms and all: some twenty minu
 
 fuzz: $(READY)  ## the API and the webhooks, fuzzed at length: half an hour
 	FUZZ_TIMES=20 $(BIN)/python -m pytest tests/fuzz
+
+sql: $(READY)  ## the generic plan of a named statement (NAME=outbox.CLAIM_TEXTS_SQL)
+	@$(BIN)/python -m tests.sql $(NAME)
 
 bench: $(READY)  ## the benchmarks (ONLY=send for one)
 	$(BIN)/python -m tests.bench $(ONLY)

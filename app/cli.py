@@ -25,15 +25,13 @@ from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.problems import Problem, Unavailable
 from app.domain.words import PERSON_ROLES
-from app.resources import open_resources, unseal_phones
+from app.resources import open_database, open_resources, unseal_phones
 from app.settings import ConfigurationError, Settings
-from app.store import readiness
 from app.store import tenants as tenants_store
-from app.store.clock import Clock
-from app.store.engine import Database, connect, driver_url
+from app.store.engine import Database
 
 if TYPE_CHECKING:
-    from app import imports
+    from app.operations import imports
 
 T = TypeVar("T")
 MAX_NAME_LENGTH, MAX_EMAIL_LENGTH = 200, 320
@@ -87,7 +85,7 @@ def _print_failure(why: str, status: int) -> int:
 
 
 def run_web(configuration: Settings, _: argparse.Namespace) -> int:
-    _require_servers(configuration)
+    settings.require_servers(configuration)
     trace_export = traces.export_traces(configuration, "web")
     with trace_export, asyncio.Runner(loop_factory=_get_loop_factory()) as runner:
         return runner.run(_serve_web(configuration))
@@ -136,17 +134,16 @@ def _get_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 def run_worker(configuration: Settings, options: argparse.Namespace) -> int:
     from app import worker as process
 
-    _require_servers(configuration)
-    trace_export = traces.export_traces(configuration, "worker")
-    with trace_export, asyncio.Runner(loop_factory=_get_loop_factory()) as runner:
+    settings.require_servers(configuration)
+    with asyncio.Runner(loop_factory=_get_loop_factory()) as runner:
         runner.run(process.run(configuration, options.drain))
     return 0
 
 
 def run_doctor(configuration: Settings, options: argparse.Namespace) -> int:
-    from app.doctor import examine_all
+    from app.operations.doctor import examine_all
 
-    _require_servers(configuration)
+    settings.require_servers(configuration)
 
     async def print_findings() -> int:
         bad_count = 0
@@ -161,7 +158,7 @@ def run_doctor(configuration: Settings, options: argparse.Namespace) -> int:
 def run_up(configuration: Settings, _: argparse.Namespace) -> int:
     if configuration.is_production:
         raise ConfigurationError("up brings a demo and is refused in production: run web and worker")
-    from app import up as everything
+    from app.operations import up as everything
 
     return everything.run_up(configuration)
 
@@ -169,7 +166,7 @@ def run_up(configuration: Settings, _: argparse.Namespace) -> int:
 def run_demo(configuration: Settings, options: argparse.Namespace) -> int:
     if configuration.is_production:
         raise ConfigurationError("demo is refused in production")
-    from app import up as everything
+    from app.operations import up as everything
 
     return everything.run_demo(configuration, story=options.story)
 
@@ -180,27 +177,10 @@ def run_demo(configuration: Settings, options: argparse.Namespace) -> int:
 def migrate_database(configuration: Settings, _: argparse.Namespace) -> int:
     if not configuration.database_url:
         raise ConfigurationError("DATABASE_URL is required")
+    from app.operations.migrations import migrate_to_head
+
     migrate_to_head(configuration.database_url)
     return 0
-
-
-def migrate_to_head(url: str) -> None:
-    """Brings the database at `url` to the newest schema; a second migrator waits for the first."""
-    from alembic import command
-    from alembic.config import Config
-
-    asyncio.run(_require_answer(url))  # or Alembic would show where it failed, not what is wrong
-    config = Config()
-    config.set_main_option("script_location", str(readiness.MIGRATIONS_PATH))
-    config.set_main_option("path_separator", "os")
-    config.set_main_option("sqlalchemy.url", driver_url(url).replace("%", "%%"))
-    command.upgrade(config, "head")
-
-
-async def _require_answer(url: str) -> None:
-    database, clock = await _open_database(url)
-    await database.close()
-    await clock.close()
 
 
 def settle_restored(configuration: Settings, _: argparse.Namespace) -> int:
@@ -292,7 +272,7 @@ def create_user(configuration: Settings, options: argparse.Namespace) -> int:
 
 
 def import_leads(configuration: Settings, options: argparse.Namespace) -> int:
-    from app import imports
+    from app.operations import imports
 
     async def import_file(database: Database, report: imports.ImportReport) -> None:
         caller = Caller(options.tenant, "service", "service", "admin")
@@ -303,7 +283,7 @@ def import_leads(configuration: Settings, options: argparse.Namespace) -> int:
 
 
 def import_suppressions(configuration: Settings, options: argparse.Namespace) -> int:
-    from app import imports
+    from app.operations import imports
 
     async def import_file(database: Database, report: imports.ImportReport) -> None:
         caller = Caller(options.tenant, "service", "service", "admin")
@@ -320,7 +300,7 @@ def _run_import(
 ) -> int:
     """Runs an import. Whatever ends it: how many rows were taken, and which were refused, is
     told."""
-    from app.imports import ImportReport, UnreadableFile
+    from app.operations.imports import ImportReport, UnreadableFile
 
     if not options.file.is_file():
         raise CommandError(f"there is no file {options.file}")
@@ -369,28 +349,11 @@ def _with_database(configuration: Settings, work: Callable[[Database], Awaitable
     url = configuration.database_url
 
     async def against() -> T:
-        database, clock = await _open_database(url)
-        await unseal_phones(database, Seal(configuration.decode_sealing_keys()))
-        try:
+        async with open_database(url) as database:
+            await unseal_phones(database, Seal(configuration.decode_sealing_keys()))
             return await work(database)
-        finally:
-            await database.close()
-            await clock.close()
 
     return asyncio.run(against())
-
-
-async def _open_database(url: str) -> tuple[Database, Clock]:
-    # These commands leave no hints, so no Redis needs to be there.
-    clock = Clock("redis://127.0.0.1")
-    return await connect(url, clock, pool_size=2), clock
-
-
-def _require_servers(configuration: Settings) -> None:
-    urls = {"DATABASE_URL": configuration.database_url, "REDIS_URL": configuration.redis_url}
-    missing = [name for name, value in urls.items() if not value]
-    if missing:
-        raise ConfigurationError(f"{' and '.join(missing)} must be set; `up` brings its own servers")
 
 
 def _build_parser() -> argparse.ArgumentParser:

@@ -2,8 +2,9 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -13,10 +14,11 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
+from app import log, settings, traces
 from app.access.keys import KeyCache
 from app.domain.idempotency import ReplayedAnswer
 from app.resources import Resources, open_resources
-from app.settings import Settings
+from app.settings import ConfigurationError, Settings
 from app.web import (
     agent_hook,
     docs,
@@ -104,7 +106,19 @@ DESCRIPTION = """SMS conversations between organizations and their leads.
 The [guide](/guide) explains sending, agents and carriers step by step."""
 
 
-def build_app(settings: Settings, resources: Resources | None = None) -> FastAPI:
+def create_app() -> FastAPI:
+    """The application for `uvicorn --factory app.main:create_app`: it reads the environment as
+    `python -m app web` does, and opens what it needs when the server starts it."""
+    try:
+        configuration = settings.load()
+        settings.require_servers(configuration)
+    except ConfigurationError as error:
+        sys.exit(f"leadsail-sms: {error}")
+    log.configure(configuration.is_production, configuration.log_level)
+    return build_app(configuration)
+
+
+def build_app(configuration: Settings, resources: Resources | None = None) -> FastAPI:
     """The application. Resources that are given stay open after it; else it opens its own."""
 
     @asynccontextmanager
@@ -112,7 +126,9 @@ def build_app(settings: Settings, resources: Resources | None = None) -> FastAPI
         async with AsyncExitStack() as stack:
             app_resources = resources
             if app_resources is None:
-                app_resources = await stack.enter_async_context(open_resources(settings))
+                stack.enter_context(traces.export_traces(configuration, "web"))
+                app_resources = await stack.enter_async_context(open_resources(configuration))
+                stack.enter_context(hush_on_signals(app))
             app.state.resources = app_resources
             app.state.keyring = key_cache = KeyCache(app_resources.database)
             stack.push_async_callback(key_cache.close)
@@ -135,7 +151,7 @@ def build_app(settings: Settings, resources: Resources | None = None) -> FastAPI
             await asyncio.gather(*background_tasks, return_exceptions=True)
 
     app = Service(
-        https_only=settings.is_production,
+        https_only=configuration.is_production,
         title="LeadSail SMS",
         version="1",
         description=DESCRIPTION,
@@ -181,6 +197,27 @@ class Service(FastAPI):
         outermost = super().build_middleware_stack()
         assert isinstance(outermost, ServerErrorMiddleware)
         return Edge(PlainSendRoute(webhooks.WebhookRouter(outermost.app)), https_only=self._https_only)
+
+
+@contextmanager
+def hush_on_signals(app: FastAPI) -> Iterator[None]:
+    """While inside, the first word of a server's stop reaches us too. It would wait for event
+    streams to end by themselves: their listeners are sent home."""
+    event_loop = asyncio.get_running_loop()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def hush(number: int, frame: FrameType | None) -> None:
+        app.state.leaving = True  # what watches /health/ready is told
+        event_loop.call_soon_threadsafe(app.state.feed.hush)
+        handler = handlers[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    for number in handlers:
+        signal.signal(number, hush)
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 class Server(uvicorn.Server):

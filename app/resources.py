@@ -89,3 +89,15 @@ async def open_resources(settings: Settings, connections: int = 12) -> AsyncIter
         await wire.close()
         await database.close()
         await clock.close()
+
+
+@asynccontextmanager
+async def open_database(url: str) -> AsyncIterator[Database]:
+    """The database alone, for a command that leaves no hints: no Redis needs to be there."""
+    clock = Clock("redis://127.0.0.1")
+    database = await engine.connect(url, clock, pool_size=2)
+    try:
+        yield database
+    finally:
+        await database.close()
+        await clock.close()

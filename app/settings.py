@@ -89,6 +89,14 @@ def load(**overrides: object) -> Settings:
     return settings
 
 
+def require_servers(settings: Settings) -> None:
+    """Raises `ConfigurationError` when a database or a Redis is not named."""
+    urls = {"DATABASE_URL": settings.database_url, "REDIS_URL": settings.redis_url}
+    missing = [name for name, value in urls.items() if not value]
+    if missing:
+        raise ConfigurationError(f"{' and '.join(missing)} must be set; `up` brings its own servers")
+
+
 def _find_faults(settings: Settings) -> list[str]:
     faults = []
     if not settings.decode_sealing_keys():

@@ -1,26 +1,34 @@
-"""Assembly of a worker: its loops, and arq for what comes round by the clock on the wall.
+"""The worker: its loops, and arq for what comes round by the clock on the wall.
 
-arq ends with its Redis connection and knows nothing of the rows; so it runs beside the loops,
-is started again when it falls, and could be replaced in a day.
+`arq app.worker.WorkerSettings` runs the loops inside of arq: they start and end with it, and it ends
+with its Redis connection. `python -m app worker` runs arq inside of the loops: arq is started again
+when it falls, and the loops, which know the rows, go on meanwhile. Both ways use the same settings
+and the same start and end.
 """
 
 import asyncio
 import gc
 import json
+import os
 import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import structlog
 from arq import cron
 from arq.connections import RedisSettings
-from arq.worker import Worker
+from arq.worker import Worker, create_worker
 from prometheus_client import start_http_server
 from redis.exceptions import RedisError
 
+from app import settings, traces
 from app.jobs import sweeps
 from app.jobs.catch_up import CatchUp
 from app.jobs.deliver import Delivery
 from app.jobs.forward import Forwarding
 from app.jobs.loops import Loops
+from app.log import configure as configure_log
 from app.resources import Resources, open_resources
 from app.settings import Settings
 
@@ -30,28 +38,23 @@ ARQ_QUEUE = "leadsail:arq:1"
 log = structlog.get_logger("worker")
 
 
-async def run(settings: Settings, drain: bool = False) -> None:
-    """A worker until SIGTERM or SIGINT; begun work is finished or released before it ends.
-    With `drain` it ends by itself when nothing is left to do."""
-    async with open_resources(settings) as resources:
-        loops = build_loops(resources)
-        gc.freeze()  # what is there stays: no need to walk through it in the middle of a burst
-        event_loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            event_loop.add_signal_handler(number, loops.stop)
-        if settings.metrics_port:
-            start_http_server(settings.metrics_port, settings.host)
-        maintenance = asyncio.create_task(_run_arq(resources))
-        drain_task = asyncio.create_task(loops.drain()) if drain else None
-        log.info("worker started")
-        try:
-            await loops.run()
-        finally:
-            background_tasks = [task for task in (maintenance, drain_task) if task]
-            for task in background_tasks:
-                task.cancel()
-            await asyncio.gather(*background_tasks, return_exceptions=True)
-        log.info("worker stopped")
+@asynccontextmanager
+async def run_loops(configuration: Settings) -> AsyncIterator[tuple[Resources, Loops, asyncio.Task[None]]]:
+    """The loops as a task, on resources of their own. At the end they finish what they have begun."""
+    with traces.export_traces(configuration, "worker"):
+        async with open_resources(configuration) as resources:
+            loops = build_loops(resources)
+            gc.freeze()  # what is there stays: no need to walk through it in the middle of a burst
+            if configuration.metrics_port:
+                start_http_server(configuration.metrics_port, configuration.host)
+            task = asyncio.create_task(loops.run())
+            log.info("worker started")
+            try:
+                yield resources, loops, task
+            finally:
+                loops.stop()
+                await task
+                log.info("worker stopped")
 
 
 def build_loops(resources: Resources) -> Loops:
@@ -62,23 +65,79 @@ def build_loops(resources: Resources) -> Loops:
     return Loops(resources.database, resources.clock, text_delivery, hand_over, catch_up)
 
 
+async def start_loops(ctx: dict[Any, Any]) -> None:
+    """When arq starts. Raises `ConfigurationError`."""
+    configuration = settings.load()
+    settings.require_servers(configuration)
+    configure_log(configuration.is_production, configuration.log_level)
+    stack = ctx["stack"] = AsyncExitStack()
+    resources, _, _ = await stack.enter_async_context(run_loops(configuration))
+    ctx |= build_job_context(resources)
+
+
+async def finish_loops(ctx: dict[Any, Any]) -> None:
+    """When arq ends, after its jobs."""
+    await ctx["stack"].aclose()
+
+
+def build_job_context(resources: Resources) -> dict[Any, Any]:
+    return {"database": resources.database, "settings": resources.settings}
+
+
+def serialize_job(job: dict[str, Any]) -> bytes:
+    return json.dumps(job).encode()
+
+
+class WorkerSettings:
+    """What arq reads. Only what may wait for Redis is a job: see docs/decisions/0028."""
+
+    functions = (sweeps.prune,)
+    cron_jobs = (cron(sweeps.prune, minute={7, 37}, run_at_startup=True),)
+    on_startup = start_loops
+    on_shutdown = finish_loops
+    queue_name = ARQ_QUEUE
+    redis_settings = RedisSettings.from_dsn(os.environ.get("REDIS_URL") or "redis://127.0.0.1:6379")
+    keep_result = 0
+    poll_delay = 1.0
+    health_check_interval = 15
+    """Seconds. A second after them `arq --check` says that the worker is gone."""
+    job_completion_wait = 4
+    """With the loops' own `DRAIN_SECONDS` less than the 25 s that a deploy should allow."""
+    job_serializer = serialize_job
+    job_deserializer = json.loads
+
+
+async def run(configuration: Settings, drain: bool = False) -> None:
+    """A worker until SIGTERM or SIGINT; begun work is finished or released before it ends.
+    With `drain` it ends by itself when nothing is left to do."""
+    async with run_loops(configuration) as (resources, loops, loops_task):
+        event_loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            event_loop.add_signal_handler(number, loops.stop)
+        background_tasks = [asyncio.create_task(_run_arq(resources))]
+        if drain:
+            background_tasks.append(asyncio.create_task(loops.drain()))
+        try:
+            await loops_task
+        finally:
+            for task in background_tasks:
+                task.cancel()
+            await asyncio.gather(*background_tasks, return_exceptions=True)
+
+
 async def _run_arq(resources: Resources) -> None:
     assert resources.settings.redis_url
     redis_settings = RedisSettings.from_dsn(resources.settings.redis_url)
     redis_settings.conn_retries = 0
     while True:
-        worker = Worker(
-            functions=[sweeps.prune],
-            cron_jobs=[cron(sweeps.prune, minute={7, 37}, run_at_startup=True)],
-            queue_name=ARQ_QUEUE,
+        # The loops are there already, and outlive it.
+        worker = create_worker(
+            dict(vars(WorkerSettings)),
+            on_startup=None,
+            on_shutdown=None,
             redis_settings=redis_settings,
             handle_signals=False,
-            keep_result=0,
-            poll_delay=1.0,
-            job_completion_wait=10,
-            job_serializer=lambda job: json.dumps(job).encode(),
-            job_deserializer=json.loads,
-            ctx={"database": resources.database, "settings": resources.settings},
+            ctx=build_job_context(resources),
         )
         try:
             await worker.async_run()

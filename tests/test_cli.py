@@ -26,6 +26,11 @@ OURS = ("DATABASE_URL", "REDIS_URL", "SECRET_KEYS", "ENVIRONMENT", "PORT", "PUBL
 
 
 async def started(configuration: Settings | None, *arguments: str, **env: str) -> Process:
+    return await started_program(configuration, "-m", "app", *arguments, **env)
+
+
+async def started_program(configuration: Settings | None, *arguments: str, **env: str) -> Process:
+    """A program of our own Python, with the environment of a process of the service."""
     given = {name: value for name, value in os.environ.items() if name not in OURS}
     if configuration:
         given |= {
@@ -33,8 +38,9 @@ async def started(configuration: Settings | None, *arguments: str, **env: str) -
             "REDIS_URL": str(configuration.redis_url),
             "SECRET_KEYS": base64.urlsafe_b64encode(configuration.decode_sealing_keys()[0]).decode(),
         }
-    command = (sys.executable, "-m", "app", *arguments)
-    return await asyncio.create_subprocess_exec(*command, env=given | env, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+    return await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, env=given | env, stdin=PIPE, stdout=PIPE, stderr=PIPE
+    )
 
 
 async def ran(

@@ -19,8 +19,8 @@ from app.cli import KEEP_ALIVE_SECONDS
 from app.demo import carrier as simulated
 from app.demo import http_clients
 from app.resources import Resources
-from tests.conftest import Api, Server
 from tests.makers import CREDENTIALS, Data, Tenant
+from tests.service import Api, Server
 
 T = TypeVar("T")
 PATIENCE = 12.0

@@ -44,12 +44,6 @@ def _random_text(length: int) -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(length))
 
 
-async def find_caller(read: ReadTx, raw_key: str | None) -> Caller:
-    """The caller by an API key. Raises the same `Unauthorized` for a missing, unknown or revoked
-    key."""
-    return _build_caller(await _get_key_row(read, raw_key))
-
-
 async def _get_key_row(read: ReadTx, raw_key: str | None) -> Row:
     match = KEY_PATTERN.fullmatch(raw_key or "")
     row = await access.get_key(read, match[1]) if match else None
@@ -82,7 +76,8 @@ class KeyCache:
         self._touch_tasks: set[asyncio.Task[None]] = set()
 
     async def get_caller(self, raw_key: str | None) -> Caller:
-        """As `find_caller`, at most `CACHE_SECONDS` old."""
+        """The caller by an API key, at most `CACHE_SECONDS` old. Raises the same `Unauthorized` for a
+        missing, unknown or revoked key."""
         if not KEY_PATTERN.fullmatch(raw_key or ""):
             raise Unauthorized
         return await self._callers.get(_digest_key(raw_key), lambda: self._load_caller(raw_key))

@@ -11,7 +11,7 @@ from app.access import passwords, tries
 from app.domain.callers import Caller
 from app.domain.problems import Invalid
 from app.store import access
-from app.store.engine import Database, ReadTx, Row, Tx
+from app.store.engine import Database, Row, Tx
 
 MAX_IDLE = timedelta(hours=12)
 MAX_SESSION = timedelta(days=7)
@@ -85,14 +85,9 @@ async def renew(tx: Tx, token: str) -> RenewedToken | None:
     return RenewedToken(new_token, time_left) if time_left else None
 
 
-async def find(read: ReadTx, token: str) -> Person | None:
-    """The person of a session; None if it is unknown, ended, expired or was idle too long."""
-    row = await access.get_session(read, _digest_token(token), MAX_IDLE, RENEW_AFTER)
-    return None if row is None else _build_person(row)
-
-
 async def find_and_touch(tx: Tx, token: str) -> Person | None:
-    """As `find`, and records the use, which restarts the idle time; writes at most once a minute."""
+    """The person of a session; None if it is unknown, ended, expired or was idle too long. Records
+    the use, which restarts the idle time; writes at most once a minute."""
     row = await access.get_session(tx, _digest_token(token), MAX_IDLE, RENEW_AFTER)
     if row is None:
         return None

@@ -9,7 +9,6 @@ import phonenumbers
 from app.domain.problems import Invalid
 
 NumberKind = Literal["local", "toll_free", "short"]
-E164_PATTERN = re.compile(r"\+[1-9]\d{6,14}")
 DIGITS_PATTERN = re.compile(r"\d{5,15}")
 MAX_LENGTH = 250
 SCHEME_PATTERN = re.compile(r"\A(?:tel|sms):", re.I)

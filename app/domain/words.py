@@ -2,7 +2,6 @@
 
 from typing import Literal, get_args
 
-Role = Literal["agent", "user"]
 Source = Literal["manual", "api", "inbound", "sms_agent", "system"]
 Scope = Literal["admin", "api", "agent", "read"]
 PersonRole = Literal["admin", "member"]
@@ -34,19 +33,6 @@ MessageStatus = Literal[
     "received",
     "note",
 ]
-TurnState = Literal[
-    "collecting",
-    "delivering",
-    "awaiting_reply",
-    "replied",
-    "declined",
-    "handed_off",
-    "superseded",
-    "cancelled",
-    "expired",
-    "failed",
-]
-TurnKind = Literal["live", "shadow", "replay", "test"]
 
 PERSON_ROLES: tuple[PersonRole, ...] = get_args(PersonRole)
 INTERACTION_STATUSES: tuple[InteractionStatus, ...] = get_args(InteractionStatus)

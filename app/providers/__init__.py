@@ -92,9 +92,6 @@ class Provider(Protocol):
     def list_secrets(self, account: Account) -> tuple[str, ...]:
         """Strings that must never stand in a log or an attempt's record."""
 
-    def is_opt_out_code(self, code: str) -> bool:
-        """Whether the vendor's code means that the recipient opted out."""
-
 
 REGISTRY: dict[str, Provider] = {
     "simulator": simulator,

@@ -258,10 +258,6 @@ def list_secrets(account: Account) -> tuple[str, ...]:
     )
 
 
-def is_opt_out_code(code: str) -> bool:
-    return code in OPT_OUT_CODES
-
-
 def _get_base_url(account: Account) -> str:
     return (account.base_url or BASE_URL).rstrip("/")
 

@@ -267,10 +267,6 @@ def list_secrets(account: Account) -> tuple[str, ...]:
     return (account.credentials["authToken"], _encode_credentials(account))
 
 
-def is_opt_out_code(code: str) -> bool:
-    return code in OPT_OUT_CODES
-
-
 def _get_resource_url(account: Account, resource: str) -> str:
     base = (account.base_url or BASE_URL).rstrip("/")
     return f"{base}/v1/Account/{account.credentials['authId']}/{resource}/"

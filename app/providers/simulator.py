@@ -203,10 +203,6 @@ def list_secrets(account: Account) -> tuple[str, ...]:
     return (account.credentials["secret"],)
 
 
-def is_opt_out_code(code: str) -> bool:
-    return code == OPT_OUT_CODE
-
-
 def _read_text(data: Mapping[str, Any]) -> InboundText | None:
     carrier_id, sender, to = _get_text(data, "id"), _get_text(data, "from"), _get_text(data, "to")
     if not (carrier_id and sender and to):

@@ -235,10 +235,6 @@ def list_secrets(account: Account) -> tuple[str, ...]:
     return tuple(secret for secret in values if secret)
 
 
-def is_opt_out_code(code: str) -> bool:
-    return False
-
-
 def _build_content(text: OutgoingText) -> dict[str, Any]:
     """A text, or an attachment with the text under it. Sinch takes one attachment: the others
     are told by their addresses, so that nothing is lost."""

@@ -284,10 +284,6 @@ def list_secrets(account: Account) -> tuple[str, ...]:
     return (*(secret for secret in values if secret), _encode_credentials(account))
 
 
-def is_opt_out_code(code: str) -> bool:
-    return code in OPT_OUT_CODES
-
-
 def _get_messages_url(account: Account) -> str:
     base = (account.base_url or BASE_URL).rstrip("/")
     return f"{base}/2010-04-01/Accounts/{account.credentials['accountSid']}/Messages.json"

@@ -319,10 +319,6 @@ def list_secrets(account: Account) -> tuple[str, ...]:
     return (*(secret for secret in values if secret), _encode_credentials(account))
 
 
-def is_opt_out_code(code: str) -> bool:
-    return code in OPT_OUT_CODES
-
-
 def _build_content(text: OutgoingText) -> dict[str, Any]:
     """The text, or its one attachment, or its attachments, the words under the first."""
     if not text.media:

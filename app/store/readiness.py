@@ -28,6 +28,7 @@ IS_READ_ONLY_SQL = "SELECT current_setting('transaction_read_only')::bool"
 BECOME_OWNER_SQL = "SELECT set_config('role', 'none', true)"
 GET_VERSION_SQL = "SELECT version_num FROM alembic_version"
 HAS_VERSION_SQL = "SELECT to_regclass('alembic_version') IS NOT NULL"
+GET_SERVER_VERSION_SQL = "SELECT split_part(current_setting('server_version'), ' ', 1)"
 
 
 async def get_version(tx: Tx) -> str | None:
@@ -35,6 +36,12 @@ async def get_version(tx: Tx) -> str | None:
     await tx.fetch_value(BECOME_OWNER_SQL)
     revision: str | None = await tx.fetch_value(GET_VERSION_SQL) if await tx.fetch_value(HAS_VERSION_SQL) else None
     return revision
+
+
+async def get_server_version(tx: Tx) -> str:
+    """PostgreSQL's own, such as 18.1."""
+    version: str = await tx.fetch_value(GET_SERVER_VERSION_SQL)
+    return version
 
 
 def is_behind(version: str | None) -> bool:

@@ -27,26 +27,21 @@ def test_no_two_keys_are_the_same() -> None:
 
 async def test_a_key_tells_its_tenant_and_scope(tenant: Tenant, resources: Resources) -> None:
     reader = await tenant.with_scope("read")
-    async with resources.database.system_tx() as tx:
-        caller = await keys.find_caller(tx, reader.key)
+    caller = await KeyCache(resources.database).get_caller(reader.key)
     assert (caller.tenant_id, caller.scope, caller.kind) == (tenant.tenant_id, "read", "key")
     assert caller.actor.startswith("key_")
 
 
 @pytest.mark.parametrize("given", [None, "", "lss_", "x" * 5000, "lss_é", "\ud800"])
 async def test_what_is_no_key_is_unauthorized(resources: Resources, given: str | None) -> None:
-    async with resources.database.system_tx() as tx:
-        with pytest.raises(Unauthorized):
-            await keys.find_caller(tx, given)
     with pytest.raises(Unauthorized):
         await KeyCache(resources.database).get_caller(given)
 
 
 async def test_the_right_prefix_with_the_wrong_secret_is_unauthorized(tenant: Tenant, resources: Resources) -> None:
     prefix = tenant.key.rpartition("_")[0]
-    async with resources.database.system_tx() as tx:
-        with pytest.raises(Unauthorized):
-            await keys.find_caller(tx, f"{prefix}_{'a' * 32}")
+    with pytest.raises(Unauthorized):
+        await KeyCache(resources.database).get_caller(f"{prefix}_{'a' * 32}")
 
 
 async def test_a_use_is_noted_beside_the_request(tenant: Tenant, resources: Resources) -> None:

@@ -46,7 +46,7 @@ async def test_a_person_signs_in_is_known_and_signs_out(resources: Resources, us
         assert (person.user_id, person.email) == (user_id, EMAIL)
         assert person.caller.source == "manual"
         await sessions.end(tx, token)
-        assert await sessions.find(tx, token) is None
+        assert await sessions.find_and_touch(tx, token) is None
 
 
 async def test_a_wrong_password_and_an_unknown_email_open_nothing(resources: Resources, user_id: str) -> None:

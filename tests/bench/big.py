@@ -20,11 +20,11 @@ from statistics import quantiles
 from typing import Any
 
 from app import embedded, resources, settings
-from app.cli import migrate_to_head
 from app.commands import send
 from app.domain import ids
 from app.domain.orders import Order
 from app.main import build_app
+from app.operations.migrations import migrate_to_head
 from app.store import engine, interactions
 from app.store.clock import Clock
 from app.store.engine import Database, ReadTx

@@ -22,9 +22,9 @@ import asyncpg
 from sqlalchemy.engine import make_url
 
 from app import embedded
-from app.cli import migrate_to_head
 from app.embedded.postgres import SERVER_SETTINGS
 from app.embedded.supervisor import Server
+from app.operations.migrations import migrate_to_head
 
 FOLDER = Path(".data-bench")
 SIZE, SMALL, EACH = 1_000_000, 1_000, 10

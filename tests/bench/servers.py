@@ -21,7 +21,7 @@ import httpx
 from app import embedded
 from app.access import keys
 from app.access.sealing import Seal
-from app.cli import migrate_to_head
+from app.operations.migrations import migrate_to_head
 
 SECRET = base64.urlsafe_b64encode(b"the benchmark's own sealing key!").decode()
 TENANTS, LEADS = 100, 100_000

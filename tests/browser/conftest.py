@@ -23,8 +23,8 @@ from app.access import sessions
 from app.demo import agent as demo_agent
 from app.resources import Resources
 from app.web.page import dependencies
-from tests.conftest import Api
 from tests.makers import Tenant
+from tests.service import Api
 from tests.web.people import add_person
 from tests.world import World, agent, carrier, idle_world, served, until, working, world
 

@@ -8,8 +8,8 @@ from starlette.routing import Route
 
 from app.resources import Resources
 from tests.browser.conftest import EMAIL, Enter, Person
-from tests.conftest import Api
 from tests.makers import Tenant
+from tests.service import Api
 from tests.web.people import PASSWORD, add_person
 from tests.world import World, served
 

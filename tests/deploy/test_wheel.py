@@ -16,8 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app import up
 from app.demo import http_clients
+from app.operations import up
 from tests.test_cli import OURS
 from tests.world import until
 

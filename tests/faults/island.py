@@ -16,17 +16,17 @@ import asyncpg
 import pytest
 
 from app import embedded, settings
-from app.cli import migrate_to_head
 from app.demo import http_clients
 from app.embedded.supervisor import find_free_port
+from app.operations.migrations import migrate_to_head
 from app.resources import Resources, open_resources
 from app.settings import Settings
 from tests import makers
-from tests.conftest import database_named
 from tests.faults.balancer import Balancer
 from tests.faults.crew import Crew, command
 from tests.makers import Tenant
 from tests.relay import Relay
+from tests.service import database_named
 from tests.world import Carrier, until
 
 KEY = "dGVzdHMnIG93biBzZWFsaW5nIGtleSwgMzIgYnl0ZXM="

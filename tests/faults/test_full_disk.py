@@ -26,12 +26,12 @@ import pytest
 from app import embedded
 from app.demo import http_clients
 from app.demo.carrier import sign_webhook
-from tests.conftest import database_named
 from tests.faults.island import Harbour, Island, moored, port_of
 from tests.faults.ledger import Posted, Written
 from tests.faults.outage import BACK_WITHIN, at_work, counted, goes_on, run
 from tests.faults.talks import Run
 from tests.makers import CREDENTIALS
+from tests.service import database_named
 from tests.world import until
 
 __all__ = ["run"]

@@ -23,12 +23,12 @@ import httpx
 import pytest
 
 from app import embedded, settings
-from app.cli import migrate_to_head
 from app.demo import carrier as simulated
 from app.demo import http_clients
 from app.domain.windows import HAND_OVER_LEASE
 from app.embedded import supervisor
 from app.embedded.postgres import SERVER_SETTINGS
+from app.operations.migrations import migrate_to_head
 from app.resources import Resources, open_resources
 from app.settings import Settings
 from tests import makers

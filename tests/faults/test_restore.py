@@ -13,7 +13,7 @@ import pytest
 from app.resources import Resources
 from app.settings import Settings
 from app.store.engine import driver_url
-from tests.conftest import database_named
+from tests.service import database_named
 from tests.test_cli import ran
 from tests.world import World
 

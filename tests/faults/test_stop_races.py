@@ -21,8 +21,8 @@ from app import worker
 from app.demo.carrier import sign_webhook
 from app.resources import Resources
 from app.wire.client import CONNECTIONS_PER_HOST
-from tests.conftest import Api
 from tests.makers import CREDENTIALS, Data, Tenant
+from tests.service import Api
 from tests.web.people import Browser, add_person, browser, form
 from tests.world import served, until
 

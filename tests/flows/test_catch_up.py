@@ -19,8 +19,8 @@ from app.resources import Resources
 from app.settings import Settings
 from app.store import accounts
 from app.store.engine import Row
-from tests.conftest import Api
 from tests.makers import Data, Tenant, phone
+from tests.service import Api
 from tests.test_cli import ran
 from tests.web.people import add_person, browser
 from tests.world import served

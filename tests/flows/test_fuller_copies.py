@@ -17,9 +17,9 @@ from app.commands.receive import InboundPost
 from app.domain.carriage import Account, InboundText, Media
 from app.resources import Resources
 from app.web import presence
-from tests.conftest import Api
 from tests.flows.test_receive import twilio_post
 from tests.makers import CREDENTIALS, Data
+from tests.service import Api
 from tests.world import World, served, until
 
 SID = CREDENTIALS["twilio"]["accountSid"]

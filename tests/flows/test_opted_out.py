@@ -6,9 +6,9 @@ import asyncio
 from app.demo.carrier import sign_webhook
 from app.jobs.deliver import Delivery
 from app.resources import Resources
-from tests.conftest import Api
 from tests.flows.test_receive import twilio_post
 from tests.makers import CREDENTIALS, Data
+from tests.service import Api
 from tests.world import World
 
 SILENT, REPORTED = "+12125550024", "+12125550026"

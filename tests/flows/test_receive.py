@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from app.demo.carrier import sign_webhook
-from tests.conftest import Api
 from tests.makers import CREDENTIALS, Data, phone
+from tests.service import Api
 from tests.world import World
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.conftest import Api
 from tests.makers import Data, Tenant, phone
+from tests.service import Api
 from tests.world import World, until
 
 

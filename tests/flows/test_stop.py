@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from app.domain.words import INTERACTION_STATUSES
-from tests.conftest import Api
 from tests.makers import Data, phone
+from tests.service import Api
 from tests.world import World
 
 

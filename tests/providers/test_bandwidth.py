@@ -445,10 +445,5 @@ def test_the_secrets_are_told_in_every_form_they_travel_in() -> None:
         assert any(secret in header for secret in told)
 
 
-def test_only_the_opt_out_code_opts_out() -> None:
-    assert bandwidth.is_opt_out_code("4775")
-    assert not bandwidth.is_opt_out_code("4720")
-
-
 def test_a_webhook_is_answered_with_an_empty_object() -> None:
     assert bandwidth.WEBHOOK_ANSWER == ("application/json", b"{}")

@@ -474,10 +474,5 @@ def test_the_secrets_are_told_in_every_form_they_travel_in() -> None:
     assert any(secret in request.headers["authorization"] for secret in plivo.list_secrets(ACCOUNT))
 
 
-def test_only_the_opt_out_code_opts_out() -> None:
-    assert plivo.is_opt_out_code("200")
-    assert not plivo.is_opt_out_code("50")
-
-
 def test_a_webhook_is_answered_with_nothing_to_send() -> None:
     assert plivo.WEBHOOK_ANSWER == ("application/xml", b"<Response/>")

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
-import pytest
 
 from app.domain.carriage import (
     Account,
@@ -225,8 +224,3 @@ def test_a_look_up_s_answer_says(given: httpx.Response, expected: list[LookupMat
 
 def test_the_secret_is_told() -> None:
     assert simulator.list_secrets(ACCOUNT) == ("s3cret",)
-
-
-@pytest.mark.parametrize(("code", "opted_out"), [("opted_out", True), ("bad_number", False)])
-def test_only_the_opt_out_code_opts_out(code: str, opted_out: bool) -> None:
-    assert simulator.is_opt_out_code(code) is opted_out

@@ -503,7 +503,3 @@ def test_only_sinch_is_shown_the_token(given: str, expected: bool) -> None:
 
 def test_the_secrets_are_told() -> None:
     assert set(sinch.list_secrets(ACCOUNT)) == {TOKEN, SECRET}
-
-
-def test_no_code_opts_out() -> None:
-    assert not any(sinch.is_opt_out_code(code) for code in sinch.ERROR_MEANINGS)

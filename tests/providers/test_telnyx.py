@@ -508,10 +508,5 @@ def test_the_secret_is_told_as_it_travels() -> None:
     assert any(secret in request.headers["authorization"] for secret in telnyx.list_secrets(ACCOUNT))
 
 
-def test_only_the_opt_out_code_opts_out() -> None:
-    assert telnyx.is_opt_out_code("40300")
-    assert not telnyx.is_opt_out_code("40310")
-
-
 def test_a_webhook_is_answered_with_an_empty_object() -> None:
     assert telnyx.WEBHOOK_ANSWER == ("application/json", b"{}")

@@ -468,10 +468,5 @@ def test_the_secrets_are_told_in_every_form_they_travel_in() -> None:
     assert all(twilio.list_secrets(ACCOUNT))
 
 
-def test_only_the_opt_out_code_opts_out() -> None:
-    assert twilio.is_opt_out_code("21610")
-    assert not twilio.is_opt_out_code("21211")
-
-
 def test_a_webhook_is_answered_with_nothing_to_send() -> None:
     assert twilio.WEBHOOK_ANSWER == ("text/xml", b"<Response/>")

@@ -632,7 +632,6 @@ def test_an_old_receipt_reads_as(given: WebhookRequest, expected: list[Receipt])
 @pytest.mark.parametrize("code", [str(code) for code in range(1, 15)])
 def test_every_old_code_has_its_words(code: str) -> None:
     assert vonage.ERROR_MEANINGS[code]
-    assert vonage.is_opt_out_code(code) is (code == "9")
 
 
 HOSTILE = {
@@ -742,7 +741,3 @@ def test_the_secrets_are_told_in_every_form_they_travel_in() -> None:
     sent = vonage.build_send_request(ACCOUNT, TEXT, NOW).headers["authorization"]
     assert any(secret in sent for secret in told)
     assert all(vonage.list_secrets(ACCOUNT))
-
-
-def test_only_the_opt_out_codes_opt_out() -> None:
-    assert [code for code in vonage.ERROR_MEANINGS if vonage.is_opt_out_code(code)] == ["1240", "9"]

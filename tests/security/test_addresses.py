@@ -8,9 +8,9 @@ import pytest
 
 from app.main import ROUTERS
 from app.web.webhooks import WEBHOOK_ROUTES
-from tests.conftest import Api
 from tests.makers import Tenant
 from tests.security.test_limits import raw
+from tests.service import Api
 from tests.web.people import Browser
 
 EVIL = "evil.example"

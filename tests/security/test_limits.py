@@ -16,9 +16,9 @@ from starlette.routing import Route
 from app.providers import REGISTRY
 from app.settings import Settings
 from app.web.limits import Edge
-from tests.conftest import Api
 from tests.makers import Tenant
 from tests.security.walk import DOCUMENT, OPERATIONS, nobodys
+from tests.service import Api
 from tests.test_cli import ran
 from tests.web.people import browser
 from tests.world import served, until

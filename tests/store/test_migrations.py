@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.cli import migrate_to_head
+from app.operations.migrations import migrate_to_head
 from app.resources import Resources
 from app.store import leads, readiness
 from app.store.engine import driver_url

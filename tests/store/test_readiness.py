@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from app import embedded
-from app.cli import migrate_to_head
 from app.embedded import supervisor
 from app.embedded.postgres import ROLE, _execute_statements
+from app.operations.migrations import migrate_to_head
 from app.store import readiness
 from app.store.clock import Clock
 from app.store.engine import connect

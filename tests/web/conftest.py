@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.resources import Resources
-from tests.conftest import Api
 from tests.makers import Tenant
+from tests.service import Api
 from tests.web.people import Browser, add_person, browser
 from tests.world import agent, carrier, idle_world, working, world
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.conftest import Api
 from tests.makers import Tenant
+from tests.service import Api
 
 NESTED = 12_000
 JSON = {"Content-Type": "application/json"}

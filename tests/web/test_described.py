@@ -12,8 +12,8 @@ from app.main import build_app
 from app.web.agent_hook import Turn
 from app.web.examples import EXAMPLE_BODIES
 from app.web.openapi import EXTRA_REFUSALS, TAG_DESCRIPTIONS, list_operations
-from tests.conftest import Api
 from tests.makers import Data
+from tests.service import Api
 from tests.world import World, agent, carrier, idle_world, working, world
 
 __all__ = ["agent", "carrier", "idle_world", "working", "world"]

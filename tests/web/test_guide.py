@@ -9,7 +9,7 @@ import pytest
 
 from app.web import guide
 from app.web.page import render
-from tests.conftest import Api
+from tests.service import Api
 
 PAGES = sorted(guide.pages())
 NAMES = {guide.address_of(name): name for name in PAGES}

@@ -4,9 +4,9 @@ import httpx
 import pytest
 
 from app.main import ROUTERS
-from tests.conftest import Api
 from tests.makers import Tenant
 from tests.security.test_limits import raw
+from tests.service import Api
 from tests.web.people import Browser
 
 STREAM = "/conversations/events"

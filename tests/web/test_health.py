@@ -19,9 +19,9 @@ from app.resources import Resources
 from app.settings import Settings
 from app.store.clock import Clock
 from app.store.engine import connect
-from tests.conftest import Api
 from tests.makers import Tenant
 from tests.relay import Relay
+from tests.service import Api
 from tests.world import World, agent, carrier, idle_world
 
 __all__ = ["agent", "carrier", "idle_world"]

@@ -14,12 +14,10 @@ from app.domain.words import (
     Channel,
     InteractionStatus,
     MessageStatus,
-    Role,
     Source,
-    TurnKind,
-    TurnState,
 )
 from app.resources import Resources
+from app.web.page.render import TURN_WORDS
 from tests.makers import Data, Tenant
 from tests.web.people import Browser
 from tests.web.test_page import a_thread, articles, ours
@@ -96,7 +94,7 @@ async def test_a_text_with_a_picture_is_shown_and_answered(sam: Browser, tenant:
 
 async def test_every_shape_of_a_text_is_shown(sam: Browser, tenant: Tenant, ours: Data, rows: Rows) -> None:
     lead, sent = await a_thread(tenant)
-    kinds = list(product(get_args(Role), get_args(Source), get_args(MessageStatus)))
+    kinds = list(product(("agent", "user"), get_args(Source), get_args(MessageStatus)))
     said = texts(tenant, lead, sent, kinds)
     for seq, text in enumerate(said, 2):
         text["seq"] = seq
@@ -168,7 +166,7 @@ async def test_every_shape_of_a_thread_and_its_lead_is_shown(
     await a_thread(tenant, firstName="Bob")
     here = f"/conversations/{sent['interactionId']}"
     await rows.add("turns", [a_turn(tenant, sent, "collecting")])
-    state = cycle(s for s in get_args(TurnState))
+    state = cycle(TURN_WORDS)
     paused = cycle([(None, None), (at(60), None), (at(60), "It said the same"), (at(-60), "Old")])
     shapes = zip(
         cycle(get_args(InteractionStatus)), cycle(LEADS), cycle(HELD), cycle([True, True, False]),
@@ -259,7 +257,7 @@ async def test_every_shape_of_a_turn_is_shown(sam: Browser, tenant: Tenant, ours
     times, replies, refused = cycle([None, at(-3)]), cycle(REPLIES), cycle(REFUSED)
     agents, held = cycle([None, agent["smsAgentId"]]), cycle(HELD)
     unsent = cycle([None, {"turnId": "turn_x", "texts": ["Before"], "refusedAt": at(-2)}])
-    kinds = [kind for kind in get_args(TurnKind) if kind != "test"]  # which is in no thread
+    kinds = ("live", "shadow", "replay")  # a test is in no thread
     found = [
         a_turn(
             tenant, sent, state, kind, reply=next(replies), refused=next(refused), held=next(held),
@@ -268,7 +266,7 @@ async def test_every_shape_of_a_turn_is_shown(sam: Browser, tenant: Tenant, ours
             expires_at=next(times), moved_to=next(times) and "turn_next", unsent_reply=next(unsent),
             protected=state == "failed", of_turn=None,
         )
-        for kind in kinds for state in get_args(TurnState)
+        for kind in kinds for state in TURN_WORDS
     ]  # fmt: skip
     for turn in found[10:]:
         turn["of_turn"] = found[0]["turn_id"]

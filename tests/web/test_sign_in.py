@@ -12,8 +12,8 @@ from app.access import tries
 from app.demo import http_clients
 from app.resources import Resources
 from app.web.page import dependencies
-from tests.conftest import Api
 from tests.makers import Tenant
+from tests.service import Api
 from tests.web.conftest import EMAIL
 from tests.web.people import PASSWORD, Browser, add_person, form
 

@@ -24,7 +24,6 @@ MAX_CLOCK_SKEW_SECONDS, MAX_TEXT_DELAY_SECONDS, MAX_TURN_DELAY_SECONDS = 1.0, 60
 """Above these a clock is wrong, and a text or a turn is late."""
 MAX_PARALLEL_VENDORS = 8
 REDIS_SECONDS = 3.0
-GET_VERSION_SQL = "SELECT split_part(current_setting('server_version'), ' ', 1)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +85,7 @@ async def _check_redis(url: str) -> Finding:
 
 async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
     async with resources.database.system_tx() as tx:
-        version = await tx.fetch_value(GET_VERSION_SQL)
+        version = await readiness.get_server_version(tx)
         started_at = time.time()
         skew = await turns.get_database_time(tx) - (started_at + time.time()) / 2
     if not resources.database.two_roles:

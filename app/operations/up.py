@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import httpx
 
 from app import embedded
-from app.cli import migrate_to_head
 from app.demo import data, http_clients
 from app.demo.story import tell_story
+from app.operations.migrations import migrate_to_head
 from app.settings import ConfigurationError, Settings
 
 READY_SECONDS = 60.0

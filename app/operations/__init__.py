@@ -1,0 +1,1 @@
+"""What operators run: the doctor, imports, migrations, and `up` with its demo."""
