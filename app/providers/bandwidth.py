@@ -9,7 +9,6 @@ are not signed: they bear the credentials that the tenant gave the application a
 """
 
 import hmac
-import json
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -32,6 +31,17 @@ from app.domain.carriage import (
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import MessageStatus
 from app.providers.addresses import parse_url
+from app.providers.reading import (
+    clean_text,
+    filter_objects,
+    get_object,
+    get_retry_seconds,
+    get_text,
+    get_time,
+    is_carrier_url,
+    parse_json,
+    parse_object,
+)
 
 CREDENTIALS: tuple[str, ...] = (
     "accountId",
@@ -130,18 +140,16 @@ def build_send_request(account: Account, text: OutgoingText, now: datetime) -> h
 
 
 def read_outcome(response: httpx.Response) -> Outcome:
-    answer = _parse_object(response.content)
+    answer = parse_object(response.content)
     if response.is_success:
-        if carrier_id := _get_text(answer, "id"):
+        if carrier_id := get_text(answer, "id"):
             return Outcome("accepted", provider_message_id=carrier_id)
         return Outcome("unknown", detail="a success without a message id")
-    code, detail = _get_text(answer, "type"), _get_detail(answer) or f"HTTP {response.status_code}"
+    code, detail = get_text(answer, "type"), _get_detail(answer) or f"HTTP {response.status_code}"
     if not response.is_client_error:
         return Outcome("unknown", code=code, detail=detail)
     if response.status_code == 429:
-        wait = response.headers.get("retry-after", "")
-        seconds = float(wait) if wait.isdecimal() else None
-        return Outcome("later", code=code, detail=detail, retry_after=seconds)
+        return Outcome("later", code=code, detail=detail, retry_after=get_retry_seconds(response))
     return Outcome("refused", code=code or str(response.status_code), detail=detail)
 
 
@@ -158,16 +166,16 @@ def read_inbound(hook: WebhookRequest) -> list[InboundText]:
             provider_id=carrier_id,
             sender=from_carrier(sender),
             to=from_carrier(to),
-            text=_get_text(message, "text") or "",
-            media=tuple(Media(url) for url in _clean_texts(message.get("media"))),
-            sent_at=_get_time(message, "time"),
+            text=get_text(message, "text") or "",
+            media=_read_media(message.get("media")),
+            sent_at=get_time(message, "time"),
         )
         for event in _read_events(hook)
         if event.get("type") == "message-received"
-        and (message := _get_object(event, "message"))
-        and (carrier_id := _get_text(message, "id"))
-        and (sender := _get_text(message, "from"))
-        and (to := _get_text(message, "owner") or _get_text(event, "to"))
+        and (message := get_object(event, "message"))
+        and (carrier_id := get_text(message, "id"))
+        and (sender := get_text(message, "from"))
+        and (to := get_text(message, "owner") or get_text(event, "to"))
     ]
 
 
@@ -176,16 +184,16 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
         Receipt(
             provider_message_id=carrier_id,
             status=_get_status(word, code := _get_error_code(event)),
-            message_id=_get_text(message, "tag"),
-            to=from_carrier(_get_text(event, "to") or "") or None,
+            message_id=get_text(message, "tag"),
+            to=from_carrier(get_text(event, "to") or "") or None,
             code=code,
             has_opted_out=code in OPT_OUT_CODES,
-            at=_get_time(event, "time"),
+            at=get_time(event, "time"),
         )
         for event in _read_events(hook)
-        if (word := _get_text(event, "type")) not in (None, "message-received")
-        and (message := _get_object(event, "message"))
-        and (carrier_id := _get_text(message, "id"))
+        if (word := get_text(event, "type")) not in (None, "message-received")
+        and (message := get_object(event, "message"))
+        and (carrier_id := get_text(message, "id"))
     ]
 
 
@@ -203,24 +211,24 @@ def build_lookup_request(account: Account, text: OutgoingText, since: datetime) 
 
 
 def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -> list[LookupMatch] | None:
-    items = _parse_object(response.content).get("messages")
+    items = parse_object(response.content).get("messages")
     if not response.is_success or not isinstance(items, list):
         return None
-    entries = _filter_objects(items)
+    entries = filter_objects(items)
     older = [item for item in entries if _older(item, since)]
     left = [item for item in entries if not (_older(item, since) or _others(item, text))]
     # The list has neither words nor tag: numbers and time must do.
     matches = [
         LookupMatch(
             carrier_id,
-            RECORD_STATUSES.get(_get_text(item, "messageStatus") or ""),
+            RECORD_STATUSES.get(get_text(item, "messageStatus") or ""),
             at,
             _get_error_code(item),
         )
         for item in left
-        if (at := _get_time(item, "receiveTime"))
-        and all(_get_text(item, name) for name in ("sourceTn", "destinationTn"))
-        and (carrier_id := _get_text(item, "messageId"))
+        if (at := get_time(item, "receiveTime"))
+        and all(get_text(item, name) for name in ("sourceTn", "destinationTn"))
+        and (carrier_id := get_text(item, "messageId"))
     ]
     if not matches and (left or not older or len(items) >= MESSAGES_PER_PAGE):
         # An entry without time, id or numbers; or a list that may go on. Some accounts' texts are
@@ -246,7 +254,8 @@ def read_history(response: httpx.Response, since: datetime) -> InboundPage | Non
 
 
 def build_media_request(account: Account, url: str) -> httpx.Request:
-    return httpx.Request("GET", url, headers=_build_auth_headers(account) if _is_carrier_url(account, url) else None)
+    is_trusted = is_carrier_url(url, _get_base_url(account), "bandwidth.com")
+    return httpx.Request("GET", url, headers=_build_auth_headers(account) if is_trusted else None)
 
 
 def list_secrets(account: Account) -> tuple[str, ...]:
@@ -270,12 +279,6 @@ def _get_messages_url(account: Account) -> str:
     return f"{_get_base_url(account)}/api/v2/users/{account.credentials['accountId']}/messages"
 
 
-def _is_carrier_url(account: Account, url: str) -> bool:
-    target, base = httpx.URL(url), httpx.URL(_get_base_url(account))
-    is_vendor = target.scheme == "https" and f".{target.host}".endswith(".bandwidth.com")
-    return is_vendor or (target.scheme, target.netloc) == (base.scheme, base.netloc)
-
-
 def _encode_credentials(account: Account, name: str, password: str) -> str:
     pair = f"{account.credentials[name]}:{account.credentials[password]}"
     return b64encode(pair.encode()).decode()
@@ -297,7 +300,7 @@ def _get_status(word: str | None, code: str | None) -> MessageStatus | None:
 
 
 def _older(item: Mapping[str, Any], since: datetime) -> bool:
-    at = _get_time(item, "receiveTime")
+    at = get_time(item, "receiveTime")
     return at is not None and at < since - CLOCK_TOLERANCE
 
 
@@ -305,61 +308,26 @@ def _others(item: Mapping[str, Any], text: OutgoingText) -> bool:
     """Whether the entry says that it is of other numbers, or no text of ours."""
     numbers = (("sourceTn", text.sender), ("destinationTn", text.to))
     return item.get("messageDirection") not in ("OUTBOUND", None) or any(
-        (said := _get_text(item, name)) and from_carrier(said) != ours for name, ours in numbers
+        (said := get_text(item, name)) and from_carrier(said) != ours for name, ours in numbers
     )
 
 
 def _get_detail(data: Mapping[str, Any]) -> str | None:
-    fields = (_get_text(field, "description") for field in _filter_objects(data.get("fieldErrors")))
-    return "; ".join(filter(None, (_get_text(data, "description"), *fields))) or None
+    fields = (get_text(field, "description") for field in filter_objects(data.get("fieldErrors")))
+    return "; ".join(filter(None, (get_text(data, "description"), *fields))) or None
 
 
 def _read_events(hook: WebhookRequest) -> list[dict[str, Any]]:
     """The manuals show a list of events, the current document a single one."""
-    payload = _parse_json(hook.body)
-    return _filter_objects(payload if isinstance(payload, list) else [payload])
+    payload = parse_json(hook.body)
+    return filter_objects(payload if isinstance(payload, list) else [payload])
 
 
 def _get_error_code(data: Mapping[str, Any]) -> str | None:
     code = data.get("errorCode")
-    return (str(code) if code else None) if type(code) is int else _get_text(data, "errorCode")
+    return (str(code) if code else None) if type(code) is int else get_text(data, "errorCode")
 
 
-def _get_time(data: Mapping[str, Any], name: str) -> datetime | None:
-    try:
-        at = datetime.fromisoformat(_get_text(data, name) or "")
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _get_text(data: Mapping[str, Any], name: str) -> str | None:
-    return next(iter(_clean_texts([data.get(name)])), None)
-
-
-def _clean_texts(items: object) -> list[str]:
-    """Texts that are some, as a database can hold them: without NUL and half characters."""
-    texts = [item for item in items if isinstance(item, str)] if isinstance(items, list) else []
-    clean_texts = (text.replace("\x00", "").encode("utf-8", "replace").decode() for text in texts)
-    return [text for text in clean_texts if text]
-
-
-def _get_object(data: Mapping[str, Any], name: str) -> dict[str, Any]:
-    part = data.get(name)
-    return part if isinstance(part, dict) else {}
-
-
-def _filter_objects(items: object) -> list[dict[str, Any]]:
-    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-
-
-def _parse_object(body: bytes) -> dict[str, Any]:
-    value = _parse_json(body)
-    return value if isinstance(value, dict) else {}
-
-
-def _parse_json(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
+def _read_media(urls: object) -> tuple[Media, ...]:
+    clean_urls = [clean_text(url) for url in urls if isinstance(url, str)] if isinstance(urls, list) else []
+    return tuple(Media(url) for url in clean_urls if url)

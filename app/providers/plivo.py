@@ -9,7 +9,6 @@ refusals bear no codes but the HTTP status; codes come with the receipts.
 """
 
 import hmac
-import json
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -35,6 +34,16 @@ from app.domain.optout import verdict
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import Capability, MessageStatus
 from app.providers.addresses import parse_url
+from app.providers.reading import (
+    filter_objects,
+    get_object,
+    get_retry_seconds,
+    get_text,
+    get_time,
+    is_carrier_url,
+    parse_object,
+    read_parameters,
+)
 
 CREDENTIALS: tuple[str, ...] = ("authId", "authToken")
 OPTIONAL_CREDENTIALS: tuple[str, ...] = ()
@@ -105,20 +114,18 @@ def build_send_request(account: Account, text: OutgoingText, now: datetime) -> h
 
 
 def read_outcome(response: httpx.Response) -> Outcome:
-    answer, status = _parse_object(response.content), response.status_code
+    answer, status = parse_object(response.content), response.status_code
     if response.is_success:
         ids = answer.get("message_uuid")
         first = ids[0] if isinstance(ids, list) and ids else ids
         if isinstance(first, str) and first:
             return Outcome("accepted", provider_message_id=first)
         return Outcome("unknown", detail="a success without a message uuid")
-    detail = _get_text(answer, "error") or f"HTTP {status}"
+    detail = get_text(answer, "error") or f"HTTP {status}"
     if not response.is_client_error:
         return Outcome("unknown", detail=detail)
     if status == 429:
-        wait = response.headers.get("retry-after", "")
-        seconds = float(wait) if wait.isdecimal() else None
-        return Outcome("later", code="429", detail=detail, retry_after=seconds)
+        return Outcome("later", code="429", detail=detail, retry_after=get_retry_seconds(response))
     return Outcome("refused", code=str(status), detail=detail)
 
 
@@ -142,7 +149,7 @@ def is_genuine(account: Account, hook: WebhookRequest, now: datetime) -> bool:
 
 
 def read_inbound(hook: WebhookRequest) -> list[InboundText]:
-    form = _read_parameters(hook)
+    form = read_parameters(hook)
     carrier_id, sender, to = form.get("MessageUUID"), form.get("From"), form.get("To")
     if not (carrier_id and sender and to):
         return []
@@ -159,18 +166,18 @@ def read_inbound(hook: WebhookRequest) -> list[InboundText]:
 
 
 def read_status(hook: WebhookRequest) -> list[Receipt]:
-    form = _read_parameters(hook)
+    form = read_parameters(hook)
     carrier_id = form.get("ParentMessageUUID") or form.get("MessageUUID")
     word = form.get("Status")
     if not (carrier_id and word):
         return []
     code = _get_error_code(form, "ErrorCode")
-    times = (_parse_time(form.get(f"{name}Time")) for name in ("DeliveryReport", "Sent", "Queued"))
+    times = (get_time(form, f"{name}Time") for name in ("DeliveryReport", "Sent", "Queued"))
     return [
         Receipt(
             provider_message_id=carrier_id,
             status=STATUSES.get(word),
-            message_id=_get_text(dict(hook.query), "message"),
+            message_id=get_text(dict(hook.query), "message"),
             to=from_carrier(form.get("To", "")) or None,
             code=code,
             has_opted_out=code in OPT_OUT_CODES,
@@ -198,24 +205,22 @@ def build_lookup_request(account: Account, text: OutgoingText, since: datetime) 
 
 
 def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -> list[LookupMatch] | None:
-    items = _parse_object(response.content).get("objects")
+    items = parse_object(response.content).get("objects")
     if not response.is_success or not isinstance(items, list):
         return None
-    entries, pair = _filter_objects(items), (_strip_plus(text.sender), _strip_plus(text.to))
+    entries, pair = filter_objects(items), (_strip_plus(text.sender), _strip_plus(text.to))
     older = [item for item in entries if _older(item, since)]
     left = [item for item in entries if not (_older(item, since) or _others(item, pair))]
     # The list has no words: numbers and time must do.
     matches = [
         LookupMatch(
             uuid,
-            STATUSES.get(_get_text(item, "message_state") or ""),
+            STATUSES.get(get_text(item, "message_state") or ""),
             at,
             _get_error_code(item, "error_code"),
         )
         for item in left
-        if (at := _parse_time(item.get("message_time")))
-        and _pair(item) == pair
-        and (uuid := _get_text(item, "message_uuid"))
+        if (at := get_time(item, "message_time")) and _pair(item) == pair and (uuid := get_text(item, "message_uuid"))
     ]
     if not matches and (left or not older or len(items) >= ITEMS_PER_PAGE):
         # An entry without time, id or numbers (accounts may hide them); or a full page, which may
@@ -231,20 +236,19 @@ def build_numbers_request(account: Account, page: str | None) -> httpx.Request |
 
 
 def read_numbers(response: httpx.Response) -> NumberPage | None:
-    answer = _parse_object(response.content)
+    answer = parse_object(response.content)
     if not response.is_success or not isinstance(answer.get("objects"), list):
         return None
-    meta = answer.get("meta")
-    next_page = _get_text(meta, "next") if isinstance(meta, dict) else None
+    next_page = get_text(get_object(answer, "meta"), "next")
     return NumberPage(
         tuple(
             VendorNumber(
                 phone_number=from_carrier(phone),
                 capabilities=tuple(n for n in CAPABILITIES if item.get(f"{n}_enabled") is True),
-                label=_get_text(item, "alias"),
+                label=get_text(item, "alias"),
             )
-            for item in _filter_objects(answer["objects"])
-            if (phone := _get_text(item, "number"))
+            for item in filter_objects(answer["objects"])
+            if (phone := get_text(item, "number"))
         ),
         # Only what it asks for, never where: the address stays ours to choose.
         next_page=(next_page or "").partition("?")[2] or None,
@@ -260,7 +264,8 @@ def read_history(response: httpx.Response, since: datetime) -> InboundPage | Non
 
 
 def build_media_request(account: Account, url: str) -> httpx.Request:
-    return httpx.Request("GET", url, headers=_build_auth_headers(account) if _is_carrier_url(account, url) else None)
+    is_trusted = is_carrier_url(url, account.base_url or BASE_URL, "plivo.com")
+    return httpx.Request("GET", url, headers=_build_auth_headers(account) if is_trusted else None)
 
 
 def list_secrets(account: Account) -> tuple[str, ...]:
@@ -276,12 +281,6 @@ def _get_resource_url(account: Account, resource: str) -> str:
     return f"{base}/v1/Account/{account.credentials['authId']}/{resource}/"
 
 
-def _is_carrier_url(account: Account, url: str) -> bool:
-    target, base = httpx.URL(url), httpx.URL(account.base_url or BASE_URL)
-    is_vendor = target.scheme == "https" and f".{target.host}".endswith(".plivo.com")
-    return is_vendor or (target.scheme, target.netloc) == (base.scheme, base.netloc)
-
-
 def _encode_credentials(account: Account) -> str:
     pair = f"{account.credentials['authId']}:{account.credentials['authToken']}"
     return b64encode(pair.encode()).decode()
@@ -292,7 +291,7 @@ def _build_auth_headers(account: Account) -> dict[str, str]:
 
 
 def _older(item: Mapping[str, Any], since: datetime) -> bool:
-    at = _parse_time(item.get("message_time"))
+    at = get_time(item, "message_time")
     return at is not None and at < since - CLOCK_TOLERANCE
 
 
@@ -302,7 +301,7 @@ def _others(item: Mapping[str, Any], pair: tuple[str, str]) -> bool:
 
 
 def _pair(item: Mapping[str, Any]) -> tuple[str, str]:
-    return _strip_plus(_get_text(item, "from_number")), _strip_plus(_get_text(item, "to_number"))
+    return _strip_plus(get_text(item, "from_number")), _strip_plus(get_text(item, "to_number"))
 
 
 def _strip_plus(phone: str | None) -> str:
@@ -331,41 +330,7 @@ def _build_signed_text_v3(hook: WebhookRequest, nonce: str) -> str:
     return f"{signed_text}{form}.{nonce}"
 
 
-def _read_parameters(hook: WebhookRequest) -> dict[str, str]:
-    """The parameters, as a database can hold them: without NUL."""
-    parameters = hook.query if hook.method == "GET" else hook.form or ()
-    return {name: value.replace("\x00", "") for name, value in parameters}
-
-
 def _get_error_code(data: Mapping[str, Any], name: str) -> str | None:
     """A success has none, or only noughts."""
-    code = str(data[name]) if type(data.get(name)) is int else _get_text(data, name) or ""
+    code = str(data[name]) if type(data.get(name)) is int else get_text(data, name) or ""
     return code if code.strip("0 ") else None
-
-
-def _parse_time(text: object) -> datetime | None:
-    try:
-        at = datetime.fromisoformat(text if isinstance(text, str) else "")
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _get_text(data: Mapping[str, Any], name: str) -> str | None:
-    """A text that is one, as a database can hold it: without NUL and half characters."""
-    text = data.get(name)
-    if not isinstance(text, str):
-        return None
-    return text.replace("\x00", "").encode("utf-8", "replace").decode() or None
-
-
-def _filter_objects(items: list[Any]) -> list[dict[str, Any]]:
-    return [item for item in items if isinstance(item, dict)]
-
-
-def _parse_object(body: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -10,7 +10,6 @@ StatusCallback URL of each message. A 5xx may have created the message.
 
 import base64
 import hmac
-import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -38,6 +37,15 @@ from app.domain.optout import verdict
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import Capability, MessageStatus
 from app.providers.addresses import parse_url
+from app.providers.reading import (
+    filter_objects,
+    get_object,
+    get_retry_seconds,
+    is_carrier_url,
+    list_parameters,
+    parse_object,
+    read_parameters,
+)
 
 CREDENTIALS: tuple[str, ...] = ("accountSid", "authToken")
 OPTIONAL_CREDENTIALS: tuple[str, ...] = ("sharedKeySecret",)
@@ -131,7 +139,7 @@ def build_send_request(account: Account, text: OutgoingText, now: datetime) -> h
 
 
 def read_outcome(response: httpx.Response) -> Outcome:
-    answer = _parse_object(response.content)
+    answer = parse_object(response.content)
     code = str(answer["code"]) if isinstance(answer.get("code"), int) else None
     detail = str(answer.get("message") or f"HTTP {response.status_code}")
     if response.is_success:
@@ -141,9 +149,7 @@ def read_outcome(response: httpx.Response) -> Outcome:
     if code in OPT_OUT_CODES:
         return Outcome("opted_out", code=code, detail=detail)
     if response.status_code == 429 or code in RETRYABLE_CODES:
-        wait = response.headers.get("retry-after", "")
-        seconds = float(wait) if wait.isdecimal() else None
-        return Outcome("later", code=code, detail=detail, retry_after=seconds)
+        return Outcome("later", code=code, detail=detail, retry_after=get_retry_seconds(response))
     if response.is_client_error:
         return Outcome("refused", code=code or str(response.status_code), detail=detail)
     return Outcome("unknown", code=code, detail=detail)
@@ -158,7 +164,7 @@ def is_genuine(account: Account, hook: WebhookRequest, now: datetime) -> bool:
         body_digest = dict(hook.query).get("bodySHA256", "").lower().encode()
         if not hmac.compare_digest(sha256(hook.body).hexdigest().encode(), body_digest):
             return False
-    account_sid = dict(_get_parameters(hook)).get("AccountSid")
+    account_sid = dict(list_parameters(hook)).get("AccountSid")
     if (form or account_sid) and account_sid != account.credentials["accountSid"]:
         return False
     form_text = "".join(f"{name}{value}" for name, value in sorted(set(form or ())))
@@ -170,7 +176,7 @@ def is_genuine(account: Account, hook: WebhookRequest, now: datetime) -> bool:
 
 
 def read_inbound(hook: WebhookRequest) -> list[InboundText]:
-    form = _read_parameters(hook)
+    form = read_parameters(hook)
     sid, sender, to = form.get("MessageSid"), form.get("From"), form.get("To")
     if not (sid and sender and to):
         return []
@@ -193,7 +199,7 @@ def read_inbound(hook: WebhookRequest) -> list[InboundText]:
 
 
 def read_status(hook: WebhookRequest) -> list[Receipt]:
-    form = _read_parameters(hook)
+    form = read_parameters(hook)
     sid = form.get("MessageSid") or form.get("SmsSid")
     word = form.get("MessageStatus") or form.get("SmsStatus")
     if not (sid and word):
@@ -217,10 +223,10 @@ def build_lookup_request(account: Account, text: OutgoingText, since: datetime) 
 
 
 def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -> list[LookupMatch] | None:
-    items = _parse_object(response.content).get("messages")
+    items = parse_object(response.content).get("messages")
     if not response.is_success or not isinstance(items, list):
         return None
-    items = [item for item in items if isinstance(item, dict)]
+    items = filter_objects(items)
     reached_back = any((at := _get_created_at(item)) and at < since - CLOCK_TOLERANCE for item in items)
     left = [item for item in items if not _another(item, text, since)]
     candidates = [_candidate(item, text) for item in left if isinstance(item.get("sid"), str)]
@@ -237,11 +243,11 @@ def build_numbers_request(account: Account, page: str | None) -> httpx.Request |
 
 
 def read_numbers(response: httpx.Response) -> NumberPage | None:
-    answer = _parse_object(response.content)
+    answer = parse_object(response.content)
     items = answer.get("incoming_phone_numbers")
     if not response.is_success or not isinstance(items, list):
         return None
-    vendor_numbers = tuple(_read_number(item) for item in items if isinstance(item, dict))
+    vendor_numbers = tuple(_read_number(item) for item in filter_objects(items))
     return NumberPage(tuple(n for n in vendor_numbers if n.phone_number), _get_next_page(answer))
 
 
@@ -253,7 +259,7 @@ def build_history_request(account: Account, since: datetime, page: str | None) -
 
 
 def read_history(response: httpx.Response, since: datetime) -> InboundPage | None:
-    answer = _parse_object(response.content)
+    answer = parse_object(response.content)
     items = answer.get("messages")
     if not response.is_success or not isinstance(items, list):
         return None
@@ -265,9 +271,8 @@ def read_history(response: httpx.Response, since: datetime) -> InboundPage | Non
             text=str(item.get("body") or ""),
             sent_at=created_at,
         )
-        for item in items
-        if isinstance(item, dict)
-        and item.get("direction") == "inbound"
+        for item in filter_objects(items)
+        if item.get("direction") == "inbound"
         and all(isinstance(item.get(name), str) for name in ("sid", "from", "to"))
         and (created_at := _get_created_at(item)) is not None
         and created_at >= since
@@ -276,7 +281,8 @@ def read_history(response: httpx.Response, since: datetime) -> InboundPage | Non
 
 
 def build_media_request(account: Account, url: str) -> httpx.Request:
-    return httpx.Request("GET", url, headers=_build_auth_headers(account) if _is_carrier_url(account, url) else None)
+    is_trusted = is_carrier_url(url, account.base_url or BASE_URL, "twilio.com")
+    return httpx.Request("GET", url, headers=_build_auth_headers(account) if is_trusted else None)
 
 
 def list_secrets(account: Account) -> tuple[str, ...]:
@@ -307,8 +313,7 @@ def _get_next_page(answer: Mapping[str, Any]) -> str | None:
 
 
 def _read_number(item: Mapping[str, Any]) -> VendorNumber:
-    capabilities = item.get("capabilities")
-    capabilities = capabilities if isinstance(capabilities, dict) else {}
+    capabilities = get_object(item, "capabilities")
     return VendorNumber(
         phone_number=from_carrier(str(item.get("phone_number") or "")),
         capabilities=tuple(name for name in CAPABILITIES if capabilities.get(name) is True),
@@ -316,13 +321,6 @@ def _read_number(item: Mapping[str, Any]) -> VendorNumber:
         inbound_url=str(item.get("sms_url") or ""),
         inbound_method=str(item.get("sms_method") or "") or None,
     )
-
-
-def _is_carrier_url(account: Account, url: str) -> bool:
-    target, base = urlsplit(url), urlsplit(account.base_url or BASE_URL)
-    host = target.hostname or ""
-    is_vendor = target.scheme == "https" and (host == "twilio.com" or host.endswith(".twilio.com"))
-    return is_vendor or (target.scheme, target.netloc) == (base.scheme, base.netloc)
 
 
 def _encode_credentials(account: Account) -> str:
@@ -348,15 +346,6 @@ def _get_signing_key(account: Account, hook: WebhookRequest) -> tuple[str | None
 def _compute_signature(key: str, digest: str, signed_text: str) -> bytes:
     signature = hmac.digest(key.encode(), signed_text.encode("utf-8", "surrogateescape"), digest)
     return base64.b64encode(signature)
-
-
-def _get_parameters(hook: WebhookRequest) -> list[tuple[str, str]]:
-    return list(hook.query) if hook.method == "GET" else hook.form or []
-
-
-def _read_parameters(hook: WebhookRequest) -> dict[str, str]:
-    """The parameters as a database can hold them: without NUL, which the signature does cover."""
-    return {name: value.replace("\x00", "") for name, value in _get_parameters(hook)}
 
 
 def _list_signed_urls(url: str) -> Iterator[str]:
@@ -394,11 +383,3 @@ def _get_created_at(item: Mapping[str, Any]) -> datetime | None:
 
 def _get_error_code(item: Mapping[str, Any]) -> str | None:
     return None if item.get("error_code") is None else str(item["error_code"])
-
-
-def _parse_object(body: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -15,14 +15,12 @@ receipt repeats. Vonage deduplicates nothing, and asking for a text afterwards c
 
 import base64
 import hmac
-import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from hashlib import md5, sha256
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import jwt
@@ -45,13 +43,24 @@ from app.domain.phones import NumberKind, from_carrier
 from app.domain.problems import Unavailable
 from app.domain.words import Capability, MessageStatus
 from app.providers.addresses import parse_url
+from app.providers.reading import (
+    clean_text,
+    filter_objects,
+    get_line,
+    get_object,
+    get_retry_seconds,
+    get_time,
+    is_carrier_url,
+    parse_json,
+    parse_object,
+)
 
 CREDENTIALS: tuple[str, ...] = ("apiKey", "apiSecret", "signatureSecret")
 OPTIONAL_CREDENTIALS: tuple[str, ...] = ("applicationId", "privateKey")
 WEBHOOK_ANSWER = ("application/json", b"{}")
 BASE_URL = "https://api.nexmo.com"
 NUMBERS_BASE_URL = "https://rest.nexmo.com"
-VENDOR_HOSTS = ("nexmo.com", "vonage.com")
+VENDOR_DOMAINS = ("nexmo.com", "vonage.com")
 TTL_SECONDS = {"sms": (20, 604_800), "mms": (300, 259_200)}
 NUMBERS_PER_PAGE = 100
 TOKEN_LIFE = timedelta(minutes=15)
@@ -195,19 +204,17 @@ def build_send_request(account: Account, text: OutgoingText, now: datetime) -> h
 
 
 def read_outcome(response: httpx.Response) -> Outcome:
-    answer = _parse_object(response.content)
+    answer = parse_object(response.content)
     if response.is_success:
-        if carrier_id := _get_line(answer, "message_uuid"):
+        if carrier_id := get_line(answer, "message_uuid"):
             return Outcome("accepted", provider_message_id=carrier_id)
         return Outcome("unknown", detail="a success without a message_uuid")
     code = _get_error_code(answer)
-    detail = _get_line(answer, "detail") or _get_line(answer, "title") or f"HTTP {response.status_code}"
+    detail = get_line(answer, "detail") or get_line(answer, "title") or f"HTTP {response.status_code}"
     if not response.is_client_error:  # the document shows the code of "throttled" under a 500, too
         return Outcome("unknown", code=code, detail=detail)
     if response.status_code == 429 or code in RETRYABLE_CODES:
-        wait = response.headers.get("retry-after", "")
-        seconds = float(wait) if wait.isdecimal() else None
-        return Outcome("later", code=code, detail=detail, retry_after=seconds)
+        return Outcome("later", code=code, detail=detail, retry_after=get_retry_seconds(response))
     if code in OPT_OUT_CODES:
         return Outcome("opted_out", code=code, detail=detail)
     return Outcome("refused", code=code or str(response.status_code), detail=detail)
@@ -240,29 +247,26 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
     is_sms_api = "messageId" in parameters
     parameters = parameters if is_sms_api else _convert_to_v1(parameters)
     carrier_id, word = (
-        _get_line(parameters, "messageId" if is_sms_api else "message_uuid"),
-        _get_line(parameters, "status"),
+        get_line(parameters, "messageId" if is_sms_api else "message_uuid"),
+        get_line(parameters, "status"),
     )
     if not (carrier_id and word):
         return []
-    error = parameters.get("error")
-    code = (
-        _get_line(parameters, "err-code") if is_sms_api else _get_error_code(error if isinstance(error, dict) else {})
-    )
+    code = get_line(parameters, "err-code") if is_sms_api else _get_error_code(get_object(parameters, "error"))
     # Here the SMS API's msisdn is the recipient: the reverse of an inbound text.
-    sender, to = (_get_line(parameters, name) for name in (("to", "msisdn") if is_sms_api else ("from", "to")))
-    our_reference = _get_line(parameters, "client-ref" if is_sms_api else "client_ref")
+    sender, to = (get_line(parameters, name) for name in (("to", "msisdn") if is_sms_api else ("from", "to")))
+    our_reference = get_line(parameters, "client-ref" if is_sms_api else "client_ref")
     return [
         Receipt(
             provider_message_id=carrier_id,
             status=(SMS_API_STATUSES if is_sms_api else STATUSES).get(word),
             # The reference first: the signature covers the body, and not the address.
-            message_id=our_reference or _get_line(dict(hook.query), "message"),
+            message_id=our_reference or get_line(dict(hook.query), "message"),
             sender=from_carrier(sender) if sender else None,
             to=from_carrier(to) if to else None,
             code=None if code == "0" else code,
             has_opted_out=code in OPT_OUT_CODES,
-            at=_parse_time(parameters.get("message-timestamp" if is_sms_api else "timestamp")),
+            at=get_time(parameters, "message-timestamp" if is_sms_api else "timestamp"),
         )
     ]
 
@@ -285,7 +289,7 @@ def build_numbers_request(account: Account, page: str | None) -> httpx.Request |
 
 
 def read_numbers(response: httpx.Response) -> NumberPage | None:
-    answer = _parse_json(response.content)
+    answer = parse_json(response.content)
     if not response.is_success or not isinstance(answer, dict):
         return None
     count = answer.get("count", 0)
@@ -293,7 +297,7 @@ def read_numbers(response: httpx.Response) -> NumberPage | None:
     if not isinstance(items, list) or not isinstance(count, int):
         return None
     vendor_numbers = tuple(
-        _read_number(item, number) for item in items if isinstance(item, dict) and (number := _get_line(item, "msisdn"))
+        _read_number(item, number) for item in filter_objects(items) if (number := get_line(item, "msisdn"))
     )
     return NumberPage(
         vendor_numbers,
@@ -310,7 +314,8 @@ def read_history(response: httpx.Response, since: datetime) -> InboundPage | Non
 
 
 def build_media_request(account: Account, url: str) -> httpx.Request:
-    return httpx.Request("GET", url, headers=_build_auth_headers(account) if _is_carrier_url(account, url) else None)
+    is_trusted = is_carrier_url(url, account.base_url or BASE_URL, *VENDOR_DOMAINS)
+    return httpx.Request("GET", url, headers=_build_auth_headers(account) if is_trusted else None)
 
 
 def list_secrets(account: Account) -> tuple[str, ...]:
@@ -374,10 +379,10 @@ def _is_signed_by_token(account: Account, bearer: str, hook: WebhookRequest, now
     if hook.method != "POST" or scheme.lower() != "bearer" or not secret:
         return False
     try:
-        claims = _parse_object(JWS.decode(token.strip(), secret, algorithms=["HS256"]))
+        claims = parse_object(JWS.decode(token.strip(), secret, algorithms=["HS256"]))
     except (jwt.PyJWTError, ValueError, RecursionError):
         return False
-    claimed_digest = (_get_line(claims, "payload_hash") or "").lower().encode()
+    claimed_digest = (get_line(claims, "payload_hash") or "").lower().encode()
     if not hmac.compare_digest(sha256(hook.body).hexdigest().encode(), claimed_digest):
         return False
     if claims.get("api_key", account.credentials["apiKey"]) != account.credentials["apiKey"]:
@@ -389,8 +394,8 @@ def _is_signed_by_token(account: Account, bearer: str, hook: WebhookRequest, now
 def _is_signed_by_parameter(account: Account, parameters: Mapping[str, Any], now: datetime) -> bool:
     """SMS API: `sig` over all other parameters, by the method that the account chose."""
     signature, stamp = (
-        (_get_line(parameters, "sig") or "").lower().encode(),
-        _get_line(parameters, "timestamp") or "",
+        (get_line(parameters, "sig") or "").lower().encode(),
+        get_line(parameters, "timestamp") or "",
     )
     secret = account.credentials["signatureSecret"].encode()
     if not secret or not TIMESTAMP.fullmatch(stamp):
@@ -430,13 +435,13 @@ def _convert_to_v1(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_text(data: Mapping[str, Any]) -> InboundText | None:
-    carrier_id, sender, to = (_get_line(data, name) for name in ("message_uuid", "from", "to"))
+    carrier_id, sender, to = (get_line(data, name) for name in ("message_uuid", "from", "to"))
     if not (carrier_id and sender and to) or data.get("channel") not in ("sms", "mms"):
         return None
     content = data.get("content")
     items = [data.get(kind) for kind in MEDIA_ENDINGS] + (content if isinstance(content, list) else [])
-    attachments = [item for item in items if isinstance(item, dict)]
-    urls = dict.fromkeys(url for item in attachments if (url := _get_line(item, "url")))
+    attachments = filter_objects(items)
+    urls = dict.fromkeys(url for item in attachments if (url := get_line(item, "url")))
     words = (data.get("text"), *(item.get("caption") for item in attachments))
     text = next((word for word in words if isinstance(word, str)), None)
     if text is None and not urls:
@@ -445,14 +450,14 @@ def _read_text(data: Mapping[str, Any]) -> InboundText | None:
         provider_id=carrier_id,
         sender=from_carrier(sender),
         to=from_carrier(to),
-        text=_clean_text(text or ""),
+        text=clean_text(text or ""),
         media=tuple(Media(url) for url in [*urls][:MAX_MEDIA]),
-        sent_at=_parse_time(data.get("timestamp")),
+        sent_at=get_time(data, "timestamp"),
     )
 
 
 def _read_sms_api_text(data: Mapping[str, Any]) -> InboundText | None:
-    carrier_id, sender, to = (_get_line(data, name) for name in ("messageId", "msisdn", "to"))
+    carrier_id, sender, to = (get_line(data, name) for name in ("messageId", "msisdn", "to"))
     text = data.get("text")
     if not (carrier_id and sender and to and isinstance(text, str)):
         return None
@@ -462,15 +467,15 @@ def _read_sms_api_text(data: Mapping[str, Any]) -> InboundText | None:
         provider_id=carrier_id,
         sender=from_carrier(sender),
         to=from_carrier(to),
-        text=_clean_text(text),
-        sent_at=_parse_time(data.get("message-timestamp")),
+        text=clean_text(text),
+        sent_at=get_time(data, "message-timestamp"),
         part=_read_part(data),
     )
 
 
 def _read_part(data: Mapping[str, Any]) -> TextPart | None:
-    reference, number, total = (_get_line(data, f"concat-{x}") or "" for x in ("ref", "part", "total"))
-    if _get_line(data, "concat") != "true" or not (
+    reference, number, total = (get_line(data, f"concat-{x}") or "" for x in ("ref", "part", "total"))
+    if get_line(data, "concat") != "true" or not (
         reference and SMALL_NUMBER.fullmatch(number) and SMALL_NUMBER.fullmatch(total)
     ):
         return None
@@ -493,21 +498,13 @@ def _read_number(item: Mapping[str, Any], number: str) -> VendorNumber:
     return VendorNumber(
         phone_number=from_carrier(number),
         capabilities=tuple(name for name in CAPABILITIES if name in capabilities),
-        label=_get_line(item, "type"),
-        inbound_url=_get_line(item, "moHttpUrl") if is_own_address else None,
+        label=get_line(item, "type"),
+        inbound_url=get_line(item, "moHttpUrl") if is_own_address else None,
     )
 
 
 def _get_base_url(account: Account, base: str) -> str:
     return (account.base_url or base).rstrip("/")
-
-
-def _is_carrier_url(account: Account, url: str) -> bool:
-    target, base = urlsplit(url), urlsplit(account.base_url or BASE_URL)
-    host = target.hostname or ""
-    is_vendor = any(host == name or host.endswith(f".{name}") for name in VENDOR_HOSTS)
-    is_own = (target.scheme, target.netloc) == (base.scheme, base.netloc)
-    return (target.scheme == "https" and is_vendor) or is_own
 
 
 def _encode_credentials(account: Account) -> str:
@@ -522,46 +519,14 @@ def _build_auth_headers(account: Account) -> dict[str, str]:
 def _get_error_code(data: Mapping[str, Any]) -> str | None:
     """A receipt has the code as title (v0.1: code), an answer at the end of its type."""
     for name in ("code", "title"):
-        word = _get_line(data, name)
+        word = get_line(data, name)
         if word and word.isdecimal():
             return word
-    return (_get_line(data, "type") or "").partition("#")[2] or None
+    return (get_line(data, "type") or "").partition("#")[2] or None
 
 
 def _read_parameters(hook: WebhookRequest) -> dict[str, Any]:
     """The webhook's words: of the address (GET), of a form, or of a JSON object."""
     if hook.method == "GET":
         return dict(hook.query)
-    return _parse_object(hook.body) if hook.form is None else dict(hook.form)
-
-
-def _get_line(data: Mapping[str, Any], name: str) -> str | None:
-    """An id, number, code or address: one line that can be stored; None when it is none."""
-    value = data.get(name)
-    line = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    return line if isinstance(line, str) and line and line.isprintable() else None
-
-
-def _clean_text(text: str) -> str:
-    """Without NUL and the halves of characters, which JSON can spell and nothing can store."""
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()
-
-
-def _parse_time(text: object) -> datetime | None:
-    try:
-        at = datetime.fromisoformat(text) if isinstance(text, str) else None
-        return at and (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _parse_json(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _parse_object(body: bytes) -> dict[str, Any]:
-    value = _parse_json(body)
-    return value if isinstance(value, dict) else {}
+    return parse_object(hook.body) if hook.form is None else dict(hook.form)

@@ -311,7 +311,7 @@ def failure(code: str, **changed: Any) -> list[Receipt]:
     ("an unclear failure", failed(9999), failure("9999", status="undelivered")),
     ("no receipt in time is no failure", failed(9902), failure("9902", status="sent")),
     ("the code a text", failed("4720"), failure("4720", status="undelivered")),
-    ("the lead opted out", failed(4775), failure("4775", status="undelivered", opted_out=True)),
+    ("the lead opted out", failed(4775), failure("4775", status="undelivered", has_opted_out=True)),
     ("no code", failed(None), [replace(WORD, status="failed")]),
     ("a code of a wrong kind", failed([4720]), [replace(WORD, status="failed")]),
     ("several recipients, one by one",
