@@ -4,8 +4,8 @@ https://dev.bandwidth.com/apis/messaging-apis/messaging
 https://dev.bandwidth.com/docs/messaging/webhooks
 https://dev.bandwidth.com/docs/messaging/errors
 
-Our message id travels as the tag, which every callback of the message brings back. Callbacks
-are not signed: they bear the credentials that the tenant gave the application at Bandwidth.
+Our message id is the tag, which every callback of the message repeats. Callbacks are not signed.
+They carry the credentials that the tenant set in the application at Bandwidth.
 """
 
 import hmac
@@ -55,7 +55,7 @@ OPTIONAL_CREDENTIALS: tuple[str, ...] = ()
 WEBHOOK_ANSWER = ("application/json", b"{}")
 BASE_URL = "https://messaging.bandwidth.com"
 MIN_VALIDITY = timedelta(seconds=10)
-"""An expiration must lie in the future when Bandwidth reads it, by its own clock."""
+"""The expiration must be in the future when Bandwidth reads it, by Bandwidth's clock."""
 MESSAGES_PER_PAGE = 100
 LOOKBACK = timedelta(days=13)
 """The list goes back 14 days."""
@@ -82,7 +82,7 @@ TAKES_GET = False
 ANSWERS: frozenset[str] = frozenset()
 YES_RESTORES = False
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 1.0, "short": 1.0}
-"""Bandwidth limits accounts by contract, 60 texts a minute in its own example, not numbers."""
+"""Bandwidth limits accounts, not numbers, by contract: 60 texts a minute in its own example."""
 ERROR_MEANINGS: Mapping[str, str] = {
     "request-validation": "Bandwidth could not read the request. Check numbers and attachments.",
     "unauthorized": "Bandwidth refused the credentials. Check user name and password.",
@@ -198,7 +198,7 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
 
 
 def build_lookup_request(account: Account, text: OutgoingText, since: datetime) -> httpx.Request | None:
-    # From long before the attempt: an older entry proves that a record is kept at all.
+    # From long before the attempt: an older entry proves that this account's texts are recorded.
     params = {
         "sourceTn": text.sender,
         "destinationTn": text.to,
@@ -215,9 +215,9 @@ def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -
     if not response.is_success or not isinstance(items, list):
         return None
     entries = filter_objects(items)
-    older = [item for item in entries if _older(item, since)]
-    left = [item for item in entries if not (_older(item, since) or _others(item, text))]
-    # The list has neither words nor tag: numbers and time must do.
+    older_items = [item for item in entries if _is_older(item, since)]
+    open_items = [item for item in entries if not (_is_older(item, since) or _is_other_text(item, text))]
+    # The list holds neither the texts nor our tag, so numbers and time must match.
     matches = [
         LookupMatch(
             carrier_id,
@@ -225,20 +225,20 @@ def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -
             at,
             _get_error_code(item),
         )
-        for item in left
+        for item in open_items
         if (at := get_time(item, "receiveTime"))
         and all(get_text(item, name) for name in ("sourceTn", "destinationTn"))
         and (carrier_id := get_text(item, "messageId"))
     ]
-    if not matches and (left or not older or len(items) >= MESSAGES_PER_PAGE):
-        # An entry without time, id or numbers; or a list that may go on. Some accounts' texts are
-        # not recorded: an empty list denies nothing.
+    if not matches and (open_items or not older_items or len(items) >= MESSAGES_PER_PAGE):
+        # An entry lacks time, id or numbers; or the list may continue; or no entry is older. Some
+        # accounts' texts are not recorded, so an empty list proves nothing.
         return None
     return sorted(matches, key=lambda item: item.created_at or since)
 
 
 def build_numbers_request(account: Account, page: str | None) -> httpx.Request | None:
-    return None  # they stand in another API, with other credentials
+    return None  # another API lists them, with other credentials
 
 
 def read_numbers(response: httpx.Response) -> NumberPage | None:
@@ -246,7 +246,7 @@ def read_numbers(response: httpx.Response) -> NumberPage | None:
 
 
 def build_history_request(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
-    return None  # the list has no words
+    return None  # the list does not hold the texts
 
 
 def read_history(response: httpx.Response, since: datetime) -> InboundPage | None:
@@ -289,8 +289,8 @@ def _build_auth_headers(account: Account) -> dict[str, str]:
 
 
 def _get_status(word: str | None, code: str | None) -> MessageStatus | None:
-    """Only a failure's code says who failed: Bandwidth before the carrier, or the carrier
-    (x7xx, x6xx and the unclear 99xx) after it."""
+    """The status of an event. The code of a failure says where it failed: at Bandwidth (`failed`),
+    or at the recipient's carrier (47xx, 56xx and the unclear 99xx: `undelivered`)."""
     status = STATUSES.get(word or "")
     if status != "failed" or code is None:
         return status
@@ -299,16 +299,16 @@ def _get_status(word: str | None, code: str | None) -> MessageStatus | None:
     return "undelivered" if code.startswith(("47", "56", "99")) else "failed"
 
 
-def _older(item: Mapping[str, Any], since: datetime) -> bool:
+def _is_older(item: Mapping[str, Any], since: datetime) -> bool:
     at = get_time(item, "receiveTime")
     return at is not None and at < since - CLOCK_TOLERANCE
 
 
-def _others(item: Mapping[str, Any], text: OutgoingText) -> bool:
-    """Whether the entry says that it is of other numbers, or no text of ours."""
+def _is_other_text(item: Mapping[str, Any], text: OutgoingText) -> bool:
+    """Whether the entry names other numbers or is an inbound text."""
     numbers = (("sourceTn", text.sender), ("destinationTn", text.to))
     return item.get("messageDirection") not in ("OUTBOUND", None) or any(
-        (said := get_text(item, name)) and from_carrier(said) != ours for name, ours in numbers
+        (theirs := get_text(item, name)) and from_carrier(theirs) != ours for name, ours in numbers
     )
 
 
@@ -318,7 +318,8 @@ def _get_detail(data: Mapping[str, Any]) -> str | None:
 
 
 def _read_events(hook: WebhookRequest) -> list[dict[str, Any]]:
-    """The manuals show a list of events, the current document a single one."""
+    """The events of a callback: a list in Bandwidth's guides, a single object in its API
+    reference."""
     payload = parse_json(hook.body)
     return filter_objects(payload if isinstance(payload, list) else [payload])
 

@@ -4,8 +4,8 @@ https://www.plivo.com/docs/messaging/api/message/send-a-message
 https://www.plivo.com/docs/messaging/concepts/signature-validation
 https://www.plivo.com/docs/messaging/troubleshooting/error-codes
 
-Plivo echoes no reference: our message id travels in the callback URL of each message. Its
-refusals bear no codes but the HTTP status; codes come with the receipts.
+Plivo returns no reference of ours, so the callback URL of each message carries our message id.
+A refusal has no code but the HTTP status; codes come with the receipts.
 """
 
 import hmac
@@ -54,7 +54,7 @@ ITEMS_PER_PAGE = 20
 LOOKBACK = timedelta(days=1)
 CLOCK_TOLERANCE = timedelta(seconds=2)
 MEDIA_INDEXES = range(11)
-"""At most ten, counted from 1; some were counted from 0."""
+"""At most ten attachments, counted from 1; some webhooks count from 0."""
 OPT_OUT_CODES = frozenset({"200"})
 STATUSES: dict[str, MessageStatus] = {
     "queued": "sending",
@@ -70,7 +70,7 @@ ANSWERS = frozenset({"stop", "end", "quit", "help", "info"})
 """https://www.plivo.com/docs/messaging/concepts/dnd-service"""
 YES_RESTORES = False
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 5.0, "short": 5.0}
-"""A local number sends one a second; an account five, until Plivo allows it more."""
+"""A local number sends one a second. An account sends five, until Plivo allows it more."""
 CAPABILITIES: tuple[Capability, ...] = ("sms", "mms", "voice")
 ERROR_MEANINGS: Mapping[str, str] = {
     "400": "Plivo could not read the request. Check numbers and attachments.",
@@ -130,8 +130,8 @@ def read_outcome(response: httpx.Response) -> Outcome:
 
 
 def is_genuine(account: Account, hook: WebhookRequest, now: datetime) -> bool:
-    """By V3, which covers the body, wherever Plivo gives one. The bare V2 covers the address
-    only, but older accounts' texts bear nothing else."""
+    """Checks the V3 signature, which covers the body, if there is one; else V2. V2 covers only
+    the URL, but it is all that older accounts get."""
     for version, build_signed_text in (
         ("v3", _build_signed_text_v3),
         ("v2", _build_signed_text_v2),
@@ -187,8 +187,8 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
 
 
 def build_lookup_request(account: Account, text: OutgoingText, since: datetime) -> httpx.Request | None:
-    # From a day before the attempt: an older entry proves that the list reaches back to it,
-    # whatever zone Plivo reads the time in.
+    # From a day before the attempt: an older entry proves that the list reaches back to the
+    # attempt, in whatever time zone Plivo reads the filter.
     params = {
         "message_direction": "outbound",
         "from_number": _strip_plus(text.sender),
@@ -209,9 +209,9 @@ def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -
     if not response.is_success or not isinstance(items, list):
         return None
     entries, pair = filter_objects(items), (_strip_plus(text.sender), _strip_plus(text.to))
-    older = [item for item in entries if _older(item, since)]
-    left = [item for item in entries if not (_older(item, since) or _others(item, pair))]
-    # The list has no words: numbers and time must do.
+    older_items = [item for item in entries if _is_older(item, since)]
+    open_items = [item for item in entries if not (_is_older(item, since) or _has_other_numbers(item, pair))]
+    # The list does not hold the texts, so numbers and time must match.
     matches = [
         LookupMatch(
             uuid,
@@ -219,12 +219,14 @@ def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -
             at,
             _get_error_code(item, "error_code"),
         )
-        for item in left
-        if (at := get_time(item, "message_time")) and _pair(item) == pair and (uuid := get_text(item, "message_uuid"))
+        for item in open_items
+        if (at := get_time(item, "message_time"))
+        and _get_number_pair(item) == pair
+        and (uuid := get_text(item, "message_uuid"))
     ]
-    if not matches and (left or not older or len(items) >= ITEMS_PER_PAGE):
-        # An entry without time, id or numbers (accounts may hide them); or a full page, which may
-        # go on, or an empty one, which proves nothing.
+    if not matches and (open_items or not older_items or len(items) >= ITEMS_PER_PAGE):
+        # An entry lacks time, id or numbers (an account can hide them); or the page is full and
+        # the list may continue; or no entry is older, and so nothing is proved.
         return None
     return sorted(matches, key=lambda item: item.created_at or since)
 
@@ -250,13 +252,13 @@ def read_numbers(response: httpx.Response) -> NumberPage | None:
             for item in filter_objects(answer["objects"])
             if (phone := get_text(item, "number"))
         ),
-        # Only what it asks for, never where: the address stays ours to choose.
+        # Only the query of the next page's URL: we choose the host, not the answer.
         next_page=(next_page or "").partition("?")[2] or None,
     )
 
 
 def build_history_request(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
-    return None  # the list has no words
+    return None  # the list does not hold the texts
 
 
 def read_history(response: httpx.Response, since: datetime) -> InboundPage | None:
@@ -290,17 +292,17 @@ def _build_auth_headers(account: Account) -> dict[str, str]:
     return {"Authorization": f"Basic {_encode_credentials(account)}"}
 
 
-def _older(item: Mapping[str, Any], since: datetime) -> bool:
+def _is_older(item: Mapping[str, Any], since: datetime) -> bool:
     at = get_time(item, "message_time")
     return at is not None and at < since - CLOCK_TOLERANCE
 
 
-def _others(item: Mapping[str, Any], pair: tuple[str, str]) -> bool:
-    """Whether the entry says that it is of other numbers."""
-    return (numbers := _pair(item)) != pair and all(number.isdecimal() for number in numbers)
+def _has_other_numbers(item: Mapping[str, Any], pair: tuple[str, str]) -> bool:
+    """Whether the entry names other numbers."""
+    return (numbers := _get_number_pair(item)) != pair and all(number.isdecimal() for number in numbers)
 
 
-def _pair(item: Mapping[str, Any]) -> tuple[str, str]:
+def _get_number_pair(item: Mapping[str, Any]) -> tuple[str, str]:
     return _strip_plus(get_text(item, "from_number")), _strip_plus(get_text(item, "to_number"))
 
 
@@ -318,7 +320,7 @@ def _build_signed_text_v2(hook: WebhookRequest, nonce: str) -> str:
 
 
 def _build_signed_text_v3(hook: WebhookRequest, nonce: str) -> str:
-    """Address and query, sorted and decoded, then the form, sorted, between full stops."""
+    """The URL, the query (decoded and sorted), the form (sorted) and the nonce, joined by dots."""
     query_pairs = parse_qsl(urlsplit(hook.url).query, keep_blank_values=True)
     query = "&".join(f"{name}={value}" for name, value in sorted(query_pairs))
     form = "".join(f"{name}{value}" for name, value in sorted(hook.form or ()))
@@ -331,6 +333,6 @@ def _build_signed_text_v3(hook: WebhookRequest, nonce: str) -> str:
 
 
 def _get_error_code(data: Mapping[str, Any], name: str) -> str | None:
-    """A success has none, or only noughts."""
+    """The error code; None for a success, which has no code or only zeros."""
     code = str(data[name]) if type(data.get(name)) is int else get_text(data, name) or ""
     return code if code.strip("0 ") else None

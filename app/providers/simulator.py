@@ -1,4 +1,4 @@
-"""The simulated carrier's dialect: our own, small, and as careful as a real one should be.
+"""The simulated carrier, with a small API of our own. It is the shortest example of a carrier.
 
 Send: POST {base}/messages, Bearer secret, JSON; 202 {"id"}, else {"code", "message"}.
 Webhooks: JSON under `X-Simulator-Signature: t=<seconds>,v1=<hex>`, the HMAC-SHA256 of

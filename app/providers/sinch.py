@@ -5,9 +5,9 @@ https://developers.sinch.com/docs/sms/api-reference/sms/tag/Batches/
 https://developers.sinch.com/docs/sms/api-reference/sms/tag/Inbounds/
 https://developers.sinch.com/docs/sms/api-reference/sms/tag/Delivery-reports/
 
-A text is a batch of one. Sinch deduplicates nothing; our message id travels in client_reference,
-by which batches are found and which every report repeats. Service plans live in a region: the
-account's base URL names it where it is not the United States.
+A text is a batch of one. Sinch does not deduplicate. Our message id is the client_reference:
+batches can be found by it, and every report repeats it. A service plan belongs to a region; if it
+is not the United States, the account's base URL names it.
 """
 
 import base64
@@ -51,12 +51,12 @@ OPTIONAL_CREDENTIALS: tuple[str, ...] = ()
 WEBHOOK_ANSWER = ("application/json", b"{}")
 BASE_URL = "https://us.sms.api.sinch.com"
 VALIDITY_BOUNDS = (timedelta(seconds=30), timedelta(days=3) - timedelta(minutes=1))
-"""It must lie ahead, three days at most, by Sinch's clock."""
+"""The expiry must be in the future by Sinch's clock, and at most three days ahead."""
 ITEMS_PER_PAGE = 100
 CLOCK_TOLERANCE = timedelta(minutes=1)
-"""The clocks differ a little; the reference decides, not the time."""
+"""The clocks differ a little. A batch is recognized by its reference, not by its time."""
 MAX_WEBHOOK_AGE, MAX_CLOCK_LEAD = timedelta(hours=48), timedelta(minutes=5)
-"""Sinch repeats a webhook for 46 hours, and does not say whether it signs it anew."""
+"""Sinch repeats a webhook for 46 hours, and does not document whether it signs it anew."""
 STATUSES: dict[str, MessageStatus] = {
     "queued": "sending",
     "dispatched": "sent",
@@ -71,12 +71,12 @@ STATUSES: dict[str, MessageStatus] = {
     "unknown": "sent",
 }
 SUCCESS_CODES = frozenset({"0", "400", "401"})
-"""Delivered, queued, dispatched."""
+"""The codes of delivered, queued and dispatched."""
 TAKES_GET = False
 ANSWERS: frozenset[str] = frozenset()
 YES_RESTORES = False
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 3.0, "short": 30.0}
-"""Sinch agrees rates with each customer and publishes none: these are careful figures."""
+"""Sinch agrees rates with each customer and publishes none. These are cautious figures."""
 ERROR_MEANINGS: Mapping[str, str] = {
     "http_400": "Sinch could not read the request.",
     "http_401": "Sinch refused the credentials. Check service plan and API token.",
@@ -94,7 +94,8 @@ ERROR_MEANINGS: Mapping[str, str] = {
     "411": "The text has more parts than allowed. Shorten it.",
     "412": "The service plan may not text this region. Ask Sinch to allow it.",
 }
-"""By the codes of reports. Others are the carrier's own (SMPP); Sinch has none for a STOP."""
+"""The codes of delivery reports. Other codes are the carrier's own (SMPP). Sinch has no code for
+an opt-out."""
 TIMESTAMP = re.compile(r"[0-9]{1,12}")
 MAX_MEDIA = 10
 
@@ -120,7 +121,7 @@ def read_outcome(response: httpx.Response) -> Outcome:
         if carrier_id := get_line(answer, "id"):
             return Outcome("accepted", provider_message_id=carrier_id)
         return Outcome("unknown", detail="a success without a batch id")
-    # The numbers of reports look like those of HTTP and mean something else.
+    # Codes of reports look like HTTP statuses but mean something else, hence the prefix.
     code = get_line(answer, "code") or f"http_{response.status_code}"
     detail = get_line(answer, "text") or f"HTTP {response.status_code}"
     if response.status_code == 429:
@@ -144,8 +145,8 @@ def is_genuine(account: Account, hook: WebhookRequest, now: datetime) -> bool:
     if not hmac.compare_digest(signature, given_signature.encode("latin-1", "replace")):
         return False
     if not (now - MAX_WEBHOOK_AGE).timestamp() <= int(stamp) <= (now + MAX_CLOCK_LEAD).timestamp():
-        # Neither a clock nor a repetition explains it. Should it be the vendor's after all, it
-        # repeats after a 5xx and gives up after a 4xx.
+        # No clock error and no repetition explains such an age. If it is Sinch's webhook all the
+        # same, a 5xx makes Sinch repeat it; after a 4xx the text would be lost.
         raise Unavailable("The webhook's signature is not of today.")
     return True
 
@@ -160,7 +161,7 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
     kind, carrier_id = get_line(payload, "type") or "", get_line(payload, "batch_id")
     if carrier_id is None:
         return []
-    # The reference first: the signature covers the body, and not the address.
+    # The reference before the URL's parameter: the signature covers the body, not the URL.
     our_reference = get_line(payload, "client_reference") or get_line(dict(hook.query), "message")
     if kind.startswith("recipient_delivery_report_"):
         raw_items: Any = [payload]
@@ -188,23 +189,23 @@ def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -
     if not response.is_success or not isinstance(items, list):
         return None
     references = (text.message_id, None, "")
-    left = [item for item in filter_objects(items) if item.get("client_reference") in references]
+    open_items = [item for item in filter_objects(items) if item.get("client_reference") in references]
     matches = [
         LookupMatch(
             carrier_id,
             "failed" if item.get("canceled") is True else "sending",
             get_time(item, "created_at"),
         )
-        for item in left
+        for item in open_items
         if item.get("client_reference") and (carrier_id := get_line(item, "id"))
     ]
-    if not matches and (left or len(items) >= ITEMS_PER_PAGE or answer.get("count") != len(items)):
-        return None  # a batch without id or reference; or it may stand on a later page
+    if not matches and (open_items or len(items) >= ITEMS_PER_PAGE or answer.get("count") != len(items)):
+        return None  # a batch has no id or reference, or the list may continue on a later page
     return sorted(matches, key=lambda item: item.created_at or since)
 
 
 def build_numbers_request(account: Account, page: str | None) -> httpx.Request | None:
-    return None  # the Numbers API belongs to projects and takes no token of a service plan
+    return None  # the Numbers API does not accept the token of a service plan
 
 
 def read_numbers(response: httpx.Response) -> NumberPage | None:
@@ -246,8 +247,8 @@ def is_opt_out_code(code: str) -> bool:
 
 
 def _build_content(text: OutgoingText) -> dict[str, Any]:
-    """A text, or an attachment with the text under it. Sinch takes one attachment: the others
-    are told by their addresses, so that nothing is lost."""
+    """The text, or one attachment with the text as its caption. Sinch takes only one attachment,
+    so the URLs of the others are added to the caption."""
     if not text.media:
         return {"type": "mt_text", "body": text.text}
     first, *more_urls = text.media
@@ -274,23 +275,23 @@ def _read_text(data: Mapping[str, Any]) -> InboundText | None:
             for item in filter_objects(body.get("media"))
             if (url := get_line(item, "url"))
         )[:MAX_MEDIA]
-        # Not joined: a subject before it would hide a STOP.
+        # Not joined: a subject before the message would hide a STOP.
         body = next((body[x] for x in ("message", "subject") if _is_text(body.get(x))), "")
     elif kind != "mo_text" or not isinstance(body, str):
-        return None  # binary messages have no text
+        return None  # a binary message has no text
     return InboundText(
         provider_id=carrier_id,
         sender=from_carrier(sender),
         to=from_carrier(to),
         text=clean_text(body),
         media=attachments,
-        sent_at=get_time(data, "received_at"),  # by Sinch's clock; sent_at is by the handset's
+        sent_at=get_time(data, "received_at"),  # by Sinch's clock; `sent_at` is by the handset's
     )
 
 
 def _read_receipt(item: Mapping[str, Any], carrier_id: str, our_reference: str | None) -> Receipt:
     code, recipient = get_line(item, "code"), get_line(item, "recipient")
-    word = get_line(item, "status") or ""  # in capitals or not, by the document that one reads
+    word = get_line(item, "status") or ""  # Sinch's documents disagree about capitals
     return Receipt(
         provider_message_id=carrier_id,
         status=STATUSES.get(word.lower()),

@@ -4,8 +4,9 @@ https://developers.telnyx.com/api-reference/messages/send-a-message
 https://developers.telnyx.com/docs/messaging/messages/receiving-webhooks
 https://developers.telnyx.com/docs/messaging/messages/error-codes
 
-Telnyx echoes no reference: our message id travels in the webhook_url of each message, and the
-detail record of a message names that URL again. A 5xx may have created the message.
+Telnyx returns no reference of ours, so the webhook_url of each message carries our message id.
+The detail record of a message repeats that URL. A request that got a 5xx may have created the
+message.
 """
 
 import re
@@ -55,7 +56,7 @@ RECORDS_PER_PAGE = 50
 NUMBERS_PER_PAGE = 250
 OPT_OUT_CODES = frozenset({"40300"})
 RETRYABLE_CODES = frozenset({"10011", "40318"})
-"""Surely not processed: too many at once, the sender's queue is full."""
+"""The text was surely not taken: too many requests at once, or the sender's queue is full."""
 RECEIPT_EVENTS = frozenset({"message.sent", "message.finalized"})
 STATUSES: dict[str, MessageStatus] = {
     "queued": "sending",
@@ -76,15 +77,15 @@ RECORD_STATUSES: dict[str, MessageStatus] = {
     "gw_reject": "failed",
     "failed": "undelivered",
 }
-"""The detail records have words of their own."""
+"""The detail records use other status words than the webhooks."""
 TAKES_GET = False
 ANSWERS = frozenset({"stop", "stopall", "stop all", "unsubscribe", "cancel", "end", "quit", "help"})
-"""https://developers.telnyx.com/docs/messaging/messages/advanced-opt-in-out: a profile may have
-more, which `autoresponse_type` tells of."""
+"""https://developers.telnyx.com/docs/messaging/messages/advanced-opt-in-out. A profile may have
+more words; then the webhook's `autoresponse_type` says what Telnyx took the text for."""
 YES_RESTORES = False
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 20.0, "short": 50.0}
-"""An account sends 50 a second, a toll-free number 20; a local one as its registration says,
-so that we start low. What is too fast waits in Telnyx's queue, four hours at most."""
+"""An account sends 50 a second, a toll-free number 20. The rate of a local number depends on its
+registration, so we start low. What is too fast waits in Telnyx's queue for up to four hours."""
 ERROR_MEANINGS: Mapping[str, str] = {
     "10007": "Something broke at Telnyx; it is not known whether it took the text.",
     "10009": "Telnyx refused the credentials. Check the API key.",
@@ -106,7 +107,8 @@ ERROR_MEANINGS: Mapping[str, str] = {
 
 
 def build_send_request(account: Account, text: OutgoingText, now: datetime) -> httpx.Request:
-    # The validity has no field. The profile's webhook is for inbound texts, not for receipts.
+    # Telnyx has no field for the validity. The profile's webhook is the one for inbound texts, so
+    # receipts must not go there.
     body: dict[str, Any] = {
         "from": text.sender,
         "to": text.to,
@@ -115,7 +117,7 @@ def build_send_request(account: Account, text: OutgoingText, now: datetime) -> h
         "use_profile_webhooks": False,
     }
     if text.text:
-        body["text"] = text.text  # never an empty one
+        body["text"] = text.text  # Telnyx refuses an empty one
     if text.media:
         body["media_urls"] = list(text.media)
     url = parse_url(f"{_get_base_url(account)}/v2/messages")
@@ -158,7 +160,7 @@ def read_inbound(hook: WebhookRequest) -> list[InboundText]:
     event = get_object(parse_object(hook.body), "data")
     payload = get_object(event, "payload")
     receivers = filter_objects(payload.get("to"))
-    # In a group's text, the number that was called for this webhook is ours.
+    # A group text has several receivers; ours is the one whose webhook was called.
     our_receivers = [receiver for receiver in receivers if receiver.get("status") == "webhook_delivered"] or receivers
     carrier_id = get_text(payload, "id")
     sender = get_text(get_object(payload, "from"), "phone_number")
@@ -221,8 +223,8 @@ def build_lookup_request(account: Account, text: OutgoingText, since: datetime) 
 
 
 def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -> list[LookupMatch] | None:
-    # A record is written when its message is done: its absence says nothing, its webhook's
-    # address, which only this text bears, everything.
+    # Telnyx writes a record when the message is done, so a missing record proves nothing. A
+    # record with this text's own webhook URL proves that the text was taken.
     records = filter_objects(parse_object(response.content).get("data")) if response.is_success else []
     return [
         LookupMatch(
@@ -256,7 +258,7 @@ def read_numbers(response: httpx.Response) -> NumberPage | None:
 
 
 def build_history_request(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
-    return None  # the detail records have no words
+    return None  # the detail records do not hold the texts
 
 
 def read_history(response: httpx.Response, since: datetime) -> InboundPage | None:

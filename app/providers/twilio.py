@@ -4,8 +4,8 @@ https://www.twilio.com/docs/messaging/api/message-resource
 https://www.twilio.com/docs/usage/security#validating-requests
 https://www.twilio.com/docs/api/errors
 
-Twilio deduplicates nothing and echoes no reference: our message id travels in the
-StatusCallback URL of each message. A 5xx may have created the message.
+Twilio does not deduplicate and returns no reference of ours, so the StatusCallback URL of each
+message carries our message id. A request that got a 5xx may have created the message.
 """
 
 import base64
@@ -56,11 +56,11 @@ MESSAGES_PER_PAGE = 200
 MAX_PAGE_SIZE = 1000
 CLOCK_TOLERANCE = timedelta(seconds=2)
 """`date_created` has whole seconds, and the clocks differ a little."""
-OTHER_WAYS = frozenset({"inbound", "outbound-call", "outbound-reply"})
-"""Directions of texts that no request of ours made: Twilio's own answers are replies."""
+FOREIGN_DIRECTIONS = frozenset({"inbound", "outbound-call", "outbound-reply"})
+"""Directions of texts that we did not send. Twilio's own answers are `outbound-reply`."""
 OPT_OUT_CODES = frozenset({"21610"})
 RETRYABLE_CODES = frozenset({"20429", "21611"})
-"""Surely not processed: too many at once, the sender's queue is full."""
+"""The text was surely not taken: too many requests at once, or the sender's queue is full."""
 STATUSES: dict[str, MessageStatus] = {
     "accepted": "sending",
     "scheduled": "sending",
@@ -75,11 +75,11 @@ STATUSES: dict[str, MessageStatus] = {
 }
 TAKES_GET = True
 ANSWERS = frozenset({"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout", "help", "info"})
-"""https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out: unless the account has words
-of its own, which `OptOutType` tells of."""
+"""https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out. An account may have
+other words; then the webhook's `OptOutType` says what Twilio took the text for."""
 YES_RESTORES = True
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 3.0, "short": 100.0}
-"""Local numbers: one segment a second, Twilio's own figure; the others its defaults."""
+"""Twilio's own figure for local numbers, and its defaults for the others."""
 CAPABILITIES: tuple[Capability, ...] = ("sms", "mms", "voice")
 ERROR_MEANINGS: Mapping[str, str] = {
     "20003": "Twilio refused the credentials. Check account SID and auth token.",
@@ -217,7 +217,7 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
 
 
 def build_lookup_request(account: Account, text: OutgoingText, since: datetime) -> httpx.Request | None:
-    # Not by DateSent: a message that is still queued has none.
+    # No filter on DateSent: a message that is still queued has none.
     params = {"To": text.to, "From": text.sender, "PageSize": str(MESSAGES_PER_PAGE)}
     return httpx.Request("GET", _get_messages_url(account), params=params, headers=_build_auth_headers(account))
 
@@ -227,13 +227,14 @@ def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -
     if not response.is_success or not isinstance(items, list):
         return None
     items = filter_objects(items)
-    reached_back = any((at := _get_created_at(item)) and at < since - CLOCK_TOLERANCE for item in items)
-    left = [item for item in items if not _another(item, text, since)]
-    candidates = [_candidate(item, text) for item in left if isinstance(item.get("sid"), str)]
+    reaches_back = any((at := _get_created_at(item)) and at < since - CLOCK_TOLERANCE for item in items)
+    open_items = [item for item in items if not _is_other_text(item, text, since)]
+    candidates = [_build_match(item, text) for item in open_items if isinstance(item.get("sid"), str)]
     if not any(candidate.sure for candidate in candidates) and (
-        len(candidates) < len(left) or (len(items) >= MESSAGES_PER_PAGE and not reached_back)
+        len(candidates) < len(open_items) or (len(items) >= MESSAGES_PER_PAGE and not reaches_back)
     ):
-        return None  # an entry without an id; or, newest first, it may stand on a later page
+        # An entry has no id; or the list, newest first, may continue on a later page.
+        return None
     return sorted(candidates, key=lambda item: (not item.sure, item.created_at or since))
 
 
@@ -252,7 +253,7 @@ def read_numbers(response: httpx.Response) -> NumberPage | None:
 
 
 def build_history_request(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
-    # Whole days only, in UTC; the direction cannot be asked for.
+    # Twilio filters by whole days in UTC, and not by direction.
     first = f"/2010-04-01/Accounts/{account.credentials['accountSid']}/Messages.json"
     day = since.astimezone(UTC).date().isoformat()
     return _build_page_request(account, page or f"{first}?PageSize={MAX_PAGE_SIZE}&DateSent%3E={day}")
@@ -300,7 +301,8 @@ def _get_messages_url(account: Account) -> str:
 
 
 def _build_page_request(account: Account, path: str) -> httpx.Request | None:
-    """A page by its path, as Twilio names the next one; never an address of somebody else."""
+    """The request for a page by its path, which Twilio's answer names. None for anything that is
+    not a path of the API: credentials must not go to another host."""
     if not path.startswith("/2010-04-01/"):
         return None
     base = (account.base_url or BASE_URL).rstrip("/")
@@ -333,8 +335,8 @@ def _build_auth_headers(account: Account) -> dict[str, str]:
 
 
 def _get_signing_key(account: Account, hook: WebhookRequest) -> tuple[str | None, str | None]:
-    """Key and digest of the signature. The settings header, "key=…,algorithm=…", says that a
-    shared key signed in place of the auth token; an unknown algorithm has no digest."""
+    """Key and digest algorithm of the signature; None for what is not known. The settings header
+    ("key=…,algorithm=…") means that a shared key signed, and not the auth token."""
     settings = hook.headers.get("x-twilio-webhooks-signature-settings", "")
     if not settings:
         return account.credentials["authToken"], "sha1"
@@ -349,7 +351,8 @@ def _compute_signature(key: str, digest: str, signed_text: str) -> bytes:
 
 
 def _list_signed_urls(url: str) -> Iterator[str]:
-    """Twilio signs with or without the default port, depending on product and age."""
+    """The URL without and with the default port: which one Twilio signs depends on the product
+    and its age."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     default_port = DEFAULT_PORTS.get(parts.scheme)
@@ -357,19 +360,19 @@ def _list_signed_urls(url: str) -> Iterator[str]:
     yield urlunsplit(parts._replace(netloc=f"{host}:{parts.port or default_port}"))
 
 
-def _candidate(item: Mapping[str, Any], text: OutgoingText) -> LookupMatch:
+def _build_match(item: Mapping[str, Any], text: OutgoingText) -> LookupMatch:
     status, created = STATUSES.get(str(item.get("status"))), _get_created_at(item)
     sure = created is not None and item.get("body") == text.text
     return LookupMatch(item["sid"], status, created, _get_error_code(item), sure)
 
 
-def _another(item: Mapping[str, Any], text: OutgoingText, since: datetime) -> bool:
-    """Whether the entry surely is of another text, whatever its words are."""
+def _is_other_text(item: Mapping[str, Any], text: OutgoingText, since: datetime) -> bool:
+    """Whether the entry is surely another text, even if the words are the same."""
     numbers = ((item.get("to"), text.to), (item.get("from"), text.sender))
     return (
         ((created := _get_created_at(item)) is not None and created < since - CLOCK_TOLERANCE)
-        or item.get("direction") in OTHER_WAYS
-        or any(isinstance(it, str) and it and from_carrier(it) != ours for it, ours in numbers)
+        or item.get("direction") in FOREIGN_DIRECTIONS
+        or any(isinstance(theirs, str) and theirs and from_carrier(theirs) != ours for theirs, ours in numbers)
     )
 
 
@@ -378,7 +381,7 @@ def _get_created_at(item: Mapping[str, Any]) -> datetime | None:
         at = parsedate_to_datetime(str(item.get("date_created")))
     except ValueError:
         return None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)  # "-0000": UTC, from nowhere in particular
+    return at if at.tzinfo else at.replace(tzinfo=UTC)  # "-0000" means UTC without a place
 
 
 def _get_error_code(item: Mapping[str, Any]) -> str | None:
