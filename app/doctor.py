@@ -1,4 +1,4 @@
-"""`doctor`: is everything here as the service needs it? Plain words, one line each."""
+"""`doctor`: checks the installation. Each finding is one line in plain words."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ from app.web.directory import vendor
 
 Severity = Literal["ok", "note", "BAD"]
 MAX_CLOCK_SKEW_SECONDS, MAX_TEXT_DELAY_SECONDS, MAX_TURN_DELAY_SECONDS = 1.0, 60.0, 30.0
-"""Seconds: clocks may differ so much; texts and turns may be so late."""
+"""Above these, clock skew and late texts and turns are reported."""
 MAX_PARALLEL_VENDORS = 8
 REDIS_SECONDS = 3.0
 GET_VERSION_SQL = "SELECT split_part(current_setting('server_version'), ' ', 1)"
@@ -29,7 +29,7 @@ GET_VERSION_SQL = "SELECT split_part(current_setting('server_version'), ' ', 1)"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """BAD: it does not work so. note: it works, and somebody should know."""
+    """One finding. BAD: something is broken. note: it works, but somebody should know."""
 
     severity: Severity
     topic: str
@@ -40,7 +40,7 @@ class Finding:
 
 
 async def examine_all(settings: Settings, ask_vendors: bool) -> AsyncIterator[Finding]:
-    """Everything that was found, in the order in which it should be put right."""
+    """All findings, in the order in which they should be repaired."""
     for finding in _check_configuration(settings):
         yield finding
     assert settings.redis_url
@@ -57,7 +57,7 @@ async def examine_all(settings: Settings, ask_vendors: bool) -> AsyncIterator[Fi
     except Unavailable:
         yield Finding("BAD", "database", "DATABASE_URL does not answer")
     except Unsealable:
-        yield Finding("BAD", "secrets", "what is sealed was sealed under none of SECRET_KEYS")
+        yield Finding("BAD", "secrets", "none of SECRET_KEYS opens the sealed secrets")
 
 
 def _check_configuration(settings: Settings) -> list[Finding]:
@@ -73,13 +73,13 @@ async def _check_redis(url: str) -> Finding:
             redis_info = await client.info()
             policy = (await client.config_get("maxmemory-policy")).get("maxmemory-policy", "")
     except (RedisError, OSError, TimeoutError) as error:
-        message = f"does not answer ({type(error).__name__}); texts and turns are a second later"
+        message = f"does not answer ({type(error).__name__}); texts and turns are up to a second late"
         return Finding("BAD", "redis", message)
     version = redis_info["redis_version"]
     if tuple(map(int, version.split(".")[:2])) < (6, 2):
-        return Finding("BAD", "redis", f"{version} is too old: 6.2 or newer")
+        return Finding("BAD", "redis", f"{version} is too old; 6.2 or newer is needed")
     if redis_info.get("maxmemory") and policy != "noeviction":
-        message = f"{version} throws keys away when it is full ({policy}): turns may be a second late"
+        message = f"{version} evicts keys when it is full ({policy}), so turns may be up to a second late"
         return Finding("note", "redis", message)
     return Finding("ok", "redis", version)
 
@@ -90,26 +90,26 @@ async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
         started_at = time.time()
         skew = await turns.get_database_time(tx) - (started_at + time.time()) / 2
     if not resources.database.two_roles:
-        message = f"PostgreSQL {version}, one role only: row-level security guards nothing"
-        message += "; the roles app_tenant and app_system are made by the first migration, if it may"
+        message = f"PostgreSQL {version} with only one role, so row-level security is not in force"
+        message += "; with CREATEROLE the first migration makes the roles app_tenant and app_system"
         yield Finding("note", "database", message)
     elif int(version.split(".")[0]) < 15:
-        yield Finding("BAD", "database", f"PostgreSQL {version} is too old: 15 or newer")
+        yield Finding("BAD", "database", f"PostgreSQL {version} is too old; 15 or newer is needed")
     else:
-        yield Finding("ok", "database", f"PostgreSQL {version}, with its two roles")
+        yield Finding("ok", "database", f"PostgreSQL {version} with two roles")
     try:
         async with resources.database.system_tx() as tx:
             await readiness.is_migrated(tx)
     except (Unavailable, *DATABASE_AWAY_ERRORS) as error:
         yield Finding("BAD", "database", f"cannot write ({type(error).__name__})")
         return
-    yield Finding("ok", "migrations", "at head, or newer than this build")
+    yield Finding("ok", "migrations", "at this build's revision or newer")
     severity: Severity = "ok" if abs(skew) < MAX_CLOCK_SKEW_SECONDS else "BAD"
     yield Finding(
         severity,
         "clock",
         f"{abs(skew):.2f} s {'behind' if skew > 0 else 'ahead of'} the "
-        "database's" + (": set it by NTP" if severity == "BAD" else ""),
+        "database's" + ("; set both by NTP" if severity == "BAD" else ""),
     )
     yield await _check_secrets(resources)
     async for finding in _check_backlog(resources):
@@ -118,18 +118,18 @@ async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
         failing = await accounts.failing(tx)
     for row in failing:
         message = f"texts missed since {row['missing_since']:%Y-%m-%d %H:%M} UTC cannot be fetched"
-        message += f" ({row['fetch_error']}); there may be a STOP among them"
+        message += f" ({row['fetch_error']}); a STOP may be among them"
         yield Finding("BAD", f"{row['provider']} {row['account_id']}", message)
 
 
 async def _check_secrets(resources: Resources) -> Finding:
     counts = await reseal.count_sealed(resources.database, resources.seal)
     if counts.unreadable:
-        message = f"{counts.unreadable} were sealed under none of SECRET_KEYS: put the old key back"
+        message = f"none of SECRET_KEYS opens {counts.unreadable} of them: add the old key again"
         return Finding("BAD", "secrets", message)
     if counts.older:
-        return Finding("note", "secrets", f"{counts.older} are under an older key: run `reseal`")
-    return Finding("ok", "secrets", f"{counts.newest} open, all under the newest key")
+        return Finding("note", "secrets", f"{counts.older} are sealed with an older key: run `reseal`")
+    return Finding("ok", "secrets", f"{counts.newest}, all sealed with the newest key")
 
 
 async def _check_backlog(resources: Resources) -> AsyncIterator[Finding]:
@@ -140,12 +140,12 @@ async def _check_backlog(resources: Resources) -> AsyncIterator[Finding]:
             await owed.count_unknown(tx),
         )
     late_messages = [
-        f"{row['count']} texts by {row['provider']} wait ({row['state']}), the oldest for {row['late']:.0f} s too long"
+        f"{row['count']} texts by {row['provider']} are {row['state']}, the oldest is {row['late']:.0f} s late"
         for row in texts
         if row["late"] > MAX_TEXT_DELAY_SECONDS
     ]
     late_messages += [
-        f"{row['count']} turns are {row['state']}, the oldest for {row['late']:.0f} s too long"
+        f"{row['count']} turns are {row['state']}, the oldest is {row['late']:.0f} s late"
         for row in unfinished_turns
         if row["late"] > MAX_TURN_DELAY_SECONDS
     ]
@@ -153,9 +153,9 @@ async def _check_backlog(resources: Resources) -> AsyncIterator[Finding]:
         yield Finding("BAD", "owed", f"{message}: is a worker running?")
     if not late_messages:
         count = sum(row["count"] for row in texts) + sum(row["count"] for row in unfinished_turns)
-        yield Finding("ok", "owed", f"{count} texts and turns, none late")
+        yield Finding("ok", "owed", f"{count} texts and turns are owed, none is late")
     for row in unknown:
-        message = f"{row['count']} texts by {row['provider']} may or may not have been taken"
+        message = f"{row['count']} texts by {row['provider']} have an unknown outcome"
         yield Finding("note", "owed", message)
 
 
@@ -174,7 +174,7 @@ async def _check_vendors(resources: Resources) -> list[Finding]:
                 message = " ".join([problem.message, *problem.details])
                 return [Finding("note", topic, f"cannot be checked: {message}")]
         if result.ok:
-            return [Finding("ok", topic, "posts our texts to us")]
+            return [Finding("ok", topic, "posts inbound texts to this service")]
         return [Finding("BAD", topic, message) for message in result.findings]
 
     checks = [check_account(row["tenant_id"], row["account_id"], row["provider"]) for row in rows]
