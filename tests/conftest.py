@@ -1,7 +1,7 @@
-"""Servers, a database for each process of the run, and the API over a real socket.
+"""The servers, a database for each test process, and the API on a real socket.
 
-With DATABASE_URL and REDIS_URL those servers are used (the role needs CREATEDB); without,
-embedded ones start: under xdist by the controller, which outlives its workers.
+DATABASE_URL and REDIS_URL name the servers (the role needs CREATEDB). Without them embedded ones
+start; under xdist the controller starts them, because it lives longer than its workers.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ _stack = pytest.StashKey[ExitStack]()
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """The controller hands each xdist worker the addresses of its servers."""
+    """Gives each xdist worker the addresses of the controller's servers."""
     node.workerinput["servers"] = _given(node.config)
 
 
@@ -57,7 +57,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def _given(config: pytest.Config) -> tuple[str, str]:
-    """Addresses of PostgreSQL and Redis; starts what no variable names, once."""
+    """The addresses of PostgreSQL and Redis. Starts each once, unless a variable names it."""
     handed = getattr(config, "workerinput", {}).get("servers")
     if handed:
         return handed[0], handed[1]
@@ -66,7 +66,7 @@ def _given(config: pytest.Config) -> tuple[str, str]:
         folder = Path(tempfile.gettempdir())
         if not {"DATABASE_URL", "REDIS_URL"} <= os.environ.keys():
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadsail-")))
-            folder.chmod(0o755)  # the servers' own account must reach its folder below
+            folder.chmod(0o755)  # the servers' account must be able to enter it
         database = os.environ.get("DATABASE_URL")
         if not database:
             database = stack.enter_context(embedded.serve_postgres(folder, durable=False)).url
@@ -79,13 +79,13 @@ def _given(config: pytest.Config) -> tuple[str, str]:
 
 @pytest.fixture(scope="session")
 def server_url(pytestconfig: pytest.Config) -> str:
-    """The PostgreSQL on which databases may be made."""
+    """The address of a PostgreSQL where tests may create databases."""
     return _given(pytestconfig)[0]
 
 
 @pytest.fixture(scope="session")
 async def database_url(server_url: str) -> AsyncIterator[str]:
-    """A database of this process alone, copied from the one that Alembic built."""
+    """A database of this process, copied from the migrated template."""
     template = await _template(server_url)
     name = f"leadsail_test_{os.getpid()}"
     await _on_server(
@@ -121,7 +121,7 @@ async def _on_server(url: str, *statements: str) -> None:
 
 
 async def _template(url: str) -> str:
-    """The name of a migrated database; it is made once for one state of the migrations."""
+    """The name of a migrated template database. It is made once for each state of the migrations."""
     digest = hashlib.sha256()
     for file in sorted((readiness.MIGRATIONS_PATH / "versions").glob("*.py")):
         digest.update(file.read_bytes())
@@ -152,7 +152,7 @@ def redis_url(pytestconfig: pytest.Config) -> str:
 @pytest.fixture(scope="session")
 def listening() -> Iterator[socket.socket]:
     """The socket on which the API of this process listens."""
-    # Said to be TCP, or asyncio leaves Nagle's algorithm on and each answer waits 40 ms.
+    # IPPROTO_TCP: without it asyncio leaves Nagle's algorithm on, and each answer waits 40 ms.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         yield listener
@@ -174,14 +174,14 @@ def configuration(database_url: str, redis_url: str, listening: socket.socket) -
 
 @pytest.fixture(scope="session")
 async def resources(configuration: Settings) -> AsyncIterator[Resources]:
-    """Database, clock, wire and seal, as every process of the service holds them."""
-    # Here the API and a worker share them.
+    """Database, clock, wire and seal, as a process of the service has them. The API and a worker
+    share them here."""
     async with open_resources(configuration, connections=24) as held:
         yield held
 
 
 class Server(uvicorn.Server):
-    """uvicorn inside the test's own loop: signals stay pytest's."""
+    """uvicorn in the test's event loop; it leaves signals to pytest."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -190,7 +190,7 @@ class Server(uvicorn.Server):
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """The running API: its address, and a client of it without a key."""
+    """The running API: its address and a client without a key."""
 
     url: str
     http: httpx.AsyncClient
@@ -222,25 +222,25 @@ async def running(configuration: Settings, resources: Resources, listening: sock
 
 @pytest.fixture
 def api(running: Api) -> Api:
-    """The API of this process, served by uvicorn over a real socket."""
+    """The API of this process, served by uvicorn on a real socket."""
     return running
 
 
 @pytest.fixture
 async def tenant(resources: Resources, api: Api) -> Tenant:
-    """A fresh tenant with an admin key, and makers of its things through the public API."""
+    """A new tenant with an admin key, and methods that create its data through the public API."""
     return await makers.tenant(resources, api.http)
 
 
 @pytest.fixture
 async def other_tenant(resources: Resources, api: Api) -> Tenant:
-    """Another one, of whom the first must never see anything."""
+    """A second tenant, whose data the first must never see."""
     return await makers.tenant(resources, api.http)
 
 
 @pytest.fixture(autouse=True)
 async def clean(request: pytest.FixtureRequest) -> AsyncIterator[None]:
-    """Deletes what a test wrote. Tests commit for real, so that order and races show."""
+    """Deletes what a test wrote. Tests really commit, so that wrong orders and races show."""
     yield
     if "resources" not in request.fixturenames:
         return
@@ -254,7 +254,8 @@ async def clean(request: pytest.FixtureRequest) -> AsyncIterator[None]:
 
 
 async def _deleted(resources: Resources, statements: str) -> None:
-    """A test that failed may have left something that still writes: its locks pass."""
+    """Executes the statements, with retries: a failed test may have left a transaction whose locks
+    last a few seconds."""
     for _ in range(5):
         try:
             async with resources.database.system_tx() as tx:
@@ -268,7 +269,7 @@ async def _deleted(resources: Resources, statements: str) -> None:
 
 @pytest.fixture
 def said() -> Iterator[list[str]]:
-    """Every statement that reaches the database from here on."""
+    """All SQL statements that reach the database during the test."""
     seen: list[str] = []
 
     def listen(pooled: Any, *_: object) -> None:
