@@ -1,7 +1,7 @@
 """The command line: `python -m app COMMAND`, installed as `leadsail-sms COMMAND`.
 
-What one command alone needs is imported by it: `up` starts several, and must not wait for
-what they do not use.
+A module that only one command needs is imported by that command: `up` starts several processes and
+must not wait for imports that they do not use.
 """
 
 import argparse
@@ -38,20 +38,20 @@ MAX_NAME_LENGTH, MAX_EMAIL_LENGTH = 200, 320
 EMAIL_PATTERN = re.compile(r"[^@\s]+@[^@\s]+")
 KEY_SCOPES = ("admin", "api", "agent", "read")
 STOP_SECONDS = 15
-"""Seconds that running requests may take once a stop was asked for."""
-INTERRUPTED = 130
+"""How long running requests may take after a stop was requested."""
+INTERRUPTED_STATUS = 130
 """The exit status after Ctrl-C."""
 KEEP_ALIVE_SECONDS = 75
-"""Seconds that an idle connection stays open: longer than balancers and clients keep theirs, so
-that it is they who close it. Closed by us in the moment it is used again, it loses a request."""
+"""How long an idle connection stays open: longer than balancers and clients keep theirs, so they
+close it and not we. If we closed it when it is used again, the request would be lost."""
 
 
 class CommandError(Exception):
-    """The command cannot do what was asked; the text says why."""
+    """The command cannot be carried out. The message says why."""
 
 
 def run_command(arguments: list[str] | None = None) -> int:
-    """Runs one command; its exit status. One clear line on stderr when it cannot."""
+    """Runs one command and returns its exit status. A failure is one line on stderr."""
     options = _build_parser().parse_args(arguments)
     try:
         configuration = settings.load()
@@ -62,13 +62,13 @@ def run_command(arguments: list[str] | None = None) -> int:
     except CommandError as error:
         return _print_failure(str(error), 1)
     except Unavailable:
-        return _print_failure("the database at DATABASE_URL is away", 1)
+        return _print_failure("the database at DATABASE_URL is unavailable", 1)
     except asyncpg.PostgresError as error:
-        return _print_failure(f"the database refused: {error}", 1)
+        return _print_failure(f"the database refused a statement: {error}", 1)
     except Problem as problem:
         return _print_failure(" ".join([problem.message, *problem.details]), 1)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return INTERRUPTED_STATUS
     return status
 
 
@@ -96,7 +96,7 @@ async def _serve_web(configuration: Settings) -> int:
 
     from app.main import Server, build_app
 
-    # Opened here and not by the application: what fails says so in one line.
+    # Opened here and not by the application, so that a failure is reported in one line.
     async with open_resources(configuration) as resources:
         server = Server(
             uvicorn.Config(
@@ -106,7 +106,7 @@ async def _serve_web(configuration: Settings) -> int:
                 http="httptools",
                 lifespan="on",
                 log_config=None,
-                access_log=False,  # the edge logs a line of its own
+                access_log=False,  # app.web logs requests itself
                 server_header=False,
                 proxy_headers=False,  # addresses come from PUBLIC_BASE_URL
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
@@ -115,8 +115,8 @@ async def _serve_web(configuration: Settings) -> int:
             configuration.linger_seconds,
         )
 
-        gc.freeze()  # what is there stays: no need to walk through it between two requests
-        # Until it serves, and after; meanwhile uvicorn itself sets the same.
+        gc.freeze()  # start-up objects stay: the collector need not visit them while requests wait
+        # For the time before and after serving; while it serves, uvicorn sets the same handlers.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, server.handle_exit)
         await server.serve()
@@ -157,18 +157,18 @@ def run_doctor(configuration: Settings, options: argparse.Namespace) -> int:
 
 def run_up(configuration: Settings, _: argparse.Namespace) -> int:
     if configuration.is_production:
-        raise ConfigurationError("up brings a demo and is refused in production: run web and worker")
-    from app.operations import up as everything
+        raise ConfigurationError("up starts a demo and is refused in production: run web and worker")
+    from app.operations import up
 
-    return everything.run_up(configuration)
+    return up.run_up(configuration)
 
 
 def run_demo(configuration: Settings, options: argparse.Namespace) -> int:
     if configuration.is_production:
         raise ConfigurationError("demo is refused in production")
-    from app.operations import up as everything
+    from app.operations import up
 
-    return everything.run_demo(configuration, story=options.story)
+    return up.run_demo(configuration, story=options.story)
 
 
 # The database.
@@ -184,23 +184,23 @@ def migrate_database(configuration: Settings, _: argparse.Namespace) -> int:
 
 
 def settle_restored(configuration: Settings, _: argparse.Namespace) -> int:
-    from app.commands import restored as restoring
+    from app.commands import restored
 
     async def settle_all(database: Database) -> dict[str, str]:
-        texts, turns = await restoring.settle_restored(database)
-        return {"textsAskedFor": str(texts), "turnsClosed": str(turns)}
+        text_count, turn_count = await restored.settle_restored(database)
+        return {"textsAskedFor": str(text_count), "turnsClosed": str(turn_count)}
 
     return _run_and_print(configuration, settle_all)
 
 
 def reseal_secrets(configuration: Settings, _: argparse.Namespace) -> int:
-    from app.access import reseal as resealing
+    from app.access import reseal
 
     lost_count = 0
 
     async def reseal_all(database: Database) -> dict[str, str]:
         nonlocal lost_count
-        counts = await resealing.count_sealed(database, Seal(configuration.decode_sealing_keys()), reseal=True)
+        counts = await reseal.count_sealed(database, Seal(configuration.decode_sealing_keys()), reseal=True)
         lost_count = counts.unreadable
         return {
             "resealed": str(counts.older),
@@ -211,25 +211,25 @@ def reseal_secrets(configuration: Settings, _: argparse.Namespace) -> int:
     return _run_and_print(configuration, reseal_all) or int(lost_count > 0)
 
 
-# The tenant's things.
+# Tenants, keys, people.
 
 
 def create_tenant(configuration: Settings, options: argparse.Namespace) -> int:
     name = _check_name(options.name)
 
     async def create_all(database: Database) -> dict[str, str]:
-        fresh = keys.make()
+        new_key = keys.make()
         async with database.system_tx() as tx:
             tenant_id = await tenants.add(tx, name)
             caller = Caller(tenant_id, "service", "service", "admin")
-            await api_keys.add(tx, caller, "First key", "admin", None, fresh.prefix, fresh.digest)
-        return {"tenantId": tenant_id, "apiKey": fresh.full_key}
+            await api_keys.add(tx, caller, "First key", "admin", None, new_key.prefix, new_key.digest)
+        return {"tenantId": tenant_id, "apiKey": new_key.full_key}
 
     return _run_and_print(configuration, create_all)
 
 
 def _check_name(name: str) -> str:
-    """As the API takes names."""
+    """The name, by the API's rule for names. Raises `CommandError`."""
     if not name.strip() or len(name) > MAX_NAME_LENGTH:
         raise CommandError(f"--name must have 1 to {MAX_NAME_LENGTH} characters")
     return name
@@ -239,12 +239,12 @@ def create_key(configuration: Settings, options: argparse.Namespace) -> int:
     name = _check_name(options.name)
 
     async def create_row(database: Database) -> dict[str, str]:
-        fresh = keys.make()
+        new_key = keys.make()
         caller = Caller(options.tenant, "service", "service", "admin")
         await _require_tenant(database, options.tenant)
         async with database.system_tx() as tx:
-            row = await api_keys.add(tx, caller, name, options.scope, options.agent, fresh.prefix, fresh.digest)
-        return {"keyId": row["key_id"], "apiKey": fresh.full_key}
+            row = await api_keys.add(tx, caller, name, options.scope, options.agent, new_key.prefix, new_key.digest)
+        return {"keyId": row["key_id"], "apiKey": new_key.full_key}
 
     return _run_and_print(configuration, create_row)
 
@@ -252,10 +252,10 @@ def create_key(configuration: Settings, options: argparse.Namespace) -> int:
 def create_user(configuration: Settings, options: argparse.Namespace) -> int:
     password = sys.stdin.readline().rstrip("\r\n")
     if not password:
-        raise CommandError("no password came on stdin")
+        raise CommandError("there is no password on stdin")
     email = options.email.strip()
     if len(email) > MAX_EMAIL_LENGTH or not EMAIL_PATTERN.fullmatch(email):
-        raise CommandError("--email is no e-mail address")
+        raise CommandError("--email is not an e-mail address")
 
     async def create_row(database: Database) -> dict[str, str]:
         await _require_tenant(database, options.tenant)
@@ -265,7 +265,7 @@ def create_user(configuration: Settings, options: argparse.Namespace) -> int:
                 tx, options.tenant, ids.make("user"), email, password_hash, options.role
             )
         if user_id is None:
-            raise CommandError("somebody has this e-mail already")
+            raise CommandError("a person with this e-mail address exists already")
         return {"userId": user_id}
 
     return _run_and_print(configuration, create_row)
@@ -298,8 +298,7 @@ def _run_import(
     options: argparse.Namespace,
     import_file: "Callable[[Database, imports.ImportReport], Awaitable[None]]",
 ) -> int:
-    """Runs an import. Whatever ends it: how many rows were taken, and which were refused, is
-    told."""
+    """Runs an import, and prints its report even if the import fails."""
     from app.operations.imports import ImportReport, UnreadableFile
 
     if not options.file.is_file():
@@ -310,35 +309,35 @@ def _run_import(
     except UnreadableFile as error:
         raise CommandError(f"{options.file}: {error}") from None
     finally:
-        if report.up_to:
-            _tell(report)
-    if not report.whole:
-        return INTERRUPTED
+        if report.up_to_line:
+            _print_report(report)
+    if not report.is_complete:
+        return INTERRUPTED_STATUS
     return int(bool(report.refused_rows))
 
 
-def _tell(report: "imports.ImportReport") -> None:
+def _print_report(report: "imports.ImportReport") -> None:
     counts = {"taken": str(report.taken_count), "refused": str(len(report.refused_rows))}
-    print(json.dumps(counts if report.whole else {**counts, "upToLine": str(report.up_to)}))
+    print(json.dumps(counts if report.is_complete else {**counts, "upToLine": str(report.up_to_line)}))
     for line, why in report.refused_rows:
         print(f"line {line}: {why}", file=sys.stderr)
-    if report.whole:
+    if report.is_complete:
         return
-    said = f"stopped: up to line {report.up_to} each row was taken or is told above"
-    after = max(report.up_to, report.begun_up_to)
-    if after > report.up_to:
-        said += f"; of lines {report.up_to + 1} to {after} it is not known"
-    print(f"{said}; none after line {after} was taken", file=sys.stderr)
+    message = f"stopped: up to line {report.up_to_line}, each row was taken or is reported above"
+    last_line = max(report.up_to_line, report.begun_up_to_line)
+    if last_line > report.up_to_line:
+        message += f"; it is not known whether lines {report.up_to_line + 1} to {last_line} were taken"
+    print(f"{message}; no row after line {last_line} was taken", file=sys.stderr)
 
 
 async def _require_tenant(database: Database, tenant_id: str) -> None:
     async with database.system_tx() as tx:
         if await tenants_store.get(tx, tenant_id) is None:
-            raise CommandError("there is no tenant by that id")
+            raise CommandError("there is no tenant with this id")
 
 
 def _run_and_print(configuration: Settings, build_answer: Callable[[Database], Awaitable[dict[str, str]]]) -> int:
-    """Runs `build_answer` against the database and prints what it answers as one JSON object."""
+    """Runs `build_answer` on the database and prints its result as one JSON object."""
     print(json.dumps(_with_database(configuration, build_answer)))
     return 0
 
@@ -348,12 +347,12 @@ def _with_database(configuration: Settings, work: Callable[[Database], Awaitable
         raise ConfigurationError("DATABASE_URL is required")
     url = configuration.database_url
 
-    async def against() -> T:
+    async def run_work() -> T:
         async with open_database(url) as database:
             await unseal_phones(database, Seal(configuration.decode_sealing_keys()))
             return await work(database)
 
-    return asyncio.run(against())
+    return asyncio.run(run_work())
 
 
 def _build_parser() -> argparse.ArgumentParser:
@@ -374,60 +373,69 @@ def _build_parser() -> argparse.ArgumentParser:
         parser = commands.add_parser(name, help=about, description=about)
         return parser.add_subparsers(required=True, metavar="VERB")
 
-    add_command(commands, "up", run_up, "everything in one terminal, with a demo")
-    add_command(commands, "web", run_web, "one web process")
-    worker_parser = add_command(commands, "worker", run_worker, "one worker")
-    worker_parser.add_argument("--drain", action="store_true", help="does what is due, and ends when nothing is")
-    add_command(commands, "migrate", migrate_database, "bring the database to the newest schema")
-    add_command(commands, "restored", settle_restored, "after a restore, before any worker: ask, then send")
-    add_command(commands, "reseal", reseal_secrets, "seal all secrets under the first of SECRET_KEYS")
-    doctor_parser = add_command(commands, "doctor", run_doctor, "what is wrong here, in plain words")
-    doctor_parser.add_argument("--offline", action="store_true", help="asks no carrier")
+    add_command(commands, "up", run_up, "start everything in one terminal, with a demo")
+    add_command(commands, "web", run_web, "run one web process")
+    worker_parser = add_command(commands, "worker", run_worker, "run one worker")
+    worker_parser.add_argument("--drain", action="store_true", help="do what is due, then end")
+    add_command(commands, "migrate", migrate_database, "migrate the database to the newest schema")
+    add_command(
+        commands,
+        "restored",
+        settle_restored,
+        "run after a restore, before any worker: unsent texts are looked up before they are sent",
+    )
+    add_command(commands, "reseal", reseal_secrets, "seal all secrets again with the first of SECRET_KEYS")
+    doctor_parser = add_command(commands, "doctor", run_doctor, "check the installation and say what is wrong")
+    doctor_parser.add_argument("--offline", action="store_true", help="do not ask the carriers")
     tenant_parser = add_command(
-        add_group("tenant", "organizations: create"),
+        add_group("tenant", "manage organizations"),
         "create",
         create_tenant,
-        "a tenant and its first key",
+        "create a tenant and its first key",
     )
     tenant_parser.add_argument("--name", required=True)
-    key_parser = add_command(add_group("key", "API keys: create"), "create", create_key, "an API key, shown once")
+    key_parser = add_command(
+        add_group("key", "manage API keys"), "create", create_key, "create an API key, which is shown once"
+    )
     key_parser.add_argument("--tenant", required=True, metavar="ID")
     key_parser.add_argument("--name", required=True)
     key_parser.add_argument("--scope", choices=KEY_SCOPES, default="api")
-    key_parser.add_argument("--agent", metavar="ID", help="with --scope agent")
+    key_parser.add_argument("--agent", metavar="ID", help="the agent that the key belongs to; with --scope agent")
     user_parser = add_command(
-        add_group("user", "people who sign in: create"),
+        add_group("user", "manage people who sign in"),
         "create",
         create_user,
-        "a person who may sign in",
+        "create a person who may sign in",
     )
     user_parser.add_argument("--tenant", required=True, metavar="ID")
     user_parser.add_argument("--email", required=True)
     user_parser.add_argument("--password-stdin", required=True, action="store_true")
-    user_parser.add_argument("--role", choices=PERSON_ROLES, help="the first of a tenant: admin; else member")
+    user_parser.add_argument(
+        "--role", choices=PERSON_ROLES, help="default: admin for the tenant's first person, else member"
+    )
     leads_parser = add_command(
-        add_group("leads", "leads from elsewhere: import"),
+        add_group("leads", "import leads from elsewhere"),
         "import",
         import_leads,
-        "leads from a CSV file; of those that are there only the header's columns are changed, and"
-        " an empty cell leaves what is there",
+        "import leads from a CSV file; of a known lead only the columns of the file are changed, and an empty cell"
+        " changes nothing",
     )
     leads_parser.add_argument("file", type=Path)
     leads_parser.add_argument("--tenant", required=True, metavar="ID")
     leads_parser.add_argument(
         "--campaign",
         metavar="ID",
-        help="set for all of them, new leads and known ones, whatever their campaignId says",
+        help="the campaign of all rows, for new and known leads; overrides the column campaignId",
     )
     suppressions_parser = add_command(
-        add_group("suppressions", "opt-outs from elsewhere: import"),
+        add_group("suppressions", "import opt-outs from elsewhere"),
         "import",
         import_suppressions,
-        "phones that opted out",
+        "import phones that opted out, from a CSV file",
     )
     suppressions_parser.add_argument("file", type=Path)
     suppressions_parser.add_argument("--tenant", required=True, metavar="ID")
     suppressions_parser.add_argument("--reason")
-    demo_parser = add_command(commands, "demo", run_demo, "(re)fill the demo tenant")
+    demo_parser = add_command(commands, "demo", run_demo, "fill the demo tenant")
     demo_parser.add_argument("--story", action="store_true", help="play a whole conversation")
     return parser

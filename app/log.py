@@ -1,6 +1,6 @@
-"""Logging: one JSON object a line in production, readable lines elsewhere; to stderr.
+"""Logging to stderr: one JSON object for each line in production, readable lines elsewhere.
 
-No text, no whole phone number, no key and no address with its query is ever logged.
+Message texts, whole phone numbers, keys and the queries of URLs are never logged.
 """
 
 import logging
@@ -19,14 +19,14 @@ NOISY_LOGGERS = (
     "asyncio",
     "alembic",
 )
-"""They log addresses, arguments or too much."""
+"""Their INFO lines hold URLs or arguments, or are too many."""
 RENDER_WITHOUT_LOCALS = ExceptionDictTransformer(show_locals=False)
-"""Local variables hold texts, keys and phones."""
+"""Local variables may be texts, keys or phones."""
 
 
 def drop_error_details(_: object, __: str, event: EventDict) -> EventDict:
-    """Takes the DETAIL out of what PostgreSQL said: it quotes the row that was refused. (Under
-    row-level security PostgreSQL hides it by itself; one role alone is not under it.)"""
+    """Removes DETAIL from PostgreSQL's errors: it quotes the refused row. (PostgreSQL itself omits it
+    under row-level security, but that is not in force where the service has only one role.)"""
     exception_info = event.get("exc_info")
     error = exception_info[1] if isinstance(exception_info, tuple) else exception_info
     if error is True:
@@ -39,7 +39,7 @@ def drop_error_details(_: object, __: str, event: EventDict) -> EventDict:
 
 
 def configure(production: bool, level: str = "INFO") -> None:
-    """Sets up structlog, and sends what libraries log the same way."""
+    """Sets up structlog, and formats what libraries log in the same way."""
     shared_processors: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

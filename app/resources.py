@@ -1,4 +1,4 @@
-"""What a process holds while it runs: database, clock, wire, seal. Opened once, closed once."""
+"""The resources of a process: database, clock, wire, seal. Opened at its start, closed at its end."""
 
 import os
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from app.store.clock import Clock
 from app.store.engine import Database
 from app.wire.client import Wire
 
-MAX_TRIES = 5
+MAX_CONNECT_TRIES = 5
 log = structlog.get_logger("resources")
 
 
@@ -29,14 +29,15 @@ class Resources:
 
 
 async def unseal_phones(database: Database, seal: Seal) -> None:
-    """The key of the hash beside each phone; made at the installation's first start."""
+    """Sets `database.phone_key`, the key of the phones' hashes. The installation's first start makes
+    it."""
     async with database.system_tx() as tx:
         sealed_key = await installation.get_phone_key(tx, seal.close(os.urandom(32)))
     database.phone_key = seal.open(sealed_key)
 
 
 async def _require_schema(database: Database) -> None:
-    """Raises `ConfigurationError` when the database lacks migrations: no statement would be right."""
+    """Raises `ConfigurationError` if the database lacks a migration of this build."""
     async with database.system_tx() as tx:
         version = await readiness.get_version(tx)
     if readiness.is_behind(version):
@@ -47,7 +48,7 @@ async def _require_schema(database: Database) -> None:
 
 
 async def _connect_ready(settings: Settings, clock: Clock, connections: int, seal: Seal) -> Database:
-    """The database, ready to be worked with."""
+    """Connects, checks the schema and loads the phone key."""
     assert settings.database_url
     database = await engine.connect(settings.database_url, clock, connections)
     try:
@@ -60,15 +61,15 @@ async def _connect_ready(settings: Settings, clock: Clock, connections: int, sea
 
 
 async def _connect_with_retries(settings: Settings, clock: Clock, connections: int, seal: Seal) -> Database:
-    """Tried again where the server was too slow: nobody waits for an answer yet, and to be gone
-    because it is busy would make nothing better. One that refuses is away."""
+    """Connects, with retries after a timeout: nobody waits for this process yet, and ending it would
+    not help a busy server. A server that refuses the connection is not tried again."""
     try_count = 0
     while True:
         try_count += 1
         try:
             return await _connect_ready(settings, clock, connections, seal)
         except Unavailable as error:
-            if try_count == MAX_TRIES or not isinstance(error.__cause__, TimeoutError):
+            if try_count == MAX_CONNECT_TRIES or not isinstance(error.__cause__, TimeoutError):
                 raise
             log.warning("the database is slow to answer; trying again")
 
@@ -81,7 +82,7 @@ async def open_resources(settings: Settings, connections: int = 12) -> AsyncIter
     seal = Seal(settings.decode_sealing_keys())
     database = await _connect_with_retries(settings, clock, connections, seal)
     if not database.two_roles:
-        log.warning("one database role only: row-level security guards nothing here")
+        log.warning("the service has only one database role, so row-level security is not in force")
     wire = Wire(settings.allowed_private_networks)
     try:
         yield Resources(settings, database, clock, wire, seal)

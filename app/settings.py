@@ -1,4 +1,4 @@
-"""Settings: everything that the environment may decide (contract 1)."""
+"""Settings: the variables of the environment, as docs/operating.md lists them."""
 
 import base64
 import binascii
@@ -11,11 +11,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class ConfigurationError(Exception):
-    """The environment is not one the service can start with; the text says what to do."""
+    """The service cannot start with this environment. The message says what to do."""
 
 
 class Settings(BaseSettings):
-    """Read once, at the start of a process."""
+    """The settings of a process, read once at its start."""
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore")
 
@@ -29,20 +29,20 @@ class Settings(BaseSettings):
     environment: Literal["development", "production"] = "development"
     allowed_private_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
-    """Whose X-Forwarded-For tells whence a person comes."""
+    """Proxies whose X-Forwarded-For is believed. It names the client's address."""
     allow_simulator: bool = False
     log_level: str = "INFO"
     metrics_token: SecretStr | None = None
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    """Where a worker tells its figures; a web process does at /metrics."""
+    """The port of a worker's metrics. A web process serves its own at /metrics."""
     otel_exporter_otlp_endpoint: str | None = None
-    """Where traces go, by OTLP over HTTP."""
+    """The endpoint for traces, by OTLP over HTTP."""
     keep_attempts_days: Annotated[int, Field(ge=1)] = 30
-    """How long the requests to carriers and agents stay, bytes and all."""
+    """How long requests to carriers and agents are kept, with their bodies."""
     keep_events_days: Annotated[int, Field(ge=1)] = 7
     linger_seconds: Annotated[float, Field(ge=0, le=60)] = 0
-    """For so long a web process that got SIGTERM serves on, while /health/ready says no: until
-    the load balancer has looked, and sends it nothing any more."""
+    """How long a web process still serves after SIGTERM, while /health/ready already fails: as long
+    as the load balancer needs to notice and send its requests elsewhere."""
 
     @field_validator("allowed_private_networks", "trusted_proxies", mode="before")
     @classmethod
@@ -77,15 +77,15 @@ def _decode_sealing_key(encoded_key: str) -> bytes:
 
 
 def load(**overrides: object) -> Settings:
-    """Settings from the environment and `overrides`; raises `ConfigurationError` with every fault."""
+    """Settings from the environment and `overrides`. Raises `ConfigurationError`, which names every
+    fault."""
     try:
         settings = Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them by name
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
         raise ConfigurationError("; ".join(faults)) from None
-    missing = _find_faults(settings)
-    if missing:
-        raise ConfigurationError("; ".join(missing))
+    if faults := _find_faults(settings):
+        raise ConfigurationError("; ".join(faults))
     return settings
 
 

@@ -1,8 +1,8 @@
-"""Traces, for who sets OTEL_EXPORTER_OTLP_ENDPOINT: from the carrier's webhook to the hand-over,
-the reply, and the text that carries it.
+"""Traces, enabled by OTEL_EXPORTER_OTLP_ENDPOINT: a trace for each turn and each text, from the
+carrier's webhook to the agent, its reply and the carrier's answer.
 
-A turn or text passes through several processes; its trace id is derived from its own id, so that
-nothing needs to be handed on. Attributes are ids and outcomes: no text, no phone.
+The trace id is a hash of the turn's or text's id, so the processes need not pass a trace context to
+each other. Attributes are ids and outcomes, never texts or phones.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _tracer: "Tracer | None" = None
 
 @contextmanager
 def export_traces(settings: Settings, process: str) -> Iterator[None]:
-    """While inside, spans go to the endpoint, if one is set. Raises `ConfigurationError` when the
+    """Inside the block, spans go to the endpoint, if one is set. Raises `ConfigurationError` if the
     libraries are not installed."""
     global _tracer
     if not settings.otel_exporter_otlp_endpoint:
@@ -47,7 +47,8 @@ def export_traces(settings: Settings, process: str) -> Iterator[None]:
 
 @contextmanager
 def record_span(name: str, subject_id: str, **ids: str | int) -> Iterator[None]:
-    """What happens inside, in the trace of the turn or text `subject_id`; nothing without an exporter."""
+    """Records the block as a span in the trace of the turn or text `subject_id`. Without an exporter
+    it does nothing."""
     if _tracer is None:
         yield
         return
@@ -56,14 +57,13 @@ def record_span(name: str, subject_id: str, **ids: str | int) -> Iterator[None]:
 
 
 def record_point(name: str, subject_id: str, **ids: str | int) -> None:
-    """Something that happened just now."""
+    """Records an event of this moment as a span without duration."""
     with record_span(name, subject_id, **ids):
         pass
 
 
 def _build_root(subject_id: str) -> "Context":
-    """The parent of all spans of one turn or text: it stands for the thing itself, and is sent by
-    nobody."""
+    """The parent of all spans of one turn or text. It has only ids, and is never exported itself."""
     from opentelemetry.trace import (
         NonRecordingSpan,
         SpanContext,

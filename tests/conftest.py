@@ -1,7 +1,7 @@
 """The servers of the run, and which tests need them.
 
-With DATABASE_URL and REDIS_URL those servers are used (the role needs CREATEDB); without,
-embedded ones start: under xdist by the controller, which outlives its workers.
+DATABASE_URL and REDIS_URL name the servers (the role needs CREATEDB). Without them embedded ones
+start; under xdist the controller starts them, because it lives longer than its workers.
 """
 
 import os
@@ -56,7 +56,7 @@ def find_servers(config: pytest.Config) -> tuple[str, str]:
         folder = Path(tempfile.gettempdir())
         if not {"DATABASE_URL", "REDIS_URL"} <= os.environ.keys():
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadsail-")))
-            folder.chmod(0o755)  # the servers' own account must reach its folder below
+            folder.chmod(0o755)  # the servers' account must be able to enter it
         database = os.environ.get("DATABASE_URL")
         if not database:
             database = stack.enter_context(embedded.serve_postgres(folder, durable=False)).url

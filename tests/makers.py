@@ -1,4 +1,4 @@
-"""Makers: a tenant and its things, through the public API."""
+"""Functions that create a tenant and its data through the public API."""
 
 import itertools
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from app.domain.callers import Caller
 from app.resources import Resources
 
 Data = dict[str, Any]
-_counter = itertools.count(1000)  # below lie the magic digits of the simulated carrier
+_counter = itertools.count(1000)  # the simulated carrier gives lower numbers a meaning
 AGENT_URL = "http://127.0.0.1:9/agent"
-"""Nobody listens there."""
+"""Nothing listens at this address."""
 CREDENTIALS = {
     "twilio": {"accountSid": "AC0123456789abcdef0123456789abcdef", "authToken": "twilio-token-1"},
     "vonage": {
@@ -27,35 +27,35 @@ CREDENTIALS = {
 
 
 def phone() -> str:
-    """A valid US number that was not given out before."""
+    """A valid US number that no other call returned."""
     n = next(_counter)
     return f"+1{['212', '305', '415', '617', '702'][n % 5]}555{n % 10_000:04d}"
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A tenant, and one of its keys."""
+    """A tenant and one of its keys."""
 
     tenant_id: str
     key: str
     http: httpx.AsyncClient
 
     async def ask(self, method: str, path: str, json: Any = None, **more: Any) -> httpx.Response:
-        """A request under /api/v1 with this key; whatever the answer is."""
+        """The answer to a request under /api/v1 with this key, whatever its status."""
         headers = {"X-API-Key": self.key, **more.pop("headers", {})}
         if json is not None:
             more["json"] = json
         return await self.http.request(method, f"/api/v1{path}", headers=headers, **more)
 
     async def call(self, method: str, path: str, json: Any = None, **more: Any) -> Data:
-        """The `data` of a request that must succeed."""
+        """The answer's `data`; the request must succeed."""
         response = await self.ask(method, path, json, **more)
         assert response.is_success, f"{method} {path}: {response.status_code} {response.text}"
         data: Data = response.json()["data"]
         return data
 
     async def with_scope(self, scope: str, sms_agent_id: str | None = None) -> "Tenant":
-        """The same tenant, asked with a key of another scope."""
+        """The same tenant with a new key of another scope."""
         body = {"name": scope, "scope": scope}
         if sms_agent_id:
             body["smsAgentId"] = sms_agent_id
@@ -82,7 +82,7 @@ class Tenant:
 
 
 async def tenant(resources: Resources, http: httpx.AsyncClient) -> Tenant:
-    """A tenant with an admin key, made as the command line makes them."""
+    """A new tenant with an admin key, made as `tenant create` does."""
     fresh = keys.make()
     async with resources.database.system_tx() as tx:
         tenant_id = await tenants.add(tx, "Tenant")

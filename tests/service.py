@@ -25,6 +25,7 @@ from sqlalchemy.pool import Pool
 
 from app import settings
 from app.cli import KEEP_ALIVE_SECONDS
+from app.demo import http_clients
 from app.domain.problems import Unavailable
 from app.main import build_app
 from app.operations.migrations import migrate_to_head

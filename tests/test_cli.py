@@ -76,7 +76,7 @@ async def test_a_person_is_made_and_can_sign_in(configuration: Settings, tenant:
     assert (await ran(configuration, *asked, typed="correct horse\n"))[0] == 0
     assert await sessions.sign_in(resources.database, "Jane@example.com", "correct horse")
     status, _, err = await ran(configuration, *asked, typed="another\n")
-    assert (status, err.strip()) == (1, "leadsail-sms: somebody has this e-mail already")
+    assert (status, err.strip()) == (1, "leadsail-sms: a person with this e-mail address exists already")
 
 
 async def test_the_first_person_is_an_admin_and_the_others_are_what_is_said(
@@ -104,7 +104,7 @@ async def test_the_first_person_is_an_admin_and_the_others_are_what_is_said(
             ("migrate",),
             {"DATABASE_URL": "postgresql://x@127.0.0.1:1/x", "SECRET_KEYS": "A" * 43},
             1,
-            "is away",
+            "is unavailable",
         ),
         (("web",), {"PORT": "many"}, 2, "PORT"),
     ],
@@ -258,7 +258,7 @@ SPOILT = [
     # A row that is broken, and what is said of it.
     (b'b,"Bob,2125550199', "a quote is opened and not closed"),
     (b'b,Bob,"2125550199', "a quote is opened and not closed"),
-    (b'b,"Bob"by,2125550199', "something stands behind the quote that closes a cell"),
+    (b'b,"Bob"by,2125550199', "text follows the quote that closes a cell"),
     (f"b,{LONG},2125550199".encode(), "a cell is longer than 131072 characters"),
     (f'b,"{LONG}",2125550199'.encode(), "a cell is longer than 131072 characters"),
     (b"b," + b"x" * 2_000_000, "the line is longer than 1048576 characters"),
@@ -343,9 +343,9 @@ async def test_an_import_that_is_stopped_says_up_to_which_line_it_came(
     line = int(counts["upToLine"])
     assert process.returncode == (1 if how == "no database" else 130)
     assert told[0] == "line 12: phone: is not a valid phone number"
-    assert told[1].startswith(f"stopped: up to line {line} each row was taken or is told above")
+    assert told[1].startswith(f"stopped: up to line {line}, each row was taken or is reported above")
     assert await stored() == int(counts["taken"]) == line - 2
-    assert ("is away" in err.decode()) == (how == "no database")
+    assert ("is unavailable" in err.decode()) == (how == "no database")
 
 
 async def test_phones_that_opted_out_elsewhere_are_imported(

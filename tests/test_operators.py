@@ -50,7 +50,7 @@ async def test_the_doctor_asks_each_carrier_where_it_posts_our_texts(
     await idle_world.tenant.account("vonage")
     idle_world.carrier.known.inbound_urls[idle_world.ours] = f"{base}/webhooks/simulator/{account}/inbound"
     _, out = await doctor(configuration, PUBLIC_BASE_URL=base)
-    assert f"ok    simulator {account}: posts our texts to us" in out
+    assert f"ok    simulator {account}: posts inbound texts to this service" in out
     assert "note  vonage acct_" in out
 
 
@@ -62,7 +62,7 @@ async def test_the_doctor_tells_of_texts_that_nobody_carries(
         await tx.execute("UPDATE outbox SET due_at = clock_timestamp() - interval '5 minutes'")
     status, out = await doctor(configuration, "--offline")
     assert status == 1
-    assert "BAD   owed: 1 texts by simulator wait (queued), the oldest for 3" in out
+    assert "BAD   owed: 1 texts by simulator are queued, the oldest is 3" in out
     assert "is a worker running?" in out
 
 
@@ -99,12 +99,12 @@ async def test_after_a_key_rotation_all_is_sealed_anew_and_the_old_key_can_go(
     old, new = configuration.decode_sealing_keys()[0], os.urandom(32)
     both, swapped = keys(new, old), keys(old, new)
     _, out = await doctor(configuration, "--offline", **both)
-    assert "note  secrets: 3 are sealed under an older key: run `reseal`" in out
+    assert "note  secrets: 3 are sealed with an older key: run `reseal`" in out
     try:
         status, out, _ = await ran(configuration, "reseal", **both)
         assert (status, json.loads(out)) == (0, {"resealed": "3", "newest": "0", "lost": "0"})
         status, out = await doctor(configuration, "--offline", **keys(new))
-        assert "ok    secrets: 3 can be opened, all under the newest key" in out
+        assert "ok    secrets: 3, all sealed with the newest key" in out
         assert status == 0
         status, out, _ = await ran(configuration, "reseal", **both)
         assert json.loads(out) == {"resealed": "0", "newest": "3", "lost": "0"}

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.demo import http_clients
 from app.embedded.supervisor import find_free_port
 from app.settings import Settings
 from tests.makers import Tenant

@@ -1,4 +1,4 @@
-"""A whole world on loopback: the API, a worker's loops, the simulated carrier, an agent."""
+"""Everything on loopback: the API, a worker's loops, the simulated carrier, an agent."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ PATIENCE = 12.0
 
 
 async def until(look: Callable[[], Awaitable[T | None]], seconds: float = PATIENCE) -> T:
-    """What `look` returns once it is truthy; fails the test when that takes too long."""
+    """The first true result of `look`. Fails the test after `seconds`."""
     deadline = asyncio.get_running_loop().time() + seconds
     while True:
         seen = await look()
@@ -39,8 +39,8 @@ async def until(look: Callable[[], Awaitable[T | None]], seconds: float = PATIEN
 
 @contextlib.asynccontextmanager
 async def served(app: Starlette, host: str = "127.0.0.1") -> AsyncIterator[str]:
-    """The application on a free port of `host`; yields its address."""
-    # Said to be TCP, or asyncio leaves Nagle's algorithm on and each answer waits 40 ms.
+    """Serves the application on a free port of `host`; yields its address."""
+    # IPPROTO_TCP: without it asyncio leaves Nagle's algorithm on, and each answer waits 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind((host, 0))
     server = Server(
@@ -66,13 +66,13 @@ async def served(app: Starlette, host: str = "127.0.0.1") -> AsyncIterator[str]:
 
 @dataclass(slots=True)
 class Carrier:
-    """The simulated carrier and what it knows."""
+    """The simulated carrier: its address and its state."""
 
     url: str
     known: simulated.Carrier
 
     async def text(self, phone: str, to: str, text: str, media: list[Data] | None = None) -> int:
-        """The lead writes; our webhook's status."""
+        """Writes a text as the lead; returns the status of our webhook."""
         async with http_clients.build_client(timeout=20) as http:
             answer = await http.post(
                 f"{self.url}/phone/{phone}/texts",
@@ -99,14 +99,14 @@ Answer = tuple[int, Any]
 
 @dataclass(slots=True)
 class AgentDouble:
-    """An agent's webhook, scripted: what it was told, and what it answers."""
+    """A scripted agent: the payloads that it got, and the answers that it gives."""
 
     url: str = ""
     told: list[Data] = field(default_factory=list)
     requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     meanwhile: Callable[[Data], Awaitable[None]] | None = None
-    """Done before the answer leaves."""
+    """Called with the payload before the answer is sent."""
 
     async def hear(self, request: Request) -> Response:
         body = await request.body()
@@ -129,7 +129,7 @@ async def agent() -> AsyncIterator[AgentDouble]:
 
 @pytest.fixture
 async def working(resources: Resources) -> AsyncIterator[None]:
-    """A worker's loops beside the API, in this process."""
+    """Runs a worker's loops in this process, beside the API."""
     loops = worker.build_loops(resources)
     running = asyncio.create_task(loops.run())
     yield
@@ -139,7 +139,7 @@ async def working(resources: Resources) -> AsyncIterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A tenant with one of each, and the servers around it."""
+    """A tenant with one account, number, agent, campaign and lead, and the servers around it."""
 
     tenant: Tenant
     carrier: Carrier
@@ -165,7 +165,7 @@ class World:
         return await self.tenant.call("POST", "/sms/send", body)
 
     async def text(self, text: str) -> None:
-        """The lead writes to our number; the webhook must take it."""
+        """Writes a text to our number as the lead; our webhook must answer 200."""
         assert await self.carrier.text(self.phone, self.ours, text) == 200
 
     async def thread(self, interaction_id: str) -> Data:
@@ -179,7 +179,7 @@ class World:
         return thread
 
     async def turns(self, interaction_id: str) -> list[Data]:
-        """Oldest first."""
+        """The thread's turns, oldest first."""
         page = await self.tenant.call("GET", f"/interactions/{interaction_id}/turns")
         return list(reversed(page["turns"]))
 
@@ -191,7 +191,7 @@ class World:
         return await until(look)
 
     async def told(self, times: int) -> Data:
-        """The payload of the `times`-th hand-over, once it came."""
+        """Waits for the `times`-th hand-over; returns its payload."""
 
         async def look() -> Data | None:
             return self.agent.told[times - 1] if len(self.agent.told) >= times else None
@@ -199,7 +199,7 @@ class World:
         return await until(look)
 
     async def turn_is(self, interaction_id: str, state: str) -> Data:
-        """The newest turn, once it is in this state."""
+        """Waits until the newest turn is in this state; returns the turn."""
 
         async def look() -> Data | None:
             turns = await self.turns(interaction_id)
@@ -210,7 +210,7 @@ class World:
 
 @pytest.fixture
 async def world(idle_world: World, working: None) -> World:
-    """The world with a worker in it."""
+    """The world with a worker."""
     return idle_world
 
 
@@ -221,7 +221,8 @@ async def idle_world(api: Api, tenant: Tenant, carrier: Carrier, agent: AgentDou
 
 
 async def furnished(tenant: Tenant, carrier: Carrier, agent: AgentDouble, **lead_has: Any) -> World:
-    """The tenant with one of each, made by its own key."""
+    """A world for the tenant: one account, number, agent, campaign and lead, created with its key.
+    `lead_has` are further fields of the lead."""
     account = await tenant.account("simulator", baseUrl=carrier.url)
     number = await tenant.number(providerAccountId=account["accountId"])
     carrier.known.inbound_urls[number["phoneNumber"]] = account["webhooks"]["inbound"]

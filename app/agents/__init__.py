@@ -1,1 +1,1 @@
-"""How AI agents are spoken to: the payload, its signature, and what an answer means. Pure."""
+"""What is sent to AI agents and what their answers mean: payload, signature, answer. Pure."""

@@ -1,5 +1,5 @@
-"""What an agent is told about a turn (contract 6, LeadSail's fields to the letter), ready for
-pydantic's JSON, which writes a datetime as the contract does."""
+"""The payload of a turn, with the fields that docs/agents.md lists. Datetimes stay datetimes:
+pydantic's JSON writes them in the documented form."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -18,7 +18,7 @@ def freeze(
     transcript: Sequence[Facts],
     unsent_reply: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """All of the payload but what changes with each attempt (`address_attempt`)."""
+    """The part of the payload that is the same in each attempt. `address_attempt` adds the rest."""
     answered_keys = {answer["key"] for answer in thread["answers"]}
     return {
         "message": {
@@ -74,7 +74,7 @@ def freeze(
 
 
 def build_sample(tenant_id: str, agent_id: str, now: datetime) -> dict[str, Any]:
-    """A made-up turn as an agent would get it, to try its webhook."""
+    """The payload of an invented turn, to test an agent's webhook."""
     text = {
         "message_id": "msg_sample",
         "seq": 1,
@@ -113,6 +113,6 @@ def build_sample(tenant_id: str, agent_id: str, now: datetime) -> dict[str, Any]
 def address_attempt(
     frozen_payload: Mapping[str, Any], attempt: int, expires_at: datetime, now: datetime
 ) -> dict[str, Any]:
-    """The frozen payload as this attempt sends it."""
+    """The frozen payload with the attempt's number, deadline and time."""
     turn = {**frozen_payload["turn"], "attempt": attempt, "expiresAt": expires_at}
     return {**frozen_payload, "turn": turn, "timestamp": now}

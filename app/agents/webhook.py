@@ -21,7 +21,7 @@ from app.domain.turns import MOST_TEXTS
 
 MAX_RECORDED_ANSWER = 4096
 FORMS = ("reply", "replies", "handoff")
-"""What an answer may hold; one of them at least, or nothing at all."""
+"""The fields of an answer. An answer that is not empty has at least one of them."""
 JSON_WORDS = {
     list: "a list",
     str: "text",
@@ -33,21 +33,21 @@ JSON_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A 2xx: the agent has the turn. Where it says nothing, a reply may follow by the API."""
+    """A 2xx: the agent has the turn. If `texts` is None, a reply may follow by the API."""
 
     texts: tuple[str, ...] | None = None
-    """The inline reply; none at all: it declined."""
+    """The inline reply; () means that the agent declined."""
     handoff: str | None = None
-    """Why it wants a person."""
+    """Why the agent wants a person to take over."""
     refused: tuple[str, ...] = ()
-    """Inline texts that may not go."""
+    """Inline texts that may not be sent."""
     why: str | None = None
     """What is wrong with the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Anything but a 2xx; `retry_after` in seconds is the endpoint's wish."""
+    """Anything but a 2xx. `retry_after` is the endpoint's Retry-After, in seconds."""
 
     why: str
     retry_after: float | None = None
@@ -57,7 +57,7 @@ Answer = Taken | Failed
 
 
 def sign(secrets: Sequence[str], turn_id: str, at: datetime, body: bytes) -> dict[str, str]:
-    """The three headers; one signature by each live secret."""
+    """The three headers of Standard Webhooks, with one signature for each valid secret."""
     stamp = str(int(at.timestamp()))
     signed_content = f"{turn_id}.{stamp}.".encode() + body
     signatures = [
@@ -82,7 +82,8 @@ def build_request(
     body: bytes,
     kind: str | None = None,
 ) -> httpx.Request:
-    """`kind` says that it is a replay, a shadow or a test, whose answer is only kept."""
+    """The signed POST. `kind` marks a dry turn (replay, shadow or test): its answer is stored,
+    and nothing is sent to the lead."""
     headers = {
         "content-type": "application/json",
         "user-agent": "LeadSail-SMS",
@@ -94,13 +95,14 @@ def build_request(
 
 @lru_cache(maxsize=1024)
 def _parse_url(url: str) -> httpx.URL:
-    """Parsing costs more than the rest of a request, and agents have few addresses."""
+    """Cached: parsing takes longer than building the rest of the request, and agents have few
+    URLs."""
     return httpx.URL(url)
 
 
 def read_answer(response: httpx.Response) -> Answer:
-    """What an answer means. A 2xx that is not understood says what is wrong with it, and the
-    agent has the turn all the same."""
+    """What an answer means. After a 2xx the agent has the turn, even if the body is wrong; then
+    `why` says what is wrong with it."""
     if not response.is_success:
         return Failed(f"HTTP {response.status_code}", _read_retry_after(response))
     if not response.content.strip():
@@ -121,8 +123,8 @@ TurnOutcome = tuple[State, str | None, tuple[str, ...] | None, tuple[str, ...], 
 
 
 def to_turn_outcome(answer: Answer) -> TurnOutcome:
-    """State, reason and texts of a turn that was answered so; the texts that may not go, and
-    what is wrong with the answer."""
+    """The turn's state, its reason and its texts; the texts that may not be sent, and what is
+    wrong with the answer."""
     if isinstance(answer, Failed):
         return "failed", answer.why, None, (), None
     texts, beside = answer.texts, (answer.refused, answer.why)
@@ -134,7 +136,7 @@ def to_turn_outcome(answer: Answer) -> TurnOutcome:
 
 
 def outcome(answer: Answer) -> str:
-    """What came of a hand-over, in a word for the figures."""
+    """The outcome of a hand-over as a label for the metrics."""
     if isinstance(answer, Failed):
         return "failed"
     if answer.handoff:
@@ -145,45 +147,42 @@ def outcome(answer: Answer) -> str:
 
 
 def _parse_answer(answer: dict[str, Any]) -> Taken:
-    """`said` without what is null: to typed clients that is the same as absent."""
+    """`answer` has no nulls: a typed client writes null for a field that is absent."""
     if not answer:
         return Taken()
-    texts, refused, wrong = _reply(answer)
-    wish = answer.get("handoff", False)
-    if not isinstance(wish, bool):
-        wrong.append("handoff: must be true or false")
+    texts, refused_texts, faults = _parse_reply(answer)
+    handoff_flag = answer.get("handoff", False)
+    if not isinstance(handoff_flag, bool):
+        faults.append("handoff: must be true or false")
     elif answer.keys().isdisjoint(FORMS):
-        known, given = (
-            ", ".join(FORMS),
-            ", ".join(sorted(_clean_text(key)[:40] for key in answer)[:5]),
-        )
-        wrong.append(f"the answer holds none of {known}, but {given}")
-    handoff = _reason(answer.get("reason")) if wish is True else None
-    return Taken(texts, handoff, refused, "; ".join(wrong) or None)
+        given_fields = ", ".join(sorted(_clean_text(key)[:40] for key in answer)[:5])
+        faults.append(f"the answer holds none of {', '.join(FORMS)}, but {given_fields}")
+    handoff = _parse_reason(answer.get("reason")) if handoff_flag is True else None
+    return Taken(texts, handoff, refused_texts, "; ".join(faults) or None)
 
 
-def _reply(said: dict[str, Any]) -> tuple[tuple[str, ...] | None, tuple[str, ...], list[str]]:
-    """The texts in their order, `reply` before `replies`; or, as they go together or not at all,
-    those that may not go, and what is wrong with them."""
-    if "reply" not in said and "replies" not in said:
+def _parse_reply(answer: dict[str, Any]) -> tuple[tuple[str, ...] | None, tuple[str, ...], list[str]]:
+    """The texts to send, `reply` before `replies`; the refused texts, and why. All texts are sent
+    or none of them."""
+    if "reply" not in answer and "replies" not in answer:
         return None, (), []
-    given = [("reply", said["reply"])] if "reply" in said else []
-    listed = said.get("replies", [])
-    if isinstance(listed, list):
-        given += [(f"replies[{i}]", text) for i, text in enumerate(listed)]
-    texts = tuple(_clean_text(text) for _, text in given if isinstance(text, str))
-    if wrong := _wrong(given, listed):
-        return None, texts, [wrong]
+    items = [("reply", answer["reply"])] if "reply" in answer else []
+    replies = answer.get("replies", [])
+    if isinstance(replies, list):
+        items += [(f"replies[{i}]", text) for i, text in enumerate(replies)]
+    texts = tuple(_clean_text(text) for _, text in items if isinstance(text, str))
+    if fault := _find_fault(items, replies):
+        return None, texts, [fault]
     return texts, (), []
 
 
-def _wrong(given: Sequence[tuple[str, Any]], listed: object) -> str | None:
-    """Why the texts may not go; None: they may."""
-    if not isinstance(listed, list):
+def _find_fault(items: Sequence[tuple[str, Any]], replies: object) -> str | None:
+    """Why the texts may not be sent; None if they may."""
+    if not isinstance(replies, list):
         return "replies: must be a list of texts"
-    if len(given) > MOST_TEXTS:
-        return f"replies: are more than {MOST_TEXTS} texts"
-    for name, text in given:
+    if len(items) > MOST_TEXTS:
+        return f"replies: more than {MOST_TEXTS} texts"
+    for name, text in items:
         if not isinstance(text, str):
             return f"{name}: must be text"
         try:
@@ -193,13 +192,13 @@ def _wrong(given: Sequence[tuple[str, Any]], listed: object) -> str | None:
     return None
 
 
-def _reason(given: Any) -> str:
-    reason = _clean_text(given)[:500].strip() if isinstance(given, str) else ""
+def _parse_reason(value: object) -> str:
+    reason = _clean_text(value)[:500].strip() if isinstance(value, str) else ""
     return reason or "no reason given"
 
 
 def _clean_text(text: str) -> str:
-    """As a database and a carrier can take it: no NUL, no lone surrogate."""
+    """`text` without NUL and lone surrogates, which neither a database nor a carrier accepts."""
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
@@ -209,5 +208,5 @@ def _read_retry_after(response: httpx.Response) -> float | None:
 
 
 def clip_answer(response: httpx.Response) -> str:
-    """The part of an answer that is recorded."""
+    """The first `MAX_RECORDED_ANSWER` bytes of an answer, as text: what is recorded."""
     return _clean_text(response.content[:MAX_RECORDED_ANSWER].decode("utf-8", "replace"))

@@ -1,5 +1,5 @@
-"""The demo: a simulated carrier and an agent, each a real HTTP server, and a tenant to show.
+"""The demo: a simulated carrier and an agent, each a real HTTP server, and a tenant with data.
 
-Known only to the assembly. No other room may know it, and it knows the service by its public
-doors alone.
+Only the assembly imports it. It uses the service through the public API, the webhooks and the
+page, and nothing else.
 """

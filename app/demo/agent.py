@@ -1,7 +1,7 @@
-"""The demo agent: a few rules that qualify a lead, behind real HTTP.
+"""The demo agent: a real HTTP server with a few rules that qualify a lead.
 
-It checks the signature (Standard Webhooks), reads the transcript for what it has asked, and
-answers through the API as any agent would, or inline in the webhook's own answer.
+It checks the signature (Standard Webhooks), sees in the transcript what it has asked already, and
+replies through the API or in its answer to the webhook.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ FACT_ANSWERS = (
 
 
 def compose_answer(payload: dict[str, Any]) -> dict[str, Any]:
-    """The answer to a payload: `{"reply"}` or `{"handoff", "reason"}`."""
+    """The answer to a turn's payload: `{"reply"}` or `{"handoff", "reason"}`."""
     lead_text = payload["message"]["combinedText"]
     if PERSON_WISH.search(lead_text):
         return {"handoff": True, "reason": "the lead asked for a person"}
@@ -57,7 +57,7 @@ def compose_answer(payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_genuine(secret: str, headers: Any, body: bytes) -> bool:
-    """Whether the request bears one of the agent's signatures, and is fresh."""
+    """Whether the request has a valid signature that is at most `MAX_SIGNATURE_AGE` seconds old."""
     stamp = headers.get("webhook-timestamp", "")
     if not TIMESTAMP.fullmatch(stamp) or abs(time.time() - int(stamp)) > MAX_SIGNATURE_AGE:
         return False
@@ -69,7 +69,7 @@ def is_genuine(secret: str, headers: Any, body: bytes) -> bool:
 
 
 class Agent:
-    """`api_key`: answers go through the API; None: inline."""
+    """The agent's state. With an `api_key` it replies through the API, without one inline."""
 
     def __init__(self, secret: str, api_url: str, api_key: str | None) -> None:
         self.secret = secret
@@ -79,7 +79,7 @@ class Agent:
 
     @contextlib.asynccontextmanager
     async def run_lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        """From start to stop; answers under way are given up."""
+        """Cancels at the end the replies that are still being sent."""
         yield
         for task in self._tasks:
             task.cancel()
@@ -114,7 +114,7 @@ class Agent:
             except httpx.TransportError:
                 continue
             if answer.status_code < 500:
-                return  # sent, or not wanted any more
+                return  # sent, or refused: another attempt would not help
 
 
 async def answer_health(_: Request) -> Response:
@@ -129,7 +129,7 @@ def build_app(secret: str, api_url: str = "", api_key: str | None = None) -> Sta
 
 
 def run_agent(file: str) -> None:
-    """Runs the agent of the demo that `file` tells of."""
+    """Runs the agent of the demo that `file` describes."""
     demo = Demo.read(Path(file))
     host, port = split_address(demo.addresses.agent)
     uvicorn.run(

@@ -1,22 +1,22 @@
-"""The simulated carrier: a real HTTP server that behaves as badly as carriers do.
+"""The simulated carrier: a real HTTP server that can fail in every way in which carriers fail.
 
-The last four digits of the recipient decide (they mean something here and nowhere else):
+The last four digits of the recipient choose what happens (only here; they mean nothing elsewhere):
 
     0001  refuses: not a phone number          0011  takes it, never answers
     0002  refuses: opted out                   0012  takes it, breaks the connection
     0003  429, Retry-After 1, then takes it    0013  takes it, answers 500
     0004  refuses: unauthorized                0014  answers 500, has not taken it
     0005  refuses: no credit                   0015  answers 500 once, then takes it
-    0006  503, has not taken it                0016  as 0013, and denies it when asked
+    0006  503, has not taken it                0016  as 0013, and its look-up finds nothing
     0007  429 twice, then takes it             0017  takes it, answers after 3 s
-    0021  receipt before the answer            0018  takes it, drips its answer
+    0021  receipt before the answer            0018  takes it, answers a byte at a time, endlessly
     0022  receipts in reverse                  0019  takes it, answers with 8 MiB
-    0023  every receipt twice                  0020  takes it, answers nonsense
+    0023  every receipt twice                  0020  takes it, answers with an HTML page
     0024  no receipt at all                    0025  undelivered
                                                0026  undelivered, opted out
 
-Every other number takes the text and reports `sent`, then `delivered`. A small page at `/`
-lets one text as a lead.
+For every other number the carrier takes the text and reports `sent`, then `delivered`. On the page
+at `/` a person can write texts as a lead.
 """
 
 import asyncio
@@ -64,12 +64,12 @@ FIRST_ANSWERS: dict[str, tuple[int, tuple[Any, ...]]] = {
     "0007": (2, RATE_LIMIT_ANSWER),
     "0015": (1, REFUSALS["0014"]),
 }
-"""How many of the first requests for a text are answered so."""
+"""How many of the first requests for a text get which answer."""
 
 
 @dataclass(slots=True)
 class PhoneText:
-    """A text on the lead's phone, either way."""
+    """A text on the lead's phone; `mine` if the lead wrote it."""
 
     id: str
     mine: bool
@@ -81,22 +81,22 @@ class PhoneText:
 
 
 class Carrier:
-    """Its memory: accepted texts by reference, and every phone's texts."""
+    """The carrier's state: accepted texts by reference, and the texts on each phone."""
 
     def __init__(self, secret: str, inbound_urls: dict[str, str], receipt_delay: float) -> None:
         self.secret = secret
         self.inbound_urls = inbound_urls
-        """Where inbound texts to each of the customer's numbers go."""
+        """The URL for inbound texts of each of the customer's numbers."""
         self.receipt_delay = receipt_delay
         self.accepted: dict[str, list[dict[str, Any]]] = {}
         self.phones: dict[str, list[PhoneText]] = {}
         self.lead_texts: list[dict[str, Any]] = []
-        """Every text that a lead wrote, as it was posted."""
+        """The webhook body of every text that a lead wrote."""
         self.request_counts: dict[str, int] = {}
         self.lookup_counts: dict[str, int] = {}
-        """Look-ups, by reference."""
+        """How many look-ups there were, by reference."""
         self.denied_lookup_counts: dict[str, int] = {}
-        """Look-ups that were told of nothing, by reference."""
+        """How many look-ups found nothing, by reference."""
         self._ids = itertools.count(1)
         self._client = http_clients.build_client(timeout=15)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -112,7 +112,7 @@ class Carrier:
         return f"sim_{self._run}_{next(self._ids)}"
 
     def accept_text(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Accepts a text: from now on the lead has it."""
+        """Accepts a text and puts it on the lead's phone."""
         accepted_text = {"id": self.new_id(), "status": "queued", **order}
         self.accepted.setdefault(str(order.get("reference")), []).append(accepted_text)
         self.phones.setdefault(order["to"], []).append(
@@ -130,7 +130,7 @@ class Carrier:
 
     @property
     def has_open_reports(self) -> bool:
-        """Whether receipts are still to come, beside those that a send waits for."""
+        """Whether background tasks still have receipts to post."""
         return bool(self._tasks)
 
     def start_task(self, coroutine: Any) -> None:
@@ -139,7 +139,7 @@ class Carrier:
         task.add_done_callback(self._tasks.discard)
 
     async def report_statuses(self, accepted_text: dict[str, Any], *statuses: str, code: str | None = None) -> None:
-        """Posts receipts, one after the other."""
+        """Posts a receipt for each status, one after the other."""
         for status in statuses:
             await asyncio.sleep(self.receipt_delay)
             accepted_text["status"] = status
@@ -155,7 +155,8 @@ class Carrier:
                 accepted_text.setdefault("told", []).append(status)
 
     async def post_webhook(self, url: str, body: dict[str, Any]) -> int:
-        """Posts a signed webhook, and again while the other side is away; the last status."""
+        """Posts a signed webhook, with retries after a 5xx or a broken connection. Returns the last
+        status; 0 without an answer."""
         status = 0
         for wait in (0.0, *RETRY_DELAYS):
             await asyncio.sleep(wait)
@@ -185,7 +186,7 @@ def _format_now() -> str:
 
 
 async def take_text(request: Request) -> Response:
-    """POST /messages: what a carrier's API does, or what the magic digits say."""
+    """POST /messages: takes a text, or does what the recipient's last digits say."""
     carrier: Carrier = request.app.state.carrier
     if not _is_authorized(request, carrier):
         return _build_problem(401, "unauthorized", "The secret is wrong.")
@@ -240,7 +241,7 @@ async def _drip_body() -> AsyncIterator[bytes]:
 
 
 class BrokenResponse(Response):
-    """An answer that never comes: the connection ends after half of its head."""
+    """An answer that breaks off: the body is shorter than its Content-Length."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"100")]})
@@ -248,7 +249,7 @@ class BrokenResponse(Response):
 
 
 async def look_up_texts(request: Request) -> Response:
-    """GET /messages?reference=…: every text that was taken under it."""
+    """GET /messages?reference=…: every text that was taken with this reference."""
     carrier: Carrier = request.app.state.carrier
     if not _is_authorized(request, carrier):
         return _build_problem(401, "unauthorized", "The secret is wrong.")
@@ -279,7 +280,7 @@ def _describe_text(accepted_text: dict[str, Any]) -> dict[str, Any]:
 
 
 async def list_numbers(request: Request) -> Response:
-    """GET /numbers: the customer's numbers, and where texts to them go."""
+    """GET /numbers: the customer's numbers and their webhooks."""
     carrier: Carrier = request.app.state.carrier
     if not _is_authorized(request, carrier):
         return _build_problem(401, "unauthorized", "The secret is wrong.")
@@ -294,7 +295,7 @@ async def list_numbers(request: Request) -> Response:
 
 
 async def list_inbound_texts(request: Request) -> Response:
-    """GET /inbound?since=…: what leads wrote since then, delivered to us or not."""
+    """GET /inbound?since=…: the texts of leads since then, whether their webhook succeeded or not."""
     carrier: Carrier = request.app.state.carrier
     if not _is_authorized(request, carrier):
         return _build_problem(401, "unauthorized", "The secret is wrong.")
@@ -302,13 +303,13 @@ async def list_inbound_texts(request: Request) -> Response:
     return JSONResponse({"texts": [body for body in carrier.lead_texts if body["sentAt"] >= since]})
 
 
-async def twilio_record(request: Request) -> Response:
-    """GET Twilio's list of texts: the demo's Twilio line missed none."""
+async def list_twilio_texts(request: Request) -> Response:
+    """GET Twilio's list of texts, which is empty: the demo's Twilio number has missed none."""
     return JSONResponse({"messages": [], "next_page_uri": None})
 
 
 async def text_as_lead(request: Request) -> Response:
-    """POST /phone/{phone}/texts {"to", "text", "media"?}: the lead writes."""
+    """POST /phone/{phone}/texts {"to", "text", "media"?}: writes a text as the lead."""
     carrier: Carrier = request.app.state.carrier
     body = await request.json()
     status = await _write_text(
@@ -319,6 +320,7 @@ async def text_as_lead(request: Request) -> Response:
 
 
 async def _write_text(carrier: Carrier, phone: str, to: str, text: str, media: list[Any]) -> int:
+    """Posts a lead's text to the number's webhook. Returns the webhook's status; 404 without one."""
     body: dict[str, Any] = {
         "type": "inbound",
         "id": carrier.new_id(),
@@ -338,14 +340,14 @@ async def _write_text(carrier: Carrier, phone: str, to: str, text: str, media: l
 
 
 async def list_phone_texts(request: Request) -> Response:
-    """GET /phone/{phone}/texts: what stands on the phone, in order."""
+    """GET /phone/{phone}/texts: the texts on the phone, in order."""
     carrier: Carrier = request.app.state.carrier
     texts = carrier.phones.get(request.path_params["phone"], [])
     return JSONResponse({"texts": [{name: getattr(text, name) for name in PhoneText.__slots__} for text in texts]})
 
 
 async def count_requests(request: Request) -> Response:
-    """GET /accepted?reference=…: how often it was taken, and asked for."""
+    """GET /accepted?reference=…: how often the text was accepted, and how many requests sent it."""
     carrier: Carrier = request.app.state.carrier
     reference = request.query_params.get("reference", "")
     return JSONResponse(
@@ -357,7 +359,7 @@ async def count_requests(request: Request) -> Response:
 
 
 async def configure_number(request: Request) -> Response:
-    """POST /configure {"number", "inboundUrl"}: where texts to a number go."""
+    """POST /configure {"number", "inboundUrl"}: sets a number's webhook."""
     carrier: Carrier = request.app.state.carrier
     body = await request.json()
     carrier.inbound_urls[body["number"]] = body["inboundUrl"]
@@ -389,7 +391,7 @@ textarea,input,select,button{{font:inherit;padding:.5rem}}
 
 
 async def show_phone(request: Request) -> Response:
-    """The phone as its owner sees it."""
+    """The page of a lead's phone."""
     carrier: Carrier = request.app.state.carrier
     if request.method == "POST":
         form = await request.form()
@@ -424,8 +426,8 @@ def build_app(
     lead: str = "+12125551234",
     receipts: float = RECEIPT_DELAY_SECONDS,
 ) -> Starlette:
-    """The carrier for one customer: its secret, where inbound texts go, and the seconds
-    before each receipt."""
+    """The carrier of one customer, with this secret. `inbound_urls` are the webhooks of its numbers,
+    `lead` is the phone that the page shows first, `receipts` the seconds before each receipt."""
     app = Starlette(
         routes=[
             Route("/", show_phone, methods=["GET", "POST"]),
@@ -435,7 +437,7 @@ def build_app(
             Route("/messages/{id}", look_up_text, methods=["GET"]),
             Route("/numbers", list_numbers),
             Route("/inbound", list_inbound_texts),
-            Route("/2010-04-01/Accounts/{sid}/Messages.json", twilio_record),
+            Route("/2010-04-01/Accounts/{sid}/Messages.json", list_twilio_texts),
             Route("/configure", configure_number, methods=["POST"]),
             Route("/accepted", count_requests),
             Route("/phone/{phone}/texts", text_as_lead, methods=["POST"]),
@@ -448,7 +450,7 @@ def build_app(
 
 
 def run_carrier(file: str) -> None:
-    """Runs the carrier of the demo that `file` tells of."""
+    """Runs the carrier of the demo that `file` describes."""
     demo = Demo.read(Path(file))
     inbound = f"{demo.addresses.api}/webhooks/simulator/{demo.account_id}/inbound"
     host, port = split_address(demo.addresses.carrier)

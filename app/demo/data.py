@@ -1,4 +1,4 @@
-"""The demo tenant: what it is made of, filled through the public API like anybody's."""
+"""The demo tenant and its data, created through the public API."""
 
 import json
 import os
@@ -36,7 +36,7 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """All that opens the demo. Kept in a file that only its owner may read."""
+    """The demo tenant's ids, keys and passwords. They are in a file that only its owner may read."""
 
     tenant_id: str
     api_key: str
@@ -65,21 +65,22 @@ def get_demo_file(data_dir: Path) -> Path:
 
 
 def write_private(file: Path, text: str) -> None:
-    """Replaces the file whole; only its owner may read it."""
-    fresh = file.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+    """Writes the file and replaces an older one at once; only its owner may read it."""
+    new_file = file.with_suffix(".new")
+    new_file.unlink(missing_ok=True)
+    with os.fdopen(os.open(new_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
         out.write(text)
-    fresh.replace(file)
+    new_file.replace(file)
 
 
 class Api:
-    """The public API with a key; anything but a 2xx is an error that says what happened."""
+    """A client of the public API with a key."""
 
     def __init__(self, url: str, key: str) -> None:
         self._client = http_clients.build_blocking_client(f"{url}/api/v1", headers={"X-API-Key": key})
 
     def call(self, method: str, path: str, **body: Any) -> dict[str, Any]:
+        """The answer's `data`. Raises `RuntimeError` for anything but a 2xx."""
         response = self._client.request(method, path, json=body or None)
         if not response.is_success:
             raise RuntimeError(f"{method} {path}: {response.status_code} {response.text}")
@@ -88,7 +89,7 @@ class Api:
 
 
 def is_still_valid(demo: Demo, addresses: Addresses) -> bool:
-    """Whether the service at `addresses` knows this demo's key."""
+    """Whether the service at `addresses` knows this demo's key and lead."""
     try:
         Api(addresses.api, demo.api_key).call("GET", f"/leads/{LEAD_ID}")
     except (RuntimeError, httpx.HTTPError):
@@ -97,7 +98,7 @@ def is_still_valid(demo: Demo, addresses: Addresses) -> bool:
 
 
 def move_demo(demo: Demo, addresses: Addresses, file: Path) -> Demo:
-    """The demo at today's addresses."""
+    """The demo with `addresses`, which are also set in the service if they have changed."""
     if demo.addresses != addresses:
         api = Api(addresses.api, demo.api_key)
         api.call("PATCH", f"/provider-accounts/{demo.account_id}", baseUrl=addresses.carrier)
@@ -115,7 +116,8 @@ def fill_tenant(
     addresses: Addresses,
     file: Path,
 ) -> Demo:
-    """Fills an empty tenant: two accounts and numbers, an agent, a campaign, leads, replies."""
+    """Fills an empty tenant (two accounts and numbers, an agent, a campaign, leads, canned replies)
+    and writes the demo's file."""
     api = Api(addresses.api, api_key)
     carrier_secret, token = secrets.token_hex(16), secrets.token_hex(16)
     sid = f"AC{secrets.token_hex(16)}"
@@ -224,6 +226,6 @@ def fill_tenant(
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """Host and port of an address of the demo."""
+    """Host and port of a URL."""
     url = httpx.URL(address)
     return url.host, url.port or 80

@@ -1,7 +1,7 @@
-"""The story: a whole conversation, played through the public doors only.
+"""The story: a whole conversation, played through the API, the webhooks and the page.
 
-It holds what any client would hold (a key, a sign-in, a carrier's token) and waits as any
-client would. A step that does not happen ends it with a message and a non-zero exit.
+It uses what any client has: a key, a sign-in, a carrier's token. If a step does not happen in time,
+the story ends with a message and a non-zero exit status.
 """
 
 import base64
@@ -28,7 +28,7 @@ class StalledStory(Exception):
 
 
 class Story:
-    """One play with a lead of its own, so that it can be told again and again."""
+    """One conversation. Each has a new lead, so the story can be played again."""
 
     def __init__(self, demo: Demo) -> None:
         self._demo = demo
@@ -39,7 +39,7 @@ class Story:
         self._thread_id = ""
 
     def play(self) -> None:
-        """All of it, in order. Raises `StalledStory`."""
+        """Plays all steps. Raises `StalledStory`, `RuntimeError` or `httpx.HTTPError`."""
         self._print_line("A lead asks for a call back; the backend sends the first text.")
         self._api.call(
             "POST",
@@ -55,20 +55,20 @@ class Story:
         rules = ", ".join(f"{rung['field']} by {rung['rule']}" for rung in first_text["resolution"])
         self._print_line(f"Resolved: {rules}.")
         self._wait_for("the receipts", lambda: self._get_message(first_text)["status"] == "delivered")
-        self._print_line("She answers in a burst; the window gathers it, the agent answers once.")
+        self._print_line("She writes three texts; the window collects them, and the agent answers once.")
         for text in ("Hi!", "yes, I have a question", "do I need to own my home?"):
             self._text_as_lead(text)
             time.sleep(0.3)
         turn = self._wait_for("the agent's answer", self._find_answered_turn)
         if len(turn["messages"]) != 3:
-            raise StalledStory(f"the turn held {len(turn['messages'])} texts and not 3")
+            raise StalledStory(f"the turn has {len(turn['messages'])} texts and not 3")
         self._wait_for("the answer's delivery", lambda: self._is_last_status("sms_agent", "delivered"))
-        self._print_line("She also writes to the Twilio line: a signed webhook, sent twice.")
+        self._print_line("She also writes to the Twilio number: a signed webhook, posted twice.")
         self._post_twilio_inbound()
         self._print_line("A person takes over on the Conversations page.")
         self._answer_by_hand("Hi Jane, Sam here: I will call you at five.")
         self._wait_for("the text by hand", lambda: self._is_last_status("manual", "delivered"))
-        self._print_line("She has had enough.")
+        self._print_line("She opts out.")
         self._text_as_lead("STOP")
         self._wait_for("the opt-out", lambda: self._get_interaction()["status"] == "dnc")
         self._expect_refusal("Just one more thing…")
@@ -80,7 +80,7 @@ class Story:
         print(f"\n— {line}", flush=True)
 
     def _print_new_entries(self) -> None:
-        """Prints what the transcript has grown by."""
+        """Prints the entries that the transcript has got since the last call."""
         if not self._thread_id:
             return
         page = self._api.call(
@@ -93,6 +93,7 @@ class Story:
             print(f"  {clock}  {entry['source']:>9}  {entry['message']}  [{entry['status']}]")
 
     def _wait_for(self, event_name: str, look: Callable[[], T | None]) -> T:
+        """The first true result of `look`. Raises `StalledStory` after `STEP_SECONDS`."""
         deadline = time.monotonic() + STEP_SECONDS
         while time.monotonic() < deadline:
             result = look()
@@ -128,7 +129,7 @@ class Story:
             trust_env=False,
         )
         if not answer.is_success:
-            raise StalledStory(f"the carrier could not pass on {text!r}: {answer.status_code}")
+            raise StalledStory(f"the carrier could not deliver {text!r}: {answer.status_code}")
 
     def _post_twilio_inbound(self) -> None:
         demo, sid = self._demo, f"SM{secrets.token_hex(16)}"
@@ -155,7 +156,7 @@ class Story:
         threads = self._api.call("GET", f"/interactions/lead/{self._lead_id}")["interactions"]
         matching_entries = [e for t in threads for e in t["transcript"] if e["message"] == form["Body"]]
         if len(threads) != 2 or len(matching_entries) != 1:
-            raise StalledStory("the second line's text does not stand once in a thread of its own")
+            raise StalledStory("the text to the Twilio number is not stored once in a thread of its own")
 
     def _answer_by_hand(self, text: str) -> None:
         page = f"{self._demo.addresses.api}/conversations/{self._thread_id}"
@@ -201,6 +202,7 @@ def _find_form_with_field(page: str, field: str) -> tuple[str, dict[str, str]]:
 
 
 def _parse_forms(page: str) -> list[tuple[str, dict[str, str]]]:
+    """Action and fields of each form: its hidden inputs and its selects."""
     forms = []
     for match in re.finditer(r'<form\b[^>]*action="([^"]*)"[^>]*>(.*?)</form>', page, re.S):
         fields = dict(

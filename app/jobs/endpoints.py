@@ -1,4 +1,4 @@
-"""How much an agent's endpoint is given to do at once."""
+"""How many hand-overs an agent's endpoint gets at once."""
 
 from collections import Counter
 
@@ -7,13 +7,13 @@ FAILURES_TO_BREAK = 5
 
 
 class Endpoints:
-    """The endpoints of all agents, as one worker sees them. One that fails is tried one hand-over
-    at a time, so that it never takes the room of others."""
+    """The endpoints of all agents, as one worker sees them. An endpoint that keeps failing gets one
+    hand-over at a time, so it does not use up the places that others need."""
 
     def __init__(self) -> None:
         self._busy: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
-        """In a row."""
+        """Failures in a row, by agent."""
 
     def is_full(self, agent_id: str) -> bool:
         room = 1 if self._failures[agent_id] >= FAILURES_TO_BREAK else MAX_PER_AGENT
@@ -26,5 +26,5 @@ class Endpoints:
         self._busy[agent_id] -= 1
 
     def record_answer(self, agent_id: str, has_failed: bool) -> None:
-        """An endpoint that answers well is as good as new."""
+        """Counts a failure; a good answer resets the count."""
         self._failures[agent_id] = self._failures[agent_id] + 1 if has_failed else 0

@@ -1,4 +1,4 @@
-"""What a worker counts, for Prometheus. Agents stand by their ids; no tenant is named."""
+"""A worker's Prometheus metrics. Agents are labelled by id; no metric names a tenant."""
 
 from functools import cache
 
@@ -6,7 +6,7 @@ from prometheus_client import Counter, Histogram
 
 ATTEMPTS = Counter("leadsail_attempts", "Requests to carriers that send a text.", ["provider", "outcome"])
 ATTEMPT_SECONDS = Histogram("leadsail_attempt_seconds", "How long carriers took to answer.", ["provider"])
-HAND_OVERS = Counter("leadsail_hand_overs", "Turns posted to agents, by what came of it.", ["agent", "outcome"])
+HAND_OVERS = Counter("leadsail_hand_overs", "Turns posted to agents, by outcome.", ["agent", "outcome"])
 TURN_LATE_SECONDS = Histogram(
     "leadsail_turn_late_seconds",
     "How long after it was due a turn was handed over.",
@@ -21,7 +21,7 @@ def _attempt_metrics(provider: str, outcome: str) -> tuple[Counter, Histogram]:
 
 
 def count_attempt(provider: str, outcome: str, seconds: float) -> None:
-    """Counts a request that was to send a text."""
+    """Counts a request that sends a text, and its seconds."""
     attempts, durations = _attempt_metrics(provider, outcome)
     attempts.inc()
     durations.observe(seconds)

@@ -1,7 +1,7 @@
-"""The loops of a worker: the clock, the poll behind it, and the way out.
+"""The loops of a worker: the clock, the poll, texts out, and missed texts in.
 
-The clock drains the debounce keys; the poll looks at the rows anyway, once a second, also
-while Redis is away. All times compared with rows are the database's.
+The clock loop follows the hints in Redis. The poll reads the rows once a second, so nothing depends
+on Redis (docs/laws.md, 1). Times that are compared with rows are the database's.
 """
 
 import asyncio
@@ -29,18 +29,18 @@ TEXTS_PER_CLAIM = 200
 TEXTS_PER_RELEASE = 200
 MAX_TEXTS = 400
 MAX_HAND_OVERS = 500
-"""Hand-overs on their way: each holds its payload in memory."""
+"""Hand-overs at once. Each holds its payload in memory."""
 THREADS_PER_POLL = 200
-"""Threads that the poll finds at a time."""
+"""Threads that one poll reads."""
 DRAIN_SECONDS = 20.0
-"""Seconds that a stopping worker gives to what it has begun."""
+"""How long a stopping worker waits for what it has begun."""
 DRY_TIME = timedelta(seconds=10)
-"""Longer than a window usually lasts, and than a first retry waits."""
+"""`drain` ends if nothing is due within this time: longer than most windows and a first retry."""
 log = structlog.get_logger("worker")
 
 
 class Loops:
-    """All that a worker does by itself, until `stop` is called."""
+    """The loops of one worker. They run until `stop` is called."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Loops:
         self._clock_offset = 0.0
 
     async def run(self) -> None:
-        """Runs until stopped; then finishes what was begun, within `DRAIN_SECONDS`."""
+        """Runs until stopped; then waits up to `DRAIN_SECONDS` for what was begun."""
         async with asyncio.TaskGroup() as group:
             for step in (
                 self._drain_clock,
@@ -73,15 +73,15 @@ class Loops:
                 self._fetch_texts,
             ):
                 group.create_task(self._repeat_step(step))
-        if open_tasks := self._begun():
+        if open_tasks := self._list_open_tasks():
             await asyncio.wait(open_tasks, timeout=DRAIN_SECONDS)
 
-    def _begun(self) -> set[asyncio.Task[None]]:
+    def _list_open_tasks(self) -> set[asyncio.Task[None]]:
         return {*self._hand_over_tasks, *self._delivery_tasks, *self._catch_up.fetching}
 
     async def drain(self) -> None:
-        """Stops once nothing is begun here, and nothing is due within `DRY_TIME`."""
-        while self._begun() or await self._is_anything_due():
+        """Stops the loops once no task is open here and nothing is due within `DRY_TIME`."""
+        while self._list_open_tasks() or await self._is_anything_due():
             await self._rest_for(POLL_SECONDS)
         self.stop()
 
@@ -104,7 +104,7 @@ class Loops:
                 log.warning("the database is away", error=type(error).__name__)
                 await self._rest_for(FAILURE_REST_SECONDS)
             except Exception:
-                log.exception("a loop stumbled", step=step.__name__)
+                log.exception("a step of a loop failed", step=step.__name__)
                 await self._rest_for(FAILURE_REST_SECONDS)
 
     async def _rest_for(self, seconds: float) -> None:
@@ -126,7 +126,7 @@ class Loops:
             await self._rest_for(min(max(wait, MIN_REST_SECONDS), TICK_SECONDS))
 
     def _database_now(self) -> float:
-        """By the database's clock."""
+        """Epoch seconds by the database's clock, as the last poll measured it."""
         return time.time() + self._clock_offset
 
     async def _poll_rows(self) -> None:
@@ -140,8 +140,8 @@ class Loops:
         await self._rest_for(POLL_SECONDS)
 
     async def _claim_turns(self, threads: Sequence[ThreadKey]) -> None:
-        """Claims what the threads' turns want now, and has it carried out. Where there is no
-        room, the rows stay due: the poll comes back to them."""
+        """Claims the threads' due turns and starts a task for each. Without room the rows stay due,
+        and a later poll finds them."""
         room = MAX_HAND_OVERS - len(self._hand_over_tasks)
         if not threads or room <= 0:
             return
@@ -154,7 +154,7 @@ class Loops:
         try:
             await self._forwarding.perform(hand_over)
         except (Problem, *DATABASE_AWAY_ERRORS) as error:
-            # The turn stays `delivering` until its lease ends, and then goes again.
+            # The turn stays `delivering` until its lease ends, and is then handed over again.
             log.warning("the database is away", error=type(error).__name__)
         except Exception:
             log.exception("a turn could not be settled", turn_id=hand_over.turn_id)
@@ -184,7 +184,7 @@ class Loops:
         task.add_done_callback(self._delivery_tasks.discard)
 
     async def _wait_for_texts(self, seconds: float | None) -> None:
-        """Until something is owed, or pacing frees a number."""
+        """Waits until a text is owed, or `seconds` until pacing frees a number."""
         try:
             async with asyncio.timeout(seconds):
                 await self._owed_event.wait()
@@ -195,7 +195,7 @@ class Loops:
         try:
             await self._delivery.deliver_batch(batch)
         except (Problem, *DATABASE_AWAY_ERRORS) as error:
-            # The rows stay `sending` until their lease ends, and are then asked for.
+            # The rows stay `sending` until their lease ends, and are then looked up.
             log.warning("the database is away", error=type(error).__name__)
         except Exception:
             log.exception("a batch could not be settled")

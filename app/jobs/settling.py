@@ -1,4 +1,4 @@
-"""Settle what another machine said, also when the database is away for a moment."""
+"""Settle the answers of other machines, also if the database is unavailable for a moment."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,24 +17,27 @@ TRANSIENT_ERRORS = (
     asyncpg.SerializationError,
     asyncpg.LockNotAvailableError,
 )
-"""What may be gone at the next try."""
+"""Errors that may not occur at the next attempt."""
 RETRY_SECONDS = 0.5
 log = structlog.get_logger("settling")
 
 
 async def settle_persistently(settle: Callable[[], Awaitable[None]], seconds: float) -> None:
-    """Settles, and again for so long while that fails in passing: nobody else knows what was
-    said, and asking again costs a minute, or a second answer of an agent. Every settle names its
-    lease, so that one that comes twice, or too late, changes nothing."""
-    clock = asyncio.get_running_loop().time
-    until = clock() + seconds
+    """Calls `settle`, and again after a transient error, for up to `seconds`. Raises the last
+    error.
+
+    Only this process knows the answer. If it is lost, a text is looked up a minute later, or an
+    agent gets its turn again. `settle` must check its lease, so a repeated or late call changes
+    nothing."""
+    get_time = asyncio.get_running_loop().time
+    deadline = get_time() + seconds
     while True:
         try:
             await settle()
         except TRANSIENT_ERRORS as error:
-            if clock() > until:
+            if get_time() > deadline:
                 raise
-            log.warning("settling goes again", error=type(error).__name__)
+            log.warning("settling failed and is tried again", error=type(error).__name__)
             await asyncio.sleep(RETRY_SECONDS)
         else:
             return

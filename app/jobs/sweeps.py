@@ -1,4 +1,4 @@
-"""Small regular clean-ups, run by arq's crons. Only ids and counts travel in Redis."""
+"""Regular clean-ups, which arq's crons run. Only ids and counts are in Redis."""
 
 from collections import Counter
 from datetime import timedelta
@@ -14,7 +14,7 @@ log = structlog.get_logger("sweeps")
 
 
 async def prune(ctx: dict[Any, Any], *_: Any, **__: Any) -> None:
-    """Removes what has served its time, in small steps."""
+    """Deletes old rows in small steps."""
     database: Database = ctx["database"]
     settings: Settings = ctx["settings"]
     removed_rows: Counter[str] = Counter()
@@ -25,4 +25,4 @@ async def prune(ctx: dict[Any, Any], *_: Any, **__: Any) -> None:
     }
     async for table, rows in sweeping.prune(database, retention):
         removed_rows[table] += rows
-    log.info("pruned", **removed_rows)
+    log.info("old rows were deleted", **removed_rows)

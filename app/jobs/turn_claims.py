@@ -1,5 +1,5 @@
-"""Claim due turns: one transaction for a set of threads, and as many statements for one of them
-as for a hundred."""
+"""Claim due turns: one transaction for a set of threads, with the same number of statements for one
+thread as for a hundred."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -26,14 +26,15 @@ from app.store.threads import ThreadKey
 from app.store.turns import DryTurn, PayloadTexts, PostStart, TurnKey
 
 FULL_WAIT = timedelta(seconds=1)
+"""How long a turn waits if its agent's endpoint has no free place."""
 BUSY_THREAD_WAIT = timedelta(milliseconds=50)
-"""Whoever holds a thread is seldom longer about it."""
+"""A thread's lock is rarely held for longer."""
 log = structlog.get_logger("forward")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandOver:
-    """A turn that this process alone may POST, until its lease ends."""
+    """A claimed turn: until its lease ends, only this process may POST it."""
 
     tenant_id: str
     interaction_id: str
@@ -47,12 +48,12 @@ class HandOver:
     body: bytes
     shadow: "Shadow | None"
     unsayable: str | None
-    """Why it cannot be put into words: it counts as an attempt that failed."""
+    """Why the payload could not be built; None if it was. It counts as a failed attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shadow:
-    """The same turn for another endpoint, whose answer is only kept."""
+    """The dry turn that goes to the agent's shadow endpoint. Its answer is only stored."""
 
     url: str
     dry_turn: DryTurn
@@ -60,7 +61,7 @@ class Shadow:
 
 @dataclass(frozen=True, slots=True)
 class SignedPayload:
-    """What an agent is told, and the secrets that sign it; none where that cannot be said."""
+    """The payload's bytes and the secrets that sign them; empty if the payload cannot be built."""
 
     body: bytes = b""
     secrets: tuple[str, ...] = ()
@@ -70,9 +71,9 @@ class SignedPayload:
 async def claim(
     tx: Tx, thread_keys: Collection[ThreadKey], seal: Seal, endpoints: Endpoints, places: ExitStack
 ) -> list[HandOver]:
-    """Does what the threads' turns want now; what is to be POSTed is begun, and has a place at
-    its agent's endpoint (given back with `places`). Threads that somebody holds are passed over
-    and looked at again soon."""
+    """Closes, postpones or claims the due turns of the threads. Returns the claimed ones. Each has
+    a place at its agent's endpoint, which `places` frees when it is closed. Threads whose lock is
+    held are skipped and get a hint for `BUSY_THREAD_WAIT` later."""
     free_threads = await threads.lock_free(tx, thread_keys)
     await _retry_busy_threads(tx, set(thread_keys) - set(free_threads))
     live_turns = await turns.get_live(tx, free_threads) if free_threads else {}
@@ -84,18 +85,19 @@ async def claim(
 
 
 async def _retry_busy_threads(tx: Tx, busy_threads: Collection[ThreadKey]) -> None:
-    """The poll would come back too, but only within a second."""
+    """Sets hints: without them the poll would find the threads, but up to a second later."""
     if busy_threads:
         time_by_thread = await threads.get_time_after(tx, busy_threads, BUSY_THREAD_WAIT)
         tx.hints.update({turn_hint(*thread): at for thread, at in time_by_thread.items()})
 
 
 async def _end_earlier_turns(tx: Tx, live_turns: dict[ThreadKey, list[Row]], steps: dict[ThreadKey, TurnStep]) -> None:
-    """Ends the turns before those that are handed over, and moves the texts nobody got."""
+    """Closes the turns before those that are handed over, and moves texts that no agent received
+    into the newer turn."""
     closed_turns, moves, waits = [], [], []
     for thread, step in steps.items():
         if step.waiting_turn:
-            waits.append((*_turn_key(step.waiting_turn), PROTECTION_TIME))  # the protected reply wakes it
+            waits.append((*_turn_key(step.waiting_turn), PROTECTION_TIME))  # the protected turn's reply ends the wait
         if step.expired_turn:
             closed_turns.append((*_turn_key(step.expired_turn), "expired", "no reply came in time"))
         if step.superseded_turn:
@@ -121,7 +123,7 @@ async def _begin_hand_overs(
         facts = facts_by_turn[_turn_key(turn)]
         if facts["sms_agent_id"] is None:
             failed_turns.append((turn, "no active agent serves this thread"))
-        elif wait := _must_wait(facts, endpoints):
+        elif wait := _get_wait(facts, endpoints):
             waits.append((*_turn_key(turn), wait))
         elif why := await _check_brake(tx, turn, facts):
             failed_turns.append((turn, why))
@@ -150,16 +152,16 @@ async def _freeze_payloads(
 
 
 def _build_hand_over(turn: Row, facts: Row, texts: PayloadTexts | None, seal: Seal) -> tuple[PostStart, HandOver]:
-    """What is kept of a POST, and what is needed for it."""
+    """The row of the POST, and the hand-over that performs it."""
     now: datetime = facts["now"]
     TURN_LATE_SECONDS.observe((now - turn["due_at"]).total_seconds())
     lease, attempt, expires_at = ids.make("evt"), turn["attempt"] + 1, now + REPLY_WITHIN
     signed_payload, unsayable = SignedPayload(), None
     try:
         signed_payload = _build_payload(turn, facts, texts, seal, attempt, expires_at)
-    except Exception as error:  # one poisoned turn must not stop the others
-        log.exception("a turn could not be put into words", turn_id=turn["turn_id"])
-        unsayable = f"it could not be put into words: {type(error).__name__}"
+    except Exception as error:  # one bad turn must not stop the others
+        log.exception("a turn's payload could not be built", turn_id=turn["turn_id"])
+        unsayable = f"the payload could not be built: {type(error).__name__}"
     post_start = PostStart(
         tenant_id=turn["tenant_id"],
         turn_id=turn["turn_id"],
@@ -224,8 +226,9 @@ def _build_shadow(turn: Row, facts: Row, attempt_payload: dict[str, Any]) -> Sha
     return Shadow(facts["shadow_webhook_url"], dry_turn)
 
 
-def _must_wait(facts: Row, endpoints: Endpoints) -> timedelta | None:
-    """How long a due turn waits for its agent's hours or for room there; None: not at all."""
+def _get_wait(facts: Row, endpoints: Endpoints) -> timedelta | None:
+    """How long a due turn must wait for its agent's business hours or for a free place at its
+    endpoint; None if it need not."""
     if hours := facts["business_hours"]:
         opens = windows.find_opening(facts["now"], hours)
         if opens > facts["now"]:
@@ -235,9 +238,10 @@ def _must_wait(facts: Row, endpoints: Endpoints) -> timedelta | None:
 
 
 async def _check_brake(tx: Tx, turn: Row, facts: Row) -> str | None:
-    """Why the loop breaker keeps the turn; None: it does not."""
+    """Why the loop breaker stops the turn, None if it does not. Pauses the agent at its daily
+    limit."""
     if turn["attempt"]:
-        return None  # it was let through when it was first handed over
+        return None  # it was checked before its first attempt
     if facts["paused"]:
         return f"the agent is paused: {facts['paused_reason']}"
     max_turns = facts["max_turns_per_day"]

@@ -1,4 +1,4 @@
-"""Settle hand-overs: one transaction for a set of answers."""
+"""Settle hand-overs: one transaction for a set of agents' answers."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,14 +19,14 @@ AnsweredHandOver = tuple[HandOver, PostResult]
 
 
 async def settle(tx: Tx, answers: Sequence[AnsweredHandOver]) -> None:
-    """Records the answers, and takes those whose turns are still ours. A lease that ended
-    changes nothing but what the agent is known to have heard; a wish for a person counts all
-    the same."""
+    """Records all answers, and acts on those whose turns still have our lease. An answer whose
+    lease has ended is recorded, so the texts count as received by the agent; of its content only
+    a hand-off is obeyed."""
     first_answers = {
         (hand_over.tenant_id, hand_over.turn_id): (hand_over, result) for hand_over, result in reversed(answers)
     }
     await _settle_set(tx, list(first_answers.values()))
-    if len(first_answers) < len(answers):  # a turn whose lease ended, and the same turn again
+    if len(first_answers) < len(answers):  # the same turn twice: its first lease ended
         await settle(tx, [answer for answer in answers if answer not in first_answers.values()])
 
 
@@ -39,22 +39,22 @@ async def _settle_set(tx: Tx, answers: Sequence[AnsweredHandOver]) -> None:
         for hand_over, result in answers
         if (key := (hand_over.tenant_id, hand_over.turn_id)) in known_turns
     ]
-    news = await turns.end_posts(
+    new_endings = await turns.end_posts(
         tx, [_build_post_end(turn, hand_over, result) for turn, hand_over, result in found_answers]
     )
     for turn, _, _ in found_answers:
-        if turn["next_due_at"]:  # what collected meanwhile: nobody else looks at once
+        if turn["next_due_at"]:  # texts came meanwhile; without a hint only the poll would find them
             tx.hints[turn_hint(turn["tenant_id"], turn["interaction_id"])] = turn["next_due_at"]
     await _apply_answers(
         tx,
         [(turn, result.answer) for turn, hand_over, result in found_answers if _has_lease(turn, hand_over)],
     )
-    await _take_late(
+    await _act_on_late_answers(
         tx,
         [
             (turn, result.answer)
             for turn, hand_over, result in found_answers
-            if not _has_lease(turn, hand_over) and (*_key(turn), hand_over.attempt) in news
+            if not _has_lease(turn, hand_over) and (*_key(turn), hand_over.attempt) in new_endings
         ],
     )
 
@@ -76,47 +76,53 @@ def _build_post_end(turn: Row, hand_over: HandOver, result: PostResult) -> PostE
         duration_ms=result.duration_ms,
         answer=result.recorded_answer if result.recorded_answer is not None else getattr(result.answer, "why", None),
         is_accepted=not fault and (has_lease or turn["accepted_at"] is None),
-        # No hint: the poll finds it, and a retry is never a matter of milliseconds.
+        # No hint for a retry: the poll finds it, and a second later is early enough.
         retry_in=next_hand_over(hand_over.attempt, fault.retry_after) if fault and has_lease else None,
     )
 
 
 async def _apply_answers(tx: Tx, answers: Sequence[tuple[Row, Answer]]) -> None:
     failed_turns: list[tuple[Row, str]] = []
-    taken: list[tuple[Row, Taken]] = []
+    accepted_answers: list[tuple[Row, Taken]] = []
     for turn, answer in answers:
         if isinstance(answer, Taken):
-            taken.append((turn, answer))
+            accepted_answers.append((turn, answer))
         elif next_hand_over(turn["attempt"], answer.retry_after) is None:
             why = f"the agent's webhook failed {turn['attempt']} times: {answer.why}"
             failed_turns.append((turn, why))
     await modes.give_up_turns(tx, failed_turns)
-    await _obey(tx, taken)
+    await _act_on_answers(tx, accepted_answers)
 
 
-async def _take_late(tx: Tx, answers: Sequence[tuple[Row, Answer]]) -> None:
-    """Of turns that were closed, or are handed over anew: the latter's texts come once more."""
-    taken = [(turn, answer) for turn, answer in answers if isinstance(answer, Taken)]
-    await _obey(
-        tx, [(turn, answer if _is_refusal(turn, answer) else replace(answer, texts=None)) for turn, answer in taken]
+async def _act_on_late_answers(tx: Tx, answers: Sequence[tuple[Row, Answer]]) -> None:
+    """Acts on answers that came after the lease had ended. If the turn is open, its texts are
+    ignored: the turn is handed over again and gets a new answer. If it is closed, they are recorded
+    as refused. A hand-off is obeyed in both cases."""
+    accepted_answers = [(turn, answer) for turn, answer in answers if isinstance(answer, Taken)]
+    await _act_on_answers(
+        tx,
+        [
+            (turn, answer if _is_refusal(turn, answer) else replace(answer, texts=None))
+            for turn, answer in accepted_answers
+        ],
     )
 
 
 def _is_refusal(turn: Row, answer: Taken) -> bool:
-    """Whether a closed turn was given texts that it was not answered with."""
+    """Whether the turn is closed and these texts are not its accepted reply."""
     if not answer.texts or turn["state"] in UNFINISHED_STATES:
         return False
     return not turn["reply"] or turn["reply"]["texts"] != list(answer.texts)
 
 
-async def _obey(tx: Tx, taken: Sequence[tuple[Row, Taken]]) -> None:
-    """Texts go out before the thread is handed to a person."""
-    replies = [(turn, answer.texts) for turn, answer in taken if answer.texts is not None]
+async def _act_on_answers(tx: Tx, accepted_answers: Sequence[tuple[Row, Taken]]) -> None:
+    """Sends the replies, then hands threads to people: a reply beside a hand-off goes first."""
+    replies = [(turn, answer.texts) for turn, answer in accepted_answers if answer.texts is not None]
     for turn, texts in replies:
         traces.record_point("reply", turn["turn_id"], texts=len(texts))
     if replies:
         await reply.accept_inline_replies(tx, replies)
-    for turn, answer in taken:
+    for turn, answer in accepted_answers:
         if answer.why:
             await reply.refuse_inline(tx, _key(turn), answer.refused, answer.why)
         if answer.handoff:

@@ -1,4 +1,4 @@
-"""`doctor`: checks whether the service can work here; one line in plain words for each finding."""
+"""`doctor`: checks the installation. Each finding is one line in plain words."""
 
 import asyncio
 import time
@@ -21,14 +21,14 @@ from app.store.engine import DATABASE_AWAY_ERRORS
 
 Severity = Literal["ok", "note", "BAD"]
 MAX_CLOCK_SKEW_SECONDS, MAX_TEXT_DELAY_SECONDS, MAX_TURN_DELAY_SECONDS = 1.0, 60.0, 30.0
-"""Above these a clock is wrong, and a text or a turn is late."""
+"""Above these, clock skew and late texts and turns are reported."""
 MAX_PARALLEL_VENDORS = 8
 REDIS_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """BAD: something is broken. note: it works, but somebody should know."""
+    """One finding. BAD: something is broken. note: it works, but somebody should know."""
 
     severity: Severity
     topic: str
@@ -39,7 +39,7 @@ class Finding:
 
 
 async def examine_all(settings: Settings, ask_vendors: bool) -> AsyncIterator[Finding]:
-    """All findings, in the order in which to repair them."""
+    """All findings, in the order in which they should be repaired."""
     for finding in _check_configuration(settings):
         yield finding
     assert settings.redis_url
@@ -56,7 +56,7 @@ async def examine_all(settings: Settings, ask_vendors: bool) -> AsyncIterator[Fi
     except Unavailable:
         yield Finding("BAD", "database", "DATABASE_URL does not answer")
     except Unsealable:
-        yield Finding("BAD", "secrets", "secrets were sealed under none of SECRET_KEYS: put the old key back")
+        yield Finding("BAD", "secrets", "none of SECRET_KEYS opens the sealed secrets")
 
 
 def _check_configuration(settings: Settings) -> list[Finding]:
@@ -76,9 +76,9 @@ async def _check_redis(url: str) -> Finding:
         return Finding("BAD", "redis", message)
     version = redis_info["redis_version"]
     if tuple(map(int, version.split(".")[:2])) < (6, 2):
-        return Finding("BAD", "redis", f"{version} is too old: 6.2 or newer")
+        return Finding("BAD", "redis", f"{version} is too old; 6.2 or newer is needed")
     if redis_info.get("maxmemory") and policy != "noeviction":
-        message = f"{version} drops keys when its memory is full ({policy}): turns may be a second late"
+        message = f"{version} evicts keys when it is full ({policy}), so turns may be up to a second late"
         return Finding("note", "redis", message)
     return Finding("ok", "redis", version)
 
@@ -89,13 +89,13 @@ async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
         started_at = time.time()
         skew = await turns.get_database_time(tx) - (started_at + time.time()) / 2
     if not resources.database.two_roles:
-        message = f"PostgreSQL {version}, one role only: row-level security protects nothing"
-        message += "; the first migration creates the roles app_tenant and app_system if its role may"
+        message = f"PostgreSQL {version} with only one role, so row-level security is not in force"
+        message += "; with CREATEROLE the first migration makes the roles app_tenant and app_system"
         yield Finding("note", "database", message)
     elif int(version.split(".")[0]) < 15:
-        yield Finding("BAD", "database", f"PostgreSQL {version} is too old: 15 or newer")
+        yield Finding("BAD", "database", f"PostgreSQL {version} is too old; 15 or newer is needed")
     else:
-        yield Finding("ok", "database", f"PostgreSQL {version}, with its two roles")
+        yield Finding("ok", "database", f"PostgreSQL {version} with two roles")
     try:
         async with resources.database.system_tx() as tx:
             await readiness.is_migrated(tx)
@@ -108,7 +108,7 @@ async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
         severity,
         "clock",
         f"{abs(skew):.2f} s {'behind' if skew > 0 else 'ahead of'} the "
-        "database's" + (": set it by NTP" if severity == "BAD" else ""),
+        "database's" + ("; set both by NTP" if severity == "BAD" else ""),
     )
     yield await _check_secrets(resources)
     async for finding in _check_backlog(resources):
@@ -117,18 +117,18 @@ async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
         failing = await accounts.failing(tx)
     for row in failing:
         message = f"texts missed since {row['missing_since']:%Y-%m-%d %H:%M} UTC cannot be fetched"
-        message += f" ({row['fetch_error']}); there may be a STOP among them"
+        message += f" ({row['fetch_error']}); a STOP may be among them"
         yield Finding("BAD", f"{row['provider']} {row['account_id']}", message)
 
 
 async def _check_secrets(resources: Resources) -> Finding:
     counts = await reseal.count_sealed(resources.database, resources.seal)
     if counts.unreadable:
-        message = f"{counts.unreadable} secrets were sealed under none of SECRET_KEYS: put the old key back"
+        message = f"none of SECRET_KEYS opens {counts.unreadable} of them: add the old key again"
         return Finding("BAD", "secrets", message)
     if counts.older:
-        return Finding("note", "secrets", f"{counts.older} are sealed under an older key: run `reseal`")
-    return Finding("ok", "secrets", f"{counts.newest} can be opened, all under the newest key")
+        return Finding("note", "secrets", f"{counts.older} are sealed with an older key: run `reseal`")
+    return Finding("ok", "secrets", f"{counts.newest}, all sealed with the newest key")
 
 
 async def _check_backlog(resources: Resources) -> AsyncIterator[Finding]:
@@ -139,12 +139,12 @@ async def _check_backlog(resources: Resources) -> AsyncIterator[Finding]:
             await owed.count_unknown(tx),
         )
     late_messages = [
-        f"{row.count} texts by {row.provider} wait ({row.state}), the oldest for {row.late:.0f} s too long"
+        f"{row.count} texts by {row.provider} are {row.state}, the oldest is {row.late:.0f} s late"
         for row in texts
         if row.late > MAX_TEXT_DELAY_SECONDS
     ]
     late_messages += [
-        f"{row.count} turns are {row.state}, the oldest for {row.late:.0f} s too long"
+        f"{row.count} turns are {row.state}, the oldest is {row.late:.0f} s late"
         for row in unfinished_turns
         if row.late > MAX_TURN_DELAY_SECONDS
     ]
@@ -152,9 +152,9 @@ async def _check_backlog(resources: Resources) -> AsyncIterator[Finding]:
         yield Finding("BAD", "owed", f"{message}: is a worker running?")
     if not late_messages:
         count = sum(row.count for row in texts) + sum(row.count for row in unfinished_turns)
-        yield Finding("ok", "owed", f"{count} texts and turns, none late")
+        yield Finding("ok", "owed", f"{count} texts and turns are owed, none is late")
     for row in unknown:
-        message = f"{row.count} texts by {row.provider} may or may not have been taken"
+        message = f"{row.count} texts by {row.provider} have an unknown outcome"
         yield Finding("note", "owed", message)
 
 
@@ -172,8 +172,8 @@ async def _check_vendors(resources: Resources) -> list[Finding]:
                 message = " ".join([problem.message, *problem.details])
                 return [Finding("note", topic, f"cannot be checked: {message}")]
         if not faults:
-            return [Finding("ok", topic, "posts our texts to us")]
-        return [Finding("BAD", topic, fault) for fault in faults]
+            return [Finding("ok", topic, "posts inbound texts to this service")]
+        return [Finding("BAD", topic, message) for message in faults]
 
     checks = [check_account(row["tenant_id"], row["account_id"], row["provider"]) for row in rows]
     return [finding for vendor_findings in await asyncio.gather(*checks) for finding in vendor_findings]

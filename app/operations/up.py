@@ -1,5 +1,5 @@
-"""Assembly of everything in one terminal: embedded servers where none are named, web, worker,
-and the demo tenant with its simulated carrier and its agent."""
+"""Everything in one terminal: web, worker, and the demo tenant with its simulated carrier and agent.
+Databases are embedded unless the environment names some."""
 
 import json
 import os
@@ -30,7 +30,7 @@ LOOPBACK = "127.0.0.0/8,::1/128"
 
 @dataclass(frozen=True, slots=True)
 class RunningStack:
-    """A running service with its demo: where it is, and what opens it."""
+    """A running service with its demo: its URL, the demo's sign-in and keys, its processes."""
 
     url: str
     demo: data.Demo
@@ -39,26 +39,27 @@ class RunningStack:
 
 @contextmanager
 def run_stack(settings: Settings, quiet: bool = False) -> Iterator[RunningStack]:
-    """Starts everything and stops all of it cleanly at the end. Raises `ConfigurationError`."""
+    """Starts everything, and stops it at the end of the block. Raises `ConfigurationError`, and
+    `EmbeddedError` if an embedded server does not start."""
     carrier_port, agent_port = settings.port + 1, settings.port + 2
     for port in (settings.port, carrier_port, agent_port):
         require_free_port(settings.host, port)
-    # To pass through, not to look into: the servers may run as another account.
+    # 0711: the servers may run as another account, which must enter the folder but not list it.
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
-    with ExitStack() as open_things:
+    with ExitStack() as exit_stack:
         env = dict(os.environ) | {
             "DATABASE_URL": settings.database_url
-            or open_things.enter_context(embedded.serve_postgres(settings.data_dir)).url,
-            "REDIS_URL": settings.redis_url or open_things.enter_context(embedded.serve_valkey(settings.data_dir)).url,
+            or exit_stack.enter_context(embedded.serve_postgres(settings.data_dir)).url,
+            "REDIS_URL": settings.redis_url or exit_stack.enter_context(embedded.serve_valkey(settings.data_dir)).url,
             "SECRET_KEYS": _get_secret_keys(settings),
             "ALLOWED_PRIVATE_NETWORKS": os.environ.get("ALLOWED_PRIVATE_NETWORKS") or LOOPBACK,
             "HOST": settings.host,
             "PORT": str(settings.port),
             "PUBLIC_BASE_URL": settings.base_url,
         }
-        migrate_to_head(env["DATABASE_URL"])  # here: a process of its own would load for seconds
+        migrate_to_head(env["DATABASE_URL"])  # in this process, because another one would take seconds to start
         processes: dict[str, subprocess.Popen[bytes]] = {}
-        open_things.callback(stop_processes, processes)
+        exit_stack.callback(stop_processes, processes)
         for name in ("web", "worker"):
             processes[name] = start_process(["-m", "app", name], env, quiet)
         url = f"http://{settings.host}:{settings.port}"
@@ -78,7 +79,7 @@ def run_stack(settings: Settings, quiet: bool = False) -> Iterator[RunningStack]
 
 
 def prepare_demo(settings: Settings, env: Mapping[str, str], ports: data.Addresses) -> data.Demo:
-    """The demo tenant: the one that is there, at today's addresses, or a new one."""
+    """The demo tenant: the existing one, moved to these addresses, or a new one."""
     file = data.get_demo_file(settings.data_dir)
     if file.exists():
         current_demo = data.Demo.read(file)
@@ -101,7 +102,7 @@ def prepare_demo(settings: Settings, env: Mapping[str, str], ports: data.Address
 
 
 def run_up(settings: Settings) -> int:
-    """Runs until Ctrl-C or SIGTERM, or until one of the processes ends by itself."""
+    """Runs until Ctrl-C or SIGTERM (status 0), or until one of the processes ends (status 1)."""
     signal.signal(signal.SIGTERM, _raise_interrupt)
     try:
         with run_stack(settings) as running_stack:
@@ -116,7 +117,7 @@ def run_up(settings: Settings) -> int:
 
 
 def format_greeting(running_stack: RunningStack) -> str:
-    """What a person needs to begin, and a command that works when pasted."""
+    """The addresses and the sign-in for a person, and a command to paste."""
     demo = running_stack.demo
     return f"""
 LeadSail SMS is up.
@@ -150,7 +151,7 @@ def _get_secret_keys(settings: Settings) -> str:
 
 
 def require_free_port(host: str, port: int) -> None:
-    """Raises `ConfigurationError` with one clear line when the port is taken."""
+    """Raises `ConfigurationError` if the port is taken."""
     if not is_port_free(host, port):
         raise ConfigurationError(f"port {port} on {host} is taken; choose another with PORT=…")
 
@@ -166,7 +167,7 @@ def is_port_free(host: str, port: int) -> bool:
 
 
 def run_command(command: list[str], env: Mapping[str, str], input_text: str = "") -> str:
-    """Runs one of our own commands to its end; returns what it printed."""
+    """Runs `python -m app COMMAND` and returns its output. Raises `ConfigurationError` if it fails."""
     process = subprocess.run(  # noqa: S603  # our own interpreter and module
         [sys.executable, "-m", "app", *command],
         env=dict(env),
@@ -180,8 +181,8 @@ def run_command(command: list[str], env: Mapping[str, str], input_text: str = ""
 
 
 def start_process(arguments: list[str], env: Mapping[str, str], quiet: bool) -> subprocess.Popen[bytes]:
-    """A process of ours. It has a group of its own, so that Ctrl-C reaches it only through us,
-    in order."""
+    """Starts a Python process in a process group of its own: Ctrl-C does not reach it directly, and
+    we stop the processes in order."""
     output = subprocess.DEVNULL if quiet else None
     return subprocess.Popen(  # noqa: S603
         [sys.executable, *arguments],
@@ -194,7 +195,7 @@ def start_process(arguments: list[str], env: Mapping[str, str], quiet: bool) -> 
 
 
 def stop_processes(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
-    """Asks all to stop, then ends those that do not."""
+    """Asks all processes to stop, and kills those that have not after `STOP_SECONDS`."""
     for process in processes.values():
         process.terminate()
     deadline = time.monotonic() + STOP_SECONDS
@@ -211,7 +212,8 @@ def wait_until_ready(url: str, processes: Mapping[str, subprocess.Popen[bytes]])
 
 
 def wait_for(url: str, processes: Mapping[str, subprocess.Popen[bytes]], name: str) -> None:
-    """Returns when `url` answers 200; raises `ConfigurationError` when `name` ended or never does."""
+    """Returns when `url` answers 200. Raises `ConfigurationError` if the process `name` ends or that
+    does not happen within `READY_SECONDS`."""
     deadline = time.monotonic() + READY_SECONDS
     with http_clients.build_blocking_client(timeout=2) as client:
         while time.monotonic() < deadline and processes[name].poll() is None:
@@ -225,22 +227,23 @@ def wait_for(url: str, processes: Mapping[str, subprocess.Popen[bytes]], name: s
 
 
 def run_demo(settings: Settings, story: bool) -> int:
-    """Fills the demo tenant of the running `up`, or of one started for the while; with
-    `story`, plays a whole conversation."""
+    """Fills the demo tenant of a running `up`, or starts everything, fills it and stops again. With
+    `story`, plays a whole conversation. Returns the exit status."""
     running_demo = _find_running_or_wait(settings)
     if running_demo is not None:
-        return tell_story(running_demo) if story else _say_filled(running_demo)
+        return tell_story(running_demo) if story else _print_sign_in(running_demo)
     with run_stack(settings, quiet=True) as running_stack:
-        return tell_story(running_stack.demo) if story else _say_filled(running_stack.demo)
+        return tell_story(running_stack.demo) if story else _print_sign_in(running_stack.demo)
 
 
-def _say_filled(demo: data.Demo) -> int:
-    print(f"the demo tenant is there: sign in as {demo.email} with {demo.password}")
+def _print_sign_in(demo: data.Demo) -> int:
+    print(f"the demo tenant is filled: sign in as {demo.email} with {demo.password}")
     return 0
 
 
 def _find_running_or_wait(settings: Settings) -> data.Demo | None:
-    """As `find_running_demo`; waits for an `up` that already has the port and still fills its demo."""
+    """`find_running_demo`, but waits up to `FILL_SECONDS` for an `up` that has the port and is still
+    filling its demo."""
     deadline = time.monotonic() + FILL_SECONDS
     while True:
         running_demo = find_running_demo(settings)
@@ -250,7 +253,7 @@ def _find_running_or_wait(settings: Settings) -> data.Demo | None:
 
 
 def find_running_demo(settings: Settings) -> data.Demo | None:
-    """The demo of an `up` that already runs with this data directory, if one does."""
+    """The demo of a running `up` with this data directory; None if there is none."""
     file = data.get_demo_file(settings.data_dir)
     if not file.exists():
         return None

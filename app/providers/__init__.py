@@ -1,7 +1,8 @@
-"""How SMS carriers speak: one file each, pure. They build requests, judge answers, check
-signatures and read webhooks; httpx's Request and Response are the values, and nothing here
-opens a connection. A new carrier is one file with the same anatomy, one line in `REGISTRY`
-and one table of cases as its test.
+"""How SMS carriers speak, one file for each carrier. Pure: nothing here opens a connection.
+
+A file builds `httpx.Request`s, reads `httpx.Response`s, checks signatures and reads webhooks.
+A new carrier is one file with the functions of `Provider`, one line in `REGISTRY`, and one table
+of cases as its test.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,71 +27,74 @@ from app.providers import bandwidth, plivo, simulator, sinch, telnyx, twilio, vo
 
 
 class Provider(Protocol):
-    """The anatomy of a carrier's file, in reading order."""
+    """What a carrier's file defines, in the order in which the files define it."""
 
     CREDENTIALS: tuple[str, ...]
-    """Names a tenant must give; `OPTIONAL_CREDENTIALS` it may."""
+    """Names of the credentials that a tenant must give."""
     OPTIONAL_CREDENTIALS: tuple[str, ...]
+    """Names of the credentials that a tenant may give."""
     WEBHOOK_ANSWER: tuple[str, bytes]
     """Content type and body of the 2xx that the carrier expects on a webhook."""
     TAKES_GET: bool
-    """Whether the vendor may also call webhooks by GET."""
+    """Whether the vendor can be set to call webhooks by GET."""
     SEGMENTS_PER_SECOND: Mapping[NumberKind, float]
-    """Segments a second that a number of each kind may send, unless the tenant says more."""
+    """Segments a second that a number of each kind may send, unless the tenant sets another rate."""
     ERROR_MEANINGS: Mapping[str, str]
-    """What the vendor's codes mean, in plain words with advice, for people."""
+    """The vendor's error codes in plain words, with advice where there is some. People read them."""
     ANSWERS: frozenset[str]
     """The STOP and HELP words, in lower case, that the vendor answers by itself when they are the
-    whole text, so that we must not; of those that its pages disagree about, none."""
+    whole text. We must not answer these a second time. Words on which the vendor's own pages
+    disagree are left out."""
     YES_RESTORES: bool
-    """Whether the vendor takes YES for START from a number that is blocked."""
+    """Whether the vendor lifts its own block when the recipient texts YES."""
 
     def build_send_request(self, account: Account, text: OutgoingText, now: datetime) -> httpx.Request:
-        """The HTTP request that sends `text`, our message id in it."""
+        """The request that sends `text`. It carries our message id."""
 
     def read_outcome(self, response: httpx.Response) -> Outcome:
-        """What an answer to `build_send_request` means. A 5xx is unknown: it may have been taken."""
+        """What the answer to a send means. A 5xx is `unknown`: the text may have been taken."""
 
     def is_genuine(self, account: Account, hook: WebhookRequest, now: datetime) -> bool:
         """Whether the webhook bears the account's signature or credentials. Raises
-        `Unavailable` where the vendor will then repeat it, properly signed."""
+        `Unavailable` if the vendor is expected to repeat the webhook with a valid signature."""
 
     def read_inbound(self, hook: WebhookRequest) -> list[InboundText]:
-        """The texts in an inbound webhook; [] for a novelty."""
+        """The texts in an inbound webhook; [] for content that we do not know."""
 
     def read_status(self, hook: WebhookRequest) -> list[Receipt]:
-        """The receipts in a status webhook; [] for a novelty."""
+        """The receipts in a status webhook; [] for content that we do not know."""
 
     def build_lookup_request(self, account: Account, text: OutgoingText, since: datetime) -> httpx.Request | None:
-        """The request that asks for `text`, whose sending began at `since`; None where the
+        """The request that looks up `text`, which was first sent at `since`. None where the
         vendor has no look-up."""
 
     def read_lookup(
         self, response: httpx.Response, text: OutgoingText, since: datetime
     ) -> Sequence[LookupMatch] | None:
-        """Candidates for `text` in the answer, best first; [] when the carrier surely has
-        nothing: each entry is surely another's. None when the answer says neither."""
+        """The entries that may be `text`, best first. [] when the carrier surely never took it.
+        None when the answer proves neither."""
 
     def build_numbers_request(self, account: Account, page: str | None) -> httpx.Request | None:
-        """The request for a page of the account's numbers (`page`: a cursor of `read_numbers`);
-        None where the vendor lists none."""
+        """The request for a page of the account's numbers; `page` is a cursor from
+        `read_numbers`. None where the vendor has no such list."""
 
     def read_numbers(self, response: httpx.Response) -> NumberPage | None:
-        """The numbers in the answer; None when it is no listing."""
+        """The numbers in the answer; None when it is not a list of numbers."""
 
     def build_history_request(self, account: Account, since: datetime, page: str | None) -> httpx.Request | None:
-        """The request for inbound texts that came since; None where the vendor keeps none."""
+        """The request for the inbound texts since `since`; `page` is a cursor from
+        `read_history`. None where the vendor keeps no such list."""
 
     def read_history(self, response: httpx.Response, since: datetime) -> InboundPage | None:
-        """The inbound texts in the answer, received at `since` or later; None when it is no
-        such list."""
+        """The inbound texts in the answer that were received at `since` or later; None when it
+        is not such a list."""
 
     def build_media_request(self, account: Account, url: str) -> httpx.Request:
-        """The request for an attachment: with the account's credentials only where `url` is
+        """The request for an attachment. It carries the account's credentials only if `url` is
         at the carrier's own host."""
 
     def list_secrets(self, account: Account) -> tuple[str, ...]:
-        """Strings that must never stand in a log or an attempt's record."""
+        """The strings that must never appear in a log or in an attempt's record."""
 
 
 REGISTRY: dict[str, Provider] = {
@@ -104,4 +108,4 @@ REGISTRY: dict[str, Provider] = {
 }
 
 LOOKUP_DELAYS = (timedelta(seconds=15), timedelta(seconds=60))
-"""When an unknown outcome is asked for, counted from the attempt."""
+"""How long after the attempt a text of unknown outcome is looked up."""

@@ -1,5 +1,5 @@
-"""The addresses that texts are sent to, parsed once: for each text anew, that was more than half
-of what building its request costs."""
+"""The URLs of the carriers' APIs, parsed once. Parsing the URL anew for each text took more than
+half of the time that building its request takes."""
 
 from functools import lru_cache
 
@@ -8,6 +8,6 @@ import httpx
 
 @lru_cache(maxsize=1024)
 def parse_url(url: str) -> httpx.URL:
-    """`url`, as a request takes it. For those that an account keeps, not for those that name a
-    text."""
+    """`url` parsed, from a cache. For the few URLs of an account, not for URLs that differ with
+    each text."""
     return httpx.URL(url)

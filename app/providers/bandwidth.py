@@ -4,12 +4,11 @@ https://dev.bandwidth.com/apis/messaging-apis/messaging
 https://dev.bandwidth.com/docs/messaging/webhooks
 https://dev.bandwidth.com/docs/messaging/errors
 
-Our message id travels as the tag, which every callback of the message brings back. Callbacks
-are not signed: they bear the credentials that the tenant gave the application at Bandwidth.
+Our message id is the tag, which every callback of the message repeats. Callbacks are not signed.
+They carry the credentials that the tenant set in the application at Bandwidth.
 """
 
 import hmac
-import json
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -32,6 +31,17 @@ from app.domain.carriage import (
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import MessageStatus
 from app.providers.addresses import parse_url
+from app.providers.reading import (
+    clean_text,
+    filter_objects,
+    get_object,
+    get_retry_seconds,
+    get_text,
+    get_time,
+    is_carrier_url,
+    parse_json,
+    parse_object,
+)
 
 CREDENTIALS: tuple[str, ...] = (
     "accountId",
@@ -45,7 +55,7 @@ OPTIONAL_CREDENTIALS: tuple[str, ...] = ()
 WEBHOOK_ANSWER = ("application/json", b"{}")
 BASE_URL = "https://messaging.bandwidth.com"
 MIN_VALIDITY = timedelta(seconds=10)
-"""An expiration must lie in the future when Bandwidth reads it, by its own clock."""
+"""The expiration must be in the future when Bandwidth reads it, by Bandwidth's clock."""
 MESSAGES_PER_PAGE = 100
 LOOKBACK = timedelta(days=13)
 """The list goes back 14 days."""
@@ -72,7 +82,7 @@ TAKES_GET = False
 ANSWERS: frozenset[str] = frozenset()
 YES_RESTORES = False
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 1.0, "short": 1.0}
-"""Bandwidth limits accounts by contract, 60 texts a minute in its own example, not numbers."""
+"""Bandwidth limits accounts, not numbers, by contract: 60 texts a minute in its own example."""
 ERROR_MEANINGS: Mapping[str, str] = {
     "request-validation": "Bandwidth could not read the request. Check numbers and attachments.",
     "unauthorized": "Bandwidth refused the credentials. Check user name and password.",
@@ -130,18 +140,16 @@ def build_send_request(account: Account, text: OutgoingText, now: datetime) -> h
 
 
 def read_outcome(response: httpx.Response) -> Outcome:
-    answer = _parse_object(response.content)
+    answer = parse_object(response.content)
     if response.is_success:
-        if carrier_id := _get_text(answer, "id"):
+        if carrier_id := get_text(answer, "id"):
             return Outcome("accepted", provider_message_id=carrier_id)
         return Outcome("unknown", detail="a success without a message id")
-    code, detail = _get_text(answer, "type"), _get_detail(answer) or f"HTTP {response.status_code}"
+    code, detail = get_text(answer, "type"), _get_detail(answer) or f"HTTP {response.status_code}"
     if not response.is_client_error:
         return Outcome("unknown", code=code, detail=detail)
     if response.status_code == 429:
-        wait = response.headers.get("retry-after", "")
-        seconds = float(wait) if wait.isdecimal() else None
-        return Outcome("later", code=code, detail=detail, retry_after=seconds)
+        return Outcome("later", code=code, detail=detail, retry_after=get_retry_seconds(response))
     return Outcome("refused", code=code or str(response.status_code), detail=detail)
 
 
@@ -158,16 +166,16 @@ def read_inbound(hook: WebhookRequest) -> list[InboundText]:
             provider_id=carrier_id,
             sender=from_carrier(sender),
             to=from_carrier(to),
-            text=_get_text(message, "text") or "",
-            media=tuple(Media(url) for url in _clean_texts(message.get("media"))),
-            sent_at=_get_time(message, "time"),
+            text=get_text(message, "text") or "",
+            media=_read_media(message.get("media")),
+            sent_at=get_time(message, "time"),
         )
         for event in _read_events(hook)
         if event.get("type") == "message-received"
-        and (message := _get_object(event, "message"))
-        and (carrier_id := _get_text(message, "id"))
-        and (sender := _get_text(message, "from"))
-        and (to := _get_text(message, "owner") or _get_text(event, "to"))
+        and (message := get_object(event, "message"))
+        and (carrier_id := get_text(message, "id"))
+        and (sender := get_text(message, "from"))
+        and (to := get_text(message, "owner") or get_text(event, "to"))
     ]
 
 
@@ -176,21 +184,21 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
         Receipt(
             provider_message_id=carrier_id,
             status=_get_status(word, code := _get_error_code(event)),
-            message_id=_get_text(message, "tag"),
-            to=from_carrier(_get_text(event, "to") or "") or None,
+            message_id=get_text(message, "tag"),
+            to=from_carrier(get_text(event, "to") or "") or None,
             code=code,
             has_opted_out=code in OPT_OUT_CODES,
-            at=_get_time(event, "time"),
+            at=get_time(event, "time"),
         )
         for event in _read_events(hook)
-        if (word := _get_text(event, "type")) not in (None, "message-received")
-        and (message := _get_object(event, "message"))
-        and (carrier_id := _get_text(message, "id"))
+        if (word := get_text(event, "type")) not in (None, "message-received")
+        and (message := get_object(event, "message"))
+        and (carrier_id := get_text(message, "id"))
     ]
 
 
 def build_lookup_request(account: Account, text: OutgoingText, since: datetime) -> httpx.Request | None:
-    # From long before the attempt: an older entry proves that a record is kept at all.
+    # From long before the attempt: an older entry proves that this account's texts are recorded.
     params = {
         "sourceTn": text.sender,
         "destinationTn": text.to,
@@ -203,34 +211,34 @@ def build_lookup_request(account: Account, text: OutgoingText, since: datetime) 
 
 
 def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -> list[LookupMatch] | None:
-    items = _parse_object(response.content).get("messages")
+    items = parse_object(response.content).get("messages")
     if not response.is_success or not isinstance(items, list):
         return None
-    entries = _filter_objects(items)
-    older = [item for item in entries if _older(item, since)]
-    left = [item for item in entries if not (_older(item, since) or _others(item, text))]
-    # The list has neither words nor tag: numbers and time must do.
+    entries = filter_objects(items)
+    older_items = [item for item in entries if _is_older(item, since)]
+    open_items = [item for item in entries if not (_is_older(item, since) or _is_other_text(item, text))]
+    # The list holds neither the texts nor our tag, so numbers and time must match.
     matches = [
         LookupMatch(
             carrier_id,
-            RECORD_STATUSES.get(_get_text(item, "messageStatus") or ""),
+            RECORD_STATUSES.get(get_text(item, "messageStatus") or ""),
             at,
             _get_error_code(item),
         )
-        for item in left
-        if (at := _get_time(item, "receiveTime"))
-        and all(_get_text(item, name) for name in ("sourceTn", "destinationTn"))
-        and (carrier_id := _get_text(item, "messageId"))
+        for item in open_items
+        if (at := get_time(item, "receiveTime"))
+        and all(get_text(item, name) for name in ("sourceTn", "destinationTn"))
+        and (carrier_id := get_text(item, "messageId"))
     ]
-    if not matches and (left or not older or len(items) >= MESSAGES_PER_PAGE):
-        # An entry without time, id or numbers; or a list that may go on. Some accounts' texts are
-        # not recorded: an empty list denies nothing.
+    if not matches and (open_items or not older_items or len(items) >= MESSAGES_PER_PAGE):
+        # An entry lacks time, id or numbers; or the list may continue; or no entry is older. Some
+        # accounts' texts are not recorded, so an empty list proves nothing.
         return None
     return sorted(matches, key=lambda item: item.created_at or since)
 
 
 def build_numbers_request(account: Account, page: str | None) -> httpx.Request | None:
-    return None  # they stand in another API, with other credentials
+    return None  # another API lists them, with other credentials
 
 
 def read_numbers(response: httpx.Response) -> NumberPage | None:
@@ -238,7 +246,7 @@ def read_numbers(response: httpx.Response) -> NumberPage | None:
 
 
 def build_history_request(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
-    return None  # the list has no words
+    return None  # the list does not hold the texts
 
 
 def read_history(response: httpx.Response, since: datetime) -> InboundPage | None:
@@ -246,7 +254,8 @@ def read_history(response: httpx.Response, since: datetime) -> InboundPage | Non
 
 
 def build_media_request(account: Account, url: str) -> httpx.Request:
-    return httpx.Request("GET", url, headers=_build_auth_headers(account) if _is_carrier_url(account, url) else None)
+    is_trusted = is_carrier_url(url, _get_base_url(account), "bandwidth.com")
+    return httpx.Request("GET", url, headers=_build_auth_headers(account) if is_trusted else None)
 
 
 def list_secrets(account: Account) -> tuple[str, ...]:
@@ -266,12 +275,6 @@ def _get_messages_url(account: Account) -> str:
     return f"{_get_base_url(account)}/api/v2/users/{account.credentials['accountId']}/messages"
 
 
-def _is_carrier_url(account: Account, url: str) -> bool:
-    target, base = httpx.URL(url), httpx.URL(_get_base_url(account))
-    is_vendor = target.scheme == "https" and f".{target.host}".endswith(".bandwidth.com")
-    return is_vendor or (target.scheme, target.netloc) == (base.scheme, base.netloc)
-
-
 def _encode_credentials(account: Account, name: str, password: str) -> str:
     pair = f"{account.credentials[name]}:{account.credentials[password]}"
     return b64encode(pair.encode()).decode()
@@ -282,8 +285,8 @@ def _build_auth_headers(account: Account) -> dict[str, str]:
 
 
 def _get_status(word: str | None, code: str | None) -> MessageStatus | None:
-    """Only a failure's code says who failed: Bandwidth before the carrier, or the carrier
-    (x7xx, x6xx and the unclear 99xx) after it."""
+    """The status of an event. The code of a failure says where it failed: at Bandwidth (`failed`),
+    or at the recipient's carrier (47xx, 56xx and the unclear 99xx: `undelivered`)."""
     status = STATUSES.get(word or "")
     if status != "failed" or code is None:
         return status
@@ -292,70 +295,36 @@ def _get_status(word: str | None, code: str | None) -> MessageStatus | None:
     return "undelivered" if code.startswith(("47", "56", "99")) else "failed"
 
 
-def _older(item: Mapping[str, Any], since: datetime) -> bool:
-    at = _get_time(item, "receiveTime")
+def _is_older(item: Mapping[str, Any], since: datetime) -> bool:
+    at = get_time(item, "receiveTime")
     return at is not None and at < since - CLOCK_TOLERANCE
 
 
-def _others(item: Mapping[str, Any], text: OutgoingText) -> bool:
-    """Whether the entry says that it is of other numbers, or no text of ours."""
+def _is_other_text(item: Mapping[str, Any], text: OutgoingText) -> bool:
+    """Whether the entry names other numbers or is an inbound text."""
     numbers = (("sourceTn", text.sender), ("destinationTn", text.to))
     return item.get("messageDirection") not in ("OUTBOUND", None) or any(
-        (said := _get_text(item, name)) and from_carrier(said) != ours for name, ours in numbers
+        (theirs := get_text(item, name)) and from_carrier(theirs) != ours for name, ours in numbers
     )
 
 
 def _get_detail(data: Mapping[str, Any]) -> str | None:
-    fields = (_get_text(field, "description") for field in _filter_objects(data.get("fieldErrors")))
-    return "; ".join(filter(None, (_get_text(data, "description"), *fields))) or None
+    fields = (get_text(field, "description") for field in filter_objects(data.get("fieldErrors")))
+    return "; ".join(filter(None, (get_text(data, "description"), *fields))) or None
 
 
 def _read_events(hook: WebhookRequest) -> list[dict[str, Any]]:
-    """The manuals show a list of events, the current document a single one."""
-    payload = _parse_json(hook.body)
-    return _filter_objects(payload if isinstance(payload, list) else [payload])
+    """The events of a callback: a list in Bandwidth's guides, a single object in its API
+    reference."""
+    payload = parse_json(hook.body)
+    return filter_objects(payload if isinstance(payload, list) else [payload])
 
 
 def _get_error_code(data: Mapping[str, Any]) -> str | None:
     code = data.get("errorCode")
-    return (str(code) if code else None) if type(code) is int else _get_text(data, "errorCode")
+    return (str(code) if code else None) if type(code) is int else get_text(data, "errorCode")
 
 
-def _get_time(data: Mapping[str, Any], name: str) -> datetime | None:
-    try:
-        at = datetime.fromisoformat(_get_text(data, name) or "")
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _get_text(data: Mapping[str, Any], name: str) -> str | None:
-    return next(iter(_clean_texts([data.get(name)])), None)
-
-
-def _clean_texts(items: object) -> list[str]:
-    """Texts that are some, as a database can hold them: without NUL and half characters."""
-    texts = [item for item in items if isinstance(item, str)] if isinstance(items, list) else []
-    clean_texts = (text.replace("\x00", "").encode("utf-8", "replace").decode() for text in texts)
-    return [text for text in clean_texts if text]
-
-
-def _get_object(data: Mapping[str, Any], name: str) -> dict[str, Any]:
-    part = data.get(name)
-    return part if isinstance(part, dict) else {}
-
-
-def _filter_objects(items: object) -> list[dict[str, Any]]:
-    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-
-
-def _parse_object(body: bytes) -> dict[str, Any]:
-    value = _parse_json(body)
-    return value if isinstance(value, dict) else {}
-
-
-def _parse_json(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
+def _read_media(urls: object) -> tuple[Media, ...]:
+    clean_urls = [clean_text(url) for url in urls if isinstance(url, str)] if isinstance(urls, list) else []
+    return tuple(Media(url) for url in clean_urls if url)

@@ -4,12 +4,11 @@ https://www.plivo.com/docs/messaging/api/message/send-a-message
 https://www.plivo.com/docs/messaging/concepts/signature-validation
 https://www.plivo.com/docs/messaging/troubleshooting/error-codes
 
-Plivo echoes no reference: our message id travels in the callback URL of each message. Its
-refusals bear no codes but the HTTP status; codes come with the receipts.
+Plivo returns no reference of ours, so the callback URL of each message carries our message id.
+A refusal has no code but the HTTP status; codes come with the receipts.
 """
 
 import hmac
-import json
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -35,6 +34,16 @@ from app.domain.optout import verdict
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import Capability, MessageStatus
 from app.providers.addresses import parse_url
+from app.providers.reading import (
+    filter_objects,
+    get_object,
+    get_retry_seconds,
+    get_text,
+    get_time,
+    is_carrier_url,
+    parse_object,
+    read_parameters,
+)
 
 CREDENTIALS: tuple[str, ...] = ("authId", "authToken")
 OPTIONAL_CREDENTIALS: tuple[str, ...] = ()
@@ -45,7 +54,7 @@ ITEMS_PER_PAGE = 20
 LOOKBACK = timedelta(days=1)
 CLOCK_TOLERANCE = timedelta(seconds=2)
 MEDIA_INDEXES = range(11)
-"""At most ten, counted from 1; some were counted from 0."""
+"""At most ten attachments, counted from 1; some webhooks count from 0."""
 OPT_OUT_CODES = frozenset({"200"})
 STATUSES: dict[str, MessageStatus] = {
     "queued": "sending",
@@ -61,7 +70,7 @@ ANSWERS = frozenset({"stop", "end", "quit", "help", "info"})
 """https://www.plivo.com/docs/messaging/concepts/dnd-service"""
 YES_RESTORES = False
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 5.0, "short": 5.0}
-"""A local number sends one a second; an account five, until Plivo allows it more."""
+"""A local number sends one a second. An account sends five, until Plivo allows it more."""
 CAPABILITIES: tuple[Capability, ...] = ("sms", "mms", "voice")
 ERROR_MEANINGS: Mapping[str, str] = {
     "400": "Plivo could not read the request. Check numbers and attachments.",
@@ -105,26 +114,24 @@ def build_send_request(account: Account, text: OutgoingText, now: datetime) -> h
 
 
 def read_outcome(response: httpx.Response) -> Outcome:
-    answer, status = _parse_object(response.content), response.status_code
+    answer, status = parse_object(response.content), response.status_code
     if response.is_success:
         ids = answer.get("message_uuid")
         first = ids[0] if isinstance(ids, list) and ids else ids
         if isinstance(first, str) and first:
             return Outcome("accepted", provider_message_id=first)
         return Outcome("unknown", detail="a success without a message uuid")
-    detail = _get_text(answer, "error") or f"HTTP {status}"
+    detail = get_text(answer, "error") or f"HTTP {status}"
     if not response.is_client_error:
         return Outcome("unknown", detail=detail)
     if status == 429:
-        wait = response.headers.get("retry-after", "")
-        seconds = float(wait) if wait.isdecimal() else None
-        return Outcome("later", code="429", detail=detail, retry_after=seconds)
+        return Outcome("later", code="429", detail=detail, retry_after=get_retry_seconds(response))
     return Outcome("refused", code=str(status), detail=detail)
 
 
 def is_genuine(account: Account, hook: WebhookRequest, now: datetime) -> bool:
-    """By V3, which covers the body, wherever Plivo gives one. The bare V2 covers the address
-    only, but older accounts' texts bear nothing else."""
+    """Checks the V3 signature, which covers the body, if there is one; else V2. V2 covers only
+    the URL, but it is all that older accounts get."""
     for version, build_signed_text in (
         ("v3", _build_signed_text_v3),
         ("v2", _build_signed_text_v2),
@@ -142,7 +149,7 @@ def is_genuine(account: Account, hook: WebhookRequest, now: datetime) -> bool:
 
 
 def read_inbound(hook: WebhookRequest) -> list[InboundText]:
-    form = _read_parameters(hook)
+    form = read_parameters(hook)
     carrier_id, sender, to = form.get("MessageUUID"), form.get("From"), form.get("To")
     if not (carrier_id and sender and to):
         return []
@@ -159,18 +166,18 @@ def read_inbound(hook: WebhookRequest) -> list[InboundText]:
 
 
 def read_status(hook: WebhookRequest) -> list[Receipt]:
-    form = _read_parameters(hook)
+    form = read_parameters(hook)
     carrier_id = form.get("ParentMessageUUID") or form.get("MessageUUID")
     word = form.get("Status")
     if not (carrier_id and word):
         return []
     code = _get_error_code(form, "ErrorCode")
-    times = (_parse_time(form.get(f"{name}Time")) for name in ("DeliveryReport", "Sent", "Queued"))
+    times = (get_time(form, f"{name}Time") for name in ("DeliveryReport", "Sent", "Queued"))
     return [
         Receipt(
             provider_message_id=carrier_id,
             status=STATUSES.get(word),
-            message_id=_get_text(dict(hook.query), "message"),
+            message_id=get_text(dict(hook.query), "message"),
             to=from_carrier(form.get("To", "")) or None,
             code=code,
             has_opted_out=code in OPT_OUT_CODES,
@@ -180,8 +187,8 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
 
 
 def build_lookup_request(account: Account, text: OutgoingText, since: datetime) -> httpx.Request | None:
-    # From a day before the attempt: an older entry proves that the list reaches back to it,
-    # whatever zone Plivo reads the time in.
+    # From a day before the attempt: an older entry proves that the list reaches back to the
+    # attempt, in whatever time zone Plivo reads the filter.
     params = {
         "message_direction": "outbound",
         "from_number": _strip_plus(text.sender),
@@ -198,28 +205,28 @@ def build_lookup_request(account: Account, text: OutgoingText, since: datetime) 
 
 
 def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -> list[LookupMatch] | None:
-    items = _parse_object(response.content).get("objects")
+    items = parse_object(response.content).get("objects")
     if not response.is_success or not isinstance(items, list):
         return None
-    entries, pair = _filter_objects(items), (_strip_plus(text.sender), _strip_plus(text.to))
-    older = [item for item in entries if _older(item, since)]
-    left = [item for item in entries if not (_older(item, since) or _others(item, pair))]
-    # The list has no words: numbers and time must do.
+    entries, pair = filter_objects(items), (_strip_plus(text.sender), _strip_plus(text.to))
+    older_items = [item for item in entries if _is_older(item, since)]
+    open_items = [item for item in entries if not (_is_older(item, since) or _has_other_numbers(item, pair))]
+    # The list does not hold the texts, so numbers and time must match.
     matches = [
         LookupMatch(
             uuid,
-            STATUSES.get(_get_text(item, "message_state") or ""),
+            STATUSES.get(get_text(item, "message_state") or ""),
             at,
             _get_error_code(item, "error_code"),
         )
-        for item in left
-        if (at := _parse_time(item.get("message_time")))
-        and _pair(item) == pair
-        and (uuid := _get_text(item, "message_uuid"))
+        for item in open_items
+        if (at := get_time(item, "message_time"))
+        and _get_number_pair(item) == pair
+        and (uuid := get_text(item, "message_uuid"))
     ]
-    if not matches and (left or not older or len(items) >= ITEMS_PER_PAGE):
-        # An entry without time, id or numbers (accounts may hide them); or a full page, which may
-        # go on, or an empty one, which proves nothing.
+    if not matches and (open_items or not older_items or len(items) >= ITEMS_PER_PAGE):
+        # An entry lacks time, id or numbers (an account can hide them); or the page is full and
+        # the list may continue; or no entry is older, and so nothing is proved.
         return None
     return sorted(matches, key=lambda item: item.created_at or since)
 
@@ -231,28 +238,27 @@ def build_numbers_request(account: Account, page: str | None) -> httpx.Request |
 
 
 def read_numbers(response: httpx.Response) -> NumberPage | None:
-    answer = _parse_object(response.content)
+    answer = parse_object(response.content)
     if not response.is_success or not isinstance(answer.get("objects"), list):
         return None
-    meta = answer.get("meta")
-    next_page = _get_text(meta, "next") if isinstance(meta, dict) else None
+    next_page = get_text(get_object(answer, "meta"), "next")
     return NumberPage(
         tuple(
             VendorNumber(
                 phone_number=from_carrier(phone),
                 capabilities=tuple(n for n in CAPABILITIES if item.get(f"{n}_enabled") is True),
-                label=_get_text(item, "alias"),
+                label=get_text(item, "alias"),
             )
-            for item in _filter_objects(answer["objects"])
-            if (phone := _get_text(item, "number"))
+            for item in filter_objects(answer["objects"])
+            if (phone := get_text(item, "number"))
         ),
-        # Only what it asks for, never where: the address stays ours to choose.
+        # Only the query of the next page's URL: we choose the host, not the answer.
         next_page=(next_page or "").partition("?")[2] or None,
     )
 
 
 def build_history_request(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
-    return None  # the list has no words
+    return None  # the list does not hold the texts
 
 
 def read_history(response: httpx.Response, since: datetime) -> InboundPage | None:
@@ -260,7 +266,8 @@ def read_history(response: httpx.Response, since: datetime) -> InboundPage | Non
 
 
 def build_media_request(account: Account, url: str) -> httpx.Request:
-    return httpx.Request("GET", url, headers=_build_auth_headers(account) if _is_carrier_url(account, url) else None)
+    is_trusted = is_carrier_url(url, account.base_url or BASE_URL, "plivo.com")
+    return httpx.Request("GET", url, headers=_build_auth_headers(account) if is_trusted else None)
 
 
 def list_secrets(account: Account) -> tuple[str, ...]:
@@ -272,12 +279,6 @@ def _get_resource_url(account: Account, resource: str) -> str:
     return f"{base}/v1/Account/{account.credentials['authId']}/{resource}/"
 
 
-def _is_carrier_url(account: Account, url: str) -> bool:
-    target, base = httpx.URL(url), httpx.URL(account.base_url or BASE_URL)
-    is_vendor = target.scheme == "https" and f".{target.host}".endswith(".plivo.com")
-    return is_vendor or (target.scheme, target.netloc) == (base.scheme, base.netloc)
-
-
 def _encode_credentials(account: Account) -> str:
     pair = f"{account.credentials['authId']}:{account.credentials['authToken']}"
     return b64encode(pair.encode()).decode()
@@ -287,18 +288,18 @@ def _build_auth_headers(account: Account) -> dict[str, str]:
     return {"Authorization": f"Basic {_encode_credentials(account)}"}
 
 
-def _older(item: Mapping[str, Any], since: datetime) -> bool:
-    at = _parse_time(item.get("message_time"))
+def _is_older(item: Mapping[str, Any], since: datetime) -> bool:
+    at = get_time(item, "message_time")
     return at is not None and at < since - CLOCK_TOLERANCE
 
 
-def _others(item: Mapping[str, Any], pair: tuple[str, str]) -> bool:
-    """Whether the entry says that it is of other numbers."""
-    return (numbers := _pair(item)) != pair and all(number.isdecimal() for number in numbers)
+def _has_other_numbers(item: Mapping[str, Any], pair: tuple[str, str]) -> bool:
+    """Whether the entry names other numbers."""
+    return (numbers := _get_number_pair(item)) != pair and all(number.isdecimal() for number in numbers)
 
 
-def _pair(item: Mapping[str, Any]) -> tuple[str, str]:
-    return _strip_plus(_get_text(item, "from_number")), _strip_plus(_get_text(item, "to_number"))
+def _get_number_pair(item: Mapping[str, Any]) -> tuple[str, str]:
+    return _strip_plus(get_text(item, "from_number")), _strip_plus(get_text(item, "to_number"))
 
 
 def _strip_plus(phone: str | None) -> str:
@@ -315,7 +316,7 @@ def _build_signed_text_v2(hook: WebhookRequest, nonce: str) -> str:
 
 
 def _build_signed_text_v3(hook: WebhookRequest, nonce: str) -> str:
-    """Address and query, sorted and decoded, then the form, sorted, between full stops."""
+    """The URL, the query (decoded and sorted), the form (sorted) and the nonce, joined by dots."""
     query_pairs = parse_qsl(urlsplit(hook.url).query, keep_blank_values=True)
     query = "&".join(f"{name}={value}" for name, value in sorted(query_pairs))
     form = "".join(f"{name}{value}" for name, value in sorted(hook.form or ()))
@@ -327,41 +328,7 @@ def _build_signed_text_v3(hook: WebhookRequest, nonce: str) -> str:
     return f"{signed_text}{form}.{nonce}"
 
 
-def _read_parameters(hook: WebhookRequest) -> dict[str, str]:
-    """The parameters, as a database can hold them: without NUL."""
-    parameters = hook.query if hook.method == "GET" else hook.form or ()
-    return {name: value.replace("\x00", "") for name, value in parameters}
-
-
 def _get_error_code(data: Mapping[str, Any], name: str) -> str | None:
-    """A success has none, or only noughts."""
-    code = str(data[name]) if type(data.get(name)) is int else _get_text(data, name) or ""
+    """The error code; None for a success, which has no code or only zeros."""
+    code = str(data[name]) if type(data.get(name)) is int else get_text(data, name) or ""
     return code if code.strip("0 ") else None
-
-
-def _parse_time(text: object) -> datetime | None:
-    try:
-        at = datetime.fromisoformat(text if isinstance(text, str) else "")
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _get_text(data: Mapping[str, Any], name: str) -> str | None:
-    """A text that is one, as a database can hold it: without NUL and half characters."""
-    text = data.get(name)
-    if not isinstance(text, str):
-        return None
-    return text.replace("\x00", "").encode("utf-8", "replace").decode() or None
-
-
-def _filter_objects(items: list[Any]) -> list[dict[str, Any]]:
-    return [item for item in items if isinstance(item, dict)]
-
-
-def _parse_object(body: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

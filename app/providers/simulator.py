@@ -1,4 +1,4 @@
-"""The simulated carrier's dialect: our own, small, and as careful as a real one should be.
+"""The simulated carrier, with a small API of our own. It is the shortest example of a carrier.
 
 Send: POST {base}/messages, Bearer secret, JSON; 202 {"id"}, else {"code", "message"}.
 Webhooks: JSON under `X-Simulator-Signature: t=<seconds>,v1=<hex>`, the HMAC-SHA256 of
@@ -6,7 +6,6 @@ Webhooks: JSON under `X-Simulator-Signature: t=<seconds>,v1=<hex>`, the HMAC-SHA
 """
 
 import hmac
-import json
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -30,6 +29,7 @@ from app.domain.carriage import (
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import Capability, MessageStatus
 from app.providers.addresses import parse_url
+from app.providers.reading import clean_text, filter_objects, get_retry_seconds, get_text, parse_object
 
 CREDENTIALS: tuple[str, ...] = ("secret",)
 OPTIONAL_CREDENTIALS: tuple[str, ...] = ()
@@ -78,14 +78,12 @@ def build_send_request(account: Account, text: OutgoingText, now: datetime) -> h
 
 
 def read_outcome(response: httpx.Response) -> Outcome:
-    answer = _parse_object(response.content)
-    code, detail = _get_text(answer, "code"), _get_text(answer, "message")
-    if response.is_success and (carrier_id := _get_text(answer, "id")):
+    answer = parse_object(response.content)
+    code, detail = get_text(answer, "code"), get_text(answer, "message")
+    if response.is_success and (carrier_id := get_text(answer, "id")):
         return Outcome("accepted", provider_message_id=carrier_id)
     if response.status_code == 429:
-        wait = response.headers.get("retry-after", "")
-        seconds = float(wait) if wait.isdecimal() else None
-        return Outcome("later", code=code, detail=detail, retry_after=seconds)
+        return Outcome("later", code=code, detail=detail, retry_after=get_retry_seconds(response))
     if code == OPT_OUT_CODE:
         return Outcome("opted_out", code=code, detail=detail)
     if response.is_client_error:
@@ -106,21 +104,21 @@ def is_genuine(account: Account, hook: WebhookRequest, now: datetime) -> bool:
 
 
 def read_inbound(hook: WebhookRequest) -> list[InboundText]:
-    payload = _parse_object(hook.body)
+    payload = parse_object(hook.body)
     text = _read_text(payload) if payload.get("type") == "inbound" else None
     return [text] if text else []
 
 
 def read_status(hook: WebhookRequest) -> list[Receipt]:
-    payload = _parse_object(hook.body)
+    payload = parse_object(hook.body)
     if payload.get("type") != "status":
         return []
     return [
         Receipt(
-            provider_message_id=_get_text(payload, "id"),
-            status=STATUSES.get(_get_text(payload, "status") or ""),
-            message_id=dict(hook.query).get("message") or _get_text(payload, "reference"),
-            code=_get_text(payload, "code"),
+            provider_message_id=get_text(payload, "id"),
+            status=STATUSES.get(get_text(payload, "status") or ""),
+            message_id=dict(hook.query).get("message") or get_text(payload, "reference"),
+            code=get_text(payload, "code"),
             has_opted_out=payload.get("code") == OPT_OUT_CODE,
             at=_get_time(payload, "at"),
         )
@@ -137,17 +135,17 @@ def build_lookup_request(account: Account, text: OutgoingText, since: datetime) 
 
 
 def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -> list[LookupMatch] | None:
-    items = _parse_object(response.content).get("messages")
+    items = parse_object(response.content).get("messages")
     if not response.is_success or not isinstance(items, list):
         return None
     return [
         LookupMatch(
             str(item["id"]),
-            STATUSES.get(_get_text(item, "status") or ""),
-            code=_get_text(item, "code"),
+            STATUSES.get(get_text(item, "status") or ""),
+            code=get_text(item, "code"),
         )
-        for item in items
-        if isinstance(item, dict) and item.get("id")
+        for item in filter_objects(items)
+        if item.get("id")
     ]
 
 
@@ -162,7 +160,7 @@ def build_numbers_request(account: Account, page: str | None) -> httpx.Request |
 
 
 def read_numbers(response: httpx.Response) -> NumberPage | None:
-    answer = _parse_object(response.content)
+    answer = parse_object(response.content)
     items = answer.get("numbers")
     if not response.is_success or not isinstance(items, list):
         return None
@@ -170,13 +168,13 @@ def read_numbers(response: httpx.Response) -> NumberPage | None:
         VendorNumber(
             phone_number=from_carrier(number),
             capabilities=tuple(n for n in CAPABILITIES if n in (item.get("capabilities") or ())),
-            label=_get_text(item, "label"),
-            inbound_url=_get_text(item, "inboundUrl"),
+            label=get_text(item, "label"),
+            inbound_url=_read_inbound_url(item),
         )
-        for item in items
-        if isinstance(item, dict) and (number := _get_text(item, "number"))
+        for item in filter_objects(items)
+        if (number := get_text(item, "number"))
     )
-    return NumberPage(vendor_numbers, _get_text(answer, "next"))
+    return NumberPage(vendor_numbers, get_text(answer, "next"))
 
 
 def build_history_request(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
@@ -186,17 +184,17 @@ def build_history_request(account: Account, since: datetime, page: str | None) -
 
 
 def read_history(response: httpx.Response, since: datetime) -> InboundPage | None:
-    answer = _parse_object(response.content)
+    answer = parse_object(response.content)
     items = answer.get("texts")
     if not response.is_success or not isinstance(items, list):
         return None
-    texts = [_read_text(item) for item in items if isinstance(item, dict)]
-    return InboundPage(tuple(text for text in texts if text), _get_text(answer, "next"))
+    texts = [_read_text(item) for item in filter_objects(items)]
+    return InboundPage(tuple(text for text in texts if text), get_text(answer, "next"))
 
 
 def build_media_request(account: Account, url: str) -> httpx.Request:
-    own = url.startswith(f"{_get_base_url(account)}/")
-    return httpx.Request("GET", url, headers=_build_auth_headers(account) if own else None)
+    is_trusted = url.startswith(f"{_get_base_url(account)}/")
+    return httpx.Request("GET", url, headers=_build_auth_headers(account) if is_trusted else None)
 
 
 def list_secrets(account: Account) -> tuple[str, ...]:
@@ -204,23 +202,28 @@ def list_secrets(account: Account) -> tuple[str, ...]:
 
 
 def _read_text(data: Mapping[str, Any]) -> InboundText | None:
-    carrier_id, sender, to = _get_text(data, "id"), _get_text(data, "from"), _get_text(data, "to")
+    carrier_id, sender, to = get_text(data, "id"), get_text(data, "from"), get_text(data, "to")
     if not (carrier_id and sender and to):
         return None
-    attachments = data.get("media")
     media = tuple(
-        Media(url, _get_text(item, "contentType"))
-        for item in (attachments if isinstance(attachments, list) else [])
-        if isinstance(item, dict) and (url := _get_text(item, "url"))
+        Media(url, get_text(item, "contentType"))
+        for item in filter_objects(data.get("media"))
+        if (url := get_text(item, "url"))
     )
     return InboundText(
         provider_id=carrier_id,
         sender=from_carrier(sender),
         to=from_carrier(to),
-        text=_get_text(data, "text") or "",
+        text=get_text(data, "text") or "",
         media=media,
         sent_at=_get_time(data, "sentAt"),
     )
+
+
+def _read_inbound_url(item: Mapping[str, Any]) -> str | None:
+    """The number's webhook; "" where it has none, None where the carrier does not say."""
+    url = item.get("inboundUrl")
+    return clean_text(url) if isinstance(url, str) else None
 
 
 def _get_base_url(account: Account) -> str:
@@ -231,25 +234,9 @@ def _build_auth_headers(account: Account) -> dict[str, str]:
     return {"Authorization": f"Bearer {account.credentials['secret']}"}
 
 
-def _parse_object(body: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _get_text(data: Mapping[str, Any], name: str) -> str | None:
-    """A text that is one, as a database can hold it: without NUL and half characters."""
-    text = data.get(name)
-    if not isinstance(text, str):
-        return None
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()
-
-
 def _get_time(data: Mapping[str, Any], name: str) -> datetime | None:
     try:
-        at = datetime.fromisoformat(_get_text(data, name) or "")
+        at = datetime.fromisoformat(get_text(data, name) or "")
     except ValueError:
         return None
     return at if at.tzinfo else None

@@ -5,19 +5,18 @@ https://developers.sinch.com/docs/sms/api-reference/sms/tag/Batches/
 https://developers.sinch.com/docs/sms/api-reference/sms/tag/Inbounds/
 https://developers.sinch.com/docs/sms/api-reference/sms/tag/Delivery-reports/
 
-A text is a batch of one. Sinch deduplicates nothing; our message id travels in client_reference,
-by which batches are found and which every report repeats. Service plans live in a region: the
-account's base URL names it where it is not the United States.
+A text is a batch of one. Sinch does not deduplicate. Our message id is the client_reference:
+batches can be found by it, and every report repeats it. A service plan belongs to a region; if it
+is not the United States, the account's base URL names it.
 """
 
 import base64
 import hmac
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 
@@ -37,18 +36,27 @@ from app.domain.phones import NumberKind, from_carrier
 from app.domain.problems import Unavailable
 from app.domain.words import MessageStatus
 from app.providers.addresses import parse_url
+from app.providers.reading import (
+    clean_text,
+    filter_objects,
+    get_line,
+    get_retry_seconds,
+    get_time,
+    is_carrier_url,
+    parse_object,
+)
 
 CREDENTIALS: tuple[str, ...] = ("servicePlanId", "apiToken", "webhookSecret")
 OPTIONAL_CREDENTIALS: tuple[str, ...] = ()
 WEBHOOK_ANSWER = ("application/json", b"{}")
 BASE_URL = "https://us.sms.api.sinch.com"
 VALIDITY_BOUNDS = (timedelta(seconds=30), timedelta(days=3) - timedelta(minutes=1))
-"""It must lie ahead, three days at most, by Sinch's clock."""
+"""The expiry must be in the future by Sinch's clock, and at most three days ahead."""
 ITEMS_PER_PAGE = 100
 CLOCK_TOLERANCE = timedelta(minutes=1)
-"""The clocks differ a little; the reference decides, not the time."""
+"""The clocks differ a little. A batch is recognized by its reference, not by its time."""
 MAX_WEBHOOK_AGE, MAX_CLOCK_LEAD = timedelta(hours=48), timedelta(minutes=5)
-"""Sinch repeats a webhook for 46 hours, and does not say whether it signs it anew."""
+"""Sinch repeats a webhook for 46 hours, and does not document whether it signs it anew."""
 STATUSES: dict[str, MessageStatus] = {
     "queued": "sending",
     "dispatched": "sent",
@@ -63,12 +71,12 @@ STATUSES: dict[str, MessageStatus] = {
     "unknown": "sent",
 }
 SUCCESS_CODES = frozenset({"0", "400", "401"})
-"""Delivered, queued, dispatched."""
+"""The codes of delivered, queued and dispatched."""
 TAKES_GET = False
 ANSWERS: frozenset[str] = frozenset()
 YES_RESTORES = False
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 3.0, "short": 30.0}
-"""Sinch agrees rates with each customer and publishes none: these are careful figures."""
+"""Sinch agrees rates with each customer and publishes none. These are cautious figures."""
 ERROR_MEANINGS: Mapping[str, str] = {
     "http_400": "Sinch could not read the request.",
     "http_401": "Sinch refused the credentials. Check service plan and API token.",
@@ -86,7 +94,8 @@ ERROR_MEANINGS: Mapping[str, str] = {
     "411": "The text has more parts than allowed. Shorten it.",
     "412": "The service plan may not text this region. Ask Sinch to allow it.",
 }
-"""By the codes of reports. Others are the carrier's own (SMPP); Sinch has none for a STOP."""
+"""The codes of delivery reports. Other codes are the carrier's own (SMPP). Sinch has no code for
+an opt-out."""
 TIMESTAMP = re.compile(r"[0-9]{1,12}")
 MAX_MEDIA = 10
 
@@ -107,18 +116,16 @@ def build_send_request(account: Account, text: OutgoingText, now: datetime) -> h
 
 
 def read_outcome(response: httpx.Response) -> Outcome:
-    answer = _parse_object(response.content)
+    answer = parse_object(response.content)
     if response.is_success:
-        if carrier_id := _get_line(answer, "id"):
+        if carrier_id := get_line(answer, "id"):
             return Outcome("accepted", provider_message_id=carrier_id)
         return Outcome("unknown", detail="a success without a batch id")
-    # The numbers of reports look like those of HTTP and mean something else.
-    code = _get_line(answer, "code") or f"http_{response.status_code}"
-    detail = _get_line(answer, "text") or f"HTTP {response.status_code}"
+    # Codes of reports look like HTTP statuses but mean something else, hence the prefix.
+    code = get_line(answer, "code") or f"http_{response.status_code}"
+    detail = get_line(answer, "text") or f"HTTP {response.status_code}"
     if response.status_code == 429:
-        wait = response.headers.get("retry-after", "")
-        seconds = float(wait) if wait.isdecimal() else None
-        return Outcome("later", code=code, detail=detail, retry_after=seconds)
+        return Outcome("later", code=code, detail=detail, retry_after=get_retry_seconds(response))
     if response.is_client_error:
         return Outcome("refused", code=code, detail=detail)
     return Outcome("unknown", code=code, detail=detail)
@@ -138,32 +145,31 @@ def is_genuine(account: Account, hook: WebhookRequest, now: datetime) -> bool:
     if not hmac.compare_digest(signature, given_signature.encode("latin-1", "replace")):
         return False
     if not (now - MAX_WEBHOOK_AGE).timestamp() <= int(stamp) <= (now + MAX_CLOCK_LEAD).timestamp():
-        # Neither a clock nor a repetition explains it. Should it be the vendor's after all, it
-        # repeats after a 5xx and gives up after a 4xx.
+        # No clock error and no repetition explains such an age. If it is Sinch's webhook all the
+        # same, a 5xx makes Sinch repeat it; after a 4xx the text would be lost.
         raise Unavailable("The webhook's signature is not of today.")
     return True
 
 
 def read_inbound(hook: WebhookRequest) -> list[InboundText]:
-    text = _read_text(_parse_object(hook.body))
+    text = _read_text(parse_object(hook.body))
     return [text] if text else []
 
 
 def read_status(hook: WebhookRequest) -> list[Receipt]:
-    payload = _parse_object(hook.body)
-    kind, carrier_id = _get_line(payload, "type") or "", _get_line(payload, "batch_id")
+    payload = parse_object(hook.body)
+    kind, carrier_id = get_line(payload, "type") or "", get_line(payload, "batch_id")
     if carrier_id is None:
         return []
-    # The reference first: the signature covers the body, and not the address.
-    our_reference = _get_line(payload, "client_reference") or _get_line(dict(hook.query), "message")
+    # The reference before the URL's parameter: the signature covers the body, not the URL.
+    our_reference = get_line(payload, "client_reference") or get_line(dict(hook.query), "message")
     if kind.startswith("recipient_delivery_report_"):
         raw_items: Any = [payload]
     elif kind.startswith("delivery_report_"):
         raw_items = payload.get("statuses")
     else:
         return []
-    items = raw_items if isinstance(raw_items, list) else []
-    return [_read_receipt(item, carrier_id, our_reference) for item in items if isinstance(item, dict)]
+    return [_read_receipt(item, carrier_id, our_reference) for item in filter_objects(raw_items)]
 
 
 def build_lookup_request(account: Account, text: OutgoingText, since: datetime) -> httpx.Request | None:
@@ -178,28 +184,28 @@ def build_lookup_request(account: Account, text: OutgoingText, since: datetime) 
 
 
 def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -> list[LookupMatch] | None:
-    answer = _parse_object(response.content)
+    answer = parse_object(response.content)
     items = answer.get("batches")
     if not response.is_success or not isinstance(items, list):
         return None
     references = (text.message_id, None, "")
-    left = [item for item in items if isinstance(item, dict) and item.get("client_reference") in references]
+    open_items = [item for item in filter_objects(items) if item.get("client_reference") in references]
     matches = [
         LookupMatch(
             carrier_id,
             "failed" if item.get("canceled") is True else "sending",
-            _parse_time(item.get("created_at")),
+            get_time(item, "created_at"),
         )
-        for item in left
-        if item.get("client_reference") and (carrier_id := _get_line(item, "id"))
+        for item in open_items
+        if item.get("client_reference") and (carrier_id := get_line(item, "id"))
     ]
-    if not matches and (left or len(items) >= ITEMS_PER_PAGE or answer.get("count") != len(items)):
-        return None  # a batch without id or reference; or it may stand on a later page
+    if not matches and (open_items or len(items) >= ITEMS_PER_PAGE or answer.get("count") != len(items)):
+        return None  # a batch has no id or reference, or the list may continue on a later page
     return sorted(matches, key=lambda item: item.created_at or since)
 
 
 def build_numbers_request(account: Account, page: str | None) -> httpx.Request | None:
-    return None  # the Numbers API belongs to projects and takes no token of a service plan
+    return None  # the Numbers API does not accept the token of a service plan
 
 
 def read_numbers(response: httpx.Response) -> NumberPage | None:
@@ -217,17 +223,18 @@ def build_history_request(account: Account, since: datetime, page: str | None) -
 
 
 def read_history(response: httpx.Response, since: datetime) -> InboundPage | None:
-    answer = _parse_object(response.content)
+    answer = parse_object(response.content)
     items = answer.get("inbounds")
     if not response.is_success or not isinstance(items, list):
         return None
-    inbound_texts = (_read_text(item) for item in items if isinstance(item, dict))
+    inbound_texts = (_read_text(item) for item in filter_objects(items))
     texts = tuple(text for text in inbound_texts if text and text.sent_at and text.sent_at >= since)
     return InboundPage(texts, _get_next_page(answer) if items else None)
 
 
 def build_media_request(account: Account, url: str) -> httpx.Request:
-    return httpx.Request("GET", url, headers=_build_auth_headers(account) if _is_carrier_url(account, url) else None)
+    is_trusted = is_carrier_url(url, account.base_url or BASE_URL, "sinch.com")
+    return httpx.Request("GET", url, headers=_build_auth_headers(account) if is_trusted else None)
 
 
 def list_secrets(account: Account) -> tuple[str, ...]:
@@ -236,8 +243,8 @@ def list_secrets(account: Account) -> tuple[str, ...]:
 
 
 def _build_content(text: OutgoingText) -> dict[str, Any]:
-    """A text, or an attachment with the text under it. Sinch takes one attachment: the others
-    are told by their addresses, so that nothing is lost."""
+    """The text, or one attachment with the text as its caption. Sinch takes only one attachment,
+    so the URLs of the others are added to the caption."""
     if not text.media:
         return {"type": "mt_text", "body": text.text}
     first, *more_urls = text.media
@@ -253,55 +260,47 @@ def _get_next_page(data: Mapping[str, Any]) -> str | None:
 
 
 def _read_text(data: Mapping[str, Any]) -> InboundText | None:
-    carrier_id, sender, to = (_get_line(data, name) for name in ("id", "from", "to"))
+    carrier_id, sender, to = (get_line(data, name) for name in ("id", "from", "to"))
     kind, body = data.get("type"), data.get("body")
     if not (carrier_id and sender and to):
         return None
     attachments: tuple[Media, ...] = ()
     if kind == "mo_media" and isinstance(body, dict):
-        items = body.get("media")
         attachments = tuple(
-            Media(url, _get_line(item, "content_type"))
-            for item in (items if isinstance(items, list) else [])
-            if isinstance(item, dict) and (url := _get_line(item, "url"))
+            Media(url, get_line(item, "content_type"))
+            for item in filter_objects(body.get("media"))
+            if (url := get_line(item, "url"))
         )[:MAX_MEDIA]
-        # Not joined: a subject before it would hide a STOP.
+        # Not joined: a subject before the message would hide a STOP.
         body = next((body[x] for x in ("message", "subject") if _is_text(body.get(x))), "")
     elif kind != "mo_text" or not isinstance(body, str):
-        return None  # binary messages have no text
+        return None  # a binary message has no text
     return InboundText(
         provider_id=carrier_id,
         sender=from_carrier(sender),
         to=from_carrier(to),
-        text=_clean_text(body),
+        text=clean_text(body),
         media=attachments,
-        sent_at=_parse_time(data.get("received_at")),  # by Sinch's clock; sent_at is by the handset's
+        sent_at=get_time(data, "received_at"),  # by Sinch's clock; `sent_at` is by the handset's
     )
 
 
 def _read_receipt(item: Mapping[str, Any], carrier_id: str, our_reference: str | None) -> Receipt:
-    code, recipient = _get_line(item, "code"), _get_line(item, "recipient")
-    word = _get_line(item, "status") or ""  # in capitals or not, by the document that one reads
+    code, recipient = get_line(item, "code"), get_line(item, "recipient")
+    word = get_line(item, "status") or ""  # Sinch's documents disagree about capitals
     return Receipt(
         provider_message_id=carrier_id,
         status=STATUSES.get(word.lower()),
         message_id=our_reference,
         to=from_carrier(recipient) if recipient else None,
         code=None if code in SUCCESS_CODES else code,
-        at=_parse_time(item.get("at")),
+        at=get_time(item, "at"),
     )
 
 
 def _get_plan_url(account: Account) -> str:
     base = (account.base_url or BASE_URL).rstrip("/")
     return f"{base}/xms/v1/{quote(account.credentials['servicePlanId'], safe='')}"
-
-
-def _is_carrier_url(account: Account, url: str) -> bool:
-    target, base = urlsplit(url), urlsplit(account.base_url or BASE_URL)
-    host = target.hostname or ""
-    is_vendor = target.scheme == "https" and (host == "sinch.com" or host.endswith(".sinch.com"))
-    return is_vendor or (target.scheme, target.netloc) == (base.scheme, base.netloc)
 
 
 def _build_auth_headers(account: Account) -> dict[str, str]:
@@ -312,33 +311,5 @@ def _format_time(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _parse_time(text: object) -> datetime | None:
-    try:
-        at = datetime.fromisoformat(text) if isinstance(text, str) else None
-        return at and (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
-
-
-def _get_line(data: Mapping[str, Any], name: str) -> str | None:
-    """An id, number, code or address: one line that can be stored; None when it is none."""
-    value = data.get(name)
-    line = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    return line if isinstance(line, str) and line and line.isprintable() else None
-
-
-def _clean_text(text: str) -> str:
-    """Without NUL and the halves of characters, which JSON can spell and nothing can store."""
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()
-
-
-def _parse_object(body: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

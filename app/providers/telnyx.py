@@ -4,15 +4,15 @@ https://developers.telnyx.com/api-reference/messages/send-a-message
 https://developers.telnyx.com/docs/messaging/messages/receiving-webhooks
 https://developers.telnyx.com/docs/messaging/messages/error-codes
 
-Telnyx echoes no reference: our message id travels in the webhook_url of each message, and the
-detail record of a message names that URL again. A 5xx may have created the message.
+Telnyx returns no reference of ours, so the webhook_url of each message carries our message id.
+The detail record of a message repeats that URL. A request that got a 5xx may have created the
+message.
 """
 
-import json
 import re
 from base64 import b64decode
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -36,6 +36,15 @@ from app.domain.optout import verdict
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import Capability, MessageStatus
 from app.providers.addresses import parse_url
+from app.providers.reading import (
+    filter_objects,
+    get_object,
+    get_retry_seconds,
+    get_text,
+    get_time,
+    is_carrier_url,
+    parse_object,
+)
 
 CREDENTIALS: tuple[str, ...] = ("apiKey", "publicKey")
 OPTIONAL_CREDENTIALS: tuple[str, ...] = ()
@@ -47,7 +56,7 @@ RECORDS_PER_PAGE = 50
 NUMBERS_PER_PAGE = 250
 OPT_OUT_CODES = frozenset({"40300"})
 RETRYABLE_CODES = frozenset({"10011", "40318"})
-"""Surely not processed: too many at once, the sender's queue is full."""
+"""The text was surely not taken: too many requests at once, or the sender's queue is full."""
 RECEIPT_EVENTS = frozenset({"message.sent", "message.finalized"})
 STATUSES: dict[str, MessageStatus] = {
     "queued": "sending",
@@ -68,15 +77,15 @@ RECORD_STATUSES: dict[str, MessageStatus] = {
     "gw_reject": "failed",
     "failed": "undelivered",
 }
-"""The detail records have words of their own."""
+"""The detail records use other status words than the webhooks."""
 TAKES_GET = False
 ANSWERS = frozenset({"stop", "stopall", "stop all", "unsubscribe", "cancel", "end", "quit", "help"})
-"""https://developers.telnyx.com/docs/messaging/messages/advanced-opt-in-out: a profile may have
-more, which `autoresponse_type` tells of."""
+"""https://developers.telnyx.com/docs/messaging/messages/advanced-opt-in-out. A profile may have
+more words; then the webhook's `autoresponse_type` says what Telnyx took the text for."""
 YES_RESTORES = False
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 20.0, "short": 50.0}
-"""An account sends 50 a second, a toll-free number 20; a local one as its registration says,
-so that we start low. What is too fast waits in Telnyx's queue, four hours at most."""
+"""An account sends 50 a second, a toll-free number 20. The rate of a local number depends on its
+registration, so we start low. What is too fast waits in Telnyx's queue for up to four hours."""
 ERROR_MEANINGS: Mapping[str, str] = {
     "10007": "Something broke at Telnyx; it is not known whether it took the text.",
     "10009": "Telnyx refused the credentials. Check the API key.",
@@ -98,7 +107,8 @@ ERROR_MEANINGS: Mapping[str, str] = {
 
 
 def build_send_request(account: Account, text: OutgoingText, now: datetime) -> httpx.Request:
-    # The validity has no field. The profile's webhook is for inbound texts, not for receipts.
+    # Telnyx has no field for the validity. The profile's webhook is the one for inbound texts, so
+    # receipts must not go there.
     body: dict[str, Any] = {
         "from": text.sender,
         "to": text.to,
@@ -107,7 +117,7 @@ def build_send_request(account: Account, text: OutgoingText, now: datetime) -> h
         "use_profile_webhooks": False,
     }
     if text.text:
-        body["text"] = text.text  # never an empty one
+        body["text"] = text.text  # Telnyx refuses an empty one
     if text.media:
         body["media_urls"] = list(text.media)
     url = parse_url(f"{_get_base_url(account)}/v2/messages")
@@ -115,20 +125,20 @@ def build_send_request(account: Account, text: OutgoingText, now: datetime) -> h
 
 
 def read_outcome(response: httpx.Response) -> Outcome:
-    answer = _parse_object(response.content)
+    answer = parse_object(response.content)
     if response.is_success:
-        if carrier_id := _get_text(_get_object(answer, "data"), "id"):
+        if carrier_id := get_text(get_object(answer, "data"), "id"):
             return Outcome("accepted", provider_message_id=carrier_id)
         return Outcome("unknown", detail="a success without a message id")
-    error = next(iter(_filter_objects(answer.get("errors"))), {})
+    error = next(iter(filter_objects(answer.get("errors"))), {})
     code = _get_error_code(error)
-    detail = _get_text(error, "detail") or _get_text(error, "title") or f"HTTP {response.status_code}"
+    detail = get_text(error, "detail") or get_text(error, "title") or f"HTTP {response.status_code}"
     if not response.is_client_error:
         return Outcome("unknown", code=code, detail=detail)
     if code in OPT_OUT_CODES:
         return Outcome("opted_out", code=code, detail=detail)
     if response.status_code == 429 or code in RETRYABLE_CODES:
-        return Outcome("later", code=code, detail=detail, retry_after=_get_retry_seconds(response))
+        return Outcome("later", code=code, detail=detail, retry_after=get_retry_seconds(response, "x-ratelimit-reset"))
     return Outcome("refused", code=code or str(response.status_code), detail=detail)
 
 
@@ -147,55 +157,55 @@ def is_genuine(account: Account, hook: WebhookRequest, now: datetime) -> bool:
 
 
 def read_inbound(hook: WebhookRequest) -> list[InboundText]:
-    event = _get_object(_parse_object(hook.body), "data")
-    payload = _get_object(event, "payload")
-    receivers = _filter_objects(payload.get("to"))
-    # In a group's text, the number that was called for this webhook is ours.
+    event = get_object(parse_object(hook.body), "data")
+    payload = get_object(event, "payload")
+    receivers = filter_objects(payload.get("to"))
+    # A group text has several receivers; ours is the one whose webhook was called.
     our_receivers = [receiver for receiver in receivers if receiver.get("status") == "webhook_delivered"] or receivers
-    carrier_id = _get_text(payload, "id")
-    sender = _get_text(_get_object(payload, "from"), "phone_number")
-    to = _get_text(our_receivers[0], "phone_number") if our_receivers else None
+    carrier_id = get_text(payload, "id")
+    sender = get_text(get_object(payload, "from"), "phone_number")
+    to = get_text(our_receivers[0], "phone_number") if our_receivers else None
     if event.get("event_type") != "message.received" or not (carrier_id and sender and to):
         return []
     media = tuple(
-        Media(url, _get_text(item, "content_type"))
-        for item in _filter_objects(payload.get("media"))
-        if (url := _get_text(item, "url"))
+        Media(url, get_text(item, "content_type"))
+        for item in filter_objects(payload.get("media"))
+        if (url := get_text(item, "url"))
     )
     return [
         InboundText(
             provider_id=carrier_id,
             sender=from_carrier(sender),
             to=from_carrier(to),
-            text=_get_text(payload, "text") or "",
+            text=get_text(payload, "text") or "",
             media=media,
-            sent_at=_get_time(payload, "received_at"),
+            sent_at=get_time(payload, "received_at"),
             taken_as=verdict(payload.get("autoresponse_type")),
         )
     ]
 
 
 def read_status(hook: WebhookRequest) -> list[Receipt]:
-    event = _get_object(_parse_object(hook.body), "data")
-    payload = _get_object(event, "payload")
-    if _get_text(event, "event_type") not in RECEIPT_EVENTS:
+    event = get_object(parse_object(hook.body), "data")
+    payload = get_object(event, "payload")
+    if get_text(event, "event_type") not in RECEIPT_EVENTS:
         return []
     code = next(
-        (code for item in _filter_objects(payload.get("errors")) if (code := _get_error_code(item))),
+        (code for item in filter_objects(payload.get("errors")) if (code := _get_error_code(item))),
         None,
     )
     return [
         Receipt(
-            provider_message_id=_get_text(payload, "id"),
+            provider_message_id=get_text(payload, "id"),
             status=STATUSES.get(word),
-            message_id=_get_text(dict(hook.query), "message"),
-            to=from_carrier(_get_text(item, "phone_number") or "") or None,
+            message_id=get_text(dict(hook.query), "message"),
+            to=from_carrier(get_text(item, "phone_number") or "") or None,
             code=code,
             has_opted_out=code in OPT_OUT_CODES,
-            at=_get_time(event, "occurred_at"),
+            at=get_time(event, "occurred_at"),
         )
-        for item in _filter_objects(payload.get("to"))
-        if (word := _get_text(item, "status"))
+        for item in filter_objects(payload.get("to"))
+        if (word := get_text(item, "status"))
     ]
 
 
@@ -213,17 +223,17 @@ def build_lookup_request(account: Account, text: OutgoingText, since: datetime) 
 
 
 def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -> list[LookupMatch] | None:
-    # A record is written when its message is done: its absence says nothing, its webhook's
-    # address, which only this text bears, everything.
-    records = _filter_objects(_parse_object(response.content).get("data")) if response.is_success else []
+    # Telnyx writes a record when the message is done, so a missing record proves nothing. A
+    # record with this text's own webhook URL proves that the text was taken.
+    records = filter_objects(parse_object(response.content).get("data")) if response.is_success else []
     return [
         LookupMatch(
             carrier_id,
-            RECORD_STATUSES.get(_get_text(item, "status") or ""),
-            _get_time(item, "created_at"),
+            RECORD_STATUSES.get(get_text(item, "status") or ""),
+            get_time(item, "created_at"),
         )
         for item in records
-        if item.get("delivery_status_webhook_url") == text.status_url and (carrier_id := _get_text(item, "uuid"))
+        if item.get("delivery_status_webhook_url") == text.status_url and (carrier_id := get_text(item, "uuid"))
     ] or None
 
 
@@ -234,21 +244,21 @@ def build_numbers_request(account: Account, page: str | None) -> httpx.Request |
 
 
 def read_numbers(response: httpx.Response) -> NumberPage | None:
-    answer = _parse_object(response.content)
+    answer = parse_object(response.content)
     if not response.is_success or not isinstance(answer.get("data"), list):
         return None
     return NumberPage(
         tuple(
-            VendorNumber(from_carrier(phone), _read_capabilities(_get_object(item, "features")))
-            for item in _filter_objects(answer["data"])
-            if (phone := _get_text(item, "phone_number"))
+            VendorNumber(from_carrier(phone), _read_capabilities(get_object(item, "features")))
+            for item in filter_objects(answer["data"])
+            if (phone := get_text(item, "phone_number"))
         ),
-        next_page=_get_next_page(_get_object(answer, "meta")),
+        next_page=_get_next_page(get_object(answer, "meta")),
     )
 
 
 def build_history_request(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
-    return None  # the detail records have no words
+    return None  # the detail records do not hold the texts
 
 
 def read_history(response: httpx.Response, since: datetime) -> InboundPage | None:
@@ -256,7 +266,8 @@ def read_history(response: httpx.Response, since: datetime) -> InboundPage | Non
 
 
 def build_media_request(account: Account, url: str) -> httpx.Request:
-    return httpx.Request("GET", url, headers=_build_auth_headers(account) if _is_carrier_url(account, url) else None)
+    is_trusted = is_carrier_url(url, _get_base_url(account), "telnyx.com")
+    return httpx.Request("GET", url, headers=_build_auth_headers(account) if is_trusted else None)
 
 
 def list_secrets(account: Account) -> tuple[str, ...]:
@@ -269,19 +280,6 @@ def _get_base_url(account: Account) -> str:
 
 def _build_auth_headers(account: Account) -> dict[str, str]:
     return {"Authorization": f"Bearer {account.credentials['apiKey']}"}
-
-
-def _is_carrier_url(account: Account, url: str) -> bool:
-    target, base = httpx.URL(url), httpx.URL(_get_base_url(account))
-    is_vendor = target.scheme == "https" and f".{target.host}".endswith(".telnyx.com")
-    return is_vendor or (target.scheme, target.netloc) == (base.scheme, base.netloc)
-
-
-def _get_retry_seconds(response: httpx.Response) -> float | None:
-    """What Telnyx asks us to wait: by the common header, else by its own, both in seconds."""
-    names = ("retry-after", "x-ratelimit-reset")
-    values = (response.headers.get(name, "") for name in names)
-    return next((float(wait) for wait in values if wait.isdecimal()), None)
 
 
 def _get_next_page(meta: Mapping[str, Any]) -> str | None:
@@ -298,37 +296,4 @@ def _read_capabilities(features: Mapping[str, Any]) -> tuple[Capability, ...]:
 
 def _get_error_code(error: Mapping[str, Any]) -> str | None:
     code = error.get("code")
-    return str(code) if type(code) is int else _get_text(error, "code")
-
-
-def _get_time(data: Mapping[str, Any], name: str) -> datetime | None:
-    try:
-        at = datetime.fromisoformat(_get_text(data, name) or "")
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _get_text(data: Mapping[str, Any], name: str) -> str | None:
-    """A text that is one, as a database can hold it: without NUL and half characters."""
-    text = data.get(name)
-    if not isinstance(text, str):
-        return None
-    return text.replace("\x00", "").encode("utf-8", "replace").decode() or None
-
-
-def _get_object(data: Mapping[str, Any], name: str) -> dict[str, Any]:
-    part = data.get(name)
-    return part if isinstance(part, dict) else {}
-
-
-def _filter_objects(items: object) -> list[dict[str, Any]]:
-    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-
-
-def _parse_object(body: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+    return str(code) if type(code) is int else get_text(error, "code")

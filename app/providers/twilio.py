@@ -4,13 +4,12 @@ https://www.twilio.com/docs/messaging/api/message-resource
 https://www.twilio.com/docs/usage/security#validating-requests
 https://www.twilio.com/docs/api/errors
 
-Twilio deduplicates nothing and echoes no reference: our message id travels in the
-StatusCallback URL of each message. A 5xx may have created the message.
+Twilio does not deduplicate and returns no reference of ours, so the StatusCallback URL of each
+message carries our message id. A request that got a 5xx may have created the message.
 """
 
 import base64
 import hmac
-import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -38,6 +37,15 @@ from app.domain.optout import verdict
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import Capability, MessageStatus
 from app.providers.addresses import parse_url
+from app.providers.reading import (
+    filter_objects,
+    get_object,
+    get_retry_seconds,
+    is_carrier_url,
+    list_parameters,
+    parse_object,
+    read_parameters,
+)
 
 CREDENTIALS: tuple[str, ...] = ("accountSid", "authToken")
 OPTIONAL_CREDENTIALS: tuple[str, ...] = ("sharedKeySecret",)
@@ -48,11 +56,11 @@ MESSAGES_PER_PAGE = 200
 MAX_PAGE_SIZE = 1000
 CLOCK_TOLERANCE = timedelta(seconds=2)
 """`date_created` has whole seconds, and the clocks differ a little."""
-OTHER_WAYS = frozenset({"inbound", "outbound-call", "outbound-reply"})
-"""Directions of texts that no request of ours made: Twilio's own answers are replies."""
+FOREIGN_DIRECTIONS = frozenset({"inbound", "outbound-call", "outbound-reply"})
+"""Directions of texts that we did not send. Twilio's own answers are `outbound-reply`."""
 OPT_OUT_CODES = frozenset({"21610"})
 RETRYABLE_CODES = frozenset({"20429", "21611"})
-"""Surely not processed: too many at once, the sender's queue is full."""
+"""The text was surely not taken: too many requests at once, or the sender's queue is full."""
 STATUSES: dict[str, MessageStatus] = {
     "accepted": "sending",
     "scheduled": "sending",
@@ -67,11 +75,11 @@ STATUSES: dict[str, MessageStatus] = {
 }
 TAKES_GET = True
 ANSWERS = frozenset({"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout", "help", "info"})
-"""https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out: unless the account has words
-of its own, which `OptOutType` tells of."""
+"""https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out. An account may have
+other words; then the webhook's `OptOutType` says what Twilio took the text for."""
 YES_RESTORES = True
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 3.0, "short": 100.0}
-"""Local numbers: one segment a second, Twilio's own figure; the others its defaults."""
+"""Twilio's own figure for local numbers, and its defaults for the others."""
 CAPABILITIES: tuple[Capability, ...] = ("sms", "mms", "voice")
 ERROR_MEANINGS: Mapping[str, str] = {
     "20003": "Twilio refused the credentials. Check account SID and auth token.",
@@ -131,7 +139,7 @@ def build_send_request(account: Account, text: OutgoingText, now: datetime) -> h
 
 
 def read_outcome(response: httpx.Response) -> Outcome:
-    answer = _parse_object(response.content)
+    answer = parse_object(response.content)
     code = str(answer["code"]) if isinstance(answer.get("code"), int) else None
     detail = str(answer.get("message") or f"HTTP {response.status_code}")
     if response.is_success:
@@ -141,9 +149,7 @@ def read_outcome(response: httpx.Response) -> Outcome:
     if code in OPT_OUT_CODES:
         return Outcome("opted_out", code=code, detail=detail)
     if response.status_code == 429 or code in RETRYABLE_CODES:
-        wait = response.headers.get("retry-after", "")
-        seconds = float(wait) if wait.isdecimal() else None
-        return Outcome("later", code=code, detail=detail, retry_after=seconds)
+        return Outcome("later", code=code, detail=detail, retry_after=get_retry_seconds(response))
     if response.is_client_error:
         return Outcome("refused", code=code or str(response.status_code), detail=detail)
     return Outcome("unknown", code=code, detail=detail)
@@ -158,7 +164,7 @@ def is_genuine(account: Account, hook: WebhookRequest, now: datetime) -> bool:
         body_digest = dict(hook.query).get("bodySHA256", "").lower().encode()
         if not hmac.compare_digest(sha256(hook.body).hexdigest().encode(), body_digest):
             return False
-    account_sid = dict(_get_parameters(hook)).get("AccountSid")
+    account_sid = dict(list_parameters(hook)).get("AccountSid")
     if (form or account_sid) and account_sid != account.credentials["accountSid"]:
         return False
     form_text = "".join(f"{name}{value}" for name, value in sorted(set(form or ())))
@@ -170,7 +176,7 @@ def is_genuine(account: Account, hook: WebhookRequest, now: datetime) -> bool:
 
 
 def read_inbound(hook: WebhookRequest) -> list[InboundText]:
-    form = _read_parameters(hook)
+    form = read_parameters(hook)
     sid, sender, to = form.get("MessageSid"), form.get("From"), form.get("To")
     if not (sid and sender and to):
         return []
@@ -193,7 +199,7 @@ def read_inbound(hook: WebhookRequest) -> list[InboundText]:
 
 
 def read_status(hook: WebhookRequest) -> list[Receipt]:
-    form = _read_parameters(hook)
+    form = read_parameters(hook)
     sid = form.get("MessageSid") or form.get("SmsSid")
     word = form.get("MessageStatus") or form.get("SmsStatus")
     if not (sid and word):
@@ -211,23 +217,24 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
 
 
 def build_lookup_request(account: Account, text: OutgoingText, since: datetime) -> httpx.Request | None:
-    # Not by DateSent: a message that is still queued has none.
+    # No filter on DateSent: a message that is still queued has none.
     params = {"To": text.to, "From": text.sender, "PageSize": str(MESSAGES_PER_PAGE)}
     return httpx.Request("GET", _get_messages_url(account), params=params, headers=_build_auth_headers(account))
 
 
 def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -> list[LookupMatch] | None:
-    items = _parse_object(response.content).get("messages")
+    items = parse_object(response.content).get("messages")
     if not response.is_success or not isinstance(items, list):
         return None
-    items = [item for item in items if isinstance(item, dict)]
-    reached_back = any((at := _get_created_at(item)) and at < since - CLOCK_TOLERANCE for item in items)
-    left = [item for item in items if not _another(item, text, since)]
-    candidates = [_candidate(item, text) for item in left if isinstance(item.get("sid"), str)]
+    items = filter_objects(items)
+    reaches_back = any((at := _get_created_at(item)) and at < since - CLOCK_TOLERANCE for item in items)
+    open_items = [item for item in items if not _is_other_text(item, text, since)]
+    candidates = [_build_match(item, text) for item in open_items if isinstance(item.get("sid"), str)]
     if not any(candidate.sure for candidate in candidates) and (
-        len(candidates) < len(left) or (len(items) >= MESSAGES_PER_PAGE and not reached_back)
+        len(candidates) < len(open_items) or (len(items) >= MESSAGES_PER_PAGE and not reaches_back)
     ):
-        return None  # an entry without an id; or, newest first, it may stand on a later page
+        # An entry has no id; or the list, newest first, may continue on a later page.
+        return None
     return sorted(candidates, key=lambda item: (not item.sure, item.created_at or since))
 
 
@@ -237,23 +244,23 @@ def build_numbers_request(account: Account, page: str | None) -> httpx.Request |
 
 
 def read_numbers(response: httpx.Response) -> NumberPage | None:
-    answer = _parse_object(response.content)
+    answer = parse_object(response.content)
     items = answer.get("incoming_phone_numbers")
     if not response.is_success or not isinstance(items, list):
         return None
-    vendor_numbers = tuple(_read_number(item) for item in items if isinstance(item, dict))
+    vendor_numbers = tuple(_read_number(item) for item in filter_objects(items))
     return NumberPage(tuple(n for n in vendor_numbers if n.phone_number), _get_next_page(answer))
 
 
 def build_history_request(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
-    # Whole days only, in UTC; the direction cannot be asked for.
+    # Twilio filters by whole days in UTC, and not by direction.
     first = f"/2010-04-01/Accounts/{account.credentials['accountSid']}/Messages.json"
     day = since.astimezone(UTC).date().isoformat()
     return _build_page_request(account, page or f"{first}?PageSize={MAX_PAGE_SIZE}&DateSent%3E={day}")
 
 
 def read_history(response: httpx.Response, since: datetime) -> InboundPage | None:
-    answer = _parse_object(response.content)
+    answer = parse_object(response.content)
     items = answer.get("messages")
     if not response.is_success or not isinstance(items, list):
         return None
@@ -265,9 +272,8 @@ def read_history(response: httpx.Response, since: datetime) -> InboundPage | Non
             text=str(item.get("body") or ""),
             sent_at=created_at,
         )
-        for item in items
-        if isinstance(item, dict)
-        and item.get("direction") == "inbound"
+        for item in filter_objects(items)
+        if item.get("direction") == "inbound"
         and all(isinstance(item.get(name), str) for name in ("sid", "from", "to"))
         and (created_at := _get_created_at(item)) is not None
         and created_at >= since
@@ -276,7 +282,8 @@ def read_history(response: httpx.Response, since: datetime) -> InboundPage | Non
 
 
 def build_media_request(account: Account, url: str) -> httpx.Request:
-    return httpx.Request("GET", url, headers=_build_auth_headers(account) if _is_carrier_url(account, url) else None)
+    is_trusted = is_carrier_url(url, account.base_url or BASE_URL, "twilio.com")
+    return httpx.Request("GET", url, headers=_build_auth_headers(account) if is_trusted else None)
 
 
 def list_secrets(account: Account) -> tuple[str, ...]:
@@ -290,7 +297,8 @@ def _get_messages_url(account: Account) -> str:
 
 
 def _build_page_request(account: Account, path: str) -> httpx.Request | None:
-    """A page by its path, as Twilio names the next one; never an address of somebody else."""
+    """The request for a page by its path, which Twilio's answer names. None for anything that is
+    not a path of the API: credentials must not go to another host."""
     if not path.startswith("/2010-04-01/"):
         return None
     base = (account.base_url or BASE_URL).rstrip("/")
@@ -303,8 +311,7 @@ def _get_next_page(answer: Mapping[str, Any]) -> str | None:
 
 
 def _read_number(item: Mapping[str, Any]) -> VendorNumber:
-    capabilities = item.get("capabilities")
-    capabilities = capabilities if isinstance(capabilities, dict) else {}
+    capabilities = get_object(item, "capabilities")
     return VendorNumber(
         phone_number=from_carrier(str(item.get("phone_number") or "")),
         capabilities=tuple(name for name in CAPABILITIES if capabilities.get(name) is True),
@@ -312,13 +319,6 @@ def _read_number(item: Mapping[str, Any]) -> VendorNumber:
         inbound_url=str(item.get("sms_url") or ""),
         inbound_method=str(item.get("sms_method") or "") or None,
     )
-
-
-def _is_carrier_url(account: Account, url: str) -> bool:
-    target, base = urlsplit(url), urlsplit(account.base_url or BASE_URL)
-    host = target.hostname or ""
-    is_vendor = target.scheme == "https" and (host == "twilio.com" or host.endswith(".twilio.com"))
-    return is_vendor or (target.scheme, target.netloc) == (base.scheme, base.netloc)
 
 
 def _encode_credentials(account: Account) -> str:
@@ -331,8 +331,8 @@ def _build_auth_headers(account: Account) -> dict[str, str]:
 
 
 def _get_signing_key(account: Account, hook: WebhookRequest) -> tuple[str | None, str | None]:
-    """Key and digest of the signature. The settings header, "key=…,algorithm=…", says that a
-    shared key signed in place of the auth token; an unknown algorithm has no digest."""
+    """Key and digest algorithm of the signature; None for what is not known. The settings header
+    ("key=…,algorithm=…") means that a shared key signed, and not the auth token."""
     settings = hook.headers.get("x-twilio-webhooks-signature-settings", "")
     if not settings:
         return account.credentials["authToken"], "sha1"
@@ -346,17 +346,9 @@ def _compute_signature(key: str, digest: str, signed_text: str) -> bytes:
     return base64.b64encode(signature)
 
 
-def _get_parameters(hook: WebhookRequest) -> list[tuple[str, str]]:
-    return list(hook.query) if hook.method == "GET" else hook.form or []
-
-
-def _read_parameters(hook: WebhookRequest) -> dict[str, str]:
-    """The parameters as a database can hold them: without NUL, which the signature does cover."""
-    return {name: value.replace("\x00", "") for name, value in _get_parameters(hook)}
-
-
 def _list_signed_urls(url: str) -> Iterator[str]:
-    """Twilio signs with or without the default port, depending on product and age."""
+    """The URL without and with the default port: which one Twilio signs depends on the product
+    and its age."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     default_port = DEFAULT_PORTS.get(parts.scheme)
@@ -364,19 +356,19 @@ def _list_signed_urls(url: str) -> Iterator[str]:
     yield urlunsplit(parts._replace(netloc=f"{host}:{parts.port or default_port}"))
 
 
-def _candidate(item: Mapping[str, Any], text: OutgoingText) -> LookupMatch:
+def _build_match(item: Mapping[str, Any], text: OutgoingText) -> LookupMatch:
     status, created = STATUSES.get(str(item.get("status"))), _get_created_at(item)
     sure = created is not None and item.get("body") == text.text
     return LookupMatch(item["sid"], status, created, _get_error_code(item), sure)
 
 
-def _another(item: Mapping[str, Any], text: OutgoingText, since: datetime) -> bool:
-    """Whether the entry surely is of another text, whatever its words are."""
+def _is_other_text(item: Mapping[str, Any], text: OutgoingText, since: datetime) -> bool:
+    """Whether the entry is surely another text, even if the words are the same."""
     numbers = ((item.get("to"), text.to), (item.get("from"), text.sender))
     return (
         ((created := _get_created_at(item)) is not None and created < since - CLOCK_TOLERANCE)
-        or item.get("direction") in OTHER_WAYS
-        or any(isinstance(it, str) and it and from_carrier(it) != ours for it, ours in numbers)
+        or item.get("direction") in FOREIGN_DIRECTIONS
+        or any(isinstance(theirs, str) and theirs and from_carrier(theirs) != ours for theirs, ours in numbers)
     )
 
 
@@ -385,16 +377,8 @@ def _get_created_at(item: Mapping[str, Any]) -> datetime | None:
         at = parsedate_to_datetime(str(item.get("date_created")))
     except ValueError:
         return None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)  # "-0000": UTC, from nowhere in particular
+    return at if at.tzinfo else at.replace(tzinfo=UTC)  # "-0000" means UTC without a place
 
 
 def _get_error_code(item: Mapping[str, Any]) -> str | None:
     return None if item.get("error_code") is None else str(item["error_code"])
-
-
-def _parse_object(body: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -1,4 +1,4 @@
-"""Vonage: the Messages API v1, and the older SMS API as a second dialect of its webhooks.
+"""Vonage: the Messages API v1, and webhooks of the older SMS API.
 
 https://developer.vonage.com/en/api/messages
 https://developer.vonage.com/en/getting-started/concepts/webhooks#decoding-signed-webhooks
@@ -7,22 +7,20 @@ https://developer.vonage.com/en/api/sms
 https://developer.vonage.com/en/api/numbers
 https://developer.vonage.com/en/api-errors/messages
 
-Texts leave by the Messages API only. Inbound texts and receipts come in the dialect that the
-account's SMS setting names, so both are read. Our message id travels in client_ref, which every
-receipt repeats. Vonage deduplicates nothing, and asking for a text afterwards costs money
-(Reports API): the receipt settles what is unknown.
+We send by the Messages API only. The account's SMS setting decides by which API inbound texts and
+receipts come, so both are read. Our message id is the client_ref, which every receipt repeats.
+Vonage does not deduplicate. Looking up a text costs money (Reports API), so we do not; the receipt
+settles a text of unknown outcome.
 """
 
 import base64
 import hmac
-import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from hashlib import md5, sha256
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import jwt
@@ -45,18 +43,29 @@ from app.domain.phones import NumberKind, from_carrier
 from app.domain.problems import Unavailable
 from app.domain.words import Capability, MessageStatus
 from app.providers.addresses import parse_url
+from app.providers.reading import (
+    clean_text,
+    filter_objects,
+    get_line,
+    get_object,
+    get_retry_seconds,
+    get_time,
+    is_carrier_url,
+    parse_json,
+    parse_object,
+)
 
 CREDENTIALS: tuple[str, ...] = ("apiKey", "apiSecret", "signatureSecret")
 OPTIONAL_CREDENTIALS: tuple[str, ...] = ("applicationId", "privateKey")
 WEBHOOK_ANSWER = ("application/json", b"{}")
 BASE_URL = "https://api.nexmo.com"
 NUMBERS_BASE_URL = "https://rest.nexmo.com"
-VENDOR_HOSTS = ("nexmo.com", "vonage.com")
+VENDOR_DOMAINS = ("nexmo.com", "vonage.com")
 TTL_SECONDS = {"sms": (20, 604_800), "mms": (300, 259_200)}
 NUMBERS_PER_PAGE = 100
 TOKEN_LIFE = timedelta(minutes=15)
 MAX_WEBHOOK_AGE, MAX_CLOCK_LEAD = timedelta(hours=25), timedelta(minutes=5)
-"""Vonage repeats a webhook for 24 hours, and does not say whether it signs it anew."""
+"""Vonage repeats a webhook for 24 hours, and does not document whether it signs it anew."""
 MEDIA_ENDINGS = {
     "image": (".jpg", ".jpeg", ".png", ".gif", ".bmp"),
     "vcard": (".vcf",),
@@ -64,7 +73,7 @@ MEDIA_ENDINGS = {
     "video": (".mp4",),
     "file": (),
 }
-"""Kinds of attachment, and by which ending of its address one is told; a file is any."""
+"""Kinds of attachment, and the endings of a URL that mean them. `file` is any other."""
 MAX_MEDIA = 10
 OPT_OUT_CODES = frozenset({"1240", "9"})
 RETRYABLE_CODES = frozenset({"1000"})
@@ -88,13 +97,13 @@ TAKES_GET = True
 ANSWERS: frozenset[str] = frozenset()
 YES_RESTORES = False
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 3.0, "short": 30.0}
-"""Vonage takes 30 requests a second from an API key; what carriers take from a local or
-toll-free number is less, and these are careful figures."""
+"""Vonage takes 30 requests a second from an API key. Carriers take less from a local or toll-free
+number; these are cautious figures."""
 CAPABILITIES: tuple[Capability, ...] = ("sms", "mms", "voice")
 ERROR_MEANINGS: Mapping[str, str] = {
     "401": "Vonage refused the credentials. Check API key and secret, or application and key.",
     "unauthorized": "Vonage refused the credentials. Check API key and secret.",
-    "unathorized": "Vonage refused the credentials. Check API key and secret.",  # as it spells it
+    "unathorized": "Vonage refused the credentials. Check API key and secret.",  # Vonage's own spelling
     "unprovisioned": "This Vonage account may not use the Messages API. Ask Vonage to allow it.",
     "low-balance": "The Vonage account's credit is used up. Top it up.",
     "invalid-json": "Vonage could not read the request.",
@@ -152,7 +161,7 @@ ERROR_MEANINGS: Mapping[str, str] = {
     "1482": "The country demands a registered wording. Register it with Vonage.",
     "1483": "The recipient's consent is not registered as the country demands.",
     "1484": "A rule of the country stopped the text. Ask Vonage which.",
-    # The receipts of the SMS API; its answers to a sending have numbers of their own.
+    # The codes of the SMS API's receipts. (Its answers to a send use other numbers.)
     "1": "The carrier did not say why it failed.",
     "2": "The handset is switched off or out of coverage for now. Try later.",
     "3": "The number is no longer in use. Ask the lead for another one.",
@@ -195,19 +204,17 @@ def build_send_request(account: Account, text: OutgoingText, now: datetime) -> h
 
 
 def read_outcome(response: httpx.Response) -> Outcome:
-    answer = _parse_object(response.content)
+    answer = parse_object(response.content)
     if response.is_success:
-        if carrier_id := _get_line(answer, "message_uuid"):
+        if carrier_id := get_line(answer, "message_uuid"):
             return Outcome("accepted", provider_message_id=carrier_id)
         return Outcome("unknown", detail="a success without a message_uuid")
     code = _get_error_code(answer)
-    detail = _get_line(answer, "detail") or _get_line(answer, "title") or f"HTTP {response.status_code}"
-    if not response.is_client_error:  # the document shows the code of "throttled" under a 500, too
+    detail = get_line(answer, "detail") or get_line(answer, "title") or f"HTTP {response.status_code}"
+    if not response.is_client_error:  # a 500 may have the code of "throttled", too
         return Outcome("unknown", code=code, detail=detail)
     if response.status_code == 429 or code in RETRYABLE_CODES:
-        wait = response.headers.get("retry-after", "")
-        seconds = float(wait) if wait.isdecimal() else None
-        return Outcome("later", code=code, detail=detail, retry_after=seconds)
+        return Outcome("later", code=code, detail=detail, retry_after=get_retry_seconds(response))
     if code in OPT_OUT_CODES:
         return Outcome("opted_out", code=code, detail=detail)
     return Outcome("refused", code=code or str(response.status_code), detail=detail)
@@ -221,16 +228,16 @@ def is_genuine(account: Account, hook: WebhookRequest, now: datetime) -> bool:
     if "sig" in parameters:
         return _is_signed_by_parameter(account, parameters, now)
     if hook.method == "GET" or "msisdn" in parameters or "messageId" in parameters:
-        return False  # the SMS API with its signatures off: it would stay so
-    # On a fault of its own Vonage sends a webhook unsigned, and repeats after a 5xx, signed; after
-    # a 401 the text would be lost.
+        return False  # the SMS API with signatures switched off: a repetition is not signed either
+    # After an internal fault Vonage sends a webhook unsigned. After a 5xx it repeats it signed;
+    # after a 401 it gives up, and the text would be lost.
     raise Unavailable("The webhook is not signed; repeat it signed.")
 
 
 def read_inbound(hook: WebhookRequest) -> list[InboundText]:
     parameters = _read_parameters(hook)
     if "status" in parameters:
-        return []  # a receipt that went to the wrong address
+        return []  # a receipt that was posted to the inbound URL
     text = _read_sms_api_text(parameters) if "messageId" in parameters else _read_text(_convert_to_v1(parameters))
     return [text] if text else []
 
@@ -240,29 +247,26 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
     is_sms_api = "messageId" in parameters
     parameters = parameters if is_sms_api else _convert_to_v1(parameters)
     carrier_id, word = (
-        _get_line(parameters, "messageId" if is_sms_api else "message_uuid"),
-        _get_line(parameters, "status"),
+        get_line(parameters, "messageId" if is_sms_api else "message_uuid"),
+        get_line(parameters, "status"),
     )
     if not (carrier_id and word):
         return []
-    error = parameters.get("error")
-    code = (
-        _get_line(parameters, "err-code") if is_sms_api else _get_error_code(error if isinstance(error, dict) else {})
-    )
-    # Here the SMS API's msisdn is the recipient: the reverse of an inbound text.
-    sender, to = (_get_line(parameters, name) for name in (("to", "msisdn") if is_sms_api else ("from", "to")))
-    our_reference = _get_line(parameters, "client-ref" if is_sms_api else "client_ref")
+    code = get_line(parameters, "err-code") if is_sms_api else _get_error_code(get_object(parameters, "error"))
+    # In a receipt of the SMS API msisdn is the recipient; in an inbound text it is the sender.
+    sender, to = (get_line(parameters, name) for name in (("to", "msisdn") if is_sms_api else ("from", "to")))
+    our_reference = get_line(parameters, "client-ref" if is_sms_api else "client_ref")
     return [
         Receipt(
             provider_message_id=carrier_id,
             status=(SMS_API_STATUSES if is_sms_api else STATUSES).get(word),
-            # The reference first: the signature covers the body, and not the address.
-            message_id=our_reference or _get_line(dict(hook.query), "message"),
+            # The reference before the URL's parameter: the signature covers the body, not the URL.
+            message_id=our_reference or get_line(dict(hook.query), "message"),
             sender=from_carrier(sender) if sender else None,
             to=from_carrier(to) if to else None,
             code=None if code == "0" else code,
             has_opted_out=code in OPT_OUT_CODES,
-            at=_parse_time(parameters.get("message-timestamp" if is_sms_api else "timestamp")),
+            at=get_time(parameters, "message-timestamp" if is_sms_api else "timestamp"),
         )
     ]
 
@@ -285,15 +289,15 @@ def build_numbers_request(account: Account, page: str | None) -> httpx.Request |
 
 
 def read_numbers(response: httpx.Response) -> NumberPage | None:
-    answer = _parse_json(response.content)
+    answer = parse_json(response.content)
     if not response.is_success or not isinstance(answer, dict):
         return None
     count = answer.get("count", 0)
-    items = answer.get("numbers", None if count else [])  # {} is an account without numbers
+    items = answer.get("numbers", None if count else [])  # an account without numbers gets {}
     if not isinstance(items, list) or not isinstance(count, int):
         return None
     vendor_numbers = tuple(
-        _read_number(item, number) for item in items if isinstance(item, dict) and (number := _get_line(item, "msisdn"))
+        _read_number(item, number) for item in filter_objects(items) if (number := get_line(item, "msisdn"))
     )
     return NumberPage(
         vendor_numbers,
@@ -310,7 +314,8 @@ def read_history(response: httpx.Response, since: datetime) -> InboundPage | Non
 
 
 def build_media_request(account: Account, url: str) -> httpx.Request:
-    return httpx.Request("GET", url, headers=_build_auth_headers(account) if _is_carrier_url(account, url) else None)
+    is_trusted = is_carrier_url(url, account.base_url or BASE_URL, *VENDOR_DOMAINS)
+    return httpx.Request("GET", url, headers=_build_auth_headers(account) if is_trusted else None)
 
 
 def list_secrets(account: Account) -> tuple[str, ...]:
@@ -320,7 +325,7 @@ def list_secrets(account: Account) -> tuple[str, ...]:
 
 
 def _build_content(text: OutgoingText) -> dict[str, Any]:
-    """The text, or its one attachment, or its attachments, the words under the first."""
+    """The text, one attachment, or several; the text is the caption of the first."""
     if not text.media:
         return {"message_type": "text", "text": text.text}
     items: list[dict[str, str]] = [{"url": url} for url in text.media]
@@ -339,8 +344,8 @@ def _get_media_kind(url: str) -> str:
 
 
 def _build_token(account: Account, text: OutgoingText, now: datetime) -> str | None:
-    """The application's token for one request. None without an application, and for a key that
-    is none: Basic opens the same door, since every text names its webhook itself."""
+    """The application's token for one request. None without an application or with an invalid
+    key; then Basic authentication does, since every text names its webhook itself."""
     application, pem = (account.credentials.get(name) for name in OPTIONAL_CREDENTIALS)
     if not (application and pem):
         return None
@@ -352,28 +357,28 @@ def _build_token(account: Account, text: OutgoingText, now: datetime) -> str | N
     }
     try:
         return jwt.encode(claims, _load_private_key(pem), algorithm="RS256")
-    except Exception:  # as many kinds as there are ways to be no RSA key
+    except Exception:  # an invalid key raises many kinds of errors
         return None
 
 
 @lru_cache(maxsize=64)
 def _load_private_key(pem: str) -> Any:
-    """The key, kept: to read one takes fifty times as long as to sign with it."""
+    """The key, from a cache: parsing it takes fifty times as long as signing."""
     return jwt.get_algorithm_by_name("RS256").prepare_key(pem.replace("\\n", "\n"))
 
 
 def _is_signed_by_token(account: Account, bearer: str, hook: WebhookRequest, now: datetime) -> bool:
-    """Messages API: a token, HS256 and nothing else, that names the hash of the raw body. Its
-    claims cover the body alone, so that a GET, whose words stand in the address, is none."""
+    """Messages API: whether a token (HS256 only) holds the hash of the raw body. A GET is
+    refused: its parameters are in the URL, which the token does not cover."""
     scheme, _, token = bearer.partition(" ")
     secret = account.credentials["signatureSecret"]
     if hook.method != "POST" or scheme.lower() != "bearer" or not secret:
         return False
     try:
-        claims = _parse_object(JWS.decode(token.strip(), secret, algorithms=["HS256"]))
+        claims = parse_object(JWS.decode(token.strip(), secret, algorithms=["HS256"]))
     except (jwt.PyJWTError, ValueError, RecursionError):
         return False
-    claimed_digest = (_get_line(claims, "payload_hash") or "").lower().encode()
+    claimed_digest = (get_line(claims, "payload_hash") or "").lower().encode()
     if not hmac.compare_digest(sha256(hook.body).hexdigest().encode(), claimed_digest):
         return False
     if claims.get("api_key", account.credentials["apiKey"]) != account.credentials["apiKey"]:
@@ -383,10 +388,11 @@ def _is_signed_by_token(account: Account, bearer: str, hook: WebhookRequest, now
 
 
 def _is_signed_by_parameter(account: Account, parameters: Mapping[str, Any], now: datetime) -> bool:
-    """SMS API: `sig` over all other parameters, by the method that the account chose."""
+    """SMS API: whether `sig` signs all other parameters, by any of the methods that an account
+    can choose."""
     signature, stamp = (
-        (_get_line(parameters, "sig") or "").lower().encode(),
-        _get_line(parameters, "timestamp") or "",
+        (get_line(parameters, "sig") or "").lower().encode(),
+        get_line(parameters, "timestamp") or "",
     )
     secret = account.credentials["signatureSecret"].encode()
     if not secret or not TIMESTAMP.fullmatch(stamp):
@@ -408,15 +414,15 @@ def _is_signed_by_parameter(account: Account, parameters: Mapping[str, Any], now
 
 
 def _require_fresh(at: object, now: datetime) -> None:
-    """Raises `Unavailable` for a time that no clock and no repetition explains: should it be the
-    vendor's after all, it repeats after a 5xx and gives up after a 4xx."""
+    """Raises `Unavailable` for an age that no clock error and no repetition explains. If it is
+    Vonage's webhook all the same, a 5xx makes Vonage repeat it; after a 4xx it would be lost."""
     earliest, latest = (now - MAX_WEBHOOK_AGE).timestamp(), (now + MAX_CLOCK_LEAD).timestamp()
     if not (isinstance(at, int | float) and earliest <= at <= latest):
         raise Unavailable("The webhook's signature is not of today.")
 
 
 def _convert_to_v1(data: dict[str, Any]) -> dict[str, Any]:
-    """v0.1, which old accounts still get, in the shape of v1."""
+    """Brings a webhook of v0.1, which old accounts still get, into the shape of v1."""
     sender, to, message = (data.get(name) for name in ("from", "to", "message"))
     if not (isinstance(sender, dict) and isinstance(to, dict)):
         return data
@@ -426,13 +432,13 @@ def _convert_to_v1(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_text(data: Mapping[str, Any]) -> InboundText | None:
-    carrier_id, sender, to = (_get_line(data, name) for name in ("message_uuid", "from", "to"))
+    carrier_id, sender, to = (get_line(data, name) for name in ("message_uuid", "from", "to"))
     if not (carrier_id and sender and to) or data.get("channel") not in ("sms", "mms"):
         return None
     content = data.get("content")
     items = [data.get(kind) for kind in MEDIA_ENDINGS] + (content if isinstance(content, list) else [])
-    attachments = [item for item in items if isinstance(item, dict)]
-    urls = dict.fromkeys(url for item in attachments if (url := _get_line(item, "url")))
+    attachments = filter_objects(items)
+    urls = dict.fromkeys(url for item in attachments if (url := get_line(item, "url")))
     words = (data.get("text"), *(item.get("caption") for item in attachments))
     text = next((word for word in words if isinstance(word, str)), None)
     if text is None and not urls:
@@ -441,32 +447,32 @@ def _read_text(data: Mapping[str, Any]) -> InboundText | None:
         provider_id=carrier_id,
         sender=from_carrier(sender),
         to=from_carrier(to),
-        text=_clean_text(text or ""),
+        text=clean_text(text or ""),
         media=tuple(Media(url) for url in [*urls][:MAX_MEDIA]),
-        sent_at=_parse_time(data.get("timestamp")),
+        sent_at=get_time(data, "timestamp"),
     )
 
 
 def _read_sms_api_text(data: Mapping[str, Any]) -> InboundText | None:
-    carrier_id, sender, to = (_get_line(data, name) for name in ("messageId", "msisdn", "to"))
+    carrier_id, sender, to = (get_line(data, name) for name in ("messageId", "msisdn", "to"))
     text = data.get("text")
     if not (carrier_id and sender and to and isinstance(text, str)):
         return None
     if data.get("type") == "binary":
-        return None  # for a device, not for a reader
+        return None  # binary data for a device, not a text
     return InboundText(
         provider_id=carrier_id,
         sender=from_carrier(sender),
         to=from_carrier(to),
-        text=_clean_text(text),
-        sent_at=_parse_time(data.get("message-timestamp")),
+        text=clean_text(text),
+        sent_at=get_time(data, "message-timestamp"),
         part=_read_part(data),
     )
 
 
 def _read_part(data: Mapping[str, Any]) -> TextPart | None:
-    reference, number, total = (_get_line(data, f"concat-{x}") or "" for x in ("ref", "part", "total"))
-    if _get_line(data, "concat") != "true" or not (
+    reference, number, total = (get_line(data, f"concat-{name}") or "" for name in ("ref", "part", "total"))
+    if get_line(data, "concat") != "true" or not (
         reference and SMALL_NUMBER.fullmatch(number) and SMALL_NUMBER.fullmatch(total)
     ):
         return None
@@ -475,7 +481,7 @@ def _read_part(data: Mapping[str, Any]) -> TextPart | None:
 
 
 def _get_next_page(response: httpx.Response, count: int) -> str | None:
-    index = int(response.request.url.params["index"])  # the answer does not repeat it
+    index = int(response.request.url.params["index"])  # the answer does not name its page
     return str(index + 1) if index * NUMBERS_PER_PAGE < count else None
 
 
@@ -484,26 +490,18 @@ def _read_number(item: Mapping[str, Any], number: str) -> VendorNumber:
     capabilities = (
         [word.lower() for word in capabilities if isinstance(word, str)] if isinstance(capabilities, list) else []
     )
-    # Only a number's own address is listed: an application's and the account's are not.
-    is_own_address = item.get("messagesCallbackType") != "app"
+    # The list shows a number's own webhook, but not the application's or the account's.
+    has_own_url = item.get("messagesCallbackType") != "app"
     return VendorNumber(
         phone_number=from_carrier(number),
         capabilities=tuple(name for name in CAPABILITIES if name in capabilities),
-        label=_get_line(item, "type"),
-        inbound_url=_get_line(item, "moHttpUrl") if is_own_address else None,
+        label=get_line(item, "type"),
+        inbound_url=get_line(item, "moHttpUrl") if has_own_url else None,
     )
 
 
 def _get_base_url(account: Account, base: str) -> str:
     return (account.base_url or base).rstrip("/")
-
-
-def _is_carrier_url(account: Account, url: str) -> bool:
-    target, base = urlsplit(url), urlsplit(account.base_url or BASE_URL)
-    host = target.hostname or ""
-    is_vendor = any(host == name or host.endswith(f".{name}") for name in VENDOR_HOSTS)
-    is_own = (target.scheme, target.netloc) == (base.scheme, base.netloc)
-    return (target.scheme == "https" and is_vendor) or is_own
 
 
 def _encode_credentials(account: Account) -> str:
@@ -516,48 +514,17 @@ def _build_auth_headers(account: Account) -> dict[str, str]:
 
 
 def _get_error_code(data: Mapping[str, Any]) -> str | None:
-    """A receipt has the code as title (v0.1: code), an answer at the end of its type."""
+    """The error code: the title of a receipt's error (v0.1: its code), or the end of the type of
+    an answer's problem."""
     for name in ("code", "title"):
-        word = _get_line(data, name)
+        word = get_line(data, name)
         if word and word.isdecimal():
             return word
-    return (_get_line(data, "type") or "").partition("#")[2] or None
+    return (get_line(data, "type") or "").partition("#")[2] or None
 
 
 def _read_parameters(hook: WebhookRequest) -> dict[str, Any]:
-    """The webhook's words: of the address (GET), of a form, or of a JSON object."""
+    """The webhook's parameters: the query of a GET, a form, or a JSON object."""
     if hook.method == "GET":
         return dict(hook.query)
-    return _parse_object(hook.body) if hook.form is None else dict(hook.form)
-
-
-def _get_line(data: Mapping[str, Any], name: str) -> str | None:
-    """An id, number, code or address: one line that can be stored; None when it is none."""
-    value = data.get(name)
-    line = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    return line if isinstance(line, str) and line and line.isprintable() else None
-
-
-def _clean_text(text: str) -> str:
-    """Without NUL and the halves of characters, which JSON can spell and nothing can store."""
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()
-
-
-def _parse_time(text: object) -> datetime | None:
-    try:
-        at = datetime.fromisoformat(text) if isinstance(text, str) else None
-        return at and (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _parse_json(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _parse_object(body: bytes) -> dict[str, Any]:
-    value = _parse_json(body)
-    return value if isinstance(value, dict) else {}
+    return parse_object(hook.body) if hook.form is None else dict(hook.form)

@@ -1,5 +1,5 @@
-"""The one outbound HTTP client: one deadline, a byte cap, a guarded dial, no redirects.
+"""The one outbound HTTP client: one deadline, a size limit, only permitted addresses, no redirects.
 
-httpx's Request and Response are the values; aiohttp carries them, since httpx's own pool
-grows slower with every connection.
+Requests and answers are httpx's values; aiohttp sends them, because httpx's connection pool gets
+slower with each connection (docs/decisions/0011-aiohttp-carries-httpx-values.md).
 """

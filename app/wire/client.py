@@ -1,4 +1,4 @@
-"""Send a request, read the answer, and say honestly what is known when it fails."""
+"""Send a request, read the answer, and after a failure say whether it may have been received."""
 
 import asyncio
 import socket
@@ -23,39 +23,40 @@ CONNECT_SECONDS = 5.0
 CONNECTIONS_PER_HOST = 100
 HOP_BY_HOP = frozenset({"connection", "content-length", "host", "transfer-encoding"})
 DROPPED_HEADERS = frozenset({b"content-encoding", b"transfer-encoding"})
-"""Left out of the answer: its body is given as it came, and whole."""
+"""Left out of the answer, whose body is complete and not decoded."""
 
 
 class NotSent(Exception):
-    """Surely nothing reached the other side."""
+    """The request surely did not reach the other side."""
 
 
 class TooLate(NotSent):
-    """By the time it could begin, it was no longer to."""
+    """The request could not begin before `begin_by`, so it was not sent."""
 
 
 class AnswerLost(Exception):
-    """It may have reached the other side; nobody knows."""
+    """The request may have reached the other side; there is no way to know."""
 
 
 class ForbiddenAddress(OSError):
-    """The dial would have reached an address that outbound calls may not."""
+    """The host resolved to an address that outbound calls may not reach."""
 
 
 @dataclass(slots=True)
 class _ExchangeState:
-    """One exchange, as its connection needs to know it."""
+    """What the connector must know and record about the running exchange."""
 
     begin_by: float | None
     has_begun: bool = False
-    """The other side may have the request."""
+    """From now on the other side may have the request."""
 
 
-_current_exchange: ContextVar[_ExchangeState] = ContextVar("going")
+_current_exchange: ContextVar[_ExchangeState] = ContextVar("current_exchange")
 
 
 class Wire:
-    """One per process. `allowed_networks`: private networks that may be reached all the same."""
+    """The client; one for each process. `allowed_networks` are private networks that may be
+    reached."""
 
     def __init__(self, allowed_networks: Sequence[Network] = ()) -> None:
         self._allowed_networks = allowed_networks
@@ -68,13 +69,13 @@ class Wire:
         cap: int = MAX_BODY_BYTES,
         begin_by: float | None = None,
     ) -> httpx.Response:
-        """The answer to `request`, its body read up to `cap` bytes (then
-        `extensions["truncated"]`), within `deadline` seconds in all. Raises `NotSent`, `AnswerLost`,
-        and `TooLate` when no connection was there `begin_by` (of `time.monotonic`)."""
+        """The answer to `request`, within `deadline` seconds in all. At most `cap` bytes of the
+        body are read; `extensions["truncated"]` says whether there were more. Raises `NotSent`,
+        `AnswerLost`, or `TooLate` when no connection is ready by `begin_by` (`time.monotonic`)."""
         if request.url.scheme not in ("http", "https") or request.url.userinfo:
-            raise NotSent("only plain http and https addresses are called")
+            raise NotSent("only http and https addresses without a user name can be called")
         if begin_by is not None and time.monotonic() > begin_by:
-            raise TooLate("it was late before it could dial")
+            raise TooLate("it was too late to connect")
         exchange_state = _ExchangeState(begin_by)
         _current_exchange.set(exchange_state)
         try:
@@ -90,7 +91,7 @@ class Wire:
     async def _send_request(self, request: httpx.Request, cap: int) -> httpx.Response:
         async with self._open_session().request(
             request.method,
-            URL(str(request.url), encoded=True),  # quoted anew, a signed address would break
+            URL(str(request.url), encoded=True),  # quoting it again would break a signed URL
             headers=[(k, v) for k, v in request.headers.items() if k not in HOP_BY_HOP],
             data=request.content or None,
             allow_redirects=False,
@@ -131,8 +132,8 @@ class Wire:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Marks the moment from which the other side may have the request. Here and not by aiohttp's
-    traces, which cost a tenth of an exchange and come too late to stop it."""
+    """Marks the moment from which the other side may have the request. aiohttp's own tracing costs
+    a tenth of an exchange and runs too late to stop a request."""
 
     async def connect(
         self,
@@ -143,14 +144,14 @@ class _Connector(aiohttp.TCPConnector):
         connection = await super().connect(req, traces, timeout)
         exchange_state = _current_exchange.get()
         if exchange_state.begin_by is not None and time.monotonic() > exchange_state.begin_by:
-            connection.release()  # good for the next one
-            raise TooLate("no connection was free, or made, in time")
+            connection.release()  # the next exchange can use it
+            raise TooLate("no connection was ready in time")
         exchange_state.has_begun = True
         return connection
 
 
 def _describe_failure(error: BaseException) -> str:
-    """In plain words, without the inner addresses of a failed dial."""
+    """The failure in plain words, without the IP addresses that were tried."""
     if isinstance(error, ValueError):
         return "the address or a header is not valid"
     if isinstance(error, aiohttp.ClientConnectorDNSError):

@@ -1,5 +1,6 @@
-"""Which addresses an outbound call may reach. Asked of the socket being connected, because a
-check before the dial loses to a name that resolves anew (DNS rebinding)."""
+"""Which IP addresses an outbound call may reach. The address is checked when the socket is made: a
+check before that would miss a name that resolves to another address the next time (DNS rebinding).
+"""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -30,7 +31,7 @@ SPECIAL_BLOCKS = tuple(
 
 
 def is_permitted(address: str, allowed_networks: Sequence[Network]) -> bool:
-    """Whether `address` is public, or private but in `allowed`."""
+    """Whether `address` is public or in one of `allowed_networks`."""
     ip = _unwrap_mapped_ipv4(ip_address(address.split("%", 1)[0]))
     if any(ip in network for network in allowed_networks if network.version == ip.version):
         return True
@@ -42,5 +43,5 @@ def is_permitted(address: str, allowed_networks: Sequence[Network]) -> bool:
 
 
 def _unwrap_mapped_ipv4(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """An IPv4 address written as IPv6 is judged as what it is."""
+    """The IPv4 address in an IPv4-mapped IPv6 address; any other as it is."""
     return ip.ipv4_mapped or ip if isinstance(ip, IPv6Address) else ip

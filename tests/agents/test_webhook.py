@@ -64,8 +64,8 @@ def test_an_answer_means(answer: Any, meant: Taken) -> None:
         ({"replies": ["a", None]}, ("a",), "replies[1]: must be text"),
         ({"replies": ["a", "\x00 "]}, ("a", " "), "replies[1]: must not be blank"),
         ({"reply": "a", "replies": "b"}, ("a",), "replies: must be a list of texts"),
-        ({"replies": [*MOST, "b"]}, (*MOST, "b"), "replies: are more than 10 texts"),
-        ({"reply": "a", "replies": MOST}, ("a", *MOST), "replies: are more than 10 texts"),
+        ({"replies": [*MOST, "b"]}, (*MOST, "b"), "replies: more than 10 texts"),
+        ({"reply": "a", "replies": MOST}, ("a", *MOST), "replies: more than 10 texts"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("handoff", [None, True])

@@ -1,1 +1,1 @@
-"""Benchmarks: ratios against references measured in the same interleaved run (`make bench`)."""
+"""Benchmarks (`make bench`): ratios to references that the same run measures in alternation."""

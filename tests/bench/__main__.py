@@ -1,5 +1,5 @@
-"""`make bench`, `make bench ONLY=send`: measures, prints a table, writes JSON. `ONLY=gates` asks
-for what each gate costs, which the whole run leaves out."""
+"""`make bench`, `make bench ONLY=send`: measures, prints a table, writes JSON. `ONLY=gates`
+measures what each gate costs, which a whole run leaves out."""
 
 import dataclasses
 import json
@@ -34,11 +34,11 @@ BENCHMARKS: dict[str, Callable[[Bench], Coroutine[Any, Any, list[Figure]]]] = {
     "gates": gates.gates,
 }
 BY_NAME_ONLY = frozenset({"gates"})
-"""Would take a whole run over a quarter of an hour."""
+"""Left out of a whole run, which would otherwise take more than a quarter of an hour."""
 
 
 def machine() -> dict[str, object]:
-    """Where it was measured."""
+    """A description of the machine."""
     model = ""
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -75,7 +75,7 @@ def main(asked: list[str]) -> int:
 
 
 def write(to: Path, about: dict[str, object], figures: list[Figure]) -> None:
-    """The figures with the machine's description."""
+    """Writes the figures and the machine's description as JSON."""
     to.parent.mkdir(exist_ok=True)
     rows = [dataclasses.asdict(f) | {"verdict": f.verdict} for f in figures]
     report = {"at": datetime.now(UTC).isoformat(), "machine": about, "figures": rows}

@@ -1,5 +1,6 @@
 """The reference `bare`: a FastAPI route with the send's own request and answer models and a
-key to check, but no I/O; the same server settings. Frozen: what it measures must not move."""
+key to check, but no I/O; the same server settings. Do not change it: its figures must stay
+comparable."""
 
 from typing import Annotated
 

@@ -1,9 +1,8 @@
-"""`make bench-big`: the list, the search and the store at a million interactions, each beside the
-same with a thousand. Needs `make bench-data`.
+"""`make bench-big`: the list, the search and the store at a million interactions, each compared with
+a thousand. Needs `make bench-data`.
 
-The store's own functions are called, under row-level security as the routes call them; beside
-them the page itself, over HTTP. Every statement's plan is looked at: none may scan a table, and
-none may skip rows by OFFSET.
+It calls the store's functions under row-level security, as the routes do, and the page over HTTP.
+It checks the plan of every statement: none may scan a table or skip rows by OFFSET.
 """
 
 import asyncio
@@ -45,7 +44,7 @@ PAGES = {
     "a thread of 50": f"/conversations/{SHORT}",
 }
 TIMES, WARM, ROUNDS = 20, 5, 5
-"""Repetitions of one case in a round; the two data sets take turns, round by round."""
+"""Repetitions of one case in a round. The two data sets alternate."""
 Case = Callable[[ReadTx, random.Random], Awaitable[object]]
 OLD_NAME = """
 SELECT t.interaction_id FROM interactions t
@@ -53,7 +52,7 @@ JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
 WHERE t.tenant_id = $1 AND concat_ws(' ', l.first_name, l.last_name) ILIKE $2
 ORDER BY t.last_message_at DESC, t.interaction_id DESC LIMIT 51
 """
-"""The obvious search by name, for its price."""
+"""The obvious search by name, to show what it costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +151,7 @@ TEXTS: dict[str, Case] = {
 
 
 async def timed(size: Size, case: Case, times: int, chance: random.Random) -> list[float]:
-    """Milliseconds of each repetition, in one transaction under row-level security."""
+    """The milliseconds of each repetition, in one transaction under row-level security."""
     took = []
     async with size.database.read_tx(FIRST) as read:
         for _ in range(times):
@@ -163,7 +162,7 @@ async def timed(size: Size, case: Case, times: int, chance: random.Random) -> li
 
 
 async def both(small: Size, big: Size, case: Case, times: int = TIMES) -> list[list[float]]:
-    """All repetitions with the small and the big data set, taken in turns."""
+    """All repetitions with the small and the big data set in alternation."""
     chance = random.Random(11)
     seen: list[list[float]] = [[], []]
     for size in (small, big):
@@ -226,7 +225,7 @@ async def transcripts(small: Size, big: Size) -> list[Figure]:
 
 
 async def inserts(small: Size, big: Size) -> list[Figure]:
-    """Sends of 50 to leads anywhere, as the gatherer stores them, a second each in turns."""
+    """Stores batches of 50 sends to any leads, as the batcher does; the data sets alternate each second."""
     chance = random.Random(3)
     rates: tuple[list[float], list[float]] = ([], [])
     for turn in range(ROUNDS + 1):
@@ -252,7 +251,7 @@ def _orders(size: Size, chance: random.Random) -> list[Order]:
         i = chance.randrange(2, size.size)
         tenant = f"org_big_{data.tenant_of(i):03d}"
         if tenant == FIRST:
-            continue  # its lists are measured, and must be what they are when it is asked again
+            continue  # the lists are measured, and must be the same at the next run
         chosen.append(
             Order(
                 tenant_id=tenant,
@@ -268,7 +267,7 @@ def _orders(size: Size, chance: random.Random) -> list[Order]:
 
 
 class Looking:
-    """A connection that asks for the plan of each statement before it runs it."""
+    """A connection that records the plan of each statement before it runs it."""
 
     def __init__(self, connection: Any, seen: list[tuple[str, Any]]) -> None:
         self._connection = connection
@@ -284,7 +283,7 @@ class Looking:
 
 
 def scans(plan: Any) -> list[str]:
-    """Tables that the plan reads from end to end."""
+    """The tables that the plan scans completely."""
     if isinstance(plan, list):
         return [name for one in plan for name in scans(one)]
     if not isinstance(plan, dict):
@@ -294,7 +293,7 @@ def scans(plan: Any) -> list[str]:
 
 
 async def pages(url: str, redis_url: str) -> list[Figure]:
-    """The page itself, over HTTP: what a signed-in person waits for, at the large size."""
+    """The page over HTTP, as a signed-in person gets it, with the big data set."""
     given = settings.load(
         database_url=url, redis_url=redis_url,
         secret_keys=base64.urlsafe_b64encode(b"the large data set's sealing key").decode(),
@@ -306,7 +305,7 @@ async def pages(url: str, redis_url: str) -> list[Figure]:
             await tx.execute("DELETE FROM users WHERE email = $1", EMAIL)
         await add_person(held, FIRST, EMAIL)
         assert (await sam.sign_in(EMAIL)).status_code == 303
-        gc.freeze()  # as a web process does when it is up; here a walk through all takes 0.3 s
+        gc.freeze()  # as a web process does at its start; here a full collection takes 0.3 s
         for name, path in PAGES.items():
             took = []
             for n in range(WARM + TIMES * ROUNDS):
@@ -322,7 +321,7 @@ async def pages(url: str, redis_url: str) -> list[Figure]:
 
 
 async def plans(big: Size) -> list[Figure]:
-    """No statement of the rows above scans a table or has an OFFSET."""
+    """Asserts that no statement above scans a table or has an OFFSET."""
     seen: list[tuple[str, Any]] = []
     cases = {**LISTS, "phone": by_phone, **NAMES, **TEXTS, "texts": texts(LONG)}
     async with big.database.read_tx(FIRST) as read:

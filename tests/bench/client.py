@@ -1,4 +1,4 @@
-"""The reference `client`: outbound HTTP alone, against the same sink. Frozen.
+"""The reference `client`: outbound HTTP alone, to the same sink. Do not change it.
 
 python -m tests.bench.client wire|aiohttp|httpx PORT SECONDS     prints requests a second
 """
@@ -34,7 +34,7 @@ def _request(port: int) -> httpx.Request:
 
 
 async def by_wire(port: int, seconds: float) -> float:
-    """The service's own client, the request made anew each time as its adapters do."""
+    """The service's own client, with a new request each time, as the adapters make them."""
     wire = Wire([ip_network("127.0.0.0/8")])
 
     async def ask() -> int:
@@ -47,7 +47,7 @@ async def by_wire(port: int, seconds: float) -> float:
 
 
 async def by_aiohttp(port: int, seconds: float) -> float:
-    """aiohttp by itself: the same bytes each time."""
+    """aiohttp alone, with the same bytes each time."""
     made = _request(port)
     headers = {name: made.headers[name] for name in ("authorization", "content-type")}
     connector = aiohttp.TCPConnector(limit=AT_ONCE)

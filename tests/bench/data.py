@@ -1,12 +1,12 @@
 """`make bench-data` (SIZE=1000000): a large data set and a small one, by COPY.
 
 Two databases on one embedded PostgreSQL below `.data-bench`: SIZE interactions with ten times as
-many texts, and a thousand with ten thousand. A hundred tenants; the first holds six tenths of
-all, with one thread of 10,000 texts and one of 50. Every interaction has a lead of its own, with
-names as unevenly spread as people's are.
+many texts, and a thousand with ten thousand. There are a hundred tenants. The first has 60 % of
+all, with one thread of 10,000 texts and one of 50. Every interaction has its own lead. Some names
+are frequent and most are rare, as people's names are.
 
-While rows are copied, triggers are off and indexes and foreign keys away; afterwards they are
-what the migrations made them.
+During the copy, triggers are off and indexes and foreign keys are dropped; afterwards they are as
+the migrations made them.
 """
 
 import asyncio
@@ -55,12 +55,12 @@ Rows = Iterator[bytes]
 
 
 def tenant_of(i: int) -> int:
-    """The first has six tenths of all."""
+    """The tenant of interaction `i`; the first tenant has 60 %."""
     return 0 if i % 10 < 6 else 1 + i // 10 % (TENANTS - 1)
 
 
 def last_name(i: int) -> str:
-    """A third of all share forty names; the others have rarer ones, made of syllables."""
+    """A third of all leads share forty names; the others have rarer names, made of syllables."""
     if i % 3 == 0:
         return LASTS[min(i // 3 % 97, i // 3 % 53, 39)]
     n = i * 2654435761 % 64_000_000
@@ -79,7 +79,7 @@ def leads(size: int) -> Rows:
 
 
 def at(i: int, size: int) -> datetime:
-    """Of its last text: activity spread over a year, in no order of ids."""
+    """The time of its last text: spread over a year, independent of the order of ids."""
     return NOW - timedelta(seconds=(i * 48_271 % size) * (31_536_000 / size))
 
 
@@ -206,7 +206,7 @@ async def _timed(connection: Any, name: str, statement: str) -> None:
 
 
 async def _copy(connection: Any, name: str, columns: tuple[str, ...], rows: Rows, total: int) -> None:
-    # COPY is refused where row-level security holds; the owner lifts it for the while.
+    # COPY is refused under row-level security; the owner switches it off meanwhile.
     forced = await connection.fetchval("SELECT relforcerowsecurity FROM pg_class WHERE oid = $1::text::regclass", name)
     await connection.execute(f"ALTER TABLE {name} NO FORCE ROW LEVEL SECURITY")
     await connection.execute(f"ALTER TABLE {name} DISABLE TRIGGER USER")
@@ -218,7 +218,7 @@ async def _copy(connection: Any, name: str, columns: tuple[str, ...], rows: Rows
 
 
 async def _shown(rows: Rows, name: str, total: int) -> AsyncIterator[bytes]:
-    """The rows in pieces, with a bar that grows."""
+    """Yields the rows in pieces and draws a progress bar."""
     began, done, piece = time.perf_counter(), 0, bytearray()
     for row in rows:
         piece += row
@@ -256,7 +256,7 @@ def named(url: str, name: str) -> str:
 
 
 def server() -> Server:
-    """PostgreSQL with the memory that a server of such data would be given."""
+    """PostgreSQL with the memory settings of a server of this size."""
     SERVER_SETTINGS["shared_buffers"] = "1GB"
     return embedded.serve_postgres(FOLDER)
 

@@ -1,4 +1,4 @@
-"""The references that are the database alone: `pgbench` and `COPY`. Frozen."""
+"""The references of the database alone: `pgbench` and `COPY`. Do not change them."""
 
 import asyncio
 import os
@@ -97,8 +97,8 @@ Row = tuple[str | int, ...]
 
 
 async def copy(bench: Bench, seconds: float, of: int = 1000) -> float:
-    """Rows a second into a table like `messages` with its indexes, `of` rows a transaction,
-    without triggers and foreign keys."""
+    """Rows a second into a table with the columns and indexes of `messages`, but without triggers and
+    foreign keys; `of` rows in a transaction."""
     connection = await asyncpg.connect(bench.database_url)
     try:
         await connection.execute(TABLE)

@@ -1,4 +1,4 @@
-"""The delivery worker, 200 texts claimed at a time, against its HTTP client alone."""
+"""The delivery worker, with 200 texts in a claim, compared with its HTTP client alone."""
 
 import asyncio
 import sys
@@ -61,7 +61,7 @@ async def _worker(bench: Bench, sink: int) -> float:
         while await connection.fetchval("SELECT EXISTS (SELECT FROM outbox)"):
             if time.monotonic() > deadline:
                 raise RuntimeError("the worker did not finish")
-            await asyncio.sleep(0.02)  # a look is paid by the same cores
+            await asyncio.sleep(0.02)  # each look costs the cores that are measured
         end = time.time()
     seen = await _ask(sink, "/count")
     if seen["texts"] != TEXTS:
@@ -79,7 +79,7 @@ async def _client(kind: str, sink: int) -> float:
 
 
 async def deliver(bench: Bench) -> list[Figure]:
-    """One worker process; the clients run in processes of their own, in turn with it."""
+    """One worker process, alternating with the clients, which run in processes of their own."""
     async with bench.system() as connection:
         await connection.execute(CLEAR)
         sink = int((await connection.fetchval(

@@ -1,4 +1,4 @@
-"""A row of the table, and how alternations become one."""
+"""A row of the table, and how it is made of alternations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from statistics import median
 from typing import Literal
 
 ROUNDS, SECONDS = 5, 2.0
-"""Alternations, and how long each slice of one lasts."""
+"""The number of alternations, and how long each slice of one lasts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One row: the median of the rounds' ratios, beside its goal (None: told, not judged)."""
+    """One row: the median of the rounds' ratios, and its goal (None: shown, not judged)."""
 
     name: str
     value: str
@@ -37,10 +37,10 @@ class Figure:
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The median of the rounds' ratios: the machine drifts, a round hardly does."""
+    """The median of the rounds' ratios: the machine's speed drifts, but hardly within a round."""
     return median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
 def spread(values: Sequence[float]) -> str:
-    """The median, with the lowest and the highest."""
+    """The median, the lowest and the highest value."""
     return f"{median(values):,.0f} ({min(values):,.0f}-{max(values):,.0f})"

@@ -1,5 +1,5 @@
 """The reference `form`: a FastAPI route that reads the carrier's form with `request.form()` and
-checks its signature, with no I/O; the same server settings. Frozen."""
+checks its signature, without I/O; the same server settings. Do not change it."""
 
 import base64
 import hmac

@@ -1,7 +1,7 @@
-"""The price of each gate of a send, and of row-level security on what a page and the API read.
+"""What each gate of a send costs, and what row-level security costs the reads of the page and the API.
 
-A gate is switched on for tenants of its own, as many for each, and its slices alternate with those
-of plain sends; one more group without any gate says how far two equal groups lie apart.
+Each gate is switched on for its own group of tenants, all of the same size. Its slices alternate
+with those of plain sends. One more group without a gate shows how much two equal groups differ.
 """
 
 import json
@@ -27,18 +27,18 @@ from tests.bench.servers import Bench, Lead
 PLAIN = "plain"
 TEXT = "Hi, following up on your inquiry."
 TYPED = "Hi, following up on your “inquiry” – it’s time…"
-"""As phones type it: what smart encoding is for."""
+"""Typographic characters, as phones write them: smart encoding replaces them."""
 TURN = "@@@@@@@@@@@@"
-"""Stands in a prebuilt request for what differs each time."""
+"""In a prebuilt request this stands for what differs each time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What is switched on for its tenants, and what its requests say beside the plain ones."""
+    """What is switched on for the tenants, and what is added to their requests."""
 
     name: str
     switch: str | None = None
-    """A statement on the tenants $1."""
+    """A statement that changes the tenants $1."""
     body: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -71,12 +71,12 @@ GATES = (
 
 
 async def gates(bench: Bench) -> list[Figure]:
-    """The price of row-level security, then of each gate, each beside the same without."""
+    """The cost of row-level security, then of each gate, each compared with the same without it."""
     return [*await _guarded(bench), *await _gated(bench)]
 
 
 async def _gated(bench: Bench) -> list[Figure]:
-    """One web process, 64 and 16 in flight, each gate in turn with plain sends."""
+    """One web process, 64 and 16 in flight, each gate alternating with plain sends."""
     groups = _groups(bench.leads)
     async with bench.system() as connection:
         for gate, leads in zip(GATES, groups, strict=True):
@@ -106,7 +106,7 @@ async def _gated(bench: Bench) -> list[Figure]:
 
 
 def _groups(leads: list[Lead]) -> list[list[Lead]]:
-    """Leads of as many tenants for each gate."""
+    """Leads for each gate, of the same number of tenants."""
     tenants = sorted({one.tenant_id for one in leads})
     each = len(tenants) // len(GATES)
     place = {name: i // each for i, name in enumerate(tenants)}
@@ -118,8 +118,7 @@ def _groups(leads: list[Lead]) -> list[list[Lead]]:
 
 
 def _requests(gate: Gate, leads: list[Lead]) -> Iterator[bytes]:
-    """Sends to all leads of the group, round and round; no two are the same where they must not
-    be."""
+    """Endless sends to all leads of the group. Where a gate needs it, each request is different."""
     made = cycle([
         post(
             "/api/v1/sms/send",
@@ -138,7 +137,7 @@ def _requests(gate: Gate, leads: list[Lead]) -> Iterator[bytes]:
 # Reads.
 
 THREADS, LENGTH, TIMES = 20, 50, 100
-"""Threads with so many texts; repetitions of each read in a round."""
+"""How many texts the threads have, and repetitions of each read in a round."""
 LENGTHEN = """
 WITH chosen AS (
     SELECT tenant_id, min(interaction_id) AS interaction_id FROM interactions
@@ -190,8 +189,8 @@ READS: dict[str, Reading] = {
 
 
 async def _guarded(bench: Bench) -> list[Figure]:
-    """The same statements under the policy, and as the role that sees all. A connection for each
-    of the two, as plans are made for a role."""
+    """The same statements under the policy, and as the role that sees everything. Each has its own
+    connection, because plans are made for a role."""
     async with bench.system() as connection:
         rows = await connection.fetch(LENGTHEN, f"org_{bench.run}%", THREADS, LENGTH)
         await connection.execute("RESET ROLE; ANALYZE messages; ANALYZE interactions")
@@ -206,7 +205,7 @@ async def _guarded(bench: Bench) -> list[Figure]:
                     (await _timed(guarded, reading, place), await _timed(free, reading, place))
                     for place in chance.choices(places, k=TIMES)
                 ]
-                if i:  # the first round is to warm
+                if i:  # the first round warms up
                     ours.append(_medians([mine for mine, _ in pairs]))
                     theirs.append(_medians([other for _, other in pairs]))
             for what, of in (("the statement", 0), ("with its transaction", 1)):
@@ -221,7 +220,7 @@ async def _guarded(bench: Bench) -> list[Figure]:
 
 @asynccontextmanager
 async def _both(bench: Bench) -> AsyncIterator[tuple[Opened, Opened]]:
-    """Transactions under the policy, and without."""
+    """Transactions under the policy and without it."""
     clock = Clock(bench.redis_url)
     under = await engine.connect(bench.database_url, clock, pool_size=1)
     above = await engine.connect(bench.database_url, clock, pool_size=1)
@@ -234,7 +233,7 @@ async def _both(bench: Bench) -> AsyncIterator[tuple[Opened, Opened]]:
 
 
 async def _timed(opened: Opened, reading: Reading, place: tuple[str, str]) -> tuple[float, float]:
-    """Milliseconds of the read alone, and with the transaction around it."""
+    """The milliseconds of the read alone, and of the read with its transaction."""
     tenant_id, interaction_id = place
     began = time.perf_counter()
     async with opened(tenant_id) as read:

@@ -1,4 +1,4 @@
-"""Agent turns: a thousand due within one second, and the price of a long transcript."""
+"""Agent turns: a thousand due within one second, and what a long transcript costs."""
 
 import asyncio
 import time
@@ -27,7 +27,7 @@ FROM chosen l JOIN phone_numbers n ON n.tenant_id = l.tenant_id
     AND n.phone_number_id LIKE 'twin\\_%'
 RETURNING tenant_id, interaction_id
 """
-"""Neighbours are of different tenants, and so of different agents."""
+"""Neighbours have different tenants, and so different agents."""
 MESSAGES = """
 INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, seq, role, source, text,
     status, forwardable)
@@ -61,12 +61,12 @@ SELECT tenant_id, 'turn_of_' || interaction_id, interaction_id, 'replied', 'benc
 FROM interactions WHERE tenant_id LIKE $1 AND interaction_id LIKE 'int\\_seed\\_%'
 ON CONFLICT DO NOTHING
 """
-"""A turn of the past in every thread: an installation of a day has them."""
+"""A past turn in every thread, as in an installation that has run for a day."""
 _runs = 0
 
 
 async def _prepare(bench: Bench, turns: int, texts: int) -> tuple[str, list[Any]]:
-    """Threads with a transcript, and nothing due yet; their common name and the rows."""
+    """Makes threads with a transcript and nothing due yet; returns their common name and the rows."""
     global _runs
     _runs += 1
     name = f"bench{_runs}"
@@ -77,7 +77,7 @@ async def _prepare(bench: Bench, turns: int, texts: int) -> tuple[str, list[Any]
 
 
 async def _due(bench: Bench, rows: list[Any], begin: float, over: float) -> None:
-    """Turns that fall due evenly within `over` seconds from `begin`, with their hints."""
+    """Makes turns that fall due evenly within `over` seconds from `begin`, with their hints."""
     from datetime import UTC, datetime
 
     at = [begin + over * i / len(rows) for i in range(len(rows))]
@@ -93,7 +93,7 @@ async def _due(bench: Bench, rows: list[Any], begin: float, over: float) -> None
 
 
 async def _outcome(bench: Bench, name: str, turns: int, sink: int) -> tuple[list[float], ...]:
-    """How late each turn was fired, and answered, in milliseconds."""
+    """How late each turn was handed over and answered, in milliseconds."""
     deadline = time.monotonic() + 60
     while True:
         async with bench.system() as connection:
@@ -106,7 +106,7 @@ async def _outcome(bench: Bench, name: str, turns: int, sink: int) -> tuple[list
     async with httpx.AsyncClient(trust_env=False) as http:
         seen = (await http.get(f"http://127.0.0.1:{sink}/turns")).json()
     fired = [(seen[row["turn_id"]] - row["due"]) * 1000 for row in rows]
-    # At most: the request had been on its way for a part of what it took.
+    # An upper bound: a part of this time is the request itself.
     answered = [late + float(row["took"]) * 1000 for late, row in zip(fired, rows, strict=True)]
     return fired, answered
 
@@ -126,8 +126,8 @@ async def _sink(bench: Bench) -> int:
 
 
 async def turns(bench: Bench) -> list[Figure]:
-    """A thousand threads of twenty texts, due evenly within a second, one worker; and a quarter
-    of them, which tells the clock's lateness where the machine cannot keep up with a thousand."""
+    """A thousand threads of twenty texts, due evenly within a second, for one worker; then a quarter
+    of them, which shows how late the clock is if the machine cannot keep up with a thousand."""
     sink = await _sink(bench)
     late: dict[int, list[list[float]]] = {TURNS: [], TURNS // 4: []}
     with servers.worker(bench):
@@ -147,7 +147,7 @@ async def turns(bench: Bench) -> list[Figure]:
 
 
 def _told(count: int, rounds: list[list[float]], goals: tuple[float | None, ...]) -> list[Figure]:
-    """Of rounds of (fired p50, p99, answered p99, earliest)."""
+    """Rows from rounds of (handed over p50, p99, answered p99, earliest)."""
     fired50, fired99, answered99, _ = (median(column) for column in zip(*rounds, strict=True))
     earliest = min(each[3] for each in rounds)
     name = f"turns, {count:,} due within a second"
@@ -162,7 +162,7 @@ def _told(count: int, rounds: list[list[float]], goals: tuple[float | None, ...]
 
 
 async def transcript(bench: Bench) -> list[Figure]:
-    """One turn at a time with a transcript of 1,000 texts, in turn with one of 10."""
+    """One turn at a time with a transcript of 1,000 texts, alternating with one of 10."""
     sink = await _sink(bench)
     long: list[float] = []
     short: list[float] = []

@@ -1,5 +1,5 @@
-"""Twilio's webhooks: inbound texts against a form route without I/O and the naive build, and
-receipts against the same form route."""
+"""Twilio's webhooks: inbound texts compared with a form route without I/O and with the naive build,
+and receipts compared with the same form route."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ from tests.bench.sends import none_refused, prepare_naive, told
 from tests.bench.servers import PUBLIC, TWILIO, Bench, Lead
 
 MOST = 12_000
-"""Requests made for one slice: each is signed and unlike any before."""
+"""Requests for one slice: each is signed and different from all others."""
 
 
 def posts(leads: Iterator[Lead], numbers: Iterator[int]) -> Iterator[bytes]:
@@ -45,7 +45,7 @@ def signed(path: str, form: dict[str, str]) -> bytes:
 
 
 async def inbound(bench: Bench) -> list[Figure]:
-    """64 in flight; every text is new, and meets a thread in agent mode."""
+    """64 in flight; every text is new and belongs to a thread in agent mode."""
     await prepare_naive(bench)
     leads, numbers = cycle(bench.leads), count(1)
     mine: list[Run] = []
@@ -99,7 +99,7 @@ def reports(leads: Iterator[Lead]) -> Iterator[bytes]:
 
 
 async def receipts(bench: Bench) -> list[Figure]:
-    """64 in flight; every receipt moves a text of its own from sent to delivered."""
+    """64 in flight; every receipt moves another text from sent to delivered."""
     async with bench.system() as connection:
         await connection.execute(SENT, f"org_{bench.run}%")
     leads, numbers = cycle(bench.leads), count(1)

@@ -1,7 +1,7 @@
-"""A load generator: prebuilt HTTP/1.1 requests on keep-alive connections, one at a time each.
+"""A load generator: prebuilt HTTP/1.1 requests on keep-alive connections, one request at a time on each.
 
-Its own cost is in every figure, the references' too; ratios are what is read. So it is lean: an
-answer is read where it arrives, and the next request leaves from there.
+Its own cost is in every figure, also in the references'; only ratios matter. To be cheap it reads
+an answer in `data_received` and sends the next request from there.
 """
 
 import asyncio
@@ -13,18 +13,18 @@ from statistics import quantiles
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a few seconds of load came to."""
+    """The result of a few seconds of load."""
 
     per_second: float
     p50: float
     p99: float
-    """Milliseconds."""
+    """Latencies in milliseconds."""
     refused: int
 
 
 @dataclass(slots=True)
 class _Load:
-    """What all connections of a run share."""
+    """The state that all connections of a run share."""
 
     requests: Iterator[bytes]
     end: float
@@ -38,7 +38,7 @@ class _Connection(asyncio.Protocol):
         self._buffer = b""
         self._began = 0.0
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when the time or the requests are over."""
+        """Set when the time or the requests are over."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: asyncio.Transport = transport  # type: ignore[assignment]  # uvloop's
@@ -48,7 +48,7 @@ class _Connection(asyncio.Protocol):
             self.over.set_exception(ConnectionError("the server closed the connection"))
 
     def ask(self) -> None:
-        """Sends the next request, if there is time for it."""
+        """Sends the next request unless the time is over."""
         self._began = time.perf_counter()
         request = next(self._load.requests, None) if self._began < self._load.end else None
         if request is None:
@@ -79,8 +79,8 @@ def post(path: str, body: bytes, headers: dict[str, str]) -> bytes:
 
 
 async def drive(ports: Sequence[int], requests: Iterator[bytes], in_flight: int, seconds: float) -> Run:
-    """Sends the requests, one after the other, on `in_flight` connections spread over the ports,
-    until the time or the requests are over."""
+    """Sends the requests on `in_flight` connections spread over the ports, until the time or the
+    requests are over."""
     loop = asyncio.get_running_loop()
     load = _Load(requests, time.perf_counter() + seconds)
     connections = [

@@ -1,9 +1,8 @@
-"""The reference `naive`: the obvious build of the same service, honestly made.
+"""The reference `naive`: the same service built in the obvious way, without tricks for or against it.
 
-Objects of an ORM with the indexes that its queries need and a pool of connections; each step of
-a send is a select, then an insert and a commit, then one arq job a text. Inbound: a select for
-the repeat, the insert, a key in Redis and a deferred arq job. Frozen: what it measures must not
-move.
+It uses an ORM, the indexes that its queries need, and a connection pool. A send is a select for
+each step, an insert, a commit and one arq job. An inbound text is a select for the repetition, an
+insert, a key in Redis and a deferred arq job. Do not change it: its figures must stay comparable.
 """
 
 import os
@@ -97,7 +96,7 @@ class Message(Base):
 
 
 async def fill(connection: Any, leads: Sequence[Seeded]) -> None:
-    """Makes its tables, once a database, and puts the bench's own leads into them."""
+    """Makes its tables, once for each database, and fills them with the benchmark's leads."""
     if await connection.fetchval("SELECT to_regclass('naive_messages')"):
         return
     for table in Base.metadata.sorted_tables:

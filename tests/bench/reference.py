@@ -1,4 +1,4 @@
-"""How every reference is served: as the service is. Frozen."""
+"""Serves every reference in the same way as the service. Do not change it."""
 
 import os
 
@@ -11,7 +11,7 @@ def live() -> dict[str, str]:
 
 
 def serve(app: FastAPI) -> None:
-    """Runs it on PORT until it is ended; it answers at /health/live too."""
+    """Serves `app` on PORT until the process is ended; adds /health/live."""
     app.get("/health/live")(live)
     uvicorn.run(
         app,

@@ -1,4 +1,4 @@
-"""`POST /sms/send` and its bulk form, against bare, naive, pgbench and COPY."""
+"""`POST /sms/send` and the bulk send, compared with bare, naive, pgbench and COPY."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ BULK = 1000
 
 
 def requests(leads: list[Lead]) -> Iterator[bytes]:
-    """Sends to all leads of all tenants, round and round."""
+    """Endless sends to all leads of all tenants."""
     return cycle([
         post(
             "/api/v1/sms/send",
@@ -30,7 +30,7 @@ def requests(leads: list[Lead]) -> Iterator[bytes]:
 
 
 def bulks(leads: list[Lead]) -> Iterator[bytes]:
-    """Bulk sends to a thousand leads of one tenant each."""
+    """Bulk sends, each to a thousand leads of one tenant."""
     by_tenant: dict[str, list[Lead]] = {}
     for one in leads:
         by_tenant.setdefault(one.tenant_id, []).append(one)
@@ -58,7 +58,7 @@ def none_refused(runs: list[Run]) -> None:
 
 
 async def prepare_naive(bench: Bench) -> None:
-    """Its tables, with the bench's own leads."""
+    """Makes the tables of `naive`, with the benchmark's leads."""
     connection = await asyncpg.connect(bench.database_url)
     try:
         await naive.fill(connection, bench.leads)
@@ -67,7 +67,7 @@ async def prepare_naive(bench: Bench) -> None:
 
 
 async def send(bench: Bench) -> list[Figure]:
-    """One web process, 64, 16 and 1 in flight, alternating with its references."""
+    """One web process, 64, 16 and 1 in flight, alternating with the references."""
     await prepare_naive(bench)
     sends = requests(bench.leads)
     with ExitStack() as stack:
@@ -141,7 +141,7 @@ async def _at_1(bench: Bench, sends: Iterator[bytes], ours: int) -> list[Figure]
 
 
 async def two(bench: Bench) -> list[Figure]:
-    """Two web processes, 64 in flight over both, against bare on two."""
+    """Two web processes with 64 in flight, compared with two of bare."""
     sends = requests(bench.leads)
     with ExitStack() as stack:
         ours = [stack.enter_context(servers.web(bench)) for _ in range(2)]
@@ -162,7 +162,7 @@ async def two(bench: Bench) -> list[Figure]:
 
 
 async def bulk(bench: Bench) -> list[Figure]:
-    """A thousand texts a request, 1 and 4 in flight, against pgbench and COPY."""
+    """A thousand texts in a request, 1 and 4 in flight, compared with pgbench and COPY."""
     asked = bulks(bench.leads)
     figures: list[Figure] = []
     with servers.web(bench) as ours:

@@ -1,4 +1,4 @@
-"""What is measured: the service on embedded servers, seeded; and how its processes start."""
+"""What is measured: the service on embedded servers with seeded data; and how its processes start."""
 
 import base64
 import contextlib
@@ -26,38 +26,38 @@ from app.operations.migrations import migrate_to_head
 SECRET = base64.urlsafe_b64encode(b"the benchmark's own sealing key!").decode()
 TENANTS, LEADS = 100, 100_000
 PUBLIC = "http://bench.example"
-"""The address that the carrier signs."""
+"""The URL that the carrier signs."""
 TWILIO = {"accountSid": "AC0123456789abcdef0123456789abcdef", "authToken": "bench-token"}
 
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """A lead, and what its tenant's client and carrier hold."""
+    """A lead, with its tenant's key and its carrier's secrets."""
 
     tenant_id: str
     lead_id: str
     phone: str
     key: str
     number: str
-    """Its campaign's sender."""
+    """The sender of its campaign."""
     twilio_account: str
     twilio_number: str
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Addresses of the servers, and what was seeded."""
+    """The addresses of the servers, and the seeded data."""
 
     database_url: str
     redis_url: str
     run: str = ""
-    """Part of every id of this run."""
+    """A part of every id of this run."""
     leads: list[Lead] = field(default_factory=list)
-    """In no order: neighbours are of different tenants."""
+    """In mixed order: neighbours have different tenants."""
 
     @contextlib.asynccontextmanager
     async def system(self) -> AsyncIterator[Any]:
-        """A connection that may do what the service's system role may."""
+        """A connection with the rights of the service's system role."""
         connection = await connect(self.database_url)
         try:
             yield connection
@@ -66,7 +66,7 @@ class Bench:
 
 
 async def connect(url: str) -> Any:
-    """As `app_system`, where the roles are there."""
+    """A connection as `app_system`, if that role exists."""
     connection = await asyncpg.connect(url)
     with contextlib.suppress(asyncpg.PostgresError):
         await connection.execute("SET ROLE app_system")
@@ -75,7 +75,7 @@ async def connect(url: str) -> Any:
 
 @contextmanager
 def servers() -> Iterator[Bench]:
-    """PostgreSQL (durable: the commits are real) and Valkey, migrated."""
+    """PostgreSQL (durable, so commits are real; migrated) and Valkey."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadsail-bench-")))
         folder.chmod(0o755)
@@ -131,9 +131,9 @@ FROM interactions WHERE tenant_id = $1
 
 
 async def seed(url: str, sink: int = 9) -> tuple[str, list[Lead]]:
-    """Tenants, each with a key, two accounts, two numbers, an agent, a campaign and its share of
-    leads, each with a thread of one text: plans made on empty tables would be measured for the
-    first minute. Carriers and agents are the sink on that port; pacing is off."""
+    """Makes tenants, each with a key, two accounts, two numbers, an agent, a campaign and its share of
+    leads. Each lead has a thread of one text; with empty tables the first minute would measure
+    plans for empty tables. Carriers and agents are the sink on that port; pacing is off."""
     seal = Seal([base64.urlsafe_b64decode(SECRET)])
     sealed = seal.close_words({"secret": "bench"}), seal.close_words(TWILIO)
     signing = seal.close(b"whsec_" + base64.b64encode(b"the bench's agents' secret, long"))
@@ -175,7 +175,7 @@ async def seed(url: str, sink: int = 9) -> tuple[str, list[Lead]]:
 
 @contextmanager
 def process(arguments: list[str], port: int, **env: str) -> Iterator[int]:
-    """One process of ours that answers /health/live on `port`."""
+    """Starts a Python process; returns once it answers /health/live on `port`."""
     with started(arguments, PORT=str(port), **env) as running:
         wait(port, running)
         yield port
@@ -183,7 +183,7 @@ def process(arguments: list[str], port: int, **env: str) -> Iterator[int]:
 
 @contextmanager
 def started(arguments: list[str], **env: str) -> Iterator[subprocess.Popen[bytes]]:
-    """One process of ours, ended at the end."""
+    """Starts a Python process and ends it at the end of the block."""
     running = subprocess.Popen(
         [sys.executable, *arguments],
         env={**os.environ, "HOST": "127.0.0.1", "LOG_LEVEL": "WARNING", **env},
@@ -196,7 +196,7 @@ def started(arguments: list[str], **env: str) -> Iterator[subprocess.Popen[bytes
 
 
 def environment(bench: Bench) -> dict[str, str]:
-    """What a process of the service is told."""
+    """The environment of a process of the service."""
     return {
         "DATABASE_URL": bench.database_url, "REDIS_URL": bench.redis_url, "SECRET_KEYS": SECRET,
         "PUBLIC_BASE_URL": PUBLIC, "ALLOWED_PRIVATE_NETWORKS": "127.0.0.0/8",
@@ -204,17 +204,17 @@ def environment(bench: Bench) -> dict[str, str]:
 
 
 def web(bench: Bench, **env: str) -> contextlib.AbstractContextManager[int]:
-    """One web process of the service."""
+    """Starts one web process of the service."""
     return process(["-m", "app", "web"], free_port(), **environment(bench), **env)
 
 
 def worker(bench: Bench) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
-    """One worker process of the service."""
+    """Starts one worker process of the service."""
     return started(["-m", "app", "worker"], **environment(bench))
 
 
 def reference(module: str, **env: str) -> contextlib.AbstractContextManager[int]:
-    """One process of a reference: `bare`, `form`, `naive`."""
+    """Starts one process of a reference: `bare`, `form` or `naive`."""
     return process(["-m", f"tests.bench.{module}"], free_port(), **env)
 
 
@@ -226,7 +226,7 @@ def free_port() -> int:
 
 
 def wait(port: int, running: subprocess.Popen[bytes]) -> None:
-    """Until the process answers on its port."""
+    """Waits until the process answers on its port."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         if running.poll() is not None:

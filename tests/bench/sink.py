@@ -1,13 +1,13 @@
-"""What the service calls: carrier and agent in one, that answers at once and notes when.
+"""A carrier and an agent in one: answers at once and records when requests came.
 
     POST /messages    a carrier that takes every text
-    POST /agent       an agent that says nothing
+    POST /agent       an agent that answers without a reply
     GET  /count       {"texts", "first", "last"}: how many texts, and when the first and last came
     GET  /health/live
     GET  /turns       {"turn id": when it came}
-    POST /reset       forgets
+    POST /reset       forgets everything
 
-Raw asyncio, so that it costs as little as may be.
+Raw asyncio, because it must cost as little as possible.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ turns: dict[str, float] = {}
 
 class Sink(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transport is not a subclass
         self._buffer = b""
 
     def data_received(self, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Memory of a web process and a worker through three minutes of both flows."""
+"""The memory of a web process and a worker during three minutes of sends and inbound texts."""
 
 import asyncio
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ async def _watch(pids: list[int], seconds: int) -> list[list[float]]:
 
 
 async def soak(bench: Bench) -> list[Figure]:
-    """Sends at 8 in flight and inbound texts at 2, as fast as they go, a worker beside."""
+    """Sends with 8 in flight and inbound texts with 2, as fast as possible, beside a worker."""
     port = servers.free_port()
     environment = servers.environment(bench) | {"PORT": str(port)}
     async with bench.system() as connection:

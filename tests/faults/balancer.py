@@ -1,4 +1,4 @@
-"""A load balancer in front of web processes: it asks for readiness, and nothing else."""
+"""A load balancer in front of web processes. It knows of them only what /health/ready says."""
 
 import asyncio
 import contextlib
@@ -16,19 +16,19 @@ from tests.world import served
 
 LOOK_EVERY = 0.1
 WAITS = 20.0
-"""Seconds for a backend's answer: less than its own clients wait (30)."""
+"""How long it waits for a backend's answer, in seconds: less than its clients wait (30)."""
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 HOP_BY_HOP = {"connection", "content-length", "host", "transfer-encoding", "keep-alive"}
 
 
 @dataclass(slots=True)
 class Balancer:
-    """Passes each request on once, to one of the backends that say they are ready. It never
-    tries another: whoever is ready must take what comes."""
+    """Sends each request once, to one of the backends that say they are ready. It never tries a
+    second one: a backend that says it is ready must serve."""
 
     ready: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
-    """Requests whose connection was refused or broken, by what happened."""
+    """What happened to each request whose connection was refused or broken."""
     passed: dict[str, int] = field(default_factory=dict)
     """How many requests each backend answered."""
     url: str = ""

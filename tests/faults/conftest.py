@@ -1,4 +1,4 @@
-"""What the fault suite shares: the world, workers to be killed, and an island."""
+"""Fixtures of the fault suite: the world, workers to kill, an island."""
 
 from tests.faults.crew import crew, rng, spawn
 from tests.faults.island import harbour, island

@@ -1,4 +1,4 @@
-"""Workers as processes of their own, to be killed for real."""
+"""Workers as processes that tests really kill."""
 
 import asyncio
 import itertools
@@ -17,20 +17,20 @@ from app.settings import Settings
 
 
 class Spawn(Protocol):
-    """Starts a worker whose clock goes so many seconds before ours."""
+    """Starts a worker whose clock is `skew` seconds ahead of ours."""
 
     def __call__(self, skew: float = 0) -> Awaitable[asyncio.subprocess.Process]: ...
 
 
 def command(word: str, skew: float) -> tuple[str, ...]:
-    """`python -m app WORD`, with that clock."""
+    """The command `python -m app WORD` with a clock that is `skew` seconds ahead."""
     module = ("tests.faults.skewed", str(skew)) if skew else ("app",)
     return (sys.executable, "-m", *module, word)
 
 
 @dataclass(slots=True)
 class Crew:
-    """Workers, of which one after the other is killed, frozen or relieved."""
+    """Workers that are killed, frozen or replaced one after the other."""
 
     spawn: Spawn
     rng: random.Random
@@ -38,7 +38,7 @@ class Crew:
     killed_at: list[float] = field(default_factory=list)
     """Epoch seconds."""
     skews: Iterator[float] = field(default_factory=lambda: itertools.repeat(0.0))
-    """Of the clocks of those who come."""
+    """The clock skews of the workers that start, in turn."""
 
     async def join(self) -> None:
         self.members.append(await self.spawn(next(self.skews)))
@@ -48,7 +48,7 @@ class Crew:
             await self.join()
 
     async def kill_oldest(self) -> None:
-        """The one that is surely at work by now: others may still be starting."""
+        """Kills the oldest worker: a newer one may still be starting."""
         victim = self.members.pop(0)
         victim.kill()
         self.killed_at.append(time.time())
@@ -56,7 +56,7 @@ class Crew:
         await self.join()
 
     async def relieve_one(self) -> asyncio.subprocess.Process:
-        """The oldest, which is asked to stop (SIGTERM) when another has come."""
+        """Starts a worker, then stops the oldest one (SIGTERM)."""
         await self.join()
         oldest = self.members.pop(0)
         assert oldest.returncode is None, f"it had ended with {oldest.returncode}"
@@ -64,7 +64,7 @@ class Crew:
         return oldest
 
     async def suffer(self, shortest: float, longest: float) -> None:
-        """Kills one at a time, for ever, so many seconds apart."""
+        """Kills one worker at a time, for ever, with pauses of `shortest` to `longest` seconds."""
         while True:
             await asyncio.sleep(self.rng.uniform(shortest, longest))
             await self.kill_oldest()
@@ -72,7 +72,7 @@ class Crew:
 
 @pytest.fixture
 def rng() -> random.Random:
-    """Of a seed that is printed; FAULTS_SEED plays a run again."""
+    """A random generator whose seed is printed; FAULTS_SEED repeats a run."""
     seed = int(os.environ.get("FAULTS_SEED") or random.randrange(2**32))
     print(f"FAULTS_SEED={seed}")
     return random.Random(seed)
@@ -80,13 +80,13 @@ def rng() -> random.Random:
 
 @pytest.fixture
 def crew(spawn: Spawn, rng: random.Random) -> Crew:
-    """Nobody yet; `spawn` ends them all."""
+    """A crew without workers; `spawn` ends all of them."""
     return Crew(spawn, rng)
 
 
 @pytest.fixture
 async def spawn(configuration: Settings) -> AsyncIterator[Spawn]:
-    """Starts `python -m app worker` on the test's servers; ended at the latest with the test."""
+    """Starts `python -m app worker` on the test's servers; the processes end with the test."""
     started: list[asyncio.subprocess.Process] = []
     assert configuration.database_url
     assert configuration.redis_url

@@ -1,4 +1,4 @@
-"""An installation of its own: databases that may be hurt, and web and workers as processes."""
+"""A separate installation: databases that tests may break, and web and workers as processes."""
 
 import asyncio
 import contextlib
@@ -33,20 +33,20 @@ KEY = "dGVzdHMnIG93biBzZWFsaW5nIGtleSwgMzIgYnl0ZXM="
 MIGRATED = "leadsail_migrated"
 STARTS_WITHIN = 30.0
 LINGER = 2.0
-"""Seconds for which a stopping web process serves on: the balancer looks ten times meanwhile."""
+"""How long a stopping web process still serves, in seconds: the balancer looks ten times meanwhile."""
 
 
 @dataclass(slots=True)
 class Harbour:
-    """PostgreSQL and Valkey for these tests alone, with a migrated database to copy. Durable:
-    what a crash takes away must not have been said to be there."""
+    """PostgreSQL and Valkey for these tests alone, with a migrated database to copy. PostgreSQL is
+    durable: a crash must not lose what was committed."""
 
     folder: Path
     postgres: embedded.Server
     valkey: embedded.Server
 
     def restart_postgres(self, number: signal.Signals = signal.SIGQUIT) -> None:
-        """SIGQUIT is PostgreSQL's `immediate`: as if it had crashed. It comes back elsewhere."""
+        """Sends SIGQUIT (PostgreSQL's `immediate`, like a crash) and starts it on another port."""
         os.kill(pid_of(self.postgres), number)
         assert self.postgres._process
         self.postgres._process.wait(30)
@@ -70,17 +70,17 @@ def port_of(server: embedded.Server) -> int:
 def harbour() -> Iterator[Harbour]:
     with tempfile.TemporaryDirectory(prefix="leadsail-") as made:
         folder = Path(made)
-        folder.chmod(0o755)  # the servers' own account must reach its folder below
+        folder.chmod(0o755)  # the servers' account must be able to enter it
         with moored(folder) as held:
             yield held
 
 
 @contextlib.contextmanager
 def moored(folder: Path) -> Iterator[Harbour]:
-    """The servers below `folder`, with the migrated database."""
+    """Starts the servers with their data in `folder`, and migrates the database."""
     held = Harbour(folder, embedded.serve_postgres(folder), embedded.serve_valkey(folder))
     try:
-        with ThreadPoolExecutor(1) as aside:  # this thread's loop is the tests'
+        with ThreadPoolExecutor(1) as aside:  # in a thread, because this thread's event loop is the tests'
             create = _execute(held.postgres.url, f"CREATE DATABASE {MIGRATED}")
             aside.submit(asyncio.run, create).result()
             url = database_named(held.postgres.url, MIGRATED)
@@ -102,7 +102,7 @@ async def _execute(url: str, *statements: str) -> None:
 
 @dataclass(slots=True)
 class Island:
-    """One installation: its servers behind relays, its processes, a balancer in front."""
+    """One installation: servers behind relays, processes, and a balancer in front."""
 
     harbour: Harbour
     name: str
@@ -115,13 +115,14 @@ class Island:
     crew: Crew
     carrier: Carrier
     resources: Resources
-    """Of the test itself."""
+    """The resources of the test itself."""
     tenant: Tenant
     webs: dict[str, Process] = field(default_factory=dict)
-    """By address."""
+    """The web processes by their address."""
 
     async def start_web(self, skew: float = 0) -> str:
-        """A web process with such a clock, once the balancer sends it requests; its address."""
+        """Starts a web process whose clock is `skew` seconds ahead, and waits until the balancer sends it
+        requests. Returns its address."""
         port = find_free_port()
         url = f"http://127.0.0.1:{port}"
         with self.log.open("ab") as out:
@@ -138,7 +139,7 @@ class Island:
         return url
 
     async def is_ready(self) -> None:
-        """Returns once every web process says so."""
+        """Returns once every web process says that it is ready."""
 
         async def all_ready() -> bool:
             return set(self.webs) == set(self.balancer.ready)
@@ -146,7 +147,7 @@ class Island:
         await until(all_ready, STARTS_WITHIN)
 
     async def stop_web(self, url: str) -> int:
-        """SIGTERM; its exit status."""
+        """Stops the web process with SIGTERM; returns its exit status."""
         process = self.webs.pop(url)
         process.send_signal(signal.SIGTERM)
         status = await process.wait()
@@ -154,7 +155,7 @@ class Island:
         return status
 
     async def restart_postgres(self, away: float) -> None:
-        """It crashes, is away for so many seconds, and comes back."""
+        """Crashes PostgreSQL and starts it again after `away` seconds."""
         self.database.cut()
         await asyncio.to_thread(self.harbour.restart_postgres)
         await asyncio.sleep(away)
@@ -169,17 +170,17 @@ class Island:
         self.clock.restore()
 
     async def owner(self, *statements: str) -> None:
-        """Runs statements as the database's owner, past the relay."""
+        """A connection as the database's owner that does not pass the relay."""
         await _execute(database_named(self.harbour.postgres.url, self.name), *statements)
 
     def said(self) -> str:
-        """What the processes logged."""
+        """The logs of the processes."""
         return self.log.read_text()
 
 
 @pytest.fixture
 async def island(harbour: Harbour, carrier: Carrier, rng: random.Random, tmp_path: Path) -> AsyncIterator[Island]:
-    """With its tenant, and no process yet."""
+    """An island with a tenant and without processes."""
     name = f"leadsail_island_{random.randrange(2**32)}"
     await _execute(harbour.postgres.url, f"CREATE DATABASE {name} TEMPLATE {MIGRATED}")
     async with contextlib.AsyncExitStack() as stack:
@@ -224,7 +225,7 @@ async def island(harbour: Harbour, carrier: Carrier, rng: random.Random, tmp_pat
 
 
 def _by(url: str, port: int) -> str:
-    """The same server, by way of a relay."""
+    """The same URL, through the relay on `port`."""
     before, _, after = url.rpartition(":")
     _, slash, path = after.partition("/")
     return f"{before}:{port}{slash}{path}"

@@ -1,8 +1,8 @@
-"""The ledger: what must hold after any run, counted from outside.
+"""The ledger: what must be true after any run, checked from outside.
 
-A `Record` holds what the three other parties can say: the leads (which texts were answered 2xx),
-the carrier's own record, the agent's own record, and the API as any customer sees it. `breaches`
-is pure, so that a doctored record shows that each of its checks can fail.
+A `Record` holds what the others saw: the leads (which texts got a 2xx), the carrier, the agents,
+and a customer of the API. `breaches` is pure, so tests can change a record to show that each check
+can fail.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from app.demo.carrier import Carrier
 from tests.makers import Data, Tenant
 
 AT_ONCE = 16
-"""Requests: httpx's pool takes ever longer the more of them wait in it."""
+"""Requests at once: httpx's pool gets slower with each request that waits in it."""
 REPLY = re.compile(r"\[(turn_\w+)/(\d+)\]")
-"""How an agent double marks its texts: the turn that is answered, and which answer it is."""
+"""The mark in an agent double's texts: the turn that it answers, and the number of the answer."""
 OWED = {"queued", "sending", "scheduled"}
 WELL = {"sent", "delivered"}
 UNANSWERABLE = {"superseded", "cancelled"}
@@ -27,61 +27,61 @@ UNANSWERABLE = {"superseded", "cancelled"}
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A text of a lead; each has words of its own, but for a STOP."""
+    """A text of a lead. No two have the same words, except STOPs."""
 
     phone: str
     text: str
     status: int
-    """Our last answer to its webhook; 0: none came."""
+    """The status of our last answer to its webhook; 0 if there was none."""
     at: datetime
     owed: bool = False
-    """Whether an agent must hear of it."""
+    """Whether an agent must get it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """A text that a backend asked us to send; each has words of its own."""
+    """A text that a backend sent through the API. No two have the same words."""
 
     text: str
     ids: tuple[str, ...]
-    """The message ids that our 2xx named, one for each time it asked."""
+    """The message ids in our 2xx answers, one for each request."""
     open: bool = False
-    """Whether its last word from us left it open if the text was taken."""
+    """Whether our last answer left open if the text was taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One hand-over as the agent recorded it."""
+    """One hand-over, as the agent recorded it."""
 
     turn_id: str
     texts: tuple[str, ...]
     status: int
-    """What the agent answered; 0: nothing yet."""
+    """The status that the agent answered; 0 if it has not answered."""
 
 
 @dataclass(slots=True)
 class Record:
-    """All that a run left behind, by those who saw it."""
+    """Everything about a run, by who saw it."""
 
     written: list[Written] = field(default_factory=list)
     posted: list[Posted] = field(default_factory=list)
     heard: list[Heard] = field(default_factory=list)
     threads: list[Data] = field(default_factory=list)
-    """Interactions, whole."""
+    """Complete interactions of the API."""
     turns: list[Data] = field(default_factory=list)
     ends: dict[str, Data] = field(default_factory=dict)
-    """Messages that did not end well, whole."""
+    """Complete messages that failed or have no final state."""
     accepted: dict[str, list[Data]] = field(default_factory=dict)
-    """The carrier's: texts taken, by our message id."""
+    """From the carrier: accepted texts, by our message id."""
     denied: dict[str, int] = field(default_factory=dict)
-    """The carrier's: look-ups told of nothing, by our message id."""
+    """From the carrier: look-ups that found nothing, by our message id."""
     arrived: dict[str, list[tuple[str, datetime]]] = field(default_factory=dict)
-    """The leads': what came on each phone, and when."""
+    """From the leads: the texts on each phone, and when they came."""
     stopped: dict[str, datetime] = field(default_factory=dict)
-    """The leads': when the STOP of each phone was answered."""
+    """From the leads: when the STOP of each phone was answered."""
     confirmation: str | None = None
     alone: list[tuple[datetime, datetime]] = field(default_factory=list)
-    """When a worker stood still or was cut off: what it had heard, nobody else could know."""
+    """When a worker was frozen or cut off: nobody else could know which answers it had got."""
 
     def entries(self, role: str) -> Iterator[Data]:
         for thread in self.threads:
@@ -89,8 +89,8 @@ class Record:
 
 
 async def read(tenant: Tenant, carrier: Carrier, record: Record) -> Record:
-    """Fills in what API and carrier say, once the carrier has posted all its receipts: one that
-    was answered while we read could not stand in what was read before it."""
+    """Adds what the API and the carrier say. Waits first until the carrier has posted all receipts:
+    one that arrives while we read would be missing in what we have read already."""
     while carrier.has_open_reports:
         await asyncio.sleep(0.02)
     limit = asyncio.Semaphore(AT_ONCE)
@@ -132,7 +132,7 @@ async def _paged(tenant: Tenant, path: str, name: str) -> Any:
 
 
 def breaches(record: Record) -> list[str]:
-    """What does not hold, in words; [] when all does."""
+    """What is wrong, in words; [] if nothing is."""
     return [
         *_stored_once(record), *_taken_once(record), *_in_order(record), *_handed_over(record),
         *_carried_once(record), *_ended(record), *_heeded(record), *_one_reply(record),
@@ -141,7 +141,7 @@ def breaches(record: Record) -> list[str]:
 
 
 def _stored_once(record: Record) -> Iterator[str]:
-    """Answered 2xx = in a transcript exactly once; not answered so = once at most."""
+    """A text that got a 2xx is in a transcript exactly once; any other at most once."""
     shown = Counter(
         (thread["phone"], entry["message"])
         for thread in record.threads
@@ -156,7 +156,7 @@ def _stored_once(record: Record) -> Iterator[str]:
 
 
 def _taken_once(record: Record) -> Iterator[str]:
-    """A send answered 2xx stands once, under one id; one that was refused stands nowhere."""
+    """A send that got a 2xx is stored once, with one id. A refused one is not stored."""
     shown = Counter(entry["message"] for entry in record.entries("agent"))
     for text in record.posted:
         times = shown[text.text]
@@ -169,7 +169,7 @@ def _taken_once(record: Record) -> Iterator[str]:
 
 
 def _in_order(record: Record) -> Iterator[str]:
-    """`seq` is 1..n without gap or repeat, in the order shown."""
+    """`seq` counts from 1 without gap or repeat, in the order of the transcript."""
     for thread in record.threads:
         numbers = [e["seq"] for e in thread["transcript"]]
         if numbers != list(range(1, len(numbers) + 1)) and not thread["transcriptTruncated"]:
@@ -177,7 +177,7 @@ def _in_order(record: Record) -> Iterator[str]:
 
 
 def _handed_over(record: Record) -> Iterator[str]:
-    """A text that an agent must hear of is in exactly one turn that got a 2xx, or in one closed
+    """A text that an agent must get is in exactly one turn that got a 2xx, or in one that was closed
     with a reason."""
     texts = {e["messageId"]: e["message"] for e in record.entries("user")}
     agreed = {(h.turn_id, frozenset(h.texts)) for h in record.heard if 200 <= h.status < 300}
@@ -203,7 +203,7 @@ def _handed_over(record: Record) -> Iterator[str]:
 
 
 def _carried_once(record: Record) -> Iterator[str]:
-    """At the carrier a text is accepted once; twice only if it had twice denied having it."""
+    """The carrier accepted each text once; twice only if two look-ups had found nothing."""
     for message_id, taken in record.accepted.items():
         most = 2 if record.denied.get(message_id, 0) >= 2 else 1
         if len(taken) > most:
@@ -217,7 +217,7 @@ def _carried_once(record: Record) -> Iterator[str]:
 
 
 def _ended(record: Record) -> Iterator[str]:
-    """Every text is in a final state, or `unknown` with a reason."""
+    """Every text has a final state, or is `unknown` with a reason."""
     for message_id, message in record.ends.items():
         if message["status"] in OWED:
             yield f"{message_id} is still {message['status']}"
@@ -226,7 +226,7 @@ def _ended(record: Record) -> Iterator[str]:
 
 
 def _heeded(record: Record) -> Iterator[str]:
-    """A receipt that was answered 2xx counts for ever, in whatever order it came."""
+    """A receipt that got a 2xx is never undone, in whatever order receipts came."""
     for entry in record.entries("agent"):
         for taken in record.accepted.get(entry["messageId"], ()):
             if "delivered" in taken.get("told", ()) and entry["status"] != "delivered":
@@ -234,7 +234,7 @@ def _heeded(record: Record) -> Iterator[str]:
 
 
 def _one_reply(record: Record) -> Iterator[str]:
-    """One reply per turn reaches the lead, and none of a turn that was given up."""
+    """At most one reply for each turn reaches the lead, and none for a turn that was given up."""
     states = {turn["turnId"]: turn["state"] for turn in record.turns}
     answers: defaultdict[str, list[str]] = defaultdict(list)
     for taken in record.accepted.values():
@@ -249,7 +249,7 @@ def _one_reply(record: Record) -> Iterator[str]:
 
 
 def _silent_after_stop(record: Record) -> Iterator[str]:
-    """After a STOP was answered: one confirmation at most."""
+    """After a STOP was answered, the phone gets at most one text: the confirmation."""
     for phone, stopped in record.stopped.items():
         later = [text for text, at in record.arrived.get(phone, ()) if at > stopped]
         if [text for text in later if text != record.confirmation] or len(later) > 1:
@@ -257,8 +257,8 @@ def _silent_after_stop(record: Record) -> Iterator[str]:
 
 
 def _got_through(record: Record, turn: Data) -> bool:
-    """Whether the agent took it, as far as anybody could know when it was closed: a worker that
-    stood still may tell of a 2xx when the turn's texts had to move on."""
+    """Whether the agent took the turn, as far as was known when the turn was closed. A frozen worker
+    may report a 2xx only after the turn's texts were moved to the next turn."""
     return any(200 <= (one["httpStatus"] or 0) < 300 for one in turn["attempts"]) and not (
         turn["movedTo"] and _alone(record, datetime.fromisoformat(turn["closedAt"]))
     )
@@ -273,6 +273,6 @@ def _is_text(entry: Mapping[str, Any]) -> bool:
 
 
 def counted(words: Iterable[str]) -> str:
-    """A table of how often each word occurs, most first."""
+    """A table of how often each word occurs, the most frequent first."""
     rows = Counter(words).most_common()
     return "\n".join(f"  {count:6}  {word}" for word, count in rows)

@@ -1,4 +1,4 @@
-"""Hosts that are network namespaces of this machine, wired to one bridge. Needs root on Linux."""
+"""Hosts as network namespaces of this machine, connected by one bridge. Needs root on Linux."""
 
 import contextlib
 import ctypes
@@ -18,22 +18,22 @@ import pytest
 T = TypeVar("T")
 CLONE_NEWNET = 0x4000_0000
 NETWORK = "10.77.0.0/24"
-"""Known inside the namespaces only."""
+"""This subnet exists only inside the namespaces."""
 OURS = re.compile(r"leadsail-(\d+)-\w+")
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A namespace with one wire, which can be cut."""
+    """A namespace with one network link, which can be cut."""
 
     core: str
-    """The namespace that holds the bridge, and the other end of the wire."""
+    """The namespace of the bridge, where the other end of the link is."""
     name: str
     address: str
     wire: str
 
     def command(self, *words: str) -> tuple[str, ...]:
-        """What runs these words there; the process is theirs, with no shell around it."""
+        """The command that runs `words` in the namespace, as a process without a shell."""
         return ("ip", "netns", "exec", self.name, *words)
 
     def cut(self) -> None:
@@ -45,20 +45,20 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Hosts around a core, where the servers are, and the test itself."""
+    """Hosts around a core; the servers and the test itself are in the core."""
 
     core: str
     address: str
-    """The core's."""
+    """The address of the core."""
     hosts: tuple[Host, ...]
 
 
 @contextlib.contextmanager
 def site(count: int) -> Iterator[Site]:
-    """So many hosts; all is removed at the end. Skips the test where it may not be made."""
+    """Makes `count` hosts and removes them at the end. Skips the test if namespaces are not allowed."""
     if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("ip"):
         pytest.skip("network namespaces need Linux, root and `ip` (iproute2)")
-    _remove(lambda pid: not Path(f"/proc/{pid}").exists())  # what a killed run left behind
+    _remove(lambda pid: not Path(f"/proc/{pid}").exists())  # namespaces that a killed run left behind
     try:
         try:
             made = _made(f"leadsail-{os.getpid()}-core", count)
@@ -91,7 +91,7 @@ def _host(core: str, n: int) -> Host:
 
 
 def _remove(whose: Callable[[int], bool]) -> None:
-    """Namespaces of ours by the process that made them; their wires go with them."""
+    """Removes our namespaces by the process that made them; their links go with them."""
     for name in ip("netns", "list").split():
         known = OURS.fullmatch(name)
         if known and whose(int(known[1])):
@@ -103,7 +103,7 @@ def ip(*words: str) -> str:
 
 
 def inside(name: str, do: Callable[[], T]) -> T:
-    """Does it in a thread of its own, whose sockets and processes are in that namespace."""
+    """Calls `do` in a new thread whose sockets and processes are in the namespace."""
 
     def entered() -> T:
         with Path(f"/run/netns/{name}").open() as namespace:

@@ -1,4 +1,4 @@
-"""A run on an island that is hurt: what is under way, whether it goes on, what is counted."""
+"""A run on an island during an outage: start it, check that it goes on, read its record."""
 
 import asyncio
 import random
@@ -18,7 +18,7 @@ STARTS_WITHIN = 30.0
 
 @pytest.fixture
 async def run(island: Island, rng: random.Random) -> AsyncIterator[Run]:
-    """Two web processes, two workers, and talks that have not begun."""
+    """Two web processes, two workers, and conversations that have not begun."""
     await asyncio.gather(island.start_web(), island.start_web())
     await island.crew.start(WORKERS)
     async with running(island.tenant, island.carrier, rng, TALKS, backends=BACKENDS) as made:
@@ -26,8 +26,8 @@ async def run(island: Island, rng: random.Random) -> AsyncIterator[Run]:
 
 
 async def at_work(run: Run) -> None:
-    """Returns once a worker has handed a turn over, and another had the time to: one that starts
-    while the database is away ends, as it should."""
+    """Returns once a worker has handed over a turn and the other had time to start: a worker that
+    starts while the database is away ends."""
 
     async def handed_over() -> bool:
         return bool(run.agents.heard)
@@ -37,7 +37,7 @@ async def at_work(run: Run) -> None:
 
 
 async def goes_on(island: Island, run: Run) -> None:
-    """A send is taken, soon, and a turn handed over."""
+    """Asserts that soon a send is accepted and a turn is handed over."""
     lead, heard = run.backends[0].lead, len(run.agents.heard)
     body = {"leadId": lead["leadId"], "message": f"still here {heard}"}
     asked = patiently(island.tenant, "POST", "/sms/send", body)
@@ -51,7 +51,7 @@ async def goes_on(island: Island, run: Run) -> None:
 
 
 async def counted(island: Island, run: Run, hurt_at: list[float]) -> ledger.Record:
-    """The record of the run, once it is quiet; asserts what holds after every run."""
+    """Waits until the run is quiet, checks the ledger, and returns the record."""
     await quiet(island.resources.database, run.agents)
     record = await run.record()
     late, took = slow(run, record, hurt_at)

@@ -9,14 +9,14 @@ import sys
 import time
 from typing import Any
 
-import asyncpg  # compiled against the real clock's type, and would warn of another one
+import asyncpg  # compiled for the real datetime type; it would warn about ours
 
 assert asyncpg
 REAL = datetime.datetime
 
 
 def move(seconds: float) -> None:
-    """From now on the process believes that it is so much later."""
+    """From now on the process believes that it is `seconds` later."""
     clock, clock_ns, ahead = time.time, time.time_ns, datetime.timedelta(seconds=seconds)
 
     class Meta(type):

@@ -1,4 +1,4 @@
-"""Conversations of a chaos run: leads that write in bursts, and agents that do what agents do."""
+"""Conversations of a chaos run: leads that write in bursts, and agents that behave well and badly."""
 
 import asyncio
 import contextlib
@@ -28,10 +28,10 @@ from tests.world import Carrier, served, until
 WINDOW = 1.0
 ANSWERED_WITHIN = WINDOW + 5.0
 RECOVERED_WITHIN = WINDOW + 15.0
-"""After an outage nothing is older than its due time and 15 s."""
+"""After an outage nothing is later than its due time plus 15 s."""
 COMES_BACK_WITHIN = 75.0
-"""After the death of a worker, or an outage: what it handed over comes back within 45 s, what it
-was sending is asked for after 30 s and sent anew, if it never left, after 60 s."""
+"""After a worker died, or an outage: its hand-overs come back within 45 s. What it was sending is
+looked up after 30 s, and sent again after 60 s if it was never sent."""
 WELL_BEHAVED = ("inline", "list", "by api", "before the 200")
 MANNERS = (*WELL_BEHAVED, "late", "twice", "never", "503s", "dripping", "huge")
 CONFIRMATION = "You are out."
@@ -43,11 +43,11 @@ WORDS = [
 
 
 AGAIN = (502, 503, 504)
-"""Answers to a request that may be repeated, when repeating it does no harm."""
+"""Statuses after which a request may be repeated."""
 
 
 async def patiently(tenant: Tenant, method: str, path: str, body: Data, **headers: str) -> httpx.Response:
-    """The answer, asked for until there is one: for requests that may be repeated."""
+    """The answer to a request that may be repeated; repeats it until there is one."""
     for wait in [0.2] * 10 + [1.0] * 30:
         try:
             answer = await tenant.ask(method, path, body, timeout=30, headers=headers)
@@ -62,18 +62,18 @@ async def patiently(tenant: Tenant, method: str, path: str, body: Data, **header
 
 @dataclass(slots=True)
 class Agents:
-    """The agents of the run: what each was told, and what it makes of it."""
+    """The agents of the run: what each got, and how it answers."""
 
     tenant: Tenant
     rng: random.Random
     guarded: bool = True
-    """Whether they name the turn that they answer; else they send as any backend may."""
+    """Whether they name the turn that they answer; if not, they send like any backend."""
     heard: list[Heard] = field(default_factory=list)
     url: str = ""
     let_go: asyncio.Event = field(default_factory=asyncio.Event)
-    """Until then an agent of the manner "held" thinks. None of the run's own has it."""
+    """An agent of the manner "held" waits for this event. Only the test of two hosts has such agents."""
     came: list[tuple[str, float]] = field(default_factory=list)
-    """Whence each of those came, and when (epoch seconds)."""
+    """From which address each of these hand-overs came, and when (epoch seconds)."""
     tries: Counter[tuple[str, str]] = field(default_factory=Counter)
     begun: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -129,7 +129,7 @@ class Agents:
         return JSONResponse({})
 
     async def _drip(self, told: Data) -> AsyncIterator[bytes]:
-        for _ in range(50):  # 25 s, and the whole exchange has 20
+        for _ in range(50):  # 25 s, but an exchange has only 20
             yield b" "
             await asyncio.sleep(0.5)
         yield json.dumps({"reply": self._words(told, 2)}).encode()
@@ -142,7 +142,7 @@ class Agents:
         await patiently(self.tenant, "POST", "/sms/send", body)
 
     def _words(self, told: Data, answer: int = 1) -> str:
-        """Words that differ, or the loop breaker would step in; and the ledger's mark."""
+        """Different words each time, or the loop breaker would stop the agent; with the ledger's mark."""
         said = " ".join(self.rng.sample(WORDS, 9))
         return f"{said} [{told['turn']['turnId']}/{answer}]"
 
@@ -154,7 +154,7 @@ class Agents:
 
 @dataclass(slots=True)
 class Talk:
-    """One conversation: its lead, the manner of its agent, what the lead wrote."""
+    """One conversation: its lead, the manner of its agent, and what the lead wrote."""
 
     manner: str
     lead: Data
@@ -166,14 +166,14 @@ class Talk:
 
 @dataclass(slots=True)
 class Backend:
-    """A tenant's own system, which sends one text after the other to one lead: half of them with
-    an `Idempotency-Key`, repeated whatever we answered; half without, repeated after a 503 only."""
+    """A tenant's own system that sends one text after the other to one lead. Half of them have an
+    `Idempotency-Key` and are repeated after any error; the others are repeated only after a 503."""
 
     tenant: Tenant
     lead: Data
     posted: list[Posted] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
-    """Answers that were no 2xx."""
+    """Answers other than a 2xx."""
 
     async def send(self, going: Callable[[], bool]) -> None:
         while going():
@@ -200,14 +200,14 @@ class Backend:
             self.refused.append(f"{answer.status_code} {answer.text}")
             if answer.status_code != 503:
                 return Posted(text, (), open=True)
-            if len(self.refused) % 2:  # every other one is not repeated: it must stand nowhere
+            if len(self.refused) % 2:  # every second one is not repeated: it must not be stored
                 return Posted(text, ())
             await asyncio.sleep(0.2)
 
 
 @dataclass(slots=True)
 class Run:
-    """The world of one run."""
+    """Everything of one run."""
 
     tenant: Tenant
     carrier: Carrier
@@ -218,27 +218,28 @@ class Run:
     backends: list[Backend] = field(default_factory=list)
 
     ends_at: float = math.inf
-    """On the monotonic clock."""
+    """By the monotonic clock."""
     alone: list[tuple[datetime, datetime]] = field(default_factory=list)
-    """When a worker could not tell what it had heard."""
+    """When a worker could not record the answers that it had got."""
 
     def going(self) -> bool:
         return time.monotonic() < self.ends_at
 
     @contextlib.contextmanager
     def speechless(self) -> Iterator[None]:
-        """While a worker stands still or is cut off, and a moment to tell what it had heard."""
+        """Marks the block as a time in which a worker is frozen or cut off, plus the time that it then needs
+        to record the answers that it had got."""
         began = datetime.now(UTC)
         yield
         self.alone.append((began, datetime.now(UTC) + timedelta(seconds=1)))
 
     @contextlib.asynccontextmanager
     async def living(self, seconds: float = 0) -> AsyncIterator[None]:
-        """All leads and backends at once, while the block lasts and for so long at least."""
+        """Runs all leads and backends at once, during the block and for at least `seconds`."""
         began = time.monotonic()
-        # Idle connections are left before uvicorn closes them, 5 s after their last request.
+        # Idle connections are dropped before uvicorn closes them, 5 s after their last request.
         limits = httpx.Limits(keepalive_expiry=2.0)
-        # The carrier tries its webhook again and again before it says what came of a text.
+        # The carrier repeats its webhook several times before it answers for a text.
         async with http_clients.build_client(timeout=90, limits=limits) as http:
             tasks = [
                 *(asyncio.create_task(self.talk(http, talk)) for talk in self.talks),
@@ -263,7 +264,7 @@ class Run:
         self.talks.append(talk)
 
     async def talk(self, http: httpx.AsyncClient, talk: Talk) -> None:
-        """Bursts of texts with pauses between them."""
+        """Writes bursts of texts with pauses between them."""
         rng = random.Random(self.rng.random())
         await asyncio.sleep(rng.uniform(0, 2))
         while self.going():
@@ -313,8 +314,8 @@ async def running(
     backends: int = 0,
     host: str = "127.0.0.1",
 ) -> AsyncIterator[Run]:
-    """A number, an agent and a campaign of each manner, and opened conversations. The agents
-    listen on `host`."""
+    """Makes a number, an agent and a campaign for each manner, and opens the conversations. The
+    agents listen on `host`."""
     agents = Agents(tenant, rng, guarded)
     account = await tenant.account("simulator", baseUrl=carrier.url)
     number = await tenant.number(providerAccountId=account["accountId"], messagesPerSecond=1000)
@@ -351,7 +352,7 @@ SELECT (SELECT count(*) FROM outbox)
 
 
 async def quiet(database: Database, agents: Agents) -> None:
-    """Returns once all is handed over and carried, and no agent has a word left to say."""
+    """Returns once everything is handed over and sent, and no agent still has a reply to send."""
 
     async def look() -> bool:
         async with database.system_tx() as tx:
@@ -363,8 +364,8 @@ async def quiet(database: Database, agents: Agents) -> None:
 def slow(
     run: Run, record: Record, killed_at: Sequence[float], within: float = RECOVERED_WITHIN
 ) -> tuple[list[str], list[float]]:
-    """Conversations with a well-behaved agent whose last text was not answered in time; and how
-    many seconds the answers of the others took."""
+    """Conversations with a well-behaved agent whose last text was not answered in time, and how many
+    seconds the other answers took."""
     late: list[str] = []
     took: list[float] = []
     for talk in run.talks:
@@ -387,7 +388,7 @@ def slow(
 
 
 def table(run: Run, record: Record) -> str:
-    """Turn states by the manner of the agent."""
+    """A table of turn states by the agent's manner."""
     manner = {talk.interaction_id: talk.manner for talk in run.talks}
     states = Counter((manner[turn["interactionId"]], turn["state"]) for turn in record.turns)
     columns = sorted({state for _, state in states})

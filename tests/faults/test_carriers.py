@@ -34,16 +34,16 @@ FAILURES = {
     "9999": "well-behaved",
 }
 REPORTING = ("0007", "0017", "0021", "0022", "0023", "9999")
-"""Those whose receipts say `delivered`."""
+"""The digits for which receipts say `delivered`."""
 WORKERS = 3
 SETTLED_WITHIN = 90.0
 RESENT_WITHIN = 75.0
-"""More for a text that is sent once more at the end of these, and asked for twice again."""
+"""Extra seconds for a text that is sent again at the end, and looked up twice again."""
 RECOVERED = 0.95
 
 
 async def leads(world: World, resources: Resources, each: int) -> list[tuple[str, str]]:
-    """(failure, lead id), `each` of every kind."""
+    """(failure, lead id): `each` leads for every kind of failure."""
     made = [(digits, f"lead_{digits}_{n}", f"+1212{300 + n}{digits}")
             for digits in FAILURES for n in range(each)]  # fmt: skip
     async with resources.database.system_tx() as tx:
@@ -58,7 +58,7 @@ async def leads(world: World, resources: Resources, each: int) -> list[tuple[str
 
 
 async def send(world: World, rng: random.Random, made: list[tuple[str, str]], seconds: float) -> dict[str, str]:
-    """One text to each lead, spread over so many seconds; the failure by message id."""
+    """Sends a text to each lead, spread over `seconds`; returns the failures by message id."""
     sent: dict[str, str] = {}
     limit = asyncio.Semaphore(ledger.AT_ONCE)
 
@@ -67,7 +67,7 @@ async def send(world: World, rng: random.Random, made: list[tuple[str, str]], se
         body = {"leadId": lead_id, "message": f"Hello from {digits}"}
         async with limit:
             answer = await world.tenant.ask("POST", "/sms/send", body)
-            while answer.status_code == 503:  # nothing was accepted: a busy machine
+            while answer.status_code == 503:  # not accepted: the machine is busy
                 await asyncio.sleep(0.5)
                 answer = await world.tenant.ask("POST", "/sms/send", body)
         assert answer.status_code == 202, answer.text
@@ -83,12 +83,12 @@ WHERE state = 'unknown' AND lease IS NULL AND due_at > clock_timestamp()
    OR state <> 'queued' AND lease IS NOT NULL AND begun_at BETWEEN
       clock_timestamp() - interval '50 s' AND clock_timestamp() - interval '16 s'
 """
-"""A minute passes for what is unknown, and for claims that no worker can hold any more: its
-exchange with the carrier would have ended."""
+"""Lets a minute pass for unknown texts, and for claims whose worker cannot be alive: its exchange
+with the carrier would have ended."""
 
 
 async def settled(resources: Resources, hurry: bool) -> None:
-    """Returns once nothing is owed any more."""
+    """Returns once no text is owed."""
 
     async def none(owed: str) -> bool:
         async with resources.database.system_tx() as tx:
@@ -147,8 +147,8 @@ async def test_no_failure_of_a_carrier_doubles_or_loses_a_text(
 
 
 def twice_unlucky(record: Record, carrier: Carrier, message_id: str) -> bool:
-    """Whether the text's one resend is what met the carrier's 500: a worker was killed with it in
-    hand before the carrier heard of it. Nobody sends it a third time."""
+    """Whether the text's one repetition got the carrier's 500: a worker was killed before its first
+    request reached the carrier. A text is never sent a third time."""
     end = record.ends.get(message_id)
     return (
         end is not None

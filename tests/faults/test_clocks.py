@@ -1,4 +1,4 @@
-"""Hosts whose clocks are wrong: whatever is due, leased or recent is so by the database's clock."""
+"""Hosts with wrong clocks: what is due, leased or recent is decided by the database's clock."""
 
 import itertools
 
@@ -23,7 +23,7 @@ HOUR = 3600.0
 
 
 async def pass_seconds(resources: Resources, message_id: str, seconds: int) -> None:
-    """So much time passes for a text of unknown outcome, once it is one."""
+    """Waits until the text is of unknown outcome, then lets `seconds` pass for it."""
 
     async def look() -> bool:
         async with resources.database.system_tx() as tx:
@@ -39,7 +39,7 @@ async def test_an_unknown_text_is_asked_for_and_sent_again_at_its_time(
     world = idle_world
     crew.skews = itertools.repeat(skew)
     await crew.start(1)
-    sent = await world.send(to="+12125550015")  # answers 500, and has not taken it
+    sent = await world.send(to="+12125550015")  # the carrier answers 500 and has not taken it
     denied = world.carrier.known.denied_lookup_counts
     for times, seconds in ((1, 15), (2, 45)):
         await pass_seconds(resources, sent["messageId"], seconds)

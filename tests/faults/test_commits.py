@@ -1,4 +1,4 @@
-"""The connection to PostgreSQL breaks in mid-COMMIT: what was answered is true all the same."""
+"""The connection to PostgreSQL breaks during COMMIT, and the answers are still true."""
 
 import asyncio
 
@@ -24,13 +24,13 @@ async def served(island: Island, agent: AgentDouble) -> World:
 
 
 async def stand(island: Island, texts: list[str]) -> int:
-    """How many messages have these texts, once no transaction of the web process is open."""
+    """Waits until the web process has no open transaction; returns how many messages have these texts."""
 
     async def settled() -> bool:
         async with island.resources.database.system_tx() as tx:
             return not await tx.fetch_value(OPEN)
 
-    await asyncio.sleep(2 * LATE)  # the delayed COMMIT has come
+    await asyncio.sleep(2 * LATE)  # the delayed COMMIT has arrived
     await until(settled)
     async with island.resources.database.system_tx() as tx:
         count: int = await tx.fetch_value("SELECT count(*) FROM messages WHERE text = ANY ($1)", texts)
@@ -84,7 +84,7 @@ async def test_a_text_of_a_lead_whose_commit_was_lost_is_answered_2xx_and_stands
     served: World, island: Island
 ) -> None:
     texts = [(f"{word} {how}", how) for word in ("Hey", "STOP\n--") for how in LOSSES]
-    for text, how in texts:  # a plain text is gathered, a STOP goes by itself
+    for text, how in texts:  # plain texts wait for a batch, a STOP goes by itself
         island.database.losing = [(text.encode(), how)]
         assert await island.carrier.text(served.phone, served.ours, text) == 200
         assert not island.database.losing

@@ -1,8 +1,8 @@
-"""The disk under PostgreSQL is full to the last byte: that of its tables, or that of its log.
+"""PostgreSQL's disk is full to the last byte: the one of its tables, or the one of its WAL.
 
-Real disks of a small size (tmpfs), mounted by the test, which needs root for it. With the tables'
-disk full PostgreSQL serves on and refuses what needs room; with the log's disk full it stops, and
-its own supervisor, which is the test, starts it again.
+The test mounts small disks (tmpfs), which needs root. If the tables' disk is full, PostgreSQL keeps
+running and refuses what needs room. If the WAL's disk is full, it stops, and its supervisor (here
+the test) starts it again.
 """
 
 import asyncio
@@ -41,14 +41,14 @@ FULL_FOR = 6.0
 """Seconds."""
 ANSWERED_WITHIN = 2.0
 REFUSED = 20
-"""So many refusals of each kind are looked at."""
+"""How many refusals of each kind are checked."""
 LOG_A_LITTLE = "SELECT pg_logical_emit_message(false, 'ballast', repeat('x', 1000000))"
 Which = Literal["tables", "log"]
 
 
 @dataclass(slots=True)
 class Disk:
-    """A small file system of its own."""
+    """A small file system."""
 
     path: Path
 
@@ -57,7 +57,7 @@ class Disk:
         return self.path / "ballast"
 
     def fill(self) -> None:
-        """To the last byte."""
+        """Fills the disk to the last byte."""
         with self.ballast.open("ab", buffering=0) as out:
             for size in (1 << 20, 1 << 12):
                 with contextlib.suppress(OSError):
@@ -69,7 +69,7 @@ class Disk:
 
     @contextlib.asynccontextmanager
     async def full(self) -> AsyncIterator[None]:
-        """What becomes free meanwhile is filled at once."""
+        """During the block, room that becomes free is filled at once."""
 
         async def fill() -> None:
             while True:
@@ -86,7 +86,7 @@ class Disk:
 
 @contextlib.contextmanager
 def mounted(path: Path) -> Iterator[Disk]:
-    """Skips the test where nothing may be mounted."""
+    """Mounts a disk; skips the test if that is not allowed."""
     path.mkdir()
     asked = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "leadsail-test", str(path)]
     try:
@@ -103,7 +103,7 @@ def mounted(path: Path) -> Iterator[Disk]:
 
 @dataclass(slots=True)
 class Shore:
-    """A harbour of which one disk is small."""
+    """A harbour with one small disk."""
 
     which: Which
     disk: Disk
@@ -115,7 +115,7 @@ def shore(request: pytest.FixtureRequest) -> Iterator[Shore]:
     which: Which = request.param
     with tempfile.TemporaryDirectory(prefix="leadsail-") as made:
         folder, log = Path(made), Path(made) / "log"
-        folder.chmod(0o755)  # the servers' own account must reach its folder below
+        folder.chmod(0o755)  # the servers' account must be able to enter it
         with mounted(folder / "postgres" if which == "tables" else log) as disk:
             embedded.serve_postgres(folder).close()
             _move_log(folder / "postgres" / "cluster", log)
@@ -124,7 +124,7 @@ def shore(request: pytest.FixtureRequest) -> Iterator[Shore]:
 
 
 def _move_log(cluster: Path, to: Path) -> None:
-    """Write-ahead log and tables on different disks, as PostgreSQL's manual has it."""
+    """Moves the write-ahead log to another disk, as PostgreSQL's manual describes."""
     to.mkdir(exist_ok=True)
     owner = cluster.stat()
     os.chown(to, owner.st_uid, owner.st_gid)
@@ -166,7 +166,7 @@ async def test_a_full_disk_is_said_and_with_room_again_all_goes_on_in_the_same_p
 
 
 async def fill_log(island: Island) -> None:
-    """Until the server needs a new piece of log, for which there is no room."""
+    """Writes until the server needs a new WAL segment, for which there is no room."""
     url = database_named(island.harbour.postgres.url, island.name)
     with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
         connection = await asyncpg.connect(url)
@@ -180,21 +180,21 @@ async def fill_log(island: Island) -> None:
 
 
 async def again(island: Island) -> None:
-    """PostgreSQL is started again, as whoever supervises it does. It comes back elsewhere."""
+    """Starts PostgreSQL again, as its supervisor would, on another port."""
     island.harbour.postgres = await asyncio.to_thread(embedded.serve_postgres, island.harbour.folder)
     island.database.to = port_of(island.harbour.postgres)
 
 
 async def health(url: str) -> tuple[int, int]:
-    """Live and ready."""
+    """The statuses of /health/live and /health/ready."""
     async with http_clients.build_client(base_url=url, timeout=5) as http:
         live, ready = await asyncio.gather(http.get("/health/live"), http.get("/health/ready"))
     return live.status_code, ready.status_code
 
 
 async def refuses(island: Island, run: Run, url: str) -> None:
-    """The process says within two seconds that it is not ready, and takes neither texts to send
-    nor texts of leads; all that it says goes into the record of the run."""
+    """Asserts that the process says within two seconds that it is not ready, and accepts neither sends
+    nor texts of leads. The answers go into the record of the run."""
 
     async def unready() -> bool:
         return await health(url) == (200, 503)
@@ -203,7 +203,7 @@ async def refuses(island: Island, run: Run, url: str) -> None:
     async with http_clients.build_client(base_url=url, timeout=5) as http:
         for one in (send, write):
             refused = 0
-            for n in itertools.count():  # a page that is not full yet has room for some
+            for n in itertools.count():  # a table page that is not full still has room for some rows
                 began = time.monotonic()
                 status = await one(island, run, http, f"{url} full {n}")
                 assert time.monotonic() - began < ANSWERED_WITHIN
@@ -224,7 +224,7 @@ async def send(island: Island, run: Run, http: httpx.AsyncClient, text: str) -> 
 
 
 async def write(island: Island, run: Run, http: httpx.AsyncClient, text: str) -> int:
-    """The carrier posts a text of a lead, which it keeps no record of: nobody can fetch it."""
+    """The carrier posts a lead's text and keeps no record of it, so it cannot be fetched later."""
     talk = next(talk for talk in run.talks if not (talk.toggles or talk.stops))
     public = run.carrier.known.inbound_urls[run.ours]
     body = {

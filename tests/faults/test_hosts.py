@@ -1,5 +1,5 @@
-"""Two hosts, each with a web process and a worker, before one PostgreSQL and one Valkey; one of
-the hosts is cut off in the midst of it, and comes back. Hosts are network namespaces."""
+"""Two hosts, each with a web process and a worker, share one PostgreSQL and one Valkey. One host
+is cut off under load and comes back. The hosts are network namespaces."""
 
 import asyncio
 import contextlib
@@ -46,9 +46,9 @@ TALKS, BACKENDS, WAITING = 10, 2, 8
 BEFORE, AFTER = 10.0, 15.0
 """Seconds."""
 SHORT, LONG = 15.0, HAND_OVER_LEASE.total_seconds() + 5.0
-"""Seconds for which the host is away: its worker hears of what it began after all, or too late."""
+"""How long the host is cut off, in seconds: its worker gets the answers in time, or too late."""
 SENDERS, LEADS, MOST, REST = 2, 10, 2000, 0.05
-"""For each host: senders, leads of each, texts of each at most, and seconds between two."""
+"""For each host: how many senders, leads and texts (at most) for each, and seconds between texts."""
 STARTS_WITHIN = 60.0
 BACK_WITHIN = 15.0
 SAME_TURN_WITHIN = 45.0
@@ -56,14 +56,14 @@ SAME_TURN_WITHIN = 45.0
 
 @dataclass(slots=True)
 class Load:
-    """A client that sends one text after the other to one host."""
+    """A client that sends one text after the other to a host."""
 
     tenant: Tenant
     name: str
     leads: list[Data]
     posted: list[Posted] = field(default_factory=list)
     taken: list[float] = field(default_factory=list)
-    """When each 2xx came (epoch seconds)."""
+    """When each 2xx came, in epoch seconds."""
 
     async def send(self, going: Callable[[], bool]) -> None:
         while going() and len(self.posted) < MOST:
@@ -78,14 +78,14 @@ class Load:
                 if answer.status_code == 202:
                     self.taken.append(time.time())
                     self.posted.append(Posted(text, (answer.json()["data"]["messageId"],)))
-                else:  # a 503 is a promise that it stands nowhere
+                else:  # a 503 promises that the text was not stored
                     self.posted.append(Posted(text, (), open=answer.status_code != 503))
             await asyncio.sleep(REST)
 
 
 @dataclass(slots=True)
 class Town:
-    """The hosts with their processes, the servers, and the test's own hold on them."""
+    """The hosts, their processes, the servers, and the test's access to them."""
 
     site: Site
     balancer: Balancer
@@ -97,7 +97,7 @@ class Town:
     processes: list[Process] = field(default_factory=list)
 
     async def start(self, host: Host) -> None:
-        """Its web process and its worker; returns once the balancer sends it requests."""
+        """Starts the host's web process and worker; returns once the balancer sends it requests."""
         env = self.env | {"HOST": host.address, "PORT": str(PORT)}
         for word in ("web", "worker"):
             with self.log.open("ab") as out:
@@ -133,10 +133,10 @@ def address(host: Host) -> str:
 
 @contextlib.contextmanager
 def servers(site: Site) -> Iterator[tuple[str, str]]:
-    """The embedded PostgreSQL, migrated, and Valkey, started anew where the hosts reach them."""
+    """Starts the embedded PostgreSQL (migrated) and Valkey at addresses that the hosts can reach."""
     with tempfile.TemporaryDirectory(prefix="leadsail-") as made, contextlib.ExitStack() as stack:
         folder = Path(made)
-        folder.chmod(0o755)  # the servers' own account must reach its folder below
+        folder.chmod(0o755)  # the servers' account must be able to enter it
         with embedded.serve_postgres(folder) as database, embedded.serve_valkey(folder) as clock:
             migrate_to_head(database.url)
             urls = [_at(site, database.url, 5432), _at(site, clock.url, 6379)]
@@ -180,7 +180,7 @@ def _served(site: supervisor.Site, command: list[str]) -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def town(site: Site, database: str, clock: str, log: Path) -> AsyncIterator[Town]:
-    """Everything but the hosts' processes."""
+    """Starts everything except the hosts' processes."""
 
     async def up() -> bool:
         with contextlib.suppress(OSError, asyncpg.PostgresError):
@@ -284,7 +284,7 @@ async def cut_off(site: Site, seconds: float, database: str, clock: str, log: Pa
 
 
 async def loaded(stack: contextlib.AsyncExitStack, here: Town, host: Host) -> list[Load]:
-    """The clients of one host, with leads of their own."""
+    """The clients of one host, each with its own leads."""
     campaign = await here.tenant.campaign()
     http = await stack.enter_async_context(client(address(host), 3))
     direct = Tenant(here.tenant.tenant_id, here.tenant.key, http)
@@ -299,8 +299,8 @@ async def loaded(stack: contextlib.AsyncExitStack, here: Town, host: Host) -> li
 
 
 async def held_talks(run: Run) -> list[Talk]:
-    """Conversations that rest until their leads are told to write, and whose agent then thinks
-    until it is let go."""
+    """Conversations whose leads write only when the test says so, and whose agent then waits for the
+    test before it answers."""
     agent = await run.tenant.agent(webhookUrl=f"{run.agents.url}/held", batchWindowMs=1000)
     number = (await run.tenant.call("GET", "/phone-numbers"))["phoneNumbers"][0]
     campaign = await run.tenant.campaign(smsAgentId=agent["smsAgentId"], phoneNumberId=number["phoneNumberId"])
@@ -317,8 +317,8 @@ async def write(run: Run, waiting: list[Talk]) -> None:
 
 
 async def held_by(run: Run, host: Host, waiting: list[Talk]) -> list[str]:
-    """Turns of those conversations that the host's worker has handed over, and whose agent still
-    thinks."""
+    """Turns of these conversations that the host's worker has handed over and that the agent has not
+    answered yet."""
     texts = {talk.written[-1].text for talk in waiting}
     return [
         heard.turn_id
@@ -328,7 +328,7 @@ async def held_by(run: Run, host: Host, waiting: list[Talk]) -> list[str]:
 
 
 def came_after(run: Run, turn_id: str, cut_at: float) -> list[tuple[str, float]]:
-    """Whence the turn was handed over after that, and how many seconds after."""
+    """From which host the turn was handed over after `cut_at`, and how many seconds later."""
     return [
         (whence, round(when - cut_at, 1))
         for heard, (whence, when) in zip(run.agents.heard, run.agents.came, strict=True)
@@ -337,7 +337,7 @@ def came_after(run: Run, turn_id: str, cut_at: float) -> list[tuple[str, float]]
 
 
 def carried(record: ledger.Record, turn_id: str) -> int:
-    """How many texts the carrier took that answer the turn."""
+    """How many texts that answer the turn the carrier accepted."""
     texts = [text["text"] for taken in record.accepted.values() for text in taken]
     return sum(turn_id in text for text in texts)
 
@@ -347,7 +347,7 @@ def taken(loads: list[Load], begin: float, end: float) -> int:
 
 
 def phases(here: Town, run: Run, loads: dict[Host, list[Load]], marks: list[float]) -> str:
-    """What went through each host in a second, before it was cut off, meanwhile, and after."""
+    """Texts a second through each host: before the cut, during it, and after it."""
     arrived = [
         datetime.fromisoformat(text.at).timestamp()
         for texts in here.carrier.known.phones.values() for text in texts if not text.mine

@@ -16,7 +16,7 @@ LATER = (NOW + timedelta(seconds=3)).isoformat()
 
 
 def good() -> Record:
-    """Two texts, one turn, one reply that arrived; then a STOP and its confirmation."""
+    """A good run: two texts, one turn, a delivered reply, then a STOP and its confirmation."""
 
     def entry(seq: int, role: str, message: str, status: str) -> dict[str, object]:
         return {"messageId": f"msg_{seq}", "seq": seq, "role": role, "message": message,

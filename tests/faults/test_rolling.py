@@ -1,4 +1,4 @@
-"""Deploys: web and workers are replaced one after the other in mid-turn, and nobody notices."""
+"""Deploys: web and workers are replaced one after the other during turns, and nothing is lost."""
 
 import asyncio
 import random
@@ -62,7 +62,7 @@ async def test_an_open_event_stream_does_not_hold_up_a_stop(island: Island) -> N
         stopped = asyncio.create_task(island.stop_web(url))
         async for _ in stream.aiter_lines():
             pass
-        # Both have come to their ends by themselves, while the process still serves others.
+        # Both streams have ended while the process still serves other requests.
         assert (await polled).json()["data"]["events"] == []
         assert not stopped.done()
         async with http_clients.build_client(base_url=url) as http:

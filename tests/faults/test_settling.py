@@ -1,4 +1,4 @@
-"""What carriers and agents said is recorded, whatever the database does meanwhile."""
+"""Answers of carriers and agents are recorded even if the database fails in between."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ OWED = "SELECT message_id FROM outbox WHERE message_id = $1 FOR UPDATE NOWAIT"
 async def test_a_stale_text_is_settled_in_the_order_in_which_everybody_locks(
     world: World, resources: Resources
 ) -> None:
-    """Threads before the outbox; the other way round hand-overs and cancels would deadlock."""
+    """Threads before the outbox. In the other order it would deadlock with hand-overs and cancels."""
     thread = await talking(world)
     number = f"/phone-numbers/{world.number['phoneNumberId']}"
     await world.tenant.call("POST", f"{number}/pause", {})
@@ -34,7 +34,7 @@ async def test_a_stale_text_is_settled_in_the_order_in_which_everybody_locks(
                 return bool(await other.fetch_value(CLAIMED))
 
         await until(claimed)
-        await asyncio.sleep(0.5)  # it has gone on to settle, and waits for the thread
+        await asyncio.sleep(0.5)  # it now settles, and waits for the thread's lock
         assert await tx.fetch_value(OWED, late) == late
     message = await world.status_is(late, "cancelled")
     assert message["errorCode"] == "STALE_TURN"

@@ -1,4 +1,4 @@
-"""STOP wins every race: whatever is on its way out, nothing begins after its 2xx."""
+"""STOP wins every race: no request to a carrier begins after the 2xx to a STOP."""
 
 import asyncio
 import itertools
@@ -28,7 +28,7 @@ from tests.world import served, until
 
 AT_ONCE = 40
 LATEST = 0.25
-"""Seconds after the text was asked for at which a STOP comes at the latest."""
+"""The latest time of the STOP, in seconds after the text was requested."""
 SECRET = CREDENTIALS["simulator"]["secret"]
 CONFIRMATION = "You are out."
 _phones = itertools.count(2000)
@@ -36,7 +36,7 @@ _phones = itertools.count(2000)
 
 @dataclass(slots=True)
 class Field:
-    """The servers, and every request that began at the carrier: phone → (text, when)."""
+    """The servers, and every request that began at the carrier: for each phone the texts and times."""
 
     tenant: Tenant
     http: httpx.AsyncClient
@@ -50,7 +50,7 @@ class Field:
     async def says(self, phone: str, text: str) -> None:
         body = {"type": "inbound", "id": f"in-{next(self.ids)}", "from": phone,
                 "to": self.number, "text": text, "media": []}  # fmt: skip
-        for _ in range(5):  # a busy database answers 503, and carriers come again
+        for _ in range(5):  # a busy database answers 503, and carriers repeat
             answer = await self.http.post(self.inbound_url, **sign_webhook(SECRET, self.inbound_url, body))
             if answer.status_code != 503:
                 break
@@ -59,7 +59,7 @@ class Field:
     async def send(self, lead_id: str, **more: Any) -> httpx.Response:
         body = {"leadId": lead_id, "message": "Going out"} | more
         answer = await self.tenant.ask("POST", "/sms/send", body)
-        while answer.status_code == 503:  # nothing was accepted: a busy machine
+        while answer.status_code == 503:  # not accepted: the machine is busy
             await asyncio.sleep(0.2)
             answer = await self.tenant.ask("POST", "/sms/send", body)
         return answer
@@ -77,7 +77,7 @@ async def carry(field_: Field, request: Request) -> Response:
 
 
 async def answer(request: Request) -> Response:
-    """The agent: answers inline, or not at all where the lead says so."""
+    """The agent: replies inline, or not at all if the lead's text says so."""
     told = await request.json()
     quiet = "quietly" in told["message"]["combinedText"]
     return JSONResponse({} if quiet else {"reply": "From the agent"})
@@ -146,15 +146,15 @@ async def agent_by_api(field_: Field, lead: Data) -> None:
 
 
 async def _agent_turn(field_: Field, lead: Data, text: str) -> str | None:
-    """Opens a thread in agent mode, writes, and waits until the turn was handed over."""
+    """Opens a thread in agent mode, writes as the lead, and waits for the hand-over."""
     opened = await field_.send(lead["lead_id"], message="Opening", agentMode=True)
     if opened.status_code == 403:
-        return None  # the STOP was first
+        return None  # the STOP came first
     path = f"/interactions/{opened.json()['data']['interactionId']}/turns"
     await field_.says(lead["phone"], text)
     for _ in range(50):
         answer = await field_.tenant.ask("GET", path)
-        if answer.status_code != 503:  # so many look at once that some are sent away
+        if answer.status_code != 503:  # so many ask at once that some get a 503
             turns = answer.json()["data"]["turns"]
             if not turns or turns[0]["state"] not in ("collecting", "delivering"):
                 return str(turns[0]["turnId"]) if turns else None
@@ -184,8 +184,8 @@ async def leads(field_: Field, resources: Resources, count: int) -> list[Data]:
 
 
 async def race(field_: Field, way: str, lead: Data, delay: float | None) -> float | None:
-    """One schedule: the text is asked for, and after `delay` seconds the lead says STOP; when
-    that was answered. None: no STOP."""
+    """One schedule: a text is requested, and after `delay` seconds the lead writes STOP. Returns when the
+    STOP was answered; None without a STOP."""
     going = asyncio.ensure_future(WAYS[way](field_, lead))
     if delay is None:
         await going

@@ -1,5 +1,5 @@
-"""Fifty conversations at once, agents that do what agents do, workers killed and Redis flushed:
-one burst gets one answer, and none that was given up reaches the lead."""
+"""Fifty conversations at once with well and badly behaved agents, while workers are killed and
+Redis is flushed: each burst gets one answer, and no reply to a closed turn reaches the lead."""
 
 import asyncio
 import itertools
@@ -18,7 +18,7 @@ from tests.world import Carrier
 
 
 async def flushing(url: str, rng: random.Random) -> None:
-    """Everything in our Redis is lost, again and again (only there: others test beside us)."""
+    """Flushes our Redis database again and again (not the others: other tests use them)."""
     async with redis.asyncio.from_url(url) as client:  # type: ignore[no-untyped-call]
         while True:
             await asyncio.sleep(rng.uniform(1, 5))
@@ -45,7 +45,7 @@ async def test_in_chaos_each_burst_gets_one_answer_and_nobody_talks_over_anybody
     seconds: float,
     deadly: tuple[float, float],
 ) -> None:
-    crew.skews = itertools.cycle([0.0, 1800.0, -1800.0])  # and their hosts' clocks are wrong
+    crew.skews = itertools.cycle([0.0, 1800.0, -1800.0])  # on hosts with wrong clocks
     await crew.start(workers)
     async with running(tenant, carrier, rng, talks) as run:
         plagues = [asyncio.create_task(crew.suffer(*deadly)),
@@ -75,7 +75,7 @@ async def test_in_chaos_each_burst_gets_one_answer_and_nobody_talks_over_anybody
 async def test_agents_that_send_without_naming_a_turn_show_what_the_guards_prevent(
     tenant: Tenant, carrier: Carrier, resources: Resources, crew: Crew, rng: random.Random
 ) -> None:
-    """The control run: the same agents, as a backend that just sends. The ledger must see it."""
+    """The control run: the same agents send like a backend. The ledger must find breaches."""
     await crew.start(1)
     async with running(tenant, carrier, rng, 20, guarded=False) as run:
         run.talks = [talk for talk in run.talks if talk.manner in ("late", "twice", "by api")]

@@ -55,7 +55,7 @@ async def test_a_text_whose_worker_died_while_sending_is_sent_once(
 ) -> None:
     world = idle_world
     worker = await spawn()
-    sent = await world.send(to="+12125550011")  # taken, never answered
+    sent = await world.send(to="+12125550011")  # the carrier takes it and never answers
 
     async def taken() -> bool:
         return bool(world.carrier.known.accepted.get(sent["messageId"]))
@@ -63,7 +63,7 @@ async def test_a_text_whose_worker_died_while_sending_is_sent_once(
     await until(taken)
     worker.kill()
     await worker.wait()
-    async with resources.database.system_tx() as tx:  # the lease runs out
+    async with resources.database.system_tx() as tx:  # the lease ends
         await tx.execute("UPDATE outbox SET due_at = clock_timestamp()")
     await spawn()
     await world.status_is(sent["messageId"], "sent")

@@ -200,7 +200,7 @@ async def test_a_turn_that_cannot_be_put_into_words_is_given_up_and_stops_no_oth
     assert len(world.agent.told) == len(others)
     assert await states(world, others) == ["awaiting_reply"] * len(others)
     assert turn["state"] == "failed"
-    assert "could not be put into words" in turn["reason"]
+    assert "the payload could not be built" in turn["reason"]
     assert (await world.thread(poisoned[1]))["status"] == "follow_up"
     replay = await world.tenant.ask("POST", f"/turns/{turn['turnId']}/replay", {})
     assert replay.json()["error"]["code"] == "VALIDATION_ERROR"
