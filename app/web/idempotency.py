@@ -1,7 +1,7 @@
-"""`Idempotency-Key` on a POST that creates something (contract 2)."""
+"""`Idempotency-Key` on a POST that creates something, and the same for forms. See docs/contract.md."""
 
 from collections.abc import Collection
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from asyncpg.exceptions import LockNotAvailableError
 from fastapi import Depends, Header, Request
@@ -20,19 +20,30 @@ MAX_KEY_LENGTH = 255
 
 
 class Idempotency:
-    """Keeps the answer of the route it is given to, if the request has a key."""
+    """The claimed key of a request, in the transaction of its effect. Without a key it does nothing."""
 
     def __init__(self, tx: Tx, tenant_id: str, idempotency_key: IdempotencyKey | None) -> None:
         self._tx, self._tenant_id, self._idempotency_key = tx, tenant_id, idempotency_key
 
-    async def store_answer(self, answer: M, status: int = 201, secret: Collection[str] = ()) -> M:
-        """`answer`, kept for a repeat; fields of its data named in `secret` are not kept."""
+    async def store_answer(
+        self, answer: M, status: int = 201, secret: Collection[str] = (), exclude_none: bool = False
+    ) -> M:
+        """Stores `answer` for a repeat, but not the fields of its data that `secret` names."""
         if self._idempotency_key:
-            plain = answer.model_dump(mode="json", by_alias=True)
-            data = {name: v for name, v in plain["data"].items() if name not in secret}
-            plain["data"] = data
-            await idempotency.store_answer(self._tx, self._tenant_id, self._idempotency_key, status, plain)
+            plain = answer.model_dump(mode="json", by_alias=True, exclude_none=exclude_none)
+            await self.store_data({name: v for name, v in plain["data"].items() if name not in secret}, status)
         return answer
+
+    async def store_data(self, data: dict[str, Any], status: int) -> None:
+        """Stores the data of an answer for a repeat."""
+        if self._idempotency_key:
+            answer = {"success": True, "data": data}
+            await idempotency.store_answer(self._tx, self._tenant_id, self._idempotency_key, status, answer)
+
+    async def free_key(self) -> None:
+        """Frees the key of a refused request that commits all the same."""
+        if self._idempotency_key:
+            await idempotency.free_key(self._tx, self._tenant_id, self._idempotency_key)
 
 
 Key = Annotated[
@@ -47,41 +58,41 @@ Key = Annotated[
 
 
 async def require_idempotency(request: Request, caller: AnyCaller, tx: TenantTx, key: Key = None) -> Idempotency:
-    """Raises `Replayed` for a repeat, `IdempotencyKeyReused` when the body differs,
-    `IdempotencyInProgress` while the first still runs."""
-    idempotency_key = await build_key(request, f"{request.method} {request.url.path}", key)
-    if idempotency_key:
-        await claim_key(tx, caller.tenant_id, idempotency_key)
-    return Idempotency(tx, caller.tenant_id, idempotency_key)
+    """Raises as `claim_key` does."""
+    return await claim_key(tx, caller.tenant_id, await build_key(request, f"{request.method} {request.url.path}", key))
 
 
 Idempotent = Annotated[Idempotency, Depends(require_idempotency, scope="function")]
 
 
 async def replay_answer(_: Request, error: Exception) -> Response:
-    """The handler of `Replayed`."""
+    """The handler of `ReplayedAnswer`."""
     assert isinstance(error, ReplayedAnswer)
-    # jsonb keeps no order of fields: only the envelope's is given back.
+    # jsonb does not keep the order of fields; the envelope gets its order here.
     return JSONResponse({"success": True, "data": error.data}, error.status)
 
 
 async def build_key(request: Request, route: str, key: str | None) -> IdempotencyKey | None:
-    """The request's key, with what it counts for."""
+    """The request's key with its route and the digest of its body; None without a key."""
     return IdempotencyKey(route, key, digest_body(await request.body())) if key else None
 
 
-async def claim_key(tx: Tx, tenant_id: str, idempotency_key: IdempotencyKey) -> None:
-    """Takes the key for this request, or raises as `require_idempotency` does."""
+async def claim_key(tx: Tx, tenant_id: str, idempotency_key: IdempotencyKey | None) -> Idempotency:
+    """Claims the key for this request. Raises `ReplayedAnswer` for a repeat, `IdempotencyKeyReused`
+    when the body differs, and `IdempotencyInProgress` while the first request still runs."""
+    if idempotency_key is None:
+        return Idempotency(tx, tenant_id, None)
     try:
         first_answer = await idempotency.reserve_key(tx, tenant_id, idempotency_key)
     except LockNotAvailableError:
         raise IdempotencyInProgress(retry_after=1) from None
     if first_answer is not None:
         raise build_repeat_outcome(first_answer, idempotency_key)
+    return Idempotency(tx, tenant_id, idempotency_key)
 
 
 def build_repeat_outcome(first_answer: Row, idempotency_key: IdempotencyKey) -> ReplayedAnswer | Problem:
-    """How a request ends that was not the first with its key."""
+    """What to raise for a request that is not the first with its key."""
     if first_answer["body_digest"] != idempotency_key.digest:
         return IdempotencyKeyReused()
     if first_answer["status"] is None:

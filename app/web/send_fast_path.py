@@ -19,7 +19,7 @@ from app.commands import outgoing, send
 from app.domain.idempotency import IdempotencyKey, ReplayedAnswer, digest_body
 from app.domain.orders import AcceptedText, Order, RefusedOrder
 from app.domain.problems import Unavailable
-from app.store import idempotency
+from app.store import idempotency as idempotency_store
 from app.store.batching import Batcher, RunAlone
 from app.store.engine import DATABASE_AWAY_ERRORS, CommitLost, Database, Tx
 from app.web import problems
@@ -56,21 +56,17 @@ def build_send_batcher(database: Database) -> SendBatcher:
         return [results_by_id[order.message_id] for order in orders]
 
     async def run_single(order: Order) -> SendResult:
-        idempotency_key = order.idempotency_key
         try:
             async with database.system_tx() as tx:
-                if idempotency_key:
-                    await claim_key(tx, order.tenant_id, idempotency_key)
+                idempotency = await claim_key(tx, order.tenant_id, order.idempotency_key)
                 [result] = await send.accept_texts(tx, [replace(order, idempotency_key=None)])
                 answer = outgoing.unwrap_answer(outgoing.to_answer(result))  # or the key is free again
-                if idempotency_key:
-                    stored_answer = {"success": True, "data": answer}
-                    await idempotency.store_answer(tx, order.tenant_id, idempotency_key, 202, stored_answer)
+                await idempotency.store_data(answer, 202)
         except ReplayedAnswer as replayed_answer:
             return replayed_answer.data
         except CommitLost as lost_commit:
             [result] = await _find_lost_outcome(database, [order], lost_commit)
-            return await run_single(order) if idempotency_key else outgoing.to_answer(result)
+            return await run_single(order) if order.idempotency_key else outgoing.to_answer(result)
         return answer
 
     return Batcher(run_batch, run_single)
@@ -82,7 +78,7 @@ async def _get_repeats(tx: Tx, orders: Sequence[Order]) -> dict[str, SendResult 
     orders_with_key = [(order, order.idempotency_key) for order in orders if order.idempotency_key]
     if not orders_with_key:
         return {}
-    first_answers = await idempotency.find_first_answers(
+    first_answers = await idempotency_store.find_first_answers(
         tx, [(order.tenant_id, idempotency_key) for order, idempotency_key in orders_with_key]
     )
     repeats: dict[str, SendResult | RunAlone] = {}

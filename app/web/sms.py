@@ -26,7 +26,6 @@ from app.domain.orders import (
     RefusedOrder,
 )
 from app.domain.problems import Invalid, NotFound, Problem
-from app.store import idempotency as idempotency_store
 from app.store import messages
 from app.store.engine import ReadTx
 from app.web.dependencies import (
@@ -185,18 +184,14 @@ async def send_one(
         return Answer(data=Queued.model_validate(outgoing.unwrap_answer(accepted_text)))
     # Opened here and not in a dependency: what a refusal records must be committed.
     async with resources.database.system_tx() as tx:
-        if idempotency_key:
-            await claim_key(tx, caller.tenant_id, idempotency_key)
+        idempotency = await claim_key(tx, caller.tenant_id, idempotency_key)
         [result] = await outgoing.dispatch_texts(tx, caller, [order])
         if isinstance(result, RefusedOrder):
-            if idempotency_key:
-                await idempotency_store.free_key(tx, caller.tenant_id, idempotency_key)
+            await idempotency.free_key()
         else:
             is_caught = result["status"] == "caught"
             answer = Answer[Queued | Caught](data=(Caught if is_caught else Queued)(**result))
-            if idempotency_key:
-                plain = answer.model_dump(mode="json", by_alias=True)
-                await idempotency_store.store_answer(tx, caller.tenant_id, idempotency_key, 202, plain)
+            await idempotency.store_answer(answer, 202)
     if isinstance(result, RefusedOrder):
         raise result.problem
     if order.turn_id:
@@ -276,14 +271,10 @@ async def send_bulk(
     request.app.state.rates.charge(caller, len(body.messages) - 1)  # one is the request itself
     entries = await _read_entries(caller, bulk_id, body.messages)
     async with resources.database.system_tx() as tx:
-        if idempotency_key:
-            await claim_key(tx, caller.tenant_id, idempotency_key)
+        idempotency = await claim_key(tx, caller.tenant_id, idempotency_key)
         results = await bulk_commands.accept_bulk(tx, caller, bulk_id, entries)
         answer = Answer[BulkAccepted](data=_build_bulk_answer(bulk_id, results))
-        if idempotency_key:
-            plain = answer.model_dump(mode="json", by_alias=True, exclude_none=True)
-            await idempotency_store.store_answer(tx, caller.tenant_id, idempotency_key, 202, plain)
-    return answer
+        return await idempotency.store_answer(answer, 202, exclude_none=True)
 
 
 async def _read_entries(caller: Caller, bulk_id: str, raw_entries: Sequence[Any]) -> list[Order | RefusedOrder]:

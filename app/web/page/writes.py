@@ -18,7 +18,6 @@ from app.domain.problems import Conflict, Invalid, NotFound, Problem
 from app.domain.turns import MOST_TEXTS
 from app.domain.words import InteractionStatus
 from app.resources import Resources
-from app.store import idempotency as idempotency_store
 from app.store import page as store
 from app.web.idempotency import claim_key
 from app.web.page import visits
@@ -97,7 +96,7 @@ async def _send_note(resources: Resources, caller: Caller, interaction_id: str, 
     idempotency_key = IdempotencyKey(PAGE_ROUTE, once, sha256("\0".join(digest_parts).encode()).digest())
     try:
         async with resources.database.system_tx() as tx:
-            await claim_key(tx, caller.tenant_id, idempotency_key)
+            idempotency = await claim_key(tx, caller.tenant_id, idempotency_key)
             row = await visits.find_thread(tx, caller.tenant_id, interaction_id)
             if note.seen_seq is not None and await store.has_lead_written(
                 tx, caller.tenant_id, interaction_id, note.seen_seq
@@ -120,7 +119,7 @@ async def _send_note(resources: Resources, caller: Caller, interaction_id: str, 
             )
             [result] = await outgoing.dispatch_texts(tx, caller, [order])
             answer = outgoing.unwrap_answer(result)
-            await idempotency_store.store_answer(tx, caller.tenant_id, idempotency_key, 202, {"data": answer})
+            await idempotency.store_data(answer, 202)
     except ReplayedAnswer as replayed_answer:
         answer = replayed_answer.data
     sent_to: str = answer["interactionId"]

@@ -15,7 +15,6 @@ from app.domain.callers import Caller
 from app.domain.idempotency import IdempotencyKey, ReplayedAnswer
 from app.domain.problems import Problem
 from app.resources import Resources
-from app.store import idempotency as idempotency_store
 from app.store.engine import ReadTx, Tx
 from app.web.dependencies import AppResources
 from app.web.idempotency import claim_key
@@ -113,10 +112,9 @@ class AdminRequest:
         idempotency_key = IdempotencyKey(f"page {self.request.url.path}", form.once, form.digest)
         try:
             async with self.resources.database.tenant_tx(self.tenant_id) as tx:
-                await claim_key(tx, self.tenant_id, idempotency_key)
+                idempotency = await claim_key(tx, self.tenant_id, idempotency_key)
                 new_id = await work(tx)
-                answer = {"data": {"id": new_id}}
-                await idempotency_store.store_answer(tx, self.tenant_id, idempotency_key, 201, answer)
+                await idempotency.store_data({"id": new_id}, 201)
         except ReplayedAnswer as replayed_answer:
             return str(replayed_answer.data["id"]), False
         return new_id, True
