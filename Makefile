@@ -16,7 +16,7 @@ FAULTS := $(BIN)/python -m pytest -m "not long" tests/faults
 PURE := tests/domain tests/providers tests/agents tests/wire
 DOCS := $(BIN)/python -m sphinx -W --keep-going -n -q -b html docs .docs
 
-.PHONY: help setup up quick test check docs faults fuzz audit lock sql bench bench-data bench-big clean
+.PHONY: help setup up quick test check docs faults fuzz audit lock measure coverage sql bench bench-data bench-big clean
 
 help:  ## what there is to do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -58,6 +58,12 @@ faults: $(READY)  ## the whole fault suite, long forms and all: some twenty minu
 
 fuzz: $(READY)  ## the API and the webhooks, fuzzed at length: half an hour
 	FUZZ_TIMES=20 $(BIN)/python -m pytest tests/fuzz
+
+measure: $(READY)  ## measures of the house: names, rows, files, import circles
+	@$(BIN)/python -m tests.house
+
+coverage: $(READY)  ## the tests, and which lines of app/ they run (TESTS_IN=tests/domain for some)
+	$(BIN)/python -m pytest -q -m "not long" -n 2 --cov --cov-report term:skip-covered $(or $(TESTS_IN),--ignore tests/faults)
 
 sql: $(READY)  ## the generic plan of a named statement (NAME=outbox.CLAIM_TEXTS_SQL)
 	@$(BIN)/python -m tests.sql $(NAME)

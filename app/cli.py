@@ -355,8 +355,19 @@ def _with_database(configuration: Settings, work: Callable[[Database], Awaitable
     return asyncio.run(run_work())
 
 
+class VersionAction(argparse.Action):
+    """Prints the version and ends. It is looked up then: no other command waits for it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from app.operations.version import find_version
+
+        print(f"leadsail-sms {find_version()}")
+        parser.exit()
+
+
 def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="leadsail-sms", description="LeadSail SMS")
+    parser.add_argument("--version", action=VersionAction, nargs=0, help="which version this is")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add_command(

@@ -4,9 +4,11 @@ import asyncio
 import base64
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
+import tomllib
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
@@ -90,6 +92,19 @@ async def test_the_first_person_is_an_admin_and_the_others_are_what_is_said(
     assert {row["email"][0]: row["role"] for row in rows} == {
         "a": "admin", "b": "member", "c": "admin",
     }  # fmt: skip
+
+
+async def test_the_version_is_told_installed_or_not(tmp_path: Path) -> None:
+    tree = Path(__file__).parents[1]
+    version = tomllib.loads((tree / "pyproject.toml").read_text())["project"]["version"]
+    assert await ran(None, "--version") == (0, f"leadsail-sms {version}\n", "")
+    shutil.copytree(tree / "app" / "operations", tmp_path / "app" / "operations")
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "9.8.7"')
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from app.operations import version as v"
+    # Without the folder of installed packages.
+    process = await started_program(None, "-I", "-S", "-c", f"{code}; print(v.find_version())")
+    out, err = await process.communicate()
+    assert (out, err) == (b"9.8.7\n", b"")
 
 
 @pytest.mark.parametrize(

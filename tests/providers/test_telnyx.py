@@ -12,8 +12,10 @@ from urllib.parse import parse_qsl
 
 import httpx
 import pytest
+import respx
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from telnyx import Telnyx, omit
 from telnyx.lib import webhook_verification
 
 from app.domain.carriage import (
@@ -510,3 +512,52 @@ def test_the_secret_is_told_as_it_travels() -> None:
 
 def test_a_webhook_is_answered_with_an_empty_object() -> None:
     assert telnyx.WEBHOOK_ANSWER == ("application/json", b"{}")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        TEXT,
+        replace(TEXT, media=("https://x.example/1.png", "https://x.example/2.png")),
+        replace(TEXT, media=("https://x.example/1",), text=""),
+    ],
+    ids=["a text", "a text with pictures", "a picture without a word"],
+)
+def test_telnyx_s_own_client_sends_what_we_send(given: OutgoingText) -> None:
+    built = telnyx.build_send_request(ACCOUNT, given, NOW)
+    with respx.mock() as vendor, Telnyx(api_key="KEY-1", max_retries=0) as client:
+        route = vendor.route().respond(200, json={"data": {"id": "tx-1"}})
+        client.messages.send(
+            from_=given.sender,
+            to=given.to,
+            text=given.text or omit,
+            media_urls=list(given.media) or omit,
+            type="MMS" if given.media else "SMS",
+            webhook_url=given.status_url,
+            use_profile_webhooks=False,
+        )
+    sent = route.calls.last.request
+    assert_same_request(built, sent)
+    assert built.headers["content-type"] == sent.headers["content-type"]
+    assert json.loads(built.content) == json.loads(sent.content)
+
+
+def test_telnyx_s_own_client_lists_numbers_and_records_as_we_do() -> None:
+    numbers = telnyx.build_numbers_request(ACCOUNT, "2")
+    records = telnyx.build_lookup_request(ACCOUNT, TEXT, NOW)
+    assert numbers is not None
+    assert records is not None
+    with respx.mock() as vendor, Telnyx(api_key="KEY-1", max_retries=0) as client:
+        route = vendor.route().respond(200, json={"data": []})
+        client.phone_numbers.messaging.list(page_number=2, page_size=telnyx.NUMBERS_PER_PAGE)
+        assert_same_request(numbers, route.calls.last.request)
+        filters: Any = {"record_type": "messaging", "direction": "outbound", "cld": TEXT.to, "cli": TEXT.sender}
+        client.detail_records.list(filter=filters, sort=["-created_at"], page_size=telnyx.RECORDS_PER_PAGE)
+        assert_same_request(records, route.calls.last.request)
+
+
+def assert_same_request(ours: httpx.Request, theirs: httpx.Request) -> None:
+    """But for the order of the query, and what is in the body."""
+    assert (ours.method, ours.url.copy_with(query=None)) == (theirs.method, theirs.url.copy_with(query=None))
+    assert sorted(ours.url.params.multi_items()) == sorted(theirs.url.params.multi_items())
+    assert ours.headers["authorization"] == theirs.headers["authorization"]
