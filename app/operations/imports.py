@@ -193,10 +193,10 @@ def _read_lines(text_file: TextIO) -> Iterator[str]:
             line = text_file.readline(MAX_LINE_LENGTH + 1)
 
 
-def _read_rows(lines: Iterator[str], known: frozenset[str], report: ImportReport) -> Iterator[ParsedRow]:
+def _read_rows(lines: Iterator[str], known_columns: frozenset[str], report: ImportReport) -> Iterator[ParsedRow]:
     """The rows below the header, without blank ones. A broken row is taken to be one line long:
     reading continues with the line after it."""
-    names = _parse_header(next(lines, ""), known)
+    names = _parse_header(next(lines, ""), known_columns)
     report.up_to_line = 1
     number, ahead = 2, deque(islice(lines, MAX_LINES_PER_ROW))
     while ahead:
@@ -213,14 +213,14 @@ def _read_rows(lines: Iterator[str], known: frozenset[str], report: ImportReport
         number += count
 
 
-def _parse_header(line: str, known: frozenset[str]) -> list[str]:
+def _parse_header(line: str, known_columns: frozenset[str]) -> list[str]:
     try:
         names, _ = _parse_cells([line], 0) if line else ([], 0)
     except Invalid as problem:
         raise UnreadableFile(f"line 1: {problem.details[0]}") from None
-    if "phone" not in names or set(names) - known:
-        known_names = ", ".join(sorted(known))
-        raise UnreadableFile(f"the header must name phone, and may name only: {known_names}")
+    if "phone" not in names or set(names) - known_columns:
+        allowed_names = ", ".join(sorted(known_columns))
+        raise UnreadableFile(f"the header must name phone, and may name only: {allowed_names}")
     return names
 
 

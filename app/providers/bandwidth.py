@@ -183,7 +183,7 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
     return [
         Receipt(
             provider_message_id=carrier_id,
-            status=_get_status(word, code := _get_error_code(event)),
+            status=_get_status(event_type, code := _get_error_code(event)),
             message_id=get_text(message, "tag"),
             to=from_carrier(get_text(event, "to") or "") or None,
             code=code,
@@ -191,7 +191,7 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
             at=get_time(event, "time"),
         )
         for event in _read_events(hook)
-        if (word := get_text(event, "type")) not in (None, "message-received")
+        if (event_type := get_text(event, "type")) not in (None, "message-received")
         and (message := get_object(event, "message"))
         and (carrier_id := get_text(message, "id"))
     ]
@@ -284,10 +284,10 @@ def _build_auth_headers(account: Account) -> dict[str, str]:
     return {"Authorization": f"Basic {_encode_credentials(account, 'username', 'password')}"}
 
 
-def _get_status(word: str | None, code: str | None) -> MessageStatus | None:
+def _get_status(event_type: str | None, code: str | None) -> MessageStatus | None:
     """The status of an event. The code of a failure says where it failed: at Bandwidth (`failed`),
     or at the recipient's carrier (47xx, 56xx and the unclear 99xx: `undelivered`)."""
-    status = STATUSES.get(word or "")
+    status = STATUSES.get(event_type or "")
     if status != "failed" or code is None:
         return status
     if code == UNCONFIRMED_CODE:

@@ -117,9 +117,9 @@ def read_outcome(response: httpx.Response) -> Outcome:
     answer, status = parse_object(response.content), response.status_code
     if response.is_success:
         ids = answer.get("message_uuid")
-        first = ids[0] if isinstance(ids, list) and ids else ids
-        if isinstance(first, str) and first:
-            return Outcome("accepted", provider_message_id=first)
+        message_uuid = ids[0] if isinstance(ids, list) and ids else ids
+        if isinstance(message_uuid, str) and message_uuid:
+            return Outcome("accepted", provider_message_id=message_uuid)
         return Outcome("unknown", detail="a success without a message uuid")
     detail = get_text(answer, "error") or f"HTTP {status}"
     if not response.is_client_error:
@@ -168,15 +168,15 @@ def read_inbound(hook: WebhookRequest) -> list[InboundText]:
 def read_status(hook: WebhookRequest) -> list[Receipt]:
     form = read_parameters(hook)
     carrier_id = form.get("ParentMessageUUID") or form.get("MessageUUID")
-    word = form.get("Status")
-    if not (carrier_id and word):
+    vendor_status = form.get("Status")
+    if not (carrier_id and vendor_status):
         return []
     code = _get_error_code(form, "ErrorCode")
     times = (get_time(form, f"{name}Time") for name in ("DeliveryReport", "Sent", "Queued"))
     return [
         Receipt(
             provider_message_id=carrier_id,
-            status=STATUSES.get(word),
+            status=STATUSES.get(vendor_status),
             message_id=get_text(dict(hook.query), "message"),
             to=from_carrier(form.get("To", "")) or None,
             code=code,

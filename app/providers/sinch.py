@@ -247,9 +247,9 @@ def _build_content(text: OutgoingText) -> dict[str, Any]:
     so the URLs of the others are added to the caption."""
     if not text.media:
         return {"type": "mt_text", "body": text.text}
-    first, *more_urls = text.media
-    message = "\n".join(word for word in (text.text, *more_urls) if word)
-    return {"type": "mt_media", "body": {"url": first} | ({"message": message} if message else {})}
+    first_url, *more_urls = text.media
+    message = "\n".join(part for part in (text.text, *more_urls) if part)
+    return {"type": "mt_media", "body": {"url": first_url} | ({"message": message} if message else {})}
 
 
 def _get_next_page(data: Mapping[str, Any]) -> str | None:
@@ -287,10 +287,10 @@ def _read_text(data: Mapping[str, Any]) -> InboundText | None:
 
 def _read_receipt(item: Mapping[str, Any], carrier_id: str, our_reference: str | None) -> Receipt:
     code, recipient = get_line(item, "code"), get_line(item, "recipient")
-    word = get_line(item, "status") or ""  # Sinch's documents disagree about capitals
+    vendor_status = get_line(item, "status") or ""  # Sinch's documents disagree about capitals
     return Receipt(
         provider_message_id=carrier_id,
-        status=STATUSES.get(word.lower()),
+        status=STATUSES.get(vendor_status.lower()),
         message_id=our_reference,
         to=from_carrier(recipient) if recipient else None,
         code=None if code in SUCCESS_CODES else code,

@@ -197,7 +197,7 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
     return [
         Receipt(
             provider_message_id=get_text(payload, "id"),
-            status=STATUSES.get(word),
+            status=STATUSES.get(vendor_status),
             message_id=get_text(dict(hook.query), "message"),
             to=from_carrier(get_text(item, "phone_number") or "") or None,
             code=code,
@@ -205,7 +205,7 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
             at=get_time(event, "occurred_at"),
         )
         for item in filter_objects(payload.get("to"))
-        if (word := get_text(item, "status"))
+        if (vendor_status := get_text(item, "status"))
     ]
 
 

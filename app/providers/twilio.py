@@ -201,14 +201,14 @@ def read_inbound(hook: WebhookRequest) -> list[InboundText]:
 def read_status(hook: WebhookRequest) -> list[Receipt]:
     form = read_parameters(hook)
     sid = form.get("MessageSid") or form.get("SmsSid")
-    word = form.get("MessageStatus") or form.get("SmsStatus")
-    if not (sid and word):
+    vendor_status = form.get("MessageStatus") or form.get("SmsStatus")
+    if not (sid and vendor_status):
         return []
     code = form.get("ErrorCode") or None
     return [
         Receipt(
             provider_message_id=sid,
-            status=STATUSES.get(word),
+            status=STATUSES.get(vendor_status),
             message_id=dict(hook.query).get("message"),
             code=code,
             has_opted_out=code in OPT_OUT_CODES,
@@ -239,8 +239,8 @@ def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -
 
 
 def build_numbers_request(account: Account, page: str | None) -> httpx.Request | None:
-    first = f"/2010-04-01/Accounts/{account.credentials['accountSid']}/IncomingPhoneNumbers.json"
-    return _build_page_request(account, page or f"{first}?PageSize={MAX_PAGE_SIZE}")
+    path = f"/2010-04-01/Accounts/{account.credentials['accountSid']}/IncomingPhoneNumbers.json"
+    return _build_page_request(account, page or f"{path}?PageSize={MAX_PAGE_SIZE}")
 
 
 def read_numbers(response: httpx.Response) -> NumberPage | None:
@@ -254,9 +254,9 @@ def read_numbers(response: httpx.Response) -> NumberPage | None:
 
 def build_history_request(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
     # Twilio filters by whole days in UTC, and not by direction.
-    first = f"/2010-04-01/Accounts/{account.credentials['accountSid']}/Messages.json"
+    path = f"/2010-04-01/Accounts/{account.credentials['accountSid']}/Messages.json"
     day = since.astimezone(UTC).date().isoformat()
-    return _build_page_request(account, page or f"{first}?PageSize={MAX_PAGE_SIZE}&DateSent%3E={day}")
+    return _build_page_request(account, page or f"{path}?PageSize={MAX_PAGE_SIZE}&DateSent%3E={day}")
 
 
 def read_history(response: httpx.Response, since: datetime) -> InboundPage | None:

@@ -246,11 +246,11 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
     parameters = _read_parameters(hook)
     is_sms_api = "messageId" in parameters
     parameters = parameters if is_sms_api else _convert_to_v1(parameters)
-    carrier_id, word = (
+    carrier_id, vendor_status = (
         get_line(parameters, "messageId" if is_sms_api else "message_uuid"),
         get_line(parameters, "status"),
     )
-    if not (carrier_id and word):
+    if not (carrier_id and vendor_status):
         return []
     code = get_line(parameters, "err-code") if is_sms_api else _get_error_code(get_object(parameters, "error"))
     # In a receipt of the SMS API msisdn is the recipient; in an inbound text it is the sender.
@@ -259,7 +259,7 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
     return [
         Receipt(
             provider_message_id=carrier_id,
-            status=(SMS_API_STATUSES if is_sms_api else STATUSES).get(word),
+            status=(SMS_API_STATUSES if is_sms_api else STATUSES).get(vendor_status),
             # The reference before the URL's parameter: the signature covers the body, not the URL.
             message_id=our_reference or get_line(dict(hook.query), "message"),
             sender=from_carrier(sender) if sender else None,
@@ -439,8 +439,8 @@ def _read_text(data: Mapping[str, Any]) -> InboundText | None:
     items = [data.get(kind) for kind in MEDIA_ENDINGS] + (content if isinstance(content, list) else [])
     attachments = filter_objects(items)
     urls = dict.fromkeys(url for item in attachments if (url := get_line(item, "url")))
-    words = (data.get("text"), *(item.get("caption") for item in attachments))
-    text = next((word for word in words if isinstance(word, str)), None)
+    candidate_texts = (data.get("text"), *(item.get("caption") for item in attachments))
+    text = next((candidate for candidate in candidate_texts if isinstance(candidate, str)), None)
     if text is None and not urls:
         return None
     return InboundText(
@@ -488,7 +488,9 @@ def _get_next_page(response: httpx.Response, count: int) -> str | None:
 def _read_number(item: Mapping[str, Any], number: str) -> VendorNumber:
     capabilities = item.get("features")
     capabilities = (
-        [word.lower() for word in capabilities if isinstance(word, str)] if isinstance(capabilities, list) else []
+        [feature.lower() for feature in capabilities if isinstance(feature, str)]
+        if isinstance(capabilities, list)
+        else []
     )
     # The list shows a number's own webhook, but not the application's or the account's.
     has_own_url = item.get("messagesCallbackType") != "app"
@@ -517,9 +519,9 @@ def _get_error_code(data: Mapping[str, Any]) -> str | None:
     """The error code: the title of a receipt's error (v0.1: its code), or the end of the type of
     an answer's problem."""
     for name in ("code", "title"):
-        word = get_line(data, name)
-        if word and word.isdecimal():
-            return word
+        code = get_line(data, name)
+        if code and code.isdecimal():
+            return code
     return (get_line(data, "type") or "").partition("#")[2] or None
 
 

