@@ -1,4 +1,4 @@
-"""`Idempotency-Key` on a POST that creates something (contract 2)."""
+"""`Idempotency-Key` on a POST that creates something (`docs/contract.md`, section 2)."""
 
 from collections.abc import Collection
 from typing import Annotated, TypeVar
@@ -20,13 +20,13 @@ MAX_KEY_LENGTH = 255
 
 
 class Idempotency:
-    """Keeps the answer of the route it is given to, if the request has a key."""
+    """Stores the answer of a route for repeats, if the request has a key."""
 
     def __init__(self, tx: Tx, tenant_id: str, idempotency_key: IdempotencyKey | None) -> None:
         self._tx, self._tenant_id, self._idempotency_key = tx, tenant_id, idempotency_key
 
     async def store_answer(self, answer: M, status: int = 201, secret: Collection[str] = ()) -> M:
-        """`answer`, kept for a repeat; fields of its data named in `secret` are not kept."""
+        """Stores `answer` for repeats, without the fields of its data named in `secret`, and returns it."""
         if self._idempotency_key:
             plain = answer.model_dump(mode="json", by_alias=True)
             data = {name: v for name, v in plain["data"].items() if name not in secret}
@@ -41,14 +41,14 @@ Key = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=MAX_KEY_LENGTH,
-        description="Repeating a request with the same key and body repeats its answer.",
+        description="A repeated request with the same key and body gets the first answer again.",
     ),
 ]
 
 
 async def require_idempotency(request: Request, caller: AnyCaller, tx: TenantTx, key: Key = None) -> Idempotency:
-    """Raises `Replayed` for a repeat, `IdempotencyKeyReused` when the body differs,
-    `IdempotencyInProgress` while the first still runs."""
+    """Claims the request's key. Raises `ReplayedAnswer` for a repeat, `IdempotencyKeyReused` if the
+    body differs, `IdempotencyInProgress` while the first request still runs."""
     idempotency_key = await build_key(request, f"{request.method} {request.url.path}", key)
     if idempotency_key:
         await claim_key(tx, caller.tenant_id, idempotency_key)
@@ -59,19 +59,19 @@ Idempotent = Annotated[Idempotency, Depends(require_idempotency, scope="function
 
 
 async def replay_answer(_: Request, error: Exception) -> Response:
-    """The handler of `Replayed`."""
+    """The exception handler of `ReplayedAnswer`."""
     assert isinstance(error, ReplayedAnswer)
-    # jsonb keeps no order of fields: only the envelope's is given back.
+    # jsonb does not keep the order of fields; only the envelope's order is restored.
     return JSONResponse({"success": True, "data": error.data}, error.status)
 
 
 async def build_key(request: Request, route: str, key: str | None) -> IdempotencyKey | None:
-    """The request's key, with what it counts for."""
+    """Returns the request's key with its route and the digest of its body; None without a key."""
     return IdempotencyKey(route, key, digest_body(await request.body())) if key else None
 
 
 async def claim_key(tx: Tx, tenant_id: str, idempotency_key: IdempotencyKey) -> None:
-    """Takes the key for this request, or raises as `require_idempotency` does."""
+    """Claims the key for this request. Raises as `require_idempotency` does."""
     try:
         first_answer = await idempotency.reserve_key(tx, tenant_id, idempotency_key)
     except LockNotAvailableError:
@@ -81,7 +81,7 @@ async def claim_key(tx: Tx, tenant_id: str, idempotency_key: IdempotencyKey) -> 
 
 
 def build_repeat_outcome(first_answer: Row, idempotency_key: IdempotencyKey) -> ReplayedAnswer | Problem:
-    """How a request ends that was not the first with its key."""
+    """Returns the outcome of a request that was not the first with its key: an answer or a problem."""
     if first_answer["body_digest"] != idempotency_key.digest:
         return IdempotencyKeyReused()
     if first_answer["status"] is None:
