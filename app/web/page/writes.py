@@ -1,4 +1,4 @@
-"""What a person does in a thread: writes, cancels, decides, switches, sets."""
+"""The forms of a thread: send, cancel, settle a held reply, set agent mode, status and consent."""
 
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -27,11 +27,11 @@ from app.web.page.visits import Draft, VisitPost
 
 router = APIRouter(prefix="/conversations/{interaction_id}", dependencies=[SameOrigin], include_in_schema=False)
 PAGE_ROUTE = "page texts"
-"""Under which the sends of the page are remembered, so that a double click sends once."""
+"""The route of the idempotency keys of the page's sends: a double click sends once."""
 
 
 class LeadWroteSince(Conflict):
-    code, default = "MOVED", "The lead wrote since you looked. Read it first, or send anyway."
+    code, default = "MOVED", "The lead has written again. Read the new text first, or send anyway."
 
 
 @router.post("/texts")
@@ -46,9 +46,10 @@ async def send_text(
     take: Annotated[Literal["", "1"], Form()] = "",
     anyway: Annotated[Literal["", "1"], Form()] = "",
 ) -> Response:
-    """Sends a text by hand. `once` stands in the form: sent twice, it texts once. `seen` is the
-    newest text that the person saw: what the lead wrote since is shown first."""
-    # A browser sends every line break of a form as CR LF; people and phones mean LF.
+    """Sends a text by hand. `once` is the form's token: a form that is posted twice sends one text.
+    `seen` is the seq of the newest text that the person saw; if the lead has written since, the
+    thread is shown again before anything is sent."""
+    # Browsers send line breaks of a form as CR LF; texts have LF.
     text = message.replace("\r\n", "\n")
     draft = Draft(message=text, sender=sender, at=at, take=bool(take))
     try:
@@ -65,14 +66,14 @@ async def send_text(
     except Problem as problem:
         draft.moved = isinstance(problem, LeadWroteSince)
         return await visits.show_thread(visit, interaction_id, problem=problem, draft=draft)
-    # Tells the script that a text was sent. No element has the name: the transcript opens at its
-    # end, and a jump would move what lies around it.
+    # The fragment tells page.js that a text was sent. No element has this id, because the
+    # browser would scroll to it and move the panels around the transcript.
     return visits.redirect_to_thread(visit, sent_to, "#newest")
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A text by hand, as the form tells it."""
+    """A text by hand, as the form has it."""
 
     text: str
     sender: str
@@ -82,7 +83,7 @@ class Note:
 
 
 def _parse_moment(raw_time: str, zone: tzinfo) -> datetime | None:
-    """A time of the form, by the person's own clock. Raises `Invalid`."""
+    """Parses a local time in the person's zone; None if it is empty. Raises `Invalid`."""
     if not raw_time:
         return None
     try:
@@ -92,7 +93,8 @@ def _parse_moment(raw_time: str, zone: tzinfo) -> datetime | None:
 
 
 async def _send_note(resources: Resources, caller: Caller, interaction_id: str, note: Note, once: str) -> str:
-    """The thread in which the text stands: another one, where another number was chosen."""
+    """Sends the text once and returns the id of its thread. Another sender number means another
+    thread."""
     digest_parts = (interaction_id, note.sender, note.text, str(note.send_at))
     idempotency_key = IdempotencyKey(PAGE_ROUTE, once, sha256("\0".join(digest_parts).encode()).digest())
     try:
@@ -129,7 +131,7 @@ async def _send_note(resources: Resources, caller: Caller, interaction_id: str, 
 
 @router.post("/cancel")
 async def cancel_text(interaction_id: str, visit: VisitPost, text: Annotated[str, Form(max_length=64)]) -> Response:
-    """Cancels a scheduled or held text."""
+    """Cancels a scheduled text, or one held for quiet hours."""
 
     async def cancel_one() -> None:
         async with visit.resources.database.tenant_tx(visit.person.tenant_id) as tx:
@@ -146,7 +148,7 @@ async def settle_held(
     action: Annotated[Literal["send", "discard"], Form()],
     text: Annotated[list[Annotated[str, Field(max_length=10_000)]] | None, Form(max_length=MOST_TEXTS)] = None,
 ) -> Response:
-    """Sends the agent's held reply, as it is or edited, or discards it."""
+    """Sends the agent's held reply, perhaps edited, or discards it."""
 
     async def settle_reply() -> None:
         async with visit.resources.database.system_tx() as tx:
