@@ -154,8 +154,8 @@ async def _handle_http_exception(request: Request, error: Exception) -> Response
     response = build_problem_response(request, problem_type())
     for name, value in (error.headers or {}).items():
         response.headers[name] = value
-    if error.status_code == 405 and (allowed := _list_allowed_methods(request)):
-        response.headers["Allow"] = ", ".join(allowed)
+    if error.status_code == 405 and (allowed_methods := _list_allowed_methods(request)):
+        response.headers["Allow"] = ", ".join(allowed_methods)
     return response
 
 
@@ -163,10 +163,10 @@ def _list_allowed_methods(request: Request) -> list[str]:
     """Returns all methods of the path. The framework names only those of the first route it finds."""
     methods_by_path: list[tuple[re.Pattern[str], set[str]]] = request.app.state.methods
     path = request.url.path
-    allowed = {method for regex, methods in methods_by_path if regex.match(path) for method in methods}
-    if "GET" in allowed and not path.startswith(WEBHOOK_PREFIX):
-        allowed.add("HEAD")
-    return sorted(allowed)
+    allowed_methods = {method for regex, methods in methods_by_path if regex.match(path) for method in methods}
+    if "GET" in allowed_methods and not path.startswith(WEBHOOK_PREFIX):
+        allowed_methods.add("HEAD")
+    return sorted(allowed_methods)
 
 
 async def _handle_unstorable(request: Request, error: Exception) -> Response:

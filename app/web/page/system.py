@@ -49,7 +49,7 @@ TIME_SPANS: dict[Span, TimeSpan] = {
 
 
 @dataclass(slots=True)
-class Fate:
+class Outcome:
     """The outcome of some texts: how many have each status."""
 
     statuses: Counter[str] = field(default_factory=Counter)
@@ -84,8 +84,8 @@ class ProviderTexts:
     """The outcome of a provider's texts, in total and by number."""
 
     provider: str
-    fate: Fate
-    numbers: dict[str, Fate]
+    fate: Outcome
+    numbers: dict[str, Outcome]
 
 
 @router.get("/system")
@@ -120,8 +120,8 @@ async def show_system(
     )
 
 
-def _build_fate(rows: Iterable[Row]) -> Fate:
-    fate = Fate()
+def _build_fate(rows: Iterable[Row]) -> Outcome:
+    fate = Outcome()
     for row in rows:
         fate.statuses[row["status"]] += row["count"]
     return fate

@@ -53,14 +53,14 @@ async def send_text(
     text = message.replace("\r\n", "\n")
     draft = Draft(message=text, sender=sender, at=at, take=bool(take))
     try:
-        note = Note(
+        manual_text = ManualText(
             text=require_sendable(text),
             sender=sender,
             send_at=_parse_moment(at, visit.zone),
             agent_off=bool(take),
             seen_seq=None if anyway else seen,
         )
-        sent_to = await _send_note(visit.resources, visit.person.caller, interaction_id, note, once)
+        sent_to = await _send_manual_text(visit.resources, visit.person.caller, interaction_id, manual_text, once)
     except NotFound:
         raise
     except Problem as problem:
@@ -72,7 +72,7 @@ async def send_text(
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class ManualText:
     """A text by hand, as the form has it."""
 
     text: str
@@ -92,33 +92,35 @@ def _parse_moment(raw_time: str, zone: tzinfo) -> datetime | None:
         raise Invalid(details=["Send at: is not a time"]) from None
 
 
-async def _send_note(resources: Resources, caller: Caller, interaction_id: str, note: Note, once: str) -> str:
+async def _send_manual_text(
+    resources: Resources, caller: Caller, interaction_id: str, manual_text: ManualText, once: str
+) -> str:
     """Sends the text once and returns the id of its thread. Another sender number means another
     thread."""
-    digest_parts = (interaction_id, note.sender, note.text, str(note.send_at))
+    digest_parts = (interaction_id, manual_text.sender, manual_text.text, str(manual_text.send_at))
     idempotency_key = IdempotencyKey(PAGE_ROUTE, once, sha256("\0".join(digest_parts).encode()).digest())
     try:
         async with resources.database.system_tx() as tx:
             await claim_key(tx, caller.tenant_id, idempotency_key)
             row = await visits.find_thread(tx, caller.tenant_id, interaction_id)
-            if note.seen_seq is not None and await store.has_lead_written(
-                tx, caller.tenant_id, interaction_id, note.seen_seq
+            if manual_text.seen_seq is not None and await store.has_lead_written(
+                tx, caller.tenant_id, interaction_id, manual_text.seen_seq
             ):
                 raise LeadWroteSince
-            elsewhere = note.sender not in ("", row["our_number"])
+            elsewhere = manual_text.sender not in ("", row["our_number"])
             order = Order(
                 tenant_id=caller.tenant_id,
                 message_id=ids.make("msg"),
                 thread_id=ids.make("int"),
                 lead_id=row["lead_id"],
-                text=note.text,
+                text=manual_text.text,
                 source=caller.source,
                 actor=caller.actor,
                 to=row["lead_phone"],
-                sender=note.sender if elsewhere else None,
+                sender=manual_text.sender if elsewhere else None,
                 interaction_id=None if elsewhere else interaction_id,
-                agent_mode=False if note.agent_off else None,
-                send_at=note.send_at,
+                agent_mode=False if manual_text.agent_off else None,
+                send_at=manual_text.send_at,
             )
             [result] = await outgoing.dispatch_texts(tx, caller, [order])
             answer = outgoing.unwrap_answer(result)
