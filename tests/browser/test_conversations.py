@@ -96,7 +96,7 @@ async def test_what_happens_while_the_page_is_looking_is_not_missed(sam: Person,
         await heard.wait()
         await route.fulfill(response=seen)
 
-    await sam.becomes("stream.readyState === 1 && !looking && timer === null")
+    await sam.becomes("stream.readyState === 1 && !refreshing && timer === null")
     await sam.page.route(f"**/conversations/{thread}", slowly, times=1)
     await world.text("First")
     await looked.wait()
