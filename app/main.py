@@ -234,7 +234,7 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         is_repeated, self._state.leaving = self._state.leaving, True
         if self.started:
-            self._loop.call_soon_threadsafe(self._state.feed.hush)
+            self._loop.call_soon_threadsafe(self._state.feed.release_listeners)
         if self.started and sig == signal.SIGTERM and not is_repeated:
             self._loop.call_soon_threadsafe(self._loop.call_later, self._linger, self._stop_serving)
         else:

@@ -1,5 +1,5 @@
-"""Who comes in: parse, one command or one read, render. The only code that knows HTTP.
+"""The HTTP edge: parse the request, run one command or one read, render the answer.
 
-A route is 3–8 lines; its request and answer models stand in the same file. Callers and
-transactions come from `dependencies`; the commit comes before the answer leaves.
+No other room serves HTTP. A route has 3 to 8 lines; its request and answer models stand in the
+same file. Callers and transactions come from `dependencies`; the commit comes before the answer.
 """

@@ -1,6 +1,7 @@
-"""What we POST to an agent's webhook, described (`webhooks` of OpenAPI): the shapes that
-`agents.payload` makes and the answers that `agents.webhook` reads (contract 6). They describe
-and do nothing; a test holds real hand-overs against them."""
+"""The OpenAPI description of what the service POSTs to an agent's webhook (`docs/agents.md`).
+
+The models describe the payloads of `agents.payload` and the answers that `agents.webhook` reads.
+They are never run; a test compares real payloads and answers with them."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -23,12 +24,12 @@ class TurnText(Out):
     received_at: datetime
     media: list[dict[str, Any]]
     possible_opt_out: bool = False
-    """There when the text may be a wish not to be texted that was not plain enough to obey."""
+    """Present when the text may be an opt-out, but was not clear enough to obey."""
 
 
 class TurnMessage(Out):
     combined_text: str
-    """The texts, a line each."""
+    """All texts, one per line."""
     message_count: int
     sender_phone: str
     inbound_phone: str
@@ -55,7 +56,7 @@ class TurnThread(Out):
     interaction_id: str
     status: InteractionStatus
     transcript: list[Entry]
-    """The newest 1,000 entries, with the turn's own texts."""
+    """The newest 1,000 entries, including the texts of this turn."""
 
 
 class Asked(Out):
@@ -73,7 +74,7 @@ class TurnQuestions(Out):
 
 
 class Unsent(Out):
-    """What you said too late: the lead had written again."""
+    """A reply that came too late: the lead had written again."""
 
     turn_id: str
     texts: list[str]
@@ -82,7 +83,7 @@ class Unsent(Out):
 
 class TurnFacts(Out):
     turn_id: str
-    """Name it in your reply: only then it can never be stale."""
+    """Name it in each reply, so that the service can recognize a stale one."""
     attempt: int
     through_seq: int
     expires_at: datetime
@@ -90,7 +91,7 @@ class TurnFacts(Out):
 
 
 class Turn(Out):
-    """Texts of a lead, gathered for a window, with all that a reply may need."""
+    """The texts that a lead sent within one window, with everything a reply may need."""
 
     message: TurnMessage
     lead: TurnLead
@@ -104,11 +105,11 @@ class Turn(Out):
 
 
 class Said(Out):
-    """All null, or nothing at all: a reply by `POST /api/v1/sms/send` may follow until
-    `expiresAt`. What is not understood is recorded in the turn, which stays open."""
+    """If all fields are null or the body is empty, a reply by `POST /api/v1/sms/send` may follow
+    until `expiresAt`. An answer that cannot be read is recorded in the turn, which stays open."""
 
     reply: Annotated[str, Field(min_length=1, max_length=1600)] | None = None
-    """Sent; with `replies` beside it, before those."""
+    """One text to send. If `replies` is given too, this one goes first."""
     replies: (
         Annotated[
             list[Annotated[str, Field(min_length=1, max_length=1600)]],
@@ -116,36 +117,37 @@ class Said(Out):
         ]
         | None
     ) = None
-    """Sent in this order; none: you decline to answer."""
+    """Texts to send, in this order. An empty list declines to answer."""
     handoff: bool | None = None
-    """True: once the replies beside it are sent, agent mode goes off and the thread's status
-    becomes `follow_up`; also when the turn is closed already, or no reply of it may go out."""
+    """True: after the replies in this answer are sent, agent mode is switched off and the thread's
+    status becomes `follow_up`. This also happens if the turn is already closed or its replies are
+    refused."""
     reason: Annotated[str, Field(max_length=500)] | None = None
-    """Of the hand-off: people read it in a note."""
+    """Why the agent hands off. People read it as a note in the thread."""
 
 
 @webhooks.post(
     "turn",
-    summary="A turn: the lead wrote, the agent is to answer",
+    summary="A turn: the lead wrote, and the agent should answer",
     tags=["Turns"],
-    response_description="Taken: answered, declined, handed to a person, or to be answered later.",
+    response_description="Accepted: answered, declined, handed to a person, or answered later.",
     operation_id="agent-turn",
-    responses={"default": {"description": "Not taken: the turn is handed over again later."}},
+    responses={"default": {"description": "Not accepted: the turn is handed over again later."}},
 )
 async def turn(
     body: Turn,
-    webhook_id: Annotated[str, Header(description="The turn's id, the same on every attempt.")],
-    webhook_timestamp: Annotated[str, Header(description="Of this attempt, in Unix seconds.")],
+    webhook_id: Annotated[str, Header(description="The turn's id. It is the same on every attempt.")],
+    webhook_timestamp: Annotated[str, Header(description="The time of this attempt, in Unix seconds.")],
     webhook_signature: Annotated[
         str,
         Header(description="`v1,` and base64 of HMAC-SHA256 over `{id}.{timestamp}.{body}`."),
     ],
     webhook_kind: Annotated[
         Literal["replay", "shadow", "test"] | None,
-        Header(description="There when the answer is only kept and never sent."),
+        Header(description="Present when the answer is only recorded and never sent."),
     ] = None,
 ) -> Said:
-    """POSTed to the agent's `webhookUrl`, signed by Standard Webhooks with its `signingSecret`.
-    Any 2xx takes the turn. Anything else is tried again after 5 s, 30 s, 2 min and 10 min, as is
-    an answer that takes longer than 20 s; redirects are failures."""
-    raise NotImplementedError("described here, served by the agent")
+    """POSTed to the agent's `webhookUrl`, signed as in Standard Webhooks with its `signingSecret`.
+    Any 2xx accepts the turn. Any other status, a redirect, or an answer that takes longer than
+    20 s is a failure; the service tries again after 5 s, 30 s, 2 min and 10 min."""
+    raise NotImplementedError("only a description; the agent serves this")

@@ -1,7 +1,7 @@
-"""What routes ask for by type: resources, callers, transactions.
+"""The dependencies of routes: resources, callers, transactions.
 
-A caller's scope is judged before anything is looked up. Transactions end before the answer
-leaves (`scope="function"`): FastAPI's default would commit after it.
+A caller's scope is checked before anything is looked up. Transactions end before the answer is
+sent (`scope="function"`): FastAPI's default would commit after it.
 """
 
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ KEY_HEADER = "X-API-Key"
 api_key_header = APIKeyHeader(
     name=KEY_HEADER,
     scheme_name="ApiKey",
-    description="A key of one tenant; its scope decides what it may do.",
+    description="A key belongs to one tenant. Its scope decides what it may do.",
     auto_error=False,
 )
 
@@ -46,7 +46,7 @@ async def authenticate_caller(
     key_cache: AppKeyCache,
     raw_key: Annotated[str | None, Security(api_key_header)],
 ) -> Caller:
-    """The holder of the key. Raises `Unauthorized`, `RateLimited`."""
+    """Returns the caller whose key the request has. Raises `Unauthorized`, `RateLimited`."""
     caller = await key_cache.get_caller(raw_key)
     rates: Rates = request.app.state.rates
     rate_state = rates.take_token(caller)
@@ -61,8 +61,9 @@ AnyCaller = Annotated[Caller, Depends(authenticate_caller)]
 
 @dataclass(frozen=True, slots=True)
 class ScopeCheck:
-    """A dependency: the caller, if its scope covers `need`, else `Forbidden`. A value and not a
-    closure, so that the description of the API can tell which scopes a route takes."""
+    """A dependency that returns the caller, or raises `Forbidden` if its scope does not cover `need`.
+
+    A class and not a closure, because the OpenAPI description reads `need` from the route."""
 
     need: Need
 
@@ -72,7 +73,7 @@ class ScopeCheck:
 
 
 def get_need(route: APIRoute) -> Need | None:
-    """What the route needs of a key's scope; None: it asks for no key."""
+    """Returns what the route requires of a key's scope; None if it takes no key."""
     for dependency in route.dependant.dependencies:
         if isinstance(dependency.call, ScopeCheck):
             return dependency.call.need
@@ -80,8 +81,9 @@ def get_need(route: APIRoute) -> Need | None:
 
 
 async def require_scope(request: Request) -> None:
-    """Judges who sent a body that could not be parsed: FastAPI parses before it asks, and a
-    stranger is to hear nothing but that. Raises `Unauthorized`, `Forbidden`, `RateLimited`."""
+    """Checks the caller of a request whose body could not be parsed. FastAPI parses the body before
+    it runs the dependencies, and a caller without a valid key must get 401, not the parse error.
+    Raises `Unauthorized`, `Forbidden`, `RateLimited`."""
     route = request.scope.get("route")
     need = get_need(route) if isinstance(route, APIRoute) else None
     if need is None:
@@ -112,7 +114,8 @@ async def system_tx(resources: AppResources) -> AsyncIterator[Tx]:
         yield tx
 
 
-# Routes name their caller first: FastAPI solves in this order, so a refused scope opens nothing.
+# Routes name their caller first: FastAPI resolves parameters in order, so that a caller who is
+# refused opens no transaction.
 TenantTx = Annotated[Tx, Depends(tenant_tx, scope="function")]
 TenantRead = Annotated[ReadTx, Depends(tenant_read, scope="function")]
 SystemTx = Annotated[Tx, Depends(system_tx, scope="function")]

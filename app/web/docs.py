@@ -1,4 +1,4 @@
-"""/docs and /redoc without the internet: the assets come from an installed package."""
+"""/docs and /redoc. They work without the internet: the assets come from an installed package."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +20,7 @@ REDOC_HTML = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 <title>LeadSail SMS API</title><link rel="icon" href="/docs/assets/favicon.png"></head><body>
 <redoc spec-url="/openapi.json" disable-google-font="true" hide-loading="true"></redoc>
 <script src="/docs/assets/redoc.standalone.js"></script></body></html>"""
-# Both viewers write their own styles into the page; scripts are ours alone.
+# Both viewers add inline styles to the page. Scripts come from this host only.
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self';"
     " img-src 'self' data:; font-src 'self' data:; worker-src blob:; frame-ancestors 'none'"
@@ -44,8 +44,8 @@ async def show_redoc() -> Response:
 
 
 def mount_assets() -> Mount | None:
-    """Swagger UI's and ReDoc's files, out of `fastapi-offline`; None where it is missing."""
-    spec = find_spec("fastapi_offline")  # found, not imported: only its files are wanted
+    """Mounts the files of Swagger UI and ReDoc from `fastapi-offline`; None if it is not installed."""
+    spec = find_spec("fastapi_offline")  # not imported: only its files are needed
     if spec is None or spec.origin is None:
         return None
     folder = Path(spec.origin).parent / "static"

@@ -1,4 +1,4 @@
-"""The envelope of every JSON answer, and the bases of the models inside it (contract 2)."""
+"""The envelope of every JSON answer, and the base classes of request and answer models."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -27,10 +27,10 @@ LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class Body(BaseModel):
-    """Base of request bodies: camelCase, unknown fields refused by name, nothing coerced.
+    """Base of request bodies: camelCase, unknown fields refused by name, no type coercion.
 
-    A string that cannot be stored, for a NUL or a lone surrogate, is refused here by the field's
-    name: pydantic looks for surrogates only in strings that have other limits.
+    Strings with a NUL or a lone surrogate cannot be stored and are refused here, by the field's
+    name. Pydantic finds surrogates only in strings that have other limits.
     """
 
     model_config = ConfigDict(
@@ -53,14 +53,14 @@ class Body(BaseModel):
         return raw_body
 
     def get_named_fields(self) -> dict[str, Any]:
-        """Only the fields that the request named (PATCH), by their Python names."""
+        """Returns the fields that the request named (for PATCH), by their Python names."""
         return self.model_dump(include=self.model_fields_set)
 
 
 def _find_unstorable(
     fields: dict[Any, Any],
 ) -> Iterator[tuple[tuple[str | int, ...], PydanticCustomError]]:
-    # Nested models look at their own strings; lists of strings have nobody else.
+    # Nested models check their own strings. Lists of strings have no model, so they are checked here.
     for name, value in fields.items():
         if error := _get_storage_error(value):
             yield (name,), error
@@ -77,7 +77,7 @@ def _get_storage_error(value: Any) -> PydanticCustomError | None:
 
 
 class Out(BaseModel):
-    """Base of what answers hold: built by either name, rendered in camelCase."""
+    """Base of answer models: built from Python or camelCase names, rendered in camelCase."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -89,8 +89,8 @@ class Out(BaseModel):
 
 
 def make_optional_in_schema(field: str) -> Callable[[dict[str, Any]], None]:
-    """`json_schema_extra` of an answer with a secret: a repeat by its Idempotency-Key comes
-    without it, so that its schema must not require it."""
+    """Returns a `json_schema_extra` for an answer with a secret `field`. The schema must not require
+    it, because a repeat with the same Idempotency-Key is answered without the secret."""
     return lambda schema: schema["required"].remove(field)
 
 
@@ -115,7 +115,7 @@ class Refusal(BaseModel):
 
 
 def _parse_moment(value: object) -> object:
-    """ISO 8601 with an offset, as a datetime: strict models take no strings for times."""
+    """Parses ISO 8601 with an offset. Needed because strict models accept no strings for times."""
     if not isinstance(value, str):
         raise ValueError("must be an ISO 8601 time with an offset")
     try:
@@ -143,23 +143,23 @@ OwnId = Annotated[
     str,
     Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$"),
 ]
-"""A lead or campaign id, which may be the caller's own (contract 2)."""
+"""A lead or campaign id. The caller may choose it (`docs/contract.md`, section 2)."""
 
 
-def _may_leave(judge: Callable[[str], str | None]) -> AfterValidator:
-    def judged(given: str) -> str:
-        if why := judge(given):
-            raise ValueError(why)
-        return given
+def _refuse_if(find_fault: Callable[[str], str | None]) -> AfterValidator:
+    def require_valid(text: str) -> str:
+        if fault := find_fault(text):
+            raise ValueError(fault)
+        return text
 
-    return AfterValidator(judged)
+    return AfterValidator(require_valid)
 
 
-Outgoing = Annotated[str, _may_leave(hopeless)]
-"""A text for a lead; its last judge is `commands.send`."""
-Kept = Annotated[str, Field(max_length=MAX_TEXT_LENGTH, pattern=r"\S"), _may_leave(unfit)]
-"""A text that is kept, for leads to get as it is."""
+Outgoing = Annotated[str, _refuse_if(hopeless)]
+"""A text for a lead. `commands.send` makes the final check, with the tenant's settings."""
+StoredText = Annotated[str, Field(max_length=MAX_TEXT_LENGTH, pattern=r"\S"), _refuse_if(unfit)]
+"""A text that is stored now and sent to leads later, unchanged."""
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
 Line = Annotated[str, Field(max_length=500)]
 AnyId = Annotated[str, Field(min_length=1, max_length=64)]
-"""An id that names something else; whether that exists is the command's business."""
+"""An id that refers to another object. The command checks that the object exists."""

@@ -1,4 +1,4 @@
-"""The feed for backends: what happened in the tenant, without asking each thread."""
+"""The event feed for backends: everything that happened in the tenant, in one list."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal, get_args
@@ -20,7 +20,7 @@ MAX_POLL_SECONDS = 25
 
 class EventShape(Out):
     event_id: str
-    """Reads on after this one, as `after`."""
+    """Pass it as `after` to read the events after this one."""
     type: Type
     interaction_id: str | None
     data: dict[str, Any]
@@ -30,21 +30,21 @@ class EventShape(Out):
 class EventPage(Out):
     events: list[EventShape]
     next_cursor: str | None
-    """For `after`; null only when nothing has ever happened."""
+    """Pass it as `after` next time. Null only if the tenant has no events yet."""
     has_more: bool
 
 
-@router.get("/events", summary="What happened, in order; waits when there is nothing new")
+@router.get("/events", summary="Events in order; waits for the next one if there is none")
 async def listed(
     request: Request,
     caller: ReadCaller,
-    after: Annotated[str | None, Query(max_length=50, description="`nextCursor` so far.")] = None,
+    after: Annotated[str | None, Query(max_length=50, description="`nextCursor` of the answer before.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     types: Names = None,
     wait: Annotated[int, Query(ge=0, le=MAX_POLL_SECONDS, description="Seconds.")] = MAX_POLL_SECONDS,
 ) -> Answer[EventPage]:
-    """Without `after`: from the oldest that is kept (7 days). `types` may be repeated or
-    comma-separated."""
+    """Without `after`, the list begins with the oldest stored event; events are stored for 7 days.
+    `types` may be repeated or comma-separated."""
     feed: Feed = request.app.state.feed
     wanted_types = _check_types(split_values(types))
     rows = await feed.wait_for_events(caller.tenant_id, parse_cursor(after), wanted_types, limit + 1, wait)
@@ -62,20 +62,20 @@ def format_event_id(transaction: int, event_id: int) -> str:
 
 
 def parse_cursor(cursor: str | None) -> EventCursor:
-    """Raises `Invalid` for what this feed did not give."""
+    """Raises `Invalid` for a cursor that this feed did not make."""
     if cursor is None:
         return FIRST_CURSOR
     first, _, second = cursor.partition("-")
     if not (first.isdecimal() and second.isdecimal() and first.isascii() and second.isascii()):
-        raise Invalid(details=["after: is not one that this feed gave"])
+        raise Invalid(details=["after: is not a cursor of this feed"])
     numbers = int(first), int(second)
     if max(numbers) >= 2**63:
-        raise Invalid(details=["after: is not one that this feed gave"])
+        raise Invalid(details=["after: is not a cursor of this feed"])
     return numbers
 
 
 def _check_types(types: list[str] | None) -> list[str] | None:
     for event_type in types or ():
         if event_type not in TYPES:
-            raise Invalid(details=[f"types: must be of {', '.join(TYPES)}"])
+            raise Invalid(details=[f"types: must be one of {', '.join(TYPES)}"])
     return types

@@ -1,5 +1,5 @@
-"""Examples for the description of the API: a request body for each operation that takes one, by
-operation id, and values of parameters by name. A test holds each against its own schema."""
+"""Examples for the OpenAPI description: request bodies by operation id, and parameter values by
+name. A test validates each example against its schema."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Exports: a thread or a lead, whole, as JSON or as CSV."""
+"""Exports of a whole thread or a whole lead, as JSON or CSV."""
 
 import csv
 import io
@@ -24,9 +24,7 @@ router = APIRouter(prefix="/api/v1")
 Format = Annotated[Literal["json", "csv"], Query(alias="format")]
 CSV_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
-        "content": {
-            "text/csv": {"schema": {"type": "string", "description": "With `format=csv`: a row for each text."}}
-        }
+        "content": {"text/csv": {"schema": {"type": "string", "description": "With `format=csv`: one row per text."}}}
     }
 }
 TEXTS_PER_QUERY = 1000
@@ -48,7 +46,7 @@ CSV_COLUMNS = (
 
 class Exported(Entry):
     by: str | None
-    """The person or key that wrote it."""
+    """The person or API key that wrote the text."""
     from_phone: str | None
     to_phone: str | None
     error_code: str | None
@@ -62,7 +60,7 @@ class ThreadExport(Out):
 class LeadExport(Out):
     lead: LeadShape
     consent: ConsentShape | None
-    """None: the lead has no phone."""
+    """Null if the lead has no phone."""
     interactions: list[ThreadExport]
 
 
@@ -71,10 +69,10 @@ class LeadExport(Out):
     response_model=Answer[ThreadExport],
     responses=CSV_RESPONSES,
     tags=["Interactions"],
-    summary="A thread with every text in it, as JSON or CSV",
+    summary="A thread with all its texts, as JSON or CSV",
 )
 async def thread(interaction_id: str, caller: ReadCaller, read: TenantRead, file_format: Format = "json") -> Any:
-    """Notes included; what waits for its time is not."""
+    """Includes notes. Leaves out scheduled texts and texts held for quiet hours."""
     row = await find_interaction(read, caller, interaction_id)
     texts = await _get_texts(read, row)
     if file_format == "csv":
@@ -90,7 +88,7 @@ async def thread(interaction_id: str, caller: ReadCaller, read: TenantRead, file
     summary="A lead with its consent and all its threads, as JSON or CSV",
 )
 async def lead(lead_id: str, caller: ReadCaller, read: TenantRead, file_format: Format = "json") -> Any:
-    """All that is known of it. CSV: the texts of all its threads."""
+    """Everything stored about the lead. The CSV has the texts of all its threads."""
     current_row = require_found(await leads.get(read, caller.tenant_id, lead_id))
     rows = await interactions.list_of_lead(read, caller.tenant_id, lead_id)
     texts = [await _get_texts(read, row) for row in rows]

@@ -1,5 +1,5 @@
-"""Waiting for what happens in a tenant: one look at a time for all who listen in this process,
-and no transaction open while they wait."""
+"""Waiting for new events of a tenant. In each process one task per tenant polls the database for
+all listeners, and no transaction is open while they wait."""
 
 import asyncio
 from collections import defaultdict
@@ -9,18 +9,19 @@ from app.store import events
 from app.store.engine import Database, Row
 from app.store.events import EventCursor
 
-LOOK_SECONDS = 0.3
+POLL_SECONDS = 0.3
+IDLE_POLLS_BEFORE_END = 20
 
 
 class Feed:
-    """Listeners of one process. Each tenant that is listened to is looked at by one task."""
+    """The listeners of one process. One task polls for each tenant that has listeners."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._newest: dict[str, EventCursor] = {}
         self._change_events: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._listeners: defaultdict[str, int] = defaultdict(int)
-        self._look_tasks: dict[str, asyncio.Task[None]] = {}
+        self._poll_tasks: dict[str, asyncio.Task[None]] = {}
         self._closed = asyncio.Event()
 
     async def wait_for_events(
@@ -31,7 +32,7 @@ class Feed:
         limit: int,
         seconds: float,
     ) -> list[Row]:
-        """Events after the cursor, as soon as there are any; [] when the time is up."""
+        """Returns events after the cursor as soon as there are any, or [] after `seconds`."""
         deadline = asyncio.get_running_loop().time() + seconds
         self._add_listener(tenant_id)
         try:
@@ -51,7 +52,7 @@ class Feed:
             self._remove_listener(tenant_id)
 
     async def get_newest_cursor(self, tenant_id: str) -> EventCursor:
-        """The cursor after all that has happened."""
+        """Returns the cursor of the tenant's newest event."""
         async with self._database.read_tx(tenant_id) as read:
             return await events.get_newest_cursor(read, tenant_id)
 
@@ -59,22 +60,22 @@ class Feed:
     def is_closing(self) -> bool:
         return self._closed.is_set()
 
-    def hush(self) -> None:
-        """Sends every listener home, so that open streams do not hold up a stop."""
+    def release_listeners(self) -> None:
+        """Lets every waiting listener return now; otherwise open streams would delay a shutdown."""
         self._closed.set()
         for change_event in self._change_events.values():
             change_event.set()
 
     async def close(self) -> None:
-        self.hush()
-        for task in self._look_tasks.values():
+        self.release_listeners()
+        for task in self._poll_tasks.values():
             task.cancel()
-        await asyncio.gather(*self._look_tasks.values(), return_exceptions=True)
+        await asyncio.gather(*self._poll_tasks.values(), return_exceptions=True)
 
     def _add_listener(self, tenant_id: str) -> None:
         self._listeners[tenant_id] += 1
-        if tenant_id not in self._look_tasks:
-            self._look_tasks[tenant_id] = asyncio.create_task(self._watch_tenant(tenant_id))
+        if tenant_id not in self._poll_tasks:
+            self._poll_tasks[tenant_id] = asyncio.create_task(self._watch_tenant(tenant_id))
 
     def _remove_listener(self, tenant_id: str) -> None:
         self._listeners[tenant_id] -= 1
@@ -82,18 +83,18 @@ class Feed:
     async def _watch_tenant(self, tenant_id: str) -> None:
         try:
             idle = 0
-            while idle < 20:  # a listener that comes again soon finds the task still there
+            while idle < IDLE_POLLS_BEFORE_END:  # a listener that comes back soon finds the task running
                 idle = 0 if self._listeners[tenant_id] else idle + 1
-                await self._look_once(tenant_id)
-                await asyncio.sleep(LOOK_SECONDS)
+                await self._poll_once(tenant_id)
+                await asyncio.sleep(POLL_SECONDS)
         finally:
-            del self._look_tasks[tenant_id]
+            del self._poll_tasks[tenant_id]
             self._newest.pop(tenant_id, None)
 
-    async def _look_once(self, tenant_id: str) -> None:
+    async def _poll_once(self, tenant_id: str) -> None:
         try:
             newest = await self.get_newest_cursor(tenant_id)
-        except Exception:  # the database is away: the listeners' own reads will say so
+        except Exception:  # the database is away: the listeners' own reads will raise it
             newest = events.FIRST_CURSOR
         if newest != self._newest.get(tenant_id):
             self._newest[tenant_id] = newest

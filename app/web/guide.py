@@ -1,7 +1,7 @@
-"""/guide: the documentation of this very version, without the internet. Public, as /docs is.
+"""/guide: the documentation of this version. It is public like /docs and needs no internet.
 
-The pages are the Markdown files of `docs/`. Links between them are rewritten to where they are
-served; the first page's list of links is the navigation.
+The pages are the Markdown files of `docs/`. Links between them are rewritten to the addresses
+under /guide. The links of the first page are the navigation.
 """
 
 import re
@@ -22,16 +22,16 @@ from app.domain.problems import NotFound
 from app.web.page import render
 
 router = APIRouter(include_in_schema=False)
-APP = Path(__file__).parents[1]
-FOLDERS = (APP / "guide", APP.parent / "docs")
-"""In an installed package, and in a checkout: there is one of the two."""
-FILES = {".svg": "image/svg+xml", ".py": "text/plain", ".ts": "text/plain"}
-"""What pages link to beside each other."""
+APP_FOLDER = Path(__file__).parents[1]
+DOCS_FOLDERS = (APP_FOLDER / "guide", APP_FOLDER.parent / "docs")
+"""The first exists in an installed package, the second in a checkout."""
+MEDIA_TYPES = {".svg": "image/svg+xml", ".py": "text/plain", ".ts": "text/plain"}
+"""The files that pages link to, besides other pages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of the navigation."""
+    """One entry of the navigation."""
 
     address: str
     title: str
@@ -44,113 +44,115 @@ class Page:
 
 
 @router.get("/guide")
-async def show_first(request: Request) -> Response:
-    return _answer(request, "index")
+async def show_first_page(request: Request) -> Response:
+    return _render_page(request, "index")
 
 
 @router.get("/guide/{name:path}")
-async def show(request: Request, name: str) -> Response:
-    if name in files():
-        return FileResponse(folder() / name, media_type=FILES[Path(name).suffix])
-    return _answer(request, f"{name}/index" if f"{name}/index" in pages() else name)
+async def show_page(request: Request, name: str) -> Response:
+    if name in list_files():
+        return FileResponse(get_folder() / name, media_type=MEDIA_TYPES[Path(name).suffix])
+    return _render_page(request, f"{name}/index" if f"{name}/index" in list_pages() else name)
 
 
-def _answer(request: Request, name: str) -> Response:
-    if name not in pages() or request.url.path != address_of(name):
+def _render_page(request: Request, name: str) -> Response:
+    if name not in list_pages() or request.url.path != get_address(name):
         raise NotFound
-    return render.page(request, "guide.html", page=page(name), navigation=navigation(), here=section_of(name))
+    return render.page(
+        request, "guide.html", page=build_page(name), navigation=build_navigation(), here=get_section(name)
+    )
 
 
 @cache
-def folder() -> Path:
-    return next(each for each in FOLDERS if each.is_dir())
+def get_folder() -> Path:
+    return next(candidate for candidate in DOCS_FOLDERS if candidate.is_dir())
 
 
 @cache
-def pages() -> frozenset[str]:
-    """The names of all pages: their paths without `.md`."""
-    return frozenset(path.removesuffix(".md") for path in _below("*.md"))
+def list_pages() -> frozenset[str]:
+    """Returns the names of all pages: their paths without `.md`."""
+    return frozenset(path.removesuffix(".md") for path in _list_paths("*.md"))
 
 
 @cache
-def files() -> frozenset[str]:
-    """Pictures and examples. Nothing else in the folder is served."""
-    return frozenset(path for kind in FILES for path in _below(f"*{kind}") if path != "conf.py")
+def list_files() -> frozenset[str]:
+    """Returns the paths of pictures and examples. No other file of the folder is served."""
+    return frozenset(path for suffix in MEDIA_TYPES for path in _list_paths(f"*{suffix}") if path != "conf.py")
 
 
-def _below(pattern: str) -> Iterator[str]:
-    return (path.relative_to(folder()).as_posix() for path in folder().rglob(pattern))
+def _list_paths(pattern: str) -> Iterator[str]:
+    return (path.relative_to(get_folder()).as_posix() for path in get_folder().rglob(pattern))
 
 
-def address_of(name: str) -> str:
-    """Where a page is served: `decisions/index` at /guide/decisions."""
+def get_address(name: str) -> str:
+    """Returns the path of a page: `decisions/index` is served at /guide/decisions."""
     return join("/guide", name).removesuffix("/index")
 
 
-def section_of(name: str) -> str:
-    """The address that the navigation marks: a decision's is that of their list."""
-    return address_of(join(dirname(name), "index") if dirname(name) else name)
+def get_section(name: str) -> str:
+    """Returns the address that the navigation marks as current; for a decision, their list."""
+    return get_address(join(dirname(name), "index") if dirname(name) else name)
 
 
 @cache
-def page(name: str) -> Page:
-    text = (folder() / f"{name}.md").read_text()
-    tokens = _reader().parse(text, {"name": name})
-    html: str = _reader().renderer.render(tokens, _reader().options, {})
-    return Page(next(title for _, title in headings(tokens)), html)
+def build_page(name: str) -> Page:
+    text = (get_folder() / f"{name}.md").read_text()
+    tokens = _build_parser().parse(text, {"name": name})
+    html: str = _build_parser().renderer.render(tokens, _build_parser().options, {})
+    return Page(next(title for _, title in list_headings(tokens)), html)
 
 
 @cache
-def navigation() -> tuple[Entry, ...]:
-    """The first page's links to other pages, in their order."""
-    tokens = _reader().parse((folder() / "index.md").read_text(), {"name": "index"})
+def build_navigation() -> tuple[Entry, ...]:
+    """Returns the links of the first page, in their order."""
+    tokens = _build_parser().parse((get_folder() / "index.md").read_text(), {"name": "index"})
     entries = (
-        Entry(str(token.attrs["href"]), inline[at + 1].content)
-        for inline in (each.children or [] for each in tokens)
-        for at, token in enumerate(inline)
+        Entry(str(token.attrs["href"]), inline[index + 1].content)
+        for inline in (block.children or [] for block in tokens)
+        for index, token in enumerate(inline)
         if token.type == "link_open"
     )
     return (Entry("/guide", "Overview"), *entries)
 
 
 @cache
-def _reader() -> MarkdownIt:
-    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
-    reader.core.ruler.push("addresses", _rewrite)
-    reader.add_render_rule("fence", _code)
-    return reader
+def _build_parser() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    parser.core.ruler.push("addresses", _rewrite_addresses)
+    parser.add_render_rule("fence", _render_code)
+    return parser
 
 
-def _code(_: object, tokens: Sequence[Token], at: int, *__: object) -> str:
-    """Code that is wider than the page is scrolled, so the keyboard must reach it."""
-    return f'<pre tabindex="0"><code>{escapeHtml(tokens[at].content)}</code></pre>\n'
+def _render_code(_: object, tokens: Sequence[Token], index: int, *__: object) -> str:
+    """Makes code focusable, because wide code scrolls and the keyboard must reach it."""
+    return f'<pre tabindex="0"><code>{escapeHtml(tokens[index].content)}</code></pre>\n'
 
 
-def _rewrite(state: StateCore) -> None:
-    """Gives each heading its anchor, and each link and picture the address it has here."""
-    for heading, title in headings(state.tokens):
-        heading.attrs["id"] = anchor(title)
-    for token in (child for each in state.tokens for child in each.children or []):
+def _rewrite_addresses(state: StateCore) -> None:
+    """Gives each heading its anchor, and each link and picture its address under /guide."""
+    for heading, title in list_headings(state.tokens):
+        heading.attrs["id"] = make_anchor(title)
+    for token in (child for block in state.tokens for child in block.children or []):
         for attribute in token.attrs.keys() & {"href", "src"}:
-            token.attrs[attribute] = _served(str(token.attrs[attribute]), state.env["name"])
+            token.attrs[attribute] = _get_served_address(str(token.attrs[attribute]), state.env["name"])
 
 
-def headings(tokens: Sequence[Token]) -> Iterator[tuple[Token, str]]:
-    """Each heading's opening token, and its words."""
-    for at, token in enumerate(tokens):
+def list_headings(tokens: Sequence[Token]) -> Iterator[tuple[Token, str]]:
+    """Yields the opening token and the title of each heading."""
+    for index, token in enumerate(tokens):
         if token.type == "heading_open":
-            words = tokens[at + 1].children or []
+            words = tokens[index + 1].children or []
             yield token, "".join(word.content for word in words)
 
 
-def anchor(title: str) -> str:
-    """As code hosts and Sphinx make it, so that one link serves everywhere."""
+def make_anchor(title: str) -> str:
+    """Makes an anchor as code hosts and Sphinx do, so that the same link works there, too."""
     return re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-")
 
 
-def _served(link: str, name: str) -> str:
+def _get_served_address(link: str, name: str) -> str:
     if "://" in link or link.startswith("#"):
         return link
-    path, mark, place = link.partition("#")
+    path, hash_sign, fragment = link.partition("#")
     target = normpath(join(dirname(name), path))
-    return address_of(target.removesuffix(".md")) + mark + place
+    return get_address(target.removesuffix(".md")) + hash_sign + fragment

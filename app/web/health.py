@@ -1,4 +1,4 @@
-"""Whether the process lives and may be given work."""
+"""Liveness and readiness of the process, for load balancers and supervisors."""
 
 import asyncio
 from typing import Literal
@@ -13,7 +13,7 @@ from app.web.dependencies import AppResources
 from app.web.envelope import Answer, Out
 
 DATABASE_SECONDS = 1.5
-"""An answer is promised within two seconds."""
+"""`/health/ready` must answer within two seconds."""
 router = APIRouter(tags=["Health"])
 log = structlog.get_logger("health")
 
@@ -33,7 +33,7 @@ async def live() -> Answer[Alive]:
     return Answer(data=Alive())
 
 
-@router.get("/health/ready", summary="The service can take work; without Redis it still can")
+@router.get("/health/ready", summary="The process can take work; it can without Redis, too")
 async def ready(request: Request, resources: AppResources) -> Answer[Ready]:
     if request.app.state.leaving:
         raise Unavailable("Not ready.", details=["process: is stopping"])
@@ -47,6 +47,6 @@ async def _find_fault(resources: Resources) -> str | None:
     try:
         async with asyncio.timeout(DATABASE_SECONDS), resources.database.system_tx() as tx:
             return None if await readiness.is_migrated(tx) else "migrations are not at head"
-    except Exception as error:  # whatever it is, this process should get no work
+    except Exception as error:  # whatever the cause, this process should get no work
         log.warning("not ready", error=type(error).__name__)
-        return "is away or cannot write"
+        return "is away, or cannot be written to"

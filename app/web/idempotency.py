@@ -52,7 +52,7 @@ Key = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=MAX_KEY_LENGTH,
-        description="Repeating a request with the same key and body repeats its answer.",
+        description="A repeated request with the same key and body gets the first answer again.",
     ),
 ]
 

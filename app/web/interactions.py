@@ -1,4 +1,4 @@
-"""Threads and their transcripts (contract 4)."""
+"""Threads and their transcripts (`docs/contract.md`, section 4)."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
@@ -86,7 +86,7 @@ class ListedInteraction(InteractionShape):
 
 class WholeInteraction(ListedInteraction):
     transcript: list[Entry]
-    """The newest thousand."""
+    """The newest 1,000 entries."""
     transcript_truncated: bool
 
 
@@ -106,7 +106,7 @@ class Messages(Out):
 
 
 def build_agent_state(row: Row) -> AgentState:
-    """What the agent is doing in the thread."""
+    """Returns what the agent is doing in the thread."""
     if not row["agent_mode"]:
         return AgentState(state="off")
     if row["agent_paused"]:
@@ -123,7 +123,7 @@ def build_agent_state(row: Row) -> AgentState:
 
 
 def build_summary(row: Row) -> dict[str, Any]:
-    """The thread's object without its transcript."""
+    """Returns the fields of a thread, without its transcript."""
     return {
         **dict(row),
         "phone": row["lead_phone"],
@@ -139,7 +139,7 @@ def build_summary(row: Row) -> dict[str, Any]:
 
 
 async def get_unreleased_texts(read: ReadTx, rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
-    """What is scheduled or held, by thread; the rows are of one tenant."""
+    """Returns scheduled and held texts by interaction id. All `rows` belong to one tenant."""
     texts_by_thread: dict[str, list[dict[str, Any]]] = {row["interaction_id"]: [] for row in rows}
     if texts_by_thread:
         for text_row in await interactions.list_unreleased(read, rows[0]["tenant_id"], [*texts_by_thread]):
@@ -148,7 +148,7 @@ async def get_unreleased_texts(read: ReadTx, rows: Sequence[Row]) -> dict[str, l
 
 
 async def build_whole_interaction(read: ReadTx, row: Row) -> WholeInteraction:
-    """The thread's object with its newest entries and what is scheduled."""
+    """Returns a thread with its newest entries and its unreleased texts."""
     thread = row["interaction_id"]
     entries = await interactions.get_transcript(read, row["tenant_id"], thread, MAX_ENTRIES)
     return WholeInteraction.model_validate(
@@ -162,7 +162,7 @@ async def build_whole_interaction(read: ReadTx, row: Row) -> WholeInteraction:
 
 
 async def find_interaction(read: ReadTx, caller: Caller, interaction_id: str) -> Row:
-    """The thread's row; raises `NotFound`, also where an agent's key had no turn in it."""
+    """Returns the thread's row. Raises `NotFound`, also for an agent's key without a turn in it."""
     row = await interactions.get(read, caller.tenant_id, interaction_id)
     if row is None or (
         caller.agent_id and not await turns.has_had_turn(read, caller.tenant_id, interaction_id, caller.agent_id)
@@ -198,7 +198,7 @@ async def listed(
     search: Annotated[str | None, Query(min_length=1, max_length=100)] = None,
     within: Annotated[Literal["messages"] | None, Query(alias="in")] = None,
 ) -> Answer[InteractionPage]:
-    """Lists may be repeated or comma-separated; dates are half-open, of the last text."""
+    """Lists may be repeated or comma-separated. Dates are half-open and compare the last text."""
     filters = ThreadFilter(
         campaign_ids=split_values(campaign_ids),
         client_ids=split_values(client_ids),
@@ -224,7 +224,7 @@ async def listed(
 
 
 def split_values(values: list[str] | None) -> list[str] | None:
-    """`a,b` and repeated parameters alike."""
+    """Splits `a,b` in repeated parameters; None if nothing is left."""
     if values is None:
         return None
     return [part.strip() for value in values for part in value.split(",") if part.strip()] or None
@@ -238,7 +238,7 @@ def _check_statuses(values: list[str] | None) -> list[str] | None:
 
 
 def _parse_instant(raw_time: str | None, field: str) -> datetime | None:
-    """An instant; a bare date or a time without offset is UTC."""
+    """Parses ISO 8601. A bare date or a time without an offset is UTC. Raises `Invalid`."""
     if raw_time is None:
         return None
     try:
@@ -250,7 +250,7 @@ def _parse_instant(raw_time: str | None, field: str) -> datetime | None:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-@router.get("/interactions/{interaction_id}", summary="One thread, whole")
+@router.get("/interactions/{interaction_id}", summary="One thread with its transcript")
 async def one(interaction_id: str, caller: TurnsCaller, read: TenantRead) -> Answer[WholeInteraction]:
     return Answer(data=await build_whole_interaction(read, await find_interaction(read, caller, interaction_id)))
 
@@ -259,7 +259,7 @@ Limit = Annotated[int, Query(ge=1, le=100)]
 Seq = Annotated[int | None, Query(ge=0, le=2**31 - 1)]
 
 
-@router.get("/interactions/{interaction_id}/messages", summary="Pages of a transcript")
+@router.get("/interactions/{interaction_id}/messages", summary="A transcript in pages")
 async def transcript(
     interaction_id: str,
     caller: TurnsCaller,
@@ -268,7 +268,7 @@ async def transcript(
     before: Seq = None,
     limit: Limit = 50,
 ) -> Answer[Messages]:
-    """`after` pages forwards, `before` backwards; each page is in order of `seq`."""
+    """`after` pages forwards, `before` backwards. Each page is in the order of `seq`."""
     if after is not None and before is not None:
         raise Invalid(details=["after: cannot stand beside before"])
     await find_interaction(read, caller, interaction_id)
@@ -287,7 +287,7 @@ class InteractionPatch(Body):
 async def patch(
     interaction_id: str, body: InteractionPatch, caller: ApiCaller, tx: TenantTx
 ) -> Answer[WholeInteraction]:
-    """`dnc` suppresses the phone; another status lifts what a hand had set."""
+    """`dnc` suppresses the phone. Another status lifts a suppression that was set by hand."""
     row = await find_interaction(tx, caller, interaction_id)
     await modes.set_by_hand(tx, caller, row, body.status, body.agent_mode)
     return Answer(data=await build_whole_interaction(tx, await find_interaction(tx, caller, interaction_id)))

@@ -1,8 +1,8 @@
-"""The edge: what holds for every request before any route sees it, and for every answer.
+"""The outermost ASGI layer: limits for every request, headers and a log line for every answer.
 
-Pure ASGI, since it also stands before streams. The body is counted as it comes, because a
-Content-Length may lie and a chunked body has none; it is read here whole, so that nothing
-slow happens inside a route.
+Pure ASGI and not a Starlette middleware, because it wraps event streams, too. The body is counted
+while it arrives, because a Content-Length may lie and a chunked body has none. The whole body is
+read here, so that no route waits for a slow client while it holds a transaction.
 """
 
 import asyncio
@@ -27,16 +27,16 @@ MAX_BODY_BYTES_BY_PATH = (
     ("/api/v1/sms/send/bulk", 16 * BYTES_PER_KIB * BYTES_PER_KIB),
 )
 BODY_SECONDS = 60.0
-"""Seconds that a whole body may take: who drips holds a connection, but not for ever."""
+"""How long a whole body may take, so that a slow client cannot hold a connection for ever."""
 SLOW_BODY_DETAIL = "body: did not come in time"
 BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
 UNLOGGED_ROUTES = frozenset({"/health/live", "/health/ready", "/metrics"})
-"""Asked every few seconds by machines: counted, not logged."""
+"""Machines call these every few seconds: they are counted, but not logged."""
 FIXED_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"same-origin"),  # without one, browsers name no Origin in forms
+    (b"referrer-policy", b"same-origin"),  # with no-referrer, browsers send "Origin: null"
     (b"cross-origin-opener-policy", b"same-origin"),
 )
 DEFAULT_HEADERS = (
@@ -55,7 +55,7 @@ log = structlog.get_logger("access")
 
 
 class Edge:
-    """Request id, size limit, headers, one log line, and an answer whatever happens."""
+    """Adds the request id, the body limits, headers and one log line, and always answers."""
 
     def __init__(self, app: ASGIApp, https_only: bool = False, body_within: float = BODY_SECONDS) -> None:
         self._app = app
@@ -69,7 +69,7 @@ class Edge:
         started_at = time.perf_counter()
         method = scope["method"]
         if method == "HEAD":
-            scope, send = _asked_by_get(scope), _without_body(send)
+            scope, send = _change_head_to_get(scope), _drop_body(send)
         headers = Headers(scope=scope)
         given_id = headers.get("x-request-id", "")
         request_id = given_id if REQUEST_ID.fullmatch(given_id) else f"req_{secrets.token_hex(12)}"
@@ -81,7 +81,7 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 self._add_headers(message["headers"], request_id)
-                if scope["app"].state.leaving:  # or the next request would meet a closed door
+                if scope["app"].state.leaving:  # the next request would find the port closed
                     MutableHeaders(scope=message)["Connection"] = "close"
                 if more_headers := scope["state"].get("answer_headers"):
                     MutableHeaders(scope=message).update(more_headers)
@@ -93,7 +93,7 @@ class Edge:
             except Exception as error:
                 log.error("unexpected error", exc_info=error)
                 if status:
-                    raise  # the answer is half out: only closing the connection tells the truth
+                    raise  # headers are sent: only a closed connection can signal the failure
                 await problems.build_problem_response(Request(scope), Internal())(scope, receive, send_answer)
             finally:
                 _record_request(scope, method, status, time.perf_counter() - started_at)
@@ -112,15 +112,15 @@ class Edge:
                     messages = await _read_body(receive, limit)
             except TimeoutError:
                 late_answer = problems.build_problem_response(Request(scope), Invalid(details=[SLOW_BODY_DETAIL]))
-                late_answer.headers["Connection"] = "close"  # or the rest would be read as a request
+                late_answer.headers["Connection"] = "close"  # the unread rest must not be parsed as a request
                 await late_answer(scope, receive, send)
                 return
         if messages is None:
-            # The connection stays: closing it on unread bytes would lose the answer on its way.
+            # Keep the connection: a close with unread bytes resets it, and the answer could be lost.
             await problems.build_problem_response(Request(scope), PayloadTooLarge())(scope, receive, send)
             return
         if messages[0]["type"] == "http.disconnect":
-            return  # gone before all was said: there is nothing to do, and nobody to tell
+            return  # the client left before its body was complete
         remaining_messages = iter(messages)
 
         async def receive_again() -> Message:
@@ -137,19 +137,19 @@ class Edge:
             headers.append(HTTPS_HEADER)
 
 
-def _asked_by_get(scope: Scope) -> Scope:
-    return scope if scope["path"].startswith(problems.DEEDS) else {**scope, "method": "GET"}
+def _change_head_to_get(scope: Scope) -> Scope:
+    return scope if scope["path"].startswith(problems.WEBHOOK_PREFIX) else {**scope, "method": "GET"}
 
 
-def _without_body(send: Send) -> Send:
-    """What is sent, up to the headers, which are the end: a stream may have no other."""
+def _drop_body(send: Send) -> Send:
+    """Sends the headers and ends the answer there, because a stream might never end by itself."""
 
-    async def sending(message: Message) -> None:
+    async def send_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             await send(message)
             await send({"type": "http.response.body", "body": b""})
 
-    return sending
+    return send_headers
 
 
 def _get_body_limit(scope: Scope) -> int:
@@ -161,7 +161,7 @@ def _get_body_limit(scope: Scope) -> int:
 
 
 async def _read_body(receive: Receive, limit: int) -> Sequence[Message] | None:
-    """The request's body, as one message; None when it is longer than `limit`."""
+    """Returns the request's body as one message; None if it is longer than `limit`."""
     parts, size = [], 0
     while True:
         message = await receive()
@@ -177,7 +177,7 @@ async def _read_body(receive: Receive, limit: int) -> Sequence[Message] | None:
 
 
 def _record_request(scope: Scope, method: str, status: int, seconds: float) -> None:
-    # The route's template, never the path: paths hold phones and ids of the callers' own.
+    # The route's template and not the path, because paths contain phones and callers' ids.
     route = getattr(scope.get("route"), "path", None) or "none"
     method = method if method in KNOWN_METHODS else "other"
     REQUEST_SECONDS.labels(method, route, str(status)).observe(seconds)

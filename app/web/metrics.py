@@ -1,4 +1,6 @@
-"""Figures for Prometheus: what this process did, and what all of them owe. No tenant is named."""
+"""Prometheus metrics: counters of this process, and what the whole installation owes.
+
+No metric names a tenant."""
 
 from hmac import compare_digest
 
@@ -22,7 +24,7 @@ async def show_metrics(request: Request, resources: AppResources) -> Response:
         async with resources.database.system_tx() as tx:
             figures += generate_latest(await _build_owed_figures(tx))
     except Unavailable:
-        pass  # what this process did can be told all the same
+        pass  # the counters of this process do not need the database
     return Response(figures, media_type=CONTENT_TYPE_LATEST)
 
 
@@ -38,22 +40,22 @@ def _require_token(request: Request, settings: Settings) -> None:
 async def _build_owed_figures(tx: Tx) -> CollectorRegistry:
     registry = CollectorRegistry()
 
-    def add_gauge(name: str, about: str, *labels: str) -> Gauge:
-        return Gauge(f"leadsail_{name}", about, labels, registry=registry)
+    def add_gauge(name: str, help_text: str, *labels: str) -> Gauge:
+        return Gauge(f"leadsail_{name}", help_text, labels, registry=registry)
 
     texts = add_gauge("owed_texts", "Unsent texts.", "provider", "state")
-    texts_late = add_gauge("owed_texts_late_seconds", "Since when the oldest text is due.", "provider", "state")
+    texts_late = add_gauge("owed_texts_late_seconds", "Seconds since the oldest text was due.", "provider", "state")
     for owed_texts in await owed.count_texts(tx):
         texts.labels(owed_texts.provider, owed_texts.state).set(owed_texts.count)
         texts_late.labels(owed_texts.provider, owed_texts.state).set(max(owed_texts.late, 0))
-    unknown = add_gauge("unknown_texts", "Texts of which nobody knows whether they were taken.", "provider")
+    unknown = add_gauge("unknown_texts", "Texts whose outcome at the carrier is unknown.", "provider")
     for unknown_texts in await owed.count_unknown(tx):
         unknown.labels(unknown_texts.provider).set(unknown_texts.count)
-    unfetched = add_gauge("unfetched_accounts", "Accounts whose missed texts are not here yet.", "provider", "state")
+    unfetched = add_gauge("unfetched_accounts", "Accounts whose missed texts are not fetched yet.", "provider", "state")
     for accounts in await owed.count_unfetched(tx):
         unfetched.labels(accounts.provider, accounts.state).set(accounts.count)
     turns = add_gauge("owed_turns", "Unfinished turns.", "state")
-    turns_late = add_gauge("owed_turns_late_seconds", "Since when the oldest turn is due.", "state")
+    turns_late = add_gauge("owed_turns_late_seconds", "Seconds since the oldest turn was due.", "state")
     for owed_turns in await owed.count_turns(tx):
         turns.labels(owed_turns.state).set(owed_turns.count)
         turns_late.labels(owed_turns.state).set(max(owed_turns.late, 0))

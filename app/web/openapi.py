@@ -1,8 +1,8 @@
-"""The description of the API (`/openapi.json`): what FastAPI cannot know by itself.
+"""The OpenAPI description (`/openapi.json`): what FastAPI cannot derive by itself.
 
-One place derives the refusals of every operation from what it takes (a key, a body, an id in its
-path, an Idempotency-Key); `EXTRA_REFUSALS` names what only the operation itself refuses. A test walks the
-whole document, and the fuzzer holds every answer against it.
+`list_refusals` derives the refusals of an operation from what it takes: a key, a body, an id in
+its path, an Idempotency-Key. `EXTRA_REFUSALS` names those that only the operation itself makes.
+A test checks the whole document, and the fuzzer compares every answer with it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,22 +23,22 @@ from app.web.dependencies import get_need
 
 Operation = dict[str, Any]
 TAG_DESCRIPTIONS = {
-    "Texts": "Send one text or a thousand; look at one, cancel it.",
+    "Texts": "Send one text or up to 1,000. Look at one, cancel it.",
     "Interactions": "Threads between one number of yours and one phone of a lead.",
-    "Turns": "What was handed to an agent, and what came of it.",
-    "Events": "What happened, in order, without asking each thread.",
-    "Leads": "Whom you text, and by what they are not to be contacted.",
-    "Consent": "Who may not be texted, why, and how that came.",
-    "Campaigns": "What leads belong to; names the number and the agent of their texts.",
-    "SMS agents": "Who answers: the webhook, the window, the brakes.",
-    "Phone numbers": "Numbers of yours.",
-    "Provider accounts": "Your accounts with carriers. Credentials go in and never come out.",
+    "Turns": "Texts that were handed to an agent, and the outcome.",
+    "Events": "Everything that happened in the tenant, in order.",
+    "Leads": "The people you text, and how they may not be contacted.",
+    "Consent": "Which phones may not be texted, why, and since when.",
+    "Campaigns": "Leads belong to campaigns. A campaign names the number and the agent of their texts.",
+    "SMS agents": "Agents that answer by webhook: their window, limits and brakes.",
+    "Phone numbers": "Your numbers.",
+    "Provider accounts": "Your accounts with carriers. Credentials are write-only.",
     "API keys": "Keys and their scopes.",
-    "Canned replies": "What people at the page send often.",
-    "Settings": "What holds for the whole tenant.",
+    "Canned replies": "Texts that people on the page send often.",
+    "Settings": "Settings of the whole tenant.",
     "Health": "For load balancers and supervisors.",
 }
-"""In reading order: first what is used every day."""
+"""In the order of the document: what is used every day comes first."""
 
 EXTRA_REFUSALS: dict[str, Sequence[type[p.Problem]]] = {
     "sms-send-one": (
@@ -77,14 +77,14 @@ EXAMPLE_DETAILS: dict[type[p.Problem], list[str]] = {
     p.InUse: ["phoneNumberId: has interactions"],
     p.ProviderError: ["provider: answered 401"],
 }
-"""Details of the examples, where the problem has any."""
+"""Example `details` of problems that have some."""
 SAMPLED_AT = datetime(2026, 2, 15, 10, 30, tzinfo=UTC)
 RETRYABLE_PROBLEMS: tuple[type[p.Problem], ...] = (p.RateLimited, p.IdempotencyInProgress)
 RETRY_HEADERS = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}}
 
 
 def describe_api(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
-    """The whole document. It is made once, and served from memory after that."""
+    """Returns the whole document. It is built once and then served from memory."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title,
@@ -108,14 +108,14 @@ def describe_api(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
 
 
 def list_operations(paths: Mapping[str, Any]) -> Iterator[tuple[str, str, Operation]]:
-    """Path, method, operation: all of them, in the document's order."""
+    """Yields (path, method, operation) in the document's order."""
     for path, item in paths.items():
         for method, operation in item.items():
             yield path, method, operation
 
 
 def list_refusals(path: str, method: str, operation: Operation) -> set[type[p.Problem]]:
-    """Everything that the operation may be refused with, but for faults of ours (500)."""
+    """Returns all problems that the operation may answer with, except internal errors (500)."""
     problems = set(EXTRA_REFUSALS.get(operation["operationId"], ()))
     parameters = {(parameter["in"], parameter["name"]) for parameter in operation.get("parameters", ())}
     if operation.get("security"):
@@ -177,13 +177,13 @@ def _build_example(problem: type[p.Problem]) -> dict[str, Any]:
 
 
 def _list_problems(family: type[p.Problem]) -> list[type[p.Problem]]:
-    """Every problem that has a code of its own."""
+    """Returns the problem classes that have their own code."""
     own_problems = [family] if "code" in vars(family) else []
     return own_problems + [leaf for kind in family.__subclasses__() for leaf in _list_problems(kind)]
 
 
 def _get_needs(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Need]:
-    """What each operation needs of a key's scope, by operation id."""
+    """Returns what each operation requires of a key's scope, by operation id."""
     needs = {}
     for router in routers:
         for route in router.routes:

@@ -1,5 +1,5 @@
-"""Keyset paging: pages are cut by the key of their last row, so that nothing is skipped or
-repeated while rows come and go (contract 2)."""
+"""Keyset paging: a page continues after the key of the last row, so that no row is skipped or
+repeated while rows are added and removed."""
 
 import base64
 import json
@@ -18,18 +18,19 @@ MAX_CURSOR_LENGTH = 1024
 
 @dataclass(frozen=True, slots=True)
 class PageQuery:
-    """What page is asked for: `after` is the key of the last row seen, or None."""
+    """The requested page. `after` is the key of the last row that the client has seen, or None."""
 
     limit: int
     after: tuple[Any, ...] | None = None
 
     @property
     def fetch_limit(self) -> int:
-        """How many rows to read: one more than asked tells whether there are more."""
+        """How many rows to read. One more than the limit shows whether there is another page."""
         return self.limit + 1
 
     def get_key(self, *types: type) -> tuple[Any, ...] | None:
-        """`after`, checked to be of these types (`datetime` included); raises `Invalid`."""
+        """Returns `after` with its parts checked against `types`; None on the first page. Raises
+        `Invalid`."""
         if self.after is None:
             return None
         try:
@@ -40,12 +41,12 @@ class PageQuery:
             raise _build_cursor_problem() from None
 
     def get_id_below(self) -> str | None:
-        """For lists that are ordered by id alone: the id below which the page begins."""
+        """Returns the id below which the page begins, for lists ordered by id alone."""
         key = self.get_key(str)
         return None if key is None else str(key[0])
 
     def cut_page(self, rows: Sequence[T], key: Callable[[T], Sequence[Any]]) -> tuple[Sequence[T], str | None]:
-        """The rows of this page, and the cursor of the next one (None: there is none)."""
+        """Returns the rows of this page, and the cursor of the next one or None."""
         if len(rows) <= self.limit:
             return rows, None
         page_rows = rows[: self.limit]
@@ -53,13 +54,13 @@ class PageQuery:
 
 
 def build_cursor(key: Sequence[Any]) -> str:
-    """An opaque cursor from the key of a row: strings, whole numbers, times."""
+    """Builds an opaque cursor from a row's key of strings, integers and datetimes."""
     plain = [part.isoformat() if isinstance(part, datetime) else part for part in key]
     return base64.urlsafe_b64encode(json.dumps(plain).encode()).decode().rstrip("=")
 
 
 async def get_page_query(
-    limit: Annotated[int, Query(ge=1, le=100, description="How many at most.")] = 50,
+    limit: Annotated[int, Query(ge=1, le=100, description="How many items at most.")] = 50,
     cursor: Annotated[
         str | None,
         Query(description="`nextCursor` of the page before.", max_length=MAX_CURSOR_LENGTH),
@@ -90,7 +91,7 @@ def _check_part(kind: type, part: Any) -> Any:
     if type(part) is not kind:
         raise ValueError
     if isinstance(part, str):
-        part.encode()  # a lone surrogate
+        part.encode()  # raises for a lone surrogate
         if "\x00" in part:
             raise ValueError
     elif isinstance(part, int) and not -(2**63) <= part < 2**63:
@@ -99,4 +100,4 @@ def _check_part(kind: type, part: Any) -> Any:
 
 
 def _build_cursor_problem() -> Invalid:
-    return Invalid(details=["cursor: is not one that this list gave"])
+    return Invalid(details=["cursor: is not a cursor of this list"])

@@ -1,5 +1,6 @@
-"""That somebody is here to take webhooks is written down every few seconds; where nobody was,
-the texts that carriers could not deliver are fetched from their records (`jobs.catch_up`)."""
+"""A heartbeat that records that some web process can take webhooks.
+
+After a gap, `jobs.catch_up` fetches the texts of that time from the carriers' records."""
 
 import asyncio
 from datetime import timedelta
@@ -13,12 +14,13 @@ from app.store.engine import DATABASE_AWAY_ERRORS, Database
 BEAT_SECONDS = 5.0
 ABSENCE_AFTER = timedelta(seconds=30)
 ABSENCE_MARGIN = timedelta(minutes=2)
-"""Carriers give a webhook up only after a while, and their clocks differ."""
+"""Texts from before the gap may be missing, too: carriers repeat a failed webhook for a while, and
+their clocks differ from ours."""
 log = structlog.get_logger("presence")
 
 
 async def keep_presence(database: Database) -> None:
-    """Runs beside the web server, for ever."""
+    """Records a beat every few seconds, beside the web server, until it is cancelled."""
     while True:
         try:
             await record_presence(database)
@@ -28,8 +30,9 @@ async def keep_presence(database: Database) -> None:
 
 
 async def record_presence(database: Database) -> None:
+    """Records one beat. After a gap it marks the accounts whose texts must be fetched."""
     async with database.system_tx() as tx:
         since = await installation.record_beat(tx, ABSENCE_AFTER)
         if since is not None:
             await accounts.notice_absence(tx, since - ABSENCE_MARGIN)
-            log.warning("nobody took webhooks", since=since.isoformat())
+            log.warning("no web process was running", since=since.isoformat())

@@ -1,4 +1,4 @@
-"""One place that turns whatever went wrong into an answer, for the API and for pages."""
+"""Turns every exception into an answer, for the API and for pages."""
 
 import math
 import re
@@ -31,8 +31,8 @@ from app.web import dependencies
 log = structlog.get_logger("web")
 MACHINE_PATHS = ("/api", "/webhooks", "/health", "/metrics", "/openapi.json", "/static")
 """Paths that are always answered in JSON."""
-DEEDS = "/webhooks/"
-"""Where a GET brings something. HEAD may ask everything else, as GET does."""
+WEBHOOK_PREFIX = "/webhooks/"
+"""Carriers may deliver by GET here, so HEAD is refused. It works wherever else GET does."""
 MAX_DETAILS = 50
 MAX_NAME_LENGTH = 64
 SHOULD_PREFIX = re.compile(r"^\w+ should ")
@@ -45,10 +45,10 @@ ERROR_WORDS = {
 }
 
 ProblemRenderer = Callable[[Request, Problem], Response]
-"""Renders a problem for a person; set as `app.state.page_problem`."""
+"""Renders a problem as a page for a person; set as `app.state.page_problem`."""
 
 UNSTORABLE_ERRORS = (asyncpg.DataError, UnicodeEncodeError)
-"""A value that PostgreSQL cannot hold and no model refused: in a path, a query, a cursor."""
+"""PostgreSQL cannot store the value, and no model refused it: in a path, a query, a cursor."""
 PROBLEMS_BY_STATUS: dict[int, type[Problem]] = {
     400: Invalid,
     401: Unauthorized,
@@ -59,15 +59,14 @@ PROBLEMS_BY_STATUS: dict[int, type[Problem]] = {
 
 
 def install_handlers(app: FastAPI, routes: Iterable[BaseRoute] = ()) -> None:
-    """Makes every problem an answer. What is unexpected is answered by `limits.Edge`."""
+    """Installs the exception handlers. `limits.Edge` answers exceptions that none of them handles."""
     app.state.methods = [(route.path_regex, route.methods or set()) for route in routes if isinstance(route, Route)]
     for kind, handler in ERROR_HANDLERS.items():
         app.add_exception_handler(kind, handler)
 
 
 async def build_error_response(request: Request, error: Exception) -> Response:
-    """The answer to what went wrong before the framework was reached; raises what is
-    unexpected."""
+    """Answers an exception from outside the framework. Raises `error` again if it is unexpected."""
     for kind in type(error).__mro__:
         if handler := ERROR_HANDLERS.get(kind):
             return await handler(request, error)
@@ -75,8 +74,8 @@ async def build_error_response(request: Request, error: Exception) -> Response:
 
 
 def build_problem_response(request: Request, problem: Problem) -> Response:
-    """The problem as the envelope, or as a page where a person asked."""
-    # A client that joins its base and its path by two slashes is a machine all the same.
+    """Renders the problem as JSON for machines, or as a page for people."""
+    # A client that joins base and path with two slashes is a machine, too.
     if f"/{request.url.path.lstrip('/')}".startswith(MACHINE_PATHS):
         return build_problem_json(problem)
     render_page: ProblemRenderer = request.app.state.page_problem
@@ -84,7 +83,7 @@ def build_problem_response(request: Request, problem: Problem) -> Response:
 
 
 def build_problem_json(problem: Problem) -> JSONResponse:
-    """The problem as the envelope."""
+    """Renders the problem in the JSON envelope."""
     headers = {}
     if problem.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(problem.retry_after)))
@@ -93,8 +92,8 @@ def build_problem_json(problem: Problem) -> JSONResponse:
 
 
 def list_error_details(errors: list[Any]) -> list[str]:
-    """Sentences that name fields, from pydantic's errors. Input is never echoed but for the
-    names of fields, cut short and in printable characters."""
+    """Returns `field: words` for each of pydantic's errors. Values are never echoed; names of fields
+    are, cut short and in printable characters."""
     return [_describe_error(error) for error in errors[:MAX_DETAILS]]
 
 
@@ -135,7 +134,7 @@ async def _handle_malformed(request: Request, error: Exception) -> Response:
 
 
 async def _refuse_unreadable(request: Request, problem: Problem) -> Response:
-    """Whose body it is comes first."""
+    """Answers 401, 403 or 429 if the caller deserves that, else `problem`."""
     try:
         await dependencies.require_scope(request)
     except Problem as caller_problem:
@@ -155,19 +154,19 @@ async def _handle_http_exception(request: Request, error: Exception) -> Response
     response = build_problem_response(request, problem_type())
     for name, value in (error.headers or {}).items():
         response.headers[name] = value
-    if error.status_code == 405 and (allowed := _list_allowed_methods(request)):
-        response.headers["Allow"] = ", ".join(allowed)
+    if error.status_code == 405 and (allowed_methods := _list_allowed_methods(request)):
+        response.headers["Allow"] = ", ".join(allowed_methods)
     return response
 
 
 def _list_allowed_methods(request: Request) -> list[str]:
-    """Every method of the address: the framework names those of the first route it finds."""
+    """Returns all methods of the path. The framework names only those of the first route it finds."""
     methods_by_path: list[tuple[re.Pattern[str], set[str]]] = request.app.state.methods
     path = request.url.path
-    allowed = {method for regex, methods in methods_by_path if regex.match(path) for method in methods}
-    if "GET" in allowed and not path.startswith(DEEDS):
-        allowed.add("HEAD")
-    return sorted(allowed)
+    allowed_methods = {method for regex, methods in methods_by_path if regex.match(path) for method in methods}
+    if "GET" in allowed_methods and not path.startswith(WEBHOOK_PREFIX):
+        allowed_methods.add("HEAD")
+    return sorted(allowed_methods)
 
 
 async def _handle_unstorable(request: Request, error: Exception) -> Response:

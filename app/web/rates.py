@@ -1,6 +1,7 @@
-"""Limits of keys: a token bucket in the process, brought into line with the other processes
-through Redis a few times a second, off the request's path. While Redis is away each process
-keeps to the limit by itself."""
+"""Rate limits of API keys: a token bucket per key in each process.
+
+The processes share their counts through Redis a few times a second, outside the requests. While
+Redis is away, each process applies the limit by itself."""
 
 import asyncio
 import time
@@ -16,14 +17,14 @@ FORGET_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class RateState:
-    """What the `RateLimit-*` headers of an answer say."""
+    """The state of a bucket, for the `RateLimit-*` headers of an answer."""
 
     limit: int
     remaining_requests: int
     reset_seconds: int
     """Seconds until the bucket is full again."""
     wait_seconds: float = 0.0
-    """Seconds until the next request is let in; 0: this one is."""
+    """Seconds until the next request is allowed; 0 if this one is."""
 
     def build_headers(self) -> dict[str, str]:
         return {
@@ -33,7 +34,7 @@ class RateState:
         }
 
     def require_allowed(self) -> None:
-        """Raises `RateLimited` for a request that is not let in."""
+        """Raises `RateLimited` unless the request is allowed."""
         if self.wait_seconds:
             raise RateLimited(retry_after=self.wait_seconds)
 
@@ -44,24 +45,25 @@ class _Bucket:
     tokens: float
     updated_at: float
     unshared_requests: int = 0
-    """Taken here since the others were told."""
+    """Requests of this process that are not yet added to the count in Redis."""
     second: int = 0
+    """The Unix second that the next two fields count."""
     own_requests: int = 0
     known_others: int = 0
-    """Told of by me, and seen of the others, in this second."""
+    """Requests of the other processes that are already taken from the bucket."""
 
 
 class Rates:
-    """The buckets of one process. A second's worth may be taken at once; a bulk send may take
-    more than is there, and what follows waits for it."""
+    """The buckets of one process. A bucket holds the requests of one second. A bulk send may take
+    more than that; later requests wait until the bucket has refilled."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._buckets: dict[str, _Bucket] = {}
 
     def take_token(self, caller: Caller) -> RateState | None:
-        """Takes from the key's bucket, if there is something in it; None for a key without a
-        limit."""
+        """Takes one request from the key's bucket if it can, and returns the bucket's state; None for
+        a key without a limit."""
         if caller.per_second is None:
             return None
         now = time.monotonic()
@@ -80,14 +82,14 @@ class Rates:
         return RateState(limit, remaining_requests, max(1, round((limit - bucket.tokens) / limit)), wait)
 
     def charge(self, caller: Caller, requests: int) -> None:
-        """Takes more for a request that was let in: the bucket may go into debt."""
+        """Takes `requests` more for a request that was allowed. The bucket may become negative."""
         bucket = self._buckets.get(caller.actor)
         if bucket is not None:
             bucket.tokens -= requests
             bucket.unshared_requests += requests
 
     async def run(self) -> None:
-        """Aligns the buckets with the other processes', for ever."""
+        """Aligns the buckets with those of the other processes until it is cancelled."""
         while True:
             await asyncio.sleep(ALIGN_SECONDS)
             await self._align_buckets()

@@ -1,8 +1,9 @@
-"""The gatherer's way to `commands.send`, and the shortest way through the door for a plain send.
+"""Batches of plain sends, and a fast path for them around the framework.
 
-`POST /api/v1/sms/send` is asked far more often than anything else. What is plainly a good
-request takes a path without the framework: the same model, the same key check, the same limits,
-the same command, the same answer. Whatever is not plainly good goes the ordinary way.
+`POST /api/v1/sms/send` is by far the most frequent request. A plain and valid one skips FastAPI,
+with the same model, key check, limits, command and answer; every other request goes through
+`web.sms` (`docs/decisions/0014-waiting-requests-go-as-one-batch.md`,
+`docs/decisions/0015-plain-sends-skip-the-framework.md`).
 """
 
 import asyncio
@@ -37,7 +38,7 @@ SendBatcher = Batcher[Order, SendResult]
 
 
 def build_send_batcher(database: Database) -> SendBatcher:
-    """Gathers plain sends of all tenants."""
+    """Builds the batcher for plain sends of all tenants."""
 
     async def run_batch(orders: Sequence[Order]) -> Sequence[SendResult | RunAlone]:
         results_by_id: dict[str, SendResult | RunAlone] = {}
@@ -49,7 +50,7 @@ def build_send_batcher(database: Database) -> SendBatcher:
                 results = await send.accept_texts(tx, new_orders)
         except CommitLost as lost_commit:
             results = await _find_lost_outcome(database, new_orders, lost_commit)
-            # What is kept for repeats was answered by the facts of then.
+            # A stored answer holds the facts of that commit. Run alone, the order finds it by its key.
             results_by_id |= {order.message_id: RunAlone() for order in new_orders if order.idempotency_key}
         for order, result in zip(new_orders, results, strict=True):
             results_by_id.setdefault(order.message_id, outgoing.to_answer(result))
@@ -60,7 +61,7 @@ def build_send_batcher(database: Database) -> SendBatcher:
             async with database.system_tx() as tx:
                 idempotency = await claim_key(tx, order.tenant_id, order.idempotency_key)
                 [result] = await send.accept_texts(tx, [replace(order, idempotency_key=None)])
-                answer = outgoing.unwrap_answer(outgoing.to_answer(result))  # or the key is free again
+                answer = outgoing.unwrap_answer(outgoing.to_answer(result))  # raises for a refusal, which frees the key
                 await idempotency.store_data(answer, 202)
         except ReplayedAnswer as replayed_answer:
             return replayed_answer.data
@@ -73,8 +74,8 @@ def build_send_batcher(database: Database) -> SendBatcher:
 
 
 async def _get_repeats(tx: Tx, orders: Sequence[Order]) -> dict[str, SendResult | RunAlone]:
-    """By message id, those that are not the first with their key: the first one's answer, unless
-    it is among these orders and must be stored before."""
+    """Returns results by message id for orders that repeat an idempotency key: the first answer, or
+    `RunAlone` if the first order is in this batch and has no answer yet."""
     orders_with_key = [(order, order.idempotency_key) for order in orders if order.idempotency_key]
     if not orders_with_key:
         return {}
@@ -99,8 +100,10 @@ async def _get_repeats(tx: Tx, orders: Sequence[Order]) -> dict[str, SendResult 
 async def _find_lost_outcome(
     database: Database, orders: Sequence[Order], lost_commit: CommitLost
 ) -> list[AcceptedText | RefusedOrder]:
-    """What became of the orders, whose COMMIT was sent and its answer lost. Raises `Unavailable`
-    when they surely were not accepted and never will be, `lost_commit` when nobody can tell in time."""
+    """Finds out whether a COMMIT whose answer was lost took effect, and returns the results.
+
+    Raises `Unavailable` if it surely did not and never will, `lost_commit` if that cannot be found
+    out in time (`docs/decisions/0023-a-lost-commit-is-looked-up.md`)."""
     try:
         async with asyncio.timeout(LOST_COMMIT_SECONDS):
             while True:
@@ -126,7 +129,7 @@ async def _find_accepted_texts(
 
 
 class PlainSendRoute:
-    """ASGI, around the application: answers plain sends, and passes on all else."""
+    """An ASGI wrapper around the application: answers plain sends, passes on all other requests."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -156,7 +159,7 @@ class PlainSendRoute:
 
 
 async def _accept_text(scope: Scope, key: str, body: SendBody, idempotency_key: IdempotencyKey | None) -> bytes | None:
-    """The answer's body; None: the key is an agent's, whose texts are replies to turns."""
+    """Returns the answer's body; None for an agent's key, because its texts are replies to turns."""
     state = scope["app"].state
     key_cache: KeyCache = state.keyring
     caller = await key_cache.get_caller(key)
@@ -176,14 +179,14 @@ async def _accept_text(scope: Scope, key: str, body: SendBody, idempotency_key: 
 
 
 def _read_plain_send(scope: Scope, message: Message) -> tuple[str, SendBody, IdempotencyKey | None] | None:
-    """API key, body and idempotency key of a request that is plainly a good one; None: let the
-    framework judge."""
+    """Returns API key, body and idempotency key of a plain and valid request; None if the framework
+    must handle it."""
     headers: Mapping[bytes, bytes] = dict(scope["headers"])
     key, raw_key = headers.get(b"x-api-key"), headers.get(b"idempotency-key")
     if (
         key is None
         or (raw_key is not None and not 0 < len(raw_key) <= MAX_KEY_LENGTH)
-        or len(headers) < len(scope["headers"])  # one of them is there twice
+        or len(headers) < len(scope["headers"])  # a header is given twice
         or headers.get(b"content-type") != b"application/json"
         or message["type"] != "http.request"
         or message.get("more_body")

@@ -1,4 +1,4 @@
-"""Send texts, one or a thousand; look at one, cancel it. The first room of the way out."""
+"""Sending one text or many; looking at a text and cancelling it."""
 
 import asyncio
 from collections.abc import Sequence
@@ -46,13 +46,12 @@ Id = Annotated[str, Field(min_length=1, max_length=64)]
 Phone = Annotated[str, Field(min_length=1, max_length=40)]
 ROUTE = "POST /api/v1/sms/send"
 MAX_BULK_TEXTS = 1000
-"""Texts of one bulk send."""
-ENTRIES_PER_TURN = 100
-"""So many of them are read before others have the event loop again."""
+ENTRIES_PER_SLICE = 100
+"""How many entries of a bulk send are parsed before other requests get the event loop again."""
 
 
 class SendBody(Body):
-    """Only `leadId` and `message` are required; the rest is found."""
+    """Only `leadId` and `message` are required; the service finds the rest."""
 
     lead_id: Id
     message: Outgoing
@@ -86,7 +85,7 @@ class SendBody(Body):
 
 
 class BulkEntry(SendBody):
-    """As a single send, and owed for longer."""
+    """Like a single send, but valid for longer."""
 
     validity_seconds: Annotated[int, Field(ge=60, le=86_400)] | None = None
 
@@ -94,7 +93,7 @@ class BulkEntry(SendBody):
     @classmethod
     def _require_bulk_fields(cls, value: object, info: ValidationInfo) -> object:
         if value and (info.field_name, value) != ("source", "api"):
-            raise ValueError("is not for bulk sends")
+            raise ValueError("is not allowed in a bulk send")
         return value
 
 
@@ -105,7 +104,7 @@ class Rung(Out):
 
 
 class Found(Out):
-    """What was found for a text: what a dry run answers."""
+    """What the service found for a text: recipient, sender, campaign, segments."""
 
     to: str
     from_: Annotated[str, Field(alias="from")]
@@ -124,7 +123,7 @@ class Queued(Found):
 
 
 class Caught(Out):
-    """The answer to a reply of a replay, shadow or test: kept, never sent."""
+    """The answer to a reply to a replay, shadow or test turn: it is recorded and never sent."""
 
     status: Literal["caught"]
     turn_id: str
@@ -135,11 +134,11 @@ class DryRun(Found):
     culprit: str | None
     """The first character that forces UCS-2."""
     earliest_at: datetime
-    """When it would leave at the earliest."""
+    """The earliest time at which the text would leave."""
 
 
 def build_order(caller: Caller, body: SendBody, bulk_id: str | None = None) -> Order:
-    """The order that a body makes, by itself or as one of many."""
+    """Builds the order of a single send, or of an entry of the bulk send `bulk_id`."""
     seconds = body.validity_seconds
     default = BULK_VALIDITY if bulk_id else REPLY_VALIDITY
     return Order(
@@ -169,12 +168,12 @@ def build_order(caller: Caller, body: SendBody, bulk_id: str | None = None) -> O
     "/sms/send",
     status_code=202,
     summary="Send a text to a lead",
-    responses={200: {"model": Answer[DryRun], "description": "Dry run: nothing is stored."}},
+    responses={200: {"model": Answer[DryRun], "description": "A dry run: nothing is stored."}},
 )
 async def send_one(
     request: Request, body: SendBody, caller: ReplyCaller, resources: AppResources, key: Key = None
 ) -> Answer[Queued | Caught]:
-    """The text is safely owed to the carrier when this answers 202."""
+    """202 means that the text is stored and will be sent."""
     order = build_order(caller, body)
     if body.dry_run:
         return await _answer_dry_run(caller, order, resources)  # type: ignore[return-value]
@@ -182,7 +181,7 @@ async def send_one(
     if order.source == "api" and order.turn_id is None:
         accepted_text = await request.app.state.sends.submit(replace(order, idempotency_key=idempotency_key))
         return Answer(data=Queued.model_validate(outgoing.unwrap_answer(accepted_text)))
-    # Opened here and not in a dependency: what a refusal records must be committed.
+    # Not a dependency: a refusal may write rows, too, and they must be committed.
     async with resources.database.system_tx() as tx:
         idempotency = await claim_key(tx, caller.tenant_id, idempotency_key)
         [result] = await outgoing.dispatch_texts(tx, caller, [order])
@@ -200,8 +199,8 @@ async def send_one(
 
 
 async def _answer_dry_run(caller: Caller, order: Order, resources: AppResources) -> Response:
-    """The same judgement as a real send, of which nothing is kept. An agent's reply is judged
-    as a plain text of its lead: turns stand and fall with a real answer only."""
+    """Answers as a real send would, but stores nothing. An agent's reply is checked like a plain
+    text to its lead, because only a real reply may settle a turn."""
     async with resources.database.system_tx() as tx:
         [result] = await send.resolve_orders(tx, [order])
     if isinstance(result, RefusedOrder):
@@ -211,13 +210,13 @@ async def _answer_dry_run(caller: Caller, order: Order, resources: AppResources)
 
 
 class BulkBody(Body):
-    """Entries are judged one by one: a refused one never spoils another."""
+    """Each entry is checked by itself: a refused entry does not affect the others."""
 
     messages: Annotated[list[Any], Field(min_length=1, max_length=MAX_BULK_TEXTS)]
 
 
 class BulkResult(Out):
-    """Either the two ids or an error."""
+    """Either both ids or an error."""
 
     index: int
     message_id: str | None = None
@@ -265,7 +264,7 @@ BULK_SCHEMA = {
 async def send_bulk(
     request: Request, body: BulkBody, caller: ApiCaller, resources: AppResources, key: Key = None
 ) -> Answer[BulkAccepted]:
-    """Refusals stand beside acceptances, in the order given. Replies overtake bulk sends."""
+    """Results come in the order of the entries. Replies overtake bulk sends."""
     bulk_id = ids.make("bulk")
     idempotency_key = await build_key(request, f"{ROUTE}/bulk", key)
     request.app.state.rates.charge(caller, len(body.messages) - 1)  # one is the request itself
@@ -280,7 +279,7 @@ async def send_bulk(
 async def _read_entries(caller: Caller, bulk_id: str, raw_entries: Sequence[Any]) -> list[Order | RefusedOrder]:
     entries: list[Order | RefusedOrder] = []
     for i, entry in enumerate(raw_entries):
-        if i % ENTRIES_PER_TURN == 0:
+        if i % ENTRIES_PER_SLICE == 0:
             await asyncio.sleep(0)
         if not isinstance(entry, dict):
             entries.append(RefusedOrder(Invalid(details=[f"messages[{i}]: must be an object"])))
@@ -320,10 +319,10 @@ class BulkShape(Out):
     refused: int
     created_at: datetime
     statuses: dict[str, int]
-    """How many texts stand in each status."""
+    """How many texts have each status."""
 
 
-@router.get("/sms/bulk/{bulk_id}", summary="How far a bulk send is")
+@router.get("/sms/bulk/{bulk_id}", summary="The progress of a bulk send")
 async def bulk(bulk_id: str, caller: ReadCaller, read: TenantRead) -> Answer[BulkShape]:
     row = await messages.get_bulk(read, caller.tenant_id, bulk_id)
     if row is None:
@@ -336,7 +335,7 @@ class BulkCancelled(Out):
     cancelled: int
 
 
-@router.post("/sms/bulk/{bulk_id}/cancel", summary="Cancel what of a bulk send is unsent")
+@router.post("/sms/bulk/{bulk_id}/cancel", summary="Cancel the unsent texts of a bulk send")
 async def cancel_bulk(bulk_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[BulkCancelled]:
     cancelled_count = await bulk_commands.cancel_bulk(tx, caller, bulk_id)
     return Answer(data=BulkCancelled(bulk_id=bulk_id, cancelled=cancelled_count))
@@ -381,14 +380,14 @@ class MessageShape(Out):
     attempts: list[Try]
 
 
-@router.get("/messages/{message_id}", summary="One text, its steps and attempts")
+@router.get("/messages/{message_id}", summary="One text with its status history and attempts")
 async def message(message_id: str, caller: ReadCaller, read: TenantRead) -> Answer[MessageShape]:
     return Answer(data=await _get_message(read, caller, message_id))
 
 
 @router.post("/messages/{message_id}/cancel", summary="Cancel a text that is not sent yet")
 async def cancel(message_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[MessageShape]:
-    """While it is `scheduled` or `queued`."""
+    """Possible while the text is `scheduled` or `queued`."""
     await bulk_commands.cancel_text(tx, caller, message_id)
     return Answer(data=await _get_message(tx, caller, message_id))
 

@@ -38,7 +38,7 @@ async def test_four_steps_lead_from_the_list_to_the_leads_phone(sam: Person, wor
 async def test_a_burst_appears_by_itself_the_countdown_runs_and_the_agent_answers(sam: Person, demo: World) -> None:
     thread = (await demo.send(agentMode=True))["interactionId"]
     await sam.read(thread)
-    await expect(sam.state).to_have_text("The agent waits for the lead.")
+    await expect(sam.state).to_have_text("The agent is waiting for the lead.")
     stayed = await sam.same_page()
     await sam.page.evaluate(LISTEN)
     for text in ("Hi!", "yes, I have a question", "do I need to own my home?"):
@@ -47,10 +47,10 @@ async def test_a_burst_appears_by_itself_the_countdown_runs_and_the_agent_answer
     answer = sam.text("the roof has to be yours")
     await expect(answer).to_contain_text("AI agent")
     await expect(answer).to_contain_text("Delivered")
-    await expect(sam.state).to_have_text("The agent waits for the lead.")
+    await expect(sam.state).to_have_text("The agent is waiting for the lead.")
     assert len(await demo.turns(thread)) == 1
     said = " / ".join(await sam.page.evaluate("window.said"))
-    seconds = [int(n) for n in re.findall(r"Gathering texts for the agent · (\d) s", said)]
+    seconds = [int(n) for n in re.findall(r"Collecting texts for the agent · (\d) s", said)]
     assert seconds[-1] < max(seconds) <= 4, said
     assert await stayed()
 
@@ -96,7 +96,7 @@ async def test_what_happens_while_the_page_is_looking_is_not_missed(sam: Person,
         await heard.wait()
         await route.fulfill(response=seen)
 
-    await sam.becomes("stream.readyState === 1 && !looking && timer === null")
+    await sam.becomes("stream.readyState === 1 && !refreshing && timer === null")
     await sam.page.route(f"**/conversations/{thread}", slowly, times=1)
     await world.text("First")
     await looked.wait()
@@ -131,7 +131,7 @@ async def test_status_and_agent_mode_are_set_with_the_mouse_and_with_keys(sam: P
     await expect(sam.switch).to_have_attribute("aria-checked", "false")
     await sam.switch.press("Space")
     await expect(sam.switch).to_have_attribute("aria-checked", "true")
-    await expect(sam.state).to_have_text("The agent waits for the lead.")
+    await expect(sam.state).to_have_text("The agent is waiting for the lead.")
     await sam.switch.click()
     await expect(sam.state).to_have_text("The agent is off.")
     seen = await world.thread(thread)
@@ -299,7 +299,7 @@ async def test_a_text_is_scheduled_by_the_persons_clock_and_cancelled(sam: Perso
     await sam.box.fill("See you tomorrow")
     await sam.box.press("Enter")
     waiting = sam.text("See you tomorrow")
-    await expect(waiting).to_contain_text(re.compile(r"To be sent .*, 10:00:00 E[SD]T"))
+    await expect(waiting).to_contain_text(re.compile(r"Will be sent .*, 10:00:00 E[SD]T"))
     await waiting.get_by_role("button", name="Cancel").click()
     await expect(sam.text("See you tomorrow")).to_have_count(0)
     assert (await world.thread(thread))["scheduled"] == []
@@ -313,7 +313,7 @@ async def test_what_the_lead_wrote_meanwhile_is_shown_before_a_text_leaves(enter
     await world.text("Wait, one thing!")
     await sam.box.fill("Bye then")
     await sam.page.get_by_role("button", name="Send", exact=True).click()
-    await expect(sam.page.get_by_role("alert")).to_contain_text("The lead wrote since you looked")
+    await expect(sam.page.get_by_role("alert")).to_contain_text("The lead has written again")
     await expect(sam.text("Wait, one thing!")).to_be_visible()
     await expect(sam.box).to_have_value("Bye then")
     sam.complaints.clear()  # the browser tells of the 409
@@ -369,7 +369,7 @@ async def test_a_held_reply_appears_by_itself_and_is_edited_and_sent(sam: Person
     await expect(refused).to_contain_text("It is free.")
     await expect(refused).to_contain_text("The lead had written again.")
     attempts = sam.page.get_by_role("region", name="Attempts")
-    await attempts.get_by_text("What was posted").click()
+    await attempts.get_by_text("Request").click()
     await expect(attempts).to_contain_text('"combinedText": "What does it cost?"')
 
 
@@ -470,7 +470,7 @@ async def test_everything_is_reached_with_the_keyboard_and_the_focus_is_seen(sam
     await sam.read(thread)
     keys, reached = sam.page.keyboard, []
     await keys.press("Tab")
-    await expect(sam.page.get_by_role("link", name="Skip to writing")).to_be_in_viewport()
+    await expect(sam.page.get_by_role("link", name="Skip to the message box")).to_be_in_viewport()
     for _ in range(40):
         name = await sam.page.evaluate(FOCUSED)
         if name is None:
@@ -482,7 +482,7 @@ async def test_everything_is_reached_with_the_keyboard_and_the_focus_is_seen(sam
                    "From", "Later", "Message", "Send", "Switch the agent off",
                    "Block texts"):  # fmt: skip
         assert any(wanted in name for name in reached), (wanted, reached)
-    await sam.page.get_by_role("link", name="Skip to writing").press("Enter")
+    await sam.page.get_by_role("link", name="Skip to the message box").press("Enter")
     await keys.type("By hand")
     await keys.press("Enter")
     await expect(sam.text("By hand")).to_be_visible()

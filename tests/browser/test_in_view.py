@@ -117,7 +117,7 @@ async def test_after_each_action_the_window_stands_still_and_the_box_is_on_the_s
     await reads_and_writes(sam, "By Enter")
     await _pill(sam, world)
     await reads_and_writes(sam, "Below the fold")
-    skip = sam.page.get_by_role("link", name="Skip to writing")
+    skip = sam.page.get_by_role("link", name="Skip to the message box")
     await skip.focus()
     await skip.press("Enter")
     await expect(sam.box).to_be_focused()

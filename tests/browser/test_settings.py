@@ -40,17 +40,17 @@ async def test_a_refused_form_leads_to_what_is_to_be_put_right(idle_world: World
     sam = await enter(java_script_enabled=script)
     page = sam.page
     await sam.open(f"/settings/agents/{idle_world.smsagent['smsAgentId']}")
-    window = page.get_by_role("textbox", name="Gather texts for")
+    window = page.get_by_role("textbox", name="Collect texts for")
     await window.fill("soon")
     await page.get_by_role("textbox", name="Name").fill("Renamed")
     await page.get_by_role("button", name="Save").click()
-    await expect(page.get_by_role("alert")).to_contain_text("Turns: Gather texts for")
+    await expect(page.get_by_role("alert")).to_contain_text("Turns: Collect texts for")
     await expect(window).to_have_value("soon")
-    await expect(window).to_have_accessible_description("After the newest text; 1000 to 60000. "
+    await expect(window).to_have_accessible_description("Counted from the newest text. 1000 to 60000. "
                                                         "Must be a valid integer.")  # fmt: skip
     if script:
         assert await findings(page, {}) == []
-    await page.get_by_role("link", name="Turns: Gather texts for").click()
+    await page.get_by_role("link", name="Turns: Collect texts for").click()
     await window.fill("2000")
     await page.get_by_role("button", name="Save").click()
     await expect(page.get_by_role("status")).to_have_text("Saved.")
@@ -68,7 +68,7 @@ async def test_a_key_is_shown_once_whatever_is_clicked(idle_world: World, sam: P
     shown = page.get_by_role("status", name="API key")
     await expect(shown).to_contain_text("lss_")
     assert await findings(page, {}) == []
-    await page.get_by_role("link", name="Go on").click()
+    await page.get_by_role("link", name="Continue").click()
     await expect(page.get_by_role("link", name="CRM")).to_have_count(1)
 
 

@@ -25,7 +25,7 @@ async def test_a_person_signs_in_where_it_wanted_to_go_and_out_again(
     await page.get_by_role("textbox", name="Email").fill(EMAIL)
     await page.get_by_role("textbox", name="Password").fill("wrong horse")
     await page.get_by_role("button", name="Sign in").click()
-    await expect(page.get_by_role("alert")).to_have_text("E-mail or password is wrong.")
+    await expect(page.get_by_role("alert")).to_have_text("The email address or the password is wrong.")
     guest.complaints.clear()  # the browser tells of the 401
     await expect(page.get_by_role("textbox", name="Email")).to_have_value(EMAIL)
     await page.get_by_role("textbox", name="Password").fill(PASSWORD)

@@ -48,7 +48,7 @@ async def test_a_changed_password_signs_out_everywhere_else(sam: Browser) -> Non
     page = await sam.page("/account")
     answer = await sam.submit(page, "/password", currentPassword=PASSWORD, password="another long one")
     assert answer.status_code == 303
-    assert "is changed" in await sam.page(answer.headers["location"])
+    assert "was changed" in await sam.page(answer.headers["location"])
     sam.http.cookies.clear()
     sam.http.cookies.update(kept)
     assert (await sam.get("/account")).status_code == 303

@@ -12,9 +12,9 @@ from tests.world import World
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("/settings", "Texts wait: everything is paused: fire drill."),
-        ("/phone-numbers/{number}", "Texts wait: this number is paused: fire drill."),
-        ("/sms-agents/{agent}", "Texts wait: the agent is paused: fire drill."),
+        ("/settings", "Texts are waiting: everything is paused: fire drill."),
+        ("/phone-numbers/{number}", "Texts are waiting: this number is paused: fire drill."),
+        ("/sms-agents/{agent}", "Texts are waiting: the agent is paused: fire drill."),
     ],
 )
 async def test_a_brake_is_told_with_its_reason_until_it_is_let_go(
@@ -22,12 +22,12 @@ async def test_a_brake_is_told_with_its_reason_until_it_is_let_go(
 ) -> None:
     sent = await idle_world.send()
     here = f"/conversations/{sent['interactionId']}"
-    assert "Texts wait" not in await sam.page(here)
+    assert "Texts are waiting" not in await sam.page(here)
     brake = path.format(number=idle_world.number["phoneNumberId"], agent=idle_world.smsagent["smsAgentId"])
     await idle_world.tenant.call("POST", f"{brake}/pause", {"reason": "fire drill"})
     assert said in await sam.page(here)
     await idle_world.tenant.call("POST", f"{brake}/resume", {})
-    assert "Texts wait" not in await sam.page(here)
+    assert "Texts are waiting" not in await sam.page(here)
 
 
 async def test_an_agent_that_the_loop_breaker_paused_says_until_when_and_why(

@@ -27,9 +27,9 @@ async def test_do_not_contact_is_told_with_its_causes_reason_and_history(sam: Br
     await idle_world.text("STOP")
     shown = await panel(sam, sent["interactionId"])
     assert "Texts are blocked" in shown
-    assert "the lead asked for it, set by a person" in shown
+    assert "the lead opted out, blocked by a person" in shown
     assert "Reason: asked on the phone" in shown
-    assert "Calls: not wanted" in shown
+    assert "Calls: not allowed" in shown
     assert "Consent record" in shown
     assert "<strong>Opted out</strong> <q>STOP</q>" in shown
     assert shown.index("Opted out") < shown.index("Blocked"), "the newest first"
@@ -50,14 +50,14 @@ async def test_a_person_blocks_texts_with_a_reason_and_allows_them_again(sam: Br
     answer = await sam.submit(await sam.page(here), "/do-not-contact", texts="block", reason="sold the house")
     assert answer.status_code == 303
     shown = await panel(sam, sent["interactionId"])
-    assert "set by a person" in shown
+    assert "blocked by a person" in shown
     assert "<q>sold the house</q>" in shown
     assert (await idle_world.thread(sent["interactionId"]))["status"] == "dnc"
     await idle_world.tenant.call("PUT", f"/leads/{idle_world.lead['leadId']}/dnc", {"channels": ["sms", "email"]})
     await sam.submit(await sam.page(here), "/do-not-contact", texts="allow")
     shown = await panel(sam, sent["interactionId"])
     assert "Texts are blocked" not in shown
-    assert "E-mail: not wanted" in shown
+    assert "E-mail: not allowed" in shown
     assert (await idle_world.thread(sent["interactionId"]))["status"] == "in_progress"
 
 
@@ -69,5 +69,5 @@ async def test_what_the_lead_asked_for_itself_no_hand_lifts(sam: Browser, idle_w
     assert answer.status_code == 409
     shown = await panel(sam, sent["interactionId"])
     assert "Texts are blocked" in shown
-    assert "Only Jane can undo that, by writing START." in shown
+    assert "Only Jane can allow texts again, by sending START." in shown
     assert "Allow" not in shown

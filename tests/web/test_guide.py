@@ -11,8 +11,8 @@ from app.web import guide
 from app.web.page import render
 from tests.service import Api
 
-PAGES = sorted(guide.pages())
-NAMES = {guide.address_of(name): name for name in PAGES}
+PAGES = sorted(guide.list_pages())
+NAMES = {guide.get_address(name): name for name in PAGES}
 EVERY_PAGE = pytest.mark.parametrize("name", PAGES)
 
 
@@ -40,19 +40,19 @@ class Read(HTMLParser):
 
 @cache
 def read(name: str) -> Read:
-    return Read(guide.page(name).html)
+    return Read(guide.build_page(name).html)
 
 
 @EVERY_PAGE
 async def test_each_page_has_a_title_the_navigation_and_nothing_inline(api: Api, name: str) -> None:
-    answer = await api.http.get(guide.address_of(name))
+    answer = await api.http.get(guide.get_address(name))
     assert answer.headers["Content-Security-Policy"] == render.CONTENT_POLICY
     [title] = re.findall(r"<title>(.+) · Guide · LeadSail SMS</title>", answer.text)
     [heading] = re.findall(r"<h1[^>]*>(.+)</h1>", answer.text)
     assert unescape(re.sub(r"<[^>]+>", "", heading)) == unescape(title)
     page = Read(answer.text)
     assert page.styled == []
-    assert all(entry.address in page.links for entry in guide.navigation())
+    assert all(entry.address in page.links for entry in guide.build_navigation())
     assert answer.text.count('aria-current="page"') == 2  # of the two navigations
 
 
@@ -61,10 +61,10 @@ def test_each_link_and_picture_leads_somewhere(name: str) -> None:
     for link in read(name).links:
         address, _, anchor = link.partition("#")
         target = NAMES.get(address, "" if address else name)
-        assert target or address.removeprefix("/guide/") in guide.files() or "://" in link, link
+        assert target or address.removeprefix("/guide/") in guide.list_files() or "://" in link, link
         assert not anchor or anchor in read(target).anchors, link
     for picture, words in read(name).pictures:
-        assert picture.removeprefix("/guide/") in guide.files()
+        assert picture.removeprefix("/guide/") in guide.list_files()
         assert words
 
 
@@ -74,7 +74,7 @@ async def test_a_picture_is_served_as_one(api: Api) -> None:
 
 
 def test_the_navigation_names_each_page_of_the_guide() -> None:
-    listed = {entry.address for entry in guide.navigation()}
+    listed = {entry.address for entry in guide.build_navigation()}
     decisions = set(read("decisions/index").links)
     assert set(NAMES) == listed | decisions
 
@@ -82,7 +82,7 @@ def test_the_navigation_names_each_page_of_the_guide() -> None:
 async def test_an_example_is_shown_as_text(api: Api) -> None:
     answer = await api.http.get("/guide/examples/agent.py")
     assert answer.headers["Content-Type"].startswith("text/plain")
-    assert answer.text == (guide.folder() / "examples" / "agent.py").read_text()
+    assert answer.text == (guide.get_folder() / "examples" / "agent.py").read_text()
 
 
 @pytest.mark.parametrize(
@@ -94,14 +94,14 @@ async def test_nothing_but_the_guide_is_served(api: Api, address: str) -> None:
 
 
 def test_anchors_are_those_of_code_hosts() -> None:
-    assert guide.anchor("Debug a worker") == "debug-a-worker"
-    assert guide.anchor("1. PostgreSQL is the truth, Redis is the clock") == (
+    assert guide.make_anchor("Debug a worker") == "debug-a-worker"
+    assert guide.make_anchor("1. PostgreSQL is the truth, Redis is the clock") == (
         "1-postgresql-is-the-truth-redis-is-the-clock"
     )
-    assert guide.anchor("`active_at`, twice!") == "active_at-twice"
+    assert guide.make_anchor("`active_at`, twice!") == "active_at-twice"
 
 
 def test_an_installed_package_holds_the_pages_in_itself() -> None:
     """Before any other folder: beside an installed package, `docs` may be a stranger's."""
-    assert guide.FOLDERS[0] == guide.APP / "guide"
-    assert guide.FOLDERS[1] == guide.folder()
+    assert guide.DOCS_FOLDERS[0] == guide.APP_FOLDER / "guide"
+    assert guide.DOCS_FOLDERS[1] == guide.get_folder()

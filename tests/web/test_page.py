@@ -164,7 +164,7 @@ async def test_a_lead_who_may_not_be_texted_is_not_texted(sam: Browser, tenant: 
     answer = await sam.submit(await sam.page(here), "/status", status="dnc")
     assert answer.status_code == 303
     page = await sam.page(here)
-    assert "not to be texted" in page
+    assert "may not be texted" in page
     answer = await sam.submit(page, "/texts", message="One more thing")
     assert answer.status_code == 403
     assert "One more thing</textarea>" in answer.text
@@ -182,7 +182,7 @@ async def test_status_and_agent_mode_are_set_by_hand_and_the_leads_status_stays(
     page = await sam.page(here)
     assert 'value="follow_up" selected' in page
     assert 'aria-checked="true"' in page
-    assert "The agent waits for the lead." in page
+    assert "The agent is waiting for the lead." in page
     thread = await tenant.call("GET", f"/interactions/{sent['interactionId']}")
     assert (thread["status"], thread["sms"]["agentMode"]) == ("follow_up", True)
     assert (await tenant.call("GET", f"/leads/{lead['leadId']}"))["status"] == lead["status"]
@@ -265,7 +265,7 @@ async def test_a_text_is_scheduled_by_the_persons_clock_and_cancelled(sam: Brows
     answer = await sam.submit(await sam.page(here), "/texts", message="Later", at=later)
     assert answer.status_code == 303
     page = await sam.page(here)
-    assert "To be sent" in page
+    assert "Will be sent" in page
     [waiting] = (await tenant.call("GET", f"/interactions/{sent['interactionId']}"))["scheduled"]
     assert datetime.fromisoformat(waiting["sendAt"]).strftime("%H:%M") == "04:30"
     answer = await sam.submit(page, "/cancel")

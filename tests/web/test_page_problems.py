@@ -42,7 +42,7 @@ async def test_a_page_that_fails_is_a_page_that_says_so_with_the_requests_id(sam
     fetching = {"Accept": "*/*", "Sec-Fetch-Dest": "empty"}  # as the page's script does it
     answer = await sam.http.get(f"/conversations/{broken}", headers=fetching)
     is_a_page(answer)
-    assert "Look before you do it again" not in answer.text
+    assert "Check before you try again" not in answer.text
     assert "Jane" in await sam.page("/conversations")  # and the others do not fail with it
 
 
@@ -51,7 +51,7 @@ async def test_a_form_that_fails_says_that_it_may_have_been_done(sam: Browser, t
     here = f"/conversations/{broken}"
     refused = await sam.post(f"{here}/texts", csrf=hidden["csrf"], once="x" * 12, message=" ")
     is_a_page(refused)
-    assert "Look before you do it again" in refused.text
+    assert "Check before you try again" in refused.text
 
 
 async def test_the_api_fails_in_its_envelope(tenant: Tenant, broken: str) -> None:

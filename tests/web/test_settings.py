@@ -262,7 +262,7 @@ async def test_an_admin_adds_a_person_who_signs_in_with_what_was_shown_once(
     password = shown_once(answer.text)
     again = await sam.submit(new, "/new", email=MEMBER, role="member")
     assert "<output" not in again.text
-    assert "not shown again" in again.text
+    assert "cannot be shown again" in again.text
     assert sorted(items(await sam.page("/settings/people"))) == [MEMBER, "sam@example.com"]
     max_id = (await people_of(resources, tenant))[MEMBER][0]
     assert password not in await sam.page(f"/settings/people/{max_id}")
@@ -424,7 +424,7 @@ async def test_what_the_vendor_tells_is_told(idle_world: World, stranger: Browse
     known = world.carrier.known.inbound_urls
     known.clear()
     known.update({world.ours: world.account["webhooks"]["inbound"], "+12125550151": "https://x.y"})
-    assert "The provider posts the texts of all" in (await stranger.submit(page, "/check")).text
+    assert "The provider sends the texts of all" in (await stranger.submit(page, "/check")).text
     assert "1 added, 1 updated, 0 switched off" in (await stranger.submit(page, "/sync")).text
     wrong = (await stranger.submit(page, "/check")).text
     assert "go to another address: set the webhook to" in wrong
@@ -522,7 +522,7 @@ async def test_an_agent_is_added_and_its_secret_shown_once(sam: Browser, tenant:
     rotated = await sam.submit(page, "/rotate-secret")
     assert shown_once(rotated.text) not in ("", secret)
     again = await sam.submit(page, "/rotate-secret")
-    assert "not shown again" in again.text
+    assert "cannot be shown again" in again.text
 
 
 async def test_an_agent_is_changed_braked_and_removed(sam: Browser, tenant: Tenant) -> None:
@@ -574,10 +574,10 @@ async def test_the_test_button_tells_what_the_agent_answered(
     assert "Hi &lt;there&gt;" in answer.text
     assert "combinedText" in answer.text
     answer = await stranger.submit(page, "/test")
-    assert "did not answer as it should" in answer.text
+    assert "did not answer correctly" in answer.text
     assert "<dd>500</dd>" in answer.text
     answer = await stranger.submit(page, "/test")
-    assert "did not answer as it should: the answer holds none of reply" in answer.text
+    assert "did not answer correctly: the answer holds none of reply" in answer.text
     answer = await stranger.submit(page, "/test")
     for shown in ("The agent answered", "handed off", "A colleague will call."):
         assert shown in answer.text
@@ -589,7 +589,7 @@ async def test_the_shadows_report_shows_both_answers(world: World, stranger: Bro
     await stranger.sign_in(MEMBER)
     here = f"/settings/agents/{world.smsagent['smsAgentId']}"
     assert "Shadow report" not in await stranger.page(here)
-    assert "No turn was handed to both yet" in await stranger.page(f"{here}/shadow")
+    assert "No turn was sent to both yet" in await stranger.page(f"{here}/shadow")
     change = {"shadowWebhookUrl": world.agent.url}
     await world.tenant.call("PATCH", f"/sms-agents/{world.smsagent['smsAgentId']}", change)
     assert "Shadow report" in await stranger.page(here)

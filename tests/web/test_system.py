@@ -111,11 +111,11 @@ async def test_a_span_counts_what_is_younger_than_it(
         await aged(resources, await idle_world.send("Hi"), age)
     page = await (await sign_in(idle_world.tenant)).page(f"/system?span={span}")
     assert figure(page, "Texts") == str(len(counted))
-    label = re.search(r'aria-label="Texts a minute, ([^"]*)"', page)
+    label = re.search(r'aria-label="Texts per minute, ([^"]*)"', page)
     assert label
     assert label[1].startswith(f"{TIME_SPANS[span].name.lower()}: highest ")
     minutes = TIME_SPANS[span].duration.total_seconds() / 60
-    assert label[1].endswith(f"on average {len(counted) / minutes:.2g}")
+    assert label[1].endswith(f"average {len(counted) / minutes:.2g}")
 
 
 async def test_an_opt_out_counts_among_the_phones_that_were_texted(world: World, sign_in: SignIn) -> None:
@@ -145,9 +145,9 @@ async def test_agents_are_told_with_their_failures_and_how_long_they_took(
     async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE turn_attempts SET duration_ms = 1000 * attempt")
     page = await (await sign_in(world.tenant)).page("/system")
-    [row] = rows(page, "Agents' webhooks")
+    [row] = rows(page, "Agent webhooks")
     assert row == ["Agent", "2", "50.0 %", "1.50 s", "1.95 s", "0"]
-    assert re.search(r'aria-label="Turns a minute, last hour: highest 1,', page)
+    assert re.search(r'aria-label="Turns per minute, last hour: highest 1,', page)
 
 
 async def test_segments_are_summed_by_month(idle_world: World, resources: Resources, sign_in: SignIn) -> None:
@@ -171,7 +171,7 @@ async def test_the_oldest_of_what_is_due_is_told_with_its_conversation(
     idle_world: World, resources: Resources, sign_in: SignIn
 ) -> None:
     ada = await sign_in(idle_world.tenant)
-    assert figure(await ada.page("/system"), "Oldest text due") == "none"
+    assert figure(await ada.page("/system"), "Oldest overdue text") == "none"
     sent = await idle_world.send("Hi", agentMode=True)
     await idle_world.text("Hey")
     later = await idle_world.send("Later", sendAt=(datetime.now(UTC) + timedelta(hours=1)).isoformat())
@@ -180,8 +180,8 @@ async def test_the_oldest_of_what_is_due_is_told_with_its_conversation(
         await tx.execute("UPDATE outbox SET due_at = due_at - interval '3 hours'")
         await tx.execute("UPDATE turns SET due_at = clock_timestamp() - interval '90 seconds'")
     page = await ada.page("/system")
-    assert figure(page, "Oldest text due") == "3 h its conversation"
-    assert figure(page, "Oldest turn due").startswith("2 min")
+    assert figure(page, "Oldest overdue text") == "3 h Open its conversation"
+    assert figure(page, "Oldest overdue turn").startswith("2 min")
     assert f'href="/conversations/{sent["interactionId"]}"' in page
 
 
@@ -199,7 +199,7 @@ async def test_nothing_of_another_tenant_is_in_it(
     for span in TIME_SPANS:
         page = await ben.page(f"/system?span={span}")
         assert figure(page, "Texts") == "0"
-        assert figure(page, "Oldest turn due") == "none"
+        assert figure(page, "Oldest overdue turn") == "none"
         assert idle_world.ours[-4:] not in page
         assert page.count("<tbody>") == 0
 

@@ -48,7 +48,7 @@ async def test_a_refused_reply_stands_in_the_record_with_the_reason(sam: Browser
     record = await sam.page(f"/conversations/{thread}/turns/{payload['turn']['turnId']}")
     assert "Too late" in record
     assert "The lead had written again." in record
-    assert "None went out." in record
+    assert "No reply was sent." in record
 
 
 async def test_each_text_of_a_held_reply_is_sent_for_itself(sam: Browser, world: World) -> None:

@@ -1,15 +1,15 @@
-"""The directory: what conversations are made of (contract 8). One file a resource."""
+"""The directory: leads, campaigns, numbers, accounts, agents, keys, settings. One file each."""
 
 from app.web.envelope import Body, Line, Out
 
 
 class Deleted(Out):
-    """What DELETE answers."""
+    """The answer to a DELETE."""
 
     deleted: bool = True
 
 
 class Pause(Body):
-    """Why something is braked; shown beside what waits."""
+    """The reason for a pause. It is shown beside the texts that wait."""
 
     reason: Line | None = None

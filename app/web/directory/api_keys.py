@@ -1,4 +1,4 @@
-"""API keys. The key is shown once, when it is made."""
+"""API keys. A key is shown once, when it is created."""
 
 from datetime import datetime
 from typing import Annotated
@@ -27,7 +27,7 @@ Limit = Annotated[int, Field(ge=1, le=100_000)]
 class KeyChange(Body):
     name: Name | None = None
     requests_per_second: Limit | None = None
-    """A bulk send counts its entries; null: any number."""
+    """A bulk send counts as many requests as it has entries. Null: no limit."""
 
 
 class NewKey(Body):
@@ -35,7 +35,7 @@ class NewKey(Body):
     scope: Scope
     requests_per_second: Limit | None = None
     sms_agent_id: AnyId | None = None
-    """With scope `agent`: the agent whose turns the key may answer."""
+    """Required with scope `agent`: the key may answer the turns of this agent."""
 
 
 class KeyShape(Out):
@@ -64,7 +64,7 @@ def build_shape(row: Row) -> KeyShape:
     return KeyShape.model_validate(dict(row))
 
 
-@router.post("", status_code=201, summary="Add a key; answers it, once")
+@router.post("", status_code=201, summary="Add a key; the answer shows it once")
 async def add(body: NewKey, caller: AdminCaller, tx: TenantTx, idempotency: Idempotent) -> Answer[KeyWithSecret]:
     new_key = keys.make()
     row = await commands.add(
@@ -81,7 +81,7 @@ async def add(body: NewKey, caller: AdminCaller, tx: TenantTx, idempotency: Idem
     return await idempotency.store_answer(Answer(data=key), secret=["apiKey"])
 
 
-@router.get("", summary="Keys that are not revoked, newest first")
+@router.get("", summary="Active keys, newest first")
 async def listed(caller: AdminCaller, read: TenantRead, page_query: PageParams) -> Answer[Keys]:
     rows = await api_keys.list_page(read, caller.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
     page_rows, cursor = page_query.cut_page(rows, lambda row: [row["key_id"]])
@@ -99,12 +99,12 @@ async def get(key_id: str, caller: AdminCaller, read: TenantRead) -> Answer[KeyS
     return Answer(data=build_shape(require_found(await api_keys.get(read, caller.tenant_id, key_id))))
 
 
-@router.patch("/{key_id}", summary="Change name or limit; null lifts the limit")
+@router.patch("/{key_id}", summary="Change name or limit; null removes the limit")
 async def change(key_id: str, body: KeyChange, caller: AdminCaller, tx: TenantTx) -> Answer[KeyShape]:
     return Answer(data=build_shape(await commands.change(tx, caller, key_id, body.get_named_fields())))
 
 
-@router.delete("/{key_id}", summary="Revoke a key; it stops within five seconds")
+@router.delete("/{key_id}", summary="Revoke a key; it stops working within five seconds")
 async def revoke(key_id: str, caller: AdminCaller, tx: TenantTx, key_cache: AppKeyCache) -> Answer[Deleted]:
     await commands.revoke(tx, caller, key_id)
     key_cache.forget(key_id)

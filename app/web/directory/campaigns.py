@@ -104,7 +104,7 @@ async def get(campaign_id: str, caller: ReadCaller, read: TenantRead) -> Answer[
 @router.put(
     "/{campaign_id}",
     summary="Add or replace a campaign; 201 when it is new",
-    responses={201: {"model": Answer[CampaignShape], "description": "It is new."}},
+    responses={201: {"model": Answer[CampaignShape], "description": "The campaign is new."}},
 )
 async def put(
     campaign_id: OwnId, body: CampaignBody, caller: ApiCaller, tx: TenantTx, response: Response
@@ -114,12 +114,12 @@ async def put(
     return build_answer(row)
 
 
-@router.patch("/{campaign_id}", summary="Change what is given; null clears")
+@router.patch("/{campaign_id}", summary="Change the given fields; null clears a field")
 async def change(campaign_id: str, body: CampaignChange, caller: ApiCaller, tx: TenantTx) -> Answer[CampaignShape]:
     return build_answer(await commands.change(tx, caller, campaign_id, body.get_named_fields()))
 
 
-@router.delete("/{campaign_id}", summary="Remove a campaign that nothing refers to")
+@router.delete("/{campaign_id}", summary="Remove a campaign that is not in use")
 async def remove(campaign_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Deleted]:
     await commands.remove(tx, caller, campaign_id)
     return Answer(data=Deleted())

@@ -1,4 +1,4 @@
-"""Canned replies, which the page offers to those who write."""
+"""Canned replies: texts that people can insert on the Conversations page."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from app.store import canned
 from app.store.engine import Row
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
 from app.web.directory import Deleted
-from app.web.envelope import Answer, Body, Kept, Name, Out
+from app.web.envelope import Answer, Body, Name, Out, StoredText
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams
 
@@ -19,12 +19,12 @@ router = APIRouter(prefix="/api/v1/canned-replies", tags=["Canned replies"])
 
 class ReplyChange(Body):
     title: Name | None = None
-    text: Kept | None = None
+    text: StoredText | None = None
 
 
 class NewReply(Body):
     title: Name
-    text: Kept
+    text: StoredText
 
 
 class ReplyShape(Out):
@@ -71,7 +71,7 @@ async def get(canned_reply_id: str, caller: ReadCaller, read: TenantRead) -> Ans
     return Answer(data=build_shape(row))
 
 
-@router.patch("/{canned_reply_id}", summary="Change what is given")
+@router.patch("/{canned_reply_id}", summary="Change the given fields")
 async def change(canned_reply_id: str, body: ReplyChange, caller: ApiCaller, tx: TenantTx) -> Answer[ReplyShape]:
     row = await commands.change(tx, caller, canned_reply_id, body.get_named_fields())
     return Answer(data=build_shape(row))

@@ -1,4 +1,4 @@
-"""Consent by phone: the record, and suppression by hand (contract 7)."""
+"""Consent of a phone: its record, and suppression by hand (`docs/contract.md`, section 7)."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -45,7 +45,7 @@ def build_answer(record: commands.Consent) -> Answer[ConsentShape]:
     return Answer(data=ConsentShape.model_validate(fields))
 
 
-@router.get("/consent/{phone}", summary="What stands about a phone, and how that came")
+@router.get("/consent/{phone}", summary="Whether a phone may be texted, and its consent record")
 async def get(phone: str, caller: ReadCaller, read: TenantRead) -> Answer[ConsentShape]:
     """An unknown phone has no causes and no events."""
     return build_answer(await commands.get_consent(read, caller.tenant_id, phone))
@@ -58,19 +58,19 @@ class Suppress(Body):
 
 class Suppressed(Out):
     phones: list[str]
-    """As E.164, in the order given, each once."""
+    """In E.164, in the given order, without duplicates."""
 
 
 @router.post("/suppressions", status_code=201, summary="Suppress phones that opted out elsewhere")
 async def suppress(body: Suppress, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent) -> Answer[Suppressed]:
-    """All of them, or none when one cannot be read."""
+    """Suppresses all phones, or none if one of them is not a valid phone number."""
     phones = await dnc.normalize_phones(tx, caller, body.phones)
     await dnc.suppress(tx, caller, phones, body.reason)
     return await idempotency.store_answer(Answer(data=Suppressed(phones=phones)))
 
 
-@router.delete("/suppressions/{phone}", summary="Lift what a hand had set")
+@router.delete("/suppressions/{phone}", summary="Lift a suppression that was set by hand")
 async def lift(phone: str, caller: ApiCaller, tx: TenantTx, reason: Reason = None) -> Answer[ConsentShape]:
-    """What the lead asked for itself, only the lead lifts."""
+    """If the lead opted out, only the lead can opt in again."""
     await dnc.release(tx, caller, await dnc.normalize_phones(tx, caller, [phone]), reason)
     return build_answer(await commands.get_consent(tx, caller.tenant_id, phone))

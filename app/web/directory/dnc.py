@@ -1,4 +1,4 @@
-"""A lead's do-not-contact (contract 7)."""
+"""Do-not-contact channels of a lead (`docs/contract.md`, section 7)."""
 
 from typing import Annotated
 
@@ -24,24 +24,24 @@ class DncShape(Out):
     reason: str | None
     is_dnc: bool
     causes: list[Cause]
-    """Why the lead's phone is suppressed, if it is."""
+    """Why the lead's phone is suppressed. Empty if it is not."""
 
 
 def build_answer(state: commands.Dnc) -> Answer[DncShape]:
     return Answer(data=DncShape.model_validate(state))
 
 
-@router.get("", summary="What the lead is not to be contacted by")
+@router.get("", summary="The channels by which the lead must not be contacted")
 async def get(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer[DncShape]:
     return build_answer(await commands.get_dnc(read, caller.tenant_id, lead_id))
 
 
-@router.put("", summary="Set the channels; sms suppresses the phone, its absence releases it")
+@router.put("", summary="Set the channels; with sms the phone is suppressed, without it released")
 async def put(lead_id: str, body: DncBody, caller: ApiCaller, tx: TenantTx) -> Answer[DncShape]:
     return build_answer(await commands.put(tx, caller, lead_id, body.channels, body.reason))
 
 
-@router.delete("", summary="Lift it; what the lead asked for itself stays")
+@router.delete("", summary="Clear all channels; an opt-out by the lead stays")
 async def lift(
     lead_id: str,
     caller: ApiCaller,

@@ -32,7 +32,7 @@ class LeadBody(Body):
     last_name: Line | None = None
     email: Line | None = None
     phone: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    """Any readable form; kept as E.164."""
+    """Any common format; stored in E.164."""
     status: Status | None = None
     is_test: bool | None = None
     campaign_id: AnyId | None = None
@@ -87,7 +87,9 @@ async def listed(
     caller: ReadCaller,
     read: TenantRead,
     page_query: PageParams,
-    search: Annotated[str | None, Query(max_length=200, description="In name, phone's digits, e-mail, id.")] = None,
+    search: Annotated[
+        str | None, Query(max_length=200, description="Searches name, digits of the phone, e-mail and id.")
+    ] = None,
 ) -> Answer[Leads]:
     rows = await leads.list_page(read, caller.tenant_id, page_query.get_id_below(), page_query.fetch_limit, search)
     page_rows, cursor = page_query.cut_page(rows, lambda lead: [lead["lead_id"]])
@@ -108,7 +110,7 @@ async def get(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer[Lead
 @router.put(
     "/{lead_id}",
     summary="Add or replace a lead; 201 when it is new",
-    responses={201: {"model": Answer[LeadShape], "description": "It is new."}},
+    responses={201: {"model": Answer[LeadShape], "description": "The lead is new."}},
 )
 async def put(lead_id: OwnId, body: LeadBody, caller: ApiCaller, tx: TenantTx, response: Response) -> Answer[LeadShape]:
     lead = await commands.put(tx, caller, lead_id, body.get_named_fields())
@@ -116,7 +118,7 @@ async def put(lead_id: OwnId, body: LeadBody, caller: ApiCaller, tx: TenantTx, r
     return build_answer(lead)
 
 
-@router.patch("/{lead_id}", summary="Change what is given; null clears")
+@router.patch("/{lead_id}", summary="Change the given fields; null clears a field")
 async def change(lead_id: str, body: LeadBody, caller: ApiCaller, tx: TenantTx) -> Answer[LeadShape]:
     return build_answer(await commands.change(tx, caller, lead_id, body.get_named_fields()))
 
@@ -124,14 +126,14 @@ async def change(lead_id: str, body: LeadBody, caller: ApiCaller, tx: TenantTx) 
 class Erased(Out):
     erased: bool = True
     interactions: int
-    """How many threads went with it."""
+    """The number of erased threads."""
 
 
-@router.post("/{lead_id}/erase", summary="Erase a lead and all that was said with it")
+@router.post("/{lead_id}/erase", summary="Erase a lead and all its conversations")
 async def erased(lead_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Erased]:
-    """The lead, its threads, texts, turns and attempts are gone for good, and so is its phone,
-    unless another lead has it as well. A phone that may not be texted stays so, known by a keyed
-    hash only."""
+    """Deletes the lead with its threads, texts, turns and attempts for good. Its phone is erased,
+    too, unless another lead has the same one. A suppressed phone stays suppressed; only a keyed
+    hash of it is stored."""
     return Answer(data=Erased(interactions=await erase.erase_lead(tx, caller, lead_id)))
 
 

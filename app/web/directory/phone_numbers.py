@@ -1,4 +1,4 @@
-"""Numbers of ours."""
+"""Phone numbers of the tenant."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -28,17 +28,17 @@ Capabilities = Annotated[
 
 class NumberChange(Body):
     provider_account_id: AnyId | None = None
-    """None: any account of the preferred provider carries its texts."""
+    """Null: its texts go through any account of the preferred provider."""
     capabilities: Capabilities | None = None
     active: bool | None = None
     label: Line | None = None
     messages_per_second: Annotated[float, Field(gt=0, le=1000)] | None = None
-    """Segments a second; null: the provider's default for the number's type."""
+    """Segments per second. Null: the provider's default for this type of number."""
 
 
 class NewNumber(NumberChange):
     phone_number: Annotated[str, Field(min_length=1, max_length=64)]
-    """Any readable form; kept as E.164."""
+    """Any common format; stored in E.164."""
 
 
 class NumberShape(Out):
@@ -96,23 +96,23 @@ async def get(phone_number_id: str, caller: ReadCaller, read: TenantRead) -> Ans
     return Answer(data=build_shape(require_found(await numbers.get(read, caller.tenant_id, phone_number_id))))
 
 
-@router.patch("/{phone_number_id}", summary="Change what is given; null clears")
+@router.patch("/{phone_number_id}", summary="Change the given fields; null clears a field")
 async def change(phone_number_id: str, body: NumberChange, caller: ApiCaller, tx: TenantTx) -> Answer[NumberShape]:
     return Answer(data=build_shape(await commands.change(tx, caller, phone_number_id, get_columns(body))))
 
 
-@router.post("/{phone_number_id}/pause", summary="Brake: nothing leaves from the number")
+@router.post("/{phone_number_id}/pause", summary="Pause: no text leaves from the number")
 async def pause(phone_number_id: str, body: Pause, caller: ApiCaller, tx: TenantTx) -> Answer[NumberShape]:
     row = await brakes.pause(tx, caller, "number", phone_number_id, body.reason)
     return Answer(data=build_shape(row))
 
 
-@router.post("/{phone_number_id}/resume", summary="Let what is queued go on")
+@router.post("/{phone_number_id}/resume", summary="Resume: queued texts leave again")
 async def resume(phone_number_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[NumberShape]:
     return Answer(data=build_shape(await brakes.resume(tx, caller, "number", phone_number_id)))
 
 
-@router.delete("/{phone_number_id}", summary="Remove a number that nothing refers to")
+@router.delete("/{phone_number_id}", summary="Remove a number that is not in use")
 async def remove(phone_number_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Deleted]:
     await commands.remove(tx, caller, phone_number_id)
     return Answer(data=Deleted())

@@ -1,4 +1,4 @@
-"""Accounts with providers. Credentials go in and are never shown again."""
+"""Accounts with providers. Credentials are write-only."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -33,7 +33,7 @@ Credentials = Annotated[
 class AccountChange(Body):
     name: Name | None = None
     credentials: Credentials | None = None
-    """Replaced whole."""
+    """Replaces all stored credentials."""
     base_url: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
     default: bool | None = None
     active: bool | None = None
@@ -46,21 +46,21 @@ class NewAccount(AccountChange):
 
 
 class Webhooks(Out):
-    """The addresses to give to the provider."""
+    """The webhook addresses to enter at the provider."""
 
     inbound: str
     status: str
 
 
 class MissedTexts(Out):
-    """Texts came while nobody took webhooks, and are still to be fetched from the provider."""
+    """The service was down for a while; texts of that time are not yet fetched from the provider."""
 
     since: datetime
     failing_since: datetime | None
-    """Null: the last try did not fail."""
+    """Null if the last try did not fail."""
     error: str | None
     next_try_at: datetime | None
-    """Null: at once."""
+    """Null: as soon as possible."""
 
 
 class AccountShape(Out):
@@ -68,13 +68,13 @@ class AccountShape(Out):
     provider: ProviderName
     name: str
     credentials: dict[str, str]
-    """The last four characters of each."""
+    """The last four characters of each credential."""
     base_url: str | None
     default: bool
     active: bool
     webhooks: Webhooks
     missed_texts: MissedTexts | None
-    """Null: none are missing."""
+    """Null if no texts are missing."""
     created_at: datetime
     updated_at: datetime
 
@@ -93,12 +93,12 @@ def build_shape(row: Row, resources: Resources) -> AccountShape:
         "credentials": row["hints"],
         "default": row["is_default"],
         "webhooks": webhooks,
-        "missed_texts": _missed_texts(row),
+        "missed_texts": _build_missed_texts(row),
     }
     return AccountShape.model_validate(fields)
 
 
-def _missed_texts(row: Row) -> MissedTexts | None:
+def _build_missed_texts(row: Row) -> MissedTexts | None:
     if row["missing_since"] is None:
         return None
     return MissedTexts(
@@ -110,7 +110,9 @@ def _missed_texts(row: Row) -> MissedTexts | None:
 
 
 def seal_credentials(fields: dict[str, Any], provider: str, resources: Resources) -> dict[str, Any]:
-    """What the command takes: the credentials checked, sealed, and hinted at."""
+    """Returns the fields for the command, with the credentials checked and sealed and with hints.
+
+    Raises `Invalid`."""
     if fields.get("credentials") is not None:
         credentials = fields["credentials"]
         carrier = REGISTRY[provider]
@@ -125,7 +127,7 @@ def seal_credentials(fields: dict[str, Any], provider: str, resources: Resources
 
 
 def require_real(provider: str, resources: Resources) -> None:
-    """In production the simulated carrier is refused, unless it is allowed on purpose."""
+    """Raises `Invalid` for the simulated carrier in production, unless a setting allows it."""
     settings = resources.settings
     if provider == "simulator" and settings.is_production and not settings.allow_simulator:
         raise Invalid(details=["provider: simulator is not available in production"])
@@ -165,7 +167,7 @@ async def get(account_id: str, caller: AdminCaller, read: TenantRead, resources:
     return Answer(data=build_shape(require_found(await accounts.get(read, caller.tenant_id, account_id)), resources))
 
 
-@router.patch("/{account_id}", summary="Change what is given; null clears")
+@router.patch("/{account_id}", summary="Change the given fields; null clears a field")
 async def change(
     account_id: str, body: AccountChange, caller: AdminCaller, tx: TenantTx, resources: AppResources
 ) -> Answer[AccountShape]:

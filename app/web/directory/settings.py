@@ -14,7 +14,7 @@ from app.store import tenants
 from app.store.engine import Row
 from app.web.dependencies import AdminCaller, TenantRead, TenantTx
 from app.web.directory import Pause
-from app.web.envelope import Answer, Body, Kept, Out, ProviderName
+from app.web.envelope import Answer, Body, Out, ProviderName, StoredText
 
 router = APIRouter(prefix="/api/v1/settings", tags=["Settings"])
 
@@ -30,7 +30,7 @@ Hour = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 
 
 class QuietHoursBody(Body):
-    """Texts may leave from `start` to `end`, in the recipient's time."""
+    """Texts may leave from `start` to `end`, in the recipient's time zone."""
 
     enabled: bool = False
     start: Hour = "08:00"
@@ -41,14 +41,14 @@ class SettingsChange(Body):
     default_provider: ProviderName | None = None
     default_country: Country | None = None
     quiet_hours: QuietHoursBody | None = None
-    opt_out_confirmation: Kept | None = None
-    help_text: Kept | None = None
+    opt_out_confirmation: StoredText | None = None
+    help_text: StoredText | None = None
     smart_encoding: bool | None = None
-    """Typographic characters leave as their GSM twins, where that saves a text from UCS-2."""
+    """Replaces typographic characters by plain GSM ones if that saves the text from UCS-2."""
     texts_per_day: Annotated[int, Field(ge=0)] | None = None
-    """Texts accepted a day (UTC); null: any number."""
+    """Texts accepted per day (UTC). Null: no limit."""
     allowed_countries: Annotated[list[Country], Field(max_length=250)] | None = None
-    """Only these may be texted; null: all."""
+    """Only these countries may be texted. Null: all."""
 
     def get_columns(self) -> dict[str, Any]:
         fields = self.get_named_fields()
@@ -87,16 +87,16 @@ async def get(caller: AdminCaller, read: TenantRead) -> Answer[SettingsShape]:
     return build_answer(require_found(await tenants.get(read, caller.tenant_id)))
 
 
-@router.patch("", summary="Change what is given; null clears")
+@router.patch("", summary="Change the given fields; null clears a field")
 async def change(body: SettingsChange, caller: AdminCaller, tx: TenantTx) -> Answer[SettingsShape]:
     return build_answer(await commands.change(tx, caller, body.get_columns()))
 
 
-@router.post("/pause", summary="Brake: nothing of the tenant leaves until it is resumed")
+@router.post("/pause", summary="Pause: no text of the tenant leaves until it is resumed")
 async def pause(body: Pause, caller: AdminCaller, tx: TenantTx) -> Answer[SettingsShape]:
     return build_answer(await brakes.pause(tx, caller, "tenant", caller.tenant_id, body.reason))
 
 
-@router.post("/resume", summary="Let what is queued go on")
+@router.post("/resume", summary="Resume: queued texts leave again")
 async def resume(caller: AdminCaller, tx: TenantTx) -> Answer[SettingsShape]:
     return build_answer(await brakes.resume(tx, caller, "tenant", caller.tenant_id))

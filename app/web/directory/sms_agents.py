@@ -1,4 +1,4 @@
-"""SMS agents. The signing secret is shown once, when it is made."""
+"""SMS agents. A signing secret is shown once, when it is created."""
 
 import base64
 import os
@@ -31,7 +31,7 @@ Url = Annotated[str, Field(min_length=1, max_length=2048)]
 
 
 class Hours(Body):
-    """When turns are handed over; `days` are ISO weekdays, Monday is 1."""
+    """The hours in which turns are handed over. `days` are ISO weekdays: Monday is 1."""
 
     start: Hour
     end: Hour
@@ -46,24 +46,25 @@ class AgentChange(Body):
     webhook_url: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
     batch_window_ms: Annotated[int, Field(ge=MIN_WINDOW_MS, le=MAX_WINDOW_MS)] | None = None
     max_wait_ms: Annotated[int, Field(ge=MIN_WINDOW_MS, le=windows.MAX_WAIT_LIMIT_MS)] | None = None
-    """From batchWindowMs up; null: five windows."""
+    """At least batchWindowMs. Null: five times batchWindowMs."""
     is_test: bool | None = None
     active: bool | None = None
     inbound_enabled: bool | None = None
     inbound_campaign_ids: Annotated[list[AnyId], Field(max_length=100)] | None = None
-    """In order; the first is the primary one."""
+    """In the order of search. Unknown senders become leads of the first."""
     agent_mode_by_default: bool | None = None
     stale_reply: Literal["rerun", "send", "hold"] | None = None
-    """What becomes of a reply that names its turn and comes after the lead wrote again: refused
-    and told with the next turn; sent all the same; or kept for a person."""
+    """What happens to a reply that names its turn and comes after the lead wrote again. `rerun`:
+    it is refused, and the next turn contains it. `send`: it is sent anyway. `hold`: a person
+    decides."""
     resume_after_minutes: Annotated[int, Field(ge=1, le=43_200)] | None = None
-    """Agent mode comes back by itself when no person wrote for so long; null: it does not."""
+    """Agent mode is switched on again after so many minutes without a text by a person. Null: never."""
     max_turns_per_day: Annotated[int, Field(ge=1, le=10_000)] | None = None
     business_hours: Hours | None = None
     reply_delay_ms: Annotated[int, Field(ge=0, le=60_000)] | None = None
-    """A natural pace: so long each text of a reply waits after the one before."""
+    """The pause before each text of a reply, for a natural pace."""
     shadow_webhook_url: Url | None = None
-    """Gets every turn too; its answers are kept and never sent."""
+    """Gets a copy of every turn. Its answers are recorded and never sent."""
 
 
 class NewAgent(AgentChange):
@@ -117,11 +118,11 @@ def add_default_wait(row: Row) -> dict[str, object]:
 
 
 def make_signing_secret() -> str:
-    """A new secret by Standard Webhooks: `whsec_` and base64 of 32 random bytes."""
+    """Returns a new secret as in Standard Webhooks: `whsec_` and base64 of 32 random bytes."""
     return "whsec_" + base64.b64encode(os.urandom(32)).decode()
 
 
-@router.post("", status_code=201, summary="Add an agent; answers its signing secret, once")
+@router.post("", status_code=201, summary="Add an agent; the answer shows its signing secret once")
 async def add(
     body: NewAgent,
     caller: ApiCaller,
@@ -153,12 +154,12 @@ async def get(sms_agent_id: str, caller: ReadCaller, read: TenantRead) -> Answer
     return Answer(data=build_shape(require_found(await sms_agents.get(read, caller.tenant_id, sms_agent_id))))
 
 
-@router.patch("/{sms_agent_id}", summary="Change what is given; null clears")
+@router.patch("/{sms_agent_id}", summary="Change the given fields; null clears a field")
 async def change(sms_agent_id: str, body: AgentChange, caller: ApiCaller, tx: TenantTx) -> Answer[AgentShape]:
     return Answer(data=build_shape(await commands.change(tx, caller, sms_agent_id, body.get_named_fields())))
 
 
-@router.post("/{sms_agent_id}/rotate-secret", summary="A new secret; the old one signs a day more")
+@router.post("/{sms_agent_id}/rotate-secret", summary="Make a new secret; the old one signs for one more day")
 async def rotate(
     sms_agent_id: str,
     caller: ApiCaller,
@@ -172,20 +173,20 @@ async def rotate(
     return await idempotency.store_answer(Answer(data=agent), status=200, secret=["signingSecret"])
 
 
-@router.post("/{sms_agent_id}/pause", summary="Brake: nothing of the agent's leaves")
+@router.post("/{sms_agent_id}/pause", summary="Pause: no text of the agent leaves")
 async def pause(sms_agent_id: str, body: Pause, caller: ApiCaller, tx: TenantTx) -> Answer[AgentShape]:
     row = await brakes.pause(tx, caller, "agent", sms_agent_id, body.reason)
     return Answer(data=build_shape(row))
 
 
-@router.post("/{sms_agent_id}/resume", summary="Let what is queued go on")
+@router.post("/{sms_agent_id}/resume", summary="Resume: queued texts leave again")
 async def resume(sms_agent_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[AgentShape]:
     return Answer(data=build_shape(await brakes.resume(tx, caller, "agent", sms_agent_id)))
 
 
-@router.post("/{sms_agent_id}/test", status_code=201, summary="Hand the agent a made-up turn")
+@router.post("/{sms_agent_id}/test", status_code=201, summary="Send the agent a sample turn")
 async def test(sms_agent_id: str, caller: ApiCaller, resources: AppResources) -> Answer[TurnShape]:
-    """Its answer is kept; nothing of it is sent."""
+    """The answer is recorded; no text is sent."""
     return Answer(data=await test_agent(resources, caller.tenant_id, sms_agent_id))
 
 
@@ -215,9 +216,9 @@ class Report(Out):
     states: Tally
 
 
-@router.get("/{sms_agent_id}/shadow-report", summary="Live and shadow answers side by side")
+@router.get("/{sms_agent_id}/shadow-report", summary="Live answers and shadow answers side by side")
 async def report(sms_agent_id: str, caller: ReadCaller, read: TenantRead) -> Answer[Report]:
-    """The newest hundred turns, and how often each state came."""
+    """The newest 100 turns, and how many ended in each state."""
     require_found(await sms_agents.get(read, caller.tenant_id, sms_agent_id))
     return Answer(data=await get_shadow_report(read, caller.tenant_id, sms_agent_id))
 
@@ -253,7 +254,7 @@ async def get_shadow_report(read: ReadTx, tenant_id: str, agent_id: str) -> Repo
     return Report(pairs=pairs, states=states)
 
 
-@router.delete("/{sms_agent_id}", summary="Remove an agent that nothing refers to")
+@router.delete("/{sms_agent_id}", summary="Remove an agent that is not in use")
 async def remove(sms_agent_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Deleted]:
     await commands.remove(tx, caller, sms_agent_id)
     return Answer(data=Deleted())

@@ -1,4 +1,4 @@
-"""The signed-in person's own page: password, and signing out everywhere."""
+"""The account page of the signed-in person: change the password, sign out everywhere."""
 
 from typing import Annotated
 
@@ -34,7 +34,7 @@ async def change_password(
     current_password: Annotated[str, Form(alias="currentPassword", max_length=1024)] = "",
     new_password: Annotated[str, Form(alias="password", max_length=2048)] = "",
 ) -> Response:
-    """Ends the person's sessions everywhere and begins one here."""
+    """Ends all sessions of the person and starts a new one in this browser."""
     try:
         new_token = await sessions.change_password(
             resources.database,

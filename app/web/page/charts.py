@@ -1,4 +1,4 @@
-"""Charts as paths of SVG, drawn by the server: they need no script, and print."""
+"""Charts as SVG paths, drawn by the server: they need no JavaScript and can be printed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ NICE_STEPS = (1, 2, 5, 10)
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Steps under one scale: `paths` of the series in order, `top` the value at the upper edge."""
+    """SVG paths of the series, in order, on one scale. `top` is the value at the upper edge."""
 
     paths: tuple[str, ...]
     top: float
     peak: float
     mean: float
-    """Of the first series."""
+    """`peak` and `mean` are those of the first series."""
 
 
 def build_chart(*series: Sequence[float]) -> Chart:
-    """Each series as an area of steps from the ground line. All are of one length."""
+    """Draws each series as an area of steps. All series have the same length."""
     first = series[0]
     peak = max(first, default=0.0)
     top = round_up_scale(max((max(values, default=0.0) for values in series), default=0.0))
@@ -28,7 +28,7 @@ def build_chart(*series: Sequence[float]) -> Chart:
 
 
 def round_up_scale(value: float) -> float:
-    """The next 1, 2 or 5 times a power of ten; 1 at least for nothing at all."""
+    """Rounds up to 1, 2 or 5 times a power of ten; returns 1 for zero."""
     if value <= 0:
         return 1.0
     power = 1.0
@@ -40,7 +40,7 @@ def round_up_scale(value: float) -> float:
 
 
 def _draw_area(values: Sequence[float], top: float) -> str:
-    """A path of steps; what is zero stays on the ground."""
+    """Returns an SVG path of steps, or "" if all values are zero."""
     if not any(values):
         return ""
     step_width = WIDTH / len(values)

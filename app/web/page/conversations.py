@@ -24,7 +24,7 @@ async def show_thread(
     before: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
     canned: Annotated[str, Query(max_length=64)] = "",
 ) -> Response:
-    """`canned` is the reply to begin with, where no script puts it into the box."""
+    """`canned` is a canned reply to put into the compose box, for browsers without JavaScript."""
     draft = Draft()
     if canned:
         async with visit.resources.database.read_tx(visit.person.tenant_id) as read:

@@ -1,5 +1,4 @@
-"""Who may see a page, and whose form may write: the session's cookie, an Origin that is ours,
-and the session's CSRF token."""
+"""Access to pages and forms: the session cookie, the Origin header and the CSRF token."""
 
 from datetime import timedelta
 from ipaddress import ip_address
@@ -15,28 +14,28 @@ from app.access.sessions import Person
 from app.domain.problems import Forbidden
 from app.web.dependencies import AppResources
 
-ADMINS_ONLY = "This page is for the admins of your organization."
-FOREIGN_FORM = "This form did not come from a page of ours. Go back, reload, and try again."
-OUTDATED_FORM = "This form is out of date. Go back, reload, and try again."
+ADMINS_ONLY = "Only admins of your organization can open this page."
+FOREIGN_FORM = "This form did not come from this site. Go back, reload the page, and try again."
+OUTDATED_FORM = "This form is out of date. Go back, reload the page, and try again."
 
 
 class SignedOut(Exception):
-    """A person must sign in first; answered by `redirect_to_sign_in`."""
+    """Raised if nobody is signed in; `redirect_to_sign_in` answers it."""
 
 
 async def redirect_to_sign_in(request: Request, _: Exception) -> Response:
-    """The handler of `SignedOut`: to the sign-in page, and back after it."""
+    """The exception handler of `SignedOut`: redirects to sign-in, which leads back afterwards."""
     next_path = request.url.path
     if request.url.query:
         next_path += f"?{request.url.query}"
-    way_back = request.method == "GET" and next_path != "/conversations"
-    # A path: a whole address would be made of the host that the request named.
-    return RedirectResponse(f"/sign-in?{urlencode({'next': next_path})}" if way_back else "/sign-in", 303)
+    leads_back = request.method == "GET" and next_path != "/conversations"
+    # A path and no host: a client may send any Host header.
+    return RedirectResponse(f"/sign-in?{urlencode({'next': next_path})}" if leads_back else "/sign-in", 303)
 
 
 def get_client_ip(request: Request, resources: AppResources) -> str | None:
-    """Whence the person comes: the peer, or what trusted proxies say of it. Their header is read
-    from its end, because a browser may write what it likes in front."""
+    """Returns the client's IP: the peer, or the last hop of X-Forwarded-For that is no trusted proxy.
+    The header is read from its end, because a client can write anything at its beginning."""
     hops = ",".join(request.headers.getlist("x-forwarded-for")).split(",")
     addresses = [hop.strip() for hop in hops if hop.strip()]
     addresses += [request.client.host] if request.client else []
@@ -54,7 +53,8 @@ def _is_trusted_proxy(hop: str, resources: AppResources) -> bool:
 
 
 def get_cookie_name(resources: AppResources) -> str:
-    """Under https with the prefix that lets no other host and no plain page set it."""
+    """Returns the cookie's name. With https it has the prefix `__Host-`, so that no other host and no
+    page without https can set it."""
     return "__Host-session" if is_https(resources) else "session"
 
 
@@ -63,7 +63,7 @@ def is_https(resources: AppResources) -> bool:
 
 
 async def require_token(request: Request, resources: AppResources) -> str:
-    """The session's token, as the cookie holds it; raises `SignedOut`."""
+    """Returns the session's token from the cookie. Raises `SignedOut`."""
     token = request.cookies.get(get_cookie_name(resources))
     if not token:
         raise SignedOut
@@ -74,8 +74,8 @@ Token = Annotated[str, Depends(require_token)]
 
 
 async def require_person(request: Request, token: Token, resources: AppResources) -> Person:
-    """Who is signed in; raises `SignedOut`. A token that is due leaves with a fresh one, whatever
-    the route answers."""
+    """Returns the signed-in person. Raises `SignedOut`. An old token is renewed, and the cookie is set
+    on whatever the route answers."""
     renewed_token = None
     async with resources.database.system_tx() as tx:
         person = await sessions.find_and_touch(tx, token)
@@ -93,7 +93,7 @@ async def require_person(request: Request, token: Token, resources: AppResources
 def set_session_cookie(
     answer: Response, resources: AppResources, token: str, lasts: timedelta = sessions.MAX_SESSION
 ) -> None:
-    """Gives the browser the token."""
+    """Sets the session cookie."""
     answer.set_cookie(
         get_cookie_name(resources),
         token,
@@ -105,7 +105,7 @@ def set_session_cookie(
 
 
 def delete_session_cookie(request: Request, answer: Response, resources: AppResources) -> None:
-    """Takes the token from the browser, also one that was just renewed."""
+    """Deletes the session cookie, and drops the one that `require_person` may have just renewed."""
     request.state.answer_headers = {}
     answer.delete_cookie(get_cookie_name(resources), secure=is_https(resources), httponly=True)
 
@@ -114,8 +114,8 @@ SignedIn = Annotated[Person, Depends(require_person)]
 
 
 async def require_same_origin(request: Request, resources: AppResources) -> None:
-    """Raises `Forbidden` unless the form was on a page of ours. Browsers name the origin of
-    every POST; a proxy in front may have changed the host, hence the two that are ours."""
+    """Raises `Forbidden` unless the form came from this site. Browsers send the Origin of every POST.
+    Two origins are accepted, because a proxy may have changed the host."""
     origin = request.headers.get("origin", "")
     own_origins = {
         resources.settings.base_url,
@@ -131,7 +131,7 @@ SameOrigin = Depends(require_same_origin)
 async def require_form_sender(
     person: SignedIn, token: Token, csrf: Annotated[str, Form(max_length=200)] = ""
 ) -> Person:
-    """Who is signed in and sent a form of their own session."""
+    """Returns the signed-in person. Raises `Forbidden` unless the form has the session's CSRF token."""
     if not sessions.csrf_matches(token, csrf):
         raise Forbidden(OUTDATED_FORM)
     return person
@@ -148,7 +148,7 @@ def _require_admin_role(person: Person) -> Person:
 
 
 async def require_admin(person: SignedIn) -> Person:
-    """An admin who looks."""
+    """Returns the signed-in admin. Raises `SignedOut`, `Forbidden`."""
     return _require_admin_role(person)
 
 
@@ -156,7 +156,7 @@ Admin = Annotated[Person, Depends(require_admin)]
 
 
 async def require_admin_form_sender(person: FormSender) -> Person:
-    """An admin who sent a form of their own session."""
+    """Returns the admin who sent a form of their own session. Raises `SignedOut`, `Forbidden`."""
     return _require_admin_role(person)
 
 

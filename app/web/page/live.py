@@ -1,4 +1,4 @@
-"""What happens in the tenant, as it happens, for the open page."""
+"""The event stream of the open page: which threads changed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,9 +14,9 @@ from app.web.page.dependencies import SignedIn
 
 router = APIRouter(include_in_schema=False)
 HEARTBEAT_SECONDS = 15.0
-"""Proxies close a stream that is silent for long."""
+"""Proxies close a stream without data, so a comment is sent this often."""
 STREAM_SECONDS = 600.0
-"""Then the browser comes again, and who it is is looked at anew."""
+"""After this time the stream ends. The browser reconnects, and its session is checked again."""
 
 
 @router.get("/conversations/events", response_class=EventSourceResponse)
@@ -25,7 +25,7 @@ async def stream_events(
     person: SignedIn,
     last_event_id: Annotated[str | None, Header(alias="Last-Event-ID", max_length=50)] = None,
 ) -> AsyncIterator[ServerSentEvent]:
-    """From where the browser left off: a dropped connection misses nothing."""
+    """Streams from `Last-Event-ID` on, so that no event is lost when a connection drops."""
     feed: Feed = request.app.state.feed
     try:
         cursor = parse_cursor(last_event_id) if last_event_id else await feed.get_newest_cursor(person.tenant_id)
@@ -33,11 +33,11 @@ async def stream_events(
         cursor = await feed.get_newest_cursor(person.tenant_id)
     yield ServerSentEvent(comment="live", retry=1000, id=format_event_id(*cursor))
     clock = asyncio.get_running_loop().time
-    until = clock() + STREAM_SECONDS
-    while clock() < until and not feed.is_closing:
+    end = clock() + STREAM_SECONDS
+    while clock() < end and not feed.is_closing:
         rows = await feed.wait_for_events(person.tenant_id, cursor, None, 100, HEARTBEAT_SECONDS)
         if not rows:
-            yield ServerSentEvent(comment="breath")
+            yield ServerSentEvent(comment="heartbeat")
             continue
         cursor = (rows[-1]["transaction"], rows[-1]["event_id"])
         data = {"interactionIds": sorted({r["interaction_id"] for r in rows if r["interaction_id"]})}

@@ -1,4 +1,4 @@
-"""Pages out of templates: escaped, strict, and with no line of script or style inside."""
+"""Renders pages from templates: escaped, strict about names, without inline scripts or styles."""
 
 import hashlib
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ CONTENT_POLICY = (
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 ZONE_COOKIE = "zone"
-"""The person's time zone (IANA name), as the browser knows it."""
+"""The person's time zone (IANA name), set by the script in the browser."""
 STATUS_WORDS = {
     "in_progress": "In progress",
     "completed": "Completed",
@@ -40,7 +40,7 @@ DELIVERY_WORDS = {
     "scheduled": "Scheduled",
     "queued": "Queued",
     "sending": "Sending",
-    "unknown": "Not known whether it arrived",
+    "unknown": "Delivery unknown",
     "sent": "Sent",
     "delivered": "Delivered",
     "failed": "Failed",
@@ -48,34 +48,34 @@ DELIVERY_WORDS = {
     "cancelled": "Cancelled",
 }
 TURN_WORDS = {
-    "collecting": "Gathering texts",
+    "collecting": "Collecting texts",
     "delivering": "Being handed over",
     "awaiting_reply": "Waiting for the agent's reply",
     "replied": "Answered",
     "declined": "Declined: the agent had nothing to say",
     "handed_off": "Handed over to a person",
-    "superseded": "Superseded by a later turn",
+    "superseded": "Replaced by a later turn",
     "cancelled": "Cancelled",
     "expired": "Expired: the agent did not answer in time",
     "failed": "Failed: the agent could not be reached",
 }
 REFUSAL_WORDS = {
     "STALE_TURN": "The lead had written again.",
-    "TURN_CLOSED": "The turn was closed already.",
-    "TURN_CANCELLED": "A person had taken over, or the agent had been switched off.",
-    "NO_OPEN_TURN": "No turn waited for a reply.",
+    "TURN_CLOSED": "The turn was already closed.",
+    "TURN_CANCELLED": "A person had taken over, or the agent was switched off.",
+    "NO_OPEN_TURN": "No turn was waiting for a reply.",
     "DNC_BLOCKED": "The lead may not be texted.",
-    "VALIDATION_ERROR": "It was no answer that can be used.",
+    "VALIDATION_ERROR": "The answer could not be read.",
 }
 """Why an agent's reply did not go out."""
 IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
-"""What a browser may show in the page; any other attachment is saved as a file, and not run."""
+"""Attachments that the page shows. A browser saves any other type as a file and does not run it."""
 SOURCE_WORDS = {"api": "API", "sms_agent": "AI agent", "system": "System", "manual": "By hand"}
-"""How the page says it; received texts bear the lead's name."""
+"""Names of sources on the page. Received texts show the lead's name instead."""
 
 
 class Static(StaticFiles):
-    """Files whose address changes with their content, so that they may be kept for good."""
+    """Static files. Browsers may cache them for ever, because the address has a digest of the content."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
@@ -84,7 +84,7 @@ class Static(StaticFiles):
 
 
 def page(request: Request, template: str, status: int = 200, /, **context: Any) -> HTMLResponse:
-    """A template as an answer. `zone` is the person's, UTC until the browser told it."""
+    """Renders a template. Its `zone` is the person's time zone, UTC until the browser has sent it."""
     html = (
         _build_environment()
         .get_template(template)
@@ -94,7 +94,7 @@ def page(request: Request, template: str, status: int = 200, /, **context: Any) 
 
 
 def list_faults(problem: Problem | None) -> dict[str, str]:
-    """What a problem says of each field, by the field's name; under "" what is of none."""
+    """Returns a problem's words by field name; under "" those that belong to no field."""
     words_by_field: dict[str, list[str]] = {}
     for detail in problem.details if problem else ():
         name, colon, words = detail.partition(": ")
@@ -103,7 +103,7 @@ def list_faults(problem: Problem | None) -> dict[str, str]:
 
 
 def problem(request: Request, problem: Problem) -> Response:
-    """The page of a problem: `app.state.page_problem`."""
+    """Renders the page of a problem; set as `app.state.page_problem`."""
     return page(request, "problem.html", problem.status, problem=problem)
 
 
@@ -111,13 +111,13 @@ def get_zone(request: Request) -> tzinfo:
     name = request.cookies.get(ZONE_COOKIE)
     try:
         return ZoneInfo(name) if name else UTC
-    except (KeyError, ValueError, OSError):  # unknown, or no name of a zone at all
+    except (KeyError, ValueError, OSError):  # unknown, or not the name of a zone
         return UTC
 
 
 class _RowEnvironment(Environment):
-    """Most of what a page shows are rows, asked for thousands of values: to look for an attribute
-    first, as Jinja does, would raise at each."""
+    """Looks up a row's columns before its attributes. Jinja does it the other way round, and would
+    raise and catch an AttributeError for each of the thousands of values of a page."""
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if type(obj) is Record and attribute in obj:
@@ -161,7 +161,7 @@ def _build_environment() -> Environment:
 
 @cache
 def _get_static_url(name: str) -> str:
-    """The address of a static file, with its content's digest."""
+    """Returns the address of a static file, with a digest of its content."""
     digest = hashlib.sha256((WEB_FOLDER / "static" / name).read_bytes()).hexdigest()[:12]
     return f"/static/{name}?{digest}"
 
@@ -171,14 +171,14 @@ def _format_clock(at: datetime, zone: tzinfo) -> str:
 
 
 def _format_day(at: datetime, zone: tzinfo) -> str:
-    """ "Today", "Yesterday", or the date."""
+    """Returns "Today", "Yesterday" or the date."""
     local = at.astimezone(zone).date()
     age = (datetime.now(zone).date() - local).days
     return {0: "Today", 1: "Yesterday"}.get(age) or f"{local:%A}, {local.day} {local:%B %Y}"
 
 
 def format_ago(at: datetime, zone: tzinfo) -> str:
-    """How long ago, as short as a list of threads wants it."""
+    """Returns how long ago `at` was, in a few characters for a list."""
     now = datetime.now(zone)
     minutes = int((now - at).total_seconds() // 60)
     if minutes < 1:
@@ -202,7 +202,7 @@ def _format_exact(at: datetime, zone: tzinfo) -> str:
 
 
 def _format_mark(at: datetime, zone: tzinfo, span: str) -> str:
-    """A mark below a chart: the day where a chart shows a month, else the time."""
+    """Returns a label of a chart's time axis: the day if the chart shows a month, else the time."""
     local = at.astimezone(zone)
     return f"{local.day} {local:%b}" if span == "month" else f"{local:%H:%M}"
 
@@ -212,7 +212,7 @@ def _format_month(at: datetime) -> str:
 
 
 def _format_duration(seconds: float) -> str:
-    """How long, in the largest unit that says something."""
+    """Returns a duration in the largest unit of which there is at least one."""
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"
@@ -220,6 +220,6 @@ def _format_duration(seconds: float) -> str:
 
 
 def _build_query(params: Mapping[str, Any], **changes: Any) -> str:
-    """`params` as a query string with some parameters changed; what is empty is left out."""
+    """Returns `params` with `changes` as a query string, without empty values."""
     pairs = {name: value for name, value in {**params, **changes}.items() if value}
     return f"?{urlencode(pairs)}" if pairs else ""

@@ -15,7 +15,7 @@ from app.web.page.dependencies import FormSender, SameOrigin, Token
 
 router = APIRouter(include_in_schema=False)
 HOME_PATH = "/conversations"
-SIGN_IN_REFUSED = "E-mail or password is wrong."
+SIGN_IN_REFUSED = "The email address or the password is wrong."
 
 
 @router.get("/")
@@ -76,6 +76,6 @@ async def sign_out(request: Request, _: FormSender, token: Token, resources: App
 
 
 def _make_local_path(address: str) -> str:
-    """A path of this site, or the home page: never a way out to another one."""
+    """Returns `address` if it is a path of this site, else the home page."""
     plain = address.startswith("/") and address.isprintable() and "\\" not in address
     return address if plain and not address.startswith("//") else HOME_PATH

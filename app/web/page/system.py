@@ -1,4 +1,4 @@
-"""How the organization's texts, turns and agents fare, for its admins."""
+"""The System page for admins: figures about the organization's texts, turns and agents."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -20,21 +20,21 @@ from app.web.page.dependencies import Admin, Token
 router = APIRouter(include_in_schema=False)
 Span = Literal["hour", "day", "month"]
 SEGMENT_MONTHS = 3
-"""Of segments: this month and those before it."""
+"""The months in the table of segments, including the current one."""
 SENT_STATUSES = ("sent", "delivered", "failed", "undelivered", "unknown")
-"""A text in one of these left for the carrier."""
+"""A text with one of these statuses was sent to the carrier."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimeSpan:
-    """A span of time, and the step of its charts."""
+    """A span of time that the page can show, and the step of its charts."""
 
     name: str
     duration: timedelta
     step: timedelta
 
     def get_start(self, now: datetime) -> datetime:
-        """Such that the step that runs now is the last one."""
+        """Returns the start of the span whose last step contains `now`."""
         step_start = datetime.fromtimestamp(
             now.timestamp() // self.step.total_seconds() * self.step.total_seconds(), UTC
         )
@@ -49,8 +49,8 @@ TIME_SPANS: dict[Span, TimeSpan] = {
 
 
 @dataclass(slots=True)
-class Fate:
-    """What became of texts."""
+class Outcome:
+    """The outcome of some texts: how many have each status."""
 
     statuses: Counter[str] = field(default_factory=Counter)
 
@@ -75,17 +75,17 @@ class Fate:
         return self.statuses["unknown"]
 
     def share(self, count: int) -> float | None:
-        """Percent of what left; None where nothing did."""
+        """Returns `count` as a percentage of the texts that left; None if none did."""
         return 100 * count / self.left if self.left else None
 
 
 @dataclass(slots=True)
 class ProviderTexts:
-    """Texts of one provider, and of each number below it."""
+    """The outcome of a provider's texts, in total and by number."""
 
     provider: str
-    fate: Fate
-    numbers: dict[str, Fate]
+    fate: Outcome
+    numbers: dict[str, Outcome]
 
 
 @router.get("/system")
@@ -120,15 +120,15 @@ async def show_system(
     )
 
 
-def _build_fate(rows: Iterable[Row]) -> Fate:
-    fate = Fate()
+def _build_fate(rows: Iterable[Row]) -> Outcome:
+    fate = Outcome()
     for row in rows:
         fate.statuses[row["status"]] += row["count"]
     return fate
 
 
 def group_by_provider(rows: Iterable[Row]) -> list[ProviderTexts]:
-    """By provider, and by number within it; those with the most texts first."""
+    """Groups rows by provider and number, those with the most texts first."""
     rows_by_number: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         rows_by_number[row["provider"] or "none"][row["from_phone"] or ""].append(row)
@@ -153,21 +153,21 @@ def _filter_failures(rows: Iterable[Row]) -> list[Row]:
 
 
 def _build_rate_chart(time_span: TimeSpan, since: datetime, *series: Sequence[Row]) -> Chart:
-    """A minute, in each step of the span."""
+    """Builds a chart of events per minute, for each step of the span."""
     minutes = time_span.step.total_seconds() / 60
     steps = round(time_span.duration / time_span.step)
     series_values = []
     for rows in series:
         values = [0.0] * steps
         for row in rows:
-            place = int((row["at"] - since) / time_span.step)
-            if 0 <= place < steps:  # one that the database's clock puts into the next step
-                values[place] += row["count"] / minutes
+            step_index = int((row["at"] - since) / time_span.step)
+            if 0 <= step_index < steps:  # the database's clock may put a row into the next step
+                values[step_index] += row["count"] / minutes
         series_values.append(values)
     return build_chart(*series_values)
 
 
 def _get_month_start(now: datetime, months: int) -> datetime:
-    """The beginning of that month, UTC."""
+    """Returns the start (UTC) of the month that was `months` months ago."""
     month_count = now.year * 12 + now.month - 1 - months
     return datetime(month_count // 12, month_count % 12 + 1, 1, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""The record of one turn: the texts in it, every attempt, and what came of it."""
+"""The page of one turn: its texts, every attempt to hand it over, and the outcome."""
 
 import json
 from typing import Any
@@ -45,7 +45,7 @@ async def show_turn(
 
 
 async def _build_turn_context(read: ReadTx, tenant_id: str, interaction_id: str, turn_id: str) -> dict[str, Any]:
-    """The turn with its texts, attempts, replies and twins. Raises `NotFound`."""
+    """Returns the turn with its texts, attempts, replies and dry turns. Raises `NotFound`."""
     thread = await interactions.get(read, tenant_id, interaction_id)
     turn_rows, attempts = await turns.list_page(read, tenant_id, interaction_id, turn_id, None, None, 1)
     if thread is None or not turn_rows:
@@ -73,8 +73,8 @@ def _build_attempt(row: Row) -> dict[str, Any]:
 
 
 def _indent_json(body: str) -> str:
-    """JSON with line breaks for the eye; anything else as it is, also what is nested deeper than
-    anybody reads. Half of a surrogate pair stays escaped: no page could hold it."""
+    """Returns JSON with line breaks and indents. Other text, and JSON that is nested too deeply to
+    parse, is returned unchanged. A lone surrogate stays escaped, because UTF-8 cannot encode it."""
     try:
         words = json.dumps(json.loads(body), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):

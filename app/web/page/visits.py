@@ -1,4 +1,4 @@
-"""A person at the Conversations page: what the list is narrowed to, and the page that shows it."""
+"""One request for the Conversations page: its list filter, and how the page is rendered."""
 
 import secrets
 from collections.abc import Awaitable, Callable
@@ -27,8 +27,8 @@ from app.web.page.dependencies import FormSender, SignedIn, Token
 from app.web.paging import PageParams, PageQuery
 
 TEXTS_PER_PAGE = 50
-REPLACEMENTS_BY_CHARACTER = {chr(code): twin for code, twin in GSM_REPLACEMENTS.items()}
-"""As the page's counter takes them."""
+REPLACEMENTS_BY_CHARACTER = {chr(code): replacement for code, replacement in GSM_REPLACEMENTS.items()}
+"""In the form that the segment counter of the page needs."""
 DATE_RANGES = {
     "today": "Today",
     "yesterday": "Yesterday",
@@ -39,7 +39,7 @@ DATE_RANGES = {
 
 
 class ListFilter(BaseModel):
-    """What the list is narrowed to, as it stands in the address; empty: not narrowed."""
+    """The filter of the list, as the query string has it. An empty field filters nothing."""
 
     search: Annotated[str, Field(max_length=100)] = ""
     within: Literal["", "messages"] = ""
@@ -53,7 +53,7 @@ class ListFilter(BaseModel):
     unread: Literal["", "1"] = ""
 
     def build_filter(self, zone: tzinfo) -> ThreadFilter:
-        """The same for the store; days are days of the person's zone."""
+        """Returns the filter for the store. Days are days in the person's time zone."""
         start, end = self._get_days(datetime.now(zone).date())
         return ThreadFilter(
             campaign_ids=[self.campaign] if self.campaign else None,
@@ -68,7 +68,7 @@ class ListFilter(BaseModel):
         )
 
     def _get_days(self, today: date) -> tuple[date | None, date | None]:
-        """First and last day that are shown."""
+        """Returns the first and the last day to show."""
         if self.range == "custom":
             return _parse_date(self.start), _parse_date(self.end)
         days_back = {"today": 0, "yesterday": 1, "7d": 6, "30d": 29}.get(self.range)
@@ -97,7 +97,7 @@ def _get_midnight(day: date | None, zone: tzinfo) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """Who looks, and at what."""
+    """A request by a signed-in person, with the list filter and the page of the list."""
 
     request: Request
     person: Person
@@ -126,7 +126,7 @@ VisitGet = Annotated[Visit, Depends(_build_visit)]
 
 
 async def _require_form(visit: VisitGet, _: FormSender) -> Visit:
-    """Who sent a form of their own session."""
+    """Requires a form of the person's own session."""
     return visit
 
 
@@ -134,18 +134,18 @@ VisitPost = Annotated[Visit, Depends(_require_form)]
 
 
 class Draft(BaseModel):
-    """A text that was refused: it stays in the compose box, with the reason above it."""
+    """What the compose box contains: a refused text stays there, with the reason above it."""
 
     message: str = ""
     sender: str = ""
     at: str = ""
     take: bool = False
     moved: bool = False
-    """The lead wrote since the person looked: one click sends anyway."""
+    """The lead wrote after the person loaded the page. A button then sends anyway."""
 
 
 async def show_list(visit: Visit) -> Response:
-    """The page with no thread open."""
+    """Renders the page without an open thread."""
     async with visit.resources.database.read_tx(visit.person.tenant_id) as read:
         panel = await _build_list_context(visit, read)
     return render.page(
@@ -166,7 +166,7 @@ async def show_thread(
     problem: Problem | None = None,
     draft: Draft | None = None,
 ) -> Response:
-    """The page with this thread open. Who looks at it has read it."""
+    """Renders the page with this thread and marks the thread as read."""
     async with visit.resources.database.tenant_tx(visit.person.tenant_id) as tx:
         thread = await _build_thread_context(tx, visit.person, interaction_id, before)
         panel = await _build_list_context(visit, tx)
@@ -184,7 +184,7 @@ async def show_thread(
 
 
 async def run_and_go_back(visit: Visit, interaction_id: str, work: Callable[[], Awaitable[None]]) -> Response:
-    """Does it, and leads back to the thread; what is refused is said there."""
+    """Runs `work` and redirects to the thread. A refusal is shown in the thread instead."""
     try:
         await work()
     except NotFound:
@@ -194,14 +194,14 @@ async def run_and_go_back(visit: Visit, interaction_id: str, work: Callable[[], 
     return redirect_to_thread(visit, interaction_id)
 
 
-def redirect_to_thread(visit: Visit, interaction_id: str, place: str = "") -> Response:
-    """To the thread, with the list narrowed as it was."""
+def redirect_to_thread(visit: Visit, interaction_id: str, fragment: str = "") -> Response:
+    """Redirects to the thread and keeps the list filter. `fragment` is appended to the address."""
     query = f"?{visit.request.url.query}" if visit.request.url.query else ""
-    return RedirectResponse(f"/conversations/{interaction_id}{query}{place}", 303)
+    return RedirectResponse(f"/conversations/{interaction_id}{query}{fragment}", 303)
 
 
 async def find_thread(read: ReadTx, tenant_id: str, interaction_id: str) -> Row:
-    """The thread; raises `NotFound`."""
+    """Returns the thread's row. Raises `NotFound`."""
     row = await interactions.get(read, tenant_id, interaction_id)
     if row is None:
         raise NotFound("There is no conversation at this address.")
@@ -237,7 +237,7 @@ async def _build_list_context(visit: Visit, read: ReadTx) -> dict[str, Any]:
 
 
 async def _build_thread_context(tx: Tx, person: Person, interaction_id: str, before: int | None) -> dict[str, Any]:
-    """The thread, its texts up to `before`, what the agent does, and the lead."""
+    """Returns the context of a thread: its texts before the seq `before`, the agent's state, the lead."""
     row = await find_thread(tx, person.tenant_id, interaction_id)
     key = (person.tenant_id, interaction_id)
     entries = await interactions.get_transcript_page(tx, *key, None, before or row["last_seq"] + 1, TEXTS_PER_PAGE)

@@ -1,4 +1,4 @@
-"""What a person does in a thread: writes, cancels, decides, switches, sets."""
+"""The forms of a thread: send, cancel, settle a held reply, set agent mode, status and consent."""
 
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -26,11 +26,11 @@ from app.web.page.visits import Draft, VisitPost
 
 router = APIRouter(prefix="/conversations/{interaction_id}", dependencies=[SameOrigin], include_in_schema=False)
 PAGE_ROUTE = "page texts"
-"""Under which the sends of the page are remembered, so that a double click sends once."""
+"""The route of the idempotency keys of the page's sends: a double click sends once."""
 
 
 class LeadWroteSince(Conflict):
-    code, default = "MOVED", "The lead wrote since you looked. Read it first, or send anyway."
+    code, default = "MOVED", "The lead has written again. Read the new text first, or send anyway."
 
 
 @router.post("/texts")
@@ -45,33 +45,34 @@ async def send_text(
     take: Annotated[Literal["", "1"], Form()] = "",
     anyway: Annotated[Literal["", "1"], Form()] = "",
 ) -> Response:
-    """Sends a text by hand. `once` stands in the form: sent twice, it texts once. `seen` is the
-    newest text that the person saw: what the lead wrote since is shown first."""
-    # A browser sends every line break of a form as CR LF; people and phones mean LF.
+    """Sends a text by hand. `once` is the form's token: a form that is posted twice sends one text.
+    `seen` is the seq of the newest text that the person saw; if the lead has written since, the
+    thread is shown again before anything is sent."""
+    # Browsers send line breaks of a form as CR LF; texts have LF.
     text = message.replace("\r\n", "\n")
     draft = Draft(message=text, sender=sender, at=at, take=bool(take))
     try:
-        note = Note(
+        manual_text = ManualText(
             text=require_sendable(text),
             sender=sender,
             send_at=_parse_moment(at, visit.zone),
             agent_off=bool(take),
             seen_seq=None if anyway else seen,
         )
-        sent_to = await _send_note(visit.resources, visit.person.caller, interaction_id, note, once)
+        sent_to = await _send_manual_text(visit.resources, visit.person.caller, interaction_id, manual_text, once)
     except NotFound:
         raise
     except Problem as problem:
         draft.moved = isinstance(problem, LeadWroteSince)
         return await visits.show_thread(visit, interaction_id, problem=problem, draft=draft)
-    # Tells the script that a text was sent. No element has the name: the transcript opens at its
-    # end, and a jump would move what lies around it.
+    # The fragment tells page.js that a text was sent. No element has this id, because the
+    # browser would scroll to it and move the panels around the transcript.
     return visits.redirect_to_thread(visit, sent_to, "#newest")
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """A text by hand, as the form tells it."""
+class ManualText:
+    """A text by hand, as the form has it."""
 
     text: str
     sender: str
@@ -81,7 +82,7 @@ class Note:
 
 
 def _parse_moment(raw_time: str, zone: tzinfo) -> datetime | None:
-    """A time of the form, by the person's own clock. Raises `Invalid`."""
+    """Parses a local time in the person's zone; None if it is empty. Raises `Invalid`."""
     if not raw_time:
         return None
     try:
@@ -90,32 +91,35 @@ def _parse_moment(raw_time: str, zone: tzinfo) -> datetime | None:
         raise Invalid(details=["Send at: is not a time"]) from None
 
 
-async def _send_note(resources: Resources, caller: Caller, interaction_id: str, note: Note, once: str) -> str:
-    """The thread in which the text stands: another one, where another number was chosen."""
-    digest_parts = (interaction_id, note.sender, note.text, str(note.send_at))
+async def _send_manual_text(
+    resources: Resources, caller: Caller, interaction_id: str, manual_text: ManualText, once: str
+) -> str:
+    """Sends the text once and returns the id of its thread. Another sender number means another
+    thread."""
+    digest_parts = (interaction_id, manual_text.sender, manual_text.text, str(manual_text.send_at))
     idempotency_key = IdempotencyKey(PAGE_ROUTE, once, sha256("\0".join(digest_parts).encode()).digest())
     try:
         async with resources.database.system_tx() as tx:
             idempotency = await claim_key(tx, caller.tenant_id, idempotency_key)
             row = await visits.find_thread(tx, caller.tenant_id, interaction_id)
-            if note.seen_seq is not None and await store.has_lead_written(
-                tx, caller.tenant_id, interaction_id, note.seen_seq
+            if manual_text.seen_seq is not None and await store.has_lead_written(
+                tx, caller.tenant_id, interaction_id, manual_text.seen_seq
             ):
                 raise LeadWroteSince
-            elsewhere = note.sender not in ("", row["our_number"])
+            elsewhere = manual_text.sender not in ("", row["our_number"])
             order = Order(
                 tenant_id=caller.tenant_id,
                 message_id=ids.make("msg"),
                 thread_id=ids.make("int"),
                 lead_id=row["lead_id"],
-                text=note.text,
+                text=manual_text.text,
                 source=caller.source,
                 actor=caller.actor,
                 to=row["lead_phone"],
-                sender=note.sender if elsewhere else None,
+                sender=manual_text.sender if elsewhere else None,
                 interaction_id=None if elsewhere else interaction_id,
-                agent_mode=False if note.agent_off else None,
-                send_at=note.send_at,
+                agent_mode=False if manual_text.agent_off else None,
+                send_at=manual_text.send_at,
             )
             [result] = await outgoing.dispatch_texts(tx, caller, [order])
             answer = outgoing.unwrap_answer(result)
@@ -128,7 +132,7 @@ async def _send_note(resources: Resources, caller: Caller, interaction_id: str, 
 
 @router.post("/cancel")
 async def cancel_text(interaction_id: str, visit: VisitPost, text: Annotated[str, Form(max_length=64)]) -> Response:
-    """Cancels a scheduled or held text."""
+    """Cancels a scheduled text, or one held for quiet hours."""
 
     async def cancel_one() -> None:
         async with visit.resources.database.tenant_tx(visit.person.tenant_id) as tx:
@@ -145,7 +149,7 @@ async def settle_held(
     action: Annotated[Literal["send", "discard"], Form()],
     text: Annotated[list[Annotated[str, Field(max_length=10_000)]] | None, Form(max_length=MOST_TEXTS)] = None,
 ) -> Response:
-    """Sends the agent's held reply, as it is or edited, or discards it."""
+    """Sends the agent's held reply, perhaps edited, or discards it."""
 
     async def settle_reply() -> None:
         async with visit.resources.database.system_tx() as tx:

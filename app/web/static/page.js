@@ -1,10 +1,10 @@
-// The page without this file reads and sends; with it, it lives: what happens appears by itself,
-// the countdown runs, segments are counted, and drafts survive.
+// Reading and sending work without this file. It adds live updates, the countdown, the segment
+// counter and drafts that survive a reload.
 "use strict";
 
 document.documentElement.classList.add("live");
 
-// The person's zone, for every time the server writes.
+// The server formats times in this time zone.
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 if (zone && !document.cookie.split("; ").includes(`zone=${zone}`)) {
   document.cookie = `zone=${zone}; path=/; max-age=31536000; samesite=lax`;
@@ -13,26 +13,26 @@ if (zone && !document.cookie.split("; ").includes(`zone=${zone}`)) {
 
 // --- Writing ---
 
-function compose() {
+function setUpCompose() {
   const form = document.querySelector("form.compose");
   if (!form) return;
   const box = form.elements.message;
   const counter = form.querySelector(".counter");
-  const twins = form.dataset.twins ? JSON.parse(form.dataset.twins) : null;
+  const replacements = form.dataset.twins ? JSON.parse(form.dataset.twins) : null;
   const draft = `draft ${location.pathname}`;
-  forgetSent();
-  const changed = () => {
-    counter.textContent = counted(box.value, twins);
+  deleteSentDraft();
+  const saveDraft = () => {
+    counter.textContent = describeLength(box.value, replacements);
     if (box.value) sessionStorage.setItem(draft, box.value);
     else sessionStorage.removeItem(draft);
   };
   if (!box.value) box.value = sessionStorage.getItem(draft) ?? "";
-  changed();
-  let begun = box.value !== "";
+  saveDraft();
+  let hasText = box.value !== "";
   box.addEventListener("input", () => {
-    if (!begun) see(form.elements.seen, form.elements.seen.dataset.shown);
-    begun = box.value !== "";
-    changed();
+    if (!hasText) markSeen(form.elements.seen, form.elements.seen.dataset.shown);
+    hasText = box.value !== "";
+    saveDraft();
   });
   box.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
@@ -40,9 +40,9 @@ function compose() {
     if (box.value.trim()) form.requestSubmit();
   });
   form.addEventListener("submit", (event) => {
-    if (form.dataset.sent) event.preventDefault();  // a second Enter before the first was answered
+    if (form.dataset.sent) event.preventDefault();  // a second Enter before the answer to the first
     form.dataset.sent = "yes";
-    sessionStorage.setItem("sending", draft);  // which stays until the text was taken
+    sessionStorage.setItem("sending", draft);  // the draft is deleted after the text was accepted
   });
   const canned = form.querySelector("select.canned");
   if (canned) canned.addEventListener("change", () => {
@@ -50,23 +50,23 @@ function compose() {
     if (text) box.setRangeText(text, box.selectionStart, box.selectionEnd, "end");
     canned.selectedIndex = 0;
     box.focus();
-    changed();
+    saveDraft();
   });
-  // Who has just sent writes on.
+  // After a send or a refusal, the person can go on writing.
   if (location.hash !== "#newest" && !document.getElementById("refused")) return;
   box.focus({ preventScroll: true });
 }
 
-// A text that was taken is no draft any more. It may stand in another thread than it was written in,
-// and who goes back to where an earlier one had been taken has not sent this one.
-function forgetSent() {
+// Deletes the draft of a text that was accepted. "#newest" means that the text was accepted, perhaps
+// into another thread. "navigate" excludes a step back in the history to the page of an earlier send.
+function deleteSentDraft() {
   const [{ type }] = performance.getEntriesByType("navigation");
   const sent = sessionStorage.getItem("sending");
   sessionStorage.removeItem("sending");
   if (sent && location.hash === "#newest" && type === "navigate") sessionStorage.removeItem(sent);
 }
 
-// A form that makes something makes it once, however often its button is pressed.
+// A form that creates something is submitted once, however often its button is pressed.
 for (const form of document.querySelectorAll("form.once")) {
   form.addEventListener("submit", (event) => {
     if (form.dataset.sent) event.preventDefault();
@@ -77,7 +77,8 @@ addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
 
-// A menu acts at once when it was opened and chosen from; keys walk it, and then there is a button.
+// A menu that is used with the pointer takes effect at once. Arrow keys change its value with each
+// step, so after a key press the form waits for its button.
 document.addEventListener("keydown", (event) => {
   if (event.target.matches?.("select.at-once") && event.key !== "Tab") event.target.form.dataset.hold = "keys";
 });
@@ -91,7 +92,7 @@ document.addEventListener("change", (event) => {
 document.addEventListener("focusout", (event) => {
   const form = event.target.closest("form[data-hold]");
   if (!form || form.contains(event.relatedTarget)) return;
-  delete form.dataset.hold;  // walked away without setting it
+  delete form.dataset.hold;  // left without pressing the button: restore the old value
   form.reset();
 });
 document.addEventListener("submit", (event) => {
@@ -100,28 +101,28 @@ document.addEventListener("submit", (event) => {
 
 // --- Time ---
 
-let ahead = 0;  // how far our clock is ahead of the server's, in ms
+let clockAhead = 0;  // ms that this clock is ahead of the server's
 
-function clock(shown) {
-  ahead = Date.now() - Date.parse(shown.dataset.now);
+function setClock(body) {
+  clockAhead = Date.now() - Date.parse(body.dataset.now);
 }
 
-function countdown() {
+function updateCountdowns() {
   for (const time of document.querySelectorAll("[data-until]")) {
-    const left = Math.ceil((Date.parse(time.dataset.until) + ahead - Date.now()) / 1000);
-    const said = `${Math.max(0, left)} s`;
-    if (time.textContent !== said) time.textContent = said;
+    const left = Math.ceil((Date.parse(time.dataset.until) + clockAhead - Date.now()) / 1000);
+    const label = `${Math.max(0, left)} s`;
+    if (time.textContent !== label) time.textContent = label;
   }
 }
 
 // --- Staying up to date ---
 
-const LIVE = ["#list nav", "#pages", "main.thread > header", ".texts", ".state", "#asks", "#offer", "aside.contact"];
-const keyOf = (node) => node.id || node.dataset?.key || "";
+const LIVE_SELECTORS = ["#list nav", "#pages", "main.thread > header", ".texts", ".state", "#asks", "#offer", "aside.contact"];
+const getKey = (node) => node.id || node.dataset?.key || "";
 
-// Makes `here` what `there` is. Nodes that did not change stay the same nodes, so that focus,
-// what is being written, and what a screen reader has read stay as they are.
-function become(here, there) {
+// Makes `here` equal to `there`. Nodes that did not change stay the same nodes, which keeps the focus,
+// unfinished input and the position of a screen reader.
+function merge(here, there) {
   if (here.isEqualNode(there) || here.dataset?.hold) return;
   if (here.nodeType !== Node.ELEMENT_NODE) { here.nodeValue = there.nodeValue; return; }
   for (const { name } of [...here.attributes]) {
@@ -130,26 +131,26 @@ function become(here, there) {
   for (const { name, value } of there.attributes) {
     if (here.getAttribute(name) !== value) here.setAttribute(name, value);
   }
-  const wanted = new Set([...there.children].map(keyOf));
-  for (const child of [...here.children]) if (keyOf(child) && !wanted.has(keyOf(child))) child.remove();
-  const known = new Map([...here.children].map((child) => [keyOf(child), child]));
+  const wanted = new Set([...there.children].map(getKey));
+  for (const child of [...here.children]) if (getKey(child) && !wanted.has(getKey(child))) child.remove();
+  const known = new Map([...here.children].map((child) => [getKey(child), child]));
   let at = here.firstChild;
   for (const child of [...there.childNodes]) {
-    const alike = at && !keyOf(at) && at.nodeName === child.nodeName ? at : undefined;
-    const same = keyOf(child) ? known.get(keyOf(child)) : alike;
+    const alike = at && !getKey(at) && at.nodeName === child.nodeName ? at : undefined;
+    const same = getKey(child) ? known.get(getKey(child)) : alike;
     if (!same || same.nodeName !== child.nodeName) {
       here.insertBefore(document.importNode(child, true), at);
       continue;
     }
     if (same === at) at = at.nextSibling;
     else here.insertBefore(same, at);
-    become(same, child);
+    merge(same, child);
   }
   while (at) { const next = at.nextSibling; at.remove(); at = next; }
 }
 
-// One heading for each day, however many pages were put together.
-function days(texts) {
+// Removes repeated day headings after pages were joined.
+function removeRepeatedDays(texts) {
   let last = "";
   for (const heading of texts.querySelectorAll(":scope > .day")) {
     if (heading.dataset.key === last) heading.remove();
@@ -157,7 +158,7 @@ function days(texts) {
   }
 }
 
-// The newest page, below what was loaded upwards.
+// Puts the earlier texts that are already loaded above the newest page, so that `merge` keeps them.
 function keepEarlier(here, there) {
   const first = there.querySelector(":scope > article");
   const start = first && document.getElementById(first.id);
@@ -167,40 +168,40 @@ function keepEarlier(here, there) {
   if (!earlier.some((node) => node.matches("article"))) return;
   there.querySelector(":scope > .earlier")?.remove();
   there.prepend(...earlier.map((node) => node.cloneNode(true)));
-  days(there);
+  removeRepeatedDays(there);
 }
 
-let earlierOnItsWay = false;
+let isLoadingEarlier = false;
 
 async function loadEarlier() {
   const link = document.querySelector(".texts > .earlier a");
-  if (!link || earlierOnItsWay) return;
-  earlierOnItsWay = true;
+  if (!link || isLoadingEarlier) return;
+  isLoadingEarlier = true;
   link.parentElement.setAttribute("aria-busy", "true");
   try {
-    const page = await read(link.href);
+    const page = await fetchPage(link.href);
     const fresh = page.querySelector(".texts"), texts = document.querySelector(".texts");
     texts.querySelector(":scope > .earlier")?.remove();
-    for (const left of fresh.querySelectorAll(":scope > [data-key=later]")) left.remove();
+    for (const link of fresh.querySelectorAll(":scope > [data-key=later]")) link.remove();
     texts.prepend(...[...fresh.children].map((node) => document.importNode(node, true)));
-    days(texts);
+    removeRepeatedDays(texts);
     watchEarlier();
   } catch {
     link.parentElement.removeAttribute("aria-busy");
   } finally {
-    earlierOnItsWay = false;
+    isLoadingEarlier = false;
   }
 }
 
-const nearTheTop = new IntersectionObserver(
-  (seen) => { if (seen.some((one) => one.isIntersecting)) loadEarlier(); },
+const topObserver = new IntersectionObserver(
+  (entries) => { if (entries.some((entry) => entry.isIntersecting)) loadEarlier(); },
   { root: document.querySelector(".transcript"), rootMargin: "300px 0px 0px" },
 );
 
 function watchEarlier() {
-  nearTheTop.disconnect();
+  topObserver.disconnect();
   const link = document.querySelector(".texts > .earlier a");
-  if (link) nearTheTop.observe(link);
+  if (link) topObserver.observe(link);
 }
 
 document.addEventListener("click", (event) => {
@@ -210,12 +211,12 @@ document.addEventListener("click", (event) => {
   loadEarlier();
 });
 
-// Who reads further up is not moved; a link leads down to what is new. (The log is reversed: its
-// end is at 0, and upwards is below that.)
-const scrolledUp = () => (document.querySelector(".transcript")?.scrollTop ?? 0) < -120;
-const lastText = () => [...document.querySelectorAll(".texts > article")].at(-1)?.id;
+// A person who has scrolled up is not moved; a link leads down to new texts. The log is a reversed
+// flex box: scrollTop is 0 at its end and negative above.
+const isScrolledUp = () => (document.querySelector(".transcript")?.scrollTop ?? 0) < -120;
+const getLastTextId = () => [...document.querySelectorAll(".texts > article")].at(-1)?.id;
 
-// Not by the browser's own jump: that would move whatever lies around the transcript, too.
+// The browser's own jump to an anchor would also move the panels around the transcript.
 document.querySelector(".jump")?.addEventListener("click", (event) => {
   event.preventDefault();
   document.querySelector(".transcript").scrollTop = 0;
@@ -223,13 +224,13 @@ document.querySelector(".jump")?.addEventListener("click", (event) => {
 });
 
 document.querySelector(".transcript")?.addEventListener("scroll", () => {
-  if (!scrolledUp()) document.querySelector(".jump").hidden = true;
+  if (!isScrolledUp()) document.querySelector(".jump").hidden = true;
 });
 
 class SignedOut extends Error {}
 
-// A page of ours, as the server would show it now.
-async function read(address) {
+// Fetches a page as a document. Throws `SignedOut` if the server redirects or answers 404.
+async function fetchPage(address) {
   const answer = await fetch(address);
   if (answer.redirected || answer.status === 404) throw new SignedOut();
   if (!answer.ok) throw new Error(`${answer.status}`);
@@ -237,103 +238,104 @@ async function read(address) {
 }
 
 async function refresh() {
-  const fresh = await read(document.body.dataset.here);
-  const newest = lastText();
-  clock(fresh.body);
-  for (const place of LIVE) {
-    const here = document.querySelector(place), there = fresh.querySelector(place);
+  const fresh = await fetchPage(document.body.dataset.here);
+  const newest = getLastTextId();
+  setClock(fresh.body);
+  for (const selector of LIVE_SELECTORS) {
+    const here = document.querySelector(selector), there = fresh.querySelector(selector);
     if (!here || !there) continue;
-    if (place === ".texts") keepEarlier(here, there);
-    become(here, there);
+    if (selector === ".texts") keepEarlier(here, there);
+    merge(here, there);
   }
   watchEarlier();
-  countdown();
-  if (lastText() !== newest && scrolledUp()) document.querySelector(".jump").hidden = false;
-  look(fresh.querySelector("form.compose [name=seen]")?.value);
+  updateCountdowns();
+  if (getLastTextId() !== newest && isScrolledUp()) document.querySelector(".jump").hidden = false;
+  noteShown(fresh.querySelector("form.compose [name=seen]")?.value);
 }
 
-// What stood on the screen for a moment counts as seen, and what stood there when a text was begun;
-// a text sent before that is asked about.
-const A_LOOK = 1000;
-function look(newest) {
+// A text counts as seen after a second on the screen, or when the person starts to write. If a newer
+// text of the lead is not seen yet, the server asks before it sends.
+const SEEN_AFTER = 1000;
+function noteShown(newest) {
   const seen = document.querySelector("form.compose [name=seen]");
   if (!seen || newest === undefined || seen.value === newest) return;
   seen.dataset.shown = newest;
-  setTimeout(() => { if (document.hasFocus()) see(seen, newest); }, A_LOOK);
+  setTimeout(() => { if (document.hasFocus()) markSeen(seen, newest); }, SEEN_AFTER);
 }
-function see(seen, newest) {
+function markSeen(seen, newest) {
   if (Number(seen.value) < Number(newest)) seen.value = newest;
 }
 
-// Pauses before looking again, in ms: after something in this thread, and in another one.
-const PAUSE = 250, PAUSE_ELSEWHERE = 1000, LONGEST_WAIT = 15_000;
-let timer = null, due = 0, looking = false, again = null, failures = 0;
+// Delays before a refresh, in ms: after an event in this thread, and after one in another thread.
+const DELAY = 250, DELAY_ELSEWHERE = 1000, MAX_DELAY = 15_000;
+let timer = null, due = 0, refreshing = false, nextDelay = null, failures = 0;
 
-function soon(pause = PAUSE) {
-  if (looking) {  // what is on its way may have been written before this happened
-    again = Math.min(again ?? pause, pause);
+function refreshSoon(delay = DELAY) {
+  if (refreshing) {  // the answer may have been rendered before this event
+    nextDelay = Math.min(nextDelay ?? delay, delay);
     return;
   }
-  const wait = Math.min(pause * 2 ** failures, LONGEST_WAIT);
+  const wait = Math.min(delay * 2 ** failures, MAX_DELAY);
   if (timer !== null && due <= performance.now() + wait) return;
   clearTimeout(timer);
   due = performance.now() + wait;
-  timer = setTimeout(lookAgain, wait);
+  timer = setTimeout(refreshNow, wait);
 }
 
-async function lookAgain() {
-  [timer, looking, again] = [null, true, null];
+async function refreshNow() {
+  [timer, refreshing, nextDelay] = [null, true, null];
   try {
     await refresh();
     failures = 0;
   } catch (error) {
     if (error instanceof SignedOut) { location.assign(document.body.dataset.here); return; }
     failures += 1;
-    again = PAUSE;
+    nextDelay = DELAY;
   }
-  looking = false;
-  trouble(failures > 0);
-  if (again !== null) soon(again);
+  refreshing = false;
+  showConnectionLost(failures > 0);
+  if (nextDelay !== null) refreshSoon(nextDelay);
 }
 
-function happened(event) {
+function handleEvent(event) {
   const { interactionIds } = JSON.parse(event.data);
   const here = interactionIds.some((id) => location.pathname.includes(id));
-  soon(here || !document.querySelector(".texts") ? PAUSE : PAUSE_ELSEWHERE);
+  refreshSoon(here || !document.querySelector(".texts") ? DELAY : DELAY_ELSEWHERE);
 }
 
-function trouble(is) {
+function showConnectionLost(isLost) {
   const line = document.getElementById("connection");
-  if (line) line.hidden = !is;
+  if (line) line.hidden = !isLost;
 }
 
 let stream = null;
 
 function listen() {
   stream = new EventSource("/conversations/events");
-  stream.onmessage = happened;
-  stream.onopen = () => soon();  // what happened while the connection was down
+  stream.onmessage = handleEvent;
+  stream.onopen = () => refreshSoon();  // events may have been missed while the connection was down
   stream.onerror = () => {
-    soon();  // says so, if the server is away
-    if (stream.readyState === EventSource.CLOSED) setTimeout(attend, 3000);  // refused: it would not come again
+    refreshSoon();  // shows a line if the server is away
+    // After a refusal the browser does not reconnect by itself.
+    if (stream.readyState === EventSource.CLOSED) setTimeout(restartStream, 3000);
   };
 }
 
-// A hidden page does not listen: browsers open few connections, and its texts are not read.
-function attend() {
+// A hidden page has no stream: browsers allow few connections per host, and nobody reads the page.
+function restartStream() {
   stream?.close();
   if (!document.hidden) listen();
 }
 
 if (document.body.classList.contains("app")) {
-  clock(document.body);
-  compose();
+  setClock(document.body);
+  setUpCompose();
   watchEarlier();
-  setInterval(countdown, 250);
-  countdown();
-  attend();
-  setInterval(() => { if (!document.hidden) soon(); }, 60_000);  // "3 min" becomes "4 min"
-  document.addEventListener("visibilitychange", attend);
-  addEventListener("focus", () => soon());
+  setInterval(updateCountdowns, 250);
+  updateCountdowns();
+  restartStream();
+  setInterval(() => { if (!document.hidden) refreshSoon(); }, 60_000);  // "3 min" becomes "4 min"
+  document.addEventListener("visibilitychange", restartStream);
+  addEventListener("focus", () => refreshSoon());
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 }

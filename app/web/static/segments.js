@@ -1,27 +1,27 @@
-// How many SMS segments a text takes (GSM 03.38), as app/domain/segments.py counts them.
+// Counts the SMS segments of a text (GSM 03.38), as app/domain/segments.py does.
 "use strict";
 
 const GSM = new Set("@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?" +
   "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà");
 const EXTENDED = new Set("\f^{}\\[~]|€");
-const LONGEST = 1600;
+const MAX_LENGTH = 1600;
 
-function stranger(characters) {
+function findUnsupported(characters) {
   return characters.find((c) => !GSM.has(c) && !EXTENDED.has(c));
 }
 
-// The characters that leave, and the first that forces UCS-2. `twins`: what typographic characters
-// become where the tenant wants that, or nothing.
-function leaving(text, twins) {
-  const characters = Array.from(text), culprit = stranger(characters);
-  if (!twins || culprit === undefined) return { characters, culprit };
-  const plain = Array.from(characters.map((c) => twins[c] ?? c).join(""));
-  const better = stranger(plain) === undefined;
+// Returns the characters that are sent, and the first one that forces UCS-2. `replacements` maps
+// typographic characters to plain ones; null if the tenant does not want that.
+function prepare(text, replacements) {
+  const characters = Array.from(text), culprit = findUnsupported(characters);
+  if (!replacements || culprit === undefined) return { characters, culprit };
+  const plain = Array.from(characters.map((c) => replacements[c] ?? c).join(""));
+  const better = findUnsupported(plain) === undefined;
   return better ? { characters: plain, culprit: undefined } : { characters, culprit };
 }
 
-function segments(text, twins) {
-  const { characters, culprit } = leaving(text, twins);
+function segments(text, replacements) {
+  const { characters, culprit } = prepare(text, replacements);
   const [whole, part] = culprit === undefined ? [160, 153] : [70, 67];
   const units = characters.map((c) => (culprit === undefined ? (EXTENDED.has(c) ? 2 : 1) : c.length));
   const total = units.reduce((sum, unit) => sum + unit, 0);
@@ -34,10 +34,10 @@ function segments(text, twins) {
   return { count, left: room, culprit };
 }
 
-function counted(text, twins) {
-  const over = leaving(text, twins).characters.length - LONGEST;
+function describeLength(text, replacements) {
+  const over = prepare(text, replacements).characters.length - MAX_LENGTH;
   if (over > 0) return `${over} character${over > 1 ? "s" : ""} too many`;
-  const { count, left, culprit } = segments(text, twins);
+  const { count, left, culprit } = segments(text, replacements);
   if (!count) return "";
   const why = culprit === undefined ? "" : ` (because of “${culprit}”)`;
   return `${count} segment${count > 1 ? "s" : ""}, ${left} left${why}`;

@@ -1,5 +1,6 @@
-"""Settings, for admins: plain forms over the same bodies and commands as the JSON API. What a
-command refuses stands beside the field it names; what was typed is kept, secrets are not."""
+"""Settings for admins: plain forms that use the same models and commands as the JSON API.
+
+A refusal is shown beside its field. The form keeps what was typed, except secrets."""
 
 from fastapi import APIRouter
 

@@ -1,4 +1,4 @@
-"""Accounts with providers: credentials go in and are not shown again; what the vendor tells."""
+"""Provider accounts: credentials, webhook check and number sync."""
 
 import re
 from typing import Any
@@ -35,22 +35,23 @@ from app.web.paging import PageParams
 
 router = APIRouter(include_in_schema=False)
 BASE_PATH = "/settings/accounts"
-ABOUT_TEXT = "Your accounts with carriers: through them texts leave and come in."
+ABOUT_TEXT = "Your accounts with carriers. Texts are sent and received through them."
 ABBREVIATIONS = {"sid": "SID", "id": "ID", "api": "API"}
 MULTILINE_KEYS = {"privateKey", "publicKey"}
-"""Keys of several lines."""
+"""Credentials with several lines: they get a text area."""
 
 
 def build_groups(provider: str, hints: dict[str, str] | None = None) -> list[Group]:
-    """The form of an account with this provider; `hints` are what is kept of its credentials."""
+    """Returns the form of an account with this provider. `hints` are the last characters of its stored
+    credentials; None for a new account."""
     carrier = REGISTRY[provider]
     credentials = [
         _build_credential_field(name, name in carrier.OPTIONAL_CREDENTIALS, hints)
         for name in (*carrier.CREDENTIALS, *carrier.OPTIONAL_CREDENTIALS)
     ]
-    hint = "Sealed when they are kept, and not shown again."
+    hint = "Stored encrypted and never shown again."
     if hints:
-        hint += " What is left empty stays as it is."
+        hint += " Leave a field empty to keep its value."
     return [
         Group(
             "Account",
@@ -60,10 +61,10 @@ def build_groups(provider: str, hints: dict[str, str] | None = None) -> list[Gro
                     "default",
                     "The default account with this provider",
                     "switch",
-                    hint="There is always one: another takes its place when it is made so.",
+                    hint="There is always one default account. To change it, make another account the default.",
                 ),
                 Field("active", "Active", "switch"),
-                Field("baseUrl", "Address of its API", hint="Empty: the provider's own."),
+                Field("baseUrl", "Address of its API", hint="If empty, the provider's own address."),
             ],
         ),
         Group("Credentials", credentials, hint),
@@ -71,19 +72,19 @@ def build_groups(provider: str, hints: dict[str, str] | None = None) -> list[Gro
 
 
 def _build_credential_field(name: str, optional: bool, hints: dict[str, str] | None) -> Field:
-    kept_hint = (hints or {}).get(name)
+    stored_hint = (hints or {}).get(name)
     return Field(
         f"credentials.{name}",
         _build_label(name) + (" (optional)" if optional else ""),
         "secret",
-        hint=f"Kept: {kept_hint}" if kept_hint else "",
-        required=not optional and not kept_hint,
+        hint=f"Stored: {stored_hint}" if stored_hint else "",
+        required=not optional and not stored_hint,
         lines=4 if name in MULTILINE_KEYS else 1,
     )
 
 
 def _build_label(name: str) -> str:
-    """accountSid: Account SID."""
+    """Returns the label of a credential: "Account SID" for accountSid."""
     words = re.sub(r"([A-Z])", r" \1", name).lower().split()
     first, *more_words = [ABBREVIATIONS.get(word, word) for word in words]
     return " ".join([first[:1].upper() + first[1:], *more_words])
@@ -138,7 +139,7 @@ async def add_account(admin: AdminPost, provider: str) -> Response:
     plain = form.get_plain_values() | {"provider": provider}
     plain.setdefault("credentials", {})
     if not plain["default"]:
-        del plain["default"]  # the first one is the default, ticked or not
+        del plain["default"]  # the first account becomes the default in any case
     try:
         require_real(provider, admin.resources)
         body = forms.parse_body(NewAccount, plain)
@@ -185,7 +186,7 @@ async def _render_account(
         form=form or admin_request.Form(here, fields, forms.get_values(fields, account), {}),
         here=here,
         removable="Remove this account",
-        removal_hint="Only an account without numbers can be removed; switch it off instead.",
+        removal_hint="Only an account without numbers can be removed. You can make it inactive instead.",
         told={"synced": None, "checked": None, "refused": None} | results,
     )
 
@@ -209,7 +210,7 @@ async def change_account(admin: AdminPost, account_id: str) -> Response:
 
 
 async def _apply_change(admin: AdminRequest, tx: Tx, account_id: str, body: AccountChange) -> None:
-    """What was typed of the credentials takes the place of what is kept, and the rest stays."""
+    """Applies the change. Credentials that were left empty keep their stored value."""
     row = require_found(await accounts.get(tx, admin.tenant_id, account_id))
     fields = body.get_named_fields()
     if body.credentials:
@@ -231,7 +232,7 @@ async def remove_account(admin: AdminPost, account_id: str) -> Response:
 
 @router.post(BASE_PATH + "/{account_id}/sync", dependencies=FORM_CHECKS)
 async def sync_numbers(admin: AdminPost, account_id: str) -> Response:
-    """Asks the vendor, with no transaction open."""
+    """Syncs with the vendor, with no transaction open."""
     try:
         synced = await vendor.sync_numbers(admin.resources, admin.caller, account_id)
     except NotFound:
@@ -243,7 +244,7 @@ async def sync_numbers(admin: AdminPost, account_id: str) -> Response:
 
 @router.post(BASE_PATH + "/{account_id}/check", dependencies=FORM_CHECKS)
 async def check_webhooks(admin: AdminPost, account_id: str) -> Response:
-    """Asks the vendor, with no transaction open."""
+    """Checks at the vendor, with no transaction open."""
     try:
         checked = await vendor.check_webhooks(admin.resources, admin.tenant_id, account_id)
     except NotFound:

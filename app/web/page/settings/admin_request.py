@@ -1,4 +1,4 @@
-"""What every page of the settings has at hand: who sits there, and how a page is shown."""
+"""A request by an admin for a settings page, and what all settings pages share."""
 
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
@@ -37,15 +37,15 @@ DONE_MESSAGES = {
     "added": "Added.",
     "saved": "Saved.",
     "removed": "Removed.",
-    "paused": "Paused: what is queued waits.",
-    "resumed": "Resumed: what waited goes on.",
-    "revoked": "Revoked: it stops within five seconds.",
+    "paused": "Paused. Queued texts wait.",
+    "resumed": "Resumed. Queued texts are sent now.",
+    "revoked": "Revoked. The key stops working within five seconds.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A line of a list."""
+    """One line of a list."""
 
     path: str
     name: str
@@ -56,7 +56,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A form as it is shown."""
+    """A form as it is rendered."""
 
     action: str
     groups: Sequence[Group]
@@ -68,7 +68,7 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class AdminRequest:
-    """An admin at the settings."""
+    """A request by a signed-in admin."""
 
     request: Request
     person: Person
@@ -108,7 +108,8 @@ class AdminRequest:
         return self.show_page("list", section, about=about, items=items, cursor=cursor, nothing=empty_text, add=add)
 
     async def run_once(self, form: SubmittedForm, work: Callable[[Tx], Awaitable[str]]) -> tuple[str, bool]:
-        """Does the work once for one form; the id of what it made, and whether it did so now."""
+        """Runs `work` once per form, in a transaction. Returns the id that it made, and whether this
+        request made it."""
         idempotency_key = IdempotencyKey(f"page {self.request.url.path}", form.once, form.digest)
         try:
             async with self.resources.database.tenant_tx(self.tenant_id) as tx:
@@ -129,12 +130,12 @@ class AdminRequest:
 
 
 def redirect_back(path: str, done_key: str) -> Response:
-    """To a page of the settings, which says what was done."""
+    """Redirects to a settings page that shows the message of `done_key`."""
     return RedirectResponse(f"/settings/{path}?done={done_key}", 303)
 
 
 def refill_form(form: SubmittedForm, action: str, problem: Problem, submit: str) -> Form:
-    """The form as it was sent, with what was refused of it."""
+    """Returns the form as it was submitted, with the faults of `problem` beside its fields."""
     faults = forms.list_faults(form.groups, problem)
     return Form(action, form.groups, form.get_values(), faults, submit)
 
@@ -152,4 +153,4 @@ async def require_admin_post(
 AdminGet = Annotated[AdminRequest, Depends(require_admin_get)]
 AdminPost = Annotated[AdminRequest, Depends(require_admin_post)]
 FORM_CHECKS = [SameOrigin]
-"""Dependencies of every route that writes."""
+"""The dependencies of every route that writes."""

@@ -1,4 +1,4 @@
-"""SMS agents: the webhook, the window, the hours, the brake; a test, the shadow's report."""
+"""SMS agents: their form, signing secret, pause, test and shadow report."""
 
 from typing import Annotated, Any
 
@@ -35,11 +35,11 @@ from app.web.paging import PageParams
 
 router = APIRouter(include_in_schema=False)
 BASE_PATH = "/settings/agents"
-ABOUT_TEXT = "Who answers by itself: texts of a lead are gathered and handed to the agent's webhook."
+ABOUT_TEXT = "Agents answer leads by themselves. A lead's texts are collected and sent to the agent's webhook."
 STALE_REPLY_CHOICES = [
-    ("rerun", "Refuse it, and tell the agent with the next turn"),
-    ("send", "Send it all the same"),
-    ("hold", "Keep it for a person"),
+    ("rerun", "Refuse it, and show it to the agent in the next turn"),
+    ("send", "Send it anyway"),
+    ("hold", "Hold it for a person to decide"),
 ]
 DAY_CHOICES = [
     ("1", "Mon"),
@@ -57,21 +57,26 @@ GROUPS = [
         [
             Field("name", "Name", required=True),
             Field("description", "Description", "area", lines=2),
-            Field("webhookUrl", "Webhook", required=True, hint="Turns are POSTed there."),
-            Field("phoneNumberId", "Number", "choice", hint="Its texts go from it."),
-            Field("isTest", "A test agent", "switch", hint="Serves test leads where a campaign names it."),
+            Field("webhookUrl", "Webhook", required=True, hint="The address to which turns are posted."),
+            Field("phoneNumberId", "Number", "choice", hint="The agent's texts are sent from this number."),
+            Field(
+                "isTest",
+                "A test agent",
+                "switch",
+                hint="Answers test leads of the campaigns that name it as test agent.",
+            ),
             Field("active", "Active", "switch"),
         ],
     ),
     Group(
         "Inbound texts",
         [
-            Field("inboundEnabled", "Take texts that come to its number", "switch"),
+            Field("inboundEnabled", "Answer texts that come to its number", "switch"),
             Field(
                 "inboundCampaignIds",
                 "Campaigns",
                 "ranked",
-                hint="Searched in this order for who wrote; strangers become leads of the first.",
+                hint="Searched for the sender, in this order. An unknown sender becomes a lead of the first.",
             ),
             Field("agentModeByDefault", "Agent mode is on in new conversations", "switch"),
         ],
@@ -81,13 +86,13 @@ GROUPS = [
         [
             Field(
                 "batchWindowMs",
-                "Gather texts for",
+                "Collect texts for",
                 "whole",
                 unit="ms",
                 required=True,
-                hint="After the newest text; 1000 to 60000.",
+                hint="Counted from the newest text. 1000 to 60000.",
             ),
-            Field("maxWaitMs", "At most for", "whole", unit="ms", hint="Empty: five times as long."),
+            Field("maxWaitMs", "At most for", "whole", unit="ms", hint="If empty, five times as long."),
             Field("replyDelayMs", "Pause before each text of a reply", "whole", unit="ms", required=True),
             Field(
                 "staleReply",
@@ -101,9 +106,9 @@ GROUPS = [
                 "Agent mode comes back after",
                 "whole",
                 unit="minutes",
-                hint="Without a text by a person. Empty: it does not.",
+                hint="Counted from the last text by a person. If empty, it stays off.",
             ),
-            Field("maxTurnsPerDay", "Turns a day in a conversation", "whole", unit="turns", required=True),
+            Field("maxTurnsPerDay", "Turns per day in a conversation", "whole", unit="turns", required=True),
         ],
     ),
     Group(
@@ -111,18 +116,18 @@ GROUPS = [
         [
             Field(f"{HOURS_FIELD}.start", "Turns are handed over from", "time"),
             Field(f"{HOURS_FIELD}.end", "Until", "time"),
-            Field(f"{HOURS_FIELD}.timezone", "Time zone", hint="Such as America/New_York."),
+            Field(f"{HOURS_FIELD}.timezone", "Time zone", hint="For example America/New_York."),
             Field(f"{HOURS_FIELD}.days", "On", "several", choices=DAY_CHOICES),
         ],
-        "All empty: at any time.",
+        "If all are empty, turns are handed over at any time.",
     ),
     Group(
         "Shadow",
         [
             Field(
                 "shadowWebhookUrl",
-                "Webhook of the shadow",
-                hint="Gets every turn too; its answers are kept to be compared, and never sent.",
+                "Shadow webhook",
+                hint="Gets a copy of every turn. Its answers are recorded for comparison and never sent.",
             ),
         ],
     ),
@@ -150,7 +155,7 @@ async def _build_groups(admin: AdminRequest) -> list[Group]:
 
 
 def _get_plain_values(form: forms.SubmittedForm) -> dict[str, Any]:
-    """As the API wants it: days are numbers, and no hours at all are none."""
+    """Returns the values for the API: days as numbers, and None for empty business hours."""
     plain = form.get_plain_values()
     hours = plain[HOURS_FIELD]
     hours["days"] = [int(day) for day in hours["days"] if day.isdigit()]
@@ -191,7 +196,7 @@ async def show_new_form(admin: AdminGet) -> Response:
 
 
 def _render_new_form(admin: AdminRequest, form: admin_request.Form, status: int = 200) -> Response:
-    about = "Its signing secret is made and shown once."
+    about = "A signing secret is created and shown once."
     return admin.show_page("form", "agents", status, title="New SMS agent", about=about, form=form, removable=None)
 
 
@@ -222,10 +227,10 @@ def _render_secret(admin: AdminRequest, agent_id: str, title: str, secret: str |
         "once",
         "agents",
         title=title,
-        about="With this secret the agent checks that a turn comes from here.",
+        about="With this secret the agent verifies that a turn comes from LeadSail SMS.",
         label="Signing secret",
         secret=secret,
-        otherwise="Make another secret on the agent's page.",
+        otherwise="You can make a new secret on the agent's page.",
         onward=f"{BASE_PATH}/{agent_id}",
     )
 
@@ -262,9 +267,9 @@ async def _render_agent(
         form=form or admin_request.Form(here, groups, values, {}),
         here=here,
         braked=row,
-        what="what this agent sends",
+        what="the texts of this agent",
         removable="Remove this agent",
-        removal_hint="Only an agent without turns can be removed; switch it off instead.",
+        removal_hint="Only an agent without turns can be removed. You can make it inactive instead.",
         told={"refused": None, "tested": None} | results,
     )
 
@@ -309,7 +314,7 @@ async def rotate_secret(admin: AdminPost, agent_id: str) -> Response:
 
 @router.post(BASE_PATH + "/{agent_id}/test", dependencies=FORM_CHECKS)
 async def test_agent(admin: AdminPost, agent_id: str) -> Response:
-    """Hands the agent a made-up turn, with no transaction open; nothing of its answer is sent."""
+    """Sends the agent a sample turn, with no transaction open. No text is sent."""
     dry_turn = await turns.test_agent(admin.resources, admin.tenant_id, agent_id)
     return await _render_agent(admin, agent_id, tested=dry_turn)
 

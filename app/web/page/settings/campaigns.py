@@ -1,4 +1,4 @@
-"""Campaigns: their number, their provider, and the two agent slots."""
+"""Campaigns: their number, their provider, and their two agents."""
 
 from typing import Any
 
@@ -25,12 +25,12 @@ from app.web.paging import PageParams
 
 router = APIRouter(include_in_schema=False)
 BASE_PATH = "/settings/campaigns"
-ABOUT_TEXT = "What leads belong to. A campaign names the number and the agents of their texts."
+ABOUT_TEXT = "Each lead can belong to a campaign. The campaign names the number and the agents of its texts."
 GROUPS = [
     Group(
         "Campaign",
         [
-            Field("campaignId", "Id", hint="Your own system's, if it has one."),
+            Field("campaignId", "Id", hint="The id in your own system. If empty, one is created."),
             Field("name", "Name", required=True),
             Field("active", "Active", "switch"),
         ],
@@ -44,7 +44,7 @@ GROUPS = [
                 "Provider",
                 "choice",
                 choices=choices.PROVIDERS,
-                hint="Chooses among numbers where no number is named.",
+                hint="Used to choose a number if none is named.",
             ),
         ],
     ),
@@ -52,7 +52,12 @@ GROUPS = [
         "Agents",
         [
             Field("smsAgentId", "Production", "choice"),
-            Field("testSmsAgentId", "Test", "choice", hint="For test leads; empty or inactive: the production agent."),
+            Field(
+                "testSmsAgentId",
+                "Test",
+                "choice",
+                hint="For test leads. If empty or inactive, the production agent answers them.",
+            ),
         ],
     ),
     Group(
@@ -72,7 +77,7 @@ GROUPS = [
                 "Questions",
                 "pairs",
                 pair=("key", "question"),
-                hint="What the agent is to find out. Save to get more rows.",
+                hint="What the agent should find out. Save to get more rows.",
             ),
         ],
     ),
@@ -175,7 +180,7 @@ async def _render_campaign(
         form=form or admin_request.Form(here, groups, values, {}),
         here=here,
         removable="Remove this campaign",
-        removal_hint="Only a campaign without leads can be removed; switch it off instead.",
+        removal_hint="Only a campaign without leads can be removed. You can make it inactive instead.",
         told={"refused": None} | results,
     )
 

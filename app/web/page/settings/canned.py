@@ -1,4 +1,4 @@
-"""Canned replies: texts that people send often, offered in the compose box."""
+"""Canned replies: texts that people can insert into the compose box."""
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -27,12 +27,12 @@ GROUPS = [
     Group(
         "Canned reply",
         [
-            Field("title", "Title", required=True, hint="What it is chosen by."),
+            Field("title", "Title", required=True, hint="The name in the menu."),
             Field("text", "Text", "area", required=True, lines=5),
         ],
     )
 ]
-ABOUT_TEXT = "Texts that your people send often: one click puts them into the compose box."
+ABOUT_TEXT = "Texts that your people send often. One click puts a text into the compose box."
 
 
 @router.get(BASE_PATH)
@@ -98,7 +98,7 @@ async def _render_reply(
         form=form or admin_request.Form(here, GROUPS, forms.get_values(GROUPS, build_shape(row)), {}),
         here=here,
         removable="Remove this reply",
-        removal_hint="Texts that were sent with it stay.",
+        removal_hint="Texts that were already sent stay.",
     )
 
 

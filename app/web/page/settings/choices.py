@@ -1,4 +1,4 @@
-"""What can be chosen in the settings' forms."""
+"""The choices of the select boxes in the settings forms."""
 
 import phonenumbers
 
@@ -9,7 +9,7 @@ from app.store.engine import ReadTx
 
 Choices = list[tuple[str, str]]
 MAX_CHOICES = 500
-"""A longer list could not be chosen from; what was chosen elsewhere stays."""
+"""Nobody could choose from a longer list. A value that is not in the list stays selected."""
 PROVIDER_NAMES = {name: name.title() for name in REGISTRY}
 PROVIDERS: Choices = sorted(PROVIDER_NAMES.items())
 COUNTRIES: Choices = [

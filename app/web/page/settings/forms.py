@@ -1,5 +1,6 @@
-"""Forms and the JSON API's bodies: fields by the body's own names, what was typed into them, and
-what was refused of it. A dot in a name leads into a nested object."""
+"""Forms for the request models of the JSON API: their fields, the submitted values, the faults.
+
+A field has the name of the model's field. A dot in a name leads into a nested object."""
 
 import json
 import re
@@ -30,14 +31,14 @@ Kind = Literal[
     "pairs",
     "secret",
 ]
-"""`several`: boxes to tick; `ranked`: choices in order; `words`: between commas; `pairs`: rows
-of two texts; `secret`: never shown again, and left as it is where nothing is typed."""
+"""`several`: check boxes. `ranked`: an ordered list of choices. `words`: separated by commas.
+`pairs`: rows of two texts. `secret`: never shown again, and unchanged if left empty."""
 INDEX_PATTERN = re.compile(r"\[\d+\].*")
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One control. `name` is the field of the API's body."""
+    """One control. `name` is the name of the field in the API's request body."""
 
     name: str
     label: str
@@ -47,13 +48,13 @@ class Field:
     choices: Sequence[tuple[str, str]] = ()
     unit: str = ""
     pair: tuple[str, str] = ("", "")
-    """Of `pairs`: the names of the two."""
+    """For `pairs`: the names of the two texts."""
     lines: int = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Fields that belong together, under a heading."""
+    """Fields under one heading."""
 
     title: str
     fields: Sequence[Field]
@@ -62,14 +63,14 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class SubmittedForm:
-    """A form as it was sent."""
+    """A form as the browser sent it."""
 
     groups: Sequence[Group]
     data: FormData
 
     @property
     def once(self) -> str:
-        """The form's own token: sent twice, it does its work once. Raises `Invalid`."""
+        """The form's token: a form that is sent twice takes effect once. Raises `Invalid`."""
         once = self.data.get("once")
         if not isinstance(once, str) or not 8 <= len(once) <= 64:
             raise Invalid(details=["once: is missing"])
@@ -81,26 +82,26 @@ class SubmittedForm:
         return sha256(json.dumps(pairs).encode()).digest()
 
     def get_values(self) -> dict[str, Any]:
-        """What was typed, for the controls; without secrets."""
+        """Returns the submitted values for the controls, without secrets."""
         return {f.name: _get_typed_value(f, self.data) for f in _list_fields(self.groups) if f.kind != "secret"}
 
     def get_plain_values(self) -> dict[str, Any]:
-        """As the JSON API would be sent it."""
+        """Returns the values as a JSON body for the API."""
         plain_values: dict[str, Any] = {}
         for field in _list_fields(self.groups):
             typed_value = _get_typed_value(field, self.data)
             if field.kind == "secret" and not typed_value:
                 continue
             *parents, last = field.name.split(".")
-            place = plain_values
+            target = plain_values
             for step in parents:
-                place = place.setdefault(step, {})
-            place[last] = _convert_value(field, typed_value)
+                target = target.setdefault(step, {})
+            target[last] = _convert_value(field, typed_value)
         return plain_values
 
 
 def parse_body(model: type[M], plain: Mapping[str, Any]) -> M:
-    """The API's own body. Raises `Invalid`, as the API would."""
+    """Validates a body as the API does. Raises `Invalid`."""
     try:
         return model.model_validate(plain)
     except ValidationError as error:
@@ -112,7 +113,7 @@ async def read_form(request: Request, groups: Sequence[Group]) -> SubmittedForm:
 
 
 def get_values(groups: Sequence[Group], answer: BaseModel | None) -> dict[str, Any]:
-    """What the API answers, for the controls."""
+    """Returns the values of an API answer for the controls."""
     plain = answer.model_dump(mode="json", by_alias=True) if answer else {}
     return {
         field.name: _format_value(field, _get_by_path(plain, field.name))
@@ -122,7 +123,7 @@ def get_values(groups: Sequence[Group], answer: BaseModel | None) -> dict[str, A
 
 
 def list_faults(groups: Sequence[Group], problem: Problem | None) -> dict[str, str]:
-    """What is wrong with which field; under "" what belongs to none of them."""
+    """Returns a problem's words by field name; under "" those that belong to no field."""
     names = [field.name for field in _list_fields(groups)]
     words_by_field: dict[str, list[str]] = {}
     for detail in problem.details if problem else ():
@@ -138,7 +139,7 @@ def list_faults(groups: Sequence[Group], problem: Problem | None) -> dict[str, s
 
 
 def with_choices(groups: Sequence[Group], **choices: Sequence[tuple[str, str]]) -> list[Group]:
-    """The groups, with what can be chosen in the fields of these names."""
+    """Returns the groups with `choices` set in the fields of these names."""
     return [
         replace(
             group,
@@ -160,7 +161,7 @@ def _list_fields(groups: Sequence[Group]) -> list[Field]:
 
 
 def _get_typed_value(field: Field, data: FormData) -> Any:
-    """The control's state: a string, a bool, a list of strings, a list of pairs."""
+    """Returns a control's state: a string, a bool, a list of strings, or a list of pairs."""
     if field.kind == "switch":
         return field.name in data
     if field.kind in ("several", "ranked"):
@@ -172,14 +173,14 @@ def _get_typed_value(field: Field, data: FormData) -> Any:
 
 
 def _get_all_texts(data: FormData, name: str) -> list[str]:
-    # A browser sends every line break as CR LF; people and phones mean LF.
+    # Browsers send line breaks as CR LF; texts have LF.
     texts = [text for text in data.getlist(name) if isinstance(text, str)]
     return [text.replace("\r\n", "\n").strip() for text in texts]
 
 
 def _convert_value(field: Field, typed_value: Any) -> Any:
-    """The control's state as the API wants it. What cannot be a number stays what it is, and is
-    refused by name."""
+    """Converts a control's state for the API. Text that is not a number stays a string, which the
+    model then refuses by the field's name."""
     if field.kind == "pairs":
         return [dict(zip(field.pair, pair, strict=True)) for pair in typed_value]
     if field.kind == "words":

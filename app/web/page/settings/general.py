@@ -1,4 +1,4 @@
-"""The organization's own settings: sending, quiet hours, limits, automatic answers, the brake."""
+"""General settings of the organization: sending, quiet hours, limits, automatic answers, pause."""
 
 from typing import Annotated
 
@@ -33,20 +33,20 @@ GROUPS = [
                 "Preferred provider",
                 "choice",
                 choices=choices.PROVIDERS,
-                hint="Decides among numbers where neither thread nor campaign does.",
+                hint="Used to choose a number if neither the conversation nor the campaign has one.",
             ),
             Field(
                 "defaultCountry",
-                "Country of phones without a country code",
+                "Country of phone numbers without a country code",
                 "choice",
                 required=True,
                 choices=choices.COUNTRIES,
             ),
             Field(
                 "smartEncoding",
-                "Send typographic characters as plain ones",
+                "Replace typographic characters",
                 "switch",
-                hint="Curly quotes and dashes become plain where that saves segments.",
+                hint="Curly quotes and long dashes become plain ones if that saves segments.",
             ),
         ],
     ),
@@ -57,17 +57,21 @@ GROUPS = [
             Field("quietHours.start", "Texts may leave from", "time", required=True),
             Field("quietHours.end", "Until", "time", required=True),
         ],
-        "In the recipient's own time. Texts that start contact wait for the morning; an answer"
-        " within 15 minutes of the lead's text passes.",
+        "In the recipient's time zone. Other texts wait until the morning. An answer within 15 minutes"
+        " of the lead's text is sent at once.",
     ),
     Group(
         "Limits",
         [
             Field(
-                "textsPerDay", "Texts a day", "whole", unit="texts", hint="Accepted in a day (UTC). Empty: any number."
+                "textsPerDay",
+                "Texts per day",
+                "whole",
+                unit="texts",
+                hint="Accepted per day (UTC). If empty, no limit.",
             ),
             Field(
-                "allowedCountries", "Countries that may be texted", "words", hint="Codes such as US, CA. Empty: all."
+                "allowedCountries", "Countries that may be texted", "words", hint="Codes such as US, CA. If empty, all."
             ),
         ],
     ),
@@ -76,11 +80,11 @@ GROUPS = [
         [
             Field(
                 "optOutConfirmation",
-                "Confirmation of a STOP",
+                "Confirmation of STOP",
                 "area",
-                hint="Empty: a text of ours. Not sent where the carrier confirms by itself.",
+                hint="If empty, a standard text. Not sent if the carrier sends its own confirmation.",
             ),
-            Field("helpText", "Answer to HELP", "area", hint="Empty: a text of ours."),
+            Field("helpText", "Answer to HELP", "area", hint="If empty, a standard text."),
         ],
     ),
 ]

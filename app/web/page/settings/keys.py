@@ -1,4 +1,4 @@
-"""API keys: shown once, when they are made."""
+"""API keys. A key is shown once, when it is created."""
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -26,27 +26,27 @@ from app.web.paging import PageParams
 
 router = APIRouter(include_in_schema=False)
 BASE_PATH = "/settings/keys"
-ABOUT_TEXT = "For your own systems and your agents, in the header X-API-Key."
+ABOUT_TEXT = "For your systems and your agents. They send the key in the header X-API-Key."
 SCOPE_CHOICES = [
     ("api", "api: send, read, leads, campaigns, numbers, agents"),
-    ("read", "read: look at what api may look at"),
+    ("read", "read: see what api can see, change nothing"),
     ("agent", "agent: answer one agent's turns"),
-    ("admin", "admin: everything, also keys, accounts and settings"),
+    ("admin", "admin: everything, including keys, accounts and settings"),
 ]
 LIMIT_FIELD = Field(
     "requestsPerSecond",
     "Limit",
     "whole",
-    unit="requests a second",
-    hint="A bulk send counts its entries. Empty: any number.",
+    unit="requests per second",
+    hint="A bulk send counts as many requests as it has texts. If empty, no limit.",
 )
 NEW_GROUPS = [
     Group(
         "Key",
         [
-            Field("name", "Name", required=True, hint="Who uses it."),
+            Field("name", "Name", required=True, hint="Who uses the key."),
             Field("scope", "Scope", "choice", required=True, choices=SCOPE_CHOICES),
-            Field("smsAgentId", "SMS agent", "choice", hint="With scope agent only."),
+            Field("smsAgentId", "SMS agent", "choice", hint="Only with the scope agent."),
             LIMIT_FIELD,
         ],
     ),
@@ -73,13 +73,13 @@ async def list_keys(admin: AdminGet, page_query: PageParams) -> Response:
             [
                 f"{row['prefix']}_…",
                 f"last used {render.format_ago(row['last_used_at'], zone)}" if row["last_used_at"] else "never used",
-                f"{row['requests_per_second']} requests a second" if row["requests_per_second"] else "",
+                f"{row['requests_per_second']} requests per second" if row["requests_per_second"] else "",
             ],
             [("stopped" if row["scope"] == "admin" else "", row["scope"])],
         )
         for row in page
     ]
-    return admin.show_list("keys", ABOUT_TEXT, items, cursor, "No keys.", "Add a key")
+    return admin.show_list("keys", ABOUT_TEXT, items, cursor, "No keys yet.", "Add a key")
 
 
 @router.get(BASE_PATH + "/new")
@@ -92,7 +92,7 @@ async def show_new_form(admin: AdminGet) -> Response:
 
 
 def _render_new_form(admin: AdminRequest, form: admin_request.Form, status: int = 200) -> Response:
-    about = "The key is made and shown once."
+    about = "The key is created and shown once."
     return admin.show_page("form", "keys", status, title="New API key", about=about, form=form, removable=None)
 
 
@@ -127,10 +127,10 @@ async def add_key(admin: AdminPost) -> Response:
         "once",
         "keys",
         title=f"{body.name} was added",
-        about="This is the key.",
+        about="This is the new key.",
         label="API key",
         secret=key.full_key if is_new else None,
-        otherwise="Revoke it and add another one.",
+        otherwise="Revoke this key and add another one.",
         onward=BASE_PATH,
     )
 
@@ -154,7 +154,7 @@ async def _render_key(
         form=form or admin_request.Form(here, EDIT_GROUPS, forms.get_values(EDIT_GROUPS, build_shape(row)), {}),
         here=here,
         removable="Revoke this key",
-        removal_hint="Whoever uses it is turned away within five seconds.",
+        removal_hint="Requests with this key are refused within five seconds.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Numbers of the organization."""
+"""Phone numbers of the organization."""
 
 from typing import Annotated, Any
 
@@ -27,27 +27,27 @@ from app.web.paging import PageParams
 
 router = APIRouter(include_in_schema=False)
 BASE_PATH = "/settings/numbers"
-ABOUT_TEXT = "Numbers that texts go from and come to. An account's own are taken over by a sync there."
+ABOUT_TEXT = "The numbers that send and receive texts. A sync on an account's page adds all its numbers."
 CAPABILITY_CHOICES = [("sms", "SMS"), ("mms", "MMS"), ("voice", "Voice")]
 GROUPS = [
     Group(
         "Number",
         [
-            Field("phoneNumber", "Phone number", required=True, hint="Any readable form."),
+            Field("phoneNumber", "Phone number", required=True, hint="In any common format."),
             Field("label", "Label"),
             Field(
                 "providerAccountId",
                 "Account",
                 "choice",
-                hint="None: any account of the preferred provider carries its texts.",
+                hint="If empty, texts go through any account of the preferred provider.",
             ),
             Field("capabilities", "Can do", "several", choices=CAPABILITY_CHOICES),
             Field(
                 "messagesPerSecond",
                 "Pace",
                 "decimal",
-                unit="segments a second",
-                hint="Empty: the provider's default for the number's type.",
+                unit="segments per second",
+                hint="If empty, the provider's default for this type of number.",
             ),
             Field("active", "Active", "switch"),
         ],
@@ -136,9 +136,9 @@ async def _render_number(
         form=form or admin_request.Form(here, groups, forms.get_values(groups, build_shape(row)), {}),
         here=here,
         braked=row,
-        what="what this number sends",
+        what="the texts of this number",
         removable="Remove this number",
-        removal_hint="Only a number without conversations can be removed; switch it off instead.",
+        removal_hint="Only a number without conversations can be removed. You can make it inactive instead.",
         told={"refused": None} | results,
     )
 

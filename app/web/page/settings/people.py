@@ -29,16 +29,19 @@ from app.web.paging import PageParams
 
 router = APIRouter(include_in_schema=False)
 BASE_PATH = "/settings/people"
-ROLE_CHOICES = [("member", "Member: conversations"), ("admin", "Admin: settings and people, too")]
+ROLE_CHOICES = [("member", "Member: uses the conversations"), ("admin", "Admin: also changes settings and people")]
 ROLE_FIELD = Field("role", "Role", "choice", required=True, choices=ROLE_CHOICES)
 NEW_GROUPS = [Group("Person", [Field("email", "E-mail", required=True), ROLE_FIELD])]
 EDIT_GROUPS = [
     Group(
         "Person",
-        [ROLE_FIELD, Field("active", "May sign in", "switch", hint="Switched off, a person is signed out at once.")],
+        [
+            ROLE_FIELD,
+            Field("active", "May sign in", "switch", hint="If you switch this off, the person is signed out at once."),
+        ],
     )
 ]
-ABOUT_TEXT = "Who may sign in here. Admins also see and change these settings."
+ABOUT_TEXT = "The people who may sign in. Admins can also see and change these settings."
 
 
 class NewPerson(Body):
@@ -73,7 +76,7 @@ async def list_people(admin: AdminGet, page_query: PageParams) -> Response:
         )
         for row in page
     ]
-    return admin.show_list("people", ABOUT_TEXT, items, cursor, "Nobody.", "Add a person")
+    return admin.show_list("people", ABOUT_TEXT, items, cursor, "No people yet.", "Add a person")
 
 
 @router.get(BASE_PATH + "/new")
@@ -82,7 +85,7 @@ async def show_new_form(admin: AdminGet) -> Response:
 
 
 def _render_new_form(admin: AdminRequest, form: admin_request.Form, status: int = 200) -> Response:
-    about = "A password is made and shown once, for you to hand over."
+    about = "A password is created and shown once. Give it to the person."
     return admin.show_page("form", "people", status, title="New person", about=about, form=form, removable=None)
 
 
@@ -112,10 +115,10 @@ def _render_password(admin: AdminRequest, user_id: str, title: str, password: st
         "once",
         "people",
         title=title,
-        about="Hand this password over. It can be changed under Account.",
+        about="Give this password to the person, who can change it under Account.",
         label="Password",
         secret=password,
-        otherwise="Make another password on the person's page.",
+        otherwise="You can make a new password on the person's page.",
         onward=f"{BASE_PATH}/{user_id}",
     )
 
