@@ -55,7 +55,7 @@ def require_url(url: str, field: str) -> str:
     except ValueError:
         is_good = False
     if not is_good:
-        raise Invalid(details=[f"{field}: must be an http or https URL with a host and without a user name"])
+        raise Invalid(details=[f"{field}: must be an http or https address with a host and without a user name"])
     return url
 
 
