@@ -313,7 +313,7 @@ async def test_what_the_lead_wrote_meanwhile_is_shown_before_a_text_leaves(enter
     await world.text("Wait, one thing!")
     await sam.box.fill("Bye then")
     await sam.page.get_by_role("button", name="Send", exact=True).click()
-    await expect(sam.page.get_by_role("alert")).to_contain_text("The lead has written again")
+    await expect(sam.page.get_by_role("alert")).to_contain_text("The lead wrote since you looked")
     await expect(sam.text("Wait, one thing!")).to_be_visible()
     await expect(sam.box).to_have_value("Bye then")
     sam.complaints.clear()  # the browser tells of the 409

@@ -30,7 +30,7 @@ PAGE_ROUTE = "page texts"
 
 
 class LeadWroteSince(Conflict):
-    code, default = "MOVED", "The lead has written again. Read the new text first, or send anyway."
+    code, default = "MOVED", "The lead wrote since you looked. Read it first, or send anyway."
 
 
 @router.post("/texts")
