@@ -7,8 +7,10 @@ is known here; all else stands in `KEPT` with the reason why it stays. What only
 import re
 import sys
 from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
 
+from arq.worker import Worker
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from vulture import Vulture
@@ -21,9 +23,9 @@ KEPT = {
     "answer_headers": "the edge reads it from the request's state by its name",
     "cache_ok": "SQLAlchemy reads it",
     "conn_retries": "arq reads it",
+    "create_app": "`uvicorn --factory` calls it",
     "extra_groups": "an argument of Popen",
     "force_exit": "uvicorn reads it",
-    "frame": "an argument that signal handlers get",
     "get_col_spec": "SQLAlchemy calls it",
     "globals": "Jinja reads it",
     "has_open_reports": "the fault suite waits for the receipts of the simulated carrier",
@@ -55,7 +57,8 @@ def main() -> None:
 
 
 def list_names_frameworks_read() -> set[str]:
-    return set(find_fields_and_routes()) | set(find_table_names()) | set(find_template_words())
+    arq_settings = set(signature(Worker).parameters)
+    return arq_settings | set(find_fields_and_routes()) | set(find_table_names()) | set(find_template_words())
 
 
 def find_fields_and_routes() -> Iterator[str]:
