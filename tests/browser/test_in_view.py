@@ -76,6 +76,14 @@ async def reads_and_writes(person: Person, newest: str) -> None:
     await stands_still(person)
 
 
+async def reads_and_writes_at_top(person: Person, newest: str) -> None:
+    """As above, where the contact card lies below and the window could scroll to it."""
+    await expect(person.texts.last).to_contain_text(newest)
+    await expect(person.texts.last.locator(".words")).to_be_in_viewport(ratio=1)
+    await can_write(person)
+    assert await person.page.evaluate("[scrollX, scrollY]") == [0, 0]
+
+
 async def send(person: Person, text: str) -> None:
     await person.box.fill(text)
     async with person.page.expect_navigation():
@@ -135,6 +143,22 @@ async def test_after_each_action_the_window_stands_still_and_the_box_is_on_the_s
     await sam.threads.last.click()
     await expect(sam.page.get_by_role("heading", level=1)).to_have_text("Lead 49")
     await reads_and_writes(sam, "Are you there?")
+
+
+@pytest.mark.parametrize("size", [FOLDED, ZOOMED, ZOOMED_MORE, PHONE, LYING], ids=named)
+async def test_on_small_screens_what_leads_down_leaves_the_newest_text_and_the_box_on_the_screen(
+    enter: Enter, world: World, long_thread: str, size: ViewportSize
+) -> None:
+    await _fill_contact(world, long_thread)
+    sam = await enter(viewport=size)
+    await sam.read(long_thread)
+    skip = sam.page.get_by_role("link", name="Skip to writing")
+    await skip.focus()
+    await skip.press("Enter")
+    await expect(sam.box).to_be_focused()
+    await reads_and_writes_at_top(sam, "Text 80.")
+    await _pill(sam, world)
+    await reads_and_writes_at_top(sam, "Below the fold")
 
 
 async def _pill(person: Person, world: World) -> None:
