@@ -15,7 +15,7 @@ TESTS := $(BIN)/python -m pytest -m "not long" -n 2 --ignore tests/faults
 FAULTS := $(BIN)/python -m pytest -m "not long" tests/faults
 DOCS := $(BIN)/python -m sphinx -W --keep-going -n -q -b html docs .docs
 
-.PHONY: help setup up test check docs faults fuzz audit lock bench bench-data bench-big clean
+.PHONY: help setup up test check docs faults fuzz audit lock migration bench bench-data bench-big clean
 
 help:  ## what there is to do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -48,6 +48,10 @@ faults: $(READY)  ## the whole fault suite, long forms and all: some twenty minu
 
 fuzz: $(READY)  ## the API and the webhooks, fuzzed at length: half an hour
 	FUZZ_TIMES=20 $(BIN)/python -m pytest tests/fuzz
+
+migration: $(READY)  ## the next migration, from what changed in app/store/schema.py (M="what changes")
+	@test -n "$(M)" || { echo 'Say what changes: make migration M="…"' >&2; exit 1; }
+	$(BIN)/python -m tests.new_migration "$(M)"
 
 bench: $(READY)  ## the benchmarks (ONLY=send for one)
 	$(BIN)/python -m tests.bench $(ONLY)

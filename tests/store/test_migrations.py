@@ -2,9 +2,12 @@
 
 import asyncio
 import base64
+import inspect
 import os
 import re
+import shutil
 import sys
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -23,7 +26,9 @@ from app.store import leads, readiness
 from app.store.engine import driver_url
 from app.store.schema import Table, Xid8
 from tests.makers import Tenant
+from tests.new_migration import ROOT, write_migration
 
+CACHES = shutil.ignore_patterns("__pycache__")
 KEY = base64.urlsafe_b64encode(bytes(32)).decode()
 TABLES = """
 SELECT relname, relrowsecurity, relforcerowsecurity FROM pg_class
@@ -190,3 +195,26 @@ async def test_a_second_migrator_waits_for_the_first(empty_database_url: str) ->
     ]
     said = [(await migrator.communicate())[1].decode() for migrator in migrators]
     assert [migrator.returncode for migrator in migrators] == [0, 0], said
+
+
+async def test_the_next_migration_takes_the_next_number_and_adds_what_the_database_lacks(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    await asyncio.to_thread(migrate_to_head, empty_database_url)
+    connection = await asyncpg.connect(empty_database_url)
+    await connection.execute("ALTER TABLE leads DROP COLUMN timezone")
+    await connection.close()
+    copied = shutil.copytree(readiness.MIGRATIONS_PATH, tmp_path / "migrations", ignore=CACHES)
+    config = Config(ROOT / "alembic.ini")
+    config.set_main_option("script_location", str(copied))
+    head = readiness.head() or ""
+
+    first = await asyncio.to_thread(write_migration, config, "Leads have a zone", empty_database_url)
+    assert (first.revision, first.down_revision) == (f"{int(head) + 1:04}", head)
+    assert re.search(rf"/{first.revision}_\d{{8}}_leads_have_a_zone\.py$", first.path)
+    up, down = inspect.getsource(first.module.upgrade), inspect.getsource(first.module.downgrade)
+    assert 'op.add_column("leads", sa.Column("timezone", sa.Text(), nullable=True))' in up
+    assert 'op.drop_column("leads", "timezone")' in down
+
+    second = await asyncio.to_thread(write_migration, config, "Nothing yet")
+    assert (second.revision, second.down_revision) == (f"{int(head) + 2:04}", first.revision)
