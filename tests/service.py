@@ -87,7 +87,7 @@ async def _on_server(url: str, *statements: str) -> None:
 async def _template(url: str) -> str:
     """The name of a migrated database; it is made once for one state of the migrations."""
     digest = hashlib.sha256()
-    for file in sorted((readiness.MIGRATIONS_PATH / "versions").glob("*.py")):
+    for file in sorted((readiness.MIGRATIONS_PATH / "versions").glob("*.*")):
         digest.update(file.read_bytes())
     name = f"leadsail_template_{digest.hexdigest()[:12]}"
     known = "SELECT 1 FROM pg_database WHERE datname = $1"

@@ -2,9 +2,12 @@
 
 import asyncio
 import base64
+import inspect
 import os
 import re
+import shutil
 import sys
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -23,7 +26,9 @@ from app.store import leads, readiness
 from app.store.engine import driver_url
 from app.store.schema import Table, Xid8
 from tests.makers import Tenant
+from tests.new_migration import ROOT, write_migration
 
+CACHES = shutil.ignore_patterns("__pycache__")
 KEY = base64.urlsafe_b64encode(bytes(32)).decode()
 TABLES = """
 SELECT relname, relrowsecurity, relforcerowsecurity FROM pg_class
@@ -61,8 +66,8 @@ FROM information_schema.columns WHERE table_schema = 'public'
 """
 
 
-TAKEN_AWAY = {"0003": ["messages.cancel_on_reply is gone"]}
-"""Before the first release: there was no code that could have missed it."""
+TAKEN_AWAY: dict[str, list[str]] = {}
+"""By revision: what no code of the release before names any more."""
 
 
 def narrowed(before: Shape, after: Shape) -> list[str]:
@@ -192,23 +197,24 @@ async def test_a_second_migrator_waits_for_the_first(empty_database_url: str) ->
     assert [migrator.returncode for migrator in migrators] == [0, 0], said
 
 
-async def test_the_first_person_of_each_tenant_becomes_its_admin(empty_database_url: str) -> None:
-    await asyncio.to_thread(command.upgrade, _config(empty_database_url), "0006")
+async def test_the_next_migration_takes_the_next_number_and_adds_what_the_database_lacks(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    await asyncio.to_thread(migrate_to_head, empty_database_url)
     connection = await asyncpg.connect(empty_database_url)
-    try:
-        for tenant_id in ("org_a", "org_b", "org_c"):
-            await connection.execute("INSERT INTO tenants VALUES ($1, 'x')", tenant_id)
-        for tenant_id, name, active in (
-            ("org_a", "a1", False), ("org_a", "a2", True), ("org_a", "a3", True),
-            ("org_b", "b1", True),
-        ):  # fmt: skip
-            await connection.execute(
-                "INSERT INTO users (tenant_id, user_id, email, password_hash, active)"
-                " VALUES ($1, $2, $2, '', $3)",
-                tenant_id, name, active,
-            )  # fmt: skip
-        await asyncio.to_thread(migrate_to_head, empty_database_url)
-        rows = await connection.fetch("SELECT user_id FROM users WHERE role = 'admin'")
-        assert {row["user_id"] for row in rows} == {"a2", "b1"}
-    finally:
-        await connection.close()
+    await connection.execute("ALTER TABLE leads DROP COLUMN timezone")
+    await connection.close()
+    copied = shutil.copytree(readiness.MIGRATIONS_PATH, tmp_path / "migrations", ignore=CACHES)
+    config = Config(ROOT / "alembic.ini")
+    config.set_main_option("script_location", str(copied))
+    head = readiness.head() or ""
+
+    first = await asyncio.to_thread(write_migration, config, "Leads have a zone", empty_database_url)
+    assert (first.revision, first.down_revision) == (f"{int(head) + 1:04}", head)
+    assert re.search(rf"/{first.revision}_\d{{8}}_leads_have_a_zone\.py$", first.path)
+    up, down = inspect.getsource(first.module.upgrade), inspect.getsource(first.module.downgrade)
+    assert 'op.add_column("leads", sa.Column("timezone", sa.Text(), nullable=True))' in up
+    assert 'op.drop_column("leads", "timezone")' in down
+
+    second = await asyncio.to_thread(write_migration, config, "Nothing yet")
+    assert (second.revision, second.down_revision) == (f"{int(head) + 2:04}", first.revision)
