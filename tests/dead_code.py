@@ -7,6 +7,7 @@ is known here; all else stands in `KEPT` with the reason why it stays. What only
 import re
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from inspect import signature
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pydantic import BaseModel
 from vulture import Vulture
 
 from app.main import ROUTERS
+from app.store.rows import hints_of
 from app.store.schema import Table
 
 APP = Path(__file__).parents[1] / "app"
@@ -58,7 +60,8 @@ def main() -> None:
 
 def list_names_frameworks_read() -> set[str]:
     arq_settings = set(signature(Worker).parameters)
-    return arq_settings | set(find_fields_and_routes()) | set(find_table_names()) | set(find_template_words())
+    table_names = set(find_table_names()) | set(find_statement_columns())
+    return arq_settings | set(find_fields_and_routes()) | table_names | set(find_template_words())
 
 
 def find_fields_and_routes() -> Iterator[str]:
@@ -74,6 +77,14 @@ def find_table_names() -> Iterator[str]:
     for mapper in Table.registry.mappers:
         yield mapper.class_.__name__
         yield from mapper.columns.keys()
+
+
+def find_statement_columns() -> Iterator[str]:
+    """The fields of dataclasses whose rows a statement takes."""
+    for file in (APP / "store").glob("*.py"):
+        module = import_module(f"app.store.{file.stem}")
+        for name in re.findall(r"{unnest_sql\((\w+)", file.read_text()):
+            yield from hints_of(getattr(module, name))
 
 
 def find_template_words() -> Iterator[str]:

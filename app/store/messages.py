@@ -1,5 +1,8 @@
 """Reads one text, its attempts, or a bulk send."""
 
+from dataclasses import dataclass
+from datetime import datetime
+
 from app.store.engine import ReadTx, Row
 
 GET_MESSAGE_SQL = """
@@ -35,8 +38,20 @@ async def list_attempts(read: ReadTx, tenant_id: str, message_id: str) -> list[R
     return await read.fetch_rows(LIST_ATTEMPTS_SQL, tenant_id, message_id)
 
 
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """A bulk send."""
+
+    bulk_id: str
+    accepted: int
+    refused: int
+    created_at: datetime
+    statuses: dict[str, int]
+    """How many of its texts have each status."""
+
+
 GET_BULK_SQL = """
-SELECT b.*, coalesce((SELECT jsonb_object_agg(status, texts) FROM (
+SELECT b.bulk_id, b.accepted, b.refused, b.created_at, coalesce((SELECT jsonb_object_agg(status, texts) FROM (
            SELECT m.status, count(*) AS texts FROM messages m
            WHERE m.tenant_id = b.tenant_id AND m.bulk_id = b.bulk_id GROUP BY m.status) s),
        '{}') AS statuses
@@ -44,6 +59,5 @@ FROM bulks b WHERE b.tenant_id = $1 AND b.bulk_id = $2
 """
 
 
-async def get_bulk(read: ReadTx, tenant_id: str, bulk_id: str) -> Row | None:
-    """A bulk send; `statuses` counts its texts by status."""
-    return await read.fetch_row(GET_BULK_SQL, tenant_id, bulk_id)
+async def get_bulk(read: ReadTx, tenant_id: str, bulk_id: str) -> Bulk | None:
+    return await read.fetch_one(Bulk, GET_BULK_SQL, tenant_id, bulk_id)

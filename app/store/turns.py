@@ -16,6 +16,7 @@ from typing import Any
 from app.domain.turns import PROTECTION_TIME, UNFINISHED_STATES
 from app.store.agent_of import agent_of_sql
 from app.store.engine import ReadTx, Row, Tx, as_columns
+from app.store.rows import columns_of, unnest_sql
 from app.store.threads import WITHDRAW_HELD_REPLIES_SQL, ThreadKey
 
 TurnKey = tuple[str, str]
@@ -145,18 +146,15 @@ class PostStart:
     body: bytes
 
 
-BEGIN_POSTS_SQL = """
+BEGIN_POSTS_SQL = f"""
 WITH asked AS (
-    SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::int[],
-                         $7::bool[], $8::timestamptz[], $9::timestamptz[], $10::bytea[])
-        AS a(tenant_id, turn_id, attempt, lease, sms_agent_id, through_seq, protected, at,
-             expires_at, body)
+    SELECT * FROM {unnest_sql(PostStart, first=2)}
 ), begun AS (
     UPDATE turns u SET state = 'delivering', posting = true, lease = a.lease, attempt = a.attempt,
-        due_at = clock_timestamp() + $11::interval, expires_at = a.expires_at,
-        handed_over_at = coalesce(u.handed_over_at, a.at), sms_agent_id = a.sms_agent_id,
+        due_at = clock_timestamp() + $1::interval, expires_at = a.expires_at,
+        handed_over_at = coalesce(u.handed_over_at, a.at), sms_agent_id = a.agent_id,
         through_seq = coalesce(u.through_seq, a.through_seq),
-        protected = u.protected OR a.protected
+        protected = u.protected OR a.is_protected
     FROM asked a WHERE u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id
 )
 INSERT INTO turn_attempts (tenant_id, turn_id, attempt, at, request_body)
@@ -167,23 +165,8 @@ SELECT tenant_id, turn_id, attempt, at, body FROM asked
 async def begin_posts(tx: Tx, posts: Sequence[PostStart], lease_time: timedelta) -> None:
     """Marks the turns as `posting` until their leases end, and stores the exact bytes of each
     request."""
-    rows = [
-        (
-            b.tenant_id,
-            b.turn_id,
-            b.attempt,
-            b.lease,
-            b.agent_id,
-            b.through_seq,
-            b.is_protected,
-            b.at,
-            b.expires_at,
-            b.body,
-        )
-        for b in posts
-    ]
-    if rows:
-        await tx.execute(BEGIN_POSTS_SQL, *as_columns(rows, 10), lease_time)
+    if posts:
+        await tx.execute(BEGIN_POSTS_SQL, lease_time, *columns_of(posts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,23 +187,20 @@ class PostEnd:
     """The POST failed and is repeated after this time."""
 
 
-END_POSTS_SQL = """
+END_POSTS_SQL = f"""
 WITH asked AS (
-    SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::text[],
-                         $6::smallint[], $7::int[], $8::text[], $9::bool[], $10::interval[])
-        AS a(tenant_id, turn_id, attempt, lease, outcome, http_status, duration_ms, answer, heard,
-             again)
+    SELECT * FROM {unnest_sql(PostEnd)}
 ), over AS (
     UPDATE turns u SET posting = u.posting AND u.lease IS DISTINCT FROM a.lease,
         lease = nullif(u.lease, a.lease),
-        accepted_at = CASE WHEN a.heard THEN coalesce(u.accepted_at, clock_timestamp())
+        accepted_at = CASE WHEN a.is_accepted THEN coalesce(u.accepted_at, clock_timestamp())
                            ELSE u.accepted_at END,
-        state = CASE WHEN a.heard AND u.state = 'delivering' THEN 'awaiting_reply'
+        state = CASE WHEN a.is_accepted AND u.state = 'delivering' THEN 'awaiting_reply'
                      ELSE u.state END,
-        due_at = CASE WHEN a.heard THEN u.expires_at
-                      ELSE coalesce(clock_timestamp() + a.again, u.due_at) END
+        due_at = CASE WHEN a.is_accepted THEN u.expires_at
+                      ELSE coalesce(clock_timestamp() + a.retry_in, u.due_at) END
     FROM asked a
-    WHERE u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id AND (u.lease = a.lease OR a.heard)
+    WHERE u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id AND (u.lease = a.lease OR a.is_accepted)
 )
 UPDATE turn_attempts t SET outcome = a.outcome, http_status = a.http_status,
     duration_ms = a.duration_ms, answer = a.answer
@@ -234,22 +214,7 @@ RETURNING t.tenant_id, t.turn_id, t.attempt
 async def end_posts(tx: Tx, endings: Sequence[PostEnd]) -> set[tuple[str, str, int]]:
     """Records how the POSTs ended, and frees the leases that are still ours. Returns the (tenant,
     turn, attempt) whose outcome was not recorded before."""
-    rows = [
-        (
-            e.tenant_id,
-            e.turn_id,
-            e.attempt,
-            e.lease,
-            e.outcome,
-            e.http_status,
-            e.duration_ms,
-            e.answer,
-            e.is_accepted,
-            e.retry_in,
-        )
-        for e in endings
-    ]
-    ended_rows = await tx.fetch_rows(END_POSTS_SQL, *as_columns(rows, 10)) if rows else []
+    ended_rows = await tx.fetch_rows(END_POSTS_SQL, *columns_of(endings)) if endings else []
     return {(row["tenant_id"], row["turn_id"], row["attempt"]) for row in ended_rows}
 
 
@@ -356,18 +321,15 @@ class DryTurn:
     """The payload, as it is POSTed (UTF-8 JSON)."""
 
 
-ADD_DRY_TURNS_SQL = """
+ADD_DRY_TURNS_SQL = f"""
 WITH asked AS (
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[],
-                         $7::text[], $8::text[], $9::bytea[])
-        AS a(tenant_id, turn_id, interaction_id, sms_agent_id, kind, through_seq, payload, of_turn,
-             body)
+    SELECT * FROM {unnest_sql(DryTurn, first=2)}
 ), added AS (
     INSERT INTO turns (tenant_id, turn_id, interaction_id, sms_agent_id, kind, state, due_at,
         window_due_at, handed_over_at, expires_at, payload, of_turn, attempt, through_seq)
-    SELECT tenant_id, turn_id, interaction_id, sms_agent_id, kind, 'delivering', clock_timestamp(),
-           clock_timestamp(), clock_timestamp(), clock_timestamp() + $10::interval,
-           payload::jsonb, of_turn, 1, through_seq
+    SELECT tenant_id, turn_id, interaction_id, agent_id, kind, 'delivering', clock_timestamp(),
+           clock_timestamp(), clock_timestamp(), clock_timestamp() + $1::interval,
+           convert_from(body, 'UTF8')::jsonb, of_turn, 1, through_seq
     FROM asked
 )
 INSERT INTO turn_attempts (tenant_id, turn_id, attempt, request_body)
@@ -377,22 +339,8 @@ SELECT tenant_id, turn_id, 1, body FROM asked
 
 async def add_dry_turns(tx: Tx, dry_turns: Sequence[DryTurn], reply_within: timedelta) -> None:
     """Adds the dry turns, each with its only attempt already begun."""
-    rows = [
-        (
-            t.tenant_id,
-            t.turn_id,
-            t.interaction_id,
-            t.agent_id,
-            t.kind,
-            t.through_seq,
-            t.body.decode(),
-            t.of_turn,
-            t.body,
-        )
-        for t in dry_turns
-    ]
-    if rows:
-        await tx.execute(ADD_DRY_TURNS_SQL, *as_columns(rows, 9), reply_within)
+    if dry_turns:
+        await tx.execute(ADD_DRY_TURNS_SQL, reply_within, *columns_of(dry_turns))
 
 
 END_DRY_TURN_SQL = """

@@ -324,10 +324,10 @@ class BulkShape(Out):
 
 @router.get("/sms/bulk/{bulk_id}", summary="The progress of a bulk send")
 async def bulk(bulk_id: str, caller: ReadCaller, read: TenantRead) -> Answer[BulkShape]:
-    row = await messages.get_bulk(read, caller.tenant_id, bulk_id)
-    if row is None:
+    found = await messages.get_bulk(read, caller.tenant_id, bulk_id)
+    if found is None:
         raise NotFound
-    return Answer(data=BulkShape.model_validate(dict(row)))
+    return Answer(data=BulkShape.model_validate(found))
 
 
 class BulkCancelled(Out):
