@@ -142,12 +142,12 @@ class Lease:
 
     async def record_success(self, tx: Tx) -> bool:
         """Whether the lease was still ours."""
-        return await accounts.fetched(tx, *self._key, self._until, self._row["noticed_at"])
+        return await accounts.record_fetch(tx, *self._key, self._until, self._row["noticed_at"])
 
     async def record_failure(self, tx: Tx, failure: Exception) -> bool:
         """Whether the lease was still ours."""
         backoff = max(FIRST_BACKOFF * 2 ** min(self._row["fetch_failures"], 20), _get_min_backoff(failure))
-        return await accounts.not_fetched(
+        return await accounts.record_failed_fetch(
             tx, *self._key, self._until, min(backoff, MAX_BACKOFF), _describe_failure(failure)
         )
 
@@ -158,8 +158,8 @@ def _log_change(row: Row, failure: Exception | None) -> None:
     if failure is None:
         log.warning("missed texts are fetched again", **account_ids)
         return
-    unexpected = None if isinstance(failure, ListFailed) else failure
-    log.warning("missed texts cannot be fetched", error=_describe_failure(failure), exc_info=unexpected, **account_ids)
+    bug = None if isinstance(failure, ListFailed) else failure
+    log.warning("missed texts cannot be fetched", error=_describe_failure(failure), exc_info=bug, **account_ids)
 
 
 def _describe_failure(failure: Exception) -> str:

@@ -114,8 +114,8 @@ async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
     async for finding in _check_backlog(resources):
         yield finding
     async with resources.database.system_tx() as tx:
-        failing = await accounts.failing(tx)
-    for row in failing:
+        failing_accounts = await accounts.list_failing(tx)
+    for row in failing_accounts:
         message = f"texts missed since {row['missing_since']:%Y-%m-%d %H:%M} UTC cannot be fetched"
         message += f" ({row['fetch_error']}); a STOP may be among them"
         yield Finding("BAD", f"{row['provider']} {row['account_id']}", message)

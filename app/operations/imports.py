@@ -86,8 +86,8 @@ async def import_leads(
     async def judge(tx: Tx, rows: Sequence[CsvRow]) -> list[dict[str, Any] | Problem]:
         return await leads.judge_many(tx, caller, [_build_lead(row, campaign_id) for row in rows])
 
-    async def write(tx: Tx, judged: Sequence[dict[str, Any]]) -> None:
-        await leads.merge_many(tx, caller, judged)
+    async def write(tx: Tx, good_rows: Sequence[dict[str, Any]]) -> None:
+        await leads.merge_many(tx, caller, good_rows)
 
     await _import_file(database, caller, file, FileKind(frozenset(COLUMN_NAMES), judge, write), report)
 

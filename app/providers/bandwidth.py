@@ -304,7 +304,7 @@ def _is_other_text(item: Mapping[str, Any], text: OutgoingText) -> bool:
     """Whether the entry names other numbers or is an inbound text."""
     numbers = (("sourceTn", text.sender), ("destinationTn", text.to))
     return item.get("messageDirection") not in ("OUTBOUND", None) or any(
-        (theirs := get_text(item, name)) and from_carrier(theirs) != ours for name, ours in numbers
+        (theirs := get_text(item, name)) and from_carrier(theirs) != our_number for name, our_number in numbers
     )
 
 

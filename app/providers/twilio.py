@@ -368,7 +368,9 @@ def _is_other_text(item: Mapping[str, Any], text: OutgoingText, since: datetime)
     return (
         ((created := _get_created_at(item)) is not None and created < since - CLOCK_TOLERANCE)
         or item.get("direction") in FOREIGN_DIRECTIONS
-        or any(isinstance(theirs, str) and theirs and from_carrier(theirs) != ours for theirs, ours in numbers)
+        or any(
+            isinstance(theirs, str) and theirs and from_carrier(theirs) != our_number for theirs, our_number in numbers
+        )
     )
 
 

@@ -167,7 +167,7 @@ RETURNING account_id
 """
 
 
-async def fetched(tx: Tx, tenant_id: str, account_id: str, lease: datetime, noticed_at: datetime | None) -> bool:
+async def record_fetch(tx: Tx, tenant_id: str, account_id: str, lease: datetime, noticed_at: datetime | None) -> bool:
     """Settles a fetch that succeeded. If another absence was noticed after `noticed_at`, the account
     is fetched again. Returns False if the lease was lost."""
     settled_id = await tx.fetch_value(SETTLE_FETCH_SQL, tenant_id, account_id, lease, noticed_at)
@@ -183,7 +183,9 @@ RETURNING account_id
 """
 
 
-async def not_fetched(tx: Tx, tenant_id: str, account_id: str, lease: datetime, wait: timedelta, why: str) -> bool:
+async def record_failed_fetch(
+    tx: Tx, tenant_id: str, account_id: str, lease: datetime, wait: timedelta, why: str
+) -> bool:
     """Settles a fetch that failed; it is tried again after `wait`. Returns False if the lease was
     lost."""
     settled_id = await tx.fetch_value(SETTLE_FAILED_FETCH_SQL, tenant_id, account_id, lease, wait, why)
@@ -211,6 +213,6 @@ ORDER BY failing_since, account_id
 """
 
 
-async def failing(tx: Tx) -> list[Row]:
+async def list_failing(tx: Tx) -> list[Row]:
     """The accounts of all tenants whose last fetch of missed texts failed."""
     return await tx.fetch_rows(LIST_FAILING_SQL)

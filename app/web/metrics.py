@@ -51,9 +51,11 @@ async def _build_owed_figures(tx: Tx) -> CollectorRegistry:
     unknown = add_gauge("unknown_texts", "Texts whose outcome at the carrier is unknown.", "provider")
     for unknown_texts in await owed.count_unknown(tx):
         unknown.labels(unknown_texts.provider).set(unknown_texts.count)
-    unfetched = add_gauge("unfetched_accounts", "Accounts whose missed texts are not fetched yet.", "provider", "state")
+    accounts_behind = add_gauge(
+        "unfetched_accounts", "Accounts whose missed texts are not fetched yet.", "provider", "state"
+    )
     for accounts in await owed.count_unfetched(tx):
-        unfetched.labels(accounts.provider, accounts.state).set(accounts.count)
+        accounts_behind.labels(accounts.provider, accounts.state).set(accounts.count)
     turns = add_gauge("owed_turns", "Unfinished turns.", "state")
     turns_late = add_gauge("owed_turns_late_seconds", "Seconds since the oldest turn was due.", "state")
     for owed_turns in await owed.count_turns(tx):
