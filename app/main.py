@@ -128,7 +128,7 @@ def build_app(configuration: Settings, resources: Resources | None = None) -> Fa
             if app_resources is None:
                 stack.enter_context(traces.export_traces(configuration, "web"))
                 app_resources = await stack.enter_async_context(open_resources(configuration))
-                stack.enter_context(hush_on_signals(app))
+                stack.enter_context(release_listeners_on_signals(app))
             app.state.resources = app_resources
             app.state.keyring = key_cache = KeyCache(app_resources.database)
             stack.push_async_callback(key_cache.close)
@@ -200,21 +200,21 @@ class Service(FastAPI):
 
 
 @contextmanager
-def hush_on_signals(app: FastAPI) -> Iterator[None]:
+def release_listeners_on_signals(app: FastAPI) -> Iterator[None]:
     """While inside, the first word of a server's stop reaches us too. It would wait for event
     streams to end by themselves: their listeners are sent home."""
     event_loop = asyncio.get_running_loop()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
-    def hush(number: int, frame: FrameType | None) -> None:
+    def release_listeners(number: int, frame: FrameType | None) -> None:
         app.state.leaving = True  # what watches /health/ready is told
-        event_loop.call_soon_threadsafe(app.state.feed.hush)
+        event_loop.call_soon_threadsafe(app.state.feed.release_listeners)
         handler = handlers[signal.Signals(number)]
         if callable(handler):
             handler(number, frame)
 
     for number in handlers:
-        signal.signal(number, hush)
+        signal.signal(number, release_listeners)
     yield
     for number, handler in handlers.items():
         signal.signal(number, handler)

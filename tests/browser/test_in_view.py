@@ -152,7 +152,7 @@ async def test_on_small_screens_what_leads_down_leaves_the_newest_text_and_the_b
     await _fill_contact(world, long_thread)
     sam = await enter(viewport=size)
     await sam.read(long_thread)
-    skip = sam.page.get_by_role("link", name="Skip to writing")
+    skip = sam.page.get_by_role("link", name="Skip to the message box")
     await skip.focus()
     await skip.press("Enter")
     await expect(sam.box).to_be_focused()

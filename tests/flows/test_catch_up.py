@@ -336,12 +336,12 @@ async def test_what_cannot_be_fetched_is_told_to_all_who_look(
     await theirs.sign_in("max@example.com")
     assert (await theirs.page("/settings/accounts")).count("Missed texts not fetched") == 1
     page = await theirs.page(f"/settings/accounts/{failing}")
-    assert "cannot be fetched: answered 404." in page
-    assert "cannot be fetched" not in await theirs.page(f"/settings/accounts/{waiting}")
+    assert "could not be fetched: answered 404." in page
+    assert "could not be fetched" not in await theirs.page(f"/settings/accounts/{waiting}")
     await theirs.http.aclose()
 
     status, out, _ = await ran(configuration, "doctor", "--offline")
     [line] = [line for line in out.splitlines() if failing in line]
     assert (status, line.startswith(f"BAD   simulator {failing}: texts missed since")) == (1, True)
-    assert "(answered 404); there may be a STOP among them" in line
+    assert "(answered 404); a STOP may be among them" in line
     assert waiting not in out

@@ -306,9 +306,9 @@ async def test_somebody_always_stays_admin(sam: Browser, resources: Resources, t
     here = f"/settings/people/{sam_id}"
     page = await sam.page(here)
     answer = await sam.submit(page, here, role="member", active="1")
-    assert fault(answer.text, "role") == "Somebody must stay admin."
+    assert fault(answer.text, "role") == "The tenant must keep one admin."
     answer = await sam.submit(page, here, role="admin")
-    assert fault(answer.text, "active") == "Nobody switches off themselves."
+    assert fault(answer.text, "active") == "You cannot switch off yourself."
     assert (await people_of(resources, tenant))["sam@example.com"][1:] == ("admin", True)
 
 
