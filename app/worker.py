@@ -89,7 +89,7 @@ def serialize_job(job: dict[str, Any]) -> bytes:
 
 
 class WorkerSettings:
-    """What arq reads. Only what may wait for Redis is a job: see docs/decisions/0029."""
+    """What arq reads. Only what may wait for Redis is a job: see docs/decisions/0029-arq-inside-or-outside.md."""
 
     functions = (sweeps.prune,)
     cron_jobs = (cron(sweeps.prune, minute={7, 37}, run_at_startup=True),)
