@@ -16,7 +16,7 @@ FAULTS := $(BIN)/python -m pytest -m "not long" tests/faults
 PURE := tests/domain tests/providers tests/agents tests/wire
 DOCS := $(BIN)/python -m sphinx -W --keep-going -n -q -b html docs .docs
 
-.PHONY: help setup up quick test check docs faults fuzz audit lock measure coverage sql migration bench bench-data bench-big clean
+.PHONY: help setup up quick test check docs faults fuzz audit lock measure coverage sql migration openapi bench bench-data bench-big clean
 
 help:  ## what there is to do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -71,6 +71,9 @@ sql: $(READY)  ## the generic plan of a named statement (NAME=outbox.CLAIM_TEXTS
 migration: $(READY)  ## the next migration, from what changed in app/store/schema.py (M="what changes")
 	@test -n "$(M)" || { echo 'Say what changes: make migration M="…"' >&2; exit 1; }
 	$(BIN)/python -m tests.new_migration "$(M)"
+
+openapi: $(READY)  ## the described API anew into tests/web/openapi.jsonl, after a meant change
+	$(BIN)/python -m tests.openapi
 
 bench: $(READY)  ## the benchmarks (ONLY=send for one)
 	$(BIN)/python -m tests.bench $(ONLY)
