@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Request, Security, params
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader
 
@@ -61,15 +63,28 @@ AnyCaller = Annotated[Caller, Depends(authenticate_caller)]
 
 @dataclass(frozen=True, slots=True)
 class ScopeCheck:
-    """A dependency that returns the caller, or raises `Forbidden` if its scope does not cover `need`.
+    """A dependency that returns the caller, or raises `Forbidden` if its scope does not cover `need`,
+    and `RequestValidationError` if the route does not know one of the request's query parameters.
 
     A class and not a closure, because the OpenAPI description reads `need` from the route."""
 
     need: Need
 
-    async def __call__(self, caller: AnyCaller) -> Caller:
+    async def __call__(self, caller: AnyCaller, request: Request) -> Caller:
         caller.require(self.need)
+        _refuse_unknown_parameters(request)
         return caller
+
+
+def _refuse_unknown_parameters(request: Request) -> None:
+    """A filter with a typing error must not select everybody."""
+    if not request.query_params:
+        return
+    fields = get_flat_params(request.scope["route"].dependant)
+    known_names = {field.alias for field in fields if isinstance(field.field_info, params.Query)}
+    unknown_names = [name for name in request.query_params if name not in known_names]
+    if unknown_names:
+        raise RequestValidationError([{"loc": ("query", name), "type": "unknown_parameter"} for name in unknown_names])
 
 
 def get_need(route: APIRoute) -> Need | None:

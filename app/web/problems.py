@@ -39,6 +39,7 @@ SHOULD_PREFIX = re.compile(r"^\w+ should ")
 ERROR_WORDS = {
     "missing": "is required",
     "extra_forbidden": "is not a known field",
+    "unknown_parameter": "is not a known query parameter",
     "json_invalid": "is not valid JSON",
     "string_unicode": "must be valid Unicode without lone surrogates",
     "string_pattern_mismatch": "has characters that are not allowed here, or is blank",

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.makers import Tenant
+from tests.security.walk import OPERATIONS, Operation, nobodys
 from tests.service import Api
 
 NESTED = 12_000
@@ -92,6 +93,26 @@ async def test_a_limit_out_of_range_is_refused_by_name(tenant: Tenant, limit: st
     answer = await tenant.ask("GET", f"/leads?limit={limit}")
     assert answer.status_code == 400
     assert answer.json()["error"]["details"][0].startswith("limit: ")
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=[operation.name for operation in OPERATIONS])
+async def test_an_unknown_query_parameter_is_refused_by_name(tenant: Tenant, operation: Operation) -> None:
+    """A filter with a typing error must not select everybody."""
+    query = {"statsu": "new", "LIMIT": "5", "wait\u202e": "0"}
+    answer = await tenant.ask(
+        operation.method.upper(), operation.path.format_map(nobodys()), operation.body, params=query
+    )
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "VALIDATION_ERROR")
+    assert answer.json()["error"]["details"] == [
+        f"{name}: is not a known query parameter" for name in ("statsu", "LIMIT", r"wait\u202e")
+    ]
+
+
+async def test_a_key_is_asked_for_before_the_query_is_read(tenant: Tenant) -> None:
+    answer = await tenant.http.get("/api/v1/leads?statsu=new")
+    assert answer.status_code == 401
+    reader = await tenant.with_scope("read")
+    assert (await reader.ask("POST", "/leads?statsu=new", {"firstName": "Jane"})).status_code == 403
 
 
 @pytest.mark.parametrize(
