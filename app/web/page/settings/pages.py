@@ -1,0 +1,194 @@
+"""The routes that most settings pages have: list, new form, add, show, change, remove.
+
+A `SettingsPage` holds a page's texts and functions, and `build_router` makes its routes. What only
+one page can do is a route in that page's file."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from app.commands import brakes
+from app.domain.problems import NotFound, Problem
+from app.store.brakes import BrakeKind
+from app.store.engine import ReadTx
+from app.web.page.settings import forms
+from app.web.page.settings.admin_request import (
+    FORM_CHECKS,
+    AdminGet,
+    AdminPost,
+    AdminRequest,
+    Item,
+    PauseReason,
+    RenderedForm,
+    redirect_back,
+    refill_form,
+)
+from app.web.page.settings.forms import Group, SubmittedForm
+from app.web.paging import PageParams
+
+
+@dataclass(frozen=True, slots=True)
+class FormPage:
+    """A page with one form: for a new thing, or for one that exists. Without groups it takes no form."""
+
+    title: str
+    groups: Sequence[Group]
+    values: Mapping[str, Any]
+    about: str | None = None
+    action: str | None = None
+    """The address of the form; None: of the page."""
+    template: str = "form"
+    """A file in templates/settings."""
+    context: Mapping[str, Any] = field(default_factory=dict)
+    """What else the template needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """How a thing is removed. `remove` raises `Problem`, for example while something uses the thing."""
+
+    label: str
+    hint: str
+    remove: Callable[[AdminRequest, str], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsPage:
+    """The pages of one kind of thing. The functions get ids from the address and raise `NotFound`."""
+
+    section: str
+    """A key of `SECTIONS`: the path below /settings."""
+    about: str
+    empty_text: str
+    add_label: str
+    list_items: Callable[[AdminRequest, ReadTx, str | None, int], Awaitable[Sequence[Item]]]
+    """Reads the newest items, at most so many: all, or those with ids below the given one."""
+    build_new_page: Callable[[AdminRequest, ReadTx], Awaitable[FormPage]]
+    build_item_page: Callable[[AdminRequest, ReadTx, str], Awaitable[FormPage]]
+    add: Callable[[AdminRequest, SubmittedForm], Awaitable[Response]]
+    """Adds a thing, once per form. Raises `Problem`, whose words are shown beside the fields."""
+    change: Callable[[AdminRequest, str, SubmittedForm], Awaitable[Response]]
+    """Changes a thing. Raises `Problem`, too."""
+    removal: Removal | None = None
+
+
+def build_router(page: SettingsPage) -> APIRouter:
+    router = APIRouter(prefix=f"/settings/{page.section}", include_in_schema=False)
+
+    @router.get("")
+    async def show_list(admin: AdminGet, page_query: PageParams) -> Response:
+        items = await admin.run_read(
+            lambda read: page.list_items(admin, read, page_query.get_id_below(), page_query.fetch_limit)
+        )
+        page_items, cursor = page_query.cut_page(items, lambda item: [item.id])
+        return admin.show_page("list", page.section, page=page, items=page_items, cursor=cursor)
+
+    @router.get("/new")
+    async def show_new(admin: AdminGet) -> Response:
+        new = await admin.run_read(lambda read: page.build_new_page(admin, read))
+        return _show_new(admin, page.section, new)
+
+    @router.post("/new", dependencies=FORM_CHECKS)
+    async def add(admin: AdminPost) -> Response:
+        new = await admin.run_read(lambda read: page.build_new_page(admin, read))
+        if not new.groups:
+            raise NotFound
+        form = await forms.read_form(admin.request, new.groups)
+        try:
+            return await page.add(admin, form)
+        except Problem as problem:
+            return _show_new(admin, page.section, new, problem, form)
+
+    @router.get("/{item_id}")
+    async def show(admin: AdminGet, item_id: str) -> Response:
+        return await show_item(admin, page, item_id)
+
+    @router.post("/{item_id}", dependencies=FORM_CHECKS)
+    async def change(admin: AdminPost, item_id: str) -> Response:
+        item = await admin.run_read(lambda read: page.build_item_page(admin, read, item_id))
+        form = await forms.read_form(admin.request, item.groups)
+        try:
+            return await page.change(admin, item_id, form)
+        except Problem as problem:
+            return await show_item(admin, page, item_id, problem, form)
+
+    if page.removal:
+        _add_removal(router, page, page.removal)
+    return router
+
+
+def _add_removal(router: APIRouter, page: SettingsPage, removal: Removal) -> None:
+    @router.post("/{item_id}/remove", dependencies=FORM_CHECKS)
+    async def remove(admin: AdminPost, item_id: str) -> Response:
+        try:
+            return await removal.remove(admin, item_id)
+        except Problem as problem:
+            return await show_item(admin, page, item_id, problem)
+
+
+def add_pause_routes(router: APIRouter, page: SettingsPage, kind: BrakeKind) -> None:
+    """Adds the routes that pause and resume a thing."""
+
+    @router.post("/{item_id}/pause", dependencies=FORM_CHECKS)
+    async def pause(admin: AdminPost, item_id: str, reason: PauseReason = "") -> Response:
+        await admin.run_change(lambda tx: brakes.pause(tx, admin.caller, kind, item_id, reason.strip() or None))
+        return redirect_back(f"{page.section}/{item_id}", "paused")
+
+    @router.post("/{item_id}/resume", dependencies=FORM_CHECKS)
+    async def resume(admin: AdminPost, item_id: str) -> Response:
+        await admin.run_change(lambda tx: brakes.resume(tx, admin.caller, kind, item_id))
+        return redirect_back(f"{page.section}/{item_id}", "resumed")
+
+
+async def show_item(
+    admin: AdminRequest,
+    page: SettingsPage,
+    item_id: str,
+    problem: Problem | None = None,
+    form: SubmittedForm | None = None,
+    **results: Any,
+) -> Response:
+    """Shows the page of one thing. A problem stands beside the fields of `form`, or without a form at
+    the top of the page. `results` are for the template. Raises `NotFound`."""
+    item = await admin.run_read(lambda read: page.build_item_page(admin, read, item_id))
+    here = f"/settings/{page.section}/{item_id}"
+    if problem and form:
+        shown_form, refused = refill_form(form, here, problem), None
+    else:
+        shown_form, refused = RenderedForm(here, item.groups, item.values), problem
+    context = {"here": here, "removal": page.removal, "refused": refused} | results
+    return _render(admin, page.section, item, shown_form, problem, context)
+
+
+def _show_new(
+    admin: AdminRequest, section: str, new: FormPage, problem: Problem | None = None, form: SubmittedForm | None = None
+) -> Response:
+    action = new.action or f"/settings/{section}/new"
+    if problem and form:
+        shown_form = refill_form(form, action, problem, "Add")
+    else:
+        shown_form = RenderedForm(action, new.groups, new.values, submit="Add")
+    return _render(admin, section, new, shown_form, problem, {"removal": None, "refused": None})
+
+
+def _render(
+    admin: AdminRequest,
+    section: str,
+    form_page: FormPage,
+    form: RenderedForm,
+    problem: Problem | None,
+    context: Mapping[str, Any],
+) -> Response:
+    return admin.show_page(
+        form_page.template,
+        section,
+        problem.status if problem else 200,
+        title=form_page.title,
+        about=form_page.about,
+        form=form,
+        **form_page.context,
+        **context,
+    )
