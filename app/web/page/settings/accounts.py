@@ -21,8 +21,8 @@ from app.web.directory.provider_accounts import (
 )
 from app.web.page.settings import choices, forms
 from app.web.page.settings.admin_request import FORM_CHECKS, AdminPost, AdminRequest, Item, redirect_back
-from app.web.page.settings.forms import Field, Group, SubmittedForm, group_fields
-from app.web.page.settings.pages import FormPage, Removal, SettingsPage, build_router, show_item
+from app.web.page.settings.forms import Field, Group, Heading, SubmittedForm, group_fields
+from app.web.page.settings.pages import FormPage, SettingsPage, build_router, show_item
 
 ABBREVIATIONS = {"sid": "SID", "id": "ID", "api": "API"}
 MULTILINE_KEYS = {"privateKey", "publicKey"}
@@ -40,21 +40,20 @@ def build_groups(provider: str, hints: dict[str, str] | None = None) -> list[Gro
     hint = "Stored encrypted and never shown again."
     if hints:
         hint += " Leave a field empty to keep its value."
-    return [
-        group_fields(
-            "Account",
-            Field("name", "Name", required=True),
-            Field(
-                "default",
-                "The default account with this provider",
-                "switch",
-                hint="There is always one default account. To change it, make another account the default.",
-            ),
-            Field("active", "Active", "switch"),
-            Field("baseUrl", "Address of its API", hint="If empty, the provider's own address."),
+    return group_fields(
+        Heading("Account"),
+        Field("name", "Name", required=True),
+        Field(
+            "default",
+            "The default account with this provider",
+            "switch",
+            hint="There is always one default account. To change it, make another account the default.",
         ),
-        Group("Credentials", credentials, hint),
-    ]
+        Field("active", "Active", "switch"),
+        Field("baseUrl", "Address of its API", hint="If empty, the provider's own address."),
+        Heading("Credentials", hint),
+        *credentials,
+    )
 
 
 def _build_credential_field(name: str, optional: bool, hints: dict[str, str] | None) -> Field:
@@ -159,11 +158,6 @@ async def _apply_change(admin: AdminRequest, tx: Tx, account_id: str, body: Acco
     await commands.change(tx, admin.caller, account_id, seal_credentials(fields, row["provider"], admin.resources))
 
 
-async def remove_account(admin: AdminRequest, account_id: str) -> Response:
-    await admin.run_change(lambda tx: commands.remove(tx, admin.caller, account_id))
-    return redirect_back("accounts", "removed")
-
-
 PAGE = SettingsPage(
     "accounts",
     about="Your accounts with carriers. Texts are sent and received through them.",
@@ -174,11 +168,9 @@ PAGE = SettingsPage(
     build_item_page=build_account_page,
     add=add_account,
     change=change_account,
-    removal=Removal(
-        "Remove this account",
-        "Only an account without numbers can be removed. You can make it inactive instead.",
-        remove_account,
-    ),
+    remove=commands.remove,
+    removal_label="Remove this account",
+    removal_hint="Only an account without numbers can be removed. You can make it inactive instead.",
 )
 router = build_router(PAGE)
 

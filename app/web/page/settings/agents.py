@@ -14,8 +14,8 @@ from app.web import turns
 from app.web.directory.sms_agents import AgentChange, NewAgent, build_shape, get_shadow_report, make_signing_secret
 from app.web.page.settings import choices, forms
 from app.web.page.settings.admin_request import FORM_CHECKS, AdminGet, AdminPost, AdminRequest, Item, redirect_back
-from app.web.page.settings.forms import Field, Group, SubmittedForm, group_fields
-from app.web.page.settings.pages import FormPage, Removal, SettingsPage, add_pause_routes, build_router, show_item
+from app.web.page.settings.forms import Field, Group, Heading, SubmittedForm, group_fields
+from app.web.page.settings.pages import FormPage, SettingsPage, add_pause_routes, build_router, show_item
 
 STALE_REPLY_CHOICES = [
     ("rerun", "Refuse it, and show it to the agent in the next turn"),
@@ -24,74 +24,61 @@ STALE_REPLY_CHOICES = [
 ]
 DAY_CHOICES = [("1", "Mon"), ("2", "Tue"), ("3", "Wed"), ("4", "Thu"), ("5", "Fri"), ("6", "Sat"), ("7", "Sun")]
 HOURS_FIELD = "businessHours"
-GROUPS = [
-    group_fields(
-        "Agent",
-        Field("name", "Name", required=True),
-        Field("description", "Description", "area", lines=2),
-        Field("webhookUrl", "Webhook", required=True, hint="The address to which turns are posted."),
-        Field("phoneNumberId", "Number", "choice", hint="The agent's texts are sent from this number."),
-        Field(
-            "isTest", "A test agent", "switch", hint="Answers test leads of the campaigns that name it as test agent."
-        ),
-        Field("active", "Active", "switch"),
+GROUPS = group_fields(
+    Heading("Agent"),
+    Field("name", "Name", required=True),
+    Field("description", "Description", "area", lines=2),
+    Field("webhookUrl", "Webhook", required=True, hint="The address to which turns are posted."),
+    Field("phoneNumberId", "Number", "choice", hint="The agent's texts are sent from this number."),
+    Field("isTest", "A test agent", "switch", hint="Answers test leads of the campaigns that name it as test agent."),
+    Field("active", "Active", "switch"),
+    Heading("Inbound texts"),
+    Field("inboundEnabled", "Answer texts that come to its number", "switch"),
+    Field(
+        "inboundCampaignIds",
+        "Campaigns",
+        "ranked",
+        hint="Searched for the sender, in this order. An unknown sender becomes a lead of the first.",
     ),
-    group_fields(
-        "Inbound texts",
-        Field("inboundEnabled", "Answer texts that come to its number", "switch"),
-        Field(
-            "inboundCampaignIds",
-            "Campaigns",
-            "ranked",
-            hint="Searched for the sender, in this order. An unknown sender becomes a lead of the first.",
-        ),
-        Field("agentModeByDefault", "Agent mode is on in new conversations", "switch"),
+    Field("agentModeByDefault", "Agent mode is on in new conversations", "switch"),
+    Heading("Turns"),
+    Field(
+        "batchWindowMs",
+        "Collect texts for",
+        "whole",
+        unit="ms",
+        required=True,
+        hint="Counted from the newest text. 1000 to 60000.",
     ),
-    group_fields(
-        "Turns",
-        Field(
-            "batchWindowMs",
-            "Collect texts for",
-            "whole",
-            unit="ms",
-            required=True,
-            hint="Counted from the newest text. 1000 to 60000.",
-        ),
-        Field("maxWaitMs", "At most for", "whole", unit="ms", hint="If empty, five times as long."),
-        Field("replyDelayMs", "Pause before each text of a reply", "whole", unit="ms", required=True),
-        Field(
-            "staleReply",
-            "When a reply comes after the lead wrote again",
-            "choice",
-            required=True,
-            choices=STALE_REPLY_CHOICES,
-        ),
-        Field(
-            "resumeAfterMinutes",
-            "Agent mode comes back after",
-            "whole",
-            unit="minutes",
-            hint="Counted from the last text by a person. If empty, it stays off.",
-        ),
-        Field("maxTurnsPerDay", "Turns per day in a conversation", "whole", unit="turns", required=True),
+    Field("maxWaitMs", "At most for", "whole", unit="ms", hint="If empty, five times as long."),
+    Field("replyDelayMs", "Pause before each text of a reply", "whole", unit="ms", required=True),
+    Field(
+        "staleReply",
+        "When a reply comes after the lead wrote again",
+        "choice",
+        required=True,
+        choices=STALE_REPLY_CHOICES,
     ),
-    group_fields(
-        "Business hours",
-        Field(f"{HOURS_FIELD}.start", "Turns are handed over from", "time"),
-        Field(f"{HOURS_FIELD}.end", "Until", "time"),
-        Field(f"{HOURS_FIELD}.timezone", "Time zone", hint="For example America/New_York."),
-        Field(f"{HOURS_FIELD}.days", "On", "several", choices=DAY_CHOICES),
-        hint="If all are empty, turns are handed over at any time.",
+    Field(
+        "resumeAfterMinutes",
+        "Agent mode comes back after",
+        "whole",
+        unit="minutes",
+        hint="Counted from the last text by a person. If empty, it stays off.",
     ),
-    group_fields(
-        "Shadow",
-        Field(
-            "shadowWebhookUrl",
-            "Shadow webhook",
-            hint="Gets a copy of every turn. Its answers are recorded for comparison and never sent.",
-        ),
+    Field("maxTurnsPerDay", "Turns per day in a conversation", "whole", unit="turns", required=True),
+    Heading("Business hours", "If all are empty, turns are handed over at any time."),
+    Field(f"{HOURS_FIELD}.start", "Turns are handed over from", "time"),
+    Field(f"{HOURS_FIELD}.end", "Until", "time"),
+    Field(f"{HOURS_FIELD}.timezone", "Time zone", hint="For example America/New_York."),
+    Field(f"{HOURS_FIELD}.days", "On", "several", choices=DAY_CHOICES),
+    Heading("Shadow"),
+    Field(
+        "shadowWebhookUrl",
+        "Shadow webhook",
+        hint="Gets a copy of every turn. Its answers are recorded for comparison and never sent.",
     ),
-]
+)
 DEFAULTS = {
     "active": True,
     "inboundEnabled": True,
@@ -174,11 +161,6 @@ async def change_agent(admin: AdminRequest, agent_id: str, form: SubmittedForm) 
     return redirect_back(f"agents/{agent_id}", "saved")
 
 
-async def remove_agent(admin: AdminRequest, agent_id: str) -> Response:
-    await admin.run_change(lambda tx: commands.remove(tx, admin.caller, agent_id))
-    return redirect_back("agents", "removed")
-
-
 PAGE = SettingsPage(
     "agents",
     about="Agents answer leads by themselves. A lead's texts are collected and sent to the agent's webhook.",
@@ -189,14 +171,12 @@ PAGE = SettingsPage(
     build_item_page=build_agent_page,
     add=add_agent,
     change=change_agent,
-    removal=Removal(
-        "Remove this agent",
-        "Only an agent without turns can be removed. You can make it inactive instead.",
-        remove_agent,
-    ),
+    remove=commands.remove,
+    removal_label="Remove this agent",
+    removal_hint="Only an agent without turns can be removed. You can make it inactive instead.",
 )
 router = build_router(PAGE)
-add_pause_routes(router, PAGE, "agent")
+add_pause_routes(router, "agents", "agent")
 
 
 @router.post("/{agent_id}/rotate-secret", dependencies=FORM_CHECKS)

@@ -9,55 +9,41 @@ from app.store.engine import ReadTx
 from app.web.directory.campaigns import CampaignChange, CampaignShape, NewCampaign
 from app.web.page.settings import choices, forms
 from app.web.page.settings.admin_request import AdminRequest, Item, redirect_back
-from app.web.page.settings.forms import Field, Group, SubmittedForm, group_fields
-from app.web.page.settings.pages import FormPage, Removal, SettingsPage, build_router
+from app.web.page.settings.forms import Field, Group, Heading, SubmittedForm, group_fields
+from app.web.page.settings.pages import FormPage, SettingsPage, build_router
 
-GROUPS = [
-    group_fields(
-        "Campaign",
-        Field("campaignId", "Id", hint="The id in your own system. If empty, one is created."),
-        Field("name", "Name", required=True),
-        Field("active", "Active", "switch"),
+GROUPS = group_fields(
+    Heading("Campaign"),
+    Field("campaignId", "Id", hint="The id in your own system. If empty, one is created."),
+    Field("name", "Name", required=True),
+    Field("active", "Active", "switch"),
+    Heading("Sending"),
+    Field("phoneNumberId", "Number", "choice"),
+    Field(
+        "provider", "Provider", "choice", choices=choices.PROVIDERS, hint="Used to choose a number if none is named."
     ),
-    group_fields(
-        "Sending",
-        Field("phoneNumberId", "Number", "choice"),
-        Field(
-            "provider",
-            "Provider",
-            "choice",
-            choices=choices.PROVIDERS,
-            hint="Used to choose a number if none is named.",
-        ),
+    Heading("Agents"),
+    Field("smsAgentId", "Production", "choice"),
+    Field(
+        "testSmsAgentId",
+        "Test",
+        "choice",
+        hint="For test leads. If empty or inactive, the production agent answers them.",
     ),
-    group_fields(
-        "Agents",
-        Field("smsAgentId", "Production", "choice"),
-        Field(
-            "testSmsAgentId",
-            "Test",
-            "choice",
-            hint="For test leads. If empty or inactive, the production agent answers them.",
-        ),
+    Heading("Client and offer"),
+    Field("clientName", "Client"),
+    Field("clientId", "Client id"),
+    Field("offerName", "Offer"),
+    Field("offerId", "Offer id"),
+    Heading("Questionnaire"),
+    Field(
+        "questionnaire",
+        "Questions",
+        "pairs",
+        pair=("key", "question"),
+        hint="What the agent should find out. Save to get more rows.",
     ),
-    group_fields(
-        "Client and offer",
-        Field("clientName", "Client"),
-        Field("clientId", "Client id"),
-        Field("offerName", "Offer"),
-        Field("offerId", "Offer id"),
-    ),
-    group_fields(
-        "Questionnaire",
-        Field(
-            "questionnaire",
-            "Questions",
-            "pairs",
-            pair=("key", "question"),
-            hint="What the agent should find out. Save to get more rows.",
-        ),
-    ),
-]
+)
 
 
 async def _add_choices(admin: AdminRequest, read: ReadTx) -> list[Group]:
@@ -109,11 +95,6 @@ async def change_campaign(admin: AdminRequest, campaign_id: str, form: Submitted
     return redirect_back("campaigns", "saved")
 
 
-async def remove_campaign(admin: AdminRequest, campaign_id: str) -> Response:
-    await admin.run_change(lambda tx: commands.remove(tx, admin.caller, campaign_id))
-    return redirect_back("campaigns", "removed")
-
-
 PAGE = SettingsPage(
     "campaigns",
     about="Each lead can belong to a campaign. The campaign names the number and the agents of its texts.",
@@ -124,10 +105,8 @@ PAGE = SettingsPage(
     build_item_page=build_campaign_page,
     add=add_campaign,
     change=change_campaign,
-    removal=Removal(
-        "Remove this campaign",
-        "Only a campaign without leads can be removed. You can make it inactive instead.",
-        remove_campaign,
-    ),
+    remove=commands.remove,
+    removal_label="Remove this campaign",
+    removal_hint="Only a campaign without leads can be removed. You can make it inactive instead.",
 )
 router = build_router(PAGE)

@@ -9,16 +9,14 @@ from app.store.engine import ReadTx
 from app.web.directory.canned_replies import NewReply, ReplyChange, build_shape
 from app.web.page.settings import forms
 from app.web.page.settings.admin_request import AdminRequest, Item, redirect_back
-from app.web.page.settings.forms import Field, SubmittedForm, group_fields
-from app.web.page.settings.pages import FormPage, Removal, SettingsPage, build_router
+from app.web.page.settings.forms import Field, Heading, SubmittedForm, group_fields
+from app.web.page.settings.pages import FormPage, SettingsPage, build_router
 
-GROUPS = [
-    group_fields(
-        "Canned reply",
-        Field("title", "Title", required=True, hint="The name in the menu."),
-        Field("text", "Text", "area", required=True, lines=5),
-    )
-]
+GROUPS = group_fields(
+    Heading("Canned reply"),
+    Field("title", "Title", required=True, hint="The name in the menu."),
+    Field("text", "Text", "area", required=True, lines=5),
+)
 
 
 async def list_replies(admin: AdminRequest, read: ReadTx, id_below: str | None, limit: int) -> list[Item]:
@@ -52,11 +50,6 @@ async def change_reply(admin: AdminRequest, reply_id: str, form: SubmittedForm) 
     return redirect_back("canned", "saved")
 
 
-async def remove_reply(admin: AdminRequest, reply_id: str) -> Response:
-    await admin.run_change(lambda tx: commands.remove(tx, admin.caller, reply_id))
-    return redirect_back("canned", "removed")
-
-
 PAGE = SettingsPage(
     "canned",
     about="Texts that your people send often. One click puts a text into the compose box.",
@@ -67,6 +60,8 @@ PAGE = SettingsPage(
     build_item_page=build_reply_page,
     add=add_reply,
     change=change_reply,
-    removal=Removal("Remove this reply", "Texts that were already sent stay.", remove_reply),
+    remove=commands.remove,
+    removal_label="Remove this reply",
+    removal_hint="Texts that were already sent stay.",
 )
 router = build_router(PAGE)

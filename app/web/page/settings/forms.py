@@ -42,6 +42,14 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class Heading:
+    """The heading above some fields."""
+
+    title: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """Fields under one heading."""
 
@@ -50,8 +58,15 @@ class Group:
     hint: str = ""
 
 
-def group_fields(title: str, *fields: Field, hint: str = "") -> Group:
-    return Group(title, fields, hint)
+def group_fields(*lines: Heading | Field) -> list[Group]:
+    """Returns a form from its headings and fields, in the order of the page. A heading comes first."""
+    groups: list[Group] = []
+    for line in lines:
+        if isinstance(line, Heading):
+            groups.append(Group(line.title, [], line.hint))
+        else:
+            groups[-1] = replace(groups[-1], fields=[*groups[-1].fields, line])
+    return groups
 
 
 @dataclass(frozen=True, slots=True)

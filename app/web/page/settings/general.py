@@ -21,60 +21,52 @@ from app.web.page.settings.admin_request import (
     redirect_back,
     refill_form,
 )
-from app.web.page.settings.forms import Field, group_fields
+from app.web.page.settings.forms import Field, Heading, group_fields
 
 router = APIRouter(include_in_schema=False)
 BASE_PATH = "/settings/general"
-GROUPS = [
-    group_fields(
-        "Sending",
-        Field(
-            "defaultProvider",
-            "Preferred provider",
-            "choice",
-            choices=choices.PROVIDERS,
-            hint="Used to choose a number if neither the conversation nor the campaign has one.",
-        ),
-        Field(
-            "defaultCountry",
-            "Country of phone numbers without a country code",
-            "choice",
-            required=True,
-            choices=choices.COUNTRIES,
-        ),
-        Field(
-            "smartEncoding",
-            "Replace typographic characters",
-            "switch",
-            hint="Curly quotes and long dashes become plain ones if that saves segments.",
-        ),
+GROUPS = group_fields(
+    Heading("Sending"),
+    Field(
+        "defaultProvider",
+        "Preferred provider",
+        "choice",
+        choices=choices.PROVIDERS,
+        hint="Used to choose a number if neither the conversation nor the campaign has one.",
     ),
-    group_fields(
+    Field(
+        "defaultCountry",
+        "Country of phone numbers without a country code",
+        "choice",
+        required=True,
+        choices=choices.COUNTRIES,
+    ),
+    Field(
+        "smartEncoding",
+        "Replace typographic characters",
+        "switch",
+        hint="Curly quotes and long dashes become plain ones if that saves segments.",
+    ),
+    Heading(
         "Quiet hours",
-        Field("quietHours.enabled", "Keep quiet hours", "switch"),
-        Field("quietHours.start", "Texts may leave from", "time", required=True),
-        Field("quietHours.end", "Until", "time", required=True),
-        hint="In the recipient's time zone. Other texts wait until the morning. An answer within 15 minutes"
+        "In the recipient's time zone. Other texts wait until the morning. An answer within 15 minutes"
         " of the lead's text is sent at once.",
     ),
-    group_fields(
-        "Limits",
-        Field(
-            "textsPerDay", "Texts per day", "whole", unit="texts", hint="Accepted per day (UTC). If empty, no limit."
-        ),
-        Field("allowedCountries", "Countries that may be texted", "words", hint="Codes such as US, CA. If empty, all."),
+    Field("quietHours.enabled", "Keep quiet hours", "switch"),
+    Field("quietHours.start", "Texts may leave from", "time", required=True),
+    Field("quietHours.end", "Until", "time", required=True),
+    Heading("Limits"),
+    Field("textsPerDay", "Texts per day", "whole", unit="texts", hint="Accepted per day (UTC). If empty, no limit."),
+    Field("allowedCountries", "Countries that may be texted", "words", hint="Codes such as US, CA. If empty, all."),
+    Heading("Automatic answers"),
+    Field(
+        "optOutConfirmation",
+        "Confirmation of STOP",
+        "area",
+        hint="If empty, a standard text. Not sent if the carrier sends its own confirmation.",
     ),
-    group_fields(
-        "Automatic answers",
-        Field(
-            "optOutConfirmation",
-            "Confirmation of STOP",
-            "area",
-            hint="If empty, a standard text. Not sent if the carrier sends its own confirmation.",
-        ),
-        Field("helpText", "Answer to HELP", "area", hint="If empty, a standard text."),
-    ),
-]
+    Field("helpText", "Answer to HELP", "area", hint="If empty, a standard text."),
+)
 
 
 @router.get("/settings")

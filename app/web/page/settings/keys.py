@@ -9,13 +9,13 @@ from app.commands import api_keys as commands
 from app.commands.directory import require_found
 from app.store import api_keys
 from app.store.engine import ReadTx, Row, Tx
-from app.web.dependencies import get_key_cache
+from app.web.dependencies import AppKeyCache
 from app.web.directory.api_keys import KeyChange, NewKey, build_shape
 from app.web.page import render
 from app.web.page.settings import choices, forms
-from app.web.page.settings.admin_request import AdminRequest, Item, redirect_back
-from app.web.page.settings.forms import Field, SubmittedForm, group_fields
-from app.web.page.settings.pages import FormPage, Removal, SettingsPage, build_router
+from app.web.page.settings.admin_request import FORM_CHECKS, AdminPost, AdminRequest, Item, redirect_back
+from app.web.page.settings.forms import Field, Heading, SubmittedForm, group_fields
+from app.web.page.settings.pages import FormPage, SettingsPage, build_router
 
 SCOPE_CHOICES = [
     ("api", "api: send, read, leads, campaigns, numbers, agents"),
@@ -30,16 +30,14 @@ LIMIT_FIELD = Field(
     unit="requests per second",
     hint="A bulk send counts as many requests as it has texts. If empty, no limit.",
 )
-NEW_GROUPS = [
-    group_fields(
-        "Key",
-        Field("name", "Name", required=True, hint="Who uses the key."),
-        Field("scope", "Scope", "choice", required=True, choices=SCOPE_CHOICES),
-        Field("smsAgentId", "SMS agent", "choice", hint="Only with the scope agent."),
-        LIMIT_FIELD,
-    )
-]
-EDIT_GROUPS = [group_fields("Key", Field("name", "Name", required=True), LIMIT_FIELD)]
+NEW_GROUPS = group_fields(
+    Heading("Key"),
+    Field("name", "Name", required=True, hint="Who uses the key."),
+    Field("scope", "Scope", "choice", required=True, choices=SCOPE_CHOICES),
+    Field("smsAgentId", "SMS agent", "choice", hint="Only with the scope agent."),
+    LIMIT_FIELD,
+)
+EDIT_GROUPS = group_fields(Heading("Key"), Field("name", "Name", required=True), LIMIT_FIELD)
 
 
 async def list_keys(admin: AdminRequest, read: ReadTx, id_below: str | None, limit: int) -> list[Item]:
@@ -99,12 +97,6 @@ async def change_key(admin: AdminRequest, key_id: str, form: SubmittedForm) -> R
     return redirect_back("keys", "saved")
 
 
-async def revoke_key(admin: AdminRequest, key_id: str) -> Response:
-    await admin.run_change(lambda tx: commands.revoke(tx, admin.caller, key_id))
-    (await get_key_cache(admin.request)).forget(key_id)
-    return redirect_back("keys", "revoked")
-
-
 PAGE = SettingsPage(
     "keys",
     about="For your systems and your agents. They send the key in the header X-API-Key.",
@@ -115,6 +107,14 @@ PAGE = SettingsPage(
     build_item_page=build_key_page,
     add=add_key,
     change=change_key,
-    removal=Removal("Revoke this key", "Requests with this key are refused within five seconds.", revoke_key),
+    removal_label="Revoke this key",
+    removal_hint="Requests with this key are refused within five seconds.",
 )
 router = build_router(PAGE)
+
+
+@router.post("/{key_id}/remove", dependencies=FORM_CHECKS)
+async def revoke_key(admin: AdminPost, key_id: str, key_cache: AppKeyCache) -> Response:
+    await admin.run_change(lambda tx: commands.revoke(tx, admin.caller, key_id))
+    key_cache.forget(key_id)
+    return redirect_back("keys", "revoked")

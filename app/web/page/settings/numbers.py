@@ -10,32 +10,30 @@ from app.store.engine import ReadTx
 from app.web.directory.phone_numbers import NewNumber, NumberChange, build_shape, get_columns
 from app.web.page.settings import choices, forms
 from app.web.page.settings.admin_request import AdminRequest, Item, redirect_back
-from app.web.page.settings.forms import Field, Group, SubmittedForm, group_fields
-from app.web.page.settings.pages import FormPage, Removal, SettingsPage, add_pause_routes, build_router
+from app.web.page.settings.forms import Field, Group, Heading, SubmittedForm, group_fields
+from app.web.page.settings.pages import FormPage, SettingsPage, add_pause_routes, build_router
 
 CAPABILITY_CHOICES = [("sms", "SMS"), ("mms", "MMS"), ("voice", "Voice")]
-GROUPS = [
-    group_fields(
-        "Number",
-        Field("phoneNumber", "Phone number", required=True, hint="In any common format."),
-        Field("label", "Label"),
-        Field(
-            "providerAccountId",
-            "Account",
-            "choice",
-            hint="If empty, texts go through any account of the preferred provider.",
-        ),
-        Field("capabilities", "Can do", "several", choices=CAPABILITY_CHOICES),
-        Field(
-            "messagesPerSecond",
-            "Pace",
-            "decimal",
-            unit="segments per second",
-            hint="If empty, the provider's default for this type of number.",
-        ),
-        Field("active", "Active", "switch"),
-    )
-]
+GROUPS = group_fields(
+    Heading("Number"),
+    Field("phoneNumber", "Phone number", required=True, hint="In any common format."),
+    Field("label", "Label"),
+    Field(
+        "providerAccountId",
+        "Account",
+        "choice",
+        hint="If empty, texts go through any account of the preferred provider.",
+    ),
+    Field("capabilities", "Can do", "several", choices=CAPABILITY_CHOICES),
+    Field(
+        "messagesPerSecond",
+        "Pace",
+        "decimal",
+        unit="segments per second",
+        hint="If empty, the provider's default for this type of number.",
+    ),
+    Field("active", "Active", "switch"),
+)
 
 
 async def _build_groups(admin: AdminRequest, read: ReadTx) -> list[Group]:
@@ -84,11 +82,6 @@ async def change_number(admin: AdminRequest, number_id: str, form: SubmittedForm
     return redirect_back("numbers", "saved")
 
 
-async def remove_number(admin: AdminRequest, number_id: str) -> Response:
-    await admin.run_change(lambda tx: commands.remove(tx, admin.caller, number_id))
-    return redirect_back("numbers", "removed")
-
-
 PAGE = SettingsPage(
     "numbers",
     about="The numbers that send and receive texts. A sync on an account's page adds all its numbers.",
@@ -99,11 +92,9 @@ PAGE = SettingsPage(
     build_item_page=build_number_page,
     add=add_number,
     change=change_number,
-    removal=Removal(
-        "Remove this number",
-        "Only a number without conversations can be removed. You can make it inactive instead.",
-        remove_number,
-    ),
+    remove=commands.remove,
+    removal_label="Remove this number",
+    removal_hint="Only a number without conversations can be removed. You can make it inactive instead.",
 )
 router = build_router(PAGE)
-add_pause_routes(router, PAGE, "number")
+add_pause_routes(router, "numbers", "number")

@@ -11,9 +11,10 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from app.commands import brakes
+from app.domain.callers import Caller
 from app.domain.problems import NotFound, Problem
 from app.store.brakes import BrakeKind
-from app.store.engine import ReadTx
+from app.store.engine import ReadTx, Tx
 from app.web.page.settings import forms
 from app.web.page.settings.admin_request import (
     FORM_CHECKS,
@@ -47,17 +48,8 @@ class FormPage:
 
 
 @dataclass(frozen=True, slots=True)
-class Removal:
-    """How a thing is removed. `remove` raises `Problem`, for example while something uses the thing."""
-
-    label: str
-    hint: str
-    remove: Callable[[AdminRequest, str], Awaitable[Response]]
-
-
-@dataclass(frozen=True, slots=True)
 class SettingsPage:
-    """The pages of one kind of thing. The functions get ids from the address and raise `NotFound`."""
+    """The pages of one kind of item. The functions that take an item's id raise `NotFound`."""
 
     section: str
     """A key of `SECTIONS`: the path below /settings."""
@@ -69,14 +61,20 @@ class SettingsPage:
     build_new_page: Callable[[AdminRequest, ReadTx], Awaitable[FormPage]]
     build_item_page: Callable[[AdminRequest, ReadTx, str], Awaitable[FormPage]]
     add: Callable[[AdminRequest, SubmittedForm], Awaitable[Response]]
-    """Adds a thing, once per form. Raises `Problem`, whose words are shown beside the fields."""
+    """Adds an item, once per form. Raises `Problem`, whose words are shown beside the fields."""
     change: Callable[[AdminRequest, str, SubmittedForm], Awaitable[Response]]
-    """Changes a thing. Raises `Problem`, too."""
-    removal: Removal | None = None
+    """Changes an item. Raises `Problem`, too."""
+    remove: Callable[[Tx, Caller, str], Awaitable[None]] | None = None
+    """Removes an item. Raises `Problem`, for example while something uses it."""
+    removal_label: str | None = None
+    """None: the page has no button that removes the item."""
+    removal_hint: str = ""
 
 
 def build_router(page: SettingsPage) -> APIRouter:
-    router = APIRouter(prefix=f"/settings/{page.section}", include_in_schema=False)
+    """Returns a router with the routes of `page`. More routes may be added to it."""
+    path = f"/settings/{page.section}"
+    router = APIRouter(prefix=path, include_in_schema=False)
 
     @router.get("")
     async def show_list(admin: AdminGet, page_query: PageParams) -> Response:
@@ -89,7 +87,7 @@ def build_router(page: SettingsPage) -> APIRouter:
     @router.get("/new")
     async def show_new(admin: AdminGet) -> Response:
         new = await admin.run_read(lambda read: page.build_new_page(admin, read))
-        return _show_new(admin, page.section, new)
+        return _show_form(admin, page, new, new.action or f"{path}/new", "Add")
 
     @router.post("/new", dependencies=FORM_CHECKS)
     async def add(admin: AdminPost) -> Response:
@@ -100,7 +98,7 @@ def build_router(page: SettingsPage) -> APIRouter:
         try:
             return await page.add(admin, form)
         except Problem as problem:
-            return _show_new(admin, page.section, new, problem, form)
+            return _show_form(admin, page, new, new.action or f"{path}/new", "Add", problem, form)
 
     @router.get("/{item_id}")
     async def show(admin: AdminGet, item_id: str) -> Response:
@@ -115,32 +113,31 @@ def build_router(page: SettingsPage) -> APIRouter:
         except Problem as problem:
             return await show_item(admin, page, item_id, problem, form)
 
-    if page.removal:
-        _add_removal(router, page, page.removal)
+    if remove_item := page.remove:
+
+        @router.post("/{item_id}/remove", dependencies=FORM_CHECKS)
+        async def remove(admin: AdminPost, item_id: str) -> Response:
+            try:
+                await admin.run_change(lambda tx: remove_item(tx, admin.caller, item_id))
+            except Problem as problem:
+                return await show_item(admin, page, item_id, problem)
+            return redirect_back(page.section, "removed")
+
     return router
 
 
-def _add_removal(router: APIRouter, page: SettingsPage, removal: Removal) -> None:
-    @router.post("/{item_id}/remove", dependencies=FORM_CHECKS)
-    async def remove(admin: AdminPost, item_id: str) -> Response:
-        try:
-            return await removal.remove(admin, item_id)
-        except Problem as problem:
-            return await show_item(admin, page, item_id, problem)
-
-
-def add_pause_routes(router: APIRouter, page: SettingsPage, kind: BrakeKind) -> None:
-    """Adds the routes that pause and resume a thing."""
+def add_pause_routes(router: APIRouter, section: str, kind: BrakeKind) -> None:
+    """Adds the routes that pause and resume an item."""
 
     @router.post("/{item_id}/pause", dependencies=FORM_CHECKS)
     async def pause(admin: AdminPost, item_id: str, reason: PauseReason = "") -> Response:
         await admin.run_change(lambda tx: brakes.pause(tx, admin.caller, kind, item_id, reason.strip() or None))
-        return redirect_back(f"{page.section}/{item_id}", "paused")
+        return redirect_back(f"{section}/{item_id}", "paused")
 
     @router.post("/{item_id}/resume", dependencies=FORM_CHECKS)
     async def resume(admin: AdminPost, item_id: str) -> Response:
         await admin.run_change(lambda tx: brakes.resume(tx, admin.caller, kind, item_id))
-        return redirect_back(f"{page.section}/{item_id}", "resumed")
+        return redirect_back(f"{section}/{item_id}", "resumed")
 
 
 async def show_item(
@@ -151,44 +148,36 @@ async def show_item(
     form: SubmittedForm | None = None,
     **results: Any,
 ) -> Response:
-    """Shows the page of one thing. A problem stands beside the fields of `form`, or without a form at
-    the top of the page. `results` are for the template. Raises `NotFound`."""
+    """Shows an item's page. A problem is shown beside the fields of `form`, or without a form at the
+    top of the page. `results` go to the template. Raises `NotFound`."""
     item = await admin.run_read(lambda read: page.build_item_page(admin, read, item_id))
     here = f"/settings/{page.section}/{item_id}"
-    if problem and form:
-        shown_form, refused = refill_form(form, here, problem), None
-    else:
-        shown_form, refused = RenderedForm(here, item.groups, item.values), problem
-    context = {"here": here, "removal": page.removal, "refused": refused} | results
-    return _render(admin, page.section, item, shown_form, problem, context)
+    if page.removal_label:
+        results |= {"removal_label": page.removal_label, "removal_hint": page.removal_hint}
+    return _show_form(admin, page, item, here, "Save", problem, form, here=here, **results)
 
 
-def _show_new(
-    admin: AdminRequest, section: str, new: FormPage, problem: Problem | None = None, form: SubmittedForm | None = None
-) -> Response:
-    action = new.action or f"/settings/{section}/new"
-    if problem and form:
-        shown_form = refill_form(form, action, problem, "Add")
-    else:
-        shown_form = RenderedForm(action, new.groups, new.values, submit="Add")
-    return _render(admin, section, new, shown_form, problem, {"removal": None, "refused": None})
-
-
-def _render(
+def _show_form(
     admin: AdminRequest,
-    section: str,
+    page: SettingsPage,
     form_page: FormPage,
-    form: RenderedForm,
-    problem: Problem | None,
-    context: Mapping[str, Any],
+    action: str,
+    submit: str,
+    problem: Problem | None = None,
+    form: SubmittedForm | None = None,
+    **context: Any,
 ) -> Response:
+    shown_form = RenderedForm(action, form_page.groups, form_page.values, submit=submit)
+    if problem and form:
+        shown_form = refill_form(form, action, problem, submit)
     return admin.show_page(
         form_page.template,
-        section,
+        page.section,
         problem.status if problem else 200,
         title=form_page.title,
         about=form_page.about,
-        form=form,
+        form=shown_form,
+        refused=None if form else problem,
         **form_page.context,
         **context,
     )

@@ -15,7 +15,7 @@ from app.web.envelope import Body, Out
 from app.web.page import render
 from app.web.page.settings import forms
 from app.web.page.settings.admin_request import FORM_CHECKS, AdminPost, AdminRequest, Item, redirect_back
-from app.web.page.settings.forms import Field, SubmittedForm, group_fields
+from app.web.page.settings.forms import Field, Heading, SubmittedForm, group_fields
 from app.web.page.settings.pages import FormPage, SettingsPage, build_router
 
 ROLE_CHOICES = [("member", "Member: uses the conversations"), ("admin", "Admin: also changes settings and people")]
@@ -23,8 +23,8 @@ ROLE_FIELD = Field("role", "Role", "choice", required=True, choices=ROLE_CHOICES
 ACTIVE_FIELD = Field(
     "active", "May sign in", "switch", hint="If you switch this off, the person is signed out at once."
 )
-NEW_GROUPS = [group_fields("Person", Field("email", "E-mail", required=True), ROLE_FIELD)]
-EDIT_GROUPS = [group_fields("Person", ROLE_FIELD, ACTIVE_FIELD)]
+NEW_GROUPS = group_fields(Heading("Person"), Field("email", "E-mail", required=True), ROLE_FIELD)
+EDIT_GROUPS = group_fields(Heading("Person"), ROLE_FIELD, ACTIVE_FIELD)
 
 
 class NewPerson(Body):
