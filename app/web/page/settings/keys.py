@@ -1,14 +1,12 @@
 """API keys. A key is shown once, when it is created."""
 
-from collections.abc import Awaitable
-
 from starlette.responses import Response
 
 from app.access import keys as access
 from app.commands import api_keys as commands
 from app.commands.directory import require_found
 from app.store import api_keys
-from app.store.engine import ReadTx, Row, Tx
+from app.store.engine import ReadTx
 from app.web.dependencies import AppKeyCache
 from app.web.directory.api_keys import KeyChange, NewKey, build_shape
 from app.web.page import render
@@ -72,13 +70,13 @@ async def build_key_page(admin: AdminRequest, read: ReadTx, key_id: str) -> Form
 async def add_key(admin: AdminRequest, form: SubmittedForm) -> Response:
     key = access.make()
     body = form.parse_body(NewKey)
-
-    def add_row(tx: Tx) -> Awaitable[Row]:
-        return commands.add(
+    _, is_new = await admin.run_once(
+        form,
+        lambda tx: commands.add(
             tx, admin.caller, body.name, body.scope, body.sms_agent_id, key.prefix, key.digest, body.requests_per_second
-        )
-
-    _, is_new = await admin.run_once(form, add_row, lambda row: row["key_id"])
+        ),
+        lambda row: row["key_id"],
+    )
     return admin.show_page(
         "once",
         "keys",
