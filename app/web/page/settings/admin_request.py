@@ -136,13 +136,13 @@ async def require_admin_get(request: Request, person: Admin, token: Token, resou
 
 
 async def require_admin_post(
-    request: Request, person: AdminFormSender, token: Token, resources: AppResources
+    _: Annotated[None, SameOrigin], request: Request, person: AdminFormSender, token: Token, resources: AppResources
 ) -> AdminRequest:
+    """Returns the request of an admin's form. Raises `Forbidden` unless the form came from this site."""
     return AdminRequest(request, person, token, resources)
 
 
 AdminGet = Annotated[AdminRequest, Depends(require_admin_get)]
 AdminPost = Annotated[AdminRequest, Depends(require_admin_post)]
-FORM_CHECKS = [SameOrigin]
-"""The dependencies of every route that writes."""
+"""The parameter of every route that writes."""
 PauseReason = Annotated[str, Form(max_length=500)]

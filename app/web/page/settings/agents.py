@@ -13,7 +13,7 @@ from app.store.engine import ReadTx, Row
 from app.web import turns
 from app.web.directory.sms_agents import AgentChange, NewAgent, build_shape, get_shadow_report, make_signing_secret
 from app.web.page.settings import choices, forms
-from app.web.page.settings.admin_request import FORM_CHECKS, AdminGet, AdminPost, AdminRequest, Item, redirect_back
+from app.web.page.settings.admin_request import AdminGet, AdminPost, AdminRequest, Item, redirect_back
 from app.web.page.settings.forms import Field, Group, Heading, SubmittedForm, group_fields
 from app.web.page.settings.pages import FormPage, SettingsPage, add_pause_routes, build_router, show_item
 
@@ -179,7 +179,7 @@ router = build_router(PAGE)
 add_pause_routes(router, "agents", "agent")
 
 
-@router.post("/{agent_id}/rotate-secret", dependencies=FORM_CHECKS)
+@router.post("/{agent_id}/rotate-secret")
 async def rotate_secret(admin: AdminPost, agent_id: str) -> Response:
     form = await forms.read_form(admin.request, [])
     secret = make_signing_secret()
@@ -203,7 +203,7 @@ def _render_secret(admin: AdminRequest, agent_id: str, title: str, secret: str |
     )
 
 
-@router.post("/{agent_id}/test", dependencies=FORM_CHECKS)
+@router.post("/{agent_id}/test")
 async def test_agent(admin: AdminPost, agent_id: str) -> Response:
     """Sends the agent a sample turn, with no transaction open. No text is sent."""
     dry_turn = await turns.test_agent(admin.resources, admin.tenant_id, agent_id)

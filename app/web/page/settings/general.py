@@ -12,7 +12,6 @@ from app.store import tenants
 from app.web.directory.settings import SettingsChange, build_answer
 from app.web.page.settings import choices, forms
 from app.web.page.settings.admin_request import (
-    FORM_CHECKS,
     AdminGet,
     AdminPost,
     AdminRequest,
@@ -79,7 +78,7 @@ async def show_settings(admin: AdminGet) -> Response:
     return await _render_settings(admin)
 
 
-@router.post(BASE_PATH, dependencies=FORM_CHECKS)
+@router.post(BASE_PATH)
 async def change_settings(admin: AdminPost) -> Response:
     form = await forms.read_form(admin.request, GROUPS)
     try:
@@ -96,13 +95,13 @@ async def _render_settings(admin: AdminRequest, form: RenderedForm | None = None
     return admin.show_page("general", "general", status, tenant=row, form=form, here=BASE_PATH)
 
 
-@router.post(BASE_PATH + "/pause", dependencies=FORM_CHECKS)
+@router.post(BASE_PATH + "/pause")
 async def pause_tenant(admin: AdminPost, reason: PauseReason = "") -> Response:
     await admin.run_change(lambda tx: brakes.pause(tx, admin.caller, "tenant", admin.tenant_id, reason.strip() or None))
     return redirect_back("general", "paused")
 
 
-@router.post(BASE_PATH + "/resume", dependencies=FORM_CHECKS)
+@router.post(BASE_PATH + "/resume")
 async def resume_tenant(admin: AdminPost) -> Response:
     await admin.run_change(lambda tx: brakes.resume(tx, admin.caller, "tenant", admin.tenant_id))
     return redirect_back("general", "resumed")

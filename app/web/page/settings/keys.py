@@ -11,7 +11,7 @@ from app.web.dependencies import AppKeyCache
 from app.web.directory.api_keys import KeyChange, NewKey, build_shape
 from app.web.page import render
 from app.web.page.settings import choices, forms
-from app.web.page.settings.admin_request import FORM_CHECKS, AdminPost, AdminRequest, Item, redirect_back
+from app.web.page.settings.admin_request import AdminPost, AdminRequest, Item, redirect_back
 from app.web.page.settings.forms import Field, Heading, SubmittedForm, group_fields
 from app.web.page.settings.pages import FormPage, SettingsPage, build_router
 
@@ -111,7 +111,7 @@ PAGE = SettingsPage(
 router = build_router(PAGE)
 
 
-@router.post("/{key_id}/remove", dependencies=FORM_CHECKS)
+@router.post("/{key_id}/remove")
 async def revoke_key(admin: AdminPost, key_id: str, key_cache: AppKeyCache) -> Response:
     await admin.run_change(lambda tx: commands.revoke(tx, admin.caller, key_id))
     key_cache.forget(key_id)

@@ -17,7 +17,6 @@ from app.store.brakes import BrakeKind
 from app.store.engine import ReadTx, Tx
 from app.web.page.settings import forms
 from app.web.page.settings.admin_request import (
-    FORM_CHECKS,
     AdminGet,
     AdminPost,
     AdminRequest,
@@ -89,7 +88,7 @@ def build_router(page: SettingsPage) -> APIRouter:
         new = await admin.run_read(lambda read: page.build_new_page(admin, read))
         return _show_form(admin, page, new, new.action or f"{path}/new", "Add")
 
-    @router.post("/new", dependencies=FORM_CHECKS)
+    @router.post("/new")
     async def add(admin: AdminPost) -> Response:
         new = await admin.run_read(lambda read: page.build_new_page(admin, read))
         if not new.groups:
@@ -104,7 +103,7 @@ def build_router(page: SettingsPage) -> APIRouter:
     async def show(admin: AdminGet, item_id: str) -> Response:
         return await show_item(admin, page, item_id)
 
-    @router.post("/{item_id}", dependencies=FORM_CHECKS)
+    @router.post("/{item_id}")
     async def change(admin: AdminPost, item_id: str) -> Response:
         item = await admin.run_read(lambda read: page.build_item_page(admin, read, item_id))
         form = await forms.read_form(admin.request, item.groups)
@@ -115,7 +114,7 @@ def build_router(page: SettingsPage) -> APIRouter:
 
     if remove_item := page.remove:
 
-        @router.post("/{item_id}/remove", dependencies=FORM_CHECKS)
+        @router.post("/{item_id}/remove")
         async def remove(admin: AdminPost, item_id: str) -> Response:
             try:
                 await admin.run_change(lambda tx: remove_item(tx, admin.caller, item_id))
@@ -129,12 +128,12 @@ def build_router(page: SettingsPage) -> APIRouter:
 def add_pause_routes(router: APIRouter, section: str, kind: BrakeKind) -> None:
     """Adds the routes that pause and resume an item."""
 
-    @router.post("/{item_id}/pause", dependencies=FORM_CHECKS)
+    @router.post("/{item_id}/pause")
     async def pause(admin: AdminPost, item_id: str, reason: PauseReason = "") -> Response:
         await admin.run_change(lambda tx: brakes.pause(tx, admin.caller, kind, item_id, reason.strip() or None))
         return redirect_back(f"{section}/{item_id}", "paused")
 
-    @router.post("/{item_id}/resume", dependencies=FORM_CHECKS)
+    @router.post("/{item_id}/resume")
     async def resume(admin: AdminPost, item_id: str) -> Response:
         await admin.run_change(lambda tx: brakes.resume(tx, admin.caller, kind, item_id))
         return redirect_back(f"{section}/{item_id}", "resumed")
