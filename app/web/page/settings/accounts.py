@@ -23,6 +23,7 @@ from app.web.page.settings import choices, forms
 from app.web.page.settings.admin_request import AdminPost, AdminRequest, Item, redirect_back
 from app.web.page.settings.forms import Field, Group, Heading, SubmittedForm, group_fields
 from app.web.page.settings.pages import FormPage, SettingsPage, build_router, show_item
+from app.web.paging import PageQuery
 
 ABBREVIATIONS = {"sid": "SID", "id": "ID", "api": "API"}
 MULTILINE_KEYS = {"privateKey", "publicKey"}
@@ -75,7 +76,7 @@ def _build_label(name: str) -> str:
     return " ".join([first[:1].upper() + first[1:], *more_words])
 
 
-async def list_accounts(admin: AdminRequest, read: ReadTx, id_below: str | None, limit: int) -> list[Item]:
+async def list_accounts(admin: AdminRequest, read: ReadTx, page_query: PageQuery) -> list[Item]:
     return [
         Item(
             row["account_id"],
@@ -85,7 +86,7 @@ async def list_accounts(admin: AdminRequest, read: ReadTx, id_below: str | None,
             + [("failed", "Missed texts not fetched")] * bool(row["missing_since"] and row["failing_since"])
             + [("off", "Inactive")] * (not row["active"]),
         )
-        for row in await accounts.list_page(read, admin.tenant_id, id_below, limit)
+        for row in await accounts.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
     ]
 
 

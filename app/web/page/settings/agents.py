@@ -16,6 +16,7 @@ from app.web.page.settings import choices, forms
 from app.web.page.settings.admin_request import AdminGet, AdminPost, AdminRequest, Item, redirect_back
 from app.web.page.settings.forms import Field, Group, Heading, SubmittedForm, group_fields
 from app.web.page.settings.pages import FormPage, SettingsPage, add_pause_routes, build_router, show_item
+from app.web.paging import PageQuery
 
 STALE_REPLY_CHOICES = [
     ("rerun", "Refuse it, and show it to the agent in the next turn"),
@@ -107,7 +108,7 @@ def _get_plain_values(form: forms.SubmittedForm) -> dict[str, Any]:
     return plain
 
 
-async def list_agents(admin: AdminRequest, read: ReadTx, id_below: str | None, limit: int) -> list[Item]:
+async def list_agents(admin: AdminRequest, read: ReadTx, page_query: PageQuery) -> list[Item]:
     number_rows = await numbers.list_page(read, admin.tenant_id, None, choices.MAX_CHOICES)
     phones = {row["phone_number_id"]: format_phone(row["phone_number"]) for row in number_rows}
     return [
@@ -119,7 +120,7 @@ async def list_agents(admin: AdminRequest, read: ReadTx, id_below: str | None, l
             + [("stopped", "Paused")] * bool(row["paused_at"])
             + [("off", "Inactive")] * (not row["active"]),
         )
-        for row in await sms_agents.list_page(read, admin.tenant_id, id_below, limit)
+        for row in await sms_agents.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
     ]
 
 

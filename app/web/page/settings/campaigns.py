@@ -11,6 +11,7 @@ from app.web.page.settings import choices, forms
 from app.web.page.settings.admin_request import AdminRequest, Item, redirect_back
 from app.web.page.settings.forms import Field, Group, Heading, SubmittedForm, group_fields
 from app.web.page.settings.pages import FormPage, SettingsPage, build_router
+from app.web.paging import PageQuery
 
 GROUPS = group_fields(
     Heading("Campaign"),
@@ -52,8 +53,8 @@ async def _add_choices(admin: AdminRequest, read: ReadTx) -> list[Group]:
     return forms.with_choices(GROUPS, phoneNumberId=numbers, smsAgentId=agents, testSmsAgentId=agents)
 
 
-async def list_campaigns(admin: AdminRequest, read: ReadTx, id_below: str | None, limit: int) -> list[Item]:
-    rows = await campaigns.list_page(read, admin.tenant_id, id_below, limit)
+async def list_campaigns(admin: AdminRequest, read: ReadTx, page_query: PageQuery) -> list[Item]:
+    rows = await campaigns.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
     numbers = dict(await choices.list_numbers(read, admin.tenant_id))
     agents = dict(await choices.list_agents(read, admin.tenant_id))
     return [

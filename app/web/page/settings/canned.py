@@ -11,6 +11,7 @@ from app.web.page.settings import forms
 from app.web.page.settings.admin_request import AdminRequest, Item, redirect_back
 from app.web.page.settings.forms import Field, Heading, SubmittedForm, group_fields
 from app.web.page.settings.pages import FormPage, SettingsPage, build_router
+from app.web.paging import PageQuery
 
 GROUPS = group_fields(
     Heading("Canned reply"),
@@ -19,8 +20,8 @@ GROUPS = group_fields(
 )
 
 
-async def list_replies(admin: AdminRequest, read: ReadTx, id_below: str | None, limit: int) -> list[Item]:
-    rows = await canned.list_page(read, admin.tenant_id, id_below, limit)
+async def list_replies(admin: AdminRequest, read: ReadTx, page_query: PageQuery) -> list[Item]:
+    rows = await canned.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
     return [Item(row["canned_reply_id"], row["title"], [_shorten_text(row["text"])]) for row in rows]
 
 

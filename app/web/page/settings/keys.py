@@ -14,6 +14,7 @@ from app.web.page.settings import choices, forms
 from app.web.page.settings.admin_request import AdminPost, AdminRequest, Item, redirect_back
 from app.web.page.settings.forms import Field, Heading, SubmittedForm, group_fields
 from app.web.page.settings.pages import FormPage, SettingsPage, build_router
+from app.web.paging import PageQuery
 
 SCOPE_CHOICES = [
     ("api", "api: send, read, leads, campaigns, numbers, agents"),
@@ -38,8 +39,8 @@ NEW_GROUPS = group_fields(
 EDIT_GROUPS = group_fields(Heading("Key"), Field("name", "Name", required=True), LIMIT_FIELD)
 
 
-async def list_keys(admin: AdminRequest, read: ReadTx, id_below: str | None, limit: int) -> list[Item]:
-    rows = await api_keys.list_page(read, admin.tenant_id, id_below, limit)
+async def list_keys(admin: AdminRequest, read: ReadTx, page_query: PageQuery) -> list[Item]:
+    rows = await api_keys.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
     zone = render.get_zone(admin.request)
     return [
         Item(

@@ -12,6 +12,7 @@ from app.web.page.settings import choices, forms
 from app.web.page.settings.admin_request import AdminRequest, Item, redirect_back
 from app.web.page.settings.forms import Field, Group, Heading, SubmittedForm, group_fields
 from app.web.page.settings.pages import FormPage, SettingsPage, add_pause_routes, build_router
+from app.web.paging import PageQuery
 
 CAPABILITY_CHOICES = [("sms", "SMS"), ("mms", "MMS"), ("voice", "Voice")]
 GROUPS = group_fields(
@@ -40,7 +41,7 @@ async def _build_groups(admin: AdminRequest, read: ReadTx) -> list[Group]:
     return forms.with_choices(GROUPS, providerAccountId=await choices.list_accounts(read, admin.tenant_id))
 
 
-async def list_numbers(admin: AdminRequest, read: ReadTx, id_below: str | None, limit: int) -> list[Item]:
+async def list_numbers(admin: AdminRequest, read: ReadTx, page_query: PageQuery) -> list[Item]:
     accounts = dict(await choices.list_accounts(read, admin.tenant_id))
     return [
         Item(
@@ -49,7 +50,7 @@ async def list_numbers(admin: AdminRequest, read: ReadTx, id_below: str | None, 
             [row["label"] or "", accounts.get(row["account_id"], ""), ", ".join(row["capabilities"])],
             [("stopped", "Paused")] * bool(row["paused_at"]) + [("off", "Inactive")] * (not row["active"]),
         )
-        for row in await numbers.list_page(read, admin.tenant_id, id_below, limit)
+        for row in await numbers.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
     ]
 
 

@@ -1,7 +1,7 @@
 """The routes that most settings pages have: list, new form, add, show, change, remove.
 
-A `SettingsPage` holds a page's texts and functions, and `build_router` makes its routes. What only
-one page can do is a route in that page's file."""
+A `SettingsPage` holds the texts and functions of one section, and `build_router` makes its routes. A
+route that only one section needs is a plain route function in the file of that section."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,12 +27,12 @@ from app.web.page.settings.admin_request import (
     refill_form,
 )
 from app.web.page.settings.forms import Group, SubmittedForm
-from app.web.paging import PageParams
+from app.web.paging import PageParams, PageQuery
 
 
 @dataclass(frozen=True, slots=True)
 class FormPage:
-    """A page with one form: for a new thing, or for one that exists. Without groups it takes no form."""
+    """A page with one form: for a new item, or for one that exists. Without groups it takes no form."""
 
     title: str
     groups: Sequence[Group]
@@ -48,23 +48,23 @@ class FormPage:
 
 @dataclass(frozen=True, slots=True)
 class SettingsPage:
-    """The pages of one kind of item. The functions that take an item's id raise `NotFound`."""
+    """The pages of one section. The functions that take an item's id raise `NotFound`."""
 
     section: str
-    """A key of `SECTIONS`: the path below /settings."""
+    """A key of `SECTIONS`, and the path below /settings."""
     about: str
     empty_text: str
     add_label: str
-    list_items: Callable[[AdminRequest, ReadTx, str | None, int], Awaitable[Sequence[Item]]]
-    """Reads the newest items, at most so many: all, or those with ids below the given one."""
+    list_items: Callable[[AdminRequest, ReadTx, PageQuery], Awaitable[Sequence[Item]]]
+    """Reads `fetch_limit` items, the newest first."""
     build_new_page: Callable[[AdminRequest, ReadTx], Awaitable[FormPage]]
     build_item_page: Callable[[AdminRequest, ReadTx, str], Awaitable[FormPage]]
     add: Callable[[AdminRequest, SubmittedForm], Awaitable[Response]]
     """Adds an item, once per form. Raises `Problem`, whose words are shown beside the fields."""
     change: Callable[[AdminRequest, str, SubmittedForm], Awaitable[Response]]
-    """Changes an item. Raises `Problem`, too."""
+    """Changes the item with this id. Raises `Problem`, as `add` does."""
     remove: Callable[[Tx, Caller, str], Awaitable[None]] | None = None
-    """Removes an item. Raises `Problem`, for example while something uses it."""
+    """Removes the item with this id. Raises `Problem`, for example while something uses it."""
     removal_label: str | None = None
     """None: the page has no button that removes the item."""
     removal_hint: str = ""
@@ -77,9 +77,7 @@ def build_router(page: SettingsPage) -> APIRouter:
 
     @router.get("")
     async def show_list(admin: AdminGet, page_query: PageParams) -> Response:
-        items = await admin.run_read(
-            lambda read: page.list_items(admin, read, page_query.get_id_below(), page_query.fetch_limit)
-        )
+        items = await admin.run_read(lambda read: page.list_items(admin, read, page_query))
         page_items, cursor = page_query.cut_page(items, lambda item: [item.id])
         return admin.show_page("list", page.section, page=page, items=page_items, cursor=cursor)
 

@@ -16,6 +16,7 @@ from app.web.page import render
 from app.web.page.settings.admin_request import AdminPost, AdminRequest, Item, redirect_back
 from app.web.page.settings.forms import Field, Heading, SubmittedForm, group_fields
 from app.web.page.settings.pages import FormPage, SettingsPage, build_router
+from app.web.paging import PageQuery
 
 ROLE_CHOICES = [("member", "Member: uses the conversations"), ("admin", "Admin: also changes settings and people")]
 ROLE_FIELD = Field("role", "Role", "choice", required=True, choices=ROLE_CHOICES)
@@ -36,8 +37,8 @@ class PersonChange(Body):
     active: bool
 
 
-async def list_people(admin: AdminRequest, read: ReadTx, id_below: str | None, limit: int) -> list[Item]:
-    rows = await people.list_page(read, admin.tenant_id, id_below, limit)
+async def list_people(admin: AdminRequest, read: ReadTx, page_query: PageQuery) -> list[Item]:
+    rows = await people.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
     zone = render.get_zone(admin.request)
     return [
         Item(
