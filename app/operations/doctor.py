@@ -11,13 +11,12 @@ from redis.exceptions import RedisError
 
 from app.access import reseal
 from app.access.sealing import Unsealable
-from app.calls import carriers
-from app.commands.directory import require_found
 from app.domain.problems import Problem, Unavailable
 from app.resources import Resources, open_resources
 from app.settings import ConfigurationError, Settings
-from app.store import accounts, numbers, owed, readiness, turns
+from app.store import accounts, owed, readiness, turns
 from app.store.engine import DATABASE_AWAY_ERRORS
+from app.web.directory import vendor
 
 Severity = Literal["ok", "note", "BAD"]
 MAX_CLOCK_SKEW_SECONDS, MAX_TEXT_DELAY_SECONDS, MAX_TURN_DELAY_SECONDS = 1.0, 60.0, 30.0
@@ -167,22 +166,13 @@ async def _check_vendors(resources: Resources) -> list[Finding]:
         topic = f"{provider} {account_id}"
         async with semaphore:
             try:
-                faults = await _find_webhook_faults(resources, tenant_id, account_id)
+                check = await vendor.check_webhooks(resources, tenant_id, account_id)
             except Problem as problem:
                 message = " ".join([problem.message, *problem.details])
                 return [Finding("note", topic, f"cannot be checked: {message}")]
-        if not faults:
+        if check.ok:
             return [Finding("ok", topic, "posts inbound texts to this service")]
-        return [Finding("BAD", topic, message) for message in faults]
+        return [Finding("BAD", topic, message) for message in check.findings]
 
     checks = [check_account(row["tenant_id"], row["account_id"], row["provider"]) for row in rows]
     return [finding for vendor_findings in await asyncio.gather(*checks) for finding in vendor_findings]
-
-
-async def _find_webhook_faults(resources: Resources, tenant_id: str, account_id: str) -> list[str]:
-    """Raises `NotFound`, and as `carriers.list_numbers` does."""
-    async with resources.database.read_tx(tenant_id) as read:
-        row = require_found(await accounts.get(read, tenant_id, account_id))
-        own_numbers = await numbers.list_of_account(read, tenant_id, account_id)
-    account = resources.seal.open_account(row)
-    return await carriers.find_webhook_faults(resources.wire, account, resources.settings.base_url, own_numbers)

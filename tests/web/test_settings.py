@@ -384,6 +384,16 @@ async def test_an_account_keeps_its_credentials_to_itself(sam: Browser, tenant: 
     assert kept["default"] is True
 
 
+@pytest.mark.parametrize("query", ["", "?provider=", "?provider=nobody"])
+async def test_an_account_needs_a_known_provider(sam: Browser, tenant: Tenant, query: str) -> None:
+    page = await sam.page(f"/settings/accounts/new{query}")
+    assert "Choose the provider." in page
+    csrf = form(page, "/sign-out")[1]["csrf"]
+    answer = await sam.post(f"/settings/accounts/new{query}", csrf=csrf, once="x" * 16, **TWILIO)
+    assert answer.status_code == 404
+    assert (await tenant.call("GET", "/provider-accounts"))["providerAccounts"] == []
+
+
 async def test_a_credential_left_empty_stays_and_one_typed_is_replaced(
     sam: Browser, tenant: Tenant, resources: Resources
 ) -> None:

@@ -4,16 +4,7 @@ A refusal is shown beside its field. The form keeps what was typed, except secre
 
 from fastapi import APIRouter
 
-from app.web.page.settings import (
-    accounts,
-    agents,
-    campaigns,
-    canned,
-    general,
-    keys,
-    numbers,
-    people,
-)
+from app.web.page.settings import accounts, agents, campaigns, canned, general, keys, numbers, people
 
 ROUTERS: tuple[APIRouter, ...] = (
     general.router,

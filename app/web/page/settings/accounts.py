@@ -1,17 +1,15 @@
 """Provider accounts: credentials, webhook check and number sync."""
 
 import re
-from typing import Any
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from app.commands import accounts as commands
 from app.commands.directory import require_found
-from app.domain.problems import NotFound, Problem
+from app.domain.problems import Problem
 from app.providers import REGISTRY
 from app.store import accounts
-from app.store.engine import Tx
+from app.store.engine import ReadTx, Tx
 from app.web.directory import vendor
 from app.web.directory.provider_accounts import (
     AccountChange,
@@ -21,21 +19,12 @@ from app.web.directory.provider_accounts import (
     require_real,
     seal_credentials,
 )
-from app.web.page.settings import admin_request, choices, forms
-from app.web.page.settings.admin_request import (
-    FORM_CHECKS,
-    AdminGet,
-    AdminPost,
-    AdminRequest,
-    Item,
-    redirect_back,
-)
-from app.web.page.settings.forms import Field, Group
-from app.web.paging import PageParams
+from app.web.page.settings import choices, forms
+from app.web.page.settings.admin_request import AdminPost, AdminRequest, Item, redirect_back
+from app.web.page.settings.forms import Field, Group, Heading, SubmittedForm, group_fields
+from app.web.page.settings.pages import FormPage, SettingsPage, build_router, show_item
+from app.web.paging import PageQuery
 
-router = APIRouter(include_in_schema=False)
-BASE_PATH = "/settings/accounts"
-ABOUT_TEXT = "Your accounts with carriers. Texts are sent and received through them."
 ABBREVIATIONS = {"sid": "SID", "id": "ID", "api": "API"}
 MULTILINE_KEYS = {"privateKey", "publicKey"}
 """Credentials with several lines: they get a text area."""
@@ -52,23 +41,20 @@ def build_groups(provider: str, hints: dict[str, str] | None = None) -> list[Gro
     hint = "Stored encrypted and never shown again."
     if hints:
         hint += " Leave a field empty to keep its value."
-    return [
-        Group(
-            "Account",
-            [
-                Field("name", "Name", required=True),
-                Field(
-                    "default",
-                    "The default account with this provider",
-                    "switch",
-                    hint="There is always one default account. To change it, make another account the default.",
-                ),
-                Field("active", "Active", "switch"),
-                Field("baseUrl", "Address of its API", hint="If empty, the provider's own address."),
-            ],
+    return group_fields(
+        Heading("Account"),
+        Field("name", "Name", required=True),
+        Field(
+            "default",
+            "The default account with this provider",
+            "switch",
+            hint="There is always one default account. To change it, make another account the default.",
         ),
-        Group("Credentials", credentials, hint),
-    ]
+        Field("active", "Active", "switch"),
+        Field("baseUrl", "Address of its API", hint="If empty, the provider's own address."),
+        Heading("Credentials", hint),
+        *credentials,
+    )
 
 
 def _build_credential_field(name: str, optional: bool, hints: dict[str, str] | None) -> Field:
@@ -90,13 +76,8 @@ def _build_label(name: str) -> str:
     return " ".join([first[:1].upper() + first[1:], *more_words])
 
 
-@router.get(BASE_PATH)
-async def list_accounts(admin: AdminGet, page_query: PageParams) -> Response:
-    rows = await admin.run_read(
-        lambda read: accounts.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
-    )
-    page, cursor = page_query.cut_page(rows, lambda row: [row["account_id"]])
-    items = [
+async def list_accounts(admin: AdminRequest, read: ReadTx, page_query: PageQuery) -> list[Item]:
+    return [
         Item(
             row["account_id"],
             row["name"],
@@ -105,107 +86,66 @@ async def list_accounts(admin: AdminGet, page_query: PageParams) -> Response:
             + [("failed", "Missed texts not fetched")] * bool(row["missing_since"] and row["failing_since"])
             + [("off", "Inactive")] * (not row["active"]),
         )
-        for row in page
+        for row in await accounts.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
     ]
-    return admin.show_list("accounts", ABOUT_TEXT, items, cursor, "No accounts yet.", "Add an account")
 
 
-@router.get(BASE_PATH + "/new")
-async def show_new_form(admin: AdminGet, provider: str = "") -> Response:
+async def build_new_page(admin: AdminRequest, read: ReadTx) -> FormPage:
+    provider = _get_provider(admin)
     if provider not in REGISTRY:
-        return admin.show_page("providers", "accounts", providers=choices.PROVIDERS)
-    initial_values = {"active": True, "name": choices.PROVIDER_NAMES[provider]}
-    return _render_new_form(
-        admin,
-        provider,
-        admin_request.Form(_get_action(provider), build_groups(provider), initial_values, {}, "Add"),
+        return FormPage("New account", [], {}, template="providers", context={"providers": choices.PROVIDERS})
+    name = choices.PROVIDER_NAMES[provider]
+    return FormPage(
+        f"New account with {name}",
+        build_groups(provider),
+        {"active": True, "name": name},
+        action=f"/settings/accounts/new?provider={provider}",
     )
 
 
-def _get_action(provider: str) -> str:
-    return f"{BASE_PATH}/new?provider={provider}"
+def _get_provider(admin: AdminRequest) -> str:
+    return admin.request.query_params.get("provider", "")
 
 
-def _render_new_form(admin: AdminRequest, provider: str, form: admin_request.Form, status: int = 200) -> Response:
-    title = f"New account with {choices.PROVIDER_NAMES[provider]}"
-    return admin.show_page("form", "accounts", status, title=title, about=None, form=form, removable=None)
+async def _get_account(admin: AdminRequest, read: ReadTx, account_id: str) -> AccountShape:
+    return build_shape(require_found(await accounts.get(read, admin.tenant_id, account_id)), admin.resources)
 
 
-@router.post(BASE_PATH + "/new", dependencies=FORM_CHECKS)
-async def add_account(admin: AdminPost, provider: str) -> Response:
-    if provider not in REGISTRY:
-        raise NotFound
-    form = await forms.read_form(admin.request, build_groups(provider))
-    plain = form.get_plain_values() | {"provider": provider}
-    plain.setdefault("credentials", {})
+async def build_account_page(admin: AdminRequest, read: ReadTx, account_id: str) -> FormPage:
+    account = await _get_account(admin, read, account_id)
+    groups = build_groups(account.provider, account.credentials)
+    return FormPage(
+        account.name,
+        groups,
+        forms.get_values(groups, account),
+        about=choices.PROVIDER_NAMES[account.provider],
+        template="account",
+        context={"account": account},
+    )
+
+
+async def add_account(admin: AdminRequest, form: SubmittedForm) -> Response:
+    provider = _get_provider(admin)
+    plain = {"credentials": {}} | form.get_plain_values() | {"provider": provider}
     if not plain["default"]:
         del plain["default"]  # the first account becomes the default in any case
-    try:
-        require_real(provider, admin.resources)
-        body = forms.parse_body(NewAccount, plain)
-        fields = {name: value for name, value in body.get_named_fields().items() if value is not None}
-
-        async def add_row(tx: Tx) -> str:
-            row = await commands.add(tx, admin.caller, seal_credentials(fields, provider, admin.resources))
-            return str(row["account_id"])
-
-        account_id, _ = await admin.run_once(form, add_row)
-    except Problem as problem:
-        refilled_form = admin_request.refill_form(form, _get_action(provider), problem, "Add")
-        return _render_new_form(admin, provider, refilled_form, problem.status)
+    require_real(provider, admin.resources)
+    named_fields = forms.parse_body(NewAccount, plain).get_named_fields()
+    fields = {name: value for name, value in named_fields.items() if value is not None}
+    sealed_fields = seal_credentials(fields, provider, admin.resources)
+    account_id, _ = await admin.run_once(
+        form, lambda tx: commands.add(tx, admin.caller, sealed_fields), lambda row: row["account_id"]
+    )
     return redirect_back(f"accounts/{account_id}", "added")
 
 
-@router.get(BASE_PATH + "/{account_id}")
-async def show_account(admin: AdminGet, account_id: str) -> Response:
-    return await _render_account(admin, account_id)
-
-
-async def _get_account(admin: AdminRequest, account_id: str) -> AccountShape:
-    row = await admin.run_read(lambda read: accounts.get(read, admin.tenant_id, account_id))
-    return build_shape(require_found(row), admin.resources)
-
-
-async def _render_account(
-    admin: AdminRequest,
-    account_id: str,
-    form: admin_request.Form | None = None,
-    status: int = 200,
-    **results: Any,
-) -> Response:
-    account = await _get_account(admin, account_id)
-    fields = build_groups(account.provider, account.credentials)
-    here = f"{BASE_PATH}/{account_id}"
-    return admin.show_page(
-        "account",
-        "accounts",
-        status,
-        title=account.name,
-        about=choices.PROVIDER_NAMES[account.provider],
-        account=account,
-        form=form or admin_request.Form(here, fields, forms.get_values(fields, account), {}),
-        here=here,
-        removable="Remove this account",
-        removal_hint="Only an account without numbers can be removed. You can make it inactive instead.",
-        told={"synced": None, "checked": None, "refused": None} | results,
-    )
-
-
-@router.post(BASE_PATH + "/{account_id}", dependencies=FORM_CHECKS)
-async def change_account(admin: AdminPost, account_id: str) -> Response:
-    account = await _get_account(admin, account_id)
-    form = await forms.read_form(admin.request, build_groups(account.provider, account.credentials))
+async def change_account(admin: AdminRequest, account_id: str, form: SubmittedForm) -> Response:
+    account = await admin.run_read(lambda read: _get_account(admin, read, account_id))
     plain = form.get_plain_values()
     if not plain["default"] and account.default:
         del plain["default"]
-    try:
-        body = forms.parse_body(AccountChange, plain)
-        await admin.run_change(lambda tx: _apply_change(admin, tx, account_id, body))
-    except NotFound:
-        raise
-    except Problem as problem:
-        refilled_form = admin_request.refill_form(form, f"{BASE_PATH}/{account_id}", problem, "Save")
-        return await _render_account(admin, account_id, refilled_form, problem.status)
+    body = forms.parse_body(AccountChange, plain)
+    await admin.run_change(lambda tx: _apply_change(admin, tx, account_id, body))
     return redirect_back(f"accounts/{account_id}", "saved")
 
 
@@ -219,36 +159,38 @@ async def _apply_change(admin: AdminRequest, tx: Tx, account_id: str, body: Acco
     await commands.change(tx, admin.caller, account_id, seal_credentials(fields, row["provider"], admin.resources))
 
 
-@router.post(BASE_PATH + "/{account_id}/remove", dependencies=FORM_CHECKS)
-async def remove_account(admin: AdminPost, account_id: str) -> Response:
-    try:
-        await admin.run_change(lambda tx: commands.remove(tx, admin.caller, account_id))
-    except NotFound:
-        raise
-    except Problem as problem:
-        return await _render_account(admin, account_id, None, problem.status, refused=problem)
-    return redirect_back("accounts", "removed")
+PAGE = SettingsPage(
+    "accounts",
+    about="Your accounts with carriers. Texts are sent and received through them.",
+    empty_text="No accounts yet.",
+    add_label="Add an account",
+    list_items=list_accounts,
+    build_new_page=build_new_page,
+    build_item_page=build_account_page,
+    add=add_account,
+    change=change_account,
+    remove=commands.remove,
+    removal_label="Remove this account",
+    removal_hint="Only an account without numbers can be removed. You can make it inactive instead.",
+)
+router = build_router(PAGE)
 
 
-@router.post(BASE_PATH + "/{account_id}/sync", dependencies=FORM_CHECKS)
+@router.post("/{account_id}/sync")
 async def sync_numbers(admin: AdminPost, account_id: str) -> Response:
     """Syncs with the vendor, with no transaction open."""
     try:
         synced = await vendor.sync_numbers(admin.resources, admin.caller, account_id)
-    except NotFound:
-        raise
     except Problem as problem:
-        return await _render_account(admin, account_id, None, problem.status, refused=problem)
-    return await _render_account(admin, account_id, synced=synced)
+        return await show_item(admin, PAGE, account_id, problem)
+    return await show_item(admin, PAGE, account_id, synced=synced)
 
 
-@router.post(BASE_PATH + "/{account_id}/check", dependencies=FORM_CHECKS)
+@router.post("/{account_id}/check")
 async def check_webhooks(admin: AdminPost, account_id: str) -> Response:
     """Checks at the vendor, with no transaction open."""
     try:
         checked = await vendor.check_webhooks(admin.resources, admin.tenant_id, account_id)
-    except NotFound:
-        raise
     except Problem as problem:
-        return await _render_account(admin, account_id, None, problem.status, refused=problem)
-    return await _render_account(admin, account_id, checked=checked)
+        return await show_item(admin, PAGE, account_id, problem)
+    return await show_item(admin, PAGE, account_id, checked=checked)

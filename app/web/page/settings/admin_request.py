@@ -1,11 +1,11 @@
 """A request by an admin for a settings page, and what all settings pages share."""
 
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Request
+from fastapi import Depends, Form, Request
 from fastapi.responses import RedirectResponse
 from starlette.responses import Response
 
@@ -23,6 +23,7 @@ from app.web.page.dependencies import Admin, AdminFormSender, SameOrigin, Token
 from app.web.page.settings import forms
 from app.web.page.settings.forms import Group, SubmittedForm
 
+T = TypeVar("T")
 SECTIONS = {
     "general": "General",
     "people": "People",
@@ -47,7 +48,7 @@ DONE_MESSAGES = {
 class Item:
     """One line of a list."""
 
-    path: str
+    id: str
     name: str
     facts: Sequence[str]
     marks: Sequence[tuple[str, str]] = ()
@@ -55,13 +56,13 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class RenderedForm:
     """A form as it is rendered."""
 
     action: str
     groups: Sequence[Group]
-    values: dict[str, Any]
-    faults: dict[str, str]
+    values: Mapping[str, Any]
+    faults: Mapping[str, str] = field(default_factory=dict)
     submit: str = "Save"
     once: str = field(default_factory=lambda: secrets.token_urlsafe(12))
 
@@ -96,25 +97,16 @@ class AdminRequest:
             **context,
         )
 
-    def show_list(
-        self,
-        section: str,
-        about: str,
-        items: Sequence[Item],
-        cursor: str | None,
-        empty_text: str,
-        add: str,
-    ) -> Response:
-        return self.show_page("list", section, about=about, items=items, cursor=cursor, nothing=empty_text, add=add)
-
-    async def run_once(self, form: SubmittedForm, work: Callable[[Tx], Awaitable[str]]) -> tuple[str, bool]:
-        """Runs `work` once per form, in a transaction. Returns the id that it made, and whether this
+    async def run_once(
+        self, form: SubmittedForm, work: Callable[[Tx], Awaitable[T]], get_id: Callable[[T], str]
+    ) -> tuple[str, bool]:
+        """Runs `work` once per form, in a transaction. Returns the id of what it made, and whether this
         request made it."""
         idempotency_key = IdempotencyKey(f"page {self.request.url.path}", form.once, form.digest)
         try:
             async with self.resources.database.tenant_tx(self.tenant_id) as tx:
                 idempotency = await claim_key(tx, self.tenant_id, idempotency_key)
-                new_id = await work(tx)
+                new_id = get_id(await work(tx))
                 await idempotency.store_data({"id": new_id}, 201)
         except ReplayedAnswer as replayed_answer:
             return str(replayed_answer.data["id"]), False
@@ -124,7 +116,7 @@ class AdminRequest:
         async with self.resources.database.tenant_tx(self.tenant_id) as tx:
             await work(tx)
 
-    async def run_read(self, work: Callable[[ReadTx], Awaitable[Any]]) -> Any:
+    async def run_read(self, work: Callable[[ReadTx], Awaitable[T]]) -> T:
         async with self.resources.database.read_tx(self.tenant_id) as read:
             return await work(read)
 
@@ -134,10 +126,9 @@ def redirect_back(path: str, done_key: str) -> Response:
     return RedirectResponse(f"/settings/{path}?done={done_key}", 303)
 
 
-def refill_form(form: SubmittedForm, action: str, problem: Problem, submit: str) -> Form:
+def refill_form(form: SubmittedForm, action: str, problem: Problem, submit: str = "Save") -> RenderedForm:
     """Returns the form as it was submitted, with the faults of `problem` beside its fields."""
-    faults = forms.list_faults(form.groups, problem)
-    return Form(action, form.groups, form.get_values(), faults, submit)
+    return RenderedForm(action, form.groups, form.get_values(), forms.list_faults(form.groups, problem), submit)
 
 
 async def require_admin_get(request: Request, person: Admin, token: Token, resources: AppResources) -> AdminRequest:
@@ -145,12 +136,13 @@ async def require_admin_get(request: Request, person: Admin, token: Token, resou
 
 
 async def require_admin_post(
-    request: Request, person: AdminFormSender, token: Token, resources: AppResources
+    _: Annotated[None, SameOrigin], request: Request, person: AdminFormSender, token: Token, resources: AppResources
 ) -> AdminRequest:
+    """Returns the request of an admin's form. Raises `Forbidden` unless the form came from this site."""
     return AdminRequest(request, person, token, resources)
 
 
 AdminGet = Annotated[AdminRequest, Depends(require_admin_get)]
 AdminPost = Annotated[AdminRequest, Depends(require_admin_post)]
-FORM_CHECKS = [SameOrigin]
-"""The dependencies of every route that writes."""
+"""The parameter of every route that writes."""
+PauseReason = Annotated[str, Form(max_length=500)]

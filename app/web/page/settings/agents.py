@@ -1,137 +1,85 @@
 """SMS agents: their form, signing secret, pause, test and shadow report."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Form
 from starlette.responses import Response
 
-from app.commands import brakes
 from app.commands import sms_agents as commands
 from app.commands.directory import require_found
 from app.domain import windows
 from app.domain.phones import format_phone
-from app.domain.problems import NotFound, Problem
 from app.store import numbers, sms_agents
-from app.store.engine import ReadTx, Row, Tx
+from app.store.engine import ReadTx, Row
 from app.web import turns
-from app.web.directory.sms_agents import (
-    AgentChange,
-    NewAgent,
-    build_shape,
-    get_shadow_report,
-    make_signing_secret,
-)
-from app.web.page.settings import admin_request, choices, forms
-from app.web.page.settings.admin_request import (
-    FORM_CHECKS,
-    AdminGet,
-    AdminPost,
-    AdminRequest,
-    Item,
-    redirect_back,
-)
-from app.web.page.settings.forms import Field, Group
-from app.web.paging import PageParams
+from app.web.directory.sms_agents import AgentChange, NewAgent, build_shape, get_shadow_report, make_signing_secret
+from app.web.page.settings import choices, forms
+from app.web.page.settings.admin_request import AdminGet, AdminPost, AdminRequest, Item, redirect_back
+from app.web.page.settings.forms import Field, Group, Heading, SubmittedForm, group_fields
+from app.web.page.settings.pages import FormPage, SettingsPage, add_pause_routes, build_router, show_item
+from app.web.paging import PageQuery
 
-router = APIRouter(include_in_schema=False)
-BASE_PATH = "/settings/agents"
-ABOUT_TEXT = "Agents answer leads by themselves. A lead's texts are collected and sent to the agent's webhook."
 STALE_REPLY_CHOICES = [
     ("rerun", "Refuse it, and show it to the agent in the next turn"),
     ("send", "Send it anyway"),
     ("hold", "Hold it for a person to decide"),
 ]
-DAY_CHOICES = [
-    ("1", "Mon"),
-    ("2", "Tue"),
-    ("3", "Wed"),
-    ("4", "Thu"),
-    ("5", "Fri"),
-    ("6", "Sat"),
-    ("7", "Sun"),
-]
+DAY_CHOICES = [("1", "Mon"), ("2", "Tue"), ("3", "Wed"), ("4", "Thu"), ("5", "Fri"), ("6", "Sat"), ("7", "Sun")]
 HOURS_FIELD = "businessHours"
-GROUPS = [
-    Group(
-        "Agent",
-        [
-            Field("name", "Name", required=True),
-            Field("description", "Description", "area", lines=2),
-            Field("webhookUrl", "Webhook", required=True, hint="The address to which turns are posted."),
-            Field("phoneNumberId", "Number", "choice", hint="The agent's texts are sent from this number."),
-            Field(
-                "isTest",
-                "A test agent",
-                "switch",
-                hint="Answers test leads of the campaigns that name it as test agent.",
-            ),
-            Field("active", "Active", "switch"),
-        ],
+GROUPS = group_fields(
+    Heading("Agent"),
+    Field("name", "Name", required=True),
+    Field("description", "Description", "area", lines=2),
+    Field("webhookUrl", "Webhook", required=True, hint="The address to which turns are posted."),
+    Field("phoneNumberId", "Number", "choice", hint="The agent's texts are sent from this number."),
+    Field("isTest", "A test agent", "switch", hint="Answers test leads of the campaigns that name it as test agent."),
+    Field("active", "Active", "switch"),
+    Heading("Inbound texts"),
+    Field("inboundEnabled", "Answer texts that come to its number", "switch"),
+    Field(
+        "inboundCampaignIds",
+        "Campaigns",
+        "ranked",
+        hint="Searched for the sender, in this order. An unknown sender becomes a lead of the first.",
     ),
-    Group(
-        "Inbound texts",
-        [
-            Field("inboundEnabled", "Answer texts that come to its number", "switch"),
-            Field(
-                "inboundCampaignIds",
-                "Campaigns",
-                "ranked",
-                hint="Searched for the sender, in this order. An unknown sender becomes a lead of the first.",
-            ),
-            Field("agentModeByDefault", "Agent mode is on in new conversations", "switch"),
-        ],
+    Field("agentModeByDefault", "Agent mode is on in new conversations", "switch"),
+    Heading("Turns"),
+    Field(
+        "batchWindowMs",
+        "Collect texts for",
+        "whole",
+        unit="ms",
+        required=True,
+        hint="Counted from the newest text. 1000 to 60000.",
     ),
-    Group(
-        "Turns",
-        [
-            Field(
-                "batchWindowMs",
-                "Collect texts for",
-                "whole",
-                unit="ms",
-                required=True,
-                hint="Counted from the newest text. 1000 to 60000.",
-            ),
-            Field("maxWaitMs", "At most for", "whole", unit="ms", hint="If empty, five times as long."),
-            Field("replyDelayMs", "Pause before each text of a reply", "whole", unit="ms", required=True),
-            Field(
-                "staleReply",
-                "When a reply comes after the lead wrote again",
-                "choice",
-                required=True,
-                choices=STALE_REPLY_CHOICES,
-            ),
-            Field(
-                "resumeAfterMinutes",
-                "Agent mode comes back after",
-                "whole",
-                unit="minutes",
-                hint="Counted from the last text by a person. If empty, it stays off.",
-            ),
-            Field("maxTurnsPerDay", "Turns per day in a conversation", "whole", unit="turns", required=True),
-        ],
+    Field("maxWaitMs", "At most for", "whole", unit="ms", hint="If empty, five times as long."),
+    Field("replyDelayMs", "Pause before each text of a reply", "whole", unit="ms", required=True),
+    Field(
+        "staleReply",
+        "When a reply comes after the lead wrote again",
+        "choice",
+        required=True,
+        choices=STALE_REPLY_CHOICES,
     ),
-    Group(
-        "Business hours",
-        [
-            Field(f"{HOURS_FIELD}.start", "Turns are handed over from", "time"),
-            Field(f"{HOURS_FIELD}.end", "Until", "time"),
-            Field(f"{HOURS_FIELD}.timezone", "Time zone", hint="For example America/New_York."),
-            Field(f"{HOURS_FIELD}.days", "On", "several", choices=DAY_CHOICES),
-        ],
-        "If all are empty, turns are handed over at any time.",
+    Field(
+        "resumeAfterMinutes",
+        "Agent mode comes back after",
+        "whole",
+        unit="minutes",
+        hint="Counted from the last text by a person. If empty, it stays off.",
     ),
-    Group(
-        "Shadow",
-        [
-            Field(
-                "shadowWebhookUrl",
-                "Shadow webhook",
-                hint="Gets a copy of every turn. Its answers are recorded for comparison and never sent.",
-            ),
-        ],
+    Field("maxTurnsPerDay", "Turns per day in a conversation", "whole", unit="turns", required=True),
+    Heading("Business hours", "If all are empty, turns are handed over at any time."),
+    Field(f"{HOURS_FIELD}.start", "Turns are handed over from", "time"),
+    Field(f"{HOURS_FIELD}.end", "Until", "time"),
+    Field(f"{HOURS_FIELD}.timezone", "Time zone", hint="For example America/New_York."),
+    Field(f"{HOURS_FIELD}.days", "On", "several", choices=DAY_CHOICES),
+    Heading("Shadow"),
+    Field(
+        "shadowWebhookUrl",
+        "Shadow webhook",
+        hint="Gets a copy of every turn. Its answers are recorded for comparison and never sent.",
     ),
-]
+)
 DEFAULTS = {
     "active": True,
     "inboundEnabled": True,
@@ -142,16 +90,12 @@ DEFAULTS = {
 }
 
 
-async def _build_groups(admin: AdminRequest) -> list[Group]:
-    async def read_choices(read: ReadTx) -> list[Group]:
-        return forms.with_choices(
-            GROUPS,
-            phoneNumberId=await choices.list_numbers(read, admin.tenant_id),
-            inboundCampaignIds=await choices.list_campaigns(read, admin.tenant_id),
-        )
-
-    groups: list[Group] = await admin.run_read(read_choices)
-    return groups
+async def _build_groups(admin: AdminRequest, read: ReadTx) -> list[Group]:
+    return forms.with_choices(
+        GROUPS,
+        phoneNumberId=await choices.list_numbers(read, admin.tenant_id),
+        inboundCampaignIds=await choices.list_campaigns(read, admin.tenant_id),
+    )
 
 
 def _get_plain_values(form: forms.SubmittedForm) -> dict[str, Any]:
@@ -164,16 +108,10 @@ def _get_plain_values(form: forms.SubmittedForm) -> dict[str, Any]:
     return plain
 
 
-@router.get(BASE_PATH)
-async def list_agents(admin: AdminGet, page_query: PageParams) -> Response:
-    async def read_rows(read: ReadTx) -> tuple[list[Row], list[Row]]:
-        rows = await sms_agents.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
-        return rows, await numbers.list_page(read, admin.tenant_id, None, choices.MAX_CHOICES)
-
-    rows, number_rows = await admin.run_read(read_rows)
+async def list_agents(admin: AdminRequest, read: ReadTx, page_query: PageQuery) -> list[Item]:
+    number_rows = await numbers.list_page(read, admin.tenant_id, None, choices.MAX_CHOICES)
     phones = {row["phone_number_id"]: format_phone(row["phone_number"]) for row in number_rows}
-    page, cursor = page_query.cut_page(rows, lambda row: [row["sms_agent_id"]])
-    items = [
+    return [
         Item(
             row["sms_agent_id"],
             row["name"],
@@ -182,44 +120,75 @@ async def list_agents(admin: AdminGet, page_query: PageParams) -> Response:
             + [("stopped", "Paused")] * bool(row["paused_at"])
             + [("off", "Inactive")] * (not row["active"]),
         )
-        for row in page
+        for row in await sms_agents.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
     ]
-    return admin.show_list("agents", ABOUT_TEXT, items, cursor, "No agents yet.", "Add an agent")
 
 
-@router.get(BASE_PATH + "/new")
-async def show_new_form(admin: AdminGet) -> Response:
-    return _render_new_form(
-        admin,
-        admin_request.Form(f"{BASE_PATH}/new", await _build_groups(admin), DEFAULTS, {}, "Add"),
-    )
+async def build_new_page(admin: AdminRequest, read: ReadTx) -> FormPage:
+    groups = await _build_groups(admin, read)
+    return FormPage("New SMS agent", groups, DEFAULTS, about="A signing secret is created and shown once.")
 
 
-def _render_new_form(admin: AdminRequest, form: admin_request.Form, status: int = 200) -> Response:
-    about = "A signing secret is created and shown once."
-    return admin.show_page("form", "agents", status, title="New SMS agent", about=about, form=form, removable=None)
+async def _get_agent(admin: AdminRequest, read: ReadTx, agent_id: str) -> Row:
+    return require_found(await sms_agents.get(read, admin.tenant_id, agent_id))
 
 
-@router.post(BASE_PATH + "/new", dependencies=FORM_CHECKS)
-async def add_agent(admin: AdminPost) -> Response:
-    form = await forms.read_form(admin.request, await _build_groups(admin))
+async def build_agent_page(admin: AdminRequest, read: ReadTx, agent_id: str) -> FormPage:
+    row = await _get_agent(admin, read, agent_id)
+    groups = await _build_groups(admin, read)
+    values = forms.get_values(groups, build_shape(row))
+    if row["max_wait_ms"] is None:
+        values["maxWaitMs"] = ""
+    context = {"braked": row, "what": "the texts of this agent"}
+    return FormPage(row["name"], groups, values, about=agent_id, template="agent", context=context)
+
+
+async def add_agent(admin: AdminRequest, form: SubmittedForm) -> Response:
+    plain = {name: value for name, value in _get_plain_values(form).items() if value is not None}
+    body = forms.parse_body(NewAgent, plain)
     secret = make_signing_secret()
-    try:
-        plain = {name: value for name, value in _get_plain_values(form).items() if value is not None}
-        body = forms.parse_body(NewAgent, plain)
-
-        async def add_row(tx: Tx) -> str:
-            sealed_secret = admin.resources.seal.close(secret.encode())
-            return str((await commands.add(tx, admin.caller, body.get_named_fields(), sealed_secret))["sms_agent_id"])
-
-        agent_id, is_new = await admin.run_once(form, add_row)
-    except Problem as problem:
-        return _render_new_form(
-            admin,
-            admin_request.refill_form(form, f"{BASE_PATH}/new", problem, "Add"),
-            problem.status,
-        )
+    sealed_secret = admin.resources.seal.close(secret.encode())
+    agent_id, is_new = await admin.run_once(
+        form,
+        lambda tx: commands.add(tx, admin.caller, body.get_named_fields(), sealed_secret),
+        lambda row: row["sms_agent_id"],
+    )
     return _render_secret(admin, agent_id, f"{body.name} was added", secret if is_new else None)
+
+
+async def change_agent(admin: AdminRequest, agent_id: str, form: SubmittedForm) -> Response:
+    fields = forms.parse_body(AgentChange, _get_plain_values(form)).get_named_fields()
+    await admin.run_change(lambda tx: commands.change(tx, admin.caller, agent_id, fields))
+    return redirect_back(f"agents/{agent_id}", "saved")
+
+
+PAGE = SettingsPage(
+    "agents",
+    about="Agents answer leads by themselves. A lead's texts are collected and sent to the agent's webhook.",
+    empty_text="No agents yet.",
+    add_label="Add an agent",
+    list_items=list_agents,
+    build_new_page=build_new_page,
+    build_item_page=build_agent_page,
+    add=add_agent,
+    change=change_agent,
+    remove=commands.remove,
+    removal_label="Remove this agent",
+    removal_hint="Only an agent without turns can be removed. You can make it inactive instead.",
+)
+router = build_router(PAGE)
+add_pause_routes(router, "agents", "agent")
+
+
+@router.post("/{agent_id}/rotate-secret")
+async def rotate_secret(admin: AdminPost, agent_id: str) -> Response:
+    form = await forms.read_form(admin.request, [])
+    secret = make_signing_secret()
+    sealed_secret = admin.resources.seal.close(secret.encode())
+    name, is_new = await admin.run_once(
+        form, lambda tx: commands.rotate_secret(tx, admin.caller, agent_id, sealed_secret), lambda row: row["name"]
+    )
+    return _render_secret(admin, agent_id, f"{name} has a new secret", secret if is_new else None)
 
 
 def _render_secret(admin: AdminRequest, agent_id: str, title: str, secret: str | None) -> Response:
@@ -231,108 +200,19 @@ def _render_secret(admin: AdminRequest, agent_id: str, title: str, secret: str |
         label="Signing secret",
         secret=secret,
         otherwise="You can make a new secret on the agent's page.",
-        onward=f"{BASE_PATH}/{agent_id}",
+        onward=f"/settings/agents/{agent_id}",
     )
 
 
-@router.get(BASE_PATH + "/{agent_id}")
-async def show_agent(admin: AdminGet, agent_id: str) -> Response:
-    return await _render_agent(admin, agent_id)
-
-
-async def _get_agent(admin: AdminRequest, agent_id: str) -> Row:
-    row: Row = require_found(await admin.run_read(lambda read: sms_agents.get(read, admin.tenant_id, agent_id)))
-    return row
-
-
-async def _render_agent(
-    admin: AdminRequest,
-    agent_id: str,
-    form: admin_request.Form | None = None,
-    status: int = 200,
-    **results: Any,
-) -> Response:
-    row = await _get_agent(admin, agent_id)
-    groups = await _build_groups(admin)
-    here = f"{BASE_PATH}/{agent_id}"
-    values = forms.get_values(groups, build_shape(row))
-    if row["max_wait_ms"] is None:
-        values["maxWaitMs"] = ""
-    return admin.show_page(
-        "agent",
-        "agents",
-        status,
-        title=row["name"],
-        about=row["sms_agent_id"],
-        form=form or admin_request.Form(here, groups, values, {}),
-        here=here,
-        braked=row,
-        what="the texts of this agent",
-        removable="Remove this agent",
-        removal_hint="Only an agent without turns can be removed. You can make it inactive instead.",
-        told={"refused": None, "tested": None} | results,
-    )
-
-
-@router.post(BASE_PATH + "/{agent_id}", dependencies=FORM_CHECKS)
-async def change_agent(admin: AdminPost, agent_id: str) -> Response:
-    form = await forms.read_form(admin.request, await _build_groups(admin))
-    try:
-        body = forms.parse_body(AgentChange, _get_plain_values(form))
-        await admin.run_change(lambda tx: commands.change(tx, admin.caller, agent_id, body.get_named_fields()))
-    except NotFound:
-        raise
-    except Problem as problem:
-        refilled_form = admin_request.refill_form(form, f"{BASE_PATH}/{agent_id}", problem, "Save")
-        return await _render_agent(admin, agent_id, refilled_form, problem.status)
-    return redirect_back(f"agents/{agent_id}", "saved")
-
-
-@router.post(BASE_PATH + "/{agent_id}/remove", dependencies=FORM_CHECKS)
-async def remove_agent(admin: AdminPost, agent_id: str) -> Response:
-    try:
-        await admin.run_change(lambda tx: commands.remove(tx, admin.caller, agent_id))
-    except NotFound:
-        raise
-    except Problem as problem:
-        return await _render_agent(admin, agent_id, None, problem.status, refused=problem)
-    return redirect_back("agents", "removed")
-
-
-@router.post(BASE_PATH + "/{agent_id}/rotate-secret", dependencies=FORM_CHECKS)
-async def rotate_secret(admin: AdminPost, agent_id: str) -> Response:
-    secret = make_signing_secret()
-    form = await forms.read_form(admin.request, [])
-
-    async def rotate_row(tx: Tx) -> str:
-        row = await commands.rotate_secret(tx, admin.caller, agent_id, admin.resources.seal.close(secret.encode()))
-        return str(row["name"])
-
-    name, is_new = await admin.run_once(form, rotate_row)
-    return _render_secret(admin, agent_id, f"{name} has a new secret", secret if is_new else None)
-
-
-@router.post(BASE_PATH + "/{agent_id}/test", dependencies=FORM_CHECKS)
+@router.post("/{agent_id}/test")
 async def test_agent(admin: AdminPost, agent_id: str) -> Response:
     """Sends the agent a sample turn, with no transaction open. No text is sent."""
     dry_turn = await turns.test_agent(admin.resources, admin.tenant_id, agent_id)
-    return await _render_agent(admin, agent_id, tested=dry_turn)
+    return await show_item(admin, PAGE, agent_id, tested=dry_turn)
 
 
-@router.get(BASE_PATH + "/{agent_id}/shadow")
+@router.get("/{agent_id}/shadow")
 async def show_shadow_report(admin: AdminGet, agent_id: str) -> Response:
-    row = await _get_agent(admin, agent_id)
+    row = await admin.run_read(lambda read: _get_agent(admin, read, agent_id))
     report = await admin.run_read(lambda read: get_shadow_report(read, admin.tenant_id, agent_id))
-    return admin.show_page("shadow", "agents", agent=row, here=f"{BASE_PATH}/{agent_id}", report=report)
-
-
-@router.post(BASE_PATH + "/{agent_id}/pause", dependencies=FORM_CHECKS)
-async def pause_agent(admin: AdminPost, agent_id: str, reason: Annotated[str, Form(max_length=500)] = "") -> Response:
-    await admin.run_change(lambda tx: brakes.pause(tx, admin.caller, "agent", agent_id, reason.strip() or None))
-    return redirect_back(f"agents/{agent_id}", "paused")
-
-
-@router.post(BASE_PATH + "/{agent_id}/resume", dependencies=FORM_CHECKS)
-async def resume_agent(admin: AdminPost, agent_id: str) -> Response:
-    await admin.run_change(lambda tx: brakes.resume(tx, admin.caller, "agent", agent_id))
-    return redirect_back(f"agents/{agent_id}", "resumed")
+    return admin.show_page("shadow", "agents", agent=row, here=f"/settings/agents/{agent_id}", report=report)

@@ -20,10 +20,7 @@ COUNTRIES: Choices = [
 
 async def list_numbers(read: ReadTx, tenant_id: str) -> Choices:
     return [
-        (
-            row["phone_number_id"],
-            _build_label(format_phone(row["phone_number"]), row["label"], row["active"]),
-        )
+        (row["phone_number_id"], _build_label(format_phone(row["phone_number"]), row["label"], row["active"]))
         for row in await numbers.list_page(read, tenant_id, None, MAX_CHOICES)
     ]
 
@@ -37,10 +34,7 @@ async def list_accounts(read: ReadTx, tenant_id: str) -> Choices:
 
 async def list_agents(read: ReadTx, tenant_id: str) -> Choices:
     return [
-        (
-            row["sms_agent_id"],
-            _build_label(row["name"], "test" if row["is_test"] else "", row["active"]),
-        )
+        (row["sms_agent_id"], _build_label(row["name"], "test" if row["is_test"] else "", row["active"]))
         for row in await sms_agents.list_page(read, tenant_id, None, MAX_CHOICES)
     ]
 

@@ -18,18 +18,7 @@ from app.web.problems import list_error_details
 
 M = TypeVar("M", bound=BaseModel)
 Kind = Literal[
-    "text",
-    "area",
-    "whole",
-    "decimal",
-    "switch",
-    "choice",
-    "time",
-    "several",
-    "ranked",
-    "words",
-    "pairs",
-    "secret",
+    "text", "area", "whole", "decimal", "switch", "choice", "time", "several", "ranked", "words", "pairs", "secret"
 ]
 """`several`: check boxes. `ranked`: an ordered list of choices. `words`: separated by commas.
 `pairs`: rows of two texts. `secret`: never shown again, and unchanged if left empty."""
@@ -53,12 +42,31 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class Heading:
+    """The heading above some fields."""
+
+    title: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """Fields under one heading."""
 
     title: str
     fields: Sequence[Field]
     hint: str = ""
+
+
+def group_fields(*lines: Heading | Field) -> list[Group]:
+    """Returns a form from its headings and fields, in the order of the page. A heading comes first."""
+    groups: list[Group] = []
+    for line in lines:
+        if isinstance(line, Heading):
+            groups.append(Group(line.title, [], line.hint))
+        else:
+            groups[-1] = replace(groups[-1], fields=[*groups[-1].fields, line])
+    return groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,10 @@ class SubmittedForm:
             target[last] = _convert_value(field, typed_value)
         return plain_values
 
+    def parse_body(self, model: type[M]) -> M:
+        """Returns the values as a request body of the API. Raises `Invalid`."""
+        return parse_body(model, self.get_plain_values())
+
 
 def parse_body(model: type[M], plain: Mapping[str, Any]) -> M:
     """Validates a body as the API does. Raises `Invalid`."""
@@ -112,9 +124,9 @@ async def read_form(request: Request, groups: Sequence[Group]) -> SubmittedForm:
     return SubmittedForm(groups, await request.form())
 
 
-def get_values(groups: Sequence[Group], answer: BaseModel | None) -> dict[str, Any]:
+def get_values(groups: Sequence[Group], answer: BaseModel) -> dict[str, Any]:
     """Returns the values of an API answer for the controls."""
-    plain = answer.model_dump(mode="json", by_alias=True) if answer else {}
+    plain = answer.model_dump(mode="json", by_alias=True)
     return {
         field.name: _format_value(field, _get_by_path(plain, field.name))
         for field in _list_fields(groups)
@@ -122,18 +134,18 @@ def get_values(groups: Sequence[Group], answer: BaseModel | None) -> dict[str, A
     }
 
 
-def list_faults(groups: Sequence[Group], problem: Problem | None) -> dict[str, str]:
+def list_faults(groups: Sequence[Group], problem: Problem) -> dict[str, str]:
     """Returns a problem's words by field name; under "" those that belong to no field."""
     names = [field.name for field in _list_fields(groups)]
     words_by_field: dict[str, list[str]] = {}
-    for detail in problem.details if problem else ():
+    for detail in problem.details:
         name, colon, words = detail.partition(": ")
         plain = INDEX_PATTERN.sub("", name)
         nested_names = (other_name for other_name in names if other_name.startswith(f"{plain}."))
         field = plain if plain in names else next(nested_names, "")
         words = "is required" if words == "must not be null" else words
         words_by_field.setdefault(field, []).append(words if field and colon else detail)
-    if problem and not words_by_field:
+    if not words_by_field:
         words_by_field[""] = [problem.message]
     return {name: "; ".join(dict.fromkeys(words)) for name, words in words_by_field.items()}
 

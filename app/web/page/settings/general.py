@@ -1,8 +1,6 @@
 """General settings of the organization: sending, quiet hours, limits, automatic answers, pause."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Form
+from fastapi import APIRouter
 from fastapi.responses import RedirectResponse
 from starlette.responses import Response
 
@@ -12,82 +10,62 @@ from app.commands.directory import require_found
 from app.domain.problems import Problem
 from app.store import tenants
 from app.web.directory.settings import SettingsChange, build_answer
-from app.web.page.settings import admin_request, choices, forms
+from app.web.page.settings import choices, forms
 from app.web.page.settings.admin_request import (
-    FORM_CHECKS,
     AdminGet,
     AdminPost,
     AdminRequest,
+    PauseReason,
+    RenderedForm,
     redirect_back,
+    refill_form,
 )
-from app.web.page.settings.forms import Field, Group
+from app.web.page.settings.forms import Field, Heading, group_fields
 
 router = APIRouter(include_in_schema=False)
 BASE_PATH = "/settings/general"
-GROUPS = [
-    Group(
-        "Sending",
-        [
-            Field(
-                "defaultProvider",
-                "Preferred provider",
-                "choice",
-                choices=choices.PROVIDERS,
-                hint="Used to choose a number if neither the conversation nor the campaign has one.",
-            ),
-            Field(
-                "defaultCountry",
-                "Country of phone numbers without a country code",
-                "choice",
-                required=True,
-                choices=choices.COUNTRIES,
-            ),
-            Field(
-                "smartEncoding",
-                "Replace typographic characters",
-                "switch",
-                hint="Curly quotes and long dashes become plain ones if that saves segments.",
-            ),
-        ],
+GROUPS = group_fields(
+    Heading("Sending"),
+    Field(
+        "defaultProvider",
+        "Preferred provider",
+        "choice",
+        choices=choices.PROVIDERS,
+        hint="Used to choose a number if neither the conversation nor the campaign has one.",
     ),
-    Group(
+    Field(
+        "defaultCountry",
+        "Country of phone numbers without a country code",
+        "choice",
+        required=True,
+        choices=choices.COUNTRIES,
+    ),
+    Field(
+        "smartEncoding",
+        "Replace typographic characters",
+        "switch",
+        hint="Curly quotes and long dashes become plain ones if that saves segments.",
+    ),
+    Heading(
         "Quiet hours",
-        [
-            Field("quietHours.enabled", "Keep quiet hours", "switch"),
-            Field("quietHours.start", "Texts may leave from", "time", required=True),
-            Field("quietHours.end", "Until", "time", required=True),
-        ],
         "In the recipient's time zone. Other texts wait until the morning. An answer within 15 minutes"
         " of the lead's text is sent at once.",
     ),
-    Group(
-        "Limits",
-        [
-            Field(
-                "textsPerDay",
-                "Texts per day",
-                "whole",
-                unit="texts",
-                hint="Accepted per day (UTC). If empty, no limit.",
-            ),
-            Field(
-                "allowedCountries", "Countries that may be texted", "words", hint="Codes such as US, CA. If empty, all."
-            ),
-        ],
+    Field("quietHours.enabled", "Keep quiet hours", "switch"),
+    Field("quietHours.start", "Texts may leave from", "time", required=True),
+    Field("quietHours.end", "Until", "time", required=True),
+    Heading("Limits"),
+    Field("textsPerDay", "Texts per day", "whole", unit="texts", hint="Accepted per day (UTC). If empty, no limit."),
+    Field("allowedCountries", "Countries that may be texted", "words", hint="Codes such as US, CA. If empty, all."),
+    Heading("Automatic answers"),
+    Field(
+        "optOutConfirmation",
+        "Confirmation of STOP",
+        "area",
+        hint="If empty, a standard text. Not sent if the carrier sends its own confirmation.",
     ),
-    Group(
-        "Automatic answers",
-        [
-            Field(
-                "optOutConfirmation",
-                "Confirmation of STOP",
-                "area",
-                hint="If empty, a standard text. Not sent if the carrier sends its own confirmation.",
-            ),
-            Field("helpText", "Answer to HELP", "area", hint="If empty, a standard text."),
-        ],
-    ),
-]
+    Field("helpText", "Answer to HELP", "area", hint="If empty, a standard text."),
+)
 
 
 @router.get("/settings")
@@ -100,32 +78,30 @@ async def show_settings(admin: AdminGet) -> Response:
     return await _render_settings(admin)
 
 
-async def _render_settings(admin: AdminRequest, form: admin_request.Form | None = None, status: int = 200) -> Response:
-    row = require_found(await admin.run_read(lambda read: tenants.get(read, admin.tenant_id)))
-    form = form or admin_request.Form(BASE_PATH, GROUPS, forms.get_values(GROUPS, build_answer(row).data), {})
-    return admin.show_page("general", "general", status, tenant=row, form=form, here=BASE_PATH)
-
-
-@router.post(BASE_PATH, dependencies=FORM_CHECKS)
+@router.post(BASE_PATH)
 async def change_settings(admin: AdminPost) -> Response:
     form = await forms.read_form(admin.request, GROUPS)
     try:
-        columns = forms.parse_body(SettingsChange, form.get_plain_values()).get_columns()
+        columns = form.parse_body(SettingsChange).get_columns()
         await admin.run_change(lambda tx: commands.change(tx, admin.caller, columns))
     except Problem as problem:
-        return await _render_settings(
-            admin, admin_request.refill_form(form, BASE_PATH, problem, "Save"), problem.status
-        )
+        return await _render_settings(admin, refill_form(form, BASE_PATH, problem), problem.status)
     return redirect_back("general", "saved")
 
 
-@router.post(BASE_PATH + "/pause", dependencies=FORM_CHECKS)
-async def pause_tenant(admin: AdminPost, reason: Annotated[str, Form(max_length=500)] = "") -> Response:
+async def _render_settings(admin: AdminRequest, form: RenderedForm | None = None, status: int = 200) -> Response:
+    row = require_found(await admin.run_read(lambda read: tenants.get(read, admin.tenant_id)))
+    form = form or RenderedForm(BASE_PATH, GROUPS, forms.get_values(GROUPS, build_answer(row).data))
+    return admin.show_page("general", "general", status, tenant=row, form=form, here=BASE_PATH)
+
+
+@router.post(BASE_PATH + "/pause")
+async def pause_tenant(admin: AdminPost, reason: PauseReason = "") -> Response:
     await admin.run_change(lambda tx: brakes.pause(tx, admin.caller, "tenant", admin.tenant_id, reason.strip() or None))
     return redirect_back("general", "paused")
 
 
-@router.post(BASE_PATH + "/resume", dependencies=FORM_CHECKS)
+@router.post(BASE_PATH + "/resume")
 async def resume_tenant(admin: AdminPost) -> Response:
     await admin.run_change(lambda tx: brakes.resume(tx, admin.caller, "tenant", admin.tenant_id))
     return redirect_back("general", "resumed")

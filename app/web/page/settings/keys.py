@@ -1,32 +1,21 @@
 """API keys. A key is shown once, when it is created."""
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from app.access import keys as access
 from app.commands import api_keys as commands
 from app.commands.directory import require_found
-from app.domain.problems import NotFound, Problem
 from app.store import api_keys
-from app.store.engine import Tx
+from app.store.engine import ReadTx
 from app.web.dependencies import AppKeyCache
 from app.web.directory.api_keys import KeyChange, NewKey, build_shape
 from app.web.page import render
-from app.web.page.settings import admin_request, choices, forms
-from app.web.page.settings.admin_request import (
-    FORM_CHECKS,
-    AdminGet,
-    AdminPost,
-    AdminRequest,
-    Item,
-    redirect_back,
-)
-from app.web.page.settings.forms import Field, Group
-from app.web.paging import PageParams
+from app.web.page.settings import choices, forms
+from app.web.page.settings.admin_request import AdminPost, AdminRequest, Item, redirect_back
+from app.web.page.settings.forms import Field, Heading, SubmittedForm, group_fields
+from app.web.page.settings.pages import FormPage, SettingsPage, build_router
+from app.web.paging import PageQuery
 
-router = APIRouter(include_in_schema=False)
-BASE_PATH = "/settings/keys"
-ABOUT_TEXT = "For your systems and your agents. They send the key in the header X-API-Key."
 SCOPE_CHOICES = [
     ("api", "api: send, read, leads, campaigns, numbers, agents"),
     ("read", "read: see what api can see, change nothing"),
@@ -40,33 +29,20 @@ LIMIT_FIELD = Field(
     unit="requests per second",
     hint="A bulk send counts as many requests as it has texts. If empty, no limit.",
 )
-NEW_GROUPS = [
-    Group(
-        "Key",
-        [
-            Field("name", "Name", required=True, hint="Who uses the key."),
-            Field("scope", "Scope", "choice", required=True, choices=SCOPE_CHOICES),
-            Field("smsAgentId", "SMS agent", "choice", hint="Only with the scope agent."),
-            LIMIT_FIELD,
-        ],
-    ),
-]
-EDIT_GROUPS = [Group("Key", [Field("name", "Name", required=True), LIMIT_FIELD])]
+NEW_GROUPS = group_fields(
+    Heading("Key"),
+    Field("name", "Name", required=True, hint="Who uses the key."),
+    Field("scope", "Scope", "choice", required=True, choices=SCOPE_CHOICES),
+    Field("smsAgentId", "SMS agent", "choice", hint="Only with the scope agent."),
+    LIMIT_FIELD,
+)
+EDIT_GROUPS = group_fields(Heading("Key"), Field("name", "Name", required=True), LIMIT_FIELD)
 
 
-async def _build_new_groups(admin: AdminRequest) -> list[Group]:
-    agents = await admin.run_read(lambda read: choices.list_agents(read, admin.tenant_id))
-    return forms.with_choices(NEW_GROUPS, smsAgentId=agents)
-
-
-@router.get(BASE_PATH)
-async def list_keys(admin: AdminGet, page_query: PageParams) -> Response:
-    rows = await admin.run_read(
-        lambda read: api_keys.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
-    )
-    page, cursor = page_query.cut_page(rows, lambda row: [row["key_id"]])
+async def list_keys(admin: AdminRequest, read: ReadTx, page_query: PageQuery) -> list[Item]:
+    rows = await api_keys.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
     zone = render.get_zone(admin.request)
-    items = [
+    return [
         Item(
             row["key_id"],
             row["name"],
@@ -77,52 +53,31 @@ async def list_keys(admin: AdminGet, page_query: PageParams) -> Response:
             ],
             [("stopped" if row["scope"] == "admin" else "", row["scope"])],
         )
-        for row in page
+        for row in rows
     ]
-    return admin.show_list("keys", ABOUT_TEXT, items, cursor, "No keys yet.", "Add a key")
 
 
-@router.get(BASE_PATH + "/new")
-async def show_new_form(admin: AdminGet) -> Response:
-    initial_values = {"scope": "api"}
-    return _render_new_form(
-        admin,
-        admin_request.Form(f"{BASE_PATH}/new", await _build_new_groups(admin), initial_values, {}, "Add"),
-    )
+async def build_new_page(admin: AdminRequest, read: ReadTx) -> FormPage:
+    groups = forms.with_choices(NEW_GROUPS, smsAgentId=await choices.list_agents(read, admin.tenant_id))
+    return FormPage("New API key", groups, {"scope": "api"}, about="The key is created and shown once.")
 
 
-def _render_new_form(admin: AdminRequest, form: admin_request.Form, status: int = 200) -> Response:
-    about = "The key is created and shown once."
-    return admin.show_page("form", "keys", status, title="New API key", about=about, form=form, removable=None)
+async def build_key_page(admin: AdminRequest, read: ReadTx, key_id: str) -> FormPage:
+    row = require_found(await api_keys.get(read, admin.tenant_id, key_id))
+    about = f"{row['prefix']}_… · {row['scope']}"
+    return FormPage(row["name"], EDIT_GROUPS, forms.get_values(EDIT_GROUPS, build_shape(row)), about)
 
 
-@router.post(BASE_PATH + "/new", dependencies=FORM_CHECKS)
-async def add_key(admin: AdminPost) -> Response:
-    form = await forms.read_form(admin.request, await _build_new_groups(admin))
+async def add_key(admin: AdminRequest, form: SubmittedForm) -> Response:
     key = access.make()
-    try:
-        body = forms.parse_body(NewKey, form.get_plain_values())
-
-        async def add_row(tx: Tx) -> str:
-            row = await commands.add(
-                tx,
-                admin.caller,
-                body.name,
-                body.scope,
-                body.sms_agent_id,
-                key.prefix,
-                key.digest,
-                body.requests_per_second,
-            )
-            return str(row["key_id"])
-
-        _, is_new = await admin.run_once(form, add_row)
-    except Problem as problem:
-        return _render_new_form(
-            admin,
-            admin_request.refill_form(form, f"{BASE_PATH}/new", problem, "Add"),
-            problem.status,
-        )
+    body = form.parse_body(NewKey)
+    _, is_new = await admin.run_once(
+        form,
+        lambda tx: commands.add(
+            tx, admin.caller, body.name, body.scope, body.sms_agent_id, key.prefix, key.digest, body.requests_per_second
+        ),
+        lambda row: row["key_id"],
+    )
     return admin.show_page(
         "once",
         "keys",
@@ -131,48 +86,33 @@ async def add_key(admin: AdminPost) -> Response:
         label="API key",
         secret=key.full_key if is_new else None,
         otherwise="Revoke this key and add another one.",
-        onward=BASE_PATH,
+        onward="/settings/keys",
     )
 
 
-@router.get(BASE_PATH + "/{key_id}")
-async def show_key(admin: AdminGet, key_id: str) -> Response:
-    return await _render_key(admin, key_id)
-
-
-async def _render_key(
-    admin: AdminRequest, key_id: str, form: admin_request.Form | None = None, status: int = 200
-) -> Response:
-    row = require_found(await admin.run_read(lambda read: api_keys.get(read, admin.tenant_id, key_id)))
-    here = f"{BASE_PATH}/{key_id}"
-    return admin.show_page(
-        "form",
-        "keys",
-        status,
-        title=row["name"],
-        about=f"{row['prefix']}_… · {row['scope']}",
-        form=form or admin_request.Form(here, EDIT_GROUPS, forms.get_values(EDIT_GROUPS, build_shape(row)), {}),
-        here=here,
-        removable="Revoke this key",
-        removal_hint="Requests with this key are refused within five seconds.",
-    )
-
-
-@router.post(BASE_PATH + "/{key_id}", dependencies=FORM_CHECKS)
-async def change_key(admin: AdminPost, key_id: str) -> Response:
-    form = await forms.read_form(admin.request, EDIT_GROUPS)
-    try:
-        body = forms.parse_body(KeyChange, form.get_plain_values())
-        await admin.run_change(lambda tx: commands.change(tx, admin.caller, key_id, body.get_named_fields()))
-    except NotFound:
-        raise
-    except Problem as problem:
-        refilled_form = admin_request.refill_form(form, f"{BASE_PATH}/{key_id}", problem, "Save")
-        return await _render_key(admin, key_id, refilled_form, problem.status)
+async def change_key(admin: AdminRequest, key_id: str, form: SubmittedForm) -> Response:
+    fields = form.parse_body(KeyChange).get_named_fields()
+    await admin.run_change(lambda tx: commands.change(tx, admin.caller, key_id, fields))
     return redirect_back("keys", "saved")
 
 
-@router.post(BASE_PATH + "/{key_id}/remove", dependencies=FORM_CHECKS)
+PAGE = SettingsPage(
+    "keys",
+    about="For your systems and your agents. They send the key in the header X-API-Key.",
+    empty_text="No keys yet.",
+    add_label="Add a key",
+    list_items=list_keys,
+    build_new_page=build_new_page,
+    build_item_page=build_key_page,
+    add=add_key,
+    change=change_key,
+    removal_label="Revoke this key",
+    removal_hint="Requests with this key are refused within five seconds.",
+)
+router = build_router(PAGE)
+
+
+@router.post("/{key_id}/remove")
 async def revoke_key(admin: AdminPost, key_id: str, key_cache: AppKeyCache) -> Response:
     await admin.run_change(lambda tx: commands.revoke(tx, admin.caller, key_id))
     key_cache.forget(key_id)

@@ -2,46 +2,29 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter
 from pydantic import Field as Shape
 from starlette.responses import Response
 
 from app.access import passwords
 from app.commands import people as commands
 from app.commands.directory import require_found
-from app.domain.problems import NotFound, Problem
 from app.domain.words import PersonRole
 from app.store import people
-from app.store.engine import Row, Tx
-from app.web.envelope import Body, Out
+from app.store.engine import ReadTx
+from app.web.envelope import Body
 from app.web.page import render
-from app.web.page.settings import admin_request, forms
-from app.web.page.settings.admin_request import (
-    FORM_CHECKS,
-    AdminGet,
-    AdminPost,
-    AdminRequest,
-    Item,
-    redirect_back,
-)
-from app.web.page.settings.forms import Field, Group
-from app.web.paging import PageParams
+from app.web.page.settings.admin_request import AdminPost, AdminRequest, Item, redirect_back
+from app.web.page.settings.forms import Field, Heading, SubmittedForm, group_fields
+from app.web.page.settings.pages import FormPage, SettingsPage, build_router
+from app.web.paging import PageQuery
 
-router = APIRouter(include_in_schema=False)
-BASE_PATH = "/settings/people"
 ROLE_CHOICES = [("member", "Member: uses the conversations"), ("admin", "Admin: also changes settings and people")]
 ROLE_FIELD = Field("role", "Role", "choice", required=True, choices=ROLE_CHOICES)
-NEW_GROUPS = [Group("Person", [Field("email", "E-mail", required=True), ROLE_FIELD])]
-EDIT_GROUPS = [
-    Group(
-        "Person",
-        [
-            ROLE_FIELD,
-            Field("active", "May sign in", "switch", hint="If you switch this off, the person is signed out at once."),
-        ],
-    )
-]
-ABOUT_TEXT = "The people who may sign in. Admins can also see and change these settings."
+ACTIVE_FIELD = Field(
+    "active", "May sign in", "switch", hint="If you switch this off, the person is signed out at once."
+)
+NEW_GROUPS = group_fields(Heading("Person"), Field("email", "E-mail", required=True), ROLE_FIELD)
+EDIT_GROUPS = group_fields(Heading("Person"), ROLE_FIELD, ACTIVE_FIELD)
 
 
 class NewPerson(Body):
@@ -54,60 +37,69 @@ class PersonChange(Body):
     active: bool
 
 
-class PersonShape(Out):
-    email: str
-    role: PersonRole
-    active: bool
-
-
-@router.get(BASE_PATH)
-async def list_people(admin: AdminGet, page_query: PageParams) -> Response:
-    rows = await admin.run_read(
-        lambda read: people.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
-    )
-    page, cursor = page_query.cut_page(rows, lambda row: [row["user_id"]])
+async def list_people(admin: AdminRequest, read: ReadTx, page_query: PageQuery) -> list[Item]:
+    rows = await people.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
     zone = render.get_zone(admin.request)
-    items = [
+    return [
         Item(
             row["user_id"],
             row["email"],
             [f"signed in, last seen {render.format_ago(row['seen_at'], zone)}" if row["seen_at"] else ""],
             [("agent", "Admin")] * (row["role"] == "admin") + [("off", "Off")] * (not row["active"]),
         )
-        for row in page
+        for row in rows
     ]
-    return admin.show_list("people", ABOUT_TEXT, items, cursor, "No people yet.", "Add a person")
 
 
-@router.get(BASE_PATH + "/new")
-async def show_new_form(admin: AdminGet) -> Response:
-    return _render_new_form(admin, admin_request.Form(f"{BASE_PATH}/new", NEW_GROUPS, {"role": "member"}, {}, "Add"))
-
-
-def _render_new_form(admin: AdminRequest, form: admin_request.Form, status: int = 200) -> Response:
+async def build_new_page(admin: AdminRequest, read: ReadTx) -> FormPage:
     about = "A password is created and shown once. Give it to the person."
-    return admin.show_page("form", "people", status, title="New person", about=about, form=form, removable=None)
+    return FormPage("New person", NEW_GROUPS, {"role": "member"}, about)
 
 
-@router.post(BASE_PATH + "/new", dependencies=FORM_CHECKS)
-async def add_person(admin: AdminPost) -> Response:
-    form = await forms.read_form(admin.request, NEW_GROUPS)
+async def build_person_page(admin: AdminRequest, read: ReadTx, user_id: str) -> FormPage:
+    row = require_found(await people.get(read, admin.tenant_id, user_id))
+    values = {"role": row["role"], "active": row["active"]}
+    about = "This is you." if user_id == admin.person.user_id else None
+    return FormPage(row["email"], EDIT_GROUPS, values, about, template="person")
+
+
+async def add_person(admin: AdminRequest, form: SubmittedForm) -> Response:
+    body = form.parse_body(NewPerson)
     password = passwords.make_password()
     password_hash = await passwords.hash_password(password)
-    try:
-        body = forms.parse_body(NewPerson, form.get_plain_values())
-
-        async def add_row(tx: Tx) -> str:
-            return await commands.add(tx, admin.caller, body.email, body.role, password_hash)
-
-        user_id, is_new = await admin.run_once(form, add_row)
-    except Problem as problem:
-        return _render_new_form(
-            admin,
-            admin_request.refill_form(form, f"{BASE_PATH}/new", problem, "Add"),
-            problem.status,
-        )
+    user_id, is_new = await admin.run_once(
+        form, lambda tx: commands.add(tx, admin.caller, body.email, body.role, password_hash), str
+    )
     return _render_password(admin, user_id, f"{body.email} was added", password if is_new else None)
+
+
+async def change_person(admin: AdminRequest, user_id: str, form: SubmittedForm) -> Response:
+    body = form.parse_body(PersonChange)
+    await admin.run_change(lambda tx: commands.change(tx, admin.caller, user_id, body.role, body.active))
+    return redirect_back("people", "saved")
+
+
+PAGE = SettingsPage(
+    "people",
+    about="The people who may sign in. Admins can also see and change these settings.",
+    empty_text="No people yet.",
+    add_label="Add a person",
+    list_items=list_people,
+    build_new_page=build_new_page,
+    build_item_page=build_person_page,
+    add=add_person,
+    change=change_person,
+)
+router = build_router(PAGE)
+
+
+@router.post("/{user_id}/reset-password")
+async def reset_password(admin: AdminPost, user_id: str) -> Response:
+    password = passwords.make_password()
+    password_hash = await passwords.hash_password(password)
+    async with admin.resources.database.tenant_tx(admin.tenant_id) as tx:
+        row = await commands.reset_password(tx, admin.caller, user_id, password_hash)
+    return _render_password(admin, user_id, f"{row['email']} has a new password", password)
 
 
 def _render_password(admin: AdminRequest, user_id: str, title: str, password: str | None) -> Response:
@@ -119,51 +111,5 @@ def _render_password(admin: AdminRequest, user_id: str, title: str, password: st
         label="Password",
         secret=password,
         otherwise="You can make a new password on the person's page.",
-        onward=f"{BASE_PATH}/{user_id}",
+        onward=f"/settings/people/{user_id}",
     )
-
-
-@router.get(BASE_PATH + "/{user_id}")
-async def show_person(admin: AdminGet, user_id: str) -> Response:
-    return await _render_person(admin, user_id)
-
-
-async def _render_person(
-    admin: AdminRequest, user_id: str, form: admin_request.Form | None = None, status: int = 200
-) -> Response:
-    row: Row = require_found(await admin.run_read(lambda read: people.get(read, admin.tenant_id, user_id)))
-    here = f"{BASE_PATH}/{user_id}"
-    values = forms.get_values(EDIT_GROUPS, PersonShape.model_validate(dict(row)))
-    return admin.show_page(
-        "person",
-        "people",
-        status,
-        title=row["email"],
-        about="This is you." if user_id == admin.person.user_id else None,
-        form=form or admin_request.Form(here, EDIT_GROUPS, values, {}),
-        here=here,
-        removable=None,
-    )
-
-
-@router.post(BASE_PATH + "/{user_id}", dependencies=FORM_CHECKS)
-async def change_person(admin: AdminPost, user_id: str) -> Response:
-    form = await forms.read_form(admin.request, EDIT_GROUPS)
-    try:
-        body = forms.parse_body(PersonChange, form.get_plain_values())
-        await admin.run_change(lambda tx: commands.change(tx, admin.caller, user_id, body.role, body.active))
-    except NotFound:
-        raise
-    except Problem as problem:
-        refilled_form = admin_request.refill_form(form, f"{BASE_PATH}/{user_id}", problem, "Save")
-        return await _render_person(admin, user_id, refilled_form, problem.status)
-    return redirect_back("people", "saved")
-
-
-@router.post(BASE_PATH + "/{user_id}/reset-password", dependencies=FORM_CHECKS)
-async def reset_password(admin: AdminPost, user_id: str) -> Response:
-    password = passwords.make_password()
-    password_hash = await passwords.hash_password(password)
-    async with admin.resources.database.tenant_tx(admin.tenant_id) as tx:
-        row = await commands.reset_password(tx, admin.caller, user_id, password_hash)
-    return _render_password(admin, user_id, f"{row['email']} has a new password", password)
