@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from app.commands import consent
 from app.domain import ids, optout
 from app.domain.carriage import Account, Habits, InboundText
-from app.store import inbox, outbox, suppressions, threads
+from app.store import cancelling, inbox, suppressions, threads
 from app.store.clock import turn_hint
 from app.store.engine import Row, Tx
 from app.store.inbox import Arrival, IncomingText
@@ -115,7 +115,7 @@ async def _store_new(
         (a.tenant_id, a.lead_phone) for a, route in zip(arrivals, routes, strict=True) if route["made_needless"]
     }
     if replied_phones:
-        await outbox.cancel_on_reply(tx, sorted(replied_phones))
+        await cancelling.cancel_on_reply(tx, sorted(replied_phones))
     by_post: dict[int, list[Arrival]] = {}
     for (i, _, _), arrival in zip(new_texts, arrivals, strict=True):
         by_post.setdefault(i, []).append(arrival)

@@ -12,6 +12,8 @@ from typing import Literal
 from app.domain import quiet
 from app.domain.words import STATUS_RANK
 from app.store.engine import RESTORE_GENERIC_PLANS_SQL, Row, Tx, as_columns
+from app.store.may_text import may_not_text_sql
+from app.store.status_history import add_step_sql
 
 TEXT_LEASE = timedelta(seconds=30)
 UNKNOWN_BLOCK_TIME = timedelta(seconds=60)
@@ -121,8 +123,7 @@ WITH {SENDERS_SQL}, numbers AS (  -- that may send now; skips numbers locked by 
     RETURNING o.*, due.was
 ), marked AS (
     UPDATE messages m
-    SET status = c.state, status_history = m.status_history
-        || jsonb_build_object('status', c.state, 'at', clock_timestamp())
+    SET status = c.state, status_history = {add_step_sql("c.state")}
     FROM claimed c WHERE m.tenant_id = c.tenant_id AND m.message_id = c.message_id
       AND (c.state = 'sending' AND m.status = 'queued'
            OR c.was = 'sending' AND m.status = 'sending')
@@ -170,10 +171,7 @@ SELECT x.message_id, CASE WHEN x.gone THEN 'gone' WHEN x.suppressed THEN 'suppre
                           ELSE 'stale' END AS why
 FROM (
     SELECT a.message_id, o.message_id IS NULL AS gone,
-           NOT o.exempt AND (m.asked_not_to OR (
-               SELECT true FROM suppressions s
-               WHERE s.tenant_id = a.tenant_id AND s.phone = a.phone LIMIT 1) IS NOT NULL)
-               AS suppressed,
+           NOT o.exempt AND {may_not_text_sql("a.tenant_id", "a.phone", "m.dnc_channels")} AS suppressed,
            o.guarded AND (
                SELECT true FROM turns u
                JOIN messages n ON n.tenant_id = u.tenant_id
@@ -182,10 +180,10 @@ FROM (
                WHERE u.tenant_id = a.tenant_id AND u.turn_id = m.turn_id LIMIT 1) IS NOT NULL
                AS stale
     FROM unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, message_id, phone)
-    -- LIMIT makes it a lookup per text: a join might read the whole outbox or all suppressions.
+    -- LIMIT makes it a lookup per text: a join might read the whole outbox.
     LEFT JOIN LATERAL {OWED_ROW_SQL} o ON o.lease = $4
     LEFT JOIN LATERAL (
-        SELECT m.interaction_id, m.turn_id, 'sms' = ANY (l.dnc_channels) AS asked_not_to
+        SELECT m.interaction_id, m.turn_id, l.dnc_channels
         FROM messages m JOIN leads l ON l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id
         WHERE m.tenant_id = a.tenant_id AND m.message_id = a.message_id LIMIT 1) m ON true
 ) x WHERE x.gone OR x.suppressed OR x.stale
@@ -400,7 +398,7 @@ async def hold_texts(tx: Tx, texts: Sequence[tuple[str, str, datetime]], why: st
     await tx.execute(HOLD_TEXTS_SQL, *as_columns(texts, 3), why)
 
 
-RELEASE_TEXTS_SQL = """
+RELEASE_TEXTS_SQL = f"""
 WITH due AS (
     SELECT o.tenant_id, o.message_id, o.interaction_id, o.due_at FROM outbox o
     JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, message_id) USING (tenant_id, message_id)
@@ -426,8 +424,7 @@ WITH due AS (
     FROM numbered n WHERE o.tenant_id = n.tenant_id AND o.message_id = n.message_id
 )
 UPDATE messages m SET seq = n.seq, held_until = NULL, held_reason = NULL, status = 'queued',
-    status_history = CASE WHEN m.status = 'queued' THEN m.status_history ELSE m.status_history
-        || jsonb_build_object('status', 'queued', 'at', clock_timestamp()) END
+    status_history = CASE WHEN m.status = 'queued' THEN m.status_history ELSE {add_step_sql("'queued'")} END
 FROM numbered n WHERE m.tenant_id = n.tenant_id AND m.message_id = n.message_id
 RETURNING m.tenant_id, m.interaction_id, m.source
 """
@@ -437,53 +434,6 @@ async def release(tx: Tx, texts: Sequence[tuple[str, str]]) -> list[Row]:
     """Gives each (tenant, message) its `seq` and makes it due now. The caller has locked the
     threads. Texts cancelled meanwhile are left out of the result."""
     return await tx.fetch_rows(RELEASE_TEXTS_SQL, *as_columns(texts, 2))
-
-
-CANCEL_UNSENT_SQL = """
-WITH unsent AS (
-    DELETE FROM outbox o USING messages m
-    WHERE o.tenant_id = $1 AND o.state = 'queued' AND m.tenant_id = o.tenant_id
-      AND m.message_id = o.message_id AND {which}
-    RETURNING o.tenant_id, o.message_id
-)
-UPDATE messages m SET status = 'cancelled', error_code = 'CANCELLED', error_message = $3,
-    status_history = m.status_history
-        || jsonb_build_object('status', 'cancelled', 'at', clock_timestamp())
-FROM unsent u WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id
-RETURNING m.message_id
-"""
-CANCEL_TEXT_SQL = CANCEL_UNSENT_SQL.format(which="o.message_id = $2")
-CANCEL_BULK_SQL = CANCEL_UNSENT_SQL.format(which="m.bulk_id = $2")
-
-
-async def cancel_text(tx: Tx, tenant_id: str, message_id: str, why: str) -> bool:
-    """Cancels a text that is still unsent; returns whether it was."""
-    return bool(await tx.fetch_rows(CANCEL_TEXT_SQL, tenant_id, message_id, why))
-
-
-async def cancel_bulk(tx: Tx, tenant_id: str, bulk_id: str, why: str) -> int:
-    """Cancels the texts of a bulk send that are still unsent; returns how many."""
-    return len(await tx.fetch_rows(CANCEL_BULK_SQL, tenant_id, bulk_id, why))
-
-
-CANCEL_ON_REPLY_SQL = """
-WITH unsent AS (
-    DELETE FROM outbox o USING unnest($1::text[], $2::text[]) AS a(tenant_id, phone)
-    WHERE o.tenant_id = a.tenant_id AND o.to_phone = a.phone AND o.state = 'queued'
-      AND o.cancel_on_reply
-    RETURNING o.tenant_id, o.message_id
-)
-UPDATE messages m SET status = 'cancelled', error_code = 'CANCELLED',
-    error_message = 'The lead answered before it was sent.',
-    status_history = m.status_history
-        || jsonb_build_object('status', 'cancelled', 'at', clock_timestamp())
-FROM unsent u WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id
-"""
-
-
-async def cancel_on_reply(tx: Tx, phones: Sequence[tuple[str, str]]) -> None:
-    """The leads of the (tenant, phone) wrote: cancels unsent texts with `cancelOnReply`."""
-    await tx.execute(CANCEL_ON_REPLY_SQL, *as_columns(phones, 2))
 
 
 FIND_LINKED_IDS_SQL = """

@@ -7,6 +7,7 @@ from datetime import datetime
 from app.domain.words import STATUS_RANK
 from app.store.engine import RESTORE_GENERIC_PLANS_SQL, Row, Tx, as_columns
 from app.store.outbox import OWED_ROW_SQL
+from app.store.status_history import add_step_sql
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +76,7 @@ WITH said AS (
         provider_message_id = coalesce(m.provider_message_id, b.theirs),
         status_history = CASE
             WHEN m.status_history @> jsonb_build_array(jsonb_build_object('status', b.status))
-            THEN m.status_history ELSE m.status_history
-            || jsonb_build_object('status', b.status, 'at', coalesce(b.at, clock_timestamp())) END
+            THEN m.status_history ELSE {add_step_sql("b.status", "coalesce(b.at, clock_timestamp())")} END
     FROM best b
     WHERE m.tenant_id = b.tenant_id AND m.message_id = b.found
       AND (SELECT count(*) FROM owing) >= 0

@@ -10,6 +10,8 @@ from app.domain.orders import QUIET_HOURS_REASON, Order, ResolvedOrder, build_or
 from app.store.agent_of import agent_of_sql
 from app.store.engine import RESTORE_GENERIC_PLANS_SQL, ReadTx, Row, Tx, as_columns
 from app.store.leads import mark_active_sql
+from app.store.may_text import may_not_text_sql
+from app.store.status_history import first_step_sql
 
 RESOLVE_ORDERS_SQL = f"""
 WITH asked AS (
@@ -22,9 +24,7 @@ SELECT a.i, l.lead_id AS known_lead, t.interaction_id AS known_thread, t.lead_id
        c.campaign_id, goal.phone AS to_phone,
        EXISTS (SELECT 1 FROM phone_numbers o
                WHERE o.tenant_id = a.tenant_id AND o.phone_number = goal.phone) AS to_ourselves,
-       coalesce('sms' = ANY (l.dnc_channels), false)
-           OR EXISTS (SELECT 1 FROM suppressions s WHERE s.tenant_id = a.tenant_id
-                      AND (s.phone = goal.phone OR s.phone_hash = a.given_hash)) AS suppressed,
+       {may_not_text_sql("a.tenant_id", "goal.phone", "l.dnc_channels", "a.given_hash")} AS suppressed,
        coalesce(named.rule, CASE WHEN free.phone_number IS NOT NULL THEN 'first_available' END)
            AS from_rule,
        coalesce(named.phone_number, free.phone_number) AS from_phone,
@@ -181,7 +181,7 @@ WITH given AS (
     SELECT a.tenant_id, a.message_id, t.interaction_id, a.lead_id,
            CASE WHEN NOT a.waits THEN t.last_seq - a.together + a.nth END,
            'agent', a.source, a.actor, a.text, a.media::jsonb, s.status,
-           jsonb_build_array(jsonb_build_object('status', s.status, 'at', clock_timestamp())),
+           {first_step_sql("s.status")},
            a.lead_phone, a.our_number, a.account_id, a.provider, a.encoding, a.segments, a.turn_id,
            a.bulk_id, a.send_at, a.held_until, CASE WHEN a.held_until IS NOT NULL THEN $33 END
     FROM asked a JOIN threads t USING (tenant_id, our_number, lead_phone)
