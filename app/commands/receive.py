@@ -45,8 +45,8 @@ PlacedText = tuple[int, Account, InboundText]
 
 async def receive_texts(tx: Tx, posts: Sequence[InboundPost]) -> list[PostOutcome]:
     """Stores the new texts that were sent to numbers of their accounts; returns the outcome of each
-    post, in order."""
-    await tx.begin()
+    post, in order. `tx` should have fresh plans: the numbers of unfinished turns and queued texts
+    change quickly."""
     placed_texts: list[PlacedText] = [
         (i, post.account, replace(text, provider_id=text.provider_id.replace("\x00", "")))
         for i, post in enumerate(posts)
@@ -60,7 +60,6 @@ async def receive_texts(tx: Tx, posts: Sequence[InboundPost]) -> list[PostOutcom
     ]
     is_new_by_place: dict[int, bool] = {}
     if incoming_texts:
-        await tx.plan_afresh()  # the numbers of unfinished turns and queued texts change quickly
         is_new_by_place = await inbox.remember_new(tx, incoming_texts)
         # By identity: a text that came twice at once is stored once.
         new_texts = {

@@ -17,7 +17,7 @@ from app.domain.problems import Problem, Unavailable
 from app.resources import Resources, open_resources
 from app.settings import ConfigurationError, Settings
 from app.store import accounts, numbers, owed, readiness, turns
-from app.store.engine import DATABASE_AWAY_ERRORS
+from app.store.connections import DATABASE_AWAY_ERRORS
 
 Severity = Literal["ok", "note", "BAD"]
 MAX_CLOCK_SKEW_SECONDS, MAX_TEXT_DELAY_SECONDS, MAX_TURN_DELAY_SECONDS = 1.0, 60.0, 30.0

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from app import traces
 from app.commands import bulk as bulk_commands
-from app.commands import outgoing, send
+from app.commands import outgoing, resolve
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.orders import (
@@ -202,10 +202,10 @@ async def _answer_dry_run(caller: Caller, order: Order, resources: AppResources)
     """Answers as a real send would, but stores nothing. An agent's reply is checked like a plain
     text to its lead, because only a real reply may settle a turn."""
     async with resources.database.system_tx() as tx:
-        [result] = await send.resolve_orders(tx, [order])
+        [result] = await resolve.resolve_orders(tx, [order])
     if isinstance(result, RefusedOrder):
         raise result.problem
-    dry_run = DryRun.model_validate(send.build_forecast(result))
+    dry_run = DryRun.model_validate(resolve.build_forecast(result))
     return JSONResponse({"success": True, "data": dry_run.model_dump(mode="json", by_alias=True)}, 200)
 
 
@@ -393,16 +393,15 @@ async def cancel(message_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Mes
 
 
 async def _get_message(read: ReadTx, caller: Caller, message_id: str) -> MessageShape:
-    row = await messages.get(read, caller.tenant_id, message_id)
-    if row is None:
+    text = await messages.get(read, caller.tenant_id, message_id)
+    if text is None:
         raise NotFound
-    attempts = await messages.list_attempts(read, caller.tenant_id, message_id)
     fields = {
-        **dict(row),
-        "message": row["text"],
-        "to": row["to_phone"],
-        "from": row["from_phone"],
-        "history": sorted(row["status_history"], key=lambda step: step["at"]),
-        "attempts": [dict(attempt) for attempt in attempts],
+        **asdict(text),
+        "message": text.text,
+        "to": text.to_phone,
+        "from": text.from_phone,
+        "history": sorted(text.status_history, key=lambda step: step["at"]),
+        "attempts": await messages.list_attempts(read, caller.tenant_id, message_id),
     }
     return MessageShape.model_validate(fields)
