@@ -28,7 +28,8 @@ from app.web import problems
 from app.web.envelope import Answer
 from app.web.idempotency import MAX_KEY_LENGTH, build_repeat_outcome, claim_key
 from app.web.rates import Rates
-from app.web.sms import ROUTE, Queued, SendBody, build_order
+from app.web.sms import ROUTE, build_order
+from app.web.sms_shapes import Queued, SendBody
 
 SEND_PATH = "/api/v1/sms/send"
 MATCHED_ROUTE = SimpleNamespace(path=SEND_PATH)
