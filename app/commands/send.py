@@ -14,8 +14,6 @@ from app.store.keys import MessageKey
 from app.store.sending import StoredText
 
 DAY_LIMIT_MESSAGE = "The tenant's texts for today are used up."
-
-
 Outcome = ResolvedOrder | RefusedOrder
 SendResult = AcceptedText | RefusedOrder
 

@@ -4,7 +4,7 @@ of texts that never became whole."""
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -16,6 +16,7 @@ from app.commands.receive import InboundPost
 from app.domain import optout
 from app.domain.carriage import Account, Habits, InboundText
 from app.domain.problems import Problem
+from app.domain.retry_after import read_retry_after
 from app.providers import REGISTRY, Provider
 from app.store import accounts
 from app.store.connections import DATABASE_AWAY_ERRORS
@@ -176,8 +177,7 @@ def _get_min_backoff(failure: Exception) -> timedelta:
     status = failure.response.status_code
     if 400 <= status < 500 and status not in TRANSIENT_STATUSES:
         return MAX_BACKOFF
-    retry_after = failure.response.headers.get("retry-after", "")
-    return timedelta(seconds=int(retry_after)) if retry_after.isdecimal() and len(retry_after) < 8 else timedelta(0)
+    return timedelta(seconds=read_retry_after(failure.response.headers, datetime.now(UTC)) or 0)
 
 
 def _sort_opt_outs_first(texts: list[InboundText]) -> list[InboundText]:

@@ -1,4 +1,4 @@
-"""Transactions and connection pools. A transaction commits when its `async with` block ends, and
+"""Transactions. A transaction commits when its `async with` block ends, and
 nowhere else.
 
 SQLAlchemy pools the connections; the statements run on asyncpg, with `$1` parameters and prepared
