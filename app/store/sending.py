@@ -15,9 +15,9 @@ from app.store.rows import columns_of, unnest_sql
 from app.store.status_history import first_step_sql
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class NewText:
-    """A text to store, as its row in `messages` and `outbox` will be."""
+    """A text to store. Not frozen: one is built for each send, in half the time."""
 
     tenant_id: str
     message_id: str
