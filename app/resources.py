@@ -10,7 +10,7 @@ import structlog
 from app.access.sealing import Seal
 from app.domain.problems import Unavailable
 from app.settings import ConfigurationError, Settings
-from app.store import engine, installation, readiness
+from app.store import installation, pools, readiness
 from app.store.clock import Clock
 from app.store.engine import Database
 from app.wire.client import Wire
@@ -50,7 +50,7 @@ async def _require_schema(database: Database) -> None:
 async def _connect_ready(settings: Settings, clock: Clock, connections: int, seal: Seal) -> Database:
     """Connects, checks the schema and loads the phone key."""
     assert settings.database_url
-    database = await engine.connect(settings.database_url, clock, connections)
+    database = await pools.connect(settings.database_url, clock, connections)
     try:
         await _require_schema(database)
         await unseal_phones(database, seal)
@@ -96,7 +96,7 @@ async def open_resources(settings: Settings, connections: int = 12) -> AsyncIter
 async def open_database(url: str) -> AsyncIterator[Database]:
     """The database alone, for a command that leaves no hints: no Redis needs to be there."""
     clock = Clock("redis://127.0.0.1")
-    database = await engine.connect(url, clock, pool_size=2)
+    database = await pools.connect(url, clock, pool_size=2)
     try:
         yield database
     finally:

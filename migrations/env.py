@@ -10,7 +10,7 @@ from sqlalchemy import Connection, pool, text
 from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.store.engine import driver_url
+from app.store.pools import driver_url
 from app.store.schema import Table, Xid8
 
 TIMEOUTS = ("SET lock_timeout = '5s'", "SET statement_timeout = '10min'")

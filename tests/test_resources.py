@@ -8,7 +8,7 @@ from sqlalchemy.engine import make_url
 from app.domain.problems import Unavailable
 from app.resources import open_resources
 from app.settings import Settings
-from app.store.engine import CONNECT_SECONDS
+from app.store.pools import CONNECT_SECONDS
 from tests.relay import Relay
 
 

@@ -9,7 +9,7 @@ import hmac
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ import httpx
 
 from app.domain.orders import require_sendable
 from app.domain.problems import Invalid
+from app.domain.retry_after import read_retry_after
 from app.domain.turns import MOST_TEXTS
 
 MAX_RECORDED_ANSWER = 4096
@@ -100,11 +101,11 @@ def _parse_url(url: str) -> httpx.URL:
     return httpx.URL(url)
 
 
-def read_answer(response: httpx.Response) -> Answer:
-    """What an answer means. After a 2xx the agent has the turn, even if the body is wrong; then
-    `why` says what is wrong with it."""
+def read_answer(response: httpx.Response, now: datetime | None = None) -> Answer:
+    """What an answer that came `now` means. After a 2xx the agent has the turn, even if the body is
+    wrong; then `why` says what is wrong with it."""
     if not response.is_success:
-        return Failed(f"HTTP {response.status_code}", _read_retry_after(response))
+        return Failed(f"HTTP {response.status_code}", read_retry_after(response.headers, now or datetime.now(UTC)))
     if not response.content.strip():
         return Taken()
     try:
@@ -200,11 +201,6 @@ def _parse_reason(value: object) -> str:
 def _clean_text(text: str) -> str:
     """`text` without NUL and lone surrogates, which neither a database nor a carrier accepts."""
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
-
-
-def _read_retry_after(response: httpx.Response) -> float | None:
-    header = response.headers.get("retry-after", "")
-    return float(header) if header.isdecimal() and len(header) < 8 else None
 
 
 def clip_answer(response: httpx.Response) -> str:

@@ -7,7 +7,7 @@ from app.commands.directory import require_found
 from app.domain.callers import Caller
 from app.domain.orders import AcceptedText, Order, RefusedOrder
 from app.domain.problems import NotCancellable
-from app.store import messages, outbox, sending
+from app.store import cancelling, messages, sending
 from app.store.engine import Tx
 
 
@@ -27,7 +27,7 @@ async def accept_bulk(
 async def cancel_text(tx: Tx, caller: Caller, message_id: str) -> None:
     """Cancels an unsent text. Raises `NotFound`; `NotCancellable` once a request to the carrier may
     have begun."""
-    if not await outbox.cancel_text(tx, caller.tenant_id, message_id, f"Cancelled by {caller.actor}."):
+    if not await cancelling.cancel_text(tx, caller.tenant_id, message_id, f"Cancelled by {caller.actor}."):
         require_found(await messages.get(tx, caller.tenant_id, message_id))
         raise NotCancellable
 
@@ -37,4 +37,4 @@ async def cancel_bulk(tx: Tx, caller: Caller, bulk_id: str) -> int:
     `NotFound`."""
     require_found(await messages.get_bulk(tx, caller.tenant_id, bulk_id))
     why = f"Cancelled by {caller.actor}."
-    return await outbox.cancel_bulk(tx, caller.tenant_id, bulk_id, why)
+    return await cancelling.cancel_bulk(tx, caller.tenant_id, bulk_id, why)

@@ -27,30 +27,28 @@ class ReceiptReport:
 async def apply_reports(tx: Tx, reports: Sequence[ReceiptReport]) -> list[int]:
     """Applies the reports, each only to texts of its own account. Returns, for each report in order,
     how many of its receipts had an unknown status."""
-    tenants, known_receipts = [], []
-    for report in reports:
-        for receipt in report.receipts:
-            if receipt.status is not None:
-                tenants.append(report.account.tenant_id)
-                known_receipts.append(_build_receipt(report.account, receipt, receipt.status))
+    known_receipts = [
+        _build_receipt(report.account, receipt, receipt.status)
+        for report in reports
+        for receipt in report.receipts
+        if receipt.status is not None
+    ]
     if known_receipts:
-        await tx.begin()
-        rows = await receipts.apply_receipts(tx, known_receipts)
+        opt_outs = await receipts.apply_receipts(tx, known_receipts)
         await suppressions.add_news(
             tx,
             [
                 suppressions.Cause(
-                    tenant_id=tenant_id,
-                    phone=row["to_phone"],
+                    tenant_id=opt_out.tenant_id,
+                    phone=opt_out.to_phone,
                     cause="lead",
                     actor="carrier",
                     event="opted_out",
                     rule="carrier",
-                    text=row["code"],
-                    message_id=row["message_id"],
+                    text=opt_out.code,
+                    message_id=opt_out.message_id,
                 )
-                for tenant_id, row in zip(tenants, rows, strict=True)
-                if row["opted_out"] and row["to_phone"]
+                for opt_out in opt_outs
             ],
         )
     return [sum(receipt.status is None for receipt in report.receipts) for report in reports]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from app.commands import consent
 from app.domain import ids, optout
 from app.domain.carriage import Account, Habits, InboundText
-from app.store import inbox, outbox, suppressions, threads
+from app.store import cancelling, inbox, suppressions, threads
 from app.store.clock import turn_hint
 from app.store.engine import Row, Tx
 from app.store.inbox import Arrival, IncomingText
@@ -45,8 +45,8 @@ PlacedText = tuple[int, Account, InboundText]
 
 async def receive_texts(tx: Tx, posts: Sequence[InboundPost]) -> list[PostOutcome]:
     """Stores the new texts that were sent to numbers of their accounts; returns the outcome of each
-    post, in order."""
-    await tx.begin()
+    post, in order. `tx` should have fresh plans: the numbers of unfinished turns and queued texts
+    change quickly."""
     placed_texts: list[PlacedText] = [
         (i, post.account, replace(text, provider_id=text.provider_id.replace("\x00", "")))
         for i, post in enumerate(posts)
@@ -60,7 +60,6 @@ async def receive_texts(tx: Tx, posts: Sequence[InboundPost]) -> list[PostOutcom
     ]
     is_new_by_place: dict[int, bool] = {}
     if incoming_texts:
-        await tx.plan_afresh()  # the numbers of unfinished turns and queued texts change quickly
         is_new_by_place = await inbox.remember_new(tx, incoming_texts)
         # By identity: a text that came twice at once is stored once.
         new_texts = {
@@ -115,7 +114,7 @@ async def _store_new(
         (a.tenant_id, a.lead_phone) for a, route in zip(arrivals, routes, strict=True) if route["made_needless"]
     }
     if replied_phones:
-        await outbox.cancel_on_reply(tx, sorted(replied_phones))
+        await cancelling.cancel_on_reply(tx, sorted(replied_phones))
     by_post: dict[int, list[Arrival]] = {}
     for (i, _, _), arrival in zip(new_texts, arrivals, strict=True):
         by_post.setdefault(i, []).append(arrival)

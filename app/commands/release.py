@@ -5,9 +5,11 @@ from datetime import datetime, time
 from app.commands import modes
 from app.domain import quiet
 from app.domain.orders import QUIET_HOURS_REASON
-from app.store import outbox, threads
+from app.store import releasing, threads
 from app.store.clock import AT_ONCE, OUTBOX_HINT
-from app.store.engine import Row, Tx
+from app.store.engine import Tx
+from app.store.keys import MessageKey
+from app.store.releasing import DueText, HeldText
 
 
 async def release_texts(tx: Tx, limit: int) -> int:
@@ -16,29 +18,31 @@ async def release_texts(tx: Tx, limit: int) -> int:
 
     Texts cancelled by STOP, by a person or by `cancelOnReply` are gone already. Whether the phone
     may be texted is checked again after the claim, as for every text."""
-    due_rows = await outbox.find_releasable(tx, limit)
-    if not due_rows:
+    due_texts = await releasing.find_releasable(tx, limit)
+    if not due_texts:
         return 0
-    await threads.lock(tx, {(row["tenant_id"], row["interaction_id"]) for row in due_rows})
+    await threads.lock(tx, {(text.tenant_id, text.interaction_id) for text in due_texts})
     held_texts = [
-        (row["tenant_id"], row["message_id"], until) for row in due_rows if (until := _quiet_until(row)) is not None
+        HeldText(text.tenant_id, text.message_id, until)
+        for text in due_texts
+        if (until := _quiet_until(text)) is not None
     ]
     if held_texts:
-        await outbox.hold_texts(tx, held_texts, QUIET_HOURS_REASON)
-    held_keys = {(tenant_id, message_id) for tenant_id, message_id, _ in held_texts}
-    released_keys = [key for row in due_rows if (key := (row["tenant_id"], row["message_id"])) not in held_keys]
-    released_rows = await outbox.release(tx, released_keys) if released_keys else []
-    manual_threads = {(row["tenant_id"], row["interaction_id"]) for row in released_rows if row["source"] == "manual"}
+        await releasing.hold_texts(tx, held_texts, QUIET_HOURS_REASON)
+    held_ids = {text.message_id for text in held_texts}
+    free_keys = [MessageKey(t.tenant_id, t.message_id) for t in due_texts if t.message_id not in held_ids]
+    released_texts = await releasing.release(tx, free_keys) if free_keys else []
+    manual_threads = {(text.tenant_id, text.interaction_id) for text in released_texts if text.source == "manual"}
     if manual_threads:
         await modes.take_over(tx, sorted(manual_threads))
-    if released_rows:
+    if released_texts:
         tx.hints[OUTBOX_HINT] = AT_ONCE
-    return len(due_rows)
+    return len(due_texts)
 
 
-def _quiet_until(row: Row) -> datetime | None:
+def _quiet_until(text: DueText) -> datetime | None:
     """When quiet hours end for the text; None: it may be sent now."""
-    if not row["quiet_hours"]:
+    if not text.quiet_hours:
         return None
-    start, end = (time.fromisoformat(row["quiet_hours"][name]) for name in ("start", "end"))
-    return quiet.find_earliest(row["now"], quiet.find_zones(row["to_phone"], row["timezone"]), start, end)
+    start, end = (time.fromisoformat(text.quiet_hours[name]) for name in ("start", "end"))
+    return quiet.find_earliest(text.now, quiet.find_zones(text.to_phone, text.timezone), start, end)

@@ -4,7 +4,7 @@ of texts that never became whole."""
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -16,9 +16,11 @@ from app.commands.receive import InboundPost
 from app.domain import optout
 from app.domain.carriage import Account, Habits, InboundText
 from app.domain.problems import Problem
+from app.domain.retry_after import read_retry_after
 from app.providers import REGISTRY, Provider
 from app.store import accounts
-from app.store.engine import DATABASE_AWAY_ERRORS, Database, Row, Tx
+from app.store.connections import DATABASE_AWAY_ERRORS
+from app.store.engine import Database, Row, Tx
 from app.wire.client import Wire
 
 PARTS_PER_STEP, TEXTS_PER_COMMIT = 100, 100
@@ -51,7 +53,7 @@ class CatchUp:
 
     async def deliver_incomplete(self) -> None:
         """Takes the parts that came of texts that never became whole."""
-        async with self._database.system_tx() as tx:
+        async with self._database.system_tx(plan_now=True) as tx:
             posts = [
                 InboundPost(
                     Account(row["tenant_id"], row["account_id"], row["provider"], {}),
@@ -105,8 +107,8 @@ class CatchUp:
         return None
 
     @asynccontextmanager
-    async def _writer_tx(self) -> AsyncIterator[Tx]:
-        async with self._writers, self._database.system_tx() as tx:
+    async def _writer_tx(self, plan_now: bool = False) -> AsyncIterator[Tx]:
+        async with self._writers, self._database.system_tx(plan_now) as tx:
             yield tx
 
     async def _store_missed_texts(self, row: Row, lease: "Lease") -> None:
@@ -119,7 +121,7 @@ class CatchUp:
             await carriers.list_inbound_texts(self._wire, account, row["missing_since"], extend_lease)
         )
         for i in range(0, len(texts), TEXTS_PER_COMMIT):
-            async with self._writer_tx() as tx:
+            async with self._writer_tx(plan_now=True) as tx:
                 await lease.extend(tx)
                 post = InboundPost(account, texts[i : i + TEXTS_PER_COMMIT], _get_habits(provider), is_late=True)
                 await receive.receive_texts(tx, [post])
@@ -175,8 +177,7 @@ def _get_min_backoff(failure: Exception) -> timedelta:
     status = failure.response.status_code
     if 400 <= status < 500 and status not in TRANSIENT_STATUSES:
         return MAX_BACKOFF
-    retry_after = failure.response.headers.get("retry-after", "")
-    return timedelta(seconds=int(retry_after)) if retry_after.isdecimal() and len(retry_after) < 8 else timedelta(0)
+    return timedelta(seconds=read_retry_after(failure.response.headers, datetime.now(UTC)) or 0)
 
 
 def _sort_opt_outs_first(texts: list[InboundText]) -> list[InboundText]:

@@ -28,7 +28,8 @@ from app.jobs.settling import settle_persistently
 from app.jobs.turn_claims import HandOver, Shadow
 from app.jobs.turn_settling import AnsweredHandOver
 from app.store.batching import Batcher
-from app.store.engine import DATABASE_AWAY_ERRORS, Database
+from app.store.connections import DATABASE_AWAY_ERRORS
+from app.store.engine import Database
 from app.store.threads import ThreadKey
 from app.wire.client import Wire
 

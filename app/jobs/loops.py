@@ -19,7 +19,8 @@ from app.jobs.forward import THREADS_PER_CLAIM, Forwarding
 from app.jobs.turn_claims import HandOver
 from app.store import owed, turns
 from app.store.clock import OUTBOX_HINT, Clock
-from app.store.engine import DATABASE_AWAY_ERRORS, Database
+from app.store.connections import DATABASE_AWAY_ERRORS
+from app.store.engine import Database
 from app.store.threads import ThreadKey
 
 TICK_SECONDS, MIN_REST_SECONDS = 0.02, 0.001
@@ -178,7 +179,7 @@ class Loops:
         if batch is None:
             await self._wait_for_texts(await self._delivery.get_seconds_until_free() if room else None)
             return
-        self._text_count += len(batch.rows)
+        self._text_count += len(batch.texts)
         task = asyncio.create_task(self._deliver_batch(batch))
         self._delivery_tasks.add(task)
         task.add_done_callback(self._delivery_tasks.discard)
@@ -200,5 +201,5 @@ class Loops:
         except Exception:
             log.exception("a batch could not be settled")
         finally:
-            self._text_count -= len(batch.rows)
+            self._text_count -= len(batch.texts)
             self._owed_event.set()

@@ -7,7 +7,7 @@ import asyncpg
 import structlog
 
 from app.domain.problems import OutcomeUnknown, Unavailable
-from app.store.engine import DATABASE_AWAY_ERRORS
+from app.store.connections import DATABASE_AWAY_ERRORS
 
 TRANSIENT_ERRORS = (
     Unavailable,

@@ -15,7 +15,7 @@ from app.domain.problems import Problem, Unavailable
 from app.resources import Resources, open_resources
 from app.settings import ConfigurationError, Settings
 from app.store import accounts, owed, readiness, turns
-from app.store.engine import DATABASE_AWAY_ERRORS
+from app.store.connections import DATABASE_AWAY_ERRORS
 from app.web.directory import vendor
 
 Severity = Literal["ok", "note", "BAD"]

@@ -21,7 +21,8 @@ from typing import Any, Generic, TextIO, TypeVar, cast
 from app.commands import dnc, leads
 from app.domain.callers import Caller
 from app.domain.problems import Invalid, OutcomeUnknown, Problem, Unavailable
-from app.store.engine import DATABASE_AWAY_ERRORS, Database, Tx
+from app.store.connections import DATABASE_AWAY_ERRORS
+from app.store.engine import Database, Tx
 
 ROWS_PER_BATCH = 2000
 BAR_WIDTH = 40
@@ -138,8 +139,7 @@ async def _take_batch(
 ) -> None:
     """Checks and writes a batch in one transaction, and counts its rows in `report`."""
     try:
-        async with database.tenant_tx(caller.tenant_id) as tx:
-            await tx.plan_for_many()
+        async with database.tenant_tx(caller.tenant_id, plan_now=True) as tx:
             good_rows = [row for _, row in batch if not isinstance(row, Problem)]
             verdicts = iter(await kind.judge(tx, good_rows))
             outcomes = [row if isinstance(row, Problem) else next(verdicts) for _, row in batch]

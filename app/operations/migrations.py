@@ -7,7 +7,7 @@ from alembic.config import Config
 
 from app.resources import open_database
 from app.store import readiness
-from app.store.engine import driver_url
+from app.store.pools import driver_url
 
 
 def migrate_to_head(url: str) -> None:

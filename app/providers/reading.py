@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from app.domain.carriage import WebhookRequest
+from app.domain.retry_after import read_retry_after, read_seconds
 
 
 def parse_json(body: bytes) -> Any:
@@ -67,8 +68,8 @@ def get_time(data: Mapping[str, Any], name: str) -> datetime | None:
 
 def get_retry_seconds(response: httpx.Response, *headers: str) -> float | None:
     """The seconds that the carrier asks us to wait: from Retry-After, else from `headers`."""
-    values = (response.headers.get(name, "") for name in ("retry-after", *headers))
-    return next((float(value) for value in values if value.isdecimal()), None)
+    waits = (read_retry_after(response.headers), *(read_seconds(response.headers.get(name, "")) for name in headers))
+    return next((wait for wait in waits if wait is not None), None)
 
 
 def list_parameters(hook: WebhookRequest) -> list[tuple[str, str]]:

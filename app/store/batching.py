@@ -12,7 +12,8 @@ from typing import Any, Generic, TypeVar
 import structlog
 
 from app.domain.problems import OutcomeUnknown, Unavailable
-from app.store.engine import MAX_BATCH_CONNECTIONS, HungUp
+from app.store.connections import HungUp
+from app.store.pools import MAX_BATCH_CONNECTIONS
 
 log = structlog.get_logger("batching")
 In = TypeVar("In")

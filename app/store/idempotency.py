@@ -5,10 +5,11 @@ back. A refused request rolls back, which frees the key.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from app.domain.idempotency import IdempotencyKey
-from app.store.engine import ReadTx, Row, Tx, as_columns
+from app.store.engine import ReadTx, Tx, as_columns
 
 SET_LOCK_TIMEOUT_SQL = "SET LOCAL lock_timeout = '1s'"
 RESET_LOCK_TIMEOUT_SQL = "SET LOCAL lock_timeout = DEFAULT"
@@ -17,15 +18,27 @@ INSERT INTO idempotency (tenant_id, route, key, body_digest) VALUES ($1, $2, $3,
 ON CONFLICT DO NOTHING RETURNING key
 """
 FIND_FIRST_ANSWERS_SQL = """
-SELECT a.i, k.body_digest, k.status, k.answer
-FROM unnest($1::int[], $2::text[], $3::text[], $4::text[]) AS a(i, tenant_id, route, key)
+SELECT a.i - 1 AS position, k.body_digest, k.status, k.answer
+FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS a(tenant_id, route, key, i)
 JOIN idempotency k USING (tenant_id, route, key)
 """
 
 
-async def reserve_key(tx: Tx, tenant_id: str, idempotency_key: IdempotencyKey) -> Row | None:
-    """Reserves the key for this request and returns None. If it is taken, returns the first
-    request's digest, status and answer. Raises `LockNotAvailableError` if the first request still
+@dataclass(frozen=True, slots=True)
+class FirstAnswer:
+    """The first request with a key, and its answer."""
+
+    position: int
+    """Which of the asked keys it is."""
+    body_digest: bytes
+    status: int | None
+    """None: it still runs."""
+    answer: dict[str, Any] | None
+
+
+async def reserve_key(tx: Tx, tenant_id: str, idempotency_key: IdempotencyKey) -> FirstAnswer | None:
+    """Reserves the key for this request and returns None. If it is taken, returns
+    the first request's answer. Raises `LockNotAvailableError` if the first request still
     runs after a second."""
     await tx.execute(SET_LOCK_TIMEOUT_SQL)
     is_first = await tx.fetch_value(
@@ -39,13 +52,11 @@ async def reserve_key(tx: Tx, tenant_id: str, idempotency_key: IdempotencyKey) -
     return None if is_first else (await find_first_answers(tx, [(tenant_id, idempotency_key)])).get(0)
 
 
-async def find_first_answers(read: ReadTx, keys: Sequence[tuple[str, IdempotencyKey]]) -> dict[int, Row]:
+async def find_first_answers(read: ReadTx, keys: Sequence[tuple[str, IdempotencyKey]]) -> dict[int, FirstAnswer]:
     """The first answer for each (tenant, key) that was used before, by position in `keys`."""
-    rows = [
-        (i, tenant_id, idempotency_key.route, idempotency_key.key)
-        for i, (tenant_id, idempotency_key) in enumerate(keys)
-    ]
-    return {row["i"]: row for row in await read.fetch_rows(FIND_FIRST_ANSWERS_SQL, *as_columns(rows, 4))}
+    rows = [(tenant_id, key.route, key.key) for tenant_id, key in keys]
+    answers = await read.fetch(FirstAnswer, FIND_FIRST_ANSWERS_SQL, *as_columns(rows, 3))
+    return {answer.position: answer for answer in answers}
 
 
 STORE_ANSWER_SQL = """

@@ -11,6 +11,8 @@ from app.store import suppressions
 from app.store.agent_of import agent_of_sql
 from app.store.engine import Row, Tx, as_columns
 from app.store.leads import mark_active_sql
+from app.store.may_text import is_suppressed_sql
+from app.store.status_history import first_step_sql
 
 REMEMBER_NEW_SQL = f"""
 WITH asked AS (
@@ -71,7 +73,7 @@ async def remember_new(tx: Tx, incoming_texts: Sequence[IncomingText]) -> dict[i
     return {row["i"]: row["fresh"] for row in await tx.fetch_rows(REMEMBER_NEW_SQL, *as_columns(rows, 7))}
 
 
-FIND_ROUTES_SQL = """
+FIND_ROUTES_SQL = f"""
 WITH asked AS (
     SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[])
         AS a(i, tenant_id, our_number, lead_phone)
@@ -89,8 +91,7 @@ WITH asked AS (
 SELECT o.i, t.interaction_id, coalesce(t.lead_id, member.lead_id, anybody.lead_id) AS lead_id,
        coalesce(t.campaign_id, lead.campaign_id) AS campaign_id,
        first.campaign_id AS primary_campaign,
-       EXISTS (SELECT 1 FROM suppressions s
-               WHERE s.tenant_id = o.tenant_id AND s.phone = o.lead_phone) AS suppressed,
+       {is_suppressed_sql("o.tenant_id", "o.lead_phone")} AS suppressed,
        EXISTS (SELECT 1 FROM outbox x WHERE x.tenant_id = o.tenant_id
                AND x.to_phone = o.lead_phone AND x.cancel_on_reply) AS made_needless
 FROM owned o
@@ -186,8 +187,7 @@ WITH asked AS (
         campaign_id, status, agent_mode, last_seq, unread_count, last_preview, last_direction,
         last_inbound_at)
     SELECT a.tenant_id, a.thread_id, a.our_number, a.lead_phone, a.lead_id, a.campaign_id,
-           CASE WHEN EXISTS (SELECT 1 FROM suppressions s WHERE s.tenant_id = a.tenant_id
-                             AND s.phone = a.lead_phone) THEN 'dnc' ELSE 'in_progress' END,
+           CASE WHEN {is_suppressed_sql("a.tenant_id", "a.lead_phone")} THEN 'dnc' ELSE 'in_progress' END,
            coalesce(agent.agent_mode_by_default, false), a.together, a.together, left(a.text, 160),
            'inbound', clock_timestamp()
     FROM asked a
@@ -209,7 +209,7 @@ WITH asked AS (
         provider_message_id, forwardable, possible_opt_out, late, incomplete)
     SELECT a.tenant_id, a.message_id, t.interaction_id, t.lead_id, t.last_seq - a.together + a.nth,
            'user', 'inbound', a.text, a.media::jsonb, 'received',
-           jsonb_build_array(jsonb_build_object('status', 'received', 'at', clock_timestamp())),
+           {first_step_sql("'received'")},
            a.our_number, a.lead_phone, a.account_id, a.provider, a.provider_id,
            a.conversation AND t.agent_mode, a.possible_opt_out, a.late, a.late
     FROM asked a JOIN threads t USING (tenant_id, our_number, lead_phone)
@@ -249,11 +249,10 @@ async def store_arrivals(tx: Tx, arrivals: Sequence[Arrival]) -> list[Row]:
     return await tx.fetch_rows(STORE_ARRIVALS_SQL, *as_columns(rows, 16))
 
 
-FIND_INCOMPLETE_SQL = """
+FIND_INCOMPLETE_SQL = f"""
 SELECT a.i, m.tenant_id, m.message_id, m.interaction_id, m.lead_id, t.campaign_id, m.text,
        m.created_at, m.text !~ '\\S' AND m.media = '[]' AS blank,
-       EXISTS (SELECT 1 FROM suppressions s
-               WHERE s.tenant_id = t.tenant_id AND s.phone = t.lead_phone) AS suppressed
+       {is_suppressed_sql("t.tenant_id", "t.lead_phone")} AS suppressed
 FROM unnest($1::int[], $2::text[], $3::text[], $4::text[])
     AS a(i, tenant_id, account_id, provider_id)
 JOIN messages m ON m.tenant_id = a.tenant_id AND m.account_id = a.account_id

@@ -5,6 +5,7 @@ from typing import Any
 
 from app.store import search
 from app.store.engine import ReadTx, Row, Tx, as_columns
+from app.store.may_text import may_not_text_sql
 from app.store.search import ThreadFilter
 from app.store.threads import ThreadKey
 
@@ -171,13 +172,12 @@ async def has_lead(read: ReadTx, tenant_id: str, lead_id: str) -> bool:
     return bool(await read.fetch_value(HAS_LEAD_SQL, tenant_id, lead_id))
 
 
-FIND_SUPPRESSED_SQL = """
+FIND_SUPPRESSED_SQL = f"""
 SELECT t.tenant_id, t.interaction_id
 FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 JOIN interactions t USING (tenant_id, interaction_id)
 JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
-WHERE 'sms' = ANY (l.dnc_channels) OR EXISTS (
-    SELECT 1 FROM suppressions s WHERE s.tenant_id = t.tenant_id AND s.phone = t.lead_phone)
+WHERE {may_not_text_sql("t.tenant_id", "t.lead_phone", "l.dnc_channels")}
 """
 
 
@@ -187,9 +187,8 @@ async def find_suppressed(read: ReadTx, threads: Collection[ThreadKey]) -> set[T
     return {(row["tenant_id"], row["interaction_id"]) for row in rows}
 
 
-IS_LEAD_SUPPRESSED_SQL = """
-SELECT coalesce('sms' = ANY (l.dnc_channels), false) OR EXISTS (
-    SELECT 1 FROM suppressions s WHERE s.tenant_id = l.tenant_id AND s.phone = l.phone)
+IS_LEAD_SUPPRESSED_SQL = f"""
+SELECT {may_not_text_sql("l.tenant_id", "l.phone", "l.dnc_channels")}
 FROM leads l WHERE l.tenant_id = $1 AND l.lead_id = $2
 """
 

@@ -1,12 +1,48 @@
-"""Reads one text, its attempts, or a bulk send."""
+"""Reads one text, its attempts, or a bulk send; finds texts by the carrier's ids."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from app.store.engine import ReadTx, Row
+from app.store.engine import ReadTx
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A text of ours or of a lead, or a note."""
+
+    message_id: str
+    interaction_id: str
+    lead_id: str
+    seq: int | None
+    """None: scheduled or held."""
+    role: str
+    source: str
+    text: str
+    media: list[dict[str, Any]]
+    status: str
+    status_history: list[dict[str, Any]]
+    to_phone: str | None
+    from_phone: str | None
+    provider: str | None
+    provider_message_id: str | None
+    encoding: str | None
+    segments: int | None
+    error_code: str | None
+    error_message: str | None
+    created_at: datetime
+    send_at: datetime | None
+    held_until: datetime | None
+    held_reason: str | None
+    """Also names a brake that keeps the text waiting."""
+
 
 GET_MESSAGE_SQL = """
-SELECT m.*, coalesce(m.held_reason, brake.reason) AS held_reason
+SELECT m.message_id, m.interaction_id, m.lead_id, m.seq, m.role, m.source, m.text, m.media, m.status,
+       m.status_history, m.to_phone, m.from_phone, m.provider, m.provider_message_id, m.encoding,
+       m.segments, m.error_code, m.error_message, m.created_at, m.send_at, m.held_until,
+       coalesce(m.held_reason, brake.reason) AS held_reason
 FROM messages m
 LEFT JOIN LATERAL (  -- the brake that keeps a queued text waiting
     SELECT concat_ws(': ', x.what || ' is paused', x.why) AS reason FROM (
@@ -25,17 +61,30 @@ WHERE m.tenant_id = $1 AND m.message_id = $2
 """
 
 
-async def get(read: ReadTx, tenant_id: str, message_id: str) -> Row | None:
-    """The text; `held_reason` also names a brake that keeps it waiting."""
-    return await read.fetch_row(GET_MESSAGE_SQL, tenant_id, message_id)
+async def get(read: ReadTx, tenant_id: str, message_id: str) -> Message | None:
+    return await read.fetch_one(Message, GET_MESSAGE_SQL, tenant_id, message_id)
 
 
-LIST_ATTEMPTS_SQL = "SELECT * FROM attempts WHERE tenant_id = $1 AND message_id = $2 ORDER BY attempt"
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A request to a carrier to send a text."""
+
+    at: datetime
+    outcome: str
+    http_status: int | None
+    duration_ms: int | None
+    detail: str | None
 
 
-async def list_attempts(read: ReadTx, tenant_id: str, message_id: str) -> list[Row]:
+LIST_ATTEMPTS_SQL = """
+SELECT at, outcome, http_status, duration_ms, detail FROM attempts
+WHERE tenant_id = $1 AND message_id = $2 ORDER BY attempt
+"""
+
+
+async def list_attempts(read: ReadTx, tenant_id: str, message_id: str) -> list[Attempt]:
     """The attempts to send a text, oldest first."""
-    return await read.fetch_rows(LIST_ATTEMPTS_SQL, tenant_id, message_id)
+    return await read.fetch(Attempt, LIST_ATTEMPTS_SQL, tenant_id, message_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +110,17 @@ FROM bulks b WHERE b.tenant_id = $1 AND b.bulk_id = $2
 
 async def get_bulk(read: ReadTx, tenant_id: str, bulk_id: str) -> Bulk | None:
     return await read.fetch_one(Bulk, GET_BULK_SQL, tenant_id, bulk_id)
+
+
+FIND_LINKED_IDS_SQL = """
+SELECT provider_message_id FROM messages
+WHERE tenant_id = $1 AND account_id = $2 AND provider_message_id = ANY ($3) AND message_id <> $4
+"""
+
+
+async def find_linked_ids(
+    read: ReadTx, tenant_id: str, account_id: str, ids: Sequence[str], except_message_id: str
+) -> set[str]:
+    """Which of the carrier's ids belong to one of our texts other than `except_message_id`."""
+    rows = await read.fetch_rows(FIND_LINKED_IDS_SQL, tenant_id, account_id, list(ids), except_message_id)
+    return {row["provider_message_id"] for row in rows}

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.domain.words import STATUS_RANK
-from app.store.engine import RESTORE_GENERIC_PLANS_SQL, Row, Tx, as_columns
+from app.store.engine import Tx
 from app.store.outbox import OWED_ROW_SQL
+from app.store.rows import columns_of, unnest_sql
+from app.store.status_history import add_step_sql
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,27 +30,25 @@ class KnownReceipt:
 APPLY_RECEIPTS_SQL = f"""
 WITH said AS (
     SELECT a.*, m.message_id AS found, m.to_phone
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[],
-                $7::text[], $8::text[], $9::bool[]) WITH ORDINALITY
-        AS a(tenant_id, account_id, status, at, ours, theirs, code, message, opted_out, nth)
+    FROM {unnest_sql(KnownReceipt, first=2)}
     -- Two lookups, each with its own index, instead of one with OR; only that account's texts.
     LEFT JOIN LATERAL (
         SELECT * FROM (
             (SELECT 1 AS rung, m.message_id, m.to_phone FROM messages m
-             WHERE m.tenant_id = a.tenant_id AND m.message_id = a.ours
+             WHERE m.tenant_id = a.tenant_id AND m.message_id = a.message_id
                AND m.account_id = a.account_id AND m.role = 'agent' LIMIT 1)
             UNION ALL
             (SELECT 2, m.message_id, m.to_phone FROM messages m
              WHERE m.tenant_id = a.tenant_id AND m.account_id = a.account_id
-               AND m.provider_message_id = a.theirs AND m.role = 'agent' LIMIT 1)
+               AND m.provider_message_id = a.provider_message_id AND m.role = 'agent' LIMIT 1)
         ) either ORDER BY rung LIMIT 1
     ) m ON true
 ), early AS (
     INSERT INTO early_receipts (tenant_id, account_id, provider_message_id, status, code,
         message, opted_out, at)
-    SELECT tenant_id, account_id, theirs, status, code, message, opted_out,
+    SELECT tenant_id, account_id, provider_message_id, status, code, message, has_opted_out,
            coalesce(at, clock_timestamp())
-    FROM said WHERE found IS NULL AND theirs IS NOT NULL
+    FROM said WHERE found IS NULL AND provider_message_id IS NOT NULL
     ON CONFLICT DO NOTHING
 ), owing AS (
     -- Locks outbox rows before messages, in the order of a claim.
@@ -59,57 +59,45 @@ WITH said AS (
     CROSS JOIN LATERAL (
         SELECT o.ctid AS place FROM outbox o WHERE o.ctid = s.place FOR UPDATE) o
 ), best AS (
-    SELECT DISTINCT ON (tenant_id, found) *, ($10::jsonb ->> status)::int AS rank
+    SELECT DISTINCT ON (tenant_id, found) *, ($1::jsonb ->> status)::int AS rank
     FROM said WHERE found IS NOT NULL
     ORDER BY tenant_id, found, rank DESC
 ), moved AS (
     -- Compares with the locked row itself: a joined copy is as old as the statement, and another
     -- receipt or the settling of the send may have changed the row while we waited for its lock.
     UPDATE messages m SET
-        status = CASE WHEN b.rank > ($10::jsonb ->> m.status)::int
+        status = CASE WHEN b.rank > ($1::jsonb ->> m.status)::int
                       THEN b.status ELSE m.status END,
-        error_code = CASE WHEN b.rank > ($10::jsonb ->> m.status)::int
+        error_code = CASE WHEN b.rank > ($1::jsonb ->> m.status)::int
                           THEN b.code ELSE m.error_code END,
-        error_message = CASE WHEN b.rank > ($10::jsonb ->> m.status)::int
+        error_message = CASE WHEN b.rank > ($1::jsonb ->> m.status)::int
                              THEN b.message ELSE m.error_message END,
-        provider_message_id = coalesce(m.provider_message_id, b.theirs),
+        provider_message_id = coalesce(m.provider_message_id, b.provider_message_id),
         status_history = CASE
             WHEN m.status_history @> jsonb_build_array(jsonb_build_object('status', b.status))
-            THEN m.status_history ELSE m.status_history
-            || jsonb_build_object('status', b.status, 'at', coalesce(b.at, clock_timestamp())) END
+            THEN m.status_history ELSE {add_step_sql("b.status", "coalesce(b.at, clock_timestamp())")} END
     FROM best b
     WHERE m.tenant_id = b.tenant_id AND m.message_id = b.found
       AND (SELECT count(*) FROM owing) >= 0
 ), settled AS (
     DELETE FROM outbox o USING owing w WHERE o.ctid = w.place AND o.state = 'unknown'
 )
-SELECT s.found AS message_id, s.to_phone, s.opted_out, s.code FROM said s
-WHERE {RESTORE_GENERIC_PLANS_SQL} ORDER BY s.nth
+SELECT s.tenant_id, s.found AS message_id, s.to_phone, s.code FROM said s
+WHERE s.has_opted_out AND s.to_phone IS NOT NULL
 """
 
 
-async def apply_receipts(tx: Tx, known_receipts: Sequence[KnownReceipt]) -> list[Row]:
-    """Moves the status of the texts forward, never back. Receipts for texts that are not known yet
-    are stored as early receipts.
+@dataclass(frozen=True, slots=True)
+class ReportedOptOut:
+    """A carrier reports for a known text that its recipient has opted out."""
 
-    Returns (message_id, to_phone, opted_out, code) of each receipt, in order; message_id and to_phone
-    are None for an early one."""
-    columns = as_columns(
-        [
-            (
-                r.tenant_id,
-                r.account_id,
-                r.status,
-                r.at,
-                r.message_id,
-                r.provider_message_id,
-                r.code,
-                r.message,
-                r.has_opted_out,
-            )
-            for r in known_receipts
-        ],
-        9,
-    )
-    await tx.plan_afresh()
-    return await tx.fetch_rows(APPLY_RECEIPTS_SQL, *columns, STATUS_RANK)
+    tenant_id: str
+    message_id: str
+    to_phone: str
+    code: str | None
+
+
+async def apply_receipts(tx: Tx, known_receipts: Sequence[KnownReceipt]) -> list[ReportedOptOut]:
+    """Moves the status of the texts forward, never back; returns the reported opt-outs. Receipts for
+    texts that are not known yet are stored as early receipts."""
+    return await tx.fetch_planned_now(ReportedOptOut, APPLY_RECEIPTS_SQL, STATUS_RANK, *columns_of(known_receipts))

@@ -10,7 +10,9 @@ from datetime import datetime, timedelta
 from app.domain import ids
 from app.domain.words import Cause as CauseWord
 from app.store import threads
+from app.store.cancelling import cancel_unsent_sql
 from app.store.engine import ReadTx, Row, Tx, as_columns
+from app.store.may_text import is_suppressed_sql
 
 PhoneKey = tuple[str, str]
 """(tenant id, phone in E.164)."""
@@ -242,13 +244,12 @@ async def _stop_threads(tx: Tx, phones: Sequence[PhoneKey]) -> list[threads.Thre
     return locked_threads
 
 
-FREE_THREADS_SQL = """
+FREE_THREADS_SQL = f"""
 UPDATE interactions t SET status = coalesce(t.status_before_dnc, 'in_progress'),
     status_before_dnc = NULL, updated_at = clock_timestamp()
 FROM unnest($1::text[], $2::text[], $3::bytea[]) AS a(tenant_id, phone, phone_hash)
 WHERE t.tenant_id = a.tenant_id AND t.lead_phone = a.phone AND t.status = 'dnc'
-  AND NOT EXISTS (SELECT 1 FROM suppressions s WHERE s.tenant_id = a.tenant_id
-                  AND (s.phone = a.phone OR s.phone_hash = a.phone_hash))
+  AND NOT {is_suppressed_sql("a.tenant_id", "a.phone", "a.phone_hash")}
 """
 
 
@@ -257,18 +258,12 @@ async def _free_threads(tx: Tx, phones: Sequence[PhoneKey]) -> None:
     await tx.execute(FREE_THREADS_SQL, *as_columns(phones, 2), _hash_phones(tx, phones))
 
 
-CANCEL_TEXTS_SQL = """
-WITH unsent AS (
-    DELETE FROM outbox o USING unnest($1::text[], $2::text[]) AS a(tenant_id, phone)
-    WHERE o.tenant_id = a.tenant_id AND o.to_phone = a.phone AND o.state = 'queued'
-      AND NOT o.exempt
-    RETURNING o.tenant_id, o.message_id
+CANCEL_TEXTS_SQL = cancel_unsent_sql(
+    "o.tenant_id = a.tenant_id AND o.to_phone = a.phone AND NOT o.exempt",
+    code="'DNC_BLOCKED'",
+    why="$3",
+    using="unnest($1::text[], $2::text[]) AS a(tenant_id, phone)",
 )
-UPDATE messages m SET status = 'cancelled', error_code = 'DNC_BLOCKED', error_message = $3,
-    status_history = m.status_history || jsonb_build_object('status', 'cancelled',
-                                                            'at', clock_timestamp())
-FROM unsent u WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id
-"""
 
 
 async def cancel_texts(tx: Tx, phones: Sequence[PhoneKey]) -> None:

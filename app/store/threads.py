@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from app.store.agent_of import agent_of_sql
+from app.store.cancelling import cancel_unsent_sql
 from app.store.engine import ReadTx, Row, Tx, as_columns
 
 ThreadKey = tuple[str, str]
@@ -161,20 +162,14 @@ async def cancel_turns(tx: Tx, threads: Collection[ThreadKey], reason: str) -> s
     return {(row["tenant_id"], row["interaction_id"]) for row in rows}
 
 
-CANCEL_AGENT_TEXTS_SQL = """
-WITH unsent AS (
-    DELETE FROM outbox o
-    USING unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id), messages m
-    WHERE o.tenant_id = a.tenant_id AND o.interaction_id = a.interaction_id AND o.state = 'queued'
+CANCEL_AGENT_TEXTS_SQL = cancel_unsent_sql(
+    """o.tenant_id = a.tenant_id AND o.interaction_id = a.interaction_id
       AND m.tenant_id = o.tenant_id AND m.message_id = o.message_id AND m.source = 'sms_agent'
-      AND m.message_id <> ALL ($5)
-    RETURNING o.tenant_id, o.message_id
+      AND m.message_id <> ALL ($5)""",
+    code="$3",
+    why="$4",
+    using="unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id), messages m",
 )
-UPDATE messages m SET status = 'cancelled', error_code = $3, error_message = $4,
-    status_history = m.status_history || jsonb_build_object('status', 'cancelled',
-                                                            'at', clock_timestamp())
-FROM unsent u WHERE m.tenant_id = u.tenant_id AND m.message_id = u.message_id
-"""
 
 
 async def cancel_agent_texts(

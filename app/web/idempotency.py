@@ -12,7 +12,8 @@ from starlette.responses import Response
 from app.domain.idempotency import IdempotencyKey, ReplayedAnswer, digest_body
 from app.domain.problems import IdempotencyInProgress, IdempotencyKeyReused, Problem
 from app.store import idempotency
-from app.store.engine import Row, Tx
+from app.store.engine import Tx
+from app.store.idempotency import FirstAnswer
 from app.web.dependencies import AnyCaller, TenantTx
 
 M = TypeVar("M", bound=BaseModel)
@@ -91,10 +92,10 @@ async def claim_key(tx: Tx, tenant_id: str, idempotency_key: IdempotencyKey | No
     return Idempotency(tx, tenant_id, idempotency_key)
 
 
-def build_repeat_outcome(first_answer: Row, idempotency_key: IdempotencyKey) -> ReplayedAnswer | Problem:
+def build_repeat_outcome(first_answer: FirstAnswer, idempotency_key: IdempotencyKey) -> ReplayedAnswer | Problem:
     """What to raise for a request that is not the first with its key."""
-    if first_answer["body_digest"] != idempotency_key.digest:
+    if first_answer.body_digest != idempotency_key.digest:
         return IdempotencyKeyReused()
-    if first_answer["status"] is None:
+    if first_answer.status is None or first_answer.answer is None:
         return IdempotencyInProgress(retry_after=1)
-    return ReplayedAnswer(first_answer["status"], first_answer["answer"])
+    return ReplayedAnswer(first_answer.status, first_answer.answer)

@@ -9,7 +9,8 @@ import structlog
 
 from app.domain.problems import Problem
 from app.store import accounts, installation
-from app.store.engine import DATABASE_AWAY_ERRORS, Database
+from app.store.connections import DATABASE_AWAY_ERRORS
+from app.store.engine import Database
 
 BEAT_SECONDS = 5.0
 ABSENCE_AFTER = timedelta(seconds=30)

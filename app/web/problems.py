@@ -25,7 +25,7 @@ from app.domain.problems import (
     Unauthorized,
     Unavailable,
 )
-from app.store.engine import DATABASE_AWAY_ERRORS
+from app.store.connections import DATABASE_AWAY_ERRORS
 from app.web import dependencies
 
 log = structlog.get_logger("web")

@@ -22,12 +22,14 @@ from app.domain.orders import AcceptedText, Order, RefusedOrder
 from app.domain.problems import Unavailable
 from app.store import idempotency as idempotency_store
 from app.store.batching import Batcher, RunAlone
-from app.store.engine import DATABASE_AWAY_ERRORS, CommitLost, Database, Tx
+from app.store.connections import DATABASE_AWAY_ERRORS, CommitLost
+from app.store.engine import Database, ReadTx
 from app.web import problems
 from app.web.envelope import Answer
 from app.web.idempotency import MAX_KEY_LENGTH, build_repeat_outcome, claim_key
 from app.web.rates import Rates
-from app.web.sms import ROUTE, Queued, SendBody, build_order
+from app.web.sms import ROUTE, build_order
+from app.web.sms_shapes import Queued, SendBody
 
 SEND_PATH = "/api/v1/sms/send"
 MATCHED_ROUTE = SimpleNamespace(path=SEND_PATH)
@@ -44,10 +46,10 @@ def build_send_batcher(database: Database) -> SendBatcher:
         results_by_id: dict[str, SendResult | RunAlone] = {}
         new_orders = orders
         try:
-            async with database.batch_tx() as tx:
-                results_by_id = await _get_repeats(tx, orders)
+            async with database.batch() as batch:
+                results_by_id = await _get_repeats(batch, orders)
                 new_orders = [order for order in orders if order.message_id not in results_by_id]
-                results = await send.accept_texts(tx, new_orders)
+                results = await send.accept_batch(batch, new_orders)
         except CommitLost as lost_commit:
             results = await _find_lost_outcome(database, new_orders, lost_commit)
             # A stored answer holds the facts of that commit. Run alone, the order finds it by its key.
@@ -73,14 +75,14 @@ def build_send_batcher(database: Database) -> SendBatcher:
     return Batcher(run_batch, run_single)
 
 
-async def _get_repeats(tx: Tx, orders: Sequence[Order]) -> dict[str, SendResult | RunAlone]:
+async def _get_repeats(read: ReadTx, orders: Sequence[Order]) -> dict[str, SendResult | RunAlone]:
     """Returns results by message id for orders that repeat an idempotency key: the first answer, or
     `RunAlone` if the first order is in this batch and has no answer yet."""
     orders_with_key = [(order, order.idempotency_key) for order in orders if order.idempotency_key]
     if not orders_with_key:
         return {}
     first_answers = await idempotency_store.find_first_answers(
-        tx, [(order.tenant_id, idempotency_key) for order, idempotency_key in orders_with_key]
+        read, [(order.tenant_id, idempotency_key) for order, idempotency_key in orders_with_key]
     )
     repeats: dict[str, SendResult | RunAlone] = {}
     new_keys: set[tuple[str, str]] = set()

@@ -2,18 +2,18 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError
 from starlette.responses import Response
 
 from app import traces
 from app.commands import bulk as bulk_commands
-from app.commands import outgoing, send
+from app.commands import outgoing, resolve
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.orders import (
@@ -36,105 +36,28 @@ from app.web.dependencies import (
     TenantRead,
     TenantTx,
 )
-from app.web.envelope import Answer, Body, Error, Moment, Out, Outgoing
+from app.web.envelope import Answer, Error, Out
 from app.web.idempotency import Key, build_key, claim_key
 from app.web.problems import list_error_details
+from app.web.sms_shapes import (
+    BULK_SCHEMA,
+    BulkAccepted,
+    BulkBody,
+    BulkCancelled,
+    BulkEntry,
+    BulkResult,
+    BulkShape,
+    Caught,
+    DryRun,
+    Queued,
+    SendBody,
+)
 
 router = APIRouter(prefix="/api/v1", tags=["Texts"])
 
-Id = Annotated[str, Field(min_length=1, max_length=64)]
-Phone = Annotated[str, Field(min_length=1, max_length=40)]
 ROUTE = "POST /api/v1/sms/send"
-MAX_BULK_TEXTS = 1000
 ENTRIES_PER_SLICE = 100
 """How many entries of a bulk send are parsed before other requests get the event loop again."""
-
-
-class SendBody(Body):
-    """Only `leadId` and `message` are required; the service finds the rest."""
-
-    lead_id: Id
-    message: Outgoing
-    to: Phone | None = None
-    from_: Annotated[Phone | None, Field(alias="from")] = None
-    campaign_id: Id | None = None
-    interaction_id: Id | None = None
-    source: Literal["api", "sms_agent"] | None = None
-    turn_id: Id | None = None
-    agent_mode: bool | None = None
-    send_at: Moment | None = None
-    cancel_on_reply: bool = False
-    validity_seconds: Annotated[int, Field(ge=60, le=36_000)] | None = None
-    media_urls: Annotated[list[str], Field(max_length=10)] = Field(default=[])
-    dry_run: bool = False
-
-    @field_validator("media_urls")
-    @classmethod
-    def _require_http_urls(cls, urls: list[str]) -> list[str]:
-        for url in urls:
-            if not url.startswith(("https://", "http://")) or len(url) > 2048:
-                raise ValueError("must be http or https addresses of at most 2048 characters")
-        return urls
-
-    @field_validator("cancel_on_reply")
-    @classmethod
-    def _require_send_at(cls, value: bool, info: ValidationInfo) -> bool:
-        if value and info.data.get("send_at") is None:
-            raise ValueError("needs sendAt")
-        return value
-
-
-class BulkEntry(SendBody):
-    """Like a single send, but valid for longer."""
-
-    validity_seconds: Annotated[int, Field(ge=60, le=86_400)] | None = None
-
-    @field_validator("dry_run", "turn_id", "source")
-    @classmethod
-    def _require_bulk_fields(cls, value: object, info: ValidationInfo) -> object:
-        if value and (info.field_name, value) != ("source", "api"):
-            raise ValueError("is not allowed in a bulk send")
-        return value
-
-
-class Rung(Out):
-    field: str
-    rule: str
-    value: str | None
-
-
-class Found(Out):
-    """What the service found for a text: recipient, sender, campaign, segments."""
-
-    to: str
-    from_: Annotated[str, Field(alias="from")]
-    campaign_id: str | None
-    provider: str
-    encoding: str
-    segments: int
-    held_until: datetime | None = None
-    resolution: list[Rung]
-
-
-class Queued(Found):
-    message_id: str
-    interaction_id: str
-    status: str
-
-
-class Caught(Out):
-    """The answer to a reply to a replay, shadow or test turn: it is recorded and never sent."""
-
-    status: Literal["caught"]
-    turn_id: str
-
-
-class DryRun(Found):
-    status: str
-    culprit: str | None
-    """The first character that forces UCS-2."""
-    earliest_at: datetime
-    """The earliest time at which the text would leave."""
 
 
 def build_order(caller: Caller, body: SendBody, bulk_id: str | None = None) -> Order:
@@ -202,56 +125,11 @@ async def _answer_dry_run(caller: Caller, order: Order, resources: AppResources)
     """Answers as a real send would, but stores nothing. An agent's reply is checked like a plain
     text to its lead, because only a real reply may settle a turn."""
     async with resources.database.system_tx() as tx:
-        [result] = await send.resolve_orders(tx, [order])
+        [result] = await resolve.resolve_orders(tx, [order])
     if isinstance(result, RefusedOrder):
         raise result.problem
-    dry_run = DryRun.model_validate(send.build_forecast(result))
+    dry_run = DryRun.model_validate(resolve.build_forecast(result))
     return JSONResponse({"success": True, "data": dry_run.model_dump(mode="json", by_alias=True)}, 200)
-
-
-class BulkBody(Body):
-    """Each entry is checked by itself: a refused entry does not affect the others."""
-
-    messages: Annotated[list[Any], Field(min_length=1, max_length=MAX_BULK_TEXTS)]
-
-
-class BulkResult(Out):
-    """Either both ids or an error."""
-
-    index: int
-    message_id: str | None = None
-    interaction_id: str | None = None
-    error: Error | None = None
-
-
-class BulkAccepted(Out):
-    bulk_id: str
-    accepted: int
-    refused: int
-    results: list[BulkResult]
-
-
-BULK_SCHEMA = {
-    "requestBody": {
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["messages"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "messages": {
-                            "type": "array",
-                            "minItems": 1,
-                            "maxItems": MAX_BULK_TEXTS,
-                            "items": BulkEntry.model_json_schema(),
-                        }
-                    },
-                }
-            }
-        }
-    }
-}
 
 
 @router.post(
@@ -313,26 +191,12 @@ def _build_error(problem: Problem, i: int) -> Error:
     return Error(code=problem.code, message=problem.message, details=details)
 
 
-class BulkShape(Out):
-    bulk_id: str
-    accepted: int
-    refused: int
-    created_at: datetime
-    statuses: dict[str, int]
-    """How many texts have each status."""
-
-
 @router.get("/sms/bulk/{bulk_id}", summary="The progress of a bulk send")
 async def bulk(bulk_id: str, caller: ReadCaller, read: TenantRead) -> Answer[BulkShape]:
     found = await messages.get_bulk(read, caller.tenant_id, bulk_id)
     if found is None:
         raise NotFound
     return Answer(data=BulkShape.model_validate(found))
-
-
-class BulkCancelled(Out):
-    bulk_id: str
-    cancelled: int
 
 
 @router.post("/sms/bulk/{bulk_id}/cancel", summary="Cancel the unsent texts of a bulk send")
@@ -393,16 +257,15 @@ async def cancel(message_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Mes
 
 
 async def _get_message(read: ReadTx, caller: Caller, message_id: str) -> MessageShape:
-    row = await messages.get(read, caller.tenant_id, message_id)
-    if row is None:
+    text = await messages.get(read, caller.tenant_id, message_id)
+    if text is None:
         raise NotFound
-    attempts = await messages.list_attempts(read, caller.tenant_id, message_id)
     fields = {
-        **dict(row),
-        "message": row["text"],
-        "to": row["to_phone"],
-        "from": row["from_phone"],
-        "history": sorted(row["status_history"], key=lambda step: step["at"]),
-        "attempts": [dict(attempt) for attempt in attempts],
+        **asdict(text),
+        "message": text.text,
+        "to": text.to_phone,
+        "from": text.from_phone,
+        "history": sorted(text.status_history, key=lambda step: step["at"]),
+        "attempts": await messages.list_attempts(read, caller.tenant_id, message_id),
     }
     return MessageShape.model_validate(fields)

@@ -52,7 +52,7 @@ def build_post_batcher(database: Database) -> PostBatcher:
             return await receive.receive_texts(tx, posts)
 
     async def run_single(post: InboundPost) -> PostOutcome:
-        async with database.system_tx() as tx:
+        async with database.system_tx(plan_now=True) as tx:
             [outcome] = await receive.receive_texts(tx, [post])
         return outcome
 
@@ -171,7 +171,7 @@ async def _submit_with_retry(batcher: Batcher[In, Out], entry: In) -> Out:
 
 
 async def _store_alone(resources: Resources, post: InboundPost) -> PostOutcome:
-    async with resources.database.system_tx() as tx:
+    async with resources.database.system_tx(plan_now=True) as tx:
         whole_texts = await parts.join(tx, post.account, post.texts)
         [outcome] = await receive.receive_texts(tx, [replace(post, texts=whole_texts)])
     if outcome.stopped_phones:
@@ -200,7 +200,7 @@ async def _wait_for_open_sends(resources: Resources, tenant_id: str, phones: tup
     """Waits until no request to the phones that was claimed before the STOP's commit can still
     begin. From the STOP's 2xx on, nothing is sent to them."""
     async with resources.database.system_tx() as tx:
-        seconds_since_claim = await outbox.seconds_since_claim(tx, tenant_id, phones)
+        seconds_since_claim = await outbox.get_seconds_since_claim(tx, tenant_id, phones)
     if seconds_since_claim is not None:
         await asyncio.sleep(max(BEGIN_WITHIN.total_seconds() - seconds_since_claim, 0))
 

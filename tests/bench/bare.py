@@ -9,7 +9,7 @@ from fastapi import FastAPI, Security
 from app.domain.problems import Unauthorized
 from app.web.dependencies import api_key_header
 from app.web.envelope import Answer
-from app.web.sms import Queued, Rung, SendBody
+from app.web.sms_shapes import Queued, Rung, SendBody
 from tests.bench.reference import serve
 
 app = FastAPI()

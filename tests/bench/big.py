@@ -24,7 +24,7 @@ from app.domain import ids
 from app.domain.orders import Order
 from app.main import build_app
 from app.operations.migrations import migrate_to_head
-from app.store import engine, interactions
+from app.store import interactions, pools
 from app.store.clock import Clock
 from app.store.engine import Database, ReadTx
 from app.store.search import ThreadFilter
@@ -232,8 +232,8 @@ async def inserts(small: Size, big: Size) -> list[Figure]:
         for size, seen in zip((small, big), rates, strict=True):
             stored, began = 0, time.perf_counter()
             while (took := time.perf_counter() - began) < 1.5:
-                async with size.database.batch_tx() as tx:
-                    sent = await send.accept_texts(tx, _orders(size, chance))
+                async with size.database.batch() as batch:
+                    sent = await send.accept_batch(batch, _orders(size, chance))
                 if any(not hasattr(one, "message_id") for one in sent):
                     raise RuntimeError(f"a send was refused: {sent[0]}")
                 stored += len(sent)
@@ -336,7 +336,7 @@ async def plans(big: Size) -> list[Figure]:
 
 @asynccontextmanager
 async def opened(url: str, clock: Clock, size: int) -> Any:
-    database = await engine.connect(url, clock)
+    database = await pools.connect(url, clock)
     database.phone_key = b"bench"
     try:
         yield Size(database, size)

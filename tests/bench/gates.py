@@ -14,7 +14,7 @@ from itertools import count, cycle
 from statistics import median
 from typing import Any
 
-from app.store import engine, interactions
+from app.store import interactions, pools
 from app.store.clock import Clock
 from app.store.engine import ReadTx
 from app.store.search import ThreadFilter
@@ -222,8 +222,8 @@ async def _guarded(bench: Bench) -> list[Figure]:
 async def _both(bench: Bench) -> AsyncIterator[tuple[Opened, Opened]]:
     """Transactions under the policy and without it."""
     clock = Clock(bench.redis_url)
-    under = await engine.connect(bench.database_url, clock, pool_size=1)
-    above = await engine.connect(bench.database_url, clock, pool_size=1)
+    under = await pools.connect(bench.database_url, clock, pool_size=1)
+    above = await pools.connect(bench.database_url, clock, pool_size=1)
     try:
         yield under.read_tx, lambda _: above.system_tx()
     finally:

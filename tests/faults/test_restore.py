@@ -12,7 +12,7 @@ import pytest
 
 from app.resources import Resources
 from app.settings import Settings
-from app.store.engine import driver_url
+from app.store.pools import driver_url
 from tests.service import database_named
 from tests.test_cli import ran
 from tests.world import World

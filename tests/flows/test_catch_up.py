@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from itertools import pairwise
 
 import pytest
@@ -205,13 +206,19 @@ async def test_what_fails_rests_longer_each_time_and_a_refusal_for_an_hour(
 async def test_a_carrier_that_names_a_time_is_left_alone_until_then(
     tenant: Tenant, resources: Resources, catch_up: CatchUp, record: Record
 ) -> None:
-    ids = await add(tenant, record, "soon", "never", "odd")
-    for name, wish in (("soon", "60"), ("never", "9999999"), ("odd", "in a while")):
+    ids = await add(tenant, record, "soon", "never", "odd", "at", "past")
+    in_a_minute = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
+    for name, wish in (
+        ("soon", "60"), ("never", "9" * 400), ("odd", "in a while"), ("at", in_a_minute),
+        ("past", "Sun, 06 Nov 1994 08:49:37 GMT"),
+    ):  # fmt: skip
         record.said[name] = Response(status_code=503, headers={"Retry-After": wish})
     await notice(resources)
     await finish(catch_up)
-    soon, never, odd = [await rest_of(resources, one) for one in ids]
+    soon, never, odd, at, past = [await rest_of(resources, one) for one in ids]
     assert (50 < soon <= 60, 3590 < never <= 3600, 0 < odd <= 2) == (True, True, True)
+    assert at == pytest.approx(60, abs=5)
+    assert 0 < past <= 2
 
 
 @pytest.mark.parametrize(

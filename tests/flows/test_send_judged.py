@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.store import idempotency, sending
+from app.store import idempotency, resolving, sending
 from tests.makers import Data, phone
 from tests.world import World
 
@@ -176,7 +176,7 @@ async def test_a_plain_send_is_two_statements(idle_world: World, said: list[str]
         await idle_world.send()
     said.clear()
     await idle_world.send()
-    assert said == [sending.RESOLVE_ORDERS_SQL, sending.STORE_TEXTS_SQL]
+    assert said == [resolving.RESOLVE_ORDERS_SQL, sending.STORE_TEXTS_SQL]
 
 
 async def test_an_idempotency_key_costs_one_statement(idle_world: World, said: list[str]) -> None:
@@ -187,7 +187,7 @@ async def test_an_idempotency_key_costs_one_statement(idle_world: World, said: l
     await idle_world.tenant.ask("POST", "/sms/send", body, headers={"Idempotency-Key": "new"})
     assert said == [
         idempotency.FIND_FIRST_ANSWERS_SQL,
-        sending.RESOLVE_ORDERS_SQL,
+        resolving.RESOLVE_ORDERS_SQL,
         sending.STORE_TEXTS_SQL,
     ]
     said.clear()

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -16,6 +18,12 @@ from app.resources import Resources
 from tests.flows.test_agent_mode import reply, talking
 from tests.makers import Data, phone
 from tests.world import World, served, until
+
+WAIT_FOR_SECOND_ATTEMPT = """
+SELECT extract(epoch FROM t.due_at - a.at)::float8 - a.duration_ms / 1000.0 AS wait
+FROM turns t JOIN turn_attempts a USING (tenant_id, turn_id)
+WHERE t.state = 'delivering' AND a.attempt = 1 AND NOT t.posting
+"""
 
 
 async def change_agent(world: World, **given: Any) -> None:
@@ -319,6 +327,39 @@ async def test_a_hand_over_that_failed_is_said_to_be_tried_again(world: World) -
 
     await until(retrying)
     assert (await world.turns(thread))[-1]["attempts"][0]["outcome"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "waits"),
+    [
+        (lambda now: format_datetime(now + timedelta(seconds=90), usegmt=True), (85, 93)),
+        (lambda now: format_datetime(now - timedelta(days=1), usegmt=True), (1, 4)),
+        (lambda now: format_datetime(now + timedelta(days=1), usegmt=True), (600, 603)),
+        (lambda now: "90", (89, 93)),
+    ],
+    ids=["date", "past", "far", "seconds"],
+)
+async def test_an_agent_is_asked_again_when_it_says_but_within_bounds(
+    world: World, resources: Resources, wish: Callable[[datetime], str], waits: tuple[int, int]
+) -> None:
+    async def refuse(_: Request) -> Response:
+        return Response(status_code=503, headers={"Retry-After": wish(datetime.now(UTC))})
+
+    async with served(Starlette(routes=[Route("/", refuse, methods=["POST"])])) as url:
+        await talking(world)
+        await change_agent(world, webhookUrl=url)
+        await world.text("Hey")
+        seconds: list[float] = []
+
+        async def is_tried_again() -> bool:
+            async with resources.database.system_tx() as tx:
+                wait = await tx.fetch_value(WAIT_FOR_SECOND_ATTEMPT)
+            seconds.extend([] if wait is None else [wait])
+            return bool(seconds)
+
+        await until(is_tried_again)
+    shortest, longest = waits
+    assert shortest <= seconds[0] <= longest
 
 
 async def test_an_endpoint_that_hangs_does_not_delay_another_agents_turns(world: World) -> None:

@@ -157,9 +157,14 @@ def problem(code: int, status: int = 400) -> dict[str, Any]:
         Outcome("later", code="20429", detail="said", retry_after=7.0),
     ),
     (
-        "a wish that is a date is passed over",
+        "a wish that is a date, from a carrier without a Date",
         answer(429, b"", **{"Retry-After": "Tue, 24 Nov 2026 12:00:00 GMT"}),
         Outcome("later", detail="HTTP 429"),
+    ),
+    (
+        "a wish that is a date counts from the carrier's own Date",
+        answer(429, b"", **{"Retry-After": "Tue, 24 Nov 2026 12:00:30 GMT", "Date": "Tue, 24 Nov 2026 12:00:00 GMT"}),
+        Outcome("later", detail="HTTP 429", retry_after=30.0),
     ),
     (
         "20429 under another status",

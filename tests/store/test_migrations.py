@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from app.operations.migrations import migrate_to_head
 from app.resources import Resources
 from app.store import leads, readiness
-from app.store.engine import driver_url
+from app.store.pools import driver_url
 from app.store.schema import Table, Xid8
 from tests.makers import Tenant
 from tests.new_migration import ROOT, write_migration

@@ -9,10 +9,11 @@ import pytest
 from app.domain.words import STATUS_RANK
 from app.jobs.deliver import RATES
 from app.resources import Resources
-from app.store import outbox
+from app.store import outbox, text_settling
 from app.store.engine import Tx, as_columns
 from app.store.leads import mark_active_sql
-from app.store.outbox import Attempt, Settlement
+from app.store.rows import columns_of
+from app.store.text_settling import Settlement
 from tests.makers import Data, Tenant
 
 OWED, CLAIMED = 800, 200
@@ -80,35 +81,31 @@ async def test_what_a_claim_and_its_settlement_read_does_not_grow_with_what_is_o
         RATES,
         outbox.CATCH_UP_WAIT,
     )
-    async with resources.database.system_tx() as tx:
-        await tx.plan_afresh()
+    async with resources.database.system_tx(plan_now=True) as tx:
         plan = await explained(tx, outbox.CLAIM_TEXTS_SQL, CLAIMED, "evt_1", *more)
         assert reads_by_keys(plan, CLAIMED)
-    async with resources.database.system_tx() as tx:
+    async with resources.database.system_tx(plan_now=True) as tx:
         rows = await tx.fetch_rows("SELECT * FROM outbox WHERE lease = 'evt_1'")
         assert len(rows) == CLAIMED
         keys = [(row["tenant_id"], row["message_id"], row["to_phone"]) for row in rows]
-        await tx.plan_afresh()
         assert reads_by_keys(await explained(tx, outbox.FIND_BLOCKED_SQL, *as_columns(keys, 3), "evt_1"), CLAIMED)
     settled = [
-        Settlement(row["tenant_id"], row["message_id"], "sent", attempt=Attempt("accepted"),
+        Settlement(row["tenant_id"], row["message_id"], "sent", outcome="accepted",
                    provider_message_id=f"sim_{row['message_id']}")
         for row in rows
     ]  # fmt: skip
-    async with resources.database.system_tx() as tx:
-        await tx.plan_afresh()
-        arguments = outbox.settlement_columns(settled)
-        plan = await explained(tx, outbox.SETTLE_TEXTS_SQL, *arguments, "evt_1", STATUS_RANK)
+    async with resources.database.system_tx(plan_now=True) as tx:
+        plan = await explained(tx, text_settling.SETTLE_TEXTS_SQL, "evt_1", STATUS_RANK, *columns_of(settled))
         assert reads_by_keys(plan, CLAIMED)
 
 
 async def test_the_triggers_of_a_replanned_statement_keep_their_plans(resources: Resources, owing: Tenant) -> None:
     async with resources.database.system_tx() as tx:
-        rows = await outbox.claim(tx, "evt_1", CLAIMED, RATES)
+        texts = await outbox.claim(tx, "evt_1", CLAIMED, RATES)
         assert await tx.fetch_value("SHOW plan_cache_mode") == "force_generic_plan"
-    settled = [Settlement(row["tenant_id"], row["message_id"], "sent") for row in rows]
+    settled = [Settlement(*text.key, "sent") for text in texts]
     async with resources.database.system_tx() as tx:
-        await outbox.settle(tx, "evt_1", settled)
+        await text_settling.settle(tx, "evt_1", settled)
         assert await tx.fetch_value("SHOW plan_cache_mode") == "force_generic_plan"
         assert await tx.fetch_value("SELECT count(*) FROM outbox") == OWED - CLAIMED
 
@@ -127,8 +124,7 @@ async def test_whose_phone_is_shared_is_found_by_keys_though_the_planner_takes_l
         await tx.execute(LEADS, tenant.tenant_id, OWED)
         twins = "UPDATE leads SET phone = '+14155550001' WHERE tenant_id = $1 AND lead_id = 'lead_2'"
         await tx.execute(twins, tenant.tenant_id)
-    async with resources.database.system_tx() as tx:
-        await tx.plan_afresh()
+    async with resources.database.system_tx(plan_now=True) as tx:
         plan = await explained(tx, f"WITH {ALL} {mark_active_sql('asked')}", tenant.tenant_id, OWED)
         assert reads_by_keys(plan, OWED)
         active = "SELECT lead_id FROM leads WHERE tenant_id = $1 AND active_at >= now()"

@@ -13,7 +13,7 @@ from app.embedded.postgres import ROLE, _execute_statements
 from app.operations.migrations import migrate_to_head
 from app.store import readiness
 from app.store.clock import Clock
-from app.store.engine import connect
+from app.store.pools import connect
 
 LIMIT = f"ALTER ROLE {ROLE} SET temp_file_limit = '100kB'"
 

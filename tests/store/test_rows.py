@@ -31,12 +31,14 @@ POSTGRES_TYPES: dict[Any, set[str]] = {
 
 
 def find_typed_statements() -> Iterator[tuple[str, type, str]]:
-    """Name, row type and SQL of each `tx.fetch(Type, NAME_SQL, …)` in app/store."""
+    """Name, row type and SQL of each call in app/store that takes them, as `tx.fetch(Type, NAME_SQL, …)` does."""
     for found in iter_modules(app.store.__path__):
         module = import_module(f"app.store.{found.name}")
         for node in ast.walk(ast.parse(inspect.getsource(module))):
             match node:
                 case ast.Call(func=ast.Attribute(value=ast.Name(), attr="fetch" | "fetch_one"), args=[_, _, *_]):
+                    yield read_call(module, node)
+                case ast.Call(args=[ast.Name(), ast.Name(id=name), *_]) if name.endswith("_SQL"):
                     yield read_call(module, node)
 
 

@@ -18,7 +18,7 @@ from app.main import build_app
 from app.resources import Resources
 from app.settings import Settings
 from app.store.clock import Clock
-from app.store.engine import connect
+from app.store.pools import connect
 from tests.makers import Tenant
 from tests.relay import Relay
 from tests.service import Api

@@ -1,0 +1,164 @@
+"""Resolves orders to texts and judges whether they may be sent. Stores nothing."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, time
+from typing import Any, NoReturn
+
+from app.domain import phones, quiet, segments
+from app.domain.orders import (
+    MAX_SEND_AHEAD,
+    SEND_AT_TOLERANCE,
+    Order,
+    RefusedOrder,
+    ResolvedOrder,
+    Rule,
+    build_order_data,
+    unfit,
+)
+from app.domain.problems import DncBlocked, Invalid, MissingPhoneNumber, NotFound, Problem
+from app.store import resolving
+from app.store.engine import ReadTx
+from app.store.resolving import OrderFacts
+
+
+async def resolve_orders(read: ReadTx, orders: Sequence[Order]) -> list[ResolvedOrder | RefusedOrder]:
+    """Resolves and judges the orders without storing anything; returns the result of each, in
+    order."""
+    readable_orders = await _normalize_phones(read, orders)
+    good_orders = [order for order in readable_orders if isinstance(order, Order)]
+    facts = await resolving.resolve(read, good_orders) if good_orders else {}
+    judged_orders = (_try_to_judge(order, facts.get(position)) for position, order in enumerate(good_orders))
+    return [order if isinstance(order, RefusedOrder) else next(judged_orders) for order in readable_orders]
+
+
+def _try_to_judge(order: Order, facts: OrderFacts | None) -> ResolvedOrder | RefusedOrder:
+    try:
+        return _judge_order(order, facts)
+    except Problem as problem:
+        return RefusedOrder(problem)
+
+
+def build_forecast(resolved_order: ResolvedOrder) -> dict[str, Any]:
+    """The `data` of a dry run: what a real send would answer now."""
+    return {
+        **build_order_data(resolved_order),
+        "culprit": resolved_order.culprit,
+        "earliestAt": resolved_order.due or resolved_order.now,
+    }
+
+
+async def _normalize_phones(read: ReadTx, orders: Sequence[Order]) -> list[Order | RefusedOrder]:
+    orders_with_phones = [o for o in orders if o.to or o.sender]
+    if not orders_with_phones:
+        return list(orders)
+    local = {o.tenant_id for o in orders_with_phones if any(p and not p.startswith("+") for p in (o.to, o.sender))}
+    country = await resolving.get_countries(read, sorted(local)) if local else {}
+    readable_orders: list[Order | RefusedOrder] = []
+    for order in orders:
+        home = country.get(order.tenant_id, "US")
+        try:
+            to = order.to and phones.normalize_phone(order.to, home, "to")
+            sender = order.sender and phones.normalize_phone(order.sender, home, "from")
+            readable_orders.append(replace(order, to=to, sender=sender))
+        except Problem as problem:
+            readable_orders.append(RefusedOrder(problem))
+    return readable_orders
+
+
+def _judge_order(order: Order, facts: OrderFacts | None) -> ResolvedOrder:
+    """Builds the resolved order; raises the problem that forbids it."""
+    if facts is None or facts.known_lead is None:
+        raise NotFound("There is no lead by that id.")
+    if order.interaction_id:
+        _judge_thread(order, facts)
+    if order.campaign_id and facts.campaign_id is None:
+        raise NotFound("There is no campaign by that id.")
+    to = facts.to_phone
+    if to is None:
+        raise MissingPhoneNumber(details=["to: the lead has no phone number"])
+    if facts.is_ours:
+        raise Invalid(details=["to: is one of your own numbers"])
+    if facts.is_suppressed:
+        raise DncBlocked
+    if facts.from_phone is None or facts.from_rule is None or facts.account_id is None or facts.provider is None:
+        _refuse_sender(order)
+    if order.media and not facts.has_mms:
+        raise Invalid(details=["mediaUrls: the sender cannot carry media"])
+    if facts.allowed_countries is not None:
+        _judge_country(to, facts.allowed_countries)
+    text = segments.replace_typography(order.text) if facts.smart_encoding else order.text
+    if why := unfit(text):
+        raise Invalid(details=[f"message: {why}"])
+    count = segments.count(text)
+    due, held_until = _find_send_time(order, facts, to)
+    to_rule = "thread" if order.interaction_id else "override" if order.to else "lead"
+    campaign_rule = "override" if order.campaign_id else "lead" if facts.campaign_id else "none"
+    return ResolvedOrder(
+        order=order,
+        to=to,
+        sender=facts.from_phone,
+        account_id=facts.account_id,
+        provider=facts.provider,
+        lead_id=facts.thread_lead or order.lead_id,
+        campaign_id=facts.campaign_id,
+        encoding=count.encoding,
+        segments=count.segments,
+        agent_mode=facts.agent_mode_by_default if order.agent_mode is None else order.agent_mode,
+        text=text,
+        culprit=count.culprit,
+        now=facts.now,
+        due=due,
+        held_until=held_until,
+        per_day=facts.texts_per_day,
+        resolution=(
+            Rule("to", to_rule, to),
+            Rule("campaign", campaign_rule, facts.campaign_id),
+            Rule("from", facts.from_rule, facts.from_phone),
+            Rule("provider", facts.provider_rule, facts.provider),
+        ),
+    )
+
+
+def _find_send_time(order: Order, facts: OrderFacts, to: str) -> tuple[datetime | None, datetime | None]:
+    """When the text may first be sent (None: at once), and when quiet hours end that hold it (None:
+    they do not)."""
+    now = facts.now
+    at = order.send_at
+    if at is not None and at < now - SEND_AT_TOLERANCE:
+        raise Invalid(details=["sendAt: is in the past"])
+    if at is not None and at > now + MAX_SEND_AHEAD:
+        raise Invalid(details=[f"sendAt: is more than {MAX_SEND_AHEAD.days} days ahead"])
+    earliest = max(at, now) if at else now + order.delay
+    held_until = None
+    if facts.quiet_hours:
+        zones = quiet.find_zones(to, facts.timezone)
+        start, end = (time.fromisoformat(facts.quiet_hours[name]) for name in ("start", "end"))
+        held_until = quiet.find_earliest(earliest, zones, start, end)
+    due = held_until or earliest
+    return (due if due > now else None), held_until
+
+
+def _judge_country(to: str, allowed_countries: Sequence[str]) -> None:
+    region = phones.region_of(to)
+    if region not in allowed_countries:
+        raise Invalid(details=[f"to: texts to {region or 'this country'} are not allowed"])
+
+
+def _judge_thread(order: Order, facts: OrderFacts) -> None:
+    if facts.known_thread is None:
+        raise NotFound("There is no interaction by that id.")
+    if order.lead_id != facts.thread_lead and facts.lead_phone != facts.thread_phone:
+        raise Invalid(details=["leadId: is not the lead of this interaction"])
+    if order.to and order.to != facts.thread_phone:
+        raise Invalid(details=["to: is not the lead's number of this interaction"])
+    if order.sender and order.sender != facts.thread_number:
+        raise Invalid(details=["from: is not our number of this interaction"])
+
+
+def _refuse_sender(order: Order) -> NoReturn:
+    if order.sender and not order.interaction_id:
+        raise Invalid(details=["from: is not an active, SMS-capable number of yours"])
+    if order.interaction_id:
+        raise MissingPhoneNumber(details=["from: the number of this interaction is switched off"])
+    raise MissingPhoneNumber(details=["from: there is no active, SMS-capable number to send from"])

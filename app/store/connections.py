@@ -1,0 +1,127 @@
+"""What a transaction does with its pooled connection: take it, begin, commit, roll back; and which
+error each failure becomes."""
+
+import asyncio
+from typing import Any
+
+import asyncpg
+from sqlalchemy import exc
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import PoolProxiedConnection
+
+from app.domain.problems import OutcomeUnknown, Unavailable
+
+DATABASE_AWAY_ERRORS = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the server has just closed an idle connection
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.DiskFullError,
+    exc.TimeoutError,
+)
+"""Errors that mean: the database cannot be reached or cannot be written now."""
+START_SECONDS = 1.7
+"""Time to get a connection and open a transaction: callers are promised a refusal within 2 s."""
+PLAN_LIFE_SECONDS = 5.0
+"""Age at which a batch connection discards its prepared plans."""
+
+
+class HungUp(Unavailable):
+    """A pooled connection was dead at its first statement. The server did nothing, and another
+    connection may work."""
+
+
+class CommitLost(OutcomeUnknown):
+    """COMMIT was sent and its answer was lost. `backend` is the process id of the PostgreSQL
+    backend that may still commit."""
+
+    def __init__(self, backend: int) -> None:
+        super().__init__()
+        self.backend = backend
+
+
+async def take_connection(engine: AsyncEngine, begin: str | None, deadline: float) -> PoolProxiedConnection:
+    """Takes the first connection that works; skips those that died in the pool."""
+    while True:
+        try:
+            async with asyncio.timeout_at(deadline):
+                proxy = await engine.raw_connection()
+        except (*DATABASE_AWAY_ERRORS, exc.DBAPIError, AsyncAdapt_asyncpg_dbapi.Error) as error:
+            raise Unavailable from error
+        if begin is None:
+            return proxy
+        try:
+            await run_first_statement(proxy.driver_connection, begin, deadline)
+        except HungUp:
+            proxy.close()
+        except BaseException:
+            proxy.close()
+            raise
+        else:
+            return proxy
+
+
+async def discard_old_plans(proxy: PoolProxiedConnection, deadline: float) -> None:
+    """Discards the connection's prepared plans every few seconds: a plan made for an empty table
+    is wrong soon after (docs/decisions/0022-plans-are-made-fresh.md)."""
+    now = loop_time()
+    planned_at = proxy.info.setdefault("planned", now)
+    if now - planned_at > PLAN_LIFE_SECONDS:
+        await run_first_statement(proxy.driver_connection, "DISCARD PLANS", deadline)
+        proxy.info["planned"] = now
+
+
+async def commit_transaction(connection: Any) -> None:
+    try:
+        await connection.execute("COMMIT")
+    except DATABASE_AWAY_ERRORS as error:
+        raise build_commit_lost(connection) from error
+
+
+def build_commit_lost(connection: Any) -> CommitLost:
+    """Closes the connection. Its backend may still commit."""
+    commit_lost = CommitLost(connection.get_server_pid())
+    connection.terminate()
+    return commit_lost
+
+
+def loop_time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def run_first_statement(connection: Any, begin: str, deadline: float) -> None:
+    """Runs the first statement with a timeout, because a frozen server does not even refuse."""
+    try:
+        await connection.execute(begin, timeout=max(deadline - loop_time(), 0.1))
+    except DATABASE_AWAY_ERRORS as error:
+        raise build_start_error(connection, error) from error
+    except BaseException:
+        connection.terminate()
+        raise
+
+
+def build_start_error(connection: Any, error: Exception) -> Unavailable:
+    """The error to raise when the first statement failed. Closes the connection: after a timeout
+    the server may still run the statement, and the pool would lend out an open transaction."""
+    has_hung_up = connection.is_closed() and not isinstance(error, TimeoutError)
+    connection.terminate()
+    return HungUp() if has_hung_up else Unavailable()
+
+
+async def roll_back(connection: Any) -> None:
+    """Rolls back, or closes the connection: an open transaction must never go back to the pool."""
+    try:
+        if connection.is_in_transaction():
+            await connection.execute("ROLLBACK", timeout=2)
+    except Exception:
+        connection.terminate()
+    except BaseException:
+        connection.terminate()
+        raise
