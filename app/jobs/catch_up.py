@@ -54,11 +54,11 @@ class CatchUp:
         async with self._database.system_tx() as tx:
             posts = [
                 InboundPost(
-                    Account(row["tenant_id"], row["account_id"], row["provider"], {}),
+                    Account(part.tenant_id, part.account_id, part.provider, {}),
                     [text],
-                    _get_habits(REGISTRY[row["provider"]]),
+                    _get_habits(REGISTRY[part.provider]),
                 )
-                for row, text in await parts.take_incomplete(tx, PARTS_PER_STEP)
+                for part, text in await parts.take_incomplete(tx, PARTS_PER_STEP)
             ]
             if posts:
                 await receive.receive_texts(tx, posts)

@@ -23,12 +23,13 @@ SQL_TYPES: dict[Any, str] = {
 }
 
 
-def unnest_sql(kind: type, first: int = 1) -> str:
+def unnest_sql(kind: type, first: int = 1, *, numbered: bool = False) -> str:
     """The rows of `kind` as a table `a`, from the parameters `$first` and those after it:
-    `unnest($1::text[], …) AS a(tenant_id, …)`."""
+    `unnest($1::text[], …) AS a(tenant_id, …)`. `numbered`: its last column `i` counts them from 1."""
     hints = hints_of(kind)
     types = [f"${number}::{sql_type(hint)}[]" for number, hint in enumerate(hints.values(), first)]
-    return f"unnest({', '.join(types)}) AS a({', '.join(hints)})"
+    columns = ", ".join([*hints, "i"] if numbered else hints)
+    return f"unnest({', '.join(types)}){' WITH ORDINALITY' if numbered else ''} AS a({columns})"
 
 
 def columns_of(rows: Sequence[Any]) -> list[list[Any]]:

@@ -16,7 +16,7 @@ from app.access.sessions import Person
 from app.domain.problems import NotFound, Problem
 from app.domain.segments import GSM_REPLACEMENTS
 from app.resources import Resources
-from app.store import attention, interactions, suppressions, tenants
+from app.store import attention, consent_events, interactions, suppressions, tenants
 from app.store import page as store
 from app.store.engine import ReadTx, Row, Tx
 from app.store.search import ThreadFilter
@@ -244,8 +244,8 @@ async def _build_thread_context(tx: Tx, person: Person, interaction_id: str, bef
     if row["unread_count"] and before is None:
         await interactions.mark_read(tx, *key, row["last_seq"])
     phone, contact = row["lead_phone"], await store.get_contact(tx, *key)
-    consent = await suppressions.list_events(tx, person.tenant_id, phone)
-    actors = sorted({item["actor"] for item in (*entries, *consent) if item["actor"]})
+    consent = await consent_events.list_of_phone(tx, person.tenant_id, phone)
+    actors = sorted({entry["actor"] for entry in entries if entry["actor"]} | {event.actor for event in consent})
     answered_keys = {item.get("key") for item in contact["questionnaire"]}
     tenant = await tenants.get(tx, person.tenant_id)
     assert tenant is not None
