@@ -1,9 +1,22 @@
 """Reads what the Conversations page shows besides threads and texts."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from app.store.agent_of import agent_of_sql
-from app.store.engine import ReadTx, Row
+from app.store.engine import ReadTx
+
+
+@dataclass(frozen=True, slots=True)
+class FilterChoices:
+    """The choices of the list's filters, each `[[id, name]…]`."""
+
+    campaigns: list[Any]
+    clients: list[Any]
+    offers: list[Any]
+
 
 GET_CHOICES_SQL = """
 SELECT
@@ -20,11 +33,20 @@ SELECT
 """
 
 
-async def get_choices(read: ReadTx, tenant_id: str) -> Row:
-    """The choices of the list's filters: `campaigns`, `clients`, `offers`, each `[[id, name]…]`."""
-    row = await read.fetch_row(GET_CHOICES_SQL, tenant_id)
-    assert row is not None
-    return row
+async def get_choices(read: ReadTx, tenant_id: str) -> FilterChoices:
+    [choices] = await read.fetch(FilterChoices, GET_CHOICES_SQL, tenant_id)
+    return choices
+
+
+@dataclass(frozen=True, slots=True)
+class SenderChoice:
+    """A number that may send a text in a thread. `kind`: the number of the `thread`, the `campaign`
+    or an `agent`, or an `other` one."""
+
+    phone_number: str
+    label: str | None
+    kind: str
+    agent_name: str | None
 
 
 LIST_SENDERS_SQL = """
@@ -46,14 +68,37 @@ LIMIT 200
 """
 
 
-async def list_senders(read: ReadTx, tenant_id: str, interaction_id: str) -> list[Row]:
+async def list_senders(read: ReadTx, tenant_id: str, interaction_id: str) -> list[SenderChoice]:
     """The numbers that may send a text in the thread: the thread's own number first, then the
     campaign's, those of agents, and the others."""
-    return await read.fetch_rows(LIST_SENDERS_SQL, tenant_id, interaction_id)
+    return await read.fetch(SenderChoice, LIST_SENDERS_SQL, tenant_id, interaction_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A thread's lead, with the thread's campaign and its `questions`."""
+
+    lead_id: str
+    first_name: str | None
+    last_name: str | None
+    email: str | None
+    phone: str | None
+    status: str
+    is_test: bool
+    is_placeholder: bool
+    timezone: str | None
+    questionnaire: list[Any]
+    dnc_channels: list[str]
+    dnc_reason: str | None
+    campaign_name: str | None
+    client_name: str | None
+    offer_name: str | None
+    questions: list[Any]
 
 
 GET_CONTACT_SQL = """
-SELECT l.*, c.name AS campaign_name, c.client_name, c.offer_name,
+SELECT l.lead_id, l.first_name, l.last_name, l.email, l.phone, l.status, l.is_test, l.is_placeholder,
+       l.timezone, l.questionnaire, l.dnc_channels, l.dnc_reason, c.name AS campaign_name, c.client_name, c.offer_name,
        coalesce(c.questionnaire, '[]') AS questions
 FROM interactions t
 JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
@@ -62,11 +107,10 @@ WHERE t.tenant_id = $1 AND t.interaction_id = $2
 """
 
 
-async def get_contact(read: ReadTx, tenant_id: str, interaction_id: str) -> Row:
-    """The thread's lead, with the thread's campaign and its `questions`. The thread must exist."""
-    row = await read.fetch_row(GET_CONTACT_SQL, tenant_id, interaction_id)
-    assert row is not None
-    return row
+async def get_contact(read: ReadTx, tenant_id: str, interaction_id: str) -> Contact:
+    """The thread must exist."""
+    [contact] = await read.fetch(Contact, GET_CONTACT_SQL, tenant_id, interaction_id)
+    return contact
 
 
 GET_EMAILS_SQL = "SELECT user_id, email FROM users WHERE tenant_id = $1 AND user_id = ANY ($2)"
@@ -117,25 +161,56 @@ async def get_last_turn(read: ReadTx, tenant_id: str, interaction_id: str) -> st
     return turn_id
 
 
+@dataclass(frozen=True, slots=True)
+class TurnText:
+    """A text on the page of a turn."""
+
+    role: str
+    text: str
+    media: list[Any]
+    status: str
+    error_message: str | None
+    created_at: datetime
+
+
 GET_TEXTS_SQL = """
-SELECT * FROM messages WHERE tenant_id = $1 AND message_id = ANY ($2) ORDER BY seq, created_at
+SELECT role, text, media, status, error_message, created_at FROM messages
+WHERE tenant_id = $1 AND message_id = ANY ($2) ORDER BY seq, created_at
 """
 
 
-async def get_texts(read: ReadTx, tenant_id: str, message_ids: Sequence[str]) -> list[Row]:
+async def get_texts(read: ReadTx, tenant_id: str, message_ids: Sequence[str]) -> list[TurnText]:
     """The texts, in order of `seq`."""
-    return await read.fetch_rows(GET_TEXTS_SQL, tenant_id, list(message_ids))
+    return await read.fetch(TurnText, GET_TEXTS_SQL, tenant_id, list(message_ids))
+
+
+@dataclass(frozen=True, slots=True)
+class DryTurn:
+    """A replay or a shadow of a turn."""
+
+    turn_id: str
+    kind: str
+    state: str
+    opened_at: datetime
 
 
 LIST_DRY_TURNS_SQL = """
-SELECT turn_id, kind, state, reason, opened_at, reply FROM turns
+SELECT turn_id, kind, state, opened_at FROM turns
 WHERE tenant_id = $1 AND of_turn = $2 ORDER BY opened_at LIMIT 50
 """
 
 
-async def list_dry_turns(read: ReadTx, tenant_id: str, turn_id: str) -> list[Row]:
+async def list_dry_turns(read: ReadTx, tenant_id: str, turn_id: str) -> list[DryTurn]:
     """The replays and shadows of a turn, oldest first."""
-    return await read.fetch_rows(LIST_DRY_TURNS_SQL, tenant_id, turn_id)
+    return await read.fetch(DryTurn, LIST_DRY_TURNS_SQL, tenant_id, turn_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbors:
+    """The ids of a thread's live turns before and after one of them."""
+
+    before: str | None
+    after: str | None
 
 
 GET_NEIGHBORS_SQL = """
@@ -151,9 +226,8 @@ FROM turns u WHERE u.tenant_id = $1 AND u.interaction_id = $2 AND u.turn_id = $3
 """
 
 
-async def get_neighbors(read: ReadTx, tenant_id: str, interaction_id: str, turn_id: str) -> Row | None:
-    """The ids of the thread's live turns `before` and `after` this one."""
-    return await read.fetch_row(GET_NEIGHBORS_SQL, tenant_id, interaction_id, turn_id)
+async def get_neighbors(read: ReadTx, tenant_id: str, interaction_id: str, turn_id: str) -> Neighbors | None:
+    return await read.fetch_one(Neighbors, GET_NEIGHBORS_SQL, tenant_id, interaction_id, turn_id)
 
 
 LIST_BRAKES_SQL = f"""
@@ -180,27 +254,44 @@ async def list_brakes(read: ReadTx, tenant_id: str, interaction_id: str) -> list
     return [row["description"] for row in await read.fetch_rows(LIST_BRAKES_SQL, tenant_id, interaction_id)]
 
 
+@dataclass(frozen=True, slots=True)
+class CannedChoice:
+    """A canned reply that can be put into the compose box."""
+
+    canned_reply_id: str
+    title: str
+    text: str
+
+
 LIST_CANNED_REPLIES_SQL = """
 SELECT canned_reply_id, title, text FROM canned_replies WHERE tenant_id = $1
 ORDER BY lower(title), canned_reply_id LIMIT 200
 """
 
 
-async def list_canned_replies(read: ReadTx, tenant_id: str) -> list[Row]:
+async def list_canned_replies(read: ReadTx, tenant_id: str) -> list[CannedChoice]:
     """The tenant's canned replies, by title."""
-    return await read.fetch_rows(LIST_CANNED_REPLIES_SQL, tenant_id)
+    return await read.fetch(CannedChoice, LIST_CANNED_REPLIES_SQL, tenant_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """The address of an attachment, and the account of its text."""
+
+    url: str
+    account_id: str | None
 
 
 GET_ATTACHMENT_SQL = """
-SELECT m.media -> $4::int ->> 'url' AS url, m.tenant_id, a.account_id, a.provider, a.credentials,
-       a.base_url
+SELECT m.media -> $4::int ->> 'url' AS url, m.account_id
 FROM messages m
-LEFT JOIN provider_accounts a ON a.tenant_id = m.tenant_id AND a.account_id = m.account_id
 WHERE m.tenant_id = $1 AND m.interaction_id = $2 AND m.message_id = $3
   AND m.media -> $4::int ->> 'url' IS NOT NULL
 """
 
 
-async def get_attachment(read: ReadTx, tenant_id: str, interaction_id: str, message_id: str, place: int) -> Row | None:
-    """The URL of the attachment at `place` (0 is the first) of a text, and the text's account."""
-    return await read.fetch_row(GET_ATTACHMENT_SQL, tenant_id, interaction_id, message_id, place)
+async def get_attachment(
+    read: ReadTx, tenant_id: str, interaction_id: str, message_id: str, place: int
+) -> Attachment | None:
+    """The attachment at `place` of a text; 0 is the first."""
+    return await read.fetch_one(Attachment, GET_ATTACHMENT_SQL, tenant_id, interaction_id, message_id, place)
