@@ -9,6 +9,7 @@ from itertools import groupby
 from app.domain import ids, phones, segments
 from app.domain.orders import Order, ResolvedOrder
 from app.domain.words import Cause as CauseWord
+from app.store import arrivals as store
 from app.store import consent_events, sending, suppressions, tenants
 from app.store.arrivals import Arrival
 from app.store.clock import AT_ONCE, OUTBOX_HINT
@@ -96,6 +97,7 @@ async def _heed_help(tx: Tx, arrivals: Sequence[Arrival]) -> None:
 async def _send_answer(tx: Tx, arrivals: Sequence[Arrival], text: str) -> None:
     """Stores an answer of the service itself, which is sent even to a suppressed phone."""
     count = segments.count(text)
+    accounts = await store.list_answer_accounts(tx, arrivals)
     await sending.store_texts(
         tx,
         [
@@ -112,8 +114,8 @@ async def _send_answer(tx: Tx, arrivals: Sequence[Arrival], text: str) -> None:
                 ),
                 to=arrival.lead_phone,
                 sender=arrival.our_number,
-                account_id=arrival.account_id,
-                provider=arrival.provider,
+                account_id=account.account_id,
+                provider=account.provider,
                 lead_id=arrival.lead_id,
                 campaign_id=arrival.campaign_id,
                 encoding=count.encoding,
@@ -122,7 +124,7 @@ async def _send_answer(tx: Tx, arrivals: Sequence[Arrival], text: str) -> None:
                 text=text,
                 is_exempt=True,
             )
-            for arrival in arrivals
+            for arrival, account in zip(arrivals, accounts, strict=True)
         ],
     )
     tx.hints[OUTBOX_HINT] = AT_ONCE

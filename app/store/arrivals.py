@@ -109,6 +109,29 @@ async def store(tx: Tx, arrivals: Sequence[Arrival]) -> list[StoredText]:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerAccount:
+    """The account that carries our answer to an arrival."""
+
+    account_id: str
+    provider: str
+
+
+LIST_ANSWER_ACCOUNTS_SQL = f"""
+SELECT coalesce(p.account_id, a.account_id) AS account_id, coalesce(p.provider, a.provider) AS provider
+FROM {unnest_sql(Arrival, numbered=True)}
+JOIN phone_numbers n ON n.tenant_id = a.tenant_id AND n.phone_number = a.our_number
+LEFT JOIN provider_accounts p ON p.tenant_id = n.tenant_id AND p.account_id = n.account_id
+ORDER BY a.i
+"""
+
+
+async def list_answer_accounts(tx: Tx, arrivals: Sequence[Arrival]) -> list[AnswerAccount]:
+    """For each arrival the account of its number, which may have moved; in order. A number without an
+    account answers through the one that brought the text."""
+    return await tx.fetch(AnswerAccount, LIST_ANSWER_ACCOUNTS_SQL, *columns_of(arrivals))
+
+
+@dataclass(frozen=True, slots=True)
 class IncompleteText:
     """A stored text whose webhook has not come yet. `place` is its position among those asked;
     `blank`: neither text nor attachments are known."""

@@ -48,6 +48,7 @@ WITH asked AS (
     JOIN provider_accounts p ON p.tenant_id = a.tenant_id AND p.account_id = a.account_id
     JOIN phone_numbers n ON n.tenant_id = a.tenant_id AND n.phone_number = a.our_number
     WHERE n.account_id = a.account_id OR n.account_id IS NULL
+       OR (n.former_accounts ->> a.account_id)::timestamptz > clock_timestamp() - interval '7 days'
 ), fresh AS (
     INSERT INTO provider_ids_seen (tenant_id, account_id, provider_id)
     SELECT tenant_id, account_id, provider_id FROM deliverable ORDER BY 1, 2, 3
@@ -60,7 +61,8 @@ FROM deliverable d LEFT JOIN fresh f USING (tenant_id, account_id, provider_id) 
 
 async def remember_new(tx: Tx, texts: Sequence[IncomingText]) -> list[KnownText]:
     """Remembers the provider's ids of the texts, for ever, and tells which are new. Texts to a
-    number that is not the tenant's, or belongs to another account, are left out.
+    number that is not the tenant's, or belongs to another account, are left out. For seven days
+    after a number moved, its old account may still bring texts.
 
     Takes the phones' locks first. A phone that was once erased gets its suppressions back."""
     await suppressions.lock_phones_only(tx, [text.phone_key for text in texts])
