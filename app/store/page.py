@@ -122,15 +122,29 @@ async def get_emails(read: ReadTx, tenant_id: str, actors: Sequence[str]) -> dic
     return {row["user_id"]: row["email"] for row in rows}
 
 
-HAS_LEAD_WRITTEN_SQL = """
-SELECT EXISTS (SELECT 1 FROM messages WHERE tenant_id = $1 AND interaction_id = $2 AND seq > $3
-               AND role = 'user')
+@dataclass(frozen=True, slots=True)
+class NewWriters:
+    """Who wrote in a thread since a person looked: the lead, another person of the tenant."""
+
+    lead: bool
+    colleague: bool
+
+
+FIND_NEW_WRITERS_SQL = """
+SELECT coalesce(bool_or(m.role = 'user'), false) AS lead,
+       coalesce(bool_or(m.role = 'agent' AND m.status <> 'note' AND m.actor <> $4
+                        AND EXISTS (SELECT 1 FROM users u WHERE u.tenant_id = $1 AND u.user_id = m.actor)),
+                false) AS colleague
+FROM messages m WHERE m.tenant_id = $1 AND m.interaction_id = $2 AND m.seq > $3
 """
 
 
-async def has_lead_written(read: ReadTx, tenant_id: str, interaction_id: str, seen_seq: int) -> bool:
-    """Whether the lead wrote after the text `seen_seq`."""
-    return bool(await read.fetch_value(HAS_LEAD_WRITTEN_SQL, tenant_id, interaction_id, seen_seq))
+async def find_new_writers(
+    read: ReadTx, tenant_id: str, interaction_id: str, seen_seq: int, user_id: str
+) -> NewWriters:
+    """Who wrote after the text `seen_seq`, apart from the person `user_id` and machines."""
+    [writers] = await read.fetch(NewWriters, FIND_NEW_WRITERS_SQL, tenant_id, interaction_id, seen_seq, user_id)
+    return writers
 
 
 GET_TURNS_OF_TEXTS_SQL = """

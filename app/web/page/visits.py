@@ -141,7 +141,7 @@ class Draft(BaseModel):
     at: str = ""
     take: bool = False
     moved: bool = False
-    """The lead wrote after the person loaded the page. A button then sends anyway."""
+    """Somebody wrote after the person loaded the page. A button then sends anyway."""
 
 
 async def show_list(visit: Visit) -> Response:
