@@ -35,7 +35,8 @@ function setUpCompose() {
     saveDraft();
   });
   box.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    // An input method is still composing: Safari says so by the key code alone.
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
     event.preventDefault();
     if (box.value.trim()) form.requestSubmit();
   });
