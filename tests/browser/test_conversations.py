@@ -289,6 +289,29 @@ async def test_what_was_written_stays_until_it_was_taken(sam: Person, world: Wor
     sam.complaints.clear()  # the browser tells of both
 
 
+async def test_what_was_taken_although_its_answer_was_lost_does_not_stay_in_the_box(sam: Person, world: World) -> None:
+    thread = (await world.send("Yes"))["interactionId"]
+    send = sam.page.get_by_role("button", name="Send", exact=True)
+    await sam.read(thread)
+
+    async def lose_answer(route: Route) -> None:
+        await route.fetch(max_redirects=0)
+        await route.abort("connectionreset")
+
+    async def lose_request(route: Route) -> None:
+        await route.abort("connectionreset")
+
+    for lose, text, left in ((lose_answer, "Taken", ""), (lose_request, "Yes", "Yes")):
+        await sam.box.fill(text)
+        await sam.page.route("**/texts", lose, times=1)
+        await send.click()
+        await sam.page.wait_for_url("chrome-error://**")
+        await sam.page.go_back()
+        await expect(sam.box).to_have_value(left)
+    await expect(sam.text("Taken")).to_be_visible()
+    sam.complaints.clear()  # the browser tells of both
+
+
 COUNTED = [
     "", "a", "a" * 160, "a" * 161, "a" * 306, "a" * 307, "€" * 80, "€" * 81, "^" * 77 + "a" * 153,
     "ж", "ж" * 70, "ж" * 71, "😀" * 35, "😀" * 36, "ж" + "😀" * 100, "it’s", "line\nbreak",
