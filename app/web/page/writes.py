@@ -32,7 +32,7 @@ WROTE_SINCE = "wrote since you looked. Read it first, or send anyway."
 
 
 class WroteSince(Conflict):
-    code, default = "MOVED", f"Somebody {WROTE_SINCE}"
+    code, default = "MOVED", f"The lead {WROTE_SINCE}"
 
 
 @router.post("/texts")
