@@ -8,10 +8,13 @@ from itertools import groupby
 
 from app.domain import ids, phones, segments
 from app.domain.orders import Order, ResolvedOrder
-from app.store import sending, suppressions, tenants
+from app.domain.words import Cause as CauseWord
+from app.store import arrivals as store
+from app.store import consent_events, sending, suppressions, tenants
+from app.store.arrivals import Arrival
 from app.store.clock import AT_ONCE, OUTBOX_HINT
-from app.store.engine import ReadTx, Row, Tx
-from app.store.inbox import Arrival
+from app.store.consent_events import ConsentEvent
+from app.store.engine import ReadTx, Tx
 from app.store.suppressions import Cause
 
 STOP_ANSWER = "{name}: You are unsubscribed and will get no more texts. Reply START to resume."
@@ -26,8 +29,8 @@ class Consent:
     """The causes that suppress a phone, and its consent events, oldest first."""
 
     phone: str
-    causes: list[str]
-    events: list[Row]
+    causes: list[CauseWord]
+    events: list[ConsentEvent]
 
     @property
     def is_suppressed(self) -> bool:
@@ -39,8 +42,8 @@ async def get_consent(read: ReadTx, tenant_id: str, raw_phone: str) -> Consent:
     not valid."""
     phone = phones.normalize_phone(raw_phone, await tenants.get_country(read, tenant_id))
     causes = await suppressions.get_causes(read, tenant_id, [phone])
-    events = await suppressions.list_events(read, tenant_id, phone)
-    return Consent(phone, list(causes.get(phone, [])), events)
+    events = await consent_events.list_of_phone(read, tenant_id, phone)
+    return Consent(phone, causes.get(phone, []), events)
 
 
 async def heed_words(tx: Tx, arrivals: Sequence[Arrival]) -> None:
@@ -78,7 +81,7 @@ async def _heed_help(tx: Tx, arrivals: Sequence[Arrival]) -> None:
     """Answers HELP once a day for each phone, also a suppressed one."""
     tenant_id = arrivals[0].tenant_id
     arrival_by_phone = {arrival.lead_phone: arrival for arrival in arrivals}
-    answered_phones = await suppressions.find_with_recent_event(
+    answered_phones = await consent_events.find_phones_with_recent(
         tx, tenant_id, list(arrival_by_phone), "help", HELP_EVERY
     )
     answerable = [arrival for phone, arrival in arrival_by_phone.items() if phone not in answered_phones]
@@ -94,6 +97,7 @@ async def _heed_help(tx: Tx, arrivals: Sequence[Arrival]) -> None:
 async def _send_answer(tx: Tx, arrivals: Sequence[Arrival], text: str) -> None:
     """Stores an answer of the service itself, which is sent even to a suppressed phone."""
     count = segments.count(text)
+    accounts = await store.list_answer_accounts(tx, arrivals)
     await sending.store_texts(
         tx,
         [
@@ -110,8 +114,8 @@ async def _send_answer(tx: Tx, arrivals: Sequence[Arrival], text: str) -> None:
                 ),
                 to=arrival.lead_phone,
                 sender=arrival.our_number,
-                account_id=arrival.account_id,
-                provider=arrival.provider,
+                account_id=account.account_id,
+                provider=account.provider,
                 lead_id=arrival.lead_id,
                 campaign_id=arrival.campaign_id,
                 encoding=count.encoding,
@@ -120,7 +124,7 @@ async def _send_answer(tx: Tx, arrivals: Sequence[Arrival], text: str) -> None:
                 text=text,
                 is_exempt=True,
             )
-            for arrival in arrivals
+            for arrival, account in zip(arrivals, accounts, strict=True)
         ],
     )
     tx.hints[OUTBOX_HINT] = AT_ONCE

@@ -11,7 +11,7 @@ from app.domain.problems import Invalid, Problem, SuppressionActive
 from app.domain.words import Cause as CauseWord
 from app.store import leads, suppressions, tenants
 from app.store.engine import ReadTx, Row, Tx
-from app.store.suppressions import Cause
+from app.store.suppressions import Cause, PhoneKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ async def suppress(tx: Tx, caller: Caller, numbers: Sequence[str], reason: str |
 async def release(tx: Tx, caller: Caller, numbers: Sequence[str], reason: str | None) -> None:
     """Lifts the cause `person` of the phones that have it. Raises `SuppressionActive` if a phone has
     only the cause `lead`."""
-    await suppressions.lock_phones(tx, sorted((caller.tenant_id, phone) for phone in numbers))
+    await suppressions.lock_phones(tx, sorted(PhoneKey(caller.tenant_id, phone) for phone in numbers))
     causes_by_phone = await suppressions.get_causes(tx, caller.tenant_id, numbers)
     if any(causes == ["lead"] for causes in causes_by_phone.values()):
         raise SuppressionActive

@@ -4,7 +4,7 @@ from app.commands.directory import require_found
 from app.domain.callers import Caller
 from app.store import erasure, leads, suppressions, threads
 from app.store.engine import Tx
-from app.store.suppressions import Cause
+from app.store.suppressions import Cause, PhoneKey
 
 ERASE_REASON = "the lead was erased"
 
@@ -19,14 +19,14 @@ async def erase_lead(tx: Tx, caller: Caller, lead_id: str) -> int:
     tenant_id = caller.tenant_id
     phones = await erasure.get_phones(tx, tenant_id, lead_id)
     # With the phones locked, no text is stored meanwhile.
-    await suppressions.lock_phones(tx, [(tenant_id, phone) for phone in phones])
+    await suppressions.lock_phones(tx, [PhoneKey(tenant_id, phone) for phone in phones])
     require_found(await leads.lock(tx, tenant_id, lead_id))
     locked_threads = await erasure.lock_threads(tx, tenant_id, lead_id, phones)
     heirs = await erasure.find_heirs(tx, tenant_id, phones, lead_id)
     shared_threads = {
-        row["interaction_id"]: heirs[row["lead_phone"]] for row in locked_threads if row["lead_phone"] in heirs
+        thread.interaction_id: heirs[thread.lead_phone] for thread in locked_threads if thread.lead_phone in heirs
     }
-    removed_threads = [row["interaction_id"] for row in locked_threads if row["lead_phone"] not in heirs]
+    removed_threads = [thread.interaction_id for thread in locked_threads if thread.lead_phone not in heirs]
     await threads.cancel_turns(tx, [(tenant_id, item) for item in shared_threads], ERASE_REASON)
     await erasure.hand_on_threads(tx, tenant_id, shared_threads, lead_id)
     await erasure.remove_threads(tx, tenant_id, removed_threads)

@@ -5,7 +5,8 @@ from datetime import timedelta
 
 from app.domain.carriage import Account, InboundText
 from app.store import parts
-from app.store.engine import Row, Tx
+from app.store.engine import Tx
+from app.store.parts import IncompletePart, StoredPart
 
 INCOMPLETE_AFTER = timedelta(seconds=60)
 """After this time a text is received without its missing parts; one that comes later is received
@@ -25,22 +26,21 @@ async def join(tx: Tx, account: Account, texts: Sequence[InboundText]) -> list[I
         if text.part is None:
             continue
         check = await parts.lock_and_check(tx, *key, text)
-        if check["known"]:
+        if check.known:
             continue
-        if check["of_another"]:
-            whole_texts.append(_join_rows(await parts.take(tx, *key, text)))
+        if check.of_another:
+            whole_texts.append(_join_parts(await parts.take(tx, *key, text)))
         if await parts.add(tx, *key, text) >= text.part.total:
-            whole_texts.append(_join_rows(await parts.take(tx, *key, text)))
+            whole_texts.append(_join_parts(await parts.take(tx, *key, text)))
     return whole_texts
 
 
-async def take_incomplete(tx: Tx, limit: int) -> list[tuple[Row, InboundText]]:
-    """Takes up to `limit` texts whose other parts did not come in time. Each comes with a row of its
-    account and provider."""
+async def take_incomplete(tx: Tx, limit: int) -> list[tuple[IncompletePart, InboundText]]:
+    """Takes up to `limit` texts whose other parts did not come in time, each with its first part."""
     incomplete_texts = await parts.take_incomplete(tx, INCOMPLETE_AFTER, limit)
-    return [(rows[0], _join_rows(rows)) for rows in incomplete_texts]
+    return [(text_parts[0], _join_parts(text_parts)) for text_parts in incomplete_texts]
 
 
-def _join_rows(rows: Sequence[Row]) -> InboundText:
-    first_row, text = rows[0], "".join(row["text"] for row in rows)
-    return InboundText(first_row["provider_id"], first_row["sender"], first_row["our_number"], text)
+def _join_parts(text_parts: Sequence[StoredPart]) -> InboundText:
+    first, text = text_parts[0], "".join(part.text for part in text_parts)
+    return InboundText(first.provider_id, first.sender, first.our_number, text)

@@ -1,17 +1,23 @@
 """Receives texts from leads: ignores repeats, finds lead and thread, stores, obeys STOP, collects
 for the agent."""
 
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from app.commands import consent
 from app.domain import ids, optout
 from app.domain.carriage import Account, Habits, InboundText
-from app.store import cancelling, inbox, suppressions, threads
+from app.store import arrivals as store
+from app.store import cancelling, collecting, consent_events, inbox, suppressions, threads
+from app.store.arrivals import Arrival, IncompleteText, StoredText
 from app.store.clock import turn_hint
-from app.store.engine import Row, Tx
-from app.store.inbox import Arrival, IncomingText
+from app.store.collecting import CollectedText
+from app.store.consent_events import DatedText
+from app.store.engine import Tx
+from app.store.inbox import IncomingText, Placeholder, Route
+from app.store.suppressions import PhoneKey
 
 DEFAULT_HABITS = Habits()
 
@@ -39,135 +45,145 @@ class PostOutcome:
     turn_ids: tuple[str, ...] = ()
 
 
-PlacedText = tuple[int, Account, InboundText]
-"""(position of the post, account, text)."""
+@dataclass(frozen=True, slots=True)
+class PlacedText:
+    """A text of a post; `place` is the position of the post."""
+
+    place: int
+    post: InboundPost
+    text: InboundText
+    incoming: IncomingText
 
 
 async def receive_texts(tx: Tx, posts: Sequence[InboundPost]) -> list[PostOutcome]:
     """Stores the new texts that were sent to numbers of their accounts; returns the outcome of each
     post, in order. `tx` should have fresh plans: the numbers of unfinished turns and queued texts
     change quickly."""
-    placed_texts: list[PlacedText] = [
-        (i, post.account, replace(text, provider_id=text.provider_id.replace("\x00", "")))
-        for i, post in enumerate(posts)
-        for text in post.texts
-    ]
+    texts = [_place_text(tx, place, post, text) for place, post in enumerate(posts) for text in post.texts]
+    own_texts: list[PlacedText] = []
     arrivals_by_post: dict[int, list[Arrival]] = {}
     completed_by_post: dict[int, list[Arrival]] = {}
-    turn_by_text: dict[tuple[str, str], str] = {}
-    incoming_texts = [
-        IncomingText(a.tenant_id, a.account_id, t.to, t.sender, t.provider_id) for _, a, t in placed_texts
-    ]
-    is_new_by_place: dict[int, bool] = {}
-    if incoming_texts:
-        is_new_by_place = await inbox.remember_new(tx, incoming_texts)
+    turn_by_text: dict[str, str] = {}
+    if texts:
+        known_texts = await inbox.remember_new(tx, [text.incoming for text in texts])
+        own_texts = [texts[known.place] for known in known_texts]
         # By identity: a text that came twice at once is stored once.
-        new_texts = {
-            incoming_texts[place].identity: placed_texts[place] for place, is_new in is_new_by_place.items() if is_new
-        }
+        new_texts = {texts[known.place].incoming.identity: texts[known.place] for known in known_texts if known.is_new}
         if new_texts:
-            arrivals_by_post, turn_by_text = await _store_new(tx, posts, list(new_texts.values()))
+            arrivals_by_post, turn_by_text = await _store_new(tx, list(new_texts.values()))
         copies = {
-            incoming_texts[place].identity: placed_texts[place]
-            for place, is_new in is_new_by_place.items()
-            if not is_new and not posts[placed_texts[place][0]].is_late
+            texts[known.place].incoming.identity: texts[known.place]
+            for known in known_texts
+            if not known.is_new and not texts[known.place].post.is_late
         }
-        for i, arrival in await _complete(tx, posts, list(copies.values())):
-            completed_by_post.setdefault(i, []).append(arrival)
-    own_counts = Counter(placed_texts[place][0] for place in is_new_by_place)
+        if copies:
+            completed_by_post = await _complete(tx, list(copies.values()))
+    own_counts = Counter(text.place for text in own_texts)
     return [
-        PostOutcome(
-            stored_count=len(arrivals_by_post.get(i, ())),
-            repeated_count=own_counts[i] - len(arrivals_by_post.get(i, ())),
-            foreign_count=len(post.texts) - own_counts[i],
-            stopped_phones=tuple(
-                a.lead_phone for a in (*arrivals_by_post.get(i, ()), *completed_by_post.get(i, ())) if a.word == "stop"
-            ),
-            turn_ids=tuple(
-                {
-                    turn_by_text[key]
-                    for a in arrivals_by_post.get(i, ())
-                    if (key := (a.tenant_id, a.message_id)) in turn_by_text
-                }
-            ),
+        _build_outcome(
+            post, own_counts[place], arrivals_by_post.get(place, []), completed_by_post.get(place, []), turn_by_text
         )
-        for i, post in enumerate(posts)
+        for place, post in enumerate(posts)
     ]
 
 
-async def _store_new(
-    tx: Tx, posts: Sequence[InboundPost], new_texts: Sequence[PlacedText]
-) -> tuple[dict[int, list[Arrival]], dict[tuple[str, str], str]]:
-    """Stores new texts. Returns the arrivals by post, and the turn id by (tenant, message) of the
-    texts that an agent gets."""
-    routes = await inbox.find_routes(tx, [(a.tenant_id, t.to, t.sender) for _, a, t in new_texts])
+def _place_text(tx: Tx, place: int, post: InboundPost, text: InboundText) -> PlacedText:
+    account = post.account
+    if "\x00" in text.provider_id:
+        text = replace(text, provider_id=text.provider_id.replace("\x00", ""))
+    phone_hash = tx.hash_phone(text.sender)
+    incoming = IncomingText(account.tenant_id, account.account_id, text.to, text.sender, phone_hash, text.provider_id)
+    return PlacedText(place, post, text, incoming)
+
+
+def _build_outcome(
+    post: InboundPost,
+    own_count: int,
+    stored: Sequence[Arrival],
+    completed: Sequence[Arrival],
+    turn_by_text: Mapping[str, str],
+) -> PostOutcome:
+    """`own_count`: how many texts of the post were sent to numbers of its account."""
+    turn_ids = {turn_by_text[a.message_id] for a in stored if a.message_id in turn_by_text}
+    return PostOutcome(
+        stored_count=len(stored),
+        repeated_count=own_count - len(stored),
+        foreign_count=len(post.texts) - own_count,
+        stopped_phones=tuple(a.lead_phone for a in (*stored, *completed) if a.word == "stop"),
+        turn_ids=tuple(turn_ids),
+    )
+
+
+async def _store_new(tx: Tx, new_texts: Sequence[PlacedText]) -> tuple[dict[int, list[Arrival]], dict[str, str]]:
+    """Stores new texts. Returns the arrivals by post, and by message id the turns of the texts that
+    an agent gets."""
+    routes = await inbox.find_routes(tx, [text.incoming for text in new_texts])
     lead_ids = await _find_leads(tx, new_texts, routes)
     arrivals = [
-        _build_arrival(posts[i], text, route, lead_id)
-        for (i, _, text), route, lead_id in zip(new_texts, routes, lead_ids, strict=True)
+        _build_arrival(text, route, lead_id) for text, route, lead_id in zip(new_texts, routes, lead_ids, strict=True)
     ]
-    stopped_phones = {(a.tenant_id, a.lead_phone) for a in arrivals if a.word == "stop"}
+    stopped_phones = {arrival.phone_key for arrival in arrivals if arrival.word == "stop"}
     if stopped_phones:
         await suppressions.lock_threads(tx, sorted(stopped_phones))
-    stored_rows = await inbox.store_arrivals(tx, arrivals)
-    replied_phones = {
-        (a.tenant_id, a.lead_phone) for a, route in zip(arrivals, routes, strict=True) if route["made_needless"]
-    }
+    stored_texts = await store.store(tx, arrivals)
+    replied_phones = {a.phone_key for a, route in zip(arrivals, routes, strict=True) if route.made_needless}
     if replied_phones:
         await cancelling.cancel_on_reply(tx, sorted(replied_phones))
     by_post: dict[int, list[Arrival]] = {}
-    for (i, _, _), arrival in zip(new_texts, arrivals, strict=True):
-        by_post.setdefault(i, []).append(arrival)
+    for text, arrival in zip(new_texts, arrivals, strict=True):
+        by_post.setdefault(text.place, []).append(arrival)
     for post_arrivals in by_post.values():
         if any(arrival.word for arrival in post_arrivals):
             await consent.heed_words(tx, post_arrivals)
     turn_by_text = await _collect_texts(
         tx,
         [
-            (arrival, row)
-            for arrival, row in zip(arrivals, stored_rows, strict=True)
-            if row["forwardable"] and (arrival.tenant_id, arrival.lead_phone) not in stopped_phones
+            (arrival, stored)
+            for arrival, stored in zip(arrivals, stored_texts, strict=True)
+            if arrival.phone_key not in stopped_phones
         ],
     )
     return by_post, turn_by_text
 
 
-async def _complete(tx: Tx, posts: Sequence[InboundPost], copies: Sequence[PlacedText]) -> list[tuple[int, Arrival]]:
+async def _complete(tx: Tx, copies: Sequence[PlacedText]) -> dict[int, list[Arrival]]:
     """Completes texts that were fetched from a carrier's record, when their webhooks come after all:
-    only a webhook has the attachments and the control word that the carrier saw. Returns the
-    arrivals whose control word is known only now and was obeyed, each with the position of its
-    post."""
-    if not copies:
-        return []
-    keys = [(a.tenant_id, a.account_id, t.provider_id) for _, a, t in copies]
-    incomplete_rows = await inbox.find_incomplete(tx, keys)
-    if not incomplete_rows:
-        return []
-    await threads.lock(tx, {(row["tenant_id"], row["interaction_id"]) for row in incomplete_rows})
-    arrivals = [_build_completion(posts[copies[row["i"]][0]], copies[row["i"]][2], row) for row in incomplete_rows]
-    completed_rows = await inbox.complete(tx, arrivals)
-    await _collect_texts(tx, [(a, r) for a, r in zip(arrivals, completed_rows, strict=True) if r["forwardable"]])
+    only a webhook has the attachments and the control word that the carrier saw. Returns by post the
+    arrivals whose control word is known only now and was obeyed."""
+    incomplete_texts = await store.find_incomplete(tx, [copy.incoming for copy in copies])
+    if not incomplete_texts:
+        return {}
+    await threads.lock(tx, {(text.tenant_id, text.interaction_id) for text in incomplete_texts})
+    arrivals = [_build_completion(copies[text.place], text) for text in incomplete_texts]
+    completed_texts = await store.complete(tx, arrivals)
+    await _collect_texts(tx, list(zip(arrivals, completed_texts, strict=True)))
     new_words = [
-        (row, arrival)
-        for row, arrival in zip(incomplete_rows, arrivals, strict=True)
-        if arrival.word and arrival.word != optout.judge_text(row["text"]).word
+        (text, arrival)
+        for text, arrival in zip(incomplete_texts, arrivals, strict=True)
+        if arrival.word and arrival.word != optout.judge_text(text.text).word
     ]
-    dated_words = [(a.tenant_id, a.message_id, a.lead_phone, r["created_at"]) for r, a in new_words]
-    outdated_ids = await suppressions.find_outdated(tx, dated_words) if dated_words else set()
-    arrivals_to_heed = [(copies[r["i"]][0], a) for r, a in new_words if a.message_id not in outdated_ids]
-    for _, arrival in arrivals_to_heed:
-        await consent.heed_words(tx, [arrival])
-    return arrivals_to_heed
+    dated_texts = [
+        DatedText(text.tenant_id, text.message_id, tx.hash_phone(arrival.lead_phone), text.created_at)
+        for text, arrival in new_words
+    ]
+    outdated_ids = await consent_events.find_outdated(tx, dated_texts)
+    heeded_by_post: dict[int, list[Arrival]] = {}
+    for text, arrival in new_words:
+        if arrival.message_id not in outdated_ids:
+            await consent.heed_words(tx, [arrival])
+            heeded_by_post.setdefault(copies[text.place].place, []).append(arrival)
+    return heeded_by_post
 
 
-def _build_completion(post: InboundPost, text: InboundText, row: Row) -> Arrival:
+def _build_completion(copy: PlacedText, stored: IncompleteText) -> Arrival:
     """The stored text with the data of its webhook. It is forwarded to the agent only if it was blank
     before: any other text was forwarded when it was stored."""
-    arrival = _build_arrival(post, text, row, row["lead_id"])
-    was_blank = row["blank"] and not _is_blank(text)
+    route = Route(stored.lead_id, stored.campaign_id, None, stored.suppressed, made_needless=False)
+    arrival = _build_arrival(copy, route, stored.lead_id)
+    was_blank = stored.blank and not _is_blank(copy.text)
     return replace(
         arrival,
-        message_id=row["message_id"],
+        message_id=stored.message_id,
         is_forwardable=arrival.is_forwardable and was_blank,
     )
 
@@ -176,32 +192,27 @@ def _is_blank(text: InboundText) -> bool:
     return not (text.text.strip() or text.media)
 
 
-def _build_arrival(post: InboundPost, text: InboundText, route: Row, lead_id: str) -> Arrival:
-    account = post.account
-    judgment = optout.judge_text(
-        text.text,
-        taken_as=text.taken_as,
-        yes_restores=post.habits.yes_restores,
-        is_suppressed=route["suppressed"],
-    )
+def _build_arrival(placed_text: PlacedText, route: Route, lead_id: str) -> Arrival:
+    post, text = placed_text.post, placed_text.text
+    judgment = text.judge_known(route.suppressed, post.habits.yes_restores)
     return Arrival(
-        tenant_id=account.tenant_id,
+        tenant_id=post.account.tenant_id,
         message_id=ids.make("msg"),
         thread_id=ids.make("int"),
         our_number=text.to,
         lead_phone=text.sender,
         lead_id=lead_id,
-        campaign_id=route["campaign_id"] if route["lead_id"] else route["primary_campaign"],
-        account_id=account.account_id,
-        provider=account.provider,
+        campaign_id=route.campaign_id if route.lead_id else route.primary_campaign,
+        account_id=post.account.account_id,
+        provider=post.account.provider,
         provider_id=text.provider_id,
         text=text.text.replace("\x00", ""),
-        media=[{"url": media.url, "contentType": media.content_type} for media in text.media],
+        media=json.dumps([{"url": media.url, "contentType": media.content_type} for media in text.media]),
         word=judgment.word,
         rule=judgment.rule,
         is_answered=post.habits.has_answered(text, judgment.word),
         is_forwardable=judgment.word is None
-        and not route["suppressed"]
+        and not route.suppressed
         # A record does not name the attachments of a text: there is nothing to forward yet.
         and not (post.is_late and _is_blank(text)),
         possible_opt_out=judgment.is_possible,
@@ -209,40 +220,33 @@ def _build_arrival(post: InboundPost, text: InboundText, route: Row, lead_id: st
     )
 
 
-async def _find_leads(tx: Tx, new_texts: Sequence[PlacedText], routes: Sequence[Row]) -> list[str]:
+async def _find_leads(tx: Tx, new_texts: Sequence[PlacedText], routes: Sequence[Route]) -> list[str]:
     """The lead id of each text; adds one placeholder for each unknown phone."""
-    placeholders: dict[tuple[str, str], tuple[str, str, str, str | None]] = {}
+    placeholders: dict[PhoneKey, Placeholder] = {}
     lead_ids: list[str] = []
-    for (_, account, text), route in zip(new_texts, routes, strict=True):
-        lead_id = route["lead_id"]
+    for text, route in zip(new_texts, routes, strict=True):
+        lead_id, phone = route.lead_id, text.incoming.phone_key
         if lead_id is None:
-            placeholder = (
-                account.tenant_id,
-                ids.make("lead"),
-                text.sender,
-                route["primary_campaign"],
-            )
-            lead_id = placeholders.setdefault((account.tenant_id, text.sender), placeholder)[1]
+            placeholder = Placeholder(phone.tenant_id, ids.make("lead"), phone.phone, route.primary_campaign)
+            lead_id = placeholders.setdefault(phone, placeholder).lead_id
         lead_ids.append(lead_id)
     if placeholders:
         await inbox.add_placeholders(tx, list(placeholders.values()))
     return lead_ids
 
 
-async def _collect_texts(tx: Tx, texts: Sequence[tuple[Arrival, Row]]) -> dict[tuple[str, str], str]:
-    """Adds the texts to their threads' collecting turns; returns the turn id by (tenant, message)."""
-    if not texts:
+async def _collect_texts(tx: Tx, texts: Sequence[tuple[Arrival, StoredText]]) -> dict[str, str]:
+    """Adds those texts that an agent gets to their threads' collecting turns; returns the turn ids by
+    message id."""
+    collected_texts = [
+        CollectedText(arrival.tenant_id, stored.interaction_id, arrival.message_id)
+        for arrival, stored in texts
+        if stored.forwardable
+    ]
+    if not collected_texts:
         return {}
-    threads = sorted({(arrival.tenant_id, row["interaction_id"]) for arrival, row in texts})
-    turns = await inbox.collect_texts(
-        tx,
-        [(*thread, ids.make("turn")) for thread in threads],
-        [(arrival.tenant_id, arrival.message_id) for arrival, _ in texts],
-    )
+    turns = await collecting.collect_texts(tx, collected_texts)
     for turn in turns:
-        tx.hints[turn_hint(turn["tenant_id"], turn["interaction_id"])] = turn["due_at"]
-    turn_by_thread = {(turn["tenant_id"], turn["interaction_id"]): turn["turn_id"] for turn in turns}
-    return {
-        (arrival.tenant_id, arrival.message_id): turn_by_thread[arrival.tenant_id, row["interaction_id"]]
-        for arrival, row in texts
-    }
+        tx.hints[turn_hint(turn.tenant_id, turn.interaction_id)] = turn.due_at
+    turn_by_thread = {(turn.tenant_id, turn.interaction_id): turn.turn_id for turn in turns}
+    return {text.message_id: turn_by_thread[text.tenant_id, text.interaction_id] for text in collected_texts}

@@ -6,7 +6,7 @@ from app.commands.directory import Fields, merge_fields, require_found, require_
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.problems import Invalid
-from app.store import tenants
+from app.store import held_texts, tenants
 from app.store.engine import Row, Tx
 
 NOT_NULL = {
@@ -24,11 +24,14 @@ async def add(tx: Tx, name: str) -> str:
 
 
 async def change(tx: Tx, caller: Caller, fields: Fields) -> Row:
-    """Changes only the given fields, also within the quiet hours. Raises `Invalid`, `NotFound`."""
+    """Changes only the given fields, also within the quiet hours. Texts held for quiet hours follow
+    the new ones at once. Raises `Invalid`, `NotFound`."""
     row = require_found(await tenants.lock(tx, caller.tenant_id))
     require_not_null(fields, NOT_NULL)
     new_row = merge_fields(row, fields)
     hours = new_row["quiet_hours"] = {**row["quiet_hours"], **fields.get("quiet_hours", {})}
     if time.fromisoformat(hours["start"]) >= time.fromisoformat(hours["end"]):
         raise Invalid(details=["quietHours: start must be before end"])
+    if hours != row["quiet_hours"]:
+        await held_texts.stop_holding(tx, caller.tenant_id)
     return await tenants.change(tx, new_row)

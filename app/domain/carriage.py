@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import Literal
 from urllib.parse import parse_qsl
 
-from app.domain.optout import ControlWord
+from app.domain import optout
+from app.domain.optout import ControlWord, Judgment
 from app.domain.words import Capability, MessageStatus
 
 FORM_CONTENT_TYPE = "application/x-www-form-urlencoded"
@@ -80,7 +81,7 @@ class TextPart:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class InboundText:
     """A text as a carrier reported it. `sender` and `to` have passed `phones.from_carrier`."""
 
@@ -93,6 +94,20 @@ class InboundText:
     part: TextPart | None = None
     taken_as: ControlWord | None = None
     """The control word that the carrier saw in the text and answered; None: it named none."""
+
+    @cached_property
+    def judgment(self) -> Judgment:
+        """What the text is if its phone is suppressed: only then can YES mean START."""
+        return optout.judge_text(self.text, taken_as=self.taken_as, yes_restores=True, is_suppressed=True)
+
+    def judge_known(self, is_suppressed: bool, yes_restores: bool) -> Judgment:
+        """What the text is, now that it is known whether its phone is suppressed, and whether its
+        carrier takes YES for START. Judges again only if that can make a difference."""
+        if self.judgment.word != "start" or (is_suppressed and yes_restores):
+            return self.judgment
+        return optout.judge_text(
+            self.text, taken_as=self.taken_as, yes_restores=yes_restores, is_suppressed=is_suppressed
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from app.calls import carriers
 from app.calls.carriers import ListFailed, ListUnreadable
 from app.commands import parts, receive
 from app.commands.receive import InboundPost
-from app.domain import optout
 from app.domain.carriage import Account, Habits, InboundText
 from app.domain.problems import Problem
 from app.domain.retry_after import read_retry_after
@@ -56,11 +55,11 @@ class CatchUp:
         async with self._database.system_tx(plan_now=True) as tx:
             posts = [
                 InboundPost(
-                    Account(row["tenant_id"], row["account_id"], row["provider"], {}),
+                    Account(part.tenant_id, part.account_id, part.provider, {}),
                     [text],
-                    _get_habits(REGISTRY[row["provider"]]),
+                    _get_habits(REGISTRY[part.provider]),
                 )
-                for row, text in await parts.take_incomplete(tx, PARTS_PER_STEP)
+                for part, text in await parts.take_incomplete(tx, PARTS_PER_STEP)
             ]
             if posts:
                 await receive.receive_texts(tx, posts)
@@ -182,7 +181,7 @@ def _get_min_backoff(failure: Exception) -> timedelta:
 
 def _sort_opt_outs_first(texts: list[InboundText]) -> list[InboundText]:
     """Keeps the order, but puts the texts of phones that sent STOP before all others."""
-    stopped_phones = {text.sender for text in texts if optout.judge_text(text.text).word == "stop"}
+    stopped_phones = {text.sender for text in texts if text.judgment.word == "stop"}
     return sorted(texts, key=lambda text: text.sender not in stopped_phones)
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from app.store.engine import ReadTx, Row
 from app.store.interactions import list_page
-from app.store.search import ThreadFilter
+from app.store.thread_filters import ThreadFilter
 
 PlacedThread = tuple[bool, Row]
 """Whether the thread needs a person, and the thread."""

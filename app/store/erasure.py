@@ -2,9 +2,19 @@
 the phone alone."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from app.store import threads
-from app.store.engine import Row, Tx
+from app.store.engine import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class LockedThread:
+    """A thread of the lead, or of one of its phones."""
+
+    interaction_id: str
+    lead_phone: str
+
 
 LOCK_THREADS_SQL = f"""
 SELECT t.interaction_id, t.lead_phone FROM interactions t
@@ -13,9 +23,9 @@ WHERE t.tenant_id = $1 AND (t.lead_id = $2 OR t.lead_phone = ANY ($3))
 """
 
 
-async def lock_threads(tx: Tx, tenant_id: str, lead_id: str, phones: Sequence[str]) -> list[Row]:
+async def lock_threads(tx: Tx, tenant_id: str, lead_id: str, phones: Sequence[str]) -> list[LockedThread]:
     """Locks the threads of the lead and of its phones."""
-    return await tx.fetch_rows(LOCK_THREADS_SQL, tenant_id, lead_id, list(phones))
+    return await tx.fetch(LockedThread, LOCK_THREADS_SQL, tenant_id, lead_id, list(phones))
 
 
 GET_PHONES_SQL = """

@@ -24,12 +24,12 @@ async def get_phone_key(tx: Tx, new_key: bytes) -> bytes:
 RECORD_BEAT_SQL = """
 WITH before AS (SELECT alive_at FROM installation FOR UPDATE)
 UPDATE installation SET alive_at = clock_timestamp() FROM before
-RETURNING before.alive_at, before.alive_at < clock_timestamp() - $1::interval AS away
+RETURNING CASE WHEN before.alive_at < clock_timestamp() - $1::interval THEN before.alive_at END
 """
 
 
 async def record_beat(tx: Tx, away_after: timedelta) -> datetime | None:
     """Records that a web process is alive. Returns when the last one was, if that is longer ago
     than `away_after`, else None."""
-    row = await tx.fetch_row(RECORD_BEAT_SQL, away_after)
-    return row["alive_at"] if row and row["away"] else None
+    alive_at: datetime | None = await tx.fetch_value(RECORD_BEAT_SQL, away_after)
+    return alive_at

@@ -6,7 +6,7 @@ from typing import Any
 from app.store import search
 from app.store.engine import ReadTx, Row, Tx, as_columns
 from app.store.may_text import may_not_text_sql
-from app.store.search import ThreadFilter
+from app.store.thread_filters import ThreadFilter
 from app.store.threads import ThreadKey
 
 THREADS_SQL = """

@@ -226,7 +226,7 @@ async def find_with_placeholder(read: ReadTx, tenant_id: str, phones: Sequence[s
 
 
 async def _lock_phones(tx: Tx, leads: Sequence[Mapping[str, Any]]) -> None:
-    phones = sorted({(lead["tenant_id"], lead["phone"]) for lead in leads if lead["phone"]})
+    phones = sorted({suppressions.PhoneKey(lead["tenant_id"], lead["phone"]) for lead in leads if lead["phone"]})
     if phones:
         await suppressions.lock_phones(tx, phones)
 

@@ -1,9 +1,21 @@
 """Reads what the Conversations page shows besides threads and texts."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from app.store.agent_of import agent_of_sql
-from app.store.engine import ReadTx, Row
+from app.store.engine import ReadTx
+
+
+@dataclass(frozen=True, slots=True)
+class FilterChoices:
+    """The choices of the list's filters, each `[[id, name]…]`."""
+
+    campaigns: list[Any]
+    clients: list[Any]
+    offers: list[Any]
+
 
 GET_CHOICES_SQL = """
 SELECT
@@ -20,11 +32,20 @@ SELECT
 """
 
 
-async def get_choices(read: ReadTx, tenant_id: str) -> Row:
-    """The choices of the list's filters: `campaigns`, `clients`, `offers`, each `[[id, name]…]`."""
-    row = await read.fetch_row(GET_CHOICES_SQL, tenant_id)
-    assert row is not None
-    return row
+async def get_choices(read: ReadTx, tenant_id: str) -> FilterChoices:
+    [choices] = await read.fetch(FilterChoices, GET_CHOICES_SQL, tenant_id)
+    return choices
+
+
+@dataclass(frozen=True, slots=True)
+class SenderChoice:
+    """A number that may send a text in a thread. `kind`: the number of the `thread`, the `campaign`
+    or an `agent`, or an `other` one."""
+
+    phone_number: str
+    label: str | None
+    kind: str
+    agent_name: str | None
 
 
 LIST_SENDERS_SQL = """
@@ -46,14 +67,37 @@ LIMIT 200
 """
 
 
-async def list_senders(read: ReadTx, tenant_id: str, interaction_id: str) -> list[Row]:
+async def list_senders(read: ReadTx, tenant_id: str, interaction_id: str) -> list[SenderChoice]:
     """The numbers that may send a text in the thread: the thread's own number first, then the
     campaign's, those of agents, and the others."""
-    return await read.fetch_rows(LIST_SENDERS_SQL, tenant_id, interaction_id)
+    return await read.fetch(SenderChoice, LIST_SENDERS_SQL, tenant_id, interaction_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A thread's lead, with the thread's campaign and its `questions`."""
+
+    lead_id: str
+    first_name: str | None
+    last_name: str | None
+    email: str | None
+    phone: str | None
+    status: str
+    is_test: bool
+    is_placeholder: bool
+    timezone: str | None
+    questionnaire: list[Any]
+    dnc_channels: list[str]
+    dnc_reason: str | None
+    campaign_name: str | None
+    client_name: str | None
+    offer_name: str | None
+    questions: list[Any]
 
 
 GET_CONTACT_SQL = """
-SELECT l.*, c.name AS campaign_name, c.client_name, c.offer_name,
+SELECT l.lead_id, l.first_name, l.last_name, l.email, l.phone, l.status, l.is_test, l.is_placeholder,
+       l.timezone, l.questionnaire, l.dnc_channels, l.dnc_reason, c.name AS campaign_name, c.client_name, c.offer_name,
        coalesce(c.questionnaire, '[]') AS questions
 FROM interactions t
 JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
@@ -62,11 +106,10 @@ WHERE t.tenant_id = $1 AND t.interaction_id = $2
 """
 
 
-async def get_contact(read: ReadTx, tenant_id: str, interaction_id: str) -> Row:
-    """The thread's lead, with the thread's campaign and its `questions`. The thread must exist."""
-    row = await read.fetch_row(GET_CONTACT_SQL, tenant_id, interaction_id)
-    assert row is not None
-    return row
+async def get_contact(read: ReadTx, tenant_id: str, interaction_id: str) -> Contact:
+    """The thread must exist."""
+    [contact] = await read.fetch(Contact, GET_CONTACT_SQL, tenant_id, interaction_id)
+    return contact
 
 
 GET_EMAILS_SQL = "SELECT user_id, email FROM users WHERE tenant_id = $1 AND user_id = ANY ($2)"
@@ -78,15 +121,29 @@ async def get_emails(read: ReadTx, tenant_id: str, actors: Sequence[str]) -> dic
     return {row["user_id"]: row["email"] for row in rows}
 
 
-HAS_LEAD_WRITTEN_SQL = """
-SELECT EXISTS (SELECT 1 FROM messages WHERE tenant_id = $1 AND interaction_id = $2 AND seq > $3
-               AND role = 'user')
+@dataclass(frozen=True, slots=True)
+class NewWriters:
+    """Who wrote in a thread since a person looked: the lead, another person of the tenant."""
+
+    lead: bool
+    colleague: bool
+
+
+FIND_NEW_WRITERS_SQL = """
+SELECT coalesce(bool_or(m.role = 'user'), false) AS lead,
+       coalesce(bool_or(m.role = 'agent' AND m.status <> 'note' AND m.actor <> $4
+                        AND EXISTS (SELECT 1 FROM users u WHERE u.tenant_id = $1 AND u.user_id = m.actor)),
+                false) AS colleague
+FROM messages m WHERE m.tenant_id = $1 AND m.interaction_id = $2 AND m.seq > $3
 """
 
 
-async def has_lead_written(read: ReadTx, tenant_id: str, interaction_id: str, seen_seq: int) -> bool:
-    """Whether the lead wrote after the text `seen_seq`."""
-    return bool(await read.fetch_value(HAS_LEAD_WRITTEN_SQL, tenant_id, interaction_id, seen_seq))
+async def find_new_writers(
+    read: ReadTx, tenant_id: str, interaction_id: str, seen_seq: int, user_id: str
+) -> NewWriters:
+    """Who wrote after the text `seen_seq`, apart from the person `user_id` and machines."""
+    [writers] = await read.fetch(NewWriters, FIND_NEW_WRITERS_SQL, tenant_id, interaction_id, seen_seq, user_id)
+    return writers
 
 
 GET_TURNS_OF_TEXTS_SQL = """
@@ -117,45 +174,6 @@ async def get_last_turn(read: ReadTx, tenant_id: str, interaction_id: str) -> st
     return turn_id
 
 
-GET_TEXTS_SQL = """
-SELECT * FROM messages WHERE tenant_id = $1 AND message_id = ANY ($2) ORDER BY seq, created_at
-"""
-
-
-async def get_texts(read: ReadTx, tenant_id: str, message_ids: Sequence[str]) -> list[Row]:
-    """The texts, in order of `seq`."""
-    return await read.fetch_rows(GET_TEXTS_SQL, tenant_id, list(message_ids))
-
-
-LIST_DRY_TURNS_SQL = """
-SELECT turn_id, kind, state, reason, opened_at, reply FROM turns
-WHERE tenant_id = $1 AND of_turn = $2 ORDER BY opened_at LIMIT 50
-"""
-
-
-async def list_dry_turns(read: ReadTx, tenant_id: str, turn_id: str) -> list[Row]:
-    """The replays and shadows of a turn, oldest first."""
-    return await read.fetch_rows(LIST_DRY_TURNS_SQL, tenant_id, turn_id)
-
-
-GET_NEIGHBORS_SQL = """
-SELECT (SELECT o.turn_id FROM turns o WHERE o.tenant_id = u.tenant_id AND o.kind = 'live'
-          AND o.interaction_id = u.interaction_id
-          AND (o.opened_at, o.turn_id) < (u.opened_at, u.turn_id)
-        ORDER BY o.opened_at DESC, o.turn_id DESC LIMIT 1) AS before,
-       (SELECT o.turn_id FROM turns o WHERE o.tenant_id = u.tenant_id AND o.kind = 'live'
-          AND o.interaction_id = u.interaction_id
-          AND (o.opened_at, o.turn_id) > (u.opened_at, u.turn_id)
-        ORDER BY o.opened_at, o.turn_id LIMIT 1) AS after
-FROM turns u WHERE u.tenant_id = $1 AND u.interaction_id = $2 AND u.turn_id = $3
-"""
-
-
-async def get_neighbors(read: ReadTx, tenant_id: str, interaction_id: str, turn_id: str) -> Row | None:
-    """The ids of the thread's live turns `before` and `after` this one."""
-    return await read.fetch_row(GET_NEIGHBORS_SQL, tenant_id, interaction_id, turn_id)
-
-
 LIST_BRAKES_SQL = f"""
 SELECT concat_ws(': ', x.what || ' is paused', x.why) AS description
 FROM interactions t
@@ -180,27 +198,44 @@ async def list_brakes(read: ReadTx, tenant_id: str, interaction_id: str) -> list
     return [row["description"] for row in await read.fetch_rows(LIST_BRAKES_SQL, tenant_id, interaction_id)]
 
 
+@dataclass(frozen=True, slots=True)
+class CannedChoice:
+    """A canned reply that can be put into the compose box."""
+
+    canned_reply_id: str
+    title: str
+    text: str
+
+
 LIST_CANNED_REPLIES_SQL = """
 SELECT canned_reply_id, title, text FROM canned_replies WHERE tenant_id = $1
 ORDER BY lower(title), canned_reply_id LIMIT 200
 """
 
 
-async def list_canned_replies(read: ReadTx, tenant_id: str) -> list[Row]:
+async def list_canned_replies(read: ReadTx, tenant_id: str) -> list[CannedChoice]:
     """The tenant's canned replies, by title."""
-    return await read.fetch_rows(LIST_CANNED_REPLIES_SQL, tenant_id)
+    return await read.fetch(CannedChoice, LIST_CANNED_REPLIES_SQL, tenant_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """The address of an attachment, and the account of its text."""
+
+    url: str
+    account_id: str | None
 
 
 GET_ATTACHMENT_SQL = """
-SELECT m.media -> $4::int ->> 'url' AS url, m.tenant_id, a.account_id, a.provider, a.credentials,
-       a.base_url
+SELECT m.media -> $4::int ->> 'url' AS url, m.account_id
 FROM messages m
-LEFT JOIN provider_accounts a ON a.tenant_id = m.tenant_id AND a.account_id = m.account_id
 WHERE m.tenant_id = $1 AND m.interaction_id = $2 AND m.message_id = $3
   AND m.media -> $4::int ->> 'url' IS NOT NULL
 """
 
 
-async def get_attachment(read: ReadTx, tenant_id: str, interaction_id: str, message_id: str, place: int) -> Row | None:
-    """The URL of the attachment at `place` (0 is the first) of a text, and the text's account."""
-    return await read.fetch_row(GET_ATTACHMENT_SQL, tenant_id, interaction_id, message_id, place)
+async def get_attachment(
+    read: ReadTx, tenant_id: str, interaction_id: str, message_id: str, place: int
+) -> Attachment | None:
+    """The attachment at `place` of a text; 0 is the first."""
+    return await read.fetch_one(Attachment, GET_ATTACHMENT_SQL, tenant_id, interaction_id, message_id, place)

@@ -1,11 +1,42 @@
 """Parts of longer inbound texts, kept until all parts of a text are there."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
 
 from app.domain.carriage import InboundText
-from app.store.engine import Row, Tx
+from app.store.engine import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """A part of a text that waited for the other parts."""
+
+    tenant_id: str
+    account_id: str
+    sender: str
+    our_number: str
+    reference: str
+    number: int
+    provider_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class IncompletePart(StoredPart):
+    """A part whose text did not become whole in time."""
+
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartCheck:
+    """`known`: the part came before. `of_another`: the stored parts under this reference belong to
+    another text, because its place is taken or the number of parts differs."""
+
+    known: bool
+    of_another: bool
+
 
 LOCK_TEXT_SQL = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))"
 ADD_PART_SQL = """
@@ -27,16 +58,14 @@ WHERE tenant_id = $1 AND account_id = $2 AND sender = $3 AND our_number = $4 AND
 """
 
 
-async def lock_and_check(tx: Tx, tenant_id: str, account_id: str, text: InboundText) -> Row:
-    """Locks the part's reference, so that parts of one text are stored one by one. Returns
-    `known`: the part came before; and `of_another`: the stored parts under this reference belong
-    to another text, because its place is taken or the number of parts differs."""
+async def lock_and_check(tx: Tx, tenant_id: str, account_id: str, text: InboundText) -> PartCheck:
+    """Locks the part's reference, so that parts of one text are stored one by one, and checks it."""
     part = text.part
     assert part
     key = (tenant_id, account_id, text.sender, text.to, part.reference)
     await tx.execute(LOCK_TEXT_SQL, "|".join(key))
-    [row] = await tx.fetch_rows(CHECK_PART_SQL, *key, part.number, part.total, text.provider_id)
-    return row
+    [check] = await tx.fetch(PartCheck, CHECK_PART_SQL, *key, part.number, part.total, text.provider_id)
+    return check
 
 
 async def add(tx: Tx, tenant_id: str, account_id: str, text: InboundText) -> int:
@@ -59,14 +88,15 @@ WITH taken AS (
     WHERE number > (SELECT min(number) FROM taken) ORDER BY provider_id
     ON CONFLICT DO NOTHING
 )
-SELECT * FROM taken ORDER BY number
+SELECT tenant_id, account_id, sender, our_number, reference, number, provider_id, text
+FROM taken ORDER BY number
 """
 
 
-async def take(tx: Tx, tenant_id: str, account_id: str, text: InboundText) -> list[Row]:
+async def take(tx: Tx, tenant_id: str, account_id: str, text: InboundText) -> list[StoredPart]:
     """Takes all stored parts under the text's reference, in order, and remembers their ids."""
     assert text.part
-    return await tx.fetch_rows(TAKE_PARTS_SQL, tenant_id, account_id, text.sender, text.to, text.part.reference)
+    return await tx.fetch(StoredPart, TAKE_PARTS_SQL, tenant_id, account_id, text.sender, text.to, text.part.reference)
 
 
 TAKE_INCOMPLETE_SQL = """
@@ -89,14 +119,15 @@ WITH late AS (
     WHERE t.number > f.number ORDER BY t.provider_id
     ON CONFLICT DO NOTHING
 )
-SELECT t.*, a.provider FROM taken t JOIN provider_accounts a USING (tenant_id, account_id)
+SELECT t.tenant_id, t.account_id, t.sender, t.our_number, t.reference, t.number, t.provider_id, t.text, a.provider
+FROM taken t JOIN provider_accounts a USING (tenant_id, account_id)
 ORDER BY t.tenant_id, t.account_id, t.sender, t.our_number, t.reference, t.number
 """
 
 
-async def take_incomplete(tx: Tx, after: timedelta, limit: int) -> list[Sequence[Row]]:
+async def take_incomplete(tx: Tx, after: timedelta, limit: int) -> list[list[IncompletePart]]:
     """Takes the parts of up to `limit` texts that have waited longer than `after` for the other
     parts. Returns them by text and in order."""
-    rows = await tx.fetch_rows(TAKE_INCOMPLETE_SQL, after, limit)
-    by_text = groupby(rows, key=lambda r: (r["account_id"], r["sender"], r["our_number"], r["reference"]))
+    parts = await tx.fetch(IncompletePart, TAKE_INCOMPLETE_SQL, after, limit)
+    by_text = groupby(parts, key=lambda part: (part.account_id, part.sender, part.our_number, part.reference))
     return [list(group) for _, group in by_text]

@@ -248,6 +248,8 @@ class PhoneNumber(Table):
     phone_number_id: Mapped[str] = id_key()
     phone_number: Mapped[str] = mapped_column(Id)
     account_id: Mapped[str | None] = mapped_column(Id)
+    former_accounts: Mapped[dict[str, Any]] = mapped_column(server_default=sql("'{}'"))
+    """When the number moved away from each account; set by a trigger."""
     capabilities: Mapped[list[str]]
     active: Mapped[bool] = flag_column(True)
     label: Mapped[str | None]

@@ -7,13 +7,20 @@ the other kind: a walk meets rare matches too late, and many matches take long t
 """
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from app.domain.words import INTERACTION_STATUSES
 from app.store.engine import ReadTx
+from app.store.thread_filters import (
+    NEEDING_THREADS_SQL,
+    Params,
+    ThreadFilter,
+    campaigns_sql,
+    full_where_sql,
+    wanted_statuses,
+    where_sql,
+)
 
 MAX_LOOKED_UP = 2000
 """Up to this many matching leads or texts, a term is rare; with more, the newest threads are walked
@@ -27,65 +34,13 @@ WORD_PATTERN = re.compile(r"[^\W_]+")
 ORDER_SQL = "ORDER BY t.last_message_at DESC, t.interaction_id DESC"
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadFilter:
-    """Filters for a list of threads; None: no filter. Dates are half-open.
-
-    `search` matches inside the lead's name and id. If it is digits, it matches the end or the
-    beginning of the phone, and the beginning of the lead's id. With `in_messages` it matches texts
-    that have all its words."""
-
-    campaign_ids: Sequence[str] | None = None
-    client_ids: Sequence[str] | None = None
-    offer_ids: Sequence[str] | None = None
-    statuses: Sequence[str] | None = None
-    lead_id: str | None = None
-    start: datetime | None = None
-    end: datetime | None = None
-    unread: bool | None = None
-    search: str | None = None
-    in_messages: bool = False
-    needs_person: bool | None = None
-
-
-# The newest thousand of each kind, from small indexes; older ones count as not needing a person.
-NEEDING_THREADS_SQL = """ARRAY(
-    (SELECT n.interaction_id FROM turns n WHERE n.tenant_id = $1 AND n.held IS NOT NULL LIMIT 1000)
-    UNION ALL
-    (SELECT n.interaction_id FROM messages n JOIN interactions o USING (tenant_id, interaction_id)
-     WHERE n.tenant_id = $1 AND n.error_code IS NOT NULL
-       AND n.status IN ('failed', 'undelivered') AND n.seq IS NOT NULL
-       AND n.created_at > clock_timestamp() - interval '7 days'
-       AND o.status NOT IN ('completed', 'disqualified', 'dnc')
-       AND NOT EXISTS (SELECT 1 FROM messages later
-                       WHERE later.tenant_id = n.tenant_id AND later.seq > n.seq
-                         AND later.interaction_id = n.interaction_id AND later.role = 'agent'
-                         AND later.status <> 'note')
-     ORDER BY n.created_at DESC LIMIT 1000))"""
-"""Threads with a held reply or a failed text: they need a person, whatever their status."""
-NEEDS_PERSON_SQL = f"(t.status = 'follow_up' OR t.interaction_id = ANY ({NEEDING_THREADS_SQL}))"
-NEEDS_NOBODY_SQL = f"t.status <> 'follow_up' AND t.interaction_id <> ALL ({NEEDING_THREADS_SQL})"
-
-
-class _Params:
-    """The parameters of a statement that is being built; $1 is the tenant."""
-
-    def __init__(self, tenant_id: str) -> None:
-        self.values: list[Any] = [tenant_id]
-
-    def bind(self, value: Any) -> str:
-        """Adds a value and returns its placeholder."""
-        self.values.append(value)
-        return f"${len(self.values)}"
-
-
 async def find_page(
     read: ReadTx, tenant_id: str, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int
 ) -> list[str]:
     """Up to `limit` thread ids that come after `before` (last_message_at, interaction id)."""
     if filters.search:
         return await _search_page(read, tenant_id, filters, before, limit)
-    params = _Params(tenant_id)
+    params = Params(tenant_id)
     rows = await read.fetch_rows(_list_sql(params, filters, before, limit), *params.values)
     return [row["interaction_id"] for row in rows]
 
@@ -98,7 +53,7 @@ async def _search_page(
     threads already fill the page."""
 
     async def run_strategy(strategy: Strategy, max_rows: int) -> tuple[list[str], bool]:
-        params = _Params(tenant_id)
+        params = Params(tenant_id)
         [row] = await read.fetch_rows_without_rls(strategy(params, filters, before, limit, max_rows), *params.values)
         return row["ids"], row["complete"]
 
@@ -122,11 +77,11 @@ async def _search_page(
     return ids
 
 
-def _list_sql(params: _Params, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int) -> str:
+def _list_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int) -> str:
     """A page without a search, from indexes that hold the order."""
     if filters.needs_person is None:
         return _newest_of_each_sql(params, filters, before, limit)
-    statuses = _wanted_statuses(filters)
+    statuses = wanted_statuses(filters)
     other_statuses = [status for status in statuses if status != "follow_up"]
     if not filters.needs_person:
         return _newest_of_each_sql(params, replace(filters, statuses=other_statuses), before, limit)
@@ -134,19 +89,19 @@ def _list_sql(params: _Params, filters: ThreadFilter, before: tuple[Any, ...] | 
     if "follow_up" in statuses:
         follow_up_filters = replace(filters, statuses=["follow_up"], needs_person=None)
         selects.append(_newest_of_each_sql(params, follow_up_filters, before, limit))
-    conditions = _full_where_sql(params, replace(filters, statuses=other_statuses, needs_person=None), before)
+    conditions = full_where_sql(params, replace(filters, statuses=other_statuses, needs_person=None), before)
     selects.append(f"""SELECT t.interaction_id, t.last_message_at FROM interactions t
 WHERE t.tenant_id = $1 AND t.interaction_id = ANY ({NEEDING_THREADS_SQL}){conditions}""")
     union_sql = " UNION ALL ".join(f"({select})" for select in selects)
     return f"SELECT t.interaction_id FROM ({union_sql}) t {ORDER_SQL} LIMIT {params.bind(limit)}"
 
 
-def _newest_of_each_sql(params: _Params, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int) -> str:
+def _newest_of_each_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int) -> str:
     """Merges the newest threads of each wanted campaign and status."""
-    campaigns = _campaigns_sql(params, filters)
+    campaigns = campaigns_sql(params, filters)
     if campaigns is None and filters.statuses is None:
         return _walk_sql(params, filters, before, "", limit)
-    statuses = params.bind(list(_wanted_statuses(filters)))
+    statuses = params.bind(list(wanted_statuses(filters)))
     join_conditions, source = (
         "t.status = wanted.status",
         f"unnest({statuses}::text[]) AS wanted (status)",
@@ -159,69 +114,22 @@ CROSS JOIN LATERAL ({_walk_sql(params, filters, before, f" AND {join_conditions}
 {ORDER_SQL} LIMIT {params.bind(limit)}"""
 
 
-def _walk_sql(params: _Params, filters: ThreadFilter, before: tuple[Any, ...] | None, clauses: str, limit: int) -> str:
+def _walk_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...] | None, clauses: str, limit: int) -> str:
     """The newest threads that pass the filters, in the order of an index."""
     return f"""SELECT t.interaction_id, t.last_message_at, t.lead_id FROM interactions t
-WHERE t.tenant_id = $1{clauses}{_where_sql(params, filters, before)} {ORDER_SQL} LIMIT {params.bind(limit)}"""
-
-
-def _wanted_statuses(filters: ThreadFilter) -> Sequence[str]:
-    return INTERACTION_STATUSES if filters.statuses is None else filters.statuses
-
-
-def _campaigns_sql(params: _Params, filters: ThreadFilter) -> str | None:
-    """Selects the wanted campaigns by id, client and offer; None: all campaigns."""
-    ids_by_column = {
-        "campaign_id": filters.campaign_ids,
-        "client_id": filters.client_ids,
-        "offer_id": filters.offer_ids,
-    }
-    conditions = [
-        f"{column} = ANY ({params.bind(list(ids))}::text[])" for column, ids in ids_by_column.items() if ids is not None
-    ]
-    if not conditions:
-        return None
-    return f"SELECT campaign_id FROM campaigns WHERE tenant_id = $1 AND {' AND '.join(conditions)}"
-
-
-def _where_sql(params: _Params, filters: ThreadFilter, before: tuple[Any, ...] | None) -> str:
-    conditions = ""
-    if filters.lead_id is not None:
-        conditions += f" AND t.lead_id = {params.bind(filters.lead_id)}"
-    if filters.start is not None:
-        conditions += f" AND t.last_message_at >= {params.bind(filters.start)}"
-    if filters.end is not None:
-        conditions += f" AND t.last_message_at < {params.bind(filters.end)}"
-    if filters.unread is not None:
-        conditions += f" AND t.unread_count {'>' if filters.unread else '='} 0"
-    if filters.needs_person is not None:
-        conditions += f" AND {NEEDS_PERSON_SQL if filters.needs_person else NEEDS_NOBODY_SQL}"
-    if before is not None:
-        at, interaction_id = (params.bind(part) for part in before)
-        conditions += f" AND (t.last_message_at, t.interaction_id) < ({at}, {interaction_id})"
-    return conditions
-
-
-def _full_where_sql(params: _Params, filters: ThreadFilter, before: tuple[Any, ...] | None) -> str:
-    """All conditions except the search; for statements that sort their rows."""
-    conditions = _where_sql(params, filters, before)
-    if filters.statuses is not None:
-        conditions += f" AND t.status = ANY ({params.bind(list(filters.statuses))}::text[])"
-    if (campaigns := _campaigns_sql(params, filters)) is not None:
-        conditions += f" AND t.campaign_id IN ({campaigns})"
-    return conditions
+WHERE t.tenant_id = $1{clauses}{where_sql(params, filters, before)} {ORDER_SQL} LIMIT {params.bind(limit)}"""
 
 
 LEAD_NAME_SQL = """(((COALESCE(l.first_name, '') || ' ') || COALESCE(l.last_name, '')) || ' ')
     || l.lead_id"""
 """Must equal the expression of the index `ix_leads_name`, letter by letter."""
 MATCH_WORDS_SQL = "to_tsvector('simple'::regconfig, {}) @@ to_tsquery('simple'::regconfig, {})"
-Strategy = Callable[[_Params, ThreadFilter, tuple[Any, ...] | None, int, int], str]
+Strategy = Callable[[Params, ThreadFilter, tuple[Any, ...] | None, int, int], str]
 """Builds a statement that returns one row (ids, complete)."""
 
 
 def _lookup_sql(
-    params: _Params,
+    params: Params,
     filters: ThreadFilter,
     before: tuple[Any, ...] | None,
     limit: int,
@@ -235,11 +143,11 @@ def _lookup_sql(
 SELECT (SELECT count(*) FROM found) <= {max_rows} AS complete, ARRAY(
     SELECT t.interaction_id FROM (SELECT DISTINCT {key} FROM found) f
     JOIN interactions t ON t.tenant_id = $1 AND t.{key} = f.{key}
-    WHERE true{_full_where_sql(params, filters, before)} {ORDER_SQL} LIMIT {params.bind(limit)}) AS ids"""
+    WHERE true{full_where_sql(params, filters, before)} {ORDER_SQL} LIMIT {params.bind(limit)}) AS ids"""
 
 
 def _walk_newest_sql(
-    params: _Params,
+    params: Params,
     filters: ThreadFilter,
     before: tuple[Any, ...] | None,
     limit: int,
@@ -250,7 +158,7 @@ def _walk_newest_sql(
     limit_param = params.bind(limit)
     return f"""WITH newest AS MATERIALIZED (
     SELECT t.interaction_id, t.lead_id FROM interactions t
-    WHERE t.tenant_id = $1{_full_where_sql(params, filters, before)} {ORDER_SQL} LIMIT {max_rows}
+    WHERE t.tenant_id = $1{full_where_sql(params, filters, before)} {ORDER_SQL} LIMIT {max_rows}
 ), met AS MATERIALIZED (
     SELECT t.interaction_id FROM newest t
     CROSS JOIN LATERAL ({_thread_matches_sql(params, filters)} LIMIT 1) passed
@@ -260,7 +168,7 @@ SELECT (SELECT count(*) FROM met) = {limit_param} OR (SELECT count(*) FROM newes
        ARRAY(SELECT interaction_id FROM met) AS ids"""
 
 
-def _matches_sql(params: _Params, filters: ThreadFilter) -> tuple[str, str]:
+def _matches_sql(params: Params, filters: ThreadFilter) -> tuple[str, str]:
     """Selects all matches from their index; and the column by which they are joined to threads."""
     if filters.in_messages:
         return (
@@ -277,7 +185,7 @@ def _matches_sql(params: _Params, filters: ThreadFilter) -> tuple[str, str]:
     )
 
 
-def _thread_matches_sql(params: _Params, filters: ThreadFilter) -> str:
+def _thread_matches_sql(params: Params, filters: ThreadFilter) -> str:
     """Selects a row if the thread `t` matches."""
     if filters.in_messages:
         # ILIKE is far cheaper than to_tsvector of every text, so it filters first. Only for words
@@ -293,7 +201,7 @@ def _thread_matches_sql(params: _Params, filters: ThreadFilter) -> str:
         AND {LEAD_NAME_SQL} ILIKE {params.bind(_like_pattern(filters))}"""
 
 
-def _phone_matches_sql(params: _Params, digits: str) -> str:
+def _phone_matches_sql(params: Params, digits: str) -> str:
     end, begin = params.bind(f"{digits[::-1]}%"), params.bind(f"+{digits}%")
     at_home, lead_id = params.bind(f"+1{digits}%"), params.bind(f"{digits}%")
     return f"""SELECT lead_id FROM leads WHERE tenant_id = $1 AND reverse(phone) LIKE {end}

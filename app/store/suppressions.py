@@ -4,24 +4,30 @@ A cause holds the phone and its keyed hash. An erasure removes the phone; the ha
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from app.domain import ids
 from app.domain.words import Cause as CauseWord
 from app.store import threads
 from app.store.cancelling import cancel_unsent_sql
-from app.store.engine import ReadTx, Row, Tx, as_columns
+from app.store.engine import ReadTx, Tx, as_columns
 from app.store.may_text import is_suppressed_sql
+from app.store.rows import columns_of, unnest_sql
 
-PhoneKey = tuple[str, str]
-"""(tenant id, phone in E.164)."""
 STOP_REASON = "the phone may not be texted"
+
+
+class PhoneKey(NamedTuple):
+    """A phone of a tenant, in E.164."""
+
+    tenant_id: str
+    phone: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """A cause to `add` or to `lift`, and the event to record with it: `event` is what happened,
+    """A cause to add or to lift, and the event to record with it: `event` is what happened,
     `rule` is what decided it, `actor` is who did it."""
 
     tenant_id: str
@@ -64,12 +70,15 @@ async def lock_phones(tx: Tx, phones: Sequence[PhoneKey]) -> None:
     await tx.execute(RECOGNIZE_PHONES_SQL, *as_columns(phones, 2), _hash_phones(tx, phones))
 
 
-WITH_EVENTS_SQL = """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _CauseRow(Cause):
+    phone_hash: bytes
+    event_id: str
+
+
+WITH_EVENTS_SQL = f"""
 WITH asked AS (
-    SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::text[], $6::text[],
-                         $7::text[], $8::text[], $9::text[], $10::text[], $11::text[])
-        AS a(tenant_id, phone, phone_hash, cause, reason, actor, event, rule, text, message_id,
-             event_id)
+    SELECT * FROM {unnest_sql(_CauseRow)}
 ), recorded AS (
     INSERT INTO consent_events (tenant_id, event_id, phone_hash, phone, event, cause, rule, text,
                                 message_id, actor)
@@ -149,6 +158,17 @@ async def lift(tx: Tx, causes: Sequence[Cause]) -> None:
     await _free_threads(tx, phones)
 
 
+RECORD_EVENTS_SQL = f"""{WITH_EVENTS_SQL}
+SELECT 1
+"""
+
+
+async def record_events(tx: Tx, causes: Sequence[Cause]) -> None:
+    """Records the events and changes no cause."""
+    if causes:
+        await tx.execute(RECORD_EVENTS_SQL, *_event_columns(tx, causes))
+
+
 GET_CAUSES_SQL = """
 SELECT a.phone, array_agg(DISTINCT s.cause ORDER BY s.cause) AS causes
 FROM unnest($2::text[], $3::bytea[]) AS a(phone, phone_hash)
@@ -162,59 +182,6 @@ async def get_causes(read: ReadTx, tenant_id: str, phones: Sequence[str]) -> dic
     hashes = [read.hash_phone(phone) for phone in phones]
     rows = await read.fetch_rows(GET_CAUSES_SQL, tenant_id, list(phones), hashes)
     return {row["phone"]: row["causes"] for row in rows}
-
-
-LIST_EVENTS_SQL = """
-SELECT event, cause, rule, text, message_id, actor, at FROM consent_events
-WHERE tenant_id = $1 AND phone_hash = $2 ORDER BY event_id
-"""
-
-
-async def list_events(read: ReadTx, tenant_id: str, phone: str) -> list[Row]:
-    """The phone's consent events, oldest first."""
-    return await read.fetch_rows(LIST_EVENTS_SQL, tenant_id, read.hash_phone(phone))
-
-
-RECORD_EVENTS_SQL = f"""{WITH_EVENTS_SQL}
-SELECT 1
-"""
-
-
-async def record_events(tx: Tx, causes: Sequence[Cause]) -> None:
-    """Records the events and changes no cause."""
-    if causes:
-        await tx.execute(RECORD_EVENTS_SQL, *_event_columns(tx, causes))
-
-
-FIND_WITH_RECENT_EVENT_SQL = """
-SELECT DISTINCT phone FROM consent_events
-WHERE tenant_id = $1 AND phone_hash = ANY ($2) AND event = $3
-  AND at > clock_timestamp() - $4::interval
-"""
-
-
-async def find_with_recent_event(
-    read: ReadTx, tenant_id: str, phones: Sequence[str], event: str, within: timedelta
-) -> set[str]:
-    """The phones for which the event was recorded within this time."""
-    hashes = [read.hash_phone(phone) for phone in phones]
-    rows = await read.fetch_rows(FIND_WITH_RECENT_EVENT_SQL, tenant_id, hashes, event, within)
-    return {row["phone"] for row in rows}
-
-
-FIND_OUTDATED_SQL = """
-SELECT DISTINCT a.message_id
-FROM unnest($1::text[], $2::text[], $3::bytea[], $4::timestamptz[])
-    AS a(tenant_id, message_id, phone_hash, at)
-JOIN consent_events e ON e.tenant_id = a.tenant_id AND e.phone_hash = a.phone_hash
-WHERE e.event IN ('opted_out', 'opted_in') AND e.at > a.at
-"""
-
-
-async def find_outdated(tx: Tx, texts: Sequence[tuple[str, str, str, datetime]]) -> set[str]:
-    """The ids of those texts (tenant, message, phone, time) after which the lead opted in or out."""
-    keys = [(tenant, message, tx.hash_phone(phone), at) for tenant, message, phone, at in texts]
-    return {row["message_id"] for row in await tx.fetch_rows(FIND_OUTDATED_SQL, *as_columns(keys, 4))}
 
 
 LOCK_THREADS_SQL = f"""
@@ -277,24 +244,14 @@ def _hash_phones(read: ReadTx, phones: Sequence[PhoneKey]) -> list[bytes]:
 
 
 def _phone_keys(causes: Sequence[Cause]) -> list[PhoneKey]:
-    return sorted({(cause.tenant_id, cause.phone) for cause in causes})
+    return sorted({PhoneKey(cause.tenant_id, cause.phone) for cause in causes})
 
 
 def _event_columns(read: ReadTx, causes: Sequence[Cause]) -> list[list[object]]:
-    rows = [
-        (
-            c.tenant_id,
-            c.phone,
-            read.hash_phone(c.phone),
-            c.cause,
-            c.reason,
-            c.actor,
-            c.event,
-            c.rule,
-            c.text,
-            c.message_id,
-            ids.make("evt"),
-        )
-        for c in causes
-    ]
-    return as_columns(rows, 11)
+    """The parameters of `WITH_EVENTS_SQL`."""
+    return columns_of(
+        [
+            _CauseRow(**asdict(cause), phone_hash=read.hash_phone(cause.phone), event_id=ids.make("evt"))
+            for cause in causes
+        ]
+    )

@@ -4,10 +4,23 @@ These statements use the primary keys, since ids begin with their creation time 
 they need no index on times, and sending pays nothing for them.
 """
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from app.domain import ids
-from app.store.engine import ReadTx, Row
+from app.store.engine import ReadTx
+
+
+@dataclass(frozen=True, slots=True)
+class TextCount:
+    """Outbound texts that were accepted in the step that begins `at`."""
+
+    at: datetime
+    from_phone: str | None
+    provider: str | None
+    status: str
+    count: int
+
 
 COUNT_TEXTS_SQL = """
 SELECT date_bin($4, created_at, $3) AS at, from_phone, provider, status, count(*) AS count
@@ -18,10 +31,16 @@ GROUP BY 1, 2, 3, 4
 """
 
 
-async def count_texts(read: ReadTx, tenant_id: str, since: datetime, step: timedelta) -> list[Row]:
-    """Outbound texts as (at, from_phone, provider, status, count). `at` is the beginning of the step
-    in which they were accepted."""
-    return await read.fetch_rows(COUNT_TEXTS_SQL, tenant_id, ids.first_since("msg", since), since, step)
+async def count_texts(read: ReadTx, tenant_id: str, since: datetime, step: timedelta) -> list[TextCount]:
+    return await read.fetch(TextCount, COUNT_TEXTS_SQL, tenant_id, ids.first_since("msg", since), since, step)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnCount:
+    """Live turns that were opened in the step that begins `at`."""
+
+    at: datetime
+    count: int
 
 
 COUNT_TURNS_SQL = """
@@ -32,9 +51,16 @@ GROUP BY 1
 """
 
 
-async def count_turns(read: ReadTx, tenant_id: str, since: datetime, step: timedelta) -> list[Row]:
-    """Live turns as (at, count). `at` is the beginning of the step in which they were opened."""
-    return await read.fetch_rows(COUNT_TURNS_SQL, tenant_id, ids.first_since("turn", since), since, step)
+async def count_turns(read: ReadTx, tenant_id: str, since: datetime, step: timedelta) -> list[TurnCount]:
+    return await read.fetch(TurnCount, COUNT_TURNS_SQL, tenant_id, ids.first_since("turn", since), since, step)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentCount:
+    """How many phones were texted, and how many opted out."""
+
+    texted: int
+    opted_out: int
 
 
 COUNT_CONSENT_SQL = """
@@ -46,12 +72,24 @@ SELECT (SELECT count(DISTINCT to_phone) FROM messages
 """
 
 
-async def count_consent(read: ReadTx, tenant_id: str, since: datetime) -> Row:
-    """The numbers of phones that were `texted` and that `opted_out`."""
+async def count_consent(read: ReadTx, tenant_id: str, since: datetime) -> ConsentCount:
     first_ids = ids.first_since("msg", since), ids.first_since("evt", since)
-    row = await read.fetch_row(COUNT_CONSENT_SQL, tenant_id, *first_ids, since)
-    assert row is not None
-    return row
+    [count] = await read.fetch(ConsentCount, COUNT_CONSENT_SQL, tenant_id, *first_ids, since)
+    return count
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFigures:
+    """How an agent's webhook answered."""
+
+    sms_agent_id: str | None
+    name: str | None
+    attempts: int
+    failed: int
+    took_ms: list[float | None]
+    """The median and the 95th percentile; None if no attempt was answered."""
+    given_up: int
+    """Turns whose attempts all failed."""
 
 
 MEASURE_AGENTS_SQL = """
@@ -68,15 +106,23 @@ GROUP BY t.sms_agent_id ORDER BY attempts DESC, t.sms_agent_id
 """
 
 
-async def measure_agents(read: ReadTx, tenant_id: str, since: datetime) -> list[Row]:
-    """How agents' webhooks answered: (sms_agent_id, name, attempts, failed, took_ms, given_up).
-    `took_ms` is [median, 95th percentile]; `given_up` counts turns whose attempts all failed."""
+async def measure_agents(read: ReadTx, tenant_id: str, since: datetime) -> list[AgentFigures]:
     first_id = ids.first_since("turn", since - MAX_TURN_AGE)
-    return await read.fetch_rows(MEASURE_AGENTS_SQL, tenant_id, first_id, since)
+    return await read.fetch(AgentFigures, MEASURE_AGENTS_SQL, tenant_id, first_id, since)
 
 
 MAX_TURN_AGE = timedelta(hours=1)
 """The longest time between a turn's id and its last attempt: window and retries."""
+
+
+@dataclass(frozen=True, slots=True)
+class MonthSegments:
+    """Texts handed to carriers in a month (UTC), and their segments."""
+
+    month: datetime
+    texts: int
+    segments: int | None
+
 
 COUNT_SEGMENTS_SQL = """
 SELECT date_trunc('month', created_at, 'UTC') AS month, count(*) AS texts,
@@ -88,9 +134,19 @@ GROUP BY 1 ORDER BY 1 DESC
 """
 
 
-async def count_segments(read: ReadTx, tenant_id: str, since: datetime) -> list[Row]:
-    """Texts handed to carriers as (month, texts, segments), the newest month first."""
-    return await read.fetch_rows(COUNT_SEGMENTS_SQL, tenant_id, ids.first_since("msg", since), since)
+async def count_segments(read: ReadTx, tenant_id: str, since: datetime) -> list[MonthSegments]:
+    """The months since then, the newest first."""
+    return await read.fetch(MonthSegments, COUNT_SEGMENTS_SQL, tenant_id, ids.first_since("msg", since), since)
+
+
+@dataclass(frozen=True, slots=True)
+class OldestDue:
+    """The text or the turn (`what`) that has been due longest."""
+
+    what: str
+    interaction_id: str
+    due_at: datetime
+    now: datetime
 
 
 FIND_OLDEST_DUE_SQL = """
@@ -107,7 +163,6 @@ ORDER BY due_at
 """
 
 
-async def find_oldest_due(read: ReadTx, tenant_id: str) -> list[Row]:
-    """The text and the turn that have been due longest, as (what, interaction_id, due_at, now).
-    Paused ones count too."""
-    return await read.fetch_rows(FIND_OLDEST_DUE_SQL, tenant_id)
+async def find_oldest_due(read: ReadTx, tenant_id: str) -> list[OldestDue]:
+    """The text and the turn that have been due longest. Paused ones count too."""
+    return await read.fetch(OldestDue, FIND_OLDEST_DUE_SQL, tenant_id)

@@ -14,7 +14,7 @@ from app.domain.transcripts import MAX_ENTRIES, build_entry
 from app.domain.words import INTERACTION_STATUSES, InteractionStatus
 from app.store import interactions, turns
 from app.store.engine import ReadTx, Row
-from app.store.search import ThreadFilter
+from app.store.thread_filters import ThreadFilter
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx, TurnsCaller
 from app.web.envelope import Answer, Body, Out
 from app.web.paging import PageParams

@@ -17,7 +17,6 @@ from app.access.timed_cache import TimedCache
 from app.commands import parts, receipts, receive
 from app.commands.receipts import ReceiptReport
 from app.commands.receive import InboundPost, PostOutcome
-from app.domain import optout
 from app.domain.carriage import Account, Habits, InboundText, WebhookRequest
 from app.domain.problems import MethodNotAllowed, NotFound, OutcomeUnknown, Unauthorized
 from app.domain.windows import BEGIN_WITHIN
@@ -156,10 +155,7 @@ def _is_batchable(texts: Sequence[InboundText]) -> bool:
     """Whether the texts may share a batch with other leads' texts: they are whole, come from one
     phone, and none is a word such as STOP, which must take effect before the answer."""
     return len({text.sender for text in texts}) <= 1 and all(
-        text.part is None
-        and text.taken_as is None
-        and optout.judge_text(text.text, yes_restores=True, is_suppressed=True).word is None
-        for text in texts
+        text.part is None and text.taken_as is None and text.judgment.word is None for text in texts
     )
 
 

@@ -27,7 +27,7 @@ from app.operations.migrations import migrate_to_head
 from app.store import interactions, pools
 from app.store.clock import Clock
 from app.store.engine import Database, ReadTx
-from app.store.search import ThreadFilter
+from app.store.thread_filters import ThreadFilter
 from tests.bench import data
 from tests.bench.__main__ import machine, write
 from tests.bench.data import FIRST, LONG, SHORT

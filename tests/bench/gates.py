@@ -17,7 +17,7 @@ from typing import Any
 from app.store import interactions, pools
 from app.store.clock import Clock
 from app.store.engine import ReadTx
-from app.store.search import ThreadFilter
+from app.store.thread_filters import ThreadFilter
 from tests.bench import servers
 from tests.bench.figures import ROUNDS, SECONDS, Figure, ratio
 from tests.bench.load import Run, drive, post

@@ -222,6 +222,42 @@ async def test_enter_sends_once_and_shift_enter_breaks_the_line(sam: Person, wor
     assert said == ["Hi Jane", "One\ntwo"]
 
 
+async def test_enter_that_ends_an_input_method_sends_nothing(sam: Person, world: World) -> None:
+    await sam.read((await world.send())["interactionId"])
+    await sam.box.fill("日本")
+    for event in ({"isComposing": True}, {"keyCode": 229}, {"isComposing": True, "keyCode": 229}):
+        is_prevented = await sam.page.evaluate(
+            """(init) => !document.querySelector('[name=message]').dispatchEvent(
+                new KeyboardEvent('keydown', {key: 'Enter', bubbles: true, cancelable: true, ...init}))""",
+            event,
+        )
+        assert not is_prevented
+    await expect(sam.box).to_have_value("日本")
+    await sam.box.press("Enter")
+    await expect(sam.text("日本")).to_be_visible()
+
+
+async def test_each_text_and_name_runs_in_its_own_direction(sam: Person, world: World) -> None:
+    await world.tenant.call("PATCH", f"/leads/{world.lead['leadId']}", {"firstName": "שרה", "lastName": "כהן"})
+    await sam.read((await world.send("Hello"))["interactionId"])
+    await world.text("مرحبا, how are you?")
+    await expect(sam.text("مرحبا")).to_be_visible()
+    find_direction = "(one) => getComputedStyle(one).direction"
+    for place, words in (
+        (sam.threads, "שרה כהן"),
+        (sam.threads, "مرحبا, how are you?"),
+        (sam.page.get_by_role("heading", level=1), "שרה כהן"),
+        (sam.page.get_by_role("complementary", name="Contact"), "שרה כהן"),
+        (sam.texts, "مرحبا, how are you?"),
+    ):
+        innermost = place.get_by_text(words).last
+        assert await innermost.evaluate(find_direction) == "rtl", words
+    assert await sam.text("Hello").get_by_text("Hello").last.evaluate(find_direction) == "ltr"
+    for words, direction in (("שלום", "rtl"), ("Hello", "ltr")):
+        await sam.box.fill(words)
+        assert await sam.box.evaluate(find_direction) == direction
+
+
 async def test_what_was_written_stays_until_it_was_taken(sam: Person, world: World) -> None:
     thread = (await world.send())["interactionId"]
     send = sam.page.get_by_role("button", name="Send", exact=True)
@@ -250,6 +286,29 @@ async def test_what_was_written_stays_until_it_was_taken(sam: Person, world: Wor
     await expect(sam.box).to_have_value("")
     await sam.page.reload()
     await expect(sam.box).to_have_value("")
+    sam.complaints.clear()  # the browser tells of both
+
+
+async def test_what_was_taken_although_its_answer_was_lost_does_not_stay_in_the_box(sam: Person, world: World) -> None:
+    thread = (await world.send("Yes"))["interactionId"]
+    send = sam.page.get_by_role("button", name="Send", exact=True)
+    await sam.read(thread)
+
+    async def lose_answer(route: Route) -> None:
+        await route.fetch(max_redirects=0)
+        await route.abort("connectionreset")
+
+    async def lose_request(route: Route) -> None:
+        await route.abort("connectionreset")
+
+    for lose, text, left in ((lose_answer, "Taken", ""), (lose_request, "Yes", "Yes")):
+        await sam.box.fill(text)
+        await sam.page.route("**/texts", lose, times=1)
+        await send.click()
+        await sam.page.wait_for_url("chrome-error://**")
+        await sam.page.go_back()
+        await expect(sam.box).to_have_value(left)
+    await expect(sam.text("Taken")).to_be_visible()
     sam.complaints.clear()  # the browser tells of both
 
 

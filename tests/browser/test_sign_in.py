@@ -1,5 +1,6 @@
 """Coming in, staying in, leaving; and forms that did not come from a page of ours."""
 
+import pytest
 from playwright.async_api import expect
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -51,6 +52,31 @@ async def test_an_open_page_whose_session_ended_asks_to_sign_in(
     await world.text("Hello?")
     await expect(sam.page.get_by_role("button", name="Sign in")).to_be_visible()
     sam.complaints.clear()
+
+
+@pytest.mark.parametrize("ends", ["before the page notices", "while the page looks on"])
+async def test_a_text_that_met_an_ended_session_is_still_in_the_box_after_the_sign_in(
+    sam: Person, world: World, resources: Resources, ends: str
+) -> None:
+    thread = (await world.send())["interactionId"]
+    await sam.read(thread)
+    page = sam.page
+    await sam.box.fill("Not lost")
+    async with resources.database.system_tx() as tx:
+        await tx.execute("DELETE FROM sessions")
+    if ends == "before the page notices":
+        await page.get_by_role("button", name="Send", exact=True).click()
+    else:
+        await world.text("Hello?")
+    await page.get_by_role("textbox", name="Email").fill(EMAIL)
+    await page.get_by_role("textbox", name="Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(sam.box).to_have_value("Not lost")
+    assert page.url.endswith(thread)
+    await page.get_by_role("button", name="Send", exact=True).click()
+    await expect(sam.text("Not lost")).to_be_visible()
+    await expect(sam.box).to_have_value("")
+    sam.complaints.clear()  # the browser tells of what failed without a session
 
 
 FORM = """<!doctype html><form method="post" action="{action}">

@@ -15,7 +15,7 @@ from app.settings import Settings
 from app.web.send_fast_path import build_send_batcher
 from app.web.sms import ROUTE
 from tests.flows.test_gathered import holding
-from tests.makers import Data, phone
+from tests.makers import Data, Tenant, phone
 from tests.world import World, until
 
 
@@ -365,6 +365,71 @@ async def test_a_held_text_is_held_again_when_its_time_is_still_night(world: Wor
     async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE outbox SET due_at = clock_timestamp()")
     await world.status_is(sent["messageId"], "delivered")
+
+
+def around_now(hours: int = 3) -> Data:
+    """Quiet hours in which it is day now, in UTC."""
+    hour = datetime.now(UTC).hour
+    return {"enabled": True, "start": f"{hour:02}:00", "end": f"{min(hour + hours, 24) - 1:02}:59"}
+
+
+@pytest.mark.parametrize("off", [{"enabled": False}, {"enabled": False, "start": "07:00"}, None])
+async def test_what_waits_for_the_morning_leaves_at_once_when_quiet_hours_end_by_hand(
+    world: World, off: Data | None
+) -> None:
+    await quiet_now(world)
+    held = [await world.send(text) for text in ("one", "two")]
+    await world.tenant.call("PATCH", "/settings", {"quietHours": off or around_now()})
+    for sent in held:
+        message = await world.status_is(sent["messageId"], "delivered")
+        assert (message["heldUntil"], message["heldReason"]) == (None, None)
+    assert world.carrier.received(world.phone) == ["one", "two"]
+
+
+async def test_a_scheduled_text_that_quiet_hours_held_leaves_at_its_own_time_without_them(world: World) -> None:
+    await quiet_now(world)
+    send_at = (datetime.now(UTC) + timedelta(seconds=3)).isoformat()
+    sent = await world.send("Hi Jane", sendAt=send_at)
+    assert sent["heldUntil"]
+    later = await world.send("Later", sendAt=soon())
+    await world.tenant.call("PATCH", "/settings", {"quietHours": {"enabled": False}})
+    message = await world.tenant.call("GET", f"/messages/{sent['messageId']}")
+    assert (message["status"], message["heldUntil"]) == ("scheduled", None)
+    await world.status_is(sent["messageId"], "delivered")
+    assert (await world.tenant.call("GET", f"/messages/{later['messageId']}"))["status"] == "scheduled"
+
+
+async def test_a_held_text_follows_new_quiet_hours(world: World) -> None:
+    await quiet_now(world)
+    sent = await world.send("Hi Jane")
+    until_then = datetime.fromisoformat(sent["heldUntil"])
+    start = f"{until_then:%H}:10"
+    await world.tenant.call("PATCH", "/settings", {"quietHours": {"start": start}})
+
+    async def look() -> Data | None:
+        message = await world.tenant.call("GET", f"/messages/{sent['messageId']}")
+        return message if message["heldUntil"] not in (None, sent["heldUntil"]) else None
+
+    message = await until(look)
+    assert datetime.fromisoformat(message["heldUntil"]) == until_then + timedelta(minutes=10)
+    assert (message["status"], message["heldReason"]) == ("queued", "quiet hours")
+
+
+async def test_other_settings_and_other_tenants_release_nothing(
+    idle_world: World, other_tenant: Tenant, resources: Resources
+) -> None:
+    await quiet_now(idle_world)
+    sent = await idle_world.send("Hi Jane")
+    await idle_world.tenant.call("PATCH", "/settings", {"helpText": "Call us.", "quietHours": {"enabled": True}})
+    await other_tenant.call("PATCH", "/settings", {"quietHours": {"enabled": True}})
+    await other_tenant.call("PATCH", "/settings", {"quietHours": {"enabled": False}})
+    message = await idle_world.tenant.call("GET", f"/messages/{sent['messageId']}")
+    assert message["heldUntil"] == sent["heldUntil"]
+    async with resources.database.system_tx() as tx:
+        validity = await tx.fetch_value("SELECT expires_at - due_at FROM outbox")
+    await idle_world.tenant.call("PATCH", "/settings", {"quietHours": {"enabled": False}})
+    async with resources.database.system_tx() as tx:
+        assert await tx.fetch_value("SELECT expires_at - due_at FROM outbox") == validity
 
 
 # Dry run.

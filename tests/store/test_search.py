@@ -7,7 +7,7 @@ import pytest
 
 from app.resources import Resources
 from app.store import search
-from app.store.search import ThreadFilter
+from app.store.thread_filters import ThreadFilter
 from tests.makers import Tenant
 
 

@@ -9,7 +9,7 @@ from app import settings
 from app.domain.problems import Invalid
 from app.providers import REGISTRY
 from app.resources import Resources
-from app.store import suppressions
+from app.store import consent_events, suppressions
 from app.web.directory.provider_accounts import require_real
 from tests.makers import AGENT_URL, Tenant, phone
 from tests.makers import CREDENTIALS as GIVEN
@@ -319,8 +319,8 @@ async def test_what_the_lead_asked_for_no_hand_lifts(tenant: Tenant, resources: 
         assert await tx.fetch_value("SELECT status FROM interactions") == "dnc"
         await suppressions.lift(tx, [asked])
         assert await tx.fetch_value("SELECT status FROM interactions") == "in_progress"
-        events = await suppressions.list_events(tx, tenant.tenant_id, JANE)
-    assert [(event["event"], event["cause"]) for event in events] == [
+        events = await consent_events.list_of_phone(tx, tenant.tenant_id, JANE)
+    assert [(event.event, event.cause) for event in events] == [
         ("opted_out", "lead"), ("suppressed", "person"), ("released", "person"),
         ("opted_out", "lead"),
     ]  # fmt: skip

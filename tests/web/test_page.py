@@ -14,8 +14,9 @@ from app.commands.receive import InboundPost
 from app.domain.carriage import Account, InboundText
 from app.resources import Resources
 from tests.makers import Data, Tenant, phone
+from tests.service import Api
 from tests.web.conftest import EMAIL
-from tests.web.people import Browser, form
+from tests.web.people import Browser, add_person, browser, form
 
 
 @pytest.fixture
@@ -255,6 +256,57 @@ async def test_a_text_is_not_sent_over_what_the_lead_wrote_meanwhile(
     assert articles(refused.text)[-1] == "Wait!"
     answer = await sam.submit(refused.text, "/texts", message="Bye", anyway="1", **{"from": ""})
     assert answer.status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("lead_writes", "told"),
+    [(False, "A colleague wrote since you looked."), (True, "The lead and a colleague wrote since you looked.")],
+)
+async def test_a_text_is_not_sent_over_what_a_colleague_wrote_meanwhile(
+    sam: Browser, api: Api, tenant: Tenant, ours: Data, resources: Resources, lead_writes: bool, told: str
+) -> None:
+    lead, sent = await a_thread(tenant)
+    here = f"/conversations/{sent['interactionId']}"
+    page = await sam.page(here)
+    await add_person(resources, tenant.tenant_id, "ann@example.com")
+    ann = browser(api.url)
+    await ann.sign_in("ann@example.com")
+    assert (await ann.submit(await ann.page(here), "/texts", message="I do", **{"from": ""})).is_redirect
+    await ann.http.aclose()
+    if lead_writes:
+        async with resources.database.system_tx() as tx:
+            account = Account(tenant.tenant_id, ours["providerAccountId"], "simulator", {})
+            text = InboundText("sim_1", lead["phone"], ours["phoneNumber"], "Wait!")
+            await receive.receive_texts(tx, [InboundPost(account, [text])])
+    refused = await sam.submit(page, "/texts", message="I do, too", **{"from": ""})
+    assert refused.status_code == 409
+    assert f"{told} Read it first, or send anyway." in refused.text
+    assert "I do, too</textarea>" in refused.text
+    assert "I do" in articles(refused.text)
+    answer = await sam.submit(refused.text, "/texts", message="I do, too", anyway="1", **{"from": ""})
+    assert answer.status_code == 303
+
+
+async def test_a_persons_own_texts_and_those_of_machines_keep_no_text_back(
+    sam: Browser, tenant: Tenant, ours: Data
+) -> None:
+    lead, sent = await a_thread(tenant)
+    here = f"/conversations/{sent['interactionId']}"
+    page = await sam.page(here)
+    other_tab = await sam.page(here)
+    assert (await sam.submit(other_tab, "/texts", message="By the other tab", **{"from": ""})).is_redirect
+    await tenant.call("POST", "/sms/send", {"leadId": lead["leadId"], "message": "By a program"})
+    assert (await sam.submit(page, "/texts", message="From here", **{"from": ""})).is_redirect
+
+
+async def test_what_people_write_is_laid_out_in_its_own_direction(sam: Browser, tenant: Tenant, ours: Data) -> None:
+    lead, sent = await a_thread(tenant, firstName="שרה", lastName="כהן")
+    await tenant.call("POST", "/sms/send", {"leadId": lead["leadId"], "message": "مرحبا, how are you?"})
+    page = await sam.page(f"/conversations/{sent['interactionId']}")
+    directed = re.findall(r'dir="auto"[^>]*>(?:<h1>)?([^<]*)<', page)
+    assert directed.count("שרה כהן") >= 3, "in the list, above the thread and on the contact card"
+    assert directed.count("مرحبا, how are you?") == 2, "in the list and in the transcript"
+    assert re.search(r'<textarea[^>]* dir="auto"[^>]*name="message"|name="message"[^>]* dir="auto"', page)
 
 
 async def test_a_text_is_scheduled_by_the_persons_clock_and_cancelled(sam: Browser, tenant: Tenant, ours: Data) -> None:

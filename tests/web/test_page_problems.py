@@ -52,6 +52,7 @@ async def test_a_form_that_fails_says_that_it_may_have_been_done(sam: Browser, t
     refused = await sam.post(f"{here}/texts", csrf=hidden["csrf"], once="x" * 12, message=" ")
     is_a_page(refused)
     assert "Check before you try again" in refused.text
+    assert f'<a href="{here}">Back to the conversation</a>' in refused.text
 
 
 async def test_the_api_fails_in_its_envelope(tenant: Tenant, broken: str) -> None:

@@ -30,6 +30,19 @@ async def test_without_a_session_every_page_leads_to_the_sign_in_and_back(
     assert "Sign out" in await stranger.page("/conversations?status=dnc")
 
 
+@pytest.mark.parametrize("form_name", ["texts", "status", "agent-mode", "cancel", "held", "do-not-contact"])
+async def test_a_form_of_a_thread_whose_session_ended_leads_back_to_the_thread(
+    stranger: Browser, resources: Resources, tenant: Tenant, form_name: str
+) -> None:
+    await add_person(resources, tenant.tenant_id, EMAIL)
+    thread = "/conversations/int_0123456789abcdefghijklmnop"
+    answer = await stranger.post(f"{thread}/{form_name}?status=dnc", message="Hi")
+    assert answer.status_code == 303
+    signing_in = await stranger.page(answer.headers["location"])
+    answer = await stranger.submit(signing_in, "/sign-in", email=EMAIL, password=PASSWORD)
+    assert answer.headers["location"] == f"{thread}?status=dnc"
+
+
 async def test_the_cookie_is_kept_from_scripts_and_other_sites(sam: Browser) -> None:
     answer = await sam.sign_in(EMAIL)
     cookie = answer.headers["set-cookie"].lower()

@@ -40,7 +40,7 @@ def build_answer(record: commands.Consent) -> Answer[ConsentShape]:
         "phone": record.phone,
         "suppressed": record.is_suppressed,
         "causes": record.causes,
-        "events": [dict(event) for event in record.events],
+        "events": record.events,
     }
     return Answer(data=ConsentShape.model_validate(fields))
 

@@ -24,11 +24,14 @@ class SignedOut(Exception):
 
 
 async def redirect_to_sign_in(request: Request, _: Exception) -> Response:
-    """The exception handler of `SignedOut`: redirects to sign-in, which leads back afterwards."""
-    next_path = request.url.path
+    """The exception handler of `SignedOut`: redirects to sign-in, which leads back afterwards: to the
+    page, or to the thread whose form was sent."""
+    thread_id = request.path_params.get("interaction_id")
+    is_page = request.method == "GET"
+    next_path = f"/conversations/{thread_id}" if thread_id and not is_page else request.url.path
     if request.url.query:
         next_path += f"?{request.url.query}"
-    leads_back = request.method == "GET" and next_path != "/conversations"
+    leads_back = (is_page or thread_id) and next_path != "/conversations"
     # A path and no host: a client may send any Host header.
     return RedirectResponse(f"/sign-in?{urlencode({'next': next_path})}" if leads_back else "/sign-in", 303)
 

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from app.calls import carriers
 from app.domain.problems import NotFound
+from app.store import accounts
 from app.store import page as store
 from app.web.dependencies import AppResources
 from app.web.page.dependencies import SignedIn
@@ -30,13 +31,14 @@ async def show_media(
 ) -> Response:
     key = (person.tenant_id, interaction_id, message_id)
     async with resources.database.read_tx(person.tenant_id) as read:
-        row = await store.get_attachment(read, *key, place)
-    if row is None:
-        raise NotFound
-    account = resources.seal.open_account(row) if row["account_id"] else None
-    attachment = await carriers.fetch_attachment(resources.wire, account, row["url"])
-    content_type = attachment.headers.get("content-type", "").partition(";")[0].strip().lower()
+        attachment = await store.get_attachment(read, *key, place)
+        if attachment is None:
+            raise NotFound
+        row = await accounts.get_by_id(read, attachment.account_id) if attachment.account_id else None
+    account = resources.seal.open_account(row) if row else None
+    answer = await carriers.fetch_attachment(resources.wire, account, attachment.url)
+    content_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type in IMAGE_TYPES:
-        return Response(attachment.content, media_type=content_type, headers=CACHE_HEADERS)
+        return Response(answer.content, media_type=content_type, headers=CACHE_HEADERS)
     as_file = CACHE_HEADERS | {"Content-Disposition": "attachment"}
-    return Response(attachment.content, media_type="application/octet-stream", headers=as_file)
+    return Response(answer.content, media_type="application/octet-stream", headers=as_file)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from app.access import sessions
 from app.store import system as store
-from app.store.engine import Row
+from app.store.system import TextCount, TurnCount
 from app.web.dependencies import AppResources
 from app.web.page import render
 from app.web.page.charts import Chart, build_chart
@@ -101,7 +101,7 @@ async def show_system(
             "consent": await store.count_consent(read, tenant, since),
             "agents": await store.measure_agents(read, tenant, since),
             "segments": await store.count_segments(read, tenant, _get_month_start(now, SEGMENT_MONTHS - 1)),
-            "oldest": {row["what"]: row for row in await store.find_oldest_due(read, tenant)},
+            "oldest": {due.what: due for due in await store.find_oldest_due(read, tenant)},
         }
     return render.page(
         request,
@@ -120,49 +120,49 @@ async def show_system(
     )
 
 
-def _build_fate(rows: Iterable[Row]) -> Outcome:
+def _build_fate(counts: Iterable[TextCount]) -> Outcome:
     fate = Outcome()
-    for row in rows:
-        fate.statuses[row["status"]] += row["count"]
+    for count in counts:
+        fate.statuses[count.status] += count.count
     return fate
 
 
-def group_by_provider(rows: Iterable[Row]) -> list[ProviderTexts]:
-    """Groups rows by provider and number, those with the most texts first."""
-    rows_by_number: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        rows_by_number[row["provider"] or "none"][row["from_phone"] or ""].append(row)
+def group_by_provider(counts: Iterable[TextCount]) -> list[ProviderTexts]:
+    """Groups texts by provider and number, those with the most texts first."""
+    counts_by_number: dict[str, dict[str, list[TextCount]]] = defaultdict(lambda: defaultdict(list))
+    for count in counts:
+        counts_by_number[count.provider or "none"][count.from_phone or ""].append(count)
     providers = [
         ProviderTexts(
             provider,
-            _build_fate(row for number_rows in numbers.values() for row in number_rows),
+            _build_fate(count for number_counts in numbers.values() for count in number_counts),
             dict(
                 sorted(
-                    ((number, _build_fate(number_rows)) for number, number_rows in numbers.items()),
+                    ((number, _build_fate(number_counts)) for number, number_counts in numbers.items()),
                     key=lambda pair: -pair[1].texts,
                 )
             ),
         )
-        for provider, numbers in rows_by_number.items()
+        for provider, numbers in counts_by_number.items()
     ]
     return sorted(providers, key=lambda provider_texts: -provider_texts.fate.texts)
 
 
-def _filter_failures(rows: Iterable[Row]) -> list[Row]:
-    return [row for row in rows if row["status"] in ("failed", "undelivered")]
+def _filter_failures(counts: Iterable[TextCount]) -> list[TextCount]:
+    return [count for count in counts if count.status in ("failed", "undelivered")]
 
 
-def _build_rate_chart(time_span: TimeSpan, since: datetime, *series: Sequence[Row]) -> Chart:
+def _build_rate_chart(time_span: TimeSpan, since: datetime, *series: Sequence[TextCount | TurnCount]) -> Chart:
     """Builds a chart of events per minute, for each step of the span."""
     minutes = time_span.step.total_seconds() / 60
     steps = round(time_span.duration / time_span.step)
     series_values = []
-    for rows in series:
+    for counts in series:
         values = [0.0] * steps
-        for row in rows:
-            step_index = int((row["at"] - since) / time_span.step)
+        for count in counts:
+            step_index = int((count.at - since) / time_span.step)
             if 0 <= step_index < steps:  # the database's clock may put a row into the next step
-                values[step_index] += row["count"] / minutes
+                values[step_index] += count.count / minutes
         series_values.append(values)
     return build_chart(*series_values)
 

@@ -16,10 +16,10 @@ from app.access.sessions import Person
 from app.domain.problems import NotFound, Problem
 from app.domain.segments import GSM_REPLACEMENTS
 from app.resources import Resources
-from app.store import attention, interactions, suppressions, tenants
+from app.store import attention, consent_events, interactions, suppressions, tenants
 from app.store import page as store
 from app.store.engine import ReadTx, Row, Tx
-from app.store.search import ThreadFilter
+from app.store.thread_filters import ThreadFilter
 from app.web.dependencies import AppResources
 from app.web.interactions import build_agent_state
 from app.web.page import render
@@ -141,7 +141,7 @@ class Draft(BaseModel):
     at: str = ""
     take: bool = False
     moved: bool = False
-    """The lead wrote after the person loaded the page. A button then sends anyway."""
+    """Somebody wrote after the person loaded the page. A button then sends anyway."""
 
 
 async def show_list(visit: Visit) -> Response:
@@ -244,9 +244,9 @@ async def _build_thread_context(tx: Tx, person: Person, interaction_id: str, bef
     if row["unread_count"] and before is None:
         await interactions.mark_read(tx, *key, row["last_seq"])
     phone, contact = row["lead_phone"], await store.get_contact(tx, *key)
-    consent = await suppressions.list_events(tx, person.tenant_id, phone)
-    actors = sorted({item["actor"] for item in (*entries, *consent) if item["actor"]})
-    answered_keys = {item.get("key") for item in contact["questionnaire"]}
+    consent = await consent_events.list_of_phone(tx, person.tenant_id, phone)
+    actors = sorted({entry["actor"] for entry in entries if entry["actor"]} | {event.actor for event in consent})
+    answered_keys = {item.get("key") for item in contact.questionnaire}
     tenant = await tenants.get(tx, person.tenant_id)
     assert tenant is not None
     return {
@@ -265,7 +265,7 @@ async def _build_thread_context(tx: Tx, person: Person, interaction_id: str, bef
         "senders": await store.list_senders(tx, *key),
         "canned": await store.list_canned_replies(tx, person.tenant_id),
         "contact": contact,
-        "unanswered": [item for item in contact["questions"] if item.get("key") not in answered_keys],
+        "unanswered": [item for item in contact.questions if item.get("key") not in answered_keys],
         "causes": (await suppressions.get_causes(tx, person.tenant_id, [phone])).get(phone, []),
         "consent": consent,
         "others": [

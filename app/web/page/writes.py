@@ -19,6 +19,7 @@ from app.domain.turns import MOST_TEXTS
 from app.domain.words import InteractionStatus
 from app.resources import Resources
 from app.store import page as store
+from app.store.engine import Tx
 from app.web.idempotency import claim_key
 from app.web.page import visits
 from app.web.page.dependencies import SameOrigin
@@ -27,10 +28,11 @@ from app.web.page.visits import Draft, VisitPost
 router = APIRouter(prefix="/conversations/{interaction_id}", dependencies=[SameOrigin], include_in_schema=False)
 PAGE_ROUTE = "page texts"
 """The route of the idempotency keys of the page's sends: a double click sends once."""
+WROTE_SINCE = "wrote since you looked. Read it first, or send anyway."
 
 
-class LeadWroteSince(Conflict):
-    code, default = "MOVED", "The lead wrote since you looked. Read it first, or send anyway."
+class WroteSince(Conflict):
+    code, default = "MOVED", f"The lead {WROTE_SINCE}"
 
 
 @router.post("/texts")
@@ -46,8 +48,8 @@ async def send_text(
     anyway: Annotated[Literal["", "1"], Form()] = "",
 ) -> Response:
     """Sends a text by hand. `once` is the form's token: a form that is posted twice sends one text.
-    `seen` is the seq of the newest text that the person saw; if the lead has written since, the
-    thread is shown again before anything is sent."""
+    `seen` is the seq of the newest text that the person saw; if somebody else has written since,
+    the thread is shown again before anything is sent."""
     # Browsers send line breaks of a form as CR LF; texts have LF.
     text = message.replace("\r\n", "\n")
     draft = Draft(message=text, sender=sender, at=at, take=bool(take))
@@ -63,7 +65,7 @@ async def send_text(
     except NotFound:
         raise
     except Problem as problem:
-        draft.moved = isinstance(problem, LeadWroteSince)
+        draft.moved = isinstance(problem, WroteSince)
         return await visits.show_thread(visit, interaction_id, problem=problem, draft=draft)
     # The fragment tells page.js that a text was sent. No element has this id, because the
     # browser would scroll to it and move the panels around the transcript.
@@ -102,10 +104,8 @@ async def _send_manual_text(
         async with resources.database.system_tx() as tx:
             idempotency = await claim_key(tx, caller.tenant_id, idempotency_key)
             row = await visits.find_thread(tx, caller.tenant_id, interaction_id)
-            if manual_text.seen_seq is not None and await store.has_lead_written(
-                tx, caller.tenant_id, interaction_id, manual_text.seen_seq
-            ):
-                raise LeadWroteSince
+            if manual_text.seen_seq is not None:
+                await _require_seen(tx, caller, interaction_id, manual_text.seen_seq)
             elsewhere = manual_text.sender not in ("", row["our_number"])
             order = Order(
                 tenant_id=caller.tenant_id,
@@ -128,6 +128,14 @@ async def _send_manual_text(
         answer = replayed_answer.data
     sent_to: str = answer["interactionId"]
     return sent_to
+
+
+async def _require_seen(tx: Tx, caller: Caller, interaction_id: str, seen_seq: int) -> None:
+    """Raises `WroteSince` if somebody else wrote after the text `seen_seq`."""
+    writers = await store.find_new_writers(tx, caller.tenant_id, interaction_id, seen_seq, caller.actor)
+    names = ["the lead"] * writers.lead + ["a colleague"] * writers.colleague
+    if names:
+        raise WroteSince(f"{' and '.join(names).capitalize()} {WROTE_SINCE}")
 
 
 @router.post("/cancel")

@@ -20,7 +20,8 @@ function setUpCompose() {
   const counter = form.querySelector(".counter");
   const replacements = form.dataset.twins ? JSON.parse(form.dataset.twins) : null;
   const draft = `draft ${location.pathname}`;
-  deleteSentDraft();
+  box.autocomplete = "off";  // on a step back the browser would restore a text that was sent
+  deleteSentDraft(draft);
   const saveDraft = () => {
     counter.textContent = describeLength(box.value, replacements);
     if (box.value) sessionStorage.setItem(draft, box.value);
@@ -35,14 +36,16 @@ function setUpCompose() {
     saveDraft();
   });
   box.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    // An input method is still composing: Safari says so by the key code alone.
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
     event.preventDefault();
     if (box.value.trim()) form.requestSubmit();
   });
   form.addEventListener("submit", (event) => {
     if (form.dataset.sent) event.preventDefault();  // a second Enter before the answer to the first
     form.dataset.sent = "yes";
-    sessionStorage.setItem("sending", draft);  // the draft is deleted after the text was accepted
+    // The draft is deleted after the text was accepted.
+    sessionStorage.setItem("sent", JSON.stringify({ sent: draft, last: getLastTextId() }));
   });
   const canned = form.querySelector("select.canned");
   if (canned) canned.addEventListener("change", () => {
@@ -59,11 +62,23 @@ function setUpCompose() {
 
 // Deletes the draft of a text that was accepted. "#newest" means that the text was accepted, perhaps
 // into another thread. "navigate" excludes a step back in the history to the page of an earlier send.
-function deleteSentDraft() {
+// If the answer to the send was lost, the text itself tells that it was accepted.
+function deleteSentDraft(draft) {
   const [{ type }] = performance.getEntriesByType("navigation");
-  const sent = sessionStorage.getItem("sending");
-  sessionStorage.removeItem("sending");
-  if (sent && location.hash === "#newest" && type === "navigate") sessionStorage.removeItem(sent);
+  const { sent, last } = JSON.parse(sessionStorage.getItem("sent") ?? "{}");
+  const accepted = location.hash === "#newest" && type === "navigate";
+  if (!sent || !accepted && sent !== draft) return;
+  sessionStorage.removeItem("sent");
+  if (accepted || standsBelow(last, sessionStorage.getItem(draft))) sessionStorage.removeItem(sent);
+}
+
+// Whether a person's text with these words stands below the text with the id `last`.
+function standsBelow(last, words) {
+  const texts = [...document.querySelectorAll(".texts > article")];
+  const start = texts.findIndex((text) => text.id === last);
+  if (last && start < 0) return false;
+  return texts.slice(start + 1).some(
+    (text) => text.matches(".manual") && text.querySelector(".words")?.textContent === words);
 }
 
 // A form that creates something is submitted once, however often its button is pressed.

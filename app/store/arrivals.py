@@ -1,0 +1,195 @@
+"""Stores inbound texts whose lead is known, and completes those whose webhook comes later."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.domain.optout import ControlWord
+from app.store.agent_of import agent_of_sql
+from app.store.engine import Tx
+from app.store.inbox import IncomingText
+from app.store.leads import mark_active_sql
+from app.store.may_text import is_suppressed_sql
+from app.store.rows import columns_of, unnest_sql
+from app.store.status_history import first_step_sql
+from app.store.suppressions import PhoneKey
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An inbound text with its lead and campaign, ready to be stored."""
+
+    tenant_id: str
+    message_id: str
+    thread_id: str
+    """The new thread's id, in case this text opens one."""
+    our_number: str
+    lead_phone: str
+    lead_id: str
+    campaign_id: str | None
+    account_id: str
+    provider: str
+    provider_id: str
+    text: str
+    media: str
+    """The attachments, as JSON."""
+    word: ControlWord | None
+    """STOP, START or HELP; None: conversation."""
+    rule: str | None
+    """The rule that decided `word`."""
+    is_answered: bool
+    """The carrier itself has answered the `word`."""
+    is_forwardable: bool
+    """An agent may get it."""
+    possible_opt_out: bool
+    """It may be an opt-out, but not surely."""
+    is_late: bool
+    """Fetched from the carrier's record after a downtime."""
+
+    @property
+    def phone_key(self) -> PhoneKey:
+        return PhoneKey(self.tenant_id, self.lead_phone)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredText:
+    """Where an arrival is stored, and whether the agent of its thread gets it."""
+
+    interaction_id: str
+    forwardable: bool
+
+
+STORE_ARRIVALS_SQL = f"""
+WITH asked AS (
+    SELECT *, row_number() OVER (PARTITION BY tenant_id, our_number, lead_phone ORDER BY i) AS nth,
+           count(*) OVER (PARTITION BY tenant_id, our_number, lead_phone) AS together
+    FROM {unnest_sql(Arrival, numbered=True)}
+), threads AS (
+    INSERT INTO interactions AS t (tenant_id, interaction_id, our_number, lead_phone, lead_id,
+        campaign_id, status, agent_mode, last_seq, unread_count, last_preview, last_direction,
+        last_inbound_at)
+    SELECT a.tenant_id, a.thread_id, a.our_number, a.lead_phone, a.lead_id, a.campaign_id,
+           CASE WHEN {is_suppressed_sql("a.tenant_id", "a.lead_phone")} THEN 'dnc' ELSE 'in_progress' END,
+           coalesce(agent.agent_mode_by_default, false), a.together, a.together, left(a.text, 160),
+           'inbound', clock_timestamp()
+    FROM asked a
+    JOIN leads l ON l.tenant_id = a.tenant_id AND l.lead_id = a.lead_id
+    LEFT JOIN LATERAL (
+        {agent_of_sql("a.tenant_id", "a.campaign_id", "l.is_test", "a.our_number")}
+    ) agent ON true
+    WHERE a.nth = a.together ORDER BY a.tenant_id, a.our_number, a.lead_phone
+    ON CONFLICT (tenant_id, our_number, lead_phone) DO UPDATE
+    SET last_seq = t.last_seq + excluded.last_seq,
+        unread_count = t.unread_count + excluded.last_seq,
+        last_message_at = clock_timestamp(), last_preview = excluded.last_preview,
+        last_direction = 'inbound', last_inbound_at = clock_timestamp(),
+        updated_at = clock_timestamp()
+    RETURNING t.*
+), stored AS (
+    INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, seq, role, source, text,
+        media, status, status_history, to_phone, from_phone, account_id, provider,
+        provider_message_id, forwardable, possible_opt_out, late, incomplete)
+    SELECT a.tenant_id, a.message_id, t.interaction_id, t.lead_id, t.last_seq - a.together + a.nth,
+           'user', 'inbound', a.text, a.media::jsonb, 'received',
+           {first_step_sql("'received'")},
+           a.our_number, a.lead_phone, a.account_id, a.provider, a.provider_id,
+           a.is_forwardable AND t.agent_mode, a.possible_opt_out, a.is_late, a.is_late
+    FROM asked a JOIN threads t USING (tenant_id, our_number, lead_phone)
+    RETURNING tenant_id, message_id, interaction_id, forwardable
+), touched AS (
+    {mark_active_sql("threads")}
+)
+SELECT s.interaction_id, s.forwardable
+FROM asked a JOIN stored s USING (tenant_id, message_id) ORDER BY a.i
+"""
+
+
+async def store(tx: Tx, arrivals: Sequence[Arrival]) -> list[StoredText]:
+    """Opens or locks the threads, gives each text its `seq` and stores it; in order."""
+    return await tx.fetch(StoredText, STORE_ARRIVALS_SQL, *columns_of(arrivals))
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerAccount:
+    """The account that carries our answer to an arrival."""
+
+    account_id: str
+    provider: str
+
+
+LIST_ANSWER_ACCOUNTS_SQL = f"""
+SELECT coalesce(p.account_id, a.account_id) AS account_id, coalesce(p.provider, a.provider) AS provider
+FROM {unnest_sql(Arrival, numbered=True)}
+JOIN phone_numbers n ON n.tenant_id = a.tenant_id AND n.phone_number = a.our_number
+LEFT JOIN provider_accounts p ON p.tenant_id = n.tenant_id AND p.account_id = n.account_id
+ORDER BY a.i
+"""
+
+
+async def list_answer_accounts(tx: Tx, arrivals: Sequence[Arrival]) -> list[AnswerAccount]:
+    """For each arrival the account of its number, which may have moved; in order. A number without an
+    account answers through the one that brought the text."""
+    return await tx.fetch(AnswerAccount, LIST_ANSWER_ACCOUNTS_SQL, *columns_of(arrivals))
+
+
+@dataclass(frozen=True, slots=True)
+class IncompleteText:
+    """A stored text whose webhook has not come yet. `place` is its position among those asked;
+    `blank`: neither text nor attachments are known."""
+
+    place: int
+    tenant_id: str
+    message_id: str
+    interaction_id: str
+    lead_id: str
+    campaign_id: str | None
+    text: str
+    created_at: datetime
+    blank: bool
+    suppressed: bool
+
+
+FIND_INCOMPLETE_SQL = f"""
+SELECT a.i - 1 AS place, m.tenant_id, m.message_id, m.interaction_id, m.lead_id, t.campaign_id, m.text,
+       m.created_at, m.text !~ '\\S' AND m.media = '[]' AS blank,
+       {is_suppressed_sql("t.tenant_id", "t.lead_phone")} AS suppressed
+FROM {unnest_sql(IncomingText, numbered=True)}
+JOIN messages m ON m.tenant_id = a.tenant_id AND m.account_id = a.account_id
+    AND m.provider_message_id = a.provider_id AND m.role = 'user' AND m.incomplete
+JOIN interactions t ON t.tenant_id = m.tenant_id AND t.interaction_id = m.interaction_id
+ORDER BY a.i
+"""
+
+
+async def find_incomplete(tx: Tx, copies: Sequence[IncomingText]) -> list[IncompleteText]:
+    """Finds the stored texts, of which these are copies, whose webhook has not come yet."""
+    return await tx.fetch(IncompleteText, FIND_INCOMPLETE_SQL, *columns_of(copies))
+
+
+COMPLETE_SQL = f"""
+WITH asked AS (
+    SELECT * FROM {unnest_sql(Arrival, numbered=True)}
+), fuller AS (
+    UPDATE messages m SET incomplete = false,
+        text = CASE WHEN m.text !~ '\\S' THEN a.text ELSE m.text END,
+        media = CASE WHEN m.media = '[]' THEN a.media::jsonb ELSE m.media END,
+        forwardable = m.forwardable OR a.is_forwardable AND t.agent_mode,
+        possible_opt_out = m.possible_opt_out OR a.possible_opt_out
+    FROM asked a, interactions t
+    WHERE m.tenant_id = a.tenant_id AND m.message_id = a.message_id
+      AND t.tenant_id = a.tenant_id AND t.interaction_id = m.interaction_id
+    RETURNING m.tenant_id, m.interaction_id, m.seq, m.text, a.i, a.is_forwardable AND t.agent_mode
+        AS forwardable
+), shown AS (
+    UPDATE interactions t SET last_preview = left(f.text, 160), updated_at = clock_timestamp()
+    FROM fuller f WHERE t.tenant_id = f.tenant_id AND t.interaction_id = f.interaction_id
+      AND t.last_seq = f.seq
+)
+SELECT interaction_id, forwardable FROM fuller ORDER BY i
+"""
+
+
+async def complete(tx: Tx, arrivals: Sequence[Arrival]) -> list[StoredText]:
+    """Adds missing text and attachments to stored texts, in order; their `seq` stays. The caller has
+    locked the threads."""
+    return await tx.fetch(StoredText, COMPLETE_SQL, *columns_of(arrivals))

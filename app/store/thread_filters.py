@@ -1,0 +1,107 @@
+"""The filters of a list of threads, and their conditions in SQL."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from app.domain.words import INTERACTION_STATUSES
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadFilter:
+    """Filters for a list of threads; None: no filter. Dates are half-open.
+
+    `search` matches inside the lead's name and id. If it is digits, it matches the end or the
+    beginning of the phone, and the beginning of the lead's id. With `in_messages` it matches texts
+    that have all its words."""
+
+    campaign_ids: Sequence[str] | None = None
+    client_ids: Sequence[str] | None = None
+    offer_ids: Sequence[str] | None = None
+    statuses: Sequence[str] | None = None
+    lead_id: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    unread: bool | None = None
+    search: str | None = None
+    in_messages: bool = False
+    needs_person: bool | None = None
+
+
+# The newest thousand of each kind, from small indexes; older ones count as not needing a person.
+NEEDING_THREADS_SQL = """ARRAY(
+    (SELECT n.interaction_id FROM turns n WHERE n.tenant_id = $1 AND n.held IS NOT NULL LIMIT 1000)
+    UNION ALL
+    (SELECT n.interaction_id FROM messages n JOIN interactions o USING (tenant_id, interaction_id)
+     WHERE n.tenant_id = $1 AND n.error_code IS NOT NULL
+       AND n.status IN ('failed', 'undelivered') AND n.seq IS NOT NULL
+       AND n.created_at > clock_timestamp() - interval '7 days'
+       AND o.status NOT IN ('completed', 'disqualified', 'dnc')
+       AND NOT EXISTS (SELECT 1 FROM messages later
+                       WHERE later.tenant_id = n.tenant_id AND later.seq > n.seq
+                         AND later.interaction_id = n.interaction_id AND later.role = 'agent'
+                         AND later.status <> 'note')
+     ORDER BY n.created_at DESC LIMIT 1000))"""
+"""Threads with a held reply or a failed text: they need a person, whatever their status."""
+NEEDS_PERSON_SQL = f"(t.status = 'follow_up' OR t.interaction_id = ANY ({NEEDING_THREADS_SQL}))"
+NEEDS_NOBODY_SQL = f"t.status <> 'follow_up' AND t.interaction_id <> ALL ({NEEDING_THREADS_SQL})"
+
+
+class Params:
+    """The parameters of a statement that is being built; $1 is the tenant."""
+
+    def __init__(self, tenant_id: str) -> None:
+        self.values: list[Any] = [tenant_id]
+
+    def bind(self, value: Any) -> str:
+        """Adds a value and returns its placeholder."""
+        self.values.append(value)
+        return f"${len(self.values)}"
+
+
+def wanted_statuses(filters: ThreadFilter) -> Sequence[str]:
+    return INTERACTION_STATUSES if filters.statuses is None else filters.statuses
+
+
+def campaigns_sql(params: Params, filters: ThreadFilter) -> str | None:
+    """Selects the wanted campaigns by id, client and offer; None: all campaigns."""
+    ids_by_column = {
+        "campaign_id": filters.campaign_ids,
+        "client_id": filters.client_ids,
+        "offer_id": filters.offer_ids,
+    }
+    conditions = [
+        f"{column} = ANY ({params.bind(list(ids))}::text[])" for column, ids in ids_by_column.items() if ids is not None
+    ]
+    if not conditions:
+        return None
+    return f"SELECT campaign_id FROM campaigns WHERE tenant_id = $1 AND {' AND '.join(conditions)}"
+
+
+def where_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...] | None) -> str:
+    conditions = ""
+    if filters.lead_id is not None:
+        conditions += f" AND t.lead_id = {params.bind(filters.lead_id)}"
+    if filters.start is not None:
+        conditions += f" AND t.last_message_at >= {params.bind(filters.start)}"
+    if filters.end is not None:
+        conditions += f" AND t.last_message_at < {params.bind(filters.end)}"
+    if filters.unread is not None:
+        conditions += f" AND t.unread_count {'>' if filters.unread else '='} 0"
+    if filters.needs_person is not None:
+        conditions += f" AND {NEEDS_PERSON_SQL if filters.needs_person else NEEDS_NOBODY_SQL}"
+    if before is not None:
+        at, interaction_id = (params.bind(part) for part in before)
+        conditions += f" AND (t.last_message_at, t.interaction_id) < ({at}, {interaction_id})"
+    return conditions
+
+
+def full_where_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...] | None) -> str:
+    """All conditions except the search; for statements that sort their rows."""
+    conditions = where_sql(params, filters, before)
+    if filters.statuses is not None:
+        conditions += f" AND t.status = ANY ({params.bind(list(filters.statuses))}::text[])"
+    if (campaigns := campaigns_sql(params, filters)) is not None:
+        conditions += f" AND t.campaign_id IN ({campaigns})"
+    return conditions
