@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from app.domain.callers import Caller
 from app.domain.problems import SuppressionActive
-from app.domain.turns import LiveTurn
+from app.domain.turns import ClosedState, LiveTurn
 from app.domain.words import INTERACTION_STATUSES
 from app.store import notes, suppressions, threads, turns
 from app.store.engine import Tx
@@ -16,6 +16,8 @@ STATUSES_BUT_DNC = tuple(status for status in INTERACTION_STATUSES if status != 
 TAKE_OVER_REASON = "a person wrote"
 SWITCH_OFF_REASON = "agent mode was switched off"
 HAND_OVER_REASON = "the agent handed over to a person"
+EndedTurn = tuple[Turn | LiveTurn, str]
+"""(turn, why it ends)."""
 
 
 async def take_over(tx: Tx, thread_keys: Sequence[ThreadKey]) -> None:
@@ -57,12 +59,21 @@ async def pause_agent(tx: Tx, thread: ThreadKey, why: str) -> None:
     await notes.add(tx, {thread: f"The agent is paused until tomorrow: {why}."})
 
 
-async def give_up_turns(tx: Tx, failed_turns: Sequence[tuple[Turn | LiveTurn, str]]) -> None:
-    """Closes the (turn, reason) as failed; their threads need a person."""
-    if not failed_turns:
+async def give_up_turns(tx: Tx, failed_turns: Sequence[EndedTurn]) -> None:
+    """Closes turns as failed; their threads need a person."""
+    await _end_unanswered(tx, failed_turns, "failed", "The agent did not get the lead's texts")
+
+
+async def expire_turns(tx: Tx, expired_turns: Sequence[EndedTurn]) -> None:
+    """Closes turns that their agents got and never answered; their threads need a person."""
+    await _end_unanswered(tx, expired_turns, "expired", "The agent did not answer the lead")
+
+
+async def _end_unanswered(tx: Tx, ended_turns: Sequence[EndedTurn], state: ClosedState, note: str) -> None:
+    if not ended_turns:
         return
-    note_texts = {turn.thread: f"The agent did not get the lead's texts: {why}." for turn, why in failed_turns}
-    await turns.close(tx, [TurnEnd(*turn.key, "failed", why) for turn, why in failed_turns])
+    note_texts = {turn.thread: f"{note}: {why}." for turn, why in ended_turns}
+    await turns.close(tx, [TurnEnd(*turn.key, state, why) for turn, why in ended_turns])
     await threads.set_status(tx, note_texts, "follow_up", only_from=("in_progress", "incomplete"))
     await notes.add(tx, note_texts)
 

@@ -36,6 +36,7 @@ FULL_WAIT = timedelta(seconds=1)
 """How long a turn waits if its agent's endpoint has no free place."""
 BUSY_THREAD_WAIT = timedelta(milliseconds=50)
 """A thread's lock is rarely held for longer."""
+EXPIRED_REASON = "no reply came in time"
 log = structlog.get_logger("forward")
 
 
@@ -103,12 +104,15 @@ async def _end_earlier_turns(
 ) -> None:
     """Closes the turns before those that are handed over, and moves texts that no agent received
     into the newer turn."""
-    closed_turns, moves, waits = [], [], []
+    closed_turns, unanswered_turns, moves, waits = [], [], [], []
     for thread, step in steps.items():
         if step.waiting_turn:
             waits.append((*step.waiting_turn.key, PROTECTION_TIME))  # the protected turn's reply ends the wait
         if step.expired_turn:
-            closed_turns.append(TurnEnd(*step.expired_turn.key, "expired", "no reply came in time"))
+            if step.look_at is None:
+                unanswered_turns.append((step.expired_turn, EXPIRED_REASON))
+            else:  # the lead wrote again, so the agent may still answer
+                closed_turns.append(TurnEnd(*step.expired_turn.key, "expired", EXPIRED_REASON))
         if step.superseded_turn:
             closed_turns.append(TurnEnd(*step.superseded_turn.key, "superseded", "the lead wrote again"))
         if step.due_turn and step.due_turn.state == "collecting":
@@ -118,6 +122,7 @@ async def _end_earlier_turns(
             moves += [(*turn.key, step.due_turn.turn_id) for turn in earlier_turns]
     await turns.postpone(tx, waits)
     await turns.close(tx, closed_turns)
+    await modes.expire_turns(tx, unanswered_turns)
     await hand_overs.move_texts(tx, moves)
 
 
