@@ -13,7 +13,7 @@ from app.commands.hand_offs import HANDED_OFF_PREFIX
 from app.domain import ids
 from app.domain.orders import RefusedOrder
 from app.domain.problems import TurnClosed
-from app.domain.turns import TurnState
+from app.domain.turns import StoredReply, TurnState
 from app.domain.windows import REPLY_WITHIN
 from app.store import dry_turns, hand_overs, replies
 from app.store.dry_turns import DryTurn
@@ -109,5 +109,5 @@ async def _record_reply(
     reason: str | None = None,
 ) -> None:
     """Records the reply to a dry turn, and closes the turn with `state`."""
-    reply = {"texts": list(texts), "messageIds": [], "by": by}
+    reply: StoredReply = {"texts": list(texts), "messageIds": [], "by": by}
     await dry_turns.end(tx, *key, state, reason or "caught", reply)

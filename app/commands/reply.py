@@ -12,7 +12,7 @@ from app.commands.answered_turns import find_turn, reload_turn
 from app.domain import ids
 from app.domain.orders import AcceptedText, Order, RefusedOrder, build_answer
 from app.domain.problems import Problem, StaleTurn
-from app.domain.turns import MAX_ALIKE_IN_A_ROW, check_reply, is_looping
+from app.domain.turns import MAX_ALIKE_IN_A_ROW, StoredReply, check_reply, is_looping
 from app.store import interactions, replies, threads, turns
 from app.store.clock import turn_hint
 from app.store.engine import Tx
@@ -96,8 +96,7 @@ async def _find_same_reply(tx: Tx, turn: Turn, texts: Sequence[str], names_turn:
     if not reply or reply["texts"] != list(texts) or not turn.closed_at:
         return None
     is_recent = await refusals.get_now(tx) - turn.closed_at < repeat_time
-    answers: list[AnswerData] = reply["answers"]
-    return answers if is_recent else None
+    return reply["answers"] if is_recent else None
 
 
 async def _judge_turns(tx: Tx, judged_turns: Sequence[Turn], names_turn: bool) -> list[Problem | None]:
@@ -186,7 +185,7 @@ async def _close_turns(tx: Tx, answered_turns: Sequence[tuple[Turn, Sequence[str
             await modes.pause_agent(tx, thread, why)
 
 
-def _build_end(turn: Turn, texts: Sequence[str], answers: Sequence[AnswerData], by: str) -> TurnEnd:
+def _build_end(turn: Turn, texts: Sequence[str], answers: list[AnswerData], by: str) -> TurnEnd:
     message_ids = [answer["messageId"] for answer in answers]
-    reply = {"texts": list(texts), "messageIds": message_ids, "by": by, "answers": answers}
+    reply: StoredReply = {"texts": list(texts), "messageIds": message_ids, "by": by, "answers": answers}
     return TurnEnd(*turn.key, "replied", "answered", json.dumps(reply))

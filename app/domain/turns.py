@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from difflib import SequenceMatcher
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, NotRequired, get_args
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -66,6 +66,25 @@ class Asked(TypedDict):
 
 class Known(Asked):
     answer: str
+
+
+class StoredReply(TypedDict):
+    """The reply that closed a turn."""
+
+    texts: list[str]
+    messageIds: list[str]
+    by: str
+    """`api` or `inline`."""
+    answers: NotRequired[list[dict[str, Any]]]
+    """The `data` of the answer for each text; a repeat gets the same. A dry turn has none."""
+
+
+class HeldReply(TypedDict):
+    """A stale reply that waits for a person."""
+
+    texts: list[str]
+    heldAt: str
+    by: str
 
 
 class Unsent(TypedDict):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from app.domain.turns import TurnState
+from app.domain.turns import StoredReply, TurnState
 from app.store.engine import ReadTx, Tx
 from app.store.rows import columns_of, unnest_sql
 from app.store.turn_states import HANDED_OVER_SQL
@@ -64,7 +64,7 @@ async def end(
     turn_id: str,
     state: TurnState,
     reason: str | None,
-    reply: dict[str, Any] | None,
+    reply: StoredReply | None,
 ) -> None:
     """Records what came of a dry turn. A turn that is already closed does not change."""
     await tx.execute(END_DRY_TURN_SQL, tenant_id, turn_id, state, reason, reply)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from app.domain.transcripts import TranscriptText
-from app.domain.turns import TurnState
+from app.domain.turns import HeldReply, TurnState
 from app.store import search
 from app.store.engine import ReadTx, Tx, as_columns
 from app.store.rows import hints_of
@@ -51,7 +51,7 @@ class Thread:
     turn_attempt: int | None
     turn_again_at: datetime | None
     held_turn_id: str | None
-    held: dict[str, Any] | None
+    held: HeldReply | None
     provider: str | None
     provider_message_id: str | None
     error_code: str | None

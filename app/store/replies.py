@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from app.domain.turns import LaterEvents
+from app.domain.turns import HeldReply, LaterEvents
 from app.store.engine import ReadTx, Tx, as_columns
 from app.store.threads import WITHDRAW_HELD_REPLIES_SQL, ThreadKey
 from app.store.turn_states import HANDED_OVER_SQL
@@ -187,6 +187,6 @@ async def record_refusal(tx: Tx, tenant_id: str, turn_id: str, refusal: dict[str
 HOLD_REPLY_SQL = "UPDATE turns SET held = $3 WHERE tenant_id = $1 AND turn_id = $2"
 
 
-async def hold_reply(tx: Tx, tenant_id: str, turn_id: str, held_reply: dict[str, Any]) -> None:
+async def hold_reply(tx: Tx, tenant_id: str, turn_id: str, held_reply: HeldReply) -> None:
     """Holds the turn's stale reply for a person; its `heldAt` is when it was refused."""
     await tx.execute(HOLD_REPLY_SQL, tenant_id, turn_id, held_reply)

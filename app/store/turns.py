@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from app.domain.turns import ClosedState, TurnState
+from app.domain.turns import ClosedState, HeldReply, StoredReply, TurnState, Unsent
 from app.store.engine import ReadTx, Tx, as_columns
 from app.store.rows import columns_of, unnest_sql
 from app.store.threads import ThreadKey
@@ -44,8 +44,8 @@ class Turn:
     accepted_at: datetime | None
     closed_at: datetime | None
     protected: bool
-    reply: dict[str, Any] | None
-    held: dict[str, Any] | None
+    reply: StoredReply | None
+    held: HeldReply | None
     lead_id: str | None
     stale_reply: str | None
     reply_delay_ms: int | None
@@ -170,9 +170,9 @@ class TurnRecord:
     moved_to: str | None
     of_turn: str | None
     protected: bool
-    unsent_reply: dict[str, Any] | None
-    reply: dict[str, Any] | None
-    held: dict[str, Any] | None
+    unsent_reply: Unsent | None
+    reply: StoredReply | None
+    held: HeldReply | None
     refused: list[dict[str, Any]]
     texts: list[dict[str, Any]]
     """Each as `{messageId, seq}`."""
