@@ -1,9 +1,4 @@
-"""Hand-overs: what a claim reads, and how each step of a POST is recorded, for many turns at a time.
-
-Statements that look for the turns of a thread take the states as parameters. As literals they
-would match the partial index of all unfinished turns, and the planner could scan that index: it is
-short when a session plans and long in a burst. With parameters it must use the thread's key.
-"""
+"""Hand-overs: what a claim reads, and how each step of a POST is recorded, for many turns at a time."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field

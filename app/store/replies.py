@@ -1,10 +1,5 @@
 """Replies of agents: which turn a reply answers, and how replies, hand-offs and refusals are
-recorded.
-
-Statements that look for the turns of a thread take the states as parameters. As literals they
-would match the partial index of all unfinished turns, and the planner could scan that index: it is
-short when a session plans and long in a burst. With parameters it must use the thread's key.
-"""
+recorded."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

@@ -1,4 +1,9 @@
-"""The states of turns as lists for SQL: `state IN {UNFINISHED_SQL}`."""
+"""The states of turns as lists for SQL: `state IN {UNFINISHED_SQL}`.
+
+Statements that look for the turns of one thread take the states as parameters instead. As literals
+they could match the partial index of all unfinished turns, and the planner could scan that index: it is
+short when a session plans and long in a burst. With parameters it must use the thread's key.
+"""
 
 from collections.abc import Sequence
 

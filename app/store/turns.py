@@ -1,10 +1,5 @@
 """Turns: their rows, and the steps that several rooms record. See `hand_overs`, `replies` and
-`dry_turns` for the others. Whoever changes a turn holds the row lock of its interaction.
-
-Statements that look for the turns of a thread take the states as parameters. As literals they
-would match the partial index of all unfinished turns, and the planner could scan that index: it is
-short when a session plans and long in a burst. With parameters it must use the thread's key.
-"""
+`dry_turns` for the others. Whoever changes a turn holds the row lock of its interaction."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
