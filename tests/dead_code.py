@@ -14,6 +14,7 @@ from pathlib import Path
 from arq.worker import Worker
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from typing_extensions import is_typeddict
 from vulture import Vulture
 
 from app.main import ROUTERS
@@ -61,7 +62,9 @@ def main() -> None:
 def list_names_frameworks_read() -> set[str]:
     arq_settings = set(signature(Worker).parameters)
     table_names = set(find_table_names()) | set(find_statement_columns())
-    return arq_settings | set(find_fields_and_routes()) | table_names | set(find_template_words())
+    return (
+        arq_settings | set(find_fields_and_routes()) | set(find_json_keys()) | table_names | set(find_template_words())
+    )
 
 
 def find_fields_and_routes() -> Iterator[str]:
@@ -71,6 +74,13 @@ def find_fields_and_routes() -> Iterator[str]:
         yield from (*decorators.field_validators, *decorators.model_validators, "model_config")
     for router in ROUTERS:
         yield from (route.endpoint.__name__ for route in router.routes if isinstance(route, APIRoute))
+
+
+def find_json_keys() -> Iterator[str]:
+    """The keys of dictionaries that become JSON."""
+    for name in [name for name in sys.modules if name.startswith("app.")]:
+        for kind in filter(is_typeddict, vars(sys.modules[name]).values()):
+            yield from kind.__annotations__
 
 
 def find_table_names() -> Iterator[str]:

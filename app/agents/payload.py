@@ -1,118 +1,202 @@
-"""The payload of a turn, with the fields that docs/agents.md lists. Datetimes stay datetimes:
-pydantic's JSON writes them in the documented form."""
+"""The payload of a turn. `Turn` states its shape once: mypy checks what is built, and OpenAPI
+describes it. Datetimes stay datetimes: pydantic's JSON writes them in the documented form."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
-from app.domain import transcripts
+from pydantic import Field
+from pydantic_core import to_json
+from typing_extensions import TypedDict
+
+from app.domain.transcripts import Entry, TranscriptText, build_entry
+from app.domain.turns import Asked, Known, TurnContext, Unsent
 from app.domain.windows import REPLY_WITHIN
+from app.domain.words import InteractionStatus
 
-Facts = Mapping[str, Any]
+
+class TurnText(TypedDict):
+    messageId: str
+    seq: int
+    text: str
+    receivedAt: datetime
+    media: list[dict[str, Any]]
+    possibleOptOut: NotRequired[Annotated[bool, Field(json_schema_extra={"default": False})]]
+    """Present when the text may be an opt-out, but was not clear enough to obey."""
 
 
-def freeze(
-    turn_id: str,
-    thread: Facts,
-    texts: Sequence[Facts],
-    transcript: Sequence[Facts],
-    unsent_reply: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    """The part of the payload that is the same in each attempt. `address_attempt` adds the rest."""
-    answered_keys = {answer["key"] for answer in thread["answers"]}
+class TurnMessage(TypedDict):
+    combinedText: str
+    """All texts, one per line."""
+    messageCount: int
+    senderPhone: str
+    inboundPhone: str
+    messages: list[TurnText]
+
+
+class TurnLead(TypedDict):
+    leadId: str
+    firstName: str | None
+    lastName: str | None
+    email: str | None
+    phone: str | None
+    status: str
+
+
+class TurnCampaign(TypedDict):
+    campaignId: str | None
+    name: str | None
+    clientName: str | None
+    offerName: str | None
+
+
+class TurnThread(TypedDict):
+    interactionId: str
+    status: InteractionStatus
+    transcript: list[Entry]
+    """The newest 1,000 entries, including the texts of this turn."""
+
+
+class TurnQuestions(TypedDict):
+    knownInformation: list[Known]
+    informationToCollect: list[Asked]
+
+
+class TurnFacts(TypedDict):
+    turnId: str
+    """Name it in each reply, so that the service can recognize a stale one."""
+    attempt: int
+    throughSeq: int
+    expiresAt: datetime
+    unsentReply: Unsent | None
+
+
+class Turn(TypedDict):
+    """The texts that a lead sent within one window, with everything a reply may need."""
+
+    message: TurnMessage
+    lead: TurnLead
+    campaign: TurnCampaign
+    interaction: TurnThread
+    questionnaire: TurnQuestions
+    turn: TurnFacts
+    tenantId: str
+    agentId: str
+    timestamp: datetime
+
+
+def build_turn(
+    context: TurnContext,
+    texts: Sequence[TranscriptText],
+    transcript: Sequence[TranscriptText],
+    unsent_reply: Unsent | None,
+    attempt: int,
+    expires_at: datetime,
+    now: datetime,
+) -> Turn:
+    """The payload of a turn that was not handed over before."""
+    answered_keys = {answer["key"] for answer in context.answers}
     return {
         "message": {
-            "combinedText": "\n".join(text["text"] for text in texts),
+            "combinedText": "\n".join(text.text for text in texts),
             "messageCount": len(texts),
-            "senderPhone": thread["lead_phone"],
-            "inboundPhone": thread["our_number"],
-            "messages": [
-                {
-                    "messageId": text["message_id"],
-                    "seq": text["seq"],
-                    "text": text["text"],
-                    "receivedAt": text["created_at"],
-                    "media": text["media"],
-                    **({"possibleOptOut": True} if text.get("possible_opt_out") else {}),
-                }
-                for text in texts
-            ],
+            "senderPhone": context.lead_phone,
+            "inboundPhone": context.our_number,
+            "messages": [_build_text(text) for text in texts],
         },
         "lead": {
-            "leadId": thread["lead_id"],
-            "firstName": thread["first_name"],
-            "lastName": thread["last_name"],
-            "email": thread["email"],
-            "phone": thread["phone"],
-            "status": thread["lead_status"],
+            "leadId": context.lead_id,
+            "firstName": context.first_name,
+            "lastName": context.last_name,
+            "email": context.email,
+            "phone": context.phone,
+            "status": context.lead_status,
         },
         "campaign": {
-            "campaignId": thread["campaign_id"],
-            "name": thread["campaign_name"],
-            "clientName": thread["client_name"],
-            "offerName": thread["offer_name"],
+            "campaignId": context.campaign_id,
+            "name": context.campaign_name,
+            "clientName": context.client_name,
+            "offerName": context.offer_name,
         },
         "interaction": {
-            "interactionId": thread["interaction_id"],
-            "status": thread["status"],
-            "transcript": [transcripts.build_entry(row) for row in transcript],
+            "interactionId": context.interaction_id,
+            "status": context.status,
+            "transcript": [build_entry(text) for text in transcript],
         },
         "questionnaire": {
-            "knownInformation": thread["answers"],
+            "knownInformation": context.answers,
             "informationToCollect": [
-                question for question in thread["questions"] if question["key"] not in answered_keys
+                question for question in context.questions if question["key"] not in answered_keys
             ],
         },
         "turn": {
-            "turnId": turn_id,
-            "throughSeq": thread["last_seq"],
+            "turnId": context.turn_id,
+            "throughSeq": context.last_seq,
             "unsentReply": unsent_reply,
+            "attempt": attempt,
+            "expiresAt": expires_at,
         },
-        "tenantId": thread["tenant_id"],
-        "agentId": thread["sms_agent_id"],
+        "tenantId": context.tenant_id,
+        "agentId": context.sms_agent_id,
+        "timestamp": now,
     }
 
 
-def build_sample(tenant_id: str, agent_id: str, now: datetime) -> dict[str, Any]:
+def _build_text(text: TranscriptText) -> TurnText:
+    assert text.seq is not None
+    turn_text: TurnText = {
+        "messageId": text.message_id,
+        "seq": text.seq,
+        "text": text.text,
+        "receivedAt": text.created_at,
+        "media": text.media,
+    }
+    if text.possible_opt_out:
+        turn_text["possibleOptOut"] = True
+    return turn_text
+
+
+def repeat_turn(first_body: bytes, attempt: int, expires_at: datetime, now: datetime) -> bytes:
+    """The body of a later attempt: the first one's, with its own number, deadline and time."""
+    payload = json.loads(first_body)
+    turn = {**payload["turn"], "attempt": attempt, "expiresAt": expires_at}
+    return to_json({**payload, "turn": turn, "timestamp": now})
+
+
+def build_sample(tenant_id: str, agent_id: str, now: datetime) -> Turn:
     """The payload of an invented turn, to test an agent's webhook."""
-    text = {
-        "message_id": "msg_sample",
-        "seq": 1,
-        "text": "Hello, is anybody there?",
-        "created_at": now,
-        "media": [],
-        "role": "user",
-        "source": "inbound",
-        "status": "received",
-    }
-    thread: dict[str, Any] = {
-        "tenant_id": tenant_id,
-        "sms_agent_id": agent_id,
-        "interaction_id": "int_sample",
-        "status": "in_progress",
-        "lead_phone": "+12125550100",
-        "our_number": "+12125550101",
-        "lead_id": "lead_sample",
-        "first_name": "Sample",
-        "last_name": "Lead",
-        "email": None,
-        "phone": "+12125550100",
-        "lead_status": "new",
-        "campaign_id": None,
-        "campaign_name": None,
-        "client_name": None,
-        "offer_name": None,
-        "answers": [],
-        "questions": [],
-        "last_seq": 1,
-    }
-    frozen_payload = freeze("turn_sample", thread, [text], [text], None)
-    return address_attempt(frozen_payload, 1, now + REPLY_WITHIN, now)
-
-
-def address_attempt(
-    frozen_payload: Mapping[str, Any], attempt: int, expires_at: datetime, now: datetime
-) -> dict[str, Any]:
-    """The frozen payload with the attempt's number, deadline and time."""
-    turn = {**frozen_payload["turn"], "attempt": attempt, "expiresAt": expires_at}
-    return {**frozen_payload, "turn": turn, "timestamp": now}
+    text = TranscriptText(
+        message_id="msg_sample",
+        seq=1,
+        role="user",
+        source="inbound",
+        text="Hello, is anybody there?",
+        media=[],
+        status="received",
+        created_at=now,
+        possible_opt_out=False,
+    )
+    context = TurnContext(
+        tenant_id=tenant_id,
+        turn_id="turn_sample",
+        interaction_id="int_sample",
+        status="in_progress",
+        lead_phone="+12125550100",
+        our_number="+12125550101",
+        last_seq=1,
+        lead_id="lead_sample",
+        first_name="Sample",
+        last_name="Lead",
+        email=None,
+        phone="+12125550100",
+        lead_status="new",
+        answers=[],
+        campaign_id=None,
+        campaign_name=None,
+        client_name=None,
+        offer_name=None,
+        questions=[],
+        sms_agent_id=agent_id,
+    )
+    return build_turn(context, [text], [text], None, 1, now + REPLY_WITHIN, now)

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 
 from app.domain.orders import require_sendable
 from app.domain.problems import Invalid
 from app.domain.retry_after import read_retry_after
-from app.domain.turns import MOST_TEXTS
+from app.domain.turns import MOST_TEXTS, TurnState
 
 MAX_RECORDED_ANSWER = 4096
 FORMS = ("reply", "replies", "handoff")
@@ -119,8 +119,7 @@ def read_answer(response: httpx.Response, now: datetime | None = None) -> Answer
     return _parse_answer({key: value for key, value in answer.items() if value is not None})
 
 
-State = Literal["replied", "declined", "handed_off", "failed", "awaiting_reply"]
-TurnOutcome = tuple[State, str | None, tuple[str, ...] | None, tuple[str, ...], str | None]
+TurnOutcome = tuple[TurnState, str | None, tuple[str, ...] | None, tuple[str, ...], str | None]
 
 
 def to_turn_outcome(answer: Answer) -> TurnOutcome:

@@ -50,10 +50,8 @@ async def post_turn(
         response = await wire.exchange(request, HAND_OVER_DEADLINE.total_seconds())
         status, recorded_answer = response.status_code, webhook.clip_answer(response)
         answer = webhook.read_answer(response)
-    except NotSent:
-        answer = Failed("the agent's webhook could not be reached")
-    except AnswerLost:
-        answer = Failed("the agent's webhook did not answer in time")
+    except (NotSent, AnswerLost) as error:
+        answer = Failed(str(error))
     except Exception as error:
         log.exception("a hand-over failed", turn_id=turn_id)
         answer = Failed(type(error).__name__)

@@ -10,7 +10,8 @@ from app.domain.callers import Caller
 from app.domain.problems import Invalid, Problem, SuppressionActive
 from app.domain.words import Cause as CauseWord
 from app.store import leads, suppressions, tenants
-from app.store.engine import ReadTx, Row, Tx
+from app.store.engine import ReadTx, Tx
+from app.store.interactions import Thread
 from app.store.suppressions import Cause, PhoneKey
 
 
@@ -51,18 +52,18 @@ async def put(tx: Tx, caller: Caller, lead_id: str, channels: Sequence[str], rea
     return await get_dnc(tx, tenant_id, lead_id)
 
 
-async def set_thread_dnc(tx: Tx, caller: Caller, thread: Row, is_blocked: bool, reason: str | None) -> None:
+async def set_thread_dnc(tx: Tx, caller: Caller, thread: Thread, is_blocked: bool, reason: str | None) -> None:
     """Suppresses the phone of a thread, or lifts the cause `person` and the lead's `sms` channel.
     Raises `SuppressionActive` if the phone has only the cause `lead`."""
     if is_blocked:
-        await suppress(tx, caller, [thread["lead_phone"]], reason)
+        await suppress(tx, caller, [thread.lead_phone], reason)
         return
-    await release(tx, caller, [thread["lead_phone"]], reason)
-    lead = require_found(await leads.get(tx, caller.tenant_id, thread["lead_id"]))
+    await release(tx, caller, [thread.lead_phone], reason)
+    lead = require_found(await leads.get(tx, caller.tenant_id, thread.lead_id))
     if "sms" in lead["dnc_channels"]:
         other_channels = [channel for channel in lead["dnc_channels"] if channel != "sms"]
         new_reason = lead["dnc_reason"] if other_channels else None
-        await leads.set_dnc(tx, caller.tenant_id, thread["lead_id"], other_channels, new_reason)
+        await leads.set_dnc(tx, caller.tenant_id, thread.lead_id, other_channels, new_reason)
 
 
 async def normalize_phones(read: ReadTx, caller: Caller, raw_phones: Sequence[str]) -> list[str]:

@@ -1,33 +1,39 @@
 """Dry turns (replays, shadows and tests): they POST a turn's payload to an endpoint and record its
 answer. Nothing of the answer is ever sent."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pydantic_core import to_json
 
-from app.commands import reply
+from app.commands import refusals
+from app.commands.hand_offs import HANDED_OFF_PREFIX
 from app.domain import ids
+from app.domain.orders import RefusedOrder
+from app.domain.problems import TurnClosed
+from app.domain.turns import StoredReply, TurnState
 from app.domain.windows import REPLY_WITHIN
-from app.store import turns
+from app.store import dry_turns, hand_overs, replies
+from app.store.dry_turns import DryTurn
 from app.store.engine import Tx
-from app.store.turns import DryTurn
+from app.store.hand_overs import PostEnd
+from app.store.turns import Turn, TurnKey
 
 
 def build_dry_turn(
     tenant_id: str,
     kind: str,
-    attempt_payload: Mapping[str, Any],
+    body: bytes,
     interaction_id: str | None,
     agent_id: str | None,
     of_turn: str | None,
 ) -> DryTurn:
-    """A new turn with the given payload. Its bytes differ from the live turn's only in the turn
-    id."""
+    """A new turn with the payload of `body`. Its bytes differ only in the turn id."""
     turn_id = ids.make("turn")
-    payload = {**attempt_payload, "turn": {**attempt_payload["turn"], "turnId": turn_id}}
-    body = to_json(payload)
+    payload = json.loads(body)
+    payload["turn"]["turnId"] = turn_id
     return DryTurn(
         tenant_id=tenant_id,
         turn_id=turn_id,
@@ -36,13 +42,13 @@ def build_dry_turn(
         kind=kind,
         through_seq=payload["turn"]["throughSeq"],
         of_turn=of_turn,
-        body=body,
+        body=to_json(payload),
     )
 
 
-async def begin_dry_turns(tx: Tx, dry_turns: Sequence[DryTurn]) -> None:
+async def begin_dry_turns(tx: Tx, new_turns: Sequence[DryTurn]) -> None:
     """Stores the turns that are about to be POSTed."""
-    await turns.add_dry_turns(tx, dry_turns, REPLY_WITHIN)
+    await dry_turns.add(tx, new_turns, REPLY_WITHIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,7 @@ class DryTurnResult:
     """The result of a dry turn's only POST. `texts`: the reply (None: there was none); `refused`:
     texts that could not be sent; `wrong`: what is wrong with the answer."""
 
-    state: Literal["replied", "declined", "handed_off", "failed", "awaiting_reply"]
+    state: TurnState
     reason: str | None
     texts: Sequence[str] | None
     refused: Sequence[str]
@@ -62,7 +68,7 @@ class DryTurnResult:
 
 async def settle_dry_turn(tx: Tx, tenant_id: str, turn_id: str, result: DryTurnResult) -> None:
     """Records the endpoint's answer. An empty answer leaves the turn open for a reply by the API."""
-    post_end = turns.PostEnd(
+    post_end = PostEnd(
         tenant_id=tenant_id,
         turn_id=turn_id,
         attempt=1,
@@ -72,15 +78,36 @@ async def settle_dry_turn(tx: Tx, tenant_id: str, turn_id: str, result: DryTurnR
         duration_ms=result.duration_ms,
         answer=result.recorded_answer or result.reason,
     )
-    await turns.end_posts(tx, [post_end])
-    turn = tenant_id, turn_id
+    await hand_overs.end_posts(tx, [post_end])
+    key = tenant_id, turn_id
     if result.wrong:
-        await reply.refuse_inline(tx, turn, result.refused, result.wrong)
+        await refusals.refuse_inline(tx, key, result.refused, result.wrong)
     if result.state == "handed_off":
-        reason = f"{reply.HANDED_OFF_PREFIX}{result.reason}"
-        if await turns.add_reason(tx, *turn, reason):
+        reason = f"{HANDED_OFF_PREFIX}{result.reason}"
+        if await replies.add_reason(tx, *key, reason):
             return  # already answered by the API
     if result.texts is None:
-        await turns.end_dry_turn(tx, *turn, result.state, result.reason, None)
+        await dry_turns.end(tx, *key, result.state, result.reason, None)
     else:
-        await reply.record_dry_turn_reply(tx, turn, result.texts, "inline", result.state, result.reason)
+        await _record_reply(tx, key, result.texts, "inline", result.state, result.reason)
+
+
+async def accept_reply(tx: Tx, turn: Turn, texts: Sequence[str], by: str) -> dict[str, Any] | RefusedOrder:
+    """Records an agent's reply to a dry turn; it is never sent."""
+    if turn.closed_at:
+        return RefusedOrder(TurnClosed(details=[f"turnId: {turn.reason}"]))
+    await _record_reply(tx, turn.key, texts, by, "replied")
+    return {"status": "caught", "turnId": turn.turn_id}
+
+
+async def _record_reply(
+    tx: Tx,
+    key: TurnKey,
+    texts: Sequence[str],
+    by: str,
+    state: TurnState,
+    reason: str | None = None,
+) -> None:
+    """Records the reply to a dry turn, and closes the turn with `state`."""
+    reply: StoredReply = {"texts": list(texts), "messageIds": [], "by": by}
+    await dry_turns.end(tx, *key, state, reason or "caught", reply)

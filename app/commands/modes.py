@@ -4,15 +4,20 @@ from collections.abc import Mapping, Sequence
 
 from app.domain.callers import Caller
 from app.domain.problems import SuppressionActive
+from app.domain.turns import ClosedState, LiveTurn
 from app.domain.words import INTERACTION_STATUSES
 from app.store import notes, suppressions, threads, turns
-from app.store.engine import Row, Tx
+from app.store.engine import Tx
+from app.store.interactions import Thread
 from app.store.threads import ThreadKey
+from app.store.turns import Turn, TurnEnd
 
 STATUSES_BUT_DNC = tuple(status for status in INTERACTION_STATUSES if status != "dnc")
 TAKE_OVER_REASON = "a person wrote"
 SWITCH_OFF_REASON = "agent mode was switched off"
 HAND_OVER_REASON = "the agent handed over to a person"
+EndedTurn = tuple[Turn | LiveTurn, str]
+"""(turn, why it ends)."""
 
 
 async def take_over(tx: Tx, thread_keys: Sequence[ThreadKey]) -> None:
@@ -29,8 +34,7 @@ async def switch_agent_mode(
 ) -> None:
     """Switches agent mode on or off. Off cancels the agent's unfinished turns and unsent texts,
     except `sent_with`: the ids of texts that were sent in the same request as the switch."""
-    locked_rows = await threads.lock(tx, actor_by_thread)
-    locked_threads = [(row["tenant_id"], row["interaction_id"]) for row in locked_rows]
+    locked_threads = await threads.lock(tx, actor_by_thread)
     await threads.switch_agent_mode(tx, locked_threads, on)
     if not on:
         await threads.cancel_turns(tx, locked_threads, SWITCH_OFF_REASON)
@@ -55,18 +59,22 @@ async def pause_agent(tx: Tx, thread: ThreadKey, why: str) -> None:
     await notes.add(tx, {thread: f"The agent is paused until tomorrow: {why}."})
 
 
-async def give_up_turns(tx: Tx, failed_turns: Sequence[tuple[Row, str]]) -> None:
-    """Closes the (turn, reason) as failed; their threads need a person."""
-    if not failed_turns:
+async def give_up_turns(tx: Tx, failed_turns: Sequence[EndedTurn]) -> None:
+    """Closes turns as failed; their threads need a person."""
+    await _end_unanswered(tx, failed_turns, "failed", "The agent did not get the lead's texts")
+
+
+async def expire_turns(tx: Tx, expired_turns: Sequence[EndedTurn]) -> None:
+    """Closes turns that their agents got and never answered; their threads need a person."""
+    await _end_unanswered(tx, expired_turns, "expired", "The agent did not answer the lead")
+
+
+async def _end_unanswered(tx: Tx, ended_turns: Sequence[EndedTurn], state: ClosedState, note: str) -> None:
+    if not ended_turns:
         return
-    thread_keys = [(turn["tenant_id"], turn["interaction_id"]) for turn, _ in failed_turns]
-    closed_turns = [(turn["tenant_id"], turn["turn_id"], "failed", why) for turn, why in failed_turns]
-    await turns.close(tx, closed_turns)
-    await threads.set_status(tx, thread_keys, "follow_up", only_from=("in_progress", "incomplete"))
-    note_texts = {
-        thread: f"The agent did not get the lead's texts: {why}."
-        for thread, (_, why) in zip(thread_keys, failed_turns, strict=True)
-    }
+    note_texts = {turn.thread: f"{note}: {why}." for turn, why in ended_turns}
+    await turns.close(tx, [TurnEnd(*turn.key, state, why) for turn, why in ended_turns])
+    await threads.set_status(tx, note_texts, "follow_up", only_from=("in_progress", "incomplete"))
     await notes.add(tx, note_texts)
 
 
@@ -79,35 +87,34 @@ async def resume_agents(tx: Tx, limit: int) -> int:
     return len(resumed_threads)
 
 
-async def set_by_hand(tx: Tx, caller: Caller, row: Row, status: str | None, agent_mode: bool | None) -> None:
-    """Sets status and agent mode of a thread (`row`), where given. `dnc` suppresses the phone;
+async def set_by_hand(tx: Tx, caller: Caller, thread: Thread, status: str | None, agent_mode: bool | None) -> None:
+    """Sets status and agent mode of a thread, where given. `dnc` suppresses the phone;
     another status lifts the cause `person`. Raises `SuppressionActive` if the phone has only the
     cause `lead`."""
-    thread = (row["tenant_id"], row["interaction_id"])
     if status == "dnc":
-        await suppressions.add(tx, [_build_cause(caller, row, "suppressed")])
-    elif status is not None and await _lift_by_hand(tx, caller, row):
-        await threads.set_status(tx, [thread], status)
+        await suppressions.add(tx, [_build_cause(caller, thread, "suppressed")])
+    elif status is not None and await _lift_by_hand(tx, caller, thread):
+        await threads.set_status(tx, [thread.key], status)
     if agent_mode is not None:
-        await switch_agent_mode(tx, {thread: caller.actor}, agent_mode)
+        await switch_agent_mode(tx, {thread.key: caller.actor}, agent_mode)
 
 
-async def _lift_by_hand(tx: Tx, caller: Caller, row: Row) -> bool:
+async def _lift_by_hand(tx: Tx, caller: Caller, thread: Thread) -> bool:
     """Lifts the cause `person`; returns whether the phone may be texted now. Raises
     `SuppressionActive` if the phone has only the cause `lead`."""
-    phone = row["lead_phone"]
-    causes = (await suppressions.get_causes(tx, row["tenant_id"], [phone])).get(phone, [])
+    phone = thread.lead_phone
+    causes = (await suppressions.get_causes(tx, thread.tenant_id, [phone])).get(phone, [])
     if causes == ["lead"]:
         raise SuppressionActive
     if "person" in causes:
-        await suppressions.lift(tx, [_build_cause(caller, row, "lifted")])
+        await suppressions.lift(tx, [_build_cause(caller, thread, "lifted")])
     return "lead" not in causes
 
 
-def _build_cause(caller: Caller, row: Row, event: str) -> suppressions.Cause:
+def _build_cause(caller: Caller, thread: Thread, event: str) -> suppressions.Cause:
     return suppressions.Cause(
-        tenant_id=row["tenant_id"],
-        phone=row["lead_phone"],
+        tenant_id=thread.tenant_id,
+        phone=thread.lead_phone,
         cause="person",
         actor=caller.actor,
         event=event,

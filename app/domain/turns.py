@@ -21,11 +21,14 @@ when not). A turn that is already closed keeps its state, and the hand-off is ad
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from difflib import SequenceMatcher
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired, get_args
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from app.domain.problems import (
     DncBlocked,
@@ -35,11 +38,16 @@ from app.domain.problems import (
     TurnCancelled,
     TurnClosed,
 )
+from app.domain.words import InteractionStatus
 
-TurnFacts = Mapping[str, Any]
-"""The columns of a turn by name."""
-UNFINISHED_STATES = frozenset({"collecting", "delivering", "awaiting_reply"})
-CLOSED_STATES = frozenset({"replied", "declined", "handed_off", "expired", "failed"})
+HandedOverState = Literal["delivering", "awaiting_reply"]
+UnfinishedState = Literal["collecting", HandedOverState]
+ClosedState = Literal["replied", "declined", "handed_off", "superseded", "cancelled", "expired", "failed"]
+TurnState = Literal[UnfinishedState, ClosedState]
+HANDED_OVER_STATES: tuple[HandedOverState, ...] = get_args(HandedOverState)
+UNFINISHED_STATES: tuple[UnfinishedState, ...] = get_args(UnfinishedState)
+UNHEARD_STATES: tuple[ClosedState, ...] = ("failed", "superseded")
+"""States of a closed turn whose texts may never have reached an agent."""
 STALE_REPLIES_TO_PROTECT = 2
 """After this many stale replies in a row, the next turn is protected."""
 PROTECTION_TIME = timedelta(seconds=60)
@@ -51,45 +59,134 @@ ALIKE_RATIO = 0.92
 NON_WORD_PATTERN = re.compile(r"[\W\d_]+")
 
 
+class Asked(TypedDict):
+    key: str
+    question: str
+
+
+class Known(Asked):
+    answer: str
+
+
+class StoredReply(TypedDict):
+    """The reply that closed a turn."""
+
+    texts: list[str]
+    messageIds: list[str]
+    by: str
+    """`api` or `inline`."""
+    answers: NotRequired[list[dict[str, Any]]]
+    """The `data` of the answer for each text; a repeat gets the same. A dry turn has none."""
+
+
+class HeldReply(TypedDict):
+    """A stale reply that waits for a person."""
+
+    texts: list[str]
+    heldAt: str
+    by: str
+
+
+class Unsent(TypedDict):
+    """A reply that came too late: the lead had written again."""
+
+    turnId: str
+    texts: list[str]
+    refusedAt: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnContext:
+    """The thread of a turn, its lead, its campaign and its agent: what a payload says besides the
+    texts."""
+
+    tenant_id: str
+    turn_id: str
+    interaction_id: str
+    status: InteractionStatus
+    lead_phone: str
+    our_number: str
+    last_seq: int
+    lead_id: str
+    first_name: str | None
+    last_name: str | None
+    email: str | None
+    phone: str | None
+    lead_status: str
+    answers: list[Known]
+    campaign_id: str | None
+    campaign_name: str | None
+    client_name: str | None
+    offer_name: str | None
+    questions: list[Asked]
+    sms_agent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LiveTurn:
+    """A live turn that still matters for the next step of its thread."""
+
+    tenant_id: str
+    interaction_id: str
+    turn_id: str
+    state: TurnState
+    due_at: datetime
+    posting: bool
+    protected: bool
+    attempt: int
+    accepted_at: datetime | None
+    unsent_reply: Unsent | None
+    is_due: bool
+    is_patient: bool
+    """It has not yet waited for the reply to a protected turn."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.tenant_id, self.turn_id
+
+    @property
+    def thread(self) -> tuple[str, str]:
+        return self.tenant_id, self.interaction_id
+
+
 @dataclass(frozen=True, slots=True)
 class TurnStep:
     """What to do now with the turns of one thread. None of the fields: nothing."""
 
-    due_turn: TurnFacts | None = None
+    due_turn: LiveTurn | None = None
     """The turn to hand over."""
-    superseded_turn: TurnFacts | None = None
+    superseded_turn: LiveTurn | None = None
     """The previous turn, still open, which `due_turn` replaces."""
-    waiting_turn: TurnFacts | None = None
+    waiting_turn: LiveTurn | None = None
     """A turn that is due, but waits for the reply to a protected turn."""
-    expired_turn: TurnFacts | None = None
+    expired_turn: LiveTurn | None = None
     """A turn that waited too long for its reply."""
     look_at: datetime | None = None
     """When the collecting turn is due, if it is not due yet."""
 
 
-def decide_step(live: Sequence[TurnFacts]) -> TurnStep:
+def decide_step(live: Sequence[LiveTurn]) -> TurnStep:
     """Decides the next step from the thread's unfinished turns, and closed turns whose POST may still
-    run (`live`). Besides its columns each turn has `is_due`, and `patient`: it has not yet waited
-    for a protected turn."""
-    is_posting = any(turn["posting"] and not turn["is_due"] for turn in live)
-    collecting_turn = next((turn for turn in live if turn["state"] == "collecting"), None)
-    open_turn = next((t for t in live if t["state"] in ("delivering", "awaiting_reply")), None)
-    if collecting_turn and collecting_turn["is_due"]:
+    run (`live`)."""
+    is_posting = any(turn.posting and not turn.is_due for turn in live)
+    collecting_turn = next((turn for turn in live if turn.state == "collecting"), None)
+    open_turn = next((turn for turn in live if turn.state in HANDED_OVER_STATES), None)
+    if collecting_turn and collecting_turn.is_due:
         if is_posting:
             return TurnStep()  # settling that POST looks at the thread again
-        if open_turn and open_turn["protected"] and collecting_turn["patient"]:
+        if open_turn and open_turn.protected and collecting_turn.is_patient:
             return TurnStep(waiting_turn=collecting_turn)
         return TurnStep(due_turn=collecting_turn, superseded_turn=open_turn)
-    look_at = collecting_turn["due_at"] if collecting_turn else None
-    if open_turn and open_turn["is_due"]:
-        if open_turn["state"] == "awaiting_reply":
+    look_at = collecting_turn.due_at if collecting_turn else None
+    if open_turn and open_turn.is_due:
+        if open_turn.state == "awaiting_reply":
             return TurnStep(expired_turn=open_turn, look_at=look_at)
         return TurnStep(due_turn=open_turn, look_at=look_at)
     return TurnStep(look_at=look_at)
 
 
 def check_reply(
-    state: str,
+    state: TurnState,
     reason: str | None,
     *,
     is_suppressed: bool,
@@ -103,32 +200,43 @@ def check_reply(
     the agent does not want stale replies to be sent)."""
     if is_suppressed:
         return DncBlocked()
-    if state in CLOSED_STATES:
-        return TurnClosed(details=[f"turnId: {reason}"])
     if state == "cancelled":
         return TurnCancelled(details=[f"turnId: {reason}"])
     if state == "collecting":
         return NoOpenTurn(details=["turnId: was not handed over yet"])
+    if state != "superseded" and state not in HANDED_OVER_STATES:
+        return TurnClosed(details=[f"turnId: {reason}"])
     if is_guarded and (state == "superseded" or has_lead_written):
         return StaleTurn()
     return None
 
 
-def check_handoff(*, is_suppressed: bool, person_wrote: bool, agent_mode: bool) -> Problem | None:
+@dataclass(frozen=True, slots=True)
+class LaterEvents:
+    """What happened in a thread after one of its turns was handed over."""
+
+    agent_mode: bool
+    """As of now."""
+    person_wrote: bool
+    """A person wrote, or sent a held reply of the agent."""
+    answered: bool
+    """A later turn was answered."""
+
+
+def check_handoff(later_events: LaterEvents, *, is_suppressed: bool) -> Problem | None:
     """Why a hand-off to a person is refused; None: it is obeyed."""
     if is_suppressed:
         return DncBlocked(details=["handoff: the phone may not be texted"])
-    if person_wrote:
+    if later_events.person_wrote:
         return TurnCancelled(details=["handoff: a person wrote"])
-    if not agent_mode:
+    if not later_events.agent_mode:
         return TurnCancelled(details=["handoff: agent mode is off"])
     return None
 
 
-def is_outdated(*, answered: bool, person_wrote: bool, agent_mode: bool) -> bool:
-    """Whether a stale reply is of no more use, so that no person is asked about it. The arguments
-    are what `store.turns.get_later_events` returns."""
-    return answered or person_wrote or not agent_mode
+def is_outdated(later_events: LaterEvents) -> bool:
+    """Whether a stale reply is of no more use, so that no person is asked about it."""
+    return later_events.answered or later_events.person_wrote or not later_events.agent_mode
 
 
 def is_looping(replies: Sequence[str]) -> bool:

@@ -17,7 +17,7 @@ from app.jobs.catch_up import CatchUp
 from app.jobs.deliver import Batch, Delivery
 from app.jobs.forward import THREADS_PER_CLAIM, Forwarding
 from app.jobs.turn_claims import HandOver
-from app.store import owed, turns
+from app.store import hand_overs, owed, turns
 from app.store.clock import OUTBOX_HINT, Clock
 from app.store.connections import DATABASE_AWAY_ERRORS
 from app.store.engine import Database
@@ -135,7 +135,7 @@ class Loops:
             asked_at = time.time()
             now = await turns.get_database_time(tx)
             self._clock_offset = now - (asked_at + time.time()) / 2
-            due_threads = await turns.find_due_threads(tx, THREADS_PER_POLL)
+            due_threads = await hand_overs.find_due_threads(tx, THREADS_PER_POLL)
         self._owed_event.set()
         await self._claim_turns(due_threads)
         await self._rest_for(POLL_SECONDS)

@@ -1,12 +1,10 @@
 """Claim due turns: one transaction for a set of threads, with the same number of statements for one
 thread as for a hundred."""
 
-import json
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
 from pydantic_core import to_json
@@ -15,20 +13,30 @@ from app.access.sealing import Seal
 from app.agents import payload
 from app.commands import dry_turns, modes
 from app.domain import ids, transcripts, windows
-from app.domain.turns import PROTECTION_TIME, STALE_REPLIES_TO_PROTECT, TurnStep, decide_step
+from app.domain.turns import (
+    PROTECTION_TIME,
+    STALE_REPLIES_TO_PROTECT,
+    UNHEARD_STATES,
+    LiveTurn,
+    TurnStep,
+    decide_step,
+)
 from app.domain.windows import HAND_OVER_LEASE, REPLY_WITHIN
 from app.jobs.endpoints import Endpoints
 from app.jobs.figures import TURN_LATE_SECONDS
-from app.store import threads, turns
+from app.store import hand_overs, threads, turns
 from app.store.clock import turn_hint
-from app.store.engine import Row, Tx
+from app.store.dry_turns import DryTurn
+from app.store.engine import Tx
+from app.store.hand_overs import PayloadFacts, PayloadTexts, PostStart
 from app.store.threads import ThreadKey
-from app.store.turns import DryTurn, PayloadTexts, PostStart, TurnKey
+from app.store.turns import TurnEnd, TurnKey
 
 FULL_WAIT = timedelta(seconds=1)
 """How long a turn waits if its agent's endpoint has no free place."""
 BUSY_THREAD_WAIT = timedelta(milliseconds=50)
 """A thread's lock is rarely held for longer."""
+EXPIRED_REASON = "no reply came in time"
 log = structlog.get_logger("forward")
 
 
@@ -76,7 +84,7 @@ async def claim(
     held are skipped and get a hint for `BUSY_THREAD_WAIT` later."""
     free_threads = await threads.lock_free(tx, thread_keys)
     await _retry_busy_threads(tx, set(thread_keys) - set(free_threads))
-    live_turns = await turns.get_live(tx, free_threads) if free_threads else {}
+    live_turns = await hand_overs.get_live(tx, free_threads) if free_threads else {}
     steps = {thread: decide_step(rows) for thread, rows in live_turns.items()}
     tx.hints.update({turn_hint(*thread): step.look_at for thread, step in steps.items() if step.look_at})
     await _end_earlier_turns(tx, live_turns, steps)
@@ -91,47 +99,51 @@ async def _retry_busy_threads(tx: Tx, busy_threads: Collection[ThreadKey]) -> No
         tx.hints.update({turn_hint(*thread): at for thread, at in time_by_thread.items()})
 
 
-async def _end_earlier_turns(tx: Tx, live_turns: dict[ThreadKey, list[Row]], steps: dict[ThreadKey, TurnStep]) -> None:
+async def _end_earlier_turns(
+    tx: Tx, live_turns: dict[ThreadKey, list[LiveTurn]], steps: dict[ThreadKey, TurnStep]
+) -> None:
     """Closes the turns before those that are handed over, and moves texts that no agent received
     into the newer turn."""
-    closed_turns, moves, waits = [], [], []
+    closed_turns, unanswered_turns, moves, waits = [], [], [], []
     for thread, step in steps.items():
         if step.waiting_turn:
-            waits.append(
-                (*_get_turn_key(step.waiting_turn), PROTECTION_TIME)
-            )  # the protected turn's reply ends the wait
+            waits.append((*step.waiting_turn.key, PROTECTION_TIME))  # the protected turn's reply ends the wait
         if step.expired_turn:
-            closed_turns.append((*_get_turn_key(step.expired_turn), "expired", "no reply came in time"))
+            if step.look_at is None:
+                unanswered_turns.append((step.expired_turn, EXPIRED_REASON))
+            else:  # the lead wrote again, so the agent may still answer
+                closed_turns.append(TurnEnd(*step.expired_turn.key, "expired", EXPIRED_REASON))
         if step.superseded_turn:
-            closed_turns.append((*_get_turn_key(step.superseded_turn), "superseded", "the lead wrote again"))
-        if step.due_turn and step.due_turn["state"] == "collecting":
-            earlier_turns = [turn for turn in live_turns[thread] if turn["state"] in turns.UNHEARD_STATES]
-            if step.superseded_turn and step.superseded_turn["accepted_at"] is None:
+            closed_turns.append(TurnEnd(*step.superseded_turn.key, "superseded", "the lead wrote again"))
+        if step.due_turn and step.due_turn.state == "collecting":
+            earlier_turns = [turn for turn in live_turns[thread] if turn.state in UNHEARD_STATES]
+            if step.superseded_turn and step.superseded_turn.accepted_at is None:
                 earlier_turns.append(step.superseded_turn)
-            moves += [(*_get_turn_key(turn), step.due_turn["turn_id"]) for turn in earlier_turns]
+            moves += [(*turn.key, step.due_turn.turn_id) for turn in earlier_turns]
     await turns.postpone(tx, waits)
     await turns.close(tx, closed_turns)
-    await turns.move_texts(tx, moves)
+    await modes.expire_turns(tx, unanswered_turns)
+    await hand_overs.move_texts(tx, moves)
 
 
 async def _begin_hand_overs(
-    tx: Tx, due_turns: Sequence[Row], seal: Seal, endpoints: Endpoints, places: ExitStack
+    tx: Tx, due_turns: Sequence[LiveTurn], seal: Seal, endpoints: Endpoints, places: ExitStack
 ) -> list[HandOver]:
-    facts_by_turn = await turns.get_payload_facts(tx, [_get_full_key(turn) for turn in due_turns])
-    turns_to_post: list[Row] = []
+    facts_by_turn = await hand_overs.get_payload_facts(tx, due_turns)
+    turns_to_post: list[LiveTurn] = []
     waits: list[tuple[str, str, timedelta]] = []
-    failed_turns: list[tuple[Row, str]] = []
+    failed_turns: list[tuple[LiveTurn, str]] = []
     for turn in due_turns:
-        facts = facts_by_turn[_get_turn_key(turn)]
-        if facts["sms_agent_id"] is None:
+        facts = facts_by_turn.get(turn.key)
+        if facts is None:
             failed_turns.append((turn, "no active agent serves this thread"))
         elif wait := _get_wait(facts, endpoints):
-            waits.append((*_get_turn_key(turn), wait))
+            waits.append((*turn.key, wait))
         elif why := await _check_brake(tx, turn, facts):
             failed_turns.append((turn, why))
         else:
-            endpoints.take_place(facts["sms_agent_id"])
-            places.callback(endpoints.free_place, facts["sms_agent_id"])
+            endpoints.take_place(facts.sms_agent_id)
+            places.callback(endpoints.free_place, facts.sms_agent_id)
             turns_to_post.append(turn)
     await turns.postpone(tx, waits)
     await modes.give_up_turns(tx, failed_turns)
@@ -139,51 +151,53 @@ async def _begin_hand_overs(
 
 
 async def _freeze_payloads(
-    tx: Tx, turns_to_post: Sequence[Row], facts_by_turn: dict[TurnKey, Row], seal: Seal
+    tx: Tx, turns_to_post: Sequence[LiveTurn], facts_by_turn: dict[TurnKey, PayloadFacts], seal: Seal
 ) -> list[HandOver]:
-    fresh_keys = [_get_full_key(turn) for turn in turns_to_post if not facts_by_turn[_get_turn_key(turn)]["frozen"]]
-    texts_by_turn = await turns.get_payload_texts(tx, fresh_keys, transcripts.MAX_ENTRIES) if fresh_keys else {}
+    fresh_turns = [turn for turn in turns_to_post if not facts_by_turn[turn.key].frozen]
+    texts_by_turn = await hand_overs.get_payload_texts(tx, fresh_turns, transcripts.MAX_ENTRIES) if fresh_turns else {}
     posts = [
-        _build_hand_over(turn, facts_by_turn[_get_turn_key(turn)], texts_by_turn.get(_get_turn_key(turn)), seal)
+        _build_hand_over(turn, facts_by_turn[turn.key], texts_by_turn.get(turn.key, PayloadTexts()), seal)
         for turn in turns_to_post
     ]
-    await turns.begin_posts(tx, [post_start for post_start, _ in posts], HAND_OVER_LEASE)
-    hand_overs = [hand_over for _, hand_over in posts]
-    await dry_turns.begin_dry_turns(tx, [hand_over.shadow.dry_turn for hand_over in hand_overs if hand_over.shadow])
-    return hand_overs
+    await hand_overs.begin_posts(tx, [post_start for post_start, _ in posts], HAND_OVER_LEASE)
+    claimed_turns = [hand_over for _, hand_over in posts]
+    await dry_turns.begin_dry_turns(tx, [hand_over.shadow.dry_turn for hand_over in claimed_turns if hand_over.shadow])
+    return claimed_turns
 
 
-def _build_hand_over(turn: Row, facts: Row, texts: PayloadTexts | None, seal: Seal) -> tuple[PostStart, HandOver]:
+def _build_hand_over(
+    turn: LiveTurn, facts: PayloadFacts, texts: PayloadTexts, seal: Seal
+) -> tuple[PostStart, HandOver]:
     """The row of the POST, and the hand-over that performs it."""
-    now: datetime = facts["now"]
-    TURN_LATE_SECONDS.observe((now - turn["due_at"]).total_seconds())
-    lease, attempt, expires_at = ids.make("evt"), turn["attempt"] + 1, now + REPLY_WITHIN
+    now = facts.now
+    TURN_LATE_SECONDS.observe((now - turn.due_at).total_seconds())
+    lease, attempt, expires_at = ids.make("evt"), turn.attempt + 1, now + REPLY_WITHIN
     signed_payload, unsayable = SignedPayload(), None
     try:
         signed_payload = _build_payload(turn, facts, texts, seal, attempt, expires_at)
     except Exception as error:  # one bad turn must not stop the others
-        log.exception("a turn's payload could not be built", turn_id=turn["turn_id"])
+        log.exception("a turn's payload could not be built", turn_id=turn.turn_id)
         unsayable = f"the payload could not be built: {type(error).__name__}"
     post_start = PostStart(
-        tenant_id=turn["tenant_id"],
-        turn_id=turn["turn_id"],
+        tenant_id=turn.tenant_id,
+        turn_id=turn.turn_id,
         attempt=attempt,
         lease=lease,
-        agent_id=facts["sms_agent_id"],
-        through_seq=facts["last_seq"],
-        is_protected=facts["stale_replies"] >= STALE_REPLIES_TO_PROTECT,
+        agent_id=facts.sms_agent_id,
+        through_seq=facts.last_seq,
+        is_protected=facts.stale_replies >= STALE_REPLIES_TO_PROTECT,
         at=now,
         expires_at=expires_at,
         body=signed_payload.body,
     )
     return post_start, HandOver(
-        tenant_id=turn["tenant_id"],
-        interaction_id=turn["interaction_id"],
-        turn_id=turn["turn_id"],
+        tenant_id=turn.tenant_id,
+        interaction_id=turn.interaction_id,
+        turn_id=turn.turn_id,
         attempt=attempt,
         lease=lease,
-        agent_id=facts["sms_agent_id"],
-        url=facts["webhook_url"],
+        agent_id=facts.sms_agent_id,
+        url=facts.webhook_url,
         secrets=signed_payload.secrets,
         at=now,
         body=signed_payload.body,
@@ -193,70 +207,56 @@ def _build_hand_over(turn: Row, facts: Row, texts: PayloadTexts | None, seal: Se
 
 
 def _build_payload(
-    turn: Row,
-    facts: Row,
-    texts: PayloadTexts | None,
+    turn: LiveTurn,
+    facts: PayloadFacts,
+    texts: PayloadTexts,
     seal: Seal,
     attempt: int,
     expires_at: datetime,
 ) -> SignedPayload:
-    frozen_payload = (
-        payload.freeze(turn["turn_id"], facts, texts.texts, texts.transcript, turn["unsent_reply"])
-        if texts
-        else json.loads(facts["frozen"])
-    )
-    attempt_payload = payload.address_attempt(frozen_payload, attempt, expires_at, facts["now"])
-    sealed_secrets = [facts["secret"], facts["previous"]]
+    if facts.frozen:
+        body = payload.repeat_turn(facts.frozen, attempt, expires_at, facts.now)
+    else:
+        body = to_json(
+            payload.build_turn(facts, texts.texts, texts.transcript, turn.unsent_reply, attempt, expires_at, facts.now)
+        )
+    sealed_secrets = [facts.secret, facts.previous_secret]
     return SignedPayload(
-        to_json(attempt_payload),
+        body,
         tuple(seal.open(secret).decode() for secret in sealed_secrets if secret),
-        _build_shadow(turn, facts, attempt_payload) if attempt == 1 else None,
+        _build_shadow(turn, facts, body) if attempt == 1 else None,
     )
 
 
-def _build_shadow(turn: Row, facts: Row, attempt_payload: dict[str, Any]) -> Shadow | None:
-    if not facts["shadow_webhook_url"]:
+def _build_shadow(turn: LiveTurn, facts: PayloadFacts, body: bytes) -> Shadow | None:
+    if not facts.shadow_webhook_url:
         return None
     dry_turn = dry_turns.build_dry_turn(
-        turn["tenant_id"],
-        "shadow",
-        attempt_payload,
-        turn["interaction_id"],
-        facts["sms_agent_id"],
-        turn["turn_id"],
+        turn.tenant_id, "shadow", body, turn.interaction_id, facts.sms_agent_id, turn.turn_id
     )
-    return Shadow(facts["shadow_webhook_url"], dry_turn)
+    return Shadow(facts.shadow_webhook_url, dry_turn)
 
 
-def _get_wait(facts: Row, endpoints: Endpoints) -> timedelta | None:
+def _get_wait(facts: PayloadFacts, endpoints: Endpoints) -> timedelta | None:
     """How long a due turn must wait for its agent's business hours or for a free place at its
     endpoint; None if it need not."""
-    if hours := facts["business_hours"]:
-        opens = windows.find_opening(facts["now"], hours)
-        if opens > facts["now"]:
-            wait: timedelta = opens - facts["now"]
-            return wait
-    return FULL_WAIT if endpoints.is_full(facts["sms_agent_id"]) else None
+    if hours := facts.business_hours:
+        opens = windows.find_opening(facts.now, hours)
+        if opens > facts.now:
+            return opens - facts.now
+    return FULL_WAIT if endpoints.is_full(facts.sms_agent_id) else None
 
 
-async def _check_brake(tx: Tx, turn: Row, facts: Row) -> str | None:
+async def _check_brake(tx: Tx, turn: LiveTurn, facts: PayloadFacts) -> str | None:
     """Why the loop breaker stops the turn, None if it does not. Pauses the agent at its daily
     limit."""
-    if turn["attempt"]:
+    if turn.attempt:
         return None  # it was checked before its first attempt
-    if facts["paused"]:
-        return f"the agent is paused: {facts['paused_reason']}"
-    max_turns = facts["max_turns_per_day"]
-    if facts["handed_over_today"] < max_turns:
+    if facts.is_paused:
+        return f"the agent is paused: {facts.paused_reason}"
+    max_turns = facts.max_turns_per_day
+    if facts.handed_over_today < max_turns:
         return None
     why = f"{max_turns} turns were handed over today"
-    await modes.pause_agent(tx, (turn["tenant_id"], turn["interaction_id"]), why)
+    await modes.pause_agent(tx, turn.thread, why)
     return f"the agent is paused: {why}"
-
-
-def _get_turn_key(turn: Row) -> TurnKey:
-    return turn["tenant_id"], turn["turn_id"]
-
-
-def _get_full_key(turn: Row) -> tuple[str, str, str]:
-    return turn["tenant_id"], turn["interaction_id"], turn["turn_id"]

@@ -6,14 +6,15 @@ from dataclasses import replace
 from app import traces
 from app.agents.webhook import Answer, Failed, Taken
 from app.calls.agents import PostResult
-from app.commands import modes, reply
+from app.commands import hand_offs, modes, refusals, reply
 from app.domain.turns import UNFINISHED_STATES
 from app.domain.windows import next_hand_over
 from app.jobs.turn_claims import HandOver
-from app.store import threads, turns
+from app.store import hand_overs, threads, turns
 from app.store.clock import turn_hint
-from app.store.engine import Row, Tx
-from app.store.turns import PostEnd
+from app.store.engine import Tx
+from app.store.hand_overs import PostEnd
+from app.store.turns import Turn
 
 AnsweredHandOver = tuple[HandOver, PostResult]
 
@@ -39,12 +40,12 @@ async def _settle_set(tx: Tx, answers: Sequence[AnsweredHandOver]) -> None:
         for hand_over, result in answers
         if (key := (hand_over.tenant_id, hand_over.turn_id)) in known_turns
     ]
-    new_endings = await turns.end_posts(
+    new_endings = await hand_overs.end_posts(
         tx, [_build_post_end(turn, hand_over, result) for turn, hand_over, result in found_answers]
     )
     for turn, _, _ in found_answers:
-        if turn["next_due_at"]:  # texts came meanwhile; without a hint only the poll would find them
-            tx.hints[turn_hint(turn["tenant_id"], turn["interaction_id"])] = turn["next_due_at"]
+        if turn.next_due_at:  # texts came meanwhile; without a hint only the poll would find them
+            tx.hints[turn_hint(*turn.thread)] = turn.next_due_at
     await _apply_answers(
         tx,
         [(turn, result.answer) for turn, hand_over, result in found_answers if _has_lease(turn, hand_over)],
@@ -54,16 +55,16 @@ async def _settle_set(tx: Tx, answers: Sequence[AnsweredHandOver]) -> None:
         [
             (turn, result.answer)
             for turn, hand_over, result in found_answers
-            if not _has_lease(turn, hand_over) and (*_get_turn_key(turn), hand_over.attempt) in new_endings
+            if not _has_lease(turn, hand_over) and (*turn.key, hand_over.attempt) in new_endings
         ],
     )
 
 
-def _has_lease(turn: Row, hand_over: HandOver) -> bool:
-    return bool(turn["state"] == "delivering" and turn["lease"] == hand_over.lease)
+def _has_lease(turn: Turn, hand_over: HandOver) -> bool:
+    return turn.state == "delivering" and turn.lease == hand_over.lease
 
 
-def _build_post_end(turn: Row, hand_over: HandOver, result: PostResult) -> PostEnd:
+def _build_post_end(turn: Turn, hand_over: HandOver, result: PostResult) -> PostEnd:
     fault = result.answer if isinstance(result.answer, Failed) else None
     has_lease = _has_lease(turn, hand_over)
     return PostEnd(
@@ -75,26 +76,26 @@ def _build_post_end(turn: Row, hand_over: HandOver, result: PostResult) -> PostE
         http_status=result.http_status,
         duration_ms=result.duration_ms,
         answer=result.recorded_answer if result.recorded_answer is not None else getattr(result.answer, "why", None),
-        is_accepted=not fault and (has_lease or turn["accepted_at"] is None),
+        is_accepted=not fault and (has_lease or turn.accepted_at is None),
         # No hint for a retry: the poll finds it, and a second later is early enough.
         retry_in=next_hand_over(hand_over.attempt, fault.retry_after) if fault and has_lease else None,
     )
 
 
-async def _apply_answers(tx: Tx, answers: Sequence[tuple[Row, Answer]]) -> None:
-    failed_turns: list[tuple[Row, str]] = []
-    accepted_answers: list[tuple[Row, Taken]] = []
+async def _apply_answers(tx: Tx, answers: Sequence[tuple[Turn, Answer]]) -> None:
+    failed_turns: list[tuple[Turn, str]] = []
+    accepted_answers: list[tuple[Turn, Taken]] = []
     for turn, answer in answers:
         if isinstance(answer, Taken):
             accepted_answers.append((turn, answer))
-        elif next_hand_over(turn["attempt"], answer.retry_after) is None:
-            why = f"the agent's webhook failed {turn['attempt']} times: {answer.why}"
+        elif next_hand_over(turn.attempt, answer.retry_after) is None:
+            why = f"the agent's webhook failed {turn.attempt} times: {answer.why}"
             failed_turns.append((turn, why))
     await modes.give_up_turns(tx, failed_turns)
     await _act_on_answers(tx, accepted_answers)
 
 
-async def _act_on_late_answers(tx: Tx, answers: Sequence[tuple[Row, Answer]]) -> None:
+async def _act_on_late_answers(tx: Tx, answers: Sequence[tuple[Turn, Answer]]) -> None:
     """Acts on answers that came after the lease had ended. If the turn is open, its texts are
     ignored: the turn is handed over again and gets a new answer. If it is closed, they are recorded
     as refused. A hand-off is obeyed in both cases."""
@@ -108,26 +109,22 @@ async def _act_on_late_answers(tx: Tx, answers: Sequence[tuple[Row, Answer]]) ->
     )
 
 
-def _is_refusal(turn: Row, answer: Taken) -> bool:
+def _is_refusal(turn: Turn, answer: Taken) -> bool:
     """Whether the turn is closed and these texts are not its accepted reply."""
-    if not answer.texts or turn["state"] in UNFINISHED_STATES:
+    if not answer.texts or turn.state in UNFINISHED_STATES:
         return False
-    return not turn["reply"] or turn["reply"]["texts"] != list(answer.texts)
+    return not turn.reply or turn.reply["texts"] != list(answer.texts)
 
 
-async def _act_on_answers(tx: Tx, accepted_answers: Sequence[tuple[Row, Taken]]) -> None:
+async def _act_on_answers(tx: Tx, accepted_answers: Sequence[tuple[Turn, Taken]]) -> None:
     """Sends the replies, then hands threads to people: a reply beside a hand-off goes first."""
     replies = [(turn, answer.texts) for turn, answer in accepted_answers if answer.texts is not None]
     for turn, texts in replies:
-        traces.record_point("reply", turn["turn_id"], texts=len(texts))
+        traces.record_point("reply", turn.turn_id, texts=len(texts))
     if replies:
         await reply.accept_inline_replies(tx, replies)
     for turn, answer in accepted_answers:
         if answer.why:
-            await reply.refuse_inline(tx, _get_turn_key(turn), answer.refused, answer.why)
+            await refusals.refuse_inline(tx, turn.key, answer.refused, answer.why)
         if answer.handoff:
-            await reply.hand_off(tx, turn, answer.handoff)
-
-
-def _get_turn_key(turn: Row) -> turns.TurnKey:
-    return turn["tenant_id"], turn["turn_id"]
+            await hand_offs.hand_off(tx, turn, answer.handoff)

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from app.store.engine import ReadTx, Row
-from app.store.interactions import list_page
+from app.store.engine import ReadTx
+from app.store.interactions import Thread, list_page
 from app.store.thread_filters import ThreadFilter
 
-PlacedThread = tuple[bool, Row]
+PlacedThread = tuple[bool, Thread]
 """Whether the thread needs a person, and the thread."""
 ListCursor = tuple[int, datetime, str]
 """(1 if the thread needs a person else 0, last_message_at, interaction id)."""
@@ -25,16 +25,16 @@ async def find_page(
     page: list[PlacedThread] = []
     if before is None or before[0]:
         part_filters = replace(filters, needs_person=True)
-        rows = await list_page(read, tenant_id, part_filters, before and before[1:], limit)
-        page += [(True, row) for row in rows]
+        threads = await list_page(read, tenant_id, part_filters, before and before[1:], limit)
+        page += [(True, thread) for thread in threads]
     if len(page) < limit:
         part_filters = replace(filters, needs_person=False)
         after = before[1:] if before and not before[0] else None
-        rows = await list_page(read, tenant_id, part_filters, after, limit - len(page))
-        page += [(False, row) for row in rows]
+        threads = await list_page(read, tenant_id, part_filters, after, limit - len(page))
+        page += [(False, thread) for thread in threads]
     return page
 
 
 def cursor_of(placed_thread: PlacedThread) -> Sequence[object]:
-    needs_person, row = placed_thread
-    return (int(needs_person), row["last_message_at"], row["interaction_id"])
+    needs_person, thread = placed_thread
+    return (int(needs_person), thread.last_message_at, thread.interaction_id)

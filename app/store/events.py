@@ -9,12 +9,30 @@ before a restore and reads from the start.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from app.store.engine import ReadTx, Row
+from app.store.engine import ReadTx
 
 EventCursor = tuple[int, int]
 FIRST_CURSOR: EventCursor = (0, 0)
 SETTLED_SQL = "transaction < pg_snapshot_xmin(pg_current_snapshot())"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    transaction: int
+    event_id: int
+    type: str
+    interaction_id: str | None
+    data: dict[str, Any]
+    at: datetime
+
+    @property
+    def cursor(self) -> EventCursor:
+        return self.transaction, self.event_id
+
 
 LIST_AFTER_SQL = f"""
 SELECT transaction::text::bigint AS transaction, event_id, type, interaction_id, data, at
@@ -30,10 +48,10 @@ ORDER BY tenant_events.transaction, event_id LIMIT $5
 
 async def list_after(
     read: ReadTx, tenant_id: str, cursor: EventCursor, types: Sequence[str] | None, limit: int
-) -> list[Row]:
+) -> list[Event]:
     """Up to `limit` events after the cursor, in order. `types` None: all types."""
     type_list = None if types is None else list(types)
-    return await read.fetch_rows(LIST_AFTER_SQL, tenant_id, str(cursor[0]), cursor[1], type_list, limit)
+    return await read.fetch(Event, LIST_AFTER_SQL, tenant_id, str(cursor[0]), cursor[1], type_list, limit)
 
 
 GET_NEWEST_CURSOR_SQL = f"""

@@ -1,21 +1,79 @@
 """Reads threads: one, lists of them, and their transcripts."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from app.domain.transcripts import TranscriptText
+from app.domain.turns import HeldReply, TurnState
 from app.store import search
-from app.store.engine import ReadTx, Row, Tx, as_columns
+from app.store.engine import ReadTx, Tx, as_columns
 from app.store.may_text import may_not_text_sql
+from app.store.rows import hints_of
 from app.store.thread_filters import ThreadFilter
 from app.store.threads import ThreadKey
+from app.store.turn_states import UNFINISHED_SQL
 
-THREADS_SQL = """
-SELECT t.*, c.client_id, c.offer_id, c.name AS campaign_name, l.first_name, l.last_name,
-       l.is_test, turn.state AS turn_state, turn.window_due_at AS turn_due_at,
-       turn.posting AS turn_posting, turn.attempt AS turn_attempt, turn.due_at AS turn_again_at,
-       t.paused_until > clock_timestamp() AS agent_paused, held.turn_id AS held_turn_id,
-       held.held,
-       newest.provider, newest.provider_message_id, last_sent.error_code, last_sent.error_message,
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A thread with its lead's name, its campaign, its agent's unfinished turn, any held reply, and
+    the error of our last text."""
+
+    tenant_id: str
+    interaction_id: str
+    our_number: str
+    lead_phone: str
+    lead_id: str
+    campaign_id: str | None
+    status: str
+    agent_mode: bool
+    last_seq: int
+    unread_count: int
+    last_message_at: datetime
+    last_preview: str | None
+    last_direction: str | None
+    summary: str | None
+    created_at: datetime
+    updated_at: datetime
+    paused_until: datetime | None
+    paused_reason: str | None
+    agent_paused: bool | None
+    client_id: str | None
+    offer_id: str | None
+    first_name: str | None
+    last_name: str | None
+    is_test: bool
+    turn_state: TurnState | None
+    turn_due_at: datetime | None
+    """When the turn's window closes."""
+    turn_posting: bool | None
+    turn_attempt: int | None
+    turn_again_at: datetime | None
+    held_turn_id: str | None
+    held: HeldReply | None
+    provider: str | None
+    provider_message_id: str | None
+    error_code: str | None
+    error_message: str | None
+    last_failed: bool
+
+    @property
+    def key(self) -> ThreadKey:
+        return self.tenant_id, self.interaction_id
+
+
+THREADS_SQL = f"""
+SELECT t.tenant_id, t.interaction_id, t.our_number, t.lead_phone, t.lead_id, t.campaign_id, t.status,
+       t.agent_mode, t.last_seq, t.unread_count, t.last_message_at, t.last_preview, t.last_direction,
+       t.summary, t.created_at, t.updated_at, t.paused_until, t.paused_reason,
+       t.paused_until > clock_timestamp() AS agent_paused,
+       c.client_id, c.offer_id, l.first_name, l.last_name, l.is_test,
+       turn.state AS turn_state, turn.window_due_at AS turn_due_at, turn.posting AS turn_posting,
+       turn.attempt AS turn_attempt, turn.due_at AS turn_again_at,
+       held.turn_id AS held_turn_id, held.held, newest.provider, newest.provider_message_id,
+       last_sent.error_code, last_sent.error_message,
        coalesce(last_sent.status IN ('failed', 'undelivered'), false) AS last_failed
 FROM interactions t
 JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
@@ -23,7 +81,7 @@ LEFT JOIN campaigns c ON c.tenant_id = t.tenant_id AND c.campaign_id = t.campaig
 LEFT JOIN LATERAL (
     SELECT u.state, u.window_due_at, u.due_at, u.posting, u.attempt FROM turns u
     WHERE u.tenant_id = t.tenant_id AND u.interaction_id = t.interaction_id AND u.kind = 'live'
-      AND u.state IN ('collecting', 'delivering', 'awaiting_reply')
+      AND u.state IN {UNFINISHED_SQL}
     ORDER BY u.state = 'collecting' DESC LIMIT 1
 ) turn ON t.agent_mode
 LEFT JOIN LATERAL (
@@ -54,18 +112,16 @@ WHERE t.tenant_id = $1
 GET_THREAD_SQL = f"{THREADS_SQL} AND t.interaction_id = $2"
 
 
-async def get(read: ReadTx, tenant_id: str, interaction_id: str) -> Row | None:
-    """The thread with its lead's name, its campaign, its agent's unfinished turn, any held reply,
-    and the error of our last text."""
-    return await read.fetch_row(GET_THREAD_SQL, tenant_id, interaction_id)
+async def get(read: ReadTx, tenant_id: str, interaction_id: str) -> Thread | None:
+    return await read.fetch_one(Thread, GET_THREAD_SQL, tenant_id, interaction_id)
 
 
 LIST_OF_LEAD_SQL = f"{THREADS_SQL} AND t.lead_id = $2 ORDER BY t.last_message_at DESC, t.interaction_id DESC"
 
 
-async def list_of_lead(read: ReadTx, tenant_id: str, lead_id: str) -> list[Row]:
+async def list_of_lead(read: ReadTx, tenant_id: str, lead_id: str) -> list[Thread]:
     """All threads of a lead, the newest activity first."""
-    return await read.fetch_rows(LIST_OF_LEAD_SQL, tenant_id, lead_id)
+    return await read.fetch(Thread, LIST_OF_LEAD_SQL, tenant_id, lead_id)
 
 
 GET_PAGE_SQL = f"""{THREADS_SQL} AND t.interaction_id = ANY ($2::text[])
@@ -79,33 +135,51 @@ async def list_page(
     filters: ThreadFilter,
     before: tuple[Any, ...] | None,
     limit: int,
-) -> list[Row]:
+) -> list[Thread]:
     """Up to `limit` threads, newest activity first, that come after `before` (last_message_at,
     interaction id). Finds the ids first, from indexes; then reads the rows."""
     ids = await search.find_page(read, tenant_id, filters, before, limit)
-    return await read.fetch_rows(GET_PAGE_SQL, tenant_id, ids) if ids else []
+    return await read.fetch(Thread, GET_PAGE_SQL, tenant_id, ids) if ids else []
 
 
-GET_TRANSCRIPT_SQL = """
+@dataclass(frozen=True, slots=True)
+class Message(TranscriptText):
+    """A text or note with what else is shown of it."""
+
+    interaction_id: str
+    actor: str | None
+    to_phone: str | None
+    from_phone: str | None
+    turn_id: str | None
+    error_code: str | None
+    error_message: str | None
+    late: bool
+    send_at: datetime | None
+    held_until: datetime | None
+    held_reason: str | None
+
+
+MESSAGE_COLUMNS_SQL = ", ".join(hints_of(Message))
+GET_TRANSCRIPT_SQL = f"""
 SELECT * FROM (
-    SELECT * FROM messages WHERE tenant_id = $1 AND interaction_id = $2 AND seq IS NOT NULL
+    SELECT {MESSAGE_COLUMNS_SQL} FROM messages WHERE tenant_id = $1 AND interaction_id = $2 AND seq IS NOT NULL
     ORDER BY seq DESC LIMIT $3
 ) newest ORDER BY seq
 """
 
 
-async def get_transcript(read: ReadTx, tenant_id: str, interaction_id: str, max_entries: int) -> list[Row]:
+async def get_transcript(read: ReadTx, tenant_id: str, interaction_id: str, max_entries: int) -> list[Message]:
     """The newest `max_entries` entries with notes, in order of `seq`."""
-    return await read.fetch_rows(GET_TRANSCRIPT_SQL, tenant_id, interaction_id, max_entries)
+    return await read.fetch(Message, GET_TRANSCRIPT_SQL, tenant_id, interaction_id, max_entries)
 
 
-GET_ENTRIES_AFTER_SQL = """
-SELECT * FROM messages WHERE tenant_id = $1 AND interaction_id = $2 AND seq > $3
+GET_ENTRIES_AFTER_SQL = f"""
+SELECT {MESSAGE_COLUMNS_SQL} FROM messages WHERE tenant_id = $1 AND interaction_id = $2 AND seq > $3
 ORDER BY seq LIMIT $4
 """
-GET_ENTRIES_BEFORE_SQL = """
+GET_ENTRIES_BEFORE_SQL = f"""
 SELECT * FROM (
-    SELECT * FROM messages WHERE tenant_id = $1 AND interaction_id = $2 AND seq < $3
+    SELECT {MESSAGE_COLUMNS_SQL} FROM messages WHERE tenant_id = $1 AND interaction_id = $2 AND seq < $3
     ORDER BY seq DESC LIMIT $4
 ) older ORDER BY seq
 """
@@ -118,24 +192,24 @@ async def get_transcript_page(
     after: int | None,
     before: int | None,
     limit: int,
-) -> list[Row]:
+) -> list[Message]:
     """Up to `limit` entries after or before a `seq`, in order."""
     if before is not None:
-        return await read.fetch_rows(GET_ENTRIES_BEFORE_SQL, tenant_id, interaction_id, before, limit)
-    return await read.fetch_rows(GET_ENTRIES_AFTER_SQL, tenant_id, interaction_id, after or 0, limit)
+        return await read.fetch(Message, GET_ENTRIES_BEFORE_SQL, tenant_id, interaction_id, before, limit)
+    return await read.fetch(Message, GET_ENTRIES_AFTER_SQL, tenant_id, interaction_id, after or 0, limit)
 
 
-LIST_UNRELEASED_SQL = """
-SELECT * FROM messages
+LIST_UNRELEASED_SQL = f"""
+SELECT {MESSAGE_COLUMNS_SQL} FROM messages
 WHERE tenant_id = $1 AND interaction_id = ANY ($2::text[]) AND seq IS NULL
   AND status IN ('scheduled', 'queued')
 ORDER BY coalesce(send_at, created_at)
 """
 
 
-async def list_unreleased(read: ReadTx, tenant_id: str, interaction_ids: Sequence[str]) -> list[Row]:
+async def list_unreleased(read: ReadTx, tenant_id: str, interaction_ids: Sequence[str]) -> list[Message]:
     """Scheduled and held texts of the threads."""
-    return await read.fetch_rows(LIST_UNRELEASED_SQL, tenant_id, list(interaction_ids))
+    return await read.fetch(Message, LIST_UNRELEASED_SQL, tenant_id, list(interaction_ids))
 
 
 MARK_READ_SQL = """

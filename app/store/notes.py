@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from app.domain import ids
 from app.store.engine import Tx, as_columns
+from app.store.threads import ThreadKey
 
 ADD_NOTES_SQL = """
 WITH asked AS (
@@ -22,8 +23,8 @@ FROM asked a JOIN threads t USING (tenant_id, interaction_id)
 """
 
 
-async def add(tx: Tx, notes: Mapping[tuple[str, str], str]) -> None:
-    """Adds one note to each (tenant, interaction). The caller has locked the threads, or takes no
+async def add(tx: Tx, notes: Mapping[ThreadKey, str]) -> None:
+    """Adds one note to each thread. The caller has locked the threads, or takes no
     further locks."""
     if notes:
         rows = [(tenant, thread, ids.make("msg"), text) for (tenant, thread), text in sorted(notes.items())]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from app.store.engine import Tx
+from app.store.turn_states import UNFINISHED_SQL
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ async def count_texts(tx: Tx) -> list[OwedTexts]:
     return await tx.fetch(OwedTexts, COUNT_TEXTS_SQL)
 
 
-IS_ANYTHING_DUE_SQL = """
+IS_ANYTHING_DUE_SQL = f"""
 SELECT EXISTS (
     SELECT 1 FROM outbox o
     JOIN tenants t ON t.tenant_id = o.tenant_id
@@ -43,7 +44,7 @@ SELECT EXISTS (
       AND n.paused_at IS NULL AND t.paused_at IS NULL
 ) OR EXISTS (
     SELECT 1 FROM turns u
-    WHERE u.kind = 'live' AND u.state IN ('collecting', 'delivering', 'awaiting_reply')
+    WHERE u.kind = 'live' AND u.state IN {UNFINISHED_SQL}
       AND u.due_at < clock_timestamp() + $1::interval
 )
 """
@@ -109,11 +110,11 @@ class OwedTurns:
     late: float
 
 
-COUNT_TURNS_SQL = """
+COUNT_TURNS_SQL = f"""
 SELECT state, count(*) AS count,
        extract(epoch FROM clock_timestamp() - min(due_at))::float8 AS late
 FROM turns
-WHERE kind = 'live' AND state IN ('collecting', 'delivering', 'awaiting_reply')
+WHERE kind = 'live' AND state IN {UNFINISHED_SQL}
 GROUP BY 1
 """
 

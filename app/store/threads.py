@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 
 from app.store.agent_of import agent_of_sql
 from app.store.cancelling import cancel_unsent_sql
-from app.store.engine import ReadTx, Row, Tx, as_columns
+from app.store.engine import ReadTx, Tx, as_columns
+from app.store.turn_states import UNFINISHED_SQL
 
 ThreadKey = tuple[str, str]
 """(tenant id, interaction id)."""
@@ -21,9 +22,10 @@ JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 """
 
 
-async def lock(tx: Tx, threads: Collection[ThreadKey]) -> list[Row]:
+async def lock(tx: Tx, threads: Collection[ThreadKey]) -> list[ThreadKey]:
     """Locks the threads in the common order; returns those that exist."""
-    return await tx.fetch_rows(LOCK_THREADS_SQL, *as_columns(list(threads), 2))
+    rows = await tx.fetch_rows(LOCK_THREADS_SQL, *as_columns(list(threads), 2))
+    return [(row["tenant_id"], row["interaction_id"]) for row in rows]
 
 
 LOCK_PAIRS_SQL = f"""
@@ -147,11 +149,11 @@ async def resume_agents(tx: Tx, limit: int) -> set[ThreadKey]:
     return {(row["tenant_id"], row["interaction_id"]) for row in rows}
 
 
-CANCEL_TURNS_SQL = """
+CANCEL_TURNS_SQL = f"""
 UPDATE turns t SET state = 'cancelled', reason = $3, closed_at = clock_timestamp()
 FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
-  AND t.kind = 'live' AND t.state IN ('collecting', 'delivering', 'awaiting_reply')
+  AND t.kind = 'live' AND t.state IN {UNFINISHED_SQL}
 RETURNING t.tenant_id, t.interaction_id
 """
 

@@ -1,107 +1,18 @@
 """The OpenAPI description of what the service POSTs to an agent's webhook (`docs/agents.md`).
 
-The models describe the payloads of `agents.payload` and the answers that `agents.webhook` reads.
-They are never run; a test compares real payloads and answers with them."""
+`agents.payload` states the payload's shape. `Said` describes the answers that `agents.webhook` reads;
+it is never run, and a test compares real answers with it."""
 
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header
 from pydantic import Field
 
+from app.agents.payload import Turn
 from app.domain.turns import MOST_TEXTS
-from app.domain.words import InteractionStatus
 from app.web.envelope import Out
-from app.web.interactions import Entry
 
 webhooks = APIRouter()
-
-
-class TurnText(Out):
-    message_id: str
-    seq: int
-    text: str
-    received_at: datetime
-    media: list[dict[str, Any]]
-    possible_opt_out: bool = False
-    """Present when the text may be an opt-out, but was not clear enough to obey."""
-
-
-class TurnMessage(Out):
-    combined_text: str
-    """All texts, one per line."""
-    message_count: int
-    sender_phone: str
-    inbound_phone: str
-    messages: list[TurnText]
-
-
-class TurnLead(Out):
-    lead_id: str
-    first_name: str | None
-    last_name: str | None
-    email: str | None
-    phone: str | None
-    status: str
-
-
-class TurnCampaign(Out):
-    campaign_id: str | None
-    name: str | None
-    client_name: str | None
-    offer_name: str | None
-
-
-class TurnThread(Out):
-    interaction_id: str
-    status: InteractionStatus
-    transcript: list[Entry]
-    """The newest 1,000 entries, including the texts of this turn."""
-
-
-class Asked(Out):
-    key: str
-    question: str
-
-
-class Known(Asked):
-    answer: str
-
-
-class TurnQuestions(Out):
-    known_information: list[Known]
-    information_to_collect: list[Asked]
-
-
-class Unsent(Out):
-    """A reply that came too late: the lead had written again."""
-
-    turn_id: str
-    texts: list[str]
-    refused_at: datetime
-
-
-class TurnFacts(Out):
-    turn_id: str
-    """Name it in each reply, so that the service can recognize a stale one."""
-    attempt: int
-    through_seq: int
-    expires_at: datetime
-    unsent_reply: Unsent | None
-
-
-class Turn(Out):
-    """The texts that a lead sent within one window, with everything a reply may need."""
-
-    message: TurnMessage
-    lead: TurnLead
-    campaign: TurnCampaign
-    interaction: TurnThread
-    questionnaire: TurnQuestions
-    turn: TurnFacts
-    tenant_id: str
-    agent_id: str
-    timestamp: datetime
 
 
 class Said(Out):

@@ -47,14 +47,19 @@ async def listed(
     `types` may be repeated or comma-separated."""
     feed: Feed = request.app.state.feed
     wanted_types = _check_types(split_values(types))
-    rows = await feed.wait_for_events(caller.tenant_id, parse_cursor(after), wanted_types, limit + 1, wait)
-    page_rows = rows[:limit]
+    found_events = await feed.wait_for_events(caller.tenant_id, parse_cursor(after), wanted_types, limit + 1, wait)
     events = [
-        EventShape.model_validate({**row, "event_id": format_event_id(row["transaction"], row["event_id"])})
-        for row in page_rows
+        EventShape(
+            event_id=format_event_id(*event.cursor),
+            type=event.type,
+            interaction_id=event.interaction_id,
+            data=event.data,
+            at=event.at,
+        )
+        for event in found_events[:limit]
     ]
     cursor = events[-1].event_id if events else after
-    return Answer(data=EventPage(events=events, next_cursor=cursor, has_more=len(rows) > limit))
+    return Answer(data=EventPage(events=events, next_cursor=cursor, has_more=len(found_events) > limit))
 
 
 def format_event_id(transaction: int, event_id: int) -> str:

@@ -10,15 +10,17 @@ from fastapi import APIRouter, Query, Response
 from app.commands import consent as consents
 from app.commands.directory import require_found
 from app.domain.cells import guard_cell
-from app.domain.transcripts import build_entry, format_time
+from app.domain.transcripts import Entry, build_entry, format_time
 from app.store import interactions, leads
-from app.store.engine import ReadTx, Row
+from app.store.engine import ReadTx
+from app.store.interactions import Message, Thread
 from app.web.dependencies import ReadCaller, TenantRead
 from app.web.directory.consent import ConsentShape
 from app.web.directory.consent import build_answer as consent_shape
 from app.web.directory.leads import LeadShape
 from app.web.envelope import Answer, Out
-from app.web.interactions import Entry, InteractionShape, build_summary, find_interaction
+from app.web.interaction_shapes import InteractionShape, build_summary
+from app.web.interactions import find_interaction
 
 router = APIRouter(prefix="/api/v1")
 Format = Annotated[Literal["json", "csv"], Query(alias="format")]
@@ -47,9 +49,9 @@ CSV_COLUMNS = (
 class Exported(Entry):
     by: str | None
     """The person or API key that wrote the text."""
-    from_phone: str | None
-    to_phone: str | None
-    error_code: str | None
+    fromPhone: str | None
+    toPhone: str | None
+    errorCode: str | None
 
 
 class ThreadExport(Out):
@@ -73,11 +75,11 @@ class LeadExport(Out):
 )
 async def thread(interaction_id: str, caller: ReadCaller, read: TenantRead, file_format: Format = "json") -> Any:
     """Includes notes. Leaves out scheduled texts and texts held for quiet hours."""
-    row = await find_interaction(read, caller, interaction_id)
-    texts = await _get_texts(read, row)
+    found_thread = await find_interaction(read, caller, interaction_id)
+    texts = await _get_texts(read, found_thread)
     if file_format == "csv":
         return _build_csv(f"{interaction_id}.csv", texts)
-    return Answer(data=_build_thread_export(row, texts))
+    return Answer(data=_build_thread_export(found_thread, texts))
 
 
 @router.get(
@@ -90,8 +92,8 @@ async def thread(interaction_id: str, caller: ReadCaller, read: TenantRead, file
 async def lead(lead_id: str, caller: ReadCaller, read: TenantRead, file_format: Format = "json") -> Any:
     """Everything stored about the lead. The CSV has the texts of all its threads."""
     current_row = require_found(await leads.get(read, caller.tenant_id, lead_id))
-    rows = await interactions.list_of_lead(read, caller.tenant_id, lead_id)
-    texts = [await _get_texts(read, row) for row in rows]
+    threads = await interactions.list_of_lead(read, caller.tenant_id, lead_id)
+    texts = [await _get_texts(read, thread) for thread in threads]
     if file_format == "csv":
         return _build_csv(f"{lead_id}.csv", [text for thread in texts for text in thread])
     consent = None
@@ -102,59 +104,56 @@ async def lead(lead_id: str, caller: ReadCaller, read: TenantRead, file_format: 
             lead=LeadShape.model_validate(current_row),
             consent=consent.data if consent else None,
             interactions=[
-                _build_thread_export(*thread_and_texts) for thread_and_texts in zip(rows, texts, strict=True)
+                _build_thread_export(*thread_and_texts) for thread_and_texts in zip(threads, texts, strict=True)
             ],
         )
     )
 
 
-async def _get_texts(read: ReadTx, thread: Row) -> list[Row]:
-    texts: list[Row] = []
-    page: Sequence[Row] | None = None
+async def _get_texts(read: ReadTx, thread: Thread) -> list[Message]:
+    texts: list[Message] = []
+    page: Sequence[Message] | None = None
     while page is None or len(page) == TEXTS_PER_QUERY:
-        after = page[-1]["seq"] if page else None
-        key = (thread["tenant_id"], thread["interaction_id"])
-        page = await interactions.get_transcript_page(read, *key, after, None, TEXTS_PER_QUERY)
+        after = page[-1].seq if page else None
+        page = await interactions.get_transcript_page(read, *thread.key, after, None, TEXTS_PER_QUERY)
         texts += page
     return texts
 
 
-def _build_thread_export(thread: Row, texts: Iterable[Row]) -> ThreadExport:
+def _build_thread_export(thread: Thread, texts: Iterable[Message]) -> ThreadExport:
     return ThreadExport(
-        interaction=InteractionShape.model_validate(build_summary(thread)),
+        interaction=InteractionShape(**build_summary(thread)),
         messages=[
-            Exported.model_validate(
-                {
-                    **build_entry(text),
-                    "by": text["actor"],
-                    "fromPhone": text["from_phone"],
-                    "toPhone": text["to_phone"],
-                    "errorCode": text["error_code"],
-                }
-            )
+            {
+                **build_entry(text),
+                "by": text.actor,
+                "fromPhone": text.from_phone,
+                "toPhone": text.to_phone,
+                "errorCode": text.error_code,
+            }
             for text in texts
         ],
     )
 
 
-def _build_csv(name: str, texts: Iterable[Row]) -> Response:
+def _build_csv(name: str, texts: Iterable[Message]) -> Response:
     output = io.StringIO(newline="")
     table = csv.writer(output)
     table.writerow(CSV_COLUMNS)
     for text in texts:
         text_entry = build_entry(text)
         cells = (
-            text["interaction_id"],
-            format_time(text["created_at"]),
+            text.interaction_id,
+            format_time(text.created_at),
             text_entry["role"],
             text_entry["source"],
-            text["actor"],
-            text["from_phone"],
-            text["to_phone"],
+            text.actor,
+            text.from_phone,
+            text.to_phone,
             text_entry["message"],
             " ".join(attachment["url"] for attachment in text_entry["media"]),
             text_entry["status"],
-            text["error_code"],
+            text.error_code,
             text_entry["messageId"],
         )
         table.writerow(["" if cell is None else guard_cell(cell) for cell in cells])

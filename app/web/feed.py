@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from app.store import events
-from app.store.engine import Database, Row
-from app.store.events import EventCursor
+from app.store.engine import Database
+from app.store.events import Event, EventCursor
 
 POLL_SECONDS = 0.3
 IDLE_POLLS_BEFORE_END = 20
@@ -31,7 +31,7 @@ class Feed:
         types: Sequence[str] | None,
         limit: int,
         seconds: float,
-    ) -> list[Row]:
+    ) -> list[Event]:
         """Returns events after the cursor as soon as there are any, or [] after `seconds`."""
         deadline = asyncio.get_running_loop().time() + seconds
         self._add_listener(tenant_id)
@@ -39,10 +39,10 @@ class Feed:
             while True:
                 change_event = self._change_events[tenant_id]
                 async with self._database.read_tx(tenant_id) as read:
-                    rows = await events.list_after(read, tenant_id, cursor, types, limit)
+                    found_events = await events.list_after(read, tenant_id, cursor, types, limit)
                 remaining_seconds = deadline - asyncio.get_running_loop().time()
-                if rows or remaining_seconds <= 0 or self._closed.is_set():
-                    return rows
+                if found_events or remaining_seconds <= 0 or self._closed.is_set():
+                    return found_events
                 try:
                     async with asyncio.timeout(remaining_seconds):
                         await change_event.wait()

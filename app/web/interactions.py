@@ -1,8 +1,7 @@
 """Threads and their transcripts (`docs/contract.md`, section 4)."""
 
-from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import Field
@@ -10,84 +9,24 @@ from pydantic import Field
 from app.commands import modes
 from app.domain.callers import Caller
 from app.domain.problems import Invalid, NotFound
-from app.domain.transcripts import MAX_ENTRIES, build_entry
+from app.domain.transcripts import Entry, build_entry
 from app.domain.words import INTERACTION_STATUSES, InteractionStatus
 from app.store import interactions, turns
-from app.store.engine import ReadTx, Row
+from app.store.engine import ReadTx
+from app.store.interactions import Thread
 from app.store.thread_filters import ThreadFilter
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx, TurnsCaller
 from app.web.envelope import Answer, Body, Out
+from app.web.interaction_shapes import (
+    ListedInteraction,
+    WholeInteraction,
+    build_summary,
+    build_whole_interaction,
+    get_unreleased_texts,
+)
 from app.web.paging import PageParams
 
 router = APIRouter(prefix="/api/v1", tags=["Interactions"])
-
-
-class Entry(Out):
-    timestamp: datetime
-    role: str
-    message: str
-    source: str
-    message_id: str
-    seq: int | None
-    status: str
-    media: list[dict[str, Any]]
-
-
-class Telephony(Out):
-    provider: str | None
-    message_id: str | None
-    phone_number: str
-
-
-class Sms(Out):
-    agent_mode: bool
-    direction: str | None
-
-
-class AgentState(Out):
-    state: str
-    due_at: datetime | None = None
-    reason: str | None = None
-
-
-class Scheduled(Out):
-    message_id: str
-    message: str
-    status: str
-    send_at: datetime | None
-    held_until: datetime | None
-
-
-class InteractionShape(Out):
-    interaction_id: str
-    lead_id: str
-    campaign_id: str | None
-    client_id: str | None
-    offer_id: str | None
-    type: Literal["sms"] = "sms"
-    status: str
-    phone: str
-    telephony: Telephony
-    sms: Sms
-    summary: str | None
-    error_code: str | None
-    error_message: str | None
-    created_at: datetime
-    updated_at: datetime
-    last_message_at: datetime
-    last_message_preview: str | None
-    unread_count: int
-    agent_state: AgentState
-
-
-class ListedInteraction(InteractionShape):
-    scheduled: list[Scheduled]
-
-
-class WholeInteraction(ListedInteraction):
-    transcript: list[Entry]
-    """The newest 1,000 entries."""
-    transcript_truncated: bool
 
 
 class Interactions(Out):
@@ -105,78 +44,22 @@ class Messages(Out):
     has_more: bool
 
 
-def build_agent_state(row: Row) -> AgentState:
-    """Returns what the agent is doing in the thread."""
-    if not row["agent_mode"]:
-        return AgentState(state="off")
-    if row["agent_paused"]:
-        return AgentState(state="paused", due_at=row["paused_until"], reason=row["paused_reason"])
-    state = row["turn_state"]
-    if row["held_turn_id"] and state != "delivering":
-        return AgentState(state="held", reason=f"{row['held_turn_id']}: a stale reply waits")
-    if state is None:
-        return AgentState(state="idle")
-    if state == "delivering" and not row["turn_posting"]:
-        return AgentState(state="retrying", reason=f"attempt {row['turn_attempt']} failed")
-    due_at = row["turn_due_at"] if state == "collecting" else None
-    return AgentState(state=state, due_at=due_at)
-
-
-def build_summary(row: Row) -> dict[str, Any]:
-    """Returns the fields of a thread, without its transcript."""
-    return {
-        **dict(row),
-        "phone": row["lead_phone"],
-        "telephony": {
-            "provider": row["provider"],
-            "message_id": row["provider_message_id"],
-            "phone_number": row["our_number"],
-        },
-        "sms": {"agent_mode": row["agent_mode"], "direction": row["last_direction"]},
-        "last_message_preview": row["last_preview"],
-        "agent_state": build_agent_state(row),
-    }
-
-
-async def get_unreleased_texts(read: ReadTx, rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
-    """Returns scheduled and held texts by interaction id. All `rows` belong to one tenant."""
-    texts_by_thread: dict[str, list[dict[str, Any]]] = {row["interaction_id"]: [] for row in rows}
-    if texts_by_thread:
-        for text_row in await interactions.list_unreleased(read, rows[0]["tenant_id"], [*texts_by_thread]):
-            texts_by_thread[text_row["interaction_id"]].append({**dict(text_row), "message": text_row["text"]})
-    return texts_by_thread
-
-
-async def build_whole_interaction(read: ReadTx, row: Row) -> WholeInteraction:
-    """Returns a thread with its newest entries and its unreleased texts."""
-    thread = row["interaction_id"]
-    entries = await interactions.get_transcript(read, row["tenant_id"], thread, MAX_ENTRIES)
-    return WholeInteraction.model_validate(
-        {
-            **build_summary(row),
-            "transcript": [build_entry(text_row) for text_row in entries],
-            "transcript_truncated": bool(entries) and entries[0]["seq"] > 1,
-            "scheduled": (await get_unreleased_texts(read, [row]))[thread],
-        }
-    )
-
-
-async def find_interaction(read: ReadTx, caller: Caller, interaction_id: str) -> Row:
-    """Returns the thread's row. Raises `NotFound`, also for an agent's key without a turn in it."""
-    row = await interactions.get(read, caller.tenant_id, interaction_id)
-    if row is None or (
+async def find_interaction(read: ReadTx, caller: Caller, interaction_id: str) -> Thread:
+    """Returns the thread. Raises `NotFound`, also for an agent's key without a turn in it."""
+    thread = await interactions.get(read, caller.tenant_id, interaction_id)
+    if thread is None or (
         caller.agent_id and not await turns.has_had_turn(read, caller.tenant_id, interaction_id, caller.agent_id)
     ):
         raise NotFound
-    return row
+    return thread
 
 
 @router.get("/interactions/lead/{lead_id}", summary="All threads of a lead")
 async def of_lead(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer[Interactions]:
-    rows = await interactions.list_of_lead(read, caller.tenant_id, lead_id)
-    if not rows and not await interactions.has_lead(read, caller.tenant_id, lead_id):
+    threads = await interactions.list_of_lead(read, caller.tenant_id, lead_id)
+    if not threads and not await interactions.has_lead(read, caller.tenant_id, lead_id):
         raise NotFound
-    return Answer(data=Interactions(interactions=[await build_whole_interaction(read, row) for row in rows]))
+    return Answer(data=Interactions(interactions=[await build_whole_interaction(read, thread) for thread in threads]))
 
 
 Names = Annotated[list[str] | None, Query(max_length=100)]
@@ -211,14 +94,13 @@ async def listed(
         search=search,
         in_messages=within == "messages",
     )
-    rows = await interactions.list_page(
+    threads = await interactions.list_page(
         read, caller.tenant_id, filters, page_query.get_key(datetime, str), page_query.fetch_limit
     )
-    page, cursor = page_query.cut_page(rows, lambda row: (row["last_message_at"], row["interaction_id"]))
+    page, cursor = page_query.cut_page(threads, lambda thread: (thread.last_message_at, thread.interaction_id))
     unreleased_texts = await get_unreleased_texts(read, page)
     shapes = [
-        ListedInteraction.model_validate({**build_summary(row), "scheduled": unreleased_texts[row["interaction_id"]]})
-        for row in page
+        ListedInteraction(**build_summary(thread), scheduled=unreleased_texts[thread.interaction_id]) for thread in page
     ]
     return Answer(data=InteractionPage(interactions=shapes, next_cursor=cursor, has_more=cursor is not None))
 
@@ -272,10 +154,10 @@ async def transcript(
     if after is not None and before is not None:
         raise Invalid(details=["after: cannot stand beside before"])
     await find_interaction(read, caller, interaction_id)
-    rows = await interactions.get_transcript_page(read, caller.tenant_id, interaction_id, after, before, limit + 1)
-    more = len(rows) > limit
-    page = rows[-limit:] if before is not None else rows[:limit]
-    return Answer(data=Messages(messages=[Entry.model_validate(build_entry(row)) for row in page], has_more=more))
+    texts = await interactions.get_transcript_page(read, caller.tenant_id, interaction_id, after, before, limit + 1)
+    more = len(texts) > limit
+    page = texts[-limit:] if before is not None else texts[:limit]
+    return Answer(data=Messages(messages=[build_entry(text) for text in page], has_more=more))
 
 
 class InteractionPatch(Body):
@@ -288,8 +170,8 @@ async def patch(
     interaction_id: str, body: InteractionPatch, caller: ApiCaller, tx: TenantTx
 ) -> Answer[WholeInteraction]:
     """`dnc` suppresses the phone. Another status lifts a suppression that was set by hand."""
-    row = await find_interaction(tx, caller, interaction_id)
-    await modes.set_by_hand(tx, caller, row, body.status, body.agent_mode)
+    thread = await find_interaction(tx, caller, interaction_id)
+    await modes.set_by_hand(tx, caller, thread, body.status, body.agent_mode)
     return Answer(data=await build_whole_interaction(tx, await find_interaction(tx, caller, interaction_id)))
 
 
@@ -305,5 +187,5 @@ class Unread(Out):
 async def mark_read(interaction_id: str, body: ReadMark, caller: ApiCaller, tx: TenantTx) -> Answer[Unread]:
     await find_interaction(tx, caller, interaction_id)
     await interactions.mark_read(tx, caller.tenant_id, interaction_id, body.through_seq)
-    row = await find_interaction(tx, caller, interaction_id)
-    return Answer(data=Unread(unread_count=row["unread_count"]))
+    thread = await find_interaction(tx, caller, interaction_id)
+    return Answer(data=Unread(unread_count=thread.unread_count))

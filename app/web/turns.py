@@ -1,23 +1,25 @@
 """Turns: what was handed over to an agent, and what came of it. See docs/contract.md."""
 
-import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
+from pydantic_core import to_json
 
 from app.agents import webhook
 from app.agents.payload import build_sample
 from app.calls import agents
-from app.commands import dry_turns, reply
+from app.commands import dry_turns, held_replies
 from app.commands.directory import require_found, require_url
 from app.domain.problems import Invalid, NotFound
 from app.domain.turns import MOST_TEXTS
 from app.resources import Resources
 from app.store import sms_agents, turns
+from app.store.dry_turns import DryTurn
 from app.store.engine import Row
-from app.store.turns import DryTurn
+from app.store.turns import TurnAttempt, TurnRecord
 from app.web.dependencies import ApiCaller, AppResources, TenantRead, TurnsCaller
 from app.web.envelope import Answer, Body, Out, Outgoing
 from app.web.interactions import find_interaction
@@ -73,15 +75,26 @@ class TurnPage(Out):
     has_more: bool
 
 
-def build_shape(row: Row, attempts: list[Row]) -> TurnShape:
-    return TurnShape.model_validate(
-        {
-            **dict(row),
-            "agent_id": row["sms_agent_id"],
-            "due_at": row["window_due_at"],
-            "messages": row["texts"],
-            "attempts": [{**dict(attempt), "request_body": attempt["request_body"].decode()} for attempt in attempts],
-        }
+def build_shape(turn: TurnRecord, attempts: Sequence[TurnAttempt]) -> TurnShape:
+    return TurnShape(
+        turn_id=turn.turn_id,
+        interaction_id=turn.interaction_id,
+        agent_id=turn.sms_agent_id,
+        kind=turn.kind,
+        state=turn.state,
+        reason=turn.reason,
+        messages=[Text.model_validate(text) for text in turn.texts],
+        opened_at=turn.opened_at,
+        due_at=turn.window_due_at,
+        handed_over_at=turn.handed_over_at,
+        closed_at=turn.closed_at,
+        moved_to=turn.moved_to,
+        of_turn=turn.of_turn,
+        held=turn.held,
+        protected=turn.protected,
+        reply=turn.reply and Reply.model_validate(turn.reply),
+        refused=turn.refused,
+        attempts=[Try.model_validate(attempt) for attempt in attempts],
     )
 
 
@@ -94,7 +107,7 @@ async def of_thread(
 ) -> Answer[TurnPage]:
     """Newest first."""
     await find_interaction(read, caller, interaction_id)
-    rows, attempts = await turns.list_page(
+    records, attempts = await turns.list_page(
         read,
         caller.tenant_id,
         interaction_id,
@@ -103,17 +116,17 @@ async def of_thread(
         page_query.get_key(datetime, str),
         page_query.fetch_limit,
     )
-    page, cursor = page_query.cut_page(rows, lambda row: (row["opened_at"], row["turn_id"]))
-    shapes = [build_shape(row, attempts.get(row["turn_id"], [])) for row in page]
+    page, cursor = page_query.cut_page(records, lambda turn: (turn.opened_at, turn.turn_id))
+    shapes = [build_shape(turn, attempts.get(turn.turn_id, [])) for turn in page]
     return Answer(data=TurnPage(turns=shapes, next_cursor=cursor, has_more=cursor is not None))
 
 
 @router.get("/turns/{turn_id}", summary="One turn, its attempts and their bytes")
 async def one(turn_id: str, caller: TurnsCaller, read: TenantRead) -> Answer[TurnShape]:
-    rows, attempts = await turns.list_page(read, caller.tenant_id, None, turn_id, caller.agent_id, None, 1)
-    if not rows:
+    records, attempts = await turns.list_page(read, caller.tenant_id, None, turn_id, caller.agent_id, None, 1)
+    if not records:
         raise NotFound
-    return Answer(data=build_shape(rows[0], attempts.get(turn_id, [])))
+    return Answer(data=build_shape(records[0], attempts.get(turn_id, [])))
 
 
 class HeldBody(Body):
@@ -133,10 +146,10 @@ async def settle_held(turn_id: str, body: HeldBody, caller: ApiCaller, resources
     """A sent reply keeps the agent as its source, names the person, and counts as a text by hand."""
     async with resources.database.system_tx() as tx:
         if body.action == "discard":
-            await reply.discard_held_reply(tx, caller, turn_id)
+            await held_replies.discard_held_reply(tx, caller, turn_id)
             message_id = None
         else:
-            answer = await reply.release_held_reply(tx, caller, turn_id, body.texts)
+            answer = await held_replies.release_held_reply(tx, caller, turn_id, body.texts)
             message_id = answer["messageId"]
     return Answer(data=HeldDone(turn_id=turn_id, action=body.action, message_id=message_id))
 
@@ -154,18 +167,13 @@ async def replay(turn_id: str, body: ReplayBody, caller: ApiCaller, resources: A
     async with resources.database.tenant_tx(caller.tenant_id) as tx:
         live_turn = require_found(await turns.get(tx, caller.tenant_id, turn_id))
         _, attempts = await turns.list_page(tx, caller.tenant_id, None, turn_id, None, None, 1)
-        request_bodies = [attempt["request_body"] for attempt in attempts.get(turn_id, []) if attempt["request_body"]]
-        if live_turn["kind"] != "live" or not request_bodies:
+        request_bodies = [attempt.request_body for attempt in attempts.get(turn_id, []) if attempt.request_body]
+        if live_turn.kind != "live" or not request_bodies:
             raise Invalid(details=["turnId: was never handed over, or too long ago"])
-        agent = require_found(await sms_agents.get(tx, caller.tenant_id, live_turn["sms_agent_id"]))
-        payload = json.loads(request_bodies[-1])
+        agent_id = require_found(live_turn.sms_agent_id)
+        agent = require_found(await sms_agents.get(tx, caller.tenant_id, agent_id))
         dry_turn = dry_turns.build_dry_turn(
-            caller.tenant_id,
-            "replay",
-            payload,
-            live_turn["interaction_id"],
-            live_turn["sms_agent_id"],
-            turn_id,
+            caller.tenant_id, "replay", request_bodies[-1], live_turn.interaction_id, agent_id, turn_id
         )
         await dry_turns.begin_dry_turns(tx, [dry_turn])
     return Answer(data=await _post_dry_turn(resources, agent, body.webhook_url, dry_turn))
@@ -175,8 +183,8 @@ async def test_agent(resources: Resources, tenant_id: str, agent_id: str) -> Tur
     """Hands a made-up turn over to the agent. Raises `NotFound`."""
     async with resources.database.tenant_tx(tenant_id) as tx:
         agent = require_found(await sms_agents.get(tx, tenant_id, agent_id))
-        payload = build_sample(tenant_id, agent_id, datetime.now(UTC))
-        dry_turn = dry_turns.build_dry_turn(tenant_id, "test", payload, None, agent_id, None)
+        body = to_json(build_sample(tenant_id, agent_id, datetime.now(UTC)))
+        dry_turn = dry_turns.build_dry_turn(tenant_id, "test", body, None, agent_id, None)
         await dry_turns.begin_dry_turns(tx, [dry_turn])
     return await _post_dry_turn(resources, agent, None, dry_turn)
 
@@ -199,5 +207,5 @@ async def _post_dry_turn(resources: Resources, agent: Row, url: str | None, dry_
     )
     async with resources.database.tenant_tx(tenant_id) as tx:
         await dry_turns.settle_dry_turn(tx, tenant_id, turn_id, dry_turn_result)
-        rows, attempts = await turns.list_page(tx, tenant_id, None, turn_id, None, None, 1)
-    return build_shape(rows[0], attempts.get(turn_id, []))
+        records, attempts = await turns.list_page(tx, tenant_id, None, turn_id, None, None, 1)
+    return build_shape(records[0], attempts.get(turn_id, []))

@@ -1,6 +1,7 @@
 """Send a request, read the answer, and after a failure say whether it may have been received."""
 
 import asyncio
+import errno
 import socket
 import time
 from collections.abc import Sequence
@@ -24,6 +25,12 @@ CONNECTIONS_PER_HOST = 100
 HOP_BY_HOP = frozenset({"connection", "content-length", "host", "transfer-encoding"})
 DROPPED_HEADERS = frozenset({b"content-encoding", b"transfer-encoding"})
 """Left out of the answer, whose body is complete and not decoded."""
+CONNECT_ERRORS = {
+    errno.ECONNREFUSED: "the connection was refused",
+    errno.ECONNRESET: "the connection was reset",
+    errno.EHOSTUNREACH: "the host cannot be reached",
+    errno.ENETUNREACH: "the network cannot be reached",
+}
 
 
 class NotSent(Exception):
@@ -152,17 +159,28 @@ class _Connector(aiohttp.TCPConnector):
 
 def _describe_failure(error: BaseException) -> str:
     """The failure in plain words, without the IP addresses that were tried."""
-    if isinstance(error, ValueError):
-        return "the address or a header is not valid"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "the name could not be resolved"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
-        return "the TLS certificate or handshake failed"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        inner = error.os_error
-        return str(inner) if isinstance(inner, ForbiddenAddress) else "the connection was refused"
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return "the connection took too long"
-    if isinstance(error, TimeoutError):
-        return "no answer within the deadline"
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return "the name could not be resolved"
+        case aiohttp.ClientConnectorCertificateError():
+            reason = getattr(error.certificate_error, "verify_message", "") or "it could not be verified"
+            return f"the TLS certificate is not valid: {reason}"
+        case aiohttp.ClientSSLError():
+            return "the TLS handshake failed"
+        case aiohttp.ClientConnectorError(os_error=ForbiddenAddress() as forbidden):
+            return str(forbidden)
+        case aiohttp.ClientConnectorError():
+            return CONNECT_ERRORS.get(error.os_error.errno or 0, "no connection could be made")
+        case aiohttp.ConnectionTimeoutError():
+            return "the connection took too long"
+        case TimeoutError():
+            return "no answer within the deadline"
+        case aiohttp.ClientResponseError():
+            return "the answer is not HTTP"
+        case ConnectionResetError() | aiohttp.ClientOSError(errno=errno.ECONNRESET):
+            return "the connection was reset"
+        case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError():
+            return "the connection was closed before the answer was complete"
+        case ValueError():
+            return "the address or a header is not valid"
     return "the connection broke before the answer was complete"

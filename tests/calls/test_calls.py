@@ -1,11 +1,21 @@
 """Asking carriers and agents, each a small server on loopback."""
 
+import asyncio
+import socket
+import ssl
+import struct
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -125,9 +135,90 @@ async def test_whatever_goes_wrong_with_an_agent_is_a_failed_attempt(wire: Wire)
     async def post(url: str, secret: str = SECRET) -> agents.PostResult:
         return await agents.post_turn(wire, "turn_1", url, [secret], NOW, b"{}")
 
-    assert (await post(NOWHERE)).answer == Failed("the agent's webhook could not be reached")
     assert (await post("http://127.0.0.1:none")).answer == Failed("InvalidURL")
     assert isinstance((await post(NOWHERE, "whsec_no base64")).answer, Failed)
+
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    connection: socket.socket = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+def say(words: bytes) -> Talk:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(words)
+        await writer.drain()
+        writer.close()
+
+    return talk
+
+
+@pytest.mark.parametrize(
+    ("talk", "why"),
+    [
+        pytest.param(reset, "the connection was reset", id="reset"),
+        pytest.param(say(b""), "the connection was closed before the answer was complete", id="closed"),
+        pytest.param(say(b"220 mail.example ESMTP\r\n"), "the answer is not HTTP", id="mail"),
+        pytest.param(say(b"\x15\x03\x03\x00\x02\x02F"), "the answer is not HTTP", id="tls"),
+        pytest.param(say(b"HTTP/1.1 OK\r\n\r\n"), "the answer is not HTTP", id="no status"),
+        pytest.param(
+            say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"),
+            "the connection was closed before the answer was complete",
+            id="half",
+        ),
+    ],
+)
+async def test_an_agent_that_breaks_off_is_told_by_what_broke(wire: Wire, talk: Talk, why: str) -> None:
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        assert (await agents.post_turn(wire, "turn_1", url, [SECRET], NOW, b"{}")).answer == Failed(why)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        (NOWHERE, "the connection was refused"),
+        ("http://nobody.invalid/", "the name could not be resolved"),
+        ("http://10.1.2.3/", "the address is not a public one"),
+        ("ftp://127.0.0.1/", "only http and https addresses without a user name can be called"),
+    ],
+)
+async def test_an_agent_that_cannot_be_reached_is_told_by_the_reason(wire: Wire, url: str, why: str) -> None:
+    assert (await agents.post_turn(wire, "turn_1", url, [SECRET], NOW, b"{}")).answer == Failed(why)
+
+
+async def test_an_agent_whose_certificate_nobody_signed_is_told_so(wire: Wire, tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(write_certificate(tmp_path))
+    server = await asyncio.start_server(say(b""), "127.0.0.1", 0, ssl=context)
+    async with server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        result = await agents.post_turn(wire, "turn_1", url, [SECRET], NOW, b"{}")
+    assert result.answer == Failed("the TLS certificate is not valid: self-signed certificate")
+
+
+def write_certificate(folder: Path) -> Path:
+    """A certificate that signs itself, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=9))
+        .not_valid_after(now + timedelta(days=9))
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "certificate.pem"
+    key_bytes = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(certificate.public_bytes(Encoding.PEM) + key_bytes)
+    return file
 
 
 async def test_an_agents_answer_is_read_and_recorded(wire: Wire) -> None:

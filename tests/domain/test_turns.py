@@ -5,15 +5,14 @@ from typing import Any
 
 import pytest
 
-from app.domain.turns import TurnStep, decide_step
+from app.domain.turns import LiveTurn, TurnState, TurnStep, decide_step
 
 LATER = datetime(2026, 2, 15, 10, 30, tzinfo=UTC)
 
 
-def turn(state: str, **more: Any) -> dict[str, Any]:
-    facts = {"state": state, "is_due": True, "posting": False, "protected": False,
-             "patient": True, "due_at": LATER}  # fmt: skip
-    return facts | more
+def turn(state: TurnState, **more: Any) -> LiveTurn:
+    facts = {"is_due": True, "posting": False, "protected": False, "is_patient": True} | more
+    return LiveTurn("org_1", "int_1", "turn_1", state, LATER, attempt=1, accepted_at=None, unsent_reply=None, **facts)
 
 
 COLLECTING, YOUNG = turn("collecting"), turn("collecting", is_due=False)
@@ -24,7 +23,7 @@ RETRYING = turn("delivering", is_due=False)
 LEFT = turn("delivering", posting=True)
 """Its lease has ended."""
 PROTECTED = turn("awaiting_reply", is_due=False, protected=True)
-IMPATIENT = turn("collecting", patient=False)
+IMPATIENT = turn("collecting", is_patient=False)
 CANCELLED = turn("cancelled", is_due=False, posting=True)
 UNHEARD = turn("failed")
 
@@ -52,6 +51,6 @@ UNHEARD = turn("failed")
         ([PROTECTED, IMPATIENT], TurnStep(due_turn=IMPATIENT, superseded_turn=PROTECTED)),
     ],
 )
-def test_a_thread_wants_one_thing_at_a_time(live: list[dict[str, Any]], wanted: TurnStep) -> None:
+def test_a_thread_wants_one_thing_at_a_time(live: list[LiveTurn], wanted: TurnStep) -> None:
     assert decide_step(live) == wanted
     assert decide_step(live[::-1]) == wanted

@@ -366,15 +366,53 @@ async def test_after_the_last_attempt_a_person_must_follow_up_and_the_texts_move
     assert turns[0]["movedTo"] == turns[1]["turnId"]
 
 
-async def test_a_turn_without_a_reply_expires(world: World, resources: Resources) -> None:
-    thread = await talking(world)
-    await world.text("Hey")
-    turn = await world.turn_is(thread, "awaiting_reply")
+async def expire(resources: Resources) -> None:
+    """The time of all turns that wait for a reply is over."""
     async with resources.database.system_tx() as tx:
-        await tx.execute("UPDATE turns SET due_at = clock_timestamp()")
-    await world.turn_is(thread, "expired")
+        await tx.execute("UPDATE turns SET due_at = clock_timestamp() WHERE state = 'awaiting_reply'")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("in_progress", "follow_up"), ("incomplete", "follow_up"), ("qualified", "qualified"), ("completed", "completed")],
+)
+async def test_a_turn_without_a_reply_expires_and_a_person_must_follow_up(
+    world: World, resources: Resources, before: str, after: str
+) -> None:
+    thread = await talking(world)
+    await world.tenant.call("PATCH", f"/interactions/{thread}", {"status": before})
+    await world.text("Hey")
+    await world.turn_is(thread, "awaiting_reply")
+    await expire(resources)
+    turn = await world.turn_is(thread, "expired")
+    assert turn["reason"] == "no reply came in time"
+    now = await world.thread(thread)
+    assert (now["status"], now["sms"]["agentMode"]) == (after, True)
+    note = now["transcript"][-1]
+    assert (note["status"], note["message"]) == ("note", "The agent did not answer the lead: no reply came in time.")
     late = await reply(world, "Sorry", turnId=turn["turnId"])
     assert (late.status_code, late.json()["error"]["code"]) == (409, "TURN_CLOSED")
+
+
+async def test_a_turn_that_expires_while_the_lead_writes_again_needs_no_person(
+    world: World, resources: Resources
+) -> None:
+    thread = await talking(world)
+    await world.text("Hey")
+    await world.turn_is(thread, "awaiting_reply")
+    agent_path = f"/sms-agents/{world.smsagent['smsAgentId']}"
+    await world.tenant.call("PATCH", agent_path, {"batchWindowMs": 60_000, "maxWaitMs": 60_000})
+    await world.text("Anybody?")
+    await world.turn_is(thread, "collecting")
+    await expire(resources)
+
+    async def expired() -> bool:
+        return bool((await world.turns(thread))[0]["state"] == "expired")
+
+    await until(expired)
+    now = await world.thread(thread)
+    assert (now["status"], now["agentState"]["state"]) == ("in_progress", "collecting")
+    assert "note" not in [entry["status"] for entry in now["transcript"]]
 
 
 async def test_switching_agent_mode_off_cancels_the_turn_and_its_reply(world: World) -> None:

@@ -464,6 +464,5 @@ async def test_an_agents_webhook_can_be_tried(world: World) -> None:
     assert world.agent.requests[0][0]["webhook-kind"] == "test"
     await change_agent(world, webhookUrl="http://127.0.0.1:9/away")
     tried = await world.tenant.call("POST", path)
-    assert (tried["state"], tried["reason"]) == (
-        "failed", "the agent's webhook could not be reached",
-    )  # fmt: skip
+    assert (tried["state"], tried["reason"]) == ("failed", "the connection was refused")
+    assert [attempt["answer"] for attempt in tried["attempts"]] == ["the connection was refused"]

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import asyncpg
 import pytest
+from typing_extensions import is_typeddict
 
 import app.store
 from app.store.rows import columns_of, hints_of, unnest_sql
@@ -60,6 +61,8 @@ def fits(hint: Any, postgres_type: str) -> bool:
         return fits(get_args(hint)[0], postgres_type[:-2])
     if origin is Literal:
         return postgres_type == "text"
+    if is_typeddict(hint):
+        return postgres_type == "jsonb"
     return hint is Any or postgres_type in POSTGRES_TYPES[origin or hint]
 
 

@@ -1,15 +1,17 @@
 """The description of the API, walked whole: an operation that is told badly fails here."""
 
+import json
 from typing import Any
 
 import pytest
 from jsonschema_rs import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from pydantic import TypeAdapter
 
 from app import settings
+from app.agents.payload import Turn
 from app.domain import problems
 from app.main import build_app
-from app.web.agent_hook import Turn
 from app.web.examples import EXAMPLE_BODIES
 from app.web.openapi import EXTRA_REFUSALS, TAG_DESCRIPTIONS, list_operations
 from tests.makers import Data
@@ -150,11 +152,8 @@ async def test_a_real_hand_over_is_as_told_with_no_field_more_and_none_less(worl
     for taken in takes:
         fits(taken, answers["content"]["application/json"]["schema"])
     fits(told, body(DOCUMENT["webhooks"]["turn"]["post"])["schema"])
-    as_told = Turn.model_validate(told).model_dump(mode="json", by_alias=True, exclude_unset=True)
-    assert as_told.keys() == told.keys()
-    for part in ("message", "lead", "campaign", "interaction", "questionnaire", "turn"):
-        assert as_told[part].keys() == told[part].keys(), part
-    assert as_told["message"]["messages"][0].keys() == told["message"]["messages"][0].keys()
+    shape = TypeAdapter(Turn)  # leaves fields out that it does not know
+    assert shape.dump_python(shape.validate_json(json.dumps(told)), mode="json") == told
     headers = world.agent.requests[0][0]
     named = DOCUMENT["webhooks"]["turn"]["post"]["parameters"]
     assert {one["name"] for one in named if one["required"]} <= headers.keys()

@@ -1,12 +1,19 @@
 """The record of a turn, one click from the thread."""
 
 from html import unescape
+from typing import get_args
 
+from app.domain.turns import TurnState
 from app.resources import Resources
+from app.web.page.render import TURN_WORDS
 from tests.makers import Data, Tenant, phone
 from tests.web.people import Browser
 from tests.web.test_page import a_thread
 from tests.world import World, until
+
+
+def test_every_state_of_a_turn_has_words_on_the_page() -> None:
+    assert set(TURN_WORDS) == set(get_args(TurnState))
 
 
 async def conversing(world: World) -> str:

@@ -209,7 +209,7 @@ async def test_a_tls_handshake_that_fails_is_not_sent(wire: Wire) -> None:
 
     server = await asyncio.start_server(plain, "127.0.0.1", 0)
     async with server:
-        with pytest.raises(NotSent):
+        with pytest.raises(NotSent, match="the TLS handshake failed"):
             await post(wire, f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
 
 

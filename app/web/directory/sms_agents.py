@@ -13,7 +13,7 @@ from app.commands import brakes
 from app.commands import sms_agents as commands
 from app.commands.directory import require_found
 from app.domain import windows
-from app.store import sms_agents, turns
+from app.store import dry_turns, sms_agents
 from app.store.engine import ReadTx, Row
 from app.web.dependencies import ApiCaller, AppResources, ReadCaller, TenantRead, TenantTx
 from app.web.directory import Deleted, Pause
@@ -224,28 +224,28 @@ async def report(sms_agent_id: str, caller: ReadCaller, read: TenantRead) -> Ans
 
 
 async def get_shadow_report(read: ReadTx, tenant_id: str, agent_id: str) -> Report:
-    rows = await turns.report_shadows(read, tenant_id, agent_id, 100)
+    shadow_pairs = await dry_turns.report_shadows(read, tenant_id, agent_id, 100)
     pairs = [
         Pair(
-            interaction_id=row["interaction_id"],
-            opened_at=row["opened_at"],
+            interaction_id=pair.interaction_id,
+            opened_at=pair.opened_at,
             live=Side(
-                turn_id=row["turn_id"],
-                state=row["state"],
-                reason=row["reason"],
-                texts=row["texts"],
-                duration_ms=row["duration_ms"],
-                refused=len(row["refused"]),
+                turn_id=pair.turn_id,
+                state=pair.state,
+                reason=pair.reason,
+                texts=pair.texts,
+                duration_ms=pair.duration_ms,
+                refused=len(pair.refused),
             ),
             shadow=Side(
-                turn_id=row["shadow_turn_id"],
-                state=row["shadow_state"],
-                reason=row["shadow_reason"],
-                texts=row["shadow_texts"],
-                duration_ms=row["shadow_duration_ms"],
+                turn_id=pair.shadow_turn_id,
+                state=pair.shadow_state,
+                reason=pair.shadow_reason,
+                texts=pair.shadow_texts,
+                duration_ms=pair.shadow_duration_ms,
             ),
         )
-        for row in rows
+        for pair in shadow_pairs
     ]
     states = Tally(
         live=Counter(pair.live.state for pair in pairs),

@@ -35,10 +35,10 @@ async def stream_events(
     clock = asyncio.get_running_loop().time
     end = clock() + STREAM_SECONDS
     while clock() < end and not feed.is_closing:
-        rows = await feed.wait_for_events(person.tenant_id, cursor, None, 100, HEARTBEAT_SECONDS)
-        if not rows:
+        found_events = await feed.wait_for_events(person.tenant_id, cursor, None, 100, HEARTBEAT_SECONDS)
+        if not found_events:
             yield ServerSentEvent(comment="heartbeat")
             continue
-        cursor = (rows[-1]["transaction"], rows[-1]["event_id"])
-        data = {"interactionIds": sorted({r["interaction_id"] for r in rows if r["interaction_id"]})}
+        cursor = found_events[-1].cursor
+        data = {"interactionIds": sorted({event.interaction_id for event in found_events if event.interaction_id})}
         yield ServerSentEvent(data=data, id=format_event_id(*cursor))

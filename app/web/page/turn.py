@@ -9,8 +9,9 @@ from starlette.responses import Response
 from app.access import sessions
 from app.domain.problems import NotFound
 from app.store import interactions, sms_agents, turns
-from app.store import turn_page as store
-from app.store.engine import ReadTx, Row
+from app.store import page as store
+from app.store.engine import ReadTx
+from app.store.turns import TurnAttempt
 from app.web.dependencies import AppResources
 from app.web.page import render
 from app.web.page.dependencies import SignedIn, Token
@@ -51,24 +52,28 @@ async def _build_turn_context(read: ReadTx, tenant_id: str, interaction_id: str,
     if thread is None or not turn_rows:
         raise NotFound("There is no turn at this address.")
     [turn] = turn_rows
-    agent_id = turn["sms_agent_id"]
+    agent_id = turn.sms_agent_id
     return {
         "thread": thread,
         "turn": turn,
         "agent": agent_id and await sms_agents.get(read, tenant_id, agent_id),
-        "texts": await store.get_texts(read, tenant_id, [text["messageId"] for text in turn["texts"]]),
-        "replies": await store.get_texts(read, tenant_id, (turn["reply"] or {}).get("messageIds", [])),
-        "attempts": [_build_attempt(row) for row in attempts.get(turn_id, [])],
+        "texts": await store.get_texts(read, tenant_id, [text["messageId"] for text in turn.texts]),
+        "replies": await store.get_texts(read, tenant_id, turn.reply["messageIds"] if turn.reply else []),
+        "attempts": [_build_attempt(attempt) for attempt in attempts.get(turn_id, [])],
         "twins": await store.list_dry_turns(read, tenant_id, turn_id),
         "near": await store.get_neighbors(read, tenant_id, interaction_id, turn_id),
     }
 
 
-def _build_attempt(row: Row) -> dict[str, Any]:
+def _build_attempt(attempt: TurnAttempt) -> dict[str, Any]:
     return {
-        **dict(row),
-        "request": _indent_json(row["request_body"].decode(errors="backslashreplace")),
-        "answer": row["answer"] and _indent_json(row["answer"]),
+        "attempt": attempt.attempt,
+        "at": attempt.at,
+        "http_status": attempt.http_status,
+        "duration_ms": attempt.duration_ms,
+        "outcome": attempt.outcome,
+        "request": _indent_json(attempt.request_body.decode(errors="backslashreplace")),
+        "answer": attempt.answer and _indent_json(attempt.answer),
     }
 
 

@@ -18,10 +18,11 @@ from app.domain.segments import GSM_REPLACEMENTS
 from app.resources import Resources
 from app.store import attention, consent_events, interactions, suppressions, tenants
 from app.store import page as store
-from app.store.engine import ReadTx, Row, Tx
+from app.store.engine import ReadTx, Tx
+from app.store.interactions import Thread
 from app.store.thread_filters import ThreadFilter
 from app.web.dependencies import AppResources
-from app.web.interactions import build_agent_state
+from app.web.interaction_shapes import build_agent_state
 from app.web.page import render
 from app.web.page.dependencies import FormSender, SignedIn, Token
 from app.web.paging import PageParams, PageQuery
@@ -200,12 +201,12 @@ def redirect_to_thread(visit: Visit, interaction_id: str, fragment: str = "") ->
     return RedirectResponse(f"/conversations/{interaction_id}{query}{fragment}", 303)
 
 
-async def find_thread(read: ReadTx, tenant_id: str, interaction_id: str) -> Row:
-    """Returns the thread's row. Raises `NotFound`."""
-    row = await interactions.get(read, tenant_id, interaction_id)
-    if row is None:
+async def find_thread(read: ReadTx, tenant_id: str, interaction_id: str) -> Thread:
+    """Returns the thread. Raises `NotFound`."""
+    thread = await interactions.get(read, tenant_id, interaction_id)
+    if thread is None:
         raise NotFound("There is no conversation at this address.")
-    return row
+    return thread
 
 
 def _build_base_context(visit: Visit) -> dict[str, Any]:
@@ -238,29 +239,29 @@ async def _build_list_context(visit: Visit, read: ReadTx) -> dict[str, Any]:
 
 async def _build_thread_context(tx: Tx, person: Person, interaction_id: str, before: int | None) -> dict[str, Any]:
     """Returns the context of a thread: its texts before the seq `before`, the agent's state, the lead."""
-    row = await find_thread(tx, person.tenant_id, interaction_id)
+    thread = await find_thread(tx, person.tenant_id, interaction_id)
     key = (person.tenant_id, interaction_id)
-    entries = await interactions.get_transcript_page(tx, *key, None, before or row["last_seq"] + 1, TEXTS_PER_PAGE)
-    if row["unread_count"] and before is None:
-        await interactions.mark_read(tx, *key, row["last_seq"])
-    phone, contact = row["lead_phone"], await store.get_contact(tx, *key)
+    entries = await interactions.get_transcript_page(tx, *key, None, before or thread.last_seq + 1, TEXTS_PER_PAGE)
+    if thread.unread_count and before is None:
+        await interactions.mark_read(tx, *key, thread.last_seq)
+    phone, contact = thread.lead_phone, await store.get_contact(tx, *key)
     consent = await consent_events.list_of_phone(tx, person.tenant_id, phone)
-    actors = sorted({entry["actor"] for entry in entries if entry["actor"]} | {event.actor for event in consent})
+    actors = sorted({entry.actor for entry in entries if entry.actor} | {event.actor for event in consent})
     answered_keys = {item.get("key") for item in contact.questionnaire}
     tenant = await tenants.get(tx, person.tenant_id)
     assert tenant is not None
     return {
-        "thread": row,
+        "thread": thread,
         "entries": entries,
-        "older": entries[0]["seq"] if entries and entries[0]["seq"] > 1 else None,
+        "older": entries[0].seq if entries and (entries[0].seq or 0) > 1 else None,
         "newest": before is None,
         "waiting": await interactions.list_unreleased(tx, person.tenant_id, [interaction_id]),
         "people": await store.get_emails(tx, person.tenant_id, actors) if actors else {},
-        "turns_of": await store.get_turns_of_texts(tx, *key, [entry["message_id"] for entry in entries]),
+        "turns_of": await store.get_turns_of_texts(tx, *key, [entry.message_id for entry in entries]),
         "last_turn": await store.get_last_turn(tx, *key),
         "brakes": await store.list_brakes(tx, *key),
         "twins": REPLACEMENTS_BY_CHARACTER if tenant["smart_encoding"] else None,
-        "state": build_agent_state(row),
+        "state": build_agent_state(thread),
         "suppressed": bool(await interactions.find_suppressed(tx, [key])),
         "senders": await store.list_senders(tx, *key),
         "canned": await store.list_canned_replies(tx, person.tenant_id),
@@ -270,7 +271,7 @@ async def _build_thread_context(tx: Tx, person: Person, interaction_id: str, bef
         "consent": consent,
         "others": [
             other_thread
-            for other_thread in await interactions.list_of_lead(tx, person.tenant_id, row["lead_id"])
-            if other_thread["interaction_id"] != interaction_id
+            for other_thread in await interactions.list_of_lead(tx, person.tenant_id, thread.lead_id)
+            if other_thread.interaction_id != interaction_id
         ],
     }

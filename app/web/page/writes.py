@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form
 from pydantic import Field
 from starlette.responses import Response
 
-from app.commands import bulk, dnc, modes, outgoing, reply
+from app.commands import bulk, dnc, held_replies, modes, outgoing
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.idempotency import IdempotencyKey, ReplayedAnswer
@@ -106,16 +106,16 @@ async def _send_manual_text(
             row = await visits.find_thread(tx, caller.tenant_id, interaction_id)
             if manual_text.seen_seq is not None:
                 await _require_seen(tx, caller, interaction_id, manual_text.seen_seq)
-            elsewhere = manual_text.sender not in ("", row["our_number"])
+            elsewhere = manual_text.sender not in ("", row.our_number)
             order = Order(
                 tenant_id=caller.tenant_id,
                 message_id=ids.make("msg"),
                 thread_id=ids.make("int"),
-                lead_id=row["lead_id"],
+                lead_id=row.lead_id,
                 text=manual_text.text,
                 source=caller.source,
                 actor=caller.actor,
-                to=row["lead_phone"],
+                to=row.lead_phone,
                 sender=manual_text.sender if elsewhere else None,
                 interaction_id=None if elsewhere else interaction_id,
                 agent_mode=False if manual_text.agent_off else None,
@@ -162,10 +162,10 @@ async def settle_held(
     async def settle_reply() -> None:
         async with visit.resources.database.system_tx() as tx:
             if action == "discard":
-                await reply.discard_held_reply(tx, visit.person.caller, turn)
+                await held_replies.discard_held_reply(tx, visit.person.caller, turn)
             else:
                 words = [require_sendable(draft_text.replace("\r\n", "\n")) for draft_text in text or ()]
-                await reply.release_held_reply(tx, visit.person.caller, turn, words)
+                await held_replies.release_held_reply(tx, visit.person.caller, turn, words)
 
     return await visits.run_and_go_back(visit, interaction_id, settle_reply)
 

@@ -1,0 +1,53 @@
+"""Which turn a reply of an agent answers."""
+
+from app.domain.orders import Order
+from app.domain.problems import DncBlocked, NoOpenTurn, NotFound
+from app.store import interactions, replies, turns
+from app.store.engine import Tx
+from app.store.replies import FoundTurn
+from app.store.turns import Turn, TurnKey
+
+
+async def find_turn(tx: Tx, order: Order, agent_id: str | None) -> Turn | FoundTurn:
+    """The turn that the reply answers. `agent_id` limits it to one agent's turns. Raises `NotFound`,
+    `DncBlocked`, `NoOpenTurn`."""
+    tenant = order.tenant_id
+    if order.turn_id:
+        turn = await turns.get(tx, tenant, order.turn_id)
+        if turn is None or (agent_id is not None and turn.sms_agent_id != agent_id):
+            raise NotFound("There is no turn by that id.")
+        if turn.kind == "test":
+            return turn
+        if not await interactions.belongs_to_lead(tx, *turn.thread, order.lead_id):
+            raise NotFound("There is no such turn of this lead.")
+        return turn
+    if not await interactions.has_lead(tx, tenant, order.lead_id):
+        raise NotFound("There is no lead by that id.")
+    if order.interaction_id:
+        if not await interactions.belongs_to_lead(tx, tenant, order.interaction_id, order.lead_id):
+            raise NotFound("There is no such interaction of this lead.")
+    else:
+        open_turns = await replies.find_open_of_lead(tx, tenant, order.lead_id, agent_id)
+        if len(open_turns) > 1:
+            raise NoOpenTurn(details=["turnId: is needed, several turns of this lead are open"])
+        if open_turns:
+            return open_turns[0]
+    lead_id = None if order.interaction_id else order.lead_id
+    newest = await replies.find_newest_handed_over(tx, tenant, order.interaction_id, lead_id, agent_id)
+    if newest is None:
+        raise DncBlocked if await _is_suppressed(tx, order) else NoOpenTurn
+    return newest
+
+
+async def _is_suppressed(tx: Tx, order: Order) -> bool:
+    """Whether the phone is suppressed; this refusal comes before those about turns."""
+    if order.interaction_id:
+        return bool(await interactions.find_suppressed(tx, [(order.tenant_id, order.interaction_id)]))
+    return await interactions.is_lead_suppressed(tx, order.tenant_id, order.lead_id)
+
+
+async def reload_turn(tx: Tx, key: TurnKey) -> Turn:
+    """The turn as it is under its thread's lock."""
+    turn = await turns.get(tx, *key)
+    assert turn is not None
+    return turn

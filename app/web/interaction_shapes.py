@@ -1,0 +1,131 @@
+"""How a thread is shown: in the API, in exports and, for its agent's state, on the page."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from app.domain.transcripts import MAX_ENTRIES, Entry, build_entry
+from app.store import interactions
+from app.store.engine import ReadTx
+from app.store.interactions import Thread
+from app.store.rows import hints_of
+from app.web.envelope import Out
+
+
+class Telephony(Out):
+    provider: str | None
+    message_id: str | None
+    phone_number: str
+
+
+class Sms(Out):
+    agent_mode: bool
+    direction: str | None
+
+
+class AgentState(Out):
+    state: str
+    due_at: datetime | None = None
+    reason: str | None = None
+
+
+class Scheduled(Out):
+    message_id: str
+    message: str
+    status: str
+    send_at: datetime | None
+    held_until: datetime | None
+
+
+class InteractionShape(Out):
+    interaction_id: str
+    lead_id: str
+    campaign_id: str | None
+    client_id: str | None
+    offer_id: str | None
+    type: Literal["sms"] = "sms"
+    status: str
+    phone: str
+    telephony: Telephony
+    sms: Sms
+    summary: str | None
+    error_code: str | None
+    error_message: str | None
+    created_at: datetime
+    updated_at: datetime
+    last_message_at: datetime
+    last_message_preview: str | None
+    unread_count: int
+    agent_state: AgentState
+
+
+class ListedInteraction(InteractionShape):
+    scheduled: list[Scheduled]
+
+
+class WholeInteraction(ListedInteraction):
+    transcript: list[Entry]
+    """The newest 1,000 entries."""
+    transcript_truncated: bool
+
+
+SHARED_FIELDS = InteractionShape.model_fields.keys() & hints_of(Thread).keys()
+
+
+def build_agent_state(thread: Thread) -> AgentState:
+    """Returns what the agent is doing in the thread."""
+    if not thread.agent_mode:
+        return AgentState(state="off")
+    if thread.agent_paused:
+        return AgentState(state="paused", due_at=thread.paused_until, reason=thread.paused_reason)
+    state = thread.turn_state
+    if thread.held_turn_id and state != "delivering":
+        return AgentState(state="held", reason=f"{thread.held_turn_id}: a stale reply waits")
+    if state is None:
+        return AgentState(state="idle")
+    if state == "delivering" and not thread.turn_posting:
+        return AgentState(state="retrying", reason=f"attempt {thread.turn_attempt} failed")
+    due_at = thread.turn_due_at if state == "collecting" else None
+    return AgentState(state=state, due_at=due_at)
+
+
+def build_summary(thread: Thread) -> dict[str, Any]:
+    """Returns the fields of a thread, without its transcript."""
+    return {
+        **{name: getattr(thread, name) for name in SHARED_FIELDS},
+        "phone": thread.lead_phone,
+        "telephony": Telephony(
+            provider=thread.provider, message_id=thread.provider_message_id, phone_number=thread.our_number
+        ),
+        "sms": Sms(agent_mode=thread.agent_mode, direction=thread.last_direction),
+        "last_message_preview": thread.last_preview,
+        "agent_state": build_agent_state(thread),
+    }
+
+
+async def get_unreleased_texts(read: ReadTx, threads: Sequence[Thread]) -> dict[str, list[Scheduled]]:
+    """Returns scheduled and held texts by interaction id. All threads belong to one tenant."""
+    texts_by_thread: dict[str, list[Scheduled]] = {thread.interaction_id: [] for thread in threads}
+    if texts_by_thread:
+        for text in await interactions.list_unreleased(read, threads[0].tenant_id, [*texts_by_thread]):
+            texts_by_thread[text.interaction_id].append(
+                Scheduled(
+                    message_id=text.message_id,
+                    message=text.text,
+                    status=text.status,
+                    send_at=text.send_at,
+                    held_until=text.held_until,
+                )
+            )
+    return texts_by_thread
+
+
+async def build_whole_interaction(read: ReadTx, thread: Thread) -> WholeInteraction:
+    """Returns a thread with its newest entries and its unreleased texts."""
+    texts = await interactions.get_transcript(read, *thread.key, MAX_ENTRIES)
+    return WholeInteraction(
+        **build_summary(thread),
+        transcript=[build_entry(text) for text in texts],
+        transcript_truncated=bool(texts) and (texts[0].seq or 0) > 1,
+        scheduled=(await get_unreleased_texts(read, [thread]))[thread.interaction_id],
+    )
