@@ -9,7 +9,7 @@ from starlette.responses import Response
 from app.access import sessions
 from app.domain.problems import NotFound
 from app.store import interactions, sms_agents, turns
-from app.store import page as store
+from app.store import turn_page as store
 from app.store.engine import ReadTx
 from app.store.turns import TurnAttempt
 from app.web.dependencies import AppResources
