@@ -20,8 +20,10 @@ from app.jobs.figures import count_attempt
 from app.jobs.settling import settle_persistently
 from app.providers import LOOKUP_DELAYS, REGISTRY, Provider
 from app.store import outbox, suppressions, threads, turns
+from app.store.core import build_row
 from app.store.engine import Database, Row, Tx
 from app.store.outbox import Attempt, Settlement
+from app.store.schema import ProviderAccount
 from app.wire.client import Wire
 
 TEXTS_PER_STEP = 20
@@ -156,7 +158,7 @@ class Delivery:
         changed."""
         sealed_credentials, account = self._account_cache.get(row["account_id"], (b"", None))
         if account is None or sealed_credentials != row["credentials"] or account.base_url != row["base_url"]:
-            account = self._seal.open_account(row)
+            account = self._seal.open_account(build_row(ProviderAccount, row))
             self._account_cache[account.account_id] = row["credentials"], account
         return account
 

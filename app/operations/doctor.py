@@ -16,8 +16,9 @@ from app.commands.directory import require_found
 from app.domain.problems import Problem, Unavailable
 from app.resources import Resources, open_resources
 from app.settings import ConfigurationError, Settings
-from app.store import accounts, numbers, owed, readiness, turns
+from app.store import accounts, directory, numbers, owed, readiness, turns
 from app.store.engine import DATABASE_AWAY_ERRORS
+from app.store.schema import ProviderAccount
 
 Severity = Literal["ok", "note", "BAD"]
 MAX_CLOCK_SKEW_SECONDS, MAX_TEXT_DELAY_SECONDS, MAX_TURN_DELAY_SECONDS = 1.0, 60.0, 30.0
@@ -116,9 +117,9 @@ async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
     async with resources.database.system_tx() as tx:
         failing_accounts = await accounts.list_failing(tx)
     for row in failing_accounts:
-        message = f"texts missed since {row['missing_since']:%Y-%m-%d %H:%M} UTC cannot be fetched"
-        message += f" ({row['fetch_error']}); a STOP may be among them"
-        yield Finding("BAD", f"{row['provider']} {row['account_id']}", message)
+        message = f"texts missed since {row.missing_since:%Y-%m-%d %H:%M} UTC cannot be fetched"
+        message += f" ({row.fetch_error}); a STOP may be among them"
+        yield Finding("BAD", f"{row.provider} {row.account_id}", message)
 
 
 async def _check_secrets(resources: Resources) -> Finding:
@@ -175,14 +176,14 @@ async def _check_vendors(resources: Resources) -> list[Finding]:
             return [Finding("ok", topic, "posts inbound texts to this service")]
         return [Finding("BAD", topic, message) for message in faults]
 
-    checks = [check_account(row["tenant_id"], row["account_id"], row["provider"]) for row in rows]
+    checks = [check_account(row.tenant_id, row.account_id, row.provider) for row in rows]
     return [finding for vendor_findings in await asyncio.gather(*checks) for finding in vendor_findings]
 
 
 async def _find_webhook_faults(resources: Resources, tenant_id: str, account_id: str) -> list[str]:
     """Raises `NotFound`, and as `carriers.list_numbers` does."""
     async with resources.database.read_tx(tenant_id) as read:
-        row = require_found(await accounts.get(read, tenant_id, account_id))
+        row = require_found(await directory.get(read, ProviderAccount, tenant_id, account_id))
         own_numbers = await numbers.list_of_account(read, tenant_id, account_id)
     account = resources.seal.open_account(row)
     return await carriers.find_webhook_faults(resources.wire, account, resources.settings.base_url, own_numbers)

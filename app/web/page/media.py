@@ -9,6 +9,8 @@ from starlette.responses import Response
 from app.calls import carriers
 from app.domain.problems import NotFound
 from app.store import page as store
+from app.store.core import build_row
+from app.store.schema import ProviderAccount
 from app.web.dependencies import AppResources
 from app.web.page.dependencies import SignedIn
 from app.web.page.render import IMAGE_TYPES
@@ -33,7 +35,7 @@ async def show_media(
         row = await store.get_attachment(read, *key, place)
     if row is None:
         raise NotFound
-    account = resources.seal.open_account(row) if row["account_id"] else None
+    account = resources.seal.open_account(build_row(ProviderAccount, row)) if row["account_id"] else None
     attachment = await carriers.fetch_attachment(resources.wire, account, row["url"])
     content_type = attachment.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type in IMAGE_TYPES:

@@ -10,8 +10,9 @@ from app.commands import accounts as commands
 from app.commands.directory import require_found
 from app.domain.problems import NotFound, Problem
 from app.providers import REGISTRY
-from app.store import accounts
+from app.store import directory
 from app.store.engine import Tx
+from app.store.schema import ProviderAccount
 from app.web.directory import vendor
 from app.web.directory.provider_accounts import (
     AccountChange,
@@ -93,17 +94,19 @@ def _build_label(name: str) -> str:
 @router.get(BASE_PATH)
 async def list_accounts(admin: AdminGet, page_query: PageParams) -> Response:
     rows = await admin.run_read(
-        lambda read: accounts.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
+        lambda read: directory.list_page(
+            read, ProviderAccount, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit
+        )
     )
-    page, cursor = page_query.cut_page(rows, lambda row: [row["account_id"]])
+    page, cursor = page_query.cut_page(rows, lambda row: [row.account_id])
     items = [
         Item(
-            row["account_id"],
-            row["name"],
-            [choices.PROVIDER_NAMES[row["provider"]], row["account_id"]],
-            [("agent", "Default")] * row["is_default"]
-            + [("failed", "Missed texts not fetched")] * bool(row["missing_since"] and row["failing_since"])
-            + [("off", "Inactive")] * (not row["active"]),
+            row.account_id,
+            row.name,
+            [choices.PROVIDER_NAMES[row.provider], row.account_id],
+            [("agent", "Default")] * row.is_default
+            + [("failed", "Missed texts not fetched")] * bool(row.missing_since and row.failing_since)
+            + [("off", "Inactive")] * (not row.active),
         )
         for row in page
     ]
@@ -147,7 +150,7 @@ async def add_account(admin: AdminPost, provider: str) -> Response:
 
         async def add_row(tx: Tx) -> str:
             row = await commands.add(tx, admin.caller, seal_credentials(fields, provider, admin.resources))
-            return str(row["account_id"])
+            return str(row.account_id)
 
         account_id, _ = await admin.run_once(form, add_row)
     except Problem as problem:
@@ -162,7 +165,7 @@ async def show_account(admin: AdminGet, account_id: str) -> Response:
 
 
 async def _get_account(admin: AdminRequest, account_id: str) -> AccountShape:
-    row = await admin.run_read(lambda read: accounts.get(read, admin.tenant_id, account_id))
+    row = await admin.run_read(lambda read: directory.get(read, ProviderAccount, admin.tenant_id, account_id))
     return build_shape(require_found(row), admin.resources)
 
 
@@ -196,7 +199,7 @@ async def change_account(admin: AdminPost, account_id: str) -> Response:
     account = await _get_account(admin, account_id)
     form = await forms.read_form(admin.request, build_groups(account.provider, account.credentials))
     plain = form.get_plain_values()
-    if not plain["default"] and account.default:
+    if not plain["default"] and account.is_default:
         del plain["default"]
     try:
         body = forms.parse_body(AccountChange, plain)
@@ -211,12 +214,12 @@ async def change_account(admin: AdminPost, account_id: str) -> Response:
 
 async def _apply_change(admin: AdminRequest, tx: Tx, account_id: str, body: AccountChange) -> None:
     """Applies the change. Credentials that were left empty keep their stored value."""
-    row = require_found(await accounts.get(tx, admin.tenant_id, account_id))
+    row = require_found(await directory.get(tx, ProviderAccount, admin.tenant_id, account_id))
     fields = body.get_named_fields()
     if body.credentials:
         current_credentials = admin.resources.seal.open_account(row).credentials
         fields["credentials"] = {**current_credentials, **body.credentials}
-    await commands.change(tx, admin.caller, account_id, seal_credentials(fields, row["provider"], admin.resources))
+    await commands.change(tx, admin.caller, account_id, seal_credentials(fields, row.provider, admin.resources))
 
 
 @router.post(BASE_PATH + "/{account_id}/remove", dependencies=FORM_CHECKS)

@@ -11,8 +11,9 @@ from app.commands.directory import require_found
 from app.domain import windows
 from app.domain.phones import format_phone
 from app.domain.problems import NotFound, Problem
-from app.store import numbers, sms_agents
-from app.store.engine import ReadTx, Row, Tx
+from app.store import directory
+from app.store.engine import ReadTx, Tx
+from app.store.schema import PhoneNumber, SmsAgent
 from app.web import turns
 from app.web.directory.sms_agents import (
     AgentChange,
@@ -166,21 +167,23 @@ def _get_plain_values(form: forms.SubmittedForm) -> dict[str, Any]:
 
 @router.get(BASE_PATH)
 async def list_agents(admin: AdminGet, page_query: PageParams) -> Response:
-    async def read_rows(read: ReadTx) -> tuple[list[Row], list[Row]]:
-        rows = await sms_agents.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
-        return rows, await numbers.list_page(read, admin.tenant_id, None, choices.MAX_CHOICES)
+    async def read_rows(read: ReadTx) -> tuple[list[SmsAgent], list[PhoneNumber]]:
+        rows = await directory.list_page(
+            read, SmsAgent, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit
+        )
+        return rows, await directory.list_page(read, PhoneNumber, admin.tenant_id, None, choices.MAX_CHOICES)
 
     rows, number_rows = await admin.run_read(read_rows)
-    phones = {row["phone_number_id"]: format_phone(row["phone_number"]) for row in number_rows}
-    page, cursor = page_query.cut_page(rows, lambda row: [row["sms_agent_id"]])
+    phones = {row.phone_number_id: format_phone(row.phone_number) for row in number_rows}
+    page, cursor = page_query.cut_page(rows, lambda row: [row.sms_agent_id])
     items = [
         Item(
-            row["sms_agent_id"],
-            row["name"],
-            [phones.get(row["phone_number_id"], ""), row["webhook_url"]],
-            [("agent", "Test")] * row["is_test"]
-            + [("stopped", "Paused")] * bool(row["paused_at"])
-            + [("off", "Inactive")] * (not row["active"]),
+            row.sms_agent_id,
+            row.name,
+            [phones.get(row.phone_number_id, ""), row.webhook_url],
+            [("agent", "Test")] * row.is_test
+            + [("stopped", "Paused")] * bool(row.paused_at)
+            + [("off", "Inactive")] * (not row.active),
         )
         for row in page
     ]
@@ -210,7 +213,7 @@ async def add_agent(admin: AdminPost) -> Response:
 
         async def add_row(tx: Tx) -> str:
             sealed_secret = admin.resources.seal.close(secret.encode())
-            return str((await commands.add(tx, admin.caller, body.get_named_fields(), sealed_secret))["sms_agent_id"])
+            return str((await commands.add(tx, admin.caller, body.get_named_fields(), sealed_secret)).sms_agent_id)
 
         agent_id, is_new = await admin.run_once(form, add_row)
     except Problem as problem:
@@ -240,8 +243,10 @@ async def show_agent(admin: AdminGet, agent_id: str) -> Response:
     return await _render_agent(admin, agent_id)
 
 
-async def _get_agent(admin: AdminRequest, agent_id: str) -> Row:
-    row: Row = require_found(await admin.run_read(lambda read: sms_agents.get(read, admin.tenant_id, agent_id)))
+async def _get_agent(admin: AdminRequest, agent_id: str) -> SmsAgent:
+    row: SmsAgent = require_found(
+        await admin.run_read(lambda read: directory.get(read, SmsAgent, admin.tenant_id, agent_id))
+    )
     return row
 
 
@@ -256,14 +261,14 @@ async def _render_agent(
     groups = await _build_groups(admin)
     here = f"{BASE_PATH}/{agent_id}"
     values = forms.get_values(groups, build_shape(row))
-    if row["max_wait_ms"] is None:
+    if row.max_wait_ms is None:
         values["maxWaitMs"] = ""
     return admin.show_page(
         "agent",
         "agents",
         status,
-        title=row["name"],
-        about=row["sms_agent_id"],
+        title=row.name,
+        about=row.sms_agent_id,
         form=form or admin_request.Form(here, groups, values, {}),
         here=here,
         braked=row,
@@ -306,7 +311,7 @@ async def rotate_secret(admin: AdminPost, agent_id: str) -> Response:
 
     async def rotate_row(tx: Tx) -> str:
         row = await commands.rotate_secret(tx, admin.caller, agent_id, admin.resources.seal.close(secret.encode()))
-        return str(row["name"])
+        return str(row.name)
 
     name, is_new = await admin.run_once(form, rotate_row)
     return _render_secret(admin, agent_id, f"{name} has a new secret", secret if is_new else None)
@@ -328,11 +333,11 @@ async def show_shadow_report(admin: AdminGet, agent_id: str) -> Response:
 
 @router.post(BASE_PATH + "/{agent_id}/pause", dependencies=FORM_CHECKS)
 async def pause_agent(admin: AdminPost, agent_id: str, reason: Annotated[str, Form(max_length=500)] = "") -> Response:
-    await admin.run_change(lambda tx: brakes.pause(tx, admin.caller, "agent", agent_id, reason.strip() or None))
+    await admin.run_change(lambda tx: brakes.pause(tx, admin.caller, SmsAgent, agent_id, reason.strip() or None))
     return redirect_back(f"agents/{agent_id}", "paused")
 
 
 @router.post(BASE_PATH + "/{agent_id}/resume", dependencies=FORM_CHECKS)
 async def resume_agent(admin: AdminPost, agent_id: str) -> Response:
-    await admin.run_change(lambda tx: brakes.resume(tx, admin.caller, "agent", agent_id))
+    await admin.run_change(lambda tx: brakes.resume(tx, admin.caller, SmsAgent, agent_id))
     return redirect_back(f"agents/{agent_id}", "resumed")

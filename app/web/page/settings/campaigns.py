@@ -8,8 +8,9 @@ from starlette.responses import Response
 from app.commands import campaigns as commands
 from app.commands.directory import require_found
 from app.domain.problems import NotFound, Problem
-from app.store import campaigns
-from app.store.engine import ReadTx, Row, Tx
+from app.store import directory
+from app.store.engine import ReadTx, Tx
+from app.store.schema import Campaign
 from app.web.directory.campaigns import CampaignChange, CampaignShape, NewCampaign
 from app.web.page.settings import admin_request, choices, forms
 from app.web.page.settings.admin_request import (
@@ -100,26 +101,28 @@ async def _build_groups(admin: AdminRequest, is_existing: bool) -> list[Group]:
 
 @router.get(BASE_PATH)
 async def list_campaigns(admin: AdminGet, page_query: PageParams) -> Response:
-    async def read_rows(read: ReadTx) -> tuple[list[Row], choices.Choices, choices.Choices]:
+    async def read_rows(read: ReadTx) -> tuple[list[Campaign], choices.Choices, choices.Choices]:
         return (
-            await campaigns.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit),
+            await directory.list_page(
+                read, Campaign, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit
+            ),
             await choices.list_numbers(read, admin.tenant_id),
             await choices.list_agents(read, admin.tenant_id),
         )
 
     rows, number_choices, agent_choices = await admin.run_read(read_rows)
-    page, cursor = page_query.cut_page(rows, lambda row: [row["campaign_id"]])
+    page, cursor = page_query.cut_page(rows, lambda row: [row.campaign_id])
     items = [
         Item(
-            row["campaign_id"],
-            row["name"],
+            row.campaign_id,
+            row.name,
             [
-                row["client_name"] or "",
-                dict(number_choices).get(row["phone_number_id"], ""),
-                dict(agent_choices).get(row["sms_agent_id"], ""),
-                row["campaign_id"],
+                row.client_name or "",
+                dict(number_choices).get(row.phone_number_id, ""),
+                dict(agent_choices).get(row.sms_agent_id, ""),
+                row.campaign_id,
             ],
-            [("off", "Inactive")] * (not row["active"]),
+            [("off", "Inactive")] * (not row.active),
         )
         for row in page
     ]
@@ -143,7 +146,7 @@ async def add_campaign(admin: AdminPost) -> Response:
         body = forms.parse_body(NewCampaign, form.get_plain_values())
 
         async def add_row(tx: Tx) -> str:
-            return str((await commands.add(tx, admin.caller, body.get_named_fields()))["campaign_id"])
+            return str((await commands.add(tx, admin.caller, body.get_named_fields())).campaign_id)
 
         await admin.run_once(form, add_row)
     except Problem as problem:
@@ -167,15 +170,15 @@ async def _render_campaign(
     status: int = 200,
     **results: Any,
 ) -> Response:
-    row = require_found(await admin.run_read(lambda read: campaigns.get(read, admin.tenant_id, campaign_id)))
+    row = require_found(await admin.run_read(lambda read: directory.get(read, Campaign, admin.tenant_id, campaign_id)))
     groups = await _build_groups(admin, True)
     here = f"{BASE_PATH}/{campaign_id}"
-    values = forms.get_values(groups, CampaignShape.model_validate(dict(row)))
+    values = forms.get_values(groups, CampaignShape.of(row))
     return admin.show_page(
         "changed",
         "campaigns",
         status,
-        title=row["name"],
+        title=row.name,
         about=campaign_id,
         form=form or admin_request.Form(here, groups, values, {}),
         here=here,

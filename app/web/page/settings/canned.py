@@ -6,9 +6,10 @@ from starlette.responses import Response
 from app.commands import canned as commands
 from app.commands.directory import require_found
 from app.domain.problems import NotFound, Problem
-from app.store import canned
+from app.store import directory
 from app.store.engine import Tx
-from app.web.directory.canned_replies import NewReply, ReplyChange, build_shape
+from app.store.schema import CannedReply
+from app.web.directory.canned_replies import NewReply, ReplyChange, ReplyShape
 from app.web.page.settings import admin_request, forms
 from app.web.page.settings.admin_request import (
     FORM_CHECKS,
@@ -38,10 +39,12 @@ ABOUT_TEXT = "Texts that your people send often. One click puts a text into the 
 @router.get(BASE_PATH)
 async def list_replies(admin: AdminGet, page_query: PageParams) -> Response:
     rows = await admin.run_read(
-        lambda read: canned.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
+        lambda read: directory.list_page(
+            read, CannedReply, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit
+        )
     )
-    page, cursor = page_query.cut_page(rows, lambda row: [row["canned_reply_id"]])
-    items = [Item(row["canned_reply_id"], row["title"], [_shorten_text(row["text"])]) for row in page]
+    page, cursor = page_query.cut_page(rows, lambda row: [row.canned_reply_id])
+    items = [Item(row.canned_reply_id, row.title, [_shorten_text(row.text)]) for row in page]
     return admin.show_list("canned", ABOUT_TEXT, items, cursor, "No canned replies yet.", "Add a reply")
 
 
@@ -67,7 +70,7 @@ async def add_reply(admin: AdminPost) -> Response:
 
         async def add_row(tx: Tx) -> str:
             row = await commands.add(tx, admin.caller, body.get_named_fields())
-            return str(row["canned_reply_id"])
+            return str(row.canned_reply_id)
 
         await admin.run_once(form, add_row)
     except Problem as problem:
@@ -87,15 +90,15 @@ async def show_reply(admin: AdminGet, reply_id: str) -> Response:
 async def _render_reply(
     admin: AdminRequest, reply_id: str, form: admin_request.Form | None = None, status: int = 200
 ) -> Response:
-    row = require_found(await admin.run_read(lambda read: canned.get(read, admin.tenant_id, reply_id)))
+    row = require_found(await admin.run_read(lambda read: directory.get(read, CannedReply, admin.tenant_id, reply_id)))
     here = f"{BASE_PATH}/{reply_id}"
     return admin.show_page(
         "form",
         "canned",
         status,
-        title=row["title"],
+        title=row.title,
         about=None,
-        form=form or admin_request.Form(here, GROUPS, forms.get_values(GROUPS, build_shape(row)), {}),
+        form=form or admin_request.Form(here, GROUPS, forms.get_values(GROUPS, ReplyShape.of(row)), {}),
         here=here,
         removable="Remove this reply",
         removal_hint="Texts that were already sent stay.",

@@ -7,10 +7,12 @@ from app.access import keys as access
 from app.commands import api_keys as commands
 from app.commands.directory import require_found
 from app.domain.problems import NotFound, Problem
-from app.store import api_keys
+from app.store import directory
+from app.store.api_keys import NOT_REVOKED
 from app.store.engine import Tx
+from app.store.schema import ApiKey
 from app.web.dependencies import AppKeyCache
-from app.web.directory.api_keys import KeyChange, NewKey, build_shape
+from app.web.directory.api_keys import KeyChange, KeyShape, NewKey
 from app.web.page import render
 from app.web.page.settings import admin_request, choices, forms
 from app.web.page.settings.admin_request import (
@@ -62,20 +64,22 @@ async def _build_new_groups(admin: AdminRequest) -> list[Group]:
 @router.get(BASE_PATH)
 async def list_keys(admin: AdminGet, page_query: PageParams) -> Response:
     rows = await admin.run_read(
-        lambda read: api_keys.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
+        lambda read: directory.list_page(
+            read, ApiKey, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit, NOT_REVOKED
+        )
     )
-    page, cursor = page_query.cut_page(rows, lambda row: [row["key_id"]])
+    page, cursor = page_query.cut_page(rows, lambda row: [row.key_id])
     zone = render.get_zone(admin.request)
     items = [
         Item(
-            row["key_id"],
-            row["name"],
+            row.key_id,
+            row.name,
             [
-                f"{row['prefix']}_…",
-                f"last used {render.format_ago(row['last_used_at'], zone)}" if row["last_used_at"] else "never used",
-                f"{row['requests_per_second']} requests per second" if row["requests_per_second"] else "",
+                f"{row.prefix}_…",
+                f"last used {render.format_ago(row.last_used_at, zone)}" if row.last_used_at else "never used",
+                f"{row.requests_per_second} requests per second" if row.requests_per_second else "",
             ],
-            [("stopped" if row["scope"] == "admin" else "", row["scope"])],
+            [("stopped" if row.scope == "admin" else "", row.scope)],
         )
         for row in page
     ]
@@ -114,7 +118,7 @@ async def add_key(admin: AdminPost) -> Response:
                 key.digest,
                 body.requests_per_second,
             )
-            return str(row["key_id"])
+            return str(row.key_id)
 
         _, is_new = await admin.run_once(form, add_row)
     except Problem as problem:
@@ -143,15 +147,17 @@ async def show_key(admin: AdminGet, key_id: str) -> Response:
 async def _render_key(
     admin: AdminRequest, key_id: str, form: admin_request.Form | None = None, status: int = 200
 ) -> Response:
-    row = require_found(await admin.run_read(lambda read: api_keys.get(read, admin.tenant_id, key_id)))
+    row = require_found(
+        await admin.run_read(lambda read: directory.get(read, ApiKey, admin.tenant_id, key_id, NOT_REVOKED))
+    )
     here = f"{BASE_PATH}/{key_id}"
     return admin.show_page(
         "form",
         "keys",
         status,
-        title=row["name"],
-        about=f"{row['prefix']}_… · {row['scope']}",
-        form=form or admin_request.Form(here, EDIT_GROUPS, forms.get_values(EDIT_GROUPS, build_shape(row)), {}),
+        title=row.name,
+        about=f"{row.prefix}_… · {row.scope}",
+        form=form or admin_request.Form(here, EDIT_GROUPS, forms.get_values(EDIT_GROUPS, KeyShape.of(row)), {}),
         here=here,
         removable="Revoke this key",
         removal_hint="Requests with this key are refused within five seconds.",

@@ -10,9 +10,10 @@ from app.commands import numbers as commands
 from app.commands.directory import require_found
 from app.domain.phones import format_phone
 from app.domain.problems import NotFound, Problem
-from app.store import numbers
+from app.store import directory
 from app.store.engine import Tx
-from app.web.directory.phone_numbers import NewNumber, NumberChange, build_shape, get_columns
+from app.store.schema import PhoneNumber
+from app.web.directory.phone_numbers import NewNumber, NumberChange, NumberShape
 from app.web.page.settings import admin_request, choices, forms
 from app.web.page.settings.admin_request import (
     FORM_CHECKS,
@@ -64,16 +65,18 @@ async def _build_groups(admin: AdminRequest, is_existing: bool) -> list[Group]:
 @router.get(BASE_PATH)
 async def list_numbers(admin: AdminGet, page_query: PageParams) -> Response:
     rows = await admin.run_read(
-        lambda read: numbers.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
+        lambda read: directory.list_page(
+            read, PhoneNumber, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit
+        )
     )
     names = dict(await admin.run_read(lambda read: choices.list_accounts(read, admin.tenant_id)))
-    page, cursor = page_query.cut_page(rows, lambda row: [row["phone_number_id"]])
+    page, cursor = page_query.cut_page(rows, lambda row: [row.phone_number_id])
     items = [
         Item(
-            row["phone_number_id"],
-            format_phone(row["phone_number"]),
-            [row["label"] or "", names.get(row["account_id"], ""), ", ".join(row["capabilities"])],
-            [("stopped", "Paused")] * bool(row["paused_at"]) + [("off", "Inactive")] * (not row["active"]),
+            row.phone_number_id,
+            format_phone(row.phone_number),
+            [row.label or "", names.get(row.account_id, ""), ", ".join(row.capabilities)],
+            [("stopped", "Paused")] * bool(row.paused_at) + [("off", "Inactive")] * (not row.active),
         )
         for row in page
     ]
@@ -100,7 +103,7 @@ async def add_number(admin: AdminPost) -> Response:
         body = forms.parse_body(NewNumber, form.get_plain_values())
 
         async def add_row(tx: Tx) -> str:
-            return str((await commands.add(tx, admin.caller, get_columns(body)))["phone_number_id"])
+            return str((await commands.add(tx, admin.caller, body.get_named_fields())).phone_number_id)
 
         await admin.run_once(form, add_row)
     except Problem as problem:
@@ -124,16 +127,16 @@ async def _render_number(
     status: int = 200,
     **results: Any,
 ) -> Response:
-    row = require_found(await admin.run_read(lambda read: numbers.get(read, admin.tenant_id, number_id)))
+    row = require_found(await admin.run_read(lambda read: directory.get(read, PhoneNumber, admin.tenant_id, number_id)))
     groups = await _build_groups(admin, True)
     here = f"{BASE_PATH}/{number_id}"
     return admin.show_page(
         "braked",
         "numbers",
         status,
-        title=format_phone(row["phone_number"]),
-        about=row["label"],
-        form=form or admin_request.Form(here, groups, forms.get_values(groups, build_shape(row)), {}),
+        title=format_phone(row.phone_number),
+        about=row.label,
+        form=form or admin_request.Form(here, groups, forms.get_values(groups, NumberShape.of(row)), {}),
         here=here,
         braked=row,
         what="the texts of this number",
@@ -148,7 +151,7 @@ async def change_number(admin: AdminPost, number_id: str) -> Response:
     form = await forms.read_form(admin.request, await _build_groups(admin, True))
     try:
         body = forms.parse_body(NumberChange, form.get_plain_values())
-        await admin.run_change(lambda tx: commands.change(tx, admin.caller, number_id, get_columns(body)))
+        await admin.run_change(lambda tx: commands.change(tx, admin.caller, number_id, body.get_named_fields()))
     except NotFound:
         raise
     except Problem as problem:
@@ -170,11 +173,11 @@ async def remove_number(admin: AdminPost, number_id: str) -> Response:
 
 @router.post(BASE_PATH + "/{number_id}/pause", dependencies=FORM_CHECKS)
 async def pause_number(admin: AdminPost, number_id: str, reason: Annotated[str, Form(max_length=500)] = "") -> Response:
-    await admin.run_change(lambda tx: brakes.pause(tx, admin.caller, "number", number_id, reason.strip() or None))
+    await admin.run_change(lambda tx: brakes.pause(tx, admin.caller, PhoneNumber, number_id, reason.strip() or None))
     return redirect_back(f"numbers/{number_id}", "paused")
 
 
 @router.post(BASE_PATH + "/{number_id}/resume", dependencies=FORM_CHECKS)
 async def resume_number(admin: AdminPost, number_id: str) -> Response:
-    await admin.run_change(lambda tx: brakes.resume(tx, admin.caller, "number", number_id))
+    await admin.run_change(lambda tx: brakes.resume(tx, admin.caller, PhoneNumber, number_id))
     return redirect_back(f"numbers/{number_id}", "resumed")

@@ -11,8 +11,9 @@ from app.commands import people as commands
 from app.commands.directory import require_found
 from app.domain.problems import NotFound, Problem
 from app.domain.words import PersonRole
-from app.store import people
-from app.store.engine import Row, Tx
+from app.store import directory, people
+from app.store.engine import Tx
+from app.store.schema import User
 from app.web.envelope import Body, Out
 from app.web.page import render
 from app.web.page.settings import admin_request, forms
@@ -65,14 +66,14 @@ async def list_people(admin: AdminGet, page_query: PageParams) -> Response:
     rows = await admin.run_read(
         lambda read: people.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
     )
-    page, cursor = page_query.cut_page(rows, lambda row: [row["user_id"]])
+    page, cursor = page_query.cut_page(rows, lambda row: [row.user_id])
     zone = render.get_zone(admin.request)
     items = [
         Item(
-            row["user_id"],
-            row["email"],
-            [f"signed in, last seen {render.format_ago(row['seen_at'], zone)}" if row["seen_at"] else ""],
-            [("agent", "Admin")] * (row["role"] == "admin") + [("off", "Off")] * (not row["active"]),
+            row.user_id,
+            row.email,
+            [f"signed in, last seen {render.format_ago(row.seen_at, zone)}" if row.seen_at else ""],
+            [("agent", "Admin")] * (row.role == "admin") + [("off", "Off")] * (not row.active),
         )
         for row in page
     ]
@@ -131,14 +132,14 @@ async def show_person(admin: AdminGet, user_id: str) -> Response:
 async def _render_person(
     admin: AdminRequest, user_id: str, form: admin_request.Form | None = None, status: int = 200
 ) -> Response:
-    row: Row = require_found(await admin.run_read(lambda read: people.get(read, admin.tenant_id, user_id)))
+    row: User = require_found(await admin.run_read(lambda read: directory.get(read, User, admin.tenant_id, user_id)))
     here = f"{BASE_PATH}/{user_id}"
-    values = forms.get_values(EDIT_GROUPS, PersonShape.model_validate(dict(row)))
+    values = forms.get_values(EDIT_GROUPS, PersonShape.of(row))
     return admin.show_page(
         "person",
         "people",
         status,
-        title=row["email"],
+        title=row.email,
         about="This is you." if user_id == admin.person.user_id else None,
         form=form or admin_request.Form(here, EDIT_GROUPS, values, {}),
         here=here,
@@ -166,4 +167,4 @@ async def reset_password(admin: AdminPost, user_id: str) -> Response:
     password_hash = await passwords.hash_password(password)
     async with admin.resources.database.tenant_tx(admin.tenant_id) as tx:
         row = await commands.reset_password(tx, admin.caller, user_id, password_hash)
-    return _render_password(admin, user_id, f"{row['email']} has a new password", password)
+    return _render_password(admin, user_id, f"{row.email} has a new password", password)
