@@ -15,6 +15,7 @@ from app.web.directory import Deleted, list_rows
 from app.web.envelope import Answer, AnyId, Body, Line, Name, Out, OwnId, ProviderName
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams
+from app.web.shapes import shows
 
 router = APIRouter(prefix="/api/v1/campaigns", tags=["Campaigns"])
 
@@ -51,19 +52,9 @@ class QuestionShape(Out):
     question: str
 
 
+@shows(CampaignChange, Campaign, after="campaign_id", provider=ProviderName | None, questionnaire=list[QuestionShape])
 class CampaignShape(Out):
     campaign_id: str
-    name: str
-    active: bool
-    client_id: str | None
-    client_name: str | None
-    offer_id: str | None
-    offer_name: str | None
-    phone_number_id: str | None
-    provider: ProviderName | None
-    sms_agent_id: str | None
-    test_sms_agent_id: str | None
-    questionnaire: list[QuestionShape]
     created_at: datetime
     updated_at: datetime
 

@@ -17,6 +17,7 @@ from app.web.directory import Deleted
 from app.web.envelope import Answer, AnyId, Body, Line, Name, Out, OwnId
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams, page_of
+from app.web.shapes import shows
 
 router = APIRouter(prefix="/api/v1/leads", tags=["Leads"])
 Status = Annotated[str, Field(min_length=1, max_length=64, pattern=r"\S")]
@@ -52,17 +53,9 @@ class AnsweredShape(Out):
     answer: str
 
 
+@shows(LeadBody, Lead, after="lead_id", questionnaire=list[AnsweredShape])
 class LeadShape(Out):
     lead_id: str
-    first_name: str | None
-    last_name: str | None
-    email: str | None
-    phone: str | None
-    status: str
-    is_test: bool
-    campaign_id: str | None
-    timezone: str | None
-    questionnaire: list[AnsweredShape]
     is_dnc: bool
     is_placeholder: bool
     created_at: datetime

@@ -17,6 +17,7 @@ from app.web.directory import Deleted, Pause, list_rows
 from app.web.envelope import Answer, AnyId, Body, Line, Out
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams
+from app.web.shapes import shows
 
 router = APIRouter(prefix="/api/v1/phone-numbers", tags=["Phone numbers"])
 Capabilities = Annotated[
@@ -24,11 +25,10 @@ Capabilities = Annotated[
     Field(max_length=3),
     AfterValidator(lambda values: list(dict.fromkeys(values))),
 ]
-ACCOUNT_ID = Field(alias="providerAccountId")
 
 
 class NumberChange(Body):
-    account_id: Annotated[AnyId | None, ACCOUNT_ID] = None
+    account_id: Annotated[AnyId | None, Field(alias="providerAccountId")] = None
     """Null: its texts go through any account of the preferred provider."""
     capabilities: Capabilities | None = None
     active: bool | None = None
@@ -42,14 +42,10 @@ class NewNumber(NumberChange):
     """Any common format; stored in E.164."""
 
 
+@shows(NumberChange, PhoneNumber, after="phone_number")
 class NumberShape(Out):
     phone_number_id: str
     phone_number: str
-    account_id: Annotated[str | None, ACCOUNT_ID]
-    capabilities: list[Capability]
-    active: bool
-    label: str | None
-    messages_per_second: float | None
     paused_at: datetime | None
     paused_reason: str | None
     created_at: datetime

@@ -15,6 +15,7 @@ from app.store.schema import Tenant
 from app.web.dependencies import AdminCaller, TenantRead, TenantTx
 from app.web.directory import Pause
 from app.web.envelope import Answer, Body, Out, ProviderName, StoredText
+from app.web.shapes import shows
 
 router = APIRouter(prefix="/api/v1/settings", tags=["Settings"])
 
@@ -63,17 +64,10 @@ class QuietHours(Out):
     end: str
 
 
+@shows(SettingsChange, Tenant, after="name", default_provider=ProviderName | None, quiet_hours=QuietHours)
 class SettingsShape(Out):
     tenant_id: str
     name: str
-    default_provider: ProviderName | None
-    default_country: str
-    quiet_hours: QuietHours
-    opt_out_confirmation: str | None
-    help_text: str | None
-    smart_encoding: bool
-    texts_per_day: int | None
-    allowed_countries: list[str] | None
     paused_at: datetime | None
     paused_reason: str | None
 

@@ -21,6 +21,7 @@ from app.web.directory import Deleted, Pause, list_rows
 from app.web.envelope import Answer, AnyId, Body, Name, Out, make_optional_in_schema
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams
+from app.web.shapes import shows
 from app.web.turns import TurnShape, test_agent
 
 router = APIRouter(prefix="/api/v1/sms-agents", tags=["SMS agents"])
@@ -73,25 +74,16 @@ class NewAgent(AgentChange):
     webhook_url: Annotated[str, Field(min_length=1, max_length=2048)]
 
 
+@shows(
+    AgentChange,
+    SmsAgent,
+    after="sms_agent_id",
+    max_wait_ms=int,
+    stale_reply=str,
+    business_hours=dict[str, Any] | None,
+)
 class AgentShape(Out):
     sms_agent_id: str
-    name: str
-    description: str | None
-    phone_number_id: str | None
-    webhook_url: str
-    batch_window_ms: int
-    max_wait_ms: int
-    is_test: bool
-    active: bool
-    inbound_enabled: bool
-    inbound_campaign_ids: list[str]
-    agent_mode_by_default: bool
-    stale_reply: str
-    resume_after_minutes: int | None
-    max_turns_per_day: int
-    business_hours: dict[str, Any] | None
-    reply_delay_ms: int
-    shadow_webhook_url: str | None
     paused_at: datetime | None
     paused_reason: str | None
     created_at: datetime
