@@ -45,16 +45,13 @@ def require_not_null(kind: type[Table], fields: Fields) -> None:
 async def require_known(tx: Tx, tenant_id: str, kind: type[Table], fields: Fields) -> None:
     """Raises `Invalid` for each id in `fields` that refers to a row that the tenant does not have."""
     columns = table_of(kind).c
-    await require_references(
-        tx,
-        tenant_id,
-        [
-            (get_field_name(name), key.column.table.name, value)
-            for name, value in fields.items()
-            for key in columns[name].foreign_keys
-            if value is not None
-        ],
-    )
+    references = [
+        (get_field_name(name), key.column.table.name, value)
+        for name, value in fields.items()
+        for key in columns[name].foreign_keys
+        if value is not None
+    ]
+    await require_references(tx, tenant_id, references)
 
 
 async def check_columns(tx: Tx, caller: Caller, kind: type[Table], fields: Fields) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql
 
 from app.store.core import DIALECT, build_row, compiled_once, fetch_all, fetch_first, table_of
 from app.store.engine import ReadTx, Tx
-from app.store.schema import Table
+from app.store.schema import Campaign, PhoneNumber, ProviderAccount, SmsAgent, Table
 
 T = TypeVar("T", bound=Table)
 Values = Mapping[str, Any]
@@ -148,19 +148,17 @@ async def remove(tx: Tx, kind: type[Table], tenant_id: str, id: str) -> bool:
 
 Reference = tuple[str, str, str]
 """(field name, table, id)."""
-
-FIND_UNKNOWN_SQL = """
+REFERENCED_KINDS: tuple[type[Table], ...] = (Campaign, PhoneNumber, ProviderAccount, SmsAgent)
+FIND_CASES_SQL = "\n".join(
+    f"WHEN '{table_of(kind).name}' THEN EXISTS (SELECT 1 FROM {table_of(kind).name} x"
+    f" WHERE x.tenant_id = $1 AND x.{id_column(kind).name} = a.id)"
+    for kind in REFERENCED_KINDS
+)
+FIND_UNKNOWN_SQL = f"""
 SELECT a.field
 FROM unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS a(field, target, id, i)
 WHERE NOT CASE a.target
-    WHEN 'campaigns' THEN EXISTS (SELECT 1 FROM campaigns x
-                                  WHERE x.tenant_id = $1 AND x.campaign_id = a.id)
-    WHEN 'phone_numbers' THEN EXISTS (SELECT 1 FROM phone_numbers x
-                                      WHERE x.tenant_id = $1 AND x.phone_number_id = a.id)
-    WHEN 'provider_accounts' THEN EXISTS (SELECT 1 FROM provider_accounts x
-                                          WHERE x.tenant_id = $1 AND x.account_id = a.id)
-    WHEN 'sms_agents' THEN EXISTS (SELECT 1 FROM sms_agents x
-                                   WHERE x.tenant_id = $1 AND x.sms_agent_id = a.id)
+{FIND_CASES_SQL}
 END ORDER BY a.i
 """
 
