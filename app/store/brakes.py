@@ -3,7 +3,7 @@
 from typing import TypeVar
 
 from app.store import core
-from app.store.directory import id_column
+from app.store.directory import id_column_of
 from app.store.engine import Tx
 from app.store.schema import PhoneNumber, SmsAgent, Tenant
 
@@ -28,4 +28,4 @@ async def resume(tx: Tx, kind: type[B], tenant_id: str, id: str) -> B | None:
 
 
 def _name_table(sql: str, kind: type[B]) -> str:
-    return sql.format(table=kind.__tablename__, key=id_column(kind).name)
+    return sql.format(table=kind.__tablename__, key=id_column_of(kind).name)

@@ -40,7 +40,7 @@ def compile_statement(statement: sa.Executable) -> Compiled:
     return Compiled(str(compiled), tuple(cast(Any, compiled).positiontup or ()))
 
 
-def compiled_once(build: Callable[P, sa.Executable]) -> Callable[P, Compiled]:
+def compile_once(build: Callable[P, sa.Executable]) -> Callable[P, Compiled]:
     """Compiles what `build` returns once for the same arguments. `build` names all values by
     `bindparam`: compiling takes longer than most statements run."""
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 from sqlalchemy.dialects import postgresql
 
-from app.store.core import DIALECT, build_row, compiled_once, fetch_all, fetch_first, table_of
+from app.store.core import DIALECT, build_row, compile_once, fetch_all, fetch_first, table_of
 from app.store.engine import ReadTx, Tx
 from app.store.schema import Campaign, PhoneNumber, ProviderAccount, SmsAgent, Table
 
@@ -25,17 +25,17 @@ CHANGE_TIMES = ("updated_at", "active_at")
 """Columns that every change sets to the present time, where a table has them."""
 
 
-def id_column(kind: type[Table]) -> sa.Column[Any]:
+def id_column_of(kind: type[Table]) -> sa.Column[Any]:
     """The column of the primary key that is not the tenant."""
     return list(table_of(kind).primary_key)[-1]
 
 
 def _is_row(kind: type[Table]) -> sa.ColumnElement[bool]:
     is_of_tenant = table_of(kind).c.tenant_id == bindparam("tenant_id")
-    return sa.and_(is_of_tenant, id_column(kind) == bindparam("id"))
+    return sa.and_(is_of_tenant, id_column_of(kind) == bindparam("id"))
 
 
-@compiled_once
+@compile_once
 def _select_one(kind: type[Table], is_locked: bool, *conditions: sa.ColumnElement[bool]) -> sa.Executable:
     statement = sa.select(table_of(kind)).where(_is_row(kind), *conditions)
     return statement.with_for_update() if is_locked else statement
@@ -52,9 +52,9 @@ async def lock(tx: Tx, kind: type[T], tenant_id: str, id: str, *conditions: sa.C
     return await fetch_first(tx, kind, *_select_one(kind, True, *conditions).bind(values))
 
 
-@compiled_once
+@compile_once
 def _select_page(kind: type[Table], is_first: bool, *conditions: sa.ColumnElement[bool]) -> sa.Executable:
-    table, key = table_of(kind), id_column(kind)
+    table, key = table_of(kind), id_column_of(kind)
     statement = sa.select(table).where(table.c.tenant_id == bindparam("tenant_id"), *conditions)
     if not is_first:
         statement = statement.where(key < bindparam("below"))
@@ -74,14 +74,14 @@ def _insert(kind: type[Table], names: Sequence[str]) -> postgresql.Insert:
     return postgresql.insert(table).values({name: bindparam(name, type_=table.c[name].type) for name in names})
 
 
-@compiled_once
+@compile_once
 def _insert_new(kind: type[Table], *names: str) -> sa.Executable:
     return _insert(kind, names).on_conflict_do_nothing().returning(*table_of(kind).c)
 
 
 async def add(tx: Tx, kind: type[T], tenant_id: str, id: str, values: Values) -> T | None:
     """Adds a row; columns without a value get their defaults. None: a unique key is taken."""
-    new_row = {**values, "tenant_id": tenant_id, id_column(kind).name: id}
+    new_row = {**values, "tenant_id": tenant_id, id_column_of(kind).name: id}
     return await fetch_first(tx, kind, *_insert_new(kind, *new_row).bind(new_row))
 
 
@@ -101,7 +101,7 @@ def value_columns(kind: type[Table]) -> list[str]:
     return [column.name for column in table_of(kind).c if not column.primary_key and column.name not in own_times]
 
 
-@compiled_once
+@compile_once
 def _insert_or_replace(kind: type[Table], kept: Collection[str], *names: str) -> sa.Executable:
     table, insert = table_of(kind), _insert(kind, names)
     kept_names = {*table.primary_key.columns.keys(), "created_at", *kept}
@@ -115,13 +115,13 @@ async def put(
 ) -> tuple[T, bool]:
     """Adds the row, or replaces it: columns without a value get their defaults, but `kept` stay as
     they are. Returns the row, and whether it is new."""
-    new_row = {**values, "tenant_id": tenant_id, id_column(kind).name: id}
+    new_row = {**values, "tenant_id": tenant_id, id_column_of(kind).name: id}
     row = await tx.fetch_row(*_insert_or_replace(kind, kept, *new_row).bind(new_row))
     assert row is not None
     return build_row(kind, row), row["is_new"]
 
 
-@compiled_once
+@compile_once
 def _update(kind: type[Table], *names: str) -> sa.Executable:
     table = table_of(kind)
     times = {name: sa.func.clock_timestamp() for name in CHANGE_TIMES if name in table.c}
@@ -136,9 +136,9 @@ async def change(tx: Tx, kind: type[T], tenant_id: str, id: str, values: Values)
     return await fetch_first(tx, kind, *statement)
 
 
-@compiled_once
+@compile_once
 def _delete(kind: type[Table]) -> sa.Executable:
-    return sa.delete(table_of(kind)).where(_is_row(kind)).returning(id_column(kind))
+    return sa.delete(table_of(kind)).where(_is_row(kind)).returning(id_column_of(kind))
 
 
 async def remove(tx: Tx, kind: type[Table], tenant_id: str, id: str) -> bool:
@@ -151,7 +151,7 @@ Reference = tuple[str, str, str]
 REFERENCED_KINDS: tuple[type[Table], ...] = (Campaign, PhoneNumber, ProviderAccount, SmsAgent)
 FIND_CASES_SQL = "\n".join(
     f"WHEN '{table_of(kind).name}' THEN EXISTS (SELECT 1 FROM {table_of(kind).name} x"
-    f" WHERE x.tenant_id = $1 AND x.{id_column(kind).name} = a.id)"
+    f" WHERE x.tenant_id = $1 AND x.{id_column_of(kind).name} = a.id)"
     for kind in REFERENCED_KINDS
 )
 FIND_UNKNOWN_SQL = f"""

@@ -89,7 +89,7 @@ class Out(BaseModel):
 
     @classmethod
     def of(cls, row: object, **more: Any) -> Self:
-        """Builds the answer from a row's columns; `more` are the fields that it has not, or not so."""
+        """Builds the answer from a row's columns. `more`: fields without a column, or unlike it."""
         return cls.model_validate({**vars(row), **more})
 
 

@@ -14,12 +14,11 @@ from app.web.envelope import Body, Out
 S = TypeVar("S", bound=Out)
 
 
-def shows(body: type[Body], kind: type[Table], after: str, **types: Any) -> Callable[[type[S]], type[S]]:
+def show_fields_of(body: type[Body], kind: type[Table], after: str, **types: Any) -> Callable[[type[S]], type[S]]:
     """Adds the fields of `body` to an answer model, after its field `after`: without bounds, and
     nullable where the column is. `types` has the types that are others in the answer.
 
     Type checkers see only the model's own fields; code that reads a value reads it from the row."""
-
     columns = table_of(kind).c
     shown = {
         name: (types.get(name) or _get_shown_type(field.annotation, columns[name].nullable), _keep_alias(field))

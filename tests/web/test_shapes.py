@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError
 
 from app.store.schema import PhoneNumber
 from app.web.envelope import AnyId, Body, Line, Out
-from app.web.shapes import shows
+from app.web.shapes import show_fields_of
 
 
 class Question(Body):
@@ -25,7 +25,7 @@ class Change(Body):
     label: list[Question] | None = None
 
 
-@shows(Change, PhoneNumber, after="phone_number_id", label=list[QuestionShape])
+@show_fields_of(Change, PhoneNumber, after="phone_number_id", label=list[QuestionShape])
 class Shape(Out):
     """A number."""
 

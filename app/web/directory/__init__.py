@@ -40,5 +40,5 @@ async def list_rows(
     """Reads a page of a table, newest ids first."""
     below, limit = page_query.get_id_below(), page_query.fetch_limit
     rows = await directory.list_page(read, kind, caller.tenant_id, below, limit, *conditions)
-    key = directory.id_column(kind).name
+    key = directory.id_column_of(kind).name
     return page_of(answer, page_query, rows, lambda row: [getattr(row, key)], show)

@@ -15,7 +15,7 @@ from app.web.directory import Deleted, list_rows
 from app.web.envelope import Answer, AnyId, Body, Line, Name, Out, OwnId, ProviderName
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams
-from app.web.shapes import shows
+from app.web.shapes import show_fields_of
 
 router = APIRouter(prefix="/api/v1/campaigns", tags=["Campaigns"])
 
@@ -52,7 +52,9 @@ class QuestionShape(Out):
     question: str
 
 
-@shows(CampaignChange, Campaign, after="campaign_id", provider=ProviderName | None, questionnaire=list[QuestionShape])
+@show_fields_of(
+    CampaignChange, Campaign, after="campaign_id", provider=ProviderName | None, questionnaire=list[QuestionShape]
+)
 class CampaignShape(Out):
     campaign_id: str
     created_at: datetime

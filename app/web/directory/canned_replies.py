@@ -13,7 +13,7 @@ from app.web.directory import Deleted, list_rows
 from app.web.envelope import Answer, Body, Name, Out, StoredText
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams
-from app.web.shapes import shows
+from app.web.shapes import show_fields_of
 
 router = APIRouter(prefix="/api/v1/canned-replies", tags=["Canned replies"])
 
@@ -28,7 +28,7 @@ class NewReply(Body):
     text: StoredText
 
 
-@shows(ReplyChange, CannedReply, after="canned_reply_id")
+@show_fields_of(ReplyChange, CannedReply, after="canned_reply_id")
 class ReplyShape(Out):
     canned_reply_id: str
     created_at: datetime

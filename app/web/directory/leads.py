@@ -17,7 +17,7 @@ from app.web.directory import Deleted
 from app.web.envelope import Answer, AnyId, Body, Line, Name, Out, OwnId
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams, page_of
-from app.web.shapes import shows
+from app.web.shapes import show_fields_of
 
 router = APIRouter(prefix="/api/v1/leads", tags=["Leads"])
 Status = Annotated[str, Field(min_length=1, max_length=64, pattern=r"\S")]
@@ -53,7 +53,7 @@ class AnsweredShape(Out):
     answer: str
 
 
-@shows(LeadBody, Lead, after="lead_id", questionnaire=list[AnsweredShape])
+@show_fields_of(LeadBody, Lead, after="lead_id", questionnaire=list[AnsweredShape])
 class LeadShape(Out):
     lead_id: str
     is_dnc: bool

@@ -17,7 +17,7 @@ from app.web.directory import Deleted, Pause, list_rows
 from app.web.envelope import Answer, AnyId, Body, Line, Out
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams
-from app.web.shapes import shows
+from app.web.shapes import show_fields_of
 
 router = APIRouter(prefix="/api/v1/phone-numbers", tags=["Phone numbers"])
 Capabilities = Annotated[
@@ -42,7 +42,7 @@ class NewNumber(NumberChange):
     """Any common format; stored in E.164."""
 
 
-@shows(NumberChange, PhoneNumber, after="phone_number")
+@show_fields_of(NumberChange, PhoneNumber, after="phone_number")
 class NumberShape(Out):
     phone_number_id: str
     phone_number: str

@@ -15,7 +15,7 @@ from app.store.schema import Tenant
 from app.web.dependencies import AdminCaller, TenantRead, TenantTx
 from app.web.directory import Pause
 from app.web.envelope import Answer, Body, Out, ProviderName, StoredText
-from app.web.shapes import shows
+from app.web.shapes import show_fields_of
 
 router = APIRouter(prefix="/api/v1/settings", tags=["Settings"])
 
@@ -64,7 +64,7 @@ class QuietHours(Out):
     end: str
 
 
-@shows(SettingsChange, Tenant, after="name", default_provider=ProviderName | None, quiet_hours=QuietHours)
+@show_fields_of(SettingsChange, Tenant, after="name", default_provider=ProviderName | None, quiet_hours=QuietHours)
 class SettingsShape(Out):
     tenant_id: str
     name: str

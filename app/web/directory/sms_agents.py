@@ -21,7 +21,7 @@ from app.web.directory import Deleted, Pause, list_rows
 from app.web.envelope import Answer, AnyId, Body, Name, Out, make_optional_in_schema
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams
-from app.web.shapes import shows
+from app.web.shapes import show_fields_of
 from app.web.turns import TurnShape, test_agent
 
 router = APIRouter(prefix="/api/v1/sms-agents", tags=["SMS agents"])
@@ -74,7 +74,7 @@ class NewAgent(AgentChange):
     webhook_url: Annotated[str, Field(min_length=1, max_length=2048)]
 
 
-@shows(
+@show_fields_of(
     AgentChange,
     SmsAgent,
     after="sms_agent_id",
