@@ -244,7 +244,7 @@ def create_key(configuration: Settings, options: argparse.Namespace) -> int:
         await _require_tenant(database, options.tenant)
         async with database.system_tx() as tx:
             row = await api_keys.add(tx, caller, name, options.scope, options.agent, new_key.prefix, new_key.digest)
-        return {"keyId": row["key_id"], "apiKey": new_key.full_key}
+        return {"keyId": row.key_id, "apiKey": new_key.full_key}
 
     return _run_and_print(configuration, create_row)
 

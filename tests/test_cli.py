@@ -89,7 +89,7 @@ async def test_the_first_person_is_an_admin_and_the_others_are_what_is_said(
         assert (await ran(configuration, *asked, *more, typed="correct horse\n"))[0] == 0
     async with resources.database.system_tx() as tx:
         rows = await people.list_page(tx, tenant.tenant_id, None, 9)
-    assert {row["email"][0]: row["role"] for row in rows} == {
+    assert {row.email[0]: row.role for row in rows} == {
         "a": "admin", "b": "member", "c": "admin",
     }  # fmt: skip
 

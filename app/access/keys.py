@@ -15,7 +15,8 @@ from app.access.timed_cache import TimedCache
 from app.domain.callers import Caller
 from app.domain.problems import Problem, Unauthorized
 from app.store import access
-from app.store.engine import Database, ReadTx, Row
+from app.store.access import KnownKey
+from app.store.engine import Database, ReadTx
 
 ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 KEY_PATTERN = re.compile(r"(lss_[a-z2-9]{10})_[a-z2-9]{32}")
@@ -44,23 +45,16 @@ def _random_text(length: int) -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(length))
 
 
-async def _get_key_row(read: ReadTx, raw_key: str | None) -> Row:
+async def _get_key(read: ReadTx, raw_key: str | None) -> KnownKey:
     match = KEY_PATTERN.fullmatch(raw_key or "")
-    row = await access.get_key(read, match[1]) if match else None
-    if row is None or not compare_digest(row["digest"], _digest_key(raw_key)):
+    key = await access.get_key(read, match[1]) if match else None
+    if key is None or not compare_digest(key.digest, _digest_key(raw_key)):
         raise Unauthorized
-    return row
+    return key
 
 
-def _build_caller(row: Row) -> Caller:
-    return Caller(
-        row["tenant_id"],
-        row["key_id"],
-        "key",
-        row["scope"],
-        row["sms_agent_id"],
-        row["requests_per_second"],
-    )
+def _build_caller(key: KnownKey) -> Caller:
+    return Caller(key.tenant_id, key.key_id, "key", key.scope, key.sms_agent_id, key.requests_per_second)
 
 
 def _digest_key(raw_key: str | None) -> bytes:
@@ -94,9 +88,9 @@ class KeyCache:
 
     async def _load_caller(self, raw_key: str | None) -> Caller:
         async with self._database.system_tx() as tx:
-            row = await _get_key_row(tx, raw_key)
-        caller = _build_caller(row)
-        if row["stale"]:
+            key = await _get_key(tx, raw_key)
+        caller = _build_caller(key)
+        if key.stale:
             task = asyncio.create_task(self._touch_key(caller))
             self._touch_tasks.add(task)
             task.add_done_callback(self._touch_tasks.discard)

@@ -8,16 +8,31 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app.domain.carriage import Account
-from app.store.engine import Row
 
 VERSION = b"\x01"
 ID_BYTES, NONCE_BYTES = 4, 12
 HEAD_BYTES = len(VERSION) + ID_BYTES
+
+
+class SealedAccount(Protocol):
+    """The columns of a row that make an `Account`."""
+
+    @property
+    def tenant_id(self) -> str: ...
+    @property
+    def account_id(self) -> str: ...
+    @property
+    def provider(self) -> str: ...
+    @property
+    def credentials(self) -> bytes: ...
+    @property
+    def base_url(self) -> str | None: ...
 
 
 class Unsealable(Exception):
@@ -62,15 +77,10 @@ class Seal:
         words: dict[str, str] = json.loads(self.open(sealed_bytes))
         return words
 
-    def open_account(self, row: Row) -> Account:
+    def open_account(self, row: SealedAccount) -> Account:
         """Builds an `Account` with open credentials from its row. Raises `Unsealable`."""
-        return Account(
-            row["tenant_id"],
-            row["account_id"],
-            row["provider"],
-            self.open_words(row["credentials"]),
-            row["base_url"],
-        )
+        credentials = self.open_words(row.credentials)
+        return Account(row.tenant_id, row.account_id, row.provider, credentials, row.base_url)
 
 
 def _key_id(key: bytes) -> bytes:

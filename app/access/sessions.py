@@ -11,7 +11,8 @@ from app.access import passwords, tries
 from app.domain.callers import Caller
 from app.domain.problems import Invalid
 from app.store import access
-from app.store.engine import Database, Row, Tx
+from app.store.access import KnownSession
+from app.store.engine import Database, Tx
 
 MAX_IDLE = timedelta(hours=12)
 MAX_SESSION = timedelta(days=7)
@@ -47,17 +48,17 @@ async def sign_in(database: Database, email: str, password: str, address: str | 
     await tries.count_try(database, email, address)
     async with database.system_tx() as tx:
         person = await access.get_person(tx, email)
-    known_hash = None if person is None else person["password_hash"]
+    known_hash = None if person is None else person.password_hash
     if not await passwords.verify_password(known_hash, password) or person is None:
         return None
     new_hash = None
-    if passwords.needs_rehash(person["password_hash"]):
+    if passwords.needs_rehash(person.password_hash):
         new_hash = await passwords.hash_password(password)
     async with database.system_tx() as tx:
         await tries.forget(tx, email, address)
         if new_hash:
-            await access.set_password_hash(tx, person["tenant_id"], person["user_id"], new_hash)
-        return await begin(tx, person["tenant_id"], person["user_id"])
+            await access.set_password_hash(tx, person.tenant_id, person.user_id, new_hash)
+        return await begin(tx, person.tenant_id, person.user_id)
 
 
 async def begin(tx: Tx, tenant_id: str, user_id: str) -> str:
@@ -88,12 +89,12 @@ async def renew(tx: Tx, token: str) -> RenewedToken | None:
 async def find_and_touch(tx: Tx, token: str) -> Person | None:
     """The person of a session; None if it is unknown, ended, expired or was idle too long. Records
     the use, which restarts the idle time; writes at most once a minute."""
-    row = await access.get_session(tx, _digest_token(token), MAX_IDLE, RENEW_AFTER)
-    if row is None:
+    session = await access.get_session(tx, _digest_token(token), MAX_IDLE, RENEW_AFTER)
+    if session is None:
         return None
-    if row["stale"] or row["arrived"]:
+    if session.stale or session.arrived:
         await access.touch_session(tx, _digest_token(token))
-    return _build_person(row)
+    return _build_person(session)
 
 
 async def end(tx: Tx, token: str) -> None:
@@ -114,8 +115,8 @@ async def change_password(
     passwords.require_good(new_password, person.email)
     await tries.count_try(database, person.email, address)
     async with database.system_tx() as tx:
-        person_row = await access.get_person(tx, person.email)
-    if person_row is None or not await passwords.verify_password(person_row["password_hash"], current):
+        known_person = await access.get_person(tx, person.email)
+    if known_person is None or not await passwords.verify_password(known_person.password_hash, current):
         raise Invalid(details=["currentPassword: is wrong"])
     new_hash = await passwords.hash_password(new_password)
     async with database.system_tx() as tx:
@@ -135,8 +136,8 @@ def csrf_matches(token: str, form_token: str) -> bool:
     return compare_digest(csrf_token(token).encode(), form_token.encode(errors="replace"))
 
 
-def _build_person(row: Row) -> Person:
-    return Person(row["tenant_id"], row["user_id"], row["email"], row["role"], row["due"])
+def _build_person(session: KnownSession) -> Person:
+    return Person(session.tenant_id, session.user_id, session.email, session.role, session.due)
 
 
 def _digest_token(token: str) -> bytes:

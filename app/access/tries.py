@@ -21,8 +21,8 @@ async def count_try(database: Database, email: str, address: str | None) -> None
     if address:
         limits[_digest_address(address)] = MAX_BY_ADDRESS
     async with database.system_tx() as tx:
-        rows = await access.count_tries(tx, list(limits), TRY_WINDOW)
-    waits = [row["lasts"] for row in rows if row["tries"] > limits[row["who"]]]
+        counts = await access.count_tries(tx, list(limits), TRY_WINDOW)
+    waits = [count.lasts for count in counts if count.tries > limits[count.who]]
     if waits:
         time_left = max(waits)
         minutes = max(1, -(-time_left // timedelta(minutes=1)))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from app.commands.directory import (
     Fields,
-    merge_fields,
+    change_row,
     require_found,
     require_not_null,
     require_url,
@@ -13,10 +13,10 @@ from app.commands.directory import (
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.problems import InUse, Invalid
-from app.store import accounts
-from app.store.engine import Row, Tx
+from app.store import accounts, directory
+from app.store.engine import Tx
+from app.store.schema import ProviderAccount
 
-NOT_NULL = {"name": "name", "credentials": "credentials", "is_default": "default", "active": "active"}
 CONNECTION_FIELDS = {"credentials", "base_url", "active"}
 """After a change of these, a carrier that refused our requests may answer: fetch again at once."""
 MIN_HINTED_LENGTH = 8
@@ -45,40 +45,31 @@ def make_hints(credentials: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-async def add(tx: Tx, caller: Caller, fields: Fields) -> Row:
+async def add(tx: Tx, caller: Caller, fields: Fields) -> ProviderAccount:
     """Adds an account. `fields` has `provider`, `name`, sealed `credentials` and `hints`. The first
     account with a provider becomes its default; a new default replaces the old one. Raises
     `Invalid`."""
     _check_fields(fields)
     tenant_id, provider = caller.tenant_id, fields["provider"]
     other_accounts = await accounts.lock_all(tx, tenant_id, provider)
-    row = {
-        "base_url": None,
-        "active": True,
-        "is_default": not other_accounts,
-        **fields,
-        "tenant_id": tenant_id,
-        "account_id": ids.make("acct"),
-    }
-    if row["is_default"]:
-        await accounts.unset_default(tx, tenant_id, provider, row["account_id"])
-    [account] = await accounts.add(tx, [row])
+    account_id, values = ids.make("acct"), {"is_default": not other_accounts, **fields}
+    if values["is_default"]:
+        await accounts.unset_default(tx, tenant_id, provider, account_id)
+    account = await directory.add(tx, ProviderAccount, tenant_id, account_id, values)
+    assert account is not None
     return account
 
 
-async def change(tx: Tx, caller: Caller, account_id: str, fields: Fields) -> Row:
+async def change(tx: Tx, caller: Caller, account_id: str, fields: Fields) -> ProviderAccount:
     """Changes only the given fields; credentials are replaced as a whole. Raises `Invalid`,
     `NotFound`."""
     tenant_id = caller.tenant_id
-    current_row = require_found(await accounts.get(tx, tenant_id, account_id))
+    provider = require_found(await directory.get(tx, ProviderAccount, tenant_id, account_id)).provider
     _check_fields(fields)
-    rows = await accounts.lock_all(tx, tenant_id, current_row["provider"])
-    row = require_found(next((row for row in rows if row["account_id"] == account_id), None))
+    await accounts.lock_all(tx, tenant_id, provider)
     if fields.get("is_default"):
-        await accounts.unset_default(tx, tenant_id, row["provider"], account_id)
-    new_row = merge_fields(row, fields)
-    columns = ("tenant_id", "account_id", *accounts.COLUMNS)
-    [account] = await accounts.change(tx, [{column: new_row[column] for column in columns}])
+        await accounts.unset_default(tx, tenant_id, provider, account_id)
+    account = await change_row(tx, caller, ProviderAccount, account_id, fields)
     if CONNECTION_FIELDS & fields.keys():
         return await accounts.fetch_now(tx, tenant_id, account_id)
     return account
@@ -89,11 +80,11 @@ async def remove(tx: Tx, caller: Caller, account_id: str) -> None:
     if await accounts.has_unsent_texts(tx, caller.tenant_id, account_id):
         raise InUse(details=["accountId: texts are queued on it"])
     with unless_in_use("accountId: numbers belong to it"):
-        require_found(await accounts.remove(tx, caller.tenant_id, account_id) or None)
+        require_found(await directory.remove(tx, ProviderAccount, caller.tenant_id, account_id) or None)
 
 
 def _check_fields(fields: Fields) -> None:
-    require_not_null(fields, NOT_NULL)
+    require_not_null(ProviderAccount, fields)
     if fields.get("base_url") is not None:
         require_url(fields["base_url"], "baseUrl")
 

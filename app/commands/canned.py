@@ -1,31 +1,24 @@
 """Canned replies: add, change, remove."""
 
-from app.commands.directory import Fields, merge_fields, require_found, require_not_null
-from app.domain import ids
+from app.commands.directory import Fields, add_row, change_row, lock_row, require_found, require_not_null
 from app.domain.callers import Caller
-from app.store import canned
-from app.store.engine import Row, Tx
+from app.store import directory
+from app.store.engine import Tx
+from app.store.schema import CannedReply
 
-NOT_NULL = {"title": "title", "text": "text"}
 
-
-async def add(tx: Tx, caller: Caller, fields: Fields) -> Row:
+async def add(tx: Tx, caller: Caller, fields: Fields) -> CannedReply:
     """Adds a canned reply with `title` and `text`."""
-    key = {"tenant_id": caller.tenant_id, "canned_reply_id": ids.make("canned")}
-    [row] = await canned.add(tx, [{**fields, **key}])
-    return row
+    return await add_row(tx, caller, CannedReply, "canned", fields)
 
 
-async def change(tx: Tx, caller: Caller, canned_reply_id: str, fields: Fields) -> Row:
+async def change(tx: Tx, caller: Caller, canned_reply_id: str, fields: Fields) -> CannedReply:
     """Changes only the given fields. Raises `Invalid`, `NotFound`."""
-    row = require_found(await canned.lock(tx, caller.tenant_id, canned_reply_id))
-    require_not_null(fields, NOT_NULL)
-    new_row = merge_fields(row, fields)
-    columns = ("tenant_id", "canned_reply_id", *canned.COLUMNS)
-    [canned_reply] = await canned.change(tx, [{column: new_row[column] for column in columns}])
-    return canned_reply
+    await lock_row(tx, caller, CannedReply, canned_reply_id)
+    require_not_null(CannedReply, fields)
+    return await change_row(tx, caller, CannedReply, canned_reply_id, fields)
 
 
 async def remove(tx: Tx, caller: Caller, canned_reply_id: str) -> None:
     """Raises `NotFound`."""
-    require_found(await canned.remove(tx, caller.tenant_id, canned_reply_id) or None)
+    require_found(await directory.remove(tx, CannedReply, caller.tenant_id, canned_reply_id) or None)

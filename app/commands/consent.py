@@ -73,7 +73,7 @@ async def _heed_stop(tx: Tx, arrivals: Sequence[Arrival]) -> None:
     if new_stops:
         tenant = await tenants.get(tx, tenant_id)
         assert tenant is not None
-        text = tenant["opt_out_confirmation"] or STOP_ANSWER.format(name=tenant["name"])
+        text = tenant.opt_out_confirmation or STOP_ANSWER.format(name=tenant.name)
         await _send_answer(tx, list(new_stops.values()), text)
 
 
@@ -91,7 +91,7 @@ async def _heed_help(tx: Tx, arrivals: Sequence[Arrival]) -> None:
         return
     tenant = await tenants.get(tx, tenant_id)
     assert tenant is not None
-    await _send_answer(tx, help_requests, tenant["help_text"] or HELP_ANSWER.format(name=tenant["name"]))
+    await _send_answer(tx, help_requests, tenant.help_text or HELP_ANSWER.format(name=tenant.name))
 
 
 async def _send_answer(tx: Tx, arrivals: Sequence[Arrival], text: str) -> None:

@@ -1,4 +1,4 @@
-"""Shared checks of the directory's commands: references, phones, URLs and missing rows."""
+"""Shared checks of the directory's commands: nulls, references, phones, URLs and missing rows."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,26 +7,60 @@ from ipaddress import ip_address
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from app.domain import phones
+from app.domain import ids, phones
+from app.domain.callers import Caller
 from app.domain.problems import InUse, Invalid, NotFound
 from app.store import directory, tenants
-from app.store.engine import Row, Tx
+from app.store.core import table_of
+from app.store.directory import Reference
+from app.store.engine import Tx
+from app.store.schema import Table
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Table)
 Fields = Mapping[str, Any]
 """The fields that a request gave, by column name."""
+FIELD_NAMES = {"account_id": "provider_account_id", "is_default": "default"}
+"""Where the API has another name than the column."""
 MAX_URL_LENGTH = 2048
 HOST_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 NUMERIC_PATTERN = re.compile(r"[0-9.]+")
 
 
-async def require_known(tx: Tx, tenant_id: str, fields: Fields, kinds: Mapping[str, tuple[str, str]]) -> None:
-    """Raises `Invalid` for each id in `fields` that the tenant does not have.
+def get_field_name(column: str) -> str:
+    """The name of the column in the API."""
+    first, *more = FIELD_NAMES.get(column, column).split("_")
+    return first + "".join(word.title() for word in more)
 
-    `kinds`: column → (field name, kind of thing)."""
+
+def require_not_null(kind: type[Table], fields: Fields) -> None:
+    """Raises `Invalid` for each null that was given for a column that must have a value."""
+    columns = table_of(kind).c
+    needed = {column.name for column in columns if not (column.nullable or column.primary_key)}
+    null_names = [name for name, value in fields.items() if value is None and name in needed]
+    if null_names:
+        raise Invalid(details=[f"{get_field_name(name)}: must not be null" for name in null_names])
+
+
+async def require_known(tx: Tx, tenant_id: str, kind: type[Table], fields: Fields) -> None:
+    """Raises `Invalid` for each id in `fields` that refers to a row that the tenant does not have."""
+    columns = table_of(kind).c
     references = [
-        (name, kind, fields[column]) for column, (name, kind) in kinds.items() if fields.get(column) is not None
+        (get_field_name(name), key.column.table.name, value)
+        for name, value in fields.items()
+        for key in columns[name].foreign_keys
+        if value is not None
     ]
+    await require_references(tx, tenant_id, references)
+
+
+async def check_columns(tx: Tx, caller: Caller, kind: type[Table], fields: Fields) -> None:
+    """`require_not_null` and `require_known`."""
+    require_not_null(kind, fields)
+    await require_known(tx, caller.tenant_id, kind, fields)
+
+
+async def require_references(tx: Tx, tenant_id: str, references: Sequence[Reference]) -> None:
     unknown_fields = await directory.find_unknown(tx, tenant_id, references)
     if unknown_fields:
         raise Invalid(details=[f"{name}: does not exist" for name in unknown_fields])
@@ -74,16 +108,21 @@ def require_found(row: T | None) -> T:
     return row
 
 
-def merge_fields(row: Row, fields: Fields) -> dict[str, Any]:
-    """The row with the given fields replaced."""
-    return {**row, **fields}
+async def add_row(tx: Tx, caller: Caller, kind: type[R], id_kind: ids.IdKind, fields: Fields) -> R:
+    """Adds a row with a new id."""
+    row = await directory.add(tx, kind, caller.tenant_id, ids.make(id_kind), fields)
+    assert row is not None
+    return row
 
 
-def require_not_null(values: Fields, fields: Mapping[str, str]) -> None:
-    """Raises `Invalid` for each value that was given as null. `fields`: column → field name."""
-    null_names = [name for column, name in fields.items() if column in values and values[column] is None]
-    if null_names:
-        raise Invalid(details=[f"{name}: must not be null" for name in null_names])
+async def lock_row(tx: Tx, caller: Caller, kind: type[R], id: str) -> R:
+    """Raises `NotFound`."""
+    return require_found(await directory.lock(tx, kind, caller.tenant_id, id))
+
+
+async def change_row(tx: Tx, caller: Caller, kind: type[R], id: str, fields: Fields) -> R:
+    """Writes only the given fields. Raises `NotFound`."""
+    return require_found(await directory.change(tx, kind, caller.tenant_id, id, fields))
 
 
 @contextmanager
@@ -93,8 +132,3 @@ def unless_in_use(detail: str) -> Iterator[None]:
         yield
     except directory.StillReferenced:
         raise InUse(details=[detail]) from None
-
-
-def first_row(rows: Sequence[Any]) -> Any:
-    """The first row, or None."""
-    return rows[0] if rows else None

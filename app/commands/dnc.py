@@ -9,9 +9,10 @@ from app.domain import phones
 from app.domain.callers import Caller
 from app.domain.problems import Invalid, Problem, SuppressionActive
 from app.domain.words import Cause as CauseWord
-from app.store import leads, suppressions, tenants
+from app.store import directory, leads, suppressions, tenants
 from app.store.engine import ReadTx, Tx
 from app.store.interactions import Thread
+from app.store.schema import Lead
 from app.store.suppressions import Cause, PhoneKey
 
 
@@ -31,22 +32,21 @@ class Dnc:
 
 async def get_dnc(read: ReadTx, tenant_id: str, lead_id: str) -> Dnc:
     """The lead's channels and causes. Raises `NotFound`."""
-    lead = require_found(await leads.get(read, tenant_id, lead_id))
-    phone = lead["phone"]
-    causes = await suppressions.get_causes(read, tenant_id, [phone]) if phone else {}
-    return Dnc(lead_id, lead["dnc_channels"], lead["dnc_reason"], causes.get(phone, []))
+    lead = require_found(await directory.get(read, Lead, tenant_id, lead_id))
+    causes = await suppressions.get_causes(read, tenant_id, [lead.phone]) if lead.phone else {}
+    return Dnc(lead_id, lead.dnc_channels, lead.dnc_reason, causes.get(lead.phone or "", []))
 
 
 async def put(tx: Tx, caller: Caller, lead_id: str, channels: Sequence[str], reason: str | None) -> Dnc:
     """Sets the lead's channels. With `sms` its phone is suppressed, without `sms` the cause `person`
     is lifted. Raises `NotFound`; `SuppressionActive` if the phone has only the cause `lead`."""
     tenant_id = caller.tenant_id
-    lead = require_found(await leads.get(tx, tenant_id, lead_id))
-    if lead["phone"]:
+    lead = require_found(await directory.get(tx, Lead, tenant_id, lead_id))
+    if lead.phone:
         if "sms" in channels:
-            await suppress(tx, caller, [lead["phone"]], reason)
+            await suppress(tx, caller, [lead.phone], reason)
         else:
-            await release(tx, caller, [lead["phone"]], reason)
+            await release(tx, caller, [lead.phone], reason)
     new_channels = sorted(set(channels))
     await leads.set_dnc(tx, tenant_id, lead_id, new_channels, reason if new_channels else None)
     return await get_dnc(tx, tenant_id, lead_id)
@@ -59,10 +59,10 @@ async def set_thread_dnc(tx: Tx, caller: Caller, thread: Thread, is_blocked: boo
         await suppress(tx, caller, [thread.lead_phone], reason)
         return
     await release(tx, caller, [thread.lead_phone], reason)
-    lead = require_found(await leads.get(tx, caller.tenant_id, thread.lead_id))
-    if "sms" in lead["dnc_channels"]:
-        other_channels = [channel for channel in lead["dnc_channels"] if channel != "sms"]
-        new_reason = lead["dnc_reason"] if other_channels else None
+    lead = require_found(await directory.get(tx, Lead, caller.tenant_id, thread.lead_id))
+    if "sms" in lead.dnc_channels:
+        other_channels = [channel for channel in lead.dnc_channels if channel != "sms"]
+        new_reason = lead.dnc_reason if other_channels else None
         await leads.set_dnc(tx, caller.tenant_id, thread.lead_id, other_channels, new_reason)
 
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Collection, Sequence
 from functools import cache
+from typing import Any
 from zoneinfo import available_timezones as _read_timezones
 
 from app.commands.directory import (
     Fields,
-    first_row,
-    merge_fields,
     normalize_tenant_phone,
     require_found,
     require_known,
@@ -17,23 +16,11 @@ from app.commands.directory import (
 from app.domain import ids, phones
 from app.domain.callers import Caller
 from app.domain.problems import AlreadyExists, Invalid, Problem
-from app.store import campaigns, leads, tenants
+from app.store import campaigns, directory, leads, tenants
 from app.store.engine import ReadTx, Tx
-from app.store.leads import Lead
+from app.store.schema import Lead
 
 available_timezones = cache(_read_timezones)  # without a cache, each call reads a whole folder
-DEFAULTS: Fields = {
-    "first_name": None,
-    "last_name": None,
-    "email": None,
-    "phone": None,
-    "status": "new",
-    "is_test": False,
-    "is_placeholder": False,
-    "campaign_id": None,
-    "timezone": None,
-    "questionnaire": [],
-}
 NAME_FIELDS = frozenset({"first_name", "last_name", "email"})
 """A lead that gets one of these is no placeholder any more."""
 
@@ -41,28 +28,25 @@ NAME_FIELDS = frozenset({"first_name", "last_name", "email"})
 async def add(tx: Tx, caller: Caller, fields: Fields) -> Lead:
     """Adds a lead. Raises `Invalid`, `AlreadyExists`."""
     values = await _check_fields(tx, caller, fields)
-    lead_id = values.pop("lead_id", None) or ids.make("lead")
-    key = {"tenant_id": caller.tenant_id, "lead_id": lead_id}
-    lead = first_row(await leads.add(tx, [{**DEFAULTS, **values, **key}]))
+    lead = await leads.add(tx, caller.tenant_id, values.get("lead_id") or ids.make("lead"), values)
     if lead is None:
         raise AlreadyExists(details=["leadId: is taken"])
     return await _take_place_of_placeholders(tx, lead)
 
 
-async def put(tx: Tx, caller: Caller, lead_id: str, fields: Fields) -> Lead:
-    """Adds or replaces the lead; `created` is true if it was added. Raises `Invalid`."""
+async def put(tx: Tx, caller: Caller, lead_id: str, fields: Fields) -> tuple[Lead, bool]:
+    """Adds or replaces the lead; returns it, and whether it is new. Raises `Invalid`."""
     values = await _check_fields(tx, caller, fields)
-    key = {"tenant_id": caller.tenant_id, "lead_id": lead_id}
-    lead = first_row(await leads.put(tx, [{**DEFAULTS, **values, **key}]))
-    return {**await _take_place_of_placeholders(tx, lead), "created": lead["created"]}
+    lead, is_new = await leads.put(tx, caller.tenant_id, lead_id, values)
+    return await _take_place_of_placeholders(tx, lead), is_new
 
 
-async def judge_many(read: ReadTx, caller: Caller, rows: Sequence[Fields]) -> list[Lead | Problem]:
+async def judge_many(read: ReadTx, caller: Caller, rows: Sequence[Fields]) -> list[Fields | Problem]:
     """Each lead as it would be stored, or the problem with it; in order."""
     country = await tenants.get_country(read, caller.tenant_id)
     campaign_ids = {row["campaign_id"] for row in rows if row.get("campaign_id")}
     known_ids = await campaigns.find_known(read, caller.tenant_id, campaign_ids)
-    results: list[Lead | Problem] = []
+    results: list[Fields | Problem] = []
     for row in rows:
         try:
             results.append(_check_fields_offline(row, country, known_ids))
@@ -71,23 +55,23 @@ async def judge_many(read: ReadTx, caller: Caller, rows: Sequence[Fields]) -> li
     return results
 
 
-async def merge_many(tx: Tx, caller: Caller, judged_leads: Sequence[Lead]) -> None:
+async def merge_many(tx: Tx, caller: Caller, judged_leads: Sequence[Fields]) -> None:
     """Adds new leads; changes only the given fields of leads that exist. A lead whose id is given
     twice is merged twice, in order."""
-    values_by_id: dict[str, Lead] = {}
+    values_by_id: dict[str, Fields] = {}
     for lead in judged_leads:
         lead_id = str(lead.get("lead_id") or ids.make("lead"))
         values = {name: value for name, value in lead.items() if name != "lead_id"}
         values_by_id[lead_id] = {**values_by_id.get(lead_id, {}), **values, "is_placeholder": False}
     if not values_by_id:
         return
-    await leads.merge(tx, caller.tenant_id, DEFAULTS, values_by_id)
+    await leads.merge(tx, caller.tenant_id, values_by_id)
     id_by_phone = {values["phone"]: lead_id for lead_id, values in values_by_id.items() if values.get("phone")}
     for phone in await leads.find_with_placeholder(tx, caller.tenant_id, list(id_by_phone)):
         await leads.adopt_placeholders(tx, caller.tenant_id, id_by_phone[phone], phone)
 
 
-def _check_fields_offline(fields: Fields, country: str, known_ids: Collection[str]) -> Lead:
+def _check_fields_offline(fields: Fields, country: str, known_ids: Collection[str]) -> Fields:
     """As `_check_fields`, without queries: the tenant's country and campaigns are passed in."""
     values = dict(fields)
     if phone := fields.get("phone"):
@@ -103,12 +87,11 @@ def _check_fields_offline(fields: Fields, country: str, known_ids: Collection[st
 
 async def change(tx: Tx, caller: Caller, lead_id: str, fields: Fields) -> Lead:
     """Changes only the given fields. Raises `Invalid`, `NotFound`."""
-    row = require_found(await leads.lock(tx, caller.tenant_id, lead_id))
+    require_found(await leads.lock(tx, caller.tenant_id, lead_id))
     values = await _check_fields(tx, caller, fields)
     if any(values.get(name) for name in NAME_FIELDS):
         values["is_placeholder"] = False
-    new_row = {name: merge_fields(row, values)[name] for name in ("tenant_id", "lead_id", *DEFAULTS)}
-    lead = first_row(await leads.change(tx, [new_row]))
+    lead = require_found(await leads.change(tx, caller.tenant_id, lead_id, values))
     return await _take_place_of_placeholders(tx, lead)
 
 
@@ -116,24 +99,24 @@ async def remove(tx: Tx, caller: Caller, lead_id: str) -> None:
     """Raises `NotFound`; `InUse` while it has threads."""
     require_found(await leads.lock(tx, caller.tenant_id, lead_id))
     with unless_in_use("leadId: has interactions"):
-        await leads.remove(tx, caller.tenant_id, lead_id)
+        await directory.remove(tx, Lead, caller.tenant_id, lead_id)
 
 
-async def _check_fields(tx: Tx, caller: Caller, fields: Fields) -> dict[str, object]:
+async def _check_fields(tx: Tx, caller: Caller, fields: Fields) -> dict[str, Any]:
     values = dict(fields)
-    require_not_null(fields, {"status": "status", "is_test": "isTest", "questionnaire": "questionnaire"})
+    require_not_null(Lead, fields)
     if phone := fields.get("phone"):
         values["phone"] = await normalize_tenant_phone(tx, caller.tenant_id, phone, "phone")
     zone = fields.get("timezone")
     if zone is not None and zone not in available_timezones():
         raise Invalid(details=["timezone: is not an IANA time zone, such as America/New_York"])
-    await require_known(tx, caller.tenant_id, fields, {"campaign_id": ("campaignId", "campaign")})
+    await require_known(tx, caller.tenant_id, Lead, fields)
     return values
 
 
 async def _take_place_of_placeholders(tx: Tx, lead: Lead) -> Lead:
     """Replaces the placeholders with the lead's phone; returns the lead."""
-    if lead["is_placeholder"] or not lead["phone"]:
+    if lead.is_placeholder or not lead.phone:
         return lead
-    await leads.adopt_placeholders(tx, lead["tenant_id"], lead["lead_id"], lead["phone"])
-    return require_found(await leads.get(tx, lead["tenant_id"], lead["lead_id"]))
+    await leads.adopt_placeholders(tx, lead.tenant_id, lead.lead_id, lead.phone)
+    return require_found(await directory.get(tx, Lead, lead.tenant_id, lead.lead_id))

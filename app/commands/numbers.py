@@ -5,63 +5,50 @@ from dataclasses import dataclass
 
 from app.commands.directory import (
     Fields,
-    first_row,
-    merge_fields,
+    change_row,
+    check_columns,
+    lock_row,
     normalize_tenant_phone,
     require_found,
-    require_known,
-    require_not_null,
     unless_in_use,
 )
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.carriage import VendorNumber
 from app.domain.problems import AlreadyExists, InUse
-from app.store import accounts, numbers
-from app.store.engine import Row, Tx
+from app.store import directory, numbers
+from app.store.engine import Tx
+from app.store.schema import PhoneNumber, ProviderAccount
 
-DEFAULTS = {
-    "account_id": None,
-    "capabilities": ["sms"],
-    "active": True,
-    "label": None,
-    "messages_per_second": None,
-}
-REFERENCE_FIELDS = {"account_id": ("providerAccountId", "account")}
-NOT_NULL = {"capabilities": "capabilities", "active": "active"}
+DEFAULT_CAPABILITIES = ["sms"]
 
 
-async def add(tx: Tx, caller: Caller, fields: Fields) -> Row:
+async def add(tx: Tx, caller: Caller, fields: Fields) -> PhoneNumber:
     """Adds a number. Raises `Invalid`, `AlreadyExists`."""
-    tenant_id = caller.tenant_id
-    await _check_fields(tx, caller, fields)
-    phone = await normalize_tenant_phone(tx, tenant_id, fields["phone_number"], "phoneNumber")
-    key = {"tenant_id": tenant_id, "phone_number_id": ids.make("num"), "phone_number": phone}
-    row = first_row(await numbers.add(tx, [{**DEFAULTS, **fields, **key}]))
-    if row is None:
+    await check_columns(tx, caller, PhoneNumber, fields)
+    phone = await normalize_tenant_phone(tx, caller.tenant_id, fields["phone_number"], "phoneNumber")
+    values = {"capabilities": DEFAULT_CAPABILITIES, **fields, "phone_number": phone}
+    number = await directory.add(tx, PhoneNumber, caller.tenant_id, ids.make("num"), values)
+    if number is None:
         raise AlreadyExists(details=["phoneNumber: is one of your numbers already"])
-    number: Row = row
     return number
 
 
-async def change(tx: Tx, caller: Caller, phone_number_id: str, fields: Fields) -> Row:
+async def change(tx: Tx, caller: Caller, phone_number_id: str, fields: Fields) -> PhoneNumber:
     """Changes only the given fields; the phone number itself cannot change. Raises `Invalid`,
     `NotFound`."""
-    row = require_found(await numbers.lock(tx, caller.tenant_id, phone_number_id))
-    await _check_fields(tx, caller, fields)
-    new_row = merge_fields(row, fields)
-    columns = ("tenant_id", "phone_number_id", *numbers.COLUMNS)
-    [number] = await numbers.change(tx, [{column: new_row[column] for column in columns}])
-    return number
+    await lock_row(tx, caller, PhoneNumber, phone_number_id)
+    await check_columns(tx, caller, PhoneNumber, fields)
+    return await change_row(tx, caller, PhoneNumber, phone_number_id, fields)
 
 
 async def remove(tx: Tx, caller: Caller, phone_number_id: str) -> None:
     """Raises `NotFound`; `InUse` while a campaign or an agent uses it, or it has threads."""
-    row = require_found(await numbers.lock(tx, caller.tenant_id, phone_number_id))
-    if await numbers.has_threads(tx, caller.tenant_id, row["phone_number"]):
+    number = await lock_row(tx, caller, PhoneNumber, phone_number_id)
+    if await numbers.has_threads(tx, caller.tenant_id, number.phone_number):
         raise InUse(details=["phoneNumberId: has interactions"])
     with unless_in_use("phoneNumberId: a campaign or an SMS agent uses it"):
-        await numbers.remove(tx, caller.tenant_id, phone_number_id)
+        await directory.remove(tx, PhoneNumber, caller.tenant_id, phone_number_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +68,11 @@ async def sync(
     does not have are switched off; without `force`, never a number that was used in the last 7
     days, and nothing at all if it would be more than half of the account. Raises `NotFound`."""
     tenant_id = caller.tenant_id
-    require_found(await accounts.get(tx, tenant_id, account_id))
-    row_by_phone = {row["phone_number"]: row for row in await numbers.lock_all(tx, tenant_id)}
+    require_found(await directory.get(tx, ProviderAccount, tenant_id, account_id))
+    known_numbers = {number.phone_number: number for number in await numbers.lock_all(tx, tenant_id)}
     vendor_by_phone = {number.phone_number: number for number in vendor_numbers}
     new_rows = [
         {
-            **DEFAULTS,
             "tenant_id": tenant_id,
             "phone_number_id": ids.make("num"),
             "phone_number": number.phone_number,
@@ -95,43 +81,40 @@ async def sync(
             "label": number.label,
         }
         for number in vendor_by_phone.values()
-        if number.phone_number not in row_by_phone
+        if number.phone_number not in known_numbers
     ]
     changed_rows = [
         new_row
         for number in vendor_by_phone.values()
-        if (row := row_by_phone.get(number.phone_number)) and (new_row := _merge_vendor_number(row, account_id, number))
+        if (known := known_numbers.get(number.phone_number))
+        and (new_row := _merge_vendor_number(known, account_id, number))
     ]
-    account_rows = [row for row in row_by_phone.values() if row["account_id"] == account_id and row["active"]]
-    missing_rows = [row for row in account_rows if row["phone_number"] not in vendor_by_phone]
+    own_numbers = [number for number in known_numbers.values() if number.account_id == account_id and number.active]
+    missing_numbers = [number for number in own_numbers if number.phone_number not in vendor_by_phone]
     if not force:
-        used_numbers = await numbers.find_used_lately(tx, tenant_id, [row["phone_number"] for row in missing_rows])
-        missing_rows = [row for row in missing_rows if row["phone_number"] not in used_numbers]
-        if len(missing_rows) * 2 > len(account_rows):
-            missing_rows = []
-    inactive_rows = [{**row, "active": False} for row in missing_rows]
-    await numbers.add(tx, new_rows)
-    columns = ("tenant_id", "phone_number_id", *numbers.COLUMNS)
-    await numbers.change(tx, [{name: row[name] for name in columns} for row in (*changed_rows, *inactive_rows)])
+        used_phones = await numbers.find_used_lately(tx, tenant_id, [number.phone_number for number in missing_numbers])
+        missing_numbers = [number for number in missing_numbers if number.phone_number not in used_phones]
+        if len(missing_numbers) * 2 > len(own_numbers):
+            missing_numbers = []
+    await numbers.add_many(tx, new_rows)
+    await numbers.update_many(tx, changed_rows)
+    await numbers.switch_off(tx, tenant_id, [number.phone_number_id for number in missing_numbers])
     unchanged_count = len(vendor_by_phone) - len(new_rows) - len(changed_rows)
-    return SyncResult(len(new_rows), len(changed_rows), len(inactive_rows), unchanged_count)
+    return SyncResult(len(new_rows), len(changed_rows), len(missing_numbers), unchanged_count)
 
 
-def _merge_vendor_number(row: Row, account_id: str, number: VendorNumber) -> Fields | None:
-    """The row with the vendor's data; None: nothing changes, or another account has the number."""
-    if row["account_id"] not in (None, account_id):
+def _merge_vendor_number(known: PhoneNumber, account_id: str, number: VendorNumber) -> Fields | None:
+    """The key and the vendor's data; None: nothing changes, or another account has the number."""
+    if known.account_id not in (None, account_id):
         return None
-    capabilities = sorted(number.capabilities or row["capabilities"])
-    label = row["label"] or number.label
-    if (row["account_id"], sorted(row["capabilities"]), row["label"]) == (
-        account_id,
-        capabilities,
-        label,
-    ):
+    capabilities = sorted(number.capabilities or known.capabilities)
+    label = known.label or number.label
+    if (known.account_id, sorted(known.capabilities), known.label) == (account_id, capabilities, label):
         return None
-    return {**row, "account_id": account_id, "capabilities": capabilities, "label": label}
-
-
-async def _check_fields(tx: Tx, caller: Caller, fields: Fields) -> None:
-    require_not_null(fields, NOT_NULL)
-    await require_known(tx, caller.tenant_id, fields, REFERENCE_FIELDS)
+    return {
+        "tenant_id": known.tenant_id,
+        "phone_number_id": known.phone_number_id,
+        "account_id": account_id,
+        "capabilities": capabilities,
+        "label": label,
+    }

@@ -1,13 +1,14 @@
 """The people of a tenant: add, change role, switch off, reset password. Callers pass hashed
 passwords."""
 
-from app.commands.directory import require_found
+from app.commands.directory import change_row, lock_row, require_found
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.problems import AlreadyExists, Invalid
 from app.domain.words import PersonRole
-from app.store import access, people, tenants
-from app.store.engine import Row, Tx
+from app.store import access, directory, people, tenants
+from app.store.engine import Tx
+from app.store.schema import User
 
 
 async def add(tx: Tx, caller: Caller, email: str, role: PersonRole, password_hash: str) -> str:
@@ -19,26 +20,26 @@ async def add(tx: Tx, caller: Caller, email: str, role: PersonRole, password_has
     return user_id
 
 
-async def change(tx: Tx, caller: Caller, user_id: str, role: PersonRole, active: bool) -> Row:
+async def change(tx: Tx, caller: Caller, user_id: str, role: PersonRole, active: bool) -> User:
     """Sets role and `active`. A person who is switched off is signed out at once. Raises `Invalid`
     if no admin would be left, or if callers switch off themselves; `NotFound`."""
     # Locks the tenant: two admins who demote each other at once must not both succeed.
     await tenants.lock(tx, caller.tenant_id)
-    current_row = require_found(await people.lock(tx, caller.tenant_id, user_id))
+    person = await lock_row(tx, caller, User, user_id)
     if not active and user_id == caller.actor:
         raise Invalid(details=["active: you cannot switch off yourself"])
     stays_admin = active and role == "admin"
-    loses_admin = current_row["role"] == "admin" and not stays_admin
+    loses_admin = person.role == "admin" and not stays_admin
     if loses_admin and not await people.has_other_admins(tx, caller.tenant_id, user_id):
         raise Invalid(details=["role: the tenant must keep one admin"])
     if not active:
         await access.close_sessions(tx, caller.tenant_id, user_id)
-    return require_found(await people.change(tx, caller.tenant_id, user_id, role, active))
+    return await change_row(tx, caller, User, user_id, {"role": role, "active": active})
 
 
-async def reset_password(tx: Tx, caller: Caller, user_id: str, password_hash: str) -> Row:
+async def reset_password(tx: Tx, caller: Caller, user_id: str, password_hash: str) -> User:
     """Sets another password, and signs the person out everywhere. Raises `NotFound`."""
-    current_row = require_found(await people.get(tx, caller.tenant_id, user_id))
+    person = require_found(await directory.get(tx, User, caller.tenant_id, user_id))
     await access.set_password_hash(tx, caller.tenant_id, user_id, password_hash)
     await access.close_sessions(tx, caller.tenant_id, user_id)
-    return current_row
+    return person

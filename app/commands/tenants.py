@@ -2,18 +2,13 @@
 
 from datetime import time
 
-from app.commands.directory import Fields, merge_fields, require_found, require_not_null
+from app.commands.directory import Fields, change_row, require_found, require_not_null
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.problems import Invalid
 from app.store import held_texts, tenants
-from app.store.engine import Row, Tx
-
-NOT_NULL = {
-    "default_country": "defaultCountry",
-    "quiet_hours": "quietHours",
-    "smart_encoding": "smartEncoding",
-}
+from app.store.engine import Tx
+from app.store.schema import Tenant
 
 
 async def add(tx: Tx, name: str) -> str:
@@ -23,15 +18,14 @@ async def add(tx: Tx, name: str) -> str:
     return tenant_id
 
 
-async def change(tx: Tx, caller: Caller, fields: Fields) -> Row:
+async def change(tx: Tx, caller: Caller, fields: Fields) -> Tenant:
     """Changes only the given fields, also within the quiet hours. Texts held for quiet hours follow
     the new ones at once. Raises `Invalid`, `NotFound`."""
-    row = require_found(await tenants.lock(tx, caller.tenant_id))
-    require_not_null(fields, NOT_NULL)
-    new_row = merge_fields(row, fields)
-    hours = new_row["quiet_hours"] = {**row["quiet_hours"], **fields.get("quiet_hours", {})}
+    tenant = require_found(await tenants.lock(tx, caller.tenant_id))
+    require_not_null(Tenant, fields)
+    hours = {**tenant.quiet_hours, **fields.get("quiet_hours", {})}
     if time.fromisoformat(hours["start"]) >= time.fromisoformat(hours["end"]):
         raise Invalid(details=["quietHours: start must be before end"])
-    if hours != row["quiet_hours"]:
+    if hours != tenant.quiet_hours:
         await held_texts.stop_holding(tx, caller.tenant_id)
-    return await tenants.change(tx, new_row)
+    return await change_row(tx, caller, Tenant, caller.tenant_id, {**fields, "quiet_hours": hours})

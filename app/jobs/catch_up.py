@@ -18,8 +18,9 @@ from app.domain.problems import Problem
 from app.domain.retry_after import read_retry_after
 from app.providers import REGISTRY, Provider
 from app.store import accounts
+from app.store.accounts import ClaimedFetch
 from app.store.connections import DATABASE_AWAY_ERRORS
-from app.store.engine import Database, Row, Tx
+from app.store.engine import Database, Tx
 from app.wire.client import Wire
 
 PARTS_PER_STEP, TEXTS_PER_COMMIT = 100, 100
@@ -78,7 +79,7 @@ class CatchUp:
             task.add_done_callback(self.fetching.discard)
         return len(rows)
 
-    async def _fetch_account(self, row: Row) -> None:
+    async def _fetch_account(self, row: ClaimedFetch) -> None:
         """Fetches and records the result. Whatever goes wrong concerns this account alone."""
         lease = Lease(row)
         try:
@@ -91,10 +92,10 @@ class CatchUp:
             # The lease ends, and then the account is asked again.
             log.warning("the database is away", error=type(error).__name__)
             return
-        if has_lease and bool(failure) != bool(row["failing_since"]):
+        if has_lease and bool(failure) != bool(row.failing_since):
             _log_change(row, failure)
 
-    async def _try_fetch(self, row: Row, lease: "Lease") -> Exception | None:
+    async def _try_fetch(self, row: ClaimedFetch, lease: "Lease") -> Exception | None:
         """Stores all of the account's missed texts. Returns why that failed, but raises what the
         database does."""
         try:
@@ -110,14 +111,14 @@ class CatchUp:
         async with self._writers, self._database.system_tx(plan_now) as tx:
             yield tx
 
-    async def _store_missed_texts(self, row: Row, lease: "Lease") -> None:
+    async def _store_missed_texts(self, row: ClaimedFetch, lease: "Lease") -> None:
         async def extend_lease() -> None:
             async with self._writer_tx() as tx:
                 await lease.extend(tx)
 
-        provider, account = REGISTRY[row["provider"]], self._seal.open_account(row)
+        provider, account = REGISTRY[row.provider], self._seal.open_account(row)
         texts = _sort_opt_outs_first(
-            await carriers.list_inbound_texts(self._wire, account, row["missing_since"], extend_lease)
+            await carriers.list_inbound_texts(self._wire, account, row.missing_since, extend_lease)
         )
         for i in range(0, len(texts), TEXTS_PER_COMMIT):
             async with self._writer_tx(plan_now=True) as tx:
@@ -129,10 +130,10 @@ class CatchUp:
 class Lease:
     """The right of one worker to ask for one account's missed texts."""
 
-    def __init__(self, row: Row) -> None:
-        self._key = row["tenant_id"], row["account_id"]
+    def __init__(self, row: ClaimedFetch) -> None:
+        self._key = row.tenant_id, row.account_id
         self._row = row
-        self._until: datetime = row["fetch_at"]
+        self._until = row.fetch_at
 
     async def extend(self, tx: Tx) -> None:
         """Raises `LeaseLost`."""
@@ -143,19 +144,19 @@ class Lease:
 
     async def record_success(self, tx: Tx) -> bool:
         """Whether the lease was still ours."""
-        return await accounts.record_fetch(tx, *self._key, self._until, self._row["noticed_at"])
+        return await accounts.record_fetch(tx, *self._key, self._until, self._row.noticed_at)
 
     async def record_failure(self, tx: Tx, failure: Exception) -> bool:
         """Whether the lease was still ours."""
-        backoff = max(FIRST_BACKOFF * 2 ** min(self._row["fetch_failures"], 20), _get_min_backoff(failure))
+        backoff = max(FIRST_BACKOFF * 2 ** min(self._row.fetch_failures, 20), _get_min_backoff(failure))
         return await accounts.record_failed_fetch(
             tx, *self._key, self._until, min(backoff, MAX_BACKOFF), _describe_failure(failure)
         )
 
 
-def _log_change(row: Row, failure: Exception | None) -> None:
+def _log_change(row: ClaimedFetch, failure: Exception | None) -> None:
     """Logs when an account begins to fail and when it works again, not each try."""
-    account_ids = {"account_id": row["account_id"], "provider": row["provider"]}
+    account_ids = {"account_id": row.account_id, "provider": row.provider}
     if failure is None:
         log.warning("missed texts are fetched again", **account_ids)
         return

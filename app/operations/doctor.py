@@ -115,9 +115,9 @@ async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
     async with resources.database.system_tx() as tx:
         failing_accounts = await accounts.list_failing(tx)
     for row in failing_accounts:
-        message = f"texts missed since {row['missing_since']:%Y-%m-%d %H:%M} UTC cannot be fetched"
-        message += f" ({row['fetch_error']}); a STOP may be among them"
-        yield Finding("BAD", f"{row['provider']} {row['account_id']}", message)
+        message = f"texts missed since {row.missing_since:%Y-%m-%d %H:%M} UTC cannot be fetched"
+        message += f" ({row.fetch_error}); a STOP may be among them"
+        yield Finding("BAD", f"{row.provider} {row.account_id}", message)
 
 
 async def _check_secrets(resources: Resources) -> Finding:
@@ -174,5 +174,5 @@ async def _check_vendors(resources: Resources) -> list[Finding]:
             return [Finding("ok", topic, "posts inbound texts to this service")]
         return [Finding("BAD", topic, message) for message in check.findings]
 
-    checks = [check_account(row["tenant_id"], row["account_id"], row["provider"]) for row in rows]
+    checks = [check_account(row.tenant_id, row.account_id, row.provider) for row in rows]
     return [finding for vendor_findings in await asyncio.gather(*checks) for finding in vendor_findings]

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Generic, TextIO, TypeVar, cast
 
 from app.commands import dnc, leads
+from app.commands.directory import Fields
 from app.domain.callers import Caller
 from app.domain.problems import Invalid, OutcomeUnknown, Problem, Unavailable
 from app.store.connections import DATABASE_AWAY_ERRORS
@@ -84,10 +85,10 @@ async def import_leads(
     only these fields are changed, and an empty cell changes nothing. `campaign_id` is set for all.
     `report` says what was done, also if this raises."""
 
-    async def judge(tx: Tx, rows: Sequence[CsvRow]) -> list[dict[str, Any] | Problem]:
+    async def judge(tx: Tx, rows: Sequence[CsvRow]) -> list[Fields | Problem]:
         return await leads.judge_many(tx, caller, [_build_lead(row, campaign_id) for row in rows])
 
-    async def write(tx: Tx, good_rows: Sequence[dict[str, Any]]) -> None:
+    async def write(tx: Tx, good_rows: Sequence[Fields]) -> None:
         await leads.merge_many(tx, caller, good_rows)
 
     await _import_file(database, caller, file, FileKind(frozenset(COLUMN_NAMES), judge, write), report)

@@ -1,21 +1,35 @@
 """Authentication: API keys, people and sessions, looked up before the tenant is known."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
-from app.store.engine import ReadTx, Row, Tx
+from app.domain.words import Scope
+from app.store.engine import ReadTx, Tx
+
+
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    """An API key that is not revoked. `stale`: its last recorded use is over a minute ago."""
+
+    tenant_id: str
+    key_id: str
+    scope: Scope
+    sms_agent_id: str | None
+    requests_per_second: int | None
+    digest: bytes
+    stale: bool
+
 
 GET_KEY_SQL = """
-SELECT tenant_id, key_id, scope, sms_agent_id, digest, requests_per_second,
+SELECT tenant_id, key_id, scope, sms_agent_id, requests_per_second, digest,
        last_used_at IS NULL OR last_used_at < now() - interval '1 minute' AS stale
 FROM api_keys WHERE prefix = $1 AND revoked_at IS NULL
 """
 
 
-async def get_key(read: ReadTx, prefix: str) -> Row | None:
-    """The key with this prefix, unless it is revoked. `stale`: its last recorded use is over a
-    minute ago."""
-    return await read.fetch_row(GET_KEY_SQL, prefix)
+async def get_key(read: ReadTx, prefix: str) -> KnownKey | None:
+    return await read.fetch_one(KnownKey, GET_KEY_SQL, prefix)
 
 
 TOUCH_KEY_SQL = """
@@ -29,15 +43,22 @@ async def touch_key(tx: Tx, tenant_id: str, key_id: str) -> None:
     await tx.execute(TOUCH_KEY_SQL, tenant_id, key_id)
 
 
+@dataclass(frozen=True, slots=True)
+class KnownPerson:
+    tenant_id: str
+    user_id: str
+    password_hash: str
+
+
 GET_PERSON_SQL = """
-SELECT tenant_id, user_id, email, password_hash, role FROM users
+SELECT tenant_id, user_id, password_hash FROM users
 WHERE lower(email) = lower($1) AND active
 """
 
 
-async def get_person(read: ReadTx, email: str) -> Row | None:
+async def get_person(read: ReadTx, email: str) -> KnownPerson | None:
     """The active person with this e-mail, in any tenant."""
-    return await read.fetch_row(GET_PERSON_SQL, email)
+    return await read.fetch_one(KnownPerson, GET_PERSON_SQL, email)
 
 
 REHASH_SQL = "UPDATE users SET password_hash = $3 WHERE tenant_id = $1 AND user_id = $2"
@@ -56,6 +77,21 @@ async def open_session(tx: Tx, tenant_id: str, user_id: str, digest: bytes, life
     await tx.execute(OPEN_SESSION_SQL, tenant_id, digest, user_id, lifetime)
 
 
+@dataclass(frozen=True, slots=True)
+class KnownSession:
+    """A present session and its person. `arrived`: a renewed token is used for the first time. `due`:
+    the token must be renewed, because it is too old, or because its successor apparently never
+    reached the browser."""
+
+    tenant_id: str
+    user_id: str
+    email: str
+    role: str
+    stale: bool
+    arrived: bool
+    due: bool
+
+
 GET_SESSION_SQL = """
 SELECT s.tenant_id, s.user_id, u.email, u.role, s.seen_at < now() - interval '1 minute' AS stale,
        s.digest = $1 AND s.previous_digest IS NOT NULL AND s.previous_until IS NULL AS arrived,
@@ -68,12 +104,9 @@ WHERE (s.digest = $1
 """
 
 
-async def get_session(read: ReadTx, digest: bytes, max_idle: timedelta, renew_after: timedelta) -> Row | None:
-    """The session of the token with this digest, unless it expired or was idle too long.
-
-    `arrived`: a renewed token is used for the first time. `due`: the token must be renewed, because
-    it is older than `renew_after`, or because its successor apparently never reached the browser."""
-    return await read.fetch_row(GET_SESSION_SQL, digest, max_idle, renew_after)
+async def get_session(read: ReadTx, digest: bytes, max_idle: timedelta, renew_after: timedelta) -> KnownSession | None:
+    """The session of the token with this digest, unless it expired or was idle too long."""
+    return await read.fetch_one(KnownSession, GET_SESSION_SQL, digest, max_idle, renew_after)
 
 
 TOUCH_SESSION_SQL = """
@@ -132,6 +165,15 @@ async def count_sessions(read: ReadTx, tenant_id: str, user_id: str, max_idle: t
     return int(await read.fetch_value(COUNT_SESSIONS_SQL, tenant_id, user_id, max_idle))
 
 
+@dataclass(frozen=True, slots=True)
+class TryCount:
+    """The tries in the present window, and the time until that window ends."""
+
+    who: bytes
+    tries: int
+    lasts: timedelta
+
+
 COUNT_TRIES_SQL = """
 INSERT INTO sign_in_tries AS t (who, tries, until)
 SELECT who, 1, now() + $2::interval FROM unnest($1::bytea[]) who ORDER BY who
@@ -142,10 +184,9 @@ RETURNING who, tries, until - now() AS lasts
 """
 
 
-async def count_tries(tx: Tx, digests: Sequence[bytes], window: timedelta) -> list[Row]:
-    """Counts one try for each digest. Returns (who, tries, lasts): the tries in the present window,
-    and the time until that window ends."""
-    return await tx.fetch_rows(COUNT_TRIES_SQL, list(digests), window)
+async def count_tries(tx: Tx, digests: Sequence[bytes], window: timedelta) -> list[TryCount]:
+    """Counts one try for each digest."""
+    return await tx.fetch(TryCount, COUNT_TRIES_SQL, list(digests), window)
 
 
 FORGET_TRIES_SQL = "DELETE FROM sign_in_tries WHERE who = $1"

@@ -1,44 +1,18 @@
-"""A tenant's accounts with providers. Credentials are stored sealed."""
+"""What only accounts with providers need; `store.directory` has the rest. Credentials are stored sealed."""
 
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from app.store import directory
-from app.store.engine import ReadTx, Row, Tx
+from app.store import core
+from app.store.engine import ReadTx, Tx
+from app.store.schema import ProviderAccount
 
-GET_BY_ID_SQL = """
-SELECT tenant_id, account_id, provider, credentials, base_url, active FROM provider_accounts
-WHERE account_id = $1
-"""
+GET_BY_ID_SQL = "SELECT * FROM provider_accounts WHERE account_id = $1"
 
 
-async def get_by_id(read: ReadTx, account_id: str) -> Row | None:
+async def get_by_id(read: ReadTx, account_id: str) -> ProviderAccount | None:
     """An account of any tenant. Webhooks use it to find the tenant and the secret."""
-    return await read.fetch_row(GET_BY_ID_SQL, account_id)
-
-
-COLUMNS = (
-    "provider",
-    "name",
-    "credentials",
-    "hints",
-    "base_url",
-    "is_default",
-    "active",
-)
-ADD_ACCOUNTS_SQL = directory.insert_sql("provider_accounts", ("account_id", *COLUMNS))
-
-
-async def add(tx: Tx, accounts: Sequence[Mapping[str, Any]]) -> list[Row]:
-    return await tx.fetch_rows(ADD_ACCOUNTS_SQL, [_encode_credentials(account) for account in accounts])
-
-
-CHANGE_ACCOUNTS_SQL = directory.update_sql("provider_accounts", "account_id", COLUMNS)
-
-
-async def change(tx: Tx, accounts: Sequence[Mapping[str, Any]]) -> list[Row]:
-    return await tx.fetch_rows(CHANGE_ACCOUNTS_SQL, [_encode_credentials(account) for account in accounts])
+    return await core.fetch_first(read, ProviderAccount, GET_BY_ID_SQL, account_id)
 
 
 LOCK_ACCOUNTS_SQL = """
@@ -48,11 +22,11 @@ ORDER BY account_id FOR UPDATE
 LOCK_TENANT_SQL = "SELECT 1 FROM tenants WHERE tenant_id = $1 FOR NO KEY UPDATE"
 
 
-async def lock_all(tx: Tx, tenant_id: str, provider: str) -> list[Row]:
+async def lock_all(tx: Tx, tenant_id: str, provider: str) -> list[ProviderAccount]:
     """Locks the tenant, then its accounts with a provider; returns the accounts. The tenant's lock
     is needed because two first accounts may be added at once."""
     await tx.fetch_value(LOCK_TENANT_SQL, tenant_id)
-    return await tx.fetch_rows(LOCK_ACCOUNTS_SQL, tenant_id, provider)
+    return await core.fetch_all(tx, ProviderAccount, LOCK_ACCOUNTS_SQL, tenant_id, provider)
 
 
 UNSET_DEFAULT_SQL = """
@@ -66,18 +40,11 @@ async def unset_default(tx: Tx, tenant_id: str, provider: str, except_id: str) -
     await tx.execute(UNSET_DEFAULT_SQL, tenant_id, provider, except_id)
 
 
-GET_ACCOUNT_SQL = directory.select_one_sql("provider_accounts", "account_id")
-
-
-async def get(read: ReadTx, tenant_id: str, account_id: str) -> Row | None:
-    return await read.fetch_row(GET_ACCOUNT_SQL, tenant_id, account_id)
-
-
-LIST_ACCOUNTS_SQL = directory.select_page_sql("provider_accounts", "account_id")
-
-
-async def list_page(read: ReadTx, tenant_id: str, below: str | None, limit: int) -> list[Row]:
-    return await read.fetch_rows(LIST_ACCOUNTS_SQL, tenant_id, below, limit)
+@dataclass(frozen=True, slots=True)
+class ActiveAccount:
+    tenant_id: str
+    account_id: str
+    provider: str
 
 
 LIST_ACTIVE_SQL = """
@@ -86,9 +53,9 @@ ORDER BY tenant_id, account_id
 """
 
 
-async def list_active(tx: Tx) -> list[Row]:
-    """The active accounts of all tenants, as (tenant_id, account_id, provider)."""
-    return await tx.fetch_rows(LIST_ACTIVE_SQL)
+async def list_active(tx: Tx) -> list[ActiveAccount]:
+    """The active accounts of all tenants."""
+    return await tx.fetch(ActiveAccount, LIST_ACTIVE_SQL)
 
 
 HAS_UNSENT_TEXTS_SQL = "SELECT 1 FROM outbox WHERE tenant_id = $1 AND account_id = $2 LIMIT 1"
@@ -97,19 +64,6 @@ HAS_UNSENT_TEXTS_SQL = "SELECT 1 FROM outbox WHERE tenant_id = $1 AND account_id
 async def has_unsent_texts(read: ReadTx, tenant_id: str, account_id: str) -> bool:
     """Whether texts are queued on the account."""
     return await read.fetch_value(HAS_UNSENT_TEXTS_SQL, tenant_id, account_id) is not None
-
-
-REMOVE_ACCOUNT_SQL = directory.delete_sql("provider_accounts", "account_id")
-
-
-async def remove(tx: Tx, tenant_id: str, account_id: str) -> bool:
-    """Raises `StillReferenced` when numbers belong to it."""
-    return await tx.fetch_value(REMOVE_ACCOUNT_SQL, tenant_id, account_id) is not None
-
-
-def _encode_credentials(account: Mapping[str, Any]) -> dict[str, Any]:
-    """Writes the sealed bytes in PostgreSQL's hex form, so that they fit into JSON."""
-    return {**account, "credentials": "\\x" + account["credentials"].hex()}
 
 
 NOTICE_ABSENCE_SQL = """
@@ -123,6 +77,22 @@ async def notice_absence(tx: Tx, since: datetime) -> None:
     await tx.execute(NOTICE_ABSENCE_SQL, since)
 
 
+@dataclass(frozen=True, slots=True)
+class ClaimedFetch:
+    """An account whose missed texts are fetched now. `fetch_at` is the end of the claim."""
+
+    tenant_id: str
+    account_id: str
+    provider: str
+    credentials: bytes
+    base_url: str | None
+    missing_since: datetime
+    noticed_at: datetime | None
+    fetch_at: datetime
+    fetch_failures: int
+    failing_since: datetime | None
+
+
 CLAIM_FETCHES_SQL = """
 UPDATE provider_accounts p SET fetch_at = clock_timestamp() + $2::interval
 FROM (
@@ -133,15 +103,16 @@ FROM (
     FOR NO KEY UPDATE SKIP LOCKED
 ) due
 WHERE p.tenant_id = due.tenant_id AND p.account_id = due.account_id
-RETURNING p.*
+RETURNING p.tenant_id, p.account_id, p.provider, p.credentials, p.base_url, p.missing_since, p.noticed_at,
+    p.fetch_at, p.fetch_failures, p.failing_since
 """
 
 
-async def claim_fetches(tx: Tx, limit: int, lease: timedelta) -> list[Row]:
+async def claim_fetches(tx: Tx, limit: int, lease: timedelta) -> list[ClaimedFetch]:
     """Claims up to `limit` accounts whose missed texts may be fetched now: first those that were not
     tried yet, then the longest waiting. The claim ends at `fetch_at`, which is also its token:
-    `hold_fetch`, `fetched` and `not_fetched` must name it."""
-    return await tx.fetch_rows(CLAIM_FETCHES_SQL, limit, lease)
+    `hold_fetch`, `record_fetch` and `record_failed_fetch` must name it."""
+    return await tx.fetch(ClaimedFetch, CLAIM_FETCHES_SQL, limit, lease)
 
 
 HOLD_FETCH_SQL = """
@@ -199,20 +170,30 @@ RETURNING *
 """
 
 
-async def fetch_now(tx: Tx, tenant_id: str, account_id: str) -> Row:
+async def fetch_now(tx: Tx, tenant_id: str, account_id: str) -> ProviderAccount:
     """Makes the account due for a fetch now and forgets earlier failures; returns its row."""
-    row = await tx.fetch_row(FETCH_NOW_SQL, tenant_id, account_id)
-    assert row is not None
-    return row
+    account = await core.fetch_first(tx, ProviderAccount, FETCH_NOW_SQL, tenant_id, account_id)
+    assert account is not None
+    return account
+
+
+@dataclass(frozen=True, slots=True)
+class FailingAccount:
+    """An account whose last fetch of missed texts failed, and why."""
+
+    provider: str
+    account_id: str
+    fetch_error: str | None
+    missing_since: datetime
 
 
 LIST_FAILING_SQL = """
-SELECT provider, account_id, fetch_error, missing_since, failing_since FROM provider_accounts
+SELECT provider, account_id, fetch_error, missing_since FROM provider_accounts
 WHERE missing_since IS NOT NULL AND active AND failing_since IS NOT NULL
 ORDER BY failing_since, account_id
 """
 
 
-async def list_failing(tx: Tx) -> list[Row]:
-    """The accounts of all tenants whose last fetch of missed texts failed."""
-    return await tx.fetch_rows(LIST_FAILING_SQL)
+async def list_failing(tx: Tx) -> list[FailingAccount]:
+    """The failing accounts of all tenants."""
+    return await tx.fetch(FailingAccount, LIST_FAILING_SQL)

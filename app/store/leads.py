@@ -3,25 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.store import directory, suppressions, threads
-from app.store.engine import ReadTx, Row, Tx
+from app.store import core, directory, suppressions, threads
+from app.store.directory import Values
+from app.store.engine import ReadTx, Tx
+from app.store.schema import Lead
 
-COLUMNS = (
-    "first_name",
-    "last_name",
-    "email",
-    "phone",
-    "status",
-    "is_test",
-    "is_placeholder",
-    "campaign_id",
-    "timezone",
-    "questionnaire",
-)
-Lead = dict[str, Any]
-"""A row of `leads` plus `is_dnc`."""
-
-ADD_LEADS_SQL = directory.insert_sql("leads", ("lead_id", *COLUMNS))
+DNC_COLUMNS = ("dnc_channels", "dnc_reason")
+"""Set by a command of their own; replacing a lead keeps them."""
 
 
 def mark_active_sql(leads_cte: str) -> str:
@@ -53,86 +41,55 @@ def mark_active_sql(leads_cte: str) -> str:
 """
 
 
-async def add(tx: Tx, leads: Sequence[Mapping[str, Any]]) -> list[Lead]:
-    """Adds the leads whose ids are free, and returns those. Locks their phones."""
-    await _lock_phones(tx, leads)
-    return await _add_is_dnc(tx, await tx.fetch_rows(ADD_LEADS_SQL, [dict(lead) for lead in leads]))
+async def add(tx: Tx, tenant_id: str, lead_id: str, values: Values) -> Lead | None:
+    """Adds a lead; None if the id is taken. Locks its phone."""
+    await _lock_phones(tx, tenant_id, [values.get("phone")])
+    return await directory.add(tx, Lead, tenant_id, lead_id, values)
 
 
-PUT_LEADS_SQL = directory.insert_sql(
-    "leads",
-    ("lead_id", *COLUMNS),
-    "(tenant_id, lead_id) DO UPDATE SET updated_at = clock_timestamp(), "
-    + "active_at = clock_timestamp(), "
-    + ", ".join(f"{column} = excluded.{column}" for column in COLUMNS),
-).replace("RETURNING t.*", "RETURNING t.*, t.xmax = 0 AS created")
+async def put(tx: Tx, tenant_id: str, lead_id: str, values: Values) -> tuple[Lead, bool]:
+    """Adds or replaces the lead; returns it, and whether it is new. Locks its phone."""
+    await _lock_phones(tx, tenant_id, [values.get("phone")])
+    return await directory.put(tx, Lead, tenant_id, lead_id, values, kept=DNC_COLUMNS)
 
 
-async def put(tx: Tx, leads: Sequence[Mapping[str, Any]]) -> list[Lead]:
-    """Adds or replaces the leads; `created` is true for those that were added. Locks their
-    phones."""
-    await _lock_phones(tx, leads)
-    return await _add_is_dnc(tx, await tx.fetch_rows(PUT_LEADS_SQL, [dict(lead) for lead in leads]))
+MERGED_COLUMNS = ", ".join(directory.value_columns(Lead))
+MERGE_LEADS_SQL = f"""
+{directory.insert_many_sql(Lead)}
+ON CONFLICT (tenant_id, lead_id) DO UPDATE SET updated_at = clock_timestamp(),
+    active_at = clock_timestamp(), ({MERGED_COLUMNS}) = (
+        SELECT {MERGED_COLUMNS} FROM jsonb_populate_record(t, $2::jsonb -> excluded.lead_id))
+"""
 
 
-MERGE_LEADS_SQL = directory.insert_sql(
-    "leads",
-    ("lead_id", *COLUMNS),
-    f"""(tenant_id, lead_id) DO UPDATE SET updated_at = clock_timestamp(),
-    active_at = clock_timestamp(), ({", ".join(COLUMNS)}) = (
-        SELECT {", ".join(f"m.{column}" for column in COLUMNS)}
-        FROM jsonb_populate_record(t, $2::jsonb -> excluded.lead_id) m)""",
-)
-
-
-async def merge(
-    tx: Tx, tenant_id: str, defaults: Mapping[str, Any], values_by_id: Mapping[str, Mapping[str, Any]]
-) -> None:
-    """Adds new leads with `defaults` for columns without a value; changes only the named columns of
+async def merge(tx: Tx, tenant_id: str, values_by_id: Mapping[str, Mapping[str, Any]]) -> None:
+    """Adds new leads, with the defaults of columns without a value; changes only the named columns of
     leads that exist. `values_by_id`: lead id → columns. Locks the phones."""
     lead_ids = sorted(values_by_id)  # so that two imports of the same leads cannot deadlock
-    new_rows = [
-        {**defaults, **values_by_id[lead_id], "tenant_id": tenant_id, "lead_id": lead_id} for lead_id in lead_ids
-    ]
-    await _lock_phones(tx, new_rows)
-    await tx.fetch_rows(MERGE_LEADS_SQL, new_rows, dict(values_by_id))
+    new_rows = [{**values_by_id[lead_id], "tenant_id": tenant_id, "lead_id": lead_id} for lead_id in lead_ids]
+    await _lock_phones(tx, tenant_id, [row.get("phone") for row in new_rows])
+    await tx.execute(MERGE_LEADS_SQL, new_rows, dict(values_by_id))
 
 
-CHANGE_LEADS_SQL = directory.update_sql("leads", "lead_id", COLUMNS).replace(
-    "updated_at = ", "active_at = clock_timestamp(), updated_at = "
-)
+async def change(tx: Tx, tenant_id: str, lead_id: str, values: Values) -> Lead | None:
+    """Writes only the given columns. Locks the phone that is given."""
+    await _lock_phones(tx, tenant_id, [values.get("phone")])
+    return await directory.change(tx, Lead, tenant_id, lead_id, values)
 
 
-async def change(tx: Tx, leads: Sequence[Mapping[str, Any]]) -> list[Lead]:
-    """Writes all columns of the leads. Locks their phones."""
-    await _lock_phones(tx, leads)
-    return await _add_is_dnc(tx, await tx.fetch_rows(CHANGE_LEADS_SQL, [dict(lead) for lead in leads]))
-
-
-GET_LEAD_SQL = directory.select_one_sql("leads", "lead_id")
-
-
-async def get(read: ReadTx, tenant_id: str, lead_id: str) -> Lead | None:
-    row = await read.fetch_row(GET_LEAD_SQL, tenant_id, lead_id)
-    return None if row is None else (await _add_is_dnc(read, [row]))[0]
-
-
-LOCK_LEAD_SQL = directory.select_one_sql("leads", "lead_id", lock=True)
-
-
-async def lock(tx: Tx, tenant_id: str, lead_id: str) -> Row | None:
+async def lock(tx: Tx, tenant_id: str, lead_id: str) -> Lead | None:
     """Locks the phone, then the lead (docs/laws.md, law 9): no text of it is stored meanwhile."""
-    current_row = await tx.fetch_row(GET_LEAD_SQL, tenant_id, lead_id)
-    await _lock_phones(tx, [current_row] if current_row else [])
-    return await tx.fetch_row(LOCK_LEAD_SQL, tenant_id, lead_id)
+    lead = await directory.get(tx, Lead, tenant_id, lead_id)
+    await _lock_phones(tx, tenant_id, [lead.phone] if lead else [])
+    return await directory.lock(tx, Lead, tenant_id, lead_id)
 
 
-LIST_LEADS_SQL = directory.select_page_sql(
-    "leads",
-    "lead_id",
-    """($4::text IS NULL OR concat_ws(' ', first_name, last_name) ILIKE $4 OR email ILIKE $4
-        OR lead_id ILIKE $4 OR phone LIKE $5)""",
-)
+LIST_LEADS_SQL = """
+SELECT * FROM leads WHERE tenant_id = $1 AND ($2::text IS NULL OR lead_id < $2)
+  AND ($4::text IS NULL OR concat_ws(' ', first_name, last_name) ILIKE $4 OR email ILIKE $4
+       OR lead_id ILIKE $4 OR phone LIKE $5)
+ORDER BY lead_id DESC LIMIT $3
+"""
 
 
 async def list_page(read: ReadTx, tenant_id: str, below: str | None, limit: int, search: str | None) -> list[Lead]:
@@ -143,33 +100,17 @@ async def list_page(read: ReadTx, tenant_id: str, below: str | None, limit: int,
         pattern = f"%{pattern_text}%"
         typed_digits = "".join(c for c in search if c.isascii() and c.isdigit())
         digits = f"%{typed_digits}%" if len(typed_digits) >= 3 else None
-    return await _add_is_dnc(read, await read.fetch_rows(LIST_LEADS_SQL, tenant_id, below, limit, pattern, digits))
-
-
-REMOVE_LEAD_SQL = directory.delete_sql("leads", "lead_id")
-
-
-async def remove(tx: Tx, tenant_id: str, lead_id: str) -> bool:
-    """Raises `StillReferenced` when the lead has threads."""
-    return await tx.fetch_value(REMOVE_LEAD_SQL, tenant_id, lead_id) is not None
+    return await core.fetch_all(read, Lead, LIST_LEADS_SQL, tenant_id, below, limit, pattern, digits)
 
 
 SET_DNC_SQL = """
-UPDATE leads t SET dnc_channels = a.dnc_channels, dnc_reason = a.dnc_reason,
-    updated_at = clock_timestamp()
-FROM jsonb_populate_recordset(NULL::leads, $1) a
-WHERE t.tenant_id = a.tenant_id AND t.lead_id = a.lead_id
+UPDATE leads SET dnc_channels = $3, dnc_reason = $4, updated_at = clock_timestamp()
+WHERE tenant_id = $1 AND lead_id = $2
 """
 
 
 async def set_dnc(tx: Tx, tenant_id: str, lead_id: str, channels: list[str], why: str | None) -> None:
-    new_values = {
-        "tenant_id": tenant_id,
-        "lead_id": lead_id,
-        "dnc_channels": channels,
-        "dnc_reason": why,
-    }
-    await tx.execute(SET_DNC_SQL, [new_values])
+    await tx.execute(SET_DNC_SQL, tenant_id, lead_id, channels, why)
 
 
 LOCK_PLACEHOLDERS_SQL = """
@@ -225,16 +166,15 @@ async def find_with_placeholder(read: ReadTx, tenant_id: str, phones: Sequence[s
     return [row["phone"] for row in rows]
 
 
-async def _lock_phones(tx: Tx, leads: Sequence[Mapping[str, Any]]) -> None:
-    phones = sorted({suppressions.PhoneKey(lead["tenant_id"], lead["phone"]) for lead in leads if lead["phone"]})
-    if phones:
-        await suppressions.lock_phones(tx, phones)
+async def find_dnc(read: ReadTx, leads: Sequence[Lead]) -> set[str]:
+    """The ids of those leads of one tenant that may not be contacted: a channel is blocked, or the
+    phone is suppressed."""
+    phones = sorted({lead.phone for lead in leads if lead.phone})
+    causes = await suppressions.get_causes(read, leads[0].tenant_id, phones) if phones else {}
+    return {lead.lead_id for lead in leads if lead.dnc_channels or causes.get(lead.phone or "")}
 
 
-async def _add_is_dnc(read: ReadTx, rows: Sequence[Row]) -> list[Lead]:
-    """Adds `is_dnc`: a channel is blocked, or the phone is suppressed."""
-    phones = {row["phone"] for row in rows if row["phone"]}
-    causes = {}
-    if phones:
-        causes = await suppressions.get_causes(read, rows[0]["tenant_id"], sorted(phones))
-    return [{**row, "is_dnc": bool(row["dnc_channels"]) or bool(causes.get(row["phone"]))} for row in rows]
+async def _lock_phones(tx: Tx, tenant_id: str, phones: Sequence[str | None]) -> None:
+    keys = sorted({suppressions.PhoneKey(tenant_id, phone) for phone in phones if phone})
+    if keys:
+        await suppressions.lock_phones(tx, keys)

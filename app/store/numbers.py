@@ -1,54 +1,11 @@
-"""The tenant's phone numbers, from which texts are sent."""
+"""What only phone numbers need; `store.directory` has the rest."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.store import directory
-from app.store.engine import ReadTx, Row, Tx
-
-COLUMNS = (
-    "phone_number",
-    "account_id",
-    "capabilities",
-    "active",
-    "label",
-    "messages_per_second",
-)
-ADD_NUMBERS_SQL = directory.insert_sql("phone_numbers", ("phone_number_id", *COLUMNS))
-
-
-async def add(tx: Tx, numbers: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """Adds the numbers that the tenant does not have yet, and returns those."""
-    return await tx.fetch_rows(ADD_NUMBERS_SQL, [dict(number) for number in numbers])
-
-
-CHANGE_NUMBERS_SQL = directory.update_sql("phone_numbers", "phone_number_id", COLUMNS)
-
-
-async def change(tx: Tx, numbers: Sequence[Mapping[str, Any]]) -> list[Row]:
-    return await tx.fetch_rows(CHANGE_NUMBERS_SQL, [dict(number) for number in numbers])
-
-
-GET_NUMBER_SQL = directory.select_one_sql("phone_numbers", "phone_number_id")
-
-
-async def get(read: ReadTx, tenant_id: str, phone_number_id: str) -> Row | None:
-    return await read.fetch_row(GET_NUMBER_SQL, tenant_id, phone_number_id)
-
-
-LOCK_NUMBER_SQL = directory.select_one_sql("phone_numbers", "phone_number_id", lock=True)
-
-
-async def lock(tx: Tx, tenant_id: str, phone_number_id: str) -> Row | None:
-    return await tx.fetch_row(LOCK_NUMBER_SQL, tenant_id, phone_number_id)
-
-
-LIST_NUMBERS_SQL = directory.select_page_sql("phone_numbers", "phone_number_id")
-
-
-async def list_page(read: ReadTx, tenant_id: str, below: str | None, limit: int) -> list[Row]:
-    return await read.fetch_rows(LIST_NUMBERS_SQL, tenant_id, below, limit)
-
+from app.store import core
+from app.store.engine import ReadTx, Tx
+from app.store.schema import PhoneNumber
 
 HAS_THREADS_SQL = "SELECT 1 FROM interactions WHERE tenant_id = $1 AND our_number = $2 LIMIT 1"
 
@@ -57,19 +14,47 @@ async def has_threads(read: ReadTx, tenant_id: str, phone_number: str) -> bool:
     return await read.fetch_value(HAS_THREADS_SQL, tenant_id, phone_number) is not None
 
 
-REMOVE_NUMBER_SQL = directory.delete_sql("phone_numbers", "phone_number_id")
-
-
-async def remove(tx: Tx, tenant_id: str, phone_number_id: str) -> bool:
-    """Raises `StillReferenced` when a campaign or an agent uses it."""
-    return await tx.fetch_value(REMOVE_NUMBER_SQL, tenant_id, phone_number_id) is not None
-
-
 LOCK_NUMBERS_SQL = "SELECT * FROM phone_numbers WHERE tenant_id = $1 ORDER BY phone_number FOR UPDATE"
 
 
-async def lock_all(tx: Tx, tenant_id: str) -> list[Row]:
-    return await tx.fetch_rows(LOCK_NUMBERS_SQL, tenant_id)
+async def lock_all(tx: Tx, tenant_id: str) -> list[PhoneNumber]:
+    return await core.fetch_all(tx, PhoneNumber, LOCK_NUMBERS_SQL, tenant_id)
+
+
+ADD_NUMBERS_SQL = """
+INSERT INTO phone_numbers (tenant_id, phone_number_id, phone_number, account_id, capabilities, label)
+SELECT tenant_id, phone_number_id, phone_number, account_id, capabilities, label
+FROM jsonb_populate_recordset(NULL::phone_numbers, $1)
+ON CONFLICT DO NOTHING
+"""
+
+
+async def add_many(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Adds the numbers that the tenant does not have yet, with account, capabilities and label."""
+    await tx.execute(ADD_NUMBERS_SQL, [dict(row) for row in rows])
+
+
+UPDATE_NUMBERS_SQL = """
+UPDATE phone_numbers t SET account_id = a.account_id, capabilities = a.capabilities, label = a.label,
+    updated_at = clock_timestamp()
+FROM jsonb_populate_recordset(NULL::phone_numbers, $1) a
+WHERE t.tenant_id = a.tenant_id AND t.phone_number_id = a.phone_number_id
+"""
+
+
+async def update_many(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes account, capabilities and label of the numbers."""
+    await tx.execute(UPDATE_NUMBERS_SQL, [dict(row) for row in rows])
+
+
+SWITCH_OFF_SQL = """
+UPDATE phone_numbers SET active = false, updated_at = clock_timestamp()
+WHERE tenant_id = $1 AND phone_number_id = ANY ($2)
+"""
+
+
+async def switch_off(tx: Tx, tenant_id: str, ids: Sequence[str]) -> None:
+    await tx.execute(SWITCH_OFF_SQL, tenant_id, list(ids))
 
 
 FIND_USED_LATELY_SQL = """

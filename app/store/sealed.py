@@ -11,11 +11,6 @@ SEALED_COLUMNS = (
     ("sms_agents", "tenant_id || ' ' || sms_agent_id", "previous_secret"),
 )
 """(table, expression that names a row, sealed column)."""
-LIST_SEALED_SQL = " UNION ALL ".join(
-    f"SELECT '{table}' AS place, '{column}' AS part, ({key})::text AS key, {column} AS bytes"
-    f" FROM {table} WHERE {column} IS NOT NULL"
-    for table, key, column in SEALED_COLUMNS
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +23,15 @@ class SealedValue:
     bytes: bytes
 
 
+LIST_SEALED_SQL = " UNION ALL ".join(
+    f"SELECT '{table}' AS table, '{column}' AS column, ({key})::text AS key, {column} AS bytes"
+    f" FROM {table} WHERE {column} IS NOT NULL"
+    for table, key, column in SEALED_COLUMNS
+)
+
+
 async def list_all(tx: Tx) -> list[SealedValue]:
-    return [
-        SealedValue(row["place"], row["part"], row["key"], row["bytes"]) for row in await tx.fetch_rows(LIST_SEALED_SQL)
-    ]
+    return await tx.fetch(SealedValue, LIST_SEALED_SQL)
 
 
 async def replace(tx: Tx, sealed_value: SealedValue, new_bytes: bytes) -> None:

@@ -1,9 +1,8 @@
 """Tenants, their settings and their people."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from app.store.engine import ReadTx, Row, Tx
+from app.store import core, directory
+from app.store.engine import ReadTx, Tx
+from app.store.schema import Tenant
 
 ADD_TENANT_SQL = "INSERT INTO tenants (tenant_id, name) VALUES ($1, $2)"
 
@@ -12,46 +11,16 @@ async def add(tx: Tx, tenant_id: str, name: str) -> None:
     await tx.execute(ADD_TENANT_SQL, tenant_id, name)
 
 
-GET_TENANT_SQL = "SELECT * FROM tenants WHERE tenant_id = $1"
-
-
-async def get(read: ReadTx, tenant_id: str) -> Row | None:
-    return await read.fetch_row(GET_TENANT_SQL, tenant_id)
+async def get(read: ReadTx, tenant_id: str) -> Tenant | None:
+    return await directory.get(read, Tenant, tenant_id, tenant_id)
 
 
 LOCK_TENANT_SQL = "SELECT * FROM tenants WHERE tenant_id = $1 FOR NO KEY UPDATE"
 
 
-async def lock(tx: Tx, tenant_id: str) -> Row | None:
-    return await tx.fetch_row(LOCK_TENANT_SQL, tenant_id)
-
-
-CHANGE_TENANT_SQL = """
-UPDATE tenants t SET default_provider = a.default_provider, default_country = a.default_country,
-    quiet_hours = a.quiet_hours, opt_out_confirmation = a.opt_out_confirmation,
-    help_text = a.help_text, smart_encoding = a.smart_encoding, texts_per_day = a.texts_per_day,
-    allowed_countries = a.allowed_countries, updated_at = clock_timestamp()
-FROM jsonb_populate_record(NULL::tenants, $1) a
-WHERE t.tenant_id = a.tenant_id RETURNING t.*
-"""
-SETTING_COLUMNS = (
-    "tenant_id",
-    "default_provider",
-    "default_country",
-    "quiet_hours",
-    "opt_out_confirmation",
-    "help_text",
-    "smart_encoding",
-    "texts_per_day",
-    "allowed_countries",
-)
-
-
-async def change(tx: Tx, tenant: Mapping[str, Any]) -> Row:
-    """Writes the settings of the tenant's row."""
-    row = await tx.fetch_row(CHANGE_TENANT_SQL, {column: tenant[column] for column in SETTING_COLUMNS})
-    assert row is not None
-    return row
+async def lock(tx: Tx, tenant_id: str) -> Tenant | None:
+    """Locks the tenant against other changes. Rows that refer to it can be added meanwhile."""
+    return await core.fetch_first(tx, Tenant, LOCK_TENANT_SQL, tenant_id)
 
 
 GET_COUNTRY_SQL = "SELECT default_country FROM tenants WHERE tenant_id = $1"

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -86,6 +86,11 @@ class Out(BaseModel):
         serialize_by_alias=True,
         from_attributes=True,
     )
+
+    @classmethod
+    def of(cls, row: object, **more: Any) -> Self:
+        """Builds the answer from a row's columns. `more`: fields without a column, or unlike it."""
+        return cls.model_validate({**vars(row), **more})
 
 
 def make_optional_in_schema(field: str) -> Callable[[dict[str, Any]], None]:

@@ -11,13 +11,15 @@ from app.commands import consent as consents
 from app.commands.directory import require_found
 from app.domain.cells import guard_cell
 from app.domain.transcripts import Entry, build_entry, format_time
-from app.store import interactions, leads
+from app.store import directory, interactions
 from app.store.engine import ReadTx
 from app.store.interactions import Message, Thread
+from app.store.schema import Lead
 from app.web.dependencies import ReadCaller, TenantRead
 from app.web.directory.consent import ConsentShape
 from app.web.directory.consent import build_answer as consent_shape
 from app.web.directory.leads import LeadShape
+from app.web.directory.leads import build_shape as build_lead_shape
 from app.web.envelope import Answer, Out
 from app.web.interaction_shapes import InteractionShape, build_summary
 from app.web.interactions import find_interaction
@@ -91,17 +93,17 @@ async def thread(interaction_id: str, caller: ReadCaller, read: TenantRead, file
 )
 async def lead(lead_id: str, caller: ReadCaller, read: TenantRead, file_format: Format = "json") -> Any:
     """Everything stored about the lead. The CSV has the texts of all its threads."""
-    current_row = require_found(await leads.get(read, caller.tenant_id, lead_id))
+    current_lead = require_found(await directory.get(read, Lead, caller.tenant_id, lead_id))
     threads = await interactions.list_of_lead(read, caller.tenant_id, lead_id)
     texts = [await _get_texts(read, thread) for thread in threads]
     if file_format == "csv":
         return _build_csv(f"{lead_id}.csv", [text for thread in texts for text in thread])
     consent = None
-    if current_row["phone"]:
-        consent = consent_shape(await consents.get_consent(read, caller.tenant_id, current_row["phone"]))
+    if current_lead.phone:
+        consent = consent_shape(await consents.get_consent(read, caller.tenant_id, current_lead.phone))
     return Answer(
         data=LeadExport(
-            lead=LeadShape.model_validate(current_row),
+            lead=await build_lead_shape(read, current_lead),
             consent=consent.data if consent else None,
             interactions=[
                 _build_thread_export(*thread_and_texts) for thread_and_texts in zip(threads, texts, strict=True)

@@ -11,8 +11,10 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Query
 
 from app.domain.problems import Invalid
+from app.web.envelope import Answer, Out
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Out)
 MAX_CURSOR_LENGTH = 1024
 
 
@@ -51,6 +53,20 @@ class PageQuery:
             return rows, None
         page_rows = rows[: self.limit]
         return page_rows, build_cursor(key(page_rows[-1]))
+
+
+def page_of(
+    answer: type[M],
+    page_query: PageQuery,
+    rows: Sequence[T],
+    key: Callable[[T], Sequence[Any]],
+    show: Callable[[T], Out],
+) -> Answer[M]:
+    """Builds a list answer, whose first field is the list, from `fetch_limit` rows."""
+    page_rows, cursor = page_query.cut_page(rows, key)
+    [list_name, *_] = answer.model_fields
+    page = {list_name: [show(row) for row in page_rows], "next_cursor": cursor, "has_more": cursor is not None}
+    return Answer(data=answer.model_validate(page))
 
 
 def build_cursor(key: Sequence[Any]) -> str:

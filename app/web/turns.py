@@ -16,9 +16,9 @@ from app.commands.directory import require_found, require_url
 from app.domain.problems import Invalid, NotFound
 from app.domain.turns import MOST_TEXTS
 from app.resources import Resources
-from app.store import sms_agents, turns
+from app.store import directory, turns
 from app.store.dry_turns import DryTurn
-from app.store.engine import Row
+from app.store.schema import SmsAgent
 from app.store.turns import TurnAttempt, TurnRecord
 from app.web.dependencies import ApiCaller, AppResources, TenantRead, TurnsCaller
 from app.web.envelope import Answer, Body, Out, Outgoing
@@ -171,7 +171,7 @@ async def replay(turn_id: str, body: ReplayBody, caller: ApiCaller, resources: A
         if live_turn.kind != "live" or not request_bodies:
             raise Invalid(details=["turnId: was never handed over, or too long ago"])
         agent_id = require_found(live_turn.sms_agent_id)
-        agent = require_found(await sms_agents.get(tx, caller.tenant_id, agent_id))
+        agent = require_found(await directory.get(tx, SmsAgent, caller.tenant_id, agent_id))
         dry_turn = dry_turns.build_dry_turn(
             caller.tenant_id, "replay", request_bodies[-1], live_turn.interaction_id, agent_id, turn_id
         )
@@ -182,21 +182,21 @@ async def replay(turn_id: str, body: ReplayBody, caller: ApiCaller, resources: A
 async def test_agent(resources: Resources, tenant_id: str, agent_id: str) -> TurnShape:
     """Hands a made-up turn over to the agent. Raises `NotFound`."""
     async with resources.database.tenant_tx(tenant_id) as tx:
-        agent = require_found(await sms_agents.get(tx, tenant_id, agent_id))
+        agent = require_found(await directory.get(tx, SmsAgent, tenant_id, agent_id))
         body = to_json(build_sample(tenant_id, agent_id, datetime.now(UTC)))
         dry_turn = dry_turns.build_dry_turn(tenant_id, "test", body, None, agent_id, None)
         await dry_turns.begin_dry_turns(tx, [dry_turn])
     return await _post_dry_turn(resources, agent, None, dry_turn)
 
 
-async def _post_dry_turn(resources: Resources, agent: Row, url: str | None, dry_turn: DryTurn) -> TurnShape:
+async def _post_dry_turn(resources: Resources, agent: SmsAgent, url: str | None, dry_turn: DryTurn) -> TurnShape:
     """POSTs a replay or a test with no transaction open, and settles it. `url` None: the agent's."""
     tenant_id, turn_id = dry_turn.tenant_id, dry_turn.turn_id
     result = await agents.post_turn(
         resources.wire,
         turn_id,
-        url or agent["webhook_url"],
-        [resources.seal.open(agent["secret"]).decode()],
+        url or agent.webhook_url,
+        [resources.seal.open(agent.secret).decode()],
         datetime.now(UTC),
         dry_turn.body,
         dry_turn.kind,

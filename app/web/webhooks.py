@@ -111,7 +111,7 @@ async def _verify_request(request: Request, resources: Resources) -> tuple[Accou
 async def _get_account(resources: Resources, account_id: str) -> Account:
     async with resources.database.system_tx() as tx:
         row = await accounts.get_by_id(tx, account_id)
-    if row is None or row["provider"] not in REGISTRY:
+    if row is None or row.provider not in REGISTRY:
         raise NotFound
     return resources.seal.open_account(row)
 

@@ -270,16 +270,16 @@ async def test_a_worker_that_wakes_late_settles_nothing(tenant: Tenant, resource
     await let_pass(resources, account_id)
     async with resources.database.system_tx() as tx:
         [alive] = await accounts.claim_fetches(tx, 9, LEASE)
-        late, noticed = dead["fetch_at"], dead["noticed_at"]
+        late, noticed = dead.fetch_at, dead.noticed_at
         assert await accounts.hold_fetch(tx, *key, late, LEASE) is None
         assert not await accounts.record_fetch(tx, *key, late, noticed)
         assert not await accounts.record_failed_fetch(tx, *key, late, LEASE, "late")
     await notice(resources)  # once more, while it is asked
     async with resources.database.system_tx() as tx:
-        assert await accounts.record_fetch(tx, *key, alive["fetch_at"], alive["noticed_at"])
+        assert await accounts.record_fetch(tx, *key, alive.fetch_at, alive.noticed_at)
         [again] = await accounts.claim_fetches(tx, 9, LEASE)
-        assert again["missing_since"] == alive["missing_since"]
-        assert await accounts.record_fetch(tx, *key, again["fetch_at"], again["noticed_at"])
+        assert again.missing_since == alive.missing_since
+        assert await accounts.record_fetch(tx, *key, again.fetch_at, again.noticed_at)
         assert await accounts.claim_fetches(tx, 9, LEASE) == []
 
 

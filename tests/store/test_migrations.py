@@ -22,9 +22,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.operations.migrations import migrate_to_head
 from app.resources import Resources
-from app.store import leads, readiness
+from app.store import directory, readiness
 from app.store.pools import driver_url
-from app.store.schema import Table, Xid8
+from app.store.schema import Lead, Table, Xid8
 from tests.makers import Tenant
 from tests.new_migration import ROOT, write_migration
 
@@ -162,7 +162,7 @@ async def test_a_tenants_transaction_sees_and_writes_its_own_rows_only(
     async with resources.database.tenant_tx(tenant.tenant_id) as tx:
         seen = {row["lead_id"] for row in await tx.fetch_rows("SELECT lead_id FROM leads")}
         assert seen == {mine["leadId"]}
-        assert await leads.get(tx, other_tenant.tenant_id, theirs["leadId"]) is None
+        assert await directory.get(tx, Lead, other_tenant.tenant_id, theirs["leadId"]) is None
         await tx.execute("UPDATE leads SET first_name = 'X'")
     assert (await other_tenant.call("GET", f"/leads/{theirs['leadId']}"))["firstName"] == "Jane"
     with pytest.raises(asyncpg.InsufficientPrivilegeError):

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 
 from app.providers import REGISTRY
 from app.resources import Resources
-from app.store import accounts, people
+from app.store import directory, people
+from app.store.schema import ProviderAccount
 from app.web.directory.api_keys import KeyChange, NewKey
 from app.web.directory.campaigns import NewCampaign
 from app.web.directory.canned_replies import NewReply
@@ -251,7 +252,7 @@ async def people_of(resources: Resources, tenant: Tenant) -> dict[str, tuple[str
     """E-mail → (id, role, active)."""
     async with resources.database.system_tx() as tx:
         rows = await people.list_page(tx, tenant.tenant_id, None, 100)
-    return {row["email"]: (row["user_id"], row["role"], row["active"]) for row in rows}
+    return {row.email: (row.user_id, row.role, row.active) for row in rows}
 
 
 async def test_an_admin_adds_a_person_who_signs_in_with_what_was_shown_once(
@@ -403,10 +404,10 @@ async def test_a_credential_left_empty_stays_and_one_typed_is_replaced(
     fields = {"name": "Renamed", "active": "1", "credentials.authToken": "another-token-9"}
     assert (await sam.submit(page, here, **fields)).status_code == 303
     async with resources.database.system_tx() as tx:
-        row = await accounts.get(tx, tenant.tenant_id, account["accountId"])
+        row = await directory.get(tx, ProviderAccount, tenant.tenant_id, account["accountId"])
     assert row
-    assert row["name"] == "Renamed"
-    assert row["is_default"]
+    assert row.name == "Renamed"
+    assert row.is_default
     assert resources.seal.open_account(row).credentials == {
         "accountSid": CREDENTIALS["twilio"]["accountSid"], "authToken": "another-token-9",
     }  # fmt: skip

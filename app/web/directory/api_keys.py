@@ -10,10 +10,11 @@ from app.access import keys
 from app.commands import api_keys as commands
 from app.commands.directory import require_found
 from app.domain.words import Scope
-from app.store import api_keys
-from app.store.engine import Row
+from app.store import directory
+from app.store.api_keys import NOT_REVOKED
+from app.store.schema import ApiKey
 from app.web.dependencies import AdminCaller, AppKeyCache, TenantRead, TenantTx
-from app.web.directory import Deleted
+from app.web.directory import Deleted, list_rows
 from app.web.envelope import Answer, AnyId, Body, Name, Out, make_optional_in_schema
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams
@@ -60,14 +61,10 @@ class Keys(Out):
     has_more: bool
 
 
-def build_shape(row: Row) -> KeyShape:
-    return KeyShape.model_validate(dict(row))
-
-
 @router.post("", status_code=201, summary="Add a key; the answer shows it once")
 async def add(body: NewKey, caller: AdminCaller, tx: TenantTx, idempotency: Idempotent) -> Answer[KeyWithSecret]:
     new_key = keys.make()
-    row = await commands.add(
+    api_key = await commands.add(
         tx,
         caller,
         body.name,
@@ -77,31 +74,24 @@ async def add(body: NewKey, caller: AdminCaller, tx: TenantTx, idempotency: Idem
         new_key.digest,
         body.requests_per_second,
     )
-    key = KeyWithSecret.model_validate({**row, "api_key": new_key.full_key})
+    key = KeyWithSecret.of(api_key, api_key=new_key.full_key)
     return await idempotency.store_answer(Answer(data=key), secret=["apiKey"])
 
 
 @router.get("", summary="Active keys, newest first")
 async def listed(caller: AdminCaller, read: TenantRead, page_query: PageParams) -> Answer[Keys]:
-    rows = await api_keys.list_page(read, caller.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
-    page_rows, cursor = page_query.cut_page(rows, lambda row: [row["key_id"]])
-    return Answer(
-        data=Keys(
-            api_keys=[build_shape(row) for row in page_rows],
-            next_cursor=cursor,
-            has_more=cursor is not None,
-        )
-    )
+    return await list_rows(read, caller, page_query, ApiKey, Keys, KeyShape.of, NOT_REVOKED)
 
 
 @router.get("/{key_id}", summary="One key")
 async def get(key_id: str, caller: AdminCaller, read: TenantRead) -> Answer[KeyShape]:
-    return Answer(data=build_shape(require_found(await api_keys.get(read, caller.tenant_id, key_id))))
+    api_key = require_found(await directory.get(read, ApiKey, caller.tenant_id, key_id, NOT_REVOKED))
+    return Answer(data=KeyShape.of(api_key))
 
 
 @router.patch("/{key_id}", summary="Change name or limit; null removes the limit")
 async def change(key_id: str, body: KeyChange, caller: AdminCaller, tx: TenantTx) -> Answer[KeyShape]:
-    return Answer(data=build_shape(await commands.change(tx, caller, key_id, body.get_named_fields())))
+    return Answer(data=KeyShape.of(await commands.change(tx, caller, key_id, body.get_named_fields())))
 
 
 @router.delete("/{key_id}", summary="Revoke a key; it stops working within five seconds")

@@ -8,13 +8,14 @@ from pydantic import Field
 
 from app.commands import campaigns as commands
 from app.commands.directory import require_found
-from app.store import campaigns
-from app.store.engine import Row
+from app.store import directory
+from app.store.schema import Campaign
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
-from app.web.directory import Deleted
+from app.web.directory import Deleted, list_rows
 from app.web.envelope import Answer, AnyId, Body, Line, Name, Out, OwnId, ProviderName
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams
+from app.web.shapes import show_fields_of
 
 router = APIRouter(prefix="/api/v1/campaigns", tags=["Campaigns"])
 
@@ -51,19 +52,11 @@ class QuestionShape(Out):
     question: str
 
 
+@show_fields_of(
+    CampaignChange, Campaign, after="campaign_id", provider=ProviderName | None, questionnaire=list[QuestionShape]
+)
 class CampaignShape(Out):
     campaign_id: str
-    name: str
-    active: bool
-    client_id: str | None
-    client_name: str | None
-    offer_id: str | None
-    offer_name: str | None
-    phone_number_id: str | None
-    provider: ProviderName | None
-    sms_agent_id: str | None
-    test_sms_agent_id: str | None
-    questionnaire: list[QuestionShape]
     created_at: datetime
     updated_at: datetime
 
@@ -74,31 +67,21 @@ class Campaigns(Out):
     has_more: bool
 
 
-def build_answer(row: Row) -> Answer[CampaignShape]:
-    return Answer(data=CampaignShape.model_validate(dict(row)))
-
-
 @router.post("", status_code=201, summary="Add a campaign")
 async def add(body: NewCampaign, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent) -> Answer[CampaignShape]:
-    return await idempotency.store_answer(build_answer(await commands.add(tx, caller, body.get_named_fields())))
+    campaign = await commands.add(tx, caller, body.get_named_fields())
+    return await idempotency.store_answer(Answer(data=CampaignShape.of(campaign)))
 
 
 @router.get("", summary="Campaigns, newest ids first")
 async def listed(caller: ReadCaller, read: TenantRead, page_query: PageParams) -> Answer[Campaigns]:
-    rows = await campaigns.list_page(read, caller.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
-    page_rows, cursor = page_query.cut_page(rows, lambda row: [row["campaign_id"]])
-    return Answer(
-        data=Campaigns(
-            campaigns=[CampaignShape.model_validate(dict(row)) for row in page_rows],
-            next_cursor=cursor,
-            has_more=cursor is not None,
-        )
-    )
+    return await list_rows(read, caller, page_query, Campaign, Campaigns, CampaignShape.of)
 
 
 @router.get("/{campaign_id}", summary="One campaign")
 async def get(campaign_id: str, caller: ReadCaller, read: TenantRead) -> Answer[CampaignShape]:
-    return build_answer(require_found(await campaigns.get(read, caller.tenant_id, campaign_id)))
+    campaign = require_found(await directory.get(read, Campaign, caller.tenant_id, campaign_id))
+    return Answer(data=CampaignShape.of(campaign))
 
 
 @router.put(
@@ -109,14 +92,15 @@ async def get(campaign_id: str, caller: ReadCaller, read: TenantRead) -> Answer[
 async def put(
     campaign_id: OwnId, body: CampaignBody, caller: ApiCaller, tx: TenantTx, response: Response
 ) -> Answer[CampaignShape]:
-    row = await commands.put(tx, caller, campaign_id, body.get_named_fields())
-    response.status_code = 201 if row["created"] else 200
-    return build_answer(row)
+    campaign, is_new = await commands.put(tx, caller, campaign_id, body.get_named_fields())
+    response.status_code = 201 if is_new else 200
+    return Answer(data=CampaignShape.of(campaign))
 
 
 @router.patch("/{campaign_id}", summary="Change the given fields; null clears a field")
 async def change(campaign_id: str, body: CampaignChange, caller: ApiCaller, tx: TenantTx) -> Answer[CampaignShape]:
-    return build_answer(await commands.change(tx, caller, campaign_id, body.get_named_fields()))
+    campaign = await commands.change(tx, caller, campaign_id, body.get_named_fields())
+    return Answer(data=CampaignShape.of(campaign))
 
 
 @router.delete("/{campaign_id}", summary="Remove a campaign that is not in use")

@@ -6,13 +6,14 @@ from fastapi import APIRouter
 
 from app.commands import canned as commands
 from app.commands.directory import require_found
-from app.store import canned
-from app.store.engine import Row
+from app.store import directory
+from app.store.schema import CannedReply
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
-from app.web.directory import Deleted
+from app.web.directory import Deleted, list_rows
 from app.web.envelope import Answer, Body, Name, Out, StoredText
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams
+from app.web.shapes import show_fields_of
 
 router = APIRouter(prefix="/api/v1/canned-replies", tags=["Canned replies"])
 
@@ -27,10 +28,9 @@ class NewReply(Body):
     text: StoredText
 
 
+@show_fields_of(ReplyChange, CannedReply, after="canned_reply_id")
 class ReplyShape(Out):
     canned_reply_id: str
-    title: str
-    text: str
     created_at: datetime
     updated_at: datetime
 
@@ -41,40 +41,27 @@ class Replies(Out):
     has_more: bool
 
 
-def build_shape(row: Row) -> ReplyShape:
-    return ReplyShape.model_validate(dict(row))
-
-
 @router.post("", status_code=201, summary="Add a canned reply")
 async def add(body: NewReply, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent) -> Answer[ReplyShape]:
-    return await idempotency.store_answer(
-        Answer(data=build_shape(await commands.add(tx, caller, body.get_named_fields())))
-    )
+    reply = await commands.add(tx, caller, body.get_named_fields())
+    return await idempotency.store_answer(Answer(data=ReplyShape.of(reply)))
 
 
 @router.get("", summary="Canned replies, newest first")
 async def listed(caller: ReadCaller, read: TenantRead, page_query: PageParams) -> Answer[Replies]:
-    rows = await canned.list_page(read, caller.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
-    page_rows, cursor = page_query.cut_page(rows, lambda row: [row["canned_reply_id"]])
-    return Answer(
-        data=Replies(
-            canned_replies=[build_shape(row) for row in page_rows],
-            next_cursor=cursor,
-            has_more=cursor is not None,
-        )
-    )
+    return await list_rows(read, caller, page_query, CannedReply, Replies, ReplyShape.of)
 
 
 @router.get("/{canned_reply_id}", summary="One canned reply")
 async def get(canned_reply_id: str, caller: ReadCaller, read: TenantRead) -> Answer[ReplyShape]:
-    row = require_found(await canned.get(read, caller.tenant_id, canned_reply_id))
-    return Answer(data=build_shape(row))
+    reply = require_found(await directory.get(read, CannedReply, caller.tenant_id, canned_reply_id))
+    return Answer(data=ReplyShape.of(reply))
 
 
 @router.patch("/{canned_reply_id}", summary="Change the given fields")
 async def change(canned_reply_id: str, body: ReplyChange, caller: ApiCaller, tx: TenantTx) -> Answer[ReplyShape]:
-    row = await commands.change(tx, caller, canned_reply_id, body.get_named_fields())
-    return Answer(data=build_shape(row))
+    reply = await commands.change(tx, caller, canned_reply_id, body.get_named_fields())
+    return Answer(data=ReplyShape.of(reply))
 
 
 @router.delete("/{canned_reply_id}", summary="Remove a canned reply")

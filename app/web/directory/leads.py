@@ -9,12 +9,15 @@ from pydantic import Field
 from app.commands import erase
 from app.commands import leads as commands
 from app.commands.directory import require_found
-from app.store import leads
+from app.store import directory, leads
+from app.store.engine import ReadTx
+from app.store.schema import Lead
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
 from app.web.directory import Deleted
 from app.web.envelope import Answer, AnyId, Body, Line, Name, Out, OwnId
 from app.web.idempotency import Idempotent
-from app.web.paging import PageParams
+from app.web.paging import PageParams, page_of
+from app.web.shapes import show_fields_of
 
 router = APIRouter(prefix="/api/v1/leads", tags=["Leads"])
 Status = Annotated[str, Field(min_length=1, max_length=64, pattern=r"\S")]
@@ -50,17 +53,9 @@ class AnsweredShape(Out):
     answer: str
 
 
+@show_fields_of(LeadBody, Lead, after="lead_id", questionnaire=list[AnsweredShape])
 class LeadShape(Out):
     lead_id: str
-    first_name: str | None
-    last_name: str | None
-    email: str | None
-    phone: str | None
-    status: str
-    is_test: bool
-    campaign_id: str | None
-    timezone: str | None
-    questionnaire: list[AnsweredShape]
     is_dnc: bool
     is_placeholder: bool
     created_at: datetime
@@ -73,13 +68,14 @@ class Leads(Out):
     has_more: bool
 
 
-def build_answer(lead: leads.Lead) -> Answer[LeadShape]:
-    return Answer(data=LeadShape.model_validate(lead))
+async def build_shape(read: ReadTx, lead: Lead) -> LeadShape:
+    return LeadShape.of(lead, is_dnc=bool(await leads.find_dnc(read, [lead])))
 
 
 @router.post("", status_code=201, summary="Add a lead")
 async def add(body: NewLead, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent) -> Answer[LeadShape]:
-    return await idempotency.store_answer(build_answer(await commands.add(tx, caller, body.get_named_fields())))
+    lead = await commands.add(tx, caller, body.get_named_fields())
+    return await idempotency.store_answer(Answer(data=await build_shape(tx, lead)))
 
 
 @router.get("", summary="Leads, newest ids first")
@@ -92,19 +88,20 @@ async def listed(
     ] = None,
 ) -> Answer[Leads]:
     rows = await leads.list_page(read, caller.tenant_id, page_query.get_id_below(), page_query.fetch_limit, search)
-    page_rows, cursor = page_query.cut_page(rows, lambda lead: [lead["lead_id"]])
-    return Answer(
-        data=Leads(
-            leads=[LeadShape.model_validate(lead) for lead in page_rows],
-            next_cursor=cursor,
-            has_more=cursor is not None,
-        )
+    dnc_ids = await leads.find_dnc(read, rows)
+    return page_of(
+        Leads,
+        page_query,
+        rows,
+        key=lambda lead: [lead.lead_id],
+        show=lambda lead: LeadShape.of(lead, is_dnc=lead.lead_id in dnc_ids),
     )
 
 
 @router.get("/{lead_id}", summary="One lead")
 async def get(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer[LeadShape]:
-    return build_answer(require_found(await leads.get(read, caller.tenant_id, lead_id)))
+    lead = require_found(await directory.get(read, Lead, caller.tenant_id, lead_id))
+    return Answer(data=await build_shape(read, lead))
 
 
 @router.put(
@@ -113,14 +110,15 @@ async def get(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer[Lead
     responses={201: {"model": Answer[LeadShape], "description": "The lead is new."}},
 )
 async def put(lead_id: OwnId, body: LeadBody, caller: ApiCaller, tx: TenantTx, response: Response) -> Answer[LeadShape]:
-    lead = await commands.put(tx, caller, lead_id, body.get_named_fields())
-    response.status_code = 201 if lead["created"] else 200
-    return build_answer(lead)
+    lead, is_new = await commands.put(tx, caller, lead_id, body.get_named_fields())
+    response.status_code = 201 if is_new else 200
+    return Answer(data=await build_shape(tx, lead))
 
 
 @router.patch("/{lead_id}", summary="Change the given fields; null clears a field")
 async def change(lead_id: str, body: LeadBody, caller: ApiCaller, tx: TenantTx) -> Answer[LeadShape]:
-    return build_answer(await commands.change(tx, caller, lead_id, body.get_named_fields()))
+    lead = await commands.change(tx, caller, lead_id, body.get_named_fields())
+    return Answer(data=await build_shape(tx, lead))
 
 
 class Erased(Out):

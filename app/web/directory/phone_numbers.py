@@ -1,7 +1,7 @@
 """Phone numbers of the tenant."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter
 from pydantic import AfterValidator, Field
@@ -10,13 +10,14 @@ from app.commands import brakes
 from app.commands import numbers as commands
 from app.commands.directory import require_found
 from app.domain.words import Capability
-from app.store import numbers
-from app.store.engine import Row
+from app.store import directory
+from app.store.schema import PhoneNumber
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
-from app.web.directory import Deleted, Pause
+from app.web.directory import Deleted, Pause, list_rows
 from app.web.envelope import Answer, AnyId, Body, Line, Out
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams
+from app.web.shapes import show_fields_of
 
 router = APIRouter(prefix="/api/v1/phone-numbers", tags=["Phone numbers"])
 Capabilities = Annotated[
@@ -27,7 +28,7 @@ Capabilities = Annotated[
 
 
 class NumberChange(Body):
-    provider_account_id: AnyId | None = None
+    account_id: Annotated[AnyId | None, Field(alias="providerAccountId")] = None
     """Null: its texts go through any account of the preferred provider."""
     capabilities: Capabilities | None = None
     active: bool | None = None
@@ -41,14 +42,10 @@ class NewNumber(NumberChange):
     """Any common format; stored in E.164."""
 
 
+@show_fields_of(NumberChange, PhoneNumber, after="phone_number")
 class NumberShape(Out):
     phone_number_id: str
     phone_number: str
-    provider_account_id: str | None
-    capabilities: list[Capability]
-    active: bool
-    label: str | None
-    messages_per_second: float | None
     paused_at: datetime | None
     paused_reason: str | None
     created_at: datetime
@@ -61,55 +58,38 @@ class Numbers(Out):
     has_more: bool
 
 
-def build_shape(row: Row) -> NumberShape:
-    return NumberShape.model_validate({**row, "provider_account_id": row["account_id"]})
-
-
-def get_columns(body: NumberChange) -> dict[str, Any]:
-    fields = body.get_named_fields()
-    if "provider_account_id" in fields:
-        fields["account_id"] = fields.pop("provider_account_id")
-    return fields
-
-
 @router.post("", status_code=201, summary="Add a number")
 async def add(body: NewNumber, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent) -> Answer[NumberShape]:
-    row = await commands.add(tx, caller, get_columns(body))
-    return await idempotency.store_answer(Answer(data=build_shape(row)))
+    number = await commands.add(tx, caller, body.get_named_fields())
+    return await idempotency.store_answer(Answer(data=NumberShape.of(number)))
 
 
 @router.get("", summary="Numbers, newest first")
 async def listed(caller: ReadCaller, read: TenantRead, page_query: PageParams) -> Answer[Numbers]:
-    rows = await numbers.list_page(read, caller.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
-    page_rows, cursor = page_query.cut_page(rows, lambda row: [row["phone_number_id"]])
-    return Answer(
-        data=Numbers(
-            phone_numbers=[build_shape(row) for row in page_rows],
-            next_cursor=cursor,
-            has_more=cursor is not None,
-        )
-    )
+    return await list_rows(read, caller, page_query, PhoneNumber, Numbers, NumberShape.of)
 
 
 @router.get("/{phone_number_id}", summary="One number")
 async def get(phone_number_id: str, caller: ReadCaller, read: TenantRead) -> Answer[NumberShape]:
-    return Answer(data=build_shape(require_found(await numbers.get(read, caller.tenant_id, phone_number_id))))
+    number = require_found(await directory.get(read, PhoneNumber, caller.tenant_id, phone_number_id))
+    return Answer(data=NumberShape.of(number))
 
 
 @router.patch("/{phone_number_id}", summary="Change the given fields; null clears a field")
 async def change(phone_number_id: str, body: NumberChange, caller: ApiCaller, tx: TenantTx) -> Answer[NumberShape]:
-    return Answer(data=build_shape(await commands.change(tx, caller, phone_number_id, get_columns(body))))
+    number = await commands.change(tx, caller, phone_number_id, body.get_named_fields())
+    return Answer(data=NumberShape.of(number))
 
 
 @router.post("/{phone_number_id}/pause", summary="Pause: no text leaves from the number")
 async def pause(phone_number_id: str, body: Pause, caller: ApiCaller, tx: TenantTx) -> Answer[NumberShape]:
-    row = await brakes.pause(tx, caller, "number", phone_number_id, body.reason)
-    return Answer(data=build_shape(row))
+    number = await brakes.pause(tx, caller, PhoneNumber, phone_number_id, body.reason)
+    return Answer(data=NumberShape.of(number))
 
 
 @router.post("/{phone_number_id}/resume", summary="Resume: queued texts leave again")
 async def resume(phone_number_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[NumberShape]:
-    return Answer(data=build_shape(await brakes.resume(tx, caller, "number", phone_number_id)))
+    return Answer(data=NumberShape.of(await brakes.resume(tx, caller, PhoneNumber, phone_number_id)))
 
 
 @router.delete("/{phone_number_id}", summary="Remove a number that is not in use")

@@ -12,10 +12,10 @@ from app.domain.carriage import build_webhook_url
 from app.domain.problems import Invalid
 from app.providers import REGISTRY
 from app.resources import Resources
-from app.store import accounts
-from app.store.engine import Row
+from app.store import directory
+from app.store.schema import ProviderAccount
 from app.web.dependencies import AdminCaller, AppResources, TenantRead, TenantTx
-from app.web.directory import Deleted
+from app.web.directory import Deleted, list_rows
 from app.web.envelope import Answer, Body, Name, Out, ProviderName
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams
@@ -28,6 +28,7 @@ Credentials = Annotated[
     ],
     Field(max_length=20),
 ]
+IS_DEFAULT = Field(alias="default")
 
 
 class AccountChange(Body):
@@ -35,7 +36,7 @@ class AccountChange(Body):
     credentials: Credentials | None = None
     """Replaces all stored credentials."""
     base_url: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
-    default: bool | None = None
+    is_default: Annotated[bool | None, IS_DEFAULT] = None
     active: bool | None = None
 
 
@@ -70,7 +71,7 @@ class AccountShape(Out):
     credentials: dict[str, str]
     """The last four characters of each credential."""
     base_url: str | None
-    default: bool
+    is_default: Annotated[bool, IS_DEFAULT]
     active: bool
     webhooks: Webhooks
     missed_texts: MissedTexts | None
@@ -85,27 +86,24 @@ class Accounts(Out):
     has_more: bool
 
 
-def build_shape(row: Row, resources: Resources) -> AccountShape:
-    account = resources.settings.base_url, row["provider"], row["account_id"]
-    webhooks = Webhooks(inbound=build_webhook_url(*account, "inbound"), status=build_webhook_url(*account, "status"))
-    fields = {
-        **row,
-        "credentials": row["hints"],
-        "default": row["is_default"],
-        "webhooks": webhooks,
-        "missed_texts": _build_missed_texts(row),
-    }
-    return AccountShape.model_validate(fields)
+def build_shape(account: ProviderAccount, resources: Resources) -> AccountShape:
+    address = resources.settings.base_url, account.provider, account.account_id
+    return AccountShape.of(
+        account,
+        credentials=account.hints,
+        webhooks=Webhooks(inbound=build_webhook_url(*address, "inbound"), status=build_webhook_url(*address, "status")),
+        missed_texts=_build_missed_texts(account),
+    )
 
 
-def _build_missed_texts(row: Row) -> MissedTexts | None:
-    if row["missing_since"] is None:
+def _build_missed_texts(account: ProviderAccount) -> MissedTexts | None:
+    if account.missing_since is None:
         return None
     return MissedTexts(
-        since=row["missing_since"],
-        failing_since=row["failing_since"],
-        error=row["fetch_error"],
-        next_try_at=row["fetch_at"],
+        since=account.missing_since,
+        failing_since=account.failing_since,
+        error=account.fetch_error,
+        next_try_at=account.fetch_at,
     )
 
 
@@ -121,8 +119,6 @@ def seal_credentials(fields: dict[str, Any], provider: str, resources: Resources
             "credentials": resources.seal.close_words(credentials),
             "hints": commands.make_hints(credentials),
         }
-    if "default" in fields:
-        fields["is_default"] = fields.pop("default")
     return fields
 
 
@@ -143,36 +139,31 @@ async def add(
 ) -> Answer[AccountShape]:
     require_real(body.provider, resources)
     fields = {name: value for name, value in body.get_named_fields().items() if value is not None}
-    row = await commands.add(tx, caller, seal_credentials(fields, body.provider, resources))
-    return await idempotency.store_answer(Answer(data=build_shape(row, resources)))
+    account = await commands.add(tx, caller, seal_credentials(fields, body.provider, resources))
+    return await idempotency.store_answer(Answer(data=build_shape(account, resources)))
 
 
 @router.get("", summary="Accounts, newest first")
 async def listed(
     caller: AdminCaller, read: TenantRead, resources: AppResources, page_query: PageParams
 ) -> Answer[Accounts]:
-    rows = await accounts.list_page(read, caller.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
-    page_rows, cursor = page_query.cut_page(rows, lambda row: [row["account_id"]])
-    return Answer(
-        data=Accounts(
-            provider_accounts=[build_shape(row, resources) for row in page_rows],
-            next_cursor=cursor,
-            has_more=cursor is not None,
-        )
+    return await list_rows(
+        read, caller, page_query, ProviderAccount, Accounts, lambda account: build_shape(account, resources)
     )
 
 
 @router.get("/{account_id}", summary="One account")
 async def get(account_id: str, caller: AdminCaller, read: TenantRead, resources: AppResources) -> Answer[AccountShape]:
-    return Answer(data=build_shape(require_found(await accounts.get(read, caller.tenant_id, account_id)), resources))
+    account = require_found(await directory.get(read, ProviderAccount, caller.tenant_id, account_id))
+    return Answer(data=build_shape(account, resources))
 
 
 @router.patch("/{account_id}", summary="Change the given fields; null clears a field")
 async def change(
     account_id: str, body: AccountChange, caller: AdminCaller, tx: TenantTx, resources: AppResources
 ) -> Answer[AccountShape]:
-    current_row = require_found(await accounts.get(tx, caller.tenant_id, account_id))
-    fields = seal_credentials(body.get_named_fields(), current_row["provider"], resources)
+    current = require_found(await directory.get(tx, ProviderAccount, caller.tenant_id, account_id))
+    fields = seal_credentials(body.get_named_fields(), current.provider, resources)
     return Answer(data=build_shape(await commands.change(tx, caller, account_id, fields), resources))
 
 

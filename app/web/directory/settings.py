@@ -11,10 +11,11 @@ from app.commands import brakes
 from app.commands import tenants as commands
 from app.commands.directory import require_found
 from app.store import tenants
-from app.store.engine import Row
+from app.store.schema import Tenant
 from app.web.dependencies import AdminCaller, TenantRead, TenantTx
 from app.web.directory import Pause
 from app.web.envelope import Answer, Body, Out, ProviderName, StoredText
+from app.web.shapes import show_fields_of
 
 router = APIRouter(prefix="/api/v1/settings", tags=["Settings"])
 
@@ -63,23 +64,16 @@ class QuietHours(Out):
     end: str
 
 
+@show_fields_of(SettingsChange, Tenant, after="name", default_provider=ProviderName | None, quiet_hours=QuietHours)
 class SettingsShape(Out):
     tenant_id: str
     name: str
-    default_provider: ProviderName | None
-    default_country: str
-    quiet_hours: QuietHours
-    opt_out_confirmation: str | None
-    help_text: str | None
-    smart_encoding: bool
-    texts_per_day: int | None
-    allowed_countries: list[str] | None
     paused_at: datetime | None
     paused_reason: str | None
 
 
-def build_answer(row: Row) -> Answer[SettingsShape]:
-    return Answer(data=SettingsShape.model_validate(dict(row)))
+def build_answer(tenant: Tenant) -> Answer[SettingsShape]:
+    return Answer(data=SettingsShape.of(tenant))
 
 
 @router.get("", summary="The tenant's settings")
@@ -94,9 +88,9 @@ async def change(body: SettingsChange, caller: AdminCaller, tx: TenantTx) -> Ans
 
 @router.post("/pause", summary="Pause: no text of the tenant leaves until it is resumed")
 async def pause(body: Pause, caller: AdminCaller, tx: TenantTx) -> Answer[SettingsShape]:
-    return build_answer(await brakes.pause(tx, caller, "tenant", caller.tenant_id, body.reason))
+    return build_answer(await brakes.pause(tx, caller, Tenant, caller.tenant_id, body.reason))
 
 
 @router.post("/resume", summary="Resume: queued texts leave again")
 async def resume(caller: AdminCaller, tx: TenantTx) -> Answer[SettingsShape]:
-    return build_answer(await brakes.resume(tx, caller, "tenant", caller.tenant_id))
+    return build_answer(await brakes.resume(tx, caller, Tenant, caller.tenant_id))

@@ -13,13 +13,15 @@ from app.commands import brakes
 from app.commands import sms_agents as commands
 from app.commands.directory import require_found
 from app.domain import windows
-from app.store import dry_turns, sms_agents
-from app.store.engine import ReadTx, Row
+from app.store import directory, dry_turns
+from app.store.engine import ReadTx
+from app.store.schema import SmsAgent
 from app.web.dependencies import ApiCaller, AppResources, ReadCaller, TenantRead, TenantTx
-from app.web.directory import Deleted, Pause
+from app.web.directory import Deleted, Pause, list_rows
 from app.web.envelope import Answer, AnyId, Body, Name, Out, make_optional_in_schema
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams
+from app.web.shapes import show_fields_of
 from app.web.turns import TurnShape, test_agent
 
 router = APIRouter(prefix="/api/v1/sms-agents", tags=["SMS agents"])
@@ -72,25 +74,16 @@ class NewAgent(AgentChange):
     webhook_url: Annotated[str, Field(min_length=1, max_length=2048)]
 
 
+@show_fields_of(
+    AgentChange,
+    SmsAgent,
+    after="sms_agent_id",
+    max_wait_ms=int,
+    stale_reply=str,
+    business_hours=dict[str, Any] | None,
+)
 class AgentShape(Out):
     sms_agent_id: str
-    name: str
-    description: str | None
-    phone_number_id: str | None
-    webhook_url: str
-    batch_window_ms: int
-    max_wait_ms: int
-    is_test: bool
-    active: bool
-    inbound_enabled: bool
-    inbound_campaign_ids: list[str]
-    agent_mode_by_default: bool
-    stale_reply: str
-    resume_after_minutes: int | None
-    max_turns_per_day: int
-    business_hours: dict[str, Any] | None
-    reply_delay_ms: int
-    shadow_webhook_url: str | None
     paused_at: datetime | None
     paused_reason: str | None
     created_at: datetime
@@ -108,13 +101,16 @@ class Agents(Out):
     has_more: bool
 
 
-def build_shape(row: Row) -> AgentShape:
-    return AgentShape.model_validate(add_default_wait(row))
+def build_shape(agent: SmsAgent) -> AgentShape:
+    return AgentShape.of(agent, max_wait_ms=_get_max_wait_ms(agent))
 
 
-def add_default_wait(row: Row) -> dict[str, object]:
-    max_wait_ms = row["max_wait_ms"] or row["batch_window_ms"] * windows.MAX_WAIT_WINDOWS
-    return {**row, "max_wait_ms": max_wait_ms}
+def _show_secret(agent: SmsAgent, secret: str) -> AgentWithSecret:
+    return AgentWithSecret.of(agent, max_wait_ms=_get_max_wait_ms(agent), signing_secret=secret)
+
+
+def _get_max_wait_ms(agent: SmsAgent) -> int:
+    return agent.max_wait_ms or agent.batch_window_ms * windows.MAX_WAIT_WINDOWS
 
 
 def make_signing_secret() -> str:
@@ -131,27 +127,19 @@ async def add(
     idempotency: Idempotent,
 ) -> Answer[AgentWithSecret]:
     secret = make_signing_secret()
-    row = await commands.add(tx, caller, body.get_named_fields(), resources.seal.close(secret.encode()))
-    agent = AgentWithSecret.model_validate({**add_default_wait(row), "signing_secret": secret})
-    return await idempotency.store_answer(Answer(data=agent), secret=["signingSecret"])
+    agent = await commands.add(tx, caller, body.get_named_fields(), resources.seal.close(secret.encode()))
+    return await idempotency.store_answer(Answer(data=_show_secret(agent, secret)), secret=["signingSecret"])
 
 
 @router.get("", summary="Agents, newest first")
 async def listed(caller: ReadCaller, read: TenantRead, page_query: PageParams) -> Answer[Agents]:
-    rows = await sms_agents.list_page(read, caller.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
-    page_rows, cursor = page_query.cut_page(rows, lambda row: [row["sms_agent_id"]])
-    return Answer(
-        data=Agents(
-            sms_agents=[build_shape(row) for row in page_rows],
-            next_cursor=cursor,
-            has_more=cursor is not None,
-        )
-    )
+    return await list_rows(read, caller, page_query, SmsAgent, Agents, build_shape)
 
 
 @router.get("/{sms_agent_id}", summary="One agent")
 async def get(sms_agent_id: str, caller: ReadCaller, read: TenantRead) -> Answer[AgentShape]:
-    return Answer(data=build_shape(require_found(await sms_agents.get(read, caller.tenant_id, sms_agent_id))))
+    agent = require_found(await directory.get(read, SmsAgent, caller.tenant_id, sms_agent_id))
+    return Answer(data=build_shape(agent))
 
 
 @router.patch("/{sms_agent_id}", summary="Change the given fields; null clears a field")
@@ -168,20 +156,20 @@ async def rotate(
     idempotency: Idempotent,
 ) -> Answer[AgentWithSecret]:
     secret = make_signing_secret()
-    row = await commands.rotate_secret(tx, caller, sms_agent_id, resources.seal.close(secret.encode()))
-    agent = AgentWithSecret.model_validate({**add_default_wait(row), "signing_secret": secret})
-    return await idempotency.store_answer(Answer(data=agent), status=200, secret=["signingSecret"])
+    agent = await commands.rotate_secret(tx, caller, sms_agent_id, resources.seal.close(secret.encode()))
+    return await idempotency.store_answer(
+        Answer(data=_show_secret(agent, secret)), status=200, secret=["signingSecret"]
+    )
 
 
 @router.post("/{sms_agent_id}/pause", summary="Pause: no text of the agent leaves")
 async def pause(sms_agent_id: str, body: Pause, caller: ApiCaller, tx: TenantTx) -> Answer[AgentShape]:
-    row = await brakes.pause(tx, caller, "agent", sms_agent_id, body.reason)
-    return Answer(data=build_shape(row))
+    return Answer(data=build_shape(await brakes.pause(tx, caller, SmsAgent, sms_agent_id, body.reason)))
 
 
 @router.post("/{sms_agent_id}/resume", summary="Resume: queued texts leave again")
 async def resume(sms_agent_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[AgentShape]:
-    return Answer(data=build_shape(await brakes.resume(tx, caller, "agent", sms_agent_id)))
+    return Answer(data=build_shape(await brakes.resume(tx, caller, SmsAgent, sms_agent_id)))
 
 
 @router.post("/{sms_agent_id}/test", status_code=201, summary="Send the agent a sample turn")
@@ -219,7 +207,7 @@ class Report(Out):
 @router.get("/{sms_agent_id}/shadow-report", summary="Live answers and shadow answers side by side")
 async def report(sms_agent_id: str, caller: ReadCaller, read: TenantRead) -> Answer[Report]:
     """The newest 100 turns, and how many ended in each state."""
-    require_found(await sms_agents.get(read, caller.tenant_id, sms_agent_id))
+    require_found(await directory.get(read, SmsAgent, caller.tenant_id, sms_agent_id))
     return Answer(data=await get_shadow_report(read, caller.tenant_id, sms_agent_id))
 
 

@@ -11,7 +11,8 @@ from app.commands.directory import require_found
 from app.commands.numbers import SyncResult
 from app.domain.callers import Caller
 from app.resources import Resources
-from app.store import accounts, numbers
+from app.store import directory, numbers
+from app.store.schema import ProviderAccount
 from app.web.dependencies import AdminCaller, AppResources
 from app.web.envelope import Answer, Out
 
@@ -46,7 +47,7 @@ async def sync_numbers(resources: Resources, caller: Caller, account_id: str, fo
     """Takes over the account's numbers from the carrier's list. Raises `NotFound`, and as
     `carriers.list_numbers` does."""
     async with resources.database.read_tx(caller.tenant_id) as read:
-        row = require_found(await accounts.get(read, caller.tenant_id, account_id))
+        row = require_found(await directory.get(read, ProviderAccount, caller.tenant_id, account_id))
     vendor_numbers = await carriers.list_numbers(resources.wire, resources.seal.open_account(row))
     async with resources.database.tenant_tx(caller.tenant_id) as tx:
         return await commands.sync(tx, caller, account_id, vendor_numbers, force)
@@ -60,7 +61,7 @@ async def check(account_id: str, caller: AdminCaller, resources: AppResources) -
 async def check_webhooks(resources: Resources, tenant_id: str, account_id: str) -> Check:
     """Asks the carrier where it posts texts. Raises `NotFound`, and as `carriers.list_numbers` does."""
     async with resources.database.read_tx(tenant_id) as read:
-        row = require_found(await accounts.get(read, tenant_id, account_id))
+        row = require_found(await directory.get(read, ProviderAccount, tenant_id, account_id))
         own_numbers = await numbers.list_of_account(read, tenant_id, account_id)
     findings = await carriers.find_webhook_faults(
         resources.wire, resources.seal.open_account(row), resources.settings.base_url, own_numbers

@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from app.store import canned as canned_replies
+from app.store import directory
+from app.store.schema import CannedReply
 from app.web.page import visits
 from app.web.page.visits import Draft, VisitGet
 
@@ -28,6 +29,6 @@ async def show_thread(
     draft = Draft()
     if canned:
         async with visit.resources.database.read_tx(visit.person.tenant_id) as read:
-            chosen_reply = await canned_replies.get(read, visit.person.tenant_id, canned)
-        draft.message = chosen_reply["text"] if chosen_reply else ""
+            chosen_reply = await directory.get(read, CannedReply, visit.person.tenant_id, canned)
+        draft.message = chosen_reply.text if chosen_reply else ""
     return await visits.show_thread(visit, interaction_id, before=before, draft=draft)

@@ -8,9 +8,10 @@ from starlette.responses import Response
 
 from app.access import sessions
 from app.domain.problems import NotFound
-from app.store import interactions, sms_agents, turns
+from app.store import directory, interactions, turns
 from app.store import turn_page as store
 from app.store.engine import ReadTx
+from app.store.schema import SmsAgent
 from app.store.turns import TurnAttempt
 from app.web.dependencies import AppResources
 from app.web.page import render
@@ -56,7 +57,7 @@ async def _build_turn_context(read: ReadTx, tenant_id: str, interaction_id: str,
     return {
         "thread": thread,
         "turn": turn,
-        "agent": agent_id and await sms_agents.get(read, tenant_id, agent_id),
+        "agent": agent_id and await directory.get(read, SmsAgent, tenant_id, agent_id),
         "texts": await store.get_texts(read, tenant_id, [text["messageId"] for text in turn.texts]),
         "replies": await store.get_texts(read, tenant_id, turn.reply["messageIds"] if turn.reply else []),
         "attempts": [_build_attempt(attempt) for attempt in attempts.get(turn_id, [])],

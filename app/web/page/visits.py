@@ -260,7 +260,7 @@ async def _build_thread_context(tx: Tx, person: Person, interaction_id: str, bef
         "turns_of": await store.get_turns_of_texts(tx, *key, [entry.message_id for entry in entries]),
         "last_turn": await store.get_last_turn(tx, *key),
         "brakes": await store.list_brakes(tx, *key),
-        "twins": REPLACEMENTS_BY_CHARACTER if tenant["smart_encoding"] else None,
+        "twins": REPLACEMENTS_BY_CHARACTER if tenant.smart_encoding else None,
         "state": build_agent_state(thread),
         "suppressed": bool(await interactions.find_suppressed(tx, [key])),
         "senders": await store.list_senders(tx, *key),

@@ -8,8 +8,9 @@ from app.commands import accounts as commands
 from app.commands.directory import require_found
 from app.domain.problems import Problem
 from app.providers import REGISTRY
-from app.store import accounts
+from app.store import directory
 from app.store.engine import ReadTx, Tx
+from app.store.schema import ProviderAccount
 from app.web.directory import vendor
 from app.web.directory.provider_accounts import (
     AccountChange,
@@ -79,14 +80,16 @@ def _build_label(name: str) -> str:
 async def list_accounts(admin: AdminRequest, read: ReadTx, page_query: PageQuery) -> list[Item]:
     return [
         Item(
-            row["account_id"],
-            row["name"],
-            [choices.PROVIDER_NAMES[row["provider"]], row["account_id"]],
-            [("agent", "Default")] * row["is_default"]
-            + [("failed", "Missed texts not fetched")] * bool(row["missing_since"] and row["failing_since"])
-            + [("off", "Inactive")] * (not row["active"]),
+            row.account_id,
+            row.name,
+            [choices.PROVIDER_NAMES[row.provider], row.account_id],
+            [("agent", "Default")] * row.is_default
+            + [("failed", "Missed texts not fetched")] * bool(row.missing_since and row.failing_since)
+            + [("off", "Inactive")] * (not row.active),
         )
-        for row in await accounts.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
+        for row in await directory.list_page(
+            read, ProviderAccount, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit
+        )
     ]
 
 
@@ -108,7 +111,9 @@ def _get_provider(admin: AdminRequest) -> str:
 
 
 async def _get_account(admin: AdminRequest, read: ReadTx, account_id: str) -> AccountShape:
-    return build_shape(require_found(await accounts.get(read, admin.tenant_id, account_id)), admin.resources)
+    return build_shape(
+        require_found(await directory.get(read, ProviderAccount, admin.tenant_id, account_id)), admin.resources
+    )
 
 
 async def build_account_page(admin: AdminRequest, read: ReadTx, account_id: str) -> FormPage:
@@ -134,7 +139,7 @@ async def add_account(admin: AdminRequest, form: SubmittedForm) -> Response:
     fields = {name: value for name, value in named_fields.items() if value is not None}
     sealed_fields = seal_credentials(fields, provider, admin.resources)
     account_id, _ = await admin.run_once(
-        form, lambda tx: commands.add(tx, admin.caller, sealed_fields), lambda row: row["account_id"]
+        form, lambda tx: commands.add(tx, admin.caller, sealed_fields), lambda row: row.account_id
     )
     return redirect_back(f"accounts/{account_id}", "added")
 
@@ -142,7 +147,7 @@ async def add_account(admin: AdminRequest, form: SubmittedForm) -> Response:
 async def change_account(admin: AdminRequest, account_id: str, form: SubmittedForm) -> Response:
     account = await admin.run_read(lambda read: _get_account(admin, read, account_id))
     plain = form.get_plain_values()
-    if not plain["default"] and account.default:
+    if not plain["default"] and account.is_default:
         del plain["default"]
     body = forms.parse_body(AccountChange, plain)
     await admin.run_change(lambda tx: _apply_change(admin, tx, account_id, body))
@@ -151,12 +156,12 @@ async def change_account(admin: AdminRequest, account_id: str, form: SubmittedFo
 
 async def _apply_change(admin: AdminRequest, tx: Tx, account_id: str, body: AccountChange) -> None:
     """Applies the change. Credentials that were left empty keep their stored value."""
-    row = require_found(await accounts.get(tx, admin.tenant_id, account_id))
+    row = require_found(await directory.get(tx, ProviderAccount, admin.tenant_id, account_id))
     fields = body.get_named_fields()
     if body.credentials:
         current_credentials = admin.resources.seal.open_account(row).credentials
         fields["credentials"] = {**current_credentials, **body.credentials}
-    await commands.change(tx, admin.caller, account_id, seal_credentials(fields, row["provider"], admin.resources))
+    await commands.change(tx, admin.caller, account_id, seal_credentials(fields, row.provider, admin.resources))
 
 
 PAGE = SettingsPage(

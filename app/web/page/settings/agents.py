@@ -8,8 +8,9 @@ from app.commands import sms_agents as commands
 from app.commands.directory import require_found
 from app.domain import windows
 from app.domain.phones import format_phone
-from app.store import numbers, sms_agents
-from app.store.engine import ReadTx, Row
+from app.store import directory
+from app.store.engine import ReadTx
+from app.store.schema import PhoneNumber, SmsAgent
 from app.web import turns
 from app.web.directory.sms_agents import AgentChange, NewAgent, build_shape, get_shadow_report, make_signing_secret
 from app.web.page.settings import choices, forms
@@ -109,18 +110,20 @@ def _get_plain_values(form: forms.SubmittedForm) -> dict[str, Any]:
 
 
 async def list_agents(admin: AdminRequest, read: ReadTx, page_query: PageQuery) -> list[Item]:
-    number_rows = await numbers.list_page(read, admin.tenant_id, None, choices.MAX_CHOICES)
-    phones = {row["phone_number_id"]: format_phone(row["phone_number"]) for row in number_rows}
+    number_rows = await directory.list_page(read, PhoneNumber, admin.tenant_id, None, choices.MAX_CHOICES)
+    phones = {row.phone_number_id: format_phone(row.phone_number) for row in number_rows}
     return [
         Item(
-            row["sms_agent_id"],
-            row["name"],
-            [phones.get(row["phone_number_id"], ""), row["webhook_url"]],
-            [("agent", "Test")] * row["is_test"]
-            + [("stopped", "Paused")] * bool(row["paused_at"])
-            + [("off", "Inactive")] * (not row["active"]),
+            row.sms_agent_id,
+            row.name,
+            [phones.get(row.phone_number_id or "", ""), row.webhook_url],
+            [("agent", "Test")] * row.is_test
+            + [("stopped", "Paused")] * bool(row.paused_at)
+            + [("off", "Inactive")] * (not row.active),
         )
-        for row in await sms_agents.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
+        for row in await directory.list_page(
+            read, SmsAgent, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit
+        )
     ]
 
 
@@ -129,18 +132,18 @@ async def build_new_page(admin: AdminRequest, read: ReadTx) -> FormPage:
     return FormPage("New SMS agent", groups, DEFAULTS, about="A signing secret is created and shown once.")
 
 
-async def _get_agent(admin: AdminRequest, read: ReadTx, agent_id: str) -> Row:
-    return require_found(await sms_agents.get(read, admin.tenant_id, agent_id))
+async def _get_agent(admin: AdminRequest, read: ReadTx, agent_id: str) -> SmsAgent:
+    return require_found(await directory.get(read, SmsAgent, admin.tenant_id, agent_id))
 
 
 async def build_agent_page(admin: AdminRequest, read: ReadTx, agent_id: str) -> FormPage:
     row = await _get_agent(admin, read, agent_id)
     groups = await _build_groups(admin, read)
     values = forms.get_values(groups, build_shape(row))
-    if row["max_wait_ms"] is None:
+    if row.max_wait_ms is None:
         values["maxWaitMs"] = ""
     context = {"braked": row, "what": "the texts of this agent"}
-    return FormPage(row["name"], groups, values, about=agent_id, template="agent", context=context)
+    return FormPage(row.name, groups, values, about=agent_id, template="agent", context=context)
 
 
 async def add_agent(admin: AdminRequest, form: SubmittedForm) -> Response:
@@ -151,7 +154,7 @@ async def add_agent(admin: AdminRequest, form: SubmittedForm) -> Response:
     agent_id, is_new = await admin.run_once(
         form,
         lambda tx: commands.add(tx, admin.caller, body.get_named_fields(), sealed_secret),
-        lambda row: row["sms_agent_id"],
+        lambda row: row.sms_agent_id,
     )
     return _render_secret(admin, agent_id, f"{body.name} was added", secret if is_new else None)
 
@@ -177,7 +180,7 @@ PAGE = SettingsPage(
     removal_hint="Only an agent without turns can be removed. You can make it inactive instead.",
 )
 router = build_router(PAGE)
-add_pause_routes(router, "agents", "agent")
+add_pause_routes(router, "agents", SmsAgent)
 
 
 @router.post("/{agent_id}/rotate-secret")
@@ -186,7 +189,7 @@ async def rotate_secret(admin: AdminPost, agent_id: str) -> Response:
     secret = make_signing_secret()
     sealed_secret = admin.resources.seal.close(secret.encode())
     name, is_new = await admin.run_once(
-        form, lambda tx: commands.rotate_secret(tx, admin.caller, agent_id, sealed_secret), lambda row: row["name"]
+        form, lambda tx: commands.rotate_secret(tx, admin.caller, agent_id, sealed_secret), lambda row: row.name
     )
     return _render_secret(admin, agent_id, f"{name} has a new secret", secret if is_new else None)
 

@@ -4,8 +4,9 @@ from starlette.responses import Response
 
 from app.commands import campaigns as commands
 from app.commands.directory import require_found
-from app.store import campaigns
+from app.store import directory
 from app.store.engine import ReadTx
+from app.store.schema import Campaign
 from app.web.directory.campaigns import CampaignChange, CampaignShape, NewCampaign
 from app.web.page.settings import choices, forms
 from app.web.page.settings.admin_request import AdminRequest, Item, redirect_back
@@ -54,20 +55,20 @@ async def _add_choices(admin: AdminRequest, read: ReadTx) -> list[Group]:
 
 
 async def list_campaigns(admin: AdminRequest, read: ReadTx, page_query: PageQuery) -> list[Item]:
-    rows = await campaigns.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
+    rows = await directory.list_page(read, Campaign, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
     numbers = dict(await choices.list_numbers(read, admin.tenant_id))
     agents = dict(await choices.list_agents(read, admin.tenant_id))
     return [
         Item(
-            row["campaign_id"],
-            row["name"],
+            row.campaign_id,
+            row.name,
             [
-                row["client_name"] or "",
-                numbers.get(row["phone_number_id"], ""),
-                agents.get(row["sms_agent_id"], ""),
-                row["campaign_id"],
+                row.client_name or "",
+                numbers.get(row.phone_number_id or "", ""),
+                agents.get(row.sms_agent_id or "", ""),
+                row.campaign_id,
             ],
-            [("off", "Inactive")] * (not row["active"]),
+            [("off", "Inactive")] * (not row.active),
         )
         for row in rows
     ]
@@ -78,15 +79,15 @@ async def build_new_page(admin: AdminRequest, read: ReadTx) -> FormPage:
 
 
 async def build_campaign_page(admin: AdminRequest, read: ReadTx, campaign_id: str) -> FormPage:
-    row = require_found(await campaigns.get(read, admin.tenant_id, campaign_id))
+    row = require_found(await directory.get(read, Campaign, admin.tenant_id, campaign_id))
     groups = forms.drop_fields(await _add_choices(admin, read), "campaignId")
-    values = forms.get_values(groups, CampaignShape.model_validate(dict(row)))
-    return FormPage(row["name"], groups, values, about=campaign_id)
+    values = forms.get_values(groups, CampaignShape.of(row))
+    return FormPage(row.name, groups, values, about=campaign_id)
 
 
 async def add_campaign(admin: AdminRequest, form: SubmittedForm) -> Response:
     fields = form.parse_body(NewCampaign).get_named_fields()
-    await admin.run_once(form, lambda tx: commands.add(tx, admin.caller, fields), lambda row: row["campaign_id"])
+    await admin.run_once(form, lambda tx: commands.add(tx, admin.caller, fields), lambda row: row.campaign_id)
     return redirect_back("campaigns", "added")
 
 

@@ -4,9 +4,10 @@ from starlette.responses import Response
 
 from app.commands import canned as commands
 from app.commands.directory import require_found
-from app.store import canned
+from app.store import directory
 from app.store.engine import ReadTx
-from app.web.directory.canned_replies import NewReply, ReplyChange, build_shape
+from app.store.schema import CannedReply
+from app.web.directory.canned_replies import NewReply, ReplyChange, ReplyShape
 from app.web.page.settings import forms
 from app.web.page.settings.admin_request import AdminRequest, Item, redirect_back
 from app.web.page.settings.forms import Field, Heading, SubmittedForm, group_fields
@@ -21,8 +22,10 @@ GROUPS = group_fields(
 
 
 async def list_replies(admin: AdminRequest, read: ReadTx, page_query: PageQuery) -> list[Item]:
-    rows = await canned.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
-    return [Item(row["canned_reply_id"], row["title"], [_shorten_text(row["text"])]) for row in rows]
+    rows = await directory.list_page(
+        read, CannedReply, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit
+    )
+    return [Item(row.canned_reply_id, row.title, [_shorten_text(row.text)]) for row in rows]
 
 
 def _shorten_text(text: str) -> str:
@@ -35,13 +38,13 @@ async def build_new_page(admin: AdminRequest, read: ReadTx) -> FormPage:
 
 
 async def build_reply_page(admin: AdminRequest, read: ReadTx, reply_id: str) -> FormPage:
-    row = require_found(await canned.get(read, admin.tenant_id, reply_id))
-    return FormPage(row["title"], GROUPS, forms.get_values(GROUPS, build_shape(row)))
+    row = require_found(await directory.get(read, CannedReply, admin.tenant_id, reply_id))
+    return FormPage(row.title, GROUPS, forms.get_values(GROUPS, ReplyShape.of(row)))
 
 
 async def add_reply(admin: AdminRequest, form: SubmittedForm) -> Response:
     fields = form.parse_body(NewReply).get_named_fields()
-    await admin.run_once(form, lambda tx: commands.add(tx, admin.caller, fields), lambda row: row["canned_reply_id"])
+    await admin.run_once(form, lambda tx: commands.add(tx, admin.caller, fields), lambda row: row.canned_reply_id)
     return redirect_back("canned", "added")
 
 

@@ -4,8 +4,9 @@ import phonenumbers
 
 from app.domain.phones import format_phone
 from app.providers import REGISTRY
-from app.store import accounts, campaigns, numbers, sms_agents
+from app.store import directory
 from app.store.engine import ReadTx
+from app.store.schema import Campaign, PhoneNumber, ProviderAccount, SmsAgent
 
 Choices = list[tuple[str, str]]
 MAX_CHOICES = 500
@@ -20,29 +21,29 @@ COUNTRIES: Choices = [
 
 async def list_numbers(read: ReadTx, tenant_id: str) -> Choices:
     return [
-        (row["phone_number_id"], _build_label(format_phone(row["phone_number"]), row["label"], row["active"]))
-        for row in await numbers.list_page(read, tenant_id, None, MAX_CHOICES)
+        (row.phone_number_id, _build_label(format_phone(row.phone_number), row.label, row.active))
+        for row in await directory.list_page(read, PhoneNumber, tenant_id, None, MAX_CHOICES)
     ]
 
 
 async def list_accounts(read: ReadTx, tenant_id: str) -> Choices:
     return [
-        (row["account_id"], _build_label(row["name"], row["provider"], row["active"]))
-        for row in await accounts.list_page(read, tenant_id, None, MAX_CHOICES)
+        (row.account_id, _build_label(row.name, row.provider, row.active))
+        for row in await directory.list_page(read, ProviderAccount, tenant_id, None, MAX_CHOICES)
     ]
 
 
 async def list_agents(read: ReadTx, tenant_id: str) -> Choices:
     return [
-        (row["sms_agent_id"], _build_label(row["name"], "test" if row["is_test"] else "", row["active"]))
-        for row in await sms_agents.list_page(read, tenant_id, None, MAX_CHOICES)
+        (row.sms_agent_id, _build_label(row.name, "test" if row.is_test else "", row.active))
+        for row in await directory.list_page(read, SmsAgent, tenant_id, None, MAX_CHOICES)
     ]
 
 
 async def list_campaigns(read: ReadTx, tenant_id: str) -> Choices:
     return [
-        (row["campaign_id"], _build_label(row["name"], "", row["active"]))
-        for row in await campaigns.list_page(read, tenant_id, None, MAX_CHOICES)
+        (row.campaign_id, _build_label(row.name, "", row.active))
+        for row in await directory.list_page(read, Campaign, tenant_id, None, MAX_CHOICES)
     ]
 
 

@@ -9,6 +9,7 @@ from app.commands import tenants as commands
 from app.commands.directory import require_found
 from app.domain.problems import Problem
 from app.store import tenants
+from app.store.schema import Tenant
 from app.web.directory.settings import SettingsChange, build_answer
 from app.web.page.settings import choices, forms
 from app.web.page.settings.admin_request import (
@@ -97,11 +98,11 @@ async def _render_settings(admin: AdminRequest, form: RenderedForm | None = None
 
 @router.post(BASE_PATH + "/pause")
 async def pause_tenant(admin: AdminPost, reason: PauseReason = "") -> Response:
-    await admin.run_change(lambda tx: brakes.pause(tx, admin.caller, "tenant", admin.tenant_id, reason.strip() or None))
+    await admin.run_change(lambda tx: brakes.pause(tx, admin.caller, Tenant, admin.tenant_id, reason.strip() or None))
     return redirect_back("general", "paused")
 
 
 @router.post(BASE_PATH + "/resume")
 async def resume_tenant(admin: AdminPost) -> Response:
-    await admin.run_change(lambda tx: brakes.resume(tx, admin.caller, "tenant", admin.tenant_id))
+    await admin.run_change(lambda tx: brakes.resume(tx, admin.caller, Tenant, admin.tenant_id))
     return redirect_back("general", "resumed")

@@ -5,10 +5,11 @@ from starlette.responses import Response
 from app.access import keys as access
 from app.commands import api_keys as commands
 from app.commands.directory import require_found
-from app.store import api_keys
+from app.store import directory
 from app.store.engine import ReadTx
+from app.store.schema import ApiKey
 from app.web.dependencies import AppKeyCache
-from app.web.directory.api_keys import KeyChange, NewKey, build_shape
+from app.web.directory.api_keys import KeyChange, KeyShape, NewKey
 from app.web.page import render
 from app.web.page.settings import choices, forms
 from app.web.page.settings.admin_request import AdminPost, AdminRequest, Item, redirect_back
@@ -40,18 +41,18 @@ EDIT_GROUPS = group_fields(Heading("Key"), Field("name", "Name", required=True),
 
 
 async def list_keys(admin: AdminRequest, read: ReadTx, page_query: PageQuery) -> list[Item]:
-    rows = await api_keys.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
+    rows = await directory.list_page(read, ApiKey, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
     zone = render.get_zone(admin.request)
     return [
         Item(
-            row["key_id"],
-            row["name"],
+            row.key_id,
+            row.name,
             [
-                f"{row['prefix']}_…",
-                f"last used {render.format_ago(row['last_used_at'], zone)}" if row["last_used_at"] else "never used",
-                f"{row['requests_per_second']} requests per second" if row["requests_per_second"] else "",
+                f"{row.prefix}_…",
+                f"last used {render.format_ago(row.last_used_at, zone)}" if row.last_used_at else "never used",
+                f"{row.requests_per_second} requests per second" if row.requests_per_second else "",
             ],
-            [("stopped" if row["scope"] == "admin" else "", row["scope"])],
+            [("stopped" if row.scope == "admin" else "", row.scope)],
         )
         for row in rows
     ]
@@ -63,9 +64,9 @@ async def build_new_page(admin: AdminRequest, read: ReadTx) -> FormPage:
 
 
 async def build_key_page(admin: AdminRequest, read: ReadTx, key_id: str) -> FormPage:
-    row = require_found(await api_keys.get(read, admin.tenant_id, key_id))
-    about = f"{row['prefix']}_… · {row['scope']}"
-    return FormPage(row["name"], EDIT_GROUPS, forms.get_values(EDIT_GROUPS, build_shape(row)), about)
+    row = require_found(await directory.get(read, ApiKey, admin.tenant_id, key_id))
+    about = f"{row.prefix}_… · {row.scope}"
+    return FormPage(row.name, EDIT_GROUPS, forms.get_values(EDIT_GROUPS, KeyShape.of(row)), about)
 
 
 async def add_key(admin: AdminRequest, form: SubmittedForm) -> Response:
@@ -76,7 +77,7 @@ async def add_key(admin: AdminRequest, form: SubmittedForm) -> Response:
         lambda tx: commands.add(
             tx, admin.caller, body.name, body.scope, body.sms_agent_id, key.prefix, key.digest, body.requests_per_second
         ),
-        lambda row: row["key_id"],
+        lambda row: row.key_id,
     )
     return admin.show_page(
         "once",

@@ -5,9 +5,10 @@ from starlette.responses import Response
 from app.commands import numbers as commands
 from app.commands.directory import require_found
 from app.domain.phones import format_phone
-from app.store import numbers
+from app.store import directory
 from app.store.engine import ReadTx
-from app.web.directory.phone_numbers import NewNumber, NumberChange, build_shape, get_columns
+from app.store.schema import PhoneNumber
+from app.web.directory.phone_numbers import NewNumber, NumberChange, NumberShape
 from app.web.page.settings import choices, forms
 from app.web.page.settings.admin_request import AdminRequest, Item, redirect_back
 from app.web.page.settings.forms import Field, Group, Heading, SubmittedForm, group_fields
@@ -45,12 +46,14 @@ async def list_numbers(admin: AdminRequest, read: ReadTx, page_query: PageQuery)
     accounts = dict(await choices.list_accounts(read, admin.tenant_id))
     return [
         Item(
-            row["phone_number_id"],
-            format_phone(row["phone_number"]),
-            [row["label"] or "", accounts.get(row["account_id"], ""), ", ".join(row["capabilities"])],
-            [("stopped", "Paused")] * bool(row["paused_at"]) + [("off", "Inactive")] * (not row["active"]),
+            row.phone_number_id,
+            format_phone(row.phone_number),
+            [row.label or "", accounts.get(row.account_id or "", ""), ", ".join(row.capabilities)],
+            [("stopped", "Paused")] * bool(row.paused_at) + [("off", "Inactive")] * (not row.active),
         )
-        for row in await numbers.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
+        for row in await directory.list_page(
+            read, PhoneNumber, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit
+        )
     ]
 
 
@@ -59,27 +62,27 @@ async def build_new_page(admin: AdminRequest, read: ReadTx) -> FormPage:
 
 
 async def build_number_page(admin: AdminRequest, read: ReadTx, number_id: str) -> FormPage:
-    row = require_found(await numbers.get(read, admin.tenant_id, number_id))
+    row = require_found(await directory.get(read, PhoneNumber, admin.tenant_id, number_id))
     groups = forms.drop_fields(await _build_groups(admin, read), "phoneNumber")
     return FormPage(
-        format_phone(row["phone_number"]),
+        format_phone(row.phone_number),
         groups,
-        forms.get_values(groups, build_shape(row)),
-        about=row["label"],
+        forms.get_values(groups, NumberShape.of(row)),
+        about=row.label,
         template="braked",
         context={"braked": row, "what": "the texts of this number"},
     )
 
 
 async def add_number(admin: AdminRequest, form: SubmittedForm) -> Response:
-    columns = get_columns(form.parse_body(NewNumber))
-    await admin.run_once(form, lambda tx: commands.add(tx, admin.caller, columns), lambda row: row["phone_number_id"])
+    fields = form.parse_body(NewNumber).get_named_fields()
+    await admin.run_once(form, lambda tx: commands.add(tx, admin.caller, fields), lambda row: row.phone_number_id)
     return redirect_back("numbers", "added")
 
 
 async def change_number(admin: AdminRequest, number_id: str, form: SubmittedForm) -> Response:
-    columns = get_columns(form.parse_body(NumberChange))
-    await admin.run_change(lambda tx: commands.change(tx, admin.caller, number_id, columns))
+    fields = form.parse_body(NumberChange).get_named_fields()
+    await admin.run_change(lambda tx: commands.change(tx, admin.caller, number_id, fields))
     return redirect_back("numbers", "saved")
 
 
@@ -98,4 +101,4 @@ PAGE = SettingsPage(
     removal_hint="Only a number without conversations can be removed. You can make it inactive instead.",
 )
 router = build_router(PAGE)
-add_pause_routes(router, "numbers", "number")
+add_pause_routes(router, "numbers", PhoneNumber)

@@ -5,7 +5,7 @@ route that only one section needs is a plain route function in the file of that 
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -13,8 +13,8 @@ from starlette.responses import Response
 from app.commands import brakes
 from app.domain.callers import Caller
 from app.domain.problems import NotFound, Problem
-from app.store.brakes import BrakeKind
 from app.store.engine import ReadTx, Tx
+from app.store.schema import PhoneNumber, SmsAgent
 from app.web.page.settings import forms
 from app.web.page.settings.admin_request import (
     AdminGet,
@@ -28,6 +28,8 @@ from app.web.page.settings.admin_request import (
 )
 from app.web.page.settings.forms import Group, SubmittedForm
 from app.web.paging import PageParams, PageQuery
+
+Braked = TypeVar("Braked", PhoneNumber, SmsAgent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def build_router(page: SettingsPage) -> APIRouter:
     return router
 
 
-def add_pause_routes(router: APIRouter, section: str, kind: BrakeKind) -> None:
+def add_pause_routes(router: APIRouter, section: str, kind: type[Braked]) -> None:
     """Adds the routes that pause and resume an item."""
 
     @router.post("/{item_id}/pause")

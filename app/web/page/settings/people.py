@@ -9,8 +9,9 @@ from app.access import passwords
 from app.commands import people as commands
 from app.commands.directory import require_found
 from app.domain.words import PersonRole
-from app.store import people
+from app.store import directory, people
 from app.store.engine import ReadTx
+from app.store.schema import User
 from app.web.envelope import Body
 from app.web.page import render
 from app.web.page.settings.admin_request import AdminPost, AdminRequest, Item, redirect_back
@@ -42,10 +43,10 @@ async def list_people(admin: AdminRequest, read: ReadTx, page_query: PageQuery) 
     zone = render.get_zone(admin.request)
     return [
         Item(
-            row["user_id"],
-            row["email"],
-            [f"signed in, last seen {render.format_ago(row['seen_at'], zone)}" if row["seen_at"] else ""],
-            [("agent", "Admin")] * (row["role"] == "admin") + [("off", "Off")] * (not row["active"]),
+            row.user_id,
+            row.email,
+            [f"signed in, last seen {render.format_ago(row.seen_at, zone)}" if row.seen_at else ""],
+            [("agent", "Admin")] * (row.role == "admin") + [("off", "Off")] * (not row.active),
         )
         for row in rows
     ]
@@ -57,10 +58,10 @@ async def build_new_page(admin: AdminRequest, read: ReadTx) -> FormPage:
 
 
 async def build_person_page(admin: AdminRequest, read: ReadTx, user_id: str) -> FormPage:
-    row = require_found(await people.get(read, admin.tenant_id, user_id))
-    values = {"role": row["role"], "active": row["active"]}
+    row = require_found(await directory.get(read, User, admin.tenant_id, user_id))
+    values = {"role": row.role, "active": row.active}
     about = "This is you." if user_id == admin.person.user_id else None
-    return FormPage(row["email"], EDIT_GROUPS, values, about, template="person")
+    return FormPage(row.email, EDIT_GROUPS, values, about, template="person")
 
 
 async def add_person(admin: AdminRequest, form: SubmittedForm) -> Response:
@@ -99,7 +100,7 @@ async def reset_password(admin: AdminPost, user_id: str) -> Response:
     password_hash = await passwords.hash_password(password)
     async with admin.resources.database.tenant_tx(admin.tenant_id) as tx:
         row = await commands.reset_password(tx, admin.caller, user_id, password_hash)
-    return _render_password(admin, user_id, f"{row['email']} has a new password", password)
+    return _render_password(admin, user_id, f"{row.email} has a new password", password)
 
 
 def _render_password(admin: AdminRequest, user_id: str, title: str, password: str | None) -> Response:
