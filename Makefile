@@ -68,7 +68,7 @@ coverage: $(READY)  ## the tests, and which lines of app/ they run (TESTS_IN=tes
 sql: $(READY)  ## the generic plan of a named statement (NAME=outbox.CLAIM_TEXTS_SQL)
 	@$(BIN)/python -m tests.sql $(NAME)
 
-migration: $(READY)  ## the next migration, from what changed in app/store/schema.py (M="what changes")
+migration: $(READY)  ## the next migration, from what changed in app/store/schema/ (M="what changes")
 	@test -n "$(M)" || { echo 'Say what changes: make migration M="…"' >&2; exit 1; }
 	$(BIN)/python -m tests.new_migration "$(M)"
 
