@@ -135,7 +135,7 @@ async def take_inbound(request: Request) -> Response:
     texts = dialect.read_inbound(webhook_request)
     if not texts:
         log.info("an inbound webhook without a text", provider=account.provider)
-    post = InboundPost(account, texts, Habits(dialect.ANSWERS, dialect.YES_RESTORES))
+    post = InboundPost(account, texts, Habits(dialect.ANSWERED_WORDS, dialect.YES_RESTORES))
     if _is_batchable(texts):
         outcome = await _submit_with_retry(request.app.state.posts, post)
     else:
