@@ -24,7 +24,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.pool import Pool
 
 from app import settings
-from app.cli import KEEP_ALIVE_SECONDS
+from app.cli.processes import KEEP_ALIVE_SECONDS
 from app.demo import http_clients
 from app.domain.problems import Unavailable
 from app.main import build_app

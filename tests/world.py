@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app import worker
-from app.cli import KEEP_ALIVE_SECONDS
+from app.cli.processes import KEEP_ALIVE_SECONDS
 from app.demo import carrier as simulated
 from app.demo import http_clients
 from app.resources import Resources
