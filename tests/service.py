@@ -17,6 +17,7 @@ import asyncpg
 import httpx
 import pytest
 import redis.asyncio
+import structlog
 import uvicorn
 from asyncpg.connection import LoggedQuery
 from sqlalchemy import event
@@ -37,6 +38,14 @@ from tests import makers
 from tests.conftest import find_servers
 from tests.makers import Tenant
 
+# As the service logs it itself: structlog's own choice shows all local variables, and takes seconds
+# for each unexpected error.
+structlog.configure(
+    [
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 KEPT = frozenset({"installation"})
 LOCK = 8_114_220_903
 
