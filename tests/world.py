@@ -59,7 +59,7 @@ async def served(app: Starlette, host: str = "127.0.0.1") -> AsyncIterator[str]:
     try:
         yield f"http://{host}:{listener.getsockname()[1]}"
     finally:
-        server.should_exit = True
+        server.end()
         await serving
         listener.close()
 
