@@ -10,9 +10,10 @@ PYTHON ?= $(shell for needs in 'venv, ensurepip' sys; do \
 		echo $$python && exit; done; done)
 BIN := .venv/bin
 READY := .venv/.ready
-TESTS := $(BIN)/python -m pytest -m "not long" -n 2 --ignore tests/faults
-# One after the other: two tests that start and kill processes would take each other's time.
-FAULTS := $(BIN)/python -m pytest -m "not long" tests/faults
+# More processes than two cores: most of the tests' time is waiting, for windows, retries and leases.
+TESTS := $(BIN)/python -m pytest -m "not long" -n 4 --ignore tests/faults
+# Only two at once: these start and kill processes, which take each other's time.
+FAULTS := $(BIN)/python -m pytest -m "not long" -n 2 tests/faults
 PURE := tests/domain tests/providers tests/agents tests/wire
 DOCS := $(BIN)/python -m sphinx -W --keep-going -n -q -b html docs .docs
 
