@@ -10,9 +10,10 @@ PYTHON ?= $(shell for needs in 'venv, ensurepip' sys; do \
 		echo $$python && exit; done; done)
 BIN := .venv/bin
 READY := .venv/.ready
-TESTS := $(BIN)/python -m pytest -m "not long" -n 2 --ignore tests/faults
-# One after the other: two tests that start and kill processes would take each other's time.
-FAULTS := $(BIN)/python -m pytest -m "not long" tests/faults
+# More processes than two cores: most of the tests' time is waiting, for windows, retries and leases.
+TESTS := $(BIN)/python -m pytest -m "not long" -n 4 --ignore tests/faults
+# Only two at once: these start and kill processes, which take each other's time.
+FAULTS := $(BIN)/python -m pytest -m "not long" -n 2 tests/faults
 PURE := tests/domain tests/providers tests/agents tests/wire
 DOCS := $(BIN)/python -m sphinx -W --keep-going -n -q -b html docs .docs
 
@@ -68,7 +69,7 @@ coverage: $(READY)  ## the tests, and which lines of app/ they run (TESTS_IN=tes
 sql: $(READY)  ## the generic plan of a named statement (NAME=outbox.CLAIM_TEXTS_SQL)
 	@$(BIN)/python -m tests.sql $(NAME)
 
-migration: $(READY)  ## the next migration, from what changed in app/store/schema.py (M="what changes")
+migration: $(READY)  ## the next migration, from what changed in app/store/schema/ (M="what changes")
 	@test -n "$(M)" || { echo 'Say what changes: make migration M="…"' >&2; exit 1; }
 	$(BIN)/python -m tests.new_migration "$(M)"
 

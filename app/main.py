@@ -69,6 +69,7 @@ from app.web.page import (
 from app.web.page import settings as page_settings
 from app.web.rates import Rates
 from app.web.send_fast_path import PlainSendRoute, build_send_batcher
+from app.web.state import AppState, get_state, set_state
 
 ROUTERS: tuple[APIRouter, ...] = (
     sms.router,
@@ -120,6 +121,7 @@ def create_app() -> FastAPI:
 
 def build_app(configuration: Settings, resources: Resources | None = None) -> FastAPI:
     """The application. Resources that are given stay open after it; else it opens its own."""
+    state = AppState(render.problem)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -128,24 +130,25 @@ def build_app(configuration: Settings, resources: Resources | None = None) -> Fa
             if app_resources is None:
                 stack.enter_context(traces.export_traces(configuration, "web"))
                 app_resources = await stack.enter_async_context(open_resources(configuration))
-                stack.enter_context(release_listeners_on_signals(app))
-            app.state.resources = app_resources
-            app.state.keyring = key_cache = KeyCache(app_resources.database)
-            stack.push_async_callback(key_cache.close)
-            app.state.rates = rates = Rates(app_resources.clock)
-            app.state.sends = send_batcher = build_send_batcher(app_resources.database)
-            stack.push_async_callback(send_batcher.close)
-            app.state.accounts = webhooks.build_account_cache()
-            app.state.posts = post_batcher = webhooks.build_post_batcher(app_resources.database)
-            stack.push_async_callback(post_batcher.close)
-            app.state.reports = report_batcher = webhooks.build_report_batcher(app_resources.database)
-            stack.push_async_callback(report_batcher.close)
-            app.state.feed = feed = Feed(app_resources.database)
+                stack.enter_context(release_listeners_on_signals(state))
+            database = app_resources.database
+            state.resources = app_resources
+            state.key_cache = KeyCache(database)
+            stack.push_async_callback(state.key_cache.close)
+            state.rates = Rates(app_resources.clock)
+            state.send_batcher = build_send_batcher(database)
+            stack.push_async_callback(state.send_batcher.close)
+            state.account_cache = webhooks.build_account_cache()
+            state.post_batcher = webhooks.build_post_batcher(database)
+            stack.push_async_callback(state.post_batcher.close)
+            state.report_batcher = webhooks.build_report_batcher(database)
+            stack.push_async_callback(state.report_batcher.close)
+            state.feed = Feed(database)
             background_tasks = [
-                asyncio.create_task(run) for run in (rates.run(), presence.keep_presence(app_resources.database))
+                asyncio.create_task(run) for run in (state.rates.run(), presence.keep_presence(database))
             ]
             yield
-            await feed.close()
+            await state.feed.close()
             for task in background_tasks:
                 task.cancel()
             await asyncio.gather(*background_tasks, return_exceptions=True)
@@ -168,8 +171,7 @@ def build_app(configuration: Settings, resources: Resources | None = None) -> Fa
     )
     app.webhooks.include_router(agent_hook.webhooks)
     app.openapi = partial(openapi.describe_api, app, ROUTERS)  # type: ignore[method-assign]
-    app.state.page_problem = render.problem
-    app.state.leaving = False
+    set_state(app, state)
     problems.install_handlers(
         app, [*webhooks.WEBHOOK_ROUTES, *(r for api_router in ROUTERS for r in api_router.routes)]
     )
@@ -200,15 +202,15 @@ class Service(FastAPI):
 
 
 @contextmanager
-def release_listeners_on_signals(app: FastAPI) -> Iterator[None]:
+def release_listeners_on_signals(state: AppState) -> Iterator[None]:
     """While inside, the first word of a server's stop reaches us too. It would wait for event
     streams to end by themselves: their listeners are sent home."""
     event_loop = asyncio.get_running_loop()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def release_listeners(number: int, frame: FrameType | None) -> None:
-        app.state.leaving = True  # what watches /health/ready is told
-        event_loop.call_soon_threadsafe(app.state.feed.release_listeners)
+        state.is_leaving = True  # what watches /health/ready is told
+        event_loop.call_soon_threadsafe(state.feed.release_listeners)
         handler = handlers[signal.Signals(number)]
         if callable(handler):
             handler(number, frame)
@@ -227,12 +229,13 @@ class Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, linger: float) -> None:
         super().__init__(config)
-        self._state: Any = config.app.state  # type: ignore[union-attr]  # it is a FastAPI
+        assert isinstance(config.app, FastAPI)
+        self._state = get_state(config.app)
         self._linger = linger
         self._loop = asyncio.get_running_loop()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        is_repeated, self._state.leaving = self._state.leaving, True
+        is_repeated, self._state.is_leaving = self._state.is_leaving, True
         if self.started:
             self._loop.call_soon_threadsafe(self._state.feed.release_listeners)
         if self.started and sig == signal.SIGTERM and not is_repeated:

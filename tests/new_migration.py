@@ -1,4 +1,4 @@
-"""`make migration M="what changes"`: the next migration, filled with what `app/store/schema.py`
+"""`make migration M="what changes"`: the next migration, filled with what `app/store/schema/`
 holds more than a migrated database does; empty where no database can be had."""
 
 import sys

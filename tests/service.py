@@ -17,6 +17,7 @@ import asyncpg
 import httpx
 import pytest
 import redis.asyncio
+import structlog
 import uvicorn
 from asyncpg.connection import LoggedQuery
 from sqlalchemy import event
@@ -24,7 +25,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.pool import Pool
 
 from app import settings
-from app.cli import KEEP_ALIVE_SECONDS
+from app.cli.processes import KEEP_ALIVE_SECONDS
 from app.demo import http_clients
 from app.domain.problems import Unavailable
 from app.main import build_app
@@ -37,6 +38,14 @@ from tests import makers
 from tests.conftest import find_servers
 from tests.makers import Tenant
 
+# As the service logs it itself: structlog's own choice shows all local variables, and takes seconds
+# for each unexpected error.
+structlog.configure(
+    [
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 KEPT = frozenset({"installation"})
 LOCK = 8_114_220_903
 
@@ -145,7 +154,40 @@ async def resources(configuration: Settings) -> AsyncIterator[Resources]:
 
 
 class Server(uvicorn.Server):
-    """uvicorn inside the test's own loop: signals stay pytest's."""
+    """uvicorn inside the test's own loop: signals stay pytest's. It ends at once: uvicorn itself takes
+    up to 0.2 seconds, and most tests start two of these."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ended = asyncio.Event()
+
+    def end(self) -> None:
+        self.should_exit = True
+        self._ended.set()
+
+    async def main_loop(self) -> None:
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks += 1
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await self._ended.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await asyncio.sleep(0)  # idle connections are closed now
+        try:
+            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+                await self._wait_tasks_to_complete()
+        except TimeoutError:
+            for task in self.server_state.tasks:
+                task.cancel()
+        await self.lifespan.shutdown()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -180,7 +222,7 @@ async def running(configuration: Settings, resources: Resources, listening: sock
         await asyncio.sleep(0.01)
     async with http_clients.build_client(base_url=configuration.base_url, timeout=10) as http:
         yield Api(configuration.base_url, http)
-    server.should_exit = True
+    server.end()
     await serving
 
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from app.demo import http_clients
-from app.embedded.supervisor import find_free_port
+from app.embedded.processes import find_free_port
 from app.settings import Settings
 from tests.makers import Tenant
 from tests.test_cli import started_program

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app import worker
-from app.cli import KEEP_ALIVE_SECONDS
+from app.cli.processes import KEEP_ALIVE_SECONDS
 from app.demo import carrier as simulated
 from app.demo import http_clients
 from app.resources import Resources
@@ -59,7 +59,7 @@ async def served(app: Starlette, host: str = "127.0.0.1") -> AsyncIterator[str]:
     try:
         yield f"http://{host}:{listener.getsockname()[1]}"
     finally:
-        server.should_exit = True
+        server.end()
         await serving
         listener.close()
 

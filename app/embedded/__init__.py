@@ -6,7 +6,9 @@ started it. On Linux it ends with the thread that started it, so start it from t
 """
 
 from app.embedded.postgres import serve_postgres
-from app.embedded.supervisor import EmbeddedError, Server, die_with_parent
+from app.embedded.processes import die_with_parent
+from app.embedded.sites import EmbeddedError
+from app.embedded.supervisor import Server
 from app.embedded.valkey import serve_valkey
 
 __all__ = ["EmbeddedError", "Server", "die_with_parent", "serve_postgres", "serve_valkey"]

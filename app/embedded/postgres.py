@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from app.embedded import supervisor
-from app.embedded.supervisor import EmbeddedError, Recipe, Server, Site
+from app.embedded import processes
+from app.embedded.sites import EmbeddedError, Site, make_site
+from app.embedded.supervisor import Recipe, Server, serve_site
 
 ROLE = "leadsail"
 SERVER_SETTINGS = {
@@ -28,7 +29,7 @@ UNSAFE_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_write
 def serve_postgres(data_dir: Path, durable: bool = True) -> Server:
     """The PostgreSQL whose data is in `data_dir`; starts it unless it is running. Raises
     `EmbeddedError`."""
-    site = supervisor.make_site(data_dir, "postgres")
+    site = make_site(data_dir, "postgres")
     cluster = site.folder / "cluster"
     server_settings = SERVER_SETTINGS | ({} if durable else UNSAFE_SETTINGS)
 
@@ -53,7 +54,7 @@ def serve_postgres(data_dir: Path, durable: bool = True) -> Server:
         except (OSError, IndexError):
             return False
 
-    return supervisor.serve_site(site, Recipe(prepare_command, build_url, is_ready, signal.SIGINT))
+    return serve_site(site, Recipe(prepare_command, build_url, is_ready, signal.SIGINT))
 
 
 def _make_cluster(site: Site, tools: Path, cluster: Path) -> None:
@@ -129,7 +130,7 @@ def _run_tool(site: Site, command: Sequence[str], input_text: str = "") -> None:
         check=False,
         cwd=site.folder,
         env=site.env,
-        preexec_fn=supervisor.die_with_parent,
+        preexec_fn=processes.die_with_parent,
         **site.identity,
     )
     if process.returncode:

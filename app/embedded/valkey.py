@@ -6,13 +6,13 @@ import socket
 import sys
 from pathlib import Path
 
-from app.embedded import supervisor
-from app.embedded.supervisor import Recipe, Server
+from app.embedded.sites import make_site
+from app.embedded.supervisor import Recipe, Server, serve_site
 
 
 def serve_valkey(data_dir: Path) -> Server:
     """The Valkey of `data_dir`; starts it unless it is running. Raises `EmbeddedError`."""
-    site = supervisor.make_site(data_dir, "valkey")
+    site = make_site(data_dir, "valkey")
     config = site.folder / "valkey.conf"
 
     def prepare_command(port: int) -> list[str]:
@@ -39,4 +39,4 @@ def serve_valkey(data_dir: Path) -> Server:
         except OSError:
             return False
 
-    return supervisor.serve_site(site, Recipe(prepare_command, build_url, is_ready, signal.SIGTERM))
+    return serve_site(site, Recipe(prepare_command, build_url, is_ready, signal.SIGTERM))

@@ -187,4 +187,4 @@ def _sort_opt_outs_first(texts: list[InboundText]) -> list[InboundText]:
 
 
 def _get_habits(provider: Provider) -> Habits:
-    return Habits(provider.ANSWERS, provider.YES_RESTORES)
+    return Habits(provider.ANSWERED_WORDS, provider.YES_RESTORES)

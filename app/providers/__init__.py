@@ -1,8 +1,9 @@
 """How SMS carriers speak, one file for each carrier. Pure: nothing here opens a connection.
 
-A file builds `httpx.Request`s, reads `httpx.Response`s, checks signatures and reads webhooks.
-A new carrier is one file with the functions of `Provider`, one line in `REGISTRY`, and one table
-of cases as its test.
+A file builds `httpx.Request`s, reads `httpx.Response`s, checks signatures and reads webhooks, with
+the help of `requests`, `reading` and `signatures`. A new carrier is one file with the functions of
+`Provider`, one line in `REGISTRY`, and one table of cases as its test. A carrier with several APIs
+is a package.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +42,7 @@ class Provider(Protocol):
     """Segments a second that a number of each kind may send, unless the tenant sets another rate."""
     ERROR_MEANINGS: Mapping[str, str]
     """The vendor's error codes in plain words, with advice where there is some. People read them."""
-    ANSWERS: frozenset[str]
+    ANSWERED_WORDS: frozenset[str]
     """The STOP and HELP words, in lower case, that the vendor answers by itself when they are the
     whole text. We must not answer these a second time. Words on which the vendor's own pages
     disagree are left out."""

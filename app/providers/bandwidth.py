@@ -9,7 +9,6 @@ They carry the credentials that the tenant set in the application at Bandwidth.
 """
 
 import hmac
-from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -30,27 +29,23 @@ from app.domain.carriage import (
 )
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import MessageStatus
-from app.providers.addresses import parse_url
 from app.providers.reading import (
     clean_text,
     filter_objects,
+    get_code,
     get_object,
-    get_retry_seconds,
     get_text,
     get_time,
-    is_carrier_url,
+    is_older,
+    judge_failure,
     parse_json,
     parse_object,
 )
+from app.providers.requests import build_attachment_request, build_basic_auth, encode_basic, get_base_url, parse_url
 
-CREDENTIALS: tuple[str, ...] = (
-    "accountId",
-    "applicationId",
-    "username",
-    "password",
-    "callbackUsername",
-    "callbackPassword",
-)
+BASIC_CREDENTIALS = ("username", "password")
+CALLBACK_CREDENTIALS = ("callbackUsername", "callbackPassword")
+CREDENTIALS: tuple[str, ...] = ("accountId", "applicationId", *BASIC_CREDENTIALS, *CALLBACK_CREDENTIALS)
 OPTIONAL_CREDENTIALS: tuple[str, ...] = ()
 WEBHOOK_ANSWER = ("application/json", b"{}")
 BASE_URL = "https://messaging.bandwidth.com"
@@ -59,7 +54,6 @@ MIN_VALIDITY = timedelta(seconds=10)
 MESSAGES_PER_PAGE = 100
 LOOKBACK = timedelta(days=13)
 """The list goes back 14 days."""
-CLOCK_TOLERANCE = timedelta(seconds=2)
 OPT_OUT_CODES = frozenset({"4775"})
 UNCONFIRMED_CODE = "9902"
 STATUSES: dict[str, MessageStatus] = {
@@ -79,7 +73,7 @@ RECORD_STATUSES: dict[str, MessageStatus] = {
     "FAILED": "failed",
 }
 TAKES_GET = False
-ANSWERS: frozenset[str] = frozenset()
+ANSWERED_WORDS: frozenset[str] = frozenset()
 YES_RESTORES = False
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 1.0, "short": 1.0}
 """Bandwidth limits accounts, not numbers, by contract: 60 texts a minute in its own example."""
@@ -145,17 +139,12 @@ def read_outcome(response: httpx.Response) -> Outcome:
         if carrier_id := get_text(answer, "id"):
             return Outcome("accepted", provider_message_id=carrier_id)
         return Outcome("unknown", detail="a success without a message id")
-    code, detail = get_text(answer, "type"), _get_detail(answer) or f"HTTP {response.status_code}"
-    if not response.is_client_error:
-        return Outcome("unknown", code=code, detail=detail)
-    if response.status_code == 429:
-        return Outcome("later", code=code, detail=detail, retry_after=get_retry_seconds(response))
-    return Outcome("refused", code=code or str(response.status_code), detail=detail)
+    return judge_failure(response, get_text(answer, "type"), _get_detail(answer))
 
 
 def is_genuine(account: Account, hook: WebhookRequest, now: datetime) -> bool:
     scheme, _, raw_credentials = hook.headers.get("authorization", "").partition(" ")
-    expected_credentials = _encode_credentials(account, "callbackUsername", "callbackPassword")
+    expected_credentials = encode_basic(account, *CALLBACK_CREDENTIALS)
     credentials = raw_credentials.strip().encode("latin-1", "replace")
     return hmac.compare_digest(expected_credentials.encode(), credentials) and scheme.lower() == "basic"
 
@@ -215,22 +204,17 @@ def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -
     if not response.is_success or not isinstance(items, list):
         return None
     entries = filter_objects(items)
-    older_items = [item for item in entries if _is_older(item, since)]
-    open_items = [item for item in entries if not (_is_older(item, since) or _is_other_text(item, text))]
+    newer_items = [item for item in entries if not is_older(get_time(item, "receiveTime"), since)]
+    open_items = [item for item in newer_items if not _is_other_text(item, text)]
     # The list holds neither the texts nor our tag, so numbers and time must match.
     matches = [
-        LookupMatch(
-            carrier_id,
-            RECORD_STATUSES.get(get_text(item, "messageStatus") or ""),
-            at,
-            _get_error_code(item),
-        )
+        LookupMatch(carrier_id, RECORD_STATUSES.get(get_text(item, "messageStatus") or ""), at, _get_error_code(item))
         for item in open_items
         if (at := get_time(item, "receiveTime"))
         and all(get_text(item, name) for name in ("sourceTn", "destinationTn"))
         and (carrier_id := get_text(item, "messageId"))
     ]
-    if not matches and (open_items or not older_items or len(items) >= MESSAGES_PER_PAGE):
+    if not matches and (open_items or newer_items == entries or len(items) >= MESSAGES_PER_PAGE):
         # An entry lacks time, id or numbers; or the list may continue; or no entry is older. Some
         # accounts' texts are not recorded, so an empty list proves nothing.
         return None
@@ -254,34 +238,24 @@ def read_history(response: httpx.Response, since: datetime) -> InboundPage | Non
 
 
 def build_media_request(account: Account, url: str) -> httpx.Request:
-    is_trusted = is_carrier_url(url, _get_base_url(account), "bandwidth.com")
-    return httpx.Request("GET", url, headers=_build_auth_headers(account) if is_trusted else None)
+    return build_attachment_request(url, _build_auth_headers(account), get_base_url(account, BASE_URL), "bandwidth.com")
 
 
 def list_secrets(account: Account) -> tuple[str, ...]:
     return (
         account.credentials["password"],
         account.credentials["callbackPassword"],
-        _encode_credentials(account, "username", "password"),
-        _encode_credentials(account, "callbackUsername", "callbackPassword"),
+        encode_basic(account, *BASIC_CREDENTIALS),
+        encode_basic(account, *CALLBACK_CREDENTIALS),
     )
 
 
-def _get_base_url(account: Account) -> str:
-    return (account.base_url or BASE_URL).rstrip("/")
-
-
 def _get_messages_url(account: Account) -> str:
-    return f"{_get_base_url(account)}/api/v2/users/{account.credentials['accountId']}/messages"
-
-
-def _encode_credentials(account: Account, name: str, password: str) -> str:
-    pair = f"{account.credentials[name]}:{account.credentials[password]}"
-    return b64encode(pair.encode()).decode()
+    return f"{get_base_url(account, BASE_URL)}/api/v2/users/{account.credentials['accountId']}/messages"
 
 
 def _build_auth_headers(account: Account) -> dict[str, str]:
-    return {"Authorization": f"Basic {_encode_credentials(account, 'username', 'password')}"}
+    return build_basic_auth(account, *BASIC_CREDENTIALS)
 
 
 def _get_status(event_type: str | None, code: str | None) -> MessageStatus | None:
@@ -293,11 +267,6 @@ def _get_status(event_type: str | None, code: str | None) -> MessageStatus | Non
     if code == UNCONFIRMED_CODE:
         return "sent"
     return "undelivered" if code.startswith(("47", "56", "99")) else "failed"
-
-
-def _is_older(item: Mapping[str, Any], since: datetime) -> bool:
-    at = get_time(item, "receiveTime")
-    return at is not None and at < since - CLOCK_TOLERANCE
 
 
 def _is_other_text(item: Mapping[str, Any], text: OutgoingText) -> bool:
@@ -321,8 +290,7 @@ def _read_events(hook: WebhookRequest) -> list[dict[str, Any]]:
 
 
 def _get_error_code(data: Mapping[str, Any]) -> str | None:
-    code = data.get("errorCode")
-    return (str(code) if code else None) if type(code) is int else get_text(data, "errorCode")
+    return get_code(data, "errorCode") if data.get("errorCode") else None
 
 
 def _read_media(urls: object) -> tuple[Media, ...]:

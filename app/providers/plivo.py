@@ -8,8 +8,6 @@ Plivo returns no reference of ours, so the callback URL of each message carries 
 A refusal has no code but the HTTP status; codes come with the receipts.
 """
 
-import hmac
-from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,26 +31,30 @@ from app.domain.carriage import (
 from app.domain.optout import verdict
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import Capability, MessageStatus
-from app.providers.addresses import parse_url
+from app.providers import requests
 from app.providers.reading import (
+    CAPABILITIES,
     filter_objects,
+    get_code,
+    get_message_parameter,
     get_object,
-    get_retry_seconds,
     get_text,
     get_time,
-    is_carrier_url,
+    is_older,
+    judge_failure,
     parse_object,
     read_parameters,
 )
+from app.providers.signatures import is_expected, sign_base64
 
 CREDENTIALS: tuple[str, ...] = ("authId", "authToken")
+BASIC_CREDENTIALS = ("authId", "authToken")
 OPTIONAL_CREDENTIALS: tuple[str, ...] = ()
 WEBHOOK_ANSWER = ("application/xml", b"<Response/>")
 BASE_URL = "https://api.plivo.com"
 VALIDITY_SECONDS = (5, 10_799)
 ITEMS_PER_PAGE = 20
 LOOKBACK = timedelta(days=1)
-CLOCK_TOLERANCE = timedelta(seconds=2)
 MEDIA_INDEXES = range(11)
 """At most ten attachments, counted from 1; some webhooks count from 0."""
 OPT_OUT_CODES = frozenset({"200"})
@@ -66,12 +68,11 @@ STATUSES: dict[str, MessageStatus] = {
     "rejected": "failed",
 }
 TAKES_GET = True
-ANSWERS = frozenset({"stop", "end", "quit", "help", "info"})
+ANSWERED_WORDS = frozenset({"stop", "end", "quit", "help", "info"})
 """https://www.plivo.com/docs/messaging/concepts/dnd-service"""
 YES_RESTORES = False
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 5.0, "short": 5.0}
 """A local number sends one a second. An account sends five, until Plivo allows it more."""
-CAPABILITIES: tuple[Capability, ...] = ("sms", "mms", "voice")
 ERROR_MEANINGS: Mapping[str, str] = {
     "400": "Plivo could not read the request. Check numbers and attachments.",
     "401": "Plivo refused the credentials. Check auth id and auth token.",
@@ -97,7 +98,6 @@ ERROR_MEANINGS: Mapping[str, str] = {
 
 
 def build_send_request(account: Account, text: OutgoingText, now: datetime) -> httpx.Request:
-    shortest, longest = VALIDITY_SECONDS
     body: dict[str, Any] = {
         "src": _strip_plus(text.sender),
         "dst": _strip_plus(text.to),
@@ -105,46 +105,38 @@ def build_send_request(account: Account, text: OutgoingText, now: datetime) -> h
         "type": "mms" if text.media else "sms",
         "url": text.status_url,
         "method": "POST",
-        "message_expiry": min(max(int(text.validity.total_seconds()), shortest), longest),
+        "message_expiry": requests.limit_seconds(text.validity, VALIDITY_SECONDS),
     }
     if text.media:
         body["media_urls"] = list(text.media)
-    url = parse_url(_get_resource_url(account, "Message"))
+    url = requests.parse_url(_get_resource_url(account, "Message"))
     return httpx.Request("POST", url, headers=_build_auth_headers(account), json=body)
 
 
 def read_outcome(response: httpx.Response) -> Outcome:
-    answer, status = parse_object(response.content), response.status_code
+    answer = parse_object(response.content)
     if response.is_success:
         ids = answer.get("message_uuid")
         message_uuid = ids[0] if isinstance(ids, list) and ids else ids
         if isinstance(message_uuid, str) and message_uuid:
             return Outcome("accepted", provider_message_id=message_uuid)
         return Outcome("unknown", detail="a success without a message uuid")
-    detail = get_text(answer, "error") or f"HTTP {status}"
-    if not response.is_client_error:
-        return Outcome("unknown", detail=detail)
-    if status == 429:
-        return Outcome("later", code="429", detail=detail, retry_after=get_retry_seconds(response))
-    return Outcome("refused", code=str(status), detail=detail)
+    code = str(response.status_code) if response.is_client_error else None
+    return judge_failure(response, code, get_text(answer, "error"))
 
 
 def is_genuine(account: Account, hook: WebhookRequest, now: datetime) -> bool:
     """Checks the V3 signature, which covers the body, if there is one; else V2. V2 covers only
     the URL, but it is all that older accounts get."""
-    for version, build_signed_text in (
-        ("v3", _build_signed_text_v3),
-        ("v2", _build_signed_text_v2),
-    ):
+    key = account.credentials["authToken"]
+    for version, build_signed_text in (("v3", _build_signed_text_v3), ("v2", _build_signed_text_v2)):
         headers = (hook.headers.get(f"x-plivo-signature{ma}-{version}") for ma in ("", "-ma"))
         signatures = [signature.strip() for header in headers if header for signature in header.split(",")]
         if not signatures:
             continue
         nonce = hook.headers.get(f"x-plivo-signature-{version}-nonce", "")
-        expected_signature = _compute_signature(account, build_signed_text(hook, nonce))
-        return bool(nonce) and any(
-            hmac.compare_digest(expected_signature, signature.encode("latin-1", "replace")) for signature in signatures
-        )
+        expected_signature = sign_base64(key, build_signed_text(hook, nonce).encode("utf-8", "surrogateescape"))
+        return bool(nonce) and any(is_expected(signature, [expected_signature]) for signature in signatures)
     return False
 
 
@@ -177,7 +169,7 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
         Receipt(
             provider_message_id=carrier_id,
             status=STATUSES.get(vendor_status),
-            message_id=get_text(dict(hook.query), "message"),
+            message_id=get_message_parameter(hook),
             to=from_carrier(form.get("To", "")) or None,
             code=code,
             has_opted_out=code in OPT_OUT_CODES,
@@ -196,12 +188,8 @@ def build_lookup_request(account: Account, text: OutgoingText, since: datetime) 
         "message_time__gte": f"{(since - LOOKBACK).astimezone(UTC):%Y-%m-%d %H:%M:%S}",
         "limit": str(ITEMS_PER_PAGE),
     }
-    return httpx.Request(
-        "GET",
-        _get_resource_url(account, "Message"),
-        params=params,
-        headers=_build_auth_headers(account),
-    )
+    url = _get_resource_url(account, "Message")
+    return httpx.Request("GET", url, params=params, headers=_build_auth_headers(account))
 
 
 def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -> list[LookupMatch] | None:
@@ -209,22 +197,17 @@ def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -
     if not response.is_success or not isinstance(items, list):
         return None
     entries, pair = filter_objects(items), (_strip_plus(text.sender), _strip_plus(text.to))
-    older_items = [item for item in entries if _is_older(item, since)]
-    open_items = [item for item in entries if not (_is_older(item, since) or _has_other_numbers(item, pair))]
+    newer_items = [item for item in entries if not is_older(get_time(item, "message_time"), since)]
+    open_items = [item for item in newer_items if not _has_other_numbers(item, pair)]
     # The list does not hold the texts, so numbers and time must match.
     matches = [
-        LookupMatch(
-            uuid,
-            STATUSES.get(get_text(item, "message_state") or ""),
-            at,
-            _get_error_code(item, "error_code"),
-        )
+        LookupMatch(uuid, STATUSES.get(get_text(item, "message_state") or ""), at, _get_error_code(item, "error_code"))
         for item in open_items
         if (at := get_time(item, "message_time"))
         and _get_number_pair(item) == pair
         and (uuid := get_text(item, "message_uuid"))
     ]
-    if not matches and (open_items or not older_items or len(items) >= ITEMS_PER_PAGE):
+    if not matches and (open_items or newer_items == entries or len(items) >= ITEMS_PER_PAGE):
         # An entry lacks time, id or numbers (an account can hide them); or the page is full and
         # the list may continue; or no entry is older, and so nothing is proved.
         return None
@@ -232,9 +215,9 @@ def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -
 
 
 def build_numbers_request(account: Account, page: str | None) -> httpx.Request | None:
-    params = parse_qsl(page or f"services=sms&limit={ITEMS_PER_PAGE}&offset=0")
+    params = dict(parse_qsl(page or f"services=sms&limit={ITEMS_PER_PAGE}&offset=0"))
     url = _get_resource_url(account, "Number")
-    return httpx.Request("GET", url, params=dict(params), headers=_build_auth_headers(account))
+    return httpx.Request("GET", url, params=params, headers=_build_auth_headers(account))
 
 
 def read_numbers(response: httpx.Response) -> NumberPage | None:
@@ -244,11 +227,7 @@ def read_numbers(response: httpx.Response) -> NumberPage | None:
     next_page = get_text(get_object(answer, "meta"), "next")
     return NumberPage(
         tuple(
-            VendorNumber(
-                phone_number=from_carrier(phone),
-                capabilities=tuple(n for n in CAPABILITIES if item.get(f"{n}_enabled") is True),
-                label=get_text(item, "alias"),
-            )
+            VendorNumber(from_carrier(phone), _read_capabilities(item), label=get_text(item, "alias"))
             for item in filter_objects(answer["objects"])
             if (phone := get_text(item, "number"))
         ),
@@ -266,36 +245,30 @@ def read_history(response: httpx.Response, since: datetime) -> InboundPage | Non
 
 
 def build_media_request(account: Account, url: str) -> httpx.Request:
-    is_trusted = is_carrier_url(url, account.base_url or BASE_URL, "plivo.com")
-    return httpx.Request("GET", url, headers=_build_auth_headers(account) if is_trusted else None)
+    return requests.build_attachment_request(
+        url, _build_auth_headers(account), account.base_url or BASE_URL, "plivo.com"
+    )
 
 
 def list_secrets(account: Account) -> tuple[str, ...]:
-    return (account.credentials["authToken"], _encode_credentials(account))
+    return (account.credentials["authToken"], requests.encode_basic(account, *BASIC_CREDENTIALS))
 
 
 def _get_resource_url(account: Account, resource: str) -> str:
-    base = (account.base_url or BASE_URL).rstrip("/")
-    return f"{base}/v1/Account/{account.credentials['authId']}/{resource}/"
-
-
-def _encode_credentials(account: Account) -> str:
-    pair = f"{account.credentials['authId']}:{account.credentials['authToken']}"
-    return b64encode(pair.encode()).decode()
+    return f"{requests.get_base_url(account, BASE_URL)}/v1/Account/{account.credentials['authId']}/{resource}/"
 
 
 def _build_auth_headers(account: Account) -> dict[str, str]:
-    return {"Authorization": f"Basic {_encode_credentials(account)}"}
-
-
-def _is_older(item: Mapping[str, Any], since: datetime) -> bool:
-    at = get_time(item, "message_time")
-    return at is not None and at < since - CLOCK_TOLERANCE
+    return requests.build_basic_auth(account, *BASIC_CREDENTIALS)
 
 
 def _has_other_numbers(item: Mapping[str, Any], pair: tuple[str, str]) -> bool:
     """Whether the entry names other numbers."""
     return (numbers := _get_number_pair(item)) != pair and all(number.isdecimal() for number in numbers)
+
+
+def _read_capabilities(item: Mapping[str, Any]) -> tuple[Capability, ...]:
+    return tuple(name for name in CAPABILITIES if item.get(f"{name}_enabled") is True)
 
 
 def _get_number_pair(item: Mapping[str, Any]) -> tuple[str, str]:
@@ -306,29 +279,20 @@ def _strip_plus(phone: str | None) -> str:
     return (phone or "").removeprefix("+")
 
 
-def _compute_signature(account: Account, signed_text: str) -> bytes:
-    key = account.credentials["authToken"].encode()
-    return b64encode(hmac.digest(key, signed_text.encode("utf-8", "surrogateescape"), "sha256"))
-
-
 def _build_signed_text_v2(hook: WebhookRequest, nonce: str) -> str:
     return f"{hook.url.partition('?')[0]}{nonce}"
 
 
 def _build_signed_text_v3(hook: WebhookRequest, nonce: str) -> str:
     """The URL, the query (decoded and sorted), the form (sorted) and the nonce, joined by dots."""
-    query_pairs = parse_qsl(urlsplit(hook.url).query, keep_blank_values=True)
-    query = "&".join(f"{name}={value}" for name, value in sorted(query_pairs))
+    query_pairs = sorted(parse_qsl(urlsplit(hook.url).query, keep_blank_values=True))
+    query = "&".join(f"{name}={value}" for name, value in query_pairs)
     form = "".join(f"{name}{value}" for name, value in sorted(hook.form or ()))
-    signed_text = hook.url.partition("?")[0]
-    if query or form:
-        signed_text += f"?{query}"
-    if query and form:
-        signed_text += "."
-    return f"{signed_text}{form}.{nonce}"
+    mark, dot = "?" if query or form else "", "." if query and form else ""
+    return f"{hook.url.partition('?')[0]}{mark}{query}{dot}{form}.{nonce}"
 
 
 def _get_error_code(data: Mapping[str, Any], name: str) -> str | None:
     """The error code; None for a success, which has no code or only zeros."""
-    code = str(data[name]) if type(data.get(name)) is int else get_text(data, name) or ""
+    code = get_code(data, name) or ""
     return code if code.strip("0 ") else None

@@ -6,13 +6,19 @@ and raises nothing.
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 
-from app.domain.carriage import WebhookRequest
+from app.domain.carriage import Outcome, WebhookRequest
 from app.domain.retry_after import read_retry_after, read_seconds
+from app.domain.words import Capability
+
+CAPABILITIES: tuple[Capability, ...] = ("sms", "mms", "voice")
+"""What a number can do, by the words of our API."""
+CLOCK_TOLERANCE = timedelta(seconds=2)
+"""Carriers' lists have times of whole seconds, and the clocks differ a little."""
 
 
 def parse_json(body: bytes) -> Any:
@@ -57,6 +63,12 @@ def get_line(data: Mapping[str, Any], name: str) -> str | None:
     return line if isinstance(line, str) and line and line.isprintable() else None
 
 
+def get_code(data: Mapping[str, Any], name: str) -> str | None:
+    """A code, which some answers write as a number."""
+    code = data.get(name)
+    return str(code) if type(code) is int else get_text(data, name)
+
+
 def get_time(data: Mapping[str, Any], name: str) -> datetime | None:
     """An ISO 8601 time, in UTC; one without a zone is taken for UTC. None where it is no time."""
     try:
@@ -66,10 +78,34 @@ def get_time(data: Mapping[str, Any], name: str) -> datetime | None:
         return None
 
 
+def is_older(at: datetime | None, since: datetime) -> bool:
+    """Whether an entry's time is surely before `since`."""
+    return at is not None and at < since - CLOCK_TOLERANCE
+
+
 def get_retry_seconds(response: httpx.Response, *headers: str) -> float | None:
     """The seconds that the carrier asks us to wait: from Retry-After, else from `headers`."""
     waits = (read_retry_after(response.headers), *(read_seconds(response.headers.get(name, "")) for name in headers))
     return next((wait for wait in waits if wait is not None), None)
+
+
+def judge_failure(
+    response: httpx.Response,
+    code: str | None,
+    detail: str | None,
+    opt_out_codes: frozenset[str] = frozenset(),
+    retryable_codes: frozenset[str] = frozenset(),
+    *retry_headers: str,
+) -> Outcome:
+    """The outcome of a send that failed. Only a 4xx says that the text was surely not taken."""
+    detail = detail or f"HTTP {response.status_code}"
+    if not response.is_client_error:
+        return Outcome("unknown", code=code, detail=detail)
+    if code in opt_out_codes:
+        return Outcome("opted_out", code=code, detail=detail)
+    if response.status_code == 429 or code in retryable_codes:
+        return Outcome("later", code=code, detail=detail, retry_after=get_retry_seconds(response, *retry_headers))
+    return Outcome("refused", code=code or str(response.status_code), detail=detail)
 
 
 def list_parameters(hook: WebhookRequest) -> list[tuple[str, str]]:
@@ -82,8 +118,6 @@ def read_parameters(hook: WebhookRequest) -> dict[str, str]:
     return {name: value.replace("\x00", "") for name, value in list_parameters(hook)}
 
 
-def is_carrier_url(url: str, base_url: str, *domains: str) -> bool:
-    """Whether `url` is at `base_url`, or by https at one of the carrier's own `domains`."""
-    target, base = httpx.URL(url), httpx.URL(base_url)
-    is_vendor = target.scheme == "https" and any(f".{target.host}".endswith(f".{domain}") for domain in domains)
-    return is_vendor or (target.scheme, target.netloc) == (base.scheme, base.netloc)
+def get_message_parameter(hook: WebhookRequest) -> str | None:
+    """Our message id, which the URL of a status webhook carries."""
+    return get_text(dict(hook.query), "message")

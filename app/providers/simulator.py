@@ -6,7 +6,6 @@ Webhooks: JSON under `X-Simulator-Signature: t=<seconds>,v1=<hex>`, the HMAC-SHA
 """
 
 import hmac
-import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,26 +26,25 @@ from app.domain.carriage import (
     WebhookRequest,
 )
 from app.domain.phones import NumberKind, from_carrier
-from app.domain.words import Capability, MessageStatus
-from app.providers.addresses import parse_url
-from app.providers.reading import clean_text, filter_objects, get_retry_seconds, get_text, parse_object
+from app.domain.words import MessageStatus
+from app.providers.reading import CAPABILITIES, clean_text, filter_objects, get_retry_seconds, get_text, parse_object
+from app.providers.requests import build_bearer_auth, get_base_url, parse_url
+from app.providers.signatures import is_recent
 
 CREDENTIALS: tuple[str, ...] = ("secret",)
 OPTIONAL_CREDENTIALS: tuple[str, ...] = ()
 WEBHOOK_ANSWER = ("application/json", b"{}")
 BASE_URL = "http://127.0.0.1:8001"
 MAX_SIGNATURE_AGE = timedelta(minutes=5)
-TIMESTAMP = re.compile(r"[0-9]{1,12}")
 OPT_OUT_CODE = "opted_out"
 TAKES_GET = False
-ANSWERS: frozenset[str] = frozenset()
+ANSWERED_WORDS: frozenset[str] = frozenset()
 YES_RESTORES = False
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {
     "local": 100.0,
     "toll_free": 100.0,
     "short": 100.0,
 }
-CAPABILITIES: tuple[Capability, ...] = ("sms", "mms", "voice")
 ERROR_MEANINGS: Mapping[str, str] = {
     "bad_number": "The recipient's number is not valid. Correct the lead's phone.",
     "opted_out": "The recipient opted out from this sender. Only the recipient can undo it.",
@@ -73,7 +71,7 @@ def build_send_request(account: Account, text: OutgoingText, now: datetime) -> h
         "callbackUrl": text.status_url,
         "validitySeconds": max(1, int(text.validity.total_seconds())),
     }
-    url = parse_url(f"{_get_base_url(account)}/messages")
+    url = parse_url(f"{get_base_url(account, BASE_URL)}/messages")
     return httpx.Request("POST", url, headers=_build_auth_headers(account), json=body)
 
 
@@ -96,7 +94,7 @@ def is_genuine(account: Account, hook: WebhookRequest, now: datetime) -> bool:
         part.split("=", 1) for part in hook.headers.get("x-simulator-signature", "").split(",") if "=" in part
     )
     stamp = signature_parts.get("t", "")
-    if not TIMESTAMP.fullmatch(stamp) or abs(now.timestamp() - int(stamp)) > MAX_SIGNATURE_AGE.total_seconds():
+    if not is_recent(stamp, now, MAX_SIGNATURE_AGE):
         return False
     signed_bytes = f"{stamp}.{hook.url}.".encode() + hook.body
     expected_signature = hmac.digest(account.credentials["secret"].encode(), signed_bytes, "sha256").hex()
@@ -128,7 +126,7 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
 def build_lookup_request(account: Account, text: OutgoingText, since: datetime) -> httpx.Request | None:
     return httpx.Request(
         "GET",
-        f"{_get_base_url(account)}/messages",
+        f"{get_base_url(account, BASE_URL)}/messages",
         params={"reference": text.message_id},
         headers=_build_auth_headers(account),
     )
@@ -153,7 +151,7 @@ def build_numbers_request(account: Account, page: str | None) -> httpx.Request |
     params = {"page": page} if page else None
     return httpx.Request(
         "GET",
-        f"{_get_base_url(account)}/numbers",
+        f"{get_base_url(account, BASE_URL)}/numbers",
         params=params,
         headers=_build_auth_headers(account),
     )
@@ -179,7 +177,7 @@ def read_numbers(response: httpx.Response) -> NumberPage | None:
 
 def build_history_request(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
     params = {"since": since.isoformat()} | ({"page": page} if page else {})
-    url = f"{_get_base_url(account)}/inbound"
+    url = f"{get_base_url(account, BASE_URL)}/inbound"
     return httpx.Request("GET", url, params=params, headers=_build_auth_headers(account))
 
 
@@ -193,7 +191,7 @@ def read_history(response: httpx.Response, since: datetime) -> InboundPage | Non
 
 
 def build_media_request(account: Account, url: str) -> httpx.Request:
-    is_trusted = url.startswith(f"{_get_base_url(account)}/")
+    is_trusted = url.startswith(f"{get_base_url(account, BASE_URL)}/")
     return httpx.Request("GET", url, headers=_build_auth_headers(account) if is_trusted else None)
 
 
@@ -226,12 +224,8 @@ def _read_inbound_url(item: Mapping[str, Any]) -> str | None:
     return clean_text(url) if isinstance(url, str) else None
 
 
-def _get_base_url(account: Account) -> str:
-    return (account.base_url or BASE_URL).rstrip("/")
-
-
 def _build_auth_headers(account: Account) -> dict[str, str]:
-    return {"Authorization": f"Bearer {account.credentials['secret']}"}
+    return build_bearer_auth(account, "secret")
 
 
 def _get_time(data: Mapping[str, Any], name: str) -> datetime | None:

@@ -10,9 +10,6 @@ batches can be found by it, and every report repeats it. A service plan belongs 
 is not the United States, the account's base URL names it.
 """
 
-import base64
-import hmac
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,18 +30,10 @@ from app.domain.carriage import (
     WebhookRequest,
 )
 from app.domain.phones import NumberKind, from_carrier
-from app.domain.problems import Unavailable
 from app.domain.words import MessageStatus
-from app.providers.addresses import parse_url
-from app.providers.reading import (
-    clean_text,
-    filter_objects,
-    get_line,
-    get_retry_seconds,
-    get_time,
-    is_carrier_url,
-    parse_object,
-)
+from app.providers.reading import clean_text, filter_objects, get_line, get_time, judge_failure, parse_object
+from app.providers.requests import build_attachment_request, build_bearer_auth, get_base_url, parse_url
+from app.providers.signatures import TIMESTAMP, is_expected, require_fresh, sign_base64
 
 CREDENTIALS: tuple[str, ...] = ("servicePlanId", "apiToken", "webhookSecret")
 OPTIONAL_CREDENTIALS: tuple[str, ...] = ()
@@ -55,7 +44,7 @@ VALIDITY_BOUNDS = (timedelta(seconds=30), timedelta(days=3) - timedelta(minutes=
 ITEMS_PER_PAGE = 100
 CLOCK_TOLERANCE = timedelta(minutes=1)
 """The clocks differ a little. A batch is recognized by its reference, not by its time."""
-MAX_WEBHOOK_AGE, MAX_CLOCK_LEAD = timedelta(hours=48), timedelta(minutes=5)
+MAX_WEBHOOK_AGE = timedelta(hours=48)
 """Sinch repeats a webhook for 46 hours, and does not document whether it signs it anew."""
 STATUSES: dict[str, MessageStatus] = {
     "queued": "sending",
@@ -73,7 +62,7 @@ STATUSES: dict[str, MessageStatus] = {
 SUCCESS_CODES = frozenset({"0", "400", "401"})
 """The codes of delivered, queued and dispatched."""
 TAKES_GET = False
-ANSWERS: frozenset[str] = frozenset()
+ANSWERED_WORDS: frozenset[str] = frozenset()
 YES_RESTORES = False
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 3.0, "short": 30.0}
 """Sinch agrees rates with each customer and publishes none. These are cautious figures."""
@@ -96,7 +85,6 @@ ERROR_MEANINGS: Mapping[str, str] = {
 }
 """The codes of delivery reports. Other codes are the carrier's own (SMPP). Sinch has no code for
 an opt-out."""
-TIMESTAMP = re.compile(r"[0-9]{1,12}")
 MAX_MEDIA = 10
 
 
@@ -123,31 +111,22 @@ def read_outcome(response: httpx.Response) -> Outcome:
         return Outcome("unknown", detail="a success without a batch id")
     # Codes of reports look like HTTP statuses but mean something else, hence the prefix.
     code = get_line(answer, "code") or f"http_{response.status_code}"
-    detail = get_line(answer, "text") or f"HTTP {response.status_code}"
-    if response.status_code == 429:
-        return Outcome("later", code=code, detail=detail, retry_after=get_retry_seconds(response))
-    if response.is_client_error:
-        return Outcome("refused", code=code, detail=detail)
-    return Outcome("unknown", code=code, detail=detail)
+    return judge_failure(response, code, get_line(answer, "text"))
 
 
 def is_genuine(account: Account, hook: WebhookRequest, now: datetime) -> bool:
     given_signature, nonce, stamp, algorithm = (
         hook.headers.get(f"x-sinch-webhook-signature{part}", "") for part in ("", "-nonce", "-timestamp", "-algorithm")
     )
-    secret = account.credentials["webhookSecret"].encode()
+    secret = account.credentials["webhookSecret"]
     if not (secret and given_signature and nonce and TIMESTAMP.fullmatch(stamp)):
         return False
     if algorithm.lower() not in ("", "hmacsha256"):
         return False
     signed_bytes = b".".join((hook.body, nonce.encode("latin-1", "replace"), stamp.encode()))
-    signature = base64.b64encode(hmac.digest(secret, signed_bytes, "sha256"))
-    if not hmac.compare_digest(signature, given_signature.encode("latin-1", "replace")):
+    if not is_expected(given_signature, [sign_base64(secret, signed_bytes)]):
         return False
-    if not (now - MAX_WEBHOOK_AGE).timestamp() <= int(stamp) <= (now + MAX_CLOCK_LEAD).timestamp():
-        # No clock error and no repetition explains such an age. If it is Sinch's webhook all the
-        # same, a 5xx makes Sinch repeat it; after a 4xx the text would be lost.
-        raise Unavailable("The webhook's signature is not of today.")
+    require_fresh(int(stamp), now, MAX_WEBHOOK_AGE)
     return True
 
 
@@ -233,8 +212,7 @@ def read_history(response: httpx.Response, since: datetime) -> InboundPage | Non
 
 
 def build_media_request(account: Account, url: str) -> httpx.Request:
-    is_trusted = is_carrier_url(url, account.base_url or BASE_URL, "sinch.com")
-    return httpx.Request("GET", url, headers=_build_auth_headers(account) if is_trusted else None)
+    return build_attachment_request(url, _build_auth_headers(account), account.base_url or BASE_URL, "sinch.com")
 
 
 def list_secrets(account: Account) -> tuple[str, ...]:
@@ -299,12 +277,11 @@ def _read_receipt(item: Mapping[str, Any], carrier_id: str, our_reference: str |
 
 
 def _get_plan_url(account: Account) -> str:
-    base = (account.base_url or BASE_URL).rstrip("/")
-    return f"{base}/xms/v1/{quote(account.credentials['servicePlanId'], safe='')}"
+    return f"{get_base_url(account, BASE_URL)}/xms/v1/{quote(account.credentials['servicePlanId'], safe='')}"
 
 
 def _build_auth_headers(account: Account) -> dict[str, str]:
-    return {"Authorization": f"Bearer {account.credentials['apiToken']}"}
+    return build_bearer_auth(account, "apiToken")
 
 
 def _format_time(at: datetime) -> str:

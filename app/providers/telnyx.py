@@ -9,7 +9,6 @@ The detail record of a message repeats that URL. A request that got a 5xx may ha
 message.
 """
 
-import re
 from base64 import b64decode
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -35,23 +34,24 @@ from app.domain.carriage import (
 from app.domain.optout import verdict
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import Capability, MessageStatus
-from app.providers.addresses import parse_url
 from app.providers.reading import (
     filter_objects,
+    get_code,
+    get_message_parameter,
     get_object,
-    get_retry_seconds,
     get_text,
     get_time,
-    is_carrier_url,
+    judge_failure,
     parse_object,
 )
+from app.providers.requests import build_attachment_request, build_bearer_auth, get_base_url, parse_url
+from app.providers.signatures import is_recent
 
 CREDENTIALS: tuple[str, ...] = ("apiKey", "publicKey")
 OPTIONAL_CREDENTIALS: tuple[str, ...] = ()
 WEBHOOK_ANSWER = ("application/json", b"{}")
 BASE_URL = "https://api.telnyx.com"
 MAX_SIGNATURE_AGE = timedelta(seconds=300)
-TIMESTAMP = re.compile(r"[0-9]{1,12}")
 RECORDS_PER_PAGE = 50
 NUMBERS_PER_PAGE = 250
 OPT_OUT_CODES = frozenset({"40300"})
@@ -79,7 +79,7 @@ RECORD_STATUSES: dict[str, MessageStatus] = {
 }
 """The detail records use other status words than the webhooks."""
 TAKES_GET = False
-ANSWERS = frozenset({"stop", "stopall", "stop all", "unsubscribe", "cancel", "end", "quit", "help"})
+ANSWERED_WORDS = frozenset({"stop", "stopall", "stop all", "unsubscribe", "cancel", "end", "quit", "help"})
 """https://developers.telnyx.com/docs/messaging/messages/advanced-opt-in-out. A profile may have
 more words; then the webhook's `autoresponse_type` says what Telnyx took the text for."""
 YES_RESTORES = False
@@ -120,7 +120,7 @@ def build_send_request(account: Account, text: OutgoingText, now: datetime) -> h
         body["text"] = text.text  # Telnyx refuses an empty one
     if text.media:
         body["media_urls"] = list(text.media)
-    url = parse_url(f"{_get_base_url(account)}/v2/messages")
+    url = parse_url(f"{get_base_url(account, BASE_URL)}/v2/messages")
     return httpx.Request("POST", url, headers=_build_auth_headers(account), json=body)
 
 
@@ -131,20 +131,13 @@ def read_outcome(response: httpx.Response) -> Outcome:
             return Outcome("accepted", provider_message_id=carrier_id)
         return Outcome("unknown", detail="a success without a message id")
     error = next(iter(filter_objects(answer.get("errors"))), {})
-    code = _get_error_code(error)
-    detail = get_text(error, "detail") or get_text(error, "title") or f"HTTP {response.status_code}"
-    if not response.is_client_error:
-        return Outcome("unknown", code=code, detail=detail)
-    if code in OPT_OUT_CODES:
-        return Outcome("opted_out", code=code, detail=detail)
-    if response.status_code == 429 or code in RETRYABLE_CODES:
-        return Outcome("later", code=code, detail=detail, retry_after=get_retry_seconds(response, "x-ratelimit-reset"))
-    return Outcome("refused", code=code or str(response.status_code), detail=detail)
+    code, detail = get_code(error, "code"), get_text(error, "detail") or get_text(error, "title")
+    return judge_failure(response, code, detail, OPT_OUT_CODES, RETRYABLE_CODES, "x-ratelimit-reset")
 
 
 def is_genuine(account: Account, hook: WebhookRequest, now: datetime) -> bool:
     stamp = hook.headers.get("telnyx-timestamp", "")
-    if not TIMESTAMP.fullmatch(stamp) or abs(now.timestamp() - int(stamp)) > MAX_SIGNATURE_AGE.total_seconds():
+    if not is_recent(stamp, now, MAX_SIGNATURE_AGE):
         return False
     try:
         key = b64decode(account.credentials["publicKey"], validate=True)
@@ -191,14 +184,14 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
     if get_text(event, "event_type") not in RECEIPT_EVENTS:
         return []
     code = next(
-        (code for item in filter_objects(payload.get("errors")) if (code := _get_error_code(item))),
+        (code for item in filter_objects(payload.get("errors")) if (code := get_code(item, "code"))),
         None,
     )
     return [
         Receipt(
             provider_message_id=get_text(payload, "id"),
             status=STATUSES.get(vendor_status),
-            message_id=get_text(dict(hook.query), "message"),
+            message_id=get_message_parameter(hook),
             to=from_carrier(get_text(item, "phone_number") or "") or None,
             code=code,
             has_opted_out=code in OPT_OUT_CODES,
@@ -218,7 +211,7 @@ def build_lookup_request(account: Account, text: OutgoingText, since: datetime) 
         "sort": "-created_at",
         "page[size]": str(RECORDS_PER_PAGE),
     }
-    url = f"{_get_base_url(account)}/v2/detail_records"
+    url = f"{get_base_url(account, BASE_URL)}/v2/detail_records"
     return httpx.Request("GET", url, params=params, headers=_build_auth_headers(account))
 
 
@@ -239,7 +232,7 @@ def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -
 
 def build_numbers_request(account: Account, page: str | None) -> httpx.Request | None:
     params = {"page[number]": page or "1", "page[size]": str(NUMBERS_PER_PAGE)}
-    url = f"{_get_base_url(account)}/v2/phone_numbers/messaging"
+    url = f"{get_base_url(account, BASE_URL)}/v2/phone_numbers/messaging"
     return httpx.Request("GET", url, params=params, headers=_build_auth_headers(account))
 
 
@@ -266,20 +259,15 @@ def read_history(response: httpx.Response, since: datetime) -> InboundPage | Non
 
 
 def build_media_request(account: Account, url: str) -> httpx.Request:
-    is_trusted = is_carrier_url(url, _get_base_url(account), "telnyx.com")
-    return httpx.Request("GET", url, headers=_build_auth_headers(account) if is_trusted else None)
+    return build_attachment_request(url, _build_auth_headers(account), get_base_url(account, BASE_URL), "telnyx.com")
 
 
 def list_secrets(account: Account) -> tuple[str, ...]:
     return (account.credentials["apiKey"],)
 
 
-def _get_base_url(account: Account) -> str:
-    return (account.base_url or BASE_URL).rstrip("/")
-
-
 def _build_auth_headers(account: Account) -> dict[str, str]:
-    return {"Authorization": f"Bearer {account.credentials['apiKey']}"}
+    return build_bearer_auth(account, "apiKey")
 
 
 def _get_next_page(meta: Mapping[str, Any]) -> str | None:
@@ -292,8 +280,3 @@ def _get_next_page(meta: Mapping[str, Any]) -> str | None:
 def _read_capabilities(features: Mapping[str, Any]) -> tuple[Capability, ...]:
     capabilities: tuple[Capability, ...] = ("sms", "mms")
     return tuple(name for name in capabilities if features.get(name))
-
-
-def _get_error_code(error: Mapping[str, Any]) -> str | None:
-    code = error.get("code")
-    return str(code) if type(code) is int else get_text(error, "code")

@@ -18,7 +18,7 @@ from app.access.keys import KeyCache
 from app.domain.callers import Caller, Need
 from app.resources import Resources
 from app.store.engine import ReadTx, Tx
-from app.web.rates import Rates
+from app.web.state import get_state
 
 KEY_HEADER = "X-API-Key"
 api_key_header = APIKeyHeader(
@@ -30,13 +30,11 @@ api_key_header = APIKeyHeader(
 
 
 async def get_resources(request: Request) -> Resources:
-    resources: Resources = request.app.state.resources
-    return resources
+    return get_state(request.app).resources
 
 
 async def get_key_cache(request: Request) -> KeyCache:
-    key_cache: KeyCache = request.app.state.keyring
-    return key_cache
+    return get_state(request.app).key_cache
 
 
 AppResources = Annotated[Resources, Depends(get_resources)]
@@ -50,8 +48,7 @@ async def authenticate_caller(
 ) -> Caller:
     """Returns the caller whose key the request has. Raises `Unauthorized`, `RateLimited`."""
     caller = await key_cache.get_caller(raw_key)
-    rates: Rates = request.app.state.rates
-    rate_state = rates.take_token(caller)
+    rate_state = get_state(request.app).rates.take_token(caller)
     if rate_state is not None:
         request.state.answer_headers = rate_state.build_headers()
         rate_state.require_allowed()

@@ -9,8 +9,8 @@ from app.domain.problems import Invalid
 from app.store.events import FIRST_CURSOR, EventCursor
 from app.web.dependencies import ReadCaller
 from app.web.envelope import Answer, Out
-from app.web.feed import Feed
 from app.web.interactions import Names, split_values
+from app.web.state import get_state
 
 router = APIRouter(prefix="/api/v1", tags=["Events"])
 Type = Literal["message", "receipt", "turn", "status", "consent"]
@@ -45,7 +45,7 @@ async def listed(
 ) -> Answer[EventPage]:
     """Without `after`, the list begins with the oldest stored event; events are stored for 7 days.
     `types` may be repeated or comma-separated."""
-    feed: Feed = request.app.state.feed
+    feed = get_state(request.app).feed
     wanted_types = _check_types(split_values(types))
     found_events = await feed.wait_for_events(caller.tenant_id, parse_cursor(after), wanted_types, limit + 1, wait)
     events = [

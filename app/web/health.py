@@ -11,6 +11,7 @@ from app.resources import Resources
 from app.store import readiness
 from app.web.dependencies import AppResources
 from app.web.envelope import Answer, Out
+from app.web.state import get_state
 
 DATABASE_SECONDS = 1.5
 """`/health/ready` must answer within two seconds."""
@@ -35,7 +36,7 @@ async def live() -> Answer[Alive]:
 
 @router.get("/health/ready", summary="The process can take work; it can without Redis, too")
 async def ready(request: Request, resources: AppResources) -> Answer[Ready]:
-    if request.app.state.leaving:
+    if get_state(request.app).is_leaving:
         raise Unavailable("Not ready.", details=["process: is stopping"])
     fault, redis = await asyncio.gather(_find_fault(resources), resources.clock.is_answering())
     if fault:

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.domain.problems import Internal, Invalid, PayloadTooLarge
 from app.web import problems
+from app.web.state import get_state
 
 BYTES_PER_KIB = 1024
 DEFAULT_MAX_BODY_BYTES = 64 * BYTES_PER_KIB
@@ -81,7 +82,7 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 self._add_headers(message["headers"], request_id)
-                if scope["app"].state.leaving:  # the next request would find the port closed
+                if get_state(scope["app"]).is_leaving:  # the next request would find the port closed
                     MutableHeaders(scope=message)["Connection"] = "close"
                 if more_headers := scope["state"].get("answer_headers"):
                     MutableHeaders(scope=message).update(more_headers)

@@ -27,6 +27,7 @@ from app.domain.problems import (
 )
 from app.store.connections import DATABASE_AWAY_ERRORS
 from app.web import dependencies
+from app.web.state import get_state
 
 log = structlog.get_logger("web")
 MACHINE_PATHS = ("/api", "/webhooks", "/health", "/metrics", "/openapi.json", "/static")
@@ -45,9 +46,6 @@ ERROR_WORDS = {
     "string_pattern_mismatch": "has characters that are not allowed here, or is blank",
 }
 
-ProblemRenderer = Callable[[Request, Problem], Response]
-"""Renders a problem as a page for a person; set as `app.state.page_problem`."""
-
 UNSTORABLE_ERRORS = (asyncpg.DataError, UnicodeEncodeError)
 """PostgreSQL cannot store the value, and no model refused it: in a path, a query, a cursor."""
 PROBLEMS_BY_STATUS: dict[int, type[Problem]] = {
@@ -61,7 +59,9 @@ PROBLEMS_BY_STATUS: dict[int, type[Problem]] = {
 
 def install_handlers(app: FastAPI, routes: Iterable[BaseRoute] = ()) -> None:
     """Installs the exception handlers. `limits.Edge` answers exceptions that none of them handles."""
-    app.state.methods = [(route.path_regex, route.methods or set()) for route in routes if isinstance(route, Route)]
+    get_state(app).methods_by_path = [
+        (route.path_regex, route.methods or set()) for route in routes if isinstance(route, Route)
+    ]
     for kind, handler in ERROR_HANDLERS.items():
         app.add_exception_handler(kind, handler)
 
@@ -79,8 +79,7 @@ def build_problem_response(request: Request, problem: Problem) -> Response:
     # A client that joins base and path with two slashes is a machine, too.
     if f"/{request.url.path.lstrip('/')}".startswith(MACHINE_PATHS):
         return build_problem_json(problem)
-    render_page: ProblemRenderer = request.app.state.page_problem
-    return render_page(request, problem)
+    return get_state(request.app).render_problem(request, problem)
 
 
 def build_problem_json(problem: Problem) -> JSONResponse:
@@ -162,7 +161,7 @@ async def _handle_http_exception(request: Request, error: Exception) -> Response
 
 def _list_allowed_methods(request: Request) -> list[str]:
     """Returns all methods of the path. The framework names only those of the first route it finds."""
-    methods_by_path: list[tuple[re.Pattern[str], set[str]]] = request.app.state.methods
+    methods_by_path = get_state(request.app).methods_by_path
     path = request.url.path
     allowed_methods = {method for regex, methods in methods_by_path if regex.match(path) for method in methods}
     if "GET" in allowed_methods and not path.startswith(WEBHOOK_PREFIX):

@@ -15,7 +15,6 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.access.keys import KeyCache
 from app.commands import outgoing, send
 from app.domain.idempotency import IdempotencyKey, ReplayedAnswer, digest_body
 from app.domain.orders import AcceptedText, Order, RefusedOrder
@@ -27,9 +26,9 @@ from app.store.engine import Database, ReadTx
 from app.web import problems
 from app.web.envelope import Answer
 from app.web.idempotency import MAX_KEY_LENGTH, build_repeat_outcome, claim_key
-from app.web.rates import Rates
 from app.web.sms import ROUTE, build_order
 from app.web.sms_shapes import Queued, SendBody
+from app.web.state import get_state
 
 SEND_PATH = "/api/v1/sms/send"
 MATCHED_ROUTE = SimpleNamespace(path=SEND_PATH)
@@ -162,20 +161,17 @@ class PlainSendRoute:
 
 async def _accept_text(scope: Scope, key: str, body: SendBody, idempotency_key: IdempotencyKey | None) -> bytes | None:
     """Returns the answer's body; None for an agent's key, because its texts are replies to turns."""
-    state = scope["app"].state
-    key_cache: KeyCache = state.keyring
-    caller = await key_cache.get_caller(key)
+    state = get_state(scope["app"])
+    caller = await state.key_cache.get_caller(key)
     if caller.source != "api":
         return None
-    rates: Rates = state.rates
-    rate_state = rates.take_token(caller)
+    rate_state = state.rates.take_token(caller)
     if rate_state is not None:
         scope["state"]["answer_headers"] = rate_state.build_headers()
         rate_state.require_allowed()
     caller.require("reply")
-    sends: SendBatcher = state.sends
     answer = outgoing.unwrap_answer(
-        await sends.submit(replace(build_order(caller, body), idempotency_key=idempotency_key))
+        await state.send_batcher.submit(replace(build_order(caller, body), idempotency_key=idempotency_key))
     )
     return ANSWER_ADAPTER.dump_json(ANSWER_ADAPTER.validate_python({"data": answer}), by_alias=True)
 

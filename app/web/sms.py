@@ -52,6 +52,7 @@ from app.web.sms_shapes import (
     Queued,
     SendBody,
 )
+from app.web.state import get_state
 
 router = APIRouter(prefix="/api/v1", tags=["Texts"])
 
@@ -102,7 +103,9 @@ async def send_one(
         return await _answer_dry_run(caller, order, resources)  # type: ignore[return-value]
     idempotency_key = await build_key(request, ROUTE, key)
     if order.source == "api" and order.turn_id is None:
-        accepted_text = await request.app.state.sends.submit(replace(order, idempotency_key=idempotency_key))
+        accepted_text = await get_state(request.app).send_batcher.submit(
+            replace(order, idempotency_key=idempotency_key)
+        )
         return Answer(data=Queued.model_validate(outgoing.unwrap_answer(accepted_text)))
     # Not a dependency: a refusal may write rows, too, and they must be committed.
     async with resources.database.system_tx() as tx:
@@ -145,7 +148,7 @@ async def send_bulk(
     """Results come in the order of the entries. Replies overtake bulk sends."""
     bulk_id = ids.make("bulk")
     idempotency_key = await build_key(request, f"{ROUTE}/bulk", key)
-    request.app.state.rates.charge(caller, len(body.messages) - 1)  # one is the request itself
+    get_state(request.app).rates.charge(caller, len(body.messages) - 1)  # one is the request itself
     entries = await _read_entries(caller, bulk_id, body.messages)
     async with resources.database.system_tx() as tx:
         idempotency = await claim_key(tx, caller.tenant_id, idempotency_key)

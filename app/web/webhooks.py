@@ -26,6 +26,7 @@ from app.store import accounts, outbox
 from app.store.batching import Batcher, In, Out
 from app.store.engine import Database
 from app.web import problems
+from app.web.state import get_state
 
 ACCOUNT_CACHE_SECONDS = 4.0
 """An account may be this stale. A signature that fails is checked again with the account read anew,
@@ -91,7 +92,7 @@ async def _verify_request(request: Request, resources: Resources) -> tuple[Accou
     """The account in the path, its adapter, and the request as the carrier signed it. Raises
     `NotFound` for an unknown account and `Unauthorized` for a wrong or missing signature."""
     provider, account_id = request.path_params["provider"], request.path_params["account_id"]
-    account_cache: AccountCache = request.app.state.accounts
+    account_cache = get_state(request.app).account_cache
     account = await account_cache.get(account_id, lambda: _get_account(resources, account_id))
     if account.provider != provider:
         raise NotFound
@@ -129,14 +130,14 @@ async def _build_webhook_request(request: Request, resources: Resources) -> Webh
 
 
 async def take_inbound(request: Request) -> Response:
-    resources: Resources = request.app.state.resources
+    resources = get_state(request.app).resources
     account, dialect, webhook_request = await _verify_request(request, resources)
     texts = dialect.read_inbound(webhook_request)
     if not texts:
         log.info("an inbound webhook without a text", provider=account.provider)
-    post = InboundPost(account, texts, Habits(dialect.ANSWERS, dialect.YES_RESTORES))
+    post = InboundPost(account, texts, Habits(dialect.ANSWERED_WORDS, dialect.YES_RESTORES))
     if _is_batchable(texts):
-        outcome = await _submit_with_retry(request.app.state.posts, post)
+        outcome = await _submit_with_retry(get_state(request.app).post_batcher, post)
     else:
         outcome = await _store_alone(resources, post)
     for result, count in (
@@ -176,7 +177,7 @@ async def _store_alone(resources: Resources, post: InboundPost) -> PostOutcome:
 
 
 async def take_status(request: Request) -> Response:
-    resources: Resources = request.app.state.resources
+    resources = get_state(request.app).resources
     account, dialect, webhook_request = await _verify_request(request, resources)
     known_receipts = [
         replace(receipt, meaning=dialect.ERROR_MEANINGS.get(receipt.code or ""))
@@ -186,7 +187,7 @@ async def take_status(request: Request) -> Response:
     if report.has_opt_outs:
         unknown_count = await _apply_report(resources.database, report)
     else:
-        unknown_count = await _submit_with_retry(request.app.state.reports, report)
+        unknown_count = await _submit_with_retry(get_state(request.app).report_batcher, report)
     if unknown_count or not known_receipts:
         log.info("a receipt without a known text or status", provider=account.provider)
     return _build_answer(dialect)

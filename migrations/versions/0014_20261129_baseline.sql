@@ -1,4 +1,4 @@
--- The whole schema of the first release. `app/store/schema.py` says what each column means; here
+-- The whole schema of the first release. `app/store/schema/` says what each column means; here
 -- stands why a table, a key or an index is there.
 --
 -- Every key begins with `tenant_id`, so that no row can point across tenants and the tables can be

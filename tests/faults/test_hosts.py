@@ -26,7 +26,7 @@ from app import embedded, settings
 from app.demo import carrier as simulated
 from app.demo import http_clients
 from app.domain.windows import HAND_OVER_LEASE
-from app.embedded import supervisor
+from app.embedded import processes, sites
 from app.embedded.postgres import SERVER_SETTINGS
 from app.operations.migrations import migrate_to_head
 from app.resources import Resources, open_resources
@@ -104,7 +104,7 @@ class Town:
                 self.processes.append(
                     await asyncio.create_subprocess_exec(
                         *host.command(sys.executable, "-m", "app", word), env=env,
-                        stdout=out, stderr=out, preexec_fn=supervisor.die_with_parent,
+                        stdout=out, stderr=out, preexec_fn=processes.die_with_parent,
                     )
                 )  # fmt: skip
         self.balancer.add(address(host))
@@ -140,7 +140,7 @@ def servers(site: Site) -> Iterator[tuple[str, str]]:
         with embedded.serve_postgres(folder) as database, embedded.serve_valkey(folder) as clock:
             migrate_to_head(database.url)
             urls = [_at(site, database.url, 5432), _at(site, clock.url, 6379)]
-        postgres, valkey = (supervisor.make_site(folder, name) for name in ("postgres", "valkey"))
+        postgres, valkey = (sites.make_site(folder, name) for name in ("postgres", "valkey"))
         cluster = postgres.folder / "cluster"
         with (cluster / "pg_hba.conf").open("a") as rules:
             rules.write(f"host all all {netns.NETWORK} scram-sha-256\n")
@@ -165,11 +165,11 @@ def _at(site: Site, url: str, port: int) -> str:
 
 
 @contextlib.contextmanager
-def _served(site: supervisor.Site, command: list[str]) -> Iterator[None]:
+def _served(site: sites.Site, command: list[str]) -> Iterator[None]:
     with site.log_file.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=site.folder, env=site.env, stdin=subprocess.DEVNULL, stdout=output,
-            stderr=output, preexec_fn=supervisor.die_with_parent, **site.identity,
+            stderr=output, preexec_fn=processes.die_with_parent, **site.identity,
         )  # fmt: skip
     try:
         yield

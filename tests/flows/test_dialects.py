@@ -4,11 +4,11 @@ import base64
 import hashlib
 import json
 import time
-from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
+from app.resources import Resources
 from tests.makers import Data, Tenant, phone
 from tests.world import until
 
@@ -128,7 +128,7 @@ async def test_parts_of_a_long_text_are_joined_in_order_whatever_order_they_come
     ],
 )
 async def test_a_part_whose_place_is_taken_begins_a_new_text_and_none_is_dropped(
-    tenant: Tenant, resources: Any, came: str, at_once: list[str], in_the_end: list[str]
+    tenant: Tenant, resources: Resources, came: str, at_once: list[str], in_the_end: list[str]
 ) -> None:
     path, number = await line(tenant, "vonage")
     sender = phone()
@@ -146,7 +146,7 @@ async def test_a_part_whose_place_is_taken_begins_a_new_text_and_none_is_dropped
 
 
 @pytest.mark.usefixtures("working")
-async def test_what_is_left_of_a_text_is_delivered_after_a_while(tenant: Tenant, resources: Any) -> None:
+async def test_what_is_left_of_a_text_is_delivered_after_a_while(tenant: Tenant, resources: Resources) -> None:
     path, number = await line(tenant, "vonage")
     sender = phone()
     assert (await tenant.http.get(path, params=part(sender, number, 2, "lonely"))).is_success

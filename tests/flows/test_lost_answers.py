@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from app.resources import Resources
 from tests.makers import CREDENTIALS, Data
 from tests.world import World, served, until
 
@@ -62,7 +63,7 @@ async def send(world: World, twin: Twin) -> str:
     return message_id
 
 
-async def asked(twin: Twin, resources: Any, times: int, after: str) -> None:
+async def asked(twin: Twin, resources: Resources, times: int, after: str) -> None:
     """So long after the attempt the carrier is asked for the `times`-th time."""
 
     async def look() -> bool:
@@ -93,7 +94,7 @@ async def asked(twin: Twin, resources: Any, times: int, after: str) -> None:
     ],
 )
 async def test_a_list_that_says_otherwise_denies_nothing_and_nothing_is_sent_again(
-    world: World, resources: Any, twin: Twin, shown: Data
+    world: World, resources: Resources, twin: Twin, shown: Data
 ) -> None:
     twin.shown = shown
     message_id = await send(world, twin)
@@ -108,7 +109,9 @@ async def test_a_list_that_says_otherwise_denies_nothing_and_nothing_is_sent_aga
     assert len(twin.taken) == 1
 
 
-async def test_a_list_of_nothing_but_other_texts_of_ours_is_a_denial(world: World, resources: Any, twin: Twin) -> None:
+async def test_a_list_of_nothing_but_other_texts_of_ours_is_a_denial(
+    world: World, resources: Resources, twin: Twin
+) -> None:
     """What is linked to another of our texts, or is no text of ours, is no doubt."""
     message_id = await send(world, twin)
     lost = twin.taken.pop()

@@ -2,11 +2,11 @@
 
 import asyncio
 from functools import partial
-from typing import Any
 
 import asyncpg
 import pytest
 
+from app.resources import Resources
 from tests.makers import Data, Tenant, phone
 from tests.service import Api
 from tests.world import World, until
@@ -246,7 +246,7 @@ async def test_a_throttled_text_goes_out_once_after_the_wait(world: World) -> No
 
 @pytest.mark.parametrize("digits", ["0012", "0013"])
 async def test_a_text_whose_answer_was_lost_is_settled_by_its_receipt_or_look_up(
-    world: World, resources: Any, digits: str
+    world: World, resources: Resources, digits: str
 ) -> None:
     sent = await world.send(to=f"+1212555{digits}")
     await world.status_is(sent["messageId"], "unknown")
@@ -258,7 +258,7 @@ async def test_a_text_whose_answer_was_lost_is_settled_by_its_receipt_or_look_up
 
 @pytest.mark.parametrize("asked_after", [("15 seconds", "60 seconds"), ("70 seconds", "85 seconds")])
 async def test_a_text_that_was_twice_denied_is_sent_once_more_also_when_it_was_asked_for_late(
-    world: World, resources: Any, asked_after: tuple[str, str]
+    world: World, resources: Resources, asked_after: tuple[str, str]
 ) -> None:
     sent = await world.send(to="+12125550006")
     await world.status_is(sent["messageId"], "unknown")
@@ -266,7 +266,7 @@ async def test_a_text_that_was_twice_denied_is_sent_once_more_also_when_it_was_a
     assert world.carrier.known.request_counts[sent["messageId"]] == 2
 
 
-async def test_a_text_that_is_denied_after_its_one_resend_too_has_failed(world: World, resources: Any) -> None:
+async def test_a_text_that_is_denied_after_its_one_resend_too_has_failed(world: World, resources: Resources) -> None:
     """Nobody took it, as far as anybody says: that is an end, and not left open for ever."""
     sent = await world.send(to="+12125550006")
     for _ in range(2):
@@ -277,7 +277,7 @@ async def test_a_text_that_is_denied_after_its_one_resend_too_has_failed(world: 
     assert world.carrier.known.request_counts[sent["messageId"]] == 2
 
 
-async def deny(world: World, resources: Any, message_id: str, asked_after: tuple[str, str]) -> None:
+async def deny(world: World, resources: Resources, message_id: str, asked_after: tuple[str, str]) -> None:
     """So much time goes by that the carrier is asked for the text, once and again."""
     denied = world.carrier.known.denied_lookup_counts
     before = denied.get(message_id, 0)
@@ -314,7 +314,9 @@ async def test_receipts_early_reversed_doubled_missing_and_failing_end_right(
     assert len(message["attempts"]) == 1
 
 
-async def test_receipts_that_wait_for_each_other_do_not_turn_the_status_back(idle_world: World, resources: Any) -> None:
+async def test_receipts_that_wait_for_each_other_do_not_turn_the_status_back(
+    idle_world: World, resources: Resources
+) -> None:
     world = idle_world
     sent = await world.send()
     url = f"{world.account['webhooks']['status']}?message={sent['messageId']}"
@@ -343,7 +345,7 @@ async def test_a_carriers_opted_out_code_suppresses_the_phone(world: World) -> N
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "DNC_BLOCKED")
 
 
-async def test_a_number_switched_off_before_the_text_leaves_fails_it(world: World, resources: Any) -> None:
+async def test_a_number_switched_off_before_the_text_leaves_fails_it(world: World, resources: Resources) -> None:
     sent = await world.send(to="+12125550003")
     await world.tenant.call("PATCH", f"/phone-numbers/{world.number['phoneNumberId']}", {"active": False})
     message = await world.status_is(sent["messageId"], "failed")

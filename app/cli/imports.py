@@ -1,0 +1,74 @@
+"""Leads and suppressions from CSV files."""
+
+import argparse
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from app.cli.results import INTERRUPTED_STATUS, CommandError, require_tenant, with_database
+from app.domain.callers import Caller
+from app.settings import Settings
+from app.store.engine import Database
+
+if TYPE_CHECKING:
+    from app.operations import imports
+
+
+def import_leads(configuration: Settings, options: argparse.Namespace) -> int:
+    from app.operations import imports
+
+    async def import_file(database: Database, report: imports.ImportReport) -> None:
+        caller = Caller(options.tenant, "service", "service", "admin")
+        await require_tenant(database, options.tenant)
+        await imports.import_leads(database, caller, options.file, options.campaign, report)
+
+    return _run_import(configuration, options, import_file)
+
+
+def import_suppressions(configuration: Settings, options: argparse.Namespace) -> int:
+    from app.operations import imports
+
+    async def import_file(database: Database, report: imports.ImportReport) -> None:
+        caller = Caller(options.tenant, "service", "service", "admin")
+        await require_tenant(database, options.tenant)
+        await imports.import_suppressions(database, caller, options.file, options.reason, report)
+
+    return _run_import(configuration, options, import_file)
+
+
+def _run_import(
+    configuration: Settings,
+    options: argparse.Namespace,
+    import_file: "Callable[[Database, imports.ImportReport], Awaitable[None]]",
+) -> int:
+    """Runs an import, and prints its report even if the import fails."""
+    from app.operations.imports import ImportReport, UnreadableFile
+
+    if not options.file.is_file():
+        raise CommandError(f"there is no file {options.file}")
+    report = ImportReport()
+    try:
+        with_database(configuration, lambda database: import_file(database, report))
+    except UnreadableFile as error:
+        raise CommandError(f"{options.file}: {error}") from None
+    finally:
+        if report.up_to_line:
+            _print_report(report)
+    if not report.is_complete:
+        return INTERRUPTED_STATUS
+    return int(bool(report.refused_rows))
+
+
+def _print_report(report: "imports.ImportReport") -> None:
+    counts = {"taken": str(report.taken_count), "refused": str(len(report.refused_rows))}
+    print(json.dumps(counts if report.is_complete else {**counts, "upToLine": str(report.up_to_line)}))
+    for line, why in report.refused_rows:
+        print(f"line {line}: {why}", file=sys.stderr)
+    if report.is_complete:
+        return
+    message = f"stopped: up to line {report.up_to_line}, each row was taken or is reported above"
+    last_line = max(report.up_to_line, report.begun_up_to_line)
+    if last_line > report.up_to_line:
+        message += f"; it is not known whether lines {report.up_to_line + 1} to {last_line} were taken"
+    print(f"{message}; no row after line {last_line} was taken", file=sys.stderr)

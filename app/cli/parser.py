@@ -1,0 +1,108 @@
+"""The commands with their options."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from app.cli import imports, processes, tenants, upkeep
+from app.domain.words import PERSON_ROLES
+from app.settings import Settings
+
+KEY_SCOPES = ("admin", "api", "agent", "read")
+
+
+class VersionAction(argparse.Action):
+    """Prints the version and ends. It is looked up then: no other command waits for it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from app.operations.version import find_version
+
+        print(f"leadsail-sms {find_version()}")
+        parser.exit()
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="leadsail-sms", description="LeadSail SMS")
+    parser.add_argument("--version", action=VersionAction, nargs=0, help="which version this is")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add_command(
+        subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
+        name: str,
+        does: Callable[[Settings, argparse.Namespace], int],
+        about: str,
+    ) -> argparse.ArgumentParser:
+        parser = subparsers.add_parser(name, help=about, description=about)
+        parser.set_defaults(does=does)
+        return parser
+
+    def add_group(name: str, about: str) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
+        parser = commands.add_parser(name, help=about, description=about)
+        return parser.add_subparsers(required=True, metavar="VERB")
+
+    add_command(commands, "up", processes.run_up, "start everything in one terminal, with a demo")
+    add_command(commands, "web", processes.run_web, "run one web process")
+    worker_parser = add_command(commands, "worker", processes.run_worker, "run one worker")
+    worker_parser.add_argument("--drain", action="store_true", help="do what is due, then end")
+    add_command(commands, "migrate", upkeep.migrate_database, "migrate the database to the newest schema")
+    add_command(
+        commands,
+        "restored",
+        upkeep.settle_restored,
+        "run after a restore, before any worker: unsent texts are looked up before they are sent",
+    )
+    add_command(commands, "reseal", upkeep.reseal_secrets, "seal all secrets again with the first of SECRET_KEYS")
+    doctor_parser = add_command(commands, "doctor", upkeep.run_doctor, "check the installation and say what is wrong")
+    doctor_parser.add_argument("--offline", action="store_true", help="do not ask the carriers")
+    tenant_parser = add_command(
+        add_group("tenant", "manage organizations"),
+        "create",
+        tenants.create_tenant,
+        "create a tenant and its first key",
+    )
+    tenant_parser.add_argument("--name", required=True)
+    key_parser = add_command(
+        add_group("key", "manage API keys"), "create", tenants.create_key, "create an API key, which is shown once"
+    )
+    key_parser.add_argument("--tenant", required=True, metavar="ID")
+    key_parser.add_argument("--name", required=True)
+    key_parser.add_argument("--scope", choices=KEY_SCOPES, default="api")
+    key_parser.add_argument("--agent", metavar="ID", help="the agent that the key belongs to; with --scope agent")
+    user_parser = add_command(
+        add_group("user", "manage people who sign in"),
+        "create",
+        tenants.create_user,
+        "create a person who may sign in",
+    )
+    user_parser.add_argument("--tenant", required=True, metavar="ID")
+    user_parser.add_argument("--email", required=True)
+    user_parser.add_argument("--password-stdin", required=True, action="store_true")
+    user_parser.add_argument(
+        "--role", choices=PERSON_ROLES, help="default: admin for the tenant's first person, else member"
+    )
+    leads_parser = add_command(
+        add_group("leads", "import leads from elsewhere"),
+        "import",
+        imports.import_leads,
+        "import leads from a CSV file; of a known lead only the columns of the file are changed, and an empty cell"
+        " changes nothing",
+    )
+    leads_parser.add_argument("file", type=Path)
+    leads_parser.add_argument("--tenant", required=True, metavar="ID")
+    leads_parser.add_argument(
+        "--campaign",
+        metavar="ID",
+        help="the campaign of all rows, for new and known leads; overrides the column campaignId",
+    )
+    suppressions_parser = add_command(
+        add_group("suppressions", "import opt-outs from elsewhere"),
+        "import",
+        imports.import_suppressions,
+        "import phones that opted out, from a CSV file",
+    )
+    suppressions_parser.add_argument("file", type=Path)
+    suppressions_parser.add_argument("--tenant", required=True, metavar="ID")
+    suppressions_parser.add_argument("--reason")
+    demo_parser = add_command(commands, "demo", processes.run_demo, "fill the demo tenant")
+    demo_parser.add_argument("--story", action="store_true", help="play a whole conversation")
+    return parser

@@ -1,0 +1,51 @@
+"""The tables. The classes describe them for Alembic and for readers; no statement uses the ORM.
+
+Every key begins with `tenant_id`, so that no row can refer to another tenant. Only `installation`
+and `sign_in_tries` belong to no tenant. The few look-ups before the tenant is known (keys, accounts,
+sessions, users by e-mail) have unique indexes of their own.
+"""
+
+from app.store.schema.access import ApiKey, Session, SignInTry, User
+from app.store.schema.base import Table, Xid8
+from app.store.schema.consent import ConsentEvent, Suppression
+from app.store.schema.directory import Campaign, CannedReply, Lead, SmsAgent
+from app.store.schema.events import Idempotency, TenantEvent
+from app.store.schema.inbox import InboundPart, ProviderIdSeen
+from app.store.schema.lines import PhoneNumber, ProviderAccount
+from app.store.schema.outbox import Attempt, Bulk, EarlyReceipt, Outbox
+from app.store.schema.tenants import Installation, Tenant, TenantDay
+from app.store.schema.threads import Interaction, Message
+from app.store.schema.turns import Turn, TurnAttempt, TurnMessage
+
+__all__ = [
+    "ApiKey",
+    "Attempt",
+    "Bulk",
+    "Campaign",
+    "CannedReply",
+    "ConsentEvent",
+    "EarlyReceipt",
+    "Idempotency",
+    "InboundPart",
+    "Installation",
+    "Interaction",
+    "Lead",
+    "Message",
+    "Outbox",
+    "PhoneNumber",
+    "ProviderAccount",
+    "ProviderIdSeen",
+    "Session",
+    "SignInTry",
+    "SmsAgent",
+    "Suppression",
+    "Table",
+    "Tenant",
+    "TenantDay",
+    "TenantEvent",
+    "Turn",
+    "TurnAttempt",
+    "TurnMessage",
+    "User",
+    "Xid8",
+]

@@ -1,0 +1,126 @@
+"""Who talks to whom, and why: SMS agents, campaigns, leads, and canned replies."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Index, literal_column
+from sqlalchemy import text as sql
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.store.schema.base import Id, Table, created_at_column, flag_column, id_key, tenant_constraint, tenant_reference
+
+
+class SmsAgent(Table):
+    __tablename__ = "sms_agents"
+    __table_args__ = (
+        tenant_constraint(),
+        tenant_reference("phone_number_id", "phone_numbers"),
+        Index(None, "tenant_id", "phone_number_id"),
+    )
+    tenant_id: Mapped[str] = id_key()
+    sms_agent_id: Mapped[str] = id_key()
+    name: Mapped[str]
+    description: Mapped[str | None]
+    phone_number_id: Mapped[str | None] = mapped_column(Id)
+    webhook_url: Mapped[str]
+    batch_window_ms: Mapped[int] = mapped_column(server_default=sql("7000"))
+    max_wait_ms: Mapped[int | None]
+    """None: five windows."""
+    is_test: Mapped[bool] = flag_column(False)
+    active: Mapped[bool] = flag_column(True)
+    inbound_enabled: Mapped[bool] = flag_column(True)
+    inbound_campaign_ids: Mapped[list[str]] = mapped_column(server_default=sql("'{}'"))
+    agent_mode_by_default: Mapped[bool] = flag_column(False)
+    stale_reply: Mapped[str] = mapped_column(server_default="rerun")
+    """`rerun`, `send` or `hold`: what happens to a reply that comes after the lead wrote again."""
+    resume_after_minutes: Mapped[int | None]
+    max_turns_per_day: Mapped[int] = mapped_column(server_default=sql("50"))
+    business_hours: Mapped[dict[str, Any] | None]
+    reply_delay_ms: Mapped[int] = mapped_column(server_default=sql("0"))
+    shadow_webhook_url: Mapped[str | None]
+    paused_at: Mapped[datetime | None]
+    paused_reason: Mapped[str | None]
+    secret: Mapped[bytes]
+    """Sealed signing secret (`whsec_…`)."""
+    previous_secret: Mapped[bytes | None]
+    previous_secret_until: Mapped[datetime | None]
+    created_at: Mapped[datetime] = created_at_column()
+    updated_at: Mapped[datetime] = created_at_column()
+
+
+class Campaign(Table):
+    __tablename__ = "campaigns"
+    __table_args__ = (
+        tenant_constraint(),
+        tenant_reference("phone_number_id", "phone_numbers"),
+        tenant_reference("sms_agent_id", "sms_agents"),
+        tenant_reference("test_sms_agent_id", "sms_agents", "sms_agent_id"),
+        Index(None, "tenant_id", "phone_number_id"),
+    )
+    tenant_id: Mapped[str] = id_key()
+    campaign_id: Mapped[str] = id_key()
+    name: Mapped[str]
+    active: Mapped[bool] = flag_column(True)
+    client_id: Mapped[str | None]
+    client_name: Mapped[str | None]
+    offer_id: Mapped[str | None]
+    offer_name: Mapped[str | None]
+    phone_number_id: Mapped[str | None] = mapped_column(Id)
+    provider: Mapped[str | None]
+    sms_agent_id: Mapped[str | None] = mapped_column(Id)
+    test_sms_agent_id: Mapped[str | None] = mapped_column(Id)
+    questionnaire: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'"))
+    created_at: Mapped[datetime] = created_at_column()
+    updated_at: Mapped[datetime] = created_at_column()
+
+
+class Lead(Table):
+    __tablename__ = "leads"
+    __table_args__ = (
+        tenant_constraint(),
+        tenant_reference("campaign_id", "campaigns"),
+        Index(None, "tenant_id", "phone"),
+        Index("ix_leads_phone_end", "tenant_id", sql("reverse(phone)")),
+        Index(None, "tenant_id", "campaign_id"),
+        Index(
+            "ix_leads_name",
+            "tenant_id",
+            literal_column("(((COALESCE(first_name, '') || ' ') || COALESCE(last_name, '')) || ' ') || lead_id").label(
+                "name"
+            ),
+            postgresql_ops={"name": "gin_trgm_ops"},
+            postgresql_using="gin",
+        ),
+    )
+    tenant_id: Mapped[str] = id_key()
+    lead_id: Mapped[str] = id_key()
+    first_name: Mapped[str | None]
+    last_name: Mapped[str | None]
+    email: Mapped[str | None]
+    phone: Mapped[str | None] = mapped_column(Id)
+    status: Mapped[str] = mapped_column(server_default="new")
+    is_test: Mapped[bool] = flag_column(False)
+    is_placeholder: Mapped[bool] = flag_column(False)
+    campaign_id: Mapped[str | None] = mapped_column(Id)
+    timezone: Mapped[str | None]
+    questionnaire: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'"))
+    dnc_channels: Mapped[list[str]] = mapped_column(server_default=sql("'{}'"))
+    dnc_reason: Mapped[str | None]
+    active_at: Mapped[datetime] = created_at_column()
+    """When the lead last wrote, got a text or was changed. Where several leads share a phone, the
+    most recently active one gets its texts."""
+    created_at: Mapped[datetime] = created_at_column()
+    updated_at: Mapped[datetime] = created_at_column()
+
+
+class CannedReply(Table):
+    """A text that people of the tenant send often."""
+
+    __tablename__ = "canned_replies"
+    __table_args__ = (tenant_constraint(),)
+    tenant_id: Mapped[str] = id_key()
+    canned_reply_id: Mapped[str] = id_key()
+    title: Mapped[str]
+    text: Mapped[str]
+    created_at: Mapped[datetime] = created_at_column()
+    updated_at: Mapped[datetime] = created_at_column()

@@ -1,0 +1,79 @@
+"""What a tenant sends with: its accounts with carriers, and its numbers."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy import text as sql
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.store.schema.base import Id, Table, created_at_column, flag_column, id_key, tenant_constraint, tenant_reference
+
+
+class ProviderAccount(Table):
+    __tablename__ = "provider_accounts"
+    __table_args__ = (
+        tenant_constraint(),
+        Index("uq_provider_accounts_account_id", "account_id", unique=True),
+        Index(
+            "uq_provider_accounts_default",
+            "tenant_id",
+            "provider",
+            unique=True,
+            postgresql_where=sql("is_default"),
+        ),
+        Index(None, "fetch_at", postgresql_where=sql("missing_since IS NOT NULL")),
+    )
+    tenant_id: Mapped[str] = id_key()
+    account_id: Mapped[str] = id_key()
+    provider: Mapped[str]
+    name: Mapped[str]
+    credentials: Mapped[bytes]
+    """Sealed JSON object."""
+    hints: Mapped[dict[str, Any]]
+    """The last four characters of each credential."""
+    base_url: Mapped[str | None]
+    is_default: Mapped[bool] = flag_column(False)
+    active: Mapped[bool] = flag_column(True)
+    missing_since: Mapped[datetime | None]
+    """Since when inbound texts may be missing after a downtime of ours; None: none are missing."""
+    noticed_at: Mapped[datetime | None]
+    """When the downtime was noticed. The account's numbers wait for the missed texts for a while."""
+    fetch_at: Mapped[datetime | None]
+    """When missed texts are fetched next; during a fetch, the end of its lease. None: at once."""
+    fetch_failures: Mapped[int] = mapped_column(server_default="0")
+    """Failed fetches in a row."""
+    fetch_error: Mapped[str | None]
+    failing_since: Mapped[datetime | None]
+    """When the first of these failed; None: the last fetch did not fail."""
+    created_at: Mapped[datetime] = created_at_column()
+    updated_at: Mapped[datetime] = created_at_column()
+
+
+class PhoneNumber(Table):
+    """A number from which the tenant sends."""
+
+    __tablename__ = "phone_numbers"
+    __table_args__ = (
+        tenant_constraint(),
+        tenant_reference("account_id", "provider_accounts"),
+        UniqueConstraint("tenant_id", "phone_number"),
+        Index(None, "tenant_id", "account_id"),
+    )
+    tenant_id: Mapped[str] = id_key()
+    phone_number_id: Mapped[str] = id_key()
+    phone_number: Mapped[str] = mapped_column(Id)
+    account_id: Mapped[str | None] = mapped_column(Id)
+    former_accounts: Mapped[dict[str, Any]] = mapped_column(server_default=sql("'{}'"))
+    """When the number moved away from each account; set by a trigger."""
+    capabilities: Mapped[list[str]]
+    active: Mapped[bool] = flag_column(True)
+    label: Mapped[str | None]
+    messages_per_second: Mapped[float | None]
+    """Segments per second; None: the provider's default for the kind of number."""
+    free_at: Mapped[datetime] = created_at_column()
+    """When pacing lets the number send again."""
+    paused_at: Mapped[datetime | None]
+    paused_reason: Mapped[str | None]
+    created_at: Mapped[datetime] = created_at_column()
+    updated_at: Mapped[datetime] = created_at_column()

@@ -1,0 +1,54 @@
+"""The installation, and the tenants that it serves."""
+
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Boolean, CheckConstraint, Date
+from sqlalchemy import text as sql
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.store.schema.base import Table, created_at_column, flag_column, id_key, tenant_constraint
+
+
+class Installation(Table):
+    """The only row holds what the installation created at its first start."""
+
+    __tablename__ = "installation"
+    __table_args__ = (CheckConstraint("only_row", name="only_row"),)
+    only_row: Mapped[bool] = mapped_column(Boolean, primary_key=True, server_default=sql("true"))
+    phone_key: Mapped[bytes]
+    """The HMAC key for hashing phones. It is sealed: a rotation of the sealing keys keeps it."""
+    alive_at: Mapped[datetime] = created_at_column()
+    """When a web process was last alive to take webhooks."""
+    created_at: Mapped[datetime] = created_at_column()
+
+
+class Tenant(Table):
+    __tablename__ = "tenants"
+    tenant_id: Mapped[str] = id_key()
+    name: Mapped[str]
+    default_provider: Mapped[str | None]
+    default_country: Mapped[str] = mapped_column(server_default="US")
+    quiet_hours: Mapped[dict[str, Any]] = mapped_column(
+        server_default=sql("""'{"enabled": false, "start": "08:00", "end": "21:00"}'""")
+    )
+    opt_out_confirmation: Mapped[str | None]
+    help_text: Mapped[str | None]
+    smart_encoding: Mapped[bool] = flag_column(False)
+    texts_per_day: Mapped[int | None]
+    allowed_countries: Mapped[list[str] | None]
+    """Regions (ISO 3166) that may be texted; None: all."""
+    paused_at: Mapped[datetime | None]
+    paused_reason: Mapped[str | None]
+    created_at: Mapped[datetime] = created_at_column()
+    updated_at: Mapped[datetime] = created_at_column()
+
+
+class TenantDay(Table):
+    """Texts accepted for a tenant with a daily limit, by day (UTC)."""
+
+    __tablename__ = "tenant_days"
+    __table_args__ = (tenant_constraint(),)
+    tenant_id: Mapped[str] = id_key()
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    texts: Mapped[int]
