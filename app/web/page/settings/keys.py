@@ -6,6 +6,7 @@ from app.access import keys as access
 from app.commands import api_keys as commands
 from app.commands.directory import require_found
 from app.store import directory
+from app.store.api_keys import NOT_REVOKED
 from app.store.engine import ReadTx
 from app.store.schema import ApiKey
 from app.web.dependencies import AppKeyCache
@@ -41,7 +42,8 @@ EDIT_GROUPS = group_fields(Heading("Key"), Field("name", "Name", required=True),
 
 
 async def list_keys(admin: AdminRequest, read: ReadTx, page_query: PageQuery) -> list[Item]:
-    rows = await directory.list_page(read, ApiKey, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
+    below, limit = page_query.get_id_below(), page_query.fetch_limit
+    rows = await directory.list_page(read, ApiKey, admin.tenant_id, below, limit, NOT_REVOKED)
     zone = render.get_zone(admin.request)
     return [
         Item(
@@ -64,7 +66,7 @@ async def build_new_page(admin: AdminRequest, read: ReadTx) -> FormPage:
 
 
 async def build_key_page(admin: AdminRequest, read: ReadTx, key_id: str) -> FormPage:
-    row = require_found(await directory.get(read, ApiKey, admin.tenant_id, key_id))
+    row = require_found(await directory.get(read, ApiKey, admin.tenant_id, key_id, NOT_REVOKED))
     about = f"{row.prefix}_… · {row.scope}"
     return FormPage(row.name, EDIT_GROUPS, forms.get_values(EDIT_GROUPS, KeyShape.of(row)), about)
 
