@@ -131,6 +131,8 @@ def _update(kind: type[Table], *names: str) -> sa.Executable:
 
 async def change(tx: Tx, kind: type[T], tenant_id: str, id: str, values: Values) -> T | None:
     """Writes only the given columns. None: there is no such row."""
+    if not values:  # an UPDATE must set something
+        return await get(tx, kind, tenant_id, id)
     new_values = {f"new_{name}": value for name, value in values.items()}
     statement = _update(kind, *values).bind({**new_values, "tenant_id": tenant_id, "id": id})
     return await fetch_first(tx, kind, *statement)

@@ -11,7 +11,7 @@ from app.providers import REGISTRY
 from app.resources import Resources
 from app.store import consent_events, suppressions
 from app.web.directory.provider_accounts import require_real
-from tests.makers import AGENT_URL, Tenant, phone
+from tests.makers import AGENT_URL, Data, Tenant, phone
 from tests.makers import CREDENTIALS as GIVEN
 
 JANE = "+12125551234"
@@ -652,3 +652,28 @@ async def test_settings_change_in_part(tenant: Tenant) -> None:
 )
 async def test_settings_are_checked(tenant: Tenant, given: dict[str, Any], field: str) -> None:
     assert details(await tenant.ask("PATCH", "/settings", given))[0].startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize("kind", ["lead", "campaign", "number", "agent", "reply", "key", "account"])
+async def test_a_change_of_nothing_changes_nothing(tenant: Tenant, kind: str) -> None:
+    path, key, body = NOTHING_CHANGED[kind]
+    made = await tenant.call("POST", path, body)
+    changed = await tenant.call("PATCH", f"{path}/{made[key]}", {})
+    assert {name: value for name, value in changed.items() if name != "updatedAt"} == {
+        name: value for name, value in made.items() if name in changed and name != "updatedAt"
+    }
+
+
+NOTHING_CHANGED: dict[str, tuple[str, str, Data]] = {
+    "lead": ("/leads", "leadId", {"firstName": "Jane"}),
+    "campaign": ("/campaigns", "campaignId", {"name": "Spring"}),
+    "number": ("/phone-numbers", "phoneNumberId", {"phoneNumber": "+12125550188"}),
+    "agent": ("/sms-agents", "smsAgentId", {"name": "Sunny", "webhookUrl": AGENT_URL}),
+    "reply": ("/canned-replies", "cannedReplyId", {"title": "Hours", "text": "Nine to five."}),
+    "key": ("/api-keys", "keyId", {"name": "Import", "scope": "api"}),
+    "account": (
+        "/provider-accounts",
+        "accountId",
+        {"provider": "simulator", "name": "Main", "credentials": GIVEN["simulator"]},
+    ),
+}
