@@ -10,7 +10,7 @@ from app.commands import consent
 from app.domain import ids, optout
 from app.domain.carriage import Account, Habits, InboundText
 from app.store import arrivals as store
-from app.store import cancelling, collecting, consent_events, inbox, suppressions, threads
+from app.store import cancelling, collecting, consent_events, inbox, opt_out_decisions, suppressions, threads
 from app.store.arrivals import Arrival, IncompleteText, StoredText
 from app.store.clock import turn_hint
 from app.store.collecting import CollectedText
@@ -20,6 +20,7 @@ from app.store.inbox import IncomingText, Placeholder, Route
 from app.store.suppressions import PhoneKey
 
 DEFAULT_HABITS = Habits()
+UNCLEAR_REASON = "the lead may have opted out: a person decides"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +136,13 @@ async def _store_new(tx: Tx, new_texts: Sequence[PlacedText]) -> tuple[dict[int,
     for post_arrivals in by_post.values():
         if any(arrival.word for arrival in post_arrivals):
             await consent.heed_words(tx, post_arrivals)
-    turn_by_text = await _collect_texts(
-        tx,
-        [
-            (arrival, stored)
-            for arrival, stored in zip(arrivals, stored_texts, strict=True)
-            if arrival.phone_key not in stopped_phones
-        ],
-    )
-    return by_post, turn_by_text
+    texts_to_go_on = [
+        (arrival, stored)
+        for arrival, stored in zip(arrivals, stored_texts, strict=True)
+        if arrival.phone_key not in stopped_phones
+    ]
+    await _hold_unclear(tx, texts_to_go_on)
+    return by_post, await _collect_texts(tx, texts_to_go_on)
 
 
 async def _complete(tx: Tx, copies: Sequence[PlacedText]) -> dict[int, list[Arrival]]:
@@ -156,6 +155,7 @@ async def _complete(tx: Tx, copies: Sequence[PlacedText]) -> dict[int, list[Arri
     await threads.lock(tx, {(text.tenant_id, text.interaction_id) for text in incomplete_texts})
     arrivals = [_build_completion(copies[text.place], text) for text in incomplete_texts]
     completed_texts = await store.complete(tx, arrivals)
+    await _hold_unclear(tx, list(zip(arrivals, completed_texts, strict=True)))
     await _collect_texts(tx, list(zip(arrivals, completed_texts, strict=True)))
     new_words = [
         (text, arrival)
@@ -233,6 +233,13 @@ async def _find_leads(tx: Tx, new_texts: Sequence[PlacedText], routes: Sequence[
     if placeholders:
         await inbox.add_placeholders(tx, list(placeholders.values()))
     return lead_ids
+
+
+async def _hold_unclear(tx: Tx, texts: Sequence[tuple[Arrival, StoredText]]) -> None:
+    """Ends the unfinished turns of the threads in which a text may be an opt-out."""
+    unclear_threads = {(arrival.tenant_id, stored.interaction_id) for arrival, stored in texts if stored.is_unclear}
+    if unclear_threads:
+        await opt_out_decisions.hold_threads(tx, unclear_threads, UNCLEAR_REASON)
 
 
 async def _collect_texts(tx: Tx, texts: Sequence[tuple[Arrival, StoredText]]) -> dict[str, str]:

@@ -191,10 +191,15 @@ JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, phone)
 {threads.LOCK_IN_ORDER_SQL}
 """
 STOP_THREADS_SQL = """
+WITH asked AS (
+    SELECT * FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
+), settled AS (  -- nobody need decide any more whether an earlier text was an opt-out
+    UPDATE messages m SET awaits_decision = false FROM asked a
+    WHERE m.tenant_id = a.tenant_id AND m.interaction_id = a.interaction_id AND m.awaits_decision
+)
 UPDATE interactions t SET status = 'dnc', updated_at = clock_timestamp(),
     status_before_dnc = CASE WHEN t.status = 'dnc' THEN t.status_before_dnc ELSE t.status END
-FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
-WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
+FROM asked a WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
 """
 
 
