@@ -7,7 +7,7 @@ from app.commands.directory import require_found
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.consent import find_undoable
-from app.domain.problems import NotFound, NotHeld, SuppressionActive
+from app.domain.problems import Invalid, NotFound, NotHeld, SuppressionActive
 from app.store import collecting, consent_events, suppressions
 from app.store import opt_out_decisions as store
 from app.store.arrivals import Arrival
@@ -82,6 +82,8 @@ def _build_arrival(text: UnclearText) -> Arrival:
 async def undo(tx: Tx, caller: Caller, raw_phone: str, reason: str) -> None:
     """Lifts the cause `lead` that a text brought by mistake. Raises `Invalid`; `NotFound` if the phone
     has no such cause; `SuppressionActive` if it came from a definitive word or from a carrier."""
+    if not reason:
+        raise Invalid(details=["reason: must not be empty"])
     [phone] = await dnc.normalize_phones(tx, caller, [raw_phone])
     await _lock_phone(tx, caller.tenant_id, phone)
     causes = await suppressions.get_causes(tx, caller.tenant_id, [phone])
