@@ -93,7 +93,9 @@ def _place_text(tx: Tx, place: int, post: InboundPost, text: InboundText) -> Pla
     if "\x00" in text.provider_id:
         text = replace(text, provider_id=text.provider_id.replace("\x00", ""))
     phone_hash = tx.hash_phone(text.sender)
-    incoming = IncomingText(account.tenant_id, account.account_id, text.to, text.sender, phone_hash, text.provider_id)
+    incoming = IncomingText(
+        account.tenant_id, account.account_id, text.to, text.sender, phone_hash, text.provider_id, text.may_quote
+    )
     return PlacedText(place, post, text, incoming)
 
 
@@ -178,7 +180,7 @@ async def _complete(tx: Tx, copies: Sequence[PlacedText]) -> dict[int, list[Arri
 def _build_completion(copy: PlacedText, stored: IncompleteText) -> Arrival:
     """The stored text with the data of its webhook. It is forwarded to the agent only if it was blank
     before: any other text was forwarded when it was stored."""
-    route = Route(stored.lead_id, stored.campaign_id, None, stored.suppressed, made_needless=False)
+    route = Route(stored.lead_id, stored.campaign_id, None, stored.suppressed, made_needless=False, our_texts=[])
     arrival = _build_arrival(copy, route, stored.lead_id)
     was_blank = stored.blank and not _is_blank(copy.text)
     return replace(
@@ -194,7 +196,7 @@ def _is_blank(text: InboundText) -> bool:
 
 def _build_arrival(placed_text: PlacedText, route: Route, lead_id: str) -> Arrival:
     post, text = placed_text.post, placed_text.text
-    judgment = text.judge_known(route.suppressed, post.habits.yes_restores)
+    judgment = text.judge_known(route.suppressed, post.habits.yes_restores, route.our_texts)
     return Arrival(
         tenant_id=post.account.tenant_id,
         message_id=ids.make("msg"),
