@@ -436,11 +436,11 @@ async def test_an_unclear_text_appears_with_two_buttons_and_is_decided(sam: Pers
     thread = (await world.send(agentMode=True))["interactionId"]
     await sam.read(thread)
     stayed = await sam.same_page()
-    for text in ("wrong number", "Hello?"):
+    for text in ("wrong number", "How much is it?"):
         await world.text(text)
     unclear = sam.text("wrong number")
     await expect(unclear).to_contain_text("Possible opt-out")
-    await expect(sam.text("Hello?")).to_contain_text("Waits for your decision")
+    await expect(sam.text("How much is it?")).to_contain_text("Waits for your decision")
     await expect(sam.state).to_have_text("The agent waits for your decision: Jane Miller may have opted out.")
     await expect(sam.page.get_by_role("heading", name="Needs a person")).to_be_visible()
     assert await stayed()
@@ -449,7 +449,7 @@ async def test_an_unclear_text_appears_with_two_buttons_and_is_decided(sam: Pers
     await expect(unclear).to_contain_text("Not an opt-out")
     await expect(sam.page.get_by_role("button", name="It is an opt-out")).to_have_count(0)
     told = await world.told(1)
-    assert [text["text"] for text in told["message"]["messages"]] == ["wrong number", "Hello?"]
+    assert [text["text"] for text in told["message"]["messages"]] == ["wrong number", "How much is it?"]
     await world.text("leave me alone")
     await sam.text("leave me alone").get_by_role("button", name="It is an opt-out").click()
     await expect(sam.page.get_by_role("combobox", name="Status", exact=True)).to_have_value("dnc")

@@ -65,13 +65,13 @@ async def test_plain_texts_bear_no_mark(world: World) -> None:
 async def test_later_texts_wait_with_the_unclear_one_and_go_together(world: World) -> None:
     thread = (await world.send(agentMode=True))["interactionId"]
     await world.text("wrong number")
-    await world.text("I mean it")
+    await world.text("my roof is on Elm Street")
     await asyncio.sleep(WINDOW)
     assert world.agent.told == []
     decided = await decide(world, (await entry_of(world, thread, "wrong number"))["messageId"], False)
     assert decided["optOut"] is False
     await world.told(1)
-    assert words_told(world) == [["wrong number", "I mean it"]]
+    assert words_told(world) == [["wrong number", "my roof is on Elm Street"]]
     told = world.agent.told[0]["message"]["messages"]
     assert "possibleOptOut" not in told[0], "a person decided that it is not one"
     shown = await world.thread(thread)
@@ -84,19 +84,19 @@ async def test_later_texts_wait_with_the_unclear_one_and_go_together(world: Worl
 
 async def test_a_text_that_was_being_collected_waits_with_the_unclear_one(world: World) -> None:
     thread = (await world.send(agentMode=True))["interactionId"]
-    await world.text("Hi")
+    await world.text("How much is it?")
     await world.text("who is this?")
     await asyncio.sleep(WINDOW)
     assert world.agent.told == []
     assert [turn["state"] for turn in await world.turns(thread)] == ["cancelled"]
     await decide(world, (await entry_of(world, thread, "who is this?"))["messageId"], False)
     await world.told(1)
-    assert words_told(world) == [["Hi", "who is this?"]]
+    assert words_told(world) == [["How much is it?", "who is this?"]]
 
 
 async def test_what_the_agent_has_is_not_handed_over_again(world: World) -> None:
     thread = (await world.send(agentMode=True))["interactionId"]
-    await world.text("Hi")
+    await world.text("How much is it?")
     turn = (await world.told(1))["turn"]["turnId"]
     await world.turn_is(thread, "awaiting_reply")
     await world.text("leave me alone")
@@ -107,7 +107,7 @@ async def test_what_the_agent_has_is_not_handed_over_again(world: World) -> None
     assert "Hello!" not in world.carrier.received(world.phone)
     await decide(world, (await entry_of(world, thread, "leave me alone"))["messageId"], False)
     await world.told(2)
-    assert words_told(world) == [["Hi"], ["leave me alone"]]
+    assert words_told(world) == [["How much is it?"], ["leave me alone"]]
 
 
 async def test_all_unclear_texts_of_a_thread_must_be_decided(world: World) -> None:
@@ -158,9 +158,9 @@ async def test_a_stop_settles_what_waited(world: World) -> None:
     await world.text("START")
     shown = await world.thread(thread)
     assert (shown["status"], shown["awaitsDecision"]) == ("in_progress", False)
-    await world.text("Hi again")
+    await world.text("How much is it?")
     await world.told(1)
-    assert words_told(world) == [["Hi again"]]
+    assert words_told(world) == [["How much is it?"]]
 
 
 async def test_with_the_agent_off_a_decision_hands_nothing_over(world: World) -> None:

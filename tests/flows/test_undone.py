@@ -12,7 +12,13 @@ from tests.flows.test_possible import consent, decide, entry_of
 from tests.makers import Data
 from tests.world import World, until
 
-SENTENCES = ("please stop texting me", "Take me off your list, thanks", "no me manden más mensajes")
+SENTENCE = "I asked you twice already, stop texting me about the roof"
+SENTENCES = (
+    SENTENCE,
+    "I really do not want any more texts from you people",
+    "por favor ya no quiero recibir mensajes de ustedes sobre el techo",
+)
+UNDERSTOOD = ("sentence", "meaning")
 
 
 async def undo(world: World, reason: str = "She meant another company") -> Data:
@@ -51,7 +57,8 @@ async def test_an_opt_out_by_a_sentence_is_confirmed_and_undone_by_a_person(
     record = await undo(world)
     assert (record["suppressed"], record["causes"]) == (False, [])
     done, undone = record["events"]
-    assert (done["event"], done["rule"]) == ("opted_out", "sentence")
+    assert done["event"] == "opted_out"
+    assert done["rule"] in UNDERSTOOD
     assert (undone["event"], undone["cause"], undone["rule"]) == ("opt_out_undone", "lead", "person")
     assert undone["text"] == "She meant another company"
     assert undone["actor"].startswith("key_")
@@ -74,7 +81,7 @@ async def test_the_tenants_own_confirmation_says_how_to_undo_it_after_a_sentence
 ) -> None:
     await world.tenant.call("PATCH", "/settings", {"optOutConfirmation": own_words})
     await world.send()
-    await world.text("please stop texting me")
+    await world.text(SENTENCE)
     assert await confirmation(world) == expected
 
 
@@ -85,7 +92,7 @@ async def test_after_a_definitive_word_the_tenants_own_confirmation_stays_as_it_
     assert await confirmation(world) == "Bye."
 
 
-@pytest.mark.parametrize("words", [("STOP",), ("please stop texting me", "Stop."), ("unsubscribe", "remove me please")])
+@pytest.mark.parametrize("words", [("STOP",), (SENTENCE, "Stop."), ("unsubscribe", SENTENCE)])
 async def test_a_definitive_word_is_never_undone(world: World, words: Sequence[str]) -> None:
     await world.send()
     for word in words:
@@ -96,7 +103,7 @@ async def test_a_definitive_word_is_never_undone(world: World, words: Sequence[s
 
 async def test_a_definitive_word_before_a_start_does_not_keep_a_later_sentence(world: World) -> None:
     await world.send()
-    for text in ("STOP", "START", "please stop texting me"):
+    for text in ("STOP", "START", SENTENCE):
         await world.text(text)
     assert (await undo(world))["causes"] == []
 
@@ -112,7 +119,7 @@ async def test_what_a_carrier_said_is_never_undone(world: World) -> None:
 async def test_an_undo_wants_a_reason_and_an_opt_out_that_stands(world: World) -> None:
     await world.send()
     assert await refusal(world, {"reason": "A mistake"}) == (404, "NOT_FOUND")
-    await world.text("please stop texting me")
+    await world.text(SENTENCE)
     for body in ({}, {"reason": ""}, {"reason": "  "}, {"reason": None}):
         assert await refusal(world, body) == (400, "VALIDATION_ERROR")
     assert (await consent(world))["causes"] == ["lead"]
@@ -121,7 +128,7 @@ async def test_an_undo_wants_a_reason_and_an_opt_out_that_stands(world: World) -
 async def test_an_undo_leaves_what_a_person_blocked(world: World) -> None:
     await world.send()
     await world.tenant.call("POST", "/suppressions", {"phones": [world.phone]})
-    await world.text("please stop texting me")
+    await world.text(SENTENCE)
     answer = await world.tenant.ask("DELETE", f"/suppressions/{world.phone}")
     assert (answer.status_code, (await consent(world))["causes"]) == (200, ["lead"])
     await world.tenant.call("POST", "/suppressions", {"phones": [world.phone]})

@@ -2,6 +2,7 @@
 
 import re
 
+from tests.flows.test_undone import SENTENCE
 from tests.web.people import Browser
 from tests.web.test_attention import needing
 from tests.web.test_contact import panel
@@ -23,7 +24,7 @@ def state(page: str) -> str:
 async def test_an_unclear_text_needs_a_person_until_it_is_decided(sam: Browser, idle_world: World) -> None:
     thread = (await idle_world.send(agentMode=True))["interactionId"]
     await idle_world.text("wrong number")
-    await idle_world.text("hello?")
+    await idle_world.text("my roof is on Elm Street")
     page = await show(sam, thread)
     assert needing(page) == ["Jane Miller"]
     assert "Possible opt-out" in page
@@ -68,7 +69,7 @@ async def test_a_person_decides_that_it_is_an_opt_out_and_undoes_it_with_a_reaso
 
 async def test_a_definitive_word_cannot_be_undone_on_the_page(sam: Browser, idle_world: World) -> None:
     thread = (await idle_world.send())["interactionId"]
-    await idle_world.text("please stop texting me")
+    await idle_world.text(SENTENCE)
     page = await show(sam, thread)
     assert "Undo a mistaken opt-out" in page
     await idle_world.text("STOP")
