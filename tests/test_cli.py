@@ -22,8 +22,9 @@ from app.resources import Resources
 from app.settings import Settings
 from app.store import people
 from tests.makers import Data, Tenant
-from tests.world import until
+from tests.world import World, agent, carrier, idle_world, until
 
+__all__ = ["agent", "carrier", "idle_world"]
 OURS = ("DATABASE_URL", "REDIS_URL", "SECRET_KEYS", "ENVIRONMENT", "PORT", "PUBLIC_BASE_URL")
 
 
@@ -391,3 +392,20 @@ async def test_no_opt_out_is_lost_because_another_row_is_broken(
     assert [line.split(":")[0] for line in said] == [f"line {4 + 3 * n}" for n in range(len(broken))]
     for phone in phones:
         assert (await tenant.call("GET", f"/consent/{phone}"))["suppressed"], phone
+
+
+async def test_decided_texts_are_exported_as_examples(configuration: Settings, idle_world: World) -> None:
+    await idle_world.send()
+    for text, is_opt_out in (("wrong number\n\tbye", True), ("who is this?", False)):
+        await idle_world.text(text)
+        [thread] = (await idle_world.tenant.call("GET", f"/interactions/lead/{idle_world.lead['leadId']}"))[
+            "interactions"
+        ]
+        message = next(entry["messageId"] for entry in thread["transcript"] if entry["message"] == text)
+        await idle_world.tenant.call("POST", f"/messages/{message}/opt-out-decision", {"optOut": is_opt_out})
+    tenant = idle_world.tenant.tenant_id
+    status, out, err = await ran(configuration, "export-examples", "--tenant", tenant)
+    assert (status, out, err) == (0, "label\ttext\nstop\twrong number\\n bye\nnone\twho is this?\n", "")
+    status, out, err = await ran(configuration, "export-examples", "--tenant", "org_none")
+    assert (status, out) == (1, "")
+    assert "no tenant" in err

@@ -152,7 +152,7 @@ def _build_text(text: TranscriptText) -> TurnText:
         "receivedAt": text.created_at,
         "media": text.media,
     }
-    if text.possible_opt_out:
+    if text.possible_opt_out and text.opt_out is None:
         turn_text["possibleOptOut"] = True
     return turn_text
 
@@ -176,6 +176,7 @@ def build_sample(tenant_id: str, agent_id: str, now: datetime) -> Turn:
         status="received",
         created_at=now,
         possible_opt_out=False,
+        opt_out=None,
     )
     context = TurnContext(
         tenant_id=tenant_id,

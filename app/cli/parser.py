@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from app.cli import imports, processes, tenants, upkeep
+from app.cli import examples, imports, processes, tenants, upkeep
 from app.domain.words import PERSON_ROLES
 from app.settings import Settings
 
@@ -103,6 +103,13 @@ def build_parser() -> argparse.ArgumentParser:
     suppressions_parser.add_argument("file", type=Path)
     suppressions_parser.add_argument("--tenant", required=True, metavar="ID")
     suppressions_parser.add_argument("--reason")
+    examples_parser = add_command(
+        commands,
+        "export-examples",
+        examples.export_examples,
+        "print the texts of which people decided whether they are opt-outs, as tab-separated values",
+    )
+    examples_parser.add_argument("--tenant", required=True, metavar="ID")
     demo_parser = add_command(commands, "demo", processes.run_demo, "fill the demo tenant")
     demo_parser.add_argument("--story", action="store_true", help="play a whole conversation")
     return parser

@@ -1,12 +1,14 @@
 """Obeys STOP, START and HELP within the webhook request that brought them (docs/contract.md,
 section 7; CTIA Messaging Principles 5.1; 47 CFR 64.1200(a)(10) and (12))."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
 
 from app.domain import ids, phones, segments
+from app.domain.consent import MISTAKABLE_RULES
 from app.domain.orders import Order, ResolvedOrder
 from app.domain.words import Cause as CauseWord
 from app.store import arrivals as store
@@ -18,6 +20,8 @@ from app.store.engine import ReadTx, Tx
 from app.store.suppressions import Cause
 
 STOP_ANSWER = "{name}: You are unsubscribed and will get no more texts. Reply START to resume."
+UNDO_ANSWER = "Reply START to resume."
+NAMES_START_PATTERN = re.compile(r"\b(?:start|unstop)\b", re.IGNORECASE)
 HELP_ANSWER = "{name}: Reply STOP to get no more texts. For anything else, just write to us here."
 CONFIRM_WITHIN = timedelta(minutes=5)
 HELP_EVERY = timedelta(days=1)
@@ -53,17 +57,18 @@ async def heed_words(tx: Tx, arrivals: Sequence[Arrival]) -> None:
         word_arrivals = list(run)
         match word:
             case "stop":
-                await _heed_stop(tx, word_arrivals)
+                await heed_stop(tx, word_arrivals)
             case "start":
                 await suppressions.lift(tx, [_build_cause(arrival) for arrival in word_arrivals])
             case "help":
                 await _heed_help(tx, word_arrivals)
 
 
-async def _heed_stop(tx: Tx, arrivals: Sequence[Arrival]) -> None:
+async def heed_stop(tx: Tx, arrivals: Sequence[Arrival], actor: str = "lead") -> None:
+    """Obeys opt-outs of one tenant. `actor` is who said so: the lead, or the person who decided it."""
     tenant_id = arrivals[0].tenant_id
     earlier_causes = await suppressions.get_causes(tx, tenant_id, [arrival.lead_phone for arrival in arrivals])
-    await suppressions.add(tx, [_build_cause(arrival) for arrival in arrivals])
+    await suppressions.add(tx, [_build_cause(arrival, actor) for arrival in arrivals])
     answered_by_carrier = {arrival.lead_phone for arrival in arrivals if arrival.is_answered}
     new_stops = {
         a.lead_phone: a
@@ -74,7 +79,20 @@ async def _heed_stop(tx: Tx, arrivals: Sequence[Arrival]) -> None:
         tenant = await tenants.get(tx, tenant_id)
         assert tenant is not None
         text = tenant.opt_out_confirmation or STOP_ANSWER.format(name=tenant.name)
-        await _send_answer(tx, list(new_stops.values()), text)
+        for is_mistakable, run in groupby(
+            sorted(new_stops.values(), key=_is_mistakable),  # sorting keeps the order within each kind
+            key=_is_mistakable,
+        ):
+            await _send_answer(tx, list(run), _explain_undo(text) if is_mistakable else text)
+
+
+def _is_mistakable(arrival: Arrival) -> bool:
+    return arrival.rule in MISTAKABLE_RULES
+
+
+def _explain_undo(confirmation: str) -> str:
+    """The confirmation of an opt-out that may be a mistake: it says how to undo it."""
+    return confirmation if NAMES_START_PATTERN.search(confirmation) else f"{confirmation} {UNDO_ANSWER}"
 
 
 async def _heed_help(tx: Tx, arrivals: Sequence[Arrival]) -> None:
@@ -130,13 +148,13 @@ async def _send_answer(tx: Tx, arrivals: Sequence[Arrival], text: str) -> None:
     tx.hints[OUTBOX_HINT] = AT_ONCE
 
 
-def _build_cause(arrival: Arrival) -> Cause:
+def _build_cause(arrival: Arrival, actor: str = "lead") -> Cause:
     assert arrival.word
     return Cause(
         tenant_id=arrival.tenant_id,
         phone=arrival.lead_phone,
         cause="lead",
-        actor="lead",
+        actor=actor,
         event=EVENT_BY_WORD[arrival.word],
         rule=arrival.rule,
         text=arrival.text,

@@ -10,7 +10,7 @@ from app.commands import consent
 from app.domain import ids, optout
 from app.domain.carriage import Account, Habits, InboundText
 from app.store import arrivals as store
-from app.store import cancelling, collecting, consent_events, inbox, suppressions, threads
+from app.store import cancelling, collecting, consent_events, inbox, opt_out_decisions, suppressions, threads
 from app.store.arrivals import Arrival, IncompleteText, StoredText
 from app.store.clock import turn_hint
 from app.store.collecting import CollectedText
@@ -20,6 +20,7 @@ from app.store.inbox import IncomingText, Placeholder, Route
 from app.store.suppressions import PhoneKey
 
 DEFAULT_HABITS = Habits()
+UNCLEAR_REASON = "the lead may have opted out: a person decides"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,9 @@ def _place_text(tx: Tx, place: int, post: InboundPost, text: InboundText) -> Pla
     if "\x00" in text.provider_id:
         text = replace(text, provider_id=text.provider_id.replace("\x00", ""))
     phone_hash = tx.hash_phone(text.sender)
-    incoming = IncomingText(account.tenant_id, account.account_id, text.to, text.sender, phone_hash, text.provider_id)
+    incoming = IncomingText(
+        account.tenant_id, account.account_id, text.to, text.sender, phone_hash, text.provider_id, text.may_quote
+    )
     return PlacedText(place, post, text, incoming)
 
 
@@ -135,15 +138,13 @@ async def _store_new(tx: Tx, new_texts: Sequence[PlacedText]) -> tuple[dict[int,
     for post_arrivals in by_post.values():
         if any(arrival.word for arrival in post_arrivals):
             await consent.heed_words(tx, post_arrivals)
-    turn_by_text = await _collect_texts(
-        tx,
-        [
-            (arrival, stored)
-            for arrival, stored in zip(arrivals, stored_texts, strict=True)
-            if arrival.phone_key not in stopped_phones
-        ],
-    )
-    return by_post, turn_by_text
+    texts_to_go_on = [
+        (arrival, stored)
+        for arrival, stored in zip(arrivals, stored_texts, strict=True)
+        if arrival.phone_key not in stopped_phones
+    ]
+    await _hold_unclear(tx, texts_to_go_on)
+    return by_post, await _collect_texts(tx, texts_to_go_on)
 
 
 async def _complete(tx: Tx, copies: Sequence[PlacedText]) -> dict[int, list[Arrival]]:
@@ -156,6 +157,7 @@ async def _complete(tx: Tx, copies: Sequence[PlacedText]) -> dict[int, list[Arri
     await threads.lock(tx, {(text.tenant_id, text.interaction_id) for text in incomplete_texts})
     arrivals = [_build_completion(copies[text.place], text) for text in incomplete_texts]
     completed_texts = await store.complete(tx, arrivals)
+    await _hold_unclear(tx, list(zip(arrivals, completed_texts, strict=True)))
     await _collect_texts(tx, list(zip(arrivals, completed_texts, strict=True)))
     new_words = [
         (text, arrival)
@@ -178,7 +180,7 @@ async def _complete(tx: Tx, copies: Sequence[PlacedText]) -> dict[int, list[Arri
 def _build_completion(copy: PlacedText, stored: IncompleteText) -> Arrival:
     """The stored text with the data of its webhook. It is forwarded to the agent only if it was blank
     before: any other text was forwarded when it was stored."""
-    route = Route(stored.lead_id, stored.campaign_id, None, stored.suppressed, made_needless=False)
+    route = Route(stored.lead_id, stored.campaign_id, None, stored.suppressed, made_needless=False, our_texts=[])
     arrival = _build_arrival(copy, route, stored.lead_id)
     was_blank = stored.blank and not _is_blank(copy.text)
     return replace(
@@ -194,7 +196,7 @@ def _is_blank(text: InboundText) -> bool:
 
 def _build_arrival(placed_text: PlacedText, route: Route, lead_id: str) -> Arrival:
     post, text = placed_text.post, placed_text.text
-    judgment = text.judge_known(route.suppressed, post.habits.yes_restores)
+    judgment = text.judge_known(route.suppressed, post.habits.yes_restores, route.our_texts)
     return Arrival(
         tenant_id=post.account.tenant_id,
         message_id=ids.make("msg"),
@@ -233,6 +235,13 @@ async def _find_leads(tx: Tx, new_texts: Sequence[PlacedText], routes: Sequence[
     if placeholders:
         await inbox.add_placeholders(tx, list(placeholders.values()))
     return lead_ids
+
+
+async def _hold_unclear(tx: Tx, texts: Sequence[tuple[Arrival, StoredText]]) -> None:
+    """Ends the unfinished turns of the threads in which a text may be an opt-out."""
+    unclear_threads = {(arrival.tenant_id, stored.interaction_id) for arrival, stored in texts if stored.is_unclear}
+    if unclear_threads:
+        await opt_out_decisions.hold_threads(tx, unclear_threads, UNCLEAR_REASON)
 
 
 async def _collect_texts(tx: Tx, texts: Sequence[tuple[Arrival, StoredText]]) -> dict[str, str]:

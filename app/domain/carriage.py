@@ -1,6 +1,6 @@
 """Values that are exchanged with carriers: outbound texts, outcomes, inbound texts, receipts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from app.domain import optout
 from app.domain.optout import ControlWord, Judgment
+from app.domain.quoting import has_quoting_shape
 from app.domain.words import Capability, MessageStatus
 
 FORM_CONTENT_TYPE = "application/x-www-form-urlencoded"
@@ -98,13 +99,22 @@ class InboundText:
     @cached_property
     def judgment(self) -> Judgment:
         """What the text is if its phone is suppressed: only then can YES mean START."""
-        return optout.judge_text(self.text, taken_as=self.taken_as, yes_restores=True, is_suppressed=True)
+        return self._judge(is_suppressed=True, yes_restores=True)
 
-    def judge_known(self, is_suppressed: bool, yes_restores: bool) -> Judgment:
-        """What the text is, now that it is known whether its phone is suppressed, and whether its
-        carrier takes YES for START. Judges again only if that can make a difference."""
-        if self.judgment.word != "start" or (is_suppressed and yes_restores):
+    @cached_property
+    def may_quote(self) -> bool:
+        """Whether it may matter what the text quotes from ours: by its shape, or by what it seems to be."""
+        return has_quoting_shape(self.text) or self.judgment.word is not None or self.judgment.is_possible
+
+    def judge_known(self, is_suppressed: bool, yes_restores: bool, our_texts: Sequence[str] = ()) -> Judgment:
+        """What the text is, now that it is known whether its phone is suppressed, whether its carrier
+        takes YES for START, and what the lead may have quoted. Judges again only if that can make a
+        difference."""
+        if not our_texts and (self.judgment.word != "start" or (is_suppressed and yes_restores)):
             return self.judgment
+        return self._judge(is_suppressed, yes_restores, our_texts)
+
+    def _judge(self, is_suppressed: bool, yes_restores: bool, our_texts: Sequence[str] = ()) -> Judgment:
         return optout.judge_text(
             self.text, taken_as=self.taken_as, yes_restores=yes_restores, is_suppressed=is_suppressed
         )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -29,6 +29,8 @@ class TranscriptText:
     status: str
     created_at: datetime
     possible_opt_out: bool
+    opt_out: bool | None
+    """Whether a person decided that the text is an opt-out; None: nobody has decided."""
 
 
 class Entry(TypedDict):
@@ -40,10 +42,14 @@ class Entry(TypedDict):
     seq: int | None
     status: str
     media: list[dict[str, Any]]
+    possibleOptOut: NotRequired[bool]
+    """Present when the text may be, or might have been, an opt-out that was not clear."""
+    optOut: NotRequired[bool | None]
+    """Present beside `possibleOptOut`: what a person decided; null while nobody has."""
 
 
 def build_entry(text: TranscriptText) -> Entry:
-    return {
+    entry: Entry = {
         "timestamp": text.created_at,
         "role": text.role,
         "message": text.text,
@@ -53,3 +59,6 @@ def build_entry(text: TranscriptText) -> Entry:
         "status": text.status,
         "media": text.media,
     }
+    if text.possible_opt_out or text.opt_out is not None:
+        entry |= {"possibleOptOut": True, "optOut": text.opt_out}
+    return entry

@@ -10,6 +10,8 @@ Channel = Literal["sms", "phone", "email"]
 Capability = Literal["sms", "mms", "voice"]
 Encoding = Literal["GSM-7", "UCS-2"]
 Cause = Literal["lead", "person"]
+PossibleOptOut = Literal["hold", "forward"]
+"""What becomes of a text that may be an opt-out: it waits for a person, or the agent gets it."""
 
 InteractionStatus = Literal[
     "in_progress",

@@ -116,6 +116,7 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
             provider_message_id=get_text(payload, "id"),
             status=STATUSES.get(get_text(payload, "status") or ""),
             message_id=dict(hook.query).get("message") or get_text(payload, "reference"),
+            to=from_carrier(get_text(payload, "to") or "") or None,
             code=get_text(payload, "code"),
             has_opted_out=payload.get("code") == OPT_OUT_CODE,
             at=_get_time(payload, "at"),

@@ -10,6 +10,7 @@ from app.store.engine import Tx
 from app.store.inbox import IncomingText
 from app.store.leads import mark_active_sql
 from app.store.may_text import is_suppressed_sql
+from app.store.opt_out_decisions import awaits_decision_sql
 from app.store.rows import columns_of, unnest_sql
 from app.store.status_history import first_step_sql
 from app.store.suppressions import PhoneKey
@@ -57,11 +58,17 @@ class StoredText:
 
     interaction_id: str
     forwardable: bool
+    is_unclear: bool
+    """It may be an opt-out, and waits for a person's decision."""
 
 
+IS_UNCLEAR_SQL = """(a.possible_opt_out AND a.is_forwardable AND (
+        SELECT s.possible_opt_out = 'hold' FROM tenants s WHERE s.tenant_id = a.tenant_id))"""
+"""A condition on the arrival `a`: it may be an opt-out, and its tenant wants such texts held."""
 STORE_ARRIVALS_SQL = f"""
 WITH asked AS (
-    SELECT *, row_number() OVER (PARTITION BY tenant_id, our_number, lead_phone ORDER BY i) AS nth,
+    SELECT *, {IS_UNCLEAR_SQL} AS is_unclear,
+           row_number() OVER (PARTITION BY tenant_id, our_number, lead_phone ORDER BY i) AS nth,
            count(*) OVER (PARTITION BY tenant_id, our_number, lead_phone) AS together
     FROM {unnest_sql(Arrival, numbered=True)}
 ), threads AS (
@@ -88,18 +95,22 @@ WITH asked AS (
 ), stored AS (
     INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, seq, role, source, text,
         media, status, status_history, to_phone, from_phone, account_id, provider,
-        provider_message_id, forwardable, possible_opt_out, late, incomplete)
+        provider_message_id, forwardable, possible_opt_out, awaits_decision, late, incomplete)
     SELECT a.tenant_id, a.message_id, t.interaction_id, t.lead_id, t.last_seq - a.together + a.nth,
            'user', 'inbound', a.text, a.media::jsonb, 'received',
            {first_step_sql("'received'")},
            a.our_number, a.lead_phone, a.account_id, a.provider, a.provider_id,
-           a.is_forwardable AND t.agent_mode, a.possible_opt_out, a.is_late, a.is_late
+           a.is_forwardable AND t.agent_mode, a.possible_opt_out,
+           a.is_unclear OR a.is_forwardable AND t.agent_mode AND (
+               {awaits_decision_sql("t")}
+               OR bool_or(a.is_unclear) OVER (PARTITION BY a.tenant_id, a.our_number, a.lead_phone)),
+           a.is_late, a.is_late
     FROM asked a JOIN threads t USING (tenant_id, our_number, lead_phone)
-    RETURNING tenant_id, message_id, interaction_id, forwardable
+    RETURNING tenant_id, message_id, interaction_id, forwardable AND NOT awaits_decision AS forwardable
 ), touched AS (
     {mark_active_sql("threads")}
 )
-SELECT s.interaction_id, s.forwardable
+SELECT s.interaction_id, s.forwardable, a.is_unclear
 FROM asked a JOIN stored s USING (tenant_id, message_id) ORDER BY a.i
 """
 
@@ -168,24 +179,27 @@ async def find_incomplete(tx: Tx, copies: Sequence[IncomingText]) -> list[Incomp
 
 COMPLETE_SQL = f"""
 WITH asked AS (
-    SELECT * FROM {unnest_sql(Arrival, numbered=True)}
+    SELECT *, {IS_UNCLEAR_SQL} AS is_unclear FROM {unnest_sql(Arrival, numbered=True)}
 ), fuller AS (
     UPDATE messages m SET incomplete = false,
         text = CASE WHEN m.text !~ '\\S' THEN a.text ELSE m.text END,
         media = CASE WHEN m.media = '[]' THEN a.media::jsonb ELSE m.media END,
         forwardable = m.forwardable OR a.is_forwardable AND t.agent_mode,
-        possible_opt_out = m.possible_opt_out OR a.possible_opt_out
+        possible_opt_out = m.possible_opt_out OR a.possible_opt_out,
+        awaits_decision = m.awaits_decision OR a.is_unclear AND NOT m.possible_opt_out
+            OR a.is_forwardable AND t.agent_mode AND {awaits_decision_sql("t")}
     FROM asked a, interactions t
     WHERE m.tenant_id = a.tenant_id AND m.message_id = a.message_id
       AND t.tenant_id = a.tenant_id AND t.interaction_id = m.interaction_id
-    RETURNING m.tenant_id, m.interaction_id, m.seq, m.text, a.i, a.is_forwardable AND t.agent_mode
-        AS forwardable
+    RETURNING m.tenant_id, m.interaction_id, m.seq, m.text, a.i,
+        a.is_forwardable AND t.agent_mode AND NOT m.awaits_decision AS forwardable,
+        a.is_unclear AND m.awaits_decision AS is_unclear
 ), shown AS (
     UPDATE interactions t SET last_preview = left(f.text, 160), updated_at = clock_timestamp()
     FROM fuller f WHERE t.tenant_id = f.tenant_id AND t.interaction_id = f.interaction_id
       AND t.last_seq = f.seq
 )
-SELECT interaction_id, forwardable FROM fuller ORDER BY i
+SELECT interaction_id, forwardable, is_unclear FROM fuller ORDER BY i
 """
 
 

@@ -1,8 +1,9 @@
 """The list of threads on the page: first the threads that need a person, then the others, each with
 the newest activity first.
 
-A thread needs a person while its status is `follow_up`, while a reply of its agent is held, or
-while our newest text in it has failed (for a week, unless the thread is finished)."""
+A thread needs a person while its status is `follow_up`, while a reply of its agent is held, while a
+text that may be an opt-out waits for a decision, or while our newest text in it has failed (for a
+week, unless the thread is finished)."""
 
 from collections.abc import Sequence
 from dataclasses import replace

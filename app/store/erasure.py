@@ -68,7 +68,8 @@ SILENCE_THREADS_SQL = (
     WHERE t.tenant_id = $1 AND t.interaction_id = a.interaction_id
     """,
     """
-    UPDATE messages m SET text = '', media = '[]', incomplete = false, lead_id = a.heir
+    UPDATE messages m SET text = '', media = '[]', incomplete = false, opt_out = NULL,
+        awaits_decision = false, lead_id = a.heir
     FROM unnest($2::text[], $3::text[]) AS a(interaction_id, heir)
     WHERE m.tenant_id = $1 AND m.interaction_id = a.interaction_id AND m.lead_id = $4
     """,

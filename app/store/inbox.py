@@ -20,6 +20,8 @@ class IncomingText:
     lead_phone: str
     phone_hash: bytes
     provider_id: str
+    may_quote: bool
+    """It may quote one of our texts."""
 
     @property
     def identity(self) -> tuple[str, str, str]:
@@ -80,6 +82,8 @@ class Route:
     primary_campaign: str | None
     suppressed: bool
     made_needless: bool
+    our_texts: list[str]
+    """Our last three texts in the thread, if the lead may have quoted one."""
 
 
 FIND_ROUTES_SQL = f"""
@@ -101,7 +105,12 @@ SELECT coalesce(t.lead_id, member.lead_id, anybody.lead_id) AS lead_id,
        first.campaign_id AS primary_campaign,
        {is_suppressed_sql("o.tenant_id", "o.lead_phone")} AS suppressed,
        EXISTS (SELECT 1 FROM outbox x WHERE x.tenant_id = o.tenant_id
-               AND x.to_phone = o.lead_phone AND x.cancel_on_reply) AS made_needless
+               AND x.to_phone = o.lead_phone AND x.cancel_on_reply) AS made_needless,
+       CASE WHEN o.may_quote THEN ARRAY(
+           SELECT m.text FROM messages m
+           WHERE m.tenant_id = t.tenant_id AND m.interaction_id = t.interaction_id AND m.role = 'agent'
+             AND m.seq IS NOT NULL AND m.status NOT IN ('note', 'cancelled')
+           ORDER BY m.seq DESC LIMIT 3) ELSE '{{}}' END AS our_texts
 FROM owned o
 LEFT JOIN interactions t ON t.tenant_id = o.tenant_id AND t.our_number = o.our_number
     AND t.lead_phone = o.lead_phone

@@ -10,6 +10,7 @@ from app.domain.turns import HeldReply, TurnState
 from app.store import search
 from app.store.engine import ReadTx, Tx, as_columns
 from app.store.may_text import may_not_text_sql
+from app.store.opt_out_decisions import awaits_decision_sql
 from app.store.rows import hints_of
 from app.store.thread_filters import ThreadFilter
 from app.store.threads import ThreadKey
@@ -58,6 +59,8 @@ class Thread:
     error_code: str | None
     error_message: str | None
     last_failed: bool
+    awaits_decision: bool
+    """A text that may be an opt-out waits for a person, and so do the texts after it."""
 
     @property
     def key(self) -> ThreadKey:
@@ -74,7 +77,8 @@ SELECT t.tenant_id, t.interaction_id, t.our_number, t.lead_phone, t.lead_id, t.c
        turn.attempt AS turn_attempt, turn.due_at AS turn_again_at,
        held.turn_id AS held_turn_id, held.held, newest.provider, newest.provider_message_id,
        last_sent.error_code, last_sent.error_message,
-       coalesce(last_sent.status IN ('failed', 'undelivered'), false) AS last_failed
+       coalesce(last_sent.status IN ('failed', 'undelivered'), false) AS last_failed,
+       {awaits_decision_sql("t")} AS awaits_decision
 FROM interactions t
 JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
 LEFT JOIN campaigns c ON c.tenant_id = t.tenant_id AND c.campaign_id = t.campaign_id
@@ -154,6 +158,7 @@ class Message(TranscriptText):
     error_code: str | None
     error_message: str | None
     late: bool
+    awaits_decision: bool
     send_at: datetime | None
     held_until: datetime | None
     held_reason: str | None

@@ -25,6 +25,8 @@ class KnownReceipt:
     code: str | None = None
     message: str | None = None
     has_opted_out: bool = False
+    recipient: str | None = None
+    """Whom the text was for, if the carrier says so."""
 
 
 APPLY_RECEIPTS_SQL = f"""
@@ -82,19 +84,25 @@ WITH said AS (
 ), settled AS (
     DELETE FROM outbox o USING owing w WHERE o.ctid = w.place AND o.state = 'unknown'
 )
-SELECT s.tenant_id, s.found AS message_id, s.to_phone, s.code FROM said s
-WHERE s.has_opted_out AND s.to_phone IS NOT NULL
+SELECT s.tenant_id, s.found AS message_id, coalesce(s.to_phone, s.recipient) AS to_phone, s.code,
+       s.account_id, coalesce(s.provider_message_id, s.message_id) AS carrier_id, s.at
+FROM said s
+WHERE s.has_opted_out AND coalesce(s.to_phone, s.recipient) IS NOT NULL
 """
 
 
 @dataclass(frozen=True, slots=True)
 class ReportedOptOut:
-    """A carrier reports for a known text that its recipient has opted out."""
+    """A carrier reports that the recipient of a text has opted out. `message_id`: None if we do not
+    know the text; the carrier names it `carrier_id`. `at`: when, if the carrier says so."""
 
     tenant_id: str
-    message_id: str
+    message_id: str | None
     to_phone: str
     code: str | None
+    account_id: str
+    carrier_id: str | None
+    at: datetime | None
 
 
 async def apply_receipts(tx: Tx, known_receipts: Sequence[KnownReceipt]) -> list[ReportedOptOut]:

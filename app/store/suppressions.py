@@ -5,6 +5,7 @@ A cause holds the phone and its keyed hash. An erasure removes the phone; the ha
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import NamedTuple
 
 from app.domain import ids
@@ -141,6 +142,45 @@ async def add_news(tx: Tx, causes: Sequence[Cause]) -> None:
     await add(tx, [distinct_causes[row["nth"] - 1] for row in new_rows])
 
 
+@dataclass(frozen=True, slots=True)
+class ForeignOptOut:
+    """A carrier's report that a phone opted out, about a text that we do not know."""
+
+    tenant_id: str
+    account_id: str
+    carrier_id: str | None
+    phone: str
+    phone_hash: bytes
+    at: datetime | None
+
+
+FIND_FOREIGN_NEWS_SQL = f"""
+WITH wanted AS (
+    SELECT a.*, 'opted_out:' || a.carrier_id AS report_id FROM {unnest_sql(ForeignOptOut, numbered=True)}
+    WHERE (EXISTS (SELECT 1 FROM leads l WHERE l.tenant_id = a.tenant_id AND l.phone = a.phone)
+           OR EXISTS (SELECT 1 FROM interactions t WHERE t.tenant_id = a.tenant_id AND t.lead_phone = a.phone))
+      AND NOT EXISTS (
+          SELECT 1 FROM consent_events e WHERE e.tenant_id = a.tenant_id AND e.phone_hash = a.phone_hash
+            AND e.event = 'opted_in' AND e.at >= coalesce(a.at, clock_timestamp()))
+), fresh AS (
+    INSERT INTO provider_ids_seen (tenant_id, account_id, provider_id)
+    SELECT tenant_id, account_id, report_id FROM wanted ORDER BY 1, 2, 3
+    ON CONFLICT DO NOTHING RETURNING tenant_id, account_id, provider_id
+)
+SELECT min(w.i) - 1 AS place FROM wanted w
+JOIN fresh f ON f.tenant_id = w.tenant_id AND f.account_id = w.account_id AND f.provider_id = w.report_id
+GROUP BY w.tenant_id, w.account_id, w.report_id ORDER BY 1
+"""
+
+
+async def find_foreign_news(tx: Tx, reports: Sequence[ForeignOptOut]) -> list[int]:
+    """The places of those reports that are news about the phone of a lead: not heeded before, however
+    often they come, and not older than the lead's last opt-in. Locks the phones."""
+    await lock_phones_only(tx, sorted({PhoneKey(report.tenant_id, report.phone) for report in reports}))
+    rows = await tx.fetch_rows(FIND_FOREIGN_NEWS_SQL, *columns_of(reports))
+    return [row["place"] for row in rows]
+
+
 LIFT_CAUSES_SQL = f"""{WITH_EVENTS_SQL}
 DELETE FROM suppressions s USING asked a
 WHERE s.tenant_id = a.tenant_id AND s.phone_hash = a.phone_hash AND s.cause = a.cause
@@ -191,10 +231,15 @@ JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, phone)
 {threads.LOCK_IN_ORDER_SQL}
 """
 STOP_THREADS_SQL = """
+WITH asked AS (
+    SELECT * FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
+), settled AS (  -- nobody need decide any more whether an earlier text was an opt-out
+    UPDATE messages m SET awaits_decision = false FROM asked a
+    WHERE m.tenant_id = a.tenant_id AND m.interaction_id = a.interaction_id AND m.awaits_decision
+)
 UPDATE interactions t SET status = 'dnc', updated_at = clock_timestamp(),
     status_before_dnc = CASE WHEN t.status = 'dnc' THEN t.status_before_dnc ELSE t.status END
-FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
-WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
+FROM asked a WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
 """
 
 

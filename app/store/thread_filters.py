@@ -33,6 +33,8 @@ class ThreadFilter:
 NEEDING_THREADS_SQL = """ARRAY(
     (SELECT n.interaction_id FROM turns n WHERE n.tenant_id = $1 AND n.held IS NOT NULL LIMIT 1000)
     UNION ALL
+    (SELECT n.interaction_id FROM messages n WHERE n.tenant_id = $1 AND n.awaits_decision LIMIT 1000)
+    UNION ALL
     (SELECT n.interaction_id FROM messages n JOIN interactions o USING (tenant_id, interaction_id)
      WHERE n.tenant_id = $1 AND n.error_code IS NOT NULL
        AND n.status IN ('failed', 'undelivered') AND n.seq IS NOT NULL
@@ -43,7 +45,8 @@ NEEDING_THREADS_SQL = """ARRAY(
                          AND later.interaction_id = n.interaction_id AND later.role = 'agent'
                          AND later.status <> 'note')
      ORDER BY n.created_at DESC LIMIT 1000))"""
-"""Threads with a held reply or a failed text: they need a person, whatever their status."""
+"""Threads with a held reply, a text that may be an opt-out, or a failed text: they need a person,
+whatever their status."""
 NEEDS_PERSON_SQL = f"(t.status = 'follow_up' OR t.interaction_id = ANY ({NEEDING_THREADS_SQL}))"
 NEEDS_NOBODY_SQL = f"t.status <> 'follow_up' AND t.interaction_id <> ALL ({NEEDING_THREADS_SQL})"
 

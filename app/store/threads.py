@@ -154,7 +154,7 @@ UPDATE turns t SET state = 'cancelled', reason = $3, closed_at = clock_timestamp
 FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
   AND t.kind = 'live' AND t.state IN {UNFINISHED_SQL}
-RETURNING t.tenant_id, t.interaction_id
+RETURNING t.tenant_id, t.interaction_id, t.turn_id, t.accepted_at
 """
 
 

@@ -56,6 +56,8 @@ class InteractionShape(Out):
     last_message_at: datetime
     last_message_preview: str | None
     unread_count: int
+    awaits_decision: bool
+    """A text may be an opt-out: it waits for a person, and so do the texts after it."""
     agent_state: AgentState
 
 
@@ -81,6 +83,8 @@ def build_agent_state(thread: Thread) -> AgentState:
     state = thread.turn_state
     if thread.held_turn_id and state != "delivering":
         return AgentState(state="held", reason=f"{thread.held_turn_id}: a stale reply waits")
+    if thread.awaits_decision:
+        return AgentState(state="held", reason="a person decides whether the lead has opted out")
     if state is None:
         return AgentState(state="idle")
     if state == "delivering" and not thread.turn_posting:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from app import traces
 from app.commands import bulk as bulk_commands
-from app.commands import outgoing, resolve
+from app.commands import opt_out_decisions, outgoing, resolve
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.orders import (
@@ -36,7 +36,7 @@ from app.web.dependencies import (
     TenantRead,
     TenantTx,
 )
-from app.web.envelope import Answer, Error, Out
+from app.web.envelope import Answer, Body, Error, Out
 from app.web.idempotency import Key, build_key, claim_key
 from app.web.problems import list_error_details
 from app.web.sms_shapes import (
@@ -243,6 +243,11 @@ class MessageShape(Out):
     send_at: datetime | None
     held_until: datetime | None
     held_reason: str | None
+    possible_opt_out: bool
+    opt_out: bool | None
+    """What a person decided; null while nobody has."""
+    awaits_decision: bool
+    """The text goes to no agent before a person has decided whether the lead opted out."""
     history: list[Step]
     attempts: list[Try]
 
@@ -256,6 +261,19 @@ async def message(message_id: str, caller: ReadCaller, read: TenantRead) -> Answ
 async def cancel(message_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[MessageShape]:
     """Possible while the text is `scheduled` or `queued`."""
     await bulk_commands.cancel_text(tx, caller, message_id)
+    return Answer(data=await _get_message(tx, caller, message_id))
+
+
+class OptOutDecision(Body):
+    opt_out: bool
+
+
+@router.post("/messages/{message_id}/opt-out-decision", summary="Decide whether an unclear text is an opt-out")
+async def decide_opt_out(
+    message_id: str, body: OptOutDecision, caller: ApiCaller, tx: TenantTx
+) -> Answer[MessageShape]:
+    """An opt-out is obeyed like STOP. If it is none, the agent gets the text and those that waited with it."""
+    await opt_out_decisions.decide(tx, caller, message_id, is_opt_out=body.opt_out)
     return Answer(data=await _get_message(tx, caller, message_id))
 
 

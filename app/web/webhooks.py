@@ -154,9 +154,10 @@ async def take_inbound(request: Request) -> Response:
 
 def _is_batchable(texts: Sequence[InboundText]) -> bool:
     """Whether the texts may share a batch with other leads' texts: they are whole, come from one
-    phone, and none is a word such as STOP, which must take effect before the answer."""
+    phone, and none is, or may turn out to be, a word such as STOP, which must take effect before the
+    answer."""
     return len({text.sender for text in texts}) <= 1 and all(
-        text.part is None and text.taken_as is None and text.judgment.word is None for text in texts
+        text.part is None and text.taken_as is None and not text.may_quote for text in texts
     )
 
 

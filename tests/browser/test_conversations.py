@@ -15,7 +15,7 @@ from starlette.routing import Route as Path
 
 from app.domain import segments
 from app.resources import Resources
-from tests.browser.conftest import EMAIL, ZONE, Enter, Person
+from tests.browser.conftest import EMAIL, PICTURES, ZONE, Enter, Person
 from tests.browser.inbox import fill_thread
 from tests.makers import phone
 from tests.world import World, served, until
@@ -430,6 +430,34 @@ async def test_a_held_reply_appears_by_itself_and_is_edited_and_sent(sam: Person
     attempts = sam.page.get_by_role("region", name="Attempts")
     await attempts.get_by_text("Request").click()
     await expect(attempts).to_contain_text('"combinedText": "What does it cost?"')
+
+
+async def test_an_unclear_text_appears_with_two_buttons_and_is_decided(sam: Person, world: World) -> None:
+    thread = (await world.send(agentMode=True))["interactionId"]
+    await sam.read(thread)
+    stayed = await sam.same_page()
+    for text in ("wrong number", "How much is it?"):
+        await world.text(text)
+    unclear = sam.text("wrong number")
+    await expect(unclear).to_contain_text("Possible opt-out")
+    await expect(sam.text("How much is it?")).to_contain_text("Waits for your decision")
+    await expect(sam.state).to_have_text("The agent waits for your decision: Jane Miller may have opted out.")
+    await expect(sam.page.get_by_role("heading", name="Needs a person")).to_be_visible()
+    assert await stayed()
+    await sam.page.screenshot(path=PICTURES / "unclear.png")
+    await unclear.get_by_role("button", name="It is not").click()
+    await expect(unclear).to_contain_text("Not an opt-out")
+    await expect(sam.page.get_by_role("button", name="It is an opt-out")).to_have_count(0)
+    told = await world.told(1)
+    assert [text["text"] for text in told["message"]["messages"]] == ["wrong number", "How much is it?"]
+    await world.text("leave me alone")
+    await sam.text("leave me alone").get_by_role("button", name="It is an opt-out").click()
+    await expect(sam.page.get_by_role("combobox", name="Status", exact=True)).to_have_value("dnc")
+    contact = sam.page.get_by_role("complementary", name="Contact")
+    await contact.get_by_text("Undo a mistaken opt-out").click()
+    await contact.get_by_role("textbox", name="Reason").first.fill("She meant another company")
+    await contact.get_by_role("button", name="Undo").click()
+    await expect(contact).to_contain_text("May be contacted")
 
 
 async def test_an_agent_out_of_reach_is_told_with_the_next_try(sam: Person, world: World) -> None:

@@ -97,6 +97,7 @@ class Carrier:
                 "type": "status",
                 "id": accepted_text["id"],
                 "reference": accepted_text.get("reference"),
+                "to": accepted_text["to"],
                 "status": status,
                 "at": format_now(),
                 **({"code": code} if code else {}),

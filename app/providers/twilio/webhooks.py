@@ -76,6 +76,7 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
             provider_message_id=sid,
             status=STATUSES.get(vendor_status),
             message_id=get_message_parameter(hook),
+            to=from_carrier(form.get("To", "")) or None,
             code=code,
             has_opted_out=code in OPT_OUT_CODES,
         )

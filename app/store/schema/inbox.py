@@ -26,7 +26,8 @@ class InboundPart(Table):
 
 
 class ProviderIdSeen(Table):
-    """The provider's ids of all inbound texts, to ignore repeats. Never deleted."""
+    """The provider's ids of all inbound texts, and `opted_out:` with the id of a text of another system
+    whose receipt was heeded as an opt-out; to ignore repeats. Never deleted."""
 
     __tablename__ = "provider_ids_seen"
     __table_args__ = (tenant_constraint(),)

@@ -34,6 +34,7 @@ class Tenant(Table):
     )
     opt_out_confirmation: Mapped[str | None]
     help_text: Mapped[str | None]
+    possible_opt_out: Mapped[str] = mapped_column(server_default="hold")
     smart_encoding: Mapped[bool] = flag_column(False)
     texts_per_day: Mapped[int | None]
     allowed_countries: Mapped[list[str] | None]

@@ -97,6 +97,18 @@ class Message(Table):
             "created_at",
             postgresql_where=sql("error_code IS NOT NULL"),
         ),
+        Index(
+            "ix_messages_awaiting",
+            "tenant_id",
+            "interaction_id",
+            postgresql_where=sql("awaits_decision"),
+        ),
+        Index(
+            "ix_messages_decided",
+            "tenant_id",
+            "message_id",
+            postgresql_where=sql("opt_out IS NOT NULL"),
+        ),
     )
     tenant_id: Mapped[str] = id_key()
     message_id: Mapped[str] = id_key()
@@ -125,7 +137,12 @@ class Message(Table):
     forwardable: Mapped[bool] = flag_column(False)
     """For an inbound text: received while agent mode was on."""
     possible_opt_out: Mapped[bool] = flag_column(False)
-    """For an inbound text: it may be an opt-out; a person or an agent decides."""
+    """For an inbound text: it may be an opt-out, but not surely."""
+    opt_out: Mapped[bool | None]
+    """For an inbound text: whether a person decided that it is an opt-out."""
+    awaits_decision: Mapped[bool] = flag_column(False)
+    """For an inbound text: it may be an opt-out, or came after such a text, and goes to no agent before a
+    person has decided."""
     late: Mapped[bool] = flag_column(False)
     """For an inbound text: fetched from the carrier's record after a downtime."""
     incomplete: Mapped[bool] = flag_column(False)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from app.commands import consent as commands
-from app.commands import dnc
+from app.commands import dnc, opt_out_decisions
 from app.domain.words import Cause
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
 from app.web.envelope import Answer, Body, Line, Out
@@ -73,4 +73,16 @@ async def suppress(body: Suppress, caller: ApiCaller, tx: TenantTx, idempotency:
 async def lift(phone: str, caller: ApiCaller, tx: TenantTx, reason: Reason = None) -> Answer[ConsentShape]:
     """If the lead opted out, only the lead can opt in again."""
     await dnc.release(tx, caller, await dnc.normalize_phones(tx, caller, [phone]), reason)
+    return build_answer(await commands.get_consent(tx, caller.tenant_id, phone))
+
+
+class Undo(Body):
+    reason: Annotated[Line, Field(min_length=1, pattern=r"\S")]
+
+
+@router.post("/suppressions/{phone}/undo", summary="Undo an opt-out that was a mistake")
+async def undo(phone: str, body: Undo, caller: ApiCaller, tx: TenantTx) -> Answer[ConsentShape]:
+    """Only for an opt-out that a sentence was taken for, or that a person decided: never for a word such as
+    STOP, or for what a carrier said."""
+    await opt_out_decisions.undo(tx, caller, phone, body.reason)
     return build_answer(await commands.get_consent(tx, caller.tenant_id, phone))

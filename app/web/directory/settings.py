@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from app.commands import brakes
 from app.commands import tenants as commands
 from app.commands.directory import require_found
+from app.domain.words import PossibleOptOut
 from app.store import tenants
 from app.store.schema import Tenant
 from app.web.dependencies import AdminCaller, TenantRead, TenantTx
@@ -44,6 +45,8 @@ class SettingsChange(Body):
     quiet_hours: QuietHoursBody | None = None
     opt_out_confirmation: StoredText | None = None
     help_text: StoredText | None = None
+    possible_opt_out: PossibleOptOut | None = None
+    """A text that may be an opt-out waits for a person (`hold`), or the agent gets it (`forward`)."""
     smart_encoding: bool | None = None
     """Replaces typographic characters by plain GSM ones if that saves the text from UCS-2."""
     texts_per_day: Annotated[int, Field(ge=0)] | None = None
@@ -64,7 +67,14 @@ class QuietHours(Out):
     end: str
 
 
-@show_fields_of(SettingsChange, Tenant, after="name", default_provider=ProviderName | None, quiet_hours=QuietHours)
+@show_fields_of(
+    SettingsChange,
+    Tenant,
+    after="name",
+    default_provider=ProviderName | None,
+    quiet_hours=QuietHours,
+    possible_opt_out=PossibleOptOut,
+)
 class SettingsShape(Out):
     tenant_id: str
     name: str

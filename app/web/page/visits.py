@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from app.access import sessions
 from app.access.sessions import Person
+from app.domain.consent import find_undoable
 from app.domain.problems import NotFound, Problem
 from app.domain.segments import GSM_REPLACEMENTS
 from app.resources import Resources
@@ -246,6 +247,7 @@ async def _build_thread_context(tx: Tx, person: Person, interaction_id: str, bef
         await interactions.mark_read(tx, *key, thread.last_seq)
     phone, contact = thread.lead_phone, await store.get_contact(tx, *key)
     consent = await consent_events.list_of_phone(tx, person.tenant_id, phone)
+    causes = (await suppressions.get_causes(tx, person.tenant_id, [phone])).get(phone, [])
     actors = sorted({entry.actor for entry in entries if entry.actor} | {event.actor for event in consent})
     answered_keys = {item.get("key") for item in contact.questionnaire}
     tenant = await tenants.get(tx, person.tenant_id)
@@ -267,7 +269,8 @@ async def _build_thread_context(tx: Tx, person: Person, interaction_id: str, bef
         "canned": await store.list_canned_replies(tx, person.tenant_id),
         "contact": contact,
         "unanswered": [item for item in contact.questions if item.get("key") not in answered_keys],
-        "causes": (await suppressions.get_causes(tx, person.tenant_id, [phone])).get(phone, []),
+        "causes": causes,
+        "undoable": "lead" in causes and bool(find_undoable(consent)),
         "consent": consent,
         "others": [
             other_thread

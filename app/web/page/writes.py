@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form
 from pydantic import Field
 from starlette.responses import Response
 
-from app.commands import bulk, dnc, held_replies, modes, outgoing
+from app.commands import bulk, dnc, held_replies, modes, opt_out_decisions, outgoing
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.idempotency import IdempotencyKey, ReplayedAnswer
@@ -168,6 +168,36 @@ async def settle_held(
                 await held_replies.release_held_reply(tx, visit.person.caller, turn, words)
 
     return await visits.run_and_go_back(visit, interaction_id, settle_reply)
+
+
+@router.post("/opt-out")
+async def decide_opt_out(
+    interaction_id: str,
+    visit: VisitPost,
+    text: Annotated[str, Form(max_length=64)],
+    answer: Annotated[Literal["yes", "no"], Form()],
+) -> Response:
+    """Records whether a text that may be an opt-out is one."""
+
+    async def decide_one() -> None:
+        async with visit.resources.database.tenant_tx(visit.person.tenant_id) as tx:
+            await opt_out_decisions.decide(tx, visit.person.caller, text, is_opt_out=answer == "yes")
+
+    return await visits.run_and_go_back(visit, interaction_id, decide_one)
+
+
+@router.post("/undo-opt-out")
+async def undo_opt_out(
+    interaction_id: str, visit: VisitPost, reason: Annotated[str, Form(max_length=500)] = ""
+) -> Response:
+    """Undoes an opt-out that was a mistake."""
+
+    async def undo_one() -> None:
+        async with visit.resources.database.tenant_tx(visit.person.tenant_id) as tx:
+            row = await visits.find_thread(tx, visit.person.tenant_id, interaction_id)
+            await opt_out_decisions.undo(tx, visit.person.caller, row.lead_phone, reason.strip())
+
+    return await visits.run_and_go_back(visit, interaction_id, undo_one)
 
 
 @router.post("/agent-mode")

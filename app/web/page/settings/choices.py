@@ -18,6 +18,8 @@ COUNTRIES: Choices = [
     for region in sorted(phonenumbers.SUPPORTED_REGIONS)
 ]
 
+POSSIBLE_OPT_OUTS: Choices = [("hold", "Waits for a person to decide"), ("forward", "Goes to the agent")]
+
 
 async def list_numbers(read: ReadTx, tenant_id: str) -> Choices:
     return [

@@ -66,6 +66,14 @@ GROUPS = group_fields(
         hint="If empty, a standard text. Not sent if the carrier sends its own confirmation.",
     ),
     Field("helpText", "Answer to HELP", "area", hint="If empty, a standard text."),
+    Field(
+        "possibleOptOut",
+        "A text that may be an opt-out",
+        "choice",
+        required=True,
+        choices=choices.POSSIBLE_OPT_OUTS,
+        hint="Such as “wrong number”.",
+    ),
 )
 
 
