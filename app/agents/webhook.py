@@ -16,12 +16,13 @@ from typing import Any
 import httpx
 
 from app.domain.orders import require_sendable
+from app.domain.outcomes import OUTCOME_FIELDS, Outcome, parse_outcome
 from app.domain.problems import Invalid
 from app.domain.retry_after import read_retry_after
 from app.domain.turns import MOST_TEXTS, TurnState
 
 MAX_RECORDED_ANSWER = 4096
-FORMS = ("reply", "replies", "handoff")
+FORMS = ("reply", "replies", "handoff", *OUTCOME_FIELDS)
 """The fields of an answer. An answer that is not empty has at least one of them."""
 JSON_WORDS = {
     list: "a list",
@@ -44,6 +45,12 @@ class Taken:
     """Inline texts that may not be sent."""
     why: str | None = None
     """What is wrong with the answer."""
+    outcome: Outcome | None = None
+    """What the conversation came to."""
+    wrong_outcome: tuple[dict[str, Any], str] | None = None
+    """An outcome that cannot be understood, and why."""
+    gives_reply: bool = False
+    """The answer has a reply, though maybe one that may not be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +126,23 @@ def read_answer(response: httpx.Response, now: datetime | None = None) -> Answer
     return _parse_answer({key: value for key, value in answer.items() if value is not None})
 
 
-TurnOutcome = tuple[TurnState, str | None, tuple[str, ...] | None, tuple[str, ...], str | None]
+TurnOutcome = tuple[
+    TurnState,
+    str | None,
+    tuple[str, ...] | None,
+    tuple[str, ...],
+    str | None,
+    Outcome | None,
+    tuple[dict[str, Any], str] | None,
+]
 
 
 def to_turn_outcome(answer: Answer) -> TurnOutcome:
     """The turn's state, its reason and its texts; the texts that may not be sent, and what is
-    wrong with the answer."""
+    wrong with the answer; the outcome, and one that cannot be understood."""
     if isinstance(answer, Failed):
-        return "failed", answer.why, None, (), None
-    texts, beside = answer.texts, (answer.refused, answer.why)
+        return "failed", answer.why, None, (), None, None, None
+    texts, beside = answer.texts, (answer.refused, answer.why, answer.outcome, answer.wrong_outcome)
     if answer.handoff:
         return "handed_off", answer.handoff, texts or None, *beside
     if texts is None:
@@ -143,7 +158,9 @@ def outcome(answer: Answer) -> str:
         return "handoff"
     if answer.texts is not None:
         return "replies"
-    return "unclear" if answer.why else "silent"
+    if answer.outcome:
+        return "outcome"
+    return "unclear" if answer.why or answer.wrong_outcome else "silent"
 
 
 def _parse_answer(answer: dict[str, Any]) -> Taken:
@@ -158,7 +175,18 @@ def _parse_answer(answer: dict[str, Any]) -> Taken:
         given_fields = ", ".join(sorted(_clean_text(key)[:40] for key in answer)[:5])
         faults.append(f"the answer holds none of {', '.join(FORMS)}, but {given_fields}")
     handoff = _parse_reason(answer.get("reason")) if handoff_flag is True else None
-    return Taken(texts, handoff, refused_texts, "; ".join(faults) or None)
+    outcome, wrong_outcome = _parse_outcome(answer)
+    gives_reply = "reply" in answer or "replies" in answer
+    return Taken(texts, handoff, refused_texts, "; ".join(faults) or None, outcome, wrong_outcome, gives_reply)
+
+
+def _parse_outcome(answer: dict[str, Any]) -> tuple[Outcome | None, tuple[dict[str, Any], str] | None]:
+    """The outcome, or one that cannot be understood with its faults."""
+    given = {name: _clean(answer[name]) for name in OUTCOME_FIELDS if name in answer}
+    outcome, faults = parse_outcome(given)
+    if faults:
+        return None, (given, "; ".join(faults))
+    return outcome or None, None
 
 
 def _parse_reply(answer: dict[str, Any]) -> tuple[tuple[str, ...] | None, tuple[str, ...], list[str]]:
@@ -200,6 +228,18 @@ def _parse_reason(value: object) -> str:
 def _clean_text(text: str) -> str:
     """`text` without NUL and lone surrogates, which neither a database nor a carrier accepts."""
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+def _clean(value: Any) -> Any:
+    """As `_clean_text`, in all strings of a JSON value; without null fields of objects."""
+    match value:
+        case str():
+            return _clean_text(value)
+        case list():
+            return [_clean(item) for item in value]
+        case dict():
+            return {_clean_text(name): _clean(item) for name, item in value.items() if item is not None}
+    return value
 
 
 def clip_answer(response: httpx.Response) -> str:

@@ -60,10 +60,16 @@ async def heed_words(tx: Tx, arrivals: Sequence[Arrival]) -> None:
                 await _heed_help(tx, word_arrivals)
 
 
-async def _heed_stop(tx: Tx, arrivals: Sequence[Arrival]) -> None:
+async def heed_agent(tx: Tx, arrival: Arrival, agent: str) -> None:
+    """Obeys an agent that read a wish not to be texted in the lead's text. The caller has locked the
+    phone and its threads."""
+    await _heed_stop(tx, [arrival], agent)
+
+
+async def _heed_stop(tx: Tx, arrivals: Sequence[Arrival], actor: str = "lead") -> None:
     tenant_id = arrivals[0].tenant_id
     earlier_causes = await suppressions.get_causes(tx, tenant_id, [arrival.lead_phone for arrival in arrivals])
-    await suppressions.add(tx, [_build_cause(arrival) for arrival in arrivals])
+    await suppressions.add(tx, [_build_cause(arrival, actor) for arrival in arrivals])
     answered_by_carrier = {arrival.lead_phone for arrival in arrivals if arrival.is_answered}
     new_stops = {
         a.lead_phone: a
@@ -130,13 +136,13 @@ async def _send_answer(tx: Tx, arrivals: Sequence[Arrival], text: str) -> None:
     tx.hints[OUTBOX_HINT] = AT_ONCE
 
 
-def _build_cause(arrival: Arrival) -> Cause:
+def _build_cause(arrival: Arrival, actor: str = "lead") -> Cause:
     assert arrival.word
     return Cause(
         tenant_id=arrival.tenant_id,
         phone=arrival.lead_phone,
         cause="lead",
-        actor="lead",
+        actor=actor,
         event=EVENT_BY_WORD[arrival.word],
         rule=arrival.rule,
         text=arrival.text,
