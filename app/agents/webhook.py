@@ -5,10 +5,12 @@ Signature: Standard Webhooks (https://www.standardwebhooks.com), HMAC-SHA256 ove
 """
 
 import base64
+import contextlib
 import hmac
 import json
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -22,6 +24,9 @@ from app.domain.retry_after import read_retry_after
 from app.domain.turns import MOST_TEXTS, TurnState
 
 MAX_RECORDED_ANSWER = 4096
+MAX_ANSWER_BYTES = 65_536
+ZLIB_OR_GZIP = 47
+"""The `wbits` with which zlib reads gzip and deflate."""
 FORMS = ("reply", "replies", "handoff", *OUTCOME_FIELDS)
 """The fields of an answer. An answer that is not empty has at least one of them."""
 JSON_WORDS = {
@@ -49,7 +54,7 @@ class Taken:
     """What the conversation came to."""
     wrong_outcome: tuple[dict[str, Any], str] | None = None
     """An outcome that cannot be understood, and why."""
-    gives_reply: bool = False
+    gives_reply: bool = field(default=False, compare=False)
     """The answer has a reply, though maybe one that may not be sent."""
 
 
@@ -108,13 +113,36 @@ def _parse_url(url: str) -> httpx.URL:
     return httpx.URL(url)
 
 
+def decompress(response: httpx.Response) -> httpx.Response:
+    """The response with its body as it was before compression, of at most `MAX_ANSWER_BYTES`. We ask
+    for no compression, but some servers compress all the same. `extensions["unread_encoding"]` names a
+    compression that cannot be undone."""
+    encoding = response.extensions.get("encoding", "")
+    if encoding in ("", "identity") or not response.content:
+        return response
+    extensions = {**response.extensions, "unread_encoding": encoding}
+    content = response.content
+    if encoding in ("gzip", "x-gzip", "deflate"):
+        with contextlib.suppress(zlib.error):
+            content = zlib.decompressobj(ZLIB_OR_GZIP).decompress(content, MAX_ANSWER_BYTES + 1)
+            is_truncated = extensions["truncated"] or len(content) > MAX_ANSWER_BYTES
+            extensions |= {"unread_encoding": None, "truncated": is_truncated}
+    return httpx.Response(
+        response.status_code, headers=response.headers, content=content[:MAX_ANSWER_BYTES], extensions=extensions
+    )
+
+
 def read_answer(response: httpx.Response, now: datetime | None = None) -> Answer:
     """What an answer that came `now` means. After a 2xx the agent has the turn, even if the body is
     wrong; then `why` says what is wrong with it."""
     if not response.is_success:
         return Failed(f"HTTP {response.status_code}", read_retry_after(response.headers, now or datetime.now(UTC)))
+    if response.extensions.get("truncated"):
+        return Taken(why="the answer is longer than 64 KiB")
     if not response.content.strip():
         return Taken()
+    if encoding := response.extensions.get("unread_encoding"):
+        return Taken(why=f"the answer is compressed as {_clean_text(encoding)[:40]}, which cannot be read")
     try:
         answer = json.loads(response.content)
     except (ValueError, RecursionError):

@@ -101,7 +101,11 @@ async def _heed_help(tx: Tx, arrivals: Sequence[Arrival]) -> None:
 
 
 async def _send_answer(tx: Tx, arrivals: Sequence[Arrival], text: str) -> None:
-    """Stores an answer of the service itself, which is sent even to a suppressed phone."""
+    """Stores an answer of the service itself, which is sent even to a suppressed phone. Machines get
+    none: two of them could answer each other for ever."""
+    arrivals = [arrival for arrival in arrivals if phones.can_be_answered(arrival.lead_phone)]
+    if not arrivals:
+        return
     count = segments.count(text)
     accounts = await store.list_answer_accounts(tx, arrivals)
     await sending.store_texts(

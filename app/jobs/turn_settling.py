@@ -19,6 +19,7 @@ from app.store.hand_overs import PostEnd
 from app.store.turns import Turn, TurnEnd
 
 AnsweredHandOver = tuple[HandOver, PostResult]
+TurnAnswer = tuple[Turn, Taken]
 
 
 async def settle(tx: Tx, answers: Sequence[AnsweredHandOver]) -> None:
@@ -115,7 +116,6 @@ async def _act_on_late_answers(tx: Tx, answers: Sequence[tuple[Turn, Answer]]) -
             (turn, answer if _is_refusal(turn, answer) else replace(answer, texts=None))
             for turn, answer in accepted_answers
         ],
-        is_late=True,
     )
 
 
@@ -126,7 +126,7 @@ def _is_refusal(turn: Turn, answer: Taken) -> bool:
     return not turn.reply or turn.reply["texts"] != list(answer.texts)
 
 
-async def _act_on_answers(tx: Tx, accepted_answers: Sequence[tuple[Turn, Taken]], is_late: bool = False) -> None:
+async def _act_on_answers(tx: Tx, accepted_answers: Sequence[TurnAnswer]) -> None:
     """Sends the replies, carries out the outcomes, then hands threads to people: a reply beside a
     hand-off goes first."""
     first_answers, later_answers = _split_by_lead(accepted_answers)
@@ -140,7 +140,7 @@ async def _act_on_answers(tx: Tx, accepted_answers: Sequence[tuple[Turn, Taken]]
     await outcomes.settle(
         tx,
         [
-            _build_outcome_end(accepted_outcomes[turn.key], answer, is_late)
+            _build_outcome_end(accepted_outcomes[turn.key], answer)
             for turn, answer in first_answers
             if turn.key in accepted_outcomes and turn.key not in settled_keys
         ],
@@ -150,10 +150,7 @@ async def _act_on_answers(tx: Tx, accepted_answers: Sequence[tuple[Turn, Taken]]
         await _act_on_rest(tx, turn, answer, accepted_outcomes.get(turn.key))
     await outcomes.carry_out(tx, accepted_outcomes.values())
     if later_answers:
-        await _act_on_answers(tx, later_answers, is_late)
-
-
-TurnAnswer = tuple[Turn, Taken]
+        await _act_on_answers(tx, later_answers)
 
 
 def _split_by_lead(accepted_answers: Sequence[TurnAnswer]) -> tuple[list[TurnAnswer], list[TurnAnswer]]:
@@ -171,12 +168,12 @@ def _split_by_lead(accepted_answers: Sequence[TurnAnswer]) -> tuple[list[TurnAns
     return first_answers, later_answers
 
 
-def _build_outcome_end(outcome: AcceptedOutcome, answer: Taken, is_late: bool) -> TurnEnd:
-    """The end of a turn whose outcome no reply settled. If its reply was refused, or the answer was
-    late, the turn stays as it is."""
+def _build_outcome_end(outcome: AcceptedOutcome, answer: Taken) -> TurnEnd:
+    """The end of a turn whose outcome no reply settled. If its reply was refused, the turn stays as it
+    is."""
     if answer.handoff and outcome.turn.state in HANDED_OVER_STATES:
         return outcome.build_end("handed_off", hand_offs.build_reason(answer.handoff))
-    if is_late or answer.gives_reply:
+    if answer.gives_reply:
         return outcome.build_end(None, None)
     return outcomes.build_lone_end(outcome)
 

@@ -138,10 +138,12 @@ class RecordedAnswer:
     turn_id: str | None
     message_id: str | None
     interaction_id: str | None
+    seq: int | None
+    """The place of that text in its thread."""
 
 
 LIST_ANSWERS_SQL = """
-SELECT h.key, h.answer, h.author, h.at, h.turn_id, h.message_id, m.interaction_id
+SELECT h.key, h.answer, h.author, h.at, h.turn_id, h.message_id, m.interaction_id, m.seq
 FROM lead_answers h
 LEFT JOIN messages m ON m.tenant_id = h.tenant_id AND m.message_id = h.message_id
 WHERE h.tenant_id = $1 AND h.lead_id = $2
