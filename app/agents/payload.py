@@ -10,6 +10,7 @@ from pydantic import Field
 from pydantic_core import to_json
 from typing_extensions import TypedDict
 
+from app.domain.outcomes import RefusedOutcome
 from app.domain.transcripts import Entry, TranscriptText, build_entry
 from app.domain.turns import Asked, Known, TurnContext, Unsent
 from app.domain.windows import REPLY_WITHIN
@@ -70,6 +71,8 @@ class TurnFacts(TypedDict):
     throughSeq: int
     expiresAt: datetime
     unsentReply: Unsent | None
+    refusedOutcome: RefusedOutcome | None
+    """An outcome since the last payload that had no effect, or not all of its effect."""
 
 
 class Turn(TypedDict):
@@ -91,6 +94,7 @@ def build_turn(
     texts: Sequence[TranscriptText],
     transcript: Sequence[TranscriptText],
     unsent_reply: Unsent | None,
+    refused_outcome: RefusedOutcome | None,
     attempt: int,
     expires_at: datetime,
     now: datetime,
@@ -134,6 +138,7 @@ def build_turn(
             "turnId": context.turn_id,
             "throughSeq": context.last_seq,
             "unsentReply": unsent_reply,
+            "refusedOutcome": refused_outcome,
             "attempt": attempt,
             "expiresAt": expires_at,
         },
@@ -200,4 +205,4 @@ def build_sample(tenant_id: str, agent_id: str, now: datetime) -> Turn:
         questions=[],
         sms_agent_id=agent_id,
     )
-    return build_turn(context, [text], [text], None, 1, now + REPLY_WITHIN, now)
+    return build_turn(context, [text], [text], None, None, 1, now + REPLY_WITHIN, now)

@@ -5,10 +5,12 @@ Signature: Standard Webhooks (https://www.standardwebhooks.com), HMAC-SHA256 ove
 """
 
 import base64
+import contextlib
 import hmac
 import json
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -16,12 +18,16 @@ from typing import Any
 import httpx
 
 from app.domain.orders import require_sendable
+from app.domain.outcomes import OUTCOME_FIELDS, Outcome, parse_outcome
 from app.domain.problems import Invalid
 from app.domain.retry_after import read_retry_after
 from app.domain.turns import MOST_TEXTS, TurnState
 
 MAX_RECORDED_ANSWER = 4096
-FORMS = ("reply", "replies", "handoff")
+MAX_ANSWER_BYTES = 65_536
+ZLIB_OR_GZIP = 47
+"""The `wbits` with which zlib reads gzip and deflate."""
+FORMS = ("reply", "replies", "handoff", *OUTCOME_FIELDS)
 """The fields of an answer. An answer that is not empty has at least one of them."""
 JSON_WORDS = {
     list: "a list",
@@ -44,6 +50,12 @@ class Taken:
     """Inline texts that may not be sent."""
     why: str | None = None
     """What is wrong with the answer."""
+    outcome: Outcome | None = None
+    """What the conversation came to."""
+    wrong_outcome: tuple[dict[str, Any], str] | None = None
+    """An outcome that cannot be understood, and why."""
+    gives_reply: bool = field(default=False, compare=False)
+    """The answer has a reply, though maybe one that may not be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +113,36 @@ def _parse_url(url: str) -> httpx.URL:
     return httpx.URL(url)
 
 
+def decompress(response: httpx.Response) -> httpx.Response:
+    """The response with its body as it was before compression, of at most `MAX_ANSWER_BYTES`. We ask
+    for no compression, but some servers compress all the same. `extensions["unread_encoding"]` names a
+    compression that cannot be undone."""
+    encoding = response.extensions.get("encoding", "")
+    if encoding in ("", "identity") or not response.content:
+        return response
+    extensions = {**response.extensions, "unread_encoding": encoding}
+    content = response.content
+    if encoding in ("gzip", "x-gzip", "deflate"):
+        with contextlib.suppress(zlib.error):
+            content = zlib.decompressobj(ZLIB_OR_GZIP).decompress(content, MAX_ANSWER_BYTES + 1)
+            is_truncated = extensions["truncated"] or len(content) > MAX_ANSWER_BYTES
+            extensions |= {"unread_encoding": None, "truncated": is_truncated}
+    return httpx.Response(
+        response.status_code, headers=response.headers, content=content[:MAX_ANSWER_BYTES], extensions=extensions
+    )
+
+
 def read_answer(response: httpx.Response, now: datetime | None = None) -> Answer:
     """What an answer that came `now` means. After a 2xx the agent has the turn, even if the body is
     wrong; then `why` says what is wrong with it."""
     if not response.is_success:
         return Failed(f"HTTP {response.status_code}", read_retry_after(response.headers, now or datetime.now(UTC)))
+    if response.extensions.get("truncated"):
+        return Taken(why="the answer is longer than 64 KiB")
     if not response.content.strip():
         return Taken()
+    if encoding := response.extensions.get("unread_encoding"):
+        return Taken(why=f"the answer is compressed as {_clean_text(encoding)[:40]}, which cannot be read")
     try:
         answer = json.loads(response.content)
     except (ValueError, RecursionError):
@@ -119,15 +154,23 @@ def read_answer(response: httpx.Response, now: datetime | None = None) -> Answer
     return _parse_answer({key: value for key, value in answer.items() if value is not None})
 
 
-TurnOutcome = tuple[TurnState, str | None, tuple[str, ...] | None, tuple[str, ...], str | None]
+TurnOutcome = tuple[
+    TurnState,
+    str | None,
+    tuple[str, ...] | None,
+    tuple[str, ...],
+    str | None,
+    Outcome | None,
+    tuple[dict[str, Any], str] | None,
+]
 
 
 def to_turn_outcome(answer: Answer) -> TurnOutcome:
     """The turn's state, its reason and its texts; the texts that may not be sent, and what is
-    wrong with the answer."""
+    wrong with the answer; the outcome, and one that cannot be understood."""
     if isinstance(answer, Failed):
-        return "failed", answer.why, None, (), None
-    texts, beside = answer.texts, (answer.refused, answer.why)
+        return "failed", answer.why, None, (), None, None, None
+    texts, beside = answer.texts, (answer.refused, answer.why, answer.outcome, answer.wrong_outcome)
     if answer.handoff:
         return "handed_off", answer.handoff, texts or None, *beside
     if texts is None:
@@ -143,7 +186,9 @@ def outcome(answer: Answer) -> str:
         return "handoff"
     if answer.texts is not None:
         return "replies"
-    return "unclear" if answer.why else "silent"
+    if answer.outcome:
+        return "outcome"
+    return "unclear" if answer.why or answer.wrong_outcome else "silent"
 
 
 def _parse_answer(answer: dict[str, Any]) -> Taken:
@@ -158,7 +203,18 @@ def _parse_answer(answer: dict[str, Any]) -> Taken:
         given_fields = ", ".join(sorted(_clean_text(key)[:40] for key in answer)[:5])
         faults.append(f"the answer holds none of {', '.join(FORMS)}, but {given_fields}")
     handoff = _parse_reason(answer.get("reason")) if handoff_flag is True else None
-    return Taken(texts, handoff, refused_texts, "; ".join(faults) or None)
+    outcome, wrong_outcome = _parse_outcome(answer)
+    gives_reply = "reply" in answer or "replies" in answer
+    return Taken(texts, handoff, refused_texts, "; ".join(faults) or None, outcome, wrong_outcome, gives_reply)
+
+
+def _parse_outcome(answer: dict[str, Any]) -> tuple[Outcome | None, tuple[dict[str, Any], str] | None]:
+    """The outcome, or one that cannot be understood with its faults."""
+    given = {name: _clean(answer[name]) for name in OUTCOME_FIELDS if name in answer}
+    outcome, faults = parse_outcome(given)
+    if faults:
+        return None, (given, "; ".join(faults))
+    return outcome or None, None
 
 
 def _parse_reply(answer: dict[str, Any]) -> tuple[tuple[str, ...] | None, tuple[str, ...], list[str]]:
@@ -200,6 +256,18 @@ def _parse_reason(value: object) -> str:
 def _clean_text(text: str) -> str:
     """`text` without NUL and lone surrogates, which neither a database nor a carrier accepts."""
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+def _clean(value: Any) -> Any:
+    """As `_clean_text`, in all strings of a JSON value; without null fields of objects."""
+    match value:
+        case str():
+            return _clean_text(value)
+        case list():
+            return [_clean(item) for item in value]
+        case dict():
+            return {_clean_text(name): _clean(item) for name, item in value.items() if item is not None}
+    return value
 
 
 def clip_answer(response: httpx.Response) -> str:

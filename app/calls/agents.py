@@ -47,7 +47,7 @@ async def post_turn(
     answer: Answer
     try:
         request = webhook.build_request(url, secrets, turn_id, at, body, kind)
-        response = await wire.exchange(request, HAND_OVER_DEADLINE.total_seconds())
+        response = webhook.decompress(await wire.exchange(request, HAND_OVER_DEADLINE.total_seconds()))
         status, recorded_answer = response.status_code, webhook.clip_answer(response)
         answer = webhook.read_answer(response)
     except (NotSent, AnswerLost) as error:

@@ -64,8 +64,15 @@ async def heed_words(tx: Tx, arrivals: Sequence[Arrival]) -> None:
                 await _heed_help(tx, word_arrivals)
 
 
+async def heed_agent(tx: Tx, arrival: Arrival, agent: str) -> None:
+    """Obeys an agent that read a wish not to be texted in the lead's text. The caller has locked the
+    phone and its threads."""
+    await heed_stop(tx, [arrival], agent)
+
+
 async def heed_stop(tx: Tx, arrivals: Sequence[Arrival], actor: str = "lead") -> None:
-    """Obeys opt-outs of one tenant. `actor` is who said so: the lead, or the person who decided it."""
+    """Obeys opt-outs of one tenant. `actor` is who said so: the lead, an agent, or the person who
+    decided it."""
     tenant_id = arrivals[0].tenant_id
     earlier_causes = await suppressions.get_causes(tx, tenant_id, [arrival.lead_phone for arrival in arrivals])
     await suppressions.add(tx, [_build_cause(arrival, actor) for arrival in arrivals])
@@ -113,7 +120,11 @@ async def _heed_help(tx: Tx, arrivals: Sequence[Arrival]) -> None:
 
 
 async def _send_answer(tx: Tx, arrivals: Sequence[Arrival], text: str) -> None:
-    """Stores an answer of the service itself, which is sent even to a suppressed phone."""
+    """Stores an answer of the service itself, which is sent even to a suppressed phone. Machines get
+    none: two of them could answer each other for ever."""
+    arrivals = [arrival for arrival in arrivals if phones.can_be_answered(arrival.lead_phone)]
+    if not arrivals:
+        return
     count = segments.count(text)
     accounts = await store.list_answer_accounts(tx, arrivals)
     await sending.store_texts(

@@ -9,9 +9,15 @@ from app.store.turns import Turn
 HANDED_OFF_PREFIX = "the agent handed off: "
 
 
-async def hand_off(tx: Tx, turn: Turn, reason: str) -> None:
+def build_reason(reason: str) -> str:
+    """The reason of a turn that was handed off."""
+    return f"{HANDED_OFF_PREFIX}{reason}"
+
+
+async def hand_off(tx: Tx, turn: Turn, reason: str, has_status: bool = False) -> None:
     """Hands the turn's thread off to a person. `turn` is the row from before the agent's present
-    answer was recorded. The caller has locked the thread."""
+    answer was recorded. `has_status`: the answer's outcome set the thread's status. The caller has
+    locked the thread."""
     if HANDED_OFF_PREFIX in (turn.reason or ""):
         return  # each turn hands off once
     problem = check_handoff(
@@ -23,7 +29,7 @@ async def hand_off(tx: Tx, turn: Turn, reason: str) -> None:
         await refusals.refuse(tx, turn.key, [], problem.code, "inline", **refused_handoff)
         return
     if turn.state in UNFINISHED_STATES:
-        await replies.hand_off(tx, *turn.key, f"{HANDED_OFF_PREFIX}{reason}")
+        await replies.hand_off(tx, *turn.key, build_reason(reason))
     else:
-        await replies.add_reason(tx, *turn.key, f"{HANDED_OFF_PREFIX}{reason}")
-    await modes.hand_over(tx, turn.thread, reason)
+        await replies.add_reason(tx, *turn.key, build_reason(reason))
+    await modes.hand_over(tx, turn.thread, reason, has_status)

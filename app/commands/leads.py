@@ -16,7 +16,7 @@ from app.commands.directory import (
 from app.domain import ids, phones
 from app.domain.callers import Caller
 from app.domain.problems import AlreadyExists, Invalid, Problem
-from app.store import campaigns, directory, leads, tenants
+from app.store import campaigns, directory, lead_answers, leads, tenants
 from app.store.engine import ReadTx, Tx
 from app.store.schema import Lead
 
@@ -31,6 +31,8 @@ async def add(tx: Tx, caller: Caller, fields: Fields) -> Lead:
     lead = await leads.add(tx, caller.tenant_id, values.get("lead_id") or ids.make("lead"), values)
     if lead is None:
         raise AlreadyExists(details=["leadId: is taken"])
+    if values.get("questionnaire"):
+        await lead_answers.record_questionnaires(tx, caller.tenant_id, [lead.lead_id], caller.author)
     return await _take_place_of_placeholders(tx, lead)
 
 
@@ -38,6 +40,8 @@ async def put(tx: Tx, caller: Caller, lead_id: str, fields: Fields) -> tuple[Lea
     """Adds or replaces the lead; returns it, and whether it is new. Raises `Invalid`."""
     values = await _check_fields(tx, caller, fields)
     lead, is_new = await leads.put(tx, caller.tenant_id, lead_id, values)
+    if not is_new or values.get("questionnaire"):
+        await lead_answers.record_questionnaires(tx, caller.tenant_id, [lead_id], caller.author)
     return await _take_place_of_placeholders(tx, lead), is_new
 
 
@@ -66,6 +70,9 @@ async def merge_many(tx: Tx, caller: Caller, judged_leads: Sequence[Fields]) -> 
     if not values_by_id:
         return
     await leads.merge(tx, caller.tenant_id, values_by_id)
+    answering_ids = [lead_id for lead_id, values in values_by_id.items() if "questionnaire" in values]
+    if answering_ids:
+        await lead_answers.record_questionnaires(tx, caller.tenant_id, answering_ids, caller.author)
     id_by_phone = {values["phone"]: lead_id for lead_id, values in values_by_id.items() if values.get("phone")}
     for phone in await leads.find_with_placeholder(tx, caller.tenant_id, list(id_by_phone)):
         await leads.adopt_placeholders(tx, caller.tenant_id, id_by_phone[phone], phone)
@@ -92,6 +99,8 @@ async def change(tx: Tx, caller: Caller, lead_id: str, fields: Fields) -> Lead:
     if any(values.get(name) for name in NAME_FIELDS):
         values["is_placeholder"] = False
     lead = require_found(await leads.change(tx, caller.tenant_id, lead_id, values))
+    if "questionnaire" in fields:
+        await lead_answers.record_questionnaires(tx, caller.tenant_id, [lead_id], caller.author)
     return await _take_place_of_placeholders(tx, lead)
 
 

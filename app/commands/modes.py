@@ -41,13 +41,15 @@ async def switch_agent_mode(
         await threads.cancel_agent_texts(tx, locked_threads, "TURN_CANCELLED", SWITCH_OFF_REASON, sent_with)
 
 
-async def hand_over(tx: Tx, thread: ThreadKey, reason: str) -> None:
+async def hand_over(tx: Tx, thread: ThreadKey, reason: str, has_status: bool = False) -> None:
     """The agent hands the thread over to a person. Its unfinished turns are cancelled; its unsent
-    texts are still sent. The caller has locked the thread."""
+    texts are still sent. `has_status`: the agent has set the thread's status. The caller has locked
+    the thread."""
     await threads.switch_agent_mode(tx, [thread], False)
     await threads.cancel_turns(tx, [thread], HAND_OVER_REASON)
     await threads.withdraw_held_replies(tx, [thread], f"withdrawn: {HAND_OVER_REASON}")
-    await threads.set_status(tx, [thread], "follow_up", only_from=STATUSES_BUT_DNC)
+    if not has_status:
+        await threads.set_status(tx, [thread], "follow_up", only_from=STATUSES_BUT_DNC)
     await notes.add(tx, {thread: f"The agent handed over to a person: {reason}"})
 
 
@@ -95,6 +97,8 @@ async def set_by_hand(tx: Tx, caller: Caller, thread: Thread, status: str | None
         await suppressions.add(tx, [_build_cause(caller, thread, "suppressed")])
     elif status is not None and await _lift_by_hand(tx, caller, thread):
         await threads.set_status(tx, [thread.key], status)
+    if status is not None:
+        await threads.record_status_by_hand(tx, thread.key)
     if agent_mode is not None:
         await switch_agent_mode(tx, {thread.key: caller.actor}, agent_mode)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from app.commands import consent
-from app.domain import ids, optout
+from app.domain import ids, optout, phones
 from app.domain.carriage import Account, Habits, InboundText
 from app.store import arrivals as store
 from app.store import cancelling, collecting, consent_events, inbox, opt_out_decisions, suppressions, threads
@@ -215,8 +215,9 @@ def _build_arrival(placed_text: PlacedText, route: Route, lead_id: str) -> Arriv
         is_answered=post.habits.has_answered(text, judgment.word),
         is_forwardable=judgment.word is None
         and not route.suppressed
-        # A record does not name the attachments of a text: there is nothing to forward yet.
-        and not (post.is_late and _is_blank(text)),
+        and phones.can_be_answered(text.sender)
+        # A carrier's record does not name attachments: such a text is forwarded when its webhook comes.
+        and not _is_blank(text),
         possible_opt_out=judgment.is_possible,
         is_late=post.is_late,
     )

@@ -1,13 +1,15 @@
-"""Refused replies of agents: each is recorded with its turn, and a stale one is shown to the agent
+"""Refused replies and outcomes of agents: each is recorded with its turn, and a stale one is shown to the agent
 again or held for a person."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
+from app.domain.outcomes import RefusedOutcome
 from app.domain.problems import Invalid, Problem, StaleTurn
 from app.domain.transcripts import format_time
 from app.domain.turns import Unsent, is_outdated
-from app.store import replies, threads, turns
+from app.store import outcomes, replies, threads, turns
 from app.store.engine import Tx
 from app.store.turns import Turn, TurnKey
 
@@ -35,6 +37,20 @@ async def refuse(tx: Tx, turn: TurnKey, texts: Sequence[str], code: str, by: str
     at = format_time(await get_now(tx))
     await replies.record_refusal(tx, *turn, {"texts": list(texts), "code": code, "at": at, "by": by} | more)
     return at
+
+
+async def refuse_outcome(tx: Tx, turn: TurnKey, outcome: Mapping[str, Any], code: str, detail: str, by: str) -> None:
+    """Records an outcome, or a part of one, that has no effect. The next payload shows it to the agent."""
+    at = format_time(await get_now(tx))
+    refused: RefusedOutcome = {
+        "turnId": turn[1],
+        "outcome": dict(outcome),
+        "code": code,
+        "detail": detail,
+        "refusedAt": at,
+    }
+    entry = {"texts": [], "outcome": outcome, "code": code, "detail": detail, "at": at, "by": by}
+    await outcomes.record_refused(tx, turn, refused, entry)
 
 
 async def get_now(tx: Tx) -> datetime:

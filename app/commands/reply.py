@@ -5,24 +5,27 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 
-from app.commands import dry_turns, modes, refusals, send
+from app.commands import dry_turns, modes, outcomes, refusals, send
 from app.commands.answered_turns import find_turn, reload_turn
+from app.commands.outcomes import Accepted, AcceptedOutcome
 from app.domain import ids
 from app.domain.orders import AcceptedText, Order, RefusedOrder, build_answer
 from app.domain.problems import Problem, StaleTurn
-from app.domain.turns import MAX_ALIKE_IN_A_ROW, StoredReply, check_reply, is_looping
-from app.store import interactions, replies, threads, turns
+from app.domain.turns import MAX_ALIKE_IN_A_ROW, ClosedState, StoredReply, check_reply, is_looping
+from app.store import interactions, replies, threads
 from app.store.clock import turn_hint
 from app.store.engine import Tx
-from app.store.turns import Turn, TurnEnd
+from app.store.turns import Turn, TurnEnd, TurnKey
 
 REPEAT_TIME = timedelta(hours=24)
 """For this time after a turn was closed, the same reply gets the same answer."""
 REPEAT_TIME_WITHOUT_TURN = timedelta(minutes=10)
 """The same, for a reply that does not name its turn."""
 
+NO_OUTCOMES: Accepted = MappingProxyType({})
 AnswerData = dict[str, Any]
 """The `data` of the answer to a send. It is stored with the turn, so that a repeat gets it too."""
 TurnReply = tuple[Turn, Sequence[str]]
@@ -57,9 +60,10 @@ async def accept_api_reply(tx: Tx, order: Order, agent_id: str | None) -> Answer
     return RefusedOrder(problem)
 
 
-async def accept_inline_replies(tx: Tx, turn_replies: Sequence[TurnReply]) -> None:
-    """Accepts the replies in the answers of agents' webhooks, each for another thread. The caller has
-    locked the threads."""
+async def accept_inline_replies(tx: Tx, turn_replies: Sequence[TurnReply], accepted_outcomes: Accepted) -> set[TurnKey]:
+    """Accepts the replies in the answers of agents' webhooks, each for another thread, and returns the
+    turns that they close. `accepted_outcomes`: the outcomes beside them, which are stored with the
+    closed turns. The caller has locked the threads."""
     problems = [
         problem if texts or not isinstance(problem, StaleTurn) else None  # a decline cannot be stale
         for problem, (_, texts) in zip(
@@ -73,7 +77,10 @@ async def accept_inline_replies(tx: Tx, turn_replies: Sequence[TurnReply]) -> No
         (*turn_reply, problem) for turn_reply, problem in zip(turn_replies, problems, strict=True) if problem
     ]
     declined_turns = [turn for turn, texts in good_replies if not texts]
-    await turns.close(tx, [TurnEnd(*turn.key, "declined", "the agent declined") for turn in declined_turns])
+    declined_ends = [
+        _build_turn_end(turn, "declined", "the agent declined", None, accepted_outcomes) for turn in declined_turns
+    ]
+    await outcomes.settle(tx, declined_ends, _find_outcomes(declined_turns, accepted_outcomes))
     replies_to_send = [(turn, texts) for turn, texts in good_replies if texts]
     results = await _send_replies(
         tx, [(turn, build_orders(turn, texts, turn.sms_agent_id)) for turn, texts in replies_to_send], names_turn=True
@@ -84,9 +91,10 @@ async def accept_inline_replies(tx: Tx, turn_replies: Sequence[TurnReply]) -> No
             refused_replies.append((turn, texts, result.problem))
         else:
             answered_turns.append((turn, texts, result))
-    await _close_turns(tx, answered_turns, "inline")
+    await _close_turns(tx, answered_turns, "inline", accepted_outcomes)
     for turn, texts, problem in refused_replies:
         await refusals.record_refusal(tx, turn, texts, problem, "inline")
+    return {turn.key for turn in declined_turns} | {turn.key for turn, _, _ in answered_turns}
 
 
 async def _find_same_reply(tx: Tx, turn: Turn, texts: Sequence[str], names_turn: bool) -> list[AnswerData] | None:
@@ -172,10 +180,19 @@ async def _send_replies(
     return results
 
 
-async def _close_turns(tx: Tx, answered_turns: Sequence[tuple[Turn, Sequence[str], list[AnswerData]]], by: str) -> None:
+async def _close_turns(
+    tx: Tx,
+    answered_turns: Sequence[tuple[Turn, Sequence[str], list[AnswerData]]],
+    by: str,
+    accepted_outcomes: Accepted = NO_OUTCOMES,
+) -> None:
     if not answered_turns:
         return
-    await turns.close(tx, [_build_end(turn, texts, answers, by) for turn, texts, answers in answered_turns])
+    turn_ends = [
+        _build_turn_end(turn, "replied", "answered", _build_reply(texts, answers, by), accepted_outcomes)
+        for turn, texts, answers in answered_turns
+    ]
+    await outcomes.settle(tx, turn_ends, _find_outcomes([turn for turn, _, _ in answered_turns], accepted_outcomes))
     thread_keys = [turn.thread for turn, _, _ in answered_turns]
     for thread, due_at in (await replies.end_reply_wait(tx, thread_keys)).items():
         tx.hints[turn_hint(*thread)] = due_at
@@ -185,7 +202,19 @@ async def _close_turns(tx: Tx, answered_turns: Sequence[tuple[Turn, Sequence[str
             await modes.pause_agent(tx, thread, why)
 
 
-def _build_end(turn: Turn, texts: Sequence[str], answers: list[AnswerData], by: str) -> TurnEnd:
+def _build_reply(texts: Sequence[str], answers: list[AnswerData], by: str) -> str:
+    """The reply as JSON."""
     message_ids = [answer["messageId"] for answer in answers]
     reply: StoredReply = {"texts": list(texts), "messageIds": message_ids, "by": by, "answers": answers}
-    return TurnEnd(*turn.key, "replied", "answered", json.dumps(reply))
+    return json.dumps(reply)
+
+
+def _build_turn_end(
+    turn: Turn, state: ClosedState, reason: str, reply: str | None, accepted_outcomes: Accepted
+) -> TurnEnd:
+    outcome = accepted_outcomes.get(turn.key)
+    return outcome.build_end(state, reason, reply) if outcome else TurnEnd(*turn.key, state, reason, reply)
+
+
+def _find_outcomes(closed_turns: Sequence[Turn], accepted_outcomes: Accepted) -> list[AcceptedOutcome]:
+    return [accepted_outcomes[turn.key] for turn in closed_turns if turn.key in accepted_outcomes]

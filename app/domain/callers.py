@@ -30,6 +30,11 @@ class Caller:
     """Requests per second that the key may make; None: no limit."""
 
     @property
+    def author(self) -> str:
+        """Who did something, as records say it: `key:…`, `person:…` or `service`."""
+        return self.kind if self.kind == "service" else f"{self.kind}:{self.actor}"
+
+    @property
     def source(self) -> Source:
         """The source of texts that this caller sends."""
         if self.kind == "person":

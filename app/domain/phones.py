@@ -10,6 +10,7 @@ from app.domain.problems import Invalid
 
 NumberKind = Literal["local", "toll_free", "short"]
 DIGITS_PATTERN = re.compile(r"\d{5,15}")
+E164_PATTERN = re.compile(r"\+[1-9]\d{6,14}")
 MAX_LENGTH = 250
 SCHEME_PATTERN = re.compile(r"\A(?:tel|sms):", re.I)
 EXTENSION_PATTERN = re.compile(
@@ -97,6 +98,12 @@ def from_carrier(raw_phone: str) -> str:
     if bare_phone.startswith("+"):
         return "+" + re.sub(r"\D", "", bare_phone) if any(c.isdigit() for c in bare_phone) else bare_phone
     return f"+{bare_phone}" if DIGITS_PATTERN.fullmatch(bare_phone) and len(bare_phone) > 6 else bare_phone
+
+
+def can_be_answered(phone: str) -> bool:
+    """Whether the sender of a text, as `from_carrier` returns it, is a phone. Short codes, names and
+    anonymous ids are machines: nobody reads an answer."""
+    return E164_PATTERN.fullmatch(phone) is not None
 
 
 @lru_cache(maxsize=4096)

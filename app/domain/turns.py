@@ -6,6 +6,7 @@
                          │                       │               │
            a person writes, mode off, STOP ──► cancelled ◄───────┤
                                                  │               ├─ reply ──► replied, declined
+                                                 │               ├─ outcome ► concluded
                                  last attempt ─► failed          ├─ handoff ► handed_off
                  the next turn is handed over ─► superseded ◄────┤ (with a reply or none)
                                                                  └─ 10 min ─► expired
@@ -17,6 +18,9 @@ its webhook answered.
 
 A hand-off concerns the whole thread: it is obeyed in every state of its turn (`check_handoff` says
 when not). A turn that is already closed keeps its state, and the hand-off is added to its reason.
+
+An outcome closes an open turn that gets no reply and no hand-off (`app.domain.outcomes`). A closed turn
+keeps its state and gets the outcome beside it.
 """
 
 import re
@@ -42,7 +46,7 @@ from app.domain.words import InteractionStatus
 
 HandedOverState = Literal["delivering", "awaiting_reply"]
 UnfinishedState = Literal["collecting", HandedOverState]
-ClosedState = Literal["replied", "declined", "handed_off", "superseded", "cancelled", "expired", "failed"]
+ClosedState = Literal["replied", "declined", "concluded", "handed_off", "superseded", "cancelled", "expired", "failed"]
 TurnState = Literal[UnfinishedState, ClosedState]
 HANDED_OVER_STATES: tuple[HandedOverState, ...] = get_args(HandedOverState)
 UNFINISHED_STATES: tuple[UnfinishedState, ...] = get_args(UnfinishedState)
@@ -221,6 +225,8 @@ class LaterEvents:
     """A person wrote, or sent a held reply of the agent."""
     answered: bool
     """A later turn was answered."""
+    handed_over: bool
+    """A later turn was handed over."""
 
 
 def check_handoff(later_events: LaterEvents, *, is_suppressed: bool) -> Problem | None:

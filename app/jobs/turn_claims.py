@@ -218,7 +218,16 @@ def _build_payload(
         body = payload.repeat_turn(facts.frozen, attempt, expires_at, facts.now)
     else:
         body = to_json(
-            payload.build_turn(facts, texts.texts, texts.transcript, turn.unsent_reply, attempt, expires_at, facts.now)
+            payload.build_turn(
+                facts,
+                texts.texts,
+                texts.transcript,
+                turn.unsent_reply,
+                facts.refused_outcome,
+                attempt,
+                expires_at,
+                facts.now,
+            )
         )
     sealed_secrets = [facts.secret, facts.previous_secret]
     return SignedPayload(

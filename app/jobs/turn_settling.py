@@ -6,17 +6,20 @@ from dataclasses import replace
 from app import traces
 from app.agents.webhook import Answer, Failed, Taken
 from app.calls.agents import PostResult
-from app.commands import hand_offs, modes, refusals, reply
-from app.domain.turns import UNFINISHED_STATES
+from app.commands import hand_offs, modes, outcomes, refusals, reply
+from app.commands.outcomes import AcceptedOutcome, GivenOutcome
+from app.domain.problems import Invalid
+from app.domain.turns import HANDED_OVER_STATES, UNFINISHED_STATES
 from app.domain.windows import next_hand_over
 from app.jobs.turn_claims import HandOver
-from app.store import hand_overs, threads, turns
+from app.store import hand_overs, turns
 from app.store.clock import turn_hint
 from app.store.engine import Tx
 from app.store.hand_overs import PostEnd
-from app.store.turns import Turn
+from app.store.turns import Turn, TurnEnd
 
 AnsweredHandOver = tuple[HandOver, PostResult]
+TurnAnswer = tuple[Turn, Taken]
 
 
 async def settle(tx: Tx, answers: Sequence[AnsweredHandOver]) -> None:
@@ -32,8 +35,15 @@ async def settle(tx: Tx, answers: Sequence[AnsweredHandOver]) -> None:
 
 
 async def _settle_set(tx: Tx, answers: Sequence[AnsweredHandOver]) -> None:
-    thread_keys = {(hand_over.tenant_id, hand_over.interaction_id) for hand_over, _ in answers}
-    await threads.lock(tx, thread_keys)
+    await outcomes.lock_threads(
+        tx,
+        {(hand_over.tenant_id, hand_over.interaction_id) for hand_over, _ in answers},
+        {
+            (hand_over.tenant_id, hand_over.interaction_id): result.answer.outcome
+            for hand_over, result in answers
+            if isinstance(result.answer, Taken) and result.answer.outcome
+        },
+    )
     known_turns = await turns.get_many(tx, [(hand_over.tenant_id, hand_over.turn_id) for hand_over, _ in answers])
     found_answers = [
         (known_turns[key], hand_over, result)
@@ -98,7 +108,7 @@ async def _apply_answers(tx: Tx, answers: Sequence[tuple[Turn, Answer]]) -> None
 async def _act_on_late_answers(tx: Tx, answers: Sequence[tuple[Turn, Answer]]) -> None:
     """Acts on answers that came after the lease had ended. If the turn is open, its texts are
     ignored: the turn is handed over again and gets a new answer. If it is closed, they are recorded
-    as refused. A hand-off is obeyed in both cases."""
+    as refused. A hand-off is obeyed and an outcome carried out in both cases."""
     accepted_answers = [(turn, answer) for turn, answer in answers if isinstance(answer, Taken)]
     await _act_on_answers(
         tx,
@@ -116,15 +126,64 @@ def _is_refusal(turn: Turn, answer: Taken) -> bool:
     return not turn.reply or turn.reply["texts"] != list(answer.texts)
 
 
-async def _act_on_answers(tx: Tx, accepted_answers: Sequence[tuple[Turn, Taken]]) -> None:
-    """Sends the replies, then hands threads to people: a reply beside a hand-off goes first."""
-    replies = [(turn, answer.texts) for turn, answer in accepted_answers if answer.texts is not None]
+async def _act_on_answers(tx: Tx, accepted_answers: Sequence[TurnAnswer]) -> None:
+    """Sends the replies, carries out the outcomes, then hands threads to people: a reply beside a
+    hand-off goes first."""
+    first_answers, later_answers = _split_by_lead(accepted_answers)
+    accepted_outcomes = await outcomes.accept_inline_outcomes(
+        tx, [GivenOutcome(turn, answer.outcome, "inline") for turn, answer in first_answers if answer.outcome]
+    )
+    replies = [(turn, answer.texts) for turn, answer in first_answers if answer.texts is not None]
     for turn, texts in replies:
         traces.record_point("reply", turn.turn_id, texts=len(texts))
-    if replies:
-        await reply.accept_inline_replies(tx, replies)
+    settled_keys = await reply.accept_inline_replies(tx, replies, accepted_outcomes) if replies else set()
+    await outcomes.settle(
+        tx,
+        [
+            _build_outcome_end(accepted_outcomes[turn.key], answer)
+            for turn, answer in first_answers
+            if turn.key in accepted_outcomes and turn.key not in settled_keys
+        ],
+        [outcome for key, outcome in accepted_outcomes.items() if key not in settled_keys],
+    )
+    for turn, answer in first_answers:
+        await _act_on_rest(tx, turn, answer, accepted_outcomes.get(turn.key))
+    await outcomes.carry_out(tx, accepted_outcomes.values())
+    if later_answers:
+        await _act_on_answers(tx, later_answers)
+
+
+def _split_by_lead(accepted_answers: Sequence[TurnAnswer]) -> tuple[list[TurnAnswer], list[TurnAnswer]]:
+    """The answers with at most one outcome for each lead, and the others: one statement changes a row
+    once."""
+    first_answers: list[TurnAnswer] = []
+    later_answers: list[TurnAnswer] = []
+    leads: set[tuple[str, str | None]] = set()
     for turn, answer in accepted_answers:
-        if answer.why:
-            await refusals.refuse_inline(tx, turn.key, answer.refused, answer.why)
-        if answer.handoff:
-            await hand_offs.hand_off(tx, turn, answer.handoff)
+        lead = turn.tenant_id, turn.lead_id
+        is_later = bool(answer.outcome) and lead in leads
+        (later_answers if is_later else first_answers).append((turn, answer))
+        if answer.outcome:
+            leads.add(lead)
+    return first_answers, later_answers
+
+
+def _build_outcome_end(outcome: AcceptedOutcome, answer: Taken) -> TurnEnd:
+    """The end of a turn whose outcome no reply settled. If its reply was refused, the turn stays as it
+    is."""
+    if answer.handoff and outcome.turn.state in HANDED_OVER_STATES:
+        return outcome.build_end("handed_off", hand_offs.build_reason(answer.handoff))
+    if answer.gives_reply:
+        return outcome.build_end(None, None)
+    return outcomes.build_lone_end(outcome)
+
+
+async def _act_on_rest(tx: Tx, turn: Turn, answer: Taken, outcome: AcceptedOutcome | None) -> None:
+    """Records what is wrong with an answer, and obeys its hand-off."""
+    if answer.why:
+        await refusals.refuse_inline(tx, turn.key, answer.refused, answer.why)
+    if answer.wrong_outcome:
+        given, fault = answer.wrong_outcome
+        await refusals.refuse_outcome(tx, turn.key, given, Invalid.code, fault, "inline")
+    if answer.handoff:
+        await hand_offs.hand_off(tx, turn, answer.handoff, bool(outcome and outcome.given.outcome.status))

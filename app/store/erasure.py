@@ -63,7 +63,7 @@ async def remove_threads(tx: Tx, tenant_id: str, interactions: Sequence[str]) ->
 
 SILENCE_THREADS_SQL = (
     """
-    UPDATE interactions t SET lead_id = a.heir, summary = NULL, last_preview = NULL
+    UPDATE interactions t SET lead_id = a.heir, summary = NULL, last_preview = NULL, refused_outcome = NULL
     FROM unnest($2::text[], $3::text[]) AS a(interaction_id, heir)
     WHERE t.tenant_id = $1 AND t.interaction_id = a.interaction_id
     """,
@@ -81,6 +81,7 @@ SILENCE_THREADS_SQL = (
     """,
     """
     UPDATE turns SET payload = NULL, unsent_reply = NULL, reply = NULL, held = NULL, refused = '[]',
+        outcome = NULL,
         reason = regexp_replace(reason, 'handed off: .*', 'handed off')
     WHERE tenant_id = $1 AND interaction_id = ANY ($2)
     """,

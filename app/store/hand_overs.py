@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
+from app.domain.outcomes import RefusedOutcome
 from app.domain.transcripts import TranscriptText
 from app.domain.turns import PROTECTION_TIME, UNFINISHED_STATES, UNHEARD_STATES, LiveTurn, TurnContext
 from app.store.agent_of import agent_of_sql
@@ -183,6 +184,8 @@ class PayloadFacts(TurnContext):
     shadow_webhook_url: str | None
     now: datetime
     handed_over_today: int
+    refused_outcome: RefusedOutcome | None
+    """The thread's last refused outcome, if no payload has shown it."""
     frozen: bytes | None
     """The body of the first attempt, if there was one: later attempts repeat it."""
 
@@ -198,6 +201,10 @@ SELECT t.tenant_id, a.turn_id, t.interaction_id, t.status, t.lead_phone, t.our_n
            AS previous_secret,
        agent.max_turns_per_day, agent.business_hours, agent.shadow_webhook_url,
        clock_timestamp() AS now, past.handed_over_today,
+       CASE WHEN (t.refused_outcome ->> 'refusedAt')::timestamptz >= (
+           SELECT max(p.handed_over_at) FROM turns p
+           WHERE p.tenant_id = a.tenant_id AND p.interaction_id = a.interaction_id AND p.kind = 'live')
+           THEN t.refused_outcome END AS refused_outcome,
        (SELECT f.request_body FROM turn_attempts f
         WHERE f.tenant_id = a.tenant_id AND f.turn_id = a.turn_id AND f.attempt = 1) AS frozen
 FROM unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, interaction_id, turn_id)

@@ -66,6 +66,10 @@ class Thread:
     def key(self) -> ThreadKey:
         return self.tenant_id, self.interaction_id
 
+    @property
+    def lead_key(self) -> tuple[str, str]:
+        return self.tenant_id, self.lead_id
+
 
 THREADS_SQL = f"""
 SELECT t.tenant_id, t.interaction_id, t.our_number, t.lead_phone, t.lead_id, t.campaign_id, t.status,

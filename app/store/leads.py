@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.store import core, directory, suppressions, threads
+from app.store import core, directory, lead_answers, suppressions, threads
 from app.store.directory import Values
 from app.store.engine import ReadTx, Tx
 from app.store.schema import Lead
@@ -139,8 +139,8 @@ DELETE_LEADS_SQL = "DELETE FROM leads WHERE tenant_id = $1 AND lead_id = ANY ($2
 
 
 async def adopt_placeholders(tx: Tx, tenant_id: str, lead_id: str, phone: str) -> None:
-    """Replaces the placeholders with this phone by the lead: it gets their threads, texts and
-    do-not-contact channels.
+    """Replaces the placeholders with this phone by the lead: it gets their threads, texts,
+    answers and do-not-contact channels.
 
     The caller holds the phone's lock, so no text of it is stored meanwhile."""
     placeholders = await tx.fetch_rows(LOCK_PLACEHOLDERS_SQL, tenant_id, phone, lead_id)
@@ -149,6 +149,7 @@ async def adopt_placeholders(tx: Tx, tenant_id: str, lead_id: str, phone: str) -
     ids = [row["lead_id"] for row in placeholders]
     await tx.fetch_rows(LOCK_THREADS_SQL, tenant_id, ids)
     await tx.execute(MOVE_THREADS_SQL, tenant_id, ids, lead_id)
+    await lead_answers.adopt(tx, tenant_id, ids, lead_id)
     channels = [channel for row in placeholders for channel in row["dnc_channels"]]
     if channels:
         await tx.execute(INHERIT_DNC_SQL, tenant_id, lead_id, channels)

@@ -82,8 +82,7 @@ async def find_collecting(read: ReadTx, threads: Collection[ThreadKey]) -> set[T
     return {(row["tenant_id"], row["interaction_id"]) for row in rows}
 
 
-GET_LATER_EVENTS_SQL = """
-SELECT t.agent_mode,
+LATER_EVENTS_SQL = """t.agent_mode,
        EXISTS (SELECT 1 FROM messages m
                WHERE m.tenant_id = t.tenant_id AND m.interaction_id = t.interaction_id
                  AND m.seq > u.through_seq AND (m.source = 'manual' OR m.source = 'sms_agent'
@@ -93,8 +92,16 @@ SELECT t.agent_mode,
            AS person_wrote,
        EXISTS (SELECT 1 FROM turns l
                WHERE l.tenant_id = t.tenant_id AND l.interaction_id = t.interaction_id
-                 AND l.kind = 'live' AND l.opened_at > u.opened_at AND l.reply IS NOT NULL)
-           AS answered
+                 AND l.kind = 'live' AND l.opened_at > u.opened_at
+                 AND (l.reply IS NOT NULL OR l.state = 'concluded'))
+           AS answered,
+       EXISTS (SELECT 1 FROM turns l
+               WHERE l.tenant_id = t.tenant_id AND l.interaction_id = t.interaction_id
+                 AND l.kind = 'live' AND l.opened_at > u.opened_at AND l.handed_over_at IS NOT NULL)
+           AS handed_over"""
+"""The columns of `LaterEvents`, for a turn `u` and its thread `t`."""
+GET_LATER_EVENTS_SQL = f"""
+SELECT {LATER_EVENTS_SQL}
 FROM turns u JOIN interactions t USING (tenant_id, interaction_id)
 WHERE u.tenant_id = $1 AND u.turn_id = $2
 """

@@ -198,3 +198,13 @@ async def set_status(
     """Sets the status of threads whose present status is in `only_from` (None: any)."""
     statuses = None if only_from is None else list(only_from)
     await tx.execute(SET_STATUS_SQL, *as_columns(list(threads), 2), statuses, status)
+
+
+RECORD_STATUS_BY_HAND_SQL = """
+UPDATE interactions SET status_by_hand_at = clock_timestamp() WHERE tenant_id = $1 AND interaction_id = $2
+"""
+
+
+async def record_status_by_hand(tx: Tx, thread: ThreadKey) -> None:
+    """An agent that was asked before does not overwrite a status that was set by hand."""
+    await tx.execute(RECORD_STATUS_BY_HAND_SQL, *thread)

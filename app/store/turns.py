@@ -8,6 +8,7 @@ from typing import Any
 
 from app.domain.turns import ClosedState, HeldReply, StoredReply, TurnState, Unsent
 from app.store.engine import ReadTx, Tx, as_columns
+from app.store.lead_answers import NEWS_PARAMETER_COUNT, RECORD_NEWS_SQL, LeadNews
 from app.store.rows import columns_of, unnest_sql
 from app.store.threads import ThreadKey
 
@@ -41,6 +42,7 @@ class Turn:
     protected: bool
     reply: StoredReply | None
     held: HeldReply | None
+    outcome: dict[str, Any] | None
     lead_id: str | None
     stale_reply: str | None
     reply_delay_ms: int | None
@@ -61,7 +63,7 @@ class Turn:
 GET_TURNS_SQL = """
 SELECT u.tenant_id, u.turn_id, u.interaction_id, u.sms_agent_id, u.kind, u.state, u.reason,
        u.attempt, u.lease, u.accepted_at, u.closed_at, u.protected, u.reply, u.held,
-       t.lead_id, g.stale_reply, g.reply_delay_ms, next.due_at AS next_due_at
+       u.outcome, t.lead_id, g.stale_reply, g.reply_delay_ms, next.due_at AS next_due_at
 FROM unnest($1::text[], $2::text[]) AS a(tenant_id, turn_id)
 JOIN turns u USING (tenant_id, turn_id)
 LEFT JOIN interactions t ON t.tenant_id = u.tenant_id AND t.interaction_id = u.interaction_id
@@ -90,30 +92,53 @@ class TurnEnd:
 
     tenant_id: str
     turn_id: str
-    state: ClosedState
-    reason: str
+    state: ClosedState | None
+    """None: the turn keeps its state, and only gets an outcome."""
+    reason: str | None
     reply: str | None = None
     """The agent's reply, as JSON."""
+    outcome: str | None = None
+    """What the agent says the conversation came to, as JSON."""
+    status: str | None = None
+    """The thread's new status, from the outcome."""
+    summary: str | None = None
 
 
-CLOSE_TURNS_SQL = f"""
-WITH asked AS (
-    SELECT * FROM {unnest_sql(TurnEnd)}
+def _close_turns_sql(start: str, first: int) -> str:
+    """`start`: WITH, or a statement's beginning with other parts. `first`: the number of the first
+    parameter."""
+    return f"""{start} asked AS (
+    SELECT * FROM {unnest_sql(TurnEnd, first=first)}
 ), answered AS (
-    UPDATE interactions t SET stale_replies = 0 FROM asked a
+    UPDATE interactions t SET stale_replies = CASE WHEN a.state = 'replied' THEN 0 ELSE t.stale_replies END,
+        status = coalesce(a.status, t.status), summary = coalesce(a.summary, t.summary),
+        updated_at = CASE WHEN a.outcome IS NULL THEN t.updated_at ELSE clock_timestamp() END
+    FROM asked a
     JOIN turns u ON u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id
     WHERE t.tenant_id = u.tenant_id AND t.interaction_id = u.interaction_id
-      AND a.state = 'replied' AND t.stale_replies > 0
+      AND (a.state = 'replied' AND t.stale_replies > 0 OR a.outcome IS NOT NULL)
 )
-UPDATE turns u SET state = a.state, reason = a.reason, reply = a.reply::jsonb,
-    closed_at = clock_timestamp()
+UPDATE turns u SET state = coalesce(a.state, u.state), reason = coalesce(a.reason, u.reason),
+    reply = coalesce(a.reply::jsonb, u.reply), outcome = coalesce(
+        a.outcome::jsonb || jsonb_build_object('at', clock_timestamp()), u.outcome),
+    closed_at = CASE WHEN a.state IS NULL THEN u.closed_at ELSE clock_timestamp() END
 FROM asked a WHERE u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id
 """
 
 
-async def close(tx: Tx, turn_ends: Sequence[TurnEnd]) -> None:
-    """Closes open turns. A thread with a `replied` turn counts its stale replies from zero again."""
-    if turn_ends:
+CLOSE_TURNS_SQL = _close_turns_sql("WITH", 1)
+CLOSE_TURNS_WITH_NEWS_SQL = _close_turns_sql(f"{RECORD_NEWS_SQL.rstrip()},", 1 + NEWS_PARAMETER_COUNT)
+
+
+async def close(tx: Tx, turn_ends: Sequence[TurnEnd], lead_news: LeadNews | None = None) -> None:
+    """Closes open turns, and stores the outcomes of agents. A thread with a `replied` turn counts its
+    stale replies from zero again. `lead_news`: what the outcomes say of the leads. Each turn is of
+    another thread, and each of the news of another lead."""
+    if not turn_ends:
+        return
+    if lead_news:
+        await tx.execute(CLOSE_TURNS_WITH_NEWS_SQL, *lead_news.columns, *columns_of(turn_ends))
+    else:
         await tx.execute(CLOSE_TURNS_SQL, *columns_of(turn_ends))
 
 
@@ -169,6 +194,7 @@ class TurnRecord:
     reply: StoredReply | None
     held: HeldReply | None
     refused: list[dict[str, Any]]
+    outcome: dict[str, Any] | None
     texts: list[dict[str, Any]]
     """Each as `{messageId, seq}`."""
 
@@ -176,7 +202,7 @@ class TurnRecord:
 LIST_TURNS_SQL = """
 SELECT u.turn_id, u.interaction_id, u.sms_agent_id, u.kind, u.state, u.reason, u.opened_at,
        u.window_due_at, u.handed_over_at, u.accepted_at, u.expires_at, u.closed_at, u.moved_to,
-       u.of_turn, u.protected, u.unsent_reply, u.reply, u.held, u.refused,
+       u.of_turn, u.protected, u.unsent_reply, u.reply, u.held, u.refused, u.outcome,
        (SELECT coalesce(jsonb_agg(jsonb_build_object('messageId', x.message_id, 'seq', x.seq)
                                   ORDER BY x.seq), '[]')
         FROM turn_messages x

@@ -9,8 +9,11 @@ from fastapi import APIRouter, Header
 from pydantic import Field
 
 from app.agents.payload import Turn
+from app.domain.outcomes import MAX_ANSWERS
 from app.domain.turns import MOST_TEXTS
+from app.domain.words import InteractionStatus
 from app.web.envelope import Out
+from app.web.turns import AnswerBody, LeadStatus, Note, Summary
 
 webhooks = APIRouter()
 
@@ -35,6 +38,17 @@ class Said(Out):
     refused."""
     reason: Annotated[str, Field(max_length=500)] | None = None
     """Why the agent hands off. People read it as a note in the thread."""
+    status: InteractionStatus | None = None
+    """The thread's new status. `dnc` is the lead's wish to get no more texts: it suppresses the phone.
+    A hand-off beside a status does not set `follow_up`."""
+    summary: Summary | None = None
+    """What the conversation came to."""
+    answers: Annotated[list[AnswerBody], Field(max_length=MAX_ANSWERS)] | None = None
+    """The lead's answers to questions of the questionnaire."""
+    lead_status: LeadStatus | None = None
+    """The lead's new status."""
+    note: Note | None = None
+    """A note in the thread for people. It is sent to nobody."""
 
 
 @webhooks.post(

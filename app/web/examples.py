@@ -67,6 +67,11 @@ EXAMPLE_BODIES: dict[str, dict[str, Any]] = {
     "interactions-patch": {"status": "qualified", "agentMode": False},
     "interactions-mark-read": {"throughSeq": 12},
     "turns-settle-held": {"action": "send", "texts": ["Yes, Tuesday at five works."]},
+    "turns-give-outcome": {
+        "status": "qualified",
+        "summary": "Jane owns her home and pays about 120 dollars a month.",
+        "answers": [{"key": "owner", "answer": "yes", "messageId": MESSAGE}],
+    },
     "turns-replay": {"webhookUrl": "https://next.example.com/sms"},
     "leads-add": {"leadId": "crm-4711", **LEAD_BODY},
     "leads-put": LEAD_BODY,

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
@@ -11,7 +12,7 @@ from app.commands import consent as consents
 from app.commands.directory import require_found
 from app.domain.cells import guard_cell
 from app.domain.transcripts import Entry, build_entry, format_time
-from app.store import directory, interactions
+from app.store import directory, interactions, lead_answers
 from app.store.engine import ReadTx
 from app.store.interactions import Message, Thread
 from app.store.schema import Lead
@@ -61,8 +62,23 @@ class ThreadExport(Out):
     messages: list[Exported]
 
 
+class ExportedAnswer(Out):
+    """An answer of the lead with its source. `answer` null: it was removed."""
+
+    key: str
+    answer: str | None
+    author: str
+    """`agent:…`, `person:…`, `key:…` or `service`."""
+    at: datetime
+    turn_id: str | None
+    message_id: str | None
+    interaction_id: str | None
+
+
 class LeadExport(Out):
     lead: LeadShape
+    answers: list[ExportedAnswer]
+    """Every answer to a question of the questionnaire, oldest first."""
     consent: ConsentShape | None
     """Null if the lead has no phone."""
     interactions: list[ThreadExport]
@@ -104,6 +120,10 @@ async def lead(lead_id: str, caller: ReadCaller, read: TenantRead, file_format: 
     return Answer(
         data=LeadExport(
             lead=await build_lead_shape(read, current_lead),
+            answers=[
+                ExportedAnswer.model_validate(answer)
+                for answer in await lead_answers.list_of_lead(read, caller.tenant_id, lead_id)
+            ],
             consent=consent.data if consent else None,
             interactions=[
                 _build_thread_export(*thread_and_texts) for thread_and_texts in zip(threads, texts, strict=True)

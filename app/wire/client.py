@@ -77,7 +77,8 @@ class Wire:
         begin_by: float | None = None,
     ) -> httpx.Response:
         """The answer to `request`, within `deadline` seconds in all. At most `cap` bytes of the
-        body are read; `extensions["truncated"]` says whether there were more. Raises `NotSent`,
+        body are read; `extensions["truncated"]` says whether there were more, and
+        `extensions["encoding"]` names a compression, which is not undone. Raises `NotSent`,
         `AnswerLost`, or `TooLate` when no connection is ready by `begin_by` (`time.monotonic`)."""
         if request.url.scheme not in ("http", "https") or request.url.userinfo:
             raise NotSent("only http and https addresses without a user name can be called")
@@ -114,7 +115,10 @@ class Wire:
                 headers=[(k, v) for k, v in answer.raw_headers if k.lower() not in DROPPED_HEADERS],
                 content=bytes(body[:cap]),
                 request=request,
-                extensions={"truncated": len(body) > cap},
+                extensions={
+                    "truncated": len(body) > cap,
+                    "encoding": answer.headers.get("content-encoding", "").strip().lower(),
+                },
             )
 
     def _open_session(self) -> aiohttp.ClientSession:

@@ -7,10 +7,12 @@ import httpx
 import pytest
 
 from app.agents.webhook import Failed, Taken, read_answer
+from app.domain.outcomes import GivenAnswer, Outcome
 from app.domain.turns import MOST_TEXTS
 
 MOST = [f"text {n}" for n in range(MOST_TEXTS)]
 NO_REASON = "no reason given"
+NONE_OF = "the answer holds none of reply, replies, handoff, status, summary, answers, leadStatus, note"
 
 
 def heard(answer: Any) -> Any:
@@ -84,10 +86,10 @@ def test_texts_that_may_not_go_are_told_beside_what_is_wrong(
         ("x", "the answer is text, and must be an object"),
         (5, "the answer is a number, and must be an object"),
         (True, "the answer is true or false, and must be an object"),
-        ({"Reply": "x"}, "the answer holds none of reply, replies, handoff, but Reply"),
-        ({"reason": "x"}, "the answer holds none of reply, replies, handoff, but reason"),
+        ({"Reply": "x"}, f"{NONE_OF}, but Reply"),
+        ({"reason": "x"}, f"{NONE_OF}, but reason"),
         ({"b" * 99: 1, "a\x00": 2},
-         f"the answer holds none of reply, replies, handoff, but a, {'b' * 40}"),
+         f"{NONE_OF}, but a, {'b' * 40}"),
         ({"handoff": "true"}, "handoff: must be true or false"),
         ({"handoff": 1}, "handoff: must be true or false"),
     ],
@@ -114,3 +116,34 @@ def test_nothing_at_all_is_an_empty_answer(body: bytes) -> None:
 def test_anything_but_a_2xx_has_failed_whatever_it_says() -> None:
     answer = httpx.Response(500, content=json.dumps({"handoff": True}))
     assert read_answer(answer) == Failed("HTTP 500")
+
+
+@pytest.mark.parametrize(
+    ("extensions", "why"),
+    [
+        ({"unread_encoding": "br"}, "the answer is compressed as br, which cannot be read"),
+        ({"truncated": True, "unread_encoding": None}, "the answer is longer than 64 KiB"),
+    ],
+)
+def test_an_answer_that_cannot_be_read_whole_is_told(extensions: dict[str, Any], why: str) -> None:
+    assert read_answer(httpx.Response(200, content=b"x", extensions=extensions)) == Taken(why=why)
+
+
+OUTCOME = {"status": "qualified", "summary": "s", "leadStatus": "won", "note": "n",
+           "answers": [{"key": "k", "answer": "a", "messageId": None}]}  # fmt: skip
+
+
+def test_an_outcome_stands_beside_a_reply_or_alone() -> None:
+    meant = Outcome("qualified", "s", (GivenAnswer("k", "a"),), "won", "n")
+    assert heard(OUTCOME) == Taken(outcome=meant)
+    assert heard(OUTCOME | {"reply": "Hi", "handoff": True}) == Taken(("Hi",), NO_REASON, outcome=meant)
+    assert [heard(answer).gives_reply for answer in (OUTCOME, OUTCOME | {"reply": " "})] == [False, True]
+
+
+def test_a_faulty_outcome_is_told_whole_and_keeps_no_reply_back() -> None:
+    faulty = heard({"reply": "Hi", "status": "done", "summary": "a\x00b\ud83d", "note": 5})
+    assert (faulty.texts, faulty.outcome) == (("Hi",), None)
+    given, why = faulty.wrong_outcome
+    assert given == {"status": "done", "summary": "ab?", "note": 5}
+    assert why.startswith("status: must be one of in_progress, ")
+    assert why.endswith("; note: must be text")

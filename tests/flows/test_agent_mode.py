@@ -78,7 +78,8 @@ async def test_the_payload_is_the_contracts_field_by_field(world: World) -> None
             "informationToCollect": [{"key": "bill", "question": "How high is your bill?"}],
         },
         "turn": {"turnId": turn["turnId"], "attempt": 1, "throughSeq": 2,
-                 "expiresAt": told["turn"]["expiresAt"], "unsentReply": None},
+                 "expiresAt": told["turn"]["expiresAt"], "unsentReply": None,
+                 "refusedOutcome": None},
         "tenantId": world.tenant.tenant_id, "agentId": world.smsagent["smsAgentId"],
         "timestamp": told["timestamp"],
     }  # fmt: skip

@@ -304,7 +304,10 @@ async def test_an_answer_that_is_not_understood_stands_in_the_turn(world: World)
     await world.text("Hey")
     turn = await world.turn_is(thread, "awaiting_reply")
     [refused] = turn["refused"]
-    assert refused["detail"] == "the answer holds none of reply, replies, handoff, but Reply"
+    assert (
+        refused["detail"]
+        == "the answer holds none of reply, replies, handoff, status, summary, answers, leadStatus, note, but Reply"
+    )
     assert '"Hello"' in turn["attempts"][0]["answer"]
 
 

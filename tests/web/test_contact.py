@@ -2,6 +2,11 @@
 
 from html import unescape
 
+import pytest
+
+from app.resources import Resources
+from tests.flows.test_turn_sets import claimed, fall_due, forwarding
+from tests.makers import Data
 from tests.web.people import Browser
 from tests.world import World
 
@@ -71,3 +76,63 @@ async def test_what_the_lead_asked_for_itself_no_hand_lifts(sam: Browser, idle_w
     assert "Texts are blocked" in shown
     assert "Only Jane can allow texts again, by sending START." in shown
     assert "Allow" not in shown
+
+
+async def test_an_agents_answer_shows_its_source_and_a_person_corrects_it(
+    sam: Browser, idle_world: World, resources: Resources
+) -> None:
+    world, by = idle_world, forwarding(resources)
+    sent = await world.send(agentMode=True)
+    await world.text("About 100")
+    thread = (world.tenant.tenant_id, sent["interactionId"])
+
+    async def answer_by(told: Data) -> None:
+        text = told["message"]["messages"][0]["messageId"]
+        answers = [{"key": "bill", "answer": "100", "messageId": text}, {"key": "owner", "answer": "<no>"}]
+        outcome = {"status": "qualified", "summary": "Jane pays <100>.", "answers": answers}
+        path = f"/turns/{told['turn']['turnId']}/outcome"
+        assert (await world.tenant.ask("POST", path, outcome)).status_code == 200
+
+    async def hand_over() -> None:
+        await fall_due(resources)
+        for handed in await claimed(by, [thread]):
+            await by.perform(handed)
+
+    world.agent.meanwhile = answer_by
+    await hand_over()
+    page = await sam.page(f"/conversations/{thread[1]}")
+    shown = await panel(sam, thread[1])
+    text = next(e for e in (await world.thread(thread[1]))["transcript"] if e["message"] == "About 100")
+    assert "Jane pays &lt;100&gt;." in page
+    assert "<dt>How high is your bill?</dt><dd>100</dd>" in shown
+    assert "AI agent" in shown
+    assert f'href="/conversations/{thread[1]}#{text["messageId"]}">Text</a>' in shown
+    assert f'id="{text["messageId"]}"' in page
+
+    answer = await sam.submit(page, "/answers", key="bill", answer="250 ")
+    assert answer.status_code == 303
+    shown = await panel(sam, thread[1])
+    assert "<dt>How high is your bill?</dt><dd>250</dd>" in shown
+    exported = await world.tenant.call("GET", f"/leads/{world.lead['leadId']}/export")
+    assert (exported["answers"][-1]["answer"], exported["answers"][-1]["author"][:12]) == ("250", "person:user_")
+
+    await world.text("It is 100, really")
+    world.agent.meanwhile = answer_by
+    await hand_over()
+    assert "<dt>How high is your bill?</dt><dd>250</dd>" in await panel(sam, thread[1])
+    turn = (await world.turns(thread[1]))[-1]
+    [refused] = turn["refused"]
+    assert (refused["code"], refused["detail"]) == ("ANSWERED_BY_PERSON", "answers: a person answered bill")
+    assert [one["key"] for one in refused["outcome"]["answers"]] == ["bill"]
+    record = unescape(await sam.page(f"/conversations/{thread[1]}/turns/{turn['turnId']}"))
+    assert "A person had answered this question." in record
+    assert "Outcome</h2>" in record
+
+
+@pytest.mark.parametrize(("key", "answer"), [("bill", "  "), ("nope", "x")])
+async def test_an_answer_that_cannot_be_kept_is_told(sam: Browser, idle_world: World, key: str, answer: str) -> None:
+    sent = await idle_world.send()
+    page = await sam.page(f"/conversations/{sent['interactionId']}")
+    refused = await sam.submit(page, "/answers", key=key, answer=answer)
+    assert refused.status_code == 400
+    assert len((await idle_world.tenant.call("GET", f"/leads/{idle_world.lead['leadId']}"))["questionnaire"]) == 1

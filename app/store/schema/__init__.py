@@ -8,7 +8,7 @@ sessions, users by e-mail) have unique indexes of their own.
 from app.store.schema.access import ApiKey, Session, SignInTry, User
 from app.store.schema.base import Table, Xid8
 from app.store.schema.consent import ConsentEvent, Suppression
-from app.store.schema.directory import Campaign, CannedReply, Lead, SmsAgent
+from app.store.schema.directory import Campaign, CannedReply, Lead, LeadAnswer, SmsAgent
 from app.store.schema.events import Idempotency, TenantEvent
 from app.store.schema.inbox import InboundPart, ProviderIdSeen
 from app.store.schema.lines import PhoneNumber, ProviderAccount
@@ -30,6 +30,7 @@ __all__ = [
     "Installation",
     "Interaction",
     "Lead",
+    "LeadAnswer",
     "Message",
     "Outbox",
     "PhoneNumber",

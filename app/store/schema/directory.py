@@ -113,6 +113,30 @@ class Lead(Table):
     updated_at: Mapped[datetime] = created_at_column()
 
 
+class LeadAnswer(Table):
+    """Each answer that a lead's questionnaire got, with its source. Append-only: the newest of a key
+    stands in the questionnaire."""
+
+    __tablename__ = "lead_answers"
+    __table_args__ = (
+        tenant_reference("lead_id", "leads", ondelete="CASCADE"),
+        Index(None, "tenant_id", "lead_id", "key", "at"),
+    )
+    tenant_id: Mapped[str] = id_key()
+    answer_id: Mapped[str] = id_key()
+    lead_id: Mapped[str] = mapped_column(Id)
+    key: Mapped[str]
+    answer: Mapped[str | None]
+    """None: the answer was removed."""
+    turn_id: Mapped[str | None] = mapped_column(Id)
+    """The turn whose outcome brought the answer. No foreign key: it stays when old turns are deleted."""
+    message_id: Mapped[str | None] = mapped_column(Id)
+    """The lead's text that contains the answer."""
+    author: Mapped[str]
+    """`agent:…`, `person:…`, `key:…` or `service`."""
+    at: Mapped[datetime] = created_at_column()
+
+
 class CannedReply(Table):
     """A text that people of the tenant send often."""
 

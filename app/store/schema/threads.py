@@ -58,6 +58,10 @@ class Interaction(Table):
     last_direction: Mapped[str | None]
     last_inbound_at: Mapped[datetime | None]
     summary: Mapped[str | None]
+    refused_outcome: Mapped[dict[str, Any] | None]
+    """The last refused outcome of an agent; the next payload shows it."""
+    status_by_hand_at: Mapped[datetime | None]
+    """When a person or an API key last set the status."""
     created_at: Mapped[datetime] = created_at_column()
     updated_at: Mapped[datetime] = created_at_column()
 

@@ -76,6 +76,8 @@ class Turn(Table):
     of_turn: Mapped[str | None] = mapped_column(Id)
     """For a replay or a shadow: the live turn it copies."""
     refused: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'"))
+    outcome: Mapped[dict[str, Any] | None]
+    """What the agent says the conversation came to. A dry turn keeps it without effect."""
 
 
 class TurnMessage(Table):

@@ -53,6 +53,7 @@ TURN_WORDS = {
     "awaiting_reply": "Waiting for the agent's reply",
     "replied": "Answered",
     "declined": "Declined: the agent had nothing to say",
+    "concluded": "Concluded: the agent gave an outcome",
     "handed_off": "Handed over to a person",
     "superseded": "Replaced by a later turn",
     "cancelled": "Cancelled",
@@ -66,6 +67,8 @@ REFUSAL_WORDS = {
     "NO_OPEN_TURN": "No turn was waiting for a reply.",
     "DNC_BLOCKED": "The lead may not be texted.",
     "VALIDATION_ERROR": "The answer could not be read.",
+    "ANSWERED_BY_PERSON": "A person had answered this question.",
+    "STATUS_BY_PERSON": "The status had been set by hand.",
 }
 """Why an agent's reply did not go out."""
 IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})

@@ -17,7 +17,7 @@ from app.domain.consent import find_undoable
 from app.domain.problems import NotFound, Problem
 from app.domain.segments import GSM_REPLACEMENTS
 from app.resources import Resources
-from app.store import attention, consent_events, interactions, suppressions, tenants
+from app.store import attention, consent_events, interactions, lead_answers, suppressions, tenants
 from app.store import page as store
 from app.store.engine import ReadTx, Tx
 from app.store.interactions import Thread
@@ -248,7 +248,9 @@ async def _build_thread_context(tx: Tx, person: Person, interaction_id: str, bef
     phone, contact = thread.lead_phone, await store.get_contact(tx, *key)
     consent = await consent_events.list_of_phone(tx, person.tenant_id, phone)
     causes = (await suppressions.get_causes(tx, person.tenant_id, [phone])).get(phone, [])
-    actors = sorted({entry.actor for entry in entries if entry.actor} | {event.actor for event in consent})
+    answers = {answer.key: answer for answer in await lead_answers.list_of_lead(tx, *thread.lead_key)}
+    writers = {answer.author.removeprefix("person:") for answer in answers.values()}
+    actors = sorted({entry.actor for entry in entries if entry.actor} | {event.actor for event in consent} | writers)
     answered_keys = {item.get("key") for item in contact.questionnaire}
     tenant = await tenants.get(tx, person.tenant_id)
     assert tenant is not None
@@ -268,6 +270,7 @@ async def _build_thread_context(tx: Tx, person: Person, interaction_id: str, bef
         "senders": await store.list_senders(tx, *key),
         "canned": await store.list_canned_replies(tx, person.tenant_id),
         "contact": contact,
+        "answers": answers,
         "unanswered": [item for item in contact.questions if item.get("key") not in answered_keys],
         "causes": causes,
         "undoable": "lead" in causes and bool(find_undoable(consent)),

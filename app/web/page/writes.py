@@ -9,11 +9,12 @@ from fastapi import APIRouter, Form
 from pydantic import Field
 from starlette.responses import Response
 
-from app.commands import bulk, dnc, held_replies, modes, opt_out_decisions, outgoing
+from app.commands import answers, bulk, dnc, held_replies, modes, opt_out_decisions, outgoing
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.idempotency import IdempotencyKey, ReplayedAnswer
 from app.domain.orders import Order, require_sendable
+from app.domain.outcomes import MAX_ANSWER_LENGTH, MAX_KEY_LENGTH
 from app.domain.problems import Conflict, Invalid, NotFound, Problem
 from app.domain.turns import MOST_TEXTS
 from app.domain.words import InteractionStatus
@@ -223,6 +224,27 @@ async def _set_by_hand(
             await modes.set_by_hand(tx, caller, row, status, agent_mode)
 
     return await visits.run_and_go_back(visit, interaction_id, set_fields)
+
+
+@router.post("/answers")
+async def correct_answer(
+    interaction_id: str,
+    visit: VisitPost,
+    key: Annotated[str, Form(max_length=MAX_KEY_LENGTH)],
+    answer: Annotated[str, Form(max_length=MAX_ANSWER_LENGTH)] = "",
+) -> Response:
+    """Answers or corrects a question of the lead's questionnaire."""
+    tenant_id, caller = visit.person.tenant_id, visit.person.caller
+
+    async def correct() -> None:
+        text = answer.replace("\r\n", "\n").strip()
+        if not text or "\x00" in text:
+            raise Invalid(details=["Answer: must not be blank"])
+        async with visit.resources.database.tenant_tx(tenant_id) as tx:
+            thread = await visits.find_thread(tx, tenant_id, interaction_id)
+            await answers.correct_answer(tx, caller, thread, key, text)
+
+    return await visits.run_and_go_back(visit, interaction_id, correct)
 
 
 @router.post("/do-not-contact")

@@ -1,0 +1,266 @@
+"""Judges the outcomes that agents give, and carries them out: one for each turn (docs/agents.md,
+"Outcomes")."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from app.commands import consent, dry_turns, refusals
+from app.commands.answered_turns import reload_turn
+from app.commands.hand_offs import HANDED_OFF_PREFIX
+from app.domain import ids
+from app.domain.callers import Caller
+from app.domain.outcomes import (
+    ANSWERED_BY_PERSON,
+    STATUS_BY_PERSON,
+    By,
+    Outcome,
+    check_outcome,
+    find_unknown,
+    is_same,
+    leave_out_answers,
+    store_outcome,
+)
+from app.domain.problems import Invalid, NotFound, Problem
+from app.domain.turns import HANDED_OVER_STATES, ClosedState
+from app.store import lead_answers, notes, suppressions, threads, turns
+from app.store import outcomes as store
+from app.store.arrivals import Arrival
+from app.store.engine import Tx
+from app.store.lead_answers import LeadChange, LeadNews, NewAnswer
+from app.store.outcomes import OutcomeFacts
+from app.store.threads import ThreadKey
+from app.store.turns import Turn, TurnEnd, TurnKey
+
+CONCLUDED_REASON = "the agent gave an outcome"
+
+
+@dataclass(frozen=True, slots=True)
+class GivenOutcome:
+    """An outcome as an agent gave it. The turn's thread is locked."""
+
+    turn: Turn
+    outcome: Outcome
+    by: By
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedPart:
+    """A part of an accepted outcome that has no effect, because a person decided otherwise."""
+
+    outcome: Mapping[str, Any]
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedOutcome:
+    given: GivenOutcome
+    facts: OutcomeFacts
+    outcome: Outcome
+    """What is carried out: nothing of it, if this outcome was carried out before."""
+    refused_parts: tuple[RefusedPart, ...] = ()
+    is_repeat: bool = False
+
+    @property
+    def turn(self) -> Turn:
+        return self.given.turn
+
+    def build_end(self, state: ClosedState | None, reason: str | None, reply: str | None = None) -> TurnEnd:
+        """How the turn ends with this outcome."""
+        if self.is_repeat:
+            return TurnEnd(*self.turn.key, state, reason, reply)
+        stored = json.dumps({**store_outcome(self.given.outcome), "by": self.given.by})
+        # `dnc` concerns all threads of the phone: it is set with the suppression.
+        status = None if self.outcome.status == "dnc" else self.outcome.status
+        return TurnEnd(*self.turn.key, state, reason, reply, stored, status, self.outcome.summary)
+
+
+Accepted = Mapping[TurnKey, AcceptedOutcome]
+
+
+async def lock_threads(tx: Tx, thread_keys: Collection[ThreadKey], outcomes: Mapping[ThreadKey, Outcome]) -> None:
+    """Locks the threads, after the phones of those that got an outcome: it may change the lead, or
+    suppress the phone and so all its threads."""
+    locked_threads = set(thread_keys)
+    if outcomes:
+        threads_by_phone = await store.find_phone_threads(tx, outcomes)
+        await suppressions.lock_phones_only(tx, sorted(threads_by_phone))
+        stopped_threads = {thread for thread, outcome in outcomes.items() if outcome.status == "dnc"}
+        for phone_threads in threads_by_phone.values():
+            if phone_threads & stopped_threads:
+                locked_threads |= phone_threads
+    await threads.lock(tx, locked_threads)
+
+
+async def accept_api_outcome(tx: Tx, caller: Caller, turn_id: str, outcome: Outcome) -> Problem | None:
+    """Carries out an outcome that came through the API; returns why not. Raises `NotFound`.
+
+    A refusal is returned, not raised, because it records something that must be committed."""
+    turn = await turns.get(tx, caller.tenant_id, turn_id)
+    if turn is None or (caller.agent_id is not None and turn.sms_agent_id != caller.agent_id):
+        raise NotFound("There is no turn by that id.")
+    if turn.kind != "live":
+        return await dry_turns.accept_outcome(tx, turn, outcome, "api")
+    await lock_threads(tx, [turn.thread], {turn.thread: outcome})
+    given = GivenOutcome(await reload_turn(tx, turn.key), outcome, "api")
+    [result] = await _judge(tx, [given])
+    if isinstance(result, Problem):
+        await _record_problem(tx, given, result)
+        return result
+    await settle(tx, [build_lone_end(result)], [result])
+    await carry_out(tx, [result])
+    return None
+
+
+def build_lone_end(item: AcceptedOutcome) -> TurnEnd:
+    """The end of a turn that got an outcome and no reply: an open turn is closed."""
+    is_open = item.turn.state in HANDED_OVER_STATES
+    return item.build_end(*(("concluded", CONCLUDED_REASON) if is_open else (None, None)))
+
+
+async def accept_inline_outcomes(tx: Tx, given_outcomes: Sequence[GivenOutcome]) -> dict[TurnKey, AcceptedOutcome]:
+    """Judges outcomes in the answers of webhooks, each of another lead; records those that are refused
+    and returns the others. They have had no effect yet."""
+    accepted: dict[TurnKey, AcceptedOutcome] = {}
+    for given, result in zip(given_outcomes, await _judge(tx, given_outcomes), strict=True):
+        if isinstance(result, Problem):
+            await _record_problem(tx, given, result)
+        else:
+            accepted[given.turn.key] = result
+    return accepted
+
+
+async def settle(tx: Tx, turn_ends: Sequence[TurnEnd], accepted: Collection[AcceptedOutcome]) -> None:
+    """Closes the turns, with what their outcomes (`accepted`) say of threads and leads."""
+    answers: list[NewAnswer] = []
+    changes: list[LeadChange] = []
+    for item in accepted:
+        new_answers = _find_new_answers(item)
+        answers += new_answers
+        if new_answers or item.outcome.lead_status:
+            changes.append(_build_change(item, new_answers))
+    await turns.close(tx, turn_ends, LeadNews(answers, changes))
+
+
+async def carry_out(tx: Tx, accepted: Collection[AcceptedOutcome]) -> None:
+    """What outcomes do besides changing threads and leads: notes, opt-outs, and what is told of parts
+    that have no effect. The turns are settled."""
+    await notes.add(tx, {item.turn.thread: item.outcome.note for item in accepted if item.outcome.note})
+    for item in accepted:
+        for part in item.refused_parts:
+            await refusals.refuse_outcome(tx, item.turn.key, part.outcome, part.code, part.detail, item.given.by)
+        if item.outcome.status == "dnc":
+            await consent.heed_agent(tx, _build_arrival(item), _author(item))
+
+
+async def _judge(tx: Tx, given_outcomes: Sequence[GivenOutcome]) -> list[AcceptedOutcome | Problem]:
+    """For each outcome what to carry out, or why it has no effect."""
+    if not given_outcomes:
+        return []
+    message_ids = [a.message_id for given in given_outcomes for a in given.outcome.answers if a.message_id]
+    facts = await store.get_facts(tx, [given.turn.key for given in given_outcomes], message_ids)
+    return [_judge_one(given, facts[given.turn.key]) for given in given_outcomes]
+
+
+def _judge_one(given: GivenOutcome, facts: OutcomeFacts) -> AcceptedOutcome | Problem:
+    turn = given.turn
+    if is_same(turn.outcome, given.outcome):
+        return AcceptedOutcome(given, facts, Outcome(), is_repeat=True)
+    problem = check_outcome(
+        turn.state,
+        turn.reason,
+        facts,
+        is_suppressed=facts.is_suppressed,
+        has_outcome=turn.outcome is not None,
+        has_handed_off=turn.state == "handed_off" or HANDED_OFF_PREFIX in (turn.reason or ""),
+    )
+    if problem:
+        return problem
+    if faults := find_unknown(given.outcome, facts.question_keys, facts.known_message_ids):
+        return Invalid(details=faults)
+    return _leave_out_persons_words(given, facts)
+
+
+def _leave_out_persons_words(given: GivenOutcome, facts: OutcomeFacts) -> AcceptedOutcome:
+    """An agent overwrites neither a person's answer nor a status that was set by hand since the turn
+    was handed over. `dnc` is the lead's own wish."""
+    outcome, parts = given.outcome, []
+    if facts.has_status_by_hand and outcome.status not in (None, "dnc", facts.status):
+        parts.append(RefusedPart({"status": outcome.status}, STATUS_BY_PERSON, "status: was set by hand meanwhile"))
+        outcome = replace(outcome, status=None)
+    persons_answers = {
+        newest["key"]: newest["answer"]
+        for newest in facts.newest_answers
+        if newest["answer"] is not None and newest["author"].startswith("person:")
+    }
+    for answer in given.outcome.answers:
+        if persons_answers.get(answer.key, answer.answer) != answer.answer:
+            detail = f"answers: a person answered {answer.key}"
+            parts.append(RefusedPart(store_outcome(Outcome(answers=(answer,))), ANSWERED_BY_PERSON, detail))
+    return AcceptedOutcome(given, facts, leave_out_answers(outcome, list(persons_answers)), tuple(parts))
+
+
+async def _record_problem(tx: Tx, given: GivenOutcome, problem: Problem) -> None:
+    detail = "; ".join(problem.details) or problem.message
+    await refusals.refuse_outcome(tx, given.turn.key, store_outcome(given.outcome), problem.code, detail, given.by)
+
+
+def _find_new_answers(item: AcceptedOutcome) -> list[NewAnswer]:
+    """The answers that are not known yet. An answer that is known without its text gets the text."""
+    newest = {
+        (a["key"], a["answer"], message_id) for a in item.facts.newest_answers for message_id in (a["messageId"], None)
+    }
+    return [
+        NewAnswer(
+            item.turn.tenant_id,
+            ids.make("evt"),
+            item.facts.lead_id,
+            answer.key,
+            answer.answer,
+            item.turn.turn_id,
+            answer.message_id,
+            _author(item),
+        )
+        for answer in item.outcome.answers
+        if (answer.key, answer.answer, answer.message_id) not in newest
+    ]
+
+
+def _build_change(item: AcceptedOutcome, new_answers: Sequence[NewAnswer]) -> LeadChange:
+    # The lead's own question, which stands first, has precedence.
+    questions = {question["key"]: question["question"] for question in reversed(item.facts.questions)}
+    entries = [(answer.key, questions[answer.key], answer.answer or "") for answer in new_answers]
+    return LeadChange(
+        item.turn.tenant_id, item.facts.lead_id, item.outcome.lead_status, lead_answers.build_entries(entries)
+    )
+
+
+def _author(item: AcceptedOutcome) -> str:
+    return f"agent:{item.turn.sms_agent_id}"
+
+
+def _build_arrival(item: AcceptedOutcome) -> Arrival:
+    """The lead's last text as an opt-out."""
+    facts, text = item.facts, item.facts.last_text or {}
+    return Arrival(
+        tenant_id=item.turn.tenant_id,
+        message_id=text.get("messageId") or "",
+        thread_id=ids.make("int"),
+        our_number=facts.our_number,
+        lead_phone=facts.lead_phone,
+        lead_id=facts.lead_id,
+        campaign_id=facts.campaign_id,
+        account_id=text.get("accountId") or "",
+        provider=text.get("provider") or "",
+        provider_id="",
+        text=text.get("text") or "",
+        media="[]",
+        word="stop",
+        rule="agent",
+        is_answered=False,
+        is_forwardable=False,
+        possible_opt_out=False,
+        is_late=False,
+    )

@@ -1,0 +1,102 @@
+"""Answers that an agent's webhook should not give, and senders that no agent answers."""
+
+import asyncio
+import gzip
+import json
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tests.flows.test_agent_mode import reply, talking
+from tests.flows.test_turns import change_agent
+from tests.makers import Data
+from tests.world import World, served
+
+REPLY = json.dumps({"reply": "Read"}).encode()
+GZIP = {"content-type": "application/json", "content-encoding": "gzip"}
+NONE_OF = "the answer holds none of reply, replies, handoff, status, summary, answers, leadStatus, note"
+
+
+async def answered_with(world: World, body: bytes, headers: dict[str, str], state: str) -> Data:
+    """A turn whose webhook answered 200 with these bytes."""
+
+    async def answer(_: Request) -> Response:
+        return Response(body, 200, headers)
+
+    async with served(Starlette(routes=[Route("/", answer, methods=["POST"])])) as url:
+        thread = await talking(world)
+        await change_agent(world, webhookUrl=f"{url}/")
+        await world.text("Hey")
+        return await world.turn_is(thread, state)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (gzip.compress(REPLY), GZIP),
+        (gzip.compress(REPLY), GZIP | {"content-encoding": "x-gzip"}),
+        (REPLY, {"content-type": "application/json", "content-encoding": "identity"}),
+        (REPLY, {"content-type": "text/plain"}),
+    ],
+)
+async def test_an_answer_is_read_however_it_is_packed(world: World, body: bytes, headers: dict[str, str]) -> None:
+    turn = await answered_with(world, body, headers, "replied")
+    assert (turn["reply"]["texts"], turn["refused"]) == (["Read"], [])
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "detail"),
+    [
+        (b'[{"reply": "x"}]', {}, "the answer is a list, and must be an object"),
+        (b'"x"', {}, "the answer is text, and must be an object"),
+        (b"7", {}, "the answer is a number, and must be an object"),
+        (b"Hello Jane", {"content-type": "text/plain"}, "the answer is not JSON"),
+        (b"<html><body>Log in</body></html>", {"content-type": "text/html"}, "the answer is not JSON"),
+        (b'{"Reply": "x"}', {}, f"{NONE_OF}, but Reply"),
+        (b'{"handoff": "true"}', {}, "handoff: must be true or false"),
+        (REPLY, GZIP, "the answer is compressed as gzip, which cannot be read"),
+        (b"\x0b\x02", {"content-encoding": "br"}, "the answer is compressed as br, which cannot be read"),
+        (gzip.compress(b" " * 5_000_000 + REPLY), GZIP, "the answer is longer than 64 KiB"),
+        (b" " * 70_000 + REPLY, {}, "the answer is longer than 64 KiB"),
+    ],
+    ids=["list", "text", "number", "plain", "html", "Reply", "true as text", "no gzip", "br", "bomb", "long"],
+)
+async def test_an_answer_that_is_not_understood_is_told_and_the_turn_stays_open(
+    world: World, body: bytes, headers: dict[str, str], detail: str
+) -> None:
+    turn = await answered_with(world, body, headers, "awaiting_reply")
+    [refused] = turn["refused"]
+    assert (refused["code"], refused["detail"]) == ("VALIDATION_ERROR", detail)
+    assert turn["attempts"][0]["answer"] is not None
+    assert (await reply(world, "By the API", turnId=turn["turnId"])).status_code == 202
+
+
+@pytest.mark.parametrize("sender", ["AMAZON", "22396", "anonymous", "7", "+22396"])
+async def test_what_cannot_be_answered_is_stored_and_no_agent_is_asked(world: World, sender: str) -> None:
+    await change_agent(world, agentModeByDefault=True)
+    for text in ("Your code is 123456", "HELP", "STOP"):
+        assert await world.carrier.text(sender, world.ours, text) == 200
+    thread = await talking(world)
+    await world.text("Hey")
+    await world.turn_is(thread, "awaiting_reply")
+    assert [told["message"]["combinedText"] for told in world.agent.told] == ["Hey"]
+    assert world.carrier.received(sender) == []
+    found = (await world.tenant.call("GET", "/interactions"))["interactions"]
+    [machine] = [one for one in found if one["interactionId"] != thread]
+    shown = await world.thread(machine["interactionId"])
+    assert [entry["message"] for entry in shown["transcript"]] == ["Your code is 123456", "HELP", "STOP"]
+
+
+@pytest.mark.parametrize("blank", ["", "  \n"])
+async def test_a_blank_text_opens_no_turn_but_a_picture_does(world: World, blank: str) -> None:
+    thread = await talking(world)
+    assert await world.carrier.text(world.phone, world.ours, blank) == 200
+    await asyncio.sleep(1.5)
+    assert await world.turns(thread) == []
+    picture = [{"url": "https://carrier.example/1", "contentType": "image/png"}]
+    assert await world.carrier.text(world.phone, world.ours, blank, picture) == 200
+    turn = await world.turn_is(thread, "awaiting_reply")
+    assert len(turn["messages"]) == 1
