@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import traces
 from app.access.timed_cache import TimedCache
+from app.calls.text_parts import read_text_parts
 from app.commands import parts, receipts, receive
 from app.commands.receipts import ReceiptReport
 from app.commands.receive import InboundPost, PostOutcome
@@ -132,7 +133,7 @@ async def _build_webhook_request(request: Request, resources: Resources) -> Webh
 async def take_inbound(request: Request) -> Response:
     resources = get_state(request.app).resources
     account, dialect, webhook_request = await _verify_request(request, resources)
-    texts = dialect.read_inbound(webhook_request)
+    texts = await read_text_parts(resources.wire, account, dialect.read_inbound(webhook_request))
     if not texts:
         log.info("an inbound webhook without a text", provider=account.provider)
     post = InboundPost(account, texts, Habits(dialect.ANSWERED_WORDS, dialect.YES_RESTORES))

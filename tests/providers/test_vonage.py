@@ -390,6 +390,14 @@ def test_a_blank_secret_signs_nothing(secret: str) -> None:
     assert not vonage.is_genuine(account, old(with_sig(OLD_INBOUND, "")), NOW)
 
 
+def test_the_words_within_an_mms_are_its_text() -> None:
+    content = [{"type": "text", "text": "Stop"}, {"type": "image", "url": "https://m.example/1", "caption": "My roof"}]
+    said = {"channel": "mms", "message_uuid": UUID, "to": "18335645667", "from": "12125551234", "content": content}
+    [text] = vonage.read_inbound(hook(said))
+    assert (text.text, text.media) == ("Stop\nMy roof", (Media("https://m.example/1"),))
+    assert text.judgment.word == "stop"
+
+
 def with_json_sig(said: str) -> WebhookRequest:
     """A JSON body, of the values as they are written there, with its MD5 signature."""
     stamp = int(NOW.timestamp())
