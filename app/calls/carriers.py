@@ -209,15 +209,17 @@ def _describe_webhook_fault(phone: str, vendor_number: VendorNumber | None, want
     return None
 
 
-async def fetch_attachment(wire: Wire, account: Account | None, url: str) -> httpx.Response:
+async def fetch_attachment(
+    wire: Wire, account: Account | None, url: str, max_bytes: int = MAX_MEDIA_BYTES
+) -> httpx.Response:
     """The whole attachment at `url`. The adapter of `account` adds credentials at the carrier's own
-    host only, also after a redirect. Raises `ProviderError`."""
+    host only, also after a redirect. Raises `ProviderError`, also for more than `max_bytes`."""
     for _ in range(MAX_REDIRECTS):
         try:
             request = httpx.Request("GET", url)
             if account:
                 request = REGISTRY[account.provider].build_media_request(account, url)
-            response = await wire.exchange(request, MEDIA_SECONDS, cap=MAX_MEDIA_BYTES)
+            response = await wire.exchange(request, MEDIA_SECONDS, cap=max_bytes)
             if response.is_success and not response.extensions["truncated"]:
                 return response
             if not response.has_redirect_location:

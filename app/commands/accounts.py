@@ -14,11 +14,12 @@ from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.problems import InUse, Invalid
 from app.store import accounts, directory
+from app.store.clock import AT_ONCE, OUTBOX_HINT
 from app.store.engine import Tx
 from app.store.schema import ProviderAccount
 
 CONNECTION_FIELDS = {"credentials", "base_url", "active"}
-"""After a change of these, a carrier that refused our requests may answer: fetch again at once."""
+"""After a change of these, a carrier that refused our requests may take them: try again at once."""
 MIN_HINTED_LENGTH = 8
 """A hint shows four characters; of a shorter secret that would be more than half."""
 
@@ -61,17 +62,20 @@ async def add(tx: Tx, caller: Caller, fields: Fields) -> ProviderAccount:
 
 
 async def change(tx: Tx, caller: Caller, account_id: str, fields: Fields) -> ProviderAccount:
-    """Changes only the given fields; credentials are replaced as a whole. Raises `Invalid`,
-    `NotFound`."""
+    """Changes only the given fields; credentials are replaced as a whole, and the old ones check
+    webhooks for another day. Raises `Invalid`, `NotFound`."""
     tenant_id = caller.tenant_id
     provider = require_found(await directory.get(tx, ProviderAccount, tenant_id, account_id)).provider
     _check_fields(fields)
     await accounts.lock_all(tx, tenant_id, provider)
     if fields.get("is_default"):
         await accounts.unset_default(tx, tenant_id, provider, account_id)
+    if "credentials" in fields:
+        await accounts.keep_credentials(tx, tenant_id, account_id)
     account = await change_row(tx, caller, ProviderAccount, account_id, fields)
     if CONNECTION_FIELDS & fields.keys():
-        return await accounts.fetch_now(tx, tenant_id, account_id)
+        tx.hints[OUTBOX_HINT] = AT_ONCE
+        return await accounts.try_now(tx, tenant_id, account_id)
     return account
 
 

@@ -41,10 +41,8 @@ class Consent:
         return bool(self.causes)
 
 
-async def get_consent(read: ReadTx, tenant_id: str, raw_phone: str) -> Consent:
-    """The consent record of a phone, which may be unknown. Raises `Invalid` for a phone that is
-    not valid."""
-    phone = phones.normalize_phone(raw_phone, await tenants.get_country(read, tenant_id))
+async def get_consent(read: ReadTx, tenant_id: str, phone: str) -> Consent:
+    """The consent record of a phone as it is stored; the phone may be unknown."""
     causes = await suppressions.get_causes(read, tenant_id, [phone])
     events = await consent_events.list_of_phone(read, tenant_id, phone)
     return Consent(phone, causes.get(phone, []), events)

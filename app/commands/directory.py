@@ -7,10 +7,10 @@ from ipaddress import ip_address
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from app.domain import ids, phones
+from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.problems import InUse, Invalid, NotFound
-from app.store import directory, tenants
+from app.store import directory
 from app.store.core import table_of
 from app.store.directory import Reference
 from app.store.engine import Tx
@@ -64,11 +64,6 @@ async def require_references(tx: Tx, tenant_id: str, references: Sequence[Refere
     unknown_fields = await directory.find_unknown(tx, tenant_id, references)
     if unknown_fields:
         raise Invalid(details=[f"{name}: does not exist" for name in unknown_fields])
-
-
-async def normalize_tenant_phone(tx: Tx, tenant_id: str, raw_phone: str, field: str) -> str:
-    """The phone in E.164, by the tenant's default country. Raises `Invalid` naming the field."""
-    return phones.normalize_phone(raw_phone, await tenants.get_country(tx, tenant_id), field)
 
 
 def require_url(url: str, field: str) -> str:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.commands.directory import require_found
-from app.domain import phones
+from app.commands.phones import read_phones
 from app.domain.callers import Caller
+from app.domain.phones import NO_PHONE
 from app.domain.problems import Invalid, Problem, SuppressionActive
 from app.domain.words import Cause as CauseWord
-from app.store import directory, leads, suppressions, tenants
+from app.store import directory, leads, suppressions
 from app.store.engine import ReadTx, Tx
 from app.store.interactions import Thread
 from app.store.schema import Lead
@@ -67,31 +68,19 @@ async def set_thread_dnc(tx: Tx, caller: Caller, thread: Thread, is_blocked: boo
 
 
 async def normalize_phones(read: ReadTx, caller: Caller, raw_phones: Sequence[str]) -> list[str]:
-    """The phones in E.164, without duplicates. Raises `Invalid` naming every phone that is not
-    valid."""
-    country = await tenants.get_country(read, caller.tenant_id)
-    unique_phones: dict[str, None] = {}
-    faults: list[str] = []
-    for i, raw_phone in enumerate(raw_phones):
-        try:
-            unique_phones[phones.normalize_phone(raw_phone, country, f"phones[{i}]")] = None
-        except Invalid as problem:
-            faults += problem.details
+    """The phones as they are stored, without duplicates. Whoever can write to us can be suppressed.
+    Raises `Invalid` naming everything that is no phone."""
+    results = await judge_many(read, caller, raw_phones)
+    faults = [f"phones[{i}]: {NO_PHONE}" for i, result in enumerate(results) if isinstance(result, Problem)]
     if faults:
         raise Invalid(details=faults)
-    return list(unique_phones)
+    return list(dict.fromkeys(phone for phone in results if isinstance(phone, str)))
 
 
 async def judge_many(read: ReadTx, caller: Caller, raw_phones: Sequence[str]) -> list[str | Problem]:
-    """Each phone in E.164, or the problem with it; in order."""
-    country = await tenants.get_country(read, caller.tenant_id)
-    results: list[str | Problem] = []
-    for raw_phone in raw_phones:
-        try:
-            results.append(phones.normalize_phone(raw_phone, country))
-        except Problem as problem:
-            results.append(problem)
-    return results
+    """Each phone as it is stored, or the problem with it; in order."""
+    phones = await read_phones(read, caller.tenant_id, raw_phones)
+    return [Invalid(details=[f"phone: {NO_PHONE}"]) if phone is None else phone for phone in phones]
 
 
 async def suppress(tx: Tx, caller: Caller, numbers: Sequence[str], reason: str | None) -> None:

@@ -1,18 +1,18 @@
 """Leads: add, put, change, remove, import. A real lead replaces placeholders with its phone."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 from zoneinfo import available_timezones as _read_timezones
 
 from app.commands.directory import (
     Fields,
-    normalize_tenant_phone,
     require_found,
     require_known,
     require_not_null,
     unless_in_use,
 )
+from app.commands.phones import read_recipient, read_recipients
 from app.domain import ids, phones
 from app.domain.callers import Caller
 from app.domain.problems import AlreadyExists, Invalid, Problem
@@ -50,10 +50,12 @@ async def judge_many(read: ReadTx, caller: Caller, rows: Sequence[Fields]) -> li
     country = await tenants.get_country(read, caller.tenant_id)
     campaign_ids = {row["campaign_id"] for row in rows if row.get("campaign_id")}
     known_ids = await campaigns.find_known(read, caller.tenant_id, campaign_ids)
+    raw_phones = [row["phone"] for row in rows if row.get("phone")]
+    recipients = dict(zip(raw_phones, await read_recipients(read, caller.tenant_id, raw_phones, country), strict=True))
     results: list[Fields | Problem] = []
     for row in rows:
         try:
-            results.append(_check_fields_offline(row, country, known_ids))
+            results.append(_check_fields_offline(row, recipients, known_ids))
         except Problem as problem:
             results.append(problem)
     return results
@@ -78,11 +80,12 @@ async def merge_many(tx: Tx, caller: Caller, judged_leads: Sequence[Fields]) -> 
         await leads.adopt_placeholders(tx, caller.tenant_id, id_by_phone[phone], phone)
 
 
-def _check_fields_offline(fields: Fields, country: str, known_ids: Collection[str]) -> Fields:
-    """As `_check_fields`, without queries: the tenant's country and campaigns are passed in."""
+def _check_fields_offline(fields: Fields, recipients: Mapping[str, str | None], known_ids: Collection[str]) -> Fields:
+    """As `_check_fields`, without queries: the phones, as they are read, and the tenant's campaigns are
+    passed in."""
     values = dict(fields)
     if phone := fields.get("phone"):
-        values["phone"] = phones.normalize_phone(phone, country)
+        values["phone"] = recipients[phone] or phones.refuse("phone")
     if (zone := fields.get("timezone")) and zone not in available_timezones():
         raise Invalid(details=["timezone: is not an IANA time zone, such as America/New_York"])
     if fields.get("campaign_id") and fields["campaign_id"] not in known_ids:
@@ -115,7 +118,7 @@ async def _check_fields(tx: Tx, caller: Caller, fields: Fields) -> dict[str, Any
     values = dict(fields)
     require_not_null(Lead, fields)
     if phone := fields.get("phone"):
-        values["phone"] = await normalize_tenant_phone(tx, caller.tenant_id, phone, "phone")
+        values["phone"] = await read_recipient(tx, caller.tenant_id, phone, "phone")
     zone = fields.get("timezone")
     if zone is not None and zone not in available_timezones():
         raise Invalid(details=["timezone: is not an IANA time zone, such as America/New_York"])

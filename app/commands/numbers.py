@@ -8,15 +8,14 @@ from app.commands.directory import (
     change_row,
     check_columns,
     lock_row,
-    normalize_tenant_phone,
     require_found,
     unless_in_use,
 )
-from app.domain import ids
+from app.domain import ids, phones
 from app.domain.callers import Caller
 from app.domain.carriage import VendorNumber
 from app.domain.problems import AlreadyExists, InUse
-from app.store import directory, numbers
+from app.store import directory, numbers, tenants
 from app.store.engine import Tx
 from app.store.schema import PhoneNumber, ProviderAccount
 
@@ -26,7 +25,8 @@ DEFAULT_CAPABILITIES = ["sms"]
 async def add(tx: Tx, caller: Caller, fields: Fields) -> PhoneNumber:
     """Adds a number. Raises `Invalid`, `AlreadyExists`."""
     await check_columns(tx, caller, PhoneNumber, fields)
-    phone = await normalize_tenant_phone(tx, caller.tenant_id, fields["phone_number"], "phoneNumber")
+    country = await tenants.get_country(tx, caller.tenant_id)
+    phone = phones.normalize_own(fields["phone_number"], country, "phoneNumber")
     values = {"capabilities": DEFAULT_CAPABILITIES, **fields, "phone_number": phone}
     number = await directory.add(tx, PhoneNumber, caller.tenant_id, ids.make("num"), values)
     if number is None:

@@ -2,7 +2,7 @@
 
 import json
 
-from app.commands import consent, dnc
+from app.commands import consent
 from app.commands.directory import require_found
 from app.domain import ids
 from app.domain.callers import Caller
@@ -79,12 +79,11 @@ def _build_arrival(text: UnclearText) -> Arrival:
     )
 
 
-async def undo(tx: Tx, caller: Caller, raw_phone: str, reason: str) -> None:
+async def undo(tx: Tx, caller: Caller, phone: str, reason: str) -> None:
     """Lifts the cause `lead` that a text brought by mistake. Raises `Invalid`; `NotFound` if the phone
     has no such cause; `SuppressionActive` if it came from a definitive word or from a carrier."""
     if not reason:
         raise Invalid(details=["reason: must not be empty"])
-    [phone] = await dnc.normalize_phones(tx, caller, [raw_phone])
     await _lock_phone(tx, caller.tenant_id, phone)
     causes = await suppressions.get_causes(tx, caller.tenant_id, [phone])
     if "lead" not in causes.get(phone, []):

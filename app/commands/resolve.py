@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, time
 from typing import Any, NoReturn
 
+from app.commands.phones import read_recipient
 from app.domain import phones, quiet, segments
 from app.domain.orders import (
     MAX_SEND_AHEAD,
@@ -58,8 +59,8 @@ async def _normalize_phones(read: ReadTx, orders: Sequence[Order]) -> list[Order
     for order in orders:
         home = country.get(order.tenant_id, "US")
         try:
-            to = order.to and phones.normalize_phone(order.to, home, "to")
-            sender = order.sender and phones.normalize_phone(order.sender, home, "from")
+            sender = order.sender and phones.normalize_own(order.sender, home, "from")
+            to = order.to and await read_recipient(read, order.tenant_id, order.to, "to", home)
             readable_orders.append(replace(order, to=to, sender=sender))
         except Problem as problem:
             readable_orders.append(RefusedOrder(problem))

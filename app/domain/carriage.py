@@ -1,11 +1,11 @@
 """Values that are exchanged with carriers: outbound texts, outcomes, inbound texts, receipts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Literal
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from app.domain import optout
 from app.domain.optout import ControlWord, Judgment
@@ -71,6 +71,21 @@ class Media:
     url: str
     content_type: str | None = None
 
+    @property
+    def is_layout(self) -> bool:
+        """Whether it is the SMIL file by which handsets arrange an MMS: nothing for people."""
+        return self._is_type("application/smil", "application/smil+xml", endings=(".smil", ".smi"))
+
+    @property
+    def is_plain_text(self) -> bool:
+        """Whether it is a text of the lead: handsets send the words of an MMS as a part like any other."""
+        return self._is_type("text/plain", endings=(".txt",))
+
+    def _is_type(self, *types: str, endings: tuple[str, ...]) -> bool:
+        """The type decides; the ending of the address only where the carrier gives no type."""
+        content_type = (self.content_type or "").partition(";")[0].strip().lower()
+        return content_type in types if content_type else urlsplit(self.url).path.lower().endswith(endings)
+
 
 @dataclass(frozen=True, slots=True)
 class TextPart:
@@ -95,11 +110,20 @@ class InboundText:
     part: TextPart | None = None
     taken_as: ControlWord | None = None
     """The control word that the carrier saw in the text and answered; None: it named none."""
+    pieces: tuple[str, ...] = ()
+    """The texts that were joined to `text`, if there were several: a STOP in one of them is a STOP."""
+
+    def with_pieces(self, pieces: Sequence[str]) -> "InboundText":
+        """The text followed by these texts, each on lines of its own and only once."""
+        all_pieces = tuple(dict.fromkeys(piece for piece in (self.text, *pieces) if piece.strip()))
+        if len(all_pieces) < 2:
+            return replace(self, text=all_pieces[0] if all_pieces else self.text)
+        return replace(self, text="\n".join(all_pieces), pieces=all_pieces)
 
     @cached_property
     def judgment(self) -> Judgment:
         """What the text is if its phone is suppressed: only then can YES mean START."""
-        return self._judge(is_suppressed=True, yes_restores=True)
+        return self._judge(yes_restores=True, is_suppressed=True)
 
     @cached_property
     def may_quote(self) -> bool:
@@ -112,12 +136,15 @@ class InboundText:
         difference."""
         if not our_texts and (self.judgment.word != "start" or (is_suppressed and yes_restores)):
             return self.judgment
-        return self._judge(is_suppressed, yes_restores, our_texts)
+        return self._judge(yes_restores, is_suppressed, our_texts)
 
-    def _judge(self, is_suppressed: bool, yes_restores: bool, our_texts: Sequence[str] = ()) -> Judgment:
-        return optout.judge_text(
-            self.text, taken_as=self.taken_as, yes_restores=yes_restores, is_suppressed=is_suppressed
+    def _judge(self, yes_restores: bool, is_suppressed: bool, our_texts: Sequence[str] = ()) -> Judgment:
+        judgments = (
+            optout.judge_text(text, taken_as=self.taken_as, yes_restores=yes_restores, is_suppressed=is_suppressed)
+            for text in (self.text, *self.pieces)
         )
+        whole = next(judgments)
+        return whole if whole.word == "stop" else next((j for j in judgments if j.word == "stop"), whole)
 
 
 @dataclass(frozen=True, slots=True)

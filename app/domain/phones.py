@@ -1,17 +1,32 @@
-"""Phone numbers: strict for numbers that callers give, lenient for those that carriers report."""
+"""What a valid phone is.
+
+`normalize_phone` is strict: it is asked about a new recipient, where a mistake would text a stranger.
+`recognize_phone` is lenient: it is asked about phones that may have written to us. `normalize_own` is
+asked about our own numbers, short codes among them. `from_carrier` refuses nothing. All give the one
+form by which phones are stored and compared.
+"""
 
 import re
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import phonenumbers
 
 from app.domain.problems import Invalid
 
 NumberKind = Literal["local", "toll_free", "short"]
-DIGITS_PATTERN = re.compile(r"\d{5,15}")
 E164_PATTERN = re.compile(r"\+[1-9]\d{6,14}")
+CARRIER_PATTERN = re.compile(r"[0-9]{3,8}|\+[0-9]{3,15}")
+"""Short codes, which have 3 to 6 digits in most countries and up to 8 in some; and numbers as carriers
+write them."""
+MAX_SHORT_CODE_DIGITS = 8
+MIN_E164_DIGITS, MAX_E164_DIGITS = 7, 15
+OLD_MEXICAN_PATTERN = re.compile(r"(?:1|44|45)(\d{10})")
+"""A Mexican mobile as it was written until 2019: +52 1, or 044 and 045 within the country."""
+MEXICO = 52
+CARRIER_MEXICAN_PATTERN = re.compile(r"521(\d{10})")
 MAX_LENGTH = 250
+NO_PHONE = "is not a valid phone number"
 SCHEME_PATTERN = re.compile(r"\A(?:tel|sms):", re.I)
 EXTENSION_PATTERN = re.compile(
     r"(?:(?<![a-z])[\s;,.-]{0,9}(?:ext(?:ension|n)?|xtn?|[x#])[\s.:=]{0,9}\d{1,9}|[,;]{1,9}\s?\d{1,5})\s?#?\Z",
@@ -32,13 +47,53 @@ VANITY_LENGTHS = (4, 7)
 
 
 def normalize_phone(raw_phone: str, country: str, field: str = "phone") -> str:
-    """The phone in E.164, from any usual form. Raises `Invalid` naming `field`.
+    """The phone of a new recipient in E.164, from any usual form. Raises `Invalid` naming `field`.
 
     `country` (ISO 3166 alpha-2) is used for numbers without a country code.
     """
     number = _parse_phone(raw_phone, country)
-    if number is None:
-        raise Invalid(details=[f"{field}: is not a valid phone number"])
+    return _format_e164(number) if number is not None else refuse(field)
+
+
+def normalize_own(raw_phone: str, country: str, field: str) -> str:
+    """A number of ours: in E.164, or a short code as it is. It belongs to somebody already, so it need
+    not be one that number plans know. Raises `Invalid` naming `field`."""
+    phone = recognize_phone(raw_phone, country)
+    return phone if phone is not None else refuse(field)
+
+
+def recognize_phone(raw_phone: str, country: str) -> str | None:
+    """The phone that is meant: one that can be texted, a short code, or a number that number plans do
+    not know yet, such as one of a new area code. None: anything else, a sender's name for example."""
+    number = _parse_phone(raw_phone, country)
+    if number is not None:
+        return _format_e164(number)
+    phone_text = raw_phone.strip()
+    if CARRIER_PATTERN.fullmatch(phone_text):
+        return from_carrier(phone_text)
+    return _recognize_unassigned(phone_text, country)
+
+
+def _recognize_unassigned(phone_text: str, country: str) -> str | None:
+    """A number of the right length for its country."""
+    if len(phone_text) > MAX_LENGTH or NO_PHONE_PATTERN.fullmatch(phone_text) or any(c.isalpha() for c in phone_text):
+        return None
+    try:
+        number = phonenumbers.parse(phone_text, country)
+    except phonenumbers.NumberParseException:
+        return None
+    length = phonenumbers.is_possible_number_with_reason(number)
+    if length != phonenumbers.ValidationResult.IS_POSSIBLE or _has_two_numbers(phone_text, country):
+        return None
+    return _format_e164(number)
+
+
+def refuse(field: str) -> NoReturn:
+    """Raises `Invalid` naming the field."""
+    raise Invalid(details=[f"{field}: {NO_PHONE}"])
+
+
+def _format_e164(number: Any) -> str:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
@@ -60,6 +115,8 @@ def _parse_valid(number_text: str, country: str) -> Any:
         number = phonenumbers.parse(number_text, country)
     except phonenumbers.NumberParseException:
         return None
+    if number.country_code == MEXICO and (match := OLD_MEXICAN_PATTERN.fullmatch(str(number.national_number))):
+        number = phonenumbers.PhoneNumber(country_code=MEXICO, national_number=int(match[1]))
     return number if phonenumbers.is_valid_number(number) else None
 
 
@@ -95,9 +152,21 @@ def from_carrier(raw_phone: str) -> str:
     invalid: those stay as they came.
     """
     bare_phone = raw_phone.strip()
-    if bare_phone.startswith("+"):
-        return "+" + re.sub(r"\D", "", bare_phone) if any(c.isdigit() for c in bare_phone) else bare_phone
-    return f"+{bare_phone}" if DIGITS_PATTERN.fullmatch(bare_phone) and len(bare_phone) > 6 else bare_phone
+    has_plus = bare_phone.startswith("+")
+    digits = re.sub(r"\D", "", bare_phone) if has_plus else bare_phone
+    if not digits or not (has_plus or (digits.isascii() and digits.isdecimal() and len(digits) <= MAX_E164_DIGITS)):
+        return bare_phone
+    if len(digits) < MIN_E164_DIGITS or (not has_plus and _is_short_code(digits)):
+        return digits
+    if match := CARRIER_MEXICAN_PATTERN.fullmatch(digits):
+        return f"+{MEXICO}{match[1]}"
+    return f"+{digits}"
+
+
+def _is_short_code(digits: str) -> bool:
+    """Whether seven or eight digits without a plus are a short code: some small countries have numbers
+    as short as that."""
+    return len(digits) <= MAX_SHORT_CODE_DIGITS and _parse_valid(f"+{digits}", "ZZ") is None
 
 
 def can_be_answered(phone: str) -> bool:
@@ -118,8 +187,15 @@ def format_phone(phone: str) -> str:
 
 
 def region_of(phone: str) -> str | None:
-    """The ISO 3166 alpha-2 region of an E.164 number; None: it has none."""
+    """The ISO 3166 alpha-2 region of an E.164 number; None: it has none. A number that number plans do
+    not know is of the main country of its code."""
     try:
-        return phonenumbers.region_code_for_number(phonenumbers.parse(phone, None))
+        number = phonenumbers.parse(phone, None)
     except phonenumbers.NumberParseException:
         return None
+    region = phonenumbers.region_code_for_number(number)
+    return region or _known_region(phonenumbers.region_code_for_country_code(number.country_code or 0))
+
+
+def _known_region(region: str) -> str | None:
+    return None if region in (phonenumbers.phonenumberutil.UNKNOWN_REGION, "001") else region

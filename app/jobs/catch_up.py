@@ -11,6 +11,7 @@ import structlog
 from app.access.sealing import Seal
 from app.calls import carriers
 from app.calls.carriers import ListFailed, ListUnreadable
+from app.calls.text_parts import read_text_parts
 from app.commands import parts, receive
 from app.commands.receive import InboundPost
 from app.domain.carriage import Account, Habits, InboundText
@@ -117,9 +118,13 @@ class CatchUp:
                 await lease.extend(tx)
 
         provider, account = REGISTRY[row.provider], self._seal.open_account(row)
-        texts = _sort_opt_outs_first(
-            await carriers.list_inbound_texts(self._wire, account, row.missing_since, extend_lease)
-        )
+        missed_texts = await carriers.list_inbound_texts(self._wire, account, row.missing_since, extend_lease)
+        texts: list[InboundText] = []
+        for i in range(0, len(missed_texts), TEXTS_PER_COMMIT):
+            texts += await read_text_parts(self._wire, account, missed_texts[i : i + TEXTS_PER_COMMIT])
+            if any(text.media for text in missed_texts[i : i + TEXTS_PER_COMMIT]):
+                await extend_lease()
+        texts = _sort_opt_outs_first(texts)
         for i in range(0, len(texts), TEXTS_PER_COMMIT):
             async with self._writer_tx(plan_now=True) as tx:
                 await lease.extend(tx)

@@ -7,12 +7,52 @@ from app.store import core
 from app.store.engine import ReadTx, Tx
 from app.store.schema import ProviderAccount
 
+FORMER_CREDENTIALS_LIFE = timedelta(hours=24)
+"""For this long after a change, the carrier may still sign with what was replaced."""
+MAX_FORMER_CREDENTIALS = 5
 GET_BY_ID_SQL = "SELECT * FROM provider_accounts WHERE account_id = $1"
 
 
 async def get_by_id(read: ReadTx, account_id: str) -> ProviderAccount | None:
     """An account of any tenant. Webhooks use it to find the tenant and the secret."""
     return await core.fetch_first(read, ProviderAccount, GET_BY_ID_SQL, account_id)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookAccount:
+    """An account whose carrier posts to us, and the sealed credentials that were replaced lately."""
+
+    tenant_id: str
+    account_id: str
+    provider: str
+    credentials: bytes
+    base_url: str | None
+    former_credentials: list[bytes]
+
+
+GET_WEBHOOK_ACCOUNT_SQL = f"""
+SELECT p.tenant_id, p.account_id, p.provider, p.credentials, p.base_url, ARRAY(
+    SELECT f.credentials FROM former_credentials f
+    WHERE f.tenant_id = p.tenant_id AND f.account_id = p.account_id AND f.replaced_at > clock_timestamp() - $2::interval
+    ORDER BY f.replaced_at DESC LIMIT {MAX_FORMER_CREDENTIALS}) AS former_credentials
+FROM provider_accounts p WHERE p.account_id = $1
+"""
+
+
+async def get_for_webhook(read: ReadTx, account_id: str) -> WebhookAccount | None:
+    """An account of any tenant, found by the id in the address of its webhooks."""
+    return await read.fetch_one(WebhookAccount, GET_WEBHOOK_ACCOUNT_SQL, account_id, FORMER_CREDENTIALS_LIFE)
+
+
+KEEP_CREDENTIALS_SQL = """
+INSERT INTO former_credentials (tenant_id, account_id, credentials)
+SELECT tenant_id, account_id, credentials FROM provider_accounts WHERE tenant_id = $1 AND account_id = $2
+"""
+
+
+async def keep_credentials(tx: Tx, tenant_id: str, account_id: str) -> None:
+    """Keeps the present credentials, which are about to be replaced, among the former ones."""
+    await tx.execute(KEEP_CREDENTIALS_SQL, tenant_id, account_id)
 
 
 LOCK_ACCOUNTS_SQL = """
@@ -163,16 +203,34 @@ async def record_failed_fetch(
     return settled_id is not None
 
 
-FETCH_NOW_SQL = """
-UPDATE provider_accounts SET fetch_at = NULL, fetch_failures = 0
+NOTICE_REFUSALS_SQL = """
+UPDATE provider_accounts SET missing_since = least(missing_since, $2),
+    -- Another value, so that a fetch that runs now is done again; and an old one, because the
+    -- numbers need not wait: anybody can send webhooks with wrong signatures.
+    noticed_at = greatest(noticed_at + interval '1 microsecond', clock_timestamp() - interval '1 hour'),
+    fetch_at = CASE WHEN missing_since IS NULL THEN clock_timestamp() + $3::interval ELSE fetch_at END
+WHERE account_id = $1 AND active
+"""
+
+
+async def notice_refusals(tx: Tx, account_id: str, since: datetime, wait: timedelta) -> None:
+    """Webhooks of the account were refused since then, and may have been the carrier's: marks it as
+    missing texts, which are fetched after `wait`."""
+    await tx.execute(NOTICE_REFUSALS_SQL, account_id, since, wait)
+
+
+TRY_NOW_SQL = """
+UPDATE provider_accounts SET fetch_at = NULL, fetch_failures = 0,
+    paused_at = NULL, paused_reason = NULL, resumes_at = NULL, pauses = 0, judged_at = clock_timestamp()
 WHERE tenant_id = $1 AND account_id = $2
 RETURNING *
 """
 
 
-async def fetch_now(tx: Tx, tenant_id: str, account_id: str) -> ProviderAccount:
-    """Makes the account due for a fetch now and forgets earlier failures; returns its row."""
-    account = await core.fetch_first(tx, ProviderAccount, FETCH_NOW_SQL, tenant_id, account_id)
+async def try_now(tx: Tx, tenant_id: str, account_id: str) -> ProviderAccount:
+    """Makes the account due for a fetch now, releases its brake and forgets earlier failures; returns
+    its row."""
+    account = await core.fetch_first(tx, ProviderAccount, TRY_NOW_SQL, tenant_id, account_id)
     assert account is not None
     return account
 

@@ -7,6 +7,7 @@ from app.store.engine import Tx
 SEALED_COLUMNS = (
     ("installation", "only_row", "phone_key"),
     ("provider_accounts", "tenant_id || ' ' || account_id", "credentials"),
+    ("former_credentials", "tenant_id || ' ' || account_id || ' ' || extract(epoch FROM replaced_at)", "credentials"),
     ("sms_agents", "tenant_id || ' ' || sms_agent_id", "secret"),
     ("sms_agents", "tenant_id || ' ' || sms_agent_id", "previous_secret"),
 )

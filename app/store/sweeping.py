@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 
+from app.store.accounts import FORMER_CREDENTIALS_LIFE
 from app.store.engine import Database
 
 ROWS_PER_STEP = 5000
@@ -11,6 +12,7 @@ RETENTION = {
     "sessions": ("expires_at", timedelta(0)),
     "sign_in_tries": ("until", timedelta(0)),
     "early_receipts": ("received_at", timedelta(days=2)),
+    "former_credentials": ("replaced_at", FORMER_CREDENTIALS_LIFE),
     "idempotency": ("created_at", timedelta(hours=48)),
     "tenant_events": ("at", timedelta(days=7)),
     "attempts": ("at", timedelta(days=30)),

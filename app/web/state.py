@@ -14,6 +14,7 @@ from app.domain.problems import Problem
 from app.resources import Resources
 from app.web.feed import Feed
 from app.web.rates import Rates
+from app.web.refused_webhooks import RefusedWebhooks
 
 if TYPE_CHECKING:
     from app.web.send_fast_path import SendBatcher
@@ -36,6 +37,7 @@ class AppState:
     rates: Rates = field(init=False)
     send_batcher: "SendBatcher" = field(init=False)
     account_cache: "AccountCache" = field(init=False)
+    refused_webhooks: RefusedWebhooks = field(default_factory=RefusedWebhooks)
     post_batcher: "PostBatcher" = field(init=False)
     report_batcher: "ReportBatcher" = field(init=False)
     feed: Feed = field(init=False)

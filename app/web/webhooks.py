@@ -2,8 +2,8 @@
 path decides the secret and the tenant before the body is read."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
@@ -13,7 +13,9 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import traces
+from app.access.sealing import Unsealable
 from app.access.timed_cache import TimedCache
+from app.calls.text_parts import read_text_parts
 from app.commands import parts, receipts, receive
 from app.commands.receipts import ReceiptReport
 from app.commands.receive import InboundPost, PostOutcome
@@ -41,7 +43,20 @@ log = structlog.get_logger("webhooks")
 
 PostBatcher = Batcher[InboundPost, PostOutcome]
 ReportBatcher = Batcher[ReceiptReport, int]
-AccountCache = TimedCache[str, Account]
+AccountCache = TimedCache[str, "KnownAccount"]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAccount:
+    """An account, and the same account with credentials that were replaced lately."""
+
+    account: Account
+    former: tuple[Account, ...]
+
+    def has_signed(self, dialect: Provider, hook: WebhookRequest) -> bool:
+        """Whether the webhook bears the account's present or former signature."""
+        now = datetime.now(UTC)
+        return any(dialect.is_genuine(account, hook, now) for account in (self.account, *self.former))
 
 
 def build_post_batcher(database: Database) -> PostBatcher:
@@ -93,28 +108,38 @@ async def _verify_request(request: Request, resources: Resources) -> tuple[Accou
     `NotFound` for an unknown account and `Unauthorized` for a wrong or missing signature."""
     provider, account_id = request.path_params["provider"], request.path_params["account_id"]
     account_cache = get_state(request.app).account_cache
-    account = await account_cache.get(account_id, lambda: _get_account(resources, account_id))
-    if account.provider != provider:
+    known = await account_cache.get(account_id, lambda: _get_account(resources, account_id))
+    if known.account.provider != provider:
         raise NotFound
     dialect = REGISTRY[provider]
     if request.method == "GET" and not dialect.TAKES_GET:
         raise MethodNotAllowed
     webhook_request = await _build_webhook_request(request, resources)
-    if not dialect.is_genuine(account, webhook_request, datetime.now(UTC)):
+    if not known.has_signed(dialect, webhook_request):
         # The cached secret may be out of date.
         account_cache.forget(lambda cached_id, _: cached_id == account_id)
-        account = await account_cache.get(account_id, lambda: _get_account(resources, account_id))
-        if not dialect.is_genuine(account, webhook_request, datetime.now(UTC)):
+        known = await account_cache.get(account_id, lambda: _get_account(resources, account_id))
+        if not known.has_signed(dialect, webhook_request):
+            await get_state(request.app).refused_webhooks.count(resources.database, account_id)
             raise Unauthorized("The signature is missing or wrong.")
-    return account, dialect, webhook_request
+    return known.account, dialect, webhook_request
 
 
-async def _get_account(resources: Resources, account_id: str) -> Account:
+async def _get_account(resources: Resources, account_id: str) -> KnownAccount:
     async with resources.database.system_tx() as tx:
-        row = await accounts.get_by_id(tx, account_id)
+        row = await accounts.get_for_webhook(tx, account_id)
     if row is None or row.provider not in REGISTRY:
         raise NotFound
-    return resources.seal.open_account(row)
+    account = resources.seal.open_account(row)
+    return KnownAccount(account, tuple(_open_former(resources, account, row.former_credentials)))
+
+
+def _open_former(resources: Resources, account: Account, sealed_credentials: Sequence[bytes]) -> Iterator[Account]:
+    for sealed in sealed_credentials:
+        try:
+            yield replace(account, credentials=resources.seal.open_words(sealed))
+        except Unsealable:  # the present credentials do without the key of the former ones
+            log.warning("former credentials cannot be opened", account_id=account.account_id)
 
 
 async def _build_webhook_request(request: Request, resources: Resources) -> WebhookRequest:
@@ -132,7 +157,7 @@ async def _build_webhook_request(request: Request, resources: Resources) -> Webh
 async def take_inbound(request: Request) -> Response:
     resources = get_state(request.app).resources
     account, dialect, webhook_request = await _verify_request(request, resources)
-    texts = dialect.read_inbound(webhook_request)
+    texts = await read_text_parts(resources.wire, account, dialect.read_inbound(webhook_request))
     if not texts:
         log.info("an inbound webhook without a text", provider=account.provider)
     post = InboundPost(account, texts, Habits(dialect.ANSWERED_WORDS, dialect.YES_RESTORES))

@@ -103,6 +103,17 @@ async def test_parts_of_a_long_text_are_joined_in_order_whatever_order_they_come
     assert await texts_from(tenant, sender) == ["one two 3"]
 
 
+async def test_parts_are_joined_where_json_has_booleans_and_numbers(tenant: Tenant) -> None:
+    path, number = await line(tenant, "vonage")
+    sender = phone()
+    for n, text in ((2, "OP"), (1, "ST")):
+        as_texts = part(sender, number, n, text, total=2)
+        typed = {"concat": True, "concat-part": n, "concat-total": 2, "timestamp": int(as_texts["timestamp"])}
+        assert (await tenant.http.post(path, json=as_texts | typed)).status_code == 200
+    assert (await texts_from(tenant, sender))[0] == "STOP"
+    assert (await tenant.call("GET", f"/consent/{sender}"))["causes"] == ["lead"]
+
+
 @pytest.mark.usefixtures("working")
 @pytest.mark.parametrize(
     ("came", "at_once", "in_the_end"),

@@ -5,6 +5,7 @@ does not know, the examples that Vonage's SDK tests itself with stand here."""
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -389,6 +390,35 @@ def test_a_blank_secret_signs_nothing(secret: str) -> None:
     assert not vonage.is_genuine(account, old(with_sig(OLD_INBOUND, "")), NOW)
 
 
+def test_the_words_within_an_mms_are_its_text() -> None:
+    content = [{"type": "text", "text": "Stop"}, {"type": "image", "url": "https://m.example/1", "caption": "My roof"}]
+    said = {"channel": "mms", "message_uuid": UUID, "to": "18335645667", "from": "12125551234", "content": content}
+    [text] = vonage.read_inbound(hook(said))
+    assert (text.text, text.media) == ("Stop\nMy roof", (Media("https://m.example/1"),))
+    assert text.judgment.word == "stop"
+
+
+def with_json_sig(said: str) -> WebhookRequest:
+    """A JSON body, of the values as they are written there, with its MD5 signature."""
+    stamp = int(NOW.timestamp())
+    written = {name: value.strip('"') for name, value in re.findall(r'"([^"]+)": ("[^"]*"|\{.*?\}|[^,}]+)', said)}
+    pairs = sorted({**written, "timestamp": str(stamp)}.items())
+    words = "".join(f"&{name}={'' if value == 'null' else re.sub('[&=]', '_', value)}" for name, value in pairs)
+    sig = hashlib.md5((words + SIGNING).encode()).hexdigest()
+    return hook(f'{said[:-1]}, "timestamp": {stamp}, "sig": "{sig}"}}'.encode())
+
+
+@pytest.mark.parametrize("extra", [
+    '"concat": true, "concat-ref": 108, "concat-part": 2, "concat-total": 3', '"concat": false', '"price": 0.03330000',
+    '"price": 1e-3', '"scts": -1', '"keyword": null', '"usage": {"currency":"EUR","price":0.1,"final":true}',
+])  # fmt: skip
+def test_a_json_value_is_signed_as_it_is_written(extra: str) -> None:
+    said = f'{{"msisdn": "12125551234", "to": 18335645667, "messageId": "0A01", "text": "Hi", {extra}}}'
+    assert vonage.is_genuine(ACCOUNT, with_json_sig(said), NOW)
+    forged = replace(with_json_sig(said), body=with_json_sig(said).body.replace(b"Hi", b"STOP"))
+    assert not vonage.is_genuine(ACCOUNT, forged, NOW)
+
+
 def with_sig(said: Mapping[str, str], secret: str = SIGNING, **changed: str) -> dict[str, str]:
     """Parameters signed by MD5 hash, the accounts' default."""
     said = {**said, "timestamp": str(int(NOW.timestamp())), "nonce": "n-1", **changed}
@@ -526,6 +556,8 @@ PARTED = OLD_INBOUND | {
     ("by GET", old(OLD_INBOUND, "get"), [OLD_PLAIN]),
     ("in JSON", old(OLD_INBOUND, "json"), [OLD_PLAIN]),
     ("a part", old(PARTED), [replace(OLD_PLAIN, part=TextPart("108", 2, 3))]),
+    ("a part in JSON, with a boolean", hook(PARTED | {"concat": True, "concat-part": 2, "concat-total": 3}),
+     [replace(OLD_PLAIN, part=TextPart("108", 2, 3))]),
     ("a part in JSON, with numbers", hook(PARTED | {"concat-part": 2, "concat-total": 3}),
      [replace(OLD_PLAIN, part=TextPart("108", 2, 3))]),
     ("part 0 is none", old(PARTED | {"concat-part": "0"}), [OLD_PLAIN]),

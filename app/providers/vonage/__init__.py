@@ -22,7 +22,7 @@ import httpx
 from app.domain.carriage import Account, InboundPage, InboundText, LookupMatch, OutgoingText, Receipt, WebhookRequest
 from app.domain.phones import NumberKind
 from app.domain.problems import Unavailable
-from app.providers.reading import get_line, parse_object
+from app.providers.reading import get_line
 from app.providers.vonage import messages, sms_api
 from app.providers.vonage.errors import ERROR_MEANINGS
 from app.providers.vonage.messages import build_media_request, build_send_request, list_secrets, read_outcome
@@ -119,4 +119,4 @@ def _read_parameters(hook: WebhookRequest) -> dict[str, Any]:
     """The webhook's parameters: the query of a GET, a form, or a JSON object."""
     if hook.method == "GET":
         return dict(hook.query)
-    return parse_object(hook.body) if hook.form is None else dict(hook.form)
+    return sms_api.parse_body(hook.body) if hook.form is None else dict(hook.form)

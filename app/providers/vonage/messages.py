@@ -22,6 +22,7 @@ from app.providers.reading import (
     filter_objects,
     get_line,
     get_object,
+    get_text,
     get_time,
     judge_failure,
     parse_object,
@@ -182,18 +183,19 @@ def read_text(data: Mapping[str, Any]) -> InboundText | None:
     items = [data.get(kind) for kind in MEDIA_ENDINGS] + (content if isinstance(content, list) else [])
     attachments = filter_objects(items)
     urls = dict.fromkeys(url for item in attachments if (url := get_line(item, "url")))
-    candidate_texts = (data.get("text"), *(item.get("caption") for item in attachments))
-    text = next((candidate for candidate in candidate_texts if isinstance(candidate, str)), None)
-    if text is None and not urls:
+    own_text = data.get("text")
+    # The words of an MMS are its text, text parts among the content, and captions.
+    pieces = [words for item in attachments for name in ("text", "caption") if (words := get_text(item, name))]
+    if not isinstance(own_text, str) and not pieces and not urls:
         return None
     return InboundText(
         provider_id=carrier_id,
         sender=from_carrier(sender),
         to=from_carrier(to),
-        text=clean_text(text or ""),
+        text=clean_text(own_text) if isinstance(own_text, str) else "",
         media=tuple(Media(url) for url in [*urls][:MAX_MEDIA]),
         sent_at=get_time(data, "timestamp"),
-    )
+    ).with_pieces(pieces)
 
 
 def read_receipt(parameters: Mapping[str, Any], message_parameter: str | None) -> Receipt | None:

@@ -5,6 +5,7 @@ https://developer.vonage.com/en/getting-started/concepts/signing-messages
 """
 
 import hmac
+import json
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from typing import Any
 from app.domain.carriage import Account, InboundText, Receipt, TextPart
 from app.domain.phones import from_carrier
 from app.domain.words import MessageStatus
-from app.providers.reading import clean_text, get_line, get_time
+from app.providers.reading import clean_text, get_line, get_time, parse_object
 from app.providers.signatures import TIMESTAMP, require_fresh
 from app.providers.vonage.errors import OPT_OUT_CODES
 
@@ -42,10 +43,10 @@ def is_signed(account: Account, parameters: Mapping[str, Any], now: datetime, ma
     secret = account.credentials["signatureSecret"].encode()
     if not secret or not TIMESTAMP.fullmatch(stamp):
         return False
-    if not all(isinstance(value, str | int) for value in parameters.values()):
-        return False
     pairs = (
-        f"&{name}={re.sub('[&=]', '_', str(value))}" for name, value in sorted(parameters.items()) if name != "sig"
+        f"&{name}={re.sub('[&=]', '_', _write_value(value))}"
+        for name, value in sorted(parameters.items())
+        if name != "sig"
     )
     signed_bytes = "".join(pairs).encode("utf-8", "replace")
     signatures = [md5(signed_bytes + secret, usedforsecurity=False).hexdigest()]
@@ -56,6 +57,27 @@ def is_signed(account: Account, parameters: Mapping[str, Any], now: datetime, ma
         return False
     require_fresh(int(stamp), now, max_age)
     return True
+
+
+def parse_body(body: bytes) -> dict[str, Any]:
+    """The parameters of a JSON body, with decimal numbers as they are written there: the signature is
+    made of the written values, and a parsed 0.0330 would become 0.033."""
+    parameters = parse_object(body)
+    if any(isinstance(value, float) for value in parameters.values()):
+        written = json.loads(body, parse_float=str)
+        parameters |= {name: written[name] for name, value in parameters.items() if isinstance(value, float)}
+    return parameters
+
+
+def _write_value(value: object) -> str:
+    """The value of a parameter as Vonage signs it: a text as it is, null as nothing, anything else as
+    JSON writes it."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    try:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    except RecursionError:
+        return ""
 
 
 def read_text(data: Mapping[str, Any]) -> InboundText | None:
@@ -96,7 +118,7 @@ def read_receipt(parameters: Mapping[str, Any], message_parameter: str | None) -
 
 def _read_part(data: Mapping[str, Any]) -> TextPart | None:
     reference, number, total = (get_line(data, f"concat-{name}") or "" for name in ("ref", "part", "total"))
-    if get_line(data, "concat") != "true" or not (
+    if _write_value(data.get("concat")).lower() not in ("true", "1") or not (
         reference and SMALL_NUMBER.fullmatch(number) and SMALL_NUMBER.fullmatch(total)
     ):
         return None

@@ -11,7 +11,7 @@ from app.store.schema.consent import ConsentEvent, Suppression
 from app.store.schema.directory import Campaign, CannedReply, Lead, LeadAnswer, SmsAgent
 from app.store.schema.events import Idempotency, TenantEvent
 from app.store.schema.inbox import InboundPart, ProviderIdSeen
-from app.store.schema.lines import PhoneNumber, ProviderAccount
+from app.store.schema.lines import FormerCredentials, PhoneNumber, ProviderAccount
 from app.store.schema.outbox import Attempt, Bulk, EarlyReceipt, Outbox
 from app.store.schema.tenants import Installation, Tenant, TenantDay
 from app.store.schema.threads import Interaction, Message
@@ -25,6 +25,7 @@ __all__ = [
     "CannedReply",
     "ConsentEvent",
     "EarlyReceipt",
+    "FormerCredentials",
     "Idempotency",
     "InboundPart",
     "Installation",

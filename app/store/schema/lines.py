@@ -46,8 +46,32 @@ class ProviderAccount(Table):
     fetch_error: Mapped[str | None]
     failing_since: Mapped[datetime | None]
     """When the first of these failed; None: the last fetch did not fail."""
+    paused_at: Mapped[datetime | None]
+    """Since when the carrier refuses the account itself: its texts wait. None: it does not."""
+    paused_reason: Mapped[str | None]
+    resumes_at: Mapped[datetime | None]
+    """When one text is tried again."""
+    judged_at: Mapped[datetime | None]
+    """When the account was last paused, tried again or released: what began before is old news."""
+    pauses: Mapped[int] = mapped_column(server_default="0")
+    """Refusals of the account in a row."""
     created_at: Mapped[datetime] = created_at_column()
     updated_at: Mapped[datetime] = created_at_column()
+
+
+class FormerCredentials(Table):
+    """Credentials that were replaced. They check webhooks for a while, and send nothing."""
+
+    __tablename__ = "former_credentials"
+    __table_args__ = (
+        tenant_reference("account_id", "provider_accounts", ondelete="CASCADE"),
+        Index(None, "replaced_at"),
+    )
+    tenant_id: Mapped[str] = id_key()
+    account_id: Mapped[str] = id_key()
+    replaced_at: Mapped[datetime] = mapped_column(primary_key=True, server_default=sql("clock_timestamp()"))
+    credentials: Mapped[bytes]
+    """Sealed like the present ones."""
 
 
 class PhoneNumber(Table):

@@ -126,6 +126,9 @@ class Message(Table):
     media: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'"))
     status: Mapped[str]
     status_history: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'"))
+    part_receipts: Mapped[dict[str, Any] | None]
+    """For a text of several parts, where the carrier reports them one by one: the furthest status of
+    each part, and its error."""
     to_phone: Mapped[str | None] = mapped_column(Id)
     from_phone: Mapped[str | None] = mapped_column(Id)
     account_id: Mapped[str | None] = mapped_column(Id)

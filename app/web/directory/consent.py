@@ -8,13 +8,14 @@ from pydantic import Field
 
 from app.commands import consent as commands
 from app.commands import dnc, opt_out_decisions
+from app.commands.phones import read_phone
 from app.domain.words import Cause
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
 from app.web.envelope import Answer, Body, Line, Out
 from app.web.idempotency import Idempotent
 
 router = APIRouter(prefix="/api/v1", tags=["Consent"])
-Phone = Annotated[str, Field(min_length=1, max_length=40)]
+Phone = Annotated[str, Field(min_length=1, max_length=250)]
 Reason = Annotated[str | None, Query(max_length=500)]
 
 
@@ -48,7 +49,8 @@ def build_answer(record: commands.Consent) -> Answer[ConsentShape]:
 @router.get("/consent/{phone}", summary="Whether a phone may be texted, and its consent record")
 async def get(phone: str, caller: ReadCaller, read: TenantRead) -> Answer[ConsentShape]:
     """An unknown phone has no causes and no events."""
-    return build_answer(await commands.get_consent(read, caller.tenant_id, phone))
+    stored_phone = await read_phone(read, caller.tenant_id, phone)
+    return build_answer(await commands.get_consent(read, caller.tenant_id, stored_phone))
 
 
 class Suppress(Body):
@@ -63,7 +65,8 @@ class Suppressed(Out):
 
 @router.post("/suppressions", status_code=201, summary="Suppress phones that opted out elsewhere")
 async def suppress(body: Suppress, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent) -> Answer[Suppressed]:
-    """Suppresses all phones, or none if one of them is not a valid phone number."""
+    """Suppresses all phones, or none if one of them is not a phone number. Also short codes, and
+    whatever else has texted you, can be suppressed."""
     phones = await dnc.normalize_phones(tx, caller, body.phones)
     await dnc.suppress(tx, caller, phones, body.reason)
     return await idempotency.store_answer(Answer(data=Suppressed(phones=phones)))
@@ -72,8 +75,9 @@ async def suppress(body: Suppress, caller: ApiCaller, tx: TenantTx, idempotency:
 @router.delete("/suppressions/{phone}", summary="Lift a suppression that was set by hand")
 async def lift(phone: str, caller: ApiCaller, tx: TenantTx, reason: Reason = None) -> Answer[ConsentShape]:
     """If the lead opted out, only the lead can opt in again."""
-    await dnc.release(tx, caller, await dnc.normalize_phones(tx, caller, [phone]), reason)
-    return build_answer(await commands.get_consent(tx, caller.tenant_id, phone))
+    stored_phone = await read_phone(tx, caller.tenant_id, phone, "phones[0]")
+    await dnc.release(tx, caller, [stored_phone], reason)
+    return build_answer(await commands.get_consent(tx, caller.tenant_id, stored_phone))
 
 
 class Undo(Body):
@@ -84,5 +88,6 @@ class Undo(Body):
 async def undo(phone: str, body: Undo, caller: ApiCaller, tx: TenantTx) -> Answer[ConsentShape]:
     """Only for an opt-out that a sentence was taken for, or that a person decided: never for a word such as
     STOP, or for what a carrier said."""
-    await opt_out_decisions.undo(tx, caller, phone, body.reason)
-    return build_answer(await commands.get_consent(tx, caller.tenant_id, phone))
+    stored_phone = await read_phone(tx, caller.tenant_id, phone)
+    await opt_out_decisions.undo(tx, caller, stored_phone, body.reason)
+    return build_answer(await commands.get_consent(tx, caller.tenant_id, stored_phone))

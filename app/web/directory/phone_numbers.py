@@ -39,7 +39,7 @@ class NumberChange(Body):
 
 class NewNumber(NumberChange):
     phone_number: Annotated[str, Field(min_length=1, max_length=64)]
-    """Any common format; stored in E.164."""
+    """Any common format; stored in E.164. A short code of 3 to 8 digits is stored as it is."""
 
 
 @show_fields_of(NumberChange, PhoneNumber, after="phone_number")

@@ -34,7 +34,8 @@ IS_DEFAULT = Field(alias="default")
 class AccountChange(Body):
     name: Name | None = None
     credentials: Credentials | None = None
-    """Replaces all stored credentials."""
+    """Replaces all stored credentials. The old ones still check webhooks for 24 hours, because the
+    carrier may sign with them for a while; nothing is sent with them."""
     base_url: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
     is_default: Annotated[bool | None, IS_DEFAULT] = None
     active: bool | None = None
@@ -54,7 +55,8 @@ class Webhooks(Out):
 
 
 class MissedTexts(Out):
-    """The service was down for a while; texts of that time are not yet fetched from the provider."""
+    """The service was down for a while, or refused webhooks with a wrong signature; texts of that time
+    are not yet fetched from the provider."""
 
     since: datetime
     failing_since: datetime | None
