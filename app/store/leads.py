@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.domain.searches import Search, parse_search
 from app.store import core, directory, suppressions, threads
 from app.store.directory import Values
 from app.store.engine import ReadTx, Tx
 from app.store.schema import Lead
+from app.store.thread_filters import CommonFilter, Params, build_patterns, campaigns_sql, has_plain_words_sql
 
 DNC_COLUMNS = ("dnc_channels", "dnc_reason")
 """Set by a command of their own; replacing a lead keeps them."""
@@ -84,23 +86,46 @@ async def lock(tx: Tx, tenant_id: str, lead_id: str) -> Lead | None:
     return await directory.lock(tx, Lead, tenant_id, lead_id)
 
 
-LIST_LEADS_SQL = """
-SELECT * FROM leads WHERE tenant_id = $1 AND ($2::text IS NULL OR lead_id < $2)
-  AND ($4::text IS NULL OR concat_ws(' ', first_name, last_name) ILIKE $4 OR email ILIKE $4
-       OR lead_id ILIKE $4 OR phone LIKE $5)
-ORDER BY lead_id DESC LIMIT $3
-"""
+LEAD_WORDS_SQL = "concat_ws(' ', l.first_name, l.last_name, l.email, l.lead_id)"
 
 
-async def list_page(read: ReadTx, tenant_id: str, below: str | None, limit: int, search: str | None) -> list[Lead]:
-    """Leads whose name, e-mail, id or phone contains `search` (None: all)."""
-    pattern = digits = None
-    if search:
-        pattern_text = search.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
-        pattern = f"%{pattern_text}%"
-        typed_digits = "".join(c for c in search if c.isascii() and c.isdigit())
-        digits = f"%{typed_digits}%" if len(typed_digits) >= 3 else None
-    return await core.fetch_all(read, Lead, LIST_LEADS_SQL, tenant_id, below, limit, pattern, digits)
+async def list_page(read: ReadTx, tenant_id: str, filters: CommonFilter, below: str | None, limit: int) -> list[Lead]:
+    """Leads below an id, newest ids first. Dates compare when the lead was added. A search finds
+    each phrase in name, e-mail or id, and if it is digits also in the phone."""
+    params = Params(tenant_id)
+    conditions = _where_sql(params, filters)
+    if below is not None:
+        conditions += f" AND l.lead_id < {params.bind(below)}"
+    statement = f"""SELECT l.* FROM leads l WHERE l.tenant_id = $1{conditions}
+ORDER BY l.lead_id DESC LIMIT {params.bind(limit)}"""
+    return await core.fetch_all(read, Lead, statement, *params.values)
+
+
+def _where_sql(params: Params, filters: CommonFilter) -> str:
+    conditions = ""
+    if filters.statuses is not None:
+        conditions += f" AND l.status = ANY ({params.bind(list(filters.statuses))}::text[])"
+    if (campaigns := campaigns_sql(params, filters)) is not None:
+        conditions += f" AND l.campaign_id IN ({campaigns})"
+    if filters.start is not None:
+        conditions += f" AND l.created_at >= {params.bind(filters.start)}"
+    if filters.end is not None:
+        conditions += f" AND l.created_at < {params.bind(filters.end)}"
+    if filters.search:
+        conditions += f" AND ({_search_sql(params, parse_search(filters.search))})"
+    return conditions
+
+
+def _search_sql(params: Params, search: Search) -> str:
+    matches = "false"
+    if search.phrases:
+        phrases = params.bind(search.phrases)
+        matches = f"""{has_plain_words_sql(LEAD_WORDS_SQL, params.bind(build_patterns(search.plain_words)))}
+            AND fold_text({LEAD_WORDS_SQL}) LIKE ALL (
+                ARRAY(SELECT '%' || fold_text(phrase) || '%' FROM unnest({phrases}::text[]) phrase))"""
+    if search.phone_digits:
+        matches += f" OR l.phone LIKE {params.bind(f'%{search.phone_digits}%')}"
+    return matches
 
 
 SET_DNC_SQL = """

@@ -9,22 +9,28 @@ from app.domain.words import INTERACTION_STATUSES
 
 
 @dataclass(frozen=True, slots=True)
-class ThreadFilter:
-    """Filters for a list of threads; None: no filter. Dates are half-open.
-
-    `search` matches inside the lead's name and id. If it is digits, it matches the end or the
-    beginning of the phone, and the beginning of the lead's id. With `in_messages` it matches texts
-    that have all its words."""
+class CommonFilter:
+    """What leads and threads are filtered by; None: no filter. Dates are half-open."""
 
     campaign_ids: Sequence[str] | None = None
     client_ids: Sequence[str] | None = None
     offer_ids: Sequence[str] | None = None
     statuses: Sequence[str] | None = None
-    lead_id: str | None = None
     start: datetime | None = None
     end: datetime | None = None
-    unread: bool | None = None
     search: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadFilter(CommonFilter):
+    """Filters for a list of threads; None: no filter. Dates compare the last text.
+
+    `search` matches inside the lead's name and id. If it is digits, it matches the end or the
+    beginning of the phone, and the beginning of the lead's id. With `in_messages` it matches texts
+    that have all its words."""
+
+    lead_id: str | None = None
+    unread: bool | None = None
     in_messages: bool = False
     needs_person: bool | None = None
 
@@ -64,7 +70,7 @@ def wanted_statuses(filters: ThreadFilter) -> Sequence[str]:
     return INTERACTION_STATUSES if filters.statuses is None else filters.statuses
 
 
-def campaigns_sql(params: Params, filters: ThreadFilter) -> str | None:
+def campaigns_sql(params: Params, filters: CommonFilter) -> str | None:
     """Selects the wanted campaigns by id, client and offer; None: all campaigns."""
     ids_by_column = {
         "campaign_id": filters.campaign_ids,
@@ -105,3 +111,15 @@ def full_where_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...
     if (campaigns := campaigns_sql(params, filters)) is not None:
         conditions += f" AND t.campaign_id IN ({campaigns})"
     return conditions
+
+
+def has_plain_words_sql(text_sql: str, patterns: str) -> str:
+    """A cheap test that no text fails that has all the words: it looks at texts of ASCII only. Other
+    texts may have letters that are folded to ASCII."""
+    return f"""(octet_length({text_sql}) <> char_length({text_sql})
+            OR ({text_sql}) COLLATE "C" ILIKE ALL ({patterns}::text[]))"""
+
+
+def build_patterns(words: Sequence[str]) -> list[str]:
+    """For `has_plain_words_sql`; long words first, because they are rarer."""
+    return [f"%{word}%" for word in sorted(words, key=len, reverse=True)]
