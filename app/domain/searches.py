@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 MIN_PHONE_DIGITS = 3
 DIGITS_PATTERN = re.compile(r"[\d\s()+.\-]+", re.ASCII)
+PLAIN_WORD_PATTERN = re.compile(r"[A-Za-z0-9]+")
 QUOTES = '"“”„«»'
 PHRASE_PATTERN = re.compile(rf"[{QUOTES}]([^{QUOTES}]*)[{QUOTES}]|([^\s{QUOTES}]+)")
 
@@ -15,7 +16,7 @@ PHRASE_PATTERN = re.compile(rf"[{QUOTES}]([^{QUOTES}]*)[{QUOTES}]|([^\s{QUOTES}]
 @dataclass(frozen=True, slots=True)
 class Search:
     """`phrases`: what must be found, each with its words in order: what stands in quotation marks,
-    or between two blanks. `plain_words`: those phrases that are one word of ASCII letters and digits."""
+    or between two blanks. `plain_words`: the words of those phrases that are ASCII."""
 
     phrases: list[str]
     plain_words: list[str]
@@ -30,13 +31,13 @@ class Search:
     @property
     def ordered_phrases(self) -> list[str]:
         """The phrases that may be several words: to find the words is not enough."""
-        return [phrase for phrase in self.phrases if phrase not in self.plain_words]
+        return [phrase for phrase in self.phrases if not (phrase.isascii() and phrase.isalnum())]
 
 
 def parse_search(typed: str) -> Search:
     found = ["".join(groups) for groups in PHRASE_PATTERN.findall(typed)]
     phrases = [phrase for phrase in dict.fromkeys(found) if any(c.isalnum() for c in phrase)]
-    plain_words = [phrase for phrase in phrases if phrase.isascii() and phrase.isalnum()]
+    plain_words = [word for phrase in phrases if phrase.isascii() for word in PLAIN_WORD_PATTERN.findall(phrase)]
     return Search(phrases, plain_words, _find_phone_digits(typed))
 
 

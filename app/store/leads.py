@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.domain.searches import Search, parse_search
+from app.domain.searches import parse_search
 from app.store import core, directory, suppressions, threads
 from app.store.directory import Values
 from app.store.engine import ReadTx, Tx
@@ -96,8 +96,10 @@ async def list_page(read: ReadTx, tenant_id: str, filters: CommonFilter, below: 
     conditions = _where_sql(params, filters)
     if below is not None:
         conditions += f" AND l.lead_id < {params.bind(below)}"
-    statement = f"""SELECT l.* FROM leads l WHERE l.tenant_id = $1{conditions}
-ORDER BY l.lead_id DESC LIMIT {params.bind(limit)}"""
+    # OFFSET 0: the search comes after the order, or the planner expects few matches and sorts all.
+    statement = f"""SELECT l.* FROM (
+    SELECT * FROM leads l WHERE l.tenant_id = $1{conditions} ORDER BY l.lead_id DESC OFFSET 0) l
+WHERE {_search_sql(params, filters.search)} ORDER BY l.lead_id DESC LIMIT {params.bind(limit)}"""
     return await core.fetch_all(read, Lead, statement, *params.values)
 
 
@@ -111,12 +113,13 @@ def _where_sql(params: Params, filters: CommonFilter) -> str:
         conditions += f" AND l.created_at >= {params.bind(filters.start)}"
     if filters.end is not None:
         conditions += f" AND l.created_at < {params.bind(filters.end)}"
-    if filters.search:
-        conditions += f" AND ({_search_sql(params, parse_search(filters.search))})"
     return conditions
 
 
-def _search_sql(params: Params, search: Search) -> str:
+def _search_sql(params: Params, typed: str | None) -> str:
+    if not typed:
+        return "true"
+    search = parse_search(typed)
     matches = "false"
     if search.phrases:
         phrases = params.bind(search.phrases)

@@ -113,11 +113,19 @@ def full_where_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...
     return conditions
 
 
+FOLDED_TO_ASCII = (
+    r"\u00AA\u00B2\u00B3\u00B9-\u00BE\u00DF\u0130-\u0149\u017F\u01C4-\u01F3\u02B0-\u02E4\u1D2C-\u1DBF"
+    r"\u1E9A-\u1E9E\u2070-\u218F\u2460-\u24FF\u2C7C\u2C7D\u3250-\u33FF\uA7F2-\uA7F4\uFB00-\uFB06"
+    r"\uFF00-\uFF5F\U000107A0-\U0001F1FF\U0001FBF0-\U0001FBF9"
+)
+"""Ranges that hold all other characters of which `fold_text` makes letters or digits of ASCII: ß, ﬁ, ² …"""
+
+
 def has_plain_words_sql(text_sql: str, patterns: str) -> str:
-    """A cheap test that no text fails that has all the words: it looks at texts of ASCII only. Other
-    texts may have letters that are folded to ASCII."""
-    return f"""(octet_length({text_sql}) <> char_length({text_sql})
-            OR ({text_sql}) COLLATE "C" ILIKE ALL ({patterns}::text[]))"""
+    """A cheap test before `fold_text`. Each text passes that has all these words of ASCII, and some
+    pass that do not."""
+    return f"""(({text_sql}) COLLATE "C" ILIKE ALL ({patterns}::text[])
+            OR octet_length({text_sql}) <> char_length({text_sql}) AND {text_sql} ~ '[{FOLDED_TO_ASCII}]')"""
 
 
 def build_patterns(words: Sequence[str]) -> list[str]:

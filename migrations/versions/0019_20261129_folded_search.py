@@ -1,7 +1,7 @@
 """Searches compare folded words, the same in every locale
 
 The indexes are built beside all traffic; if that is interrupted, run the migration again. Ten
-million texts take about half an hour. Then the former indexes go, so that no text pays for both:
+million texts take ten to thirty minutes. Then the former indexes go, so that no text pays for both:
 code of the release before still finds the same, but slowly.
 
 Revision ID: 0019

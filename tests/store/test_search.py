@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from app.domain.searches import parse_search
 from app.resources import Resources
 from app.store import search
-from app.store.thread_filters import Params, ThreadFilter
+from app.store.thread_filters import FOLDED_TO_ASCII, Params, ThreadFilter
 from tests.makers import Tenant
 
 
@@ -220,6 +220,15 @@ async def test_what_stands_in_a_text_is_found_however_it_is_written(
 ) -> None:
     await store_texts(resources, tenant, TEXTS)
     assert await find_texts(resources, tenant, typed, TEXTS) == ([found] if found else [])
+
+
+async def test_no_letter_that_is_folded_to_ascii_is_filtered_away(resources: Resources) -> None:
+    async with resources.database.system_tx() as tx:
+        found = await tx.fetch_value(
+            f"""SELECT string_agg(c, '') FROM generate_series(128, 1114111) i, chr(i) c
+            WHERE i NOT BETWEEN 55296 AND 57343 AND fold_text(c) ~ '[0-9a-z]' AND c !~ '[{FOLDED_TO_ASCII}]'"""
+        )
+    assert found is None
 
 
 @pytest.mark.parametrize(
