@@ -10,6 +10,8 @@ Channel = Literal["sms", "phone", "email"]
 Capability = Literal["sms", "mms", "voice"]
 Encoding = Literal["GSM-7", "UCS-2"]
 Cause = Literal["lead", "person"]
+RowOutcome = Literal["added", "changed", "unchanged"]
+"""What became of a row of an import that was taken."""
 
 InteractionStatus = Literal[
     "in_progress",

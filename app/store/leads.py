@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.domain.searches import parse_search
+from app.domain.words import RowOutcome
 from app.store import core, directory, suppressions, threads
 from app.store.directory import Values
 from app.store.engine import ReadTx, Tx
@@ -61,16 +62,43 @@ MERGE_LEADS_SQL = f"""
 ON CONFLICT (tenant_id, lead_id) DO UPDATE SET updated_at = clock_timestamp(),
     active_at = clock_timestamp(), ({MERGED_COLUMNS}) = (
         SELECT {MERGED_COLUMNS} FROM jsonb_populate_record(t, $2::jsonb -> excluded.lead_id))
+WHERE t IS DISTINCT FROM jsonb_populate_record(t, $2::jsonb -> excluded.lead_id)
+RETURNING lead_id, xmax = 0 AS is_new
 """
 
 
-async def merge(tx: Tx, tenant_id: str, values_by_id: Mapping[str, Mapping[str, Any]]) -> None:
+async def merge(tx: Tx, tenant_id: str, values_by_id: Mapping[str, Mapping[str, Any]]) -> dict[str, RowOutcome]:
     """Adds new leads, with the defaults of columns without a value; changes only the named columns of
-    leads that exist. `values_by_id`: lead id → columns. Locks the phones."""
+    leads that exist, and not a lead that has these values. `values_by_id`: lead id → columns. Locks
+    the phones. Returns what became of each lead."""
     lead_ids = sorted(values_by_id)  # so that two imports of the same leads cannot deadlock
     new_rows = [{**values_by_id[lead_id], "tenant_id": tenant_id, "lead_id": lead_id} for lead_id in lead_ids]
     await _lock_phones(tx, tenant_id, [row.get("phone") for row in new_rows])
-    await tx.execute(MERGE_LEADS_SQL, new_rows, dict(values_by_id))
+    written_rows = await tx.fetch_rows(MERGE_LEADS_SQL, new_rows, dict(values_by_id))
+    outcomes: dict[str, RowOutcome] = dict.fromkeys(values_by_id, "unchanged")
+    return outcomes | {row["lead_id"]: "added" if row["is_new"] else "changed" for row in written_rows}
+
+
+FIND_BY_PHONE_SQL = """
+SELECT phone, min(lead_id) AS lead_id FROM leads
+WHERE tenant_id = $1 AND phone = ANY ($2) AND NOT is_placeholder AND lead_id <> ALL ($3)
+GROUP BY phone
+"""
+
+
+async def find_by_phone(read: ReadTx, tenant_id: str, phones: Sequence[str], but_not: Sequence[str]) -> dict[str, str]:
+    """The lead with each of these phones, by phone; of several leads the one with the lowest id.
+    Without placeholders, and without the ids `but_not`."""
+    rows = await read.fetch_rows(FIND_BY_PHONE_SQL, tenant_id, list(phones), list(but_not))
+    return {row["phone"]: row["lead_id"] for row in rows}
+
+
+FIND_KNOWN_SQL = "SELECT lead_id FROM leads WHERE tenant_id = $1 AND lead_id = ANY ($2)"
+
+
+async def find_known(read: ReadTx, tenant_id: str, lead_ids: Sequence[str]) -> set[str]:
+    """Those of the ids that the tenant has."""
+    return {row["lead_id"] for row in await read.fetch_rows(FIND_KNOWN_SQL, tenant_id, list(lead_ids))}
 
 
 async def change(tx: Tx, tenant_id: str, lead_id: str, values: Values) -> Lead | None:

@@ -1,10 +1,11 @@
 """Leads."""
 
+import re
 from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from app.commands import erase
 from app.commands import leads as commands
@@ -32,7 +33,18 @@ from app.web.shapes import show_fields_of
 
 router = APIRouter(prefix="/api/v1/leads", tags=["Leads"])
 Status = Annotated[str, Field(min_length=1, max_length=64, pattern=r"\S")]
+EMAIL_PATTERN = re.compile(r"[^@\s]+@[^@\s]+")
 Zone = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+def _require_email(value: str) -> str:
+    if value and not EMAIL_PATTERN.fullmatch(value):
+        raise ValueError("is not an e-mail address")
+    return value
+
+
+Email = Annotated[Line, AfterValidator(_require_email)]
+"""May be empty: what other systems send for a lead without one."""
 
 
 class Answered(Body):
@@ -44,7 +56,7 @@ class Answered(Body):
 class LeadBody(Body):
     first_name: Line | None = None
     last_name: Line | None = None
-    email: Line | None = None
+    email: Email | None = None
     phone: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     """Any common format; stored in E.164."""
     status: Status | None = None
