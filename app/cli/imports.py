@@ -4,10 +4,11 @@ import argparse
 import json
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 from app.cli.results import INTERRUPTED_STATUS, CommandError, require_tenant, with_database
 from app.domain.callers import Caller
+from app.domain.words import RowOutcome
 from app.settings import Settings
 from app.store.engine import Database
 
@@ -43,25 +44,41 @@ def _run_import(
     import_file: "Callable[[Database, imports.ImportReport], Awaitable[None]]",
 ) -> int:
     """Runs an import, and prints its report even if the import fails."""
-    from app.operations.imports import ImportReport, UnreadableFile
+    from app.operations.csv_files import UnreadableFile
+    from app.operations.imports import ImportReport
 
     if not options.file.is_file():
         raise CommandError(f"there is no file {options.file}")
-    report = ImportReport()
+    report = ImportReport(is_dry_run=options.dry_run)
     try:
         with_database(configuration, lambda database: import_file(database, report))
     except UnreadableFile as error:
         raise CommandError(f"{options.file}: {error}") from None
     finally:
-        if report.up_to_line:
+        if options.json:
+            print(json.dumps(_build_report(report)))
+        elif report.up_to_line:
             _print_report(report)
     if not report.is_complete:
         return INTERRUPTED_STATUS
     return int(bool(report.refused_rows))
 
 
+def _build_report(report: "imports.ImportReport") -> dict[str, Any]:
+    """All that is known, for programs."""
+    refused = [{"line": line, "reason": reason} for line, reason in report.refused_rows]
+    progress = {"complete": report.is_complete, "upToLine": report.up_to_line, "dryRun": report.is_dry_run}
+    return {**_count_rows(report), "refusedRows": refused, **progress}
+
+
+def _count_rows(report: "imports.ImportReport") -> dict[str, int]:
+    taken, refused, blank = report.taken_count, len(report.refused_rows), report.blank_count
+    outcomes = {outcome: report.outcomes[outcome] for outcome in get_args(RowOutcome)}
+    return {"rows": taken + refused + blank, "taken": taken, **outcomes, "refused": refused, "blank": blank}
+
+
 def _print_report(report: "imports.ImportReport") -> None:
-    counts = {"taken": str(report.taken_count), "refused": str(len(report.refused_rows))}
+    counts = {name: str(count) for name, count in _count_rows(report).items()}
     print(json.dumps(counts if report.is_complete else {**counts, "upToLine": str(report.up_to_line)}))
     for line, why in report.refused_rows:
         print(f"line {line}: {why}", file=sys.stderr)

@@ -36,6 +36,14 @@ def build_parser() -> argparse.ArgumentParser:
         parser.set_defaults(does=does)
         return parser
 
+    def add_import_options(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("file", type=Path)
+        parser.add_argument("--tenant", required=True, metavar="ID")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="report what the import would do, and change nothing"
+        )
+        parser.add_argument("--json", action="store_true", help="report everything as JSON on stdout")
+
     def add_group(name: str, about: str) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
         parser = commands.add_parser(name, help=about, description=about)
         return parser.add_subparsers(required=True, metavar="VERB")
@@ -87,8 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
         "import leads from a CSV file; of a known lead only the columns of the file are changed, and an empty cell"
         " changes nothing",
     )
-    leads_parser.add_argument("file", type=Path)
-    leads_parser.add_argument("--tenant", required=True, metavar="ID")
+    add_import_options(leads_parser)
     leads_parser.add_argument(
         "--campaign",
         metavar="ID",
@@ -100,8 +107,7 @@ def build_parser() -> argparse.ArgumentParser:
         imports.import_suppressions,
         "import phones that opted out, from a CSV file",
     )
-    suppressions_parser.add_argument("file", type=Path)
-    suppressions_parser.add_argument("--tenant", required=True, metavar="ID")
+    add_import_options(suppressions_parser)
     suppressions_parser.add_argument("--reason")
     examples_parser = add_command(
         commands,

@@ -10,6 +10,7 @@ from app.domain.callers import Caller
 from app.domain.phones import NO_PHONE
 from app.domain.problems import Invalid, Problem, SuppressionActive
 from app.domain.words import Cause as CauseWord
+from app.domain.words import RowOutcome
 from app.store import directory, leads, suppressions
 from app.store.engine import ReadTx, Tx
 from app.store.interactions import Thread
@@ -86,6 +87,15 @@ async def judge_many(read: ReadTx, caller: Caller, raw_phones: Sequence[str]) ->
 async def suppress(tx: Tx, caller: Caller, numbers: Sequence[str], reason: str | None) -> None:
     """Adds the cause `person` to the phones (E.164)."""
     await suppressions.add(tx, _build_causes(caller, numbers, "suppressed", reason))
+
+
+async def suppress_new(tx: Tx, caller: Caller, numbers: Sequence[str], reason: str | None) -> list[RowOutcome]:
+    """As `suppress`, without the phones that people suppressed before. Returns for each phone what
+    became of it."""
+    causes_by_phone = await suppressions.get_causes(tx, caller.tenant_id, numbers)
+    is_known = ["person" in causes_by_phone.get(phone, []) for phone in numbers]
+    await suppress(tx, caller, [phone for phone, known in zip(numbers, is_known, strict=True) if not known], reason)
+    return ["unchanged" if known else "added" for known in is_known]
 
 
 async def release(tx: Tx, caller: Caller, numbers: Sequence[str], reason: str | None) -> None:

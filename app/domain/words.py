@@ -12,6 +12,8 @@ Encoding = Literal["GSM-7", "UCS-2"]
 Cause = Literal["lead", "person"]
 PossibleOptOut = Literal["hold", "forward"]
 """What becomes of a text that may be an opt-out: it waits for a person, or the agent gets it."""
+RowOutcome = Literal["added", "changed", "unchanged"]
+"""What became of a row of an import that was taken."""
 
 InteractionStatus = Literal[
     "in_progress",

@@ -1,64 +1,53 @@
 """Imports of CSV files into a tenant: leads, and phones that opted out elsewhere.
 
-A file is parsed, its rows are checked, the good ones are written, and each refused row is reported
-with its line. A refused row does not stop the others.
+Rows are checked as the API checks them, the good ones are written, and each refused row is reported
+with its line. A refused row does not stop the others. The same file again changes nothing.
 """
 
 import asyncio
-import csv
 import os
-import re
 import signal
 import sys
-from collections import deque
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Generic, TextIO, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
+
+from pydantic import ValidationError
 
 from app.commands import dnc, leads
 from app.commands.directory import Fields
 from app.domain.callers import Caller
 from app.domain.problems import Invalid, OutcomeUnknown, Problem, Unavailable
+from app.domain.words import RowOutcome
+from app.operations.csv_files import CsvRow, ParsedRow, open_text, read_header, read_lines, read_rows
 from app.store.connections import DATABASE_AWAY_ERRORS
 from app.store.engine import Database, Tx
+from app.web.directory.leads import NewLead
+from app.web.problems import list_error_details
 
 ROWS_PER_BATCH = 2000
 BAR_WIDTH = 40
-COLUMN_NAMES = {
-    "leadId": "lead_id",
-    "firstName": "first_name",
-    "lastName": "last_name",
-    "email": "email",
-    "phone": "phone",
-    "status": "status",
-    "timezone": "timezone",
-    "campaignId": "campaign_id",
-}
-MAX_LINE_LENGTH = 1 << 20
-"""In characters."""
-MAX_LINES_PER_ROW = 100
-"""How many lines a quoted cell may have. If its quote is not closed, this many are read."""
-UNCLOSED_QUOTE = "a quote is opened and not closed"
-UNREADABLE_CHARACTER = re.compile("[\x00\ud800-\udfff]")
-"""NUL, and the lone surrogates that stand for bytes that are not UTF-8."""
+LEAD_COLUMNS = frozenset({"leadId", "firstName", "lastName", "email", "phone", "status", "timezone", "campaignId"})
 T = TypeVar("T")
-CsvRow = dict[str, str]
-ParsedRow = tuple[int, CsvRow | Problem]
-"""The line where a row begins, and the row, or what is wrong with it."""
 
 
-class UnreadableFile(Exception):
-    """The file cannot be read, or its header is wrong. The message says why."""
+class _DryRunEnded(Exception):
+    """Rolls a batch back that was only tried."""
 
 
 @dataclass(slots=True)
 class ImportReport:
-    """The result of an import, also of one that was interrupted."""
+    """The result of an import, also of one that was interrupted. Each row is taken, blank or
+    refused; a row that is taken adds a lead or an opt-out, changes it, or leaves it as it is."""
 
-    taken_count: int = 0
+    is_dry_run: bool = False
+    outcomes: Counter[RowOutcome] = field(default_factory=Counter)
+    """Of the rows that were taken."""
+    blank_count: int = 0
     refused_rows: list[tuple[int, str]] = field(default_factory=list)
     """Line and reason."""
     up_to_line: int = 0
@@ -66,6 +55,10 @@ class ImportReport:
     begun_up_to_line: int = 0
     """The last line of a batch whose COMMIT was lost: it may have been taken, up to this line."""
     is_complete: bool = False
+
+    @property
+    def taken_count(self) -> int:
+        return self.outcomes.total()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +68,8 @@ class FileKind(Generic[T]):
     columns: frozenset[str]
     judge: Callable[[Tx, Sequence[CsvRow]], Awaitable[Sequence[T | Problem]]]
     """For each row the value to write, or what is wrong with the row."""
-    write: Callable[[Tx, Sequence[T]], Awaitable[None]]
+    write: Callable[[Tx, Sequence[T]], Awaitable[Sequence[RowOutcome]]]
+    """Returns for each value what became of it."""
 
 
 async def import_leads(
@@ -86,12 +80,12 @@ async def import_leads(
     `report` says what was done, also if this raises."""
 
     async def judge(tx: Tx, rows: Sequence[CsvRow]) -> list[Fields | Problem]:
-        return await leads.judge_many(tx, caller, [_build_lead(row, campaign_id) for row in rows])
+        return await leads.judge_many(tx, caller, [_parse_lead(row, campaign_id) for row in rows])
 
-    async def write(tx: Tx, good_rows: Sequence[Fields]) -> None:
-        await leads.merge_many(tx, caller, good_rows)
+    async def write(tx: Tx, good_rows: Sequence[Fields]) -> list[RowOutcome]:
+        return await leads.merge_many(tx, caller, good_rows)
 
-    await _import_file(database, caller, file, FileKind(frozenset(COLUMN_NAMES), judge, write), report)
+    await _import_file(database, caller, file, FileKind(LEAD_COLUMNS, judge, write), report)
 
 
 async def import_suppressions(
@@ -103,21 +97,29 @@ async def import_suppressions(
     async def judge(tx: Tx, rows: Sequence[CsvRow]) -> list[str | Problem]:
         return await dnc.judge_many(tx, caller, [row["phone"] for row in rows])
 
-    async def write(tx: Tx, phones: Sequence[str]) -> None:
-        await dnc.suppress(tx, caller, phones, reason)
+    async def write(tx: Tx, phones: Sequence[str]) -> list[RowOutcome]:
+        return await dnc.suppress_new(tx, caller, phones, reason)
 
     await _import_file(database, caller, file, FileKind(frozenset({"phone"}), judge, write), report)
 
 
-def _build_lead(row: CsvRow, campaign_id: str | None) -> dict[str, object]:
-    fields: dict[str, object] = {COLUMN_NAMES[name]: value.strip() for name, value in row.items() if value.strip()}
-    return fields if campaign_id is None else {**fields, "campaign_id": campaign_id}
+def _parse_lead(row: CsvRow, campaign_id: str | None) -> Fields | Problem:
+    """The fields with a value, checked by the API's model."""
+    body = {name: value.strip() for name, value in row.items() if value.strip()}
+    if campaign_id is not None:
+        body["campaignId"] = campaign_id
+    try:
+        return NewLead.model_validate(body).get_named_fields()
+    except ValidationError as error:
+        return Invalid(details=list_error_details(list(error.errors())))
 
 
 async def _import_file(database: Database, caller: Caller, file: Path, kind: FileKind[T], report: ImportReport) -> None:
-    with _open_text(file) as text_file, _catch_stop_signals() as stop_event:
+    with open_text(file) as (text_file, encoding), _catch_stop_signals() as stop_event:
         size = max(1, os.fstat(text_file.fileno()).st_size)
-        rows = _read_rows(_read_lines(text_file), kind.columns, report)
+        lines = read_lines(text_file)
+        rows = read_rows(lines, read_header(lines, encoding, kind.columns))
+        report.up_to_line = 1
         while batch := list(islice(rows, ROWS_PER_BATCH)):
             report.begun_up_to_line = batch[-1][0]
             try:
@@ -139,29 +141,25 @@ async def _take_batch(
     database: Database, caller: Caller, kind: FileKind[T], batch: Sequence[ParsedRow], report: ImportReport
 ) -> None:
     """Checks and writes a batch in one transaction, and counts its rows in `report`."""
+    good_rows = [row for _, row in batch if isinstance(row, dict)]
+    outcomes: Sequence[RowOutcome] = []
     try:
         async with database.tenant_tx(caller.tenant_id, plan_now=True) as tx:
-            good_rows = [row for _, row in batch if not isinstance(row, Problem)]
-            verdicts = iter(await kind.judge(tx, good_rows))
-            outcomes = [row if isinstance(row, Problem) else next(verdicts) for _, row in batch]
-            await kind.write(tx, [outcome for outcome in outcomes if not isinstance(outcome, Problem)])
+            verdicts = await kind.judge(tx, good_rows)
+            outcomes = await kind.write(tx, [value for value in verdicts if not isinstance(value, Problem)])
+            if report.is_dry_run:
+                raise _DryRunEnded
+    except _DryRunEnded:
+        pass
     except DATABASE_AWAY_ERRORS as error:
         raise Unavailable from error
-    for (line, _), outcome in zip(batch, outcomes, strict=True):
-        if isinstance(outcome, Problem):
-            report.refused_rows.append((line, "; ".join(outcome.details) or outcome.message))
-        else:
-            report.taken_count += 1
-
-
-@contextmanager
-def _open_text(file: Path) -> Iterator[TextIO]:
-    """The file as text. Bytes that are not UTF-8 become lone surrogates. Raises `UnreadableFile`."""
-    try:
-        with open(file, newline="", encoding="utf-8-sig", errors="surrogateescape") as text_file:
-            yield text_file
-    except OSError as error:
-        raise UnreadableFile(f"it cannot be read: {error.strerror}") from error
+    report.outcomes.update(outcomes)
+    report.blank_count += sum(row is None for _, row in batch)
+    later_verdicts = iter(verdicts)
+    for line, row in batch:
+        verdict = next(later_verdicts) if isinstance(row, dict) else row
+        if isinstance(verdict, Problem):
+            report.refused_rows.append((line, "; ".join(verdict.details) or verdict.message))
 
 
 @contextmanager
@@ -181,92 +179,6 @@ def _catch_stop_signals() -> Iterator[asyncio.Event]:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
-
-
-# Parsing.
-
-
-def _read_lines(text_file: TextIO) -> Iterator[str]:
-    """The lines of a file. A line longer than `MAX_LINE_LENGTH` is cut after one more character."""
-    while line := text_file.readline(MAX_LINE_LENGTH + 1):
-        yield line
-        while len(line) > MAX_LINE_LENGTH and line[-1] not in "\r\n":
-            line = text_file.readline(MAX_LINE_LENGTH + 1)
-
-
-def _read_rows(lines: Iterator[str], known_columns: frozenset[str], report: ImportReport) -> Iterator[ParsedRow]:
-    """The rows below the header, without blank ones. A broken row is taken to be one line long:
-    reading continues with the line after it."""
-    names = _parse_header(next(lines, ""), known_columns)
-    report.up_to_line = 1
-    number, ahead = 2, deque(islice(lines, MAX_LINES_PER_ROW))
-    while ahead:
-        try:
-            cells, count = _parse_cells(ahead, len(names))
-            if any(cell.strip() for cell in cells):
-                yield number, _build_row(names, cells)
-        except Invalid as problem:
-            count = 1
-            yield number, problem
-        for _ in range(count):
-            ahead.popleft()
-        ahead.extend(islice(lines, count))
-        number += count
-
-
-def _parse_header(line: str, known_columns: frozenset[str]) -> list[str]:
-    try:
-        names, _ = _parse_cells([line], 0) if line else ([], 0)
-    except Invalid as problem:
-        raise UnreadableFile(f"line 1: {problem.details[0]}") from None
-    if "phone" not in names or set(names) - known_columns:
-        allowed_names = ", ".join(sorted(known_columns))
-        raise UnreadableFile(f"the header must name phone, and may name only: {allowed_names}")
-    return names
-
-
-def _parse_cells(lines: Sequence[str], width: int) -> tuple[list[str], int]:
-    """The cells of the row that begins with the first line, and how many lines the row has. `width`
-    is the number of columns. Raises `Invalid`.
-
-    A quote that is not closed would swallow the rows below it, up to the next quote. So a row of
-    several lines is refused if one of its later lines is a row of `width` cells by itself."""
-    if len(lines[0]) > MAX_LINE_LENGTH:
-        raise Invalid(details=[f"the line is longer than {MAX_LINE_LENGTH} characters"])
-    reader = csv.reader(lines, strict=True)
-    try:
-        cells = next(reader)
-    except csv.Error as error:
-        raise Invalid(details=[_describe_fault(error, reader.line_num)]) from None
-    if any(_count_cells(line) == width for line in islice(lines, 1, reader.line_num)):
-        raise Invalid(details=[UNCLOSED_QUOTE])
-    if match := UNREADABLE_CHARACTER.search("".join(cells)):
-        character = "a NUL character" if match[0] == "\x00" else "a byte that is not UTF-8"
-        raise Invalid(details=[f"the row holds {character}"])
-    return cells, reader.line_num
-
-
-def _describe_fault(error: csv.Error, lines: int) -> str:
-    """What the csv module found wrong after it had read `lines` lines."""
-    if lines > 1 or "end of data" in str(error):
-        return UNCLOSED_QUOTE
-    if "field limit" in str(error):
-        return f"a cell is longer than {csv.field_size_limit()} characters"
-    return "text follows the quote that closes a cell"
-
-
-def _count_cells(line: str) -> int:
-    """The number of cells of a line by itself; 0 if it cannot be parsed."""
-    try:
-        return len(next(csv.reader([line]), ()))
-    except csv.Error:
-        return 0
-
-
-def _build_row(names: Sequence[str], cells: Sequence[str]) -> CsvRow:
-    if len(cells) != len(names):
-        raise Invalid(details=["the row does not have the header's columns"])
-    return dict(zip(names, cells, strict=True))
 
 
 def _show_progress(share: float) -> None:

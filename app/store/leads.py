@@ -3,10 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.domain.searches import parse_search
+from app.domain.words import RowOutcome
 from app.store import core, directory, lead_answers, suppressions, threads
 from app.store.directory import Values
 from app.store.engine import ReadTx, Tx
 from app.store.schema import Lead
+from app.store.thread_filters import CommonFilter, Params, build_patterns, campaigns_sql, has_plain_words_sql
 
 DNC_COLUMNS = ("dnc_channels", "dnc_reason")
 """Set by a command of their own; replacing a lead keeps them."""
@@ -59,16 +62,43 @@ MERGE_LEADS_SQL = f"""
 ON CONFLICT (tenant_id, lead_id) DO UPDATE SET updated_at = clock_timestamp(),
     active_at = clock_timestamp(), ({MERGED_COLUMNS}) = (
         SELECT {MERGED_COLUMNS} FROM jsonb_populate_record(t, $2::jsonb -> excluded.lead_id))
+WHERE t IS DISTINCT FROM jsonb_populate_record(t, $2::jsonb -> excluded.lead_id)
+RETURNING lead_id, xmax = 0 AS is_new
 """
 
 
-async def merge(tx: Tx, tenant_id: str, values_by_id: Mapping[str, Mapping[str, Any]]) -> None:
+async def merge(tx: Tx, tenant_id: str, values_by_id: Mapping[str, Mapping[str, Any]]) -> dict[str, RowOutcome]:
     """Adds new leads, with the defaults of columns without a value; changes only the named columns of
-    leads that exist. `values_by_id`: lead id → columns. Locks the phones."""
+    leads that exist, and not a lead that has these values. `values_by_id`: lead id → columns. Locks
+    the phones. Returns what became of each lead."""
     lead_ids = sorted(values_by_id)  # so that two imports of the same leads cannot deadlock
     new_rows = [{**values_by_id[lead_id], "tenant_id": tenant_id, "lead_id": lead_id} for lead_id in lead_ids]
     await _lock_phones(tx, tenant_id, [row.get("phone") for row in new_rows])
-    await tx.execute(MERGE_LEADS_SQL, new_rows, dict(values_by_id))
+    written_rows = await tx.fetch_rows(MERGE_LEADS_SQL, new_rows, dict(values_by_id))
+    outcomes: dict[str, RowOutcome] = dict.fromkeys(values_by_id, "unchanged")
+    return outcomes | {row["lead_id"]: "added" if row["is_new"] else "changed" for row in written_rows}
+
+
+FIND_BY_PHONE_SQL = """
+SELECT phone, min(lead_id) AS lead_id FROM leads
+WHERE tenant_id = $1 AND phone = ANY ($2) AND NOT is_placeholder AND lead_id <> ALL ($3)
+GROUP BY phone
+"""
+
+
+async def find_by_phone(read: ReadTx, tenant_id: str, phones: Sequence[str], but_not: Sequence[str]) -> dict[str, str]:
+    """The lead with each of these phones, by phone; of several leads the one with the lowest id.
+    Without placeholders, and without the ids `but_not`."""
+    rows = await read.fetch_rows(FIND_BY_PHONE_SQL, tenant_id, list(phones), list(but_not))
+    return {row["phone"]: row["lead_id"] for row in rows}
+
+
+FIND_KNOWN_SQL = "SELECT lead_id FROM leads WHERE tenant_id = $1 AND lead_id = ANY ($2)"
+
+
+async def find_known(read: ReadTx, tenant_id: str, lead_ids: Sequence[str]) -> set[str]:
+    """Those of the ids that the tenant has."""
+    return {row["lead_id"] for row in await read.fetch_rows(FIND_KNOWN_SQL, tenant_id, list(lead_ids))}
 
 
 async def change(tx: Tx, tenant_id: str, lead_id: str, values: Values) -> Lead | None:
@@ -84,23 +114,49 @@ async def lock(tx: Tx, tenant_id: str, lead_id: str) -> Lead | None:
     return await directory.lock(tx, Lead, tenant_id, lead_id)
 
 
-LIST_LEADS_SQL = """
-SELECT * FROM leads WHERE tenant_id = $1 AND ($2::text IS NULL OR lead_id < $2)
-  AND ($4::text IS NULL OR concat_ws(' ', first_name, last_name) ILIKE $4 OR email ILIKE $4
-       OR lead_id ILIKE $4 OR phone LIKE $5)
-ORDER BY lead_id DESC LIMIT $3
-"""
+LEAD_WORDS_SQL = "concat_ws(' ', l.first_name, l.last_name, l.email, l.lead_id)"
 
 
-async def list_page(read: ReadTx, tenant_id: str, below: str | None, limit: int, search: str | None) -> list[Lead]:
-    """Leads whose name, e-mail, id or phone contains `search` (None: all)."""
-    pattern = digits = None
-    if search:
-        pattern_text = search.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
-        pattern = f"%{pattern_text}%"
-        typed_digits = "".join(c for c in search if c.isascii() and c.isdigit())
-        digits = f"%{typed_digits}%" if len(typed_digits) >= 3 else None
-    return await core.fetch_all(read, Lead, LIST_LEADS_SQL, tenant_id, below, limit, pattern, digits)
+async def list_page(read: ReadTx, tenant_id: str, filters: CommonFilter, below: str | None, limit: int) -> list[Lead]:
+    """Leads below an id, newest ids first. Dates compare when the lead was added. A search finds
+    each phrase in name, e-mail or id, and if it is digits also in the phone."""
+    params = Params(tenant_id)
+    conditions = _where_sql(params, filters)
+    if below is not None:
+        conditions += f" AND l.lead_id < {params.bind(below)}"
+    # OFFSET 0: the search comes after the order, or the planner expects few matches and sorts all.
+    statement = f"""SELECT l.* FROM (
+    SELECT * FROM leads l WHERE l.tenant_id = $1{conditions} ORDER BY l.lead_id DESC OFFSET 0) l
+WHERE {_search_sql(params, filters.search)} ORDER BY l.lead_id DESC LIMIT {params.bind(limit)}"""
+    return await core.fetch_all(read, Lead, statement, *params.values)
+
+
+def _where_sql(params: Params, filters: CommonFilter) -> str:
+    conditions = ""
+    if filters.statuses is not None:
+        conditions += f" AND l.status = ANY ({params.bind(list(filters.statuses))}::text[])"
+    if (campaigns := campaigns_sql(params, filters)) is not None:
+        conditions += f" AND l.campaign_id IN ({campaigns})"
+    if filters.start is not None:
+        conditions += f" AND l.created_at >= {params.bind(filters.start)}"
+    if filters.end is not None:
+        conditions += f" AND l.created_at < {params.bind(filters.end)}"
+    return conditions
+
+
+def _search_sql(params: Params, typed: str | None) -> str:
+    if not typed:
+        return "true"
+    search = parse_search(typed)
+    matches = "false"
+    if search.phrases:
+        phrases = params.bind(search.phrases)
+        matches = f"""{has_plain_words_sql(LEAD_WORDS_SQL, params.bind(build_patterns(search.plain_words)))}
+            AND fold_text({LEAD_WORDS_SQL}) LIKE ALL (
+                ARRAY(SELECT '%' || fold_text(phrase) || '%' FROM unnest({phrases}::text[]) phrase))"""
+    if search.phone_digits:
+        matches += f" OR l.phone LIKE {params.bind(f'%{search.phone_digits}%')}"
+    return matches
 
 
 SET_DNC_SQL = """

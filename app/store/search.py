@@ -6,18 +6,20 @@ found by walking the newest threads, because enough of them match soon. Each str
 the other kind: a walk meets rare matches too late, and many matches take long to sort.
 """
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from app.domain.searches import Search, parse_search
 from app.store.engine import ReadTx
 from app.store.thread_filters import (
     NEEDING_THREADS_SQL,
     Params,
     ThreadFilter,
+    build_patterns,
     campaigns_sql,
     full_where_sql,
+    has_plain_words_sql,
     wanted_statuses,
     where_sql,
 )
@@ -28,9 +30,6 @@ first."""
 FIRST_WALK, MAX_WALK_BY_NAME, MAX_WALK_BY_TEXT = 500, 20_000, 10_000
 """Threads walked to estimate how common words are, and the longest walk of each kind."""
 NO_LIMIT = 2**31
-MIN_PHONE_DIGITS = 3
-DIGITS_PATTERN = re.compile(r"[\d\s()+.\-]+", re.ASCII)
-WORD_PATTERN = re.compile(r"[^\W_]+")
 ORDER_SQL = "ORDER BY t.last_message_at DESC, t.interaction_id DESC"
 
 
@@ -52,14 +51,17 @@ async def _search_page(
     threads. In a search of texts, the hit rate in the newest 500 threads decides which; often these
     threads already fill the page."""
 
+    search = parse_search(filters.search or "")
+
     async def run_strategy(strategy: Strategy, max_rows: int) -> tuple[list[str], bool]:
         params = Params(tenant_id)
-        [row] = await read.fetch_rows_without_rls(strategy(params, filters, before, limit, max_rows), *params.values)
+        statement = strategy(params, filters, search, before, limit, max_rows)
+        [row] = await read.fetch_rows_without_rls(statement, *params.values)
         return row["ids"], row["complete"]
 
-    if not filters.in_messages and _phone_digits(filters):
+    if not filters.in_messages and search.phone_digits:
         return (await run_strategy(_lookup_sql, NO_LIMIT))[0]
-    if filters.in_messages and not _search_words(filters):
+    if not search.phrases:
         return []
     newest = MAX_WALK_BY_TEXT if filters.in_messages else MAX_WALK_BY_NAME
     strategies = [(_lookup_sql, MAX_LOOKED_UP), (_walk_newest_sql, newest), (_lookup_sql, NO_LIMIT)]
@@ -122,22 +124,26 @@ WHERE t.tenant_id = $1{clauses}{where_sql(params, filters, before)} {ORDER_SQL} 
 
 LEAD_NAME_SQL = """(((COALESCE(l.first_name, '') || ' ') || COALESCE(l.last_name, '')) || ' ')
     || l.lead_id"""
-"""Must equal the expression of the index `ix_leads_name`, letter by letter."""
-MATCH_WORDS_SQL = "to_tsvector('simple'::regconfig, {}) @@ to_tsquery('simple'::regconfig, {})"
-Strategy = Callable[[Params, ThreadFilter, tuple[Any, ...] | None, int, int], str]
+"""The index `ix_leads_folded` is on `fold_text` of it: the same expression, letter by letter."""
+HAS_WORDS_SQL = """array_to_tsvector(string_to_array(fold_text(m.text), ' '))
+    @@ replace(fold_text({}), ' ', ' & ')::tsquery"""
+"""All words, whole, in any order. A prefix query would read hundreds of thousands of index entries
+before the first result."""
+Strategy = Callable[[Params, ThreadFilter, Search, tuple[Any, ...] | None, int, int], str]
 """Builds a statement that returns one row (ids, complete)."""
 
 
 def _lookup_sql(
     params: Params,
     filters: ThreadFilter,
+    search: Search,
     before: tuple[Any, ...] | None,
     limit: int,
     max_rows: int,
 ) -> str:
     """Looks up all matches in their index, and sorts their threads. Complete if there are at most
     `max_rows` matches."""
-    matches_sql, key = _matches_sql(params, filters)
+    matches_sql, key = _matches_sql(params, filters, search)
     # MATERIALIZED: with a plain join the planner would walk the whole list to find the few.
     return f"""WITH found AS MATERIALIZED ({matches_sql} LIMIT {max_rows + 1})
 SELECT (SELECT count(*) FROM found) <= {max_rows} AS complete, ARRAY(
@@ -149,6 +155,7 @@ SELECT (SELECT count(*) FROM found) <= {max_rows} AS complete, ARRAY(
 def _walk_newest_sql(
     params: Params,
     filters: ThreadFilter,
+    search: Search,
     before: tuple[Any, ...] | None,
     limit: int,
     max_rows: int,
@@ -161,44 +168,58 @@ def _walk_newest_sql(
     WHERE t.tenant_id = $1{full_where_sql(params, filters, before)} {ORDER_SQL} LIMIT {max_rows}
 ), met AS MATERIALIZED (
     SELECT t.interaction_id FROM newest t
-    CROSS JOIN LATERAL ({_thread_matches_sql(params, filters)} LIMIT 1) passed
+    CROSS JOIN LATERAL ({_thread_matches_sql(params, filters, search)} LIMIT 1) passed
     LIMIT {limit_param})
 SELECT (SELECT count(*) FROM met) = {limit_param} OR (SELECT count(*) FROM newest) < {max_rows}
            AS complete,
        ARRAY(SELECT interaction_id FROM met) AS ids"""
 
 
-def _matches_sql(params: Params, filters: ThreadFilter) -> tuple[str, str]:
+def _matches_sql(params: Params, filters: ThreadFilter, search: Search) -> tuple[str, str]:
     """Selects all matches from their index; and the column by which they are joined to threads."""
     if filters.in_messages:
         return (
             f"""SELECT m.interaction_id FROM messages m
-    WHERE m.tenant_id = $1 AND {MATCH_WORDS_SQL.format("m.text", params.bind(_words_query(filters)))}""",
+    WHERE m.tenant_id = $1 AND {HAS_WORDS_SQL.format(params.bind(search.words))}
+      {_has_phrases_sql(params, search.ordered_phrases)}""",
             "interaction_id",
         )
-    if digits := _phone_digits(filters):
-        return _phone_matches_sql(params, digits), "lead_id"
+    if search.phone_digits:
+        return _phone_matches_sql(params, search.phone_digits), "lead_id"
     return (
         f"""SELECT l.lead_id FROM leads l
-    WHERE l.tenant_id = $1 AND {LEAD_NAME_SQL} ILIKE {params.bind(_like_pattern(filters))}""",
+    WHERE l.tenant_id = $1{_has_name_sql(params, search)}""",
         "lead_id",
     )
 
 
-def _thread_matches_sql(params: Params, filters: ThreadFilter) -> str:
-    """Selects a row if the thread `t` matches."""
+def _thread_matches_sql(params: Params, filters: ThreadFilter, search: Search) -> str:
+    """Selects a row if the thread `t` matches. Folding costs far more than ILIKE, so ILIKE filters
+    what is ASCII first."""
     if filters.in_messages:
-        # ILIKE is far cheaper than to_tsvector of every text, so it filters first. Only for words
-        # that PostgreSQL parses as one word in any locale.
-        plain = [word for word in _search_words(filters) if word.isascii() or word.isalpha()]
-        parts = params.bind([f"%{word}%" for word in sorted(plain, key=len, reverse=True)])
-        # `|| ''` differs from the indexed expression: else the full-text index is read each time.
         return f"""SELECT 1 FROM messages m
         WHERE m.tenant_id = $1 AND m.interaction_id = t.interaction_id
-          AND m.text ILIKE ALL ({parts}::text[])
-          AND {MATCH_WORDS_SQL.format("m.text || ''", params.bind(_words_query(filters)))}"""
+          AND {has_plain_words_sql("m.text", params.bind(build_patterns(search.plain_words)))}
+          {_has_phrases_sql(params, search.phrases)}"""
     return f"""SELECT 1 FROM leads l WHERE l.tenant_id = $1 AND l.lead_id = t.lead_id
-        AND {LEAD_NAME_SQL} ILIKE {params.bind(_like_pattern(filters))}"""
+        AND {has_plain_words_sql(LEAD_NAME_SQL, params.bind(build_patterns(search.plain_words)))}
+        {_has_name_sql(params, search)}"""
+
+
+def _has_phrases_sql(params: Params, phrases: Sequence[str]) -> str:
+    """Whole words, in the order of each phrase."""
+    return "".join(
+        f" AND (' ' || fold_text(m.text) || ' ') LIKE ('% ' || fold_text({params.bind(phrase)}) || ' %')"
+        for phrase in phrases
+    )
+
+
+def _has_name_sql(params: Params, search: Search) -> str:
+    """Each phrase stands somewhere in name or id. LIKE ALL of an array would use no index."""
+    return "".join(
+        f" AND fold_text({LEAD_NAME_SQL}) LIKE ('%' || fold_text({params.bind(phrase)}) || '%')"
+        for phrase in search.phrases
+    )
 
 
 def _phone_matches_sql(params: Params, digits: str) -> str:
@@ -210,26 +231,3 @@ def _phone_matches_sql(params: Params, digits: str) -> str:
     UNION SELECT lead_id FROM leads WHERE tenant_id = $1 AND lead_id LIKE {lead_id}
     UNION SELECT lead_id FROM interactions WHERE tenant_id = $1 AND lead_phone LIKE {begin}
     UNION SELECT lead_id FROM interactions WHERE tenant_id = $1 AND lead_phone LIKE {at_home}"""
-
-
-def _like_pattern(filters: ThreadFilter) -> str:
-    literal = re.sub(r"([\\%_])", r"\\\1", filters.search or "")
-    return f"%{literal}%"
-
-
-def _phone_digits(filters: ThreadFilter) -> str | None:
-    """The digits of the search if it looks like a phone or a part of one, else None."""
-    if not DIGITS_PATTERN.fullmatch(filters.search or ""):
-        return None
-    digits = "".join(c for c in filters.search or "" if c.isdigit())
-    return digits if len(digits) >= MIN_PHONE_DIGITS else None
-
-
-def _search_words(filters: ThreadFilter) -> list[str]:
-    return WORD_PATTERN.findall(filters.search or "")
-
-
-def _words_query(filters: ThreadFilter) -> str:
-    """All words, whole. A prefix query would read hundreds of thousands of index entries before
-    the first result."""
-    return " & ".join(_search_words(filters))

@@ -9,22 +9,28 @@ from app.domain.words import INTERACTION_STATUSES
 
 
 @dataclass(frozen=True, slots=True)
-class ThreadFilter:
-    """Filters for a list of threads; None: no filter. Dates are half-open.
-
-    `search` matches inside the lead's name and id. If it is digits, it matches the end or the
-    beginning of the phone, and the beginning of the lead's id. With `in_messages` it matches texts
-    that have all its words."""
+class CommonFilter:
+    """What leads and threads are filtered by; None: no filter. Dates are half-open."""
 
     campaign_ids: Sequence[str] | None = None
     client_ids: Sequence[str] | None = None
     offer_ids: Sequence[str] | None = None
     statuses: Sequence[str] | None = None
-    lead_id: str | None = None
     start: datetime | None = None
     end: datetime | None = None
-    unread: bool | None = None
     search: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadFilter(CommonFilter):
+    """Filters for a list of threads; None: no filter. Dates compare the last text.
+
+    `search` matches inside the lead's name and id. If it is digits, it matches the end or the
+    beginning of the phone, and the beginning of the lead's id. With `in_messages` it matches texts
+    that have all its words."""
+
+    lead_id: str | None = None
+    unread: bool | None = None
     in_messages: bool = False
     needs_person: bool | None = None
 
@@ -67,7 +73,7 @@ def wanted_statuses(filters: ThreadFilter) -> Sequence[str]:
     return INTERACTION_STATUSES if filters.statuses is None else filters.statuses
 
 
-def campaigns_sql(params: Params, filters: ThreadFilter) -> str | None:
+def campaigns_sql(params: Params, filters: CommonFilter) -> str | None:
     """Selects the wanted campaigns by id, client and offer; None: all campaigns."""
     ids_by_column = {
         "campaign_id": filters.campaign_ids,
@@ -108,3 +114,23 @@ def full_where_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...
     if (campaigns := campaigns_sql(params, filters)) is not None:
         conditions += f" AND t.campaign_id IN ({campaigns})"
     return conditions
+
+
+FOLDED_TO_ASCII = (
+    r"\u00AA\u00B2\u00B3\u00B9-\u00BE\u00DF\u0130-\u0149\u017F\u01C4-\u01F3\u02B0-\u02E4\u1D2C-\u1DBF"
+    r"\u1E9A-\u1E9E\u2070-\u218F\u2460-\u24FF\u2C7C\u2C7D\u3250-\u33FF\uA7F2-\uA7F4\uFB00-\uFB06"
+    r"\uFF00-\uFF5F\U000107A0-\U0001F1FF\U0001FBF0-\U0001FBF9"
+)
+"""Ranges that hold all other characters of which `fold_text` makes letters or digits of ASCII: ß, ﬁ, ² …"""
+
+
+def has_plain_words_sql(text_sql: str, patterns: str) -> str:
+    """A cheap test before `fold_text`. Each text passes that has all these words of ASCII, and some
+    pass that do not."""
+    return f"""(({text_sql}) COLLATE "C" ILIKE ALL ({patterns}::text[])
+            OR octet_length({text_sql}) <> char_length({text_sql}) AND {text_sql} ~ '[{FOLDED_TO_ASCII}]')"""
+
+
+def build_patterns(words: Sequence[str]) -> list[str]:
+    """For `has_plain_words_sql`; long words first, because they are rarer."""
+    return [f"%{word}%" for word in sorted(words, key=len, reverse=True)]

@@ -9,7 +9,7 @@ from app.domain.problems import Invalid
 from app.store.events import FIRST_CURSOR, EventCursor
 from app.web.dependencies import ReadCaller
 from app.web.envelope import Answer, Out
-from app.web.interactions import Names, split_values
+from app.web.filters import Values, split_values
 from app.web.state import get_state
 
 router = APIRouter(prefix="/api/v1", tags=["Events"])
@@ -40,7 +40,7 @@ async def listed(
     caller: ReadCaller,
     after: Annotated[str | None, Query(max_length=50, description="`nextCursor` of the answer before.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
-    types: Names = None,
+    types: Values = None,
     wait: Annotated[int, Query(ge=0, le=MAX_POLL_SECONDS, description="Seconds.")] = MAX_POLL_SECONDS,
 ) -> Answer[EventPage]:
     """Without `after`, the list begins with the oldest stored event; events are stored for 7 days.

@@ -1,6 +1,6 @@
 """Threads and their transcripts (`docs/contract.md`, section 4)."""
 
-from datetime import UTC, date, datetime, time
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
@@ -17,6 +17,16 @@ from app.store.interactions import Thread
 from app.store.thread_filters import ThreadFilter
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx, TurnsCaller
 from app.web.envelope import Answer, Body, Out
+from app.web.filters import (
+    CampaignIds,
+    ClientIds,
+    EndDate,
+    OfferIds,
+    StartDate,
+    Values,
+    parse_instant,
+    split_values,
+)
 from app.web.interaction_shapes import (
     ListedInteraction,
     WholeInteraction,
@@ -62,21 +72,18 @@ async def of_lead(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer[
     return Answer(data=Interactions(interactions=[await build_whole_interaction(read, thread) for thread in threads]))
 
 
-Names = Annotated[list[str] | None, Query(max_length=100)]
-
-
 @router.get("/interactions", summary="Threads, newest activity first")
 async def listed(
     caller: ReadCaller,
     read: TenantRead,
     page_query: PageParams,
-    campaign_ids: Annotated[Names, Query(alias="campaignIds")] = None,
-    client_ids: Annotated[Names, Query(alias="clientIds")] = None,
-    offer_ids: Annotated[Names, Query(alias="offerIds")] = None,
-    status: Names = None,
+    campaign_ids: CampaignIds = None,
+    client_ids: ClientIds = None,
+    offer_ids: OfferIds = None,
+    status: Values = None,
     lead_id: Annotated[str | None, Query(alias="leadId", max_length=64)] = None,
-    start_date: Annotated[str | None, Query(alias="startDate")] = None,
-    end_date: Annotated[str | None, Query(alias="endDate")] = None,
+    start_date: StartDate = None,
+    end_date: EndDate = None,
     unread: bool | None = None,
     search: Annotated[str | None, Query(min_length=1, max_length=100)] = None,
     within: Annotated[Literal["messages"] | None, Query(alias="in")] = None,
@@ -88,8 +95,8 @@ async def listed(
         offer_ids=split_values(offer_ids),
         statuses=_check_statuses(split_values(status)),
         lead_id=lead_id,
-        start=_parse_instant(start_date, "startDate"),
-        end=_parse_instant(end_date, "endDate"),
+        start=parse_instant(start_date, "startDate"),
+        end=parse_instant(end_date, "endDate"),
         unread=unread,
         search=search,
         in_messages=within == "messages",
@@ -105,31 +112,11 @@ async def listed(
     return Answer(data=InteractionPage(interactions=shapes, next_cursor=cursor, has_more=cursor is not None))
 
 
-def split_values(values: list[str] | None) -> list[str] | None:
-    """Splits `a,b` in repeated parameters; None if nothing is left."""
-    if values is None:
-        return None
-    return [part.strip() for value in values for part in value.split(",") if part.strip()] or None
-
-
 def _check_statuses(values: list[str] | None) -> list[str] | None:
     for status in values or ():
         if status not in INTERACTION_STATUSES:
             raise Invalid(details=[f"status: must be one of {', '.join(INTERACTION_STATUSES)}"])
     return values
-
-
-def _parse_instant(raw_time: str | None, field: str) -> datetime | None:
-    """Parses ISO 8601. A bare date or a time without an offset is UTC. Raises `Invalid`."""
-    if raw_time is None:
-        return None
-    try:
-        if len(raw_time) == len("2026-01-31"):
-            return datetime.combine(date.fromisoformat(raw_time), time(), UTC)
-        at = datetime.fromisoformat(raw_time)
-    except ValueError:
-        raise Invalid(details=[f"{field}: is not an ISO 8601 date or time"]) from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 @router.get("/interactions/{interaction_id}", summary="One thread with its transcript")

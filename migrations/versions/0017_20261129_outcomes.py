@@ -8,7 +8,7 @@ Created: 2026-11-29
 from alembic import op
 
 revision = "0017"
-down_revision = "0015"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
 

@@ -4,10 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from app.domain.searches import parse_search
 from app.resources import Resources
 from app.store import search
-from app.store.thread_filters import ThreadFilter
+from app.store.thread_filters import FOLDED_TO_ASCII, Params, ThreadFilter
 from tests.makers import Tenant
 
 
@@ -114,3 +117,143 @@ async def test_what_many_have_and_what_few_have_is_shown_newest_first_and_whole(
             async with resources.database.read_tx(talkative.tenant_id) as read:
                 ids = await search.find_page(read, talkative.tenant_id, narrowed, before, at_once)
             assert ids == [f"int_{n}" for n in wanted[seen : seen + at_once]], word
+
+
+STORE_TEXTS = """
+INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, seq, role, source, text, status)
+SELECT $1, 'msg_' || n, 'int_' || n, 'lead_' || n, 1, 'user', 'inbound', text, 'received'
+FROM unnest($2::text[]) WITH ORDINALITY x (text, n)
+"""
+
+
+async def store_texts(resources: Resources, tenant: Tenant, texts: list[str]) -> None:
+    """Each text in a thread of its own, `int_0` and so on."""
+    async with resources.database.system_tx() as tx:
+        await tx.execute("DELETE FROM messages WHERE tenant_id = $1", tenant.tenant_id)
+        for statement in FILL[:2]:
+            await tx.execute(f"{statement} ON CONFLICT DO NOTHING", tenant.tenant_id, len(texts))
+        await tx.execute(STORE_TEXTS, tenant.tenant_id, texts)
+
+
+async def find_texts(resources: Resources, tenant: Tenant, typed: str, texts: list[str]) -> list[str]:
+    """The texts that are found by each way of searching; they must agree."""
+    narrowed = ThreadFilter(search=typed, in_messages=True)
+    async with resources.database.read_tx(tenant.tenant_id) as read:
+        ids = await search.find_page(read, tenant.tenant_id, narrowed, None, 100)
+        params = Params(tenant.tenant_id)
+        asked = parse_search(typed)
+        if asked.phrases:
+            sql = search._lookup_sql(params, narrowed, asked, None, 100, search.NO_LIMIT)
+            [row] = await read.fetch_rows_without_rls(sql, *params.values)
+            assert row["ids"] == ids, typed
+    return [texts[int(found.removeprefix("int_")) - 1] for found in ids]
+
+
+LETTERS = st.one_of(
+    st.sampled_from("abzABZ019 éÉßẞſſıİçÇñÑøØŁł  \u0301\u0308\u200b\u200d\ufe0f.,-'\"“”«»’@#$/_&|!():*\\%"),
+    st.characters(codec="utf-8", exclude_characters="\0", max_codepoint=0x6FF),
+    st.characters(codec="utf-8", min_codepoint=0x900, max_codepoint=0x1100),
+    st.characters(codec="utf-8", min_codepoint=0x1E00, max_codepoint=0x20CF),
+    st.characters(codec="utf-8", min_codepoint=0x3000, max_codepoint=0x4F00),
+    st.characters(codec="utf-8", min_codepoint=0xAC00, max_codepoint=0xAD00),
+    st.characters(codec="utf-8", min_codepoint=0xFF00, max_codepoint=0xFFEF),
+    st.sampled_from("😀❤️👩‍👩‍👧🇺🇸1️⃣"),
+)
+WORDS = st.lists(st.text(LETTERS, min_size=1, max_size=8), min_size=1, max_size=8)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data(), texts=st.lists(WORDS.map(" ".join), min_size=10, max_size=10, unique=True))
+async def test_any_words_of_a_text_find_it(
+    resources: Resources, tenant: Tenant, data: st.DataObject, texts: list[str]
+) -> None:
+    await store_texts(resources, tenant, texts)
+    for text in texts:
+        words = text.split() or [""]
+        begin = data.draw(st.integers(0, len(words) - 1))
+        end = data.draw(st.integers(begin + 1, len(words)))
+        typed = " ".join(words[begin:end])
+        if any(c.isalnum() for c in typed):
+            assert text in await find_texts(resources, tenant, typed, texts), typed
+
+
+TEXTS = [
+    "Write to ann@example.com, please",
+    "Call 555-1234 or (212) 555.0199",
+    "Due 2026-12-24: $1,299.99 for order #7321",
+    "See https://example.com/offers?id=7&x=1.",
+    "Thanks😀 that’s fine; I don’t mind",
+    "¿Cuánto cuesta? ¡Mañana!",
+    "ANDRÉ und die STRASSE; Straße",
+    "Cafe\u0301 ﬁne ＦＵＬＬ",
+    "ΟΔΥΣΣΕΥΣ ПРИВЕТ",
+    "明天下午见面",
+    "พรุ่งนี้เจอกัน",
+    "हिन्दी में",
+    "x" * 1500,
+]
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        *[(text, text) for text in TEXTS],
+        ("ann@example.com", TEXTS[0]), ("EXAMPLE.com please", TEXTS[0]),
+        ("555-1234", TEXTS[1]), ("2125550199", None), ("1234", TEXTS[1]), ("212 555.0199", TEXTS[1]),
+        ("2026-12-24", TEXTS[2]), ("$1,299.99", TEXTS[2]), ("#7321", TEXTS[2]), ("order #7321 due", TEXTS[2]),
+        ("https://example.com/offers?id=7&x=1", TEXTS[3]), ("offers?id=7", TEXTS[3]),
+        ("Thanks😀", TEXTS[4]), ("thanks", TEXTS[4]), ("don’t", TEXTS[4]), ("don't", TEXTS[4]),
+        ("  mind   fine ", TEXTS[4]),
+        ("¿Cuánto", TEXTS[5]), ("CUÁNTO", TEXTS[5]), ("cua\u0301nto mañana", TEXTS[5]), ("MAN\u0303ANA", TEXTS[5]),
+        ("andré", TEXTS[6]), ("André STRAẞE", TEXTS[6]), ("STRASSE", TEXTS[6]), ("straße", TEXTS[6]),
+        ("CAFÉ", TEXTS[7]), ("fine full", TEXTS[7]), ("Full", TEXTS[7]),
+        ("οδυσσευς", TEXTS[8]), ("привет", TEXTS[8]),
+        ("下午", TEXTS[9]), ("午下", None), ("见面 明天", TEXTS[9]),
+        ("เจอกัน", TEXTS[10]), ("हिन्दी", TEXTS[11]),
+        ('"order #7321"', TEXTS[2]), ('"#7321 order"', None), ("“for order” due", TEXTS[2]), ('"order', TEXTS[2]),
+        ('"" ""', None), ("don-t mind", TEXTS[4]), ("1234-555", None), ("Call 55", None), ("😀", None),
+        ("a | b & !", None), ("x" * 1500 + " ", TEXTS[12]), ("x" * 1499, None),
+    ],
+)  # fmt: skip
+async def test_what_stands_in_a_text_is_found_however_it_is_written(
+    resources: Resources, tenant: Tenant, typed: str, found: str | None
+) -> None:
+    await store_texts(resources, tenant, TEXTS)
+    assert await find_texts(resources, tenant, typed, TEXTS) == ([found] if found else [])
+
+
+async def test_no_letter_that_is_folded_to_ascii_is_filtered_away(resources: Resources) -> None:
+    async with resources.database.system_tx() as tx:
+        found = await tx.fetch_value(
+            f"""SELECT string_agg(c, '') FROM generate_series(128, 1114111) i, chr(i) c
+            WHERE i NOT BETWEEN 55296 AND 57343 AND fold_text(c) ~ '[0-9a-z]' AND c !~ '[{FOLDED_TO_ASCII}]'"""
+        )
+    assert found is None
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "ANDRÉ", "Andre\u0301", "d'arc", "D’ARC", "  André   ", "d'Arc andré", "andré  arc", "ndré",
+        "crm-7321-x", '"andré d arc"', "crm andré",
+    ],
+)  # fmt: skip
+async def test_a_name_is_found_in_any_order_of_its_words_and_in_any_case(tenant: Tenant, typed: str) -> None:
+    account = await tenant.account("simulator")
+    await tenant.number(providerAccountId=account["accountId"])
+    await tenant.lead(firstName="André", lastName="D’Arc", leadId="crm-7321-x", phone="+12125550101")
+    await tenant.lead(firstName="Andrew", lastName="Darcy", leadId="crm-1", phone="+12125557321")
+    for lead_id in ("crm-7321-x", "crm-1"):
+        await tenant.call("POST", "/sms/send", {"leadId": lead_id, "message": "Hi"})
+    for path, kind in (("/leads", "leads"), ("/interactions", "interactions")):
+        found = await tenant.call("GET", path, params={"search": typed})
+        assert [row["leadId"] for row in found[kind]] == ["crm-7321-x"], path
+
+
+@pytest.mark.parametrize("typed", ["order #7321 refund", "7321 Main Street", "no. 7321", '"7321"', "andrew 999"])
+async def test_only_what_looks_like_a_phone_is_searched_in_phones(tenant: Tenant, typed: str) -> None:
+    await tenant.lead(firstName="Andrew", lastName="Darcy", leadId="crm-1", phone="+12125557321")
+    assert (await tenant.call("GET", "/leads", params={"search": typed}))["leads"] == []
+    for phone in ("7321", " 555-7321 ", "+1 (212) 555.7321"):
+        [found] = (await tenant.call("GET", "/leads", params={"search": phone}))["leads"]
+        assert found["leadId"] == "crm-1", phone

@@ -141,6 +141,41 @@ async def test_a_lead_is_found_by_name_phone_id_and_email(tenant: Tenant, search
     assert [lead["leadId"] for lead in found] == ["crm-77"]
 
 
+async def test_the_lists_filters_select_leads(tenant: Tenant, resources: Resources) -> None:
+    for number in (1, 2, 3):
+        ids = {"clientId": f"client-{number % 2}", "offerId": f"offer-{number}"}
+        await tenant.campaign(campaignId=f"camp-{number}", **ids)
+        status = "won" if number == 3 else "new"
+        await tenant.lead(leadId=f"l{number}", firstName=f"Ann{number}", campaignId=f"camp-{number}", status=status)
+    await tenant.lead(leadId="l4", status="lost")
+    days = [f"UPDATE leads SET created_at = '2026-03-0{n} 00:00Z' WHERE lead_id = 'l{n}'" for n in (1, 2, 3, 4)]
+    async with resources.database.system_tx() as tx:
+        await tx.execute("; ".join(days))
+
+    async def find(query: str) -> str:
+        ids: list[str] = []
+        cursor = ""
+        while True:
+            page = await tenant.call("GET", f"/leads?limit=1&{query}{cursor}")
+            ids += [lead["leadId"] for lead in page["leads"]]
+            if not page["hasMore"]:
+                return " ".join(ids)
+            cursor = f"&cursor={page['nextCursor']}"
+
+    assert await find("") == "l4 l3 l2 l1"
+    assert await find("campaignIds=camp-1&campaignIds=camp-2,x") == "l2 l1"
+    assert await find("clientIds=client-1") == "l3 l1"
+    assert await find("clientIds=client-1&offerIds=offer-3,offer-2") == "l3"
+    assert await find("status=won&status=lost") == "l4 l3"
+    assert await find("status=new&campaignIds=camp-3") == ""
+    assert await find("startDate=2026-03-02&endDate=2026-03-03T00:00:00Z") == "l2"
+    assert await find("search=ann&status=new&endDate=2026-03-02") == "l1"
+    for query, field in (("statsu=new", "statsu"), ("startDate=soon", "startDate"), ("campaign=x", "campaign")):
+        refused = await tenant.ask("GET", f"/leads?{query}")
+        assert refused.status_code == 400
+        assert details(refused)[0].startswith(f"{field}: ")
+
+
 @pytest.mark.parametrize("search", ["%", "_"])
 async def test_wildcards_in_a_search_are_letters(tenant: Tenant, search: str) -> None:
     await tenant.lead(leadId="a")

@@ -83,11 +83,11 @@ class Lead(Table):
         Index("ix_leads_phone_end", "tenant_id", sql("reverse(phone)")),
         Index(None, "tenant_id", "campaign_id"),
         Index(
-            "ix_leads_name",
+            "ix_leads_folded",
             "tenant_id",
-            literal_column("(((COALESCE(first_name, '') || ' ') || COALESCE(last_name, '')) || ' ') || lead_id").label(
-                "name"
-            ),
+            literal_column(
+                "fold_text((((COALESCE(first_name, '') || ' ') || COALESCE(last_name, '')) || ' ') || lead_id)"
+            ).label("name"),
             postgresql_ops={"name": "gin_trgm_ops"},
             postgresql_using="gin",
         ),

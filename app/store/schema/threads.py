@@ -90,9 +90,9 @@ class Message(Table):
             postgresql_where=sql("error_code = 'OUTCOME_UNKNOWN'"),
         ),
         Index(
-            "ix_messages_words",
+            "ix_messages_folded",
             "tenant_id",
-            sql("to_tsvector('simple'::regconfig, text)"),
+            sql("array_to_tsvector(string_to_array(fold_text(text), ' '::text))"),
             postgresql_using="gin",
         ),
         Index(

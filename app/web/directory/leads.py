@@ -1,10 +1,11 @@
 """Leads."""
 
+import re
 from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from app.commands import erase
 from app.commands import leads as commands
@@ -12,16 +13,38 @@ from app.commands.directory import require_found
 from app.store import directory, leads
 from app.store.engine import ReadTx
 from app.store.schema import Lead
+from app.store.thread_filters import CommonFilter
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
 from app.web.directory import Deleted
 from app.web.envelope import Answer, AnyId, Body, Line, Name, Out, OwnId
+from app.web.filters import (
+    CampaignIds,
+    ClientIds,
+    EndDate,
+    OfferIds,
+    StartDate,
+    Values,
+    parse_instant,
+    split_values,
+)
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams, page_of
 from app.web.shapes import show_fields_of
 
 router = APIRouter(prefix="/api/v1/leads", tags=["Leads"])
 Status = Annotated[str, Field(min_length=1, max_length=64, pattern=r"\S")]
+EMAIL_PATTERN = re.compile(r"[^@\s]+@[^@\s]+")
 Zone = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+def _require_email(value: str) -> str:
+    if value and not EMAIL_PATTERN.fullmatch(value):
+        raise ValueError("is not an e-mail address")
+    return value
+
+
+Email = Annotated[Line, AfterValidator(_require_email)]
+"""May be empty: what other systems send for a lead without one."""
 
 
 class Answered(Body):
@@ -33,7 +56,7 @@ class Answered(Body):
 class LeadBody(Body):
     first_name: Line | None = None
     last_name: Line | None = None
-    email: Line | None = None
+    email: Email | None = None
     phone: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     """Any common format; stored in E.164."""
     status: Status | None = None
@@ -83,11 +106,29 @@ async def listed(
     caller: ReadCaller,
     read: TenantRead,
     page_query: PageParams,
+    campaign_ids: CampaignIds = None,
+    client_ids: ClientIds = None,
+    offer_ids: OfferIds = None,
+    status: Values = None,
+    start_date: StartDate = None,
+    end_date: EndDate = None,
     search: Annotated[
-        str | None, Query(max_length=200, description="Searches name, digits of the phone, e-mail and id.")
+        str | None,
+        Query(max_length=200, description="Searches name, e-mail and id; digits are also searched in the phone."),
     ] = None,
 ) -> Answer[Leads]:
-    rows = await leads.list_page(read, caller.tenant_id, page_query.get_id_below(), page_query.fetch_limit, search)
+    """Lists may be repeated or comma-separated. Dates are half-open and compare when the lead was
+    added."""
+    filters = CommonFilter(
+        campaign_ids=split_values(campaign_ids),
+        client_ids=split_values(client_ids),
+        offer_ids=split_values(offer_ids),
+        statuses=split_values(status),
+        start=parse_instant(start_date, "startDate"),
+        end=parse_instant(end_date, "endDate"),
+        search=search,
+    )
+    rows = await leads.list_page(read, caller.tenant_id, filters, page_query.get_id_below(), page_query.fetch_limit)
     dnc_ids = await leads.find_dnc(read, rows)
     return page_of(
         Leads,

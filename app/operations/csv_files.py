@@ -1,0 +1,196 @@
+"""The rows of a CSV file, as spreadsheets write it: encoding and delimiter are recognised, and each
+row is parsed strictly and by itself."""
+
+import csv
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TextIO
+
+from app.domain.problems import Invalid, Problem
+
+MAX_LINE_LENGTH = 1 << 20
+"""In characters."""
+MAX_LINES_PER_ROW = 100
+"""How many lines a quoted cell may have. If its quote is not closed, this many are read."""
+HEAD_BYTES = 1 << 16
+"""How much of a file is looked at to recognise its encoding."""
+DELIMITERS = (",", ";", "\t")
+UNCLOSED_QUOTE = "a quote is opened and not closed"
+NO_WINDOWS_BYTES = re.compile(rb"[\x00\x81\x8d\x8f\x90\x9d\xff]")
+"""Windows-1252 does not have these, but for ÿ, which hardly any word has."""
+CsvRow = dict[str, str]
+ParsedRow = tuple[int, CsvRow | Problem | None]
+"""The line where a row begins, and the row, or what is wrong with it, or None for a blank row."""
+
+
+class UnreadableFile(Exception):
+    """The file cannot be read, or its header is wrong. The message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """`codec` and `errors` as for open(). `unreadable` are the characters that stand for bytes
+    without a meaning, and NUL."""
+
+    name: str
+    codec: str
+    errors: str = "surrogateescape"
+    unreadable: re.Pattern[str] = re.compile("[\x00\ud800-\udfff]")
+
+
+UTF_8 = Encoding("UTF-8", "utf-8-sig")
+WINDOWS_1252 = Encoding("Windows-1252", "cp1252")
+
+
+def _make_utf_16(codec: str) -> Encoding:
+    return Encoding("UTF-16", codec, "replace", re.compile("[\x00\ufffd\ud800-\udfff]"))
+
+
+def recognise_encoding(head: bytes) -> Encoding:
+    """The encoding of a file that begins with `head`. A file is taken for Windows-1252 only if it
+    could be nothing else; else bytes that are not UTF-8 are refused row by row. Raises
+    `UnreadableFile`."""
+    if head.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        raise UnreadableFile("it is UTF-32; save it as CSV UTF-8")
+    if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise UnreadableFile("it is a workbook of a spreadsheet; save it as CSV UTF-8")
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return _make_utf_16("utf-16")
+    for codec, zeros, letters in (("utf-16-le", head[1:16:2], head[:16:2]), ("utf-16-be", head[:16:2], head[1:16:2])):
+        if zeros and not any(zeros) and all(letters):
+            return _make_utf_16(codec)
+    return WINDOWS_1252 if _is_windows_1252(head) else UTF_8
+
+
+def _is_windows_1252(head: bytes) -> bool:
+    """Whether most bytes below the header that are not ASCII are not UTF-8, and all are characters
+    of Windows-1252."""
+    _, *rows = re.split(rb"[\r\n]", head, maxsplit=1)
+    text = b"".join(rows).decode("utf-8", "surrogateescape")
+    foreign_characters = [c for c in text if not c.isascii()]
+    escaped_count = sum("\ud800" <= c <= "\udfff" for c in foreign_characters)
+    return escaped_count > len(foreign_characters) / 2 and not NO_WINDOWS_BYTES.search(head)
+
+
+@contextmanager
+def open_text(file: Path) -> Iterator[tuple[TextIO, Encoding]]:
+    """The file as text, and its encoding. Raises `UnreadableFile`."""
+    try:
+        with open(file, "rb") as raw_file:
+            head = raw_file.read(HEAD_BYTES)
+            encoding = recognise_encoding(head + raw_file.readline(HEAD_BYTES))
+        with open(file, newline="", encoding=encoding.codec, errors=encoding.errors) as text_file:
+            yield text_file, encoding
+    except OSError as error:
+        raise UnreadableFile(f"it cannot be read: {error.strerror}") from error
+
+
+def read_lines(text_file: TextIO) -> Iterator[str]:
+    """The lines of a file. A line longer than `MAX_LINE_LENGTH` is cut after one more character."""
+    while line := text_file.readline(MAX_LINE_LENGTH + 1):
+        yield line
+        while len(line) > MAX_LINE_LENGTH and line[-1] not in "\r\n":
+            line = text_file.readline(MAX_LINE_LENGTH + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How the rows of a file are written."""
+
+    encoding: Encoding
+    delimiter: str
+    names: Sequence[str] = ()
+    """The columns."""
+
+
+def read_header(lines: Iterator[str], encoding: Encoding, known_columns: frozenset[str]) -> Dialect:
+    """The delimiter is the one with which all columns are known. Raises `UnreadableFile`."""
+    line = next(lines, "")
+    dialects = [Dialect(encoding, delimiter) for delimiter in DELIMITERS]
+    try:
+        headers = [_parse_header(line, dialect) for dialect in dialects]
+    except Invalid as problem:
+        raise UnreadableFile(f"line 1: {problem.details[0]}") from None
+    good_headers = (dialect for dialect in headers if "phone" in dialect.names and known_columns >= {*dialect.names})
+    header = next(good_headers, None)
+    if header is None:
+        allowed_names = ", ".join(sorted(known_columns))
+        raise UnreadableFile(
+            f"the header must name phone, and may name only: {allowed_names}; with commas, semicolons or tabs between"
+        )
+    if doubled_name := next((name for name in header.names if header.names.count(name) > 1), None):
+        raise UnreadableFile(f"the header names {doubled_name} more than once; remove or rename one of these columns")
+    return header
+
+
+def _parse_header(line: str, dialect: Dialect) -> Dialect:
+    cells = _parse_cells([line], dialect)[0] if line else []
+    return Dialect(dialect.encoding, dialect.delimiter, [cell.strip() for cell in cells])
+
+
+def read_rows(lines: Iterator[str], dialect: Dialect) -> Iterator[ParsedRow]:
+    """The rows below the header. A broken row is taken to be one line long: reading continues with
+    the line after it."""
+    number, ahead = 2, deque(islice(lines, MAX_LINES_PER_ROW))
+    while ahead:
+        try:
+            cells, count = _parse_cells(ahead, dialect)
+            yield number, _build_row(dialect.names, cells) if any(cell.strip() for cell in cells) else None
+        except Invalid as problem:
+            count = 1
+            yield number, problem
+        for _ in range(count):
+            ahead.popleft()
+        ahead.extend(islice(lines, count))
+        number += count
+
+
+def _parse_cells(lines: Sequence[str], dialect: Dialect) -> tuple[list[str], int]:
+    """The cells of the row that begins with the first line, and how many lines the row has. Raises
+    `Invalid`.
+
+    A quote that is not closed would swallow the rows below it, up to the next quote. So a row of
+    several lines is refused if one of its later lines is a whole row by itself."""
+    if len(lines[0]) > MAX_LINE_LENGTH:
+        raise Invalid(details=[f"the line is longer than {MAX_LINE_LENGTH} characters"])
+    reader = csv.reader(lines, strict=True, delimiter=dialect.delimiter)
+    try:
+        cells = next(reader)
+    except csv.Error as error:
+        raise Invalid(details=[_describe_fault(error, reader.line_num)]) from None
+    count_cells = partial(_count_cells, dialect.delimiter)
+    if any(count_cells(line) == len(dialect.names) for line in islice(lines, 1, reader.line_num)):
+        raise Invalid(details=[UNCLOSED_QUOTE])
+    if match := dialect.encoding.unreadable.search("".join(cells)):
+        character = "a NUL character" if match[0] == "\x00" else f"a byte that is not {dialect.encoding.name}"
+        raise Invalid(details=[f"the row holds {character}"])
+    return cells, reader.line_num
+
+
+def _describe_fault(error: csv.Error, lines: int) -> str:
+    """What the csv module found wrong after it had read `lines` lines."""
+    if lines > 1 or "end of data" in str(error):
+        return UNCLOSED_QUOTE
+    if "field limit" in str(error):
+        return f"a cell is longer than {csv.field_size_limit()} characters"
+    return "text follows the quote that closes a cell"
+
+
+def _count_cells(delimiter: str, line: str) -> int:
+    """The number of cells of a line by itself; 0 if it cannot be parsed."""
+    try:
+        return len(next(csv.reader([line], delimiter=delimiter), ()))
+    except csv.Error:
+        return 0
+
+
+def _build_row(names: Sequence[str], cells: Sequence[str]) -> CsvRow:
+    if len(cells) != len(names):
+        raise Invalid(details=["the row does not have the header's columns"])
+    return dict(zip(names, cells, strict=True))

@@ -1,0 +1,242 @@
+"""Imports of CSV files: what is taken, what is refused, and in which words."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.domain.callers import Caller
+from app.operations import imports
+from app.operations.csv_files import UnreadableFile
+from app.operations.imports import ImportReport
+from app.resources import Resources
+from app.settings import Settings
+from tests.makers import Data, Tenant
+from tests.test_cli import ran
+
+Import = Callable[..., Any]
+READ_LEADS = "SELECT to_jsonb(l) - 'active_at' AS lead FROM leads l WHERE tenant_id = $1 ORDER BY lead_id"
+
+
+@pytest.fixture
+def imported(resources: Resources, tenant: Tenant, tmp_path: Path) -> Import:
+    async def run_import(content: bytes | str, kind: str = "leads", dry_run: bool = False) -> ImportReport:
+        file = tmp_path / "file.csv"
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+        caller, report = Caller(tenant.tenant_id, "service", "service", "admin"), ImportReport(is_dry_run=dry_run)
+        run = imports.import_leads if kind == "leads" else imports.import_suppressions
+        await run(resources.database, caller, file, None, report)
+        return report
+
+    return run_import
+
+
+async def read_leads(resources: Resources, tenant: Tenant) -> list[Data]:
+    async with resources.database.system_tx() as tx:
+        return [row["lead"] for row in await tx.fetch_rows(READ_LEADS, tenant.tenant_id)]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"firstName": "x" * 600},
+        {"lastName": "x" * 501},
+        {"email": "notanemail"},
+        {"email": "two words@example.com"},
+        {"phone": "9" * 65},
+        {"phone": "12"},
+        {"status": "x" * 65},
+        {"timezone": "Mars/Base"},
+        {"timezone": "x" * 65},
+        {"campaignId": "nowhere"},
+        {"campaignId": "x" * 65},
+        {"leadId": "-dash"},
+        {"leadId": "x" * 65},
+        {"firstName": "x" * 600, "email": "notanemail"},
+    ],
+)
+async def test_a_row_is_refused_as_the_api_refuses_the_lead(tenant: Tenant, imported: Import, fields: Data) -> None:
+    body = {"phone": "+12125550134"} | fields
+    refused = await tenant.ask("POST", "/leads", body)
+    assert refused.status_code == 400, refused.text
+    report = await imported(f"{','.join(body)}\n{','.join(body.values())}\n")
+    assert report.refused_rows == [(2, "; ".join(refused.json()["error"]["details"]))]
+    assert report.taken_count == 0
+
+
+async def test_a_lead_of_the_api_may_have_an_empty_email_and_no_other_that_is_none(tenant: Tenant) -> None:
+    for email in ("", "ann@example.com", "ann.o'neil+sms@mail.example", "jörg@exämple.de"):
+        assert (await tenant.call("PATCH", f"/leads/{(await tenant.lead())['leadId']}", {"email": email}))[
+            "email"
+        ] == email
+    refused = await tenant.ask("POST", "/leads", {"email": "ann at example.com"})
+    assert refused.json()["error"]["details"] == ["email: is not an e-mail address"]
+
+
+async def test_a_row_without_a_phone_is_refused_unless_its_lead_is_known(tenant: Tenant, imported: Import) -> None:
+    await tenant.lead(leadId="known", firstName="Old")
+    report = await imported(
+        "phone,leadId,firstName\n,,Ann\n,new,Bob\n,known,Cid\n,,\n , ,\t\n,late,Dan\n2125550134,late,\n"
+    )
+    assert report.refused_rows == [(2, "phone: is required"), (3, "phone: is required")]
+    assert (report.outcomes, report.blank_count) == ({"added": 2, "changed": 1}, 2)
+    assert (await tenant.call("GET", "/leads/known"))["firstName"] == "Cid"
+    assert (await tenant.call("GET", "/leads/late"))["firstName"] == "Dan"
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("codec", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
+async def test_what_spreadsheets_write_is_recognised(
+    tenant: Tenant, imported: Import, codec: str, delimiter: str
+) -> None:
+    rows = [["leadId", " phone ", "firstName", "lastName"], ["a", "+12125550134", "André", "Müller – „Ü“"],
+            ["b", "+12125550135", 'a,b;c\td', "two\r\nlines"]]  # fmt: skip
+    content = "".join(delimiter.join(f'"{cell}"' if n else cell for cell in row) + "\r\n" for n, row in enumerate(rows))
+    report = await imported(content.encode(codec))
+    assert (report.outcomes, report.refused_rows) == ({"added": 2}, [])
+    ann, bob = [await tenant.call("GET", f"/leads/{lead_id}") for lead_id in "ab"]
+    assert (ann["firstName"], ann["lastName"]) == ("André", "Müller – „Ü“")
+    assert (bob["firstName"], bob["lastName"].split()) == ("a,b;c\td", ["two", "lines"])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"phone,phone\n1,2\n", "the header names phone more than once; remove or rename one of these columns"),
+        (b"phone;email;email\n1;2;3\n", "the header names email more than once"),
+        (b"phone|email\n1|2\n", "with commas, semicolons or tabs between"),
+        (b"phone,email;x\n1,2\n", "the header must name phone, and may name only"),
+        ("phone\n".encode("utf-32"), "it is UTF-32; save it as CSV UTF-8"),
+        (b"PK\x03\x04leads.xlsx", "it is a workbook of a spreadsheet; save it as CSV UTF-8"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "it is a workbook of a spreadsheet"),
+    ],
+)
+async def test_a_file_that_is_not_recognised_is_refused_in_words_that_help(
+    imported: Import, content: bytes, said: str
+) -> None:
+    with pytest.raises(UnreadableFile, match=said):
+        await imported(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("phone,firstName\n2125550134,é\n2125550135,".encode() + b"\xe9\n", "the row holds a byte that is not UTF-8"),
+        (b"phone,firstName\n2125550134,\xe9\n2125550135,\x81\n", "the row holds a byte that is not UTF-8"),
+        ("phone,firstName\n2125550134,é\n2125550135,".encode("utf-16") + b"\x00\xd8\n\x00",
+         "the row holds a byte that is not UTF-16"),
+    ],
+)  # fmt: skip
+async def test_a_byte_without_a_meaning_costs_its_row_only(imported: Import, content: bytes, said: str) -> None:
+    report = await imported(content)
+    assert report.refused_rows[-1] == (3, said)
+
+
+async def test_a_row_without_an_id_means_the_lead_with_its_phone(tenant: Tenant, imported: Import) -> None:
+    await tenant.lead(leadId="w1", firstName="Ann", lastName="Lee", phone="+12125550134")
+    content = "phone,firstName\n(212) 555-0134,Bea\n2125550135,Cid\n+12125550135,Dan\n"
+    assert (await imported(content)).outcomes == {"changed": 1, "added": 2}
+    assert (await imported(content)).outcomes == {"unchanged": 3}
+    leads = (await tenant.call("GET", "/leads"))["leads"]
+    assert sorted((lead["firstName"], lead["lastName"]) for lead in leads) == [("Bea", "Lee"), ("Dan", None)]
+
+
+@pytest.mark.parametrize("kind", ["leads", "suppressions"])
+async def test_a_dry_run_says_what_an_import_does_and_does_nothing(
+    tenant: Tenant, resources: Resources, imported: Import, kind: str
+) -> None:
+    await tenant.lead(leadId="w1", firstName="Ann", phone="+12125550134")
+    content = "phone\n2125550134\n12\n\n2125550135\n"
+    before = await read_leads(resources, tenant)
+    tried = await imported(content, kind, dry_run=True)
+    assert await read_leads(resources, tenant) == before
+    assert not (await tenant.call("GET", "/consent/+12125550135"))["suppressed"]
+    done = await imported(content, kind)
+    assert (tried.outcomes, tried.refused_rows, tried.blank_count) == (done.outcomes, done.refused_rows, 1)
+    assert done.taken_count == 2
+
+
+async def test_opt_outs_that_are_imported_again_change_nothing(tenant: Tenant, imported: Import) -> None:
+    content = "phone\n2125550134\n+1 212 555 0134\n2125550135\n"
+    assert (await imported(content, "suppressions")).outcomes["added"] == 3
+    before = await tenant.call("GET", "/consent/+12125550134")
+    assert (await imported(content, "suppressions")).outcomes == {"unchanged": 3}
+    assert await tenant.call("GET", "/consent/+12125550134") == before
+
+
+CELLS = {
+    "leadId": st.sampled_from(["", "a", "b", "c", "-"]),
+    "phone": st.sampled_from(["", "2125550134", "+12125550134", "2125550135", "2125550136", "12", " "]),
+    "firstName": st.one_of(st.sampled_from(["", "Ann", "Bea", 'O"', " x "]), st.text(max_size=5)),
+    "email": st.sampled_from(["", "a@b", "notanemail"]),
+    "status": st.sampled_from(["", "won", "\n"]),
+}
+ROW = st.tuples(*CELLS.values())
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    rows=st.lists(ROW, max_size=12),
+    delimiter=st.sampled_from(",;\t"),
+    codec=st.sampled_from(["utf-8", "utf-16", "cp1252"]),
+    spoilt=st.lists(st.sampled_from([b"", b'"', b"x", b",,,,", b"\xff", b"\x00", b'"a"b,,,,']), max_size=3),
+)
+async def test_no_row_is_lost_and_the_same_file_again_changes_nothing(
+    resources: Resources,
+    tenant: Tenant,
+    imported: Import,
+    rows: list[tuple[str, ...]],
+    delimiter: str,
+    codec: str,
+    spoilt: list[bytes],
+) -> None:
+    async with resources.database.system_tx() as tx:
+        await tx.execute("DELETE FROM leads WHERE tenant_id = $1", tenant.tenant_id)
+
+    def quote(cell: str) -> str:
+        cell = cell.replace('"', '""').replace("\r", " ")
+        return f'"{cell}"'
+
+    lines = [delimiter.join(CELLS), *(delimiter.join(map(quote, row)) for row in rows)]
+    content = "".join(f"{line}\r\n" for line in lines).encode(codec, "replace")
+    if codec != "utf-16":
+        content += b"\n".join(spoilt)
+    first = await imported(content)
+    leads = await read_leads(resources, tenant)
+    again = await imported(content)
+    assert await read_leads(resources, tenant) == leads
+    assert set(again.outcomes) <= {"unchanged"}
+    for report in (first, again):
+        assert report.is_complete
+        assert (report.taken_count, report.blank_count) == (first.taken_count, first.blank_count)
+        assert report.refused_rows == first.refused_rows
+        count = report.taken_count + len(report.refused_rows) + report.blank_count
+        if codec == "utf-16" or not spoilt:
+            assert count == len(rows)
+        else:
+            assert count >= len(rows)
+
+
+async def test_the_report_comes_as_json_too(configuration: Settings, tenant: Tenant, tmp_path: Path) -> None:
+    file = tmp_path / "leads.csv"
+    file.write_text("phone;email\n2125550134;a@example.com\n\n12;\n2125550135;notanemail\n")
+    asked = ("leads", "import", str(file), "--tenant", tenant.tenant_id, "--json")
+    for more, added, unchanged in ((["--dry-run"], 1, 0), ([], 1, 0), ([], 0, 1)):
+        status, out, err = await ran(configuration, *asked, *more)
+        assert (status, err) == (1, "")
+        assert json.loads(out) == {
+            "rows": 4, "taken": 1, "added": added, "changed": 0, "unchanged": unchanged, "refused": 2, "blank": 1,
+            "refusedRows": [
+                {"line": 4, "reason": "phone: is not a valid phone number"},
+                {"line": 5, "reason": "email: is not an e-mail address"},
+            ],
+            "complete": True, "upToLine": 5, "dryRun": bool(more),
+        }  # fmt: skip
+    file.write_text("phone,phone\n1,2\n")
+    status, out, err = await ran(configuration, *asked)
+    assert (status, json.loads(out)["rows"], json.loads(out)["complete"]) == (1, 0, False)
+    assert "the header names phone more than once" in err
