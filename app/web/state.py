@@ -16,7 +16,7 @@ from app.web.feed import Feed
 from app.web.rates import Rates
 
 if TYPE_CHECKING:
-    from app.web.send_fast_path import SendBatcher
+    from app.web.send_batches import SendBatcher
     from app.web.webhooks import AccountCache, PostBatcher, ReportBatcher
 
 ProblemRenderer = Callable[[Request, Problem], Response]

@@ -121,7 +121,7 @@ async def _send_manual_text(
                 agent_mode=False if manual_text.agent_off else None,
                 send_at=manual_text.send_at,
             )
-            [result] = await outgoing.dispatch_texts(tx, caller, [order])
+            result = await outgoing.dispatch_text(tx, caller, order)
             answer = outgoing.unwrap_answer(result)
             await idempotency.store_data(answer, 202)
     except ReplayedAnswer as replayed_answer:
