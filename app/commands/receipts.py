@@ -34,23 +34,7 @@ async def apply_reports(tx: Tx, reports: Sequence[ReceiptReport]) -> list[int]:
         if receipt.status is not None
     ]
     if known_receipts:
-        opt_outs = await receipts.apply_receipts(tx, known_receipts)
-        await suppressions.add_news(
-            tx,
-            [
-                suppressions.Cause(
-                    tenant_id=opt_out.tenant_id,
-                    phone=opt_out.to_phone,
-                    cause="lead",
-                    actor="carrier",
-                    event="opted_out",
-                    rule="carrier",
-                    text=opt_out.code,
-                    message_id=opt_out.message_id,
-                )
-                for opt_out in opt_outs
-            ],
-        )
+        await suppressions.add_reported(tx, await receipts.apply_receipts(tx, known_receipts))
     return [sum(receipt.status is None for receipt in report.receipts) for report in reports]
 
 

@@ -30,6 +30,7 @@ from app.providers import REGISTRY, Provider
 from app.store import messages, outbox, suppressions, text_settling, threads, turns
 from app.store.engine import Database, Tx
 from app.store.outbox import BlockReason, ClaimedText
+from app.store.suppressions import ReportedOptOut
 from app.store.text_settling import Settlement
 from app.wire.client import Wire
 
@@ -200,21 +201,12 @@ async def _record_opt_outs(tx: Tx, batch: Batch, settlements: list[Settlement]) 
     """Suppresses phones that the carrier says opted out, unless the lead opted in again during
     the request."""
     phones = {text.message_id: text.to_phone for text in batch.texts}
-    causes = [
-        suppressions.Cause(
-            tenant_id=s.tenant_id,
-            phone=phones[s.message_id],
-            cause="lead",
-            actor="carrier",
-            event="opted_out",
-            rule="carrier",
-            text=s.code,
-            message_id=s.message_id,
-        )
+    opt_outs = [
+        ReportedOptOut(s.tenant_id, s.message_id, phones[s.message_id], s.code)
         for s in settlements
         if s.outcome == "opted_out"
     ]
-    await suppressions.add_news(tx, causes)
+    await suppressions.add_reported(tx, opt_outs)
 
 
 async def _record_stale_replies(tx: Tx, batch: Batch, settlements: list[Settlement]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.store import suppressions
+from app.store.agent_of import number_agent_sql
 from app.store.engine import Tx
 from app.store.may_text import is_suppressed_sql
 from app.store.rows import columns_of, unnest_sql
@@ -91,8 +92,7 @@ WITH asked AS (
     JOIN phone_numbers n ON n.tenant_id = a.tenant_id AND n.phone_number = a.our_number
     LEFT JOIN LATERAL (
         SELECT g.inbound_campaign_ids FROM sms_agents g
-        WHERE g.tenant_id = a.tenant_id AND g.phone_number_id = n.phone_number_id
-          AND g.active AND g.inbound_enabled
+        WHERE g.tenant_id = a.tenant_id AND g.active AND {number_agent_sql("n")}
         ORDER BY g.created_at LIMIT 1
     ) agent ON true
 )

@@ -9,6 +9,7 @@ from app.store.engine import Tx
 from app.store.outbox import OWED_ROW_SQL
 from app.store.rows import columns_of, unnest_sql
 from app.store.status_history import add_step_sql
+from app.store.suppressions import ReportedOptOut
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,16 +86,6 @@ WITH said AS (
 SELECT s.tenant_id, s.found AS message_id, s.to_phone, s.code FROM said s
 WHERE s.has_opted_out AND s.to_phone IS NOT NULL
 """
-
-
-@dataclass(frozen=True, slots=True)
-class ReportedOptOut:
-    """A carrier reports for a known text that its recipient has opted out."""
-
-    tenant_id: str
-    message_id: str
-    to_phone: str
-    code: str | None
 
 
 async def apply_receipts(tx: Tx, known_receipts: Sequence[KnownReceipt]) -> list[ReportedOptOut]:

@@ -5,9 +5,10 @@ makes each returned row a `Kind`, whose fields are the statement's columns in or
 every such statement and compares names and types.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
+from functools import cache
 from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -32,9 +33,16 @@ def unnest_sql(kind: type, first: int = 1, *, numbered: bool = False) -> str:
     return f"unnest({', '.join(types)}){' WITH ORDINALITY' if numbered else ''} AS a({columns})"
 
 
-def columns_of(rows: Sequence[Any]) -> list[list[Any]]:
-    """One list for each field of the rows, which are of one kind; there is at least one row."""
-    return [list(map(attrgetter(field.name), rows)) for field in fields(rows[0])]
+def columns_of(rows: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The values of each field of the rows, which are of one kind with two fields or more; there is at
+    least one row."""
+    return list(zip(*map(_get_reader(rows[0].__class__), rows), strict=True))
+
+
+@cache
+def _get_reader(kind: type) -> Callable[[Any], tuple[Any, ...]]:
+    """Reads all fields of a row at once: half the time of one reader for each field."""
+    return attrgetter(*[field.name for field in fields(kind)])
 
 
 def hints_of(kind: type) -> dict[str, Any]:

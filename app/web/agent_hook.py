@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header
 from pydantic import Field
 
 from app.agents.payload import Turn
-from app.domain.turns import MOST_TEXTS
+from app.domain.turns import MAX_TEXTS_PER_REPLY
 from app.web.envelope import Out
 
 webhooks = APIRouter()
@@ -24,7 +24,7 @@ class Said(Out):
     replies: (
         Annotated[
             list[Annotated[str, Field(min_length=1, max_length=1600)]],
-            Field(max_length=MOST_TEXTS),
+            Field(max_length=MAX_TEXTS_PER_REPLY),
         ]
         | None
     ) = None

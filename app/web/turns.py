@@ -14,7 +14,7 @@ from app.calls import agents
 from app.commands import dry_turns, held_replies
 from app.commands.directory import require_found, require_url
 from app.domain.problems import Invalid, NotFound
-from app.domain.turns import MOST_TEXTS
+from app.domain.turns import MAX_TEXTS_PER_REPLY
 from app.resources import Resources
 from app.store import directory, turns
 from app.store.dry_turns import DryTurn
@@ -131,7 +131,7 @@ async def one(turn_id: str, caller: TurnsCaller, read: TenantRead) -> Answer[Tur
 
 class HeldBody(Body):
     action: Literal["send", "discard"]
-    texts: Annotated[list[Outgoing], Field(min_length=1, max_length=MOST_TEXTS)] | None = None
+    texts: Annotated[list[Outgoing], Field(min_length=1, max_length=MAX_TEXTS_PER_REPLY)] | None = None
     """With `send`: these texts instead of the held ones."""
 
 

@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from app.agents.webhook import Failed, Taken, read_answer
-from app.domain.turns import MOST_TEXTS
+from app.domain.turns import MAX_TEXTS_PER_REPLY
 
-MOST = [f"text {n}" for n in range(MOST_TEXTS)]
+MOST = [f"text {n}" for n in range(MAX_TEXTS_PER_REPLY)]
 NO_REASON = "no reason given"
 
 

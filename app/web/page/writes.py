@@ -15,7 +15,7 @@ from app.domain.callers import Caller
 from app.domain.idempotency import IdempotencyKey, ReplayedAnswer
 from app.domain.orders import Order, require_sendable
 from app.domain.problems import Conflict, Invalid, NotFound, Problem
-from app.domain.turns import MOST_TEXTS
+from app.domain.turns import MAX_TEXTS_PER_REPLY
 from app.domain.words import InteractionStatus
 from app.resources import Resources
 from app.store import page as store
@@ -155,7 +155,7 @@ async def settle_held(
     visit: VisitPost,
     turn: Annotated[str, Form(max_length=64)],
     action: Annotated[Literal["send", "discard"], Form()],
-    text: Annotated[list[Annotated[str, Field(max_length=10_000)]] | None, Form(max_length=MOST_TEXTS)] = None,
+    text: Annotated[list[Annotated[str, Field(max_length=10_000)]] | None, Form(max_length=MAX_TEXTS_PER_REPLY)] = None,
 ) -> Response:
     """Sends the agent's held reply, perhaps edited, or discards it."""
 
