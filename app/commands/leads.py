@@ -44,7 +44,7 @@ async def put(tx: Tx, caller: Caller, lead_id: str, fields: Fields) -> tuple[Lea
 async def judge_many(read: ReadTx, caller: Caller, rows: Sequence[Fields]) -> list[Fields | Problem]:
     """Each lead as it would be stored, or the problem with it; in order."""
     country = await tenants.get_country(read, caller.tenant_id)
-    campaign_ids = {row["campaign_id"] for row in rows if row.get("campaign_id")}
+    campaign_ids = {fields["campaign_id"] for fields in rows if fields.get("campaign_id")}
     known_ids = await campaigns.find_known(read, caller.tenant_id, campaign_ids)
     results: list[Fields | Problem] = []
     for row in rows:
