@@ -42,7 +42,7 @@ class KnownText:
 
 REMEMBER_NEW_SQL = f"""
 WITH asked AS (
-    SELECT *, lead_phone AS phone FROM {unnest_sql(IncomingText, numbered=True)}
+    SELECT *, lead_phone AS phone FROM {unnest_sql(IncomingText, with_numbers=True)}
 ), recognised AS (
     {suppressions.RECOGNIZE_SQL.format(asked="asked")}
 ), deliverable AS (
@@ -85,7 +85,7 @@ class Route:
 
 FIND_ROUTES_SQL = f"""
 WITH asked AS (
-    SELECT * FROM {unnest_sql(IncomingText, numbered=True)}
+    SELECT * FROM {unnest_sql(IncomingText, with_numbers=True)}
 ), owned AS (
     SELECT a.*, n.phone_number_id, agent.inbound_campaign_ids
     FROM asked a

@@ -29,7 +29,7 @@ class GivenFields:
 
 RESOLVE_ORDERS_SQL = f"""
 WITH asked AS (
-    SELECT * FROM {unnest_sql(GivenFields, first=2, numbered=True)}
+    SELECT * FROM {unnest_sql(GivenFields, first=2, with_numbers=True)}
 )
 SELECT a.i - 1 AS position, l.lead_id AS known_lead, t.interaction_id AS known_thread, t.lead_id AS thread_lead,
        t.lead_phone AS thread_phone, t.our_number AS thread_number, l.phone AS lead_phone,

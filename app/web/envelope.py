@@ -160,7 +160,7 @@ def _refuse_if(find_fault: Callable[[str], str | None]) -> AfterValidator:
     return AfterValidator(require_valid)
 
 
-Outgoing = Annotated[str, _refuse_if(find_permanent_fault)]
+SendableText = Annotated[str, _refuse_if(find_permanent_fault)]
 """A text for a lead. `commands.send` makes the final check, with the tenant's settings."""
 StoredText = Annotated[str, Field(max_length=MAX_TEXT_LENGTH, pattern=r"\S"), _refuse_if(find_fault)]
 """A text that is stored now and sent to leads later, unchanged."""

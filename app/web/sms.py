@@ -205,10 +205,10 @@ def _build_error(problem: Problem, i: int) -> Error:
 
 @router.get("/sms/bulk/{bulk_id}", summary="The progress of a bulk send")
 async def bulk(bulk_id: str, caller: ReadCaller, read: TenantRead) -> Answer[BulkShape]:
-    found = await messages.get_bulk(read, caller.tenant_id, bulk_id)
-    if found is None:
+    progress = await messages.get_bulk(read, caller.tenant_id, bulk_id)
+    if progress is None:
         raise NotFound
-    return Answer(data=BulkShape.model_validate(found))
+    return Answer(data=BulkShape.model_validate(progress))
 
 
 @router.post("/sms/bulk/{bulk_id}/cancel", summary="Cancel the unsent texts of a bulk send")

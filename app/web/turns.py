@@ -21,7 +21,7 @@ from app.store.dry_turns import DryTurn
 from app.store.schema import SmsAgent
 from app.store.turns import TurnAttempt, TurnRecord
 from app.web.dependencies import ApiCaller, AppResources, TenantRead, TurnsCaller
-from app.web.envelope import Answer, Body, Out, Outgoing
+from app.web.envelope import Answer, Body, Out, SendableText
 from app.web.interactions import find_interaction
 from app.web.paging import PageParams
 
@@ -131,7 +131,7 @@ async def one(turn_id: str, caller: TurnsCaller, read: TenantRead) -> Answer[Tur
 
 class HeldBody(Body):
     action: Literal["send", "discard"]
-    texts: Annotated[list[Outgoing], Field(min_length=1, max_length=MAX_TEXTS_PER_REPLY)] | None = None
+    texts: Annotated[list[SendableText], Field(min_length=1, max_length=MAX_TEXTS_PER_REPLY)] | None = None
     """With `send`: these texts instead of the held ones."""
 
 
