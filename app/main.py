@@ -16,7 +16,6 @@ from starlette.types import ASGIApp
 
 from app import log, settings, traces
 from app.access.keys import KeyCache
-from app.domain.idempotency import ReplayedAnswer
 from app.resources import Resources, open_resources
 from app.settings import ConfigurationError, Settings
 from app.web import (
@@ -26,7 +25,6 @@ from app.web import (
     exports,
     guide,
     health,
-    idempotency,
     interactions,
     metrics,
     openapi,
@@ -53,6 +51,7 @@ from app.web.directory import (
 )
 from app.web.envelope import Refusal
 from app.web.feed import Feed
+from app.web.hot_routes import HotRoute, HotRoutes
 from app.web.limits import Edge
 from app.web.page import (
     account,
@@ -68,10 +67,12 @@ from app.web.page import (
 )
 from app.web.page import settings as page_settings
 from app.web.rates import Rates
-from app.web.send_fast_path import PlainSendRoute, build_send_batcher
+from app.web.send_batches import build_send_batcher
 from app.web.state import AppState, get_state, set_state
 
 ROUTERS: tuple[APIRouter, ...] = (
+    sms.send_router,
+    webhooks.router,
     sms.router,
     interactions.router,
     exports.router,
@@ -172,12 +173,8 @@ def build_app(configuration: Settings, resources: Resources | None = None) -> Fa
     app.webhooks.include_router(agent_hook.webhooks)
     app.openapi = partial(openapi.describe_api, app, ROUTERS)  # type: ignore[method-assign]
     set_state(app, state)
-    problems.install_handlers(
-        app, [*webhooks.WEBHOOK_ROUTES, *(r for api_router in ROUTERS for r in api_router.routes)]
-    )
-    app.add_exception_handler(ReplayedAnswer, idempotency.replay_answer)
+    problems.install_handlers(app, [route for router in ROUTERS for route in router.routes])
     app.add_exception_handler(dependencies.SignedOut, dependencies.redirect_to_sign_in)
-    app.router.routes.extend(webhooks.WEBHOOK_ROUTES)  # first: routes are tried one after the other
     for router in ROUTERS:
         app.include_router(router)
     app.mount("/static", render.Static(directory=render.WEB_FOLDER / "static"))
@@ -198,7 +195,8 @@ class Service(FastAPI):
         # unexpected, before the edge can say it as a page or in the envelope.
         outermost = super().build_middleware_stack()
         assert isinstance(outermost, ServerErrorMiddleware)
-        return Edge(PlainSendRoute(webhooks.WebhookRouter(outermost.app)), https_only=self._https_only)
+        hot_routes = [route for router in ROUTERS for route in router.routes if isinstance(route, HotRoute)]
+        return Edge(HotRoutes(outermost.app, hot_routes), https_only=self._https_only)
 
 
 @contextmanager

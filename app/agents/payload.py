@@ -150,7 +150,7 @@ def build_turn(
 
 def _build_text(text: TranscriptText) -> TurnText:
     assert text.seq is not None
-    turn_text: TurnText = {
+    entry: TurnText = {
         "messageId": text.message_id,
         "seq": text.seq,
         "text": text.text,
@@ -158,8 +158,8 @@ def _build_text(text: TranscriptText) -> TurnText:
         "media": text.media,
     }
     if text.possible_opt_out and text.opt_out is None:
-        turn_text["possibleOptOut"] = True
-    return turn_text
+        entry["possibleOptOut"] = True
+    return entry
 
 
 def repeat_turn(first_body: bytes, attempt: int, expires_at: datetime, now: datetime) -> bytes:

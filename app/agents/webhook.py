@@ -21,7 +21,7 @@ from app.domain.orders import require_sendable
 from app.domain.outcomes import OUTCOME_FIELDS, Outcome, parse_outcome
 from app.domain.problems import Invalid
 from app.domain.retry_after import read_retry_after
-from app.domain.turns import MOST_TEXTS, TurnState
+from app.domain.turns import MAX_TEXTS_PER_REPLY, TurnState
 
 MAX_RECORDED_ANSWER = 4096
 MAX_ANSWER_BYTES = 65_536
@@ -236,8 +236,8 @@ def _find_fault(items: Sequence[tuple[str, Any]], replies: object) -> str | None
     """Why the texts may not be sent; None if they may."""
     if not isinstance(replies, list):
         return "replies: must be a list of texts"
-    if len(items) > MOST_TEXTS:
-        return f"replies: more than {MOST_TEXTS} texts"
+    if len(items) > MAX_TEXTS_PER_REPLY:
+        return f"replies: more than {MAX_TEXTS_PER_REPLY} texts"
     for name, text in items:
         if not isinstance(text, str):
             return f"{name}: must be text"

@@ -40,11 +40,11 @@ class RequestNotBuilt(Exception):
     """The adapter could not build the request, so the carrier got nothing. The cause says why."""
 
 
-class ListFailed(Exception):
+class ListFailure(Exception):
     """A carrier's list could not be read to its end. The text says why, without addresses."""
 
 
-class ListUnreadable(ListFailed):
+class ListUnreadable(ListFailure):
     """The carrier answered, but not with a page of the list."""
 
     def __init__(self, response: httpx.Response) -> None:
@@ -107,7 +107,7 @@ async def list_inbound_texts(
     wire: Wire, account: Account, since: datetime, before_next_page: Callable[[], Awaitable[None]]
 ) -> list[InboundText]:
     """The inbound texts that the carrier received since then, oldest first; [] where it keeps no
-    record. Raises `ListFailed`, and what `before_next_page` raises."""
+    record. Raises `ListFailure`, and what `before_next_page` raises."""
     provider = REGISTRY[account.provider]
     pages = await _read_pages(
         wire,
@@ -136,7 +136,7 @@ async def list_numbers(wire: Wire, account: Account) -> list[VendorNumber]:
         )
     except ListUnreadable as error:
         raise ProviderError(details=[f"provider: answered {error.response.status_code}"]) from None
-    except ListFailed:
+    except ListFailure:
         raise ProviderError from None
     if not pages:
         raise _numbers_unlisted()
@@ -157,14 +157,14 @@ async def _read_pages(
     max_page_bytes: int,
     before_next_page: Callable[[], Awaitable[None]] | None = None,
 ) -> list[Page]:
-    """The first `max_pages` pages of a carrier's list; [] where it has none. Raises `ListFailed`."""
+    """The first `max_pages` pages of a carrier's list; [] where it has none. Raises `ListFailure`."""
     pages: list[Page] = []
     cursor: str | None = None
     for _ in range(max_pages):
         try:
             request = build_request(cursor)
         except httpx.InvalidURL:  # the account's address, or the next page as the carrier named it
-            raise ListFailed("the address is not valid") from None
+            raise ListFailure("the address is not valid") from None
         if request is None:
             break
         if cursor is not None and before_next_page is not None:
@@ -172,7 +172,7 @@ async def _read_pages(
         try:
             response = await wire.exchange(request, LIST_SECONDS, cap=max_page_bytes)
         except (NotSent, AnswerLost) as error:
-            raise ListFailed(str(error)) from None
+            raise ListFailure(str(error)) from None
         page = read_page(response)
         if page is None:
             raise ListUnreadable(response)

@@ -19,10 +19,10 @@ async def add(tx: Tx, caller: Caller, fields: Fields) -> Campaign:
     return campaign
 
 
-async def put(tx: Tx, caller: Caller, campaign_id: str, fields: Fields) -> tuple[Campaign, bool]:
+async def add_or_replace(tx: Tx, caller: Caller, campaign_id: str, fields: Fields) -> tuple[Campaign, bool]:
     """Adds or replaces the campaign; returns it, and whether it is new. Raises `Invalid`."""
     await check_columns(tx, caller, Campaign, fields)
-    return await directory.put(tx, Campaign, caller.tenant_id, campaign_id, fields)
+    return await directory.add_or_replace(tx, Campaign, caller.tenant_id, campaign_id, fields)
 
 
 async def change(tx: Tx, caller: Caller, campaign_id: str, fields: Fields) -> Campaign:

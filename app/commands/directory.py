@@ -36,8 +36,8 @@ def get_field_name(column: str) -> str:
 def require_not_null(kind: type[Table], fields: Fields) -> None:
     """Raises `Invalid` for each null that was given for a column that must have a value."""
     columns = table_of(kind).c
-    needed = {column.name for column in columns if not (column.nullable or column.primary_key)}
-    null_names = [name for name, value in fields.items() if value is None and name in needed]
+    required_names = {column.name for column in columns if not (column.nullable or column.primary_key)}
+    null_names = [name for name, value in fields.items() if value is None and name in required_names]
     if null_names:
         raise Invalid(details=[f"{get_field_name(name)}: must not be null" for name in null_names])
 
@@ -122,8 +122,8 @@ async def change_row(tx: Tx, caller: Caller, kind: type[R], id: str, fields: Fie
 
 @contextmanager
 def unless_in_use(detail: str) -> Iterator[None]:
-    """Raises `InUse` with `detail` where the block raises `StillReferenced`."""
+    """Raises `InUse` with `detail` where the block raises `RowInUse`."""
     try:
         yield
-    except directory.StillReferenced:
+    except directory.RowInUse:
         raise InUse(details=[detail]) from None

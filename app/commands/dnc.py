@@ -39,7 +39,7 @@ async def get_dnc(read: ReadTx, tenant_id: str, lead_id: str) -> Dnc:
     return Dnc(lead_id, lead.dnc_channels, lead.dnc_reason, causes.get(lead.phone or "", []))
 
 
-async def put(tx: Tx, caller: Caller, lead_id: str, channels: Sequence[str], reason: str | None) -> Dnc:
+async def set_channels(tx: Tx, caller: Caller, lead_id: str, channels: Sequence[str], reason: str | None) -> Dnc:
     """Sets the lead's channels. With `sms` its phone is suppressed, without `sms` the cause `person`
     is lifted. Raises `NotFound`; `SuppressionActive` if the phone has only the cause `lead`."""
     tenant_id = caller.tenant_id

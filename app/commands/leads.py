@@ -37,10 +37,10 @@ async def add(tx: Tx, caller: Caller, fields: Fields) -> Lead:
     return await _take_place_of_placeholders(tx, lead)
 
 
-async def put(tx: Tx, caller: Caller, lead_id: str, fields: Fields) -> tuple[Lead, bool]:
+async def add_or_replace(tx: Tx, caller: Caller, lead_id: str, fields: Fields) -> tuple[Lead, bool]:
     """Adds or replaces the lead; returns it, and whether it is new. Raises `Invalid`."""
     values = await _check_fields(tx, caller, fields)
-    lead, is_new = await leads.put(tx, caller.tenant_id, lead_id, values)
+    lead, is_new = await leads.add_or_replace(tx, caller.tenant_id, lead_id, values)
     if not is_new or values.get("questionnaire"):
         await lead_answers.record_questionnaires(tx, caller.tenant_id, [lead_id], caller.author)
     return await _take_place_of_placeholders(tx, lead), is_new

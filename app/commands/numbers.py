@@ -86,8 +86,8 @@ async def sync(
     changed_rows = [
         new_row
         for number in vendor_by_phone.values()
-        if (known := known_numbers.get(number.phone_number))
-        and (new_row := _merge_vendor_number(known, account_id, number))
+        if (own_number := known_numbers.get(number.phone_number))
+        and (new_row := _merge_vendor_number(own_number, account_id, number))
     ]
     own_numbers = [number for number in known_numbers.values() if number.account_id == account_id and number.active]
     missing_numbers = [number for number in own_numbers if number.phone_number not in vendor_by_phone]
@@ -103,17 +103,21 @@ async def sync(
     return SyncResult(len(new_rows), len(changed_rows), len(missing_numbers), unchanged_count)
 
 
-def _merge_vendor_number(known: PhoneNumber, account_id: str, number: VendorNumber) -> Fields | None:
+def _merge_vendor_number(own_number: PhoneNumber, account_id: str, number: VendorNumber) -> Fields | None:
     """The key and the vendor's data; None: nothing changes, or another account has the number."""
-    if known.account_id not in (None, account_id):
+    if own_number.account_id not in (None, account_id):
         return None
-    capabilities = sorted(number.capabilities or known.capabilities)
-    label = known.label or number.label
-    if (known.account_id, sorted(known.capabilities), known.label) == (account_id, capabilities, label):
+    capabilities = sorted(number.capabilities or own_number.capabilities)
+    label = own_number.label or number.label
+    if (own_number.account_id, sorted(own_number.capabilities), own_number.label) == (
+        account_id,
+        capabilities,
+        label,
+    ):
         return None
     return {
-        "tenant_id": known.tenant_id,
-        "phone_number_id": known.phone_number_id,
+        "tenant_id": own_number.tenant_id,
+        "phone_number_id": own_number.phone_number_id,
         "account_id": account_id,
         "capabilities": capabilities,
         "label": label,

@@ -1,6 +1,4 @@
-"""Dispatches orders to send: an agent's reply is judged by its turn, all others are sent."""
-
-from collections.abc import Sequence
+"""Dispatches an order to send: an agent's reply is judged by its turn, any other is sent."""
 
 from app.commands import reply, send
 from app.domain.callers import Caller
@@ -12,20 +10,15 @@ AnswerData = reply.AnswerData
 NO_TURN_DETAIL = "turnId: only a reply with source sms_agent names a turn"
 
 
-async def dispatch_texts(tx: Tx, caller: Caller, orders: Sequence[Order]) -> list[AnswerData | RefusedOrder]:
-    """The `data` of the answer to each order, or its refusal, in order. A refusal may have recorded
-    something: commit before you raise it."""
-    plain_orders = [order for order in orders if order.source != "sms_agent" and not order.turn_id]
-    outcomes = iter(await send.accept_texts(tx, plain_orders) if plain_orders else [])
-    results: list[AnswerData | RefusedOrder] = []
-    for order in orders:
-        if order.source == "sms_agent":
-            results.append(await reply.accept_api_reply(tx, order, caller.agent_id))
-        elif order.turn_id:
-            results.append(RefusedOrder(Invalid(details=[NO_TURN_DETAIL])))
-        else:
-            results.append(to_answer(next(outcomes)))
-    return results
+async def dispatch_text(tx: Tx, caller: Caller, order: Order) -> AnswerData | RefusedOrder:
+    """The `data` of the answer to the order, or its refusal. A refusal may have recorded something:
+    commit before you raise it."""
+    if order.source == "sms_agent":
+        return await reply.accept_api_reply(tx, order, caller.agent_id)
+    if order.turn_id:
+        return RefusedOrder(Invalid(details=[NO_TURN_DETAIL]))
+    [result] = await send.accept_texts(tx, [order])
+    return to_answer(result)
 
 
 def to_answer(result: AcceptedText | RefusedOrder) -> AnswerData | RefusedOrder:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from app.domain.carriage import Account, Receipt
 from app.store import receipts, suppressions
 from app.store.engine import Tx
-from app.store.receipts import ReportedOptOut
-from app.store.suppressions import ForeignOptOut
+from app.store.receipts import ReceiptOptOut
+from app.store.suppressions import ForeignOptOut, ReportedOptOut
 
 DEFAULT_CODES = {"failed": "FAILED", "undelivered": "UNDELIVERED"}
 """Codes for failures without a code of the carrier: queries find failed texts by their code."""
@@ -37,12 +37,12 @@ async def apply_reports(tx: Tx, reports: Sequence[ReceiptReport]) -> list[int]:
     ]
     if known_receipts:
         opt_outs = await receipts.apply_receipts(tx, known_receipts)
-        await suppressions.add_news(tx, [_build_cause(opt_out) for opt_out in opt_outs if opt_out.message_id])
+        await suppressions.add_reported(tx, [_to_reported(opt_out) for opt_out in opt_outs if opt_out.message_id])
         await _heed_foreign(tx, [opt_out for opt_out in opt_outs if not opt_out.message_id and opt_out.carrier_id])
     return [sum(receipt.status is None for receipt in report.receipts) for report in reports]
 
 
-async def _heed_foreign(tx: Tx, opt_outs: Sequence[ReportedOptOut]) -> None:
+async def _heed_foreign(tx: Tx, opt_outs: Sequence[ReceiptOptOut]) -> None:
     """Heeds opt-outs from texts that we do not know: another system of the tenant may have sent them."""
     if opt_outs:
         reports = [
@@ -57,20 +57,11 @@ async def _heed_foreign(tx: Tx, opt_outs: Sequence[ReportedOptOut]) -> None:
             for opt_out in opt_outs
         ]
         new_places = await suppressions.find_foreign_news(tx, reports)
-        await suppressions.add(tx, [_build_cause(opt_outs[place]) for place in new_places])
+        await suppressions.add(tx, [suppressions.build_reported(_to_reported(opt_outs[place])) for place in new_places])
 
 
-def _build_cause(opt_out: ReportedOptOut) -> suppressions.Cause:
-    return suppressions.Cause(
-        tenant_id=opt_out.tenant_id,
-        phone=opt_out.to_phone,
-        cause="lead",
-        actor="carrier",
-        event="opted_out",
-        rule="carrier",
-        text=opt_out.code,
-        message_id=opt_out.message_id,
-    )
+def _to_reported(opt_out: ReceiptOptOut) -> ReportedOptOut:
+    return ReportedOptOut(opt_out.tenant_id, opt_out.message_id, opt_out.to_phone, opt_out.code)
 
 
 def _build_receipt(account: Account, receipt: Receipt, status: str) -> receipts.KnownReceipt:

@@ -15,7 +15,7 @@ from app.domain.orders import (
     ResolvedOrder,
     Rule,
     build_order_data,
-    unfit,
+    find_fault,
 )
 from app.domain.problems import DncBlocked, Invalid, MissingPhoneNumber, NotFound, Problem
 from app.store import resolving
@@ -89,8 +89,8 @@ def _judge_order(order: Order, facts: OrderFacts | None) -> ResolvedOrder:
     if facts.allowed_countries is not None:
         _judge_country(to, facts.allowed_countries)
     text = segments.replace_typography(order.text) if facts.smart_encoding else order.text
-    if why := unfit(text):
-        raise Invalid(details=[f"message: {why}"])
+    if fault := find_fault(text):
+        raise Invalid(details=[f"message: {fault}"])
     count = segments.count(text)
     due, held_until = _find_send_time(order, facts, to)
     to_rule = "thread" if order.interaction_id else "override" if order.to else "lead"

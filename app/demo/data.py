@@ -155,7 +155,7 @@ def fill_tenant(
         providerAccountId=twilio["accountId"],
         capabilities=["sms"],
     )
-    agent = api.call(
+    agent_fields = api.call(
         "POST",
         "/sms-agents",
         name="Demo agent",
@@ -170,7 +170,7 @@ def fill_tenant(
         "/api-keys",
         name="Demo agent",
         scope="agent",
-        smsAgentId=agent["smsAgentId"],
+        smsAgentId=agent_fields["smsAgentId"],
     )
     api.call(
         "POST",
@@ -182,10 +182,10 @@ def fill_tenant(
         offerId="offer_panels",
         offerName="Panels at no cost",
         phoneNumberId=number["phoneNumberId"],
-        smsAgentId=agent["smsAgentId"],
+        smsAgentId=agent_fields["smsAgentId"],
         questionnaire=DEMO_QUESTIONS,
     )
-    api.call("PATCH", f"/sms-agents/{agent['smsAgentId']}", inboundCampaignIds=[CAMPAIGN_ID])
+    api.call("PATCH", f"/sms-agents/{agent_fields['smsAgentId']}", inboundCampaignIds=[CAMPAIGN_ID])
     for lead_id, first, last, phone in (
         (LEAD_ID, "Jane", "Miller", JANE_PHONE),
         ("lead_luis", "Luis", "Ortega", "+13055551987"),
@@ -214,8 +214,8 @@ def fill_tenant(
         twilio_account_id=twilio["accountId"],
         twilio_sid=sid,
         twilio_token=token,
-        agent_id=agent["smsAgentId"],
-        agent_secret=agent["signingSecret"],
+        agent_id=agent_fields["smsAgentId"],
+        agent_secret=agent_fields["signingSecret"],
         agent_key=agent_key["apiKey"],
         number=NUMBER,
         twilio_number=TWILIO_NUMBER,

@@ -50,18 +50,18 @@ class Story:
             phone=self._phone,
             campaignId=CAMPAIGN_ID,
         )
-        first_text = self._send_text("Hi Jane, you asked about solar panels. Is now a good time?")
-        self._thread_id = first_text["interactionId"]
-        rules = ", ".join(f"{rung['field']} by {rung['rule']}" for rung in first_text["resolution"])
+        first_answer = self._send_text("Hi Jane, you asked about solar panels. Is now a good time?")
+        self._thread_id = first_answer["interactionId"]
+        rules = ", ".join(f"{rung['field']} by {rung['rule']}" for rung in first_answer["resolution"])
         self._print_line(f"Resolved: {rules}.")
-        self._wait_for("the receipts", lambda: self._get_message(first_text)["status"] == "delivered")
+        self._wait_for("the receipts", lambda: self._get_message(first_answer)["status"] == "delivered")
         self._print_line("She writes three texts; the window collects them, and the agent answers once.")
         for text in ("Hi!", "yes, I have a question", "do I need to own my home?"):
             self._text_as_lead(text)
             time.sleep(0.3)
-        turn = self._wait_for("the agent's answer", self._find_answered_turn)
-        if len(turn["messages"]) != 3:
-            raise StalledStory(f"the turn has {len(turn['messages'])} texts and not 3")
+        turn_record = self._wait_for("the agent's answer", self._find_answered_turn)
+        if len(turn_record["messages"]) != 3:
+            raise StalledStory(f"the turn has {len(turn_record['messages'])} texts and not 3")
         self._wait_for("the answer's delivery", lambda: self._is_last_status("sms_agent", "delivered"))
         self._print_line("She also writes to the Twilio number: a signed webhook, posted twice.")
         self._post_twilio_inbound()
@@ -106,15 +106,15 @@ class Story:
     def _send_text(self, text: str) -> dict[str, Any]:
         return self._api.call("POST", "/sms/send", leadId=self._lead_id, message=text)
 
-    def _get_message(self, text: Mapping[str, Any]) -> dict[str, Any]:
-        return self._api.call("GET", f"/messages/{text['messageId']}")
+    def _get_message(self, send_answer: Mapping[str, Any]) -> dict[str, Any]:
+        return self._api.call("GET", f"/messages/{send_answer['messageId']}")
 
     def _get_interaction(self) -> dict[str, Any]:
         return self._api.call("GET", f"/interactions/{self._thread_id}")
 
     def _find_answered_turn(self) -> dict[str, Any] | None:
-        turns = self._api.call("GET", f"/interactions/{self._thread_id}/turns")["turns"]
-        return next((turn for turn in turns if turn["state"] == "replied"), None)
+        records = self._api.call("GET", f"/interactions/{self._thread_id}/turns")["turns"]
+        return next((record for record in records if record["state"] == "replied"), None)
 
     def _is_last_status(self, source: str, status: str) -> bool:
         entries = self._get_interaction()["transcript"]

@@ -136,7 +136,7 @@ class RefusedOrder:
     problem: Problem
 
 
-def unfit(text: str) -> str | None:
+def find_fault(text: str) -> str | None:
     """Why this exact text may not be sent; None: it may."""
     if INVISIBLE_PATTERN.fullmatch(text):
         return "must not be blank"
@@ -145,17 +145,17 @@ def unfit(text: str) -> str | None:
     return None
 
 
-def hopeless(text: str) -> str | None:
+def find_permanent_fault(text: str) -> str | None:
     """Why the text may not be sent under any settings of the tenant; None: it may. A text that is
     too long may get shorter by GSM replacements."""
-    return unfit(text.translate(REMOVED_CHARACTERS) if len(text) > MAX_TEXT_LENGTH else text)
+    return find_fault(text.translate(REMOVED_CHARACTERS) if len(text) > MAX_TEXT_LENGTH else text)
 
 
 def require_sendable(text: str, field_name: str = "message") -> str:
-    """Returns `text`; raises `Invalid` naming the field if it is `hopeless`. `commands.send` later
+    """Returns `text`; raises `Invalid` naming the field if it has a permanent fault. `commands.send` later
     judges the text as it will be sent."""
-    if why := hopeless(text):
-        raise Invalid(details=[f"{field_name}: {why}"])
+    if fault := find_permanent_fault(text):
+        raise Invalid(details=[f"{field_name}: {fault}"])
     return text
 
 

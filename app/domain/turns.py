@@ -56,8 +56,7 @@ STALE_REPLIES_TO_PROTECT = 2
 """After this many stale replies in a row, the next turn is protected."""
 PROTECTION_TIME = timedelta(seconds=60)
 """How long the next turn waits for the reply to a protected turn."""
-MOST_TEXTS = 10
-"""Texts of one reply, at most."""
+MAX_TEXTS_PER_REPLY = 10
 MAX_ALIKE_IN_A_ROW = 5
 ALIKE_RATIO = 0.92
 NON_WORD_PATTERN = re.compile(r"[\W\d_]+")

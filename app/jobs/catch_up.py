@@ -10,7 +10,7 @@ import structlog
 
 from app.access.sealing import Seal
 from app.calls import carriers
-from app.calls.carriers import ListFailed, ListUnreadable
+from app.calls.carriers import ListFailure, ListUnreadable
 from app.calls.text_parts import read_text_parts
 from app.commands import parts, receive
 from app.commands.receive import InboundPost
@@ -165,13 +165,13 @@ def _log_change(row: ClaimedFetch, failure: Exception | None) -> None:
     if failure is None:
         log.warning("missed texts are fetched again", **account_ids)
         return
-    bug = None if isinstance(failure, ListFailed) else failure
+    bug = None if isinstance(failure, ListFailure) else failure
     log.warning("missed texts cannot be fetched", error=_describe_failure(failure), exc_info=bug, **account_ids)
 
 
 def _describe_failure(failure: Exception) -> str:
     """The cause in plain words, without addresses."""
-    return str(failure) if isinstance(failure, ListFailed) else type(failure).__name__
+    return str(failure) if isinstance(failure, ListFailure) else type(failure).__name__
 
 
 def _get_min_backoff(failure: Exception) -> timedelta:

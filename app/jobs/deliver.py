@@ -30,6 +30,7 @@ from app.providers import REGISTRY, Provider
 from app.store import messages, outbox, suppressions, text_settling, threads, turns
 from app.store.engine import Database, Tx
 from app.store.outbox import BlockReason, ClaimedText
+from app.store.suppressions import ReportedOptOut
 from app.store.text_settling import Settlement
 from app.wire.client import Wire
 
@@ -51,10 +52,10 @@ log = structlog.get_logger("deliver")
 class OpenedText:
     """A claimed text with its account opened, and as its carrier gets it."""
 
-    claimed: ClaimedText
+    claimed_text: ClaimedText
     account: Account
     provider: Provider
-    outgoing: OutgoingText
+    outgoing_text: OutgoingText
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ class Delivery:
 
     def _open_text(self, text: ClaimedText) -> OpenedText:
         status_url = build_webhook_url(self._base_url, text.provider, text.account_id, "status")
-        outgoing = OutgoingText(
+        outgoing_text = OutgoingText(
             text.message_id,
             text.to_phone,
             text.from_phone,
@@ -153,13 +154,13 @@ class Delivery:
             f"{status_url}?message={text.message_id}",
             text.validity,
         )
-        return OpenedText(text, self._open_account(text), REGISTRY[text.provider], outgoing)
+        return OpenedText(text, self._open_account(text), REGISTRY[text.provider], outgoing_text)
 
     async def _send_text(self, opened_text: OpenedText, claimed_at: float) -> Settlement:
-        text = opened_text.claimed
+        text = opened_text.claimed_text
         begin_by = claimed_at + BEGIN_WITHIN.total_seconds()
         try:
-            result = await carriers.send_text(self._wire, opened_text.account, opened_text.outgoing, begin_by)
+            result = await carriers.send_text(self._wire, opened_text.account, opened_text.outgoing_text, begin_by)
         except carriers.RequestNotBuilt as error:
             log.exception("a request to a carrier could not be built", message_id=text.message_id)
             return settle_not_built(text, error.__cause__)
@@ -172,8 +173,8 @@ class Delivery:
 
     async def _look_up_text(self, opened_text: OpenedText, claimed_at: float) -> Settlement:
         """Settles an unknown outcome by the carrier's own list, where it has one."""
-        text = opened_text.claimed
-        matches = await carriers.look_up_text(self._wire, opened_text.account, opened_text.outgoing, text.begun_at)
+        text = opened_text.claimed_text
+        matches = await carriers.look_up_text(self._wire, opened_text.account, opened_text.outgoing_text, text.begun_at)
         unlinked_matches = await self._drop_linked_matches(text, matches or [])
         sure_match = next((match for match in unlinked_matches if match.sure), None)
         # A match that is not sure may be the text all the same: no denial, so no second send.
@@ -200,21 +201,12 @@ async def _record_opt_outs(tx: Tx, batch: Batch, settlements: list[Settlement]) 
     """Suppresses phones that the carrier says opted out, unless the lead opted in again during
     the request."""
     phones = {text.message_id: text.to_phone for text in batch.texts}
-    causes = [
-        suppressions.Cause(
-            tenant_id=s.tenant_id,
-            phone=phones[s.message_id],
-            cause="lead",
-            actor="carrier",
-            event="opted_out",
-            rule="carrier",
-            text=s.code,
-            message_id=s.message_id,
-        )
+    opt_outs = [
+        ReportedOptOut(s.tenant_id, s.message_id, phones[s.message_id], s.code)
         for s in settlements
         if s.outcome == "opted_out"
     ]
-    await suppressions.add_news(tx, causes)
+    await suppressions.add_reported(tx, opt_outs)
 
 
 async def _record_stale_replies(tx: Tx, batch: Batch, settlements: list[Settlement]) -> None:

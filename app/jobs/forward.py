@@ -126,9 +126,9 @@ class Forwarding:
             log.exception("a shadow failed", turn_id=dry_turn.turn_id)
 
     async def _post_turn(self, turn: HandOver, kind: str | None = None) -> PostResult:
-        if turn.unsayable:
+        if turn.payload_problem:
             HAND_OVERS.labels(turn.agent_id, "failed").inc()
-            return PostResult(Failed(turn.unsayable))
+            return PostResult(Failed(turn.payload_problem))
         result = await agents.post_turn(self._wire, turn.turn_id, turn.url, turn.secrets, turn.at, turn.body, kind)
         if kind is None:
             HAND_OVERS.labels(turn.agent_id, webhook.outcome(result.answer)).inc()

@@ -55,7 +55,7 @@ class HandOver:
     at: datetime
     body: bytes
     shadow: "Shadow | None"
-    unsayable: str | None
+    payload_problem: str | None
     """Why the payload could not be built; None if it was. It counts as a failed attempt."""
 
 
@@ -172,12 +172,12 @@ def _build_hand_over(
     now = facts.now
     TURN_LATE_SECONDS.observe((now - turn.due_at).total_seconds())
     lease, attempt, expires_at = ids.make("evt"), turn.attempt + 1, now + REPLY_WITHIN
-    signed_payload, unsayable = SignedPayload(), None
+    signed_payload, payload_problem = SignedPayload(), None
     try:
         signed_payload = _build_payload(turn, facts, texts, seal, attempt, expires_at)
     except Exception as error:  # one bad turn must not stop the others
         log.exception("a turn's payload could not be built", turn_id=turn.turn_id)
-        unsayable = f"the payload could not be built: {type(error).__name__}"
+        payload_problem = f"the payload could not be built: {type(error).__name__}"
     post_start = PostStart(
         tenant_id=turn.tenant_id,
         turn_id=turn.turn_id,
@@ -202,7 +202,7 @@ def _build_hand_over(
         at=now,
         body=signed_payload.body,
         shadow=signed_payload.shadow,
-        unsayable=unsayable,
+        payload_problem=payload_problem,
     )
 
 

@@ -11,12 +11,13 @@ from redis.exceptions import RedisError
 
 from app.access import reseal
 from app.access.sealing import Unsealable
+from app.calls import carriers
 from app.domain.problems import Problem, Unavailable
 from app.resources import Resources, open_resources
 from app.settings import ConfigurationError, Settings
-from app.store import accounts, owed, readiness, turns
+from app.store import accounts, numbers, owed, readiness, turns
 from app.store.connections import DATABASE_AWAY_ERRORS
-from app.web.directory import vendor
+from app.store.schema import ProviderAccount
 
 Severity = Literal["ok", "note", "BAD"]
 MAX_CLOCK_SKEW_SECONDS, MAX_TEXT_DELAY_SECONDS, MAX_TURN_DELAY_SECONDS = 1.0, 60.0, 30.0
@@ -159,20 +160,26 @@ async def _check_backlog(resources: Resources) -> AsyncIterator[Finding]:
 
 async def _check_vendors(resources: Resources) -> list[Finding]:
     async with resources.database.system_tx() as tx:
-        rows = await accounts.list_active(tx)
+        active_accounts = await accounts.list_active(tx)
     semaphore = asyncio.Semaphore(MAX_PARALLEL_VENDORS)
 
-    async def check_account(tenant_id: str, account_id: str, provider: str) -> list[Finding]:
-        topic = f"{provider} {account_id}"
+    async def check_account(row: ProviderAccount) -> list[Finding]:
         async with semaphore:
-            try:
-                check = await vendor.check_webhooks(resources, tenant_id, account_id)
-            except Problem as problem:
-                message = " ".join([problem.message, *problem.details])
-                return [Finding("note", topic, f"cannot be checked: {message}")]
-        if check.ok:
-            return [Finding("ok", topic, "posts inbound texts to this service")]
-        return [Finding("BAD", topic, message) for message in check.findings]
+            return await _check_webhooks(resources, row)
 
-    checks = [check_account(row.tenant_id, row.account_id, row.provider) for row in rows]
+    checks = [check_account(row) for row in active_accounts]
     return [finding for vendor_findings in await asyncio.gather(*checks) for finding in vendor_findings]
+
+
+async def _check_webhooks(resources: Resources, row: ProviderAccount) -> list[Finding]:
+    topic = f"{row.provider} {row.account_id}"
+    async with resources.database.read_tx(row.tenant_id) as read:
+        own_numbers = await numbers.list_of_account(read, row.tenant_id, row.account_id)
+    account, base_url = resources.seal.open_account(row), resources.settings.base_url
+    try:
+        faults = await carriers.find_webhook_faults(resources.wire, account, base_url, own_numbers)
+    except Problem as problem:
+        return [Finding("note", topic, f"cannot be checked: {' '.join([problem.message, *problem.details])}")]
+    if not faults:
+        return [Finding("ok", topic, "posts inbound texts to this service")]
+    return [Finding("BAD", topic, fault) for fault in faults]

@@ -94,8 +94,8 @@ async def import_suppressions(
     """Imports a CSV file with the column `phone`. `report` says what was done, also if this
     raises."""
 
-    async def judge(tx: Tx, rows: Sequence[CsvRow]) -> list[str | Problem]:
-        return await dnc.judge_many(tx, caller, [row["phone"] for row in rows])
+    async def judge(tx: Tx, lines: Sequence[CsvRow]) -> list[str | Problem]:
+        return await dnc.judge_many(tx, caller, [line["phone"] for line in lines])
 
     async def write(tx: Tx, phones: Sequence[str]) -> list[RowOutcome]:
         return await dnc.suppress_new(tx, caller, phones, reason)

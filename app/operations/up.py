@@ -85,20 +85,20 @@ def prepare_demo(settings: Settings, env: Mapping[str, str], ports: data.Address
         current_demo = data.Demo.read(file)
         if data.is_still_valid(current_demo, ports):
             return data.move_demo(current_demo, ports, file)
-    new_tenant = json.loads(run_command(["tenant", "create", "--name", "Demo"], env))
+    tenant_data = json.loads(run_command(["tenant", "create", "--name", "Demo"], env))
     password = secrets.token_urlsafe(9)
-    email = f"demo-{new_tenant['tenantId'][-6:]}@example.com"
+    email = f"demo-{tenant_data['tenantId'][-6:]}@example.com"
     person = [
         "user",
         "create",
         "--tenant",
-        new_tenant["tenantId"],
+        tenant_data["tenantId"],
         "--email",
         email,
         "--password-stdin",
     ]
     run_command(person, env, input_text=password)
-    return data.fill_tenant(new_tenant["tenantId"], new_tenant["apiKey"], email, password, ports, file)
+    return data.fill_tenant(tenant_data["tenantId"], tenant_data["apiKey"], email, password, ports, file)
 
 
 def run_up(settings: Settings) -> int:

@@ -20,8 +20,8 @@ def sign_base64(key: str, content: bytes, digest: str = "sha256") -> bytes:
 
 def is_expected(signature: str, expected_signatures: Iterable[bytes]) -> bool:
     """Whether a header's signature is one of the expected ones."""
-    given = signature.encode("latin-1", "replace")
-    return any(hmac.compare_digest(expected, given) for expected in expected_signatures)
+    signature_bytes = signature.encode("latin-1", "replace")
+    return any(hmac.compare_digest(expected_signature, signature_bytes) for expected_signature in expected_signatures)
 
 
 def is_recent(stamp: str, now: datetime, max_age: timedelta) -> bool:

@@ -80,22 +80,12 @@ async def unset_default(tx: Tx, tenant_id: str, provider: str, except_id: str) -
     await tx.execute(UNSET_DEFAULT_SQL, tenant_id, provider, except_id)
 
 
-@dataclass(frozen=True, slots=True)
-class ActiveAccount:
-    tenant_id: str
-    account_id: str
-    provider: str
+LIST_ACTIVE_SQL = "SELECT * FROM provider_accounts WHERE active ORDER BY tenant_id, account_id"
 
 
-LIST_ACTIVE_SQL = """
-SELECT tenant_id, account_id, provider FROM provider_accounts WHERE active
-ORDER BY tenant_id, account_id
-"""
-
-
-async def list_active(tx: Tx) -> list[ActiveAccount]:
+async def list_active(tx: Tx) -> list[ProviderAccount]:
     """The active accounts of all tenants."""
-    return await tx.fetch(ActiveAccount, LIST_ACTIVE_SQL)
+    return await core.fetch_all(tx, ProviderAccount, LIST_ACTIVE_SQL)
 
 
 HAS_UNSENT_TEXTS_SQL = "SELECT 1 FROM outbox WHERE tenant_id = $1 AND account_id = $2 LIMIT 1"

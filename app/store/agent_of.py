@@ -23,10 +23,10 @@ def agent_of_sql(tenant_id: str, campaign_id: str, is_test: str, our_number: str
     """A sub-select of the active agent, for the given column expressions: the campaign's agent, else
     the number's."""
     return f"""
-SELECT g.* FROM sms_agents g
+SELECT g.* FROM (SELECT) one  -- campaign and number come first, so that keys find the agent
 LEFT JOIN campaigns gc ON gc.tenant_id = {tenant_id} AND gc.campaign_id = {campaign_id}
 LEFT JOIN phone_numbers gn ON gn.tenant_id = {tenant_id} AND gn.phone_number = {our_number}
-WHERE g.tenant_id = {tenant_id} AND g.active
+JOIN sms_agents g ON g.tenant_id = {tenant_id} AND g.active
   AND ({campaign_agent_sql("gc", is_test)} OR {number_agent_sql("gn")})
 ORDER BY {test_agent_sql("gc", is_test)} DESC NULLS LAST,
          (g.sms_agent_id = gc.sms_agent_id) DESC NULLS LAST, g.created_at

@@ -70,7 +70,7 @@ WITH asked AS (
     SELECT *, {IS_UNCLEAR_SQL} AS is_unclear,
            row_number() OVER (PARTITION BY tenant_id, our_number, lead_phone ORDER BY i) AS nth,
            count(*) OVER (PARTITION BY tenant_id, our_number, lead_phone) AS together
-    FROM {unnest_sql(Arrival, numbered=True)}
+    FROM {unnest_sql(Arrival, with_numbers=True)}
 ), threads AS (
     INSERT INTO interactions AS t (tenant_id, interaction_id, our_number, lead_phone, lead_id,
         campaign_id, status, agent_mode, last_seq, unread_count, last_preview, last_direction,
@@ -130,7 +130,7 @@ class AnswerAccount:
 
 LIST_ANSWER_ACCOUNTS_SQL = f"""
 SELECT coalesce(p.account_id, a.account_id) AS account_id, coalesce(p.provider, a.provider) AS provider
-FROM {unnest_sql(Arrival, numbered=True)}
+FROM {unnest_sql(Arrival, with_numbers=True)}
 JOIN phone_numbers n ON n.tenant_id = a.tenant_id AND n.phone_number = a.our_number
 LEFT JOIN provider_accounts p ON p.tenant_id = n.tenant_id AND p.account_id = n.account_id
 ORDER BY a.i
@@ -164,7 +164,7 @@ FIND_INCOMPLETE_SQL = f"""
 SELECT a.i - 1 AS place, m.tenant_id, m.message_id, m.interaction_id, m.lead_id, t.campaign_id, m.text,
        m.created_at, m.text !~ '\\S' AND m.media = '[]' AS blank,
        {is_suppressed_sql("t.tenant_id", "t.lead_phone")} AS suppressed
-FROM {unnest_sql(IncomingText, numbered=True)}
+FROM {unnest_sql(IncomingText, with_numbers=True)}
 JOIN messages m ON m.tenant_id = a.tenant_id AND m.account_id = a.account_id
     AND m.provider_message_id = a.provider_id AND m.role = 'user' AND m.incomplete
 JOIN interactions t ON t.tenant_id = m.tenant_id AND t.interaction_id = m.interaction_id
@@ -179,7 +179,7 @@ async def find_incomplete(tx: Tx, copies: Sequence[IncomingText]) -> list[Incomp
 
 COMPLETE_SQL = f"""
 WITH asked AS (
-    SELECT *, {IS_UNCLEAR_SQL} AS is_unclear FROM {unnest_sql(Arrival, numbered=True)}
+    SELECT *, {IS_UNCLEAR_SQL} AS is_unclear FROM {unnest_sql(Arrival, with_numbers=True)}
 ), fuller AS (
     UPDATE messages m SET incomplete = false,
         text = CASE WHEN m.text !~ '\\S' THEN a.text ELSE m.text END,

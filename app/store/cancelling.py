@@ -8,13 +8,13 @@ from app.store.status_history import add_step_sql
 QUOTED_CODE = "'CANCELLED'"
 
 
-def cancel_unsent_sql(which: str, code: str, why: str, using: str = "messages m") -> str:
-    """A statement that cancels the queued texts `o` that fulfil the condition `which`, and returns
-    their ids. `using`: the tables that `which` joins them with. `code` and `why` are SQL."""
+def cancel_unsent_sql(condition: str, code: str, why: str, using: str = "messages m") -> str:
+    """A statement that cancels the queued texts `o` that fulfil `condition`, and returns
+    their ids. `using`: the tables that `condition` joins them with. `code` and `why` are SQL."""
     return f"""
 WITH unsent AS (
     DELETE FROM outbox o USING {using}
-    WHERE o.state = 'queued' AND {which}
+    WHERE o.state = 'queued' AND {condition}
     RETURNING o.tenant_id, o.message_id
 )
 UPDATE messages m SET status = 'cancelled', error_code = {code}, error_message = {why},

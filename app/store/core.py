@@ -24,7 +24,7 @@ MAX_COMPILED = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Compiled:
+class CompiledStatement:
     """The text of a statement, and the names of its parameters in order."""
 
     sql: str
@@ -35,19 +35,19 @@ class Compiled:
         return (self.sql, *(values[name] for name in self.names))
 
 
-def compile_statement(statement: sa.Executable) -> Compiled:
-    compiled = cast(sa.ClauseElement, statement).compile(dialect=DIALECT)
-    return Compiled(str(compiled), tuple(cast(Any, compiled).positiontup or ()))
+def compile_statement(statement: sa.Executable) -> CompiledStatement:
+    compiled_clause = cast(sa.ClauseElement, statement).compile(dialect=DIALECT)
+    return CompiledStatement(str(compiled_clause), tuple(cast(Any, compiled_clause).positiontup or ()))
 
 
-def compile_once(build: Callable[P, sa.Executable]) -> Callable[P, Compiled]:
+def compile_once(build: Callable[P, sa.Executable]) -> Callable[P, CompiledStatement]:
     """Compiles what `build` returns once for the same arguments. `build` names all values by
     `bindparam`: compiling takes longer than most statements run."""
 
-    def compile_shape(*args: P.args, **kwargs: P.kwargs) -> Compiled:
+    def compile_shape(*args: P.args, **kwargs: P.kwargs) -> CompiledStatement:
         return compile_statement(build(*args, **kwargs))
 
-    return cast(Callable[P, Compiled], lru_cache(MAX_COMPILED)(compile_shape))
+    return cast(Callable[P, CompiledStatement], lru_cache(MAX_COMPILED)(compile_shape))
 
 
 def table_of(kind: type[Table]) -> sa.Table:

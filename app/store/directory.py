@@ -19,7 +19,7 @@ from app.store.schema import Campaign, PhoneNumber, ProviderAccount, SmsAgent, T
 T = TypeVar("T", bound=Table)
 Values = Mapping[str, Any]
 """Values by column name."""
-StillReferenced = asyncpg.ForeignKeyViolationError
+RowInUse = asyncpg.ForeignKeyViolationError
 """Raised by `remove` when another row still refers to the row."""
 CHANGE_TIMES = ("updated_at", "active_at")
 """Columns that every change sets to the present time, where a table has them."""
@@ -102,21 +102,21 @@ def value_columns(kind: type[Table]) -> list[str]:
 
 
 @compile_once
-def _insert_or_replace(kind: type[Table], kept: Collection[str], *names: str) -> sa.Executable:
+def _insert_or_replace(kind: type[Table], kept_columns: Collection[str], *names: str) -> sa.Executable:
     table, insert = table_of(kind), _insert(kind, names)
-    kept_names = {*table.primary_key.columns.keys(), "created_at", *kept}
-    replaced = {column.name: insert.excluded[column.name] for column in table.c if column.name not in kept_names}
+    kept_names = {*table.primary_key.columns.keys(), "created_at", *kept_columns}
+    new_values = {column.name: insert.excluded[column.name] for column in table.c if column.name not in kept_names}
     is_new = sa.literal_column("xmax = 0", sa.Boolean).label("is_new")
-    return insert.on_conflict_do_update(index_elements=table.primary_key, set_=replaced).returning(*table.c, is_new)
+    return insert.on_conflict_do_update(index_elements=table.primary_key, set_=new_values).returning(*table.c, is_new)
 
 
-async def put(
-    tx: Tx, kind: type[T], tenant_id: str, id: str, values: Values, kept: tuple[str, ...] = ()
+async def add_or_replace(
+    tx: Tx, kind: type[T], tenant_id: str, id: str, values: Values, kept_columns: tuple[str, ...] = ()
 ) -> tuple[T, bool]:
-    """Adds the row, or replaces it: columns without a value get their defaults, but `kept` stay as
+    """Adds the row, or replaces it: columns without a value get their defaults, but `kept_columns` stay as
     they are. Returns the row, and whether it is new."""
     new_row = {**values, "tenant_id": tenant_id, id_column_of(kind).name: id}
-    row = await tx.fetch_row(*_insert_or_replace(kind, kept, *new_row).bind(new_row))
+    row = await tx.fetch_row(*_insert_or_replace(kind, kept_columns, *new_row).bind(new_row))
     assert row is not None
     return build_row(kind, row), row["is_new"]
 
@@ -144,7 +144,7 @@ def _delete(kind: type[Table]) -> sa.Executable:
 
 
 async def remove(tx: Tx, kind: type[Table], tenant_id: str, id: str) -> bool:
-    """Whether there was such a row. Raises `StillReferenced`."""
+    """Whether there was such a row. Raises `RowInUse`."""
     return await tx.fetch_value(*_delete(kind).bind({"tenant_id": tenant_id, "id": id})) is not None
 
 

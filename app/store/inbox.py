@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.store import suppressions
+from app.store.agent_of import number_agent_sql
 from app.store.engine import Tx
 from app.store.may_text import is_suppressed_sql
 from app.store.rows import columns_of, unnest_sql
@@ -43,7 +44,7 @@ class KnownText:
 
 REMEMBER_NEW_SQL = f"""
 WITH asked AS (
-    SELECT *, lead_phone AS phone FROM {unnest_sql(IncomingText, numbered=True)}
+    SELECT *, lead_phone AS phone FROM {unnest_sql(IncomingText, with_numbers=True)}
 ), recognised AS (
     {suppressions.RECOGNIZE_SQL.format(asked="asked")}
 ), deliverable AS (
@@ -88,15 +89,14 @@ class Route:
 
 FIND_ROUTES_SQL = f"""
 WITH asked AS (
-    SELECT * FROM {unnest_sql(IncomingText, numbered=True)}
+    SELECT * FROM {unnest_sql(IncomingText, with_numbers=True)}
 ), owned AS (
     SELECT a.*, n.phone_number_id, agent.inbound_campaign_ids
     FROM asked a
     JOIN phone_numbers n ON n.tenant_id = a.tenant_id AND n.phone_number = a.our_number
     LEFT JOIN LATERAL (
         SELECT g.inbound_campaign_ids FROM sms_agents g
-        WHERE g.tenant_id = a.tenant_id AND g.phone_number_id = n.phone_number_id
-          AND g.active AND g.inbound_enabled
+        WHERE g.tenant_id = a.tenant_id AND g.active AND {number_agent_sql("n")}
         ORDER BY g.created_at LIMIT 1
     ) agent ON true
 )

@@ -48,13 +48,13 @@ class LeadNews:
         return bool(self.changes)
 
     @property
-    def columns(self) -> list[list[Any]]:
+    def columns(self) -> list[tuple[Any, ...]]:
         """The parameters of `RECORD_NEWS_SQL`."""
         return [*_columns_or_none(NewAnswer, self.answers), *columns_of(self.changes)]
 
 
-def _columns_or_none(kind: type, rows: Sequence[Any]) -> list[list[Any]]:
-    return columns_of(rows) if rows else [[] for _ in fields(kind)]
+def _columns_or_none(kind: type, rows: Sequence[Any]) -> list[tuple[Any, ...]]:
+    return columns_of(rows) if rows else [() for _ in fields(kind)]
 
 
 RECORD_NEWS_SQL = f"""

@@ -50,10 +50,10 @@ async def add(tx: Tx, tenant_id: str, lead_id: str, values: Values) -> Lead | No
     return await directory.add(tx, Lead, tenant_id, lead_id, values)
 
 
-async def put(tx: Tx, tenant_id: str, lead_id: str, values: Values) -> tuple[Lead, bool]:
+async def add_or_replace(tx: Tx, tenant_id: str, lead_id: str, values: Values) -> tuple[Lead, bool]:
     """Adds or replaces the lead; returns it, and whether it is new. Locks its phone."""
     await _lock_phones(tx, tenant_id, [values.get("phone")])
-    return await directory.put(tx, Lead, tenant_id, lead_id, values, kept=DNC_COLUMNS)
+    return await directory.add_or_replace(tx, Lead, tenant_id, lead_id, values, kept_columns=DNC_COLUMNS)
 
 
 MERGED_COLUMNS = ", ".join(directory.value_columns(Lead))

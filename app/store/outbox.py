@@ -239,7 +239,7 @@ async def find_blocked(tx: Tx, claimed_texts: Sequence[ClaimedText], lease: str)
     id. Run it after the claim's commit: then it sees every STOP committed before."""
     recipients = [(*text.key, text.to_phone) for text in claimed_texts]
     blocked_texts = await tx.fetch_planned_now(BlockedText, FIND_BLOCKED_SQL, *as_columns(recipients, 3), lease)
-    return {blocked.message_id: blocked.why for blocked in blocked_texts}
+    return {text.message_id: text.why for text in blocked_texts}
 
 
 FIND_LEASED_SQL = """

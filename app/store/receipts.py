@@ -92,8 +92,8 @@ WHERE s.has_opted_out AND coalesce(s.to_phone, s.recipient) IS NOT NULL
 
 
 @dataclass(frozen=True, slots=True)
-class ReportedOptOut:
-    """A carrier reports that the recipient of a text has opted out. `message_id`: None if we do not
+class ReceiptOptOut:
+    """A receipt reports that the recipient of a text has opted out. `message_id`: None if we do not
     know the text; the carrier names it `carrier_id`. `at`: when, if the carrier says so."""
 
     tenant_id: str
@@ -105,7 +105,7 @@ class ReportedOptOut:
     at: datetime | None
 
 
-async def apply_receipts(tx: Tx, known_receipts: Sequence[KnownReceipt]) -> list[ReportedOptOut]:
+async def apply_receipts(tx: Tx, known_receipts: Sequence[KnownReceipt]) -> list[ReceiptOptOut]:
     """Moves the status of the texts forward, never back; returns the reported opt-outs. Receipts for
     texts that are not known yet are stored as early receipts."""
-    return await tx.fetch_planned_now(ReportedOptOut, APPLY_RECEIPTS_SQL, STATUS_RANK, *columns_of(known_receipts))
+    return await tx.fetch_planned_now(ReceiptOptOut, APPLY_RECEIPTS_SQL, STATUS_RANK, *columns_of(known_receipts))

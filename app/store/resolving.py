@@ -7,7 +7,7 @@ from typing import Any
 
 from app.domain import quiet
 from app.domain.orders import Order
-from app.store.agent_of import agent_of_sql
+from app.store.agent_of import agent_of_sql, campaign_agent_sql, test_agent_sql
 from app.store.batching import MAX_BATCH
 from app.store.engine import ReadTx
 from app.store.may_text import may_not_text_sql
@@ -29,7 +29,7 @@ class GivenFields:
 
 RESOLVE_ORDERS_SQL = f"""
 WITH asked AS (
-    SELECT * FROM {unnest_sql(GivenFields, first=2, numbered=True)}
+    SELECT * FROM {unnest_sql(GivenFields, first=2, with_numbers=True)}
 )
 SELECT a.i - 1 AS position, l.lead_id AS known_lead, t.interaction_id AS known_thread, t.lead_id AS thread_lead,
        t.lead_phone AS thread_phone, t.our_number AS thread_number, l.phone AS lead_phone,
@@ -74,8 +74,8 @@ LEFT JOIN LATERAL (  -- the account for numbers that belong to none
 LEFT JOIN LATERAL (
     SELECT g.phone_number_id FROM sms_agents g
     WHERE g.tenant_id = a.tenant_id AND g.active
-      AND (g.sms_agent_id = c.sms_agent_id OR l.is_test AND g.sms_agent_id = c.test_sms_agent_id)
-    ORDER BY (l.is_test AND g.sms_agent_id = c.test_sms_agent_id) DESC NULLS LAST LIMIT 1
+      AND {campaign_agent_sql("c", "l.is_test")}
+    ORDER BY {test_agent_sql("c", "l.is_test")} DESC NULLS LAST LIMIT 1
 ) slot ON true
 LEFT JOIN LATERAL (  -- the rules that name a number
     SELECT r.rule, n.phone_number, n.phone_number_id, n.account_id IS NOT NULL AS own_account,

@@ -5,9 +5,10 @@ makes each returned row a `Kind`, whose fields are the statement's columns in or
 every such statement and compares names and types.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
+from functools import cache
 from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -23,18 +24,25 @@ SQL_TYPES: dict[Any, str] = {
 }
 
 
-def unnest_sql(kind: type, first: int = 1, *, numbered: bool = False) -> str:
+def unnest_sql(kind: type, first: int = 1, *, with_numbers: bool = False) -> str:
     """The rows of `kind` as a table `a`, from the parameters `$first` and those after it:
-    `unnest($1::text[], …) AS a(tenant_id, …)`. `numbered`: its last column `i` counts them from 1."""
+    `unnest($1::text[], …) AS a(tenant_id, …)`. `with_numbers`: its last column `i` counts them from 1."""
     hints = hints_of(kind)
     types = [f"${number}::{sql_type(hint)}[]" for number, hint in enumerate(hints.values(), first)]
-    columns = ", ".join([*hints, "i"] if numbered else hints)
-    return f"unnest({', '.join(types)}){' WITH ORDINALITY' if numbered else ''} AS a({columns})"
+    columns = ", ".join([*hints, "i"] if with_numbers else hints)
+    return f"unnest({', '.join(types)}){' WITH ORDINALITY' if with_numbers else ''} AS a({columns})"
 
 
-def columns_of(rows: Sequence[Any]) -> list[list[Any]]:
-    """One list for each field of the rows, which are of one kind; there is at least one row."""
-    return [list(map(attrgetter(field.name), rows)) for field in fields(rows[0])]
+def columns_of(rows: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The values of each field of the rows, which are of one kind with two fields or more; there is at
+    least one row."""
+    return list(zip(*map(_get_reader(rows[0].__class__), rows), strict=True))
+
+
+@cache
+def _get_reader(kind: type) -> Callable[[Any], tuple[Any, ...]]:
+    """Reads all fields of a row at once: half the time of one reader for each field."""
+    return attrgetter(*[field.name for field in fields(kind)])
 
 
 def hints_of(kind: type) -> dict[str, Any]:
@@ -46,8 +54,8 @@ def hints_of(kind: type) -> dict[str, Any]:
 def sql_type(hint: Any) -> str:
     """The SQL type of a field: `Annotated[int, "smallint"]` names its own."""
     if get_origin(hint) is Annotated:
-        named: str = get_args(hint)[1]
-        return named
+        name: str = get_args(hint)[1]
+        return name
     if get_origin(hint) in (Union, UnionType):
         [hint] = [part for part in get_args(hint) if part is not NoneType]
         return sql_type(hint)

@@ -59,7 +59,7 @@ class NewText:
 
 STORE_TEXTS_SQL = f"""
 WITH given AS (
-    SELECT *, due IS NOT NULL AS waits FROM {unnest_sql(NewText, first=2, numbered=True)}
+    SELECT *, due IS NOT NULL AS waits FROM {unnest_sql(NewText, first=2, with_numbers=True)}
 ), asked AS (
     SELECT *,
            count(*) FILTER (WHERE NOT waits) OVER (pair ORDER BY i) AS nth,

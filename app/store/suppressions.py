@@ -129,17 +129,41 @@ ORDER BY a.nth
 """
 
 
-async def add_news(tx: Tx, causes: Sequence[Cause]) -> None:
+@dataclass(frozen=True, slots=True)
+class ReportedOptOut:
+    """A carrier reports for a text that its recipient has opted out. `message_id`: None if the text is
+    not ours."""
+
+    tenant_id: str
+    message_id: str | None
+    to_phone: str
+    code: str | None
+
+
+async def add_reported(tx: Tx, opt_outs: Sequence[ReportedOptOut]) -> None:
     """As `add`, for opt-outs that carriers report for our texts. Each text counts once, however
     often it is reported. It does not count if the lead opted in after the text was last sent: then
     the report is about the time before."""
-    if not causes:
+    if not opt_outs:
         return
+    causes = list({(opt_out.tenant_id, opt_out.message_id): build_reported(opt_out) for opt_out in opt_outs}.values())
     await lock_phones_only(tx, _phone_keys(causes))
-    distinct_causes = list({(c.tenant_id, c.message_id): c for c in causes}.values())
-    keys = [(c.tenant_id, c.message_id, tx.hash_phone(c.phone)) for c in distinct_causes]
+    keys = [(cause.tenant_id, cause.message_id, tx.hash_phone(cause.phone)) for cause in causes]
     new_rows = await tx.fetch_rows(FIND_NEW_CARRIER_CAUSES_SQL, *as_columns(keys, 3))
-    await add(tx, [distinct_causes[row["nth"] - 1] for row in new_rows])
+    await add(tx, [causes[row["nth"] - 1] for row in new_rows])
+
+
+def build_reported(opt_out: ReportedOptOut) -> Cause:
+    return Cause(
+        tenant_id=opt_out.tenant_id,
+        phone=opt_out.to_phone,
+        cause="lead",
+        actor="carrier",
+        event="opted_out",
+        rule="carrier",
+        text=opt_out.code,
+        message_id=opt_out.message_id,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +180,7 @@ class ForeignOptOut:
 
 FIND_FOREIGN_NEWS_SQL = f"""
 WITH wanted AS (
-    SELECT a.*, 'opted_out:' || a.carrier_id AS report_id FROM {unnest_sql(ForeignOptOut, numbered=True)}
+    SELECT a.*, 'opted_out:' || a.carrier_id AS report_id FROM {unnest_sql(ForeignOptOut, with_numbers=True)}
     WHERE (EXISTS (SELECT 1 FROM leads l WHERE l.tenant_id = a.tenant_id AND l.phone = a.phone)
            OR EXISTS (SELECT 1 FROM interactions t WHERE t.tenant_id = a.tenant_id AND t.lead_phone = a.phone))
       AND NOT EXISTS (
@@ -292,7 +316,7 @@ def _phone_keys(causes: Sequence[Cause]) -> list[PhoneKey]:
     return sorted({PhoneKey(cause.tenant_id, cause.phone) for cause in causes})
 
 
-def _event_columns(read: ReadTx, causes: Sequence[Cause]) -> list[list[object]]:
+def _event_columns(read: ReadTx, causes: Sequence[Cause]) -> list[tuple[object, ...]]:
     """The parameters of `WITH_EVENTS_SQL`."""
     return columns_of(
         [

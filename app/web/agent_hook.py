@@ -10,7 +10,7 @@ from pydantic import Field
 
 from app.agents.payload import Turn
 from app.domain.outcomes import MAX_ANSWERS
-from app.domain.turns import MOST_TEXTS
+from app.domain.turns import MAX_TEXTS_PER_REPLY
 from app.domain.words import InteractionStatus
 from app.web.envelope import Out
 from app.web.turns import AnswerBody, LeadStatus, Note, Summary
@@ -27,7 +27,7 @@ class Said(Out):
     replies: (
         Annotated[
             list[Annotated[str, Field(min_length=1, max_length=1600)]],
-            Field(max_length=MOST_TEXTS),
+            Field(max_length=MAX_TEXTS_PER_REPLY),
         ]
         | None
     ) = None

@@ -69,13 +69,13 @@ class ScopeCheck:
 
     async def __call__(self, caller: AnyCaller, request: Request) -> Caller:
         caller.require(self.need)
-        _refuse_unknown_parameters(request)
+        refuse_unknown_parameters(request)
         return caller
 
 
-def _refuse_unknown_parameters(request: Request) -> None:
+def refuse_unknown_parameters(request: Request) -> None:
     """A filter with a typing error must not select everybody."""
-    if not request.query_params:
+    if not request.scope["query_string"]:
         return
     fields = get_flat_params(request.scope["route"].dependant)
     known_names = {field.alias for field in fields if isinstance(field.field_info, params.Query)}
@@ -92,16 +92,22 @@ def get_need(route: APIRoute) -> Need | None:
     return None
 
 
+async def authorize_caller(request: Request, need: Need) -> Caller:
+    """Returns the caller of a request that the framework does not judge. Raises `Unauthorized`,
+    `Forbidden`, `RateLimited`."""
+    raw_key = request.headers.get(KEY_HEADER)
+    caller = await authenticate_caller(request, get_state(request.app).key_cache, raw_key)
+    caller.require(need)
+    return caller
+
+
 async def require_scope(request: Request) -> None:
     """Checks the caller of a request whose body could not be parsed. FastAPI parses the body before
     it runs the dependencies, and a caller without a valid key must get 401, not the parse error.
     Raises `Unauthorized`, `Forbidden`, `RateLimited`."""
     route = request.scope.get("route")
-    need = get_need(route) if isinstance(route, APIRoute) else None
-    if need is None:
-        return
-    raw_key = request.headers.get(KEY_HEADER)
-    (await authenticate_caller(request, await get_key_cache(request), raw_key)).require(need)
+    if isinstance(route, APIRoute) and (need := get_need(route)):
+        await authorize_caller(request, need)
 
 
 AdminCaller = Annotated[Caller, Depends(ScopeCheck("admin"))]

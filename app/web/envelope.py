@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from app.domain.orders import MAX_TEXT_LENGTH, hopeless, unfit
+from app.domain.orders import MAX_TEXT_LENGTH, find_fault, find_permanent_fault
 from app.providers import REGISTRY
 
 T = TypeVar("T")
@@ -160,9 +160,9 @@ def _refuse_if(find_fault: Callable[[str], str | None]) -> AfterValidator:
     return AfterValidator(require_valid)
 
 
-Outgoing = Annotated[str, _refuse_if(hopeless)]
+SendableText = Annotated[str, _refuse_if(find_permanent_fault)]
 """A text for a lead. `commands.send` makes the final check, with the tenant's settings."""
-StoredText = Annotated[str, Field(max_length=MAX_TEXT_LENGTH, pattern=r"\S"), _refuse_if(unfit)]
+StoredText = Annotated[str, Field(max_length=MAX_TEXT_LENGTH, pattern=r"\S"), _refuse_if(find_fault)]
 """A text that is stored now and sent to leads later, unchanged."""
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
 Line = Annotated[str, Field(max_length=500)]

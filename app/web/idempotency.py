@@ -5,9 +5,7 @@ from typing import Annotated, Any, TypeVar
 
 from asyncpg.exceptions import LockNotAvailableError
 from fastapi import Depends, Header, Request
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel
-from starlette.responses import Response
 
 from app.domain.idempotency import IdempotencyKey, ReplayedAnswer, digest_body
 from app.domain.problems import IdempotencyInProgress, IdempotencyKeyReused, Problem
@@ -17,6 +15,7 @@ from app.store.idempotency import FirstAnswer
 from app.web.dependencies import AnyCaller, TenantTx
 
 M = TypeVar("M", bound=BaseModel)
+KEY_NAME = "Idempotency-Key"
 MAX_KEY_LENGTH = 255
 
 
@@ -50,7 +49,7 @@ class Idempotency:
 Key = Annotated[
     str | None,
     Header(
-        alias="Idempotency-Key",
+        alias=KEY_NAME,
         min_length=1,
         max_length=MAX_KEY_LENGTH,
         description="A repeated request with the same key and body gets the first answer again.",
@@ -64,13 +63,6 @@ async def require_idempotency(request: Request, caller: AnyCaller, tx: TenantTx,
 
 
 Idempotent = Annotated[Idempotency, Depends(require_idempotency, scope="function")]
-
-
-async def replay_answer(_: Request, error: Exception) -> Response:
-    """The handler of `ReplayedAnswer`."""
-    assert isinstance(error, ReplayedAnswer)
-    # jsonb does not keep the order of fields; the envelope gets its order here.
-    return JSONResponse({"success": True, "data": error.data}, error.status)
 
 
 async def build_key(request: Request, route: str, key: str | None) -> IdempotencyKey | None:

@@ -77,16 +77,16 @@ class Edge:
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0
 
-        async def send_answer(message: Message) -> None:
+        async def send_answer(event: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                self._add_headers(message["headers"], request_id)
+            if event["type"] == "http.response.start":
+                status = event["status"]
+                self._add_headers(event["headers"], request_id)
                 if get_state(scope["app"]).is_leaving:  # the next request would find the port closed
-                    MutableHeaders(scope=message)["Connection"] = "close"
+                    MutableHeaders(scope=event)["Connection"] = "close"
                 if more_headers := scope["state"].get("answer_headers"):
-                    MutableHeaders(scope=message).update(more_headers)
-            await send(message)
+                    MutableHeaders(scope=event).update(more_headers)
+            await send(event)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
@@ -145,9 +145,9 @@ def _change_head_to_get(scope: Scope) -> Scope:
 def _drop_body(send: Send) -> Send:
     """Sends the headers and ends the answer there, because a stream might never end by itself."""
 
-    async def send_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            await send(message)
+    async def send_headers(event: Message) -> None:
+        if event["type"] == "http.response.start":
+            await send(event)
             await send({"type": "http.response.body", "body": b""})
 
     return send_headers
@@ -165,14 +165,14 @@ async def _read_body(receive: Receive, limit: int) -> Sequence[Message] | None:
     """Returns the request's body as one message; None if it is longer than `limit`."""
     parts, size = [], 0
     while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return [message]
-        parts.append(message.get("body", b""))
+        event = await receive()
+        if event["type"] != "http.request":
+            return [event]
+        parts.append(event.get("body", b""))
         size += len(parts[-1])
         if size > limit:
             return None
-        if not message.get("more_body", False):
+        if not event.get("more_body", False):
             body = parts[0] if len(parts) == 1 else b"".join(parts)
             return [{"type": "http.request", "body": body, "more_body": False}]
 

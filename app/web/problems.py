@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from app.domain.idempotency import ReplayedAnswer
 from app.domain.problems import (
     Internal,
     Invalid,
@@ -123,6 +124,12 @@ async def _handle_problem(request: Request, error: Exception) -> Response:
     return build_problem_response(request, error)
 
 
+async def _replay_answer(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ReplayedAnswer)
+    # jsonb does not keep the order of fields; the envelope gets its order here.
+    return JSONResponse({"success": True, "data": error.data}, error.status)
+
+
 async def _handle_malformed(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = list(error.errors())
@@ -186,6 +193,7 @@ async def _handle_unexpected(request: Request, error: Exception) -> Response:
 
 ERROR_HANDLERS: dict[type[Any], Callable[[Request, Exception], Awaitable[Response]]] = {
     Problem: _handle_problem,
+    ReplayedAnswer: _replay_answer,
     RequestValidationError: _handle_malformed,
     ValidationError: _handle_unexpected,
     HTTPException: _handle_http_exception,

@@ -20,7 +20,7 @@ def show_fields_of(body: type[Body], kind: type[Table], after: str, **types: Any
 
     Type checkers see only the model's own fields; code that reads a value reads it from the row."""
     columns = table_of(kind).c
-    shown = {
+    shown_fields = {
         name: (types.get(name) or _get_shown_type(field.annotation, columns[name].nullable), _keep_alias(field))
         for name, field in body.model_fields.items()
     }
@@ -28,7 +28,7 @@ def show_fields_of(body: type[Body], kind: type[Table], after: str, **types: Any
     def build_shape(shape: type[S]) -> type[S]:
         own = [(name, (hint, ...)) for name, hint in shape.__annotations__.items()]
         place = list(shape.__annotations__).index(after) + 1
-        fields: dict[str, Any] = dict([*own[:place], *shown.items(), *own[place:]])
+        fields: dict[str, Any] = dict([*own[:place], *shown_fields.items(), *own[place:]])
         new_shape = create_model(shape.__name__, __base__=Out, __module__=shape.__module__, **fields)
         new_shape.__doc__ = shape.__doc__
         return cast(type[S], new_shape)

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
 from pydantic import Field, ValidationError
 from starlette.responses import Response
 
@@ -16,6 +15,7 @@ from app.commands import bulk as bulk_commands
 from app.commands import opt_out_decisions, outgoing, resolve
 from app.domain import ids
 from app.domain.callers import Caller
+from app.domain.idempotency import IdempotencyKey
 from app.domain.orders import (
     BULK_VALIDITY,
     LANE_BULK,
@@ -26,6 +26,7 @@ from app.domain.orders import (
     RefusedOrder,
 )
 from app.domain.problems import Invalid, NotFound, Problem
+from app.resources import Resources
 from app.store import messages
 from app.store.engine import ReadTx
 from app.web.dependencies import (
@@ -37,6 +38,7 @@ from app.web.dependencies import (
     TenantTx,
 )
 from app.web.envelope import Answer, Body, Error, Out
+from app.web.hot_routes import HotRoute
 from app.web.idempotency import Key, build_key, claim_key
 from app.web.problems import list_error_details
 from app.web.sms_shapes import (
@@ -54,6 +56,7 @@ from app.web.sms_shapes import (
 )
 from app.web.state import get_state
 
+send_router = APIRouter(prefix="/api/v1", tags=["Texts"], route_class=HotRoute)
 router = APIRouter(prefix="/api/v1", tags=["Texts"])
 
 ROUTE = "POST /api/v1/sms/send"
@@ -61,7 +64,9 @@ ENTRIES_PER_SLICE = 100
 """How many entries of a bulk send are parsed before other requests get the event loop again."""
 
 
-def build_order(caller: Caller, body: SendBody, bulk_id: str | None = None) -> Order:
+def build_order(
+    caller: Caller, body: SendBody, bulk_id: str | None = None, idempotency_key: IdempotencyKey | None = None
+) -> Order:
     """Builds the order of a single send, or of an entry of the bulk send `bulk_id`."""
     seconds = body.validity_seconds
     default = BULK_VALIDITY if bulk_id else REPLY_VALIDITY
@@ -85,54 +90,58 @@ def build_order(caller: Caller, body: SendBody, bulk_id: str | None = None) -> O
         bulk_id=bulk_id,
         send_at=body.send_at,
         cancel_on_reply=body.cancel_on_reply,
+        idempotency_key=idempotency_key,
     )
 
 
-@router.post(
+@send_router.post(
     "/sms/send",
     status_code=202,
+    response_model=Answer[Queued | Caught],
     summary="Send a text to a lead",
     responses={200: {"model": Answer[DryRun], "description": "A dry run: nothing is stored."}},
 )
-async def send_one(
-    request: Request, body: SendBody, caller: ReplyCaller, resources: AppResources, key: Key = None
-) -> Answer[Queued | Caught]:
+async def send_one(request: Request, body: SendBody, caller: ReplyCaller, key: Key = None) -> Response:
     """202 means that the text is stored and will be sent."""
-    order = build_order(caller, body)
+    state = get_state(request.app)
+    order = build_order(caller, body, idempotency_key=await build_key(request, ROUTE, key))
     if body.dry_run:
-        return await _answer_dry_run(caller, order, resources)  # type: ignore[return-value]
-    idempotency_key = await build_key(request, ROUTE, key)
+        return _build_response(Answer(data=await _forecast_send(order, state.resources)), 200)
     if order.source == "api" and order.turn_id is None:
-        accepted_text = await get_state(request.app).send_batcher.submit(
-            replace(order, idempotency_key=idempotency_key)
-        )
-        return Answer(data=Queued.model_validate(outgoing.unwrap_answer(accepted_text)))
-    # Not a dependency: a refusal may write rows, too, and they must be committed.
+        data = outgoing.unwrap_answer(await state.send_batcher.submit(order))
+        return _build_response(Answer(data=Queued.model_validate(data)))
+    return _build_response(await _send_reply(caller, order, state.resources))
+
+
+def _build_response(answer: Answer[Any], status: int = 202) -> Response:
+    return Response(answer.model_dump_json(by_alias=True), status, media_type="application/json")
+
+
+async def _forecast_send(order: Order, resources: Resources) -> DryRun:
+    """What a real send would answer. An agent's reply is checked like a plain text to its lead,
+    because only a real reply may settle a turn."""
     async with resources.database.system_tx() as tx:
-        idempotency = await claim_key(tx, caller.tenant_id, idempotency_key)
-        [result] = await outgoing.dispatch_texts(tx, caller, [order])
+        [result] = await resolve.resolve_orders(tx, [order])
+    if isinstance(result, RefusedOrder):
+        raise result.problem
+    return DryRun.model_validate(resolve.build_forecast(result))
+
+
+async def _send_reply(caller: Caller, order: Order, resources: Resources) -> Answer[Queued | Caught]:
+    async with resources.database.system_tx() as tx:
+        idempotency = await claim_key(tx, caller.tenant_id, order.idempotency_key)
+        result = await outgoing.dispatch_text(tx, caller, replace(order, idempotency_key=None))
         if isinstance(result, RefusedOrder):
-            await idempotency.free_key()
+            await idempotency.free_key()  # the refusal may have written rows, and they are committed
         else:
-            is_caught = result["status"] == "caught"
-            answer = Answer[Queued | Caught](data=(Caught if is_caught else Queued)(**result))
+            shape = Caught if result["status"] == "caught" else Queued
+            answer = Answer[Queued | Caught](data=shape.model_validate(result))
             await idempotency.store_answer(answer, 202)
     if isinstance(result, RefusedOrder):
         raise result.problem
     if order.turn_id:
         traces.record_point("reply", order.turn_id, message=str(result.get("messageId")))
     return answer
-
-
-async def _answer_dry_run(caller: Caller, order: Order, resources: AppResources) -> Response:
-    """Answers as a real send would, but stores nothing. An agent's reply is checked like a plain
-    text to its lead, because only a real reply may settle a turn."""
-    async with resources.database.system_tx() as tx:
-        [result] = await resolve.resolve_orders(tx, [order])
-    if isinstance(result, RefusedOrder):
-        raise result.problem
-    dry_run = DryRun.model_validate(resolve.build_forecast(result))
-    return JSONResponse({"success": True, "data": dry_run.model_dump(mode="json", by_alias=True)}, 200)
 
 
 @router.post(
@@ -196,10 +205,10 @@ def _build_error(problem: Problem, i: int) -> Error:
 
 @router.get("/sms/bulk/{bulk_id}", summary="The progress of a bulk send")
 async def bulk(bulk_id: str, caller: ReadCaller, read: TenantRead) -> Answer[BulkShape]:
-    found = await messages.get_bulk(read, caller.tenant_id, bulk_id)
-    if found is None:
+    progress = await messages.get_bulk(read, caller.tenant_id, bulk_id)
+    if progress is None:
         raise NotFound
-    return Answer(data=BulkShape.model_validate(found))
+    return Answer(data=BulkShape.model_validate(progress))
 
 
 @router.post("/sms/bulk/{bulk_id}/cancel", summary="Cancel the unsent texts of a bulk send")

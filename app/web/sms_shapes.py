@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from app.web.envelope import Body, Error, Moment, Out, Outgoing
+from app.web.envelope import Body, Error, Moment, Out, SendableText
 
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 Phone = Annotated[str, Field(min_length=1, max_length=40)]
@@ -16,7 +16,7 @@ class SendBody(Body):
     """Only `leadId` and `message` are required; the service finds the rest."""
 
     lead_id: Id
-    message: Outgoing
+    message: SendableText
     to: Phone | None = None
     from_: Annotated[Phone | None, Field(alias="from")] = None
     campaign_id: Id | None = None

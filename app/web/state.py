@@ -17,7 +17,7 @@ from app.web.rates import Rates
 from app.web.refused_webhooks import RefusedWebhooks
 
 if TYPE_CHECKING:
-    from app.web.send_fast_path import SendBatcher
+    from app.web.send_batches import SendBatcher
     from app.web.webhooks import AccountCache, PostBatcher, ReportBatcher
 
 ProblemRenderer = Callable[[Request, Problem], Response]

@@ -26,7 +26,7 @@ from app.domain.outcomes import (
     Outcome,
 )
 from app.domain.problems import Invalid, NotFound
-from app.domain.turns import MOST_TEXTS
+from app.domain.turns import MAX_TEXTS_PER_REPLY
 from app.domain.words import InteractionStatus
 from app.resources import Resources
 from app.store import directory, turns
@@ -34,7 +34,7 @@ from app.store.dry_turns import DryTurn
 from app.store.schema import SmsAgent
 from app.store.turns import TurnAttempt, TurnRecord
 from app.web.dependencies import ApiCaller, AppResources, ReplyCaller, TenantRead, TurnsCaller
-from app.web.envelope import Answer, Body, Out, Outgoing
+from app.web.envelope import Answer, Body, Out, SendableText
 from app.web.idempotency import Key, build_key, claim_key
 from app.web.interactions import find_interaction
 from app.web.paging import PageParams
@@ -219,7 +219,7 @@ async def give_outcome(
 
 class HeldBody(Body):
     action: Literal["send", "discard"]
-    texts: Annotated[list[Outgoing], Field(min_length=1, max_length=MOST_TEXTS)] | None = None
+    texts: Annotated[list[SendableText], Field(min_length=1, max_length=MAX_TEXTS_PER_REPLY)] | None = None
     """With `send`: these texts instead of the held ones."""
 
 

@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
-from fastapi import Request, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client import Counter
-from starlette.routing import Match, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import traces
 from app.access.sealing import Unsealable
@@ -27,7 +25,7 @@ from app.resources import Resources
 from app.store import accounts, outbox
 from app.store.batching import Batcher, In, Out
 from app.store.engine import Database
-from app.web import problems
+from app.web.hot_routes import HotRoute
 from app.web.state import get_state
 
 ACCOUNT_CACHE_SECONDS = 4.0
@@ -39,7 +37,7 @@ INBOUND_TEXTS = Counter(
     ["provider", "as_"],
 )
 log = structlog.get_logger("webhooks")
-
+router = APIRouter(prefix="/webhooks/{provider}/{account_id}", route_class=HotRoute, include_in_schema=False)
 
 PostBatcher = Batcher[InboundPost, PostOutcome]
 ReportBatcher = Batcher[ReceiptReport, int]
@@ -154,6 +152,7 @@ async def _build_webhook_request(request: Request, resources: Resources) -> Webh
     )
 
 
+@router.api_route("/inbound", methods=["GET", "POST"])
 async def take_inbound(request: Request) -> Response:
     resources = get_state(request.app).resources
     account, dialect, webhook_request = await _verify_request(request, resources)
@@ -202,6 +201,7 @@ async def _store_alone(resources: Resources, post: InboundPost) -> PostOutcome:
     return outcome
 
 
+@router.api_route("/status", methods=["GET", "POST"])
 async def take_status(request: Request) -> Response:
     resources = get_state(request.app).resources
     account, dialect, webhook_request = await _verify_request(request, resources)
@@ -231,43 +231,3 @@ async def _wait_for_open_sends(resources: Resources, tenant_id: str, phones: tup
 def _build_answer(dialect: Provider) -> Response:
     content_type, body = dialect.WEBHOOK_ANSWER
     return Response(body, media_type=content_type)
-
-
-class WebhookRoute(Route):
-    """A route without FastAPI's dependencies, which cost more time than the work here. It sets
-    `scope["route"]`, so logs and metrics name it like any other route."""
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        match, child_scope = super().matches(scope)
-        return match, {**child_scope, "route": self} if child_scope else child_scope
-
-
-class WebhookRouter:
-    """ASGI middleware: answers requests that match a webhook route, and passes on all others."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith("/webhooks/"):
-            for webhook_route in WEBHOOK_ROUTES:
-                match, child_scope = webhook_route.matches(scope)
-                if match is Match.FULL:
-                    scope.update(child_scope)
-                    request = Request(scope, receive)
-                    try:
-                        response = await webhook_route.endpoint(request)
-                    except Exception as error:
-                        response = await problems.build_error_response(request, error)
-                    await response(scope, receive, send)
-                    return
-        await self._app(scope, receive, send)
-
-
-WEBHOOK_ROUTES = [
-    WebhookRoute(f"/webhooks/{{provider}}/{{account_id}}/{word}", endpoint, methods=["GET", "POST"])
-    for word, endpoint in (("inbound", take_inbound), ("status", take_status))
-]
-for webhook_route in WEBHOOK_ROUTES:
-    assert webhook_route.methods
-    webhook_route.methods.discard("HEAD")  # a route adds it to GET

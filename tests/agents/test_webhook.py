@@ -8,9 +8,9 @@ import pytest
 
 from app.agents.webhook import Failed, Taken, read_answer
 from app.domain.outcomes import GivenAnswer, Outcome
-from app.domain.turns import MOST_TEXTS
+from app.domain.turns import MAX_TEXTS_PER_REPLY
 
-MOST = [f"text {n}" for n in range(MOST_TEXTS)]
+MOST = [f"text {n}" for n in range(MAX_TEXTS_PER_REPLY)]
 NO_REASON = "no reason given"
 NONE_OF = "the answer holds none of reply, replies, handoff, status, summary, answers, leadStatus, note"
 

@@ -99,7 +99,7 @@ async def test_a_list_that_fails_says_why(wire: Wire, carrier_url: str, address:
         pass
 
     account = build_account(address.format(url=carrier_url))
-    with pytest.raises(carriers.ListFailed, match=f"^{words}$"):
+    with pytest.raises(carriers.ListFailure, match=f"^{words}$"):
         await carriers.list_inbound_texts(wire, account, NOW, renew)
 
 

@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from app.domain.orders import MAX_TEXT_LENGTH, hopeless, unfit
+from app.domain.orders import MAX_TEXT_LENGTH, find_fault, find_permanent_fault
 from app.domain.segments import replace_typography
 
 BLANK = {
@@ -41,18 +41,18 @@ BLANK_LETTERS_AND_SIGNS = set("\u115f\u1160\u2800\u3164\uffa0\ufffc\U0001d159")
 
 @pytest.mark.parametrize("text", BLANK.values(), ids=BLANK.keys())
 def test_a_text_in_which_nothing_is_seen_is_blank(text: str) -> None:
-    assert unfit(text) == hopeless(text) == "must not be blank"
+    assert find_fault(text) == find_permanent_fault(text) == "must not be blank"
 
 
 @pytest.mark.parametrize("text", SEEN)
 def test_what_joins_and_selects_is_fine_beside_what_is_seen(text: str) -> None:
-    assert unfit(text) is None
-    assert hopeless(text) is None
+    assert find_fault(text) is None
+    assert find_permanent_fault(text) is None
 
 
 def test_of_all_characters_those_are_blank_that_unicode_says_are_for_no_eye() -> None:
     everything = [chr(code) for code in range(sys.maxunicode + 1)]
-    blank = {c for c in everything if unfit(c)}
+    blank = {c for c in everything if find_fault(c)}
     kind = unicodedata.category
     unseen = {c for c in everything if kind(c) in ("Zs", "Zl", "Zp", "Cc", "Cf")}
     assert unseen - blank == BEFORE_NUMBERS
@@ -60,11 +60,11 @@ def test_of_all_characters_those_are_blank_that_unicode_says_are_for_no_eye() ->
 
 
 def test_length_is_told_by_what_leaves() -> None:
-    assert unfit("x" * MAX_TEXT_LENGTH) is None
-    assert unfit("😀" * MAX_TEXT_LENGTH) is None
-    assert unfit("x" * (MAX_TEXT_LENGTH + 1)) == "is longer than 1600 characters"
+    assert find_fault("x" * MAX_TEXT_LENGTH) is None
+    assert find_fault("😀" * MAX_TEXT_LENGTH) is None
+    assert find_fault("x" * (MAX_TEXT_LENGTH + 1)) == "is longer than 1600 characters"
     longer = "x" * MAX_TEXT_LENGTH + "\u200b\ufeff"
-    assert hopeless(longer) is None
-    assert unfit(replace_typography(longer)) is None
-    assert unfit(longer) is not None
-    assert hopeless(longer + "x") is not None
+    assert find_permanent_fault(longer) is None
+    assert find_fault(replace_typography(longer)) is None
+    assert find_fault(longer) is not None
+    assert find_permanent_fault(longer + "x") is not None

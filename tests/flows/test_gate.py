@@ -12,7 +12,7 @@ from app.domain.orders import Order
 from app.domain.problems import IdempotencyInProgress
 from app.resources import Resources
 from app.settings import Settings
-from app.web.send_fast_path import build_send_batcher
+from app.web.send_batches import build_send_batcher
 from app.web.sms import ROUTE
 from tests.flows.test_gathered import holding
 from tests.makers import Data, Tenant, phone

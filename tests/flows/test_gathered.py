@@ -14,7 +14,7 @@ from app.domain.orders import Order
 from app.resources import Resources
 from app.settings import Settings
 from app.web import webhooks
-from app.web.send_fast_path import build_send_batcher
+from app.web.send_batches import build_send_batcher
 from tests.makers import Data, Tenant, phone
 from tests.world import World
 

@@ -149,7 +149,7 @@ async def by_hand(world: World, resources: Resources, thread: ThreadKey) -> None
         interaction_id=thread[1],
     )  # fmt: skip
     async with resources.database.system_tx() as tx:
-        await outgoing.dispatch_texts(tx, Caller(thread[0], "user_1", "person", "api"), [order])
+        await outgoing.dispatch_text(tx, Caller(thread[0], "user_1", "person", "api"), order)
 
 
 @pytest.mark.parametrize("answered", [False, True])

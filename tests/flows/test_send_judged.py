@@ -72,8 +72,7 @@ async def test_a_body_that_is_no_request_is_refused(idle_world: World, content: 
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "VALIDATION_ERROR")
 
 
-async def test_the_fast_way_and_the_ordinary_one_answer_alike(idle_world: World) -> None:
-    """A plain send skips the framework; the same body whose type names a charset does not."""
+async def test_a_named_charset_and_an_empty_query_change_no_answer(idle_world: World) -> None:
     cases: list[tuple[Data, str | None]] = [
         ({"leadId": idle_world.lead["leadId"], "message": "Hi"}, None),
         ({"leadId": "lead_unknown", "message": "Hi"}, None),
@@ -85,18 +84,49 @@ async def test_the_fast_way_and_the_ordinary_one_answer_alike(idle_world: World)
     cases.append((cases[0][0], read_only))
     for body, key in cases:
         headers = {"X-API-Key": key or idle_world.tenant.key}
-        fast, plain = [
+        plain, with_query = [
             await idle_world.tenant.http.post(path, json=body, headers=headers)
             for path in ("/api/v1/sms/send", "/api/v1/sms/send?")
         ]
-        slow_headers = headers | {"Content-Type": "application/json; charset=utf-8"}
-        slow = await idle_world.tenant.http.post("/api/v1/sms/send", json=body, headers=slow_headers)
-        assert fast.status_code == slow.status_code == plain.status_code
-        assert {*fast.headers} == {*slow.headers}
-        one, other = fast.json(), slow.json()
+        charset_headers = headers | {"Content-Type": "application/json; charset=utf-8"}
+        with_charset = await idle_world.tenant.http.post("/api/v1/sms/send", json=body, headers=charset_headers)
+        assert plain.status_code == with_charset.status_code == with_query.status_code
+        assert {*plain.headers} == {*with_charset.headers}
+        one, other = plain.json(), with_charset.json()
         for answer in (one, other):
             answer.get("data", {}).pop("messageId", None)
         assert one == other
+
+
+async def test_the_caller_is_judged_before_the_body_and_all_faults_are_named(idle_world: World) -> None:
+    tenant = idle_world.tenant
+    cases = [
+        ({"X-API-Key": "nonsense", "Content-Type": "application/json"}, b"{", 401, []),
+        ({"X-API-Key": "nonsense", "Content-Type": "text/plain"}, b"{}", 401, []),
+        ({"X-API-Key": (await tenant.with_scope("read")).key, "Content-Type": "application/json"}, b"[]", 403, []),
+        ({"X-API-Key": tenant.key, "Content-Type": "application/json"}, b"", 400, ["body: is required"]),
+        ({"X-API-Key": tenant.key, "Content-Type": "application/json"}, b"{", 400, ["body: is not valid JSON"]),
+        (
+            {"X-API-Key": tenant.key, "Content-Type": "application/json", "Idempotency-Key": "k" * 256},
+            b'{"leadId": 5}',
+            400,
+            [
+                "Idempotency-Key: must have at most 255 characters",
+                "leadId: must be a valid string",
+                "message: is required",
+            ],
+        ),
+    ]
+    for headers, content, status, details in cases:
+        answer = await tenant.http.post("/api/v1/sms/send", content=content, headers=headers)
+        assert (answer.status_code, answer.json()["error"]["details"]) == (status, details)
+
+
+async def test_a_body_in_another_encoding_is_read(idle_world: World) -> None:
+    content = json.dumps({"leadId": idle_world.lead["leadId"], "message": "Hi"}).encode("utf-16")
+    headers = {"Content-Type": "application/vnd.leads+json"}
+    answer = await idle_world.tenant.ask("POST", "/sms/send", content=content, headers=headers)
+    assert (answer.status_code, answer.json()["data"]["status"]) == (202, "queued")
 
 
 async def test_a_dry_run_and_a_send_agree_in_whatever_set_up(idle_world: World) -> None:

@@ -136,7 +136,7 @@ class Story:
             interaction_id=self.thread,
         )  # fmt: skip
         async with self.resources.database.system_tx() as tx:
-            await outgoing.dispatch_texts(tx, person, [order])
+            await outgoing.dispatch_text(tx, person, order)
         if not self.stopped:
             assert not [turn for turn in await self._turns() if turn["state"] in OPEN]
 

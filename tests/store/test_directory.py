@@ -8,14 +8,14 @@ import sqlalchemy as sa
 
 from app.resources import Resources
 from app.store import core, directory
-from app.store.core import Compiled, table_of
+from app.store.core import CompiledStatement, table_of
 from app.store.schema import ApiKey, Campaign, CannedReply, Lead, PhoneNumber, ProviderAccount, SmsAgent, Table, User
 from tests.makers import Tenant
 
 KINDS: list[type[Table]] = [ApiKey, Campaign, CannedReply, Lead, PhoneNumber, ProviderAccount, SmsAgent, User]
 
 
-def list_statements(kind: type[Table]) -> list[Compiled]:
+def list_statements(kind: type[Table]) -> list[CompiledStatement]:
     names = [column.name for column in table_of(kind).c]
     return [
         directory._select_one(kind, False),
@@ -61,10 +61,10 @@ async def test_a_row_without_values_gets_the_defaults_and_a_change_writes_only_w
 async def test_a_replaced_row_gets_defaults_but_for_what_is_kept(tenant: Tenant, resources: Resources) -> None:
     first = {"email": "a@example.com", "status": "won", "dnc_reason": "asked"}
     async with resources.database.tenant_tx(tenant.tenant_id) as tx:
-        lead, is_new = await directory.put(tx, Lead, tenant.tenant_id, "lead-1", first)
+        lead, is_new = await directory.add_or_replace(tx, Lead, tenant.tenant_id, "lead-1", first)
         assert is_new
-        again, is_new = await directory.put(
-            tx, Lead, tenant.tenant_id, "lead-1", {"first_name": "Ann"}, kept=("dnc_reason",)
+        again, is_new = await directory.add_or_replace(
+            tx, Lead, tenant.tenant_id, "lead-1", {"first_name": "Ann"}, kept_columns=("dnc_reason",)
         )
     assert not is_new
     assert (again.first_name, again.email, again.status, again.dnc_reason) == ("Ann", None, "new", "asked")

@@ -10,6 +10,7 @@ from app.domain.words import STATUS_RANK
 from app.jobs.deliver import RATES
 from app.resources import Resources
 from app.store import outbox, text_settling
+from app.store.agent_of import agent_of_sql
 from app.store.engine import Tx, as_columns
 from app.store.leads import mark_active_sql
 from app.store.rows import columns_of
@@ -22,6 +23,20 @@ PAGES_EACH = 100
 LEADS = """
 INSERT INTO leads (tenant_id, lead_id, phone)
 SELECT $1, 'lead_' || n, '+1415555' || lpad(n::text, 4, '0') FROM generate_series(1, $2) n
+"""
+
+MANY_AGENTS = """
+WITH agents AS (
+    INSERT INTO sms_agents (tenant_id, sms_agent_id, name, webhook_url, secret)
+    SELECT $1, 'agent_' || n, 'A', 'https://agent.test', '\\x00' FROM generate_series(1, $2) n
+)
+INSERT INTO campaigns (tenant_id, campaign_id, name, sms_agent_id)
+SELECT $1, 'camp_' || n, 'C', 'agent_' || n FROM generate_series(1, $2) n
+"""
+AGENT_OF_EACH = f"""
+SELECT c.campaign_id, agent.sms_agent_id FROM campaigns c
+CROSS JOIN LATERAL ({agent_of_sql("c.tenant_id", "c.campaign_id", "false", "'+12125550100'")}) agent
+WHERE c.tenant_id = $1
 """
 
 ALL = "asked AS (SELECT $1::text AS tenant_id, 'lead_' || n AS lead_id FROM generate_series(1, $2) n)"
@@ -130,3 +145,20 @@ async def test_whose_phone_is_shared_is_found_by_keys_though_the_planner_takes_l
         active = "SELECT lead_id FROM leads WHERE tenant_id = $1 AND active_at >= now()"
         rows = await tx.fetch_rows(active, tenant.tenant_id)
     assert sorted(row["lead_id"] for row in rows) == ["lead_1", "lead_2"]
+
+
+async def test_the_agent_of_a_thread_is_found_by_keys_among_many(resources: Resources, tenant: Tenant) -> None:
+    async with resources.database.system_tx() as tx:
+        await tx.execute(MANY_AGENTS, tenant.tenant_id, OWED)
+    owner = await asyncpg.connect(resources.settings.database_url)
+    await owner.execute("ANALYZE sms_agents")
+    await owner.execute("ANALYZE campaigns")
+    await owner.close()
+    async with resources.database.system_tx(plan_now=True) as tx:
+        plan = await explained(tx, AGENT_OF_EACH, tenant.tenant_id)
+        filtered_rows = sum(n.get("Rows Removed by Filter", 0) * n["Actual Loops"] for n in plan)
+        assert filtered_rows <= OWED
+        assert reads_by_keys(plan, OWED)
+        rows = await tx.fetch_rows(AGENT_OF_EACH, tenant.tenant_id)
+    assert {row["campaign_id"][5:] for row in rows} == {row["sms_agent_id"][6:] for row in rows}
+    assert len(rows) == OWED

@@ -89,9 +89,9 @@ class Sample:
 def test_a_dataclass_names_the_columns_that_a_statement_takes() -> None:
     assert unnest_sql(Sample) == "unnest($1::text[], $2::smallint[], $3::interval[]) AS a(tenant_id, attempt, wait)"
     assert unnest_sql(Sample, first=4).startswith("unnest($4::text[], $5::smallint[]")
-    assert unnest_sql(Sample, numbered=True).endswith(" WITH ORDINALITY AS a(tenant_id, attempt, wait, i)")
+    assert unnest_sql(Sample, with_numbers=True).endswith(" WITH ORDINALITY AS a(tenant_id, attempt, wait, i)")
     assert columns_of([Sample("org_1", 1), Sample("org_2", 2, timedelta(1))]) == [
-        ["org_1", "org_2"],
-        [1, 2],
-        [None, timedelta(1)],
+        ("org_1", "org_2"),
+        (1, 2),
+        (None, timedelta(1)),
     ]

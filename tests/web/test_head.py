@@ -2,8 +2,10 @@
 
 import httpx
 import pytest
+from starlette.routing import Route
 
 from app.main import ROUTERS
+from app.web import webhooks
 from tests.makers import Tenant
 from tests.security.test_limits import raw
 from tests.service import Api
@@ -16,7 +18,7 @@ VOLATILE = {"date", "x-request-id", "set-cookie"}
 PATHS = sorted(
     {str(getattr(route, "path", "")) for router in ROUTERS for route in router.routes
      if "GET" in getattr(route, "methods", ())}
-    - {STREAM}
+    - {STREAM, *(route.path for route in webhooks.router.routes if isinstance(route, Route))}
     | {"/openapi.json", "/static/page.css", "/docs/assets/swagger-ui.css", "/nothing", "/api/none"}
 )  # fmt: skip
 

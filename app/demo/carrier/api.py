@@ -41,8 +41,8 @@ async def take_text(request: Request) -> Response:
     first_count, first_answer = FIRST_ANSWERS.get(digits, (0, RATE_LIMIT_ANSWER))
     if carrier.request_counts[reference] <= first_count:
         return _build_problem(*first_answer)
-    accepted_text = carrier.accept_text(order)
-    answer = JSONResponse({"id": accepted_text["id"], "status": "queued"}, 202)
+    accepted_order = carrier.accept_text(order)
+    answer = JSONResponse({"id": accepted_order["id"], "status": "queued"}, 202)
     match digits:
         case "0011":
             await asyncio.sleep(60)
@@ -51,7 +51,7 @@ async def take_text(request: Request) -> Response:
         case "0013" | "0016":
             return _build_problem(500, "internal", "Something broke after the text was taken.")
         case "0017":
-            carrier.start_task(carrier.report_statuses(accepted_text, "sent", "delivered"))
+            carrier.start_task(carrier.report_statuses(accepted_order, "sent", "delivered"))
             await asyncio.sleep(3)
         case "0018":
             return StreamingResponse(_drip_body(), 202)
@@ -60,20 +60,20 @@ async def take_text(request: Request) -> Response:
         case "0020":
             return HTMLResponse("<h1>It works!</h1>")
         case "0021":
-            await carrier.report_statuses(accepted_text, "delivered")
+            await carrier.report_statuses(accepted_order, "delivered")
             return answer
         case "0022":
-            carrier.start_task(carrier.report_statuses(accepted_text, "delivered", "sent"))
+            carrier.start_task(carrier.report_statuses(accepted_order, "delivered", "sent"))
         case "0023":
-            carrier.start_task(carrier.report_statuses(accepted_text, "sent", "sent", "delivered", "delivered"))
+            carrier.start_task(carrier.report_statuses(accepted_order, "sent", "sent", "delivered", "delivered"))
         case "0025":
-            carrier.start_task(carrier.report_statuses(accepted_text, "sent", "undelivered", code="unreachable"))
+            carrier.start_task(carrier.report_statuses(accepted_order, "sent", "undelivered", code="unreachable"))
         case "0026":
-            carrier.start_task(carrier.report_statuses(accepted_text, "undelivered", code="opted_out"))
+            carrier.start_task(carrier.report_statuses(accepted_order, "undelivered", code="opted_out"))
         case "0024":
             pass
         case _:
-            carrier.start_task(carrier.report_statuses(accepted_text, "sent", "delivered"))
+            carrier.start_task(carrier.report_statuses(accepted_order, "sent", "delivered"))
     return answer
 
 
@@ -101,7 +101,7 @@ async def look_up_texts(request: Request) -> Response:
     accepted_texts = [t for t in carrier.accepted.get(reference, []) if not t["to"].endswith("0016")]
     if not accepted_texts:
         carrier.denied_lookup_counts[reference] = carrier.denied_lookup_counts.get(reference, 0) + 1
-    return JSONResponse({"messages": [_describe_text(accepted_text) for accepted_text in accepted_texts]})
+    return JSONResponse({"messages": [_describe_text(accepted_order) for accepted_order in accepted_texts]})
 
 
 async def look_up_text(request: Request) -> Response:
@@ -110,16 +110,16 @@ async def look_up_text(request: Request) -> Response:
     if not _is_authorized(request, carrier):
         return _build_problem(401, "unauthorized", "The secret is wrong.")
     all_texts = itertools.chain.from_iterable(carrier.accepted.values())
-    accepted_text = next((t for t in all_texts if t["id"] == request.path_params["id"]), None)
+    accepted_order = next((t for t in all_texts if t["id"] == request.path_params["id"]), None)
     return (
-        JSONResponse(_describe_text(accepted_text))
-        if accepted_text
+        JSONResponse(_describe_text(accepted_order))
+        if accepted_order
         else _build_problem(404, "unknown", "No such text.")
     )
 
 
-def _describe_text(accepted_text: dict[str, Any]) -> dict[str, Any]:
-    return {name: accepted_text.get(name) for name in ("id", "reference", "status")}
+def _describe_text(accepted_order: dict[str, Any]) -> dict[str, Any]:
+    return {name: accepted_order.get(name) for name in ("id", "reference", "status")}
 
 
 async def list_numbers(request: Request) -> Response:

@@ -63,11 +63,11 @@ class Carrier:
 
     def accept_text(self, order: dict[str, Any]) -> dict[str, Any]:
         """Accepts a text and puts it on the lead's phone."""
-        accepted_text = {"id": self.new_id(), "status": "queued", **order}
-        self.accepted.setdefault(str(order.get("reference")), []).append(accepted_text)
+        accepted_order = {"id": self.new_id(), "status": "queued", **order}
+        self.accepted.setdefault(str(order.get("reference")), []).append(accepted_order)
         self.phones.setdefault(order["to"], []).append(
             PhoneText(
-                str(accepted_text["id"]),
+                str(accepted_order["id"]),
                 False,
                 order["from"],
                 order["text"],
@@ -76,7 +76,7 @@ class Carrier:
                 order.get("media") or [],
             )
         )
-        return accepted_text
+        return accepted_order
 
     @property
     def has_open_reports(self) -> bool:
@@ -88,22 +88,22 @@ class Carrier:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def report_statuses(self, accepted_text: dict[str, Any], *statuses: str, code: str | None = None) -> None:
+    async def report_statuses(self, accepted_order: dict[str, Any], *statuses: str, code: str | None = None) -> None:
         """Posts a receipt for each status, one after the other."""
         for status in statuses:
             await asyncio.sleep(self.receipt_delay)
-            accepted_text["status"] = status
+            accepted_order["status"] = status
             body = {
                 "type": "status",
-                "id": accepted_text["id"],
-                "reference": accepted_text.get("reference"),
-                "to": accepted_text["to"],
+                "id": accepted_order["id"],
+                "reference": accepted_order.get("reference"),
+                "to": accepted_order["to"],
                 "status": status,
                 "at": format_now(),
                 **({"code": code} if code else {}),
             }
-            if 200 <= await self.post_webhook(accepted_text["callbackUrl"], body) < 300:
-                accepted_text.setdefault("told", []).append(status)
+            if 200 <= await self.post_webhook(accepted_order["callbackUrl"], body) < 300:
+                accepted_order.setdefault("told", []).append(status)
 
     async def post_webhook(self, url: str, body: dict[str, Any]) -> int:
         """Posts a signed webhook, with retries after a 5xx or a broken connection. Returns the last

@@ -190,9 +190,9 @@ def _build_auth_headers(account: Account) -> dict[str, str]:
 
 
 def _build_match(item: Mapping[str, Any], text: OutgoingText) -> LookupMatch:
-    status, created = STATUSES.get(str(item.get("status"))), _get_created_at(item)
-    sure = created is not None and item.get("body") == text.text
-    return LookupMatch(item["sid"], status, created, _get_error_code(item), sure)
+    status, created_at = STATUSES.get(str(item.get("status"))), _get_created_at(item)
+    sure = created_at is not None and item.get("body") == text.text
+    return LookupMatch(item["sid"], status, created_at, _get_error_code(item), sure)
 
 
 def _is_other_text(item: Mapping[str, Any], text: OutgoingText, since: datetime) -> bool:

@@ -92,7 +92,7 @@ async def get(campaign_id: str, caller: ReadCaller, read: TenantRead) -> Answer[
 async def put(
     campaign_id: OwnId, body: CampaignBody, caller: ApiCaller, tx: TenantTx, response: Response
 ) -> Answer[CampaignShape]:
-    campaign, is_new = await commands.put(tx, caller, campaign_id, body.get_named_fields())
+    campaign, is_new = await commands.add_or_replace(tx, caller, campaign_id, body.get_named_fields())
     response.status_code = 201 if is_new else 200
     return Answer(data=CampaignShape.of(campaign))
 

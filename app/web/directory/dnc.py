@@ -38,7 +38,7 @@ async def get(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer[DncS
 
 @router.put("", summary="Set the channels; with sms the phone is suppressed, without it released")
 async def put(lead_id: str, body: DncBody, caller: ApiCaller, tx: TenantTx) -> Answer[DncShape]:
-    return build_answer(await commands.put(tx, caller, lead_id, body.channels, body.reason))
+    return build_answer(await commands.set_channels(tx, caller, lead_id, body.channels, body.reason))
 
 
 @router.delete("", summary="Clear all channels; an opt-out by the lead stays")
@@ -48,4 +48,4 @@ async def lift(
     tx: TenantTx,
     reason: Annotated[str | None, Query(max_length=500)] = None,
 ) -> Answer[DncShape]:
-    return build_answer(await commands.put(tx, caller, lead_id, [], reason))
+    return build_answer(await commands.set_channels(tx, caller, lead_id, [], reason))

@@ -151,7 +151,7 @@ async def get(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer[Lead
     responses={201: {"model": Answer[LeadShape], "description": "The lead is new."}},
 )
 async def put(lead_id: OwnId, body: LeadBody, caller: ApiCaller, tx: TenantTx, response: Response) -> Answer[LeadShape]:
-    lead, is_new = await commands.put(tx, caller, lead_id, body.get_named_fields())
+    lead, is_new = await commands.add_or_replace(tx, caller, lead_id, body.get_named_fields())
     response.status_code = 201 if is_new else 200
     return Answer(data=await build_shape(tx, lead))
 

@@ -16,7 +16,7 @@ from app.domain.idempotency import IdempotencyKey, ReplayedAnswer
 from app.domain.orders import Order, require_sendable
 from app.domain.outcomes import MAX_ANSWER_LENGTH, MAX_KEY_LENGTH
 from app.domain.problems import Conflict, Invalid, NotFound, Problem
-from app.domain.turns import MOST_TEXTS
+from app.domain.turns import MAX_TEXTS_PER_REPLY
 from app.domain.words import InteractionStatus
 from app.resources import Resources
 from app.store import page as store
@@ -122,7 +122,7 @@ async def _send_manual_text(
                 agent_mode=False if manual_text.agent_off else None,
                 send_at=manual_text.send_at,
             )
-            [result] = await outgoing.dispatch_texts(tx, caller, [order])
+            result = await outgoing.dispatch_text(tx, caller, order)
             answer = outgoing.unwrap_answer(result)
             await idempotency.store_data(answer, 202)
     except ReplayedAnswer as replayed_answer:
@@ -156,7 +156,7 @@ async def settle_held(
     visit: VisitPost,
     turn: Annotated[str, Form(max_length=64)],
     action: Annotated[Literal["send", "discard"], Form()],
-    text: Annotated[list[Annotated[str, Field(max_length=10_000)]] | None, Form(max_length=MOST_TEXTS)] = None,
+    text: Annotated[list[Annotated[str, Field(max_length=10_000)]] | None, Form(max_length=MAX_TEXTS_PER_REPLY)] = None,
 ) -> Response:
     """Sends the agent's held reply, perhaps edited, or discards it."""
 

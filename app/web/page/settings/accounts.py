@@ -185,17 +185,17 @@ router = build_router(PAGE)
 async def sync_numbers(admin: AdminPost, account_id: str) -> Response:
     """Syncs with the vendor, with no transaction open."""
     try:
-        synced = await vendor.sync_numbers(admin.resources, admin.caller, account_id)
+        counts = await vendor.sync_numbers(admin.resources, admin.caller, account_id)
     except Problem as problem:
         return await show_item(admin, PAGE, account_id, problem)
-    return await show_item(admin, PAGE, account_id, synced=synced)
+    return await show_item(admin, PAGE, account_id, synced=counts)
 
 
 @router.post("/{account_id}/check")
 async def check_webhooks(admin: AdminPost, account_id: str) -> Response:
     """Checks at the vendor, with no transaction open."""
     try:
-        checked = await vendor.check_webhooks(admin.resources, admin.tenant_id, account_id)
+        check = await vendor.check_webhooks(admin.resources, admin.tenant_id, account_id)
     except Problem as problem:
         return await show_item(admin, PAGE, account_id, problem)
-    return await show_item(admin, PAGE, account_id, checked=checked)
+    return await show_item(admin, PAGE, account_id, checked=check)

@@ -29,7 +29,7 @@ from app.web.page.settings.admin_request import (
 from app.web.page.settings.forms import Group, SubmittedForm
 from app.web.paging import PageParams, PageQuery
 
-Braked = TypeVar("Braked", PhoneNumber, SmsAgent)
+Pausable = TypeVar("Pausable", PhoneNumber, SmsAgent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def build_router(page: SettingsPage) -> APIRouter:
     return router
 
 
-def add_pause_routes(router: APIRouter, section: str, kind: type[Braked]) -> None:
+def add_pause_routes(router: APIRouter, section: str, kind: type[Pausable]) -> None:
     """Adds the routes that pause and resume an item."""
 
     @router.post("/{item_id}/pause")
