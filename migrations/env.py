@@ -3,6 +3,7 @@ must never stall the texts of everybody behind one slow query."""
 
 import asyncio
 import os
+import time
 from typing import Any
 
 from alembic import context
@@ -14,14 +15,18 @@ from app.store.pools import driver_url
 from app.store.schema import Table, Xid8
 
 TIMEOUTS = ("SET lock_timeout = '5s'", "SET statement_timeout = '10min'")
-ONE_AT_A_TIME = "SELECT pg_advisory_lock(7203419)"
+ONE_AT_A_TIME = "SELECT pg_try_advisory_lock(7203419)"
+SECONDS_BETWEEN_TRIES = 0.2
 
 ischema_names["xid8"] = Xid8  # or the comparison warns of a type it does not know
 
 
 def migrate(connection: Connection) -> None:
-    # The lock outlives the time-outs on purpose: a second migrator waits for the first.
-    connection.execute(text(ONE_AT_A_TIME))
+    # A second migrator waits for the first, however long that takes. It asks again and again: a
+    # transaction that waits for the lock would stop CREATE INDEX CONCURRENTLY, which waits for all.
+    while not connection.execute(text(ONE_AT_A_TIME)).scalar():
+        connection.commit()
+        time.sleep(SECONDS_BETWEEN_TRIES)
     for statement in TIMEOUTS:
         connection.execute(text(statement))
     connection.commit()
