@@ -412,8 +412,8 @@ async def test_decided_texts_are_exported_as_examples(configuration: Settings, i
         message = next(entry["messageId"] for entry in thread["transcript"] if entry["message"] == text)
         await idle_world.tenant.call("POST", f"/messages/{message}/opt-out-decision", {"optOut": is_opt_out})
     tenant = idle_world.tenant.tenant_id
-    status, out, err = await ran(configuration, "export-examples", "--tenant", tenant)
+    status, out, err = await ran(configuration, "examples", "export", "--tenant", tenant)
     assert (status, out, err) == (0, "label\ttext\nstop\twrong number\\n bye\nnone\twho is this?\n", "")
-    status, out, err = await ran(configuration, "export-examples", "--tenant", "org_none")
+    status, out, err = await ran(configuration, "examples", "export", "--tenant", "org_none")
     assert (status, out) == (1, "")
     assert "no tenant" in err

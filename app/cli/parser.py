@@ -110,8 +110,8 @@ def build_parser() -> argparse.ArgumentParser:
     add_import_options(suppressions_parser)
     suppressions_parser.add_argument("--reason")
     examples_parser = add_command(
-        commands,
-        "export-examples",
+        add_group("examples", "export what people decided"),
+        "export",
         examples.export_examples,
         "print the texts of which people decided whether they are opt-outs, as tab-separated values",
     )

@@ -27,11 +27,16 @@ INDEXES = {
 def upgrade() -> None:
     for statement in ADD_COLUMNS_SQL:
         op.execute(statement)
-    # All texts are read for an index: meanwhile new ones must not wait.
+    # All texts are read for an index: meanwhile new ones must not wait. The index itself waits for every
+    # transaction that runs, however long.
     with op.get_context().autocommit_block():
+        op.execute("SET lock_timeout = 0")
+        op.execute("SET statement_timeout = 0")
         for name, definition in INDEXES.items():
-            op.execute(f"DROP INDEX IF EXISTS {name}")
+            op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
             op.execute(f"CREATE INDEX CONCURRENTLY {name} ON messages {definition}")
+        op.execute("SET lock_timeout = '5s'")
+        op.execute("SET statement_timeout = '10min'")
 
 
 def downgrade() -> None:

@@ -183,3 +183,18 @@ async def test_what_the_lead_said_later_stands_although_the_webhook_comes_last(
     await twilio.webhook("SM3", "START")
     await twilio.webhook("SM1", "PAUSE", OptOutType="STOP")
     assert await twilio.causes() == []
+
+
+async def test_words_that_come_only_with_the_webhook_may_be_an_opt_out(twilio: Twilio) -> None:
+    twilio.wrote("MM9", "", 1)
+    await twilio.fetched()
+    assert not (await twilio.world.thread(twilio.interaction_id))["awaitsDecision"]
+    for _ in range(2):
+        await twilio.webhook("MM9", "leave me alone")
+    [text] = await twilio.texts()
+    assert (text["message"], text["possibleOptOut"], text["optOut"]) == ("leave me alone", True, None)
+    assert (await twilio.world.thread(twilio.interaction_id))["awaitsDecision"]
+    assert await twilio.turns() == []
+    path = f"/messages/{text['messageId']}/opt-out-decision"
+    await twilio.world.tenant.call("POST", path, {"optOut": False})
+    assert (await twilio.world.told(1))["message"]["combinedText"] == "leave me alone"

@@ -110,6 +110,19 @@ async def test_what_the_agent_has_is_not_handed_over_again(world: World) -> None
     assert words_told(world) == [["How much is it?"], ["leave me alone"]]
 
 
+async def test_a_reply_that_has_not_left_is_not_sent_after_an_unclear_text(world: World) -> None:
+    await world.tenant.call("PATCH", f"/sms-agents/{world.smsagent['smsAgentId']}", {"replyDelayMs": 3000})
+    thread = (await world.send(agentMode=True))["interactionId"]
+    world.agent.answers = [(200, {"reply": "Not too much."})]
+    await world.text("How much is it?")
+    [reply] = (await world.turn_is(thread, "replied"))["reply"]["messageIds"]
+    await world.text("leave me alone")
+    await world.status_is(reply, "cancelled")
+    await decide(world, (await entry_of(world, thread, "leave me alone"))["messageId"], False)
+    assert (await world.told(2))["message"]["combinedText"] == "leave me alone"
+    assert "Not too much." not in world.carrier.received(world.phone)
+
+
 async def test_all_unclear_texts_of_a_thread_must_be_decided(world: World) -> None:
     thread = (await world.send(agentMode=True))["interactionId"]
     for text in ("wrong number", "who is this?"):

@@ -122,7 +122,8 @@ def texts(tenant: Tenant, lead: Data, sent: Data, kinds: Sequence[tuple[str, ...
     """One of each (role, source, status); what else may be in it changes in steps of its own."""
     media, words = cycle(MEDIA), cycle(["Words", "", " \n "])
     errors = cycle([(None, None), ("NOT_TAKEN", None), (None, "In words."), ("30003", "In words.")])
-    actors, flags = cycle([None, "key_gone", "user_gone", "lead"]), cycle([False, True, True])
+    actors, flags = cycle([None, "key_gone", "user_gone", "lead"]), cycle([False, True, True, False, True])
+    decisions = cycle([None, None, False, True])
     made: list[Data] = []
     for role, source, status in kinds:
         code, message = next(errors)
@@ -131,7 +132,8 @@ def texts(tenant: Tenant, lead: Data, sent: Data, kinds: Sequence[tuple[str, ...
             "interaction_id": sent["interactionId"], "lead_id": lead["leadId"], "role": role,
             "source": source, "status": status, "text": next(words), "media": next(media),
             "error_code": code, "error_message": message, "actor": next(actors),
-            "late": next(flags), "possible_opt_out": next(flags), "created_at": at(-len(made)),
+            "late": next(flags), "possible_opt_out": next(flags),
+            "opt_out": next(decisions), "awaits_decision": next(flags), "created_at": at(-len(made)),
             "seq": None, "turn_id": next(actors) and "turn_gone",
         })  # fmt: skip
     return made

@@ -151,6 +151,16 @@ GENERAL = {
 }
 
 
+async def test_a_form_from_before_a_choice_was_added_leaves_it_as_it_is(sam: Browser, tenant: Tenant) -> None:
+    await tenant.call("PATCH", "/settings", {"possibleOptOut": "forward"})
+    page = await sam.page("/settings/general")
+    assert '<option value="forward" selected>' in page
+    assert (await sam.submit(page, "/settings/general", **GENERAL)).status_code == 303
+    assert (await tenant.call("GET", "/settings"))["possibleOptOut"] == "forward"
+    await sam.submit(page, "/settings/general", **GENERAL, possibleOptOut="hold")
+    assert (await tenant.call("GET", "/settings"))["possibleOptOut"] == "hold"
+
+
 async def test_general_settings_are_those_of_the_api(sam: Browser, tenant: Tenant) -> None:
     page = await sam.page("/settings/general")
     assert value(page, "quietHours.start") == "08:00"

@@ -63,7 +63,7 @@ TURN_WORDS = {
 REFUSAL_WORDS = {
     "STALE_TURN": "The lead had written again.",
     "TURN_CLOSED": "The turn was already closed.",
-    "TURN_CANCELLED": "A person had taken over, or the agent was switched off.",
+    "TURN_CANCELLED": "A person had taken over, the agent was switched off, or the lead may have opted out.",
     "NO_OPEN_TURN": "No turn was waiting for a reply.",
     "DNC_BLOCKED": "The lead may not be texted.",
     "VALIDATION_ERROR": "The answer could not be read.",

@@ -100,6 +100,8 @@ class SubmittedForm:
             typed_value = _get_typed_value(field, self.data)
             if field.kind == "secret" and not typed_value:
                 continue
+            if field.kind == "choice" and field.required and field.name not in self.data:
+                continue  # a select box always sends its value: the page was loaded before there was this one
             *parents, last = field.name.split(".")
             target = plain_values
             for step in parents:
