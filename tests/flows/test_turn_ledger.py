@@ -212,15 +212,7 @@ class Story:
         async def happen(told: Data) -> None:
             self.world.agent.meanwhile = None
             thinking.append(told["turn"]["turnId"])
-            match meanwhile:
-                case "text" | "stop":
-                    await self._text(meanwhile)
-                case "reply":
-                    await self._reply("reply")
-                case "manual":
-                    await self._manual()
-                case "off":
-                    await self._switch(False)
+            await self._happen(meanwhile, told)
 
         before = await self._notes()
         self.world.agent.meanwhile = happen
@@ -251,27 +243,31 @@ class Story:
     async def _think(self, meanwhile: str, end: str) -> None:
         async def happen(told: Data) -> None:
             self.world.agent.meanwhile = None
-            match meanwhile:
-                case "text" | "stop":
-                    await self._text(meanwhile)
-                case "reply":
-                    await self._reply("reply")
-                case "manual":
-                    await self._manual()
-                case "off":
-                    await self._switch(False)
-                case "give":
-                    turn_id = told["turn"]["turnId"]
-                    outcome = {"status": "completed", "summary": f"Early {turn_id}"}
-                    path = f"/turns/{turn_id}/outcome"
-                    if (await self.world.tenant.ask("POST", path, outcome)).status_code == 200:
-                        self.given.append((turn_id, outcome["summary"]))
-                case "correct":
-                    await self._correct()
+            await self._happen(meanwhile, told)
 
         self.world.agent.meanwhile = happen
         await self._end(end)
         self.world.agent.meanwhile = None
+
+    async def _happen(self, meanwhile: str, told: Data) -> None:
+        """What happens while the agent thinks."""
+        match meanwhile:
+            case "text" | "stop":
+                await self._text(meanwhile)
+            case "reply":
+                await self._reply("reply")
+            case "manual":
+                await self._manual()
+            case "off":
+                await self._switch(False)
+            case "give":
+                turn_id = told["turn"]["turnId"]
+                outcome = {"status": "completed", "summary": f"Early {turn_id}"}
+                path = f"/turns/{turn_id}/outcome"
+                if (await self.world.tenant.ask("POST", path, outcome)).status_code == 200:
+                    self.given.append((turn_id, outcome["summary"]))
+            case "correct":
+                await self._correct()
 
     async def _give(self, which: str) -> None:
         """An outcome through the API is answered by what its turn is."""
