@@ -1,7 +1,8 @@
 """The demo agent: a real HTTP server with a few rules that qualify a lead.
 
 It checks the signature (Standard Webhooks), sees in the transcript what it has asked already, and
-replies through the API or in its answer to the webhook.
+replies through the API or in its answer to the webhook. It records the lead's answers, and when it has
+all of them, whether the lead is qualified.
 """
 
 import asyncio
@@ -28,6 +29,8 @@ from app.demo.data import Demo, split_address
 MAX_SIGNATURE_AGE = 300
 TIMESTAMP = re.compile(r"[0-9]{1,12}")
 PERSON_WISH = re.compile(r"\b(human|person|somebody|someone real|real agent|call me)\b", re.I)
+NO_ANSWER = re.compile(r"\b(no|nope|not|rent|renting)\b", re.I)
+MAX_SUMMARY_LENGTH = 1000
 FACT_ANSWERS = (
     (re.compile(r"\b(own|owner|rent)\b.*\?", re.I), "Yes, the roof has to be yours."),
     (
@@ -39,7 +42,7 @@ FACT_ANSWERS = (
 
 
 def compose_answer(payload: dict[str, Any]) -> dict[str, Any]:
-    """The answer to a turn's payload: `{"reply"}` or `{"handoff", "reason"}`."""
+    """The answer to a turn's payload: `{"handoff", "reason"}`, or `{"reply"}` with the outcome so far."""
     lead_text = payload["message"]["combinedText"]
     if PERSON_WISH.search(lead_text):
         return {"handoff": True, "reason": "the lead asked for a person"}
@@ -53,7 +56,27 @@ def compose_answer(payload: dict[str, Any]) -> dict[str, Any]:
         parts.append(open_questions[0])
     elif not parts:
         parts.append(f"Thank you, {name}, that is all I need. A colleague will be in touch.")
-    return {"reply": " ".join(parts)}
+    return {"reply": " ".join(parts)} | find_outcome(payload, own_texts)
+
+
+def find_outcome(payload: dict[str, Any], own_texts: list[str]) -> dict[str, Any]:
+    """What this turn brings: `answers` to the question that was asked last, and with the last answer
+    `status` and `summary`. Empty: nothing."""
+    questionnaire = payload["questionnaire"]
+    asked_entry = next(
+        (q for q in questionnaire["informationToCollect"] if q["question"] in "".join(own_texts[-1:])), None
+    )
+    answering_texts = [text for text in payload["message"].get("messages", []) if "?" not in text["text"]]
+    if not asked_entry or not answering_texts:
+        return {}
+    answer = {"key": asked_entry["key"], "answer": answering_texts[-1]["text"]}
+    outcome: dict[str, Any] = {"answers": [answer | {"messageId": answering_texts[-1]["messageId"]}]}
+    if len(questionnaire["informationToCollect"]) > 1:
+        return outcome
+    facts = [*questionnaire["knownInformation"], {**asked_entry, **answer}]
+    is_unfit = any(fact["key"] == "homeowner" and NO_ANSWER.search(fact["answer"]) for fact in facts)
+    summary = " ".join(f"{fact['question']} {fact['answer']}" for fact in facts)[:MAX_SUMMARY_LENGTH]
+    return outcome | {"status": "disqualified" if is_unfit else "qualified", "summary": summary}
 
 
 def is_genuine(secret: str, headers: Any, body: bytes) -> bool:
@@ -94,27 +117,35 @@ class Agent:
         answer = compose_answer(payload)
         if self._api_key is None or "reply" not in answer:
             return JSONResponse(answer)
-        task = asyncio.create_task(self._send_reply(payload, answer["reply"]))
+        task = asyncio.create_task(self._send_answer(payload, answer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return Response(status_code=202)
 
-    async def _send_reply(self, payload: dict[str, Any], text: str) -> None:
+    async def _send_answer(self, payload: dict[str, Any], answer: dict[str, Any]) -> None:
+        """Sends the reply, then the outcome: an outcome alone would close the turn."""
+        turn_id = payload["turn"]["turnId"]
         reply = {
             "leadId": payload["lead"]["leadId"],
-            "message": text,
+            "message": answer["reply"],
             "source": "sms_agent",
-            "turnId": payload["turn"]["turnId"],
+            "turnId": turn_id,
         }
+        outcome = {name: value for name, value in answer.items() if name != "reply"}
+        await self._post("/api/v1/sms/send", reply)
+        if outcome:
+            await self._post(f"/api/v1/turns/{turn_id}/outcome", outcome)
+
+    async def _post(self, path: str, body: dict[str, Any]) -> None:
         headers = {"X-API-Key": self._api_key or ""}
         for wait in (0.0, 0.5, 2.0):
             await asyncio.sleep(wait)
             try:
-                answer = await self._api.post("/api/v1/sms/send", json=reply, headers=headers)
+                answer = await self._api.post(path, json=body, headers=headers)
             except httpx.TransportError:
                 continue
             if answer.status_code < 500:
-                return  # sent, or refused: another attempt would not help
+                return  # taken, or refused: another attempt would not help
 
 
 async def answer_health(_: Request) -> Response:

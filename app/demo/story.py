@@ -6,11 +6,13 @@ the story ends with a message and a non-zero exit status.
 
 import base64
 import hmac
+import json
 import re
 import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -59,10 +61,11 @@ class Story:
         for text in ("Hi!", "yes, I have a question", "do I need to own my home?"):
             self._text_as_lead(text)
             time.sleep(0.3)
-        turn_record = self._wait_for("the agent's answer", self._find_answered_turn)
-        if len(turn_record["messages"]) != 3:
-            raise StalledStory(f"the turn has {len(turn_record['messages'])} texts and not 3")
+        turn = self._wait_for("the agent's answer", lambda: self._find_answered_turn(1))
+        if len(turn["messages"]) != 3:
+            raise StalledStory(f"the turn has {len(turn['messages'])} texts and not 3")
         self._wait_for("the answer's delivery", lambda: self._is_last_status("sms_agent", "delivered"))
+        self._qualify()
         self._print_line("She also writes to the Twilio number: a signed webhook, posted twice.")
         self._post_twilio_inbound()
         self._print_line("A person takes over on the Conversations page.")
@@ -74,6 +77,35 @@ class Story:
         self._expect_refusal("Just one more thing…")
         self._print_new_entries()
         self._print_line("After STOP nothing goes out. The end.")
+
+    def _qualify(self) -> None:
+        """The lead answers both questions; checks what the agent made of it."""
+        self._print_line("She answers the agent's two questions; it records what she says.")
+        said = {"homeowner": "Yes, I own it", "bill": "About 180 dollars"}
+        for number, text in enumerate(said.values(), start=2):
+            self._text_as_lead(text)
+            turn = self._wait_for("the agent's next answer", partial(self._find_answered_turn, number))
+        known_keys = [
+            item["key"] for item in json.loads(turn["attempts"][0]["requestBody"])["questionnaire"]["knownInformation"]
+        ]
+        if known_keys != ["homeowner"]:
+            raise StalledStory(f"the last payload lists {known_keys} as known, and not the first answer")
+        interaction = self._wait_for("the outcome", lambda: self._find_interaction("qualified"))
+        texts = {entry["messageId"]: entry["message"] for entry in interaction["transcript"]}
+        answers = self._api.call("GET", f"/leads/{self._lead_id}/export")["answers"]
+        found = {
+            answer["key"]: answer["answer"] for answer in answers if texts.get(answer["messageId"]) == answer["answer"]
+        }
+        if found != said or not interaction["summary"]:
+            raise StalledStory(f"the outcome has the answers {found} and the summary {interaction['summary']!r}")
+        self._print_line(f"The conversation ends in an outcome: {interaction['status']}.")
+        print(f"  summary: {interaction['summary']}")
+        for answer in answers:
+            print(f"  {answer['key']}: {answer['answer']}  (from {answer['messageId']}, by {answer['author']})")
+
+    def _find_interaction(self, status: str) -> dict[str, Any] | None:
+        interaction = self._get_interaction()
+        return interaction if interaction["status"] == status else None
 
     def _print_line(self, line: str) -> None:
         self._print_new_entries()
@@ -112,9 +144,11 @@ class Story:
     def _get_interaction(self) -> dict[str, Any]:
         return self._api.call("GET", f"/interactions/{self._thread_id}")
 
-    def _find_answered_turn(self) -> dict[str, Any] | None:
-        records = self._api.call("GET", f"/interactions/{self._thread_id}/turns")["turns"]
-        return next((record for record in records if record["state"] == "replied"), None)
+    def _find_answered_turn(self, number: int) -> dict[str, Any] | None:
+        """The newest turn, when this number of turns was answered."""
+        turns = self._api.call("GET", f"/interactions/{self._thread_id}/turns")["turns"]
+        answered_turns = [turn for turn in turns if turn["state"] == "replied"]
+        return answered_turns[0] if len(answered_turns) >= number else None
 
     def _is_last_status(self, source: str, status: str) -> bool:
         entries = self._get_interaction()["transcript"]

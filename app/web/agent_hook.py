@@ -13,7 +13,7 @@ from app.domain.outcomes import MAX_ANSWERS
 from app.domain.turns import MAX_TEXTS_PER_REPLY
 from app.domain.words import InteractionStatus
 from app.web.envelope import Out
-from app.web.turns import AnswerBody, LeadStatus, Note, Summary
+from app.web.outcomes import AnswerBody, LeadStatus, Note, Summary
 
 webhooks = APIRouter()
 

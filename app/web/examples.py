@@ -67,7 +67,7 @@ EXAMPLE_BODIES: dict[str, dict[str, Any]] = {
     "interactions-patch": {"status": "qualified", "agentMode": False},
     "interactions-mark-read": {"throughSeq": 12},
     "turns-settle-held": {"action": "send", "texts": ["Yes, Tuesday at five works."]},
-    "turns-give-outcome": {
+    "outcomes-give": {
         "status": "qualified",
         "summary": "Jane owns her home and pays about 120 dollars a month.",
         "answers": [{"key": "owner", "answer": "yes", "messageId": MESSAGE}],

@@ -52,6 +52,7 @@ EXTRA_REFUSALS: dict[str, Sequence[type[p.Problem]]] = {
     ),
     "sms-cancel": (p.NotCancellable,),
     "interactions-patch": (p.SuppressionActive,),
+    "outcomes-give": (p.DncBlocked, p.NoOpenTurn, p.StaleTurn, p.TurnClosed, p.TurnCancelled),
     "turns-settle-held": (p.NotHeld, p.DncBlocked, p.MissingPhoneNumber),
     "leads-add": (p.AlreadyExists,),
     "leads-remove": (p.InUse,),

@@ -4,38 +4,24 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from pydantic import Field
 from pydantic_core import to_json
 
 from app.agents import webhook
 from app.agents.payload import build_sample
 from app.calls import agents
-from app.commands import dry_turns, held_replies, outcomes
+from app.commands import dry_turns, held_replies
 from app.commands.directory import require_found, require_url
-from app.domain.outcomes import (
-    MAX_ANSWER_LENGTH,
-    MAX_ANSWERS,
-    MAX_ID_LENGTH,
-    MAX_KEY_LENGTH,
-    MAX_LEAD_STATUS_LENGTH,
-    MAX_NOTE_LENGTH,
-    MAX_SUMMARY_LENGTH,
-    OUTCOME_FIELDS,
-    GivenAnswer,
-    Outcome,
-)
 from app.domain.problems import Invalid, NotFound
 from app.domain.turns import MAX_TEXTS_PER_REPLY
-from app.domain.words import InteractionStatus
 from app.resources import Resources
 from app.store import directory, turns
 from app.store.dry_turns import DryTurn
 from app.store.schema import SmsAgent
 from app.store.turns import TurnAttempt, TurnRecord
-from app.web.dependencies import ApiCaller, AppResources, ReplyCaller, TenantRead, TurnsCaller
+from app.web.dependencies import ApiCaller, AppResources, TenantRead, TurnsCaller
 from app.web.envelope import Answer, Body, Out, SendableText
-from app.web.idempotency import Key, build_key, claim_key
 from app.web.interactions import find_interaction
 from app.web.paging import PageParams
 
@@ -160,61 +146,6 @@ async def one(turn_id: str, caller: TurnsCaller, read: TenantRead) -> Answer[Tur
     if not records:
         raise NotFound
     return Answer(data=build_shape(records[0], attempts.get(turn_id, [])))
-
-
-Summary = Annotated[str, Field(min_length=1, max_length=MAX_SUMMARY_LENGTH, pattern=r"\S")]
-Note = Annotated[str, Field(min_length=1, max_length=MAX_NOTE_LENGTH, pattern=r"\S")]
-LeadStatus = Annotated[str, Field(min_length=1, max_length=MAX_LEAD_STATUS_LENGTH, pattern=r"\S")]
-
-
-class AnswerBody(Body):
-    key: Annotated[str, Field(min_length=1, max_length=MAX_KEY_LENGTH, pattern=r"\S")]
-    """The key of a question of the lead's or the campaign's questionnaire."""
-    answer: Annotated[str, Field(min_length=1, max_length=MAX_ANSWER_LENGTH, pattern=r"\S")]
-    message_id: Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)] | None = None
-    """The lead's text that contains the answer."""
-
-
-class OutcomeBody(Body):
-    """At least one field."""
-
-    status: InteractionStatus | None = None
-    """The thread's new status. `dnc` is the lead's wish to get no more texts: it suppresses the phone."""
-    summary: Summary | None = None
-    answers: Annotated[list[AnswerBody], Field(max_length=MAX_ANSWERS)] | None = None
-    lead_status: LeadStatus | None = None
-    """The lead's new status, in the words of your own system."""
-    note: Note | None = None
-    """A note in the thread for people. It is sent to nobody."""
-
-    def build_outcome(self) -> Outcome:
-        """Raises `Invalid` if nothing is given."""
-        answers = tuple(GivenAnswer(item.key, item.answer, item.message_id) for item in self.answers or ())
-        outcome = Outcome(self.status, self.summary, answers, self.lead_status, self.note)
-        if not outcome:
-            raise Invalid(details=[f"status: at least one of {', '.join(OUTCOME_FIELDS)} is needed"])
-        return outcome
-
-
-@router.post("/turns/{turn_id}/outcome", summary="Say what a conversation came to")
-async def give_outcome(
-    request: Request, turn_id: str, body: OutcomeBody, caller: ReplyCaller, resources: AppResources, key: Key = None
-) -> Answer[TurnShape]:
-    """One outcome for each turn; the same one again is answered as the first time. An open turn is
-    closed by it; an answered one may get it until the next turn is handed over. The outcome of a
-    replay, shadow or test turn is only kept."""
-    outcome = body.build_outcome()
-    idempotency_key = await build_key(request, f"POST {request.url.path}", key)
-    # Not a dependency: a refusal writes rows, too, and they must be committed.
-    async with resources.database.system_tx() as tx:
-        idempotency = await claim_key(tx, caller.tenant_id, idempotency_key)
-        problem = await outcomes.accept_api_outcome(tx, caller, turn_id, outcome)
-        if problem is None:
-            records, attempts = await turns.list_page(tx, caller.tenant_id, None, turn_id, None, None, 1)
-            answer = Answer[TurnShape](data=build_shape(records[0], attempts.get(turn_id, [])))
-            return await idempotency.store_answer(answer, 200)
-        await idempotency.free_key()
-    raise problem
 
 
 class HeldBody(Body):

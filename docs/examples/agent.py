@@ -27,6 +27,13 @@ def answer(turn):
     text, name = turn["message"]["combinedText"], turn["lead"]["firstName"] or "there"
     if "human" in text.lower():
         return {"reply": "A colleague will write to you.", "handoff": True, "reason": "asked"}
+    if "not interested" in text.lower():
+        return {"reply": "Thanks for telling us!", "status": "disqualified", "summary": text[:1000]}
+    open_questions = turn["questionnaire"]["informationToCollect"]
+    if open_questions and text.lower().startswith("my answer:"):
+        answer = {"key": open_questions[0]["key"], "answer": text[10:].strip() or "none"}
+        answer["messageId"] = turn["message"]["messages"][-1]["messageId"]
+        return {"reply": "Noted!", "status": "qualified", "answers": [answer]}
     return {"reply": f"Hi {name}, you wrote: {text}"}
 
 

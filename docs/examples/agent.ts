@@ -3,8 +3,15 @@ import { createHmac, timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
 import type { IncomingHttpHeaders } from "node:http";
 
-type Turn = { message: { combinedText: string }; lead: { firstName: string | null } };
-type Answer = { reply?: string; handoff?: boolean; reason?: string };
+type Turn = {
+  message: { combinedText: string; messages: { messageId: string }[] };
+  lead: { firstName: string | null };
+  questionnaire: { informationToCollect: { key: string }[] };
+};
+type Answer = {
+  reply?: string; handoff?: boolean; reason?: string; status?: string; summary?: string;
+  answers?: { key: string; answer: string; messageId?: string }[];
+};
 
 const key = Buffer.from((process.env.AGENT_SECRET ?? "").replace("whsec_", ""), "base64");
 
@@ -23,6 +30,14 @@ function answer(turn: Turn): Answer {
   const text = turn.message.combinedText;
   if (text.toLowerCase().includes("human"))
     return { reply: "A colleague will write to you.", handoff: true, reason: "asked" };
+  if (text.toLowerCase().includes("not interested"))
+    return { reply: "Thanks for telling us!", status: "disqualified", summary: text.slice(0, 1000) };
+  const [question] = turn.questionnaire.informationToCollect;
+  if (question && text.toLowerCase().startsWith("my answer:")) {
+    const { messageId } = turn.message.messages[turn.message.messages.length - 1];
+    const answer = { key: question.key, answer: text.slice(10).trim() || "none", messageId };
+    return { reply: "Noted!", status: "qualified", answers: [answer] };
+  }
   return { reply: `Hi ${turn.lead.firstName ?? "there"}, you wrote: ${text}` };
 }
 

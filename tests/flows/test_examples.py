@@ -22,6 +22,7 @@ EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 RUNS_TYPESCRIPT = (22, 18)
 """From this version on Node runs TypeScript as it is."""
 TYPES = (
+    (r"^type \w+ = \{\n.*?^\};\n", ""),
     (r"^(import )?type .*;\n", ""),
     (r"(\w+): (IncomingHttpHeaders|Buffer|Turn)\b", r"\1"),
     (r"\): (boolean|Answer) \{", ") {"),
@@ -43,7 +44,7 @@ def typescript(folder: Path) -> list[str]:
         return [node, str(EXAMPLES / "agent.ts")]
     text = (EXAMPLES / "agent.ts").read_text()
     for pattern, instead in TYPES:
-        text = re.sub(pattern, instead, text, flags=re.M)
+        text = re.sub(pattern, instead, text, flags=re.M | re.S if pattern.startswith(r"^type") else re.M)
     (folder / "agent.mjs").write_text(text)
     return [node, str(folder / "agent.mjs")]
 
@@ -102,6 +103,23 @@ async def test_it_hands_over_to_a_person_who_is_asked_for(world: World, example:
         return thread["status"] == "follow_up" and not thread["sms"]["agentMode"]
 
     await until(handed_over)
+
+
+async def test_it_says_what_the_conversation_came_to(world: World, example: Data) -> None:
+    sent = await world.send("Hi Jane", agentMode=True)
+    await world.text("My answer: 120")
+    turn = await world.turn_is(sent["interactionId"], "replied")
+    text = turn["messages"][0]["messageId"]
+    assert turn["outcome"]["answers"] == [{"key": "bill", "answer": "120", "messageId": text}]
+    assert (await world.thread(sent["interactionId"]))["status"] == "qualified"
+    await world.text("Sorry, not interested")
+    turn = await world.turn_is(sent["interactionId"], "replied")
+
+    async def is_summarized() -> bool:
+        shown = await world.thread(sent["interactionId"])
+        return (shown["status"], shown["summary"]) == ("disqualified", "Sorry, not interested")
+
+    await until(is_summarized)
 
 
 async def test_it_passes_the_test_of_the_settings(world: World, example: Data) -> None:

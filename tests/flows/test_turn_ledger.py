@@ -1,5 +1,6 @@
 """The ledger of turns holds whatever happens in whatever order: arrivals, repeats, slow and
-failing agents, replies on time and late, hand-offs, people who write, switches, STOP and START."""
+failing agents, replies on time and late, hand-offs, outcomes, people who write and correct answers,
+switches, STOP and START."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ import httpx
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from app.commands import outgoing, receive
+from app.commands import answers, outgoing, receive
 from app.commands.receive import InboundPost
 from app.domain import ids
 from app.domain.callers import Caller
@@ -17,10 +18,11 @@ from app.domain.orders import Order
 from app.jobs.deliver import Delivery
 from app.jobs.forward import Forwarding
 from app.resources import Resources
+from app.store import interactions
 from tests.makers import Data, phone
 from tests.world import World
 
-CLOSED = {"replied", "declined", "handed_off", "expired", "failed"}
+CLOSED = {"replied", "declined", "concluded", "handed_off", "expired", "failed"}
 OPEN = {"collecting", "delivering", "awaiting_reply"}
 HEARD = {
     "silent": (200, {}),
@@ -35,6 +37,21 @@ HEARD = {
     "busy": (503, {}),
     "wrong": (200, ["what"]),
 }
+ENDS: dict[str, Data] = {
+    "outcome": {},
+    "reply and outcome": {"reply": "Inline"},
+    "decline and outcome": {"replies": []},
+    "blank and outcome": {"reply": " "},
+    "handoff and outcome": {"handoff": True, "reason": "a hard one"},
+    "bad outcome": {"leadStatus": 5},
+}
+"""What stands beside an outcome in the webhook's answer."""
+THINKING = [
+    f"{meanwhile} before {end}"
+    for meanwhile in ("text", "reply", "manual", "off", "stop", "give", "correct")
+    for end in ENDS
+]
+"""What happens while the agent thinks, and the outcome that it gives then."""
 WISHES = [
     f"{meanwhile} then {wish}"
     for meanwhile in ("nothing", "text", "reply", "manual", "off", "stop")
@@ -47,6 +64,8 @@ STEPS = st.lists(
         st.sampled_from(["silent"] * 4 + [*HEARD]),
         st.sampled_from(WISHES),
         st.sampled_from(["reply", "reply", "same reply", "older reply", "unnamed reply"]),
+        st.sampled_from([*ENDS, *THINKING]),
+        st.sampled_from(["give", "give", "give again", "give older", "correct"]),
         st.sampled_from(["deliver", "deliver", "expire"]),
     ),
     max_size=30,
@@ -70,6 +89,14 @@ class Story:
     context: set[str] = field(default_factory=set)
     """Texts that no turn may hold."""
     answers: Counter[int | str] = field(default_factory=Counter)
+    given: list[tuple[str, str]] = field(default_factory=list)
+    """The turn and the summary of each outcome; each summary is another one."""
+    accepted: list[str] = field(default_factory=list)
+    """The summaries that had an effect, in order."""
+    overtaken: set[str] = field(default_factory=set)
+    """Turns after whose hand-over a person wrote."""
+    corrected: str | None = None
+    """What a person answered for the lead."""
 
     async def play(self, steps: list[str]) -> None:
         sent = await self._send("Hi", agentMode=True)
@@ -92,6 +119,14 @@ class Story:
                     await self._deliver()
                 case "reply" | "same reply" | "older reply":
                     await self._reply(step)
+                case "give" | "give again" | "give older":
+                    await self._give(step)
+                case "correct":
+                    await self._correct()
+                case end if end in ENDS:
+                    await self._end(end)
+                case thinking if thinking in THINKING:
+                    await self._think(*thinking.split(" before "))
                 case "unnamed reply":
                     await self._answered(await self._send("Unnamed", source="sms_agent"))
                 case wish if wish in WISHES:
@@ -138,6 +173,7 @@ class Story:
         async with self.resources.database.system_tx() as tx:
             await outgoing.dispatch_text(tx, person, order)
         if not self.stopped:
+            self.overtaken |= {turn["turnId"] for turn in await self._turns() if turn["handedOverAt"]}
             assert not [turn for turn in await self._turns() if turn["state"] in OPEN]
 
     async def _switch(self, on: bool) -> None:
@@ -176,15 +212,7 @@ class Story:
         async def happen(told: Data) -> None:
             self.world.agent.meanwhile = None
             thinking.append(told["turn"]["turnId"])
-            match meanwhile:
-                case "text" | "stop":
-                    await self._text(meanwhile)
-                case "reply":
-                    await self._reply("reply")
-                case "manual":
-                    await self._manual()
-                case "off":
-                    await self._switch(False)
+            await self._happen(meanwhile, told)
 
         before = await self._notes()
         self.world.agent.meanwhile = happen
@@ -198,6 +226,88 @@ class Story:
                 assert ("the agent handed off" in turn["reason"]) == obeyed
                 assert len(vain) == (not obeyed)
                 assert not (obeyed and self.on)
+
+    def _outcome(self) -> Data:
+        summary = f"Summary {len(self.given)}"
+        return {"status": "qualified", "summary": summary, "answers": [{"key": "bill", "answer": summary}]}
+
+    async def _end(self, end: str) -> None:
+        """The agent gives an outcome in its answer to the webhook, if a turn is due."""
+        outcome, told = self._outcome(), len(self.world.agent.told)
+        self.world.agent.answers = [(200, outcome | ENDS[end])]
+        await self._due("collecting", "delivering")
+        await self._look()
+        self.world.agent.answers = []
+        self.given += [(one["turn"]["turnId"], outcome["summary"]) for one in self.world.agent.told[told:]]
+
+    async def _think(self, meanwhile: str, end: str) -> None:
+        async def happen(told: Data) -> None:
+            self.world.agent.meanwhile = None
+            await self._happen(meanwhile, told)
+
+        self.world.agent.meanwhile = happen
+        await self._end(end)
+        self.world.agent.meanwhile = None
+
+    async def _happen(self, meanwhile: str, told: Data) -> None:
+        """What happens while the agent thinks."""
+        match meanwhile:
+            case "text" | "stop":
+                await self._text(meanwhile)
+            case "reply":
+                await self._reply("reply")
+            case "manual":
+                await self._manual()
+            case "off":
+                await self._switch(False)
+            case "give":
+                turn_id = told["turn"]["turnId"]
+                outcome = {"status": "completed", "summary": f"Early {turn_id}"}
+                path = f"/turns/{turn_id}/outcome"
+                if (await self.world.tenant.ask("POST", path, outcome)).status_code == 200:
+                    self.given.append((turn_id, outcome["summary"]))
+            case "correct":
+                await self._correct()
+
+    async def _give(self, which: str) -> None:
+        """An outcome through the API is answered by what its turn is."""
+        turns = await self._turns()
+        handed = [turn for turn in turns if turn["handedOverAt"]]
+        if len(handed) < (2 if which == "give older" else 1):
+            return
+        turn = handed[-2 if which == "give older" else -1]
+        outcome, is_repeat = self._outcome(), False
+        if which == "give again" and turn["outcome"] and turn["outcome"]["by"] == "api":
+            outcome = {name: turn["outcome"][name] for name in ("status", "summary")}
+            if turn["outcome"]["answers"]:
+                outcome["answers"] = [{"key": "bill", "answer": outcome["summary"]}]
+            is_repeat = True
+        expected = 200 if is_repeat else self._expected_outcome(turn, handed)
+        answer = await self.world.tenant.ask("POST", f"/turns/{turn['turnId']}/outcome", outcome)
+        error = answer.json().get("error")
+        assert (error["code"] if error else answer.status_code) == expected, (which, turn)
+        if not is_repeat:
+            self.given.append((turn["turnId"], outcome["summary"]))
+
+    def _expected_outcome(self, turn: Data, handed: list[Data]) -> int | str:
+        if self.stopped:
+            return "DNC_BLOCKED"
+        if turn["state"] == "cancelled":
+            return "TURN_CANCELLED"
+        if turn["outcome"]:
+            return "TURN_CLOSED"
+        if turn["turnId"] in self.overtaken or (not self.on and "handed off" not in turn["reason"]):
+            return "TURN_CANCELLED"
+        return "STALE_TURN" if turn["state"] == "superseded" or turn is not handed[-1] else 200
+
+    async def _correct(self) -> None:
+        self.corrected = f"By hand {len(self.given)}"
+        tenant_id = self.world.tenant.tenant_id
+        person = Caller(tenant_id, "user_1", "person", "api")
+        async with self.resources.database.tenant_tx(tenant_id) as tx:
+            thread = await interactions.get(tx, tenant_id, self.thread)
+            assert thread
+            await answers.correct_answer(tx, person, thread, "bill", self.corrected)
 
     async def _notes(self) -> int:
         """How often the agent handed over."""
@@ -261,6 +371,7 @@ class Story:
             assert said == (turn["state"] == "replied") or (said and turn["state"] == "handed_off")
         self._every_text_has_one_turn(turns)
         self._every_reply_has_one_turn(turns, transcript)
+        await self._every_outcome_is_carried_out_or_told(turns)
 
     def _every_text_has_one_turn(self, turns: list[Data]) -> None:
         final = Counter(text["messageId"] for turn in turns if not turn["movedTo"] for text in turn["messages"])
@@ -284,6 +395,24 @@ class Story:
         for text in ("Inline", "One", "Two", "The same", "Unnamed"):
             assert received[text] <= sent[text]
 
+    async def _every_outcome_is_carried_out_or_told(self, turns: list[Data]) -> None:
+        by_id = {turn["turnId"]: turn for turn in turns}
+        for turn_id, summary in self.given:
+            turn = by_id[turn_id]
+            is_accepted = bool(turn["outcome"] and turn["outcome"]["summary"] == summary)
+            told = [one for one in turn["refused"] if one.get("outcome", {}).get("summary") == summary]
+            assert is_accepted + len(told) == 1, (summary, turn)
+            if is_accepted and summary not in self.accepted:
+                self.accepted.append(summary)
+        given = {summary for _, summary in self.given}
+        assert {turn["outcome"]["summary"] for turn in turns if turn["outcome"]} <= given
+        shown = await self.world.thread(self.thread)
+        assert shown["summary"] == (self.accepted[-1] if self.accepted else None)
+        lead = await self.world.tenant.call("GET", f"/leads/{self.lead['leadId']}")
+        found = {one["key"]: one["answer"] for one in lead["questionnaire"]}.get("bill")
+        by_agent = [summary for summary in self.accepted if summary.startswith("Summary")]
+        assert found == (self.corrected or (by_agent[-1] if by_agent else None))
+
     async def _turns(self) -> list[Data]:
         return await self.world.turns(self.thread)
 
@@ -304,6 +433,10 @@ class Story:
 @example(steps=["text", "handoff", "text", "on", "text", "decline", "text", "silent", "expire"])
 @example(steps=[step for wish in WISHES[:12] for step in ("start", "on", "text", wish)])
 @example(steps=[step for wish in WISHES[12:] for step in ("start", "on", "text", wish, "deliver")])
+@example(steps=[step for thinking in THINKING[:21] for step in ("start", "on", "text", thinking)])
+@example(steps=[step for thinking in THINKING[21:] for step in ("start", "on", "text", thinking, "give")])
+@example(steps=["text", "outcome", "give again", "text", "silent", "give", "give again", "give older", "deliver"])
+@example(steps=["text", "silent", "reply", "give", "text", "inline", "correct", "give", "manual", "text", "outcome"])
 async def test_the_ledger_holds_in_whatever_order_things_happen(
     idle_world: World, resources: Resources, steps: list[str]
 ) -> None:
