@@ -73,9 +73,11 @@ ANSWERED_WORDS = frozenset({"stop", "end", "quit", "help", "info"})
 YES_RESTORES = False
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 5.0, "short": 5.0}
 """A local number sends one a second. An account sends five, until Plivo allows it more."""
+ACCOUNT_CODES = frozenset({"401", "402"})
 ERROR_MEANINGS: Mapping[str, str] = {
     "400": "Plivo could not read the request. Check numbers and attachments.",
     "401": "Plivo refused the credentials. Check auth id and auth token.",
+    "402": "The Plivo account's credit is used up. Top it up.",
     "403": "The Plivo account may not text this country. Allow it in its geo permissions.",
     "404": "Plivo does not know the account or the sender. Check the auth id and the number.",
     "405": "Plivo does not allow this request. Ask for help.",

@@ -66,6 +66,7 @@ ANSWERED_WORDS: frozenset[str] = frozenset()
 YES_RESTORES = False
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 3.0, "short": 30.0}
 """Sinch agrees rates with each customer and publishes none. These are cautious figures."""
+ACCOUNT_CODES = frozenset({"http_401", "http_402"})
 ERROR_MEANINGS: Mapping[str, str] = {
     "http_400": "Sinch could not read the request.",
     "http_401": "Sinch refused the credentials. Check service plan and API token.",
