@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.domain.carriage import Account, Receipt
+from app.domain.part_receipts import PartReceipt, add_part, find_error
 from app.store import receipts, suppressions
 from app.store.engine import Tx
 from app.store.receipts import ReceiptOptOut
@@ -25,6 +26,11 @@ class ReceiptReport:
         """Whether a receipt reports an opt-out; then phones and threads will be locked."""
         return any(receipt.has_opted_out for receipt in self.receipts)
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether a receipt is about one part of a text; then the text is read and written once more."""
+        return any(receipt.part for receipt in self.receipts)
+
 
 async def apply_reports(tx: Tx, reports: Sequence[ReceiptReport]) -> list[int]:
     """Applies the reports, each only to texts of its own account. Returns, for each report in order,
@@ -37,9 +43,31 @@ async def apply_reports(tx: Tx, reports: Sequence[ReceiptReport]) -> list[int]:
     ]
     if known_receipts:
         opt_outs = await receipts.apply_receipts(tx, known_receipts)
+        await _record_parts(tx, reports)
         await suppressions.add_reported(tx, [_to_reported(opt_out) for opt_out in opt_outs if opt_out.message_id])
         await _heed_foreign(tx, [opt_out for opt_out in opt_outs if not opt_out.message_id and opt_out.carrier_id])
     return [sum(receipt.status is None for receipt in report.receipts) for report in reports]
+
+
+async def _record_parts(tx: Tx, reports: Sequence[ReceiptReport]) -> None:
+    """Keeps the error of a part that failed, also after another part was delivered."""
+    part_receipts = [
+        (_build_receipt(report.account, receipt, receipt.status), receipt.part)
+        for report in reports
+        for receipt in report.receipts
+        if receipt.part and receipt.status
+    ]
+    if not part_receipts:
+        return
+    parts_by_text: dict[tuple[str, str], dict[str, PartReceipt]] = {}
+    for text in await receipts.find_long_texts(tx, [known for known, _ in part_receipts]):
+        known, part = part_receipts[text.place]
+        parts = parts_by_text.get((text.tenant_id, text.message_id), text.part_receipts or {})
+        new_receipt = PartReceipt(status=known.status, code=known.code, message=known.message)
+        parts_by_text[text.tenant_id, text.message_id] = add_part(parts, part, new_receipt)
+    if parts_by_text:
+        recorded = [receipts.RecordedParts(*key, parts, *find_error(parts)) for key, parts in parts_by_text.items()]
+        await receipts.record_parts(tx, recorded)
 
 
 async def _heed_foreign(tx: Tx, opt_outs: Sequence[ReceiptOptOut]) -> None:

@@ -180,6 +180,8 @@ class Receipt:
     """The code in plain words, if we know it."""
     has_opted_out: bool = False
     at: datetime | None = None
+    part: str | None = None
+    """What names the part of a long text, where the carrier reports the parts one by one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -27,7 +27,8 @@ from app.jobs.text_outcomes import (
     settle_unsent,
 )
 from app.providers import REGISTRY, Provider
-from app.store import messages, outbox, suppressions, text_settling, threads, turns
+from app.store import brakes, messages, outbox, suppressions, text_settling, threads, turns
+from app.store.brakes import AccountAnswer
 from app.store.engine import Database, Tx
 from app.store.outbox import BlockReason, ClaimedText
 from app.store.suppressions import ReportedOptOut
@@ -67,6 +68,8 @@ class Batch:
     block_reasons: dict[str, BlockReason]
     claimed_at: float
     """By `time.monotonic`."""
+    account_answers: dict[str, AccountAnswer] = field(default_factory=dict)
+    """By account id: what the answers to the texts said about the accounts themselves."""
 
 
 class Delivery:
@@ -114,10 +117,27 @@ class Delivery:
                 await settle_persistently(partial(self._settle_batch, batch, settlements), SETTLE_FOR_SECONDS)
 
     async def _settle_batch(self, batch: Batch, settlements: list[Settlement]) -> None:
+        await self._judge_accounts(batch)
         async with self._database.system_tx() as tx:  # locks: phones, then threads, then the outbox
             await _record_opt_outs(tx, batch, settlements)
             await _record_stale_replies(tx, batch, settlements)
             await text_settling.settle(tx, batch.lease, settlements)
+
+    async def _judge_accounts(self, batch: Batch) -> None:
+        """Before the texts are settled: a text that is queued again must find its account paused."""
+        if not batch.account_answers:
+            return
+        answers = list(batch.account_answers.values())
+        async with self._database.system_tx() as tx:
+            judged_accounts = await brakes.judge_accounts(tx, answers)
+        for answer in answers:
+            if batch.account_answers.get(answer.account_id) == answer:
+                del batch.account_answers[answer.account_id]
+        for account in judged_accounts:
+            message = (
+                "the carrier refuses an account" if account.paused_reason else "the carrier takes an account again"
+            )
+            log.warning(message, account_id=account.account_id, provider=account.provider, why=account.paused_reason)
 
     async def _deliver_text(self, batch: Batch, text: ClaimedText) -> Settlement:
         if settlement := settle_unsent(text, batch.block_reasons.get(text.message_id)):
@@ -128,7 +148,7 @@ class Delivery:
                 return await self._look_up_text(opened_text, batch.claimed_at)
             trace_id = text.turn_id or text.message_id
             with traces.record_span("text", trace_id, message=text.message_id, provider=text.provider):
-                return await self._send_text(opened_text, batch.claimed_at)
+                return await self._send_text(opened_text, batch)
         except Exception as error:
             log.exception("delivery failed", message_id=text.message_id)
             return settle_after_bug(text, error)
@@ -156,9 +176,9 @@ class Delivery:
         )
         return OpenedText(text, self._open_account(text), REGISTRY[text.provider], outgoing_text)
 
-    async def _send_text(self, opened_text: OpenedText, claimed_at: float) -> Settlement:
+    async def _send_text(self, opened_text: OpenedText, batch: Batch) -> Settlement:
         text = opened_text.claimed_text
-        begin_by = claimed_at + BEGIN_WITHIN.total_seconds()
+        begin_by = batch.claimed_at + BEGIN_WITHIN.total_seconds()
         try:
             result = await carriers.send_text(self._wire, opened_text.account, opened_text.outgoing_text, begin_by)
         except carriers.RequestNotBuilt as error:
@@ -169,7 +189,14 @@ class Delivery:
         outcome = result.outcome
         count_attempt(text.provider, outcome.verdict, result.seconds)
         explanation = opened_text.provider.ERROR_MEANINGS.get(outcome.code or "")
-        return settle_outcome(text, result, explanation, _remove_secrets(opened_text, outcome.detail or outcome.code))
+        is_account_refused = outcome.verdict == "refused" and outcome.code in opened_text.provider.ACCOUNT_CODES
+        if is_account_refused or (text.is_account_paused and outcome.verdict in ("accepted", "refused", "opted_out")):
+            reason = explanation or f"The carrier refuses the account ({outcome.code})."
+            batch.account_answers[text.account_id] = AccountAnswer(
+                text.tenant_id, text.account_id, text.begun_at, reason if is_account_refused else None
+            )
+        detail = _remove_secrets(opened_text, outcome.detail or outcome.code)
+        return settle_outcome(text, result, explanation, detail, is_account_refused)
 
     async def _look_up_text(self, opened_text: OpenedText, claimed_at: float) -> Settlement:
         """Settles an unknown outcome by the carrier's own list, where it has one."""

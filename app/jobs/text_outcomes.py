@@ -53,10 +53,13 @@ def settle_after_bug(text: ClaimedText, error: Exception) -> Settlement:
     )
 
 
-def settle_outcome(text: ClaimedText, result: SendResult, explanation: str | None, detail: str | None) -> Settlement:
-    """`explanation` says in plain words what the outcome's code means; `detail` is recorded."""
+def settle_outcome(
+    text: ClaimedText, result: SendResult, explanation: str | None, detail: str | None, is_account_refused: bool
+) -> Settlement:
+    """`explanation` says in plain words what the outcome's code means; `detail` is recorded. Where the
+    carrier refused the account, the text waits for it within its validity."""
     outcome = result.outcome
-    status, due_in = _judge_verdict(text, outcome)
+    status, due_in = ("queued", timedelta(0)) if is_account_refused else _judge_verdict(text, outcome)
     is_accepted = outcome.verdict == "accepted"
     return Settlement(
         *text.key,

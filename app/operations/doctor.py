@@ -15,7 +15,7 @@ from app.calls import carriers
 from app.domain.problems import Problem, Unavailable
 from app.resources import Resources, open_resources
 from app.settings import ConfigurationError, Settings
-from app.store import accounts, numbers, owed, readiness, turns
+from app.store import accounts, brakes, numbers, owed, readiness, turns
 from app.store.connections import DATABASE_AWAY_ERRORS
 from app.store.schema import ProviderAccount
 
@@ -115,6 +115,10 @@ async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
         yield finding
     async with resources.database.system_tx() as tx:
         failing_accounts = await accounts.list_failing(tx)
+        paused_accounts = await brakes.list_paused_accounts(tx)
+    for paused in paused_accounts:
+        message = f"sends nothing since {paused.paused_at:%Y-%m-%d %H:%M} UTC: {paused.paused_reason}"
+        yield Finding("BAD", f"{paused.provider} {paused.account_id}", message)
     for row in failing_accounts:
         message = f"texts missed since {row.missing_since:%Y-%m-%d %H:%M} UTC cannot be fetched"
         message += f" ({row.fetch_error}); a STOP may be among them"

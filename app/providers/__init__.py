@@ -40,6 +40,9 @@ class Provider(Protocol):
     """Whether the vendor can be set to call webhooks by GET."""
     SEGMENTS_PER_SECOND: Mapping[NumberKind, float]
     """Segments a second that a number of each kind may send, unless the tenant sets another rate."""
+    ACCOUNT_CODES: frozenset[str]
+    """Codes of a refused send that concern the account and not the text: it is suspended, out of
+    credit, or its credentials are wrong. Every other text would be refused, too."""
     ERROR_MEANINGS: Mapping[str, str]
     """The vendor's error codes in plain words, with advice where there is some. People read them."""
     ANSWERED_WORDS: frozenset[str]

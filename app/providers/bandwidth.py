@@ -77,12 +77,14 @@ ANSWERED_WORDS: frozenset[str] = frozenset()
 YES_RESTORES = False
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 1.0, "short": 1.0}
 """Bandwidth limits accounts, not numbers, by contract: 60 texts a minute in its own example."""
+ACCOUNT_CODES = frozenset({"401", "402", "403", "unauthorized", "forbidden"})
 ERROR_MEANINGS: Mapping[str, str] = {
     "request-validation": "Bandwidth could not read the request. Check numbers and attachments.",
     "unauthorized": "Bandwidth refused the credentials. Check user name and password.",
     "forbidden": "The Bandwidth user may not send texts. Allow it in the dashboard.",
     "max-message-queue-size-exceeded": "The account's queue is full; the text is tried again.",
     "401": "Bandwidth refused the credentials. Check user name and password.",
+    "402": "The Bandwidth account cannot pay for texts. Ask Bandwidth.",
     "403": "The Bandwidth user may not send texts. Allow it in the dashboard.",
     "404": "Bandwidth does not know the account. Check the account id.",
     "415": "Bandwidth does not take this kind of attachment. Use a picture.",

@@ -73,9 +73,11 @@ ANSWERED_WORDS = frozenset({"stop", "end", "quit", "help", "info"})
 YES_RESTORES = False
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 5.0, "short": 5.0}
 """A local number sends one a second. An account sends five, until Plivo allows it more."""
+ACCOUNT_CODES = frozenset({"401", "402"})
 ERROR_MEANINGS: Mapping[str, str] = {
     "400": "Plivo could not read the request. Check numbers and attachments.",
     "401": "Plivo refused the credentials. Check auth id and auth token.",
+    "402": "The Plivo account's credit is used up. Top it up.",
     "403": "The Plivo account may not text this country. Allow it in its geo permissions.",
     "404": "Plivo does not know the account or the sender. Check the auth id and the number.",
     "405": "Plivo does not allow this request. Ask for help.",
@@ -174,6 +176,7 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
             code=code,
             has_opted_out=code in OPT_OUT_CODES,
             at=next((at for at in times if at), None),
+            part=_get_part(form),
         )
     ]
 
@@ -273,6 +276,16 @@ def _read_capabilities(item: Mapping[str, Any]) -> tuple[Capability, ...]:
 
 def _get_number_pair(item: Mapping[str, Any]) -> tuple[str, str]:
     return _strip_plus(get_text(item, "from_number")), _strip_plus(get_text(item, "to_number"))
+
+
+def _get_part(form: Mapping[str, str]) -> str | None:
+    """The id of the part that a receipt is about; None: the text has one part. Each part has a
+    MessageUUID of its own, but the first part's is that of the text."""
+    part, parent = form.get("MessageUUID"), form.get("ParentMessageUUID")
+    is_long = (
+        (parent and part != parent) or form.get("Units", "1") != "1" or not form.get("PartInfo", "1").endswith("1")
+    )
+    return part if part and is_long else None
 
 
 def _strip_plus(phone: str | None) -> str:

@@ -11,6 +11,7 @@ is not the United States, the account's base URL names it.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -66,6 +67,7 @@ ANSWERED_WORDS: frozenset[str] = frozenset()
 YES_RESTORES = False
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 3.0, "short": 30.0}
 """Sinch agrees rates with each customer and publishes none. These are cautious figures."""
+ACCOUNT_CODES = frozenset({"http_401", "http_402"})
 ERROR_MEANINGS: Mapping[str, str] = {
     "http_400": "Sinch could not read the request.",
     "http_401": "Sinch refused the credentials. Check service plan and API token.",
@@ -148,7 +150,12 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
         raw_items = payload.get("statuses")
     else:
         return []
-    return [_read_receipt(item, carrier_id, our_reference) for item in filter_objects(raw_items)]
+    items = filter_objects(raw_items)
+    # The batch has one recipient, so several statuses are those of the text's parts.
+    return [
+        replace(receipt, part=receipt.code or receipt.status) if len(items) > 1 else receipt
+        for receipt in (_read_receipt(item, carrier_id, our_reference) for item in items)
+    ]
 
 
 def build_lookup_request(account: Account, text: OutgoingText, since: datetime) -> httpx.Request | None:

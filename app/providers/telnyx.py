@@ -86,9 +86,11 @@ YES_RESTORES = False
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 20.0, "short": 50.0}
 """An account sends 50 a second, a toll-free number 20. The rate of a local number depends on its
 registration, so we start low. What is too fast waits in Telnyx's queue for up to four hours."""
+ACCOUNT_CODES = frozenset({"401", "402", "10009", "20100"})
 ERROR_MEANINGS: Mapping[str, str] = {
     "10007": "Something broke at Telnyx; it is not known whether it took the text.",
     "10009": "Telnyx refused the credentials. Check the API key.",
+    "20100": "The Telnyx account's credit is used up. Top it up.",
     "10011": "Telnyx took too many requests at once; the text is tried again.",
     "40001": "The recipient's number is a landline or cannot be routed. Ask for a mobile.",
     "40002": "The text was filtered as spam for now. Change its words, send more slowly.",

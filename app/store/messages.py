@@ -56,6 +56,9 @@ LEFT JOIN LATERAL (  -- the brake that keeps a queued text waiting
         SELECT 'the number', paused_reason FROM phone_numbers
         WHERE tenant_id = m.tenant_id AND phone_number = m.from_phone AND paused_at IS NOT NULL
         UNION ALL
+        SELECT 'the account', paused_reason FROM provider_accounts
+        WHERE tenant_id = m.tenant_id AND account_id = m.account_id AND paused_at IS NOT NULL
+        UNION ALL
         SELECT 'the agent', g.paused_reason FROM outbox o
         JOIN sms_agents g ON g.tenant_id = o.tenant_id AND g.sms_agent_id = o.sms_agent_id
         WHERE o.tenant_id = m.tenant_id AND o.message_id = m.message_id AND g.paused_at IS NOT NULL

@@ -47,7 +47,7 @@ RECURSIVE senders AS (  -- each number with a queued text: skips through the ind
 """
 CLAIM_TEXTS_SQL = f"""
 WITH {SENDERS_SQL}, numbers AS (  -- that may send now; skips numbers locked by another worker
-    SELECT n.tenant_id, n.phone_number AS from_phone, n.free_at, r.rate
+    SELECT n.tenant_id, n.phone_number AS from_phone, n.free_at, r.rate, n.account_id, p.paused_at IS NOT NULL AS trying
     FROM phone_numbers n
     JOIN senders s ON s.tenant_id = n.tenant_id AND s.from_phone = n.phone_number
     JOIN tenants tn ON tn.tenant_id = n.tenant_id
@@ -60,11 +60,15 @@ WITH {SENDERS_SQL}, numbers AS (  -- that may send now; skips numbers locked by 
     ) r
     WHERE n.free_at <= clock_timestamp() AND n.paused_at IS NULL AND tn.paused_at IS NULL
       AND (p.noticed_at IS NULL OR p.noticed_at < clock_timestamp() - $7::interval)
+      AND (p.paused_at IS NULL OR p.resumes_at <= clock_timestamp())
     FOR NO KEY UPDATE OF n SKIP LOCKED
 ), free AS (
-    SELECT * FROM numbers
+    SELECT n.*, n.trying AND EXISTS (  -- one number tries for a paused account
+               SELECT 1 FROM numbers o WHERE o.tenant_id = n.tenant_id AND o.account_id = n.account_id
+               AND o.from_phone < n.from_phone) AS waiting
+    FROM numbers n
     UNION ALL  -- removed numbers: their texts are claimed at once, to fail
-    SELECT s.tenant_id, s.from_phone, clock_timestamp(), 1000 FROM senders s
+    SELECT s.tenant_id, s.from_phone, clock_timestamp(), 1000, NULL, false, false FROM senders s
     WHERE NOT EXISTS (SELECT 1 FROM phone_numbers n
                       WHERE n.tenant_id = s.tenant_id AND n.phone_number = s.from_phone)
 ), candidates AS (
@@ -79,6 +83,7 @@ WITH {SENDERS_SQL}, numbers AS (  -- that may send now; skips numbers locked by 
             FROM outbox o
             WHERE o.tenant_id = f.tenant_id AND o.from_phone = f.from_phone
               AND o.state = 'queued' AND o.seq IS NOT NULL AND o.due_at <= clock_timestamp()
+              AND (NOT f.waiting OR o.expires_at <= clock_timestamp())
               AND NOT EXISTS (
                   SELECT 1 FROM outbox p
                   WHERE p.tenant_id = o.tenant_id AND p.interaction_id = o.interaction_id
@@ -88,7 +93,7 @@ WITH {SENDERS_SQL}, numbers AS (  -- that may send now; skips numbers locked by 
                   SELECT g.paused_at FROM sms_agents g WHERE g.tenant_id = o.tenant_id
                     AND g.sms_agent_id = o.sms_agent_id) IS NULL)
             ORDER BY o.lane, o.due_at
-            LIMIT least($1::int, 1 + ceil(f.rate * extract(epoch FROM $5::interval)),
+            LIMIT least(CASE WHEN f.trying THEN 1 ELSE $1::int END, 1 + ceil(f.rate * extract(epoch FROM $5::interval)),
                         greatest(8, ceil(2.0 * $1::int / (SELECT count(*) FROM free))))
         ) q
     ) c
@@ -120,6 +125,12 @@ WITH {SENDERS_SQL}, numbers AS (  -- that may send now; skips numbers locked by 
         lease = $2, due_at = clock_timestamp() + $3::interval
     FROM due WHERE o.ctid = due.place
     RETURNING o.*, due.was
+), tried AS (  -- whatever comes of the one text, no other follows it at once
+    UPDATE provider_accounts p SET resumes_at = clock_timestamp() + $3::interval
+    FROM free f
+    WHERE f.trying AND p.tenant_id = f.tenant_id AND p.account_id = f.account_id
+      AND EXISTS (SELECT 1 FROM claimed c WHERE c.tenant_id = f.tenant_id
+                  AND c.from_phone = f.from_phone AND c.state = 'sending')
 ), marked AS (
     UPDATE messages m
     SET status = c.state, status_history = {add_step_sql("c.state")}
@@ -133,7 +144,8 @@ SELECT c.tenant_id, c.message_id, c.interaction_id, c.account_id, c.to_phone, c.
        m.text, m.media, m.turn_id, m.status AS message_status, a.provider, a.credentials, a.base_url,
        a.active AND EXISTS (
            SELECT 1 FROM phone_numbers n WHERE n.tenant_id = c.tenant_id
-           AND n.phone_number = c.from_phone AND n.active) AS is_sender_active
+           AND n.phone_number = c.from_phone AND n.active) AS is_sender_active,
+       a.paused_at IS NOT NULL AS is_account_paused
 FROM claimed c, messages m, provider_accounts a
 WHERE m.tenant_id = c.tenant_id AND m.message_id = c.message_id
   AND a.tenant_id = c.tenant_id AND a.account_id = c.account_id
@@ -168,6 +180,8 @@ class ClaimedText:
     """Sealed."""
     base_url: str | None
     is_sender_active: bool
+    is_account_paused: bool
+    """The carrier refused the account lately; this text tries whether it still does."""
 
     @property
     def key(self) -> MessageKey:

@@ -22,7 +22,7 @@ COUNT_TEXTS_SQL = """
 SELECT a.provider, CASE WHEN o.seq IS NULL THEN 'waiting' ELSE o.state END AS state,
        count(*) AS count,
        coalesce(extract(epoch FROM clock_timestamp() - min(o.due_at) FILTER (
-           WHERE n.paused_at IS NULL AND t.paused_at IS NULL)), 0)::float8 AS late
+           WHERE n.paused_at IS NULL AND t.paused_at IS NULL AND a.paused_at IS NULL)), 0)::float8 AS late
 FROM outbox o
 JOIN provider_accounts a ON a.tenant_id = o.tenant_id AND a.account_id = o.account_id
 JOIN tenants t ON t.tenant_id = o.tenant_id
@@ -39,9 +39,10 @@ IS_ANYTHING_DUE_SQL = f"""
 SELECT EXISTS (
     SELECT 1 FROM outbox o
     JOIN tenants t ON t.tenant_id = o.tenant_id
+    JOIN provider_accounts a ON a.tenant_id = o.tenant_id AND a.account_id = o.account_id
     LEFT JOIN phone_numbers n ON n.tenant_id = o.tenant_id AND n.phone_number = o.from_phone
     WHERE o.due_at < clock_timestamp() + $1::interval
-      AND n.paused_at IS NULL AND t.paused_at IS NULL
+      AND n.paused_at IS NULL AND t.paused_at IS NULL AND a.paused_at IS NULL
 ) OR EXISTS (
     SELECT 1 FROM turns u
     WHERE u.kind = 'live' AND u.state IN {UNFINISHED_SQL}
@@ -51,7 +52,7 @@ SELECT EXISTS (
 
 
 async def is_anything_due(tx: Tx, within: timedelta) -> bool:
-    """Whether a text or a turn is due within this time; paused tenants and numbers do not count."""
+    """Whether a text or a turn is due within this time; what a brake holds does not count."""
     return bool(await tx.fetch_value(IS_ANYTHING_DUE_SQL, within))
 
 
@@ -121,3 +122,21 @@ GROUP BY 1
 
 async def count_turns(tx: Tx) -> list[OwedTurns]:
     return await tx.fetch(OwedTurns, COUNT_TURNS_SQL)
+
+
+@dataclass(frozen=True, slots=True)
+class PausedAccounts:
+    """Accounts of a provider that the provider refuses."""
+
+    provider: str
+    count: int
+
+
+COUNT_PAUSED_ACCOUNTS_SQL = """
+SELECT provider, count(*) AS count FROM provider_accounts
+WHERE paused_at IS NOT NULL AND active GROUP BY 1
+"""
+
+
+async def count_paused_accounts(tx: Tx) -> list[PausedAccounts]:
+    return await tx.fetch(PausedAccounts, COUNT_PAUSED_ACCOUNTS_SQL)

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from app.domain.part_receipts import PartReceipt
 from app.domain.words import STATUS_RANK
 from app.store.engine import Tx
 from app.store.outbox import OWED_ROW_SQL
@@ -29,23 +31,26 @@ class KnownReceipt:
     """Whom the text was for, if the carrier says so."""
 
 
-APPLY_RECEIPTS_SQL = f"""
-WITH said AS (
-    SELECT a.*, m.message_id AS found, m.to_phone
-    FROM {unnest_sql(KnownReceipt, first=2)}
+REPORTED_TEXT_SQL = """
     -- Two lookups, each with its own index, instead of one with OR; only that account's texts.
     LEFT JOIN LATERAL (
         SELECT * FROM (
-            (SELECT 1 AS rung, m.message_id, m.to_phone FROM messages m
+            (SELECT 1 AS rung, m.message_id, m.to_phone, m.segments FROM messages m
              WHERE m.tenant_id = a.tenant_id AND m.message_id = a.message_id
                AND m.account_id = a.account_id AND m.role = 'agent' LIMIT 1)
             UNION ALL
-            (SELECT 2, m.message_id, m.to_phone FROM messages m
+            (SELECT 2, m.message_id, m.to_phone, m.segments FROM messages m
              WHERE m.tenant_id = a.tenant_id AND m.account_id = a.account_id
                AND m.provider_message_id = a.provider_message_id AND m.role = 'agent' LIMIT 1)
         ) either ORDER BY rung LIMIT 1
     ) m ON true
-), early AS (
+"""
+"""The text `m` that a receipt `a` is about; its columns are NULL if we do not know it."""
+APPLY_RECEIPTS_SQL = f"""
+WITH said AS (
+    SELECT a.*, m.message_id AS found, m.to_phone
+    FROM {unnest_sql(KnownReceipt, first=2)}
+{REPORTED_TEXT_SQL}), early AS (
     INSERT INTO early_receipts (tenant_id, account_id, provider_message_id, status, code,
         message, opted_out, at)
     SELECT tenant_id, account_id, provider_message_id, status, code, message, has_opted_out,
@@ -109,3 +114,52 @@ async def apply_receipts(tx: Tx, known_receipts: Sequence[KnownReceipt]) -> list
     """Moves the status of the texts forward, never back; returns the reported opt-outs. Receipts for
     texts that are not known yet are stored as early receipts."""
     return await tx.fetch_planned_now(ReceiptOptOut, APPLY_RECEIPTS_SQL, STATUS_RANK, *columns_of(known_receipts))
+
+
+@dataclass(frozen=True, slots=True)
+class LongText:
+    """A text of several parts. `place` is the position of a receipt that is about it."""
+
+    place: int
+    tenant_id: str
+    message_id: str
+    part_receipts: dict[str, Any] | None
+
+
+FIND_LONG_TEXTS_SQL = f"""
+SELECT (a.i - 1)::int AS place, a.tenant_id, m.message_id,
+       (SELECT t.part_receipts FROM messages t WHERE t.tenant_id = a.tenant_id AND t.message_id = m.message_id)
+       AS part_receipts
+FROM {unnest_sql(KnownReceipt, with_numbers=True)}
+{REPORTED_TEXT_SQL}
+WHERE m.segments > 1
+"""
+
+
+async def find_long_texts(tx: Tx, known_receipts: Sequence[KnownReceipt]) -> list[LongText]:
+    """The texts of several parts that the receipts are about. Call it after `apply_receipts`, which has
+    locked them."""
+    return await tx.fetch_planned_now(LongText, FIND_LONG_TEXTS_SQL, *columns_of(known_receipts))
+
+
+RECORD_PARTS_SQL = """
+UPDATE messages m SET part_receipts = a.parts, error_code = a.code, error_message = a.message
+FROM unnest($1::text[], $2::text[], $3::jsonb[], $4::text[], $5::text[])
+    AS a(tenant_id, message_id, parts, code, message)
+WHERE m.tenant_id = a.tenant_id AND m.message_id = a.message_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedParts:
+    """The receipts of a text's parts, and the error that they leave."""
+
+    tenant_id: str
+    message_id: str
+    parts: dict[str, PartReceipt]
+    code: str | None
+    message: str | None
+
+
+async def record_parts(tx: Tx, recorded: Sequence[RecordedParts]) -> None:
+    await tx.execute(RECORD_PARTS_SQL, *columns_of(recorded))

@@ -210,7 +210,7 @@ async def take_status(request: Request) -> Response:
         for receipt in dialect.read_status(webhook_request)
     ]
     report = ReceiptReport(account, known_receipts)
-    if report.has_opt_outs:
+    if report.has_opt_outs or report.has_parts:
         unknown_count = await _apply_report(resources.database, report)
     else:
         unknown_count = await _submit_with_retry(get_state(request.app).report_batcher, report)

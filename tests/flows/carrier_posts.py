@@ -111,7 +111,12 @@ def _telnyx(keys: dict[str, str], post: Post) -> Signed:
 def _plivo(keys: dict[str, str], post: Post) -> Signed:
     form = {"MessageUUID": post.id, "From": post.sender[1:], "To": post.to[1:], "Text": post.text}
     form |= {f"Media{i}": part.url for i, part in enumerate(post.parts, 1)}
-    said = post.url + "?" + "".join(f"{name}{form[name]}" for name in sorted(form)) + ".nonce-1"
+    return sign_plivo(keys, post.url, form)
+
+
+def sign_plivo(keys: dict[str, str], url: str, form: dict[str, str]) -> Signed:
+    """A form as Plivo posts it to a URL with one parameter or none."""
+    said = url + ("." if "?" in url else "?") + "".join(f"{name}{form[name]}" for name in sorted(form)) + ".nonce-1"
     mac = hmac.digest(keys["authToken"].encode(), said.encode(), "sha256")
     signature = {"X-Plivo-Signature-V3": base64.b64encode(mac).decode(), "X-Plivo-Signature-V3-Nonce": "nonce-1"}
     return urlencode(form).encode(), FORM | signature
@@ -130,6 +135,10 @@ def _sinch(keys: dict[str, str], post: Post) -> Signed:
     content: Any = {"message": post.text, "media": media} if media else post.text
     said = {"type": "mo_media" if media else "mo_text", "id": post.id, "from": post.sender[1:], "to": post.to[1:],
             "body": content}  # fmt: skip
+    return sign_sinch(keys, said)
+
+
+def sign_sinch(keys: dict[str, str], said: Data) -> Signed:
     body, stamp = json.dumps(said).encode(), str(int(time.time()))
     mac = hmac.digest(keys["webhookSecret"].encode(), body + f".nonce.{stamp}".encode(), "sha256")
     name = "x-sinch-webhook-signature"

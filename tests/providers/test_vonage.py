@@ -633,7 +633,7 @@ def test_a_status_webhook_reads_as(given: WebhookRequest, expected: list[Receipt
     assert vonage.read_status(given) == expected
 
 
-OLD_WORD = replace(WORD, provider_message_id="0A09")
+OLD_WORD = replace(WORD, provider_message_id="0A09", part="0A09")
 
 
 def old_receipt(status: str, code: str = "0", how: str = "form", **changed: str) -> WebhookRequest:

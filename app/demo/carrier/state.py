@@ -47,6 +47,8 @@ class Carrier:
         """How many look-ups there were, by reference."""
         self.denied_lookup_counts: dict[str, int] = {}
         """How many look-ups found nothing, by reference."""
+        self.is_suspended = False
+        """Refuses every text, whoever it is for."""
         self._ids = itertools.count(1)
         self._client = http_clients.build_client(timeout=15)
         self._tasks: set[asyncio.Task[None]] = set()

@@ -11,7 +11,7 @@ message carries our message id. A request that got a 5xx may have created the me
 from collections.abc import Mapping
 
 from app.domain.phones import NumberKind
-from app.providers.twilio.errors import ERROR_MEANINGS
+from app.providers.twilio.errors import ACCOUNT_CODES, ERROR_MEANINGS
 from app.providers.twilio.messages import (
     build_history_request,
     build_lookup_request,
@@ -27,6 +27,7 @@ from app.providers.twilio.messages import (
 from app.providers.twilio.webhooks import is_genuine, read_inbound, read_status
 
 __all__ = [
+    "ACCOUNT_CODES",
     "ANSWERED_WORDS",
     "CREDENTIALS",
     "ERROR_MEANINGS",

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 OPT_OUT_CODES = frozenset({"21610"})
 RETRYABLE_CODES = frozenset({"20429", "21611"})
 """The text was surely not taken: too many requests at once, or the sender's queue is full."""
+ACCOUNT_CODES = frozenset({"401", "402", "10001", "20003", "20005", "90010"})
 ERROR_MEANINGS: Mapping[str, str] = {
+    "10001": "The Twilio account is not active. Check its balance; ask Twilio why it was suspended.",
     "20003": "Twilio refused the credentials. Check account SID and auth token.",
     "20005": "The Twilio account is not active. Ask Twilio why it was suspended.",
     "20429": "Twilio took too many requests at once; the text is tried again.",
@@ -39,5 +41,6 @@ ERROR_MEANINGS: Mapping[str, str] = {
     "30032": "The toll-free number is not verified yet. Finish its verification.",
     "30034": "The sender is not registered for US texts (10DLC). Register it.",
     "30410": "The carrier did not answer in time. Try later.",
+    "90010": "The Twilio account is not active. Check its balance; ask Twilio why it was suspended.",
     "14107": "More than 30 answers in 30 seconds between two numbers: Twilio stopped a loop.",
 }

@@ -24,11 +24,12 @@ from app.domain.phones import NumberKind
 from app.domain.problems import Unavailable
 from app.providers.reading import get_line
 from app.providers.vonage import messages, sms_api
-from app.providers.vonage.errors import ERROR_MEANINGS
+from app.providers.vonage.errors import ACCOUNT_CODES, ERROR_MEANINGS
 from app.providers.vonage.messages import build_media_request, build_send_request, list_secrets, read_outcome
 from app.providers.vonage.numbers import build_numbers_request, read_numbers
 
 __all__ = [
+    "ACCOUNT_CODES",
     "ANSWERED_WORDS",
     "CREDENTIALS",
     "ERROR_MEANINGS",

@@ -7,8 +7,12 @@ from collections.abc import Mapping
 
 OPT_OUT_CODES = frozenset({"1240", "9"})
 RETRYABLE_CODES = frozenset({"1000"})
+ACCOUNT_CODES = frozenset(
+    {"401", "402", "unauthorized", "unathorized", "unprovisioned", "low-balance", "1060", "1070", "1080"}
+)
 ERROR_MEANINGS: Mapping[str, str] = {
     "401": "Vonage refused the credentials. Check API key and secret, or application and key.",
+    "402": "The Vonage account's credit is used up. Top it up.",
     "unauthorized": "Vonage refused the credentials. Check API key and secret.",
     "unathorized": "Vonage refused the credentials. Check API key and secret.",  # Vonage's own spelling
     "unprovisioned": "This Vonage account may not use the Messages API. Ask Vonage to allow it.",

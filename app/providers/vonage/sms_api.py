@@ -113,6 +113,7 @@ def read_receipt(parameters: Mapping[str, Any], message_parameter: str | None) -
         code=None if code == "0" else code,
         has_opted_out=code in OPT_OUT_CODES,
         at=get_time(parameters, "message-timestamp"),
+        part=carrier_id,  # each part has an id of its own; the client-ref is the same
     )
 
 

@@ -78,6 +78,11 @@ class AccountShape(Out):
     webhooks: Webhooks
     missed_texts: MissedTexts | None
     """Null if no texts are missing."""
+    paused_at: datetime | None
+    """Since when the carrier refuses the account: its texts wait. Null: it does not."""
+    paused_reason: str | None
+    resumes_at: datetime | None
+    """When one text is tried again. A change of the account tries at once."""
     created_at: datetime
     updated_at: datetime
 

@@ -84,6 +84,7 @@ async def list_accounts(admin: AdminRequest, read: ReadTx, page_query: PageQuery
             row.name,
             [choices.PROVIDER_NAMES[row.provider], row.account_id],
             [("agent", "Default")] * row.is_default
+            + [("stopped", "Paused")] * bool(row.paused_at)
             + [("failed", "Missed texts not fetched")] * bool(row.missing_since and row.failing_since)
             + [("off", "Inactive")] * (not row.active),
         )
