@@ -6,7 +6,6 @@ by creation time.
 """
 
 import os
-import re
 import time
 from datetime import datetime
 from typing import Literal
@@ -32,9 +31,6 @@ DIGITS = "0123456789abcdefghijklmnopqrstuv"
 DIGIT_PAIRS = [high + low for high in DIGITS for low in DIGITS]
 PAIR_SHIFTS = range(120, -1, -10)
 """Bit shifts of the 13 pairs of digits in 130 bits: the 128 bits of an id, and two zeros."""
-
-CALLER_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
-"""Lead and campaign ids that come from the caller's own system."""
 
 
 def make(kind: IdKind) -> str:

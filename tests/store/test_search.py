@@ -1,5 +1,6 @@
 """Searches pass by row-level security for their ids, and no further."""
 
+import os
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -12,6 +13,7 @@ from app.resources import Resources
 from app.store import search
 from app.store.thread_filters import FOLDED_TO_ASCII, Params, ThreadFilter
 from tests.makers import Tenant
+from tests.service import database_named
 
 
 @pytest.mark.parametrize(("asked", "in_messages"), [("jane", False), ("555", False), ("hello", True)])
@@ -220,6 +222,33 @@ async def test_what_stands_in_a_text_is_found_however_it_is_written(
 ) -> None:
     await store_texts(resources, tenant, TEXTS)
     assert await find_texts(resources, tenant, typed, TEXTS) == ([found] if found else [])
+
+
+FOLD_ALL = """
+SELECT md5(string_agg(fold_text(chr(i) || 'x' || chr(i)), ',' ORDER BY i)) FROM generate_series(1, 131071) i
+WHERE i NOT BETWEEN 55296 AND 57343
+"""
+
+
+@pytest.mark.parametrize(
+    "locale",
+    ["LOCALE 'C'", "LOCALE 'C.UTF-8'", "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'"],
+    ids=["C", "Unicode", "built-in"],
+)
+async def test_texts_are_folded_the_same_in_every_locale(server_url: str, database_url: str, locale: str) -> None:
+    name = f"leadsail_locale_{os.getpid()}"
+    known = await asyncpg.connect(database_url)
+    if "builtin" in locale and known.get_server_version().major < 17:
+        pytest.skip("PostgreSQL 17 brought the built-in locales")
+    await known.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' {locale}")
+    try:
+        other = await asyncpg.connect(database_named(server_url, name))
+        await other.execute(await known.fetchval("SELECT pg_get_functiondef('fold_text'::regproc)"))
+        assert await other.fetchval(FOLD_ALL) == await known.fetchval(FOLD_ALL)
+        await other.close()
+    finally:
+        await known.execute(f"DROP DATABASE {name} (FORCE)")
+        await known.close()
 
 
 async def test_no_letter_that_is_folded_to_ascii_is_filtered_away(resources: Resources) -> None:
