@@ -463,6 +463,23 @@ async def test_a_faulty_outcome_of_a_dry_turn_is_told(world: World, kind: str) -
     assert (await world.told(len(world.agent.told)))["turn"]["refusedOutcome"] is None
 
 
+async def test_the_shadow_report_shows_both_outcomes(world: World) -> None:
+    thread = await talking(world)
+    await change_agent(world, shadowWebhookUrl=world.agent.url)
+    world.agent.answers = [(200, OUTCOME), (200, OUTCOME)]
+    await world.text("120")
+    await world.turn_is(thread, "concluded")
+
+    async def both() -> bool:
+        path = f"/sms-agents/{world.smsagent['smsAgentId']}/shadow-report"
+        [pair] = (await world.tenant.call("GET", path))["pairs"]
+        outcomes = [pair[side]["outcome"] for side in ("live", "shadow")]
+        return [one and one["summary"] for one in outcomes] == [OUTCOME["summary"]] * 2
+
+    await until(both)
+    assert notes(await world.thread(thread)) == ["She sounds keen."]
+
+
 # Answers have a source, and a person's word stands.
 
 
