@@ -80,20 +80,22 @@ class ShadowPair:
     state: TurnState
     reason: str | None
     texts: list[str] | None
+    outcome: dict[str, Any] | None
     refused: list[dict[str, Any]]
     duration_ms: int | None
     shadow_turn_id: str
     shadow_state: TurnState
     shadow_reason: str | None
     shadow_texts: list[str] | None
+    shadow_outcome: dict[str, Any] | None
     shadow_duration_ms: int | None
 
 
 REPORT_SHADOWS_SQL = """
 SELECT live.turn_id, live.interaction_id, live.opened_at, live.state, live.reason,
-       live.reply -> 'texts' AS texts, live.refused, la.duration_ms,
+       live.reply -> 'texts' AS texts, live.outcome, live.refused, la.duration_ms,
        s.turn_id AS shadow_turn_id, s.state AS shadow_state, s.reason AS shadow_reason,
-       s.reply -> 'texts' AS shadow_texts, sa.duration_ms AS shadow_duration_ms
+       s.reply -> 'texts' AS shadow_texts, s.outcome AS shadow_outcome, sa.duration_ms AS shadow_duration_ms
 FROM turns s
 JOIN turns live ON live.tenant_id = s.tenant_id AND live.turn_id = s.of_turn
 LEFT JOIN turn_attempts la ON la.tenant_id = live.tenant_id AND la.turn_id = live.turn_id

@@ -147,3 +147,26 @@ def test_a_faulty_outcome_is_told_whole_and_keeps_no_reply_back() -> None:
     assert given == {"status": "done", "summary": "ab?", "note": 5}
     assert why.startswith("status: must be one of in_progress, ")
     assert why.endswith("; note: must be text")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "why"),
+    [
+        ({"status": True}, "status: must be one of "),
+        ({"summary": "x" * 1001}, "summary: must have at most 1000 characters"),
+        ({"summary": ["x"]}, "summary: must be text"),
+        ({"note": " "}, "note: must not be blank"),
+        ({"leadStatus": "x" * 65}, "leadStatus: must have at most 64 characters"),
+        ({"answers": {"bill": "120"}}, "answers: must be a list"),
+        ({"answers": [{"key": "k", "answer": "a"}] * 201}, "answers: must be at most 200"),
+        ({"answers": ["120"]}, "answers[0]: must be an object"),
+        ({"answers": [{"key": "bill", "answer": 120}]}, "answers[0].answer: must be text"),
+        ({"answers": [{"key": "bill", "answer": None}]}, "answers[0].answer: must be text"),
+        ({"answers": [{"key": "b", "answer": "1", "text": "x"}]}, "answers[0].text: is not a known field"),
+        ({"answers": [{"key": "b", "answer": "1", "messageId": 7}]}, "answers[0].messageId: must be text"),
+    ],
+)
+def test_what_is_wrong_with_an_outcome_is_told_by_field(outcome: Any, why: str) -> None:
+    faulty = heard(outcome)
+    assert faulty.outcome is None
+    assert faulty.wrong_outcome[1].startswith(why)

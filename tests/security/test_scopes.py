@@ -8,9 +8,9 @@ from tests.world import World
 
 ADMINS = ("/api-keys", "/provider-accounts", "/settings")
 """Contract 2: `api` may all but keys, provider accounts, users, settings."""
-AGENTS = {"sms-send-one", "turns-of-thread", "turns-one", "interactions-one",
+AGENTS = {"sms-send-one", "outcomes-give", "turns-of-thread", "turns-one", "interactions-one",
           "interactions-transcript"}  # fmt: skip
-"""Contract 2: `agent` only replies to its turns, and reads them and their interactions."""
+"""Contract 2: `agent` only replies to its turns, gives their outcomes, and reads them and their interactions."""
 
 
 def may(scope: str, operation: Operation) -> bool:

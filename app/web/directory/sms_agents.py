@@ -22,7 +22,7 @@ from app.web.envelope import Answer, AnyId, Body, Name, Out, make_optional_in_sc
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams
 from app.web.shapes import show_fields_of
-from app.web.turns import TurnShape, test_agent
+from app.web.turns import OutcomeShape, TurnShape, test_agent
 
 router = APIRouter(prefix="/api/v1/sms-agents", tags=["SMS agents"])
 MIN_WINDOW_MS, MAX_WINDOW_MS = windows.WINDOW_BOUNDS_MS
@@ -183,6 +183,7 @@ class Side(Out):
     state: str
     reason: str | None
     texts: list[str] | None
+    outcome: OutcomeShape | None
     duration_ms: int | None
     refused: int = 0
 
@@ -222,6 +223,7 @@ async def get_shadow_report(read: ReadTx, tenant_id: str, agent_id: str) -> Repo
                 state=pair.state,
                 reason=pair.reason,
                 texts=pair.texts,
+                outcome=pair.outcome and OutcomeShape.model_validate(pair.outcome),
                 duration_ms=pair.duration_ms,
                 refused=len(pair.refused),
             ),
@@ -230,6 +232,7 @@ async def get_shadow_report(read: ReadTx, tenant_id: str, agent_id: str) -> Repo
                 state=pair.shadow_state,
                 reason=pair.shadow_reason,
                 texts=pair.shadow_texts,
+                outcome=pair.shadow_outcome and OutcomeShape.model_validate(pair.shadow_outcome),
                 duration_ms=pair.shadow_duration_ms,
             ),
         )
