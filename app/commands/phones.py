@@ -18,7 +18,9 @@ async def read_phones(read: ReadTx, tenant_id: str, raw_phones: Sequence[str]) -
     """Phones that may have written to us, in order; None for what is no phone of any kind."""
     country = await tenants.get_country(read, tenant_id)
     read_ones = [phones.recognize_phone(raw_phone, country) for raw_phone in raw_phones]
-    names = {raw: phones.from_carrier(raw) for raw, phone in zip(raw_phones, read_ones, strict=True) if phone is None}
+    names = {
+        raw: phones.keep_as_brought(raw) for raw, phone in zip(raw_phones, read_ones, strict=True) if phone is None
+    }
     return await _add_known(read, tenant_id, raw_phones, read_ones, names)
 
 
@@ -38,7 +40,7 @@ async def read_recipients(read: ReadTx, tenant_id: str, raw_phones: Sequence[str
             read_ones.append(phones.normalize_phone(raw_phone, country))
         except Invalid:
             read_ones.append(None)
-            stored_forms[raw_phone] = phones.recognize_phone(raw_phone, country) or phones.from_carrier(raw_phone)
+            stored_forms[raw_phone] = phones.recognize_phone(raw_phone, country) or phones.keep_as_brought(raw_phone)
     return await _add_known(read, tenant_id, raw_phones, read_ones, stored_forms)
 
 

@@ -163,6 +163,12 @@ def from_carrier(raw_phone: str) -> str:
     return f"+{digits}"
 
 
+def keep_as_brought(raw_phone: str) -> str:
+    """How the phone would be stored if a carrier had brought exactly these characters: a caller's letters
+    behind a number are not left out, since the number without them may be a stranger's."""
+    return raw_phone.strip() if any(c.isalpha() for c in raw_phone) else from_carrier(raw_phone)
+
+
 def _is_short_code(digits: str) -> bool:
     """Whether seven or eight digits without a plus are a short code: some small countries have numbers
     as short as that."""

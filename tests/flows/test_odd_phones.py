@@ -115,3 +115,16 @@ async def test_a_short_code_of_ours_sends(world: World) -> None:
 async def test_what_is_no_short_code_is_no_number_of_ours(tenant: Tenant, code: str) -> None:
     answer = await tenant.ask("POST", "/phone-numbers", {"phoneNumber": code})
     assert answer.json()["error"]["details"] == ["phoneNumber: is not a valid phone number"]
+
+
+async def test_letters_behind_a_known_phone_make_it_another(tenant: Tenant) -> None:
+    await open_line(tenant, "twilio")
+    lead = await tenant.lead()
+    spoilt = f"{lead['phone']}xyzzy"
+    tries: list[tuple[str, Data]] = [
+        ("/sms/send", {"leadId": lead["leadId"], "message": "Hi", "to": spoilt}),
+        ("/suppressions", {"phones": [spoilt]}),
+        ("/leads", {"phone": spoilt}),
+    ]
+    for path, body in tries:
+        assert (await tenant.ask("POST", path, body)).status_code == 400
