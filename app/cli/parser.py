@@ -84,7 +84,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     user_parser.add_argument("--tenant", required=True, metavar="ID")
     user_parser.add_argument("--email", required=True)
-    user_parser.add_argument("--password-stdin", required=True, action="store_true")
+    user_parser.add_argument(
+        "--password-stdin", required=True, action="store_true", help="the first line of stdin is the password"
+    )
     user_parser.add_argument(
         "--role", choices=PERSON_ROLES, help="default: admin for the tenant's first person, else member"
     )
