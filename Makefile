@@ -16,7 +16,7 @@ FAULTS := $(BIN)/python -m pytest -m "not long" tests/faults
 PURE := tests/domain tests/providers tests/agents tests/wire
 DOCS := $(BIN)/python -m sphinx -W --keep-going -n -q -b html docs .docs
 
-.PHONY: help setup up quick test check docs faults fuzz audit lock measure coverage sql migration openapi bench bench-data bench-big clean
+.PHONY: help setup up quick test check docs faults fuzz audit lock measure coverage sql migration openapi optout bench bench-data bench-big clean
 
 help:  ## what there is to do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -74,6 +74,9 @@ migration: $(READY)  ## the next migration, from what changed in app/store/schem
 
 openapi: $(READY)  ## the described API anew into tests/web/openapi.jsonl, after a meant change
 	$(BIN)/python -m tests.openapi
+
+optout: $(READY)  ## trains what a lead means from its corpus, and measures it: two minutes (TRY=--folds to tune)
+	$(BIN)/python -m tests.optout $(TRY)
 
 bench: $(READY)  ## the benchmarks (ONLY=send for one)
 	$(BIN)/python -m tests.bench $(ONLY)
