@@ -13,7 +13,7 @@ READY := .venv/.ready
 TESTS := $(BIN)/python -m pytest -m "not long" -n 2 --ignore tests/faults
 # One after the other: two tests that start and kill processes would take each other's time.
 FAULTS := $(BIN)/python -m pytest -m "not long" tests/faults
-PURE := tests/domain tests/providers tests/agents tests/wire
+PURE := tests/domain tests/optout tests/providers tests/agents tests/wire
 DOCS := $(BIN)/python -m sphinx -W --keep-going -n -q -b html docs .docs
 
 .PHONY: help setup up quick test check docs faults fuzz audit lock measure coverage sql migration openapi optout bench bench-data bench-big clean

@@ -109,7 +109,7 @@ def _read_phrase(text: str, split: Sequence[str], accepts_yes: bool) -> ControlW
         return None
     if accepts_yes and " ".join(words) in YES_WORDS:
         return "start"
-    is_question = "?" in text
+    is_question = "?" in split
     return next(
         (
             word

@@ -41,7 +41,7 @@ MIN_QUOTED_WORDS = 2
 MIN_COPIED_WORDS = 5
 """What is copied without quotation marks, or with nothing beside it, is a quotation from so many words on:
 who copies "Reply STOP" wishes it."""
-MAX_MARKS = 16
+MAX_MARKS = 10
 MAX_LENGTH = 2000
 WORD_PATTERN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
@@ -82,10 +82,11 @@ def _find_end(text: str, start: int) -> int:
 def _cut_ours(text: str, ours: Sequence[str]) -> str:
     """Cuts quotations of our texts, the longest first."""
     for start, end in sorted(_find_quotations(text), key=lambda span: span[0] - span[1]):
-        quoted, rest = fold_text(text[start:end]), fold_text(f"{text[:start]} {text[end:]}")
-        is_long_enough = quoted.count(" ") + 1 >= (MIN_QUOTED_WORDS if rest else MIN_COPIED_WORDS)
-        if is_long_enough and any(own.startswith(quoted) or f" {quoted} " in f" {own} " for own in ours):
-            return _cut_ours(f"{text[:start]} \n {text[end:]}", ours)
+        quoted, rest = fold_text(text[start:end]), f"{text[:start]} \n {text[end:]}"
+        if any(own.startswith(quoted) or f" {quoted} " in f" {own} " for own in ours):
+            min_words = MIN_QUOTED_WORDS if fold_text(rest) else MIN_COPIED_WORDS
+            if quoted.count(" ") + 1 >= min_words:
+                return _cut_ours(rest, ours)
     return _cut_copies(text, ours)
 
 

@@ -26,6 +26,7 @@ APOSTROPHE_PATTERN = re.compile(f"[{APOSTROPHES}]")
 TOKEN_PATTERN = re.compile(r"[^\W_]+|[?!.,;:\n]|[^\w\s\"()\-/@#&*+=<>\[\]{}|~`^$%\\“”„«»‹›…‘’'¿¡–—•]")
 MARKS = frozenset("?!.,;:\n")
 LETTER_OF_DIGIT = str.maketrans("013457$", "oieasts")
+DOLLAR_IN_WORD = re.compile(r"\$(?=[^\W\d_])")
 REPEATED_LETTER = re.compile(r"(.)\1+")
 LETTER_THREE_TIMES = re.compile(r"(.)\1\1+")
 REPEATED_WORD = re.compile(r"(\w{3,}?)\1+")
@@ -40,7 +41,10 @@ def split_words(text: str) -> list[str]:
     """The folded words, punctuation marks and emoji of a text, in their order."""
     if not text.isascii() or "'" in text or "`" in text:
         text = APOSTROPHE_PATTERN.sub(" ", CLITIC_PATTERN.sub("", text))
-    return list(_join_fragments(_join_letters(TOKEN_PATTERN.findall(fold_letters(text)))))
+    folded = fold_letters(text)
+    if "$" in folded:
+        folded = DOLLAR_IN_WORD.sub("s", folded)
+    return list(_join_fragments(_join_letters(TOKEN_PATTERN.findall(folded))))
 
 
 def _join_letters(tokens: Iterable[str]) -> Iterator[str]:
