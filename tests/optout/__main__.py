@@ -13,10 +13,12 @@ from pathlib import Path
 from app.domain.optout import Judgment, judge_text
 from app.domain.optout.model import WEIGHTS_FILE, read_weights
 from tests.optout.corpus import FOLDER, FOLDS, Example, make_sentences, read_corpus, split
-from tests.optout.figures import Figure, measure
+from tests.optout.figures import Figure, as_table, measure
 from tests.optout.train import train
 
 RECORD = FOLDER / "record.json"
+DOCUMENT = FOLDER.parents[1] / "docs" / "webhooks.md"
+TABLE_START, TABLE_END = "<!-- figures -->\n", "<!-- end of figures -->"
 TRAINED_FROM = (
     *sorted((FOLDER / "corpus").glob("*.tsv")),
     *sorted((FOLDER / "grammar").glob("*.txt")),
@@ -64,6 +66,13 @@ def show(figures: Sequence[Figure]) -> None:
             print(f"{figure.part:15} {figure.name:32} {figure.share}  of {figure.share.of}")
 
 
+def _write_table(figures: Sequence[Figure]) -> None:
+    """Into the document, between the two marks."""
+    before, mark, rest = DOCUMENT.read_text(encoding="utf-8").partition(TABLE_START)
+    _, end, after = rest.partition(TABLE_END)
+    DOCUMENT.write_text(f"{before}{mark}\n{as_table(figures)}\n{end}{after}", encoding="utf-8")
+
+
 def main() -> int:
     if "--folds" in sys.argv:
         show(measure_folds())
@@ -79,6 +88,7 @@ def main() -> int:
         "weights": digest([WEIGHTS_FILE]),
         "held out": [figure.as_json() for figure in figures],
     }
+    _write_table(figures)
     RECORD.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return 0
 

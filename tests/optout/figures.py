@@ -33,6 +33,10 @@ class Share:
         )
         return max(0.0, (middle - spread) / (1 + Z * Z / self.of)), min(1.0, (middle + spread) / (1 + Z * Z / self.of))
 
+    def as_percent(self) -> str:
+        low, high = self.interval
+        return f"{self.value:.1%} ({low:.1%} to {high:.1%})".replace("%", " %")
+
     def __str__(self) -> str:
         low, high = self.interval
         return f"{self.value:.3f} ({low:.3f} to {high:.3f})"
@@ -90,3 +94,20 @@ def _share_not_taken(among: Sequence[Example], judged: Mapping[str, str]) -> Sha
 def _share_seen(among: Sequence[Example], judged: Mapping[str, str]) -> Share:
     unclear = [e for e in among if e.label == "possible"]
     return Share(sum(judged[e.text] in ("possible", "stop") for e in unclear), len(unclear))
+
+
+ROWS = (
+    *((f"{word} {what}", f"`{word}`: {what}") for word in CONTROL_WORDS for what in ("precision", "recall")),
+    ("none flagged possible", "conversation, marked as possible"),
+    ("none taken for stop", "conversation, taken for `stop`"),
+    ("possible flagged or obeyed", "possible, marked or obeyed"),
+)
+COLUMNS = (("all", "all"), ("en", "English"), ("es", "Spanish"), ("fr", "French"), ("pt", "Portuguese"))
+
+
+def as_table(figures: Sequence[Figure]) -> str:
+    """The figures by language, as a table of a document."""
+    shares = {(figure.name, figure.part): figure.share for figure in figures}
+    lines = [["", *(title for _, title in COLUMNS)], ["---"] * (len(COLUMNS) + 1)]
+    lines += [[title, *(shares[name, part].as_percent() for part, _ in COLUMNS)] for name, title in ROWS]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

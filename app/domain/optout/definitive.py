@@ -49,7 +49,7 @@ SIGNATURE_START = re.compile(
     re.IGNORECASE,
 )
 CONTACT_PATTERN = re.compile(r"@\w+\.\w|https?://|www\.|\d{3}\W{0,2}\d{4}|\b\w+\.(?:com|net|org)\b", re.IGNORECASE)
-SEPARATOR_PATTERN = re.compile(r"\s[-–—~]+\s?|\s?[-–—~]+\s|[.!,]\s|\s*\(")
+SEPARATOR_PATTERN = re.compile(r"\s[-–—~]+\s?|\s?[-–—~]+\s|\s*\(")
 NAME_PARTICLES = frozenset("de del la da dos von van le du and y et e of the".split())
 MEANINGS_IN_NAMES = frozenset({"WHEN", "THING", "BY", "LOCATION", "THEM", "MY", "OTHERCO"})
 MAX_LINES = 8
@@ -57,6 +57,8 @@ MAX_LENGTH = 400
 MAX_WORDS = 12
 MAX_PHRASE_LENGTH = 120
 MAX_NAME_WORDS = 5
+MAX_WORDS_BESIDE = 3
+"""Of a name in the same line."""
 MAX_DISTINCT_WORDS = 3
 
 STOP_SIGN = "🛑"
@@ -92,7 +94,8 @@ def _find_only_line(lines: list[str]) -> str | None:
 def _read_signed(line: str) -> ControlWord | None:
     """The control word before a name in the same line: STOP - Maria Keller."""
     separator = SEPARATOR_PATTERN.search(line)
-    if separator and _is_name(line[separator.end() :].rstrip(")")):
+    name = line[separator.end() :].rstrip(")") if separator else ""
+    if separator and len(name.split()) <= MAX_WORDS_BESIDE and _is_name(name):
         return _read_line(line[: separator.start()])
     return None
 
