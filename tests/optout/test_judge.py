@@ -182,6 +182,18 @@ def test_of_a_word_and_a_carrier_s_verdict_the_stricter_one_wins() -> None:
     assert judge_text("PAUSE PLAN", taken_as="stop") == Judgment("stop", "carrier")
     assert judge_text("STOP", taken_as="start").word == "stop"
     assert judge_text("hello", taken_as="help") == Judgment("help", "carrier")
+    assert judge_text("Basta ya de esto", taken_as="stop") == Judgment("stop", "carrier")
+
+
+@pytest.mark.parametrize(
+    "text", ["Jane", "Bob Ross", "campaign", "blue", "Rosa", "azul", "7", "roof", "Xqzt", "texts", "Hi again"]
+)
+def test_a_name_or_another_word_alone_is_no_wish(text: str) -> None:
+    assert judge_text(text).word is None
+
+
+def test_half_an_emoji_is_judged() -> None:
+    assert judge_text("yes \ud83d").word is None
 
 
 @given(st.text(max_size=2000))

@@ -47,7 +47,7 @@ HASH_MASK = (1 << 24) - 1
 
 @lru_cache(maxsize=16384)
 def key_of(name: str) -> int:
-    return crc32(name.encode()) & HASH_MASK
+    return crc32(name.encode(errors="surrogatepass")) & HASH_MASK
 
 
 def hash_features(features: Iterable[Feature]) -> list[int]:

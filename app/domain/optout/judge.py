@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from app.domain.optout.definitive import YES_WORDS, ControlWord, find_control_word
 from app.domain.optout.folding import fold_text
-from app.domain.optout.lexicon import find_meanings
+from app.domain.optout.lexicon import find_meanings, find_object, guess_meanings
 from app.domain.optout.model import LABELS, explain, load_weights, read_meaning
 from app.domain.optout.quotations import OwnWords, cut_quotations
 from app.domain.optout.spelling import split_words
@@ -30,6 +30,12 @@ OBEY_MARGIN: Mapping[ControlWord, float] = {"stop": 0.0, "start": 0.0, "help": 0
 """By how much a control word must lead before all other labels to be obeyed."""
 POSSIBLE_MARGIN = 0.0
 """By how much `possible` or `stop` must lead before the others to be flagged."""
+ALONE_MEANINGS = frozenset({"CANCEL", "CEASE", "DNC", "HELP", "INFO", "OPT", "RESUB", "REVOKE", "START", "UNSUB"})
+"""Meanings of words that can be a whole wish."""
+UNCLEAR_MEANINGS = frozenset(
+    {"BY", "CONJ", "HI", "I", "LONGER", "PLEASE", "THANKS", "THIS", "TO", "WHEN", "YES", "YOU"}
+)
+"""Meanings of words that wish nothing, however many they are."""
 MAX_LENGTH = 400
 """Of a longer text its two ends are read: a wish may stand at the end."""
 
@@ -63,13 +69,14 @@ def judge_text(
     """Judges a text by its words and by what its carrier took it for (`taken_as`). `our_texts`: the last
     texts that we sent to the lead; what is quoted from them is not judged. YES counts as START only from
     a suppressed phone whose carrier takes it so (`yes_restores`); from all others it answers a question.
-    `weights`: others than those that ship (`model.load_weights`)."""
+    A verdict of the carrier is surer than a meaning. `weights`: others than those that ship (`model.load_weights`)."""
     known = load_weights() if weights is None else weights
     judgment = _judge_words(cut_quotations(text, our_texts), yes_restores and is_suppressed, known)
     if taken_as is None or (taken_as == "start" and not is_suppressed and fold_text(text) in YES_WORDS):
         return judgment
     strictest = next(word for word in STRICTEST_FIRST if word in (judgment.word, taken_as))
-    return judgment if judgment.word == strictest else Judgment(taken_as, "carrier")
+    is_surer = judgment.rule != "meaning" or taken_as != strictest
+    return judgment if judgment.word == strictest and is_surer else Judgment(taken_as, "carrier")
 
 
 def _judge_words(own: OwnWords, accepts_yes: bool, weights: Mapping[int, int]) -> Judgment:
@@ -86,6 +93,8 @@ def _judge_words(own: OwnWords, accepts_yes: bool, weights: Mapping[int, int]) -
 
 def _judge_meaning(words: Sequence[str], weights: Mapping[int, int]) -> Judgment:
     meaning = read_meaning(words, weights)
+    if not _may_be_obeyed(words):
+        return Judgment(is_possible=LABELS[meaning.scores.index(max(meaning.scores))] == "possible")
     scores = dict(zip(LABELS, meaning.scores, strict=True))
     for word in STRICTEST_FIRST:
         others = max(score for label, score in scores.items() if label != word)
@@ -93,3 +102,13 @@ def _judge_meaning(words: Sequence[str], weights: Mapping[int, int]) -> Judgment
             return Judgment(word, "meaning", reasons=explain(words, meaning, word, weights))
     doubt = max(scores["possible"], scores["stop"]) - max(scores["none"], scores["start"], scores["help"])
     return Judgment(is_possible=doubt >= POSSIBLE_MARGIN)
+
+
+def _may_be_obeyed(words: Sequence[str]) -> bool:
+    """Whether a text is more than a name or a word that the model may take for a mistyped wish: some word
+    has a meaning here, or the only one can be a wish by itself."""
+    known = [found for found in (find_meanings(word) or guess_meanings(word) for word in words) if found]
+    only = [word for word in words if word[0].isalnum()]
+    if len(only) != 1:
+        return any(not UNCLEAR_MEANINGS.issuperset(meanings) for meanings in known)
+    return bool(known) and (known[0][0] in ALONE_MEANINGS or find_object(only[0], known[0][0]) == "ME")
