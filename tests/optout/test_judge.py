@@ -186,7 +186,8 @@ def test_of_a_word_and_a_carrier_s_verdict_the_stricter_one_wins() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["Jane", "Bob Ross", "campaign", "blue", "Rosa", "azul", "7", "roof", "Xqzt", "texts", "Hi again"]
+    "text",
+    ["Jane", "Bob Ross", "campaign", "blue", "Rosa", "azul", "7", "roof", "Xqzt", "texts", "Hi again", "Back again"],
 )
 def test_a_name_or_another_word_alone_is_no_wish(text: str) -> None:
     assert judge_text(text).word is None

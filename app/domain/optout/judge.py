@@ -33,7 +33,7 @@ POSSIBLE_MARGIN = 0.0
 ALONE_MEANINGS = frozenset({"CANCEL", "CEASE", "DNC", "HELP", "INFO", "OPT", "RESUB", "REVOKE", "START", "UNSUB"})
 """Meanings of words that can be a whole wish."""
 UNCLEAR_MEANINGS = frozenset(
-    {"BY", "CONJ", "HI", "I", "LONGER", "PLEASE", "THANKS", "THIS", "TO", "WHEN", "YES", "YOU"}
+    {"BACK", "BY", "CONJ", "HI", "I", "LONGER", "PLEASE", "THANKS", "THIS", "TO", "WHEN", "YES", "YOU"}
 )
 """Meanings of words that wish nothing, however many they are."""
 MAX_LENGTH = 400
