@@ -14,10 +14,10 @@ READY := .venv/.ready
 TESTS := $(BIN)/python -m pytest -m "not long" -n 4 --ignore tests/faults
 # Only two at once: these start and kill processes, which take each other's time.
 FAULTS := $(BIN)/python -m pytest -m "not long" -n 2 tests/faults
-PURE := tests/domain tests/providers tests/agents tests/wire
+PURE := tests/domain tests/optout tests/providers tests/agents tests/wire
 DOCS := $(BIN)/python -m sphinx -W --keep-going -n -q -b html docs .docs
 
-.PHONY: help setup up quick test check docs faults fuzz audit lock measure coverage sql migration openapi bench bench-data bench-big clean
+.PHONY: help setup up quick test check docs faults fuzz audit lock measure coverage sql migration openapi optout bench bench-data bench-big clean
 
 help:  ## what there is to do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -75,6 +75,9 @@ migration: $(READY)  ## the next migration, from what changed in app/store/schem
 
 openapi: $(READY)  ## the described API anew into tests/web/openapi.jsonl, after a meant change
 	$(BIN)/python -m tests.openapi
+
+optout: $(READY)  ## trains what a lead means from its corpus, and measures it: two minutes (TRY=--folds to tune)
+	$(BIN)/python -m tests.optout $(TRY)
 
 bench: $(READY)  ## the benchmarks (ONLY=send for one)
 	$(BIN)/python -m tests.bench $(ONLY)

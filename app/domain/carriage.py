@@ -140,7 +140,13 @@ class InboundText:
 
     def _judge(self, yes_restores: bool, is_suppressed: bool, our_texts: Sequence[str] = ()) -> Judgment:
         judgments = (
-            optout.judge_text(text, taken_as=self.taken_as, yes_restores=yes_restores, is_suppressed=is_suppressed)
+            optout.judge_text(
+                text,
+                taken_as=self.taken_as,
+                yes_restores=yes_restores,
+                is_suppressed=is_suppressed,
+                our_texts=our_texts,
+            )
             for text in (self.text, *self.pieces)
         )
         whole = next(judgments)

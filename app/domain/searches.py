@@ -1,7 +1,7 @@
 """What somebody typed to search for.
 
 The words are folded by the database's function `fold_text`, for stored texts and for searches: what
-stands in a text is found, however it is written (docs/decisions/0036-searches-compare-folded-words.md)."""
+stands in a text is found, however it is written (docs/decisions/0033-searches-compare-folded-words.md)."""
 
 import re
 from dataclasses import dataclass

@@ -16,7 +16,7 @@ from typing import Any
 
 import uvloop
 
-from tests.bench import deliveries, gates, handovers, inbound, sends, servers, soak
+from tests.bench import deliveries, gates, handovers, inbound, judging, sends, servers, soak
 from tests.bench.figures import Figure
 from tests.bench.servers import Bench
 
@@ -31,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Coroutine[Any, Any, list[Figure]]]] = {
     "turns": handovers.turns,
     "transcript": handovers.transcript,
     "soak": soak.soak,
+    "judging": judging.judging,
     "gates": gates.gates,
 }
 BY_NAME_ONLY = frozenset({"gates"})

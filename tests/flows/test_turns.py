@@ -232,7 +232,7 @@ async def test_the_rest_of_a_list_does_not_leave_once_the_lead_wrote(world: Worl
     await handed_over(world, "Hey", 1)
     turn = await world.turn_is(thread, "replied")
     await world.status_is(turn["reply"]["messageIds"][0], "delivered")
-    await world.text("Stop, wrong house")
+    await world.text("Wait, wrong house")
     for message_id in turn["reply"]["messageIds"][1:]:
         message = await world.status_is(message_id, "cancelled")
         assert message["errorCode"] == "STALE_TURN"

@@ -1,0 +1,7 @@
+"""Recognizes opt-outs, opt-ins and requests for help in inbound texts (docs/webhooks.md, "Opt-outs")."""
+
+from app.domain.optout.definitive import ControlWord
+from app.domain.optout.folding import fold_text
+from app.domain.optout.judge import Judgment, judge_text, verdict
+
+__all__ = ["ControlWord", "Judgment", "fold_text", "judge_text", "verdict"]

@@ -1,0 +1,114 @@
+"""Judges an inbound text: a definitive word decides, else what the text means (docs/webhooks.md, "Opt-outs").
+
+The law allows ten business days for an opt-out (47 CFR 64.1200(a)(10)); we obey within the webhook
+request. A possible opt-out is flagged, not obeyed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from app.domain.optout.definitive import YES_WORDS, ControlWord, find_control_word
+from app.domain.optout.folding import fold_text
+from app.domain.optout.lexicon import find_meanings, find_object, guess_meanings
+from app.domain.optout.model import LABELS, explain, load_weights, read_meaning
+from app.domain.optout.quotations import OwnWords, cut_quotations
+from app.domain.optout.spelling import split_words
+
+VERDICTS: Mapping[str, ControlWord] = {
+    "stop": "stop",
+    "optout": "stop",
+    "opt out": "stop",
+    "start": "start",
+    "optin": "start",
+    "opt in": "start",
+    "help": "help",
+    "info": "help",
+}
+"""The names that carriers use for the three control words."""
+STRICTEST_FIRST: tuple[ControlWord, ...] = ("stop", "start", "help")
+
+OBEY_MARGIN: Mapping[ControlWord, float] = {"stop": 0.0, "start": 0.0, "help": 0.0}
+"""By how much a control word must lead before all other labels to be obeyed."""
+POSSIBLE_MARGIN = 0.0
+"""By how much `possible` or `stop` must lead before the others to be flagged."""
+ALONE_MEANINGS = frozenset({"CANCEL", "CEASE", "DNC", "HELP", "INFO", "OPT", "RESUB", "REVOKE", "START", "UNSUB"})
+"""Meanings of words that can be a whole wish."""
+UNCLEAR_MEANINGS = frozenset(
+    {"BACK", "BY", "CONJ", "HI", "I", "LONGER", "PLEASE", "THANKS", "THIS", "TO", "WHEN", "YES", "YOU"}
+)
+"""Meanings of words that wish nothing, however many they are."""
+MAX_LENGTH = 400
+"""Of a longer text its two ends are read: a wish may stand at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgment:
+    """What a text was judged to be. `rule`: what decided (`word`, `first_line`, `meaning` or `carrier`).
+    `is_possible`: it may be an opt-out, and a person should decide. `reasons`: what spoke most for a
+    judgment by meaning."""
+
+    word: ControlWord | None = None
+    rule: str | None = None
+    is_possible: bool = False
+    reasons: tuple[str, ...] = ()
+
+
+def verdict(raw_verdict: object) -> ControlWord | None:
+    """The control word by the name that a carrier uses for it; None: no known name."""
+    return VERDICTS.get(fold_text(raw_verdict)) if isinstance(raw_verdict, str) else None
+
+
+def judge_text(
+    text: str,
+    *,
+    taken_as: ControlWord | None = None,
+    yes_restores: bool = False,
+    is_suppressed: bool = False,
+    our_texts: Sequence[str] = (),
+    weights: Mapping[int, int] | None = None,
+) -> Judgment:
+    """Judges a text by its words and by what its carrier took it for (`taken_as`). `our_texts`: the last
+    texts that we sent to the lead; what is quoted from them is not judged. YES counts as START only from
+    a suppressed phone whose carrier takes it so (`yes_restores`); from all others it answers a question.
+    A verdict of the carrier is surer than a meaning. `weights`: others than those that ship (`model.load_weights`)."""
+    known = load_weights() if weights is None else weights
+    judgment = _judge_words(cut_quotations(text, our_texts), yes_restores and is_suppressed, known)
+    if taken_as is None or (taken_as == "start" and not is_suppressed and fold_text(text) in YES_WORDS):
+        return judgment
+    strictest = next(word for word in STRICTEST_FIRST if word in (judgment.word, taken_as))
+    is_surer = judgment.rule != "meaning" or taken_as != strictest
+    return judgment if judgment.word == strictest and is_surer else Judgment(taken_as, "carrier")
+
+
+def _judge_words(own: OwnWords, accepts_yes: bool, weights: Mapping[int, int]) -> Judgment:
+    if not own.text.strip():
+        return Judgment(is_possible=own.is_dislike)
+    half = MAX_LENGTH // 2
+    words = split_words(own.text if len(own.text) <= MAX_LENGTH else f"{own.text[:half]}\n{own.text[-half:]}")
+    if found := find_control_word(own.text, words, accepts_yes):
+        return Judgment(*found)
+    if not words or (own.precedes_quotation and not any(map(find_meanings, words))):
+        return Judgment()  # a reaction in a language that is not read here
+    return _judge_meaning(words, weights)
+
+
+def _judge_meaning(words: Sequence[str], weights: Mapping[int, int]) -> Judgment:
+    meaning = read_meaning(words, weights)
+    if not _may_be_obeyed(words):
+        return Judgment(is_possible=LABELS[meaning.scores.index(max(meaning.scores))] == "possible")
+    scores = dict(zip(LABELS, meaning.scores, strict=True))
+    for word in STRICTEST_FIRST:
+        others = max(score for label, score in scores.items() if label != word)
+        if scores[word] - others >= OBEY_MARGIN[word]:
+            return Judgment(word, "meaning", reasons=explain(words, meaning, word, weights))
+    doubt = max(scores["possible"], scores["stop"]) - max(scores["none"], scores["start"], scores["help"])
+    return Judgment(is_possible=doubt >= POSSIBLE_MARGIN)
+
+
+def _may_be_obeyed(words: Sequence[str]) -> bool:
+    """Whether a text is more than a name or a word that the model may take for a mistyped wish: some word
+    has a meaning here, or the only one can be a wish by itself."""
+    known = [found for found in (find_meanings(word) or guess_meanings(word) for word in words) if found]
+    only = [word for word in words if word[0].isalnum()]
+    if len(only) != 1:
+        return any(not UNCLEAR_MEANINGS.issuperset(meanings) for meanings in known)
+    return bool(known) and (known[0][0] in ALONE_MEANINGS or find_object(only[0], known[0][0]) == "ME")

@@ -1,0 +1,110 @@
+"""Cuts out of a text what it quotes, so that only the lead's own words are judged.
+
+A quotation of our own text is found by what it quotes, whatever language and marks stand around it.
+Without our texts only the shapes are known that phones and mail programs write."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from app.domain.optout.folding import fold_text
+
+OPENING_MARKS = "\"“”„«‹‘'「『"
+CLOSING_MARKS = "\"”“»›’'」』"
+REACTIONS = (
+    r"(?:you\s+)?(?:liked|loved|emphasi[sz]ed|questioned|laughed\s+at)",
+    r"reacted\s+(?P<mark_en>\S{1,12})\s+to",
+    r"removed\s+an?\s+[\w\s]{1,20}\s+from|removed\s+\S{1,12}\s+from|\S{1,12}\s+removed\s+from",
+    r"(?P<mark>[^\w\s]{1,8})\s*(?:to|a|à|au|para|de)",
+    r"(?:le\s+)?(?:gust[oó]|encant[oó])|me\s+(?:gusta|encanta)|se\s+ri[oó]\s+de|puso\s+[eé]nfasis\s+en",
+    r"reaccion[oó]\s+(?:con\s+)?(?P<mark_es>\S{1,12})\s+a|enfatiz[oó]|destac[oó]|cuestion[oó]",
+    r"pregunt[oó]\s+(?:por|sobre)|(?:quit|elimin)[oó]\s+(?:un|una|el|la)\s+[\w\s]{1,30}?\s+(?:de|a)",
+    r"a\s+(?:aim[eé]|ador[eé]|ri\s+(?:de|à)|mis\s+en\s+[eé]vidence|demand[eé]\s+des\s+pr[eé]cisions\s+sur)",
+    r"a\s+r[eé]agi\s+(?:avec\s+)?(?P<mark_fr>\S{1,12})\s+(?:à|a)|a\s+(?:soulign[eé]|insist[eé]\s+sur|trouv[eé]\s+dr[oô]le)",
+    r"a\s+(?:retir|supprim)[eé]\s+[\w\s'’]{1,30}?\s+(?:de|du|sur)",
+    r"amou|adorou|curtiu|gostou\s+de|riu\s+de|enfatizou|destacou|questionou|perguntou\s+sobre",
+    r"reagiu\s+(?:com\s+)?(?P<mark_pt>\S{1,12})\s+(?:a|à)|deu\s+[eê]nfase\s+(?:a|em)|removeu\s+[\w\s]{1,30}?\s+d[eao]",
+    r"(?P<dislike>disliked|no\s+le\s+gust[oó]|n['’]a\s+pas\s+aim[eé]|n[aã]o\s+(?:gostou|curtiu)(?:\s+de)?)",
+)
+"""What phones write before a quotation when somebody reacts to a text."""
+REACTION_PATTERN = re.compile(rf"\s*(?:{'|'.join(REACTIONS)})\s*:?\s*(?=[{OPENING_MARKS}])", re.IGNORECASE)
+DISLIKES = frozenset("👎🖕")
+QUOTED_LINE_PATTERN = re.compile(r"^[ \t]*[>┃].*$", re.MULTILINE)
+REPLY_HEADER_PATTERN = re.compile(
+    r"^[ \t]*(?:(?:on|el|le|em|am)\s.{3,80}(?:wrote|escribi[oó]|a\s+[eé]crit|escreveu)\s*:"
+    r"|-{2,}\s*(?:original|forwarded|mensaje|message|mensagem)\b.*|_{5,}|from:\s.*|de:\s.*@.*)\s*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""The line above the text that is answered: all below is quoted."""
+
+MIN_QUOTED_WORDS = 2
+MIN_COPIED_WORDS = 5
+"""What is copied without quotation marks, or with nothing beside it, is a quotation from so many words on:
+who copies "Reply STOP" wishes it."""
+MAX_MARKS = 10
+MAX_LENGTH = 2000
+WORD_PATTERN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class OwnWords:
+    """What is left of a text. `is_dislike`: the lead marked a text of ours as disliked. `precedes_quotation`:
+    it stood before a quotation of ours, and nothing after it."""
+
+    text: str
+    is_dislike: bool = False
+    precedes_quotation: bool = False
+
+
+def cut_quotations(text: str, our_texts: Sequence[str] = ()) -> OwnWords:
+    """The lead's own words in a text. `our_texts`: what the lead may have quoted."""
+    text = text[:MAX_LENGTH] if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}\n{text[-MAX_LENGTH:]}"
+    if reaction := REACTION_PATTERN.match(text):
+        marks = [mark for name, mark in reaction.groupdict().items() if mark and name != "dislike"]
+        is_dislike = bool(reaction["dislike"]) or any(not DISLIKES.isdisjoint(mark) for mark in marks)
+        return OwnWords(text[_find_end(text, reaction.end()) :], is_dislike)
+    if ">" in text or "┃" in text:
+        text = QUOTED_LINE_PATTERN.sub("\n", text)
+    if "\n" in text and (header := REPLY_HEADER_PATTERN.search(text, text.index("\n"))):
+        text = text[: header.start()]
+    own = _cut_ours(text, [ours for ours in map(fold_text, our_texts) if ours]) if our_texts else text
+    return OwnWords(own, precedes_quotation=own != text and text.lstrip().startswith(own.strip()))
+
+
+def _find_end(text: str, start: int) -> int:
+    """Where a quotation ends that begins at `start`: after the last closing mark."""
+    for i in range(len(text) - 1, start, -1):
+        if text[i] in CLOSING_MARKS and not text[i + 1 : i + 2].isalnum():
+            return i + 1
+    return len(text)
+
+
+def _cut_ours(text: str, ours: Sequence[str]) -> str:
+    """Cuts quotations of our texts, the longest first."""
+    for start, end in sorted(_find_quotations(text), key=lambda span: span[0] - span[1]):
+        quoted, rest = fold_text(text[start:end]), f"{text[:start]} \n {text[end:]}"
+        if any(own.startswith(quoted) or f" {quoted} " in f" {own} " for own in ours):
+            min_words = MIN_QUOTED_WORDS if fold_text(rest) else MIN_COPIED_WORDS
+            if quoted.count(" ") + 1 >= min_words:
+                return _cut_ours(rest, ours)
+    return _cut_copies(text, ours)
+
+
+def _find_quotations(text: str) -> Iterator[tuple[int, int]]:
+    marks = [i for i, c in enumerate(text) if c in OPENING_MARKS or c in CLOSING_MARKS][:MAX_MARKS]
+    for i, start in enumerate(marks):
+        for end in marks[i + 1 :]:
+            yield start, end + 1
+
+
+def _cut_copies(text: str, ours: Sequence[str]) -> str:
+    """Cuts whole texts of ours that stand without quotation marks."""
+    for own in ours:
+        size = own.count(" ") + 1
+        if size < MIN_COPIED_WORDS or own[:10] not in fold_text(text):
+            continue
+        found = list(WORD_PATTERN.finditer(text))
+        for first, last in zip(found, found[size - 1 :], strict=False):
+            if fold_text(text[first.start() : last.end()]) == own:
+                return f"{text[: first.start()]}\n{text[last.end() :]}"
+    return text

@@ -1,0 +1,160 @@
+"""Reads a text as words: spelled, doubled, joined and mistyped words as the words that they stand for."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+
+from app.domain.optout.folding import APOSTROPHES, fold_letters
+from app.domain.optout.lexicon import find_meanings, shorten
+from app.domain.optout.lists import read_lists
+
+LISTS = dict(read_lists("spellings.txt"))
+ALIASES: Mapping[str, tuple[str, ...]] = {
+    written: tuple(meant.split("_")) for written, meant in (pair.split("=") for pair in LISTS["ALIAS"])
+}
+TYPED = frozenset(LISTS["TYPED"])
+PLAIN = frozenset(LISTS["PLAIN"])
+JOINED = frozenset(LISTS["JOINED"])
+PAIRS: Mapping[tuple[str, str], tuple[str, ...]] = {
+    (first, second): tuple(meant.split("_"))
+    for first, second, meant in (re.split("[+=]", written) for written in LISTS["PAIR"])
+}
+
+CLITIC_PATTERN = re.compile(rf"(?<=\w)[{APOSTROPHES}](?=(?:t|s|re|ll|ve|d|m|em|all)\b)", re.IGNORECASE)
+"""The apostrophe before an English ending (don't). Others stand between words (m'écrire)."""
+APOSTROPHE_PATTERN = re.compile(f"[{APOSTROPHES}]")
+TOKEN_PATTERN = re.compile(r"[^\W_]+|[?!.,;:\n]|[^\w\s\"()\-/@#&*+=<>\[\]{}|~`^$%\\“”„«»‹›…‘’'¿¡–—•]")
+MARKS = frozenset("?!.,;:\n")
+LETTER_OF_DIGIT = str.maketrans("013457$", "oieasts")
+DOLLAR_IN_WORD = re.compile(r"\$(?=[^\W\d_])")
+REPEATED_LETTER = re.compile(r"(.)\1+")
+LETTER_THREE_TIMES = re.compile(r"(.)\1\1+")
+REPEATED_WORD = re.compile(r"(\w{3,}?)\1+")
+MIN_TYPED_LENGTH = 4
+MAX_TYPED_LENGTH = 16
+JOINED_LENGTHS = range(6, 41)
+MIN_SPELLED_LETTERS = 3
+SPELLING_MARKS = frozenset(".,")
+
+
+def split_words(text: str) -> list[str]:
+    """The folded words, punctuation marks and emoji of a text, in their order."""
+    if not text.isascii() or "'" in text or "`" in text:
+        text = APOSTROPHE_PATTERN.sub(" ", CLITIC_PATTERN.sub("", text))
+    folded = fold_letters(text)
+    if "$" in folded:
+        folded = DOLLAR_IN_WORD.sub("s", folded)
+    return list(_join_fragments(_join_letters(TOKEN_PATTERN.findall(folded))))
+
+
+def _join_letters(tokens: Iterable[str]) -> Iterator[str]:
+    """Joins words that are spelled letter by letter, with or without marks between: s t o p, s.t.o.p."""
+    spelled: list[str] = []
+    for token in tokens:
+        if len(token) == 1 and (token.isalpha() or (spelled and token in SPELLING_MARKS)):
+            spelled.append(token)
+            continue
+        yield from _read_spelled(spelled)
+        spelled = []
+        yield token
+    yield from _read_spelled(spelled)
+
+
+def _read_spelled(spelled: list[str]) -> list[str]:
+    if len(spelled) < MIN_SPELLED_LETTERS:
+        return spelled
+    word = "".join(letter for letter in spelled if letter.isalpha())
+    return [word] if len(word) >= MIN_SPELLED_LETTERS and find_meanings(mend_word(word)[0]) else spelled
+
+
+def _join_fragments(tokens: Iterable[str]) -> Iterator[str]:
+    """Mends each word, and joins two that are one word: un subscribe, sto p."""
+    before = ""
+    for token in tokens:
+        joined = PAIRS.get((before, token)) or ((before + token,) if _is_torn(before, token) else None)
+        if joined:
+            yield from joined[:-1]
+            before = joined[-1]
+            continue
+        yield from mend_word(before)
+        before = token
+    yield from mend_word(before)
+
+
+def _is_torn(before: str, token: str) -> bool:
+    return before + token in TYPED and not (find_meanings(before) and find_meanings(token)) and before not in PLAIN
+
+
+@lru_cache(maxsize=8192)
+def mend_word(word: str) -> tuple[str, ...]:
+    """The words that a written word stands for: itself, if it is known or nothing is near."""
+    if not word or word in MARKS:
+        return (word,) if word else ()
+    if word in ALIASES:
+        return ALIASES[word]
+    if len(word) in JOINED_LENGTHS and word.isalpha() and len(parts := _split_joined(word)) > 1:
+        return parts
+    if len(word) < MIN_SPELLED_LETTERS or word in PLAIN or find_meanings(word):
+        return (word,)
+    if not word.isalpha():
+        return _read_digits(word)
+    return _unrepeat(word) or _correct(word) or (word,)
+
+
+def _read_digits(word: str) -> tuple[str, ...]:
+    """A word in which digits stand for letters: st0p."""
+    letters = word.translate(LETTER_OF_DIGIT)
+    return (letters,) if letters in TYPED and not word.isdigit() else (word,)
+
+
+def _unrepeat(word: str) -> tuple[str, ...]:
+    """A word with repeated letters (stooop), or that is written several times (stopstop)."""
+    for pattern in (LETTER_THREE_TIMES, REPEATED_LETTER):
+        short = pattern.sub(r"\1", word)
+        if short != word and (short in TYPED or find_meanings(short)):
+            return (short,)
+    repeated = REPEATED_WORD.fullmatch(word)
+    return (repeated[1], repeated[1]) if repeated and find_meanings(repeated[1]) else ()
+
+
+def _split_joined(word: str) -> tuple[str, ...]:
+    """The fewest words that a joined word consists of; nothing if a part is no word."""
+    best: dict[int, tuple[str, ...]] = {0: ()}
+    for start in range(len(word)):
+        if start not in best:
+            continue
+        for end in range(start + 2, min(len(word), start + 12) + 1):
+            parts = (*best[start], word[start:end])
+            if word[start:end] in JOINED and (end not in best or len(best[end]) > len(parts)):
+                best[end] = parts
+    return best.get(len(word), ())
+
+
+def _build_near() -> Mapping[str, tuple[str, ...]]:
+    near: dict[str, tuple[str, ...]] = {}
+    for word in sorted(TYPED, key=lambda word: (len(word), word)):
+        if len(word) >= MIN_TYPED_LENGTH:
+            for short in shorten(word):
+                near[short] = (*near.get(short, ()), word)
+    return near
+
+
+NEAR = _build_near()
+
+
+def _correct(word: str) -> tuple[str, ...]:
+    """The listed word that is one edit away."""
+    if len(word) > MAX_TYPED_LENGTH:
+        return ()
+    return next(
+        ((other,) for short in shorten(word) for other in NEAR.get(short, ()) if is_one_edit_away(word, other)), ()
+    )
+
+
+def is_one_edit_away(one: str, other: str) -> bool:
+    """Whether one letter more, less or other, or two swapped neighbours make the words equal."""
+    if abs(len(one) - len(other)) > 1:
+        return False
+    start = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    a, b = one[start:], other[start:]
+    return a[1:] == b[1:] or a[1:] == b or a == b[1:] or (len(a) > 1 and a[:2] == b[1::-1] and a[2:] == b[2:])

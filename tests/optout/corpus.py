@@ -1,0 +1,94 @@
+"""The labelled texts: `corpus/*.tsv` were written by hand, `grammar/*.txt` adds sentences made of their parts.
+
+A family is a text with its paraphrases, its dresses and its look-alikes of another label. It is never
+split: all of it trains the model, or all of it tests it."""
+
+import csv
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zlib import crc32
+
+FOLDER = Path(__file__).parent
+LANGUAGES = ("en", "es", "fr", "pt")
+HELD_OUT_OF = 5
+"""One family of so many is held out: it trains and tunes nothing."""
+FOLDS = 5
+SENTENCES_PER_RULE = 30
+PART_PATTERN = re.compile(r"\{(\w+)\}|\(([^()]*)\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A labelled text. `is_made`: of the grammar."""
+
+    family: str
+    label: str
+    language: str
+    kind: str
+    text: str
+    is_made: bool = False
+
+    @property
+    def is_held_out(self) -> bool:
+        return not self.is_made and crc32(f"test {self.family}".encode()) % HELD_OUT_OF == 0
+
+    @property
+    def fold(self) -> int:
+        return crc32(self.family.encode()) % FOLDS
+
+
+def read_corpus() -> list[Example]:
+    """The texts that were written by hand."""
+    return [
+        Example(row["family"], row["label"], row["language"], row["kind"], row["text"].replace("\\n", "\n"))
+        for language in LANGUAGES
+        for row in _read_table(FOLDER / "corpus" / f"{language}.tsv")
+    ]
+
+
+def _read_table(path: Path) -> Iterator[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as opened:
+        yield from csv.DictReader(opened, delimiter="\t", quoting=csv.QUOTE_NONE)
+
+
+def make_sentences() -> list[Example]:
+    """The sentences of the grammar, the same ones each time."""
+    made: dict[str, Example] = {}
+    for language in LANGUAGES:
+        parts: dict[str, str] = {}
+        lines = (FOLDER / "grammar" / f"{language}.txt").read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines):
+            if line.startswith("$"):
+                name, _, choices = line[1:].partition(" = ")
+                parts[name] = choices
+            elif line and not line.startswith("#"):
+                for example in _make_from_rule(f"rule-{language}-{number}", line, parts):
+                    made.setdefault(example.text.lower(), example)
+    return list(made.values())
+
+
+def _make_from_rule(family: str, line: str, parts: dict[str, str]) -> Iterator[Example]:
+    head, _, pattern = line.partition(": ")
+    label, language, kind = head.split()
+    chance = random.Random(crc32(line.encode()))
+    for _ in range(SENTENCES_PER_RULE):
+        text = re.sub(" {2,}", " ", _fill(pattern, parts, chance)).strip().replace("\\n", "\n")
+        if text:
+            yield Example(family, label, language, kind, text, is_made=True)
+
+
+def _fill(pattern: str, parts: dict[str, str], chance: random.Random) -> str:
+    """The pattern with one choice for each of its parts."""
+    while found := PART_PATTERN.search(pattern):
+        choices = (parts[found[1]] if found[1] else found[2]).split("|")
+        choice = choices[int(chance.random() * len(choices))]
+        pattern = f"{pattern[: found.start()]}{choice}{pattern[found.end() :]}"
+    return pattern
+
+
+def split(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+    """The texts to train with, and the texts to test with."""
+    return [e for e in examples if not e.is_held_out], [e for e in examples if e.is_held_out]
