@@ -88,15 +88,7 @@ def prepare_demo(settings: Settings, env: Mapping[str, str], ports: data.Address
     tenant_data = json.loads(run_command(["tenant", "create", "--name", "Demo"], env))
     password = secrets.token_urlsafe(9)
     email = f"demo-{tenant_data['tenantId'][-6:]}@example.com"
-    person = [
-        "user",
-        "create",
-        "--tenant",
-        tenant_data["tenantId"],
-        "--email",
-        email,
-        "--password-stdin",
-    ]
+    person = ["user", "create", "--tenant", tenant_data["tenantId"], "--email", email, "--password-stdin"]
     run_command(person, env, input_text=password)
     return data.fill_tenant(tenant_data["tenantId"], tenant_data["apiKey"], email, password, ports, file)
 

@@ -183,10 +183,4 @@ def _record_request(scope: Scope, method: str, status: int, seconds: float) -> N
     method = method if method in KNOWN_METHODS else "other"
     REQUEST_SECONDS.labels(method, route, str(status)).observe(seconds)
     if route not in UNLOGGED_ROUTES:
-        log.info(
-            "request",
-            method=method,
-            route=route,
-            status=status,
-            ms=round(seconds * 1000, 1),
-        )
+        log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))

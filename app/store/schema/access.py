@@ -11,10 +11,7 @@ from app.store.schema.base import Id, Table, created_at_column, flag_column, id_
 
 class User(Table):
     __tablename__ = "users"
-    __table_args__ = (
-        tenant_constraint(),
-        Index("uq_users_email", sql("lower(email)"), unique=True),
-    )
+    __table_args__ = (tenant_constraint(), Index("uq_users_email", sql("lower(email)"), unique=True))
     tenant_id: Mapped[str] = id_key()
     user_id: Mapped[str] = id_key()
     email: Mapped[str]
