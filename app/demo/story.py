@@ -205,12 +205,7 @@ def _parse_forms(page: str) -> list[tuple[str, dict[str, str]]]:
     """Action and fields of each form: its hidden inputs and its selects."""
     forms = []
     for match in re.finditer(r'<form\b[^>]*action="([^"]*)"[^>]*>(.*?)</form>', page, re.S):
-        fields = dict(
-            re.findall(
-                r'<input[^>]*type="hidden"[^>]*name="([^"]*)"[^>]*value="([^"]*)"',
-                match[2],
-            )
-        )
+        fields = dict(re.findall(r'<input[^>]*type="hidden"[^>]*name="([^"]*)"[^>]*value="([^"]*)"', match[2]))
         for select in re.finditer(r'<select[^>]*name="([^"]*)".*?</select>', match[2], re.S):
             selected_option = re.search(r'<option[^>]*value="([^"]*)"[^>]*selected', select[0])
             first_option = re.search(r'<option[^>]*value="([^"]*)"', select[0])

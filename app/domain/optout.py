@@ -246,11 +246,7 @@ def verdict(raw_verdict: object) -> ControlWord | None:
 
 
 def judge_text(
-    text: str,
-    *,
-    taken_as: ControlWord | None = None,
-    yes_restores: bool = False,
-    is_suppressed: bool = False,
+    text: str, *, taken_as: ControlWord | None = None, yes_restores: bool = False, is_suppressed: bool = False
 ) -> Judgment:
     """Judges a text by its words and by what its carrier took it for (`taken_as`). YES counts as
     START only from a suppressed phone whose carrier takes it so (`yes_restores`); from all others

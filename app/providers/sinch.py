@@ -192,11 +192,7 @@ def read_numbers(response: httpx.Response) -> NumberPage | None:
 
 
 def build_history_request(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
-    params = {
-        "start_date": _format_time(since),
-        "page": page or "0",
-        "page_size": str(ITEMS_PER_PAGE),
-    }
+    params = {"start_date": _format_time(since), "page": page or "0", "page_size": str(ITEMS_PER_PAGE)}
     url = f"{_get_plan_url(account)}/inbounds"
     return httpx.Request("GET", url, params=params, headers=_build_auth_headers(account))
 
