@@ -65,9 +65,7 @@ def run_stack(settings: Settings, quiet: bool = False) -> Iterator[RunningStack]
         url = f"http://{settings.host}:{settings.port}"
         wait_until_ready(url, processes)
         ports = data.Addresses(
-            api=url,
-            carrier=f"http://{settings.host}:{carrier_port}",
-            agent=f"http://{settings.host}:{agent_port}",
+            api=url, carrier=f"http://{settings.host}:{carrier_port}", agent=f"http://{settings.host}:{agent_port}"
         )
         demo = prepare_demo(settings, env, ports)
         file = str(data.get_demo_file(settings.data_dir))

@@ -170,11 +170,7 @@ def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -
     references = (text.message_id, None, "")
     open_items = [item for item in filter_objects(items) if item.get("client_reference") in references]
     matches = [
-        LookupMatch(
-            carrier_id,
-            "failed" if item.get("canceled") is True else "sending",
-            get_time(item, "created_at"),
-        )
+        LookupMatch(carrier_id, "failed" if item.get("canceled") is True else "sending", get_time(item, "created_at"))
         for item in open_items
         if item.get("client_reference") and (carrier_id := get_line(item, "id"))
     ]

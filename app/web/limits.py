@@ -155,10 +155,7 @@ def _drop_body(send: Send) -> Send:
 
 def _get_body_limit(scope: Scope) -> int:
     path: str = scope["path"]
-    return next(
-        (limit for start, limit in MAX_BODY_BYTES_BY_PATH if path.startswith(start)),
-        DEFAULT_MAX_BODY_BYTES,
-    )
+    return next((limit for start, limit in MAX_BODY_BYTES_BY_PATH if path.startswith(start)), DEFAULT_MAX_BODY_BYTES)
 
 
 async def _read_body(receive: Receive, limit: int) -> Sequence[Message] | None:

@@ -29,11 +29,7 @@ class Session(Table):
         tenant_reference("user_id", "users", ondelete="CASCADE"),
         Index("uq_sessions_digest", "digest", unique=True),
         Index(None, "expires_at"),
-        Index(
-            "ix_sessions_previous_digest",
-            "previous_digest",
-            postgresql_where=sql("previous_digest IS NOT NULL"),
-        ),
+        Index("ix_sessions_previous_digest", "previous_digest", postgresql_where=sql("previous_digest IS NOT NULL")),
     )
     tenant_id: Mapped[str] = id_key()
     digest: Mapped[bytes] = mapped_column(primary_key=True)
