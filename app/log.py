@@ -10,15 +10,7 @@ import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.types import EventDict, Processor
 
-NOISY_LOGGERS = (
-    "httpx",
-    "httpcore",
-    "aiohttp",
-    "uvicorn.access",
-    "arq.worker",
-    "asyncio",
-    "alembic",
-)
+NOISY_LOGGERS = ("httpx", "httpcore", "aiohttp", "uvicorn.access", "arq.worker", "asyncio", "alembic")
 """Their INFO lines hold URLs or arguments, or are too many."""
 RENDER_WITHOUT_LOCALS = ExceptionDictTransformer(show_locals=False)
 """Local variables may be texts, keys or phones."""
@@ -47,10 +39,7 @@ def configure(production: bool, level: str = "INFO") -> None:
         drop_error_details,
     ]
     final_processors: list[Processor] = (
-        [
-            structlog.processors.ExceptionRenderer(RENDER_WITHOUT_LOCALS),
-            structlog.processors.JSONRenderer(),
-        ]
+        [structlog.processors.ExceptionRenderer(RENDER_WITHOUT_LOCALS), structlog.processors.JSONRenderer()]
         if production
         else [
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)

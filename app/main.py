@@ -47,9 +47,7 @@ from app.web.directory import (
     sms_agents,
     vendor,
 )
-from app.web.directory import (
-    settings as tenant_settings,
-)
+from app.web.directory import settings as tenant_settings
 from app.web.envelope import Refusal
 from app.web.feed import Feed
 from app.web.hot_routes import HotRoute, HotRoutes

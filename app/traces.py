@@ -64,12 +64,7 @@ def record_point(name: str, subject_id: str, **ids: str | int) -> None:
 
 def _build_root(subject_id: str) -> "Context":
     """The parent of all spans of one turn or text. It has only ids, and is never exported itself."""
-    from opentelemetry.trace import (
-        NonRecordingSpan,
-        SpanContext,
-        TraceFlags,
-        set_span_in_context,
-    )
+    from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
     digest = sha256(subject_id.encode()).digest()
     root = SpanContext(

@@ -88,12 +88,7 @@ def _decode_secret(secret: str) -> bytes:
 
 
 def build_request(
-    url: str,
-    secrets: Sequence[str],
-    turn_id: str,
-    at: datetime,
-    body: bytes,
-    kind: str | None = None,
+    url: str, secrets: Sequence[str], turn_id: str, at: datetime, body: bytes, kind: str | None = None
 ) -> httpx.Request:
     """The signed POST. `kind` marks a dry turn (replay, shadow or test): its answer is stored,
     and nothing is sent to the lead."""

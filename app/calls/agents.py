@@ -31,13 +31,7 @@ class PostResult:
 
 
 async def post_turn(
-    wire: Wire,
-    turn_id: str,
-    url: str,
-    secrets: Sequence[str],
-    at: datetime,
-    body: bytes,
-    kind: str | None = None,
+    wire: Wire, turn_id: str, url: str, secrets: Sequence[str], at: datetime, body: bytes, kind: str | None = None
 ) -> PostResult:
     """POSTs a turn, signed by each of `secrets` as of `at`. `kind` names a dry turn: replay, shadow
     or test. Raises nothing: whatever goes wrong is a failed attempt."""

@@ -38,11 +38,7 @@ def reseal_secrets(configuration: Settings, _: argparse.Namespace) -> int:
         nonlocal lost_count
         counts = await reseal.count_sealed(database, Seal(configuration.decode_sealing_keys()), reseal=True)
         lost_count = counts.unreadable
-        return {
-            "resealed": str(counts.older),
-            "newest": str(counts.newest),
-            "lost": str(counts.unreadable),
-        }
+        return {"resealed": str(counts.older), "newest": str(counts.newest), "lost": str(counts.unreadable)}
 
     return run_and_print(configuration, reseal_all) or int(lost_count > 0)
 

@@ -108,14 +108,7 @@ def move_demo(demo: Demo, addresses: Addresses, file: Path) -> Demo:
     return demo
 
 
-def fill_tenant(
-    tenant_id: str,
-    api_key: str,
-    email: str,
-    password: str,
-    addresses: Addresses,
-    file: Path,
-) -> Demo:
+def fill_tenant(tenant_id: str, api_key: str, email: str, password: str, addresses: Addresses, file: Path) -> Demo:
     """Fills an empty tenant (two accounts and numbers, an agent, a campaign, leads, canned replies)
     and writes the demo's file."""
     api = Api(addresses.api, api_key)

@@ -115,10 +115,7 @@ class Story:
         """Prints the entries that the transcript has got since the last call."""
         if not self._thread_id:
             return
-        page = self._api.call(
-            "GET",
-            f"/interactions/{self._thread_id}/messages?after={self._last_seq}&limit=100",
-        )
+        page = self._api.call("GET", f"/interactions/{self._thread_id}/messages?after={self._last_seq}&limit=100")
         for entry in page["messages"]:
             self._last_seq = entry["seq"]
             clock = entry["timestamp"][11:19]
@@ -198,9 +195,7 @@ class Story:
             form = _find_form(browser.get("/sign-in").text, "/sign-in")
             origin = {"Origin": self._demo.addresses.api}
             browser.post(
-                "/sign-in",
-                headers=origin,
-                data=form | {"email": self._demo.email, "password": self._demo.password},
+                "/sign-in", headers=origin, data=form | {"email": self._demo.email, "password": self._demo.password}
             )
             action, fields = _find_form_with_field(browser.get(page).text, "message")
             answer = browser.post(action, headers=origin, data=fields | {"message": text})
@@ -239,12 +234,7 @@ def _parse_forms(page: str) -> list[tuple[str, dict[str, str]]]:
     """Action and fields of each form: its hidden inputs and its selects."""
     forms = []
     for match in re.finditer(r'<form\b[^>]*action="([^"]*)"[^>]*>(.*?)</form>', page, re.S):
-        fields = dict(
-            re.findall(
-                r'<input[^>]*type="hidden"[^>]*name="([^"]*)"[^>]*value="([^"]*)"',
-                match[2],
-            )
-        )
+        fields = dict(re.findall(r'<input[^>]*type="hidden"[^>]*name="([^"]*)"[^>]*value="([^"]*)"', match[2]))
         for select in re.finditer(r'<select[^>]*name="([^"]*)".*?</select>', match[2], re.S):
             selected_option = re.search(r'<option[^>]*value="([^"]*)"[^>]*selected', select[0])
             first_option = re.search(r'<option[^>]*value="([^"]*)"', select[0])

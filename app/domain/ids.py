@@ -11,20 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 IdKind = Literal[
-    "lead",
-    "campaign",
-    "int",
-    "msg",
-    "smsagent",
-    "org",
-    "turn",
-    "num",
-    "acct",
-    "key",
-    "user",
-    "bulk",
-    "evt",
-    "canned",
+    "lead", "campaign", "int", "msg", "smsagent", "org", "turn", "num", "acct", "key", "user", "bulk", "evt", "canned"
 ]
 
 DIGITS = "0123456789abcdefghijklmnopqrstuv"

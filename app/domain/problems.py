@@ -43,10 +43,7 @@ class Problem(Exception):
     default: ClassVar[str]
 
     def __init__(
-        self,
-        message: str | None = None,
-        details: Sequence[str] = (),
-        retry_after: float | None = None,
+        self, message: str | None = None, details: Sequence[str] = (), retry_after: float | None = None
     ) -> None:
         self.message = message or self.default
         self.details = list(details)
@@ -84,11 +81,7 @@ class NotFound(Problem):
 
 
 class MethodNotAllowed(Problem):
-    code, status, default = (
-        "METHOD_NOT_ALLOWED",
-        405,
-        "This address does not take this method.",
-    )
+    code, status, default = "METHOD_NOT_ALLOWED", 405, "This address does not take this method."
 
 
 class Conflict(Problem):
@@ -102,10 +95,7 @@ class NoOpenTurn(Conflict):
 
 
 class StaleTurn(Conflict):
-    code, default = (
-        "STALE_TURN",
-        "The lead has written since this turn was handed over.",
-    )
+    code, default = "STALE_TURN", "The lead has written since this turn was handed over."
 
 
 class TurnClosed(Conflict):
@@ -113,24 +103,15 @@ class TurnClosed(Conflict):
 
 
 class TurnCancelled(Conflict):
-    code, default = (
-        "TURN_CANCELLED",
-        "A person took over after this turn was handed over.",
-    )
+    code, default = "TURN_CANCELLED", "A person took over after this turn was handed over."
 
 
 class IdempotencyInProgress(Conflict):
-    code, default = (
-        "IDEMPOTENCY_IN_PROGRESS",
-        "A request with this Idempotency-Key still runs.",
-    )
+    code, default = "IDEMPOTENCY_IN_PROGRESS", "A request with this Idempotency-Key still runs."
 
 
 class NotCancellable(Conflict):
-    code, default = (
-        "NOT_CANCELLABLE",
-        "Only a scheduled or queued text can be cancelled.",
-    )
+    code, default = "NOT_CANCELLABLE", "Only a scheduled or queued text can be cancelled."
 
 
 class NotHeld(Conflict):
@@ -138,10 +119,7 @@ class NotHeld(Conflict):
 
 
 class SuppressionActive(Conflict):
-    code, default = (
-        "SUPPRESSION_ACTIVE",
-        "The lead asked not to be texted; only the lead lifts it.",
-    )
+    code, default = "SUPPRESSION_ACTIVE", "The lead asked not to be texted; only the lead lifts it."
 
 
 class AlreadyExists(Conflict):

@@ -16,12 +16,7 @@ HAND_OVER_LEASE = timedelta(seconds=30)
 """After this time without a settlement another worker repeats the hand-over: the deadline of the
 POST plus time to record it. A killed worker's hand-over must be repeated within 45 s."""
 RETRY_AFTER_BOUNDS = (timedelta(seconds=1), timedelta(minutes=10))
-HAND_OVER_RETRIES = (
-    timedelta(seconds=5),
-    timedelta(seconds=30),
-    timedelta(minutes=2),
-    timedelta(minutes=10),
-)
+HAND_OVER_RETRIES = (timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2), timedelta(minutes=10))
 """Waits after attempts 1, 2, 3 and 4; after the fifth the turn has failed."""
 REPLY_WITHIN = timedelta(minutes=10)
 BEGIN_WITHIN = timedelta(seconds=1)

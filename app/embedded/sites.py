@@ -136,10 +136,7 @@ def make_folder(folder: Path, mode: int, owner: int, run_as: Account | None = No
     put something there."""
     folder.mkdir(mode=mode, exist_ok=True)
     folder_stat = folder.lstat()  # not through a link: everybody can write to /var/tmp
-    if not stat.S_ISDIR(folder_stat.st_mode) or folder_stat.st_uid not in (
-        owner,
-        run_as.uid if run_as else owner,
-    ):
+    if not stat.S_ISDIR(folder_stat.st_mode) or folder_stat.st_uid not in (owner, run_as.uid if run_as else owner):
         raise EmbeddedError(f"{folder} belongs to somebody else: remove it, or set another DATA_DIR")
     if folder_stat.st_uid == owner:
         folder.chmod(mode)  # the umask may have removed bits

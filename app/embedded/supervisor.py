@@ -48,12 +48,7 @@ class Server:
     """A running server: one that we started, or one of another process that we adopted."""
 
     def __init__(
-        self,
-        site: Site,
-        recipe: Recipe,
-        pid: int,
-        port: int,
-        process: subprocess.Popen[bytes] | None,
+        self, site: Site, recipe: Recipe, pid: int, port: int, process: subprocess.Popen[bytes] | None
     ) -> None:
         self.url = recipe.build_url(port)
         self._port = port
@@ -81,10 +76,7 @@ class Server:
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
 

@@ -44,12 +44,7 @@ class Loops:
     """The loops of one worker. They run until `stop` is called."""
 
     def __init__(
-        self,
-        database: Database,
-        clock: Clock,
-        delivery: Delivery,
-        forwarding: Forwarding,
-        catch_up: CatchUp,
+        self, database: Database, clock: Clock, delivery: Delivery, forwarding: Forwarding, catch_up: CatchUp
     ) -> None:
         self._database = database
         self._clock = clock

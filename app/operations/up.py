@@ -65,9 +65,7 @@ def run_stack(settings: Settings, quiet: bool = False) -> Iterator[RunningStack]
         url = f"http://{settings.host}:{settings.port}"
         wait_until_ready(url, processes)
         ports = data.Addresses(
-            api=url,
-            carrier=f"http://{settings.host}:{carrier_port}",
-            agent=f"http://{settings.host}:{agent_port}",
+            api=url, carrier=f"http://{settings.host}:{carrier_port}", agent=f"http://{settings.host}:{agent_port}"
         )
         demo = prepare_demo(settings, env, ports)
         file = str(data.get_demo_file(settings.data_dir))
@@ -88,15 +86,7 @@ def prepare_demo(settings: Settings, env: Mapping[str, str], ports: data.Address
     tenant_data = json.loads(run_command(["tenant", "create", "--name", "Demo"], env))
     password = secrets.token_urlsafe(9)
     email = f"demo-{tenant_data['tenantId'][-6:]}@example.com"
-    person = [
-        "user",
-        "create",
-        "--tenant",
-        tenant_data["tenantId"],
-        "--email",
-        email,
-        "--password-stdin",
-    ]
+    person = ["user", "create", "--tenant", tenant_data["tenantId"], "--email", email, "--password-stdin"]
     run_command(person, env, input_text=password)
     return data.fill_tenant(tenant_data["tenantId"], tenant_data["apiKey"], email, password, ports, file)
 

@@ -141,11 +141,7 @@ def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -
     if not response.is_success or not isinstance(items, list):
         return None
     return [
-        LookupMatch(
-            str(item["id"]),
-            STATUSES.get(get_text(item, "status") or ""),
-            code=get_text(item, "code"),
-        )
+        LookupMatch(str(item["id"]), STATUSES.get(get_text(item, "status") or ""), code=get_text(item, "code"))
         for item in filter_objects(items)
         if item.get("id")
     ]

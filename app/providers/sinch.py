@@ -177,11 +177,7 @@ def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -
     references = (text.message_id, None, "")
     open_items = [item for item in filter_objects(items) if item.get("client_reference") in references]
     matches = [
-        LookupMatch(
-            carrier_id,
-            "failed" if item.get("canceled") is True else "sending",
-            get_time(item, "created_at"),
-        )
+        LookupMatch(carrier_id, "failed" if item.get("canceled") is True else "sending", get_time(item, "created_at"))
         for item in open_items
         if item.get("client_reference") and (carrier_id := get_line(item, "id"))
     ]
@@ -199,11 +195,7 @@ def read_numbers(response: httpx.Response) -> NumberPage | None:
 
 
 def build_history_request(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
-    params = {
-        "start_date": _format_time(since),
-        "page": page or "0",
-        "page_size": str(ITEMS_PER_PAGE),
-    }
+    params = {"start_date": _format_time(since), "page": page or "0", "page_size": str(ITEMS_PER_PAGE)}
     url = f"{_get_plan_url(account)}/inbounds"
     return httpx.Request("GET", url, params=params, headers=_build_auth_headers(account))
 

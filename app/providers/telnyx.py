@@ -222,11 +222,7 @@ def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -
     # record with this text's own webhook URL proves that the text was taken.
     records = filter_objects(parse_object(response.content).get("data")) if response.is_success else []
     return [
-        LookupMatch(
-            carrier_id,
-            RECORD_STATUSES.get(get_text(item, "status") or ""),
-            get_time(item, "created_at"),
-        )
+        LookupMatch(carrier_id, RECORD_STATUSES.get(get_text(item, "status") or ""), get_time(item, "created_at"))
         for item in records
         if item.get("delivery_status_webhook_url") == text.status_url and (carrier_id := get_text(item, "uuid"))
     ] or None

@@ -77,10 +77,7 @@ class Batcher(Generic[In, Out]):
 
 class _BatchQueue(Generic[In, Out]):
     def __init__(
-        self,
-        run_batch: RunBatch[In, Out],
-        run_single: RunSingle[In, Out],
-        single_slots: asyncio.Semaphore,
+        self, run_batch: RunBatch[In, Out], run_single: RunSingle[In, Out], single_slots: asyncio.Semaphore
     ) -> None:
         self._run_batch = run_batch
         self._run_single = run_single

@@ -41,10 +41,7 @@ class Clock:
 
     def __init__(self, url: str) -> None:
         self._redis = redis.asyncio.from_url(  # type: ignore[no-untyped-call]  # redis-py's
-            url,
-            decode_responses=True,
-            socket_timeout=DUE_TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
+            url, decode_responses=True, socket_timeout=DUE_TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
         )
         self._pop_due = self._redis.register_script(POP_DUE_LUA)
         self._retry_at = 0.0

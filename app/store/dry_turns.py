@@ -59,12 +59,7 @@ WHERE tenant_id = $1 AND turn_id = $2 AND kind <> 'live' AND closed_at IS NULL
 
 
 async def end(
-    tx: Tx,
-    tenant_id: str,
-    turn_id: str,
-    state: TurnState,
-    reason: str | None,
-    reply: StoredReply | None,
+    tx: Tx, tenant_id: str, turn_id: str, state: TurnState, reason: str | None, reply: StoredReply | None
 ) -> None:
     """Records what came of a dry turn. A turn that is already closed does not change."""
     await tx.execute(END_DRY_TURN_SQL, tenant_id, turn_id, state, reason, reply)

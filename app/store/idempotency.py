@@ -42,11 +42,7 @@ async def reserve_key(tx: Tx, tenant_id: str, idempotency_key: IdempotencyKey) -
     runs after a second."""
     await tx.execute(SET_LOCK_TIMEOUT_SQL)
     is_first = await tx.fetch_value(
-        RESERVE_KEY_SQL,
-        tenant_id,
-        idempotency_key.route,
-        idempotency_key.key,
-        idempotency_key.digest,
+        RESERVE_KEY_SQL, tenant_id, idempotency_key.route, idempotency_key.key, idempotency_key.digest
     )
     await tx.execute(RESET_LOCK_TIMEOUT_SQL)
     return None if is_first else (await find_first_answers(tx, [(tenant_id, idempotency_key)])).get(0)

@@ -55,11 +55,7 @@ ORDER BY u.handed_over_at DESC LIMIT 1
 
 
 async def find_newest_handed_over(
-    tx: Tx,
-    tenant_id: str,
-    interaction_id: str | None,
-    lead_id: str | None,
-    agent_id: str | None,
+    tx: Tx, tenant_id: str, interaction_id: str | None, lead_id: str | None, agent_id: str | None
 ) -> FoundTurn | None:
     """The turn that was handed over last, of one thread, lead or agent where given."""
     return await tx.fetch_one(FoundTurn, FIND_NEWEST_HANDED_OVER_SQL, tenant_id, interaction_id, lead_id, agent_id)

@@ -114,14 +114,7 @@ LEFT JOIN LATERAL (  -- first available: the last thread's, the preferred provid
     LIMIT 1
 ) free ON true
 LEFT JOIN LATERAL (
-    {
-    agent_of_sql(
-        "a.tenant_id",
-        "c.campaign_id",
-        "l.is_test",
-        "coalesce(named.phone_number, free.phone_number)",
-    )
-}
+    {agent_of_sql("a.tenant_id", "c.campaign_id", "l.is_test", "coalesce(named.phone_number, free.phone_number)")}
 ) agent ON true
 WHERE true
 """

@@ -42,12 +42,7 @@ ON CONFLICT DO NOTHING RETURNING user_id
 
 
 async def add_user(
-    tx: Tx,
-    tenant_id: str,
-    user_id: str,
-    email: str,
-    password_hash: str,
-    role: str | None = None,
+    tx: Tx, tenant_id: str, user_id: str, email: str, password_hash: str, role: str | None = None
 ) -> str | None:
     """Adds a person and returns the id; None if the e-mail is taken in any tenant. Without a
     `role`, the first person of a tenant becomes an admin and the others become members."""

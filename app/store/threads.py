@@ -190,10 +190,7 @@ WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
 
 
 async def set_status(
-    tx: Tx,
-    threads: Collection[ThreadKey],
-    status: str,
-    only_from: Sequence[str] | None = None,
+    tx: Tx, threads: Collection[ThreadKey], status: str, only_from: Sequence[str] | None = None
 ) -> None:
     """Sets the status of threads whose present status is in `only_from` (None: any)."""
     statuses = None if only_from is None else list(only_from)

@@ -42,9 +42,7 @@ AppKeyCache = Annotated[KeyCache, Depends(get_key_cache)]
 
 
 async def authenticate_caller(
-    request: Request,
-    key_cache: AppKeyCache,
-    raw_key: Annotated[str | None, Security(api_key_header)],
+    request: Request, key_cache: AppKeyCache, raw_key: Annotated[str | None, Security(api_key_header)]
 ) -> Caller:
     """Returns the caller whose key the request has. Raises `Unauthorized`, `RateLimited`."""
     caller = await key_cache.get_caller(raw_key)

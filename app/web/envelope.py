@@ -57,9 +57,7 @@ class Body(BaseModel):
         return self.model_dump(include=self.model_fields_set)
 
 
-def _find_unstorable(
-    fields: dict[Any, Any],
-) -> Iterator[tuple[tuple[str | int, ...], PydanticCustomError]]:
+def _find_unstorable(fields: dict[Any, Any]) -> Iterator[tuple[tuple[str | int, ...], PydanticCustomError]]:
     # Nested models check their own strings. Lists of strings have no model, so they are checked here.
     for name, value in fields.items():
         if error := _get_storage_error(value):
@@ -144,10 +142,7 @@ def _require_provider(value: str) -> str:
 
 ProviderName = Annotated[str, AfterValidator(_require_provider), Field(json_schema_extra={"enum": [*REGISTRY]})]
 
-OwnId = Annotated[
-    str,
-    Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$"),
-]
+OwnId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")]
 """A lead or campaign id. The caller may choose it (`docs/contract.md`, section 2)."""
 
 

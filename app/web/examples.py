@@ -111,12 +111,7 @@ EXAMPLE_BODIES: dict[str, dict[str, Any]] = {
         "batchWindowMs": 7000,
         "inboundEnabled": True,
         "inboundCampaignIds": [CAMPAIGN],
-        "businessHours": {
-            "start": "08:00",
-            "end": "20:00",
-            "timezone": "America/New_York",
-            "days": [1, 2, 3, 4, 5],
-        },
+        "businessHours": {"start": "08:00", "end": "20:00", "timezone": "America/New_York", "days": [1, 2, 3, 4, 5]},
     },
     "sms-agents-change": {"staleReply": "hold", "replyDelayMs": 1500},
     "sms-agents-pause": PAUSE,

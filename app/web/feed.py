@@ -25,12 +25,7 @@ class Feed:
         self._closed = asyncio.Event()
 
     async def wait_for_events(
-        self,
-        tenant_id: str,
-        cursor: EventCursor,
-        types: Sequence[str] | None,
-        limit: int,
-        seconds: float,
+        self, tenant_id: str, cursor: EventCursor, types: Sequence[str] | None, limit: int, seconds: float
     ) -> list[Event]:
         """Returns events after the cursor as soon as there are any, or [] after `seconds`."""
         deadline = asyncio.get_running_loop().time() + seconds

@@ -26,14 +26,14 @@ KEY_ADAPTER: TypeAdapter[str | None] = TypeAdapter(Key)
 
 
 class HotRoute(APIRoute):
-    """A route whose endpoint returns the response. The endpoint takes `request`, and if it has a body
-    also `body`, `caller` and `key`. They are judged in the order of all other routes: the caller
-    first."""
+    """A route whose endpoint returns the response. It takes the `request` alone, or also `body`,
+    `caller` and `key`, which are judged in the order of all other routes: the caller first."""
 
     def __init__(self, path: str, endpoint: Callable[..., Awaitable[Response]], **options: Any) -> None:
         super().__init__(path, endpoint, **options)
         self._need = get_need(self)
         self._model = cast("type[BaseModel]", self.body_field.field_info.annotation) if self.body_field else None
+        assert (self._need is None) == (self._model is None), "a route with a caller needs a body here, too"
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         return self.answer

@@ -155,10 +155,7 @@ def _drop_body(send: Send) -> Send:
 
 def _get_body_limit(scope: Scope) -> int:
     path: str = scope["path"]
-    return next(
-        (limit for start, limit in MAX_BODY_BYTES_BY_PATH if path.startswith(start)),
-        DEFAULT_MAX_BODY_BYTES,
-    )
+    return next((limit for start, limit in MAX_BODY_BYTES_BY_PATH if path.startswith(start)), DEFAULT_MAX_BODY_BYTES)
 
 
 async def _read_body(receive: Receive, limit: int) -> Sequence[Message] | None:
@@ -183,10 +180,4 @@ def _record_request(scope: Scope, method: str, status: int, seconds: float) -> N
     method = method if method in KNOWN_METHODS else "other"
     REQUEST_SECONDS.labels(method, route, str(status)).observe(seconds)
     if route not in UNLOGGED_ROUTES:
-        log.info(
-            "request",
-            method=method,
-            route=route,
-            status=status,
-            ms=round(seconds * 1000, 1),
-        )
+        log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))

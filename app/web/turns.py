@@ -119,10 +119,7 @@ def build_shape(turn: TurnRecord, attempts: Sequence[TurnAttempt]) -> TurnShape:
 
 @router.get("/interactions/{interaction_id}/turns", summary="The turns of a thread")
 async def of_thread(
-    interaction_id: str,
-    caller: TurnsCaller,
-    read: TenantRead,
-    page_query: PageParams,
+    interaction_id: str, caller: TurnsCaller, read: TenantRead, page_query: PageParams
 ) -> Answer[TurnPage]:
     """Newest first."""
     await find_interaction(read, caller, interaction_id)

@@ -70,11 +70,7 @@ class Wire:
         self._session: aiohttp.ClientSession | None = None
 
     async def exchange(
-        self,
-        request: httpx.Request,
-        deadline: float,
-        cap: int = MAX_BODY_BYTES,
-        begin_by: float | None = None,
+        self, request: httpx.Request, deadline: float, cap: int = MAX_BODY_BYTES, begin_by: float | None = None
     ) -> httpx.Response:
         """The answer to `request`, within `deadline` seconds in all. At most `cap` bytes of the
         body are read; `extensions["truncated"]` says whether there were more, and

@@ -158,10 +158,7 @@ async def count_requests(request: Request) -> Response:
     carrier = get_carrier(request)
     reference = request.query_params.get("reference", "")
     return JSONResponse(
-        {
-            "accepted": len(carrier.accepted.get(reference, [])),
-            "requests": carrier.request_counts.get(reference, 0),
-        }
+        {"accepted": len(carrier.accepted.get(reference, [])), "requests": carrier.request_counts.get(reference, 0)}
     )
 
 

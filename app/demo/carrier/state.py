@@ -127,10 +127,7 @@ def sign_webhook(secret: str, url: str, body: dict[str, Any]) -> dict[str, Any]:
     """Content and headers of a webhook signed for `url`."""
     content, stamp = json.dumps(body).encode(), str(int(time.time()))
     mac = hmac.digest(secret.encode(), f"{stamp}.{url}.".encode() + content, "sha256").hex()
-    headers = {
-        "Content-Type": "application/json",
-        "X-Simulator-Signature": f"t={stamp},v1={mac}",
-    }
+    headers = {"Content-Type": "application/json", "X-Simulator-Signature": f"t={stamp},v1={mac}"}
     return {"content": content, "headers": headers}
 
 

@@ -37,10 +37,7 @@ def read_numbers(response: httpx.Response) -> NumberPage | None:
     vendor_numbers = tuple(
         _read_number(item, number) for item in filter_objects(items) if (number := get_line(item, "msisdn"))
     )
-    return NumberPage(
-        vendor_numbers,
-        _get_next_page(response, count) if items and count > NUMBERS_PER_PAGE else None,
-    )
+    return NumberPage(vendor_numbers, _get_next_page(response, count) if items and count > NUMBERS_PER_PAGE else None)
 
 
 def _get_next_page(response: httpx.Response, count: int) -> str | None:

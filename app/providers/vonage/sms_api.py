@@ -36,10 +36,7 @@ DIGESTS = ("md5", "sha1", "sha256", "sha512")
 def is_signed(account: Account, parameters: Mapping[str, Any], now: datetime, max_age: timedelta) -> bool:
     """SMS API: whether `sig` signs all other parameters, by any of the methods that an account
     can choose."""
-    signature, stamp = (
-        (get_line(parameters, "sig") or "").lower().encode(),
-        get_line(parameters, "timestamp") or "",
-    )
+    signature, stamp = (get_line(parameters, "sig") or "").lower().encode(), get_line(parameters, "timestamp") or ""
     secret = account.credentials["signatureSecret"].encode()
     if not secret or not TIMESTAMP.fullmatch(stamp):
         return False

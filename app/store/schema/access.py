@@ -11,10 +11,7 @@ from app.store.schema.base import Id, Table, created_at_column, flag_column, id_
 
 class User(Table):
     __tablename__ = "users"
-    __table_args__ = (
-        tenant_constraint(),
-        Index("uq_users_email", sql("lower(email)"), unique=True),
-    )
+    __table_args__ = (tenant_constraint(), Index("uq_users_email", sql("lower(email)"), unique=True))
     tenant_id: Mapped[str] = id_key()
     user_id: Mapped[str] = id_key()
     email: Mapped[str]
@@ -32,11 +29,7 @@ class Session(Table):
         tenant_reference("user_id", "users", ondelete="CASCADE"),
         Index("uq_sessions_digest", "digest", unique=True),
         Index(None, "expires_at"),
-        Index(
-            "ix_sessions_previous_digest",
-            "previous_digest",
-            postgresql_where=sql("previous_digest IS NOT NULL"),
-        ),
+        Index("ix_sessions_previous_digest", "previous_digest", postgresql_where=sql("previous_digest IS NOT NULL")),
     )
     tenant_id: Mapped[str] = id_key()
     digest: Mapped[bytes] = mapped_column(primary_key=True)

@@ -63,9 +63,7 @@ def tenant_reference(
 ) -> ForeignKeyConstraint:
     """A foreign key within the tenant."""
     return ForeignKeyConstraint(
-        ["tenant_id", column],
-        [f"{target}.tenant_id", f"{target}.{target_column or column}"],
-        ondelete=ondelete,
+        ["tenant_id", column], [f"{target}.tenant_id", f"{target}.{target_column or column}"], ondelete=ondelete
     )
 
 

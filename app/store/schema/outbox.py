@@ -24,11 +24,7 @@ class Outbox(Table):
             postgresql_where=sql("state = 'queued' AND seq IS NOT NULL"),
         ),
         Index("ix_outbox_begun", "due_at", postgresql_where=sql("state <> 'queued'")),
-        Index(
-            "ix_outbox_waiting",
-            "due_at",
-            postgresql_where=sql("state = 'queued' AND seq IS NULL"),
-        ),
+        Index("ix_outbox_waiting", "due_at", postgresql_where=sql("state = 'queued' AND seq IS NULL")),
         Index(None, "tenant_id", "interaction_id", "seq"),
         Index(None, "tenant_id", "to_phone"),
     )
@@ -68,10 +64,7 @@ class Attempt(Table):
     """One request to a carrier to send a text; without secrets."""
 
     __tablename__ = "attempts"
-    __table_args__ = (
-        tenant_reference("message_id", "messages", ondelete="CASCADE"),
-        Index(None, "at"),
-    )
+    __table_args__ = (tenant_reference("message_id", "messages", ondelete="CASCADE"), Index(None, "at"))
     tenant_id: Mapped[str] = id_key()
     message_id: Mapped[str] = id_key()
     attempt: Mapped[int] = mapped_column(SmallInteger, primary_key=True)

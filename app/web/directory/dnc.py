@@ -43,9 +43,6 @@ async def put(lead_id: str, body: DncBody, caller: ApiCaller, tx: TenantTx) -> A
 
 @router.delete("", summary="Clear all channels; an opt-out by the lead stays")
 async def lift(
-    lead_id: str,
-    caller: ApiCaller,
-    tx: TenantTx,
-    reason: Annotated[str | None, Query(max_length=500)] = None,
+    lead_id: str, caller: ApiCaller, tx: TenantTx, reason: Annotated[str | None, Query(max_length=500)] = None
 ) -> Answer[DncShape]:
     return build_answer(await commands.set_channels(tx, caller, lead_id, [], reason))

@@ -21,9 +21,7 @@ from app.web.shapes import show_fields_of
 
 router = APIRouter(prefix="/api/v1/phone-numbers", tags=["Phone numbers"])
 Capabilities = Annotated[
-    list[Capability],
-    Field(max_length=3),
-    AfterValidator(lambda values: list(dict.fromkeys(values))),
+    list[Capability], Field(max_length=3), AfterValidator(lambda values: list(dict.fromkeys(values)))
 ]
 
 

@@ -22,10 +22,7 @@ from app.web.paging import PageParams
 
 router = APIRouter(prefix="/api/v1/provider-accounts", tags=["Provider accounts"])
 Credentials = Annotated[
-    dict[
-        Annotated[str, Field(max_length=64)],
-        Annotated[str, Field(max_length=8192, pattern=r"^[^\x00]*$")],
-    ],
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=8192, pattern=r"^[^\x00]*$")]],
     Field(max_length=20),
 ]
 IS_DEFAULT = Field(alias="default")
@@ -138,11 +135,7 @@ def require_real(provider: str, resources: Resources) -> None:
 
 @router.post("", status_code=201, summary="Add an account")
 async def add(
-    body: NewAccount,
-    caller: AdminCaller,
-    tx: TenantTx,
-    resources: AppResources,
-    idempotency: Idempotent,
+    body: NewAccount, caller: AdminCaller, tx: TenantTx, resources: AppResources, idempotency: Idempotent
 ) -> Answer[AccountShape]:
     require_real(body.provider, resources)
     fields = {name: value for name, value in body.get_named_fields().items() if value is not None}

@@ -120,11 +120,7 @@ def make_signing_secret() -> str:
 
 @router.post("", status_code=201, summary="Add an agent; the answer shows its signing secret once")
 async def add(
-    body: NewAgent,
-    caller: ApiCaller,
-    tx: TenantTx,
-    resources: AppResources,
-    idempotency: Idempotent,
+    body: NewAgent, caller: ApiCaller, tx: TenantTx, resources: AppResources, idempotency: Idempotent
 ) -> Answer[AgentWithSecret]:
     secret = make_signing_secret()
     agent = await commands.add(tx, caller, body.get_named_fields(), resources.seal.close(secret.encode()))
@@ -149,11 +145,7 @@ async def change(sms_agent_id: str, body: AgentChange, caller: ApiCaller, tx: Te
 
 @router.post("/{sms_agent_id}/rotate-secret", summary="Make a new secret; the old one signs for one more day")
 async def rotate(
-    sms_agent_id: str,
-    caller: ApiCaller,
-    tx: TenantTx,
-    resources: AppResources,
-    idempotency: Idempotent,
+    sms_agent_id: str, caller: ApiCaller, tx: TenantTx, resources: AppResources, idempotency: Idempotent
 ) -> Answer[AgentWithSecret]:
     secret = make_signing_secret()
     agent = await commands.rotate_secret(tx, caller, sms_agent_id, resources.seal.close(secret.encode()))

@@ -120,10 +120,7 @@ async def require_same_origin(request: Request, resources: AppResources) -> None
     """Raises `Forbidden` unless the form came from this site. Browsers send the Origin of every POST.
     Two origins are accepted, because a proxy may have changed the host."""
     origin = request.headers.get("origin", "")
-    own_origins = {
-        resources.settings.base_url,
-        f"{request.url.scheme}://{request.headers.get('host')}",
-    }
+    own_origins = {resources.settings.base_url, f"{request.url.scheme}://{request.headers.get('host')}"}
     if not origin or urlsplit(origin)[:2] not in {urlsplit(own_origin)[:2] for own_origin in own_origins}:
         raise Forbidden(FOREIGN_FORM)
 

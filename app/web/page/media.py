@@ -15,10 +15,7 @@ from app.web.page.dependencies import SignedIn
 from app.web.page.render import IMAGE_TYPES
 
 router = APIRouter(include_in_schema=False)
-CACHE_HEADERS = {
-    "Cache-Control": "private, max-age=3600",
-    "Content-Security-Policy": "default-src 'none'; sandbox",
-}
+CACHE_HEADERS = {"Cache-Control": "private, max-age=3600", "Content-Security-Policy": "default-src 'none'; sandbox"}
 
 
 @router.get("/conversations/{interaction_id}/texts/{message_id}/media/{place}")

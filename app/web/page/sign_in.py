@@ -39,18 +39,10 @@ async def submit_sign_in(
     status, wrong, headers = 401, SIGN_IN_REFUSED, {}
     try:
         token = await sessions.sign_in(
-            resources.database,
-            email.strip(),
-            password,
-            dependencies.get_client_ip(request, resources),
+            resources.database, email.strip(), password, dependencies.get_client_ip(request, resources)
         )
     except RateLimited as problem:
-        token, status, wrong, headers = (
-            None,
-            problem.status,
-            problem.message,
-            _build_retry_headers(problem),
-        )
+        token, status, wrong, headers = None, problem.status, problem.message, _build_retry_headers(problem)
     if token is None:
         page = render.page(request, "sign_in.html", status, next=_make_local_path(next), email=email, wrong=wrong)
         page.headers.update(headers)

@@ -36,14 +36,7 @@ async def show_turn(
     async with resources.database.read_tx(person.tenant_id) as read:
         context = await _build_turn_context(read, person.tenant_id, interaction_id, turn_id)
     place = list_filter.model_dump() | {"cursor": request.query_params.get("cursor")}
-    return render.page(
-        request,
-        "turn.html",
-        person=person,
-        csrf=sessions.csrf_token(token),
-        place=place,
-        **context,
-    )
+    return render.page(request, "turn.html", person=person, csrf=sessions.csrf_token(token), place=place, **context)
 
 
 async def _build_turn_context(read: ReadTx, tenant_id: str, interaction_id: str, turn_id: str) -> dict[str, Any]:

@@ -151,12 +151,7 @@ async def show_list(visit: Visit) -> Response:
     async with visit.resources.database.read_tx(visit.person.tenant_id) as read:
         panel = await _build_list_context(visit, read)
     return render.page(
-        visit.request,
-        "conversations.html",
-        thread=None,
-        before=None,
-        **_build_base_context(visit),
-        **panel,
+        visit.request, "conversations.html", thread=None, before=None, **_build_base_context(visit), **panel
     )
 
 
