@@ -1,7 +1,7 @@
-"""`make optout`: measures the judge on families that trained nothing, then trains the weights that ship.
+"""`make optout`: trains the weights that ship, and measures them on the texts that were written apart.
 
-`--folds` measures on the training families instead, each fold judged by what the others trained: whoever
-tunes looks at these figures only. `--check` trains and compares, and writes nothing."""
+`--folds` measures on the corpus instead, each fold judged by what the others trained: whoever tunes looks
+at these figures only. `--check` trains and compares, and writes nothing."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from app.domain.optout import Judgment, judge_text
 from app.domain.optout.model import WEIGHTS_FILE, read_weights
-from tests.optout.corpus import FOLDER, FOLDS, Example, make_sentences, read_corpus, split
+from tests.optout.corpus import FOLDER, FOLDS, Example, make_sentences, read_apart, read_corpus
 from tests.optout.figures import Figure, as_table, measure
 from tests.optout.train import train
 
@@ -36,19 +36,11 @@ def digest(paths: Sequence[Path]) -> str:
     return hashed.hexdigest()
 
 
-def measure_held_out() -> list[Figure]:
-    training, held_out = split(read_corpus())
-    unseen = {example.text.lower() for example in held_out}
-    made = [example for example in make_sentences() if example.text.lower() not in unseen]
-    return measure(held_out, judge_by(train([*training, *made])))
-
-
 def measure_folds() -> list[Figure]:
-    training, _ = split(read_corpus())
-    made = make_sentences()
-    judges = [judge_by(train([*(e for e in training if e.fold != fold), *made])) for fold in range(FOLDS)]
-    fold_of = {example.text: example.fold for example in training}
-    return measure(training, lambda text: judges[fold_of[text]](text))
+    corpus, made = read_corpus(), make_sentences()
+    judges = [judge_by(train([*(e for e in corpus if e.fold != fold), *made])) for fold in range(FOLDS)]
+    fold_of = {example.text: example.fold for example in corpus}
+    return measure(corpus, lambda text: judges[fold_of[text]](text))
 
 
 def judge_by(weights: bytes) -> partial[Judgment]:
@@ -56,7 +48,10 @@ def judge_by(weights: bytes) -> partial[Judgment]:
 
 
 def train_all() -> bytes:
-    examples: list[Example] = [*read_corpus(), *make_sentences()]
+    """The weights of the corpus and the grammar. A made sentence that stands among the tests is left out."""
+    tests = {example.text.lower() for example in read_apart()}
+    made = [example for example in make_sentences() if example.text.lower() not in tests]
+    examples: list[Example] = [*read_corpus(), *made]
     return train(examples)
 
 
@@ -80,13 +75,13 @@ def main() -> int:
     weights = train_all()
     if "--check" in sys.argv:
         return int(weights != WEIGHTS_FILE.read_bytes())
-    figures = measure_held_out()
+    figures = measure(read_apart(), judge_by(weights))
     show(figures)
     WEIGHTS_FILE.write_bytes(weights)
     record = {
         "trained from": digest(TRAINED_FROM),
         "weights": digest([WEIGHTS_FILE]),
-        "held out": [figure.as_json() for figure in figures],
+        "apart": [figure.as_json() for figure in figures],
     }
     _write_table(figures)
     RECORD.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

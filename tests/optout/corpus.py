@@ -1,20 +1,19 @@
-"""The labelled texts: `corpus/*.tsv` were written by hand, `grammar/*.txt` adds sentences made of their parts.
+"""The labelled texts. `corpus/*.tsv` trains the model and tunes it; `grammar/*.txt` adds sentences made of
+their parts. `apart/*.tsv` only tests it: others wrote those texts, and no text stands on both sides.
 
 A family is a text with its paraphrases, its dresses and its look-alikes of another label. It is never
-split: all of it trains the model, or all of it tests it."""
+split."""
 
 import csv
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
 FOLDER = Path(__file__).parent
 LANGUAGES = ("en", "es", "fr", "pt")
-HELD_OUT_OF = 5
-"""One family of so many is held out: it trains and tunes nothing."""
 FOLDS = 5
 SENTENCES_PER_RULE = 30
 PART_PATTERN = re.compile(r"\{(\w+)\}|\(([^()]*)\)")
@@ -32,21 +31,25 @@ class Example:
     is_made: bool = False
 
     @property
-    def is_held_out(self) -> bool:
-        return not self.is_made and crc32(f"test {self.family}".encode()) % HELD_OUT_OF == 0
-
-    @property
     def fold(self) -> int:
         return crc32(self.family.encode()) % FOLDS
 
 
 def read_corpus() -> list[Example]:
-    """The texts that were written by hand."""
-    return [
-        Example(row["family"], row["label"], row["language"], row["kind"], row["text"].replace("\\n", "\n"))
-        for language in LANGUAGES
-        for row in _read_table(FOLDER / "corpus" / f"{language}.tsv")
-    ]
+    """The texts to train and tune with."""
+    return list(_read_examples(FOLDER / "corpus"))
+
+
+def read_apart() -> list[Example]:
+    """The texts to test with: they train and tune nothing."""
+    return list(_read_examples(FOLDER / "apart"))
+
+
+def _read_examples(folder: Path) -> Iterator[Example]:
+    for language in LANGUAGES:
+        for row in _read_table(folder / f"{language}.tsv"):
+            text = row["text"].replace("\\n", "\n")
+            yield Example(row["family"], row["label"], row["language"], row["kind"], text)
 
 
 def _read_table(path: Path) -> Iterator[dict[str, str]]:
@@ -87,8 +90,3 @@ def _fill(pattern: str, parts: dict[str, str], chance: random.Random) -> str:
         choice = choices[int(chance.random() * len(choices))]
         pattern = f"{pattern[: found.start()]}{choice}{pattern[found.end() :]}"
     return pattern
-
-
-def split(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
-    """The texts to train with, and the texts to test with."""
-    return [e for e in examples if not e.is_held_out], [e for e in examples if e.is_held_out]

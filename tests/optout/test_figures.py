@@ -1,4 +1,4 @@
-"""The corpus, the weights that ship, and how well the judge does on families that trained nothing."""
+"""The corpus, the weights that ship, and how well they do on texts that were written apart."""
 
 import json
 from collections import Counter
@@ -7,34 +7,34 @@ import pytest
 
 from app.domain.optout.model import WEIGHTS_FILE
 from tests.optout.__main__ import RECORD, TRAINED_FROM, digest, train_all
-from tests.optout.corpus import LANGUAGES, read_corpus, split
+from tests.optout.corpus import LANGUAGES, read_apart, read_corpus
 
 MAX_WEIGHTS_SIZE = 500_000
 RECORDED = json.loads(RECORD.read_text(encoding="utf-8"))
 LOWEST = {
-    ("stop precision", "en"): 0.89, ("stop recall", "en"): 0.93,
-    ("stop precision", "es"): 0.91, ("stop recall", "es"): 0.92,
-    ("stop precision", "fr"): 0.88, ("stop recall", "fr"): 0.89,
-    ("stop precision", "pt"): 0.91, ("stop recall", "pt"): 0.90,
-    ("start precision", "all"): 0.89, ("start recall", "all"): 0.86,
-    ("help precision", "all"): 0.91, ("help recall", "all"): 0.93,
+    ("stop precision", "en"): 0.96, ("stop recall", "en"): 0.95,
+    ("stop precision", "es"): 0.96, ("stop recall", "es"): 0.96,
+    ("stop precision", "fr"): 0.95, ("stop recall", "fr"): 0.95,
+    ("stop precision", "pt"): 0.95, ("stop recall", "pt"): 0.95,
+    ("start precision", "all"): 0.94, ("start recall", "all"): 0.94,
+    ("help precision", "all"): 0.96, ("help recall", "all"): 0.95,
 }  # fmt: skip
-HIGHEST = {("none flagged possible", "all"): 0.06, ("none taken for stop", "all"): 0.03}
+HIGHEST = {("none flagged possible", "all"): 0.03, ("none taken for stop", "all"): 0.025}
 
 
 def test_the_corpus_is_large_in_four_languages_and_a_quarter_of_it_looks_like_a_wish() -> None:
     corpus = read_corpus()
     assert len(corpus) >= 5000
-    assert len(split(corpus)[1]) >= 1500
+    assert len(read_apart()) >= 1500
     assert {example.language for example in corpus} == set(LANGUAGES)
     assert {example.label for example in corpus} == {"stop", "start", "help", "possible", "none"}
     assert sum(e.label == "none" and e.kind != "ordinary" for e in corpus) >= len(corpus) // 4
 
 
 def test_a_family_is_on_one_side_and_no_text_is_there_twice() -> None:
-    training, held_out = split(read_corpus())
-    assert not {e.family for e in training} & {e.family for e in held_out}
-    assert [text for text, times in Counter(e.text.lower() for e in (*training, *held_out)).items() if times > 1] == []
+    corpus, apart = read_corpus(), read_apart()
+    assert not {e.family for e in corpus} & {e.family for e in apart}
+    assert [text for text, times in Counter(e.text.lower() for e in (*corpus, *apart)).items() if times > 1] == []
 
 
 def test_the_weights_that_ship_are_the_trained_ones() -> None:
@@ -49,16 +49,16 @@ def test_training_again_gives_the_same_bytes() -> None:
     assert train_all() == WEIGHTS_FILE.read_bytes()
 
 
-def held_out_share(name: str, part: str) -> float:
-    [share] = [f["share"] for f in RECORDED["held out"] if (f["name"], f["part"]) == (name, part)]
+def get_share(name: str, part: str) -> float:
+    [share] = [f["share"] for f in RECORDED["apart"] if (f["name"], f["part"]) == (name, part)]
     return float(share["hits"] / share["of"])
 
 
 @pytest.mark.parametrize(("name", "part"), LOWEST)
-def test_the_figures_on_held_out_families_are_no_lower(name: str, part: str) -> None:
-    assert held_out_share(name, part) >= LOWEST[name, part]
+def test_the_figures_on_texts_written_apart_are_no_lower(name: str, part: str) -> None:
+    assert get_share(name, part) >= LOWEST[name, part]
 
 
 @pytest.mark.parametrize(("name", "part"), HIGHEST)
-def test_conversation_on_held_out_families_is_seldom_taken_for_a_wish(name: str, part: str) -> None:
-    assert held_out_share(name, part) <= HIGHEST[name, part]
+def test_conversation_on_texts_written_apart_is_seldom_taken_for_a_wish(name: str, part: str) -> None:
+    assert get_share(name, part) <= HIGHEST[name, part]
