@@ -8,6 +8,7 @@ import base64
 import contextlib
 import hmac
 import json
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from app.domain.turns import MAX_TEXTS_PER_REPLY, TurnState
 
 MAX_RECORDED_ANSWER = 4096
 MAX_ANSWER_BYTES = 65_536
+MAX_OUTCOME_DEPTH = 5
+"""An outcome has three levels. What a wrong one has below this depth is not recorded."""
 ZLIB_OR_GZIP = 47
 """The `wbits` with which zlib reads gzip and deflate."""
 FORMS = ("reply", "replies", "handoff", *OUTCOME_FIELDS)
@@ -253,15 +256,20 @@ def _clean_text(text: str) -> str:
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
-def _clean(value: Any) -> Any:
-    """As `_clean_text`, in all strings of a JSON value; without null fields of objects."""
+def _clean(value: Any, depth: int = MAX_OUTCOME_DEPTH) -> Any:
+    """A JSON value as a database can store it: its texts as `_clean_text` leaves them, NaN and infinity
+    as null, no null fields of objects, and nothing below `depth` levels."""
     match value:
         case str():
             return _clean_text(value)
+        case float() if not math.isfinite(value):
+            return None
+        case list() | dict() if depth == 0:
+            return "…"
         case list():
-            return [_clean(item) for item in value]
+            return [_clean(item, depth - 1) for item in value]
         case dict():
-            return {_clean_text(name): _clean(item) for name, item in value.items() if item is not None}
+            return {_clean_text(name): _clean(item, depth - 1) for name, item in value.items() if item is not None}
     return value
 
 

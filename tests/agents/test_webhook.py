@@ -170,3 +170,19 @@ def test_what_is_wrong_with_an_outcome_is_told_by_field(outcome: Any, why: str) 
     faulty = heard(outcome)
     assert faulty.outcome is None
     assert faulty.wrong_outcome[1].startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("given", "recorded"),
+    [
+        (b"NaN", None),
+        (b"-Infinity", None),
+        (b"1e999", None),
+        (b'["\\u0000\\ud800", {"a": null, "b": 1}]', ["?", {"b": 1}]),
+        (b"[" * 400 + b"]" * 400, [[[[["…"]]]]]),
+    ],
+)
+def test_what_a_database_cannot_store_is_recorded_in_other_words(given: bytes, recorded: Any) -> None:
+    faulty = read_answer(httpx.Response(200, content=b'{"note": %b}' % given))
+    assert isinstance(faulty, Taken)
+    assert faulty.wrong_outcome == ({"note": recorded}, "note: must be text")

@@ -74,8 +74,9 @@ async def test_an_agents_key_sees_and_answers_its_own_turns_alone(world: World) 
     own = await world.tenant.with_scope("agent", world.smsagent["smsAgentId"])
     other = await keyed(world.tenant, "agent")
     reply = {"leadId": world.lead["leadId"], "message": "Hello", "turnId": turn_id}
-    for name in AGENTS:
-        body = reply if name == "sms-send-one" else None
+    bodies = {"sms-send-one": reply, "outcomes-give": {"summary": "She said hey."}}
+    for name in sorted(AGENTS, key=lambda name: name != "sms-send-one"):  # an outcome first would close the turn
+        body = bodies.get(name)
         assert (await BY_NAME[name].ask(other, ids, body)).status_code == 404, name
         assert (await BY_NAME[name].ask(own, ids, body)).is_success, name
     assert (await world.turn_is(sent["interactionId"], "replied"))["reply"]["texts"] == ["Hello"]
