@@ -26,10 +26,16 @@ VERDICTS: Mapping[str, ControlWord] = {
 """The names that carriers use for the three control words."""
 STRICTEST_FIRST: tuple[ControlWord, ...] = ("stop", "start", "help")
 
-OBEY_MARGIN: Mapping[ControlWord, float] = {"stop": 0.0, "start": 0.0, "help": 0.0}
+OBEY_MARGIN: Mapping[ControlWord, float] = {"stop": 0.1, "start": 0.0, "help": 0.0}
 """By how much a control word must lead before all other labels to be obeyed."""
-POSSIBLE_MARGIN = 0.0
+POSSIBLE_MARGIN = 0.3
 """By how much `possible` or `stop` must lead before the others to be flagged."""
+WISH_MEANINGS = frozenset(
+    """ALONE BACK BLOCK BOTHER CALL CANCEL CEASE CONSENT CONTACT CURSE DEAD DNC END ENOUGH GOAWAY HELP IGNORE INFO
+    INTEREST LEGAL LIST LOSE MISTAKE NUMBER OFF OPT PROMO REMIND REMOVE RESUB REVOKE SCAM SEND SPAM START STOPPED TEXT
+    UNSUB WHO WRONG""".split()
+)
+"""Without one of these meanings a text wishes nothing about texting."""
 ALONE_MEANINGS = frozenset({"CANCEL", "CEASE", "DNC", "HELP", "INFO", "OPT", "RESUB", "REVOKE", "START", "UNSUB"})
 """Meanings of words that can be a whole wish."""
 UNCLEAR_MEANINGS = frozenset(
@@ -92,16 +98,22 @@ def _judge_words(own: OwnWords, accepts_yes: bool, weights: Mapping[int, int]) -
 
 
 def _judge_meaning(words: Sequence[str], weights: Mapping[int, int]) -> Judgment:
+    if not _has_wish(words):
+        return Judgment()
     meaning = read_meaning(words, weights)
-    if not _may_be_obeyed(words):
-        return Judgment(is_possible=LABELS[meaning.scores.index(max(meaning.scores))] == "possible")
     scores = dict(zip(LABELS, meaning.scores, strict=True))
-    for word in STRICTEST_FIRST:
+    for word in STRICTEST_FIRST if _may_be_obeyed(words) else ():
         others = max(score for label, score in scores.items() if label != word)
         if scores[word] - others >= OBEY_MARGIN[word]:
             return Judgment(word, "meaning", reasons=explain(words, meaning, word, weights))
     doubt = max(scores["possible"], scores["stop"]) - max(scores["none"], scores["start"], scores["help"])
     return Judgment(is_possible=doubt >= POSSIBLE_MARGIN)
+
+
+def _has_wish(words: Sequence[str]) -> bool:
+    """Whether a word means something that a wish about texting is about. Of all other texts the model knows
+    too little, and most of them are conversation."""
+    return any(not WISH_MEANINGS.isdisjoint(find_meanings(word) or guess_meanings(word)) for word in words)
 
 
 def _may_be_obeyed(words: Sequence[str]) -> bool:
