@@ -26,7 +26,7 @@ from app import settings, traces
 from app.jobs import sweeps
 from app.jobs.catch_up import CatchUp
 from app.jobs.deliver import Delivery
-from app.jobs.forward import Forwarding
+from app.jobs.forward import Forwarder
 from app.jobs.loops import Loops
 from app.log import configure as configure_log
 from app.resources import Resources, open_resources
@@ -60,7 +60,7 @@ async def run_loops(configuration: Settings) -> AsyncIterator[tuple[Resources, L
 def build_loops(resources: Resources) -> Loops:
     """The loops over these resources."""
     text_delivery = Delivery(resources.database, resources.wire, resources.seal, resources.settings.base_url)
-    hand_over = Forwarding(resources.database, resources.wire, resources.seal)
+    hand_over = Forwarder(resources.database, resources.wire, resources.seal)
     catch_up = CatchUp(resources.database, resources.wire, resources.seal)
     return Loops(resources.database, resources.clock, text_delivery, hand_over, catch_up)
 

@@ -42,7 +42,7 @@ JSON_WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class TakenTurn:
     """A 2xx: the agent has the turn. If `texts` is None, a reply may follow by the API."""
 
     texts: tuple[str, ...] | None = None
@@ -62,14 +62,14 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class FailedPost:
     """Anything but a 2xx. `retry_after` is the endpoint's Retry-After, in seconds."""
 
     why: str
     retry_after: float | None = None
 
 
-Answer = Taken | Failed
+Answer = TakenTurn | FailedPost
 
 
 def sign(secrets: Sequence[str], turn_id: str, at: datetime, body: bytes) -> dict[str, str]:
@@ -134,21 +134,21 @@ def read_answer(response: httpx.Response, now: datetime | None = None) -> Answer
     """What an answer that came `now` means. After a 2xx the agent has the turn, even if the body is
     wrong; then `why` says what is wrong with it."""
     if not response.is_success:
-        return Failed(f"HTTP {response.status_code}", read_retry_after(response.headers, now or datetime.now(UTC)))
+        return FailedPost(f"HTTP {response.status_code}", read_retry_after(response.headers, now or datetime.now(UTC)))
     if response.extensions.get("truncated"):
-        return Taken(why="the answer is longer than 64 KiB")
+        return TakenTurn(why="the answer is longer than 64 KiB")
     if not response.content.strip():
-        return Taken()
+        return TakenTurn()
     if encoding := response.extensions.get("unread_encoding"):
-        return Taken(why=f"the answer is compressed as {_clean_text(encoding)[:40]}, which cannot be read")
+        return TakenTurn(why=f"the answer is compressed as {_clean_text(encoding)[:40]}, which cannot be read")
     try:
         answer = json.loads(response.content)
     except (ValueError, RecursionError):
-        return Taken(why="the answer is not JSON")
+        return TakenTurn(why="the answer is not JSON")
     if answer is None:
-        return Taken()
+        return TakenTurn()
     if not isinstance(answer, dict):
-        return Taken(why=f"the answer is {JSON_WORDS[type(answer)]}, and must be an object")
+        return TakenTurn(why=f"the answer is {JSON_WORDS[type(answer)]}, and must be an object")
     return _parse_answer({key: value for key, value in answer.items() if value is not None})
 
 
@@ -166,7 +166,7 @@ TurnOutcome = tuple[
 def to_turn_outcome(answer: Answer) -> TurnOutcome:
     """The turn's state, its reason and its texts; the texts that may not be sent, and what is
     wrong with the answer; the outcome, and one that cannot be understood."""
-    if isinstance(answer, Failed):
+    if isinstance(answer, FailedPost):
         return "failed", answer.why, None, (), None, None, None
     texts, beside = answer.texts, (answer.refused, answer.why, answer.outcome, answer.wrong_outcome)
     if answer.handoff:
@@ -178,7 +178,7 @@ def to_turn_outcome(answer: Answer) -> TurnOutcome:
 
 def outcome(answer: Answer) -> str:
     """The outcome of a hand-over as a label for the metrics."""
-    if isinstance(answer, Failed):
+    if isinstance(answer, FailedPost):
         return "failed"
     if answer.handoff:
         return "handoff"
@@ -189,10 +189,10 @@ def outcome(answer: Answer) -> str:
     return "unclear" if answer.why or answer.wrong_outcome else "silent"
 
 
-def _parse_answer(answer: dict[str, Any]) -> Taken:
+def _parse_answer(answer: dict[str, Any]) -> TakenTurn:
     """`answer` has no nulls: a typed client writes null for a field that is absent."""
     if not answer:
-        return Taken()
+        return TakenTurn()
     texts, refused_texts, faults = _parse_reply(answer)
     handoff_flag = answer.get("handoff", False)
     if not isinstance(handoff_flag, bool):
@@ -203,15 +203,15 @@ def _parse_answer(answer: dict[str, Any]) -> Taken:
     handoff = _parse_reason(answer.get("reason")) if handoff_flag is True else None
     outcome, wrong_outcome = _parse_outcome(answer)
     gives_reply = "reply" in answer or "replies" in answer
-    return Taken(texts, handoff, refused_texts, "; ".join(faults) or None, outcome, wrong_outcome, gives_reply)
+    return TakenTurn(texts, handoff, refused_texts, "; ".join(faults) or None, outcome, wrong_outcome, gives_reply)
 
 
 def _parse_outcome(answer: dict[str, Any]) -> tuple[Outcome | None, tuple[dict[str, Any], str] | None]:
     """The outcome, or one that cannot be understood with its faults."""
-    given = {name: _clean(answer[name]) for name in OUTCOME_FIELDS if name in answer}
-    outcome, faults = parse_outcome(given)
+    given_fields = {name: _clean(answer[name]) for name in OUTCOME_FIELDS if name in answer}
+    outcome, faults = parse_outcome(given_fields)
     if faults:
-        return None, (given, "; ".join(faults))
+        return None, (given_fields, "; ".join(faults))
     return outcome or None, None
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 import structlog
 
 from app.agents import webhook
-from app.agents.webhook import Answer, Failed
+from app.agents.webhook import Answer, FailedPost
 from app.domain.windows import HAND_OVER_DEADLINE
 from app.wire.client import AnswerLost, NotSent, Wire
 
@@ -45,8 +45,8 @@ async def post_turn(
         status, recorded_answer = response.status_code, webhook.clip_answer(response)
         answer = webhook.read_answer(response)
     except (NotSent, AnswerLost) as error:
-        answer = Failed(str(error))
+        answer = FailedPost(str(error))
     except Exception as error:
         log.exception("a hand-over failed", turn_id=turn_id)
-        answer = Failed(type(error).__name__)
+        answer = FailedPost(type(error).__name__)
     return PostResult(answer, status, time.monotonic() - started_at, recorded_answer)

@@ -66,15 +66,21 @@ def _run_import(
 
 def _build_report(report: "imports.ImportReport") -> dict[str, Any]:
     """All that is known, for programs."""
-    refused = [{"line": line, "reason": reason} for line, reason in report.refused_rows]
+    refused_rows = [{"line": line, "reason": reason} for line, reason in report.refused_rows]
     progress = {"complete": report.is_complete, "upToLine": report.up_to_line, "dryRun": report.is_dry_run}
-    return {**_count_rows(report), "refusedRows": refused, **progress}
+    return {**_count_rows(report), "refusedRows": refused_rows, **progress}
 
 
 def _count_rows(report: "imports.ImportReport") -> dict[str, int]:
-    taken, refused, blank = report.taken_count, len(report.refused_rows), report.blank_count
+    taken_count, refused_count, blank_count = report.taken_count, len(report.refused_rows), report.blank_count
     outcomes = {outcome: report.outcomes[outcome] for outcome in get_args(RowOutcome)}
-    return {"rows": taken + refused + blank, "taken": taken, **outcomes, "refused": refused, "blank": blank}
+    return {
+        "rows": taken_count + refused_count + blank_count,
+        "taken": taken_count,
+        **outcomes,
+        "refused": refused_count,
+        "blank": blank_count,
+    }
 
 
 def _print_report(report: "imports.ImportReport") -> None:

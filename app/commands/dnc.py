@@ -93,9 +93,11 @@ async def suppress_new(tx: Tx, caller: Caller, numbers: Sequence[str], reason: s
     """As `suppress`, without the phones that people suppressed before. Returns for each phone what
     became of it."""
     causes_by_phone = await suppressions.get_causes(tx, caller.tenant_id, numbers)
-    is_known = ["person" in causes_by_phone.get(phone, []) for phone in numbers]
-    await suppress(tx, caller, [phone for phone, known in zip(numbers, is_known, strict=True) if not known], reason)
-    return ["unchanged" if known else "added" for known in is_known]
+    known_flags = ["person" in causes_by_phone.get(phone, []) for phone in numbers]
+    await suppress(
+        tx, caller, [phone for phone, is_known in zip(numbers, known_flags, strict=True) if not is_known], reason
+    )
+    return ["unchanged" if is_known else "added" for is_known in known_flags]
 
 
 async def release(tx: Tx, caller: Caller, numbers: Sequence[str], reason: str | None) -> None:

@@ -123,8 +123,8 @@ async def accept_outcome(tx: Tx, turn: Turn, outcome: Outcome, by: By) -> Proble
         detail = "; ".join(problem.details)
         await refusals.refuse_outcome(tx, turn.key, store_outcome(outcome), problem.code, detail, by)
         return problem
-    stored = {**store_outcome(outcome), "by": by}
-    await outcomes.keep(tx, turn.key, stored, turn.state in HANDED_OVER_STATES, CAUGHT_REASON)
+    stored_outcome = {**store_outcome(outcome), "by": by}
+    await outcomes.keep(tx, turn.key, stored_outcome, turn.state in HANDED_OVER_STATES, CAUGHT_REASON)
     return None
 
 

@@ -50,15 +50,17 @@ async def judge_many(read: ReadTx, caller: Caller, rows: Sequence[Fields | Probl
     """Each lead as it would be stored, with its id, or the problem with it; in order. A row without
     an id is the lead with its phone. Rows that have a problem already keep it."""
     country = await tenants.get_country(read, caller.tenant_id)
-    good_rows = [row for row in rows if not isinstance(row, Problem)]
-    campaign_ids = {str(row["campaign_id"]) for row in good_rows if row.get("campaign_id")}
+    good_rows = [fields for fields in rows if not isinstance(fields, Problem)]
+    campaign_ids = {str(fields["campaign_id"]) for fields in good_rows if fields.get("campaign_id")}
     known_ids = await campaigns.find_known(read, caller.tenant_id, campaign_ids)
-    raw_phones = [row["phone"] for row in good_rows if row.get("phone")]
+    raw_phones = [fields["phone"] for fields in good_rows if fields.get("phone")]
     recipients = dict(zip(raw_phones, await read_recipients(read, caller.tenant_id, raw_phones, country), strict=True))
     results: list[Fields | Problem] = []
-    for row in rows:
+    for fields in rows:
         try:
-            results.append(row if isinstance(row, Problem) else _check_fields_offline(row, recipients, known_ids))
+            results.append(
+                fields if isinstance(fields, Problem) else _check_fields_offline(fields, recipients, known_ids)
+            )
         except Problem as problem:
             results.append(problem)
     return await _identify_many(read, caller, results)
@@ -67,34 +69,38 @@ async def judge_many(read: ReadTx, caller: Caller, rows: Sequence[Fields | Probl
 async def _identify_many(read: ReadTx, caller: Caller, rows: Sequence[Fields | Problem]) -> list[Fields | Problem]:
     """Gives each row a lead id. The order of the rows makes no difference, so that the same rows
     again mean the same leads."""
-    good_rows = [row for row in rows if not isinstance(row, Problem)]
+    good_rows = [fields for fields in rows if not isinstance(fields, Problem)]
     phone_by_id = {
-        str(row["lead_id"]): str(row["phone"]) for row in good_rows if row.get("lead_id") and row.get("phone")
+        str(fields["lead_id"]): str(fields["phone"])
+        for fields in good_rows
+        if fields.get("lead_id") and fields.get("phone")
     }
-    phones = {str(row["phone"]) for row in good_rows if row.get("phone") and not row.get("lead_id")}
+    phones = {str(fields["phone"]) for fields in good_rows if fields.get("phone") and not fields.get("lead_id")}
     id_by_phone = await leads.find_by_phone(read, caller.tenant_id, sorted(phones), sorted(phone_by_id))
     for lead_id, phone in phone_by_id.items():
         id_by_phone[phone] = min(lead_id, id_by_phone.get(phone, lead_id))
-    ids_without_phone = {str(row["lead_id"]) for row in good_rows if row.get("lead_id") and not row.get("phone")}
+    ids_without_phone = {
+        str(fields["lead_id"]) for fields in good_rows if fields.get("lead_id") and not fields.get("phone")
+    }
     known_ids = {*phone_by_id, *await leads.find_known(read, caller.tenant_id, sorted(ids_without_phone))}
     for phone in phones - id_by_phone.keys():
         id_by_phone[phone] = ids.make("lead")
 
-    def identify(row: Fields) -> Fields | Problem:
-        lead_id = row.get("lead_id") or id_by_phone.get(row.get("phone", ""))
-        is_good = row.get("phone") or lead_id in known_ids
-        return {**row, "lead_id": lead_id} if is_good else Invalid(details=["phone: is required"])
+    def identify(fields: Fields) -> Fields | Problem:
+        lead_id = fields.get("lead_id") or id_by_phone.get(fields.get("phone", ""))
+        is_good = fields.get("phone") or lead_id in known_ids
+        return {**fields, "lead_id": lead_id} if is_good else Invalid(details=["phone: is required"])
 
-    return [row if isinstance(row, Problem) else identify(row) for row in rows]
+    return [fields if isinstance(fields, Problem) else identify(fields) for fields in rows]
 
 
 async def merge_many(tx: Tx, caller: Caller, judged_leads: Sequence[Fields]) -> list[RowOutcome]:
     """Adds new leads; changes only the given fields of leads that exist. A lead that is given twice
     is merged twice, in order. Returns for each row what became of its lead."""
     values_by_id: dict[str, Fields] = {}
-    for lead in judged_leads:
-        values = {name: value for name, value in lead.items() if name != "lead_id"}
-        values_by_id[lead["lead_id"]] = {**values_by_id.get(lead["lead_id"], {}), **values, "is_placeholder": False}
+    for fields in judged_leads:
+        values = {name: value for name, value in fields.items() if name != "lead_id"}
+        values_by_id[fields["lead_id"]] = {**values_by_id.get(fields["lead_id"], {}), **values, "is_placeholder": False}
     if not values_by_id:
         return []
     outcomes = await leads.merge(tx, caller.tenant_id, values_by_id)
@@ -104,7 +110,7 @@ async def merge_many(tx: Tx, caller: Caller, judged_leads: Sequence[Fields]) -> 
     id_by_phone = {values["phone"]: lead_id for lead_id, values in values_by_id.items() if values.get("phone")}
     for phone in await leads.find_with_placeholder(tx, caller.tenant_id, list(id_by_phone)):
         await leads.adopt_placeholders(tx, caller.tenant_id, id_by_phone[phone], phone)
-    return [outcomes[lead["lead_id"]] for lead in judged_leads]
+    return [outcomes[fields["lead_id"]] for fields in judged_leads]
 
 
 def _check_fields_offline(fields: Fields, recipients: Mapping[str, str | None], known_ids: Collection[str]) -> Fields:

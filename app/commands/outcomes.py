@@ -56,7 +56,7 @@ class RefusedPart:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedOutcome:
-    given: GivenOutcome
+    given_outcome: GivenOutcome
     facts: OutcomeFacts
     outcome: Outcome
     """What is carried out: nothing of it, if this outcome was carried out before."""
@@ -65,19 +65,19 @@ class AcceptedOutcome:
 
     @property
     def turn(self) -> Turn:
-        return self.given.turn
+        return self.given_outcome.turn
 
     def build_end(self, state: ClosedState | None, reason: str | None, reply: str | None = None) -> TurnEnd:
         """How the turn ends with this outcome."""
         if self.is_repeat:
             return TurnEnd(*self.turn.key, state, reason, reply)
-        stored = json.dumps({**store_outcome(self.given.outcome), "by": self.given.by})
+        stored_outcome = json.dumps({**store_outcome(self.given_outcome.outcome), "by": self.given_outcome.by})
         # `dnc` concerns all threads of the phone: it is set with the suppression.
         status = None if self.outcome.status == "dnc" else self.outcome.status
-        return TurnEnd(*self.turn.key, state, reason, reply, stored, status, self.outcome.summary)
+        return TurnEnd(*self.turn.key, state, reason, reply, stored_outcome, status, self.outcome.summary)
 
 
-Accepted = Mapping[TurnKey, AcceptedOutcome]
+AcceptedByTurn = Mapping[TurnKey, AcceptedOutcome]
 
 
 async def lock_threads(tx: Tx, thread_keys: Collection[ThreadKey], outcomes: Mapping[ThreadKey, Outcome]) -> None:
@@ -104,10 +104,10 @@ async def accept_api_outcome(tx: Tx, caller: Caller, turn_id: str, outcome: Outc
     if turn.kind != "live":
         return await dry_turns.accept_outcome(tx, turn, outcome, "api")
     await lock_threads(tx, [turn.thread], {turn.thread: outcome})
-    given = GivenOutcome(await reload_turn(tx, turn.key), outcome, "api")
-    [result] = await _judge(tx, [given])
+    given_outcome = GivenOutcome(await reload_turn(tx, turn.key), outcome, "api")
+    [result] = await _judge(tx, [given_outcome])
     if isinstance(result, Problem):
-        await _record_problem(tx, given, result)
+        await _record_problem(tx, given_outcome, result)
         return result
     await settle(tx, [build_lone_end(result)], [result])
     await carry_out(tx, [result])
@@ -123,20 +123,20 @@ def build_lone_end(item: AcceptedOutcome) -> TurnEnd:
 async def accept_inline_outcomes(tx: Tx, given_outcomes: Sequence[GivenOutcome]) -> dict[TurnKey, AcceptedOutcome]:
     """Judges outcomes in the answers of webhooks, each of another lead; records those that are refused
     and returns the others. They have had no effect yet."""
-    accepted: dict[TurnKey, AcceptedOutcome] = {}
-    for given, result in zip(given_outcomes, await _judge(tx, given_outcomes), strict=True):
+    accepted_by_turn: dict[TurnKey, AcceptedOutcome] = {}
+    for given_outcome, result in zip(given_outcomes, await _judge(tx, given_outcomes), strict=True):
         if isinstance(result, Problem):
-            await _record_problem(tx, given, result)
+            await _record_problem(tx, given_outcome, result)
         else:
-            accepted[given.turn.key] = result
-    return accepted
+            accepted_by_turn[given_outcome.turn.key] = result
+    return accepted_by_turn
 
 
-async def settle(tx: Tx, turn_ends: Sequence[TurnEnd], accepted: Collection[AcceptedOutcome]) -> None:
-    """Closes the turns, with what their outcomes (`accepted`) say of threads and leads."""
+async def settle(tx: Tx, turn_ends: Sequence[TurnEnd], accepted_outcomes: Collection[AcceptedOutcome]) -> None:
+    """Closes the turns, with what their outcomes (`accepted_outcomes`) say of threads and leads."""
     answers: list[NewAnswer] = []
     changes: list[LeadChange] = []
-    for item in accepted:
+    for item in accepted_outcomes:
         new_answers = _find_new_answers(item)
         answers += new_answers
         if new_answers or item.outcome.lead_status:
@@ -144,13 +144,15 @@ async def settle(tx: Tx, turn_ends: Sequence[TurnEnd], accepted: Collection[Acce
     await turns.close(tx, turn_ends, LeadNews(answers, changes))
 
 
-async def carry_out(tx: Tx, accepted: Collection[AcceptedOutcome]) -> None:
+async def carry_out(tx: Tx, accepted_outcomes: Collection[AcceptedOutcome]) -> None:
     """What outcomes do besides changing threads and leads: notes, opt-outs, and what is told of parts
     that have no effect. The turns are settled."""
-    await notes.add(tx, {item.turn.thread: item.outcome.note for item in accepted if item.outcome.note})
-    for item in accepted:
+    await notes.add(tx, {item.turn.thread: item.outcome.note for item in accepted_outcomes if item.outcome.note})
+    for item in accepted_outcomes:
         for part in item.refused_parts:
-            await refusals.refuse_outcome(tx, item.turn.key, part.outcome, part.code, part.detail, item.given.by)
+            await refusals.refuse_outcome(
+                tx, item.turn.key, part.outcome, part.code, part.detail, item.given_outcome.by
+            )
         if item.outcome.status == "dnc":
             await consent.heed_agent(tx, _build_arrival(item), _author(item))
 
@@ -159,15 +161,17 @@ async def _judge(tx: Tx, given_outcomes: Sequence[GivenOutcome]) -> list[Accepte
     """For each outcome what to carry out, or why it has no effect."""
     if not given_outcomes:
         return []
-    message_ids = [a.message_id for given in given_outcomes for a in given.outcome.answers if a.message_id]
-    facts = await store.get_facts(tx, [given.turn.key for given in given_outcomes], message_ids)
-    return [_judge_one(given, facts[given.turn.key]) for given in given_outcomes]
+    message_ids = [
+        a.message_id for given_outcome in given_outcomes for a in given_outcome.outcome.answers if a.message_id
+    ]
+    facts = await store.get_facts(tx, [given_outcome.turn.key for given_outcome in given_outcomes], message_ids)
+    return [_judge_one(given_outcome, facts[given_outcome.turn.key]) for given_outcome in given_outcomes]
 
 
-def _judge_one(given: GivenOutcome, facts: OutcomeFacts) -> AcceptedOutcome | Problem:
-    turn = given.turn
-    if is_same(turn.outcome, given.outcome):
-        return AcceptedOutcome(given, facts, Outcome(), is_repeat=True)
+def _judge_one(given_outcome: GivenOutcome, facts: OutcomeFacts) -> AcceptedOutcome | Problem:
+    turn = given_outcome.turn
+    if is_same(turn.outcome, given_outcome.outcome):
+        return AcceptedOutcome(given_outcome, facts, Outcome(), is_repeat=True)
     problem = check_outcome(
         turn.state,
         turn.reason,
@@ -178,15 +182,15 @@ def _judge_one(given: GivenOutcome, facts: OutcomeFacts) -> AcceptedOutcome | Pr
     )
     if problem:
         return problem
-    if faults := find_unknown(given.outcome, facts.question_keys, facts.known_message_ids):
+    if faults := find_unknown(given_outcome.outcome, facts.question_keys, facts.known_message_ids):
         return Invalid(details=faults)
-    return _leave_out_persons_words(given, facts)
+    return _leave_out_persons_words(given_outcome, facts)
 
 
-def _leave_out_persons_words(given: GivenOutcome, facts: OutcomeFacts) -> AcceptedOutcome:
+def _leave_out_persons_words(given_outcome: GivenOutcome, facts: OutcomeFacts) -> AcceptedOutcome:
     """An agent overwrites neither a person's answer nor a status that was set by hand since the turn
     was handed over. `dnc` is the lead's own wish."""
-    outcome, parts = given.outcome, []
+    outcome, parts = given_outcome.outcome, []
     if facts.has_status_by_hand and outcome.status not in (None, "dnc", facts.status):
         parts.append(RefusedPart({"status": outcome.status}, STATUS_BY_PERSON, "status: was set by hand meanwhile"))
         outcome = replace(outcome, status=None)
@@ -195,16 +199,18 @@ def _leave_out_persons_words(given: GivenOutcome, facts: OutcomeFacts) -> Accept
         for newest in facts.newest_answers
         if newest["answer"] is not None and newest["author"].startswith("person:")
     }
-    for answer in given.outcome.answers:
+    for answer in given_outcome.outcome.answers:
         if persons_answers.get(answer.key, answer.answer) != answer.answer:
             detail = f"answers: a person answered {answer.key}"
             parts.append(RefusedPart(store_outcome(Outcome(answers=(answer,))), ANSWERED_BY_PERSON, detail))
-    return AcceptedOutcome(given, facts, leave_out_answers(outcome, list(persons_answers)), tuple(parts))
+    return AcceptedOutcome(given_outcome, facts, leave_out_answers(outcome, list(persons_answers)), tuple(parts))
 
 
-async def _record_problem(tx: Tx, given: GivenOutcome, problem: Problem) -> None:
+async def _record_problem(tx: Tx, given_outcome: GivenOutcome, problem: Problem) -> None:
     detail = "; ".join(problem.details) or problem.message
-    await refusals.refuse_outcome(tx, given.turn.key, store_outcome(given.outcome), problem.code, detail, given.by)
+    await refusals.refuse_outcome(
+        tx, given_outcome.turn.key, store_outcome(given_outcome.outcome), problem.code, detail, given_outcome.by
+    )
 
 
 def _find_new_answers(item: AcceptedOutcome) -> list[NewAnswer]:

@@ -54,8 +54,8 @@ async def _add_known(
     """Fills the gaps in `read_ones` with those of `stored_forms` that the tenant has stored."""
     if not stored_forms:
         return list(read_ones)
-    known = await known_phones.find_known(read, tenant_id, list(stored_forms.values()))
+    known_forms = await known_phones.find_known(read, tenant_id, list(stored_forms.values()))
     return [
-        stored_forms[raw] if phone is None and stored_forms[raw] in known else phone
+        stored_forms[raw] if phone is None and stored_forms[raw] in known_forms else phone
         for raw, phone in zip(raw_phones, read_ones, strict=True)
     ]

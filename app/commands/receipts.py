@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from app.domain.carriage import Account, Receipt
 from app.domain.part_receipts import PartReceipt, add_part, find_error
-from app.store import receipts, suppressions
+from app.store import carrier_opt_outs, receipts, suppressions
+from app.store.carrier_opt_outs import ForeignOptOut, ReportedOptOut
 from app.store.engine import Tx
 from app.store.receipts import ReceiptOptOut
-from app.store.suppressions import ForeignOptOut, ReportedOptOut
 
 DEFAULT_CODES = {"failed": "FAILED", "undelivered": "UNDELIVERED"}
 """Codes for failures without a code of the carrier: queries find failed texts by their code."""
@@ -44,7 +44,7 @@ async def apply_reports(tx: Tx, reports: Sequence[ReceiptReport]) -> list[int]:
     if known_receipts:
         opt_outs = await receipts.apply_receipts(tx, known_receipts)
         await _record_parts(tx, reports)
-        await suppressions.add_reported(tx, [_to_reported(opt_out) for opt_out in opt_outs if opt_out.message_id])
+        await carrier_opt_outs.add_reported(tx, [_to_reported(opt_out) for opt_out in opt_outs if opt_out.message_id])
         await _heed_foreign(tx, [opt_out for opt_out in opt_outs if not opt_out.message_id and opt_out.carrier_id])
     return [sum(receipt.status is None for receipt in report.receipts) for report in reports]
 
@@ -60,14 +60,16 @@ async def _record_parts(tx: Tx, reports: Sequence[ReceiptReport]) -> None:
     if not part_receipts:
         return
     parts_by_text: dict[tuple[str, str], dict[str, PartReceipt]] = {}
-    for text in await receipts.find_long_texts(tx, [known for known, _ in part_receipts]):
-        known, part = part_receipts[text.place]
+    for text in await receipts.find_long_texts(tx, [part_receipt for part_receipt, _ in part_receipts]):
+        part_receipt, part = part_receipts[text.place]
         parts = parts_by_text.get((text.tenant_id, text.message_id), text.part_receipts or {})
-        new_receipt = PartReceipt(status=known.status, code=known.code, message=known.message)
+        new_receipt = PartReceipt(status=part_receipt.status, code=part_receipt.code, message=part_receipt.message)
         parts_by_text[text.tenant_id, text.message_id] = add_part(parts, part, new_receipt)
     if parts_by_text:
-        recorded = [receipts.RecordedParts(*key, parts, *find_error(parts)) for key, parts in parts_by_text.items()]
-        await receipts.record_parts(tx, recorded)
+        recorded_parts = [
+            receipts.RecordedParts(*key, parts, *find_error(parts)) for key, parts in parts_by_text.items()
+        ]
+        await receipts.record_parts(tx, recorded_parts)
 
 
 async def _heed_foreign(tx: Tx, opt_outs: Sequence[ReceiptOptOut]) -> None:
@@ -84,8 +86,10 @@ async def _heed_foreign(tx: Tx, opt_outs: Sequence[ReceiptOptOut]) -> None:
             )
             for opt_out in opt_outs
         ]
-        new_places = await suppressions.find_foreign_news(tx, reports)
-        await suppressions.add(tx, [suppressions.build_reported(_to_reported(opt_outs[place])) for place in new_places])
+        new_places = await carrier_opt_outs.find_foreign_news(tx, reports)
+        await suppressions.add(
+            tx, [carrier_opt_outs.build_reported(_to_reported(opt_outs[place])) for place in new_places]
+        )
 
 
 def _to_reported(opt_out: ReceiptOptOut) -> ReportedOptOut:

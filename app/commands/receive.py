@@ -53,7 +53,7 @@ class PlacedText:
     place: int
     post: InboundPost
     text: InboundText
-    incoming: IncomingText
+    incoming_text: IncomingText
 
 
 async def receive_texts(tx: Tx, posts: Sequence[InboundPost]) -> list[PostOutcome]:
@@ -66,16 +66,20 @@ async def receive_texts(tx: Tx, posts: Sequence[InboundPost]) -> list[PostOutcom
     completed_by_post: dict[int, list[Arrival]] = {}
     turn_by_text: dict[str, str] = {}
     if texts:
-        known_texts = await inbox.remember_new(tx, [text.incoming for text in texts])
-        own_texts = [texts[known.place] for known in known_texts]
+        known_texts = await inbox.remember_new(tx, [text.incoming_text for text in texts])
+        own_texts = [texts[known_text.place] for known_text in known_texts]
         # By identity: a text that came twice at once is stored once.
-        new_texts = {texts[known.place].incoming.identity: texts[known.place] for known in known_texts if known.is_new}
+        new_texts = {
+            texts[known_text.place].incoming_text.identity: texts[known_text.place]
+            for known_text in known_texts
+            if known_text.is_new
+        }
         if new_texts:
             arrivals_by_post, turn_by_text = await _store_new(tx, list(new_texts.values()))
         copies = {
-            texts[known.place].incoming.identity: texts[known.place]
-            for known in known_texts
-            if not known.is_new and not texts[known.place].post.is_late
+            texts[known_text.place].incoming_text.identity: texts[known_text.place]
+            for known_text in known_texts
+            if not known_text.is_new and not texts[known_text.place].post.is_late
         }
         if copies:
             completed_by_post = await _complete(tx, list(copies.values()))
@@ -93,26 +97,26 @@ def _place_text(tx: Tx, place: int, post: InboundPost, text: InboundText) -> Pla
     if "\x00" in text.provider_id:
         text = replace(text, provider_id=text.provider_id.replace("\x00", ""))
     phone_hash = tx.hash_phone(text.sender)
-    incoming = IncomingText(
+    incoming_text = IncomingText(
         account.tenant_id, account.account_id, text.to, text.sender, phone_hash, text.provider_id, text.may_quote
     )
-    return PlacedText(place, post, text, incoming)
+    return PlacedText(place, post, text, incoming_text)
 
 
 def _build_outcome(
     post: InboundPost,
     own_count: int,
-    stored: Sequence[Arrival],
-    completed: Sequence[Arrival],
+    stored_arrivals: Sequence[Arrival],
+    completed_arrivals: Sequence[Arrival],
     turn_by_text: Mapping[str, str],
 ) -> PostOutcome:
     """`own_count`: how many texts of the post were sent to numbers of its account."""
-    turn_ids = {turn_by_text[a.message_id] for a in stored if a.message_id in turn_by_text}
+    turn_ids = {turn_by_text[a.message_id] for a in stored_arrivals if a.message_id in turn_by_text}
     return PostOutcome(
-        stored_count=len(stored),
-        repeated_count=own_count - len(stored),
+        stored_count=len(stored_arrivals),
+        repeated_count=own_count - len(stored_arrivals),
         foreign_count=len(post.texts) - own_count,
-        stopped_phones=tuple(a.lead_phone for a in (*stored, *completed) if a.word == "stop"),
+        stopped_phones=tuple(a.lead_phone for a in (*stored_arrivals, *completed_arrivals) if a.word == "stop"),
         turn_ids=tuple(turn_ids),
     )
 
@@ -120,7 +124,7 @@ def _build_outcome(
 async def _store_new(tx: Tx, new_texts: Sequence[PlacedText]) -> tuple[dict[int, list[Arrival]], dict[str, str]]:
     """Stores new texts. Returns the arrivals by post, and by message id the turns of the texts that
     an agent gets."""
-    routes = await inbox.find_routes(tx, [text.incoming for text in new_texts])
+    routes = await inbox.find_routes(tx, [text.incoming_text for text in new_texts])
     lead_ids = await _find_leads(tx, new_texts, routes)
     arrivals = [
         _build_arrival(text, route, lead_id) for text, route, lead_id in zip(new_texts, routes, lead_ids, strict=True)
@@ -139,8 +143,8 @@ async def _store_new(tx: Tx, new_texts: Sequence[PlacedText]) -> tuple[dict[int,
         if any(arrival.word for arrival in post_arrivals):
             await consent.heed_words(tx, post_arrivals)
     texts_to_go_on = [
-        (arrival, stored)
-        for arrival, stored in zip(arrivals, stored_texts, strict=True)
+        (arrival, stored_text)
+        for arrival, stored_text in zip(arrivals, stored_texts, strict=True)
         if arrival.phone_key not in stopped_phones
     ]
     await _hold_unclear(tx, texts_to_go_on)
@@ -151,7 +155,7 @@ async def _complete(tx: Tx, copies: Sequence[PlacedText]) -> dict[int, list[Arri
     """Completes texts that were fetched from a carrier's record, when their webhooks come after all:
     only a webhook has the attachments and the control word that the carrier saw. Returns by post the
     arrivals whose control word is known only now and was obeyed."""
-    incomplete_texts = await store.find_incomplete(tx, [copy.incoming for copy in copies])
+    incomplete_texts = await store.find_incomplete(tx, [copy.incoming_text for copy in copies])
     if not incomplete_texts:
         return {}
     await threads.lock(tx, {(text.tenant_id, text.interaction_id) for text in incomplete_texts})
@@ -177,15 +181,17 @@ async def _complete(tx: Tx, copies: Sequence[PlacedText]) -> dict[int, list[Arri
     return heeded_by_post
 
 
-def _build_completion(copy: PlacedText, stored: IncompleteText) -> Arrival:
+def _build_completion(copy: PlacedText, stored_text: IncompleteText) -> Arrival:
     """The stored text with the data of its webhook. It is forwarded to the agent only if it was blank
     before: any other text was forwarded when it was stored."""
-    route = Route(stored.lead_id, stored.campaign_id, None, stored.suppressed, made_needless=False, our_texts=[])
-    arrival = _build_arrival(copy, route, stored.lead_id)
-    was_blank = stored.blank and not _is_blank(copy.text)
+    route = Route(
+        stored_text.lead_id, stored_text.campaign_id, None, stored_text.suppressed, made_needless=False, our_texts=[]
+    )
+    arrival = _build_arrival(copy, route, stored_text.lead_id)
+    was_blank = stored_text.blank and not _is_blank(copy.text)
     return replace(
         arrival,
-        message_id=stored.message_id,
+        message_id=stored_text.message_id,
         is_forwardable=arrival.is_forwardable and was_blank,
     )
 
@@ -228,7 +234,7 @@ async def _find_leads(tx: Tx, new_texts: Sequence[PlacedText], routes: Sequence[
     placeholders: dict[PhoneKey, Placeholder] = {}
     lead_ids: list[str] = []
     for text, route in zip(new_texts, routes, strict=True):
-        lead_id, phone = route.lead_id, text.incoming.phone_key
+        lead_id, phone = route.lead_id, text.incoming_text.phone_key
         if lead_id is None:
             placeholder = Placeholder(phone.tenant_id, ids.make("lead"), phone.phone, route.primary_campaign)
             lead_id = placeholders.setdefault(phone, placeholder).lead_id
@@ -240,7 +246,9 @@ async def _find_leads(tx: Tx, new_texts: Sequence[PlacedText], routes: Sequence[
 
 async def _hold_unclear(tx: Tx, texts: Sequence[tuple[Arrival, StoredText]]) -> None:
     """Ends the unfinished turns of the threads in which a text may be an opt-out."""
-    unclear_threads = {(arrival.tenant_id, stored.interaction_id) for arrival, stored in texts if stored.is_unclear}
+    unclear_threads = {
+        (arrival.tenant_id, stored_text.interaction_id) for arrival, stored_text in texts if stored_text.is_unclear
+    }
     if unclear_threads:
         await opt_out_decisions.hold_threads(tx, unclear_threads, UNCLEAR_REASON)
 
@@ -249,9 +257,9 @@ async def _collect_texts(tx: Tx, texts: Sequence[tuple[Arrival, StoredText]]) ->
     """Adds those texts that an agent gets to their threads' collecting turns; returns the turn ids by
     message id."""
     collected_texts = [
-        CollectedText(arrival.tenant_id, stored.interaction_id, arrival.message_id)
-        for arrival, stored in texts
-        if stored.forwardable
+        CollectedText(arrival.tenant_id, stored_text.interaction_id, arrival.message_id)
+        for arrival, stored_text in texts
+        if stored_text.forwardable
     ]
     if not collected_texts:
         return {}

@@ -42,7 +42,7 @@ async def refuse(tx: Tx, turn: TurnKey, texts: Sequence[str], code: str, by: str
 async def refuse_outcome(tx: Tx, turn: TurnKey, outcome: Mapping[str, Any], code: str, detail: str, by: str) -> None:
     """Records an outcome, or a part of one, that has no effect. The next payload shows it to the agent."""
     at = format_time(await get_now(tx))
-    refused: RefusedOutcome = {
+    refused_outcome: RefusedOutcome = {
         "turnId": turn[1],
         "outcome": dict(outcome),
         "code": code,
@@ -50,7 +50,7 @@ async def refuse_outcome(tx: Tx, turn: TurnKey, outcome: Mapping[str, Any], code
         "refusedAt": at,
     }
     entry = {"texts": [], "outcome": outcome, "code": code, "detail": detail, "at": at, "by": by}
-    await outcomes.record_refused(tx, turn, refused, entry)
+    await outcomes.record_refused(tx, turn, refused_outcome, entry)
 
 
 async def get_now(tx: Tx) -> datetime:

@@ -10,7 +10,7 @@ from typing import Any
 
 from app.commands import dry_turns, modes, outcomes, refusals, send
 from app.commands.answered_turns import find_turn, reload_turn
-from app.commands.outcomes import Accepted, AcceptedOutcome
+from app.commands.outcomes import AcceptedByTurn, AcceptedOutcome
 from app.domain import ids
 from app.domain.orders import AcceptedText, Order, RefusedOrder, build_answer
 from app.domain.problems import Problem, StaleTurn
@@ -25,7 +25,7 @@ REPEAT_TIME = timedelta(hours=24)
 REPEAT_TIME_WITHOUT_TURN = timedelta(minutes=10)
 """The same, for a reply that does not name its turn."""
 
-NO_OUTCOMES: Accepted = MappingProxyType({})
+NO_OUTCOMES: AcceptedByTurn = MappingProxyType({})
 AnswerData = dict[str, Any]
 """The `data` of the answer to a send. It is stored with the turn, so that a repeat gets it too."""
 TurnReply = tuple[Turn, Sequence[str]]
@@ -60,7 +60,9 @@ async def accept_api_reply(tx: Tx, order: Order, agent_id: str | None) -> Answer
     return RefusedOrder(problem)
 
 
-async def accept_inline_replies(tx: Tx, turn_replies: Sequence[TurnReply], accepted_outcomes: Accepted) -> set[TurnKey]:
+async def accept_inline_replies(
+    tx: Tx, turn_replies: Sequence[TurnReply], accepted_outcomes: AcceptedByTurn
+) -> set[TurnKey]:
     """Accepts the replies in the answers of agents' webhooks, each for another thread, and returns the
     turns that they close. `accepted_outcomes`: the outcomes beside them, which are stored with the
     closed turns. The caller has locked the threads."""
@@ -184,7 +186,7 @@ async def _close_turns(
     tx: Tx,
     answered_turns: Sequence[tuple[Turn, Sequence[str], list[AnswerData]]],
     by: str,
-    accepted_outcomes: Accepted = NO_OUTCOMES,
+    accepted_outcomes: AcceptedByTurn = NO_OUTCOMES,
 ) -> None:
     if not answered_turns:
         return
@@ -210,11 +212,11 @@ def _build_reply(texts: Sequence[str], answers: list[AnswerData], by: str) -> st
 
 
 def _build_turn_end(
-    turn: Turn, state: ClosedState, reason: str, reply: str | None, accepted_outcomes: Accepted
+    turn: Turn, state: ClosedState, reason: str, reply: str | None, accepted_outcomes: AcceptedByTurn
 ) -> TurnEnd:
     outcome = accepted_outcomes.get(turn.key)
     return outcome.build_end(state, reason, reply) if outcome else TurnEnd(*turn.key, state, reason, reply)
 
 
-def _find_outcomes(closed_turns: Sequence[Turn], accepted_outcomes: Accepted) -> list[AcceptedOutcome]:
+def _find_outcomes(closed_turns: Sequence[Turn], accepted_outcomes: AcceptedByTurn) -> list[AcceptedOutcome]:
     return [accepted_outcomes[turn.key] for turn in closed_turns if turn.key in accepted_outcomes]

@@ -66,7 +66,7 @@ def find_outcome(payload: dict[str, Any], own_texts: list[str]) -> dict[str, Any
     asked_entry = next(
         (q for q in questionnaire["informationToCollect"] if q["question"] in "".join(own_texts[-1:])), None
     )
-    answering_texts = [text for text in payload["message"].get("messages", []) if "?" not in text["text"]]
+    answering_texts = [entry for entry in payload["message"].get("messages", []) if "?" not in entry["text"]]
     if not asked_entry or not answering_texts:
         return {}
     answer = {"key": asked_entry["key"], "answer": answering_texts[-1]["text"]}

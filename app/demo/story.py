@@ -61,9 +61,9 @@ class Story:
         for text in ("Hi!", "yes, I have a question", "do I need to own my home?"):
             self._text_as_lead(text)
             time.sleep(0.3)
-        turn = self._wait_for("the agent's answer", lambda: self._find_answered_turn(1))
-        if len(turn["messages"]) != 3:
-            raise StalledStory(f"the turn has {len(turn['messages'])} texts and not 3")
+        first_exchange = self._wait_for("the agent's answer", lambda: self._find_answered_turn(1))
+        if len(first_exchange["messages"]) != 3:
+            raise StalledStory(f"the turn has {len(first_exchange['messages'])} texts and not 3")
         self._wait_for("the answer's delivery", lambda: self._is_last_status("sms_agent", "delivered"))
         self._qualify()
         self._print_line("She also writes to the Twilio number: a signed webhook, posted twice.")
@@ -81,23 +81,26 @@ class Story:
     def _qualify(self) -> None:
         """The lead answers both questions; checks what the agent made of it."""
         self._print_line("She answers the agent's two questions; it records what she says.")
-        said = {"homeowner": "Yes, I own it", "bill": "About 180 dollars"}
-        for number, text in enumerate(said.values(), start=2):
+        given_answers = {"homeowner": "Yes, I own it", "bill": "About 180 dollars"}
+        for number, text in enumerate(given_answers.values(), start=2):
             self._text_as_lead(text)
-            turn = self._wait_for("the agent's next answer", partial(self._find_answered_turn, number))
+            last_exchange = self._wait_for("the agent's next answer", partial(self._find_answered_turn, number))
         known_keys = [
-            item["key"] for item in json.loads(turn["attempts"][0]["requestBody"])["questionnaire"]["knownInformation"]
+            item["key"]
+            for item in json.loads(last_exchange["attempts"][0]["requestBody"])["questionnaire"]["knownInformation"]
         ]
         if known_keys != ["homeowner"]:
             raise StalledStory(f"the last payload lists {known_keys} as known, and not the first answer")
         interaction = self._wait_for("the outcome", lambda: self._find_interaction("qualified"))
         texts = {entry["messageId"]: entry["message"] for entry in interaction["transcript"]}
         answers = self._api.call("GET", f"/leads/{self._lead_id}/export")["answers"]
-        found = {
+        exported_answers = {
             answer["key"]: answer["answer"] for answer in answers if texts.get(answer["messageId"]) == answer["answer"]
         }
-        if found != said or not interaction["summary"]:
-            raise StalledStory(f"the outcome has the answers {found} and the summary {interaction['summary']!r}")
+        if exported_answers != given_answers or not interaction["summary"]:
+            raise StalledStory(
+                f"the outcome has the answers {exported_answers} and the summary {interaction['summary']!r}"
+            )
         self._print_line(f"The conversation ends in an outcome: {interaction['status']}.")
         print(f"  summary: {interaction['summary']}")
         for answer in answers:
@@ -144,7 +147,7 @@ class Story:
     def _find_answered_turn(self, number: int) -> dict[str, Any] | None:
         """The newest turn, when this number of turns was answered."""
         turns = self._api.call("GET", f"/interactions/{self._thread_id}/turns")["turns"]
-        answered_turns = [turn for turn in turns if turn["state"] == "replied"]
+        answered_turns = [entry for entry in turns if entry["state"] == "replied"]
         return answered_turns[0] if len(answered_turns) >= number else None
 
     def _is_last_status(self, source: str, status: str) -> bool:

@@ -25,10 +25,10 @@ E = TypeVar("E", bound=RecordedEvent)
 def find_undoable(events: Iterable[E]) -> list[E]:
     """The opt-outs that stand and may be a mistake, of a phone's events from the oldest on. None if one
     of those that stand cannot be a mistake."""
-    standing: list[E] = []
+    standing_opt_outs: list[E] = []
     for event in events:
         if event.event in LIFTING_EVENTS:
-            standing = []
+            standing_opt_outs = []
         elif event.event == "opted_out" and event.cause == "lead":
-            standing.append(event)
-    return standing if all(event.rule in MISTAKABLE_RULES for event in standing) else []
+            standing_opt_outs.append(event)
+    return standing_opt_outs if all(event.rule in MISTAKABLE_RULES for event in standing_opt_outs) else []

@@ -62,14 +62,14 @@ class RefusedOutcome(TypedDict):
 
 def store_outcome(outcome: Outcome) -> dict[str, Any]:
     """The outcome as it is stored with its turn and shown: JSON without what was not given."""
-    stored: dict[str, Any] = {
+    all_fields: dict[str, Any] = {
         "status": outcome.status,
         "summary": outcome.summary,
         "answers": [_store_answer(answer) for answer in outcome.answers] or None,
         "leadStatus": outcome.lead_status,
         "note": outcome.note,
     }
-    return {name: value for name, value in stored.items() if value is not None}
+    return {name: value for name, value in all_fields.items() if value is not None}
 
 
 def _store_answer(answer: GivenAnswer) -> dict[str, str]:
@@ -77,11 +77,11 @@ def _store_answer(answer: GivenAnswer) -> dict[str, str]:
     return {"key": answer.key, "answer": answer.answer, **message}
 
 
-def is_same(stored: Mapping[str, Any] | None, outcome: Outcome) -> bool:
+def is_same(stored_outcome: Mapping[str, Any] | None, outcome: Outcome) -> bool:
     """Whether the outcome that is stored with a turn is this one."""
-    if stored is None:
+    if stored_outcome is None:
         return False
-    return {name: value for name, value in stored.items() if name in OUTCOME_FIELDS} == store_outcome(outcome)
+    return {name: value for name, value in stored_outcome.items() if name in OUTCOME_FIELDS} == store_outcome(outcome)
 
 
 def parse_outcome(fields: Mapping[str, Any]) -> tuple[Outcome, list[str]]:

@@ -25,8 +25,8 @@ PartReceipts = Mapping[str, PartReceipt]
 
 def add_part(parts: PartReceipts, part: str, receipt: PartReceipt) -> dict[str, PartReceipt]:
     """The parts with one more receipt. A part moves forward only, as a text does."""
-    known = parts.get(part)
-    if known and STATUS_RANK[known["status"]] >= STATUS_RANK[receipt["status"]]:
+    known_receipt = parts.get(part)
+    if known_receipt and STATUS_RANK[known_receipt["status"]] >= STATUS_RANK[receipt["status"]]:
         return dict(parts)
     return {**parts, part: receipt}
 

@@ -34,15 +34,15 @@ class Search:
         return [phrase for phrase in self.phrases if not (phrase.isascii() and phrase.isalnum())]
 
 
-def parse_search(typed: str) -> Search:
-    found = ["".join(groups) for groups in PHRASE_PATTERN.findall(typed)]
-    phrases = [phrase for phrase in dict.fromkeys(found) if any(c.isalnum() for c in phrase)]
+def parse_search(typed_text: str) -> Search:
+    found_phrases = ["".join(groups) for groups in PHRASE_PATTERN.findall(typed_text)]
+    phrases = [phrase for phrase in dict.fromkeys(found_phrases) if any(c.isalnum() for c in phrase)]
     plain_words = [word for phrase in phrases if phrase.isascii() for word in PLAIN_WORD_PATTERN.findall(phrase)]
-    return Search(phrases, plain_words, _find_phone_digits(typed))
+    return Search(phrases, plain_words, _find_phone_digits(typed_text))
 
 
-def _find_phone_digits(typed: str) -> str | None:
-    if not DIGITS_PATTERN.fullmatch(typed):
+def _find_phone_digits(typed_text: str) -> str | None:
+    if not DIGITS_PATTERN.fullmatch(typed_text):
         return None
-    digits = "".join(c for c in typed if c.isdigit())
+    digits = "".join(c for c in typed_text if c.isdigit())
     return digits if len(digits) >= MIN_PHONE_DIGITS else None

@@ -27,11 +27,11 @@ from app.jobs.text_outcomes import (
     settle_unsent,
 )
 from app.providers import REGISTRY, Provider
-from app.store import brakes, messages, outbox, suppressions, text_settling, threads, turns
+from app.store import brakes, carrier_opt_outs, messages, outbox, text_settling, threads, turns
 from app.store.brakes import AccountAnswer
+from app.store.carrier_opt_outs import ReportedOptOut
 from app.store.engine import Database, Tx
 from app.store.outbox import BlockReason, ClaimedText
-from app.store.suppressions import ReportedOptOut
 from app.store.text_settling import Settlement
 from app.wire.client import Wire
 
@@ -233,7 +233,7 @@ async def _record_opt_outs(tx: Tx, batch: Batch, settlements: list[Settlement]) 
         for s in settlements
         if s.outcome == "opted_out"
     ]
-    await suppressions.add_reported(tx, opt_outs)
+    await carrier_opt_outs.add_reported(tx, opt_outs)
 
 
 async def _record_stale_replies(tx: Tx, batch: Batch, settlements: list[Settlement]) -> None:

@@ -15,7 +15,7 @@ import structlog
 from app import traces
 from app.access.sealing import Seal
 from app.agents import webhook
-from app.agents.webhook import Failed
+from app.agents.webhook import FailedPost
 from app.calls import agents
 from app.calls.agents import PostResult
 from app.commands import dry_turns
@@ -42,7 +42,7 @@ connections of the pool in a burst, and then the database looks as if it were aw
 log = structlog.get_logger("forward")
 
 
-class Forwarding:
+class Forwarder:
     """Forwards turns for one worker."""
 
     def __init__(self, database: Database, wire: Wire, seal: Seal) -> None:
@@ -86,7 +86,7 @@ class Forwarding:
                 result = await self._post_turn(hand_over)
         finally:
             self._endpoints.free_place(hand_over.agent_id)
-        self._endpoints.record_answer(hand_over.agent_id, has_failed=isinstance(result.answer, Failed))
+        self._endpoints.record_answer(hand_over.agent_id, has_failed=isinstance(result.answer, FailedPost))
         await settle_persistently(
             partial(self._answer_batcher.submit, (hand_over, result)),
             HAND_OVER_LEASE.total_seconds(),
@@ -128,7 +128,7 @@ class Forwarding:
     async def _post_turn(self, turn: HandOver, kind: str | None = None) -> PostResult:
         if turn.payload_problem:
             HAND_OVERS.labels(turn.agent_id, "failed").inc()
-            return PostResult(Failed(turn.payload_problem))
+            return PostResult(FailedPost(turn.payload_problem))
         result = await agents.post_turn(self._wire, turn.turn_id, turn.url, turn.secrets, turn.at, turn.body, kind)
         if kind is None:
             HAND_OVERS.labels(turn.agent_id, webhook.outcome(result.answer)).inc()

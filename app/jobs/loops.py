@@ -15,7 +15,7 @@ from app.commands import modes, release
 from app.domain.problems import Problem
 from app.jobs.catch_up import CatchUp
 from app.jobs.deliver import Batch, Delivery
-from app.jobs.forward import THREADS_PER_CLAIM, Forwarding
+from app.jobs.forward import THREADS_PER_CLAIM, Forwarder
 from app.jobs.turn_claims import HandOver
 from app.store import hand_overs, owed, turns
 from app.store.clock import OUTBOX_HINT, Clock
@@ -44,12 +44,12 @@ class Loops:
     """The loops of one worker. They run until `stop` is called."""
 
     def __init__(
-        self, database: Database, clock: Clock, delivery: Delivery, forwarding: Forwarding, catch_up: CatchUp
+        self, database: Database, clock: Clock, delivery: Delivery, forwarder: Forwarder, catch_up: CatchUp
     ) -> None:
         self._database = database
         self._clock = clock
         self._delivery = delivery
-        self._forwarding = forwarding
+        self._forwarder = forwarder
         self._catch_up = catch_up
         self._stop_event = asyncio.Event()
         self._owed_event = asyncio.Event()
@@ -141,14 +141,14 @@ class Loops:
         room = MAX_HAND_OVERS - len(self._hand_over_tasks)
         if not threads or room <= 0:
             return
-        async for hand_over in self._forwarding.claim(threads[:room]):
+        async for hand_over in self._forwarder.claim(threads[:room]):
             task = asyncio.create_task(self._hand_over(hand_over))
             self._hand_over_tasks.add(task)
             task.add_done_callback(self._hand_over_tasks.discard)
 
     async def _hand_over(self, hand_over: HandOver) -> None:
         try:
-            await self._forwarding.perform(hand_over)
+            await self._forwarder.perform(hand_over)
         except (Problem, *DATABASE_AWAY_ERRORS) as error:
             # The turn stays `delivering` until its lease ends, and is then handed over again.
             log.warning("the database is away", error=type(error).__name__)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from app import traces
-from app.agents.webhook import Answer, Failed, Taken
+from app.agents.webhook import Answer, FailedPost, TakenTurn
 from app.calls.agents import PostResult
 from app.commands import hand_offs, modes, outcomes, refusals, reply
 from app.commands.outcomes import AcceptedOutcome, GivenOutcome
@@ -19,7 +19,7 @@ from app.store.hand_overs import PostEnd
 from app.store.turns import Turn, TurnEnd
 
 AnsweredHandOver = tuple[HandOver, PostResult]
-TurnAnswer = tuple[Turn, Taken]
+TurnAnswer = tuple[Turn, TakenTurn]
 
 
 async def settle(tx: Tx, answers: Sequence[AnsweredHandOver]) -> None:
@@ -41,7 +41,7 @@ async def _settle_set(tx: Tx, answers: Sequence[AnsweredHandOver]) -> None:
         {
             (hand_over.tenant_id, hand_over.interaction_id): result.answer.outcome
             for hand_over, result in answers
-            if isinstance(result.answer, Taken) and result.answer.outcome
+            if isinstance(result.answer, TakenTurn) and result.answer.outcome
         },
     )
     known_turns = await turns.get_many(tx, [(hand_over.tenant_id, hand_over.turn_id) for hand_over, _ in answers])
@@ -75,7 +75,7 @@ def _has_lease(turn: Turn, hand_over: HandOver) -> bool:
 
 
 def _build_post_end(turn: Turn, hand_over: HandOver, result: PostResult) -> PostEnd:
-    fault = result.answer if isinstance(result.answer, Failed) else None
+    fault = result.answer if isinstance(result.answer, FailedPost) else None
     has_lease = _has_lease(turn, hand_over)
     return PostEnd(
         tenant_id=hand_over.tenant_id,
@@ -94,9 +94,9 @@ def _build_post_end(turn: Turn, hand_over: HandOver, result: PostResult) -> Post
 
 async def _apply_answers(tx: Tx, answers: Sequence[tuple[Turn, Answer]]) -> None:
     failed_turns: list[tuple[Turn, str]] = []
-    accepted_answers: list[tuple[Turn, Taken]] = []
+    accepted_answers: list[tuple[Turn, TakenTurn]] = []
     for turn, answer in answers:
-        if isinstance(answer, Taken):
+        if isinstance(answer, TakenTurn):
             accepted_answers.append((turn, answer))
         elif next_hand_over(turn.attempt, answer.retry_after) is None:
             why = f"the agent's webhook failed {turn.attempt} times: {answer.why}"
@@ -109,7 +109,7 @@ async def _act_on_late_answers(tx: Tx, answers: Sequence[tuple[Turn, Answer]]) -
     """Acts on answers that came after the lease had ended. If the turn is open, its texts are
     ignored: the turn is handed over again and gets a new answer. If it is closed, they are recorded
     as refused. A hand-off is obeyed and an outcome carried out in both cases."""
-    accepted_answers = [(turn, answer) for turn, answer in answers if isinstance(answer, Taken)]
+    accepted_answers = [(turn, answer) for turn, answer in answers if isinstance(answer, TakenTurn)]
     await _act_on_answers(
         tx,
         [
@@ -119,7 +119,7 @@ async def _act_on_late_answers(tx: Tx, answers: Sequence[tuple[Turn, Answer]]) -
     )
 
 
-def _is_refusal(turn: Turn, answer: Taken) -> bool:
+def _is_refusal(turn: Turn, answer: TakenTurn) -> bool:
     """Whether the turn is closed and these texts are not its accepted reply."""
     if not answer.texts or turn.state in UNFINISHED_STATES:
         return False
@@ -168,7 +168,7 @@ def _split_by_lead(accepted_answers: Sequence[TurnAnswer]) -> tuple[list[TurnAns
     return first_answers, later_answers
 
 
-def _build_outcome_end(outcome: AcceptedOutcome, answer: Taken) -> TurnEnd:
+def _build_outcome_end(outcome: AcceptedOutcome, answer: TakenTurn) -> TurnEnd:
     """The end of a turn whose outcome no reply settled. If its reply was refused, the turn stays as it
     is."""
     if answer.handoff and outcome.turn.state in HANDED_OVER_STATES:
@@ -178,12 +178,12 @@ def _build_outcome_end(outcome: AcceptedOutcome, answer: Taken) -> TurnEnd:
     return outcomes.build_lone_end(outcome)
 
 
-async def _act_on_rest(tx: Tx, turn: Turn, answer: Taken, outcome: AcceptedOutcome | None) -> None:
+async def _act_on_rest(tx: Tx, turn: Turn, answer: TakenTurn, outcome: AcceptedOutcome | None) -> None:
     """Records what is wrong with an answer, and obeys its hand-off."""
     if answer.why:
         await refusals.refuse_inline(tx, turn.key, answer.refused, answer.why)
     if answer.wrong_outcome:
-        given, fault = answer.wrong_outcome
-        await refusals.refuse_outcome(tx, turn.key, given, Invalid.code, fault, "inline")
+        wrong_outcome, fault = answer.wrong_outcome
+        await refusals.refuse_outcome(tx, turn.key, wrong_outcome, Invalid.code, fault, "inline")
     if answer.handoff:
-        await hand_offs.hand_off(tx, turn, answer.handoff, bool(outcome and outcome.given.outcome.status))
+        await hand_offs.hand_off(tx, turn, answer.handoff, bool(outcome and outcome.given_outcome.outcome.status))

@@ -116,9 +116,9 @@ async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
     async with resources.database.system_tx() as tx:
         failing_accounts = await accounts.list_failing(tx)
         paused_accounts = await brakes.list_paused_accounts(tx)
-    for paused in paused_accounts:
-        message = f"sends nothing since {paused.paused_at:%Y-%m-%d %H:%M} UTC: {paused.paused_reason}"
-        yield Finding("BAD", f"{paused.provider} {paused.account_id}", message)
+    for paused_account in paused_accounts:
+        message = f"sends nothing since {paused_account.paused_at:%Y-%m-%d %H:%M} UTC: {paused_account.paused_reason}"
+        yield Finding("BAD", f"{paused_account.provider} {paused_account.account_id}", message)
     for row in failing_accounts:
         message = f"texts missed since {row.missing_since:%Y-%m-%d %H:%M} UTC cannot be fetched"
         message += f" ({row.fetch_error}); a STOP may be among them"

@@ -35,7 +35,7 @@ LEAD_COLUMNS = frozenset({"leadId", "firstName", "lastName", "email", "phone", "
 T = TypeVar("T")
 
 
-class _DryRunEnded(Exception):
+class _EndOfDryRun(Exception):
     """Rolls a batch back that was only tried."""
 
 
@@ -148,8 +148,8 @@ async def _take_batch(
             verdicts = await kind.judge(tx, good_rows)
             outcomes = await kind.write(tx, [value for value in verdicts if not isinstance(value, Problem)])
             if report.is_dry_run:
-                raise _DryRunEnded
-    except _DryRunEnded:
+                raise _EndOfDryRun
+    except _EndOfDryRun:
         pass
     except DATABASE_AWAY_ERRORS as error:
         raise Unavailable from error

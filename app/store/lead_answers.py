@@ -120,8 +120,17 @@ async def record_questionnaires(tx: Tx, tenant_id: str, lead_ids: Sequence[str],
     """Records what the leads' questionnaires, which were just written, say anew."""
     changed_answers = await tx.fetch(ChangedAnswer, FIND_UNRECORDED_SQL, tenant_id, list(lead_ids))
     rows = [
-        NewAnswer(tenant_id, ids.make("evt"), changed.lead_id, changed.key, changed.answer, None, None, author)
-        for changed in changed_answers
+        NewAnswer(
+            tenant_id,
+            ids.make("evt"),
+            changed_answer.lead_id,
+            changed_answer.key,
+            changed_answer.answer,
+            None,
+            None,
+            author,
+        )
+        for changed_answer in changed_answers
     ]
     if rows:
         await tx.execute(ADD_ANSWERS_SQL, *columns_of(rows))

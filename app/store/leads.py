@@ -144,10 +144,10 @@ def _where_sql(params: Params, filters: CommonFilter) -> str:
     return conditions
 
 
-def _search_sql(params: Params, typed: str | None) -> str:
-    if not typed:
+def _search_sql(params: Params, typed_text: str | None) -> str:
+    if not typed_text:
         return "true"
-    search = parse_search(typed)
+    search = parse_search(typed_text)
     matches = "false"
     if search.phrases:
         phrases = params.bind(search.phrases)

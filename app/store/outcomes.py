@@ -90,11 +90,11 @@ JOIN interactions o ON o.tenant_id = t.tenant_id AND o.lead_phone = t.lead_phone
 
 async def find_phone_threads(read: ReadTx, threads: Collection[ThreadKey]) -> dict[PhoneKey, set[ThreadKey]]:
     """The phones of the threads, each with all threads that it has."""
-    found: dict[PhoneKey, set[ThreadKey]] = {}
+    threads_by_phone: dict[PhoneKey, set[ThreadKey]] = {}
     for row in await read.fetch_rows(FIND_PHONE_THREADS_SQL, *as_columns(list(threads), 2)):
         key = PhoneKey(row["tenant_id"], row["lead_phone"])
-        found.setdefault(key, set()).add((row["tenant_id"], row["interaction_id"]))
-    return found
+        threads_by_phone.setdefault(key, set()).add((row["tenant_id"], row["interaction_id"]))
+    return threads_by_phone
 
 
 RECORD_REFUSED_SQL = """
@@ -107,9 +107,9 @@ UPDATE turns SET refused = refused || $4::jsonb WHERE tenant_id = $1 AND turn_id
 """
 
 
-async def record_refused(tx: Tx, turn: TurnKey, refused: RefusedOutcome, entry: dict[str, Any]) -> None:
-    """Adds `entry` to the turn's refused answers, and keeps `refused` for the thread's next payload."""
-    await tx.execute(RECORD_REFUSED_SQL, *turn, refused, [entry])
+async def record_refused(tx: Tx, turn: TurnKey, refused_outcome: RefusedOutcome, entry: dict[str, Any]) -> None:
+    """Adds `entry` to the turn's refused answers, and keeps `refused_outcome` for the thread's next payload."""
+    await tx.execute(RECORD_REFUSED_SQL, *turn, refused_outcome, [entry])
 
 
 KEEP_OUTCOME_SQL = """

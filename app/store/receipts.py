@@ -161,5 +161,5 @@ class RecordedParts:
     message: str | None
 
 
-async def record_parts(tx: Tx, recorded: Sequence[RecordedParts]) -> None:
-    await tx.execute(RECORD_PARTS_SQL, *columns_of(recorded))
+async def record_parts(tx: Tx, recorded_parts: Sequence[RecordedParts]) -> None:
+    await tx.execute(RECORD_PARTS_SQL, *columns_of(recorded_parts))

@@ -57,8 +57,8 @@ async def _build_owed_figures(tx: Tx) -> CollectorRegistry:
     for accounts in await owed.count_unfetched(tx):
         accounts_behind.labels(accounts.provider, accounts.state).set(accounts.count)
     accounts_paused = add_gauge("paused_accounts", "Accounts that their provider refuses.", "provider")
-    for paused in await owed.count_paused_accounts(tx):
-        accounts_paused.labels(paused.provider).set(paused.count)
+    for paused_accounts in await owed.count_paused_accounts(tx):
+        accounts_paused.labels(paused_accounts.provider).set(paused_accounts.count)
     turns = add_gauge("owed_turns", "Unfinished turns.", "state")
     turns_late = add_gauge("owed_turns_late_seconds", "Seconds since the oldest turn was due.", "state")
     for owed_turns in await owed.count_turns(tx):

@@ -37,7 +37,7 @@ from app.web.dependencies import (
     TenantRead,
     TenantTx,
 )
-from app.web.envelope import Answer, Body, Error, Out
+from app.web.envelope import Answer, Error, Out
 from app.web.hot_routes import HotRoute
 from app.web.idempotency import Key, build_key, claim_key
 from app.web.problems import list_error_details
@@ -51,6 +51,7 @@ from app.web.sms_shapes import (
     BulkShape,
     Caught,
     DryRun,
+    OptOutDecision,
     Queued,
     SendBody,
 )
@@ -271,10 +272,6 @@ async def cancel(message_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Mes
     """Possible while the text is `scheduled` or `queued`."""
     await bulk_commands.cancel_text(tx, caller, message_id)
     return Answer(data=await _get_message(tx, caller, message_id))
-
-
-class OptOutDecision(Body):
-    opt_out: bool
 
 
 @router.post("/messages/{message_id}/opt-out-decision", summary="Decide whether an unclear text is an opt-out")

@@ -156,3 +156,7 @@ class BulkShape(Out):
 class BulkCancelled(Out):
     bulk_id: str
     cancelled: int
+
+
+class OptOutDecision(Body):
+    opt_out: bool

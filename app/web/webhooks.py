@@ -106,21 +106,21 @@ async def _verify_request(request: Request, resources: Resources) -> tuple[Accou
     `NotFound` for an unknown account and `Unauthorized` for a wrong or missing signature."""
     provider, account_id = request.path_params["provider"], request.path_params["account_id"]
     account_cache = get_state(request.app).account_cache
-    known = await account_cache.get(account_id, lambda: _get_account(resources, account_id))
-    if known.account.provider != provider:
+    known_account = await account_cache.get(account_id, lambda: _get_account(resources, account_id))
+    if known_account.account.provider != provider:
         raise NotFound
     dialect = REGISTRY[provider]
     if request.method == "GET" and not dialect.TAKES_GET:
         raise MethodNotAllowed
     webhook_request = await _build_webhook_request(request, resources)
-    if not known.has_signed(dialect, webhook_request):
+    if not known_account.has_signed(dialect, webhook_request):
         # The cached secret may be out of date.
         account_cache.forget(lambda cached_id, _: cached_id == account_id)
-        known = await account_cache.get(account_id, lambda: _get_account(resources, account_id))
-        if not known.has_signed(dialect, webhook_request):
+        known_account = await account_cache.get(account_id, lambda: _get_account(resources, account_id))
+        if not known_account.has_signed(dialect, webhook_request):
             await get_state(request.app).refused_webhooks.count(resources.database, account_id)
             raise Unauthorized("The signature is missing or wrong.")
-    return known.account, dialect, webhook_request
+    return known_account.account, dialect, webhook_request
 
 
 async def _get_account(resources: Resources, account_id: str) -> KnownAccount:
@@ -133,9 +133,9 @@ async def _get_account(resources: Resources, account_id: str) -> KnownAccount:
 
 
 def _open_former(resources: Resources, account: Account, sealed_credentials: Sequence[bytes]) -> Iterator[Account]:
-    for sealed in sealed_credentials:
+    for sealed_words in sealed_credentials:
         try:
-            yield replace(account, credentials=resources.seal.open_words(sealed))
+            yield replace(account, credentials=resources.seal.open_words(sealed_words))
         except Unsealable:  # the present credentials do without the key of the former ones
             log.warning("former credentials cannot be opened", account_id=account.account_id)
 

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.agents.webhook import Failed, Taken, read_answer
+from app.agents.webhook import FailedPost, TakenTurn, read_answer
 from app.domain.outcomes import GivenAnswer, Outcome
 from app.domain.turns import MAX_TEXTS_PER_REPLY
 
@@ -22,34 +22,34 @@ def heard(answer: Any) -> Any:
 @pytest.mark.parametrize(
     ("answer", "meant"),
     [
-        ({}, Taken()),
-        (None, Taken()),
-        ({"reply": None}, Taken()),
-        ({"reply": None, "replies": None, "handoff": None, "reason": None}, Taken()),
-        ({"reply": None, "status": None, "summary": None, "answers": None}, Taken()),
-        ({"handoff": False}, Taken()),
-        ({"handoff": False, "reason": None}, Taken()),
-        ({"reply": "a"}, Taken(("a",))),
-        ({"reply": "a", "replies": None, "handoff": False}, Taken(("a",))),
-        ({"reply": "a", "replies": []}, Taken(("a",))),
-        ({"reply": "a", "replies": ["b", "c"]}, Taken(("a", "b", "c"))),
-        ({"reply": None, "replies": ["a", "b"], "handoff": False}, Taken(("a", "b"))),
-        ({"reply": None, "replies": []}, Taken(())),
-        ({"replies": []}, Taken(())),
-        ({"replies": MOST}, Taken(tuple(MOST))),
-        ({"handoff": True}, Taken(handoff=NO_REASON)),
-        ({"handoff": True, "reason": "  "}, Taken(handoff=NO_REASON)),
-        ({"handoff": True, "reason": "hard"}, Taken(handoff="hard")),
-        ({"handoff": True, "reason": "a\x00b\ud83d"}, Taken(handoff="ab?")),
-        ({"handoff": True, "reason": "x" * 501}, Taken(handoff="x" * 500)),
-        ({"handoff": True, "reply": None, "replies": None}, Taken(handoff=NO_REASON)),
-        ({"handoff": True, "reply": "a"}, Taken(("a",), NO_REASON)),
-        ({"handoff": True, "replies": ["a", "b"]}, Taken(("a", "b"), NO_REASON)),
-        ({"handoff": True, "replies": []}, Taken((), NO_REASON)),
-        ({"reply": "a", "mood": "good"}, Taken(("a",))),
+        ({}, TakenTurn()),
+        (None, TakenTurn()),
+        ({"reply": None}, TakenTurn()),
+        ({"reply": None, "replies": None, "handoff": None, "reason": None}, TakenTurn()),
+        ({"reply": None, "status": None, "summary": None, "answers": None}, TakenTurn()),
+        ({"handoff": False}, TakenTurn()),
+        ({"handoff": False, "reason": None}, TakenTurn()),
+        ({"reply": "a"}, TakenTurn(("a",))),
+        ({"reply": "a", "replies": None, "handoff": False}, TakenTurn(("a",))),
+        ({"reply": "a", "replies": []}, TakenTurn(("a",))),
+        ({"reply": "a", "replies": ["b", "c"]}, TakenTurn(("a", "b", "c"))),
+        ({"reply": None, "replies": ["a", "b"], "handoff": False}, TakenTurn(("a", "b"))),
+        ({"reply": None, "replies": []}, TakenTurn(())),
+        ({"replies": []}, TakenTurn(())),
+        ({"replies": MOST}, TakenTurn(tuple(MOST))),
+        ({"handoff": True}, TakenTurn(handoff=NO_REASON)),
+        ({"handoff": True, "reason": "  "}, TakenTurn(handoff=NO_REASON)),
+        ({"handoff": True, "reason": "hard"}, TakenTurn(handoff="hard")),
+        ({"handoff": True, "reason": "a\x00b\ud83d"}, TakenTurn(handoff="ab?")),
+        ({"handoff": True, "reason": "x" * 501}, TakenTurn(handoff="x" * 500)),
+        ({"handoff": True, "reply": None, "replies": None}, TakenTurn(handoff=NO_REASON)),
+        ({"handoff": True, "reply": "a"}, TakenTurn(("a",), NO_REASON)),
+        ({"handoff": True, "replies": ["a", "b"]}, TakenTurn(("a", "b"), NO_REASON)),
+        ({"handoff": True, "replies": []}, TakenTurn((), NO_REASON)),
+        ({"reply": "a", "mood": "good"}, TakenTurn(("a",))),
     ],
 )
-def test_an_answer_means(answer: Any, meant: Taken) -> None:
+def test_an_answer_means(answer: Any, meant: TakenTurn) -> None:
     assert heard(answer) == meant
 
 
@@ -75,7 +75,7 @@ def test_texts_that_may_not_go_are_told_beside_what_is_wrong(
     answer: Any, texts: tuple[str, ...], why: str, handoff: bool | None
 ) -> None:
     wish = NO_REASON if handoff else None
-    assert heard(answer | {"handoff": handoff}) == Taken(None, wish, texts, why)
+    assert heard(answer | {"handoff": handoff}) == TakenTurn(None, wish, texts, why)
 
 
 @pytest.mark.parametrize(
@@ -95,27 +95,27 @@ def test_texts_that_may_not_go_are_told_beside_what_is_wrong(
     ],
 )  # fmt: skip
 def test_what_is_not_understood_is_told(answer: Any, why: str) -> None:
-    assert heard(answer) == Taken(why=why)
+    assert heard(answer) == TakenTurn(why=why)
 
 
 def test_a_wish_in_other_words_keeps_no_reply_back() -> None:
     answer = {"reply": "a", "handoff": "yes"}
-    assert heard(answer) == Taken(("a",), why="handoff: must be true or false")
+    assert heard(answer) == TakenTurn(("a",), why="handoff: must be true or false")
 
 
 @pytest.mark.parametrize("body", [b"OK", b"<html>", b"\x1f\x8b\x08", b"[" * 60_000, b"{", b"\xff"])
 def test_what_is_no_json_is_told(body: bytes) -> None:
-    assert read_answer(httpx.Response(200, content=body)) == Taken(why="the answer is not JSON")
+    assert read_answer(httpx.Response(200, content=body)) == TakenTurn(why="the answer is not JSON")
 
 
 @pytest.mark.parametrize("body", [b"", b" \n", b"null"])
 def test_nothing_at_all_is_an_empty_answer(body: bytes) -> None:
-    assert read_answer(httpx.Response(202, content=body)) == Taken()
+    assert read_answer(httpx.Response(202, content=body)) == TakenTurn()
 
 
 def test_anything_but_a_2xx_has_failed_whatever_it_says() -> None:
     answer = httpx.Response(500, content=json.dumps({"handoff": True}))
-    assert read_answer(answer) == Failed("HTTP 500")
+    assert read_answer(answer) == FailedPost("HTTP 500")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_anything_but_a_2xx_has_failed_whatever_it_says() -> None:
     ],
 )
 def test_an_answer_that_cannot_be_read_whole_is_told(extensions: dict[str, Any], why: str) -> None:
-    assert read_answer(httpx.Response(200, content=b"x", extensions=extensions)) == Taken(why=why)
+    assert read_answer(httpx.Response(200, content=b"x", extensions=extensions)) == TakenTurn(why=why)
 
 
 OUTCOME = {"status": "qualified", "summary": "s", "leadStatus": "won", "note": "n",
@@ -135,8 +135,8 @@ OUTCOME = {"status": "qualified", "summary": "s", "leadStatus": "won", "note": "
 
 def test_an_outcome_stands_beside_a_reply_or_alone() -> None:
     meant = Outcome("qualified", "s", (GivenAnswer("k", "a"),), "won", "n")
-    assert heard(OUTCOME) == Taken(outcome=meant)
-    assert heard(OUTCOME | {"reply": "Hi", "handoff": True}) == Taken(("Hi",), NO_REASON, outcome=meant)
+    assert heard(OUTCOME) == TakenTurn(outcome=meant)
+    assert heard(OUTCOME | {"reply": "Hi", "handoff": True}) == TakenTurn(("Hi",), NO_REASON, outcome=meant)
     assert [heard(answer).gives_reply for answer in (OUTCOME, OUTCOME | {"reply": " "})] == [False, True]
 
 

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app.agents.webhook import Failed, Taken
+from app.agents.webhook import FailedPost, TakenTurn
 from app.calls import agents, carriers
 from app.domain.carriage import Account, OutgoingText
 from app.domain.problems import Invalid, ProviderError
@@ -135,8 +135,8 @@ async def test_whatever_goes_wrong_with_an_agent_is_a_failed_attempt(wire: Wire)
     async def post(url: str, secret: str = SECRET) -> agents.PostResult:
         return await agents.post_turn(wire, "turn_1", url, [secret], NOW, b"{}")
 
-    assert (await post("http://127.0.0.1:none")).answer == Failed("InvalidURL")
-    assert isinstance((await post(NOWHERE, "whsec_no base64")).answer, Failed)
+    assert (await post("http://127.0.0.1:none")).answer == FailedPost("InvalidURL")
+    assert isinstance((await post(NOWHERE, "whsec_no base64")).answer, FailedPost)
 
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -178,7 +178,7 @@ async def test_an_agent_that_breaks_off_is_told_by_what_broke(wire: Wire, talk: 
     server = await asyncio.start_server(talk, "127.0.0.1", 0)
     async with server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        assert (await agents.post_turn(wire, "turn_1", url, [SECRET], NOW, b"{}")).answer == Failed(why)
+        assert (await agents.post_turn(wire, "turn_1", url, [SECRET], NOW, b"{}")).answer == FailedPost(why)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ async def test_an_agent_that_breaks_off_is_told_by_what_broke(wire: Wire, talk: 
     ],
 )
 async def test_an_agent_that_cannot_be_reached_is_told_by_the_reason(wire: Wire, url: str, why: str) -> None:
-    assert (await agents.post_turn(wire, "turn_1", url, [SECRET], NOW, b"{}")).answer == Failed(why)
+    assert (await agents.post_turn(wire, "turn_1", url, [SECRET], NOW, b"{}")).answer == FailedPost(why)
 
 
 async def test_an_agent_whose_certificate_nobody_signed_is_told_so(wire: Wire, tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ async def test_an_agent_whose_certificate_nobody_signed_is_told_so(wire: Wire, t
     async with server:
         url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         result = await agents.post_turn(wire, "turn_1", url, [SECRET], NOW, b"{}")
-    assert result.answer == Failed("the TLS certificate is not valid: self-signed certificate")
+    assert result.answer == FailedPost("the TLS certificate is not valid: self-signed certificate")
 
 
 def write_certificate(folder: Path) -> Path:
@@ -227,6 +227,6 @@ async def test_an_agents_answer_is_read_and_recorded(wire: Wire) -> None:
 
     async with served(Starlette(routes=[Route("/", answer, methods=["POST"])])) as url:
         result = await agents.post_turn(wire, "turn_1", f"{url}/", [SECRET], NOW, b"{}", "replay")
-    assert (result.answer, result.http_status) == (Taken(texts=("replay",)), 200)
+    assert (result.answer, result.http_status) == (TakenTurn(texts=("replay",)), 200)
     assert result.recorded_answer == '{"reply":"replay"}'
     assert result.duration_ms == int(result.seconds * 1000)

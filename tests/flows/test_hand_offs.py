@@ -10,7 +10,7 @@ from app.commands import outgoing
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.orders import Order
-from app.jobs.forward import Forwarding
+from app.jobs.forward import Forwarder
 from app.jobs.turn_claims import HandOver
 from app.resources import Resources
 from app.store.threads import ThreadKey
@@ -116,7 +116,7 @@ async def test_a_hand_off_is_obeyed_in_whatever_state_its_turn_is(
     assert turn["refused"] == []
 
 
-async def again(by: Forwarding, resources: Resources, thread: ThreadKey) -> HandOver:
+async def again(by: Forwarder, resources: Resources, thread: ThreadKey) -> HandOver:
     """The turn is handed over once more, as if the lease of the first time had ended."""
     async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE turns SET due_at = clock_timestamp()")

@@ -16,7 +16,7 @@ from app.domain.callers import Caller
 from app.domain.carriage import Account, InboundText
 from app.domain.orders import Order
 from app.jobs.deliver import Delivery
-from app.jobs.forward import Forwarding
+from app.jobs.forward import Forwarder
 from app.resources import Resources
 from app.store import interactions
 from tests.makers import Data, phone
@@ -192,7 +192,7 @@ class Story:
 
     async def _look(self) -> None:
         held = self.resources
-        forwarding = Forwarding(held.database, held.wire, held.seal)
+        forwarding = Forwarder(held.database, held.wire, held.seal)
         thread = (self.world.tenant.tenant_id, self.thread)
         async for handed in forwarding.claim([thread]):
             await forwarding.perform(handed)

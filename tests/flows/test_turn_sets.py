@@ -9,7 +9,7 @@ import pytest
 
 from app.domain import ids
 from app.jobs.endpoints import FAILURES_TO_BREAK
-from app.jobs.forward import Forwarding
+from app.jobs.forward import Forwarder
 from app.jobs.turn_claims import HandOver
 from app.resources import Resources
 from app.store import hand_overs, threads, turns
@@ -49,15 +49,15 @@ async def fall_due(resources: Resources) -> None:
         await tx.execute(DUE)
 
 
-def forwarding(resources: Resources) -> Forwarding:
-    return Forwarding(resources.database, resources.wire, resources.seal)
+def forwarding(resources: Resources) -> Forwarder:
+    return Forwarder(resources.database, resources.wire, resources.seal)
 
 
-async def claimed(by: Forwarding, asked: list[ThreadKey]) -> list[HandOver]:
+async def claimed(by: Forwarder, asked: list[ThreadKey]) -> list[HandOver]:
     return [handed async for handed in by.claim(asked)]
 
 
-async def carried_out(by: Forwarding, handed: list[HandOver]) -> None:
+async def carried_out(by: Forwarder, handed: list[HandOver]) -> None:
     await asyncio.gather(*(by.perform(one) for one in handed))
 
 

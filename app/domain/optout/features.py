@@ -62,7 +62,7 @@ START, END, CLAUSE_START, CLAUSE_END = map(key_of, ("^", "$", "<", ">"))
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class WordReading:
     """A word as the model sees it: its key, its meanings in the chain, and its own features."""
 
     key: int
@@ -73,7 +73,7 @@ class Reading:
 
 
 @lru_cache(maxsize=8192)
-def read_word(word: str) -> Reading:
+def read_word(word: str) -> WordReading:
     if word in MARK_MEANINGS:
         return _read_plainly(word, (MARK_MEANINGS[word],), ())
     if word[0].isdigit():
@@ -86,20 +86,20 @@ def read_word(word: str) -> Reading:
     features = (_name(WORD, word), *(_name(MEANING, meaning) for meaning in meanings))
     if meanings[0] not in NEGATABLE:
         return _read_plainly(word, chain, features)
-    denied = (f"!{chain[0]}", *chain[1:])
-    denied_features = (_name(WORD, f"!{word}"), *(_name(MEANING, meaning) for meaning in denied))
-    return Reading(key_of(word), chain, features, denied, denied_features)
+    denied_meanings = (f"!{chain[0]}", *chain[1:])
+    denied_features = (_name(WORD, f"!{word}"), *(_name(MEANING, meaning) for meaning in denied_meanings))
+    return WordReading(key_of(word), chain, features, denied_meanings, denied_features)
 
 
-def _read_plainly(word: str, meanings: tuple[str, ...], features: tuple[Feature, ...]) -> Reading:
-    return Reading(key_of(word), meanings, features, meanings, features)
+def _read_plainly(word: str, meanings: tuple[str, ...], features: tuple[Feature, ...]) -> WordReading:
+    return WordReading(key_of(word), meanings, features, meanings, features)
 
 
-def _read_unknown_word(word: str) -> Reading:
+def _read_unknown_word(word: str) -> WordReading:
     features = [_name(WORD, word)]
     if len(word) > PART_SIZES[0]:
-        marked = f"^{word}$"
-        features += [_name(PART, marked[i : i + n]) for n in PART_SIZES for i in range(len(marked) - n + 1)]
+        marked_word = f"^{word}$"
+        features += [_name(PART, marked_word[i : i + n]) for n in PART_SIZES for i in range(len(marked_word) - n + 1)]
     guesses = guess_meanings(word)
     features += [_name(GUESS, meaning) for meaning in guesses]
     chain = (f"~{guesses[0]}",) if guesses else () if word in UNHEARD_WORDS else (UNKNOWN,)
@@ -112,13 +112,13 @@ def _name(kind: int, name: str) -> Feature:
 
 def list_features(words: Sequence[str]) -> set[Feature]:
     """The features of a text, from the words that `spelling.split_words` reads in it."""
-    found: set[Feature] = set()
-    heard: list[tuple[int, int]] = []
+    found_features: set[Feature] = set()
+    heard_words: list[tuple[int, int]] = []
     chain: list[str] = []
     reach = 0
     for i, word in enumerate(words):
-        reading = read_word(word)
-        meanings, features = reading.meanings, reading.features
+        word_reading = read_word(word)
+        meanings, features = word_reading.meanings, word_reading.features
         main = meanings[0] if meanings else word
         if main in PAUSES or main == "BUT":
             reach = reach if main == COMMA else 0
@@ -126,18 +126,18 @@ def list_features(words: Sequence[str]) -> set[Feature]:
             reach = REACH_OF_NEGATION
         elif reach and word not in UNHEARD_WORDS:
             reach -= 1
-            meanings, features = reading.denied_meanings, reading.denied_features
-        found.update(features)
+            meanings, features = word_reading.denied_meanings, word_reading.denied_features
+        found_features.update(features)
         if word not in MARK_MEANINGS or word == QUESTION:
-            heard.append((reading.key, key_of(meanings[0] if meanings else word)))
+            heard_words.append((word_reading.key, key_of(meanings[0] if meanings else word)))
         _add_meanings(chain, meanings)
     while chain and chain[-1] in (CLAUSE, COMMA):
         chain.pop()
-    found.update(_list_word_pairs(heard))
-    found.update(_list_chains(list(map(key_of, chain))))
-    found.update(_list_pairs_in_clauses(chain))
-    found.update(_list_keys(chain, len(heard)))
-    return found
+    found_features.update(_list_word_pairs(heard_words))
+    found_features.update(_list_chains(list(map(key_of, chain))))
+    found_features.update(_list_pairs_in_clauses(chain))
+    found_features.update(_list_keys(chain, len(heard_words)))
+    return found_features
 
 
 def _is_answer(words: Sequence[str], i: int) -> bool:
@@ -156,10 +156,10 @@ def _add_meanings(chain: list[str], meanings: Sequence[str]) -> None:
             chain.append(meaning)
 
 
-def _list_word_pairs(heard: Sequence[tuple[int, int]]) -> Iterator[Feature]:
+def _list_word_pairs(heard_words: Sequence[tuple[int, int]]) -> Iterator[Feature]:
     """Neighbours: two words, or a meaning and a word."""
     word = meaning = START
-    for next_word, next_meaning in (*heard, (END, END)):
+    for next_word, next_meaning in (*heard_words, (END, END)):
         yield (TWO_WORDS, word, next_word, 0, 0)
         yield (MEANING_AND_WORD, meaning, next_word, 0, 0)
         word, meaning = next_word, next_meaning

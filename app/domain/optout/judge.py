@@ -76,8 +76,8 @@ def judge_text(
     texts that we sent to the lead; what is quoted from them is not judged. YES counts as START only from
     a suppressed phone whose carrier takes it so (`yes_restores`); from all others it answers a question.
     A verdict of the carrier is surer than a meaning. `weights`: others than those that ship (`model.load_weights`)."""
-    known = load_weights() if weights is None else weights
-    judgment = _judge_words(cut_quotations(text, our_texts), yes_restores and is_suppressed, known)
+    used_weights = load_weights() if weights is None else weights
+    judgment = _judge_words(cut_quotations(text, our_texts), yes_restores and is_suppressed, used_weights)
     if taken_as is None or (taken_as == "start" and not is_suppressed and fold_text(text) in YES_WORDS):
         return judgment
     strictest = next(word for word in STRICTEST_FIRST if word in (judgment.word, taken_as))
@@ -90,8 +90,8 @@ def _judge_words(own: OwnWords, accepts_yes: bool, weights: Mapping[int, int]) -
         return Judgment(is_possible=own.is_dislike)
     half = MAX_LENGTH // 2
     words = split_words(own.text if len(own.text) <= MAX_LENGTH else f"{own.text[:half]}\n{own.text[-half:]}")
-    if found := find_control_word(own.text, words, accepts_yes):
-        return Judgment(*found)
+    if control_word := find_control_word(own.text, words, accepts_yes):
+        return Judgment(*control_word)
     if not words or (own.precedes_quotation and not any(map(find_meanings, words))):
         return Judgment()  # a reaction in a language that is not read here
     return _judge_meaning(words, weights)
@@ -103,8 +103,8 @@ def _judge_meaning(words: Sequence[str], weights: Mapping[int, int]) -> Judgment
     meaning = read_meaning(words, weights)
     scores = dict(zip(LABELS, meaning.scores, strict=True))
     for word in STRICTEST_FIRST if _may_be_obeyed(words) else ():
-        others = max(score for label, score in scores.items() if label != word)
-        if scores[word] - others >= OBEY_MARGIN[word]:
+        next_score = max(score for label, score in scores.items() if label != word)
+        if scores[word] - next_score >= OBEY_MARGIN[word]:
             return Judgment(word, "meaning", reasons=explain(words, meaning, word, weights))
     doubt = max(scores["possible"], scores["stop"]) - max(scores["none"], scores["start"], scores["help"])
     return Judgment(is_possible=doubt >= POSSIBLE_MARGIN)
@@ -119,8 +119,14 @@ def _has_wish(words: Sequence[str]) -> bool:
 def _may_be_obeyed(words: Sequence[str]) -> bool:
     """Whether a text is more than a name or a word that the model may take for a mistyped wish: some word
     has a meaning here, or the only one can be a wish by itself."""
-    known = [found for found in (find_meanings(word) or guess_meanings(word) for word in words) if found]
+    known_meanings = [
+        word_meanings
+        for word_meanings in (find_meanings(word) or guess_meanings(word) for word in words)
+        if word_meanings
+    ]
     only = [word for word in words if word[0].isalnum()]
     if len(only) != 1:
-        return any(not UNCLEAR_MEANINGS.issuperset(meanings) for meanings in known)
-    return bool(known) and (known[0][0] in ALONE_MEANINGS or find_object(only[0], known[0][0]) == "ME")
+        return any(not UNCLEAR_MEANINGS.issuperset(meanings) for meanings in known_meanings)
+    return bool(known_meanings) and (
+        known_meanings[0][0] in ALONE_MEANINGS or find_object(only[0], known_meanings[0][0]) == "ME"
+    )

@@ -24,8 +24,8 @@ LENGTHS_OF_MISTYPED = range(5, 15)
 def _build_tables() -> tuple[Mapping[str, tuple[str, ...]], Mapping[str, tuple[str, ...]]]:
     words: dict[str, tuple[str, ...]] = {}
     beginnings: dict[str, tuple[str, ...]] = {}
-    for meaning, listed in read_lists("meanings.txt"):
-        for word in listed:
+    for meaning, listed_words in read_lists("meanings.txt"):
+        for word in listed_words:
             table = beginnings if word.endswith("*") else words
             table[word.rstrip("*")] = (*table.get(word.rstrip("*"), ()), meaning)
     return words, beginnings
@@ -38,10 +38,10 @@ LONGEST_BEGINNING = max(map(len, BEGINNINGS))
 @lru_cache(maxsize=8192)
 def find_meanings(word: str) -> tuple[str, ...]:
     """What a folded word may mean, its main meaning first. Most words mean nothing here."""
-    found = list(WORDS.get(word, ()))
+    found_meanings = list(WORDS.get(word, ()))
     for length in range(min(len(word), LONGEST_BEGINNING), 1, -1):
-        found += BEGINNINGS.get(word[:length], ())
-    return tuple(dict.fromkeys(found))
+        found_meanings += BEGINNINGS.get(word[:length], ())
+    return tuple(dict.fromkeys(found_meanings))
 
 
 def find_object(word: str, meaning: str) -> str | None:
@@ -60,15 +60,15 @@ def shorten(word: str) -> tuple[str, ...]:
 
 
 def _build_mistyped() -> Mapping[str, tuple[str, ...]]:
-    found: dict[str, dict[str, None]] = {}
+    meanings_by_form: dict[str, dict[str, None]] = {}
     for word, meanings in WORDS.items():
         if len(word) >= LENGTHS_OF_MISTYPED.start and meanings[0] in FOUND_WHEN_MISTYPED:
             for short in shorten(word):
-                found.setdefault(short, {})[meanings[0]] = None
-    return {short: tuple(meanings) for short, meanings in found.items()}
+                meanings_by_form.setdefault(short, {})[meanings[0]] = None
+    return {short: tuple(meanings) for short, meanings in meanings_by_form.items()}
 
 
-MISTYPED = _build_mistyped()
+MEANINGS_OF_MISTYPED = _build_mistyped()
 
 
 @lru_cache(maxsize=8192)
@@ -76,4 +76,4 @@ def guess_meanings(word: str) -> tuple[str, ...]:
     """What an unknown word may mean, if it is mistyped."""
     if len(word) not in LENGTHS_OF_MISTYPED:
         return ()
-    return tuple(dict.fromkeys(meaning for short in shorten(word) for meaning in MISTYPED.get(short, ())))
+    return tuple(dict.fromkeys(meaning for short in shorten(word) for meaning in MEANINGS_OF_MISTYPED.get(short, ())))

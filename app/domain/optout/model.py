@@ -82,9 +82,11 @@ def read_meaning(words: Sequence[str], weights: Mapping[int, int]) -> Meaning:
     """What the words of a text mean."""
     find = weights.get
     features = list_features(words)
-    found = [packed for packed in map(find, hash_features(features)) if packed is not None]
-    total = sum(found) + find(HASH_OF_ALWAYS, 0)
-    size = SCALE * sqrt(len(found) + 1)
+    known_weights = [
+        packed_weights for packed_weights in map(find, hash_features(features)) if packed_weights is not None
+    ]
+    total = sum(known_weights) + find(HASH_OF_ALWAYS, 0)
+    size = SCALE * sqrt(len(known_weights) + 1)
     return Meaning([score / size for score in unpack(total)], features)
 
 
@@ -92,11 +94,11 @@ def explain(words: Sequence[str], meaning: Meaning, label: str, weights: Mapping
     """The features that spoke most for a label, as words."""
     find, lane = weights.get, LABELS.index(label)
     names = _list_names(words)
-    weighed = [
-        (unpack(find(hashed, 0))[lane], _describe(feature, names))
-        for feature, hashed in zip(meaning.features, hash_features(meaning.features), strict=True)
+    weighed_names = [
+        (unpack(find(feature_hash, 0))[lane], _describe(feature, names))
+        for feature, feature_hash in zip(meaning.features, hash_features(meaning.features), strict=True)
     ]
-    strongest = sorted({(-weight, name) for weight, name in weighed if weight > 0 and name})
+    strongest = sorted({(-weight, name) for weight, name in weighed_names if weight > 0 and name})
     return tuple(dict.fromkeys(name for _, name in strongest))[:MAX_REASONS]
 
 
@@ -104,10 +106,10 @@ def _list_names(words: Sequence[str]) -> Mapping[int, str]:
     """What the keys of the features of a text stand for."""
     names = {}
     for word in words:
-        reading = read_word(word)
+        word_reading = read_word(word)
         for name in (word, f"!{word}"):
             names[key_of(name)] = f"“{word}”" if name == word else f"“{word}” denied"
-        for meaning in (*reading.meanings, *reading.denied_meanings):
+        for meaning in (*word_reading.meanings, *word_reading.denied_meanings):
             if meaning.strip("!~").isalpha() and meaning != "X":
                 names[key_of(meaning)] = meaning.lower().replace("!", "not ").replace("~", "")
     return names

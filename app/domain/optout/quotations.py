@@ -67,7 +67,11 @@ def cut_quotations(text: str, our_texts: Sequence[str] = ()) -> OwnWords:
         text = QUOTED_LINE_PATTERN.sub("\n", text)
     if "\n" in text and (header := REPLY_HEADER_PATTERN.search(text, text.index("\n"))):
         text = text[: header.start()]
-    own = _cut_ours(text, [ours for ours in map(fold_text, our_texts) if ours]) if our_texts else text
+    own = (
+        _cut_ours(text, [folded_text for folded_text in map(fold_text, our_texts) if folded_text])
+        if our_texts
+        else text
+    )
     return OwnWords(own, precedes_quotation=own != text and text.lstrip().startswith(own.strip()))
 
 
@@ -79,15 +83,15 @@ def _find_end(text: str, start: int) -> int:
     return len(text)
 
 
-def _cut_ours(text: str, ours: Sequence[str]) -> str:
-    """Cuts quotations of our texts, the longest first."""
+def _cut_ours(text: str, our_texts: Sequence[str]) -> str:
+    """Cuts quotations of our texts (folded), the longest first."""
     for start, end in sorted(_find_quotations(text), key=lambda span: span[0] - span[1]):
-        quoted, rest = fold_text(text[start:end]), f"{text[:start]} \n {text[end:]}"
-        if any(own.startswith(quoted) or f" {quoted} " in f" {own} " for own in ours):
-            min_words = MIN_QUOTED_WORDS if fold_text(rest) else MIN_COPIED_WORDS
-            if quoted.count(" ") + 1 >= min_words:
-                return _cut_ours(rest, ours)
-    return _cut_copies(text, ours)
+        quoted_text, remaining_text = fold_text(text[start:end]), f"{text[:start]} \n {text[end:]}"
+        if any(our_text.startswith(quoted_text) or f" {quoted_text} " in f" {our_text} " for our_text in our_texts):
+            min_words = MIN_QUOTED_WORDS if fold_text(remaining_text) else MIN_COPIED_WORDS
+            if quoted_text.count(" ") + 1 >= min_words:
+                return _cut_ours(remaining_text, our_texts)
+    return _cut_copies(text, our_texts)
 
 
 def _find_quotations(text: str) -> Iterator[tuple[int, int]]:
@@ -97,14 +101,14 @@ def _find_quotations(text: str) -> Iterator[tuple[int, int]]:
             yield start, end + 1
 
 
-def _cut_copies(text: str, ours: Sequence[str]) -> str:
+def _cut_copies(text: str, our_texts: Sequence[str]) -> str:
     """Cuts whole texts of ours that stand without quotation marks."""
-    for own in ours:
-        size = own.count(" ") + 1
-        if size < MIN_COPIED_WORDS or own[:10] not in fold_text(text):
+    for our_text in our_texts:
+        size = our_text.count(" ") + 1
+        if size < MIN_COPIED_WORDS or our_text[:10] not in fold_text(text):
             continue
-        found = list(WORD_PATTERN.finditer(text))
-        for first, last in zip(found, found[size - 1 :], strict=False):
-            if fold_text(text[first.start() : last.end()]) == own:
+        found_words = list(WORD_PATTERN.finditer(text))
+        for first, last in zip(found_words, found_words[size - 1 :], strict=False):
+            if fold_text(text[first.start() : last.end()]) == our_text:
                 return f"{text[: first.start()]}\n{text[last.end() :]}"
     return text

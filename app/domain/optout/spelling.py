@@ -10,14 +10,15 @@ from app.domain.optout.lists import read_lists
 
 LISTS = dict(read_lists("spellings.txt"))
 ALIASES: Mapping[str, tuple[str, ...]] = {
-    written: tuple(meant.split("_")) for written, meant in (pair.split("=") for pair in LISTS["ALIAS"])
+    written_word: tuple(meant_words.split("_"))
+    for written_word, meant_words in (entry.split("=") for entry in LISTS["ALIAS"])
 }
-TYPED = frozenset(LISTS["TYPED"])
+TYPED_WORDS = frozenset(LISTS["TYPED"])
 PLAIN = frozenset(LISTS["PLAIN"])
-JOINED = frozenset(LISTS["JOINED"])
+JOINED_WORDS = frozenset(LISTS["JOINED"])
 PAIRS: Mapping[tuple[str, str], tuple[str, ...]] = {
-    (first, second): tuple(meant.split("_"))
-    for first, second, meant in (re.split("[+=]", written) for written in LISTS["PAIR"])
+    (first, second): tuple(meant_words.split("_"))
+    for first, second, meant_words in (re.split("[+=]", entry) for entry in LISTS["PAIR"])
 }
 
 CLITIC_PATTERN = re.compile(rf"(?<=\w)[{APOSTROPHES}](?=(?:t|s|re|ll|ve|d|m|em|all)\b)", re.IGNORECASE)
@@ -41,40 +42,40 @@ def split_words(text: str) -> list[str]:
     """The folded words, punctuation marks and emoji of a text, in their order."""
     if not text.isascii() or "'" in text or "`" in text:
         text = APOSTROPHE_PATTERN.sub(" ", CLITIC_PATTERN.sub("", text))
-    folded = fold_letters(text)
-    if "$" in folded:
-        folded = DOLLAR_IN_WORD.sub("s", folded)
-    return list(_join_fragments(_join_letters(TOKEN_PATTERN.findall(folded))))
+    folded_text = fold_letters(text)
+    if "$" in folded_text:
+        folded_text = DOLLAR_IN_WORD.sub("s", folded_text)
+    return list(_join_fragments(_join_letters(TOKEN_PATTERN.findall(folded_text))))
 
 
 def _join_letters(tokens: Iterable[str]) -> Iterator[str]:
     """Joins words that are spelled letter by letter, with or without marks between: s t o p, s.t.o.p."""
-    spelled: list[str] = []
+    spelled_letters: list[str] = []
     for token in tokens:
-        if len(token) == 1 and (token.isalpha() or (spelled and token in SPELLING_MARKS)):
-            spelled.append(token)
+        if len(token) == 1 and (token.isalpha() or (spelled_letters and token in SPELLING_MARKS)):
+            spelled_letters.append(token)
             continue
-        yield from _read_spelled(spelled)
-        spelled = []
+        yield from _read_spelled(spelled_letters)
+        spelled_letters = []
         yield token
-    yield from _read_spelled(spelled)
+    yield from _read_spelled(spelled_letters)
 
 
-def _read_spelled(spelled: list[str]) -> list[str]:
-    if len(spelled) < MIN_SPELLED_LETTERS:
-        return spelled
-    word = "".join(letter for letter in spelled if letter.isalpha())
-    return [word] if len(word) >= MIN_SPELLED_LETTERS and find_meanings(mend_word(word)[0]) else spelled
+def _read_spelled(spelled_letters: list[str]) -> list[str]:
+    if len(spelled_letters) < MIN_SPELLED_LETTERS:
+        return spelled_letters
+    word = "".join(letter for letter in spelled_letters if letter.isalpha())
+    return [word] if len(word) >= MIN_SPELLED_LETTERS and find_meanings(mend_word(word)[0]) else spelled_letters
 
 
 def _join_fragments(tokens: Iterable[str]) -> Iterator[str]:
     """Mends each word, and joins two that are one word: un subscribe, sto p."""
     before = ""
     for token in tokens:
-        joined = PAIRS.get((before, token)) or ((before + token,) if _is_torn(before, token) else None)
-        if joined:
-            yield from joined[:-1]
-            before = joined[-1]
+        joined_words = PAIRS.get((before, token)) or ((before + token,) if _is_torn(before, token) else None)
+        if joined_words:
+            yield from joined_words[:-1]
+            before = joined_words[-1]
             continue
         yield from mend_word(before)
         before = token
@@ -82,7 +83,9 @@ def _join_fragments(tokens: Iterable[str]) -> Iterator[str]:
 
 
 def _is_torn(before: str, token: str) -> bool:
-    return before + token in TYPED and not (find_meanings(before) and find_meanings(token)) and before not in PLAIN
+    return (
+        before + token in TYPED_WORDS and not (find_meanings(before) and find_meanings(token)) and before not in PLAIN
+    )
 
 
 @lru_cache(maxsize=8192)
@@ -104,17 +107,17 @@ def mend_word(word: str) -> tuple[str, ...]:
 def _read_digits(word: str) -> tuple[str, ...]:
     """A word in which digits stand for letters: st0p."""
     letters = word.translate(LETTER_OF_DIGIT)
-    return (letters,) if letters in TYPED and not word.isdigit() else (word,)
+    return (letters,) if letters in TYPED_WORDS and not word.isdigit() else (word,)
 
 
 def _unrepeat(word: str) -> tuple[str, ...]:
     """A word with repeated letters (stooop), or that is written several times (stopstop)."""
     for pattern in (LETTER_THREE_TIMES, REPEATED_LETTER):
         short = pattern.sub(r"\1", word)
-        if short != word and (short in TYPED or find_meanings(short)):
+        if short != word and (short in TYPED_WORDS or find_meanings(short)):
             return (short,)
-    repeated = REPEATED_WORD.fullmatch(word)
-    return (repeated[1], repeated[1]) if repeated and find_meanings(repeated[1]) else ()
+    repeated_word = REPEATED_WORD.fullmatch(word)
+    return (repeated_word[1], repeated_word[1]) if repeated_word and find_meanings(repeated_word[1]) else ()
 
 
 def _split_joined(word: str) -> tuple[str, ...]:
@@ -125,14 +128,14 @@ def _split_joined(word: str) -> tuple[str, ...]:
             continue
         for end in range(start + 2, min(len(word), start + 12) + 1):
             parts = (*best[start], word[start:end])
-            if word[start:end] in JOINED and (end not in best or len(best[end]) > len(parts)):
+            if word[start:end] in JOINED_WORDS and (end not in best or len(best[end]) > len(parts)):
                 best[end] = parts
     return best.get(len(word), ())
 
 
 def _build_near() -> Mapping[str, tuple[str, ...]]:
     near: dict[str, tuple[str, ...]] = {}
-    for word in sorted(TYPED, key=lambda word: (len(word), word)):
+    for word in sorted(TYPED_WORDS, key=lambda word: (len(word), word)):
         if len(word) >= MIN_TYPED_LENGTH:
             for short in shorten(word):
                 near[short] = (*near.get(short, ()), word)
@@ -147,14 +150,23 @@ def _correct(word: str) -> tuple[str, ...]:
     if len(word) > MAX_TYPED_LENGTH:
         return ()
     return next(
-        ((other,) for short in shorten(word) for other in NEAR.get(short, ()) if is_one_edit_away(word, other)), ()
+        (
+            (near_word,)
+            for short in shorten(word)
+            for near_word in NEAR.get(short, ())
+            if is_one_edit_away(word, near_word)
+        ),
+        (),
     )
 
 
-def is_one_edit_away(one: str, other: str) -> bool:
+def is_one_edit_away(first_word: str, second_word: str) -> bool:
     """Whether one letter more, less or other, or two swapped neighbours make the words equal."""
-    if abs(len(one) - len(other)) > 1:
+    if abs(len(first_word) - len(second_word)) > 1:
         return False
-    start = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
-    a, b = one[start:], other[start:]
+    start = next(
+        (i for i, (a, b) in enumerate(zip(first_word, second_word, strict=False)) if a != b),
+        min(len(first_word), len(second_word)),
+    )
+    a, b = first_word[start:], second_word[start:]
     return a[1:] == b[1:] or a[1:] == b or a == b[1:] or (len(a) > 1 and a[:2] == b[1::-1] and a[2:] == b[2:])

@@ -61,8 +61,8 @@ def parse_body(body: bytes) -> dict[str, Any]:
     made of the written values, and a parsed 0.0330 would become 0.033."""
     parameters = parse_object(body)
     if any(isinstance(value, float) for value in parameters.values()):
-        written = json.loads(body, parse_float=str)
-        parameters |= {name: written[name] for name, value in parameters.items() if isinstance(value, float)}
+        written_values = json.loads(body, parse_float=str)
+        parameters |= {name: written_values[name] for name, value in parameters.items() if isinstance(value, float)}
     return parameters
 
 

@@ -2,7 +2,6 @@
 
 https://www.plivo.com/docs/messaging/api/message/send-a-message
 https://www.plivo.com/docs/messaging/concepts/signature-validation
-https://www.plivo.com/docs/messaging/troubleshooting/error-codes
 
 Plivo returns no reference of ours, so the callback URL of each message carries our message id.
 A refusal has no code but the HTTP status; codes come with the receipts.
@@ -32,6 +31,7 @@ from app.domain.optout import verdict
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import Capability, MessageStatus
 from app.providers import requests
+from app.providers.plivo import errors
 from app.providers.reading import (
     CAPABILITIES,
     filter_objects,
@@ -57,7 +57,8 @@ ITEMS_PER_PAGE = 20
 LOOKBACK = timedelta(days=1)
 MEDIA_INDEXES = range(11)
 """At most ten attachments, counted from 1; some webhooks count from 0."""
-OPT_OUT_CODES = frozenset({"200"})
+ACCOUNT_CODES = errors.ACCOUNT_CODES
+ERROR_MEANINGS = errors.ERROR_MEANINGS
 STATUSES: dict[str, MessageStatus] = {
     "queued": "sending",
     "sent": "sent",
@@ -73,30 +74,6 @@ ANSWERED_WORDS = frozenset({"stop", "end", "quit", "help", "info"})
 YES_RESTORES = False
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 5.0, "short": 5.0}
 """A local number sends one a second. An account sends five, until Plivo allows it more."""
-ACCOUNT_CODES = frozenset({"401", "402"})
-ERROR_MEANINGS: Mapping[str, str] = {
-    "400": "Plivo could not read the request. Check numbers and attachments.",
-    "401": "Plivo refused the credentials. Check auth id and auth token.",
-    "402": "The Plivo account's credit is used up. Top it up.",
-    "403": "The Plivo account may not text this country. Allow it in its geo permissions.",
-    "404": "Plivo does not know the account or the sender. Check the auth id and the number.",
-    "405": "Plivo does not allow this request. Ask for help.",
-    "409": "Plivo says that this collides with another request. Trying again may help.",
-    "422": "Plivo cannot send this text. Check numbers and attachments.",
-    "429": "Plivo took too many requests at once; the text is tried again.",
-    "10": "The carrier called the text invalid. Change its words or attachments.",
-    "20": "The carrier's network failed. Try later.",
-    "30": "The carrier filtered the text as spam. Change its words; check registration.",
-    "40": "The sender is not a number of this Plivo account, or cannot text.",
-    "50": "The recipient's number is not valid or is a landline. Correct the lead's phone.",
-    "70": "The recipient's number is out of service. Correct the lead's phone.",
-    "80": "The handset could not be reached: switched off or out of coverage. Try later.",
-    "200": "The recipient opted out from this sender. Only the recipient can undo it.",
-    "420": "The text expired in Plivo's queue. Send more slowly or from more numbers.",
-    "450": "The Plivo account may not text this country. Allow it in its geo permissions.",
-    "900": "The Plivo account's credit is used up. Top it up.",
-    "1000": "Plivo does not know why it failed. Trying once more may help.",
-}
 
 
 def build_send_request(account: Account, text: OutgoingText, now: datetime) -> httpx.Request:
@@ -174,7 +151,7 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
             message_id=get_message_parameter(hook),
             to=from_carrier(form.get("To", "")) or None,
             code=code,
-            has_opted_out=code in OPT_OUT_CODES,
+            has_opted_out=code in errors.OPT_OUT_CODES,
             at=next((at for at in times if at), None),
             part=_get_part(form),
         )
