@@ -184,5 +184,5 @@ def test_what_is_wrong_with_an_outcome_is_told_by_field(outcome: Any, why: str) 
 )
 def test_what_a_database_cannot_store_is_recorded_in_other_words(given: bytes, recorded: Any) -> None:
     faulty = read_answer(httpx.Response(200, content=b'{"note": %b}' % given))
-    assert isinstance(faulty, Taken)
+    assert isinstance(faulty, TakenTurn)
     assert faulty.wrong_outcome == ({"note": recorded}, "note: must be text")
