@@ -106,6 +106,7 @@ async def test_it_hands_over_to_a_person_who_is_asked_for(world: World, example:
 
 
 async def test_it_says_what_the_conversation_came_to(world: World, example: Data) -> None:
+    await world.tenant.call("PATCH", "/settings", {"possibleOptOut": "forward"})
     sent = await world.send("Hi Jane", agentMode=True)
     await world.text("My answer: 120")
     turn = await world.turn_is(sent["interactionId"], "replied")

@@ -49,7 +49,8 @@ async def test_files_are_told_the_lines_of_what_is_not_plainly_one_number(
     for kind in ("leads", "suppressions"):
         status, out, err = await ran(configuration, kind, "import", str(file), "--tenant", tenant.tenant_id)
         assert status == 1
-        assert f'"taken": "1", "refused": "{len(SPOILT)}"' in out
+        assert '"taken": "1"' in out
+        assert f'"refused": "{len(SPOILT)}"' in out
         assert all(f"line {line}: " in err for line in range(2, len(SPOILT) + 2))
     [lead] = (await tenant.call("GET", "/leads"))["leads"]
     assert lead["phone"] == "+491711234567"
