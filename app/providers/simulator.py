@@ -45,12 +45,12 @@ SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {
     "toll_free": 100.0,
     "short": 100.0,
 }
-ACCOUNT_CODES = frozenset({"wrong_secret", "suspended"})
+ACCOUNT_CODES = frozenset({"wrong_credentials", "suspended"})
 ERROR_MEANINGS: Mapping[str, str] = {
     "bad_number": "The recipient's number is not valid. Correct the lead's phone.",
     "opted_out": "The recipient opted out from this sender. Only the recipient can undo it.",
     "unauthorized": "The carrier refused the credentials. Check the account's secret.",
-    "wrong_secret": "The carrier refused the credentials. Check the account's secret.",
+    "wrong_credentials": "The carrier refused the credentials. Check the account's secret.",
     "suspended": "The carrier suspended the account. Ask the carrier why.",
     "no_credit": "The account's credit is used up. Top it up.",
     "unreachable": "The handset could not be reached: switched off or out of coverage.",

@@ -32,7 +32,7 @@ async def take_text(request: Request) -> Response:
     """POST /messages: takes a text, or does what the recipient's last digits say."""
     carrier = get_carrier(request)
     if not _is_authorized(request, carrier):
-        return _build_problem(401, "wrong_secret", "The secret is wrong.")
+        return _build_problem(401, "wrong_credentials", "The secret is wrong.")
     if carrier.is_suspended:
         return _build_problem(403, "suspended", "The account is suspended.")
     order = await request.json()
@@ -97,7 +97,7 @@ async def look_up_texts(request: Request) -> Response:
     """GET /messages?reference=…: every text that was taken with this reference."""
     carrier = get_carrier(request)
     if not _is_authorized(request, carrier):
-        return _build_problem(401, "wrong_secret", "The secret is wrong.")
+        return _build_problem(401, "wrong_credentials", "The secret is wrong.")
     reference = request.query_params.get("reference", "")
     carrier.lookup_counts[reference] = carrier.lookup_counts.get(reference, 0) + 1
     accepted_texts = [t for t in carrier.accepted.get(reference, []) if not t["to"].endswith("0016")]
@@ -110,7 +110,7 @@ async def look_up_text(request: Request) -> Response:
     """GET /messages/{id}"""
     carrier = get_carrier(request)
     if not _is_authorized(request, carrier):
-        return _build_problem(401, "wrong_secret", "The secret is wrong.")
+        return _build_problem(401, "wrong_credentials", "The secret is wrong.")
     all_texts = itertools.chain.from_iterable(carrier.accepted.values())
     accepted_order = next((t for t in all_texts if t["id"] == request.path_params["id"]), None)
     return (
@@ -128,7 +128,7 @@ async def list_numbers(request: Request) -> Response:
     """GET /numbers: the customer's numbers and their webhooks."""
     carrier = get_carrier(request)
     if not _is_authorized(request, carrier):
-        return _build_problem(401, "wrong_secret", "The secret is wrong.")
+        return _build_problem(401, "wrong_credentials", "The secret is wrong.")
     return JSONResponse(
         {
             "numbers": [
@@ -143,7 +143,7 @@ async def list_inbound_texts(request: Request) -> Response:
     """GET /inbound?since=…: the texts of leads since then, whether their webhook succeeded or not."""
     carrier = get_carrier(request)
     if not _is_authorized(request, carrier):
-        return _build_problem(401, "wrong_secret", "The secret is wrong.")
+        return _build_problem(401, "wrong_credentials", "The secret is wrong.")
     since = request.query_params.get("since", "")
     return JSONResponse({"texts": [body for body in carrier.lead_texts if body["sentAt"] >= since]})
 
