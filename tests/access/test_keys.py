@@ -38,7 +38,7 @@ async def test_what_is_no_key_is_unauthorized(resources: Resources, given: str |
         await KeyCache(resources.database).get_caller(given)
 
 
-async def test_the_right_prefix_with_the_wrong_credentials_is_unauthorized(tenant: Tenant, resources: Resources) -> None:
+async def test_the_right_prefix_with_the_wrong_secret_is_unauthorized(tenant: Tenant, resources: Resources) -> None:
     prefix = tenant.key.rpartition("_")[0]
     with pytest.raises(Unauthorized):
         await KeyCache(resources.database).get_caller(f"{prefix}_{'a' * 32}")
