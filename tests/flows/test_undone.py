@@ -30,6 +30,17 @@ async def refusal(world: World, body: Data) -> tuple[int, str]:
     return answer.status_code, answer.json()["error"]["code"]
 
 
+async def greet(world: World) -> str:
+    """Sends a text and waits for its arrival: an opt-out would still cancel it. Returns the thread."""
+    thread: str = (await world.send())["interactionId"]
+
+    async def arrived() -> Sequence[str]:
+        return world.carrier.received(world.phone)
+
+    await until(arrived)
+    return thread
+
+
 async def confirmation(world: World) -> str:
     """The only text of ours after the first."""
 
@@ -51,7 +62,7 @@ async def examples(world: World, resources: Resources) -> list[tuple[str, bool]]
 async def test_an_opt_out_by_a_sentence_is_confirmed_and_undone_by_a_person(
     world: World, resources: Resources, text: str
 ) -> None:
-    thread = (await world.send())["interactionId"]
+    thread = await greet(world)
     await world.text(text)
     assert "START" in await confirmation(world)
     record = await undo(world)
@@ -80,14 +91,14 @@ async def test_the_tenants_own_confirmation_says_how_to_undo_it_after_a_sentence
     world: World, own_words: str, expected: str
 ) -> None:
     await world.tenant.call("PATCH", "/settings", {"optOutConfirmation": own_words})
-    await world.send()
+    await greet(world)
     await world.text(SENTENCE)
     assert await confirmation(world) == expected
 
 
 async def test_after_a_definitive_word_the_tenants_own_confirmation_stays_as_it_is(world: World) -> None:
     await world.tenant.call("PATCH", "/settings", {"optOutConfirmation": "Bye."})
-    await world.send()
+    await greet(world)
     await world.text("STOP")
     assert await confirmation(world) == "Bye."
 
