@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from app import log, settings, traces
 from app.access.keys import KeyCache
+from app.domain import optout
 from app.resources import Resources, open_resources
 from app.settings import ConfigurationError, Settings
 from app.web import (
@@ -139,6 +140,7 @@ def build_app(configuration: Settings, resources: Resources | None = None) -> Fa
             state.rates = Rates(app_resources.clock)
             state.send_batcher = build_send_batcher(database)
             stack.push_async_callback(state.send_batcher.close)
+            optout.load_weights()  # else the first text of a lead would hold up the event loop
             state.account_cache = webhooks.build_account_cache()
             state.post_batcher = webhooks.build_post_batcher(database)
             stack.push_async_callback(state.post_batcher.close)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from math import sqrt
 
 from app.domain.optout.features import Feature, hash_features, list_features
-from app.domain.optout.model import ALWAYS, HASH_BYTES, LABELS, SCALE
+from app.domain.optout.model import ALWAYS, LABELS, ROW, SCALE
 from app.domain.optout.quotations import cut_quotations
 from app.domain.optout.spelling import split_words
 from tests.optout.corpus import Example
@@ -83,10 +83,7 @@ def _write(features: Sequence[Feature], by_label: Sequence[Sequence[float]]) -> 
             strongest[hashed] = row
     [always] = hash_features([ALWAYS])
     kept = sorted(strongest, key=lambda hashed: (hashed != always, -_strength(strongest[hashed]), hashed))
-    return b"".join(
-        hashed.to_bytes(HASH_BYTES, "big") + bytes(weight & 0xFF for weight in strongest[hashed])
-        for hashed in sorted(kept[:MAX_FEATURES])
-    )
+    return b"".join(ROW.pack(hashed >> 8, hashed & 0xFF, *strongest[hashed]) for hashed in sorted(kept[:MAX_FEATURES]))
 
 
 def _round(weight: float) -> int:

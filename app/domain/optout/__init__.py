@@ -3,5 +3,6 @@
 from app.domain.optout.definitive import ControlWord
 from app.domain.optout.folding import fold_text
 from app.domain.optout.judge import Judgment, judge_text, verdict
+from app.domain.optout.model import load_weights
 
-__all__ = ["ControlWord", "Judgment", "fold_text", "judge_text", "verdict"]
+__all__ = ["ControlWord", "Judgment", "fold_text", "judge_text", "load_weights", "verdict"]

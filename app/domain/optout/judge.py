@@ -5,10 +5,11 @@ request. A possible opt-out is flagged, not obeyed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from app.domain.optout.definitive import YES_WORDS, ControlWord, find_control_word
 from app.domain.optout.folding import fold_text
-from app.domain.optout.lexicon import find_meanings, find_object, guess_meanings
+from app.domain.optout.lexicon import find_likely_meanings, find_meanings, find_object
 from app.domain.optout.model import LABELS, explain, load_weights, read_meaning
 from app.domain.optout.quotations import OwnWords, cut_quotations
 from app.domain.optout.spelling import split_words
@@ -98,11 +99,12 @@ def _judge_words(own: OwnWords, accepts_yes: bool, weights: Mapping[int, int]) -
 
 
 def _judge_meaning(words: Sequence[str], weights: Mapping[int, int]) -> Judgment:
-    if not _has_wish(words):
-        return Judgment()
+    meanings_by_word = [meanings for meanings in map(find_likely_meanings, words) if meanings]
+    if WISH_MEANINGS.isdisjoint(chain.from_iterable(meanings_by_word)):
+        return Judgment()  # of such texts the model knows too little, and most of them are conversation
     meaning = read_meaning(words, weights)
     scores = dict(zip(LABELS, meaning.scores, strict=True))
-    for word in STRICTEST_FIRST if _may_be_obeyed(words) else ():
+    for word in STRICTEST_FIRST if _may_be_obeyed(words, meanings_by_word) else ():
         next_score = max(score for label, score in scores.items() if label != word)
         if scores[word] - next_score >= OBEY_MARGIN[word]:
             return Judgment(word, "meaning", reasons=explain(words, meaning, word, weights))
@@ -110,23 +112,12 @@ def _judge_meaning(words: Sequence[str], weights: Mapping[int, int]) -> Judgment
     return Judgment(is_possible=doubt >= POSSIBLE_MARGIN)
 
 
-def _has_wish(words: Sequence[str]) -> bool:
-    """Whether a word means something that a wish about texting is about. Of all other texts the model knows
-    too little, and most of them are conversation."""
-    return any(not WISH_MEANINGS.isdisjoint(find_meanings(word) or guess_meanings(word)) for word in words)
-
-
-def _may_be_obeyed(words: Sequence[str]) -> bool:
+def _may_be_obeyed(words: Sequence[str], meanings_by_word: Sequence[Sequence[str]]) -> bool:
     """Whether a text is more than a name or a word that the model may take for a mistyped wish: some word
-    has a meaning here, or the only one can be a wish by itself."""
-    known_meanings = [
-        word_meanings
-        for word_meanings in (find_meanings(word) or guess_meanings(word) for word in words)
-        if word_meanings
-    ]
+    has a meaning here, or the only one can be a wish by itself. `meanings_by_word`: of the words that have
+    some; there is at least one."""
     only = [word for word in words if word[0].isalnum()]
     if len(only) != 1:
-        return any(not UNCLEAR_MEANINGS.issuperset(meanings) for meanings in known_meanings)
-    return bool(known_meanings) and (
-        known_meanings[0][0] in ALONE_MEANINGS or find_object(only[0], known_meanings[0][0]) == "ME"
-    )
+        return any(not UNCLEAR_MEANINGS.issuperset(meanings) for meanings in meanings_by_word)
+    [first_meaning, *_] = meanings_by_word[0]
+    return first_meaning in ALONE_MEANINGS or find_object(only[0], first_meaning) == "ME"

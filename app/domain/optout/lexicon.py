@@ -77,3 +77,8 @@ def guess_meanings(word: str) -> tuple[str, ...]:
     if len(word) not in LENGTHS_OF_MISTYPED:
         return ()
     return tuple(dict.fromkeys(meaning for short in shorten(word) for meaning in MEANINGS_OF_MISTYPED.get(short, ())))
+
+
+def find_likely_meanings(word: str) -> tuple[str, ...]:
+    """What a folded word may mean; of an unknown word, what it may mean if it is mistyped."""
+    return find_meanings(word) or guess_meanings(word)
