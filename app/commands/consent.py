@@ -62,15 +62,9 @@ async def heed_words(tx: Tx, arrivals: Sequence[Arrival]) -> None:
                 await _heed_help(tx, word_arrivals)
 
 
-async def heed_agent(tx: Tx, arrival: Arrival, agent: str) -> None:
-    """Obeys an agent that read a wish not to be texted in the lead's text. The caller has locked the
-    phone and its threads."""
-    await heed_stop(tx, [arrival], agent)
-
-
 async def heed_stop(tx: Tx, arrivals: Sequence[Arrival], actor: str = "lead") -> None:
     """Obeys opt-outs of one tenant. `actor` is who said so: the lead, an agent, or the person who
-    decided it."""
+    decided it. The caller has locked the phones."""
     tenant_id = arrivals[0].tenant_id
     earlier_causes = await suppressions.get_causes(tx, tenant_id, [arrival.lead_phone for arrival in arrivals])
     await suppressions.add(tx, [_build_cause(arrival, actor) for arrival in arrivals])

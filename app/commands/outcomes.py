@@ -154,7 +154,7 @@ async def carry_out(tx: Tx, accepted_outcomes: Collection[AcceptedOutcome]) -> N
                 tx, item.turn.key, part.outcome, part.code, part.detail, item.given_outcome.by
             )
         if item.outcome.status == "dnc":
-            await consent.heed_agent(tx, _build_arrival(item), _author(item))
+            await consent.heed_stop(tx, [_build_arrival(item)], _author(item))
 
 
 async def _judge(tx: Tx, given_outcomes: Sequence[GivenOutcome]) -> list[AcceptedOutcome | Problem]:
