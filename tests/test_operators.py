@@ -1,12 +1,15 @@
 """What operators run by hand, as processes: doctor, reseal, a worker that drains."""
 
+import asyncio
 import base64
 import json
 import os
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import pytest
 
+from app.operations.migrations import migrate_to_head
 from app.resources import Resources
 from app.settings import Settings
 from tests.makers import Tenant
@@ -129,6 +132,31 @@ async def test_a_worker_that_drains_does_what_is_due_and_ends(configuration: Set
     answer = await world.tenant.call("GET", f"/messages/{turn['reply']['messageIds'][0]}")
     assert answer["status"] in ("sent", "delivered")
     assert (await world.tenant.call("GET", f"/messages/{later['messageId']}"))["status"] == ("scheduled")
+
+
+async def test_the_doctor_finds_tables_that_a_restore_left_unguarded(
+    configuration: Settings, empty_database_url: str
+) -> None:
+    await asyncio.to_thread(migrate_to_head, empty_database_url)
+    connection = await asyncpg.connect(empty_database_url)
+    try:
+        await connection.execute("DROP POLICY system ON leads")
+        await connection.execute("ALTER TABLE messages DISABLE ROW LEVEL SECURITY")
+    finally:
+        await connection.close()
+    status, out = await doctor(configuration, "--offline", DATABASE_URL=empty_database_url)
+    assert status == 1
+    assert "BAD   database: row-level security is missing or cut short on leads, messages: was" in out
+
+
+@pytest.mark.parametrize("command", ["web", "worker", "doctor"])
+async def test_a_process_with_other_sealing_keys_says_so_in_one_line(
+    configuration: Settings, resources: Resources, command: str
+) -> None:
+    status, out, err = await ran(configuration, command, **keys(bytes(range(32))))
+    assert status != 0
+    assert "none of SECRET_KEYS opens the sealed secrets" in out + err
+    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize("command", ["doctor", "worker"])

@@ -9,6 +9,7 @@ import sys
 import asyncpg
 
 from app import log, settings
+from app.access.sealing import Unsealable
 from app.cli.parser import build_parser
 from app.cli.results import INTERRUPTED_STATUS, CommandError
 from app.domain.problems import Problem, Unavailable
@@ -26,6 +27,8 @@ def run_command(arguments: list[str] | None = None) -> int:
         return _print_failure(str(error), 2)
     except CommandError as error:
         return _print_failure(str(error), 1)
+    except Unsealable:
+        return _print_failure("none of SECRET_KEYS opens the sealed secrets: add the key that sealed them", 2)
     except Unavailable:
         return _print_failure("the database at DATABASE_URL is unavailable", 1)
     except asyncpg.PostgresError as error:

@@ -9,6 +9,7 @@ from app.domain.words import PERSON_ROLES
 from app.settings import Settings
 
 KEY_SCOPES = ("admin", "api", "agent", "read")
+TENANT_HELP = "the organization, as `tenant create` printed its id"
 
 
 class VersionAction(argparse.Action):
@@ -37,8 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
         return parser
 
     def add_import_options(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("file", type=Path)
-        parser.add_argument("--tenant", required=True, metavar="ID")
+        parser.add_argument("file", type=Path, help="a CSV file with a header line")
+        parser.add_argument("--tenant", required=True, metavar="ID", help=TENANT_HELP)
         parser.add_argument(
             "--dry-run", action="store_true", help="report what the import would do, and change nothing"
         )
@@ -68,13 +69,15 @@ def build_parser() -> argparse.ArgumentParser:
         tenants.create_tenant,
         "create a tenant and its first key",
     )
-    tenant_parser.add_argument("--name", required=True)
+    tenant_parser.add_argument("--name", required=True, help="what the organization is called")
     key_parser = add_command(
         add_group("key", "manage API keys"), "create", tenants.create_key, "create an API key, which is shown once"
     )
-    key_parser.add_argument("--tenant", required=True, metavar="ID")
-    key_parser.add_argument("--name", required=True)
-    key_parser.add_argument("--scope", choices=KEY_SCOPES, default="api")
+    key_parser.add_argument("--tenant", required=True, metavar="ID", help=TENANT_HELP)
+    key_parser.add_argument("--name", required=True, help="what the key is for, as people read it in the list of keys")
+    key_parser.add_argument(
+        "--scope", choices=KEY_SCOPES, default="api", help="what the key may do; default: api, which sends and reads"
+    )
     key_parser.add_argument("--agent", metavar="ID", help="the agent that the key belongs to; with --scope agent")
     user_parser = add_command(
         add_group("user", "manage people who sign in"),
@@ -82,8 +85,8 @@ def build_parser() -> argparse.ArgumentParser:
         tenants.create_user,
         "create a person who may sign in",
     )
-    user_parser.add_argument("--tenant", required=True, metavar="ID")
-    user_parser.add_argument("--email", required=True)
+    user_parser.add_argument("--tenant", required=True, metavar="ID", help=TENANT_HELP)
+    user_parser.add_argument("--email", required=True, help="the address to sign in with")
     user_parser.add_argument(
         "--password-stdin", required=True, action="store_true", help="the first line of stdin is the password"
     )
@@ -110,14 +113,14 @@ def build_parser() -> argparse.ArgumentParser:
         "import phones that opted out, from a CSV file",
     )
     add_import_options(suppressions_parser)
-    suppressions_parser.add_argument("--reason")
+    suppressions_parser.add_argument("--reason", help="why these phones may not be texted, for whoever asks later")
     examples_parser = add_command(
         add_group("examples", "export what people decided"),
         "export",
         examples.export_examples,
         "print the texts of which people decided whether they are opt-outs, as tab-separated values",
     )
-    examples_parser.add_argument("--tenant", required=True, metavar="ID")
+    examples_parser.add_argument("--tenant", required=True, metavar="ID", help=TENANT_HELP)
     demo_parser = add_command(commands, "demo", processes.run_demo, "fill the demo tenant")
     demo_parser.add_argument("--story", action="store_true", help="play a whole conversation")
     return parser

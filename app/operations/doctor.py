@@ -103,6 +103,11 @@ async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
         yield Finding("BAD", "database", f"cannot write ({type(error).__name__})")
         return
     yield Finding("ok", "migrations", "at this build's revision or newer")
+    async with resources.database.system_tx() as tx:
+        unguarded_tables = await readiness.list_unguarded_tables(tx, resources.database.two_roles)
+    if unguarded_tables:
+        message = f"row-level security is missing or cut short on {', '.join(unguarded_tables)}: was the database"
+        yield Finding("BAD", "database", f"{message} restored without its roles? Restore it again, the roles first")
     severity: Severity = "ok" if abs(skew) < MAX_CLOCK_SKEW_SECONDS else "BAD"
     yield Finding(
         severity,

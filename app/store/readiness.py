@@ -38,10 +38,30 @@ async def get_version(tx: Tx) -> str | None:
     return revision
 
 
+async def list_unguarded_tables(tx: Tx, two_roles: bool) -> list[str]:
+    """The tables of tenants whose row-level security is not the one that the migrations made."""
+    return [row["relname"] for row in await tx.fetch_rows(LIST_UNGUARDED_TABLES_SQL, two_roles)]
+
+
 async def get_server_version(tx: Tx) -> str:
     """PostgreSQL's own, such as 18.1."""
     version: str = await tx.fetch_value(GET_SERVER_VERSION_SQL)
     return version
+
+
+# Of the tables that have a `tenant_id`: forced, with the policy `system`, where two roles serve.
+LIST_UNGUARDED_TABLES_SQL = """
+SELECT c.relname FROM pg_class c
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
+LEFT JOIN LATERAL (
+    SELECT bool_or(p.polname = 'tenant') AS tenant, bool_or(p.polname = 'system') AS system
+    FROM pg_policy p WHERE p.polrelid = c.oid
+) AS policies ON true
+WHERE c.relkind = 'r' AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'leads'::regclass)
+AND NOT (c.relrowsecurity AND c.relforcerowsecurity = $1
+         AND coalesce(policies.tenant, false) AND coalesce(policies.system, false) = $1)
+ORDER BY c.relname
+"""
 
 
 def is_behind(version: str | None) -> bool:
@@ -49,6 +69,11 @@ def is_behind(version: str | None) -> bool:
     only add (a test checks it), and during a deploy old processes run on the new schema. Revisions
     count up in four digits, so they compare as strings."""
     return (version or "") < (head() or "")
+
+
+def is_ahead(version: str | None) -> bool:
+    """Whether the database has migrations that this code does not know."""
+    return (version or "") > (head() or "")
 
 
 # On a full disk, statements that need no new page still succeed. A temporary file lies on the same

@@ -197,6 +197,22 @@ async def test_a_second_migrator_waits_for_the_first(empty_database_url: str) ->
     assert [migrator.returncode for migrator in migrators] == [0, 0], said
 
 
+async def test_a_newer_schema_is_left_as_it_is(empty_database_url: str) -> None:
+    await asyncio.to_thread(migrate_to_head, empty_database_url)
+    connection = await asyncpg.connect(empty_database_url)
+    try:
+        await connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        given = {**os.environ, "DATABASE_URL": empty_database_url, "SECRET_KEYS": KEY}
+        migrator = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "app", "migrate", env=given, stderr=asyncio.subprocess.PIPE
+        )
+        warned = (await migrator.communicate())[1].decode()
+        assert (migrator.returncode, "already newer than this build: 9999" in warned) == (0, True), warned
+        assert await connection.fetchval("SELECT version_num FROM alembic_version") == "9999"
+    finally:
+        await connection.close()
+
+
 async def test_the_next_migration_takes_the_next_number_and_adds_what_the_database_lacks(
     empty_database_url: str, tmp_path: Path
 ) -> None:
