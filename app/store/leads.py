@@ -1,6 +1,7 @@
 """Leads, and how a real lead replaces a placeholder."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from app.domain.searches import parse_search
@@ -114,12 +115,19 @@ async def lock(tx: Tx, tenant_id: str, lead_id: str) -> Lead | None:
     return await directory.lock(tx, Lead, tenant_id, lead_id)
 
 
+@dataclass(frozen=True, slots=True)
+class LeadFilter(CommonFilter):
+    """Narrows a list of leads. Dates compare when the lead was added. A search finds each phrase in name,
+    e-mail or id, and if it is digits also in the phone."""
+
+    phone: str | None = None
+
+
 LEAD_WORDS_SQL = "concat_ws(' ', l.first_name, l.last_name, l.email, l.lead_id)"
 
 
-async def list_page(read: ReadTx, tenant_id: str, filters: CommonFilter, below: str | None, limit: int) -> list[Lead]:
-    """Leads below an id, newest ids first. Dates compare when the lead was added. A search finds
-    each phrase in name, e-mail or id, and if it is digits also in the phone."""
+async def list_page(read: ReadTx, tenant_id: str, filters: LeadFilter, below: str | None, limit: int) -> list[Lead]:
+    """Leads below an id, newest ids first."""
     params = Params(tenant_id)
     conditions = _where_sql(params, filters)
     if below is not None:
@@ -131,8 +139,10 @@ WHERE {_search_sql(params, filters.search)} ORDER BY l.lead_id DESC LIMIT {param
     return await core.fetch_all(read, Lead, statement, *params.values)
 
 
-def _where_sql(params: Params, filters: CommonFilter) -> str:
+def _where_sql(params: Params, filters: LeadFilter) -> str:
     conditions = ""
+    if filters.phone is not None:
+        conditions += f" AND l.phone = {params.bind(filters.phone)}"
     if filters.statuses is not None:
         conditions += f" AND l.status = ANY ({params.bind(list(filters.statuses))}::text[])"
     if (campaigns := campaigns_sql(params, filters)) is not None:

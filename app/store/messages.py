@@ -1,4 +1,4 @@
-"""Reads one text, its attempts, or a bulk send; finds texts by the carrier's ids."""
+"""Reads texts, their attempts, or a bulk send; finds texts by the carrier's ids."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from app.store.engine import ReadTx
+from app.store.thread_filters import CommonFilter, Params, id_span_sql, threads_sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Message:
     awaits_decision: bool
 
 
-GET_MESSAGE_SQL = """
+GET_MESSAGES_SQL = """
 SELECT m.message_id, m.interaction_id, m.lead_id, m.seq, m.role, m.source, m.text, m.media, m.status,
        m.status_history, m.to_phone, m.from_phone, m.provider, m.provider_message_id, m.encoding,
        m.segments, m.error_code, m.error_message, m.created_at, m.send_at, m.held_until,
@@ -64,12 +65,41 @@ LEFT JOIN LATERAL (  -- the brake that keeps a queued text waiting
         WHERE o.tenant_id = m.tenant_id AND o.message_id = m.message_id AND g.paused_at IS NOT NULL
     ) x LIMIT 1
 ) brake ON m.status = 'queued'
-WHERE m.tenant_id = $1 AND m.message_id = $2
+WHERE m.tenant_id = $1 AND m.message_id = ANY ($2) ORDER BY m.message_id DESC
 """
 
 
 async def get(read: ReadTx, tenant_id: str, message_id: str) -> Message | None:
-    return await read.fetch_one(Message, GET_MESSAGE_SQL, tenant_id, message_id)
+    return await read.fetch_one(Message, GET_MESSAGES_SQL, tenant_id, [message_id])
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFilter(CommonFilter):
+    """Narrows a list of texts. Dates compare when a text was stored."""
+
+    sources: Sequence[str] | None = None
+    roles: Sequence[str] | None = None
+    lead_id: str | None = None
+    our_number: str | None = None
+    lead_phone: str | None = None
+
+
+async def list_page(
+    read: ReadTx, tenant_id: str, filters: MessageFilter, below: str | None, limit: int
+) -> list[Message]:
+    """Texts below an id, newest ids first; without notes."""
+    params = Params(tenant_id)
+    conditions = id_span_sql(params, "msg", "m.message_id", "m.created_at", filters, below)
+    for column, values in (("m.status", filters.statuses), ("m.source", filters.sources), ("m.role", filters.roles)):
+        if values is not None:
+            conditions += f" AND {column} = ANY ({params.bind(list(values))}::text[])"
+    wanted = {"lead_id": filters.lead_id, "our_number": filters.our_number, "lead_phone": filters.lead_phone}
+    if threads := threads_sql(params, filters, wanted):
+        conditions += f" AND m.interaction_id IN ({threads})"
+    statement = f"""SELECT m.message_id FROM messages m
+WHERE m.tenant_id = $1 AND m.status <> 'note'{conditions} ORDER BY m.message_id DESC LIMIT {params.bind(limit)}"""
+    found_ids = [row["message_id"] for row in await read.fetch_rows(statement, *params.values)]
+    return await read.fetch(Message, GET_MESSAGES_SQL, tenant_id, found_ids)
 
 
 @dataclass(frozen=True, slots=True)

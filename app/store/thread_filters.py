@@ -1,10 +1,11 @@
 """The filters of a list of threads, and their conditions in SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from app.domain import ids
 from app.domain.words import INTERACTION_STATUSES
 
 
@@ -86,6 +87,37 @@ def campaigns_sql(params: Params, filters: CommonFilter) -> str | None:
     if not conditions:
         return None
     return f"SELECT campaign_id FROM campaigns WHERE tenant_id = $1 AND {' AND '.join(conditions)}"
+
+
+def threads_sql(params: Params, filters: CommonFilter, values_by_column: Mapping[str, str | None]) -> str | None:
+    """Selects the threads of the wanted campaigns that have these values; None: all threads."""
+    conditions = [f"{column} = {params.bind(value)}" for column, value in values_by_column.items() if value is not None]
+    if (campaigns := campaigns_sql(params, filters)) is not None:
+        conditions.append(f"campaign_id IN ({campaigns})")
+    if not conditions:
+        return None
+    return f"SELECT interaction_id FROM interactions WHERE tenant_id = $1 AND {' AND '.join(conditions)}"
+
+
+MAX_CLOCK_SKEW = timedelta(hours=1)
+"""Between the clocks of the process that makes an id and of the database."""
+
+
+def id_span_sql(
+    params: Params, kind: ids.IdKind, id_column: str, time_column: str, filters: CommonFilter, below: str | None
+) -> str:
+    """The dates of the filter, and the id below which the page begins. Ids begin with the time, so their
+    index bounds what is read."""
+    conditions = ""
+    if filters.start is not None:
+        first_id = ids.first_since(kind, filters.start - MAX_CLOCK_SKEW)
+        conditions += f" AND {id_column} >= {params.bind(first_id)} AND {time_column} >= {params.bind(filters.start)}"
+    if filters.end is not None:
+        end_id = ids.first_since(kind, filters.end + MAX_CLOCK_SKEW)
+        conditions += f" AND {id_column} < {params.bind(end_id)} AND {time_column} < {params.bind(filters.end)}"
+    if below is not None:
+        conditions += f" AND {id_column} < {params.bind(below)}"
+    return conditions
 
 
 def where_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...] | None) -> str:

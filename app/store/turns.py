@@ -10,6 +10,7 @@ from app.domain.turns import ClosedState, HeldReply, StoredReply, TurnState, Uns
 from app.store.engine import ReadTx, Tx, as_columns
 from app.store.lead_answers import NEWS_PARAMETER_COUNT, RECORD_NEWS_SQL, LeadNews
 from app.store.rows import columns_of, unnest_sql
+from app.store.thread_filters import CommonFilter, Params, id_span_sql, threads_sql
 from app.store.threads import ThreadKey
 
 TurnKey = tuple[str, str]
@@ -199,7 +200,7 @@ class TurnRecord:
     """Each as `{messageId, seq}`."""
 
 
-LIST_TURNS_SQL = """
+SELECT_TURN_SQL = """
 SELECT u.turn_id, u.interaction_id, u.sms_agent_id, u.kind, u.state, u.reason, u.opened_at,
        u.window_due_at, u.handed_over_at, u.accepted_at, u.expires_at, u.closed_at, u.moved_to,
        u.of_turn, u.protected, u.unsent_reply, u.reply, u.held, u.refused, u.outcome,
@@ -208,6 +209,16 @@ SELECT u.turn_id, u.interaction_id, u.sms_agent_id, u.kind, u.state, u.reason, u
         FROM turn_messages x
         WHERE x.tenant_id = u.tenant_id AND x.turn_id = u.turn_id) AS texts
 FROM turns u WHERE u.tenant_id = $1
+"""
+GET_RECORDS_SQL = f"{SELECT_TURN_SQL}  AND u.turn_id = ANY ($2) ORDER BY u.turn_id DESC"
+
+
+async def get_records(read: ReadTx, tenant_id: str, turn_ids: Sequence[str]) -> list[TurnRecord]:
+    """The turns that exist, newest ids first."""
+    return await read.fetch(TurnRecord, GET_RECORDS_SQL, tenant_id, list(turn_ids))
+
+
+LIST_TURNS_SQL = f"""{SELECT_TURN_SQL}
   AND ($2::text IS NULL OR u.interaction_id = $2) AND ($3::text IS NULL OR u.turn_id = $3)
   AND ($4::text IS NULL OR u.sms_agent_id = $4)
   AND ($5::timestamptz IS NULL OR (u.opened_at, u.turn_id) < ($5, $6))
@@ -252,6 +263,35 @@ async def list_page(
     for attempt in await read.fetch(TurnAttempt, GET_ATTEMPTS_SQL, tenant_id, [turn.turn_id for turn in turns]):
         attempts.setdefault(attempt.turn_id, []).append(attempt)
     return turns, attempts
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFilter(CommonFilter):
+    """Narrows a list of turns. `statuses` are their states, and dates compare when they opened."""
+
+    kinds: Sequence[str] | None = None
+    agent_ids: Collection[str] = ()
+    """Each of them must be the turn's agent."""
+    lead_id: str | None = None
+
+
+async def list_filtered(
+    read: ReadTx, tenant_id: str, filters: TurnFilter, below: str | None, limit: int
+) -> list[TurnRecord]:
+    """Turns of all threads below an id, newest ids first."""
+    params = Params(tenant_id)
+    conditions = id_span_sql(params, "turn", "u.turn_id", "u.opened_at", filters, below)
+    for column, values in (("u.state", filters.statuses), ("u.kind", filters.kinds)):
+        if values is not None:
+            conditions += f" AND {column} = ANY ({params.bind(list(values))}::text[])"
+    for agent_id in filters.agent_ids:
+        conditions += f" AND u.sms_agent_id = {params.bind(agent_id)}"
+    if threads := threads_sql(params, filters, {"lead_id": filters.lead_id}):
+        conditions += f" AND u.interaction_id IN ({threads})"
+    statement = f"""SELECT u.turn_id FROM turns u
+WHERE u.tenant_id = $1{conditions} ORDER BY u.turn_id DESC LIMIT {params.bind(limit)}"""
+    found_ids = [row["turn_id"] for row in await read.fetch_rows(statement, *params.values)]
+    return await get_records(read, tenant_id, found_ids)
 
 
 HAS_HAD_TURN_SQL = """

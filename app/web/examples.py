@@ -77,7 +77,7 @@ EXAMPLE_BODIES: dict[str, dict[str, Any]] = {
     "leads-put": LEAD_BODY,
     "leads-change": {"status": "contacted", "email": None},
     "dnc-put": {"channels": ["sms", "phone"], "reason": "Asked on the phone"},
-    "sms-decide-opt-out": {"optOut": True},
+    "messages-decide-opt-out": {"optOut": True},
     "consent-undo": {"reason": "She meant another company"},
     "consent-suppress": {"phones": [PHONE, "(305) 555-0188"], "reason": "Import"},
     "canned-replies-add": {"title": "Hours", "text": "We are open from nine to five."},

@@ -1,18 +1,16 @@
-"""The query parameters that narrow lists: of threads, of leads, and their exports."""
+"""The query parameters that narrow lists: of threads, leads, texts and turns."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Depends, Query
+from typing_extensions import TypedDict
 
 from app.domain.problems import Invalid
 
 Values = Annotated[list[str] | None, Query(max_length=100)]
-CampaignIds = Annotated[list[str] | None, Query(alias="campaignIds", max_length=100)]
-ClientIds = Annotated[list[str] | None, Query(alias="clientIds", max_length=100)]
-OfferIds = Annotated[list[str] | None, Query(alias="offerIds", max_length=100)]
-StartDate = Annotated[str | None, Query(alias="startDate")]
-EndDate = Annotated[str | None, Query(alias="endDate")]
+PhoneFilter = Annotated[str | None, Query(min_length=1, max_length=40)]
 
 
 def split_values(values: list[str] | None) -> list[str] | None:
@@ -20,6 +18,13 @@ def split_values(values: list[str] | None) -> list[str] | None:
     if values is None:
         return None
     return [part.strip() for value in values for part in value.split(",") if part.strip()] or None
+
+
+def require_known(field: str, values: list[str] | None, known_values: Sequence[str]) -> list[str] | None:
+    """Returns the values. Raises `Invalid`: one is not among `known_values`."""
+    if values is not None and not set(values).issubset(known_values):
+        raise Invalid(details=[f"{field}: must be one of {', '.join(known_values)}"])
+    return values
 
 
 def parse_instant(raw_time: str | None, field: str) -> datetime | None:
@@ -33,3 +38,32 @@ def parse_instant(raw_time: str | None, field: str) -> datetime | None:
     except ValueError:
         raise Invalid(details=[f"{field}: is not an ISO 8601 date or time"]) from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+class CommonFields(TypedDict):
+    """The fields of a `CommonFilter` that every list takes."""
+
+    campaign_ids: list[str] | None
+    client_ids: list[str] | None
+    offer_ids: list[str] | None
+    start: datetime | None
+    end: datetime | None
+
+
+async def get_common_fields(
+    campaign_ids: Annotated[list[str] | None, Query(alias="campaignIds", max_length=100)] = None,
+    client_ids: Annotated[list[str] | None, Query(alias="clientIds", max_length=100)] = None,
+    offer_ids: Annotated[list[str] | None, Query(alias="offerIds", max_length=100)] = None,
+    start_date: Annotated[str | None, Query(alias="startDate")] = None,
+    end_date: Annotated[str | None, Query(alias="endDate")] = None,
+) -> CommonFields:
+    return CommonFields(
+        campaign_ids=split_values(campaign_ids),
+        client_ids=split_values(client_ids),
+        offer_ids=split_values(offer_ids),
+        start=parse_instant(start_date, "startDate"),
+        end=parse_instant(end_date, "endDate"),
+    )
+
+
+CommonParams = Annotated[CommonFields, Depends(get_common_fields)]

@@ -17,16 +17,7 @@ from app.store.interactions import Thread
 from app.store.thread_filters import ThreadFilter
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx, TurnsCaller
 from app.web.envelope import Answer, Body, Out
-from app.web.filters import (
-    CampaignIds,
-    ClientIds,
-    EndDate,
-    OfferIds,
-    StartDate,
-    Values,
-    parse_instant,
-    split_values,
-)
+from app.web.filters import CommonParams, Values, require_known, split_values
 from app.web.interaction_shapes import (
     ListedInteraction,
     WholeInteraction,
@@ -77,26 +68,18 @@ async def listed(
     caller: ReadCaller,
     read: TenantRead,
     page_query: PageParams,
-    campaign_ids: CampaignIds = None,
-    client_ids: ClientIds = None,
-    offer_ids: OfferIds = None,
+    common: CommonParams,
     status: Values = None,
     lead_id: Annotated[str | None, Query(alias="leadId", max_length=64)] = None,
-    start_date: StartDate = None,
-    end_date: EndDate = None,
     unread: bool | None = None,
     search: Annotated[str | None, Query(min_length=1, max_length=100)] = None,
     within: Annotated[Literal["messages"] | None, Query(alias="in")] = None,
 ) -> Answer[InteractionPage]:
     """Lists may be repeated or comma-separated. Dates are half-open and compare the last text."""
     filters = ThreadFilter(
-        campaign_ids=split_values(campaign_ids),
-        client_ids=split_values(client_ids),
-        offer_ids=split_values(offer_ids),
-        statuses=_check_statuses(split_values(status)),
+        **common,
+        statuses=require_known("status", split_values(status), INTERACTION_STATUSES),
         lead_id=lead_id,
-        start=parse_instant(start_date, "startDate"),
-        end=parse_instant(end_date, "endDate"),
         unread=unread,
         search=search,
         in_messages=within == "messages",
@@ -110,13 +93,6 @@ async def listed(
         ListedInteraction(**build_summary(thread), scheduled=unreleased_texts[thread.interaction_id]) for thread in page
     ]
     return Answer(data=InteractionPage(interactions=shapes, next_cursor=cursor, has_more=cursor is not None))
-
-
-def _check_statuses(values: list[str] | None) -> list[str] | None:
-    for status in values or ():
-        if status not in INTERACTION_STATUSES:
-            raise Invalid(details=[f"status: must be one of {', '.join(INTERACTION_STATUSES)}"])
-    return values
 
 
 @router.get("/interactions/{interaction_id}", summary="One thread with its transcript")

@@ -2,17 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from datetime import datetime, timedelta
-from typing import Annotated, Any
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from starlette.responses import Response
 
 from app import traces
 from app.commands import bulk as bulk_commands
-from app.commands import opt_out_decisions, outgoing, resolve
+from app.commands import outgoing, resolve
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.idempotency import IdempotencyKey
@@ -28,7 +28,6 @@ from app.domain.orders import (
 from app.domain.problems import Invalid, NotFound, Problem
 from app.resources import Resources
 from app.store import messages
-from app.store.engine import ReadTx
 from app.web.dependencies import (
     ApiCaller,
     AppResources,
@@ -37,7 +36,7 @@ from app.web.dependencies import (
     TenantRead,
     TenantTx,
 )
-from app.web.envelope import Answer, Error, Out
+from app.web.envelope import Answer, Error
 from app.web.hot_routes import HotRoute
 from app.web.idempotency import Key, build_key, claim_key
 from app.web.problems import list_error_details
@@ -51,7 +50,6 @@ from app.web.sms_shapes import (
     BulkShape,
     Caught,
     DryRun,
-    OptOutDecision,
     Queued,
     SendBody,
 )
@@ -216,83 +214,3 @@ async def bulk(bulk_id: str, caller: ReadCaller, read: TenantRead) -> Answer[Bul
 async def cancel_bulk(bulk_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[BulkCancelled]:
     cancelled_count = await bulk_commands.cancel_bulk(tx, caller, bulk_id)
     return Answer(data=BulkCancelled(bulk_id=bulk_id, cancelled=cancelled_count))
-
-
-class Step(Out):
-    status: str
-    at: datetime
-
-
-class Try(Out):
-    at: datetime
-    outcome: str
-    http_status: int | None
-    duration_ms: int | None
-    detail: str | None
-
-
-class MessageShape(Out):
-    message_id: str
-    interaction_id: str
-    lead_id: str
-    seq: int | None
-    role: str
-    source: str
-    message: str
-    media: list[dict[str, Any]]
-    status: str
-    to: str | None
-    from_: Annotated[str | None, Field(alias="from")]
-    provider: str | None
-    provider_message_id: str | None
-    encoding: str | None
-    segments: int | None
-    error_code: str | None
-    error_message: str | None
-    created_at: datetime
-    send_at: datetime | None
-    held_until: datetime | None
-    held_reason: str | None
-    possible_opt_out: bool
-    opt_out: bool | None
-    """What a person decided; null while nobody has."""
-    awaits_decision: bool
-    """The text goes to no agent before a person has decided whether the lead opted out."""
-    history: list[Step]
-    attempts: list[Try]
-
-
-@router.get("/messages/{message_id}", summary="One text with its status history and attempts")
-async def message(message_id: str, caller: ReadCaller, read: TenantRead) -> Answer[MessageShape]:
-    return Answer(data=await _get_message(read, caller, message_id))
-
-
-@router.post("/messages/{message_id}/cancel", summary="Cancel a text that is not sent yet")
-async def cancel(message_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[MessageShape]:
-    """Possible while the text is `scheduled` or `queued`."""
-    await bulk_commands.cancel_text(tx, caller, message_id)
-    return Answer(data=await _get_message(tx, caller, message_id))
-
-
-@router.post("/messages/{message_id}/opt-out-decision", summary="Decide whether an unclear text is an opt-out")
-async def decide_opt_out(
-    message_id: str, body: OptOutDecision, caller: ApiCaller, tx: TenantTx
-) -> Answer[MessageShape]:
-    """An opt-out is obeyed like STOP. If it is none, the agent gets the text and those that waited with it."""
-    await opt_out_decisions.decide(tx, caller, message_id, is_opt_out=body.opt_out)
-    return Answer(data=await _get_message(tx, caller, message_id))
-
-
-async def _get_message(read: ReadTx, caller: Caller, message_id: str) -> MessageShape:
-    text = await messages.get(read, caller.tenant_id, message_id)
-    if text is None:
-        raise NotFound
-    fields = {
-        **asdict(text),
-        "message": text.text,
-        "to": text.to_phone,
-        "from": text.from_phone,
-        "history": sorted(text.status_history, key=lambda step: step["at"]),
-        "attempts": await messages.list_attempts(read, caller.tenant_id, message_id),
-    }
-    return MessageShape.model_validate(fields)

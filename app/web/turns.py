@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import Field
 from pydantic_core import to_json
 
@@ -14,16 +14,17 @@ from app.calls import agents
 from app.commands import dry_turns, held_replies
 from app.commands.directory import require_found, require_url
 from app.domain.problems import Invalid, NotFound
-from app.domain.turns import MAX_TEXTS_PER_REPLY
+from app.domain.turns import MAX_TEXTS_PER_REPLY, TURN_STATES, TurnKind
 from app.resources import Resources
 from app.store import directory, turns
 from app.store.dry_turns import DryTurn
 from app.store.schema import SmsAgent
-from app.store.turns import TurnAttempt, TurnRecord
+from app.store.turns import TurnAttempt, TurnFilter, TurnRecord
 from app.web.dependencies import ApiCaller, AppResources, TenantRead, TurnsCaller
 from app.web.envelope import Answer, Body, Out, SendableText
+from app.web.filters import CommonParams, Values, require_known, split_values
 from app.web.interactions import find_interaction
-from app.web.paging import PageParams
+from app.web.paging import PageParams, page_of
 
 router = APIRouter(prefix="/api/v1", tags=["Turns"])
 
@@ -64,7 +65,7 @@ class OutcomeShape(Out):
     at: datetime
 
 
-class TurnShape(Out):
+class ListedTurn(Out):
     turn_id: str
     interaction_id: str | None
     agent_id: str | None
@@ -84,7 +85,16 @@ class TurnShape(Out):
     refused: list[dict[str, Any]]
     outcome: OutcomeShape | None
     """What the agent says the conversation came to."""
+
+
+class TurnShape(ListedTurn):
     attempts: list[Try]
+
+
+class ListedTurns(Out):
+    turns: list[ListedTurn]
+    next_cursor: str | None
+    has_more: bool
 
 
 class TurnPage(Out):
@@ -94,7 +104,11 @@ class TurnPage(Out):
 
 
 def build_shape(turn: TurnRecord, attempts: Sequence[TurnAttempt]) -> TurnShape:
-    return TurnShape(
+    return TurnShape(**_list_fields(turn), attempts=[Try.model_validate(attempt) for attempt in attempts])
+
+
+def _list_fields(turn: TurnRecord) -> dict[str, Any]:
+    return dict(
         turn_id=turn.turn_id,
         interaction_id=turn.interaction_id,
         agent_id=turn.sms_agent_id,
@@ -113,7 +127,38 @@ def build_shape(turn: TurnRecord, attempts: Sequence[TurnAttempt]) -> TurnShape:
         reply=turn.reply and Reply.model_validate(turn.reply),
         refused=turn.refused,
         outcome=turn.outcome and OutcomeShape.model_validate(turn.outcome),
-        attempts=[Try.model_validate(attempt) for attempt in attempts],
+    )
+
+
+@router.get("/turns", summary="Turns of all threads, newest first")
+async def listed(
+    caller: TurnsCaller,
+    read: TenantRead,
+    page_query: PageParams,
+    common: CommonParams,
+    state: Values = None,
+    kind: Values = None,
+    agent_id: Annotated[str | None, Query(alias="agentId", max_length=64)] = None,
+    lead_id: Annotated[str | None, Query(alias="leadId", max_length=64)] = None,
+) -> Answer[ListedTurns]:
+    """Lists may be repeated or comma-separated. Dates are half-open and compare `openedAt`. Without the
+    attempts, which `GET /turns/{turnId}` shows. An agent's key sees the turns of its agent."""
+    filters = TurnFilter(
+        **common,
+        statuses=require_known("state", split_values(state), TURN_STATES),
+        kinds=require_known("kind", split_values(kind), get_args(TurnKind)),
+        agent_ids={an_id for an_id in (caller.agent_id, agent_id) if an_id},
+        lead_id=lead_id,
+    )
+    records = await turns.list_filtered(
+        read, caller.tenant_id, filters, page_query.get_id_below(), page_query.fetch_limit
+    )
+    return page_of(
+        ListedTurns,
+        page_query,
+        records,
+        key=lambda turn: [turn.turn_id],
+        show=lambda turn: ListedTurn(**_list_fields(turn)),
     )
 
 

@@ -29,7 +29,7 @@ async def test_every_named_statement_prepares(connection: asyncpg.Connection) ->
 
 async def test_a_statement_has_a_generic_plan(connection: asyncpg.Connection) -> None:
     statements = named_statements()
-    plan = await explain_statement(connection, statements["messages.GET_MESSAGE_SQL"])
+    plan = await explain_statement(connection, statements["messages.GET_MESSAGES_SQL"])
     assert "tenant_id = $1" in plan
     assert "Scan" in await explain_statement(connection, statements["outbox.CLAIM_TEXTS_SQL"])
 

@@ -10,23 +10,15 @@ from pydantic import AfterValidator, Field
 from app.commands import erase
 from app.commands import leads as commands
 from app.commands.directory import require_found
+from app.commands.phones import read_phone
 from app.store import directory, leads
 from app.store.engine import ReadTx
+from app.store.leads import LeadFilter
 from app.store.schema import Lead
-from app.store.thread_filters import CommonFilter
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
 from app.web.directory import Deleted
 from app.web.envelope import Answer, AnyId, Body, Line, Name, Out, OwnId
-from app.web.filters import (
-    CampaignIds,
-    ClientIds,
-    EndDate,
-    OfferIds,
-    StartDate,
-    Values,
-    parse_instant,
-    split_values,
-)
+from app.web.filters import CommonParams, PhoneFilter, Values, split_values
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams, page_of
 from app.web.shapes import show_fields_of
@@ -106,26 +98,20 @@ async def listed(
     caller: ReadCaller,
     read: TenantRead,
     page_query: PageParams,
-    campaign_ids: CampaignIds = None,
-    client_ids: ClientIds = None,
-    offer_ids: OfferIds = None,
+    common: CommonParams,
     status: Values = None,
-    start_date: StartDate = None,
-    end_date: EndDate = None,
+    phone: PhoneFilter = None,
     search: Annotated[
         str | None,
         Query(max_length=200, description="Searches name, e-mail and id; digits are also searched in the phone."),
     ] = None,
 ) -> Answer[Leads]:
     """Lists may be repeated or comma-separated. Dates are half-open and compare when the lead was
-    added."""
-    filters = CommonFilter(
-        campaign_ids=split_values(campaign_ids),
-        client_ids=split_values(client_ids),
-        offer_ids=split_values(offer_ids),
+    added. `phone` in any form finds the leads that have exactly this phone."""
+    filters = LeadFilter(
+        **common,
         statuses=split_values(status),
-        start=parse_instant(start_date, "startDate"),
-        end=parse_instant(end_date, "endDate"),
+        phone=phone and await read_phone(read, caller.tenant_id, phone),
         search=search,
     )
     rows = await leads.list_page(read, caller.tenant_id, filters, page_query.get_id_below(), page_query.fetch_limit)
