@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -102,6 +102,12 @@ class Answer(BaseModel, Generic[T]):
 
     success: Literal[True] = True
     data: T
+
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """A name that generators of clients make a readable class of: `LeadShapeAnswer`."""
+        [data] = params
+        return "Or".join(kind.__name__ for kind in get_args(data) or (data,)) + "Answer"
 
 
 class Error(BaseModel):

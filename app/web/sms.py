@@ -102,7 +102,7 @@ def build_order(
     summary="Send a text to a lead",
     responses={200: {"model": Answer[DryRun], "description": "A dry run: nothing is stored."}},
 )
-async def send_one(request: Request, body: SendBody, caller: ReplyCaller, key: Key = None) -> Response:
+async def send_text(request: Request, body: SendBody, caller: ReplyCaller, key: Key = None) -> Response:
     """202 means that the text is stored and will be sent."""
     state = get_state(request.app)
     order = build_order(caller, body, idempotency_key=await build_key(request, ROUTE, key))
@@ -205,7 +205,7 @@ def _build_error(problem: Problem, i: int) -> Error:
 
 
 @router.get("/sms/bulk/{bulk_id}", summary="The progress of a bulk send")
-async def bulk(bulk_id: str, caller: ReadCaller, read: TenantRead) -> Answer[BulkShape]:
+async def get_bulk(bulk_id: str, caller: ReadCaller, read: TenantRead) -> Answer[BulkShape]:
     progress = await messages.get_bulk(read, caller.tenant_id, bulk_id)
     if progress is None:
         raise NotFound
@@ -223,7 +223,7 @@ class Step(Out):
     at: datetime
 
 
-class Try(Out):
+class TextAttempt(Out):
     at: datetime
     outcome: str
     http_status: int | None
@@ -259,16 +259,16 @@ class MessageShape(Out):
     awaits_decision: bool
     """The text goes to no agent before a person has decided whether the lead opted out."""
     history: list[Step]
-    attempts: list[Try]
+    attempts: list[TextAttempt]
 
 
 @router.get("/messages/{message_id}", summary="One text with its status history and attempts")
-async def message(message_id: str, caller: ReadCaller, read: TenantRead) -> Answer[MessageShape]:
+async def get_message(message_id: str, caller: ReadCaller, read: TenantRead) -> Answer[MessageShape]:
     return Answer(data=await _get_message(read, caller, message_id))
 
 
 @router.post("/messages/{message_id}/cancel", summary="Cancel a text that is not sent yet")
-async def cancel(message_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[MessageShape]:
+async def cancel_message(message_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[MessageShape]:
     """Possible while the text is `scheduled` or `queued`."""
     await bulk_commands.cancel_text(tx, caller, message_id)
     return Answer(data=await _get_message(tx, caller, message_id))

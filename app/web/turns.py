@@ -39,7 +39,7 @@ class Reply(Out):
     by: str
 
 
-class Try(Out):
+class HandOver(Out):
     at: datetime
     http_status: int | None
     duration_ms: int | None
@@ -84,7 +84,7 @@ class TurnShape(Out):
     refused: list[dict[str, Any]]
     outcome: OutcomeShape | None
     """What the agent says the conversation came to."""
-    attempts: list[Try]
+    attempts: list[HandOver]
 
 
 class TurnPage(Out):
@@ -113,12 +113,12 @@ def build_shape(turn: TurnRecord, attempts: Sequence[TurnAttempt]) -> TurnShape:
         reply=turn.reply and Reply.model_validate(turn.reply),
         refused=turn.refused,
         outcome=turn.outcome and OutcomeShape.model_validate(turn.outcome),
-        attempts=[Try.model_validate(attempt) for attempt in attempts],
+        attempts=[HandOver.model_validate(attempt) for attempt in attempts],
     )
 
 
 @router.get("/interactions/{interaction_id}/turns", summary="The turns of a thread")
-async def of_thread(
+async def list_turns(
     interaction_id: str, caller: TurnsCaller, read: TenantRead, page_query: PageParams
 ) -> Answer[TurnPage]:
     """Newest first."""
@@ -138,7 +138,7 @@ async def of_thread(
 
 
 @router.get("/turns/{turn_id}", summary="One turn, its attempts and their bytes")
-async def one(turn_id: str, caller: TurnsCaller, read: TenantRead) -> Answer[TurnShape]:
+async def get_turn(turn_id: str, caller: TurnsCaller, read: TenantRead) -> Answer[TurnShape]:
     records, attempts = await turns.list_page(read, caller.tenant_id, None, turn_id, caller.agent_id, None, 1)
     if not records:
         raise NotFound
@@ -158,7 +158,9 @@ class HeldDone(Out):
 
 
 @router.post("/turns/{turn_id}/held", summary="Send, edit or discard a stale reply that was held")
-async def settle_held(turn_id: str, body: HeldBody, caller: ApiCaller, resources: AppResources) -> Answer[HeldDone]:
+async def settle_held_reply(
+    turn_id: str, body: HeldBody, caller: ApiCaller, resources: AppResources
+) -> Answer[HeldDone]:
     """A sent reply keeps the agent as its source, names the person, and counts as a text by hand."""
     async with resources.database.system_tx() as tx:
         if body.action == "discard":
@@ -176,7 +178,7 @@ class ReplayBody(Body):
 
 
 @router.post("/turns/{turn_id}/replay", status_code=201, summary="Hand a turn over once more")
-async def replay(turn_id: str, body: ReplayBody, caller: ApiCaller, resources: AppResources) -> Answer[TurnShape]:
+async def replay_turn(turn_id: str, body: ReplayBody, caller: ApiCaller, resources: AppResources) -> Answer[TurnShape]:
     """The answer is stored beside the live turn; nothing of it is sent."""
     if body.webhook_url:
         require_url(body.webhook_url, "webhookUrl")
