@@ -24,7 +24,7 @@ function expect(isTrue: boolean, words: string): void {
 }
 
 const lead = await ask<"addLead">("POST", "/leads", { firstName: "Tess", phone: process.env.PHONE });
-const text = { leadId: lead.data.leadId, message: "Hi Tess", cancelOnReply: false, dryRun: false };
+const text = { leadId: lead.data.leadId, message: "Hi Tess" };
 
 const forecast = await ask<"sendText">("POST", "/sms/send", { ...text, dryRun: true });
 expect("earliestAt" in forecast.data && forecast.data.segments === 1, "a dry run counts the segments");

@@ -17,7 +17,7 @@ from tests.document.node import FOLDER, NODE, Unreachable, install_tools, run_to
 from tests.makers import Tenant
 from tests.service import Api
 
-COMPILER_OPTIONS = ("--strict", "--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom", "--types", "")
+COMPILER_OPTIONS = ("--strict", "--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom")
 
 
 @pytest.fixture

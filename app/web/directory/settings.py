@@ -32,7 +32,8 @@ Hour = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 
 
 class QuietHoursBody(Body):
-    """Texts may leave from `start` to `end`, in the recipient's time zone."""
+    """Texts may leave from `start` to `end`, in the recipient's time zone: from 08:00 to 21:00
+    if nothing else is said, and only if `enabled`."""
 
     enabled: bool = False
     start: Hour = "08:00"
