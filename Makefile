@@ -31,7 +31,7 @@ test: $(READY)  ## the tests, on real PostgreSQL and Valkey
 	$(TESTS)
 	$(FAULTS)
 
-check: $(READY)  ## format, lint, types, import contracts, dead code, security lint, documents, tests
+check: $(READY)  ## format, lint, types, import contracts, dead code, security lint, documents, described API, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -39,6 +39,7 @@ check: $(READY)  ## format, lint, types, import contracts, dead code, security l
 	$(BIN)/python -m tests.dead_code
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml app migrations
 	$(DOCS)
+	$(BIN)/python -m tests.document
 	$(TESTS)
 	$(FAULTS)
 
@@ -97,13 +98,14 @@ audit: $(READY)  ## known vulnerabilities of what requirements.lock pins
 		echo "audit skipped: $(OSV), which knows the vulnerabilities, cannot be reached from here"; \
 	fi
 
-lock: $(READY)  ## renews requirements.lock from pyproject.toml
+lock: $(READY)  ## renews requirements.lock from pyproject.toml, and Node's tools from tests/document/package.json
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --no-emit-index-url --extra embedded --extra traces --group dev \
 		pyproject.toml -o requirements.lock
+	$(BIN)/python -m tests.document.renew
 
 clean:  ## removes the installation and the caches, not the data
-	rm -rf .venv .docs .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .docs tests/document/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it with PYTHON=…" >&2; exit 1; }

@@ -170,12 +170,12 @@ def build_app(configuration: Settings, resources: Resources | None = None) -> Fa
         # host that the request named, and the client would say key and text again there.
         redirect_slashes=False,
         responses={"default": {"model": Refusal}},  # for its schema; `openapi` says the rest
-        generate_unique_id_function=_build_operation_id,
+        generate_unique_id_function=openapi.build_operation_id,
         # Not the framework's own: it would tell paths, and those hold phones.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.webhooks.include_router(agent_hook.webhooks)
-    app.openapi = partial(openapi.describe_api, app, ROUTERS)  # type: ignore[method-assign]
+    app.openapi = partial(openapi.describe_api, app, ROUTERS, configuration.public_base_url)  # type: ignore[method-assign]
     set_state(app, state)
     problems.install_handlers(app, [route for router in ROUTERS for route in router.routes])
     app.add_exception_handler(dependencies.SignedOut, dependencies.redirect_to_sign_in)
@@ -248,9 +248,3 @@ class Server(uvicorn.Server):
 
     def _stop_serving(self) -> None:
         self.should_exit = True
-
-
-def _build_operation_id(route: Any) -> str:
-    """Operation ids as the routes' own names, the file's in front: unique and readable."""
-    file = route.endpoint.__module__.rpartition(".")[2]
-    return f"{file}-{route.name}".replace("_", "-")

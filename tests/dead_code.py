@@ -35,6 +35,7 @@ KEPT = {
     "has_open_reports": "the fault suite waits for the receipts of the simulated carrier",
     "is_owned": "only tests ask whether a server was adopted",
     "metadata": "SQLAlchemy reads it",
+    "model_parametrized_name": "pydantic calls it",
     "reasons": "the judge tells them to whoever keeps the record of consent",
     "trace": "an argument that context managers get",
     "type_annotation_map": "SQLAlchemy reads it",

@@ -56,7 +56,7 @@ class Said(Out):
     summary="A turn: the lead wrote, and the agent should answer",
     tags=["Turns"],
     response_description="Accepted: answered, declined, handed to a person, or answered later.",
-    operation_id="agent-turn",
+    operation_id="answerTurn",
     responses={"default": {"description": "Not accepted: the turn is handed over again later."}},
 )
 async def turn(

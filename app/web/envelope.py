@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -26,6 +26,12 @@ SURROGATE_ERROR = PydanticCustomError("half", "must be valid Unicode without lon
 LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
+def _drop_defaults(schema: dict[str, Any]) -> None:
+    """What has a default may be left out, but some generators of clients would demand it."""
+    for field in schema.get("properties", {}).values():
+        field.pop("default", None)
+
+
 class Body(BaseModel):
     """Base of request bodies: camelCase, unknown fields refused by name, no type coercion.
 
@@ -41,6 +47,7 @@ class Body(BaseModel):
         strict=True,
         allow_inf_nan=False,
         frozen=True,
+        json_schema_extra=_drop_defaults,
     )
 
     @model_validator(mode="before")
@@ -102,6 +109,12 @@ class Answer(BaseModel, Generic[T]):
 
     success: Literal[True] = True
     data: T
+
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """A name that generators of clients make a readable class of: `LeadShapeAnswer`."""
+        [data] = params
+        return "Or".join(kind.__name__ for kind in get_args(data) or (data,)) + "Answer"
 
 
 class Error(BaseModel):

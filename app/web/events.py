@@ -35,7 +35,7 @@ class EventPage(Out):
 
 
 @router.get("/events", summary="Events in order; waits for the next one if there is none")
-async def listed(
+async def list_events(
     request: Request,
     caller: ReadCaller,
     after: Annotated[str | None, Query(max_length=50, description="`nextCursor` of the answer before.")] = None,

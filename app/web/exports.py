@@ -29,7 +29,10 @@ router = APIRouter(prefix="/api/v1")
 Format = Annotated[Literal["json", "csv"], Query(alias="format")]
 CSV_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
-        "content": {"text/csv": {"schema": {"type": "string", "description": "With `format=csv`: one row per text."}}}
+        "content": {"text/csv": {"schema": {"type": "string", "description": "With `format=csv`: one row per text."}}},
+        "headers": {
+            "Content-Disposition": {"description": "With `format=csv`: the file's name.", "schema": {"type": "string"}}
+        },
     }
 }
 TEXTS_PER_QUERY = 1000
@@ -91,7 +94,9 @@ class LeadExport(Out):
     tags=["Interactions"],
     summary="A thread with all its texts, as JSON or CSV",
 )
-async def thread(interaction_id: str, caller: ReadCaller, read: TenantRead, file_format: Format = "json") -> Any:
+async def export_interaction(
+    interaction_id: str, caller: ReadCaller, read: TenantRead, file_format: Format = "json"
+) -> Any:
     """Includes notes. Leaves out scheduled texts and texts held for quiet hours."""
     found_thread = await find_interaction(read, caller, interaction_id)
     texts = await _get_texts(read, found_thread)
@@ -107,7 +112,7 @@ async def thread(interaction_id: str, caller: ReadCaller, read: TenantRead, file
     tags=["Leads"],
     summary="A lead with its consent and all its threads, as JSON or CSV",
 )
-async def lead(lead_id: str, caller: ReadCaller, read: TenantRead, file_format: Format = "json") -> Any:
+async def export_lead(lead_id: str, caller: ReadCaller, read: TenantRead, file_format: Format = "json") -> Any:
     """Everything stored about the lead. The CSV has the texts of all its threads."""
     current_lead = require_found(await directory.get(read, Lead, caller.tenant_id, lead_id))
     threads = await interactions.list_of_lead(read, caller.tenant_id, lead_id)

@@ -30,12 +30,12 @@ class Ready(Out):
 
 
 @router.get("/health/live", summary="The process answers")
-async def live() -> Answer[Alive]:
+async def check_liveness() -> Answer[Alive]:
     return Answer(data=Alive())
 
 
 @router.get("/health/ready", summary="The process can take work; it can without Redis, too")
-async def ready(request: Request, resources: AppResources) -> Answer[Ready]:
+async def check_readiness(request: Request, resources: AppResources) -> Answer[Ready]:
     if get_state(request.app).is_leaving:
         raise Unavailable("Not ready.", details=["process: is stopping"])
     fault, redis = await asyncio.gather(_find_fault(resources), resources.clock.is_answering())

@@ -56,7 +56,7 @@ async def find_interaction(read: ReadTx, caller: Caller, interaction_id: str) ->
 
 
 @router.get("/interactions/lead/{lead_id}", summary="All threads of a lead")
-async def of_lead(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer[Interactions]:
+async def list_lead_interactions(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer[Interactions]:
     threads = await interactions.list_of_lead(read, caller.tenant_id, lead_id)
     if not threads and not await interactions.has_lead(read, caller.tenant_id, lead_id):
         raise NotFound
@@ -64,7 +64,7 @@ async def of_lead(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer[
 
 
 @router.get("/interactions", summary="Threads, newest activity first")
-async def listed(
+async def list_interactions(
     caller: ReadCaller,
     read: TenantRead,
     page_query: PageParams,
@@ -96,7 +96,7 @@ async def listed(
 
 
 @router.get("/interactions/{interaction_id}", summary="One thread with its transcript")
-async def one(interaction_id: str, caller: TurnsCaller, read: TenantRead) -> Answer[WholeInteraction]:
+async def get_interaction(interaction_id: str, caller: TurnsCaller, read: TenantRead) -> Answer[WholeInteraction]:
     return Answer(data=await build_whole_interaction(read, await find_interaction(read, caller, interaction_id)))
 
 
@@ -105,7 +105,7 @@ Seq = Annotated[int | None, Query(ge=0, le=2**31 - 1)]
 
 
 @router.get("/interactions/{interaction_id}/messages", summary="A transcript in pages")
-async def transcript(
+async def list_thread_messages(
     interaction_id: str,
     caller: TurnsCaller,
     read: TenantRead,
@@ -129,7 +129,7 @@ class InteractionPatch(Body):
 
 
 @router.patch("/interactions/{interaction_id}", summary="Set status or agent mode by hand")
-async def patch(
+async def change_interaction(
     interaction_id: str, body: InteractionPatch, caller: ApiCaller, tx: TenantTx
 ) -> Answer[WholeInteraction]:
     """`dnc` suppresses the phone. Another status lifts a suppression that was set by hand."""
@@ -147,7 +147,7 @@ class Unread(Out):
 
 
 @router.post("/interactions/{interaction_id}/read", summary="Mark texts as read")
-async def mark_read(interaction_id: str, body: ReadMark, caller: ApiCaller, tx: TenantTx) -> Answer[Unread]:
+async def mark_interaction_read(interaction_id: str, body: ReadMark, caller: ApiCaller, tx: TenantTx) -> Answer[Unread]:
     await find_interaction(tx, caller, interaction_id)
     await interactions.mark_read(tx, caller.tenant_id, interaction_id, body.through_seq)
     thread = await find_interaction(tx, caller, interaction_id)

@@ -31,7 +31,7 @@ class Step(Out):
     at: datetime
 
 
-class Try(Out):
+class TextAttempt(Out):
     at: datetime
     outcome: str
     http_status: int | None
@@ -76,11 +76,11 @@ class MessagePage(Out):
 
 class MessageShape(ListedMessage):
     history: list[Step]
-    attempts: list[Try]
+    attempts: list[TextAttempt]
 
 
 @router.get("/messages", summary="Texts of all threads, newest first")
-async def listed(
+async def list_messages(
     caller: ReadCaller,
     read: TenantRead,
     page_query: PageParams,
@@ -112,12 +112,12 @@ async def listed(
 
 
 @router.get("/messages/{message_id}", summary="One text with its status history and attempts")
-async def message(message_id: str, caller: ReadCaller, read: TenantRead) -> Answer[MessageShape]:
+async def get_message(message_id: str, caller: ReadCaller, read: TenantRead) -> Answer[MessageShape]:
     return Answer(data=await _get_message(read, caller, message_id))
 
 
 @router.post("/messages/{message_id}/cancel", summary="Cancel a text that is not sent yet")
-async def cancel(message_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[MessageShape]:
+async def cancel_message(message_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[MessageShape]:
     """Possible while the text is `scheduled` or `queued`."""
     await bulk_commands.cancel_text(tx, caller, message_id)
     return Answer(data=await _get_message(tx, caller, message_id))

@@ -2,9 +2,11 @@
 
 `list_refusals` derives the refusals of an operation from what it takes: a key, a body, an id in
 its path, an Idempotency-Key. `EXTRA_REFUSALS` names those that only the operation itself makes.
-A test checks the whole document, and the fuzzer compares every answer with it.
+A test checks the whole document, and the fuzzer compares every answer with it. `make check` lints
+it, and clients are generated from it (`tests/document/`).
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, get_args
@@ -12,6 +14,7 @@ from typing import Any, get_args
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+from pydantic.alias_generators import to_camel
 from pydantic_core import to_jsonable_python
 
 from app.agents import payload
@@ -41,7 +44,7 @@ TAG_DESCRIPTIONS = {
 """In the order of the document: what is used every day comes first."""
 
 EXTRA_REFUSALS: dict[str, Sequence[type[p.Problem]]] = {
-    "sms-send-one": (
+    "sendText": (
         p.NotFound,
         p.MissingPhoneNumber,
         p.DncBlocked,
@@ -50,27 +53,29 @@ EXTRA_REFUSALS: dict[str, Sequence[type[p.Problem]]] = {
         p.TurnClosed,
         p.TurnCancelled,
     ),
-    "messages-cancel": (p.NotCancellable,),
-    "messages-decide-opt-out": (p.NotHeld, p.SuppressionActive),
-    "interactions-patch": (p.SuppressionActive,),
-    "outcomes-give": (p.DncBlocked, p.NoOpenTurn, p.StaleTurn, p.TurnClosed, p.TurnCancelled),
-    "turns-settle-held": (p.NotHeld, p.DncBlocked, p.MissingPhoneNumber),
-    "leads-add": (p.AlreadyExists,),
-    "leads-remove": (p.InUse,),
-    "dnc-put": (p.SuppressionActive,),
-    "dnc-lift": (p.SuppressionActive,),
-    "consent-lift": (p.SuppressionActive,),
-    "consent-undo": (p.NotFound, p.SuppressionActive),
-    "campaigns-add": (p.AlreadyExists,),
-    "campaigns-remove": (p.InUse,),
-    "provider-accounts-change": (p.InUse,),
-    "provider-accounts-remove": (p.InUse,),
-    "vendor-sync": (p.ProviderError,),
-    "vendor-check": (p.ProviderError,),
-    "phone-numbers-add": (p.AlreadyExists,),
-    "phone-numbers-remove": (p.InUse,),
-    "sms-agents-remove": (p.InUse,),
-    "health-ready": (p.Unavailable,),
+    "cancelMessage": (p.NotCancellable,),
+    "decideOptOut": (p.NotHeld, p.SuppressionActive),
+    "changeInteraction": (p.SuppressionActive,),
+    "giveOutcome": (p.DncBlocked, p.NoOpenTurn, p.StaleTurn, p.TurnClosed, p.TurnCancelled),
+    "settleHeldReply": (p.NotHeld, p.DncBlocked, p.MissingPhoneNumber),
+    "addLead": (p.AlreadyExists,),
+    "removeLead": (p.InUse,),
+    "putDnc": (p.SuppressionActive,),
+    "liftDnc": (p.SuppressionActive,),
+    "liftSuppression": (p.SuppressionActive,),
+    "undoOptOut": (p.NotFound, p.SuppressionActive),
+    "addCampaign": (p.AlreadyExists,),
+    "removeCampaign": (p.InUse,),
+    "changeProviderAccount": (p.InUse,),
+    "removeProviderAccount": (p.InUse,),
+    "syncProviderNumbers": (p.ProviderError,),
+    "checkProviderWebhooks": (p.ProviderError,),
+    "addPhoneNumber": (p.AlreadyExists,),
+    "removePhoneNumber": (p.InUse,),
+    "removeSmsAgent": (p.InUse,),
+    # Without a key or a parameter there is little to refuse: a body that nobody asked for.
+    "checkLiveness": (p.PayloadTooLarge,),
+    "checkReadiness": (p.PayloadTooLarge, p.Unavailable),
 }
 EXAMPLE_DETAILS: dict[type[p.Problem], list[str]] = {
     p.Invalid: ["message: is required", "sendat: is not a known field"],
@@ -83,31 +88,75 @@ EXAMPLE_DETAILS: dict[type[p.Problem], list[str]] = {
 """Example `details` of problems that have some."""
 SAMPLED_AT = datetime(2026, 2, 15, 10, 30, tzinfo=UTC)
 RETRYABLE_PROBLEMS: tuple[type[p.Problem], ...] = (p.RateLimited, p.IdempotencyInProgress)
-RETRY_HEADERS = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}}
+REQUEST_ID, RETRY_AFTER = "X-Request-Id", "Retry-After"
+UNCOUNTED_STATUSES = ("401", "413")
+"""These are answered before the key is known."""
+RATE_HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+HEADERS: dict[str, dict[str, Any]] = {
+    REQUEST_ID: {
+        "description": "The request's id, also in our logs. A request may bring its own: 8 to 64 of `A-Za-z0-9_.-`.",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.-]{8,64}$"},
+    },
+    RETRY_AFTER: {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},
+    "RateLimit-Limit": {
+        "description": "Requests per second of this key. Only keys with a limit get the three.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "RateLimit-Remaining": {
+        "description": "Requests that are allowed at once.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "RateLimit-Reset": {
+        "description": "Seconds until the whole limit is free again.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+}
+"""The headers of answers. The edge and the key's bucket add them, not the routes."""
+LICENSE = {"name": "MIT", "identifier": "MIT"}
+HOOK_SECURITY = {
+    "type": "apiKey",
+    "in": "header",
+    "name": "webhook-signature",
+    "description": "What we sign a turn with: the agent's `signingSecret`, as in Standard Webhooks.",
+}
+PATH_PARAMETER = re.compile(r"{(\w+)}")
 
 
-def describe_api(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
+def describe_api(app: FastAPI, routers: Sequence[APIRouter], public_url: str | None) -> dict[str, Any]:
     """Returns the whole document. It is built once and then served from memory."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title,
             version=app.version,
             description=app.description,
+            contact={"name": "Whoever runs this installation"},
+            license_info=LICENSE,
+            servers=[{"url": public_url.rstrip("/") if public_url else "/"}],
             routes=app.routes,
             webhooks=app.webhooks.routes,
             tags=[{"name": name, "description": about} for name, about in TAG_DESCRIPTIONS.items()],
         )
-        needs = _get_needs(app, routers)
+        document = _name_schemas(document)
+        needs = _get_needs(routers)
         for path, method, operation in list_operations(document["paths"]):
             _complete_operation(path, method, operation, needs.get(operation["operationId"]))
         for _, _, operation in list_operations(document["webhooks"]):
             _complete_webhook(operation)
+        document["paths"] = {_name_in_camel_case(path): item for path, item in document["paths"].items()}
+        document["components"]["headers"] = HEADERS
+        document["components"]["securitySchemes"]["WebhookSignature"] = HOOK_SECURITY
         document["components"]["examples"] = {
             problem.code: {"summary": problem.default, "value": _build_example(problem)}
-            for problem in _list_problems(p.Problem)
+            for problem in _list_used_problems(document["paths"])
         }
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def build_operation_id(route: Any) -> str:
+    """The name of the route's function in camelCase: a verb and its object, as clients call it."""
+    return to_camel(route.name)
 
 
 def list_operations(paths: Mapping[str, Any]) -> Iterator[tuple[str, str, Operation]]:
@@ -121,8 +170,8 @@ def list_refusals(path: str, method: str, operation: Operation) -> set[type[p.Pr
     """Returns all problems that the operation may answer with, except internal errors (500)."""
     problems = set(EXTRA_REFUSALS.get(operation["operationId"], ()))
     parameters = {(parameter["in"], parameter["name"]) for parameter in operation.get("parameters", ())}
-    if operation.get("security"):
-        problems |= {p.Unauthorized, p.Forbidden, p.RateLimited, p.Unavailable}
+    if operation.get("security"):  # unknown query parameters are refused, too
+        problems |= {p.Invalid, p.Unauthorized, p.Forbidden, p.RateLimited, p.Unavailable}
     if parameters or "requestBody" in operation:
         problems.add(p.Invalid)
     if method != "get":
@@ -144,6 +193,8 @@ def _complete_operation(path: str, method: str, operation: Operation, need: Need
     description = operation.get("description")
     operation["description"] = f"{description}\n\n{scope_note}" if description else scope_note
     for parameter in operation.get("parameters", ()):
+        if parameter["in"] == "path":
+            parameter["name"] = to_camel(parameter["name"])
         if parameter["name"] in examples.EXAMPLE_PARAMETERS:
             parameter["example"] = examples.EXAMPLE_PARAMETERS[parameter["name"]]
     if "requestBody" in operation:
@@ -156,11 +207,44 @@ def _complete_operation(path: str, method: str, operation: Operation, need: Need
     )
     for problem in problems:
         _add_refusal(operation["responses"], problem)
+    operation.setdefault("security", [])  # none is needed, as a tool should read it
+    for status, response in operation["responses"].items():
+        is_counted = operation["security"] and status not in UNCOUNTED_STATUSES
+        _add_headers(response, REQUEST_ID, *(RATE_HEADERS if is_counted else ()))
+
+
+def _name_schemas(document: dict[str, Any]) -> dict[str, Any]:
+    """Returns the document with `Answer_LeadShape_` named by its title: generators make classes of the names."""
+    schemas = document["components"]["schemas"]
+    titles = {name: schema["title"] for name, schema in schemas.items() if not name.isalnum()}
+    document["components"]["schemas"] = {titles.get(name, name): schema for name, schema in schemas.items()}
+    references = {f"#/components/schemas/{name}": f"#/components/schemas/{title}" for name, title in titles.items()}
+    renamed: dict[str, Any] = _replace_references(document, references)
+    return renamed
+
+
+def _replace_references(value: Any, references: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _replace_references(part, references) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_replace_references(part, references) for part in value]
+    return references.get(value, value) if isinstance(value, str) else value
+
+
+def _name_in_camel_case(path: str) -> str:
+    """The path with its parameters named as the fields of bodies are."""
+    return PATH_PARAMETER.sub(lambda found: f"{{{to_camel(found[1])}}}", path)
+
+
+def _add_headers(response: dict[str, Any], *names: str) -> None:
+    headers = response.setdefault("headers", {})
+    headers.update({name: {"$ref": f"#/components/headers/{name}"} for name in names})
 
 
 def _complete_webhook(operation: Operation) -> None:
     example = to_jsonable_python(payload.build_sample("org_sample", examples.AGENT, SAMPLED_AT))
     operation["requestBody"]["content"]["application/json"]["example"] = example
+    operation["security"] = [{"WebhookSignature": []}]
 
 
 def _add_refusal(responses: dict[str, Any], problem: type[p.Problem]) -> None:
@@ -172,24 +256,34 @@ def _add_refusal(responses: dict[str, Any], problem: type[p.Problem]) -> None:
     examples_by_code = response["content"]["application/json"]["examples"]
     examples_by_code[problem.code] = {"$ref": f"#/components/examples/{problem.code}"}
     if problem in RETRYABLE_PROBLEMS:
-        response["headers"] = RETRY_HEADERS
+        _add_headers(response, RETRY_AFTER)
 
 
 def _build_example(problem: type[p.Problem]) -> dict[str, Any]:
     return {"success": False, "error": problem(details=EXAMPLE_DETAILS.get(problem, ())).to_body()}
 
 
-def _list_problems(family: type[p.Problem]) -> list[type[p.Problem]]:
+def _list_used_problems(paths: Mapping[str, Any]) -> list[type[p.Problem]]:
+    used_codes = {
+        code
+        for _, _, operation in list_operations(paths)
+        for response in operation["responses"].values()
+        for code in response["content"].get("application/json", {}).get("examples", ())
+    }
+    return [problem for problem in list_problems(p.Problem) if problem.code in used_codes]
+
+
+def list_problems(family: type[p.Problem]) -> list[type[p.Problem]]:
     """Returns the problem classes that have their own code."""
     own_problems = [family] if "code" in vars(family) else []
-    return own_problems + [leaf for kind in family.__subclasses__() for leaf in _list_problems(kind)]
+    return own_problems + [leaf for kind in family.__subclasses__() for leaf in list_problems(kind)]
 
 
-def _get_needs(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Need]:
+def _get_needs(routers: Sequence[APIRouter]) -> dict[str, Need]:
     """Returns what each operation requires of a key's scope, by operation id."""
     needs = {}
     for router in routers:
         for route in router.routes:
             if isinstance(route, APIRoute) and (need := get_need(route)):
-                needs[app.router.generate_unique_id_function(route)] = need
+                needs[build_operation_id(route)] = need
     return needs

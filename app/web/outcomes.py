@@ -62,7 +62,7 @@ class OutcomeBody(Body):
 
 
 @router.post("/turns/{turn_id}/outcome", summary="Say what a conversation came to")
-async def give(
+async def give_outcome(
     request: Request, turn_id: str, body: OutcomeBody, caller: ReplyCaller, resources: AppResources, key: Key = None
 ) -> Answer[TurnShape]:
     """One outcome for each turn; the same one again is answered as the first time. An open turn is

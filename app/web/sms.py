@@ -100,7 +100,7 @@ def build_order(
     summary="Send a text to a lead",
     responses={200: {"model": Answer[DryRun], "description": "A dry run: nothing is stored."}},
 )
-async def send_one(request: Request, body: SendBody, caller: ReplyCaller, key: Key = None) -> Response:
+async def send_text(request: Request, body: SendBody, caller: ReplyCaller, key: Key = None) -> Response:
     """202 means that the text is stored and will be sent."""
     state = get_state(request.app)
     order = build_order(caller, body, idempotency_key=await build_key(request, ROUTE, key))
@@ -203,7 +203,7 @@ def _build_error(problem: Problem, i: int) -> Error:
 
 
 @router.get("/sms/bulk/{bulk_id}", summary="The progress of a bulk send")
-async def bulk(bulk_id: str, caller: ReadCaller, read: TenantRead) -> Answer[BulkShape]:
+async def get_bulk(bulk_id: str, caller: ReadCaller, read: TenantRead) -> Answer[BulkShape]:
     progress = await messages.get_bulk(read, caller.tenant_id, bulk_id)
     if progress is None:
         raise NotFound

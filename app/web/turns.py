@@ -40,7 +40,7 @@ class Reply(Out):
     by: str
 
 
-class Try(Out):
+class HandOver(Out):
     at: datetime
     http_status: int | None
     duration_ms: int | None
@@ -88,7 +88,7 @@ class ListedTurn(Out):
 
 
 class TurnShape(ListedTurn):
-    attempts: list[Try]
+    attempts: list[HandOver]
 
 
 class ListedTurns(Out):
@@ -104,7 +104,7 @@ class TurnPage(Out):
 
 
 def build_shape(turn: TurnRecord, attempts: Sequence[TurnAttempt]) -> TurnShape:
-    return TurnShape(**_list_fields(turn), attempts=[Try.model_validate(attempt) for attempt in attempts])
+    return TurnShape(**_list_fields(turn), attempts=[HandOver.model_validate(attempt) for attempt in attempts])
 
 
 def _list_fields(turn: TurnRecord) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def _list_fields(turn: TurnRecord) -> dict[str, Any]:
 
 
 @router.get("/turns", summary="Turns of all threads, newest first")
-async def listed(
+async def list_turns(
     caller: TurnsCaller,
     read: TenantRead,
     page_query: PageParams,
@@ -163,7 +163,7 @@ async def listed(
 
 
 @router.get("/interactions/{interaction_id}/turns", summary="The turns of a thread")
-async def of_thread(
+async def list_thread_turns(
     interaction_id: str, caller: TurnsCaller, read: TenantRead, page_query: PageParams
 ) -> Answer[TurnPage]:
     """Newest first."""
@@ -183,7 +183,7 @@ async def of_thread(
 
 
 @router.get("/turns/{turn_id}", summary="One turn, its attempts and their bytes")
-async def one(turn_id: str, caller: TurnsCaller, read: TenantRead) -> Answer[TurnShape]:
+async def get_turn(turn_id: str, caller: TurnsCaller, read: TenantRead) -> Answer[TurnShape]:
     records, attempts = await turns.list_page(read, caller.tenant_id, None, turn_id, caller.agent_id, None, 1)
     if not records:
         raise NotFound
@@ -203,7 +203,9 @@ class HeldDone(Out):
 
 
 @router.post("/turns/{turn_id}/held", summary="Send, edit or discard a stale reply that was held")
-async def settle_held(turn_id: str, body: HeldBody, caller: ApiCaller, resources: AppResources) -> Answer[HeldDone]:
+async def settle_held_reply(
+    turn_id: str, body: HeldBody, caller: ApiCaller, resources: AppResources
+) -> Answer[HeldDone]:
     """A sent reply keeps the agent as its source, names the person, and counts as a text by hand."""
     async with resources.database.system_tx() as tx:
         if body.action == "discard":
@@ -221,7 +223,7 @@ class ReplayBody(Body):
 
 
 @router.post("/turns/{turn_id}/replay", status_code=201, summary="Hand a turn over once more")
-async def replay(turn_id: str, body: ReplayBody, caller: ApiCaller, resources: AppResources) -> Answer[TurnShape]:
+async def replay_turn(turn_id: str, body: ReplayBody, caller: ApiCaller, resources: AppResources) -> Answer[TurnShape]:
     """The answer is stored beside the live turn; nothing of it is sent."""
     if body.webhook_url:
         require_url(body.webhook_url, "webhookUrl")

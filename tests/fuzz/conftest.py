@@ -79,17 +79,17 @@ async def target(resources: Resources, fuzzed_url: str) -> AsyncIterator[Target]
         key = await tenant.call("POST", "/api-keys", {"name": "k", "scope": "read"})
         tried = await tenant.call("POST", f"/sms-agents/{agent['smsAgentId']}/test")
         ids = {
-            "lead_id": lead["leadId"],
-            "campaign_id": campaign["campaignId"],
-            "account_id": account["accountId"],
-            "phone_number_id": number["phoneNumberId"],
-            "sms_agent_id": agent["smsAgentId"],
-            "canned_reply_id": canned["cannedReplyId"],
-            "key_id": key["keyId"],
-            "bulk_id": bulk["bulkId"],
-            "message_id": bulk["results"][0]["messageId"],
-            "interaction_id": bulk["results"][0]["interactionId"],
-            "turn_id": tried["turnId"],
+            "leadId": lead["leadId"],
+            "campaignId": campaign["campaignId"],
+            "accountId": account["accountId"],
+            "phoneNumberId": number["phoneNumberId"],
+            "smsAgentId": agent["smsAgentId"],
+            "cannedReplyId": canned["cannedReplyId"],
+            "keyId": key["keyId"],
+            "bulkId": bulk["bulkId"],
+            "messageId": bulk["results"][0]["messageId"],
+            "interactionId": bulk["results"][0]["interactionId"],
+            "turnId": tried["turnId"],
             "phone": lead["phone"],
         }
         yield Target(fuzzed_url, tenant, ids, account, number["phoneNumber"])

@@ -201,13 +201,13 @@ async def test_a_credential_is_no_way_to_write_headers(tenant: Tenant, provider:
 def test_only_exports_answer_what_a_spreadsheet_might_run() -> None:
     """All else is JSON: there is no cell to begin with `=`. Exports have tests of their cells."""
     kinds = {
-        (operation["operationId"].partition("-")[0], kind)
+        (operation["operationId"], kind)
         for item in DOCUMENT["paths"].values()
         for operation in item.values()
         for response in operation["responses"].values()
         for kind in response.get("content", {})
     }
-    assert {name for name, kind in kinds if kind == "text/csv"} == {"exports"}
+    assert {name for name, kind in kinds if kind == "text/csv"} == {"exportInteraction", "exportLead"}
     assert {kind for _, kind in kinds} == {"application/json", "text/csv"}
 
 

@@ -8,8 +8,8 @@ from tests.world import World
 
 ADMINS = ("/api-keys", "/provider-accounts", "/settings")
 """Contract 2: `api` may all but keys, provider accounts, users, settings."""
-AGENTS = {"sms-send-one", "outcomes-give", "turns-of-thread", "turns-one", "interactions-one",
-          "interactions-transcript"}  # fmt: skip
+AGENTS = {"sendText", "giveOutcome", "listTurns", "listThreadTurns", "getTurn", "getInteraction",
+          "listThreadMessages"}  # fmt: skip
 """Contract 2: `agent` only replies to its turns, gives their outcomes, and reads them and their interactions."""
 
 
@@ -70,12 +70,12 @@ async def test_an_agents_key_sees_and_answers_its_own_turns_alone(world: World) 
     sent = await world.send("Hi Jane", agentMode=True)
     await world.text("Hey")
     turn_id = (await world.told(1))["turn"]["turnId"]
-    ids = nobodys() | {"turn_id": turn_id, "interaction_id": sent["interactionId"]}
+    ids = nobodys() | {"turnId": turn_id, "interactionId": sent["interactionId"]}
     own = await world.tenant.with_scope("agent", world.smsagent["smsAgentId"])
     other = await keyed(world.tenant, "agent")
     reply = {"leadId": world.lead["leadId"], "message": "Hello", "turnId": turn_id}
-    bodies = {"sms-send-one": reply, "outcomes-give": {"summary": "She said hey."}}
-    for name in sorted(AGENTS, key=lambda name: name != "sms-send-one"):  # an outcome first would close the turn
+    bodies = {"sendText": reply, "giveOutcome": {"summary": "She said hey."}}
+    for name in sorted(AGENTS, key=lambda name: name != "sendText"):  # an outcome first would close the turn
         body = bodies.get(name)
         assert (await BY_NAME[name].ask(other, ids, body)).status_code == 404, name
         assert (await BY_NAME[name].ask(own, ids, body)).is_success, name

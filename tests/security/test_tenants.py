@@ -13,7 +13,7 @@ from tests.world import World, until
 
 SECRET = "Zanzibar"
 """Stands in every text field of the first tenant's things."""
-UPSERTS = {"leads-put", "campaigns-put"}
+UPSERTS = {"putLead", "putCampaign"}
 """Callers choose these ids, so that two tenants may choose the same."""
 FREE = {"clientId", "offerId", "clientIds", "offerIds"}
 """Names of the caller's own world, that refer to nothing here."""
@@ -50,17 +50,17 @@ async def owned(world: World) -> Owned:
     key = await tenant.call("POST", "/api-keys", {"name": SECRET, "scope": "read"})
     reply = await tenant.call("POST", "/canned-replies", {"title": SECRET, "text": SECRET})
     ids = {
-        "canned_reply_id": reply["cannedReplyId"],
-        "lead_id": lead["leadId"],
-        "campaign_id": world.campaign["campaignId"],
-        "interaction_id": sent["interactionId"],
-        "message_id": sent["messageId"],
-        "bulk_id": bulk["bulkId"],
-        "turn_id": told["turn"]["turnId"],
-        "sms_agent_id": world.smsagent["smsAgentId"],
-        "phone_number_id": world.number["phoneNumberId"],
-        "account_id": world.account["accountId"],
-        "key_id": key["keyId"],
+        "cannedReplyId": reply["cannedReplyId"],
+        "leadId": lead["leadId"],
+        "campaignId": world.campaign["campaignId"],
+        "interactionId": sent["interactionId"],
+        "messageId": sent["messageId"],
+        "bulkId": bulk["bulkId"],
+        "turnId": told["turn"]["turnId"],
+        "smsAgentId": world.smsagent["smsAgentId"],
+        "phoneNumberId": world.number["phoneNumberId"],
+        "accountId": world.account["accountId"],
+        "keyId": key["keyId"],
         "phone": world.phone,
     }
     return Owned(tenant, ids, (SECRET, world.ours, *ids.values()))
@@ -118,13 +118,13 @@ async def test_no_id_in_a_path_opens_another_tenants_thing(
 async def test_the_owner_gets_what_the_stranger_does_not(owned: Owned) -> None:
     """Or the test above would pass with a service that answers 404 to everything."""
     for operation in OPERATIONS:
-        if operation.needs and operation.method == "get" and operation.name != "vendor-check":
+        if operation.needs and operation.method == "get" and operation.name != "checkProviderWebhooks":
             answer = await operation.ask(owned.tenant, owned.ids)
             assert answer.status_code == 200, (operation.name, answer.text)
 
 
 async def test_an_id_that_both_chose_is_two_things(owned: Owned, stranger: Tenant) -> None:
-    for name, body in (("leads-put", {"firstName": "Mine"}), ("campaigns-put", {"name": "Mine"})):
+    for name, body in (("putLead", {"firstName": "Mine"}), ("putCampaign", {"name": "Mine"})):
         before = await BY_NAME[name.replace("put", "get")].ask(owned.tenant, owned.ids)
         made = await BY_NAME[name].ask(stranger, owned.ids, body)
         assert made.status_code == 201
@@ -158,7 +158,7 @@ async def test_no_list_shows_another_tenants_things(owned: Owned, stranger: Tena
 async def test_no_filter_reaches_into_another_tenant(owned: Owned, stranger: Tenant) -> None:
     for query in (
         {"search": SECRET}, {"search": SECRET, "in": "messages"},
-        {"leadId": owned.ids["lead_id"]}, {"campaignIds": owned.ids["campaign_id"]},
+        {"leadId": owned.ids["leadId"]}, {"campaignIds": owned.ids["campaignId"]},
     ):  # fmt: skip
         mine = await owned.tenant.call("GET", "/interactions", params=query)
         assert len(mine["interactions"]) == 1, query
@@ -178,27 +178,27 @@ async def test_a_cursor_of_another_tenants_list_reads_on_in_ones_own(owned: Owne
 # Ids inside bodies.
 
 BASES: dict[str, Data] = {
-    "leads-add": {},
-    "leads-put": {},
-    "leads-change": {},
-    "campaigns-add": {"name": "C"},
-    "campaigns-put": {"name": "C"},
-    "campaigns-change": {},
-    "phone-numbers-add": {"phoneNumber": "+12125550171"},
-    "phone-numbers-change": {},
-    "sms-agents-add": {"name": "A", "webhookUrl": "https://agent.example.com"},
-    "sms-agents-change": {},
-    "api-keys-add": {"name": "K", "scope": "agent"},
-    "sms-send-one": {"leadId": "own", "message": "Hi"},
-    "sms-send-bulk": {"leadId": "own", "message": "Hi"},
+    "addLead": {},
+    "putLead": {},
+    "changeLead": {},
+    "addCampaign": {"name": "C"},
+    "putCampaign": {"name": "C"},
+    "changeCampaign": {},
+    "addPhoneNumber": {"phoneNumber": "+12125550171"},
+    "changePhoneNumber": {},
+    "addSmsAgent": {"name": "A", "webhookUrl": "https://agent.example.com"},
+    "changeSmsAgent": {},
+    "addApiKey": {"name": "K", "scope": "agent"},
+    "sendText": {"leadId": "own", "message": "Hi"},
+    "sendBulk": {"leadId": "own", "message": "Hi"},
 }
-OWN = {("leads-add", "leadId"), ("campaigns-add", "campaignId")}
+OWN = {("addLead", "leadId"), ("addCampaign", "campaignId")}
 """Ids that are given and name nothing yet."""
 IN_PATHS = {
-    "leadId": "lead_id", "campaignId": "campaign_id", "interactionId": "interaction_id",
-    "turnId": "turn_id", "phoneNumberId": "phone_number_id", "smsAgentId": "sms_agent_id",
-    "testSmsAgentId": "sms_agent_id", "providerAccountId": "account_id",
-    "inboundCampaignIds": "campaign_id",
+    "leadId": "leadId", "campaignId": "campaignId", "interactionId": "interactionId",
+    "turnId": "turnId", "phoneNumberId": "phoneNumberId", "smsAgentId": "smsAgentId",
+    "testSmsAgentId": "smsAgentId", "providerAccountId": "accountId",
+    "inboundCampaignIds": "campaignId",
 }  # fmt: skip
 
 
@@ -212,7 +212,7 @@ def references() -> list[tuple[str, str]]:
             schema = operation["requestBody"]["content"]["application/json"]["schema"]
             if "properties" not in schema:
                 schema = DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-            if operation["operationId"] == "sms-send-bulk":
+            if operation["operationId"] == "sendBulk":
                 schema = schema["properties"]["messages"]["items"]
             found += [
                 (operation["operationId"], field)
@@ -228,15 +228,13 @@ def test_the_walk_finds_the_references_of_every_body() -> None:
 
 
 async def _referring(operation: Operation, asker: Tenant, body: Data) -> tuple[int, Any]:
-    own = {"lead_id": "own"}
+    own = {"leadId": "own"}
     for path, name, plural in (
-        ("/campaigns", "campaign_id", "campaigns"), ("/sms-agents", "sms_agent_id", "smsAgents"),
-        ("/phone-numbers", "phone_number_id", "phoneNumbers"),
+        ("/campaigns", "campaignId", "campaigns"), ("/sms-agents", "smsAgentId", "smsAgents"),
+        ("/phone-numbers", "phoneNumberId", "phoneNumbers"),
     ):  # fmt: skip
-        field = {"campaign_id": "campaignId", "sms_agent_id": "smsAgentId",
-                 "phone_number_id": "phoneNumberId"}[name]  # fmt: skip
-        own[name] = (await asker.call("GET", path))[plural][0][field]
-    bulk = operation.name == "sms-send-bulk"
+        own[name] = (await asker.call("GET", path))[plural][0][name]
+    bulk = operation.name == "sendBulk"
     answer = await operation.ask(asker, own, {"messages": [body]} if bulk else body)
     if bulk:
         [result] = answer.json()["data"]["results"]
@@ -252,7 +250,7 @@ async def test_no_id_in_a_body_opens_another_tenants_thing(owned: Owned, strange
         if field.endswith("Ids"):
             given, unknown = [given], [unknown]
         base = BASES[name]
-        if (name, field) == ("sms-send-one", "turnId"):
+        if (name, field) == ("sendText", "turnId"):
             base = base | {"source": "sms_agent"}
         foreign = await _referring(BY_NAME[name], stranger, base | {field: given})
         missing = await _referring(BY_NAME[name], stranger, base | {field: unknown})
@@ -266,7 +264,7 @@ async def test_what_is_said_to_one_tenants_number_stays_there(owned: Owned, stra
     await world.text(f"{SECRET} again")
 
     async def heard() -> bool:
-        return SECRET in str(await world.thread(owned.ids["interaction_id"]))
+        return SECRET in str(await world.thread(owned.ids["interactionId"]))
 
     await until(heard)
     assert (await stranger.call("GET", "/interactions/lead/twin"))["interactions"] == []

@@ -34,7 +34,7 @@ class Operation:
 
     async def ask(self, asker: Tenant, ids: Mapping[str, str], body: Any = None) -> httpx.Response:
         """The answer to the example's body, or to another one."""
-        more: dict[str, Any] = SHORT if self.name == "events-listed" else {}
+        more: dict[str, Any] = SHORT if self.name == "listEvents" else {}
         given = self.body if body is None else body
         return await asker.ask(self.method.upper(), self.path.format_map(ids), given, **more)
 

@@ -62,7 +62,9 @@ class Keys(Out):
 
 
 @router.post("", status_code=201, summary="Add a key; the answer shows it once")
-async def add(body: NewKey, caller: AdminCaller, tx: TenantTx, idempotency: Idempotent) -> Answer[KeyWithSecret]:
+async def add_api_key(
+    body: NewKey, caller: AdminCaller, tx: TenantTx, idempotency: Idempotent
+) -> Answer[KeyWithSecret]:
     new_key = keys.make()
     api_key = await commands.add(
         tx,
@@ -79,23 +81,23 @@ async def add(body: NewKey, caller: AdminCaller, tx: TenantTx, idempotency: Idem
 
 
 @router.get("", summary="Active keys, newest first")
-async def listed(caller: AdminCaller, read: TenantRead, page_query: PageParams) -> Answer[Keys]:
+async def list_api_keys(caller: AdminCaller, read: TenantRead, page_query: PageParams) -> Answer[Keys]:
     return await list_rows(read, caller, page_query, ApiKey, Keys, KeyShape.of, NOT_REVOKED)
 
 
 @router.get("/{key_id}", summary="One key")
-async def get(key_id: str, caller: AdminCaller, read: TenantRead) -> Answer[KeyShape]:
+async def get_api_key(key_id: str, caller: AdminCaller, read: TenantRead) -> Answer[KeyShape]:
     api_key = require_found(await directory.get(read, ApiKey, caller.tenant_id, key_id, NOT_REVOKED))
     return Answer(data=KeyShape.of(api_key))
 
 
 @router.patch("/{key_id}", summary="Change name or limit; null removes the limit")
-async def change(key_id: str, body: KeyChange, caller: AdminCaller, tx: TenantTx) -> Answer[KeyShape]:
+async def change_api_key(key_id: str, body: KeyChange, caller: AdminCaller, tx: TenantTx) -> Answer[KeyShape]:
     return Answer(data=KeyShape.of(await commands.change(tx, caller, key_id, body.get_named_fields())))
 
 
 @router.delete("/{key_id}", summary="Revoke a key; it stops working within five seconds")
-async def revoke(key_id: str, caller: AdminCaller, tx: TenantTx, key_cache: AppKeyCache) -> Answer[Deleted]:
+async def revoke_api_key(key_id: str, caller: AdminCaller, tx: TenantTx, key_cache: AppKeyCache) -> Answer[Deleted]:
     await commands.revoke(tx, caller, key_id)
     key_cache.forget(key_id)
     return Answer(data=Deleted())

@@ -68,18 +68,20 @@ class Campaigns(Out):
 
 
 @router.post("", status_code=201, summary="Add a campaign")
-async def add(body: NewCampaign, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent) -> Answer[CampaignShape]:
+async def add_campaign(
+    body: NewCampaign, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent
+) -> Answer[CampaignShape]:
     campaign = await commands.add(tx, caller, body.get_named_fields())
     return await idempotency.store_answer(Answer(data=CampaignShape.of(campaign)))
 
 
 @router.get("", summary="Campaigns, newest ids first")
-async def listed(caller: ReadCaller, read: TenantRead, page_query: PageParams) -> Answer[Campaigns]:
+async def list_campaigns(caller: ReadCaller, read: TenantRead, page_query: PageParams) -> Answer[Campaigns]:
     return await list_rows(read, caller, page_query, Campaign, Campaigns, CampaignShape.of)
 
 
 @router.get("/{campaign_id}", summary="One campaign")
-async def get(campaign_id: str, caller: ReadCaller, read: TenantRead) -> Answer[CampaignShape]:
+async def get_campaign(campaign_id: str, caller: ReadCaller, read: TenantRead) -> Answer[CampaignShape]:
     campaign = require_found(await directory.get(read, Campaign, caller.tenant_id, campaign_id))
     return Answer(data=CampaignShape.of(campaign))
 
@@ -89,7 +91,7 @@ async def get(campaign_id: str, caller: ReadCaller, read: TenantRead) -> Answer[
     summary="Add or replace a campaign; 201 when it is new",
     responses={201: {"model": Answer[CampaignShape], "description": "The campaign is new."}},
 )
-async def put(
+async def put_campaign(
     campaign_id: OwnId, body: CampaignBody, caller: ApiCaller, tx: TenantTx, response: Response
 ) -> Answer[CampaignShape]:
     campaign, is_new = await commands.add_or_replace(tx, caller, campaign_id, body.get_named_fields())
@@ -98,12 +100,14 @@ async def put(
 
 
 @router.patch("/{campaign_id}", summary="Change the given fields; null clears a field")
-async def change(campaign_id: str, body: CampaignChange, caller: ApiCaller, tx: TenantTx) -> Answer[CampaignShape]:
+async def change_campaign(
+    campaign_id: str, body: CampaignChange, caller: ApiCaller, tx: TenantTx
+) -> Answer[CampaignShape]:
     campaign = await commands.change(tx, caller, campaign_id, body.get_named_fields())
     return Answer(data=CampaignShape.of(campaign))
 
 
 @router.delete("/{campaign_id}", summary="Remove a campaign that is not in use")
-async def remove(campaign_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Deleted]:
+async def remove_campaign(campaign_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Deleted]:
     await commands.remove(tx, caller, campaign_id)
     return Answer(data=Deleted())

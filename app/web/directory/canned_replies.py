@@ -42,29 +42,33 @@ class Replies(Out):
 
 
 @router.post("", status_code=201, summary="Add a canned reply")
-async def add(body: NewReply, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent) -> Answer[ReplyShape]:
+async def add_canned_reply(
+    body: NewReply, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent
+) -> Answer[ReplyShape]:
     reply = await commands.add(tx, caller, body.get_named_fields())
     return await idempotency.store_answer(Answer(data=ReplyShape.of(reply)))
 
 
 @router.get("", summary="Canned replies, newest first")
-async def listed(caller: ReadCaller, read: TenantRead, page_query: PageParams) -> Answer[Replies]:
+async def list_canned_replies(caller: ReadCaller, read: TenantRead, page_query: PageParams) -> Answer[Replies]:
     return await list_rows(read, caller, page_query, CannedReply, Replies, ReplyShape.of)
 
 
 @router.get("/{canned_reply_id}", summary="One canned reply")
-async def get(canned_reply_id: str, caller: ReadCaller, read: TenantRead) -> Answer[ReplyShape]:
+async def get_canned_reply(canned_reply_id: str, caller: ReadCaller, read: TenantRead) -> Answer[ReplyShape]:
     reply = require_found(await directory.get(read, CannedReply, caller.tenant_id, canned_reply_id))
     return Answer(data=ReplyShape.of(reply))
 
 
 @router.patch("/{canned_reply_id}", summary="Change the given fields")
-async def change(canned_reply_id: str, body: ReplyChange, caller: ApiCaller, tx: TenantTx) -> Answer[ReplyShape]:
+async def change_canned_reply(
+    canned_reply_id: str, body: ReplyChange, caller: ApiCaller, tx: TenantTx
+) -> Answer[ReplyShape]:
     reply = await commands.change(tx, caller, canned_reply_id, body.get_named_fields())
     return Answer(data=ReplyShape.of(reply))
 
 
 @router.delete("/{canned_reply_id}", summary="Remove a canned reply")
-async def remove(canned_reply_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Deleted]:
+async def remove_canned_reply(canned_reply_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Deleted]:
     await commands.remove(tx, caller, canned_reply_id)
     return Answer(data=Deleted())

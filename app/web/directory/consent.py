@@ -47,7 +47,7 @@ def build_answer(record: commands.Consent) -> Answer[ConsentShape]:
 
 
 @router.get("/consent/{phone}", summary="Whether a phone may be texted, and its consent record")
-async def get(phone: str, caller: ReadCaller, read: TenantRead) -> Answer[ConsentShape]:
+async def get_consent(phone: str, caller: ReadCaller, read: TenantRead) -> Answer[ConsentShape]:
     """An unknown phone has no causes and no events."""
     stored_phone = await read_phone(read, caller.tenant_id, phone)
     return build_answer(await commands.get_consent(read, caller.tenant_id, stored_phone))
@@ -64,7 +64,9 @@ class Suppressed(Out):
 
 
 @router.post("/suppressions", status_code=201, summary="Suppress phones that opted out elsewhere")
-async def suppress(body: Suppress, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent) -> Answer[Suppressed]:
+async def suppress_phones(
+    body: Suppress, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent
+) -> Answer[Suppressed]:
     """Suppresses all phones, or none if one of them is not a phone number. Also short codes, and
     whatever else has texted you, can be suppressed."""
     phones = await dnc.normalize_phones(tx, caller, body.phones)
@@ -73,7 +75,7 @@ async def suppress(body: Suppress, caller: ApiCaller, tx: TenantTx, idempotency:
 
 
 @router.delete("/suppressions/{phone}", summary="Lift a suppression that was set by hand")
-async def lift(phone: str, caller: ApiCaller, tx: TenantTx, reason: Reason = None) -> Answer[ConsentShape]:
+async def lift_suppression(phone: str, caller: ApiCaller, tx: TenantTx, reason: Reason = None) -> Answer[ConsentShape]:
     """If the lead opted out, only the lead can opt in again."""
     stored_phone = await read_phone(tx, caller.tenant_id, phone, "phones[0]")
     await dnc.release(tx, caller, [stored_phone], reason)
@@ -85,7 +87,7 @@ class Undo(Body):
 
 
 @router.post("/suppressions/{phone}/undo", summary="Undo an opt-out that was a mistake")
-async def undo(phone: str, body: Undo, caller: ApiCaller, tx: TenantTx) -> Answer[ConsentShape]:
+async def undo_opt_out(phone: str, body: Undo, caller: ApiCaller, tx: TenantTx) -> Answer[ConsentShape]:
     """Only for an opt-out that a sentence was taken for, or that a person decided: never for a word such as
     STOP, or for what a carrier said."""
     stored_phone = await read_phone(tx, caller.tenant_id, phone)

@@ -32,17 +32,17 @@ def build_answer(state: commands.Dnc) -> Answer[DncShape]:
 
 
 @router.get("", summary="The channels by which the lead must not be contacted")
-async def get(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer[DncShape]:
+async def get_dnc(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer[DncShape]:
     return build_answer(await commands.get_dnc(read, caller.tenant_id, lead_id))
 
 
 @router.put("", summary="Set the channels; with sms the phone is suppressed, without it released")
-async def put(lead_id: str, body: DncBody, caller: ApiCaller, tx: TenantTx) -> Answer[DncShape]:
+async def put_dnc(lead_id: str, body: DncBody, caller: ApiCaller, tx: TenantTx) -> Answer[DncShape]:
     return build_answer(await commands.set_channels(tx, caller, lead_id, body.channels, body.reason))
 
 
 @router.delete("", summary="Clear all channels; an opt-out by the lead stays")
-async def lift(
+async def lift_dnc(
     lead_id: str, caller: ApiCaller, tx: TenantTx, reason: Annotated[str | None, Query(max_length=500)] = None
 ) -> Answer[DncShape]:
     return build_answer(await commands.set_channels(tx, caller, lead_id, [], reason))

@@ -88,13 +88,13 @@ async def build_shape(read: ReadTx, lead: Lead) -> LeadShape:
 
 
 @router.post("", status_code=201, summary="Add a lead")
-async def add(body: NewLead, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent) -> Answer[LeadShape]:
+async def add_lead(body: NewLead, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent) -> Answer[LeadShape]:
     lead = await commands.add(tx, caller, body.get_named_fields())
     return await idempotency.store_answer(Answer(data=await build_shape(tx, lead)))
 
 
 @router.get("", summary="Leads, newest ids first")
-async def listed(
+async def list_leads(
     caller: ReadCaller,
     read: TenantRead,
     page_query: PageParams,
@@ -126,7 +126,7 @@ async def listed(
 
 
 @router.get("/{lead_id}", summary="One lead")
-async def get(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer[LeadShape]:
+async def get_lead(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer[LeadShape]:
     lead = require_found(await directory.get(read, Lead, caller.tenant_id, lead_id))
     return Answer(data=await build_shape(read, lead))
 
@@ -136,14 +136,16 @@ async def get(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer[Lead
     summary="Add or replace a lead; 201 when it is new",
     responses={201: {"model": Answer[LeadShape], "description": "The lead is new."}},
 )
-async def put(lead_id: OwnId, body: LeadBody, caller: ApiCaller, tx: TenantTx, response: Response) -> Answer[LeadShape]:
+async def put_lead(
+    lead_id: OwnId, body: LeadBody, caller: ApiCaller, tx: TenantTx, response: Response
+) -> Answer[LeadShape]:
     lead, is_new = await commands.add_or_replace(tx, caller, lead_id, body.get_named_fields())
     response.status_code = 201 if is_new else 200
     return Answer(data=await build_shape(tx, lead))
 
 
 @router.patch("/{lead_id}", summary="Change the given fields; null clears a field")
-async def change(lead_id: str, body: LeadBody, caller: ApiCaller, tx: TenantTx) -> Answer[LeadShape]:
+async def change_lead(lead_id: str, body: LeadBody, caller: ApiCaller, tx: TenantTx) -> Answer[LeadShape]:
     lead = await commands.change(tx, caller, lead_id, body.get_named_fields())
     return Answer(data=await build_shape(tx, lead))
 
@@ -155,7 +157,7 @@ class Erased(Out):
 
 
 @router.post("/{lead_id}/erase", summary="Erase a lead and all its conversations")
-async def erased(lead_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Erased]:
+async def erase_lead(lead_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Erased]:
     """Deletes the lead with its threads, texts, turns and attempts for good. Its phone is erased,
     too, unless another lead has the same one. A suppressed phone stays suppressed; only a keyed
     hash of it is stored."""
@@ -163,6 +165,6 @@ async def erased(lead_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Erased
 
 
 @router.delete("/{lead_id}", summary="Remove a lead that has no interactions")
-async def remove(lead_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Deleted]:
+async def remove_lead(lead_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Deleted]:
     await commands.remove(tx, caller, lead_id)
     return Answer(data=Deleted())

@@ -57,40 +57,44 @@ class Numbers(Out):
 
 
 @router.post("", status_code=201, summary="Add a number")
-async def add(body: NewNumber, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent) -> Answer[NumberShape]:
+async def add_phone_number(
+    body: NewNumber, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent
+) -> Answer[NumberShape]:
     number = await commands.add(tx, caller, body.get_named_fields())
     return await idempotency.store_answer(Answer(data=NumberShape.of(number)))
 
 
 @router.get("", summary="Numbers, newest first")
-async def listed(caller: ReadCaller, read: TenantRead, page_query: PageParams) -> Answer[Numbers]:
+async def list_phone_numbers(caller: ReadCaller, read: TenantRead, page_query: PageParams) -> Answer[Numbers]:
     return await list_rows(read, caller, page_query, PhoneNumber, Numbers, NumberShape.of)
 
 
 @router.get("/{phone_number_id}", summary="One number")
-async def get(phone_number_id: str, caller: ReadCaller, read: TenantRead) -> Answer[NumberShape]:
+async def get_phone_number(phone_number_id: str, caller: ReadCaller, read: TenantRead) -> Answer[NumberShape]:
     number = require_found(await directory.get(read, PhoneNumber, caller.tenant_id, phone_number_id))
     return Answer(data=NumberShape.of(number))
 
 
 @router.patch("/{phone_number_id}", summary="Change the given fields; null clears a field")
-async def change(phone_number_id: str, body: NumberChange, caller: ApiCaller, tx: TenantTx) -> Answer[NumberShape]:
+async def change_phone_number(
+    phone_number_id: str, body: NumberChange, caller: ApiCaller, tx: TenantTx
+) -> Answer[NumberShape]:
     number = await commands.change(tx, caller, phone_number_id, body.get_named_fields())
     return Answer(data=NumberShape.of(number))
 
 
 @router.post("/{phone_number_id}/pause", summary="Pause: no text leaves from the number")
-async def pause(phone_number_id: str, body: Pause, caller: ApiCaller, tx: TenantTx) -> Answer[NumberShape]:
+async def pause_phone_number(phone_number_id: str, body: Pause, caller: ApiCaller, tx: TenantTx) -> Answer[NumberShape]:
     number = await brakes.pause(tx, caller, PhoneNumber, phone_number_id, body.reason)
     return Answer(data=NumberShape.of(number))
 
 
 @router.post("/{phone_number_id}/resume", summary="Resume: queued texts leave again")
-async def resume(phone_number_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[NumberShape]:
+async def resume_phone_number(phone_number_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[NumberShape]:
     return Answer(data=NumberShape.of(await brakes.resume(tx, caller, PhoneNumber, phone_number_id)))
 
 
 @router.delete("/{phone_number_id}", summary="Remove a number that is not in use")
-async def remove(phone_number_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Deleted]:
+async def remove_phone_number(phone_number_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Deleted]:
     await commands.remove(tx, caller, phone_number_id)
     return Answer(data=Deleted())

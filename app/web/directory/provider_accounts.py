@@ -134,7 +134,7 @@ def require_real(provider: str, resources: Resources) -> None:
 
 
 @router.post("", status_code=201, summary="Add an account")
-async def add(
+async def add_provider_account(
     body: NewAccount, caller: AdminCaller, tx: TenantTx, resources: AppResources, idempotency: Idempotent
 ) -> Answer[AccountShape]:
     require_real(body.provider, resources)
@@ -144,7 +144,7 @@ async def add(
 
 
 @router.get("", summary="Accounts, newest first")
-async def listed(
+async def list_provider_accounts(
     caller: AdminCaller, read: TenantRead, resources: AppResources, page_query: PageParams
 ) -> Answer[Accounts]:
     return await list_rows(
@@ -153,13 +153,15 @@ async def listed(
 
 
 @router.get("/{account_id}", summary="One account")
-async def get(account_id: str, caller: AdminCaller, read: TenantRead, resources: AppResources) -> Answer[AccountShape]:
+async def get_provider_account(
+    account_id: str, caller: AdminCaller, read: TenantRead, resources: AppResources
+) -> Answer[AccountShape]:
     account = require_found(await directory.get(read, ProviderAccount, caller.tenant_id, account_id))
     return Answer(data=build_shape(account, resources))
 
 
 @router.patch("/{account_id}", summary="Change the given fields; null clears a field")
-async def change(
+async def change_provider_account(
     account_id: str, body: AccountChange, caller: AdminCaller, tx: TenantTx, resources: AppResources
 ) -> Answer[AccountShape]:
     current = require_found(await directory.get(tx, ProviderAccount, caller.tenant_id, account_id))
@@ -168,6 +170,6 @@ async def change(
 
 
 @router.delete("/{account_id}", summary="Remove an account without numbers")
-async def remove(account_id: str, caller: AdminCaller, tx: TenantTx) -> Answer[Deleted]:
+async def remove_provider_account(account_id: str, caller: AdminCaller, tx: TenantTx) -> Answer[Deleted]:
     await commands.remove(tx, caller, account_id)
     return Answer(data=Deleted())

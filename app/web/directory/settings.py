@@ -32,7 +32,8 @@ Hour = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 
 
 class QuietHoursBody(Body):
-    """Texts may leave from `start` to `end`, in the recipient's time zone."""
+    """Texts may leave from `start` to `end`, in the recipient's time zone: from 08:00 to 21:00
+    if nothing else is said, and only if `enabled`."""
 
     enabled: bool = False
     start: Hour = "08:00"
@@ -87,20 +88,20 @@ def build_answer(tenant: Tenant) -> Answer[SettingsShape]:
 
 
 @router.get("", summary="The tenant's settings")
-async def get(caller: AdminCaller, read: TenantRead) -> Answer[SettingsShape]:
+async def get_settings(caller: AdminCaller, read: TenantRead) -> Answer[SettingsShape]:
     return build_answer(require_found(await tenants.get(read, caller.tenant_id)))
 
 
 @router.patch("", summary="Change the given fields; null clears a field")
-async def change(body: SettingsChange, caller: AdminCaller, tx: TenantTx) -> Answer[SettingsShape]:
+async def change_settings(body: SettingsChange, caller: AdminCaller, tx: TenantTx) -> Answer[SettingsShape]:
     return build_answer(await commands.change(tx, caller, body.get_columns()))
 
 
 @router.post("/pause", summary="Pause: no text of the tenant leaves until it is resumed")
-async def pause(body: Pause, caller: AdminCaller, tx: TenantTx) -> Answer[SettingsShape]:
+async def pause_tenant(body: Pause, caller: AdminCaller, tx: TenantTx) -> Answer[SettingsShape]:
     return build_answer(await brakes.pause(tx, caller, Tenant, caller.tenant_id, body.reason))
 
 
 @router.post("/resume", summary="Resume: queued texts leave again")
-async def resume(caller: AdminCaller, tx: TenantTx) -> Answer[SettingsShape]:
+async def resume_tenant(caller: AdminCaller, tx: TenantTx) -> Answer[SettingsShape]:
     return build_answer(await brakes.resume(tx, caller, Tenant, caller.tenant_id))

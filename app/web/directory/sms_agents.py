@@ -119,7 +119,7 @@ def make_signing_secret() -> str:
 
 
 @router.post("", status_code=201, summary="Add an agent; the answer shows its signing secret once")
-async def add(
+async def add_sms_agent(
     body: NewAgent, caller: ApiCaller, tx: TenantTx, resources: AppResources, idempotency: Idempotent
 ) -> Answer[AgentWithSecret]:
     secret = make_signing_secret()
@@ -128,23 +128,23 @@ async def add(
 
 
 @router.get("", summary="Agents, newest first")
-async def listed(caller: ReadCaller, read: TenantRead, page_query: PageParams) -> Answer[Agents]:
+async def list_sms_agents(caller: ReadCaller, read: TenantRead, page_query: PageParams) -> Answer[Agents]:
     return await list_rows(read, caller, page_query, SmsAgent, Agents, build_shape)
 
 
 @router.get("/{sms_agent_id}", summary="One agent")
-async def get(sms_agent_id: str, caller: ReadCaller, read: TenantRead) -> Answer[AgentShape]:
+async def get_sms_agent(sms_agent_id: str, caller: ReadCaller, read: TenantRead) -> Answer[AgentShape]:
     agent = require_found(await directory.get(read, SmsAgent, caller.tenant_id, sms_agent_id))
     return Answer(data=build_shape(agent))
 
 
 @router.patch("/{sms_agent_id}", summary="Change the given fields; null clears a field")
-async def change(sms_agent_id: str, body: AgentChange, caller: ApiCaller, tx: TenantTx) -> Answer[AgentShape]:
+async def change_sms_agent(sms_agent_id: str, body: AgentChange, caller: ApiCaller, tx: TenantTx) -> Answer[AgentShape]:
     return Answer(data=build_shape(await commands.change(tx, caller, sms_agent_id, body.get_named_fields())))
 
 
 @router.post("/{sms_agent_id}/rotate-secret", summary="Make a new secret; the old one signs for one more day")
-async def rotate(
+async def rotate_signing_secret(
     sms_agent_id: str, caller: ApiCaller, tx: TenantTx, resources: AppResources, idempotency: Idempotent
 ) -> Answer[AgentWithSecret]:
     secret = make_signing_secret()
@@ -155,17 +155,17 @@ async def rotate(
 
 
 @router.post("/{sms_agent_id}/pause", summary="Pause: no text of the agent leaves")
-async def pause(sms_agent_id: str, body: Pause, caller: ApiCaller, tx: TenantTx) -> Answer[AgentShape]:
+async def pause_sms_agent(sms_agent_id: str, body: Pause, caller: ApiCaller, tx: TenantTx) -> Answer[AgentShape]:
     return Answer(data=build_shape(await brakes.pause(tx, caller, SmsAgent, sms_agent_id, body.reason)))
 
 
 @router.post("/{sms_agent_id}/resume", summary="Resume: queued texts leave again")
-async def resume(sms_agent_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[AgentShape]:
+async def resume_sms_agent(sms_agent_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[AgentShape]:
     return Answer(data=build_shape(await brakes.resume(tx, caller, SmsAgent, sms_agent_id)))
 
 
 @router.post("/{sms_agent_id}/test", status_code=201, summary="Send the agent a sample turn")
-async def test(sms_agent_id: str, caller: ApiCaller, resources: AppResources) -> Answer[TurnShape]:
+async def test_sms_agent(sms_agent_id: str, caller: ApiCaller, resources: AppResources) -> Answer[TurnShape]:
     """The answer is recorded; no text is sent."""
     return Answer(data=await test_agent(resources, caller.tenant_id, sms_agent_id))
 
@@ -198,7 +198,7 @@ class Report(Out):
 
 
 @router.get("/{sms_agent_id}/shadow-report", summary="Live answers and shadow answers side by side")
-async def report(sms_agent_id: str, caller: ReadCaller, read: TenantRead) -> Answer[Report]:
+async def compare_shadow_turns(sms_agent_id: str, caller: ReadCaller, read: TenantRead) -> Answer[Report]:
     """The newest 100 turns, and how many ended in each state."""
     require_found(await directory.get(read, SmsAgent, caller.tenant_id, sms_agent_id))
     return Answer(data=await get_shadow_report(read, caller.tenant_id, sms_agent_id))
@@ -238,6 +238,6 @@ async def get_shadow_report(read: ReadTx, tenant_id: str, agent_id: str) -> Repo
 
 
 @router.delete("/{sms_agent_id}", summary="Remove an agent that is not in use")
-async def remove(sms_agent_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Deleted]:
+async def remove_sms_agent(sms_agent_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Deleted]:
     await commands.remove(tx, caller, sms_agent_id)
     return Answer(data=Deleted())

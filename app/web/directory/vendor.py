@@ -33,7 +33,7 @@ class Check(Out):
 
 
 @router.post("/{account_id}/sync-numbers", summary="Take over the numbers the vendor lists")
-async def sync(
+async def sync_provider_numbers(
     account_id: str,
     caller: AdminCaller,
     resources: AppResources,
@@ -54,7 +54,7 @@ async def sync_numbers(resources: Resources, caller: Caller, account_id: str, fo
 
 
 @router.get("/{account_id}/webhook-check", summary="Does the vendor post our texts to us?")
-async def check(account_id: str, caller: AdminCaller, resources: AppResources) -> Answer[Check]:
+async def check_provider_webhooks(account_id: str, caller: AdminCaller, resources: AppResources) -> Answer[Check]:
     return Answer(data=await check_webhooks(resources, caller.tenant_id, account_id))
 
 
