@@ -1,15 +1,17 @@
 """Leads."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationError
 
 from app.commands import erase
 from app.commands import leads as commands
-from app.commands.directory import require_found
+from app.commands.directory import Fields, require_found
+from app.domain.problems import Invalid, Problem
 from app.store import directory, leads
 from app.store.engine import ReadTx
 from app.store.schema import Lead
@@ -29,6 +31,7 @@ from app.web.filters import (
 )
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams, page_of
+from app.web.problems import list_error_details
 from app.web.shapes import show_fields_of
 
 router = APIRouter(prefix="/api/v1/leads", tags=["Leads"])
@@ -68,6 +71,14 @@ class LeadBody(Body):
 
 class NewLead(LeadBody):
     lead_id: OwnId | None = None
+
+
+def parse_row(row: Mapping[str, str]) -> Fields | Problem:
+    """The fields of a row of a file, or what the API would refuse in them."""
+    try:
+        return NewLead.model_validate(row).get_named_fields()
+    except ValidationError as error:
+        return Invalid(details=list_error_details(list(error.errors())))
 
 
 class AnsweredShape(Out):
