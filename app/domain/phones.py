@@ -163,6 +163,13 @@ def from_carrier(raw_phone: str) -> str:
     return f"+{digits}"
 
 
+def list_forms(phone: str) -> list[str]:
+    """The phone as it is stored, and as it may have been stored before: erased phones are known only by
+    the hash of the form that they had."""
+    has_old_form = phone.startswith(f"+{MEXICO}") and len(phone) == len(f"+{MEXICO}") + 10
+    return [phone, f"+{MEXICO}1{phone[3:]}"] if has_old_form else [phone]
+
+
 def keep_as_brought(raw_phone: str) -> str:
     """How the phone would be stored if a carrier had brought exactly these characters: a caller's letters
     behind a number are not left out, since the number without them may be a stranger's."""
