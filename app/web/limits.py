@@ -168,7 +168,7 @@ def _is_upload(scope: Scope) -> bool:
 
 
 def _limit_body(receive: Receive, limit: int) -> Receive:
-    """Passes the body on. Raises `PayloadTooLarge`; `Invalid` if it takes too long."""
+    """Passes the body on. Raises `PayloadTooLarge`; `Invalid` if it takes too long, or breaks off."""
     deadline = asyncio.get_running_loop().time() + UPLOAD_SECONDS
     size, is_complete = 0, False
 
@@ -181,6 +181,8 @@ def _limit_body(receive: Receive, limit: int) -> Receive:
                 event = await receive()
         except TimeoutError:
             raise Invalid(details=[SLOW_BODY_DETAIL]) from None
+        if event["type"] == "http.disconnect":
+            raise Invalid(details=["body: is not complete"])  # nobody reads the answer
         size += len(event.get("body", b""))
         is_complete = not event.get("more_body", False)
         if size > limit:

@@ -75,7 +75,7 @@ async def judge_head(read: ReadTx, head: FileHead, kind: FileKind[Any], columns:
     rows = {line: _rename(row, columns) for line, row in head.rows if isinstance(row, dict)}
     verdicts = dict(zip(rows, await kind.judge(read, list(rows.values())), strict=True))
     return [
-        PreviewRow(line, {}, row.reason)
+        PreviewRow(line, {}, _describe(row))
         if isinstance(row, Problem)
         else PreviewRow(line, {}, is_blank=True)
         if row is None
@@ -90,7 +90,15 @@ def _rename(row: CsvRow, columns: Sequence[str]) -> CsvRow:
 
 def _build_row(line: int, row: CsvRow, verdict: Any) -> PreviewRow:
     if isinstance(verdict, Problem):
-        return PreviewRow(line, row, verdict.reason)
+        return PreviewRow(line, row, _describe(verdict))
     stored = {"phone": verdict} if isinstance(verdict, str) else verdict
     values = {get_field_name(name): value for name, value in stored.items()}
     return PreviewRow(line, {field: values.get(field, "") for field in row})
+
+
+def _describe(problem: Problem) -> str:
+    """What is wrong, with the names of fields as the page has them."""
+    faults = [detail.partition(": ") for detail in problem.details]
+    return (
+        "; ".join(f"{LEAD_FIELDS.get(field, field)} {words}".strip() for field, _, words in faults) or problem.message
+    )
