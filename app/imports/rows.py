@@ -66,8 +66,8 @@ def lead_rows(caller: Caller, campaign_id: str | None, parse_lead: ParseLead) ->
 def suppression_rows(caller: Caller, reason: str | None) -> FileKind[str]:
     """Rows with a phone that opted out elsewhere."""
 
-    async def judge(read: ReadTx, rows: Sequence[CsvRow]) -> list[str | Problem]:
-        return await dnc.judge_many(read, caller, [row["phone"] for row in rows])
+    async def judge(read: ReadTx, lines: Sequence[CsvRow]) -> list[str | Problem]:
+        return await dnc.judge_many(read, caller, [line["phone"] for line in lines])
 
     async def write(tx: Tx, phones: Sequence[str]) -> list[RowOutcome]:
         return await dnc.suppress_new(tx, caller, phones, reason)

@@ -149,13 +149,15 @@ async def list_refusals(
 SETTLE_SQL = """
 UPDATE imports SET state = $4, fault = $5, lease = NULL, finished_at = clock_timestamp()
 WHERE tenant_id = $1 AND import_id = $2 AND lease = $3 AND state IN ('checking', 'importing')
+RETURNING true
 """
 
 
 async def settle(tx: Tx, claimed: ClaimedImport, lease: str, state: ImportState, fault: str | None) -> None:
-    """Records the end. After a check the file stays for the import."""
-    await tx.execute(SETTLE_SQL, claimed.tenant_id, claimed.import_id, lease, state, fault)
-    if state != "checked":
+    """Records the end, if the import still belongs to this worker. After a check the file stays for the
+    import."""
+    key = (claimed.tenant_id, claimed.import_id)
+    if await tx.fetch_value(SETTLE_SQL, *key, lease, state, fault) and state != "checked":
         await delete_parts(tx, claimed.tenant_id, claimed.import_id)
 
 

@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from html import unescape
 
 import httpx
@@ -13,7 +14,7 @@ import pytest
 from app.domain import ids
 from app.jobs.imports import ROWS_PER_BATCH, Importer
 from app.resources import Resources
-from app.store import sweeping
+from app.store import imports, sweeping
 from app.web.directory.leads import parse_row
 from tests.makers import Data, Tenant
 from tests.web.people import Browser, form
@@ -240,6 +241,19 @@ async def test_a_worker_that_died_is_followed_by_another_when_its_lease_ends(
         await tx.execute("UPDATE imports SET leased_until = clock_timestamp()")
     assert await work(resources)
     assert (await report(sam, here))["state"] == "done"
+
+
+async def test_a_worker_that_lost_its_lease_ends_nothing(sam: Browser, resources: Resources) -> None:
+    here = await upload(sam, "phone\n2125550134\n")
+    await sam.submit(await sam.page(here), here, action="import")
+    async with resources.database.system_tx() as tx:
+        claimed = await imports.claim_next(tx, "mine", timedelta(seconds=60))
+        assert claimed
+        await imports.settle(tx, claimed, "another's", "failed", "It was too slow.")
+        await imports.release(tx, claimed, "mine")
+    assert await work(resources)
+    told = await report(sam, here)
+    assert (told["state"], told["added"]) == ("done", 1)
 
 
 async def test_a_running_import_is_stopped_and_says_up_to_which_line(
