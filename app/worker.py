@@ -27,10 +27,12 @@ from app.jobs import sweeps
 from app.jobs.catch_up import CatchUp
 from app.jobs.deliver import Delivery
 from app.jobs.forward import Forwarder
+from app.jobs.imports import Importer
 from app.jobs.loops import Loops
 from app.log import configure as configure_log
 from app.resources import Resources, open_resources
 from app.settings import Settings
+from app.web.directory.leads import parse_row
 
 ARQ_RESTART_SECONDS = 2.0
 ARQ_QUEUE = "leadsail:arq:1"
@@ -62,7 +64,9 @@ def build_loops(resources: Resources) -> Loops:
     text_delivery = Delivery(resources.database, resources.wire, resources.seal, resources.settings.base_url)
     hand_over = Forwarder(resources.database, resources.wire, resources.seal)
     catch_up = CatchUp(resources.database, resources.wire, resources.seal)
-    return Loops(resources.database, resources.clock, text_delivery, hand_over, catch_up)
+    # A row is judged by the model of the API, which the jobs do not know.
+    importer = Importer(resources.database, parse_row)
+    return Loops(resources.database, resources.clock, text_delivery, hand_over, catch_up, importer)
 
 
 async def start_loops(ctx: dict[Any, Any]) -> None:

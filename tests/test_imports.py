@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.domain.callers import Caller
+from app.imports.csv_files import UnreadableFile
 from app.operations import imports
-from app.operations.csv_files import UnreadableFile
 from app.operations.imports import ImportReport
 from app.resources import Resources
 from app.settings import Settings
@@ -101,6 +101,13 @@ async def test_what_spreadsheets_write_is_recognised(
     ann, bob = [await tenant.call("GET", f"/leads/{lead_id}") for lead_id in "ab"]
     assert (ann["firstName"], ann["lastName"]) == ("André", "Müller – „Ü“")
     assert (bob["firstName"], bob["lastName"].split()) == ("a,b;c\td", ["two", "lines"])
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+async def test_a_header_in_quotes_is_read(imported: Import, delimiter: str) -> None:
+    rows = [["phone", "firstName"], ["2125550134", "Ann"]]
+    report = await imported("".join(delimiter.join(f'"{cell}"' for cell in row) + "\r\n" for row in rows))
+    assert (report.outcomes, report.refused_rows) == ({"added": 1}, [])
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ import argparse
 import json
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from app.cli.results import INTERRUPTED_STATUS, CommandError, require_tenant, with_database
 from app.domain.callers import Caller
-from app.domain.words import RowOutcome
+from app.domain.words import ROW_OUTCOMES
 from app.settings import Settings
 from app.store.engine import Database
 
@@ -44,7 +44,7 @@ def _run_import(
     import_file: "Callable[[Database, imports.ImportReport], Awaitable[None]]",
 ) -> int:
     """Runs an import, and prints its report even if the import fails."""
-    from app.operations.csv_files import UnreadableFile
+    from app.imports.csv_files import UnreadableFile
     from app.operations.imports import ImportReport
 
     if not options.file.is_file():
@@ -73,7 +73,7 @@ def _build_report(report: "imports.ImportReport") -> dict[str, Any]:
 
 def _count_rows(report: "imports.ImportReport") -> dict[str, int]:
     taken_count, refused_count, blank_count = report.taken_count, len(report.refused_rows), report.blank_count
-    outcomes = {outcome: report.outcomes[outcome] for outcome in get_args(RowOutcome)}
+    outcomes: dict[str, int] = {outcome: report.outcomes[outcome] for outcome in ROW_OUTCOMES}
     return {
         "rows": taken_count + refused_count + blank_count,
         "taken": taken_count,

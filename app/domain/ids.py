@@ -11,7 +11,21 @@ from datetime import datetime
 from typing import Literal
 
 IdKind = Literal[
-    "lead", "campaign", "int", "msg", "smsagent", "org", "turn", "num", "acct", "key", "user", "bulk", "evt", "canned"
+    "lead",
+    "campaign",
+    "int",
+    "msg",
+    "smsagent",
+    "org",
+    "turn",
+    "num",
+    "acct",
+    "key",
+    "user",
+    "bulk",
+    "evt",
+    "canned",
+    "import",
 ]
 
 DIGITS = "0123456789abcdefghijklmnopqrstuv"

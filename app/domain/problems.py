@@ -50,6 +50,11 @@ class Problem(Exception):
         self.retry_after = retry_after
         super().__init__(self.message)
 
+    @property
+    def reason(self) -> str:
+        """The details in one line; without details the message."""
+        return "; ".join(self.details) or self.message
+
     def to_body(self) -> dict[str, object]:
         """The `error` object of the envelope: code, message, details."""
         return {"code": self.code, "message": self.message, "details": self.details}

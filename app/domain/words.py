@@ -14,6 +14,9 @@ PossibleOptOut = Literal["hold", "forward"]
 """What becomes of a text that may be an opt-out: it waits for a person, or the agent gets it."""
 RowOutcome = Literal["added", "changed", "unchanged"]
 """What became of a row of an import that was taken."""
+ImportKind = Literal["leads", "suppressions"]
+ImportState = Literal["new", "checking", "checked", "importing", "done", "stopped", "failed"]
+"""A file that was uploaded on the page is checked, as often as wanted, and then imported."""
 
 InteractionStatus = Literal[
     "in_progress",
@@ -38,6 +41,7 @@ MessageStatus = Literal[
     "note",
 ]
 
+ROW_OUTCOMES: tuple[RowOutcome, ...] = get_args(RowOutcome)
 PERSON_ROLES: tuple[PersonRole, ...] = get_args(PersonRole)
 INTERACTION_STATUSES: tuple[InteractionStatus, ...] = get_args(InteractionStatus)
 

@@ -1,4 +1,4 @@
-"""The loops of a worker: the clock, the poll, texts out, and missed texts in.
+"""The loops of a worker: the clock, the poll, texts out, missed texts in, and imports.
 
 The clock loop follows the hints in Redis. The poll reads the rows once a second, so nothing depends
 on Redis (docs/laws.md, 1). Times that are compared with rows are the database's.
@@ -16,6 +16,7 @@ from app.domain.problems import Problem
 from app.jobs.catch_up import CatchUp
 from app.jobs.deliver import Batch, Delivery
 from app.jobs.forward import THREADS_PER_CLAIM, Forwarder
+from app.jobs.imports import Importer
 from app.jobs.turn_claims import HandOver
 from app.store import hand_overs, owed, turns
 from app.store.clock import OUTBOX_HINT, Clock
@@ -44,13 +45,20 @@ class Loops:
     """The loops of one worker. They run until `stop` is called."""
 
     def __init__(
-        self, database: Database, clock: Clock, delivery: Delivery, forwarder: Forwarder, catch_up: CatchUp
+        self,
+        database: Database,
+        clock: Clock,
+        delivery: Delivery,
+        forwarder: Forwarder,
+        catch_up: CatchUp,
+        importer: Importer,
     ) -> None:
         self._database = database
         self._clock = clock
         self._delivery = delivery
         self._forwarder = forwarder
         self._catch_up = catch_up
+        self._importer = importer
         self._stop_event = asyncio.Event()
         self._owed_event = asyncio.Event()
         self._hand_over_tasks: set[asyncio.Task[None]] = set()
@@ -67,6 +75,7 @@ class Loops:
                 self._release_texts,
                 self._claim_texts,
                 self._fetch_texts,
+                self._run_import,
             ):
                 group.create_task(self._repeat_step(step))
         if open_tasks := self._list_open_tasks():
@@ -166,6 +175,10 @@ class Loops:
         await self._catch_up.deliver_incomplete()
         has_begun = await self._catch_up.fetch_missing_texts()
         await self._rest_for(TICK_SECONDS if has_begun else POLL_SECONDS)
+
+    async def _run_import(self) -> None:
+        if not await self._importer.run_next(self._stop_event.is_set):
+            await self._rest_for(POLL_SECONDS)
 
     async def _claim_texts(self) -> None:
         self._owed_event.clear()

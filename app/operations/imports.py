@@ -1,37 +1,28 @@
-"""Imports of CSV files into a tenant: leads, and phones that opted out elsewhere.
-
-Rows are checked as the API checks them, the good ones are written, and each refused row is reported
-with its line. A refused row does not stop the others. The same file again changes nothing.
-"""
+"""Imports of CSV files by an operator: leads, and phones that opted out elsewhere."""
 
 import asyncio
 import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import IO, TypeVar
 
-from pydantic import ValidationError
-
-from app.commands import dnc, leads
-from app.commands.directory import Fields
 from app.domain.callers import Caller
-from app.domain.problems import Invalid, OutcomeUnknown, Problem, Unavailable
+from app.domain.problems import OutcomeUnknown, Unavailable
 from app.domain.words import RowOutcome
-from app.operations.csv_files import CsvRow, ParsedRow, open_text, read_header, read_lines, read_rows
+from app.imports.csv_files import ParsedRow, UnreadableFile, read_header, read_lines, read_rows, read_text
+from app.imports.rows import BatchResult, FileKind, lead_rows, suppression_rows, take_rows
 from app.store.connections import DATABASE_AWAY_ERRORS
-from app.store.engine import Database, Tx
-from app.web.directory.leads import NewLead
-from app.web.problems import list_error_details
+from app.store.engine import Database
+from app.web.directory.leads import parse_row
 
 ROWS_PER_BATCH = 2000
 BAR_WIDTH = 40
-LEAD_COLUMNS = frozenset({"leadId", "firstName", "lastName", "email", "phone", "status", "timezone", "campaignId"})
 T = TypeVar("T")
 
 
@@ -60,16 +51,10 @@ class ImportReport:
     def taken_count(self) -> int:
         return self.outcomes.total()
 
-
-@dataclass(frozen=True, slots=True)
-class FileKind(Generic[T]):
-    """What the rows of a file are, and how they are checked and written."""
-
-    columns: frozenset[str]
-    judge: Callable[[Tx, Sequence[CsvRow]], Awaitable[Sequence[T | Problem]]]
-    """For each row the value to write, or what is wrong with the row."""
-    write: Callable[[Tx, Sequence[T]], Awaitable[Sequence[RowOutcome]]]
-    """Returns for each value what became of it."""
+    def add_batch(self, result: BatchResult) -> None:
+        self.outcomes.update(result.outcomes)
+        self.blank_count += result.blank_count
+        self.refused_rows += [(line, problem.reason) for line, problem in result.refused_rows]
 
 
 async def import_leads(
@@ -78,14 +63,7 @@ async def import_leads(
     """Imports a CSV file whose header names fields of a lead; `phone` is required. Of a known lead
     only these fields are changed, and an empty cell changes nothing. `campaign_id` is set for all.
     `report` says what was done, also if this raises."""
-
-    async def judge(tx: Tx, rows: Sequence[CsvRow]) -> list[Fields | Problem]:
-        return await leads.judge_many(tx, caller, [_parse_lead(row, campaign_id) for row in rows])
-
-    async def write(tx: Tx, good_rows: Sequence[Fields]) -> list[RowOutcome]:
-        return await leads.merge_many(tx, caller, good_rows)
-
-    await _import_file(database, caller, file, FileKind(LEAD_COLUMNS, judge, write), report)
+    await _import_file(database, caller, file, lead_rows(caller, campaign_id, parse_row), report)
 
 
 async def import_suppressions(
@@ -93,73 +71,57 @@ async def import_suppressions(
 ) -> None:
     """Imports a CSV file with the column `phone`. `report` says what was done, also if this
     raises."""
-
-    async def judge(tx: Tx, lines: Sequence[CsvRow]) -> list[str | Problem]:
-        return await dnc.judge_many(tx, caller, [line["phone"] for line in lines])
-
-    async def write(tx: Tx, phones: Sequence[str]) -> list[RowOutcome]:
-        return await dnc.suppress_new(tx, caller, phones, reason)
-
-    await _import_file(database, caller, file, FileKind(frozenset({"phone"}), judge, write), report)
-
-
-def _parse_lead(row: CsvRow, campaign_id: str | None) -> Fields | Problem:
-    """The fields with a value, checked by the API's model."""
-    body = {name: value.strip() for name, value in row.items() if value.strip()}
-    if campaign_id is not None:
-        body["campaignId"] = campaign_id
-    try:
-        return NewLead.model_validate(body).get_named_fields()
-    except ValidationError as error:
-        return Invalid(details=list_error_details(list(error.errors())))
+    await _import_file(database, caller, file, suppression_rows(caller, reason), report)
 
 
 async def _import_file(database: Database, caller: Caller, file: Path, kind: FileKind[T], report: ImportReport) -> None:
-    with open_text(file) as (text_file, encoding), _catch_stop_signals() as stop_event:
-        size = max(1, os.fstat(text_file.fileno()).st_size)
+    with _open_file(file) as binary_file, _catch_stop_signals() as stop_event:
+        size = max(1, os.fstat(binary_file.fileno()).st_size)
+        text_file, encoding = read_text(binary_file)
         lines = read_lines(text_file)
-        rows = read_rows(lines, read_header(lines, encoding, kind.columns))
+        rows = read_rows(lines, read_header(lines, encoding, kind.fields))
         report.up_to_line = 1
         while batch := list(islice(rows, ROWS_PER_BATCH)):
             report.begun_up_to_line = batch[-1][0]
             try:
-                await _take_batch(database, caller, kind, batch, report)
+                report.add_batch(await _take_batch(database, caller, kind, batch, report.is_dry_run))
             except OutcomeUnknown:
                 raise
             except Exception:
                 report.begun_up_to_line = report.up_to_line  # the batch was rolled back
                 raise
             report.up_to_line = batch[-1][0]
-            _show_progress(cast(Any, text_file).buffer.tell() / size)
+            _show_progress(binary_file.tell() / size)
             if stop_event.is_set():
                 return
     report.is_complete = True
     _show_progress(1)
 
 
+@contextmanager
+def _open_file(file: Path) -> Iterator[IO[bytes]]:
+    """Raises `UnreadableFile`."""
+    try:
+        with open(file, "rb") as binary_file:
+            yield binary_file
+    except OSError as error:
+        raise UnreadableFile(f"it cannot be read: {error.strerror}") from error
+
+
 async def _take_batch(
-    database: Database, caller: Caller, kind: FileKind[T], batch: Sequence[ParsedRow], report: ImportReport
-) -> None:
-    """Checks and writes a batch in one transaction, and counts its rows in `report`."""
-    good_rows = [row for _, row in batch if isinstance(row, dict)]
-    outcomes: Sequence[RowOutcome] = []
+    database: Database, caller: Caller, kind: FileKind[T], batch: Sequence[ParsedRow], is_dry_run: bool
+) -> BatchResult:
+    """Judges and writes a batch in one transaction."""
     try:
         async with database.tenant_tx(caller.tenant_id, plan_now=True) as tx:
-            verdicts = await kind.judge(tx, good_rows)
-            outcomes = await kind.write(tx, [value for value in verdicts if not isinstance(value, Problem)])
-            if report.is_dry_run:
+            result = await take_rows(tx, kind, batch)
+            if is_dry_run:
                 raise _EndOfDryRun
     except _EndOfDryRun:
         pass
     except DATABASE_AWAY_ERRORS as error:
         raise Unavailable from error
-    report.outcomes.update(outcomes)
-    report.blank_count += sum(row is None for _, row in batch)
-    later_verdicts = iter(verdicts)
-    for line, row in batch:
-        verdict = next(later_verdicts) if isinstance(row, dict) else row
-        if isinstance(verdict, Problem):
-            report.refused_rows.append((line, "; ".join(verdict.details) or verdict.message))
+    return result
 
 
 @contextmanager

@@ -24,13 +24,13 @@ class ConsentEvent:
 
 LIST_EVENTS_SQL = """
 SELECT event, cause, rule, text, message_id, actor, at FROM consent_events
-WHERE tenant_id = $1 AND phone_hash = $2 ORDER BY event_id
+WHERE tenant_id = $1 AND phone_hash = ANY ($2) ORDER BY event_id
 """
 
 
 async def list_of_phone(read: ReadTx, tenant_id: str, phone: str) -> list[ConsentEvent]:
     """The phone's consent events, oldest first."""
-    return await read.fetch(ConsentEvent, LIST_EVENTS_SQL, tenant_id, read.hash_phone(phone))
+    return await read.fetch(ConsentEvent, LIST_EVENTS_SQL, tenant_id, read.hash_forms(phone))
 
 
 FIND_WITH_RECENT_EVENT_SQL = """

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import PoolProxiedConnection
 
+from app.domain.phones import list_forms
 from app.domain.problems import Unavailable
 from app.store.clock import Clock
 from app.store.connections import (
@@ -124,6 +125,10 @@ class ReadTx:
     def hash_phone(self, phone: str) -> bytes:
         """The keyed hash of a phone. It stays when the phone itself is erased."""
         return hmac_digest(self._phone_key, phone.encode(), sha256)
+
+    def hash_forms(self, phone: str) -> list[bytes]:
+        """The hash of the phone, and of the form in which it may have been stored before."""
+        return [self.hash_phone(form) for form in list_forms(phone)]
 
 
 class Tx(ReadTx):

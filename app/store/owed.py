@@ -47,12 +47,12 @@ SELECT EXISTS (
     SELECT 1 FROM turns u
     WHERE u.kind = 'live' AND u.state IN {UNFINISHED_SQL}
       AND u.due_at < clock_timestamp() + $1::interval
-)
+) OR EXISTS (SELECT 1 FROM imports WHERE state IN ('checking', 'importing'))
 """
 
 
 async def is_anything_due(tx: Tx, within: timedelta) -> bool:
-    """Whether a text or a turn is due within this time; what a brake holds does not count."""
+    """Whether a text, a turn or an import is due within this time; what a brake holds does not count."""
     return bool(await tx.fetch_value(IS_ANYTHING_DUE_SQL, within))
 
 

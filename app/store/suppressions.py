@@ -67,7 +67,8 @@ async def lock_phones(tx: Tx, phones: Sequence[PhoneKey]) -> None:
     phone back, so that other statements can look for the phone alone."""
     await lock_phones_only(tx, phones)
     # A second statement, so that it sees an erasure committed while we waited for the locks.
-    await tx.execute(RECOGNIZE_PHONES_SQL, *as_columns(phones, 2), _hash_phones(tx, phones))
+    rows = [(*key, phone_hash) for key in phones for phone_hash in tx.hash_forms(key.phone)]
+    await tx.execute(RECOGNIZE_PHONES_SQL, *as_columns(rows, 3))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +113,7 @@ async def add(tx: Tx, causes: Sequence[Cause]) -> None:
 
 LIFT_CAUSES_SQL = f"""{WITH_EVENTS_SQL}
 DELETE FROM suppressions s USING asked a
-WHERE s.tenant_id = a.tenant_id AND s.phone_hash = a.phone_hash AND s.cause = a.cause
+WHERE s.tenant_id = a.tenant_id AND (s.phone_hash = a.phone_hash OR s.phone = a.phone) AND s.cause = a.cause
 """
 
 

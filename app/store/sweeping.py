@@ -13,6 +13,8 @@ RETENTION = {
     "sign_in_tries": ("until", timedelta(0)),
     "early_receipts": ("received_at", timedelta(days=2)),
     "former_credentials": ("replaced_at", FORMER_CREDENTIALS_LIFE),
+    "import_parts": ("created_at", timedelta(days=1)),
+    "imports": ("created_at", timedelta(days=30)),
     "idempotency": ("created_at", timedelta(hours=48)),
     "tenant_events": ("at", timedelta(days=7)),
     "attempts": ("at", timedelta(days=30)),

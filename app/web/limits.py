@@ -2,7 +2,8 @@
 
 Pure ASGI and not a Starlette middleware, because it wraps event streams, too. The body is counted
 while it arrives, because a Content-Length may lie and a chunked body has none. The whole body is
-read here, so that no route waits for a slow client while it holds a transaction.
+read here, so that no route waits for a slow client while it holds a transaction; only uploaded files
+are passed on while they arrive.
 """
 
 import asyncio
@@ -29,6 +30,11 @@ MAX_BODY_BYTES_BY_PATH = (
 )
 BODY_SECONDS = 60.0
 """How long a whole body may take, so that a slow client cannot hold a connection for ever."""
+UPLOAD_PATH = "/settings/imports"
+"""A body for this path itself is a file: it is not held in memory, but passed on while it arrives."""
+MAX_UPLOAD_BYTES = 32 * BYTES_PER_KIB * BYTES_PER_KIB
+MAX_UPLOAD_BODY_BYTES = MAX_UPLOAD_BYTES + DEFAULT_MAX_BODY_BYTES
+UPLOAD_SECONDS = 600.0
 SLOW_BODY_DETAIL = "body: did not come in time"
 BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
@@ -106,8 +112,12 @@ class Edge:
             return
         limit = _get_body_limit(scope)
         declared_length = headers.get("content-length", "0")
+        is_small_enough = not declared_length.isdecimal() or int(declared_length[:20]) <= limit
+        if is_small_enough and _is_upload(scope):
+            await self._app(scope, _limit_body(receive, limit), send)
+            return
         messages = None
-        if not declared_length.isdecimal() or int(declared_length[:20]) <= limit:
+        if is_small_enough:
             try:
                 async with asyncio.timeout(self._body_seconds):
                     messages = await _read_body(receive, limit)
@@ -153,8 +163,39 @@ def _drop_body(send: Send) -> Send:
     return send_headers
 
 
+def _is_upload(scope: Scope) -> bool:
+    return bool(scope["path"] == UPLOAD_PATH)
+
+
+def _limit_body(receive: Receive, limit: int) -> Receive:
+    """Passes the body on. Raises `PayloadTooLarge`; `Invalid` if it takes too long, or breaks off."""
+    deadline = asyncio.get_running_loop().time() + UPLOAD_SECONDS
+    size, is_complete = 0, False
+
+    async def receive_part() -> Message:
+        nonlocal size, is_complete
+        if is_complete:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(deadline):
+                event = await receive()
+        except TimeoutError:
+            raise Invalid(details=[SLOW_BODY_DETAIL]) from None
+        if event["type"] == "http.disconnect":
+            raise Invalid(details=["body: is not complete"])  # nobody reads the answer
+        size += len(event.get("body", b""))
+        is_complete = not event.get("more_body", False)
+        if size > limit:
+            raise PayloadTooLarge
+        return event
+
+    return receive_part
+
+
 def _get_body_limit(scope: Scope) -> int:
     path: str = scope["path"]
+    if _is_upload(scope):
+        return MAX_UPLOAD_BODY_BYTES
     return next((limit for start, limit in MAX_BODY_BYTES_BY_PATH if path.startswith(start)), DEFAULT_MAX_BODY_BYTES)
 
 

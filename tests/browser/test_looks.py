@@ -73,6 +73,7 @@ PAGES = [
     Shown("settings-accounts", "/settings/accounts", asked=False),
     Shown("settings-numbers", "/settings/numbers", asked=False),
     Shown("settings-canned", "/settings/canned", asked=False),
+    Shown("settings-imports", "/settings/imports", asked=False),
     Shown("not-found", "/conversations/int_unknown"),
 ]
 """Add a page here; `{names}` in a path are those that `town` gives."""

@@ -1,6 +1,9 @@
 """Phones as people and files write them: one number, or none."""
 
+import phonenumbers
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.domain import phones
 from app.domain.problems import Invalid
@@ -88,3 +91,30 @@ def test_a_word_for_one_country_is_no_number_of_another() -> None:
 def test_who_writes_through_a_carrier_keeps_the_name_that_it_gave() -> None:
     for sender in ("AMAZON", "22395", "8.91234567E8", "1e10"):
         assert phones.from_carrier(sender) == sender
+
+
+GAP = st.sampled_from(["", " ", "-", ".", ") "])
+NORTH_AMERICAN = sorted(phonenumbers.region_codes_for_country_code(1))
+
+
+@given(
+    parts=st.tuples(
+        st.sampled_from(["", "+1", "+1 ", "1 ", "("]),
+        st.one_of(st.from_regex(r"[0-9]{3}", fullmatch=True), st.sampled_from(["212", "416", "876", "787", "800"])),
+        GAP,
+        st.from_regex(r"[0-9]{3}", fullmatch=True),
+        GAP,
+        st.from_regex(r"[0-9]{3,5}", fullmatch=True),
+    ),
+    country=st.one_of(st.sampled_from(NORTH_AMERICAN), st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS))),
+)
+def test_ten_digits_are_read_as_the_library_reads_them(parts: tuple[str, ...], country: str) -> None:
+    raw_phone = "".join(parts)
+    try:
+        number = phonenumbers.parse(raw_phone, country)
+    except phonenumbers.NumberParseException:
+        number = None
+    if number is not None and number.country_code == 52:
+        return  # Mexico's old form is read as the new one
+    is_valid = number is not None and phonenumbers.is_valid_number(number)
+    assert phones._parse_valid(raw_phone, country) == (number if is_valid else None)

@@ -10,6 +10,7 @@ from app.store.schema.base import Table, Xid8
 from app.store.schema.consent import ConsentEvent, Suppression
 from app.store.schema.directory import Campaign, CannedReply, Lead, LeadAnswer, SmsAgent
 from app.store.schema.events import Idempotency, TenantEvent
+from app.store.schema.imports import Import, ImportPart, ImportRefusal
 from app.store.schema.inbox import InboundPart, ProviderIdSeen
 from app.store.schema.lines import FormerCredentials, PhoneNumber, ProviderAccount
 from app.store.schema.outbox import Attempt, Bulk, EarlyReceipt, Outbox
@@ -27,6 +28,9 @@ __all__ = [
     "EarlyReceipt",
     "FormerCredentials",
     "Idempotency",
+    "Import",
+    "ImportPart",
+    "ImportRefusal",
     "InboundPart",
     "Installation",
     "Interaction",

@@ -1,16 +1,18 @@
 """Leads."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationError
 
 from app.commands import erase
 from app.commands import leads as commands
-from app.commands.directory import require_found
+from app.commands.directory import Fields, require_found
 from app.commands.phones import read_phone
+from app.domain.problems import Invalid, Problem
 from app.store import directory, leads
 from app.store.engine import ReadTx
 from app.store.leads import LeadFilter
@@ -21,6 +23,7 @@ from app.web.envelope import Answer, AnyId, Body, Line, Name, Out, OwnId
 from app.web.filters import CommonParams, PhoneFilter, Values, split_values
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams, page_of
+from app.web.problems import list_error_details
 from app.web.shapes import show_fields_of
 
 router = APIRouter(prefix="/api/v1/leads", tags=["Leads"])
@@ -60,6 +63,14 @@ class LeadBody(Body):
 
 class NewLead(LeadBody):
     lead_id: OwnId | None = None
+
+
+def parse_row(row: Mapping[str, str]) -> Fields | Problem:
+    """The fields of a row of a file, or what the API would refuse in them."""
+    try:
+        return NewLead.model_validate(row).get_named_fields()
+    except ValidationError as error:
+        return Invalid(details=list_error_details(list(error.errors())))
 
 
 class AnsweredShape(Out):

@@ -33,6 +33,7 @@ SECTIONS = {
     "campaigns": "Campaigns",
     "keys": "API keys",
     "canned": "Canned replies",
+    "imports": "Imports",
 }
 DONE_MESSAGES = {
     "added": "Added.",

@@ -4,13 +4,12 @@ row is parsed strictly and by itself."""
 import csv
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from io import TextIOWrapper
 from itertools import islice
-from pathlib import Path
-from typing import TextIO
+from typing import IO, TextIO
 
 from app.domain.problems import Invalid, Problem
 
@@ -20,6 +19,7 @@ MAX_LINES_PER_ROW = 100
 """How many lines a quoted cell may have. If its quote is not closed, this many are read."""
 HEAD_BYTES = 1 << 16
 """How much of a file is looked at to recognise its encoding."""
+MAX_COLUMNS = 200
 DELIMITERS = (",", ";", "\t")
 UNCLOSED_QUOTE = "a quote is opened and not closed"
 NO_WINDOWS_BYTES = re.compile(rb"[\x00\x81\x8d\x8f\x90\x9d\xff]")
@@ -78,17 +78,12 @@ def _is_windows_1252(head: bytes) -> bool:
     return escaped_count > len(foreign_characters) / 2 and not NO_WINDOWS_BYTES.search(head)
 
 
-@contextmanager
-def open_text(file: Path) -> Iterator[tuple[TextIO, Encoding]]:
+def read_text(binary_file: IO[bytes]) -> tuple[TextIO, Encoding]:
     """The file as text, and its encoding. Raises `UnreadableFile`."""
-    try:
-        with open(file, "rb") as raw_file:
-            head = raw_file.read(HEAD_BYTES)
-            encoding = recognise_encoding(head + raw_file.readline(HEAD_BYTES))
-        with open(file, newline="", encoding=encoding.codec, errors=encoding.errors) as text_file:
-            yield text_file, encoding
-    except OSError as error:
-        raise UnreadableFile(f"it cannot be read: {error.strerror}") from error
+    head = binary_file.read(HEAD_BYTES)
+    encoding = recognise_encoding(head + binary_file.readline(HEAD_BYTES))
+    binary_file.seek(0)
+    return TextIOWrapper(binary_file, encoding.codec, encoding.errors, newline=""), encoding
 
 
 def read_lines(text_file: TextIO) -> Iterator[str]:
@@ -106,17 +101,12 @@ class Dialect:
     encoding: Encoding
     delimiter: str
     names: Sequence[str] = ()
-    """The columns."""
+    """The columns. One without a name is not read."""
 
 
 def read_header(lines: Iterator[str], encoding: Encoding, known_columns: frozenset[str]) -> Dialect:
     """The delimiter is the one with which all columns are known. Raises `UnreadableFile`."""
-    line = next(lines, "")
-    dialects = [Dialect(encoding, delimiter) for delimiter in DELIMITERS]
-    try:
-        headers = [_parse_header(line, dialect) for dialect in dialects]
-    except Invalid as problem:
-        raise UnreadableFile(f"line 1: {problem.details[0]}") from None
+    headers = _parse_headers(next(lines, ""), encoding)
     good_headers = (dialect for dialect in headers if "phone" in dialect.names and known_columns >= {*dialect.names})
     header = next(good_headers, None)
     if header is None:
@@ -129,9 +119,32 @@ def read_header(lines: Iterator[str], encoding: Encoding, known_columns: frozens
     return header
 
 
-def _parse_header(line: str, dialect: Dialect) -> Dialect:
-    cells = _parse_cells([line], dialect)[0] if line else []
-    return Dialect(dialect.encoding, dialect.delimiter, [cell.strip() for cell in cells])
+def read_names(lines: Iterator[str], encoding: Encoding, count_known: Callable[[Sequence[str]], int]) -> Dialect:
+    """The columns as the header names them. The delimiter is the one with which most are known; if none
+    is, the one that makes most columns. Raises `UnreadableFile`."""
+    headers = _parse_headers(next(lines, ""), encoding)
+    header = max(headers, key=lambda dialect: (count_known(dialect.names), len(dialect.names)))
+    if not any(header.names):
+        raise UnreadableFile("its first line must name the columns")
+    if len(header.names) > MAX_COLUMNS:
+        raise UnreadableFile(f"it has more than {MAX_COLUMNS} columns")
+    return header
+
+
+def _parse_headers(line: str, encoding: Encoding) -> list[Dialect]:
+    """The columns with each delimiter, but for those with which the line cannot be parsed: a quoted name
+    ends where another delimiter is expected. Raises `UnreadableFile`."""
+    headers, faults = [], []
+    for delimiter in DELIMITERS:
+        dialect = Dialect(encoding, delimiter)
+        try:
+            cells = _parse_cells([line], dialect)[0] if line else []
+            headers.append(replace(dialect, names=[cell.strip() for cell in cells]))
+        except Invalid as problem:
+            faults.append(problem.reason)
+    if not headers:
+        raise UnreadableFile(f"line 1: {faults[0]}")
+    return headers
 
 
 def read_rows(lines: Iterator[str], dialect: Dialect) -> Iterator[ParsedRow]:
@@ -193,4 +206,4 @@ def _count_cells(delimiter: str, line: str) -> int:
 def _build_row(names: Sequence[str], cells: Sequence[str]) -> CsvRow:
     if len(cells) != len(names):
         raise Invalid(details=["the row does not have the header's columns"])
-    return dict(zip(names, cells, strict=True))
+    return {name: cell for name, cell in zip(names, cells, strict=True) if name}

@@ -1,0 +1,62 @@
+"""What the columns of a file mean: a field of a lead, as other systems name it, or nothing."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import TextIO
+from unicodedata import normalize
+
+from app.imports.csv_files import Dialect, Encoding, read_lines, read_names
+
+LEAD_FIELDS = {
+    "phone": "Phone",
+    "firstName": "First name",
+    "lastName": "Last name",
+    "email": "E-mail",
+    "leadId": "Lead id",
+    "campaignId": "Campaign id",
+    "status": "Status",
+    "timezone": "Time zone",
+}
+"""The fields that a file may set, and their names on the page."""
+SUPPRESSION_FIELDS = {"phone": "Phone"}
+SPELLINGS = {
+    "phone": "mobilephone mobilephonenumber mobilenumber mobile mobileno cellphone cellphonenumber cellnumber cell"
+    " smsnumber smsphone phone phonenumber phoneno primaryphone contactnumber contactphone telephone telephonenumber"
+    " tel phone1 phone1value homephone msisdn"
+    " celular movil numerodetelefono telefono handy handynummer mobilnummer telefonnummer telefon portable",
+    "firstName": "firstname first givenname forename fname contactfirstname nombre vorname prenom",
+    "lastName": "lastname last surname familyname lname contactlastname apellido apellidos nachname nom",
+    "email": "email emailaddress mail primaryemail contactemail email1 email1value"
+    " correo correoelectronico courriel emailadresse",
+    "leadId": "leadid externalid contactid recordid customerid personid crmid id",
+    "campaignId": "campaignid campaign",
+    "status": "status leadstatus stage leadstage contactstatus",
+    "timezone": "timezone tz ianatimezone",
+}
+"""By field, the names of other systems without blanks and marks. Where a file has several of them, the
+first here is meant: a text should go to a mobile phone."""
+
+
+def guess_columns(names: Sequence[str], fields: Collection[str]) -> list[str]:
+    """For each column the field that its name means; "": none. No field is meant twice."""
+    columns = [""] * len(names)
+    for field in fields:
+        spellings = SPELLINGS[field].split()
+        ranks = {i: _rank_name(name, field, spellings) for i, name in enumerate(names) if not columns[i]}
+        known_ranks = [(rank, i) for i, rank in ranks.items() if rank is not None]
+        if known_ranks:
+            columns[min(known_ranks)[1]] = field
+    return columns
+
+
+def read_any_header(text_file: TextIO, encoding: Encoding) -> tuple[Iterator[str], Dialect]:
+    """The lines below the header, and how the file is written. Raises `UnreadableFile`."""
+    lines = read_lines(text_file)
+    return lines, read_names(lines, encoding, lambda names: len([*filter(None, guess_columns(names, LEAD_FIELDS))]))
+
+
+def _rank_name(name: str, field: str, spellings: Sequence[str]) -> int | None:
+    """How well the name fits the field: the lower, the better. None: not at all."""
+    if name == field:
+        return -1
+    plain_name = "".join(c for c in normalize("NFKD", name.casefold()) if c.isalnum() and c.isascii())
+    return spellings.index(plain_name) if plain_name in spellings else None
