@@ -17,6 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.domain.media import MAX_UPLOAD_BYTES
 from app.domain.problems import Internal, Invalid, PayloadTooLarge
 from app.web import problems
 from app.web.state import get_state
@@ -26,6 +27,7 @@ DEFAULT_MAX_BODY_BYTES = 64 * BYTES_PER_KIB
 MAX_BODY_BYTES_BY_PATH = (
     ("/webhooks/", 128 * BYTES_PER_KIB),
     ("/api/v1/sms/send/bulk", 16 * BYTES_PER_KIB * BYTES_PER_KIB),
+    ("/conversations/", MAX_UPLOAD_BYTES + 128 * BYTES_PER_KIB),
 )
 BODY_SECONDS = 60.0
 """How long a whole body may take, so that a slow client cannot hold a connection for ever."""
