@@ -42,6 +42,11 @@ class MediaFile:
     content: bytes
 
 
+def is_media_url(url: str) -> bool:
+    """Whether a carrier could fetch a file from there."""
+    return url.startswith(("https://", "http://")) and len(url) <= MAX_URL_LENGTH and url.isprintable()
+
+
 def detect_type(content: bytes) -> str | None:
     """The type of a file by its first bytes; None: not one that may be uploaded."""
     if content.startswith(b"\xff\xd8\xff"):

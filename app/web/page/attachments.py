@@ -29,7 +29,7 @@ class Attachments:
         too many with the files."""
         urls = tuple(line.strip() for line in self.urls.splitlines() if line.strip())
         for url in urls:
-            if not url.startswith(("https://", "http://")) or len(url) > media.MAX_URL_LENGTH or not url.isprintable():
+            if not media.is_media_url(url):
                 _refuse(f"“{url[:60]}” is not an address that begins with https://")
         if len(urls) + len(self.uploads) > media.MAX_FILES:
             _refuse(f"a text takes up to {media.MAX_FILES}")
