@@ -35,6 +35,7 @@ from app.web import (
     problems,
     sms,
     turns,
+    uploads,
     webhooks,
 )
 from app.web.directory import (
@@ -60,6 +61,7 @@ from app.web.page import (
     dependencies,
     live,
     media,
+    new_conversation,
     render,
     sign_in,
     system,
@@ -101,7 +103,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     system.router,
     *page_settings.ROUTERS,
     live.router,
+    uploads.router,
     media.router,
+    new_conversation.router,
     turn.router,
     conversations.router,
     writes.router,

@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     keep_attempts_days: Annotated[int, Field(ge=1)] = 30
     """How long requests to carriers and agents are kept, with their bodies."""
     keep_events_days: Annotated[int, Field(ge=1)] = 7
+    keep_uploads_days: Annotated[int, Field(ge=40)] = 90
+    """How long files that people sent are kept. A text may be scheduled for 35 days, and its carrier
+    fetches its files when it is sent."""
     linger_seconds: Annotated[float, Field(ge=0, le=60)] = 0
     """How long a web process still serves after SIGTERM, while /health/ready already fails: as long
     as the load balancer needs to notice and send its requests elsewhere."""

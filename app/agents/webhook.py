@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 
+from app.domain.media import MAX_FILES, MAX_URL_LENGTH, is_media_url
 from app.domain.orders import require_sendable
 from app.domain.outcomes import OUTCOME_FIELDS, Outcome, parse_outcome
 from app.domain.problems import Invalid
@@ -32,6 +33,7 @@ ZLIB_OR_GZIP = 47
 """The `wbits` with which zlib reads gzip and deflate."""
 FORMS = ("reply", "replies", "handoff", *OUTCOME_FIELDS)
 """The fields of an answer. An answer that is not empty has at least one of them."""
+NO_REPLY_FAULT = "mediaUrls: need a reply that they go with"
 JSON_WORDS = {
     list: "a list",
     str: "text",
@@ -57,6 +59,8 @@ class TakenTurn:
     """What the conversation came to."""
     wrong_outcome: tuple[dict[str, Any], str] | None = None
     """An outcome that cannot be understood, and why."""
+    media: tuple[str, ...] = ()
+    """Addresses of pictures and files that go with the first text."""
     gives_reply: bool = field(default=False, compare=False)
     """The answer has a reply, though maybe one that may not be sent."""
 
@@ -194,6 +198,7 @@ def _parse_answer(answer: dict[str, Any]) -> TakenTurn:
     if not answer:
         return TakenTurn()
     texts, refused_texts, faults = _parse_reply(answer)
+    media = tuple(_clean_text(url) for url in answer.get("mediaUrls", ())) if texts else ()
     handoff_flag = answer.get("handoff", False)
     if not isinstance(handoff_flag, bool):
         faults.append("handoff: must be true or false")
@@ -203,7 +208,8 @@ def _parse_answer(answer: dict[str, Any]) -> TakenTurn:
     handoff = _parse_reason(answer.get("reason")) if handoff_flag is True else None
     outcome, wrong_outcome = _parse_outcome(answer)
     gives_reply = "reply" in answer or "replies" in answer
-    return TakenTurn(texts, handoff, refused_texts, "; ".join(faults) or None, outcome, wrong_outcome, gives_reply)
+    why = "; ".join(faults) or None
+    return TakenTurn(texts, handoff, refused_texts, why, outcome, wrong_outcome, media, gives_reply)
 
 
 def _parse_outcome(answer: dict[str, Any]) -> tuple[Outcome | None, tuple[dict[str, Any], str] | None]:
@@ -219,15 +225,28 @@ def _parse_reply(answer: dict[str, Any]) -> tuple[tuple[str, ...] | None, tuple[
     """The texts to send, `reply` before `replies`; the refused texts, and why. All texts are sent
     or none of them."""
     if "reply" not in answer and "replies" not in answer:
-        return None, (), []
+        return None, (), [NO_REPLY_FAULT] if answer.get("mediaUrls") else []
     items = [("reply", answer["reply"])] if "reply" in answer else []
     replies = answer.get("replies", [])
     if isinstance(replies, list):
         items += [(f"replies[{i}]", text) for i, text in enumerate(replies)]
     texts = tuple(_clean_text(text) for _, text in items if isinstance(text, str))
-    if fault := _find_fault(items, replies):
+    if fault := _find_fault(items, replies) or _find_media_fault(answer.get("mediaUrls", []), bool(items)):
         return None, texts, [fault]
     return texts, (), []
+
+
+def _find_media_fault(urls: object, has_texts: bool) -> str | None:
+    """Why the files may not be sent; None if they may."""
+    if not isinstance(urls, list):
+        return "mediaUrls: must be a list of addresses"
+    if not has_texts and urls:
+        return NO_REPLY_FAULT
+    if len(urls) > MAX_FILES:
+        return f"mediaUrls: more than {MAX_FILES}"
+    if not all(isinstance(url, str) and is_media_url(_clean_text(url)) for url in urls):
+        return f"mediaUrls: must be http or https addresses of at most {MAX_URL_LENGTH} characters"
+    return None
 
 
 def _find_fault(items: Sequence[tuple[str, Any]], replies: object) -> str | None:

@@ -8,14 +8,17 @@ from typing import Any
 from app.domain.outcomes import RefusedOutcome
 from app.domain.problems import Invalid, Problem, StaleTurn
 from app.domain.transcripts import format_time
-from app.domain.turns import Unsent, is_outdated
+from app.domain.turns import HeldReply, Unsent, is_outdated
 from app.store import outcomes, replies, threads, turns
 from app.store.engine import Tx
 from app.store.turns import Turn, TurnKey
 
 
-async def record_refusal(tx: Tx, turn: Turn, texts: Sequence[str], problem: Problem, by: str) -> None:
-    """Records why the texts may not be sent. If stale replies are held, adds a detail to `problem`."""
+async def record_refusal(
+    tx: Tx, turn: Turn, texts: Sequence[str], problem: Problem, by: str, media: Sequence[str] = ()
+) -> None:
+    """Records why the texts may not be sent. If stale replies are held, with the `media` of the first
+    text, adds a detail to `problem`."""
     at = await refuse(tx, turn.key, texts, problem.code, by)
     if not isinstance(problem, StaleTurn):
         return
@@ -24,7 +27,10 @@ async def record_refusal(tx: Tx, turn: Turn, texts: Sequence[str], problem: Prob
     if turn.stale_reply == "hold" and not is_outdated(await replies.get_later_events(tx, *turn.key)):
         problem.details.append("turnId: held")
         await threads.withdraw_held_replies(tx, [turn.thread], "withdrawn: a later one is held")
-        await replies.hold_reply(tx, *turn.key, {"texts": list(texts), "heldAt": at, "by": by})
+        held_reply: HeldReply = {"texts": list(texts), "heldAt": at, "by": by}
+        if media:
+            held_reply["mediaUrls"] = list(media)
+        await replies.hold_reply(tx, *turn.key, held_reply)
 
 
 async def refuse_inline(tx: Tx, turn: TurnKey, texts: Sequence[str], why: str) -> None:

@@ -28,8 +28,8 @@ REPEAT_TIME_WITHOUT_TURN = timedelta(minutes=10)
 NO_OUTCOMES: AcceptedByTurn = MappingProxyType({})
 AnswerData = dict[str, Any]
 """The `data` of the answer to a send. It is stored with the turn, so that a repeat gets it too."""
-TurnReply = tuple[Turn, Sequence[str]]
-"""(turn, texts of the reply). No texts: the agent declined."""
+TurnReply = tuple[Turn, Sequence[str], Sequence[str]]
+"""(turn, texts of the reply, media of its first text). No texts: the agent declined."""
 
 
 async def accept_api_reply(tx: Tx, order: Order, agent_id: str | None) -> AnswerData | RefusedOrder:
@@ -56,7 +56,7 @@ async def accept_api_reply(tx: Tx, order: Order, agent_id: str | None) -> Answer
             await _close_turns(tx, [(turn, [order.text], result)], "api")
             return result[0]
         problem = result.problem
-    await refusals.record_refusal(tx, turn, [order.text], problem, "api")
+    await refusals.record_refusal(tx, turn, [order.text], problem, "api", order.media)
     return RefusedOrder(problem)
 
 
@@ -68,8 +68,8 @@ async def accept_inline_replies(
     closed turns. The caller has locked the threads."""
     problems = [
         problem if texts or not isinstance(problem, StaleTurn) else None  # a decline cannot be stale
-        for problem, (_, texts) in zip(
-            await _judge_turns(tx, [turn for turn, _ in turn_replies], names_turn=True),
+        for problem, (_, texts, _) in zip(
+            await _judge_turns(tx, [turn for turn, _, _ in turn_replies], names_turn=True),
             turn_replies,
             strict=True,
         )
@@ -78,24 +78,26 @@ async def accept_inline_replies(
     refused_replies = [
         (*turn_reply, problem) for turn_reply, problem in zip(turn_replies, problems, strict=True) if problem
     ]
-    declined_turns = [turn for turn, texts in good_replies if not texts]
+    declined_turns = [turn for turn, texts, _ in good_replies if not texts]
     declined_ends = [
         _build_turn_end(turn, "declined", "the agent declined", None, accepted_outcomes) for turn in declined_turns
     ]
     await outcomes.settle(tx, declined_ends, _find_outcomes(declined_turns, accepted_outcomes))
-    replies_to_send = [(turn, texts) for turn, texts in good_replies if texts]
+    replies_to_send = [turn_reply for turn_reply in good_replies if turn_reply[1]]
     results = await _send_replies(
-        tx, [(turn, build_orders(turn, texts, turn.sms_agent_id)) for turn, texts in replies_to_send], names_turn=True
+        tx,
+        [(turn, build_orders(turn, texts, turn.sms_agent_id, media)) for turn, texts, media in replies_to_send],
+        names_turn=True,
     )
     answered_turns: list[tuple[Turn, Sequence[str], list[AnswerData]]] = []
-    for (turn, texts), result in zip(replies_to_send, results, strict=True):
+    for (turn, texts, media), result in zip(replies_to_send, results, strict=True):
         if isinstance(result, RefusedOrder):
-            refused_replies.append((turn, texts, result.problem))
+            refused_replies.append((turn, texts, media, result.problem))
         else:
             answered_turns.append((turn, texts, result))
     await _close_turns(tx, answered_turns, "inline", accepted_outcomes)
-    for turn, texts, problem in refused_replies:
-        await refusals.record_refusal(tx, turn, texts, problem, "inline")
+    for turn, texts, media, problem in refused_replies:
+        await refusals.record_refusal(tx, turn, texts, problem, "inline", media)
     return {turn.key for turn in declined_turns} | {turn.key for turn, _, _ in answered_turns}
 
 
@@ -133,8 +135,8 @@ def _is_guarded(turn: Turn, names_turn: bool) -> bool:
     return names_turn and not turn.protected and turn.stale_reply != "send"
 
 
-def build_orders(turn: Turn, texts: Sequence[str], actor: str | None) -> list[Order]:
-    """The texts as orders of the turn's agent, in the turn's thread."""
+def build_orders(turn: Turn, texts: Sequence[str], actor: str | None, media: Sequence[str] = ()) -> list[Order]:
+    """The texts as orders of the turn's agent, in the turn's thread. The media go with the first text."""
     assert turn.lead_id is not None
     assert actor is not None
     return [
@@ -148,8 +150,9 @@ def build_orders(turn: Turn, texts: Sequence[str], actor: str | None) -> list[Or
             source="sms_agent",
             actor=actor,
             turn_id=turn.turn_id,
+            media=() if i else tuple(media),
         )
-        for text in texts
+        for i, text in enumerate(texts)
     ]
 
 

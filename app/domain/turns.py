@@ -88,6 +88,8 @@ class HeldReply(TypedDict):
     """A stale reply that waits for a person."""
 
     texts: list[str]
+    mediaUrls: NotRequired[list[str]]
+    """Addresses of files that go with the first text."""
     heldAt: str
     by: str
 

@@ -133,8 +133,8 @@ async def _act_on_answers(tx: Tx, accepted_answers: Sequence[TurnAnswer]) -> Non
     accepted_outcomes = await outcomes.accept_inline_outcomes(
         tx, [GivenOutcome(turn, answer.outcome, "inline") for turn, answer in first_answers if answer.outcome]
     )
-    replies = [(turn, answer.texts) for turn, answer in first_answers if answer.texts is not None]
-    for turn, texts in replies:
+    replies = [(turn, answer.texts, answer.media) for turn, answer in first_answers if answer.texts is not None]
+    for turn, texts, _ in replies:
         traces.record_point("reply", turn.turn_id, texts=len(texts))
     settled_keys = await reply.accept_inline_replies(tx, replies, accepted_outcomes) if replies else set()
     await outcomes.settle(

@@ -67,6 +67,12 @@ SILENCE_THREADS_SQL = (
     FROM unnest($2::text[], $3::text[]) AS a(interaction_id, heir)
     WHERE t.tenant_id = $1 AND t.interaction_id = a.interaction_id
     """,
+    # Where the thread goes, the files of its texts go with them by ON DELETE CASCADE.
+    """
+    DELETE FROM uploads f USING messages m, unnest($2::text[], $3::text[]) AS a(interaction_id, heir)
+    WHERE m.tenant_id = $1 AND m.interaction_id = a.interaction_id AND m.lead_id = $4
+      AND f.tenant_id = m.tenant_id AND f.message_id = m.message_id
+    """,
     """
     UPDATE messages m SET text = '', media = '[]', incomplete = false, opt_out = NULL,
         awaits_decision = false, lead_id = a.heir

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from app.domain.media import get_max_bytes
 from app.store.agent_of import agent_of_sql
 from app.store.engine import ReadTx
 
@@ -39,38 +41,48 @@ async def get_choices(read: ReadTx, tenant_id: str) -> FilterChoices:
 
 @dataclass(frozen=True, slots=True)
 class SenderChoice:
-    """A number that may send a text in a thread. `kind`: the number of the `thread`, the `campaign`
-    or an `agent`, or an `other` one."""
+    """A number that may send a text. `kind`: the number of the `thread`, the `campaign` or an `agent`,
+    or an `other` one. `provider` None: the number belongs to no account."""
 
     phone_number: str
     label: str | None
     kind: str
     agent_name: str | None
+    provider: str | None
+    has_mms: bool
+
+    @property
+    def max_media_bytes(self) -> int:
+        """How much media one text may have; 0: none."""
+        return get_max_bytes(self.provider) if self.has_mms else 0
 
 
 LIST_SENDERS_SQL = """
 SELECT n.phone_number, n.label,
-       CASE WHEN n.phone_number = t.our_number THEN 'thread'
+       CASE WHEN n.phone_number = $3 THEN 'thread'
             WHEN n.phone_number_id = c.phone_number_id THEN 'campaign'
-            WHEN g.name IS NOT NULL THEN 'agent' ELSE 'other' END AS kind, g.name AS agent_name
-FROM interactions t
-JOIN phone_numbers n ON n.tenant_id = t.tenant_id AND n.active AND 'sms' = ANY (n.capabilities)
-LEFT JOIN campaigns c ON c.tenant_id = t.tenant_id AND c.campaign_id = t.campaign_id
+            WHEN g.name IS NOT NULL THEN 'agent' ELSE 'other' END AS kind, g.name AS agent_name,
+       p.provider, 'mms' = ANY (n.capabilities) AS has_mms
+FROM phone_numbers n
+LEFT JOIN campaigns c ON c.tenant_id = n.tenant_id AND c.campaign_id = $2
+LEFT JOIN provider_accounts p ON p.tenant_id = n.tenant_id AND p.account_id = n.account_id
 LEFT JOIN LATERAL (
-    SELECT a.name FROM sms_agents a WHERE a.tenant_id = t.tenant_id AND a.active
+    SELECT a.name FROM sms_agents a WHERE a.tenant_id = n.tenant_id AND a.active
       AND a.phone_number_id = n.phone_number_id ORDER BY a.created_at LIMIT 1
 ) g ON true
-WHERE t.tenant_id = $1 AND t.interaction_id = $2
-ORDER BY n.phone_number <> t.our_number, n.phone_number_id IS DISTINCT FROM c.phone_number_id,
+WHERE n.tenant_id = $1 AND n.active AND 'sms' = ANY (n.capabilities)
+ORDER BY n.phone_number = $3 DESC NULLS LAST, n.phone_number_id IS DISTINCT FROM c.phone_number_id,
          g.name IS NULL, n.created_at, n.phone_number_id
 LIMIT 200
 """
 
 
-async def list_senders(read: ReadTx, tenant_id: str, interaction_id: str) -> list[SenderChoice]:
-    """The numbers that may send a text in the thread: the thread's own number first, then the
-    campaign's, those of agents, and the others."""
-    return await read.fetch(SenderChoice, LIST_SENDERS_SQL, tenant_id, interaction_id)
+async def list_senders(
+    read: ReadTx, tenant_id: str, campaign_id: str | None, thread_number: str | None
+) -> list[SenderChoice]:
+    """The numbers that may send a text to a lead of the campaign: the number of the thread first, then
+    the campaign's, those of agents, and the others."""
+    return await read.fetch(SenderChoice, LIST_SENDERS_SQL, tenant_id, campaign_id, thread_number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +208,30 @@ WHERE t.tenant_id = $1 AND t.interaction_id = $2
 async def list_brakes(read: ReadTx, tenant_id: str, interaction_id: str) -> list[str]:
     """Describes each brake that keeps texts of the thread waiting, with its reason."""
     return [row["description"] for row in await read.fetch_rows(LIST_BRAKES_SQL, tenant_id, interaction_id)]
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadNote:
+    """What happened in a thread besides texts."""
+
+    message_id: str
+    text: str
+    actor: str | None
+    at: datetime
+
+
+LIST_NOTES_SQL = """
+SELECT message_id, text, actor, created_at AS at FROM messages
+WHERE tenant_id = $1 AND interaction_id = $2 AND status = 'note' AND seq > $3
+ORDER BY seq DESC LIMIT 30
+"""
+NOTES_AMONG = 1000
+"""Of how many of a thread's newest entries the notes are listed."""
+
+
+async def list_notes(read: ReadTx, tenant_id: str, interaction_id: str, last_seq: int) -> list[ThreadNote]:
+    """The newest notes of a thread, the newest first."""
+    return await read.fetch(ThreadNote, LIST_NOTES_SQL, tenant_id, interaction_id, last_seq - NOTES_AMONG)
 
 
 @dataclass(frozen=True, slots=True)

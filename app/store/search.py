@@ -14,6 +14,7 @@ from app.domain.searches import Search, parse_search
 from app.store.engine import ReadTx
 from app.store.thread_filters import (
     NEEDING_THREADS_SQL,
+    CommonFilter,
     Params,
     ThreadFilter,
     build_patterns,
@@ -77,6 +78,28 @@ async def _search_page(
         if complete:
             break
     return ids
+
+
+async def find_leads(
+    read: ReadTx, tenant_id: str, filters: CommonFilter, limit: int, without_thread: bool
+) -> list[str]:
+    """Up to `limit` ids of leads whose name, id or phone match the search; newest ids first. Of a common
+    term only some matches are looked at. Dates and statuses of `filters` are not compared."""
+    search = parse_search(filters.search or "")
+    if not search.phone_digits and not search.phrases:
+        return []
+    params = Params(tenant_id)
+    conditions = ""
+    if (campaigns := campaigns_sql(params, filters)) is not None:
+        conditions += f" AND l.campaign_id IN ({campaigns})"
+    if without_thread:
+        conditions += """
+    AND NOT EXISTS (SELECT 1 FROM interactions t WHERE t.tenant_id = $1 AND t.lead_id = l.lead_id)"""
+    statement = f"""WITH found AS MATERIALIZED ({_lead_matches_sql(params, search)} LIMIT {MAX_LOOKED_UP})
+SELECT l.lead_id FROM (SELECT DISTINCT lead_id FROM found) f
+JOIN leads l ON l.tenant_id = $1 AND l.lead_id = f.lead_id
+WHERE true{conditions} ORDER BY l.lead_id DESC LIMIT {params.bind(limit)}"""
+    return [row["lead_id"] for row in await read.fetch_rows_without_rls(statement, *params.values)]
 
 
 def _list_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int) -> str:
@@ -184,13 +207,14 @@ def _matches_sql(params: Params, filters: ThreadFilter, search: Search) -> tuple
       {_has_phrases_sql(params, search.ordered_phrases)}""",
             "interaction_id",
         )
+    return _lead_matches_sql(params, search), "lead_id"
+
+
+def _lead_matches_sql(params: Params, search: Search) -> str:
     if search.phone_digits:
-        return _phone_matches_sql(params, search.phone_digits), "lead_id"
-    return (
-        f"""SELECT l.lead_id FROM leads l
-    WHERE l.tenant_id = $1{_has_name_sql(params, search)}""",
-        "lead_id",
-    )
+        return _phone_matches_sql(params, search.phone_digits)
+    return f"""SELECT l.lead_id FROM leads l
+    WHERE l.tenant_id = $1{_has_name_sql(params, search)}"""
 
 
 def _thread_matches_sql(params: Params, filters: ThreadFilter, search: Search) -> str:

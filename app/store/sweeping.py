@@ -19,6 +19,7 @@ RETENTION = {
     "tenant_events": ("at", timedelta(days=7)),
     "attempts": ("at", timedelta(days=30)),
     "turn_attempts": ("at", timedelta(days=30)),
+    "uploads": ("created_at", timedelta(days=90)),
 }
 """By table: the column that dates a row, and the default retention."""
 DROP_PAYLOADS_SQL = """

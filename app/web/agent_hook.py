@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header
 from pydantic import Field
 
 from app.agents.payload import Turn
+from app.domain.media import MAX_FILES
 from app.domain.outcomes import MAX_ANSWERS
 from app.domain.turns import MAX_TEXTS_PER_REPLY
 from app.domain.words import InteractionStatus
@@ -32,6 +33,8 @@ class Said(Out):
         | None
     ) = None
     """Texts to send, in this order. An empty list declines to answer."""
+    media_urls: Annotated[list[str], Field(max_length=MAX_FILES)] | None = None
+    """Addresses of pictures and files that go with the first text, if our number can send them."""
     handoff: bool | None = None
     """True: after the replies in this answer are sent, agent mode is switched off and the thread's
     status becomes `follow_up`. This also happens if the turn is already closed or its replies are

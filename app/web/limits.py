@@ -18,6 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.domain.media import MAX_UPLOAD_BYTES
 from app.domain.problems import Internal, Invalid, PayloadTooLarge
 from app.web import problems
 from app.web.state import get_state
@@ -27,14 +28,15 @@ DEFAULT_MAX_BODY_BYTES = 64 * BYTES_PER_KIB
 MAX_BODY_BYTES_BY_PATH = (
     ("/webhooks/", 128 * BYTES_PER_KIB),
     ("/api/v1/sms/send/bulk", 16 * BYTES_PER_KIB * BYTES_PER_KIB),
+    ("/conversations/", MAX_UPLOAD_BYTES + 128 * BYTES_PER_KIB),
 )
 BODY_SECONDS = 60.0
 """How long a whole body may take, so that a slow client cannot hold a connection for ever."""
-UPLOAD_PATH = "/settings/imports"
+IMPORT_PATH = "/settings/imports"
 """A body for this path itself is a file: it is not held in memory, but passed on while it arrives."""
-MAX_UPLOAD_BYTES = 32 * BYTES_PER_KIB * BYTES_PER_KIB
-MAX_UPLOAD_BODY_BYTES = MAX_UPLOAD_BYTES + DEFAULT_MAX_BODY_BYTES
-UPLOAD_SECONDS = 600.0
+MAX_IMPORT_BYTES = 32 * BYTES_PER_KIB * BYTES_PER_KIB
+MAX_IMPORT_BODY_BYTES = MAX_IMPORT_BYTES + DEFAULT_MAX_BODY_BYTES
+IMPORT_SECONDS = 600.0
 SLOW_BODY_DETAIL = "body: did not come in time"
 BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
@@ -113,7 +115,7 @@ class Edge:
         limit = _get_body_limit(scope)
         declared_length = headers.get("content-length", "0")
         is_small_enough = not declared_length.isdecimal() or int(declared_length[:20]) <= limit
-        if is_small_enough and _is_upload(scope):
+        if is_small_enough and _is_import(scope):
             await self._app(scope, _limit_body(receive, limit), send)
             return
         messages = None
@@ -163,13 +165,13 @@ def _drop_body(send: Send) -> Send:
     return send_headers
 
 
-def _is_upload(scope: Scope) -> bool:
-    return bool(scope["path"] == UPLOAD_PATH)
+def _is_import(scope: Scope) -> bool:
+    return bool(scope["path"] == IMPORT_PATH)
 
 
 def _limit_body(receive: Receive, limit: int) -> Receive:
     """Passes the body on. Raises `PayloadTooLarge`; `Invalid` if it takes too long, or breaks off."""
-    deadline = asyncio.get_running_loop().time() + UPLOAD_SECONDS
+    deadline = asyncio.get_running_loop().time() + IMPORT_SECONDS
     size, is_complete = 0, False
 
     async def receive_part() -> Message:
@@ -194,8 +196,8 @@ def _limit_body(receive: Receive, limit: int) -> Receive:
 
 def _get_body_limit(scope: Scope) -> int:
     path: str = scope["path"]
-    if _is_upload(scope):
-        return MAX_UPLOAD_BODY_BYTES
+    if _is_import(scope):
+        return MAX_IMPORT_BODY_BYTES
     return next((limit for start, limit in MAX_BODY_BYTES_BY_PATH if path.startswith(start)), DEFAULT_MAX_BODY_BYTES)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from app.domain.media import MAX_FILES, is_media_url
 from app.web.envelope import Body, Error, Moment, Out, SendableText
 
 Id = Annotated[str, Field(min_length=1, max_length=64)]
@@ -27,14 +28,14 @@ class SendBody(Body):
     send_at: Moment | None = None
     cancel_on_reply: bool = False
     validity_seconds: Annotated[int, Field(ge=60, le=36_000)] | None = None
-    media_urls: Annotated[list[str], Field(max_length=10)] = Field(default=[])
+    media_urls: Annotated[list[str], Field(max_length=MAX_FILES)] = Field(default=[])
     dry_run: bool = False
 
     @field_validator("media_urls")
     @classmethod
     def _require_http_urls(cls, urls: list[str]) -> list[str]:
         for url in urls:
-            if not url.startswith(("https://", "http://")) or len(url) > 2048:
+            if not is_media_url(url):
                 raise ValueError("must be http or https addresses of at most 2048 characters")
         return urls
 

@@ -10,6 +10,8 @@ from app.agents.webhook import FailedPost, TakenTurn, read_answer
 from app.domain.outcomes import GivenAnswer, Outcome
 from app.domain.turns import MAX_TEXTS_PER_REPLY
 
+PICTURE = "https://example.com/roof.png"
+NO_ADDRESS = "mediaUrls: must be http or https addresses of at most 2048 characters"
 MOST = [f"text {n}" for n in range(MAX_TEXTS_PER_REPLY)]
 NO_REASON = "no reason given"
 NONE_OF = "the answer holds none of reply, replies, handoff, status, summary, answers, leadStatus, note"
@@ -47,6 +49,10 @@ def heard(answer: Any) -> Any:
         ({"handoff": True, "replies": ["a", "b"]}, TakenTurn(("a", "b"), NO_REASON)),
         ({"handoff": True, "replies": []}, TakenTurn((), NO_REASON)),
         ({"reply": "a", "mood": "good"}, TakenTurn(("a",))),
+        ({"reply": "a", "mediaUrls": [PICTURE]}, TakenTurn(("a",), media=(PICTURE,))),
+        ({"replies": ["a", "b"], "mediaUrls": [PICTURE] * 10}, TakenTurn(("a", "b"), media=(PICTURE,) * 10)),
+        ({"reply": "a", "mediaUrls": []}, TakenTurn(("a",))),
+        ({"reply": "a", "mediaUrls": None}, TakenTurn(("a",))),
     ],
 )
 def test_an_answer_means(answer: Any, meant: TakenTurn) -> None:
@@ -68,6 +74,12 @@ def test_an_answer_means(answer: Any, meant: TakenTurn) -> None:
         ({"reply": "a", "replies": "b"}, ("a",), "replies: must be a list of texts"),
         ({"replies": [*MOST, "b"]}, (*MOST, "b"), "replies: more than 10 texts"),
         ({"reply": "a", "replies": MOST}, ("a", *MOST), "replies: more than 10 texts"),
+        ({"reply": "a", "mediaUrls": PICTURE}, ("a",), "mediaUrls: must be a list of addresses"),
+        ({"reply": "a", "mediaUrls": [PICTURE] * 11}, ("a",), "mediaUrls: more than 10"),
+        ({"reply": "a", "mediaUrls": [5]}, ("a",), NO_ADDRESS),
+        ({"reply": "a", "mediaUrls": [PICTURE, "file:///etc/passwd"]}, ("a",), NO_ADDRESS),
+        ({"reply": "a", "mediaUrls": ["https://example.com/" + "x" * 2048]}, ("a",), NO_ADDRESS),
+        ({"replies": [], "mediaUrls": [PICTURE]}, (), "mediaUrls: need a reply that they go with"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("handoff", [None, True])
@@ -90,6 +102,7 @@ def test_texts_that_may_not_go_are_told_beside_what_is_wrong(
         ({"reason": "x"}, f"{NONE_OF}, but reason"),
         ({"b" * 99: 1, "a\x00": 2},
          f"{NONE_OF}, but a, {'b' * 40}"),
+        ({"mediaUrls": [PICTURE]}, f"mediaUrls: need a reply that they go with; {NONE_OF}, but mediaUrls"),
         ({"handoff": "true"}, "handoff: must be true or false"),
         ({"handoff": 1}, "handoff: must be true or false"),
     ],

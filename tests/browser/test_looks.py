@@ -60,6 +60,9 @@ PAGES = [
     Shown("guide-agents", "/guide/agents", signed_in=False),
     Shown("list", "/conversations"),
     Shown("list-narrowed", "/conversations?search=nobody&range=custom"),
+    Shown("list-several", "/conversations?campaign={campaign}&status=in_progress,follow_up&range=30d&search=o"),
+    Shown("new", "/conversations/new?who=2125550187"),
+    Shown("new-form", "/conversations/new?lead={lonely}", then=_unfolded),
     Shown("thread", "/conversations/{talk}"),
     Shown("thread-refused", "/conversations/{talk}", then=_refused),
     Shown("thread-held", "/conversations/{held}"),
@@ -148,7 +151,15 @@ async def town(world: World) -> dict[str, str]:
     assert await world.carrier.text(stopped["phone"], world.ours, "STOP") == 200
     held = await hold_a_reply(world)
     talk, turn = await _talk(world)
-    return {"stopped": away["interactionId"], "held": held, "talk": talk, "turn": turn}
+    lonely = await tenant.lead(firstName="Nora", lastName="New", campaignId=campaign)
+    return {
+        "stopped": away["interactionId"],
+        "held": held,
+        "talk": talk,
+        "turn": turn,
+        "lonely": lonely["leadId"],
+        "campaign": campaign,
+    }
 
 
 async def _talk(world: World) -> tuple[str, str]:

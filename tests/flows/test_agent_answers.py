@@ -91,6 +91,56 @@ async def test_an_answer_that_is_not_understood_is_told_and_the_turn_stays_open(
     assert (await reply(world, "By the API", turnId=turn["turnId"])).status_code == 202
 
 
+PICTURES = ["https://example.com/roof.png", "https://example.com/offer.pdf"]
+
+
+async def allow_pictures(world: World) -> None:
+    path = f"/phone-numbers/{world.number['phoneNumberId']}"
+    await world.tenant.call("PATCH", path, {"capabilities": ["sms", "mms"]})
+
+
+async def test_pictures_go_with_the_first_text_of_an_agents_answer(world: World) -> None:
+    await allow_pictures(world)
+    world.agent.answers = [(200, {"replies": ["Look!", "Do you like it?"], "mediaUrls": PICTURES})]
+    thread = await talking(world)
+    await world.text("Hey")
+    turn = await world.turn_is(thread, "replied")
+    sent = (await world.thread(thread))["transcript"][-2:]
+    assert [[one["url"] for one in entry["media"]] for entry in sent] == [PICTURES, []]
+    assert turn["reply"]["texts"] == ["Look!", "Do you like it?"]
+    await world.status_is(turn["reply"]["messageIds"][0], "delivered")
+
+
+async def test_a_number_that_carries_no_pictures_refuses_them_with_their_text(world: World) -> None:
+    world.agent.answers = [(200, {"reply": "Look!", "mediaUrls": PICTURES})]
+    thread = await talking(world)
+    await world.text("Hey")
+    turn = await world.turn_is(thread, "awaiting_reply")
+    assert [refused["code"] for refused in turn["refused"]] == ["VALIDATION_ERROR"]
+    assert "Look!" not in world.carrier.received(world.phone)
+
+
+async def test_a_held_answer_keeps_its_pictures(world: World) -> None:
+    await allow_pictures(world)
+    await change_agent(world, staleReply="hold")
+    thread = await talking(world)
+
+    async def write_on(_: object) -> None:
+        world.agent.meanwhile = None
+        await world.text("Or no, tomorrow")
+
+    world.agent.meanwhile = write_on
+    world.agent.answers = [(200, {"reply": "Look!", "mediaUrls": PICTURES})]
+    await world.text("Please")
+    held = (await world.told(1))["turn"]["turnId"]
+    await world.told(2)
+    assert (await world.tenant.call("GET", f"/turns/{held}"))["held"]["mediaUrls"] == PICTURES
+    done = await world.tenant.call("POST", f"/turns/{held}/held", {"action": "send", "texts": ["Look here!"]})
+    assert done["messageId"]
+    [entry] = [entry for entry in (await world.thread(thread))["transcript"] if entry["message"] == "Look here!"]
+    assert [one["url"] for one in entry["media"]] == PICTURES
+
+
 @pytest.mark.parametrize("sender", ["AMAZON", "22396", "anonymous", "7", "+22396"])
 async def test_what_cannot_be_answered_is_stored_and_no_agent_is_asked(world: World, sender: str) -> None:
     await change_agent(world, agentModeByDefault=True)

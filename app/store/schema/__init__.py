@@ -15,7 +15,7 @@ from app.store.schema.inbox import InboundPart, ProviderIdSeen
 from app.store.schema.lines import FormerCredentials, PhoneNumber, ProviderAccount
 from app.store.schema.outbox import Attempt, Bulk, EarlyReceipt, Outbox
 from app.store.schema.tenants import Installation, Tenant, TenantDay
-from app.store.schema.threads import Interaction, Message
+from app.store.schema.threads import Interaction, Message, Upload
 from app.store.schema.turns import Turn, TurnAttempt, TurnMessage
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "Turn",
     "TurnAttempt",
     "TurnMessage",
+    "Upload",
     "User",
     "Xid8",
 ]

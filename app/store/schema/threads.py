@@ -158,3 +158,22 @@ class Message(Table):
     held_until: Mapped[datetime | None]
     held_reason: Mapped[str | None]
     created_at: Mapped[datetime] = created_at_column()
+
+
+class Upload(Table):
+    """A file that a person uploaded for a text. Whoever has its address may read it."""
+
+    __tablename__ = "uploads"
+    __table_args__ = (
+        tenant_reference("message_id", "messages", ondelete="CASCADE"),
+        UniqueConstraint("upload_id"),
+        Index(None, "created_at"),
+    )
+    tenant_id: Mapped[str] = id_key()
+    message_id: Mapped[str] = id_key()
+    place: Mapped[int] = mapped_column(primary_key=True)
+    """The place among the media of the text; 0 is the first."""
+    upload_id: Mapped[str] = mapped_column(Id)
+    content_type: Mapped[str]
+    content: Mapped[bytes]
+    created_at: Mapped[datetime] = created_at_column()

@@ -8,7 +8,8 @@ from starlette.responses import Response
 from app.store import directory
 from app.store.schema import CannedReply
 from app.web.page import visits
-from app.web.page.visits import Draft, VisitGet
+from app.web.page.manual_texts import Draft
+from app.web.page.visits import VisitGet
 
 router = APIRouter(include_in_schema=False)
 

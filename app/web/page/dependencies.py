@@ -26,7 +26,8 @@ class SignedOut(Exception):
 async def redirect_to_sign_in(request: Request, _: Exception) -> Response:
     """The exception handler of `SignedOut`: redirects to sign-in, which leads back afterwards: to the
     page, or to the thread whose form was sent."""
-    thread_id = request.path_params.get("interaction_id")
+    is_new = request.url.path.startswith("/conversations/new/")
+    thread_id = "new" if is_new else request.path_params.get("interaction_id")
     is_page = request.method == "GET"
     next_path = f"/conversations/{thread_id}" if thread_id and not is_page else request.url.path
     if request.url.query:

@@ -1,7 +1,7 @@
 """Renders pages from templates: escaped, strict about names, without inline scripts or styles."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from app.domain import phones
+from app.domain import media, phones
 from app.domain.problems import Problem
 
 WEB_FOLDER = Path(__file__).parents[1]
@@ -145,10 +145,14 @@ def _build_environment() -> Environment:
         "ago": format_ago,
         "exact": _format_exact,
         "moment": datetime.fromisoformat,
-        "query": _build_query,
+        "query": build_query,
+        "pairs": _list_pairs,
+        "in_words": _describe_details,
         "mark": _format_mark,
         "month": _format_month,
         "lasting": _format_duration,
+        "size": media.format_size,
+        "guessed_type": media.guess_type,
     }
     environment.globals |= {
         "static": _get_static_url,
@@ -158,6 +162,9 @@ def _build_environment() -> Environment:
         "TURNS": TURN_WORDS,
         "REFUSALS": REFUSAL_WORDS,
         "IMAGES": IMAGE_TYPES,
+        "MAX_FILES": media.MAX_FILES,
+        "TYPE_WORDS": media.TYPE_WORDS,
+        "FILE_TYPES": ",".join((*media.EXTENSIONS, ".vcf")),
     }
     return environment
 
@@ -222,7 +229,33 @@ def _format_duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _build_query(params: Mapping[str, Any], **changes: Any) -> str:
+def build_query(params: Mapping[str, Any], **changes: Any) -> str:
     """Returns `params` with `changes` as a query string, without empty values."""
-    pairs = {name: value for name, value in {**params, **changes}.items() if value}
+    pairs = _list_pairs({**params, **changes})
     return f"?{urlencode(pairs)}" if pairs else ""
+
+
+FIELD_WORDS = {
+    "message": "The text",
+    "mediaUrls": "Pictures and files:",
+    "from": "From",
+    "to": "The phone",
+    "sendAt": "Send at:",
+}
+"""How the page calls the fields of a text."""
+
+
+def _describe_details(details: Sequence[str]) -> str:
+    """Returns a problem's details with the page's own names of fields."""
+    parts = [detail.partition(": ") for detail in details]
+    return ". ".join(
+        f"{FIELD_WORDS[name]} {words}" if name in FIELD_WORDS else f"{name}{colon}{words}"
+        for name, colon, words in parts
+    )
+
+
+def _list_pairs(params: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Returns the parameters with a value, each value of a list by itself."""
+    return [
+        (name, one) for name, value in params.items() for one in (value if isinstance(value, list) else [value]) if one
+    ]

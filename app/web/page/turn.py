@@ -16,7 +16,7 @@ from app.store.turns import TurnAttempt
 from app.web.dependencies import AppResources
 from app.web.page import render
 from app.web.page.dependencies import SignedIn, Token
-from app.web.page.visits import ListFilterQuery
+from app.web.page.list_filter import ListFilterQuery
 from app.web.paging import PageParams
 
 router = APIRouter(include_in_schema=False)

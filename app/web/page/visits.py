@@ -1,14 +1,13 @@
-"""One request for the Conversations page: its list filter, and how the page is rendered."""
+"""One request for the Conversations page, and how the page is rendered."""
 
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from typing import Annotated, Any, Literal
+from datetime import datetime, tzinfo
+from typing import Annotated, Any
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Request
 from fastapi.responses import RedirectResponse
-from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from app.access import sessions
@@ -17,84 +16,21 @@ from app.domain.consent import find_undoable
 from app.domain.problems import NotFound, Problem
 from app.domain.segments import GSM_REPLACEMENTS
 from app.resources import Resources
-from app.store import attention, consent_events, interactions, lead_answers, suppressions, tenants
+from app.store import attention, consent_events, interactions, lead_answers, lead_choices, suppressions, tenants
 from app.store import page as store
 from app.store.engine import ReadTx, Tx
 from app.store.interactions import Thread
-from app.store.thread_filters import ThreadFilter
 from app.web.dependencies import AppResources
 from app.web.interaction_shapes import build_agent_state
 from app.web.page import render
 from app.web.page.dependencies import FormSender, SignedIn, Token
+from app.web.page.list_filter import DATE_RANGES, ListFilter, ListFilterQuery, list_active_filters
+from app.web.page.manual_texts import Draft
 from app.web.paging import PageParams, PageQuery
 
 TEXTS_PER_PAGE = 50
 REPLACEMENTS_BY_CHARACTER = {chr(code): replacement for code, replacement in GSM_REPLACEMENTS.items()}
 """In the form that the segment counter of the page needs."""
-DATE_RANGES = {
-    "today": "Today",
-    "yesterday": "Yesterday",
-    "7d": "Last 7 days",
-    "30d": "Last 30 days",
-    "custom": "Between two dates",
-}
-
-
-class ListFilter(BaseModel):
-    """The filter of the list, as the query string has it. An empty field filters nothing."""
-
-    search: Annotated[str, Field(max_length=100)] = ""
-    within: Literal["", "messages"] = ""
-    campaign: Annotated[str, Field(max_length=64)] = ""
-    client: Annotated[str, Field(max_length=200)] = ""
-    offer: Annotated[str, Field(max_length=200)] = ""
-    status: Annotated[str, Field(max_length=20)] = ""
-    range: Annotated[str, Field(max_length=10)] = ""
-    start: Annotated[str, Field(max_length=10)] = ""
-    end: Annotated[str, Field(max_length=10)] = ""
-    unread: Literal["", "1"] = ""
-
-    def build_filter(self, zone: tzinfo) -> ThreadFilter:
-        """Returns the filter for the store. Days are days in the person's time zone."""
-        start, end = self._get_days(datetime.now(zone).date())
-        return ThreadFilter(
-            campaign_ids=[self.campaign] if self.campaign else None,
-            client_ids=[self.client] if self.client else None,
-            offer_ids=[self.offer] if self.offer else None,
-            statuses=[self.status] if self.status else None,
-            start=_get_midnight(start, zone),
-            end=_get_midnight(end and end + timedelta(days=1), zone),
-            unread=True if self.unread else None,
-            search=self.search.strip() or None,
-            in_messages=self.within == "messages",
-        )
-
-    def _get_days(self, today: date) -> tuple[date | None, date | None]:
-        """Returns the first and the last day to show."""
-        if self.range == "custom":
-            return _parse_date(self.start), _parse_date(self.end)
-        days_back = {"today": 0, "yesterday": 1, "7d": 6, "30d": 29}.get(self.range)
-        if days_back is None:
-            return None, None
-        return today - timedelta(days=days_back), today - timedelta(days=int(self.range == "yesterday"))
-
-    @property
-    def narrowed(self) -> bool:
-        return any(self.model_dump().values())
-
-
-ListFilterQuery = Annotated[ListFilter, Query()]
-
-
-def _parse_date(raw_date: str) -> date | None:
-    try:
-        return date.fromisoformat(raw_date)
-    except ValueError:
-        return None
-
-
-def _get_midnight(day: date | None, zone: tzinfo) -> datetime | None:
-    return None if day is None else datetime.combine(day, time(), zone).astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,23 +71,30 @@ async def _require_form(visit: VisitGet, _: FormSender) -> Visit:
 VisitPost = Annotated[Visit, Depends(_require_form)]
 
 
-class Draft(BaseModel):
-    """What the compose box contains: a refused text stays there, with the reason above it."""
-
-    message: str = ""
-    sender: str = ""
-    at: str = ""
-    take: bool = False
-    moved: bool = False
-    """Somebody wrote after the person loaded the page. A button then sends anyway."""
-
-
 async def show_list(visit: Visit) -> Response:
     """Renders the page without an open thread."""
     async with visit.resources.database.read_tx(visit.person.tenant_id) as read:
         panel = await _build_list_context(visit, read)
     return render.page(
         visit.request, "conversations.html", thread=None, before=None, **_build_base_context(visit), **panel
+    )
+
+
+async def show_start(visit: Visit, start: dict[str, Any], problem: Problem | None = None) -> Response:
+    """Renders the page with the form that starts a conversation. `start`: the context of the form."""
+    async with visit.resources.database.read_tx(visit.person.tenant_id) as read:
+        panel = await _build_list_context(visit, read)
+    return render.page(
+        visit.request,
+        "conversations.html",
+        problem.status if problem else 200,
+        thread=None,
+        before=None,
+        **_build_base_context(visit),
+        **panel,
+        fresh=start,
+        refused=problem,
+        faults=render.list_faults(problem),
     )
 
 
@@ -221,6 +164,8 @@ async def _build_list_context(visit: Visit, read: ReadTx) -> dict[str, Any]:
     )
     page, cursor = page_query.cut_page(rows, attention.cursor_of)
     query = visit.request.query_params
+    choices = await store.get_choices(read, visit.person.tenant_id)
+    lead_filter = list_filter.build_lead_filter() if page_query.after is None else None
     return {
         "needing": [row for needs, row in page if needs],
         "threads": [row for needs, row in page if not needs],
@@ -229,7 +174,11 @@ async def _build_list_context(visit: Visit, read: ReadTx) -> dict[str, Any]:
         "asked": list_filter,
         "place": list_filter.model_dump() | {name: query.get(name) for name in ("limit", "cursor")},
         "ranges": DATE_RANGES,
-        "choices": await store.get_choices(read, visit.person.tenant_id),
+        "choices": choices,
+        "active_filters": list_active_filters(list_filter, choices),
+        "lonely_leads": await lead_choices.find_page(read, visit.person.tenant_id, lead_filter, without_thread=True)
+        if lead_filter
+        else [],
     }
 
 
@@ -262,9 +211,10 @@ async def _build_thread_context(tx: Tx, person: Person, interaction_id: str, bef
         "twins": REPLACEMENTS_BY_CHARACTER if tenant.smart_encoding else None,
         "state": build_agent_state(thread),
         "suppressed": bool(await interactions.find_suppressed(tx, [key])),
-        "senders": await store.list_senders(tx, *key),
+        "senders": await store.list_senders(tx, person.tenant_id, thread.campaign_id, thread.our_number),
         "canned": await store.list_canned_replies(tx, person.tenant_id),
         "contact": contact,
+        "notes": await store.list_notes(tx, *key, thread.last_seq),
         "answers": answers,
         "unanswered": [item for item in contact.questions if item.get("key") not in answered_keys],
         "causes": causes,

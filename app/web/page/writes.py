@@ -1,34 +1,29 @@
 """The forms of a thread: send, cancel, settle a held reply, set agent mode, status and consent."""
 
-from dataclasses import dataclass
-from datetime import datetime, tzinfo
-from hashlib import sha256
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form
 from pydantic import Field
 from starlette.responses import Response
 
-from app.commands import answers, bulk, dnc, held_replies, modes, opt_out_decisions, outgoing
+from app.commands import answers, bulk, dnc, held_replies, modes, opt_out_decisions
 from app.domain import ids
 from app.domain.callers import Caller
-from app.domain.idempotency import IdempotencyKey, ReplayedAnswer
 from app.domain.orders import Order, require_sendable
 from app.domain.outcomes import MAX_ANSWER_LENGTH, MAX_KEY_LENGTH
 from app.domain.problems import Conflict, Invalid, NotFound, Problem
 from app.domain.turns import MAX_TEXTS_PER_REPLY
 from app.domain.words import InteractionStatus
-from app.resources import Resources
 from app.store import page as store
 from app.store.engine import Tx
-from app.web.idempotency import claim_key
-from app.web.page import visits
+from app.store.interactions import Thread
+from app.web.page import manual_texts, visits
+from app.web.page.attachments import AttachmentsForm
 from app.web.page.dependencies import SameOrigin
-from app.web.page.visits import Draft, VisitPost
+from app.web.page.manual_texts import Draft, ManualText
+from app.web.page.visits import VisitPost
 
 router = APIRouter(prefix="/conversations/{interaction_id}", dependencies=[SameOrigin], include_in_schema=False)
-PAGE_ROUTE = "page texts"
-"""The route of the idempotency keys of the page's sends: a double click sends once."""
 WROTE_SINCE = "wrote since you looked. Read it first, or send anyway."
 
 
@@ -40,6 +35,7 @@ class WroteSince(Conflict):
 async def send_text(
     interaction_id: str,
     visit: VisitPost,
+    attachments: AttachmentsForm,
     once: Annotated[str, Form(min_length=8, max_length=64)],
     seen: Annotated[int | None, Form(ge=0, le=2**31 - 1)] = None,
     sender: Annotated[str, Form(alias="from", max_length=40)] = "",
@@ -51,18 +47,27 @@ async def send_text(
     """Sends a text by hand. `once` is the form's token: a form that is posted twice sends one text.
     `seen` is the seq of the newest text that the person saw; if somebody else has written since,
     the thread is shown again before anything is sent."""
-    # Browsers send line breaks of a form as CR LF; texts have LF.
-    text = message.replace("\r\n", "\n")
-    draft = Draft(message=text, sender=sender, at=at, take=bool(take))
+    draft = Draft(
+        # Browsers send line breaks of a form as CR LF; texts have LF.
+        message=message.replace("\r\n", "\n"),
+        sender=sender,
+        at=at,
+        urls=attachments.urls,
+        had_files=bool(attachments.uploads),
+        take=bool(take),
+    )
     try:
-        manual_text = ManualText(
-            text=require_sendable(text),
-            sender=sender,
-            send_at=_parse_moment(at, visit.zone),
-            agent_off=bool(take),
-            seen_seq=None if anyway else seen,
+        manual_text = await manual_texts.parse_text(draft, attachments, visit.zone)
+
+        async def build_order(tx: Tx) -> Order:
+            thread = await visits.find_thread(tx, visit.person.tenant_id, interaction_id)
+            if seen is not None and not anyway:
+                await _require_seen(tx, visit.person.caller, interaction_id, seen)
+            return _build_order(visit.person.caller, thread, manual_text, agent_off=bool(take))
+
+        sent_to = await manual_texts.send_once(
+            visit.resources, visit.person.caller, interaction_id, manual_text, once, build_order
         )
-        sent_to = await _send_manual_text(visit.resources, visit.person.caller, interaction_id, manual_text, once)
     except NotFound:
         raise
     except Problem as problem:
@@ -73,62 +78,24 @@ async def send_text(
     return visits.redirect_to_thread(visit, sent_to, "#newest")
 
 
-@dataclass(frozen=True, slots=True)
-class ManualText:
-    """A text by hand, as the form has it."""
-
-    text: str
-    sender: str
-    send_at: datetime | None
-    agent_off: bool
-    seen_seq: int | None
-
-
-def _parse_moment(raw_time: str, zone: tzinfo) -> datetime | None:
-    """Parses a local time in the person's zone; None if it is empty. Raises `Invalid`."""
-    if not raw_time:
-        return None
-    try:
-        return datetime.fromisoformat(raw_time).replace(tzinfo=zone)
-    except ValueError:
-        raise Invalid(details=["Send at: is not a time"]) from None
-
-
-async def _send_manual_text(
-    resources: Resources, caller: Caller, interaction_id: str, manual_text: ManualText, once: str
-) -> str:
-    """Sends the text once and returns the id of its thread. Another sender number means another
-    thread."""
-    digest_parts = (interaction_id, manual_text.sender, manual_text.text, str(manual_text.send_at))
-    idempotency_key = IdempotencyKey(PAGE_ROUTE, once, sha256("\0".join(digest_parts).encode()).digest())
-    try:
-        async with resources.database.system_tx() as tx:
-            idempotency = await claim_key(tx, caller.tenant_id, idempotency_key)
-            row = await visits.find_thread(tx, caller.tenant_id, interaction_id)
-            if manual_text.seen_seq is not None:
-                await _require_seen(tx, caller, interaction_id, manual_text.seen_seq)
-            elsewhere = manual_text.sender not in ("", row.our_number)
-            order = Order(
-                tenant_id=caller.tenant_id,
-                message_id=ids.make("msg"),
-                thread_id=ids.make("int"),
-                lead_id=row.lead_id,
-                text=manual_text.text,
-                source=caller.source,
-                actor=caller.actor,
-                to=row.lead_phone,
-                sender=manual_text.sender if elsewhere else None,
-                interaction_id=None if elsewhere else interaction_id,
-                agent_mode=False if manual_text.agent_off else None,
-                send_at=manual_text.send_at,
-            )
-            result = await outgoing.dispatch_text(tx, caller, order)
-            answer = outgoing.unwrap_answer(result)
-            await idempotency.store_data(answer, 202)
-    except ReplayedAnswer as replayed_answer:
-        answer = replayed_answer.data
-    sent_to: str = answer["interactionId"]
-    return sent_to
+def _build_order(caller: Caller, thread: Thread, manual_text: ManualText, *, agent_off: bool) -> Order:
+    """Another sender number than the thread's means another thread."""
+    elsewhere = manual_text.sender not in ("", thread.our_number)
+    return Order(
+        tenant_id=caller.tenant_id,
+        message_id=ids.make("msg"),
+        thread_id=ids.make("int"),
+        lead_id=thread.lead_id,
+        text=manual_text.text,
+        source=caller.source,
+        actor=caller.actor,
+        to=thread.lead_phone,
+        sender=manual_text.sender if elsewhere else None,
+        interaction_id=None if elsewhere else thread.interaction_id,
+        agent_mode=False if agent_off else None,
+        media=manual_text.urls,
+        send_at=manual_text.send_at,
+    )
 
 
 async def _require_seen(tx: Tx, caller: Caller, interaction_id: str, seen_seq: int) -> None:

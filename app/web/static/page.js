@@ -19,7 +19,7 @@ function setUpCompose() {
   const box = form.elements.message;
   const counter = form.querySelector(".counter");
   const replacements = form.dataset.twins ? JSON.parse(form.dataset.twins) : null;
-  const draft = `draft ${location.pathname}`;
+  const draft = `draft ${form.dataset.draft ?? location.pathname}`;
   box.autocomplete = "off";  // on a step back the browser would restore a text that was sent
   deleteSentDraft(draft);
   const saveDraft = () => {
@@ -31,7 +31,7 @@ function setUpCompose() {
   saveDraft();
   let hasText = box.value !== "";
   box.addEventListener("input", () => {
-    if (!hasText) markSeen(form.elements.seen, form.elements.seen.dataset.shown);
+    if (!hasText && form.elements.seen) markSeen(form.elements.seen, form.elements.seen.dataset.shown);
     hasText = box.value !== "";
     saveDraft();
   });
@@ -132,7 +132,7 @@ function updateCountdowns() {
 
 // --- Staying up to date ---
 
-const LIVE_SELECTORS = ["#list nav", "#pages", "main.thread > header", ".texts", ".state", "#asks", "#offer", "aside.contact"];
+const LIVE_SELECTORS = ["#list nav", "#leads", "#pages", "main.thread > header", ".texts", ".state", "#asks", "#offer", "aside.contact"];
 const getKey = (node) => node.id || node.dataset?.key || "";
 
 // Makes `here` equal to `there`. Nodes that did not change stay the same nodes, which keeps the focus,

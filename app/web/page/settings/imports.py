@@ -21,7 +21,7 @@ from app.store.engine import ReadTx, Tx
 from app.store.schema import Import
 from app.web.dependencies import AppResources
 from app.web.directory.leads import parse_row
-from app.web.limits import MAX_UPLOAD_BYTES, UPLOAD_PATH
+from app.web.limits import IMPORT_PATH, MAX_IMPORT_BYTES
 from app.web.page import render
 from app.web.page.dependencies import OUTDATED_FORM, Admin, SameOrigin, Token
 from app.web.page.settings import choices, import_report
@@ -42,7 +42,7 @@ STATE_BADGES = {
     "stopped": ("stopped", "Stopped"),
     "failed": ("failed", "Failed"),
 }
-router = APIRouter(prefix=UPLOAD_PATH, include_in_schema=False)
+router = APIRouter(prefix=IMPORT_PATH, include_in_schema=False)
 
 
 async def require_admin_upload(
@@ -70,7 +70,7 @@ async def upload(admin: AdminUpload, page_query: PageParams) -> Response:
             import_id = await _store_upload(admin, form)
         except (Problem, UnreadableFile) as problem:
             return await _render_list(admin, page_query, problem, str(form.get("kind", "leads")))
-    return RedirectResponse(f"{UPLOAD_PATH}/{import_id}", 303)
+    return RedirectResponse(f"{IMPORT_PATH}/{import_id}", 303)
 
 
 async def _render_list(
@@ -104,7 +104,7 @@ async def _render_list(
         kinds=KIND_NAMES,
         kind=kind,
         fault=fault,
-        max_megabytes=MAX_UPLOAD_BYTES >> 20,
+        max_megabytes=MAX_IMPORT_BYTES >> 20,
     )
 
 
@@ -161,7 +161,7 @@ async def _render_import(admin: AdminRequest, import_id: str, problem: Problem |
         is_running=row.state in RUNNING_STATES,
         share=min(100, round(100 * row.read_bytes / row.size)),
         problem=problem,
-        here=f"{UPLOAD_PATH}/{import_id}",
+        here=f"{IMPORT_PATH}/{import_id}",
     )
 
 
@@ -208,7 +208,7 @@ async def change_import(
         raise
     except Problem as problem:
         return await _render_import(admin, import_id, problem)
-    return RedirectResponse(f"{UPLOAD_PATH}/{import_id}{'#rows' if action == 'preview' else ''}", 303)
+    return RedirectResponse(f"{IMPORT_PATH}/{import_id}{'#rows' if action == 'preview' else ''}", 303)
 
 
 def _read_columns(form: FormData, row: Import) -> list[str]:
@@ -222,7 +222,7 @@ def _read_columns(form: FormData, row: Import) -> list[str]:
 @router.post("/{import_id}/stop")
 async def stop_import(admin: AdminPost, import_id: str) -> Response:
     await admin.run_change(lambda tx: commands.stop(tx, admin.caller, import_id))
-    return RedirectResponse(f"{UPLOAD_PATH}/{import_id}", 303)
+    return RedirectResponse(f"{IMPORT_PATH}/{import_id}", 303)
 
 
 @router.post("/{import_id}/remove")

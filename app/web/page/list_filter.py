@@ -1,0 +1,153 @@
+"""The filter of the list of conversations, as the query string of the page has it."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import Annotated, Any, Literal
+
+from fastapi import Query
+from pydantic import AfterValidator, BaseModel, Field
+
+from app.store.page import FilterChoices
+from app.store.thread_filters import CommonFilter, ThreadFilter
+from app.web.filters import split_values
+from app.web.page.render import STATUS_WORDS
+
+DATE_RANGES = {
+    "today": "Today",
+    "yesterday": "Yesterday",
+    "7d": "Last 7 days",
+    "14d": "Last 14 days",
+    "30d": "Last 30 days",
+    "90d": "Last 90 days",
+    "custom": "Between two dates",
+}
+DAYS_BACK = {"today": 0, "yesterday": 1, "7d": 6, "14d": 13, "30d": 29, "90d": 89}
+"""How many days before today the first day of a range is."""
+MAX_CHOSEN = 100
+
+
+def _split_chosen(values: list[str]) -> list[str]:
+    return list(dict.fromkeys(split_values(values) or []))[:MAX_CHOSEN]
+
+
+Chosen = Annotated[
+    list[Annotated[str, Field(max_length=10_000)]], Field(max_length=MAX_CHOSEN), AfterValidator(_split_chosen)
+]
+"""Values of a repeated parameter. One parameter may hold several, with commas."""
+
+
+class ListFilter(BaseModel):
+    """An empty field filters nothing; of several values, a thread must have one."""
+
+    search: Annotated[str, Field(max_length=100)] = ""
+    within: Literal["", "messages"] = ""
+    campaign: Chosen = []
+    client: Chosen = []
+    offer: Chosen = []
+    status: Chosen = []
+    range: Annotated[str, Field(max_length=10)] = ""
+    start: Annotated[str, Field(max_length=10)] = ""
+    end: Annotated[str, Field(max_length=10)] = ""
+    unread: Literal["", "1"] = ""
+
+    def build_filter(self, zone: tzinfo) -> ThreadFilter:
+        """Returns the filter for the store. Days are days in the person's time zone."""
+        start, end = self._get_days(datetime.now(zone).date())
+        return ThreadFilter(
+            campaign_ids=self.campaign or None,
+            client_ids=self.client or None,
+            offer_ids=self.offer or None,
+            statuses=self.status or None,
+            start=_get_midnight(start, zone),
+            end=_get_midnight(end and end + timedelta(days=1), zone),
+            unread=True if self.unread else None,
+            search=self.search.strip() or None,
+            in_messages=self.within == "messages",
+        )
+
+    def build_lead_filter(self) -> CommonFilter | None:
+        """Returns the filter for leads without a conversation; None if it can match none of them."""
+        asks_about_threads = self.within or self.status or self.range or self.unread
+        if asks_about_threads or not self.search.strip():
+            return None
+        return CommonFilter(
+            campaign_ids=self.campaign or None,
+            client_ids=self.client or None,
+            offer_ids=self.offer or None,
+            search=self.search.strip(),
+        )
+
+    def _get_days(self, today: date) -> tuple[date | None, date | None]:
+        """Returns the first and the last day to show."""
+        if self.range == "custom":
+            return _parse_date(self.start), _parse_date(self.end)
+        days_back = DAYS_BACK.get(self.range)
+        if days_back is None:
+            return None, None
+        return today - timedelta(days=days_back), today - timedelta(days=int(self.range == "yesterday"))
+
+    @property
+    def narrowed(self) -> bool:
+        return any(self.model_dump().values())
+
+
+ListFilterQuery = Annotated[ListFilter, Query()]
+
+
+def _parse_date(raw_date: str) -> date | None:
+    try:
+        return date.fromisoformat(raw_date)
+    except ValueError:
+        return None
+
+
+def _get_midnight(day: date | None, zone: tzinfo) -> datetime | None:
+    return None if day is None else datetime.combine(day, time(), zone).astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveFilter:
+    """One value that narrows the list. `place`: the parameters of the list without it."""
+
+    label: str
+    words: str
+    place: dict[str, Any]
+
+
+def list_active_filters(list_filter: ListFilter, choices: FilterChoices) -> list[ActiveFilter]:
+    """Returns what narrows the list, in the order of the form."""
+    place = list_filter.model_dump()
+    found: list[ActiveFilter] = []
+    if list_filter.search:
+        label = "Texts with" if list_filter.within else "Search"
+        found.append(ActiveFilter(label, list_filter.search, place | {"search": "", "within": ""}))
+    names_by_field = {
+        "campaign": ("Campaign", dict(choices.campaigns)),
+        "client": ("Client", dict(choices.clients)),
+        "offer": ("Offer", dict(choices.offers)),
+        "status": ("Status", STATUS_WORDS),
+    }
+    for field, (label, names) in names_by_field.items():
+        for value in place[field]:
+            rest = [other for other in place[field] if other != value]
+            found.append(ActiveFilter(label, names.get(value, value), place | {field: rest}))
+    if list_filter.range:
+        found.append(ActiveFilter("Date", _describe_range(list_filter), place | {"range": "", "start": "", "end": ""}))
+    if list_filter.unread:
+        found.append(ActiveFilter("Only", "unread", place | {"unread": ""}))
+    return found
+
+
+def _describe_range(list_filter: ListFilter) -> str:
+    if list_filter.range != "custom":
+        return DATE_RANGES.get(list_filter.range, list_filter.range)
+    start, end = _parse_date(list_filter.start), _parse_date(list_filter.end)
+    if start and end:
+        return f"{_format_date(start)} to {_format_date(end)}"
+    if start or end:
+        return f"from {_format_date(start)}" if start else f"up to {_format_date(end)}"
+    return DATE_RANGES["custom"]
+
+
+def _format_date(day: date | None) -> str:
+    return f"{day.day} {day:%b %Y}" if day else ""
