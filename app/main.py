@@ -38,6 +38,7 @@ from app.web import (
 )
 from app.web.directory import (
     api_keys,
+    audit,
     campaigns,
     canned_replies,
     consent,
@@ -90,6 +91,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     api_keys.router,
     canned_replies.router,
     tenant_settings.router,
+    audit.router,
     health.router,
     metrics.router,
     docs.router,

@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     keep_attempts_days: Annotated[int, Field(ge=1)] = 30
     """How long requests to carriers and agents are kept, with their bodies."""
     keep_events_days: Annotated[int, Field(ge=1)] = 7
+    keep_audit_days: Annotated[int, Field(ge=1)] = 730
     linger_seconds: Annotated[float, Field(ge=0, le=60)] = 0
     """How long a web process still serves after SIGTERM, while /health/ready already fails: as long
     as the load balancer needs to notice and send its requests elsewhere."""

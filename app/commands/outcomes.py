@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.commands import consent, dry_turns, refusals, timeline
-from app.commands.answered_turns import reload_turn
+from app.commands.answered_turns import end_waits, reload_turn
 from app.commands.hand_offs import HANDED_OFF_PREFIX
 from app.domain import ids
 from app.domain.callers import Caller
@@ -113,6 +113,7 @@ async def accept_api_outcome(tx: Tx, caller: Caller, turn_id: str, outcome: Outc
         await _record_problem(tx, given_outcome, result)
         return result
     await settle(tx, [build_lone_end(result)], [result])
+    await end_waits(tx, [result.turn])
     await carry_out(tx, [result])
     return None
 
@@ -255,7 +256,7 @@ def _describe_changes(item: AcceptedOutcome) -> str:
     if answers:
         pairs = [f"“{timeline.shorten(questions[item.key])}” {timeline.shorten(item.answer)}" for item in answers]
         changes.append(f"recorded {'; '.join(pairs[:MAX_TOLD_ANSWERS])}{'; …' if pairs[MAX_TOLD_ANSWERS:] else ''}")
-    return f"The agent {', and '.join(changes)}." if changes else ""
+    return f"The agent {timeline.join_words(changes)}." if changes else ""
 
 
 def _build_change(item: AcceptedOutcome, new_answers: Sequence[NewAnswer]) -> LeadChange:

@@ -90,5 +90,11 @@ def _describe_author(author: str, name: str | None) -> str:
     return f"The API key {name}" if kind == "key" else name
 
 
+def join_words(parts: Sequence[str]) -> str:
+    """`a, b and c`; there is at least one."""
+    *first_parts, last_part = parts
+    return f"{', '.join(first_parts)} and {last_part}" if first_parts else last_part
+
+
 def shorten(text: str) -> str:
     return text if len(text) <= MAX_QUOTED_LENGTH else f"{text[:MAX_QUOTED_LENGTH]}…"

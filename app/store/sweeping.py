@@ -17,6 +17,7 @@ RETENTION = {
     "tenant_events": ("at", timedelta(days=7)),
     "attempts": ("at", timedelta(days=30)),
     "turn_attempts": ("at", timedelta(days=30)),
+    "audit_entries": ("at", timedelta(days=730)),
 }
 """By table: the column that dates a row, and the default retention."""
 DROP_PAYLOADS_SQL = """

@@ -8,6 +8,7 @@ from app.resources import Resources
 from tests.flows.test_agent_mode import reply, talking
 from tests.flows.test_events import all_of, settle
 from tests.flows.test_hand_offs import WISH, notes
+from tests.flows.test_opted_out import REPORTED
 from tests.flows.test_outcomes import OUTCOME
 from tests.flows.test_turn_sets import fall_due
 from tests.flows.test_turns import change_agent
@@ -111,7 +112,7 @@ async def test_an_outcome_is_told_with_all_that_it_changed(world: World) -> None
     await world.turn_is(thread, "concluded")
     shown = await world.thread(thread)
     assert notes(shown) == [
-        "The agent set the status to qualified, and set the lead's status to won,"
+        "The agent set the status to qualified, set the lead's status to won"
         " and recorded “How high is your bill?” about 120.",
         "She sounds keen.",
     ]  # fmt: skip
@@ -209,9 +210,7 @@ async def test_an_agents_do_not_contact_is_told_once(world: World) -> None:
 
 
 async def test_a_carriers_opt_out_is_the_carriers(world: World) -> None:
-    # The simulated carrier answers a number that ends so with "opted out".
-    lead = await world.tenant.lead(phone="+12125550004")
-    sent = await world.send(leadId=lead["leadId"])
+    sent = await world.send(to=REPORTED)
 
     async def stopped() -> bool:
         return bool((await world.thread(sent["interactionId"]))["statusHistory"])

@@ -4,7 +4,7 @@ A refusal is shown beside its field. The form keeps what was typed, except secre
 
 from fastapi import APIRouter
 
-from app.web.page.settings import accounts, agents, campaigns, canned, general, keys, numbers, people
+from app.web.page.settings import accounts, agents, audit, campaigns, canned, general, keys, numbers, people
 
 ROUTERS: tuple[APIRouter, ...] = (
     general.router,
@@ -15,4 +15,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     campaigns.router,
     keys.router,
     canned.router,
+    audit.router,
 )
