@@ -13,7 +13,7 @@ from starlette.routing import Route
 from tests.flows.test_agent_mode import reply, talking
 from tests.flows.test_turns import change_agent
 from tests.makers import Data
-from tests.world import World, served
+from tests.world import World, served, until
 
 REPLY = json.dumps({"reply": "Read"}).encode()
 GZIP = {"content-type": "application/json", "content-encoding": "gzip"}
@@ -105,6 +105,46 @@ async def test_what_cannot_be_answered_is_stored_and_no_agent_is_asked(world: Wo
     [machine] = [one for one in found if one["interactionId"] != thread]
     shown = await world.thread(machine["interactionId"])
     assert [entry["message"] for entry in shown["transcript"]] == ["Your code is 123456", "HELP", "STOP"]
+
+
+@pytest.mark.parametrize("sender", ["22396", "123", "72345678", "+22396"])
+async def test_a_short_code_is_answered_if_the_tenant_says_so(world: World, sender: str) -> None:
+    await world.tenant.call("PATCH", "/settings", {"answerShortCodes": True})
+    await change_agent(world, agentModeByDefault=True)
+    world.agent.answers = [(200, {"reply": "Thank you"})]
+    code = sender.removeprefix("+")
+    assert await world.carrier.text(sender, world.ours, "Which date suits you?") == 200
+    told = await world.told(1)
+    assert (told["message"]["senderPhone"], told["message"]["combinedText"]) == (code, "Which date suits you?")
+    turn = await world.turn_is(told["interaction"]["interactionId"], "replied")
+    await world.status_is(turn["reply"]["messageIds"][0], "delivered")
+    assert await world.carrier.text(sender, world.ours, "STOP") == 200
+
+    async def confirmed() -> bool:
+        return len(world.carrier.received(code)) == 2
+
+    await until(confirmed)
+    assert world.carrier.received(code)[0] == "Thank you"
+
+
+@pytest.mark.parametrize("sender", ["AMAZON", "anonymous", "7", "12", "1234567890123456", "٣٤٥٦٧"])
+async def test_what_is_no_number_is_answered_by_no_setting(world: World, sender: str) -> None:
+    await world.tenant.call("PATCH", "/settings", {"answerShortCodes": True})
+    await change_agent(world, agentModeByDefault=True)
+    for text in ("Your code is 123456", "HELP", "STOP"):
+        assert await world.carrier.text(sender, world.ours, text) == 200
+    await asyncio.sleep(1.5)
+    assert world.agent.told == []
+    assert world.carrier.received(sender) == []
+
+
+async def test_a_setting_that_is_switched_off_again_ends_it(world: World) -> None:
+    await change_agent(world, agentModeByDefault=True)
+    for on in (True, False):
+        await world.tenant.call("PATCH", "/settings", {"answerShortCodes": on})
+        assert await world.carrier.text("22396", world.ours, f"It is {on}") == 200
+        await asyncio.sleep(1.3)
+    assert [told["message"]["combinedText"] for told in world.agent.told] == ["It is True"]
 
 
 @pytest.mark.parametrize("blank", ["", "  \n"])
