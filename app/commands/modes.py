@@ -25,13 +25,15 @@ EndedTurn = tuple[Turn | LiveTurn, str]
 """(turn, why it ends)."""
 
 
-async def take_over(tx: Tx, thread_keys: Sequence[ThreadKey]) -> None:
-    """A person wrote in these threads: cancels the agent's unfinished turns and unsent texts. A note
+async def take_over(tx: Tx, author_by_thread: Mapping[ThreadKey, str]) -> None:
+    """People wrote in these threads: cancels the agent's unfinished turns and unsent texts. A note
     is added where a turn was cancelled."""
+    thread_keys = sorted(author_by_thread)
     await threads.record_take_over(tx, thread_keys, f"withdrawn: {TAKE_OVER_REASON}")
     ended_threads = await threads.cancel_turns(tx, thread_keys, TAKE_OVER_REASON)
     await threads.cancel_agent_texts(tx, thread_keys, "TURN_CANCELLED", TAKE_OVER_REASON)
-    await notes.add(tx, [Note(*thread, "A person took over from the agent.") for thread in ended_threads])
+    note = "A person took over from the agent."
+    await notes.add(tx, [Note(*thread, note, author_by_thread[thread]) for thread in ended_threads])
 
 
 async def switch_agent_mode(

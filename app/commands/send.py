@@ -124,13 +124,13 @@ async def _apply_day_limits(tx: Tx, results: Sequence[Outcome]) -> list[Outcome]
 
 async def _apply_side_effects(tx: Tx, accepted_texts: Sequence[AcceptedText]) -> None:
     """A person's text takes over from the agent; `agentMode` of an order is set."""
-    manual_threads = {
-        (s.resolved_order.order.tenant_id, s.interaction_id)
+    author_by_thread = {
+        (s.resolved_order.order.tenant_id, s.interaction_id): get_author(s.resolved_order.order.actor)
         for s in accepted_texts
         if s.resolved_order.order.source == "manual" and s.seq is not None
     }
-    if manual_threads:
-        await modes.take_over(tx, sorted(manual_threads))
+    if author_by_thread:
+        await modes.take_over(tx, author_by_thread)
     for on in (True, False):
         author_by_thread = {
             (s.resolved_order.order.tenant_id, s.interaction_id): get_author(s.resolved_order.order.actor)

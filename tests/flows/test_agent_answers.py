@@ -5,12 +5,15 @@ import gzip
 import json
 
 import pytest
+from prometheus_client import REGISTRY
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.resources import Resources
 from tests.flows.test_agent_mode import reply, talking
+from tests.flows.test_turn_sets import carried_out, claimed, fall_due, forwarding, writing
 from tests.flows.test_turns import change_agent
 from tests.makers import Data
 from tests.world import World, served, until
@@ -88,7 +91,35 @@ async def test_an_answer_that_is_not_understood_is_told_and_the_turn_stays_open(
     [refused] = turn["refused"]
     assert (refused["code"], refused["detail"]) == ("VALIDATION_ERROR", detail)
     assert turn["attempts"][0]["answer"] is not None
+    figure = {"agent": world.smsagent["smsAgentId"], "outcome": "unclear"}
+    assert REGISTRY.get_sample_value("leadsail_hand_overs_total", figure) == 1
     assert (await reply(world, "By the API", turnId=turn["turnId"])).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://127.0.0.1:9/", "the connection was refused"),
+        ("http://nobody.invalid/", "the name could not be resolved"),
+    ],
+)
+async def test_what_the_wire_said_stands_in_the_record_the_note_and_at_the_test_button(
+    idle_world: World, resources: Resources, url: str, words: str
+) -> None:
+    world, by = idle_world, forwarding(resources)
+    thread = await writing(world, world.campaign)
+    await change_agent(world, webhookUrl=url)
+    for _ in range(5):
+        await fall_due(resources)
+        await carried_out(by, await claimed(by, [thread]))
+    [turn] = await world.turns(thread[1])
+    assert (turn["state"], [attempt["answer"] for attempt in turn["attempts"]]) == ("failed", [words] * 5)
+    shown = await world.thread(thread[1])
+    assert shown["status"] == "follow_up"
+    [note] = [entry["message"] for entry in shown["transcript"] if entry["status"] == "note"]
+    assert note == f"The agent did not get the lead's texts: the agent's webhook failed 5 times: {words}."
+    tried = await world.tenant.call("POST", f"/sms-agents/{world.smsagent['smsAgentId']}/test")
+    assert (tried["state"], tried["reason"]) == ("failed", words)
 
 
 @pytest.mark.parametrize("sender", ["AMAZON", "22396", "anonymous", "7", "+22396"])

@@ -7,7 +7,7 @@ import pytest
 from app.resources import Resources
 from tests.flows.test_agent_mode import reply, talking
 from tests.flows.test_events import all_of, settle
-from tests.flows.test_hand_offs import WISH, notes
+from tests.flows.test_hand_offs import WISH, by_hand, notes
 from tests.flows.test_opted_out import REPORTED
 from tests.flows.test_outcomes import OUTCOME
 from tests.flows.test_turn_sets import fall_due
@@ -152,6 +152,17 @@ async def test_a_turn_that_nobody_answers_is_the_services_step(world: World, res
         await tx.execute("UPDATE turns SET due_at = clock_timestamp()")
     await world.turn_is(thread, "expired")
     assert await history(world, thread) == [("in_progress", "follow_up", "service")]
+
+
+async def test_the_feed_names_who_took_over(world: World, resources: Resources) -> None:
+    thread = await talking(world)
+    await world.text("120")
+    await world.turn_is(thread, "awaiting_reply")
+    await by_hand(world, resources, (world.tenant.tenant_id, thread))
+    assert notes(await world.thread(thread)) == ["A person took over from the agent."]
+    await settle(resources)
+    [told] = [event["data"] for event in await all_of(world.tenant) if event["data"].get("status") == "note"]
+    assert told["actor"] == "person:user_1"
 
 
 async def two_threads(world: World) -> tuple[str, str]:
