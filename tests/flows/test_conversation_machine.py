@@ -49,6 +49,17 @@ class Conversation(Story):
             assert answer.json()["data"]["status"] == status
             self.asked_before |= {turn["turnId"] for turn in await self._turns() if turn["handedOverAt"]}
 
+    async def set_status_meanwhile(self, status: str, end: str) -> None:
+        """A person sets the status while the agent thinks; then the agent gives an outcome."""
+
+        async def happen(_: Data) -> None:
+            self.world.agent.meanwhile = None
+            await self.set_status(status)
+
+        self.world.agent.meanwhile = happen
+        await self._end(end)
+        self.world.agent.meanwhile = None
+
     async def die(self, has_posted: bool, kind: str) -> None:
         """A process claims the turn and dies: before its POST, or before it settles the answer."""
         _, hand_overs = await self._claim()
@@ -173,6 +184,10 @@ def build_machine(
         @rule(status=st.sampled_from(STATUSES))
         def person_sets_status(self, status: str) -> None:
             run(self.conversation.set_status(status))
+
+        @rule(status=st.sampled_from(STATUSES), end=st.sampled_from([*ENDS]))
+        def person_sets_status_while_the_agent_thinks(self, status: str, end: str) -> None:
+            run(self.conversation.set_status_meanwhile(status, end))
 
         @rule(step=st.sampled_from([*HEARD, "silent", "silent", *ENDS]))
         def agent_answers(self, step: str) -> None:
