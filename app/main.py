@@ -40,6 +40,7 @@ from app.web import (
 )
 from app.web.directory import (
     api_keys,
+    audit,
     campaigns,
     canned_replies,
     consent,
@@ -94,6 +95,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     api_keys.router,
     canned_replies.router,
     tenant_settings.router,
+    audit.router,
     health.router,
     metrics.router,
     docs.router,

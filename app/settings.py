@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     keep_uploads_days: Annotated[int, Field(ge=40)] = 90
     """How long files that people sent are kept. A text may be scheduled for 35 days, and its carrier
     fetches its files when it is sent."""
+    keep_audit_days: Annotated[int, Field(ge=1)] = 730
     linger_seconds: Annotated[float, Field(ge=0, le=60)] = 0
     """How long a web process still serves after SIGTERM, while /health/ready already fails: as long
     as the load balancer needs to notice and send its requests elsewhere."""

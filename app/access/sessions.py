@@ -10,7 +10,7 @@ from hmac import digest as hmac_digest
 from app.access import passwords, tries
 from app.domain.callers import Caller
 from app.domain.problems import Invalid
-from app.store import access
+from app.store import access, audit
 from app.store.access import KnownSession
 from app.store.engine import Database, Tx
 
@@ -57,6 +57,7 @@ async def sign_in(database: Database, email: str, password: str, address: str | 
     async with database.system_tx() as tx:
         await tries.forget(tx, email, address)
         if new_hash:
+            await audit.switch_off(tx)
             await access.set_password_hash(tx, person.tenant_id, person.user_id, new_hash)
         return await begin(tx, person.tenant_id, person.user_id)
 
@@ -121,6 +122,7 @@ async def change_password(
     new_hash = await passwords.hash_password(new_password)
     async with database.system_tx() as tx:
         await tries.forget(tx, person.email, address)
+        await audit.name_author(tx, person.caller.author)
         await access.set_password_hash(tx, person.tenant_id, person.user_id, new_hash)
         await end_all(tx, person.tenant_id, person.user_id)
         return await begin(tx, person.tenant_id, person.user_id)

@@ -1,8 +1,11 @@
-"""Which turn a reply of an agent answers."""
+"""Which turn a reply of an agent answers, and what goes on when it is answered."""
+
+from collections.abc import Sequence
 
 from app.domain.orders import Order
 from app.domain.problems import DncBlocked, NoOpenTurn, NotFound
 from app.store import interactions, replies, turns
+from app.store.clock import turn_hint
 from app.store.engine import Tx
 from app.store.replies import FoundTurn
 from app.store.turns import Turn, TurnKey
@@ -51,3 +54,12 @@ async def reload_turn(tx: Tx, key: TurnKey) -> Turn:
     turn = await turns.get(tx, *key)
     assert turn is not None
     return turn
+
+
+async def end_waits(tx: Tx, answered_turns: Sequence[Turn]) -> None:
+    """These turns were answered without a text. The turns that waited for protected ones among them wait
+    only for their windows now."""
+    waited_for = [turn.thread for turn in answered_turns if turn.protected and turn.next_due_at]
+    if waited_for:
+        for thread, due_at in (await replies.end_waits(tx, waited_for)).items():
+            tx.hints[turn_hint(*thread)] = due_at

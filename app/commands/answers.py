@@ -1,5 +1,6 @@
 """A person answers or corrects a question of a lead's questionnaire."""
 
+from app.commands import timeline
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.problems import Invalid
@@ -31,3 +32,6 @@ async def correct_answer(tx: Tx, caller: Caller, thread: Thread, key: str, answe
     entries = lead_answers.build_entries([(key, questions[key], answer)])
     change = LeadChange(thread.tenant_id, contact.lead_id, None, entries)
     await lead_answers.record(tx, LeadNews([new_answer], [change]))
+    present_answers = {item["key"]: item.get("answer") for item in contact.questionnaire}
+    if present_answers.get(key) != answer:
+        await timeline.tell_answer(tx, caller.author, thread.key, questions[key], answer)

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
 
+from app.commands import timeline
 from app.domain import ids, phones, segments
 from app.domain.consent import MISTAKABLE_RULES
 from app.domain.orders import Order, ResolvedOrder
 from app.domain.words import Cause as CauseWord
 from app.store import arrivals as store
 from app.store import consent_events, sending, suppressions, tenants
-from app.store.arrivals import Arrival
+from app.store.arrivals import WordText
 from app.store.clock import AT_ONCE, OUTBOX_HINT
 from app.store.consent_events import ConsentEvent
 from app.store.engine import ReadTx, Tx
+from app.store.schema import Tenant
 from app.store.suppressions import Cause
 
 STOP_ANSWER = "{name}: You are unsubscribed and will get no more texts. Reply START to resume."
@@ -48,45 +50,47 @@ async def get_consent(read: ReadTx, tenant_id: str, phone: str) -> Consent:
     return Consent(phone, causes.get(phone, []), events)
 
 
-async def heed_words(tx: Tx, arrivals: Sequence[Arrival]) -> None:
+async def heed_words(tx: Tx, texts: Sequence[WordText]) -> None:
     """Obeys the control words of the texts, in order, and answers those that the carrier did not
     answer. The caller has locked the phones."""
-    for word, run in groupby((a for a in arrivals if a.word), key=lambda arrival: arrival.word):
-        word_arrivals = list(run)
+    for word, run in groupby((text for text in texts if text.word), key=lambda text: text.word):
+        word_texts = list(run)
         match word:
             case "stop":
-                await heed_stop(tx, word_arrivals)
+                await heed_stop(tx, word_texts)
             case "start":
-                await suppressions.lift(tx, [_build_cause(arrival) for arrival in word_arrivals])
+                freed_threads = await suppressions.lift(tx, [_build_cause(text) for text in word_texts])
+                await timeline.tell_consent(tx, freed_threads)
             case "help":
-                await _heed_help(tx, word_arrivals)
+                await _heed_help(tx, word_texts)
 
 
-async def heed_stop(tx: Tx, arrivals: Sequence[Arrival], actor: str = "lead") -> None:
+async def heed_stop(tx: Tx, texts: Sequence[WordText], actor: str = "lead") -> None:
     """Obeys opt-outs of one tenant. `actor` is who said so: the lead, an agent, or the person who
     decided it. The caller has locked the phones."""
-    tenant_id = arrivals[0].tenant_id
-    earlier_causes = await suppressions.get_causes(tx, tenant_id, [arrival.lead_phone for arrival in arrivals])
-    await suppressions.add(tx, [_build_cause(arrival, actor) for arrival in arrivals])
-    answered_by_carrier = {arrival.lead_phone for arrival in arrivals if arrival.is_answered}
+    tenant_id = texts[0].tenant_id
+    earlier_causes = await suppressions.get_causes(tx, tenant_id, [text.lead_phone for text in texts])
+    stopped_threads = await suppressions.add(tx, [_build_cause(text, actor) for text in texts])
+    await timeline.tell_consent(tx, stopped_threads)
+    answered_by_carrier = {text.lead_phone for text in texts if text.is_answered}
     new_stops = {
-        a.lead_phone: a
-        for a in arrivals
-        if a.lead_phone not in answered_by_carrier and "lead" not in earlier_causes.get(a.lead_phone, [])
+        text.lead_phone: text
+        for text in texts
+        if text.lead_phone not in answered_by_carrier and "lead" not in earlier_causes.get(text.lead_phone, [])
     }
     if new_stops:
         tenant = await tenants.get(tx, tenant_id)
         assert tenant is not None
-        text = tenant.opt_out_confirmation or STOP_ANSWER.format(name=tenant.name)
+        answer = tenant.opt_out_confirmation or STOP_ANSWER.format(name=tenant.name)
         for is_mistakable, run in groupby(
             sorted(new_stops.values(), key=_is_mistakable),  # sorting keeps the order within each kind
             key=_is_mistakable,
         ):
-            await _send_answer(tx, list(run), _explain_undo(text) if is_mistakable else text)
+            await _send_answer(tx, tenant, list(run), _explain_undo(answer) if is_mistakable else answer)
 
 
-def _is_mistakable(arrival: Arrival) -> bool:
-    return arrival.rule in MISTAKABLE_RULES
+def _is_mistakable(text: WordText) -> bool:
+    return text.rule in MISTAKABLE_RULES
 
 
 def _explain_undo(confirmation: str) -> str:
@@ -94,72 +98,72 @@ def _explain_undo(confirmation: str) -> str:
     return confirmation if NAMES_START_PATTERN.search(confirmation) else f"{confirmation} {UNDO_ANSWER}"
 
 
-async def _heed_help(tx: Tx, arrivals: Sequence[Arrival]) -> None:
+async def _heed_help(tx: Tx, texts: Sequence[WordText]) -> None:
     """Answers HELP once a day for each phone, also a suppressed one."""
-    tenant_id = arrivals[0].tenant_id
-    arrival_by_phone = {arrival.lead_phone: arrival for arrival in arrivals}
+    tenant_id = texts[0].tenant_id
+    text_by_phone = {text.lead_phone: text for text in texts}
     answered_phones = await consent_events.find_phones_with_recent(
-        tx, tenant_id, list(arrival_by_phone), "help", HELP_EVERY
+        tx, tenant_id, list(text_by_phone), "help", HELP_EVERY
     )
-    answerable = [arrival for phone, arrival in arrival_by_phone.items() if phone not in answered_phones]
-    await suppressions.record_events(tx, [_build_cause(arrival) for arrival in answerable])
-    help_requests = [arrival for arrival in answerable if not arrival.is_answered]
+    answerable = [text for phone, text in text_by_phone.items() if phone not in answered_phones]
+    await suppressions.record_events(tx, [_build_cause(text) for text in answerable])
+    help_requests = [text for text in answerable if not text.is_answered]
     if not help_requests:
         return
     tenant = await tenants.get(tx, tenant_id)
     assert tenant is not None
-    await _send_answer(tx, help_requests, tenant.help_text or HELP_ANSWER.format(name=tenant.name))
+    await _send_answer(tx, tenant, help_requests, tenant.help_text or HELP_ANSWER.format(name=tenant.name))
 
 
-async def _send_answer(tx: Tx, arrivals: Sequence[Arrival], text: str) -> None:
+async def _send_answer(tx: Tx, tenant: Tenant, texts: Sequence[WordText], answer: str) -> None:
     """Stores an answer of the service itself, which is sent even to a suppressed phone. Machines get
-    none: two of them could answer each other for ever."""
-    arrivals = [arrival for arrival in arrivals if phones.can_be_answered(arrival.lead_phone)]
-    if not arrivals:
+    none: two of them could answer each other for ever. Short codes get one if the tenant says so."""
+    texts = [text for text in texts if phones.can_be_answered(text.lead_phone, tenant.answer_short_codes)]
+    if not texts:
         return
-    count = segments.count(text)
-    accounts = await store.list_answer_accounts(tx, arrivals)
+    count = segments.count(answer)
+    accounts = await store.list_answer_accounts(tx, texts)
     await sending.store_texts(
         tx,
         [
             ResolvedOrder(
                 order=Order(
-                    tenant_id=arrival.tenant_id,
+                    tenant_id=text.tenant_id,
                     message_id=ids.make("msg"),
-                    thread_id=arrival.thread_id,
-                    lead_id=arrival.lead_id,
-                    text=text,
+                    thread_id=text.thread_id,
+                    lead_id=text.lead_id,
+                    text=answer,
                     source="system",
                     actor="service",
                     validity=CONFIRM_WITHIN,
                 ),
-                to=arrival.lead_phone,
-                sender=arrival.our_number,
+                to=text.lead_phone,
+                sender=text.our_number,
                 account_id=account.account_id,
                 provider=account.provider,
-                lead_id=arrival.lead_id,
-                campaign_id=arrival.campaign_id,
+                lead_id=text.lead_id,
+                campaign_id=text.campaign_id,
                 encoding=count.encoding,
                 segments=count.segments,
                 agent_mode=False,
-                text=text,
+                text=answer,
                 is_exempt=True,
             )
-            for arrival, account in zip(arrivals, accounts, strict=True)
+            for text, account in zip(texts, accounts, strict=True)
         ],
     )
     tx.hints[OUTBOX_HINT] = AT_ONCE
 
 
-def _build_cause(arrival: Arrival, actor: str = "lead") -> Cause:
-    assert arrival.word
+def _build_cause(text: WordText, actor: str = "lead") -> Cause:
+    assert text.word
     return Cause(
-        tenant_id=arrival.tenant_id,
-        phone=arrival.lead_phone,
+        tenant_id=text.tenant_id,
+        phone=text.lead_phone,
         cause="lead",
         actor=actor,
-        event=EVENT_BY_WORD[arrival.word],
-        rule=arrival.rule,
-        text=arrival.text,
-        message_id=arrival.message_id,
+        event=EVENT_BY_WORD[text.word],
+        rule=text.rule,
+        text=text.text,
+        message_id=text.message_id,
     )

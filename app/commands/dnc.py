@@ -4,6 +4,7 @@ cause `person`; only the lead lifts the cause `lead`."""
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.commands import timeline
 from app.commands.directory import require_found
 from app.commands.phones import read_phones
 from app.domain.callers import Caller
@@ -86,7 +87,8 @@ async def judge_many(read: ReadTx, caller: Caller, raw_phones: Sequence[str]) ->
 
 async def suppress(tx: Tx, caller: Caller, numbers: Sequence[str], reason: str | None) -> None:
     """Adds the cause `person` to the phones (E.164)."""
-    await suppressions.add(tx, _build_causes(caller, numbers, "suppressed", reason))
+    changed_threads = await suppressions.add(tx, _build_causes(caller, numbers, "suppressed", reason))
+    await timeline.tell_consent(tx, changed_threads)
 
 
 async def suppress_new(tx: Tx, caller: Caller, numbers: Sequence[str], reason: str | None) -> list[RowOutcome]:
@@ -108,7 +110,8 @@ async def release(tx: Tx, caller: Caller, numbers: Sequence[str], reason: str | 
     if any(causes == ["lead"] for causes in causes_by_phone.values()):
         raise SuppressionActive
     phones_to_lift = [phone for phone in numbers if "person" in causes_by_phone.get(phone, [])]
-    await suppressions.lift(tx, _build_causes(caller, phones_to_lift, "released", reason))
+    changed_threads = await suppressions.lift(tx, _build_causes(caller, phones_to_lift, "released", reason))
+    await timeline.tell_consent(tx, changed_threads)
 
 
 def _build_causes(caller: Caller, numbers: Sequence[str], event: str, reason: str | None) -> list[Cause]:

@@ -32,4 +32,4 @@ async def hand_off(tx: Tx, turn: Turn, reason: str, has_status: bool = False) ->
         await replies.hand_off(tx, *turn.key, build_reason(reason))
     else:
         await replies.add_reason(tx, *turn.key, build_reason(reason))
-    await modes.hand_over(tx, turn.thread, reason, has_status)
+    await modes.hand_over(tx, turn, reason, has_status)

@@ -20,7 +20,7 @@ async def release_held_reply(tx: Tx, caller: Caller, turn_id: str, texts: Sequen
     the problem of the first refused text."""
     turn, held_reply = await _lock_held_turn(tx, caller, turn_id)
     await threads.withdraw_held_replies(tx, [turn.thread], "a person sent it")
-    await modes.take_over(tx, [turn.thread])
+    await modes.take_over(tx, {turn.thread: caller.author})
     media = held_reply.get("mediaUrls", ())
     orders = build_orders(turn, texts or held_reply["texts"], caller.actor, media)
     results = await send.accept_texts(tx, orders)

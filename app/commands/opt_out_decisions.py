@@ -1,8 +1,6 @@
 """A person decides whether a text is an opt-out, and undoes an opt-out that was a mistake."""
 
-import json
-
-from app.commands import consent
+from app.commands import consent, timeline
 from app.commands.directory import require_found
 from app.domain import ids
 from app.domain.callers import Caller
@@ -10,7 +8,7 @@ from app.domain.consent import find_undoable
 from app.domain.problems import Invalid, NotFound, NotHeld, SuppressionActive
 from app.store import collecting, consent_events, suppressions
 from app.store import opt_out_decisions as store
-from app.store.arrivals import Arrival
+from app.store.arrivals import WordText
 from app.store.clock import turn_hint
 from app.store.collecting import CollectedText
 from app.store.engine import Tx
@@ -34,7 +32,7 @@ async def decide(tx: Tx, caller: Caller, message_id: str, *, is_opt_out: bool) -
         return
     await store.record(tx, tenant_id, [message_id], is_opt_out=is_opt_out)
     if is_opt_out:
-        await consent.heed_stop(tx, [_build_arrival(text)], caller.actor)
+        await consent.heed_stop(tx, [_build_word_text(text)], caller.actor)
         return
     await suppressions.record_events(tx, [_build_cause(caller, text, "not_opted_out")])
     if text.awaits_decision:
@@ -55,9 +53,9 @@ async def _forward_texts(tx: Tx, text: UnclearText) -> None:
             tx.hints[turn_hint(*thread)] = turn.due_at
 
 
-def _build_arrival(text: UnclearText) -> Arrival:
-    """The text as if it arrived now, judged by a person."""
-    return Arrival(
+def _build_word_text(text: UnclearText) -> WordText:
+    """The text as an opt-out, judged by a person."""
+    return WordText(
         tenant_id=text.tenant_id,
         message_id=text.message_id,
         thread_id=ids.make("int"),
@@ -67,15 +65,9 @@ def _build_arrival(text: UnclearText) -> Arrival:
         campaign_id=text.campaign_id,
         account_id=text.account_id,
         provider=text.provider,
-        provider_id=text.provider_id,
         text=text.text,
-        media=json.dumps([]),
         word="stop",
         rule="person",
-        is_answered=False,
-        is_forwardable=False,
-        possible_opt_out=True,
-        is_late=False,
     )
 
 
@@ -91,7 +83,7 @@ async def undo(tx: Tx, caller: Caller, phone: str, reason: str) -> None:
     mistakes = find_undoable(await consent_events.list_of_phone(tx, caller.tenant_id, phone))
     if not mistakes:
         raise SuppressionActive
-    await suppressions.lift(
+    freed_threads = await suppressions.lift(
         tx,
         [
             Cause(
@@ -105,6 +97,7 @@ async def undo(tx: Tx, caller: Caller, phone: str, reason: str) -> None:
             )
         ],
     )
+    await timeline.tell_consent(tx, freed_threads)
     message_ids = [mistake.message_id for mistake in mistakes if mistake.message_id]
     await store.record(tx, caller.tenant_id, message_ids, is_opt_out=False)
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.commands import consent, dry_turns, refusals
-from app.commands.answered_turns import reload_turn
+from app.commands import consent, dry_turns, refusals, timeline
+from app.commands.answered_turns import end_waits, reload_turn
 from app.commands.hand_offs import HANDED_OFF_PREFIX
 from app.domain import ids
 from app.domain.callers import Caller
@@ -26,13 +26,16 @@ from app.domain.problems import Invalid, NotFound, Problem
 from app.domain.turns import HANDED_OVER_STATES, ClosedState
 from app.store import lead_answers, notes, suppressions, threads, turns
 from app.store import outcomes as store
-from app.store.arrivals import Arrival
+from app.store.arrivals import WordText
 from app.store.engine import Tx
 from app.store.lead_answers import LeadChange, LeadNews, NewAnswer
+from app.store.notes import Note
 from app.store.outcomes import OutcomeFacts
 from app.store.threads import ThreadKey
 from app.store.turns import Turn, TurnEnd, TurnKey
 
+MAX_TOLD_ANSWERS = 10
+"""Answers that one note lists."""
 CONCLUDED_REASON = "the agent gave an outcome"
 
 
@@ -110,6 +113,7 @@ async def accept_api_outcome(tx: Tx, caller: Caller, turn_id: str, outcome: Outc
         await _record_problem(tx, given_outcome, result)
         return result
     await settle(tx, [build_lone_end(result)], [result])
+    await end_waits(tx, [result.turn])
     await carry_out(tx, [result])
     return None
 
@@ -145,16 +149,19 @@ async def settle(tx: Tx, turn_ends: Sequence[TurnEnd], accepted_outcomes: Collec
 
 
 async def carry_out(tx: Tx, accepted_outcomes: Collection[AcceptedOutcome]) -> None:
-    """What outcomes do besides changing threads and leads: notes, opt-outs, and what is told of parts
-    that have no effect. The turns are settled."""
-    await notes.add(tx, {item.turn.thread: item.outcome.note for item in accepted_outcomes if item.outcome.note})
+    """What outcomes do besides changing threads and leads: notes of what they changed and of their own,
+    opt-outs, and what is told of parts that have no effect. The turns are settled."""
+    note_texts = [
+        (item.turn, text) for item in accepted_outcomes for text in (_describe_changes(item), item.outcome.note) if text
+    ]
+    await notes.add(tx, [Note(*turn.thread, text, turn.agent_author) for turn, text in note_texts])
     for item in accepted_outcomes:
         for part in item.refused_parts:
             await refusals.refuse_outcome(
                 tx, item.turn.key, part.outcome, part.code, part.detail, item.given_outcome.by
             )
         if item.outcome.status == "dnc":
-            await consent.heed_stop(tx, [_build_arrival(item)], _author(item))
+            await consent.heed_stop(tx, [_build_word_text(item)], item.turn.agent_author)
 
 
 async def _judge(tx: Tx, given_outcomes: Sequence[GivenOutcome]) -> list[AcceptedOutcome | Problem]:
@@ -227,30 +234,43 @@ def _find_new_answers(item: AcceptedOutcome) -> list[NewAnswer]:
             answer.answer,
             item.turn.turn_id,
             answer.message_id,
-            _author(item),
+            item.turn.agent_author,
         )
         for answer in item.outcome.answers
         if (answer.key, answer.answer, answer.message_id) not in newest
     ]
 
 
+def _describe_changes(item: AcceptedOutcome) -> str:
+    """What the outcome changed, as a note of the thread says it; empty if it changed nothing. `dnc` has a
+    note of its own."""
+    outcome, facts = item.outcome, item.facts
+    changes: list[str] = []
+    if outcome.status not in (None, "dnc", facts.status):
+        changes.append(f"set the status to {outcome.status}")
+    if outcome.lead_status not in (None, facts.lead_status):
+        changes.append(f"set the lead's status to {outcome.lead_status}")
+    known_answers = {newest["key"]: newest["answer"] for newest in facts.newest_answers}
+    answers = [answer for answer in outcome.answers if known_answers.get(answer.key) != answer.answer]
+    questions = item.facts.get_questions()
+    if answers:
+        pairs = [f"“{timeline.shorten(questions[item.key])}” {timeline.shorten(item.answer)}" for item in answers]
+        changes.append(f"recorded {'; '.join(pairs[:MAX_TOLD_ANSWERS])}{'; …' if pairs[MAX_TOLD_ANSWERS:] else ''}")
+    return f"The agent {timeline.join_words(changes)}." if changes else ""
+
+
 def _build_change(item: AcceptedOutcome, new_answers: Sequence[NewAnswer]) -> LeadChange:
-    # The lead's own question, which stands first, has precedence.
-    questions = {question["key"]: question["question"] for question in reversed(item.facts.questions)}
+    questions = item.facts.get_questions()
     entries = [(answer.key, questions[answer.key], answer.answer or "") for answer in new_answers]
     return LeadChange(
         item.turn.tenant_id, item.facts.lead_id, item.outcome.lead_status, lead_answers.build_entries(entries)
     )
 
 
-def _author(item: AcceptedOutcome) -> str:
-    return f"agent:{item.turn.sms_agent_id}"
-
-
-def _build_arrival(item: AcceptedOutcome) -> Arrival:
+def _build_word_text(item: AcceptedOutcome) -> WordText:
     """The lead's last text as an opt-out."""
     facts, text = item.facts, item.facts.last_text or {}
-    return Arrival(
+    return WordText(
         tenant_id=item.turn.tenant_id,
         message_id=text.get("messageId") or "",
         thread_id=ids.make("int"),
@@ -260,13 +280,7 @@ def _build_arrival(item: AcceptedOutcome) -> Arrival:
         campaign_id=facts.campaign_id,
         account_id=text.get("accountId") or "",
         provider=text.get("provider") or "",
-        provider_id="",
         text=text.get("text") or "",
-        media="[]",
         word="stop",
         rule="agent",
-        is_answered=False,
-        is_forwardable=False,
-        possible_opt_out=False,
-        is_late=False,
     )

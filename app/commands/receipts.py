@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.commands import timeline
 from app.domain.carriage import Account, Receipt
 from app.domain.part_receipts import PartReceipt, add_part, find_error
 from app.store import carrier_opt_outs, receipts, suppressions
@@ -44,7 +45,10 @@ async def apply_reports(tx: Tx, reports: Sequence[ReceiptReport]) -> list[int]:
     if known_receipts:
         opt_outs = await receipts.apply_receipts(tx, known_receipts)
         await _record_parts(tx, reports)
-        await carrier_opt_outs.add_reported(tx, [_to_reported(opt_out) for opt_out in opt_outs if opt_out.message_id])
+        changed_threads = await carrier_opt_outs.add_reported(
+            tx, [_to_reported(opt_out) for opt_out in opt_outs if opt_out.message_id]
+        )
+        await timeline.tell_consent(tx, changed_threads)
         await _heed_foreign(tx, [opt_out for opt_out in opt_outs if not opt_out.message_id and opt_out.carrier_id])
     return [sum(receipt.status is None for receipt in report.receipts) for report in reports]
 
@@ -87,9 +91,10 @@ async def _heed_foreign(tx: Tx, opt_outs: Sequence[ReceiptOptOut]) -> None:
             for opt_out in opt_outs
         ]
         new_places = await carrier_opt_outs.find_foreign_news(tx, reports)
-        await suppressions.add(
+        changed_threads = await suppressions.add(
             tx, [carrier_opt_outs.build_reported(_to_reported(opt_outs[place])) for place in new_places]
         )
+        await timeline.tell_consent(tx, changed_threads)
 
 
 def _to_reported(opt_out: ReceiptOptOut) -> ReportedOptOut:

@@ -185,7 +185,13 @@ def _build_completion(copy: PlacedText, stored_text: IncompleteText) -> Arrival:
     """The stored text with the data of its webhook. It is forwarded to the agent only if it was blank
     before: any other text was forwarded when it was stored."""
     route = Route(
-        stored_text.lead_id, stored_text.campaign_id, None, stored_text.suppressed, made_needless=False, our_texts=[]
+        stored_text.lead_id,
+        stored_text.campaign_id,
+        None,
+        stored_text.suppressed,
+        made_needless=False,
+        answers_short_codes=stored_text.answers_short_codes,
+        our_texts=[],
     )
     arrival = _build_arrival(copy, route, stored_text.lead_id)
     was_blank = stored_text.blank and not _is_blank(copy.text)
@@ -221,7 +227,7 @@ def _build_arrival(placed_text: PlacedText, route: Route, lead_id: str) -> Arriv
         is_answered=post.habits.has_answered(text, judgment.word),
         is_forwardable=judgment.word is None
         and not route.suppressed
-        and phones.can_be_answered(text.sender)
+        and phones.can_be_answered(text.sender, route.answers_short_codes)
         # A carrier's record does not name attachments: such a text is forwarded when its webhook comes.
         and not _is_blank(text),
         possible_opt_out=judgment.is_possible,

@@ -4,6 +4,7 @@ from datetime import datetime, time
 
 from app.commands import modes
 from app.domain import quiet
+from app.domain.callers import get_author
 from app.domain.orders import QUIET_HOURS_REASON
 from app.store import releasing, threads
 from app.store.clock import AT_ONCE, OUTBOX_HINT
@@ -32,9 +33,13 @@ async def release_texts(tx: Tx, limit: int) -> int:
     held_ids = {text.message_id for text in held_texts}
     free_keys = [MessageKey(t.tenant_id, t.message_id) for t in due_texts if t.message_id not in held_ids]
     released_texts = await releasing.release(tx, free_keys) if free_keys else []
-    manual_threads = {(text.tenant_id, text.interaction_id) for text in released_texts if text.source == "manual"}
-    if manual_threads:
-        await modes.take_over(tx, sorted(manual_threads))
+    author_by_thread = {
+        (text.tenant_id, text.interaction_id): get_author(text.actor or "service")
+        for text in released_texts
+        if text.source == "manual"
+    }
+    if author_by_thread:
+        await modes.take_over(tx, author_by_thread)
     if released_texts:
         tx.hints[OUTBOX_HINT] = AT_ONCE
     return len(due_texts)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from app.commands import dry_turns, modes, outcomes, refusals, send
-from app.commands.answered_turns import find_turn, reload_turn
+from app.commands.answered_turns import end_waits, find_turn, reload_turn
 from app.commands.outcomes import AcceptedByTurn, AcceptedOutcome
 from app.domain import ids
 from app.domain.orders import AcceptedText, Order, RefusedOrder, build_answer
@@ -83,6 +83,7 @@ async def accept_inline_replies(
         _build_turn_end(turn, "declined", "the agent declined", None, accepted_outcomes) for turn in declined_turns
     ]
     await outcomes.settle(tx, declined_ends, _find_outcomes(declined_turns, accepted_outcomes))
+    await end_waits(tx, declined_turns)
     replies_to_send = [turn_reply for turn_reply in good_replies if turn_reply[1]]
     results = await _send_replies(
         tx,

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from app.commands import modes
 from app.commands.resolve import resolve_orders
+from app.domain.callers import get_author
 from app.domain.orders import AcceptedText, Order, RefusedOrder, ResolvedOrder
 from app.domain.problems import OutcomeUnknown, RateLimited, Unavailable
 from app.store import sending, threads
@@ -123,18 +124,18 @@ async def _apply_day_limits(tx: Tx, results: Sequence[Outcome]) -> list[Outcome]
 
 async def _apply_side_effects(tx: Tx, accepted_texts: Sequence[AcceptedText]) -> None:
     """A person's text takes over from the agent; `agentMode` of an order is set."""
-    manual_threads = {
-        (s.resolved_order.order.tenant_id, s.interaction_id)
+    author_by_thread = {
+        (s.resolved_order.order.tenant_id, s.interaction_id): get_author(s.resolved_order.order.actor)
         for s in accepted_texts
         if s.resolved_order.order.source == "manual" and s.seq is not None
     }
-    if manual_threads:
-        await modes.take_over(tx, sorted(manual_threads))
+    if author_by_thread:
+        await modes.take_over(tx, author_by_thread)
     for on in (True, False):
-        actor_by_thread = {
-            (s.resolved_order.order.tenant_id, s.interaction_id): s.resolved_order.order.actor
+        author_by_thread = {
+            (s.resolved_order.order.tenant_id, s.interaction_id): get_author(s.resolved_order.order.actor)
             for s in accepted_texts
             if s.resolved_order.order.agent_mode is on
         }
-        if actor_by_thread:
-            await modes.switch_agent_mode(tx, actor_by_thread, on, [s.message_id for s in accepted_texts])
+        if author_by_thread:
+            await modes.switch_agent_mode(tx, author_by_thread, on, [s.message_id for s in accepted_texts])

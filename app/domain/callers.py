@@ -16,6 +16,16 @@ NEEDS_BY_SCOPE: dict[Scope, frozenset[Need]] = {
 """What each key scope allows (docs/sending.md, "Keys and scopes")."""
 
 
+AUTHOR_KINDS = {"user": "person", "key": "key", "smsagent": "agent"}
+
+
+def get_author(actor: str) -> str:
+    """Who did something, from the bare id that texts and consent events have: `person:…`, `key:…` or
+    `agent:…`; `lead`, `carrier` and `service` stay as they are."""
+    kind = AUTHOR_KINDS.get(actor.partition("_")[0])
+    return f"{kind}:{actor}" if kind else actor
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who calls, and what they may do. `actor` is the id of the key or person in records; `agent_id`

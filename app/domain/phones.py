@@ -16,6 +16,7 @@ from app.domain.problems import Invalid
 
 NumberKind = Literal["local", "toll_free", "short"]
 E164_PATTERN = re.compile(r"\+[1-9]\d{6,14}")
+SHORT_CODE_PATTERN = re.compile(r"[0-9]{3,8}")
 CARRIER_PATTERN = re.compile(r"[0-9]{3,8}|\+[0-9]{3,15}")
 """Short codes, which have 3 to 6 digits in most countries and up to 8 in some; and numbers as carriers
 write them."""
@@ -202,10 +203,13 @@ def _is_short_code(digits: str) -> bool:
     return len(digits) <= MAX_SHORT_CODE_DIGITS and _parse_valid(f"+{digits}", "ZZ") is None
 
 
-def can_be_answered(phone: str) -> bool:
+def can_be_answered(phone: str, answers_short_codes: bool = False) -> bool:
     """Whether the sender of a text, as `from_carrier` returns it, is a phone. Short codes, names and
-    anonymous ids are machines: nobody reads an answer."""
-    return E164_PATTERN.fullmatch(phone) is not None
+    anonymous ids are machines: nobody reads an answer. `answers_short_codes`: the tenant talks with short
+    codes too."""
+    if E164_PATTERN.fullmatch(phone):
+        return True
+    return answers_short_codes and SHORT_CODE_PATTERN.fullmatch(phone) is not None
 
 
 @lru_cache(maxsize=4096)

@@ -11,6 +11,7 @@ import structlog
 from app import traces
 from app.access.sealing import Seal
 from app.calls import carriers
+from app.commands import timeline
 from app.domain import ids
 from app.domain.carriage import Account, LookupMatch, OutgoingText, build_webhook_url
 from app.domain.transcripts import format_time
@@ -233,7 +234,7 @@ async def _record_opt_outs(tx: Tx, batch: Batch, settlements: list[Settlement]) 
         for s in settlements
         if s.outcome == "opted_out"
     ]
-    await carrier_opt_outs.add_reported(tx, opt_outs)
+    await timeline.tell_consent(tx, await carrier_opt_outs.add_reported(tx, opt_outs))
 
 
 async def _record_stale_replies(tx: Tx, batch: Batch, settlements: list[Settlement]) -> None:

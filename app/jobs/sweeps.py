@@ -23,6 +23,7 @@ async def prune(ctx: dict[Any, Any], *_: Any, **__: Any) -> None:
         "attempts": timedelta(days=settings.keep_attempts_days),
         "turn_attempts": timedelta(days=settings.keep_attempts_days),
         "uploads": timedelta(days=settings.keep_uploads_days),
+        "audit_entries": timedelta(days=settings.keep_audit_days),
     }
     async for table, rows in sweeping.prune(database, retention):
         removed_rows[table] += rows

@@ -6,7 +6,7 @@ from dataclasses import replace
 from app import traces
 from app.agents.webhook import Answer, FailedPost, TakenTurn
 from app.calls.agents import PostResult
-from app.commands import hand_offs, modes, outcomes, refusals, reply
+from app.commands import answered_turns, hand_offs, modes, outcomes, refusals, reply
 from app.commands.outcomes import AcceptedOutcome, GivenOutcome
 from app.domain.problems import Invalid
 from app.domain.turns import HANDED_OVER_STATES, UNFINISHED_STATES
@@ -23,9 +23,8 @@ TurnAnswer = tuple[Turn, TakenTurn]
 
 
 async def settle(tx: Tx, answers: Sequence[AnsweredHandOver]) -> None:
-    """Records all answers, and acts on those whose turns still have our lease. An answer whose
-    lease has ended is recorded, so the texts count as received by the agent; of its content only
-    a hand-off is obeyed."""
+    """Records all answers, and acts on them: first on those whose turns still have our lease. An answer
+    whose lease has ended counts as received by the agent, too."""
     first_answers = {
         (hand_over.tenant_id, hand_over.turn_id): (hand_over, result) for hand_over, result in reversed(answers)
     }
@@ -106,24 +105,24 @@ async def _apply_answers(tx: Tx, answers: Sequence[tuple[Turn, Answer]]) -> None
 
 
 async def _act_on_late_answers(tx: Tx, answers: Sequence[tuple[Turn, Answer]]) -> None:
-    """Acts on answers that came after the lease had ended. If the turn is open, its texts are
-    ignored: the turn is handed over again and gets a new answer. If it is closed, they are recorded
-    as refused. A hand-off is obeyed and an outcome carried out in both cases."""
+    """Acts on answers that came after the lease had ended. While the turn is open they are as good as
+    any: the first one counts, whichever POST brought it. If the turn is closed, texts are recorded as
+    refused. A hand-off is obeyed and an outcome carried out in both cases."""
     accepted_answers = [(turn, answer) for turn, answer in answers if isinstance(answer, TakenTurn)]
     await _act_on_answers(
         tx,
         [
-            (turn, answer if _is_refusal(turn, answer) else replace(answer, texts=None))
+            (turn, answer if _says_something_new(turn, answer) else replace(answer, texts=None))
             for turn, answer in accepted_answers
         ],
     )
 
 
-def _is_refusal(turn: Turn, answer: TakenTurn) -> bool:
-    """Whether the turn is closed and these texts are not its accepted reply."""
-    if not answer.texts or turn.state in UNFINISHED_STATES:
-        return False
-    return not turn.reply or turn.reply["texts"] != list(answer.texts)
+def _says_something_new(turn: Turn, answer: TakenTurn) -> bool:
+    """Whether the turn is open, or these texts are not the reply that closed it."""
+    if turn.state in UNFINISHED_STATES:
+        return True
+    return bool(answer.texts) and (not turn.reply or turn.reply["texts"] != list(answer.texts or ()))
 
 
 async def _act_on_answers(tx: Tx, accepted_answers: Sequence[TurnAnswer]) -> None:
@@ -137,15 +136,14 @@ async def _act_on_answers(tx: Tx, accepted_answers: Sequence[TurnAnswer]) -> Non
     for turn, texts, _ in replies:
         traces.record_point("reply", turn.turn_id, texts=len(texts))
     settled_keys = await reply.accept_inline_replies(tx, replies, accepted_outcomes) if replies else set()
-    await outcomes.settle(
-        tx,
-        [
-            _build_outcome_end(accepted_outcomes[turn.key], answer)
-            for turn, answer in first_answers
-            if turn.key in accepted_outcomes and turn.key not in settled_keys
-        ],
-        [outcome for key, outcome in accepted_outcomes.items() if key not in settled_keys],
-    )
+    turn_ends = [
+        _build_outcome_end(accepted_outcomes[turn.key], answer)
+        for turn, answer in first_answers
+        if turn.key in accepted_outcomes and turn.key not in settled_keys
+    ]
+    other_outcomes = [outcome for key, outcome in accepted_outcomes.items() if key not in settled_keys]
+    await outcomes.settle(tx, turn_ends, other_outcomes)
+    await answered_turns.end_waits(tx, [outcome.turn for outcome in other_outcomes])
     for turn, answer in first_answers:
         await _act_on_rest(tx, turn, answer, accepted_outcomes.get(turn.key))
     await outcomes.carry_out(tx, accepted_outcomes.values())

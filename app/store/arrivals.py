@@ -16,40 +16,46 @@ from app.store.status_history import first_step_sql
 from app.store.suppressions import PhoneKey
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """An inbound text with its lead and campaign, ready to be stored."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordText:
+    """A text by a lead that may be a control word."""
 
     tenant_id: str
     message_id: str
     thread_id: str
-    """The new thread's id, in case this text opens one."""
+    """The new thread's id, in case this text, or our answer to it, opens one."""
     our_number: str
     lead_phone: str
     lead_id: str
     campaign_id: str | None
     account_id: str
     provider: str
-    provider_id: str
     text: str
-    media: str
-    """The attachments, as JSON."""
     word: ControlWord | None
     """STOP, START or HELP; None: conversation."""
     rule: str | None
     """The rule that decided `word`."""
-    is_answered: bool
+    is_answered: bool = False
     """The carrier itself has answered the `word`."""
+
+    @property
+    def phone_key(self) -> PhoneKey:
+        return PhoneKey(self.tenant_id, self.lead_phone)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival(WordText):
+    """An inbound text with its lead and campaign, ready to be stored."""
+
+    provider_id: str
+    media: str
+    """The attachments, as JSON."""
     is_forwardable: bool
     """An agent may get it."""
     possible_opt_out: bool
     """It may be an opt-out, but not surely."""
     is_late: bool
     """Fetched from the carrier's record after a downtime."""
-
-    @property
-    def phone_key(self) -> PhoneKey:
-        return PhoneKey(self.tenant_id, self.lead_phone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +127,18 @@ async def store(tx: Tx, arrivals: Sequence[Arrival]) -> list[StoredText]:
 
 
 @dataclass(frozen=True, slots=True)
+class AnsweredText:
+    """Where a text came to, and the account that brought it."""
+
+    tenant_id: str
+    our_number: str
+    account_id: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerAccount:
-    """The account that carries our answer to an arrival."""
+    """The account that carries our answer to a text."""
 
     account_id: str
     provider: str
@@ -130,17 +146,18 @@ class AnswerAccount:
 
 LIST_ANSWER_ACCOUNTS_SQL = f"""
 SELECT coalesce(p.account_id, a.account_id) AS account_id, coalesce(p.provider, a.provider) AS provider
-FROM {unnest_sql(Arrival, with_numbers=True)}
+FROM {unnest_sql(AnsweredText, with_numbers=True)}
 JOIN phone_numbers n ON n.tenant_id = a.tenant_id AND n.phone_number = a.our_number
 LEFT JOIN provider_accounts p ON p.tenant_id = n.tenant_id AND p.account_id = n.account_id
 ORDER BY a.i
 """
 
 
-async def list_answer_accounts(tx: Tx, arrivals: Sequence[Arrival]) -> list[AnswerAccount]:
-    """For each arrival the account of its number, which may have moved; in order. A number without an
+async def list_answer_accounts(tx: Tx, texts: Sequence[WordText]) -> list[AnswerAccount]:
+    """For each text the account of its number, which may have moved; in order. A number without an
     account answers through the one that brought the text."""
-    return await tx.fetch(AnswerAccount, LIST_ANSWER_ACCOUNTS_SQL, *columns_of(arrivals))
+    rows = [AnsweredText(text.tenant_id, text.our_number, text.account_id, text.provider) for text in texts]
+    return await tx.fetch(AnswerAccount, LIST_ANSWER_ACCOUNTS_SQL, *columns_of(rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +175,14 @@ class IncompleteText:
     created_at: datetime
     blank: bool
     suppressed: bool
+    answers_short_codes: bool
 
 
 FIND_INCOMPLETE_SQL = f"""
 SELECT a.i - 1 AS place, m.tenant_id, m.message_id, m.interaction_id, m.lead_id, t.campaign_id, m.text,
        m.created_at, m.text !~ '\\S' AND m.media = '[]' AS blank,
-       {is_suppressed_sql("t.tenant_id", "t.lead_phone")} AS suppressed
+       {is_suppressed_sql("t.tenant_id", "t.lead_phone")} AS suppressed,
+       (SELECT s.answer_short_codes FROM tenants s WHERE s.tenant_id = t.tenant_id) AS answers_short_codes
 FROM {unnest_sql(IncomingText, with_numbers=True)}
 JOIN messages m ON m.tenant_id = a.tenant_id AND m.account_id = a.account_id
     AND m.provider_message_id = a.provider_id AND m.role = 'user' AND m.incomplete

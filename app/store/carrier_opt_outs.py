@@ -7,7 +7,7 @@ from datetime import datetime
 from app.store import suppressions
 from app.store.engine import Tx, as_columns
 from app.store.rows import columns_of, unnest_sql
-from app.store.suppressions import Cause, PhoneKey
+from app.store.suppressions import Cause, ChangedThread, PhoneKey
 
 FIND_NEW_CARRIER_CAUSES_SQL = """
 SELECT a.nth FROM unnest($1::text[], $2::text[], $3::bytea[]) WITH ORDINALITY
@@ -38,17 +38,17 @@ class ReportedOptOut:
     code: str | None
 
 
-async def add_reported(tx: Tx, opt_outs: Sequence[ReportedOptOut]) -> None:
+async def add_reported(tx: Tx, opt_outs: Sequence[ReportedOptOut]) -> list[ChangedThread]:
     """As `suppressions.add`, for opt-outs that carriers report for our texts. Each text counts
     once, however often it is reported. It does not count if the lead opted in after the text was
     last sent: then the report is about the time before."""
     if not opt_outs:
-        return
+        return []
     causes = list({(opt_out.tenant_id, opt_out.message_id): build_reported(opt_out) for opt_out in opt_outs}.values())
     await suppressions.lock_phones_only(tx, suppressions.list_phone_keys(causes))
     keys = [(cause.tenant_id, cause.message_id, tx.hash_phone(cause.phone)) for cause in causes]
     new_rows = await tx.fetch_rows(FIND_NEW_CARRIER_CAUSES_SQL, *as_columns(keys, 3))
-    await suppressions.add(tx, [causes[row["nth"] - 1] for row in new_rows])
+    return await suppressions.add(tx, [causes[row["nth"] - 1] for row in new_rows])
 
 
 def build_reported(opt_out: ReportedOptOut) -> Cause:

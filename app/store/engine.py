@@ -39,6 +39,7 @@ T = TypeVar("T")
 Row = Mapping[str, Any]
 """A row by column name; in fact an asyncpg `Record`."""
 TENANT_ID_PATTERN = re.compile(r"[A-Za-z0-9_]{1,64}")
+AUTHOR_PATTERN = re.compile(r"[a-z]+(:[A-Za-z0-9_]{1,64})?")
 BATCH_LOCK_TIMEOUT = "250ms"
 """How long a batch waits for a lock. After that, its entries run one by one."""
 PLAN_NOW_SQL = "SET LOCAL plan_cache_mode = force_custom_plan; "
@@ -232,9 +233,10 @@ class Database:
             yield tx
 
     @asynccontextmanager
-    async def tenant_tx(self, tenant_id: str, plan_now: bool = False) -> AsyncIterator[Tx]:
-        """A transaction for one tenant, under row-level security. `plan_now` as for `system_tx`."""
-        async with self._open_write_tx(self._become_tenant_sql(tenant_id), plan_now) as tx:
+    async def tenant_tx(self, tenant_id: str, plan_now: bool = False, author: str | None = None) -> AsyncIterator[Tx]:
+        """A transaction for one tenant, under row-level security. `plan_now` as for `system_tx`. `author`:
+        who makes its changes, for the audit; None: the service."""
+        async with self._open_write_tx(self._become_tenant_sql(tenant_id, author), plan_now) as tx:
             yield tx
 
     @asynccontextmanager
@@ -256,12 +258,15 @@ class Database:
             yield tx
         self._clock.hint(tx.hints)
 
-    def _become_tenant_sql(self, tenant_id: str) -> str:
-        # BEGIN goes in the same round trip, where parameters are not possible: check the id.
+    def _become_tenant_sql(self, tenant_id: str, author: str | None = None) -> str:
+        # BEGIN goes in the same round trip, where parameters are not possible: check the ids.
         if not TENANT_ID_PATTERN.fullmatch(tenant_id):
             raise ValueError("not a tenant id")
+        if author and not AUTHOR_PATTERN.fullmatch(author):
+            raise ValueError("not an author")
         role = "SELECT set_config('role', 'app_tenant', true); " if self.two_roles else ""
-        return f"{role}SELECT set_config('app.tenant', '{tenant_id}', true)"
+        actor = f", set_config('app.actor', '{author}', true)" if author else ""
+        return f"{role}SELECT set_config('app.tenant', '{tenant_id}', true){actor}"
 
     @asynccontextmanager
     async def _open_transaction(self, begin: str) -> AsyncIterator[Any]:

@@ -76,13 +76,15 @@ async def remember_new(tx: Tx, texts: Sequence[IncomingText]) -> list[KnownText]
 @dataclass(frozen=True, slots=True)
 class Route:
     """The lead and campaign of an inbound text. Without a lead, `primary_campaign` is the one for a
-    placeholder. `made_needless`: a queued text to the phone asks to be cancelled by a reply."""
+    placeholder. `made_needless`: a queued text to the phone asks to be cancelled by a reply.
+    `answers_short_codes`: the tenant talks with short codes too."""
 
     lead_id: str | None
     campaign_id: str | None
     primary_campaign: str | None
     suppressed: bool
     made_needless: bool
+    answers_short_codes: bool
     our_texts: list[str]
     """Our last three texts in the thread, if the lead may have quoted one."""
 
@@ -106,6 +108,7 @@ SELECT coalesce(t.lead_id, member.lead_id, anybody.lead_id) AS lead_id,
        {is_suppressed_sql("o.tenant_id", "o.lead_phone")} AS suppressed,
        EXISTS (SELECT 1 FROM outbox x WHERE x.tenant_id = o.tenant_id
                AND x.to_phone = o.lead_phone AND x.cancel_on_reply) AS made_needless,
+       (SELECT s.answer_short_codes FROM tenants s WHERE s.tenant_id = o.tenant_id) AS answers_short_codes,
        CASE WHEN o.may_quote THEN ARRAY(
            SELECT m.text FROM messages m
            WHERE m.tenant_id = t.tenant_id AND m.interaction_id = t.interaction_id AND m.role = 'agent'

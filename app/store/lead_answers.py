@@ -138,7 +138,8 @@ async def record_questionnaires(tx: Tx, tenant_id: str, lead_ids: Sequence[str],
 
 @dataclass(frozen=True, slots=True)
 class RecordedAnswer:
-    """An answer with its source. `interaction_id`: the thread of the text that contains it."""
+    """An answer with its source. `answer` None: it was removed. `author`: `agent:…`, `person:…`, `key:…` or
+    `service`. `interaction_id`: the thread of the text that contains it."""
 
     key: str
     answer: str | None

@@ -40,7 +40,6 @@ class UnclearText:
     campaign_id: str | None
     account_id: str
     provider: str
-    provider_id: str
     text: str
     possible_opt_out: bool
     opt_out: bool | None
@@ -50,7 +49,7 @@ class UnclearText:
 FIND_TEXT_SQL = """
 SELECT m.tenant_id, m.message_id, m.interaction_id, t.our_number, t.lead_phone, m.lead_id,
        t.campaign_id, coalesce(m.account_id, '') AS account_id, coalesce(m.provider, '') AS provider,
-       coalesce(m.provider_message_id, '') AS provider_id, m.text, m.possible_opt_out, m.opt_out,
+       m.text, m.possible_opt_out, m.opt_out,
        m.awaits_decision
 FROM messages m JOIN interactions t USING (tenant_id, interaction_id)
 WHERE m.tenant_id = $1 AND m.message_id = $2

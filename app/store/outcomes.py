@@ -26,6 +26,7 @@ class OutcomeFacts(LaterEvents):
     our_number: str
     campaign_id: str | None
     status: InteractionStatus
+    lead_status: str
     is_suppressed: bool
     has_status_by_hand: bool
     """The status was set by hand since the turn was handed over."""
@@ -42,11 +43,15 @@ class OutcomeFacts(LaterEvents):
     def question_keys(self) -> list[str]:
         return [question["key"] for question in self.questions]
 
+    def get_questions(self) -> dict[str, str]:
+        """The questions by key. The lead's own question, which stands first, has precedence."""
+        return {question["key"]: question["question"] for question in reversed(self.questions)}
+
 
 GET_OUTCOME_FACTS_SQL = f"""
 SELECT {LATER_EVENTS_SQL},
        u.tenant_id, u.turn_id, t.lead_id, t.lead_phone, t.our_number, t.campaign_id, t.status,
-       {may_not_text_sql("t.tenant_id", "t.lead_phone", "l.dnc_channels")} AS is_suppressed,
+       l.status AS lead_status, {may_not_text_sql("t.tenant_id", "t.lead_phone", "l.dnc_channels")} AS is_suppressed,
        coalesce(t.status_by_hand_at > u.handed_over_at, false) AS has_status_by_hand,
        l.questionnaire || coalesce(c.questionnaire, '[]') AS questions,
        (SELECT coalesce(jsonb_agg(jsonb_build_object('key', n.key, 'answer', n.answer, 'author', n.author,

@@ -79,6 +79,7 @@ class ReleasedText:
     tenant_id: str
     interaction_id: str
     source: str
+    actor: str | None
 
 
 RELEASE_TEXTS_SQL = f"""
@@ -109,7 +110,7 @@ WITH due AS (
 UPDATE messages m SET seq = n.seq, held_until = NULL, held_reason = NULL, status = 'queued',
     status_history = CASE WHEN m.status = 'queued' THEN m.status_history ELSE {add_step_sql("'queued'")} END
 FROM numbered n WHERE m.tenant_id = n.tenant_id AND m.message_id = n.message_id
-RETURNING m.tenant_id, m.interaction_id, m.source
+RETURNING m.tenant_id, m.interaction_id, m.source, m.actor
 """
 
 

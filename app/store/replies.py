@@ -110,21 +110,31 @@ async def get_later_events(read: ReadTx, tenant_id: str, turn_id: str) -> LaterE
     return later_events
 
 
-END_REPLY_WAIT_SQL = f"""
-WITH withdrawn AS ({WITHDRAW_HELD_REPLIES_SQL})
+END_WAITS_SQL = """
 UPDATE turns u SET due_at = u.window_due_at
 FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 WHERE u.tenant_id = a.tenant_id AND u.interaction_id = a.interaction_id AND u.kind = 'live'
-  AND u.state = ANY ($4)
+  AND u.state = ANY ($3)
 RETURNING u.tenant_id, u.interaction_id, u.due_at
 """
 
 
+async def end_waits(tx: Tx, threads: Collection[ThreadKey]) -> dict[ThreadKey, datetime]:
+    """Lets each collecting turn of the threads wait only for its window. Returns when those turns are
+    due."""
+    rows = await tx.fetch_rows(END_WAITS_SQL, *as_columns(list(threads), 2), ["collecting"])
+    return {(row["tenant_id"], row["interaction_id"]): row["due_at"] for row in rows}
+
+
+END_REPLY_WAIT_SQL = f"""
+WITH withdrawn AS ({WITHDRAW_HELD_REPLIES_SQL.replace("$3", "$4")})
+{END_WAITS_SQL}"""
+
+
 async def end_reply_wait(tx: Tx, threads: Collection[ThreadKey]) -> dict[ThreadKey, datetime]:
-    """An agent's reply goes out in the threads: withdraws held replies, and lets each collecting
-    turn wait only for its window. Returns when those turns are due."""
+    """As `end_waits`, when an agent's reply goes out in the threads: withdraws held replies, too."""
     why = "withdrawn: a later reply went out"
-    rows = await tx.fetch_rows(END_REPLY_WAIT_SQL, *as_columns(list(threads), 2), why, ["collecting"])
+    rows = await tx.fetch_rows(END_REPLY_WAIT_SQL, *as_columns(list(threads), 2), ["collecting"], why)
     return {(row["tenant_id"], row["interaction_id"]): row["due_at"] for row in rows}
 
 

@@ -8,12 +8,14 @@ from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 from app.domain import ids
+from app.domain.callers import get_author
 from app.domain.words import Cause as CauseWord
 from app.store import threads
 from app.store.cancelling import cancel_unsent_sql
 from app.store.engine import ReadTx, Tx, as_columns
 from app.store.may_text import is_suppressed_sql
 from app.store.rows import columns_of, unnest_sql
+from app.store.thread_history import last_change_sql
 
 STOP_REASON = "the phone may not be texted"
 
@@ -39,6 +41,22 @@ class Cause:
     text: str | None = None
     message_id: str | None = None
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedThread:
+    """A thread whose status changed because its phone was suppressed, or is no longer."""
+
+    tenant_id: str
+    interaction_id: str
+    status: str
+    author: str
+    holds_text: bool
+    """The text that decided it is in this thread."""
+
+    @property
+    def key(self) -> threads.ThreadKey:
+        return self.tenant_id, self.interaction_id
 
 
 LOCK_PHONES_SQL = """
@@ -97,18 +115,20 @@ ON CONFLICT (tenant_id, phone_hash, cause) DO UPDATE SET phone = excluded.phone
 """
 
 
-async def add(tx: Tx, causes: Sequence[Cause]) -> None:
+async def add(tx: Tx, causes: Sequence[Cause]) -> list[ChangedThread]:
     """Suppresses the phones: sets their threads to `dnc`, and cancels unfinished turns and unsent
-    texts. Locks the phones, then the threads."""
+    texts. Locks the phones, then the threads. Returns the threads that were not `dnc` before."""
     if not causes:
-        return
+        return []
     phones = list_phone_keys(causes)
     await lock_phones(tx, phones)
     await tx.execute(ADD_CAUSES_SQL, *_event_columns(tx, causes))
-    stopped_threads = await _stop_threads(tx, phones)
-    await threads.cancel_turns(tx, stopped_threads, STOP_REASON)
-    await threads.withdraw_held_replies(tx, stopped_threads, f"withdrawn: {STOP_REASON}")
+    phone_threads = await lock_threads(tx, phones)
+    changed_threads = await tx.fetch(ChangedThread, STOP_THREADS_SQL, *_reason_columns(causes))
+    await threads.cancel_turns(tx, phone_threads, STOP_REASON)
+    await threads.withdraw_held_replies(tx, phone_threads, f"withdrawn: {STOP_REASON}")
     await cancel_texts(tx, phones)
+    return changed_threads
 
 
 LIFT_CAUSES_SQL = f"""{WITH_EVENTS_SQL}
@@ -117,15 +137,17 @@ WHERE s.tenant_id = a.tenant_id AND (s.phone_hash = a.phone_hash OR s.phone = a.
 """
 
 
-async def lift(tx: Tx, causes: Sequence[Cause]) -> None:
+async def lift(tx: Tx, causes: Sequence[Cause]) -> list[ChangedThread]:
     """Lifts the causes. When a phone has no cause left, its threads get back the status they had
-    before the first one. Cancelled texts and turns stay cancelled."""
+    before the first one; returns those threads. Cancelled texts and turns stay cancelled."""
     if not causes:
-        return
+        return []
     phones = list_phone_keys(causes)
     await lock_phones(tx, phones)
     await tx.execute(LIFT_CAUSES_SQL, *_event_columns(tx, causes))
-    await _free_threads(tx, phones)
+    await lock_threads(tx, phones)
+    hashes = [tx.hash_phone(cause.phone) for cause in causes]
+    return await tx.fetch(ChangedThread, FREE_THREADS_SQL, *_reason_columns(causes), hashes)
 
 
 RECORD_EVENTS_SQL = f"""{WITH_EVENTS_SQL}
@@ -160,16 +182,26 @@ JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, phone)
   ON t.tenant_id = a.tenant_id AND t.lead_phone = a.phone
 {threads.LOCK_IN_ORDER_SQL}
 """
-STOP_THREADS_SQL = """
+HOLDS_TEXT_SQL = """EXISTS (SELECT 1 FROM messages x WHERE x.tenant_id = t.tenant_id AND x.message_id = a.message_id
+                   AND x.interaction_id = t.interaction_id)"""
+STOP_THREADS_SQL = f"""
 WITH asked AS (
-    SELECT * FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
+    SELECT DISTINCT ON (t.tenant_id, t.interaction_id) t.tenant_id, t.interaction_id, t.status AS former_status,
+           a.author, a.rule, {HOLDS_TEXT_SQL} AS holds_text
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+        AS a(tenant_id, phone, author, rule, message_id)
+    JOIN interactions t ON t.tenant_id = a.tenant_id AND t.lead_phone = a.phone
 ), settled AS (  -- nobody need decide any more whether an earlier text was an opt-out
     UPDATE messages m SET awaits_decision = false FROM asked a
     WHERE m.tenant_id = a.tenant_id AND m.interaction_id = a.interaction_id AND m.awaits_decision
+), stopped AS (
+    UPDATE interactions t SET status = 'dnc', updated_at = clock_timestamp(),
+        status_before_dnc = CASE WHEN t.status = 'dnc' THEN t.status_before_dnc ELSE t.status END,
+        last_change = {last_change_sql("a.author", "a.rule")}
+    FROM asked a WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
+    RETURNING t.tenant_id, t.interaction_id, t.status, a.author, a.holds_text, a.former_status
 )
-UPDATE interactions t SET status = 'dnc', updated_at = clock_timestamp(),
-    status_before_dnc = CASE WHEN t.status = 'dnc' THEN t.status_before_dnc ELSE t.status END
-FROM asked a WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
+SELECT tenant_id, interaction_id, status, author, holds_text FROM stopped WHERE former_status <> 'dnc'
 """
 
 
@@ -180,24 +212,15 @@ async def lock_threads(tx: Tx, phones: Sequence[PhoneKey]) -> list[threads.Threa
     return [(row["tenant_id"], row["interaction_id"]) for row in rows]
 
 
-async def _stop_threads(tx: Tx, phones: Sequence[PhoneKey]) -> list[threads.ThreadKey]:
-    locked_threads = await lock_threads(tx, phones)
-    await tx.execute(STOP_THREADS_SQL, *as_columns(locked_threads, 2))
-    return locked_threads
-
-
 FREE_THREADS_SQL = f"""
 UPDATE interactions t SET status = coalesce(t.status_before_dnc, 'in_progress'),
-    status_before_dnc = NULL, updated_at = clock_timestamp()
-FROM unnest($1::text[], $2::text[], $3::bytea[]) AS a(tenant_id, phone, phone_hash)
+    status_before_dnc = NULL, updated_at = clock_timestamp(), last_change = {last_change_sql("a.author", "a.rule")}
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[])
+    AS a(tenant_id, phone, author, rule, message_id, phone_hash)
 WHERE t.tenant_id = a.tenant_id AND t.lead_phone = a.phone AND t.status = 'dnc'
   AND NOT {is_suppressed_sql("a.tenant_id", "a.phone", "a.phone_hash")}
+RETURNING t.tenant_id, t.interaction_id, t.status, a.author, {HOLDS_TEXT_SQL} AS holds_text
 """
-
-
-async def _free_threads(tx: Tx, phones: Sequence[PhoneKey]) -> None:
-    await lock_threads(tx, phones)
-    await tx.execute(FREE_THREADS_SQL, *as_columns(phones, 2), _hash_phones(tx, phones))
 
 
 CANCEL_TEXTS_SQL = cancel_unsent_sql(
@@ -214,8 +237,11 @@ async def cancel_texts(tx: Tx, phones: Sequence[PhoneKey]) -> None:
     await tx.execute(CANCEL_TEXTS_SQL, *as_columns(phones, 2), STOP_REASON)
 
 
-def _hash_phones(read: ReadTx, phones: Sequence[PhoneKey]) -> list[bytes]:
-    return [read.hash_phone(phone) for _, phone in phones]
+def _reason_columns(causes: Sequence[Cause]) -> list[list[str | None]]:
+    """Tenant, phone, author, rule and message id of each cause."""
+    return as_columns(
+        [(cause.tenant_id, cause.phone, get_author(cause.actor), cause.rule, cause.message_id) for cause in causes], 5
+    )
 
 
 def list_phone_keys(causes: Sequence[Cause]) -> list[PhoneKey]:

@@ -20,6 +20,7 @@ RETENTION = {
     "attempts": ("at", timedelta(days=30)),
     "turn_attempts": ("at", timedelta(days=30)),
     "uploads": ("created_at", timedelta(days=90)),
+    "audit_entries": ("at", timedelta(days=730)),
 }
 """By table: the column that dates a row, and the default retention."""
 DROP_PAYLOADS_SQL = """

@@ -1,11 +1,12 @@
 """Locks threads; sets their agent mode and status; cancels their turns and unsent agent texts."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from app.store.agent_of import agent_of_sql
 from app.store.cancelling import cancel_unsent_sql
 from app.store.engine import ReadTx, Tx, as_columns
+from app.store.thread_history import last_change_sql
 from app.store.turn_states import UNFINISHED_SQL
 
 ThreadKey = tuple[str, str]
@@ -64,18 +65,26 @@ async def get_time_after(read: ReadTx, threads: Collection[ThreadKey], wait: tim
     return {(row["tenant_id"], row["interaction_id"]): row["later"] for row in rows}
 
 
-SWITCH_AGENT_MODE_SQL = """
-UPDATE interactions t SET agent_mode = $3, updated_at = clock_timestamp(), stale_replies = 0,
-    agent_off_at = CASE WHEN NOT $3 THEN clock_timestamp() END,
-    paused_until = NULL, paused_reason = NULL
-FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
-WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
+SWITCH_AGENT_MODE_SQL = f"""
+WITH switched AS (
+    UPDATE interactions t SET agent_mode = $4, updated_at = clock_timestamp(), stale_replies = 0,
+        agent_off_at = CASE WHEN NOT $4 THEN clock_timestamp() END,
+        paused_until = NULL, paused_reason = NULL, last_change = {last_change_sql("a.author", "$5::text")}
+    FROM unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, interaction_id, author)
+    JOIN interactions before USING (tenant_id, interaction_id)
+    WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
+    RETURNING t.tenant_id, t.interaction_id, before.agent_mode AS was_on
+)
+SELECT tenant_id, interaction_id FROM switched WHERE was_on <> $4
 """
 
 
-async def switch_agent_mode(tx: Tx, threads: Collection[ThreadKey], on: bool) -> None:
-    """Switches agent mode on or off; resets the count of stale replies and any pause."""
-    await tx.execute(SWITCH_AGENT_MODE_SQL, *as_columns(list(threads), 2), on)
+async def switch_agent_mode(tx: Tx, author_by_thread: Mapping[ThreadKey, str], on: bool, rule: str) -> list[ThreadKey]:
+    """Switches agent mode on or off; resets the count of stale replies and any pause. Returns the threads
+    where it was the other way. The caller has locked the threads."""
+    rows = [(*thread, author) for thread, author in author_by_thread.items()]
+    changed_rows = await tx.fetch_rows(SWITCH_AGENT_MODE_SQL, *as_columns(rows, 3), on, rule)
+    return [(row["tenant_id"], row["interaction_id"]) for row in changed_rows]
 
 
 WITHDRAW_HELD_REPLIES_SQL = """
@@ -112,8 +121,9 @@ async def record_take_over(tx: Tx, threads: Collection[ThreadKey], why: str) -> 
     await tx.execute(RECORD_TAKE_OVER_SQL, *as_columns(list(threads), 2), why)
 
 
-PAUSE_THREAD_SQL = """
+PAUSE_THREAD_SQL = f"""
 UPDATE interactions SET paused_reason = $3, updated_at = clock_timestamp(),
+    last_change = {last_change_sql("'service'", "'pause'")},
     paused_until = date_trunc('day', clock_timestamp(), 'UTC') + interval '1 day'
 WHERE tenant_id = $1 AND interaction_id = $2
 """
@@ -126,7 +136,8 @@ async def pause(tx: Tx, thread: ThreadKey, reason: str) -> None:
 
 
 RESUME_AGENTS_SQL = """
-UPDATE interactions t SET agent_mode = true, agent_off_at = NULL, updated_at = clock_timestamp()
+UPDATE interactions t SET agent_mode = true, agent_off_at = NULL, updated_at = clock_timestamp(),
+    last_change = {change}
 FROM (
     SELECT i.tenant_id, i.interaction_id FROM interactions i
     JOIN leads l ON l.tenant_id = i.tenant_id AND l.lead_id = i.lead_id
@@ -139,7 +150,10 @@ FROM (
 ) due
 WHERE t.tenant_id = due.tenant_id AND t.interaction_id = due.interaction_id
 RETURNING t.tenant_id, t.interaction_id
-""".format(agent=agent_of_sql("i.tenant_id", "i.campaign_id", "l.is_test", "i.our_number"))
+""".format(
+    agent=agent_of_sql("i.tenant_id", "i.campaign_id", "l.is_test", "i.our_number"),
+    change=last_change_sql("'service'", "'resume'"),
+)
 
 
 async def resume_agents(tx: Tx, limit: int) -> set[ThreadKey]:
@@ -181,20 +195,30 @@ async def cancel_agent_texts(
     await tx.execute(CANCEL_AGENT_TEXTS_SQL, *as_columns(list(threads), 2), code, why, list(except_ids))
 
 
-SET_STATUS_SQL = """
-UPDATE interactions t SET status = $4, updated_at = clock_timestamp()
+SET_STATUS_SQL = f"""
+UPDATE interactions t SET status = $4, updated_at = clock_timestamp(),
+    last_change = {last_change_sql("$5::text", "$6::text")}
 FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
-  AND ($3::text[] IS NULL OR t.status = ANY ($3))
+  AND ($3::text[] IS NULL OR t.status = ANY ($3)) AND t.status <> $4
+RETURNING t.tenant_id, t.interaction_id
 """
 
 
 async def set_status(
-    tx: Tx, threads: Collection[ThreadKey], status: str, only_from: Sequence[str] | None = None
-) -> None:
-    """Sets the status of threads whose present status is in `only_from` (None: any)."""
+    tx: Tx,
+    threads: Collection[ThreadKey],
+    status: str,
+    author: str,
+    rule: str,
+    only_from: Sequence[str] | None = None,
+) -> list[ThreadKey]:
+    """Sets the status of threads whose present status is another one, in `only_from` (None: any). Returns
+    those threads. `rule`: what decided it."""
     statuses = None if only_from is None else list(only_from)
-    await tx.execute(SET_STATUS_SQL, *as_columns(list(threads), 2), statuses, status)
+    columns = as_columns(list(threads), 2)
+    rows = await tx.fetch_rows(SET_STATUS_SQL, *columns, statuses, status, author, rule)
+    return [(row["tenant_id"], row["interaction_id"]) for row in rows]
 
 
 RECORD_STATUS_BY_HAND_SQL = """

@@ -11,6 +11,7 @@ from app.store.engine import ReadTx, Tx, as_columns
 from app.store.lead_answers import NEWS_PARAMETER_COUNT, RECORD_NEWS_SQL, LeadNews
 from app.store.rows import columns_of, unnest_sql
 from app.store.thread_filters import CommonFilter, Params, id_span_sql, threads_sql
+from app.store.thread_history import last_change_sql
 from app.store.threads import ThreadKey
 
 TurnKey = tuple[str, str]
@@ -59,6 +60,11 @@ class Turn:
         """The thread of a turn that is not a test."""
         assert self.interaction_id is not None
         return self.tenant_id, self.interaction_id
+
+    @property
+    def agent_author(self) -> str:
+        """The agent as the one who did something."""
+        return f"agent:{self.sms_agent_id}"
 
 
 GET_TURNS_SQL = """
@@ -113,7 +119,9 @@ def _close_turns_sql(start: str, first: int) -> str:
 ), answered AS (
     UPDATE interactions t SET stale_replies = CASE WHEN a.state = 'replied' THEN 0 ELSE t.stale_replies END,
         status = coalesce(a.status, t.status), summary = coalesce(a.summary, t.summary),
-        updated_at = CASE WHEN a.outcome IS NULL THEN t.updated_at ELSE clock_timestamp() END
+        updated_at = CASE WHEN a.outcome IS NULL THEN t.updated_at ELSE clock_timestamp() END,
+        last_change = CASE WHEN a.status IS NULL THEN t.last_change
+                           ELSE {last_change_sql("'agent:' || u.sms_agent_id", "'outcome'")} END
     FROM asked a
     JOIN turns u ON u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id
     WHERE t.tenant_id = u.tenant_id AND t.interaction_id = u.interaction_id

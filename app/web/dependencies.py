@@ -116,7 +116,7 @@ TurnsCaller = Annotated[Caller, Depends(ScopeCheck("turns"))]
 
 
 async def tenant_tx(caller: AnyCaller, resources: AppResources) -> AsyncIterator[Tx]:
-    async with resources.database.tenant_tx(caller.tenant_id) as tx:
+    async with resources.database.tenant_tx(caller.tenant_id, author=caller.author) as tx:
         yield tx
 
 

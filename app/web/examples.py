@@ -34,6 +34,9 @@ EXAMPLE_PARAMETERS: dict[str, Any] = {
     "endDate": "2026-03-01T00:00:00Z",
     "in": "messages",
     "types": ["message", "receipt"],
+    "actor": f"key:{KEY}",
+    "subject": ["key", "account"],
+    "subjectId": ACCOUNT,
     "reason": "Asked on the phone to be texted again",
 }
 SEND = {"leadId": LEAD, "message": "Hi Jane, thanks for asking about solar panels!"}

@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
@@ -15,6 +14,7 @@ from app.domain.transcripts import Entry, build_entry, format_time
 from app.store import directory, interactions, lead_answers
 from app.store.engine import ReadTx
 from app.store.interactions import Message, Thread
+from app.store.lead_answers import RecordedAnswer
 from app.store.schema import Lead
 from app.web.dependencies import ReadCaller, TenantRead
 from app.web.directory.consent import ConsentShape
@@ -22,7 +22,7 @@ from app.web.directory.consent import build_answer as consent_shape
 from app.web.directory.leads import LeadShape
 from app.web.directory.leads import build_shape as build_lead_shape
 from app.web.envelope import Answer, Out
-from app.web.interaction_shapes import InteractionShape, build_summary
+from app.web.interaction_shapes import InteractionShape, StatusStepShape, build_summary, get_status_history
 from app.web.interactions import find_interaction
 
 router = APIRouter(prefix="/api/v1")
@@ -62,25 +62,13 @@ class Exported(Entry):
 
 class ThreadExport(Out):
     interaction: InteractionShape
+    status_history: list[StatusStepShape]
     messages: list[Exported]
-
-
-class ExportedAnswer(Out):
-    """An answer of the lead with its source. `answer` null: it was removed."""
-
-    key: str
-    answer: str | None
-    author: str
-    """`agent:…`, `person:…`, `key:…` or `service`."""
-    at: datetime
-    turn_id: str | None
-    message_id: str | None
-    interaction_id: str | None
 
 
 class LeadExport(Out):
     lead: LeadShape
-    answers: list[ExportedAnswer]
+    answers: list[RecordedAnswer]
     """Every answer to a question of the questionnaire, oldest first."""
     consent: ConsentShape | None
     """Null if the lead has no phone."""
@@ -102,7 +90,7 @@ async def export_interaction(
     texts = await _get_texts(read, found_thread)
     if file_format == "csv":
         return _build_csv(f"{interaction_id}.csv", texts)
-    return Answer(data=_build_thread_export(found_thread, texts))
+    return Answer(data=await _build_thread_export(read, found_thread, texts))
 
 
 @router.get(
@@ -125,13 +113,11 @@ async def export_lead(lead_id: str, caller: ReadCaller, read: TenantRead, file_f
     return Answer(
         data=LeadExport(
             lead=await build_lead_shape(read, current_lead),
-            answers=[
-                ExportedAnswer.model_validate(answer)
-                for answer in await lead_answers.list_of_lead(read, caller.tenant_id, lead_id)
-            ],
+            answers=await lead_answers.list_of_lead(read, caller.tenant_id, lead_id),
             consent=consent.data if consent else None,
             interactions=[
-                _build_thread_export(*thread_and_texts) for thread_and_texts in zip(threads, texts, strict=True)
+                await _build_thread_export(read, *thread_and_texts)
+                for thread_and_texts in zip(threads, texts, strict=True)
             ],
         )
     )
@@ -147,9 +133,10 @@ async def _get_texts(read: ReadTx, thread: Thread) -> list[Message]:
     return texts
 
 
-def _build_thread_export(thread: Thread, texts: Iterable[Message]) -> ThreadExport:
+async def _build_thread_export(read: ReadTx, thread: Thread, texts: Iterable[Message]) -> ThreadExport:
     return ThreadExport(
         interaction=InteractionShape(**build_summary(thread)),
+        status_history=await get_status_history(read, thread),
         messages=[
             {
                 **build_entry(text),

@@ -10,6 +10,8 @@ from typing_extensions import TypedDict
 from app.domain.problems import Invalid
 
 Values = Annotated[list[str] | None, Query(max_length=100)]
+StartDate = Annotated[str | None, Query(alias="startDate")]
+EndDate = Annotated[str | None, Query(alias="endDate")]
 PhoneFilter = Annotated[str | None, Query(min_length=1, max_length=40)]
 
 
@@ -54,8 +56,8 @@ async def get_common_fields(
     campaign_ids: Annotated[list[str] | None, Query(alias="campaignIds", max_length=100)] = None,
     client_ids: Annotated[list[str] | None, Query(alias="clientIds", max_length=100)] = None,
     offer_ids: Annotated[list[str] | None, Query(alias="offerIds", max_length=100)] = None,
-    start_date: Annotated[str | None, Query(alias="startDate")] = None,
-    end_date: Annotated[str | None, Query(alias="endDate")] = None,
+    start_date: StartDate = None,
+    end_date: EndDate = None,
 ) -> CommonFields:
     return CommonFields(
         campaign_ids=split_values(campaign_ids),

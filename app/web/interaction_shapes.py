@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from app.domain.transcripts import MAX_ENTRIES, Entry, build_entry
-from app.store import interactions
+from app.store import interactions, thread_history
 from app.store.engine import ReadTx
 from app.store.interactions import Thread
 from app.store.rows import hints_of
@@ -37,6 +39,20 @@ class Scheduled(Out):
     held_until: datetime | None
 
 
+class StatusStepShape(Out):
+    """A change of the thread's status."""
+
+    status: str
+    from_status: Annotated[str, Field(alias="from")]
+    actor: str | None
+    """`person:…`, `key:…`, `agent:…`, `lead`, `carrier` or `service`. Null: it was not recorded."""
+    actor_name: str | None
+    """A person's e-mail, the name of a key or an agent."""
+    rule: str | None
+    """What decided it, such as `hand`, `outcome`, `handoff` or `word`."""
+    at: datetime
+
+
 class InteractionShape(Out):
     interaction_id: str
     lead_id: str
@@ -66,6 +82,8 @@ class ListedInteraction(InteractionShape):
 
 
 class WholeInteraction(ListedInteraction):
+    status_history: list[StatusStepShape]
+    """Every change of the status, oldest first. A new thread is `in_progress`."""
     transcript: list[Entry]
     """The newest 1,000 entries."""
     transcript_truncated: bool
@@ -124,11 +142,16 @@ async def get_unreleased_texts(read: ReadTx, threads: Sequence[Thread]) -> dict[
     return texts_by_thread
 
 
+async def get_status_history(read: ReadTx, thread: Thread) -> list[StatusStepShape]:
+    return [StatusStepShape.model_validate(step) for step in await thread_history.list_of_thread(read, *thread.key)]
+
+
 async def build_whole_interaction(read: ReadTx, thread: Thread) -> WholeInteraction:
     """Returns a thread with its newest entries and its unreleased texts."""
     texts = await interactions.get_transcript(read, *thread.key, MAX_ENTRIES)
     return WholeInteraction(
         **build_summary(thread),
+        status_history=await get_status_history(read, thread),
         transcript=[build_entry(text) for text in texts],
         transcript_truncated=bool(texts) and (texts[0].seq or 0) > 1,
         scheduled=(await get_unreleased_texts(read, [thread]))[thread.interaction_id],

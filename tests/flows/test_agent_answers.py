@@ -5,15 +5,18 @@ import gzip
 import json
 
 import pytest
+from prometheus_client import REGISTRY
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.resources import Resources
 from tests.flows.test_agent_mode import reply, talking
+from tests.flows.test_turn_sets import carried_out, claimed, fall_due, forwarding, writing
 from tests.flows.test_turns import change_agent
 from tests.makers import Data
-from tests.world import World, served
+from tests.world import World, served, until
 
 REPLY = json.dumps({"reply": "Read"}).encode()
 GZIP = {"content-type": "application/json", "content-encoding": "gzip"}
@@ -88,6 +91,8 @@ async def test_an_answer_that_is_not_understood_is_told_and_the_turn_stays_open(
     [refused] = turn["refused"]
     assert (refused["code"], refused["detail"]) == ("VALIDATION_ERROR", detail)
     assert turn["attempts"][0]["answer"] is not None
+    figure = {"agent": world.smsagent["smsAgentId"], "outcome": "unclear"}
+    assert REGISTRY.get_sample_value("leadsail_hand_overs_total", figure) == 1
     assert (await reply(world, "By the API", turnId=turn["turnId"])).status_code == 202
 
 
@@ -141,6 +146,32 @@ async def test_a_held_answer_keeps_its_pictures(world: World) -> None:
     assert [one["url"] for one in entry["media"]] == PICTURES
 
 
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://127.0.0.1:9/", "the connection was refused"),
+        ("http://nobody.invalid/", "the name could not be resolved"),
+    ],
+)
+async def test_what_the_wire_said_stands_in_the_record_the_note_and_at_the_test_button(
+    idle_world: World, resources: Resources, url: str, words: str
+) -> None:
+    world, by = idle_world, forwarding(resources)
+    thread = await writing(world, world.campaign)
+    await change_agent(world, webhookUrl=url)
+    for _ in range(5):
+        await fall_due(resources)
+        await carried_out(by, await claimed(by, [thread]))
+    [turn] = await world.turns(thread[1])
+    assert (turn["state"], [attempt["answer"] for attempt in turn["attempts"]]) == ("failed", [words] * 5)
+    shown = await world.thread(thread[1])
+    assert shown["status"] == "follow_up"
+    [note] = [entry["message"] for entry in shown["transcript"] if entry["status"] == "note"]
+    assert note == f"The agent did not get the lead's texts: the agent's webhook failed 5 times: {words}."
+    tried = await world.tenant.call("POST", f"/sms-agents/{world.smsagent['smsAgentId']}/test")
+    assert (tried["state"], tried["reason"]) == ("failed", words)
+
+
 @pytest.mark.parametrize("sender", ["AMAZON", "22396", "anonymous", "7", "+22396"])
 async def test_what_cannot_be_answered_is_stored_and_no_agent_is_asked(world: World, sender: str) -> None:
     await change_agent(world, agentModeByDefault=True)
@@ -155,6 +186,46 @@ async def test_what_cannot_be_answered_is_stored_and_no_agent_is_asked(world: Wo
     [machine] = [one for one in found if one["interactionId"] != thread]
     shown = await world.thread(machine["interactionId"])
     assert [entry["message"] for entry in shown["transcript"]] == ["Your code is 123456", "HELP", "STOP"]
+
+
+@pytest.mark.parametrize("sender", ["22396", "123", "72345678", "+22396"])
+async def test_a_short_code_is_answered_if_the_tenant_says_so(world: World, sender: str) -> None:
+    await world.tenant.call("PATCH", "/settings", {"answerShortCodes": True})
+    await change_agent(world, agentModeByDefault=True)
+    world.agent.answers = [(200, {"reply": "Thank you"})]
+    code = sender.removeprefix("+")
+    assert await world.carrier.text(sender, world.ours, "Which date suits you?") == 200
+    told = await world.told(1)
+    assert (told["message"]["senderPhone"], told["message"]["combinedText"]) == (code, "Which date suits you?")
+    turn = await world.turn_is(told["interaction"]["interactionId"], "replied")
+    await world.status_is(turn["reply"]["messageIds"][0], "delivered")
+    assert await world.carrier.text(sender, world.ours, "STOP") == 200
+
+    async def confirmed() -> bool:
+        return len(world.carrier.received(code)) == 2
+
+    await until(confirmed)
+    assert world.carrier.received(code)[0] == "Thank you"
+
+
+@pytest.mark.parametrize("sender", ["AMAZON", "anonymous", "7", "12", "1234567890123456", "٣٤٥٦٧"])
+async def test_what_is_no_number_is_answered_by_no_setting(world: World, sender: str) -> None:
+    await world.tenant.call("PATCH", "/settings", {"answerShortCodes": True})
+    await change_agent(world, agentModeByDefault=True)
+    for text in ("Your code is 123456", "HELP", "STOP"):
+        assert await world.carrier.text(sender, world.ours, text) == 200
+    await asyncio.sleep(1.5)
+    assert world.agent.told == []
+    assert world.carrier.received(sender) == []
+
+
+async def test_a_setting_that_is_switched_off_again_ends_it(world: World) -> None:
+    await change_agent(world, agentModeByDefault=True)
+    for on in (True, False):
+        await world.tenant.call("PATCH", "/settings", {"answerShortCodes": on})
+        assert await world.carrier.text("22396", world.ours, f"It is {on}") == 200
+        await asyncio.sleep(1.3)
+    assert [told["message"]["combinedText"] for told in world.agent.told] == ["It is True"]
 
 
 @pytest.mark.parametrize("blank", ["", "  \n"])

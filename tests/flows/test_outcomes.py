@@ -20,6 +20,11 @@ OUTCOME = {
     "leadStatus": "won",
     "note": "She sounds keen.",
 }
+TOLD = (
+    "The agent set the status to qualified, set the lead's status to won"
+    " and recorded “How high is your bill?” about 120."
+)
+"""The note of what it changed."""
 
 
 async def lead_of(world: World) -> Data:
@@ -408,7 +413,7 @@ async def test_an_outcome_that_is_said_twice_is_carried_out_once(idle_world: Wor
     await by.perform(second)
     [turn] = await world.turns(thread[1])
     assert (turn["state"], turn["refused"]) == ("concluded", [])
-    assert notes(await world.thread(thread[1])) == ["She sounds keen."]
+    assert notes(await world.thread(thread[1])) == [TOLD, "She sounds keen."]
 
 
 async def test_outcomes_of_two_threads_of_one_lead_are_both_carried_out(
@@ -477,7 +482,7 @@ async def test_the_shadow_report_shows_both_outcomes(world: World) -> None:
         return [one and one["summary"] for one in outcomes] == [OUTCOME["summary"]] * 2
 
     await until(both)
-    assert notes(await world.thread(thread)) == ["She sounds keen."]
+    assert notes(await world.thread(thread)) == [TOLD, "She sounds keen."]
 
 
 # Answers have a source, and a person's word stands.

@@ -99,41 +99,47 @@ class Story:
     """What a person answered for the lead."""
 
     async def play(self, steps: list[str]) -> None:
+        await self.begin()
+        for step in steps:
+            await self.take(step)
+            await self.check()
+
+    async def begin(self) -> None:
         sent = await self._send("Hi", agentMode=True)
         self.thread = sent.json()["data"]["interactionId"]
         await self._deliver()
-        for step in steps:
-            match step:
-                case "text" | "stop" | "start":
-                    await self._text({"text": f"Words {len(self.inbound)}"}.get(step, step))
-                case "again":
-                    await self._text("repeated", again=True)
-                case "manual":
-                    await self._manual()
-                case "on" | "off":
-                    await self._switch(step == "on")
-                case "expire":
-                    await self._due("awaiting_reply")
-                    await self._look()
-                case "deliver":
-                    await self._deliver()
-                case "reply" | "same reply" | "older reply":
-                    await self._reply(step)
-                case "give" | "give again" | "give older":
-                    await self._give(step)
-                case "correct":
-                    await self._correct()
-                case end if end in ENDS:
-                    await self._end(end)
-                case thinking if thinking in THINKING:
-                    await self._think(*thinking.split(" before "))
-                case "unnamed reply":
-                    await self._answered(await self._send("Unnamed", source="sms_agent"))
-                case wish if wish in WISHES:
-                    await self._wish(*wish.split(" then "))
-                case kind:
-                    await self._hear(kind)
-            await self.check()
+
+    async def take(self, step: str) -> None:
+        match step:
+            case "text" | "stop" | "start":
+                await self._text({"text": f"Words {len(self.inbound)}"}.get(step, step))
+            case "again":
+                await self._text("repeated", again=True)
+            case "manual":
+                await self._manual()
+            case "on" | "off":
+                await self._switch(step == "on")
+            case "expire":
+                await self._due("awaiting_reply")
+                await self._look()
+            case "deliver":
+                await self._deliver()
+            case "reply" | "same reply" | "older reply":
+                await self._reply(step)
+            case "give" | "give again" | "give older":
+                await self._give(step)
+            case "correct":
+                await self._correct()
+            case end if end in ENDS:
+                await self._end(end)
+            case thinking if thinking in THINKING:
+                await self._think(*thinking.split(" before "))
+            case "unnamed reply":
+                await self._answered(await self._send("Unnamed", source="sms_agent"))
+            case wish if wish in WISHES:
+                await self._wish(*wish.split(" then "))
+            case kind:
+                await self._hear(kind)
 
     # Steps.
 

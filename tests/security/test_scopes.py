@@ -6,8 +6,8 @@ from tests.makers import Tenant
 from tests.security.walk import BY_NAME, OPERATIONS, Operation, nobodys
 from tests.world import World
 
-ADMINS = ("/api-keys", "/provider-accounts", "/settings")
-"""Contract 2: `api` may all but keys, provider accounts, users, settings."""
+ADMINS = ("/api-keys", "/audit", "/provider-accounts", "/settings")
+"""Contract 2: `api` may all but keys, provider accounts, users, settings, and who changed them."""
 AGENTS = {"sendText", "giveOutcome", "listTurns", "listThreadTurns", "getTurn", "getInteraction",
           "listThreadMessages"}  # fmt: skip
 """Contract 2: `agent` only replies to its turns, gives their outcomes, and reads them and their interactions."""

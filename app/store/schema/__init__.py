@@ -6,6 +6,7 @@ sessions, users by e-mail) have unique indexes of their own.
 """
 
 from app.store.schema.access import ApiKey, Session, SignInTry, User
+from app.store.schema.audit import AuditEntry, StatusChange
 from app.store.schema.base import Table, Xid8
 from app.store.schema.consent import ConsentEvent, Suppression
 from app.store.schema.directory import Campaign, CannedReply, Lead, LeadAnswer, SmsAgent
@@ -21,6 +22,7 @@ from app.store.schema.turns import Turn, TurnAttempt, TurnMessage
 __all__ = [
     "ApiKey",
     "Attempt",
+    "AuditEntry",
     "Bulk",
     "Campaign",
     "CannedReply",
@@ -44,6 +46,7 @@ __all__ = [
     "Session",
     "SignInTry",
     "SmsAgent",
+    "StatusChange",
     "Suppression",
     "Table",
     "Tenant",

@@ -35,6 +35,8 @@ class Tenant(Table):
     opt_out_confirmation: Mapped[str | None]
     help_text: Mapped[str | None]
     possible_opt_out: Mapped[str] = mapped_column(server_default="hold")
+    answer_short_codes: Mapped[bool] = flag_column(False)
+    """Texts from short codes are forwarded and answered, as those from phones are."""
     smart_encoding: Mapped[bool] = flag_column(False)
     texts_per_day: Mapped[int | None]
     allowed_countries: Mapped[list[str] | None]

@@ -62,6 +62,8 @@ class Interaction(Table):
     """The last refused outcome of an agent; the next payload shows it."""
     status_by_hand_at: Mapped[datetime | None]
     """When a person or an API key last set the status."""
+    last_change: Mapped[dict[str, Any] | None]
+    """Who last changed status or agent mode, by which rule, and when: a trigger tells it."""
     created_at: Mapped[datetime] = created_at_column()
     updated_at: Mapped[datetime] = created_at_column()
 

@@ -48,6 +48,8 @@ class SettingsChange(Body):
     help_text: StoredText | None = None
     possible_opt_out: PossibleOptOut | None = None
     """A text that may be an opt-out waits for a person (`hold`), or the agent gets it (`forward`)."""
+    answer_short_codes: bool | None = None
+    """Texts from short codes (3 to 8 digits) go to the agent and are answered. By default they are only stored."""
     smart_encoding: bool | None = None
     """Replaces typographic characters by plain GSM ones if that saves the text from UCS-2."""
     texts_per_day: Annotated[int, Field(ge=0)] | None = None

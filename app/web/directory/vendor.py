@@ -49,7 +49,7 @@ async def sync_numbers(resources: Resources, caller: Caller, account_id: str, fo
     async with resources.database.read_tx(caller.tenant_id) as read:
         row = require_found(await directory.get(read, ProviderAccount, caller.tenant_id, account_id))
     vendor_numbers = await carriers.list_numbers(resources.wire, resources.seal.open_account(row))
-    async with resources.database.tenant_tx(caller.tenant_id) as tx:
+    async with resources.database.tenant_tx(caller.tenant_id, author=caller.author) as tx:
         return await commands.sync(tx, caller, account_id, vendor_numbers, force)
 
 

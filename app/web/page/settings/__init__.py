@@ -4,7 +4,18 @@ A refusal is shown beside its field. The form keeps what was typed, except secre
 
 from fastapi import APIRouter
 
-from app.web.page.settings import accounts, agents, campaigns, canned, general, imports, keys, numbers, people
+from app.web.page.settings import (
+    accounts,
+    agents,
+    audit,
+    campaigns,
+    canned,
+    general,
+    imports,
+    keys,
+    numbers,
+    people,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     general.router,
@@ -16,4 +27,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     keys.router,
     canned.router,
     imports.router,
+    audit.router,
 )

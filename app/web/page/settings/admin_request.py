@@ -34,6 +34,7 @@ SECTIONS = {
     "keys": "API keys",
     "canned": "Canned replies",
     "imports": "Imports",
+    "audit": "Audit",
 }
 DONE_MESSAGES = {
     "added": "Added.",
@@ -105,7 +106,7 @@ class AdminRequest:
         request made it."""
         idempotency_key = IdempotencyKey(f"page {self.request.url.path}", form.once, form.digest)
         try:
-            async with self.resources.database.tenant_tx(self.tenant_id) as tx:
+            async with self.resources.database.tenant_tx(self.tenant_id, author=self.caller.author) as tx:
                 idempotency = await claim_key(tx, self.tenant_id, idempotency_key)
                 new_id = get_id(await work(tx))
                 await idempotency.store_data({"id": new_id}, 201)
@@ -114,7 +115,7 @@ class AdminRequest:
         return new_id, True
 
     async def run_change(self, work: Callable[[Tx], Awaitable[object]]) -> None:
-        async with self.resources.database.tenant_tx(self.tenant_id) as tx:
+        async with self.resources.database.tenant_tx(self.tenant_id, author=self.caller.author) as tx:
             await work(tx)
 
     async def run_read(self, work: Callable[[ReadTx], Awaitable[T]]) -> T:

@@ -74,6 +74,13 @@ GROUPS = group_fields(
         choices=choices.POSSIBLE_OPT_OUTS,
         hint="Such as “wrong number”.",
     ),
+    Field(
+        "answerShortCodes",
+        "Answer short codes",
+        "switch",
+        hint="Texts from numbers of 3 to 8 digits go to the agent, and STOP and HELP are answered. Nobody may read"
+        " it: most are machines.",
+    ),
 )
 
 

@@ -98,7 +98,7 @@ router = build_router(PAGE)
 async def reset_password(admin: AdminPost, user_id: str) -> Response:
     password = passwords.make_password()
     password_hash = await passwords.hash_password(password)
-    async with admin.resources.database.tenant_tx(admin.tenant_id) as tx:
+    async with admin.resources.database.tenant_tx(admin.tenant_id, author=admin.caller.author) as tx:
         row = await commands.reset_password(tx, admin.caller, user_id, password_hash)
     return _render_password(admin, user_id, f"{row.email} has a new password", password)
 

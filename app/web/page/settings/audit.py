@@ -1,0 +1,50 @@
+"""The audit of the settings, newest first."""
+
+import json
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from app.store import audit
+from app.store.audit import AuditFilter
+from app.web.directory.audit import build_shape
+from app.web.page.settings.admin_request import AdminGet
+from app.web.paging import PageParams
+
+router = APIRouter(prefix="/settings/audit", include_in_schema=False)
+SUBJECT_WORDS = {
+    "settings": "the general settings",
+    "account": "the account",
+    "number": "the number",
+    "agent": "the agent",
+    "campaign": "the campaign",
+    "cannedReply": "the canned reply",
+    "key": "the API key",
+    "person": "the person",
+}
+
+
+@router.get("")
+async def show_audit(admin: AdminGet, page_query: PageParams) -> Response:
+    key = page_query.get_key(int)
+    below = key[0] if key else None
+    changes = await admin.run_read(
+        lambda read: audit.list_page(read, admin.tenant_id, AuditFilter(), below, page_query.fetch_limit)
+    )
+    page_changes, cursor = page_query.cut_page(changes, lambda change: [change.audit_id])
+    return admin.show_page(
+        "audit",
+        "audit",
+        changes=[build_shape(change) for change in page_changes],
+        cursor=cursor,
+        subject_words=SUBJECT_WORDS,
+        format_value=format_value,
+    )
+
+
+def format_value(value: Any) -> str:
+    """The value for people: plain text as it is, nothing as a dash, anything else as JSON."""
+    if value is None:
+        return "–"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
