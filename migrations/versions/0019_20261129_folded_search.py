@@ -76,6 +76,8 @@ LETTERS_WITHOUT_BLANKS = (
     r"\u3400-\u4DBF\u4E00-\u9FFF\uF900-\uFAFF\U00020000-\U0003FFFF"  # Chinese characters
 )
 """Scripts without blanks between words: each letter is a word."""
+ACCENTS_ALONE = "¨¯´¸˘˙˚˛˜˝΄᾽᾿῾゛゜"
+"""Written as apostrophes (l´hôpital). NFKC would make them a blank and a mark of the next word."""
 ADD_FUNCTION_SQL = r"""
 CREATE OR REPLACE FUNCTION fold_text(t text) RETURNS text LANGUAGE plpgsql
     IMMUTABLE STRICT PARALLEL SAFE COST 300 AS $fold$
@@ -86,7 +88,7 @@ BEGIN
     IF octet_length(t) = char_length(t) THEN  -- ASCII
         t := regexp_replace(lower(t COLLATE "C"), '[^0-9a-z ][^0-9a-z]*| [^0-9a-z]+', ' ', 'g');
     ELSE
-        t := lower(normalize(t, NFKC) COLLATE "C");
+        t := lower(normalize(translate(t, '@ACCENTS@', repeat(' ', @ACCENT_COUNT@)), NFKC) COLLATE "C");
         IF t ~ '[@CAPITALS@]' THEN@CASE_BLOCKS@
             t := normalize(t, NFKC);
         END IF;
@@ -142,6 +144,8 @@ def build_function_sql() -> str:
     parts = {
         "CAPITALS": "".join(capital for capital, _ in pairs),
         "CASE_BLOCKS": "".join(build_block_sql(list(block)) for _, block in groupby(pairs, key=find_block)),
+        "ACCENTS": ACCENTS_ALONE,
+        "ACCENT_COUNT": str(len(ACCENTS_ALONE)),
         "LETTERS_WITHOUT_BLANKS": LETTERS_WITHOUT_BLANKS,
         "OTHERS": r":-@\[-`{-\u007F"
         + "".join(f"\\U{first:08X}-\\U{last:08X}" for first, last in map(read_range, SEPARATORS.split())),

@@ -16,7 +16,7 @@ from app.store.thread_filters import ThreadFilter
 from tests.makers import Tenant
 from tests.world import World
 
-TEXTS, PAGE = 1000, 50
+TEXTS, PAGE = 250, 50
 SEED = 20261129
 SCRIPTS = {
     "Latin": "A-Za-zÀ-ÖØ-öø-ÿĀ-ıĴ-ňŊ-žȘ-țḀ-ẕẠ-ỹ",
@@ -42,13 +42,15 @@ MARKS = {
     "Latin": "\u0301\u0308\u0303\u0327", "Arabic": "\u064e\u0651", "Hebrew": "\u05b8\u05bc", "Hindi": "ािीुेो्ंँ",
     "Bengali": "ািী্", "Tamil": "ாிீு்", "Thai": "ัิีุ่้", "Khmer": "ាិី្", "Japanese": "\u3099",
 }  # fmt: skip
+ALPHABETS = [script for script in SCRIPTS if "igits" not in script and script != "Full width"]
+"""Without those that have digits: digits alone are looked up as a phone."""
 WITHOUT_BLANKS = ("Thai", "Khmer", "Chinese", "Japanese")
 SEPARATORS = (
     *([" "] * 12), "  ", ", ", ". ", "! ", "? ", "... ", "…", " – ", "—", "-", "/", ": ", "; ", "@", ".", "_", "&",
     " & ", "#", "(", ") ", "[", "] ", '"', ' "', '" ', " “", "” ", " «", "» ", "'", "’", " ‘", "´", "$", " €", "%",
     "+", "=", "*", "\\", "|", "~", "^", "<", "> ", "\n", "\t", "\u00a0", "\u3000", "\u200b", "、", "。", "！", "？",
     "・", "「", "」", "（", "）", "，", "：", "،", "؟", "۔", "।", "׳", "־", "·", "¿", "¡", "😀", " 👍🏽 ",
-    "👩\u200d👩\u200d👧", "❤️", "🇺🇸", "1️⃣ ", "™", "©", "°", "→", "✓",
+    "👩\u200d👩\u200d👧", "❤️", "🇺🇸", "©", "°", "→", "✓",
 )  # fmt: skip
 Rewrite = Callable[[str], str]
 REWRITES: tuple[Rewrite, ...] = (
@@ -162,7 +164,7 @@ async def test_names_are_found_in_any_order_and_phones_by_both_ends(idle_world: 
     tenant = idle_world.tenant
     leads = []
     for n in range(100):
-        first, last = (make_word(chance, chance.choice(list(SCRIPTS))) for _ in range(2))
+        first, last = (make_word(chance, chance.choice(ALPHABETS)) for _ in range(2))
         lead = {"firstName": first, "lastName": last, "phone": f"+1{chance.choice((212, 415, 617))}555{7000 + n:04d}"}
         leads.append(await tenant.call("POST", "/leads", lead))
     body = {"messages": [{"leadId": lead["leadId"], "message": "Hi"} for lead in leads]}
