@@ -19,7 +19,7 @@ from app.domain.carriage import (
     VendorNumber,
     build_webhook_url,
 )
-from app.domain.phones import format_phone
+from app.domain.phones import format_phone, is_name, is_short_code
 from app.domain.problems import Invalid, ProviderError
 from app.providers import REGISTRY
 from app.wire.client import AnswerLost, NotSent, TooLate, Wire
@@ -184,13 +184,19 @@ async def _read_pages(
 
 
 async def find_webhook_faults(wire: Wire, account: Account, base_url: str, own_numbers: Sequence[str]) -> list[str]:
-    """Why texts to `own_numbers` (E.164) would not come to our webhook, by what the carrier lists;
-    one sentence for each fault. Raises as `list_numbers` does."""
+    """Why texts to `own_numbers` would not come to our webhook, by what the carrier lists; one sentence
+    for each fault. Raises as `list_numbers` does."""
     wanted_url = build_webhook_url(base_url, account.provider, account.account_id, "inbound")
     vendor_numbers = {number.phone_number: number for number in await list_numbers(wire, account)}
     if not own_numbers:
         return ["No active number belongs to this account. Sync its numbers first."]
-    faults = [_describe_webhook_fault(number, vendor_numbers.get(number), wanted_url) for number in own_numbers]
+    if not any(map(is_short_code, vendor_numbers)):  # the carrier does not list them
+        vendor_numbers |= {number: VendorNumber(number, ()) for number in own_numbers if is_short_code(number)}
+    faults = [
+        _describe_webhook_fault(number, vendor_numbers.get(number), wanted_url)
+        for number in own_numbers
+        if not is_name(number)
+    ]
     return [fault for fault in faults if fault is not None]
 
 

@@ -2,7 +2,7 @@
 
 `normalize_phone` is strict: it is asked about a new recipient, where a mistake would text a stranger.
 `recognize_phone` is lenient: it is asked about phones that may have written to us. `normalize_own` is
-asked about our own numbers, short codes among them. `from_carrier` refuses nothing. All give the one
+asked about our own numbers, short codes and senders' names among them. `from_carrier` refuses nothing. All give the one
 form by which phones are stored and compared.
 """
 
@@ -20,6 +20,11 @@ SHORT_CODE_PATTERN = re.compile(r"[0-9]{3,8}")
 CARRIER_PATTERN = re.compile(r"[0-9]{3,8}|\+[0-9]{3,15}")
 """Short codes, which have 3 to 6 digits in most countries and up to 8 in some; and numbers as carriers
 write them."""
+SHORT_CODE_PATTERN = re.compile(r"[0-9]{3,8}")
+NAME_PATTERN = re.compile(r"(?=[0-9 ]*[A-Za-z])[A-Za-z0-9](?:[A-Za-z0-9 ]{0,9}[A-Za-z0-9])?")
+"""A sender's name of ours: what phones show instead of a number."""
+BARE_SHORT_PATTERN = re.compile(r"[0-9]{3,6}")
+MOBILE_TYPES = (phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE)
 MAX_SHORT_CODE_DIGITS = 8
 MIN_E164_DIGITS, MAX_E164_DIGITS = 7, 15
 OLD_MEXICAN_PATTERN = re.compile(r"(?:1|44|45)(\d{10})")
@@ -62,9 +67,11 @@ def normalize_phone(raw_phone: str, country: str, field: str = "phone") -> str:
 
 
 def normalize_own(raw_phone: str, country: str, field: str) -> str:
-    """A number of ours: in E.164, or a short code as it is. It belongs to somebody already, so it need
-    not be one that number plans know. Raises `Invalid` naming `field`."""
+    """A number of ours: in E.164, or a short code or a sender's name as it is. It belongs to somebody
+    already, so it need not be one that number plans know. Raises `Invalid` naming `field`."""
     phone = recognize_phone(raw_phone, country)
+    if phone is None and is_name(name := raw_phone.strip()):
+        return name
     return phone if phone is not None else refuse(field)
 
 
@@ -110,9 +117,22 @@ def _parse_phone(raw_phone: str, country: str) -> Any:
     if len(number_text) > MAX_LENGTH or NO_PHONE_PATTERN.fullmatch(number_text):
         return None
     number_text = EXTENSION_PATTERN.sub("", number_text).rstrip()
+    if BARE_SHORT_PATTERN.fullmatch(number_text) and not _is_short_mobile(number_text, country):
+        return None
     if any(c.isalpha() for c in number_text):
         return _parse_vanity_number(number_text, country)
     return None if _has_two_numbers(number_text, country) else _parse_valid(number_text, country)
+
+
+def _is_short_mobile(digits: str, country: str) -> bool:
+    """Whether so few digits are a mobile as people of the country write it. A few small countries have
+    such; elsewhere they are a short code, though many number plans have landlines as short as that."""
+    number = _parse_valid(digits, country)
+    return (
+        number is not None
+        and phonenumbers.number_type(number) in MOBILE_TYPES
+        and phonenumbers.ndd_prefix_for_region(country, True) is None
+    )
 
 
 def _parse_valid(number_text: str, country: str) -> Any:
@@ -177,7 +197,7 @@ def from_carrier(raw_phone: str) -> str:
     digits = re.sub(r"\D", "", bare_phone) if has_plus else bare_phone
     if not digits or not (has_plus or (digits.isascii() and digits.isdecimal() and len(digits) <= MAX_E164_DIGITS)):
         return bare_phone
-    if len(digits) < MIN_E164_DIGITS or (not has_plus and _is_short_code(digits)):
+    if len(digits) < MIN_E164_DIGITS or (not has_plus and _is_no_country_s(digits)):
         return digits
     if match := CARRIER_MEXICAN_PATTERN.fullmatch(digits):
         return f"+{MEXICO}{match[1]}"
@@ -197,7 +217,17 @@ def keep_as_brought(raw_phone: str) -> str:
     return raw_phone.strip() if any(c.isalpha() for c in raw_phone) else from_carrier(raw_phone)
 
 
-def _is_short_code(digits: str) -> bool:
+def is_name(phone: str) -> bool:
+    """Whether a number of ours is only a sender's name. Nobody can write to it."""
+    return NAME_PATTERN.fullmatch(phone) is not None
+
+
+def is_short_code(phone: str) -> bool:
+    """Whether a phone, in the form in which it is stored, is a short code."""
+    return SHORT_CODE_PATTERN.fullmatch(phone) is not None
+
+
+def _is_no_country_s(digits: str) -> bool:
     """Whether seven or eight digits without a plus are a short code: some small countries have numbers
     as short as that."""
     return len(digits) <= MAX_SHORT_CODE_DIGITS and _parse_valid(f"+{digits}", "ZZ") is None

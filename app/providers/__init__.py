@@ -38,6 +38,9 @@ class Provider(Protocol):
     """Content type and body of the 2xx that the carrier expects on a webhook."""
     TAKES_GET: bool
     """Whether the vendor can be set to call webhooks by GET."""
+    TAKES_NAMES: bool
+    """Whether the vendor sends from a name of letters and digits instead of a number, where the
+    recipient's country allows it."""
     SEGMENTS_PER_SECOND: Mapping[NumberKind, float]
     """Segments a second that a number of each kind may send, unless the tenant sets another rate."""
     ACCOUNT_CODES: frozenset[str]

@@ -73,6 +73,7 @@ RECORD_STATUSES: dict[str, MessageStatus] = {
     "FAILED": "failed",
 }
 TAKES_GET = False
+TAKES_NAMES = True
 ANSWERED_WORDS: frozenset[str] = frozenset()
 YES_RESTORES = False
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 1.0, "short": 1.0}

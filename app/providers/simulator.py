@@ -38,6 +38,7 @@ BASE_URL = "http://127.0.0.1:8001"
 MAX_SIGNATURE_AGE = timedelta(minutes=5)
 OPT_OUT_CODE = "opted_out"
 TAKES_GET = False
+TAKES_NAMES = True
 ANSWERED_WORDS: frozenset[str] = frozenset()
 YES_RESTORES = False
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {

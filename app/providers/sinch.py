@@ -63,6 +63,7 @@ STATUSES: dict[str, MessageStatus] = {
 SUCCESS_CODES = frozenset({"0", "400", "401"})
 """The codes of delivered, queued and dispatched."""
 TAKES_GET = False
+TAKES_NAMES = True
 ANSWERED_WORDS: frozenset[str] = frozenset()
 YES_RESTORES = False
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 3.0, "short": 30.0}

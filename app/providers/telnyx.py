@@ -3,6 +3,7 @@
 https://developers.telnyx.com/api-reference/messages/send-a-message
 https://developers.telnyx.com/docs/messaging/messages/receiving-webhooks
 https://developers.telnyx.com/docs/messaging/messages/error-codes
+https://developers.telnyx.com/api-reference/short-codes/list-short-codes
 
 Telnyx returns no reference of ours, so the webhook_url of each message carries our message id.
 The detail record of a message repeats that URL. A request that got a 5xx may have created the
@@ -54,6 +55,9 @@ BASE_URL = "https://api.telnyx.com"
 MAX_SIGNATURE_AGE = timedelta(seconds=300)
 RECORDS_PER_PAGE = 50
 NUMBERS_PER_PAGE = 250
+NUMBERS_PATH, SHORT_CODES_PATH = "phone_numbers/messaging", "short_codes"
+"""Telnyx lists short codes apart from all other numbers."""
+FIRST_NUMBERS, FIRST_SHORT_CODES = f"{NUMBERS_PATH}?1", f"{SHORT_CODES_PATH}?1"
 OPT_OUT_CODES = frozenset({"40300"})
 RETRYABLE_CODES = frozenset({"10011", "40318"})
 """The text was surely not taken: too many requests at once, or the sender's queue is full."""
@@ -79,6 +83,7 @@ RECORD_STATUSES: dict[str, MessageStatus] = {
 }
 """The detail records use other status words than the webhooks."""
 TAKES_GET = False
+TAKES_NAMES = False  # only together with a messaging profile
 ANSWERED_WORDS = frozenset({"stop", "stopall", "stop all", "unsubscribe", "cancel", "end", "quit", "help"})
 """https://developers.telnyx.com/docs/messaging/messages/advanced-opt-in-out. A profile may have
 more words; then the webhook's `autoresponse_type` says what Telnyx took the text for."""
@@ -229,22 +234,27 @@ def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -
 
 
 def build_numbers_request(account: Account, page: str | None) -> httpx.Request | None:
-    params = {"page[number]": page or "1", "page[size]": str(NUMBERS_PER_PAGE)}
-    url = f"{get_base_url(account, BASE_URL)}/v2/phone_numbers/messaging"
+    path, _, page_number = (page or FIRST_NUMBERS).partition("?")
+    params = {"page[number]": page_number, "page[size]": str(NUMBERS_PER_PAGE)}
+    url = f"{get_base_url(account, BASE_URL)}/v2/{path}"
     return httpx.Request("GET", url, params=params, headers=_build_auth_headers(account))
 
 
 def read_numbers(response: httpx.Response) -> NumberPage | None:
+    are_short = response.request.url.path.endswith(f"/{SHORT_CODES_PATH}")
+    if are_short and response.status_code == 404:
+        return NumberPage(())  # not every account has this list
     answer = parse_object(response.content)
     if not response.is_success or not isinstance(answer.get("data"), list):
         return None
+    name = "short_code" if are_short else "phone_number"
     return NumberPage(
         tuple(
             VendorNumber(from_carrier(phone), _read_capabilities(get_object(item, "features")))
             for item in filter_objects(answer["data"])
-            if (phone := get_text(item, "phone_number"))
+            if (phone := get_text(item, name))
         ),
-        next_page=_get_next_page(get_object(answer, "meta")),
+        next_page=_get_next_page(get_object(answer, "meta"), are_short),
     )
 
 
@@ -268,11 +278,12 @@ def _build_auth_headers(account: Account) -> dict[str, str]:
     return build_bearer_auth(account, "apiKey")
 
 
-def _get_next_page(meta: Mapping[str, Any]) -> str | None:
+def _get_next_page(meta: Mapping[str, Any], are_short: bool) -> str | None:
+    """The cursor of the next page; after the last page of numbers, of the first one of short codes."""
     page, pages = meta.get("page_number"), meta.get("total_pages")
     if type(page) is not int or type(pages) is not int or page >= pages:
-        return None
-    return str(page + 1)
+        return None if are_short else FIRST_SHORT_CODES
+    return f"{SHORT_CODES_PATH if are_short else NUMBERS_PATH}?{page + 1}"
 
 
 def _read_capabilities(features: Mapping[str, Any]) -> tuple[Capability, ...]:

@@ -10,7 +10,7 @@ from app.store import core, directory, lead_answers, suppressions, threads
 from app.store.directory import Values
 from app.store.engine import ReadTx, Tx
 from app.store.schema import Lead
-from app.store.thread_filters import CommonFilter, Params, build_patterns, campaigns_sql, has_plain_words_sql
+from app.store.thread_filters import CommonFilter, Params, campaigns_sql, has_plain_words_sql
 
 DNC_COLUMNS = ("dnc_channels", "dnc_reason")
 """Set by a command of their own; replacing a lead keeps them."""
@@ -161,7 +161,7 @@ def _search_sql(params: Params, typed_text: str | None) -> str:
     matches = "false"
     if search.phrases:
         phrases = params.bind(search.phrases)
-        matches = f"""{has_plain_words_sql(LEAD_WORDS_SQL, params.bind(build_patterns(search.plain_words)))}
+        matches = f"""{has_plain_words_sql(params, LEAD_WORDS_SQL, search.plain_words)}
             AND fold_text({LEAD_WORDS_SQL}) LIKE ALL (
                 ARRAY(SELECT '%' || fold_text(phrase) || '%' FROM unnest({phrases}::text[]) phrase))"""
     if search.phone_digits:

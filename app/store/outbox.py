@@ -54,7 +54,7 @@ WITH {SENDERS_SQL}, numbers AS (  -- that may send now; skips numbers locked by 
     LEFT JOIN provider_accounts p ON p.tenant_id = n.tenant_id AND p.account_id = n.account_id
     CROSS JOIN LATERAL (
         SELECT coalesce(n.messages_per_second, ($6::jsonb -> p.provider ->> CASE
-            WHEN n.phone_number NOT LIKE '+%' THEN 'short'
+            WHEN n.phone_number ~ '^[0-9]' AND n.phone_number !~ '[A-Za-z]' THEN 'short'
             WHEN n.phone_number ~ '^\\+18(00|33|44|55|66|77|88)' THEN 'toll_free'
             ELSE 'local' END)::float8, 1) AS rate
     ) r

@@ -107,6 +107,7 @@ LEFT JOIN LATERAL (  -- first available: the last thread's, the preferred provid
     ) thread ON true
     WHERE named.phone_number IS NULL AND a.given_thread IS NULL AND a.given_from IS NULL
       AND n.tenant_id = a.tenant_id AND n.active AND 'sms' = ANY (n.capabilities)
+      AND n.phone_number !~ '[A-Za-z]'  -- nobody can answer a name: it must be wanted
       AND coalesce(p.active, stray.account_id IS NOT NULL)
     ORDER BY thread.at DESC NULLS LAST,
              (coalesce(p.provider, stray.provider) = preferred.provider) DESC,

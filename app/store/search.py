@@ -17,7 +17,6 @@ from app.store.thread_filters import (
     CommonFilter,
     Params,
     ThreadFilter,
-    build_patterns,
     campaigns_sql,
     full_where_sql,
     has_plain_words_sql,
@@ -28,7 +27,7 @@ from app.store.thread_filters import (
 MAX_LOOKED_UP = 2000
 """Up to this many matching leads or texts, a term is rare; with more, the newest threads are walked
 first."""
-FIRST_WALK, MAX_WALK_BY_NAME, MAX_WALK_BY_TEXT = 500, 20_000, 10_000
+FIRST_WALK, MAX_WALK_BY_NAME, MAX_WALK_BY_TEXT = 400, 20_000, 10_000
 """Threads walked to estimate how common words are, and the longest walk of each kind."""
 NO_LIMIT = 2**31
 ORDER_SQL = "ORDER BY t.last_message_at DESC, t.interaction_id DESC"
@@ -49,7 +48,7 @@ async def _search_page(
     read: ReadTx, tenant_id: str, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int
 ) -> list[str]:
     """Rare terms are looked up in the index and sorted; common ones are found by walking the newest
-    threads. In a search of texts, the hit rate in the newest 500 threads decides which; often these
+    threads. In a search of texts, the hit rate in the newest 400 threads decides which; often these
     threads already fill the page."""
 
     search = parse_search(filters.search or "")
@@ -167,12 +166,16 @@ def _lookup_sql(
     """Looks up all matches in their index, and sorts their threads. Complete if there are at most
     `max_rows` matches."""
     matches_sql, key = _matches_sql(params, filters, search)
-    # MATERIALIZED: with a plain join the planner would walk the whole list to find the few.
+    # MATERIALIZED and OFFSET 0: else the planner, who expects as many as may be found, would walk the
+    # whole list to find the few.
+    one_by_one = "OFFSET 0" if max_rows <= MAX_LOOKED_UP else ""
+    unique = "DISTINCT" if filters.in_messages else ""  # leads are found once
     return f"""WITH found AS MATERIALIZED ({matches_sql} LIMIT {max_rows + 1})
 SELECT (SELECT count(*) FROM found) <= {max_rows} AS complete, ARRAY(
-    SELECT t.interaction_id FROM (SELECT DISTINCT {key} FROM found) f
-    JOIN interactions t ON t.tenant_id = $1 AND t.{key} = f.{key}
-    WHERE true{full_where_sql(params, filters, before)} {ORDER_SQL} LIMIT {params.bind(limit)}) AS ids"""
+    SELECT t.interaction_id FROM (SELECT {unique} {key} FROM found) f
+    CROSS JOIN LATERAL (SELECT t.interaction_id, t.last_message_at FROM interactions t
+        WHERE t.tenant_id = $1 AND t.{key} = f.{key}{full_where_sql(params, filters, before)} {one_by_one}) t
+    {ORDER_SQL} LIMIT {params.bind(limit)}) AS ids"""
 
 
 def _walk_newest_sql(
@@ -186,8 +189,9 @@ def _walk_newest_sql(
     """Checks the `max_rows` newest threads for a match. Complete if the matches fill the page, or
     if there are no more threads."""
     limit_param = params.bind(limit)
+    key = "interaction_id" if filters.in_messages else "interaction_id, t.lead_id"  # the former is in the index
     return f"""WITH newest AS MATERIALIZED (
-    SELECT t.interaction_id, t.lead_id FROM interactions t
+    SELECT t.{key} FROM interactions t
     WHERE t.tenant_id = $1{full_where_sql(params, filters, before)} {ORDER_SQL} LIMIT {max_rows}
 ), met AS MATERIALIZED (
     SELECT t.interaction_id FROM newest t
@@ -223,19 +227,17 @@ def _thread_matches_sql(params: Params, filters: ThreadFilter, search: Search) -
     if filters.in_messages:
         return f"""SELECT 1 FROM messages m
         WHERE m.tenant_id = $1 AND m.interaction_id = t.interaction_id
-          AND {has_plain_words_sql("m.text", params.bind(build_patterns(search.plain_words)))}
+          AND {has_plain_words_sql(params, "m.text", search.plain_words)}
           {_has_phrases_sql(params, search.phrases)}"""
     return f"""SELECT 1 FROM leads l WHERE l.tenant_id = $1 AND l.lead_id = t.lead_id
-        AND {has_plain_words_sql(LEAD_NAME_SQL, params.bind(build_patterns(search.plain_words)))}
+        AND {has_plain_words_sql(params, LEAD_NAME_SQL, search.plain_words)}
         {_has_name_sql(params, search)}"""
 
 
 def _has_phrases_sql(params: Params, phrases: Sequence[str]) -> str:
-    """Whole words, in the order of each phrase."""
-    return "".join(
-        f" AND (' ' || fold_text(m.text) || ' ') LIKE ('% ' || fold_text({params.bind(phrase)}) || ' %')"
-        for phrase in phrases
-    )
+    """Whole words, in the order of each phrase. The text is folded once."""
+    patterns = [f"'% ' || fold_text({params.bind(phrase)}) || ' %'" for phrase in phrases]
+    return f" AND (' ' || fold_text(m.text) || ' ') LIKE ALL (ARRAY[{', '.join(patterns)}])" if patterns else ""
 
 
 def _has_name_sql(params: Params, search: Search) -> str:

@@ -76,21 +76,24 @@ LETTERS_WITHOUT_BLANKS = (
     r"\u3400-\u4DBF\u4E00-\u9FFF\uF900-\uFAFF\U00020000-\U0003FFFF"  # Chinese characters
 )
 """Scripts without blanks between words: each letter is a word."""
+ACCENTS_ALONE = "¨¯´¸˘˙˚˛˜˝΄᾽᾿῾゛゜"
+"""Written as apostrophes (l´hôpital). NFKC would make them a blank and a mark of the next word."""
 ADD_FUNCTION_SQL = r"""
 CREATE OR REPLACE FUNCTION fold_text(t text) RETURNS text LANGUAGE plpgsql
     IMMUTABLE STRICT PARALLEL SAFE COST 300 AS $fold$
 BEGIN
     -- The words of a text, with one blank between them. Compatibility forms (NFKC) and case are
-    -- folded. Letters, digits and their marks are words, everything else separates them.
+    -- folded. Letters, digits and their marks are words, everything else separates them. Most words
+    -- are separated by one blank already: to leave it alone saves up to two thirds of the time.
     IF octet_length(t) = char_length(t) THEN  -- ASCII
-        t := regexp_replace(lower(t COLLATE "C"), '[^0-9a-z]+', ' ', 'g');
+        t := regexp_replace(lower(t COLLATE "C"), '[^0-9a-z ][^0-9a-z]*| [^0-9a-z]+', ' ', 'g');
     ELSE
-        t := lower(normalize(t, NFKC) COLLATE "C");
+        t := lower(normalize(translate(t, '@ACCENTS@', repeat(' ', @ACCENT_COUNT@)), NFKC) COLLATE "C");
         IF t ~ '[@CAPITALS@]' THEN@CASE_BLOCKS@
             t := normalize(t, NFKC);
         END IF;
         t := regexp_replace(replace(t, 'ß', 'ss'), '([@LETTERS_WITHOUT_BLANKS@])', ' \1 ', 'g');
-        t := regexp_replace(t, '[\u0001-/:-@\[-`{-\u007F@SEPARATORS@]+', ' ', 'g');
+        t := regexp_replace(t, '[\u0001-\u001F!-/@OTHERS@][\u0001-/@OTHERS@]*| [\u0001-/@OTHERS@]+', ' ', 'g');
     END IF;
     IF char_length(t) > 200 THEN  -- the words of an index have a greatest length
         t := regexp_replace(t, '([^ ]{200})(?=[^ ])', '\1 ', 'g');
@@ -141,8 +144,11 @@ def build_function_sql() -> str:
     parts = {
         "CAPITALS": "".join(capital for capital, _ in pairs),
         "CASE_BLOCKS": "".join(build_block_sql(list(block)) for _, block in groupby(pairs, key=find_block)),
+        "ACCENTS": ACCENTS_ALONE,
+        "ACCENT_COUNT": str(len(ACCENTS_ALONE)),
         "LETTERS_WITHOUT_BLANKS": LETTERS_WITHOUT_BLANKS,
-        "SEPARATORS": "".join(f"\\U{first:08X}-\\U{last:08X}" for first, last in map(read_range, SEPARATORS.split())),
+        "OTHERS": r":-@\[-`{-\u007F"
+        + "".join(f"\\U{first:08X}-\\U{last:08X}" for first, last in map(read_range, SEPARATORS.split())),
     }
     return re.sub(r"@([A-Z_]+)@", lambda match: parts[match[1]], ADD_FUNCTION_SQL)
 

@@ -4,11 +4,15 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from app.resources import Resources
 from app.web import presence
-from tests.makers import Data, phone
-from tests.world import World, until
+from tests.makers import CREDENTIALS, Data, Tenant, phone
+from tests.world import World, served, until
 
 ONE, TWO, THREE = "+12125550151", "+12125550152", "+12125550153"
 
@@ -59,6 +63,51 @@ async def test_a_number_that_was_used_lately_stays_on(idle_world: World) -> None
     at_the_vendor(world, world.ours, ONE)
     assert (await sync(world))["deactivated"] == 0
     assert (await numbers(world))[TWO]["active"]
+
+
+async def test_short_codes_are_taken_over_and_switched_off_as_other_numbers(idle_world: World) -> None:
+    world = idle_world
+    at_the_vendor(world, world.ours, "72345", "83456")
+    assert (await sync(world))["added"] == 2
+    at_the_vendor(world, world.ours, "83456")
+    assert (await sync(world))["deactivated"] == 1
+    assert not (await numbers(world))["72345"]["active"]
+
+
+async def test_a_list_without_short_codes_says_nothing_about_ours(idle_world: World) -> None:
+    world = idle_world
+    path = f"/provider-accounts/{world.account['accountId']}/webhook-check"
+    await world.tenant.number(phoneNumber="72345", providerAccountId=world.account["accountId"])
+    at_the_vendor(world, world.ours, ONE, TWO)
+    for query in ("", "?force=true"):
+        assert (await sync(world, query))["deactivated"] == 0
+    assert (await numbers(world))["72345"]["active"]
+    inbound = world.account["webhooks"]["inbound"]
+    assert (await world.tenant.call("GET", path))["findings"] == [
+        f"The vendor does not say where texts to 72345 go: set it to {inbound}"
+    ]
+    at_the_vendor(world, world.ours, ONE, TWO, "72345")
+    assert (await world.tenant.call("GET", path))["ok"]
+
+
+async def test_twilios_two_lists_of_numbers_are_one(tenant: Tenant) -> None:
+    account_path = f"/2010-04-01/Accounts/{CREDENTIALS['twilio']['accountSid']}"
+    lists: dict[str, Data] = {
+        "IncomingPhoneNumbers.json": {"incoming_phone_numbers": [{"phone_number": ONE, "capabilities": {"sms": True}}]},
+        "SMS/ShortCodes.json": {"short_codes": [{"short_code": "72345", "friendly_name": "Promo"}]},
+    }
+
+    async def show(request: Request) -> JSONResponse:
+        return JSONResponse(lists[request.path_params["list"]])
+
+    async with served(Starlette(routes=[Route(f"{account_path}/{{list:path}}", show)])) as url:
+        account = await tenant.account("twilio", baseUrl=url)
+        sync_path = f"/provider-accounts/{account['accountId']}/sync-numbers"
+        assert (await tenant.call("POST", sync_path))["added"] == 2
+        [code] = [n for n in (await tenant.call("GET", "/phone-numbers"))["phoneNumbers"] if n["label"] == "Promo"]
+        assert (code["phoneNumber"], code["capabilities"], code["active"]) == ("72345", ["sms"], True)
+        await tenant.call("PATCH", f"/phone-numbers/{code['phoneNumberId']}", {"capabilities": ["sms", "mms"]})
+        assert (await tenant.call("POST", sync_path))["unchanged"] == 2
 
 
 async def test_a_vendor_that_does_not_answer_changes_nothing(idle_world: World) -> None:

@@ -450,34 +450,54 @@ def test_a_look_up_s_answer_says(given: httpx.Response, expected: list[LookupMat
     assert telnyx.read_lookup(given, TEXT, NOW) == expected
 
 
-@table(("the first page", None, "1"), ("a later one", "3", "3"))
-def test_numbers_are_asked_for_page_by_page(given: str | None, expected: str) -> None:
+@table(
+    ("the first page", None, ("/v2/phone_numbers/messaging", "1")),
+    ("a later one", "phone_numbers/messaging?3", ("/v2/phone_numbers/messaging", "3")),
+    ("short codes, after them", "short_codes?1", ("/v2/short_codes", "1")),
+)
+def test_numbers_are_asked_for_page_by_page(given: str | None, expected: tuple[str, str]) -> None:
     request = telnyx.build_numbers_request(ACCOUNT, given)
     assert request is not None
-    assert request.url.path == "/v2/phone_numbers/messaging"
-    assert dict(request.url.params) == {"page[number]": expected, "page[size]": "250"}
+    path, page = expected
+    assert request.url.path == path
+    assert dict(request.url.params) == {"page[number]": page, "page[size]": "250"}
 
 
 OURS = {"phone_number": "+18335645667", "features": {"sms": {"x": 1}, "mms": None}}
+SHORT = {"record_type": "short_code", "short_code": "72345", "country_code": "US"}
 
 
-def numbers(*items: Any, **meta: Any) -> httpx.Response:
-    return answer(200, {"data": list(items), "meta": meta})
+def listed(status: int, body: Any, page: str | None = None) -> httpx.Response:
+    """The answer to the request for this page."""
+    response = answer(status, body)
+    response.request = telnyx.build_numbers_request(ACCOUNT, page)  # type: ignore[assignment]
+    return response
+
+
+def numbers(*items: Any, page: str | None = None, **meta: Any) -> httpx.Response:
+    return listed(200, {"data": list(items), "meta": meta}, page)
 
 
 @table(
-    ("one that texts", numbers(OURS), NumberPage((VendorNumber("+18335645667", ("sms",)),))),
+    ("one that texts", numbers(OURS), NumberPage((VendorNumber("+18335645667", ("sms",)),), "short_codes?1")),
     ("one with pictures", numbers(OURS | {"features": {"sms": {"x": 1}, "mms": {"x": 1}}}),
-     NumberPage((VendorNumber("+18335645667", ("sms", "mms")),))),
+     NumberPage((VendorNumber("+18335645667", ("sms", "mms")),), "short_codes?1")),
     ("one that says nothing", numbers(OURS | {"features": None}),
-     NumberPage((VendorNumber("+18335645667", ()),))),
+     NumberPage((VendorNumber("+18335645667", ()),), "short_codes?1")),
     ("more to come", numbers(OURS, page_number=1, total_pages=2),
-     NumberPage((VendorNumber("+18335645667", ("sms",)),), "2")),
-    ("the last page", numbers(page_number=2, total_pages=2), NumberPage(())),
-    ("a page of a wrong kind", numbers(page_number="1", total_pages=2), NumberPage(())),
-    ("odd entries", numbers(None, "x", {}, {"phone_number": 7}), NumberPage(())),
-    ("wrong key", answer(401, problem("10009")), None),
-    ("no list", answer(200, {"data": {}}), None),
+     NumberPage((VendorNumber("+18335645667", ("sms",)),), "phone_numbers/messaging?2")),
+    ("the last page", numbers(page_number=2, total_pages=2), NumberPage((), "short_codes?1")),
+    ("a page of a wrong kind", numbers(page_number="1", total_pages=2), NumberPage((), "short_codes?1")),
+    ("odd entries", numbers(None, "x", {}, {"phone_number": 7}), NumberPage((), "short_codes?1")),
+    ("wrong key", listed(401, problem("10009")), None),
+    ("no list", listed(200, {"data": {}}), None),
+    ("not there", listed(404, problem("10005")), None),
+    ("a short code", numbers(SHORT, page="short_codes?1"), NumberPage((VendorNumber("72345", ()),))),
+    ("more short codes", numbers(SHORT, page="short_codes?1", page_number=1, total_pages=2),
+     NumberPage((VendorNumber("72345", ()),), "short_codes?2")),
+    ("odd short codes", numbers(None, {}, OURS, {"short_code": 7}, page="short_codes?1"), NumberPage(())),
+    ("an account without the list of short codes", listed(404, problem("10005"), "short_codes?1"), NumberPage(())),
+    ("short codes in a bad moment", listed(500, b"", "short_codes?1"), None),
 )  # fmt: skip
 def test_a_listing_reads_as(given: httpx.Response, expected: NumberPage | None) -> None:
     assert telnyx.read_numbers(given) == expected
@@ -543,14 +563,18 @@ def test_telnyx_s_own_client_sends_what_we_send(given: OutgoingText) -> None:
 
 
 def test_telnyx_s_own_client_lists_numbers_and_records_as_we_do() -> None:
-    numbers = telnyx.build_numbers_request(ACCOUNT, "2")
+    numbers = telnyx.build_numbers_request(ACCOUNT, "phone_numbers/messaging?2")
+    short_codes = telnyx.build_numbers_request(ACCOUNT, "short_codes?2")
     records = telnyx.build_lookup_request(ACCOUNT, TEXT, NOW)
     assert numbers is not None
+    assert short_codes is not None
     assert records is not None
     with respx.mock() as vendor, Telnyx(api_key="KEY-1", max_retries=0) as client:
         route = vendor.route().respond(200, json={"data": []})
         client.phone_numbers.messaging.list(page_number=2, page_size=telnyx.NUMBERS_PER_PAGE)
         assert_same_request(numbers, route.calls.last.request)
+        client.short_codes.list(page_number=2, page_size=telnyx.NUMBERS_PER_PAGE)
+        assert_same_request(short_codes, route.calls.last.request)
         filters: Any = {"record_type": "messaging", "direction": "outbound", "cld": TEXT.to, "cli": TEXT.sender}
         client.detail_records.list(filter=filters, sort=["-created_at"], page_size=telnyx.RECORDS_PER_PAGE)
         assert_same_request(records, route.calls.last.request)

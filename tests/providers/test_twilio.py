@@ -18,9 +18,11 @@ from app.domain.carriage import (
     InboundText,
     LookupMatch,
     Media,
+    NumberPage,
     Outcome,
     OutgoingText,
     Receipt,
+    VendorNumber,
     WebhookRequest,
 )
 from app.providers import twilio
@@ -475,3 +477,70 @@ def test_the_secrets_are_told_in_every_form_they_travel_in() -> None:
 
 def test_a_webhook_is_answered_with_nothing_to_send() -> None:
     assert twilio.WEBHOOK_ANSWER == ("text/xml", b"<Response/>")
+
+
+API = f"/2010-04-01/Accounts/{SID}"
+SHORT_CODES = "SMS/ShortCodes.json"
+NEXT = f"{API}/IncomingPhoneNumbers.json?PageSize=1000&Page=1&PageToken=PN1"
+NEXT_SHORT = f"{API}/{SHORT_CODES}?PageSize=1000&Page=1&PageToken=SC1"
+
+
+@table(
+    ("the first page", None, f"{API}/IncomingPhoneNumbers.json?PageSize=1000"),
+    ("a later one", NEXT, NEXT),
+    ("short codes, after them", SHORT_CODES, f"{API}/{SHORT_CODES}?PageSize=1000"),
+    ("more of them", NEXT_SHORT, NEXT_SHORT),
+)
+def test_numbers_are_asked_for_page_by_page(given: str | None, expected: str) -> None:
+    request = twilio.build_numbers_request(ACCOUNT, given)
+    assert request is not None
+    assert str(request.url) == f"https://api.twilio.com{expected}"
+
+
+def test_credentials_go_to_no_other_address() -> None:
+    assert twilio.build_numbers_request(ACCOUNT, "https://evil.example/") is None
+
+
+OURS = {
+    "phone_number": "+18335645667", "friendly_name": "Main", "capabilities": {"sms": True, "mms": False, "voice": True},
+    "sms_url": INBOUND_URL, "sms_method": "POST",
+}  # fmt: skip
+HERE = VendorNumber("+18335645667", ("sms", "voice"), "Main", INBOUND_URL, "POST")
+SHORT = {"short_code": "72345", "friendly_name": "Promo", "sms_url": None, "sms_method": "POST"}
+PROMO = VendorNumber("72345", (), "Promo", "", "POST")
+
+
+def listing(status: int, body: Any, page: str | None = None) -> httpx.Response:
+    """The answer to the request for this page."""
+    response = answer(status, body)
+    response.request = twilio.build_numbers_request(ACCOUNT, page)  # type: ignore[assignment]
+    return response
+
+
+def numbers(*items: Any, following: Any = None) -> httpx.Response:
+    return listing(200, {"incoming_phone_numbers": list(items), "next_page_uri": following})
+
+
+def short_codes(*items: Any, following: Any = None) -> httpx.Response:
+    return listing(200, {"short_codes": list(items), "next_page_uri": following}, SHORT_CODES)
+
+
+@table(
+    ("one", numbers(OURS), NumberPage((HERE,), SHORT_CODES)),
+    ("more to come", numbers(OURS, following=NEXT), NumberPage((HERE,), NEXT)),
+    ("none", numbers(), NumberPage((), SHORT_CODES)),
+    ("odd entries", numbers(None, "x", {}, {"phone_number": None}), NumberPage((), SHORT_CODES)),
+    ("wrong token", listing(401, problem(20003)), None),
+    ("not there", listing(404, problem(20404, 404)), None),
+    ("no list", listing(200, {"incoming_phone_numbers": {}}), None),
+    ("a short code", short_codes(SHORT), NumberPage((PROMO,))),
+    ("a short code that posts to us", short_codes(SHORT | {"sms_url": INBOUND_URL}),
+     NumberPage((replace(PROMO, inbound_url=INBOUND_URL),))),
+    ("more short codes", short_codes(SHORT, following=NEXT_SHORT), NumberPage((PROMO,), NEXT_SHORT)),
+    ("odd short codes", short_codes(None, "x", {}, OURS), NumberPage(())),
+    ("an account without the list of short codes", listing(404, problem(20404, 404), SHORT_CODES), NumberPage(())),
+    ("short codes in a bad moment", listing(503, b"", SHORT_CODES), None),
+    ("an answer about something else", listing(200, {"incoming_phone_numbers": [OURS]}, SHORT_CODES), None),
+)  # fmt: skip
+def test_a_listing_of_numbers_reads_as(given: httpx.Response, expected: NumberPage | None) -> None:
+    assert twilio.read_numbers(given) == expected

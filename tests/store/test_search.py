@@ -193,6 +193,7 @@ TEXTS = [
     "พรุ่งนี้เจอกัน",
     "हिन्दी में",
     "x" * 1500,
+    "Rue de l´hôpital, chez ˜Zoë˜ ¨Müller¨",
 ]
 
 
@@ -214,6 +215,7 @@ TEXTS = [
         ("เจอกัน", TEXTS[10]), ("हिन्दी", TEXTS[11]),
         ('"order #7321"', TEXTS[2]), ('"#7321 order"', None), ("“for order” due", TEXTS[2]), ('"order', TEXTS[2]),
         ('"" ""', None), ("don-t mind", TEXTS[4]), ("1234-555", None), ("Call 55", None), ("😀", None),
+        ("hôpital", TEXTS[13]), ("l´hôpital", TEXTS[13]), ("l'hôpital", TEXTS[13]), ("zoë müller", TEXTS[13]),
         ("a | b & !", None), ("x" * 1500 + " ", TEXTS[12]), ("x" * 1499, None),
     ],
 )  # fmt: skip

@@ -69,6 +69,7 @@ STATUSES: dict[str, MessageStatus] = {
     "rejected": "failed",
 }
 TAKES_GET = True
+TAKES_NAMES = True
 ANSWERED_WORDS = frozenset({"stop", "end", "quit", "help", "info"})
 """https://www.plivo.com/docs/messaging/concepts/dnd-service"""
 YES_RESTORES = False

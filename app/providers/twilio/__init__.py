@@ -34,6 +34,7 @@ __all__ = [
     "OPTIONAL_CREDENTIALS",
     "SEGMENTS_PER_SECOND",
     "TAKES_GET",
+    "TAKES_NAMES",
     "WEBHOOK_ANSWER",
     "YES_RESTORES",
     "build_history_request",
@@ -55,6 +56,7 @@ CREDENTIALS: tuple[str, ...] = ("accountSid", "authToken")
 OPTIONAL_CREDENTIALS: tuple[str, ...] = ("sharedKeySecret",)
 WEBHOOK_ANSWER = ("text/xml", b"<Response/>")
 TAKES_GET = True
+TAKES_NAMES = True
 ANSWERED_WORDS = frozenset(
     {"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout", "help", "info"}
 )

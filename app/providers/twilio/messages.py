@@ -35,6 +35,8 @@ BASIC_CREDENTIALS = ("accountSid", "authToken")
 VALIDITY_SECONDS = (1, 36_000)
 MESSAGES_PER_PAGE = 200
 MAX_PAGE_SIZE = 1000
+NUMBERS_PATH, SHORT_CODES_PATH = "IncomingPhoneNumbers.json", "SMS/ShortCodes.json"
+"""Twilio lists short codes apart from all other numbers."""
 FOREIGN_DIRECTIONS = frozenset({"inbound", "outbound-call", "outbound-reply"})
 """Directions of texts that we did not send. Twilio's own answers are `outbound-reply`."""
 STATUSES: dict[str, MessageStatus] = {
@@ -105,17 +107,24 @@ def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -
 
 
 def build_numbers_request(account: Account, page: str | None) -> httpx.Request | None:
-    path = f"/2010-04-01/Accounts/{account.credentials['accountSid']}/IncomingPhoneNumbers.json"
-    return _build_page_request(account, page or f"{path}?PageSize={MAX_PAGE_SIZE}")
+    if page in (None, SHORT_CODES_PATH):
+        account_path = f"/2010-04-01/Accounts/{account.credentials['accountSid']}"
+        page = f"{account_path}/{page or NUMBERS_PATH}?PageSize={MAX_PAGE_SIZE}"
+    return _build_page_request(account, page)
 
 
 def read_numbers(response: httpx.Response) -> NumberPage | None:
+    are_short = response.request.url.path.endswith(SHORT_CODES_PATH)
+    if are_short and response.status_code == 404:
+        return NumberPage(())  # not every account has this list
     answer = parse_object(response.content)
-    items = answer.get("incoming_phone_numbers")
+    items = answer.get("short_codes" if are_short else "incoming_phone_numbers")
     if not response.is_success or not isinstance(items, list):
         return None
-    vendor_numbers = tuple(_read_number(item) for item in filter_objects(items))
-    return NumberPage(tuple(n for n in vendor_numbers if n.phone_number), _get_next_page(answer))
+    name = "short_code" if are_short else "phone_number"
+    vendor_numbers = tuple(_read_number(item, name) for item in filter_objects(items))
+    next_page = _get_next_page(answer) or (None if are_short else SHORT_CODES_PATH)
+    return NumberPage(tuple(n for n in vendor_numbers if n.phone_number), next_page)
 
 
 def build_history_request(account: Account, since: datetime, page: str | None) -> httpx.Request | None:
@@ -174,10 +183,11 @@ def _get_next_page(answer: Mapping[str, Any]) -> str | None:
     return path if isinstance(path, str) and path else None
 
 
-def _read_number(item: Mapping[str, Any]) -> VendorNumber:
+def _read_number(item: Mapping[str, Any], name: str) -> VendorNumber:
+    """The entry of a number, which stands under `name`."""
     capabilities = get_object(item, "capabilities")
     return VendorNumber(
-        phone_number=from_carrier(str(item.get("phone_number") or "")),
+        phone_number=from_carrier(str(item.get(name) or "")),
         capabilities=tuple(name for name in CAPABILITIES if capabilities.get(name) is True),
         label=str(item["friendly_name"]) if item.get("friendly_name") else None,
         inbound_url=str(item.get("sms_url") or ""),

@@ -36,6 +36,7 @@ __all__ = [
     "OPTIONAL_CREDENTIALS",
     "SEGMENTS_PER_SECOND",
     "TAKES_GET",
+    "TAKES_NAMES",
     "WEBHOOK_ANSWER",
     "YES_RESTORES",
     "build_history_request",
@@ -59,6 +60,7 @@ WEBHOOK_ANSWER = ("application/json", b"{}")
 MAX_WEBHOOK_AGE = timedelta(hours=25)
 """Vonage repeats a webhook for 24 hours, and does not document whether it signs it anew."""
 TAKES_GET = True
+TAKES_NAMES = True
 ANSWERED_WORDS: frozenset[str] = frozenset()
 YES_RESTORES = False
 SEGMENTS_PER_SECOND: Mapping[NumberKind, float] = {"local": 1.0, "toll_free": 3.0, "short": 30.0}

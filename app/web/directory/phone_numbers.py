@@ -10,6 +10,7 @@ from app.commands import brakes
 from app.commands import numbers as commands
 from app.commands.directory import require_found
 from app.domain.words import Capability
+from app.providers import REGISTRY
 from app.store import directory
 from app.store.schema import PhoneNumber
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
@@ -20,6 +21,7 @@ from app.web.paging import PageParams
 from app.web.shapes import show_fields_of
 
 router = APIRouter(prefix="/api/v1/phone-numbers", tags=["Phone numbers"])
+NAME_PROVIDERS = frozenset(name for name, provider in REGISTRY.items() if provider.TAKES_NAMES)
 Capabilities = Annotated[
     list[Capability], Field(max_length=3), AfterValidator(lambda values: list(dict.fromkeys(values)))
 ]
@@ -37,7 +39,8 @@ class NumberChange(Body):
 
 class NewNumber(NumberChange):
     phone_number: Annotated[str, Field(min_length=1, max_length=64)]
-    """Any common format; stored in E.164. A short code of 3 to 8 digits is stored as it is."""
+    """Any common format; stored in E.164. A short code of 3 to 8 digits is stored as it is, and so is a
+    sender's name of up to 11 letters and digits, in an account whose provider sends from names."""
 
 
 @show_fields_of(NumberChange, PhoneNumber, after="phone_number")
@@ -60,7 +63,7 @@ class Numbers(Out):
 async def add_phone_number(
     body: NewNumber, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent
 ) -> Answer[NumberShape]:
-    number = await commands.add(tx, caller, body.get_named_fields())
+    number = await commands.add(tx, caller, body.get_named_fields(), NAME_PROVIDERS)
     return await idempotency.store_answer(Answer(data=NumberShape.of(number)))
 
 
@@ -79,7 +82,7 @@ async def get_phone_number(phone_number_id: str, caller: ReadCaller, read: Tenan
 async def change_phone_number(
     phone_number_id: str, body: NumberChange, caller: ApiCaller, tx: TenantTx
 ) -> Answer[NumberShape]:
-    number = await commands.change(tx, caller, phone_number_id, body.get_named_fields())
+    number = await commands.change(tx, caller, phone_number_id, body.get_named_fields(), NAME_PROVIDERS)
     return Answer(data=NumberShape.of(number))
 
 

@@ -8,7 +8,7 @@ from app.domain.phones import format_phone
 from app.store import directory
 from app.store.engine import ReadTx
 from app.store.schema import PhoneNumber
-from app.web.directory.phone_numbers import NewNumber, NumberChange, NumberShape
+from app.web.directory.phone_numbers import NAME_PROVIDERS, NewNumber, NumberChange, NumberShape
 from app.web.page.settings import choices, forms
 from app.web.page.settings.admin_request import AdminRequest, Item, redirect_back
 from app.web.page.settings.forms import Field, Group, Heading, SubmittedForm, group_fields
@@ -76,13 +76,15 @@ async def build_number_page(admin: AdminRequest, read: ReadTx, number_id: str) -
 
 async def add_number(admin: AdminRequest, form: SubmittedForm) -> Response:
     fields = form.parse_body(NewNumber).get_named_fields()
-    await admin.run_once(form, lambda tx: commands.add(tx, admin.caller, fields), lambda row: row.phone_number_id)
+    await admin.run_once(
+        form, lambda tx: commands.add(tx, admin.caller, fields, NAME_PROVIDERS), lambda row: row.phone_number_id
+    )
     return redirect_back("numbers", "added")
 
 
 async def change_number(admin: AdminRequest, number_id: str, form: SubmittedForm) -> Response:
     fields = form.parse_body(NumberChange).get_named_fields()
-    await admin.run_change(lambda tx: commands.change(tx, admin.caller, number_id, fields))
+    await admin.run_change(lambda tx: commands.change(tx, admin.caller, number_id, fields, NAME_PROVIDERS))
     return redirect_back("numbers", "saved")
 
 
