@@ -14,8 +14,11 @@ SWAGGER_HTML = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 <link rel="stylesheet" href="/docs/assets/swagger-ui.css"></head><body><div id="docs"></div>
 <script src="/docs/assets/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script>
 </body></html>"""
-SWAGGER_START_JS = """SwaggerUIBundle({url: "/openapi.json", dom_id: "#docs", deepLinking: true,
-  presets: [SwaggerUIBundle.presets.apis], layout: "BaseLayout", validatorUrl: null});"""
+# Requests go to the host that served the page, whatever address the document names: the page's policy
+# allows no other.
+SWAGGER_START_JS = """fetch("/openapi.json").then((answer) => answer.json()).then((document) =>
+  SwaggerUIBundle({spec: {...document, servers: [{url: "/"}]}, dom_id: "#docs", deepLinking: true,
+    presets: [SwaggerUIBundle.presets.apis], layout: "BaseLayout", validatorUrl: null}));"""
 REDOC_HTML = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 <title>LeadSail SMS API</title><link rel="icon" href="/docs/assets/favicon.png"></head><body>
 <redoc spec-url="/openapi.json" disable-google-font="true" hide-loading="true"></redoc>

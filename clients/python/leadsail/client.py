@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Self, Unpack, cast
+from urllib.parse import quote
 
 import anyio
 import httpx
@@ -78,15 +79,15 @@ class LeadSail:
         return cast(BulkAccepted, await self.create("/sms/send/bulk", body, idempotency_key))
 
     async def get_message(self, message_id: str) -> dict[str, Any]:
-        return await self.request("GET", f"/messages/{message_id}")
+        return await self.request("GET", f"/messages/{_quote(message_id)}")
 
     async def cancel_message(self, message_id: str) -> dict[str, Any]:
-        return await self.request("POST", f"/messages/{message_id}/cancel")
+        return await self.request("POST", f"/messages/{_quote(message_id)}/cancel")
 
     # Threads.
 
     async def get_interaction(self, interaction_id: str) -> Interaction:
-        return cast(Interaction, await self.request("GET", f"/interactions/{interaction_id}"))
+        return cast(Interaction, await self.request("GET", f"/interactions/{_quote(interaction_id)}"))
 
     async def list_interactions(self, **filters: Any) -> AsyncIterator[Interaction]:
         """All interactions, the newest activity first. Filters as in the API: `status=["qualified"]`."""
@@ -98,7 +99,7 @@ class LeadSail:
         has_more = True
         while has_more:
             page = await self.request(
-                "GET", f"/interactions/{interaction_id}/messages", params={"after": after, "limit": 100}
+                "GET", f"/interactions/{_quote(interaction_id)}/messages", params={"after": after, "limit": 100}
             )
             for entry in page["messages"]:
                 after = entry["seq"]
@@ -113,10 +114,10 @@ class LeadSail:
 
     async def put_lead(self, lead_id: str, **fields: Any) -> dict[str, Any]:
         """Adds a lead by an id of your own system, or replaces it."""
-        return await self.request("PUT", f"/leads/{lead_id}", json=_to_json(fields))
+        return await self.request("PUT", f"/leads/{_quote(lead_id)}", json=_to_json(fields))
 
     async def get_lead(self, lead_id: str) -> dict[str, Any]:
-        return await self.request("GET", f"/leads/{lead_id}")
+        return await self.request("GET", f"/leads/{_quote(lead_id)}")
 
     async def list_leads(self, **filters: Any) -> AsyncIterator[dict[str, Any]]:
         async for lead in self.list_all("/leads", "leads", **filters):
@@ -190,6 +191,8 @@ class LeadSail:
                 )
             except NOT_SENT_ERRORS as error:
                 failure: LeadSailError = Unreachable(f"{type(error).__name__}: {error}")
+            except httpx.UnsupportedProtocol:
+                raise  # the base address is wrong
             except httpx.TransportError as error:
                 failure = OutcomeUnknown(f"the answer was lost: {type(error).__name__}", idempotency_key)
             else:
@@ -197,7 +200,7 @@ class LeadSail:
                     data: dict[str, Any] = response.json()["data"]
                     return data
                 failure = _read_failure(response, idempotency_key)
-                pause = max(pause, float(response.headers.get("Retry-After", 0)))
+                pause = max(pause, _get_retry_after(response))
             if isinstance(failure, OutcomeUnknown):
                 doubt = failure
             may_try_again = _may_try_again(failure, may_repeat)
@@ -216,6 +219,12 @@ def _may_try_again(failure: LeadSailError, may_repeat: bool) -> bool:
     return True
 
 
+def _get_retry_after(response: httpx.Response) -> float:
+    """Seconds; 0 where nothing is said, or a date, as something between us and the service may do."""
+    value: str = response.headers.get("Retry-After", "")
+    return float(value) if value.isascii() and value.isdecimal() else 0
+
+
 def _read_failure(response: httpx.Response, idempotency_key: str | None) -> LeadSailError:
     """A 5xx that does not say that nothing was accepted leaves the outcome unknown."""
     status = response.status_code
@@ -227,6 +236,10 @@ def _read_failure(response: httpx.Response, idempotency_key: str | None) -> Lead
     if status >= 500 and code not in ("UNAVAILABLE", "PROVIDER_ERROR"):
         return OutcomeUnknown(f"{code}: {message}", idempotency_key)
     return ApiError(status, code, message, details, response.headers.get("X-Request-Id"))
+
+
+def _quote(id: str) -> str:
+    return quote(id, safe=":")
 
 
 def _to_json(fields: Mapping[str, Any]) -> dict[str, Any]:

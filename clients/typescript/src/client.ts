@@ -175,7 +175,7 @@ export class LeadSail {
       let failure: LeadSailError;
       if (answer instanceof Response) {
         failure = await readFailure(answer, options.idempotencyKey);
-        pauseMs = Math.max(pauseMs, Number(answer.headers.get("Retry-After") ?? 0) * 1000);
+        pauseMs = Math.max(pauseMs, getRetryAfter(answer) * 1000);
       } else {
         failure = answer;
       }
@@ -215,6 +215,12 @@ function isRepeatable(failure: LeadSailError, mayRepeat: boolean): boolean {
   if (failure instanceof OutcomeUnknown) return mayRepeat;
   if (!(failure instanceof ApiError)) return true;
   return NOT_ACCEPTED_CODES.includes(failure.code) || (failure.code === "IDEMPOTENCY_IN_PROGRESS" && mayRepeat);
+}
+
+/** Seconds; 0 where nothing is said, or a date, as something between us and the service may do. */
+function getRetryAfter(response: Response): number {
+  const value = response.headers.get("Retry-After") ?? "";
+  return /^[0-9]+$/.test(value) ? Number(value) : 0;
 }
 
 /** A 5xx that does not say that nothing was accepted leaves the outcome unknown. */

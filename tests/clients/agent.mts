@@ -1,4 +1,4 @@
-// An agent on the TypeScript client: AGENT_SECRET=whsec_… PORT=9000 node agent.ts
+// An agent on the TypeScript client: AGENT_SECRET=whsec_… PORT=9000 node agent.mts
 import { createServer } from "node:http";
 
 import { Agent, handOff, outcome } from "../../clients/typescript/src/index.ts";
