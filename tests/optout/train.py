@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable, Sequence
 from math import sqrt
 
-from app.domain.optout.features import ALWAYS, list_features
+from app.domain.optout.features import ALWAYS, list_features_between, read_words
 from app.domain.optout.judge import drop_signature, read_own, split_ends
 from app.domain.optout.model import LABELS, ROW, SCALE
 from tests.optout.corpus import Example
@@ -36,7 +36,7 @@ def train(examples: Sequence[Example]) -> bytes:
 
 def number_features(examples: Sequence[Example]) -> tuple[list[Row], list[int]]:
     """The features of each example by their numbers, and the features that stay. The last one is `ALWAYS`."""
-    found = [sorted(list_features(read_example(example.text))) for example in examples]
+    found = [sorted(list_features(example.text)) for example in examples]
     families: dict[int, set[str]] = {}
     for example, names in zip(examples, found, strict=True):
         for name in names:
@@ -46,10 +46,11 @@ def number_features(examples: Sequence[Example]) -> tuple[list[Row], list[int]]:
     return [[numbers[name] for name in names if name in numbers] for names in found], [*kept, ALWAYS]
 
 
-def read_example(text: str) -> Sequence[str]:
-    """The words that the model gets of a text."""
+def list_features(text: str) -> set[int]:
+    """The features that the model sees in a text."""
     own_text = read_own(text).text
-    return drop_signature(own_text, split_ends(own_text))
+    readings = read_words(drop_signature(own_text, split_ends(own_text)))
+    return set(list_features_between(readings)).union(*(reading.features for reading in readings))
 
 
 def _train_label(examples: Sequence[Example], rows: Sequence[Row], size: int, label: str) -> list[float]:

@@ -11,7 +11,7 @@ from typing import Literal
 from app.domain.optout.folding import fold_text
 from app.domain.optout.lexicon import find_meanings
 from app.domain.optout.lists import read_phrases
-from app.domain.optout.signatures import COURTESY, SEPARATOR_PATTERN, find_only_line, is_name
+from app.domain.optout.signatures import COURTESY, SEPARATOR_PATTERN, STOP_SIGN, find_only_line, is_name
 from app.domain.optout.spelling import split_words
 
 ControlWord = Literal["stop", "start", "help"]
@@ -55,13 +55,10 @@ MAX_WORDS_BESIDE = 3
 MAX_DISTINCT_WORDS = 3
 MAX_WORDS_ADDRESSED = 8
 MAX_WORDS_OF_WISH = 3
-WORDS_BESIDE_OUR_NAME = frozenset(
-    "from to of by for the at with all text texts message messages sms alerts please thanks now".split()
-)
+WORDS_BESIDE_OUR_NAME = frozenset("from to of the all text texts message messages sms alerts please thanks now".split())
 NAME_PATTERN = re.compile(r"[A-ZÀ-Ý][\w'’&-]*(?:[ ](?:&|and|of|the|de|del|y|et|e)?[ ]?[A-ZÀ-Ý0-9][\w'’&-]*)*")
 LOUD_WORDS = frozenset("stop stopall unsubscribe optout alto baja arret sair".split())
 
-STOP_SIGN = "🛑"
 SIGNS_BESIDE = frozenset("🛑📱📵💬📲✉📩❌🙏!.")
 SKIN_TONES = frozenset("🏻🏼🏽🏾🏿\ufe0f\u200d")
 

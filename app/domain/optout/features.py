@@ -151,14 +151,8 @@ def _is_answer(words: Sequence[str], i: int) -> bool:
     return i + 1 < len(words) and (words[i + 1] in MARK_MEANINGS or words[i + 1] in NOT_NEGATED_BY_NO)
 
 
-def list_features(words: Sequence[str]) -> set[int]:
-    """The hashes of the features of a text, from the words that `spelling.split_words` reads in it."""
-    readings = read_words(words)
-    return set(list_features_between(readings)).union(*(reading.features for reading in readings))
-
-
 def list_features_between(readings: Sequence[WordReading]) -> Iterator[int]:
-    """The features that no word has for itself."""
+    """The features of a text that no word has for itself."""
     heard_readings = list_heard(readings)
     chain = _link_meanings(readings)
     return concatenate(
@@ -198,8 +192,7 @@ def _list_word_pairs(heard_readings: Sequence[WordReading]) -> list[int]:
     two_words, meaning_and_word = TWO_WORDS * OF_KIND, MEANING_AND_WORD * OF_KIND
     found_features = [(two_words + a * OF_FIRST + b * OF_SECOND) & HASH_MASK for a, b in pairwise(words)]
     found_features += [
-        (meaning_and_word + a * OF_FIRST + b * OF_SECOND) & HASH_MASK
-        for a, b in zip(meanings, words[1:], strict=True)
+        (meaning_and_word + a * OF_FIRST + b * OF_SECOND) & HASH_MASK for a, b in zip(meanings, words[1:], strict=True)
     ]
     return found_features
 
@@ -207,7 +200,7 @@ def _list_word_pairs(heard_readings: Sequence[WordReading]) -> list[int]:
 def _list_chains(chain: Sequence[int]) -> list[int]:
     """Two, three and four meanings that follow each other."""
     ends = [START, *chain, END, 0, 0]
-    found_features = []
+    found_features: list[int] = []
     for a, b, c, d in zip(ends, ends[1:], ends[2:], ends[3:], strict=False):
         two = CHAIN * OF_KIND + a * OF_FIRST + b * OF_SECOND
         three = two + c * OF_THIRD

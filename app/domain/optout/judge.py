@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
+from math import inf
 
 from app.domain.optout.definitive import YES_WORDS, ControlWord, find_control_word
+from app.domain.optout.denials import denies_wish
 from app.domain.optout.folding import fold_text, unify_characters
 from app.domain.optout.lexicon import find_likely_meanings, find_meanings, find_object
 from app.domain.optout.model import LABELS, Model, explain, load_model, score_labels
@@ -125,6 +127,8 @@ def _judge_meaning(words: Sequence[str], model: Model) -> Judgment:
     if WISH_MEANINGS.isdisjoint(chain.from_iterable(meanings_by_word)):
         return Judgment()  # of such texts the model knows too little, and most of them are conversation
     scores = dict(zip(LABELS, score_labels(words, model), strict=True))
+    if denies_wish(words):
+        scores |= {"stop": -inf, "possible": -inf}
     for word in STRICTEST_FIRST if _may_be_obeyed(words, meanings_by_word) else ():
         next_score = max(score for label, score in scores.items() if label != word)
         if scores[word] - next_score >= OBEY_MARGIN[word]:

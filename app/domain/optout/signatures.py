@@ -27,6 +27,7 @@ DEVICE_PATTERN = re.compile(
 LONGEST_DEVICE_LINE = 120
 MAX_WORDS_BEFORE_BLANK = 3
 """Behind a longer text only a mark or a new line tells it from "the texts sent from my phone"."""
+STOP_SIGN = "🛑"
 NAME_PARTICLES = frozenset("de del la da dos von van le du and y et e of the".split())
 MEANINGS_IN_NAMES = frozenset({"WHEN", "THING", "BY", "LOCATION", "THEM", "MY", "OTHERCO"})
 MAX_NAME_WORDS = 5
@@ -72,7 +73,7 @@ def find_only_line(text: str) -> str | None:
 
 
 def is_courtesy(line: str) -> bool:
-    return COURTESY.issuperset(word for word in split_words(line) if word[0].isalnum())
+    return STOP_SIGN not in line and COURTESY.issuperset(word for word in split_words(line) if word[0].isalnum())
 
 
 def is_signature(line: str) -> bool:
