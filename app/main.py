@@ -148,7 +148,7 @@ def build_app(configuration: Settings, resources: Resources | None = None) -> Fa
             state.rates = Rates(app_resources.clock)
             state.send_batcher = build_send_batcher(database)
             stack.push_async_callback(state.send_batcher.close)
-            optout.load_weights()  # else the first text of a lead would hold up the event loop
+            optout.load_model()  # else the first text of a lead would hold up the event loop
             state.account_cache = webhooks.build_account_cache()
             state.post_batcher = webhooks.build_post_batcher(database)
             stack.push_async_callback(state.post_batcher.close)

@@ -127,8 +127,10 @@ class InboundText:
 
     @cached_property
     def may_quote(self) -> bool:
-        """Whether it may matter what the text quotes from ours: by its shape, or by what it seems to be."""
-        return has_quoting_shape(self.text) or self.judgment.word is not None or self.judgment.is_possible
+        """Whether it may matter what the text quotes from ours, or how we call ourselves: by its shape, or by what it
+        seems to be."""
+        seems_a_wish = self.judgment.word is not None or self.judgment.is_possible
+        return seems_a_wish or has_quoting_shape(self.text) or optout.may_address_us(self.text)
 
     def judge_known(self, is_suppressed: bool, yes_restores: bool, our_texts: Sequence[str] = ()) -> Judgment:
         """What the text is, now that it is known whether its phone is suppressed, whether its carrier

@@ -86,7 +86,7 @@ class Route:
     made_needless: bool
     answers_short_codes: bool
     our_texts: list[str]
-    """Our last three texts in the thread, if the lead may have quoted one."""
+    """Our last three texts in the thread and our name, if the lead may have quoted one."""
 
 
 FIND_ROUTES_SQL = f"""
@@ -113,7 +113,8 @@ SELECT coalesce(t.lead_id, member.lead_id, anybody.lead_id) AS lead_id,
            SELECT m.text FROM messages m
            WHERE m.tenant_id = t.tenant_id AND m.interaction_id = t.interaction_id AND m.role = 'agent'
              AND m.seq IS NOT NULL AND m.status NOT IN ('note', 'cancelled')
-           ORDER BY m.seq DESC LIMIT 3) ELSE '{{}}' END AS our_texts
+           ORDER BY m.seq DESC LIMIT 3)
+           || ARRAY(SELECT w.name FROM tenants w WHERE w.tenant_id = o.tenant_id) ELSE '{{}}' END AS our_texts
 FROM owned o
 LEFT JOIN interactions t ON t.tenant_id = o.tenant_id AND t.our_number = o.our_number
     AND t.lead_phone = o.lead_phone

@@ -1,5 +1,6 @@
 """The labelled texts. `corpus/*.tsv` trains the model and tunes it; `grammar/*.txt` adds sentences made of
-their parts. `apart/*.tsv` only tests it: others wrote those texts, and no text stands on both sides.
+their parts. `apart/*.tsv` only tests it, `apart/second/*.tsv` too: those texts were written apart, the second
+set after all that was learned from figures of the first, and no text stands on two sides.
 
 A family is a text with its paraphrases, its dresses and its look-alikes of another label. It is never
 split."""
@@ -43,6 +44,11 @@ def read_corpus() -> list[Example]:
 def read_apart() -> list[Example]:
     """The texts to test with: they train and tune nothing."""
     return list(_read_examples(FOLDER / "apart"))
+
+
+def read_second() -> list[Example]:
+    """The second set of such texts. Nobody looked at the judgments of single ones."""
+    return list(_read_examples(FOLDER / "apart" / "second"))
 
 
 def _read_examples(folder: Path) -> Iterator[Example]:

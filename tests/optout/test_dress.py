@@ -1,8 +1,4 @@
-"""What is added to a text without a wish of its own changes no judgment.
-
-Left out, since a person would not agree either: texts that quote, react or answer automatically, since they
-end where they end; texts of several lines, whose last line may be read as a signature; emoji alone; and
-texts that the additions push past the length that is read whole."""
+"""What is added to a text without a wish of its own changes no judgment, whatever kind of text it is."""
 
 import unicodedata
 from collections.abc import Callable
@@ -11,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.optout import judge_text
-from app.domain.optout.judge import MAX_LENGTH
 from tests.optout.corpus import Example, read_corpus
 from tests.optout.figures import label_of
 
@@ -19,60 +14,79 @@ OURS = (
     "Hi Ana, this is Bright Roofing. Are you still interested in an estimate? Reply STOP to opt out",
     "Recordatorio: su cita es el martes a las 3. Responda ALTO para cancelar los mensajes.",
 )
-LEFT_OUT_KINDS = frozenset({"quotation", "reaction", "autoresponder", "emoji"})
-PLAIN_TEXTS = [
-    example
-    for example in read_corpus()
-    if example.kind not in LEFT_OUT_KINDS
-    and not set(example.text) & set("\n>\"“”„«»‘’'")
-    and len(example.text) < MAX_LENGTH - 250
-]
+CORPUS = read_corpus()
+LINES = [example for example in CORPUS if "\n" not in example.text]
+"""In texts of several lines capitals tell a name below a text from more text: "stop⏎joe", "Stop⏎Joe"."""
+WITHOUT_QUOTATIONS = [example for example in CORPUS if example.kind not in ("quotation", "reaction")]
+"""What stands under a reaction is judged, what stands under a mail program's header is not: whatever is added
+below a text that ends so belongs to it."""
 
 Dress = Callable[[str], str]
-QUOTATIONS: list[Dress] = [
-    lambda text: f"> {OURS[0]}\n{text}",
-    lambda text: f"“{OURS[1]}” {text}",
-    lambda text: f"{text}\n\nOn Mon, Jan 8, Bright Roofing wrote:\n> {OURS[0]}",
-    lambda text: f"{OURS[1]}\n{text}",
-]
-DRESSES: list[Dress] = [
-    str.upper,
-    str.title,
+CASES: list[Dress] = [str.upper, str.title]
+CHARACTERS: list[Dress] = [
     lambda text: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text),
     lambda text: "\u200b".join(text),
     lambda text: unicodedata.normalize("NFD", text),
     lambda text: f"\u202a {text} \u202c",
 ]
+QUOTATIONS_BEFORE: list[Dress] = [
+    lambda text: f"> {OURS[0]}\n{text}",
+    lambda text: f"“{OURS[1]}”" + ("\n" if text.startswith(">") else " ") + text,  # a quoted line begins a line
+    lambda text: f"{OURS[1]}\n{text}",
+]
+QUOTATIONS_AFTER: list[Dress] = [lambda text: f"{text}\n\nOn Mon, Jan 8, Bright Roofing wrote:\n> {OURS[0]}"]
+SIGNATURES: list[Dress] = [
+    lambda text: f"{text}\nSent from my iPhone",
+    lambda text: f"{text} - sent from my Galaxy S23",
+    lambda text: f"{text}\n- Maria Keller",
+    lambda text: f"{text}\nThanks\nJohn",
+    lambda text: f"{text}\n--\nPat Lee\n555-0123",
+    lambda text: f"{text}\nEnviado desde mi iPhone",
+]
+FACES: list[Dress] = [lambda text, face=face: f"{text} {face}" for face in ("😊", "🙏", "❤️", "🌞", "🏠")]  # type: ignore[misc]
+"""Faces that wish nothing. Others do, or take back what was said: 🖕, 😡, 👎, "stop it 😂"."""
 
 
 def judged(text: str) -> str:
     return label_of(judge_text(text, our_texts=OURS))
 
 
-@settings(max_examples=400, deadline=None)
-@given(st.sampled_from(PLAIN_TEXTS), st.sampled_from(DRESSES))
-def test_case_width_and_invisible_characters_change_nothing(example: Example, dress: Dress) -> None:
-    assert judged(dress(example.text)) == judged(example.text)
+def judged_alike(example: Example, dress: Dress) -> bool:
+    return judged(dress(example.text)) == judged(example.text)
 
 
-@settings(max_examples=400, deadline=None)
-@given(st.sampled_from(PLAIN_TEXTS), st.sampled_from(QUOTATIONS))
-def test_a_quotation_of_ours_changes_nothing(example: Example, quotation: Dress) -> None:
-    assert judged(quotation(example.text)) == judged(example.text)
+many = settings(max_examples=600, deadline=None)
 
 
-DECIDED = [example for example in PLAIN_TEXTS if judge_text(example.text).rule in ("word", "first_line")]
-SIGNATURES = [
-    "\nSent from my iPhone",
-    "\n- Maria Keller",
-    "\nThanks\nJohn",
-    "\n--\nPat Lee\n555-0123",
-    "\nEnviado desde mi iPhone",
-]
-FACES = ["😊", "🙏", "👍🏽", "😡😡", "❤️"]
+@many
+@given(st.sampled_from(LINES), st.sampled_from(CASES))
+def test_case_changes_nothing(example: Example, dress: Dress) -> None:
+    assert judged_alike(example, dress)
 
 
-@settings(max_examples=400, deadline=None)
-@given(st.sampled_from(DECIDED), st.sampled_from([*SIGNATURES, *FACES]))
-def test_a_definitive_word_stays_one_with_a_signature_or_a_face(example: Example, added: str) -> None:
-    assert judged(f"{example.text} {added}" if added in FACES else f"{example.text}{added}") == judged(example.text)
+@many
+@given(st.sampled_from(CORPUS), st.sampled_from(CHARACTERS))
+def test_width_and_invisible_characters_change_nothing(example: Example, dress: Dress) -> None:
+    assert judged_alike(example, dress)
+
+
+@many
+@given(st.sampled_from(CORPUS), st.sampled_from(QUOTATIONS_BEFORE))
+def test_a_quotation_of_ours_before_a_text_changes_nothing(example: Example, dress: Dress) -> None:
+    assert judged_alike(example, dress)
+
+
+@many
+@given(st.sampled_from(WITHOUT_QUOTATIONS), st.sampled_from([*QUOTATIONS_AFTER, *SIGNATURES]))
+def test_a_quotation_or_a_signature_below_a_text_changes_nothing(example: Example, dress: Dress) -> None:
+    assert judged_alike(example, dress)
+
+
+@many
+@given(st.sampled_from(CORPUS), st.sampled_from(FACES))
+def test_a_friendly_face_changes_nothing(example: Example, dress: Dress) -> None:
+    assert judged_alike(example, dress)
+
+
+def test_a_stop_sign_is_heard() -> None:
+    assert judged("🛑 🙏") == "stop"

@@ -6,10 +6,9 @@ import random
 from collections.abc import Iterable, Sequence
 from math import sqrt
 
-from app.domain.optout.features import Feature, hash_features, list_features
-from app.domain.optout.model import ALWAYS, LABELS, ROW, SCALE
-from app.domain.optout.quotations import cut_quotations
-from app.domain.optout.spelling import split_words
+from app.domain.optout.features import ALWAYS, list_features_between, read_words
+from app.domain.optout.judge import drop_signature, read_own, split_ends
+from app.domain.optout.model import LABELS, ROW, SCALE
 from tests.optout.corpus import Example
 
 COST = 4.0
@@ -17,6 +16,8 @@ COST_OF_MADE = 0.4
 """What a sentence of the grammar counts, beside a text that was written by hand."""
 EPOCHS = 12
 SEED = 7
+FAR, ROUNDS_OF_REST = 0.1, 3
+"""A text that is so far on its right side moves nothing: it is left out for some rounds, which halves the time."""
 MIN_FAMILIES = 2
 """A feature that only one family has says nothing about others."""
 MAX_FEATURES = 60_000
@@ -33,16 +34,23 @@ def train(examples: Sequence[Example]) -> bytes:
     return _write(features, by_label)
 
 
-def number_features(examples: Sequence[Example]) -> tuple[list[Row], list[Feature]]:
+def number_features(examples: Sequence[Example]) -> tuple[list[Row], list[int]]:
     """The features of each example by their numbers, and the features that stay. The last one is `ALWAYS`."""
-    found = [sorted(list_features(split_words(cut_quotations(example.text).text))) for example in examples]
-    families: dict[Feature, set[str]] = {}
+    found = [sorted(list_features(example.text)) for example in examples]
+    families: dict[int, set[str]] = {}
     for example, names in zip(examples, found, strict=True):
         for name in names:
             families.setdefault(name, set()).add(example.family)
     kept = [name for name, having in families.items() if len(having) >= MIN_FAMILIES]
     numbers = {name: number for number, name in enumerate(kept)}
     return [[numbers[name] for name in names if name in numbers] for names in found], [*kept, ALWAYS]
+
+
+def list_features(text: str) -> set[int]:
+    """The features that the model sees in a text."""
+    own_text = read_own(text).text
+    readings = read_words(drop_signature(own_text, split_ends(own_text)))
+    return set(list_features_between(readings)).union(*(reading.features for reading in readings))
 
 
 def _train_label(examples: Sequence[Example], rows: Sequence[Row], size: int, label: str) -> list[float]:
@@ -53,11 +61,15 @@ def _train_label(examples: Sequence[Example], rows: Sequence[Row], size: int, la
     softness = [0.5 / (COST * (COST_OF_MADE if example.is_made else 1.0)) for example in examples]
     scales = [1 / sqrt(len(row) + 1) for row in rows]
     alphas = [0.0] * len(rows)
+    rests = [0] * len(rows)
     order = list(range(len(rows)))
     chance = random.Random(SEED)
     for _ in range(EPOCHS):
         chance.shuffle(order)
         for i in order:
+            if rests[i]:
+                rests[i] -= 1
+                continue
             row, alpha = rows[i], alphas[i]
             total = weights[always]
             for number in row:
@@ -65,6 +77,7 @@ def _train_label(examples: Sequence[Example], rows: Sequence[Row], size: int, la
             step = signs[i] * scales[i]
             gradient = step * total - 1 + softness[i] * alpha
             if alpha == 0.0 and gradient >= 0:
+                rests[i] = ROUNDS_OF_REST if gradient > FAR else 0
                 continue
             alphas[i] = max(alpha - gradient / (1 + softness[i]), 0.0)
             change = (alphas[i] - alpha) * step
@@ -74,16 +87,15 @@ def _train_label(examples: Sequence[Example], rows: Sequence[Row], size: int, la
     return weights
 
 
-def _write(features: Sequence[Feature], by_label: Sequence[Sequence[float]]) -> bytes:
-    """The rows of the file, sorted by hash. Of two features with one hash the stronger one stays."""
-    strongest: dict[int, tuple[int, ...]] = {}
-    for number, hashed in enumerate(hash_features(features)):
-        row = tuple(_round(weights[number]) for weights in by_label)
-        if any(row) and _strength(row) > _strength(strongest.get(hashed, ())):
-            strongest[hashed] = row
-    [always] = hash_features([ALWAYS])
-    kept = sorted(strongest, key=lambda hashed: (hashed != always, -_strength(strongest[hashed]), hashed))
-    return b"".join(ROW.pack(hashed >> 8, hashed & 0xFF, *strongest[hashed]) for hashed in sorted(kept[:MAX_FEATURES]))
+def _write(features: Sequence[int], by_label: Sequence[Sequence[float]]) -> bytes:
+    """The rows of the file, sorted by the hash of the feature: the strongest ones."""
+    rows = {
+        feature: row
+        for number, feature in enumerate(features)
+        if any(row := tuple(_round(weights[number]) for weights in by_label))
+    }
+    kept = sorted(rows, key=lambda feature: (feature != ALWAYS, -_strength(rows[feature]), feature))
+    return b"".join(ROW.pack(feature >> 8, feature & 0xFF, *rows[feature]) for feature in sorted(kept[:MAX_FEATURES]))
 
 
 def _round(weight: float) -> int:

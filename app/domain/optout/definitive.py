@@ -11,6 +11,7 @@ from typing import Literal
 from app.domain.optout.folding import fold_text
 from app.domain.optout.lexicon import find_meanings
 from app.domain.optout.lists import read_phrases
+from app.domain.optout.signatures import COURTESY, SEPARATOR_PATTERN, STOP_SIGN, find_only_line, is_name
 from app.domain.optout.spelling import split_words
 
 ControlWord = Literal["stop", "start", "help"]
@@ -21,7 +22,6 @@ BY_WORD: Sequence[tuple[ControlWord, frozenset[str]]] = (
     ("start", PHRASES["START"]),
     ("help", PHRASES["HELP"]),
 )
-COURTESY = PHRASES["COURTESY"]
 INSTRUCTION = PHRASES["INSTRUCTION"]
 YES_WORDS = frozenset({"yes", "si", "oui", "sim"})
 ANSWERS = frozenset({"yes", "yeah", "no", "nope", "nah", "and"})
@@ -37,67 +37,96 @@ PURPOSE_PATTERN = re.compile(
     r"| (?:to|al?|au|ao|para|del?|for) #(?: #)*$| #(?: #)+$"
 )
 """What a copied instruction is for, and where it is sent: "STOP to opt out", "ALTO al 555-0100"."""
+ENUMERATORS = frozenset({NUMBER, *"a b c first second third one two three step".split()})
+BACK_REFERENCES = frozenset("see same as read refer to again repeat ditto above number and".split())
+"""What the items of a list are called: 1) stop 2) see 1."""
 VOCABULARY = frozenset(
-    {NUMBER, *YES_WORDS, *ANSWERS, *COURTESY, *INSTRUCTION}
+    {NUMBER, *YES_WORDS, *ANSWERS, *COURTESY, *INSTRUCTION, *ENUMERATORS, *BACK_REFERENCES}
     | {word for _, phrases in BY_WORD for phrase in phrases for word in phrase.split()}
     | set(re.findall(r"[a-z]+", PURPOSE_PATTERN.pattern))
 )
 """A text with any other word is none of the phrases."""
 
-SIGNATURE_START = re.compile(
-    r"\s*(?:[-–—~^*_=]|sent (?:from|via)|get outlook|enviado (?:desde|do|via)|envoy[eé] (?:de|depuis)|from:|de:)",
-    re.IGNORECASE,
-)
-CONTACT_PATTERN = re.compile(r"@\w+\.\w|https?://|www\.|\d{3}\W{0,2}\d{4}|\b\w+\.(?:com|net|org)\b", re.IGNORECASE)
-SEPARATOR_PATTERN = re.compile(r"\s[-–—~]+\s?|\s?[-–—~]+\s|\s*\(")
-NAME_PARTICLES = frozenset("de del la da dos von van le du and y et e of the".split())
-MEANINGS_IN_NAMES = frozenset({"WHEN", "THING", "BY", "LOCATION", "THEM", "MY", "OTHERCO"})
-MAX_LINES = 8
 MAX_LENGTH = 400
 MAX_WORDS = 12
 MAX_PHRASE_LENGTH = 120
-MAX_NAME_WORDS = 5
 MAX_WORDS_BESIDE = 3
 """Of a name in the same line."""
 MAX_DISTINCT_WORDS = 3
+MAX_WORDS_ADDRESSED = 8
+MAX_WORDS_OF_WISH = 3
+WORDS_BESIDE_OUR_NAME = frozenset("from to of the all text texts message messages sms alerts please thanks now".split())
+NAME_PATTERN = re.compile(r"[A-ZÀ-Ý][\w'’&-]*(?:[ ](?:&|and|of|the|de|del|y|et|e)?[ ]?[A-ZÀ-Ý0-9][\w'’&-]*)*")
+LOUD_WORDS = frozenset("stop stopall unsubscribe optout alto baja arret sair".split())
 
-STOP_SIGN = "🛑"
 SIGNS_BESIDE = frozenset("🛑📱📵💬📲✉📩❌🙏!.")
 SKIN_TONES = frozenset("🏻🏼🏽🏾🏿\ufe0f\u200d")
 
 
-def find_control_word(text: str, words: Sequence[str], accepts_yes: bool = False) -> tuple[ControlWord, str] | None:
+def find_control_word(
+    text: str, words: Sequence[str], accepts_yes: bool = False, our_texts: Sequence[str] = ()
+) -> tuple[ControlWord, str] | None:
     """The control word that a text consists of, and the rule that found it: `word`, or `first_line` if
     lines of courtesy or a signature stand around it. `words`: what `split_words` reads in the text.
-    `accepts_yes`: YES counts as START."""
+    `accepts_yes`: YES counts as START. `our_texts`: they tell how we call ourselves."""
     if len(text) > MAX_LENGTH:
         return None
     if len(text) <= MAX_PHRASE_LENGTH and (word := _read_phrase(text, words, accepts_yes)):
         return word, "word"
-    lines = [line for line in text.split("\n") if line.strip()]
-    line = _find_only_line(lines) if 1 < len(lines) <= MAX_LINES else text
+    line = find_only_line(text)
     if not line or len(line) > MAX_PHRASE_LENGTH:
         return None
-    word = (_read_line(line) if line != text else None) or _read_signed(line)
+    line_words = words if line == text else split_words(line)
+    word = (
+        (_read_phrase(line, line_words, False) if line != text else None)
+        or _read_signed(line)
+        or _read_addressed(line, line_words, our_texts)
+    )
     return (word, "first_line") if word else None
-
-
-def _find_only_line(lines: list[str]) -> str | None:
-    """The line that is left without lines of courtesy before and a signature after it."""
-    while len(lines) > 1 and _is_courtesy(lines[0]):
-        del lines[0]
-    while len(lines) > 1 and _is_signature(lines[-1]):
-        lines.pop()
-    return lines[0] if len(lines) == 1 else None
 
 
 def _read_signed(line: str) -> ControlWord | None:
     """The control word before a name in the same line: STOP - Maria Keller."""
     separator = SEPARATOR_PATTERN.search(line)
     name = line[separator.end() :].rstrip(")") if separator else ""
-    if separator and len(name.split()) <= MAX_WORDS_BESIDE and _is_name(name):
+    if separator and len(name.split()) <= MAX_WORDS_BESIDE and is_name(name):
         return _read_line(line[: separator.start()])
     return None
+
+
+def _read_addressed(line: str, split: Sequence[str], our_texts: Sequence[str]) -> ControlWord | None:
+    """The control word before or after our own name: STOP Lakeside Roofing. Without texts of ours only a
+    stop word in capitals tells it from other wishes: STOP Acme Windows."""
+    for word, name in _list_addressed(split):
+        if _names_us(name, our_texts):
+            return word
+    wish, *rest = line.split()
+    is_loud = wish.isupper() and _unify(fold_text(wish)) in LOUD_WORDS and bool(rest) and not rest[0].isupper()
+    return "stop" if is_loud and is_name(" ".join(rest), frozenset({"THING"})) else None
+
+
+def may_address_us(text: str) -> bool:
+    """Whether a text is a control word if its other words are our name."""
+    return len(text) <= MAX_PHRASE_LENGTH and any(True for _ in _list_addressed(split_words(text)))
+
+
+def _list_addressed(split: Sequence[str]) -> Iterator[tuple[ControlWord, Sequence[str]]]:
+    """Control words at the start or the end of a text, each with the words that are left."""
+    words = [word for word in split if word[0].isalnum()]
+    if not 1 < len(words) <= MAX_WORDS_ADDRESSED or "?" in split:
+        return
+    for size in range(1, min(len(words), MAX_WORDS_OF_WISH + 1)):
+        for wish, name in ((words[:size], words[size:]), (words[-size:], words[:-size])):
+            if word := _read_phrase("", wish, False):
+                yield word, name
+
+
+def _names_us(name: Sequence[str], our_texts: Sequence[str]) -> bool:
+    """Whether these words are a part of a capitalized name in our texts, and one of them is no ordinary word."""
+    folded_name = " ".join(word for word in name if word not in WORDS_BESIDE_OUR_NAME)
+    return any(not find_meanings(word) for word in folded_name.split()) and any(
+        f" {folded_name} " in f" {fold_text(found)} " for text in our_texts for found in NAME_PATTERN.findall(text)
+    )
 
 
 def _read_line(line: str) -> ControlWord | None:
@@ -135,6 +164,8 @@ def _list_phrases(words: Sequence[str]) -> Iterator[str]:
         core = core[1:]
     yield " ".join(core)
     yield " ".join(dict.fromkeys(core))
+    if words[0] in ENUMERATORS and sum(word in ENUMERATORS for word in words) > 1:
+        yield " ".join(dict.fromkeys(word for word in words if word not in ENUMERATORS and word not in BACK_REFERENCES))
 
 
 def _find_only_word(words: Sequence[str]) -> ControlWord | None:
@@ -159,27 +190,6 @@ def _drop_courtesy(words: Sequence[str]) -> list[str]:
     return [word for word in words if word not in COURTESY]
 
 
-def _is_courtesy(line: str) -> bool:
-    return COURTESY.issuperset(word for word in split_words(line) if word[0].isalnum())
-
-
 def _is_stop_sign(text: str) -> bool:
     signs = [c for c in text if not c.isspace() and c not in SKIN_TONES]
     return bool(signs) and signs[0] == STOP_SIGN and SIGNS_BESIDE.issuperset(signs)
-
-
-def _is_signature(line: str) -> bool:
-    return bool(_is_courtesy(line) or SIGNATURE_START.match(line) or CONTACT_PATTERN.search(line) or _is_name(line))
-
-
-def _is_name(text: str) -> bool:
-    """Whether a text looks like the name of somebody or of a company: few words, all capitalized."""
-    if re.search(r"[?!\d]", text):
-        return False
-    words = [word for word in re.findall(r"[^\W\d_]+", text) if fold_text(word) not in COURTESY]
-    return 0 < len(words) <= MAX_NAME_WORDS and all(
-        (word[0].isupper() or word.lower() in NAME_PARTICLES)
-        and MEANINGS_IN_NAMES.issuperset(find_meanings(fold_text(word)))
-        for word in words
-        if word.lower() not in NAME_PARTICLES
-    )

@@ -10,15 +10,26 @@ INVISIBLE_CHARACTERS = frozenset(
 )
 """They may stand inside a word and are not seen."""
 
+WITHOUT_INVISIBLE = dict.fromkeys(map(ord, INVISIBLE_CHARACTERS))
+
 NON_WORD_PATTERN = re.compile(r"[\W_]+")
 WITHOUT_APOSTROPHES = str.maketrans("", "", APOSTROPHES)
-LETTERS_THAT_LOOK_LATIN = str.maketrans("асеіорѕтухαεικνορτυχ", "aceiopstyxaeiknoptux")
-"""Cyrillic and Greek letters, by the Latin ones that they look like."""
+LETTERS_THAT_LOOK_LATIN = str.maketrans(
+    "асеіорѕтухαεικνορτυχᴀʙᴄᴅᴇғɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "aceiopstyxaeiknoptuxabcdefghijklmnoprstuvwyz"
+) | {first + i: chr(ord("a") + i) for first in (0x1F150, 0x1F170) for i in range(26)}
+"""Cyrillic and Greek letters, small capitals and white letters on black, by the Latin ones that they look like."""
 
 
 def fold_text(text: str) -> str:
     """Removes case, width, accents, apostrophes and punctuation; one space between words."""
     return NON_WORD_PATTERN.sub(" ", fold_letters(text.translate(WITHOUT_APOSTROPHES))).strip()
+
+
+def unify_characters(text: str) -> str:
+    """The text in its usual characters: those of full width and the invisible ones are gone."""
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFKC", text).translate(WITHOUT_INVISIBLE)
 
 
 def fold_letters(text: str) -> str:

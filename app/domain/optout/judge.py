@@ -3,15 +3,19 @@
 The law allows ten business days for an opt-out (47 CFR 64.1200(a)(10)); we obey within the webhook
 request. A possible opt-out is flagged, not obeyed."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
+from math import inf
 
 from app.domain.optout.definitive import YES_WORDS, ControlWord, find_control_word
-from app.domain.optout.folding import fold_text
+from app.domain.optout.denials import denies_wish
+from app.domain.optout.folding import fold_text, unify_characters
 from app.domain.optout.lexicon import find_likely_meanings, find_meanings, find_object
-from app.domain.optout.model import LABELS, explain, load_weights, read_meaning
+from app.domain.optout.model import LABELS, Model, explain, load_model, score_labels
 from app.domain.optout.quotations import OwnWords, cut_quotations
+from app.domain.optout.signatures import cut_device_line, cut_signature
 from app.domain.optout.spelling import split_words
 
 VERDICTS: Mapping[str, ControlWord] = {
@@ -43,20 +47,20 @@ UNCLEAR_MEANINGS = frozenset(
     {"BACK", "BY", "CONJ", "HI", "I", "LONGER", "PLEASE", "THANKS", "THIS", "TO", "WHEN", "YES", "YOU"}
 )
 """Meanings of words that wish nothing, however many they are."""
-MAX_LENGTH = 400
-"""Of a longer text its two ends are read: a wish may stand at the end."""
+MAX_LENGTH = 320
+"""Of a longer text its two ends are read, a segment each: a wish may stand at the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgment:
     """What a text was judged to be. `rule`: what decided (`word`, `first_line`, `meaning` or `carrier`).
-    `is_possible`: it may be an opt-out, and a person should decide. `reasons`: what spoke most for a
-    judgment by meaning."""
+    `is_possible`: it may be an opt-out, and a person should decide."""
 
     word: ControlWord | None = None
     rule: str | None = None
     is_possible: bool = False
-    reasons: tuple[str, ...] = ()
+    find_reasons: Callable[[], tuple[str, ...]] = field(default=tuple, repr=False, compare=False)
+    """What spoke most for a judgment by meaning, as words. It costs as much as the judgment."""
 
 
 def verdict(raw_verdict: object) -> ControlWord | None:
@@ -71,14 +75,13 @@ def judge_text(
     yes_restores: bool = False,
     is_suppressed: bool = False,
     our_texts: Sequence[str] = (),
-    weights: Mapping[int, int] | None = None,
+    model: Model | None = None,
 ) -> Judgment:
     """Judges a text by its words and by what its carrier took it for (`taken_as`). `our_texts`: the last
     texts that we sent to the lead; what is quoted from them is not judged. YES counts as START only from
     a suppressed phone whose carrier takes it so (`yes_restores`); from all others it answers a question.
-    A verdict of the carrier is surer than a meaning. `weights`: others than those that ship (`model.load_weights`)."""
-    used_weights = load_weights() if weights is None else weights
-    judgment = _judge_words(cut_quotations(text, our_texts), yes_restores and is_suppressed, used_weights)
+    A verdict of the carrier is surer than a meaning. `model`: another one than the one that ships."""
+    judgment = _judge_words(text, yes_restores and is_suppressed, our_texts, model or load_model())
     if taken_as is None or (taken_as == "start" and not is_suppressed and fold_text(text) in YES_WORDS):
         return judgment
     strictest = next(word for word in STRICTEST_FIRST if word in (judgment.word, taken_as))
@@ -86,28 +89,50 @@ def judge_text(
     return judgment if judgment.word == strictest and is_surer else Judgment(taken_as, "carrier")
 
 
-def _judge_words(own: OwnWords, accepts_yes: bool, weights: Mapping[int, int]) -> Judgment:
-    if not own.text.strip():
+def _judge_words(text: str, accepts_yes: bool, our_texts: Sequence[str], model: Model) -> Judgment:
+    own = read_own(text, our_texts)
+    if not own.text:
         return Judgment(is_possible=own.is_dislike)
-    half = MAX_LENGTH // 2
-    words = split_words(own.text if len(own.text) <= MAX_LENGTH else f"{own.text[:half]}\n{own.text[-half:]}")
-    if control_word := find_control_word(own.text, words, accepts_yes):
+    words = split_ends(own.text)
+    if control_word := find_control_word(own.text, words, accepts_yes, our_texts):
         return Judgment(*control_word)
-    if not words or (own.precedes_quotation and not any(map(find_meanings, words))):
+    if own.is_dislike and not any(word[0].isalnum() for word in words):
+        return Judgment(is_possible=True)
+    if own.precedes_quotation and not any(map(find_meanings, words)):
         return Judgment()  # a reaction in a language that is not read here
-    return _judge_meaning(words, weights)
+    return _judge_meaning(drop_signature(own.text, words), model)
 
 
-def _judge_meaning(words: Sequence[str], weights: Mapping[int, int]) -> Judgment:
+def read_own(text: str, our_texts: Sequence[str] = ()) -> OwnWords:
+    """What the lead wrote, without quotations and the line that a device adds."""
+    own = cut_quotations(unify_characters(text), our_texts)
+    return replace(own, text=cut_device_line(own.text).strip())
+
+
+def split_ends(text: str) -> list[str]:
+    """The words of a text; of a long one those of its two ends."""
+    half = MAX_LENGTH // 2
+    return split_words(text if len(text) <= MAX_LENGTH else f"{text[:half]}\n{text[-half:]}")
+
+
+def drop_signature(text: str, words: Sequence[str]) -> Sequence[str]:
+    """The words of a text above its signature. `words`: with it."""
+    if "\n" not in text or len(unsigned_text := cut_signature(text)) == len(text):
+        return words
+    return split_ends(unsigned_text)
+
+
+def _judge_meaning(words: Sequence[str], model: Model) -> Judgment:
     meanings_by_word = [meanings for meanings in map(find_likely_meanings, words) if meanings]
     if WISH_MEANINGS.isdisjoint(chain.from_iterable(meanings_by_word)):
         return Judgment()  # of such texts the model knows too little, and most of them are conversation
-    meaning = read_meaning(words, weights)
-    scores = dict(zip(LABELS, meaning.scores, strict=True))
+    scores = dict(zip(LABELS, score_labels(words, model), strict=True))
+    if denies_wish(words):
+        scores |= {"stop": -inf, "possible": -inf}
     for word in STRICTEST_FIRST if _may_be_obeyed(words, meanings_by_word) else ():
         next_score = max(score for label, score in scores.items() if label != word)
         if scores[word] - next_score >= OBEY_MARGIN[word]:
-            return Judgment(word, "meaning", reasons=explain(words, meaning, word, weights))
+            return Judgment(word, "meaning", find_reasons=partial(explain, words, word, model))
     doubt = max(scores["possible"], scores["stop"]) - max(scores["none"], scores["start"], scores["help"])
     return Judgment(is_possible=doubt >= POSSIBLE_MARGIN)
 

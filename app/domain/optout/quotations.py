@@ -29,7 +29,8 @@ REACTIONS = (
 """What phones write before a quotation when somebody reacts to a text."""
 REACTION_PATTERN = re.compile(rf"\s*(?:{'|'.join(REACTIONS)})\s*:?\s*(?=[{OPENING_MARKS}])", re.IGNORECASE)
 DISLIKES = frozenset("👎🖕")
-QUOTED_LINE_PATTERN = re.compile(r"^[ \t]*[>┃].*$", re.MULTILINE)
+QUOTED_LINE_PATTERN = re.compile(r"^[ \t]*[>┃](?!.*<[ \t]*$).*$", re.MULTILINE)
+"""A line as mail programs quote it, but not >stop<."""
 REPLY_HEADER_PATTERN = re.compile(
     r"^[ \t]*(?:(?:on|el|le|em|am)\s.{3,80}(?:wrote|escribi[oó]|a\s+[eé]crit|escreveu)\s*:"
     r"|-{2,}\s*(?:original|forwarded|mensaje|message|mensagem)\b.*|_{5,}|from:\s.*|de:\s.*@.*)\s*$",
@@ -41,6 +42,7 @@ MIN_QUOTED_WORDS = 2
 MIN_COPIED_WORDS = 5
 """What is copied without quotation marks, or with nothing beside it, is a quotation from so many words on:
 who copies "Reply STOP" wishes it."""
+MARKS_AFTER_COPY = f".!?…{CLOSING_MARKS}"
 MAX_MARKS = 10
 MAX_LENGTH = 2000
 WORD_PATTERN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
@@ -58,27 +60,43 @@ class OwnWords:
 
 def cut_quotations(text: str, our_texts: Sequence[str] = ()) -> OwnWords:
     """The lead's own words in a text. `our_texts`: what the lead may have quoted."""
-    text = text[:MAX_LENGTH] if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}\n{text[-MAX_LENGTH:]}"
-    if reaction := REACTION_PATTERN.match(text):
-        marks = [mark for name, mark in reaction.groupdict().items() if mark and name != "dislike"]
-        is_dislike = bool(reaction["dislike"]) or any(not DISLIKES.isdisjoint(mark) for mark in marks)
-        return OwnWords(text[_find_end(text, reaction.end()) :], is_dislike)
-    if ">" in text or "┃" in text:
-        text = QUOTED_LINE_PATTERN.sub("\n", text)
-    if "\n" in text and (header := REPLY_HEADER_PATTERN.search(text, text.index("\n"))):
-        text = text[: header.start()]
-    own = (
-        _cut_ours(text, [folded_text for folded_text in map(fold_text, our_texts) if folded_text])
-        if our_texts
-        else text
+    if len(text) > MAX_LENGTH:
+        text = f"{text[:MAX_LENGTH]}\n{text[-MAX_LENGTH:]}"
+    text = _cut_lines(text)
+    if reaction := _read_reaction(text):
+        return reaction
+    own = _cut_ours(text, [folded_text for folded_text in map(fold_text, our_texts) if folded_text])
+    return _read_reaction(own) or OwnWords(
+        own, precedes_quotation=own != text and text.lstrip().startswith(own.strip())
     )
-    return OwnWords(own, precedes_quotation=own != text and text.lstrip().startswith(own.strip()))
+
+
+def _cut_lines(text: str) -> str:
+    """Cuts the lines that a mail program quotes. A short line is none if it is all that there is: > stop."""
+    own = text
+    if ">" in text or "┃" in text:
+        own = QUOTED_LINE_PATTERN.sub("\n", text)
+        if not own.strip() and len(WORD_PATTERN.findall(text)) < MIN_COPIED_WORDS:
+            return text
+    if "\n" in own and (header := REPLY_HEADER_PATTERN.search(own, own.index("\n"))):
+        return own[: header.start()]
+    return own
+
+
+def _read_reaction(text: str) -> OwnWords | None:
+    """What stands beside a reaction, if the text is one."""
+    reaction = REACTION_PATTERN.match(text)
+    if not reaction:
+        return None
+    marks = [mark for name, mark in reaction.groupdict().items() if mark and name != "dislike"]
+    is_dislike = bool(reaction["dislike"]) or any(not DISLIKES.isdisjoint(mark) for mark in marks)
+    return OwnWords(text[_find_end(text, reaction.end()) :], is_dislike)
 
 
 def _find_end(text: str, start: int) -> int:
     """Where a quotation ends that begins at `start`: after the last closing mark."""
     for i in range(len(text) - 1, start, -1):
-        if text[i] in CLOSING_MARKS and not text[i + 1 : i + 2].isalnum():
+        if _is_end(text, i):
             return i + 1
     return len(text)
 
@@ -98,7 +116,13 @@ def _find_quotations(text: str) -> Iterator[tuple[int, int]]:
     marks = [i for i, c in enumerate(text) if c in OPENING_MARKS or c in CLOSING_MARKS][:MAX_MARKS]
     for i, start in enumerate(marks):
         for end in marks[i + 1 :]:
-            yield start, end + 1
+            if _is_end(text, end):
+                yield start, end + 1
+
+
+def _is_end(text: str, i: int) -> bool:
+    """Whether a quotation may end here: after a closing mark, which no letter follows."""
+    return text[i] in CLOSING_MARKS and not text[i + 1 : i + 2].isalnum()
 
 
 def _cut_copies(text: str, our_texts: Sequence[str]) -> str:
@@ -110,5 +134,5 @@ def _cut_copies(text: str, our_texts: Sequence[str]) -> str:
         found_words = list(WORD_PATTERN.finditer(text))
         for first, last in zip(found_words, found_words[size - 1 :], strict=False):
             if fold_text(text[first.start() : last.end()]) == our_text:
-                return f"{text[: first.start()]}\n{text[last.end() :]}"
+                return f"{text[: first.start()]}\n{text[last.end() :].lstrip(MARKS_AFTER_COPY)}"
     return text

@@ -1,7 +1,7 @@
 """Reads a text as words: spelled, doubled, joined and mistyped words as the words that they stand for."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from app.domain.optout.folding import APOSTROPHES, fold_letters
@@ -35,7 +35,9 @@ MIN_TYPED_LENGTH = 4
 MAX_TYPED_LENGTH = 16
 JOINED_LENGTHS = range(6, 41)
 MIN_SPELLED_LETTERS = 3
-SPELLING_MARKS = frozenset(".,")
+INSTRUCTION_PATTERN = re.compile(r"([a-z]+)([24])([a-z]+)")
+"""An instruction as carriers write it: stop2end, help4info."""
+WORD_OF_DIGIT = {"2": "to", "4": "for"}
 
 
 def split_words(text: str) -> list[str]:
@@ -49,23 +51,27 @@ def split_words(text: str) -> list[str]:
 
 
 def _join_letters(tokens: Iterable[str]) -> Iterator[str]:
-    """Joins words that are spelled letter by letter, with or without marks between: s t o p, s.t.o.p."""
-    spelled_letters: list[str] = []
+    """Joins words that are spelled letter by letter, with any marks between or each on its line: s t o p, s.t.o.p."""
+    spelled: list[str] = []
     for token in tokens:
-        if len(token) == 1 and (token.isalpha() or (spelled_letters and token in SPELLING_MARKS)):
-            spelled_letters.append(token)
+        if (len(token) == 1 and token.isalpha()) or (spelled and not token.isalnum()):
+            spelled.append(token)
             continue
-        yield from _read_spelled(spelled_letters)
-        spelled_letters = []
+        if spelled:
+            yield from _read_spelled(spelled)
+            spelled = []
         yield token
-    yield from _read_spelled(spelled_letters)
+    yield from _read_spelled(spelled)
 
 
-def _read_spelled(spelled_letters: list[str]) -> list[str]:
-    if len(spelled_letters) < MIN_SPELLED_LETTERS:
-        return spelled_letters
-    word = "".join(letter for letter in spelled_letters if letter.isalpha())
-    return [word] if len(word) >= MIN_SPELLED_LETTERS and find_meanings(mend_word(word)[0]) else spelled_letters
+def _read_spelled(spelled: Sequence[str]) -> Iterable[str]:
+    """The word of these letters, and the marks after its last one; what was given, if they are no word."""
+    letters = [token for token in spelled if token.isalpha()]
+    word = "".join(letters)
+    if len(letters) < MIN_SPELLED_LETTERS or not find_meanings(mend_word(word)[0]):
+        return spelled
+    size = max(i for i, token in enumerate(spelled) if token.isalpha()) + 1
+    return (word, *spelled[size:])
 
 
 def _join_fragments(tokens: Iterable[str]) -> Iterator[str]:
@@ -105,7 +111,9 @@ def mend_word(word: str) -> tuple[str, ...]:
 
 
 def _read_digits(word: str) -> tuple[str, ...]:
-    """A word in which digits stand for letters: st0p."""
+    """A word in which digits stand for letters or for words: st0p, stop2end."""
+    if (instruction := INSTRUCTION_PATTERN.fullmatch(word)) and find_meanings(mend_word(instruction[1])[0]):
+        return (*mend_word(instruction[1]), WORD_OF_DIGIT[instruction[2]], *mend_word(instruction[3]))
     letters = word.translate(LETTER_OF_DIGIT)
     return (letters,) if letters in TYPED_WORDS and not word.isdigit() else (word,)
 

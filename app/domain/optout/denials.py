@@ -1,0 +1,58 @@
+"""Texts that deny a wish: don't take me off the list. The model counts what it sees, and a denied wish holds much
+of a wish; here the order decides."""
+
+from collections.abc import Sequence
+from itertools import dropwhile
+
+from app.domain.optout.features import COMMA, WordReading, read_words
+
+NEGATIONS = frozenset({"NOT", "NO"})
+BEFORE_DENIAL = frozenset({"PLEASE", "HI", "THANKS", "BUT", COMMA})
+BETWEEN = frozenset({"ME", "YOU", "TO", "PLEASE", "be"})
+"""What may stand between "don't" and the verb that it denies."""
+DENYING_WORDS = frozenset("dont dnt not never no ne n nao nunca jamas".split())
+"""Not "can't you remove me": that is a wish."""
+SMALL_WORDS = frozenset("do does did the".split())
+ENDINGS = frozenset({"UNSUB", "OPT", "CEASE", "END", "CANCEL", "REMOVE", "LOSE", "REVOKE", "BLOCK", "REACT"})
+"""Meanings of verbs that end our texting."""
+ENDINGS_WITH_OFF = frozenset("get gets getting take takes taking taken took".split())
+"""They end it only with a word such as "off"."""
+PAST_CONTACTS = frozenset(
+    "contacted texted messaged called wrote emailed reached replied answered responded followed sent".split()
+)
+
+
+def denies_wish(words: Sequence[str]) -> bool:
+    """Whether a text is surely no opt-out: its only wish is denied (don't remove me, I don't want to be removed), or
+    it tells that somebody did not write (they never contacted me again)."""
+    readings = list(dropwhile(_is_opening, (r for r in read_words(words) if r.word not in SMALL_WORDS)))
+    mains = [reading.main for reading in readings]
+    if mains[:2] == ["NO", "NOT"]:
+        readings, mains = readings[1:], mains[1:]
+    if sum(main in NEGATIONS for main in mains) != 1 or not ENDINGS.isdisjoint(mains):
+        return False
+    place = next(i for i, main in enumerate(mains) if main in NEGATIONS)
+    following = readings[place + 1 :]
+    if following and following[0].word in PAST_CONTACTS:
+        return all(main.removeprefix("!") not in ENDINGS for main in mains)
+    if mains[: place + 2] in (["I", "NOT", "!WANT"], ["NO", "!WANT"]):
+        following = following[1:]
+    elif place:
+        return False
+    verb = next((reading for reading in following if reading.main not in BETWEEN), None)
+    is_order = readings[place].word in DENYING_WORDS and (readings[place].word != "not" or "do" in words)
+    return is_order and verb is not None and _ends_texting(verb, mains)
+
+
+def _is_opening(reading: WordReading) -> bool:
+    return reading.main in BEFORE_DENIAL
+
+
+def _ends_texting(verb: WordReading, mains: Sequence[str]) -> bool:
+    is_whole = verb.word not in ENDINGS_WITH_OFF or "OFF" in mains
+    return (
+        is_whole
+        and not verb.word.startswith(("pierd", "opted"))
+        and verb.main.startswith("!")
+        and verb.main.removeprefix("!") in ENDINGS
+    )

@@ -1,0 +1,93 @@
+"""What stands under a text and wishes nothing: courtesy, a name, an address, the line of a device."""
+
+import re
+
+from app.domain.optout.folding import fold_text
+from app.domain.optout.lexicon import find_meanings
+from app.domain.optout.lists import read_phrases
+from app.domain.optout.spelling import split_words
+
+COURTESY = read_phrases("phrases.txt")["COURTESY"]
+SIGNATURE_START = re.compile(
+    r"\s*(?:[-–—~^*_=]|sent (?:from|via)|get outlook|enviado (?:desde|do|via)|envoy[eé] (?:de|depuis)|from:|de:)",
+    re.IGNORECASE,
+)
+CONTACT_PATTERN = re.compile(r"@\w+\.\w|https?://|www\.|\d{3}\W{0,2}\d{4}|\b\w+\.(?:com|net|org)\b", re.IGNORECASE)
+SEPARATOR_PATTERN = re.compile(r"\s[-–—~|]+\s?|\s?[-–—~|]+\s|\s*\(")
+DEVICE_PATTERN = re.compile(
+    r"(?:(?:^|[\n\-–—~|(*]|(?<=[,.!?;:]))\s*|(?P<blank>\s+))"
+    r"(?:sent (?:from|via|with|using)|get outlook for|enviado (?:desde|do|de|via|pelo|con)|envoy[eé] (?:de|depuis|via)"
+    r"|gesendet von|inviato da)\b[^\n]{0,50}?\b(?:[\w-]*phones?|ipad|ipod|galaxy|pixel|android|samsung|tablet"
+    r"|device|mobile|blackberry|yahoo|aol|outlook|e?mail|gmail|windows|moto\w*|oneplus|huawei|xiaomi|redmi|nokia|lg|htc"
+    r"|cell|handset|watch|t-mobile|verizon|at&t|celular|tel[eé]fono|m[oó]vil|portable|t[eé]l[eé]phone|telefone)\b"
+    r"[^\n]{0,40}\Z",
+    re.IGNORECASE,
+)
+"""The line that a device writes under a text, or behind it: - sent from my Galaxy."""
+LONGEST_DEVICE_LINE = 120
+MAX_WORDS_BEFORE_BLANK = 3
+"""Behind a longer text only a mark or a new line tells it from "the texts sent from my phone"."""
+STOP_SIGN = "🛑"
+NAME_PARTICLES = frozenset("de del la da dos von van le du and y et e of the".split())
+MEANINGS_IN_NAMES = frozenset({"WHEN", "THING", "BY", "LOCATION", "THEM", "MY", "OTHERCO"})
+MAX_NAME_WORDS = 5
+MAX_WORDS_OF_CONTACT = 4
+MAX_LINES = 8
+
+
+def cut_device_line(text: str) -> str:
+    start = max(0, len(text) - LONGEST_DEVICE_LINE)
+    found = DEVICE_PATTERN.search(text, start)
+    if found and (found["blank"] is None or len(text[: found.start()].split()) <= MAX_WORDS_BEFORE_BLANK):
+        return text[: found.start()]
+    return text
+
+
+def cut_signature(text: str) -> str:
+    """The text without the lines of a signature below it. They are surely one: courtesy, an address, or a name that
+    means nothing else here."""
+    lines = text.split("\n")
+    size = len(lines)
+    while size > max(1, len(lines) - MAX_LINES) and _is_surely_signature(lines[size - 1]):
+        size -= 1
+    return "\n".join(lines[:size])
+
+
+def _is_surely_signature(line: str) -> bool:
+    line = line.strip().lstrip("-–—~*_= ")
+    is_contact = bool(CONTACT_PATTERN.search(line)) and len(line.split()) <= MAX_WORDS_OF_CONTACT
+    return not line or is_courtesy(line) or is_contact or is_name(line, frozenset({"THEM"}))
+
+
+def find_only_line(text: str) -> str | None:
+    """The line that is left without lines of courtesy before and a signature after it."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    if len(lines) > MAX_LINES:
+        return None
+    first, last = 0, len(lines)
+    while last - first > 1 and is_courtesy(lines[first]):
+        first += 1
+    while last - first > 1 and is_signature(lines[last - 1]):
+        last -= 1
+    return lines[first] if last - first == 1 else None
+
+
+def is_courtesy(line: str) -> bool:
+    return STOP_SIGN not in line and COURTESY.issuperset(word for word in split_words(line) if word[0].isalnum())
+
+
+def is_signature(line: str) -> bool:
+    return bool(is_courtesy(line) or SIGNATURE_START.match(line) or CONTACT_PATTERN.search(line) or is_name(line))
+
+
+def is_name(text: str, allowed_meanings: frozenset[str] = MEANINGS_IN_NAMES) -> bool:
+    """Whether a text looks like the name of somebody or of a company: few words, all capitalized."""
+    if re.search(r"[?!\d]", text):
+        return False
+    words = [word for word in re.findall(r"[^\W\d_]+", text) if fold_text(word) not in COURTESY]
+    return 0 < len(words) <= MAX_NAME_WORDS and all(
+        (word[0].isupper() or word.lower() in NAME_PARTICLES)
+        and allowed_meanings.issuperset(find_meanings(fold_text(word)))
+        for word in words
+        if word.lower() not in NAME_PARTICLES
+    )
