@@ -18,13 +18,11 @@ from markdown_it.common.utils import escapeHtml
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 
+from app.documents import get_folder
 from app.domain.problems import NotFound
 from app.web.page import render
 
 router = APIRouter(include_in_schema=False)
-APP_FOLDER = Path(__file__).parents[1]
-DOCS_FOLDERS = (APP_FOLDER / "guide", APP_FOLDER.parent / "docs")
-"""The first exists in an installed package, the second in a checkout."""
 MEDIA_TYPES = {".svg": "image/svg+xml", ".py": "text/plain", ".ts": "text/plain"}
 """The files that pages link to, besides other pages."""
 
@@ -61,11 +59,6 @@ def _render_page(request: Request, name: str) -> Response:
     return render.page(
         request, "guide.html", page=build_page(name), navigation=build_navigation(), here=get_section(name)
     )
-
-
-@cache
-def get_folder() -> Path:
-    return next(candidate for candidate in DOCS_FOLDERS if candidate.is_dir())
 
 
 @cache
