@@ -1,7 +1,8 @@
 """/guide: the documentation of this version. It is public like /docs and needs no internet.
 
 The pages are the Markdown files of `docs/`. Links between them are rewritten to the addresses
-under /guide. The links of the first page are the navigation.
+under /guide. The links of the first page are the navigation. With `.md` behind its address, a page
+is served as it is written, for machines that read.
 """
 
 import re
@@ -48,6 +49,8 @@ async def show_first_page(request: Request) -> Response:
 
 @router.get("/guide/{name:path}")
 async def show_page(request: Request, name: str) -> Response:
+    if name.removesuffix(".md") in list_pages() and name.endswith(".md"):
+        return FileResponse(get_folder() / name, media_type="text/markdown")
     if name in list_files():
         return FileResponse(get_folder() / name, media_type=MEDIA_TYPES[Path(name).suffix])
     return _render_page(request, f"{name}/index" if f"{name}/index" in list_pages() else name)
