@@ -5,12 +5,13 @@ FROM python:3.13-slim AS build
 WORKDIR /build
 COPY pyproject.toml requirements.lock ./
 # The lock holds the tests' packages too. pip says which of them the project itself needs, with the
-# extra `traces`, and only those are installed, each by its pinned hash.
+# extras `mcp` and `traces`, and only those are installed, each by its pinned hash.
 RUN <<'SH' bash -eu
 python - > wanted.txt <<'PY'
 import tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))["project"]
-print("\n".join(project["dependencies"] + project["optional-dependencies"]["traces"]))
+extras = project["optional-dependencies"]
+print("\n".join(project["dependencies"] + extras["mcp"] + extras["traces"]))
 PY
 sed -E 's/ \\$//; /^ +--hash=/d' requirements.lock > pins.txt
 python -m venv /venv

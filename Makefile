@@ -100,7 +100,7 @@ audit: $(READY)  ## known vulnerabilities of what requirements.lock pins
 
 lock: $(READY)  ## renews requirements.lock from pyproject.toml, and Node's tools from tests/document/package.json
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-		--no-header --no-annotate --no-emit-index-url --extra embedded --extra traces --group dev \
+		--no-header --no-annotate --no-emit-index-url --extra embedded --extra mcp --extra traces --group dev \
 		pyproject.toml -o requirements.lock
 	$(BIN)/python -m tests.document.renew
 

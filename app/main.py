@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from app import log, settings, traces
@@ -27,6 +28,7 @@ from app.web import (
     guide,
     health,
     interactions,
+    llms,
     messages,
     metrics,
     openapi,
@@ -74,6 +76,9 @@ from app.web.rates import Rates
 from app.web.send_batches import build_send_batcher
 from app.web.state import AppState, get_state, set_state
 
+if TYPE_CHECKING:
+    from app.mcp.server import McpServer
+
 ROUTERS: tuple[APIRouter, ...] = (
     sms.send_router,
     webhooks.router,
@@ -100,6 +105,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     metrics.router,
     docs.router,
     guide.router,
+    llms.router,
     sign_in.router,
     account.router,
     system.router,
@@ -129,9 +135,11 @@ def create_app() -> FastAPI:
     return build_app(configuration)
 
 
-def build_app(configuration: Settings, resources: Resources | None = None) -> FastAPI:
-    """The application. Resources that are given stay open after it; else it opens its own."""
+def build_app(configuration: Settings, resources: Resources | None = None, with_mcp: bool = False) -> FastAPI:
+    """The application. Resources that are given stay open after it; else it opens its own. `with_mcp`
+    needs the extra `mcp`: tools for assistants at /mcp."""
     state = AppState(render.problem)
+    mcp_server: McpServer | None = None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -155,6 +163,8 @@ def build_app(configuration: Settings, resources: Resources | None = None) -> Fa
             state.report_batcher = webhooks.build_report_batcher(database)
             stack.push_async_callback(state.report_batcher.close)
             state.feed = Feed(database)
+            if mcp_server:
+                await stack.enter_async_context(mcp_server.run_lifespan())
             background_tasks = [
                 asyncio.create_task(run) for run in (state.rates.run(), presence.keep_presence(database))
             ]
@@ -190,6 +200,11 @@ def build_app(configuration: Settings, resources: Resources | None = None) -> Fa
     app.mount("/static", render.Static(directory=render.WEB_FOLDER / "static"))
     if assets := docs.mount_assets():
         app.router.routes.append(assets)
+    if with_mcp:
+        from app.mcp import server as mcp
+
+        mcp_server = mcp.McpServer(app, app.version)
+        app.router.routes.append(Route(mcp.PATH, mcp_server))
     return app
 
 

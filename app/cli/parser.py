@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from app.cli import examples, imports, processes, tenants, upkeep
+from app.cli import agents, examples, imports, processes, tenants, upkeep
 from app.domain.words import PERSON_ROLES
 from app.settings import Settings
 
@@ -51,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     add_command(commands, "up", processes.run_up, "start everything in one terminal, with a demo")
     add_command(commands, "web", processes.run_web, "run one web process")
+    add_command(commands, "mcp", processes.run_mcp, "run one web process with tools for assistants, at /mcp")
     worker_parser = add_command(commands, "worker", processes.run_worker, "run one worker")
     worker_parser.add_argument("--drain", action="store_true", help="do what is due, then end")
     add_command(commands, "migrate", upkeep.migrate_database, "migrate the database to the newest schema")
@@ -121,6 +122,27 @@ def build_parser() -> argparse.ArgumentParser:
         "print the texts of which people decided whether they are opt-outs, as tab-separated values",
     )
     examples_parser.add_argument("--tenant", required=True, metavar="ID", help=TENANT_HELP)
+    new_agent_parser = add_command(
+        add_group("agent", "begin an agent"),
+        "new",
+        agents.write_agent,
+        "write a small agent that answers, to begin with",
+    )
+    new_agent_parser.add_argument(
+        "file", nargs="?", type=Path, metavar="PATH", help="where to; default: agent.py or agent.ts, in this folder"
+    )
+    language = new_agent_parser.add_mutually_exclusive_group()
+    language.add_argument("--typescript", action="store_true", help="in TypeScript instead of Python")
+    language.add_argument("--openai", action="store_true", help="in Python, with a chat API that speaks as OpenAI's")
+    dev_parser = add_command(commands, "dev", agents.run_dev, "write as the lead and see what your agent does")
+    dev_parser.add_argument("--agent", required=True, metavar="URL", help="where your agent takes turns")
+    dev_parser.add_argument("--script", type=Path, metavar="FILE", help="play this YAML file; ends with 1 if it fails")
+    dev_parser.add_argument(
+        "--secret-file",
+        type=Path,
+        metavar="FILE",
+        help="the file with the signing secret; without it, or if it is missing, dev makes one",
+    )
     demo_parser = add_command(commands, "demo", processes.run_demo, "fill the demo tenant")
     demo_parser.add_argument("--story", action="store_true", help="play a whole conversation")
     return parser

@@ -6,8 +6,10 @@ import gc
 import signal
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 
 from app import settings, traces
+from app.cli.results import CommandError
 from app.resources import open_resources
 from app.settings import ConfigurationError, Settings
 
@@ -19,13 +21,24 @@ close it and not we. If we closed it when it is used again, the request would be
 
 
 def run_web(configuration: Settings, _: argparse.Namespace) -> int:
+    return _run_web(configuration, with_mcp=False)
+
+
+def run_mcp(configuration: Settings, _: argparse.Namespace) -> int:
+    """A web process with tools for assistants. Others do not pay for their imports."""
+    if find_spec("mcp") is None:
+        raise CommandError("the extra `mcp` is not installed: pip install 'leadsail-sms[mcp]'")
+    return _run_web(configuration, with_mcp=True)
+
+
+def _run_web(configuration: Settings, with_mcp: bool) -> int:
     settings.require_servers(configuration)
     trace_export = traces.export_traces(configuration, "web")
     with trace_export, asyncio.Runner(loop_factory=_get_loop_factory()) as runner:
-        return runner.run(_serve_web(configuration))
+        return runner.run(_serve_web(configuration, with_mcp))
 
 
-async def _serve_web(configuration: Settings) -> int:
+async def _serve_web(configuration: Settings, with_mcp: bool) -> int:
     import uvicorn
 
     from app.main import Server, build_app
@@ -34,7 +47,7 @@ async def _serve_web(configuration: Settings) -> int:
     async with open_resources(configuration) as resources:
         server = Server(
             uvicorn.Config(
-                build_app(configuration, resources),
+                build_app(configuration, resources, with_mcp),
                 host=configuration.host,
                 port=configuration.port,
                 http="httptools",

@@ -114,15 +114,7 @@ def fill_tenant(tenant_id: str, api_key: str, email: str, password: str, address
     api = Api(addresses.api, api_key)
     carrier_secret, token = secrets.token_hex(16), secrets.token_hex(16)
     sid = f"AC{secrets.token_hex(16)}"
-    account = api.call(
-        "POST",
-        "/provider-accounts",
-        provider="simulator",
-        name="Simulated carrier",
-        credentials={"secret": carrier_secret},
-        baseUrl=addresses.carrier,
-        default=True,
-    )
+    account = add_simulated_carrier(api, carrier_secret, addresses.carrier)
     twilio = api.call(
         "POST",
         "/provider-accounts",
@@ -216,6 +208,19 @@ def fill_tenant(tenant_id: str, api_key: str, email: str, password: str, address
     )
     write_private(file, json.dumps(asdict(demo)))
     return demo
+
+
+def add_simulated_carrier(api: Api, secret: str, url: str) -> dict[str, Any]:
+    """An account with the simulated carrier at `url`: the tenant's default."""
+    return api.call(
+        "POST",
+        "/provider-accounts",
+        provider="simulator",
+        name="Simulated carrier",
+        credentials={"secret": secret},
+        baseUrl=url,
+        default=True,
+    )
 
 
 def split_address(address: str) -> tuple[str, int]:

@@ -13,6 +13,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import IO
 
 import httpx
 
@@ -26,6 +27,8 @@ READY_SECONDS = 60.0
 STOP_SECONDS = 25.0
 FILL_SECONDS = 15.0
 LOOPBACK = "127.0.0.0/8,::1/128"
+Output = IO[bytes] | int | None
+"""Where processes write: a file, `DEVNULL`, or None for where we write ourselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +40,21 @@ class RunningStack:
     processes: Mapping[str, subprocess.Popen[bytes]]
 
 
+@dataclass(frozen=True, slots=True)
+class RunningService:
+    """The service without a demo: its URL, the environment of its processes, and the processes."""
+
+    url: str
+    env: Mapping[str, str]
+    processes: dict[str, subprocess.Popen[bytes]]
+    """Those that are added end with the service."""
+
+
 @contextmanager
-def run_stack(settings: Settings, quiet: bool = False) -> Iterator[RunningStack]:
-    """Starts everything, and stops it at the end of the block. Raises `ConfigurationError`, and
+def run_service(settings: Settings, output: Output = None, networks: str = LOOPBACK) -> Iterator[RunningService]:
+    """Starts databases, web and worker, and stops them at the end of the block. `networks` may be reached
+    although they are private, unless the environment names others. Raises `ConfigurationError`, and
     `EmbeddedError` if an embedded server does not start."""
-    carrier_port, agent_port = settings.port + 1, settings.port + 2
-    for port in (settings.port, carrier_port, agent_port):
-        require_free_port(settings.host, port)
     # 0711: the servers may run as another account, which must enter the folder but not list it.
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
     with ExitStack() as exit_stack:
@@ -52,7 +63,7 @@ def run_stack(settings: Settings, quiet: bool = False) -> Iterator[RunningStack]
             or exit_stack.enter_context(embedded.serve_postgres(settings.data_dir)).url,
             "REDIS_URL": settings.redis_url or exit_stack.enter_context(embedded.serve_valkey(settings.data_dir)).url,
             "SECRET_KEYS": _get_secret_keys(settings),
-            "ALLOWED_PRIVATE_NETWORKS": os.environ.get("ALLOWED_PRIVATE_NETWORKS") or LOOPBACK,
+            "ALLOWED_PRIVATE_NETWORKS": os.environ.get("ALLOWED_PRIVATE_NETWORKS") or networks,
             "HOST": settings.host,
             "PORT": str(settings.port),
             "PUBLIC_BASE_URL": settings.base_url,
@@ -61,19 +72,33 @@ def run_stack(settings: Settings, quiet: bool = False) -> Iterator[RunningStack]
         processes: dict[str, subprocess.Popen[bytes]] = {}
         exit_stack.callback(stop_processes, processes)
         for name in ("web", "worker"):
-            processes[name] = start_process(["-m", "app", name], env, quiet)
+            processes[name] = start_process(["-m", "app", name], env, output)
         url = f"http://{settings.host}:{settings.port}"
         wait_until_ready(url, processes)
+        yield RunningService(url, env, processes)
+
+
+@contextmanager
+def run_stack(settings: Settings, quiet: bool = False) -> Iterator[RunningStack]:
+    """Starts the service with its demo, and stops all at the end of the block. Raises as
+    `run_service`."""
+    carrier_port, agent_port = settings.port + 1, settings.port + 2
+    for port in (settings.port, carrier_port, agent_port):
+        require_free_port(settings.host, port)
+    output = subprocess.DEVNULL if quiet else None
+    with run_service(settings, output) as service:
         ports = data.Addresses(
-            api=url, carrier=f"http://{settings.host}:{carrier_port}", agent=f"http://{settings.host}:{agent_port}"
+            api=service.url,
+            carrier=f"http://{settings.host}:{carrier_port}",
+            agent=f"http://{settings.host}:{agent_port}",
         )
-        demo = prepare_demo(settings, env, ports)
+        demo = prepare_demo(settings, service.env, ports)
         file = str(data.get_demo_file(settings.data_dir))
         for name in ("carrier", "agent"):
-            processes[name] = start_process(["-m", f"app.demo.{name}", file], env, quiet)
+            service.processes[name] = start_process(["-m", f"app.demo.{name}", file], service.env, output)
         for name, address in (("carrier", ports.carrier), ("agent", ports.agent)):
-            wait_for(f"{address}/health", processes, name)
-        yield RunningStack(url, demo, processes)
+            wait_for(f"{address}/health", service.processes, name)
+        yield RunningStack(service.url, demo, service.processes)
 
 
 def prepare_demo(settings: Settings, env: Mapping[str, str], ports: data.Addresses) -> data.Demo:
@@ -83,17 +108,23 @@ def prepare_demo(settings: Settings, env: Mapping[str, str], ports: data.Address
         current_demo = data.Demo.read(file)
         if data.is_still_valid(current_demo, ports):
             return data.move_demo(current_demo, ports, file)
-    tenant_data = json.loads(run_command(["tenant", "create", "--name", "Demo"], env))
+    tenant_id, api_key, email, password = create_tenant("Demo", env)
+    return data.fill_tenant(tenant_id, api_key, email, password, ports, file)
+
+
+def create_tenant(name: str, env: Mapping[str, str]) -> tuple[str, str, str, str]:
+    """A new tenant: its id and its first key, and the e-mail address and the password of a person."""
+    tenant_data = json.loads(run_command(["tenant", "create", "--name", name], env))
     password = secrets.token_urlsafe(9)
-    email = f"demo-{tenant_data['tenantId'][-6:]}@example.com"
+    email = f"{name.lower()}-{tenant_data['tenantId'][-6:]}@example.com"
     person = ["user", "create", "--tenant", tenant_data["tenantId"], "--email", email, "--password-stdin"]
     run_command(person, env, input_text=password)
-    return data.fill_tenant(tenant_data["tenantId"], tenant_data["apiKey"], email, password, ports, file)
+    return tenant_data["tenantId"], tenant_data["apiKey"], email, password
 
 
 def run_up(settings: Settings) -> int:
     """Runs until Ctrl-C or SIGTERM (status 0), or until one of the processes ends (status 1)."""
-    signal.signal(signal.SIGTERM, _raise_interrupt)
+    signal.signal(signal.SIGTERM, raise_interrupt)
     try:
         with run_stack(settings) as running_stack:
             print(format_greeting(running_stack), flush=True)
@@ -127,7 +158,7 @@ Send a text to the demo lead:
 Ctrl-C stops everything."""
 
 
-def _raise_interrupt(*_: object) -> None:
+def raise_interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
@@ -170,10 +201,9 @@ def run_command(command: list[str], env: Mapping[str, str], input_text: str = ""
     return process.stdout.decode()
 
 
-def start_process(arguments: list[str], env: Mapping[str, str], quiet: bool) -> subprocess.Popen[bytes]:
+def start_process(arguments: list[str], env: Mapping[str, str], output: Output) -> subprocess.Popen[bytes]:
     """Starts a Python process in a process group of its own: Ctrl-C does not reach it directly, and
     we stop the processes in order."""
-    output = subprocess.DEVNULL if quiet else None
     return subprocess.Popen(  # noqa: S603
         [sys.executable, *arguments],
         env=dict(env),

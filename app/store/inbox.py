@@ -108,14 +108,14 @@ SELECT coalesce(t.lead_id, member.lead_id, anybody.lead_id) AS lead_id,
        {is_suppressed_sql("o.tenant_id", "o.lead_phone")} AS suppressed,
        EXISTS (SELECT 1 FROM outbox x WHERE x.tenant_id = o.tenant_id
                AND x.to_phone = o.lead_phone AND x.cancel_on_reply) AS made_needless,
-       (SELECT s.answer_short_codes FROM tenants s WHERE s.tenant_id = o.tenant_id) AS answers_short_codes,
+       w.answer_short_codes AS answers_short_codes,
        CASE WHEN o.may_quote THEN ARRAY(
            SELECT m.text FROM messages m
            WHERE m.tenant_id = t.tenant_id AND m.interaction_id = t.interaction_id AND m.role = 'agent'
              AND m.seq IS NOT NULL AND m.status NOT IN ('note', 'cancelled')
-           ORDER BY m.seq DESC LIMIT 3)
-           || ARRAY(SELECT w.name FROM tenants w WHERE w.tenant_id = o.tenant_id) ELSE '{{}}' END AS our_texts
+           ORDER BY m.seq DESC LIMIT 3) || w.name ELSE '{{}}' END AS our_texts
 FROM owned o
+JOIN tenants w ON w.tenant_id = o.tenant_id
 LEFT JOIN interactions t ON t.tenant_id = o.tenant_id AND t.our_number = o.our_number
     AND t.lead_phone = o.lead_phone
 LEFT JOIN LATERAL (  -- the campaigns to search, in order
@@ -123,9 +123,9 @@ LEFT JOIN LATERAL (  -- the campaigns to search, in order
         SELECT campaign_id, 0 AS rank, created_at AS at FROM campaigns
         WHERE tenant_id = o.tenant_id AND phone_number_id = o.phone_number_id AND active
         UNION ALL
-        SELECT w.id, w.rank, now() FROM unnest(o.inbound_campaign_ids)
-            WITH ORDINALITY AS w(id, rank)
-        JOIN campaigns k ON k.tenant_id = o.tenant_id AND k.campaign_id = w.id
+        SELECT x.id, x.rank, now() FROM unnest(o.inbound_campaign_ids)
+            WITH ORDINALITY AS x(id, rank)
+        JOIN campaigns k ON k.tenant_id = o.tenant_id AND k.campaign_id = x.id
     ) c
 ) wanted ON t.interaction_id IS NULL
 LEFT JOIN LATERAL (SELECT wanted.ids[1] AS campaign_id) first ON true

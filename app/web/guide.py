@@ -1,7 +1,8 @@
 """/guide: the documentation of this version. It is public like /docs and needs no internet.
 
 The pages are the Markdown files of `docs/`. Links between them are rewritten to the addresses
-under /guide. The links of the first page are the navigation.
+under /guide. The links of the first page are the navigation. With `.md` behind its address, a page
+is served as it is written, for machines that read.
 """
 
 import re
@@ -18,13 +19,11 @@ from markdown_it.common.utils import escapeHtml
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 
+from app.documents import get_folder
 from app.domain.problems import NotFound
 from app.web.page import render
 
 router = APIRouter(include_in_schema=False)
-APP_FOLDER = Path(__file__).parents[1]
-DOCS_FOLDERS = (APP_FOLDER / "guide", APP_FOLDER.parent / "docs")
-"""The first exists in an installed package, the second in a checkout."""
 MEDIA_TYPES = {".svg": "image/svg+xml", ".py": "text/plain", ".ts": "text/plain"}
 """The files that pages link to, besides other pages."""
 
@@ -50,6 +49,8 @@ async def show_first_page(request: Request) -> Response:
 
 @router.get("/guide/{name:path}")
 async def show_page(request: Request, name: str) -> Response:
+    if name.removesuffix(".md") in list_pages() and name.endswith(".md"):
+        return FileResponse(get_folder() / name, media_type="text/markdown")
     if name in list_files():
         return FileResponse(get_folder() / name, media_type=MEDIA_TYPES[Path(name).suffix])
     return _render_page(request, f"{name}/index" if f"{name}/index" in list_pages() else name)
@@ -61,11 +62,6 @@ def _render_page(request: Request, name: str) -> Response:
     return render.page(
         request, "guide.html", page=build_page(name), navigation=build_navigation(), here=get_section(name)
     )
-
-
-@cache
-def get_folder() -> Path:
-    return next(candidate for candidate in DOCS_FOLDERS if candidate.is_dir())
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Our texts are read only for texts that may quote them."""
+"""Our texts and our name are read only for texts that may quote them."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -29,4 +29,4 @@ async def test_the_last_three_texts_of_the_thread_are_read_for_one_that_may_quot
         )
         plain, stranger = replace(text, may_quote=False), replace(text, lead_phone=phone())
         routes = await inbox.find_routes(tx, [text, plain, stranger])
-    assert [route.our_texts for route in routes] == [["Text 3", "Text 2", "Text 1"], [], []]
+    assert [route.our_texts for route in routes] == [["Text 3", "Text 2", "Text 1", "Tenant"], [], ["Tenant"]]

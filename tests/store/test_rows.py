@@ -39,7 +39,9 @@ def find_typed_statements() -> Iterator[tuple[str, type, str]]:
             match node:
                 case ast.Call(func=ast.Attribute(value=ast.Name(), attr="fetch" | "fetch_one"), args=[_, _, *_]):
                     yield read_call(module, node)
-                case ast.Call(args=[ast.Name(), ast.Name(id=name), *_]) if name.endswith("_SQL"):
+                case ast.Call(args=[ast.Name(id=kind), ast.Name(id=sql), *_]) if kind[0].isupper() and sql.endswith(
+                    "_SQL"
+                ):
                     yield read_call(module, node)
 
 

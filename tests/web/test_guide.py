@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from app import documents
 from app.web import guide
 from app.web.page import render
 from tests.service import Api
@@ -84,7 +85,7 @@ def test_the_navigation_names_each_page_of_the_guide() -> None:
 async def test_an_example_is_shown_as_text(api: Api) -> None:
     answer = await api.http.get("/guide/examples/agent.py")
     assert answer.headers["Content-Type"].startswith("text/plain")
-    assert answer.text == (guide.get_folder() / "examples" / "agent.py").read_text()
+    assert answer.text == (documents.get_folder() / "examples" / "agent.py").read_text()
 
 
 @pytest.mark.parametrize(
@@ -105,5 +106,5 @@ def test_anchors_are_those_of_code_hosts() -> None:
 
 def test_an_installed_package_holds_the_pages_in_itself() -> None:
     """Before any other folder: beside an installed package, `docs` may be a stranger's."""
-    assert guide.DOCS_FOLDERS[0] == guide.APP_FOLDER / "guide"
-    assert guide.DOCS_FOLDERS[1] == guide.get_folder()
+    assert documents.DOCS_FOLDERS[0] == documents.APP_FOLDER / "guide"
+    assert documents.DOCS_FOLDERS[1] == documents.get_folder()
