@@ -26,6 +26,7 @@ from app import settings, traces
 from app.jobs import sweeps
 from app.jobs.catch_up import CatchUp
 from app.jobs.deliver import Delivery
+from app.jobs.event_delivery import EventDelivery
 from app.jobs.forward import Forwarder
 from app.jobs.loops import Loops
 from app.log import configure as configure_log
@@ -62,7 +63,8 @@ def build_loops(resources: Resources) -> Loops:
     text_delivery = Delivery(resources.database, resources.wire, resources.seal, resources.settings.base_url)
     hand_over = Forwarder(resources.database, resources.wire, resources.seal)
     catch_up = CatchUp(resources.database, resources.wire, resources.seal)
-    return Loops(resources.database, resources.clock, text_delivery, hand_over, catch_up)
+    event_delivery = EventDelivery(resources.database, resources.wire, resources.seal)
+    return Loops(resources.database, resources.clock, text_delivery, hand_over, catch_up, event_delivery)
 
 
 async def start_loops(ctx: dict[Any, Any]) -> None:

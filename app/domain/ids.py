@@ -11,7 +11,22 @@ from datetime import datetime
 from typing import Literal
 
 IdKind = Literal[
-    "lead", "campaign", "int", "msg", "smsagent", "org", "turn", "num", "acct", "key", "user", "bulk", "evt", "canned"
+    "lead",
+    "campaign",
+    "int",
+    "msg",
+    "smsagent",
+    "org",
+    "turn",
+    "num",
+    "acct",
+    "key",
+    "user",
+    "bulk",
+    "evt",
+    "canned",
+    "hook",
+    "dlv",
 ]
 
 DIGITS = "0123456789abcdefghijklmnopqrstuv"

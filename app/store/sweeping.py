@@ -14,7 +14,8 @@ RETENTION = {
     "early_receipts": ("received_at", timedelta(days=2)),
     "former_credentials": ("replaced_at", FORMER_CREDENTIALS_LIFE),
     "idempotency": ("created_at", timedelta(hours=48)),
-    "tenant_events": ("at", timedelta(days=7)),
+    "tenant_events": ("at", timedelta(days=30)),
+    "webhook_deliveries": ("at", timedelta(days=30)),
     "attempts": ("at", timedelta(days=30)),
     "turn_attempts": ("at", timedelta(days=30)),
 }

@@ -20,6 +20,7 @@ from app.domain.callers import NEEDS_BY_SCOPE, Need
 from app.domain.words import Scope
 from app.web import examples
 from app.web.dependencies import get_need
+from app.web.event_examples import EXAMPLE_EVENTS
 
 Operation = dict[str, Any]
 TAG_DESCRIPTIONS = {
@@ -27,6 +28,7 @@ TAG_DESCRIPTIONS = {
     "Interactions": "Threads between one number of yours and one phone of a lead.",
     "Turns": "Texts that were handed to an agent, and the outcome.",
     "Events": "Everything that happened in the tenant, in order.",
+    "Webhook endpoints": "Addresses of yours to which the events are posted, in order and signed.",
     "Leads": "The people you text, and how they may not be contacted.",
     "Consent": "Which phones may not be texted, why, and since when.",
     "Campaigns": "Leads belong to campaigns. A campaign names the number and the agent of their texts.",
@@ -100,8 +102,8 @@ def describe_api(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
         needs = _get_needs(app, routers)
         for path, method, operation in list_operations(document["paths"]):
             _complete_operation(path, method, operation, needs.get(operation["operationId"]))
-        for _, _, operation in list_operations(document["webhooks"]):
-            _complete_webhook(operation)
+        for name, _, operation in list_operations(document["webhooks"]):
+            _complete_webhook(name, operation)
         document["components"]["examples"] = {
             problem.code: {"summary": problem.default, "value": _build_example(problem)}
             for problem in _list_problems(p.Problem)
@@ -158,8 +160,10 @@ def _complete_operation(path: str, method: str, operation: Operation, need: Need
         _add_refusal(operation["responses"], problem)
 
 
-def _complete_webhook(operation: Operation) -> None:
-    example = to_jsonable_python(payload.build_sample("org_sample", examples.AGENT, SAMPLED_AT))
+def _complete_webhook(name: str, operation: Operation) -> None:
+    example = EXAMPLE_EVENTS.get(name) or to_jsonable_python(
+        payload.build_sample("org_sample", examples.AGENT, SAMPLED_AT)
+    )
     operation["requestBody"]["content"]["application/json"]["example"] = example
 
 

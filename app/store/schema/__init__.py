@@ -10,6 +10,7 @@ from app.store.schema.base import Table, Xid8
 from app.store.schema.consent import ConsentEvent, Suppression
 from app.store.schema.directory import Campaign, CannedReply, Lead, LeadAnswer, SmsAgent
 from app.store.schema.events import Idempotency, TenantEvent
+from app.store.schema.hooks import QueuedEvent, WebhookDelivery, WebhookEndpoint
 from app.store.schema.inbox import InboundPart, ProviderIdSeen
 from app.store.schema.lines import FormerCredentials, PhoneNumber, ProviderAccount
 from app.store.schema.outbox import Attempt, Bulk, EarlyReceipt, Outbox
@@ -37,6 +38,7 @@ __all__ = [
     "PhoneNumber",
     "ProviderAccount",
     "ProviderIdSeen",
+    "QueuedEvent",
     "Session",
     "SignInTry",
     "SmsAgent",
@@ -49,5 +51,7 @@ __all__ = [
     "TurnAttempt",
     "TurnMessage",
     "User",
+    "WebhookDelivery",
+    "WebhookEndpoint",
     "Xid8",
 ]
