@@ -82,10 +82,12 @@ class EventDelivery:
     async def claim(self, max_subjects: int) -> tuple[list[SubjectEvents], bool]:
         """Moves the cursors and claims what is due. Also returns whether any endpoint is active."""
         lease, words = ids.make("evt"), Words()
-        async with self._database.index_lookup_tx() as tx:
+        # Two transactions: while the cursors are locked, nothing can be settled.
+        async with self._database.system_tx(plan_now=True) as tx:
             moves = await webhook_queue.move_cursors(tx)
-            if not moves.active:
-                return [], False
+        if not moves.active:
+            return [], False
+        async with self._database.system_tx(plan_now=True) as tx:
             begin_by = time.monotonic() + LAST_BEGIN_SECONDS
             claimed_events = await webhook_queue.claim(
                 tx, +self._busy, PLACES_PER_ENDPOINT, max_subjects, lease, POST_LEASE
@@ -177,7 +179,7 @@ class EventDelivery:
         return post
 
     async def _settle_many(self, results: Sequence[SubjectResult]) -> Sequence[None]:
-        async with self._database.index_lookup_tx() as tx:
+        async with self._database.system_tx(plan_now=True) as tx:
             # First the endpoints, then their queues: all lock them in this order.
             await webhook_queue.record_news(tx, _merge([result.news for result in results if result.news]))
             await webhook_queue.settle(

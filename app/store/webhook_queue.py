@@ -16,8 +16,8 @@ EndpointKey = tuple[str, str]
 MAX_QUEUED = 2000
 """Queued events of an endpoint; then its cursor waits."""
 EVENTS_PER_MOVE = 500
-EVENTS_PER_CLAIM = 20
-"""Events of one subject that are sent one after the other under one lease."""
+EVENTS_PER_CLAIM = 10
+"""Events of one subject that are sent one after the other under one lease; of an endpoint that fails, one."""
 FAILURES_TO_BREAK = 5
 """After so many failures in a row an endpoint gets one request at a time."""
 
@@ -111,34 +111,44 @@ class ClaimedEvent(RecordedEvent):
 CLAIM_EVENTS_SQL = """
 WITH busy AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::int[]) AS a(tenant_id, endpoint_id, requests)
+), endpoints AS MATERIALIZED (
+    -- Whoever makes many events of an endpoint due, or takes them away, holds it alone: then it is passed
+    -- over. Where there are more events than tasks for them, the endpoints take turns by chance.
+    SELECT e.tenant_id, e.endpoint_id, e.failures FROM webhook_endpoints e
+    WHERE e.active AND e.paused_at IS NULL AND (e.quiet_until IS NULL OR e.quiet_until < now())
+      AND EXISTS (SELECT FROM webhook_queue q
+                  WHERE q.tenant_id || q.endpoint_id = e.tenant_id || e.endpoint_id AND q.due_at <= now())
+    ORDER BY random() FOR SHARE SKIP LOCKED
 ), heads AS MATERIALIZED (
     SELECT q.*
-    -- Where there are more events than tasks for them, the endpoints take turns by chance.
-    FROM (SELECT * FROM webhook_endpoints ORDER BY random()) e
+    FROM endpoints e
     LEFT JOIN busy b ON b.tenant_id = e.tenant_id AND b.endpoint_id = e.endpoint_id
     CROSS JOIN LATERAL (
-        SELECT q.tenant_id, q.endpoint_id, q.subject, q.transaction, q.event_id
+        SELECT q.tenant_id, q.endpoint_id, q.subject, q.transaction, q.event_id,
+               CASE WHEN e.failures > 0 THEN 1 ELSE $9 END AS events
         FROM webhook_queue q
-        WHERE q.tenant_id = e.tenant_id AND q.endpoint_id = e.endpoint_id AND q.due_at <= clock_timestamp()
-          AND NOT EXISTS (
-              SELECT FROM webhook_queue o
+        WHERE q.tenant_id || q.endpoint_id = e.tenant_id || e.endpoint_id AND q.due_at <= now()
+          AND q.event_id = (  -- the oldest of its subject
+              SELECT o.event_id FROM webhook_queue o
               WHERE o.tenant_id = q.tenant_id AND o.endpoint_id = q.endpoint_id AND o.subject = q.subject
-                AND (o.transaction, o.event_id) < (q.transaction, q.event_id))
+              ORDER BY o.transaction, o.event_id LIMIT 1)
         ORDER BY q.due_at
         LIMIT greatest(CASE WHEN e.failures >= $4 THEN 1 ELSE $5 END - coalesce(b.requests, 0), 0)
         FOR UPDATE OF q SKIP LOCKED
     ) q
-    WHERE e.active AND e.paused_at IS NULL AND (e.quiet_until IS NULL OR e.quiet_until < clock_timestamp())
     LIMIT $6
-), claimed AS (
-    UPDATE webhook_queue q SET lease = $7, due_at = clock_timestamp() + $8::interval
+), runs AS MATERIALIZED (
+    SELECT h.tenant_id, h.endpoint_id, h.subject, n.transaction, n.event_id
     FROM heads h CROSS JOIN LATERAL (
         SELECT n.transaction, n.event_id FROM webhook_queue n
         WHERE n.tenant_id = h.tenant_id AND n.endpoint_id = h.endpoint_id AND n.subject = h.subject
-        ORDER BY n.transaction, n.event_id LIMIT $9
+        ORDER BY n.transaction, n.event_id LIMIT h.events
     ) n
-    WHERE q.tenant_id = h.tenant_id AND q.endpoint_id = h.endpoint_id AND q.subject = h.subject
-      AND q.transaction = n.transaction AND q.event_id = n.event_id
+), claimed AS (
+    UPDATE webhook_queue q SET lease = $7, due_at = clock_timestamp() + $8::interval
+    FROM runs r
+    WHERE q.tenant_id = r.tenant_id AND q.endpoint_id = r.endpoint_id AND q.subject = r.subject
+      AND q.transaction = r.transaction AND q.event_id = r.event_id
     RETURNING q.*
 )
 SELECT q.transaction::text::bigint AS transaction, q.event_id, coalesce(v.type, '') AS type, v.name,

@@ -63,7 +63,7 @@ async def test_a_conversation_is_heard_in_order_and_as_the_feed_tells_it(
     await settle(resources)
 
     def is_last(event: Data) -> bool:
-        return event["type"] == "message.delivered" and event["data"]["messageId"] == reply_id
+        return (event["type"], event["data"].get("messageId")) == ("message.delivered", reply_id)
 
     async def heard() -> bool:
         return any(is_last(event) for event in backend.taken)
