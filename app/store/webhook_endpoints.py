@@ -130,14 +130,13 @@ class StandingEndpoint:
     """An endpoint that is paused, or fails."""
 
     endpoint_id: str
-    tenant_id: str
     paused_reason: str | None
     failing_since: datetime | None
     is_paused: bool
 
 
 LIST_STANDING_SQL = """
-SELECT endpoint_id, tenant_id, paused_reason, failing_since, paused_at IS NOT NULL AS is_paused
+SELECT endpoint_id, paused_reason, failing_since, paused_at IS NOT NULL AS is_paused
 FROM webhook_endpoints WHERE active AND (paused_at IS NOT NULL OR failures >= $1)
 ORDER BY coalesce(paused_at, failing_since), endpoint_id
 """

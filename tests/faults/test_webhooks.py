@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
 
+import asyncpg
 import pytest
 import redis.asyncio
+
+from app.domain.problems import Unavailable
 from app.resources import Resources
-from tests.faults.crew import Crew, Spawn
+from tests.faults.crew import Crew
 from tests.makers import Data, Tenant
 from tests.world import until
 
@@ -167,13 +170,23 @@ async def happen(resources: Resources, tenant: Tenant, threads: int, texts: int)
     await asyncio.gather(*[go_on(list(range(1 + lane, threads + 1, 8))) for lane in range(8)])
 
 
+async def change(resources: Resources, tenant: Tenant, *statements: str) -> None:
+    """Runs the statements on the tenant's queue alone, also if the database is slow to answer."""
+    while True:
+        try:
+            async with resources.database.system_tx() as tx:
+                for sql in (LOCK_SQL, *statements):
+                    await tx.execute(sql, tenant.tenant_id)
+        except (Unavailable, asyncpg.DeadlockDetectedError):
+            await asyncio.sleep(0.1)
+        else:
+            return
+
+
 async def hurry(resources: Resources, tenant: Tenant) -> None:
     """Time moves on: what waits for a retry is due soon."""
     while True:
-        async with resources.database.system_tx() as tx:
-            await tx.execute(LOCK_SQL, tenant.tenant_id)
-            await tx.execute(RETRY_SQL, tenant.tenant_id)
-            await tx.execute(RESUME_SQL, tenant.tenant_id)
+        await change(resources, tenant, RETRY_SQL, RESUME_SQL)
         await asyncio.sleep(0.5)
 
 
@@ -195,9 +208,7 @@ async def suffer(
         crew.members.clear()
         async with redis.asyncio.from_url(redis_url) as clock:  # type: ignore[no-untyped-call]
             await clock.flushdb()
-        async with resources.database.system_tx() as tx:
-            await tx.execute(LOCK_SQL, tenant.tenant_id)
-            await tx.execute(END_LEASES_SQL, tenant.tenant_id)
+        await change(resources, tenant, END_LEASES_SQL)
         await crew.start(2)
 
 

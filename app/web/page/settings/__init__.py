@@ -4,7 +4,7 @@ A refusal is shown beside its field. The form keeps what was typed, except secre
 
 from fastapi import APIRouter
 
-from app.web.page.settings import accounts, agents, campaigns, canned, general, keys, numbers, people
+from app.web.page.settings import accounts, agents, campaigns, canned, general, keys, numbers, people, webhooks
 
 ROUTERS: tuple[APIRouter, ...] = (
     general.router,
@@ -13,6 +13,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     numbers.router,
     agents.router,
     campaigns.router,
+    webhooks.router,
     keys.router,
     canned.router,
 )
