@@ -59,6 +59,7 @@ class SubjectEvents:
 class SubjectResult:
     """What came of a subject's events."""
 
+    endpoint: EndpointKey
     done_events: list[DoneEvent] = field(default_factory=list)
     waiting_subject: WaitingSubject | None = None
     deliveries: list[Delivery] = field(default_factory=list)
@@ -145,7 +146,7 @@ class EventDelivery:
 
     async def _post_events(self, subject: SubjectEvents) -> SubjectResult:
         """Stops at the first event that is not taken."""
-        result, taken_count = SubjectResult(), 0
+        result, taken_count = SubjectResult(subject.endpoint), 0
         for event, body in zip(subject.events, subject.bodies, strict=True):
             if not event.is_gone:
                 if time.monotonic() > subject.begin_by:
@@ -180,8 +181,10 @@ class EventDelivery:
 
     async def _settle_many(self, results: Sequence[SubjectResult]) -> Sequence[None]:
         async with self._database.system_tx(plan_now=True) as tx:
-            # First the endpoints, then their queues: all lock them in this order.
-            await webhook_queue.record_news(tx, _merge([result.news for result in results if result.news]))
+            news = _merge([result.news for result in results if result.news])
+            endpoint_keys = {result.endpoint for result in results}
+            await webhook_queue.lock_endpoints(tx, endpoint_keys, alone=bool(news))
+            await webhook_queue.record_news(tx, news)
             await webhook_queue.settle(
                 tx,
                 list(chain.from_iterable(result.done_events for result in results)),

@@ -1,13 +1,13 @@
 """The events that endpoints are owed: a cursor is moved, the due ones are claimed, what came of them is
 settled (docs/decisions/0035-webhooks-are-cursors.md). Locks: an endpoint before its queue."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
 
 from app.domain.event_bodies import RecordedEvent
-from app.store.engine import Tx
+from app.store.engine import Tx, as_columns
 from app.store.events import SETTLED_SQL, cursor_sql
 from app.store.rows import columns_of, unnest_sql
 
@@ -185,6 +185,22 @@ async def claim(
     )
 
 
+LOCK_ENDPOINTS_SQL = """
+SELECT FROM webhook_endpoints e JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, endpoint_id)
+    USING (tenant_id, endpoint_id)
+ORDER BY e.tenant_id, e.endpoint_id FOR {strength} OF e
+"""
+HOLD_ENDPOINTS_SQL = LOCK_ENDPOINTS_SQL.format(strength="UPDATE")
+SHARE_ENDPOINTS_SQL = LOCK_ENDPOINTS_SQL.format(strength="SHARE")
+
+
+async def lock_endpoints(tx: Tx, endpoints: Collection[EndpointKey], *, alone: bool) -> None:
+    """Locks the endpoints before their queues are changed: a rewind, which takes all that is queued, holds
+    its endpoint alone, and so does who writes news of one."""
+    columns = as_columns(sorted(endpoints), 2)
+    await tx.execute(HOLD_ENDPOINTS_SQL if alone else SHARE_ENDPOINTS_SQL, *columns)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointNews:
     """What a set of requests says of an endpoint. `pause_reason`: why it gets no more events."""
@@ -203,7 +219,6 @@ WITH asked AS (
 ), known AS (
     SELECT e.tenant_id, e.endpoint_id, e.failures >= $1 AND a.has_taken AS is_back
     FROM asked a JOIN webhook_endpoints e USING (tenant_id, endpoint_id)
-    ORDER BY e.tenant_id, e.endpoint_id FOR UPDATE OF e
 ), changed AS (
     UPDATE webhook_endpoints e SET
         failures = CASE WHEN a.has_taken THEN 0 ELSE e.failures + a.failures END,
@@ -221,6 +236,7 @@ WHERE k.is_back AND q.tenant_id = k.tenant_id AND q.endpoint_id = k.endpoint_id 
 
 
 async def record_news(tx: Tx, news: Sequence[EndpointNews]) -> None:
+    """The caller holds the endpoints alone."""
     if news:
         await tx.execute(RECORD_NEWS_SQL, FAILURES_TO_BREAK, *columns_of(news))
 

@@ -310,3 +310,26 @@ async def test_an_erased_lead_is_in_no_queue_and_no_record(
     assert not [post for post in backend.posts if world.phone.encode() in post.body or b"Hi Jane" in post.body]
     kept = await tenant.call("GET", f"/webhook-endpoints/{endpoint['endpointId']}/deliveries")
     assert not [one for one in kept["deliveries"] if world.lead["leadId"] in one["requestBody"]]
+
+
+async def test_rewinds_while_events_are_settled_lose_nothing(
+    world: World, backend: Backend, resources: Resources
+) -> None:
+    tenant = world.tenant
+    endpoint = await open_endpoint(tenant, backend)
+    path = f"/webhook-endpoints/{endpoint['endpointId']}/rewind"
+    sent = [await world.send(f"Text {n}") for n in range(10)]
+    await world.status_is(sent[-1]["messageId"], "delivered")
+    await has_heard(backend, "message.delivered")
+    first = backend.posts[0].event["eventId"]
+    for _ in range(10):
+        await tenant.call("POST", path, {"to": first})
+    await settle(resources)
+    backend.posts.clear()
+    await tenant.call("POST", path, {"to": first})
+    wanted = [event["eventId"] for event in await all_of(tenant, "&types=all") if event["interactionId"]]
+
+    async def is_all_there() -> bool:
+        return {post.event["eventId"] for post in backend.posts} >= set(wanted)
+
+    await until(is_all_there, 50)  # a lease that a rewind waits for
