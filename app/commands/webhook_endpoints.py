@@ -17,7 +17,7 @@ MAX_ENDPOINTS = 10
 
 async def add(tx: Tx, caller: Caller, fields: Fields, sealed_secret: bytes) -> WebhookEndpoint:
     """Adds an endpoint; it hears what happens from now on. Raises `Invalid`."""
-    _check_fields(fields)
+    fields = _check_fields(fields)
     if await webhook_endpoints.count_locked(tx, caller.tenant_id) >= MAX_ENDPOINTS:
         raise Invalid(details=[f"url: a tenant has at most {MAX_ENDPOINTS} webhook endpoints"])
     return await add_row(tx, caller, WebhookEndpoint, "hook", {**fields, "secret": sealed_secret})
@@ -25,7 +25,7 @@ async def add(tx: Tx, caller: Caller, fields: Fields, sealed_secret: bytes) -> W
 
 async def change(tx: Tx, caller: Caller, endpoint_id: str, fields: Fields) -> WebhookEndpoint:
     """Changes only the given fields; the cursor stays. Raises `Invalid`, `NotFound`."""
-    _check_fields(fields)
+    fields = _check_fields(fields)
     return await change_row(tx, caller, WebhookEndpoint, endpoint_id, fields)
 
 
@@ -61,12 +61,15 @@ async def remove(tx: Tx, caller: Caller, endpoint_id: str) -> None:
         raise NotFound
 
 
-def _check_fields(fields: Fields) -> None:
+def _check_fields(fields: Fields) -> Fields:
+    """The fields, with an empty `include` for null."""
+    fields = {name: [] if (name, value) == ("include", None) else value for name, value in fields.items()}
     require_not_null(WebhookEndpoint, fields)
     if "url" in fields:
         require_url(fields["url"], "url")
     if fields.get("types") == []:
         raise Invalid(details=["types: must name at least one type, or be null for all"])
+    return fields
 
 
 def _parse_time(to: str) -> datetime:

@@ -111,14 +111,8 @@ async def add(
 ) -> Answer[EndpointWithSecret]:
     """It gets what happens from now on. A tenant has at most ten endpoints."""
     secret = make_signing_secret()
-    endpoint = await commands.add(tx, caller, get_given_fields(body), resources.seal.close(secret.encode()))
+    endpoint = await commands.add(tx, caller, body.get_named_fields(), resources.seal.close(secret.encode()))
     return await idempotency.store_answer(Answer(data=_show_secret(endpoint, secret)), secret=["signingSecret"])
-
-
-def get_given_fields(body: EndpointChange) -> dict[str, object]:
-    """The fields that the request named; no `include` is an empty one."""
-    fields = body.get_named_fields()
-    return {name: value for name, value in fields.items() if (name, value) != ("include", None)}
 
 
 @router.get("", summary="Endpoints, newest first")
