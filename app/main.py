@@ -23,6 +23,7 @@ from app.settings import ConfigurationError, Settings
 from app.web import (
     agent_hook,
     docs,
+    event_hooks,
     events,
     exports,
     guide,
@@ -52,6 +53,7 @@ from app.web.directory import (
     provider_accounts,
     sms_agents,
     vendor,
+    webhook_endpoints,
 )
 from app.web.directory import settings as tenant_settings
 from app.web.envelope import Refusal
@@ -97,6 +99,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     vendor.router,
     phone_numbers.router,
     sms_agents.router,
+    webhook_endpoints.router,
     api_keys.router,
     canned_replies.router,
     tenant_settings.router,
@@ -191,6 +194,7 @@ def build_app(configuration: Settings, resources: Resources | None = None, with_
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.webhooks.include_router(agent_hook.webhooks)
+    app.webhooks.include_router(event_hooks.webhooks)
     app.openapi = partial(openapi.describe_api, app, ROUTERS, configuration.public_base_url)  # type: ignore[method-assign]
     set_state(app, state)
     problems.install_handlers(app, [route for router in ROUTERS for route in router.routes])

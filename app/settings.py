@@ -38,8 +38,9 @@ class Settings(BaseSettings):
     otel_exporter_otlp_endpoint: str | None = None
     """The endpoint for traces, by OTLP over HTTP."""
     keep_attempts_days: Annotated[int, Field(ge=1)] = 30
-    """How long requests to carriers and agents are kept, with their bodies."""
-    keep_events_days: Annotated[int, Field(ge=1)] = 7
+    """How long requests to carriers, agents and webhook endpoints are kept, with their bodies."""
+    keep_events_days: Annotated[int, Field(ge=1)] = 30
+    """How far a reader of the feed can fall behind, and a webhook endpoint can be rewound."""
     keep_uploads_days: Annotated[int, Field(ge=40)] = 90
     """How long files that people sent are kept. A text may be scheduled for 35 days, and its carrier
     fetches its files when it is sent."""

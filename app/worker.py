@@ -26,6 +26,7 @@ from app import settings, traces
 from app.jobs import sweeps
 from app.jobs.catch_up import CatchUp
 from app.jobs.deliver import Delivery
+from app.jobs.event_delivery import EventDelivery
 from app.jobs.forward import Forwarder
 from app.jobs.imports import Importer
 from app.jobs.loops import Loops
@@ -66,7 +67,8 @@ def build_loops(resources: Resources) -> Loops:
     catch_up = CatchUp(resources.database, resources.wire, resources.seal)
     # A row is judged by the model of the API, which the jobs do not know.
     importer = Importer(resources.database, parse_row)
-    return Loops(resources.database, resources.clock, text_delivery, hand_over, catch_up, importer)
+    event_delivery = EventDelivery(resources.database, resources.wire, resources.seal)
+    return Loops(resources.database, resources.clock, text_delivery, hand_over, catch_up, importer, event_delivery)
 
 
 async def start_loops(ctx: dict[Any, Any]) -> None:

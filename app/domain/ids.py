@@ -26,6 +26,8 @@ IdKind = Literal[
     "evt",
     "canned",
     "import",
+    "hook",
+    "dlv",
 ]
 
 DIGITS = "0123456789abcdefghijklmnopqrstuv"

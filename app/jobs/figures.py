@@ -13,6 +13,12 @@ TURN_LATE_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 15, 60),
 )
 AGENT_SECONDS = Histogram("leadsail_agent_seconds", "How long agents took to answer.", ["agent"])
+EVENT_POSTS = Counter("leadsail_event_posts", "Events posted to webhook endpoints, by outcome.", ["outcome"])
+EVENT_LATE_SECONDS = Histogram(
+    "leadsail_event_late_seconds",
+    "How long after it happened an event was first claimed for an endpoint.",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 5, 15, 60, 600),
+)
 
 
 @cache

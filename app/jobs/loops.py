@@ -15,6 +15,7 @@ from app.commands import modes, release
 from app.domain.problems import Problem
 from app.jobs.catch_up import CatchUp
 from app.jobs.deliver import Batch, Delivery
+from app.jobs.event_delivery import EventDelivery, SubjectEvents
 from app.jobs.forward import THREADS_PER_CLAIM, Forwarder
 from app.jobs.imports import Importer
 from app.jobs.turn_claims import HandOver
@@ -32,6 +33,9 @@ TEXTS_PER_RELEASE = 200
 MAX_TEXTS = 400
 MAX_HAND_OVERS = 500
 """Hand-overs at once. Each holds its payload in memory."""
+MAX_SUBJECTS = 2000
+"""Subjects whose events are posted to endpoints at once."""
+EVENT_POLL_SECONDS, MIN_EVENT_REST_SECONDS = 0.2, 0.02
 THREADS_PER_POLL = 200
 """Threads that one poll reads."""
 DRAIN_SECONDS = 20.0
@@ -52,6 +56,7 @@ class Loops:
         forwarder: Forwarder,
         catch_up: CatchUp,
         importer: Importer,
+        event_delivery: EventDelivery,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -59,10 +64,14 @@ class Loops:
         self._forwarder = forwarder
         self._catch_up = catch_up
         self._importer = importer
+        self._event_delivery = event_delivery
         self._stop_event = asyncio.Event()
         self._owed_event = asyncio.Event()
         self._hand_over_tasks: set[asyncio.Task[None]] = set()
         self._delivery_tasks: set[asyncio.Task[None]] = set()
+        self._event_tasks: set[asyncio.Task[None]] = set()
+        self._settled_event = asyncio.Event()
+        """Set when events of a subject are settled: more of it may be due."""
         self._text_count = 0
         self._clock_offset = 0.0
 
@@ -76,13 +85,14 @@ class Loops:
                 self._claim_texts,
                 self._fetch_texts,
                 self._run_import,
+                self._deliver_events,
             ):
                 group.create_task(self._repeat_step(step))
         if open_tasks := self._list_open_tasks():
             await asyncio.wait(open_tasks, timeout=DRAIN_SECONDS)
 
     def _list_open_tasks(self) -> set[asyncio.Task[None]]:
-        return {*self._hand_over_tasks, *self._delivery_tasks, *self._catch_up.fetching}
+        return {*self._hand_over_tasks, *self._delivery_tasks, *self._event_tasks, *self._catch_up.fetching}
 
     async def drain(self) -> None:
         """Stops the loops once no task is open here and nothing is due within `DRY_TIME`."""
@@ -100,6 +110,7 @@ class Loops:
     def stop(self) -> None:
         self._stop_event.set()
         self._owed_event.set()
+        self._settled_event.set()
 
     async def _repeat_step(self, step: Callable[[], Awaitable[None]]) -> None:
         while not self._stop_event.is_set():
@@ -211,3 +222,34 @@ class Loops:
         finally:
             self._text_count -= len(batch.texts)
             self._owed_event.set()
+
+    async def _deliver_events(self) -> None:
+        self._settled_event.clear()
+        room = MAX_SUBJECTS - len(self._event_tasks)
+        subjects, is_active = await self._event_delivery.claim(room) if room > 0 else ([], True)
+        for subject in subjects:
+            task = asyncio.create_task(self._post_events(subject))
+            self._event_tasks.add(task)
+            task.add_done_callback(self._event_tasks.discard)
+        await self._event_delivery.prune_deliveries()
+        await self._rest_for(MIN_EVENT_REST_SECONDS if is_active else POLL_SECONDS)
+        if not subjects and is_active:
+            await self._wait_for_settled_events()
+
+    async def _wait_for_settled_events(self) -> None:
+        try:
+            async with asyncio.timeout(EVENT_POLL_SECONDS):
+                await self._settled_event.wait()
+        except TimeoutError:
+            pass
+
+    async def _post_events(self, subject: SubjectEvents) -> None:
+        try:
+            await self._event_delivery.perform(subject)
+        except (Problem, *DATABASE_AWAY_ERRORS) as error:
+            # The events stay in the queue until their lease ends, and are then sent again.
+            log.warning("the database is away", error=type(error).__name__)
+        except Exception:
+            log.exception("events could not be settled", subject=subject.events[0].subject)
+        finally:
+            self._settled_event.set()

@@ -20,6 +20,7 @@ async def prune(ctx: dict[Any, Any], *_: Any, **__: Any) -> None:
     removed_rows: Counter[str] = Counter()
     retention = {
         "tenant_events": timedelta(days=settings.keep_events_days),
+        "webhook_deliveries": timedelta(days=settings.keep_attempts_days),
         "attempts": timedelta(days=settings.keep_attempts_days),
         "turn_attempts": timedelta(days=settings.keep_attempts_days),
         "uploads": timedelta(days=settings.keep_uploads_days),

@@ -15,9 +15,10 @@ from app.calls import carriers
 from app.domain.problems import Problem, Unavailable
 from app.resources import Resources, open_resources
 from app.settings import ConfigurationError, Settings
-from app.store import accounts, brakes, numbers, owed, readiness, turns
+from app.store import accounts, brakes, numbers, owed, readiness, turns, webhook_endpoints
 from app.store.connections import DATABASE_AWAY_ERRORS
 from app.store.schema import ProviderAccount
+from app.store.webhook_queue import FAILURES_TO_BREAK
 
 Severity = Literal["ok", "note", "BAD"]
 MAX_CLOCK_SKEW_SECONDS, MAX_TEXT_DELAY_SECONDS, MAX_TURN_DELAY_SECONDS = 1.0, 60.0, 30.0
@@ -121,9 +122,15 @@ async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
     async with resources.database.system_tx() as tx:
         failing_accounts = await accounts.list_failing(tx)
         paused_accounts = await brakes.list_paused_accounts(tx)
+        standing_endpoints = await webhook_endpoints.list_standing(tx, FAILURES_TO_BREAK)
     for paused_account in paused_accounts:
         message = f"sends nothing since {paused_account.paused_at:%Y-%m-%d %H:%M} UTC: {paused_account.paused_reason}"
         yield Finding("BAD", f"{paused_account.provider} {paused_account.account_id}", message)
+    for endpoint in standing_endpoints:
+        message = f"gets no events: {endpoint.paused_reason or 'it was paused'}"
+        if not endpoint.is_paused:
+            message = f"has taken no event since {endpoint.failing_since:%Y-%m-%d %H:%M} UTC"
+        yield Finding("note", f"webhook endpoint {endpoint.endpoint_id}", message)
     for row in failing_accounts:
         message = f"texts missed since {row.missing_since:%Y-%m-%d %H:%M} UTC cannot be fetched"
         message += f" ({row.fetch_error}); a STOP may be among them"

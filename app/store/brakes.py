@@ -10,9 +10,9 @@ from app.store import core
 from app.store.directory import id_column_of
 from app.store.engine import Tx
 from app.store.rows import columns_of, unnest_sql
-from app.store.schema import PhoneNumber, SmsAgent, Tenant
+from app.store.schema import PhoneNumber, SmsAgent, Tenant, WebhookEndpoint
 
-B = TypeVar("B", Tenant, PhoneNumber, SmsAgent)
+B = TypeVar("B", Tenant, PhoneNumber, SmsAgent, WebhookEndpoint)
 PAUSE_SQL = """
 UPDATE {table} SET paused_at = coalesce(paused_at, clock_timestamp()), paused_reason = $3,
     updated_at = clock_timestamp()

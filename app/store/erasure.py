@@ -39,6 +39,11 @@ async def get_phones(tx: Tx, tenant_id: str, lead_id: str) -> list[str]:
     return [row["phone"] for row in await tx.fetch_rows(GET_PHONES_SQL, tenant_id, lead_id)]
 
 
+FORGET_EVENTS_SQL = (
+    # What is queued of them for webhook endpoints is dropped when it is claimed.
+    "DELETE FROM tenant_events WHERE tenant_id = $1 AND interaction_id = ANY ($2)",
+    "DELETE FROM webhook_deliveries WHERE tenant_id = $1 AND interaction_id = ANY ($2)",
+)
 DELETE_THREADS_SQL = (
     # The outbox first and in key order: settling texts locks its rows in the same order.
     """
@@ -51,7 +56,7 @@ DELETE_THREADS_SQL = (
     "DELETE FROM turns WHERE tenant_id = $1 AND interaction_id = ANY ($2)",
     "DELETE FROM messages WHERE tenant_id = $1 AND interaction_id = ANY ($2)",
     "DELETE FROM interactions WHERE tenant_id = $1 AND interaction_id = ANY ($2)",
-    "DELETE FROM tenant_events WHERE tenant_id = $1 AND interaction_id = ANY ($2)",
+    *FORGET_EVENTS_SQL,
 )
 
 
@@ -91,7 +96,7 @@ SILENCE_THREADS_SQL = (
         reason = regexp_replace(reason, 'handed off: .*', 'handed off')
     WHERE tenant_id = $1 AND interaction_id = ANY ($2)
     """,
-    "DELETE FROM tenant_events WHERE tenant_id = $1 AND interaction_id = ANY ($2)",
+    *FORGET_EVENTS_SQL,
 )
 
 
@@ -121,6 +126,10 @@ FORGET_PHONES_SQL = (
     "UPDATE suppressions SET phone = NULL, reason = NULL WHERE tenant_id = $1 AND phone = ANY ($2)",
     "UPDATE consent_events SET phone = NULL, text = NULL WHERE tenant_id = $1 AND phone = ANY ($2)",
     "DELETE FROM tenant_events WHERE tenant_id = $1 AND data ->> 'phone' = ANY ($2)",
+    """
+    DELETE FROM webhook_deliveries d USING unnest($2::text[]) AS a(phone)
+    WHERE d.tenant_id = $1 AND position(convert_to(a.phone, 'UTF8') IN d.request_body) > 0
+    """,
     "DELETE FROM inbound_parts WHERE tenant_id = $1 AND sender = ANY ($2)",
 )
 
@@ -132,6 +141,14 @@ async def forget_phones(tx: Tx, tenant_id: str, phones: Sequence[str]) -> None:
 
 
 DELETE_LEAD_SQL = "DELETE FROM leads WHERE tenant_id = $1 AND lead_id = $2"
+DELETE_LEAD_EVENTS_SQL = """
+WITH delivered AS (
+    DELETE FROM webhook_deliveries
+    WHERE tenant_id = $1 AND position(convert_to('"' || $2 || '"', 'UTF8') IN request_body) > 0
+)
+DELETE FROM tenant_events
+WHERE tenant_id = $1 AND (data ->> 'leadId' = $2 OR data ->> 'mergedLeadId' = $2)
+"""
 DELETE_ANSWERS_SQL = """
 DELETE FROM idempotency i USING unnest($2::text[]) AS a(word)
 WHERE i.tenant_id = $1 AND position('"' || a.word || '"' IN i.answer::text) > 0
@@ -142,4 +159,5 @@ async def remove_lead(tx: Tx, tenant_id: str, lead_id: str, other_names: Sequenc
     """Removes the lead, and the stored answers to idempotent requests that contain its id or one of
     `other_names` (ids of its threads, its phones)."""
     await tx.execute(DELETE_LEAD_SQL, tenant_id, lead_id)
+    await tx.execute(DELETE_LEAD_EVENTS_SQL, tenant_id, lead_id)
     await tx.execute(DELETE_ANSWERS_SQL, tenant_id, [lead_id, *other_names])

@@ -9,10 +9,8 @@ before a restore and reads from the start.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
+from app.domain.event_bodies import RecordedEvent
 from app.store.engine import ReadTx
 
 EventCursor = tuple[int, int]
@@ -20,38 +18,43 @@ FIRST_CURSOR: EventCursor = (0, 0)
 SETTLED_SQL = "transaction < pg_snapshot_xmin(pg_current_snapshot())"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    transaction: int
-    event_id: int
-    type: str
-    interaction_id: str | None
-    data: dict[str, Any]
-    at: datetime
-
-    @property
-    def cursor(self) -> EventCursor:
-        return self.transaction, self.event_id
+def cursor_sql(transaction: str) -> str:
+    """The transaction of a cursor; '0' for one that is ahead of this server's transactions."""
+    return f"CASE WHEN {transaction} < pg_snapshot_xmax(pg_current_snapshot()) THEN {transaction} ELSE '0'::xid8 END"
 
 
 LIST_AFTER_SQL = f"""
-SELECT transaction::text::bigint AS transaction, event_id, type, interaction_id, data, at
+SELECT transaction::text::bigint AS transaction, event_id, type, name, interaction_id, actor, data, before, at
 FROM tenant_events
-WHERE tenant_id = $1
-  AND (transaction, event_id) > (
-      CASE WHEN $2::text::xid8 < pg_snapshot_xmax(pg_current_snapshot()) THEN $2::text::xid8
-           ELSE '0'::xid8 END, $3)
+WHERE tenant_id = $1 AND (transaction, event_id) > ({cursor_sql("$2::text::xid8")}, $3)
   AND {SETTLED_SQL} AND ($4::text[] IS NULL OR type = ANY ($4))
-ORDER BY tenant_events.transaction, event_id LIMIT $5
+  AND ($5::text[] IS NULL OR name = ANY ($5)) AND (name IS NULL OR name <> ALL ($6::text[]))
+ORDER BY tenant_events.transaction, event_id LIMIT $7
 """
 
 
 async def list_after(
-    read: ReadTx, tenant_id: str, cursor: EventCursor, types: Sequence[str] | None, limit: int
-) -> list[Event]:
-    """Up to `limit` events after the cursor, in order. `types` None: all types."""
-    type_list = None if types is None else list(types)
-    return await read.fetch(Event, LIST_AFTER_SQL, tenant_id, str(cursor[0]), cursor[1], type_list, limit)
+    read: ReadTx,
+    tenant_id: str,
+    cursor: EventCursor,
+    limit: int,
+    *,
+    short_types: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
+    except_names: Sequence[str] = (),
+) -> list[RecordedEvent]:
+    """Up to `limit` events after the cursor, in order. None: all, also those without a full name."""
+    return await read.fetch(
+        RecordedEvent,
+        LIST_AFTER_SQL,
+        tenant_id,
+        str(cursor[0]),
+        cursor[1],
+        None if short_types is None else list(short_types),
+        None if names is None else list(names),
+        list(except_names),
+        limit,
+    )
 
 
 GET_NEWEST_CURSOR_SQL = f"""

@@ -201,7 +201,13 @@ INHERIT_DNC_SQL = """
 UPDATE leads SET dnc_channels = ARRAY(SELECT DISTINCT unnest(dnc_channels || $3::text[]) ORDER BY 1)
 WHERE tenant_id = $1 AND lead_id = $2
 """
-DELETE_LEADS_SQL = "DELETE FROM leads WHERE tenant_id = $1 AND lead_id = ANY ($2)"
+DELETE_MERGED_SQL = """
+WITH gone AS (
+    DELETE FROM leads WHERE tenant_id = $1 AND lead_id = ANY ($2) RETURNING lead_id
+)
+INSERT INTO tenant_events (tenant_id, type, name, data)
+SELECT $1, 'status', 'lead.merged', jsonb_build_object('leadId', $3::text, 'mergedLeadId', lead_id) FROM gone
+"""
 
 
 async def adopt_placeholders(tx: Tx, tenant_id: str, lead_id: str, phone: str) -> None:
@@ -219,7 +225,7 @@ async def adopt_placeholders(tx: Tx, tenant_id: str, lead_id: str, phone: str) -
     channels = [channel for row in placeholders for channel in row["dnc_channels"]]
     if channels:
         await tx.execute(INHERIT_DNC_SQL, tenant_id, lead_id, channels)
-    await tx.execute(DELETE_LEADS_SQL, tenant_id, ids)
+    await tx.execute(DELETE_MERGED_SQL, tenant_id, ids, lead_id)
 
 
 FIND_WITH_PLACEHOLDER_SQL = """

@@ -48,11 +48,20 @@ SELECT EXISTS (
     WHERE u.kind = 'live' AND u.state IN {UNFINISHED_SQL}
       AND u.due_at < clock_timestamp() + $1::interval
 ) OR EXISTS (SELECT 1 FROM imports WHERE state IN ('checking', 'importing'))
+OR EXISTS (
+    SELECT 1 FROM webhook_endpoints e
+    WHERE e.active AND e.paused_at IS NULL AND (
+        EXISTS (SELECT FROM webhook_queue q WHERE q.tenant_id = e.tenant_id AND q.endpoint_id = e.endpoint_id
+                AND q.due_at < clock_timestamp() + $1::interval)
+        OR EXISTS (SELECT FROM tenant_events v WHERE v.tenant_id = e.tenant_id
+                   AND (v.transaction, v.event_id) > (e.transaction, e.event_id)))
+)
 """
 
 
 async def is_anything_due(tx: Tx, within: timedelta) -> bool:
-    """Whether a text, a turn or an import is due within this time; what a brake holds does not count."""
+    """Whether a text, a turn, an import or an event for an endpoint is due within this time; what a brake
+    holds does not count."""
     return bool(await tx.fetch_value(IS_ANYTHING_DUE_SQL, within))
 
 
@@ -140,3 +149,45 @@ WHERE paused_at IS NOT NULL AND active GROUP BY 1
 
 async def count_paused_accounts(tx: Tx) -> list[PausedAccounts]:
     return await tx.fetch(PausedAccounts, COUNT_PAUSED_ACCOUNTS_SQL)
+
+
+@dataclass(frozen=True, slots=True)
+class OwedEvents:
+    """Events that active webhook endpoints are owed. `late`: for how many seconds the oldest has been due
+    that does not wait for a retry."""
+
+    count: int
+    late: float
+
+
+COUNT_EVENTS_SQL = """
+SELECT count(*) AS count,
+       coalesce(extract(epoch FROM clock_timestamp() - min(q.due_at) FILTER (WHERE q.lease IS NULL)), 0)::float8
+           AS late
+FROM webhook_queue q JOIN webhook_endpoints e USING (tenant_id, endpoint_id)
+WHERE e.active AND e.paused_at IS NULL
+"""
+
+
+async def count_events(tx: Tx) -> OwedEvents:
+    events = await tx.fetch_one(OwedEvents, COUNT_EVENTS_SQL)
+    assert events is not None
+    return events
+
+
+@dataclass(frozen=True, slots=True)
+class StandingEndpoints:
+    """Webhook endpoints that get nothing now. State: `paused` or `failing`."""
+
+    state: str
+    count: int
+
+
+COUNT_STANDING_ENDPOINTS_SQL = """
+SELECT CASE WHEN paused_at IS NULL THEN 'failing' ELSE 'paused' END AS state, count(*) AS count
+FROM webhook_endpoints WHERE active AND (paused_at IS NOT NULL OR failures > 0) GROUP BY 1
+"""
+
+
+async def count_standing_endpoints(tx: Tx) -> list[StandingEndpoints]:
+    return await tx.fetch(StandingEndpoints, COUNT_STANDING_ENDPOINTS_SQL)

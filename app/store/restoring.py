@@ -40,9 +40,16 @@ async def close_turns(tx: Tx) -> int:
 
 
 DELETE_EVENTS_SQL = "DELETE FROM tenant_events"
+RESET_ENDPOINTS_SQL = """
+WITH emptied AS (
+    DELETE FROM webhook_queue
+)
+UPDATE webhook_endpoints SET transaction = '0', event_id = 0
+"""
 
 
 async def delete_events(tx: Tx) -> None:
     """Deletes all events: their transaction ids come from the old server, and on a new one they
     could be in the future. Readers start again."""
     await tx.execute(DELETE_EVENTS_SQL)
+    await tx.execute(RESET_ENDPOINTS_SQL)

@@ -1,30 +1,40 @@
 """The event feed for backends: everything that happened in the tenant, in one list."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Query, Request
 
+from app.domain.event_bodies import RecordedEvent, build_body
+from app.domain.events import EVENT_TYPES, INCLUDES, SHORT_TYPES, WITHOUT_SHORT_TYPE, Include, parse_event_id
 from app.domain.problems import Invalid
+from app.store import event_words
+from app.store.event_words import Words
 from app.store.events import FIRST_CURSOR, EventCursor
-from app.web.dependencies import ReadCaller
+from app.web.dependencies import AppResources, ReadCaller
 from app.web.envelope import Answer, Out
+from app.web.feed import EventFilter
 from app.web.filters import Values, split_values
 from app.web.state import get_state
 
 router = APIRouter(prefix="/api/v1", tags=["Events"])
-Type = Literal["message", "receipt", "turn", "status", "consent"]
-TYPES: tuple[Type, ...] = get_args(Type)
 MAX_POLL_SECONDS = 25
+ALL_TYPES = "all"
 
 
 class EventShape(Out):
     event_id: str
-    """Pass it as `after` to read the events after this one."""
-    type: Type
-    interaction_id: str | None
-    data: dict[str, Any]
+    """Pass it as `after` to read the events after this one. It never changes."""
+    type: str
     at: datetime
+    tenant_id: str
+    interaction_id: str | None
+    actor: str | None
+    """The id of the key or person who did it, or a word for what did; null: the service, or nobody knows."""
+    data: dict[str, Any]
+    """Ids, and what is so now; see the webhooks for the fields of each type."""
+    before: dict[str, Any] | None
+    """The former values of what changed."""
 
 
 class EventPage(Out):
@@ -38,28 +48,45 @@ class EventPage(Out):
 async def list_events(
     request: Request,
     caller: ReadCaller,
+    resources: AppResources,
     after: Annotated[str | None, Query(max_length=50, description="`nextCursor` of the answer before.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     types: Values = None,
+    include: Values = None,
     wait: Annotated[int, Query(ge=0, le=MAX_POLL_SECONDS, description="Seconds.")] = MAX_POLL_SECONDS,
 ) -> Answer[EventPage]:
-    """Without `after`, the list begins with the oldest stored event; events are stored for 7 days.
-    `types` may be repeated or comma-separated."""
-    feed = get_state(request.app).feed
-    wanted_types = _check_types(split_values(types))
-    found_events = await feed.wait_for_events(caller.tenant_id, parse_cursor(after), wanted_types, limit + 1, wait)
-    events = [
-        EventShape(
-            event_id=format_event_id(*event.cursor),
-            type=event.type,
-            interaction_id=event.interaction_id,
-            data=event.data,
-            at=event.at,
-        )
-        for event in found_events[:limit]
+    """Without `after`, the list begins with the oldest stored event; events are stored for 30 days unless
+    the operator says otherwise.
+
+    `types` may be repeated or comma-separated. With the types of the webhooks (`message.sent`, …) or `all`,
+    the events are those that webhook endpoints get, body for body. Without `types`, or with `message`,
+    `receipt`, `turn`, `status` or `consent`, each event has one of these short types, and some events are
+    left out. `include` adds to the ids the `text` or the `phones`, as for an endpoint."""
+    wanted_types, wanted_words = split_values(types), _parse_includes(split_values(include))
+    event_filter = _parse_types(wanted_types)
+    found_events = await get_state(request.app).feed.wait_for_events(
+        caller.tenant_id, parse_cursor(after), event_filter, limit + 1, wait
+    )
+    page_events = found_events[:limit]
+    words = Words()
+    if wanted_words and page_events:
+        pairs = [(caller.tenant_id, event) for event in page_events]
+        async with resources.database.read_tx(caller.tenant_id) as read:
+            words = await event_words.get_words(
+                read, pairs if "text" in wanted_words else [], pairs if "phones" in wanted_words else []
+            )
+    is_short = event_filter.names is None
+    shown_events = [
+        _build_shape(caller.tenant_id, event, words, is_short, "phones" in wanted_words) for event in page_events
     ]
-    cursor = events[-1].event_id if events else after
-    return Answer(data=EventPage(events=events, next_cursor=cursor, has_more=len(found_events) > limit))
+    cursor = shown_events[-1].event_id if shown_events else after
+    return Answer(data=EventPage(events=shown_events, next_cursor=cursor, has_more=len(found_events) > limit))
+
+
+def _build_shape(tenant_id: str, event: RecordedEvent, words: Words, is_short: bool, has_phones: bool) -> EventShape:
+    # The first form always had the phone of a `consent` event.
+    body = build_body(tenant_id, event, words.of(tenant_id, event), has_phones or is_short)
+    return EventShape.model_validate(body | {"type": event.type} if is_short else body)
 
 
 def format_event_id(transaction: int, event_id: int) -> str:
@@ -70,17 +97,31 @@ def parse_cursor(cursor: str | None) -> EventCursor:
     """Raises `Invalid` for a cursor that this feed did not make."""
     if cursor is None:
         return FIRST_CURSOR
-    first, _, second = cursor.partition("-")
-    if not (first.isdecimal() and second.isdecimal() and first.isascii() and second.isascii()):
+    place = parse_event_id(cursor)
+    if place is None:
         raise Invalid(details=["after: is not a cursor of this feed"])
-    numbers = int(first), int(second)
-    if max(numbers) >= 2**63:
-        raise Invalid(details=["after: is not a cursor of this feed"])
-    return numbers
+    return place
 
 
-def _check_types(types: list[str] | None) -> list[str] | None:
-    for event_type in types or ():
-        if event_type not in TYPES:
-            raise Invalid(details=[f"types: must be one of {', '.join(TYPES)}"])
-    return types
+def _parse_types(types: list[str] | None) -> EventFilter:
+    """Raises `Invalid` for an unknown type, and for short and full types together."""
+    if types is None:
+        return EventFilter(except_names=WITHOUT_SHORT_TYPE)
+    if types == [ALL_TYPES]:
+        return EventFilter(names=EVENT_TYPES)
+    if all(event_type in SHORT_TYPES for event_type in types):
+        return EventFilter(short_types=types, except_names=WITHOUT_SHORT_TYPE)
+    if all(event_type in EVENT_TYPES for event_type in types):
+        return EventFilter(names=types)
+    raise Invalid(
+        details=[
+            f"types: must be {ALL_TYPES}, or some of {', '.join(EVENT_TYPES)}, or some of {', '.join(SHORT_TYPES)}"
+        ]
+    )
+
+
+def _parse_includes(includes: list[str] | None) -> set[Include]:
+    for name in includes or ():
+        if name not in INCLUDES:
+            raise Invalid(details=[f"include: must be one of {', '.join(INCLUDES)}"])
+    return cast(set[Include], set(includes or ()))

@@ -4,13 +4,24 @@ all listeners, and no transaction is open while they wait."""
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from app.domain.event_bodies import RecordedEvent
 from app.store import events
 from app.store.engine import Database
-from app.store.events import Event, EventCursor
+from app.store.events import EventCursor
 
 POLL_SECONDS = 0.3
 IDLE_POLLS_BEFORE_END = 20
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events a reader wants. `names`: full types; None everywhere: all, also events without one."""
+
+    short_types: Sequence[str] | None = None
+    names: Sequence[str] | None = None
+    except_names: Sequence[str] = ()
 
 
 class Feed:
@@ -25,8 +36,8 @@ class Feed:
         self._closed = asyncio.Event()
 
     async def wait_for_events(
-        self, tenant_id: str, cursor: EventCursor, types: Sequence[str] | None, limit: int, seconds: float
-    ) -> list[Event]:
+        self, tenant_id: str, cursor: EventCursor, event_filter: EventFilter, limit: int, seconds: float
+    ) -> list[RecordedEvent]:
         """Returns events after the cursor as soon as there are any, or [] after `seconds`."""
         deadline = asyncio.get_running_loop().time() + seconds
         self._add_listener(tenant_id)
@@ -34,7 +45,15 @@ class Feed:
             while True:
                 change_event = self._change_events[tenant_id]
                 async with self._database.read_tx(tenant_id) as read:
-                    found_events = await events.list_after(read, tenant_id, cursor, types, limit)
+                    found_events = await events.list_after(
+                        read,
+                        tenant_id,
+                        cursor,
+                        limit,
+                        short_types=event_filter.short_types,
+                        names=event_filter.names,
+                        except_names=event_filter.except_names,
+                    )
                 remaining_seconds = deadline - asyncio.get_running_loop().time()
                 if found_events or remaining_seconds <= 0 or self._closed.is_set():
                     return found_events

@@ -59,6 +59,13 @@ async def _build_owed_figures(tx: Tx) -> CollectorRegistry:
     accounts_paused = add_gauge("paused_accounts", "Accounts that their provider refuses.", "provider")
     for paused_accounts in await owed.count_paused_accounts(tx):
         accounts_paused.labels(paused_accounts.provider).set(paused_accounts.count)
+    events = await owed.count_events(tx)
+    add_gauge("owed_events", "Events that webhook endpoints are owed.").set(events.count)
+    events_late = add_gauge("owed_events_late_seconds", "Seconds since the oldest owed event was due.")
+    events_late.set(max(events.late, 0))
+    endpoints = add_gauge("standing_endpoints", "Webhook endpoints that are paused, or that fail.", "state")
+    for standing_endpoints in await owed.count_standing_endpoints(tx):
+        endpoints.labels(standing_endpoints.state).set(standing_endpoints.count)
     turns = add_gauge("owed_turns", "Unfinished turns.", "state")
     turns_late = add_gauge("owed_turns_late_seconds", "Seconds since the oldest turn was due.", "state")
     for owed_turns in await owed.count_turns(tx):

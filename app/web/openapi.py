@@ -23,6 +23,7 @@ from app.domain.callers import NEEDS_BY_SCOPE, Need
 from app.domain.words import Scope
 from app.web import examples
 from app.web.dependencies import get_need
+from app.web.event_examples import EXAMPLE_EVENTS
 
 Operation = dict[str, Any]
 TAG_DESCRIPTIONS = {
@@ -30,6 +31,7 @@ TAG_DESCRIPTIONS = {
     "Interactions": "Threads between one number of yours and one phone of a lead.",
     "Turns": "Texts that were handed to an agent, and the outcome.",
     "Events": "Everything that happened in the tenant, in order.",
+    "Webhook endpoints": "Addresses of yours to which the events are posted, in order and signed.",
     "Leads": "The people you text, and how they may not be contacted.",
     "Consent": "Which phones may not be texted, why, and since when.",
     "Campaigns": "Leads belong to campaigns. A campaign names the number and the agent of their texts.",
@@ -141,8 +143,8 @@ def describe_api(app: FastAPI, routers: Sequence[APIRouter], public_url: str | N
         needs = _get_needs(routers)
         for path, method, operation in list_operations(document["paths"]):
             _complete_operation(path, method, operation, needs.get(operation["operationId"]))
-        for _, _, operation in list_operations(document["webhooks"]):
-            _complete_webhook(operation)
+        for name, _, operation in list_operations(document["webhooks"]):
+            _complete_webhook(name, operation)
         document["paths"] = {_name_in_camel_case(path): item for path, item in document["paths"].items()}
         document["components"]["headers"] = HEADERS
         document["components"]["securitySchemes"]["WebhookSignature"] = HOOK_SECURITY
@@ -241,8 +243,10 @@ def _add_headers(response: dict[str, Any], *names: str) -> None:
     headers.update({name: {"$ref": f"#/components/headers/{name}"} for name in names})
 
 
-def _complete_webhook(operation: Operation) -> None:
-    example = to_jsonable_python(payload.build_sample("org_sample", examples.AGENT, SAMPLED_AT))
+def _complete_webhook(name: str, operation: Operation) -> None:
+    example = EXAMPLE_EVENTS.get(name) or to_jsonable_python(
+        payload.build_sample("org_sample", examples.AGENT, SAMPLED_AT)
+    )
     operation["requestBody"]["content"]["application/json"]["example"] = example
     operation["security"] = [{"WebhookSignature": []}]
 

@@ -1,5 +1,7 @@
 """Threads remember who changed their status, changes of settings are audited, short codes may be answered
 
+The triggers that write the steps of a status come with the next revision.
+
 Revision ID: 0020
 Revises: 0019
 Created: 2026-11-29
@@ -64,82 +66,6 @@ BEGIN
         GRANT SELECT, INSERT, DELETE ON {table} TO app_system;
         GRANT SELECT ON SEQUENCE {table}_{column}_seq TO app_system;
     END IF;
-END $$
-"""
-# `last_change` says who did it. A statement that does not know leaves it as it was: then nobody is named,
-# not the one before.
-TELL_THREADS_SQL = """
-CREATE OR REPLACE FUNCTION tell_interactions_update() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    change jsonb := CASE WHEN NEW.last_change IS DISTINCT FROM OLD.last_change THEN NEW.last_change END;
-BEGIN
-    INSERT INTO tenant_events (tenant_id, type, interaction_id, data)
-    VALUES (NEW.tenant_id, 'status', NEW.interaction_id,
-            jsonb_build_object('status', NEW.status, 'agentMode', NEW.agent_mode, 'leadId', NEW.lead_id,
-                               'actor', change ->> 'actor', 'rule', change ->> 'rule'));
-    IF OLD.status <> NEW.status THEN
-        INSERT INTO status_changes (tenant_id, interaction_id, status, from_status, actor, rule)
-        VALUES (NEW.tenant_id, NEW.interaction_id, NEW.status, OLD.status, change ->> 'actor', change ->> 'rule');
-    END IF;
-    RETURN NULL;
-END $$
-"""
-TELL_THREADS_BEFORE_SQL = """
-CREATE OR REPLACE FUNCTION tell_interactions_update() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO tenant_events (tenant_id, type, interaction_id, data)
-    VALUES (NEW.tenant_id, 'status', NEW.interaction_id,
-            jsonb_build_object('status', NEW.status, 'agentMode', NEW.agent_mode, 'leadId', NEW.lead_id));
-    RETURN NULL;
-END $$
-"""
-TELL_MESSAGES_SQL = """
-CREATE OR REPLACE FUNCTION tell_messages_insert() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO tenant_events (tenant_id, type, interaction_id, data)
-    SELECT n.tenant_id, 'message', n.interaction_id,
-           CASE WHEN n.status = 'note'
-                THEN jsonb_build_object('messageId', n.message_id, 'seq', n.seq, 'role', n.role,
-                                        'source', n.source, 'status', n.status, 'errorCode', n.error_code,
-                                        'actor', n.actor)
-                ELSE jsonb_build_object('messageId', n.message_id, 'seq', n.seq, 'role', n.role,
-                                        'source', n.source, 'status', n.status, 'errorCode', n.error_code) END
-    FROM new_rows n;
-    RETURN NULL;
-END $$
-"""
-TELL_MESSAGES_BEFORE_SQL = """
-CREATE OR REPLACE FUNCTION tell_messages_insert() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO tenant_events (tenant_id, type, interaction_id, data)
-    SELECT n.tenant_id, 'message', n.interaction_id,
-           jsonb_build_object('messageId', n.message_id, 'seq', n.seq, 'role', n.role,
-                              'source', n.source, 'status', n.status, 'errorCode', n.error_code)
-    FROM new_rows n;
-    RETURN NULL;
-END $$
-"""
-TELL_CONSENT_SQL = r"""
-CREATE OR REPLACE FUNCTION tell_consent_events_insert() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO tenant_events (tenant_id, type, interaction_id, data)
-    SELECT n.tenant_id, 'consent', NULL,
-           jsonb_build_object('event', n.event, 'cause', n.cause, 'phone', n.phone,
-                              'actor', CASE WHEN n.actor LIKE 'key\_%' THEN 'key:' || n.actor
-                                            WHEN n.actor LIKE 'user\_%' THEN 'person:' || n.actor
-                                            ELSE n.actor END)
-    FROM new_rows n;
-    RETURN NULL;
-END $$
-"""
-TELL_CONSENT_BEFORE_SQL = """
-CREATE OR REPLACE FUNCTION tell_consent_events_insert() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO tenant_events (tenant_id, type, interaction_id, data)
-    SELECT n.tenant_id, 'consent', NULL,
-           jsonb_build_object('event', n.event, 'cause', n.cause, 'phone', n.phone)
-    FROM new_rows n;
-    RETURN NULL;
 END $$
 """
 # The arguments: what the row is, the column with its id, the columns that are no settings, and those
@@ -217,8 +143,7 @@ def upgrade() -> None:
         op.execute(statement)
     op.execute(GUARD_TABLE_SQL.format(table="status_changes", column="change_id"))
     op.execute(GUARD_TABLE_SQL.format(table="audit_entries", column="audit_id"))
-    for statement in (TELL_THREADS_SQL, TELL_MESSAGES_SQL, TELL_CONSENT_SQL, ADD_AUDIT_SQL):
-        op.execute(statement)
+    op.execute(ADD_AUDIT_SQL)
     for table, given_arguments in AUDITED_TABLES.items():
         arguments = quote_all(given_arguments)
         op.execute(AUDIT_ROWS_SQL.format(table=table, arguments=arguments))
@@ -234,8 +159,6 @@ def downgrade() -> None:
     for table in (*AUDITED_TABLES, "tenants"):
         op.execute(f"DROP TRIGGER audit_changes ON {table}")
     op.execute("DROP FUNCTION record_setting_change")
-    for statement in (TELL_THREADS_BEFORE_SQL, TELL_MESSAGES_BEFORE_SQL, TELL_CONSENT_BEFORE_SQL):
-        op.execute(statement)
     op.execute("DROP TABLE audit_entries")
     op.execute("DROP TABLE status_changes")
     op.execute("ALTER TABLE tenants DROP COLUMN answer_short_codes")

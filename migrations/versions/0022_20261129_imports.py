@@ -5,14 +5,14 @@ same number of ours, the thread of the old form stays as a record: nothing can b
 STOP would come in the other one.
 
 Revision ID: 0022
-Revises: 0020
+Revises: 0021
 Created: 2026-11-29
 """
 
 from alembic import op
 
 revision = "0022"
-down_revision = "0020"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import uvloop
 
-from tests.bench import deliveries, gates, handovers, inbound, judging, sends, servers, soak
+from tests.bench import deliveries, events, gates, handovers, inbound, judging, sends, servers, soak
 from tests.bench.figures import Figure
 from tests.bench.servers import Bench
 
@@ -29,6 +29,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Coroutine[Any, Any, list[Figure]]]] = {
     "receipts": inbound.receipts,
     "deliver": deliveries.deliver,
     "turns": handovers.turns,
+    "events": events.events,
     "transcript": handovers.transcript,
     "soak": soak.soak,
     "judging": judging.judging,

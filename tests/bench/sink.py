@@ -2,6 +2,7 @@
 
     POST /messages    a carrier that takes every text
     POST /agent       an agent that answers without a reply
+    POST /events      a webhook endpoint; /turns says when each event came
     GET  /count       {"texts", "first", "last"}: how many texts, and when the first and last came
     GET  /health/live
     GET  /turns       {"turn id": when it came}
@@ -61,6 +62,8 @@ def answer(path: str, headers: dict[bytes, bytes], at: float) -> tuple[int, byte
         case "/agent":
             turns.setdefault(headers[b"webhook-id"].decode(), at)
             return 200, b"{}"
+        case "/events":
+            turns.setdefault(headers[b"webhook-id"].decode(), at)
         case "/count":
             return 200, json.dumps({"texts": texts, "first": first, "last": last}).encode()
         case "/turns":

@@ -50,9 +50,10 @@ async def test_a_key_that_sets_a_status_is_named(idle_world: World, resources: R
         assert shown[field] == before[field]
     await settle(resources)
     events = await all_of(world.tenant)
-    [changed] = [event["data"] for event in events if event["type"] == "status"]
-    assert (changed["status"], changed["actor"], changed["rule"]) == ("qualified", f"key:{key_id}", "hand")
-    [told] = [event["data"] for event in events if event["data"].get("status") == "note"]
+    [changed] = [event for event in events if event["type"] == "status" and event["before"]]
+    assert (changed["actor"], changed["before"]) == (f"key:{key_id}", {"status": "in_progress"})
+    assert (changed["data"]["status"], changed["data"]["rule"]) == ("qualified", "hand")
+    [told] = [event for event in events if event["data"].get("status") == "note"]
     assert told["actor"] == f"key:{key_id}"
 
 
@@ -161,7 +162,7 @@ async def test_the_feed_names_who_took_over(world: World, resources: Resources) 
     await by_hand(world, resources, (world.tenant.tenant_id, thread))
     assert notes(await world.thread(thread)) == ["A person took over from the agent."]
     await settle(resources)
-    [told] = [event["data"] for event in await all_of(world.tenant) if event["data"].get("status") == "note"]
+    [told] = [event for event in await all_of(world.tenant) if event["data"].get("status") == "note"]
     assert told["actor"] == "person:user_1"
 
 
@@ -236,7 +237,7 @@ async def test_the_feed_names_who_changed_consent(idle_world: World, resources: 
     await idle_world.text("STOP")
     await idle_world.tenant.call("POST", "/suppressions", {"phones": [idle_world.phone]})
     await settle(resources)
-    actors = [event["data"]["actor"] for event in await all_of(idle_world.tenant, "&types=consent")]
+    actors = [event["actor"] for event in await all_of(idle_world.tenant, "&types=consent")]
     assert actors[0] == "lead"
     assert actors[1].startswith("key:key_")
 

@@ -135,6 +135,18 @@ async def _test_button(guarded: Guarded, urls: list[str]) -> list[httpx.Response
     return answers
 
 
+async def _endpoint_test(guarded: Guarded, urls: list[str]) -> list[httpx.Response]:
+    made = await guarded.tenant.call("POST", "/webhook-endpoints", {"url": "https://backend.example.com"})
+    endpoint = f"/webhook-endpoints/{made['endpointId']}"
+    answers = []
+    for url in urls:
+        answer = await guarded.tenant.ask("PATCH", endpoint, {"url": url})
+        if answer.is_success:
+            answer = await guarded.tenant.ask("POST", f"{endpoint}/test")
+        answers.append(answer)
+    return answers
+
+
 async def _replay(guarded: Guarded, urls: list[str]) -> list[httpx.Response]:
     await guarded.world.send("Hi Jane", agentMode=True)
     await guarded.world.text("Hey")
@@ -176,6 +188,7 @@ async def _media(guarded: Guarded, urls: list[str]) -> list[httpx.Response]:
 
 DOORS: dict[str, Door] = {
     "the test button": _test_button,
+    "the test of a webhook endpoint": _endpoint_test,
     "a replay": _replay,
     "a provider's base URL": _base_url,
     "an attachment": _media,
@@ -188,8 +201,10 @@ async def test_no_door_leads_inside_however_the_address_is_written(guarded: Guar
     answers = await door(guarded, victim.urls)
     assert len(answers) == len(TRICKS)
     assert victim.connections == 0
-    assert {answer.status_code for answer in answers} <= {201, 400, 502}
+    assert {answer.status_code for answer in answers} <= {200, 201, 400, 502}
     for answer in answers:
+        if answer.status_code == 200:
+            assert answer.json()["data"]["outcome"] == "failed"
         if answer.status_code == 201:
             assert answer.json()["data"]["state"] == "failed"
 
@@ -300,6 +315,21 @@ async def test_a_worker_hands_no_turn_and_no_shadow_inside(idle_world: World, st
     [attempt] = (await until(attempted))["attempts"]
     assert attempt["httpStatus"] is None
     await until(shadowed)
+    assert victim.connections == 0
+
+
+async def test_a_worker_posts_no_event_inside(idle_world: World, strict_worker: None, victim: Ear) -> None:
+    tenant, url = idle_world.tenant, f"http://{INSIDE}:{victim.port}/"
+    made = await tenant.call("POST", "/webhook-endpoints", {"url": url})
+    await idle_world.send("Hi")
+
+    async def attempted() -> list[Data] | None:
+        page = await tenant.call("GET", f"/webhook-endpoints/{made['endpointId']}/deliveries")
+        deliveries: list[Data] = page["deliveries"]
+        return deliveries or None
+
+    [delivery, *_] = await until(attempted)
+    assert (delivery["httpStatus"], delivery["detail"]) == (None, "the address is not a public one")
     assert victim.connections == 0
 
 

@@ -49,7 +49,10 @@ async def owned(world: World) -> Owned:
     told = await world.told(1)
     key = await tenant.call("POST", "/api-keys", {"name": SECRET, "scope": "read"})
     reply = await tenant.call("POST", "/canned-replies", {"title": SECRET, "text": SECRET})
+    hook = {"url": "https://backend.example.com", "description": SECRET}
+    endpoint = await tenant.call("POST", "/webhook-endpoints", hook)
     ids = {
+        "endpointId": endpoint["endpointId"],
         "cannedReplyId": reply["cannedReplyId"],
         "leadId": lead["leadId"],
         "campaignId": world.campaign["campaignId"],
@@ -73,6 +76,7 @@ async def stranger(other_tenant: Tenant) -> Tenant:
     await other_tenant.number()
     await other_tenant.agent()
     await other_tenant.campaign()
+    await other_tenant.call("POST", "/webhook-endpoints", {"url": "https://own.example.com"})
     await other_tenant.call("POST", "/canned-replies", {"title": "Own", "text": "Own"})
     await other_tenant.lead(leadId="own")
     return other_tenant
@@ -85,7 +89,7 @@ def plain(answer: httpx.Response) -> tuple[int, bytes]:
 async def snapshot(resources: Resources, tenant_id: str) -> dict[str, Any]:
     """All rows of the tenant but those that work by the clock."""
     alive = {"leads", "campaigns", "canned_replies", "phone_numbers", "sms_agents", "api_keys",
-             "suppressions", "consent_events", "tenants"}  # fmt: skip
+             "suppressions", "consent_events", "tenants", "webhook_endpoints"}  # fmt: skip
     kept = {}
     async with resources.database.system_tx() as tx:
         for table in sorted(alive):

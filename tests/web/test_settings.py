@@ -20,8 +20,9 @@ from app.web.directory.phone_numbers import NewNumber
 from app.web.directory.provider_accounts import AccountChange
 from app.web.directory.settings import SettingsChange
 from app.web.directory.sms_agents import NewAgent
+from app.web.directory.webhook_endpoints import NewEndpoint
 from app.web.page import settings as pages
-from app.web.page.settings import agents, campaigns, canned, general, keys, numbers
+from app.web.page.settings import agents, campaigns, canned, general, keys, numbers, webhooks
 from app.web.page.settings.accounts import build_groups as account_groups
 from app.web.page.settings.forms import Group
 from tests.makers import CREDENTIALS, Data, Tenant
@@ -117,6 +118,7 @@ FORMS: list[tuple[type[BaseModel], Sequence[Group]]] = [
     (NewNumber, numbers.GROUPS),
     (NewAgent, agents.GROUPS),
     (NewCampaign, campaigns.GROUPS),
+    (NewEndpoint, webhooks.GROUPS),
     (NewKey, keys.NEW_GROUPS),
     (KeyChange, keys.EDIT_GROUPS),
     (NewReply, canned.GROUPS),

@@ -20,9 +20,15 @@ class TenantEvent(Table):
     transaction: Mapped[int] = mapped_column(Xid8(), primary_key=True, server_default=sql("pg_current_xact_id()"))
     event_id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     type: Mapped[str]
+    """The short type of the feed's first form."""
     interaction_id: Mapped[str | None] = mapped_column(Id)
     data: Mapped[dict[str, Any]]
     at: Mapped[datetime] = created_at_column()
+    name: Mapped[str | None]
+    """The full name, such as `message.sent`. None: only the page is told."""
+    actor: Mapped[str | None]
+    before: Mapped[dict[str, Any] | None]
+    """The former values of what changed."""
 
 
 class Idempotency(Table):

@@ -1,7 +1,5 @@
 """SMS agents. A signing secret is shown once, when it is created."""
 
-import base64
-import os
 from collections import Counter
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -22,6 +20,7 @@ from app.web.envelope import Answer, AnyId, Body, Name, Out, make_optional_in_sc
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams
 from app.web.shapes import show_fields_of
+from app.web.signing import make_signing_secret
 from app.web.turns import OutcomeShape, TurnShape, test_agent
 
 router = APIRouter(prefix="/api/v1/sms-agents", tags=["SMS agents"])
@@ -111,11 +110,6 @@ def _show_secret(agent: SmsAgent, secret: str) -> AgentWithSecret:
 
 def _get_max_wait_ms(agent: SmsAgent) -> int:
     return agent.max_wait_ms or agent.batch_window_ms * windows.MAX_WAIT_WINDOWS
-
-
-def make_signing_secret() -> str:
-    """Returns a new secret as in Standard Webhooks: `whsec_` and base64 of 32 random bytes."""
-    return "whsec_" + base64.b64encode(os.urandom(32)).decode()
 
 
 @router.post("", status_code=201, summary="Add an agent; the answer shows its signing secret once")

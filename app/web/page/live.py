@@ -9,6 +9,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.domain.problems import Invalid
 from app.web.events import format_event_id, parse_cursor
+from app.web.feed import EventFilter
 from app.web.page.dependencies import SignedIn
 from app.web.state import get_state
 
@@ -35,7 +36,7 @@ async def stream_events(
     clock = asyncio.get_running_loop().time
     end = clock() + STREAM_SECONDS
     while clock() < end and not feed.is_closing:
-        found_events = await feed.wait_for_events(person.tenant_id, cursor, None, 100, HEARTBEAT_SECONDS)
+        found_events = await feed.wait_for_events(person.tenant_id, cursor, EventFilter(), 100, HEARTBEAT_SECONDS)
         if not found_events:
             yield ServerSentEvent(comment="heartbeat")
             continue

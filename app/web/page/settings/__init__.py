@@ -15,6 +15,7 @@ from app.web.page.settings import (
     keys,
     numbers,
     people,
+    webhooks,
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -24,6 +25,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     numbers.router,
     agents.router,
     campaigns.router,
+    webhooks.router,
     keys.router,
     canned.router,
     imports.router,

@@ -31,6 +31,7 @@ SECTIONS = {
     "numbers": "Phone numbers",
     "agents": "SMS agents",
     "campaigns": "Campaigns",
+    "webhooks": "Webhooks",
     "keys": "API keys",
     "canned": "Canned replies",
     "imports": "Imports",
@@ -42,6 +43,9 @@ DONE_MESSAGES = {
     "removed": "Removed.",
     "paused": "Paused. Queued texts wait.",
     "resumed": "Resumed. Queued texts are sent now.",
+    "endpoint-paused": "Paused. Events wait.",
+    "endpoint-resumed": "Resumed. Events are sent now.",
+    "rewound": "Rewound. Events are sent again.",
     "revoked": "Revoked. The key stops working within five seconds.",
 }
 

@@ -12,12 +12,13 @@ from app.store import directory
 from app.store.engine import ReadTx
 from app.store.schema import PhoneNumber, SmsAgent
 from app.web import turns
-from app.web.directory.sms_agents import AgentChange, NewAgent, build_shape, get_shadow_report, make_signing_secret
+from app.web.directory.sms_agents import AgentChange, NewAgent, build_shape, get_shadow_report
 from app.web.page.settings import choices, forms
 from app.web.page.settings.admin_request import AdminGet, AdminPost, AdminRequest, Item, redirect_back
 from app.web.page.settings.forms import Field, Group, Heading, SubmittedForm, group_fields
 from app.web.page.settings.pages import FormPage, SettingsPage, add_pause_routes, build_router, show_item
 from app.web.paging import PageQuery
+from app.web.signing import make_signing_secret
 
 STALE_REPLY_CHOICES = [
     ("rerun", "Refuse it, and show it to the agent in the next turn"),

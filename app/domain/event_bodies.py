@@ -1,0 +1,259 @@
+"""The body of an event: the same in the feed and in webhooks.
+
+It is built from the event's row, which never changes, so that an event that is sent again has the same
+bytes. Words and phones are not in the row: who includes them gets them as they are now.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from app.domain import ids
+from app.domain.events import SAMPLE_TYPE
+from app.domain.words import InteractionStatus, MessageStatus, Source
+
+WithText = Annotated[str, Field(description="With `include: text`.")]
+WithPhones = Annotated[str | None, Field(description="With `include: phones`.")]
+MessageData = TypedDict(
+    "MessageData",
+    {
+        "messageId": str,
+        "seq": int | None,
+        "role": str,
+        "source": Source,
+        "status": MessageStatus,
+        "errorCode": str | None,
+        "leadId": str,
+        "turnId": str | None,
+        "bulkId": str | None,
+        "accountId": str | None,
+        "text": NotRequired[WithText],
+        "media": NotRequired[Annotated[list[dict[str, Any]], Field(description="With `include: text`.")]],
+        "to": NotRequired[WithPhones],
+        "from": NotRequired[WithPhones],
+    },
+)
+
+
+class StatusBefore(TypedDict):
+    status: str
+
+
+class ThreadData(TypedDict):
+    status: InteractionStatus
+    agentMode: bool
+    leadId: str
+    campaignId: str | None
+    leadPhone: NotRequired[WithPhones]
+    ourNumber: NotRequired[WithPhones]
+
+
+class PausedThreadData(ThreadData):
+    pausedUntil: NotRequired[datetime]
+    reason: NotRequired[str | None]
+
+
+class ThreadBefore(TypedDict, total=False):
+    """What changed."""
+
+    status: InteractionStatus
+    agentMode: bool
+    leadId: str
+    pausedUntil: datetime | None
+
+
+class NeedData(TypedDict):
+    reason: Annotated[
+        str, Field(json_schema_extra={"enum": ["follow_up", "held_reply", "possible_optout", "failed_text"]})
+    ]
+    leadId: NotRequired[str]
+    messageId: NotRequired[str]
+    turnId: NotRequired[str]
+    smsAgentId: NotRequired[str | None]
+    status: NotRequired[InteractionStatus]
+    agentMode: NotRequired[bool]
+    campaignId: NotRequired[str | None]
+    leadPhone: NotRequired[WithPhones]
+    ourNumber: NotRequired[WithPhones]
+
+
+class TurnData(TypedDict):
+    turnId: str
+    kind: str
+    state: str
+    reason: str | None
+    smsAgentId: str | None
+    messageIds: NotRequired[list[str] | None]
+    """The texts of the reply."""
+    texts: NotRequired[Annotated[list[str], Field(description="With `include: text`: the reply.")]]
+
+
+class StateBefore(TypedDict):
+    state: str
+
+
+class RefusedData(TurnData):
+    code: str
+    by: str | None
+
+
+class OutcomeData(TurnData):
+    status: InteractionStatus | None
+    leadStatus: str | None
+    answerKeys: list[str]
+    """The questions that were answered."""
+    outcome: NotRequired[Annotated[dict[str, Any], Field(description="With `include: text`: the whole outcome.")]]
+
+
+class ConsentData(TypedDict):
+    event: str
+    """What happened: `opted_out`, `suppressed`, `opted_in`, `lifted` or `opt_out_undone`."""
+    cause: str | None
+    rule: str | None
+    messageId: str | None
+    consentEventId: str
+    phone: NotRequired[WithPhones]
+
+
+class DoubtData(TypedDict):
+    messageId: str
+    leadId: str
+    held: bool
+    """It goes to no agent before a person has decided."""
+    text: NotRequired[WithText]
+    media: NotRequired[list[dict[str, Any]]]
+    to: NotRequired[WithPhones]
+
+
+class LeadData(TypedDict):
+    leadId: str
+    campaignId: str | None
+    status: str
+    isPlaceholder: bool
+    isTest: bool
+
+
+class MergeData(TypedDict):
+    leadId: str
+    mergedLeadId: str
+    """The placeholder's id, which is gone."""
+
+
+class NumberData(TypedDict):
+    phoneNumberId: str
+    reason: str | None
+
+
+class AgentData(TypedDict):
+    smsAgentId: str
+    reason: str | None
+
+
+class AccountData(TypedDict):
+    accountId: str
+    reason: str | None
+
+
+class TenantData(TypedDict):
+    tenantId: str
+    reason: str | None
+
+
+class EndpointData(TypedDict):
+    endpointId: str
+    reason: str | None
+
+
+SHAPE_BY_FAMILY: dict[str, tuple[Any, Any]] = {
+    "message": (MessageData, StatusBefore | None),
+    "interaction": (ThreadData, ThreadBefore | None),
+    "interaction.paused": (PausedThreadData, ThreadBefore),
+    "interaction.needs_person": (NeedData, None),
+    "turn": (TurnData, StateBefore | None),
+    "turn.refused": (RefusedData, None),
+    "outcome": (OutcomeData, None),
+    "optout": (ConsentData, None),
+    "optin": (ConsentData, None),
+    "possible_optout": (DoubtData, None),
+    "lead": (LeadData, None),
+    "lead.merged": (MergeData, None),
+    "number": (NumberData, None),
+    "agent": (AgentData, None),
+    "account": (AccountData, None),
+    "tenant": (TenantData, None),
+    "endpoint": (EndpointData, None),
+}
+"""The shapes of `data` and `before`, by type or by its first word."""
+
+
+def shapes_of(event_type: str) -> tuple[Any, Any]:
+    return SHAPE_BY_FAMILY.get(event_type) or SHAPE_BY_FAMILY[event_type.partition(".")[0]]
+
+
+class EventBody(TypedDict):
+    eventId: str
+    type: str
+    at: datetime
+    tenantId: str
+    interactionId: str | None
+    actor: str | None
+    data: dict[str, Any]
+    before: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """An event as its row has it. `type`: the short type; `name`: the full one."""
+
+    transaction: int
+    event_id: int
+    type: str
+    name: str | None
+    interaction_id: str | None
+    actor: str | None
+    data: dict[str, Any]
+    before: dict[str, Any] | None
+    at: datetime
+
+    @property
+    def cursor(self) -> tuple[int, int]:
+        return self.transaction, self.event_id
+
+    @property
+    def id(self) -> str:
+        return f"{self.transaction}-{self.event_id}"
+
+
+def build_body(tenant_id: str, event: RecordedEvent, words: Mapping[str, Any], has_phones: bool) -> EventBody:
+    """The body under the event's full name. `words`: what the reader includes besides ids."""
+    data = {**event.data, **words}
+    if not has_phones:
+        data.pop("phone", None)
+    return {
+        "eventId": event.id,
+        "type": event.name or event.type,
+        "at": event.at,
+        "tenantId": tenant_id,
+        "interactionId": event.interaction_id,
+        "actor": event.actor,
+        "data": data,
+        "before": event.before,
+    }
+
+
+def build_sample(tenant_id: str, endpoint_id: str, now: datetime) -> EventBody:
+    """The body of the event that tests an endpoint."""
+    return {
+        "eventId": ids.make("evt"),
+        "type": SAMPLE_TYPE,
+        "at": now,
+        "tenantId": tenant_id,
+        "interactionId": None,
+        "actor": None,
+        "data": {"endpointId": endpoint_id},
+        "before": None,
+    }
