@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header
 from pydantic import create_model
+from pydantic.alias_generators import to_camel
 
 from app.domain.event_bodies import shapes_of
 from app.domain.events import ABOUT_BY_TYPE
@@ -51,7 +52,7 @@ def _describe(event_type: str, about: str) -> None:
         " is a failure: the event is sent again after 5 s, 30 s, 2 min, 10 min, 30 min and then hourly. After 24"
         " hours, or at once after 410, the endpoint is paused.",
         tags=["Events"],
-        operation_id=f"event-{event_type.replace('.', '-').replace('_', '-')}",
+        operation_id=to_camel(f"hear_{event_type.replace('.', '_')}"),
         response_description="Taken.",
         responses={"default": {"description": "Not taken: the event is sent again later."}},
     )

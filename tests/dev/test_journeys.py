@@ -121,7 +121,7 @@ async def test_each_request_of_the_page_is_answered(world: World, folder: Path, 
 
 
 async def test_the_loop_of_the_page_hears_each_event_once(world: World, folder: Path) -> None:
-    [loop] = snippets("hearing.md", "python")
+    [_, loop] = snippets("hearing.md", "python")
     api = str(world.tenant.http.base_url).rstrip("/") + "/api/v1"
     env = dict(os.environ) | {"API": api, "KEY": world.tenant.key, "WAIT": "1"}
     (folder / "hear.py").write_text(loop)

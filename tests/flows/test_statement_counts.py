@@ -14,7 +14,10 @@ from tests.world import World
 
 async def names_of(said: list[str]) -> list[str]:
     """The named statements among them, in order."""
-    await asyncio.sleep(0.1)  # statements are noted after they are answered
+    count = -1
+    while len(said) > count:  # statements are noted after they are answered
+        count = len(said)
+        await asyncio.sleep(0.3)
     names = {sql: name for name, sql in named_statements().items()}
     return [names[sql] for sql in said if sql in names]
 
