@@ -12,14 +12,17 @@ from tests.sql import named_statements
 from tests.world import World
 
 
+BY_THEMSELVES = ("events.", "installation.")
+"""These come whatever is asked: the feed is read for who listens, and each process says that it is there."""
+
+
 async def names_of(said: list[str]) -> list[str]:
     """The named statements among them, in order."""
     count = -1
     while len(said) > count:  # statements are noted after they are answered
         count = len(said)
         await asyncio.sleep(0.3)
-    # What reads the feed for somebody who listens goes on by itself.
-    names = {sql: name for name, sql in named_statements().items() if not name.startswith("events.")}
+    names = {sql: name for name, sql in named_statements().items() if not name.startswith(BY_THEMSELVES)}
     return [names[sql] for sql in said if sql in names]
 
 
