@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable
 
 STOP_SECONDS = 15.0
+QUIET_PORTS = range(20_000, 32_000)
 PR_SET_PDEATHSIG = 1
 # Looked up here, because nothing may be loaded between fork and exec.
 _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
@@ -39,10 +41,15 @@ def die_with_parent(number: int = signal.SIGTERM) -> None:
 
 
 def find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A free port below those that systems give to outgoing connections: none takes it before it is used."""
+    while True:
+        port = secrets.choice(QUIET_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def answers_on(port: int) -> bool:
