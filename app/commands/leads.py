@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import available_timezones as _read_timezones
 
@@ -15,6 +16,7 @@ from app.commands.directory import (
 from app.commands.phones import read_recipient, read_recipients
 from app.domain import ids, phones
 from app.domain.callers import Caller
+from app.domain.lead_fields import CustomFields, merge_custom_fields
 from app.domain.problems import AlreadyExists, Invalid, Problem
 from app.domain.words import RowOutcome
 from app.store import campaigns, directory, lead_answers, leads, tenants
@@ -63,7 +65,26 @@ async def judge_many(read: ReadTx, caller: Caller, rows: Sequence[Fields | Probl
             )
         except Problem as problem:
             results.append(problem)
-    return await _identify_many(read, caller, results)
+    return await _refuse_many_fields(read, caller, await _identify_many(read, caller, results))
+
+
+async def _refuse_many_fields(read: ReadTx, caller: Caller, rows: Sequence[Fields | Problem]) -> list[Fields | Problem]:
+    """Refuses each row that would give its lead too many custom fields, with those of the rows before it."""
+    lead_ids = {row["lead_id"] for row in rows if not isinstance(row, Problem) and row.get("custom_fields")}
+    if not lead_ids:
+        return list(rows)
+    known_fields = await leads.get_custom_fields(read, caller.tenant_id, sorted(lead_ids))
+    results: list[Fields | Problem] = []
+    for row in rows:
+        result: Fields | Problem = row
+        if not isinstance(row, Problem) and row.get("custom_fields"):
+            try:
+                merged = merge_custom_fields(known_fields.get(row["lead_id"], {}), row["custom_fields"])
+                known_fields[row["lead_id"]] = merged
+            except Invalid as problem:
+                result = problem
+        results.append(result)
+    return results
 
 
 async def _identify_many(read: ReadTx, caller: Caller, rows: Sequence[Fields | Problem]) -> list[Fields | Problem]:
@@ -99,8 +120,11 @@ async def merge_many(tx: Tx, caller: Caller, judged_leads: Sequence[Fields]) -> 
     is merged twice, in order. Returns for each row what became of its lead."""
     values_by_id: dict[str, Fields] = {}
     for fields in judged_leads:
-        values = {name: value for name, value in fields.items() if name != "lead_id"}
-        values_by_id[fields["lead_id"]] = {**values_by_id.get(fields["lead_id"], {}), **values, "is_placeholder": False}
+        values = {name: value for name, value in fields.items() if name != "lead_id"} | {"is_placeholder": False}
+        earlier_values = values_by_id.get(fields["lead_id"], {})
+        if "custom_fields" in earlier_values and "custom_fields" in values:
+            values["custom_fields"] = {**earlier_values["custom_fields"], **values["custom_fields"]}
+        values_by_id[fields["lead_id"]] = {**earlier_values, **values}
     if not values_by_id:
         return []
     outcomes = await leads.merge(tx, caller.tenant_id, values_by_id)
@@ -128,8 +152,8 @@ def _check_fields_offline(fields: Fields, recipients: Mapping[str, str | None], 
 
 async def change(tx: Tx, caller: Caller, lead_id: str, fields: Fields) -> Lead:
     """Changes only the given fields. Raises `Invalid`, `NotFound`."""
-    require_found(await leads.lock(tx, caller.tenant_id, lead_id))
-    values = await _check_fields(tx, caller, fields)
+    known_lead = require_found(await leads.lock(tx, caller.tenant_id, lead_id))
+    values = await _check_fields(tx, caller, fields, known_lead.custom_fields)
     if any(values.get(name) for name in NAME_FIELDS):
         values["is_placeholder"] = False
     lead = require_found(await leads.change(tx, caller.tenant_id, lead_id, values))
@@ -145,9 +169,13 @@ async def remove(tx: Tx, caller: Caller, lead_id: str) -> None:
         await directory.remove(tx, Lead, caller.tenant_id, lead_id)
 
 
-async def _check_fields(tx: Tx, caller: Caller, fields: Fields) -> dict[str, Any]:
+async def _check_fields(
+    tx: Tx, caller: Caller, fields: Fields, known_custom_fields: CustomFields = MappingProxyType({})
+) -> dict[str, Any]:
     values = dict(fields)
     require_not_null(Lead, fields)
+    if "custom_fields" in fields:
+        values["custom_fields"] = merge_custom_fields(known_custom_fields, fields["custom_fields"])
     if phone := fields.get("phone"):
         values["phone"] = await read_recipient(tx, caller.tenant_id, phone, "phone")
     zone = fields.get("timezone")

@@ -25,6 +25,8 @@ EXAMPLE_PARAMETERS: dict[str, Any] = {
     "phone": PHONE,
     "Idempotency-Key": "order-4711",
     "search": "Jane",
+    "tags": ["solar", "west"],
+    "customField": ["plan:gold"],
     "status": ["in_progress", "follow_up"],
     "campaignIds": [CAMPAIGN],
     "clientIds": ["client-7"],
@@ -47,6 +49,8 @@ LEAD_BODY = {
     "campaignId": CAMPAIGN,
     "timezone": "America/New_York",
     "questionnaire": [{**QUESTIONS[0], "answer": "yes"}],
+    "tags": ["solar", "west"],
+    "customFields": {"plan": "gold", "monthlyBill": 120, "owner": True},
 }
 CAMPAIGN_BODY = {
     "name": "Spring 2026",

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, Field, ValidationError
@@ -19,6 +19,7 @@ from app.store.leads import LeadFilter
 from app.store.schema import Lead
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
 from app.web.directory import Deleted
+from app.web.directory.lead_fields import FieldFilters, GivenFields, ShownValue, Tags, parse_field_filters
 from app.web.envelope import Answer, AnyId, Body, Line, Name, Out, OwnId
 from app.web.filters import CommonParams, PhoneFilter, Values, split_values
 from app.web.idempotency import Idempotent
@@ -59,13 +60,15 @@ class LeadBody(Body):
     campaign_id: AnyId | None = None
     timezone: Zone | None = None
     questionnaire: Annotated[list[Answered], Field(max_length=200)] | None = None
+    tags: Tags | None = None
+    custom_fields: GivenFields | None = None
 
 
 class NewLead(LeadBody):
     lead_id: OwnId | None = None
 
 
-def parse_row(row: Mapping[str, str]) -> Fields | Problem:
+def parse_row(row: Mapping[str, Any]) -> Fields | Problem:
     """The fields of a row of a file, or what the API would refuse in them."""
     try:
         return NewLead.model_validate(row).get_named_fields()
@@ -79,7 +82,7 @@ class AnsweredShape(Out):
     answer: str
 
 
-@show_fields_of(LeadBody, Lead, after="lead_id", questionnaire=list[AnsweredShape])
+@show_fields_of(LeadBody, Lead, after="lead_id", questionnaire=list[AnsweredShape], custom_fields=dict[str, ShownValue])
 class LeadShape(Out):
     lead_id: str
     is_dnc: bool
@@ -112,17 +115,21 @@ async def list_leads(
     common: CommonParams,
     status: Values = None,
     phone: PhoneFilter = None,
+    tags: Annotated[list[str] | None, Query(max_length=100, description="Leads that have all these tags.")] = None,
+    custom_field: FieldFilters = None,
     search: Annotated[
         str | None,
         Query(max_length=200, description="Searches name, e-mail and id; digits are also searched in the phone."),
     ] = None,
 ) -> Answer[Leads]:
     """Lists may be repeated or comma-separated. Dates are half-open and compare when the lead was
-    added. `phone` in any form finds the leads that have exactly this phone."""
+    added. `phone` in any form finds the leads that have exactly this phone. Tags and custom fields compare exactly."""
     filters = LeadFilter(
         **common,
         statuses=split_values(status),
         phone=phone and await read_phone(read, caller.tenant_id, phone),
+        tags=split_values(tags),
+        custom_fields=parse_field_filters(custom_field),
         search=search,
     )
     rows = await leads.list_page(read, caller.tenant_id, filters, page_query.get_id_below(), page_query.fetch_limit)
