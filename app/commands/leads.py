@@ -36,7 +36,7 @@ async def add(tx: Tx, caller: Caller, fields: Fields) -> Lead:
         raise AlreadyExists(details=["leadId: is taken"])
     if values.get("questionnaire"):
         await lead_answers.record_questionnaires(tx, caller.tenant_id, [lead.lead_id], caller.author)
-    return await _take_place_of_placeholders(tx, lead)
+    return await take_place_of_placeholders(tx, lead)
 
 
 async def add_or_replace(tx: Tx, caller: Caller, lead_id: str, fields: Fields) -> tuple[Lead, bool]:
@@ -45,7 +45,7 @@ async def add_or_replace(tx: Tx, caller: Caller, lead_id: str, fields: Fields) -
     lead, is_new = await leads.add_or_replace(tx, caller.tenant_id, lead_id, values)
     if not is_new or values.get("questionnaire"):
         await lead_answers.record_questionnaires(tx, caller.tenant_id, [lead_id], caller.author)
-    return await _take_place_of_placeholders(tx, lead), is_new
+    return await take_place_of_placeholders(tx, lead), is_new
 
 
 async def judge_many(read: ReadTx, caller: Caller, rows: Sequence[Fields | Problem]) -> list[Fields | Problem]:
@@ -152,14 +152,16 @@ def _check_fields_offline(fields: Fields, recipients: Mapping[str, str | None], 
 
 async def change(tx: Tx, caller: Caller, lead_id: str, fields: Fields) -> Lead:
     """Changes only the given fields. Raises `Invalid`, `NotFound`."""
-    known_lead = require_found(await leads.lock(tx, caller.tenant_id, lead_id))
+    new_phone = fields.get("phone") and await read_recipient(tx, caller.tenant_id, fields["phone"], "phone")
+    # Both phones at once: one after the other could deadlock.
+    known_lead = require_found(await leads.lock(tx, caller.tenant_id, lead_id, new_phone))
     values = await _check_fields(tx, caller, fields, known_lead.custom_fields)
     if any(values.get(name) for name in NAME_FIELDS):
         values["is_placeholder"] = False
     lead = require_found(await leads.change(tx, caller.tenant_id, lead_id, values))
     if "questionnaire" in fields:
         await lead_answers.record_questionnaires(tx, caller.tenant_id, [lead_id], caller.author)
-    return await _take_place_of_placeholders(tx, lead)
+    return await take_place_of_placeholders(tx, lead)
 
 
 async def remove(tx: Tx, caller: Caller, lead_id: str) -> None:
@@ -185,7 +187,7 @@ async def _check_fields(
     return values
 
 
-async def _take_place_of_placeholders(tx: Tx, lead: Lead) -> Lead:
+async def take_place_of_placeholders(tx: Tx, lead: Lead) -> Lead:
     """Replaces the placeholders with the lead's phone; returns the lead."""
     if lead.is_placeholder or not lead.phone:
         return lead

@@ -124,10 +124,11 @@ async def change(tx: Tx, tenant_id: str, lead_id: str, values: Values) -> Lead |
     return await directory.change(tx, Lead, tenant_id, lead_id, values)
 
 
-async def lock(tx: Tx, tenant_id: str, lead_id: str) -> Lead | None:
-    """Locks the phone, then the lead (docs/laws.md, law 9): no text of it is stored meanwhile."""
+async def lock(tx: Tx, tenant_id: str, lead_id: str, new_phone: str | None = None) -> Lead | None:
+    """Locks the phone and the one that it gets, then the lead (docs/laws.md, law 9): no text of it is
+    stored meanwhile."""
     lead = await directory.get(tx, Lead, tenant_id, lead_id)
-    await _lock_phones(tx, tenant_id, [lead.phone] if lead else [])
+    await _lock_phones(tx, tenant_id, [lead.phone, new_phone] if lead else [])
     return await directory.lock(tx, Lead, tenant_id, lead_id)
 
 
@@ -203,7 +204,7 @@ async def set_dnc(tx: Tx, tenant_id: str, lead_id: str, channels: list[str], why
 
 
 LOCK_PLACEHOLDERS_SQL = """
-SELECT lead_id, dnc_channels FROM leads
+SELECT lead_id, dnc_channels, tags, custom_fields FROM leads
 WHERE tenant_id = $1 AND phone = $2 AND is_placeholder AND lead_id <> $3
 ORDER BY lead_id FOR UPDATE
 """
@@ -220,8 +221,10 @@ WITH threads AS (
 UPDATE messages m SET lead_id = $3 FROM threads t
 WHERE m.tenant_id = $1 AND m.interaction_id = t.interaction_id AND m.lead_id = ANY ($2)
 """
-INHERIT_DNC_SQL = """
-UPDATE leads SET dnc_channels = ARRAY(SELECT DISTINCT unnest(dnc_channels || $3::text[]) ORDER BY 1)
+INHERIT_FIELDS_SQL = """
+UPDATE leads SET dnc_channels = ARRAY(SELECT DISTINCT unnest(dnc_channels || $3::text[]) ORDER BY 1),
+    tags = tags || ARRAY(SELECT DISTINCT tag FROM unnest($4::text[]) tag WHERE tag <> ALL (tags)),
+    custom_fields = $5::jsonb || custom_fields
 WHERE tenant_id = $1 AND lead_id = $2
 """
 DELETE_LEADS_SQL = "DELETE FROM leads WHERE tenant_id = $1 AND lead_id = ANY ($2)"
@@ -229,7 +232,7 @@ DELETE_LEADS_SQL = "DELETE FROM leads WHERE tenant_id = $1 AND lead_id = ANY ($2
 
 async def adopt_placeholders(tx: Tx, tenant_id: str, lead_id: str, phone: str) -> None:
     """Replaces the placeholders with this phone by the lead: it gets their threads, texts,
-    answers and do-not-contact channels.
+    answers, do-not-contact channels, tags and custom fields.
 
     The caller holds the phone's lock, so no text of it is stored meanwhile."""
     placeholders = await tx.fetch_rows(LOCK_PLACEHOLDERS_SQL, tenant_id, phone, lead_id)
@@ -240,8 +243,10 @@ async def adopt_placeholders(tx: Tx, tenant_id: str, lead_id: str, phone: str) -
     await tx.execute(MOVE_THREADS_SQL, tenant_id, ids, lead_id)
     await lead_answers.adopt(tx, tenant_id, ids, lead_id)
     channels = [channel for row in placeholders for channel in row["dnc_channels"]]
-    if channels:
-        await tx.execute(INHERIT_DNC_SQL, tenant_id, lead_id, channels)
+    tags = [tag for row in placeholders for tag in row["tags"]]
+    custom_fields = {key: value for row in placeholders for key, value in row["custom_fields"].items()}
+    if channels or tags or custom_fields:
+        await tx.execute(INHERIT_FIELDS_SQL, tenant_id, lead_id, channels, tags, custom_fields)
     await tx.execute(DELETE_LEADS_SQL, tenant_id, ids)
 
 

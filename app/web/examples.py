@@ -79,6 +79,7 @@ EXAMPLE_BODIES: dict[str, dict[str, Any]] = {
     "addLead": {"leadId": "crm-4711", **LEAD_BODY},
     "putLead": LEAD_BODY,
     "changeLead": {"status": "contacted", "email": None},
+    "mergeLead": {"from": "crm-4711"},
     "putDnc": {"channels": ["sms", "phone"], "reason": "Asked on the phone"},
     "decideOptOut": {"optOut": True},
     "undoOptOut": {"reason": "She meant another company"},

@@ -8,7 +8,8 @@ import pytest
 from app.resources import Resources
 from app.store import leads
 from app.store.leads import LeadFilter
-from tests.makers import Tenant
+from tests.makers import Tenant, phone
+from tests.web.test_directory import placeholder
 from tests.world import World
 
 
@@ -119,6 +120,15 @@ async def test_agents_are_told_tags_and_custom_fields(world: World) -> None:
     assert {name: payload["lead"][name] for name in fields} == fields
     exported = await world.tenant.call("GET", f"/leads/{world.lead['leadId']}/export")
     assert {name: exported["lead"][name] for name in fields} == fields
+
+
+async def test_what_a_placeholder_had_is_the_real_leads(tenant: Tenant, resources: Resources) -> None:
+    number = phone()
+    stand_in = await placeholder(resources, tenant, number)
+    given = {"tags": ["b", "c"], "customFields": {"plan": "iron", "rooms": 4}}
+    assert (await tenant.call("PATCH", f"/leads/{stand_in}", given))["isPlaceholder"] is True
+    real = await tenant.lead(phone=number, tags=["a", "b"], customFields={"plan": "gold"})
+    assert (real["tags"], real["customFields"]) == (["a", "b", "c"], {"plan": "gold", "rooms": 4})
 
 
 FILL_SQL = """

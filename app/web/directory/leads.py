@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from app.commands import erase
 from app.commands import leads as commands
+from app.commands import merge as merges
 from app.commands.directory import Fields, require_found
 from app.commands.phones import read_phone
 from app.domain.problems import Invalid, Problem
@@ -166,6 +167,23 @@ async def put_lead(
 async def change_lead(lead_id: str, body: LeadBody, caller: ApiCaller, tx: TenantTx) -> Answer[LeadShape]:
     lead = await commands.change(tx, caller, lead_id, body.get_named_fields())
     return Answer(data=await build_shape(tx, lead))
+
+
+class Merge(Body):
+    from_lead_id: Annotated[AnyId, Field(alias="from")]
+    """The lead that becomes part of this one."""
+
+
+@router.post("/{lead_id}/merge", summary="Merge another lead into this one")
+async def merge_lead(
+    lead_id: str, body: Merge, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent
+) -> Answer[LeadShape]:
+    """For two leads that are one person. The other lead's threads, texts, answers, tags and custom fields
+    become this lead's; of two values this lead's stays, of two answers the newest, or the one that a
+    person gave. Channels that either may not be contacted by stay blocked. The other id is unknown
+    afterwards."""
+    lead = await merges.merge_leads(tx, caller, lead_id, body.from_lead_id)
+    return await idempotency.store_answer(Answer(data=await build_shape(tx, lead)), status=200)
 
 
 class Erased(Out):
