@@ -35,6 +35,7 @@ from app.web import (
     problems,
     sms,
     turns,
+    versions,
     webhooks,
 )
 from app.web.directory import (
@@ -177,7 +178,9 @@ def build_app(configuration: Settings, resources: Resources | None = None) -> Fa
     app.webhooks.include_router(agent_hook.webhooks)
     app.openapi = partial(openapi.describe_api, app, ROUTERS, configuration.public_base_url)  # type: ignore[method-assign]
     set_state(app, state)
-    problems.install_handlers(app, [route for router in ROUTERS for route in router.routes])
+    routes = [route for router in ROUTERS for route in router.routes]
+    state.versioned_paths = versions.find_versioned_paths(routes)
+    problems.install_handlers(app, routes)
     app.add_exception_handler(dependencies.SignedOut, dependencies.redirect_to_sign_in)
     for router in ROUTERS:
         app.include_router(router)

@@ -24,6 +24,7 @@ EXAMPLE_PARAMETERS: dict[str, Any] = {
     "cannedReplyId": "canned_06e4k2v8l5e1o7r3b8t0i2k4mg",
     "phone": PHONE,
     "Idempotency-Key": "order-4711",
+    "If-Match": '"3f0c9a1be24d57886c1d0e5f7a9b2c34"',
     "search": "Jane",
     "tags": ["solar", "west"],
     "customField": ["plan:gold"],

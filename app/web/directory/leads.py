@@ -13,9 +13,10 @@ from app.commands import leads as commands
 from app.commands import merge as merges
 from app.commands.directory import Fields, require_found
 from app.commands.phones import read_phone
+from app.domain.callers import Caller
 from app.domain.problems import Invalid, Problem
 from app.store import directory, leads
-from app.store.engine import ReadTx
+from app.store.engine import ReadTx, Tx
 from app.store.leads import LeadFilter
 from app.store.schema import Lead
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
@@ -27,8 +28,9 @@ from app.web.idempotency import Idempotent
 from app.web.paging import PageParams, page_of
 from app.web.problems import list_error_details
 from app.web.shapes import show_fields_of
+from app.web.versions import VersionedRoute, guarded_by
 
-router = APIRouter(prefix="/api/v1/leads", tags=["Leads"])
+router = APIRouter(prefix="/api/v1/leads", route_class=VersionedRoute, tags=["Leads"])
 Status = Annotated[str, Field(min_length=1, max_length=64, pattern=r"\S")]
 EMAIL_PATTERN = re.compile(r"[^@\s]+@[^@\s]+")
 Zone = Annotated[str, Field(min_length=1, max_length=64)]
@@ -150,13 +152,20 @@ async def get_lead(lead_id: str, caller: ReadCaller, read: TenantRead) -> Answer
     return Answer(data=await build_shape(read, lead))
 
 
+async def _lock_lead(tx: Tx, caller: Caller, lead_id: str) -> object:
+    return await leads.lock(tx, caller.tenant_id, lead_id)
+
+
+LeadTx = Annotated[Tx, guarded_by(get_lead, _lock_lead)]
+
+
 @router.put(
     "/{lead_id}",
     summary="Add or replace a lead; 201 when it is new",
     responses={201: {"model": Answer[LeadShape], "description": "The lead is new."}},
 )
 async def put_lead(
-    lead_id: OwnId, body: LeadBody, caller: ApiCaller, tx: TenantTx, response: Response
+    lead_id: OwnId, body: LeadBody, caller: ApiCaller, tx: LeadTx, response: Response
 ) -> Answer[LeadShape]:
     lead, is_new = await commands.add_or_replace(tx, caller, lead_id, body.get_named_fields())
     response.status_code = 201 if is_new else 200
@@ -164,7 +173,7 @@ async def put_lead(
 
 
 @router.patch("/{lead_id}", summary="Change the given fields; null clears a field")
-async def change_lead(lead_id: str, body: LeadBody, caller: ApiCaller, tx: TenantTx) -> Answer[LeadShape]:
+async def change_lead(lead_id: str, body: LeadBody, caller: ApiCaller, tx: LeadTx) -> Answer[LeadShape]:
     lead = await commands.change(tx, caller, lead_id, body.get_named_fields())
     return Answer(data=await build_shape(tx, lead))
 
@@ -201,6 +210,6 @@ async def erase_lead(lead_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Er
 
 
 @router.delete("/{lead_id}", summary="Remove a lead that has no interactions")
-async def remove_lead(lead_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Deleted]:
+async def remove_lead(lead_id: str, caller: ApiCaller, tx: LeadTx) -> Answer[Deleted]:
     await commands.remove(tx, caller, lead_id)
     return Answer(data=Deleted())
