@@ -70,21 +70,22 @@ async def judge_many(read: ReadTx, caller: Caller, rows: Sequence[Fields | Probl
 
 async def _refuse_many_fields(read: ReadTx, caller: Caller, rows: Sequence[Fields | Problem]) -> list[Fields | Problem]:
     """Refuses each row that would give its lead too many custom fields, with those of the rows before it."""
-    lead_ids = {row["lead_id"] for row in rows if not isinstance(row, Problem) and row.get("custom_fields")}
-    if not lead_ids:
-        return list(rows)
-    known_fields = await leads.get_custom_fields(read, caller.tenant_id, sorted(lead_ids))
-    results: list[Fields | Problem] = []
-    for row in rows:
-        result: Fields | Problem = row
-        if not isinstance(row, Problem) and row.get("custom_fields"):
-            try:
-                merged = merge_custom_fields(known_fields.get(row["lead_id"], {}), row["custom_fields"])
-                known_fields[row["lead_id"]] = merged
-            except Invalid as problem:
-                result = problem
-        results.append(result)
-    return results
+    lead_ids = {
+        str(fields["lead_id"]) for fields in rows if not isinstance(fields, Problem) and fields.get("custom_fields")
+    }
+    known_fields = await leads.get_custom_fields(read, caller.tenant_id, sorted(lead_ids)) if lead_ids else {}
+
+    def check(fields: Fields | Problem) -> Fields | Problem:
+        if isinstance(fields, Problem) or not fields.get("custom_fields"):
+            return fields
+        lead_id = fields["lead_id"]
+        try:
+            known_fields[lead_id] = merge_custom_fields(known_fields.get(lead_id, {}), fields["custom_fields"])
+        except Invalid as problem:
+            return problem
+        return fields
+
+    return [check(fields) for fields in rows]
 
 
 async def _identify_many(read: ReadTx, caller: Caller, rows: Sequence[Fields | Problem]) -> list[Fields | Problem]:
