@@ -89,10 +89,10 @@ async def _unite_answers(tx: Tx, caller: Caller, lead: Lead, other: Lead) -> tup
     has a newer one, because the newest record of a key stands in the questionnaire."""
     sources = await _get_sources(tx, lead)
     other_sources = await _get_sources(tx, other)
-    entries = unite_questionnaires(lead.questionnaire, other.questionnaire, sources, other_sources)
+    entries = _unite_questionnaires(lead.questionnaire, other.questionnaire, sources, other_sources)
     restated_answers = []
     for entry in entries:
-        key, answer = entry["key"], entry["answer"]
+        key, answer = entry["key"], entry.get("answer")
         records = [source[key] for source in (sources, other_sources) if key in source]
         newest = max(records, key=_get_time, default=None)
         if newest is None:
@@ -108,7 +108,7 @@ async def _get_sources(tx: Tx, lead: Lead) -> Sources:
     return {answer.key: answer for answer in answers}  # oldest first: the newest stays
 
 
-def unite_questionnaires(
+def _unite_questionnaires(
     entries: Entries, other_entries: Entries, sources: Sources, other_sources: Sources
 ) -> list[Mapping[str, Any]]:
     """Of each key the newest answer, but a person's answer stays. New keys come last."""
@@ -133,7 +133,7 @@ def _get_time(source: RecordedAnswer) -> datetime:
     return source.at
 
 
-def _restate(caller: Caller, lead: Lead, key: str, answer: str, kept: RecordedAnswer | None) -> NewAnswer:
+def _restate(caller: Caller, lead: Lead, key: str, answer: str | None, kept: RecordedAnswer | None) -> NewAnswer:
     return NewAnswer(
         tenant_id=lead.tenant_id,
         answer_id=ids.make("evt"),
