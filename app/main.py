@@ -39,6 +39,7 @@ from app.web import (
     sms,
     turns,
     uploads,
+    versions,
     webhooks,
 )
 from app.web.directory import (
@@ -197,7 +198,9 @@ def build_app(configuration: Settings, resources: Resources | None = None, with_
     app.webhooks.include_router(event_hooks.webhooks)
     app.openapi = partial(openapi.describe_api, app, ROUTERS, configuration.public_base_url)  # type: ignore[method-assign]
     set_state(app, state)
-    problems.install_handlers(app, [route for router in ROUTERS for route in router.routes])
+    routes = [route for router in ROUTERS for route in router.routes]
+    state.versioned_paths = versions.find_versioned_paths(routes)
+    problems.install_handlers(app, routes)
     app.add_exception_handler(dependencies.SignedOut, dependencies.redirect_to_sign_in)
     for router in ROUTERS:
         app.include_router(router)

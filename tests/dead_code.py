@@ -31,7 +31,6 @@ KEPT = {
     "find_reasons": "who asks why a text was judged so calls it",
     "force_exit": "uvicorn reads it",
     "get_col_spec": "SQLAlchemy calls it",
-    "get_route_handler": "FastAPI calls it",
     "globals": "Jinja reads it",
     "has_open_reports": "the fault suite waits for the receipts of the simulated carrier",
     "is_owned": "only tests ask whether a server was adopted",

@@ -247,3 +247,37 @@ async def test_the_report_comes_as_json_too(configuration: Settings, tenant: Ten
     status, out, err = await ran(configuration, *asked)
     assert (status, json.loads(out)["rows"], json.loads(out)["complete"]) == (1, 0, False)
     assert "the header names phone more than once" in err
+
+
+async def test_a_file_sets_tags_and_the_custom_fields_that_its_header_names(tenant: Tenant, imported: Import) -> None:
+    lead = await tenant.lead(phone="+12125550134", tags=["old"], customFields={"plan": "iron", "rooms": 4})
+    rows = (
+        "phone,tags,customFields.plan,customFields.source\n"
+        "+12125550134,west; solar,gold,\n"
+        "+12125550135,,,web\n"
+        "+12125550134,,,mail\n"
+    )
+    report = await imported(rows)
+    assert (report.refused_rows, report.taken_count) == ([], 3)
+    known = await tenant.call("GET", f"/leads/{lead['leadId']}")
+    assert known["tags"] == ["west", "solar"]
+    assert known["customFields"] == {"plan": "gold", "rooms": 4, "source": "mail"}
+    [new] = (await tenant.call("GET", "/leads", params={"phone": "+12125550135"}))["leads"]
+    assert (new["tags"], new["customFields"]) == ([], {"source": "web"})
+    again = await imported(rows)
+    assert again.outcomes == {"unchanged": 3}
+
+
+async def test_a_row_that_would_give_its_lead_too_many_custom_fields_is_refused(
+    tenant: Tenant, imported: Import
+) -> None:
+    await tenant.lead(phone="+12125550134", customFields={f"key{i}": i for i in range(19)})
+    report = await imported("phone,customFields.a,customFields.b\n+12125550134,1,\n+12125550134,,2\n+12125550135,1,2\n")
+    assert report.refused_rows == [(3, "customFields: the lead would have more than 20")]
+
+
+async def test_a_custom_field_of_a_file_needs_a_key_as_in_the_api(imported: Import) -> None:
+    with pytest.raises(UnreadableFile, match=r"may name only: .*customFields\.KEY"):
+        await imported("phone,customFields.two words\n+12125550134,x\n")
+    with pytest.raises(UnreadableFile):
+        await imported("phone,customFields.plan\n+12125550134,x\n", kind="suppressions")

@@ -10,6 +10,7 @@ from pydantic import Field
 from pydantic_core import to_json
 from typing_extensions import TypedDict
 
+from app.domain.lead_fields import CustomValue
 from app.domain.outcomes import RefusedOutcome
 from app.domain.transcripts import Entry, TranscriptText, build_entry
 from app.domain.turns import Asked, Known, TurnContext, Unsent
@@ -43,6 +44,8 @@ class TurnLead(TypedDict):
     email: str | None
     phone: str | None
     status: str
+    tags: list[str]
+    customFields: dict[str, CustomValue]
 
 
 class TurnCampaign(TypedDict):
@@ -116,6 +119,8 @@ def build_turn(
             "email": context.email,
             "phone": context.phone,
             "status": context.lead_status,
+            "tags": context.tags,
+            "customFields": context.custom_fields,
         },
         "campaign": {
             "campaignId": context.campaign_id,
@@ -197,6 +202,8 @@ def build_sample(tenant_id: str, agent_id: str, now: datetime) -> Turn:
         email=None,
         phone="+12125550100",
         lead_status="new",
+        tags=["demo"],
+        custom_fields={"plan": "gold"},
         answers=[],
         campaign_id=None,
         campaign_name=None,

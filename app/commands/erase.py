@@ -17,11 +17,11 @@ async def erase_lead(tx: Tx, caller: Caller, lead_id: str) -> int:
     the erased lead's words. Any other phone is kept only as a keyed hash, until it is stored
     again."""
     tenant_id = caller.tenant_id
-    phones = await erasure.get_phones(tx, tenant_id, lead_id)
+    phones = await erasure.get_phones(tx, tenant_id, [lead_id])
     # With the phones locked, no text is stored meanwhile.
     await suppressions.lock_phones(tx, [PhoneKey(tenant_id, phone) for phone in phones])
     require_found(await leads.lock(tx, tenant_id, lead_id))
-    locked_threads = await erasure.lock_threads(tx, tenant_id, lead_id, phones)
+    locked_threads = await erasure.lock_threads(tx, tenant_id, [lead_id], phones)
     heirs = await erasure.find_heirs(tx, tenant_id, phones, lead_id)
     shared_threads = {
         thread.interaction_id: heirs[thread.lead_phone] for thread in locked_threads if thread.lead_phone in heirs

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import available_timezones as _read_timezones
 
@@ -15,6 +16,7 @@ from app.commands.directory import (
 from app.commands.phones import read_recipient, read_recipients
 from app.domain import ids, phones
 from app.domain.callers import Caller
+from app.domain.lead_fields import CustomFields, merge_custom_fields
 from app.domain.problems import AlreadyExists, Invalid, Problem
 from app.domain.words import RowOutcome
 from app.store import campaigns, directory, lead_answers, leads, tenants
@@ -34,7 +36,7 @@ async def add(tx: Tx, caller: Caller, fields: Fields) -> Lead:
         raise AlreadyExists(details=["leadId: is taken"])
     if values.get("questionnaire"):
         await lead_answers.record_questionnaires(tx, caller.tenant_id, [lead.lead_id], caller.author)
-    return await _take_place_of_placeholders(tx, lead)
+    return await take_place_of_placeholders(tx, lead)
 
 
 async def add_or_replace(tx: Tx, caller: Caller, lead_id: str, fields: Fields) -> tuple[Lead, bool]:
@@ -43,7 +45,7 @@ async def add_or_replace(tx: Tx, caller: Caller, lead_id: str, fields: Fields) -
     lead, is_new = await leads.add_or_replace(tx, caller.tenant_id, lead_id, values)
     if not is_new or values.get("questionnaire"):
         await lead_answers.record_questionnaires(tx, caller.tenant_id, [lead_id], caller.author)
-    return await _take_place_of_placeholders(tx, lead), is_new
+    return await take_place_of_placeholders(tx, lead), is_new
 
 
 async def judge_many(read: ReadTx, caller: Caller, rows: Sequence[Fields | Problem]) -> list[Fields | Problem]:
@@ -63,7 +65,27 @@ async def judge_many(read: ReadTx, caller: Caller, rows: Sequence[Fields | Probl
             )
         except Problem as problem:
             results.append(problem)
-    return await _identify_many(read, caller, results)
+    return await _refuse_many_fields(read, caller, await _identify_many(read, caller, results))
+
+
+async def _refuse_many_fields(read: ReadTx, caller: Caller, rows: Sequence[Fields | Problem]) -> list[Fields | Problem]:
+    """Refuses each row that would give its lead too many custom fields, with those of the rows before it."""
+    lead_ids = {
+        str(fields["lead_id"]) for fields in rows if not isinstance(fields, Problem) and fields.get("custom_fields")
+    }
+    known_fields = await leads.get_custom_fields(read, caller.tenant_id, sorted(lead_ids)) if lead_ids else {}
+
+    def check(fields: Fields | Problem) -> Fields | Problem:
+        if isinstance(fields, Problem) or not fields.get("custom_fields"):
+            return fields
+        lead_id = fields["lead_id"]
+        try:
+            known_fields[lead_id] = merge_custom_fields(known_fields.get(lead_id, {}), fields["custom_fields"])
+        except Invalid as problem:
+            return problem
+        return fields
+
+    return [check(fields) for fields in rows]
 
 
 async def _identify_many(read: ReadTx, caller: Caller, rows: Sequence[Fields | Problem]) -> list[Fields | Problem]:
@@ -99,8 +121,11 @@ async def merge_many(tx: Tx, caller: Caller, judged_leads: Sequence[Fields]) -> 
     is merged twice, in order. Returns for each row what became of its lead."""
     values_by_id: dict[str, Fields] = {}
     for fields in judged_leads:
-        values = {name: value for name, value in fields.items() if name != "lead_id"}
-        values_by_id[fields["lead_id"]] = {**values_by_id.get(fields["lead_id"], {}), **values, "is_placeholder": False}
+        values = {name: value for name, value in fields.items() if name != "lead_id"} | {"is_placeholder": False}
+        earlier_values = values_by_id.get(fields["lead_id"], {})
+        if "custom_fields" in earlier_values and "custom_fields" in values:
+            values["custom_fields"] = {**earlier_values["custom_fields"], **values["custom_fields"]}
+        values_by_id[fields["lead_id"]] = {**earlier_values, **values}
     if not values_by_id:
         return []
     outcomes = await leads.merge(tx, caller.tenant_id, values_by_id)
@@ -128,14 +153,16 @@ def _check_fields_offline(fields: Fields, recipients: Mapping[str, str | None], 
 
 async def change(tx: Tx, caller: Caller, lead_id: str, fields: Fields) -> Lead:
     """Changes only the given fields. Raises `Invalid`, `NotFound`."""
-    require_found(await leads.lock(tx, caller.tenant_id, lead_id))
-    values = await _check_fields(tx, caller, fields)
+    new_phone = fields.get("phone") and await read_recipient(tx, caller.tenant_id, fields["phone"], "phone")
+    # Both phones at once: one after the other could deadlock.
+    known_lead = require_found(await leads.lock(tx, caller.tenant_id, lead_id, new_phone))
+    values = await _check_fields(tx, caller, fields, known_lead.custom_fields)
     if any(values.get(name) for name in NAME_FIELDS):
         values["is_placeholder"] = False
     lead = require_found(await leads.change(tx, caller.tenant_id, lead_id, values))
     if "questionnaire" in fields:
         await lead_answers.record_questionnaires(tx, caller.tenant_id, [lead_id], caller.author)
-    return await _take_place_of_placeholders(tx, lead)
+    return await take_place_of_placeholders(tx, lead)
 
 
 async def remove(tx: Tx, caller: Caller, lead_id: str) -> None:
@@ -145,9 +172,13 @@ async def remove(tx: Tx, caller: Caller, lead_id: str) -> None:
         await directory.remove(tx, Lead, caller.tenant_id, lead_id)
 
 
-async def _check_fields(tx: Tx, caller: Caller, fields: Fields) -> dict[str, Any]:
+async def _check_fields(
+    tx: Tx, caller: Caller, fields: Fields, known_custom_fields: CustomFields = MappingProxyType({})
+) -> dict[str, Any]:
     values = dict(fields)
     require_not_null(Lead, fields)
+    if "custom_fields" in fields:
+        values["custom_fields"] = merge_custom_fields(known_custom_fields, fields["custom_fields"])
     if phone := fields.get("phone"):
         values["phone"] = await read_recipient(tx, caller.tenant_id, phone, "phone")
     zone = fields.get("timezone")
@@ -157,7 +188,7 @@ async def _check_fields(tx: Tx, caller: Caller, fields: Fields) -> dict[str, Any
     return values
 
 
-async def _take_place_of_placeholders(tx: Tx, lead: Lead) -> Lead:
+async def take_place_of_placeholders(tx: Tx, lead: Lead) -> Lead:
     """Replaces the placeholders with the lead's phone; returns the lead."""
     if lead.is_placeholder or not lead.phone:
         return lead

@@ -42,7 +42,7 @@ ABOUT_BY_TYPE = {
     "optin": "A cause why a phone may not be texted was lifted.",
     "possible_optout": "A lead's text may be an opt-out.",
     "lead.created": "A lead was added, or an unknown sender became one.",
-    "lead.merged": "A placeholder gave way to the lead with its phone.",
+    "lead.merged": "A lead became another: two were merged, or a placeholder gave way to the lead with its phone.",
     "number.paused": "No text leaves from a number.",
     "number.resumed": "Texts leave from a number again.",
     "agent.paused": "No text of an agent leaves.",

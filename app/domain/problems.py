@@ -19,6 +19,7 @@
     │   ├── SuppressionActive      409 SUPPRESSION_ACTIVE
     │   ├── AlreadyExists          409 ALREADY_EXISTS
     │   └── InUse                  409 IN_USE
+    ├── PreconditionFailed   412 PRECONDITION_FAILED
     ├── PayloadTooLarge      413 PAYLOAD_TOO_LARGE
     ├── IdempotencyKeyReused 422 IDEMPOTENCY_KEY_REUSED
     ├── RateLimited          429 RATE_LIMITED
@@ -133,6 +134,11 @@ class AlreadyExists(Conflict):
 
 class InUse(Conflict):
     code, default = "IN_USE", "Something else refers to this; switch it off instead."
+
+
+class PreconditionFailed(Problem):
+    code, status = "PRECONDITION_FAILED", 412
+    default = "This has changed since: read it again, and repeat the change with its new ETag."
 
 
 class PayloadTooLarge(Problem):

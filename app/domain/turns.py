@@ -120,6 +120,8 @@ class TurnContext:
     email: str | None
     phone: str | None
     lead_status: str
+    tags: list[str]
+    custom_fields: dict[str, Any]
     answers: list[Known]
     campaign_id: str | None
     campaign_name: str | None

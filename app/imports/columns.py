@@ -1,9 +1,11 @@
 """What the columns of a file mean: a field of a lead, as other systems name it, or nothing."""
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import TextIO
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TextIO
 from unicodedata import normalize
 
+from app.domain.lead_fields import CUSTOM_KEY, TAG_SEPARATORS
 from app.imports.csv_files import Dialect, Encoding, read_lines, read_names
 
 LEAD_FIELDS = {
@@ -15,9 +17,13 @@ LEAD_FIELDS = {
     "campaignId": "Campaign id",
     "status": "Status",
     "timezone": "Time zone",
+    "tags": "Tags",
 }
 """The fields that a file may set, and their names on the page."""
 SUPPRESSION_FIELDS = {"phone": "Phone"}
+CUSTOM_COLUMN = re.compile(rf"customFields\.({CUSTOM_KEY.pattern})")
+"""A column with a custom field of leads."""
+CUSTOM_FIELD = "customFields.KEY"
 SPELLINGS = {
     "phone": "mobilephone mobilephonenumber mobilenumber mobile mobileno cellphone cellphonenumber cellnumber cell"
     " smsnumber smsphone phone phonenumber phoneno primaryphone contactnumber contactphone telephone telephonenumber"
@@ -31,13 +37,15 @@ SPELLINGS = {
     "campaignId": "campaignid campaign",
     "status": "status leadstatus stage leadstage contactstatus",
     "timezone": "timezone tz ianatimezone",
+    "tags": "tags",
 }
 """By field, the names of other systems without blanks and marks. Where a file has several of them, the
 first here is meant: a text should go to a mobile phone."""
 
 
-def guess_columns(names: Sequence[str], fields: Collection[str]) -> list[str]:
-    """For each column the field that its name means; "": none. No field is meant twice."""
+def guess_columns(names: Sequence[str], fields: Mapping[str, str]) -> list[str]:
+    """For each column the field that its name means; "": none. No field is meant twice. Custom fields are
+    known by the names of their columns, in files of leads."""
     columns = [""] * len(names)
     for field in fields:
         spellings = SPELLINGS[field].split()
@@ -45,7 +53,25 @@ def guess_columns(names: Sequence[str], fields: Collection[str]) -> list[str]:
         known_ranks = [(rank, i) for i, rank in ranks.items() if rank is not None]
         if known_ranks:
             columns[min(known_ranks)[1]] = field
+    for i, name in enumerate(names):
+        if fields is LEAD_FIELDS and CUSTOM_COLUMN.fullmatch(name) and name not in columns:
+            columns[i] = name
     return columns
+
+
+def get_field(name: str) -> str:
+    """The field of a column that is named as a field is."""
+    return CUSTOM_FIELD if CUSTOM_COLUMN.fullmatch(name) else name
+
+
+def build_lead_body(row: Mapping[str, str]) -> dict[str, Any]:
+    """The lead of a row as a body of the API has it. An empty cell is left out."""
+    cells = {name: stripped for name, value in row.items() if (stripped := value.strip())}
+    custom_fields = {match[1]: cell for name, cell in cells.items() if (match := CUSTOM_COLUMN.fullmatch(name))}
+    body: dict[str, Any] = {name: cell for name, cell in cells.items() if not CUSTOM_COLUMN.fullmatch(name)}
+    if "tags" in body:
+        body["tags"] = [tag for part in TAG_SEPARATORS.split(body["tags"]) if (tag := part.strip())]
+    return body | ({"customFields": custom_fields} if custom_fields else {})
 
 
 def read_any_header(text_file: TextIO, encoding: Encoding) -> tuple[Iterator[str], Dialect]:

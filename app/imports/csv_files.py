@@ -104,10 +104,14 @@ class Dialect:
     """The columns. One without a name is not read."""
 
 
-def read_header(lines: Iterator[str], encoding: Encoding, known_columns: frozenset[str]) -> Dialect:
-    """The delimiter is the one with which all columns are known. Raises `UnreadableFile`."""
+def read_header(
+    lines: Iterator[str], encoding: Encoding, known_columns: frozenset[str], get_field: Callable[[str], str]
+) -> Dialect:
+    """The delimiter is the one with which the fields of all columns are known. Raises `UnreadableFile`."""
     headers = _parse_headers(next(lines, ""), encoding)
-    good_headers = (dialect for dialect in headers if "phone" in dialect.names and known_columns >= {*dialect.names})
+    good_headers = (
+        dialect for dialect in headers if "phone" in dialect.names and known_columns >= {*map(get_field, dialect.names)}
+    )
     header = next(good_headers, None)
     if header is None:
         allowed_names = ", ".join(sorted(known_columns))

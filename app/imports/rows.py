@@ -4,21 +4,21 @@ A refused row does not stop the others. The same file again changes nothing.
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from app.commands import dnc, leads
 from app.commands.directory import Fields
 from app.domain.callers import Caller
 from app.domain.problems import Problem
 from app.domain.words import RowOutcome
-from app.imports.columns import LEAD_FIELDS, SUPPRESSION_FIELDS
+from app.imports.columns import CUSTOM_FIELD, LEAD_FIELDS, SUPPRESSION_FIELDS, build_lead_body
 from app.imports.csv_files import CsvRow, ParsedRow
 from app.store.engine import ReadTx, Tx
 
 T = TypeVar("T")
-ParseLead = Callable[[CsvRow], Fields | Problem]
+ParseLead = Callable[[Mapping[str, Any]], Fields | Problem]
 """Checks the fields of a lead by the API's own model."""
 
 
@@ -51,7 +51,7 @@ def lead_rows(caller: Caller, campaign_id: str | None, parse_lead: ParseLead) ->
     nothing. `campaign_id` is set for all."""
 
     def parse(row: CsvRow) -> Fields | Problem:
-        body = {name: stripped for name, value in row.items() if (stripped := value.strip())}
+        body = build_lead_body(row)
         return parse_lead(body if campaign_id is None else {**body, "campaignId": campaign_id})
 
     async def judge(read: ReadTx, rows: Sequence[CsvRow]) -> list[Fields | Problem]:
@@ -60,7 +60,7 @@ def lead_rows(caller: Caller, campaign_id: str | None, parse_lead: ParseLead) ->
     async def write(tx: Tx, good_rows: Sequence[Fields]) -> list[RowOutcome]:
         return await leads.merge_many(tx, caller, good_rows)
 
-    return FileKind(frozenset(LEAD_FIELDS), judge, write)
+    return FileKind(frozenset({*LEAD_FIELDS, CUSTOM_FIELD}), judge, write)
 
 
 def suppression_rows(caller: Caller, reason: str | None) -> FileKind[str]:

@@ -15,6 +15,7 @@ from typing import IO, TypeVar
 from app.domain.callers import Caller
 from app.domain.problems import OutcomeUnknown, Unavailable
 from app.domain.words import RowOutcome
+from app.imports.columns import get_field
 from app.imports.csv_files import ParsedRow, UnreadableFile, read_header, read_lines, read_rows, read_text
 from app.imports.rows import BatchResult, FileKind, lead_rows, suppression_rows, take_rows
 from app.store.connections import DATABASE_AWAY_ERRORS
@@ -79,7 +80,7 @@ async def _import_file(database: Database, caller: Caller, file: Path, kind: Fil
         size = max(1, os.fstat(binary_file.fileno()).st_size)
         text_file, encoding = read_text(binary_file)
         lines = read_lines(text_file)
-        rows = read_rows(lines, read_header(lines, encoding, kind.fields))
+        rows = read_rows(lines, read_header(lines, encoding, kind.fields, get_field))
         report.up_to_line = 1
         while batch := list(islice(rows, ROWS_PER_BATCH)):
             report.begun_up_to_line = batch[-1][0]

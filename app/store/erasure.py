@@ -18,25 +18,25 @@ class LockedThread:
 
 LOCK_THREADS_SQL = f"""
 SELECT t.interaction_id, t.lead_phone FROM interactions t
-WHERE t.tenant_id = $1 AND (t.lead_id = $2 OR t.lead_phone = ANY ($3))
+WHERE t.tenant_id = $1 AND (t.lead_id = ANY ($2) OR t.lead_phone = ANY ($3))
 {threads.LOCK_IN_ORDER_SQL}
 """
 
 
-async def lock_threads(tx: Tx, tenant_id: str, lead_id: str, phones: Sequence[str]) -> list[LockedThread]:
-    """Locks the threads of the lead and of its phones."""
-    return await tx.fetch(LockedThread, LOCK_THREADS_SQL, tenant_id, lead_id, list(phones))
+async def lock_threads(tx: Tx, tenant_id: str, lead_ids: Sequence[str], phones: Sequence[str]) -> list[LockedThread]:
+    """Locks the threads of the leads and of the phones."""
+    return await tx.fetch(LockedThread, LOCK_THREADS_SQL, tenant_id, list(lead_ids), list(phones))
 
 
 GET_PHONES_SQL = """
-SELECT phone FROM leads WHERE tenant_id = $1 AND lead_id = $2 AND phone IS NOT NULL
-UNION SELECT lead_phone FROM interactions WHERE tenant_id = $1 AND lead_id = $2 ORDER BY phone
+SELECT phone FROM leads WHERE tenant_id = $1 AND lead_id = ANY ($2) AND phone IS NOT NULL
+UNION SELECT lead_phone FROM interactions WHERE tenant_id = $1 AND lead_id = ANY ($2) ORDER BY phone
 """
 
 
-async def get_phones(tx: Tx, tenant_id: str, lead_id: str) -> list[str]:
-    """The lead's phone, and those of its threads."""
-    return [row["phone"] for row in await tx.fetch_rows(GET_PHONES_SQL, tenant_id, lead_id)]
+async def get_phones(tx: Tx, tenant_id: str, lead_ids: Sequence[str]) -> list[str]:
+    """The phones of the leads and of their threads."""
+    return [row["phone"] for row in await tx.fetch_rows(GET_PHONES_SQL, tenant_id, list(lead_ids))]
 
 
 FORGET_EVENTS_SQL = (

@@ -192,7 +192,7 @@ class PayloadFacts(TurnContext):
 
 GET_PAYLOAD_FACTS_SQL = f"""
 SELECT t.tenant_id, a.turn_id, t.interaction_id, t.status, t.lead_phone, t.our_number, t.last_seq,
-       l.lead_id, l.first_name, l.last_name, l.email, l.phone, l.status AS lead_status,
+       l.lead_id, l.first_name, l.last_name, l.email, l.phone, l.status AS lead_status, l.tags, l.custom_fields,
        l.questionnaire AS answers, c.campaign_id, c.name AS campaign_name, c.client_name, c.offer_name,
        coalesce(c.questionnaire, '[]') AS questions, agent.sms_agent_id,
        t.stale_replies, t.paused_until > clock_timestamp() AS is_paused, t.paused_reason,

@@ -116,6 +116,12 @@ SELECT * FROM {unnest_sql(NewAnswer)}
 """
 
 
+async def add(tx: Tx, answers: Sequence[NewAnswer]) -> None:
+    """Records answers that stand in the questionnaires already."""
+    if answers:
+        await tx.execute(ADD_ANSWERS_SQL, *columns_of(answers))
+
+
 async def record_questionnaires(tx: Tx, tenant_id: str, lead_ids: Sequence[str], author: str) -> None:
     """Records what the leads' questionnaires, which were just written, say anew."""
     changed_answers = await tx.fetch(ChangedAnswer, FIND_UNRECORDED_SQL, tenant_id, list(lead_ids))
@@ -132,8 +138,7 @@ async def record_questionnaires(tx: Tx, tenant_id: str, lead_ids: Sequence[str],
         )
         for changed_answer in changed_answers
     ]
-    if rows:
-        await tx.execute(ADD_ANSWERS_SQL, *columns_of(rows))
+    await add(tx, rows)
 
 
 @dataclass(frozen=True, slots=True)

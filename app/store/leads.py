@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.domain.lead_fields import CustomFields
 from app.domain.searches import parse_search
 from app.domain.words import RowOutcome
 from app.store import core, directory, lead_answers, suppressions, threads
@@ -12,6 +13,8 @@ from app.store.engine import ReadTx, Tx
 from app.store.schema import Lead
 from app.store.thread_filters import CommonFilter, Params, campaigns_sql, has_plain_words_sql
 
+FieldChoice = list[Mapping[str, Any]]
+"""Custom fields of which a lead must have one."""
 DNC_COLUMNS = ("dnc_channels", "dnc_reason")
 """Set by a command of their own; replacing a lead keeps them."""
 
@@ -58,20 +61,22 @@ async def add_or_replace(tx: Tx, tenant_id: str, lead_id: str, values: Values) -
 
 
 MERGED_COLUMNS = ", ".join(directory.value_columns(Lead))
+MERGED_LEAD_SQL = """jsonb_populate_record(t, $2::jsonb -> excluded.lead_id || jsonb_build_object(
+    'custom_fields', t.custom_fields || coalesce($2::jsonb -> excluded.lead_id -> 'custom_fields', '{}')))"""
 MERGE_LEADS_SQL = f"""
 {directory.insert_many_sql(Lead)}
 ON CONFLICT (tenant_id, lead_id) DO UPDATE SET updated_at = clock_timestamp(),
     active_at = clock_timestamp(), ({MERGED_COLUMNS}) = (
-        SELECT {MERGED_COLUMNS} FROM jsonb_populate_record(t, $2::jsonb -> excluded.lead_id))
-WHERE t IS DISTINCT FROM jsonb_populate_record(t, $2::jsonb -> excluded.lead_id)
+        SELECT {MERGED_COLUMNS} FROM {MERGED_LEAD_SQL})
+WHERE t IS DISTINCT FROM {MERGED_LEAD_SQL}
 RETURNING lead_id, xmax = 0 AS is_new
 """
 
 
 async def merge(tx: Tx, tenant_id: str, values_by_id: Mapping[str, Mapping[str, Any]]) -> dict[str, RowOutcome]:
     """Adds new leads, with the defaults of columns without a value; changes only the named columns of
-    leads that exist, and not a lead that has these values. `values_by_id`: lead id → columns. Locks
-    the phones. Returns what became of each lead."""
+    leads that exist, and not a lead that has these values. Custom fields are merged by key.
+    `values_by_id`: lead id → columns. Locks the phones. Returns what became of each lead."""
     lead_ids = sorted(values_by_id)  # so that two imports of the same leads cannot deadlock
     new_rows = [{**values_by_id[lead_id], "tenant_id": tenant_id, "lead_id": lead_id} for lead_id in lead_ids]
     await _lock_phones(tx, tenant_id, [row.get("phone") for row in new_rows])
@@ -102,16 +107,28 @@ async def find_known(read: ReadTx, tenant_id: str, lead_ids: Sequence[str]) -> s
     return {row["lead_id"] for row in await read.fetch_rows(FIND_KNOWN_SQL, tenant_id, list(lead_ids))}
 
 
+GET_CUSTOM_FIELDS_SQL = """
+SELECT lead_id, custom_fields FROM leads WHERE tenant_id = $1 AND lead_id = ANY ($2) AND custom_fields <> '{}'
+"""
+
+
+async def get_custom_fields(read: ReadTx, tenant_id: str, lead_ids: Sequence[str]) -> dict[str, CustomFields]:
+    """By lead id, for those of the leads that have some."""
+    rows = await read.fetch_rows(GET_CUSTOM_FIELDS_SQL, tenant_id, list(lead_ids))
+    return {row["lead_id"]: row["custom_fields"] for row in rows}
+
+
 async def change(tx: Tx, tenant_id: str, lead_id: str, values: Values) -> Lead | None:
     """Writes only the given columns. Locks the phone that is given."""
     await _lock_phones(tx, tenant_id, [values.get("phone")])
     return await directory.change(tx, Lead, tenant_id, lead_id, values)
 
 
-async def lock(tx: Tx, tenant_id: str, lead_id: str) -> Lead | None:
-    """Locks the phone, then the lead (docs/laws.md, law 9): no text of it is stored meanwhile."""
+async def lock(tx: Tx, tenant_id: str, lead_id: str, new_phone: str | None = None) -> Lead | None:
+    """Locks the phone and the one that it gets, then the lead (docs/laws.md, law 9): no text of it is
+    stored meanwhile."""
     lead = await directory.get(tx, Lead, tenant_id, lead_id)
-    await _lock_phones(tx, tenant_id, [lead.phone] if lead else [])
+    await _lock_phones(tx, tenant_id, [lead.phone, new_phone] if lead else [])
     return await directory.lock(tx, Lead, tenant_id, lead_id)
 
 
@@ -121,6 +138,8 @@ class LeadFilter(CommonFilter):
     e-mail or id, and if it is digits also in the phone."""
 
     phone: str | None = None
+    tags: Sequence[str] | None = None
+    custom_fields: Sequence[FieldChoice] | None = None
 
 
 LEAD_WORDS_SQL = "concat_ws(' ', l.first_name, l.last_name, l.email, l.lead_id)"
@@ -143,6 +162,11 @@ def _where_sql(params: Params, filters: LeadFilter) -> str:
     conditions = ""
     if filters.phone is not None:
         conditions += f" AND l.phone = {params.bind(filters.phone)}"
+    if filters.tags is not None:  # the index has only leads with tags or custom fields
+        conditions += f" AND l.tags <> '{{}}' AND l.tags @> {params.bind(list(filters.tags))}::text[]"
+    for choice in filters.custom_fields or ():
+        fits = " OR ".join(f"l.custom_fields @> {params.bind(dict(fields))}::jsonb" for fields in choice)
+        conditions += f" AND l.custom_fields <> '{{}}' AND ({fits})"
     if filters.statuses is not None:
         conditions += f" AND l.status = ANY ({params.bind(list(filters.statuses))}::text[])"
     if (campaigns := campaigns_sql(params, filters)) is not None:
@@ -180,7 +204,7 @@ async def set_dnc(tx: Tx, tenant_id: str, lead_id: str, channels: list[str], why
 
 
 LOCK_PLACEHOLDERS_SQL = """
-SELECT lead_id, dnc_channels FROM leads
+SELECT lead_id, dnc_channels, tags, custom_fields FROM leads
 WHERE tenant_id = $1 AND phone = $2 AND is_placeholder AND lead_id <> $3
 ORDER BY lead_id FOR UPDATE
 """
@@ -197,22 +221,31 @@ WITH threads AS (
 UPDATE messages m SET lead_id = $3 FROM threads t
 WHERE m.tenant_id = $1 AND m.interaction_id = t.interaction_id AND m.lead_id = ANY ($2)
 """
-INHERIT_DNC_SQL = """
-UPDATE leads SET dnc_channels = ARRAY(SELECT DISTINCT unnest(dnc_channels || $3::text[]) ORDER BY 1)
+INHERIT_FIELDS_SQL = """
+UPDATE leads SET dnc_channels = ARRAY(SELECT DISTINCT unnest(dnc_channels || $3::text[]) ORDER BY 1),
+    tags = tags || ARRAY(SELECT DISTINCT tag FROM unnest($4::text[]) tag WHERE tag <> ALL (tags)),
+    custom_fields = $5::jsonb || custom_fields
 WHERE tenant_id = $1 AND lead_id = $2
 """
 DELETE_MERGED_SQL = """
 WITH gone AS (
     DELETE FROM leads WHERE tenant_id = $1 AND lead_id = ANY ($2) RETURNING lead_id
 )
-INSERT INTO tenant_events (tenant_id, type, name, data)
-SELECT $1, 'status', 'lead.merged', jsonb_build_object('leadId', $3::text, 'mergedLeadId', lead_id) FROM gone
+INSERT INTO tenant_events (tenant_id, type, name, actor, data)
+SELECT $1, 'status', 'lead.merged', nullif(current_setting('app.actor', true), ''),
+       jsonb_build_object('leadId', $3::text, 'mergedLeadId', lead_id)
+FROM gone
 """
+
+
+async def delete_merged(tx: Tx, tenant_id: str, lead_ids: Sequence[str], into_id: str) -> None:
+    """Deletes leads whose threads and texts the lead `into_id` has got, and tells the feed."""
+    await tx.execute(DELETE_MERGED_SQL, tenant_id, list(lead_ids), into_id)
 
 
 async def adopt_placeholders(tx: Tx, tenant_id: str, lead_id: str, phone: str) -> None:
     """Replaces the placeholders with this phone by the lead: it gets their threads, texts,
-    answers and do-not-contact channels.
+    answers, do-not-contact channels, tags and custom fields.
 
     The caller holds the phone's lock, so no text of it is stored meanwhile."""
     placeholders = await tx.fetch_rows(LOCK_PLACEHOLDERS_SQL, tenant_id, phone, lead_id)
@@ -223,9 +256,11 @@ async def adopt_placeholders(tx: Tx, tenant_id: str, lead_id: str, phone: str) -
     await tx.execute(MOVE_THREADS_SQL, tenant_id, ids, lead_id)
     await lead_answers.adopt(tx, tenant_id, ids, lead_id)
     channels = [channel for row in placeholders for channel in row["dnc_channels"]]
-    if channels:
-        await tx.execute(INHERIT_DNC_SQL, tenant_id, lead_id, channels)
-    await tx.execute(DELETE_MERGED_SQL, tenant_id, ids, lead_id)
+    tags = [tag for row in placeholders for tag in row["tags"]]
+    custom_fields = {key: value for row in placeholders for key, value in row["custom_fields"].items()}
+    if channels or tags or custom_fields:
+        await tx.execute(INHERIT_FIELDS_SQL, tenant_id, lead_id, channels, tags, custom_fields)
+    await delete_merged(tx, tenant_id, ids, lead_id)
 
 
 FIND_WITH_PLACEHOLDER_SQL = """

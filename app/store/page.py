@@ -98,6 +98,8 @@ class Contact:
     is_test: bool
     is_placeholder: bool
     timezone: str | None
+    tags: list[str]
+    custom_fields: dict[str, Any]
     questionnaire: list[Any]
     dnc_channels: list[str]
     dnc_reason: str | None
@@ -109,8 +111,8 @@ class Contact:
 
 GET_CONTACT_SQL = """
 SELECT l.lead_id, l.first_name, l.last_name, l.email, l.phone, l.status, l.is_test, l.is_placeholder,
-       l.timezone, l.questionnaire, l.dnc_channels, l.dnc_reason, c.name AS campaign_name, c.client_name, c.offer_name,
-       coalesce(c.questionnaire, '[]') AS questions
+       l.timezone, l.tags, l.custom_fields, l.questionnaire, l.dnc_channels, l.dnc_reason,
+       c.name AS campaign_name, c.client_name, c.offer_name, coalesce(c.questionnaire, '[]') AS questions
 FROM interactions t
 JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
 LEFT JOIN campaigns c ON c.tenant_id = t.tenant_id AND c.campaign_id = t.campaign_id

@@ -67,13 +67,13 @@ class Body(BaseModel):
 def _find_unstorable(fields: dict[Any, Any]) -> Iterator[tuple[tuple[str | int, ...], PydanticCustomError]]:
     # Nested models check their own strings. Lists of strings have no model, so they are checked here.
     for name, value in fields.items():
-        if error := _get_storage_error(value):
+        if error := get_storage_error(value):
             yield (name,), error
         elif isinstance(value, list):
-            yield from (((name, i), error) for i, item in enumerate(value) if (error := _get_storage_error(item)))
+            yield from (((name, i), error) for i, item in enumerate(value) if (error := get_storage_error(item)))
 
 
-def _get_storage_error(value: Any) -> PydanticCustomError | None:
+def get_storage_error(value: Any) -> PydanticCustomError | None:
     if not isinstance(value, str):
         return None
     if "\x00" in value:

@@ -26,7 +26,10 @@ EXAMPLE_PARAMETERS: dict[str, Any] = {
     "eventId": "48211-1907",
     "phone": PHONE,
     "Idempotency-Key": "order-4711",
+    "If-Match": '"3f0c9a1be24d57886c1d0e5f7a9b2c34"',
     "search": "Jane",
+    "tags": ["solar", "west"],
+    "customField": ["plan:gold"],
     "status": ["in_progress", "follow_up"],
     "campaignIds": [CAMPAIGN],
     "clientIds": ["client-7"],
@@ -52,6 +55,8 @@ LEAD_BODY = {
     "campaignId": CAMPAIGN,
     "timezone": "America/New_York",
     "questionnaire": [{**QUESTIONS[0], "answer": "yes"}],
+    "tags": ["solar", "west"],
+    "customFields": {"plan": "gold", "monthlyBill": 120, "owner": True},
 }
 CAMPAIGN_BODY = {
     "name": "Spring 2026",
@@ -80,6 +85,7 @@ EXAMPLE_BODIES: dict[str, dict[str, Any]] = {
     "addLead": {"leadId": "crm-4711", **LEAD_BODY},
     "putLead": LEAD_BODY,
     "changeLead": {"status": "contacted", "email": None},
+    "mergeLead": {"from": "crm-4711"},
     "putDnc": {"channels": ["sms", "phone"], "reason": "Asked on the phone"},
     "decideOptOut": {"optOut": True},
     "undoOptOut": {"reason": "She meant another company"},

@@ -11,9 +11,11 @@ from app.domain.callers import Caller
 from app.domain.problems import Invalid, NotFound
 from app.domain.transcripts import Entry, build_entry
 from app.domain.words import INTERACTION_STATUSES, InteractionStatus
-from app.store import interactions, turns
-from app.store.engine import ReadTx
+from app.store import interactions, suppressions, turns
+from app.store import threads as thread_rows
+from app.store.engine import ReadTx, Tx
 from app.store.interactions import Thread
+from app.store.suppressions import PhoneKey
 from app.store.thread_filters import ThreadFilter
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx, TurnsCaller
 from app.web.envelope import Answer, Body, Out
@@ -26,8 +28,9 @@ from app.web.interaction_shapes import (
     get_unreleased_texts,
 )
 from app.web.paging import PageParams
+from app.web.versions import VersionedRoute, guarded_by
 
-router = APIRouter(prefix="/api/v1", tags=["Interactions"])
+router = APIRouter(prefix="/api/v1", route_class=VersionedRoute, tags=["Interactions"])
 
 
 class Interactions(Out):
@@ -128,9 +131,19 @@ class InteractionPatch(Body):
     agent_mode: bool | None = None
 
 
+async def _lock_thread(tx: Tx, caller: Caller, interaction_id: str) -> None:
+    thread = await interactions.get(tx, caller.tenant_id, interaction_id)
+    if thread:
+        await suppressions.lock_phones_only(tx, [PhoneKey(caller.tenant_id, thread.lead_phone)])
+        await thread_rows.lock(tx, [thread.key])
+
+
+ThreadTx = Annotated[Tx, guarded_by(get_interaction, _lock_thread)]
+
+
 @router.patch("/interactions/{interaction_id}", summary="Set status or agent mode by hand")
 async def change_interaction(
-    interaction_id: str, body: InteractionPatch, caller: ApiCaller, tx: TenantTx
+    interaction_id: str, body: InteractionPatch, caller: ApiCaller, tx: ThreadTx
 ) -> Answer[WholeInteraction]:
     """`dnc` suppresses the phone. Another status lifts a suppression that was set by hand."""
     thread = await find_interaction(tx, caller, interaction_id)

@@ -21,9 +21,10 @@ from app.agents import payload
 from app.domain import problems as p
 from app.domain.callers import NEEDS_BY_SCOPE, Need
 from app.domain.words import Scope
-from app.web import examples
+from app.web import examples, versions
 from app.web.dependencies import get_need
 from app.web.event_examples import EXAMPLE_EVENTS
+from app.web.state import get_state
 
 Operation = dict[str, Any]
 TAG_DESCRIPTIONS = {
@@ -101,6 +102,10 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.-]{8,64}$"},
     },
     RETRY_AFTER: {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},
+    versions.ETAG: {
+        "description": "The version of this data, for `If-Match`.",
+        "schema": {"type": "string", "pattern": '^"[0-9a-f]{32}"$'},
+    },
     "RateLimit-Limit": {
         "description": "Requests per second of this key. Only keys with a limit get the three.",
         "schema": {"type": "integer", "minimum": 1},
@@ -143,6 +148,7 @@ def describe_api(app: FastAPI, routers: Sequence[APIRouter], public_url: str | N
         needs = _get_needs(routers)
         for path, method, operation in list_operations(document["paths"]):
             _complete_operation(path, method, operation, needs.get(operation["operationId"]))
+        _describe_tags(app, document["paths"])
         for name, _, operation in list_operations(document["webhooks"]):
             _complete_webhook(name, operation)
         document["paths"] = {_name_in_camel_case(path): item for path, item in document["paths"].items()}
@@ -178,6 +184,8 @@ def list_refusals(path: str, method: str, operation: Operation) -> set[type[p.Pr
         problems.add(p.Invalid)
     if method != "get":
         problems |= {p.PayloadTooLarge, p.OutcomeUnknown}
+    if ("header", versions.IF_MATCH) in parameters:
+        problems.add(p.PreconditionFailed)
     if ("header", "Idempotency-Key") in parameters:
         problems |= {p.IdempotencyInProgress, p.IdempotencyKeyReused}
     is_creating = method == "put" and path.endswith("}")
@@ -213,6 +221,14 @@ def _complete_operation(path: str, method: str, operation: Operation, need: Need
     for status, response in operation["responses"].items():
         is_counted = operation["security"] and status not in UNCOUNTED_STATUSES
         _add_headers(response, REQUEST_ID, *(RATE_HEADERS if is_counted else ()))
+
+
+def _describe_tags(app: FastAPI, paths: Mapping[str, Any]) -> None:
+    for path in get_state(app).versioned_paths:
+        for method in versions.TAGGED_METHODS & {method.upper() for method in paths[path]}:
+            responses = paths[path][method.lower()]["responses"]
+            for status in {"200", "201"} & responses.keys():
+                _add_headers(responses[status], versions.ETAG)
 
 
 def _name_schemas(document: dict[str, Any]) -> dict[str, Any]:

@@ -25,11 +25,13 @@ ProblemRenderer = Callable[[Request, Problem], Response]
 
 @dataclass
 class AppState:
-    """The first three are known when the application is built, the others when it starts."""
+    """The first are known when the application is built, the others when it starts."""
 
     render_problem: ProblemRenderer
     """Renders a problem as a page for a person."""
     methods_by_path: list[tuple[re.Pattern[str], set[str]]] = field(default_factory=list)
+    versioned_paths: frozenset[str] = frozenset()
+    """Whose answers carry an `ETag`."""
     is_leaving: bool = False
     """Whether the process was told to stop."""
     resources: Resources = field(init=False)

@@ -65,6 +65,7 @@ async def test_the_payload_is_the_contracts_field_by_field(world: World) -> None
         "lead": {
             "leadId": world.lead["leadId"], "firstName": "Jane", "lastName": "Miller",
             "email": "jane@example.com", "phone": world.phone, "status": "contacted",
+            "tags": [], "customFields": {},
         },
         "campaign": {
             "campaignId": world.campaign["campaignId"], "name": "Campaign",

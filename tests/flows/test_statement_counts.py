@@ -11,7 +11,6 @@ from tests.makers import Data
 from tests.sql import named_statements
 from tests.world import World
 
-
 BY_THEMSELVES = ("events.", "installation.")
 """These come whatever is asked: the feed is read for who listens, and each process says that it is there."""
 

@@ -19,8 +19,8 @@ from tests.security.walk import DOCUMENT
 
 EXAMPLES, MANY = 4, 100
 Test = Callable[[Any, Target], None]
-REFUSED = ["400", "401", "403", "404", "405", "409", "413", "422", "429", "5xx"]
-"""How what breaks its schema may be refused: also for its size, which is judged first."""
+REFUSED = ["400", "401", "403", "404", "405", "409", "412", "413", "422", "429", "5xx"]
+"""How what breaks its schema may be refused: also for its size or an outdated version, judged first."""
 CONFIGURATION = SchemathesisConfig.from_dict(
     {
         "checks": {"negative_data_rejection": {"expected-statuses": REFUSED}},

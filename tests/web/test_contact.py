@@ -24,6 +24,15 @@ async def test_the_questionnaire_shows_answers_and_what_is_still_to_ask(sam: Bro
     assert "May be contacted" in shown
 
 
+async def test_tags_and_custom_fields_are_shown(sam: Browser, idle_world: World) -> None:
+    fields = {"tags": ["solar", "<b>"], "customFields": {"plan": "gold", "rooms": 0, "owner": False}}
+    await idle_world.tenant.call("PATCH", f"/leads/{idle_world.lead['leadId']}", fields)
+    sent = await idle_world.send()
+    shown = await panel(sam, sent["interactionId"])
+    for name, value in (("Tags", "solar, <b>"), ("plan", "gold"), ("rooms", "0"), ("owner", "No")):
+        assert f"<dt>{name}</dt><dd>{value}</dd>" in shown
+
+
 async def test_do_not_contact_is_told_with_its_causes_reason_and_history(sam: Browser, idle_world: World) -> None:
     sent = await idle_world.send()
     lead = f"/leads/{idle_world.lead['leadId']}/dnc"

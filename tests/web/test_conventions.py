@@ -108,6 +108,15 @@ async def test_an_unknown_query_parameter_is_refused_by_name(tenant: Tenant, ope
     ]
 
 
+async def test_every_route_tells_a_limited_key_what_is_left(tenant: Tenant, api: Api) -> None:
+    made = await tenant.call("POST", "/api-keys", {"name": "k", "scope": "admin", "requestsPerSecond": 500})
+    limited = Tenant(tenant.tenant_id, made["apiKey"], tenant.http)
+    for operation in OPERATIONS:
+        answer = await operation.ask(limited, nobodys())
+        names = {name for name in answer.headers if name.startswith("ratelimit-")}
+        assert names == {"ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"}, (operation.name, answer.text)
+
+
 async def test_a_key_is_asked_for_before_the_query_is_read(tenant: Tenant) -> None:
     answer = await tenant.http.get("/api/v1/leads?statsu=new")
     assert answer.status_code == 401

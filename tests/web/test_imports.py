@@ -58,7 +58,7 @@ async def work(resources: Resources, batches: int | None = None) -> bool:
 def chosen(page: str) -> dict[str, str]:
     """By column, the field that is chosen."""
     found = re.findall(r'<label for="column-\d+">([^<]*)</label>\s*<select[^>]*>(.*?)</select>', page, re.S)
-    fields = {name: re.search(r'value="(\w*)" selected', options) for name, options in found}
+    fields = {name: re.search(r'value="([\w.]*)" selected', options) for name, options in found}
     return {unescape(name): field[1] if field else "" for name, field in fields.items()}
 
 
@@ -303,3 +303,16 @@ async def test_each_person_who_starts_an_import_is_remembered(sam: Browser, reso
         [row] = await tx.fetch_rows("SELECT i.actor, u.user_id FROM imports i, users u WHERE u.email LIKE 'sam@%'")
     assert row["actor"] == row["user_id"]
     assert here
+
+
+async def test_tags_and_custom_fields_of_a_file_are_recognised_shown_and_imported(
+    sam: Browser, tenant: Tenant, resources: Resources
+) -> None:
+    here = await upload(sam, "Phone,Tags,customFields.plan\n+12125550199,west; solar,gold\n")
+    page = await sam.page(here)
+    assert chosen(page) == {"Phone": "phone", "Tags": "tags", "customFields.plan": "customFields.plan"}
+    assert rows_of(page, "preview")[0][-3:] == ["+12125550199", "west; solar", "gold"]
+    await sam.submit(page, here, action="import")
+    assert await work(resources)
+    [lead] = await leads_of(tenant)
+    assert (lead["tags"], lead["customFields"]) == (["west", "solar"], {"plan": "gold"})

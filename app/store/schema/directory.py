@@ -91,6 +91,15 @@ class Lead(Table):
             postgresql_ops={"name": "gin_trgm_ops"},
             postgresql_using="gin",
         ),
+        Index(  # leads without tags and custom fields cost nothing here
+            "ix_leads_tags",
+            "tenant_id",
+            "tags",
+            "custom_fields",
+            postgresql_ops={"custom_fields": "jsonb_path_ops"},
+            postgresql_using="gin",
+            postgresql_where=sql("tags <> '{}' OR custom_fields <> '{}'"),
+        ),
     )
     tenant_id: Mapped[str] = id_key()
     lead_id: Mapped[str] = id_key()
@@ -104,6 +113,8 @@ class Lead(Table):
     campaign_id: Mapped[str | None] = mapped_column(Id)
     timezone: Mapped[str | None]
     questionnaire: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'"))
+    tags: Mapped[list[str]] = mapped_column(server_default=sql("'{}'"))
+    custom_fields: Mapped[dict[str, Any]] = mapped_column(server_default=sql("'{}'"))
     dnc_channels: Mapped[list[str]] = mapped_column(server_default=sql("'{}'"))
     dnc_reason: Mapped[str | None]
     active_at: Mapped[datetime] = created_at_column()

@@ -12,14 +12,16 @@ from app.commands.directory import require_found
 from app.domain.words import Scope
 from app.store import directory
 from app.store.api_keys import NOT_REVOKED
+from app.store.engine import Tx
 from app.store.schema import ApiKey
 from app.web.dependencies import AdminCaller, AppKeyCache, TenantRead, TenantTx
 from app.web.directory import Deleted, list_rows
 from app.web.envelope import Answer, AnyId, Body, Name, Out, make_optional_in_schema
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams
+from app.web.versions import VersionedRoute, guarded_by, lock_row_of
 
-router = APIRouter(prefix="/api/v1/api-keys", tags=["API keys"])
+router = APIRouter(prefix="/api/v1/api-keys", route_class=VersionedRoute, tags=["API keys"])
 
 
 Limit = Annotated[int, Field(ge=1, le=100_000)]
@@ -91,13 +93,16 @@ async def get_api_key(key_id: str, caller: AdminCaller, read: TenantRead) -> Ans
     return Answer(data=KeyShape.of(api_key))
 
 
+KeyTx = Annotated[Tx, guarded_by(get_api_key, lock_row_of(ApiKey, NOT_REVOKED))]
+
+
 @router.patch("/{key_id}", summary="Change name or limit; null removes the limit")
-async def change_api_key(key_id: str, body: KeyChange, caller: AdminCaller, tx: TenantTx) -> Answer[KeyShape]:
+async def change_api_key(key_id: str, body: KeyChange, caller: AdminCaller, tx: KeyTx) -> Answer[KeyShape]:
     return Answer(data=KeyShape.of(await commands.change(tx, caller, key_id, body.get_named_fields())))
 
 
 @router.delete("/{key_id}", summary="Revoke a key; it stops working within five seconds")
-async def revoke_api_key(key_id: str, caller: AdminCaller, tx: TenantTx, key_cache: AppKeyCache) -> Answer[Deleted]:
+async def revoke_api_key(key_id: str, caller: AdminCaller, tx: KeyTx, key_cache: AppKeyCache) -> Answer[Deleted]:
     await commands.revoke(tx, caller, key_id)
     key_cache.forget(key_id)
     return Answer(data=Deleted())

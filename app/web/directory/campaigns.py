@@ -9,6 +9,7 @@ from pydantic import Field
 from app.commands import campaigns as commands
 from app.commands.directory import require_found
 from app.store import directory
+from app.store.engine import Tx
 from app.store.schema import Campaign
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
 from app.web.directory import Deleted, list_rows
@@ -16,8 +17,9 @@ from app.web.envelope import Answer, AnyId, Body, Line, Name, Out, OwnId, Provid
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams
 from app.web.shapes import show_fields_of
+from app.web.versions import VersionedRoute, guarded_by, lock_row_of
 
-router = APIRouter(prefix="/api/v1/campaigns", tags=["Campaigns"])
+router = APIRouter(prefix="/api/v1/campaigns", route_class=VersionedRoute, tags=["Campaigns"])
 
 
 class Question(Body):
@@ -86,13 +88,16 @@ async def get_campaign(campaign_id: str, caller: ReadCaller, read: TenantRead) -
     return Answer(data=CampaignShape.of(campaign))
 
 
+CampaignTx = Annotated[Tx, guarded_by(get_campaign, lock_row_of(Campaign))]
+
+
 @router.put(
     "/{campaign_id}",
     summary="Add or replace a campaign; 201 when it is new",
     responses={201: {"model": Answer[CampaignShape], "description": "The campaign is new."}},
 )
 async def put_campaign(
-    campaign_id: OwnId, body: CampaignBody, caller: ApiCaller, tx: TenantTx, response: Response
+    campaign_id: OwnId, body: CampaignBody, caller: ApiCaller, tx: CampaignTx, response: Response
 ) -> Answer[CampaignShape]:
     campaign, is_new = await commands.add_or_replace(tx, caller, campaign_id, body.get_named_fields())
     response.status_code = 201 if is_new else 200
@@ -101,13 +106,13 @@ async def put_campaign(
 
 @router.patch("/{campaign_id}", summary="Change the given fields; null clears a field")
 async def change_campaign(
-    campaign_id: str, body: CampaignChange, caller: ApiCaller, tx: TenantTx
+    campaign_id: str, body: CampaignChange, caller: ApiCaller, tx: CampaignTx
 ) -> Answer[CampaignShape]:
     campaign = await commands.change(tx, caller, campaign_id, body.get_named_fields())
     return Answer(data=CampaignShape.of(campaign))
 
 
 @router.delete("/{campaign_id}", summary="Remove a campaign that is not in use")
-async def remove_campaign(campaign_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Deleted]:
+async def remove_campaign(campaign_id: str, caller: ApiCaller, tx: CampaignTx) -> Answer[Deleted]:
     await commands.remove(tx, caller, campaign_id)
     return Answer(data=Deleted())

@@ -1,12 +1,14 @@
 """Canned replies: texts that people can insert on the Conversations page."""
 
 from datetime import datetime
+from typing import Annotated
 
 from fastapi import APIRouter
 
 from app.commands import canned as commands
 from app.commands.directory import require_found
 from app.store import directory
+from app.store.engine import Tx
 from app.store.schema import CannedReply
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
 from app.web.directory import Deleted, list_rows
@@ -14,8 +16,9 @@ from app.web.envelope import Answer, Body, Name, Out, StoredText
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams
 from app.web.shapes import show_fields_of
+from app.web.versions import VersionedRoute, guarded_by, lock_row_of
 
-router = APIRouter(prefix="/api/v1/canned-replies", tags=["Canned replies"])
+router = APIRouter(prefix="/api/v1/canned-replies", route_class=VersionedRoute, tags=["Canned replies"])
 
 
 class ReplyChange(Body):
@@ -60,15 +63,18 @@ async def get_canned_reply(canned_reply_id: str, caller: ReadCaller, read: Tenan
     return Answer(data=ReplyShape.of(reply))
 
 
+ReplyTx = Annotated[Tx, guarded_by(get_canned_reply, lock_row_of(CannedReply))]
+
+
 @router.patch("/{canned_reply_id}", summary="Change the given fields")
 async def change_canned_reply(
-    canned_reply_id: str, body: ReplyChange, caller: ApiCaller, tx: TenantTx
+    canned_reply_id: str, body: ReplyChange, caller: ApiCaller, tx: ReplyTx
 ) -> Answer[ReplyShape]:
     reply = await commands.change(tx, caller, canned_reply_id, body.get_named_fields())
     return Answer(data=ReplyShape.of(reply))
 
 
 @router.delete("/{canned_reply_id}", summary="Remove a canned reply")
-async def remove_canned_reply(canned_reply_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Deleted]:
+async def remove_canned_reply(canned_reply_id: str, caller: ApiCaller, tx: ReplyTx) -> Answer[Deleted]:
     await commands.remove(tx, caller, canned_reply_id)
     return Answer(data=Deleted())

@@ -12,6 +12,7 @@ from app.commands.directory import require_found
 from app.domain.words import Capability
 from app.providers import REGISTRY
 from app.store import directory
+from app.store.engine import Tx
 from app.store.schema import PhoneNumber
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
 from app.web.directory import Deleted, Pause, list_rows
@@ -19,8 +20,9 @@ from app.web.envelope import Answer, AnyId, Body, Line, Out
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams
 from app.web.shapes import show_fields_of
+from app.web.versions import VersionedRoute, guarded_by, lock_row_of
 
-router = APIRouter(prefix="/api/v1/phone-numbers", tags=["Phone numbers"])
+router = APIRouter(prefix="/api/v1/phone-numbers", route_class=VersionedRoute, tags=["Phone numbers"])
 NAME_PROVIDERS = frozenset(name for name, provider in REGISTRY.items() if provider.TAKES_NAMES)
 Capabilities = Annotated[
     list[Capability], Field(max_length=3), AfterValidator(lambda values: list(dict.fromkeys(values)))
@@ -78,9 +80,12 @@ async def get_phone_number(phone_number_id: str, caller: ReadCaller, read: Tenan
     return Answer(data=NumberShape.of(number))
 
 
+NumberTx = Annotated[Tx, guarded_by(get_phone_number, lock_row_of(PhoneNumber))]
+
+
 @router.patch("/{phone_number_id}", summary="Change the given fields; null clears a field")
 async def change_phone_number(
-    phone_number_id: str, body: NumberChange, caller: ApiCaller, tx: TenantTx
+    phone_number_id: str, body: NumberChange, caller: ApiCaller, tx: NumberTx
 ) -> Answer[NumberShape]:
     number = await commands.change(tx, caller, phone_number_id, body.get_named_fields(), NAME_PROVIDERS)
     return Answer(data=NumberShape.of(number))
@@ -98,6 +103,6 @@ async def resume_phone_number(phone_number_id: str, caller: ApiCaller, tx: Tenan
 
 
 @router.delete("/{phone_number_id}", summary="Remove a number that is not in use")
-async def remove_phone_number(phone_number_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Deleted]:
+async def remove_phone_number(phone_number_id: str, caller: ApiCaller, tx: NumberTx) -> Answer[Deleted]:
     await commands.remove(tx, caller, phone_number_id)
     return Answer(data=Deleted())

@@ -8,19 +8,22 @@ from pydantic import Field
 
 from app.commands import accounts as commands
 from app.commands.directory import require_found
+from app.domain.callers import Caller
 from app.domain.carriage import build_webhook_url
 from app.domain.problems import Invalid
 from app.providers import REGISTRY
 from app.resources import Resources
-from app.store import directory
+from app.store import accounts, directory
+from app.store.engine import Tx
 from app.store.schema import ProviderAccount
 from app.web.dependencies import AdminCaller, AppResources, TenantRead, TenantTx
 from app.web.directory import Deleted, list_rows
 from app.web.envelope import Answer, Body, Name, Out, ProviderName
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams
+from app.web.versions import VersionedRoute, guarded_by
 
-router = APIRouter(prefix="/api/v1/provider-accounts", tags=["Provider accounts"])
+router = APIRouter(prefix="/api/v1/provider-accounts", route_class=VersionedRoute, tags=["Provider accounts"])
 Credentials = Annotated[
     dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=8192, pattern=r"^[^\x00]*$")]],
     Field(max_length=20),
@@ -160,9 +163,18 @@ async def get_provider_account(
     return Answer(data=build_shape(account, resources))
 
 
+async def _lock_accounts(tx: Tx, caller: Caller, account_id: str) -> None:
+    account = await directory.get(tx, ProviderAccount, caller.tenant_id, account_id)
+    if account:  # with all of its provider, as a change does
+        await accounts.lock_all(tx, caller.tenant_id, account.provider)
+
+
+AccountTx = Annotated[Tx, guarded_by(get_provider_account, _lock_accounts)]
+
+
 @router.patch("/{account_id}", summary="Change the given fields; null clears a field")
 async def change_provider_account(
-    account_id: str, body: AccountChange, caller: AdminCaller, tx: TenantTx, resources: AppResources
+    account_id: str, body: AccountChange, caller: AdminCaller, tx: AccountTx, resources: AppResources
 ) -> Answer[AccountShape]:
     current = require_found(await directory.get(tx, ProviderAccount, caller.tenant_id, account_id))
     fields = seal_credentials(body.get_named_fields(), current.provider, resources)
@@ -170,6 +182,6 @@ async def change_provider_account(
 
 
 @router.delete("/{account_id}", summary="Remove an account without numbers")
-async def remove_provider_account(account_id: str, caller: AdminCaller, tx: TenantTx) -> Answer[Deleted]:
+async def remove_provider_account(account_id: str, caller: AdminCaller, tx: AccountTx) -> Answer[Deleted]:
     await commands.remove(tx, caller, account_id)
     return Answer(data=Deleted())

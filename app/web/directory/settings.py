@@ -10,15 +10,18 @@ from pydantic import AfterValidator, Field
 from app.commands import brakes
 from app.commands import tenants as commands
 from app.commands.directory import require_found
+from app.domain.callers import Caller
 from app.domain.words import PossibleOptOut
 from app.store import tenants
+from app.store.engine import Tx
 from app.store.schema import Tenant
 from app.web.dependencies import AdminCaller, TenantRead, TenantTx
 from app.web.directory import Pause
 from app.web.envelope import Answer, Body, Out, ProviderName, StoredText
 from app.web.shapes import show_fields_of
+from app.web.versions import VersionedRoute, guarded_by
 
-router = APIRouter(prefix="/api/v1/settings", tags=["Settings"])
+router = APIRouter(prefix="/api/v1/settings", route_class=VersionedRoute, tags=["Settings"])
 
 
 def _require_country(code: str) -> str:
@@ -94,8 +97,15 @@ async def get_settings(caller: AdminCaller, read: TenantRead) -> Answer[Settings
     return build_answer(require_found(await tenants.get(read, caller.tenant_id)))
 
 
+async def _lock_tenant(tx: Tx, caller: Caller, _: str) -> object:
+    return await tenants.lock(tx, caller.tenant_id)
+
+
+SettingsTx = Annotated[Tx, guarded_by(get_settings, _lock_tenant)]
+
+
 @router.patch("", summary="Change the given fields; null clears a field")
-async def change_settings(body: SettingsChange, caller: AdminCaller, tx: TenantTx) -> Answer[SettingsShape]:
+async def change_settings(body: SettingsChange, caller: AdminCaller, tx: SettingsTx) -> Answer[SettingsShape]:
     return build_answer(await commands.change(tx, caller, body.get_columns()))
 
 

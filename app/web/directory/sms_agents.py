@@ -12,7 +12,7 @@ from app.commands import sms_agents as commands
 from app.commands.directory import require_found
 from app.domain import windows
 from app.store import directory, dry_turns
-from app.store.engine import ReadTx
+from app.store.engine import ReadTx, Tx
 from app.store.schema import SmsAgent
 from app.web.dependencies import ApiCaller, AppResources, ReadCaller, TenantRead, TenantTx
 from app.web.directory import Deleted, Pause, list_rows
@@ -22,8 +22,9 @@ from app.web.paging import PageParams
 from app.web.shapes import show_fields_of
 from app.web.signing import make_signing_secret
 from app.web.turns import OutcomeShape, TurnShape, test_agent
+from app.web.versions import VersionedRoute, guarded_by, lock_row_of
 
-router = APIRouter(prefix="/api/v1/sms-agents", tags=["SMS agents"])
+router = APIRouter(prefix="/api/v1/sms-agents", route_class=VersionedRoute, tags=["SMS agents"])
 MIN_WINDOW_MS, MAX_WINDOW_MS = windows.WINDOW_BOUNDS_MS
 
 
@@ -132,8 +133,11 @@ async def get_sms_agent(sms_agent_id: str, caller: ReadCaller, read: TenantRead)
     return Answer(data=build_shape(agent))
 
 
+AgentTx = Annotated[Tx, guarded_by(get_sms_agent, lock_row_of(SmsAgent))]
+
+
 @router.patch("/{sms_agent_id}", summary="Change the given fields; null clears a field")
-async def change_sms_agent(sms_agent_id: str, body: AgentChange, caller: ApiCaller, tx: TenantTx) -> Answer[AgentShape]:
+async def change_sms_agent(sms_agent_id: str, body: AgentChange, caller: ApiCaller, tx: AgentTx) -> Answer[AgentShape]:
     return Answer(data=build_shape(await commands.change(tx, caller, sms_agent_id, body.get_named_fields())))
 
 
@@ -232,6 +236,6 @@ async def get_shadow_report(read: ReadTx, tenant_id: str, agent_id: str) -> Repo
 
 
 @router.delete("/{sms_agent_id}", summary="Remove an agent that is not in use")
-async def remove_sms_agent(sms_agent_id: str, caller: ApiCaller, tx: TenantTx) -> Answer[Deleted]:
+async def remove_sms_agent(sms_agent_id: str, caller: ApiCaller, tx: AgentTx) -> Answer[Deleted]:
     await commands.remove(tx, caller, sms_agent_id)
     return Answer(data=Deleted())

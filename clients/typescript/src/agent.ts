@@ -30,6 +30,8 @@ export type TurnPayload = {
     email: string | null;
     phone: string | null;
     status: string;
+    tags: string[];
+    customFields: Record<string, string | number | boolean>;
   };
   campaign: { campaignId: string | null; name: string | null; clientName: string | null; offerName: string | null };
   interaction: { interactionId: string; status: string; transcript: Entry[] };

@@ -37,6 +37,11 @@ class FileHead:
         samples = dict.fromkeys(cell for cell in cells if cell)
         return [_shorten(sample) for sample in islice(samples, SAMPLES_PER_COLUMN)]
 
+    def list_fields(self, kind: ImportKind) -> dict[str, str]:
+        """What a column may be, by field, with names for people."""
+        fields = FIELDS_BY_KIND[kind]
+        return fields | {field: field for field in guess_columns(self.names, fields) if field not in {"", *fields}}
+
     def guess_columns(self, kind: ImportKind) -> list[str]:
         return guess_columns(self.names, FIELDS_BY_KIND[kind])
 
@@ -91,8 +96,10 @@ def _rename(row: CsvRow, columns: Sequence[str]) -> CsvRow:
 def _build_row(line: int, row: CsvRow, verdict: Any) -> PreviewRow:
     if isinstance(verdict, Problem):
         return PreviewRow(line, row, _describe(verdict))
-    stored = {"phone": verdict} if isinstance(verdict, str) else verdict
+    stored: Mapping[str, Any] = {"phone": verdict} if isinstance(verdict, str) else verdict
     values = {get_field_name(name): value for name, value in stored.items()}
+    values |= {f"customFields.{key}": value for key, value in values.get("customFields", {}).items()}
+    values["tags"] = "; ".join(values.get("tags", ()))
     return PreviewRow(line, {field: values.get(field, "") for field in row})
 
 

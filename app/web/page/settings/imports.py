@@ -14,6 +14,7 @@ from app.commands.directory import require_found
 from app.commands.imports import OPEN_STATES, RUNNING_STATES, ImportPlan
 from app.domain.problems import Forbidden, Invalid, NotFound, Problem
 from app.domain.words import ImportKind
+from app.imports.columns import CUSTOM_COLUMN
 from app.imports.csv_files import UnreadableFile
 from app.imports.rows import FileKind, lead_rows, suppression_rows
 from app.store import directory, imports
@@ -145,7 +146,8 @@ async def _render_import(admin: AdminRequest, import_id: str, problem: Problem |
         preview = await _build_preview(read, admin, row) if row.state in OPEN_STATES else None
         refusals = await imports.list_refusals(read, admin.tenant_id, import_id, None, SHOWN_REFUSALS)
         campaigns = await choices.list_campaigns(read, admin.tenant_id) if row.kind == "leads" else []
-    fields = FIELDS_BY_KIND[cast(ImportKind, row.kind)]
+    kind = cast(ImportKind, row.kind)
+    fields = preview["head"].list_fields(kind) if preview else FIELDS_BY_KIND[kind]
     return admin.show_page(
         "import",
         "imports",
@@ -214,7 +216,8 @@ async def change_import(
 def _read_columns(form: FormData, row: Import) -> list[str]:
     """The field of each column; one that the form does not have stays. Raises `Invalid`."""
     columns = [str(form.get(f"column.{i}", column)) for i, column in enumerate(row.columns)]
-    if not {*columns} <= {"", *FIELDS_BY_KIND[cast(ImportKind, row.kind)]}:
+    is_custom = CUSTOM_COLUMN.fullmatch if row.kind == "leads" else lambda _: None
+    if not {c for c in columns if not is_custom(c)} <= {"", *FIELDS_BY_KIND[cast(ImportKind, row.kind)]}:
         raise Invalid(details=["A column cannot be that."])
     return columns
 
