@@ -32,14 +32,14 @@ async def merge_leads(tx: Tx, caller: Caller, lead_id: str, from_id: str) -> Lea
     if lead_id == from_id:
         raise Invalid(details=["from: is the lead itself"])
     phones = await _lock_phones_and_threads(tx, caller.tenant_id, [lead_id, from_id])
-    lead, other = await _lock_both(tx, caller.tenant_id, lead_id, from_id)
-    values = _unite_fields(lead, other)
-    values["questionnaire"], restated_answers = await _unite_answers(tx, caller, lead, other)
+    lead, other_lead = await _lock_both(tx, caller.tenant_id, lead_id, from_id)
+    values = _unite_fields(lead, other_lead)
+    values["questionnaire"], restated_answers = await _unite_answers(tx, caller, lead, other_lead)
     await merging.move_all(tx, caller.tenant_id, from_id, lead_id, phones)
     await lead_answers.add(tx, restated_answers)
     await directory.change(tx, Lead, caller.tenant_id, lead_id, values)
     if "sms" in values["dnc_channels"]:
-        suppressed_phones = [phone for phone in (lead.phone, other.phone) if phone]
+        suppressed_phones = [phone for phone in (lead.phone, other_lead.phone) if phone]
         await dnc.suppress_new(tx, caller, list(dict.fromkeys(suppressed_phones)), values["dnc_reason"])
     merged_lead = await directory.get(tx, Lead, caller.tenant_id, lead_id)
     assert merged_lead is not None
@@ -68,28 +68,28 @@ async def _lock_both(tx: Tx, tenant_id: str, lead_id: str, from_id: str) -> tupl
     return leads_by_id[lead_id], leads_by_id[from_id]
 
 
-def _unite_fields(lead: Lead, other: Lead) -> dict[str, Any]:
+def _unite_fields(lead: Lead, other_lead: Lead) -> dict[str, Any]:
     """The new values of the lead's columns. Raises `Invalid` if a list would be too long."""
-    values = {name: getattr(other, name) for name in FILLED_COLUMNS if not getattr(lead, name)}
+    values = {name: getattr(other_lead, name) for name in FILLED_COLUMNS if not getattr(lead, name)}
     if lead.is_placeholder:
-        values |= {name: getattr(other, name) for name in UNKNOWN_OF_PLACEHOLDERS}
-    tags = list(dict.fromkeys([*lead.tags, *other.tags]))
+        values |= {name: getattr(other_lead, name) for name in UNKNOWN_OF_PLACEHOLDERS}
+    tags = list(dict.fromkeys([*lead.tags, *other_lead.tags]))
     if len(tags) > MAX_TAGS:
         raise Invalid(details=[f"tags: the lead would have more than {MAX_TAGS}"])
     return values | {
         "tags": tags,
-        "custom_fields": merge_custom_fields(other.custom_fields, lead.custom_fields),
-        "dnc_channels": sorted({*lead.dnc_channels, *other.dnc_channels}),
-        "dnc_reason": lead.dnc_reason or other.dnc_reason,
+        "custom_fields": merge_custom_fields(other_lead.custom_fields, lead.custom_fields),
+        "dnc_channels": sorted({*lead.dnc_channels, *other_lead.dnc_channels}),
+        "dnc_reason": lead.dnc_reason or other_lead.dnc_reason,
     }
 
 
-async def _unite_answers(tx: Tx, caller: Caller, lead: Lead, other: Lead) -> tuple[list[Any], list[NewAnswer]]:
+async def _unite_answers(tx: Tx, caller: Caller, lead: Lead, other_lead: Lead) -> tuple[list[Any], list[NewAnswer]]:
     """The united questionnaire, and the answers to record again: those that stay though the other lead
     has a newer one, because the newest record of a key stands in the questionnaire."""
     sources = await _get_sources(tx, lead)
-    other_sources = await _get_sources(tx, other)
-    entries = _unite_questionnaires(lead.questionnaire, other.questionnaire, sources, other_sources)
+    other_sources = await _get_sources(tx, other_lead)
+    entries = _unite_questionnaires(lead.questionnaire, other_lead.questionnaire, sources, other_sources)
     restated_answers = []
     for entry in entries:
         key, answer = entry["key"], entry.get("answer")

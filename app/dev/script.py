@@ -40,9 +40,9 @@ STEP_FIELDS = frozenset(
 )
 FLAGS = {"true": True, "yes": True, "false": False, "no": False}
 TEXT_CHECKS: Mapping[str, Callable[[str, str], bool]] = {
-    "contains": lambda expected, text: expected.casefold() in text.casefold(),
-    "equals": lambda expected, text: expected == text,
-    "regex": lambda expected, text: re.search(expected, text) is not None,
+    "contains": lambda wanted_text, text: wanted_text.casefold() in text.casefold(),
+    "equals": lambda wanted_text, text: wanted_text == text,
+    "regex": lambda pattern, text: re.search(pattern, text) is not None,
 }
 
 

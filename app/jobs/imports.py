@@ -52,52 +52,52 @@ class Importer:
         ends after a batch, and the rest is left for another worker."""
         lease = secrets.token_hex(8)
         async with self._database.system_tx() as tx:
-            claimed = await imports.claim_next(tx, lease, LEASE)
-        if claimed is None:
+            claimed_import = await imports.claim_next(tx, lease, LEASE)
+        if claimed_import is None:
             return False
         try:
-            await self._run(claimed, lease, must_stop)
+            await self._run(claimed_import, lease, must_stop)
         except _LeaseLost:
-            log.info("import was stopped", import_id=claimed.import_id)
+            log.info("import was stopped", import_id=claimed_import.import_id)
         except (Problem, *DATABASE_AWAY_ERRORS):
             raise  # once the lease has ended, a worker goes on with it
         except UnreadableFile as error:
-            await self._settle(claimed, lease, "failed", f"The file cannot be read: {error}.")
+            await self._settle(claimed_import, lease, "failed", f"The file cannot be read: {error}.")
         except Exception:
-            log.exception("an import failed", import_id=claimed.import_id)
-            await self._settle(claimed, lease, "failed", UNEXPECTED_FAULT)
+            log.exception("an import failed", import_id=claimed_import.import_id)
+            await self._settle(claimed_import, lease, "failed", UNEXPECTED_FAULT)
         return True
 
-    async def _run(self, claimed: ClaimedImport, lease: str, must_stop: Callable[[], bool]) -> None:
-        caller = Caller(claimed.tenant_id, claimed.actor, "person", "admin")
+    async def _run(self, claimed_import: ClaimedImport, lease: str, must_stop: Callable[[], bool]) -> None:
+        caller = Caller(claimed_import.tenant_id, claimed_import.actor, "person", "admin")
         kind: FileKind[Any] = (
-            lead_rows(caller, claimed.campaign_id, self._parse_lead)
-            if claimed.kind == "leads"
-            else suppression_rows(caller, claimed.reason)
+            lead_rows(caller, claimed_import.campaign_id, self._parse_lead)
+            if claimed_import.kind == "leads"
+            else suppression_rows(caller, claimed_import.reason)
         )
         with TemporaryFile() as file:
-            await self._copy_file(claimed, file)
+            await self._copy_file(claimed_import, file)
             text_file, encoding = read_text(file)  # closes the file when nothing holds it any more
             lines, header = read_any_header(text_file, encoding)
-            all_rows = read_rows(lines, replace(header, names=claimed.columns))
-            rows = dropwhile(lambda row: row[0] <= claimed.up_to_line, all_rows)
+            all_rows = read_rows(lines, replace(header, names=claimed_import.columns))
+            rows = dropwhile(lambda row: row[0] <= claimed_import.up_to_line, all_rows)
             while batch := list(islice(rows, ROWS_PER_BATCH)):
-                await self._take_batch(claimed, lease, kind, batch, file.tell())
+                await self._take_batch(claimed_import, lease, kind, batch, file.tell())
                 if must_stop():
-                    return await self._release(claimed, lease)
-        await self._settle(claimed, lease, "checked" if claimed.state == "checking" else "done", None)
+                    return await self._release(claimed_import, lease)
+        await self._settle(claimed_import, lease, "checked" if claimed_import.state == "checking" else "done", None)
 
-    async def _copy_file(self, claimed: ClaimedImport, file: IO[bytes]) -> None:
+    async def _copy_file(self, claimed_import: ClaimedImport, file: IO[bytes]) -> None:
         number = 0
-        async with self._database.read_tx(claimed.tenant_id) as read:
-            while part := await imports.get_part(read, claimed.tenant_id, claimed.import_id, number):
+        async with self._database.read_tx(claimed_import.tenant_id) as read:
+            while part := await imports.get_part(read, claimed_import.tenant_id, claimed_import.import_id, number):
                 file.write(part)
                 number += 1
         file.seek(0)
 
     async def _take_batch(
         self,
-        claimed: ClaimedImport,
+        claimed_import: ClaimedImport,
         lease: str,
         kind: FileKind[Any],
         batch: list[ParsedRow],
@@ -105,27 +105,27 @@ class Importer:
     ) -> None:
         """Writes a batch and counts it. Raises `_LeaseLost`."""
         try:
-            async with self._database.tenant_tx(claimed.tenant_id, plan_now=True) as tx:
+            async with self._database.tenant_tx(claimed_import.tenant_id, plan_now=True) as tx:
                 result = await take_rows(tx, kind, batch)
-                if claimed.state == "checking":
+                if claimed_import.state == "checking":
                     raise _EndOfCheck
-                await _record(tx, claimed, lease, result, batch[-1][0], read_bytes)
+                await _record(tx, claimed_import, lease, result, batch[-1][0], read_bytes)
         except _EndOfCheck:
-            async with self._database.tenant_tx(claimed.tenant_id) as tx:
-                await _record(tx, claimed, lease, result, batch[-1][0], read_bytes)
+            async with self._database.tenant_tx(claimed_import.tenant_id) as tx:
+                await _record(tx, claimed_import, lease, result, batch[-1][0], read_bytes)
 
-    async def _release(self, claimed: ClaimedImport, lease: str) -> None:
-        async with self._database.tenant_tx(claimed.tenant_id) as tx:
-            await imports.release(tx, claimed, lease)
+    async def _release(self, claimed_import: ClaimedImport, lease: str) -> None:
+        async with self._database.tenant_tx(claimed_import.tenant_id) as tx:
+            await imports.release(tx, claimed_import, lease)
 
-    async def _settle(self, claimed: ClaimedImport, lease: str, state: ImportState, fault: str | None) -> None:
-        async with self._database.tenant_tx(claimed.tenant_id) as tx:
-            await imports.settle(tx, claimed, lease, state, fault)
-        log.info("import ended", import_id=claimed.import_id, state=state)
+    async def _settle(self, claimed_import: ClaimedImport, lease: str, state: ImportState, fault: str | None) -> None:
+        async with self._database.tenant_tx(claimed_import.tenant_id) as tx:
+            await imports.settle(tx, claimed_import, lease, state, fault)
+        log.info("import ended", import_id=claimed_import.import_id, state=state)
 
 
 async def _record(
-    tx: Tx, claimed: ClaimedImport, lease: str, result: BatchResult, up_to_line: int, read_bytes: int
+    tx: Tx, claimed_import: ClaimedImport, lease: str, result: BatchResult, up_to_line: int, read_bytes: int
 ) -> None:
     """Counts a batch. Raises `_LeaseLost`."""
     counts = {outcome: result.outcomes[outcome] for outcome in ROW_OUTCOMES}
@@ -136,10 +136,10 @@ async def _record(
         refused=len(result.refused_rows),
         blank=result.blank_count,
     )
-    if not await imports.record_progress(tx, claimed, lease, LEASE, progress):
+    if not await imports.record_progress(tx, claimed_import, lease, LEASE, progress):
         raise _LeaseLost
     refusals = [refusal for line, problem in result.refused_rows for refusal in _split_problem(line, problem)]
-    await imports.add_refusals(tx, claimed.tenant_id, claimed.import_id, refusals)
+    await imports.add_refusals(tx, claimed_import.tenant_id, claimed_import.import_id, refusals)
 
 
 def _split_problem(line: int, problem: Problem) -> Iterator[Refusal]:

@@ -104,9 +104,11 @@ RETURNING true
 """
 
 
-async def record_progress(tx: Tx, claimed: ClaimedImport, lease: str, lasts: timedelta, progress: Progress) -> bool:
+async def record_progress(
+    tx: Tx, claimed_import: ClaimedImport, lease: str, lasts: timedelta, progress: Progress
+) -> bool:
     """Whether the import still belongs to this worker. If not, nothing may be written for it."""
-    key = (claimed.tenant_id, claimed.import_id)
+    key = (claimed_import.tenant_id, claimed_import.import_id)
     counts = [column[0] for column in columns_of([progress])]
     return bool(await tx.fetch_value(RECORD_PROGRESS_SQL, *key, lease, lasts, *counts))
 
@@ -153,12 +155,12 @@ RETURNING true
 """
 
 
-async def settle(tx: Tx, claimed: ClaimedImport, lease: str, state: ImportState, fault: str | None) -> None:
+async def settle(tx: Tx, claimed_import: ClaimedImport, lease: str, state: ImportState, fault: str | None) -> None:
     """Records the end, if the import still belongs to this worker. After a check the file stays for the
     import."""
-    key = (claimed.tenant_id, claimed.import_id)
+    key = (claimed_import.tenant_id, claimed_import.import_id)
     if await tx.fetch_value(SETTLE_SQL, *key, lease, state, fault) and state != "checked":
-        await delete_parts(tx, claimed.tenant_id, claimed.import_id)
+        await delete_parts(tx, claimed_import.tenant_id, claimed_import.import_id)
 
 
 RELEASE_SQL = """
@@ -167,9 +169,9 @@ WHERE tenant_id = $1 AND import_id = $2 AND lease = $3
 """
 
 
-async def release(tx: Tx, claimed: ClaimedImport, lease: str) -> None:
+async def release(tx: Tx, claimed_import: ClaimedImport, lease: str) -> None:
     """Gives the import back: another worker may go on with it."""
-    await tx.execute(RELEASE_SQL, claimed.tenant_id, claimed.import_id, lease)
+    await tx.execute(RELEASE_SQL, claimed_import.tenant_id, claimed_import.import_id, lease)
 
 
 STOP_SQL = """
