@@ -33,7 +33,7 @@ class MailServer:
     port: int
     encryption: Literal["tls", "starttls", "none"]
     """`tls`: from the first byte. `none`: only for a server on this machine."""
-    user: str = ""
+    username: str = ""
     password: str = ""
 
 
@@ -95,8 +95,8 @@ def _send(server: MailServer, message: EmailMessage) -> None:
     try:
         if server.encryption == "starttls":
             smtp.starttls(context=context)
-        if server.user:
-            smtp.login(server.user, server.password)
+        if server.username:
+            smtp.login(server.username, server.password)
         smtp.send_message(message)
     finally:
         with suppress(smtplib.SMTPException, OSError):

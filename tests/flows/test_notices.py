@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 import pytest
 from starlette.applications import Starlette
@@ -284,7 +285,7 @@ async def test_a_worker_that_died_leaves_its_digest_to_another(
 
     async def leased() -> bool:
         async with mailing.database.system_tx() as tx:
-            return bool(await notices.claim(tx, ["hook"], 9, "dead", notices.DIGEST_EVERY))
+            return bool(await notices.claim(tx, ["hook"], 9, "dead", timedelta(minutes=1)))
 
     await until(leased)  # its worker dies here
     async with mailing.database.system_tx() as tx:

@@ -128,6 +128,9 @@ async def test_a_hook_is_stored_sealed_never_shown_and_forgotten_with_its_last_k
         sealed = await tx.fetch_value("SELECT address FROM notice_ways WHERE tenant_id = $1", tenant.tenant_id)
     assert b"verysecret" not in sealed
     assert resources.seal.open(sealed).decode() == HOOK
+    people = await sam.page("/settings/people")
+    assert "told by webhook" in people
+    assert "verysecret" not in people
     page = await save(sam, "hook")
     assert "Stored." not in page
     async with resources.database.system_tx() as tx:

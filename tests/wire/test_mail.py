@@ -63,7 +63,7 @@ async def test_without_starttls_nothing_leaves_for_another_machine() -> None:
 async def test_a_password_is_not_told_to_a_server_that_asks_for_none() -> None:
     async with taking_mail() as double:
         with pytest.raises(MailFailed, match="lacks"):
-            await send(replace(read_server(double.url), user="me", password="pw"))
+            await send(replace(read_server(double.url), username="me", password="pw"))
     assert double.messages == []
 
 

@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse
 from starlette.responses import Response
 
 from app.access import sessions
+from app.access.sealing import Unsealable
 from app.access.sessions import Person
 from app.calls.notices import NotTold, post_to_hook, send_mail
 from app.commands import notices as commands
@@ -68,7 +69,7 @@ async def test_way(
 ) -> Response:
     try:
         await _send_test(resources, person, way)
-    except (NotTold, Problem) as error:
+    except (NotTold, Unsealable, Problem) as error:
         problem = Invalid(f"The test did not arrive: {error}.")
         return await render_account(request, person, token, resources, problem, faulty_way=way)
     return RedirectResponse("/account?done=test", 303)
