@@ -23,7 +23,7 @@ NAMES_BY_KIND: dict[NoticeKind, tuple[str, ...]] = {
 }
 """The events that each kind tells of."""
 NEED_WORDS = {
-    "follow_up": "its status is “Follow up”",
+    "follow_up": "the status is “Follow up”",
     "held_reply": "a reply of the agent is held",
     "possible_optout": "a text may be an opt-out",
     "failed_text": "a text did not arrive",

@@ -151,7 +151,7 @@ async def test_a_thread_that_needs_a_person_is_told_by_mail_and_hook_without_wor
     assert (message["Subject"], message["Bcc"]) == ("LeadSail SMS: 1 notice", None)
     assert message["Message-ID"].endswith("@example.com>")
     address = f"{mailing.settings.base_url}/conversations/{thread_id}"
-    assert f"needs a person: its status is “Follow up”. {address}" in message.get_content()
+    assert f"needs a person: the status is “Follow up”. {address}" in message.get_content()
     [text] = hook.texts
     assert text.startswith("&lt;!channel&gt; Jo&amp;Co Bcc: x needs a person")
     for told in (message.as_string(), text):
