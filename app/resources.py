@@ -14,6 +14,7 @@ from app.store import installation, pools, readiness
 from app.store.clock import Clock
 from app.store.engine import Database
 from app.wire.client import Wire
+from app.wire.mail import MailClient
 
 MAX_CONNECT_TRIES = 5
 log = structlog.get_logger("resources")
@@ -26,6 +27,8 @@ class Resources:
     clock: Clock
     wire: Wire
     seal: Seal
+    mail: MailClient | None
+    """None: no mail server is configured."""
 
 
 async def unseal_phones(database: Database, seal: Seal) -> None:
@@ -84,12 +87,20 @@ async def open_resources(settings: Settings, connections: int = 12) -> AsyncIter
     if not database.two_roles:
         log.warning("the service has only one database role, so row-level security is not in force")
     wire = Wire(settings.allowed_private_networks)
+    mail = build_mail_client(settings)
     try:
-        yield Resources(settings, database, clock, wire, seal)
+        yield Resources(settings, database, clock, wire, seal, mail)
     finally:
+        if mail:
+            mail.close()
         await wire.close()
         await database.close()
         await clock.close()
+
+
+def build_mail_client(settings: Settings) -> MailClient | None:
+    server = settings.mail_server
+    return MailClient(server, settings.mail_from or "") if server else None
 
 
 @asynccontextmanager

@@ -2,12 +2,15 @@
 
 import base64
 import binascii
+from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.wire.mail import MailServer, read_server
 
 
 class ConfigurationError(Exception):
@@ -37,6 +40,9 @@ class Settings(BaseSettings):
     """The port of a worker's metrics. A web process serves its own at /metrics."""
     otel_exporter_otlp_endpoint: str | None = None
     """The endpoint for traces, by OTLP over HTTP."""
+    smtp_url: SecretStr | None = None
+    """The mail server for notices to people; None: nobody gets e-mail."""
+    mail_from: str | None = None
     keep_attempts_days: Annotated[int, Field(ge=1)] = 30
     """How long requests to carriers, agents and webhook endpoints are kept, with their bodies."""
     keep_events_days: Annotated[int, Field(ge=1)] = 30
@@ -64,6 +70,11 @@ class Settings(BaseSettings):
     def base_url(self) -> str:
         """The public address, without a trailing slash."""
         return (self.public_base_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def mail_server(self) -> MailServer | None:
+        """Raises `ValueError`."""
+        return read_server(self.smtp_url.get_secret_value()) if self.smtp_url else None
 
     def decode_sealing_keys(self) -> list[bytes]:
         """The keys that seal secrets, newest first; each 32 bytes."""
@@ -109,6 +120,7 @@ def _find_faults(settings: Settings) -> list[str]:
             faults.append("SECRET_KEYS is required as soon as DATABASE_URL is set")
         elif settings.is_production:
             faults.append("SECRET_KEYS is required in production")
+    faults += _find_mail_faults(settings)
     if settings.is_production:
         required_values = {
             "DATABASE_URL": settings.database_url,
@@ -122,3 +134,22 @@ def _find_faults(settings: Settings) -> list[str]:
         if any(network.prefixlen == 0 for network in settings.allowed_private_networks):
             faults.append("ALLOWED_PRIVATE_NETWORKS must not be every address in production")
     return faults
+
+
+def _find_mail_faults(settings: Settings) -> list[str]:
+    faults = []
+    if bool(settings.smtp_url) != bool(settings.mail_from):
+        missing, given = ("MAIL_FROM", "SMTP_URL") if settings.smtp_url else ("SMTP_URL", "MAIL_FROM")
+        faults.append(f"{missing} is required with {given}")
+    try:
+        _ = settings.mail_server
+    except ValueError as error:
+        faults.append(f"SMTP_URL {error}")
+    if settings.mail_from and not _is_mail_address(settings.mail_from):
+        faults.append("MAIL_FROM must be an address such as LeadSail <notices@example.com>")
+    return faults
+
+
+def _is_mail_address(text: str) -> bool:
+    name, at, domain = parseaddr(text)[1].partition("@")
+    return bool(name and at and domain) and text.isprintable()

@@ -30,6 +30,7 @@ from app.jobs.event_delivery import EventDelivery
 from app.jobs.forward import Forwarder
 from app.jobs.imports import Importer
 from app.jobs.loops import Loops
+from app.jobs.notices import Notifier
 from app.log import configure as configure_log
 from app.resources import Resources, open_resources
 from app.settings import Settings
@@ -68,7 +69,10 @@ def build_loops(resources: Resources) -> Loops:
     # A row is judged by the model of the API, which the jobs do not know.
     importer = Importer(resources.database, parse_row)
     event_delivery = EventDelivery(resources.database, resources.wire, resources.seal)
-    return Loops(resources.database, resources.clock, text_delivery, hand_over, catch_up, importer, event_delivery)
+    notifier = Notifier(resources.database, resources.wire, resources.mail, resources.seal, resources.settings.base_url)
+    return Loops(
+        resources.database, resources.clock, text_delivery, hand_over, catch_up, importer, event_delivery, notifier
+    )
 
 
 async def start_loops(ctx: dict[Any, Any]) -> None:

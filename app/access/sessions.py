@@ -30,6 +30,8 @@ class Person:
     role: str
     needs_renewal: bool = False
     """The session's token should be renewed now."""
+    unseen_notices: int | None = None
+    """None: the page is not to tell the person anything."""
 
     @property
     def admin(self) -> bool:
@@ -139,7 +141,7 @@ def csrf_matches(token: str, form_token: str) -> bool:
 
 
 def _build_person(session: KnownSession) -> Person:
-    return Person(session.tenant_id, session.user_id, session.email, session.role, session.due)
+    return Person(session.tenant_id, session.user_id, session.email, session.role, session.due, session.unseen_notices)
 
 
 def _digest_token(token: str) -> bytes:

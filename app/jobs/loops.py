@@ -1,4 +1,4 @@
-"""The loops of a worker: the clock, the poll, texts out, missed texts in, and imports.
+"""The loops of a worker: the clock, the poll, texts out, missed texts in, imports, events and notices.
 
 The clock loop follows the hints in Redis. The poll reads the rows once a second, so nothing depends
 on Redis (docs/laws.md, 1). Times that are compared with rows are the database's.
@@ -18,6 +18,7 @@ from app.jobs.deliver import Batch, Delivery
 from app.jobs.event_delivery import EventDelivery, SubjectEvents
 from app.jobs.forward import THREADS_PER_CLAIM, Forwarder
 from app.jobs.imports import Importer
+from app.jobs.notices import Notifier
 from app.jobs.turn_claims import HandOver
 from app.store import hand_overs, owed, turns
 from app.store.clock import OUTBOX_HINT, Clock
@@ -57,6 +58,7 @@ class Loops:
         catch_up: CatchUp,
         importer: Importer,
         event_delivery: EventDelivery,
+        notifier: Notifier,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -65,6 +67,7 @@ class Loops:
         self._catch_up = catch_up
         self._importer = importer
         self._event_delivery = event_delivery
+        self._notifier = notifier
         self._stop_event = asyncio.Event()
         self._owed_event = asyncio.Event()
         self._hand_over_tasks: set[asyncio.Task[None]] = set()
@@ -86,13 +89,15 @@ class Loops:
                 self._fetch_texts,
                 self._run_import,
                 self._deliver_events,
+                self._tell_people,
             ):
                 group.create_task(self._repeat_step(step))
         if open_tasks := self._list_open_tasks():
             await asyncio.wait(open_tasks, timeout=DRAIN_SECONDS)
 
     def _list_open_tasks(self) -> set[asyncio.Task[None]]:
-        return {*self._hand_over_tasks, *self._delivery_tasks, *self._event_tasks, *self._catch_up.fetching}
+        own_tasks = {*self._hand_over_tasks, *self._delivery_tasks, *self._event_tasks}
+        return own_tasks | self._catch_up.fetching | self._notifier.sending
 
     async def drain(self) -> None:
         """Stops the loops once no task is open here and nothing is due within `DRY_TIME`."""
@@ -190,6 +195,10 @@ class Loops:
     async def _run_import(self) -> None:
         if not await self._importer.run_next(self._stop_event.is_set):
             await self._rest_for(POLL_SECONDS)
+
+    async def _tell_people(self) -> None:
+        await self._notifier.send_due()
+        await self._rest_for(POLL_SECONDS)
 
     async def _claim_texts(self) -> None:
         self._owed_event.clear()

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Annotated
 
 from app.domain.words import Scope
 from app.store.engine import ReadTx, Tx
+from app.store.notices import COUNT_UNSEEN_SQL
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +92,15 @@ class KnownSession:
     stale: bool
     arrived: bool
     due: bool
+    unseen_notices: Annotated[int | None, "bigint"]
 
 
-GET_SESSION_SQL = """
+GET_SESSION_SQL = f"""
 SELECT s.tenant_id, s.user_id, u.email, u.role, s.seen_at < now() - interval '1 minute' AS stale,
        s.digest = $1 AND s.previous_digest IS NOT NULL AND s.previous_until IS NULL AS arrived,
        CASE WHEN s.digest = $1 THEN s.renewed_at < now() - $3::interval
-            ELSE s.previous_until IS NULL AND s.renewed_at < now() - interval '1 minute' END AS due
+            ELSE s.previous_until IS NULL AND s.renewed_at < now() - interval '1 minute' END AS due,
+       {COUNT_UNSEEN_SQL} AS unseen_notices
 FROM sessions s JOIN users u ON u.tenant_id = s.tenant_id AND u.user_id = s.user_id AND u.active
 WHERE (s.digest = $1
        OR s.previous_digest = $1 AND (s.previous_until IS NULL OR s.previous_until > now()))

@@ -46,6 +46,7 @@ WITH emptied AS (
 )
 UPDATE webhook_endpoints SET transaction = '0', event_id = 0
 """
+RESET_NOTICES_SQL = "UPDATE notice_ways SET transaction = '0', event_id = 0, lease = NULL"
 
 
 async def delete_events(tx: Tx) -> None:
@@ -53,3 +54,4 @@ async def delete_events(tx: Tx) -> None:
     could be in the future. Readers start again."""
     await tx.execute(DELETE_EVENTS_SQL)
     await tx.execute(RESET_ENDPOINTS_SQL)
+    await tx.execute(RESET_NOTICES_SQL)

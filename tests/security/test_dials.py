@@ -22,6 +22,7 @@ from app.commands import receive
 from app.commands.directory import require_url
 from app.commands.receive import InboundPost
 from app.demo import http_clients
+from app.domain import ids
 from app.domain.carriage import Account, InboundText, Media
 from app.domain.problems import Invalid
 from app.main import build_app
@@ -30,7 +31,7 @@ from app.settings import Settings
 from app.web import presence
 from app.wire.client import NotSent, Wire
 from tests.makers import Data, Tenant
-from tests.web.people import add_person, browser
+from tests.web.people import add_person, browser, form
 from tests.world import World, served, until
 
 INSIDE, OUTSIDE = "127.0.0.1", "127.0.0.2"
@@ -147,6 +148,23 @@ async def _endpoint_test(guarded: Guarded, urls: list[str]) -> list[httpx.Respon
     return answers
 
 
+async def _notice_test(guarded: Guarded, urls: list[str]) -> list[httpx.Response]:
+    email = f"{ids.make('user')}@example.com"
+    await add_person(guarded.resources, guarded.tenant.tenant_id, email)
+    sam = browser(guarded.url)
+    await sam.sign_in(email)
+    page = await sam.page("/account")
+    csrf = form(page, "/notices/hook")[1]["csrf"]
+    answers = []
+    for url in urls:
+        answer = await sam.post("/account/notices/hook", csrf=csrf, kinds=["needs_person"], url=url)
+        if answer.status_code == 303:
+            answer = await sam.post("/account/notices/hook/test", csrf=csrf)
+        answers.append(answer)
+    await sam.http.aclose()
+    return answers
+
+
 async def _replay(guarded: Guarded, urls: list[str]) -> list[httpx.Response]:
     await guarded.world.send("Hi Jane", agentMode=True)
     await guarded.world.text("Hey")
@@ -189,6 +207,7 @@ async def _media(guarded: Guarded, urls: list[str]) -> list[httpx.Response]:
 DOORS: dict[str, Door] = {
     "the test button": _test_button,
     "the test of a webhook endpoint": _endpoint_test,
+    "the test of a notice": _notice_test,
     "a replay": _replay,
     "a provider's base URL": _base_url,
     "an attachment": _media,

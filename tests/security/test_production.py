@@ -53,6 +53,11 @@ def test_all_that_is_missing_is_named_at_once() -> None:
         ({"allowed_private_networks": "10.0.0.0/8,0.0.0.0/0"}, "ALLOWED_PRIVATE_NETWORKS"),
         ({"allowed_private_networks": "::/0"}, "ALLOWED_PRIVATE_NETWORKS"),
         ({"environment": "prod"}, "ENVIRONMENT"),
+        ({"smtp_url": "smtp://mail.example.com"}, "MAIL_FROM is required with SMTP_URL"),
+        ({"mail_from": "a@example.com"}, "SMTP_URL is required with MAIL_FROM"),
+        ({"smtp_url": "mail.example.com", "mail_from": "a@example.com"}, "SMTP_URL must be"),
+        ({"smtp_url": "smtp://mail.example.com", "mail_from": "LeadSail"}, "MAIL_FROM must be"),
+        ({"smtp_url": "smtp://mail.example.com", "mail_from": "a@example.com\r\nBcc: b@x.y"}, "MAIL_FROM must be"),
     ],
 )
 def test_what_belongs_to_development_is_refused(changed: dict[str, object], named: str) -> None:
@@ -62,6 +67,7 @@ def test_what_belongs_to_development_is_refused(changed: dict[str, object], name
 def test_what_is_refused_is_not_repeated() -> None:
     """The line goes to a log."""
     said = refused(secret_keys=f"{KEY},not-a-key-but-a-secret", metrics_token="")
+    said += refused(smtp_url="smtp://me:not-a-key@host/path", mail_from="me@example.com")
     assert KEY not in said
     assert "not-a-key" not in said
     assert "u:p@" not in said

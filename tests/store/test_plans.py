@@ -1,6 +1,7 @@
 """The statements of the way out read by keys, however much is owed."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -9,13 +10,14 @@ import pytest
 from app.domain.words import STATUS_RANK
 from app.jobs.deliver import RATES
 from app.resources import Resources
-from app.store import outbox, text_settling
+from app.store import access, notices, outbox, text_settling
 from app.store.agent_of import agent_of_sql
 from app.store.engine import Tx, as_columns
 from app.store.leads import mark_active_sql
 from app.store.rows import columns_of
 from app.store.text_settling import Settlement
 from tests.makers import Data, Tenant
+from tests.web.people import add_person
 
 OWED, CLAIMED = 800, 200
 PAGES_EACH = 100
@@ -162,3 +164,32 @@ async def test_the_agent_of_a_thread_is_found_by_keys_among_many(resources: Reso
         rows = await tx.fetch_rows(AGENT_OF_EACH, tenant.tenant_id)
     assert {row["campaign_id"][5:] for row in rows} == {row["sms_agent_id"][6:] for row in rows}
     assert len(rows) == OWED
+
+
+MANY_EVENTS = """
+INSERT INTO tenant_events (tenant_id, type, name, interaction_id, data)
+SELECT $1, 'message', CASE WHEN n % 100 = 0 THEN 'interaction.needs_person' ELSE 'message.sent' END, 'int_' || n, '{}'
+FROM generate_series(1, 40000) n
+"""
+
+
+async def test_a_look_for_notices_reads_few_events_however_many_others_came(
+    resources: Resources, tenant: Tenant
+) -> None:
+    user_id = await add_person(resources, tenant.tenant_id, f"{tenant.tenant_id}@example.com")
+    async with resources.database.system_tx() as tx:
+        await notices.save_way(tx, tenant.tenant_id, user_id, "hook", ["account_failing"], b"sealed")
+        await notices.save_way(tx, tenant.tenant_id, user_id, "page", ["needs_person"], None)
+        await access.open_session(tx, tenant.tenant_id, user_id, b"digest of a plan", timedelta(days=1))
+        await tx.execute(MANY_EVENTS, tenant.tenant_id)
+    async with resources.database.system_tx(plan_now=True) as tx:
+        claim = await explained(tx, notices.CLAIM_WAYS_SQL, ["hook"], 20, "lease", timedelta(seconds=60))
+    async with resources.database.system_tx() as tx:
+        session = await explained(
+            tx, access.GET_SESSION_SQL, b"digest of a plan", timedelta(hours=12), timedelta(hours=1)
+        )
+    for plan in (claim, session):
+        scans = [node for node in plan if node.get("Relation Name") == "tenant_events"]
+        assert scans
+        assert {node.get("Index Name") for node in scans} == {"ix_tenant_events_noted"}
+        assert plan[0]["Shared Hit Blocks"] + plan[0]["Shared Read Blocks"] < 2 * notices.MAX_COUNTED

@@ -514,7 +514,7 @@ def test_production_refuses_the_simulator_unless_it_is_allowed(resources: Resour
 
     def held(**more: object) -> Resources:
         configuration = settings.load(**production, **more)
-        return Resources(configuration, resources.database, resources.clock, resources.wire, resources.seal)
+        return Resources(configuration, resources.database, resources.clock, resources.wire, resources.seal, None)
 
     with pytest.raises(Invalid):
         require_real("simulator", held())

@@ -15,6 +15,7 @@ from app.store.schema.hooks import QueuedEvent, WebhookDelivery, WebhookEndpoint
 from app.store.schema.imports import Import, ImportPart, ImportRefusal
 from app.store.schema.inbox import InboundPart, ProviderIdSeen
 from app.store.schema.lines import FormerCredentials, PhoneNumber, ProviderAccount
+from app.store.schema.notices import NoticeWayRow
 from app.store.schema.outbox import Attempt, Bulk, EarlyReceipt, Outbox
 from app.store.schema.tenants import Installation, Tenant, TenantDay
 from app.store.schema.threads import Interaction, Message, Upload
@@ -40,6 +41,7 @@ __all__ = [
     "Lead",
     "LeadAnswer",
     "Message",
+    "NoticeWayRow",
     "Outbox",
     "PhoneNumber",
     "ProviderAccount",

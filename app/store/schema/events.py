@@ -15,7 +15,18 @@ class TenantEvent(Table):
     xmin, so that no late commit is skipped."""
 
     __tablename__ = "tenant_events"
-    __table_args__ = (tenant_constraint(), Index(None, "at", postgresql_using="brin"))
+    __table_args__ = (
+        tenant_constraint(),
+        Index(None, "at", postgresql_using="brin"),
+        Index(
+            "ix_tenant_events_noted",
+            *("tenant_id", "name", "transaction", "event_id"),
+            postgresql_where=sql(
+                "name IN ('interaction.needs_person', 'turn.failed', 'agent.paused', 'agent.resumed',"
+                " 'account.failing', 'account.recovered')"
+            ),
+        ),
+    )
     tenant_id: Mapped[str] = id_key()
     transaction: Mapped[int] = mapped_column(Xid8(), primary_key=True, server_default=sql("pg_current_xact_id()"))
     event_id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)

@@ -1,4 +1,4 @@
-"""The account page of the signed-in person: change the password, sign out everywhere."""
+"""The account page of the signed-in person: the password, sessions, and what the person is told."""
 
 from typing import Annotated
 
@@ -8,13 +8,24 @@ from starlette.responses import Response
 
 from app.access import sessions
 from app.access.sessions import Person
+from app.domain.notices import NOTICE_KINDS, NoticeWay
 from app.domain.problems import Problem
 from app.resources import Resources
-from app.store import access
+from app.store import access, notices
 from app.web.dependencies import AppResources, SystemTx
 from app.web.page import dependencies, render
 from app.web.page.dependencies import FormSender, SameOrigin, SignedIn, Token
 
+DONE_WORDS = {
+    "password": "Your password was changed. You are signed out in all other browsers.",
+    "notices": "Your notices were saved.",
+    "test": "The test was taken. Look whether it came.",
+}
+KIND_WORDS = {
+    "needs_person": "A thread needs a person",
+    "agent_down": "An agent is down",
+    "account_failing": "A carrier refuses an account",
+}
 router = APIRouter(include_in_schema=False)
 
 
@@ -22,7 +33,7 @@ router = APIRouter(include_in_schema=False)
 async def show_account(
     request: Request, person: SignedIn, token: Token, resources: AppResources, done: str = ""
 ) -> Response:
-    return await _render_account(request, person, token, resources, done=done == "password")
+    return await render_account(request, person, token, resources, done=done)
 
 
 @router.post("/account/password", dependencies=[SameOrigin])
@@ -40,7 +51,7 @@ async def change_password(
             resources.database, person, current_password, new_password, dependencies.get_client_ip(request, resources)
         )
     except Problem as problem:
-        return await _render_account(request, person, token, resources, problem)
+        return await render_account(request, person, token, resources, problem)
     response = RedirectResponse("/account?done=password", 303)
     request.state.answer_headers = {}
     dependencies.set_session_cookie(response, resources, new_token)
@@ -55,15 +66,18 @@ async def sign_out_everywhere(request: Request, person: FormSender, resources: A
     return response
 
 
-async def _render_account(
+async def render_account(
     request: Request,
     person: Person,
     token: str,
     resources: Resources,
     problem: Problem | None = None,
-    done: bool = False,
+    done: str = "",
+    faulty_way: NoticeWay | None = None,
 ) -> Response:
+    """`faulty_way`: whose form the problem is about; None: that of the password."""
     async with resources.database.read_tx(person.tenant_id) as read:
+        ways = {way.way: way for way in await notices.list_ways(read, person.tenant_id, person.user_id)}
         browsers = await access.count_sessions(read, person.tenant_id, person.user_id, sessions.MAX_IDLE)
     return render.page(
         request,
@@ -74,5 +88,9 @@ async def _render_account(
         browsers=browsers,
         refused=problem,
         faults=render.list_faults(problem),
-        done=done,
+        faulty_way=faulty_way,
+        done=DONE_WORDS.get(done),
+        ways=ways,
+        kinds=[(kind, KIND_WORDS[kind]) for kind in NOTICE_KINDS],
+        has_mail=resources.mail is not None,
     )

@@ -1,5 +1,6 @@
 """The people who may sign in."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field as Shape
@@ -8,6 +9,7 @@ from starlette.responses import Response
 from app.access import passwords
 from app.commands import people as commands
 from app.commands.directory import require_found
+from app.domain.notices import NoticeWay
 from app.domain.words import PersonRole
 from app.store import directory, people
 from app.store.engine import ReadTx
@@ -19,6 +21,7 @@ from app.web.page.settings.forms import Field, Heading, SubmittedForm, group_fie
 from app.web.page.settings.pages import FormPage, SettingsPage, build_router
 from app.web.paging import PageQuery
 
+WAY_WORDS: dict[NoticeWay, str] = {"page": "on the page", "email": "by e-mail", "hook": "by webhook"}
 ROLE_CHOICES = [("member", "Member: uses the conversations"), ("admin", "Admin: also changes settings and people")]
 ROLE_FIELD = Field("role", "Role", "choice", required=True, choices=ROLE_CHOICES)
 ACTIVE_FIELD = Field(
@@ -45,11 +48,18 @@ async def list_people(admin: AdminRequest, read: ReadTx, page_query: PageQuery) 
         Item(
             row.user_id,
             row.email,
-            [f"signed in, last seen {render.format_ago(row.seen_at, zone)}" if row.seen_at else ""],
+            [
+                f"signed in, last seen {render.format_ago(row.seen_at, zone)}" if row.seen_at else "",
+                _describe_ways(row.ways),
+            ],
             [("agent", "Admin")] * (row.role == "admin") + [("off", "Off")] * (not row.active),
         )
         for row in rows
     ]
+
+
+def _describe_ways(ways: Sequence[NoticeWay]) -> str:
+    return f"told {', '.join(WAY_WORDS[way] for way in ways)}" if ways else ""
 
 
 async def build_new_page(admin: AdminRequest, read: ReadTx) -> FormPage:
