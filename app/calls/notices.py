@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import formatdate
+from email.utils import formatdate, parseaddr
 
 import httpx
 
@@ -31,12 +31,18 @@ async def send_mail(mail: MailClient, to: str, subject: str, lines: Sequence[str
 
 def _build_message(sender: str, to: str, subject: str, lines: Sequence[str], digest_id: str) -> EmailMessage:
     """Raises `ValueError` for an address or subject with a line break."""
+    domain = parseaddr(sender)[1].rpartition("@")[2]
+    headers = {
+        "From": sender,
+        "To": to,
+        "Subject": subject,
+        "Date": formatdate(),
+        "Message-ID": f"<{digest_id}@{domain}>",
+        "Auto-Submitted": "auto-generated",
+    }
     message = EmailMessage(SMTP)
-    message["From"], message["To"], message["Subject"] = sender, to, subject
-    message["Date"] = formatdate(localtime=False)
-    domain = sender.rstrip(">").rpartition("@")[2]
-    message["Message-ID"] = f"<{digest_id}@{domain}>"
-    message["Auto-Submitted"] = "auto-generated"
+    for name, value in headers.items():
+        message[name] = value
     message.set_content("\n\n".join([*lines, "You chose these notices under “Account”."]) + "\n")
     return message
 

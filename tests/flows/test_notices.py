@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app import worker
+from app.calls.notices import NotTold, send_mail
 from app.domain.notices import NoticeKind, NoticeWay
 from app.resources import Resources
 from app.store import notices
@@ -25,6 +26,12 @@ from tests.world import World, served, until
 
 EMAIL = "sam@example.com"
 DUE_NOW_SQL = "UPDATE notice_ways SET due_at = clock_timestamp() WHERE tenant_id = $1 AND lease IS NULL"
+FAILED_TURN_SQL = """
+INSERT INTO tenant_events (tenant_id, type, name, interaction_id, data) VALUES ($1, 'turn', 'turn.failed', $2, $3)
+"""
+REFUSED_ACCOUNT_SQL = """
+UPDATE provider_accounts SET paused_at = clock_timestamp(), paused_reason = 'suspended' WHERE tenant_id = $1
+"""
 FOLLOW_UP_SQL = """
 UPDATE interactions SET status = 'follow_up', last_change = $3 WHERE tenant_id = $1 AND interaction_id = $2
 """
@@ -246,6 +253,30 @@ async def test_a_digest_is_cut_short_and_an_agent_is_one_line(
     assert lines[-1].startswith("And 5 more. ")
 
 
+async def test_an_agent_that_failed_and_an_account_that_is_refused_are_told_by_name(
+    idle_world: World, mailing: Resources, hook: Hook, sam_id: str
+) -> None:
+    tenant_id, thread_id = idle_world.tenant.tenant_id, await open_thread(idle_world)
+    await choose(mailing, idle_world, sam_id, "hook", ["agent_down", "account_failing"], hook.url)
+    async with mailing.database.system_tx() as tx:
+        agent_data = {"smsAgentId": idle_world.smsagent["smsAgentId"], "reason": "HTTP 500"}
+        await tx.execute(FAILED_TURN_SQL, tenant_id, thread_id, agent_data)
+        await tx.execute(REFUSED_ACCOUNT_SQL, tenant_id)
+    async with working_with(mailing):
+
+        async def told() -> bool:
+            return bool(hook.texts)
+
+        await until(told)
+    account, agent = hook.texts[0].splitlines()
+    base_url, name = mailing.settings.base_url, idle_world.smsagent["name"]
+    assert agent == (
+        f"The agent “{name}” could not be reached. {base_url}/settings/agents/{idle_world.smsagent['smsAgentId']}"
+    )
+    assert account.startswith(f"The carrier refuses the account “{idle_world.account['name']}”; its texts wait. ")
+    assert account.endswith(f"/settings/accounts/{idle_world.account['accountId']}")
+
+
 async def test_people_are_not_told_what_they_did_themselves_nor_after_they_left(
     idle_world: World, mailing: Resources, hook: Hook, sam_id: str
 ) -> None:
@@ -297,3 +328,27 @@ async def test_a_worker_that_died_leaves_its_digest_to_another(
 
         await until(told)
     assert hook.tries == 1
+
+
+async def test_after_a_restore_nobody_misses_what_happens_then(
+    idle_world: World, resources: Resources, sam_id: str
+) -> None:
+    """The cursor comes from another server, whose transactions were further on."""
+    await choose(resources, idle_world, sam_id, "hook", url="https://hooks.example.com/x")
+    async with resources.database.system_tx() as tx:
+        await tx.execute("UPDATE notice_ways SET transaction = '999999999999', event_id = 5")
+    await need_person(idle_world, await open_thread(idle_world))
+
+    async def claimed() -> bool:
+        async with resources.database.system_tx() as tx:
+            return bool(await notices.claim(tx, ["hook"], 9, "lease", timedelta(minutes=1)))
+
+    await until(claimed)
+
+
+async def test_an_address_with_a_line_break_adds_no_header(mailing: Resources, mail_server: MailServerDouble) -> None:
+    assert mailing.mail
+    for to, subject in (("a@example.com\r\nBcc: b@example.com", "Hi"), ("a@example.com", "Hi\nBcc: b@example.com")):
+        with pytest.raises(NotTold):
+            await send_mail(mailing.mail, to, subject, ["Hello"], "d1")
+    assert mail_server.messages == []
