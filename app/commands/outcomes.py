@@ -247,7 +247,7 @@ def _describe_changes(item: AcceptedOutcome) -> str:
     outcome, facts = item.outcome, item.facts
     changes: list[str] = []
     if outcome.status not in (None, "dnc", facts.status):
-        changes.append(f"set the status to {outcome.status}")
+        changes.append(f"set the status to {timeline.describe_status(outcome.status)}")
     if outcome.lead_status not in (None, facts.lead_status):
         changes.append(f"set the lead's status to {outcome.lead_status}")
     known_answers = {newest["key"]: newest["answer"] for newest in facts.newest_answers}

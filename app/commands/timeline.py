@@ -13,10 +13,21 @@ MAX_QUOTED_LENGTH = 200
 NAMELESS_ACTORS = {"person": "A person", "key": "An API key", "agent": "The agent", "lead": "The lead"}
 
 
+def describe_status(status: str) -> str:
+    return status.replace("_", " ")
+
+
 async def tell_status(tx: Tx, author: str, thread: ThreadKey, status: str) -> None:
     """The author set the thread's status."""
     await notes.add(
-        tx, [Note(*thread, f"{await name_author(tx, thread[0], author)} set the status to {status}.", author)]
+        tx,
+        [
+            Note(
+                *thread,
+                f"{await name_author(tx, thread[0], author)} set the status to {describe_status(status)}.",
+                author,
+            )
+        ],
     )
 
 
@@ -64,7 +75,7 @@ def _describe_consent(thread: ChangedThread, name: str) -> str:
         case _ if has_stopped:
             return f"{name} set the status to dnc."
         case _:
-            return f"{name} lifted do-not-contact: the status is {thread.status} again."
+            return f"{name} lifted do-not-contact: the status is {describe_status(thread.status)} again."
 
 
 async def name_author(tx: Tx, tenant_id: str, author: str) -> str:

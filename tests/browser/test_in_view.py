@@ -76,6 +76,13 @@ async def reads_and_writes(person: Person, newest: str) -> None:
     await stands_still(person)
 
 
+async def reads_note_and_writes(person: Person, newest: str) -> None:
+    await expect(person.texts.last).to_contain_text(newest)
+    await expect(person.texts.last).to_be_in_viewport(ratio=1)
+    await can_write(person)
+    await stands_still(person)
+
+
 async def reads_and_writes_at_top(person: Person, newest: str) -> None:
     """As above, where the contact card lies below and the window could scroll to it."""
     await expect(person.texts.last).to_contain_text(newest)
@@ -133,11 +140,11 @@ async def test_after_each_action_the_window_stands_still_and_the_box_is_on_the_s
     status = sam.page.get_by_role("combobox", name="Status", exact=True)
     async with sam.page.expect_navigation():
         await status.select_option("follow_up")
-    await reads_and_writes(sam, "Below the fold")
+    await reads_note_and_writes(sam, "set the status to follow up")
     async with sam.page.expect_navigation():
         await sam.page.get_by_role("combobox", name="Status filter").select_option("follow_up")
     await expect(sam.threads).to_have_count(1)
-    await reads_and_writes(sam, "Below the fold")
+    await reads_note_and_writes(sam, "set the status to follow up")
     async with sam.page.expect_navigation():
         await sam.page.get_by_role("link", name="Clear").click()
     await sam.threads.last.click()

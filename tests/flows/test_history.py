@@ -69,7 +69,7 @@ async def test_the_same_status_again_leaves_nothing(idle_world: World) -> None:
     for _ in range(2):
         shown = await patch(idle_world, thread, status="follow_up", agentMode=True)
     assert notes(shown) == [
-        "The API key First key set the status to follow_up.", "The API key First key switched agent mode on.",
+        "The API key First key set the status to follow up.", "The API key First key switched agent mode on.",
     ]  # fmt: skip
     assert await history(idle_world, thread) == [("in_progress", "follow_up", "key")]
 

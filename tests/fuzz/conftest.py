@@ -77,6 +77,7 @@ async def target(resources: Resources, fuzzed_url: str) -> AsyncIterator[Target]
         bulk = await tenant.call("POST", "/sms/send/bulk", texts)
         canned = await tenant.call("POST", "/canned-replies", {"title": "Hours", "text": "9–5"})
         key = await tenant.call("POST", "/api-keys", {"name": "k", "scope": "read"})
+        endpoint = await tenant.call("POST", "/webhook-endpoints", {"url": "https://backend.example.com"})
         tried = await tenant.call("POST", f"/sms-agents/{agent['smsAgentId']}/test")
         ids = {
             "leadId": lead["leadId"],
@@ -86,6 +87,7 @@ async def target(resources: Resources, fuzzed_url: str) -> AsyncIterator[Target]
             "smsAgentId": agent["smsAgentId"],
             "cannedReplyId": canned["cannedReplyId"],
             "keyId": key["keyId"],
+            "endpointId": endpoint["endpointId"],
             "bulkId": bulk["bulkId"],
             "messageId": bulk["results"][0]["messageId"],
             "interactionId": bulk["results"][0]["interactionId"],
