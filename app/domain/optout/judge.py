@@ -40,9 +40,7 @@ WISH_MEANINGS = frozenset(
     INFO INTEREST LEGAL LIST LONGER LOSE MISTAKE NUMBER OFF OPT PROMO REMIND REMOVE RESUB REVOKE SCAM SEND SPAM START
     STOPPED TEXT UNSUB WANT WHO WRONG""".split()
 )
-"""Without one of these meanings a text wishes nothing about texting that could be obeyed."""
-DOUBTFUL_MEANINGS = WISH_MEANINGS | {"NO", "NOT"}
-"""Without one of these it is not even possible that it does."""
+"""Without one of these meanings a text wishes nothing about texting."""
 ALONE_MEANINGS = frozenset({"CANCEL", "CEASE", "DNC", "HELP", "INFO", "OPT", "RESUB", "REVOKE", "START", "UNSUB"})
 """Meanings of words that can be a whole wish."""
 UNCLEAR_MEANINGS = frozenset(
@@ -126,7 +124,7 @@ def drop_signature(text: str, words: Sequence[str]) -> Sequence[str]:
 
 def _judge_meaning(words: Sequence[str], model: Model) -> Judgment:
     meanings_by_word = [meanings for meanings in map(find_likely_meanings, words) if meanings]
-    if DOUBTFUL_MEANINGS.isdisjoint(chain.from_iterable(meanings_by_word)):
+    if WISH_MEANINGS.isdisjoint(chain.from_iterable(meanings_by_word)):
         return Judgment()  # of such texts the model knows too little, and most of them are conversation
     scores = dict(zip(LABELS, score_labels(words, model), strict=True))
     if denies_wish(words):
@@ -141,10 +139,8 @@ def _judge_meaning(words: Sequence[str], model: Model) -> Judgment:
 
 def _may_be_obeyed(words: Sequence[str], meanings_by_word: Sequence[Sequence[str]]) -> bool:
     """Whether a text is more than a name or a word that the model may take for a mistyped wish: some word
-    can be about texting, or the only one can be a wish by itself. `meanings_by_word`: of the words that
+    has a meaning here, or the only one can be a wish by itself. `meanings_by_word`: of the words that
     have some; there is at least one."""
-    if WISH_MEANINGS.isdisjoint(chain.from_iterable(meanings_by_word)):
-        return False
     only = [word for word in words if word[0].isalnum()]
     if len(only) != 1:
         return any(not UNCLEAR_MEANINGS.issuperset(meanings) for meanings in meanings_by_word)
