@@ -166,6 +166,21 @@ def test_what_may_be_a_wish_is_flagged_and_not_obeyed(text: str) -> None:
     assert label_of(judge_text(text)) == "possible"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no service in the hills",
+        "it isn't fixed",
+        "the gate isn't locked",
+        "I don't have one here",
+        "never got it",
+        "can't get there today",
+    ],
+)
+def test_a_plain_denial_is_conversation(text: str) -> None:
+    assert label_of(judge_text(text)) == "none"
+
+
 def test_a_wish_at_the_end_of_a_long_text_is_read() -> None:
     story = "We had the crew here on Wednesday and the gutters look great, thank you for that. " * 12
     assert judge_text(f"{story} Please stop texting me.").word == "stop"

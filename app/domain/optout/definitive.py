@@ -59,7 +59,7 @@ WORDS_BESIDE_OUR_NAME = frozenset("from to of the all text texts message message
 NAME_PATTERN = re.compile(r"[A-ZÀ-Ý][\w'’&-]*(?:[ ](?:&|and|of|the|de|del|y|et|e)?[ ]?[A-ZÀ-Ý0-9][\w'’&-]*)*")
 LOUD_WORDS = frozenset("stop stopall unsubscribe optout alto baja arret sair".split())
 
-SIGNS_BESIDE = frozenset("🛑📱📵💬📲✉📩❌🙏!.")
+SIGNS_BESIDE = frozenset("🛑📱📵💬📲✉📩❌🙏😊❤🌞🏠🙂!.")
 SKIN_TONES = frozenset("🏻🏼🏽🏾🏿\ufe0f\u200d")
 
 

@@ -30,9 +30,9 @@ NOT_NEGATED_BY_NO = frozenset("stop quit unsubscribe remove cancel end take dele
 """English "no" before them is an answer: "no stop texting". Spanish "no" before a verb denies it."""
 
 KEY_MEANINGS = frozenset(
-    "ALONE BACK BLOCK BOTHER CALL CANCEL CEASE CONSENT CONTACT CURSE DNC EMAIL END ENOUGH HELP HOW INFO INTEREST LEGAL"
-    " LIST LONGER LOSE MISTAKE NO NOT NUMBER OPT PARA PROMO REMIND REMOVE RESUB REVOKE SCAM SEND START STOPPED TEXT"
-    " THING UNSUB WHEN WHO WRONG".split()
+    "ALONE BACK BLOCK BOTHER CALL CANCEL CEASE CONSENT CONTACT CURSE DNC EMAIL END ENOUGH HEAR HELP HOW INFO INTEREST"
+    " LEGAL LIST LONGER LOSE MISTAKE NO NOT NUMBER OPT PARA PROMO REMIND REMOVE RESUB REVOKE SCAM SEND START STOPPED"
+    " TEXT THING UNSUB WHEN WHO WRONG".split()
 )
 LIGHT_MEANINGS = frozenset("X , THIS TO BY CONJ PLEASE ALL # FROM YOU I".split())
 REACH_OF_PAIRS = 6
@@ -41,6 +41,7 @@ MAX_KEYS = 4
 LONGEST_COUNTED = 12
 
 WORD, MEANING, PART, GUESS, TWO_WORDS, MEANING_AND_WORD, CHAIN, PAIR, KEYS, LENGTH_WITHOUT_KEYS, LENGTH = range(1, 12)
+CLAUSE_KEYS = 12
 """What a feature is made of."""
 
 HASH_MASK = (1 << 24) - 1
@@ -209,7 +210,7 @@ def _list_chains(chain: Sequence[int]) -> list[int]:
 
 
 def _list_pairs_in_clauses(chain: Sequence[int]) -> list[int]:
-    """Two meanings of one clause, with others between them."""
+    """Two meanings of one clause, with others between them; and which of those that matter it has."""
     found_features: list[int] = []
     clause = [CLAUSE_START]
     for meaning in (*chain, CLAUSE_KEY):
@@ -221,6 +222,9 @@ def _list_pairs_in_clauses(chain: Sequence[int]) -> list[int]:
         for i, first in enumerate(clause):
             half = PAIR * OF_KIND + first * OF_FIRST
             found_features += [(half + second * OF_SECOND) & HASH_MASK for second in clause[i + 1 : i + REACH_OF_PAIRS]]
+        keys = KEY_KEYS.intersection(clause)
+        if 0 < len(keys) <= MAX_KEYS:
+            found_features.append(hash_feature(CLAUSE_KEYS, *sorted(keys)))
         clause = [CLAUSE_START]
     return found_features
 

@@ -36,9 +36,9 @@ OBEY_MARGIN: Mapping[ControlWord, float] = {"stop": 0.1, "start": 0.0, "help": 0
 POSSIBLE_MARGIN = 0.3
 """By how much `possible` or `stop` must lead before the others to be flagged."""
 WISH_MEANINGS = frozenset(
-    """ALONE BACK BLOCK BOTHER CALL CANCEL CEASE CONSENT CONTACT CURSE DEAD DNC END ENOUGH GOAWAY HELP IGNORE INFO
-    INTEREST LEGAL LIST LOSE MISTAKE NUMBER OFF OPT PROMO REMIND REMOVE RESUB REVOKE SCAM SEND SPAM START STOPPED TEXT
-    UNSUB WHO WRONG""".split()
+    """ALONE BACK BLOCK BOTHER CALL CANCEL CEASE CONSENT CONTACT CURSE DEAD DNC END ENOUGH GOAWAY HEAR HELP IGNORE
+    INFO INTEREST LEGAL LIST LONGER LOSE MISTAKE NUMBER OFF OPT PROMO REMIND REMOVE RESUB REVOKE SCAM SEND SPAM START
+    STOPPED TEXT UNSUB WANT WHO WRONG""".split()
 )
 """Without one of these meanings a text wishes nothing about texting."""
 ALONE_MEANINGS = frozenset({"CANCEL", "CEASE", "DNC", "HELP", "INFO", "OPT", "RESUB", "REVOKE", "START", "UNSUB"})
@@ -139,8 +139,8 @@ def _judge_meaning(words: Sequence[str], model: Model) -> Judgment:
 
 def _may_be_obeyed(words: Sequence[str], meanings_by_word: Sequence[Sequence[str]]) -> bool:
     """Whether a text is more than a name or a word that the model may take for a mistyped wish: some word
-    has a meaning here, or the only one can be a wish by itself. `meanings_by_word`: of the words that have
-    some; there is at least one."""
+    has a meaning here, or the only one can be a wish by itself. `meanings_by_word`: of the words that
+    have some; there is at least one."""
     only = [word for word in words if word[0].isalnum()]
     if len(only) != 1:
         return any(not UNCLEAR_MEANINGS.issuperset(meanings) for meanings in meanings_by_word)

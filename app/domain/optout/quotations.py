@@ -6,6 +6,7 @@ Without our texts only the shapes are known that phones and mail programs write.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from app.domain.optout.folding import fold_text
 
@@ -44,6 +45,8 @@ MIN_COPIED_WORDS = 5
 who copies "Reply STOP" wishes it."""
 MARKS_AFTER_COPY = f".!?…{CLOSING_MARKS}"
 MAX_MARKS = 10
+MARK_PATTERN = re.compile(f"[{OPENING_MARKS}{CLOSING_MARKS}]")
+LENGTH_OF_BEGINNING = 20
 MAX_LENGTH = 2000
 WORD_PATTERN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
@@ -103,7 +106,9 @@ def _find_end(text: str, start: int) -> int:
 
 def _cut_ours(text: str, our_texts: Sequence[str]) -> str:
     """Cuts quotations of our texts (folded), the longest first."""
-    for start, end in sorted(_find_quotations(text), key=lambda span: span[0] - span[1]):
+    if not our_texts:
+        return text
+    for start, end in sorted(_find_quotations(text, our_texts), key=lambda span: span[0] - span[1]):
         quoted_text, remaining_text = fold_text(text[start:end]), f"{text[:start]} \n {text[end:]}"
         if any(our_text.startswith(quoted_text) or f" {quoted_text} " in f" {our_text} " for our_text in our_texts):
             min_words = MIN_QUOTED_WORDS if fold_text(remaining_text) else MIN_COPIED_WORDS
@@ -112,11 +117,14 @@ def _cut_ours(text: str, our_texts: Sequence[str]) -> str:
     return _cut_copies(text, our_texts)
 
 
-def _find_quotations(text: str) -> Iterator[tuple[int, int]]:
-    marks = [i for i, c in enumerate(text) if c in OPENING_MARKS or c in CLOSING_MARKS][:MAX_MARKS]
+def _find_quotations(text: str, our_texts: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """What stands between two marks. Of the longer ones only those that begin as something in our texts does."""
+    marks = [found.start() for found in islice(MARK_PATTERN.finditer(text), MAX_MARKS)]
     for i, start in enumerate(marks):
+        beginning = fold_text(text[start : start + LENGTH_OF_BEGINNING])
+        is_ours = any(beginning in our_text for our_text in our_texts)
         for end in marks[i + 1 :]:
-            if _is_end(text, end):
+            if (is_ours or end < start + LENGTH_OF_BEGINNING) and _is_end(text, end):
                 yield start, end + 1
 
 

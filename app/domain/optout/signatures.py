@@ -31,6 +31,9 @@ STOP_SIGN = "🛑"
 NAME_PARTICLES = frozenset("de del la da dos von van le du and y et e of the".split())
 MEANINGS_IN_NAMES = frozenset({"WHEN", "THING", "BY", "LOCATION", "THEM", "MY", "OTHERCO"})
 MAX_NAME_WORDS = 5
+LONGEST_NAME = 100
+LONGEST_COURTESY = 120
+"""Characters. A longer line is neither, and costs nothing."""
 MAX_WORDS_OF_CONTACT = 4
 MAX_LINES = 8
 
@@ -73,7 +76,9 @@ def find_only_line(text: str) -> str | None:
 
 
 def is_courtesy(line: str) -> bool:
-    return STOP_SIGN not in line and COURTESY.issuperset(word for word in split_words(line) if word[0].isalnum())
+    if len(line) > LONGEST_COURTESY or STOP_SIGN in line:
+        return False
+    return COURTESY.issuperset(word for word in split_words(line) if word[0].isalnum())
 
 
 def is_signature(line: str) -> bool:
@@ -82,7 +87,7 @@ def is_signature(line: str) -> bool:
 
 def is_name(text: str, allowed_meanings: frozenset[str] = MEANINGS_IN_NAMES) -> bool:
     """Whether a text looks like the name of somebody or of a company: few words, all capitalized."""
-    if re.search(r"[?!\d]", text):
+    if len(text) > LONGEST_NAME or re.search(r"[?!\d]", text):
         return False
     words = [word for word in re.findall(r"[^\W\d_]+", text) if fold_text(word) not in COURTESY]
     return 0 < len(words) <= MAX_NAME_WORDS and all(
