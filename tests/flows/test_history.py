@@ -206,7 +206,7 @@ async def test_do_not_contact_by_hand_is_told_in_all_threads_of_the_phone(idle_w
             await world.tenant.call("DELETE", lead)
         case "phone":
             await world.tenant.call("DELETE", f"/suppressions/{world.phone}")
-    lifted = "The API key First key lifted do-not-contact: the status is in_progress again."
+    lifted = "The API key First key lifted do-not-contact: the status is in progress again."
     set_to = "The API key First key set the status to qualified." if way == "status" else lifted
     assert [notes(await world.thread(thread)) for thread in threads] == [[stopped, set_to], [stopped, lifted]]
 

@@ -20,6 +20,7 @@ from app.resources import Resources
 from app.store import notices
 from app.wire.client import Wire
 from app.wire.mail import MailClient, read_server
+from tests.flows.test_events import settle
 from tests.mail_server import MailServerDouble, taking_mail
 from tests.web.people import add_person
 from tests.world import World, served, until
@@ -82,7 +83,8 @@ async def mailing(resources: Resources, mail_server: MailServerDouble) -> AsyncI
 
 @asynccontextmanager
 async def working_with(*all_resources: Resources) -> AsyncIterator[None]:
-    """A worker for each of the resources."""
+    """A worker for each of the resources, once the feed tells all that was written before."""
+    await settle(all_resources[0])
     all_loops = [worker.build_loops(resources) for resources in all_resources]
     tasks = [asyncio.create_task(loops.run()) for loops in all_loops]
     try:
