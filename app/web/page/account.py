@@ -17,7 +17,7 @@ from app.web.page import dependencies, render
 from app.web.page.dependencies import FormSender, SameOrigin, SignedIn, Token
 
 DONE_WORDS = {
-    "password": "Your password was changed. You are signed out in all other browsers.",
+    "changed": "Your password was changed. You are signed out in all other browsers.",
     "notices": "Your notices were saved.",
     "test": "The test was taken. Look whether it came.",
 }
@@ -52,7 +52,7 @@ async def change_password(
         )
     except Problem as problem:
         return await render_account(request, person, token, resources, problem)
-    response = RedirectResponse("/account?done=password", 303)
+    response = RedirectResponse("/account?done=changed", 303)
     request.state.answer_headers = {}
     dependencies.set_session_cookie(response, resources, new_token)
     return response
