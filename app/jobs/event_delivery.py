@@ -124,9 +124,9 @@ class EventDelivery:
         """Now and then: deletes the old deliveries of the endpoints that this worker served."""
         if not self._served or time.monotonic() - self._pruned_at < PRUNE_SECONDS:
             return
-        served, self._served, self._pruned_at = self._served, set(), time.monotonic()
+        served_endpoints, self._served, self._pruned_at = self._served, set(), time.monotonic()
         async with self._database.system_tx() as tx:
-            await webhook_deliveries.prune(tx, sorted(served))
+            await webhook_deliveries.prune(tx, sorted(served_endpoints))
 
     def _build_subject(
         self, lease: str, begin_by: float, events: Sequence[ClaimedEvent], words: Words
@@ -233,21 +233,21 @@ def _tell(subject: SubjectEvents, failures: int, has_taken: bool, pause_reason: 
 
 def _merge(news: Sequence[EndpointNews]) -> list[EndpointNews]:
     """One for each endpoint."""
-    merged: dict[EndpointKey, EndpointNews] = {}
+    news_by_endpoint: dict[EndpointKey, EndpointNews] = {}
     for item in news:
-        other = merged.get((item.tenant_id, item.endpoint_id))
-        merged[item.tenant_id, item.endpoint_id] = (
+        former_news = news_by_endpoint.get((item.tenant_id, item.endpoint_id))
+        news_by_endpoint[item.tenant_id, item.endpoint_id] = (
             item
-            if other is None
+            if former_news is None
             else EndpointNews(
                 tenant_id=item.tenant_id,
                 endpoint_id=item.endpoint_id,
-                failures=item.failures + other.failures,
-                has_taken=item.has_taken or other.has_taken,
-                pause_reason=other.pause_reason or item.pause_reason,
+                failures=item.failures + former_news.failures,
+                has_taken=item.has_taken or former_news.has_taken,
+                pause_reason=former_news.pause_reason or item.pause_reason,
             )
         )
-    return list(merged.values())
+    return list(news_by_endpoint.values())
 
 
 def _record(event: ClaimedEvent, post: EventPost, body: bytes) -> Delivery:

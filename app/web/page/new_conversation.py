@@ -55,13 +55,13 @@ async def _show_search(
     tenant_id = visit.person.tenant_id
     async with visit.resources.database.read_tx(tenant_id) as read:
         if who:
-            found = await lead_choices.find_page(read, tenant_id, CommonFilter(search=who))
+            found_leads = await lead_choices.find_page(read, tenant_id, CommonFilter(search=who))
         else:
-            found = await lead_choices.list_newest(read, tenant_id)
+            found_leads = await lead_choices.list_newest(read, tenant_id)
         phone = await _read_new_phone(read, tenant_id, who)
         # Several leads may have one phone, but nobody wants to add a second one by mistake.
-        is_known = phone is not None and any(one.phone == phone for one in found)
-    start = {"lead": None, "who": who, "found": found, "phone": None if is_known else phone, "typed": typed or {}}
+        is_known = phone is not None and any(choice.phone == phone for choice in found_leads)
+    start = {"lead": None, "who": who, "found": found_leads, "phone": None if is_known else phone, "typed": typed or {}}
     return await visits.show_start(visit, start, problem)
 
 
