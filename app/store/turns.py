@@ -226,11 +226,14 @@ async def get_records(read: ReadTx, tenant_id: str, turn_ids: Sequence[str]) -> 
     return await read.fetch(TurnRecord, GET_RECORDS_SQL, tenant_id, list(turn_ids))
 
 
+async def find_record(read: ReadTx, tenant_id: str, turn_id: str) -> TurnRecord | None:
+    return await read.fetch_one(TurnRecord, GET_RECORDS_SQL, tenant_id, [turn_id])
+
+
 LIST_TURNS_SQL = f"""{SELECT_TURN_SQL}
-  AND ($2::text IS NULL OR u.interaction_id = $2) AND ($3::text IS NULL OR u.turn_id = $3)
-  AND ($4::text IS NULL OR u.sms_agent_id = $4)
-  AND ($5::timestamptz IS NULL OR (u.opened_at, u.turn_id) < ($5, $6))
-ORDER BY u.opened_at DESC, u.turn_id DESC LIMIT $7
+  AND u.interaction_id = $2 AND ($3::text IS NULL OR u.sms_agent_id = $3)
+  AND ($4::timestamptz IS NULL OR (u.opened_at, u.turn_id) < ($4, $5))
+ORDER BY u.opened_at DESC, u.turn_id DESC LIMIT $6
 """
 
 
@@ -254,11 +257,15 @@ FROM turn_attempts WHERE tenant_id = $1 AND turn_id = ANY ($2) ORDER BY attempt
 """
 
 
-async def list_page(
+async def list_attempts(read: ReadTx, tenant_id: str, turn_id: str) -> list[TurnAttempt]:
+    """The attempts of a turn, oldest first."""
+    return await read.fetch(TurnAttempt, GET_ATTEMPTS_SQL, tenant_id, [turn_id])
+
+
+async def list_of_thread(
     read: ReadTx,
     tenant_id: str,
-    interaction_id: str | None,
-    turn_id: str | None,
+    interaction_id: str,
     agent_id: str | None,
     before: tuple[Any, ...] | None,
     limit: int,
@@ -266,7 +273,7 @@ async def list_page(
     """Up to `limit` turns, newest first, that come after `before` (opened_at, turn id); and the
     attempts, by turn id."""
     at, last = before or (None, None)
-    turns = await read.fetch(TurnRecord, LIST_TURNS_SQL, tenant_id, interaction_id, turn_id, agent_id, at, last, limit)
+    turns = await read.fetch(TurnRecord, LIST_TURNS_SQL, tenant_id, interaction_id, agent_id, at, last, limit)
     attempts: dict[str, list[TurnAttempt]] = {}
     for attempt in await read.fetch(TurnAttempt, GET_ATTEMPTS_SQL, tenant_id, [turn.turn_id for turn in turns]):
         attempts.setdefault(attempt.turn_id, []).append(attempt)

@@ -20,11 +20,10 @@ from app.domain.outcomes import (
 )
 from app.domain.problems import Invalid
 from app.domain.words import InteractionStatus
-from app.store import turns
 from app.web.dependencies import AppResources, ReplyCaller
 from app.web.envelope import Answer, Body
 from app.web.idempotency import Key, build_key, claim_key
-from app.web.turns import TurnShape, build_shape
+from app.web.turns import TurnShape, get_shape
 
 router = APIRouter(prefix="/api/v1", tags=["Turns"])
 Summary = Annotated[str, Field(min_length=1, max_length=MAX_SUMMARY_LENGTH, pattern=r"\S")]
@@ -75,8 +74,7 @@ async def give_outcome(
         idempotency = await claim_key(tx, caller.tenant_id, idempotency_key)
         problem = await outcomes.accept_api_outcome(tx, caller, turn_id, outcome)
         if problem is None:
-            records, attempts = await turns.list_page(tx, caller.tenant_id, None, turn_id, None, None, 1)
-            answer = Answer[TurnShape](data=build_shape(records[0], attempts.get(turn_id, [])))
+            answer = Answer[TurnShape](data=await get_shape(tx, caller.tenant_id, turn_id))
             return await idempotency.store_answer(answer, 200)
         await idempotency.free_key()
     raise problem

@@ -18,6 +18,7 @@ from app.domain.turns import MAX_TEXTS_PER_REPLY, TURN_STATES, TurnKind
 from app.resources import Resources
 from app.store import directory, turns
 from app.store.dry_turns import DryTurn
+from app.store.engine import ReadTx
 from app.store.schema import SmsAgent
 from app.store.turns import TurnAttempt, TurnFilter, TurnRecord
 from app.web.dependencies import ApiCaller, AppResources, TenantRead, TurnsCaller
@@ -168,11 +169,10 @@ async def list_thread_turns(
 ) -> Answer[TurnPage]:
     """Newest first."""
     await find_interaction(read, caller, interaction_id)
-    records, attempts = await turns.list_page(
+    records, attempts = await turns.list_of_thread(
         read,
         caller.tenant_id,
         interaction_id,
-        None,
         caller.agent_id,
         page_query.get_key(datetime, str),
         page_query.fetch_limit,
@@ -184,10 +184,16 @@ async def list_thread_turns(
 
 @router.get("/turns/{turn_id}", summary="One turn, its attempts and their bytes")
 async def get_turn(turn_id: str, caller: TurnsCaller, read: TenantRead) -> Answer[TurnShape]:
-    records, attempts = await turns.list_page(read, caller.tenant_id, None, turn_id, caller.agent_id, None, 1)
-    if not records:
+    shape = await get_shape(read, caller.tenant_id, turn_id)
+    if caller.agent_id not in (None, shape.agent_id):
         raise NotFound
-    return Answer(data=build_shape(records[0], attempts.get(turn_id, [])))
+    return Answer(data=shape)
+
+
+async def get_shape(read: ReadTx, tenant_id: str, turn_id: str) -> TurnShape:
+    """Raises `NotFound`."""
+    turn = require_found(await turns.find_record(read, tenant_id, turn_id))
+    return build_shape(turn, await turns.list_attempts(read, tenant_id, turn_id))
 
 
 class HeldBody(Body):
@@ -229,8 +235,8 @@ async def replay_turn(turn_id: str, body: ReplayBody, caller: ApiCaller, resourc
         require_url(body.webhook_url, "webhookUrl")
     async with resources.database.tenant_tx(caller.tenant_id) as tx:
         live_turn = require_found(await turns.get(tx, caller.tenant_id, turn_id))
-        _, attempts = await turns.list_page(tx, caller.tenant_id, None, turn_id, None, None, 1)
-        request_bodies = [attempt.request_body for attempt in attempts.get(turn_id, []) if attempt.request_body]
+        attempts = await turns.list_attempts(tx, caller.tenant_id, turn_id)
+        request_bodies = [attempt.request_body for attempt in attempts if attempt.request_body]
         if live_turn.kind != "live" or not request_bodies:
             raise Invalid(details=["turnId: was never handed over, or too long ago"])
         agent_id = require_found(live_turn.sms_agent_id)
@@ -270,5 +276,4 @@ async def _post_dry_turn(resources: Resources, agent: SmsAgent, url: str | None,
     )
     async with resources.database.tenant_tx(tenant_id) as tx:
         await dry_turns.settle_dry_turn(tx, tenant_id, turn_id, dry_turn_result)
-        records, attempts = await turns.list_page(tx, tenant_id, None, turn_id, None, None, 1)
-    return build_shape(records[0], attempts.get(turn_id, []))
+        return await get_shape(tx, tenant_id, turn_id)

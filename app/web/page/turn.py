@@ -42,10 +42,10 @@ async def show_turn(
 async def _build_turn_context(read: ReadTx, tenant_id: str, interaction_id: str, turn_id: str) -> dict[str, Any]:
     """Returns the turn with its texts, attempts, replies and dry turns. Raises `NotFound`."""
     thread = await interactions.get(read, tenant_id, interaction_id)
-    turn_rows, attempts = await turns.list_page(read, tenant_id, interaction_id, turn_id, None, None, 1)
-    if thread is None or not turn_rows:
+    turn = await turns.find_record(read, tenant_id, turn_id)
+    if thread is None or turn is None or turn.interaction_id != interaction_id:
         raise NotFound("There is no turn at this address.")
-    [turn] = turn_rows
+    attempts = await turns.list_attempts(read, tenant_id, turn_id)
     agent_id = turn.sms_agent_id
     return {
         "thread": thread,
@@ -53,7 +53,7 @@ async def _build_turn_context(read: ReadTx, tenant_id: str, interaction_id: str,
         "agent": agent_id and await directory.get(read, SmsAgent, tenant_id, agent_id),
         "texts": await store.get_texts(read, tenant_id, [entry["messageId"] for entry in turn.texts]),
         "replies": await store.get_texts(read, tenant_id, turn.reply["messageIds"] if turn.reply else []),
-        "attempts": [_build_attempt(attempt) for attempt in attempts.get(turn_id, [])],
+        "attempts": [_build_attempt(attempt) for attempt in attempts],
         "twins": await store.list_dry_turns(read, tenant_id, turn_id),
         "near": await store.get_neighbors(read, tenant_id, interaction_id, turn_id),
     }
