@@ -6,6 +6,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sqlalchemy.engine import make_url
+
+from app.settings import Settings
+
 BEGIN, ROLLBACK = b"BEGIN", b"ROLLBACK"
 COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
 """As asyncpg sends it: PostgreSQL's simple query."""
@@ -136,3 +140,12 @@ class Relay:
             await asyncio.sleep(LATE)
         line.far.write(data)
         await asyncio.sleep(LATE)  # the server has it, and its answer goes nowhere
+
+
+@contextlib.asynccontextmanager
+async def relay_database(configuration: Settings) -> AsyncIterator[tuple[Relay, Settings]]:
+    """A relay to the database, and the settings of a process whose database is behind it."""
+    url = make_url(str(configuration.database_url))
+    async with Relay(url.host or "127.0.0.1", url.port or 5432).running() as wire:
+        behind = url.set(host="127.0.0.1", port=wire.port).render_as_string(hide_password=False)
+        yield wire, configuration.model_copy(update={"database_url": behind})

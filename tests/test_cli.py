@@ -12,7 +12,6 @@ import tomllib
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
-import asyncpg
 import httpx
 import pytest
 
@@ -22,6 +21,7 @@ from app.resources import Resources
 from app.settings import Settings
 from app.store import people
 from tests.makers import Data, Tenant
+from tests.relay import relay_database
 from tests.world import World, agent, carrier, idle_world, until
 
 __all__ = ["agent", "carrier", "idle_world"]
@@ -346,24 +346,19 @@ async def test_an_import_that_is_stopped_says_up_to_which_line_it_came(
     rows[10] = "w10,Ann,12"
     file = tmp_path / "leads.csv"
     file.write_text("\n".join(["leadId,firstName,phone", *rows]))
-    server = await asyncpg.connect(configuration.database_url)
-    there = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
-    before = [row["pid"] for row in await server.fetch(there)]
-    asked = ("leads", "import", str(file), "--tenant", tenant.tenant_id)
-    process = await started(configuration, *asked)
 
     async def stored() -> int:
         async with resources.database.system_tx() as tx:
             return int(await tx.fetch_value("SELECT count(*) FROM leads"))
 
-    await until(stored)
-    if how == "no database":
-        ends = f"SELECT pg_terminate_backend(pid) FROM ({there}) x WHERE pid <> ALL ($1)"
-        assert await server.fetch(ends, before)
-    else:
-        process.send_signal(signal.SIGINT if how == "ctrl-c" else signal.SIGTERM)
-    await server.close()
-    out, err = await process.communicate()
+    async with relay_database(configuration) as (wire, behind_wire):
+        process = await started(behind_wire, "leads", "import", str(file), "--tenant", tenant.tenant_id)
+        await until(stored)
+        if how == "no database":
+            wire.cut()
+        else:
+            process.send_signal(signal.SIGINT if how == "ctrl-c" else signal.SIGTERM)
+        out, err = await process.communicate()
     counts, told = json.loads(out), err.decode().splitlines()
     line = int(counts["upToLine"])
     assert process.returncode == (1 if how == "no database" else 130)
