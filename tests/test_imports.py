@@ -116,8 +116,9 @@ async def test_a_header_in_quotes_is_read(imported: Import, delimiter: str) -> N
     [
         ("\ufeff", ","), ("\ufeff\ufeff", ";"), ("\n", ","), ("\r\n \r\n\t\r\n", "\t"), ("\ufeff\n", ";"),
         (";;;\r\n", ";"), ('"","",""\n', ","), ("sep=,\n", ","), ("sep=;\r\n", ";"), ("sep=\t\r\n", "\t"),
-        ("sep=\\t\n", "\t"), ("sep=|\n", "|"), ("SEP=;\r", ";"), ('"sep=;"\r\n', ";"), ("\ufeffsep=;\r\n", ";"),
-        ("\r\nsep=;\r\n\r\n", ";"), ("sep=,,,\r\n", ","), ("sep=;\r\n;;\r\n", ";"), ("sep=:\n", ":"),
+        ("sep=\\t\n", "\t"), ("SEP=\\T\n", "\t"), ("sep=|\n", "|"), ("SEP=;\r", ";"), ('"sep=;"\r\n', ";"),
+        ("\ufeffsep=;\r\n", ";"), ("\r\nsep=;\r\n\r\n", ";"), ("sep=,,,\r\n", ","), ("sep=;\r\n;;\r\n", ";"),
+        ("sep=:\n", ":"),
     ],
 )  # fmt: skip
 async def test_what_programs_write_before_the_header_is_understood(

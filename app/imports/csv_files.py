@@ -165,7 +165,7 @@ def _find_header(lines: Iterator[str]) -> tuple[str, int, Sequence[str]]:
     for number, line in enumerate(lines, 1):
         line = line.lstrip("\ufeff")
         if match := DELIMITER_LINE.fullmatch(line):
-            delimiters = [match[1].replace(r"\t", "\t")]
+            delimiters = ["\t" if match[1].startswith("\\") else match[1]]
         elif not BLANK_LINE.fullmatch(line):
             return line, number, delimiters
     return "", 1, delimiters
