@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from app.domain.problems import Problem
@@ -51,7 +51,10 @@ def test_each_cell_is_read_as_it_was_written(
 
 @given(rows=st.lists(st.tuples(WESTERN_CELL, WESTERN_CELL, WESTERN_CELL), max_size=8), dialect=DIALECT)
 def test_the_spreadsheets_of_western_europe_are_read(rows: list[tuple[str, ...]], dialect: dict[str, object]) -> None:
-    found = [tuple(row.values()) if isinstance(row, dict) else row for _, row in read(write(rows, "cp1252", dialect))]
+    content = write(rows, "cp1252", dialect)
+    foreign_characters = [c for c in content.decode("utf-8", "surrogateescape") if not c.isascii()]
+    assume(all("\ud800" <= c <= "\udfff" for c in foreign_characters))  # a few pairs, as ßŒ, are UTF-8 as well
+    found = [tuple(row.values()) if isinstance(row, dict) else row for _, row in read(content)]
     assert found == [row if any(cell.strip() for cell in row) else None for row in rows]
 
 

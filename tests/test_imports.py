@@ -110,6 +110,40 @@ async def test_a_header_in_quotes_is_read(imported: Import, delimiter: str) -> N
     assert (report.outcomes, report.refused_rows) == ({"added": 1}, [])
 
 
+@pytest.mark.parametrize("codec", ["utf-8", "utf-16"])
+@pytest.mark.parametrize(
+    ("begin", "delimiter"),
+    [
+        ("\ufeff", ","), ("\ufeff\ufeff", ";"), ("\n", ","), ("\r\n \r\n\t\r\n", "\t"), ("\ufeff\n", ";"),
+        (";;;\r\n", ";"), ('"","",""\n', ","), ("sep=,\n", ","), ("sep=;\r\n", ";"), ("sep=\t\r\n", "\t"),
+        ("sep=\\t\n", "\t"), ("SEP=\\T\n", "\t"), ("sep=|\n", "|"), ("SEP=;\r", ";"), ('"sep=;"\r\n', ";"),
+        ("\ufeffsep=;\r\n", ";"), ("\r\nsep=;\r\n\r\n", ";"), ("sep=,,,\r\n", ","), ("sep=;\r\n;;\r\n", ";"),
+        ("sep=:\n", ":"),
+    ],
+)  # fmt: skip
+async def test_what_programs_write_before_the_header_is_understood(
+    tenant: Tenant, imported: Import, begin: str, delimiter: str, codec: str
+) -> None:
+    rows = [
+        ["leadId", "phone", "firstName"],
+        ["a", "2125550134", "Ann"],
+        ["b", "12", "Bob"],
+        ["c", "2125550136", '"Ćid"'],
+    ]
+    end = begin[-1] if begin.endswith(("\r", "\n")) else "\n"
+    report = await imported((begin + "".join(delimiter.join(row) + end for row in rows)).encode(codec))
+    assert (report.outcomes, report.blank_count) == ({"added": 2}, 0)
+    header_line = len(begin.strip("\ufeff").splitlines()) + 1
+    assert report.refused_rows == [(header_line + 2, "phone: is not a valid phone number")]
+    assert (await tenant.call("GET", "/leads/c"))["firstName"] == "Ćid"
+
+
+@pytest.mark.parametrize("content", ["sep=;\nphone,email\n2125550134,\n", "sep=,\nphone;email\n2125550134;\n"])
+async def test_a_file_that_names_another_delimiter_than_it_has_is_refused(imported: Import, content: str) -> None:
+    with pytest.raises(UnreadableFile, match="the header must name phone"):
+        await imported(content)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -69,6 +69,35 @@ async def test_the_doctor_tells_of_texts_that_nobody_carries(
     assert "is a worker running?" in out
 
 
+ADD_IMPORT = """
+INSERT INTO imports (tenant_id, import_id, kind, file_name, size, columns, actor, state, lease, leased_until)
+VALUES ($1, $2, 'leads', 'a.csv', 1, '[]', 'service', $3, $4, clock_timestamp() + $5)
+"""
+
+
+async def test_the_doctor_tells_of_imports_that_wait_or_stand(
+    configuration: Settings, tenant: Tenant, resources: Resources
+) -> None:
+    async def examine(*rows: tuple[str, str, str | None, int]) -> tuple[int | None, list[str]]:
+        async with resources.database.system_tx() as tx:
+            await tx.execute("DELETE FROM imports WHERE tenant_id = $1", tenant.tenant_id)
+            for import_id, state, lease, seconds in rows:
+                await tx.execute(ADD_IMPORT, tenant.tenant_id, import_id, state, lease, timedelta(seconds=seconds))
+        status, out = await doctor(configuration, "--offline")
+        return status, [line for line in out.splitlines() if "imports:" in line]
+
+    running, new, old = ("imp_1", "importing", "a", 50), ("imp_2", "checking", None, 0), ("imp_3", "done", None, -900)
+    assert await examine(running, new, old) == (0, [])
+    waiting = ("imp_4", "importing", None, -300)
+    assert await examine(running, waiting) == (0, ["note  imports: 1 are waiting while another is running"])
+    status, [line] = await examine(waiting, old)
+    assert status == 1
+    assert line.startswith("BAD   imports: 1 are waiting, the oldest for 3")
+    assert line.endswith(" s: is a worker running?")
+    status, [line] = await examine(("imp_5", "checking", "dead", -90))
+    assert (status, line.split(", ")[0]) == (1, "BAD   imports: 1 are standing")
+
+
 async def test_the_doctor_tells_what_is_away_missing_or_old(configuration: Settings, resources: Resources) -> None:
     status, out = await doctor(configuration, "--offline", REDIS_URL="redis://127.0.0.1:1/0")
     assert (status, "BAD   redis: does not answer" in out) == (1, True)

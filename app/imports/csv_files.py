@@ -3,6 +3,7 @@ row is parsed strictly and by itself."""
 
 import csv
 import re
+from codecs import BOM_UTF8
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,9 @@ HEAD_BYTES = 1 << 16
 """How much of a file is looked at to recognise its encoding."""
 MAX_COLUMNS = 200
 DELIMITERS = (",", ";", "\t")
+DELIMITER_LINE = re.compile(r'"?sep=(\\t|[\t,;:|^~])"?[\s,;]*', re.I)
+"""A line by which programs tell a spreadsheet how the lines below are separated."""
+BLANK_LINE = re.compile(r'(?:[\s,;]|"")*')
 UNCLOSED_QUOTE = "a quote is opened and not closed"
 NO_WINDOWS_BYTES = re.compile(rb"[\x00\x81\x8d\x8f\x90\x9d\xff]")
 """Windows-1252 does not have these, but for ÿ, which hardly any word has."""
@@ -62,6 +66,8 @@ def recognise_encoding(head: bytes) -> Encoding:
         raise UnreadableFile("it is a workbook of a spreadsheet; save it as CSV UTF-8")
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return _make_utf_16("utf-16")
+    if head.startswith(BOM_UTF8):
+        return UTF_8
     for codec, zeros, letters in (("utf-16-le", head[1:16:2], head[:16:2]), ("utf-16-be", head[:16:2], head[1:16:2])):
         if zeros and not any(zeros) and all(letters):
             return _make_utf_16(codec)
@@ -69,10 +75,8 @@ def recognise_encoding(head: bytes) -> Encoding:
 
 
 def _is_windows_1252(head: bytes) -> bool:
-    """Whether most bytes below the header that are not ASCII are not UTF-8, and all are characters
-    of Windows-1252."""
-    _, *rows = re.split(rb"[\r\n]", head, maxsplit=1)
-    text = b"".join(rows).decode("utf-8", "surrogateescape")
+    """Whether most bytes that are not ASCII are not UTF-8, and all are characters of Windows-1252."""
+    text = head.decode("utf-8", "surrogateescape")
     foreign_characters = [c for c in text if not c.isascii()]
     escaped_count = sum("\ud800" <= c <= "\udfff" for c in foreign_characters)
     return escaped_count > len(foreign_characters) / 2 and not NO_WINDOWS_BYTES.search(head)
@@ -102,13 +106,15 @@ class Dialect:
     delimiter: str
     names: Sequence[str] = ()
     """The columns. One without a name is not read."""
+    header_line: int = 1
+    """The line that names them."""
 
 
 def read_header(
     lines: Iterator[str], encoding: Encoding, known_columns: frozenset[str], get_field: Callable[[str], str]
 ) -> Dialect:
     """The delimiter is the one with which the fields of all columns are known. Raises `UnreadableFile`."""
-    headers = _parse_headers(next(lines, ""), encoding)
+    headers = _parse_headers(lines, encoding)
     good_headers = (
         dialect for dialect in headers if "phone" in dialect.names and known_columns >= {*map(get_field, dialect.names)}
     )
@@ -126,7 +132,7 @@ def read_header(
 def read_names(lines: Iterator[str], encoding: Encoding, count_known: Callable[[Sequence[str]], int]) -> Dialect:
     """The columns as the header names them. The delimiter is the one with which most are known; if none
     is, the one that makes most columns. Raises `UnreadableFile`."""
-    headers = _parse_headers(next(lines, ""), encoding)
+    headers = _parse_headers(lines, encoding)
     header = max(headers, key=lambda dialect: (count_known(dialect.names), len(dialect.names)))
     if not any(header.names):
         raise UnreadableFile("its first line must name the columns")
@@ -135,26 +141,40 @@ def read_names(lines: Iterator[str], encoding: Encoding, count_known: Callable[[
     return header
 
 
-def _parse_headers(line: str, encoding: Encoding) -> list[Dialect]:
+def _parse_headers(lines: Iterator[str], encoding: Encoding) -> list[Dialect]:
     """The columns with each delimiter, but for those with which the line cannot be parsed: a quoted name
     ends where another delimiter is expected. Raises `UnreadableFile`."""
+    line, number, delimiters = _find_header(lines)
     headers, faults = [], []
-    for delimiter in DELIMITERS:
-        dialect = Dialect(encoding, delimiter)
+    for delimiter in delimiters:
+        dialect = Dialect(encoding, delimiter, header_line=number)
         try:
             cells = _parse_cells([line], dialect)[0] if line else []
             headers.append(replace(dialect, names=[cell.strip() for cell in cells]))
         except Invalid as problem:
             faults.append(problem.reason)
     if not headers:
-        raise UnreadableFile(f"line 1: {faults[0]}")
+        raise UnreadableFile(f"line {number}: {faults[0]}")
     return headers
+
+
+def _find_header(lines: Iterator[str]) -> tuple[str, int, Sequence[str]]:
+    """The header, its line, and the delimiters that it may have. Before it, programs write blank lines, a
+    second byte order mark, and the delimiter."""
+    delimiters: Sequence[str] = DELIMITERS
+    for number, line in enumerate(lines, 1):
+        line = line.lstrip("\ufeff")
+        if match := DELIMITER_LINE.fullmatch(line):
+            delimiters = ["\t" if match[1].startswith("\\") else match[1]]
+        elif not BLANK_LINE.fullmatch(line):
+            return line, number, delimiters
+    return "", 1, delimiters
 
 
 def read_rows(lines: Iterator[str], dialect: Dialect) -> Iterator[ParsedRow]:
     """The rows below the header. A broken row is taken to be one line long: reading continues with
     the line after it."""
-    number, ahead = 2, deque(islice(lines, MAX_LINES_PER_ROW))
+    number, ahead = dialect.header_line + 1, deque(islice(lines, MAX_LINES_PER_ROW))
     while ahead:
         try:
             cells, count = _parse_cells(ahead, dialect)

@@ -23,6 +23,7 @@ from app.store.webhook_queue import FAILURES_TO_BREAK
 Severity = Literal["ok", "note", "BAD"]
 MAX_CLOCK_SKEW_SECONDS, MAX_TEXT_DELAY_SECONDS, MAX_TURN_DELAY_SECONDS = 1.0, 60.0, 30.0
 """Above these, clock skew and late texts and turns are reported."""
+MAX_IMPORT_DELAY_SECONDS = 60.0
 MAX_PARALLEL_VENDORS = 8
 REDIS_SECONDS = 3.0
 
@@ -119,6 +120,8 @@ async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
     yield await _check_secrets(resources)
     async for finding in _check_backlog(resources):
         yield finding
+    for finding in await _check_imports(resources):
+        yield finding
     async with resources.database.system_tx() as tx:
         failing_accounts = await accounts.list_failing(tx)
         paused_accounts = await brakes.list_paused_accounts(tx)
@@ -172,6 +175,21 @@ async def _check_backlog(resources: Resources) -> AsyncIterator[Finding]:
     for row in unknown:
         message = f"{row.count} texts by {row.provider} have an unknown outcome"
         yield Finding("note", "owed", message)
+
+
+async def _check_imports(resources: Resources) -> list[Finding]:
+    async with resources.database.system_tx() as tx:
+        unfinished_imports = await owed.count_imports(tx)
+    is_one_running = any(row.state == "running" for row in unfinished_imports)
+    return [
+        Finding("note", "imports", f"{row.count} are waiting while another is running")
+        if row.state == "waiting" and is_one_running
+        else Finding(
+            "BAD", "imports", f"{row.count} are {row.state}, the oldest for {row.late:.0f} s: is a worker running?"
+        )
+        for row in unfinished_imports
+        if row.late > MAX_IMPORT_DELAY_SECONDS
+    ]
 
 
 async def _check_vendors(resources: Resources) -> list[Finding]:

@@ -80,8 +80,9 @@ async def _import_file(database: Database, caller: Caller, file: Path, kind: Fil
         size = max(1, os.fstat(binary_file.fileno()).st_size)
         text_file, encoding = read_text(binary_file)
         lines = read_lines(text_file)
-        rows = read_rows(lines, read_header(lines, encoding, kind.fields, get_field))
-        report.up_to_line = 1
+        header = read_header(lines, encoding, kind.fields, get_field)
+        rows = read_rows(lines, header)
+        report.up_to_line = header.header_line
         while batch := list(islice(rows, ROWS_PER_BATCH)):
             report.begun_up_to_line = batch[-1][0]
             try:

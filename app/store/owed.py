@@ -1,4 +1,4 @@
-"""Counts for operators: texts owed to carriers, turns owed to agents, accounts to fetch."""
+"""Counts for operators: texts owed to carriers, turns owed to agents, accounts to fetch, imports to finish."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -191,3 +191,27 @@ FROM webhook_endpoints WHERE active AND (paused_at IS NOT NULL OR failures > 0) 
 
 async def count_standing_endpoints(tx: Tx) -> list[StandingEndpoints]:
     return await tx.fetch(StandingEndpoints, COUNT_STANDING_ENDPOINTS_SQL)
+
+
+@dataclass(frozen=True, slots=True)
+class OwedImports:
+    """Imports that a worker is to finish. State: `running`; `waiting` for a worker; `standing`, because its
+    worker does not go on. `late`: for how many seconds the oldest could have been taken; below 0 while none
+    could."""
+
+    state: str
+    count: int
+    late: float
+
+
+COUNT_IMPORTS_SQL = """
+SELECT CASE WHEN leased_until > clock_timestamp() THEN 'running' WHEN lease IS NULL THEN 'waiting' ELSE 'standing' END
+           AS state,
+       count(*) AS count,
+       extract(epoch FROM clock_timestamp() - min(leased_until))::float8 AS late
+FROM imports WHERE state IN ('checking', 'importing') GROUP BY 1
+"""
+
+
+async def count_imports(tx: Tx) -> list[OwedImports]:
+    return await tx.fetch(OwedImports, COUNT_IMPORTS_SQL)

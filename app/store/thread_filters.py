@@ -149,11 +149,12 @@ def full_where_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...
 
 
 FOLDED_TO_ASCII = (
-    r"\u00AA\u00B2\u00B3\u00B9-\u00BE\u00DF\u0130-\u0149\u017F\u01C4-\u01F3\u02B0-\u02E4\u1D2C-\u1DBF"
+    r"\u00AA\u00B2\u00B3\u00B9-\u00BE\u00DF\u0130-\u0149\u017F\u01C4-\u01F3\u02B0-\u02E4\u0307\u1D2C-\u1DBF"
     r"\u1E9A-\u1E9E\u2070-\u218F\u2460-\u24FF\u2C7C\u2C7D\u3250-\u33FF\uA7F2-\uA7F4\uFB00-\uFB06"
     r"\uFF00-\uFF5F\U000107A0-\U0001F1FF\U0001FBF0-\U0001FBF9"
 )
-"""Ranges that hold all other characters of which `fold_text` makes letters or digits of ASCII: ß, ﬁ, ² …"""
+"""Ranges that hold all other characters of which `fold_text` makes letters or digits of ASCII: ß, ﬁ, ² …, and
+the dot that it leaves out."""
 
 
 def has_plain_words_sql(params: Params, text_sql: str, words: Sequence[str]) -> str:

@@ -66,6 +66,11 @@ async def _build_owed_figures(tx: Tx) -> CollectorRegistry:
     endpoints = add_gauge("standing_endpoints", "Webhook endpoints that are paused, or that fail.", "state")
     for standing_endpoints in await owed.count_standing_endpoints(tx):
         endpoints.labels(standing_endpoints.state).set(standing_endpoints.count)
+    imports = add_gauge("owed_imports", "Imports that workers are to finish.", "state")
+    imports_late = add_gauge("owed_imports_late_seconds", "Seconds since the oldest import was due.", "state")
+    for owed_imports in await owed.count_imports(tx):
+        imports.labels(owed_imports.state).set(owed_imports.count)
+        imports_late.labels(owed_imports.state).set(max(owed_imports.late, 0))
     turns = add_gauge("owed_turns", "Unfinished turns.", "state")
     turns_late = add_gauge("owed_turns_late_seconds", "Seconds since the oldest turn was due.", "state")
     for owed_turns in await owed.count_turns(tx):

@@ -20,7 +20,7 @@ TEXTS, PAGE = 250, 50
 SEED = 20261129
 SCRIPTS = {
     "Latin": "A-Za-zÀ-ÖØ-öø-ÿĀ-ıĴ-ňŊ-žȘ-țḀ-ẕẠ-ỹ",
-    "Greek": "Α-ΡΣ-Ϋά-ώ",
+    "Greek": "Α-ΡΣ-Ϋά-ώἀ-ἕἘ-Ἕἠ-ὅᾀ-ᾴᾶ-ᾼῶ-ῼ",
     "Cyrillic": "А-яЀ-ЏѐёҐ-ҟҠ-ӿ",
     "Arabic": "ء-غف-يٱ-ۓ",
     "Hebrew": "א-ת",
@@ -39,7 +39,8 @@ SCRIPTS = {
     "Other digits": "०-९٠-٩",
 }
 MARKS = {
-    "Latin": "\u0301\u0308\u0303\u0327", "Arabic": "\u064e\u0651", "Hebrew": "\u05b8\u05bc", "Hindi": "ािीुेो्ंँ",
+    "Latin": "\u0301\u0307\u0308\u0303\u030a\u030c\u0327\u0331",
+    "Arabic": "\u064e\u0651", "Hebrew": "\u05b8\u05bc", "Hindi": "ािीुेो्ंँ",
     "Bengali": "ািী্", "Tamil": "ாிீு்", "Thai": "ัิีุ่้", "Khmer": "ាិី្", "Japanese": "\u3099",
 }  # fmt: skip
 ALPHABETS = [script for script in SCRIPTS if "igits" not in script and script != "Full width"]

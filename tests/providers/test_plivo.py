@@ -106,6 +106,15 @@ def test_a_text_is_json_with_our_id_in_the_callback_s_address() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("sender", ["ACME", "Sunny Roofs", "7UP", "72345"])
+def test_a_name_and_a_short_code_are_senders_as_they_are(sender: str) -> None:
+    text = replace(TEXT, sender=sender)
+    assert json.loads(plivo.build_send_request(ACCOUNT, text, NOW).content)["src"] == sender
+    lookup = plivo.build_lookup_request(ACCOUNT, text, NOW)
+    assert lookup is not None
+    assert lookup.url.params["from_number"] == sender
+
+
 def test_a_text_with_pictures_is_an_mms() -> None:
     media = ("https://x.example/1.png", "https://x.example/2.png?a=b&c=d")
     said = json.loads(plivo.build_send_request(ACCOUNT, replace(TEXT, media=media), NOW).content)

@@ -86,6 +86,13 @@ def test_a_text_is_a_batch_of_one_with_our_id_as_its_reference() -> None:
     assert TextRequest(**body).model_extra in (None, {})
 
 
+@pytest.mark.parametrize("sender", ["ACME", "Sunny Roofs", "7UP", "72345"])
+def test_a_name_and_a_short_code_are_senders_as_they_are(sender: str) -> None:
+    """The model of Sinch's library: "Must be valid phone number, short code or alphanumeric"."""
+    body = json.loads(sinch.build_send_request(ACCOUNT, replace(TEXT, sender=sender), NOW).content)
+    assert TextRequest(**body).from_ == sender
+
+
 ONE, TWO = "https://x.example/1.png", "https://x.example/2.png"
 
 

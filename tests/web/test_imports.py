@@ -163,7 +163,8 @@ async def test_columns_are_chosen_by_hand_and_the_rows_shown_again(sam: Browser)
         ("", "Choose a file that is not empty."),
         ("phone\n", "it has no rows below the header"),
         ("PK\x03\x04 leads.xlsx", "it is a workbook of a spreadsheet; save it as CSV UTF-8"),
-        ("\n2125550134\n", "its first line must name the columns"),
+        ('" "," "\n2125550134,\n', "its first line must name the columns"),
+        ("\n2125550134\n", "it has no rows below the header"),
         (",".join("x" * 300) + "\n1\n", "it has more than 200 columns"),
     ],
 )
@@ -211,6 +212,39 @@ async def test_the_file_of_another_organization_is_not_there(
     csrf = form(page, "/sign-out")[1]["csrf"]
     for path in ("", "/stop", "/remove"):
         assert (await sam.post(f"{PAGE}/{foreign_id}{path}", csrf=csrf)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("begin", "delimiter", "shown"),
+    [
+        ("sep=;\r\n", ";", "semicolons"),
+        ("\ufeff\r\nsep=\\t\r\n", "\t", "tabs"),
+        ("sep=|\r\n", "|", "“|”"),
+        (",,,\n\n", ",", "commas"),
+    ],
+)
+async def test_what_programs_write_before_the_header_is_understood(
+    sam: Browser, tenant: Tenant, resources: Resources, begin: str, delimiter: str, shown: str
+) -> None:
+    rows = (("Vorname", "Größe", "Handy"), ("Zoë", "1,80", "2125550134"), ("Bob", "", "12"))
+    here = await upload(sam, begin + "".join(delimiter.join(f'"{cell}"' for cell in row) + "\r\n" for row in rows))
+    page = await sam.page(here)
+    assert chosen(page) == {"Vorname": "firstName", "Größe": "", "Handy": "phone"}
+    assert f"UTF-8, with {shown}." in page
+    assert rows_of(page, "preview")[0] == [str(begin.count("\n") + 2), "Zoë", "+12125550134"]
+    await sam.submit(page, here, action="import")
+    assert await work(resources)
+    told = await report(sam, here)
+    assert (told["rows"], told["added"], told["refused"]) == (2, 1, 1)
+    assert told["refusedRows"][0]["line"] == begin.count("\n") + 3
+    assert [lead["firstName"] for lead in await leads_of(tenant)] == ["Zoë"]
+
+
+@pytest.mark.parametrize("content", ["Vorname;Größe;Handy\nAnn;1;2125550134\n", "Prénom;Téléphone\nAnn;2125550134\n"])
+async def test_letters_of_windows_may_stand_in_the_header_alone(sam: Browser, content: str) -> None:
+    page = await sam.page(await upload(sam, content.encode("cp1252")))
+    assert {"firstName", "phone"} <= set(chosen(page).values())
+    assert "Windows-1252, with semicolons." in page
 
 
 async def test_a_worker_that_is_stopped_leaves_the_rest_to_another(
@@ -316,3 +350,32 @@ async def test_tags_and_custom_fields_of_a_file_are_recognised_shown_and_importe
     assert await work(resources)
     [lead] = await leads_of(tenant)
     assert (lead["tags"], lead["customFields"]) == (["west", "solar"], {"plan": "gold"})
+
+
+async def test_what_waits_and_what_stands_is_counted_for_operators(
+    sam: Browser, tenant: Tenant, resources: Resources
+) -> None:
+    async def read_figures() -> dict[str, float]:
+        told = (await tenant.http.get("/metrics")).text
+        figures = re.findall(r"^(leadsail_owed_imports\S*) (\S+)$", told, re.M)
+        return {name: float(value) for name, value in figures}
+
+    for _ in range(2):
+        here = await upload(sam, "phone\n2125550134\n")
+        await sam.submit(await sam.page(here), here, action="import")
+    figures = await read_figures()
+    assert figures['leadsail_owed_imports{state="waiting"}'] == 2
+    assert figures['leadsail_owed_imports_late_seconds{state="waiting"}'] < 60
+    async with resources.database.system_tx() as tx:
+        assert await imports.claim_next(tx, "slow", timedelta(seconds=60))
+    figures = await read_figures()
+    assert figures['leadsail_owed_imports{state="running"}'] == figures['leadsail_owed_imports{state="waiting"}'] == 1
+    assert figures['leadsail_owed_imports_late_seconds{state="running"}'] == 0
+    async with resources.database.system_tx() as tx:
+        await tx.execute("UPDATE imports SET leased_until = leased_until - interval '5 minutes'")
+    figures = await read_figures()
+    assert figures['leadsail_owed_imports{state="standing"}'] == 1
+    assert 200 < figures['leadsail_owed_imports_late_seconds{state="standing"}'] < 300
+    assert await work(resources)
+    assert await work(resources)
+    assert await read_figures() == {}

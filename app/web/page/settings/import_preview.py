@@ -60,7 +60,7 @@ def read_head(content: bytes, is_whole: bool) -> FileHead:
         rows = rows[:-1]  # it may be cut off
     if not rows:
         raise UnreadableFile("it has no rows below the header")
-    delimiter = DELIMITER_NAMES[header.delimiter]
+    delimiter = DELIMITER_NAMES.get(header.delimiter, f"“{header.delimiter}”")
     return FileHead(header.names, header.encoding.name, delimiter, rows[:MAX_PREVIEW_ROWS])
 
 
