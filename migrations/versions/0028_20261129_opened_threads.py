@@ -3,14 +3,14 @@
 Row by row it was 8 % of what an inbound text cost PostgreSQL.
 
 Revision ID: 0028
-Revises: 0026
+Revises: 0027
 Created: 2026-11-29
 """
 
 from alembic import op
 
 revision = "0028"
-down_revision = "0026"
+down_revision = "0027"
 branch_labels = None
 depends_on = None
 
