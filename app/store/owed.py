@@ -53,6 +53,9 @@ OR EXISTS (
     WHERE e.active AND e.paused_at IS NULL AND (
         EXISTS (SELECT FROM webhook_queue q WHERE q.tenant_id = e.tenant_id AND q.endpoint_id = e.endpoint_id
                 AND q.due_at < clock_timestamp() + $1::interval)
+        OR EXISTS (SELECT FROM webhook_backlogs b WHERE b.tenant_id = e.tenant_id AND b.endpoint_id = e.endpoint_id
+                   AND NOT EXISTS (SELECT FROM webhook_queue q WHERE q.tenant_id = b.tenant_id
+                                   AND q.endpoint_id = b.endpoint_id AND q.subject = b.subject))
         OR EXISTS (SELECT FROM tenant_events v WHERE v.tenant_id = e.tenant_id
                    AND (v.transaction, v.event_id) > (e.transaction, e.event_id)))
 )

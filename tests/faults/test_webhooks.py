@@ -49,6 +49,7 @@ END_LEASES_SQL = "UPDATE webhook_queue SET due_at = clock_timestamp(), lease = N
 COUNT_OWED_SQL = """
 SELECT count(*) FROM webhook_endpoints e WHERE e.tenant_id = $1 AND e.description <> 'hangs' AND (
     EXISTS (SELECT FROM webhook_queue q WHERE q.tenant_id = e.tenant_id AND q.endpoint_id = e.endpoint_id)
+    OR EXISTS (SELECT FROM webhook_backlogs b WHERE b.tenant_id = e.tenant_id AND b.endpoint_id = e.endpoint_id)
     OR EXISTS (SELECT FROM tenant_events v WHERE v.tenant_id = e.tenant_id
                AND (v.transaction, v.event_id) > (e.transaction, e.event_id)))
 """
