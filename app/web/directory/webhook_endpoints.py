@@ -25,7 +25,7 @@ from app.web.envelope import Answer, Body, Line, Out, make_optional_in_schema
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams, page_of
 from app.web.shapes import show_fields_of
-from app.web.signing import SECRET_FIELD, SigningSecret, answer_with_secret, make_signing_secret
+from app.web.signing import ONCE_SHOWN, SigningSecret, answer_with_secret, make_signing_secret
 
 router = APIRouter(prefix="/api/v1/webhook-endpoints", tags=["Webhook endpoints"])
 
@@ -79,7 +79,7 @@ class EndpointDetail(EndpointShape):
 
 
 class EndpointWithSecret(EndpointShape):
-    model_config = ConfigDict(json_schema_extra=make_optional_in_schema(SECRET_FIELD))
+    model_config = ConfigDict(json_schema_extra=make_optional_in_schema(ONCE_SHOWN))
     signing_secret: str
 
 
