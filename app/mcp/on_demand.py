@@ -2,7 +2,6 @@
 that none asks pays nothing for it."""
 
 import asyncio
-import contextlib
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -65,8 +64,9 @@ class McpOnDemand:
                 server.set_result(built)
                 await self._end_event.wait()
         except Exception as error:
-            with contextlib.suppress(asyncio.InvalidStateError):
-                server.set_exception(error)
+            if server.done():
+                raise  # at its end: `close` tells
+            server.set_exception(error)
 
     def _build_server(self) -> "McpServer":
         from app.mcp.server import McpServer
