@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from app import log, settings, traces
 from app.access.keys import KeyCache
 from app.domain import optout
+from app.mcp import on_demand
 from app.resources import Resources, open_resources
 from app.settings import ConfigurationError, Settings
 from app.web import (
@@ -80,9 +81,6 @@ from app.web.rates import Rates
 from app.web.send_batches import build_send_batcher
 from app.web.state import AppState, get_state, set_state
 
-if TYPE_CHECKING:
-    from app.mcp.server import McpServer
-
 ROUTERS: tuple[APIRouter, ...] = (
     sms.send_router,
     webhooks.router,
@@ -142,10 +140,9 @@ def create_app() -> FastAPI:
 
 
 def build_app(configuration: Settings, resources: Resources | None = None, with_mcp: bool = False) -> FastAPI:
-    """The application. Resources that are given stay open after it; else it opens its own. `with_mcp`
-    needs the extra `mcp`: tools for assistants at /mcp."""
+    """The application. Resources that are given stay open after it; else it opens its own. `with_mcp`: the
+    tools for assistants are loaded at its start, and not when the first one asks."""
     state = AppState(render.problem)
-    mcp_server: McpServer | None = None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -169,8 +166,9 @@ def build_app(configuration: Settings, resources: Resources | None = None, with_
             state.report_batcher = webhooks.build_report_batcher(database)
             stack.push_async_callback(state.report_batcher.close)
             state.feed = Feed(database)
-            if mcp_server:
-                await stack.enter_async_context(mcp_server.run_lifespan())
+            stack.push_async_callback(tools.close)
+            if with_mcp:
+                await tools.open()
             background_tasks = [
                 asyncio.create_task(run) for run in (state.rates.run(), presence.keep_presence(database))
             ]
@@ -209,11 +207,9 @@ def build_app(configuration: Settings, resources: Resources | None = None, with_
     app.mount("/static", render.Static(directory=render.WEB_FOLDER / "static"))
     if assets := docs.mount_assets():
         app.router.routes.append(assets)
-    if with_mcp:
-        from app.mcp import server as mcp
-
-        mcp_server = mcp.McpServer(app, app.version)
-        app.router.routes.append(Route(mcp.PATH, mcp_server))
+    tools = on_demand.McpOnDemand(app, app.version)
+    if on_demand.is_installed():
+        app.router.routes.append(Route(on_demand.PATH, tools))
     return app
 
 

@@ -12,11 +12,13 @@ import pytest
 from app.operations.migrations import migrate_to_head
 from app.resources import Resources
 from app.settings import Settings
+from tests.backend import Backend, backend
+from tests.flows.test_notices import FAILED_TURN_SQL, Hook, choose, hook, sam_id
 from tests.makers import Tenant
 from tests.test_cli import ran
 from tests.world import World, agent, carrier, idle_world
 
-__all__ = ["agent", "carrier", "idle_world"]
+__all__ = ["agent", "backend", "carrier", "hook", "idle_world", "sam_id"]
 LOOPBACK = {"ALLOWED_PRIVATE_NETWORKS": "127.0.0.0/8"}
 
 
@@ -144,15 +146,46 @@ async def test_after_a_key_rotation_all_is_sealed_anew_and_the_old_key_can_go(
         assert (await ran(configuration, "reseal", **swapped))[0] == 0
 
 
-async def test_a_worker_that_drains_does_what_is_due_and_ends(configuration: Settings, idle_world: World) -> None:
+async def test_the_doctor_tells_of_events_and_notices_that_do_not_arrive(
+    configuration: Settings, idle_world: World, resources: Resources, sam_id: str
+) -> None:
+    world, tenant_id = idle_world, idle_world.tenant.tenant_id
+    await world.tenant.call("POST", "/webhook-endpoints", {"url": "https://backend.example.com"})
+    await choose(resources, world, sam_id, "email")
+    await choose(resources, world, sam_id, "hook", url="https://chat.example.com")
+    _, out = await doctor(configuration, "--offline")
+    assert "note  notices by email: 1 people chose to be told by it, and SMTP_URL is not set" in out
+    assert "notices by hook" not in out
+    await world.send()
+    async with resources.database.system_tx() as tx:
+        await tx.execute("UPDATE tenant_events SET at = at - interval '1 hour' WHERE tenant_id = $1", tenant_id)
+        await tx.execute("UPDATE notice_ways SET failure = 'HTTP 500', failing_since = clock_timestamp() "
+                         "WHERE tenant_id = $1 AND way = 'hook'", tenant_id)  # fmt: skip
+    status, out = await doctor(configuration, "--offline")
+    assert status == 1
+    assert "BAD   owed: events for webhook endpoints are 36" in out
+    assert "note  notices by hook: 1 people are not told since 20" in out
+    assert "UTC: HTTP 500" in out
+
+
+async def test_a_worker_that_drains_does_what_is_due_and_ends(
+    configuration: Settings, idle_world: World, resources: Resources, backend: Backend, hook: Hook, sam_id: str
+) -> None:
     world = idle_world
+    await world.tenant.call("POST", "/webhook-endpoints", {"url": backend.url, "types": ["turn.replied"]})
+    await choose(resources, world, sam_id, "hook", ["agent_down"], hook.url)
     world.agent.answers = [(200, {"reply": "Here I am"})]
     sent = await world.send(agentMode=True)
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     later = await world.send(sendAt=tomorrow.isoformat())
     await world.text("Anybody there?")
+    async with resources.database.system_tx() as tx:
+        failed_turn = (world.tenant.tenant_id, sent["interactionId"], {"smsAgentId": world.smsagent["smsAgentId"]})
+        await tx.execute(FAILED_TURN_SQL, *failed_turn)
     status, _, err = await ran(configuration, "worker", "--drain", **LOOPBACK)
     assert status == 0, err
+    assert [event["type"] for event in backend.taken] == ["turn.replied"]
+    assert len(hook.texts) == 1
     assert (await world.tenant.call("GET", f"/messages/{sent['messageId']}"))["status"] in (
         "sent", "delivered",
     )  # fmt: skip

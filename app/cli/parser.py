@@ -51,7 +51,12 @@ def build_parser() -> argparse.ArgumentParser:
 
     add_command(commands, "up", processes.run_up, "start everything in one terminal, with a demo")
     add_command(commands, "web", processes.run_web, "run one web process")
-    add_command(commands, "mcp", processes.run_mcp, "run one web process with tools for assistants, at /mcp")
+    add_command(
+        commands,
+        "mcp",
+        processes.run_mcp,
+        "run one web process that loads its tools for assistants, at /mcp, when it starts",
+    )
     worker_parser = add_command(commands, "worker", processes.run_worker, "run one worker")
     worker_parser.add_argument("--drain", action="store_true", help="do what is due, then end")
     add_command(commands, "migrate", upkeep.migrate_database, "migrate the database to the newest schema")

@@ -6,10 +6,10 @@ import gc
 import signal
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 
 from app import settings, traces
 from app.cli.results import CommandError
+from app.mcp.on_demand import is_installed
 from app.resources import open_resources
 from app.settings import ConfigurationError, Settings
 
@@ -25,8 +25,8 @@ def run_web(configuration: Settings, _: argparse.Namespace) -> int:
 
 
 def run_mcp(configuration: Settings, _: argparse.Namespace) -> int:
-    """A web process with tools for assistants. Others do not pay for their imports."""
-    if find_spec("mcp") is None:
+    """A web process that loads its tools for assistants at its start."""
+    if not is_installed():
         raise CommandError("the extra `mcp` is not installed: pip install 'leadsail-sms[mcp]'")
     return _run_web(configuration, with_mcp=True)
 

@@ -28,6 +28,9 @@ MessageData = TypedDict(
         "status": MessageStatus,
         "errorCode": str | None,
         "leadId": str,
+        "campaignId": str | None,
+        "clientId": str | None,
+        "phoneNumberId": Annotated[str | None, Field(description="The number of yours.")],
         "turnId": str | None,
         "bulkId": str | None,
         "accountId": str | None,
@@ -43,11 +46,22 @@ class StatusBefore(TypedDict):
     status: str
 
 
-class ThreadData(TypedDict):
+class CampaignIds(TypedDict):
+    """As they were when the event happened."""
+
+    campaignId: str | None
+    clientId: str | None
+    phoneNumberId: str | None
+    """The number of yours."""
+
+
+class ThreadIds(CampaignIds):
+    leadId: str
+
+
+class ThreadData(ThreadIds):
     status: InteractionStatus
     agentMode: bool
-    leadId: str
-    campaignId: str | None
     leadPhone: NotRequired[WithPhones]
     ourNumber: NotRequired[WithPhones]
 
@@ -66,22 +80,20 @@ class ThreadBefore(TypedDict, total=False):
     pausedUntil: datetime | None
 
 
-class NeedData(TypedDict):
+class NeedData(ThreadIds):
     reason: Annotated[
         str, Field(json_schema_extra={"enum": ["follow_up", "held_reply", "possible_optout", "failed_text"]})
     ]
-    leadId: NotRequired[str]
     messageId: NotRequired[str]
     turnId: NotRequired[str]
     smsAgentId: NotRequired[str | None]
     status: NotRequired[InteractionStatus]
     agentMode: NotRequired[bool]
-    campaignId: NotRequired[str | None]
     leadPhone: NotRequired[WithPhones]
     ourNumber: NotRequired[WithPhones]
 
 
-class TurnData(TypedDict):
+class TurnData(ThreadIds):
     turnId: str
     kind: str
     state: str
@@ -109,7 +121,9 @@ class OutcomeData(TurnData):
     outcome: NotRequired[Annotated[dict[str, Any], Field(description="With `include: text`: the whole outcome.")]]
 
 
-class ConsentData(TypedDict):
+class ConsentData(CampaignIds):
+    leadId: str | None
+    """This and the ids of campaign, client and number are null where no thread is concerned."""
     event: str
     """What happened: `opted_out`, `suppressed`, `opted_in`, `lifted` or `opt_out_undone`."""
     cause: str | None
@@ -119,9 +133,8 @@ class ConsentData(TypedDict):
     phone: NotRequired[WithPhones]
 
 
-class DoubtData(TypedDict):
+class DoubtData(ThreadIds):
     messageId: str
-    leadId: str
     held: bool
     """It goes to no agent before a person has decided."""
     text: NotRequired[WithText]
@@ -132,6 +145,7 @@ class DoubtData(TypedDict):
 class LeadData(TypedDict):
     leadId: str
     campaignId: str | None
+    clientId: str | None
     status: str
     isPlaceholder: bool
     isTest: bool

@@ -23,7 +23,7 @@ from app.domain.event_bodies import build_body
 from app.domain.events import POST_DEADLINE, POST_LEASE, get_wait
 from app.jobs.figures import EVENT_LATE_SECONDS, EVENT_POSTS
 from app.jobs.settling import settle_persistently
-from app.store import event_words, webhook_deliveries, webhook_queue
+from app.store import event_words, webhook_deliveries, webhook_moves, webhook_queue
 from app.store.batching import Batcher
 from app.store.engine import Database
 from app.store.event_words import Words
@@ -85,8 +85,12 @@ class EventDelivery:
         lease, words = ids.make("evt"), Words()
         # Two transactions: while the cursors are locked, nothing can be settled.
         async with self._database.system_tx(plan_now=True) as tx:
-            moves = await webhook_queue.move_cursors(tx)
-        if not moves.active:
+            ready = await webhook_moves.lock_ready(tx)
+            if ready.endpoint_ids:
+                await webhook_moves.move_cursors(tx, ready)
+            if ready.endpoint_ids and ready.has_subjects_behind:
+                await webhook_moves.catch_up(tx, ready)
+        if not ready.active:
             return [], False
         async with self._database.system_tx(plan_now=True) as tx:
             begin_by = time.monotonic() + LAST_BEGIN_SECONDS

@@ -108,7 +108,7 @@ class Loops:
     async def _is_anything_due(self) -> bool:
         try:
             async with self._database.system_tx() as tx:
-                return await owed.is_anything_due(tx, DRY_TIME)
+                return await owed.is_anything_due(tx, DRY_TIME) or await self._notifier.is_anything_due(tx, DRY_TIME)
         except (Problem, *DATABASE_AWAY_ERRORS):
             return True
 

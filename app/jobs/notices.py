@@ -16,7 +16,7 @@ from app.domain.problems import Problem
 from app.jobs.settling import settle_persistently
 from app.store import notices
 from app.store.connections import DATABASE_AWAY_ERRORS
-from app.store.engine import Database
+from app.store.engine import Database, Tx
 from app.store.notices import ClaimedWay, OwedEvent
 from app.wire.client import Wire
 from app.wire.mail import MailClient
@@ -39,15 +39,20 @@ class Notifier:
         self._seal = seal
         self._base_url = base_url
         self.sending: set[asyncio.Task[None]] = set()
+        self._ways = [way for way in SENT_WAYS if way != "email" or mail]
+
+    async def is_anything_due(self, tx: Tx, within: timedelta) -> bool:
+        """Whether a digest is due within this time, or is being sent."""
+        return await notices.is_anything_due(tx, self._ways, within)
 
     async def send_due(self) -> None:
         """Claims the digests that are due and starts a task for each."""
         room = MAX_SENDING - len(self.sending)
         if room <= 0:
             return
-        ways, lease = [way for way in SENT_WAYS if way != "email" or self._mail], secrets.token_hex(8)
+        lease = secrets.token_hex(8)
         async with self._database.system_tx(plan_now=True) as tx:
-            claimed_ways = await notices.claim(tx, ways, room, lease, LEASE)
+            claimed_ways = await notices.claim(tx, self._ways, room, lease, LEASE)
             owed_events = await notices.list_owed(tx, lease) if claimed_ways else []
         for way in claimed_ways:
             events = [event for event in owed_events if _way_of(event) == _way_of(way)]

@@ -8,6 +8,8 @@ import httpx
 from mcp.server.mcpserver.exceptions import ToolError
 from starlette.types import ASGIApp
 
+from app.mcp.keys import find_key
+
 Data = dict[str, Any]
 HINTS = {
     "DNC_BLOCKED": "The recipient opted out or was suppressed. Do not try another way to reach them.",
@@ -17,13 +19,6 @@ HINTS = {
     "UNAVAILABLE": "Nothing was stored. Repeat the call later.",
 }
 """What an assistant should make of a refusal, where the API's words are for programmers."""
-
-
-def find_key(headers: Mapping[str, str] | None) -> str | None:
-    """The API key: in `X-API-Key`, or as a bearer token, as many MCP clients send theirs."""
-    headers = headers or {}
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    return headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else None) or None
 
 
 class Api:

@@ -15,7 +15,7 @@ from app.calls import carriers
 from app.domain.problems import Problem, Unavailable
 from app.resources import Resources, open_resources
 from app.settings import ConfigurationError, Settings
-from app.store import accounts, brakes, numbers, owed, readiness, turns, webhook_endpoints
+from app.store import accounts, brakes, notices, numbers, owed, readiness, turns, webhook_endpoints
 from app.store.connections import DATABASE_AWAY_ERRORS
 from app.store.schema import ProviderAccount
 from app.store.webhook_queue import FAILURES_TO_BREAK
@@ -24,6 +24,8 @@ Severity = Literal["ok", "note", "BAD"]
 MAX_CLOCK_SKEW_SECONDS, MAX_TEXT_DELAY_SECONDS, MAX_TURN_DELAY_SECONDS = 1.0, 60.0, 30.0
 """Above these, clock skew and late texts and turns are reported."""
 MAX_IMPORT_DELAY_SECONDS = 60.0
+MAX_EVENT_DELAY_SECONDS = 600.0
+"""Longer than a rewind to an earlier day usually takes."""
 MAX_PARALLEL_VENDORS = 8
 REDIS_SECONDS = 3.0
 
@@ -126,6 +128,7 @@ async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
         failing_accounts = await accounts.list_failing(tx)
         paused_accounts = await brakes.list_paused_accounts(tx)
         standing_endpoints = await webhook_endpoints.list_standing(tx, FAILURES_TO_BREAK)
+        untold_people = await notices.count_untold(tx, () if resources.mail else ("email",))
     for paused_account in paused_accounts:
         message = f"sends nothing since {paused_account.paused_at:%Y-%m-%d %H:%M} UTC: {paused_account.paused_reason}"
         yield Finding("BAD", f"{paused_account.provider} {paused_account.account_id}", message)
@@ -134,6 +137,11 @@ async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
         if not endpoint.is_paused:
             message = f"has taken no event since {endpoint.failing_since:%Y-%m-%d %H:%M} UTC"
         yield Finding("note", f"webhook endpoint {endpoint.endpoint_id}", message)
+    for people in untold_people:
+        message = f"{people.count} people chose to be told by it, and SMTP_URL is not set"
+        if people.failure:
+            message = f"{people.count} people are not told since {people.since:%Y-%m-%d %H:%M} UTC: {people.failure}"
+        yield Finding("note", f"notices by {people.way}", message)
     for row in failing_accounts:
         message = f"texts missed since {row.missing_since:%Y-%m-%d %H:%M} UTC cannot be fetched"
         message += f" ({row.fetch_error}); a STOP may be among them"
@@ -157,6 +165,7 @@ async def _check_backlog(resources: Resources) -> AsyncIterator[Finding]:
             await owed.count_turns(tx),
             await owed.count_unknown(tx),
         )
+        events, seconds_behind = await owed.count_events(tx), await owed.get_seconds_behind(tx)
     late_messages = [
         f"{row.count} texts by {row.provider} are {row.state}, the oldest is {row.late:.0f} s late"
         for row in texts
@@ -167,11 +176,13 @@ async def _check_backlog(resources: Resources) -> AsyncIterator[Finding]:
         for row in unfinished_turns
         if row.late > MAX_TURN_DELAY_SECONDS
     ]
+    if (late := max(events.late, seconds_behind)) > MAX_EVENT_DELAY_SECONDS:
+        late_messages.append(f"events for webhook endpoints are {late:.0f} s late")
     for message in late_messages:
         yield Finding("BAD", "owed", f"{message}: is a worker running?")
     if not late_messages:
         count = sum(row.count for row in texts) + sum(row.count for row in unfinished_turns)
-        yield Finding("ok", "owed", f"{count} texts and turns are owed, none is late")
+        yield Finding("ok", "owed", f"{count} texts and turns are owed, none is late, and no event")
     for row in unknown:
         message = f"{row.count} texts by {row.provider} have an unknown outcome"
         yield Finding("note", "owed", message)

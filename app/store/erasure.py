@@ -42,6 +42,7 @@ async def get_phones(tx: Tx, tenant_id: str, lead_ids: Sequence[str]) -> list[st
 FORGET_EVENTS_SQL = (
     # What is queued of them for webhook endpoints is dropped when it is claimed.
     "DELETE FROM tenant_events WHERE tenant_id = $1 AND interaction_id = ANY ($2)",
+    "DELETE FROM webhook_backlogs WHERE tenant_id = $1 AND subject = ANY ($2)",
     "DELETE FROM webhook_deliveries WHERE tenant_id = $1 AND interaction_id = ANY ($2)",
 )
 DELETE_THREADS_SQL = (

@@ -92,6 +92,45 @@ async def claim(
     return await tx.fetch(ClaimedWay, CLAIM_WAYS_SQL, list(ways), max_ways, lease, lease_time)
 
 
+IS_ANYTHING_DUE_SQL = f"""
+SELECT EXISTS (
+    SELECT FROM notice_ways w JOIN users u ON u.tenant_id = w.tenant_id AND u.user_id = w.user_id AND u.active
+    WHERE w.way = ANY ($1) AND w.kinds <> '{{}}' AND w.due_at < clock_timestamp() + $2::interval
+      AND EXISTS ({noted_sql("1", UNTOLD_SQL)})
+)
+"""
+
+
+async def is_anything_due(tx: Tx, ways: Sequence[NoticeWay], within: timedelta) -> bool:
+    """Whether a digest is due within this time, or is being sent."""
+    return bool(await tx.fetch_value(IS_ANYTHING_DUE_SQL, list(ways), within))
+
+
+@dataclass(frozen=True, slots=True)
+class UntoldPeople:
+    """People who are not told by a way that they chose. `failure`: of the newest digest of one of them; None:
+    none failed."""
+
+    way: NoticeWay
+    count: int
+    since: datetime | None
+    failure: str | None
+
+
+COUNT_UNTOLD_SQL = """
+SELECT w.way, count(*) AS count, min(w.failing_since) AS since,
+       (array_agg(w.failure ORDER BY w.failing_since DESC NULLS LAST))[1] AS failure
+FROM notice_ways w JOIN users u ON u.tenant_id = w.tenant_id AND u.user_id = w.user_id AND u.active
+WHERE w.kinds <> '{}' AND (w.failure IS NOT NULL OR w.way = ANY ($1))
+GROUP BY w.way ORDER BY w.way
+"""
+
+
+async def count_untold(tx: Tx, silent_ways: Sequence[NoticeWay] = ()) -> list[UntoldPeople]:
+    """The people of all tenants whose digests fail, or who chose one of `silent_ways`."""
+    return await tx.fetch(UntoldPeople, COUNT_UNTOLD_SQL, list(silent_ways))
+
+
 @dataclass(frozen=True, slots=True)
 class OwedEvent(NotedEvent):
     """An event that a way is to tell."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from app.store.engine import Tx
+from app.store.events import SETTLED_SQL, cursor_sql
 from app.store.turn_states import UNFINISHED_SQL
 
 
@@ -53,6 +54,9 @@ OR EXISTS (
     WHERE e.active AND e.paused_at IS NULL AND (
         EXISTS (SELECT FROM webhook_queue q WHERE q.tenant_id = e.tenant_id AND q.endpoint_id = e.endpoint_id
                 AND q.due_at < clock_timestamp() + $1::interval)
+        OR EXISTS (SELECT FROM webhook_backlogs b WHERE b.tenant_id = e.tenant_id AND b.endpoint_id = e.endpoint_id
+                   AND NOT EXISTS (SELECT FROM webhook_queue q WHERE q.tenant_id = b.tenant_id
+                                   AND q.endpoint_id = b.endpoint_id AND q.subject = b.subject))
         OR EXISTS (SELECT FROM tenant_events v WHERE v.tenant_id = e.tenant_id
                    AND (v.transaction, v.event_id) > (e.transaction, e.event_id)))
 )
@@ -173,6 +177,23 @@ async def count_events(tx: Tx) -> OwedEvents:
     events = await tx.fetch_one(OwedEvents, COUNT_EVENTS_SQL)
     assert events is not None
     return events
+
+
+GET_SECONDS_BEHIND_SQL = f"""
+SELECT coalesce(max(extract(epoch FROM clock_timestamp() - v.at)), 0)::float8
+FROM webhook_endpoints e CROSS JOIN LATERAL (
+    SELECT v.at FROM tenant_events v
+    WHERE v.tenant_id = e.tenant_id AND v.{SETTLED_SQL}
+      AND (v.transaction, v.event_id) > ({cursor_sql("e.transaction")}, e.event_id)
+    ORDER BY v.transaction, v.event_id LIMIT 1
+) v
+WHERE e.active AND e.paused_at IS NULL AND e.failures = 0
+"""
+
+
+async def get_seconds_behind(tx: Tx) -> float:
+    """The age of the oldest event that is not even queued for an active endpoint that does not fail; 0: all are."""
+    return float(await tx.fetch_value(GET_SECONDS_BEHIND_SQL))
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,8 @@ DELETE_EVENTS_SQL = "DELETE FROM tenant_events"
 RESET_ENDPOINTS_SQL = """
 WITH emptied AS (
     DELETE FROM webhook_queue
+), caught_up AS (
+    DELETE FROM webhook_backlogs
 )
 UPDATE webhook_endpoints SET transaction = '0', event_id = 0
 """

@@ -74,6 +74,8 @@ async def find_first_since(read: ReadTx, tenant_id: str, at: datetime) -> EventC
 EMPTY_QUEUE_SQL = """
 WITH gone AS (
     DELETE FROM webhook_queue WHERE tenant_id = $1 AND endpoint_id = $2 RETURNING lease, due_at
+), caught_up AS (
+    DELETE FROM webhook_backlogs WHERE tenant_id = $1 AND endpoint_id = $2
 )
 SELECT max(due_at) FILTER (WHERE lease IS NOT NULL) FROM gone
 """

@@ -1,5 +1,5 @@
-"""The events that endpoints are owed: a cursor is moved, the due ones are claimed, what came of them is
-settled (docs/decisions/0035-webhooks-are-cursors.md). Locks: an endpoint before its queue."""
+"""The events that endpoints are owed: the due ones are claimed, and what came of them is settled
+(docs/decisions/0035-webhooks-are-cursors.md). Locks: an endpoint before its queue."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,80 +8,14 @@ from typing import Annotated
 
 from app.domain.event_bodies import RecordedEvent
 from app.store.engine import Tx, as_columns
-from app.store.events import SETTLED_SQL, cursor_sql
 from app.store.rows import columns_of, unnest_sql
 
 EndpointKey = tuple[str, str]
 """(tenant id, endpoint id)."""
-MAX_QUEUED = 2000
-"""Queued events of an endpoint; then its cursor waits."""
-EVENTS_PER_MOVE = 500
 EVENTS_PER_CLAIM = 10
 """Events of one subject that are sent one after the other under one lease; of an endpoint that fails, one."""
 FAILURES_TO_BREAK = 5
 """After so many failures in a row an endpoint gets one request at a time."""
-
-MOVE_CURSORS_SQL = f"""
-WITH ready AS (
-    SELECT e.tenant_id, e.endpoint_id, e.types, {cursor_sql("e.transaction")} AS transaction, e.event_id,
-           queued.count AS queued
-    FROM webhook_endpoints e
-    CROSS JOIN LATERAL (
-        SELECT count(*) FROM (
-            SELECT FROM webhook_queue q WHERE q.tenant_id = e.tenant_id AND q.endpoint_id = e.endpoint_id
-            LIMIT $1) q
-    ) queued
-    WHERE e.active AND e.paused_at IS NULL AND queued.count < $1 AND EXISTS (
-        SELECT FROM tenant_events v
-        WHERE v.tenant_id = e.tenant_id AND v.{SETTLED_SQL}
-          AND (v.transaction, v.event_id) > ({cursor_sql("e.transaction")}, e.event_id))
-    FOR UPDATE OF e SKIP LOCKED
-), fresh AS (
-    SELECT r.tenant_id, r.endpoint_id, r.types, v.*
-    FROM ready r CROSS JOIN LATERAL (
-        SELECT v.transaction, v.event_id, v.name,
-               coalesce(v.interaction_id, v.data ->> 'leadId', v.data ->> 'phoneNumberId',
-                        v.data ->> 'accountId', v.type) AS subject
-        FROM tenant_events v
-        WHERE v.tenant_id = r.tenant_id AND v.{SETTLED_SQL}
-          AND (v.transaction, v.event_id) > (r.transaction, r.event_id)
-        ORDER BY v.transaction, v.event_id LIMIT least($1 - r.queued, $2)
-    ) v
-), moved AS (
-    UPDATE webhook_endpoints e SET transaction = l.transaction, event_id = l.event_id
-    FROM (SELECT DISTINCT ON (tenant_id, endpoint_id) tenant_id, endpoint_id, transaction, event_id FROM fresh
-          ORDER BY tenant_id, endpoint_id, transaction DESC, event_id DESC) l
-    WHERE e.tenant_id = l.tenant_id AND e.endpoint_id = l.endpoint_id
-), queued AS (
-    INSERT INTO webhook_queue (tenant_id, endpoint_id, subject, transaction, event_id, due_at)
-    SELECT f.tenant_id, f.endpoint_id, f.subject, f.transaction, f.event_id,
-           -- A subject that waits for a retry: its new events wait with it, and are not looked at.
-           coalesce((SELECT q.due_at FROM webhook_queue q
-                     WHERE q.tenant_id = f.tenant_id AND q.endpoint_id = f.endpoint_id
-                       AND q.subject = f.subject AND q.attempts > 0 AND q.lease IS NULL
-                     ORDER BY q.transaction, q.event_id LIMIT 1), clock_timestamp())
-    FROM fresh f
-    WHERE f.name IS NOT NULL AND (f.types IS NULL OR f.name = ANY (f.types))
-    ON CONFLICT DO NOTHING
-)
-SELECT count(*) AS active, (SELECT count(*) FROM fresh) AS moved
-FROM webhook_endpoints WHERE active AND paused_at IS NULL
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Moves:
-    """How many endpoints are active, and how many events their cursors passed."""
-
-    active: int
-    moved: int
-
-
-async def move_cursors(tx: Tx) -> Moves:
-    """Queues the newest events for all active endpoints that want them, up to `EVENTS_PER_MOVE` each."""
-    moves = await tx.fetch_one(Moves, MOVE_CURSORS_SQL, MAX_QUEUED, EVENTS_PER_MOVE)
-    assert moves is not None
-    return moves
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,21 +6,35 @@ from app.domain.events import EVENT_TYPES
 from app.web import examples
 
 HOOK = "hook_06e4k2v8m6f2p8s4c9u1j3l5ng"
+IDS = {
+    "leadId": examples.LEAD,
+    "campaignId": examples.CAMPAIGN,
+    "clientId": "client-7",
+    "phoneNumberId": examples.NUMBER,
+}
 TEXT = {
+    **IDS,
     "messageId": examples.MESSAGE,
     "seq": 4,
     "role": "agent",
     "source": "api",
     "status": "sent",
     "errorCode": None,
-    "leadId": examples.LEAD,
     "turnId": None,
     "bulkId": None,
     "accountId": examples.ACCOUNT,
 }
-THREAD = {"status": "in_progress", "agentMode": True, "leadId": examples.LEAD, "campaignId": examples.CAMPAIGN}
-TURN = {"turnId": examples.TURN, "kind": "live", "state": "replied", "reason": None, "smsAgentId": examples.AGENT}
+THREAD = {**IDS, "status": "in_progress", "agentMode": True}
+TURN = {
+    **IDS,
+    "turnId": examples.TURN,
+    "kind": "live",
+    "state": "replied",
+    "reason": None,
+    "smsAgentId": examples.AGENT,
+}
 CONSENT = {
+    **IDS,
     "event": "opted_out",
     "cause": "lead",
     "rule": "keyword",
@@ -47,10 +61,11 @@ DATA_BY_TYPE: dict[str, dict[str, Any]] = {
     },
     "optout": CONSENT,
     "optin": {**CONSENT, "event": "opted_in"},
-    "possible_optout": {"messageId": examples.MESSAGE, "leadId": examples.LEAD, "held": True},
+    "possible_optout": {**IDS, "messageId": examples.MESSAGE, "held": True},
     "lead": {
         "leadId": examples.LEAD,
         "campaignId": examples.CAMPAIGN,
+        "clientId": "client-7",
         "status": "new",
         "isPlaceholder": False,
         "isTest": False,

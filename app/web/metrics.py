@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 
 from app.domain.problems import Unauthorized, Unavailable
 from app.settings import Settings
-from app.store import owed
+from app.store import notices, owed
 from app.store.engine import Tx
 from app.web.dependencies import AppResources
 
@@ -63,6 +63,11 @@ async def _build_owed_figures(tx: Tx) -> CollectorRegistry:
     add_gauge("owed_events", "Events that webhook endpoints are owed.").set(events.count)
     events_late = add_gauge("owed_events_late_seconds", "Seconds since the oldest owed event was due.")
     events_late.set(max(events.late, 0))
+    events_behind = add_gauge("events_behind_seconds", "Age of the oldest event that no endpoint's queue has yet.")
+    events_behind.set(max(await owed.get_seconds_behind(tx), 0))
+    untold = add_gauge("untold_people", "People to whom notices are not sent, because a try failed.", "way")
+    for people in await notices.count_untold(tx):
+        untold.labels(people.way).set(people.count)
     endpoints = add_gauge("standing_endpoints", "Webhook endpoints that are paused, or that fail.", "state")
     for standing_endpoints in await owed.count_standing_endpoints(tx):
         endpoints.labels(standing_endpoints.state).set(standing_endpoints.count)

@@ -229,6 +229,20 @@ def _describe_tags(app: FastAPI, paths: Mapping[str, Any]) -> None:
             responses = paths[path][method.lower()]["responses"]
             for status in {"200", "201"} & responses.keys():
                 _add_headers(responses[status], versions.ETAG)
+        _describe_known_version(paths[path]["get"])
+
+
+def _describe_known_version(operation: Operation) -> None:
+    parameter = {
+        "name": versions.IF_NONE_MATCH,
+        "in": "header",
+        "description": "The `ETag` of an earlier answer: 304 without a body if nothing has changed since.",
+        "schema": {"type": "string"},
+    }
+    operation["parameters"] = [*operation.get("parameters", ()), parameter]
+    not_modified = {"description": "Not modified: the version that the request names is the newest."}
+    _add_headers(not_modified, versions.ETAG, REQUEST_ID, *RATE_HEADERS)
+    operation["responses"] = dict(sorted([*operation["responses"].items(), (str(versions.NOT_MODIFIED), not_modified)]))
 
 
 def _name_schemas(document: dict[str, Any]) -> dict[str, Any]:
@@ -288,7 +302,7 @@ def _list_used_problems(paths: Mapping[str, Any]) -> list[type[p.Problem]]:
         code
         for _, _, operation in list_operations(paths)
         for response in operation["responses"].values()
-        for code in response["content"].get("application/json", {}).get("examples", ())
+        for code in response.get("content", {}).get("application/json", {}).get("examples", ())
     }
     return [problem for problem in list_problems(p.Problem) if problem.code in used_codes]
 

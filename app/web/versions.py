@@ -1,5 +1,5 @@
-"""`ETag` on the answers of one resource, and `If-Match` on its changes: who changes what somebody else has
-changed since is refused with 412.
+"""`ETag` on the answers of one resource; `If-Match` on its changes: who changes what somebody else has
+changed since is refused with 412; `If-None-Match` on its GET: who has this version already gets 304.
 
 The tag is a digest of the data, so PATCH and PUT answer with the tag that GET would have. A change with
 `If-Match` locks the resource, reads it as GET does and compares, all in the transaction of the change.
@@ -27,7 +27,8 @@ from app.store.schema import Table
 from app.web.dependencies import AnyCaller, TenantTx
 from app.web.state import get_state
 
-ETAG, IF_MATCH = "ETag", "If-Match"
+ETAG, IF_MATCH, IF_NONE_MATCH = "ETag", "If-Match", "If-None-Match"
+NOT_MODIFIED = 304
 MAX_HEADER_LENGTH = 2000
 TAGGED_METHODS = frozenset({"GET", "PUT", "PATCH"})
 UNTAGGED_FIELDS = frozenset({"lastUsedAt"})
@@ -99,10 +100,22 @@ class VersionedRoute(APIRoute):
         async def handle_and_tag(request: Request) -> Response:
             response: Response = await handle(request)
             if request.method in TAGGED_METHODS and self.path in get_state(request.app).versioned_paths:
-                response.headers[ETAG] = build_tag(from_json(bytes(response.body))["data"])
+                tag = response.headers[ETAG] = build_tag(from_json(bytes(response.body))["data"])
+                if request.method == "GET" and _has_version(request, tag):
+                    return _drop_body(response)
             return response
 
         return handle_and_tag
+
+
+def _has_version(request: Request, tag: str) -> bool:
+    known_tags = [known.strip().removeprefix("W/") for known in request.headers.get(IF_NONE_MATCH, "").split(",")]
+    return not {"*", tag}.isdisjoint(known_tags)
+
+
+def _drop_body(response: Response) -> Response:
+    headers = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
+    return Response(None, NOT_MODIFIED, headers)
 
 
 def find_versioned_paths(routes: Iterable[BaseRoute]) -> frozenset[str]:

@@ -67,6 +67,42 @@ for (const step of doubtful) {
 await assert.rejects(scripted(...Array<Step>(5).fill("refused")).client.send("lead-1", "Hi"), Unreachable);
 await assert.rejects(scripted("late", ...Array<Step>(4).fill("refused")).client.send("lead-1", "Hi"), OutcomeUnknown);
 
+// The feed goes on where it was, however the service was away.
+type Page = string[] | "late" | "refused" | [number, string];
+function followed(...pages: Page[]): { client: LeadSail; afters: (string | null)[] } {
+  const afters: (string | null)[] = [];
+  const script: typeof fetch = async (input) => {
+    afters.push(new URL(String(input)).searchParams.get("after"));
+    const page = pages.shift() ?? "refused";
+    if (page === "late") throw new TypeError("fetch failed", { cause: { code: "UND_ERR_SOCKET" } });
+    if (page === "refused") throw new TypeError("fetch failed", { cause: { code: "ECONNREFUSED" } });
+    const [status, code] = page;
+    if (typeof status === "number") {
+      return Response.json({ success: false, error: { code, message: "No.", details: [] } }, { status });
+    }
+    const events = (page as string[]).map((eventId) => ({ eventId, type: "message", interactionId: null, data: {}, at: "" }));
+    return Response.json({ success: true, data: { events, hasMore: false } });
+  };
+  return { client: new LeadSail("https://sms.example.com", "key", { fetch: script, firstPauseMs: 1 }), afters };
+}
+async function follow(client: LeadSail, after: string, count: number): Promise<string[]> {
+  const seen: string[] = [];
+  for await (const event of client.followEvents({ after })) {
+    seen.push(event.eventId);
+    if (seen.length === count) break;
+  }
+  return seen;
+}
+
+const outage: Page[] = [...Array<Page>(6).fill("refused"), "late", [503, "UNAVAILABLE"], [502, ""]];
+const resumed = followed(["1-1", "1-2"], ...outage, [], ["2-3"]);
+assert.deepEqual(await follow(resumed.client, "1-0", 3), ["1-1", "1-2", "2-3"]);
+assert.deepEqual(resumed.afters, ["1-0", ...Array<string>(outage.length + 2).fill("1-2")]);
+const restarted = followed(["2-4"]);
+assert.deepEqual(await follow(restarted.client, "2-3", 1), ["2-4"]);
+assert.deepEqual(restarted.afters, ["2-3"]);
+await assert.rejects(follow(followed([401, "UNAUTHORIZED"]).client, "1-0", 1), ApiError);
+
 // Signatures.
 const secret = "whsec_" + Buffer.from("secret of the tests!").toString("base64");
 const body = Buffer.from("{}");

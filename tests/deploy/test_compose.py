@@ -20,8 +20,9 @@ GIVEN = {
 
 
 def filled(text: str) -> str:
-    """`${NAME:?}` as compose fills it in; a name that nobody gives is an error there too."""
-    return re.sub(r"\$\{(\w+):\?\}", lambda found: GIVEN[found[1]], text)
+    """`${NAME:?}` and `${NAME:-}` as compose fills them in; a name of the first form that nobody gives is an
+    error there too."""
+    return re.sub(r"\$\{(\w+):\?\}", lambda found: GIVEN[found[1]], re.sub(r"\$\{\w+:-\}", "", text))
 
 
 @pytest.fixture(scope="module")

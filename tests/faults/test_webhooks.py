@@ -49,6 +49,7 @@ END_LEASES_SQL = "UPDATE webhook_queue SET due_at = clock_timestamp(), lease = N
 COUNT_OWED_SQL = """
 SELECT count(*) FROM webhook_endpoints e WHERE e.tenant_id = $1 AND e.description <> 'hangs' AND (
     EXISTS (SELECT FROM webhook_queue q WHERE q.tenant_id = e.tenant_id AND q.endpoint_id = e.endpoint_id)
+    OR EXISTS (SELECT FROM webhook_backlogs b WHERE b.tenant_id = e.tenant_id AND b.endpoint_id = e.endpoint_id)
     OR EXISTS (SELECT FROM tenant_events v WHERE v.tenant_id = e.tenant_id
                AND (v.transaction, v.event_id) > (e.transaction, e.event_id)))
 """
@@ -267,7 +268,8 @@ async def run(
 async def test_every_event_is_taken_in_order_while_workers_die_and_receivers_fail(
     resources: Resources, tenant: Tenant, crew: Crew, redis_url: str
 ) -> None:
-    assert await run(resources, tenant, crew, redis_url, threads=80, texts=4, kills=2, limit=90) == 1_360
+    """Each thread has more events than may be queued of it."""
+    assert await run(resources, tenant, crew, redis_url, threads=12, texts=14, kills=2, limit=180) == 684
 
 
 @pytest.mark.long

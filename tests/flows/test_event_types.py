@@ -96,3 +96,42 @@ async def test_consent_and_what_needs_a_person_is_told(world: World, resources: 
     with_phones = await all_full(world, resources, "&include=phones")
     assert find(with_phones, "optout")[0]["data"]["phone"] == world.phone
     assert find(with_phones, "interaction.opened")[0]["data"]["leadPhone"] == world.phone
+
+
+async def test_each_event_of_a_thread_names_what_the_thread_belongs_to(world: World, resources: Resources) -> None:
+    tenant, campaign_id = world.tenant, world.campaign["campaignId"]
+    await tenant.call("PATCH", f"/campaigns/{campaign_id}", {"clientId": "client-9"})
+    world.agent.answers = [(200, {"reply": "x" * 2000}), (200, {"reply": "Good", "status": "qualified"})]
+    sent = await world.send("Hi Jane", agentMode=True)
+    await world.text("Hello?")
+    await world.told(1)
+    await world.text("Anybody?")
+    turn = await world.turn_is(sent["interactionId"], "replied")
+    await world.status_is(turn["reply"]["messageIds"][0], "delivered")
+    await world.text("wrong number")
+    await world.text("STOP")
+    events = [event for event in await all_full(world, resources) if event["interactionId"]]
+    ids = {
+        "leadId": world.lead["leadId"], "campaignId": campaign_id, "clientId": "client-9",
+        "phoneNumberId": world.number["phoneNumberId"],
+    }  # fmt: skip
+    for event in events:
+        assert {name: event["data"][name] for name in ids} == ids, event["type"]
+    assert {
+        "message.received", "message.queued", "message.delivered", "interaction.opened", "interaction.status",
+        "interaction.needs_person", "turn.opened", "turn.handed_over", "turn.refused", "turn.replied",
+        "outcome.recorded", "possible_optout", "optout",
+    } <= {event["type"] for event in events}  # fmt: skip
+    await tenant.call("PATCH", f"/campaigns/{campaign_id}", {"clientId": "client-10"})
+    assert [event for event in await all_full(world, resources) if event["interactionId"]][: len(events)] == events
+
+
+async def test_consent_without_a_thread_and_a_new_lead_name_what_is_known(world: World, resources: Resources) -> None:
+    await world.tenant.call("POST", "/suppressions", {"phones": [phone()]})
+    events = await all_full(world, resources)
+    [optout] = find(events, "optout")
+    names = ("leadId", "campaignId", "clientId", "phoneNumberId")
+    assert [optout["data"][name] for name in names] == [None] * 4
+    [created] = find(events, "lead.created")
+    assert created["data"]["campaignId"] == world.campaign["campaignId"]
+    assert created["data"]["clientId"] == world.campaign["clientId"]

@@ -11,6 +11,11 @@ from tests.makers import Data, Tenant
 from tests.world import World, until
 
 __all__ = ["backend"]
+HAPPEN_SQL = """
+INSERT INTO tenant_events (tenant_id, type, name, interaction_id, data)
+SELECT $1, 'receipt', 'message.sent', $2, jsonb_build_object('nth', n) FROM generate_series(1, $3::int) n
+"""
+COUNT_BEHIND_SQL = "SELECT count(*) FROM webhook_backlogs WHERE tenant_id = $1"
 NOW_SQL = "UPDATE webhook_queue SET due_at = clock_timestamp() WHERE tenant_id = $1 AND lease IS NULL"
 
 
@@ -129,6 +134,75 @@ async def test_a_refused_event_holds_back_its_thread_and_no_other(
         (first["messageId"], "queued"), (first["messageId"], "sent"),
         (second["messageId"], "queued"), (second["messageId"], "sent"),
     ]  # fmt: skip
+
+
+async def happen(resources: Resources, tenant: Tenant, thread: str, count: int) -> None:
+    async with resources.database.system_tx() as tx:
+        await tx.execute(HAPPEN_SQL, tenant.tenant_id, thread, count)
+
+
+def nths_of(events: list[Data], thread: str) -> list[int]:
+    return [event["data"]["nth"] for event in events if event["interactionId"] == thread]
+
+
+async def test_a_thread_with_thousands_of_events_that_are_not_taken_holds_up_no_other(
+    world: World, backend: Backend, resources: Resources
+) -> None:
+    tenant, count = world.tenant, 2_100
+    endpoint = await open_endpoint(tenant, backend, types=["message.sent"])
+    backend.decide = refuse_some(lambda event: event["interactionId"] == "int_busy")
+    await happen(resources, tenant, "int_busy", count)
+    for thread in ("int_1", "int_2"):
+        await happen(resources, tenant, thread, 60)
+
+    async def others_are_heard() -> bool:
+        return all(len(nths_of(backend.taken, thread)) == 60 for thread in ("int_1", "int_2"))
+
+    await until(others_are_heard)
+    for thread in ("int_1", "int_2"):
+        assert nths_of(backend.taken, thread) == list(range(1, 61))
+    assert nths_of(backend.taken, "int_busy") == []
+    detail = await get_endpoint(tenant, endpoint)
+    assert 0 < detail["queued"] <= 50
+
+    backend.decide = None
+    await happen(resources, tenant, "int_busy", 5)
+    await retry_now(resources, tenant)
+
+    async def all_is_heard() -> bool:
+        return len(nths_of(backend.taken, "int_busy")) == count + 5
+
+    await until(all_is_heard, 60)
+    assert nths_of(backend.taken, "int_busy") == [*range(1, count + 1), *range(1, 6)]
+    async with resources.database.system_tx() as tx:
+        assert await tx.fetch_value(COUNT_BEHIND_SQL, tenant.tenant_id) == 0
+
+
+async def test_a_rewind_forgets_that_a_thread_was_behind(world: World, backend: Backend, resources: Resources) -> None:
+    endpoint = await open_endpoint(world.tenant, backend, types=["message.sent"])
+    backend.decide = refuse_some(lambda _: True)
+    await happen(resources, world.tenant, "int_busy", 120)
+    await state_is(world.tenant, endpoint, "failing")
+    backend.decide = None
+    backend.posts.clear()
+    path = f"/webhook-endpoints/{endpoint['endpointId']}/rewind"
+    await world.tenant.call("POST", path, {"to": "2026-01-01T00:00:00Z"})
+
+    async def all_is_heard() -> bool:
+        return nths_of(backend.taken, "int_busy") == list(range(1, 121))
+
+    await until(all_is_heard, 60)
+
+
+async def test_many_phones_that_are_blocked_at_once_do_not_wait_for_each_other(
+    world: World, backend: Backend, resources: Resources
+) -> None:
+    await open_endpoint(world.tenant, backend, types=["optout"], include=["phones"])
+    phones = [f"+1212555{n:04}" for n in range(100, 112)]
+    backend.decide = refuse_some(lambda event: event["data"]["phone"] == phones[0])
+    await world.tenant.call("POST", "/suppressions", {"phones": phones})
+    taken = await has_taken(backend, 8)
+    assert phones[0] not in [event["data"]["phone"] for event in taken]
 
 
 async def test_after_the_last_try_the_endpoint_is_paused_and_its_resume_loses_nothing(

@@ -1,6 +1,9 @@
 """The tools for assistants, called by the client of the official SDK over HTTP."""
 
+import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -32,7 +35,7 @@ class RefusedCall(Exception):
 
 @pytest.fixture
 async def mcp_url(configuration: Settings, resources: Resources, api: Api) -> AsyncIterator[str]:
-    async with served(build_app(configuration, resources, with_mcp=True)) as url:
+    async with served(build_app(configuration, resources)) as url:
         yield f"{url}/mcp"
 
 
@@ -40,7 +43,7 @@ async def mcp_url(configuration: Settings, resources: Resources, api: Api) -> As
 async def connected(mcp_url: str, key: str, header: str = "X-API-Key") -> AsyncIterator[Client]:
     headers = {header: f"Bearer {key}" if header == "Authorization" else key}
     async with (
-        httpx2.AsyncClient(headers=headers, trust_env=False) as http,
+        httpx2.AsyncClient(headers=headers, trust_env=False, timeout=30) as http,  # the first request waits for imports
         Client(streamable_http_client(mcp_url, http_client=http)) as client,
     ):
         yield client
@@ -196,14 +199,35 @@ async def test_a_key_that_nobody_has_opens_nothing(mcp_url: str) -> None:
             await call(client, "find_leads")
 
 
-async def test_web_alone_serves_no_tools(api: Api) -> None:
-    assert (await api.http.post("/mcp", json={})).status_code == 404
+LOOK_CODE = """
+import sys
+from app import settings
+from app.main import build_app
+build_app(settings.load())
+print([name for name in ("mcp", "app.mcp.server") if name in sys.modules])
+"""
 
 
-async def test_the_command_serves_the_tools_and_stops_cleanly(configuration: Settings, tenant: Tenant) -> None:
+def test_a_process_that_no_assistant_asks_does_not_import_the_sdk(configuration: Settings) -> None:
+    looked = subprocess.run([sys.executable, "-c", LOOK_CODE], capture_output=True, text=True, check=True)
+    assert looked.stdout.strip() == "[]"
+
+
+async def test_assistants_that_come_at_once_get_one_server(mcp_url: str, tenant: Tenant) -> None:
+    async def count_tools() -> int:
+        async with connected(mcp_url, tenant.key) as client:
+            return len((await client.list_tools()).tools)
+
+    assert await asyncio.gather(*[count_tools() for _ in range(5)]) == [9] * 5
+
+
+@pytest.mark.parametrize("command", ["web", "mcp"])
+async def test_a_web_process_serves_the_tools_and_stops_cleanly(
+    configuration: Settings, tenant: Tenant, command: str
+) -> None:
     url = f"http://127.0.0.1:{(port := find_free_port())}"
     lead = await tenant.lead()
-    async with running(configuration, "-m", "app", "mcp", PORT=str(port)) as process:
+    async with running(configuration, "-m", "app", command, PORT=str(port)) as process:
         async with http_clients.build_client(base_url=url) as http:
             await until(lambda: is_ready(http), 60)
         async with connected(f"{url}/mcp", tenant.key) as client:

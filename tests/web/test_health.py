@@ -137,6 +137,7 @@ async def test_metrics_tell_what_is_owed_and_what_nobody_knows(
     assert 'leadsail_owed_texts{provider="simulator",state="queued"} 1.0' in told
     assert 'leadsail_owed_texts{provider="simulator",state="unknown"} 1.0' in told
     assert 'leadsail_unknown_texts{provider="simulator"} 2.0' in told
+    assert "leadsail_events_behind_seconds 0.0" in told
     assert idle_world.tenant.tenant_id not in told
 
 

@@ -84,6 +84,21 @@ async def test_a_change_that_names_an_outdated_version_is_refused(tenant: Tenant
         assert (await tenant.ask("DELETE", path, headers={"If-Match": f'"x", {current}'})).is_success
 
 
+@pytest.mark.parametrize("kind", CHANGES)
+async def test_who_has_the_newest_version_gets_no_body(tenant: Tenant, kind: str) -> None:
+    path = await make(tenant, kind)
+    first = tag(await tenant.ask("GET", path))
+    for given in (first, f'"x", {first}', f"W/{first}", "*"):
+        answer = await tenant.ask("GET", path, headers={"If-None-Match": given})
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", first)
+        assert answer.headers["X-Request-Id"]
+    for given in ('"x"', "", "{", first.strip('"')):
+        assert tag(await tenant.ask("GET", path, headers={"If-None-Match": given})) == first
+    changed = await tenant.ask("PATCH", path, CHANGES[kind], headers={"If-None-Match": first})
+    assert tag(changed) == tag(await tenant.ask("GET", path, headers={"If-None-Match": first})) != first
+    assert refusal(await tenant.ask("GET", "/leads/nobody", headers={"If-None-Match": "*"})) == (404, "NOT_FOUND")
+
+
 @pytest.mark.parametrize("kind", ["leads", "campaigns"])
 async def test_a_put_obeys_if_match_also_where_nothing_is(tenant: Tenant, kind: str) -> None:
     path, body = f"/{kind}/own", {"name": "C"} if kind == "campaigns" else {"firstName": "Jane"}

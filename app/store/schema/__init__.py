@@ -11,7 +11,7 @@ from app.store.schema.base import Table, Xid8
 from app.store.schema.consent import ConsentEvent, Suppression
 from app.store.schema.directory import Campaign, CannedReply, Lead, LeadAnswer, SmsAgent
 from app.store.schema.events import Idempotency, TenantEvent
-from app.store.schema.hooks import QueuedEvent, WebhookDelivery, WebhookEndpoint
+from app.store.schema.hooks import QueuedEvent, SubjectBacklog, WebhookDelivery, WebhookEndpoint
 from app.store.schema.imports import Import, ImportPart, ImportRefusal
 from app.store.schema.inbox import InboundPart, ProviderIdSeen
 from app.store.schema.lines import FormerCredentials, PhoneNumber, ProviderAccount
@@ -51,6 +51,7 @@ __all__ = [
     "SignInTry",
     "SmsAgent",
     "StatusChange",
+    "SubjectBacklog",
     "Suppression",
     "Table",
     "Tenant",

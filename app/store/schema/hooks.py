@@ -20,7 +20,7 @@ from app.store.schema.base import (
 
 class WebhookEndpoint(Table):
     """An endpoint is a cursor over the tenant's events: everything up to (transaction, event_id) was
-    delivered or waits in `webhook_queue`."""
+    delivered, waits in `webhook_queue`, or is of a subject that has a `SubjectBacklog`."""
 
     __tablename__ = "webhook_endpoints"
     __table_args__ = (tenant_constraint(),)
@@ -68,6 +68,19 @@ class QueuedEvent(Table):
     due_at: Mapped[datetime]
     lease: Mapped[str | None] = mapped_column(Id)
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default=sql("0"))
+
+
+class SubjectBacklog(Table):
+    """A subject whose events the endpoint's cursor has passed without queueing them, from (transaction, event_id)
+    on: its queue is full, as it may be while one event of a busy thread is not taken."""
+
+    __tablename__ = "webhook_backlogs"
+    __table_args__ = (tenant_reference("endpoint_id", "webhook_endpoints", ondelete="CASCADE"),)
+    tenant_id: Mapped[str] = id_key()
+    endpoint_id: Mapped[str] = id_key()
+    subject: Mapped[str] = id_key()
+    transaction: Mapped[int] = mapped_column(Xid8())
+    event_id: Mapped[int] = mapped_column(BigInteger)
 
 
 class WebhookDelivery(Table):

@@ -20,7 +20,7 @@ from app.web.envelope import Answer, AnyId, Body, Name, Out, make_optional_in_sc
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams
 from app.web.shapes import show_fields_of
-from app.web.signing import make_signing_secret
+from app.web.signing import ONCE_SHOWN, SigningSecret, answer_with_secret, make_signing_secret
 from app.web.turns import OutcomeShape, TurnShape, test_agent
 from app.web.versions import VersionedRoute, guarded_by, lock_row_of
 
@@ -91,7 +91,7 @@ class AgentShape(Out):
 
 
 class AgentWithSecret(AgentShape):
-    model_config = ConfigDict(json_schema_extra=make_optional_in_schema("signingSecret"))
+    model_config = ConfigDict(json_schema_extra=make_optional_in_schema(ONCE_SHOWN))
     signing_secret: str
 
 
@@ -105,8 +105,8 @@ def build_shape(agent: SmsAgent) -> AgentShape:
     return AgentShape.of(agent, max_wait_ms=_get_max_wait_ms(agent))
 
 
-def _show_secret(agent: SmsAgent, secret: str) -> AgentWithSecret:
-    return AgentWithSecret.of(agent, max_wait_ms=_get_max_wait_ms(agent), signing_secret=secret)
+def _show_secret(agent: SmsAgent, secret: SigningSecret) -> AgentWithSecret:
+    return AgentWithSecret.of(agent, max_wait_ms=_get_max_wait_ms(agent), signing_secret=secret.text)
 
 
 def _get_max_wait_ms(agent: SmsAgent) -> int:
@@ -117,9 +117,9 @@ def _get_max_wait_ms(agent: SmsAgent) -> int:
 async def add_sms_agent(
     body: NewAgent, caller: ApiCaller, tx: TenantTx, resources: AppResources, idempotency: Idempotent
 ) -> Answer[AgentWithSecret]:
-    secret = make_signing_secret()
-    agent = await commands.add(tx, caller, body.get_named_fields(), resources.seal.close(secret.encode()))
-    return await idempotency.store_answer(Answer(data=_show_secret(agent, secret)), secret=["signingSecret"])
+    secret = make_signing_secret(resources.seal)
+    agent = await commands.add(tx, caller, body.get_named_fields(), secret.sealed)
+    return await answer_with_secret(idempotency, _show_secret(agent, secret), 201)
 
 
 @router.get("", summary="Agents, newest first")
@@ -145,11 +145,9 @@ async def change_sms_agent(sms_agent_id: str, body: AgentChange, caller: ApiCall
 async def rotate_signing_secret(
     sms_agent_id: str, caller: ApiCaller, tx: TenantTx, resources: AppResources, idempotency: Idempotent
 ) -> Answer[AgentWithSecret]:
-    secret = make_signing_secret()
-    agent = await commands.rotate_secret(tx, caller, sms_agent_id, resources.seal.close(secret.encode()))
-    return await idempotency.store_answer(
-        Answer(data=_show_secret(agent, secret)), status=200, secret=["signingSecret"]
-    )
+    secret = make_signing_secret(resources.seal)
+    agent = await commands.rotate_secret(tx, caller, sms_agent_id, secret.sealed)
+    return await answer_with_secret(idempotency, _show_secret(agent, secret), 200)
 
 
 @router.post("/{sms_agent_id}/pause", summary="Pause: no text of the agent leaves")

@@ -25,7 +25,7 @@ from app.web.envelope import Answer, Body, Line, Out, make_optional_in_schema
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams, page_of
 from app.web.shapes import show_fields_of
-from app.web.signing import make_signing_secret
+from app.web.signing import ONCE_SHOWN, SigningSecret, answer_with_secret, make_signing_secret
 
 router = APIRouter(prefix="/api/v1/webhook-endpoints", tags=["Webhook endpoints"])
 
@@ -70,7 +70,7 @@ class EndpointShape(Out):
 
 class EndpointDetail(EndpointShape):
     queued: int
-    """Events that it is owed; at most 2,000 are queued, then its place in the feed waits."""
+    """Events that wait in its queue: at most 2,000, of one thread at most 50. What comes then waits in the feed."""
     retrying: int
     """Queued events that were not taken and are sent again."""
     oldest_queued_at: datetime | None
@@ -79,7 +79,7 @@ class EndpointDetail(EndpointShape):
 
 
 class EndpointWithSecret(EndpointShape):
-    model_config = ConfigDict(json_schema_extra=make_optional_in_schema("signingSecret"))
+    model_config = ConfigDict(json_schema_extra=make_optional_in_schema(ONCE_SHOWN))
     signing_secret: str
 
 
@@ -101,8 +101,8 @@ def build_shape(endpoint: WebhookEndpoint) -> EndpointShape:
     return EndpointShape.of(endpoint, state=get_state_word(endpoint))
 
 
-def _show_secret(endpoint: WebhookEndpoint, secret: str) -> EndpointWithSecret:
-    return EndpointWithSecret.of(endpoint, state=get_state_word(endpoint), signing_secret=secret)
+def _show_secret(endpoint: WebhookEndpoint, secret: SigningSecret) -> EndpointWithSecret:
+    return EndpointWithSecret.of(endpoint, state=get_state_word(endpoint), signing_secret=secret.text)
 
 
 @router.post("", status_code=201, summary="Add an endpoint; the answer shows its signing secret once")
@@ -110,9 +110,9 @@ async def add_webhook_endpoint(
     body: NewEndpoint, caller: ApiCaller, tx: TenantTx, resources: AppResources, idempotency: Idempotent
 ) -> Answer[EndpointWithSecret]:
     """It gets what happens from now on. A tenant has at most ten endpoints."""
-    secret = make_signing_secret()
-    endpoint = await commands.add(tx, caller, body.get_named_fields(), resources.seal.close(secret.encode()))
-    return await idempotency.store_answer(Answer(data=_show_secret(endpoint, secret)), secret=["signingSecret"])
+    secret = make_signing_secret(resources.seal)
+    endpoint = await commands.add(tx, caller, body.get_named_fields(), secret.sealed)
+    return await answer_with_secret(idempotency, _show_secret(endpoint, secret), 201)
 
 
 @router.get("", summary="Endpoints, newest first")
@@ -149,11 +149,9 @@ async def change_webhook_endpoint(
 async def rotate_webhook_endpoint_secret(
     endpoint_id: str, caller: ApiCaller, tx: TenantTx, resources: AppResources, idempotency: Idempotent
 ) -> Answer[EndpointWithSecret]:
-    secret = make_signing_secret()
-    endpoint = await commands.rotate_secret(tx, caller, endpoint_id, resources.seal.close(secret.encode()))
-    return await idempotency.store_answer(
-        Answer(data=_show_secret(endpoint, secret)), status=200, secret=["signingSecret"]
-    )
+    secret = make_signing_secret(resources.seal)
+    endpoint = await commands.rotate_secret(tx, caller, endpoint_id, secret.sealed)
+    return await answer_with_secret(idempotency, _show_secret(endpoint, secret), 200)
 
 
 @router.post("/{endpoint_id}/pause", summary="Pause: nothing is sent, and nothing is lost")

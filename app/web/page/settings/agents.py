@@ -17,8 +17,8 @@ from app.web.page.settings import choices, forms
 from app.web.page.settings.admin_request import AdminGet, AdminPost, AdminRequest, Item, redirect_back
 from app.web.page.settings.forms import Field, Group, Heading, SubmittedForm, group_fields
 from app.web.page.settings.pages import FormPage, SettingsPage, add_pause_routes, build_router, show_item
+from app.web.page.settings.signing import show_secret, store_secret
 from app.web.paging import PageQuery
-from app.web.signing import make_signing_secret
 
 STALE_REPLY_CHOICES = [
     ("rerun", "Refuse it, and show it to the agent in the next turn"),
@@ -150,14 +150,13 @@ async def build_agent_page(admin: AdminRequest, read: ReadTx, agent_id: str) -> 
 async def add_agent(admin: AdminRequest, form: SubmittedForm) -> Response:
     plain = {name: value for name, value in _get_plain_values(form).items() if value is not None}
     body = forms.parse_body(NewAgent, plain)
-    secret = make_signing_secret()
-    sealed_secret = admin.resources.seal.close(secret.encode())
-    agent_id, is_new = await admin.run_once(
+    agent_id, secret = await store_secret(
+        admin,
         form,
-        lambda tx: commands.add(tx, admin.caller, body.get_named_fields(), sealed_secret),
+        lambda tx, sealed_secret: commands.add(tx, admin.caller, body.get_named_fields(), sealed_secret),
         lambda row: row.sms_agent_id,
     )
-    return _render_secret(admin, agent_id, f"{body.name} was added", secret if is_new else None)
+    return _show_secret(admin, agent_id, secret, f"{body.name} was added")
 
 
 async def change_agent(admin: AdminRequest, agent_id: str, form: SubmittedForm) -> Response:
@@ -187,25 +186,18 @@ add_pause_routes(router, "agents", SmsAgent)
 @router.post("/{agent_id}/rotate-secret")
 async def rotate_secret(admin: AdminPost, agent_id: str) -> Response:
     form = await forms.read_form(admin.request, [])
-    secret = make_signing_secret()
-    sealed_secret = admin.resources.seal.close(secret.encode())
-    name, is_new = await admin.run_once(
-        form, lambda tx: commands.rotate_secret(tx, admin.caller, agent_id, sealed_secret), lambda row: row.name
+    name, secret = await store_secret(
+        admin,
+        form,
+        lambda tx, sealed_secret: commands.rotate_secret(tx, admin.caller, agent_id, sealed_secret),
+        lambda row: row.name,
     )
-    return _render_secret(admin, agent_id, f"{name} has a new secret", secret if is_new else None)
+    return _show_secret(admin, agent_id, secret, f"{name} has a new secret")
 
 
-def _render_secret(admin: AdminRequest, agent_id: str, title: str, secret: str | None) -> Response:
-    return admin.show_page(
-        "once",
-        "agents",
-        title=title,
-        about="With this secret the agent verifies that a turn comes from LeadSail SMS.",
-        label="Signing secret",
-        secret=secret,
-        otherwise="You can make a new secret on the agent's page.",
-        onward=f"/settings/agents/{agent_id}",
-    )
+def _show_secret(admin: AdminRequest, agent_id: str, secret: str | None, title: str) -> Response:
+    about = "With this secret the agent verifies that a turn comes from LeadSail SMS."
+    return show_secret(admin, "agents", agent_id, secret, title=title, about=about, page="the agent's page")
 
 
 @router.post("/{agent_id}/test")

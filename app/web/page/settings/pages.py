@@ -14,7 +14,7 @@ from app.commands import brakes
 from app.domain.callers import Caller
 from app.domain.problems import NotFound, Problem
 from app.store.engine import ReadTx, Tx
-from app.store.schema import PhoneNumber, SmsAgent
+from app.store.schema import PhoneNumber, SmsAgent, WebhookEndpoint
 from app.web.page.settings import forms
 from app.web.page.settings.admin_request import (
     AdminGet,
@@ -29,7 +29,7 @@ from app.web.page.settings.admin_request import (
 from app.web.page.settings.forms import Group, SubmittedForm
 from app.web.paging import PageParams, PageQuery
 
-Pausable = TypeVar("Pausable", PhoneNumber, SmsAgent)
+Pausable = TypeVar("Pausable", PhoneNumber, SmsAgent, WebhookEndpoint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +125,26 @@ def build_router(page: SettingsPage) -> APIRouter:
     return router
 
 
-def add_pause_routes(router: APIRouter, section: str, kind: type[Pausable]) -> None:
-    """Adds the routes that pause and resume an item."""
+def add_pause_routes(
+    router: APIRouter,
+    section: str,
+    kind: type[Pausable],
+    resume_item: Callable[[Tx, Caller, str], Awaitable[object]] | None = None,
+    done_prefix: str = "",
+) -> None:
+    """Adds the routes that pause and resume an item. `resume_item`: how, if it is no brake; `done_prefix`: of
+    the messages that say that it is done."""
+    resume_item = resume_item or (lambda tx, caller, item_id: brakes.resume(tx, caller, kind, item_id))
 
     @router.post("/{item_id}/pause")
     async def pause(admin: AdminPost, item_id: str, reason: PauseReason = "") -> Response:
         await admin.run_change(lambda tx: brakes.pause(tx, admin.caller, kind, item_id, reason.strip() or None))
-        return redirect_back(f"{section}/{item_id}", "paused")
+        return redirect_back(f"{section}/{item_id}", f"{done_prefix}paused")
 
     @router.post("/{item_id}/resume")
     async def resume(admin: AdminPost, item_id: str) -> Response:
-        await admin.run_change(lambda tx: brakes.resume(tx, admin.caller, kind, item_id))
-        return redirect_back(f"{section}/{item_id}", "resumed")
+        await admin.run_change(lambda tx: resume_item(tx, admin.caller, item_id))
+        return redirect_back(f"{section}/{item_id}", f"{done_prefix}resumed")
 
 
 async def show_item(

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from fastapi import Form
 from starlette.responses import Response
 
-from app.commands import brakes
 from app.commands import webhook_endpoints as commands
 from app.commands.directory import require_found
 from app.domain.events import ABOUT_BY_TYPE
@@ -22,11 +21,11 @@ from app.web.directory.webhook_endpoints import (
     test_endpoint,
 )
 from app.web.page.settings import forms
-from app.web.page.settings.admin_request import AdminGet, AdminPost, AdminRequest, Item, PauseReason, redirect_back
+from app.web.page.settings.admin_request import AdminGet, AdminPost, AdminRequest, Item, redirect_back
 from app.web.page.settings.forms import Field, Heading, SubmittedForm, group_fields
-from app.web.page.settings.pages import FormPage, SettingsPage, build_router, show_item
+from app.web.page.settings.pages import FormPage, SettingsPage, add_pause_routes, build_router, show_item
+from app.web.page.settings.signing import show_secret, store_secret
 from app.web.paging import PageParams, PageQuery
-from app.web.signing import make_signing_secret
 
 INCLUDE_CHOICES = [("text", "The words of texts and outcomes"), ("phones", "Phone numbers")]
 GROUPS = group_fields(
@@ -88,14 +87,13 @@ async def build_endpoint_page(admin: AdminRequest, read: ReadTx, endpoint_id: st
 async def add_endpoint(admin: AdminRequest, form: SubmittedForm) -> Response:
     plain = {name: value for name, value in _get_plain_values(form).items() if value is not None}
     body = forms.parse_body(NewEndpoint, plain)
-    secret = make_signing_secret()
-    sealed_secret = admin.resources.seal.close(secret.encode())
-    endpoint_id, is_new = await admin.run_once(
+    endpoint_id, secret = await store_secret(
+        admin,
         form,
-        lambda tx: commands.add(tx, admin.caller, body.get_named_fields(), sealed_secret),
+        lambda tx, sealed_secret: commands.add(tx, admin.caller, body.get_named_fields(), sealed_secret),
         lambda row: row.endpoint_id,
     )
-    return _render_secret(admin, endpoint_id, "The endpoint was added", secret if is_new else None)
+    return _show_secret(admin, endpoint_id, secret, "The endpoint was added")
 
 
 async def change_endpoint(admin: AdminRequest, endpoint_id: str, form: SubmittedForm) -> Response:
@@ -119,20 +117,7 @@ PAGE = SettingsPage(
     removal_hint="What it was not sent yet is dropped. You can pause it instead.",
 )
 router = build_router(PAGE)
-
-
-@router.post("/{endpoint_id}/pause")
-async def pause(admin: AdminPost, endpoint_id: str, reason: PauseReason = "") -> Response:
-    await admin.run_change(
-        lambda tx: brakes.pause(tx, admin.caller, WebhookEndpoint, endpoint_id, reason.strip() or None)
-    )
-    return redirect_back(f"webhooks/{endpoint_id}", "endpoint-paused")
-
-
-@router.post("/{endpoint_id}/resume")
-async def resume(admin: AdminPost, endpoint_id: str) -> Response:
-    await admin.run_change(lambda tx: commands.resume(tx, admin.caller, endpoint_id))
-    return redirect_back(f"webhooks/{endpoint_id}", "endpoint-resumed")
+add_pause_routes(router, "webhooks", WebhookEndpoint, commands.resume, done_prefix="endpoint-")
 
 
 @router.post("/{endpoint_id}/rewind")
@@ -147,27 +132,18 @@ async def rewind(admin: AdminPost, endpoint_id: str, to: Annotated[str, Form(max
 @router.post("/{endpoint_id}/rotate-secret")
 async def rotate_secret(admin: AdminPost, endpoint_id: str) -> Response:
     form = await forms.read_form(admin.request, [])
-    secret = make_signing_secret()
-    sealed_secret = admin.resources.seal.close(secret.encode())
-    _, is_new = await admin.run_once(
+    _, secret = await store_secret(
+        admin,
         form,
-        lambda tx: commands.rotate_secret(tx, admin.caller, endpoint_id, sealed_secret),
+        lambda tx, sealed_secret: commands.rotate_secret(tx, admin.caller, endpoint_id, sealed_secret),
         lambda row: row.endpoint_id,
     )
-    return _render_secret(admin, endpoint_id, "The endpoint has a new secret", secret if is_new else None)
+    return _show_secret(admin, endpoint_id, secret, "The endpoint has a new secret")
 
 
-def _render_secret(admin: AdminRequest, endpoint_id: str, title: str, secret: str | None) -> Response:
-    return admin.show_page(
-        "once",
-        "webhooks",
-        title=title,
-        about="With this secret your backend verifies that an event comes from LeadSail SMS.",
-        label="Signing secret",
-        secret=secret,
-        otherwise="You can make a new secret on the endpoint's page.",
-        onward=f"/settings/webhooks/{endpoint_id}",
-    )
+def _show_secret(admin: AdminRequest, endpoint_id: str, secret: str | None, title: str) -> Response:
+    about = "With this secret your backend verifies that an event comes from LeadSail SMS."
+    return show_secret(admin, "webhooks", endpoint_id, secret, title=title, about=about, page="the endpoint's page")
 
 
 @router.post("/{endpoint_id}/test")

@@ -2,15 +2,15 @@
 
 Row by row it was 8 % of what an inbound text cost PostgreSQL.
 
-Revision ID: 0028
-Revises: 0027
+Revision ID: 0029
+Revises: 0028
 Created: 2026-11-29
 """
 
 from alembic import op
 
-revision = "0028"
-down_revision = "0027"
+revision = "0029"
+down_revision = "0028"
 branch_labels = None
 depends_on = None
 
@@ -21,7 +21,12 @@ BEGIN
     SELECT n.tenant_id, 'status', 'interaction.opened', n.interaction_id,
            nullif(current_setting('app.actor', true), ''),
            jsonb_build_object('status', n.status, 'agentMode', n.agent_mode, 'leadId', n.lead_id,
-                              'campaignId', n.campaign_id)
+                              'campaignId', n.campaign_id, 'clientId', (
+                                  SELECT c.client_id FROM campaigns c
+                                  WHERE c.tenant_id = n.tenant_id AND c.campaign_id = n.campaign_id),
+                              'phoneNumberId', (
+                                  SELECT p.phone_number_id FROM phone_numbers p
+                                  WHERE p.tenant_id = n.tenant_id AND p.phone_number = n.our_number))
     FROM {new_rows} n;
     RETURN NULL;
 END $$
