@@ -41,8 +41,8 @@ def test_a_family_is_on_one_side_and_no_text_is_there_twice() -> None:
 def test_the_second_set_shares_no_text_with_the_others_in_whatever_dress() -> None:
     second = read_second()
     labels = Counter(example.label for example in second)
-    assert len(second) >= 800
-    assert min(labels["start"], labels["help"]) >= 100
+    assert len(second) >= 2000
+    assert min(labels["start"], labels["help"]) >= 200
     assert sum(example.language == "en" for example in second) >= len(second) / 2
     others = {fold_text(example.text) for example in (*read_corpus(), *read_apart())}
     assert [example.text for example in second if fold_text(example.text) in others - {""}] == []
@@ -62,11 +62,11 @@ def test_training_again_gives_the_same_bytes() -> None:
 
 LOWEST_IN_SECOND = {
     "stop precision": 0.97,
-    "stop recall": 0.975,
-    "start precision": 0.95,
-    "start recall": 0.94,
-    "help precision": 0.97,
-    "help recall": 0.93,
+    "stop recall": 0.965,
+    "start precision": 0.97,
+    "start recall": 0.945,
+    "help precision": 0.98,
+    "help recall": 0.98,
 }
 
 

@@ -182,6 +182,44 @@ def test_a_plain_denial_is_conversation(text: str) -> None:
     assert label_of(judge_text(text)) == "none"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "aún no llega", "todavía no llegan", "a qué hora llega el técnico", "ainda não chegou",
+        "no one contacted me", "Why didn't you text me?", "nadie me contactó", "personne ne m'a rappelé",
+        "got all 3 of your messages", "put that on the list", "stop emailing and text instead",
+        "new number, delete the old one", "nouveau numéro, effacez l'ancien",
+        "omg stop it, you're too funny 😂",
+    ],
+)  # fmt: skip
+def test_who_waits_for_us_or_likes_our_texts_wishes_nothing(text: str) -> None:
+    assert label_of(judge_text(text)) == "none"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I changed my mind, keep them coming", "nm don't take me off", "ok you can text me again", "turn them back on",
+        "that stop wasn't for you, keep texting", "ya me pueden escribir otra vez", "prendan los mensajes otra vez",
+        "j'ai changé d'idée, remettez-moi", "mudei de ideia, me coloca de volta",
+    ],
+)  # fmt: skip
+def test_who_takes_it_back_starts_again(text: str) -> None:
+    assert label_of(judge_text(text)) == "start"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "how often will you text me", "how much do these texts cost", "do message rates apply", "what's this text list",
+        "what can I text to this number", "para qué son estos mensajes?", "combien coûtent ces messages",
+        "pra que serve esse número",
+    ],
+)  # fmt: skip
+def test_who_asks_about_the_texts_asks_for_help(text: str) -> None:
+    assert label_of(judge_text(text)) == "help"
+
+
 def test_a_wish_at_the_end_of_a_long_text_is_read() -> None:
     story = "We had the crew here on Wednesday and the gutters look great, thank you for that. " * 12
     assert judge_text(f"{story} Please stop texting me.").word == "stop"

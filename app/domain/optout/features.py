@@ -22,8 +22,8 @@ UNHEARD_WORDS = frozenset("a an the el los un una l o os as d is are am be was w
 
 NEGATIONS = frozenset(("NOT", "NO"))
 NEGATABLE = frozenset(
-    "BLOCK BOTHER CALL CANCEL CEASE CONSENT CONTACT EMAIL END INTEREST KEEP LOSE OPT PARA REMOVE RESUB REVOKE SAY SEND"
-    " START STOPPED TEXT UNSUB WANT".split()
+    "BLOCK BOTHER CALL CANCEL CEASE CONSENT CONTACT EMAIL END INTEREST KEEP LOSE OPT PARA REACT REMOVE RESUB REVOKE SAY"
+    " SEND START STOPPED TEXT UNSUB WANT".split()
 )
 REACH_OF_NEGATION = 5
 NOT_NEGATED_BY_NO = frozenset("stop quit unsubscribe remove cancel end take delete opt stopping lose".split())
