@@ -146,8 +146,12 @@ async def list_page(
 ) -> list[Thread]:
     """Up to `limit` threads, newest activity first, that come after `before` (last_message_at,
     interaction id). Finds the ids first, from indexes; then reads the rows."""
-    ids = await search.find_page(read, tenant_id, filters, before, limit)
-    return await read.fetch(Thread, GET_PAGE_SQL, tenant_id, ids) if ids else []
+    return await list_by_ids(read, tenant_id, await search.find_page(read, tenant_id, filters, before, limit))
+
+
+async def list_by_ids(read: ReadTx, tenant_id: str, interaction_ids: Sequence[str]) -> list[Thread]:
+    """These threads, the newest activity first."""
+    return await read.fetch(Thread, GET_PAGE_SQL, tenant_id, list(interaction_ids)) if interaction_ids else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +223,27 @@ ORDER BY coalesce(send_at, created_at)
 async def list_unreleased(read: ReadTx, tenant_id: str, interaction_ids: Sequence[str]) -> list[Message]:
     """Scheduled and held texts of the threads."""
     return await read.fetch(Message, LIST_UNRELEASED_SQL, tenant_id, list(interaction_ids))
+
+
+GET_ENTRIES_WITH_NEIGHBOURS_SQL = f"""
+WITH wanted AS (
+    SELECT message_id FROM unnest($3::text[]) AS a(message_id)
+    UNION
+    SELECT p.message_id FROM messages m
+    JOIN messages p ON p.tenant_id = m.tenant_id AND p.interaction_id = m.interaction_id AND p.seq = m.seq - 1
+    WHERE m.tenant_id = $1 AND m.interaction_id = $2 AND m.message_id = ANY ($3::text[])
+)
+SELECT {MESSAGE_COLUMNS_SQL} FROM messages JOIN wanted USING (message_id)
+WHERE tenant_id = $1 AND interaction_id = $2 AND (seq IS NOT NULL OR status IN ('scheduled', 'queued'))
+ORDER BY seq NULLS LAST, coalesce(send_at, created_at)
+"""
+
+
+async def get_entries_with_neighbours(
+    read: ReadTx, tenant_id: str, interaction_id: str, message_ids: Sequence[str]
+) -> list[Message]:
+    """These texts and notes, and the one before each, in order; not what was cancelled before it was sent."""
+    return await read.fetch(Message, GET_ENTRIES_WITH_NEIGHBOURS_SQL, tenant_id, interaction_id, list(message_ids))
 
 
 MARK_READ_SQL = """
