@@ -225,25 +225,18 @@ async def list_unreleased(read: ReadTx, tenant_id: str, interaction_ids: Sequenc
     return await read.fetch(Message, LIST_UNRELEASED_SQL, tenant_id, list(interaction_ids))
 
 
-GET_ENTRIES_WITH_NEIGHBOURS_SQL = f"""
-WITH wanted AS (
-    SELECT message_id FROM unnest($3::text[]) AS a(message_id)
-    UNION
-    SELECT p.message_id FROM messages m
-    JOIN messages p ON p.tenant_id = m.tenant_id AND p.interaction_id = m.interaction_id AND p.seq = m.seq - 1
-    WHERE m.tenant_id = $1 AND m.interaction_id = $2 AND m.message_id = ANY ($3::text[])
-)
-SELECT {MESSAGE_COLUMNS_SQL} FROM messages JOIN wanted USING (message_id)
-WHERE tenant_id = $1 AND interaction_id = $2 AND (seq IS NOT NULL OR status IN ('scheduled', 'queued'))
+# Without the thread: the planner would sometimes read a long one whole.
+GET_ENTRIES_SQL = f"""
+SELECT {MESSAGE_COLUMNS_SQL} FROM messages
+WHERE tenant_id = $1 AND message_id = ANY ($2::text[]) AND (seq IS NOT NULL OR status IN ('scheduled', 'queued'))
 ORDER BY seq NULLS LAST, coalesce(send_at, created_at)
 """
 
 
-async def get_entries_with_neighbours(
-    read: ReadTx, tenant_id: str, interaction_id: str, message_ids: Sequence[str]
-) -> list[Message]:
-    """These texts and notes, and the one before each, in order; not what was cancelled before it was sent."""
-    return await read.fetch(Message, GET_ENTRIES_WITH_NEIGHBOURS_SQL, tenant_id, interaction_id, list(message_ids))
+async def get_entries(read: ReadTx, tenant_id: str, interaction_id: str, message_ids: Sequence[str]) -> list[Message]:
+    """These texts and notes of a thread in order, but for what was cancelled before it was sent."""
+    entries = await read.fetch(Message, GET_ENTRIES_SQL, tenant_id, list(message_ids))
+    return [entry for entry in entries if entry.interaction_id == interaction_id]
 
 
 MARK_READ_SQL = """

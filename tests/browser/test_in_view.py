@@ -92,7 +92,13 @@ async def reads_and_writes_at_top(person: Person, newest: str) -> None:
 async def send(person: Person, text: str) -> None:
     await person.box.fill(text)
     await send_button(person).click()
+    await is_taken(person, text)
+
+
+async def is_taken(person: Person, text: str) -> None:
+    """The text stands among the others, and none is on its way."""
     await expect(person.text(text)).to_be_visible()
+    await expect(person.page.locator("#unsent article")).to_have_count(0)
 
 
 @pytest.mark.parametrize("size", [LARGE, SMALL], ids=named)
@@ -126,6 +132,7 @@ async def test_after_each_action_the_window_stands_still_and_the_box_is_on_the_s
     await expect(sam.box).to_be_focused()
     await sam.box.fill("By Enter")
     await sam.box.press("Enter")
+    await is_taken(sam, "By Enter")
     await reads_and_writes(sam, "By Enter")
     await _pill(sam, world)
     await reads_and_writes(sam, "Below the fold")

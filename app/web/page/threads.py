@@ -51,8 +51,8 @@ async def build_thread_context(tx: Tx, person: Person, interaction_id: str, befo
 async def build_changes_context(
     tx: Tx, person: Person, interaction_id: str, text_ids: Sequence[str], parts: str
 ) -> Context:
-    """Returns the context of what changed in a thread, and marks it as read: texts with the one before
-    each, the state of the thread, and with `parts` "contact" what is known about the lead."""
+    """Returns the context of what changed in a thread, and marks it as read: texts, the state of the
+    thread, and with `parts` "contact" what is known about the lead."""
     thread = await find_thread(tx, person.tenant_id, interaction_id)
     await mark_read(tx, thread)
     context: Context = {"thread": thread, "people": {}}
@@ -61,9 +61,9 @@ async def build_changes_context(
         context["contact"] = await store.get_contact(tx, *thread.key)
     if parts == "contact":
         context |= await build_contact_context(tx, thread)
-    entries = await interactions.get_entries_with_neighbours(tx, *thread.key, text_ids) if text_ids else []
+    entries = await interactions.get_entries(tx, *thread.key, text_ids) if text_ids else []
     context |= await build_entries_context(tx, thread, entries, context["people"])
-    return context | {"entries": entries, "wanted": frozenset(text_ids)}
+    return context | {"entries": entries}
 
 
 async def mark_read(tx: Tx, thread: Thread) -> None:

@@ -141,7 +141,7 @@ async def show_changes(
 ) -> Response:
     """Renders rows of the list, and what changed in the thread `interaction_id` (empty: none is open)."""
     person = visit.person
-    context: dict[str, Any] = {"thread": None, "wanted": (), "rows": []}
+    context: dict[str, Any] = {"thread": None, "rows": []}
     async with visit.resources.database.tenant_tx(person.tenant_id) as tx:
         if interaction_id:
             context |= await threads.build_changes_context(tx, person, interaction_id, text_ids, parts)

@@ -55,7 +55,7 @@ document.addEventListener("submit", (event) => {
   event.preventDefault();
   if (!form.elements.message.value.trim() && !hasFiles(form)) return;
   const fields = new FormData(form, event.submitter);
-  const text = { path: location.pathname, action: withList(form.action), fields, words: fields.get("message") };
+  const text = { path: location.pathname, action: withList(form.getAttribute("action")), fields, words: fields.get("message") };
   // The same token with each try: the server sends it once.
   fields.set("once", [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16)).join("-"));
   unsent.add(text);

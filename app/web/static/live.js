@@ -45,7 +45,8 @@ async function fetchChanges() {
   const taken = new Map(news);
   news.clear();
   try {
-    if (isStale || taken.size > MAX_CHANGES) await refresh();
+    const count = [...taken.values()].reduce((sum, change) => sum + 1 + change.texts.size, 0);
+    if (isStale || count > MAX_CHANGES) await refresh();
     else await fetchOnly(taken);
     [failures, isStale] = [0, false];
   } catch (error) {

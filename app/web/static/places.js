@@ -33,6 +33,14 @@ function withList(address) {
   return url;
 }
 
+// The address of a filter or page of the list, beside what is open now.
+function besideOpen(address) {
+  const url = new URL(address, location.href);
+  url.pathname = shown.pathname;
+  url.search = new URLSearchParams([...url.searchParams, ...splitQuery(shown).own]).toString();
+  return url;
+}
+
 let shown = new URL(location.href);  // the address of what is on the screen
 let moves = 0, isMoving = false;
 
@@ -125,7 +133,7 @@ function settleFocus(formerPath) {
 
 // Sends a form of a thread and shows what became of it where it is.
 async function post(form, submitter) {
-  const url = withList(submitter?.getAttribute("formaction") ? submitter.formAction : form.action);
+  const url = withList(submitter?.getAttribute("formaction") ?? form.getAttribute("action"));
   const body = new FormData(form, submitter);
   form.setAttribute("aria-busy", "true");
   try {
@@ -175,24 +183,25 @@ document.addEventListener("click", (event) => {
   if (!link || event.defaultPrevented || event.button || !document.body.classList.contains("app")) return;
   const url = new URL(link.href);
   if (url.origin !== location.origin || !url.pathname.startsWith("/conversations")) return;
-  const isOfList = link.closest("#list") || link.closest(".top");
+  const isFilter = link.closest("#list") && !link.closest("nav li, .new");
   if (link.closest("#opened")) link.href = withList(url);
   if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || link.target || link.hash) return;
   if (!PLACE.test(url.pathname)) return;
   event.preventDefault();
-  move(isOfList ? url : withList(url));
+  if (isFilter) move(besideOpen(url));
+  else move(link.closest("#list, .top") ? url : withList(url));
 });
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (event.defaultPrevented || !document.body.classList.contains("app")) return;
-  const url = new URL(form.action);
+  const url = new URL(form.getAttribute("action"), location.href);
   if (!url.pathname.startsWith("/conversations")) return;
   event.preventDefault();
-  if (form.method === "post") { post(form, event.submitter); return; }
+  if (form.getAttribute("method") === "post") { post(form, event.submitter); return; }
   const filled = [...new FormData(form, event.submitter)].filter(([, value]) => value);
   url.search = new URLSearchParams(filled).toString();
-  move(url);
+  move(form.closest("#list") ? besideOpen(url) : url);
 });
 
 addEventListener("popstate", () => {

@@ -13,9 +13,18 @@ const isScrolledUp = () => (document.querySelector(".transcript")?.scrollTop ?? 
 function changeTexts(change) {
   const newest = getLastTextId();
   change();
+  groupTexts();
   const jump = document.querySelector(".jump");
   if (jump && newest && getLastTextId() !== newest && isScrolledUp()) jump.hidden = false;
   noteShown([...document.querySelectorAll(".texts > [data-seq]")].at(-1)?.dataset.seq);
+}
+
+// A text goes on if the same writer wrote the one above it on the same day.
+function groupTexts() {
+  for (const text of document.querySelectorAll(".texts > .text")) {
+    const above = text.previousElementSibling;
+    text.classList.toggle("goes-on", Boolean(text.dataset.seq) && above?.dataset.writer === text.dataset.writer);
+  }
 }
 
 // Puts texts into the transcript. `asked`: the ids that were asked for; one that the server does not
