@@ -77,7 +77,7 @@ function sendNext(text) {
 async function send(text, tries = 0) {
   try {
     const { answer, page, url } = await fetchFragment(text.action, "opened", { method: "POST", body: text.fields });
-    if (answer.status >= 500 || !page.getElementById("opened")) throw new Error(`${answer.status}`);
+    if (!page.getElementById("opened")) throw new Error(`${answer.status}`);
     unsent.delete(text);
     text.article.remove();
     if (location.pathname !== text.path) {
@@ -94,7 +94,11 @@ async function send(text, tries = 0) {
       document.querySelector("form.compose textarea").focus({ preventScroll: true });
     }
   } catch (error) {
-    if (error instanceof SignedOut) { location.assign(shown); return; }
+    if (error instanceof OtherPage) {
+      text.state = "failed";  // it becomes a draft
+      location.assign(shown);
+      return;
+    }
     showConnectionLost(!navigator.onLine);
     if (tries < RETRIES.length && navigator.onLine) {
       await new Promise((resolve) => setTimeout(resolve, RETRIES[tries]));

@@ -50,7 +50,7 @@ async function fetchChanges() {
     else await fetchOnly(taken);
     [failures, isStale] = [0, false];
   } catch (error) {
-    if (error instanceof SignedOut) { location.assign(shown); return; }
+    if (error instanceof OtherPage) { location.assign(shown); return; }
     failures += 1;
     isStale = true;
     showConnectionLost(true);
@@ -72,8 +72,7 @@ async function fetchOnly(taken) {
   if (!rows.length && !texts.length && !parts) return;
   const asked = new URLSearchParams([...list, ["rows", rows], ["texts", texts], ["parts", parts]]);
   if (texts.length || parts) asked.set("opened", open);
-  const { answer, page } = await fetchFragment(`/conversations/changes?${asked}`, "changes");
-  if (!answer.ok) throw new Error(`${answer.status}`);
+  const { page } = await fetchFragment(`/conversations/changes?${asked}`, "changes");
   setClock(page.body);
   if (open === (isOpen() ? getOpenId() : "")) showThreadChanges(page, texts);
   placeRows(page.getElementById("rows"), rows, list.has("cursor"));
@@ -125,7 +124,6 @@ async function refresh() {
   const [list, opened] = await Promise.all([
     fetchFragment(shown, "list"), isOpen() ? fetchFragment(shown, "opened") : null,
   ]);
-  for (const { answer } of [list, opened].filter(Boolean)) if (!answer.ok) throw new SignedOut();
   showList(list.page);
   if (opened && !isMoving) showChanged(opened.page);
 }

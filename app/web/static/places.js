@@ -6,15 +6,16 @@
 const PLACE = /^\/conversations(\/[^/]+)?$/;
 const OWN_PARAMETERS = ["before", "canned", "lead", "who", "from"];  // of a thread; the others are the list's
 
-class SignedOut extends Error {}
+class OtherPage extends Error {}  // the answer is no part of this page: the person is signed out, the thread is gone
 
-// Asks for a part of a page. Throws `SignedOut` if the answer is another page.
+// Asks for a part of a page. Throws `OtherPage`.
 async function fetchFragment(address, fragment, options = {}) {
   const answer = await fetch(address, { ...options, headers: { "X-Fragment": fragment } });
-  showConnectionLost(false);
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const url = new URL(answer.url);
-  if (!url.pathname.startsWith("/conversations")) throw new SignedOut();
+  if (!url.pathname.startsWith("/conversations") || answer.status === 404) throw new OtherPage();
+  if (answer.status >= 500) throw new Error(`${answer.status}`);
+  showConnectionLost(false);
   return { answer, page, url };
 }
 
@@ -57,7 +58,6 @@ async function move(url, isNew = true) {
       isOtherThread || !isOtherList ? fetchFragment(url, "opened") : null,
     ]);
     if (number !== moves) return;
-    for (const { answer } of [list, opened].filter(Boolean)) if (!answer.ok) throw new SignedOut();
     if (isNew && url.href !== shown.href) history.pushState(null, "", url);
     const former = shown;
     shown = url;
@@ -65,7 +65,7 @@ async function move(url, isNew = true) {
     if (opened) showOpened(opened.page, former);
   } catch (error) {
     if (number !== moves) return;
-    if (error instanceof SignedOut) { location.assign(url); return; }  // the browser shows what is wrong
+    if (error instanceof OtherPage) { location.assign(url); return; }  // the browser shows what is wrong
     markCurrent(shown.pathname);
     showConnectionLost(true, () => move(url, isNew));
   } finally {
@@ -153,7 +153,7 @@ async function post(form, submitter) {
     }
     if (form.dataset.draft) document.querySelector("form.compose textarea")?.focus({ preventScroll: true });
   } catch (error) {
-    if (error instanceof SignedOut) { location.assign(shown); return; }
+    if (error instanceof OtherPage) { location.assign(shown); return; }
     form.reset();
     showConnectionLost(true);
   } finally {
@@ -184,7 +184,7 @@ document.addEventListener("click", (event) => {
   const url = new URL(link.href);
   if (url.origin !== location.origin || !url.pathname.startsWith("/conversations")) return;
   const isFilter = link.closest("#list") && !link.closest("nav li, .new");
-  if (link.closest("#opened")) link.href = withList(url);
+  if (link.closest("#opened") && !link.closest(".media")) link.href = withList(url);
   if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || link.target || link.hash) return;
   if (!PLACE.test(url.pathname)) return;
   event.preventDefault();
