@@ -326,6 +326,25 @@ async def test_a_text_whose_answer_is_lost_leaves_once(sam: Person, world: World
     sam.complaints.clear()  # the browser tells of both
 
 
+async def test_a_text_is_undone_and_goes_on_in_the_box_or_leaves_after_its_time(sam: Person, world: World) -> None:
+    await world.tenant.call("PATCH", "/settings", {"undoSeconds": 60})
+    thread = (await world.send())["interactionId"]
+    await sam.read(thread)
+    await sam.box.fill("A slip")
+    await sam.box.press("Enter")
+    await expect(sam.text("A slip")).to_contain_text(re.compile(r"Leaves in \d+ s"))
+    await sam.page.screenshot(path=PICTURES / "undo.png")
+    await sam.text("A slip").get_by_role("button", name="Undo").click()
+    await expect(sam.box).to_have_value("A slip")
+    await expect(sam.box).to_be_focused()
+    await expect(sam.text("A slip")).to_have_count(0)
+    await world.tenant.call("PATCH", "/settings", {"undoSeconds": 1})
+    await sam.box.fill("Meant so")
+    await sam.box.press("Enter")
+    await expect(sam.text("Meant so")).to_contain_text("Delivered")
+    assert world.carrier.received(world.phone)[1:] == ["Meant so"]
+
+
 COUNTED = [
     "", "a", "a" * 160, "a" * 161, "a" * 306, "a" * 307, "€" * 80, "€" * 81, "^" * 77 + "a" * 153,
     "ж", "ж" * 70, "ж" * 71, "😀" * 35, "😀" * 36, "ж" + "😀" * 100, "it’s", "line\nbreak",

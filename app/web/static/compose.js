@@ -156,14 +156,20 @@ function clearForm(form) {
 
 // Puts a text that was not taken back into the form.
 function takeBack(text) {
-  const form = document.querySelector("form.compose"), box = form.elements.message;
-  box.value = [text.words.replaceAll("\r\n", "\n"), box.value].filter(Boolean).join("\n");
+  const form = document.querySelector("form.compose");
   form.elements.from.value = text.fields.get("from");
   form.elements.at.value = text.fields.get("at");
   if (form.elements.take) form.elements.take.checked = text.fields.has("take");
   if (form.elements.mediaUrls) form.elements.mediaUrls.value = text.fields.get("mediaUrls");
   setFiles(form, text.fields.getAll("files").filter((file) => file.size));
   form.elements.at.closest("details").open = Boolean(form.elements.at.value);
+  restoreWords(text.words.replaceAll("\r\n", "\n"));
+}
+
+// Puts words into the box, before what may stand there already.
+function restoreWords(words) {
+  const form = document.querySelector("form.compose"), box = form.elements.message;
+  box.value = [words, box.value].filter(Boolean).join("\n");
   saveDraft(form);
   box.focus({ preventScroll: true });
 }

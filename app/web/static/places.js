@@ -149,7 +149,9 @@ async function post(form, submitter) {
     } else if (form.closest("main.starting")) {
       showOpened(page);
     } else {
+      const undone = form.matches(".undo") && form.closest("article");
       showChanged(page);
+      if (undone && !undone.isConnected) restoreWords(undone.querySelector(".words")?.textContent ?? "");
     }
     if (form.dataset.draft) document.querySelector("form.compose textarea")?.focus({ preventScroll: true });
   } catch (error) {
