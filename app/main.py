@@ -72,6 +72,7 @@ from app.web.page import (
     notices,
     render,
     sign_in,
+    static_files,
     system,
     turn,
     writes,
@@ -204,7 +205,7 @@ def build_app(configuration: Settings, resources: Resources | None = None, with_
     app.add_exception_handler(dependencies.SignedOut, dependencies.redirect_to_sign_in)
     for router in ROUTERS:
         app.include_router(router)
-    app.mount("/static", render.Static(directory=render.WEB_FOLDER / "static"))
+    app.mount("/static", static_files.Static(directory=static_files.STATIC_FOLDER))
     if assets := docs.mount_assets():
         app.router.routes.append(assets)
     tools = on_demand.McpOnDemand(app, app.version)

@@ -131,13 +131,19 @@ async def change_password(
 
 
 def csrf_token(token: str) -> str:
-    """The CSRF token for forms of this session. It derives from the session's token, so it need not
-    be stored."""
-    return hmac_digest(token.partition(".")[0].encode(), b"csrf", sha256).hex()
+    """A new CSRF token for forms of this session. It derives from the session's token, so it need not
+    be stored. Each page has another one: from the sizes of compressed pages nobody can guess it."""
+    salt = secrets.token_hex(8)
+    return f"{salt}.{_sign_form(token, salt)}"
 
 
 def csrf_matches(token: str, form_token: str) -> bool:
-    return compare_digest(csrf_token(token).encode(), form_token.encode(errors="replace"))
+    salt, _, signature = form_token.rpartition(".")
+    return compare_digest(_sign_form(token, salt).encode(), signature.encode(errors="replace"))
+
+
+def _sign_form(token: str, salt: str) -> str:
+    return hmac_digest(token.partition(".")[0].encode(), b"csrf" + salt.encode(errors="replace"), sha256).hex()
 
 
 def _build_person(session: KnownSession) -> Person:

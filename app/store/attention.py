@@ -10,8 +10,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from app.store.engine import ReadTx
-from app.store.interactions import Thread, list_page
-from app.store.thread_filters import ThreadFilter
+from app.store.interactions import Thread, list_by_ids, list_page
+from app.store.thread_filters import NEEDS_PERSON_SQL, Params, ThreadFilter, full_where_sql
 
 PlacedThread = tuple[bool, Thread]
 """Whether the thread needs a person, and the thread."""
@@ -34,6 +34,21 @@ async def find_page(
         threads = await list_page(read, tenant_id, part_filters, after, limit - len(page))
         page += [(False, thread) for thread in threads]
     return page
+
+
+async def find_rows(
+    read: ReadTx, tenant_id: str, filters: ThreadFilter, interaction_ids: Sequence[str]
+) -> list[PlacedThread]:
+    """Those of the threads that stand in the list. `filters` have no search."""
+    params = Params(tenant_id)
+    statement = f"""SELECT t.interaction_id, {NEEDS_PERSON_SQL} AS needs_person FROM interactions t
+WHERE t.tenant_id = $1 AND t.interaction_id = ANY ({params.bind(list(interaction_ids))}::text[])
+{full_where_sql(params, filters, None)}"""
+    needs_by_id = {
+        row["interaction_id"]: row["needs_person"] for row in await read.fetch_rows(statement, *params.values)
+    }
+    threads = await list_by_ids(read, tenant_id, list(needs_by_id))
+    return [(needs_by_id[thread.interaction_id], thread) for thread in threads]
 
 
 def cursor_of(placed_thread: PlacedThread) -> Sequence[object]:

@@ -146,8 +146,12 @@ async def list_page(
 ) -> list[Thread]:
     """Up to `limit` threads, newest activity first, that come after `before` (last_message_at,
     interaction id). Finds the ids first, from indexes; then reads the rows."""
-    ids = await search.find_page(read, tenant_id, filters, before, limit)
-    return await read.fetch(Thread, GET_PAGE_SQL, tenant_id, ids) if ids else []
+    return await list_by_ids(read, tenant_id, await search.find_page(read, tenant_id, filters, before, limit))
+
+
+async def list_by_ids(read: ReadTx, tenant_id: str, interaction_ids: Sequence[str]) -> list[Thread]:
+    """These threads, the newest activity first."""
+    return await read.fetch(Thread, GET_PAGE_SQL, tenant_id, list(interaction_ids)) if interaction_ids else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +223,20 @@ ORDER BY coalesce(send_at, created_at)
 async def list_unreleased(read: ReadTx, tenant_id: str, interaction_ids: Sequence[str]) -> list[Message]:
     """Scheduled and held texts of the threads."""
     return await read.fetch(Message, LIST_UNRELEASED_SQL, tenant_id, list(interaction_ids))
+
+
+# Without the thread: the planner would sometimes read a long one whole.
+GET_ENTRIES_SQL = f"""
+SELECT {MESSAGE_COLUMNS_SQL} FROM messages
+WHERE tenant_id = $1 AND message_id = ANY ($2::text[]) AND (seq IS NOT NULL OR status IN ('scheduled', 'queued'))
+ORDER BY seq NULLS LAST, coalesce(send_at, created_at)
+"""
+
+
+async def get_entries(read: ReadTx, tenant_id: str, interaction_id: str, message_ids: Sequence[str]) -> list[Message]:
+    """These texts and notes of a thread in order, but for what was cancelled before it was sent."""
+    entries = await read.fetch(Message, GET_ENTRIES_SQL, tenant_id, list(message_ids))
+    return [entry for entry in entries if entry.interaction_id == interaction_id]
 
 
 MARK_READ_SQL = """

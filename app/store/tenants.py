@@ -1,5 +1,7 @@
 """Tenants, their settings and their people."""
 
+from datetime import datetime
+
 from app.store import core, directory
 from app.store.engine import ReadTx, Tx
 from app.store.schema import Tenant
@@ -30,6 +32,15 @@ async def get_country(read: ReadTx, tenant_id: str) -> str:
     """The tenant's default country, for phones without a country code."""
     country: str = await read.fetch_value(GET_COUNTRY_SQL, tenant_id)
     return country
+
+
+GET_UNDO_TIME_SQL = "SELECT clock_timestamp() + undo_seconds * interval '1 second' FROM tenants WHERE tenant_id = $1"
+
+
+async def get_undo_time(read: ReadTx, tenant_id: str) -> datetime | None:
+    """Until when a text that a person writes now can be undone; None: it leaves at once."""
+    until: datetime | None = await read.fetch_value(GET_UNDO_TIME_SQL, tenant_id)
+    return until
 
 
 ADD_USER_SQL = """

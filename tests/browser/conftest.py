@@ -69,7 +69,7 @@ class Person:
 
     async def read(self, interaction_id: str) -> None:
         """Opens a thread; it is live when this returns."""
-        async with self.page.expect_request("**/conversations/events"):
+        async with self.page.expect_request("**/conversations/events?*"):
             await self.open(f"/conversations/{interaction_id}")
 
     @property

@@ -96,8 +96,8 @@ async def test_what_happens_while_the_page_is_looking_is_not_missed(sam: Person,
         await heard.wait()
         await route.fulfill(response=seen)
 
-    await sam.becomes("stream.readyState === 1 && !refreshing && timer === null")
-    await sam.page.route(f"**/conversations/{thread}", slowly, times=1)
+    await sam.becomes("stream.readyState === 1 && !isFetching && timer === null")
+    await sam.page.route("**/conversations/changes?*", slowly, times=1)
     await world.text("First")
     await looked.wait()
     await sam.page.evaluate("stream.addEventListener('message', () => { window.heard = true; })")
@@ -258,58 +258,91 @@ async def test_each_text_and_name_runs_in_its_own_direction(sam: Person, world: 
         assert await sam.box.evaluate(find_direction) == direction
 
 
-async def test_what_was_written_stays_until_it_was_taken(sam: Person, world: World) -> None:
+async def test_a_text_shows_at_once_and_one_that_cannot_be_sent_stays_with_a_way_to_try_again(
+    sam: Person, world: World
+) -> None:
     thread = (await world.send())["interactionId"]
     send = sam.page.get_by_role("button", name="Send", exact=True)
     await sam.read(thread)
+    stayed = await sam.same_page()
+    answered = asyncio.Event()
+
+    async def wait(route: Route) -> None:
+        await answered.wait()
+        await route.continue_()
+
+    await sam.page.route("**/texts*", wait, times=1)
     await sam.box.fill("Taken")
     await send.click()
-    await expect(sam.text("Taken")).to_be_visible()
-    await sam.box.fill("Not lost")
+    await expect(sam.text("Taken")).to_contain_text("Sending")
+    await expect(sam.box).to_have_value("")
+    await expect(sam.box).to_be_focused()
+    await sam.box.fill("And the next")
+    await send.click()
+    answered.set()
+    await expect(sam.text("And the next")).to_contain_text("Delivered")
+    assert [text["message"] for text in (await world.thread(thread))["transcript"]][1:] == ["Taken", "And the next"]
     await sam.page.context.set_offline(True)
+    await expect(sam.page.get_by_role("status", name="Connection")).to_be_visible()
+    await sam.box.fill("Not lost")
     await send.click()
-    await sam.page.wait_for_url("chrome-error://**")
+    failed = sam.text("Not lost")
+    await expect(failed).to_contain_text("Not sent")
     await sam.page.context.set_offline(False)
-    await sam.page.go_back()
-    await expect(sam.box).to_have_value("Not lost")
-
-    async def away(route: Route) -> None:
-        await route.fulfill(status=503, content_type="text/html", body="Away")
-
-    await sam.page.route("**/texts", away, times=1)
+    await expect(sam.page.get_by_role("status", name="Connection")).to_be_hidden()
+    await failed.get_by_role("button", name="Try again").click()
+    await expect(sam.text("Not lost")).to_contain_text("Delivered")
+    await expect(sam.text("Not lost")).to_have_count(1)
+    await sam.page.context.set_offline(True)
+    await sam.box.fill("A draft after a reload")
     await send.click()
-    await expect(sam.page.get_by_text("Away")).to_be_visible()
-    await sam.open(f"/conversations/{thread}")
-    await expect(sam.box).to_have_value("Not lost")
-    await send.click()
-    await expect(sam.text("Not lost")).to_be_visible()
-    await expect(sam.box).to_have_value("")
+    await expect(sam.text("A draft after a reload")).to_contain_text("Not sent")
+    await sam.page.context.set_offline(False)
+    assert await stayed()
     await sam.page.reload()
-    await expect(sam.box).to_have_value("")
-    sam.complaints.clear()  # the browser tells of both
+    await expect(sam.box).to_have_value("A draft after a reload")
+    sam.complaints.clear()  # the browser tells of what failed
 
 
-async def test_what_was_taken_although_its_answer_was_lost_does_not_stay_in_the_box(sam: Person, world: World) -> None:
+async def test_a_text_whose_answer_is_lost_leaves_once(sam: Person, world: World) -> None:
     thread = (await world.send("Yes"))["interactionId"]
-    send = sam.page.get_by_role("button", name="Send", exact=True)
     await sam.read(thread)
 
     async def lose_answer(route: Route) -> None:
         await route.fetch(max_redirects=0)
         await route.abort("connectionreset")
 
-    async def lose_request(route: Route) -> None:
-        await route.abort("connectionreset")
+    async def be_away(route: Route) -> None:
+        await route.fulfill(status=503, content_type="text/html", body="Away")
 
-    for lose, text, left in ((lose_answer, "Taken", ""), (lose_request, "Yes", "Yes")):
+    for lose, text in ((lose_answer, "Taken"), (be_away, "Yes")):
+        await sam.page.route("**/texts*", lose, times=1)
         await sam.box.fill(text)
-        await sam.page.route("**/texts", lose, times=1)
-        await send.click()
-        await sam.page.wait_for_url("chrome-error://**")
-        await sam.page.go_back()
-        await expect(sam.box).to_have_value(left)
-    await expect(sam.text("Taken")).to_be_visible()
+        await sam.box.press("Enter")
+        await expect(sam.texts.last).to_contain_text("Delivered")
+        await expect(sam.page.locator("#unsent article")).to_have_count(0)
+    said = [text["message"] for text in (await world.thread(thread))["transcript"]]
+    assert said == ["Yes", "Taken", "Yes"]
     sam.complaints.clear()  # the browser tells of both
+
+
+async def test_a_text_is_undone_and_goes_on_in_the_box_or_leaves_after_its_time(sam: Person, world: World) -> None:
+    await world.tenant.call("PATCH", "/settings", {"undoSeconds": 60})
+    thread = (await world.send())["interactionId"]
+    await sam.read(thread)
+    await sam.box.fill("A slip")
+    await sam.box.press("Enter")
+    await expect(sam.text("A slip")).to_contain_text(re.compile(r"Leaves in \d+ s"))
+    await sam.page.screenshot(path=PICTURES / "undo.png")
+    await sam.text("A slip").get_by_role("button", name="Undo").click()
+    await expect(sam.box).to_have_value("A slip")
+    await expect(sam.box).to_be_focused()
+    await expect(sam.text("A slip")).to_have_count(0)
+    await world.tenant.call("PATCH", "/settings", {"undoSeconds": 1})
+    await sam.box.fill("Meant so")
+    await sam.box.press("Enter")
+    await expect(sam.text("Meant so")).to_contain_text("Delivered")
+    assert world.carrier.received(world.phone)[1:] == ["Meant so"]
 
 
 COUNTED = [
@@ -358,7 +391,7 @@ async def test_a_text_is_scheduled_by_the_persons_clock_and_cancelled(sam: Perso
     await sam.box.fill("See you tomorrow")
     await sam.box.press("Enter")
     waiting = sam.text("See you tomorrow")
-    await expect(waiting).to_contain_text(re.compile(r"Will be sent .*, 10:00:00 E[SD]T"))
+    await expect(waiting).to_contain_text(re.compile(r"Will be sent .*, 10:00:00 AM E[SD]T"))
     await waiting.get_by_role("button", name="Cancel").click()
     await expect(sam.text("See you tomorrow")).to_have_count(0)
     assert (await world.thread(thread))["scheduled"] == []

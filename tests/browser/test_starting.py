@@ -38,6 +38,7 @@ async def test_a_person_finds_a_lead_sees_who_sends_and_starts_the_conversation(
     await sam.box.fill("Hi Nora, shall we talk?")
     await expect(sam.page.locator("#counter")).to_contain_text("1 segment")
     await sam.page.get_by_role("link", name="Conversations", exact=True).click()
+    await expect(sam.box).to_have_count(0)
     await sam.page.go_back()
     await expect(sam.box).to_have_value("Hi Nora, shall we talk?")  # a draft is not lost
     await sam.page.get_by_role("button", name="Send", exact=True).click()

@@ -36,7 +36,8 @@ def values(entry: Data) -> dict[str, tuple[Any, Any]]:
 async def test_each_change_names_what_it_changed_from_what_to_what(tenant: Tenant) -> None:
     for field, value, before in (
         ("defaultCountry", "DE", "US"), ("possibleOptOut", "forward", "hold"), ("answerShortCodes", True, False),
-        ("textsPerDay", 500, None), ("allowedCountries", ["DE", "FR"], None), ("helpText", "Write to us", None),
+        ("textsPerDay", 500, None), ("undoSeconds", 5, None), ("allowedCountries", ["DE", "FR"], None),
+        ("helpText", "Write to us", None),
         ("quietHours", {"enabled": True, "start": "08:00", "end": "21:00"},
          {"enabled": False, "start": "08:00", "end": "21:00"}),
     ):  # fmt: skip

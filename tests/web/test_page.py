@@ -343,10 +343,10 @@ async def test_the_page_hears_what_happens_and_misses_nothing_in_between(
 ) -> None:
     _, sent = await a_thread(tenant)
 
-    async def heard(headers: dict[str, str], then: Any = None) -> tuple[str, Data]:
+    async def heard(headers: dict[str, str], then: Any = None, after: str = "") -> tuple[str, Data]:
         """The id and data of the first event of a stream; `then` is done once it is open."""
         last = ""
-        async with sam.http.stream("GET", "/conversations/events", headers=headers) as stream:
+        async with sam.http.stream("GET", f"/conversations/events?after={after}", headers=headers) as stream:
             assert stream.headers["content-type"].startswith("text/event-stream")
             async for line in stream.aiter_lines():
                 if line.startswith("id:"):
@@ -363,10 +363,12 @@ async def test_the_page_hears_what_happens_and_misses_nothing_in_between(
 
     await asyncio.sleep(0.5)
     last, told = await asyncio.wait_for(heard({}, writes), 10)
-    assert told == {"interactionIds": [sent["interactionId"]]}
+    assert list(told) == [sent["interactionId"]]
+    assert told[sent["interactionId"]] | {"texts": []} == {"row": True, "texts": [], "parts": "contact"}
     await tenant.call("PATCH", f"/interactions/{sent['interactionId']}", {"agentMode": True})
-    _, again = await asyncio.wait_for(heard({"Last-Event-ID": last}), 10)
-    assert again == {"interactionIds": [sent["interactionId"]]}
+    for headers in ({"Last-Event-ID": last}, {}):
+        _, again = await asyncio.wait_for(heard(headers, after="" if headers else last), 10)
+        assert list(again) == [sent["interactionId"]]
 
 
 async def test_a_stranger_hears_nothing(stranger: Browser) -> None:

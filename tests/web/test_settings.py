@@ -146,6 +146,7 @@ GENERAL = {
     "quietHours.enabled": "1",
     "quietHours.start": "09:00",
     "quietHours.end": "20:00",
+    "undoSeconds": "5",
     "textsPerDay": "500",
     "allowedCountries": "US, CA;MX",
     "optOutConfirmation": "You are out.\r\nBye.",
@@ -171,7 +172,7 @@ async def test_general_settings_are_those_of_the_api(sam: Browser, tenant: Tenan
     kept = await tenant.call("GET", "/settings")
     assert kept["defaultProvider"] == "twilio"
     assert kept["quietHours"] == {"enabled": True, "start": "09:00", "end": "20:00"}
-    assert kept["textsPerDay"] == 500
+    assert (kept["textsPerDay"], kept["undoSeconds"]) == (500, 5)
     assert kept["allowedCountries"] == ["US", "CA", "MX"]
     assert kept["optOutConfirmation"] == "You are out.\nBye."
     assert kept["smartEncoding"] is True

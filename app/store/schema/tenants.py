@@ -38,6 +38,8 @@ class Tenant(Table):
     answer_short_codes: Mapped[bool] = flag_column(False)
     """Texts from short codes are forwarded and answered, as those from phones are."""
     smart_encoding: Mapped[bool] = flag_column(False)
+    undo_seconds: Mapped[int | None]
+    """How long a person's text waits, so that it can be undone; None: it does not."""
     texts_per_day: Mapped[int | None]
     allowed_countries: Mapped[list[str] | None]
     """Regions (ISO 3166) that may be texted; None: all."""

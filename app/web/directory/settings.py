@@ -55,6 +55,8 @@ class SettingsChange(Body):
     """Texts from short codes (3 to 8 digits) go to the agent and are answered. By default they are only stored."""
     smart_encoding: bool | None = None
     """Replaces typographic characters by plain GSM ones if that saves the text from UCS-2."""
+    undo_seconds: Annotated[int, Field(ge=1, le=60)] | None = None
+    """A text that a person writes on the page waits so long (`scheduled`) and can be undone. Null: it does not wait."""
     texts_per_day: Annotated[int, Field(ge=0)] | None = None
     """Texts accepted per day (UTC). Null: no limit."""
     allowed_countries: Annotated[list[Country], Field(max_length=250)] | None = None

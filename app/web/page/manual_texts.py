@@ -1,7 +1,7 @@
 """Texts that people write: what their form has, and sending it once."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from hashlib import sha256
 
@@ -14,6 +14,7 @@ from app.domain.media import MediaFile
 from app.domain.orders import Order, require_sendable
 from app.domain.problems import Invalid
 from app.resources import Resources
+from app.store import tenants
 from app.store.engine import Tx
 from app.web.idempotency import claim_key
 from app.web.page.attachments import Attachments
@@ -77,13 +78,15 @@ def _parse_moment(raw_time: str, zone: tzinfo) -> datetime | None:
 async def send_once(
     resources: Resources, caller: Caller, to: str, manual_text: ManualText, once: str, build_order: OrderBuilder
 ) -> str:
-    """Sends the text once and returns the id of its thread. `once` is the token of the form; `to` names
-    the lead or the thread that it is for."""
+    """Sends the text once, after the time to undo it, and returns the id of its thread. `once` is the token
+    of the form; `to` names the lead or the thread that it is for."""
     digest = sha256(b"\0".join([to.encode(), *manual_text.digest_parts])).digest()
     try:
         async with resources.database.system_tx() as tx:
             idempotency = await claim_key(tx, caller.tenant_id, IdempotencyKey(PAGE_ROUTE, once, digest))
             order = await build_order(tx)
+            if order.send_at is None:
+                order = replace(order, send_at=await tenants.get_undo_time(tx, caller.tenant_id))
             answer = await manual_texts.send_text(tx, caller, order, manual_text.files, resources.settings.base_url)
             await idempotency.store_data(answer, 202)
     except ReplayedAnswer as replayed_answer:

@@ -27,7 +27,8 @@ from app.web.page import manual_texts, render, visits
 from app.web.page.attachments import AttachmentsForm
 from app.web.page.dependencies import SameOrigin
 from app.web.page.manual_texts import Draft, ManualText
-from app.web.page.visits import REPLACEMENTS_BY_CHARACTER, Visit, VisitGet, VisitPost
+from app.web.page.threads import REPLACEMENTS_BY_CHARACTER
+from app.web.page.visits import Visit, VisitGet, VisitPost
 
 router = APIRouter(prefix="/conversations/new", include_in_schema=False)
 LEAD_ROUTE = "page leads"

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from functools import cached_property
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -12,28 +13,21 @@ from starlette.responses import Response
 
 from app.access import sessions
 from app.access.sessions import Person
-from app.domain.consent import find_undoable
 from app.domain.problems import NotFound, Problem
-from app.domain.segments import GSM_REPLACEMENTS
 from app.resources import Resources
-from app.store import attention, consent_events, interactions, lead_answers, lead_choices, suppressions, tenants
+from app.store import attention, events, lead_choices
 from app.store import page as store
-from app.store.engine import ReadTx, Tx
-from app.store.interactions import Thread
+from app.store.engine import ReadTx
 from app.web.dependencies import AppResources
-from app.web.interaction_shapes import build_agent_state
-from app.web.page import render
+from app.web.events import format_event_id
+from app.web.page import render, threads, times
 from app.web.page.dependencies import FormSender, SignedIn, Token
 from app.web.page.list_filter import DATE_RANGES, ListFilter, ListFilterQuery, list_active_filters
 from app.web.page.manual_texts import Draft
 from app.web.paging import PageParams, PageQuery
 
-TEXTS_PER_PAGE = 50
-REPLACEMENTS_BY_CHARACTER = {chr(code): replacement for code, replacement in GSM_REPLACEMENTS.items()}
-"""In the form that the segment counter of the page needs."""
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Visit:
     """A request by a signed-in person, with the list filter and the page of the list."""
 
@@ -45,8 +39,17 @@ class Visit:
     page_query: PageQuery
 
     @property
+    def fragment(self) -> str:
+        """The part of the page that a script asks for; empty: the whole page."""
+        return render.get_fragment(self.request)
+
+    @cached_property
+    def csrf(self) -> str:
+        return sessions.csrf_token(self.token)
+
+    @property
     def zone(self) -> tzinfo:
-        return render.get_zone(self.request)
+        return times.get_zone(self.request)
 
 
 async def _build_visit(
@@ -74,24 +77,24 @@ VisitPost = Annotated[Visit, Depends(_require_form)]
 async def show_list(visit: Visit) -> Response:
     """Renders the page without an open thread."""
     async with visit.resources.database.read_tx(visit.person.tenant_id) as read:
-        panel = await _build_list_context(visit, read)
-    return render.page(
-        visit.request, "conversations.html", thread=None, before=None, **_build_base_context(visit), **panel
-    )
+        context = await _build_context(visit, read)
+    return render.page(visit.request, "conversations.html", thread=None, before=None, **context)
 
 
 async def show_start(visit: Visit, start: dict[str, Any], problem: Problem | None = None) -> Response:
     """Renders the page with the form that starts a conversation. `start`: the context of the form."""
     async with visit.resources.database.read_tx(visit.person.tenant_id) as read:
-        panel = await _build_list_context(visit, read)
+        context = {
+            "choices": await store.get_choices(read, visit.person.tenant_id),
+            **await _build_context(visit, read),
+        }
     return render.page(
         visit.request,
         "conversations.html",
         problem.status if problem else 200,
         thread=None,
         before=None,
-        **_build_base_context(visit),
-        **panel,
+        **context,
         fresh=start,
         refused=problem,
         faults=render.list_faults(problem),
@@ -107,19 +110,46 @@ async def show_thread(
     draft: Draft | None = None,
 ) -> Response:
     """Renders the page with this thread and marks the thread as read."""
+    if visit.fragment == "list":
+        return await _show_list_beside(visit, interaction_id, before)
     async with visit.resources.database.tenant_tx(visit.person.tenant_id) as tx:
-        thread = await _build_thread_context(tx, visit.person, interaction_id, before)
-        panel = await _build_list_context(visit, tx)
+        cursor = await _get_cursor(visit, tx)  # first: an event that is not seen below comes after it
+        thread = await threads.build_thread_context(tx, visit.person, interaction_id, before)
+        context = await _build_context(visit, tx)
     return render.page(
         visit.request,
         "conversations.html",
         problem.status if problem else 200,
-        **_build_base_context(visit),
-        **panel,
+        **context | {"cursor_of_events": cursor},
         **thread,
         refused=problem,
         draft=draft or Draft(),
         before=before,
+    )
+
+
+async def _show_list_beside(visit: Visit, interaction_id: str, before: int | None) -> Response:
+    """Renders the list as it stands beside the open thread."""
+    async with visit.resources.database.read_tx(visit.person.tenant_id) as read:
+        thread = await threads.find_thread(read, visit.person.tenant_id, interaction_id)
+        context = await _build_context(visit, read)
+    return render.page(visit.request, "conversations.html", thread=thread, before=before, **context)
+
+
+async def show_changes(
+    visit: Visit, row_ids: list[str], interaction_id: str, text_ids: list[str], parts: str
+) -> Response:
+    """Renders rows of the list, and what changed in the thread `interaction_id` (empty: none is open)."""
+    person = visit.person
+    context: dict[str, Any] = {"thread": None, "rows": []}
+    async with visit.resources.database.tenant_tx(person.tenant_id) as tx:
+        if interaction_id:
+            context |= await threads.build_changes_context(tx, person, interaction_id, text_ids, parts)
+        if row_ids:
+            filters = visit.list_filter.build_filter(visit.zone)
+            context["rows"] = await attention.find_rows(tx, person.tenant_id, filters, row_ids)
+    return render.page(
+        visit.request, "changes.html", parts=parts, **_build_place_context(visit), **context, csrf=visit.csrf
     )
 
 
@@ -140,17 +170,24 @@ def redirect_to_thread(visit: Visit, interaction_id: str, fragment: str = "") ->
     return RedirectResponse(f"/conversations/{interaction_id}{query}{fragment}", 303)
 
 
-async def find_thread(read: ReadTx, tenant_id: str, interaction_id: str) -> Thread:
-    """Returns the thread. Raises `NotFound`."""
-    thread = await interactions.get(read, tenant_id, interaction_id)
-    if thread is None:
-        raise NotFound("There is no conversation at this address.")
-    return thread
+async def _build_context(visit: Visit, read: ReadTx) -> dict[str, Any]:
+    """Returns what each fragment needs, and the list unless the fragment is without it."""
+    context = {"person": visit.person, "csrf": visit.csrf, "once": secrets.token_urlsafe(12)}
+    context |= _build_place_context(visit) | {"cursor_of_events": await _get_cursor(visit, read)}
+    return context if visit.fragment == "opened" else context | await _build_list_context(visit, read)
 
 
-def _build_base_context(visit: Visit) -> dict[str, Any]:
-    csrf = sessions.csrf_token(visit.token)
-    return {"person": visit.person, "csrf": csrf, "once": secrets.token_urlsafe(12)}
+async def _get_cursor(visit: Visit, read: ReadTx) -> str:
+    """Returns the place in the feed at which the events of a whole page begin."""
+    if visit.fragment:
+        return ""
+    return format_event_id(*await events.get_newest_cursor(read, visit.person.tenant_id))
+
+
+def _build_place_context(visit: Visit) -> dict[str, Any]:
+    query = visit.request.query_params
+    place = visit.list_filter.model_dump() | {name: query.get(name) for name in ("limit", "cursor")}
+    return {"asked": visit.list_filter, "place": place}
 
 
 async def _build_list_context(visit: Visit, read: ReadTx) -> dict[str, Any]:
@@ -163,7 +200,6 @@ async def _build_list_context(visit: Visit, read: ReadTx) -> dict[str, Any]:
         page_query.fetch_limit,
     )
     page, cursor = page_query.cut_page(rows, attention.cursor_of)
-    query = visit.request.query_params
     choices = await store.get_choices(read, visit.person.tenant_id)
     lead_filter = list_filter.build_lead_filter() if page_query.after is None else None
     return {
@@ -171,58 +207,10 @@ async def _build_list_context(visit: Visit, read: ReadTx) -> dict[str, Any]:
         "threads": [row for needs, row in page if not needs],
         "cursor": cursor,
         "paging": page_query.after is not None,
-        "asked": list_filter,
-        "place": list_filter.model_dump() | {name: query.get(name) for name in ("limit", "cursor")},
         "ranges": DATE_RANGES,
         "choices": choices,
         "active_filters": list_active_filters(list_filter, choices),
         "lonely_leads": await lead_choices.find_page(read, visit.person.tenant_id, lead_filter, without_thread=True)
         if lead_filter
         else [],
-    }
-
-
-async def _build_thread_context(tx: Tx, person: Person, interaction_id: str, before: int | None) -> dict[str, Any]:
-    """Returns the context of a thread: its texts before the seq `before`, the agent's state, the lead."""
-    thread = await find_thread(tx, person.tenant_id, interaction_id)
-    key = (person.tenant_id, interaction_id)
-    entries = await interactions.get_transcript_page(tx, *key, None, before or thread.last_seq + 1, TEXTS_PER_PAGE)
-    if thread.unread_count and before is None:
-        await interactions.mark_read(tx, *key, thread.last_seq)
-    phone, contact = thread.lead_phone, await store.get_contact(tx, *key)
-    consent = await consent_events.list_of_phone(tx, person.tenant_id, phone)
-    causes = (await suppressions.get_causes(tx, person.tenant_id, [phone])).get(phone, [])
-    answers = {answer.key: answer for answer in await lead_answers.list_of_lead(tx, *thread.lead_key)}
-    writers = {answer.author.removeprefix("person:") for answer in answers.values()}
-    actors = sorted({entry.actor for entry in entries if entry.actor} | {event.actor for event in consent} | writers)
-    answered_keys = {item.get("key") for item in contact.questionnaire}
-    tenant = await tenants.get(tx, person.tenant_id)
-    assert tenant is not None
-    return {
-        "thread": thread,
-        "entries": entries,
-        "older": entries[0].seq if entries and (entries[0].seq or 0) > 1 else None,
-        "newest": before is None,
-        "waiting": await interactions.list_unreleased(tx, person.tenant_id, [interaction_id]),
-        "people": await store.get_emails(tx, person.tenant_id, actors) if actors else {},
-        "turns_of": await store.get_turns_of_texts(tx, *key, [entry.message_id for entry in entries]),
-        "last_turn": await store.get_last_turn(tx, *key),
-        "brakes": await store.list_brakes(tx, *key),
-        "twins": REPLACEMENTS_BY_CHARACTER if tenant.smart_encoding else None,
-        "state": build_agent_state(thread),
-        "suppressed": bool(await interactions.find_suppressed(tx, [key])),
-        "senders": await store.list_senders(tx, person.tenant_id, thread.campaign_id, thread.our_number),
-        "canned": await store.list_canned_replies(tx, person.tenant_id),
-        "contact": contact,
-        "notes": await store.list_notes(tx, *key, thread.last_seq),
-        "answers": answers,
-        "unanswered": [item for item in contact.questions if item.get("key") not in answered_keys],
-        "causes": causes,
-        "undoable": "lead" in causes and bool(find_undoable(consent)),
-        "consent": consent,
-        "others": [
-            other_thread
-            for other_thread in await interactions.list_of_lead(tx, person.tenant_id, thread.lead_id)
-            if other_thread.interaction_id != interaction_id
-        ],
     }

@@ -17,7 +17,7 @@ from app.domain.words import InteractionStatus
 from app.store import page as store
 from app.store.engine import Tx
 from app.store.interactions import Thread
-from app.web.page import manual_texts, visits
+from app.web.page import manual_texts, threads, visits
 from app.web.page.attachments import AttachmentsForm
 from app.web.page.dependencies import SameOrigin
 from app.web.page.manual_texts import Draft, ManualText
@@ -60,7 +60,7 @@ async def send_text(
         manual_text = await manual_texts.parse_text(draft, attachments, visit.zone)
 
         async def build_order(tx: Tx) -> Order:
-            thread = await visits.find_thread(tx, visit.person.tenant_id, interaction_id)
+            thread = await threads.find_thread(tx, visit.person.tenant_id, interaction_id)
             if seen is not None and not anyway:
                 await _require_seen(tx, visit.person.caller, interaction_id, seen)
             return _build_order(visit.person.caller, thread, manual_text, agent_off=bool(take))
@@ -162,7 +162,7 @@ async def undo_opt_out(
 
     async def undo_one() -> None:
         async with visit.resources.database.tenant_tx(visit.person.tenant_id) as tx:
-            row = await visits.find_thread(tx, visit.person.tenant_id, interaction_id)
+            row = await threads.find_thread(tx, visit.person.tenant_id, interaction_id)
             await opt_out_decisions.undo(tx, visit.person.caller, row.lead_phone, reason.strip())
 
     return await visits.run_and_go_back(visit, interaction_id, undo_one)
@@ -187,7 +187,7 @@ async def _set_by_hand(
 
     async def set_fields() -> None:
         async with visit.resources.database.tenant_tx(tenant_id) as tx:
-            row = await visits.find_thread(tx, tenant_id, interaction_id)
+            row = await threads.find_thread(tx, tenant_id, interaction_id)
             await modes.set_by_hand(tx, caller, row, status, agent_mode)
 
     return await visits.run_and_go_back(visit, interaction_id, set_fields)
@@ -208,7 +208,7 @@ async def correct_answer(
         if not text or "\x00" in text:
             raise Invalid(details=["Answer: must not be blank"])
         async with visit.resources.database.tenant_tx(tenant_id) as tx:
-            thread = await visits.find_thread(tx, tenant_id, interaction_id)
+            thread = await threads.find_thread(tx, tenant_id, interaction_id)
             await answers.correct_answer(tx, caller, thread, key, text)
 
     return await visits.run_and_go_back(visit, interaction_id, correct)
@@ -225,7 +225,7 @@ async def do_not_contact(
 
     async def set_do_not_contact() -> None:
         async with visit.resources.database.tenant_tx(tenant_id) as tx:
-            row = await visits.find_thread(tx, tenant_id, interaction_id)
+            row = await threads.find_thread(tx, tenant_id, interaction_id)
             await dnc.set_thread_dnc(tx, caller, row, texts == "block", reason.strip() or None)
 
     return await visits.run_and_go_back(visit, interaction_id, set_do_not_contact)

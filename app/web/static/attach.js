@@ -102,4 +102,4 @@ function setUpAttachments() {
   check();
 }
 
-setUpAttachments();
+

@@ -47,6 +47,13 @@ GROUPS = group_fields(
         "switch",
         hint="Curly quotes and long dashes become plain ones if that saves segments.",
     ),
+    Field(
+        "undoSeconds",
+        "Time to undo a text",
+        "whole",
+        unit="seconds",
+        hint="A text that a person writes waits so long before it leaves. If empty, it does not wait.",
+    ),
     Heading(
         "Quiet hours",
         "In the recipient's time zone. Other texts wait until the morning. An answer within 15 minutes"

@@ -23,7 +23,7 @@ from app.store.schema import Import
 from app.web.dependencies import AppResources
 from app.web.directory.leads import parse_row
 from app.web.limits import IMPORT_PATH, MAX_IMPORT_BYTES
-from app.web.page import render
+from app.web.page import times
 from app.web.page.dependencies import OUTDATED_FORM, Admin, SameOrigin, Token
 from app.web.page.settings import choices, import_report
 from app.web.page.settings.admin_request import AdminGet, AdminPost, AdminRequest, Item, redirect_back
@@ -83,12 +83,12 @@ async def _render_list(
         )
     )
     page_rows, cursor = page_query.cut_page(rows, lambda row: [row.import_id])
-    zone = render.get_zone(admin.request)
+    zone = times.get_zone(admin.request)
     items = [
         Item(
             row.import_id,
             row.file_name,
-            [KIND_NAMES[cast(ImportKind, row.kind)], render.format_ago(row.created_at, zone), _summarize(row)],
+            [KIND_NAMES[cast(ImportKind, row.kind)], times.format_ago(row.created_at, zone), _summarize(row)],
             [STATE_BADGES[row.state]],
         )
         for row in page_rows

@@ -11,7 +11,7 @@ from app.store.engine import ReadTx
 from app.store.schema import ApiKey
 from app.web.dependencies import AppKeyCache
 from app.web.directory.api_keys import KeyChange, KeyShape, NewKey
-from app.web.page import render
+from app.web.page import times
 from app.web.page.settings import choices, forms
 from app.web.page.settings.admin_request import AdminPost, AdminRequest, Item, redirect_back
 from app.web.page.settings.forms import Field, Heading, SubmittedForm, group_fields
@@ -44,14 +44,14 @@ EDIT_GROUPS = group_fields(Heading("Key"), Field("name", "Name", required=True),
 async def list_keys(admin: AdminRequest, read: ReadTx, page_query: PageQuery) -> list[Item]:
     below, limit = page_query.get_id_below(), page_query.fetch_limit
     rows = await directory.list_page(read, ApiKey, admin.tenant_id, below, limit, NOT_REVOKED)
-    zone = render.get_zone(admin.request)
+    zone = times.get_zone(admin.request)
     return [
         Item(
             row.key_id,
             row.name,
             [
                 f"{row.prefix}_…",
-                f"last used {render.format_ago(row.last_used_at, zone)}" if row.last_used_at else "never used",
+                f"last used {times.format_ago(row.last_used_at, zone)}" if row.last_used_at else "never used",
                 f"{row.requests_per_second} requests per second" if row.requests_per_second else "",
             ],
             [("stopped" if row.scope == "admin" else "", row.scope)],

@@ -15,7 +15,7 @@ from app.store import directory, people
 from app.store.engine import ReadTx
 from app.store.schema import User
 from app.web.envelope import Body
-from app.web.page import render
+from app.web.page import times
 from app.web.page.settings.admin_request import AdminPost, AdminRequest, Item, redirect_back
 from app.web.page.settings.forms import Field, Heading, SubmittedForm, group_fields
 from app.web.page.settings.pages import FormPage, SettingsPage, build_router
@@ -43,13 +43,13 @@ class PersonChange(Body):
 
 async def list_people(admin: AdminRequest, read: ReadTx, page_query: PageQuery) -> list[Item]:
     rows = await people.list_page(read, admin.tenant_id, page_query.get_id_below(), page_query.fetch_limit)
-    zone = render.get_zone(admin.request)
+    zone = times.get_zone(admin.request)
     return [
         Item(
             row.user_id,
             row.email,
             [
-                f"signed in, last seen {render.format_ago(row.seen_at, zone)}" if row.seen_at else "",
+                f"signed in, last seen {times.format_ago(row.seen_at, zone)}" if row.seen_at else "",
                 _describe_ways(row.ways),
             ],
             [("agent", "Admin")] * (row.role == "admin") + [("off", "Off")] * (not row.active),

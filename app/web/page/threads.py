@@ -1,0 +1,131 @@
+"""What a thread's templates need, in the parts that the page shows and renews by themselves."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from app.access.sessions import Person
+from app.domain.consent import find_undoable
+from app.domain.problems import NotFound
+from app.domain.segments import GSM_REPLACEMENTS
+from app.store import consent_events, interactions, lead_answers, suppressions, tenants
+from app.store import page as store
+from app.store.engine import ReadTx, Tx
+from app.store.interactions import Message, Thread
+from app.web.interaction_shapes import build_agent_state
+
+TEXTS_PER_PAGE = 50
+REPLACEMENTS_BY_CHARACTER = {chr(code): replacement for code, replacement in GSM_REPLACEMENTS.items()}
+"""In the form that the segment counter of the page needs."""
+Context = dict[str, Any]
+
+
+async def find_thread(read: ReadTx, tenant_id: str, interaction_id: str) -> Thread:
+    """Returns the thread. Raises `NotFound`."""
+    thread = await interactions.get(read, tenant_id, interaction_id)
+    if thread is None:
+        raise NotFound("There is no conversation at this address.")
+    return thread
+
+
+async def build_thread_context(tx: Tx, person: Person, interaction_id: str, before: int | None) -> Context:
+    """Returns the context of a thread with its texts before the seq `before`, and marks it as read."""
+    thread = await find_thread(tx, person.tenant_id, interaction_id)
+    before_seq = before or thread.last_seq + 1
+    entries = await interactions.get_transcript_page(tx, *thread.key, None, before_seq, TEXTS_PER_PAGE)
+    if before is None:
+        await mark_read(tx, thread)
+    waiting = await interactions.list_unreleased(tx, person.tenant_id, [interaction_id])
+    contact = await build_contact_context(tx, thread)
+    return {
+        **await build_state_context(tx, thread),
+        **await build_compose_context(tx, thread),
+        **contact,
+        **await build_entries_context(tx, thread, [*entries, *waiting], contact["people"]),
+        "entries": entries,
+        "waiting": waiting,
+        "older": entries[0].seq if entries and (entries[0].seq or 0) > 1 else None,
+        "newest": before is None,
+    }
+
+
+async def build_changes_context(
+    tx: Tx, person: Person, interaction_id: str, text_ids: Sequence[str], parts: str
+) -> Context:
+    """Returns the context of what changed in a thread, and marks it as read: texts, the state of the
+    thread, and with `parts` "contact" what is known about the lead."""
+    thread = await find_thread(tx, person.tenant_id, interaction_id)
+    await mark_read(tx, thread)
+    context: Context = {"thread": thread, "people": {}}
+    if parts:
+        context |= await build_state_context(tx, thread)
+        context["contact"] = await store.get_contact(tx, *thread.key)
+    if parts == "contact":
+        context |= await build_contact_context(tx, thread)
+    entries = await interactions.get_entries(tx, *thread.key, text_ids) if text_ids else []
+    context |= await build_entries_context(tx, thread, entries, context["people"])
+    return context | {"entries": entries}
+
+
+async def mark_read(tx: Tx, thread: Thread) -> None:
+    if thread.unread_count:
+        await interactions.mark_read(tx, *thread.key, thread.last_seq)
+
+
+async def build_entries_context(
+    read: ReadTx, thread: Thread, entries: Sequence[Message], known_people: dict[str, str]
+) -> Context:
+    actors = {entry.actor for entry in entries if entry.actor} - known_people.keys()
+    theirs = [entry.message_id for entry in entries if entry.role == "user"]
+    return {
+        "people": known_people | await _get_people(read, thread, actors),
+        "turns_of": await store.get_turns_of_texts(read, *thread.key, theirs) if theirs else {},
+    }
+
+
+async def build_state_context(read: ReadTx, thread: Thread) -> Context:
+    """What stands above and below the texts."""
+    return {
+        "thread": thread,
+        "last_turn": await store.get_last_turn(read, *thread.key),
+        "brakes": await store.list_brakes(read, *thread.key),
+        "state": build_agent_state(thread),
+        "suppressed": bool(await interactions.find_suppressed(read, [thread.key])),
+    }
+
+
+async def build_compose_context(read: ReadTx, thread: Thread) -> Context:
+    tenant = await tenants.get(read, thread.tenant_id)
+    assert tenant is not None
+    return {
+        "twins": REPLACEMENTS_BY_CHARACTER if tenant.smart_encoding else None,
+        "senders": await store.list_senders(read, thread.tenant_id, thread.campaign_id, thread.our_number),
+        "canned": await store.list_canned_replies(read, thread.tenant_id),
+    }
+
+
+async def build_contact_context(read: ReadTx, thread: Thread) -> Context:
+    tenant_id, phone = thread.tenant_id, thread.lead_phone
+    contact = await store.get_contact(read, *thread.key)
+    consent = await consent_events.list_of_phone(read, tenant_id, phone)
+    causes = (await suppressions.get_causes(read, tenant_id, [phone])).get(phone, [])
+    answers = {answer.key: answer for answer in await lead_answers.list_of_lead(read, *thread.lead_key)}
+    notes = await store.list_notes(read, *thread.key, thread.last_seq)
+    answered_keys = {item.get("key") for item in contact.questionnaire}
+    writers = {answer.author.removeprefix("person:") for answer in answers.values()}
+    actors = writers | {event.actor for event in consent} | {note.actor for note in notes if note.actor}
+    threads = await interactions.list_of_lead(read, tenant_id, thread.lead_id)
+    return {
+        "contact": contact,
+        "people": await _get_people(read, thread, actors),
+        "notes": notes,
+        "answers": answers,
+        "unanswered": [item for item in contact.questions if item.get("key") not in answered_keys],
+        "causes": causes,
+        "undoable": "lead" in causes and bool(find_undoable(consent)),
+        "consent": consent,
+        "others": [other for other in threads if other.interaction_id != thread.interaction_id],
+    }
+
+
+async def _get_people(read: ReadTx, thread: Thread, actors: Collection[str]) -> dict[str, str]:
+    return await store.get_emails(read, thread.tenant_id, sorted(actors)) if actors else {}
