@@ -75,6 +75,7 @@ from app.web.page import (
     turn,
     writes,
 )
+from app.web.page import leads as page_leads
 from app.web.page import settings as page_settings
 from app.web.rates import Rates
 from app.web.send_batches import build_send_batcher
@@ -116,6 +117,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     notices.router,
     system.router,
     *page_settings.ROUTERS,
+    *page_leads.ROUTERS,
     live.router,
     uploads.router,
     media.router,

@@ -151,6 +151,7 @@ def _build_environment() -> Environment:
         "mark": _format_mark,
         "month": _format_month,
         "lasting": _format_duration,
+        "took": _format_milliseconds,
         "size": media.format_size,
         "guessed_type": media.guess_type,
     }
@@ -227,6 +228,10 @@ def _format_duration(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def _format_milliseconds(milliseconds: int) -> str:
+    return f"{milliseconds / 1000:.2g} s" if milliseconds else "0 s"
 
 
 def build_query(params: Mapping[str, Any], **changes: Any) -> str:

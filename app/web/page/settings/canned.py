@@ -8,9 +8,9 @@ from app.store import directory
 from app.store.engine import ReadTx
 from app.store.schema import CannedReply
 from app.web.directory.canned_replies import NewReply, ReplyChange, ReplyShape
-from app.web.page.settings import forms
+from app.web.page import forms
+from app.web.page.forms import Field, Heading, SubmittedForm, group_fields
 from app.web.page.settings.admin_request import AdminRequest, Item, redirect_back
-from app.web.page.settings.forms import Field, Heading, SubmittedForm, group_fields
 from app.web.page.settings.pages import FormPage, SettingsPage, build_router
 from app.web.paging import PageQuery
 

@@ -11,10 +11,10 @@ from app.store.engine import ReadTx
 from app.store.schema import ApiKey
 from app.web.dependencies import AppKeyCache
 from app.web.directory.api_keys import KeyChange, KeyShape, NewKey
-from app.web.page import render
-from app.web.page.settings import choices, forms
+from app.web.page import forms, render
+from app.web.page.forms import Field, Heading, SubmittedForm, group_fields
+from app.web.page.settings import choices
 from app.web.page.settings.admin_request import AdminPost, AdminRequest, Item, redirect_back
-from app.web.page.settings.forms import Field, Heading, SubmittedForm, group_fields
 from app.web.page.settings.pages import FormPage, SettingsPage, build_router
 from app.web.paging import PageQuery
 

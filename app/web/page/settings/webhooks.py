@@ -21,9 +21,9 @@ from app.web.directory.webhook_endpoints import (
     get_state_word,
     test_endpoint,
 )
-from app.web.page.settings import forms
+from app.web.page import forms
+from app.web.page.forms import Field, Heading, SubmittedForm, group_fields
 from app.web.page.settings.admin_request import AdminGet, AdminPost, AdminRequest, Item, PauseReason, redirect_back
-from app.web.page.settings.forms import Field, Heading, SubmittedForm, group_fields
 from app.web.page.settings.pages import FormPage, SettingsPage, build_router, show_item
 from app.web.paging import PageParams, PageQuery
 from app.web.signing import make_signing_secret
