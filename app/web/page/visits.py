@@ -22,7 +22,7 @@ from app.store.engine import ReadTx, Tx
 from app.store.interactions import Thread
 from app.web.dependencies import AppResources
 from app.web.interaction_shapes import build_agent_state
-from app.web.page import render
+from app.web.page import canned_choices, render
 from app.web.page.dependencies import FormSender, SignedIn, Token
 from app.web.page.list_filter import DATE_RANGES, ListFilter, ListFilterQuery, list_active_filters
 from app.web.page.manual_texts import Draft
@@ -212,7 +212,7 @@ async def _build_thread_context(tx: Tx, person: Person, interaction_id: str, bef
         "state": build_agent_state(thread),
         "suppressed": bool(await interactions.find_suppressed(tx, [key])),
         "senders": await store.list_senders(tx, person.tenant_id, thread.campaign_id, thread.our_number),
-        "canned": await store.list_canned_replies(tx, person.tenant_id),
+        "canned": await canned_choices.list_filled(tx, *key),
         "contact": contact,
         "notes": await store.list_notes(tx, *key, thread.last_seq),
         "answers": answers,

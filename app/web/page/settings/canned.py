@@ -14,10 +14,14 @@ from app.web.page.settings.admin_request import AdminRequest, Item, redirect_bac
 from app.web.page.settings.pages import FormPage, SettingsPage, build_router
 from app.web.paging import PageQuery
 
+VARIABLES_HINT = (
+    "{{firstName}}, {{lastName}}, {{email}}, {{phone}}, {{campaign}}, {{client}}, {{offer}}, {{agentName}},"
+    " {{ourNumber}} and {{customFields.plan}} are filled for each lead."
+)
 GROUPS = group_fields(
     Heading("Canned reply"),
     Field("title", "Title", required=True, hint="The name in the menu."),
-    Field("text", "Text", "area", required=True, lines=5),
+    Field("text", "Text", "area", required=True, lines=5, hint=VARIABLES_HINT),
 )
 
 
