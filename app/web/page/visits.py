@@ -22,7 +22,7 @@ from app.store.engine import ReadTx, Tx
 from app.store.interactions import Thread
 from app.web.dependencies import AppResources
 from app.web.interaction_shapes import build_agent_state
-from app.web.page import canned_choices, render
+from app.web.page import canned_choices, render, start
 from app.web.page.dependencies import FormSender, SignedIn, Token
 from app.web.page.list_filter import DATE_RANGES, ListFilter, ListFilterQuery, list_active_filters
 from app.web.page.manual_texts import Draft
@@ -75,8 +75,10 @@ async def show_list(visit: Visit) -> Response:
     """Renders the page without an open thread."""
     async with visit.resources.database.read_tx(visit.person.tenant_id) as read:
         panel = await _build_list_context(visit, read)
+        is_fresh = not (panel["threads"] or panel["needing"] or visit.list_filter.narrowed or panel["paging"])
+        steps = await start.build_context(read, visit.resources, visit.person) if is_fresh else {"steps": None}
     return render.page(
-        visit.request, "conversations.html", thread=None, before=None, **_build_base_context(visit), **panel
+        visit.request, "conversations.html", thread=None, before=None, **_build_base_context(visit), **panel, **steps
     )
 
 
