@@ -21,8 +21,11 @@ SIZES = {
 }
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 ASKED = {
-    ("desk", "light"): EVERYTHING, ("desk", "dark"): COLOURS, ("phone", "light"): SIZE_RULES, ("zoomed", "dark"): SIZE_RULES,
-}  # fmt: skip
+    ("desk", "light"): EVERYTHING,
+    ("desk", "dark"): COLOURS,
+    ("phone", "light"): SIZE_RULES,
+    ("zoomed", "dark"): SIZE_RULES,
+}
 """What axe-core is asked: in the dark only the colours are others, on a small screen only the sizes."""
 
 
@@ -50,11 +53,15 @@ async def test_leads_and_first_steps_are_for_everybody_at_every_size(
         await sam.open(path)
         found += await is_for_everybody(sam, name)
     lead = await tenant.lead(
-        firstName="Amara", lastName="Okafor", email="amara.okafor@example.com", campaignId=world.campaign["campaignId"],
-        timezone="America/New_York", tags=["solar", "far west", "called twice"],
+        firstName="Amara",
+        lastName="Okafor",
+        email="amara.okafor@example.com",
+        campaignId=world.campaign["campaignId"],
+        timezone="America/New_York",
+        tags=["solar", "far west", "called twice"],
         customFields={"plan": "gold", "monthlyBill": 120, "owner": True},
         questionnaire=[{"key": "owner", "question": "Do you own your home?", "answer": "yes, since 2011"}],
-    )  # fmt: skip
+    )
     twin = await tenant.lead(firstName="A.", lastName="Okafor", tags=["west"])
     stopped = await tenant.lead(firstName="Stan", lastName="Featherstonehaugh-Cholmondeley", isTest=True)
     await tenant.call("PUT", f"/leads/{stopped['leadId']}/dnc", {"channels": ["sms"], "reason": "Asked on the phone"})
@@ -62,13 +69,18 @@ async def test_leads_and_first_steps_are_for_everybody_at_every_size(
     await fill_inbox(resources, world, 60)
     here = f"/leads/{lead['leadId']}"
     for path, name in (
-        ("/leads", "leads"), ("/leads?search=lead&contact=allowed&tag=solar", "leads-narrowed"), (here, "lead"),
-        (f"/leads/{stopped['leadId']}", "lead-stopped"), ("/leads/_new", "lead-new"),
-        (f"{here}/do-not-contact", "lead-consent"), (f"{here}/erase", "lead-erase"), (f"{here}/merge", "lead-find"),
+        ("/leads", "leads"),
+        ("/leads?search=lead&contact=allowed&tag=solar", "leads-narrowed"),
+        (here, "lead"),
+        (f"/leads/{stopped['leadId']}", "lead-stopped"),
+        ("/leads/_new", "lead-new"),
+        (f"{here}/do-not-contact", "lead-consent"),
+        (f"{here}/erase", "lead-erase"),
+        (f"{here}/merge", "lead-find"),
         (f"{here}/merge?from={twin['leadId']}", "lead-merge"),
         (f"/settings/accounts/{world.account['accountId']}", "account"),
         (f"/settings/agents/{world.smsagent['smsAgentId']}", "agent"),
-    ):  # fmt: skip
+    ):
         response = await sam.open(path)
         assert response.status == 200, path
         found += await is_for_everybody(sam, name)

@@ -108,9 +108,13 @@ async def test_each_filter_narrows_the_list_of_leads(
 ) -> None:
     await tenant.campaign(campaignId="c_one")
     await tenant.lead(
-        firstName="Ann", lastName="Ash", email="ann@example.com", campaignId="c_one",
-        tags=["solar", "west"], customFields={"plan": "gold", "bill": 120},
-    )  # fmt: skip
+        firstName="Ann",
+        lastName="Ash",
+        email="ann@example.com",
+        campaignId="c_one",
+        tags=["solar", "west"],
+        customFields={"plan": "gold", "bill": 120},
+    )
     bob = await tenant.lead(firstName="Bob", lastName="Lee", tags=["solar"])
     await tenant.call("PUT", f"/leads/{bob['leadId']}/dnc", {"channels": ["email"]})
     page = await sam.page(f"/leads?{query}")
@@ -157,11 +161,21 @@ def test_the_leads_form_has_every_field_of_the_apis_body() -> None:
 
 
 NEW: dict[str, Any] = {
-    "firstName": "Ann", "lastName": "", "phone": "(212) 555-0187", "email": "", "status": "new", "timezone": "",
-    "leadId": "crm-1", "tags": "solar, far west,solar", "customFields.key": ["plan", ""],
-    "customFields.value": ["gold", ""], "questionnaire.key": ["owner"], "questionnaire.question": ["Own?"],
-    "questionnaire.answer": ["yes"], "campaignId": "",
-}  # fmt: skip
+    "firstName": "Ann",
+    "lastName": "",
+    "phone": "(212) 555-0187",
+    "email": "",
+    "status": "new",
+    "timezone": "",
+    "leadId": "crm-1",
+    "tags": "solar, far west,solar",
+    "customFields.key": ["plan", ""],
+    "customFields.value": ["gold", ""],
+    "questionnaire.key": ["owner"],
+    "questionnaire.question": ["Own?"],
+    "questionnaire.answer": ["yes"],
+    "campaignId": "",
+}
 
 
 async def test_a_lead_is_added_with_every_field_once(member: Browser, tenant: Tenant) -> None:
@@ -216,10 +230,13 @@ async def test_what_is_wrong_stands_beside_its_field_and_what_was_typed_stays(
 async def test_a_lead_is_changed_and_what_nobody_touched_stays_as_it_was(sam: Browser, tenant: Tenant) -> None:
     campaign = await tenant.campaign(name="Solar")
     lead = await tenant.lead(
-        campaignId=campaign["campaignId"], tags=["a", "b c"], isTest=False, timezone="America/New_York",
+        campaignId=campaign["campaignId"],
+        tags=["a", "b c"],
+        isTest=False,
+        timezone="America/New_York",
         customFields={"plan": "gold", "bill": 120, "rate": 0.5, "owner": True, "zip": "90210"},
         questionnaire=[{"key": "q", "question": "Why?", "answer": "So"}],
-    )  # fmt: skip
+    )
     here = f"/leads/{lead['leadId']}"
     page = await sam.page(here)
     untouched = await sam.submit(page, here, **await fields_of(page))

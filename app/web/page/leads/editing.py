@@ -75,8 +75,8 @@ async def add_lead(page: PagePost) -> Response:
     form = await forms.read_form(page.request, groups)
     try:
         plain = _read_plain_values(form, {})
-        given = {name: value for name, value in plain.items() if value not in (None, [], {})}
-        fields = forms.parse_body(NewLead, given).get_named_fields()
+        filled_values = {name: value for name, value in plain.items() if value not in (None, [], {})}
+        fields = forms.parse_body(NewLead, filled_values).get_named_fields()
         lead_id, _ = await page.run_once(
             form, lambda tx: commands.add(tx, page.caller, fields), lambda lead: lead.lead_id
         )
@@ -93,14 +93,14 @@ def _read_plain_values(form: SubmittedForm, known_fields: CustomFields) -> dict[
     return plain
 
 
-def _read_custom_fields(rows: list[dict[str, str]], known_fields: CustomFields) -> dict[str, CustomValue | None]:
+def _read_custom_fields(pairs: list[dict[str, str]], known_fields: CustomFields) -> dict[str, CustomValue | None]:
     """What the API takes: null for a field that is gone. A known field keeps its type, a new one is a
     text, as in an import. Raises `Invalid`."""
-    repeated_keys = [key for key, count in Counter(row["key"] for row in rows).items() if count > 1]
+    repeated_keys = [key for key, count in Counter(pair["key"] for pair in pairs).items() if count > 1]
     if repeated_keys:
         raise Invalid(details=[f"{CUSTOM_FIELDS}: has two rows for {repeated_keys[0]}"])
-    typed = {row["key"]: _keep_type(row["value"], known_fields.get(row["key"])) for row in rows}
-    return {**dict.fromkeys(known_fields), **typed}
+    new_fields = {pair["key"]: _keep_type(pair["value"], known_fields.get(pair["key"])) for pair in pairs}
+    return {**dict.fromkeys(known_fields), **new_fields}
 
 
 def _keep_type(text: str, known_value: CustomValue | None) -> CustomValue | None:

@@ -19,9 +19,9 @@ DONE_MESSAGES = {"removed": "The lead was removed.", "erased": "The lead was era
 
 
 @router.get("")
-async def show_leads(page: PageGet, asked: LeadListFilterQuery, page_query: PageParams) -> Response:
+async def show_leads(page: PageGet, list_filter: LeadListFilterQuery, page_query: PageParams) -> Response:
     async with page.resources.database.read_tx(page.tenant_id) as read:
-        rows, fault = await _list_rows(page, read, asked, page_query)
+        rows, fault = await _list_rows(page, read, list_filter, page_query)
         page_rows, cursor = page_query.cut_page(rows, lambda lead: [lead.lead_id])
         choices = await lead_choices.get_many(read, page.tenant_id, [lead.lead_id for lead in page_rows])
         campaigns = (await store.get_choices(read, page.tenant_id)).campaigns
@@ -32,7 +32,7 @@ async def show_leads(page: PageGet, asked: LeadListFilterQuery, page_query: Page
         rows=[(lead, choices[lead.lead_id]) for lead in page_rows],
         cursor=cursor,
         is_first=page_query.after is None,
-        asked=asked,
+        asked=list_filter,
         fault=fault,
         campaigns=campaigns,
         tags=tags,
@@ -41,11 +41,11 @@ async def show_leads(page: PageGet, asked: LeadListFilterQuery, page_query: Page
 
 
 async def _list_rows(
-    page: PageRequest, read: ReadTx, asked: LeadListFilter, page_query: PageQuery
+    page: PageRequest, read: ReadTx, list_filter: LeadListFilter, page_query: PageQuery
 ) -> tuple[Sequence[Lead], str | None]:
     """The leads, or in words what is wrong with the filter."""
     try:
-        filters = asked.build_filter()
+        filters = list_filter.build_filter()
     except Invalid:
         return [], "The name of a custom field is one word: letters, digits and underscores."
     below, limit = page_query.get_id_below(), page_query.fetch_limit

@@ -34,8 +34,10 @@ async def _render_merge(
     async with page.resources.database.read_tx(tenant_id) as read:
         lead = require_found(await directory.get(read, Lead, tenant_id, lead_id))
         other_lead = await directory.get(read, Lead, tenant_id, from_id) if from_id else None
-        found = await lead_choices.find_page(read, tenant_id, CommonFilter(search=who or lead.last_name or lead.phone))
-        known = await lead_choices.get_many(read, tenant_id, [lead_id, *([from_id] if from_id else [])])
+        similar_leads = await lead_choices.find_page(
+            read, tenant_id, CommonFilter(search=who or lead.last_name or lead.phone)
+        )
+        choices_by_id = await lead_choices.get_many(read, tenant_id, [lead_id, *([from_id] if from_id else [])])
     if from_id and other_lead is None:
         raise NotFound("There is no lead with this id.")
     return page.render_page(
@@ -44,8 +46,8 @@ async def _render_merge(
         here=f"/leads/{lead_id}",
         lead=lead,
         other=other_lead,
-        known=known,
-        found=[choice for choice in found if choice.lead_id != lead_id],
+        known=choices_by_id,
+        found=[choice for choice in similar_leads if choice.lead_id != lead_id],
         who=who,
         refused=problem,
     )

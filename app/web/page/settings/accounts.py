@@ -212,7 +212,7 @@ async def _apply_change(admin: AdminRequest, tx: Tx, account_id: str, body: Acco
 PAGE = SettingsPage(
     "accounts",
     about="Your accounts with carriers. Texts are sent and received through them.",
-    empty_text="No accounts yet.",
+    empty_text="No accounts yet. Add the one that you have with a carrier: one click takes over its numbers.",
     add_label="Add an account",
     list_items=list_accounts,
     build_new_page=build_new_page,

@@ -170,7 +170,7 @@ async def change_agent(admin: AdminRequest, agent_id: str, form: SubmittedForm) 
 PAGE = SettingsPage(
     "agents",
     about="Agents answer leads by themselves. A lead's texts are collected and sent to the agent's webhook.",
-    empty_text="No agents yet.",
+    empty_text="No agents yet. Add the address of yours, and test it here before it answers anybody.",
     add_label="Add an agent",
     list_items=list_agents,
     build_new_page=build_new_page,

@@ -101,7 +101,7 @@ async def change_campaign(admin: AdminRequest, campaign_id: str, form: Submitted
 PAGE = SettingsPage(
     "campaigns",
     about="Each lead can belong to a campaign. The campaign names the number and the agents of its texts.",
-    empty_text="No campaigns yet.",
+    empty_text="No campaigns yet. Add one to say which number and which agent its leads get.",
     add_label="Add a campaign",
     list_items=list_campaigns,
     build_new_page=build_new_page,

@@ -61,7 +61,7 @@ async def change_reply(admin: AdminRequest, reply_id: str, form: SubmittedForm) 
 PAGE = SettingsPage(
     "canned",
     about="Texts that your people send often. One click puts a text into the compose box.",
-    empty_text="No canned replies yet.",
+    empty_text="No canned replies yet. Add what your people write again and again.",
     add_label="Add a reply",
     list_items=list_replies,
     build_new_page=build_new_page,

@@ -102,7 +102,7 @@ async def change_key(admin: AdminRequest, key_id: str, form: SubmittedForm) -> R
 PAGE = SettingsPage(
     "keys",
     about="For your systems and your agents. They send the key in the header X-API-Key.",
-    empty_text="No keys yet.",
+    empty_text="No keys yet. Add one for each system that sends or reads.",
     add_label="Add a key",
     list_items=list_keys,
     build_new_page=build_new_page,

@@ -92,7 +92,7 @@ async def change_number(admin: AdminRequest, number_id: str, form: SubmittedForm
 PAGE = SettingsPage(
     "numbers",
     about="The numbers that send and receive texts. A sync on an account's page adds all its numbers.",
-    empty_text="No numbers yet.",
+    empty_text="No numbers yet. Open your account under “Provider accounts” and sync its numbers, or add one here.",
     add_label="Add a number",
     list_items=list_numbers,
     build_new_page=build_new_page,

@@ -107,7 +107,7 @@ async def change_endpoint(admin: AdminRequest, endpoint_id: str, form: Submitted
 PAGE = SettingsPage(
     "webhooks",
     about="What happens is posted to these addresses: in order, signed, and again until it is taken.",
-    empty_text="No webhook endpoints yet.",
+    empty_text="No webhook endpoints yet. Add an address of yours that should hear what happens.",
     add_label="Add an endpoint",
     list_items=list_endpoints,
     build_new_page=build_new_page,
