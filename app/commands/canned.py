@@ -3,7 +3,7 @@
 from app.commands.directory import Fields, add_row, change_row, lock_row, require_found, require_not_null
 from app.domain.callers import Caller
 from app.domain.problems import Invalid, NotFound
-from app.domain.reply_variables import render_reply, require_known_variables
+from app.domain.reply_variables import Values, find_variables, render_reply, require_known_variables
 from app.store import directory, reply_values
 from app.store.engine import ReadTx, Tx
 from app.store.schema import CannedReply
@@ -31,17 +31,24 @@ async def remove(tx: Tx, caller: Caller, canned_reply_id: str) -> None:
 async def render(
     read: ReadTx, caller: Caller, canned_reply_id: str, lead_id: str | None, interaction_id: str | None
 ) -> str:
-    """The reply's text for the lead or the thread, with its variables filled. Raises `NotFound`; `Invalid`
-    naming each variable that nothing fills."""
-    tenant_id = caller.tenant_id
-    reply = require_found(await directory.get(read, CannedReply, tenant_id, canned_reply_id))
-    if (lead_id is None) == (interaction_id is None):
-        raise Invalid(details=["leadId: either leadId or interactionId is required"])
-    facts = None
+    """The reply's text for the lead or the thread, with its variables filled; a text without variables needs
+    neither. Raises `NotFound`; `Invalid` naming each variable that nothing fills."""
+    reply = require_found(await directory.get(read, CannedReply, caller.tenant_id, canned_reply_id))
+    if lead_id is not None and interaction_id is not None:
+        raise Invalid(details=["leadId: and interactionId exclude each other"])
+    if lead_id is None and interaction_id is None and find_variables(reply.text):
+        raise Invalid(details=["leadId: or interactionId is required, because the text has variables"])
+    return render_reply(reply.text, await _get_values(read, caller.tenant_id, lead_id, interaction_id))
+
+
+async def _get_values(read: ReadTx, tenant_id: str, lead_id: str | None, interaction_id: str | None) -> Values:
+    """Raises `NotFound`."""
     if lead_id is not None:
         facts = await reply_values.get_of_lead(read, tenant_id, lead_id)
     elif interaction_id is not None:
         facts = await reply_values.get_of_thread(read, tenant_id, interaction_id)
+    else:
+        return {}
     if facts is None:
         raise NotFound(details=[f"{'interactionId' if lead_id is None else 'leadId'}: does not exist"])
-    return render_reply(reply.text, facts.values)
+    return facts.values

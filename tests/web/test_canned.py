@@ -63,6 +63,8 @@ async def test_a_reply_is_filled_for_one_thing_that_is_there(
     both = f"{here}?leadId={lead['leadId']}&interactionId={thread['interactionId']}"
     for query, status in ((here, 400), (both, 400), (f"{here}?leadId=nobody", 404), (f"{here}?interactionId=x", 404)):
         assert (await tenant.ask("GET", query)).status_code == status, query
+    plain = await add_reply(tenant, "From nine to five.")
+    assert await tenant.call("GET", plain) == {"text": "From nine to five."}
     theirs = await add_reply(other_tenant, TEXT)
     assert (await other_tenant.ask("GET", f"{theirs}?leadId={lead['leadId']}")).status_code == 404
     assert (await tenant.ask("GET", f"{theirs}?leadId={lead['leadId']}")).status_code == 404

@@ -84,6 +84,8 @@ async def test_pages_and_forms_of_leads_are_for_people_of_the_tenant_and_what_is
     for method, path in ROUTES:
         answer = await (member.get(filled(path)) if method == "GET" else member.post(filled(path), csrf="0" * 64))
         assert answer.headers["location"].startswith("/sign-in"), (method, path)
+        if method == "POST" and "{lead_id}" in path:
+            assert answer.headers["location"] == "/sign-in?next=%2Fleads%2Fnobody"
 
 
 @pytest.mark.parametrize(

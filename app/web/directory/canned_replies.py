@@ -76,9 +76,9 @@ async def render_canned_reply(
     lead_id: Annotated[str | None, Query(alias="leadId", max_length=64)] = None,
     interaction_id: Annotated[str | None, Query(alias="interactionId", max_length=64)] = None,
 ) -> Answer[RenderedReply]:
-    """For one lead or one thread. `{{firstName}}`, `{{lastName}}`, `{{email}}`, `{{phone}}`, `{{campaign}}`,
-    `{{client}}`, `{{offer}}`, `{{agentName}}`, `{{ourNumber}}` (only of a thread) and `{{customFields.KEY}}` are
-    variables. One that nothing fills is refused by its name."""
+    """For one lead or one thread; a reply without variables needs neither. The variables are `{{firstName}}`,
+    `{{lastName}}`, `{{email}}`, `{{phone}}`, `{{campaign}}`, `{{client}}`, `{{offer}}`, `{{agentName}}`,
+    `{{ourNumber}}` (only of a thread) and `{{customFields.KEY}}`. One that nothing fills is refused by its name."""
     text = await commands.render(read, caller, canned_reply_id, lead_id, interaction_id)
     return Answer(data=RenderedReply(text=text))
 
