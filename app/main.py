@@ -72,11 +72,13 @@ from app.web.page import (
     notices,
     render,
     sign_in,
+    start,
     static_files,
     system,
     turn,
     writes,
 )
+from app.web.page import leads as page_leads
 from app.web.page import settings as page_settings
 from app.web.rates import Rates
 from app.web.send_batches import build_send_batcher
@@ -115,6 +117,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     notices.router,
     system.router,
     *page_settings.ROUTERS,
+    *page_leads.ROUTERS,
+    start.router,
     live.router,
     uploads.router,
     media.router,

@@ -142,6 +142,7 @@ def _build_environment() -> Environment:
         "mark": times.format_mark,
         "month": times.format_month,
         "lasting": times.format_duration,
+        "took": _format_milliseconds,
         "size": media.format_size,
         "guessed_type": media.guess_type,
         "linked": _link_addresses,
@@ -175,6 +176,10 @@ def _link_addresses(text: str) -> Markup:
         parts += [escape(text[end : found.start()]), link]
         end = found.start() + len(address)
     return Markup("").join([*parts, escape(text[end:])])
+
+
+def _format_milliseconds(milliseconds: int) -> str:
+    return f"{milliseconds / 1000:.2g} s" if milliseconds else "0 s"
 
 
 def build_query(params: Mapping[str, Any], **changes: Any) -> str:

@@ -12,6 +12,7 @@ from app.store import page as store
 from app.store.engine import ReadTx, Tx
 from app.store.interactions import Message, Thread
 from app.web.interaction_shapes import build_agent_state
+from app.web.page import canned_choices
 
 TEXTS_PER_PAGE = 50
 REPLACEMENTS_BY_CHARACTER = {chr(code): replacement for code, replacement in GSM_REPLACEMENTS.items()}
@@ -99,7 +100,7 @@ async def build_compose_context(read: ReadTx, thread: Thread) -> Context:
     return {
         "twins": REPLACEMENTS_BY_CHARACTER if tenant.smart_encoding else None,
         "senders": await store.list_senders(read, thread.tenant_id, thread.campaign_id, thread.our_number),
-        "canned": await store.list_canned_replies(read, thread.tenant_id),
+        "canned": await canned_choices.list_filled(read, *thread.key),
     }
 
 

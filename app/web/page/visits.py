@@ -20,7 +20,7 @@ from app.store import page as store
 from app.store.engine import ReadTx
 from app.web.dependencies import AppResources
 from app.web.events import format_event_id
-from app.web.page import render, threads, times
+from app.web.page import render, start, threads, times
 from app.web.page.dependencies import FormSender, SignedIn, Token
 from app.web.page.list_filter import DATE_RANGES, ListFilter, ListFilterQuery, list_active_filters
 from app.web.page.manual_texts import Draft
@@ -78,7 +78,10 @@ async def show_list(visit: Visit) -> Response:
     """Renders the page without an open thread."""
     async with visit.resources.database.read_tx(visit.person.tenant_id) as read:
         context = await _build_context(visit, read)
-    return render.page(visit.request, "conversations.html", thread=None, before=None, **context)
+        listed = context.get("threads") or context.get("needing")
+        is_fresh = not (visit.fragment or listed or visit.list_filter.narrowed or visit.page_query.after)
+        steps = await start.build_context(read, visit.resources, visit.person) if is_fresh else {"steps": None}
+    return render.page(visit.request, "conversations.html", thread=None, before=None, **context, **steps)
 
 
 async def show_start(visit: Visit, start: dict[str, Any], problem: Problem | None = None) -> Response:

@@ -13,9 +13,10 @@ from app.store.engine import ReadTx
 from app.store.schema import PhoneNumber, SmsAgent
 from app.web import turns
 from app.web.directory.sms_agents import AgentChange, NewAgent, build_shape, get_shadow_report
-from app.web.page.settings import choices, forms
+from app.web.page import forms
+from app.web.page.forms import Field, Group, Heading, SubmittedForm, group_fields
+from app.web.page.settings import choices
 from app.web.page.settings.admin_request import AdminGet, AdminPost, AdminRequest, Item, redirect_back
-from app.web.page.settings.forms import Field, Group, Heading, SubmittedForm, group_fields
 from app.web.page.settings.pages import FormPage, SettingsPage, add_pause_routes, build_router, show_item
 from app.web.page.settings.signing import show_secret, store_secret
 from app.web.paging import PageQuery
@@ -48,13 +49,13 @@ GROUPS = group_fields(
     Field(
         "batchWindowMs",
         "Collect texts for",
-        "whole",
-        unit="ms",
+        "seconds",
+        unit="seconds",
         required=True,
-        hint="Counted from the newest text. 1000 to 60000.",
+        hint="Counted from the newest text. 1 to 60.",
     ),
-    Field("maxWaitMs", "At most for", "whole", unit="ms", hint="If empty, five times as long."),
-    Field("replyDelayMs", "Pause before each text of a reply", "whole", unit="ms", required=True),
+    Field("maxWaitMs", "At most for", "seconds", unit="seconds", hint="If empty, five times as long."),
+    Field("replyDelayMs", "Pause before each text of a reply", "seconds", unit="seconds", required=True),
     Field(
         "staleReply",
         "When a reply comes after the lead wrote again",
@@ -85,7 +86,7 @@ GROUPS = group_fields(
 DEFAULTS = {
     "active": True,
     "inboundEnabled": True,
-    "batchWindowMs": str(windows.WINDOW_MS),
+    "batchWindowMs": f"{windows.WINDOW_MS / 1000:g}",
     "replyDelayMs": "0",
     "staleReply": "rerun",
     "maxTurnsPerDay": "50",
@@ -144,7 +145,7 @@ async def build_agent_page(admin: AdminRequest, read: ReadTx, agent_id: str) -> 
     if row.max_wait_ms is None:
         values["maxWaitMs"] = ""
     context = {"braked": row, "what": "the texts of this agent"}
-    return FormPage(row.name, groups, values, about=agent_id, template="agent", context=context)
+    return FormPage(row.name, groups, values, about=row.description, template="agent", context=context)
 
 
 async def add_agent(admin: AdminRequest, form: SubmittedForm) -> Response:
@@ -168,7 +169,7 @@ async def change_agent(admin: AdminRequest, agent_id: str, form: SubmittedForm) 
 PAGE = SettingsPage(
     "agents",
     about="Agents answer leads by themselves. A lead's texts are collected and sent to the agent's webhook.",
-    empty_text="No agents yet.",
+    empty_text="No agents yet. Add the address of yours, and test it here before it answers anybody.",
     add_label="Add an agent",
     list_items=list_agents,
     build_new_page=build_new_page,

@@ -11,17 +11,17 @@ from app.domain.problems import Problem
 from app.store import tenants
 from app.store.schema import Tenant
 from app.web.directory.settings import SettingsChange, build_answer
-from app.web.page.settings import choices, forms
+from app.web.page import forms
+from app.web.page.forms import Field, Heading, group_fields
+from app.web.page.page_request import RenderedForm, refill_form
+from app.web.page.settings import choices
 from app.web.page.settings.admin_request import (
     AdminGet,
     AdminPost,
     AdminRequest,
     PauseReason,
-    RenderedForm,
     redirect_back,
-    refill_form,
 )
-from app.web.page.settings.forms import Field, Heading, group_fields
 
 router = APIRouter(include_in_schema=False)
 BASE_PATH = "/settings/general"
