@@ -18,7 +18,7 @@ from app.resources import Resources
 from app.store.engine import ReadTx, Tx
 from app.web.dependencies import AppResources
 from app.web.idempotency import claim_key
-from app.web.page import forms, render
+from app.web.page import forms, render, times
 from app.web.page.dependencies import FormSender, SameOrigin, SignedIn, Token
 from app.web.page.forms import Group, SubmittedForm
 
