@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, time
+from datetime import datetime
 from typing import Any, NoReturn
 
 from app.commands.phones import read_recipient
-from app.domain import phones, quiet, segments
+from app.domain import phones, segments
+from app.domain.law import gates
+from app.domain.law.gates import Gate, GateFacts
+from app.domain.law.places import find_place
 from app.domain.orders import (
+    LANE_REPLY,
     MAX_SEND_AHEAD,
     SEND_AT_TOLERANCE,
     Order,
@@ -18,6 +22,7 @@ from app.domain.orders import (
     find_fault,
 )
 from app.domain.problems import DncBlocked, Invalid, MissingPhoneNumber, NotFound, Problem
+from app.store import gates as gate_store
 from app.store import resolving
 from app.store.engine import ReadTx
 from app.store.resolving import OrderFacts
@@ -92,7 +97,7 @@ def _judge_order(order: Order, facts: OrderFacts | None) -> ResolvedOrder:
     if fault := find_fault(text):
         raise Invalid(details=[f"message: {fault}"])
     count = segments.count(text)
-    due, held_until = _find_send_time(order, facts, to)
+    due, held_until, gate = _find_send_time(order, facts, to)
     to_rule = "thread" if order.interaction_id else "override" if order.to else "lead"
     campaign_rule = "override" if order.campaign_id else "lead" if facts.campaign_id else "none"
     return ResolvedOrder(
@@ -111,6 +116,7 @@ def _judge_order(order: Order, facts: OrderFacts | None) -> ResolvedOrder:
         now=facts.now,
         due=due,
         held_until=held_until,
+        gate=gate,
         per_day=facts.texts_per_day,
         resolution=(
             Rule("to", to_rule, to),
@@ -121,9 +127,9 @@ def _judge_order(order: Order, facts: OrderFacts | None) -> ResolvedOrder:
     )
 
 
-def _find_send_time(order: Order, facts: OrderFacts, to: str) -> tuple[datetime | None, datetime | None]:
-    """When the text may first be sent (None: at once), and when quiet hours end that hold it (None:
-    they do not)."""
+def _find_send_time(order: Order, facts: OrderFacts, to: str) -> tuple[datetime | None, datetime | None, Gate | None]:
+    """When the text may first be sent (None: at once), until when rules hold it (None: they do not), and what they
+    say (None: there are none)."""
     now = facts.now
     at = order.send_at
     if at is not None and at < now - SEND_AT_TOLERANCE:
@@ -131,13 +137,32 @@ def _find_send_time(order: Order, facts: OrderFacts, to: str) -> tuple[datetime 
     if at is not None and at > now + MAX_SEND_AHEAD:
         raise Invalid(details=[f"sendAt: is more than {MAX_SEND_AHEAD.days} days ahead"])
     earliest = max(at, now) if at else now + order.delay
+    gate = build_order_gate(order, facts, to, earliest)
     held_until = None
-    if facts.quiet_hours:
-        zones = quiet.find_zones(to, facts.timezone)
-        start, end = (time.fromisoformat(facts.quiet_hours[name]) for name in ("start", "end"))
-        held_until = quiet.find_earliest(earliest, zones, start, end)
+    if gate:
+        gate, held_until = gates.hold(gate, earliest)
     due = held_until or earliest
-    return (due if due > now else None), held_until
+    return (due if due > now else None), held_until, gate if facts.gate_facts or held_until else None
+
+
+def build_order_gate(order: Order, facts: OrderFacts, to: str, at: datetime) -> Gate | None:
+    """The rules for a text to this phone that should leave at this time; None: there are none."""
+    if not facts.quiet_hours and not facts.gate_facts:
+        return None
+    may_answer = order.send_at is None and order.lane == LANE_REPLY
+    gate_facts = gate_store.parse_facts(facts.gate_facts, may_answer=may_answer)
+    return gates.build_gate(
+        gate_facts,
+        find_place(to, *_get_address(gate_facts), facts.timezone),
+        order.purpose,
+        facts.quiet_hours,
+        at.date(),
+    )
+
+
+def _get_address(gate_facts: GateFacts | None) -> tuple[str | None, str | None]:
+    """State and postal code, if the law's rules ask for them."""
+    return (gate_facts.state, gate_facts.postal_code) if gate_facts and gate_facts.is_law_on else (None, None)
 
 
 def _judge_country(to: str, allowed_countries: Sequence[str]) -> None:

@@ -6,6 +6,9 @@
     ├── Unauthorized         401 UNAUTHORIZED
     ├── Forbidden            403 FORBIDDEN
     ├── DncBlocked           403 DNC_BLOCKED
+    ├── RuleBroken
+    │   ├── CapReached             403 CAP_REACHED
+    │   └── ConsentMissing         403 CONSENT_MISSING
     ├── NotFound             404 NOT_FOUND
     ├── MethodNotAllowed     405 METHOD_NOT_ALLOWED
     ├── Conflict
@@ -33,7 +36,7 @@ one item of many (docs/laws.md, law 2).
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class Problem(Exception):
@@ -80,6 +83,27 @@ class Forbidden(Problem):
 
 class DncBlocked(Problem):
     code, status, default = "DNC_BLOCKED", 403, "The recipient may not be texted."
+
+
+class RuleBroken(Problem):
+    """A text that a rule forbids. `verdict`: which one, and what would lift it, as the API shows it."""
+
+    status = 403
+
+    def __init__(self, verdict: dict[str, Any]) -> None:
+        super().__init__(details=[f"to: {reason['words']}" for reason in verdict["reasons"]])
+        self.verdict = verdict
+
+    def to_body(self) -> dict[str, object]:
+        return {**super().to_body(), "verdict": self.verdict}
+
+
+class CapReached(RuleBroken):
+    code, default = "CAP_REACHED", "The recipient got as many texts as they may get for now."
+
+
+class ConsentMissing(RuleBroken):
+    code, default = "CONSENT_MISSING", "The recipient has not agreed to such texts."
 
 
 class NotFound(Problem):

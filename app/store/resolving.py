@@ -10,6 +10,7 @@ from app.domain.orders import Order
 from app.store.agent_of import agent_of_sql, campaign_agent_sql, test_agent_sql
 from app.store.batching import MAX_BATCH
 from app.store.engine import ReadTx
+from app.store.gates import gate_facts_sql
 from app.store.may_text import may_not_text_sql
 from app.store.rows import columns_of, unnest_sql
 
@@ -52,7 +53,8 @@ SELECT a.i - 1 AS position, l.lead_id AS known_lead, t.interaction_id AS known_t
                 SELECT 1 FROM interactions f
                 WHERE f.tenant_id = a.tenant_id AND f.lead_phone = goal.phone
                   AND f.last_inbound_at > clock_timestamp() - $1::interval)
-            THEN tn.quiet_hours END AS quiet_hours
+            THEN tn.quiet_hours END AS quiet_hours,
+       {gate_facts_sql("goal.phone", "$1")} AS gate_facts
 FROM asked a
 JOIN tenants tn ON tn.tenant_id = a.tenant_id
 LEFT JOIN leads l ON l.tenant_id = a.tenant_id AND l.lead_id = a.lead_id
@@ -153,6 +155,8 @@ class OrderFacts:
     allowed_countries: list[str] | None
     quiet_hours: dict[str, Any] | None
     """None: they are off, or the lead wrote a moment ago."""
+    gate_facts: dict[str, Any] | None
+    """None: no other rule asks about the text."""
 
 
 async def resolve(read: ReadTx, orders: Sequence[Order]) -> dict[int, OrderFacts]:

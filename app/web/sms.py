@@ -89,6 +89,7 @@ def build_order(
         bulk_id=bulk_id,
         send_at=body.send_at,
         cancel_on_reply=body.cancel_on_reply,
+        purpose=body.purpose,
         idempotency_key=idempotency_key,
     )
 

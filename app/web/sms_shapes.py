@@ -5,7 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from app.domain.law.places import PlaceSource
 from app.domain.media import MAX_FILES, is_media_url
+from app.domain.words import Purpose, Relation
 from app.web.envelope import Body, Error, Moment, Out, SendableText
 
 Id = Annotated[str, Field(min_length=1, max_length=64)]
@@ -28,6 +30,8 @@ class SendBody(Body):
     send_at: Moment | None = None
     cancel_on_reply: bool = False
     validity_seconds: Annotated[int, Field(ge=60, le=36_000)] | None = None
+    purpose: Purpose | None = None
+    """Null: conversational for an answer, else the campaign's."""
     media_urls: Annotated[list[str], Field(max_length=MAX_FILES)] = Field(default=[])
     dry_run: bool = False
 
@@ -66,6 +70,33 @@ class Rung(Out):
     value: str | None
 
 
+class RuleReason(Out):
+    """A rule that holds or refuses a text."""
+
+    rule: str
+    words: str
+    citation: str | None
+    """Where the law says so; null: a rule of your own."""
+    until: datetime | None
+    """From then on the rule lets it go; null: not by waiting."""
+    lifted_by: list[str]
+
+
+class Verdict(Out):
+    """What the rules say about a text. Not legal advice."""
+
+    verdict: Literal["may", "later", "no"]
+    purpose: Purpose | None
+    relation: Relation | None
+    """To the phone: the first contact, a text to somebody who wrote before, or an answer."""
+    jurisdictions: list[str]
+    """Whose rules count; empty if the law's rules are off."""
+    place_from: PlaceSource | None
+    """What says where the recipient is."""
+    earliest_at: datetime | None
+    reasons: list[RuleReason]
+
+
 class Found(Out):
     """What the service found for a text: recipient, sender, campaign, segments."""
 
@@ -76,6 +107,8 @@ class Found(Out):
     encoding: str
     segments: int
     held_until: datetime | None = None
+    verdict: Verdict | None = None
+    """What your rules and the law's say; null: there are none."""
     resolution: list[Rung]
 
 
