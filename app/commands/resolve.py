@@ -1,14 +1,15 @@
 """Resolves orders to texts and judges whether they may be sent. Stores nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, NoReturn
 
+from app.commands.consents import judge_consent
 from app.commands.phones import read_recipient
 from app.domain import phones, segments
 from app.domain.law import gates
-from app.domain.law.gates import Gate, GateFacts
+from app.domain.law.gates import Gate, GateFacts, Reason
 from app.domain.law.places import find_place
 from app.domain.orders import (
     LANE_REPLY,
@@ -21,11 +22,12 @@ from app.domain.orders import (
     build_order_data,
     find_fault,
 )
-from app.domain.problems import DncBlocked, Invalid, MissingPhoneNumber, NotFound, Problem
+from app.domain.problems import ConsentMissing, DncBlocked, Invalid, MissingPhoneNumber, NotFound, Problem
+from app.store import consent_events, resolving
 from app.store import gates as gate_store
-from app.store import resolving
 from app.store.engine import ReadTx
 from app.store.resolving import OrderFacts
+from app.store.suppressions import PhoneKey
 
 
 async def resolve_orders(read: ReadTx, orders: Sequence[Order]) -> list[ResolvedOrder | RefusedOrder]:
@@ -34,8 +36,45 @@ async def resolve_orders(read: ReadTx, orders: Sequence[Order]) -> list[Resolved
     readable_orders = await _normalize_phones(read, orders)
     good_orders = [order for order in readable_orders if isinstance(order, Order)]
     facts = await resolving.resolve(read, good_orders) if good_orders else {}
-    judged_orders = (_try_to_judge(order, facts.get(position)) for position, order in enumerate(good_orders))
-    return [order if isinstance(order, RefusedOrder) else next(judged_orders) for order in readable_orders]
+    judged_orders = [_try_to_judge(order, facts.get(position)) for position, order in enumerate(good_orders)]
+    agreed_orders = iter(await _require_consent(read, judged_orders, facts))
+    return [order if isinstance(order, RefusedOrder) else next(agreed_orders) for order in readable_orders]
+
+
+async def _require_consent(
+    read: ReadTx, outcomes: list[ResolvedOrder | RefusedOrder], facts: Mapping[int, OrderFacts]
+) -> list[ResolvedOrder | RefusedOrder]:
+    """Refuses the orders for which their campaign asks for more consent than the phone gave."""
+    judged = {
+        position: (PhoneKey(outcome.order.tenant_id, outcome.to), outcome.gate, facts[position])
+        for position, outcome in enumerate(outcomes)
+        if isinstance(outcome, ResolvedOrder) and outcome.gate
+    }
+    return [
+        RefusedOrder(ConsentMissing(gates.build_verdict(judged[position][1], None, [refusal]))) if refusal else outcome
+        for refusals in [await list_consent_refusals(read, judged)]
+        for position, outcome in enumerate(outcomes)
+        for refusal in [refusals.get(position)]
+    ]
+
+
+async def list_consent_refusals(
+    read: ReadTx, judged: Mapping[int, tuple[PhoneKey, Gate, OrderFacts]]
+) -> dict[int, Reason]:
+    """Why the consent of these phones is not enough, by position."""
+    demands = {
+        position: demands
+        for position, (_, _, facts) in judged.items()
+        if facts.gate_facts and (demands := facts.gate_facts["require_consent"])
+    }
+    if not demands:
+        return {}
+    events = await consent_events.list_of_phones(read, {position: judged[position][0] for position in demands})
+    reasons = {
+        position: judge_consent(judged[position][1], demanded, events[position])
+        for position, demanded in demands.items()
+    }
+    return {position: reason for position, reason in reasons.items() if reason}
 
 
 def _try_to_judge(order: Order, facts: OrderFacts | None) -> ResolvedOrder | RefusedOrder:

@@ -12,7 +12,7 @@ from app.commands import opt_out_decisions
 from app.commands.phones import read_phone
 from app.domain.callers import Caller
 from app.domain.problems import NotFound
-from app.domain.words import MessageStatus, Source
+from app.domain.words import MessageStatus, Purpose, Source
 from app.store import messages
 from app.store.engine import ReadTx
 from app.store.messages import Message, MessageFilter
@@ -61,6 +61,10 @@ class ListedMessage(Out):
     send_at: datetime | None
     held_until: datetime | None
     held_reason: str | None
+    held_rule: str | None
+    """The rule that holds the text, or last did."""
+    purpose: Purpose | None
+    """Null: nobody gave one, and no rule asked for it."""
     possible_opt_out: bool
     opt_out: bool | None
     """What a person decided; null while nobody has."""

@@ -5,10 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from app.domain.law.places import PlaceSource
 from app.domain.media import MAX_FILES, is_media_url
-from app.domain.words import Purpose, Relation
-from app.web.envelope import Body, Error, Moment, Out, SendableText
+from app.domain.words import Purpose
+from app.web.envelope import Body, Error, Moment, Out, SendableText, Verdict
 
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 Phone = Annotated[str, Field(min_length=1, max_length=40)]
@@ -70,33 +69,6 @@ class Rung(Out):
     value: str | None
 
 
-class RuleReason(Out):
-    """A rule that holds or refuses a text."""
-
-    rule: str
-    words: str
-    citation: str | None
-    """Where the law says so; null: a rule of your own."""
-    until: datetime | None
-    """From then on the rule lets it go; null: not by waiting."""
-    lifted_by: list[str]
-
-
-class Verdict(Out):
-    """What the rules say about a text. Not legal advice."""
-
-    verdict: Literal["may", "later", "no"]
-    purpose: Purpose | None
-    relation: Relation | None
-    """To the phone: the first contact, a text to somebody who wrote before, or an answer."""
-    jurisdictions: list[str]
-    """Whose rules count; empty if the law's rules are off."""
-    place_from: PlaceSource | None
-    """What says where the recipient is."""
-    earliest_at: datetime | None
-    reasons: list[RuleReason]
-
-
 class Found(Out):
     """What the service found for a text: recipient, sender, campaign, segments."""
 
@@ -137,6 +109,7 @@ class BulkBody(Body):
     """Each entry is checked by itself: a refused entry does not affect the others."""
 
     messages: Annotated[list[Any], Field(min_length=1, max_length=MAX_BULK_TEXTS)]
+    dry_run: bool = False
 
 
 class BulkResult(Out):
@@ -155,6 +128,29 @@ class BulkAccepted(Out):
     results: list[BulkResult]
 
 
+class ForecastEntry(Out):
+    """What a send of the entry would be told: an error, or how it would go."""
+
+    index: int
+    status: str | None = None
+    to: str | None = None
+    segments: int | None = None
+    held_until: datetime | None = None
+    earliest_at: datetime | None = None
+    verdict: Verdict | None = None
+    error: Error | None = None
+
+
+class BulkForecast(Out):
+    accepted: int
+    refused: int
+    held: int
+    """Of those that would be accepted."""
+    reasons: dict[str, int]
+    """By rule, or by the code of an error: how many entries it would hold or refuse."""
+    results: list[ForecastEntry]
+
+
 BULK_SCHEMA = {
     "requestBody": {
         "content": {
@@ -169,7 +165,8 @@ BULK_SCHEMA = {
                             "minItems": 1,
                             "maxItems": MAX_BULK_TEXTS,
                             "items": BulkEntry.model_json_schema(),
-                        }
+                        },
+                        "dryRun": {"type": "boolean", "default": False},
                     },
                 }
             }

@@ -12,7 +12,7 @@ from app.domain.law import gates
 from app.domain.law.caps import Cap, CountedText, find_free_time, is_counted, is_free
 from app.domain.law.gates import GateFacts
 from app.domain.law.places import STATES, find_place, read_state, read_zip
-from app.domain.law.rules import RULES
+from app.domain.law.rules import RULES, LawRule
 from app.domain.words import Purpose, Relation
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -343,7 +343,7 @@ def test_each_cap_counts_what_it_is_about() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
-def test_a_rule_is_dated_and_cited(rule: gates.LawRule) -> None:
+def test_a_rule_is_dated_and_cited(rule: LawRule) -> None:
     assert rule.citation
     assert rule.words
     assert rule.starts <= rule.checked
