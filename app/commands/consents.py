@@ -43,6 +43,28 @@ async def record(tx: Tx, caller: Caller, consent: GivenConsent) -> str:
     return phone
 
 
+async def record_new(tx: Tx, caller: Caller, given_consents: Sequence[GivenConsent]) -> None:
+    """Records those of the consents, of phones as they are stored, that are not recorded yet. Locks the phones."""
+    phones = sorted({PhoneKey(caller.tenant_id, consent.phone) for consent in given_consents})
+    if not phones:
+        return
+    await suppressions.lock_phones(tx, phones)
+    events = await consent_events.list_of_phones(tx, dict(enumerate(phones)))
+    known = {
+        (phones[place].phone, event.basis, event.source, event.proof, event.obtained_at)
+        for place, phone_events in events.items()
+        for event in phone_events
+        if event.event == "consent_given"
+    }
+    new_consents = {
+        (consent.phone, consent.basis, consent.source, consent.proof, consent.obtained_at): consent
+        for consent in given_consents
+    }
+    await consent_events.record(
+        tx, [build_entry(tx, caller, key[0], consent) for key, consent in new_consents.items() if key not in known]
+    )
+
+
 def build_entry(tx: Tx, caller: Caller, phone: str, consent: GivenConsent) -> NewConsent:
     return NewConsent(
         tenant_id=caller.tenant_id,

@@ -9,6 +9,7 @@ from app.commands.consents import judge_consent
 from app.commands.phones import read_recipient
 from app.domain import phones, segments
 from app.domain.law import gates
+from app.domain.law.disclosing import find_disclosure
 from app.domain.law.gates import Gate, GateFacts, Reason
 from app.domain.law.places import find_place
 from app.domain.orders import (
@@ -36,7 +37,10 @@ async def resolve_orders(read: ReadTx, orders: Sequence[Order]) -> list[Resolved
     readable_orders = await _normalize_phones(read, orders)
     good_orders = [order for order in readable_orders if isinstance(order, Order)]
     facts = await resolving.resolve(read, good_orders) if good_orders else {}
-    judged_orders = [_try_to_judge(order, facts.get(position)) for position, order in enumerate(good_orders)]
+    first_texts = _find_first_texts(good_orders)
+    judged_orders = [
+        _try_to_judge(order, facts.get(position), position in first_texts) for position, order in enumerate(good_orders)
+    ]
     agreed_orders = iter(await _require_consent(read, judged_orders, facts))
     return [order if isinstance(order, RefusedOrder) else next(agreed_orders) for order in readable_orders]
 
@@ -77,9 +81,14 @@ async def list_consent_refusals(
     return {position: reason for position, reason in reasons.items() if reason}
 
 
-def _try_to_judge(order: Order, facts: OrderFacts | None) -> ResolvedOrder | RefusedOrder:
+def _find_first_texts(orders: Sequence[Order]) -> set[int]:
+    """The positions of the orders that are the first of their thread here."""
+    return set({(order.tenant_id, order.interaction_id): i for i, order in reversed([*enumerate(orders)])}.values())
+
+
+def _try_to_judge(order: Order, facts: OrderFacts | None, is_first: bool) -> ResolvedOrder | RefusedOrder:
     try:
-        return _judge_order(order, facts)
+        return _judge_order(order, facts, is_first)
     except Problem as problem:
         return RefusedOrder(problem)
 
@@ -111,7 +120,7 @@ async def _normalize_phones(read: ReadTx, orders: Sequence[Order]) -> list[Order
     return readable_orders
 
 
-def _judge_order(order: Order, facts: OrderFacts | None) -> ResolvedOrder:
+def _judge_order(order: Order, facts: OrderFacts | None, is_first: bool) -> ResolvedOrder:
     """Builds the resolved order; raises the problem that forbids it."""
     if facts is None or facts.known_lead is None:
         raise NotFound("There is no lead by that id.")
@@ -132,7 +141,8 @@ def _judge_order(order: Order, facts: OrderFacts | None) -> ResolvedOrder:
         raise Invalid(details=["mediaUrls: the sender cannot carry media"])
     if facts.allowed_countries is not None:
         _judge_country(to, facts.allowed_countries)
-    text = segments.replace_typography(order.text) if facts.smart_encoding else order.text
+    words = _disclose(order.text, facts, to) if facts.disclosure and is_first else order.text
+    text = segments.replace_typography(words) if facts.smart_encoding else words
     if fault := find_fault(text):
         raise Invalid(details=[f"message: {fault}"])
     count = segments.count(text)
@@ -164,6 +174,13 @@ def _judge_order(order: Order, facts: OrderFacts | None) -> ResolvedOrder:
             Rule("provider", facts.provider_rule, facts.provider),
         ),
     )
+
+
+def _disclose(text: str, facts: OrderFacts, to: str) -> str:
+    """The text of an agent, after the sentence that says so if one is wanted."""
+    assert facts.disclosure is not None
+    sentence = find_disclosure(facts.disclosure, to, facts.timezone, facts.now.date())
+    return f"{sentence}\n{text}" if sentence else text
 
 
 def _find_send_time(order: Order, facts: OrderFacts, to: str) -> tuple[datetime | None, datetime | None, Gate | None]:

@@ -20,6 +20,8 @@ Relation = Literal["first_contact", "known", "reply"]
 """What a text is to its phone: nobody has written from there yet; somebody has; it answers them."""
 ConsentBasis = Literal["express_written", "express", "inquiry", "existing_relationship", "none"]
 """What allows texts to a phone, the strongest first."""
+Disclosure = Literal["off", "where_required", "always"]
+"""Whether an agent's first text in a thread says that it is an agent."""
 DemandedBasis = Literal["express_written", "express", "inquiry", "existing_relationship"]
 ConsentScope = Literal["marketing", "conversational"]
 RowOutcome = Literal["added", "changed", "unchanged"]

@@ -111,7 +111,7 @@ async def test_held_texts_follow_the_rules_as_they_change(world: World) -> None:
     exceptions = [{"rule": rule, "reason": "Our counsel says so"} for rule in ("us-hours", "us-fl-hours")]
     await world.tenant.call("PATCH", "/settings", {"lawExceptions": exceptions})
     await world.status_is(sent["messageId"], "delivered")
-    changes = (await world.tenant.call("GET", "/audit"))["changes"]
+    changes = (await world.tenant.call("GET", "/audit"))["audit"]
     assert any(change["to"] == exceptions for entry in changes for change in entry["changes"])
     held = [await world.send() for _ in range(1)]
     assert held[0]["heldUntil"] is None
@@ -320,3 +320,43 @@ async def test_a_consent_that_says_too_little_is_refused(idle_world: World, body
     answer = await idle_world.tenant.ask("POST", f"/consent/{idle_world.phone}", body)
     assert answer.status_code == 400
     assert answer.json()["error"]["details"][0].startswith(f"{field}: ")
+
+
+# Disclosure.
+
+
+async def test_an_agents_first_text_in_a_thread_says_that_it_is_one(world: World) -> None:
+    agent_path = f"/sms-agents/{world.campaign['smsAgentId']}"
+    await world.tenant.call("PATCH", agent_path, {"disclosure": "always", "batchWindowMs": 1000})
+    await world.tenant.call("PATCH", "/settings", {"agentDisclosure": "An assistant of Example Solar writes."})
+    world.agent.answers = [(200, {"replies": ["Hello!", "How are you?"]}), (200, {"reply": "Fine"})]
+    await world.send("Hi", agentMode=True)
+    await world.text("Are you a bot?")
+    told = await world.told(1)
+    assert told["message"]["messages"][0]["askedWhetherHuman"] is True
+    await until(lambda: _received(world, 3))
+    await world.text("And you, then?")
+    told = await world.told(2)
+    assert "askedWhetherHuman" not in told["message"]["messages"][0]
+    await until(lambda: _received(world, 4))
+    assert world.carrier.received(world.phone) == [
+        "Hi", "An assistant of Example Solar writes.\nHello!", "How are you?", "Fine",
+    ]  # fmt: skip
+
+
+async def _received(world: World, count: int) -> bool:
+    return len(world.carrier.received(world.phone)) >= count
+
+
+@pytest.mark.parametrize(("state", "is_told"), [("ME", True), ("NY", False)])
+async def test_an_agent_says_that_it_is_one_where_the_law_wants_it(world: World, state: str, is_told: bool) -> None:
+    agent_path = f"/sms-agents/{world.campaign['smsAgentId']}"
+    await world.tenant.call("PATCH", agent_path, {"disclosure": "where_required", "batchWindowMs": 1000})
+    await world.tenant.call("PATCH", f"/leads/{world.lead['leadId']}", {"state": state})
+    world.agent.answers = [(200, {"reply": "Hello!"})]
+    await world.send("Hi", agentMode=True)
+    await world.text("Hi there")
+    await until(lambda: _received(world, 2))
+    words = world.carrier.received(world.phone)[1]
+    assert words.endswith("Hello!")
+    assert ("automated assistant" in words) == is_told

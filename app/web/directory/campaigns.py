@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Response
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from app.commands import campaigns as commands
 from app.commands.directory import require_found
@@ -34,6 +34,10 @@ class ConsentDemands(Body):
     transactional: DemandedBasis | None = None
 
 
+def _drop_empty(demands: ConsentDemands | None) -> ConsentDemands | None:
+    return demands if demands and any(demands.model_dump().values()) else None
+
+
 class CampaignChange(Body):
     name: Name | None = None
     active: bool | None = None
@@ -45,7 +49,7 @@ class CampaignChange(Body):
     provider: ProviderName | None = None
     purpose: Purpose | None = None
     """What its texts are for, if they answer nobody and say nothing else."""
-    require_consent: ConsentDemands | None = None
+    require_consent: Annotated[ConsentDemands | None, AfterValidator(_drop_empty)] = None
     """By purpose, the basis that a phone's consent must at least have. Null: none is asked for."""
     sms_agent_id: AnyId | None = None
     test_sms_agent_id: AnyId | None = None
