@@ -56,7 +56,7 @@ def _judge(resolved_order: ResolvedOrder, counted_phones: dict[PhoneKey, Counted
     counted = counted_phones[PhoneKey(resolved_order.order.tenant_id, resolved_order.to)]
     reasons = list_breaches(gate, at, counted, resolved_order.campaign_id)
     if reasons:
-        return RefusedOrder(CapReached(build_verdict(gate, find_time_after(reasons), reasons)))
+        return RefusedOrder(CapReached(verdict=build_verdict(gate, find_time_after(reasons), reasons)))
     counted.texts[resolved_order.order.message_id] = CountedText(
         at, gate.purpose, resolved_order.campaign_id, gate.relation == "first_contact"
     )

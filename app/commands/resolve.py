@@ -54,12 +54,15 @@ async def _require_consent(
         for position, outcome in enumerate(outcomes)
         if isinstance(outcome, ResolvedOrder) and outcome.gate
     }
+    refusals = await list_consent_refusals(read, judged)
     return [
-        RefusedOrder(ConsentMissing(gates.build_verdict(judged[position][1], None, [refusal]))) if refusal else outcome
-        for refusals in [await list_consent_refusals(read, judged)]
+        _refuse_without_consent(judged[position][1], refusals[position]) if position in refusals else outcome
         for position, outcome in enumerate(outcomes)
-        for refusal in [refusals.get(position)]
     ]
+
+
+def _refuse_without_consent(gate: Gate, refusal: Reason) -> RefusedOrder:
+    return RefusedOrder(ConsentMissing(verdict=gates.build_verdict(gate, None, [refusal])))
 
 
 async def list_consent_refusals(

@@ -90,12 +90,19 @@ class RuleBroken(Problem):
 
     status = 403
 
-    def __init__(self, verdict: dict[str, Any]) -> None:
-        super().__init__(details=[f"to: {reason['words']}" for reason in verdict["reasons"]])
+    def __init__(
+        self,
+        message: str | None = None,
+        details: Sequence[str] = (),
+        retry_after: float | None = None,
+        verdict: dict[str, Any] | None = None,
+    ) -> None:
+        own_details = [f"to: {reason['words']}" for reason in verdict["reasons"]] if verdict else []
+        super().__init__(message, [*details, *own_details], retry_after)
         self.verdict = verdict
 
     def to_body(self) -> dict[str, object]:
-        return {**super().to_body(), "verdict": self.verdict}
+        return super().to_body() | ({"verdict": self.verdict} if self.verdict else {})
 
 
 class CapReached(RuleBroken):

@@ -235,7 +235,7 @@ def _build_bulk_forecast(outcomes: Sequence[ResolvedOrder | RefusedOrder]) -> Bu
 
 def _build_error(problem: Problem, i: int) -> Error:
     details = [d if d.startswith("messages[") else f"messages[{i}].{d}" for d in problem.details]
-    verdict = Verdict.model_validate(problem.verdict) if isinstance(problem, RuleBroken) else None
+    verdict = Verdict.model_validate(problem.verdict) if isinstance(problem, RuleBroken) and problem.verdict else None
     return Error(code=problem.code, message=problem.message, details=details, verdict=verdict)
 
 
