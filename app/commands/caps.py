@@ -53,21 +53,25 @@ def _judge(resolved_order: ResolvedOrder, counted_phones: dict[PhoneKey, Counted
     gate, at = resolved_order.gate, resolved_order.due or resolved_order.now
     assert gate is not None
     assert at is not None
-    counted = counted_phones[PhoneKey(resolved_order.order.tenant_id, resolved_order.to)]
-    reasons = list_breaches(gate, at, counted, resolved_order.campaign_id)
+    phone_counts = counted_phones[PhoneKey(resolved_order.order.tenant_id, resolved_order.to)]
+    reasons = list_breaches(gate, at, phone_counts, resolved_order.campaign_id)
     if reasons:
         return RefusedOrder(CapReached(verdict=build_verdict(gate, find_time_after(reasons), reasons)))
-    counted.texts[resolved_order.order.message_id] = CountedText(
+    phone_counts.texts[resolved_order.order.message_id] = CountedText(
         at, gate.purpose, resolved_order.campaign_id, gate.relation == "first_contact"
     )
     return resolved_order
 
 
-def list_breaches(gate: Gate, at: datetime, counted: CountedPhone, matter: str | None) -> list[Reason]:
+def list_breaches(gate: Gate, at: datetime, phone_counts: CountedPhone, matter: str | None) -> list[Reason]:
     """The caps that one more text at this time would break."""
     reasons = []
     for cap in gate.caps:
-        times = [text.at for text in counted.texts.values() if is_counted(text, cap, matter, counted.last_inbound_at)]
+        times = [
+            text.at
+            for text in phone_counts.texts.values()
+            if is_counted(text, cap, matter, phone_counts.last_inbound_at)
+        ]
         free_at = find_free_time(at, times, cap.limit)
         if free_at != at:
             reasons.append(_build_reason(cap, free_at))

@@ -50,7 +50,7 @@ async def record_new(tx: Tx, caller: Caller, given_consents: Sequence[GivenConse
         return
     await suppressions.lock_phones(tx, phones)
     events = await consent_events.list_of_phones(tx, dict(enumerate(phones)))
-    known = {
+    known_entries = {
         (phones[place].phone, event.basis, event.source, event.proof, event.obtained_at)
         for place, phone_events in events.items()
         for event in phone_events
@@ -61,7 +61,8 @@ async def record_new(tx: Tx, caller: Caller, given_consents: Sequence[GivenConse
         for consent in given_consents
     }
     await consent_events.record(
-        tx, [build_entry(tx, caller, key[0], consent) for key, consent in new_consents.items() if key not in known]
+        tx,
+        [build_entry(tx, caller, key[0], consent) for key, consent in new_consents.items() if key not in known_entries],
     )
 
 
@@ -102,11 +103,11 @@ async def revoke(tx: Tx, caller: Caller, phone: str, scopes: Sequence[ConsentSco
 def judge_consent(gate: Gate, demands: Mapping[str, str] | None, events: Sequence[ConsentEvent]) -> Reason | None:
     """Why the phone's consent is not enough for the campaign; None: it is, or none is asked for. An answer needs
     none."""
-    demanded = (demands or {}).get(gate.purpose or "")
-    if demanded is None or gate.relation == "reply" or gate.purpose is None:
+    least_basis = (demands or {}).get(gate.purpose or "")
+    if least_basis is None or gate.relation == "reply" or gate.purpose is None:
         return None
-    if is_consent_enough(find_standing(events), gate.purpose, demanded):  # type: ignore[arg-type]
+    if is_consent_enough(find_standing(events), gate.purpose, least_basis):  # type: ignore[arg-type]
         return None
-    words = f"the campaign asks for consent to {gate.purpose} texts: {demanded.replace('_', ' ')} at least"
+    words = f"the campaign asks for consent to {gate.purpose} texts: {least_basis.replace('_', ' ')} at least"
     lifted_by = ("a consent recorded for the phone (POST /api/v1/consent/{phone})", "the lead writes")
     return Reason("consent", words, None, None, lifted_by)

@@ -54,7 +54,7 @@ async def judge_text(
         refusals.append(refusal)
     breaches: list[Reason] = []
     if gate.caps:
-        counted = (await gate_store.list_counted(read, [phone]))[phone]
-        breaches = caps.list_breaches(gate, held_until or earliest, counted, facts.campaign_id)
+        phone_counts = (await gate_store.list_counted(read, [phone]))[phone]
+        breaches = caps.list_breaches(gate, held_until or earliest, phone_counts, facts.campaign_id)
     earliest_at = None if refusals else caps.find_time_after(breaches) if breaches else held_until or earliest
     return gates.build_verdict(gate, earliest_at, [*refusals, *breaches])

@@ -84,9 +84,9 @@ async def _hold_capped(
     counted_phones = await list_counted(tx, phones)
     held_texts = []
     for text, gate in capped_texts:
-        counted = counted_phones[PhoneKey(text.tenant_id, text.to_phone)]
-        own_text = counted.texts.pop(text.message_id, None)
-        if reasons := caps.list_breaches(gate, text.now, counted, text.matter):
+        phone_counts = counted_phones[PhoneKey(text.tenant_id, text.to_phone)]
+        own_text = phone_counts.texts.pop(text.message_id, None)
+        if reasons := caps.list_breaches(gate, text.now, phone_counts, text.matter):
             held_gate = replace(gate, reasons=tuple(reasons))
             until = caps.find_time_after(reasons) or text.now + CAP_TIME
             held_texts.append(HeldText(text.tenant_id, text.message_id, until, *gates.describe_hold(held_gate)))
@@ -94,5 +94,5 @@ async def _hold_capped(
         elif own_text:
             own_text = replace(own_text, at=text.now)
         if own_text:
-            counted.texts[text.message_id] = own_text
+            phone_counts.texts[text.message_id] = own_text
     return held_texts

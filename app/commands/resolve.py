@@ -49,14 +49,14 @@ async def _require_consent(
     read: ReadTx, outcomes: list[ResolvedOrder | RefusedOrder], facts: Mapping[int, OrderFacts]
 ) -> list[ResolvedOrder | RefusedOrder]:
     """Refuses the orders for which their campaign asks for more consent than the phone gave."""
-    judged = {
+    judged_texts = {
         position: (PhoneKey(outcome.order.tenant_id, outcome.to), outcome.gate, facts[position])
         for position, outcome in enumerate(outcomes)
         if isinstance(outcome, ResolvedOrder) and outcome.gate
     }
-    refusals = await list_consent_refusals(read, judged)
+    refusals = await list_consent_refusals(read, judged_texts)
     return [
-        _refuse_without_consent(judged[position][1], refusals[position]) if position in refusals else outcome
+        _refuse_without_consent(judged_texts[position][1], refusals[position]) if position in refusals else outcome
         for position, outcome in enumerate(outcomes)
     ]
 
@@ -66,20 +66,20 @@ def _refuse_without_consent(gate: Gate, refusal: Reason) -> RefusedOrder:
 
 
 async def list_consent_refusals(
-    read: ReadTx, judged: Mapping[int, tuple[PhoneKey, Gate, OrderFacts]]
+    read: ReadTx, judged_texts: Mapping[int, tuple[PhoneKey, Gate, OrderFacts]]
 ) -> dict[int, Reason]:
     """Why the consent of these phones is not enough, by position."""
     demands = {
         position: demands
-        for position, (_, _, facts) in judged.items()
+        for position, (_, _, facts) in judged_texts.items()
         if facts.gate_facts and (demands := facts.gate_facts["require_consent"])
     }
     if not demands:
         return {}
-    events = await consent_events.list_of_phones(read, {position: judged[position][0] for position in demands})
+    events = await consent_events.list_of_phones(read, {position: judged_texts[position][0] for position in demands})
     reasons = {
-        position: judge_consent(judged[position][1], demanded, events[position])
-        for position, demanded in demands.items()
+        position: judge_consent(judged_texts[position][1], campaign_demands, events[position])
+        for position, campaign_demands in demands.items()
     }
     return {position: reason for position, reason in reasons.items() if reason}
 

@@ -67,30 +67,32 @@ def find_standing(events: Iterable[L]) -> dict[ConsentScope, L]:
     """The event that gives the present consent, by scope. It is their own times that count: a consent that is recorded
     late does not outlive an opt-out that came after it. An opt-out revokes all; if it was a mistake, nothing was
     revoked. START gives what it may give: an express consent, if there is no better one."""
-    standing: dict[ConsentScope, L] = {}
+    consents: dict[ConsentScope, L] = {}
     before_opt_out: dict[ConsentScope, L] = {}
     for event in sorted(events, key=lambda event: event.obtained_at or event.at):
         match event.event:
             case "consent_given":
                 for scope in event.scopes or SCOPES:
-                    standing[scope] = event
+                    consents[scope] = event
             case "consent_revoked":
-                standing = {scope: given for scope, given in standing.items() if scope not in (event.scopes or SCOPES)}
+                consents = {
+                    scope: consent for scope, consent in consents.items() if scope not in (event.scopes or SCOPES)
+                }
             case "opted_out" if event.cause == "lead":
-                before_opt_out, standing = standing or before_opt_out, {}
+                before_opt_out, consents = consents or before_opt_out, {}
             case "opt_out_undone":
-                standing = {**before_opt_out, **standing}
+                consents = {**before_opt_out, **consents}
             case "opted_in":
-                standing = {scope: standing.get(scope, event) for scope in SCOPES}
+                consents = {scope: consents.get(scope, event) for scope in SCOPES}
                 before_opt_out = {}
-    return {scope: event for scope, event in standing.items() if event.basis != "none"}
+    return {scope: event for scope, event in consents.items() if event.basis != "none"}
 
 
 def get_basis(event: LedgerEvent) -> ConsentBasis:
     return event.basis or "express"
 
 
-def is_consent_enough(standing: dict[ConsentScope, L], purpose: Purpose, demanded: DemandedBasis) -> bool:
+def is_consent_enough(consents: dict[ConsentScope, L], purpose: Purpose, least_basis: DemandedBasis) -> bool:
     """Whether the consent allows texts of the purpose, on such a basis or a better one."""
-    bases = [get_basis(standing[scope]) for scope in SCOPES_BY_PURPOSE[purpose] if scope in standing]
-    return any(BASES.index(basis) <= BASES.index(demanded) for basis in bases)
+    bases = [get_basis(consents[scope]) for scope in SCOPES_BY_PURPOSE[purpose] if scope in consents]
+    return any(BASES.index(basis) <= BASES.index(least_basis) for basis in bases)

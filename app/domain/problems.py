@@ -35,7 +35,7 @@ A problem is raised when it answers the whole request. It is returned as a value
 one item of many (docs/laws.md, law 2).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 
@@ -97,12 +97,19 @@ class RuleBroken(Problem):
         retry_after: float | None = None,
         verdict: dict[str, Any] | None = None,
     ) -> None:
-        own_details = [f"to: {reason['words']}" for reason in verdict["reasons"]] if verdict else []
+        own_details = [f"to: {_describe_reason(reason)}" for reason in verdict["reasons"]] if verdict else []
         super().__init__(message, [*details, *own_details], retry_after)
         self.verdict = verdict
 
     def to_body(self) -> dict[str, object]:
         return super().to_body() | ({"verdict": self.verdict} if self.verdict else {})
+
+
+def _describe_reason(reason: Mapping[str, Any]) -> str:
+    """Which rule it is, where it stands, and from when on it lets the text go."""
+    citation = f" ({reason['citation']})" if reason["citation"] else ""
+    until = f", free again {reason['until']}" if reason["until"] else ""
+    return f"{reason['words']}{citation}{until}"
 
 
 class CapReached(RuleBroken):

@@ -62,7 +62,7 @@ def find_earliest(now: datetime, all_hours: Sequence[Hours]) -> datetime | None:
     toll-free prefix has Guam and Hawaii), the first time that the most of them allow."""
     at, best, fewest = now, now, len(all_hours) + 1
     for _ in range(MAX_MORNINGS):
-        openings = [opening for hours in all_hours if (opening := find_opening(at, hours))]
+        openings = [opens_at for hours in all_hours if (opens_at := find_opening(at, hours))]
         if len(openings) < fewest:
             best, fewest = at, len(openings)
         if not openings:
@@ -81,9 +81,9 @@ def find_opening(at: datetime, hours: Hours) -> datetime | None:
         day = local.date() + timedelta(days=days_ahead)
         if span := hours.get_span(day):
             # Converted by UTC: a local time that daylight saving skips becomes the time after the gap.
-            opening = datetime.combine(day, span[0], hours.zone).astimezone(at.tzinfo)
-            if opening > at:
-                return opening
+            opens_at = datetime.combine(day, span[0], hours.zone).astimezone(at.tzinfo)
+            if opens_at > at:
+                return opens_at
     return None
 
 

@@ -69,14 +69,14 @@ async def record_new(tx: Tx, caller: Caller, leads: Sequence[Fields]) -> list[Fi
     """Records the consents of the rows that are not recorded yet; returns the leads without them."""
     given_consents = [
         GivenConsent(
-            phone=lead["phone"],
-            basis=read_basis(lead["consent_basis"]),  # type: ignore[arg-type]
-            source=lead.get("consent_source"),
-            proof=lead.get("consent_proof"),
-            obtained_at=read_time(lead["consent_obtained_at"]) if "consent_obtained_at" in lead else None,
+            phone=fields["phone"],
+            basis=read_basis(fields["consent_basis"]),  # type: ignore[arg-type]
+            source=fields.get("consent_source"),
+            proof=fields.get("consent_proof"),
+            obtained_at=read_time(fields["consent_obtained_at"]) if "consent_obtained_at" in fields else None,
         )
-        for lead in leads
-        if "consent_basis" in lead
+        for fields in leads
+        if "consent_basis" in fields
     ]
     await consents.record_new(tx, caller, given_consents)
     return [_drop_consent(lead) for lead in leads]

@@ -92,7 +92,9 @@ async def list_counted(read: ReadTx, phones: Sequence[PhoneKey]) -> dict[PhoneKe
     """The texts of the last 24 hours, and those that wait, by phone. Without those that surely never came."""
     counted_phones: dict[PhoneKey, CountedPhone] = {}
     for row in await read.fetch(_CountedRow, LIST_COUNTED_SQL, *as_columns(phones, 2), CAP_TIME):
-        counted = counted_phones.setdefault(PhoneKey(row.tenant_id, row.phone), CountedPhone(row.last_inbound_at, {}))
+        phone_counts = counted_phones.setdefault(
+            PhoneKey(row.tenant_id, row.phone), CountedPhone(row.last_inbound_at, {})
+        )
         if row.message_id and row.at:
-            counted.texts[row.message_id] = CountedText(row.at, row.purpose, row.matter, bool(row.first_contact))
+            phone_counts.texts[row.message_id] = CountedText(row.at, row.purpose, row.matter, bool(row.first_contact))
     return counted_phones

@@ -72,6 +72,8 @@ async def test_a_marketing_text_at_night_waits_and_says_which_rule_wants_it(idle
     assert (message["status"], message["purpose"]) == ("queued", "marketing")
     assert "Florida: marketing texts only from 8:00 to 20:00 (Fla. Stat." in message["heldReason"]
     assert message["heldRule"] in ("us-hours", "us-fl-hours")
+    by_rule = {reason["rule"]: reason for reason in verdict["reasons"]}
+    assert message["heldBy"] == by_rule[message["heldRule"]]
     assert await may_text(world) == verdict
     forecast = (await ask(world, dryRun=True)).json()["data"]
     assert forecast["verdict"] == verdict
@@ -167,6 +169,7 @@ async def test_the_law_allows_three_marketing_texts_a_day_on_one_matter(idle_wor
     refused = await ask(world)
     error = refused.json()["error"]
     assert (refused.status_code, error["code"]) == (403, "CAP_REACHED")
+    assert error["details"][0].startswith("to: Oklahoma: at most 3 marketing texts in 24 hours on one matter (15 O.S.")
     [reason] = error["verdict"]["reasons"]
     assert (reason["rule"], "775C" in reason["citation"]) == ("us-ok-cap", True)
     until = datetime.fromisoformat(reason["until"])

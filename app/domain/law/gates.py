@@ -8,7 +8,7 @@ from typing import Any
 from app.domain import quiet
 from app.domain.law.caps import Cap
 from app.domain.law.places import Place
-from app.domain.law.rules import RULES, LawRule
+from app.domain.law.rules import RULES, RULES_BY_ID, LawRule
 from app.domain.quiet import Hours
 from app.domain.transcripts import format_time
 from app.domain.words import Purpose, Relation
@@ -76,16 +76,18 @@ class Gate:
         return self.relation in ("first_contact", "known")
 
 
-def find_purpose(given: Purpose | None, campaign_purpose: Purpose | None, relation: Relation) -> Purpose:
+def find_purpose(given_purpose: Purpose | None, campaign_purpose: Purpose | None, relation: Relation) -> Purpose:
     """Why the text is sent. An answer is conversational if nothing else is said, any other text is what its campaign
     is for. Without anybody who wrote there is no conversation."""
-    purpose = given or ("conversational" if relation == "reply" else campaign_purpose or "marketing")
+    purpose = given_purpose or ("conversational" if relation == "reply" else campaign_purpose or "marketing")
     return "marketing" if purpose == "conversational" and relation == "first_contact" else purpose
 
 
-def list_rules(kind: str, purpose: Purpose, relation: Relation, place: Place, excepted: Iterable[str]) -> list[LawRule]:
+def list_rules(
+    kind: str, purpose: Purpose, relation: Relation, place: Place, excepted_ids: Iterable[str]
+) -> list[LawRule]:
     """The rules of the place that concern such a text, but for those that the tenant excepts."""
-    jurisdictions, excepted_rules = place.jurisdictions, set(excepted)
+    jurisdictions, excepted_rules = place.jurisdictions, set(excepted_ids)
     return [
         rule
         for rule in RULES
@@ -97,14 +99,18 @@ def list_rules(kind: str, purpose: Purpose, relation: Relation, place: Place, ex
 
 
 def build_gate(
-    facts: GateFacts | None, place: Place, given: Purpose | None, quiet_hours: Mapping[str, Any] | None, day: date
+    facts: GateFacts | None,
+    place: Place,
+    given_purpose: Purpose | None,
+    quiet_hours: Mapping[str, Any] | None,
+    day: date,
 ) -> Gate | None:
     """The rules for a text; None: there are none. `quiet_hours`: the tenant's, if they count for this text. `day`: when
     it should leave, for the rules about how many may."""
     own_hours = _rule_quiet_hours(place, quiet_hours) if quiet_hours else []
     if facts is None:
         return Gate(hours=tuple(own_hours)) if own_hours else None
-    purpose = find_purpose(given, facts.campaign_purpose, facts.relation)
+    purpose = find_purpose(given_purpose, facts.campaign_purpose, facts.relation)
     law_hours: list[RuledHours] = []
     law_caps: list[Cap] = []
     if facts.is_law_on:
@@ -156,7 +162,7 @@ def _build_own_caps(facts: GateFacts) -> list[Cap]:
 
 def hold(gate: Gate, at: datetime) -> tuple[Gate, datetime | None]:
     """The gate with the reasons why a text waits that should leave at this time, and until when; None: it need not."""
-    until = quiet.find_earliest(at, [ruled.hours for ruled in gate.hours])
+    until = quiet.find_earliest(at, [ruled_hours.hours for ruled_hours in gate.hours])
     return (replace(gate, reasons=tuple(_list_reasons(gate, at, until))), until) if until else (gate, None)
 
 
@@ -164,13 +170,25 @@ def _list_reasons(gate: Gate, at: datetime, until: datetime) -> list[Reason]:
     """Each rule once that forbids the text at some time before `until`."""
     reasons: dict[str, Reason] = {}
     for _ in range(quiet.MAX_MORNINGS):
-        openings = [(ruled.reason, opening) for ruled in gate.hours if (opening := quiet.find_opening(at, ruled.hours))]
-        for reason, opening in sorted(openings, key=lambda found: found[1], reverse=True):
-            reasons.setdefault(reason.rule, replace(reason, until=opening))
-        at = max((opening for _, opening in openings), default=until)
+        openings = [
+            (ruled_hours.reason, opens_at)
+            for ruled_hours in gate.hours
+            if (opens_at := quiet.find_opening(at, ruled_hours.hours))
+        ]
+        for reason, opens_at in sorted(openings, key=lambda pair: pair[1], reverse=True):
+            reasons.setdefault(reason.rule, replace(reason, until=opens_at))
+        at = max((opens_at for _, opens_at in openings), default=until)
         if at >= until:
             break
     return list(reasons.values())
+
+
+def explain_hold(rule: str, words: str | None, until: datetime | None) -> Reason:
+    """Why a stored text is held by this rule, or last was. `words`: as they were stored."""
+    law = RULES_BY_ID.get(rule)
+    if law is None:
+        return Reason(rule, words or rule.replace("_", " "), None, until, (LIFTED_BY_ANSWER, "other settings"))
+    return Reason(rule, law.words, law.citation, until, (LIFTED_BY_ANSWER, LIFTED_BY_EXCEPTION))
 
 
 def describe_hold(gate: Gate) -> tuple[str, str]:

@@ -44,7 +44,7 @@ class Place:
 def find_place(phone: str, state: str | None, postal_code: str | None, timezone: str | None) -> Place:
     """The address of the lead decides; a state and a postal code that disagree are both possible. A number
     moves with its owner, so its area decides only where no address is known. `timezone` is the lead's own."""
-    own_states = sorted({found for found in (read_state(state), read_zip(postal_code)) if found})
+    own_states = sorted({code for code in (read_state(state), read_zip(postal_code)) if code})
     if own_states:
         return Place("lead", tuple(own_states), _find_zones(phone, timezone, own_states))
     zones = quiet.find_zones(phone, timezone)

@@ -45,24 +45,24 @@ class LawRule:
 
 
 def _load_rules() -> tuple[LawRule, ...]:
-    return tuple(_parse_rule(row) for row in tomllib.loads(FILE.read_text(encoding="utf-8"))["rules"])
+    return tuple(_parse_rule(entry) for entry in tomllib.loads(FILE.read_text(encoding="utf-8"))["rules"])
 
 
-def _parse_rule(row: Mapping[str, Any]) -> LawRule:
+def _parse_rule(entry: Mapping[str, Any]) -> LawRule:
     return LawRule(
-        id=row["id"],
-        jurisdiction=row["jurisdiction"],
-        kind=row["kind"],
-        citation=row["citation"],
-        words=row["words"],
-        starts=row["from"],
-        ends=row.get("until"),
-        checked=row["checked"],
-        purposes=frozenset(row["purposes"]),
-        relations=frozenset(row["relations"]),
-        week=_parse_week(row["hours"]) if "hours" in row else None,
-        texts=row.get("texts"),
-        years=row.get("years"),
+        id=entry["id"],
+        jurisdiction=entry["jurisdiction"],
+        kind=entry["kind"],
+        citation=entry["citation"],
+        words=entry["words"],
+        starts=entry["from"],
+        ends=entry.get("until"),
+        checked=entry["checked"],
+        purposes=frozenset(entry["purposes"]),
+        relations=frozenset(entry["relations"]),
+        week=_parse_week(entry["hours"]) if "hours" in entry else None,
+        texts=entry.get("texts"),
+        years=entry.get("years"),
     )
 
 
