@@ -186,7 +186,7 @@ async def test_a_file_of_leads_brings_their_consents_once(tenant: Tenant, import
     )
     done = await imported(content)
     assert done.outcomes == {"added": 2}
-    assert [(line, problem.details[0].partition(":")[0]) for line, problem in done.refused_rows] == [
+    assert [(line, words.partition(":")[0]) for line, words in done.refused_rows] == [
         (3, "consentBasis"), (4, "consentObtainedAt"), (5, "consentBasis"),
     ]  # fmt: skip
     record = await tenant.call("GET", "/consent/+12125550134")

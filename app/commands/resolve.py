@@ -216,6 +216,7 @@ def build_order_gate(order: Order, facts: OrderFacts, to: str, at: datetime) -> 
         order.purpose,
         facts.quiet_hours,
         at.date(),
+        order.source == "manual" and order.send_at is None,
     )
 
 

@@ -25,6 +25,9 @@ def gate_facts_sql(phone: str, grace: str) -> str:
             'max_without_reply', tn.max_texts_per_day_without_reply,
             'campaign_purpose', c.purpose, 'require_consent', c.require_consent,
             'state', l.state, 'postal_code', l.postal_code,
+            'is_talking', EXISTS (
+                SELECT 1 FROM interactions f WHERE f.tenant_id = tn.tenant_id AND f.lead_phone = {phone}
+                  AND f.last_inbound_at > clock_timestamp() - interval '{ANSWER_TIME}'),
             'relation', (
                 SELECT CASE WHEN max(f.last_inbound_at) IS NULL THEN 'first_contact'
                             WHEN max(f.last_inbound_at) > clock_timestamp() - {grace}::interval

@@ -105,6 +105,7 @@ def ask(
         "is_law_on": True,
         "exceptions": [],
         "relation": relation,
+        "is_talking": relation == "reply",
         "campaign_purpose": purpose,
         "require_consent": None,
         "max_first_contacts": None,

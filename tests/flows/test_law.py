@@ -10,6 +10,7 @@ from app.demo import http_clients
 from app.resources import Resources
 from tests.fuzz.conftest import fuzzed_url
 from tests.makers import Data
+from tests.web.people import Browser
 from tests.world import World, until
 
 __all__ = ["fuzzed_url"]
@@ -156,6 +157,44 @@ async def test_a_dry_run_of_many_counts_what_holds_and_refuses_them(idle_world: 
     assert told["results"][5]["error"]["verdict"]["reasons"][0]["rule"] == "us-fl-cap"
     assert told["results"][1]["error"]["code"] == "NOT_FOUND"
     assert (await world.tenant.call("GET", "/messages"))["messages"] == []
+
+
+async def test_a_person_reads_why_a_text_waits_and_answers_at_any_hour(
+    idle_world: World, sam: Browser, resources: Resources
+) -> None:
+    world = idle_world
+    await live_in(world, "FL", 2)
+    sent = await world.send()
+    await world.tenant.call("POST", f"/consent/{world.phone}", consent(source="the form"))
+    here = f"/conversations/{sent['interactionId']}"
+    page = await sam.page(here)
+    assert "Florida: marketing texts only from 8:00 to 20:00 (Fla. Stat." in page
+    assert "<strong>Consent</strong> express written (marketing)" in page
+    start = await sam.page(f"/conversations/new?lead={world.lead['leadId']}")
+    assert "It waits until" in start
+    assert "Fla. Stat. § 501.616(6)(a)" in start
+    await world.text("Call me, I am awake")
+    await world.send("An hour ago", purpose="transactional")
+    async with resources.database.system_tx() as tx:
+        await tx.execute("UPDATE interactions SET last_inbound_at = last_inbound_at - interval '1 hour'")
+    assert (await world.send("Sale!"))["heldUntil"]
+    answer = await sam.submit(await sam.page(here), "/texts", message="We call you now")
+    assert answer.status_code == 303
+    texts = (await world.tenant.call("GET", "/messages?source=manual"))["messages"]
+    assert [(text["message"], text["purpose"], text["heldUntil"]) for text in texts] == [
+        ("We call you now", "conversational", None)
+    ]
+
+
+async def test_an_erasure_leaves_of_a_consent_what_names_nobody(idle_world: World) -> None:
+    world = idle_world
+    await world.tenant.call("POST", f"/consent/{world.phone}", consent(source="jane@example.com", proof="jane-1"))
+    await world.tenant.call("POST", f"/leads/{world.lead['leadId']}/erase")
+    record = await world.tenant.call("GET", f"/consent/{world.phone}")
+    assert [(event["event"], event["source"], event["proof"]) for event in record["events"]] == [
+        ("consent_given", None, None), ("erased", None, None),
+    ]  # fmt: skip
+    assert record["standing"][0]["basis"] == "express_written"
 
 
 # Caps.

@@ -49,6 +49,8 @@ class GateFacts:
     is_law_on: bool
     exceptions: Sequence[Mapping[str, str]]
     relation: Relation
+    is_talking: bool
+    """The lead wrote within a day."""
     campaign_purpose: Purpose | None
     require_consent: Mapping[str, str] | None
     max_first_contacts: int | None
@@ -76,11 +78,13 @@ class Gate:
         return self.relation in ("first_contact", "known")
 
 
-def find_purpose(given_purpose: Purpose | None, campaign_purpose: Purpose | None, relation: Relation) -> Purpose:
-    """Why the text is sent. An answer is conversational if nothing else is said, any other text is what its campaign
-    is for. Without anybody who wrote there is no conversation."""
-    purpose = given_purpose or ("conversational" if relation == "reply" else campaign_purpose or "marketing")
-    return "marketing" if purpose == "conversational" and relation == "first_contact" else purpose
+def find_purpose(facts: GateFacts, given_purpose: Purpose | None, is_by_hand: bool = False) -> Purpose:
+    """Why the text is sent. An answer is conversational if nothing else is said, and so is what a person writes to
+    somebody who wrote within a day; any other text is what its campaign is for. Without anybody who wrote there is no
+    conversation."""
+    is_conversational = facts.relation == "reply" or (is_by_hand and facts.is_talking)
+    purpose = given_purpose or ("conversational" if is_conversational else facts.campaign_purpose or "marketing")
+    return "marketing" if purpose == "conversational" and facts.relation == "first_contact" else purpose
 
 
 def list_rules(
@@ -104,13 +108,14 @@ def build_gate(
     given_purpose: Purpose | None,
     quiet_hours: Mapping[str, Any] | None,
     day: date,
+    is_by_hand: bool = False,
 ) -> Gate | None:
     """The rules for a text; None: there are none. `quiet_hours`: the tenant's, if they count for this text. `day`: when
     it should leave, for the rules about how many may."""
     own_hours = _rule_quiet_hours(place, quiet_hours) if quiet_hours else []
     if facts is None:
         return Gate(hours=tuple(own_hours)) if own_hours else None
-    purpose = find_purpose(given_purpose, facts.campaign_purpose, facts.relation)
+    purpose = find_purpose(facts, given_purpose, is_by_hand)
     law_hours: list[RuledHours] = []
     law_caps: list[Cap] = []
     if facts.is_law_on:
