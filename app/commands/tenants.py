@@ -10,7 +10,7 @@ from app.store import held_texts, tenants
 from app.store.engine import Tx
 from app.store.schema import Tenant
 
-RULE_COLUMNS = ("law_rules", "law_exceptions")
+RULE_COLUMNS = ("law_rules", "law_exceptions", "max_first_contacts_per_day", "max_texts_per_day_without_reply")
 
 
 async def add(tx: Tx, name: str) -> str:

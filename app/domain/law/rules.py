@@ -34,8 +34,6 @@ class LawRule:
     """For hours."""
     texts: int | None
     """For a cap: the most in 24 hours on one matter."""
-    years: int | None
-    """For a retention."""
 
     def concerns(self, purpose: Purpose, relation: Relation) -> bool:
         return purpose in self.purposes and relation in self.relations
@@ -62,7 +60,6 @@ def _parse_rule(entry: Mapping[str, Any]) -> LawRule:
         relations=frozenset(entry["relations"]),
         week=_parse_week(entry["hours"]) if "hours" in entry else None,
         texts=entry.get("texts"),
-        years=entry.get("years"),
     )
 
 
