@@ -10,6 +10,7 @@ from pydantic import Field
 from pydantic_core import to_json
 from typing_extensions import TypedDict
 
+from app.domain.law.disclosing import asks_whether_human
 from app.domain.lead_fields import CustomValue
 from app.domain.outcomes import RefusedOutcome
 from app.domain.transcripts import Entry, TranscriptText, build_entry
@@ -26,6 +27,8 @@ class TurnText(TypedDict):
     media: list[dict[str, Any]]
     possibleOptOut: NotRequired[Annotated[bool, Field(json_schema_extra={"default": False})]]
     """Present when the text may be an opt-out, but was not clear enough to obey."""
+    askedWhetherHuman: NotRequired[Annotated[bool, Field(json_schema_extra={"default": False})]]
+    """Present when the text seems to ask whether a machine answers: say so."""
 
 
 class TurnMessage(TypedDict):
@@ -164,6 +167,8 @@ def _build_text(text: TranscriptText) -> TurnText:
     }
     if text.possible_opt_out and text.opt_out is None:
         entry["possibleOptOut"] = True
+    if asks_whether_human(text.text):
+        entry["askedWhetherHuman"] = True
     return entry
 
 

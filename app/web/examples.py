@@ -136,6 +136,15 @@ EXAMPLE_BODIES: dict[str, dict[str, Any]] = {
     "rewindWebhookEndpoint": {"to": "2026-02-15T08:00:00Z"},
     "addApiKey": {"name": "Sunny's key", "scope": "agent", "smsAgentId": AGENT},
     "changeApiKey": {"name": "Nightly import", "requestsPerSecond": 20},
+    "recordConsent": {
+        "basis": "express_written",
+        "scopes": ["marketing"],
+        "source": "https://solar.example.com/quote",
+        "wording": "I agree to get texts about offers from Example Solar. Consent is no condition of a purchase.",
+        "proof": "form-4711",
+        "obtainedAt": "2026-02-15T10:30:00Z",
+    },
+    "revokeConsent": {"scopes": ["marketing"], "reason": "Said so on the phone"},
     "changeSettings": {
         "defaultCountry": "US",
         "quietHours": {"enabled": True, "start": "09:00", "end": "20:00"},

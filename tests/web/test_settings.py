@@ -182,6 +182,25 @@ async def test_general_settings_are_those_of_the_api(sam: Browser, tenant: Tenan
     assert value(page, "allowedCountries") == "US, CA, MX"
 
 
+async def test_the_law_is_kept_with_exceptions_that_have_a_reason(sam: Browser, tenant: Tenant) -> None:
+    page = await sam.page("/settings/general")
+    law: dict[str, str | list[str]] = {
+        "lawRules": "on", "lawExceptions.rule": ["us-fl-hours", ""], "lawExceptions.reason": ["Our counsel", ""],
+        "maxFirstContactsPerDay": "2", "maxTextsPerDayWithoutReply": "", "agentDisclosure": "An assistant writes.",
+    }  # fmt: skip
+    answer = await sam.submit(page, "/settings/general", **GENERAL, **law)
+    assert answer.status_code == 303
+    kept = await tenant.call("GET", "/settings")
+    assert (kept["lawRules"], kept["maxFirstContactsPerDay"], kept["maxTextsPerDayWithoutReply"]) == ("on", 2, None)
+    assert kept["lawExceptions"] == [{"rule": "us-fl-hours", "reason": "Our counsel"}]
+    assert kept["agentDisclosure"] == "An assistant writes."
+    page = await sam.page("/settings/general")
+    wrong: dict[str, str | list[str]] = {**law, "lawExceptions.reason": ["", ""]}
+    refused = await sam.submit(page, "/settings/general", **GENERAL, **wrong)
+    assert refused.status_code == 400
+    assert "1" in fault(refused.text, "lawExceptions")
+
+
 @pytest.mark.parametrize(
     ("field", "typed", "said"),
     [

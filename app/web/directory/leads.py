@@ -33,6 +33,7 @@ from app.web.versions import VersionedRoute, guarded_by
 router = APIRouter(prefix="/api/v1/leads", route_class=VersionedRoute, tags=["Leads"])
 Status = Annotated[str, Field(min_length=1, max_length=64, pattern=r"\S")]
 EMAIL_PATTERN = re.compile(r"[^@\s]+@[^@\s]+")
+Place = Annotated[str, Field(max_length=64)]
 Zone = Annotated[str, Field(min_length=1, max_length=64)]
 
 
@@ -62,6 +63,9 @@ class LeadBody(Body):
     is_test: bool | None = None
     campaign_id: AnyId | None = None
     timezone: Zone | None = None
+    state: Place | None = None
+    """Where the lead lives, such as `FL` or `Florida`: the rules of the law there count."""
+    postal_code: Place | None = None
     questionnaire: Annotated[list[Answered], Field(max_length=200)] | None = None
     tags: Tags | None = None
     custom_fields: GivenFields | None = None

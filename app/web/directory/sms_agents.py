@@ -11,6 +11,7 @@ from app.commands import brakes
 from app.commands import sms_agents as commands
 from app.commands.directory import require_found
 from app.domain import windows
+from app.domain.words import Disclosure
 from app.store import directory, dry_turns
 from app.store.engine import ReadTx, Tx
 from app.store.schema import SmsAgent
@@ -63,6 +64,9 @@ class AgentChange(Body):
     """Agent mode is switched on again after so many minutes without a text by a person. Null: never."""
     max_turns_per_day: Annotated[int, Field(ge=1, le=10_000)] | None = None
     business_hours: Hours | None = None
+    disclosure: Disclosure | None = None
+    """Its first text in a thread says that it is an agent: never (`off`), in places where the law wants it
+    (`where_required`), or `always`. The sentence is one of the settings."""
     reply_delay_ms: Annotated[int, Field(ge=0, le=60_000)] | None = None
     """The pause before each text of a reply, for a natural pace."""
     shadow_webhook_url: Url | None = None
@@ -80,6 +84,7 @@ class NewAgent(AgentChange):
     after="sms_agent_id",
     max_wait_ms=int,
     stale_reply=str,
+    disclosure=Disclosure,
     business_hours=dict[str, Any] | None,
 )
 class AgentShape(Out):

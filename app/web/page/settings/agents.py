@@ -64,6 +64,14 @@ GROUPS = group_fields(
         choices=STALE_REPLY_CHOICES,
     ),
     Field(
+        "disclosure",
+        "Its first text says that it is an automated assistant",
+        "choice",
+        required=True,
+        choices=choices.DISCLOSURES,
+        hint="The sentence stands in the general settings.",
+    ),
+    Field(
         "resumeAfterMinutes",
         "Agent mode comes back after",
         "whole",

@@ -25,6 +25,16 @@ GROUPS = group_fields(
     Field(
         "provider", "Provider", "choice", choices=choices.PROVIDERS, hint="Used to choose a number if none is named."
     ),
+    Field(
+        "purpose",
+        "What its texts are for",
+        "choice",
+        required=True,
+        choices=choices.PURPOSES,
+        hint="If they answer nobody. The law asks for it.",
+    ),
+    Field("requireConsent.marketing", "Consent to marketing texts", "choice", choices=choices.CONSENT_BASES),
+    Field("requireConsent.conversational", "Consent to other texts", "choice", choices=choices.CONSENT_BASES),
     Heading("Agents"),
     Field("smsAgentId", "Production", "choice"),
     Field(
