@@ -105,7 +105,7 @@ def build_agent_state(thread: Thread) -> AgentState:
         return AgentState(state="held", reason="a person decides whether the lead has opted out")
     if state is None:
         return AgentState(state="idle")
-    if state == "delivering" and not thread.turn_posting:
+    if state == "delivering" and not thread.turn_posting and thread.turn_attempt:
         return AgentState(state="retrying", reason=f"attempt {thread.turn_attempt} failed")
     due_at = thread.turn_due_at if state == "collecting" else None
     return AgentState(state=state, due_at=due_at)

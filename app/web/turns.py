@@ -66,11 +66,19 @@ class OutcomeShape(Out):
     at: datetime
 
 
+class FollowUpShape(Out):
+    step: int
+
+
 class ListedTurn(Out):
     turn_id: str
     interaction_id: str | None
     agent_id: str | None
     kind: str
+    trigger: str
+    """`texts`: the lead wrote. Else nobody did: `opening`, `silence`, `scheduled` or `failed_delivery`."""
+    follow_up: FollowUpShape | None
+    """With the trigger `silence`: which of the agent's follow-ups."""
     state: str
     reason: str | None
     messages: list[Text]
@@ -114,6 +122,8 @@ def _list_fields(turn: TurnRecord) -> dict[str, Any]:
         interaction_id=turn.interaction_id,
         agent_id=turn.sms_agent_id,
         kind=turn.kind,
+        trigger=turn.trigger,
+        follow_up=None if turn.step is None else FollowUpShape(step=turn.step),
         state=turn.state,
         reason=turn.reason,
         messages=[Text.model_validate(text) for text in turn.texts],

@@ -16,6 +16,7 @@ class SmsAgent(Table):
         tenant_constraint(),
         tenant_reference("phone_number_id", "phone_numbers"),
         Index(None, "tenant_id", "phone_number_id"),
+        Index("ix_sms_agents_following", "tenant_id", postgresql_where=sql("follow_ups <> '[]'")),
     )
     tenant_id: Mapped[str] = id_key()
     sms_agent_id: Mapped[str] = id_key()
@@ -37,6 +38,8 @@ class SmsAgent(Table):
     max_turns_per_day: Mapped[int] = mapped_column(server_default=sql("50"))
     business_hours: Mapped[dict[str, Any] | None]
     reply_delay_ms: Mapped[int] = mapped_column(server_default=sql("0"))
+    follow_ups: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'"))
+    """The steps after silence, each as `{after_minutes, only_if}`."""
     shadow_webhook_url: Mapped[str | None]
     paused_at: Mapped[datetime | None]
     paused_reason: Mapped[str | None]

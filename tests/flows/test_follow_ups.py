@@ -1,0 +1,167 @@
+"""A lead stays silent, and the agent gets a turn: never after an answer, and each step once."""
+
+from typing import Any
+
+import pytest
+
+from app.resources import Resources
+from tests.flows.moved_time import look, wait_silently
+from tests.makers import Data
+from tests.world import World
+
+HOUR, DAY = 60, 1440
+
+
+async def following(world: World, resources: Resources, *steps: int | Data) -> str:
+    """The agent follows up after so many minutes; our first text was sent. The thread's id."""
+    follow_ups = [{"afterMinutes": step} if isinstance(step, int) else step for step in steps]
+    await world.tenant.call("PATCH", f"/sms-agents/{world.smsagent['smsAgentId']}", {"followUps": follow_ups})
+    await look(resources, world.tenant.tenant_id)
+    sent = await world.send("Hi Jane, do you own your home?", agentMode=True)
+    await arrive(resources, world)
+    await look(resources, world.tenant.tenant_id)
+    thread: str = sent["interactionId"]
+    return thread
+
+
+async def arrive(resources: Resources, world: World) -> None:
+    """Every text of ours arrives."""
+    async with resources.database.system_tx() as tx:
+        await tx.execute(
+            "UPDATE messages SET status = 'delivered' WHERE tenant_id = $1 AND role = 'agent' AND seq IS NOT NULL"
+            " AND status = 'queued'",
+            world.tenant.tenant_id,
+        )
+        await tx.execute("DELETE FROM outbox WHERE tenant_id = $1 AND seq IS NOT NULL", world.tenant.tenant_id)
+
+
+def causes(world: World) -> list[Any]:
+    """Why the agent got its turns."""
+    return [(told["turn"]["trigger"], (told["turn"]["followUp"] or {}).get("step")) for told in world.agent.told]
+
+
+async def answer(world: World, resources: Resources, *answers: Data, **span: float) -> None:
+    world.agent.answers = [(200, one) for one in answers]
+    await wait_silently(world, resources, **span)
+    await arrive(resources, world)
+
+
+async def test_each_step_comes_once_and_counts_from_our_newest_text(idle_world: World, resources: Resources) -> None:
+    world = idle_world
+    thread = await following(world, resources, HOUR, DAY)
+    [planned] = await world.turns(thread)
+    assert (planned["state"], planned["trigger"], planned["followUp"]) == ("planned", "silence", {"step": 1})
+    await wait_silently(world, resources, minutes=HOUR - 1)
+    assert not world.agent.told
+    await answer(world, resources, {"reply": "Are you still there?"}, minutes=2)
+    [told] = world.agent.told
+    assert told["turn"]["followUp"] == {"step": 1, "of": 2}
+    assert told["message"]["messages"] == []
+    assert told["message"]["combinedText"] == ""
+    assert [entry["message"] for entry in told["interaction"]["transcript"]] == ["Hi Jane, do you own your home?"]
+    await wait_silently(world, resources, minutes=DAY - 1)
+    assert len(world.agent.told) == 1
+    await answer(world, resources, {"reply": "I will not bother you again."}, minutes=2)
+    for _ in range(3):
+        await wait_silently(world, resources, days=2)
+    assert causes(world) == [("silence", 1), ("silence", 2)]
+    shown = await world.thread(thread)
+    assert [entry["message"] for entry in shown["transcript"]][1:] == [
+        "Are you still there?",
+        "I will not bother you again.",
+    ]
+    assert shown["status"] == "in_progress"
+
+
+async def test_an_agent_without_follow_ups_is_never_woken(idle_world: World, resources: Resources) -> None:
+    await idle_world.send(agentMode=True)
+    for _ in range(3):
+        await wait_silently(idle_world, resources, days=1)
+    assert not idle_world.agent.told
+
+
+async def call_off(world: World, resources: Resources, thread: str, how: str) -> None:
+    tenant, agent = world.tenant, f"/sms-agents/{world.smsagent['smsAgentId']}"
+    path = f"/interactions/{thread}"
+    match how:
+        case "the lead writes":
+            await world.text("Yes I do")
+        case "the lead stops":
+            await world.text("STOP")
+        case "mode off and on":
+            for on in (False, True):
+                await tenant.call("PATCH", path, {"agentMode": on})
+        case "mode off":
+            await tenant.call("PATCH", path, {"agentMode": False})
+        case "paused":
+            await tenant.call("POST", f"{agent}/pause", {"reason": "no"})
+        case "number paused":
+            await tenant.call("POST", f"/phone-numbers/{world.number['phoneNumberId']}/pause", {"reason": "no"})
+        case "inactive":
+            await tenant.call("PATCH", agent, {"active": False})
+        case "no steps":
+            await tenant.call("PATCH", agent, {"followUps": []})
+        case "undelivered":
+            async with resources.database.system_tx() as tx:
+                await tx.execute("UPDATE messages SET status = 'undelivered' WHERE interaction_id = $1", thread)
+        case _:
+            await tenant.call("PATCH", path, {"status": how})
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "the lead writes",
+        "the lead stops",
+        "mode off",
+        "mode off and on",
+        "paused",
+        "number paused",
+        "inactive",
+        "no steps",
+        "undelivered",
+        "qualified",
+        "completed",
+        "follow_up",
+        "dnc",
+    ],
+)
+async def test_a_follow_up_is_called_off(idle_world: World, resources: Resources, how: str) -> None:
+    world = idle_world
+    thread = await following(world, resources, HOUR, DAY)
+    await call_off(world, resources, thread, how)
+    for _ in range(3):
+        await answer(world, resources, {"replies": []}, minutes=HOUR + 1)
+    assert "silence" not in [told["turn"]["trigger"] for told in world.agent.told]
+    turns = [turn for turn in await world.turns(thread) if turn["trigger"] == "silence"]
+    assert [turn["state"] for turn in turns] == ["cancelled"]
+    assert turns[0]["reason"]
+
+
+async def test_after_an_outage_one_follow_up_comes_whose_moment_is_not_long_past(
+    idle_world: World, resources: Resources
+) -> None:
+    world = idle_world
+    await following(world, resources, HOUR, 4 * HOUR, 16 * HOUR, DAY)
+    await answer(world, resources, {"reply": "Hello again"}, hours=17)
+    for _ in range(3):
+        await look(resources, world.tenant.tenant_id)
+    assert causes(world) == [("silence", 3)]
+
+
+async def test_a_reply_is_stale_when_the_lead_wrote_meanwhile(idle_world: World, resources: Resources) -> None:
+    world = idle_world
+    await world.tenant.call("PATCH", f"/sms-agents/{world.smsagent['smsAgentId']}", {"staleReply": "send"})
+    thread = await following(world, resources, HOUR)
+
+    async def write(_: Data) -> None:
+        world.agent.meanwhile = None
+        await world.text("I was on holiday")
+
+    world.agent.meanwhile = write
+    await answer(world, resources, {"reply": "Are you still there?"}, minutes=HOUR + 1)
+    texts = [entry["message"] for entry in (await world.thread(thread))["transcript"]]
+    assert texts == ["Hi Jane, do you own your home?", "I was on holiday"]
+    [silence, written] = await world.turns(thread)
+    assert silence["refused"][0]["code"] == "STALE_TURN"
+    assert (written["trigger"], written["state"]) == ("texts", "collecting")
