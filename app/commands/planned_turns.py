@@ -1,23 +1,33 @@
 """Turns that no text of the lead begins: plans them, and begins them when they are due."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from app.commands import refusals, timeline
+from app.commands.answered_turns import reload_turn
 from app.domain import ids
+from app.domain.callers import Caller
 from app.domain.follow_ups import (
+    MAX_SCHEDULED_IN_A_ROW,
     FollowUp,
     Start,
     ThreadFacts,
     Void,
     Wait,
     decide_follow_up,
+    find_moment_fault,
+    find_obstacle,
     judge_planned,
 )
-from app.store import planned_turns, threads
+from app.domain.problems import Invalid, NoOpenTurn, NotFound, NotPlanned, StaleTurn, TurnCancelled
+from app.store import notes, planned_turns, replies, threads, turns
 from app.store.clock import AT_ONCE, turn_hint
 from app.store.engine import Tx
+from app.store.notes import Note
 from app.store.planned_turns import Look, MovedTurn, NewPlan, SilentThread, StartedTurn, VoidTurn
 from app.store.threads import ThreadKey
+from app.store.turns import Turn
 
 LOOK_PERIOD = timedelta(seconds=5)
 LOOK_OVERLAP = timedelta(seconds=30)
@@ -100,6 +110,44 @@ async def plan_follow_ups(tx: Tx, thread_keys: Sequence[ThreadKey]) -> None:
     await planned_turns.plan(tx, plans)
 
 
+async def plan_wakes(tx: Tx, wishes: Sequence[tuple[Turn, datetime]]) -> None:
+    """Plans the turns that agents asked for beside their answers (turn, moment), each for another thread; the
+    newest wish of a thread counts. What cannot be is recorded as refused. The caller has locked the
+    threads."""
+    if not wishes:
+        return
+    facts_by_thread = {
+        facts.thread: facts for facts in await planned_turns.get_facts(tx, [turn.thread for turn, _ in wishes])
+    }
+    plans: list[NewPlan] = []
+    for turn, moment in wishes:
+        facts = facts_by_thread[turn.thread]
+        if fault := _find_wake_fault(facts, moment):
+            await refusals.refuse_inline(tx, turn.key, [], fault)
+        else:
+            plans.append(_build_wake(turn, facts, moment))
+    await planned_turns.plan(tx, plans)
+
+
+def _build_wake(turn: Turn, facts: ThreadFacts, moment: datetime) -> NewPlan:
+    return NewPlan(
+        tenant_id=turn.tenant_id,
+        interaction_id=facts.interaction_id,
+        turn_id=ids.make("turn"),
+        trigger="scheduled",
+        agent_id=turn.sms_agent_id,
+        through_seq=None,
+        due_at=moment,
+    )
+
+
+def _find_wake_fault(facts: ThreadFacts, moment: datetime) -> str | None:
+    fault = find_moment_fault(moment, facts.now) or find_obstacle(facts)
+    if fault is None and facts.wakes_done >= MAX_SCHEDULED_IN_A_ROW:
+        fault = f"the agent woke itself {MAX_SCHEDULED_IN_A_ROW} times, and the lead has not written since"
+    return fault and f"followUpAt: {fault}"
+
+
 def _build_plan(facts: ThreadFacts, follow_up: FollowUp) -> NewPlan:
     return NewPlan(
         tenant_id=facts.tenant_id,
@@ -111,3 +159,77 @@ def _build_plan(facts: ThreadFacts, follow_up: FollowUp) -> NewPlan:
         through_seq=facts.newest_seq,
         due_at=follow_up.due_at,
     )
+
+
+async def wake_agent(tx: Tx, caller: Caller, turn_id: str, moment: datetime) -> None:
+    """An agent asks through the API for a turn at `moment`. Raises `NotFound`, `Invalid`, and as a reply to the
+    turn would be refused."""
+    turn = await turns.get(tx, caller.tenant_id, turn_id)
+    if turn is None or turn.kind != "live" or (caller.agent_id is not None and turn.sms_agent_id != caller.agent_id):
+        raise NotFound("There is no turn by that id.")
+    await threads.lock(tx, [turn.thread])
+    turn = await reload_turn(tx, turn.key)
+    if turn.state in ("planned", "collecting"):
+        raise NoOpenTurn(details=["turnId: was not handed over yet"])
+    later_events = await replies.get_later_events(tx, *turn.key)
+    if later_events.handed_over or await replies.find_collecting(tx, [turn.thread]):
+        raise StaleTurn
+    if turn.state == "cancelled" or later_events.person_wrote or not later_events.agent_mode:
+        raise TurnCancelled
+    [facts, *_] = await planned_turns.get_facts(tx, [turn.thread])
+    if fault := _find_wake_fault(facts, moment):
+        raise Invalid(details=[fault.replace("followUpAt", "at", 1)])
+    await planned_turns.plan(tx, [_build_wake(turn, facts, moment)])
+
+
+async def skip_turn(tx: Tx, caller: Caller, turn_id: str) -> None:
+    """A planned turn does not come; after silence the next step may. Raises `NotFound`, `NotPlanned`."""
+    facts = await _lock_planned(tx, caller, turn_id)
+    author = caller.author
+    name = await timeline.name_author(tx, caller.tenant_id, author)
+    next_one = (
+        decide_follow_up(replace(facts, step=(facts.step or 0) + 1, moment=None))
+        if facts.trigger == "silence"
+        else None
+    )
+    if isinstance(next_one, FollowUp):
+        moment = next_one.due_at
+        await planned_turns.move(
+            tx, [MovedTurn(facts.tenant_id, turn_id, moment, moment, next_one.step, facts.newest_seq)]
+        )
+    else:
+        await planned_turns.cancel(tx, [VoidTurn(facts.tenant_id, turn_id, f"{name} skipped it")])
+    await notes.add(tx, [Note(*facts.thread, f"{name} skipped what the agent was to write by itself.", author)])
+
+
+async def postpone_turn(tx: Tx, caller: Caller, turn_id: str, until: datetime) -> None:
+    """A planned turn comes at `until`. Raises `NotFound`, `NotPlanned`, `Invalid`."""
+    facts = await _lock_planned(tx, caller, turn_id)
+    if fault := find_moment_fault(until, facts.now):
+        raise Invalid(details=[f"until: {fault}"])
+    await _postpone(tx, facts, until)
+
+
+async def postpone_a_day(tx: Tx, caller: Caller, turn_id: str) -> None:
+    """A planned turn comes a day later, at the same hour. Raises `NotFound`, `NotPlanned`."""
+    facts = await _lock_planned(tx, caller, turn_id)
+    assert facts.moment is not None
+    await _postpone(tx, facts, max(facts.moment, facts.now) + timedelta(days=1))
+
+
+async def _postpone(tx: Tx, facts: ThreadFacts, until: datetime) -> None:
+    assert facts.turn_id is not None
+    through_seq = facts.newest_seq if facts.trigger == "silence" and not facts.has_news else None
+    await planned_turns.move(tx, [MovedTurn(facts.tenant_id, facts.turn_id, until, until, facts.step, through_seq)])
+
+
+async def _lock_planned(tx: Tx, caller: Caller, turn_id: str) -> ThreadFacts:
+    """The facts of a planned turn, its thread locked."""
+    turn = await turns.get(tx, caller.tenant_id, turn_id)
+    if turn is None or turn.interaction_id is None:
+        raise NotFound("There is no turn by that id.")
+    await threads.lock(tx, [turn.thread])
+    for facts in await planned_turns.get_facts(tx, [turn.thread]):
+        if facts.turn_id == turn_id:
+            return facts
+    raise NotPlanned

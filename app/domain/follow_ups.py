@@ -87,6 +87,10 @@ class ThreadFacts:
     last_step_at: datetime | None
     stopped_seq: int | None
     """The newest seq of a turn after silence that was called off before it was handed over."""
+    wakes_at: datetime | None
+    """When a turn is planned that the agent asked for."""
+    wakes_done: int
+    """How many turns that the agent asked for were handed over since the lead last wrote."""
     turn_id: str | None
     trigger: Trigger | None
     step: int | None
@@ -134,6 +138,27 @@ class Start:
 
 
 Verdict = Wait | Void | Start
+
+
+def parse_moment(value: object) -> datetime | str:
+    """The time at which an agent wants to be woken; or what is wrong with it. Whether it is ahead is judged
+    when it is planned."""
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        return "followUpAt: must be a time such as 2026-02-16T09:00:00Z, with an offset"
+    return moment
+
+
+def find_moment_fault(moment: datetime, now: datetime) -> str | None:
+    """Why no turn may be planned for this moment; None: one may."""
+    if moment <= now:
+        return "is in the past"
+    if moment > now + MAX_AHEAD:
+        return f"is more than {MAX_AHEAD.days} days ahead"
+    return None
 
 
 def judge_planned(facts: ThreadFacts) -> Verdict:
@@ -185,8 +210,9 @@ def decide_follow_up(facts: ThreadFacts) -> FollowUp | str:
         if number < first_step or not all(_holds(condition, facts) for condition in fields["only_if"]):
             continue
         due_at = last_at + interval
-        if facts.unreleased_at:
-            due_at = max(due_at, facts.unreleased_at + interval)
+        for other_at in (facts.unreleased_at, facts.wakes_at):
+            if other_at:
+                due_at = max(due_at, other_at + interval)
         if facts.moment and facts.step == number and facts.through_seq == facts.newest_seq:
             due_at = max(due_at, facts.moment)  # a person said: not now
         due_at = _in_business_hours(due_at, facts.business_hours)

@@ -51,6 +51,10 @@ SELECT t.tenant_id, t.interaction_id, clock_timestamp() AS now, t.status, t.agen
        (SELECT max(w.due_at) FROM outbox w
         WHERE w.tenant_id = t.tenant_id AND w.interaction_id = t.interaction_id AND w.seq IS NULL) AS unreleased_at,
        coalesce(past.steps_done, 0)::int AS steps_done, past.last_step_at, past.stopped_seq,
+       (SELECT w.window_due_at FROM turns w
+        WHERE w.tenant_id = t.tenant_id AND w.interaction_id = t.interaction_id AND w.kind = 'live'
+          AND w.state = 'planned' AND w.trigger = 'scheduled') AS wakes_at,
+       coalesce(past.wakes_done, 0)::int AS wakes_done,
        p.turn_id, p.trigger, p.step::int AS step, p.through_seq, p.opened_at AS asked_at, p.window_due_at AS moment,
        EXISTS (
            SELECT 1 FROM messages m WHERE m.tenant_id = p.tenant_id AND m.interaction_id = p.interaction_id
@@ -73,10 +77,12 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (  -- since the lead last wrote
     SELECT max(s.step) FILTER (WHERE s.handed_over_at IS NOT NULL) AS steps_done,
            max(s.opened_at) FILTER (WHERE s.handed_over_at IS NOT NULL) AS last_step_at,
-           max(s.through_seq) FILTER (WHERE s.handed_over_at IS NULL AND s.state = 'cancelled') AS stopped_seq
+           max(s.through_seq) FILTER (
+               WHERE s.trigger = 'silence' AND s.handed_over_at IS NULL AND s.state = 'cancelled') AS stopped_seq,
+           count(*) FILTER (WHERE s.trigger = 'scheduled' AND s.handed_over_at IS NOT NULL) AS wakes_done
     FROM turns s
     WHERE s.tenant_id = t.tenant_id AND s.interaction_id = t.interaction_id AND s.kind = 'live'
-      AND s.trigger = 'silence' AND s.opened_at > coalesce(t.last_inbound_at, '-infinity')
+      AND s.trigger <> 'texts' AND s.opened_at > coalesce(t.last_inbound_at, '-infinity')
 ) past ON true
 """
 
@@ -270,3 +276,96 @@ FROM unnest($1::text[], $2::timestamptz[]) AS a(tenant_id, seen_until) WHERE k.t
 
 async def end_looks(tx: Tx, seen_until: Sequence[tuple[str, datetime]]) -> None:
     await tx.execute(END_LOOKS_SQL, *as_columns(seen_until, 2))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpeningPlace:
+    """Where an opening would happen."""
+
+    tenant_id: str
+    our_number: str
+    lead_phone: str
+    lead_id: str
+    campaign_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningFacts:
+    """The thread between the two phones (None: there is none), and the agent that serves it."""
+
+    interaction_id: str | None
+    status: str | None
+    agent_mode: bool | None
+    campaign_id: str | None
+    """Of the thread; without one, as asked."""
+    sms_agent_id: str | None
+
+
+GET_OPENING_FACTS_SQL = f"""
+SELECT t.interaction_id, t.status, t.agent_mode, place.campaign_id, agent.sms_agent_id
+FROM {unnest_sql(OpeningPlace, with_numbers=True)}
+JOIN leads l ON l.tenant_id = a.tenant_id AND l.lead_id = a.lead_id
+LEFT JOIN interactions t ON t.tenant_id = a.tenant_id AND t.lead_phone = a.lead_phone
+    AND t.our_number = a.our_number
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN t.interaction_id IS NULL THEN a.campaign_id ELSE t.campaign_id END AS campaign_id) place
+LEFT JOIN LATERAL (
+    {agent_of_sql("a.tenant_id", "place.campaign_id", "l.is_test", "a.our_number")}
+) agent ON true
+ORDER BY a.i
+"""
+
+
+async def get_opening_facts(read: ReadTx, places: Sequence[OpeningPlace]) -> list[OpeningFacts]:
+    """The facts of each place, in order."""
+    return await read.fetch(OpeningFacts, GET_OPENING_FACTS_SQL, *columns_of(places))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewThread(OpeningPlace):
+    """A thread to open, or the one that is there."""
+
+    thread_id: str
+
+
+OPEN_THREADS_SQL = f"""
+INSERT INTO interactions AS t (tenant_id, interaction_id, our_number, lead_phone, lead_id, campaign_id, agent_mode)
+SELECT tenant_id, thread_id, our_number, lead_phone, lead_id, campaign_id, true FROM {unnest_sql(NewThread)}
+ORDER BY tenant_id, our_number, lead_phone
+ON CONFLICT (tenant_id, our_number, lead_phone) DO UPDATE SET updated_at = clock_timestamp()
+RETURNING our_number, lead_phone, interaction_id
+"""
+
+
+async def open_threads(tx: Tx, new_threads: Sequence[NewThread]) -> dict[tuple[str, str], str]:
+    """Opens or locks the threads in the common order (docs/laws.md, law 9), each once; returns their ids by
+    our number and the lead's phone. A new one is in agent mode and has no texts yet."""
+    rows = await tx.fetch_rows(OPEN_THREADS_SQL, *columns_of(new_threads))
+    return {(row["our_number"], row["lead_phone"]): row["interaction_id"] for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPlan:
+    """A planned turn as it is shown. `due_at`: its moment."""
+
+    turn_id: str
+    trigger: Trigger
+    step: Annotated[int | None, "smallint"]
+    due_at: datetime
+
+
+LIST_OF_THREAD_SQL = """
+SELECT u.turn_id, u.trigger, u.step, u.window_due_at AS due_at FROM turns u
+JOIN interactions t ON t.tenant_id = u.tenant_id AND t.interaction_id = u.interaction_id
+WHERE u.tenant_id = $1 AND u.interaction_id = $2 AND u.kind = 'live' AND u.state = 'planned' AND t.agent_mode
+  AND t.status NOT IN ('completed', 'qualified', 'disqualified', 'dnc')
+  AND NOT EXISTS (
+      SELECT 1 FROM messages m WHERE m.tenant_id = u.tenant_id AND m.interaction_id = u.interaction_id
+        AND m.seq > u.through_seq AND (m.role = 'user' OR m.source = 'manual'))
+ORDER BY u.window_due_at
+"""
+
+
+async def list_of_thread(read: ReadTx, tenant_id: str, interaction_id: str) -> list[ShownPlan]:
+    """The thread's planned turns that are not void already, the next one first."""
+    return await read.fetch(ShownPlan, LIST_OF_THREAD_SQL, tenant_id, interaction_id)

@@ -24,6 +24,7 @@ from app.store.turns import TurnAttempt, TurnFilter, TurnRecord
 from app.web.dependencies import ApiCaller, AppResources, TenantRead, TurnsCaller
 from app.web.envelope import Answer, Body, Out, SendableText
 from app.web.filters import CommonParams, Values, require_known, split_values
+from app.web.interaction_shapes import FollowUpShape
 from app.web.interactions import find_interaction
 from app.web.paging import PageParams, page_of
 
@@ -64,10 +65,6 @@ class OutcomeShape(Out):
     note: str | None = None
     by: str
     at: datetime
-
-
-class FollowUpShape(Out):
-    step: int
 
 
 class ListedTurn(Out):
@@ -123,7 +120,7 @@ def _list_fields(turn: TurnRecord) -> dict[str, Any]:
         agent_id=turn.sms_agent_id,
         kind=turn.kind,
         trigger=turn.trigger,
-        follow_up=None if turn.step is None else FollowUpShape(step=turn.step),
+        follow_up=FollowUpShape.of_step(turn.step),
         state=turn.state,
         reason=turn.reason,
         messages=[Text.model_validate(text) for text in turn.texts],

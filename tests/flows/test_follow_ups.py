@@ -1,9 +1,11 @@
 """A lead stays silent, and the agent gets a turn: never after an answer, and each step once."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from app.commands import modes
 from app.resources import Resources
 from tests.flows.moved_time import look, wait_silently
 from tests.makers import Data
@@ -165,3 +167,88 @@ async def test_a_reply_is_stale_when_the_lead_wrote_meanwhile(idle_world: World,
     [silence, written] = await world.turns(thread)
     assert silence["refused"][0]["code"] == "STALE_TURN"
     assert (written["trigger"], written["state"]) == ("texts", "collecting")
+
+
+def in_(**span: float) -> str:
+    return (datetime.now(UTC) + timedelta(**span)).isoformat()
+
+
+async def test_an_agent_wakes_itself_once_and_the_newest_wish_counts(idle_world: World, resources: Resources) -> None:
+    world = idle_world
+    thread = await following(world, resources, HOUR)
+    world.agent.answers = [(200, {"reply": "I ask again tomorrow.", "followUpAt": in_(hours=20)})]
+    await wait_silently(world, resources, minutes=HOUR + 1)
+    await arrive(resources, world)
+    silence, _ = await world.turns(thread)
+    again = f"/turns/{silence['turnId']}/follow-up"
+    await world.tenant.call("POST", again, {"at": in_(hours=30)})
+    planned = [turn for turn in await world.turns(thread) if turn["state"] == "planned"]
+    assert [turn["trigger"] for turn in planned] == ["scheduled"]
+    await wait_silently(world, resources, hours=21)
+    assert causes(world) == [("silence", 1)]
+    await answer(world, resources, {"followUpAt": in_(hours=1)}, hours=10)
+    assert causes(world)[1:] == [("scheduled", None)]
+    assert (await world.turns(thread))[1]["state"] == "declined"
+    await world.text("Here I am")
+    await answer(world, resources, {"reply": "Hello", "followUpAt": "tomorrow"}, {}, hours=2)
+    assert causes(world)[2:] == [("texts", None)]
+    assert (await world.turns(thread))[-1]["refused"][0]["detail"].startswith("followUpAt: must be a time")
+
+
+async def test_an_agent_does_not_wake_itself_for_ever(idle_world: World, resources: Resources) -> None:
+    world = idle_world
+    thread = await following(world, resources)
+    await world.text("Hello")
+    for _ in range(8):
+        await answer(world, resources, {"followUpAt": in_(hours=1)}, hours=1.5)
+    assert causes(world) == [("texts", None), *[("scheduled", None)] * 5]
+    assert "woke itself 5 times" in (await world.turns(thread))[-1]["refused"][0]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "expected"),
+    [
+        ([["no_reply"], []], 1),
+        ([["replied"], []], 2),
+        ([["unanswered_question"], []], 1),
+        ([["unanswered_question", "replied"], ["no_reply"]], 2),
+    ],
+)
+async def test_conditions_choose_the_step(
+    idle_world: World, resources: Resources, conditions: list[list[str]], expected: int
+) -> None:
+    world = idle_world
+    steps = [{"afterMinutes": HOUR * n, "onlyIf": only_if} for n, only_if in enumerate(conditions, 1)]
+    await following(world, resources, *steps)
+    await answer(world, resources, {"reply": "Hm"}, minutes=HOUR * expected + 1)
+    assert causes(world) == [("silence", expected)]
+
+
+async def test_a_person_skips_or_postpones_what_is_planned(idle_world: World, resources: Resources) -> None:
+    world, tenant = idle_world, idle_world.tenant
+    thread = await following(world, resources, HOUR, DAY)
+    [planned] = (await world.thread(thread))["plannedTurns"]
+    assert (planned["trigger"], planned["followUp"]) == ("silence", {"step": 1})
+    path = f"/turns/{planned['turnId']}"
+    assert (await tenant.call("POST", f"{path}/postpone", {"until": in_(hours=5)}))["dueAt"] > planned["dueAt"]
+    await wait_silently(world, resources, hours=4)
+    assert not world.agent.told
+    assert (await tenant.call("POST", f"{path}/skip", {}))["followUp"] == {"step": 2}
+    await wait_silently(world, resources, hours=19)
+    assert not world.agent.told
+    await answer(world, resources, {"reply": "Hello?"}, hours=2)
+    assert causes(world) == [("silence", 2)]
+    refused = await tenant.ask("POST", f"{path}/skip", {})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "NOT_PLANNED")
+    assert (await world.thread(thread))["plannedTurns"] == []
+
+
+async def test_a_text_of_a_person_calls_all_off(idle_world: World, resources: Resources) -> None:
+    world = idle_world
+    thread = await following(world, resources, HOUR)
+    async with resources.database.system_tx() as tx:
+        await modes.take_over(tx, {(world.tenant.tenant_id, thread): "person:user_1"})
+    await wait_silently(world, resources, hours=2)
+    assert not world.agent.told
+    shown = await world.thread(thread)
+    assert [entry["status"] for entry in shown["transcript"]] == ["delivered"]  # nothing had begun: no note

@@ -16,7 +16,16 @@ from app.domain.consent import find_undoable
 from app.domain.problems import NotFound, Problem
 from app.domain.segments import GSM_REPLACEMENTS
 from app.resources import Resources
-from app.store import attention, consent_events, interactions, lead_answers, lead_choices, suppressions, tenants
+from app.store import (
+    attention,
+    consent_events,
+    interactions,
+    lead_answers,
+    lead_choices,
+    planned_turns,
+    suppressions,
+    tenants,
+)
 from app.store import page as store
 from app.store.engine import ReadTx, Tx
 from app.store.interactions import Thread
@@ -207,6 +216,7 @@ async def _build_thread_context(tx: Tx, person: Person, interaction_id: str, bef
         "people": await store.get_emails(tx, person.tenant_id, actors) if actors else {},
         "turns_of": await store.get_turns_of_texts(tx, *key, [entry.message_id for entry in entries]),
         "last_turn": await store.get_last_turn(tx, *key),
+        "planned": await planned_turns.list_of_thread(tx, *key),
         "brakes": await store.list_brakes(tx, *key),
         "twins": REPLACEMENTS_BY_CHARACTER if tenant.smart_encoding else None,
         "state": build_agent_state(thread),
