@@ -52,6 +52,7 @@ async def start_due_turns(tx: Tx, limit: int) -> int:
         (facts, judge_planned(facts)) for facts in sorted(all_facts, key=_get_rank) if facts.trigger and facts.moment
     ]
     starts: dict[ThreadKey, StartedTurn] = {}
+    next_plans: list[NewPlan] = []
     moves: list[MovedTurn] = []
     voids: list[VoidTurn] = []
     for facts, verdict in judged_turns:
@@ -62,6 +63,7 @@ async def start_due_turns(tx: Tx, limit: int) -> int:
                 voids.append(VoidTurn(*key, TOGETHER_REASON))
             case Start():
                 starts[facts.thread] = StartedTurn(*key, facts.sms_agent_id, verdict.step)
+                next_plans += _plan_next_step(facts, verdict)
             case Wait() if verdict.is_moved:
                 moves.append(MovedTurn(*key, verdict.until, verdict.until, verdict.step, facts.newest_seq))
             case Wait():
@@ -71,12 +73,22 @@ async def start_due_turns(tx: Tx, limit: int) -> int:
     await planned_turns.start(tx, list(starts.values()))
     await planned_turns.move(tx, moves)
     await planned_turns.cancel(tx, voids)
+    await planned_turns.plan(tx, next_plans)
     tx.hints.update({turn_hint(*thread): AT_ONCE for thread in starts})
     return len(due_threads)
 
 
 def _get_rank(facts: ThreadFacts) -> int:
     return FIRST_TRIGGERS.index(facts.trigger) if facts.trigger in FIRST_TRIGGERS else len(FIRST_TRIGGERS)
+
+
+def _plan_next_step(facts: ThreadFacts, start: Start) -> list[NewPlan]:
+    """The step after one that begins: it also comes if the agent writes nothing now. If it writes, the next look
+    moves the step on."""
+    if facts.trigger != "silence" or start.step is None:
+        return []
+    next_step = decide_follow_up(replace(facts, steps_done=start.step, last_step_at=facts.now, step=None, moment=None))
+    return [_build_plan(facts, next_step)] if isinstance(next_step, FollowUp) else []
 
 
 async def look_for_silence(tx: Tx) -> None:

@@ -75,6 +75,15 @@ async def test_each_step_comes_once_and_counts_from_our_newest_text(idle_world: 
     assert shown["status"] == "in_progress"
 
 
+async def test_the_next_step_comes_although_the_agent_said_nothing(idle_world: World, resources: Resources) -> None:
+    world = idle_world
+    await following(world, resources, HOUR, 3 * HOUR)
+    await answer(world, resources, {"replies": []}, minutes=HOUR + 1)
+    await answer(world, resources, {"replies": []}, minutes=3 * HOUR + 1)
+    await answer(world, resources, minutes=DAY)
+    assert causes(world) == [("silence", 1), ("silence", 2)]
+
+
 async def test_an_agent_without_follow_ups_is_never_woken(idle_world: World, resources: Resources) -> None:
     await idle_world.send(agentMode=True)
     for _ in range(3):
