@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from app.commands import timeline
+from app.commands import planned_turns, timeline
 from app.domain.callers import Caller
 from app.domain.problems import SuppressionActive
 from app.domain.turns import ClosedState, LiveTurn
@@ -122,6 +122,8 @@ async def set_by_hand(tx: Tx, caller: Caller, thread: Thread, status: str | None
         await threads.record_status_by_hand(tx, thread.key)
     if agent_mode is not None:
         await switch_agent_mode(tx, {thread.key: caller.author}, agent_mode)
+    if agent_mode:
+        await planned_turns.plan_follow_ups(tx, [thread.key])
 
 
 async def _set_status(tx: Tx, caller: Caller, thread: Thread, status: str) -> None:

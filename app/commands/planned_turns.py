@@ -9,6 +9,7 @@ from app.commands.answered_turns import reload_turn
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.follow_ups import (
+    FAILURE_PATIENCE,
     MAX_SCHEDULED_IN_A_ROW,
     FollowUp,
     Start,
@@ -19,6 +20,7 @@ from app.domain.follow_ups import (
     find_moment_fault,
     find_obstacle,
     judge_planned,
+    needs_failure_turn,
 )
 from app.domain.problems import Invalid, NoOpenTurn, NotFound, NotPlanned, StaleTurn, TurnCancelled
 from app.store import notes, planned_turns, replies, threads, turns
@@ -99,6 +101,7 @@ async def look_for_silence(tx: Tx) -> None:
         return
     silent_threads = await planned_turns.find_silent(tx, looks, LOOK_OVERLAP, THREADS_PER_LOOK)
     await plan_follow_ups(tx, [(thread.tenant_id, thread.interaction_id) for thread in silent_threads])
+    await _plan_failure_turns(tx, await planned_turns.find_failed(tx, looks, FAILURE_PATIENCE, THREADS_PER_LOOK))
     await planned_turns.end_looks(tx, [(look.tenant_id, _find_end(look, silent_threads)) for look in looks])
 
 
@@ -120,6 +123,27 @@ async def plan_follow_ups(tx: Tx, thread_keys: Sequence[ThreadKey]) -> None:
             if isinstance(follow_up, FollowUp):
                 plans.append(_build_plan(facts, follow_up))
     await planned_turns.plan(tx, plans)
+
+
+async def _plan_failure_turns(tx: Tx, thread_keys: Sequence[ThreadKey]) -> None:
+    free_threads = await threads.lock_free(tx, thread_keys) if thread_keys else []
+    all_facts = await planned_turns.get_facts(tx, free_threads) if free_threads else []
+    facts_by_thread = {facts.thread: facts for facts in all_facts if needs_failure_turn(facts)}
+    await planned_turns.plan(
+        tx,
+        [
+            NewPlan(
+                tenant_id=facts.tenant_id,
+                interaction_id=facts.interaction_id,
+                turn_id=ids.make("turn"),
+                trigger="failed_delivery",
+                agent_id=facts.sms_agent_id,
+                through_seq=facts.newest_seq,
+                due_at=None,
+            )
+            for facts in facts_by_thread.values()
+        ],
+    )
 
 
 async def plan_wakes(tx: Tx, wishes: Sequence[tuple[Turn, datetime]]) -> None:

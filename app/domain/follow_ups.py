@@ -28,6 +28,8 @@ MAX_SCHEDULED_IN_A_ROW = 5
 """How often an agent may wake itself until the lead writes."""
 OPENING_PATIENCE = timedelta(hours=24)
 """How late an opening may be."""
+FAILURE_PATIENCE = timedelta(hours=1)
+"""How late a turn about a text that did not arrive may be."""
 BUSY_WAIT = timedelta(minutes=1)
 """How long a turn waits for an unfinished one, or for a text of ours that has not left yet."""
 FOLLOWED_STATUSES = ("in_progress", "incomplete")
@@ -70,6 +72,8 @@ class ThreadFacts:
     sms_agent_id: str | None
     is_agent_paused: bool | None
     follow_ups: list[Any] | None
+    wants_failures: bool | None
+    """The agent gets a turn when a text of ours does not arrive."""
     business_hours: dict[str, Any] | None
     has_lead_written: bool
     newest_seq: int | None
@@ -87,6 +91,8 @@ class ThreadFacts:
     last_step_at: datetime | None
     stopped_seq: int | None
     """The newest seq of a turn after silence that was called off before it was handed over."""
+    has_heard_of_failure: bool
+    """A turn about a text that did not arrive is planned, or was handed over since the lead last wrote."""
     wakes_at: datetime | None
     """When a turn is planned that the agent asked for."""
     wakes_done: int
@@ -188,10 +194,29 @@ def _judge_asked(facts: ThreadFacts) -> Verdict:
     moment = _in_business_hours(facts.moment, facts.business_hours)
     if moment > facts.now:
         return Wait(moment, None, is_moved=False)
-    patience = OPENING_PATIENCE if facts.trigger == "opening" else facts.moment - facts.asked_at
-    if facts.now > moment + patience:
+    if facts.now > moment + _get_patience(facts, facts.moment - facts.asked_at):
         return Void(LATE_REASON)
     return Start(None)
+
+
+def _get_patience(facts: ThreadFacts, interval: timedelta) -> timedelta:
+    """How late the turn may be. `interval`: how long before it was asked for."""
+    if facts.trigger == "opening":
+        return OPENING_PATIENCE
+    return FAILURE_PATIENCE if facts.trigger == "failed_delivery" else interval
+
+
+def needs_failure_turn(facts: ThreadFacts) -> bool:
+    """Whether the agent gets a turn because our newest text did not arrive: once until the lead writes, because
+    the answer may not arrive either."""
+    return (
+        bool(facts.wants_failures)
+        and facts.newest_role == "agent"
+        and facts.newest_source in FOLLOWED_SOURCES
+        and facts.newest_status in ("failed", "undelivered")
+        and not facts.has_heard_of_failure
+        and find_obstacle(facts) is None
+    )
 
 
 def decide_follow_up(facts: ThreadFacts) -> FollowUp | str:

@@ -44,13 +44,15 @@ SELECT t.tenant_id, t.interaction_id, clock_timestamp() AS now, t.status, t.agen
        EXISTS (
            SELECT 1 FROM turns o WHERE o.tenant_id = t.tenant_id AND o.interaction_id = t.interaction_id
              AND o.kind = 'live' AND o.state IN {UNFINISHED_SQL}) AS has_open_turn,
-       agent.sms_agent_id, agent.paused_at IS NOT NULL AS is_agent_paused, agent.follow_ups, agent.business_hours,
+       agent.sms_agent_id, agent.paused_at IS NOT NULL AS is_agent_paused, agent.follow_ups,
+       agent.failed_delivery_turns AS wants_failures, agent.business_hours,
        t.last_inbound_at IS NOT NULL AS has_lead_written,
        newest.seq AS newest_seq, newest.role AS newest_role, newest.source AS newest_source,
        newest.status AS newest_status, newest.text AS newest_text, t.last_message_at AS newest_at,
        (SELECT max(w.due_at) FROM outbox w
         WHERE w.tenant_id = t.tenant_id AND w.interaction_id = t.interaction_id AND w.seq IS NULL) AS unreleased_at,
        coalesce(past.steps_done, 0)::int AS steps_done, past.last_step_at, past.stopped_seq,
+       coalesce(past.has_heard_of_failure, false) AS has_heard_of_failure,
        (SELECT w.window_due_at FROM turns w
         WHERE w.tenant_id = t.tenant_id AND w.interaction_id = t.interaction_id AND w.kind = 'live'
           AND w.state = 'planned' AND w.trigger = 'scheduled') AS wakes_at,
@@ -79,7 +81,9 @@ LEFT JOIN LATERAL (  -- since the lead last wrote
            max(s.opened_at) FILTER (WHERE s.handed_over_at IS NOT NULL) AS last_step_at,
            max(s.through_seq) FILTER (
                WHERE s.trigger = 'silence' AND s.handed_over_at IS NULL AND s.state = 'cancelled') AS stopped_seq,
-           count(*) FILTER (WHERE s.trigger = 'scheduled' AND s.handed_over_at IS NOT NULL) AS wakes_done
+           count(*) FILTER (WHERE s.trigger = 'scheduled' AND s.handed_over_at IS NOT NULL) AS wakes_done,
+           bool_or(s.trigger = 'failed_delivery' AND (s.handed_over_at IS NOT NULL OR s.closed_at IS NULL))
+               AS has_heard_of_failure
     FROM turns s
     WHERE s.tenant_id = t.tenant_id AND s.interaction_id = t.interaction_id AND s.kind = 'live'
       AND s.trigger <> 'texts' AND s.opened_at > coalesce(t.last_inbound_at, '-infinity')
@@ -217,10 +221,11 @@ class Look:
 BEGIN_LOOKS_SQL = """
 WITH gone AS (
     DELETE FROM follow_up_looks k
-    WHERE NOT EXISTS (SELECT 1 FROM sms_agents g WHERE g.tenant_id = k.tenant_id AND g.follow_ups <> '[]')
+    WHERE NOT EXISTS (SELECT 1 FROM sms_agents g WHERE g.tenant_id = k.tenant_id
+                        AND (g.follow_ups <> '[]' OR g.failed_delivery_turns))
 ), begun AS (
     INSERT INTO follow_up_looks (tenant_id)
-    SELECT DISTINCT g.tenant_id FROM sms_agents g WHERE g.follow_ups <> '[]'
+    SELECT DISTINCT g.tenant_id FROM sms_agents g WHERE (g.follow_ups <> '[]' OR g.failed_delivery_turns)
       AND NOT EXISTS (SELECT 1 FROM follow_up_looks k WHERE k.tenant_id = g.tenant_id)
     ON CONFLICT DO NOTHING
 )
@@ -266,6 +271,26 @@ async def find_silent(tx: Tx, looks: Sequence[Look], overlap: timedelta, limit: 
     `overlap`: a text may be committed so long after its time."""
     since = [(look.tenant_id, look.seen_until - overlap) for look in looks]
     return await tx.fetch(SilentThread, FIND_SILENT_SQL, *as_columns(since, 2), limit)
+
+
+FIND_FAILED_SQL = """
+SELECT DISTINCT m.tenant_id, m.interaction_id FROM unnest($1::text[]) AS a(tenant_id)
+CROSS JOIN LATERAL (
+    SELECT m.tenant_id, m.interaction_id FROM messages m
+    WHERE m.tenant_id = a.tenant_id AND m.error_code IS NOT NULL AND m.created_at > clock_timestamp() - $2::interval
+      AND m.status IN ('failed', 'undelivered') AND m.seq IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM messages n WHERE n.tenant_id = m.tenant_id
+                        AND n.interaction_id = m.interaction_id AND n.seq > m.seq AND n.status <> 'note')
+    ORDER BY m.created_at DESC LIMIT $3
+) m
+"""
+
+
+async def find_failed(tx: Tx, looks: Sequence[Look], within: timedelta, limit: int) -> list[ThreadKey]:
+    """Up to `limit` threads of each tenant whose newest text is ours, was stored `within` this time and did not
+    arrive."""
+    rows = await tx.fetch_rows(FIND_FAILED_SQL, [look.tenant_id for look in looks], within, limit)
+    return [(row["tenant_id"], row["interaction_id"]) for row in rows]
 
 
 END_LOOKS_SQL = """

@@ -15,7 +15,10 @@ branch_labels = None
 depends_on = None
 
 ADD_COLUMNS_SQL = (
-    "ALTER TABLE sms_agents ADD COLUMN IF NOT EXISTS follow_ups jsonb NOT NULL DEFAULT '[]'",
+    """
+    ALTER TABLE sms_agents ADD COLUMN IF NOT EXISTS follow_ups jsonb NOT NULL DEFAULT '[]',
+        ADD COLUMN IF NOT EXISTS failed_delivery_turns boolean NOT NULL DEFAULT false
+    """,
     """
     ALTER TABLE turns ADD COLUMN IF NOT EXISTS trigger text NOT NULL DEFAULT 'texts',
         ADD COLUMN IF NOT EXISTS step smallint
@@ -48,7 +51,8 @@ BEGIN
 END $$
 """
 ADD_AGENT_INDEX_SQL = """
-CREATE INDEX IF NOT EXISTS ix_sms_agents_following ON sms_agents (tenant_id) WHERE follow_ups <> '[]'
+CREATE INDEX IF NOT EXISTS ix_sms_agents_following ON sms_agents (tenant_id)
+WHERE follow_ups <> '[]' OR failed_delivery_turns
 """
 # Nearly no turn is planned: other turns pay a comparison of their state.
 INDEXES = {
@@ -120,5 +124,5 @@ def downgrade() -> None:
     for name in INDEXES:
         op.execute(f"DROP INDEX {name}")
     op.execute("ALTER TABLE turns DROP COLUMN trigger, DROP COLUMN step")
-    op.execute("ALTER TABLE sms_agents DROP COLUMN follow_ups")  # with its index
+    op.execute("ALTER TABLE sms_agents DROP COLUMN follow_ups, DROP COLUMN failed_delivery_turns")  # with its index
     op.execute("DROP TABLE follow_up_looks")

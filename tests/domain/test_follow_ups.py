@@ -199,7 +199,8 @@ class Thread:
 
     def _give(self, step: int) -> None:
         assert self.planned is not None
-        self.given.append(Given(step, self.now, len(self.texts), self.planned.moment))
+        due_at = self.planned.moment if self.planned.step == step else BEGIN
+        self.given.append(Given(step, self.now, len(self.texts), due_at))
         self.planned = None
         self.check_given()
         next_step = decide_follow_up(self._facts())
@@ -228,14 +229,14 @@ class Thread:
             is_suppressed=self.stopped, is_number_on=True, is_resting=False, awaits_person=False,
             has_open_turn=False, sms_agent_id="smsagent", is_agent_paused=self.paused,
             follow_ups=[{"after_minutes": minutes, "only_if": []} for minutes in self.steps],
-            business_hours=self.hours, has_lead_written=wrote_at is not None,
+            wants_failures=False, business_hours=self.hours, has_lead_written=wrote_at is not None,
             newest_seq=len(self.texts) if last else None, newest_role=last.role if last else None,
             newest_source=last.source if last else None,
             newest_status=("delivered" if last.arrives else "undelivered") if last else None,
             newest_text="Hm?" if last else None, newest_at=last.at if last else BEGIN, unreleased_at=self.held_until,
             steps_done=max((one.step for one in past), default=0),
             last_step_at=max((one.at for one in past), default=None), stopped_seq=self.stopped_seq,
-            wakes_at=None, wakes_done=0, turn_id="turn" if self.planned else None,
+            has_heard_of_failure=False, wakes_at=None, wakes_done=0, turn_id="turn" if self.planned else None,
             trigger="silence" if self.planned else None, step=self.planned.step if self.planned else None,
             through_seq=self.planned.seq if self.planned else None,
             asked_at=self.planned.asked_at if self.planned else None,
@@ -263,7 +264,8 @@ class Thread:
         assert one.at - last.at >= interval, "it did not count from our newest text"
         assert all(one.at - other.at >= interval for other in earlier), "a burst"
         if self.hours is None:
-            assert one.at - one.due_at <= interval, "its moment had passed"
+            due_at = max([one.due_at, last.at + interval, *[other.at + interval for other in earlier]])
+            assert one.at - due_at <= interval, "its moment had passed"
 
     def _was_planned_later(self) -> bool:
         """Nothing was planned when the agent was told to be quiet, and now it may speak again."""

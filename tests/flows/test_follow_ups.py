@@ -8,7 +8,7 @@ import pytest
 from app.commands import modes
 from app.resources import Resources
 from tests.flows.moved_time import look, wait_silently
-from tests.makers import Data
+from tests.makers import Data, phone
 from tests.world import World
 
 HOUR, DAY = 60, 1440
@@ -261,3 +261,42 @@ async def test_a_text_of_a_person_calls_all_off(idle_world: World, resources: Re
     assert not world.agent.told
     shown = await world.thread(thread)
     assert [entry["status"] for entry in shown["transcript"]] == ["delivered"]  # nothing had begun: no note
+
+
+async def test_an_agent_hears_once_of_a_text_that_did_not_arrive(idle_world: World, resources: Resources) -> None:
+    world = idle_world
+    agent = f"/sms-agents/{world.smsagent['smsAgentId']}"
+    thread = (await world.send("Hi Jane", agentMode=True))["interactionId"]
+
+    async def fail() -> None:
+        async with resources.database.system_tx() as tx:
+            await tx.execute(
+                "UPDATE messages SET status = 'undelivered', error_code = 'CARRIER_REFUSED'"
+                " WHERE interaction_id = $1 AND role = 'agent' AND status <> 'note'",
+                thread,
+            )
+
+    await fail()
+    await look(resources, world.tenant.tenant_id)
+    await look(resources, world.tenant.tenant_id)
+    assert not world.agent.told  # nobody asked for it
+    await world.tenant.call("PATCH", agent, {"failedDeliveryTurns": True})
+    await look(resources, world.tenant.tenant_id)
+    await answer(world, resources, {"reply": "Once more"})
+    assert causes(world) == [("failed_delivery", None)]
+    assert world.agent.told[0]["interaction"]["transcript"][0]["status"] == "undelivered"
+    await fail()
+    await answer(world, resources, {"reply": "And again"}, minutes=2)
+    assert causes(world) == [("failed_delivery", None)]
+
+
+async def test_a_thread_whose_agent_is_switched_on_is_followed_up(idle_world: World, resources: Resources) -> None:
+    world = idle_world
+    await following(world, resources, HOUR)
+    lead = await world.tenant.lead(phone=phone(), campaignId=world.campaign["campaignId"])
+    thread = (await world.send("Hi", leadId=lead["leadId"]))["interactionId"]
+    await arrive(resources, world)
+    await wait_silently(world, resources, minutes=10)
+    await world.tenant.call("PATCH", f"/interactions/{thread}", {"agentMode": True})
+    [planned] = (await world.thread(thread))["plannedTurns"]
+    assert planned["trigger"] == "silence"

@@ -83,6 +83,8 @@ class AgentChange(Body):
     """The pause before each text of a reply, for a natural pace."""
     follow_ups: Annotated[list[FollowUpStep], Field(max_length=MAX_STEPS)] | None = None
     """The turns that the agent gets when a lead stays silent. None are given unless this is set."""
+    failed_delivery_turns: bool | None = None
+    """Whether the agent gets a turn when a text of ours, the newest of its thread, does not arrive."""
     shadow_webhook_url: Url | None = None
     """Gets a copy of every turn. Its answers are recorded and never sent."""
 

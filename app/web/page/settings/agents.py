@@ -79,6 +79,7 @@ GROUPS = group_fields(
         pair=("afterMinutes", "onlyIf"),
         hint="Counted from our newest text. Conditions, if any: no_reply, replied, unanswered_question.",
     ),
+    Field("failedDeliveryTurns", "It also gets a turn when a text does not arrive", "switch"),
     Heading("Business hours", "If all are empty, turns are handed over at any time."),
     Field(f"{HOURS_FIELD}.start", "Turns are handed over from", "time"),
     Field(f"{HOURS_FIELD}.end", "Until", "time"),
