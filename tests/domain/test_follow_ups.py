@@ -86,6 +86,7 @@ class Thread:
     # What happens.
 
     def happen(self, event: str) -> None:
+        self.now += timedelta(seconds=1)
         match event:
             case "lead" | "stop" | "start" | "help":
                 self._write("user", "inbound")
