@@ -11,10 +11,9 @@ What is planned is judged anew under the thread's lock when its moment comes. Th
 decides, not what was true when it was planned: so a text of the lead needs to cancel nothing.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, Literal, get_args
 
 from app.domain.turns import Trigger
 from app.domain.windows import find_opening
@@ -44,13 +43,6 @@ WROTE_REASON = "somebody wrote meanwhile"
 LATE_REASON = "its moment had passed while the service was away"
 
 
-class StepFields(TypedDict):
-    """A step of an agent's `followUps`, as it is stored."""
-
-    after_minutes: int
-    only_if: Sequence[Condition]
-
-
 @dataclass(frozen=True, slots=True)
 class ThreadFacts:
     """A thread as a turn that nobody asked for finds it, and one of its planned turns (None: it has
@@ -72,6 +64,7 @@ class ThreadFacts:
     sms_agent_id: str | None
     is_agent_paused: bool | None
     follow_ups: list[Any] | None
+    """The steps, each as `{after_minutes, only_if}`."""
     wants_failures: bool | None
     """The agent gets a turn when a text of ours does not arrive."""
     business_hours: dict[str, Any] | None

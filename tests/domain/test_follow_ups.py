@@ -43,7 +43,7 @@ class Text:
 
 
 @dataclass(slots=True)
-class Planned:
+class Plan:
     step: int
     due_at: datetime
     moment: datetime
@@ -52,7 +52,7 @@ class Planned:
 
 
 @dataclass(slots=True)
-class Given:
+class HandOver:
     """A turn after silence that was handed over."""
 
     step: int
@@ -75,8 +75,8 @@ class Thread:
     stopped: bool = False
     paused: bool = False
     held_until: datetime | None = None
-    planned: Planned | None = None
-    given: list[Given] = field(default_factory=list)
+    plan: Plan | None = None
+    hand_overs: list[HandOver] = field(default_factory=list)
     stopped_seq: int | None = None
     seen_seq: int = 0
     """The newest text that a look has seen."""
@@ -124,18 +124,18 @@ class Thread:
                 self.paused = event == "pause"
             case "held":
                 self.held_until = self.now + 9 * 60 * MINUTE
-            case "skip" if self.planned:
+            case "skip" if self.plan:
                 facts = self._facts()
-                skipped = decide_follow_up(_replace(facts, step=self.planned.step + 1, moment=None))
-                if isinstance(skipped, FollowUp):
-                    self.planned.step, self.planned.due_at = skipped.step, skipped.due_at
-                    self.planned.moment, self.planned.seq = skipped.due_at, len(self.texts)
+                next_step = decide_follow_up(_replace(facts, step=self.plan.step + 1, moment=None))
+                if isinstance(next_step, FollowUp):
+                    self.plan.step, self.plan.due_at = next_step.step, next_step.due_at
+                    self.plan.moment, self.plan.seq = next_step.due_at, len(self.texts)
                 else:
                     self._cancel()
-            case "later" if self.planned:
-                self.planned.due_at = self.planned.moment = self.now + 300 * MINUTE
+            case "later" if self.plan:
+                self.plan.due_at = self.plan.moment = self.now + 300 * MINUTE
                 if not self._has_news():
-                    self.planned.seq = len(self.texts)
+                    self.plan.seq = len(self.texts)
 
     def _write(self, role: str, source: str) -> None:
         self.texts.append(Text(self.now, role, source))
@@ -146,10 +146,10 @@ class Thread:
         self._cancel()
 
     def _cancel(self) -> None:
-        if self.planned:
-            if not self.texts_since(self.planned.asked_at):
-                self.stopped_seq = max(self.stopped_seq or 0, self.planned.seq)
-            self.planned = None
+        if self.plan:
+            if not self.texts_since(self.plan.asked_at):
+                self.stopped_seq = max(self.stopped_seq or 0, self.plan.seq)
+            self.plan = None
 
     def texts_since(self, at: datetime) -> list[Text]:
         return [text for text in self.texts if text.role == "user" and text.at > at]
@@ -161,7 +161,7 @@ class Thread:
         end = self.now + span
         while not away:
             self.work()
-            moments = [self.planned.due_at] if self.planned else []
+            moments = [self.plan.due_at] if self.plan else []
             moments += [self.now] if self.seen_seq < len(self.texts) else []
             moments += [self.held_until] if self.held_until else []
             at = max(min(moments, default=end), self.now + LOOK)
@@ -176,13 +176,13 @@ class Thread:
             self.held_until = None
             self._write("agent", "sms_agent")
         last = self.texts[-1] if self.texts else None
-        is_new = self.planned is None or (last and self.planned.asked_at < last.at)
+        is_new = self.plan is None or (last and self.plan.asked_at < last.at)
         if last and last.role == "agent" and self.mode and is_new and self.seen_seq < len(self.texts):
             follow_up = decide_follow_up(self._facts())
             if isinstance(follow_up, FollowUp):
-                self.planned = Planned(follow_up.step, follow_up.due_at, follow_up.due_at, len(self.texts), self.now)
+                self.plan = Plan(follow_up.step, follow_up.due_at, follow_up.due_at, len(self.texts), self.now)
         self.seen_seq = len(self.texts)
-        if self.planned is None or self.planned.due_at > self.now:
+        if self.plan is None or self.plan.due_at > self.now:
             return
         match judge_planned(self._facts()):
             case Start() as start:
@@ -190,24 +190,24 @@ class Thread:
                 self._give(start.step)
             case Wait() as wait:
                 assert wait.until > self.now, "a turn that waits must not be due"
-                self.planned.due_at = wait.until
+                self.plan.due_at = wait.until
                 if wait.is_moved:
-                    self.planned.moment, self.planned.seq = wait.until, len(self.texts)
-                    self.planned.step = wait.step or self.planned.step
+                    self.plan.moment, self.plan.seq = wait.until, len(self.texts)
+                    self.plan.step = wait.step or self.plan.step
             case Void() as void:
                 assert void.reason
                 self._cancel()
 
     def _give(self, step: int) -> None:
-        assert self.planned is not None
-        due_at = self.planned.moment if self.planned.step == step else BEGIN
-        self.given.append(Given(step, self.now, len(self.texts), due_at))
-        self.planned = None
+        assert self.plan is not None
+        due_at = self.plan.moment if self.plan.step == step else BEGIN
+        self.hand_overs.append(HandOver(step, self.now, len(self.texts), due_at))
+        self.plan = None
         self.check_given()
         next_step = decide_follow_up(self._facts())
         if isinstance(next_step, FollowUp):
             due_at = next_step.due_at
-            self.planned = Planned(next_step.step, due_at, due_at, len(self.texts), self.now)
+            self.plan = Plan(next_step.step, due_at, due_at, len(self.texts), self.now)
         self._answer(self.random.choice(["reply", "reply", "reply", "decline", "hold"]))
 
     def _answer(self, how: str) -> None:
@@ -217,14 +217,14 @@ class Thread:
             self.held_until = self.now + 8 * 60 * MINUTE
 
     def _has_news(self) -> bool:
-        if self.planned is None:
+        if self.plan is None:
             return False
-        return any(text.role == "user" or text.source == "manual" for text in self.texts[self.planned.seq :])
+        return any(text.role == "user" or text.source == "manual" for text in self.texts[self.plan.seq :])
 
     def _facts(self) -> ThreadFacts:
         last = self.texts[-1] if self.texts else None
         wrote_at = max((text.at for text in self.texts if text.role == "user"), default=None)
-        past = [one for one in self.given if wrote_at is None or one.at > wrote_at]
+        past = [one for one in self.hand_overs if wrote_at is None or one.at > wrote_at]
         return ThreadFacts(
             tenant_id="org", interaction_id="int", now=self.now, status=self.status, agent_mode=self.mode,
             is_suppressed=self.stopped, is_number_on=True, is_resting=False, awaits_person=False,
@@ -237,17 +237,17 @@ class Thread:
             newest_text="Hm?" if last else None, newest_at=last.at if last else BEGIN, unreleased_at=self.held_until,
             steps_done=max((one.step for one in past), default=0),
             last_step_at=max((one.at for one in past), default=None), stopped_seq=self.stopped_seq,
-            has_heard_of_failure=False, wakes_at=None, wakes_done=0, turn_id="turn" if self.planned else None,
-            trigger="silence" if self.planned else None, step=self.planned.step if self.planned else None,
-            through_seq=self.planned.seq if self.planned else None,
-            asked_at=self.planned.asked_at if self.planned else None,
-            moment=self.planned.moment if self.planned else None, has_news=self._has_news(),
+            has_heard_of_failure=False, wakes_at=None, wakes_done=0, turn_id="turn" if self.plan else None,
+            trigger="silence" if self.plan else None, step=self.plan.step if self.plan else None,
+            through_seq=self.plan.seq if self.plan else None,
+            asked_at=self.plan.asked_at if self.plan else None,
+            moment=self.plan.moment if self.plan else None, has_news=self._has_news(),
         )  # fmt: skip
 
     # What must hold, by the record alone.
 
     def check_given(self) -> None:
-        one = self.given[-1]
+        one = self.hand_overs[-1]
         last = self.texts[-1]
         assert (last.role, last.source) in {("agent", "api"), ("agent", "sms_agent")}, "somebody else wrote last"
         assert last.arrives
@@ -259,7 +259,7 @@ class Thread:
         wrote_at = max(
             (text.at for text in self.texts if text.role == "user"), default=datetime.min.replace(tzinfo=UTC)
         )
-        earlier = [other for other in self.given[:-1] if other.at > wrote_at]
+        earlier = [other for other in self.hand_overs[:-1] if other.at > wrote_at]
         assert all(other.step < one.step for other in earlier), "a step came twice"
         interval = self.steps[one.step - 1] * MINUTE
         assert one.at - last.at >= interval, "it did not count from our newest text"
@@ -270,7 +270,7 @@ class Thread:
 
     def _was_planned_later(self) -> bool:
         """Nothing was planned when the agent was told to be quiet, and now it may speak again."""
-        return self.stopped_seq is None or self.stopped_seq < self.given[-1].seq
+        return self.stopped_seq is None or self.stopped_seq < self.hand_overs[-1].seq
 
 
 def _replace(facts: ThreadFacts, **more: Any) -> ThreadFacts:
@@ -294,12 +294,12 @@ def require_liveness(thread: Thread) -> None:
     thread.held_until, thread.paused, thread.hours = None, False, None
     for event in ("start", "on", "in_progress", "api"):
         thread.happen(event)
-    count = len(thread.given)
+    count = len(thread.hand_overs)
     thread.pass_time(QUIET, away=False)
     wrote_at = max((text.at for text in thread.texts if text.role == "user"), default=BEGIN)
-    done = max((one.step for one in thread.given[:count] if one.at > wrote_at), default=0)
+    done = max((one.step for one in thread.hand_overs[:count] if one.at > wrote_at), default=0)
     if done < len(thread.steps):
-        steps = [one.step for one in thread.given[count:]]
+        steps = [one.step for one in thread.hand_overs[count:]]
         assert steps, "a thread that should be followed up was not"
         assert steps[-1] == len(thread.steps), "the last step did not come"
 
@@ -312,7 +312,7 @@ def require_liveness(thread: Thread) -> None:
     ],
 )
 def test_whatever_happens_silence_is_followed_up_and_nobody_is_nagged(schedules: int) -> None:
-    given = 0
+    count = 0
     for seed in range(schedules):
         try:
             thread = play(seed)
@@ -320,8 +320,8 @@ def test_whatever_happens_silence_is_followed_up_and_nobody_is_nagged(schedules:
         except AssertionError as error:
             error.add_note(f"schedule {seed}")
             raise
-        given += len(thread.given)
-    assert given > schedules  # the schedules are about something
+        count += len(thread.hand_overs)
+    assert count > schedules  # the schedules are about something
 
 
 def test_a_turn_waits_for_an_unfinished_one() -> None:

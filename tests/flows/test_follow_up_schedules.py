@@ -36,7 +36,7 @@ class Schedule:
     """Since the lead last wrote."""
     minutes: float = 0
     """Since our newest text."""
-    seen: int = 0
+    payload_count: int = 0
 
     async def take(self, event: str) -> None:
         world, path = self.world, f"/interactions/{self.thread}"
@@ -46,7 +46,7 @@ class Schedule:
                 await world.text({"text": "Hello", "stop": "STOP", "start": "START"}[event])
                 self.is_silent, self.steps = False, []
             case "send":
-                sent = await world.tenant.ask(
+                response = await world.tenant.ask(
                     "POST",
                     "/sms/send",
                     {
@@ -55,7 +55,7 @@ class Schedule:
                         "interactionId": self.thread,
                     },
                 )
-                if sent.status_code == 202:
+                if response.status_code == 202:
                     await self._speak()
             case "off" | "on":
                 await world.tenant.call("PATCH", path, {"agentMode": event == "on"})
@@ -64,8 +64,8 @@ class Schedule:
                 await world.tenant.ask("PATCH", path, {"status": event})
                 self.is_silent = self.is_silent and event == "in_progress"
             case "skip":
-                for planned in (await world.thread(self.thread))["plannedTurns"]:
-                    await world.tenant.call("POST", f"/turns/{planned['turnId']}/skip", {})
+                for plan in (await world.thread(self.thread))["plannedTurns"]:
+                    await world.tenant.call("POST", f"/turns/{plan['turnId']}/skip", {})
             case "outage":
                 await pass_time(self.resources, world.tenant.tenant_id, hours=17)
                 self.minutes += 17 * HOUR
@@ -89,19 +89,19 @@ class Schedule:
     async def _look(self, answer: Data) -> None:
         self.world.agent.answers = [(200, answer)] * 3
         await look(self.resources, self.world.tenant.tenant_id)
-        new = self.world.agent.told[self.seen :]
-        told = [one["turn"] for one in new if one["interaction"]["interactionId"] == self.thread]
-        self.seen = len(self.world.agent.told)
-        silences = [one["followUp"]["step"] for one in told if one["trigger"] == "silence"]
+        new_payloads = self.world.agent.told[self.payload_count :]
+        new_turns = [one["turn"] for one in new_payloads if one["interaction"]["interactionId"] == self.thread]
+        self.payload_count = len(self.world.agent.told)
+        silences = [one["followUp"]["step"] for one in new_turns if one["trigger"] == "silence"]
         assert len(silences) <= 1, "a burst"
         for step in silences:
             assert self.is_silent, "somebody wrote, or the agent was called off"
             assert not [one for one in self.steps if one >= step], "a step came twice"
             assert STEPS[step - 1] <= self.minutes + 1, "too early"
             self.steps.append(step)
-        if told and "reply" in answer:
+        if new_turns and "reply" in answer:
             await self._speak()
-        elif (told and "handoff" in answer) or any(one["trigger"] == "texts" for one in told):
+        elif (new_turns and "handoff" in answer) or any(one["trigger"] == "texts" for one in new_turns):
             self.is_silent = False
 
 
@@ -124,8 +124,8 @@ async def test_nobody_is_nagged_through_the_real_doors(
         one = World(
             world.tenant, world.carrier, world.agent, world.account, world.number, world.smsagent, world.campaign, lead
         )
-        sent = await one.send("Hi, do you own your home?", agentMode=True)
-        schedule = Schedule(one, resources, sent["interactionId"], chance, seen=len(world.agent.told))
+        thread = (await one.send("Hi, do you own your home?", agentMode=True))["interactionId"]
+        schedule = Schedule(one, resources, thread, chance, payload_count=len(world.agent.told))
         await schedule._speak()
         for event in [chance.choice(EVENTS) for _ in range(events)]:
             try:
@@ -134,8 +134,7 @@ async def test_nobody_is_nagged_through_the_real_doors(
                 error.add_note(f"seed {seed}, at {event}")
                 raise
         counts += sum(
-            turn["trigger"] == "silence" and turn["handedOverAt"] is not None
-            for turn in await one.turns(sent["interactionId"])
+            turn["trigger"] == "silence" and turn["handedOverAt"] is not None for turn in await one.turns(thread)
         )
-        await world.tenant.call("PATCH", f"/interactions/{sent['interactionId']}", {"agentMode": False})
+        await world.tenant.call("PATCH", f"/interactions/{thread}", {"agentMode": False})
     assert counts >= seeds / 2  # the schedules are about something

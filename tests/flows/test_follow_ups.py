@@ -39,7 +39,9 @@ async def arrive(resources: Resources, world: World) -> None:
 
 def causes(world: World) -> list[Any]:
     """Why the agent got its turns."""
-    return [(told["turn"]["trigger"], (told["turn"]["followUp"] or {}).get("step")) for told in world.agent.told]
+    return [
+        (payload["turn"]["trigger"], (payload["turn"]["followUp"] or {}).get("step")) for payload in world.agent.told
+    ]
 
 
 async def answer(world: World, resources: Resources, *answers: Data, **span: float) -> None:
@@ -51,16 +53,16 @@ async def answer(world: World, resources: Resources, *answers: Data, **span: flo
 async def test_each_step_comes_once_and_counts_from_our_newest_text(idle_world: World, resources: Resources) -> None:
     world = idle_world
     thread = await following(world, resources, HOUR, DAY)
-    [planned] = await world.turns(thread)
-    assert (planned["state"], planned["trigger"], planned["followUp"]) == ("planned", "silence", {"step": 1})
+    [plan] = await world.turns(thread)
+    assert (plan["state"], plan["trigger"], plan["followUp"]) == ("planned", "silence", {"step": 1})
     await wait_silently(world, resources, minutes=HOUR - 1)
     assert not world.agent.told
     await answer(world, resources, {"reply": "Are you still there?"}, minutes=2)
-    [told] = world.agent.told
-    assert told["turn"]["followUp"] == {"step": 1, "of": 2}
-    assert told["message"]["messages"] == []
-    assert told["message"]["combinedText"] == ""
-    assert [entry["message"] for entry in told["interaction"]["transcript"]] == ["Hi Jane, do you own your home?"]
+    [payload] = world.agent.told
+    assert payload["turn"]["followUp"] == {"step": 1, "of": 2}
+    assert payload["message"]["messages"] == []
+    assert payload["message"]["combinedText"] == ""
+    assert [entry["message"] for entry in payload["interaction"]["transcript"]] == ["Hi Jane, do you own your home?"]
     await wait_silently(world, resources, minutes=DAY - 1)
     assert len(world.agent.told) == 1
     await answer(world, resources, {"reply": "I will not bother you again."}, minutes=2)
@@ -143,7 +145,7 @@ async def test_a_follow_up_is_called_off(idle_world: World, resources: Resources
     await call_off(world, resources, thread, how)
     for _ in range(3):
         await answer(world, resources, {"replies": []}, minutes=HOUR + 1)
-    assert "silence" not in [told["turn"]["trigger"] for told in world.agent.told]
+    assert "silence" not in [payload["turn"]["trigger"] for payload in world.agent.told]
     turns = [turn for turn in await world.turns(thread) if turn["trigger"] == "silence"]
     assert [turn["state"] for turn in turns] == ["cancelled"]
     assert turns[0]["reason"]
@@ -191,8 +193,8 @@ async def test_an_agent_wakes_itself_once_and_the_newest_wish_counts(idle_world:
     silence, _ = await world.turns(thread)
     again = f"/turns/{silence['turnId']}/follow-up"
     await world.tenant.call("POST", again, {"at": in_(hours=30)})
-    planned = [turn for turn in await world.turns(thread) if turn["state"] == "planned"]
-    assert [turn["trigger"] for turn in planned] == ["scheduled"]
+    plans = [turn for turn in await world.turns(thread) if turn["state"] == "planned"]
+    assert [turn["trigger"] for turn in plans] == ["scheduled"]
     await wait_silently(world, resources, hours=21)
     assert causes(world) == [("silence", 1)]
     await answer(world, resources, {"followUpAt": in_(hours=1)}, hours=10)
@@ -236,10 +238,10 @@ async def test_conditions_choose_the_step(
 async def test_a_person_skips_or_postpones_what_is_planned(idle_world: World, resources: Resources) -> None:
     world, tenant = idle_world, idle_world.tenant
     thread = await following(world, resources, HOUR, DAY)
-    [planned] = (await world.thread(thread))["plannedTurns"]
-    assert (planned["trigger"], planned["followUp"]) == ("silence", {"step": 1})
-    path = f"/turns/{planned['turnId']}"
-    assert (await tenant.call("POST", f"{path}/postpone", {"until": in_(hours=5)}))["dueAt"] > planned["dueAt"]
+    [plan] = (await world.thread(thread))["plannedTurns"]
+    assert (plan["trigger"], plan["followUp"]) == ("silence", {"step": 1})
+    path = f"/turns/{plan['turnId']}"
+    assert (await tenant.call("POST", f"{path}/postpone", {"until": in_(hours=5)}))["dueAt"] > plan["dueAt"]
     await wait_silently(world, resources, hours=4)
     assert not world.agent.told
     assert (await tenant.call("POST", f"{path}/skip", {}))["followUp"] == {"step": 2}
@@ -298,5 +300,5 @@ async def test_a_thread_whose_agent_is_switched_on_is_followed_up(idle_world: Wo
     await arrive(resources, world)
     await wait_silently(world, resources, minutes=10)
     await world.tenant.call("PATCH", f"/interactions/{thread}", {"agentMode": True})
-    [planned] = (await world.thread(thread))["plannedTurns"]
-    assert planned["trigger"] == "silence"
+    [plan] = (await world.thread(thread))["plannedTurns"]
+    assert plan["trigger"] == "silence"

@@ -11,7 +11,7 @@ from tests.makers import Data, phone
 from tests.world import World
 
 
-async def opened(world: World, **more: Any) -> Data:
+async def open_one(world: World, **more: Any) -> Data:
     return await world.tenant.call("POST", f"/leads/{world.lead['leadId']}/turns", more)
 
 
@@ -23,14 +23,14 @@ async def refusal(world: World, path: str, **body: Any) -> tuple[int, str, str]:
 
 async def test_an_agent_opens_a_conversation(idle_world: World, resources: Resources) -> None:
     world = idle_world
-    planned = await opened(world)
-    assert planned["trigger"] == "opening"
+    plan = await open_one(world)
+    assert plan["trigger"] == "opening"
     await answer(world, resources, {"reply": "Hi Jane, may I ask you something?"})
-    [told] = world.agent.told
-    assert (told["turn"]["turnId"], told["turn"]["trigger"]) == (planned["turnId"], "opening")
-    assert told["interaction"]["transcript"] == []
-    assert told["message"]["messageCount"] == 0
-    shown = await world.thread(planned["interactionId"])
+    [payload] = world.agent.told
+    assert (payload["turn"]["turnId"], payload["turn"]["trigger"]) == (plan["turnId"], "opening")
+    assert payload["interaction"]["transcript"] == []
+    assert payload["message"]["messageCount"] == 0
+    shown = await world.thread(plan["interactionId"])
     assert [entry["message"] for entry in shown["transcript"]] == ["Hi Jane, may I ask you something?"]
     assert shown["sms"]["agentMode"]
     await world.text("Sure")
@@ -40,7 +40,7 @@ async def test_an_agent_opens_a_conversation(idle_world: World, resources: Resou
 
 async def test_the_answer_to_an_opening_passes_every_gate(idle_world: World, resources: Resources) -> None:
     world = idle_world
-    await opened(world)
+    await open_one(world)
 
     async def suppress(_: Data) -> None:
         world.agent.meanwhile = None
@@ -57,20 +57,20 @@ async def test_an_opening_at_a_time_is_called_off_when_the_lead_writes_first(
     idle_world: World, resources: Resources
 ) -> None:
     world = idle_world
-    planned = await opened(world, at=in_(hours=2))
+    plan = await open_one(world, at=in_(hours=2))
     await wait_silently(world, resources, hours=1)
     assert not world.agent.told
     await world.text("Hello there")
     await answer(world, resources, {}, hours=2)
     assert causes(world) == [("texts", None)]
-    turn = await world.tenant.call("GET", f"/turns/{planned['turnId']}")
+    turn = await world.tenant.call("GET", f"/turns/{plan['turnId']}")
     assert (turn["state"], turn["reason"]) == ("cancelled", "somebody wrote meanwhile")
 
 
 async def test_an_opening_that_is_a_day_late_does_not_come(idle_world: World, resources: Resources) -> None:
-    planned = await opened(idle_world, at=in_(hours=1))
+    plan = await open_one(idle_world, at=in_(hours=1))
     await wait_silently(idle_world, resources, hours=26)
-    turn = await idle_world.tenant.call("GET", f"/turns/{planned['turnId']}")
+    turn = await idle_world.tenant.call("GET", f"/turns/{plan['turnId']}")
     assert turn["state"] == "cancelled"
     assert "had passed" in turn["reason"]
     assert not idle_world.agent.told
@@ -84,7 +84,7 @@ async def test_an_opening_needs_an_agent_that_may_speak(idle_world: World, resou
     await tenant.call("PATCH", f"/interactions/{sent['interactionId']}", {"status": "qualified"})
     assert (await refusal(world, path, agentMode=True))[2] == "status: the conversation is qualified"
     await tenant.call("PATCH", f"/interactions/{sent['interactionId']}", {"status": "in_progress"})
-    assert (await opened(world, agentMode=True))["interactionId"] == sent["interactionId"]
+    assert (await open_one(world, agentMode=True))["interactionId"] == sent["interactionId"]
     assert (await refusal(world, path, at=in_(days=40)))[2] == "at: is more than 35 days ahead"
     assert (await refusal(world, path, at=in_(hours=-1)))[2] == "at: is in the past"
     assert (await refusal(world, "/leads/nobody/turns"))[0] == 404
@@ -98,7 +98,7 @@ async def test_the_same_key_opens_once(idle_world: World) -> None:
     headers = {"Idempotency-Key": "once"}
     first, second = [await world.tenant.ask("POST", path, {}, headers=headers) for _ in range(2)]
     assert first.json()["data"] == second.json()["data"]
-    assert (await opened(world))["turnId"] == first.json()["data"]["turnId"]  # one opening is planned, whoever asks
+    assert (await open_one(world))["turnId"] == first.json()["data"]["turnId"]  # one opening is planned, whoever asks
 
 
 async def test_many_leads_are_enrolled_at_a_pace_and_each_refusal_is_told(
@@ -106,11 +106,11 @@ async def test_many_leads_are_enrolled_at_a_pace_and_each_refusal_is_told(
 ) -> None:
     world, tenant = idle_world, idle_world.tenant
     campaign = world.campaign["campaignId"]
-    found = [await tenant.lead(phone=phone(), campaignId=campaign, tags=["solar"]) for _ in range(3)]
-    twin = await tenant.lead(phone=found[0]["phone"], campaignId=campaign)
+    leads = [await tenant.lead(phone=phone(), campaignId=campaign, tags=["solar"]) for _ in range(3)]
+    twin = await tenant.lead(phone=leads[0]["phone"], campaignId=campaign)
     mute = await tenant.lead(campaignId=campaign, phone=None)
     path = f"/campaigns/{campaign}/enrol"
-    lead_ids = [lead["leadId"] for lead in (*found, twin, mute)] + ["nobody"]
+    lead_ids = [lead["leadId"] for lead in (*leads, twin, mute)] + ["nobody"]
     enrolled = await tenant.call("POST", path, {"leadIds": lead_ids, "perMinute": 2, "at": in_(minutes=10)})
     assert (enrolled["enrolled"], enrolled["refused"]) == (3, 3)
     codes = [one.get("error", {}).get("code") for one in enrolled["results"]]
@@ -121,7 +121,7 @@ async def test_many_leads_are_enrolled_at_a_pace_and_each_refusal_is_told(
     await look(resources, tenant.tenant_id)
     assert len(world.agent.told) == 2
     again = await tenant.call("POST", path, {"filter": {"tags": ["solar"]}})
-    assert {one["leadId"] for one in again["results"]} == {lead["leadId"] for lead in found}
+    assert {one["leadId"] for one in again["results"]} == {lead["leadId"] for lead in leads}
     assert (await refusal(world, path, leadIds=["x"], filter={}))[0] == 400
 
 
@@ -130,10 +130,10 @@ async def test_an_opening_that_fails_does_not_ask_for_a_person(
     idle_world: World, resources: Resources, status: int
 ) -> None:
     world = idle_world
-    planned = await opened(world)
+    plan = await open_one(world)
     world.agent.answers = [(status, {})] * 9
     for _ in range(9):
         await wait_silently(world, resources, minutes=HOUR)
-    turn = await world.tenant.call("GET", f"/turns/{planned['turnId']}")
+    turn = await world.tenant.call("GET", f"/turns/{plan['turnId']}")
     assert turn["state"] == ("failed" if status == 503 else "expired")
-    assert (await world.thread(planned["interactionId"]))["status"] == "in_progress"
+    assert (await world.thread(plan["interactionId"]))["status"] == "in_progress"
