@@ -221,21 +221,18 @@ async def wake_agent(tx: Tx, caller: Caller, turn_id: str, moment: datetime) -> 
 async def skip_turn(tx: Tx, caller: Caller, turn_id: str) -> None:
     """A planned turn does not come; after silence the next step may. Raises `NotFound`, `NotPlanned`."""
     facts = await _lock_planned(tx, caller, turn_id)
-    author = caller.author
-    name = await timeline.name_author(tx, caller.tenant_id, author)
-    next_one = (
+    next_step = (
         decide_follow_up(replace(facts, step=(facts.step or 0) + 1, moment=None))
         if facts.trigger == "silence"
         else None
     )
-    if isinstance(next_one, FollowUp):
-        moment = next_one.due_at
-        await planned_turns.move(
-            tx, [MovedTurn(facts.tenant_id, turn_id, moment, moment, next_one.step, facts.newest_seq)]
-        )
+    name = await _tell(tx, caller, facts, "skipped")
+    if isinstance(next_step, FollowUp):
+        moment = next_step.due_at
+        move = MovedTurn(facts.tenant_id, turn_id, moment, moment, next_step.step, facts.newest_seq)
+        await planned_turns.move(tx, [move])
     else:
         await planned_turns.cancel(tx, [VoidTurn(facts.tenant_id, turn_id, f"{name} skipped it")])
-    await notes.add(tx, [Note(*facts.thread, f"{name} skipped what the agent was to write by itself.", author)])
 
 
 async def postpone_turn(tx: Tx, caller: Caller, turn_id: str, until: datetime) -> None:
@@ -243,20 +240,29 @@ async def postpone_turn(tx: Tx, caller: Caller, turn_id: str, until: datetime) -
     facts = await _lock_planned(tx, caller, turn_id)
     if fault := find_moment_fault(until, facts.now):
         raise Invalid(details=[f"until: {fault}"])
-    await _postpone(tx, facts, until)
+    await _postpone(tx, caller, facts, until)
 
 
 async def postpone_a_day(tx: Tx, caller: Caller, turn_id: str) -> None:
     """A planned turn comes a day later, at the same hour. Raises `NotFound`, `NotPlanned`."""
     facts = await _lock_planned(tx, caller, turn_id)
     assert facts.moment is not None
-    await _postpone(tx, facts, max(facts.moment, facts.now) + timedelta(days=1))
+    await _postpone(tx, caller, facts, max(facts.moment, facts.now) + timedelta(days=1))
 
 
-async def _postpone(tx: Tx, facts: ThreadFacts, until: datetime) -> None:
+async def _postpone(tx: Tx, caller: Caller, facts: ThreadFacts, until: datetime) -> None:
     assert facts.turn_id is not None
+    await _tell(tx, caller, facts, "put off")
     through_seq = facts.newest_seq if facts.trigger == "silence" and not facts.has_news else None
     await planned_turns.move(tx, [MovedTurn(facts.tenant_id, facts.turn_id, until, until, facts.step, through_seq)])
+
+
+async def _tell(tx: Tx, caller: Caller, facts: ThreadFacts, what: str) -> str:
+    """Adds a note that says who did it; returns their name."""
+    name = await timeline.name_author(tx, caller.tenant_id, caller.author)
+    text = f"{name} {what} what the agent was to write by itself."
+    await notes.add(tx, [Note(*facts.thread, text, caller.author)])
+    return name
 
 
 async def _lock_planned(tx: Tx, caller: Caller, turn_id: str) -> ThreadFacts:

@@ -8,7 +8,7 @@ from app.resources import Resources
 from tests.flows.moved_time import look, pass_time, wait_silently
 from tests.flows.test_follow_ups import HOUR, answer, causes, in_
 from tests.makers import Data, phone
-from tests.world import World
+from tests.world import World, until
 
 
 async def open_one(world: World, **more: Any) -> Data:
@@ -137,3 +137,18 @@ async def test_an_opening_that_fails_does_not_ask_for_a_person(
     turn = await world.tenant.call("GET", f"/turns/{plan['turnId']}")
     assert turn["state"] == ("failed" if status == 503 else "expired")
     assert (await world.thread(plan["interactionId"]))["status"] == "in_progress"
+
+
+async def test_a_worker_begins_what_is_due(world: World) -> None:
+    world.agent.answers = [(200, {"reply": "Hi Jane"})]
+    plan = await open_one(world)
+    payload = await world.told(1)
+    assert payload["turn"]["turnId"] == plan["turnId"]
+
+    async def arrived() -> bool:
+        return world.carrier.received(world.phone) == ["Hi Jane"]
+
+    await until(arrived)
+    page = await world.tenant.call("GET", "/events?types=turn.planned,turn.handed_over,turn.replied")
+    steps = [(event["type"], event["data"]["trigger"]) for event in page["events"]]
+    assert steps == [("turn.planned", "opening"), ("turn.handed_over", "opening"), ("turn.replied", "opening")]

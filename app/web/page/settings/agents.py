@@ -77,6 +77,7 @@ GROUPS = group_fields(
         "Minutes of silence, and conditions",
         "pairs",
         pair=("afterMinutes", "onlyIf"),
+        pair_words=("Minutes", "Only if"),
         hint="Counted from our newest text. Conditions, if any: no_reply, replied, unanswered_question.",
     ),
     Field("failedDeliveryTurns", "It also gets a turn when a text does not arrive", "switch"),

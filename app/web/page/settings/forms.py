@@ -38,6 +38,8 @@ class Field:
     unit: str = ""
     pair: tuple[str, str] = ("", "")
     """For `pairs`: the names of the two texts."""
+    pair_words: tuple[str, str] | None = None
+    """How people call them, if not by their names."""
     lines: int = 3
 
 
