@@ -198,11 +198,13 @@ def _build_plan(facts: ThreadFacts, follow_up: FollowUp) -> NewPlan:
 
 
 async def wake_agent(tx: Tx, caller: Caller, turn_id: str, moment: datetime) -> None:
-    """An agent asks through the API for a turn at `moment`. Raises `NotFound`, `Invalid`, and as a reply to the
-    turn would be refused."""
+    """An agent asks through the API for a turn at `moment`; for a dry turn it has no effect. Raises `NotFound`,
+    `Invalid`, and as a reply to the turn would be refused."""
     turn = await turns.get(tx, caller.tenant_id, turn_id)
-    if turn is None or turn.kind != "live" or (caller.agent_id is not None and turn.sms_agent_id != caller.agent_id):
+    if turn is None or (caller.agent_id is not None and turn.sms_agent_id != caller.agent_id):
         raise NotFound("There is no turn by that id.")
+    if turn.kind != "live":
+        return
     await threads.lock(tx, [turn.thread])
     turn = await reload_turn(tx, turn.key)
     if turn.state in ("planned", "collecting"):
@@ -214,7 +216,7 @@ async def wake_agent(tx: Tx, caller: Caller, turn_id: str, moment: datetime) -> 
         raise TurnCancelled
     [facts, *_] = await planned_turns.get_facts(tx, [turn.thread])
     if fault := _find_wake_fault(facts, moment):
-        raise Invalid(details=[fault.replace("followUpAt", "at", 1)])
+        raise Invalid(details=[fault])
     await planned_turns.plan(tx, [_build_wake(turn, facts, moment)])
 
 

@@ -84,7 +84,6 @@ EXAMPLE_BODIES: dict[str, dict[str, Any]] = {
     "openTurn": {"at": "2026-02-16T15:00:00Z", "campaignId": CAMPAIGN},
     "enrolLeads": {"leadIds": [LEAD, "crm-4711"], "at": "2026-02-16T15:00:00Z", "perMinute": 30},
     "postponeTurn": {"until": "2026-02-17T15:00:00Z"},
-    "scheduleFollowUp": {"at": "2026-02-17T15:00:00Z"},
     "replayTurn": {"webhookUrl": "https://next.example.com/sms"},
     "addLead": {"leadId": "crm-4711", **LEAD_BODY},
     "putLead": LEAD_BODY,

@@ -63,7 +63,6 @@ EXTRA_REFUSALS: dict[str, Sequence[type[p.Problem]]] = {
     "openTurn": (p.DncBlocked, p.MissingPhoneNumber, p.AgentNotReady),
     "skipTurn": (p.NotPlanned,),
     "postponeTurn": (p.NotPlanned,),
-    "scheduleFollowUp": (p.NoOpenTurn, p.StaleTurn, p.TurnCancelled),
     "settleHeldReply": (p.NotHeld, p.DncBlocked, p.MissingPhoneNumber),
     "addLead": (p.AlreadyExists,),
     "removeLead": (p.InUse,),

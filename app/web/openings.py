@@ -15,7 +15,7 @@ from app.store import directory, leads
 from app.store.leads import LeadFilter
 from app.store.planned_turns import PlannedTurn
 from app.store.schema import Campaign
-from app.web.dependencies import ApiCaller, AppResources, ReplyCaller, TenantTx
+from app.web.dependencies import ApiCaller, TenantTx
 from app.web.envelope import Answer, AnyId, Body, Error, Moment, Out
 from app.web.idempotency import Idempotent
 from app.web.turns import TurnShape, get_shape
@@ -181,19 +181,3 @@ async def postpone_turn(turn_id: str, body: Postponement, caller: ApiCaller, tx:
     """What would call it off still does."""
     await planned_turns.postpone_turn(tx, caller, turn_id, body.until)
     return Answer(data=await get_shape(tx, caller.tenant_id, turn_id))
-
-
-class Wake(Body):
-    at: Moment
-    """Up to 35 days ahead."""
-
-
-@router.post("/turns/{turn_id}/follow-up", summary="Ask for a turn at a time")
-async def schedule_follow_up(
-    turn_id: str, body: Wake, caller: ReplyCaller, resources: AppResources
-) -> Answer[TurnShape]:
-    """For agents that answer through the API: as `followUpAt` in the answer of a webhook. It counts for the
-    newest turn that was handed over."""
-    async with resources.database.system_tx() as tx:
-        await planned_turns.wake_agent(tx, caller, turn_id, body.at)
-        return Answer(data=await get_shape(tx, caller.tenant_id, turn_id))

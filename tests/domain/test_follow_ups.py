@@ -27,8 +27,9 @@ MINUTE = timedelta(minutes=1)
 LOOK = timedelta(seconds=5)
 QUIET = timedelta(days=5)
 EVENTS = (
-    *["lead"] * 3, *["agent"] * 3, "api", "manual", "help", "handoff", "off", "on", "stop", "start", "dnc",
-    "qualified", "follow_up", "in_progress", "in_progress", "pause", "resume", "held", "undelivered", "skip", "later",
+    *["lead"] * 3, *["agent"] * 3, "api", "manual", "help", "handoff", *["off"] * 2, *["on"] * 4, "stop", "start",
+    "dnc", "qualified", "follow_up", "in_progress", "in_progress", "pause", "resume", "held", "undelivered", "skip",
+    "later",
 )  # fmt: skip
 GAPS = (0, 1, 7, 30, 59, 61, 90, 240, 600, 17 * 60)
 STEPS = ([60], [30, 60], [60, 240, 1440], [5, 5, 5, 5, 5], [1440, 60], [90, 30, 720, 10, 2880])
@@ -81,7 +82,7 @@ class Thread:
     seen_seq: int = 0
     """The newest text that a look has seen."""
     off_seq: int = 0
-    """The newest text when the agent was last told to be quiet: the test's own record."""
+    """The text after which a follow-up was called off: the test's own record."""
 
     # What happens.
 
@@ -115,6 +116,7 @@ class Thread:
                 self._call_off()
             case "on":
                 self.mode = True
+                self._look_at_silence()
             case "dnc":
                 self.stopped, self.status = True, "dnc"
                 self._call_off()
@@ -142,7 +144,8 @@ class Thread:
 
     def _call_off(self) -> None:
         """A command that cancels the planned turns in its own statement."""
-        self.off_seq = len(self.texts)
+        if self.plan and not self.texts_since(self.plan.asked_at):
+            self.off_seq = self.plan.seq
         self._cancel()
 
     def _cancel(self) -> None:
@@ -178,9 +181,7 @@ class Thread:
         last = self.texts[-1] if self.texts else None
         is_new = self.plan is None or (last and self.plan.asked_at < last.at)
         if last and last.role == "agent" and self.mode and is_new and self.seen_seq < len(self.texts):
-            follow_up = decide_follow_up(self._facts())
-            if isinstance(follow_up, FollowUp):
-                self.plan = Plan(follow_up.step, follow_up.due_at, follow_up.due_at, len(self.texts), self.now)
+            self._look_at_silence()
         self.seen_seq = len(self.texts)
         if self.plan is None or self.plan.due_at > self.now:
             return
@@ -197,6 +198,11 @@ class Thread:
             case Void() as void:
                 assert void.reason
                 self._cancel()
+
+    def _look_at_silence(self) -> None:
+        follow_up = decide_follow_up(self._facts())
+        if isinstance(follow_up, FollowUp):
+            self.plan = Plan(follow_up.step, follow_up.due_at, follow_up.due_at, len(self.texts), self.now)
 
     def _give(self, step: int) -> None:
         assert self.plan is not None
@@ -255,7 +261,8 @@ class Thread:
         assert not self.stopped
         assert not self.paused
         assert self.status in FOLLOWED_STATUSES
-        assert one.seq > self.off_seq or self.off_seq == 0 or self._was_planned_later(), "it had been called off"
+        assert one.seq > self.off_seq, "it had been called off"
+        assert self.held_until is None, "a text of ours had not left"
         wrote_at = max(
             (text.at for text in self.texts if text.role == "user"), default=datetime.min.replace(tzinfo=UTC)
         )
@@ -267,10 +274,6 @@ class Thread:
         if self.hours is None:
             due_at = max([one.due_at, last.at + interval, *[other.at + interval for other in earlier]])
             assert one.at - due_at <= interval, "its moment had passed"
-
-    def _was_planned_later(self) -> bool:
-        """Nothing was planned when the agent was told to be quiet, and now it may speak again."""
-        return self.stopped_seq is None or self.stopped_seq < self.hand_overs[-1].seq
 
 
 def _replace(facts: ThreadFacts, **more: Any) -> ThreadFacts:

@@ -191,8 +191,10 @@ async def test_an_agent_wakes_itself_once_and_the_newest_wish_counts(idle_world:
     await wait_silently(world, resources, minutes=HOUR + 1)
     await arrive(resources, world)
     silence, _ = await world.turns(thread)
-    again = f"/turns/{silence['turnId']}/follow-up"
-    await world.tenant.call("POST", again, {"at": in_(hours=30)})
+    again = f"/turns/{silence['turnId']}/outcome"
+    await world.tenant.call("POST", again, {"followUpAt": in_(hours=30)})
+    refused = await world.tenant.ask("POST", again, {"followUpAt": in_(hours=-1)})
+    assert refused.json()["error"]["details"] == ["followUpAt: is in the past"]
     plans = [turn for turn in await world.turns(thread) if turn["state"] == "planned"]
     assert [turn["trigger"] for turn in plans] == ["scheduled"]
     await wait_silently(world, resources, hours=21)
