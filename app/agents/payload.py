@@ -3,6 +3,7 @@ describes it. Datetimes stay datetimes: pydantic's JSON writes them in the docum
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, NotRequired
 
@@ -14,7 +15,7 @@ from app.domain.law.disclosing import asks_whether_human
 from app.domain.lead_fields import CustomValue
 from app.domain.outcomes import RefusedOutcome
 from app.domain.transcripts import Entry, TranscriptText, build_entry
-from app.domain.turns import Asked, Known, TurnContext, Unsent
+from app.domain.turns import Asked, Known, Trigger, TurnContext, Unsent
 from app.domain.windows import REPLY_WITHIN
 from app.domain.words import InteractionStatus
 
@@ -70,9 +71,22 @@ class TurnQuestions(TypedDict):
     informationToCollect: list[Asked]
 
 
+class TurnFollowUp(TypedDict):
+    """Which of the agent's follow-ups after silence this is."""
+
+    step: int
+    of: int
+
+
 class TurnFacts(TypedDict):
     turnId: str
     """Name it in each reply, so that the service can recognize a stale one."""
+    trigger: Trigger
+    """`texts`: the lead wrote. Else nobody did: the agent opens the conversation (`opening`), the lead has
+    been silent (`silence`), the agent asked for this turn (`scheduled`), or a text of ours did not arrive
+    (`failed_delivery`)."""
+    followUp: TurnFollowUp | None
+    """With the trigger `silence`."""
     attempt: int
     throughSeq: int
     expiresAt: datetime
@@ -81,8 +95,23 @@ class TurnFacts(TypedDict):
     """An outcome since the last payload that had no effect, or not all of its effect."""
 
 
+@dataclass(frozen=True, slots=True)
+class TurnCause:
+    """Why there is a turn. For one after silence: its step, of so many steps of the agent."""
+
+    trigger: Trigger = "texts"
+    step: int | None = None
+    step_count: int = 0
+
+    def build_follow_up(self) -> TurnFollowUp | None:
+        if self.trigger != "silence" or self.step is None:
+            return None
+        return {"step": self.step, "of": max(self.step, self.step_count)}
+
+
 class Turn(TypedDict):
-    """The texts that a lead sent within one window, with everything a reply may need."""
+    """The texts that a lead sent within one window, with everything a reply may need. A turn that nobody's
+    text began has none."""
 
     message: TurnMessage
     lead: TurnLead
@@ -95,6 +124,9 @@ class Turn(TypedDict):
     timestamp: datetime
 
 
+TEXTS_CAUSE = TurnCause()
+
+
 def build_turn(
     context: TurnContext,
     texts: Sequence[TranscriptText],
@@ -104,6 +136,7 @@ def build_turn(
     attempt: int,
     expires_at: datetime,
     now: datetime,
+    cause: TurnCause = TEXTS_CAUSE,
 ) -> Turn:
     """The payload of a turn that was not handed over before."""
     answered_keys = {answer["key"] for answer in context.answers}
@@ -144,6 +177,8 @@ def build_turn(
         },
         "turn": {
             "turnId": context.turn_id,
+            "trigger": cause.trigger,
+            "followUp": cause.build_follow_up(),
             "throughSeq": context.last_seq,
             "unsentReply": unsent_reply,
             "refusedOutcome": refused_outcome,

@@ -19,6 +19,8 @@
     │   ├── IdempotencyInProgress  409 IDEMPOTENCY_IN_PROGRESS
     │   ├── NotCancellable         409 NOT_CANCELLABLE
     │   ├── NotHeld                409 NOT_HELD
+    │   ├── NotPlanned             409 NOT_PLANNED
+    │   ├── AgentNotReady          409 AGENT_NOT_READY
     │   ├── SuppressionActive      409 SUPPRESSION_ACTIVE
     │   ├── AlreadyExists          409 ALREADY_EXISTS
     │   └── InUse                  409 IN_USE
@@ -160,6 +162,14 @@ class NotCancellable(Conflict):
 
 class NotHeld(Conflict):
     code, default = "NOT_HELD", "No reply of this turn waits for a person."
+
+
+class NotPlanned(Conflict):
+    code, default = "NOT_PLANNED", "This turn is not planned any more."
+
+
+class AgentNotReady(Conflict):
+    code, default = "AGENT_NOT_READY", "The agent may not begin this conversation."
 
 
 class SuppressionActive(Conflict):

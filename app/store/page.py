@@ -179,7 +179,7 @@ async def get_turns_of_texts(
 
 
 GET_LAST_TURN_SQL = """
-SELECT turn_id FROM turns WHERE tenant_id = $1 AND interaction_id = $2 AND kind = 'live'
+SELECT turn_id FROM turns WHERE tenant_id = $1 AND interaction_id = $2 AND kind = 'live' AND state <> 'planned'
 ORDER BY opened_at DESC LIMIT 1
 """
 

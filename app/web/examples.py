@@ -81,6 +81,9 @@ EXAMPLE_BODIES: dict[str, dict[str, Any]] = {
         "summary": "Jane owns her home and pays about 120 dollars a month.",
         "answers": [{"key": "owner", "answer": "yes", "messageId": MESSAGE}],
     },
+    "openTurn": {"at": "2026-02-16T15:00:00Z", "campaignId": CAMPAIGN},
+    "enrolLeads": {"leadIds": [LEAD, "crm-4711"], "at": "2026-02-16T15:00:00Z", "perMinute": 30},
+    "postponeTurn": {"until": "2026-02-17T15:00:00Z"},
     "replayTurn": {"webhookUrl": "https://next.example.com/sms"},
     "addLead": {"leadId": "crm-4711", **LEAD_BODY},
     "putLead": LEAD_BODY,
@@ -123,7 +126,11 @@ EXAMPLE_BODIES: dict[str, dict[str, Any]] = {
         "inboundCampaignIds": [CAMPAIGN],
         "businessHours": {"start": "08:00", "end": "20:00", "timezone": "America/New_York", "days": [1, 2, 3, 4, 5]},
     },
-    "changeSmsAgent": {"staleReply": "hold", "replyDelayMs": 1500},
+    "changeSmsAgent": {
+        "staleReply": "hold",
+        "replyDelayMs": 1500,
+        "followUps": [{"afterMinutes": 120, "onlyIf": ["unanswered_question"]}, {"afterMinutes": 2880, "onlyIf": []}],
+    },
     "pauseSmsAgent": PAUSE,
     "addWebhookEndpoint": {
         "url": "https://backend.example.com/leadsail",

@@ -1,14 +1,14 @@
 """Texts have a purpose, and obey the rules of the law
 
 Revision ID: 0032
-Revises: 0030
+Revises: 0031
 Created: 2026-11-29
 """
 
 from alembic import op
 
 revision = "0032"
-down_revision = "0030"
+down_revision = "0031"
 branch_labels = None
 depends_on = None
 

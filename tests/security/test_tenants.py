@@ -195,11 +195,13 @@ BASES: dict[str, Data] = {
     "addApiKey": {"name": "K", "scope": "agent"},
     "sendText": {"leadId": "own", "message": "Hi"},
     "sendBulk": {"leadId": "own", "message": "Hi"},
+    "openTurn": {},
+    "enrolLeads": {},
 }
 OWN = {("addLead", "leadId"), ("addCampaign", "campaignId")}
 """Ids that are given and name nothing yet."""
 IN_PATHS = {
-    "leadId": "leadId", "campaignId": "campaignId", "interactionId": "interactionId",
+    "leadId": "leadId", "leadIds": "leadId", "campaignId": "campaignId", "interactionId": "interactionId",
     "turnId": "turnId", "phoneNumberId": "phoneNumberId", "smsAgentId": "smsAgentId",
     "testSmsAgentId": "smsAgentId", "providerAccountId": "accountId",
     "inboundCampaignIds": "campaignId",
@@ -240,8 +242,9 @@ async def _referring(operation: Operation, asker: Tenant, body: Data) -> tuple[i
         own[name] = (await asker.call("GET", path))[plural][0][name]
     bulk = operation.name == "sendBulk"
     answer = await operation.ask(asker, own, {"messages": [body]} if bulk else body)
-    if bulk:
+    if bulk or operation.name == "enrolLeads":
         [result] = answer.json()["data"]["results"]
+        result.pop("leadId", None)
         code = {"NOT_FOUND": 404, "VALIDATION_ERROR": 400}.get(result.get("error", {}).get("code"))
         return code or answer.status_code, result
     return answer.status_code, answer.json()

@@ -19,7 +19,7 @@ from app.store.schema.notices import NoticeWayRow
 from app.store.schema.outbox import Attempt, Bulk, EarlyReceipt, Outbox
 from app.store.schema.tenants import Installation, Tenant, TenantDay
 from app.store.schema.threads import Interaction, Message, Upload
-from app.store.schema.turns import Turn, TurnAttempt, TurnMessage
+from app.store.schema.turns import FollowUpLook, Turn, TurnAttempt, TurnMessage
 
 __all__ = [
     "ApiKey",
@@ -30,6 +30,7 @@ __all__ = [
     "CannedReply",
     "ConsentEvent",
     "EarlyReceipt",
+    "FollowUpLook",
     "FormerCredentials",
     "Idempotency",
     "Import",

@@ -16,6 +16,11 @@ class SmsAgent(Table):
         tenant_constraint(),
         tenant_reference("phone_number_id", "phone_numbers"),
         Index(None, "tenant_id", "phone_number_id"),
+        Index(
+            "ix_sms_agents_following",
+            "tenant_id",
+            postgresql_where=sql("follow_ups <> '[]' OR failed_delivery_turns"),
+        ),
     )
     tenant_id: Mapped[str] = id_key()
     sms_agent_id: Mapped[str] = id_key()
@@ -39,6 +44,10 @@ class SmsAgent(Table):
     disclosure: Mapped[str] = mapped_column(server_default="off")
     """`off`, `where_required` or `always`: whether its first text in a thread says that it is an agent."""
     reply_delay_ms: Mapped[int] = mapped_column(server_default=sql("0"))
+    follow_ups: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'"))
+    """The steps after silence, each as `{after_minutes, only_if}`."""
+    failed_delivery_turns: Mapped[bool] = flag_column(False)
+    """Whether the agent gets a turn when a text of ours does not arrive."""
     shadow_webhook_url: Mapped[str | None]
     paused_at: Mapped[datetime | None]
     paused_reason: Mapped[str | None]

@@ -54,6 +54,8 @@ class Field:
     unit: str = ""
     parts: tuple[str, ...] = ()
     """For `rows`: the names of the texts of a row."""
+    part_words: tuple[str, ...] = ()
+    """How people call them, if not by their names."""
     lines: int = 3
     is_half: bool = False
     """Half as wide as the form."""

@@ -49,7 +49,15 @@ DELIVERY_WORDS = {
     "cancelled": "Cancelled",
 }
 TICKS = {"sent": "✓", "delivered": "✓✓"}
+TRIGGER_WORDS = {
+    "opening": "The agent was asked to begin",
+    "silence": "The lead was silent",
+    "scheduled": "The agent had asked for it",
+    "failed_delivery": "A text had not arrived",
+}
+"""Why there is a turn without texts of the lead."""
 TURN_WORDS = {
+    "planned": "Planned",
     "collecting": "Collecting texts",
     "delivering": "Being handed over",
     "awaiting_reply": "Waiting for the agent's reply",
@@ -154,6 +162,7 @@ def _build_environment() -> Environment:
         "TICKS": TICKS,
         "SOURCES": SOURCE_WORDS,
         "TURNS": TURN_WORDS,
+        "TRIGGERS": TRIGGER_WORDS,
         "REFUSALS": REFUSAL_WORDS,
         "IMAGES": IMAGE_TYPES,
         "MAX_FILES": media.MAX_FILES,

@@ -7,7 +7,7 @@ from app.access.sessions import Person
 from app.domain.consent import find_undoable
 from app.domain.problems import NotFound
 from app.domain.segments import GSM_REPLACEMENTS
-from app.store import consent_events, interactions, lead_answers, suppressions, tenants
+from app.store import consent_events, interactions, lead_answers, planned_turns, suppressions, tenants
 from app.store import page as store
 from app.store.engine import ReadTx, Tx
 from app.store.interactions import Message, Thread
@@ -88,6 +88,7 @@ async def build_state_context(read: ReadTx, thread: Thread) -> Context:
     return {
         "thread": thread,
         "last_turn": await store.get_last_turn(read, *thread.key),
+        "planned": await planned_turns.list_of_thread(read, *thread.key),
         "brakes": await store.list_brakes(read, *thread.key),
         "state": build_agent_state(thread),
         "suppressed": bool(await interactions.find_suppressed(read, [thread.key])),

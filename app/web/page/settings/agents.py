@@ -28,6 +28,7 @@ STALE_REPLY_CHOICES = [
 ]
 DAY_CHOICES = [("1", "Mon"), ("2", "Tue"), ("3", "Wed"), ("4", "Thu"), ("5", "Fri"), ("6", "Sat"), ("7", "Sun")]
 HOURS_FIELD = "businessHours"
+FOLLOW_UPS_FIELD = "followUps"
 GROUPS = group_fields(
     Heading("Agent"),
     Field("name", "Name", required=True),
@@ -79,6 +80,16 @@ GROUPS = group_fields(
         hint="Counted from the last text by a person. If empty, it stays off.",
     ),
     Field("maxTurnsPerDay", "Turns per day in a conversation", "whole", unit="turns", required=True),
+    Heading("Follow-ups", "When a lead stays silent, the agent gets a turn and may write again. At most five."),
+    Field(
+        FOLLOW_UPS_FIELD,
+        "Minutes of silence, and conditions",
+        "rows",
+        parts=("afterMinutes", "onlyIf"),
+        part_words=("Minutes", "Only if"),
+        hint="Counted from our newest text. Conditions, if any: no_reply, replied, unanswered_question.",
+    ),
+    Field("failedDeliveryTurns", "It also gets a turn when a text does not arrive", "switch"),
     Heading("Business hours", "If all are empty, turns are handed over at any time."),
     Field(f"{HOURS_FIELD}.start", "Turns are handed over from", "time"),
     Field(f"{HOURS_FIELD}.end", "Until", "time"),
@@ -116,7 +127,16 @@ def _get_plain_values(form: forms.SubmittedForm) -> dict[str, Any]:
     hours["days"] = [int(day) for day in hours["days"] if day.isdigit()]
     if not any(hours.values()):
         plain[HOURS_FIELD] = None
+    if f"{FOLLOW_UPS_FIELD}.afterMinutes" in form.data:
+        plain[FOLLOW_UPS_FIELD] = [_read_step(step) for step in plain[FOLLOW_UPS_FIELD]]
+    else:  # the page was loaded before it had them
+        del plain[FOLLOW_UPS_FIELD]
     return plain
+
+
+def _read_step(step: dict[str, str]) -> dict[str, Any]:
+    minutes, conditions = step["afterMinutes"], step["onlyIf"].replace(",", " ").split()
+    return {"afterMinutes": int(minutes) if minutes.isdecimal() else minutes, "onlyIf": conditions}
 
 
 async def list_agents(admin: AdminRequest, read: ReadTx, page_query: PageQuery) -> list[Item]:
@@ -150,6 +170,9 @@ async def build_agent_page(admin: AdminRequest, read: ReadTx, agent_id: str) -> 
     row = await _get_agent(admin, read, agent_id)
     groups = await _build_groups(admin, read)
     values = forms.get_values(groups, build_shape(row))
+    values[FOLLOW_UPS_FIELD] = [
+        [str(minutes), ", ".join(conditions)] for minutes, conditions in values[FOLLOW_UPS_FIELD]
+    ]
     if row.max_wait_ms is None:
         values["maxWaitMs"] = ""
     context = {"braked": row, "what": "the texts of this agent"}
