@@ -11,8 +11,8 @@ from app.commands import openings, planned_turns
 from app.commands.directory import require_found
 from app.commands.openings import Opening
 from app.domain.problems import Invalid, Problem
-from app.store import directory, leads
-from app.store.leads import LeadFilter
+from app.store import directory, lead_lists
+from app.store.lead_lists import LeadFilter
 from app.store.planned_turns import PlannedTurn
 from app.store.schema import Campaign
 from app.web.dependencies import ApiCaller, TenantTx
@@ -139,7 +139,7 @@ async def _find_leads(
         return list(dict.fromkeys(body.lead_ids)), None
     choice = body.filter or LeadChoice()
     filters = LeadFilter(campaign_ids=[campaign_id], statuses=choice.status, tags=choice.tags)
-    rows = await leads.list_page(tx, tenant_id, filters, body.cursor, MAX_ENROLLED + 1)
+    rows = await lead_lists.list_page(tx, tenant_id, filters, body.cursor, MAX_ENROLLED + 1)
     lead_ids = [row.lead_id for row in rows[:MAX_ENROLLED]]
     return lead_ids, lead_ids[-1] if len(rows) > MAX_ENROLLED else None
 
