@@ -32,8 +32,8 @@ MAX_OUTCOME_DEPTH = 5
 """An outcome has three levels. What a wrong one has below this depth is not recorded."""
 ZLIB_OR_GZIP = 47
 """The `wbits` with which zlib reads gzip and deflate."""
-FORMS = ("reply", "replies", "handoff", "followUpAt", *OUTCOME_FIELDS)
-"""The fields of an answer. An answer that is not empty has at least one of them."""
+FORMS = ("reply", "replies", "handoff", *OUTCOME_FIELDS)
+"""The fields of an answer. An answer that is not empty has at least one of them, or `followUpAt`."""
 NO_REPLY_FAULT = "mediaUrls: need a reply that they go with"
 JSON_WORDS = {
     list: "a list",
@@ -205,7 +205,7 @@ def _parse_answer(answer: dict[str, Any]) -> TakenTurn:
     handoff_flag = answer.get("handoff", False)
     if not isinstance(handoff_flag, bool):
         faults.append("handoff: must be true or false")
-    elif answer.keys().isdisjoint(FORMS):
+    elif answer.keys().isdisjoint((*FORMS, "followUpAt")):
         given_fields = ", ".join(sorted(_clean_text(key)[:40] for key in answer)[:5])
         faults.append(f"the answer holds none of {', '.join(FORMS)}, but {given_fields}")
     handoff = _parse_reason(answer.get("reason")) if handoff_flag is True else None
@@ -215,7 +215,7 @@ def _parse_answer(answer: dict[str, Any]) -> TakenTurn:
     if isinstance(follow_up_at, str):
         faults.append(follow_up_at)
         follow_up_at = None
-    if follow_up_at and answer.keys().isdisjoint(FORMS[:3] + OUTCOME_FIELDS):
+    if follow_up_at and answer.keys().isdisjoint(FORMS):
         texts = ()  # nothing to say before that
     why = "; ".join(faults) or None
     return TakenTurn(texts, handoff, refused_texts, why, outcome, wrong_outcome, media, gives_reply, follow_up_at)

@@ -51,7 +51,9 @@ async def start_due_turns(tx: Tx, limit: int) -> int:
         return len(due_threads)
     all_facts = await planned_turns.get_facts(tx, free_threads)
     judged_turns = [
-        (facts, judge_planned(facts)) for facts in sorted(all_facts, key=_get_rank) if facts.trigger and facts.moment
+        (facts, judge_planned(facts))
+        for facts in sorted(all_facts, key=_get_rank)
+        if facts.moment and facts.moment <= facts.now
     ]
     starts: dict[ThreadKey, StartedTurn] = {}
     next_plans: list[NewPlan] = []
@@ -81,7 +83,7 @@ async def start_due_turns(tx: Tx, limit: int) -> int:
 
 
 def _get_rank(facts: ThreadFacts) -> int:
-    return FIRST_TRIGGERS.index(facts.trigger) if facts.trigger in FIRST_TRIGGERS else len(FIRST_TRIGGERS)
+    return FIRST_TRIGGERS.index(facts.trigger) if facts.trigger in FIRST_TRIGGERS else 0
 
 
 def _plan_next_step(facts: ThreadFacts, start: Start) -> list[NewPlan]:
@@ -116,13 +118,13 @@ async def plan_follow_ups(tx: Tx, thread_keys: Sequence[ThreadKey]) -> None:
     free_threads = await threads.lock_free(tx, thread_keys) if thread_keys else []
     if not free_threads:
         return
-    plans: list[NewPlan] = []
-    for facts in await planned_turns.get_facts(tx, free_threads):
-        if facts.trigger in (None, "silence"):
-            follow_up = decide_follow_up(facts)
-            if isinstance(follow_up, FollowUp):
-                plans.append(_build_plan(facts, follow_up))
-    await planned_turns.plan(tx, plans)
+    all_facts = await planned_turns.get_facts(tx, free_threads)
+    # Of a thread with several planned turns, the one after silence, if there is one.
+    facts_by_thread = {facts.thread: facts for facts in sorted(all_facts, key=_get_rank)}
+    follow_ups = [(facts, decide_follow_up(facts)) for facts in facts_by_thread.values()]
+    await planned_turns.plan(
+        tx, [_build_plan(facts, follow_up) for facts, follow_up in follow_ups if isinstance(follow_up, FollowUp)]
+    )
 
 
 async def _plan_failure_turns(tx: Tx, thread_keys: Sequence[ThreadKey]) -> None:

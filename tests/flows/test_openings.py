@@ -6,7 +6,7 @@ import pytest
 
 from app.resources import Resources
 from tests.flows.moved_time import look, pass_time, wait_silently
-from tests.flows.test_follow_ups import HOUR, answer, causes, in_
+from tests.flows.test_follow_ups import HOUR, answer, arrive, causes, in_
 from tests.makers import Data, phone
 from tests.world import World, until
 
@@ -123,6 +123,28 @@ async def test_many_leads_are_enrolled_at_a_pace_and_each_refusal_is_told(
     again = await tenant.call("POST", path, {"filter": {"tags": ["solar"]}})
     assert {one["leadId"] for one in again["results"]} == {lead["leadId"] for lead in leads}
     assert (await refusal(world, path, leadIds=["x"], filter={}))[0] == 400
+
+
+async def test_what_is_due_leaves_what_comes_later_alone(idle_world: World, resources: Resources) -> None:
+    world = idle_world
+    await world.tenant.call(
+        "PATCH", f"/sms-agents/{world.smsagent['smsAgentId']}", {"followUps": [{"afterMinutes": 60}]}
+    )
+    await look(resources, world.tenant.tenant_id)
+    plan = await open_one(world, at=in_(days=7))
+    await world.send("Hi Jane", interactionId=plan["interactionId"])
+    await arrive(resources, world)
+    await look(resources, world.tenant.tenant_id)
+    plans = (await world.thread(plan["interactionId"]))["plannedTurns"]
+    assert [one["trigger"] for one in plans] == ["silence", "opening"]
+    pause = f"/sms-agents/{world.smsagent['smsAgentId']}"
+    await world.tenant.call("POST", f"{pause}/pause", {"reason": "A test"})
+    await wait_silently(world, resources, hours=1)
+    await world.tenant.call("POST", f"{pause}/resume", {})
+    plans = (await world.thread(plan["interactionId"]))["plannedTurns"]
+    assert [one["trigger"] for one in plans] == ["opening"]
+    await answer(world, resources, {"reply": "Hello"}, days=7)
+    assert causes(world) == [("opening", None)]
 
 
 @pytest.mark.parametrize("status", [503, 200])
