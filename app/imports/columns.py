@@ -44,9 +44,9 @@ SPELLINGS = {
     "state": "state stateprovince stateregion province estado bundesland",
     "postalCode": "postalcode zip zipcode postcode postal plz codigopostal codepostal",
     "tags": "tags",
-    "consentBasis": "consentbasis consent",
+    "consentBasis": "consentbasis",
     "consentSource": "consentsource",
-    "consentObtainedAt": "consentobtainedat consentdate consentat",
+    "consentObtainedAt": "consentobtainedat",
     "consentProof": "consentproof",
 }
 """By field, the names of other systems without blanks and marks. Where a file has several of them, the
