@@ -24,9 +24,9 @@ for (const element of document.querySelectorAll("[data-copy]")) {
   button.textContent = "Copy";
   button.setAttribute("aria-label", `Copy ${element.dataset.copy}`);
   button.addEventListener("click", async () => {
+    document.querySelector("main").append(said);
     button.textContent = said.textContent = await copyWords(element);
     setTimeout(() => { button.textContent = "Copy"; said.textContent = ""; }, SHOWN_MS);
   });
   element.after(button);
 }
-document.querySelector("main")?.append(said);
