@@ -118,12 +118,12 @@ async def show_thread(
     async with visit.resources.database.tenant_tx(visit.person.tenant_id) as tx:
         cursor = await _get_cursor(visit, tx)  # first: an event that is not seen below comes after it
         thread = await threads.build_thread_context(tx, visit.person, interaction_id, before)
-        context = await _build_context(visit, tx)
+        context = await _build_context(visit, tx, cursor)
     return render.page(
         visit.request,
         "conversations.html",
         problem.status if problem else 200,
-        **context | {"cursor_of_events": cursor},
+        **context,
         **thread,
         refused=problem,
         draft=draft or Draft(),
@@ -173,10 +173,12 @@ def redirect_to_thread(visit: Visit, interaction_id: str, fragment: str = "") ->
     return RedirectResponse(f"/conversations/{interaction_id}{query}{fragment}", 303)
 
 
-async def _build_context(visit: Visit, read: ReadTx) -> dict[str, Any]:
-    """Returns what each fragment needs, and the list unless the fragment is without it."""
+async def _build_context(visit: Visit, read: ReadTx, cursor: str | None = None) -> dict[str, Any]:
+    """Returns what each fragment needs, and the list unless the fragment is without it. `cursor`: of the
+    events; by default as things are now."""
     context = {"person": visit.person, "csrf": visit.csrf, "once": secrets.token_urlsafe(12)}
-    context |= _build_place_context(visit) | {"cursor_of_events": await _get_cursor(visit, read)}
+    cursor = await _get_cursor(visit, read) if cursor is None else cursor
+    context |= _build_place_context(visit) | {"cursor_of_events": cursor}
     return context if visit.fragment == "opened" else context | await _build_list_context(visit, read)
 
 
