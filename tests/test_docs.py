@@ -56,7 +56,10 @@ def test_each_file_that_is_named_exists() -> None:
 
 
 def test_every_rule_of_the_law_is_told_with_its_source() -> None:
-    rows = [f"| `{rule.id}` | {rule.words} | {rule.citation} | {rule.starts} | {rule.checked or 'not yet'} |" for rule in RULES]
+    rows = [
+        f"| `{rule.id}` | {rule.words} | {rule.citation} | {rule.starts} | {rule.checked or 'not yet'} |"
+        for rule in RULES
+    ]
     assert [row for row in rows if row not in PAGES["law.md"]] == []
 
 
