@@ -10,19 +10,23 @@ from dataclasses import replace
 from datetime import datetime
 
 from app.store.engine import ReadTx
-from app.store.interactions import Thread, list_page
+from app.store.interactions import Thread, key_of, list_page
 from app.store.thread_filters import ThreadFilter
 
 PlacedThread = tuple[bool, Thread]
 """Whether the thread needs a person, and the thread."""
 ListCursor = tuple[int, datetime, str]
-"""(1 if the thread needs a person else 0, last_message_at, interaction id)."""
+"""(1 if the thread needs a person else 0, the time that orders the list, interaction id)."""
 
 
 async def find_page(
     read: ReadTx, tenant_id: str, filters: ThreadFilter, before: ListCursor | None, limit: int
 ) -> list[PlacedThread]:
-    """Up to `limit` threads that come after `before`, the `cursor_of` the previous page's last."""
+    """Up to `limit` threads that come after `before`, the `cursor_of` the previous page's last. A view has
+    only one part."""
+    if filters.view not in (None, "all"):
+        threads = await list_page(read, tenant_id, filters, before and before[1:], limit)
+        return [(False, thread) for thread in threads]
     page: list[PlacedThread] = []
     if before is None or before[0]:
         part_filters = replace(filters, needs_person=True)
@@ -36,6 +40,6 @@ async def find_page(
     return page
 
 
-def cursor_of(placed_thread: PlacedThread) -> Sequence[object]:
+def cursor_of(filters: ThreadFilter, placed_thread: PlacedThread) -> Sequence[object]:
     needs_person, thread = placed_thread
-    return (int(needs_person), thread.last_message_at, thread.interaction_id)
+    return (int(needs_person), *key_of(thread, filters))

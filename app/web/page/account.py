@@ -23,6 +23,7 @@ DONE_WORDS = {
 }
 KIND_WORDS = {
     "needs_person": "A thread needs a person",
+    "mention": "A colleague mentions you in a note",
     "agent_down": "An agent is down",
     "account_failing": "A carrier refuses an account",
 }

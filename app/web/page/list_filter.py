@@ -24,6 +24,7 @@ DATE_RANGES = {
 DAYS_BACK = {"today": 0, "yesterday": 1, "7d": 6, "14d": 13, "30d": 29, "90d": 89}
 """How many days before today the first day of a range is."""
 MAX_CHOSEN = 100
+NOBODY = "nobody"
 
 
 def _split_chosen(values: list[str]) -> list[str]:
@@ -49,9 +50,11 @@ class ListFilter(BaseModel):
     start: Annotated[str, Field(max_length=10)] = ""
     end: Annotated[str, Field(max_length=10)] = ""
     unread: Literal["", "1"] = ""
+    view: Literal["", "waiting", "mine", "held", "unread", "snoozed", "all"] = ""
+    assigned: Annotated[str, Field(max_length=64)] = ""
 
-    def build_filter(self, zone: tzinfo) -> ThreadFilter:
-        """Returns the filter for the store. Days are days in the person's time zone."""
+    def build_filter(self, zone: tzinfo, person_id: str) -> ThreadFilter:
+        """Returns the filter for the store. Days are days in the person's time zone; views are the person's."""
         start, end = self._get_days(datetime.now(zone).date())
         return ThreadFilter(
             campaign_ids=self.campaign or None,
@@ -63,11 +66,14 @@ class ListFilter(BaseModel):
             unread=True if self.unread else None,
             search=self.search.strip() or None,
             in_messages=self.within == "messages",
+            view=self.view or None,
+            person_id=person_id,
+            assigned_to={"": None, NOBODY: ""}.get(self.assigned, self.assigned),
         )
 
     def build_lead_filter(self) -> CommonFilter | None:
         """Returns the filter for leads without a conversation; None if it can match none of them."""
-        asks_about_threads = self.within or self.status or self.range or self.unread
+        asks_about_threads = self.within or self.status or self.range or self.unread or self.view or self.assigned
         if asks_about_threads or not self.search.strip():
             return None
         return CommonFilter(

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -155,14 +156,15 @@ def _build_base_context(visit: Visit) -> dict[str, Any]:
 
 async def _build_list_context(visit: Visit, read: ReadTx) -> dict[str, Any]:
     list_filter, page_query = visit.list_filter, visit.page_query
+    filters = list_filter.build_filter(visit.zone, visit.person.user_id)
     rows = await attention.find_page(
         read,
         visit.person.tenant_id,
-        list_filter.build_filter(visit.zone),
+        filters,
         page_query.get_key(int, datetime, str),
         page_query.fetch_limit,
     )
-    page, cursor = page_query.cut_page(rows, attention.cursor_of)
+    page, cursor = page_query.cut_page(rows, partial(attention.cursor_of, filters))
     query = visit.request.query_params
     choices = await store.get_choices(read, visit.person.tenant_id)
     lead_filter = list_filter.build_lead_filter() if page_query.after is None else None

@@ -1,0 +1,33 @@
+"""Conditions on a thread: whether its lead waits for somebody, and whether it is snoozed."""
+
+
+def _column(thread: str, name: str) -> str:
+    return f"{thread}.{name}" if thread else name
+
+
+def waits_sql(thread: str) -> str:
+    """The lead wrote last, and nobody answers: the agent is off, gave up, or is paused. Not where a person
+    closed the thread since, or snoozed it until the lead writes. Without held replies and the like, which have
+    indexes of their own. The index `ix_interactions_waiting` has the same condition."""
+    names = ("last_direction", "status", "agent_mode", "gave_up_at", "paused_until", "status_by_hand_at",
+             "snoozed_at", "snoozed_until", "last_inbound_at")  # fmt: skip
+    direction, status, agent_mode, gave_up, paused, by_hand, snoozed, until, inbound = (
+        _column(thread, name) for name in names
+    )
+    return f"""{direction} = 'inbound' AND {status} <> 'dnc'
+    AND (NOT {agent_mode} OR {gave_up} > {inbound} OR {paused} > {inbound})
+    AND ({status} NOT IN ('completed', 'disqualified') OR {by_hand} IS NULL OR {by_hand} < {inbound})
+    AND ({snoozed} IS NULL OR {until} IS NOT NULL OR {snoozed} < {inbound})"""
+
+
+def is_snoozed_sql(thread: str) -> str:
+    """Never NULL. A snooze ends by itself at its time, and when the lead writes."""
+    return f"""({thread}.snoozed_at IS NOT NULL
+    AND ({thread}.snoozed_until IS NULL OR {thread}.snoozed_until > clock_timestamp())
+    AND ({thread}.last_inbound_at IS NULL OR {thread}.last_inbound_at <= {thread}.snoozed_at))"""
+
+
+def waiting_since_sql(thread: str) -> str:
+    """Since when the lead waits. Where the newest text is ours: when it was sent."""
+    return f"""CASE WHEN {thread}.last_direction = 'inbound'
+    THEN coalesce({thread}.waiting_since, {thread}.last_inbound_at) ELSE {thread}.last_message_at END"""
