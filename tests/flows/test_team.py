@@ -221,3 +221,26 @@ async def test_an_erased_lead_takes_notes_and_marks_with_it(idle_world: World, r
                 f"SELECT 1 FROM {table} t WHERE tenant_id = $1 AND t::text ~ $2", tenant.tenant_id, thread_id
             )
             assert rows == [], table
+
+
+async def test_an_agent_gets_a_note_only_if_it_is_for_it(world: World) -> None:
+    tenant, thread_id = world.tenant, (await world.send(agentMode=True))["interactionId"]
+    path = f"/interactions/{thread_id}/notes"
+    await tenant.call("POST", path, {"text": "She is a friend of mine"})
+    await world.text("How much is it?")
+    payload = await world.told(1)
+    assert "notes" not in payload["interaction"]
+    assert [entry["message"] for entry in payload["interaction"]["transcript"]] == ["Hi Jane", "How much is it?"]
+    note = await tenant.call("POST", path, {"text": "Offer her 10 % off", "forAgent": True})
+    await world.text("Hello?")
+    payload = await world.told(2)
+    [shown] = payload["interaction"]["notes"]
+    assert (shown["messageId"], shown["text"]) == (note["messageId"], "Offer her 10 % off")
+    assert "Offer" not in str(payload["interaction"]["transcript"])
+    agent = await tenant.with_scope("agent", world.smsagent["smsAgentId"])
+    for entries in (
+        (await agent.call("GET", f"/interactions/{thread_id}"))["transcript"],
+        (await agent.call("GET", f"/interactions/{thread_id}/messages"))["messages"],
+    ):
+        assert [entry["message"] for entry in entries if "note" in entry] == ["Offer her 10 % off"]
+    assert (await agent.ask("GET", path)).status_code == 403

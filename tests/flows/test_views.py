@@ -1,11 +1,11 @@
 """The views of the list: what waits, whose it is, what was read; and that the counts say the same."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
 
 from app.resources import Resources
+from tests.flows.test_agent_mode import expire
 from tests.makers import Data, Tenant, phone
 from tests.web.people import add_person
 from tests.web.test_directory import details
@@ -63,7 +63,7 @@ class Talk:
 
 
 @pytest.fixture
-async def inbox(idle_world: World, resources: Resources) -> AsyncIterator[Inbox]:
+async def inbox(idle_world: World, resources: Resources) -> Inbox:
     jane = await add_person(resources, idle_world.tenant.tenant_id, "jane@example.com")
     return Inbox(idle_world, resources, jane)
 
@@ -107,14 +107,15 @@ async def test_an_agent_that_answers_lets_nobody_wait_but_one_that_gave_up_does(
     assert await inbox.shown("waiting") == [talk.id]
 
 
-async def test_a_turn_that_failed_leaves_its_lead_waiting(world: World, resources: Resources) -> None:
-    jane = await add_person(resources, world.tenant.tenant_id, "jane@example.com")
-    inbox = Inbox(world, resources, jane)
+async def test_a_lead_whose_agent_did_not_answer_in_time_waits(world: World, resources: Resources) -> None:
+    inbox = Inbox(world, resources, await add_person(resources, world.tenant.tenant_id, "jane@example.com"))
     talk = await inbox.talk(agent_mode=True)
     await talk.change(status="qualified")
-    world.agent.answers = [(410, {})]
     await talk.hear()
-    await world.turn_is(talk.id, "failed")
+    await world.turn_is(talk.id, "awaiting_reply")
+    assert await inbox.shown("waiting") == []
+    await expire(resources)
+    await world.turn_is(talk.id, "expired")
     assert await inbox.shown("waiting") == [talk.id]
 
 

@@ -157,6 +157,10 @@ async def test_no_list_shows_another_tenants_things(owned: Owned, stranger: Tena
     assert len(lists) >= 9
     for operation in lists:
         mine = await operation.ask(owned.tenant, {})
+        if operation.name == "countViews":  # numbers alone
+            theirs = await operation.ask(stranger, {})
+            assert (mine.json()["data"]["all"], theirs.json()["data"]["all"]) == (1, 0)
+            continue
         assert any(word in mine.text for word in (SECRET, owned.tenant.tenant_id, *owned.said)), (
             f"{operation.name} shows its owner nothing: it proves nothing"
         )
@@ -243,15 +247,12 @@ def test_the_walk_finds_the_references_of_every_body() -> None:
 
 
 async def _referring(operation: Operation, asker: Tenant, body: Data) -> tuple[int, Any]:
-    own = {"leadId": "own"}
+    own = {"leadId": "own", "interactionId": "nobody"}
     for path, name, plural in (
         ("/campaigns", "campaignId", "campaigns"), ("/sms-agents", "smsAgentId", "smsAgents"),
         ("/phone-numbers", "phoneNumberId", "phoneNumbers"),
     ):  # fmt: skip
         own[name] = (await asker.call("GET", path))[plural][0][name]
-    if "interactionId" in operation.needs:
-        sent = await asker.call("POST", "/sms/send", {"leadId": "own", "message": "Hi"})
-        own["interactionId"] = sent["interactionId"]
     bulk = operation.name == "sendBulk"
     answer = await operation.ask(asker, own, {"messages": [body]} if bulk else body)
     if operation.name in ("sendBulk", "changeInteractions"):
