@@ -78,6 +78,7 @@ from app.web.page import (
     writes,
 )
 from app.web.page import settings as page_settings
+from app.web.page import team as page_team
 from app.web.rates import Rates
 from app.web.send_batches import build_send_batcher
 from app.web.state import AppState, get_state, set_state
@@ -121,6 +122,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     system.router,
     *page_settings.ROUTERS,
     live.router,
+    page_team.router,
     uploads.router,
     media.router,
     new_conversation.router,

@@ -23,6 +23,13 @@ DATE_RANGES = {
 }
 DAYS_BACK = {"today": 0, "yesterday": 1, "7d": 6, "14d": 13, "30d": 29, "90d": 89}
 """How many days before today the first day of a range is."""
+SNOOZES = {
+    "1h": "For an hour",
+    "3h": "For three hours",
+    "tomorrow": "Until tomorrow, 9:00",
+    "monday": "Until Monday, 9:00",
+    "reply": "Until the lead writes",
+}
 MAX_CHOSEN = 100
 NOBODY = "nobody"
 

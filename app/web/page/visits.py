@@ -17,15 +17,25 @@ from app.domain.consent import find_undoable
 from app.domain.problems import NotFound, Problem
 from app.domain.segments import GSM_REPLACEMENTS
 from app.resources import Resources
-from app.store import attention, consent_events, interactions, lead_answers, lead_choices, suppressions, tenants
+from app.store import (
+    attention,
+    consent_events,
+    interactions,
+    lead_answers,
+    lead_choices,
+    notes,
+    read_marks,
+    suppressions,
+    tenants,
+)
 from app.store import page as store
 from app.store.engine import ReadTx, Tx
 from app.store.interactions import Thread
 from app.web.dependencies import AppResources
 from app.web.interaction_shapes import build_agent_state
-from app.web.page import render
+from app.web.page import render, views_bar
 from app.web.page.dependencies import FormSender, SignedIn, Token
-from app.web.page.list_filter import DATE_RANGES, ListFilter, ListFilterQuery, list_active_filters
+from app.web.page.list_filter import DATE_RANGES, SNOOZES, ListFilter, ListFilterQuery, list_active_filters
 from app.web.page.manual_texts import Draft
 from app.web.paging import PageParams, PageQuery
 
@@ -72,12 +82,19 @@ async def _require_form(visit: VisitGet, _: FormSender) -> Visit:
 VisitPost = Annotated[Visit, Depends(_require_form)]
 
 
-async def show_list(visit: Visit) -> Response:
+async def show_list(visit: Visit, problem: Problem | None = None) -> Response:
     """Renders the page without an open thread."""
     async with visit.resources.database.read_tx(visit.person.tenant_id) as read:
         panel = await _build_list_context(visit, read)
     return render.page(
-        visit.request, "conversations.html", thread=None, before=None, **_build_base_context(visit), **panel
+        visit.request,
+        "conversations.html",
+        problem.status if problem else 200,
+        thread=None,
+        before=None,
+        **_build_base_context(visit),
+        **panel,
+        list_problem=problem,
     )
 
 
@@ -178,10 +195,20 @@ async def _build_list_context(visit: Visit, read: ReadTx) -> dict[str, Any]:
         "ranges": DATE_RANGES,
         "choices": choices,
         "active_filters": list_active_filters(list_filter, choices),
+        "snoozes": SNOOZES,
+        **await views_bar.build_context(read, visit.person, list_filter, [row.interaction_id for _, row in page]),
         "lonely_leads": await lead_choices.find_page(read, visit.person.tenant_id, lead_filter, without_thread=True)
         if lead_filter
         else [],
     }
+
+
+async def _mark_read(tx: Tx, person: Person, thread: Thread) -> None:
+    """Writes nothing if the person has read the thread already."""
+    if thread.unread_count:
+        await interactions.mark_read(tx, *thread.key, thread.last_seq)
+    if await read_marks.count_unread(tx, person.tenant_id, person.user_id, [thread.interaction_id]):
+        await read_marks.mark_read(tx, person.tenant_id, person.user_id, thread.interaction_id, thread.last_seq)
 
 
 async def _build_thread_context(tx: Tx, person: Person, interaction_id: str, before: int | None) -> dict[str, Any]:
@@ -189,8 +216,8 @@ async def _build_thread_context(tx: Tx, person: Person, interaction_id: str, bef
     thread = await find_thread(tx, person.tenant_id, interaction_id)
     key = (person.tenant_id, interaction_id)
     entries = await interactions.get_transcript_page(tx, *key, None, before or thread.last_seq + 1, TEXTS_PER_PAGE)
-    if thread.unread_count and before is None:
-        await interactions.mark_read(tx, *key, thread.last_seq)
+    if before is None:
+        await _mark_read(tx, person, thread)
     phone, contact = thread.lead_phone, await store.get_contact(tx, *key)
     consent = await consent_events.list_of_phone(tx, person.tenant_id, phone)
     causes = (await suppressions.get_causes(tx, person.tenant_id, [phone])).get(phone, [])
@@ -217,6 +244,7 @@ async def _build_thread_context(tx: Tx, person: Person, interaction_id: str, bef
         "canned": await store.list_canned_replies(tx, person.tenant_id),
         "contact": contact,
         "notes": await store.list_notes(tx, *key, thread.last_seq),
+        "written_notes": await notes.list_written(tx, *key, None, 20),
         "answers": answers,
         "unanswered": [item for item in contact.questions if item.get("key") not in answered_keys],
         "causes": causes,
