@@ -79,7 +79,10 @@ def _unread_sql(person: str, limit: int) -> str:
     ORDER BY t.last_message_at DESC, t.interaction_id DESC LIMIT {MAX_IN_VIEW}
 ) t
 JOIN users u ON u.tenant_id = $1 AND u.user_id = {person}
-LEFT JOIN read_marks r ON r.tenant_id = $1 AND r.user_id = {person} AND r.interaction_id = t.interaction_id
+LEFT JOIN LATERAL (  -- LIMIT makes it a lookup for each thread: a join might read all marks of the person
+    SELECT x.read_seq FROM read_marks x
+    WHERE x.tenant_id = $1 AND x.user_id = {person} AND x.interaction_id = t.interaction_id LIMIT 1
+) r ON true
 WHERE t.last_inbound_at IS NOT NULL
   AND CASE WHEN r.read_seq IS NULL THEN t.last_inbound_at >= u.unread_from
            WHEN r.read_seq >= t.last_seq THEN false

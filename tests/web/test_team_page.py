@@ -7,6 +7,7 @@ import pytest
 
 from app.resources import Resources
 from app.web.page.team import find_end
+from tests.flows.test_events import settle
 from tests.makers import Data, Tenant
 from tests.service import Api
 from tests.web.people import Browser, add_person, browser
@@ -170,3 +171,22 @@ async def test_the_pulse_tells_counts_and_who_else_is_here(
 )  # fmt: skip
 def test_a_snooze_ends_when_its_name_says(choice: str, expected: object) -> None:
     assert find_end(choice, datetime(2026, 11, 27, 22, 30, tzinfo=UTC)) == expected  # a Friday
+
+
+async def test_a_person_has_a_name_by_which_notes_mention_them(
+    sam: Browser, tenant: Tenant, ours: Data, resources: Resources
+) -> None:
+    _, sent = await a_thread(tenant)
+    answer = await sam.submit(await sam.page("/account"), "/name", name="  Sam <the>  Great ")
+    assert "Your name was saved." in await sam.page(answer.headers["location"])
+    [person] = (await tenant.call("GET", "/people"))["people"]
+    assert (person["name"], person["active"]) == ("Sam <the> Great", True)
+    assert re.fullmatch("#[0-9a-f]{6}", person["color"])
+    note = await tenant.call("POST", f"/interactions/{sent['interactionId']}/notes", {"text": "Ask @sam!"})
+    assert note["mentions"] == [person["personId"]]
+    await settle(resources)
+    assert "A colleague mentions you" in await sam.page("/notices")
+    newest, *_ = (await tenant.call("GET", f"/audit?subject=person&subjectId={person['personId']}"))["audit"]
+    assert (newest["changes"][0]["field"], newest["actor"]) == ("name", f"person:{person['personId']}")
+    await sam.submit(await sam.page("/account"), "/name", name="")
+    assert (await tenant.call("GET", "/people"))["people"][0]["name"] == "sam"
