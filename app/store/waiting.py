@@ -30,4 +30,5 @@ def is_snoozed_sql(thread: str) -> str:
 def waiting_since_sql(thread: str) -> str:
     """Since when the lead waits. Where the newest text is ours: when it was sent."""
     return f"""CASE WHEN {thread}.last_direction = 'inbound'
-    THEN coalesce({thread}.waiting_since, {thread}.last_inbound_at) ELSE {thread}.last_message_at END"""
+    THEN coalesce({thread}.waiting_since, {thread}.last_inbound_at, {thread}.last_message_at)
+    ELSE {thread}.last_message_at END"""

@@ -24,7 +24,7 @@ from app.web.page.visits import Visit, VisitPost
 from app.web.team import MAX_THREADS
 
 router = APIRouter(prefix="/conversations", include_in_schema=False)
-READING_SECONDS, WRITING_SECONDS = 30, 8
+READING_SECONDS, WRITING_SECONDS = 30, 12
 """How long somebody counts as reading or writing after the page said so."""
 MORNING = time(9)
 UNCHANGED = ""

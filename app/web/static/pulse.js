@@ -2,12 +2,13 @@
 // The page works without this file.
 "use strict";
 
-const PULSE_MS = 10_000, HIDDEN_PULSE_MS = 30_000, WRITING_MS = 6_000, AFTER_CHANGE_MS = 1_000;
+// Faster while somebody else is in the same conversation.
+const PULSE_MS = 10_000, COMPANY_PULSE_MS = 4_000, HIDDEN_PULSE_MS = 30_000, WRITING_MS = 6_000, AFTER_CHANGE_MS = 1_000;
 const views = document.getElementById("views");
 const icon = document.querySelector("link[rel=icon]");
 const plainIcon = icon?.href, dotIcon = document.currentScript?.dataset.dot;
 const MAX_COUNTED = 100;
-let waiting = null, pulseTimer = null, wroteAt = 0, sound = null;
+let hasCompany = false, waiting = null, pulseTimer = null, wroteAt = 0, sound = null;
 
 const getThread = () => location.pathname.match(/^\/conversations\/(int_\w+)/)?.[1] ?? "";
 const formatCount = (count) => (count < MAX_COUNTED ? `${count}` : `${MAX_COUNTED - 1}+`);
@@ -21,7 +22,7 @@ async function pulse() {
     if (answer.redirected || answer.status === 404) return;  // signed out: page.js says so
     if (answer.ok) show(await answer.json());
   } catch { /* the connection is lost: page.js says so */ }
-  pulseTimer = setTimeout(pulse, document.hidden ? HIDDEN_PULSE_MS : PULSE_MS);
+  pulseTimer = setTimeout(pulse, document.hidden ? HIDDEN_PULSE_MS : hasCompany ? COMPANY_PULSE_MS : PULSE_MS);
 }
 
 function pulseSoon() {
@@ -37,6 +38,7 @@ function show({ counts, here }) {
     if (amount.textContent !== text) amount.textContent = text;
     amount.classList.toggle("none", text === "0");
   }
+  hasCompany = here.length > 0;
   showHere(here);
   if (waiting !== null && counts.waiting > waiting) alertPerson(counts.waiting);
   waiting = counts.waiting;
