@@ -39,6 +39,8 @@ class ThreadFilter(CommonFilter):
     view: View | None = None
     person_id: str | None = None
     """Whose view it is."""
+    unread_by_person: bool = False
+    """Only what `person_id` has not read."""
     assigned_to: str | None = None
     """A person; "": nobody."""
 
@@ -134,6 +136,8 @@ def where_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...] | N
         )
     if filters.view is not None and filters.view != "all":
         conditions += f" AND t.interaction_id IN ({filtered_view_sql(params, filters.view, filters.person_id)})"
+    if filters.unread_by_person:
+        conditions += f" AND t.interaction_id IN ({filtered_view_sql(params, 'unread', filters.person_id)})"
     if filters.needs_person is not None:
         conditions += f" AND {NEEDS_PERSON_SQL if filters.needs_person else NEEDS_NOBODY_SQL}"
     if before is not None:

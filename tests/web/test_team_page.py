@@ -190,3 +190,31 @@ async def test_a_person_has_a_name_by_which_notes_mention_them(
     assert (newest["changes"][0]["field"], newest["actor"]) == ("name", f"person:{person['personId']}")
     await sam.submit(await sam.page("/account"), "/name", name="")
     assert (await tenant.call("GET", "/people"))["people"][0]["name"] == "sam"
+
+
+async def test_a_text_is_not_sent_over_what_the_agent_wrote_meanwhile(
+    sam: Browser, tenant: Tenant, ours: Data, resources: Resources
+) -> None:
+    lead, sent = await a_thread(tenant)
+    here = f"/conversations/{sent['interactionId']}"
+    page = await sam.page(here)
+    answer = await tenant.call("POST", "/sms/send", {"leadId": lead["leadId"], "message": "By the agent"})
+    async with resources.database.system_tx() as tx:
+        await tx.execute(
+            "UPDATE messages SET source = 'sms_agent', actor = 'smsagent_x' WHERE message_id = $1", answer["messageId"]
+        )
+    refused = await sam.submit(page, "/texts", message="By me", **{"from": ""})
+    assert (refused.status_code, "The agent wrote since you looked." in refused.text) == (409, True)
+    assert (await sam.submit(refused.text, "/texts", message="By me", anyway="1", **{"from": ""})).is_redirect
+
+
+async def test_only_what_the_person_has_not_read_is_listed_as_unread(
+    sam: Browser, tenant: Tenant, ours: Data, resources: Resources
+) -> None:
+    _, first = await a_thread(tenant, firstName="Ann", lastName="X")
+    _, second = await a_thread(tenant, firstName="Bob", lastName="X")
+    for sent in (first, second):
+        await let_wait(resources, sent["interactionId"])
+    await sam.page(f"/conversations/{first['interactionId']}")
+    for query in ("unread=1", "view=unread", "view=waiting&unread=1", "view=all&unread=1&search=x"):
+        assert names(await sam.page(f"/conversations?{query}")) == ["Bob X"], query

@@ -70,10 +70,10 @@ class ListFilter(BaseModel):
             statuses=self.status or None,
             start=_get_midnight(start, zone),
             end=_get_midnight(end and end + timedelta(days=1), zone),
-            unread=True if self.unread else None,
             search=self.search.strip() or None,
             in_messages=self.within == "messages",
-            view=self.view or None,
+            view="unread" if self.unread and self.view in ("", "all") else self.view or None,
+            unread_by_person=bool(self.unread) and self.view not in ("", "all", "unread"),
             person_id=person_id,
             assigned_to={"": None, NOBODY: ""}.get(self.assigned, self.assigned),
         )

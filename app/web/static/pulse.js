@@ -51,7 +51,7 @@ function showHere(here) {
   line.hidden = here.length === 0;
   const parts = here.map(({ name, color, writing }) => {
     const part = document.createElement("span");
-    part.className = `who hue-${color}`;
+    part.className = `colleague hue-${color}`;
     part.textContent = `${name} ${writing ? "is writing…" : "reads this"}`;
     return part;
   });
