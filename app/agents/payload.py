@@ -106,13 +106,13 @@ def build_turn(
 ) -> Turn:
     """The payload of a turn that was not handed over before."""
     answered_keys = {answer["key"] for answer in context.answers}
-    thread: TurnThread = {
+    interaction: TurnThread = {
         "interactionId": context.interaction_id,
         "status": context.status,
         "transcript": [build_entry(text) for text in transcript],
     }
     if context.notes:
-        thread["notes"] = context.notes
+        interaction["notes"] = context.notes
     return {
         "message": {
             "combinedText": "\n".join(text.text for text in texts),
@@ -137,7 +137,7 @@ def build_turn(
             "clientName": context.client_name,
             "offerName": context.offer_name,
         },
-        "interaction": thread,
+        "interaction": interaction,
         "questionnaire": {
             "knownInformation": context.answers,
             "informationToCollect": [

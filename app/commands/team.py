@@ -29,7 +29,7 @@ SnoozeEnd = datetime | Literal["reply"]
 class ThreadChange:
     """What is to become of threads. `named`: the fields that are given; the others mean nothing."""
 
-    named: frozenset[str]
+    field_names: frozenset[str]
     status: InteractionStatus | None = None
     agent_mode: bool | None = None
     assigned_to: str | None = None
@@ -40,11 +40,11 @@ class ThreadChange:
 
 async def require_assignable(tx: Tx, tenant_id: str, change: ThreadChange) -> None:
     """Checks what has nothing to do with single threads. Raises `Invalid`."""
-    if "snoozed_until" in change.named and isinstance(change.snoozed_until, datetime):
+    if "snoozed_until" in change.field_names and isinstance(change.snoozed_until, datetime):
         now = datetime.now(UTC)
         if not now < change.snoozed_until <= now + MAX_SNOOZE:
             raise Invalid(details=["snoozedUntil: must be within a year from now"])
-    if "assigned_to" in change.named and change.assigned_to is not None:
+    if "assigned_to" in change.field_names and change.assigned_to is not None:
         colleagues = await people.list_colleagues(tx, tenant_id)
         if not any(person.user_id == change.assigned_to and person.active for person in colleagues):
             raise Invalid(details=["assignedTo: is not an active person"])
@@ -54,11 +54,11 @@ async def change_thread(tx: Tx, caller: Caller, thread: Thread, change: ThreadCh
     """Raises `SuppressionActive`. The caller has checked the change by `require_assignable`, and names itself
     as the author of the transaction."""
     await modes.set_by_hand(tx, caller, thread, change.status, change.agent_mode)
-    if {"assigned_to", "snoozed_until"} & change.named:
+    if {"assigned_to", "snoozed_until"} & change.field_names:
         await threads.lock(tx, [thread.key])
-    if "assigned_to" in change.named:
+    if "assigned_to" in change.field_names:
         await _assign(tx, caller, thread.key, change.assigned_to)
-    if "snoozed_until" in change.named:
+    if "snoozed_until" in change.field_names:
         await _snooze(tx, caller, thread, change.snoozed_until)
 
 
@@ -76,7 +76,7 @@ async def _assign(tx: Tx, caller: Caller, thread: ThreadKey, user_id: str | None
 
 async def _snooze(tx: Tx, caller: Caller, thread: Thread, until: SnoozeEnd | None) -> None:
     if until is None:
-        if await thread_work.unsnooze(tx, [thread.key]) and thread.snoozed:
+        if await thread_work.unsnooze(tx, [thread.key]) and thread.is_snoozed:
             await timeline.tell(tx, caller.author, thread.key, "ended the snooze.")
         return
     await thread_work.snooze(tx, [thread.key], until if isinstance(until, datetime) else None)
@@ -94,12 +94,12 @@ async def change_threads(
     """Changes each of the threads that can be changed; returns the result of each, in order. Raises `Invalid`
     for what is wrong with all of them."""
     await require_assignable(tx, caller.tenant_id, change)
-    found = {id: await interactions.get(tx, caller.tenant_id, id) for id in dict.fromkeys(interaction_ids)}
-    phones = {thread.lead_phone for thread in found.values() if thread}
+    threads_by_id = {id: await interactions.get(tx, caller.tenant_id, id) for id in dict.fromkeys(interaction_ids)}
+    phones = {thread.lead_phone for thread in threads_by_id.values() if thread}
     await suppressions.lock_phones_only(tx, [PhoneKey(caller.tenant_id, phone) for phone in sorted(phones)])
-    await threads.lock(tx, [thread.key for thread in found.values() if thread])
+    await threads.lock(tx, [thread.key for thread in threads_by_id.values() if thread])
     results: dict[str, ThreadResult] = {}
-    for id, thread in found.items():
+    for id, thread in threads_by_id.items():
         results[id] = await _try_change(tx, caller, thread, change) if thread else NotFound()
     return [results[id] for id in interaction_ids]
 
@@ -117,9 +117,9 @@ async def add_note(tx: Tx, caller: Caller, thread: Thread, text: str, is_for_age
     """Adds a note for colleagues, and tells those whom it mentions; returns its id. It is sent to nobody."""
     colleagues = [person for person in await people.list_colleagues(tx, caller.tenant_id) if person.active]
     mentions = find_mentions(text, colleagues)
-    written: dict[str, Any] = {"mentions": mentions, "forAgent": is_for_agent}
+    facts: dict[str, Any] = {"mentions": mentions, "forAgent": is_for_agent}
     message_id = ids.make("msg")
-    await notes.add(tx, [Note(*thread.key, text, caller.author, message_id, json.dumps(written))])
+    await notes.add(tx, [Note(*thread.key, text, caller.author, message_id, json.dumps(facts))])
     if mentions:
         await notes.begin_page_notices(tx, caller.tenant_id, [id for id in mentions if id != caller.actor])
     return message_id

@@ -45,7 +45,6 @@ MessageStatus = Literal[
 
 ROW_OUTCOMES: tuple[RowOutcome, ...] = get_args(RowOutcome)
 PERSON_ROLES: tuple[PersonRole, ...] = get_args(PersonRole)
-VIEWS: tuple[View, ...] = get_args(View)
 INTERACTION_STATUSES: tuple[InteractionStatus, ...] = get_args(InteractionStatus)
 CLOSED_STATUSES: tuple[InteractionStatus, ...] = ("completed", "disqualified", "dnc")
 """Nothing more is to be done in a thread with one of these, until the lead writes."""

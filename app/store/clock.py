@@ -90,13 +90,13 @@ class Clock:
         sums = await self._call_redis(pipeline.execute())
         return dict(zip(counts, sums[::2], strict=True)) if isinstance(sums, list) else {}
 
-    async def meet(self, place: str, who: str, seconds: int) -> list[str]:
+    async def meet(self, place: str, member: str, seconds: int) -> list[str]:
         """Notes for some seconds that somebody is at a place. Returns who is there; [] while Redis is away."""
         if time.monotonic() < self._retry_at:
             return []
         key, now = f"leadsail:here:{place}", time.time()
         pipeline = self._redis.pipeline(transaction=False)
-        pipeline.zadd(key, {who: now + seconds})
+        pipeline.zadd(key, {member: now + seconds})
         pipeline.zremrangebyscore(key, "-inf", now)
         pipeline.expire(key, 60)
         pipeline.zrange(key, 0, MAX_MET - 1)

@@ -12,7 +12,6 @@ from app.store import search
 from app.store.engine import ReadTx, Tx, as_columns
 from app.store.may_text import may_not_text_sql
 from app.store.opt_out_decisions import awaits_decision_sql
-from app.store.people import person_name_sql
 from app.store.rows import hints_of
 from app.store.thread_filters import ThreadFilter
 from app.store.threads import ThreadKey
@@ -65,8 +64,7 @@ class Thread:
     awaits_decision: bool
     """A text that may be an opt-out waits for a person, and so do the texts after it."""
     assigned_to: str | None
-    assigned_name: str | None
-    snoozed: bool
+    is_snoozed: bool
     snoozed_until: datetime | None
     waits: bool
     """The lead wrote last, and nobody answers."""
@@ -76,7 +74,7 @@ class Thread:
     @property
     def waiting_since(self) -> datetime | None:
         """None: nobody waits."""
-        if self.snoozed or self.status == "dnc":
+        if self.is_snoozed or self.status == "dnc":
             return None
         has_failed = self.last_failed and self.status not in CLOSED_STATUSES
         waits = self.waits or self.held_turn_id or self.awaits_decision or has_failed
@@ -103,12 +101,11 @@ SELECT t.tenant_id, t.interaction_id, t.our_number, t.lead_phone, t.lead_id, t.c
        last_sent.error_code, last_sent.error_message,
        coalesce(last_sent.status IN ('failed', 'undelivered'), false) AS last_failed,
        {awaits_decision_sql("t")} AS awaits_decision,
-       t.assigned_to, {person_name_sql("assignee")} AS assigned_name, {is_snoozed_sql("t")} AS snoozed, t.snoozed_until,
+       t.assigned_to, {is_snoozed_sql("t")} AS is_snoozed, t.snoozed_until,
        coalesce({waits_sql("t")}, false) AS waits, {waiting_since_sql("t")} AS waiting_at
 FROM interactions t
 JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
 LEFT JOIN campaigns c ON c.tenant_id = t.tenant_id AND c.campaign_id = t.campaign_id
-LEFT JOIN users assignee ON assignee.tenant_id = t.tenant_id AND assignee.user_id = t.assigned_to
 LEFT JOIN LATERAL (
     SELECT u.state, u.window_due_at, u.due_at, u.posting, u.attempt FROM turns u
     WHERE u.tenant_id = t.tenant_id AND u.interaction_id = t.interaction_id AND u.kind = 'live'

@@ -21,7 +21,7 @@ class Note:
     text: str
     actor: str = "service"
     message_id: str = field(default_factory=partial(ids.make, "msg"))
-    written: str | None = None
+    note_facts: str | None = None
     """For a note that somebody wrote: whom it mentions and whether agents get it, as JSON."""
 
 
@@ -38,7 +38,7 @@ WITH asked AS (
 INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, seq, role, source, actor, text,
     status, note)
 SELECT a.tenant_id, a.message_id, a.interaction_id, t.lead_id, t.last_seq - a.together + a.nth, 'agent', 'system',
-       a.actor, a.text, 'note', a.written::jsonb
+       a.actor, a.text, 'note', a.note_facts::jsonb
 FROM asked a JOIN threads t USING (tenant_id, interaction_id)
 """
 

@@ -127,11 +127,11 @@ WHERE t.tenant_id = $1 AND t.interaction_id = ANY ({NEEDING_THREADS_SQL}){condit
 def _view_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int) -> str:
     """The threads of a view are few: they are found first, then filtered and sorted."""
     assert filters.view
-    chosen = filtered_view_sql(params, filters.view, filters.person_id)
+    ids_sql = filtered_view_sql(params, filters.view, filters.person_id)
     conditions = full_where_sql(params, replace(filters, view=None), None)
     if before is not None:
         conditions += after_sql(params, filters, before)
-    return f"""WITH chosen AS MATERIALIZED ({chosen})
+    return f"""WITH chosen AS MATERIALIZED ({ids_sql})
 SELECT t.interaction_id FROM chosen v
 JOIN interactions t ON t.tenant_id = $1 AND t.interaction_id = v.interaction_id
 WHERE true{conditions} {order_sql(filters.is_by_waiting)} LIMIT {params.bind(limit)}"""

@@ -9,15 +9,24 @@ def waits_sql(thread: str) -> str:
     """The lead wrote last, and nobody answers: the agent is off, gave up, or is paused. Not where a person
     closed the thread since, or snoozed it until the lead writes. Without held replies and the like, which have
     indexes of their own. The index `ix_interactions_waiting` has the same condition."""
-    names = ("last_direction", "status", "agent_mode", "gave_up_at", "paused_until", "status_by_hand_at",
-             "snoozed_at", "snoozed_until", "last_inbound_at")  # fmt: skip
-    direction, status, agent_mode, gave_up, paused, by_hand, snoozed, until, inbound = (
+    names = (
+        "last_direction",
+        "status",
+        "agent_mode",
+        "gave_up_at",
+        "paused_until",
+        "status_by_hand_at",
+        "snoozed_at",
+        "snoozed_until",
+        "last_inbound_at",
+    )
+    direction, status, agent_mode, gave_up_at, paused_until, by_hand_at, snoozed_at, snooze_end, inbound_at = (
         _column(thread, name) for name in names
     )
     return f"""{direction} = 'inbound' AND {status} <> 'dnc'
-    AND (NOT {agent_mode} OR {gave_up} > {inbound} OR {paused} > {inbound})
-    AND ({status} NOT IN ('completed', 'disqualified') OR {by_hand} IS NULL OR {by_hand} < {inbound})
-    AND ({snoozed} IS NULL OR {until} IS NOT NULL OR {snoozed} < {inbound})"""
+    AND (NOT {agent_mode} OR {gave_up_at} > {inbound_at} OR {paused_until} > {inbound_at})
+    AND ({status} NOT IN ('completed', 'disqualified') OR {by_hand_at} IS NULL OR {by_hand_at} < {inbound_at})
+    AND ({snoozed_at} IS NULL OR {snooze_end} IS NOT NULL OR {snoozed_at} < {inbound_at})"""
 
 
 def is_snoozed_sql(thread: str) -> str:

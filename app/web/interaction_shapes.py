@@ -130,7 +130,7 @@ def build_summary(thread: Thread) -> dict[str, Any]:
         "last_message_preview": thread.last_preview,
         "agent_state": build_agent_state(thread),
         "waiting_since": thread.waiting_since,
-        "snoozed_until": thread.snoozed_until or "reply" if thread.snoozed else None,
+        "snoozed_until": thread.snoozed_until or "reply" if thread.is_snoozed else None,
     }
 
 

@@ -45,9 +45,13 @@ async def list_people(caller: ReadCaller, read: TenantRead) -> Answer[People]:
     colleagues = await people.list_colleagues(read, caller.tenant_id)
     shapes = [
         PersonShape(
-            person_id=one.user_id, name=one.name, email=one.email, color=get_color(one.user_id), active=one.active
+            person_id=person.user_id,
+            name=person.name,
+            email=person.email,
+            color=get_color(person.user_id),
+            active=person.active,
         )
-        for one in colleagues
+        for person in colleagues
     ]
     return Answer(data=People(people=shapes))
 

@@ -2,6 +2,7 @@
 views; and the pulse, which tells an open page the counts and who else is there."""
 
 from datetime import datetime, time, timedelta, tzinfo
+from operator import itemgetter
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, Query
@@ -26,8 +27,7 @@ from app.web.team import MAX_THREADS
 router = APIRouter(prefix="/conversations", include_in_schema=False)
 READING_SECONDS, WRITING_SECONDS = 30, 12
 """How long somebody counts as reading or writing after the page said so."""
-MORNING = time(9)
-UNCHANGED = ""
+DAY_START = time(9)
 Choice = Annotated[str, Form(max_length=64)]
 Id = Annotated[str, Field(max_length=64)]
 
@@ -37,7 +37,7 @@ async def show_pulse(
     person: SignedIn,
     resources: AppResources,
     thread: Annotated[str, Query(max_length=64)] = "",
-    writing: Literal["", "1"] = "",
+    is_writing: Annotated[Literal["", "1"], Query(alias="writing")] = "",
 ) -> Response:
     """The counts of the views, and who else reads or writes in the thread. Also notes in Redis that the person
     does."""
@@ -45,23 +45,25 @@ async def show_pulse(
         counts = await views.count(read, person.tenant_id, person.user_id)
     here: list[str] = []
     if thread:
-        state, seconds = ("w", WRITING_SECONDS) if writing else ("r", READING_SECONDS)
+        state, seconds = ("w", WRITING_SECONDS) if is_writing else ("r", READING_SECONDS)
         here = await resources.clock.meet(
             f"{person.tenant_id}:{thread}", f"{person.user_id}|{state}|{person.name}", seconds
         )
-    shown = {view: getattr(counts, view) for view in views.THREADS_BY_VIEW}
-    return JSONResponse({"counts": shown, "here": _list_others(here, person.user_id)})
+    counts_by_view = {view: getattr(counts, view) for view in views.THREADS_BY_VIEW}
+    return JSONResponse({"counts": counts_by_view, "here": _list_others(here, person.user_id)})
 
 
 def _list_others(here: list[str], own_id: str) -> list[dict[str, Any]]:
     """Each other person once."""
-    others: dict[str, dict[str, Any]] = {}
+    people_by_id: dict[str, dict[str, Any]] = {}
     for member in here:
         user_id, state, name = member.split("|", 2)
         if user_id != own_id:
-            other = others.setdefault(user_id, {"name": name, "color": get_color_number(user_id), "writing": False})
-            other["writing"] |= state == "w"
-    return sorted(others.values(), key=lambda other: other["name"])
+            entry = people_by_id.setdefault(
+                user_id, {"name": name, "color": get_color_number(user_id), "writing": False}
+            )
+            entry["writing"] |= state == "w"
+    return sorted(people_by_id.values(), key=itemgetter("name"))
 
 
 @router.post("/{interaction_id}/assign", dependencies=[SameOrigin])
@@ -92,9 +94,9 @@ def find_end(choice: str, now: datetime) -> SnoozeEnd | None:
         case "1h" | "3h":
             return now + timedelta(hours=int(choice[0]))
         case "tomorrow":
-            return datetime.combine(now.date() + timedelta(days=1), MORNING, now.tzinfo)
+            return datetime.combine(now.date() + timedelta(days=1), DAY_START, now.tzinfo)
         case "monday":
-            return datetime.combine(now.date() + timedelta(days=7 - now.weekday()), MORNING, now.tzinfo)
+            return datetime.combine(now.date() + timedelta(days=7 - now.weekday()), DAY_START, now.tzinfo)
     raise Invalid(details=["Snooze: is not a choice"])
 
 
@@ -159,15 +161,15 @@ async def change_threads(
     visit: VisitPost,
     thread: Annotated[list[Id] | None, Form(max_length=MAX_THREADS)] = None,
     status: Annotated[InteractionStatus | Literal[""], Form()] = "",
-    person: Choice = UNCHANGED,
-    until: Choice = UNCHANGED,
+    person: Choice = "",
+    until: Choice = "",
     agent: Annotated[Literal["", "on", "off"], Form()] = "",
 ) -> Response:
     """An empty field changes nothing. `person` and `until` may be `nobody` and `end`."""
     caller, ids = visit.person.caller, thread or []
     try:
         change = _build_change(status or None, person, until, agent, datetime.now(visit.zone))
-        if not ids or not change.named:
+        if not ids or not change.field_names:
             raise Invalid("Tick conversations, and choose what is to become of them.")
         async with visit.resources.database.tenant_tx(caller.tenant_id, author=caller.author) as tx:
             results = await team.change_threads(tx, caller, ids, change)
@@ -183,12 +185,12 @@ async def change_threads(
 
 def _build_change(status: InteractionStatus | None, person: str, until: str, agent: str, now: datetime) -> ThreadChange:
     """Raises `Invalid`."""
-    named = {"status": status, "assigned_to": person, "snoozed_until": until, "agent_mode": agent}
+    values = {"status": status, "assigned_to": person, "snoozed_until": until, "agent_mode": agent}
     return ThreadChange(
-        frozenset(name for name, value in named.items() if value),
+        frozenset(name for name, value in values.items() if value),
         status=status,
         agent_mode=agent == "on" if agent else None,
-        assigned_to=None if person in (UNCHANGED, "nobody") else person,
+        assigned_to=None if person in ("", "nobody") else person,
         snoozed_until=find_end("" if until == "end" else until, now),
     )
 
@@ -204,7 +206,7 @@ async def _name_thread(visit: Visit, tx: Any, interaction_id: str) -> str:
 async def save_view(
     visit: VisitPost,
     name: Annotated[str, Form(max_length=200)] = "",
-    shared: Annotated[Literal["", "1"], Form()] = "",
+    is_shared: Annotated[Literal["", "1"], Form(alias="shared")] = "",
 ) -> Response:
     """Keeps the present filter of the list under a name."""
     caller = visit.person.caller
@@ -214,7 +216,7 @@ async def save_view(
             raise Invalid("Give the view a name.")
         _require_savable(filter)
         async with visit.resources.database.tenant_tx(caller.tenant_id, author=caller.author) as tx:
-            fields = {"name": name.strip(), "filter": filter, "user_id": None if shared else caller.actor}
+            fields = {"name": name.strip(), "filter": filter, "user_id": None if is_shared else caller.actor}
             await saved_views.add(tx, caller, fields)
     except Problem as problem:
         return await visits.show_list(visit, problem)

@@ -2,7 +2,7 @@
 and what the person has not read."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from app.access.sessions import Person
@@ -38,8 +38,8 @@ class ShownPerson:
     user_id: str
     name: str
     email: str
-    color: int
     active: bool
+    color: int
 
     @property
     def initials(self) -> str:
@@ -70,8 +70,8 @@ async def build_context(
             for row in await store.list_of_person(read, person.tenant_id, person.user_id)
         ],
         "colleagues": {
-            one.user_id: ShownPerson(one.user_id, one.name, one.email, get_color_number(one.user_id), one.active)
-            for one in colleagues
+            colleague.user_id: ShownPerson(**asdict(colleague), color=get_color_number(colleague.user_id))
+            for colleague in colleagues
         },
         "unread": await read_marks.count_unread(read, person.tenant_id, person.user_id, interaction_ids),
     }
