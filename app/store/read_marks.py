@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from app.store.engine import ReadTx, Tx
-from app.store.views import MAX_COUNTED, unread_texts_sql
+from app.store.views import MAX_COUNTED, is_news_sql, unread_texts_sql
 
 MARK_READ_SQL = """
 INSERT INTO read_marks AS r (tenant_id, user_id, interaction_id, read_seq)
@@ -60,9 +60,9 @@ SELECT t.interaction_id, x.unread FROM interactions t
 JOIN users u ON u.tenant_id = $1 AND u.user_id = $2
 LEFT JOIN read_marks r ON r.tenant_id = $1 AND r.user_id = $2 AND r.interaction_id = t.interaction_id
 CROSS JOIN LATERAL (SELECT count(*) AS unread FROM (
-    SELECT FROM {unread_texts_sql("t", "u.unread_from")} LIMIT {MAX_COUNTED}) m) x
+    SELECT FROM {unread_texts_sql("t", "u")} LIMIT {MAX_COUNTED}) m) x
 WHERE t.tenant_id = $1 AND t.interaction_id = ANY ($3) AND (r.read_seq IS NULL OR r.read_seq < t.last_seq)
-  AND (r.read_seq IS NOT NULL OR t.last_inbound_at >= u.unread_from) AND x.unread > 0
+  AND (r.read_seq IS NOT NULL OR {is_news_sql("t.last_inbound_at", "u")}) AND x.unread > 0
 """
 
 

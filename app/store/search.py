@@ -133,7 +133,9 @@ def _view_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...] | N
         conditions += after_sql(params, filters, before)
     return f"""WITH chosen AS MATERIALIZED ({ids_sql})
 SELECT t.interaction_id FROM chosen v
-JOIN interactions t ON t.tenant_id = $1 AND t.interaction_id = v.interaction_id
+CROSS JOIN LATERAL (  -- LIMIT makes it a lookup for each thread
+    SELECT * FROM interactions i WHERE i.tenant_id = $1 AND i.interaction_id = v.interaction_id LIMIT 1
+) t
 WHERE true{conditions} {order_sql(filters.is_by_waiting)} LIMIT {params.bind(limit)}"""
 
 

@@ -64,11 +64,16 @@ def _held_sql(person: str, limit: int) -> str:
     return f"SELECT DISTINCT n.interaction_id FROM ({HELD_THREADS_SQL}) n LIMIT {limit}"
 
 
-def unread_texts_sql(thread: str, unread_from: str) -> str:
+def is_news_sql(at: str, person: str) -> str:
+    """What came at this time is news for the person, who has no mark in its thread."""
+    return f"{at} >= greatest({person}.unread_from, clock_timestamp() - interval '{UNREAD_DAYS} days')"
+
+
+def unread_texts_sql(thread: str, person: str) -> str:
     """A FROM clause: the texts `m` of the lead that the person has not read, by the thread's mark `r`."""
     return f"""messages m WHERE m.tenant_id = {thread}.tenant_id AND m.interaction_id = {thread}.interaction_id
     AND m.role = 'user' AND m.seq > coalesce(r.read_seq, 0)
-    AND (r.read_seq IS NOT NULL OR m.created_at >= {unread_from})"""
+    AND (r.read_seq IS NOT NULL OR {is_news_sql("m.created_at", person)})"""
 
 
 def _unread_sql(person: str, limit: int) -> str:
@@ -84,9 +89,9 @@ LEFT JOIN LATERAL (  -- LIMIT makes it a lookup for each thread: a join might re
     WHERE x.tenant_id = $1 AND x.user_id = {person} AND x.interaction_id = t.interaction_id LIMIT 1
 ) r ON true
 WHERE t.last_inbound_at IS NOT NULL
-  AND CASE WHEN r.read_seq IS NULL THEN t.last_inbound_at >= u.unread_from
+  AND CASE WHEN r.read_seq IS NULL THEN {is_news_sql("t.last_inbound_at", "u")}
            WHEN r.read_seq >= t.last_seq THEN false
-           ELSE EXISTS (SELECT 1 FROM {unread_texts_sql("t", "u.unread_from")}) END
+           ELSE EXISTS (SELECT 1 FROM {unread_texts_sql("t", "u")}) END
 LIMIT {limit}"""
 
 

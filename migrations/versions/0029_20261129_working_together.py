@@ -36,7 +36,8 @@ INDEXES = {
           AND (snoozed_at IS NULL OR snoozed_until IS NOT NULL OR snoozed_at < last_inbound_at)""",
     "ix_interactions_assigned": """interactions
         (tenant_id, assigned_to, status, last_message_at, interaction_id) WHERE assigned_to IS NOT NULL""",
-    "ix_interactions_snoozed": "interactions (tenant_id, snoozed_at) WHERE snoozed_at IS NOT NULL",
+    "ix_interactions_snoozed": """interactions (tenant_id, (coalesce(snoozed_until, 'infinity'::timestamptz)))
+        WHERE snoozed_at IS NOT NULL AND (last_inbound_at IS NULL OR last_inbound_at <= snoozed_at)""",
     "ix_messages_notes": "messages (tenant_id, interaction_id, seq) WHERE note IS NOT NULL",
     # The few events that people may be told of; it takes the place of the index with fewer names.
     "ix_tenant_events_told": """tenant_events (tenant_id, name, transaction, event_id)

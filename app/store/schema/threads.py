@@ -8,7 +8,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.store.schema.base import Id, Table, created_at_column, flag_column, id_key, tenant_reference
-from app.store.waiting import waits_sql
+from app.store.waiting import snooze_end_sql, snooze_holds_sql, waits_sql
 
 
 class Interaction(Table):
@@ -48,7 +48,12 @@ class Interaction(Table):
             "interaction_id",
             postgresql_where=sql("assigned_to IS NOT NULL"),
         ),
-        Index("ix_interactions_snoozed", "tenant_id", "snoozed_at", postgresql_where=sql("snoozed_at IS NOT NULL")),
+        Index(
+            "ix_interactions_snoozed",
+            "tenant_id",
+            sql(snooze_end_sql("")),
+            postgresql_where=sql(snooze_holds_sql("")),
+        ),
     )
     tenant_id: Mapped[str] = id_key()
     interaction_id: Mapped[str] = id_key()
