@@ -38,6 +38,7 @@ from app.web import (
     presence,
     problems,
     sms,
+    team,
     turns,
     uploads,
     versions,
@@ -53,6 +54,7 @@ from app.web.directory import (
     leads,
     phone_numbers,
     provider_accounts,
+    saved_views,
     sms_agents,
     vendor,
     webhook_endpoints,
@@ -78,6 +80,7 @@ from app.web.page import (
     writes,
 )
 from app.web.page import settings as page_settings
+from app.web.page import team as page_team
 from app.web.rates import Rates
 from app.web.send_batches import build_send_batcher
 from app.web.state import AppState, get_state, set_state
@@ -87,6 +90,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     webhooks.router,
     sms.router,
     messages.router,
+    team.router,
     interactions.router,
     exports.router,
     turns.router,
@@ -103,6 +107,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     webhook_endpoints.router,
     api_keys.router,
     canned_replies.router,
+    saved_views.router,
     tenant_settings.router,
     audit.router,
     health.router,
@@ -116,6 +121,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     system.router,
     *page_settings.ROUTERS,
     live.router,
+    page_team.router,
     uploads.router,
     media.router,
     new_conversation.router,
