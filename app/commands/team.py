@@ -94,12 +94,17 @@ async def change_threads(
     """Changes each of the threads that can be changed; returns the result of each, in order. Raises `Invalid`
     for what is wrong with all of them."""
     await require_assignable(tx, caller.tenant_id, change)
-    threads_by_id = {id: await interactions.get(tx, caller.tenant_id, id) for id in dict.fromkeys(interaction_ids)}
-    phones = {thread.lead_phone for thread in threads_by_id.values() if thread}
-    await suppressions.lock_phones_only(tx, [PhoneKey(caller.tenant_id, phone) for phone in sorted(phones)])
-    await threads.lock(tx, [thread.key for thread in threads_by_id.values() if thread])
+    threads_by_id = {
+        thread.interaction_id: thread
+        for thread in await interactions.list_by_id(tx, caller.tenant_id, [*set(interaction_ids)])
+    }
+    phones = [PhoneKey(caller.tenant_id, phone) for phone in sorted({t.lead_phone for t in threads_by_id.values()})]
+    if phones:  # a status may change all threads of a phone: they are locked in the common order
+        await suppressions.lock_phones_only(tx, phones)
+        await suppressions.lock_threads(tx, phones)
     results: dict[str, ThreadResult] = {}
-    for id, thread in threads_by_id.items():
+    for id in dict.fromkeys(interaction_ids):
+        thread = threads_by_id.get(id)
         results[id] = await _try_change(tx, caller, thread, change) if thread else NotFound()
     return [results[id] for id in interaction_ids]
 

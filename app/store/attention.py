@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from app.store.engine import ReadTx
-from app.store.interactions import Thread, key_of, list_by_ids, list_page
+from app.store.interactions import Thread, key_of, list_by_id, list_page
 from app.store.thread_filters import NEEDS_PERSON_SQL, Params, ThreadFilter, full_where_sql
 
 PlacedThread = tuple[bool, Thread]
@@ -52,7 +52,7 @@ WHERE t.tenant_id = $1 AND t.interaction_id = ANY ({params.bind(list(interaction
     needs_by_id = {
         row["interaction_id"]: row["needs_person"] for row in await read.fetch_rows(statement, *params.values)
     }
-    threads = await list_by_ids(read, tenant_id, list(needs_by_id))
+    threads = await list_by_id(read, tenant_id, list(needs_by_id))
     return [(needs_by_id[thread.interaction_id], thread) for thread in threads]
 
 

@@ -157,6 +157,11 @@ ORDER BY array_position($2::text[], t.interaction_id)
 """
 
 
+async def list_by_id(read: ReadTx, tenant_id: str, ids: Sequence[str]) -> list[Thread]:
+    """Those that exist, in the order of the ids."""
+    return await read.fetch(Thread, GET_PAGE_SQL, tenant_id, list(ids))
+
+
 async def list_page(
     read: ReadTx,
     tenant_id: str,
@@ -166,12 +171,8 @@ async def list_page(
 ) -> list[Thread]:
     """Up to `limit` threads in the order of the list that come after `before`, the `key_of` another one.
     Finds the ids first, from indexes; then reads the rows."""
-    return await list_by_ids(read, tenant_id, await search.find_page(read, tenant_id, filters, before, limit))
-
-
-async def list_by_ids(read: ReadTx, tenant_id: str, interaction_ids: Sequence[str]) -> list[Thread]:
-    """These threads, in this order."""
-    return await read.fetch(Thread, GET_PAGE_SQL, tenant_id, list(interaction_ids)) if interaction_ids else []
+    ids = await search.find_page(read, tenant_id, filters, before, limit)
+    return await list_by_id(read, tenant_id, ids) if ids else []
 
 
 def key_of(thread: Thread, filters: ThreadFilter) -> tuple[datetime, str]:

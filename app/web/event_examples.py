@@ -52,8 +52,8 @@ DATA_BY_TYPE: dict[str, dict[str, Any]] = {
     "interaction.snoozed": {**THREAD, "assignedTo": examples.PERSON, "snoozedUntil": "2026-02-16T14:00:00+00:00"},
     "interaction.unsnoozed": {**THREAD, "assignedTo": examples.PERSON, "snoozedUntil": None},
     "interaction.mentioned": {
+        **IDS,
         "messageId": examples.MESSAGE,
-        "leadId": examples.LEAD,
         "personId": examples.PERSON,
     },
     "interaction.needs_person": {**THREAD, "status": "follow_up", "reason": "follow_up"},

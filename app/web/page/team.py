@@ -2,7 +2,6 @@
 views; and the pulse, which tells an open page the counts and who else is there."""
 
 from datetime import datetime, time, timedelta, tzinfo
-from operator import itemgetter
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, Query
@@ -15,7 +14,7 @@ from app.commands.team import MAX_NOTE_LENGTH, SnoozeEnd, ThreadChange
 from app.domain.mentions import get_color_number
 from app.domain.problems import Invalid, NotFound, Problem
 from app.domain.words import InteractionStatus
-from app.store import directory, interactions, read_marks, views
+from app.store import directory, interactions, people, read_marks, views
 from app.store.schema import SavedView
 from app.web.dependencies import AppResources
 from app.web.directory.saved_views import ViewFilter
@@ -40,30 +39,30 @@ async def show_pulse(
     is_writing: Annotated[Literal["", "1"], Query(alias="writing")] = "",
 ) -> Response:
     """The counts of the views, and who else reads or writes in the thread. Also notes in Redis that the person
-    does."""
-    async with resources.database.read_tx(person.tenant_id) as read:
-        counts = await views.count(read, person.tenant_id, person.user_id)
+    does: ids alone."""
     here: list[str] = []
     if thread:
         state, seconds = ("w", WRITING_SECONDS) if is_writing else ("r", READING_SECONDS)
-        here = await resources.clock.meet(
-            f"{person.tenant_id}:{thread}", f"{person.user_id}|{state}|{person.name}", seconds
-        )
-    counts_by_view = {view: getattr(counts, view) for view in views.THREADS_BY_VIEW}
-    return JSONResponse({"counts": counts_by_view, "here": _list_others(here, person.user_id)})
-
-
-def _list_others(here: list[str], own_id: str) -> list[dict[str, Any]]:
-    """Each other person once."""
-    people_by_id: dict[str, dict[str, Any]] = {}
+        here = await resources.clock.meet(f"{person.tenant_id}:{thread}", f"{person.user_id}|{state}", seconds)
+    writes_by_id: dict[str, bool] = {}
     for member in here:
-        user_id, state, name = member.split("|", 2)
-        if user_id != own_id:
-            entry = people_by_id.setdefault(
-                user_id, {"name": name, "color": get_color_number(user_id), "writing": False}
-            )
-            entry["writing"] |= state == "w"
-    return sorted(people_by_id.values(), key=itemgetter("name"))
+        user_id, _, state = member.partition("|")
+        writes_by_id[user_id] = writes_by_id.get(user_id, False) or state == "w"
+    writes_by_id.pop(person.user_id, None)
+    async with resources.database.read_tx(person.tenant_id) as read:
+        counts = await views.count(read, person.tenant_id, person.user_id)
+        colleagues = await people.list_colleagues(read, person.tenant_id) if writes_by_id else []
+    counts_by_view = {view: getattr(counts, view) for view in views.THREADS_BY_VIEW}
+    people_here = [
+        {
+            "name": colleague.name,
+            "color": get_color_number(colleague.user_id),
+            "writing": writes_by_id[colleague.user_id],
+        }
+        for colleague in colleagues
+        if colleague.user_id in writes_by_id
+    ]
+    return JSONResponse({"counts": counts_by_view, "here": people_here})
 
 
 @router.post("/{interaction_id}/assign", dependencies=[SameOrigin])
