@@ -39,6 +39,7 @@ async def test_two_people_see_what_waits_who_is_here_and_what_the_other_did(
     await work.get_by_label("Note for colleagues").fill("@omar: she is a friend")
     await work.get_by_role("button", name="Add note").click()
     await expect(sam.texts.filter(has_text="she is a friend")).to_contain_text("Note for colleagues")
+    await expect(work.get_by_label("Note for colleagues")).to_have_value("")
     await expect(omar.texts.filter(has_text="she is a friend")).to_be_visible()
     await omar.open("/conversations")
     await expect(omar.page.get_by_role("link", name=re.compile("^Needs you 1"))).to_be_visible()
@@ -51,8 +52,16 @@ async def test_two_people_see_what_waits_who_is_here_and_what_the_other_did(
         for summary in ("More", "Select"):
             await person.page.get_by_role("navigation", name="Views").get_by_text(summary, exact=True).click()
         await person.page.screenshot(path=PICTURES / f"{name}.png")
+    stayed = await sam.same_page()
     found = await Axe().run(sam.page)
     assert [violation["id"] for violation in found.response["violations"]] == []
+
+    ticked = sam.page.locator(f"li[data-key={thread}]").get_by_role("checkbox")
+    await ticked.check()
+    await world.text("Hello?")
+    await expect(row).to_contain_text("Hello?")
+    await expect(ticked).to_be_checked()
+    await ticked.uncheck()
 
     rows = sam.threads
     count = await rows.count()
@@ -62,6 +71,13 @@ async def test_two_people_see_what_waits_who_is_here_and_what_the_other_did(
     await views.get_by_role("button", name="Apply").click()
     await expect(rows).to_have_count(count - 2)
     await expect(views.get_by_role("link", name="Snoozed 2")).to_be_visible()
+    await expect(sam.page.get_by_role("checkbox", name=re.compile("^Select "), checked=True)).to_have_count(0)
+    await expect(sam.page.get_by_role("heading", level=1)).to_have_text("Jane Miller")
+
+    await work.get_by_role("button", name="Mark as unread").click()
+    await expect(row).to_contain_text("1 unread")
+    await expect(views.get_by_role("link", name="Unread 1")).to_be_visible()
+    assert await stayed()
 
 
 async def test_many_conversations_are_chosen_without_a_script(
