@@ -56,12 +56,12 @@ async def test_two_people_see_what_waits_who_is_here_and_what_the_other_did(
     found = await Axe().run(sam.page)
     assert [violation["id"] for violation in found.response["violations"]] == []
 
-    ticked = sam.page.locator(f"li[data-key={thread}]").get_by_role("checkbox")
-    await ticked.check()
+    tick_box = sam.page.locator(f"li[data-key={thread}]").get_by_role("checkbox")
+    await tick_box.check()
     await world.text("Hello?")
     await expect(row).to_contain_text("Hello?")
-    await expect(ticked).to_be_checked()
-    await ticked.uncheck()
+    await expect(tick_box).to_be_checked()
+    await tick_box.uncheck()
 
     rows = sam.threads
     count = await rows.count()

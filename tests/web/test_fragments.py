@@ -144,8 +144,8 @@ async def test_a_changed_row_says_whose_it_is_and_what_the_person_has_not_read(
     await tenant.call("PATCH", f"/interactions/{here}", {"assignedTo": omar})
     await write_as_lead(resources, tenant, ours, lead, "Hello?")
     whole = await sam.page("/conversations")
-    changed = await sam.page(f"/conversations/changes?rows={here}")
-    for page in (whole, changed):
+    part = await sam.page(f"/conversations/changes?rows={here}")
+    for page in (whole, part):
         [row] = re.findall(rf'<li data-key="{here}".*?</li>', page, re.S)
         assert 'class="pick"' in row
         assert 'class="unread"' in row
@@ -164,13 +164,13 @@ async def test_rows_of_the_waiting_view_stand_by_how_long_the_lead_waits(
         await write_as_lead(resources, tenant, ours, lead, f"I am {name}")
         ids.append(sent["interactionId"])
     await tenant.call("PATCH", f"/interactions/{ids[2]}", {"status": "follow_up"})
-    listed = re.findall(r'data-order="([^"]*)"', await sam.page("/conversations?view=waiting"))
-    assert [order.split()[-1] for order in listed] == ids
-    assert listed == sorted(listed, reverse=True)
-    changed = re.findall(
+    list_orders = re.findall(r'data-order="([^"]*)"', await sam.page("/conversations?view=waiting"))
+    assert [order.split()[-1] for order in list_orders] == ids
+    assert list_orders == sorted(list_orders, reverse=True)
+    row_orders = re.findall(
         r'data-order="([^"]*)"', await sam.page(f"/conversations/changes?view=waiting&rows={','.join(ids)}")
     )
-    assert sorted(changed, reverse=True) == listed
+    assert sorted(row_orders, reverse=True) == list_orders
 
 
 async def test_a_note_is_fetched_as_its_article(sam: Browser, tenant: Tenant, ours: Data, resources: Resources) -> None:
@@ -183,8 +183,8 @@ async def test_a_note_is_fetched_as_its_article(sam: Browser, tenant: Tenant, ou
     assert f'class="note written" id="{note["messageId"]}"' in article
     assert f'data-seq="{note["seq"]}"' in article
     assert "&lt;b&gt;Mind&lt;/b&gt; the dog" in article
-    noted = describe_changes([event("message.note", messageId=note["messageId"])])
-    assert noted == {"int_1": {"row": True, "texts": [note["messageId"]], "parts": "contact"}}
+    note_changes = describe_changes([event("message.note", messageId=note["messageId"])])
+    assert note_changes == {"int_1": {"row": True, "texts": [note["messageId"]], "parts": "contact"}}
 
 
 async def test_a_form_of_the_list_answers_with_the_list_alone(sam: Browser, tenant: Tenant, ours: Data) -> None:
@@ -204,8 +204,8 @@ async def test_a_form_of_the_list_answers_with_the_list_alone(sam: Browser, tena
 async def test_searching_within_a_view_stays_in_the_view(sam: Browser, tenant: Tenant, ours: Data) -> None:
     page = await sam.page("/conversations?view=waiting&assigned=nobody")
     filters = page.split('class="filters"')[1].split("</form>")[0]
-    kept = dict(re.findall(r'type="hidden" name="(\w+)" value="(\w*)"', filters))
-    assert kept == {"view": "waiting", "assigned": "nobody"}
+    kept_fields = dict(re.findall(r'type="hidden" name="(\w+)" value="(\w*)"', filters))
+    assert kept_fields == {"view": "waiting", "assigned": "nobody"}
     assert 'aria-label="Remove Assigned to: nobody"' in filters
 
 

@@ -133,10 +133,10 @@ def list_active_filters(
 ) -> list[ActiveFilter]:
     """Returns what narrows the list besides its view, in the order of the form."""
     place = list_filter.model_dump()
-    found: list[ActiveFilter] = []
+    chips: list[ActiveFilter] = []
     if list_filter.search:
         label = "Texts with" if list_filter.within else "Search"
-        found.append(ActiveFilter(label, list_filter.search, place | {"search": "", "within": ""}))
+        chips.append(ActiveFilter(label, list_filter.search, place | {"search": "", "within": ""}))
     names_by_field = {
         "campaign": ("Campaign", dict(choices.campaigns)),
         "client": ("Client", dict(choices.clients)),
@@ -145,16 +145,16 @@ def list_active_filters(
     }
     for field, (label, names) in names_by_field.items():
         for value in place[field]:
-            rest = [other for other in place[field] if other != value]
-            found.append(ActiveFilter(label, names.get(value, value), place | {field: rest}))
+            other_values = [other for other in place[field] if other != value]
+            chips.append(ActiveFilter(label, names.get(value, value), place | {field: other_values}))
     if list_filter.range:
-        found.append(ActiveFilter("Date", _describe_range(list_filter), place | {"range": "", "start": "", "end": ""}))
+        chips.append(ActiveFilter("Date", _describe_range(list_filter), place | {"range": "", "start": "", "end": ""}))
     if list_filter.assigned:
         name = person_names.get(list_filter.assigned, list_filter.assigned)
-        found.append(ActiveFilter("Assigned to", name, place | {"assigned": ""}))
+        chips.append(ActiveFilter("Assigned to", name, place | {"assigned": ""}))
     if list_filter.unread:
-        found.append(ActiveFilter("Only", "unread", place | {"unread": ""}))
-    return found
+        chips.append(ActiveFilter("Only", "unread", place | {"unread": ""}))
+    return chips
 
 
 def _describe_range(list_filter: ListFilter) -> str:
