@@ -27,7 +27,8 @@ class LawRule:
     words: str
     starts: date
     ends: date | None
-    checked: date
+    checked: date | None
+    """When somebody last compared it with the words of its source."""
     purposes: frozenset[Purpose]
     relations: frozenset[Relation]
     week: Week | None
@@ -55,7 +56,7 @@ def _parse_rule(entry: Mapping[str, Any]) -> LawRule:
         words=entry["words"],
         starts=entry["from"],
         ends=entry.get("until"),
-        checked=entry["checked"],
+        checked=entry.get("checked"),
         purposes=frozenset(entry["purposes"]),
         relations=frozenset(entry["relations"]),
         week=_parse_week(entry["hours"]) if "hours" in entry else None,
