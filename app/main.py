@@ -34,6 +34,7 @@ from app.web import (
     messages,
     metrics,
     openapi,
+    openings,
     outcomes,
     presence,
     problems,
@@ -52,6 +53,7 @@ from app.web.directory import (
     consent,
     dnc,
     leads,
+    may_text,
     phone_numbers,
     provider_accounts,
     saved_views,
@@ -74,11 +76,13 @@ from app.web.page import (
     notices,
     render,
     sign_in,
+    start,
     static_files,
     system,
     turn,
     writes,
 )
+from app.web.page import leads as page_leads
 from app.web.page import settings as page_settings
 from app.web.page import team as page_team
 from app.web.rates import Rates
@@ -94,10 +98,12 @@ ROUTERS: tuple[APIRouter, ...] = (
     interactions.router,
     exports.router,
     turns.router,
+    openings.router,
     outcomes.router,
     events.router,
     leads.router,
     dnc.router,
+    may_text.router,
     consent.router,
     campaigns.router,
     provider_accounts.router,
@@ -120,6 +126,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     notices.router,
     system.router,
     *page_settings.ROUTERS,
+    *page_leads.ROUTERS,
+    start.router,
     live.router,
     page_team.router,
     uploads.router,

@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 
 from app import cli, main, settings, worker
 from app.domain import problems
+from app.domain.law.rules import RULES
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -52,6 +53,11 @@ def test_each_file_that_is_named_exists() -> None:
     named.remove("tests/output/")  # the browser tests make it
     assert len(named) > 10
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_every_rule_of_the_law_is_told_with_its_source() -> None:
+    rows = [f"| `{rule.id}` | {rule.words} | {rule.citation} | {rule.starts} | {rule.checked} |" for rule in RULES]
+    assert [row for row in rows if row not in PAGES["law.md"]] == []
 
 
 def test_every_variable_is_told() -> None:

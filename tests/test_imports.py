@@ -209,6 +209,32 @@ async def test_opt_outs_that_are_imported_again_change_nothing(tenant: Tenant, i
     assert await tenant.call("GET", "/consent/+12125550134") == before
 
 
+async def test_a_file_of_leads_brings_their_consents_once(tenant: Tenant, imported: Import) -> None:
+    content = (
+        "phone,state,consentBasis,consentSource,consentObtainedAt,consentProof\n"
+        "2125550134,FL,Express written,the form,2026-02-15,f-1\n"
+        "2125550135,,perhaps,,,\n"
+        "2125550136,,inquiry,,next year,\n"
+        "2125550137,,,the form,,\n"
+        "2125550138,,inquiry,,,\n"
+    )
+    done = await imported(content)
+    assert done.outcomes == {"added": 2}
+    assert [(line, words.partition(":")[0]) for line, words in done.refused_rows] == [
+        (3, "consentBasis"), (4, "consentObtainedAt"), (5, "consentBasis"),
+    ]  # fmt: skip
+    record = await tenant.call("GET", "/consent/+12125550134")
+    assert {(one["scope"], one["basis"]) for one in record["standing"]} == {
+        ("marketing", "express_written"), ("conversational", "express_written"),
+    }  # fmt: skip
+    [event] = record["events"]
+    assert (event["source"], event["proof"], event["obtainedAt"]) == ("the form", "f-1", "2026-02-15T00:00:00Z")
+    [lead] = (await tenant.call("GET", "/leads?phone=%2B12125550134"))["leads"]
+    assert lead["state"] == "FL"
+    assert (await imported(content)).outcomes == {"unchanged": 2}
+    assert await tenant.call("GET", "/consent/+12125550134") == record
+
+
 CELLS = {
     "leadId": st.sampled_from(["", "a", "b", "c", "-"]),
     "phone": st.sampled_from(["", "2125550134", "+12125550134", "2125550135", "2125550136", "12", " "]),

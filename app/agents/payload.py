@@ -3,6 +3,7 @@ describes it. Datetimes stay datetimes: pydantic's JSON writes them in the docum
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, NotRequired
 
@@ -10,10 +11,11 @@ from pydantic import Field
 from pydantic_core import to_json
 from typing_extensions import TypedDict
 
+from app.domain.law.disclosing import asks_whether_human
 from app.domain.lead_fields import CustomValue
 from app.domain.outcomes import RefusedOutcome
 from app.domain.transcripts import Entry, TranscriptText, build_entry
-from app.domain.turns import AgentNote, Asked, Known, TurnContext, Unsent
+from app.domain.turns import AgentNote, Asked, Known, Trigger, TurnContext, Unsent
 from app.domain.windows import REPLY_WITHIN
 from app.domain.words import InteractionStatus
 
@@ -26,6 +28,8 @@ class TurnText(TypedDict):
     media: list[dict[str, Any]]
     possibleOptOut: NotRequired[Annotated[bool, Field(json_schema_extra={"default": False})]]
     """Present when the text may be an opt-out, but was not clear enough to obey."""
+    askedWhetherHuman: NotRequired[Annotated[bool, Field(json_schema_extra={"default": False})]]
+    """Present when the text seems to ask whether a machine answers: say so."""
 
 
 class TurnMessage(TypedDict):
@@ -69,9 +73,22 @@ class TurnQuestions(TypedDict):
     informationToCollect: list[Asked]
 
 
+class TurnFollowUp(TypedDict):
+    """Which of the agent's follow-ups after silence this is."""
+
+    step: int
+    of: int
+
+
 class TurnFacts(TypedDict):
     turnId: str
     """Name it in each reply, so that the service can recognize a stale one."""
+    trigger: Trigger
+    """`texts`: the lead wrote. Else nobody did: the agent opens the conversation (`opening`), the lead has
+    been silent (`silence`), the agent asked for this turn (`scheduled`), or a text of ours did not arrive
+    (`failed_delivery`)."""
+    followUp: TurnFollowUp | None
+    """With the trigger `silence`."""
     attempt: int
     throughSeq: int
     expiresAt: datetime
@@ -80,8 +97,23 @@ class TurnFacts(TypedDict):
     """An outcome since the last payload that had no effect, or not all of its effect."""
 
 
+@dataclass(frozen=True, slots=True)
+class TurnCause:
+    """Why there is a turn. For one after silence: its step, of so many steps of the agent."""
+
+    trigger: Trigger = "texts"
+    step: int | None = None
+    step_count: int = 0
+
+    def build_follow_up(self) -> TurnFollowUp | None:
+        if self.trigger != "silence" or self.step is None:
+            return None
+        return {"step": self.step, "of": max(self.step, self.step_count)}
+
+
 class Turn(TypedDict):
-    """The texts that a lead sent within one window, with everything a reply may need."""
+    """The texts that a lead sent within one window, with everything a reply may need. A turn that nobody's
+    text began has none."""
 
     message: TurnMessage
     lead: TurnLead
@@ -94,6 +126,9 @@ class Turn(TypedDict):
     timestamp: datetime
 
 
+TEXTS_CAUSE = TurnCause()
+
+
 def build_turn(
     context: TurnContext,
     texts: Sequence[TranscriptText],
@@ -103,6 +138,7 @@ def build_turn(
     attempt: int,
     expires_at: datetime,
     now: datetime,
+    cause: TurnCause = TEXTS_CAUSE,
 ) -> Turn:
     """The payload of a turn that was not handed over before."""
     answered_keys = {answer["key"] for answer in context.answers}
@@ -146,6 +182,8 @@ def build_turn(
         },
         "turn": {
             "turnId": context.turn_id,
+            "trigger": cause.trigger,
+            "followUp": cause.build_follow_up(),
             "throughSeq": context.last_seq,
             "unsentReply": unsent_reply,
             "refusedOutcome": refused_outcome,
@@ -169,6 +207,8 @@ def _build_text(text: TranscriptText) -> TurnText:
     }
     if text.possible_opt_out and text.opt_out is None:
         entry["possibleOptOut"] = True
+    if asks_whether_human(text.text):
+        entry["askedWhetherHuman"] = True
     return entry
 
 

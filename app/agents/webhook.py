@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 
+from app.domain.follow_ups import parse_moment
 from app.domain.media import MAX_FILES, MAX_URL_LENGTH, is_media_url
 from app.domain.orders import require_sendable
 from app.domain.outcomes import OUTCOME_FIELDS, Outcome, parse_outcome
@@ -32,7 +33,7 @@ MAX_OUTCOME_DEPTH = 5
 ZLIB_OR_GZIP = 47
 """The `wbits` with which zlib reads gzip and deflate."""
 FORMS = ("reply", "replies", "handoff", *OUTCOME_FIELDS)
-"""The fields of an answer. An answer that is not empty has at least one of them."""
+"""The fields of an answer. An answer that is not empty has at least one of them, or `followUpAt`."""
 NO_REPLY_FAULT = "mediaUrls: need a reply that they go with"
 JSON_WORDS = {
     list: "a list",
@@ -63,6 +64,8 @@ class TakenTurn:
     """Addresses of pictures and files that go with the first text."""
     gives_reply: bool = field(default=False, compare=False)
     """The answer has a reply, though maybe one that may not be sent."""
+    follow_up_at: datetime | None = None
+    """When the agent wants a turn although the lead stays silent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,14 +205,20 @@ def _parse_answer(answer: dict[str, Any]) -> TakenTurn:
     handoff_flag = answer.get("handoff", False)
     if not isinstance(handoff_flag, bool):
         faults.append("handoff: must be true or false")
-    elif answer.keys().isdisjoint(FORMS):
+    elif answer.keys().isdisjoint((*FORMS, "followUpAt")):
         given_fields = ", ".join(sorted(_clean_text(key)[:40] for key in answer)[:5])
         faults.append(f"the answer holds none of {', '.join(FORMS)}, but {given_fields}")
     handoff = _parse_reason(answer.get("reason")) if handoff_flag is True else None
     outcome, wrong_outcome = _parse_outcome(answer)
     gives_reply = "reply" in answer or "replies" in answer
+    follow_up_at = parse_moment(answer["followUpAt"]) if "followUpAt" in answer else None
+    if isinstance(follow_up_at, str):
+        faults.append(follow_up_at)
+        follow_up_at = None
+    if follow_up_at and answer.keys().isdisjoint(FORMS):
+        texts = ()  # nothing to say before that
     why = "; ".join(faults) or None
-    return TakenTurn(texts, handoff, refused_texts, why, outcome, wrong_outcome, media, gives_reply)
+    return TakenTurn(texts, handoff, refused_texts, why, outcome, wrong_outcome, media, gives_reply, follow_up_at)
 
 
 def _parse_outcome(answer: dict[str, Any]) -> tuple[Outcome | None, tuple[dict[str, Any], str] | None]:

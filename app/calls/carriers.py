@@ -29,6 +29,8 @@ SEND_SECONDS, LIST_SECONDS, MEDIA_SECONDS = 15.0, 10.0, 5.0
 MAX_LOOKUP_BYTES = 1 << 20
 MAX_HISTORY_PAGES, MAX_HISTORY_PAGE_BYTES = 20, 8 << 20
 MAX_NUMBER_PAGES, MAX_NUMBER_PAGE_BYTES = 50, 4 << 20
+REFUSED_STATUSES = (400, 401, 403, 404)
+"""What carriers answer to wrong credentials; some have the account's id in the path."""
 MAX_MEDIA_BYTES = 5 << 20
 """No carrier forwards a larger attachment."""
 MAX_REDIRECTS = 4
@@ -143,6 +145,45 @@ async def list_numbers(wire: Wire, account: Account) -> list[VendorNumber]:
     if pages[-1].next_page is not None:
         raise ProviderError(details=["provider: the list of numbers does not end"])
     return [number for page in pages for number in page.numbers]
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialCheck:
+    """What the carrier says to an account's credentials. `fault`: in words, why the check did not succeed."""
+
+    is_possible: bool
+    """Whether the carrier has a list that only the account may read."""
+    fault: str | None = None
+
+
+async def check_credentials(wire: Wire, account: Account, now: datetime) -> CredentialCheck:
+    """Reads a page of what only the account may read: its numbers, or else the texts since now."""
+    provider = REGISTRY[account.provider]
+    try:
+        number_pages = await _read_pages(
+            wire,
+            lambda cursor: provider.build_numbers_request(account, cursor),
+            provider.read_numbers,
+            1,
+            MAX_NUMBER_PAGE_BYTES,
+        )
+        if number_pages:
+            return CredentialCheck(True)
+        text_pages = await _read_pages(
+            wire,
+            lambda cursor: provider.build_history_request(account, now, cursor),
+            lambda response: provider.read_history(response, now),
+            1,
+            MAX_HISTORY_PAGE_BYTES,
+        )
+    except ListUnreadable as error:
+        status = error.response.status_code
+        if status in REFUSED_STATUSES:
+            return CredentialCheck(True, f"The carrier refuses these credentials: it answered {status}")
+        return CredentialCheck(True, f"The carrier did not say whether these credentials are right: it {error}")
+    except ListFailure as error:
+        return CredentialCheck(True, f"The carrier could not be asked: {error}")
+    return CredentialCheck(bool(text_pages))
 
 
 def _numbers_unlisted() -> Invalid:

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from app.commands import send
+from app.commands import caps, resolve, send
 from app.commands.directory import require_found
 from app.domain.callers import Caller
-from app.domain.orders import AcceptedText, Order, RefusedOrder
+from app.domain.orders import AcceptedText, Order, RefusedOrder, ResolvedOrder
 from app.domain.problems import NotCancellable
 from app.store import cancelling, messages, sending
-from app.store.engine import Tx
+from app.store.engine import ReadTx, Tx
 
 
 async def accept_bulk(
@@ -22,6 +22,13 @@ async def accept_bulk(
     refused_count = sum(isinstance(result, RefusedOrder) for result in results)
     await sending.record_bulk(tx, caller.tenant_id, bulk_id, len(results) - refused_count, refused_count)
     return results
+
+
+async def forecast_bulk(read: ReadTx, entries: Sequence[Order | RefusedOrder]) -> list[ResolvedOrder | RefusedOrder]:
+    """What each entry of a bulk send would be told now, in order. Stores nothing."""
+    orders = [entry for entry in entries if isinstance(entry, Order)]
+    outcomes = iter(await caps.judge_caps(read, await resolve.resolve_orders(read, orders)) if orders else [])
+    return [next(outcomes) if isinstance(entry, Order) else entry for entry in entries]
 
 
 async def cancel_text(tx: Tx, caller: Caller, message_id: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from app.commands import timeline
+from app.commands import planned_turns, timeline
 from app.domain.callers import Caller
 from app.domain.problems import SuppressionActive
 from app.domain.turns import ClosedState, LiveTurn
@@ -19,6 +19,7 @@ STATUSES_BUT_DNC = tuple(status for status in INTERACTION_STATUSES if status != 
 TAKE_OVER_REASON = "a person wrote"
 SWITCH_OFF_REASON = "agent mode was switched off"
 HAND_OVER_REASON = "the agent handed over to a person"
+UNASKED_NOTE = "The agent did not write of its own accord"
 HAND_RULE = "hand"
 """What decided a change: somebody asked for it."""
 EndedTurn = tuple[Turn | LiveTurn, str]
@@ -85,10 +86,19 @@ async def _end_unanswered(tx: Tx, ended_turns: Sequence[EndedTurn], state: Close
     if not ended_turns:
         return
     await turns.close(tx, [TurnEnd(*turn.key, state, why) for turn, why in ended_turns])
-    ended_threads = [turn.thread for turn, _ in ended_turns]
-    await thread_work.record_given_up(tx, ended_threads)
-    await threads.set_status(tx, ended_threads, "follow_up", "service", state, only_from=("in_progress", "incomplete"))
-    await notes.add(tx, [Note(*turn.thread, f"{note}: {why}.") for turn, why in ended_turns])
+    waiting_threads = [turn.thread for turn, _ in ended_turns if turn.trigger == "texts"]
+    if waiting_threads:
+        await thread_work.record_given_up(tx, waiting_threads)
+        await threads.set_status(
+            tx, waiting_threads, "follow_up", "service", state, only_from=("in_progress", "incomplete")
+        )
+    await notes.add(
+        tx,
+        [
+            Note(*turn.thread, f"{note if turn.trigger == 'texts' else UNASKED_NOTE}: {why}.")
+            for turn, why in ended_turns
+        ],
+    )
 
 
 async def resume_agents(tx: Tx, limit: int) -> int:
@@ -113,6 +123,8 @@ async def set_by_hand(tx: Tx, caller: Caller, thread: Thread, status: str | None
         await threads.record_status_by_hand(tx, thread.key)
     if agent_mode is not None:
         await switch_agent_mode(tx, {thread.key: caller.author}, agent_mode)
+    if agent_mode:
+        await planned_turns.plan_follow_ups(tx, [thread.key])
 
 
 async def _set_status(tx: Tx, caller: Caller, thread: Thread, status: str) -> None:

@@ -1,20 +1,26 @@
 """Releases scheduled and held texts that are due."""
 
-from datetime import datetime, time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from app.commands import modes
-from app.domain import quiet
+from app.commands import caps, modes
 from app.domain.callers import get_author
-from app.domain.orders import QUIET_HOURS_REASON
+from app.domain.law import gates
+from app.domain.law.caps import CAP_TIME
+from app.domain.law.gates import Gate
+from app.domain.law.places import find_place
+from app.domain.orders import LANE_REPLY
 from app.store import releasing, threads
 from app.store.clock import AT_ONCE, OUTBOX_HINT
 from app.store.engine import Tx
+from app.store.gates import list_counted, lock_counts, parse_facts
 from app.store.keys import MessageKey
 from app.store.releasing import DueText, HeldText
+from app.store.suppressions import PhoneKey
 
 
 async def release_texts(tx: Tx, limit: int) -> int:
-    """Releases up to `limit` due texts, or holds them until quiet hours end. Returns how many were
+    """Releases up to `limit` due texts, or holds them while rules want it. Returns how many were
     due.
 
     Texts cancelled by STOP, by a person or by `cancelOnReply` are gone already. Whether the phone
@@ -23,13 +29,11 @@ async def release_texts(tx: Tx, limit: int) -> int:
     if not due_texts:
         return 0
     await threads.lock(tx, {(text.tenant_id, text.interaction_id) for text in due_texts})
-    held_texts = [
-        HeldText(text.tenant_id, text.message_id, until)
-        for text in due_texts
-        if (until := _quiet_until(text)) is not None
-    ]
+    gates_by_id = {text.message_id: gate for text in due_texts if (gate := _build_gate(text))}
+    held_texts = [held_text for text in due_texts if (held_text := _hold(text, gates_by_id.get(text.message_id)))]
+    held_texts += await _hold_capped(tx, due_texts, gates_by_id, {text.message_id for text in held_texts})
     if held_texts:
-        await releasing.hold_texts(tx, held_texts, QUIET_HOURS_REASON)
+        await releasing.hold_texts(tx, held_texts)
     held_ids = {text.message_id for text in held_texts}
     free_keys = [MessageKey(t.tenant_id, t.message_id) for t in due_texts if t.message_id not in held_ids]
     released_texts = await releasing.release(tx, free_keys) if free_keys else []
@@ -45,9 +49,50 @@ async def release_texts(tx: Tx, limit: int) -> int:
     return len(due_texts)
 
 
-def _quiet_until(text: DueText) -> datetime | None:
-    """When quiet hours end for the text; None: it may be sent now."""
-    if not text.quiet_hours:
+def _build_gate(text: DueText) -> Gate | None:
+    """What the rules say about the text; None: there are none."""
+    if not text.quiet_hours and not text.gate_facts:
         return None
-    start, end = (time.fromisoformat(text.quiet_hours[name]) for name in ("start", "end"))
-    return quiet.find_earliest(text.now, quiet.find_zones(text.to_phone, text.timezone), start, end)
+    facts = parse_facts(text.gate_facts, may_answer=text.send_at is None and text.lane == LANE_REPLY)
+    address = (facts.state, facts.postal_code) if facts and facts.is_law_on else (None, None)
+    place = find_place(text.to_phone, *address, text.timezone)
+    return gates.build_gate(facts, place, text.purpose, text.quiet_hours, text.now.date())
+
+
+def _hold(text: DueText, gate: Gate | None) -> HeldText | None:
+    """Until when, and why, hours hold the text; None: they do not."""
+    if gate is None:
+        return None
+    held_gate, until = gates.hold(gate, text.now)
+    return HeldText(text.tenant_id, text.message_id, until, *gates.describe_hold(held_gate)) if until else None
+
+
+async def _hold_capped(
+    tx: Tx, due_texts: Sequence[DueText], gates_by_id: Mapping[str, Gate], held_ids: set[str]
+) -> list[HeldText]:
+    """Holds the texts that are over a cap now, because they were held or planned before. The caller has locked their
+    threads."""
+    capped_texts = [
+        (text, gate)
+        for text in due_texts
+        if text.message_id not in held_ids and (gate := gates_by_id.get(text.message_id)) and gate.caps
+    ]
+    if not capped_texts:
+        return []
+    phones = sorted({PhoneKey(text.tenant_id, text.to_phone) for text, _ in capped_texts})
+    await lock_counts(tx, phones)
+    counted_phones = await list_counted(tx, phones)
+    held_texts = []
+    for text, gate in capped_texts:
+        phone_counts = counted_phones[PhoneKey(text.tenant_id, text.to_phone)]
+        own_text = phone_counts.texts.pop(text.message_id, None)
+        if reasons := caps.list_breaches(gate, text.now, phone_counts, text.matter):
+            held_gate = replace(gate, reasons=tuple(reasons))
+            until = caps.find_time_after(reasons) or text.now + CAP_TIME
+            held_texts.append(HeldText(text.tenant_id, text.message_id, until, *gates.describe_hold(held_gate)))
+            own_text = own_text and replace(own_text, at=until)
+        elif own_text:
+            own_text = replace(own_text, at=text.now)
+        if own_text:
+            phone_counts.texts[text.message_id] = own_text
+    return held_texts

@@ -132,7 +132,10 @@ async def _judge_turns(tx: Tx, judged_turns: Sequence[Turn], names_turn: bool) -
 
 
 def _is_guarded(turn: Turn, names_turn: bool) -> bool:
-    """Whether a stale reply is refused. A reply that does not name its turn is never stale."""
+    """Whether a stale reply is refused. A reply that does not name its turn is never stale, unless nobody
+    asked for it: the lead's text was the answer that it wants."""
+    if turn.trigger != "texts":
+        return True
     return names_turn and not turn.protected and turn.stale_reply != "send"
 
 

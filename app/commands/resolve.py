@@ -1,13 +1,19 @@
 """Resolves orders to texts and judges whether they may be sent. Stores nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, time
+from datetime import datetime
 from typing import Any, NoReturn
 
+from app.commands.consents import judge_consent
 from app.commands.phones import read_recipient
-from app.domain import phones, quiet, segments
+from app.domain import phones, segments
+from app.domain.law import gates
+from app.domain.law.disclosing import find_disclosure
+from app.domain.law.gates import Gate, GateFacts, Reason
+from app.domain.law.places import find_place
 from app.domain.orders import (
+    LANE_REPLY,
     MAX_SEND_AHEAD,
     SEND_AT_TOLERANCE,
     Order,
@@ -17,10 +23,12 @@ from app.domain.orders import (
     build_order_data,
     find_fault,
 )
-from app.domain.problems import DncBlocked, Invalid, MissingPhoneNumber, NotFound, Problem
-from app.store import resolving
+from app.domain.problems import ConsentMissing, DncBlocked, Invalid, MissingPhoneNumber, NotFound, Problem
+from app.store import consent_events, resolving
+from app.store import gates as gate_store
 from app.store.engine import ReadTx
 from app.store.resolving import OrderFacts
+from app.store.suppressions import PhoneKey
 
 
 async def resolve_orders(read: ReadTx, orders: Sequence[Order]) -> list[ResolvedOrder | RefusedOrder]:
@@ -29,13 +37,61 @@ async def resolve_orders(read: ReadTx, orders: Sequence[Order]) -> list[Resolved
     readable_orders = await _normalize_phones(read, orders)
     good_orders = [order for order in readable_orders if isinstance(order, Order)]
     facts = await resolving.resolve(read, good_orders) if good_orders else {}
-    judged_orders = (_try_to_judge(order, facts.get(position)) for position, order in enumerate(good_orders))
-    return [order if isinstance(order, RefusedOrder) else next(judged_orders) for order in readable_orders]
+    first_texts = _find_first_texts(good_orders)
+    judged_orders = [
+        _try_to_judge(order, facts.get(position), position in first_texts) for position, order in enumerate(good_orders)
+    ]
+    agreed_orders = iter(await _require_consent(read, judged_orders, facts))
+    return [order if isinstance(order, RefusedOrder) else next(agreed_orders) for order in readable_orders]
 
 
-def _try_to_judge(order: Order, facts: OrderFacts | None) -> ResolvedOrder | RefusedOrder:
+async def _require_consent(
+    read: ReadTx, outcomes: list[ResolvedOrder | RefusedOrder], facts: Mapping[int, OrderFacts]
+) -> list[ResolvedOrder | RefusedOrder]:
+    """Refuses the orders for which their campaign asks for more consent than the phone gave."""
+    judged_texts = {
+        position: (PhoneKey(outcome.order.tenant_id, outcome.to), outcome.gate, facts[position])
+        for position, outcome in enumerate(outcomes)
+        if isinstance(outcome, ResolvedOrder) and outcome.gate
+    }
+    refusals = await list_consent_refusals(read, judged_texts)
+    return [
+        _refuse_without_consent(judged_texts[position][1], refusals[position]) if position in refusals else outcome
+        for position, outcome in enumerate(outcomes)
+    ]
+
+
+def _refuse_without_consent(gate: Gate, refusal: Reason) -> RefusedOrder:
+    return RefusedOrder(ConsentMissing(verdict=gates.build_verdict(gate, None, [refusal])))
+
+
+async def list_consent_refusals(
+    read: ReadTx, judged_texts: Mapping[int, tuple[PhoneKey, Gate, OrderFacts]]
+) -> dict[int, Reason]:
+    """Why the consent of these phones is not enough, by position."""
+    demands = {
+        position: demands
+        for position, (_, _, facts) in judged_texts.items()
+        if facts.gate_facts and (demands := facts.gate_facts["require_consent"])
+    }
+    if not demands:
+        return {}
+    events = await consent_events.list_of_phones(read, {position: judged_texts[position][0] for position in demands})
+    reasons = {
+        position: judge_consent(judged_texts[position][1], campaign_demands, events[position])
+        for position, campaign_demands in demands.items()
+    }
+    return {position: reason for position, reason in reasons.items() if reason}
+
+
+def _find_first_texts(orders: Sequence[Order]) -> set[int]:
+    """The positions of the orders that are the first of their thread here."""
+    return set({(order.tenant_id, order.interaction_id): i for i, order in reversed([*enumerate(orders)])}.values())
+
+
+def _try_to_judge(order: Order, facts: OrderFacts | None, is_first: bool) -> ResolvedOrder | RefusedOrder:
     try:
-        return _judge_order(order, facts)
+        return _judge_order(order, facts, is_first)
     except Problem as problem:
         return RefusedOrder(problem)
 
@@ -67,7 +123,7 @@ async def _normalize_phones(read: ReadTx, orders: Sequence[Order]) -> list[Order
     return readable_orders
 
 
-def _judge_order(order: Order, facts: OrderFacts | None) -> ResolvedOrder:
+def _judge_order(order: Order, facts: OrderFacts | None, is_first: bool) -> ResolvedOrder:
     """Builds the resolved order; raises the problem that forbids it."""
     if facts is None or facts.known_lead is None:
         raise NotFound("There is no lead by that id.")
@@ -88,11 +144,12 @@ def _judge_order(order: Order, facts: OrderFacts | None) -> ResolvedOrder:
         raise Invalid(details=["mediaUrls: the sender cannot carry media"])
     if facts.allowed_countries is not None:
         _judge_country(to, facts.allowed_countries)
-    text = segments.replace_typography(order.text) if facts.smart_encoding else order.text
+    words = _disclose(order.text, facts, to) if facts.disclosure and is_first else order.text
+    text = segments.replace_typography(words) if facts.smart_encoding else words
     if fault := find_fault(text):
         raise Invalid(details=[f"message: {fault}"])
     count = segments.count(text)
-    due, held_until = _find_send_time(order, facts, to)
+    due, held_until, gate = _find_send_time(order, facts, to)
     to_rule = "thread" if order.interaction_id else "override" if order.to else "lead"
     campaign_rule = "override" if order.campaign_id else "lead" if facts.campaign_id else "none"
     return ResolvedOrder(
@@ -111,6 +168,7 @@ def _judge_order(order: Order, facts: OrderFacts | None) -> ResolvedOrder:
         now=facts.now,
         due=due,
         held_until=held_until,
+        gate=gate,
         per_day=facts.texts_per_day,
         resolution=(
             Rule("to", to_rule, to),
@@ -121,9 +179,16 @@ def _judge_order(order: Order, facts: OrderFacts | None) -> ResolvedOrder:
     )
 
 
-def _find_send_time(order: Order, facts: OrderFacts, to: str) -> tuple[datetime | None, datetime | None]:
-    """When the text may first be sent (None: at once), and when quiet hours end that hold it (None:
-    they do not)."""
+def _disclose(text: str, facts: OrderFacts, to: str) -> str:
+    """The text of an agent, after the sentence that says so if one is wanted."""
+    assert facts.disclosure is not None
+    sentence = find_disclosure(facts.disclosure, to, facts.timezone, facts.now.date())
+    return f"{sentence}\n{text}" if sentence else text
+
+
+def _find_send_time(order: Order, facts: OrderFacts, to: str) -> tuple[datetime | None, datetime | None, Gate | None]:
+    """When the text may first be sent (None: at once), until when rules hold it (None: they do not), and what they
+    say (None: there are none)."""
     now = facts.now
     at = order.send_at
     if at is not None and at < now - SEND_AT_TOLERANCE:
@@ -131,13 +196,33 @@ def _find_send_time(order: Order, facts: OrderFacts, to: str) -> tuple[datetime 
     if at is not None and at > now + MAX_SEND_AHEAD:
         raise Invalid(details=[f"sendAt: is more than {MAX_SEND_AHEAD.days} days ahead"])
     earliest = max(at, now) if at else now + order.delay
+    gate = build_order_gate(order, facts, to, earliest)
     held_until = None
-    if facts.quiet_hours:
-        zones = quiet.find_zones(to, facts.timezone)
-        start, end = (time.fromisoformat(facts.quiet_hours[name]) for name in ("start", "end"))
-        held_until = quiet.find_earliest(earliest, zones, start, end)
+    if gate:
+        gate, held_until = gates.hold(gate, earliest)
     due = held_until or earliest
-    return (due if due > now else None), held_until
+    return (due if due > now else None), held_until, gate if facts.gate_facts or held_until else None
+
+
+def build_order_gate(order: Order, facts: OrderFacts, to: str, at: datetime) -> Gate | None:
+    """The rules for a text to this phone that should leave at this time; None: there are none."""
+    if not facts.quiet_hours and not facts.gate_facts:
+        return None
+    may_answer = order.send_at is None and order.lane == LANE_REPLY
+    gate_facts = gate_store.parse_facts(facts.gate_facts, may_answer=may_answer)
+    return gates.build_gate(
+        gate_facts,
+        find_place(to, *_get_address(gate_facts), facts.timezone),
+        order.purpose,
+        facts.quiet_hours,
+        at.date(),
+        order.source == "manual" and order.send_at is None,
+    )
+
+
+def _get_address(gate_facts: GateFacts | None) -> tuple[str | None, str | None]:
+    """State and postal code, if the law's rules ask for them."""
+    return (gate_facts.state, gate_facts.postal_code) if gate_facts and gate_facts.is_law_on else (None, None)
 
 
 def _judge_country(to: str, allowed_countries: Sequence[str]) -> None:

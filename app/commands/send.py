@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from app.commands import modes
+from app.commands import caps, modes
 from app.commands.resolve import resolve_orders
 from app.domain.callers import get_author
 from app.domain.orders import AcceptedText, Order, RefusedOrder, ResolvedOrder
@@ -38,7 +38,7 @@ async def accept_batch(batch: Batch, orders: Sequence[Order]) -> list[SendResult
 
 
 async def _accept_outcomes(tx: Tx, outcomes: Sequence[Outcome]) -> list[SendResult]:
-    limited_outcomes = await _apply_day_limits(tx, outcomes)
+    limited_outcomes = await _apply_day_limits(tx, await caps.apply_caps(tx, outcomes))
     resolved_orders = _filter_resolved(limited_outcomes)
     if not resolved_orders:
         return _build_results(limited_outcomes, {})
@@ -90,6 +90,7 @@ def _writes_more(resolved_order: ResolvedOrder) -> bool:
     """Whether accepting the order writes more than the one statement that stores texts."""
     return (
         resolved_order.per_day is not None
+        or caps.has_caps(resolved_order)
         or resolved_order.order.agent_mode is not None
         or resolved_order.order.source == "manual"
     )

@@ -10,6 +10,8 @@ from app.store import held_texts, tenants
 from app.store.engine import Tx
 from app.store.schema import Tenant
 
+RULE_COLUMNS = ("law_rules", "law_exceptions", "max_first_contacts_per_day", "max_texts_per_day_without_reply")
+
 
 async def add(tx: Tx, name: str) -> str:
     """Adds a tenant; returns the id."""
@@ -19,13 +21,14 @@ async def add(tx: Tx, name: str) -> str:
 
 
 async def change(tx: Tx, caller: Caller, fields: Fields) -> Tenant:
-    """Changes only the given fields, also within the quiet hours. Texts held for quiet hours follow
-    the new ones at once. Raises `Invalid`, `NotFound`."""
+    """Changes only the given fields, also within the quiet hours. Held texts follow new hours
+    and rules at once. Raises `Invalid`, `NotFound`."""
     tenant = require_found(await tenants.lock(tx, caller.tenant_id))
     require_not_null(Tenant, fields)
     hours = {**tenant.quiet_hours, **fields.get("quiet_hours", {})}
     if time.fromisoformat(hours["start"]) >= time.fromisoformat(hours["end"]):
         raise Invalid(details=["quietHours: start must be before end"])
-    if hours != tenant.quiet_hours:
+    has_new_rules = any(name in fields and fields[name] != getattr(tenant, name) for name in RULE_COLUMNS)
+    if hours != tenant.quiet_hours or has_new_rules:
         await held_texts.stop_holding(tx, caller.tenant_id)
     return await change_row(tx, caller, Tenant, caller.tenant_id, {**fields, "quiet_hours": hours})

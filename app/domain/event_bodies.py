@@ -125,6 +125,8 @@ class NeedData(ThreadIds):
 class TurnData(ThreadIds):
     turnId: str
     kind: str
+    trigger: NotRequired[str]
+    """Why there is a turn: `texts` of the lead, `opening`, `silence`, `scheduled` or `failed_delivery`."""
     state: str
     reason: str | None
     smsAgentId: str | None

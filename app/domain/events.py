@@ -29,6 +29,7 @@ ABOUT_BY_TYPE = {
     "interaction.lead": "A thread belongs to another lead.",
     "interaction.paused": "The loop breaker paused a thread's agent.",
     "interaction.resumed": "The pause of a thread's agent ended.",
+    "turn.planned": "A turn is to come although the lead has not written; `trigger` says why.",
     "turn.opened": "A lead's texts are collected for the agent.",
     "turn.handed_over": "A turn is being handed over to the agent.",
     "turn.accepted": "The agent has a turn, and may answer it later.",
@@ -37,7 +38,7 @@ ABOUT_BY_TYPE = {
     "turn.concluded": "The agent gave an outcome without a reply.",
     "turn.handed_off": "The agent handed the thread to a person.",
     "turn.superseded": "The lead wrote again, and a later turn was handed over.",
-    "turn.cancelled": "A person took over, agent mode was switched off, or the lead opted out.",
+    "turn.cancelled": "A person took over, agent mode was switched off, the lead opted out, or a planned turn is void.",
     "turn.expired": "The agent did not answer in time.",
     "turn.failed": "The agent could not be reached.",
     "turn.refused": "An answer of the agent was refused; `code` says why.",
@@ -65,7 +66,7 @@ ShortType = Literal["message", "receipt", "turn", "status", "consent"]
 """The types of the feed's first form."""
 SHORT_TYPES: tuple[ShortType, ...] = get_args(ShortType)
 LATER_TYPES = (
-    *("interaction.opened", "interaction.needs_person", "turn.refused", "outcome.recorded"),
+    *("interaction.opened", "interaction.needs_person", "turn.planned", "turn.refused", "outcome.recorded"),
     *("interaction.assigned", "interaction.snoozed", "interaction.unsnoozed", "interaction.mentioned"),
 )
 WITHOUT_SHORT_TYPE = tuple(

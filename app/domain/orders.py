@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.domain.idempotency import IdempotencyKey
+from app.domain.law.gates import Gate, build_verdict
 from app.domain.problems import Invalid, Problem
 from app.domain.segments import REMOVED_CHARACTERS
 from app.domain.transcripts import format_time
-from app.domain.words import Encoding, MessageStatus, Source
+from app.domain.words import Encoding, MessageStatus, Purpose, Source
 
 MAX_TEXT_LENGTH = 1600
 INVISIBLE_PATTERN = re.compile(
@@ -29,7 +30,6 @@ BULK_VALIDITY = timedelta(seconds=86_400)
 SEND_AT_TOLERANCE = timedelta(seconds=60)
 """A `sendAt` up to this far in the past means now."""
 MAX_SEND_AHEAD = timedelta(days=35)
-QUIET_HOURS_REASON = "quiet hours"
 LANE_REPLY, LANE_BULK = 0, 1
 
 
@@ -67,6 +67,8 @@ class Order:
     """For an agent's text: the agent's reply delay."""
     is_guarded: bool = False
     """For an agent's text: it is not sent if the lead wrote again after its turn."""
+    purpose: Purpose | None = None
+    """None: what the campaign is for, or conversational for an answer."""
     idempotency_key: IdempotencyKey | None = None
     """The key under which `send.accept_texts` stores the answer; None: no key, or the caller stores
     the answer."""
@@ -105,7 +107,9 @@ class ResolvedOrder:
     due: datetime | None = None
     """When the text may first be sent; None: at once."""
     held_until: datetime | None = None
-    """When quiet hours end; None: they do not hold the text."""
+    """When the rules let the text go; None: they do not hold it."""
+    gate: Gate | None = None
+    """What the rules say about the text; None: there are none."""
     per_day: int | None = None
     """The tenant's daily limit of texts; None: no limit."""
     is_exempt: bool = False
@@ -170,7 +174,11 @@ def build_answer(text: AcceptedText) -> dict[str, Any]:
 
 def build_order_data(resolved_order: ResolvedOrder) -> dict[str, Any]:
     """The `data` of the answer to a send without its ids; also for a dry run."""
-    held_fields = {"heldUntil": format_time(resolved_order.held_until)} if resolved_order.held_until else {}
+    held_fields: dict[str, Any] = (
+        {"heldUntil": format_time(resolved_order.held_until)} if resolved_order.held_until else {}
+    )
+    if resolved_order.gate:
+        held_fields["verdict"] = build_verdict(resolved_order.gate, resolved_order.due or resolved_order.now)
     return {
         "status": resolved_order.status,
         "to": resolved_order.to,

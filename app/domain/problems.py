@@ -6,6 +6,9 @@
     ├── Unauthorized         401 UNAUTHORIZED
     ├── Forbidden            403 FORBIDDEN
     ├── DncBlocked           403 DNC_BLOCKED
+    ├── RuleBroken
+    │   ├── CapReached             403 CAP_REACHED
+    │   └── ConsentMissing         403 CONSENT_MISSING
     ├── NotFound             404 NOT_FOUND
     ├── MethodNotAllowed     405 METHOD_NOT_ALLOWED
     ├── Conflict
@@ -16,6 +19,8 @@
     │   ├── IdempotencyInProgress  409 IDEMPOTENCY_IN_PROGRESS
     │   ├── NotCancellable         409 NOT_CANCELLABLE
     │   ├── NotHeld                409 NOT_HELD
+    │   ├── NotPlanned             409 NOT_PLANNED
+    │   ├── AgentNotReady          409 AGENT_NOT_READY
     │   ├── SuppressionActive      409 SUPPRESSION_ACTIVE
     │   ├── AlreadyExists          409 ALREADY_EXISTS
     │   └── InUse                  409 IN_USE
@@ -32,8 +37,8 @@ A problem is raised when it answers the whole request. It is returned as a value
 one item of many (docs/laws.md, law 2).
 """
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 
 class Problem(Exception):
@@ -82,6 +87,41 @@ class DncBlocked(Problem):
     code, status, default = "DNC_BLOCKED", 403, "The recipient may not be texted."
 
 
+class RuleBroken(Problem):
+    """A text that a rule forbids. `verdict`: which one, and what would lift it, as the API shows it."""
+
+    status = 403
+
+    def __init__(
+        self,
+        message: str | None = None,
+        details: Sequence[str] = (),
+        retry_after: float | None = None,
+        verdict: dict[str, Any] | None = None,
+    ) -> None:
+        own_details = [f"to: {_describe_reason(reason)}" for reason in verdict["reasons"]] if verdict else []
+        super().__init__(message, [*details, *own_details], retry_after)
+        self.verdict = verdict
+
+    def to_body(self) -> dict[str, object]:
+        return super().to_body() | ({"verdict": self.verdict} if self.verdict else {})
+
+
+def _describe_reason(reason: Mapping[str, Any]) -> str:
+    """Which rule it is, where it stands, and from when on it lets the text go."""
+    citation = f" ({reason['citation']})" if reason["citation"] else ""
+    until = f", free again {reason['until']}" if reason["until"] else ""
+    return f"{reason['words']}{citation}{until}"
+
+
+class CapReached(RuleBroken):
+    code, default = "CAP_REACHED", "The recipient got as many texts as they may get for now."
+
+
+class ConsentMissing(RuleBroken):
+    code, default = "CONSENT_MISSING", "The recipient has not agreed to such texts."
+
+
 class NotFound(Problem):
     code, status, default = "NOT_FOUND", 404, "There is nothing here by that id."
 
@@ -122,6 +162,14 @@ class NotCancellable(Conflict):
 
 class NotHeld(Conflict):
     code, default = "NOT_HELD", "No reply of this turn waits for a person."
+
+
+class NotPlanned(Conflict):
+    code, default = "NOT_PLANNED", "This turn is not planned any more."
+
+
+class AgentNotReady(Conflict):
+    code, default = "AGENT_NOT_READY", "The agent may not begin this conversation."
 
 
 class SuppressionActive(Conflict):

@@ -4,8 +4,10 @@ If the lead's time zone is not known, all zones of the number must allow it (47 
 not before 8 a.m. or after 9 p.m. local time at the called party's location).
 """
 
-from collections.abc import Sequence
-from datetime import datetime, time, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import phonenumbers
@@ -15,6 +17,32 @@ REPLY_GRACE = timedelta(minutes=15)
 """Within this time after a lead's text, replies may be sent at any hour."""
 MAX_MORNINGS = 100
 """Mornings to try: several days of a number with many zones."""
+MAX_DAYS_CLOSED = 9
+Span = tuple[time, time]
+"""From the first time until before the second."""
+Week = tuple[Span | None, ...]
+"""By weekday from Monday on; None: not on this day."""
+WHOLE_DAY: Span = (time.min, time.max)
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """When texts may leave, by the clock of a zone. Outside of the days from `starts` to `ends` they do
+    not count."""
+
+    zone: ZoneInfo
+    week: Week
+    starts: date = date.min
+    ends: date = date.max
+
+    def get_span(self, day: date) -> Span | None:
+        return self.week[day.weekday()] if self.starts <= day <= self.ends else WHOLE_DAY
+
+
+def build_daily_hours(zones: Sequence[ZoneInfo], settings: Mapping[str, Any]) -> list[Hours]:
+    """The same hours on each day. `settings`: `{start, end}`, with start before end."""
+    span = (time.fromisoformat(settings["start"]), time.fromisoformat(settings["end"]))
+    return [Hours(zone, (span,) * 7) for zone in zones]
 
 
 def find_zones(phone: str, known_zone: str | None) -> tuple[ZoneInfo, ...]:
@@ -29,29 +57,34 @@ def find_zones(phone: str, known_zone: str | None) -> tuple[ZoneInfo, ...]:
     return tuple(zones)
 
 
-def find_earliest(now: datetime, zones: Sequence[ZoneInfo], start: time, end: time) -> datetime | None:
-    """The first time from `now` on at which all zones are in [start, end); None: now is such a time.
-    If there is none (one toll-free prefix has Guam and Hawaii), the first time with the fewest zones
-    outside. `start` must be before `end`."""
-    at, best, fewest = now, now, len(zones) + 1
+def find_earliest(now: datetime, all_hours: Sequence[Hours]) -> datetime | None:
+    """The first time from `now` on that all hours allow; None: now is such a time. If there is none (one
+    toll-free prefix has Guam and Hawaii), the first time that the most of them allow."""
+    at, best, fewest = now, now, len(all_hours) + 1
     for _ in range(MAX_MORNINGS):
-        next_starts = [next_start for zone in zones if (next_start := _find_next_start(at, zone, start, end))]
-        if len(next_starts) < fewest:
-            best, fewest = at, len(next_starts)
-        if not next_starts:
+        openings = [opens_at for hours in all_hours if (opens_at := find_opening(at, hours))]
+        if len(openings) < fewest:
+            best, fewest = at, len(openings)
+        if not openings:
             break
-        at = min(next_starts) if len(next_starts) < len(zones) else max(next_starts)
+        at = min(openings) if len(openings) < len(all_hours) else max(openings)
     return None if best == now else best
 
 
-def _find_next_start(at: datetime, zone: ZoneInfo, start: time, end: time) -> datetime | None:
-    """When quiet hours end in the zone; None: they are not on there."""
-    local = at.astimezone(zone)
-    if start <= local.time() < end:
+def find_opening(at: datetime, hours: Hours) -> datetime | None:
+    """When the hours begin next; None: they are on. Hours that never begin again do not count."""
+    local = at.astimezone(hours.zone)
+    span = hours.get_span(local.date())
+    if span and (span == WHOLE_DAY or span[0] <= local.time() < span[1]):
         return None
-    day = local.date() + timedelta(days=int(local.time() >= end))
-    # Converted by UTC: a local time that daylight saving skips becomes the time after the gap.
-    return datetime.combine(day, start, zone).astimezone(at.tzinfo)
+    for days_ahead in range(MAX_DAYS_CLOSED):
+        day = local.date() + timedelta(days=days_ahead)
+        if span := hours.get_span(day):
+            # Converted by UTC: a local time that daylight saving skips becomes the time after the gap.
+            opens_at = datetime.combine(day, span[0], hours.zone).astimezone(at.tzinfo)
+            if opens_at > at:
+                return opens_at
+    return None
 
 
 def _zone_names_of(phone: str) -> Sequence[str]:

@@ -16,6 +16,10 @@ unique indexes enforce it. Every step is made under the thread's row lock. A clo
 reason and never opens again. The agent may reply as soon as the turn is handed over, even before
 its webhook answered.
 
+A turn that no text of the lead began (`Trigger`) is `planned` until its moment, and then `delivering`
+at once: a text of the lead that comes meanwhile begins a turn of its own, which supersedes it. Its reply
+is never sent after the lead wrote.
+
 A hand-off concerns the whole thread: it is obeyed in every state of its turn (`check_handoff` says
 when not). A turn that is already closed keeps its state, and the hand-off is added to its reason.
 
@@ -44,12 +48,14 @@ from app.domain.problems import (
 )
 from app.domain.words import InteractionStatus
 
+Trigger = Literal["texts", "opening", "silence", "scheduled", "failed_delivery"]
+"""Why there is a turn: the lead wrote, or one of the reasons in `domain.follow_ups`."""
 HandedOverState = Literal["delivering", "awaiting_reply"]
 UnfinishedState = Literal["collecting", HandedOverState]
 ClosedState = Literal["replied", "declined", "concluded", "handed_off", "superseded", "cancelled", "expired", "failed"]
-TurnState = Literal[UnfinishedState, ClosedState]
+TurnState = Literal["planned", UnfinishedState, ClosedState]
 TurnKind = Literal["live", "replay", "shadow", "test"]
-TURN_STATES: tuple[TurnState, ...] = (*get_args(UnfinishedState), *get_args(ClosedState))
+TURN_STATES: tuple[TurnState, ...] = ("planned", *get_args(UnfinishedState), *get_args(ClosedState))
 HANDED_OVER_STATES: tuple[HandedOverState, ...] = get_args(HandedOverState)
 UNFINISHED_STATES: tuple[UnfinishedState, ...] = get_args(UnfinishedState)
 UNHEARD_STATES: tuple[ClosedState, ...] = ("failed", "superseded")
@@ -158,6 +164,8 @@ class LiveTurn:
     is_due: bool
     is_patient: bool
     """It has not yet waited for the reply to a protected turn."""
+    trigger: Trigger = "texts"
+    step: int | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -198,6 +206,8 @@ def decide_step(live: Sequence[LiveTurn]) -> TurnStep:
         return TurnStep(due_turn=collecting_turn, superseded_turn=open_turn)
     look_at = collecting_turn.due_at if collecting_turn else None
     if open_turn and open_turn.is_due:
+        if collecting_turn and open_turn.trigger != "texts" and open_turn.state == "delivering":
+            return TurnStep(superseded_turn=open_turn, look_at=look_at)  # what it asks about is over
         if open_turn.state == "awaiting_reply":
             return TurnStep(expired_turn=open_turn, look_at=look_at)
         return TurnStep(due_turn=open_turn, look_at=look_at)
@@ -221,7 +231,7 @@ def check_reply(
         return DncBlocked()
     if state == "cancelled":
         return TurnCancelled(details=[f"turnId: {reason}"])
-    if state == "collecting":
+    if state in ("planned", "collecting"):
         return NoOpenTurn(details=["turnId: was not handed over yet"])
     if state != "superseded" and state not in HANDED_OVER_STATES:
         return TurnClosed(details=[f"turnId: {reason}"])

@@ -12,6 +12,18 @@ Encoding = Literal["GSM-7", "UCS-2"]
 Cause = Literal["lead", "person"]
 PossibleOptOut = Literal["hold", "forward"]
 """What becomes of a text that may be an opt-out: it waits for a person, or the agent gets it."""
+LawSwitch = Literal["off", "on"]
+"""Whether texts obey the law's rules about hours and numbers."""
+Purpose = Literal["marketing", "conversational", "transactional"]
+"""Why a text is sent: to sell, within a conversation, or for a deal that is made. Laws ask for it."""
+Relation = Literal["first_contact", "known", "reply"]
+"""What a text is to its phone: nobody has written from there yet; somebody has; it answers them."""
+ConsentBasis = Literal["express_written", "express", "inquiry", "existing_relationship", "none"]
+"""What allows texts to a phone, the strongest first."""
+Disclosure = Literal["off", "where_required", "always"]
+"""Whether an agent's first text in a thread says that it is an agent."""
+DemandedBasis = Literal["express_written", "express", "inquiry", "existing_relationship"]
+ConsentScope = Literal["marketing", "conversational"]
 RowOutcome = Literal["added", "changed", "unchanged"]
 """What became of a row of an import that was taken."""
 View = Literal["waiting", "mine", "held", "unread", "snoozed", "all"]

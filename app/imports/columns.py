@@ -6,6 +6,7 @@ from typing import Any, TextIO
 from unicodedata import normalize
 
 from app.domain.lead_fields import CUSTOM_KEY, TAG_SEPARATORS
+from app.imports.consents import CONSENT_FIELDS
 from app.imports.csv_files import Dialect, Encoding, read_lines, read_names
 
 LEAD_FIELDS = {
@@ -17,7 +18,10 @@ LEAD_FIELDS = {
     "campaignId": "Campaign id",
     "status": "Status",
     "timezone": "Time zone",
+    "state": "State",
+    "postalCode": "Postal code",
     "tags": "Tags",
+    **CONSENT_FIELDS,
 }
 """The fields that a file may set, and their names on the page."""
 SUPPRESSION_FIELDS = {"phone": "Phone"}
@@ -37,7 +41,13 @@ SPELLINGS = {
     "campaignId": "campaignid campaign",
     "status": "status leadstatus stage leadstage contactstatus",
     "timezone": "timezone tz ianatimezone",
+    "state": "state stateprovince stateregion province estado bundesland",
+    "postalCode": "postalcode zip zipcode postcode postal plz codigopostal codepostal",
     "tags": "tags",
+    "consentBasis": "consentbasis",
+    "consentSource": "consentsource",
+    "consentObtainedAt": "consentobtainedat",
+    "consentProof": "consentproof",
 }
 """By field, the names of other systems without blanks and marks. Where a file has several of them, the
 first here is meant: a text should go to a mobile phone."""
@@ -66,7 +76,9 @@ def get_field(name: str) -> str:
 
 def build_lead_body(row: Mapping[str, str]) -> dict[str, Any]:
     """The lead of a row as a body of the API has it. An empty cell is left out."""
-    cells = {name: stripped for name, value in row.items() if (stripped := value.strip())}
+    cells = {
+        name: stripped for name, value in row.items() if name not in CONSENT_FIELDS and (stripped := value.strip())
+    }
     custom_fields = {match[1]: cell for name, cell in cells.items() if (match := CUSTOM_COLUMN.fullmatch(name))}
     body: dict[str, Any] = {name: cell for name, cell in cells.items() if not CUSTOM_COLUMN.fullmatch(name)}
     if "tags" in body:

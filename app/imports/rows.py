@@ -14,6 +14,7 @@ from app.domain.callers import Caller
 from app.domain.problems import Problem
 from app.domain.words import RowOutcome
 from app.imports.columns import CUSTOM_FIELD, LEAD_FIELDS, SUPPRESSION_FIELDS, build_lead_body
+from app.imports.consents import add_consent, record_new
 from app.imports.csv_files import CsvRow, ParsedRow
 from app.store.engine import ReadTx, Tx
 
@@ -52,13 +53,13 @@ def lead_rows(caller: Caller, campaign_id: str | None, parse_lead: ParseLead) ->
 
     def parse(row: CsvRow) -> Fields | Problem:
         body = build_lead_body(row)
-        return parse_lead(body if campaign_id is None else {**body, "campaignId": campaign_id})
+        return add_consent(row, parse_lead(body if campaign_id is None else {**body, "campaignId": campaign_id}))
 
     async def judge(read: ReadTx, rows: Sequence[CsvRow]) -> list[Fields | Problem]:
         return await leads.judge_many(read, caller, [parse(row) for row in rows])
 
     async def write(tx: Tx, good_rows: Sequence[Fields]) -> list[RowOutcome]:
-        return await leads.merge_many(tx, caller, good_rows)
+        return await leads.merge_many(tx, caller, await record_new(tx, caller, good_rows))
 
     return FileKind(frozenset({*LEAD_FIELDS, CUSTOM_FIELD}), judge, write)
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import structlog
 
-from app.commands import modes, release
+from app.commands import modes, planned_turns, release
 from app.domain.problems import Problem
 from app.jobs.catch_up import CatchUp
 from app.jobs.deliver import Batch, Delivery
@@ -31,6 +31,7 @@ POLL_SECONDS = 1.0
 FAILURE_REST_SECONDS = 0.5
 TEXTS_PER_CLAIM = 200
 TEXTS_PER_RELEASE = 200
+TURNS_PER_START = 200
 MAX_TEXTS = 400
 MAX_HAND_OVERS = 500
 """Hand-overs at once. Each holds its payload in memory."""
@@ -85,6 +86,7 @@ class Loops:
                 self._drain_clock,
                 self._poll_rows,
                 self._release_texts,
+                self._start_turns,
                 self._claim_texts,
                 self._fetch_texts,
                 self._run_import,
@@ -185,6 +187,15 @@ class Loops:
             released_count = await release.release_texts(tx, TEXTS_PER_RELEASE)
             await modes.resume_agents(tx, TEXTS_PER_RELEASE)
         if released_count < TEXTS_PER_RELEASE:
+            await self._rest_for(POLL_SECONDS)
+
+    async def _start_turns(self) -> None:
+        """Begins turns that no text of a lead begins."""
+        async with self._database.index_lookup_tx() as tx:
+            started_count = await planned_turns.start_due_turns(tx, TURNS_PER_START)
+        async with self._database.index_lookup_tx() as tx:
+            await planned_turns.look_for_silence(tx)
+        if started_count < TURNS_PER_START:
             await self._rest_for(POLL_SECONDS)
 
     async def _fetch_texts(self) -> None:

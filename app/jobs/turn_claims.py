@@ -109,9 +109,9 @@ async def _end_earlier_turns(
         if step.waiting_turn:
             waits.append((*step.waiting_turn.key, PROTECTION_TIME))  # the protected turn's reply ends the wait
         if step.expired_turn:
-            if step.look_at is None:
+            if step.look_at is None and step.expired_turn.trigger == "texts":
                 unanswered_turns.append((step.expired_turn, EXPIRED_REASON))
-            else:  # the lead wrote again, so the agent may still answer
+            else:  # the lead wrote again, so the agent may still answer; or nobody waits for an answer
                 closed_turns.append(TurnEnd(*step.expired_turn.key, "expired", EXPIRED_REASON))
         if step.superseded_turn:
             closed_turns.append(TurnEnd(*step.superseded_turn.key, "superseded", "the lead wrote again"))
@@ -185,7 +185,7 @@ def _build_hand_over(
         lease=lease,
         agent_id=facts.sms_agent_id,
         through_seq=facts.last_seq,
-        is_protected=facts.stale_replies >= STALE_REPLIES_TO_PROTECT,
+        is_protected=turn.trigger == "texts" and facts.stale_replies >= STALE_REPLIES_TO_PROTECT,
         at=now,
         expires_at=expires_at,
         body=signed_payload.body,
@@ -227,6 +227,7 @@ def _build_payload(
                 attempt,
                 expires_at,
                 facts.now,
+                payload.TurnCause(turn.trigger, turn.step, facts.follow_up_count),
             )
         )
     sealed_secrets = [facts.secret, facts.previous_secret]
@@ -267,5 +268,6 @@ async def _check_brake(tx: Tx, turn: LiveTurn, facts: PayloadFacts) -> str | Non
     if facts.handed_over_today < max_turns:
         return None
     why = f"{max_turns} turns were handed over today"
-    await modes.pause_agent(tx, turn.thread, why)
+    if turn.trigger == "texts":  # else nobody waits for an answer
+        await modes.pause_agent(tx, turn.thread, why)
     return f"the agent is paused: {why}"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from app import traces
 from app.agents.webhook import Answer, FailedPost, TakenTurn
 from app.calls.agents import PostResult
-from app.commands import answered_turns, hand_offs, modes, outcomes, refusals, reply
+from app.commands import answered_turns, hand_offs, modes, outcomes, planned_turns, refusals, reply
 from app.commands.outcomes import AcceptedOutcome, GivenOutcome
 from app.domain.problems import Invalid
 from app.domain.turns import HANDED_OVER_STATES, UNFINISHED_STATES
@@ -144,6 +144,15 @@ async def _act_on_answers(tx: Tx, accepted_answers: Sequence[TurnAnswer]) -> Non
     other_outcomes = [outcome for key, outcome in accepted_outcomes.items() if key not in settled_keys]
     await outcomes.settle(tx, turn_ends, other_outcomes)
     await answered_turns.end_waits(tx, [outcome.turn for outcome in other_outcomes])
+    counted_keys = settled_keys | accepted_outcomes.keys()
+    await planned_turns.plan_wakes(
+        tx,
+        [
+            (turn, answer.follow_up_at)
+            for turn, answer in first_answers
+            if answer.follow_up_at and turn.key in counted_keys
+        ],
+    )
     for turn, answer in first_answers:
         await _act_on_rest(tx, turn, answer, accepted_outcomes.get(turn.key))
     await outcomes.carry_out(tx, accepted_outcomes.values())

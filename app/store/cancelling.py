@@ -50,3 +50,13 @@ CANCEL_ON_REPLY_SQL = cancel_unsent_sql(
 async def cancel_on_reply(tx: Tx, phones: Sequence[tuple[str, str]]) -> None:
     """The leads of the (tenant, phone) wrote: cancels unsent texts with `cancelOnReply`."""
     await tx.execute(CANCEL_ON_REPLY_SQL, *as_columns(phones, 2))
+
+
+CANCEL_OF_PURPOSES_SQL = cancel_unsent_sql(
+    f"{OF_MESSAGE_SQL} AND o.to_phone = $2 AND NOT o.exempt AND m.purpose = ANY ($3)", "'CONSENT_MISSING'", "$4"
+)
+
+
+async def cancel_of_purposes(tx: Tx, tenant_id: str, phone: str, purposes: Sequence[str], why: str) -> None:
+    """Cancels the unsent texts to the phone that have one of the purposes."""
+    await tx.execute(CANCEL_OF_PURPOSES_SQL, tenant_id, phone, list(purposes), why)

@@ -125,7 +125,10 @@ async def find_heirs(tx: Tx, tenant_id: str, phones: Sequence[str], except_lead_
 
 FORGET_PHONES_SQL = (
     "UPDATE suppressions SET phone = NULL, reason = NULL WHERE tenant_id = $1 AND phone = ANY ($2)",
-    "UPDATE consent_events SET phone = NULL, text = NULL WHERE tenant_id = $1 AND phone = ANY ($2)",
+    """
+    UPDATE consent_events SET phone = NULL, text = NULL, source = NULL, proof = NULL
+    WHERE tenant_id = $1 AND phone = ANY ($2)
+    """,
     "DELETE FROM tenant_events WHERE tenant_id = $1 AND data ->> 'phone' = ANY ($2)",
     """
     DELETE FROM webhook_deliveries d USING unnest($2::text[]) AS a(phone)

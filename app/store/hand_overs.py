@@ -35,11 +35,11 @@ FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 CROSS JOIN LATERAL (
     SELECT u.tenant_id, u.interaction_id, u.turn_id, u.state, u.due_at, u.posting, u.protected,
            u.attempt, u.accepted_at, u.unsent_reply, u.due_at <= clock_timestamp() AS is_due,
-           u.due_at < u.window_due_at + $5::interval AS is_patient
+           u.due_at < u.window_due_at + $5::interval AS is_patient, u.trigger, u.step
     FROM turns u
     WHERE u.tenant_id = a.tenant_id AND u.interaction_id = a.interaction_id AND u.kind = 'live'
       AND (u.state = ANY ($3) OR u.posting AND u.due_at > clock_timestamp()
-           OR u.state = ANY ($4) AND u.accepted_at IS NULL AND u.moved_to IS NULL)
+           OR u.state = ANY ($4) AND u.accepted_at IS NULL AND u.moved_to IS NULL AND u.trigger = 'texts')
 ) u
 """
 
@@ -180,6 +180,8 @@ class PayloadFacts(TurnContext):
     previous_secret: bytes | None
     """It still signs beside `secret`."""
     max_turns_per_day: int
+    follow_up_count: int
+    """How many steps the agent follows up after silence."""
     business_hours: dict[str, Any] | None
     shadow_webhook_url: str | None
     now: datetime
@@ -206,7 +208,8 @@ SELECT t.tenant_id, a.turn_id, t.interaction_id, t.status, t.lead_phone, t.our_n
        agent.webhook_url, agent.secret,
        CASE WHEN agent.previous_secret_until > clock_timestamp() THEN agent.previous_secret END
            AS previous_secret,
-       agent.max_turns_per_day, agent.business_hours, agent.shadow_webhook_url,
+       agent.max_turns_per_day, jsonb_array_length(agent.follow_ups) AS follow_up_count,
+       agent.business_hours, agent.shadow_webhook_url,
        clock_timestamp() AS now, past.handed_over_today,
        CASE WHEN (t.refused_outcome ->> 'refusedAt')::timestamptz >= (
            SELECT max(p.handed_over_at) FROM turns p

@@ -1,6 +1,5 @@
-"""Texts that wait for the end of quiet hours."""
+"""Texts that rules hold: quiet hours, or the law's."""
 
-from app.domain.orders import QUIET_HOURS_REASON
 from app.store.engine import Tx
 
 STOP_HOLDING_SQL = """
@@ -8,7 +7,7 @@ WITH held AS (  -- in key order: settling texts locks rows in the same order
     SELECT o.tenant_id, o.message_id, greatest(m.send_at, clock_timestamp()) AS due_at
     FROM outbox o JOIN messages m ON m.tenant_id = o.tenant_id AND m.message_id = o.message_id
     WHERE o.tenant_id = $1 AND o.state = 'queued' AND o.seq IS NULL
-      AND o.due_at > clock_timestamp() AND m.held_reason = $2
+      AND o.due_at > clock_timestamp() AND m.held_until IS NOT NULL
     ORDER BY o.message_id FOR UPDATE OF o
 ), owed AS (
     UPDATE outbox o SET due_at = h.due_at, expires_at = o.expires_at + (h.due_at - o.due_at)
@@ -22,4 +21,4 @@ FROM held h WHERE m.tenant_id = h.tenant_id AND m.message_id = h.message_id
 async def stop_holding(tx: Tx, tenant_id: str) -> None:
     """Makes the tenant's held texts due at their own times. They are judged again before they leave,
     so those for whom it is still night are held again. Their expiry moves by as much."""
-    await tx.execute(STOP_HOLDING_SQL, tenant_id, QUIET_HOURS_REASON)
+    await tx.execute(STOP_HOLDING_SQL, tenant_id)

@@ -1,5 +1,6 @@
 """Leads to write to: what the page shows of each, with or without a conversation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.store import search
@@ -43,6 +44,12 @@ WHERE l.tenant_id = $1 AND l.lead_id = ANY ($2) ORDER BY l.lead_id DESC
 
 async def get(read: ReadTx, tenant_id: str, lead_id: str) -> LeadChoice | None:
     return await read.fetch_one(LeadChoice, LEAD_CHOICES_SQL, tenant_id, [lead_id])
+
+
+async def get_many(read: ReadTx, tenant_id: str, lead_ids: Sequence[str]) -> dict[str, LeadChoice]:
+    """By lead id."""
+    choices = await read.fetch(LeadChoice, LEAD_CHOICES_SQL, tenant_id, list(lead_ids)) if lead_ids else []
+    return {choice.lead_id: choice for choice in choices}
 
 
 async def find_page(

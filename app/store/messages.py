@@ -37,6 +37,8 @@ class Message:
     held_until: datetime | None
     held_reason: str | None
     """Also names a brake that keeps the text waiting."""
+    held_rule: str | None
+    purpose: str | None
     possible_opt_out: bool
     opt_out: bool | None
     awaits_decision: bool
@@ -46,8 +48,8 @@ GET_MESSAGES_SQL = """
 SELECT m.message_id, m.interaction_id, m.lead_id, m.seq, m.role, m.source, m.text, m.media, m.status,
        m.status_history, m.to_phone, m.from_phone, m.provider, m.provider_message_id, m.encoding,
        m.segments, m.error_code, m.error_message, m.created_at, m.send_at, m.held_until,
-       coalesce(m.held_reason, brake.reason) AS held_reason, m.possible_opt_out, m.opt_out,
-       m.awaits_decision
+       coalesce(m.held_reason, brake.reason) AS held_reason, m.held_rule, m.purpose,
+       m.possible_opt_out, m.opt_out, m.awaits_decision
 FROM messages m
 LEFT JOIN LATERAL (  -- the brake that keeps a queued text waiting
     SELECT concat_ws(': ', x.what || ' is paused', x.why) AS reason FROM (

@@ -48,6 +48,9 @@ SELECT EXISTS (
     SELECT 1 FROM turns u
     WHERE u.kind = 'live' AND u.state IN {UNFINISHED_SQL}
       AND u.due_at < clock_timestamp() + $1::interval
+) OR EXISTS (
+    SELECT 1 FROM turns u
+    WHERE u.kind = 'live' AND u.state = 'planned' AND u.due_at < clock_timestamp() + $1::interval
 ) OR EXISTS (SELECT 1 FROM imports WHERE state IN ('checking', 'importing'))
 OR EXISTS (
     SELECT 1 FROM webhook_endpoints e

@@ -98,6 +98,8 @@ class Contact:
     is_test: bool
     is_placeholder: bool
     timezone: str | None
+    state: str | None
+    postal_code: str | None
     tags: list[str]
     custom_fields: dict[str, Any]
     questionnaire: list[Any]
@@ -111,7 +113,7 @@ class Contact:
 
 GET_CONTACT_SQL = """
 SELECT l.lead_id, l.first_name, l.last_name, l.email, l.phone, l.status, l.is_test, l.is_placeholder,
-       l.timezone, l.tags, l.custom_fields, l.questionnaire, l.dnc_channels, l.dnc_reason,
+       l.timezone, l.state, l.postal_code, l.tags, l.custom_fields, l.questionnaire, l.dnc_channels, l.dnc_reason,
        c.name AS campaign_name, c.client_name, c.offer_name, coalesce(c.questionnaire, '[]') AS questions
 FROM interactions t
 JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
@@ -180,7 +182,7 @@ async def get_turns_of_texts(
 
 
 GET_LAST_TURN_SQL = """
-SELECT turn_id FROM turns WHERE tenant_id = $1 AND interaction_id = $2 AND kind = 'live'
+SELECT turn_id FROM turns WHERE tenant_id = $1 AND interaction_id = $2 AND kind = 'live' AND state <> 'planned'
 ORDER BY opened_at DESC LIMIT 1
 """
 

@@ -6,7 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from app.domain import quiet
+from app.domain.words import Purpose
 from app.store.engine import Tx, as_columns
+from app.store.gates import gate_facts_sql
 from app.store.keys import MessageKey
 from app.store.rows import columns_of, unnest_sql
 from app.store.status_history import add_step_sql
@@ -24,19 +26,29 @@ class DueText:
     timezone: str | None
     now: datetime
     quiet_hours: dict[str, Any] | None
+    gate_facts: dict[str, Any] | None
+    purpose: Purpose | None
+    send_at: datetime | None
+    lane: int
+    matter: str | None
+    """The campaign, as caps count it."""
 
 
-FIND_RELEASABLE_SQL = """
+FIND_RELEASABLE_SQL = f"""
 SELECT o.tenant_id, o.message_id, o.interaction_id, o.to_phone, l.timezone, clock_timestamp() AS now,
        CASE WHEN (tn.quiet_hours ->> 'enabled')::bool AND NOT o.exempt AND NOT EXISTS (
                 SELECT 1 FROM interactions f
                 WHERE f.tenant_id = o.tenant_id AND f.lead_phone = o.to_phone
                   AND f.last_inbound_at > clock_timestamp() - $2::interval)
-            THEN tn.quiet_hours END AS quiet_hours
+            THEN tn.quiet_hours END AS quiet_hours,
+       CASE WHEN NOT o.exempt THEN {gate_facts_sql("o.to_phone", "$2")} END AS gate_facts,
+       m.purpose, m.send_at, o.lane, coalesce(m.matter, c.campaign_id) AS matter
 FROM outbox o
 JOIN messages m ON m.tenant_id = o.tenant_id AND m.message_id = o.message_id
 JOIN leads l ON l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id
 JOIN tenants tn ON tn.tenant_id = o.tenant_id
+JOIN interactions t ON t.tenant_id = o.tenant_id AND t.interaction_id = o.interaction_id
+LEFT JOIN campaigns c ON c.tenant_id = o.tenant_id AND c.campaign_id = coalesce(m.matter, t.campaign_id)
 WHERE o.state = 'queued' AND o.seq IS NULL AND o.due_at <= clock_timestamp()
 ORDER BY o.due_at LIMIT $1
 """
@@ -54,24 +66,27 @@ class HeldText:
     tenant_id: str
     message_id: str
     until: datetime
+    rule: str
+    reason: str
 
 
 HOLD_TEXTS_SQL = f"""
 WITH held AS (
     UPDATE outbox o SET due_at = a.until, expires_at = o.expires_at + (a.until - o.due_at)
-    FROM {unnest_sql(HeldText, first=2)}
+    FROM {unnest_sql(HeldText)}
     WHERE o.tenant_id = a.tenant_id AND o.message_id = a.message_id
       AND o.state = 'queued' AND o.seq IS NULL AND o.due_at <= clock_timestamp()
-    RETURNING o.tenant_id, o.message_id, a.until
+    RETURNING o.tenant_id, o.message_id, a.until, a.rule, a.reason
 )
-UPDATE messages m SET held_until = h.until, held_reason = $1
+UPDATE messages m SET held_until = h.until, held_reason = h.reason, held_rule = h.rule,
+    counted_at = CASE WHEN m.counted_at IS NOT NULL THEN h.until END
 FROM held h WHERE m.tenant_id = h.tenant_id AND m.message_id = h.message_id
 """
 
 
-async def hold_texts(tx: Tx, texts: Sequence[HeldText], why: str) -> None:
+async def hold_texts(tx: Tx, texts: Sequence[HeldText]) -> None:
     """Holds the texts. Their expiry moves by as much."""
-    await tx.execute(HOLD_TEXTS_SQL, why, *columns_of(texts))
+    await tx.execute(HOLD_TEXTS_SQL, *columns_of(texts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +123,7 @@ WITH due AS (
     FROM numbered n WHERE o.tenant_id = n.tenant_id AND o.message_id = n.message_id
 )
 UPDATE messages m SET seq = n.seq, held_until = NULL, held_reason = NULL, status = 'queued',
+    counted_at = CASE WHEN m.counted_at IS NOT NULL THEN clock_timestamp() END,
     status_history = CASE WHEN m.status = 'queued' THEN m.status_history ELSE {add_step_sql("'queued'")} END
 FROM numbered n WHERE m.tenant_id = n.tenant_id AND m.message_id = n.message_id
 RETURNING m.tenant_id, m.interaction_id, m.source, m.actor

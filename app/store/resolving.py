@@ -10,6 +10,7 @@ from app.domain.orders import Order
 from app.store.agent_of import agent_of_sql, campaign_agent_sql, test_agent_sql
 from app.store.batching import MAX_BATCH
 from app.store.engine import ReadTx
+from app.store.gates import gate_facts_sql
 from app.store.may_text import may_not_text_sql
 from app.store.rows import columns_of, unnest_sql
 
@@ -25,6 +26,7 @@ class GivenFields:
     given_from: str | None
     given_campaign: str | None
     given_thread: str | None
+    given_agent: str | None
 
 
 RESOLVE_ORDERS_SQL = f"""
@@ -52,7 +54,17 @@ SELECT a.i - 1 AS position, l.lead_id AS known_lead, t.interaction_id AS known_t
                 SELECT 1 FROM interactions f
                 WHERE f.tenant_id = a.tenant_id AND f.lead_phone = goal.phone
                   AND f.last_inbound_at > clock_timestamp() - $1::interval)
-            THEN tn.quiet_hours END AS quiet_hours
+            THEN tn.quiet_hours END AS quiet_hours,
+       {gate_facts_sql("goal.phone", "$1")} AS gate_facts,
+       CASE WHEN a.given_agent IS NOT NULL THEN (
+           SELECT jsonb_build_object('when', s.disclosure, 'sentence', tn.agent_disclosure, 'name', tn.name,
+                                     'state', l.state, 'postal_code', l.postal_code)
+           FROM sms_agents s
+           WHERE s.tenant_id = a.tenant_id AND s.sms_agent_id = a.given_agent AND s.disclosure <> 'off'
+             AND NOT EXISTS (SELECT 1 FROM messages m
+                             WHERE m.tenant_id = a.tenant_id AND m.interaction_id = t.interaction_id
+                               AND m.source = 'sms_agent' AND m.status NOT IN ('cancelled', 'failed'))) END
+           AS disclosure
 FROM asked a
 JOIN tenants tn ON tn.tenant_id = a.tenant_id
 LEFT JOIN leads l ON l.tenant_id = a.tenant_id AND l.lead_id = a.lead_id
@@ -153,6 +165,10 @@ class OrderFacts:
     allowed_countries: list[str] | None
     quiet_hours: dict[str, Any] | None
     """None: they are off, or the lead wrote a moment ago."""
+    gate_facts: dict[str, Any] | None
+    """None: no other rule asks about the text."""
+    disclosure: dict[str, Any] | None
+    """For an agent's first text in its thread, if the agent may have to say that it is one."""
 
 
 async def resolve(read: ReadTx, orders: Sequence[Order]) -> dict[int, OrderFacts]:
@@ -166,6 +182,7 @@ async def resolve(read: ReadTx, orders: Sequence[Order]) -> dict[int, OrderFacts
             o.sender,
             o.campaign_id,
             o.interaction_id,
+            o.agent_id,
         )
         for o in orders
     ]

@@ -1,7 +1,7 @@
 """After a restore: the database does not know what was sent after the backup was made."""
 
 from app.store.engine import Tx
-from app.store.turn_states import UNFINISHED_SQL
+from app.store.turn_states import CANCELLABLE_SQL
 
 CLOSE_REASON = "the database was restored from a backup"
 MARK_UNKNOWN_SQL = """
@@ -26,7 +26,7 @@ CLOSE_TURNS_SQL = f"""
 WITH closed AS (
     UPDATE turns SET state = 'failed', reason = $1, closed_at = clock_timestamp(), lease = NULL,
         posting = false
-    WHERE kind = 'live' AND state IN {UNFINISHED_SQL}
+    WHERE kind = 'live' AND state IN {CANCELLABLE_SQL}
     RETURNING 1
 )
 SELECT count(*) FROM closed

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from app.domain.orders import QUIET_HOURS_REASON, ResolvedOrder, build_order_data
+from app.domain.law.gates import describe_hold
+from app.domain.orders import ResolvedOrder, build_order_data
 from app.store.batching import MAX_BATCH
 from app.store.engine import Batch, ReadTx, Tx, as_columns
 from app.store.keys import MessageKey
@@ -44,6 +45,12 @@ class NewText:
     """None: at once."""
     send_at: datetime | None
     held_until: datetime | None
+    held_reason: str | None
+    held_rule: str | None
+    purpose: str | None
+    counted: bool
+    """The text counts against caps."""
+    first_contact: bool
     cancel_on_reply: bool
     bulk_id: str | None
     sms_agent_id: str | None
@@ -59,7 +66,7 @@ class NewText:
 
 STORE_TEXTS_SQL = f"""
 WITH given AS (
-    SELECT *, due IS NOT NULL AS waits FROM {unnest_sql(NewText, first=2, with_numbers=True)}
+    SELECT *, due IS NOT NULL AS waits FROM {unnest_sql(NewText, with_numbers=True)}
 ), asked AS (
     SELECT *,
            count(*) FILTER (WHERE NOT waits) OVER (pair ORDER BY i) AS nth,
@@ -84,13 +91,16 @@ WITH given AS (
 ), stored AS (
     INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, seq, role, source, actor,
         text, media, status, status_history, to_phone, from_phone, account_id, provider, encoding,
-        segments, turn_id, bulk_id, send_at, held_until, held_reason)
+        segments, turn_id, bulk_id, send_at, held_until, held_reason, held_rule, purpose, counted_at, matter,
+        first_contact)
     SELECT a.tenant_id, a.message_id, t.interaction_id, a.lead_id,
            CASE WHEN NOT a.waits THEN t.last_seq - a.together + a.nth END,
            'agent', a.source, a.actor, a.text, a.media::jsonb, s.status,
            {first_step_sql("s.status")},
            a.lead_phone, a.our_number, a.account_id, a.provider, a.encoding, a.segments, a.turn_id,
-           a.bulk_id, a.send_at, a.held_until, CASE WHEN a.held_until IS NOT NULL THEN $1 END
+           a.bulk_id, a.send_at, a.held_until, a.held_reason, a.held_rule, a.purpose,
+           CASE WHEN a.counted THEN coalesce(a.due, clock_timestamp()) END,
+           CASE WHEN a.counted THEN a.campaign_id END, a.first_contact
     FROM asked a JOIN threads t USING (tenant_id, our_number, lead_phone)
     CROSS JOIN LATERAL (
         SELECT CASE WHEN a.send_at IS NULL THEN 'queued' ELSE 'scheduled' END AS status) s
@@ -135,11 +145,12 @@ async def store_texts(tx: Tx | Batch, texts: Sequence[ResolvedOrder]) -> dict[st
     Opens or locks the threads in the common order (docs/laws.md, law 9)."""
     write = tx.commit if isinstance(tx, Batch) else (tx.fetch_planned_now if len(texts) > MAX_BATCH else tx.fetch)
     columns = columns_of([_build_text(text) for text in texts])
-    return _by_id(await write(StoredText, STORE_TEXTS_SQL, QUIET_HOURS_REASON, *columns))
+    return _by_id(await write(StoredText, STORE_TEXTS_SQL, *columns))
 
 
 def _build_text(text: ResolvedOrder) -> NewText:
-    order, key = text.order, text.order.idempotency_key
+    order, key, gate = text.order, text.order.idempotency_key, text.gate
+    held_rule, held_reason = describe_hold(gate) if gate and text.held_until else (None, None)
     return NewText(
         tenant_id=order.tenant_id,
         message_id=order.message_id,
@@ -163,6 +174,11 @@ def _build_text(text: ResolvedOrder) -> NewText:
         due=text.due,
         send_at=order.send_at if text.due else None,
         held_until=text.held_until,
+        held_reason=held_reason,
+        held_rule=held_rule,
+        purpose=(gate and gate.purpose) or order.purpose,
+        counted=bool(gate and gate.is_counted),
+        first_contact=bool(gate and gate.relation == "first_contact"),
         cancel_on_reply=order.cancel_on_reply,
         bulk_id=order.bulk_id,
         sms_agent_id=order.agent_id,

@@ -7,7 +7,7 @@ from app.store.agent_of import agent_of_sql
 from app.store.cancelling import cancel_unsent_sql
 from app.store.engine import ReadTx, Tx, as_columns
 from app.store.thread_history import last_change_sql
-from app.store.turn_states import UNFINISHED_SQL
+from app.store.turn_states import CANCELLABLE_SQL
 
 ThreadKey = tuple[str, str]
 """(tenant id, interaction id)."""
@@ -167,15 +167,17 @@ CANCEL_TURNS_SQL = f"""
 UPDATE turns t SET state = 'cancelled', reason = $3, closed_at = clock_timestamp()
 FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
-  AND t.kind = 'live' AND t.state IN {UNFINISHED_SQL}
-RETURNING t.tenant_id, t.interaction_id, t.turn_id, t.accepted_at
+  AND t.kind = 'live' AND t.state IN {CANCELLABLE_SQL}
+RETURNING t.tenant_id, t.interaction_id, t.turn_id, t.accepted_at,
+    t.trigger = 'texts' OR t.handed_over_at IS NOT NULL AS has_begun
 """
 
 
 async def cancel_turns(tx: Tx, threads: Collection[ThreadKey], reason: str) -> set[ThreadKey]:
-    """Cancels the unfinished turns of the threads; returns the threads that had one."""
+    """Cancels the unfinished and the planned turns of the threads; returns the threads that had an
+    unfinished one."""
     rows = await tx.fetch_rows(CANCEL_TURNS_SQL, *as_columns(list(threads), 2), reason)
-    return {(row["tenant_id"], row["interaction_id"]) for row in rows}
+    return {(row["tenant_id"], row["interaction_id"]) for row in rows if row["has_begun"]}
 
 
 CANCEL_AGENT_TEXTS_SQL = cancel_unsent_sql(

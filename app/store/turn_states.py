@@ -15,4 +15,5 @@ def _list_sql(states: Sequence[TurnState]) -> str:
 
 
 UNFINISHED_SQL = _list_sql(UNFINISHED_STATES)
+CANCELLABLE_SQL = _list_sql(("planned", *UNFINISHED_STATES))
 HANDED_OVER_SQL = _list_sql(HANDED_OVER_STATES)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from app.domain.turns import ClosedState, HeldReply, StoredReply, TurnState, Unsent
+from app.domain.turns import ClosedState, HeldReply, StoredReply, Trigger, TurnState, Unsent
 from app.store.engine import ReadTx, Tx, as_columns
 from app.store.lead_answers import NEWS_PARAMETER_COUNT, RECORD_NEWS_SQL, LeadNews
 from app.store.rows import columns_of, unnest_sql
@@ -50,6 +50,7 @@ class Turn:
     reply_delay_ms: int | None
     next_due_at: datetime | None
     """When the thread's collecting turn is due."""
+    trigger: Trigger
 
     @property
     def key(self) -> TurnKey:
@@ -70,7 +71,7 @@ class Turn:
 GET_TURNS_SQL = """
 SELECT u.tenant_id, u.turn_id, u.interaction_id, u.sms_agent_id, u.kind, u.state, u.reason,
        u.attempt, u.lease, u.accepted_at, u.closed_at, u.protected, u.reply, u.held,
-       u.outcome, t.lead_id, g.stale_reply, g.reply_delay_ms, next.due_at AS next_due_at
+       u.outcome, t.lead_id, g.stale_reply, g.reply_delay_ms, next.due_at AS next_due_at, u.trigger
 FROM unnest($1::text[], $2::text[]) AS a(tenant_id, turn_id)
 JOIN turns u USING (tenant_id, turn_id)
 LEFT JOIN interactions t ON t.tenant_id = u.tenant_id AND t.interaction_id = u.interaction_id
@@ -204,6 +205,8 @@ class TurnRecord:
     held: HeldReply | None
     refused: list[dict[str, Any]]
     outcome: dict[str, Any] | None
+    trigger: Trigger
+    step: int | None
     texts: list[dict[str, Any]]
     """Each as `{messageId, seq}`."""
 
@@ -212,6 +215,7 @@ SELECT_TURN_SQL = """
 SELECT u.turn_id, u.interaction_id, u.sms_agent_id, u.kind, u.state, u.reason, u.opened_at,
        u.window_due_at, u.handed_over_at, u.accepted_at, u.expires_at, u.closed_at, u.moved_to,
        u.of_turn, u.protected, u.unsent_reply, u.reply, u.held, u.refused, u.outcome,
+       u.trigger, u.step,
        (SELECT coalesce(jsonb_agg(jsonb_build_object('messageId', x.message_id, 'seq', x.seq)
                                   ORDER BY x.seq), '[]')
         FROM turn_messages x

@@ -3,6 +3,7 @@
 `agents.payload` states the payload's shape. `Said` describes the answers that `agents.webhook` reads;
 it is never run, and a test compares real answers with it."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header
@@ -41,6 +42,10 @@ class Said(Out):
     refused."""
     reason: Annotated[str, Field(max_length=500)] | None = None
     """Why the agent hands off. People read it as a note in the thread."""
+    follow_up_at: datetime | None = None
+    """When the agent wants a turn of the trigger `scheduled`, with an offset, up to 35 days ahead, if the lead
+    has not written until then. One is planned for a thread; the newest wish counts. It counts if the answer
+    that it stands in counts. Alone, it declines to answer now."""
     status: InteractionStatus | None = None
     """The thread's new status. `dnc` is the lead's wish to get no more texts: it suppresses the phone.
     A hand-off beside a status does not set `follow_up`."""

@@ -17,7 +17,9 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from app.domain.law.places import PlaceSource
 from app.domain.orders import MAX_TEXT_LENGTH, find_fault, find_permanent_fault
+from app.domain.words import Purpose, Relation
 from app.providers import REGISTRY
 
 T = TypeVar("T")
@@ -117,10 +119,39 @@ class Answer(BaseModel, Generic[T]):
         return "Or".join(kind.__name__ for kind in get_args(data) or (data,)) + "Answer"
 
 
+class RuleReason(Out):
+    """A rule that holds or refuses a text."""
+
+    rule: str
+    words: str
+    citation: str | None
+    """Where the law says so; null: a rule of your own."""
+    until: datetime | None
+    """From then on the rule lets it go; null: not by waiting."""
+    lifted_by: list[str]
+
+
+class Verdict(Out):
+    """What the rules say about a text. Not legal advice."""
+
+    verdict: Literal["may", "later", "no"]
+    purpose: Purpose | None
+    relation: Relation | None
+    """To the phone: the first contact, a text to somebody who wrote before, or an answer."""
+    jurisdictions: list[str]
+    """Whose rules count; empty if the law's rules are off."""
+    place_from: PlaceSource | None
+    """What says where the recipient is."""
+    earliest_at: datetime | None
+    reasons: list[RuleReason]
+
+
 class Error(BaseModel):
     code: str
     message: str
     details: list[str]
+    verdict: Verdict | None = None
+    """Which rule forbids a text, where one does."""
 
 
 class Refusal(BaseModel):

@@ -29,6 +29,7 @@ TURN = {
     **IDS,
     "turnId": examples.TURN,
     "kind": "live",
+    "trigger": "texts",
     "state": "replied",
     "reason": None,
     "smsAgentId": examples.AGENT,
@@ -58,6 +59,7 @@ DATA_BY_TYPE: dict[str, dict[str, Any]] = {
     },
     "interaction.needs_person": {**THREAD, "status": "follow_up", "reason": "follow_up"},
     "turn": TURN,
+    "turn.planned": {**TURN, "state": "planned", "trigger": "silence"},
     "turn.replied": {**TURN, "messageIds": [examples.MESSAGE]},
     "turn.refused": {**TURN, "state": "superseded", "code": "STALE_TURN", "by": "inline"},
     "outcome": {
@@ -97,7 +99,7 @@ BEFORE_BY_TYPE: dict[str, dict[str, Any]] = {
     "interaction.resumed": {"pausedUntil": "2026-02-16T00:00:00+00:00"},
     "turn": {"state": "delivering"},
 }
-FIRST_EVENTS = ("message.received", "message.note", "turn.opened", "turn.refused")
+FIRST_EVENTS = ("message.received", "message.note", "turn.planned", "turn.opened", "turn.refused")
 """Nothing was before them."""
 
 

@@ -91,6 +91,9 @@ EXAMPLE_BODIES: dict[str, dict[str, Any]] = {
         "summary": "Jane owns her home and pays about 120 dollars a month.",
         "answers": [{"key": "owner", "answer": "yes", "messageId": MESSAGE}],
     },
+    "openTurn": {"at": "2026-02-16T15:00:00Z", "campaignId": CAMPAIGN},
+    "enrolLeads": {"leadIds": [LEAD, "crm-4711"], "at": "2026-02-16T15:00:00Z", "perMinute": 30},
+    "postponeTurn": {"until": "2026-02-17T15:00:00Z"},
     "replayTurn": {"webhookUrl": "https://next.example.com/sms"},
     "addLead": {"leadId": "crm-4711", **LEAD_BODY},
     "putLead": LEAD_BODY,
@@ -133,7 +136,11 @@ EXAMPLE_BODIES: dict[str, dict[str, Any]] = {
         "inboundCampaignIds": [CAMPAIGN],
         "businessHours": {"start": "08:00", "end": "20:00", "timezone": "America/New_York", "days": [1, 2, 3, 4, 5]},
     },
-    "changeSmsAgent": {"staleReply": "hold", "replyDelayMs": 1500},
+    "changeSmsAgent": {
+        "staleReply": "hold",
+        "replyDelayMs": 1500,
+        "followUps": [{"afterMinutes": 120, "onlyIf": ["unanswered_question"]}, {"afterMinutes": 2880, "onlyIf": []}],
+    },
     "pauseSmsAgent": PAUSE,
     "addWebhookEndpoint": {
         "url": "https://backend.example.com/leadsail",
@@ -146,6 +153,15 @@ EXAMPLE_BODIES: dict[str, dict[str, Any]] = {
     "rewindWebhookEndpoint": {"to": "2026-02-15T08:00:00Z"},
     "addApiKey": {"name": "Sunny's key", "scope": "agent", "smsAgentId": AGENT},
     "changeApiKey": {"name": "Nightly import", "requestsPerSecond": 20},
+    "recordConsent": {
+        "basis": "express_written",
+        "scopes": ["marketing"],
+        "source": "https://solar.example.com/quote",
+        "wording": "I agree to get texts about offers from Example Solar. Consent is no condition of a purchase.",
+        "proof": "form-4711",
+        "obtainedAt": "2026-02-15T10:30:00Z",
+    },
+    "revokeConsent": {"scopes": ["marketing"], "reason": "Said so on the phone"},
     "changeSettings": {
         "defaultCountry": "US",
         "quietHours": {"enabled": True, "start": "09:00", "end": "20:00"},

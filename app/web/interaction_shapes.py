@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
 from app.domain.transcripts import MAX_ENTRIES, Entry, EntryNote, build_entry
-from app.store import interactions, thread_history
+from app.store import interactions, planned_turns, thread_history
 from app.store.engine import ReadTx
 from app.store.interactions import Message, Thread
 from app.store.rows import hints_of
@@ -29,6 +29,14 @@ class AgentState(Out):
     state: str
     due_at: datetime | None = None
     reason: str | None = None
+
+
+class FollowUpShape(Out):
+    step: int
+
+    @classmethod
+    def of_step(cls, step: int | None) -> Self | None:
+        return None if step is None else cls(step=step)
 
 
 class Scheduled(Out):
@@ -88,7 +96,18 @@ class ListedInteraction(InteractionShape):
     scheduled: list[Scheduled]
 
 
+class PlannedTurnShape(Out):
+    """A turn that comes although the lead does not write."""
+
+    turn_id: str
+    trigger: str
+    follow_up: FollowUpShape | None
+    due_at: datetime
+
+
 class WholeInteraction(ListedInteraction):
+    planned_turns: list[PlannedTurnShape]
+    """The next one first. `POST /turns/{turnId}/skip` and `/postpone` change them."""
     status_history: list[StatusStepShape]
     """Every change of the status, oldest first. A new thread is `in_progress`."""
     transcript: list[Entry]
@@ -112,7 +131,7 @@ def build_agent_state(thread: Thread) -> AgentState:
         return AgentState(state="held", reason="a person decides whether the lead has opted out")
     if state is None:
         return AgentState(state="idle")
-    if state == "delivering" and not thread.turn_posting:
+    if state == "delivering" and not thread.turn_posting and thread.turn_attempt:
         return AgentState(state="retrying", reason=f"attempt {thread.turn_attempt} failed")
     due_at = thread.turn_due_at if state == "collecting" else None
     return AgentState(state=state, due_at=due_at)
@@ -171,6 +190,18 @@ async def get_status_history(read: ReadTx, thread: Thread) -> list[StatusStepSha
     return [StatusStepShape.model_validate(step) for step in await thread_history.list_of_thread(read, *thread.key)]
 
 
+async def get_planned_turns(read: ReadTx, thread: Thread) -> list[PlannedTurnShape]:
+    return [
+        PlannedTurnShape(
+            turn_id=turn.turn_id,
+            trigger=turn.trigger,
+            follow_up=FollowUpShape.of_step(turn.step),
+            due_at=turn.due_at,
+        )
+        for turn in await planned_turns.list_of_thread(read, *thread.key)
+    ]
+
+
 async def build_whole_interaction(read: ReadTx, thread: Thread, is_for_agent: bool = False) -> WholeInteraction:
     """Returns a thread with its newest entries and its unreleased texts."""
     texts = await interactions.get_transcript(read, *thread.key, MAX_ENTRIES)
@@ -179,5 +210,6 @@ async def build_whole_interaction(read: ReadTx, thread: Thread, is_for_agent: bo
         status_history=await get_status_history(read, thread),
         transcript=build_entries(texts, is_for_agent),
         transcript_truncated=bool(texts) and (texts[0].seq or 0) > 1,
+        planned_turns=await get_planned_turns(read, thread),
         scheduled=(await get_unreleased_texts(read, [thread]))[thread.interaction_id],
     )

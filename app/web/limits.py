@@ -159,6 +159,8 @@ def _drop_body(send: Send) -> Send:
 
     async def send_headers(event: Message) -> None:
         if event["type"] == "http.response.start":
+            if "content-length" not in Headers(raw=event["headers"]):
+                event["headers"].append((b"transfer-encoding", b"chunked"))  # as the answer to GET would have
             await send(event)
             await send({"type": "http.response.body", "body": b""})
 

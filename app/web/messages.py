@@ -11,13 +11,14 @@ from app.commands import bulk as bulk_commands
 from app.commands import opt_out_decisions
 from app.commands.phones import read_phone
 from app.domain.callers import Caller
+from app.domain.law.gates import explain_hold
 from app.domain.problems import NotFound
-from app.domain.words import MessageStatus, Source
+from app.domain.words import MessageStatus, Purpose, Source
 from app.store import messages
 from app.store.engine import ReadTx
 from app.store.messages import Message, MessageFilter
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
-from app.web.envelope import Answer, Out
+from app.web.envelope import Answer, Out, RuleReason
 from app.web.filters import CommonParams, PhoneFilter, Values, require_known, split_values
 from app.web.paging import PageParams, page_of
 from app.web.sms_shapes import OptOutDecision
@@ -61,6 +62,10 @@ class ListedMessage(Out):
     send_at: datetime | None
     held_until: datetime | None
     held_reason: str | None
+    held_rule: str | None
+    """The rule that holds the text, or last did."""
+    purpose: Purpose | None
+    """Null: nobody gave one, and no rule asked for it."""
     possible_opt_out: bool
     opt_out: bool | None
     """What a person decided; null while nobody has."""
@@ -75,6 +80,8 @@ class MessagePage(Out):
 
 
 class MessageShape(ListedMessage):
+    held_by: RuleReason | None
+    """Why the rule holds the text, or last did."""
     history: list[Step]
     attempts: list[TextAttempt]
 
@@ -138,6 +145,7 @@ async def _get_message(read: ReadTx, caller: Caller, message_id: str) -> Message
         raise NotFound
     fields = {
         **_list_fields(text),
+        "held_by": explain_hold(text.held_rule, text.held_reason, text.held_until) if text.held_rule else None,
         "history": sorted(text.status_history, key=lambda step: step["at"]),
         "attempts": await messages.list_attempts(read, caller.tenant_id, message_id),
     }

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from pydantic import Field
 
-from app.commands import outcomes
+from app.commands import outcomes, planned_turns
 from app.domain.outcomes import (
     MAX_ANSWER_LENGTH,
     MAX_ANSWERS,
@@ -21,7 +21,7 @@ from app.domain.outcomes import (
 from app.domain.problems import Invalid
 from app.domain.words import InteractionStatus
 from app.web.dependencies import AppResources, ReplyCaller
-from app.web.envelope import Answer, Body
+from app.web.envelope import Answer, Body, Moment
 from app.web.idempotency import Key, build_key, claim_key
 from app.web.turns import TurnShape, get_shape
 
@@ -50,12 +50,15 @@ class OutcomeBody(Body):
     """The lead's new status, in the words of your own system."""
     note: Note | None = None
     """A note in the thread for people. It is sent to nobody."""
+    follow_up_at: Moment | None = None
+    """When you want a turn with the trigger `scheduled`, up to 35 days ahead, if the lead has not written until
+    then. It is no part of the outcome, and may be given alone."""
 
     def build_outcome(self) -> Outcome:
-        """Raises `Invalid` if nothing is given."""
+        """Nothing, if only `follow_up_at` is given. Raises `Invalid` if that is not given either."""
         answers = tuple(GivenAnswer(item.key, item.answer, item.message_id) for item in self.answers or ())
         outcome = Outcome(self.status, self.summary, answers, self.lead_status, self.note)
-        if not outcome:
+        if not outcome and not self.follow_up_at:
             raise Invalid(details=[f"status: at least one of {', '.join(OUTCOME_FIELDS)} is needed"])
         return outcome
 
@@ -72,8 +75,10 @@ async def give_outcome(
     # Not a dependency: a refusal writes rows, too, and they must be committed.
     async with resources.database.system_tx() as tx:
         idempotency = await claim_key(tx, caller.tenant_id, idempotency_key)
-        problem = await outcomes.accept_api_outcome(tx, caller, turn_id, outcome)
+        problem = await outcomes.accept_api_outcome(tx, caller, turn_id, outcome) if outcome else None
         if problem is None:
+            if body.follow_up_at:
+                await planned_turns.wake_agent(tx, caller, turn_id, body.follow_up_at)
             answer = Answer[TurnShape](data=await get_shape(tx, caller.tenant_id, turn_id))
             return await idempotency.store_answer(answer, 200)
         await idempotency.free_key()

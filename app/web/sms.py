@@ -1,6 +1,7 @@
 """Sending one text or many; looking at a text and cancelling it."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -24,8 +25,9 @@ from app.domain.orders import (
     AcceptedText,
     Order,
     RefusedOrder,
+    ResolvedOrder,
 )
-from app.domain.problems import Invalid, NotFound, Problem
+from app.domain.problems import Invalid, NotFound, Problem, RuleBroken
 from app.resources import Resources
 from app.store import messages
 from app.web.dependencies import (
@@ -36,7 +38,7 @@ from app.web.dependencies import (
     TenantRead,
     TenantTx,
 )
-from app.web.envelope import Answer, Error
+from app.web.envelope import Answer, Error, Verdict
 from app.web.hot_routes import HotRoute
 from app.web.idempotency import Key, build_key, claim_key
 from app.web.problems import list_error_details
@@ -46,10 +48,12 @@ from app.web.sms_shapes import (
     BulkBody,
     BulkCancelled,
     BulkEntry,
+    BulkForecast,
     BulkResult,
     BulkShape,
     Caught,
     DryRun,
+    ForecastEntry,
     Queued,
     SendBody,
 )
@@ -89,6 +93,7 @@ def build_order(
         bulk_id=bulk_id,
         send_at=body.send_at,
         cancel_on_reply=body.cancel_on_reply,
+        purpose=body.purpose,
         idempotency_key=idempotency_key,
     )
 
@@ -120,7 +125,7 @@ async def _forecast_send(order: Order, resources: Resources) -> DryRun:
     """What a real send would answer. An agent's reply is checked like a plain text to its lead,
     because only a real reply may settle a turn."""
     async with resources.database.system_tx() as tx:
-        [result] = await resolve.resolve_orders(tx, [order])
+        [result] = await bulk_commands.forecast_bulk(tx, [order])
     if isinstance(result, RefusedOrder):
         raise result.problem
     return DryRun.model_validate(resolve.build_forecast(result))
@@ -148,16 +153,23 @@ async def _send_reply(caller: Caller, order: Order, resources: Resources) -> Ans
     status_code=202,
     summary="Send up to 1,000 texts",
     openapi_extra=BULK_SCHEMA,
+    response_model=Answer[BulkAccepted],
     response_model_exclude_none=True,
+    responses={200: {"model": Answer[BulkForecast], "description": "A dry run: nothing is stored."}},
 )
 async def send_bulk(
     request: Request, body: BulkBody, caller: ApiCaller, resources: AppResources, key: Key = None
-) -> Answer[BulkAccepted]:
-    """Results come in the order of the entries. Replies overtake bulk sends."""
+) -> Answer[BulkAccepted] | Response:
+    """Results come in the order of the entries. Replies overtake bulk sends. With `dryRun` beside the messages, the
+    answer says what each would be told, and counts the rules that hold or refuse them."""
     bulk_id = ids.make("bulk")
     idempotency_key = await build_key(request, f"{ROUTE}/bulk", key)
     get_state(request.app).rates.charge(caller, len(body.messages) - 1)  # one is the request itself
     entries = await _read_entries(caller, bulk_id, body.messages)
+    if body.dry_run:
+        async with resources.database.system_tx() as tx:
+            forecast = await bulk_commands.forecast_bulk(tx, entries)
+        return _build_response(Answer(data=_build_bulk_forecast(forecast)), 200)
     async with resources.database.system_tx() as tx:
         idempotency = await claim_key(tx, caller.tenant_id, idempotency_key)
         results = await bulk_commands.accept_bulk(tx, caller, bulk_id, entries)
@@ -197,9 +209,34 @@ def _build_bulk_answer(bulk_id: str, results: Sequence[AcceptedText | RefusedOrd
     )
 
 
+def _build_bulk_forecast(outcomes: Sequence[ResolvedOrder | RefusedOrder]) -> BulkForecast:
+    results = [
+        ForecastEntry(index=i, error=_build_error(outcome.problem, i))
+        if isinstance(outcome, RefusedOrder)
+        else ForecastEntry.model_validate({"index": i, **resolve.build_forecast(outcome)})
+        for i, outcome in enumerate(outcomes)
+    ]
+    reasons: Counter[str] = Counter()
+    for result in results:
+        verdict = result.error.verdict if result.error else result.verdict
+        if verdict:
+            reasons.update(reason.rule for reason in verdict.reasons)
+        elif result.error:
+            reasons[result.error.code] += 1
+    refused_count = sum(result.error is not None for result in results)
+    return BulkForecast(
+        accepted=len(results) - refused_count,
+        refused=refused_count,
+        held=sum(result.held_until is not None for result in results),
+        reasons=dict(reasons.most_common()),
+        results=results,
+    )
+
+
 def _build_error(problem: Problem, i: int) -> Error:
     details = [d if d.startswith("messages[") else f"messages[{i}].{d}" for d in problem.details]
-    return Error(code=problem.code, message=problem.message, details=details)
+    verdict = Verdict.model_validate(problem.verdict) if isinstance(problem, RuleBroken) and problem.verdict else None
+    return Error(code=problem.code, message=problem.message, details=details, verdict=verdict)
 
 
 @router.get("/sms/bulk/{bulk_id}", summary="The progress of a bulk send")

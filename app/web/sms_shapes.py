@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from app.domain.media import MAX_FILES, is_media_url
-from app.web.envelope import Body, Error, Moment, Out, SendableText
+from app.domain.words import Purpose
+from app.web.envelope import Body, Error, Moment, Out, SendableText, Verdict
 
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 Phone = Annotated[str, Field(min_length=1, max_length=40)]
@@ -28,6 +29,8 @@ class SendBody(Body):
     send_at: Moment | None = None
     cancel_on_reply: bool = False
     validity_seconds: Annotated[int, Field(ge=60, le=36_000)] | None = None
+    purpose: Purpose | None = None
+    """Null: conversational for an answer, else the campaign's."""
     media_urls: Annotated[list[str], Field(max_length=MAX_FILES)] = Field(default=[])
     dry_run: bool = False
 
@@ -76,6 +79,8 @@ class Found(Out):
     encoding: str
     segments: int
     held_until: datetime | None = None
+    verdict: Verdict | None = None
+    """What your rules and the law's say; null: there are none."""
     resolution: list[Rung]
 
 
@@ -104,6 +109,7 @@ class BulkBody(Body):
     """Each entry is checked by itself: a refused entry does not affect the others."""
 
     messages: Annotated[list[Any], Field(min_length=1, max_length=MAX_BULK_TEXTS)]
+    dry_run: bool = False
 
 
 class BulkResult(Out):
@@ -122,6 +128,29 @@ class BulkAccepted(Out):
     results: list[BulkResult]
 
 
+class ForecastEntry(Out):
+    """What a send of the entry would be told: an error, or how it would go."""
+
+    index: int
+    status: str | None = None
+    to: str | None = None
+    segments: int | None = None
+    held_until: datetime | None = None
+    earliest_at: datetime | None = None
+    verdict: Verdict | None = None
+    error: Error | None = None
+
+
+class BulkForecast(Out):
+    accepted: int
+    refused: int
+    held: int
+    """Of those that would be accepted."""
+    reasons: dict[str, int]
+    """By rule, or by the code of an error: how many entries it would hold or refuse."""
+    results: list[ForecastEntry]
+
+
 BULK_SCHEMA = {
     "requestBody": {
         "content": {
@@ -136,7 +165,8 @@ BULK_SCHEMA = {
                             "minItems": 1,
                             "maxItems": MAX_BULK_TEXTS,
                             "items": BulkEntry.model_json_schema(),
-                        }
+                        },
+                        "dryRun": {"type": "boolean", "default": False},
                     },
                 }
             }

@@ -24,6 +24,7 @@ from app.store.turns import TurnAttempt, TurnFilter, TurnRecord
 from app.web.dependencies import ApiCaller, AppResources, TenantRead, TurnsCaller
 from app.web.envelope import Answer, Body, Out, SendableText
 from app.web.filters import CommonParams, Values, require_known, split_values
+from app.web.interaction_shapes import FollowUpShape
 from app.web.interactions import find_interaction
 from app.web.paging import PageParams, page_of
 
@@ -71,6 +72,10 @@ class ListedTurn(Out):
     interaction_id: str | None
     agent_id: str | None
     kind: str
+    trigger: str
+    """`texts`: the lead wrote. Else nobody did: `opening`, `silence`, `scheduled` or `failed_delivery`."""
+    follow_up: FollowUpShape | None
+    """With the trigger `silence`: which of the agent's follow-ups."""
     state: str
     reason: str | None
     messages: list[Text]
@@ -114,6 +119,8 @@ def _list_fields(turn: TurnRecord) -> dict[str, Any]:
         interaction_id=turn.interaction_id,
         agent_id=turn.sms_agent_id,
         kind=turn.kind,
+        trigger=turn.trigger,
+        follow_up=FollowUpShape.of_step(turn.step),
         state=turn.state,
         reason=turn.reason,
         messages=[Text.model_validate(text) for text in turn.texts],

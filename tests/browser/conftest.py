@@ -140,6 +140,7 @@ async def enter(chromium: Browser, resources: Resources, tenant: Tenant, api: Ap
 
     yield come
     for context, person in people:
+        await expect(person.page.locator("#unsent .pending")).to_have_count(0)
         await context.close()
         assert person.complaints == []
 

@@ -78,7 +78,7 @@ async def test_the_payload_is_the_contracts_field_by_field(world: World) -> None
                 {"key": "owner", "question": "Do you own your home?", "answer": "yes"}],
             "informationToCollect": [{"key": "bill", "question": "How high is your bill?"}],
         },
-        "turn": {"turnId": turn["turnId"], "attempt": 1, "throughSeq": 2,
+        "turn": {"turnId": turn["turnId"], "trigger": "texts", "followUp": None, "attempt": 1, "throughSeq": 2,
                  "expiresAt": told["turn"]["expiresAt"], "unsentReply": None,
                  "refusedOutcome": None},
         "tenantId": world.tenant.tenant_id, "agentId": world.smsagent["smsAgentId"],

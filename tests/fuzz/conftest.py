@@ -17,7 +17,7 @@ from app.settings import Settings
 from tests import makers
 from tests.makers import Data, Tenant
 
-READY_WITHIN = 30.0
+READY_WITHIN = 90.0
 
 
 @pytest.fixture(scope="session")
@@ -39,18 +39,24 @@ def fuzzed_url(configuration: Settings) -> Iterator[str]:
         "LOG_LEVEL": "ERROR",  # what is unexpected is shown with the test that caused it
     }
     process = subprocess.Popen([sys.executable, "-m", "app", "web"], env=env)
+    try:
+        _wait_until_ready(process, url)
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str) -> None:
     deadline = time.monotonic() + READY_WITHIN
     while True:
         try:
             if httpx.get(f"{url}/health/ready", trust_env=False).is_success:
-                break
+                return
         except httpx.TransportError:
             assert process.poll() is None
         assert time.monotonic() < deadline, "the web process did not start"
         time.sleep(0.05)
-    yield url
-    process.terminate()
-    process.wait()
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,11 +210,13 @@ BASES: dict[str, Data] = {
     "markInteractionUnread": {},
     "changeInteractions": {"status": "qualified"},
     "addSavedView": {"name": "V", "filter": {}},
+    "openTurn": {},
+    "enrolLeads": {},
 }
 OWN = {("addLead", "leadId"), ("addCampaign", "campaignId")}
 """Ids that are given and name nothing yet."""
 IN_PATHS = {
-    "leadId": "leadId", "campaignId": "campaignId", "interactionId": "interactionId",
+    "leadId": "leadId", "leadIds": "leadId", "campaignId": "campaignId", "interactionId": "interactionId",
     "turnId": "turnId", "phoneNumberId": "phoneNumberId", "smsAgentId": "smsAgentId",
     "testSmsAgentId": "smsAgentId", "providerAccountId": "accountId",
     "inboundCampaignIds": "campaignId", "interactionIds": "interactionId", "personId": "personId",
@@ -255,8 +257,9 @@ async def _referring(operation: Operation, asker: Tenant, body: Data) -> tuple[i
         own[name] = (await asker.call("GET", path))[plural][0][name]
     bulk = operation.name == "sendBulk"
     answer = await operation.ask(asker, own, {"messages": [body]} if bulk else body)
-    if operation.name in ("sendBulk", "changeInteractions"):
+    if bulk or operation.name in ("changeInteractions", "enrolLeads"):
         [result] = answer.json()["data"]["results"]
+        result.pop("leadId", None)
         code = {"NOT_FOUND": 404, "VALIDATION_ERROR": 400}.get(result.get("error", {}).get("code"))
         return code or answer.status_code, {**result, "interactionId": None}
     return answer.status_code, answer.json()

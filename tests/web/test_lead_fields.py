@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 
 from app.resources import Resources
-from app.store import leads
-from app.store.leads import LeadFilter
+from app.store import lead_lists
+from app.store.lead_lists import LeadFilter
 from tests.makers import Tenant, phone
 from tests.web.test_directory import placeholder
 from tests.world import World
@@ -150,7 +150,7 @@ async def test_a_rare_tag_or_custom_field_is_found_by_its_index(tenant: Tenant, 
     await owner.close()
     async with resources.database.read_tx(tenant.tenant_id) as read:
         for filters in (LeadFilter(tags=["rare"]), LeadFilter(custom_fields=[[{"rare": "yes"}]])):
-            rows = await leads.list_page(read, tenant.tenant_id, filters, None, 50)
+            rows = await lead_lists.list_page(read, tenant.tenant_id, filters, None, 50)
             assert [row.lead_id for row in rows] == [f"lead_{7 if filters.tags else 8}"]
         assert await read.fetch_value(SCANS_SQL) == 2
 

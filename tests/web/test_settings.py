@@ -22,9 +22,9 @@ from app.web.directory.settings import SettingsChange
 from app.web.directory.sms_agents import NewAgent
 from app.web.directory.webhook_endpoints import NewEndpoint
 from app.web.page import settings as pages
+from app.web.page.forms import Group
 from app.web.page.settings import agents, campaigns, canned, general, keys, numbers, webhooks
 from app.web.page.settings.accounts import build_groups as account_groups
-from app.web.page.settings.forms import Group
 from tests.makers import CREDENTIALS, Data, Tenant
 from tests.web.people import Browser, add_person, browser, form
 from tests.world import World, until
@@ -180,6 +180,25 @@ async def test_general_settings_are_those_of_the_api(sam: Browser, tenant: Tenan
     page = await sam.page(answer.headers["location"])
     assert "Saved." in page
     assert value(page, "allowedCountries") == "US, CA, MX"
+
+
+async def test_the_law_is_kept_with_exceptions_that_have_a_reason(sam: Browser, tenant: Tenant) -> None:
+    page = await sam.page("/settings/general")
+    law: dict[str, str | list[str]] = {
+        "lawRules": "on", "lawExceptions.rule": ["us-fl-hours", ""], "lawExceptions.reason": ["Our counsel", ""],
+        "maxFirstContactsPerDay": "2", "maxTextsPerDayWithoutReply": "", "agentDisclosure": "An assistant writes.",
+    }  # fmt: skip
+    answer = await sam.submit(page, "/settings/general", **GENERAL, **law)
+    assert answer.status_code == 303
+    kept = await tenant.call("GET", "/settings")
+    assert (kept["lawRules"], kept["maxFirstContactsPerDay"], kept["maxTextsPerDayWithoutReply"]) == ("on", 2, None)
+    assert kept["lawExceptions"] == [{"rule": "us-fl-hours", "reason": "Our counsel"}]
+    assert kept["agentDisclosure"] == "An assistant writes."
+    page = await sam.page("/settings/general")
+    wrong: dict[str, str | list[str]] = {**law, "lawExceptions.reason": ["", ""]}
+    refused = await sam.submit(page, "/settings/general", **GENERAL, **wrong)
+    assert refused.status_code == 400
+    assert "1" in fault(refused.text, "lawExceptions")
 
 
 @pytest.mark.parametrize(
@@ -388,7 +407,7 @@ async def test_an_account_keeps_its_credentials_to_itself(sam: Browser, tenant: 
     assert fault(answer.text, "credentials.accountSid") == "Is required."
     assert value(answer.text, "name") == "Main"
     assert "very-secret" not in answer.text
-    answer = await sam.submit(answer.text, "/new", **TWILIO)
+    answer = await sam.submit(answer.text, "/new", **TWILIO, unchecked="1")
     here = answer.headers["location"].split("?")[0]
     page = await sam.page(here)
     assert "very-secret" not in page
@@ -414,7 +433,7 @@ async def test_a_credential_left_empty_stays_and_one_typed_is_replaced(
     account = await tenant.account("twilio")
     here = f"/settings/accounts/{account['accountId']}"
     page = await sam.page(here)
-    fields = {"name": "Renamed", "active": "1", "credentials.authToken": "another-token-9"}
+    fields = {"name": "Renamed", "active": "1", "credentials.authToken": "another-token-9", "unchecked": "1"}
     assert (await sam.submit(page, here, **fields)).status_code == 303
     async with resources.database.system_tx() as tx:
         row = await directory.get(tx, ProviderAccount, tenant.tenant_id, account["accountId"])
@@ -439,6 +458,38 @@ async def test_an_account_with_numbers_is_not_removed_and_says_why(sam: Browser,
     assert (await sam.get(here)).status_code == 404
 
 
+async def test_credentials_are_checked_at_the_carrier_before_they_are_saved(
+    idle_world: World, stranger: Browser, resources: Resources
+) -> None:
+    world = idle_world
+    await add_person(resources, world.tenant.tenant_id, MEMBER)
+    await stranger.sign_in(MEMBER)
+    new = await stranger.page("/settings/accounts/new?provider=simulator")
+    fields = {"name": "Second", "active": "1", "baseUrl": world.account["baseUrl"], "credentials.secret": "wrong-one"}
+    for wrong, words in (
+        ({}, "The carrier refuses these credentials: it answered 401."),
+        ({"baseUrl": "http://127.0.0.1:9"}, "The carrier could not be asked"),
+        ({"baseUrl": f"{world.account['baseUrl']}/nowhere"}, "it answered 404"),
+    ):
+        answer = await stranger.submit(new, "/new", **(fields | wrong))
+        assert answer.status_code == 400
+        assert words in unescape(answer.text)
+        assert "wrong-one" not in answer.text
+    known = await world.tenant.call("GET", "/provider-accounts")
+    assert len(known["providerAccounts"]) == 1
+    right = fields | {"credentials.secret": world.carrier.known.secret}
+    added = await stranger.submit(new, "/new", **right)
+    assert added.status_code == 303
+    here = added.headers["location"].split("?")[0]
+    page = await stranger.page(here)
+    changed = {"name": "Third", "active": "1", "baseUrl": world.account["baseUrl"]}
+    refused = await stranger.submit(page, here, **changed, **{"credentials.secret": "wrong-one"})
+    assert "it answered 401. Correct them, or save without a check." in unescape(refused.text)
+    assert (await stranger.submit(page, here, **changed)).status_code == 303, "the carrier need not be asked"
+    unchecked = {"credentials.secret": "wrong-one", "unchecked": "1"}
+    assert (await stranger.submit(page, here, **changed, **unchecked)).status_code == 303
+
+
 async def test_what_the_vendor_tells_is_told(idle_world: World, stranger: Browser, resources: Resources) -> None:
     world = idle_world
     await add_person(resources, world.tenant.tenant_id, MEMBER)
@@ -452,7 +503,7 @@ async def test_what_the_vendor_tells_is_told(idle_world: World, stranger: Browse
     assert "1 added, 1 updated, 0 switched off" in (await stranger.submit(page, "/sync")).text
     wrong = (await stranger.submit(page, "/check")).text
     assert "go to another address: set the webhook to" in wrong
-    fields = {"name": "Away", "active": "1", "baseUrl": "http://127.0.0.1:9"}
+    fields = {"name": "Away", "active": "1", "baseUrl": "http://127.0.0.1:9", "unchecked": "1"}
     await stranger.submit(page, here, **fields)
     answer = await stranger.submit(page, "/check")
     assert answer.status_code == 502
@@ -510,7 +561,7 @@ async def test_a_number_with_conversations_is_not_removed(sam: Browser, tenant: 
 
 AGENT = {
     "name": "Sunny", "webhookUrl": "https://agent.example.com/sms", "active": "1",
-    "inboundEnabled": "1", "batchWindowMs": "7000", "maxWaitMs": "", "replyDelayMs": "0",
+    "inboundEnabled": "1", "batchWindowMs": "7.5", "maxWaitMs": "", "replyDelayMs": "0",
     "staleReply": "hold", "maxTurnsPerDay": "50", "resumeAfterMinutes": "",
 }  # fmt: skip
 
@@ -539,10 +590,10 @@ async def test_an_agent_is_added_and_its_secret_shown_once(sam: Browser, tenant:
     [kept] = await agents_of(tenant)
     assert kept["inboundCampaignIds"] == [second["campaignId"], first["campaignId"]]
     assert kept["businessHours"]["days"] == [1, 5]
-    assert (kept["staleReply"], kept["maxWaitMs"]) == ("hold", 35000)
+    assert (kept["staleReply"], kept["batchWindowMs"], kept["maxWaitMs"]) == ("hold", 7500, 37500)
     page = await sam.page(f"/settings/agents/{kept['smsAgentId']}")
     assert secret not in page
-    assert value(page, "maxWaitMs") == ""
+    assert (value(page, "batchWindowMs"), value(page, "maxWaitMs")) == ("7.5", "")
     rotated = await sam.submit(page, "/rotate-secret")
     assert shown_once(rotated.text) not in ("", secret)
     again = await sam.submit(page, "/rotate-secret")
@@ -556,10 +607,11 @@ async def test_an_agent_is_changed_braked_and_removed(sam: Browser, tenant: Tena
     here = f"/settings/agents/{agent['smsAgentId']}"
     page = await sam.page(here)
     for wrong, field, said in (
-        ({"batchWindowMs": "10"}, "batchWindowMs", "Must be greater than or equal to 1000."),
+        ({"batchWindowMs": "0.5"}, "batchWindowMs", "Must be greater than or equal to 1."),
+        ({"batchWindowMs": "soon"}, "batchWindowMs", "Must be a valid number."),
         ({"batchWindowMs": ""}, "batchWindowMs", "Is required."),
         ({"webhookUrl": "ftp://x"}, "webhookUrl", "Must be an http or https address"),
-        ({"maxWaitMs": "2000"}, "maxWaitMs", "Must be between batchWindowMs and 600000."),
+        ({"maxWaitMs": "2"}, "maxWaitMs", "Must be between “Collect texts for” and 600."),
         ({"phoneNumberId": "num_nobody"}, "phoneNumberId", "Does not exist."),
     ):
         answer = await sam.submit(page, here, **(AGENT | wrong))

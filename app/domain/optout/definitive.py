@@ -46,6 +46,10 @@ VOCABULARY = frozenset(
     | set(re.findall(r"[a-z]+", PURPOSE_PATTERN.pattern))
 )
 """A text with any other word is none of the phrases."""
+TELLING_WORDS = frozenset(
+    max(phrase.split(), key=lambda word: (word in phrases, len(word))) for _, phrases in BY_WORD for phrase in phrases
+)
+"""One word of each phrase: a text without any of them is none of the phrases."""
 
 MAX_LENGTH = 400
 MAX_WORDS = 12
@@ -113,7 +117,7 @@ def may_address_us(text: str) -> bool:
 def _list_addressed(split: Sequence[str]) -> Iterator[tuple[ControlWord, Sequence[str]]]:
     """Control words at the start or the end of a text, each with the words that are left."""
     words = [word for word in split if word[0].isalnum()]
-    if not 1 < len(words) <= MAX_WORDS_ADDRESSED or "?" in split:
+    if not 1 < len(words) <= MAX_WORDS_ADDRESSED or "?" in split or TELLING_WORDS.isdisjoint(map(_unify, words)):
         return
     for size in range(1, min(len(words), MAX_WORDS_OF_WISH + 1)):
         for wish, name in ((words[:size], words[size:]), (words[-size:], words[:-size])):
@@ -137,10 +141,10 @@ def _read_phrase(text: str, split: Sequence[str], accepts_yes: bool) -> ControlW
     words = [_unify(word) for word in split if word[0].isalnum()]
     if not words:
         return "stop" if _is_stop_sign(text) else None
-    if len(words) > MAX_WORDS or not VOCABULARY.issuperset(words):
-        return None
     if accepts_yes and " ".join(words) in YES_WORDS:
         return "start"
+    if len(words) > MAX_WORDS or TELLING_WORDS.isdisjoint(words) or not VOCABULARY.issuperset(words):
+        return None
     is_question = "?" in split
     return next(
         (

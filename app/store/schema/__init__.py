@@ -20,7 +20,7 @@ from app.store.schema.outbox import Attempt, Bulk, EarlyReceipt, Outbox
 from app.store.schema.team import ReadMark, SavedView
 from app.store.schema.tenants import Installation, Tenant, TenantDay
 from app.store.schema.threads import Interaction, Message, Upload
-from app.store.schema.turns import Turn, TurnAttempt, TurnMessage
+from app.store.schema.turns import FollowUpLook, Turn, TurnAttempt, TurnMessage
 
 __all__ = [
     "ApiKey",
@@ -31,6 +31,7 @@ __all__ = [
     "CannedReply",
     "ConsentEvent",
     "EarlyReceipt",
+    "FollowUpLook",
     "FormerCredentials",
     "Idempotency",
     "Import",

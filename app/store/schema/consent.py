@@ -42,4 +42,16 @@ class ConsentEvent(Table):
     text: Mapped[str | None]
     message_id: Mapped[str | None] = mapped_column(Id)
     actor: Mapped[str]
+    basis: Mapped[str | None]
+    """For a consent that was given: what it is."""
+    scopes: Mapped[list[str] | None]
+    """For a consent that was given or revoked: what it is about."""
+    source: Mapped[str | None]
+    """For a consent that was given: where, such as the address of a form."""
+    wording_hash: Mapped[str | None]
+    """For a consent that was given: the SHA-256 of the words that were agreed to, in hex."""
+    proof: Mapped[str | None]
+    """For a consent that was given: an address or id under which the proof is kept."""
+    obtained_at: Mapped[datetime | None]
+    """For a consent that was given or revoked: when, if not now."""
     at: Mapped[datetime] = created_at_column()

@@ -16,6 +16,11 @@ class SmsAgent(Table):
         tenant_constraint(),
         tenant_reference("phone_number_id", "phone_numbers"),
         Index(None, "tenant_id", "phone_number_id"),
+        Index(
+            "ix_sms_agents_following",
+            "tenant_id",
+            postgresql_where=sql("follow_ups <> '[]' OR failed_delivery_turns"),
+        ),
     )
     tenant_id: Mapped[str] = id_key()
     sms_agent_id: Mapped[str] = id_key()
@@ -36,7 +41,13 @@ class SmsAgent(Table):
     resume_after_minutes: Mapped[int | None]
     max_turns_per_day: Mapped[int] = mapped_column(server_default=sql("50"))
     business_hours: Mapped[dict[str, Any] | None]
+    disclosure: Mapped[str] = mapped_column(server_default="off")
+    """`off`, `where_required` or `always`: whether its first text in a thread says that it is an agent."""
     reply_delay_ms: Mapped[int] = mapped_column(server_default=sql("0"))
+    follow_ups: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'"))
+    """The steps after silence, each as `{after_minutes, only_if}`."""
+    failed_delivery_turns: Mapped[bool] = flag_column(False)
+    """Whether the agent gets a turn when a text of ours does not arrive."""
     shadow_webhook_url: Mapped[str | None]
     paused_at: Mapped[datetime | None]
     paused_reason: Mapped[str | None]
@@ -67,6 +78,10 @@ class Campaign(Table):
     offer_name: Mapped[str | None]
     phone_number_id: Mapped[str | None] = mapped_column(Id)
     provider: Mapped[str | None]
+    purpose: Mapped[str] = mapped_column(server_default="marketing")
+    """What its texts are for, if they answer nobody."""
+    require_consent: Mapped[dict[str, Any] | None]
+    """By purpose, the basis that a phone's consent must at least have."""
     sms_agent_id: Mapped[str | None] = mapped_column(Id)
     test_sms_agent_id: Mapped[str | None] = mapped_column(Id)
     questionnaire: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'"))
@@ -112,6 +127,8 @@ class Lead(Table):
     is_placeholder: Mapped[bool] = flag_column(False)
     campaign_id: Mapped[str | None] = mapped_column(Id)
     timezone: Mapped[str | None]
+    state: Mapped[str | None]
+    postal_code: Mapped[str | None]
     questionnaire: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'"))
     tags: Mapped[list[str]] = mapped_column(server_default=sql("'{}'"))
     custom_fields: Mapped[dict[str, Any]] = mapped_column(server_default=sql("'{}'"))

@@ -32,6 +32,14 @@ class Tenant(Table):
     quiet_hours: Mapped[dict[str, Any]] = mapped_column(
         server_default=sql("""'{"enabled": false, "start": "08:00", "end": "21:00"}'""")
     )
+    law_rules: Mapped[str] = mapped_column(server_default="off")
+    """`on`: texts obey the law's rules about hours and numbers (`app/domain/law/rules.toml`)."""
+    law_exceptions: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'"))
+    """Rules that the tenant does not want, each with a reason: `[{"rule", "reason"}]`."""
+    max_first_contacts_per_day: Mapped[int | None]
+    max_texts_per_day_without_reply: Mapped[int | None]
+    agent_disclosure: Mapped[str | None]
+    """The sentence by which an agent says that it is one; None: a standard one."""
     opt_out_confirmation: Mapped[str | None]
     help_text: Mapped[str | None]
     possible_opt_out: Mapped[str] = mapped_column(server_default="hold")

@@ -136,6 +136,7 @@ class Message(Table):
             "created_at",
             postgresql_where=sql("error_code IS NOT NULL"),
         ),
+        Index("ix_messages_counted", "tenant_id", "to_phone", postgresql_where=sql("counted_at IS NOT NULL")),
         Index(
             "ix_messages_awaiting",
             "tenant_id",
@@ -195,6 +196,16 @@ class Message(Table):
     held_reason: Mapped[str | None]
     note: Mapped[dict[str, Any] | None]
     """For a note that somebody wrote: `{"mentions": [user id…], "forAgent": bool}`."""
+    held_rule: Mapped[str | None]
+    """The rule that holds the text, or last did."""
+    purpose: Mapped[str | None]
+    """None: nobody gave one, and no rule asked for it."""
+    counted_at: Mapped[datetime | None]
+    """For a text that counts against caps: when it leaves. None: it does not count."""
+    matter: Mapped[str | None] = mapped_column(Id)
+    """For a text that counts: its campaign."""
+    first_contact: Mapped[bool] = flag_column(False)
+    """For a text that counts: nobody had written from the phone yet."""
     created_at: Mapped[datetime] = created_at_column()
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import Index, SmallInteger
 from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.store.schema.base import Id, Table, created_at_column, flag_column, id_key, tenant_reference
+from app.store.schema.base import Id, Table, created_at_column, flag_column, id_key, tenant_constraint, tenant_reference
 
 
 class Turn(Table):
@@ -35,6 +35,15 @@ class Turn(Table):
         Index("ix_turns_held", "tenant_id", "interaction_id", postgresql_where=sql("held IS NOT NULL")),
         Index("ix_turns_of", "tenant_id", "of_turn", postgresql_where=sql("of_turn IS NOT NULL")),
         Index(
+            "uq_turns_planned",
+            "tenant_id",
+            "interaction_id",
+            "trigger",
+            unique=True,
+            postgresql_where=sql("kind = 'live' AND state = 'planned'"),
+        ),
+        Index("ix_turns_planned", "due_at", postgresql_where=sql("kind = 'live' AND state = 'planned'")),
+        Index(
             "ix_turns_clock",
             "due_at",
             postgresql_where=sql("kind = 'live' AND state IN ('collecting', 'delivering', 'awaiting_reply')"),
@@ -47,13 +56,18 @@ class Turn(Table):
     sms_agent_id: Mapped[str | None] = mapped_column(Id)
     """None: no agent served the thread when the turn opened."""
     kind: Mapped[str] = mapped_column(server_default="live")
+    trigger: Mapped[str] = mapped_column(server_default="texts")
+    """Why there is a turn: `texts` of the lead, or one that nobody asked for by writing."""
+    step: Mapped[int | None] = mapped_column(SmallInteger)
+    """For a turn after silence: which of the agent's follow-ups."""
     state: Mapped[str] = mapped_column(server_default="collecting")
     reason: Mapped[str | None]
     opened_at: Mapped[datetime] = created_at_column()
+    """For a turn that was planned: while it is planned, when that was asked; then, when it fell due."""
     due_at: Mapped[datetime]
     """When a worker looks at the turn next: end of window, lease end, retry time and expiry."""
     window_due_at: Mapped[datetime]
-    """When its window closes; the API's `dueAt`."""
+    """When its window closes, or for a planned turn, its moment; the API's `dueAt`."""
     handed_over_at: Mapped[datetime | None]
     accepted_at: Mapped[datetime | None]
     """When the agent's webhook answered 2xx."""
@@ -61,6 +75,7 @@ class Turn(Table):
     expires_at: Mapped[datetime | None]
     moved_to: Mapped[str | None] = mapped_column(Id)
     through_seq: Mapped[int | None]
+    """The newest entry of the payload; of a planned turn, the newest when it was planned."""
     payload: Mapped[dict[str, Any] | None]
     """The payload of a dry turn. A live turn has it in the body of its first attempt; older builds
     wrote it here too."""
@@ -112,3 +127,15 @@ class TurnAttempt(Table):
     http_status: Mapped[int | None] = mapped_column(SmallInteger)
     duration_ms: Mapped[int | None]
     answer: Mapped[str | None]
+
+
+class FollowUpLook(Table):
+    """How far a tenant's threads were looked through for silence. Only tenants whose agents follow up
+    have one."""
+
+    __tablename__ = "follow_up_looks"
+    __table_args__ = (tenant_constraint(),)
+    tenant_id: Mapped[str] = id_key()
+    seen_until: Mapped[datetime] = created_at_column()
+    """Threads whose newest text is older were seen."""
+    looked_at: Mapped[datetime] = created_at_column()

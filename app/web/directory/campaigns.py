@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Response
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from app.commands import campaigns as commands
 from app.commands.directory import require_found
+from app.domain.words import DemandedBasis, Purpose
 from app.store import directory
 from app.store.engine import Tx
 from app.store.schema import Campaign
@@ -27,6 +28,16 @@ class Question(Body):
     question: Annotated[str, Field(max_length=2000)]
 
 
+class ConsentDemands(Body):
+    marketing: DemandedBasis | None = None
+    conversational: DemandedBasis | None = None
+    transactional: DemandedBasis | None = None
+
+
+def _drop_empty(demands: ConsentDemands | None) -> ConsentDemands | None:
+    return demands if demands and any(demands.model_dump().values()) else None
+
+
 class CampaignChange(Body):
     name: Name | None = None
     active: bool | None = None
@@ -36,6 +47,10 @@ class CampaignChange(Body):
     offer_name: Line | None = None
     phone_number_id: AnyId | None = None
     provider: ProviderName | None = None
+    purpose: Purpose | None = None
+    """What its texts are for, if they answer nobody and say nothing else."""
+    require_consent: Annotated[ConsentDemands | None, AfterValidator(_drop_empty)] = None
+    """By purpose, the basis that a phone's consent must at least have. Null: none is asked for."""
     sms_agent_id: AnyId | None = None
     test_sms_agent_id: AnyId | None = None
     questionnaire: Annotated[list[Question], Field(max_length=200)] | None = None
@@ -49,13 +64,25 @@ class NewCampaign(CampaignBody):
     campaign_id: OwnId | None = None
 
 
+class ConsentDemandsShape(Out):
+    marketing: DemandedBasis | None = None
+    conversational: DemandedBasis | None = None
+    transactional: DemandedBasis | None = None
+
+
 class QuestionShape(Out):
     key: str
     question: str
 
 
 @show_fields_of(
-    CampaignChange, Campaign, after="campaign_id", provider=ProviderName | None, questionnaire=list[QuestionShape]
+    CampaignChange,
+    Campaign,
+    after="campaign_id",
+    provider=ProviderName | None,
+    purpose=Purpose,
+    require_consent=ConsentDemandsShape | None,
+    questionnaire=list[QuestionShape],
 )
 class CampaignShape(Out):
     campaign_id: str

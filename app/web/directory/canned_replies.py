@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from app.commands import canned as commands
 from app.commands.directory import require_found
@@ -61,6 +61,26 @@ async def list_canned_replies(caller: ReadCaller, read: TenantRead, page_query: 
 async def get_canned_reply(canned_reply_id: str, caller: ReadCaller, read: TenantRead) -> Answer[ReplyShape]:
     reply = require_found(await directory.get(read, CannedReply, caller.tenant_id, canned_reply_id))
     return Answer(data=ReplyShape.of(reply))
+
+
+class RenderedReply(Out):
+    text: str
+    """As it may be sent."""
+
+
+@router.get("/{canned_reply_id}/render", summary="A canned reply with its variables filled")
+async def render_canned_reply(
+    canned_reply_id: str,
+    caller: ReadCaller,
+    read: TenantRead,
+    lead_id: Annotated[str | None, Query(alias="leadId", max_length=64)] = None,
+    interaction_id: Annotated[str | None, Query(alias="interactionId", max_length=64)] = None,
+) -> Answer[RenderedReply]:
+    """For one lead or one thread; a reply without variables needs neither. The variables are `{{firstName}}`,
+    `{{lastName}}`, `{{email}}`, `{{phone}}`, `{{campaign}}`, `{{client}}`, `{{offer}}`, `{{agentName}}`,
+    `{{ourNumber}}` (only of a thread) and `{{customFields.KEY}}`. One that nothing fills is refused by its name."""
+    text = await commands.render(read, caller, canned_reply_id, lead_id, interaction_id)
+    return Answer(data=RenderedReply(text=text))
 
 
 ReplyTx = Annotated[Tx, guarded_by(get_canned_reply, lock_row_of(CannedReply))]

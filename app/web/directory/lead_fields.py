@@ -22,7 +22,7 @@ from app.domain.lead_fields import (
     is_custom_value,
 )
 from app.domain.problems import Invalid
-from app.store.leads import FieldChoice
+from app.store.lead_lists import FieldChoice
 from app.web.envelope import get_storage_error
 
 JSON_NUMBER = re.compile(r"-?(0|[1-9]\d{0,15})(\.\d{1,15})?", re.ASCII)

@@ -15,9 +15,9 @@ from app.commands.directory import Fields, require_found
 from app.commands.phones import read_phone
 from app.domain.callers import Caller
 from app.domain.problems import Invalid, Problem
-from app.store import directory, leads
+from app.store import directory, lead_lists, leads
 from app.store.engine import ReadTx, Tx
-from app.store.leads import LeadFilter
+from app.store.lead_lists import LeadFilter
 from app.store.schema import Lead
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
 from app.web.directory import Deleted
@@ -33,6 +33,7 @@ from app.web.versions import VersionedRoute, guarded_by
 router = APIRouter(prefix="/api/v1/leads", route_class=VersionedRoute, tags=["Leads"])
 Status = Annotated[str, Field(min_length=1, max_length=64, pattern=r"\S")]
 EMAIL_PATTERN = re.compile(r"[^@\s]+@[^@\s]+")
+Place = Annotated[str, Field(max_length=64)]
 Zone = Annotated[str, Field(min_length=1, max_length=64)]
 
 
@@ -62,6 +63,9 @@ class LeadBody(Body):
     is_test: bool | None = None
     campaign_id: AnyId | None = None
     timezone: Zone | None = None
+    state: Place | None = None
+    """Where the lead lives, such as `FL` or `Florida`: the rules of the law there count."""
+    postal_code: Place | None = None
     questionnaire: Annotated[list[Answered], Field(max_length=200)] | None = None
     tags: Tags | None = None
     custom_fields: GivenFields | None = None
@@ -120,6 +124,10 @@ async def list_leads(
     phone: PhoneFilter = None,
     tags: Annotated[list[str] | None, Query(max_length=100, description="Leads that have all these tags.")] = None,
     custom_field: FieldFilters = None,
+    is_dnc: Annotated[
+        bool | None,
+        Query(alias="isDnc", description="Leads that must not be contacted in some way, or only the others."),
+    ] = None,
     search: Annotated[
         str | None,
         Query(max_length=200, description="Searches name, e-mail and id; digits are also searched in the phone."),
@@ -133,9 +141,11 @@ async def list_leads(
         phone=phone and await read_phone(read, caller.tenant_id, phone),
         tags=split_values(tags),
         custom_fields=parse_field_filters(custom_field),
+        is_dnc=is_dnc,
         search=search,
     )
-    rows = await leads.list_page(read, caller.tenant_id, filters, page_query.get_id_below(), page_query.fetch_limit)
+    below, limit = page_query.get_id_below(), page_query.fetch_limit
+    rows = await lead_lists.list_page(read, caller.tenant_id, filters, below, limit)
     dnc_ids = await leads.find_dnc(read, rows)
     return page_of(
         Leads,

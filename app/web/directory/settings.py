@@ -11,13 +11,14 @@ from app.commands import brakes
 from app.commands import tenants as commands
 from app.commands.directory import require_found
 from app.domain.callers import Caller
-from app.domain.words import PossibleOptOut
+from app.domain.law.rules import RULES_BY_ID
+from app.domain.words import LawSwitch, PossibleOptOut
 from app.store import tenants
 from app.store.engine import Tx
 from app.store.schema import Tenant
 from app.web.dependencies import AdminCaller, TenantRead, TenantTx
 from app.web.directory import Pause
-from app.web.envelope import Answer, Body, Out, ProviderName, StoredText
+from app.web.envelope import Answer, Body, Line, Out, ProviderName, StoredText
 from app.web.shapes import show_fields_of
 from app.web.versions import VersionedRoute, guarded_by
 
@@ -30,7 +31,14 @@ def _require_country(code: str) -> str:
     return code
 
 
+def _require_rule(rule: str) -> str:
+    if rule not in RULES_BY_ID:
+        raise ValueError(f"must be one of {', '.join(RULES_BY_ID)}")
+    return rule
+
+
 Country = Annotated[str, AfterValidator(_require_country)]
+Cap = Annotated[int, Field(ge=0, le=1000)]
 Hour = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 
 
@@ -43,10 +51,26 @@ class QuietHoursBody(Body):
     end: Hour = "21:00"
 
 
+class LawException(Body):
+    """A rule of the law's that texts do not obey. The reason is kept in the audit."""
+
+    rule: Annotated[str, AfterValidator(_require_rule)]
+    reason: Annotated[Line, Field(min_length=1, pattern=r"\S")]
+
+
 class SettingsChange(Body):
     default_provider: ProviderName | None = None
     default_country: Country | None = None
     quiet_hours: QuietHoursBody | None = None
+    law_rules: LawSwitch | None = None
+    """`on`: texts keep the hours and caps that the law has where their recipient lives. Not legal advice."""
+    law_exceptions: Annotated[list[LawException], Field(max_length=100)] | None = None
+    max_first_contacts_per_day: Cap | None = None
+    """To one phone in 24 hours, while nobody has written from it. Null: no limit but the law's."""
+    max_texts_per_day_without_reply: Cap | None = None
+    """To one phone in 24 hours, since its lead last wrote. Null: no limit but the law's."""
+    agent_disclosure: StoredText | None = None
+    """The sentence by which an agent says that it is one. Null: a standard one."""
     opt_out_confirmation: StoredText | None = None
     help_text: StoredText | None = None
     possible_opt_out: PossibleOptOut | None = None
@@ -69,6 +93,11 @@ class SettingsChange(Body):
         return fields
 
 
+class LawExceptionShape(Out):
+    rule: str
+    reason: str
+
+
 class QuietHours(Out):
     enabled: bool
     start: str
@@ -81,6 +110,8 @@ class QuietHours(Out):
     after="name",
     default_provider=ProviderName | None,
     quiet_hours=QuietHours,
+    law_rules=LawSwitch,
+    law_exceptions=list[LawExceptionShape],
     possible_opt_out=PossibleOptOut,
 )
 class SettingsShape(Out):

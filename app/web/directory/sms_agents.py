@@ -11,6 +11,8 @@ from app.commands import brakes
 from app.commands import sms_agents as commands
 from app.commands.directory import require_found
 from app.domain import windows
+from app.domain.follow_ups import CONDITIONS, MAX_STEPS, STEP_MINUTES, Condition
+from app.domain.words import Disclosure
 from app.store import directory, dry_turns
 from app.store.engine import ReadTx, Tx
 from app.store.schema import SmsAgent
@@ -41,6 +43,21 @@ class Hours(Body):
     days: Annotated[list[Annotated[int, Field(ge=1, le=7)]], Field(min_length=1, max_length=7)]
 
 
+class FollowUpStep(Body):
+    """A turn after silence: nobody has written for so long since our newest text, or since the step
+    before."""
+
+    after_minutes: Annotated[int, Field(ge=STEP_MINUTES[0], le=STEP_MINUTES[1])]
+    only_if: Annotated[list[Condition], Field(default_factory=list, max_length=len(CONDITIONS))]
+    """Each must hold. `no_reply`: the lead has never written in the thread. `replied`: it has.
+    `unanswered_question`: our newest text asks a question."""
+
+
+class FollowUpShape(Out):
+    after_minutes: int
+    only_if: list[str]
+
+
 class AgentChange(Body):
     name: Name | None = None
     description: Annotated[str, Field(max_length=2000)] | None = None
@@ -63,8 +80,15 @@ class AgentChange(Body):
     """Agent mode is switched on again after so many minutes without a text by a person. Null: never."""
     max_turns_per_day: Annotated[int, Field(ge=1, le=10_000)] | None = None
     business_hours: Hours | None = None
+    disclosure: Disclosure | None = None
+    """Its first text in a thread says that it is an agent: never (`off`), in places where the law wants it
+    (`where_required`), or `always`. The sentence is one of the settings."""
     reply_delay_ms: Annotated[int, Field(ge=0, le=60_000)] | None = None
     """The pause before each text of a reply, for a natural pace."""
+    follow_ups: Annotated[list[FollowUpStep], Field(max_length=MAX_STEPS)] | None = None
+    """The turns that the agent gets when a lead stays silent. None are given unless this is set."""
+    failed_delivery_turns: bool | None = None
+    """Whether the agent gets a turn when a text of ours, the newest of its thread, does not arrive."""
     shadow_webhook_url: Url | None = None
     """Gets a copy of every turn. Its answers are recorded and never sent."""
 
@@ -80,6 +104,8 @@ class NewAgent(AgentChange):
     after="sms_agent_id",
     max_wait_ms=int,
     stale_reply=str,
+    disclosure=Disclosure,
+    follow_ups=list[FollowUpShape],
     business_hours=dict[str, Any] | None,
 )
 class AgentShape(Out):

@@ -5,9 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from app.store import directory
-from app.store.schema import CannedReply
-from app.web.page import visits
+from app.web.page import canned_choices, visits
 from app.web.page.manual_texts import Draft
 from app.web.page.visits import VisitGet
 
@@ -30,6 +28,6 @@ async def show_thread(
     draft = Draft()
     if canned:
         async with visit.resources.database.read_tx(visit.person.tenant_id) as read:
-            chosen_reply = await directory.get(read, CannedReply, visit.person.tenant_id, canned)
-        draft.message = chosen_reply.text if chosen_reply else ""
+            choices = await canned_choices.list_filled(read, visit.person.tenant_id, interaction_id)
+        draft.message = next((choice.text for choice in choices if choice.canned_reply_id == canned), "")
     return await visits.show_thread(visit, interaction_id, before=before, draft=draft)

@@ -25,16 +25,24 @@ class SignedOut(Exception):
 
 async def redirect_to_sign_in(request: Request, _: Exception) -> Response:
     """The exception handler of `SignedOut`: redirects to sign-in, which leads back afterwards: to the
-    page, or to the thread whose form was sent."""
-    is_new = request.url.path.startswith("/conversations/new/")
-    thread_id = "new" if is_new else request.path_params.get("interaction_id")
-    is_page = request.method == "GET"
-    next_path = f"/conversations/{thread_id}" if thread_id and not is_page else request.url.path
+    page, or to the thread or the lead whose form was sent."""
+    page_path = request.url.path if request.method == "GET" else _find_page_of_form(request)
+    next_path = page_path or ""
     if request.url.query:
         next_path += f"?{request.url.query}"
-    leads_back = (is_page or thread_id) and next_path != "/conversations"
+    leads_back = page_path and next_path != "/conversations"
     # A path and no host: a client may send any Host header.
     return RedirectResponse(f"/sign-in?{urlencode({'next': next_path})}" if leads_back else "/sign-in", 303)
+
+
+def _find_page_of_form(request: Request) -> str | None:
+    """The page on which the form of the request stands; None: it is not known."""
+    if request.url.path.startswith("/conversations/new/"):
+        return "/conversations/new"
+    for name, pages in (("interaction_id", "/conversations"), ("lead_id", "/leads")):
+        if item_id := request.path_params.get(name):
+            return f"{pages}/{item_id}"
+    return None
 
 
 def get_client_ip(request: Request, resources: AppResources) -> str | None:

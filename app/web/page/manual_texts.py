@@ -13,6 +13,7 @@ from app.domain.idempotency import IdempotencyKey, ReplayedAnswer
 from app.domain.media import MediaFile
 from app.domain.orders import Order, require_sendable
 from app.domain.problems import Invalid
+from app.domain.reply_variables import require_filled
 from app.resources import Resources
 from app.store import tenants
 from app.store.engine import Tx
@@ -57,7 +58,7 @@ class ManualText:
 async def parse_text(draft: Draft, attachments: Attachments, zone: tzinfo) -> ManualText:
     """Raises `Invalid`. A local time of the draft is one in the person's zone."""
     return ManualText(
-        text=require_sendable(draft.message),
+        text=require_filled(require_sendable(draft.message)),
         sender=draft.sender,
         send_at=_parse_moment(draft.at, zone),
         files=await attachments.read_files(),

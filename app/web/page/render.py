@@ -49,7 +49,15 @@ DELIVERY_WORDS = {
     "cancelled": "Cancelled",
 }
 TICKS = {"sent": "✓", "delivered": "✓✓"}
+TRIGGER_WORDS = {
+    "opening": "The agent was asked to begin",
+    "silence": "The lead was silent",
+    "scheduled": "The agent had asked for it",
+    "failed_delivery": "A text had not arrived",
+}
+"""Why there is a turn without texts of the lead."""
 TURN_WORDS = {
+    "planned": "Planned",
     "collecting": "Collecting texts",
     "delivering": "Being handed over",
     "awaiting_reply": "Waiting for the agent's reply",
@@ -86,7 +94,11 @@ def page(request: Request, template: str, status: int = 200, /, **context: Any) 
     headers = {"Content-Security-Policy": CONTENT_POLICY}
     if not accepts_gzip(request.headers):
         return HTMLResponse(html, status, headers)
-    return HTMLResponse(gzip.compress(html.encode(), GZIP_LEVEL, mtime=0), status, headers | COMPRESSED_HEADERS)
+    content = gzip.compress(html.encode(), GZIP_LEVEL, mtime=0)
+    response = HTMLResponse(content, status, headers | COMPRESSED_HEADERS)
+    # Tokens and times make each rendering a few bytes shorter or longer, and HEAD is answered as GET.
+    del response.headers["content-length"]
+    return response
 
 
 def get_fragment(request: Request) -> str:
@@ -142,6 +154,7 @@ def _build_environment() -> Environment:
         "mark": times.format_mark,
         "month": times.format_month,
         "lasting": times.format_duration,
+        "took": _format_milliseconds,
         "size": media.format_size,
         "guessed_type": media.guess_type,
         "linked": _link_addresses,
@@ -153,6 +166,7 @@ def _build_environment() -> Environment:
         "TICKS": TICKS,
         "SOURCES": SOURCE_WORDS,
         "TURNS": TURN_WORDS,
+        "TRIGGERS": TRIGGER_WORDS,
         "REFUSALS": REFUSAL_WORDS,
         "IMAGES": IMAGE_TYPES,
         "MAX_FILES": media.MAX_FILES,
@@ -175,6 +189,10 @@ def _link_addresses(text: str) -> Markup:
         parts += [escape(text[end : found.start()]), link]
         end = found.start() + len(address)
     return Markup("").join([*parts, escape(text[end:])])
+
+
+def _format_milliseconds(milliseconds: int) -> str:
+    return f"{milliseconds / 1000:.2g} s" if milliseconds else "0 s"
 
 
 def build_query(params: Mapping[str, Any], **changes: Any) -> str:

@@ -7,11 +7,21 @@ from app.access.sessions import Person
 from app.domain.consent import find_undoable
 from app.domain.problems import NotFound
 from app.domain.segments import GSM_REPLACEMENTS
-from app.store import consent_events, interactions, lead_answers, notes, read_marks, suppressions, tenants
+from app.store import (
+    consent_events,
+    interactions,
+    lead_answers,
+    notes,
+    planned_turns,
+    read_marks,
+    suppressions,
+    tenants,
+)
 from app.store import page as store
 from app.store.engine import ReadTx, Tx
 from app.store.interactions import Message, Thread
 from app.web.interaction_shapes import build_agent_state
+from app.web.page import canned_choices
 
 TEXTS_PER_PAGE = 50
 MAX_NOTES = 20
@@ -92,6 +102,7 @@ async def build_state_context(read: ReadTx, thread: Thread) -> Context:
     return {
         "thread": thread,
         "last_turn": await store.get_last_turn(read, *thread.key),
+        "planned": await planned_turns.list_of_thread(read, *thread.key),
         "brakes": await store.list_brakes(read, *thread.key),
         "state": build_agent_state(thread),
         "suppressed": bool(await interactions.find_suppressed(read, [thread.key])),
@@ -104,7 +115,7 @@ async def build_compose_context(read: ReadTx, thread: Thread) -> Context:
     return {
         "twins": REPLACEMENTS_BY_CHARACTER if tenant.smart_encoding else None,
         "senders": await store.list_senders(read, thread.tenant_id, thread.campaign_id, thread.our_number),
-        "canned": await store.list_canned_replies(read, thread.tenant_id),
+        "canned": await canned_choices.list_filled(read, *thread.key),
     }
 
 

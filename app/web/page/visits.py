@@ -20,7 +20,7 @@ from app.store import page as store
 from app.store.engine import ReadTx
 from app.web.dependencies import AppResources
 from app.web.events import format_event_id
-from app.web.page import render, threads, times, views_bar
+from app.web.page import render, start, threads, times, views_bar
 from app.web.page.dependencies import FormSender, SignedIn, Token
 from app.web.page.list_filter import DATE_RANGES, SNOOZES, ListFilter, ListFilterQuery, list_active_filters
 from app.web.page.manual_texts import Draft
@@ -78,6 +78,9 @@ async def show_list(visit: Visit, problem: Problem | None = None) -> Response:
     """Renders the page without an open thread."""
     async with visit.resources.database.read_tx(visit.person.tenant_id) as read:
         context = await _build_context(visit, read)
+        has_threads = context.get("threads") or context.get("needing")
+        is_fresh = not (visit.fragment or has_threads or visit.list_filter.narrowed or visit.page_query.after)
+        steps = await start.build_context(read, visit.resources, visit.person) if is_fresh else {"steps": None}
     return render.page(
         visit.request,
         "conversations.html",
@@ -85,6 +88,7 @@ async def show_list(visit: Visit, problem: Problem | None = None) -> Response:
         thread=None,
         before=None,
         **context,
+        **steps,
         list_problem=problem,
     )
 
@@ -123,12 +127,12 @@ async def show_thread(
     async with visit.resources.database.tenant_tx(visit.person.tenant_id) as tx:
         cursor = await _get_cursor(visit, tx)  # first: an event that is not seen below comes after it
         thread = await threads.build_thread_context(tx, visit.person, interaction_id, before)
-        context = await _build_context(visit, tx)
+        context = await _build_context(visit, tx, cursor)
     return render.page(
         visit.request,
         "conversations.html",
         problem.status if problem else 200,
-        **context | {"cursor_of_events": cursor},
+        **context,
         **thread,
         refused=problem,
         draft=draft or Draft(),
@@ -181,10 +185,12 @@ def redirect_to_thread(visit: Visit, interaction_id: str, fragment: str = "") ->
     return RedirectResponse(f"/conversations/{interaction_id}{query}{fragment}", 303)
 
 
-async def _build_context(visit: Visit, read: ReadTx) -> dict[str, Any]:
-    """Returns what each fragment needs, and the list unless the fragment is without it."""
+async def _build_context(visit: Visit, read: ReadTx, cursor: str | None = None) -> dict[str, Any]:
+    """Returns what each fragment needs, and the list unless the fragment is without it. `cursor`: of the
+    events; by default as things are now."""
     context = {"person": visit.person, "csrf": visit.csrf, "once": secrets.token_urlsafe(12)}
-    context |= _build_place_context(visit) | {"cursor_of_events": await _get_cursor(visit, read)}
+    cursor = await _get_cursor(visit, read) if cursor is None else cursor
+    context |= _build_place_context(visit) | {"cursor_of_events": cursor}
     colleagues = await views_bar.get_colleagues(read, visit.person)
     context |= {"colleagues": colleagues, "snoozes": SNOOZES}
     return context if visit.fragment == "opened" else context | await _build_list_context(visit, read, colleagues)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form
 from pydantic import Field
 from starlette.responses import Response
 
-from app.commands import answers, bulk, dnc, held_replies, modes, opt_out_decisions
+from app.commands import answers, bulk, dnc, held_replies, modes, opt_out_decisions, planned_turns
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.orders import Order, require_sendable
@@ -136,6 +136,25 @@ async def settle_held(
                 await held_replies.release_held_reply(tx, visit.person.caller, turn, words)
 
     return await visits.run_and_go_back(visit, interaction_id, settle_reply)
+
+
+@router.post("/planned")
+async def change_planned_turn(
+    interaction_id: str,
+    visit: VisitPost,
+    turn: Annotated[str, Form(max_length=64)],
+    action: Annotated[Literal["postpone", "skip"], Form()],
+) -> Response:
+    """Skips what the agent was to write by itself, or lets it come a day later."""
+
+    async def change_one() -> None:
+        async with visit.resources.database.tenant_tx(visit.person.tenant_id) as tx:
+            if action == "skip":
+                await planned_turns.skip_turn(tx, visit.person.caller, turn)
+            else:
+                await planned_turns.postpone_a_day(tx, visit.person.caller, turn)
+
+    return await visits.run_and_go_back(visit, interaction_id, change_one)
 
 
 @router.post("/opt-out")

@@ -52,6 +52,7 @@ async function move(url, isNew = true) {
   const isOtherThread = url.pathname !== shown.pathname || `${from.own}` !== `${to.own}`;
   isMoving = true;
   markCurrent(url.pathname);
+  if (isOtherList) fillFilters(url);
   try {
     const [list, opened] = await Promise.all([
       isOtherList ? fetchFragment(url, "list") : null,
@@ -67,9 +68,20 @@ async function move(url, isNew = true) {
     if (number !== moves) return;
     if (error instanceof OtherPage) { location.assign(url); return; }  // the browser shows what is wrong
     markCurrent(shown.pathname);
+    fillFilters(shown);
     showConnectionLost(true, () => move(url, isNew));
   } finally {
     if (number === moves) isMoving = false;
+  }
+}
+
+// The filter stands in its form at once: the next choice goes on from it.
+function fillFilters(url) {
+  for (const field of document.querySelector(".filters").elements) {
+    const values = url.searchParams.getAll(field.name).join(",");
+    if (field.type === "checkbox") field.checked = values === field.value;
+    else if (field.type === "select-one" && [...field.options].some((option) => option.value === values)) field.value = values;
+    else if (field.name && field.type !== "select-one") field.value = values;
   }
 }
 

@@ -1,13 +1,19 @@
 """Provider accounts: credentials, webhook check and number sync."""
 
 import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from starlette.responses import Response
 
+from app.calls import carriers
 from app.commands import accounts as commands
-from app.commands.directory import require_found
-from app.domain.problems import Problem
+from app.commands.directory import require_found, require_url
+from app.domain.carriage import Account
+from app.domain.problems import Invalid, Problem
+from app.domain.reach import find_reach_fault
 from app.providers import REGISTRY
+from app.resources import Resources
 from app.store import directory
 from app.store.engine import ReadTx, Tx
 from app.store.schema import ProviderAccount
@@ -20,9 +26,10 @@ from app.web.directory.provider_accounts import (
     require_real,
     seal_credentials,
 )
-from app.web.page.settings import choices, forms
+from app.web.page import forms
+from app.web.page.forms import Field, Group, Heading, SubmittedForm, group_fields
+from app.web.page.settings import choices
 from app.web.page.settings.admin_request import AdminPost, AdminRequest, Item, redirect_back
-from app.web.page.settings.forms import Field, Group, Heading, SubmittedForm, group_fields
 from app.web.page.settings.pages import FormPage, SettingsPage, build_router, show_item
 from app.web.paging import PageQuery
 
@@ -104,6 +111,7 @@ async def build_new_page(admin: AdminRequest, read: ReadTx) -> FormPage:
         build_groups(provider),
         {"active": True, "name": name},
         action=f"/settings/accounts/new?provider={provider}",
+        submits=("Check and add", "Add without a check"),
     )
 
 
@@ -125,9 +133,18 @@ async def build_account_page(admin: AdminRequest, read: ReadTx, account_id: str)
         groups,
         forms.get_values(groups, account),
         about=choices.PROVIDER_NAMES[account.provider],
+        submits=("Check and save", "Save without a check"),
         template="account",
-        context={"account": account},
+        context={"account": account, "reach_fault": describe_reach_fault(admin.resources, account.provider)},
     )
+
+
+def describe_reach_fault(resources: Resources, provider: str) -> str | None:
+    """Why the carrier may not reach the webhooks, and what to do; None: nothing speaks against it."""
+    fault = find_reach_fault(resources.settings.base_url)
+    if fault is None or provider == "simulator":  # it runs beside the service
+        return None
+    return f"{fault} Whoever runs this service sets PUBLIC_BASE_URL to its public https address."
 
 
 async def add_account(admin: AdminRequest, form: SubmittedForm) -> Response:
@@ -136,9 +153,10 @@ async def add_account(admin: AdminRequest, form: SubmittedForm) -> Response:
     if not plain["default"]:
         del plain["default"]  # the first account becomes the default in any case
     require_real(provider, admin.resources)
-    named_fields = forms.parse_body(NewAccount, plain).get_named_fields()
-    fields = {name: value for name, value in named_fields.items() if value is not None}
+    body = forms.parse_body(NewAccount, plain)
+    fields = {name: value for name, value in body.get_named_fields().items() if value is not None}
     sealed_fields = seal_credentials(fields, provider, admin.resources)
+    await _require_good_credentials(admin, form, provider, body.credentials, body.base_url)
     account_id, _ = await admin.run_once(
         form, lambda tx: commands.add(tx, admin.caller, sealed_fields), lambda row: row.account_id
     )
@@ -151,8 +169,34 @@ async def change_account(admin: AdminRequest, account_id: str, form: SubmittedFo
     if not plain["default"] and account.is_default:
         del plain["default"]
     body = forms.parse_body(AccountChange, plain)
+    await _check_change(admin, form, account_id, body)
     await admin.run_change(lambda tx: _apply_change(admin, tx, account_id, body))
     return redirect_back(f"accounts/{account_id}", "saved")
+
+
+async def _check_change(admin: AdminRequest, form: SubmittedForm, account_id: str, body: AccountChange) -> None:
+    """Checks the credentials if the change is about how the carrier is reached."""
+    row = require_found(
+        await admin.run_read(lambda read: directory.get(read, ProviderAccount, admin.tenant_id, account_id))
+    )
+    if body.credentials or body.base_url != row.base_url:
+        credentials = {**admin.resources.seal.open_account(row).credentials, **(body.credentials or {})}
+        seal_credentials({"credentials": credentials}, row.provider, admin.resources)
+        await _require_good_credentials(admin, form, row.provider, credentials, body.base_url)
+
+
+async def _require_good_credentials(
+    admin: AdminRequest, form: SubmittedForm, provider: str, credentials: Mapping[str, str], base_url: str | None
+) -> None:
+    """Asks the carrier, with no transaction open, unless the form says not to. Raises `Invalid`."""
+    if form.data.get("unchecked"):
+        return
+    if base_url is not None:
+        require_url(base_url, "baseUrl")
+    account = Account(admin.tenant_id, "", provider, credentials, base_url)
+    check = await carriers.check_credentials(admin.resources.wire, account, datetime.now(UTC))
+    if check.fault:
+        raise Invalid(details=[f"{check.fault}. Correct them, or save without a check"])
 
 
 async def _apply_change(admin: AdminRequest, tx: Tx, account_id: str, body: AccountChange) -> None:
@@ -168,7 +212,7 @@ async def _apply_change(admin: AdminRequest, tx: Tx, account_id: str, body: Acco
 PAGE = SettingsPage(
     "accounts",
     about="Your accounts with carriers. Texts are sent and received through them.",
-    empty_text="No accounts yet.",
+    empty_text="No accounts yet. Add the one that you have with a carrier: one click takes over its numbers.",
     add_label="Add an account",
     list_items=list_accounts,
     build_new_page=build_new_page,

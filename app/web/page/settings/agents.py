@@ -13,9 +13,10 @@ from app.store.engine import ReadTx
 from app.store.schema import PhoneNumber, SmsAgent
 from app.web import turns
 from app.web.directory.sms_agents import AgentChange, NewAgent, build_shape, get_shadow_report
-from app.web.page.settings import choices, forms
+from app.web.page import forms
+from app.web.page.forms import Field, Group, Heading, SubmittedForm, group_fields
+from app.web.page.settings import choices
 from app.web.page.settings.admin_request import AdminGet, AdminPost, AdminRequest, Item, redirect_back
-from app.web.page.settings.forms import Field, Group, Heading, SubmittedForm, group_fields
 from app.web.page.settings.pages import FormPage, SettingsPage, add_pause_routes, build_router, show_item
 from app.web.page.settings.signing import show_secret, store_secret
 from app.web.paging import PageQuery
@@ -27,6 +28,7 @@ STALE_REPLY_CHOICES = [
 ]
 DAY_CHOICES = [("1", "Mon"), ("2", "Tue"), ("3", "Wed"), ("4", "Thu"), ("5", "Fri"), ("6", "Sat"), ("7", "Sun")]
 HOURS_FIELD = "businessHours"
+FOLLOW_UPS_FIELD = "followUps"
 GROUPS = group_fields(
     Heading("Agent"),
     Field("name", "Name", required=True),
@@ -48,19 +50,27 @@ GROUPS = group_fields(
     Field(
         "batchWindowMs",
         "Collect texts for",
-        "whole",
-        unit="ms",
+        "seconds",
+        unit="seconds",
         required=True,
-        hint="Counted from the newest text. 1000 to 60000.",
+        hint="Counted from the newest text. 1 to 60.",
     ),
-    Field("maxWaitMs", "At most for", "whole", unit="ms", hint="If empty, five times as long."),
-    Field("replyDelayMs", "Pause before each text of a reply", "whole", unit="ms", required=True),
+    Field("maxWaitMs", "At most for", "seconds", unit="seconds", hint="If empty, five times as long."),
+    Field("replyDelayMs", "Pause before each text of a reply", "seconds", unit="seconds", required=True),
     Field(
         "staleReply",
         "When a reply comes after the lead wrote again",
         "choice",
         required=True,
         choices=STALE_REPLY_CHOICES,
+    ),
+    Field(
+        "disclosure",
+        "Its first text says that it is an automated assistant",
+        "choice",
+        required=True,
+        choices=choices.DISCLOSURES,
+        hint="The sentence stands in the general settings.",
     ),
     Field(
         "resumeAfterMinutes",
@@ -70,6 +80,16 @@ GROUPS = group_fields(
         hint="Counted from the last text by a person. If empty, it stays off.",
     ),
     Field("maxTurnsPerDay", "Turns per day in a conversation", "whole", unit="turns", required=True),
+    Heading("Follow-ups", "When a lead stays silent, the agent gets a turn and may write again. At most five."),
+    Field(
+        FOLLOW_UPS_FIELD,
+        "Minutes of silence, and conditions",
+        "rows",
+        parts=("afterMinutes", "onlyIf"),
+        part_words=("Minutes", "Only if"),
+        hint="Counted from our newest text. Conditions, if any: no_reply, replied, unanswered_question.",
+    ),
+    Field("failedDeliveryTurns", "It also gets a turn when a text does not arrive", "switch"),
     Heading("Business hours", "If all are empty, turns are handed over at any time."),
     Field(f"{HOURS_FIELD}.start", "Turns are handed over from", "time"),
     Field(f"{HOURS_FIELD}.end", "Until", "time"),
@@ -85,7 +105,7 @@ GROUPS = group_fields(
 DEFAULTS = {
     "active": True,
     "inboundEnabled": True,
-    "batchWindowMs": str(windows.WINDOW_MS),
+    "batchWindowMs": f"{windows.WINDOW_MS / 1000:g}",
     "replyDelayMs": "0",
     "staleReply": "rerun",
     "maxTurnsPerDay": "50",
@@ -107,7 +127,16 @@ def _get_plain_values(form: forms.SubmittedForm) -> dict[str, Any]:
     hours["days"] = [int(day) for day in hours["days"] if day.isdigit()]
     if not any(hours.values()):
         plain[HOURS_FIELD] = None
+    if f"{FOLLOW_UPS_FIELD}.afterMinutes" in form.data:
+        plain[FOLLOW_UPS_FIELD] = [_read_step(step) for step in plain[FOLLOW_UPS_FIELD]]
+    else:  # the page was loaded before it had them
+        del plain[FOLLOW_UPS_FIELD]
     return plain
+
+
+def _read_step(step: dict[str, str]) -> dict[str, Any]:
+    minutes, conditions = step["afterMinutes"], step["onlyIf"].replace(",", " ").split()
+    return {"afterMinutes": int(minutes) if minutes.isdecimal() else minutes, "onlyIf": conditions}
 
 
 async def list_agents(admin: AdminRequest, read: ReadTx, page_query: PageQuery) -> list[Item]:
@@ -141,10 +170,13 @@ async def build_agent_page(admin: AdminRequest, read: ReadTx, agent_id: str) -> 
     row = await _get_agent(admin, read, agent_id)
     groups = await _build_groups(admin, read)
     values = forms.get_values(groups, build_shape(row))
+    values[FOLLOW_UPS_FIELD] = [
+        [str(minutes), ", ".join(conditions)] for minutes, conditions in values[FOLLOW_UPS_FIELD]
+    ]
     if row.max_wait_ms is None:
         values["maxWaitMs"] = ""
     context = {"braked": row, "what": "the texts of this agent"}
-    return FormPage(row.name, groups, values, about=agent_id, template="agent", context=context)
+    return FormPage(row.name, groups, values, about=row.description, template="agent", context=context)
 
 
 async def add_agent(admin: AdminRequest, form: SubmittedForm) -> Response:
@@ -168,7 +200,7 @@ async def change_agent(admin: AdminRequest, agent_id: str, form: SubmittedForm) 
 PAGE = SettingsPage(
     "agents",
     about="Agents answer leads by themselves. A lead's texts are collected and sent to the agent's webhook.",
-    empty_text="No agents yet.",
+    empty_text="No agents yet. Add the address of yours, and test it here before it answers anybody.",
     add_label="Add an agent",
     list_items=list_agents,
     build_new_page=build_new_page,

@@ -8,9 +8,10 @@ from app.store import directory
 from app.store.engine import ReadTx
 from app.store.schema import Campaign
 from app.web.directory.campaigns import CampaignChange, CampaignShape, NewCampaign
-from app.web.page.settings import choices, forms
+from app.web.page import forms
+from app.web.page.forms import Field, Group, Heading, SubmittedForm, group_fields
+from app.web.page.settings import choices
 from app.web.page.settings.admin_request import AdminRequest, Item, redirect_back
-from app.web.page.settings.forms import Field, Group, Heading, SubmittedForm, group_fields
 from app.web.page.settings.pages import FormPage, SettingsPage, build_router
 from app.web.paging import PageQuery
 
@@ -24,6 +25,16 @@ GROUPS = group_fields(
     Field(
         "provider", "Provider", "choice", choices=choices.PROVIDERS, hint="Used to choose a number if none is named."
     ),
+    Field(
+        "purpose",
+        "What its texts are for",
+        "choice",
+        required=True,
+        choices=choices.PURPOSES,
+        hint="If they answer nobody. The law asks for it.",
+    ),
+    Field("requireConsent.marketing", "Consent to marketing texts", "choice", choices=choices.CONSENT_BASES),
+    Field("requireConsent.conversational", "Consent to other texts", "choice", choices=choices.CONSENT_BASES),
     Heading("Agents"),
     Field("smsAgentId", "Production", "choice"),
     Field(
@@ -41,8 +52,8 @@ GROUPS = group_fields(
     Field(
         "questionnaire",
         "Questions",
-        "pairs",
-        pair=("key", "question"),
+        "rows",
+        parts=("key", "question"),
         hint="What the agent should find out. Save to get more rows.",
     ),
 )
@@ -82,7 +93,7 @@ async def build_campaign_page(admin: AdminRequest, read: ReadTx, campaign_id: st
     row = require_found(await directory.get(read, Campaign, admin.tenant_id, campaign_id))
     groups = forms.drop_fields(await _add_choices(admin, read), "campaignId")
     values = forms.get_values(groups, CampaignShape.of(row))
-    return FormPage(row.name, groups, values, about=campaign_id)
+    return FormPage(row.name, groups, values)
 
 
 async def add_campaign(admin: AdminRequest, form: SubmittedForm) -> Response:
@@ -100,7 +111,7 @@ async def change_campaign(admin: AdminRequest, campaign_id: str, form: Submitted
 PAGE = SettingsPage(
     "campaigns",
     about="Each lead can belong to a campaign. The campaign names the number and the agents of its texts.",
-    empty_text="No campaigns yet.",
+    empty_text="No campaigns yet. Add one to say which number and which agent its leads get.",
     add_label="Add a campaign",
     list_items=list_campaigns,
     build_new_page=build_new_page,

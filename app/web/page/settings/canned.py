@@ -8,16 +8,20 @@ from app.store import directory
 from app.store.engine import ReadTx
 from app.store.schema import CannedReply
 from app.web.directory.canned_replies import NewReply, ReplyChange, ReplyShape
-from app.web.page.settings import forms
+from app.web.page import forms
+from app.web.page.forms import Field, Heading, SubmittedForm, group_fields
 from app.web.page.settings.admin_request import AdminRequest, Item, redirect_back
-from app.web.page.settings.forms import Field, Heading, SubmittedForm, group_fields
 from app.web.page.settings.pages import FormPage, SettingsPage, build_router
 from app.web.paging import PageQuery
 
+VARIABLES_HINT = (
+    "{{firstName}}, {{lastName}}, {{email}}, {{phone}}, {{campaign}}, {{client}}, {{offer}}, {{agentName}},"
+    " {{ourNumber}} and {{customFields.plan}} are filled for each lead."
+)
 GROUPS = group_fields(
     Heading("Canned reply"),
     Field("title", "Title", required=True, hint="The name in the menu."),
-    Field("text", "Text", "area", required=True, lines=5),
+    Field("text", "Text", "area", required=True, lines=5, hint=VARIABLES_HINT),
 )
 
 
@@ -57,7 +61,7 @@ async def change_reply(admin: AdminRequest, reply_id: str, form: SubmittedForm) 
 PAGE = SettingsPage(
     "canned",
     about="Texts that your people send often. One click puts a text into the compose box.",
-    empty_text="No canned replies yet.",
+    empty_text="No canned replies yet. Add what your people write again and again.",
     add_label="Add a reply",
     list_items=list_replies,
     build_new_page=build_new_page,

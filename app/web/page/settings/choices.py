@@ -20,6 +20,24 @@ COUNTRIES: Choices = [
 
 POSSIBLE_OPT_OUTS: Choices = [("hold", "Waits for a person to decide"), ("forward", "Goes to the agent")]
 
+LAW_SWITCH: Choices = [("off", "Not by the service"), ("on", "Where the recipient lives")]
+PURPOSES: Choices = [
+    ("marketing", "Marketing"),
+    ("conversational", "Conversation"),
+    ("transactional", "A deal that is made, such as a booking"),
+]
+CONSENT_BASES: Choices = [
+    ("express_written", "Express, in writing"),
+    ("express", "Express"),
+    ("inquiry", "An inquiry"),
+    ("existing_relationship", "An existing relationship"),
+]
+DISCLOSURES: Choices = [
+    ("off", "No"),
+    ("where_required", "Where the law wants it"),
+    ("always", "Always"),
+]
+
 
 async def list_numbers(read: ReadTx, tenant_id: str) -> Choices:
     return [

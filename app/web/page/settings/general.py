@@ -11,17 +11,17 @@ from app.domain.problems import Problem
 from app.store import tenants
 from app.store.schema import Tenant
 from app.web.directory.settings import SettingsChange, build_answer
-from app.web.page.settings import choices, forms
+from app.web.page import forms
+from app.web.page.forms import Field, Heading, group_fields
+from app.web.page.page_request import RenderedForm, refill_form
+from app.web.page.settings import choices
 from app.web.page.settings.admin_request import (
     AdminGet,
     AdminPost,
     AdminRequest,
     PauseReason,
-    RenderedForm,
     redirect_back,
-    refill_form,
 )
-from app.web.page.settings.forms import Field, Heading, group_fields
 
 router = APIRouter(include_in_schema=False)
 BASE_PATH = "/settings/general"
@@ -62,6 +62,39 @@ GROUPS = group_fields(
     Field("quietHours.enabled", "Keep quiet hours", "switch"),
     Field("quietHours.start", "Texts may leave from", "time", required=True),
     Field("quietHours.end", "Until", "time", required=True),
+    Heading(
+        "The law",
+        "Hours and numbers of marketing texts, by the state of the recipient. Answers are free of them. This is not"
+        " legal advice.",
+    ),
+    Field("lawRules", "Keep the rules of the law", "choice", required=True, choices=choices.LAW_SWITCH),
+    Field(
+        "lawExceptions",
+        "Exceptions",
+        "rows",
+        parts=("rule", "reason"),
+        hint="A rule, such as us-fl-hours, and why it does not count for you. Both are kept in the audit.",
+    ),
+    Field(
+        "maxFirstContactsPerDay",
+        "First contacts with a phone",
+        "whole",
+        unit="texts in 24 hours",
+        hint="While nobody has written from it. If empty, no limit but the law's.",
+    ),
+    Field(
+        "maxTextsPerDayWithoutReply",
+        "Texts to a phone without a reply",
+        "whole",
+        unit="texts in 24 hours",
+        hint="If empty, no limit but the law's.",
+    ),
+    Field(
+        "agentDisclosure",
+        "The sentence of an agent that says it is one",
+        "area",
+        hint="If empty, a standard one. Each agent has its own switch.",
+    ),
     Heading("Limits"),
     Field("textsPerDay", "Texts per day", "whole", unit="texts", hint="Accepted per day (UTC). If empty, no limit."),
     Field("allowedCountries", "Countries that may be texted", "words", hint="Codes such as US, CA. If empty, all."),

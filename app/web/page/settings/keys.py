@@ -11,10 +11,10 @@ from app.store.engine import ReadTx
 from app.store.schema import ApiKey
 from app.web.dependencies import AppKeyCache
 from app.web.directory.api_keys import KeyChange, KeyShape, NewKey
-from app.web.page import times
-from app.web.page.settings import choices, forms
+from app.web.page import forms, times
+from app.web.page.forms import Field, Heading, SubmittedForm, group_fields
+from app.web.page.settings import choices
 from app.web.page.settings.admin_request import AdminPost, AdminRequest, Item, redirect_back
-from app.web.page.settings.forms import Field, Heading, SubmittedForm, group_fields
 from app.web.page.settings.pages import FormPage, SettingsPage, build_router
 from app.web.paging import PageQuery
 
@@ -102,7 +102,7 @@ async def change_key(admin: AdminRequest, key_id: str, form: SubmittedForm) -> R
 PAGE = SettingsPage(
     "keys",
     about="For your systems and your agents. They send the key in the header X-API-Key.",
-    empty_text="No keys yet.",
+    empty_text="No keys yet. Add one for each system that sends or reads.",
     add_label="Add a key",
     list_items=list_keys,
     build_new_page=build_new_page,

@@ -9,9 +9,10 @@ from app.store import directory
 from app.store.engine import ReadTx
 from app.store.schema import PhoneNumber
 from app.web.directory.phone_numbers import NAME_PROVIDERS, NewNumber, NumberChange, NumberShape
-from app.web.page.settings import choices, forms
+from app.web.page import forms
+from app.web.page.forms import Field, Group, Heading, SubmittedForm, group_fields
+from app.web.page.settings import choices
 from app.web.page.settings.admin_request import AdminRequest, Item, redirect_back
-from app.web.page.settings.forms import Field, Group, Heading, SubmittedForm, group_fields
 from app.web.page.settings.pages import FormPage, SettingsPage, add_pause_routes, build_router
 from app.web.paging import PageQuery
 
@@ -91,7 +92,7 @@ async def change_number(admin: AdminRequest, number_id: str, form: SubmittedForm
 PAGE = SettingsPage(
     "numbers",
     about="The numbers that send and receive texts. A sync on an account's page adds all its numbers.",
-    empty_text="No numbers yet.",
+    empty_text="No numbers yet. Open your account under “Provider accounts” and sync its numbers, or add one here.",
     add_label="Add a number",
     list_items=list_numbers,
     build_new_page=build_new_page,

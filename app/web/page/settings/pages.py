@@ -4,7 +4,7 @@ A `SettingsPage` holds the texts and functions of one section, and `build_router
 route that only one section needs is a plain route function in the file of that section."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from fastapi import APIRouter
@@ -15,18 +15,17 @@ from app.domain.callers import Caller
 from app.domain.problems import NotFound, Problem
 from app.store.engine import ReadTx, Tx
 from app.store.schema import PhoneNumber, SmsAgent, WebhookEndpoint
-from app.web.page.settings import forms
+from app.web.page import forms
+from app.web.page.forms import Group, SubmittedForm
+from app.web.page.page_request import RenderedForm, refill_form
 from app.web.page.settings.admin_request import (
     AdminGet,
     AdminPost,
     AdminRequest,
     Item,
     PauseReason,
-    RenderedForm,
     redirect_back,
-    refill_form,
 )
-from app.web.page.settings.forms import Group, SubmittedForm
 from app.web.paging import PageParams, PageQuery
 
 Pausable = TypeVar("Pausable", PhoneNumber, SmsAgent, WebhookEndpoint)
@@ -42,6 +41,8 @@ class FormPage:
     about: str | None = None
     action: str | None = None
     """The address of the form; None: of the page."""
+    submits: tuple[str, str] = ("", "")
+    """The words of the buttons where the first one checks something and the second one does not."""
     template: str = "form"
     """A file in templates/settings."""
     context: Mapping[str, Any] = field(default_factory=dict)
@@ -161,7 +162,7 @@ async def show_item(
     here = f"/settings/{page.section}/{item_id}"
     if page.removal_label:
         results |= {"removal_label": page.removal_label, "removal_hint": page.removal_hint}
-    return _show_form(admin, page, item, here, "Save", problem, form, here=here, **results)
+    return _show_form(admin, page, item, here, "Save", problem, form, here=here, item_id=item_id, **results)
 
 
 def _show_form(
@@ -177,6 +178,9 @@ def _show_form(
     shown_form = RenderedForm(action, form_page.groups, form_page.values, submit=submit)
     if problem and form:
         shown_form = refill_form(form, action, problem, submit)
+    if any(form_page.submits):
+        submit, second_submit = form_page.submits
+        shown_form = replace(shown_form, submit=submit, second_submit=second_submit)
     return admin.show_page(
         form_page.template,
         page.section,

@@ -16,8 +16,8 @@ from app.store.engine import ReadTx
 from app.store.schema import User
 from app.web.envelope import Body
 from app.web.page import times
+from app.web.page.forms import Field, Heading, SubmittedForm, group_fields
 from app.web.page.settings.admin_request import AdminPost, AdminRequest, Item, redirect_back
-from app.web.page.settings.forms import Field, Heading, SubmittedForm, group_fields
 from app.web.page.settings.pages import FormPage, SettingsPage, build_router
 from app.web.paging import PageQuery
 

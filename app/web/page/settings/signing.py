@@ -6,8 +6,8 @@ from typing import TypeVar
 from starlette.responses import Response
 
 from app.store.engine import Tx
+from app.web.page.forms import SubmittedForm
 from app.web.page.settings.admin_request import AdminRequest
-from app.web.page.settings.forms import SubmittedForm
 from app.web.signing import make_signing_secret
 
 T = TypeVar("T")

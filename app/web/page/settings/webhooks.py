@@ -20,9 +20,9 @@ from app.web.directory.webhook_endpoints import (
     get_state_word,
     test_endpoint,
 )
-from app.web.page.settings import forms
+from app.web.page import forms
+from app.web.page.forms import Field, Heading, SubmittedForm, group_fields
 from app.web.page.settings.admin_request import AdminGet, AdminPost, AdminRequest, Item, redirect_back
-from app.web.page.settings.forms import Field, Heading, SubmittedForm, group_fields
 from app.web.page.settings.pages import FormPage, SettingsPage, add_pause_routes, build_router, show_item
 from app.web.page.settings.signing import show_secret, store_secret
 from app.web.paging import PageParams, PageQuery
@@ -105,7 +105,7 @@ async def change_endpoint(admin: AdminRequest, endpoint_id: str, form: Submitted
 PAGE = SettingsPage(
     "webhooks",
     about="What happens is posted to these addresses: in order, signed, and again until it is taken.",
-    empty_text="No webhook endpoints yet.",
+    empty_text="No webhook endpoints yet. Add an address of yours that should hear what happens.",
     add_label="Add an endpoint",
     list_items=list_endpoints,
     build_new_page=build_new_page,

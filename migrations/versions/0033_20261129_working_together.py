@@ -1,7 +1,7 @@
 """People work together: assignments, snoozes, notes of people, what each has read, saved views
 
-Revision ID: 0031
-Revises: 0030
+Revision ID: 0033
+Revises: 0032
 Created: 2026-11-29
 """
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from alembic import op
 
-revision = "0031"
-down_revision = "0030"
+revision = "0033"
+down_revision = "0032"
 branch_labels = None
 depends_on = None
 

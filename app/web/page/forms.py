@@ -13,15 +13,31 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData
 
+from app.domain.lead_fields import TAG_SEPARATORS
 from app.domain.problems import Invalid, Problem
 from app.web.problems import list_error_details
 
 M = TypeVar("M", bound=BaseModel)
 Kind = Literal[
-    "text", "area", "whole", "decimal", "switch", "choice", "time", "several", "ranked", "words", "pairs", "secret"
+    "text",
+    "area",
+    "whole",
+    "decimal",
+    "seconds",
+    "switch",
+    "choice",
+    "time",
+    "several",
+    "ranked",
+    "words",
+    "tags",
+    "rows",
+    "secret",
 ]
-"""`several`: check boxes. `ranked`: an ordered list of choices. `words`: separated by commas.
-`pairs`: rows of two texts. `secret`: never shown again, and unchanged if left empty."""
+"""`seconds`: the API has milliseconds. `several`: check boxes. `ranked`: an ordered list of choices.
+`words`: separated by commas or blanks. `tags`: separated by commas. `rows`: rows of texts.
+`secret`: never shown again, and unchanged if left empty."""
+NUMBER_PATTERN = re.compile(r"\d+")
 INDEX_PATTERN = re.compile(r"\[\d+\].*")
 
 
@@ -36,9 +52,13 @@ class Field:
     required: bool = False
     choices: Sequence[tuple[str, str]] = ()
     unit: str = ""
-    pair: tuple[str, str] = ("", "")
-    """For `pairs`: the names of the two texts."""
+    parts: tuple[str, ...] = ()
+    """For `rows`: the names of the texts of a row."""
+    part_words: tuple[str, ...] = ()
+    """How people call them, if not by their names."""
     lines: int = 3
+    is_half: bool = False
+    """Half as wide as the form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,18 +158,37 @@ def get_values(groups: Sequence[Group], answer: BaseModel) -> dict[str, Any]:
 
 def list_faults(groups: Sequence[Group], problem: Problem) -> dict[str, str]:
     """Returns a problem's words by field name; under "" those that belong to no field."""
-    names = [field.name for field in _list_fields(groups)]
+    fields_by_name = {field.name: field for field in _list_fields(groups)}
+    names = list(fields_by_name)
     words_by_field: dict[str, list[str]] = {}
     for detail in problem.details:
         name, colon, words = detail.partition(": ")
         plain = INDEX_PATTERN.sub("", name)
-        nested_names = (other_name for other_name in names if other_name.startswith(f"{plain}."))
-        field = plain if plain in names else next(nested_names, "")
         words = "is required" if words == "must not be null" else words
+        field = _find_field(names, plain)
+        if not field and (root := plain.partition(".")[0]) in names:
+            field, words = root, f"{plain.partition('.')[2]}: {words}"
+        words = _speak_as_page(words, fields_by_name, field)
         words_by_field.setdefault(field, []).append(words if field and colon else detail)
     if not words_by_field:
         words_by_field[""] = [problem.message]
     return {name: "; ".join(dict.fromkeys(words)) for name, words in words_by_field.items()}
+
+
+def _speak_as_page(words: str, fields_by_name: Mapping[str, Field], name: str) -> str:
+    """The words about a field with the page's labels instead of names, and with its unit."""
+    if name in fields_by_name and fields_by_name[name].kind == "seconds":
+        words = NUMBER_PATTERN.sub(lambda number: f"{int(number[0]) / 1000:g}", words)
+        words = words.replace("integer", "number")
+    for other_name, field in fields_by_name.items():
+        if not other_name.islower():  # of two words: no word of a sentence
+            words = words.replace(other_name, f"“{field.label}”")
+    return words
+
+
+def _find_field(names: Sequence[str], name: str) -> str:
+    """The field of this name, or the first one inside of it; "": neither."""
+    return name if name in names else next((other for other in names if other.startswith(f"{name}.")), "")
 
 
 def with_choices(groups: Sequence[Group], **choices: Sequence[tuple[str, str]]) -> list[Group]:
@@ -180,9 +219,9 @@ def _get_typed_value(field: Field, data: FormData) -> Any:
         return field.name in data
     if field.kind in ("several", "ranked"):
         return [item for item in _get_all_texts(data, field.name) if item]
-    if field.kind == "pairs":
-        firsts, seconds = (_get_all_texts(data, f"{field.name}.{half}") for half in field.pair)
-        return [list(pair) for pair in zip(firsts, seconds, strict=False) if any(pair)]
+    if field.kind == "rows":
+        columns = [_get_all_texts(data, f"{field.name}.{part}") for part in field.parts]
+        return [list(row) for row in zip(*columns, strict=False) if any(row)]
     return "".join(_get_all_texts(data, field.name)[:1])
 
 
@@ -195,10 +234,12 @@ def _get_all_texts(data: FormData, name: str) -> list[str]:
 def _convert_value(field: Field, typed_value: Any) -> Any:
     """Converts a control's state for the API. Text that is not a number stays a string, which the
     model then refuses by the field's name."""
-    if field.kind == "pairs":
-        return [dict(zip(field.pair, pair, strict=True)) for pair in typed_value]
+    if field.kind == "rows":
+        return [dict(zip(field.parts, row, strict=True)) for row in typed_value]
     if field.kind == "words":
         return re.split(r"[,;\s]+", typed_value.strip(" ,;\n\t")) if typed_value else None
+    if field.kind == "tags":
+        return [tag for part in TAG_SEPARATORS.split(typed_value) if (tag := part.strip())]
     if field.kind in ("switch", "several", "ranked"):
         return typed_value
     if typed_value == "":
@@ -208,7 +249,9 @@ def _convert_value(field: Field, typed_value: Any) -> Any:
             return int(typed_value)
         if field.kind == "decimal":
             return float(typed_value)
-    except ValueError:
+        if field.kind == "seconds":
+            return round(float(typed_value) * 1000)
+    except (ValueError, OverflowError):
         pass
     return typed_value
 
@@ -218,10 +261,12 @@ def _format_value(field: Field, value: Any) -> Any:
         return bool(value)
     if field.kind in ("several", "ranked"):
         return [str(item) for item in value or ()]
-    if field.kind == "pairs":
-        return [[item[half] for half in field.pair] for item in value or ()]
-    if field.kind == "words":
+    if field.kind == "rows":
+        return [[item[part] for part in field.parts] for item in value or ()]
+    if field.kind in ("words", "tags"):
         return ", ".join(value or ())
+    if field.kind == "seconds" and value is not None:
+        return f"{value / 1000:g}"
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 

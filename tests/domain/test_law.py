@@ -1,0 +1,352 @@
+"""The law's rules, compared with a table that was made by hand from the statutes."""
+
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import phonenumbers
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.law import gates
+from app.domain.law.caps import Cap, CountedText, find_free_time, is_counted, is_free
+from app.domain.law.gates import GateFacts
+from app.domain.law.places import STATES, find_place, read_state, read_zip
+from app.domain.law.rules import RULES, LawRule
+from app.domain.words import Purpose, Relation
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+HOURS = """
+# Marketing, to somebody whom we text first. By state and weekday: a local time, and whether a text may leave.
+CA mon-sun  00:00- 07:59- 08:00+ 12:00+ 20:59+ 21:00- 23:59-
+NY mon-sun  00:00- 07:59- 08:00+ 12:00+ 20:59+ 21:00- 23:59-
+CT mon-sun  00:00- 08:00- 08:59- 09:00+ 19:59+ 20:00- 20:59-
+FL mon-sun  00:00- 07:59- 08:00+ 12:00+ 19:59+ 20:00- 20:59-
+KY mon-sun  00:00- 08:00- 09:59- 10:00+ 20:59+ 21:00- 23:59-
+LA mon-sat  00:00- 07:59- 08:00+ 12:00+ 19:59+ 20:00- 20:59-
+LA sun      00:00- 07:59- 08:00- 12:00- 19:59- 20:00- 20:59-
+MA mon-sun  00:00- 07:59- 08:00+ 12:00+ 19:59+ 20:00- 20:59-
+MD mon-sun  00:00- 07:59- 08:00+ 12:00+ 19:59+ 20:00- 20:59-
+MN mon-sun  00:00- 08:00- 08:59- 09:00+ 20:59+ 21:00- 23:59-
+NM mon-sun  00:00- 08:00- 08:59- 09:00+ 20:59+ 21:00- 23:59-
+NV mon-sun  00:00- 08:00- 08:59- 09:00+ 19:59+ 20:00- 20:59-
+OK mon-sun  00:00- 07:59- 08:00+ 12:00+ 19:59+ 20:00- 20:59-
+TX mon-sat  00:00- 08:00- 08:59- 09:00+ 20:59+ 21:00- 23:59-
+TX sun      00:00- 09:00- 11:59- 12:00+ 20:59+ 21:00- 23:59-
+VA mon-sun  00:00- 07:59- 08:00+ 12:00+ 20:59+ 21:00- 23:59-
+WA mon-sun  00:00- 07:59- 08:00+ 12:00+ 19:59+ 20:00- 20:59-
+"""
+ZONES = {
+    "CA": "America/Los_Angeles",
+    "NY": "America/New_York",
+    "CT": "America/New_York",
+    "FL": "America/New_York",
+    "KY": "America/New_York",
+    "LA": "America/Chicago",
+    "MA": "America/New_York",
+    "MD": "America/New_York",
+    "MN": "America/Chicago",
+    "NM": "America/Denver",
+    "NV": "America/Los_Angeles",
+    "OK": "America/Chicago",
+    "TX": "America/Chicago",
+    "VA": "America/New_York",
+    "WA": "America/Los_Angeles",
+}
+WEEKS = {"winter": date(2026, 1, 12), "summer": date(2026, 7, 13)}
+"""Their Mondays."""
+OTHER_TEXTS = """
+# State, weekday, local time, purpose, relation, and whether a text may leave.
+FL mon 22:00 marketing      first_contact -
+FL mon 22:00 marketing      known         -
+FL mon 22:00 marketing      reply         +
+FL mon 22:00 conversational known         +
+FL mon 22:00 conversational reply         +
+FL mon 22:00 conversational first_contact -
+FL mon 22:00 transactional  first_contact +
+FL mon 22:00 transactional  known         +
+FL mon 22:00 none           first_contact -
+FL mon 22:00 none           known         -
+FL mon 22:00 none           reply         +
+TX sun 10:00 marketing      first_contact -
+TX sun 10:00 marketing      known         -
+TX sun 10:00 marketing      reply         +
+TX sun 10:00 conversational known         +
+TX sun 10:00 conversational first_contact -
+TX sun 10:00 transactional  first_contact +
+TX sun 10:00 none           known         -
+TX sun 10:00 none           reply         +
+LA sun 15:00 marketing      known         -
+LA sun 15:00 transactional  known         +
+LA sun 15:00 none           reply         +
+CA tue 06:00 marketing      known         -
+CA tue 06:00 conversational reply         +
+CA tue 06:00 transactional  first_contact +
+"""
+
+
+def parse_hours() -> list[tuple[str, str, str, bool]]:
+    """State, weekday, time, and whether a text may leave."""
+    cases = []
+    for line in HOURS.splitlines():
+        if not line or line.startswith("#"):
+            continue
+        state, days, *times = line.split()
+        first, _, last = days.partition("-")
+        for day in DAYS[DAYS.index(first) : DAYS.index(last or first) + 1]:
+            cases += [(state, day, entry[:-1], entry.endswith("+")) for entry in times]
+    return cases
+
+
+def ask(
+    relation: Relation = "first_contact", purpose: Purpose | None = None, state: str | None = None, **more: object
+) -> GateFacts:
+    facts: dict[str, object] = {
+        "is_law_on": True,
+        "exceptions": [],
+        "relation": relation,
+        "is_talking": relation == "reply",
+        "campaign_purpose": purpose,
+        "require_consent": None,
+        "max_first_contacts": None,
+        "max_without_reply": None,
+        "state": state,
+        "postal_code": None,
+    }
+    return GateFacts(**{**facts, **more})  # type: ignore[arg-type]
+
+
+def held_until(
+    at: datetime, facts: GateFacts, zone: str | None = None, purpose: Purpose | None = None, phone: str = "+12125550123"
+) -> datetime | None:
+    place = find_place(phone, facts.state, facts.postal_code, zone)
+    gate = gates.build_gate(facts, place, purpose, None, at.date())
+    assert gate is not None
+    return gates.hold(gate, at)[1]
+
+
+def local_time(week: str, day: str, clock: str, zone: str) -> datetime:
+    on = WEEKS[week] + timedelta(days=DAYS.index(day))
+    return datetime.combine(on, time.fromisoformat(clock), ZoneInfo(zone)).astimezone(UTC)
+
+
+@pytest.mark.parametrize("week", WEEKS)
+@pytest.mark.parametrize("state", sorted(ZONES))
+def test_marketing_keeps_the_hours_of_the_state(state: str, week: str) -> None:
+    wrong = [
+        (day, clock)
+        for table_state, day, clock, may in parse_hours()
+        if table_state == state
+        and (held_until(local_time(week, day, clock, ZONES[state]), ask(state=state), ZONES[state]) is None) != may
+    ]
+    assert wrong == []
+
+
+def test_the_table_has_hundreds_of_cases() -> None:
+    assert len(parse_hours()) * len(WEEKS) > 1000
+    assert {state for state, *_ in parse_hours()} == set(ZONES)
+    hours_states = {rule.jurisdiction[3:] for rule in RULES if rule.kind == "hours" and rule.jurisdiction != "US"}
+    assert hours_states < set(ZONES)
+
+
+@pytest.mark.parametrize("line", [line for line in OTHER_TEXTS.splitlines() if line and not line.startswith("#")])
+def test_purpose_and_relation_decide_whether_hours_count(line: str) -> None:
+    state, day, clock, purpose, relation, may = line.split()
+    given: Purpose | None = None if purpose == "none" else purpose  # type: ignore[assignment]
+    at = local_time("winter", day, clock, ZONES[state])
+    assert (held_until(at, ask(relation, state=state), ZONES[state], given) is None) == (may == "+")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("state", "zone", "at", "until"),
+    [  # what waits leaves when the hours begin next, by the clock there
+        ("TX", "America/Chicago", "2026-01-17 21:00", "2026-01-18 12:00"),  # Saturday night, Sunday noon
+        ("LA", "America/Chicago", "2026-01-17 20:00", "2026-01-19 08:00"),  # no Sunday
+        ("FL", "America/New_York", "2026-03-07 20:30", "2026-03-08 08:00"),  # clocks go forward in the night
+        ("FL", "America/New_York", "2026-10-31 20:30", "2026-11-01 08:00"),  # and back
+        ("CA", "America/Los_Angeles", "2026-03-08 01:30", "2026-03-08 08:00"),
+        ("AZ", "America/Phoenix", "2026-07-01 05:00", "2026-07-01 08:00"),
+        ("FL", None, "2026-01-12 08:30", "2026-01-12 09:00"),  # Pensacola is an hour behind Miami
+        ("TX", None, "2026-01-12 09:30", "2026-01-12 10:00"),  # so is El Paso
+        ("TX", None, "2026-01-12 20:59", None),
+    ],
+)
+def test_a_text_waits_until_the_hours_begin(state: str, zone: str | None, at: str, until: str | None) -> None:
+    clock = ZoneInfo(zone or ZONES[state])
+    asked = datetime.fromisoformat(at).replace(tzinfo=clock).astimezone(UTC)
+    expected = until and datetime.fromisoformat(until).replace(tzinfo=clock)
+    assert held_until(asked, ask(state=state), zone) == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "at", "may"),
+    [
+        ("TX", "2025-08-31 10:00", True),
+        ("TX", "2025-09-07 10:00", False),
+        ("WA", "2022-06-08 20:30", True),
+        ("WA", "2022-06-09 20:30", False),
+        ("CT", "2023-09-30 08:30", True),
+        ("CT", "2023-10-01 08:30", False),
+        ("MD", "2023-12-31 20:30", True),
+        ("MD", "2024-01-01 20:30", False),
+    ],
+)
+def test_a_rule_counts_from_its_first_day_on(state: str, at: str, may: bool) -> None:
+    asked = datetime.fromisoformat(at).replace(tzinfo=ZoneInfo(ZONES[state])).astimezone(UTC)
+    assert (held_until(asked, ask(state=state), ZONES[state]) is None) == may
+
+
+def test_where_the_place_is_unknown_the_strictest_of_all_counts() -> None:
+    at = datetime(2026, 1, 18, 18, 0, tzinfo=UTC)  # a Sunday, at noon in the middle of the country
+    place = find_place("+18335550145", None, None, "America/Chicago")
+    assert (place.source, len(place.states)) == ("unknown", 51)
+    until = held_until(at, ask(), "America/Chicago", phone="+18335550145")
+    assert until == datetime(2026, 1, 19, 10, 0, tzinfo=ZoneInfo("America/Chicago"))
+
+
+def test_no_rule_of_the_united_states_counts_abroad() -> None:
+    at = datetime(2026, 1, 12, 3, 0, tzinfo=UTC)
+    assert held_until(at, ask(), phone="+442071838750") is None
+    assert held_until(at, ask(state="Florida"), phone="+442071838750") is not None  # but who lives there is there
+
+
+def test_an_exception_takes_one_rule_away_and_the_others_stay() -> None:
+    nine = local_time("winter", "mon", "20:30", "America/New_York")
+    excepted = [{"rule": "us-fl-hours", "reason": "Our counsel says so"}]
+    assert held_until(nine, ask(state="FL"), "America/New_York")
+    assert held_until(nine, ask(state="FL", exceptions=excepted), "America/New_York") is None
+    late = local_time("winter", "mon", "21:00", "America/New_York")
+    assert held_until(late, ask(state="FL", exceptions=excepted), "America/New_York")
+
+
+moments = st.datetimes(datetime(2024, 1, 1), datetime(2027, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
+rule_ids = st.sets(st.sampled_from([rule.id for rule in RULES]))
+
+
+@given(at=moments, state=st.sampled_from([None, *STATES]), excepted=rule_ids, more=rule_ids)
+def test_a_rule_never_makes_a_text_earlier(at: datetime, state: str | None, excepted: set[str], more: set[str]) -> None:
+    def earliest(exceptions: set[str]) -> datetime:
+        facts = ask(state=state, exceptions=[{"rule": rule, "reason": "x"} for rule in exceptions])
+        return held_until(at, facts) or at
+
+    assert at <= earliest(excepted | more) <= earliest(excepted)
+
+
+@given(at=moments, state=st.sampled_from(list(STATES)))
+def test_a_held_text_may_leave_when_its_time_has_come(at: datetime, state: str) -> None:
+    until = held_until(at, ask(state=state))
+    assert until is None or held_until(until, ask(state=state)) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "state"),
+    [
+        ("FL", "FL"),
+        ("fl", "FL"),
+        ("Florida", "FL"),
+        (" new  york ", "NY"),
+        ("US-TX", "TX"),
+        ("D.C.", "DC"),
+        ("Washington, D.C.", "DC"),
+        ("Washington", "WA"),
+        ("District of Columbia", "DC"),
+        ("ON", None),
+        ("", None),
+        (None, None),
+        ("Bavaria", None),
+    ],
+)
+def test_a_state_is_read_in_many_forms(words: str | None, state: str | None) -> None:
+    assert read_state(words) == state
+
+
+@pytest.mark.parametrize(
+    ("code", "state"),
+    [
+        ("33101", "FL"),
+        ("10001", "NY"),
+        ("10001-1234", "NY"),
+        ("90210", "CA"),
+        ("02139", "MA"),
+        ("20001", "DC"),
+        ("20101", "VA"),
+        ("88510", "TX"),
+        ("96701", "HI"),
+        ("96910", None),
+        ("09001", None),
+        ("1000", None),
+        ("SW1A 1AA", None),
+        ("00501", "NY"),
+        (None, None),
+    ],
+)
+def test_a_postal_code_names_its_state(code: str | None, state: str | None) -> None:
+    assert read_zip(code) == state
+
+
+def test_a_state_and_a_postal_code_that_disagree_are_both_possible() -> None:
+    assert find_place("+12125550123", "TX", "33101", None).jurisdictions == ["US", "US-FL", "US-TX"]
+
+
+def test_area_codes_are_those_that_phonenumbers_knows() -> None:
+    from phonenumbers import geocoder
+
+    wrong = {}
+    for code, state in STATES.items():
+        for area in state["areas"].split():
+            described = geocoder.description_for_number(phonenumbers.parse(f"+1{area}2345678"), "en")
+            if not (described.endswith(f", {code}") or state["name"] in described or "D.C." in described):
+                wrong[area] = described
+    assert wrong == {}
+
+
+DAY = datetime(2026, 1, 12, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("hours", "limit", "free"),
+    [
+        ([], 3, 0),
+        ([-1, -2], 3, 0),
+        ([-1, -2, -3], 3, 21),
+        ([-24, -2, -3], 3, 0),
+        ([1, 2, 3], 3, 25),
+        ([-20, -1, 2], 3, 4),
+        ([-23, -22, 22], 3, 0),
+        ([], 0, None),
+        ([-1], 1, 23),
+        ([-23, 1], 1, 25),
+    ],
+)
+def test_a_cap_counts_each_span_of_24_hours(hours: list[int], limit: int, free: int | None) -> None:
+    times = [DAY + timedelta(hours=hour) for hour in hours]
+    expected = None if free is None else DAY + timedelta(hours=free)
+    assert find_free_time(DAY, times, limit) == expected
+
+
+@given(st.lists(st.integers(-48, 48), max_size=8), st.integers(1, 4))
+def test_what_a_cap_lets_go_never_breaks_it(hours: list[int], limit: int) -> None:
+    sent: list[datetime] = []
+    for hour in hours:
+        at = DAY + timedelta(hours=hour)
+        if is_free(at, sent, limit):
+            sent.append(at)
+    for start in sent:
+        assert sum(start <= at < start + timedelta(hours=24) for at in sent) <= limit
+
+
+def test_each_cap_counts_what_it_is_about() -> None:
+    text = CountedText(DAY, "marketing", "solar", is_first_contact=False)
+    assert is_counted(text, Cap("r", "w", 3, "matter"), "solar", None)
+    assert not is_counted(text, Cap("r", "w", 3, "matter"), "roofs", None)
+    assert not is_counted(text, Cap("r", "w", 3, "first_contact"), "solar", None)
+    assert not is_counted(text, Cap("r", "w", 3, "without_reply"), "solar", DAY + timedelta(hours=1))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_a_rule_is_dated_and_cited(rule: LawRule) -> None:
+    assert rule.citation
+    assert rule.words
+    assert rule.checked is None or rule.starts <= rule.checked
+    assert rule.jurisdiction == "US" or rule.jurisdiction[3:] in STATES
+    assert (rule.week is not None, rule.texts is not None) == (rule.kind == "hours", rule.kind == "cap")
