@@ -145,7 +145,7 @@ def list_active_filters(
     }
     for field, (label, names) in names_by_field.items():
         for value in place[field]:
-            other_values = [other for other in place[field] if other != value]
+            other_values = [kept_value for kept_value in place[field] if kept_value != value]
             chips.append(ActiveFilter(label, names.get(value, value), place | {field: other_values}))
     if list_filter.range:
         chips.append(ActiveFilter("Date", _describe_range(list_filter), place | {"range": "", "start": "", "end": ""}))

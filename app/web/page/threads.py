@@ -140,7 +140,7 @@ async def build_contact_context(read: ReadTx, thread: Thread) -> Context:
         "causes": causes,
         "undoable": "lead" in causes and bool(find_undoable(consent)),
         "consent": consent,
-        "others": [other for other in threads if other.interaction_id != thread.interaction_id],
+        "others": [sibling for sibling in threads if sibling.interaction_id != thread.interaction_id],
     }
 
 
