@@ -39,6 +39,7 @@ from app.web import (
     presence,
     problems,
     sms,
+    team,
     turns,
     uploads,
     versions,
@@ -55,6 +56,7 @@ from app.web.directory import (
     may_text,
     phone_numbers,
     provider_accounts,
+    saved_views,
     sms_agents,
     vendor,
     webhook_endpoints,
@@ -82,6 +84,7 @@ from app.web.page import (
 )
 from app.web.page import leads as page_leads
 from app.web.page import settings as page_settings
+from app.web.page import team as page_team
 from app.web.rates import Rates
 from app.web.send_batches import build_send_batcher
 from app.web.state import AppState, get_state, set_state
@@ -91,6 +94,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     webhooks.router,
     sms.router,
     messages.router,
+    team.router,
     interactions.router,
     exports.router,
     turns.router,
@@ -109,6 +113,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     webhook_endpoints.router,
     api_keys.router,
     canned_replies.router,
+    saved_views.router,
     tenant_settings.router,
     audit.router,
     health.router,
@@ -124,6 +129,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     *page_leads.ROUTERS,
     start.router,
     live.router,
+    page_team.router,
     uploads.router,
     media.router,
     new_conversation.router,

@@ -32,6 +32,8 @@ class Person:
     """The session's token should be renewed now."""
     unseen_notices: int | None = None
     """None: the page is not to tell the person anything."""
+    name: str = ""
+    """How colleagues call the person."""
 
     @property
     def admin(self) -> bool:
@@ -147,7 +149,12 @@ def _sign_form(token: str, salt: str) -> str:
 
 
 def _build_person(session: KnownSession) -> Person:
-    return Person(session.tenant_id, session.user_id, session.email, session.role, session.due, session.unseen_notices)
+    return Person(
+        *(session.tenant_id, session.user_id, session.email, session.role),
+        needs_renewal=session.due,
+        unseen_notices=session.unseen_notices,
+        name=session.name,
+    )
 
 
 def _digest_token(token: str) -> bytes:

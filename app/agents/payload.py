@@ -15,7 +15,7 @@ from app.domain.law.disclosing import asks_whether_human
 from app.domain.lead_fields import CustomValue
 from app.domain.outcomes import RefusedOutcome
 from app.domain.transcripts import Entry, TranscriptText, build_entry
-from app.domain.turns import Asked, Known, Trigger, TurnContext, Unsent
+from app.domain.turns import AgentNote, Asked, Known, Trigger, TurnContext, Unsent
 from app.domain.windows import REPLY_WITHIN
 from app.domain.words import InteractionStatus
 
@@ -64,6 +64,8 @@ class TurnThread(TypedDict):
     status: InteractionStatus
     transcript: list[Entry]
     """The newest 1,000 entries, including the texts of this turn."""
+    notes: NotRequired[list[AgentNote]]
+    """Present if people wrote notes for the agent: the newest 20, oldest first. They were sent to nobody."""
 
 
 class TurnQuestions(TypedDict):
@@ -140,6 +142,13 @@ def build_turn(
 ) -> Turn:
     """The payload of a turn that was not handed over before."""
     answered_keys = {answer["key"] for answer in context.answers}
+    interaction: TurnThread = {
+        "interactionId": context.interaction_id,
+        "status": context.status,
+        "transcript": [build_entry(text) for text in transcript],
+    }
+    if context.notes:
+        interaction["notes"] = context.notes
     return {
         "message": {
             "combinedText": "\n".join(text.text for text in texts),
@@ -164,11 +173,7 @@ def build_turn(
             "clientName": context.client_name,
             "offerName": context.offer_name,
         },
-        "interaction": {
-            "interactionId": context.interaction_id,
-            "status": context.status,
-            "transcript": [build_entry(text) for text in transcript],
-        },
+        "interaction": interaction,
         "questionnaire": {
             "knownInformation": context.answers,
             "informationToCollect": [
@@ -251,5 +256,6 @@ def build_sample(tenant_id: str, agent_id: str, now: datetime) -> Turn:
         offer_name=None,
         questions=[],
         sms_agent_id=agent_id,
+        notes=None,
     )
     return build_turn(context, [text], [text], None, None, 1, now + REPLY_WITHIN, now)

@@ -7,7 +7,7 @@ from app.domain.callers import Caller
 from app.domain.problems import SuppressionActive
 from app.domain.turns import ClosedState, LiveTurn
 from app.domain.words import INTERACTION_STATUSES
-from app.store import notes, suppressions, threads, turns
+from app.store import notes, suppressions, thread_work, threads, turns
 from app.store.engine import Tx
 from app.store.interactions import Thread
 from app.store.notes import Note
@@ -88,6 +88,7 @@ async def _end_unanswered(tx: Tx, ended_turns: Sequence[EndedTurn], state: Close
     await turns.close(tx, [TurnEnd(*turn.key, state, why) for turn, why in ended_turns])
     waiting_threads = [turn.thread for turn, _ in ended_turns if turn.trigger == "texts"]
     if waiting_threads:
+        await thread_work.record_given_up(tx, waiting_threads)
         await threads.set_status(
             tx, waiting_threads, "follow_up", "service", state, only_from=("in_progress", "incomplete")
         )

@@ -19,16 +19,12 @@ def describe_status(status: str) -> str:
 
 async def tell_status(tx: Tx, author: str, thread: ThreadKey, status: str) -> None:
     """The author set the thread's status."""
-    await notes.add(
-        tx,
-        [
-            Note(
-                *thread,
-                f"{await name_author(tx, thread[0], author)} set the status to {describe_status(status)}.",
-                author,
-            )
-        ],
-    )
+    await tell(tx, author, thread, f"set the status to {describe_status(status)}.")
+
+
+async def tell(tx: Tx, author: str, thread: ThreadKey, deed: str) -> None:
+    """The author did something in the thread. `deed`: a sentence without its subject."""
+    await notes.add(tx, [Note(*thread, f"{await name_author(tx, thread[0], author)} {deed}", author)])
 
 
 async def tell_agent_mode(tx: Tx, author_by_thread: Mapping[ThreadKey, str], on: bool) -> None:

@@ -66,6 +66,35 @@ class ThreadData(ThreadIds):
     ourNumber: NotRequired[WithPhones]
 
 
+class WorkData(ThreadData):
+    assignedTo: str | None
+    """The person's id; null: nobody."""
+
+
+SnoozeEnd = Annotated[str | None, Field(description="A time, or `reply`: the lead's next text; null: no snooze.")]
+
+
+class SnoozeData(WorkData):
+    snoozedUntil: SnoozeEnd
+
+
+class WorkBefore(TypedDict):
+    assignedTo: str | None
+
+
+class SnoozeBefore(TypedDict):
+    snoozedUntil: SnoozeEnd
+
+
+class MentionData(ThreadIds):
+    messageId: str
+    """The note."""
+    personId: str
+    """Who is mentioned."""
+    leadPhone: NotRequired[WithPhones]
+    ourNumber: NotRequired[WithPhones]
+
+
 class PausedThreadData(ThreadData):
     pausedUntil: NotRequired[datetime]
     reason: NotRequired[str | None]
@@ -188,6 +217,10 @@ SHAPE_BY_FAMILY: dict[str, tuple[Any, Any]] = {
     "message": (MessageData, StatusBefore | None),
     "interaction": (ThreadData, ThreadBefore | None),
     "interaction.paused": (PausedThreadData, ThreadBefore),
+    "interaction.assigned": (WorkData, WorkBefore),
+    "interaction.snoozed": (SnoozeData, SnoozeBefore),
+    "interaction.unsnoozed": (SnoozeData, SnoozeBefore),
+    "interaction.mentioned": (MentionData, None),
     "interaction.needs_person": (NeedData, None),
     "turn": (TurnData, StateBefore | None),
     "turn.refused": (RefusedData, None),

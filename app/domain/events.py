@@ -22,6 +22,10 @@ ABOUT_BY_TYPE = {
     "interaction.status": "A thread has another status.",
     "interaction.agent_mode": "Agent mode was switched.",
     "interaction.needs_person": "A thread needs a person; `reason` says why.",
+    "interaction.assigned": "A thread is another person's, or nobody's.",
+    "interaction.snoozed": "A thread rests until a time, or until the lead writes.",
+    "interaction.unsnoozed": "Somebody ended a snooze; one that ends by itself is not told.",
+    "interaction.mentioned": "A note in a thread mentions a person.",
     "interaction.lead": "A thread belongs to another lead.",
     "interaction.paused": "The loop breaker paused a thread's agent.",
     "interaction.resumed": "The pause of a thread's agent ended.",
@@ -61,11 +65,14 @@ SAMPLE_TYPE = "endpoint.test"
 ShortType = Literal["message", "receipt", "turn", "status", "consent"]
 """The types of the feed's first form."""
 SHORT_TYPES: tuple[ShortType, ...] = get_args(ShortType)
+LATER_TYPES = (
+    *("interaction.opened", "interaction.needs_person", "turn.planned", "turn.refused", "outcome.recorded"),
+    *("interaction.assigned", "interaction.snoozed", "interaction.unsnoozed", "interaction.mentioned"),
+)
 WITHOUT_SHORT_TYPE = tuple(
     event_type
     for event_type in EVENT_TYPES
-    if event_type
-    in ("interaction.opened", "interaction.needs_person", "turn.planned", "turn.refused", "outcome.recorded")
+    if event_type in LATER_TYPES
     or event_type.partition(".")[0] in ("possible_optout", "lead", "number", "agent", "account", "tenant", "endpoint")
 )
 """The feed's first form did not have these, and does not show them."""

@@ -28,6 +28,7 @@ IdKind = Literal[
     "import",
     "hook",
     "dlv",
+    "view",
 ]
 
 DIGITS = "0123456789abcdefghijklmnopqrstuv"

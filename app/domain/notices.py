@@ -11,13 +11,14 @@ from typing import Annotated, Literal, get_args
 
 from app.domain.words import PersonRole
 
-NoticeKind = Literal["needs_person", "agent_down", "account_failing"]
+NoticeKind = Literal["needs_person", "mention", "agent_down", "account_failing"]
 NOTICE_KINDS: tuple[NoticeKind, ...] = get_args(NoticeKind)
 NoticeWay = Literal["page", "email", "hook"]
 """`hook`: a webhook that takes what Slack's incoming webhooks take."""
 SENT_WAYS: tuple[NoticeWay, ...] = ("email", "hook")
 NAMES_BY_KIND: dict[NoticeKind, tuple[str, ...]] = {
     "needs_person": ("interaction.needs_person",),
+    "mention": ("interaction.mentioned",),
     "agent_down": ("turn.failed", "agent.paused", "agent.resumed"),
     "account_failing": ("account.failing", "account.recovered"),
 }
@@ -106,6 +107,8 @@ def _describe(event: NotedEvent) -> str:
     if event.name == "interaction.needs_person":
         reason = NEED_WORDS.get(event.reason or "", event.reason or "look at the thread")
         return f"{_clean(event.subject_name) or 'A lead'} needs a person: {reason}"
+    if event.name == "interaction.mentioned":
+        return f"A colleague mentions you in the conversation with {_clean(event.subject_name) or 'a lead'}"
     name = _clean(event.subject_name)
     return STATE_WORDS[event.name].format(name=f"“{name}”" if name else event.subject_id)
 
@@ -117,7 +120,7 @@ def _clean(name: str | None) -> str:
 
 def _find_path(event: NotedEvent, role: PersonRole) -> str | None:
     match _kind_of(event.name):
-        case "needs_person":
+        case "needs_person" | "mention":
             return f"/conversations/{event.subject_id}"
         case "agent_down" if role == "admin":
             return f"/settings/agents/{event.subject_id}"

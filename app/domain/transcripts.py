@@ -33,6 +33,17 @@ class TranscriptText:
     """Whether a person decided that the text is an opt-out; None: nobody has decided."""
 
 
+class EntryNote(TypedDict):
+    """What a note has that somebody wrote for colleagues."""
+
+    author: str | None
+    """`person:…` or `key:…`."""
+    mentions: list[str]
+    """The people's ids."""
+    forAgent: bool
+    """The agent gets it with its next turns."""
+
+
 class Entry(TypedDict):
     timestamp: datetime
     role: str
@@ -46,6 +57,8 @@ class Entry(TypedDict):
     """Present when the text may be, or might have been, an opt-out that was not clear."""
     optOut: NotRequired[bool | None]
     """Present beside `possibleOptOut`: what a person decided; null while nobody has."""
+    note: NotRequired[EntryNote]
+    """Present in a note that somebody wrote for colleagues."""
 
 
 def build_entry(text: TranscriptText) -> Entry:

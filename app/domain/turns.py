@@ -108,6 +108,14 @@ class Unsent(TypedDict):
     refusedAt: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 
+class AgentNote(TypedDict):
+    """What a person wrote for the agent."""
+
+    messageId: str
+    text: str
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class TurnContext:
     """The thread of a turn, its lead, its campaign and its agent: what a payload says besides the
@@ -135,6 +143,8 @@ class TurnContext:
     offer_name: str | None
     questions: list[Asked]
     sms_agent_id: str
+    notes: Annotated[list[AgentNote] | None, "jsonb"]
+    """The newest, oldest first; None: there are none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ DemandedBasis = Literal["express_written", "express", "inquiry", "existing_relat
 ConsentScope = Literal["marketing", "conversational"]
 RowOutcome = Literal["added", "changed", "unchanged"]
 """What became of a row of an import that was taken."""
+View = Literal["waiting", "mine", "held", "unread", "snoozed", "all"]
+"""The views of the list of threads."""
 ImportKind = Literal["leads", "suppressions"]
 ImportState = Literal["new", "checking", "checked", "importing", "done", "stopped", "failed"]
 """A file that was uploaded on the page is checked, as often as wanted, and then imported."""
@@ -56,6 +58,8 @@ MessageStatus = Literal[
 ROW_OUTCOMES: tuple[RowOutcome, ...] = get_args(RowOutcome)
 PERSON_ROLES: tuple[PersonRole, ...] = get_args(PersonRole)
 INTERACTION_STATUSES: tuple[InteractionStatus, ...] = get_args(InteractionStatus)
+CLOSED_STATUSES: tuple[InteractionStatus, ...] = ("completed", "disqualified", "dnc")
+"""Nothing more is to be done in a thread with one of these, until the lead writes."""
 
 STATUS_RANK: dict[str, int] = {
     "scheduled": 0,

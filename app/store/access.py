@@ -8,6 +8,7 @@ from typing import Annotated
 from app.domain.words import Scope
 from app.store.engine import ReadTx, Tx
 from app.store.notices import COUNT_UNSEEN_SQL
+from app.store.people import person_name_sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class KnownSession:
     tenant_id: str
     user_id: str
     email: str
+    name: str
     role: str
     stale: bool
     arrived: bool
@@ -96,7 +98,8 @@ class KnownSession:
 
 
 GET_SESSION_SQL = f"""
-SELECT s.tenant_id, s.user_id, u.email, u.role, s.seen_at < now() - interval '1 minute' AS stale,
+SELECT s.tenant_id, s.user_id, u.email, {person_name_sql("u")} AS name, u.role,
+       s.seen_at < now() - interval '1 minute' AS stale,
        s.digest = $1 AND s.previous_digest IS NOT NULL AND s.previous_until IS NULL AS arrived,
        CASE WHEN s.digest = $1 THEN s.renewed_at < now() - $3::interval
             ELSE s.previous_until IS NULL AND s.renewed_at < now() - interval '1 minute' END AS due,

@@ -80,11 +80,11 @@ WITH asked AS (
 ), threads AS (
     INSERT INTO interactions AS t (tenant_id, interaction_id, our_number, lead_phone, lead_id,
         campaign_id, status, agent_mode, last_seq, unread_count, last_preview, last_direction,
-        last_inbound_at)
+        last_inbound_at, waiting_since)
     SELECT a.tenant_id, a.thread_id, a.our_number, a.lead_phone, a.lead_id, a.campaign_id,
            CASE WHEN {is_suppressed_sql("a.tenant_id", "a.lead_phone")} THEN 'dnc' ELSE 'in_progress' END,
            coalesce(agent.agent_mode_by_default, false), a.together, a.together, left(a.text, 160),
-           'inbound', clock_timestamp()
+           'inbound', clock_timestamp(), clock_timestamp()
     FROM asked a
     JOIN leads l ON l.tenant_id = a.tenant_id AND l.lead_id = a.lead_id
     LEFT JOIN LATERAL (
@@ -95,6 +95,8 @@ WITH asked AS (
     SET last_seq = t.last_seq + excluded.last_seq,
         unread_count = t.unread_count + excluded.last_seq,
         last_message_at = clock_timestamp(), last_preview = excluded.last_preview,
+        waiting_since = CASE WHEN t.last_direction = 'inbound' THEN coalesce(t.waiting_since, t.last_inbound_at)
+                             ELSE clock_timestamp() END,
         last_direction = 'inbound', last_inbound_at = clock_timestamp(),
         updated_at = clock_timestamp()
     RETURNING t.*

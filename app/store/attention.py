@@ -10,19 +10,23 @@ from dataclasses import replace
 from datetime import datetime
 
 from app.store.engine import ReadTx
-from app.store.interactions import Thread, list_by_ids, list_page
+from app.store.interactions import Thread, key_of, list_by_id, list_page
 from app.store.thread_filters import NEEDS_PERSON_SQL, Params, ThreadFilter, full_where_sql
 
 PlacedThread = tuple[bool, Thread]
 """Whether the thread needs a person, and the thread."""
 ListCursor = tuple[int, datetime, str]
-"""(1 if the thread needs a person else 0, last_message_at, interaction id)."""
+"""(1 if the thread needs a person else 0, the time that orders the list, interaction id)."""
 
 
 async def find_page(
     read: ReadTx, tenant_id: str, filters: ThreadFilter, before: ListCursor | None, limit: int
 ) -> list[PlacedThread]:
-    """Up to `limit` threads that come after `before`, the `cursor_of` the previous page's last."""
+    """Up to `limit` threads that come after `before`, the `cursor_of` the previous page's last. A view has
+    only one part."""
+    if not filters.has_parts:
+        threads = await list_page(read, tenant_id, filters, before and before[1:], limit)
+        return [(False, thread) for thread in threads]
     page: list[PlacedThread] = []
     if before is None or before[0]:
         part_filters = replace(filters, needs_person=True)
@@ -41,16 +45,17 @@ async def find_rows(
 ) -> list[PlacedThread]:
     """Those of the threads that stand in the list. `filters` have no search."""
     params = Params(tenant_id)
-    statement = f"""SELECT t.interaction_id, {NEEDS_PERSON_SQL} AS needs_person FROM interactions t
+    needs_sql = NEEDS_PERSON_SQL if filters.has_parts else "false"
+    statement = f"""SELECT t.interaction_id, {needs_sql} AS needs_person FROM interactions t
 WHERE t.tenant_id = $1 AND t.interaction_id = ANY ({params.bind(list(interaction_ids))}::text[])
-{full_where_sql(params, filters, None)}"""
+{full_where_sql(params, filters, None)} ORDER BY t.last_message_at DESC"""
     needs_by_id = {
         row["interaction_id"]: row["needs_person"] for row in await read.fetch_rows(statement, *params.values)
     }
-    threads = await list_by_ids(read, tenant_id, list(needs_by_id))
+    threads = await list_by_id(read, tenant_id, list(needs_by_id))
     return [(needs_by_id[thread.interaction_id], thread) for thread in threads]
 
 
-def cursor_of(placed_thread: PlacedThread) -> Sequence[object]:
+def cursor_of(filters: ThreadFilter, placed_thread: PlacedThread) -> Sequence[object]:
     needs_person, thread = placed_thread
-    return (int(needs_person), thread.last_message_at, thread.interaction_id)
+    return (int(needs_person), *key_of(thread, filters))

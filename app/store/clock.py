@@ -22,6 +22,7 @@ TIMEOUT_SECONDS = 0.2
 DUE_TIMEOUT_SECONDS = 1.0
 """Timeout for taking due members. It is longer, because no caller waits for it, and a lost answer
 loses the members it took: their rows then wait for the poll."""
+MAX_MET = 50
 BACK_OFF_SECONDS = 1.0
 """After a failure, Redis is not called for this time."""
 POP_DUE_LUA = """
@@ -37,7 +38,7 @@ def turn_hint(tenant_id: str, interaction_id: str) -> str:
 
 
 class Clock:
-    """The connection to Redis: gives hints, takes due ones, and keeps shared counters."""
+    """The connection to Redis: gives hints, takes due ones, keeps shared counters and who is where."""
 
     def __init__(self, url: str) -> None:
         self._redis = redis.asyncio.from_url(  # type: ignore[no-untyped-call]  # redis-py's
@@ -88,6 +89,19 @@ class Clock:
             pipeline.expire(name, 5)
         sums = await self._call_redis(pipeline.execute())
         return dict(zip(counts, sums[::2], strict=True)) if isinstance(sums, list) else {}
+
+    async def meet(self, place: str, member: str, seconds: int) -> list[str]:
+        """Notes for some seconds that somebody is at a place. Returns who is there; [] while Redis is away."""
+        if time.monotonic() < self._retry_at:
+            return []
+        key, now = f"leadsail:here:{place}", time.time()
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.zadd(key, {member: now + seconds})
+        pipeline.zremrangebyscore(key, "-inf", now)
+        pipeline.expire(key, 60)
+        pipeline.zrange(key, 0, MAX_MET - 1)
+        answers = await self._call_redis(pipeline.execute())
+        return list(answers[-1]) if isinstance(answers, list) else []
 
     async def is_answering(self) -> bool:
         return bool(await self._call_redis(self._redis.ping()))

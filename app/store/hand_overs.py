@@ -192,11 +192,18 @@ class PayloadFacts(TurnContext):
     """The body of the first attempt, if there was one: later attempts repeat it."""
 
 
+MAX_NOTES = 20
+NOTES_FOR_AGENT_SQL = f"""(
+    SELECT jsonb_agg(jsonb_build_object('messageId', n.message_id, 'text', n.text, 'at', n.created_at) ORDER BY n.seq)
+    FROM (SELECT m.message_id, m.text, m.created_at, m.seq FROM messages m
+          WHERE m.tenant_id = t.tenant_id AND m.interaction_id = t.interaction_id
+            AND m.note IS NOT NULL AND m.note -> 'forAgent' = 'true'
+          ORDER BY m.seq DESC LIMIT {MAX_NOTES}) n)"""
 GET_PAYLOAD_FACTS_SQL = f"""
 SELECT t.tenant_id, a.turn_id, t.interaction_id, t.status, t.lead_phone, t.our_number, t.last_seq,
        l.lead_id, l.first_name, l.last_name, l.email, l.phone, l.status AS lead_status, l.tags, l.custom_fields,
        l.questionnaire AS answers, c.campaign_id, c.name AS campaign_name, c.client_name, c.offer_name,
-       coalesce(c.questionnaire, '[]') AS questions, agent.sms_agent_id,
+       coalesce(c.questionnaire, '[]') AS questions, agent.sms_agent_id, {NOTES_FOR_AGENT_SQL} AS notes,
        t.stale_replies, t.paused_until > clock_timestamp() AS is_paused, t.paused_reason,
        agent.webhook_url, agent.secret,
        CASE WHEN agent.previous_secret_until > clock_timestamp() THEN agent.previous_secret END

@@ -3,10 +3,11 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from app.domain.transcripts import TranscriptText
 from app.domain.turns import HeldReply, TurnState
+from app.domain.words import CLOSED_STATUSES
 from app.store import search
 from app.store.engine import ReadTx, Tx, as_columns
 from app.store.may_text import may_not_text_sql
@@ -15,6 +16,7 @@ from app.store.rows import hints_of
 from app.store.thread_filters import ThreadFilter
 from app.store.threads import ThreadKey
 from app.store.turn_states import UNFINISHED_SQL
+from app.store.waiting import is_snoozed_sql, waiting_since_sql, waits_sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,22 @@ class Thread:
     last_failed: bool
     awaits_decision: bool
     """A text that may be an opt-out waits for a person, and so do the texts after it."""
+    assigned_to: str | None
+    is_snoozed: bool
+    snoozed_until: datetime | None
+    waits: bool
+    """The lead wrote last, and nobody answers."""
+    waiting_at: datetime
+    """By this the view of what waits is ordered."""
+
+    @property
+    def waiting_since(self) -> datetime | None:
+        """None: nobody waits."""
+        if self.is_snoozed or self.status == "dnc":
+            return None
+        has_failed = self.last_failed and self.status not in CLOSED_STATUSES
+        waits = self.waits or self.held_turn_id or self.awaits_decision or has_failed
+        return self.waiting_at if waits else None
 
     @property
     def key(self) -> ThreadKey:
@@ -82,7 +100,9 @@ SELECT t.tenant_id, t.interaction_id, t.our_number, t.lead_phone, t.lead_id, t.c
        held.turn_id AS held_turn_id, held.held, newest.provider, newest.provider_message_id,
        last_sent.error_code, last_sent.error_message,
        coalesce(last_sent.status IN ('failed', 'undelivered'), false) AS last_failed,
-       {awaits_decision_sql("t")} AS awaits_decision
+       {awaits_decision_sql("t")} AS awaits_decision,
+       t.assigned_to, {is_snoozed_sql("t")} AS is_snoozed, t.snoozed_until,
+       coalesce({waits_sql("t")}, false) AS waits, {waiting_since_sql("t")} AS waiting_at
 FROM interactions t
 JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
 LEFT JOIN campaigns c ON c.tenant_id = t.tenant_id AND c.campaign_id = t.campaign_id
@@ -133,8 +153,13 @@ async def list_of_lead(read: ReadTx, tenant_id: str, lead_id: str) -> list[Threa
 
 
 GET_PAGE_SQL = f"""{THREADS_SQL} AND t.interaction_id = ANY ($2::text[])
-ORDER BY t.last_message_at DESC, t.interaction_id DESC
+ORDER BY array_position($2::text[], t.interaction_id)
 """
+
+
+async def list_by_id(read: ReadTx, tenant_id: str, ids: Sequence[str]) -> list[Thread]:
+    """Those that exist, in the order of the ids."""
+    return await read.fetch(Thread, GET_PAGE_SQL, tenant_id, list(ids))
 
 
 async def list_page(
@@ -144,14 +169,15 @@ async def list_page(
     before: tuple[Any, ...] | None,
     limit: int,
 ) -> list[Thread]:
-    """Up to `limit` threads, newest activity first, that come after `before` (last_message_at,
-    interaction id). Finds the ids first, from indexes; then reads the rows."""
-    return await list_by_ids(read, tenant_id, await search.find_page(read, tenant_id, filters, before, limit))
+    """Up to `limit` threads in the order of the list that come after `before`, the `key_of` another one.
+    Finds the ids first, from indexes; then reads the rows."""
+    ids = await search.find_page(read, tenant_id, filters, before, limit)
+    return await list_by_id(read, tenant_id, ids) if ids else []
 
 
-async def list_by_ids(read: ReadTx, tenant_id: str, interaction_ids: Sequence[str]) -> list[Thread]:
-    """These threads, the newest activity first."""
-    return await read.fetch(Thread, GET_PAGE_SQL, tenant_id, list(interaction_ids)) if interaction_ids else []
+def key_of(thread: Thread, filters: ThreadFilter) -> tuple[datetime, str]:
+    """The thread's place in the list with these filters."""
+    return thread.waiting_at if filters.is_by_waiting else thread.last_message_at, thread.interaction_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +196,7 @@ class Message(TranscriptText):
     send_at: datetime | None
     held_until: datetime | None
     held_reason: str | None
+    note: Annotated[dict[str, Any] | None, "jsonb"]
 
 
 MESSAGE_COLUMNS_SQL = ", ".join(hints_of(Message))

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
+from typing import Annotated, Any
 
 from app.domain import ids
-from app.store.engine import Tx
+from app.store.engine import ReadTx, Tx
+from app.store.people import person_name_sql
 from app.store.rows import columns_of, unnest_sql
 
 
@@ -18,6 +21,8 @@ class Note:
     text: str
     actor: str = "service"
     message_id: str = field(default_factory=partial(ids.make, "msg"))
+    note_facts: str | None = None
+    """For a note that somebody wrote: whom it mentions and whether agents get it, as JSON."""
 
 
 ADD_NOTES_SQL = f"""
@@ -31,9 +36,9 @@ WITH asked AS (
     RETURNING t.tenant_id, t.interaction_id, t.lead_id, t.last_seq
 )
 INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, seq, role, source, actor, text,
-    status)
+    status, note)
 SELECT a.tenant_id, a.message_id, a.interaction_id, t.lead_id, t.last_seq - a.together + a.nth, 'agent', 'system',
-       a.actor, a.text, 'note'
+       a.actor, a.text, 'note', a.note_facts::jsonb
 FROM asked a JOIN threads t USING (tenant_id, interaction_id)
 """
 
@@ -44,3 +49,51 @@ async def add(tx: Tx, notes: Sequence[Note]) -> None:
     if notes:
         sorted_notes = sorted(notes, key=lambda note: (note.tenant_id, note.interaction_id))
         await tx.execute(ADD_NOTES_SQL, *columns_of(sorted_notes))
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenNote:
+    """A note that a person or an API key wrote for colleagues. `author`: `person:…` or `key:…`."""
+
+    message_id: str
+    interaction_id: str
+    seq: int
+    author: str
+    author_name: str | None
+    """A person's name, or that of the key."""
+    text: str
+    note: Annotated[dict[str, Any], "jsonb"]
+    created_at: datetime
+
+
+LIST_WRITTEN_SQL = f"""
+SELECT m.message_id, m.interaction_id, m.seq, m.actor AS author,
+       CASE split_part(m.actor, ':', 1)
+            WHEN 'person' THEN (SELECT {person_name_sql("u")} FROM users u
+                                WHERE u.tenant_id = m.tenant_id AND u.user_id = split_part(m.actor, ':', 2))
+            WHEN 'key' THEN (SELECT k.name FROM api_keys k
+                             WHERE k.tenant_id = m.tenant_id AND k.key_id = split_part(m.actor, ':', 2))
+       END AS author_name, m.text, m.note, m.created_at
+FROM messages m
+WHERE m.tenant_id = $1 AND m.interaction_id = $2 AND m.note IS NOT NULL AND ($3::int IS NULL OR m.seq < $3)
+ORDER BY m.seq DESC LIMIT $4
+"""
+
+
+async def list_written(
+    read: ReadTx, tenant_id: str, interaction_id: str, below: int | None, limit: int
+) -> list[WrittenNote]:
+    """Up to `limit` notes with a `seq` below `below` (None: any), the newest first."""
+    return await read.fetch(WrittenNote, LIST_WRITTEN_SQL, tenant_id, interaction_id, below, limit)
+
+
+BEGIN_PAGE_NOTICES_SQL = """
+INSERT INTO notice_ways (tenant_id, user_id, way, kinds)
+SELECT $1, u.user_id, 'page', '{mention}' FROM users u WHERE u.tenant_id = $1 AND u.user_id = ANY ($2)
+ON CONFLICT DO NOTHING
+"""
+
+
+async def begin_page_notices(tx: Tx, tenant_id: str, user_ids: Sequence[str]) -> None:
+    """Who never chose what the page tells is told of mentions there."""
+    await tx.execute(BEGIN_PAGE_NOTICES_SQL, tenant_id, list(user_ids))

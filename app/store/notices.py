@@ -22,15 +22,16 @@ SUBJECT_SQL = """coalesce(CASE WHEN v.type = 'status' THEN v.interaction_id END,
 
 
 def noted_sql(limit: str, condition: str = "", order: str = "ASC") -> str:
-    """The settled events that the way `w` tells, without those that the person made. The list of names is
-    repeated, because it is the condition of the index."""
+    """The settled events that the way `w` tells, without those that the person made or that are for others. The
+    list of names is repeated, because it is the condition of the index."""
     return f"""
     SELECT v.tenant_id, v.transaction, v.event_id, v.name, v.data, v.at, {SUBJECT_SQL} AS subject_id
     FROM (VALUES {NAME_ROWS_SQL}) AS k(kind, name)
     CROSS JOIN LATERAL (
         SELECT e.* FROM tenant_events e
         WHERE e.tenant_id = w.tenant_id AND e.name = k.name AND e.name IN ({NAME_LIST_SQL}) AND e.{SETTLED_SQL}
-          AND e.actor IS DISTINCT FROM 'person:' || w.user_id {condition}
+          AND e.actor IS DISTINCT FROM 'person:' || w.user_id
+          AND coalesce(e.data ->> 'personId', w.user_id) = w.user_id {condition}
         ORDER BY e.transaction {order}, e.event_id {order} LIMIT {limit}
     ) v
     WHERE k.kind = ANY (w.kinds)
@@ -39,7 +40,7 @@ def noted_sql(limit: str, condition: str = "", order: str = "ASC") -> str:
 
 UNTOLD_SQL = f"AND (e.transaction, e.event_id) > ({cursor_sql('w.transaction')}, w.event_id)"
 SUBJECT_NAME_SQL = """
-CASE WHEN v.name = 'interaction.needs_person'
+CASE WHEN v.name IN ('interaction.needs_person', 'interaction.mentioned')
      THEN (SELECT l.first_name FROM interactions t JOIN leads l USING (tenant_id, lead_id)
            WHERE t.tenant_id = v.tenant_id AND t.interaction_id = v.subject_id)
      WHEN v.name LIKE 'account.%'

@@ -139,17 +139,20 @@ async def get_emails(read: ReadTx, tenant_id: str, actors: Sequence[str]) -> dic
 
 @dataclass(frozen=True, slots=True)
 class NewWriters:
-    """Who wrote in a thread since a person looked: the lead, another person of the tenant."""
+    """Who wrote in a thread since a person looked: the lead, another person of the tenant, the agent."""
 
     lead: bool
     colleague: bool
+    agent: bool
 
 
 FIND_NEW_WRITERS_SQL = """
 SELECT coalesce(bool_or(m.role = 'user'), false) AS lead,
        coalesce(bool_or(m.role = 'agent' AND m.status <> 'note' AND m.actor <> $4
                         AND EXISTS (SELECT 1 FROM users u WHERE u.tenant_id = $1 AND u.user_id = m.actor)),
-                false) AS colleague
+                false) AS colleague,
+       coalesce(bool_or(m.source = 'sms_agent' AND m.status NOT IN ('note', 'cancelled')
+                        AND (m.actor IS NULL OR m.actor NOT LIKE 'user\\_%')), false) AS agent
 FROM messages m WHERE m.tenant_id = $1 AND m.interaction_id = $2 AND m.seq > $3
 """
 
@@ -157,7 +160,7 @@ FROM messages m WHERE m.tenant_id = $1 AND m.interaction_id = $2 AND m.seq > $3
 async def find_new_writers(
     read: ReadTx, tenant_id: str, interaction_id: str, seen_seq: int, user_id: str
 ) -> NewWriters:
-    """Who wrote after the text `seen_seq`, apart from the person `user_id` and machines."""
+    """Who wrote after the text `seen_seq`, apart from the person `user_id` and other machines than the agent."""
     [writers] = await read.fetch(NewWriters, FIND_NEW_WRITERS_SQL, tenant_id, interaction_id, seen_seq, user_id)
     return writers
 

@@ -5,7 +5,13 @@ from datetime import datetime
 from typing import Annotated
 
 from app.domain.notices import NoticeWay
-from app.store.engine import ReadTx
+from app.store.engine import ReadTx, Tx
+
+
+def person_name_sql(person: str) -> str:
+    """How colleagues call the person, an alias of `users`: by the name, or by what stands before the @ of the
+    e-mail."""
+    return f"coalesce({person}.name, split_part({person}.email, '@', 1))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +50,38 @@ SELECT EXISTS (SELECT 1 FROM users WHERE tenant_id = $1 AND user_id <> $2 AND ro
 async def has_other_admins(read: ReadTx, tenant_id: str, user_id: str) -> bool:
     """Whether the tenant has another active admin."""
     return bool(await read.fetch_value(HAS_OTHER_ADMINS_SQL, tenant_id, user_id))
+
+
+@dataclass(frozen=True, slots=True)
+class Colleague:
+    """A person as colleagues see them."""
+
+    user_id: str
+    name: str
+    email: str
+    active: bool
+
+
+LIST_COLLEAGUES_SQL = f"""
+SELECT u.user_id, {person_name_sql("u")} AS name, u.email, u.active FROM users u
+WHERE u.tenant_id = $1 ORDER BY lower({person_name_sql("u")}), u.user_id LIMIT 1000
+"""
+
+
+async def list_colleagues(read: ReadTx, tenant_id: str) -> list[Colleague]:
+    """The people of the tenant, by name."""
+    return await read.fetch(Colleague, LIST_COLLEAGUES_SQL, tenant_id)
+
+
+IS_KNOWN_SQL = "SELECT EXISTS (SELECT 1 FROM users WHERE tenant_id = $1 AND user_id = $2)"
+
+
+async def is_known(read: ReadTx, tenant_id: str, user_id: str) -> bool:
+    return bool(await read.fetch_value(IS_KNOWN_SQL, tenant_id, user_id))
+
+
+SET_NAME_SQL = "UPDATE users SET name = $3 WHERE tenant_id = $1 AND user_id = $2"
+
+
+async def set_name(tx: Tx, tenant_id: str, user_id: str, name: str | None) -> None:
+    await tx.execute(SET_NAME_SQL, tenant_id, user_id, name)

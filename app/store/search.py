@@ -13,16 +13,18 @@ from typing import Any
 from app.domain.searches import Search, parse_search
 from app.store.engine import ReadTx
 from app.store.thread_filters import (
-    NEEDING_THREADS_SQL,
     CommonFilter,
     Params,
     ThreadFilter,
+    after_sql,
     campaigns_sql,
+    filtered_view_sql,
     full_where_sql,
     has_plain_words_sql,
     wanted_statuses,
     where_sql,
 )
+from app.store.views import NEEDING_THREADS_SQL, order_sql
 
 MAX_LOOKED_UP = 2000
 """Up to this many matching leads or texts, a term is rare; with more, the newest threads are walked
@@ -30,7 +32,7 @@ first."""
 FIRST_WALK, MAX_WALK_BY_NAME, MAX_WALK_BY_TEXT = 400, 20_000, 10_000
 """Threads walked to estimate how common words are, and the longest walk of each kind."""
 NO_LIMIT = 2**31
-ORDER_SQL = "ORDER BY t.last_message_at DESC, t.interaction_id DESC"
+ORDER_SQL = order_sql(is_by_waiting=False)
 
 
 async def find_page(
@@ -103,6 +105,8 @@ WHERE true{conditions} ORDER BY l.lead_id DESC LIMIT {params.bind(limit)}"""
 
 def _list_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int) -> str:
     """A page without a search, from indexes that hold the order."""
+    if filters.view is not None and filters.view != "all":
+        return _view_sql(params, filters, before, limit)
     if filters.needs_person is None:
         return _newest_of_each_sql(params, filters, before, limit)
     statuses = wanted_statuses(filters)
@@ -118,6 +122,21 @@ def _list_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...] | N
 WHERE t.tenant_id = $1 AND t.interaction_id = ANY ({NEEDING_THREADS_SQL}){conditions}""")
     union_sql = " UNION ALL ".join(f"({select})" for select in selects)
     return f"SELECT t.interaction_id FROM ({union_sql}) t {ORDER_SQL} LIMIT {params.bind(limit)}"
+
+
+def _view_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int) -> str:
+    """The threads of a view are few: they are found first, then filtered and sorted."""
+    assert filters.view
+    ids_sql = filtered_view_sql(params, filters.view, filters.person_id)
+    conditions = full_where_sql(params, replace(filters, view=None), None)
+    if before is not None:
+        conditions += after_sql(params, filters, before)
+    return f"""WITH chosen AS MATERIALIZED ({ids_sql})
+SELECT t.interaction_id FROM chosen v
+CROSS JOIN LATERAL (  -- LIMIT makes it a lookup for each thread
+    SELECT * FROM interactions i WHERE i.tenant_id = $1 AND i.interaction_id = v.interaction_id LIMIT 1
+) t
+WHERE true{conditions} {order_sql(filters.is_by_waiting)} LIMIT {params.bind(limit)}"""
 
 
 def _newest_of_each_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int) -> str:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from app.store.accounts import FORMER_CREDENTIALS_LIFE
 from app.store.engine import Database
+from app.store.views import UNREAD_DAYS
 
 ROWS_PER_STEP = 5000
 """Rows that one statement deletes: its locks stay short, and autovacuum keeps up."""
@@ -21,6 +22,7 @@ RETENTION = {
     "attempts": ("at", timedelta(days=30)),
     "turn_attempts": ("at", timedelta(days=30)),
     "uploads": ("created_at", timedelta(days=90)),
+    "read_marks": ("at", timedelta(days=2 * UNREAD_DAYS)),
     "audit_entries": ("at", timedelta(days=730)),
 }
 """By table: the column that dates a row, and the default retention."""

@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.domain import ids
-from app.domain.words import INTERACTION_STATUSES
+from app.domain.words import INTERACTION_STATUSES, View
+from app.store.views import NEEDING_THREADS_SQL, PERSONAL_VIEWS, view_sql
+from app.store.waiting import waiting_since_sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +36,25 @@ class ThreadFilter(CommonFilter):
     unread: bool | None = None
     in_messages: bool = False
     needs_person: bool | None = None
+    view: View | None = None
+    person_id: str | None = None
+    """Whose view it is."""
+    unread_by_person: bool = False
+    """Only what `person_id` has not read."""
+    assigned_to: str | None = None
+    """A person; "": nobody."""
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether the threads that need a person come first. A view has only one part."""
+        return self.view in (None, "all")
+
+    @property
+    def is_by_waiting(self) -> bool:
+        """Whether the list begins with who waits longest, instead of the newest activity."""
+        return self.view == "waiting" and not self.search
 
 
-# The newest thousand of each kind, from small indexes; older ones count as not needing a person.
-NEEDING_THREADS_SQL = """ARRAY(
-    (SELECT n.interaction_id FROM turns n WHERE n.tenant_id = $1 AND n.held IS NOT NULL LIMIT 1000)
-    UNION ALL
-    (SELECT n.interaction_id FROM messages n WHERE n.tenant_id = $1 AND n.awaits_decision LIMIT 1000)
-    UNION ALL
-    (SELECT n.interaction_id FROM messages n JOIN interactions o USING (tenant_id, interaction_id)
-     WHERE n.tenant_id = $1 AND n.error_code IS NOT NULL
-       AND n.status IN ('failed', 'undelivered') AND n.seq IS NOT NULL
-       AND n.created_at > clock_timestamp() - interval '7 days'
-       AND o.status NOT IN ('completed', 'disqualified', 'dnc')
-       AND NOT EXISTS (SELECT 1 FROM messages later
-                       WHERE later.tenant_id = n.tenant_id AND later.seq > n.seq
-                         AND later.interaction_id = n.interaction_id AND later.role = 'agent'
-                         AND later.status <> 'note')
-     ORDER BY n.created_at DESC LIMIT 1000))"""
-"""Threads with a held reply, a text that may be an opt-out, or a failed text: they need a person,
-whatever their status."""
 NEEDS_PERSON_SQL = f"(t.status = 'follow_up' OR t.interaction_id = ANY ({NEEDING_THREADS_SQL}))"
 NEEDS_NOBODY_SQL = f"t.status <> 'follow_up' AND t.interaction_id <> ALL ({NEEDING_THREADS_SQL})"
 
@@ -120,6 +121,10 @@ def id_span_sql(
     return conditions
 
 
+def filtered_view_sql(params: Params, view: View, person_id: str | None) -> str:
+    return view_sql(view, params.bind(person_id) if view in PERSONAL_VIEWS else "")
+
+
 def where_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...] | None) -> str:
     conditions = ""
     if filters.lead_id is not None:
@@ -130,12 +135,27 @@ def where_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...] | N
         conditions += f" AND t.last_message_at < {params.bind(filters.end)}"
     if filters.unread is not None:
         conditions += f" AND t.unread_count {'>' if filters.unread else '='} 0"
+    if filters.assigned_to is not None:
+        conditions += (
+            f" AND t.assigned_to {f'= {params.bind(filters.assigned_to)}' if filters.assigned_to else 'IS NULL'}"
+        )
+    if filters.view is not None and filters.view != "all":
+        conditions += f" AND t.interaction_id IN ({filtered_view_sql(params, filters.view, filters.person_id)})"
+    if filters.unread_by_person:
+        conditions += f" AND t.interaction_id IN ({filtered_view_sql(params, 'unread', filters.person_id)})"
     if filters.needs_person is not None:
         conditions += f" AND {NEEDS_PERSON_SQL if filters.needs_person else NEEDS_NOBODY_SQL}"
     if before is not None:
-        at, interaction_id = (params.bind(part) for part in before)
-        conditions += f" AND (t.last_message_at, t.interaction_id) < ({at}, {interaction_id})"
+        conditions += after_sql(params, filters, before)
     return conditions
+
+
+def after_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...]) -> str:
+    """What comes after `before` in the order of the list."""
+    at, interaction_id = (params.bind(part) for part in before)
+    if filters.is_by_waiting:
+        return f" AND ({waiting_since_sql('t')}, t.interaction_id) > ({at}, {interaction_id})"
+    return f" AND (t.last_message_at, t.interaction_id) < ({at}, {interaction_id})"
 
 
 def full_where_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...] | None) -> str:

@@ -8,6 +8,7 @@ INTERACTION, MESSAGE = "int_06e4k2v8d1s7f3j5p9l0a2c4eg", "msg_06e4k2v8e6t2g8k4q1
 TURN, BULK = "turn_06e4k2v8f9u5h1l7r2n4c6e8gg", "bulk_06e4k2v8g2v8j4m0s3o5d7f9hg"
 AGENT, NUMBER = "smsagent_06e4k2v8h5a1k7n3t4p6e8g0ig", "num_06e4k2v8i8b4l0o6u5q7f9h1jg"
 ACCOUNT, KEY = "acct_06e4k2v8j1c7m3p9v6r8g0i2kg", "key_06e4k2v8k4d0n6q2a7s9h1j3lg"
+PERSON, SAVED_VIEW = "user_06e4k2v8n7g3q9t5d0v2k4m6og", "view_06e4k2v8o8h4r0u6e1w3l5n7pg"
 PHONE = "+12125550123"
 WEBHOOK = "https://agent.example.com/sms"
 
@@ -24,6 +25,10 @@ EXAMPLE_PARAMETERS: dict[str, Any] = {
     "cannedReplyId": "canned_06e4k2v8l5e1o7r3b8t0i2k4mg",
     "endpointId": "hook_06e4k2v8m6f2p8s4c9u1j3l5ng",
     "eventId": "48211-1907",
+    "savedViewId": SAVED_VIEW,
+    "personId": PERSON,
+    "assignedTo": PERSON,
+    "view": "waiting",
     "phone": PHONE,
     "Idempotency-Key": "order-4711",
     "If-Match": '"3f0c9a1be24d57886c1d0e5f7a9b2c34"',
@@ -74,7 +79,12 @@ EXAMPLE_BODIES: dict[str, dict[str, Any]] = {
     "sendText": SEND,
     "sendBulk": {"messages": [SEND, {"leadId": "lead-2", "message": "Hi Omar!"}]},
     "changeInteraction": {"status": "qualified", "agentMode": False},
+    "changeInteractions": {"interactionIds": [INTERACTION], "assignedTo": PERSON, "snoozedUntil": "reply"},
     "markInteractionRead": {"throughSeq": 12},
+    "markInteractionUnread": {"personId": PERSON},
+    "addNote": {"text": "@jane She asks for a discount: may I?", "forAgent": False},
+    "addSavedView": {"name": "Waiting in spring", "filter": {"view": "waiting", "campaign": [CAMPAIGN]}},
+    "changeSavedView": {"name": "Spring"},
     "settleHeldReply": {"action": "send", "texts": ["Yes, Tuesday at five works."]},
     "giveOutcome": {
         "status": "qualified",

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Response
 from app.commands import consent as consents
 from app.commands.directory import require_found
 from app.domain.cells import guard_cell
-from app.domain.transcripts import Entry, build_entry, format_time
+from app.domain.transcripts import Entry, format_time
 from app.store import directory, interactions, lead_answers
 from app.store.engine import ReadTx
 from app.store.interactions import Message, Thread
@@ -22,7 +22,13 @@ from app.web.directory.consent import build_answer as consent_shape
 from app.web.directory.leads import LeadShape
 from app.web.directory.leads import build_shape as build_lead_shape
 from app.web.envelope import Answer, Out
-from app.web.interaction_shapes import InteractionShape, StatusStepShape, build_summary, get_status_history
+from app.web.interaction_shapes import (
+    InteractionShape,
+    StatusStepShape,
+    build_noted_entry,
+    build_summary,
+    get_status_history,
+)
 from app.web.interactions import find_interaction
 
 router = APIRouter(prefix="/api/v1")
@@ -139,7 +145,7 @@ async def _build_thread_export(read: ReadTx, thread: Thread, texts: Iterable[Mes
         status_history=await get_status_history(read, thread),
         messages=[
             {
-                **build_entry(text),
+                **build_noted_entry(text),
                 "by": text.actor,
                 "fromPhone": text.from_phone,
                 "toPhone": text.to_phone,
@@ -155,7 +161,7 @@ def _build_csv(name: str, texts: Iterable[Message]) -> Response:
     table = csv.writer(output)
     table.writerow(CSV_COLUMNS)
     for text in texts:
-        text_entry = build_entry(text)
+        text_entry = build_noted_entry(text)
         cells = (
             text.interaction_id,
             format_time(text.created_at),

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
-from app.domain.transcripts import MAX_ENTRIES, Entry, build_entry
+from app.domain.transcripts import MAX_ENTRIES, Entry, EntryNote, build_entry
 from app.store import interactions, planned_turns, thread_history
 from app.store.engine import ReadTx
-from app.store.interactions import Thread
+from app.store.interactions import Message, Thread
 from app.store.rows import hints_of
 from app.web.envelope import Out
 
@@ -83,6 +83,13 @@ class InteractionShape(Out):
     awaits_decision: bool
     """A text may be an opt-out: it waits for a person, and so do the texts after it."""
     agent_state: AgentState
+    assigned_to: str | None
+    """The id of the person whose thread it is."""
+    waiting_since: datetime | None
+    """Since when the lead waits for a person: nobody answers, a reply is held, or our text failed. Null: it
+    does not wait, or is snoozed."""
+    snoozed_until: datetime | Literal["reply"] | None
+    """A time, or `reply`: only the lead's next text ends the snooze, as it ends every one."""
 
 
 class ListedInteraction(InteractionShape):
@@ -108,7 +115,7 @@ class WholeInteraction(ListedInteraction):
     transcript_truncated: bool
 
 
-SHARED_FIELDS = InteractionShape.model_fields.keys() & hints_of(Thread).keys()
+SHARED_FIELDS = InteractionShape.model_fields.keys() & hints_of(Thread).keys() - {"snoozed_until"}
 
 
 def build_agent_state(thread: Thread) -> AgentState:
@@ -141,7 +148,25 @@ def build_summary(thread: Thread) -> dict[str, Any]:
         "sms": Sms(agent_mode=thread.agent_mode, direction=thread.last_direction),
         "last_message_preview": thread.last_preview,
         "agent_state": build_agent_state(thread),
+        "waiting_since": thread.waiting_since,
+        "snoozed_until": thread.snoozed_until or "reply" if thread.is_snoozed else None,
     }
+
+
+def build_entries(texts: Sequence[Message], is_for_agent: bool = False) -> list[Entry]:
+    """Returns the entries of a transcript. An agent gets no note that is not for it."""
+    return [
+        build_noted_entry(text)
+        for text in texts
+        if not (is_for_agent and text.note is not None and not text.note["forAgent"])
+    ]
+
+
+def build_noted_entry(text: Message) -> Entry:
+    entry = build_entry(text)
+    if text.note is not None:
+        entry["note"] = EntryNote(author=text.actor, mentions=text.note["mentions"], forAgent=text.note["forAgent"])
+    return entry
 
 
 async def get_unreleased_texts(read: ReadTx, threads: Sequence[Thread]) -> dict[str, list[Scheduled]]:
@@ -177,13 +202,13 @@ async def get_planned_turns(read: ReadTx, thread: Thread) -> list[PlannedTurnSha
     ]
 
 
-async def build_whole_interaction(read: ReadTx, thread: Thread) -> WholeInteraction:
+async def build_whole_interaction(read: ReadTx, thread: Thread, is_for_agent: bool = False) -> WholeInteraction:
     """Returns a thread with its newest entries and its unreleased texts."""
     texts = await interactions.get_transcript(read, *thread.key, MAX_ENTRIES)
     return WholeInteraction(
         **build_summary(thread),
         status_history=await get_status_history(read, thread),
-        transcript=[build_entry(text) for text in texts],
+        transcript=build_entries(texts, is_for_agent),
         transcript_truncated=bool(texts) and (texts[0].seq or 0) > 1,
         planned_turns=await get_planned_turns(read, thread),
         scheduled=(await get_unreleased_texts(read, [thread]))[thread.interaction_id],

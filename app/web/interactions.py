@@ -4,25 +4,26 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import Field
 
-from app.commands import modes
+from app.commands import team
+from app.commands.team import ThreadChange
 from app.domain.callers import Caller
 from app.domain.problems import Invalid, NotFound
-from app.domain.transcripts import Entry, build_entry
-from app.domain.words import INTERACTION_STATUSES, InteractionStatus
+from app.domain.transcripts import Entry
+from app.domain.words import INTERACTION_STATUSES, InteractionStatus, View
 from app.store import interactions, suppressions, turns
 from app.store import threads as thread_rows
 from app.store.engine import ReadTx, Tx
 from app.store.interactions import Thread
 from app.store.suppressions import PhoneKey
 from app.store.thread_filters import ThreadFilter
-from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx, TurnsCaller
-from app.web.envelope import Answer, Body, Out
+from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TurnsCaller
+from app.web.envelope import Answer, AnyId, Body, Moment, Out
 from app.web.filters import CommonParams, Values, require_known, split_values
 from app.web.interaction_shapes import (
     ListedInteraction,
     WholeInteraction,
+    build_entries,
     build_summary,
     build_whole_interaction,
     get_unreleased_texts,
@@ -31,6 +32,10 @@ from app.web.paging import PageParams
 from app.web.versions import VersionedRoute, guarded_by
 
 router = APIRouter(prefix="/api/v1", route_class=VersionedRoute, tags=["Interactions"])
+
+
+PersonQuery = Annotated[str | None, Query(alias="personId", min_length=1, max_length=64)]
+NOBODY = "nobody"
 
 
 class Interactions(Out):
@@ -77,8 +82,17 @@ async def list_interactions(
     unread: bool | None = None,
     search: Annotated[str | None, Query(min_length=1, max_length=100)] = None,
     within: Annotated[Literal["messages"] | None, Query(alias="in")] = None,
+    view: View | None = None,
+    person_id: PersonQuery = None,
+    assigned_to: Annotated[str | None, Query(alias="assignedTo", min_length=1, max_length=64)] = None,
 ) -> Answer[InteractionPage]:
-    """Lists may be repeated or comma-separated. Dates are half-open and compare the last text."""
+    """Lists may be repeated or comma-separated. Dates are half-open and compare the last text.
+
+    A `view` is one of the page's, with a thousand threads at most: `waiting` (the lead waits and nobody
+    answers; who waits longest comes first), `held`, `snoozed`, and of the person `personId`: `mine` and
+    `unread`. `assignedTo` is a person's id, or `nobody`."""
+    if view in ("mine", "unread") and person_id is None:
+        raise Invalid(details=["personId: is needed for this view"])
     filters = ThreadFilter(
         **common,
         statuses=require_known("status", split_values(status), INTERACTION_STATUSES),
@@ -86,11 +100,14 @@ async def list_interactions(
         unread=unread,
         search=search,
         in_messages=within == "messages",
+        view=view,
+        person_id=person_id,
+        assigned_to="" if assigned_to == NOBODY else assigned_to,
     )
     threads = await interactions.list_page(
         read, caller.tenant_id, filters, page_query.get_key(datetime, str), page_query.fetch_limit
     )
-    page, cursor = page_query.cut_page(threads, lambda thread: (thread.last_message_at, thread.interaction_id))
+    page, cursor = page_query.cut_page(threads, lambda thread: interactions.key_of(thread, filters))
     unreleased_texts = await get_unreleased_texts(read, page)
     shapes = [
         ListedInteraction(**build_summary(thread), scheduled=unreleased_texts[thread.interaction_id]) for thread in page
@@ -100,7 +117,8 @@ async def list_interactions(
 
 @router.get("/interactions/{interaction_id}", summary="One thread with its transcript")
 async def get_interaction(interaction_id: str, caller: TurnsCaller, read: TenantRead) -> Answer[WholeInteraction]:
-    return Answer(data=await build_whole_interaction(read, await find_interaction(read, caller, interaction_id)))
+    thread = await find_interaction(read, caller, interaction_id)
+    return Answer(data=await build_whole_interaction(read, thread, is_for_agent=caller.agent_id is not None))
 
 
 Limit = Annotated[int, Query(ge=1, le=100)]
@@ -123,12 +141,21 @@ async def list_thread_messages(
     texts = await interactions.get_transcript_page(read, caller.tenant_id, interaction_id, after, before, limit + 1)
     more = len(texts) > limit
     page = texts[-limit:] if before is not None else texts[:limit]
-    return Answer(data=Messages(messages=[build_entry(text) for text in page], has_more=more))
+    return Answer(data=Messages(messages=build_entries(page, caller.agent_id is not None), has_more=more))
 
 
 class InteractionPatch(Body):
     status: InteractionStatus | None = None
     agent_mode: bool | None = None
+    assigned_to: AnyId | None = None
+    """A person's id; null: nobody."""
+    snoozed_until: Moment | Literal["reply"] | None = None
+    """A time within a year, or `reply`: until the lead writes, which ends every snooze. Null ends it now."""
+
+    def build_change(self) -> ThreadChange:
+        return ThreadChange(
+            frozenset(self.model_fields_set), self.status, self.agent_mode, self.assigned_to, self.snoozed_until
+        )
 
 
 async def _lock_thread(tx: Tx, caller: Caller, interaction_id: str) -> None:
@@ -141,27 +168,13 @@ async def _lock_thread(tx: Tx, caller: Caller, interaction_id: str) -> None:
 ThreadTx = Annotated[Tx, guarded_by(get_interaction, _lock_thread)]
 
 
-@router.patch("/interactions/{interaction_id}", summary="Set status or agent mode by hand")
+@router.patch("/interactions/{interaction_id}", summary="Set status or agent mode by hand, assign or snooze")
 async def change_interaction(
     interaction_id: str, body: InteractionPatch, caller: ApiCaller, tx: ThreadTx
 ) -> Answer[WholeInteraction]:
     """`dnc` suppresses the phone. Another status lifts a suppression that was set by hand."""
     thread = await find_interaction(tx, caller, interaction_id)
-    await modes.set_by_hand(tx, caller, thread, body.status, body.agent_mode)
+    change = body.build_change()
+    await team.require_assignable(tx, caller.tenant_id, change)
+    await team.change_thread(tx, caller, thread, change)
     return Answer(data=await build_whole_interaction(tx, await find_interaction(tx, caller, interaction_id)))
-
-
-class ReadMark(Body):
-    through_seq: Annotated[int, Field(ge=0, le=2**31 - 1)]
-
-
-class Unread(Out):
-    unread_count: int
-
-
-@router.post("/interactions/{interaction_id}/read", summary="Mark texts as read")
-async def mark_interaction_read(interaction_id: str, body: ReadMark, caller: ApiCaller, tx: TenantTx) -> Answer[Unread]:
-    await find_interaction(tx, caller, interaction_id)
-    await interactions.mark_read(tx, caller.tenant_id, interaction_id, body.through_seq)
-    thread = await find_interaction(tx, caller, interaction_id)
-    return Answer(data=Unread(unread_count=thread.unread_count))

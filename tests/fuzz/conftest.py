@@ -84,6 +84,7 @@ async def target(resources: Resources, fuzzed_url: str) -> AsyncIterator[Target]
         canned = await tenant.call("POST", "/canned-replies", {"title": "Hours", "text": "9–5"})
         key = await tenant.call("POST", "/api-keys", {"name": "k", "scope": "read"})
         endpoint = await tenant.call("POST", "/webhook-endpoints", {"url": "https://backend.example.com"})
+        view = await tenant.call("POST", "/saved-views", {"name": "Mine", "filter": {"view": "waiting"}})
         tried = await tenant.call("POST", f"/sms-agents/{agent['smsAgentId']}/test")
         ids = {
             "leadId": lead["leadId"],
@@ -92,6 +93,7 @@ async def target(resources: Resources, fuzzed_url: str) -> AsyncIterator[Target]
             "phoneNumberId": number["phoneNumberId"],
             "smsAgentId": agent["smsAgentId"],
             "cannedReplyId": canned["cannedReplyId"],
+            "savedViewId": view["savedViewId"],
             "keyId": key["keyId"],
             "endpointId": endpoint["endpointId"],
             "bulkId": bulk["bulkId"],

@@ -10,7 +10,7 @@ import pytest
 from app.domain.words import STATUS_RANK
 from app.jobs.deliver import RATES
 from app.resources import Resources
-from app.store import access, notices, outbox, text_settling
+from app.store import access, notices, outbox, text_settling, views
 from app.store.agent_of import agent_of_sql
 from app.store.engine import Tx, as_columns
 from app.store.leads import mark_active_sql
@@ -191,5 +191,35 @@ async def test_a_look_for_notices_reads_few_events_however_many_others_came(
     for plan in (claim, session):
         scans = [node for node in plan if node.get("Relation Name") == "tenant_events"]
         assert scans
-        assert {node.get("Index Name") for node in scans} == {"ix_tenant_events_noted"}
+        assert {node.get("Index Name") for node in scans} == {"ix_tenant_events_told"}
         assert plan[0]["Shared Hit Blocks"] + plan[0]["Shared Read Blocks"] < 2 * notices.MAX_COUNTED
+
+
+MANY_THREADS = """
+INSERT INTO interactions (tenant_id, interaction_id, our_number, lead_phone, lead_id, last_direction, last_inbound_at,
+                          waiting_since, snoozed_at, assigned_to, last_message_at)
+SELECT l.tenant_id, 'int_' || l.lead_id, '+13055550100', l.phone, l.lead_id,
+       CASE WHEN n <= 3 THEN 'inbound' ELSE 'outbound' END, now(), now(), CASE WHEN n IN (4, 5) THEN now() END,
+       CASE WHEN n = 6 THEN $2 END, now()
+FROM leads l, LATERAL (SELECT substr(l.lead_id, 6)::int AS n) x WHERE l.tenant_id = $1
+"""
+
+
+async def test_views_are_counted_from_small_indexes_however_many_threads_there_are(
+    resources: Resources, tenant: Tenant
+) -> None:
+    user_id = await add_person(resources, tenant.tenant_id, f"{tenant.tenant_id}@example.com")
+    async with resources.database.system_tx() as tx:
+        await tx.execute(LEADS, tenant.tenant_id, 5000)
+        await tx.execute(MANY_THREADS, tenant.tenant_id, user_id)
+    owner = await asyncpg.connect(resources.settings.database_url)
+    await owner.execute("ANALYZE interactions")
+    await owner.close()
+    async with resources.database.read_tx(tenant.tenant_id) as read:
+        counts = await views.count(read, tenant.tenant_id, user_id)
+    assert (counts.waiting, counts.snoozed, counts.mine, counts.all) == (3, 2, 1, views.MAX_COUNTED)
+    async with resources.database.tenant_tx(tenant.tenant_id) as tx:
+        plan = await explained(tx, views.COUNT_VIEWS_SQL, tenant.tenant_id, user_id)
+    used = {node.get("Index Name") for node in plan}
+    assert {"ix_interactions_waiting", "ix_interactions_snoozed", "ix_interactions_assigned"} <= used
+    assert plan[0]["Shared Hit Blocks"] + plan[0]["Shared Read Blocks"] < 6 * views.MAX_IN_VIEW

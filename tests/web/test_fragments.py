@@ -14,7 +14,7 @@ from app.domain.event_bodies import RecordedEvent
 from app.resources import Resources
 from app.web.page.live import describe_changes
 from tests.makers import Data, Tenant
-from tests.web.people import Browser
+from tests.web.people import Browser, add_person
 from tests.web.test_page import a_thread, articles, names, ours
 
 __all__ = ["ours"]
@@ -133,6 +133,80 @@ async def test_another_tenants_thread_does_not_change_here(
     path = "/conversations/changes"
     assert "<li" not in await sam.page(f"{path}?rows={sent['interactionId']}")
     assert (await sam.get(f"{path}?opened={sent['interactionId']}&texts={sent['messageId']}")).status_code == 404
+
+
+async def test_a_changed_row_says_whose_it_is_and_what_the_person_has_not_read(
+    sam: Browser, tenant: Tenant, ours: Data, resources: Resources
+) -> None:
+    lead, sent = await a_thread(tenant, firstName="Ann", lastName="First")
+    here = sent["interactionId"]
+    omar = await add_person(resources, tenant.tenant_id, "omar@example.com")
+    await tenant.call("PATCH", f"/interactions/{here}", {"assignedTo": omar})
+    await write_as_lead(resources, tenant, ours, lead, "Hello?")
+    whole = await sam.page("/conversations")
+    part = await sam.page(f"/conversations/changes?rows={here}")
+    for page in (whole, part):
+        [row] = re.findall(rf'<li data-key="{here}".*?</li>', page, re.S)
+        assert 'class="pick"' in row
+        assert 'class="unread"' in row
+        assert "1 unread" in row
+        assert "Assigned to omar" in row
+    await sam.page(f"/conversations/changes?opened={here}&parts=state")
+    assert "1 unread" not in await sam.page(f"/conversations/changes?rows={here}")
+
+
+async def test_rows_of_the_waiting_view_stand_by_how_long_the_lead_waits(
+    sam: Browser, tenant: Tenant, ours: Data, resources: Resources
+) -> None:
+    ids = []
+    for name in ("Ann", "Bob", "Cid"):
+        lead, sent = await a_thread(tenant, firstName=name)
+        await write_as_lead(resources, tenant, ours, lead, f"I am {name}")
+        ids.append(sent["interactionId"])
+    await tenant.call("PATCH", f"/interactions/{ids[2]}", {"status": "follow_up"})
+    list_orders = re.findall(r'data-order="([^"]*)"', await sam.page("/conversations?view=waiting"))
+    assert [order.split()[-1] for order in list_orders] == ids
+    assert list_orders == sorted(list_orders, reverse=True)
+    row_orders = re.findall(
+        r'data-order="([^"]*)"', await sam.page(f"/conversations/changes?view=waiting&rows={','.join(ids)}")
+    )
+    assert sorted(row_orders, reverse=True) == list_orders
+
+
+async def test_a_note_is_fetched_as_its_article(sam: Browser, tenant: Tenant, ours: Data, resources: Resources) -> None:
+    _, sent = await a_thread(tenant)
+    here = sent["interactionId"]
+    await sam.submit(await sam.page(f"/conversations/{here}"), "/notes", note="<b>Mind</b> the dog")
+    [note] = [entry for entry in (await tenant.call("GET", f"/interactions/{here}"))["transcript"] if "note" in entry]
+    page = await sam.page(f"/conversations/changes?opened={here}&texts={note['messageId']}")
+    [article] = re.findall(r"<article.*?</article>", page, re.S)
+    assert f'class="note written" id="{note["messageId"]}"' in article
+    assert f'data-seq="{note["seq"]}"' in article
+    assert "&lt;b&gt;Mind&lt;/b&gt; the dog" in article
+    note_changes = describe_changes([event("message.note", messageId=note["messageId"])])
+    assert note_changes == {"int_1": {"row": True, "texts": [note["messageId"]], "parts": "contact"}}
+
+
+async def test_a_form_of_the_list_answers_with_the_list_alone(sam: Browser, tenant: Tenant, ours: Data) -> None:
+    _, sent = await a_thread(tenant, firstName="Ann", lastName="First")
+    csrf = re.findall(r'name="csrf" value="([^"]*)"', await sam.page("/conversations"))[0]
+    fields = {"csrf": csrf, "thread": sent["interactionId"], "status": "qualified"}
+    headers = {"Origin": sam.origin, "X-Fragment": "list"}
+    answer = await sam.http.post("/conversations/changes", data=fields, headers=headers, follow_redirects=True)
+    assert (answer.status_code, names(answer.text)) == (200, ["Ann First"])
+    assert 'class="badge qualified"' in answer.text
+    assert 'id="opened"' not in answer.text
+    answer = await sam.http.post("/conversations/changes", data={"csrf": csrf}, headers=headers)
+    assert (answer.status_code, names(answer.text)) == (400, ["Ann First"])
+    assert "Tick conversations" in answer.text
+
+
+async def test_searching_within_a_view_stays_in_the_view(sam: Browser, tenant: Tenant, ours: Data) -> None:
+    page = await sam.page("/conversations?view=waiting&assigned=nobody")
+    filters = page.split('class="filters"')[1].split("</form>")[0]
+    kept_fields = dict(re.findall(r'type="hidden" name="(\w+)" value="(\w*)"', filters))
+    assert kept_fields == {"view": "waiting", "assigned": "nobody"}
+    assert 'aria-label="Remove Assigned to: nobody"' in filters
 
 
 def event(name: str, thread: str | None = "int_1", **data: str) -> RecordedEvent:

@@ -17,6 +17,7 @@ from app.store.schema.inbox import InboundPart, ProviderIdSeen
 from app.store.schema.lines import FormerCredentials, PhoneNumber, ProviderAccount
 from app.store.schema.notices import NoticeWayRow
 from app.store.schema.outbox import Attempt, Bulk, EarlyReceipt, Outbox
+from app.store.schema.team import ReadMark, SavedView
 from app.store.schema.tenants import Installation, Tenant, TenantDay
 from app.store.schema.threads import Interaction, Message, Upload
 from app.store.schema.turns import FollowUpLook, Turn, TurnAttempt, TurnMessage
@@ -48,6 +49,8 @@ __all__ = [
     "ProviderAccount",
     "ProviderIdSeen",
     "QueuedEvent",
+    "ReadMark",
+    "SavedView",
     "Session",
     "SignInTry",
     "SmsAgent",

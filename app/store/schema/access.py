@@ -19,6 +19,10 @@ class User(Table):
     role: Mapped[str] = mapped_column(server_default="member")
     active: Mapped[bool] = flag_column(True)
     created_at: Mapped[datetime] = created_at_column()
+    name: Mapped[str | None]
+    """How colleagues call the person; None: by the e-mail."""
+    unread_from: Mapped[datetime] = created_at_column()
+    """Texts that came before are read, but where a `ReadMark` says otherwise."""
 
 
 class Session(Table):

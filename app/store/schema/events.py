@@ -19,11 +19,11 @@ class TenantEvent(Table):
         tenant_constraint(),
         Index(None, "at", postgresql_using="brin"),
         Index(
-            "ix_tenant_events_noted",
+            "ix_tenant_events_told",
             *("tenant_id", "name", "transaction", "event_id"),
             postgresql_where=sql(
-                "name IN ('interaction.needs_person', 'turn.failed', 'agent.paused', 'agent.resumed',"
-                " 'account.failing', 'account.recovered')"
+                "name IN ('interaction.needs_person', 'interaction.mentioned', 'turn.failed', 'agent.paused',"
+                " 'agent.resumed', 'account.failing', 'account.recovered')"
             ),
         ),
     )

@@ -8,6 +8,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.store.schema.base import Id, Table, created_at_column, flag_column, id_key, tenant_reference
+from app.store.waiting import snooze_end_sql, snooze_holds_sql, waits_sql
 
 
 class Interaction(Table):
@@ -31,6 +32,28 @@ class Interaction(Table):
             postgresql_where=sql("unread_count > 0"),
         ),
         Index(None, "agent_off_at", postgresql_where=sql("agent_off_at IS NOT NULL")),
+        Index(
+            "ix_interactions_waiting",
+            "tenant_id",
+            sql("coalesce(waiting_since, last_inbound_at)"),
+            "interaction_id",
+            postgresql_where=sql(waits_sql("")),
+        ),
+        Index(
+            "ix_interactions_assigned",
+            "tenant_id",
+            "assigned_to",
+            "status",
+            "last_message_at",
+            "interaction_id",
+            postgresql_where=sql("assigned_to IS NOT NULL"),
+        ),
+        Index(
+            "ix_interactions_snoozed",
+            "tenant_id",
+            sql(snooze_end_sql("")),
+            postgresql_where=sql(snooze_holds_sql("")),
+        ),
     )
     tenant_id: Mapped[str] = id_key()
     interaction_id: Mapped[str] = id_key()
@@ -64,6 +87,16 @@ class Interaction(Table):
     """When a person or an API key last set the status."""
     last_change: Mapped[dict[str, Any] | None]
     """Who last changed status or agent mode, by which rule, and when: a trigger tells it."""
+    assigned_to: Mapped[str | None] = mapped_column(Id)
+    """The person whose thread it is."""
+    snoozed_at: Mapped[datetime | None]
+    """A snooze that the lead's next text ends: then `last_inbound_at` is later."""
+    snoozed_until: Mapped[datetime | None]
+    """None: only a text of the lead ends the snooze."""
+    waiting_since: Mapped[datetime | None]
+    """While the newest text is the lead's: when the lead wrote the first one that we have not answered."""
+    gave_up_at: Mapped[datetime | None]
+    """When a turn of the agent last failed or expired."""
     created_at: Mapped[datetime] = created_at_column()
     updated_at: Mapped[datetime] = created_at_column()
 
@@ -116,6 +149,7 @@ class Message(Table):
             "message_id",
             postgresql_where=sql("opt_out IS NOT NULL"),
         ),
+        Index("ix_messages_notes", "tenant_id", "interaction_id", "seq", postgresql_where=sql("note IS NOT NULL")),
     )
     tenant_id: Mapped[str] = id_key()
     message_id: Mapped[str] = id_key()
@@ -160,6 +194,8 @@ class Message(Table):
     send_at: Mapped[datetime | None]
     held_until: Mapped[datetime | None]
     held_reason: Mapped[str | None]
+    note: Mapped[dict[str, Any] | None]
+    """For a note that somebody wrote: `{"mentions": [user id…], "forAgent": bool}`."""
     held_rule: Mapped[str | None]
     """The rule that holds the text, or last did."""
     purpose: Mapped[str | None]

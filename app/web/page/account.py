@@ -9,23 +9,26 @@ from starlette.responses import Response
 from app.access import sessions
 from app.access.sessions import Person
 from app.domain.notices import NOTICE_KINDS, NoticeWay
-from app.domain.problems import Problem
+from app.domain.problems import Invalid, Problem
 from app.resources import Resources
-from app.store import access, notices
+from app.store import access, notices, people
 from app.web.dependencies import AppResources, SystemTx
 from app.web.page import dependencies, render
 from app.web.page.dependencies import FormSender, SameOrigin, SignedIn, Token
 
 DONE_WORDS = {
+    "name": "Your name was saved.",
     "changed": "Your password was changed. You are signed out in all other browsers.",
     "notices": "Your notices were saved.",
     "test": "The test was taken. Look whether it came.",
 }
 KIND_WORDS = {
     "needs_person": "A thread needs a person",
+    "mention": "A colleague mentions you in a note",
     "agent_down": "An agent is down",
     "account_failing": "A carrier refuses an account",
 }
+MAX_NAME_LENGTH = 100
 router = APIRouter(include_in_schema=False)
 
 
@@ -34,6 +37,24 @@ async def show_account(
     request: Request, person: SignedIn, token: Token, resources: AppResources, done: str = ""
 ) -> Response:
     return await render_account(request, person, token, resources, done=done)
+
+
+@router.post("/account/name", dependencies=[SameOrigin])
+async def change_name(
+    request: Request,
+    person: FormSender,
+    token: Token,
+    resources: AppResources,
+    name: Annotated[str, Form(max_length=1024)] = "",
+) -> Response:
+    """How colleagues call the person; empty: by the e-mail."""
+    words = " ".join(name.split())
+    if len(words) > MAX_NAME_LENGTH or "\x00" in words:
+        problem = Invalid(details=[f"name: must have at most {MAX_NAME_LENGTH} characters"])
+        return await render_account(request, person, token, resources, problem)
+    async with resources.database.tenant_tx(person.tenant_id, author=person.caller.author) as tx:
+        await people.set_name(tx, person.tenant_id, person.user_id, words or None)
+    return RedirectResponse("/account?done=name", 303)
 
 
 @router.post("/account/password", dependencies=[SameOrigin])

@@ -1,5 +1,6 @@
 """The filter of the list of conversations, as the query string of the page has it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Annotated, Any, Literal
@@ -23,7 +24,15 @@ DATE_RANGES = {
 }
 DAYS_BACK = {"today": 0, "yesterday": 1, "7d": 6, "14d": 13, "30d": 29, "90d": 89}
 """How many days before today the first day of a range is."""
+SNOOZES = {
+    "1h": "For an hour",
+    "3h": "For three hours",
+    "tomorrow": "Until tomorrow, 9:00",
+    "monday": "Until Monday, 9:00",
+    "reply": "Until the lead writes",
+}
 MAX_CHOSEN = 100
+NOBODY = "nobody"
 
 
 def _split_chosen(values: list[str]) -> list[str]:
@@ -49,9 +58,11 @@ class ListFilter(BaseModel):
     start: Annotated[str, Field(max_length=10)] = ""
     end: Annotated[str, Field(max_length=10)] = ""
     unread: Literal["", "1"] = ""
+    view: Literal["", "waiting", "mine", "held", "unread", "snoozed", "all"] = ""
+    assigned: Annotated[str, Field(max_length=64)] = ""
 
-    def build_filter(self, zone: tzinfo) -> ThreadFilter:
-        """Returns the filter for the store. Days are days in the person's time zone."""
+    def build_filter(self, zone: tzinfo, person_id: str) -> ThreadFilter:
+        """Returns the filter for the store. Days are days in the person's time zone; views are the person's."""
         start, end = self._get_days(datetime.now(zone).date())
         return ThreadFilter(
             campaign_ids=self.campaign or None,
@@ -60,14 +71,17 @@ class ListFilter(BaseModel):
             statuses=self.status or None,
             start=_get_midnight(start, zone),
             end=_get_midnight(end and end + timedelta(days=1), zone),
-            unread=True if self.unread else None,
             search=self.search.strip() or None,
             in_messages=self.within == "messages",
+            view="unread" if self.unread and self.view in ("", "all") else self.view or None,
+            unread_by_person=bool(self.unread) and self.view not in ("", "all", "unread"),
+            person_id=person_id,
+            assigned_to={"": None, NOBODY: ""}.get(self.assigned, self.assigned),
         )
 
     def build_lead_filter(self) -> CommonFilter | None:
         """Returns the filter for leads without a conversation; None if it can match none of them."""
-        asks_about_threads = self.within or self.status or self.range or self.unread
+        asks_about_threads = self.within or self.status or self.range or self.unread or self.view or self.assigned
         if asks_about_threads or not self.search.strip():
             return None
         return CommonFilter(
@@ -114,13 +128,15 @@ class ActiveFilter:
     place: dict[str, Any]
 
 
-def list_active_filters(list_filter: ListFilter, choices: FilterChoices) -> list[ActiveFilter]:
-    """Returns what narrows the list, in the order of the form."""
+def list_active_filters(
+    list_filter: ListFilter, choices: FilterChoices, person_names: Mapping[str, str]
+) -> list[ActiveFilter]:
+    """Returns what narrows the list besides its view, in the order of the form."""
     place = list_filter.model_dump()
-    found: list[ActiveFilter] = []
+    chips: list[ActiveFilter] = []
     if list_filter.search:
         label = "Texts with" if list_filter.within else "Search"
-        found.append(ActiveFilter(label, list_filter.search, place | {"search": "", "within": ""}))
+        chips.append(ActiveFilter(label, list_filter.search, place | {"search": "", "within": ""}))
     names_by_field = {
         "campaign": ("Campaign", dict(choices.campaigns)),
         "client": ("Client", dict(choices.clients)),
@@ -129,13 +145,16 @@ def list_active_filters(list_filter: ListFilter, choices: FilterChoices) -> list
     }
     for field, (label, names) in names_by_field.items():
         for value in place[field]:
-            rest = [other for other in place[field] if other != value]
-            found.append(ActiveFilter(label, names.get(value, value), place | {field: rest}))
+            other_values = [kept_value for kept_value in place[field] if kept_value != value]
+            chips.append(ActiveFilter(label, names.get(value, value), place | {field: other_values}))
     if list_filter.range:
-        found.append(ActiveFilter("Date", _describe_range(list_filter), place | {"range": "", "start": "", "end": ""}))
+        chips.append(ActiveFilter("Date", _describe_range(list_filter), place | {"range": "", "start": "", "end": ""}))
+    if list_filter.assigned:
+        name = person_names.get(list_filter.assigned, list_filter.assigned)
+        chips.append(ActiveFilter("Assigned to", name, place | {"assigned": ""}))
     if list_filter.unread:
-        found.append(ActiveFilter("Only", "unread", place | {"unread": ""}))
-    return found
+        chips.append(ActiveFilter("Only", "unread", place | {"unread": ""}))
+    return chips
 
 
 def _describe_range(list_filter: ListFilter) -> str:

@@ -183,11 +183,11 @@ NOT_AT_END = ".,;:!?)]}…"
 def _link_addresses(text: str) -> Markup:
     """Makes links of the addresses in a text; escapes the rest."""
     parts, end = [], 0
-    for found in ADDRESS.finditer(text):
-        address = found[0].rstrip(NOT_AT_END)
+    for match in ADDRESS.finditer(text):
+        address = match[0].rstrip(NOT_AT_END)
         link = Markup('<a href="{0}" target="_blank" rel="noopener noreferrer nofollow">{0}</a>').format(address)
-        parts += [escape(text[end : found.start()]), link]
-        end = found.start() + len(address)
+        parts += [escape(text[end : match.start()]), link]
+        end = match.start() + len(address)
     return Markup("").join([*parts, escape(text[end:])])
 
 
@@ -223,5 +223,8 @@ def _describe_details(details: Sequence[str]) -> str:
 def _list_pairs(params: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Returns the parameters with a value, each value of a list by itself."""
     return [
-        (name, one) for name, value in params.items() for one in (value if isinstance(value, list) else [value]) if one
+        (name, item)
+        for name, value in params.items()
+        for item in (value if isinstance(value, list) else [value])
+        if item
     ]

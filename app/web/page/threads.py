@@ -7,7 +7,16 @@ from app.access.sessions import Person
 from app.domain.consent import find_undoable
 from app.domain.problems import NotFound
 from app.domain.segments import GSM_REPLACEMENTS
-from app.store import consent_events, interactions, lead_answers, planned_turns, suppressions, tenants
+from app.store import (
+    consent_events,
+    interactions,
+    lead_answers,
+    notes,
+    planned_turns,
+    read_marks,
+    suppressions,
+    tenants,
+)
 from app.store import page as store
 from app.store.engine import ReadTx, Tx
 from app.store.interactions import Message, Thread
@@ -15,6 +24,8 @@ from app.web.interaction_shapes import build_agent_state
 from app.web.page import canned_choices
 
 TEXTS_PER_PAGE = 50
+MAX_NOTES = 20
+"""How many notes stand beside the texts."""
 REPLACEMENTS_BY_CHARACTER = {chr(code): replacement for code, replacement in GSM_REPLACEMENTS.items()}
 """In the form that the segment counter of the page needs."""
 Context = dict[str, Any]
@@ -34,7 +45,7 @@ async def build_thread_context(tx: Tx, person: Person, interaction_id: str, befo
     before_seq = before or thread.last_seq + 1
     entries = await interactions.get_transcript_page(tx, *thread.key, None, before_seq, TEXTS_PER_PAGE)
     if before is None:
-        await mark_read(tx, thread)
+        await mark_read(tx, person, thread)
     waiting = await interactions.list_unreleased(tx, person.tenant_id, [interaction_id])
     contact = await build_contact_context(tx, thread)
     return {
@@ -55,7 +66,7 @@ async def build_changes_context(
     """Returns the context of what changed in a thread, and marks it as read: texts, the state of the
     thread, and with `parts` "contact" what is known about the lead."""
     thread = await find_thread(tx, person.tenant_id, interaction_id)
-    await mark_read(tx, thread)
+    await mark_read(tx, person, thread)
     context: Context = {"thread": thread, "people": {}}
     if parts:
         context |= await build_state_context(tx, thread)
@@ -67,9 +78,12 @@ async def build_changes_context(
     return context | {"entries": entries}
 
 
-async def mark_read(tx: Tx, thread: Thread) -> None:
+async def mark_read(tx: Tx, person: Person, thread: Thread) -> None:
+    """Writes nothing if the person has read the thread already."""
     if thread.unread_count:
         await interactions.mark_read(tx, *thread.key, thread.last_seq)
+    if await read_marks.count_unread(tx, person.tenant_id, person.user_id, [thread.interaction_id]):
+        await read_marks.mark_read(tx, person.tenant_id, person.user_id, thread.interaction_id, thread.last_seq)
 
 
 async def build_entries_context(
@@ -111,21 +125,22 @@ async def build_contact_context(read: ReadTx, thread: Thread) -> Context:
     consent = await consent_events.list_of_phone(read, tenant_id, phone)
     causes = (await suppressions.get_causes(read, tenant_id, [phone])).get(phone, [])
     answers = {answer.key: answer for answer in await lead_answers.list_of_lead(read, *thread.lead_key)}
-    notes = await store.list_notes(read, *thread.key, thread.last_seq)
+    history = await store.list_notes(read, *thread.key, thread.last_seq)
     answered_keys = {item.get("key") for item in contact.questionnaire}
     writers = {answer.author.removeprefix("person:") for answer in answers.values()}
-    actors = writers | {event.actor for event in consent} | {note.actor for note in notes if note.actor}
+    actors = writers | {event.actor for event in consent} | {note.actor for note in history if note.actor}
     threads = await interactions.list_of_lead(read, tenant_id, thread.lead_id)
     return {
         "contact": contact,
         "people": await _get_people(read, thread, actors),
-        "notes": notes,
+        "notes": history,
+        "written_notes": await notes.list_written(read, *thread.key, None, MAX_NOTES),
         "answers": answers,
         "unanswered": [item for item in contact.questions if item.get("key") not in answered_keys],
         "causes": causes,
         "undoable": "lead" in causes and bool(find_undoable(consent)),
         "consent": consent,
-        "others": [other for other in threads if other.interaction_id != thread.interaction_id],
+        "others": [sibling for sibling in threads if sibling.interaction_id != thread.interaction_id],
     }
 
 

@@ -1,10 +1,10 @@
 """One request for the Conversations page, and how the page is rendered."""
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -20,9 +20,9 @@ from app.store import page as store
 from app.store.engine import ReadTx
 from app.web.dependencies import AppResources
 from app.web.events import format_event_id
-from app.web.page import render, start, threads, times
+from app.web.page import render, start, threads, times, views_bar
 from app.web.page.dependencies import FormSender, SignedIn, Token
-from app.web.page.list_filter import DATE_RANGES, ListFilter, ListFilterQuery, list_active_filters
+from app.web.page.list_filter import DATE_RANGES, SNOOZES, ListFilter, ListFilterQuery, list_active_filters
 from app.web.page.manual_texts import Draft
 from app.web.paging import PageParams, PageQuery
 
@@ -74,14 +74,23 @@ async def _require_form(visit: VisitGet, _: FormSender) -> Visit:
 VisitPost = Annotated[Visit, Depends(_require_form)]
 
 
-async def show_list(visit: Visit) -> Response:
+async def show_list(visit: Visit, problem: Problem | None = None) -> Response:
     """Renders the page without an open thread."""
     async with visit.resources.database.read_tx(visit.person.tenant_id) as read:
         context = await _build_context(visit, read)
-        listed = context.get("threads") or context.get("needing")
-        is_fresh = not (visit.fragment or listed or visit.list_filter.narrowed or visit.page_query.after)
+        has_threads = context.get("threads") or context.get("needing")
+        is_fresh = not (visit.fragment or has_threads or visit.list_filter.narrowed or visit.page_query.after)
         steps = await start.build_context(read, visit.resources, visit.person) if is_fresh else {"steps": None}
-    return render.page(visit.request, "conversations.html", thread=None, before=None, **context, **steps)
+    return render.page(
+        visit.request,
+        "conversations.html",
+        problem.status if problem else 200,
+        thread=None,
+        before=None,
+        **context,
+        **steps,
+        list_problem=problem,
+    )
 
 
 async def show_start(visit: Visit, start: dict[str, Any], problem: Problem | None = None) -> Response:
@@ -144,13 +153,16 @@ async def show_changes(
 ) -> Response:
     """Renders rows of the list, and what changed in the thread `interaction_id` (empty: none is open)."""
     person = visit.person
-    context: dict[str, Any] = {"thread": None, "rows": []}
+    context: dict[str, Any] = {"person": person, "thread": None, "rows": [], "snoozes": SNOOZES}
     async with visit.resources.database.tenant_tx(person.tenant_id) as tx:
         if interaction_id:
             context |= await threads.build_changes_context(tx, person, interaction_id, text_ids, parts)
         if row_ids:
-            filters = visit.list_filter.build_filter(visit.zone)
+            filters = visit.list_filter.build_filter(visit.zone, person.user_id)
             context["rows"] = await attention.find_rows(tx, person.tenant_id, filters, row_ids)
+            context |= await views_bar.build_row_context(tx, person, filters, row_ids)
+        if row_ids or parts == "contact" or any(entry.note for entry in context.get("entries", [])):
+            context["colleagues"] = await views_bar.get_colleagues(tx, person)
     return render.page(
         visit.request, "changes.html", parts=parts, **_build_place_context(visit), **context, csrf=visit.csrf
     )
@@ -179,7 +191,9 @@ async def _build_context(visit: Visit, read: ReadTx, cursor: str | None = None) 
     context = {"person": visit.person, "csrf": visit.csrf, "once": secrets.token_urlsafe(12)}
     cursor = await _get_cursor(visit, read) if cursor is None else cursor
     context |= _build_place_context(visit) | {"cursor_of_events": cursor}
-    return context if visit.fragment == "opened" else context | await _build_list_context(visit, read)
+    colleagues = await views_bar.get_colleagues(read, visit.person)
+    context |= {"colleagues": colleagues, "snoozes": SNOOZES}
+    return context if visit.fragment == "opened" else context | await _build_list_context(visit, read, colleagues)
 
 
 async def _get_cursor(visit: Visit, read: ReadTx) -> str:
@@ -195,16 +209,19 @@ def _build_place_context(visit: Visit) -> dict[str, Any]:
     return {"asked": visit.list_filter, "place": place}
 
 
-async def _build_list_context(visit: Visit, read: ReadTx) -> dict[str, Any]:
+async def _build_list_context(
+    visit: Visit, read: ReadTx, colleagues: Mapping[str, views_bar.ShownPerson]
+) -> dict[str, Any]:
     list_filter, page_query = visit.list_filter, visit.page_query
+    filters = list_filter.build_filter(visit.zone, visit.person.user_id)
     rows = await attention.find_page(
         read,
         visit.person.tenant_id,
-        list_filter.build_filter(visit.zone),
+        filters,
         page_query.get_key(int, datetime, str),
         page_query.fetch_limit,
     )
-    page, cursor = page_query.cut_page(rows, attention.cursor_of)
+    page, cursor = page_query.cut_page(rows, partial(attention.cursor_of, filters))
     choices = await store.get_choices(read, visit.person.tenant_id)
     lead_filter = list_filter.build_lead_filter() if page_query.after is None else None
     return {
@@ -214,7 +231,11 @@ async def _build_list_context(visit: Visit, read: ReadTx) -> dict[str, Any]:
         "paging": page_query.after is not None,
         "ranges": DATE_RANGES,
         "choices": choices,
-        "active_filters": list_active_filters(list_filter, choices),
+        "active_filters": list_active_filters(
+            list_filter, choices, {id: colleague.name for id, colleague in colleagues.items()}
+        ),
+        **await views_bar.build_context(read, visit.person, list_filter),
+        **await views_bar.build_row_context(read, visit.person, filters, [row.interaction_id for _, row in page]),
         "lonely_leads": await lead_choices.find_page(read, visit.person.tenant_id, lead_filter, without_thread=True)
         if lead_filter
         else [],

@@ -101,7 +101,7 @@ def _build_order(caller: Caller, thread: Thread, manual_text: ManualText, *, age
 async def _require_seen(tx: Tx, caller: Caller, interaction_id: str, seen_seq: int) -> None:
     """Raises `WroteSince` if somebody else wrote after the text `seen_seq`."""
     writers = await store.find_new_writers(tx, caller.tenant_id, interaction_id, seen_seq, caller.actor)
-    names = ["the lead"] * writers.lead + ["a colleague"] * writers.colleague
+    names = ["the lead"] * writers.lead + ["a colleague"] * writers.colleague + ["the agent"] * writers.agent
     if names:
         raise WroteSince(f"{' and '.join(names).capitalize()} {WROTE_SINCE}")
 

@@ -28,6 +28,12 @@ function handleEvent(event) {
   fetchSoon(delay);
 }
 
+function fetchRow(id) {
+  const known = news.get(id) ?? { row: true, texts: new Set(), parts: "" };
+  news.set(id, { ...known, row: true });
+  fetchSoon();
+}
+
 function fetchSoon(delay = DELAY) {
   if (isFetching) return;  // what came meanwhile is fetched after it
   const wait = Math.min(delay * 2 ** failures, MAX_DELAY);
@@ -109,6 +115,7 @@ function placeRows(fresh, ids, isLaterPage) {
   }
   if (nav.querySelector("li")) nav.querySelector(".empty")?.remove();
   updateAges();
+  if (ids.length) document.dispatchEvent(new Event("listed"));
 }
 
 function placeRow(part, row) {

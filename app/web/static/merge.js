@@ -46,5 +46,6 @@ function mergeParts(page) {
   }
   // A menu that a person has used does not follow its attributes any more.
   if (!page.querySelector("main.thread > header")) return;
-  for (const menu of document.querySelectorAll("main.thread > header form:not([data-hold])")) menu.reset();
+  const menus = document.querySelectorAll(":is(main.thread > header form, .work form.menu):not([data-hold])");
+  for (const menu of menus) menu.reset();
 }

@@ -87,11 +87,14 @@ function fillFilters(url) {
 
 function showList(page) {
   const list = document.getElementById("list"), filters = list.querySelector(".filters");
+  const ticked = new Set([...list.querySelectorAll(".pick:checked")].map((box) => box.value));
   merge(list, page.getElementById("list"));
+  for (const box of list.querySelectorAll(".pick")) box.checked = ticked.has(box.value);
   if (!filters.contains(document.activeElement) || document.activeElement.type !== "search") filters.reset();
   markCurrent(shown.pathname);
   updateAges();
   settleFocus();
+  document.dispatchEvent(new Event("listed"));
 }
 
 function showOpened(page, former) {
@@ -152,17 +155,19 @@ async function post(form, submitter) {
     const { page, url: end } = await fetchFragment(url, "opened", { method: "POST", body });
     if (!page.getElementById("opened")) { showTrouble(page); return; }
     if (form.dataset.draft && !page.getElementById("refused")) sessionStorage.removeItem(getDraftKey(form));
-    const isElsewhere = PLACE.test(end.pathname) && end.pathname !== shown.pathname;
+    const isElsewhere = PLACE.test(end.pathname) && end.pathname !== shown.pathname, formerId = getOpenId();
     if (isElsewhere) {
       history.pushState(null, "", end);
       const former = shown;
       shown = end;
       showOpened(page, former);
+      fetchRow(formerId);  // it may be unread again
     } else if (form.closest("main.starting")) {
       showOpened(page);
     } else {
       const undone = form.matches(".undo") && form.closest("article");
       showChanged(page);
+      if (form.isConnected && !form.dataset.hold && !page.getElementById("refused")) form.reset();
       if (undone && !undone.isConnected) restoreWords(undone.querySelector(".words")?.textContent ?? "");
     }
     if (form.dataset.draft) document.querySelector("form.compose textarea")?.focus({ preventScroll: true });
@@ -174,6 +179,23 @@ async function post(form, submitter) {
     form.removeAttribute("aria-busy");
     delete form.dataset.sent;
     delete form.dataset.hold;
+  }
+}
+
+// Sends a form of the list and shows the list anew; what is open stays.
+async function postForList(form, submitter) {
+  const body = new FormData(form, submitter);
+  form.setAttribute("aria-busy", "true");
+  try {
+    const { answer, page } = await fetchFragment(withList(form.getAttribute("action")), "list", { method: "POST", body });
+    if (!page.getElementById("list")) throw new OtherPage();
+    if (answer.ok) form.reset();
+    showList(page);
+  } catch (error) {
+    if (error instanceof OtherPage) { location.assign(shown); return; }
+    showConnectionLost(true);
+  } finally {
+    form.removeAttribute("aria-busy");
   }
 }
 
@@ -212,7 +234,11 @@ document.addEventListener("submit", (event) => {
   const url = new URL(form.getAttribute("action"), location.href);
   if (!url.pathname.startsWith("/conversations")) return;
   event.preventDefault();
-  if (form.getAttribute("method") === "post") { post(form, event.submitter); return; }
+  if (form.getAttribute("method") === "post") {
+    if (form.closest("#list")) postForList(form, event.submitter);
+    else post(form, event.submitter);
+    return;
+  }
   const filled = [...new FormData(form, event.submitter)].filter(([, value]) => value);
   url.search = new URLSearchParams(filled).toString();
   move(form.closest("#list") ? besideOpen(url) : url);
