@@ -1,7 +1,8 @@
 """The body of an event: the same in the feed and in webhooks.
 
-It is built from the event's row, which never changes, so that an event that is sent again has the same
-bytes. Words and phones are not in the row: who includes them gets them as they are now.
+It is built from the event's row, which never changes, and from the ids of its thread, so that an event that
+is sent again has the same bytes. The thread's ids are not in the row, nor are words and phones: a reader gets
+them as they are now.
 """
 
 from collections.abc import Mapping
@@ -47,7 +48,7 @@ class StatusBefore(TypedDict):
 
 
 class CampaignIds(TypedDict):
-    """As they were when the event happened."""
+    """Those of the thread when the event is read; null if it is gone."""
 
     campaignId: str | None
     clientId: str | None
@@ -278,7 +279,7 @@ class RecordedEvent:
 
 
 def build_body(tenant_id: str, event: RecordedEvent, words: Mapping[str, Any], has_phones: bool) -> EventBody:
-    """The body under the event's full name. `words`: what the reader includes besides ids."""
+    """The body under the event's full name. `words`: what it has besides the row."""
     data = {**event.data, **words}
     if not has_phones:
         data.pop("phone", None)

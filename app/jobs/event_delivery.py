@@ -26,7 +26,7 @@ from app.jobs.settling import settle_persistently
 from app.store import event_words, webhook_deliveries, webhook_moves, webhook_queue
 from app.store.batching import Batcher
 from app.store.engine import Database
-from app.store.event_words import Words
+from app.store.event_words import AskedEvent, Words
 from app.store.webhook_deliveries import Delivery
 from app.store.webhook_queue import ClaimedEvent, DoneEvent, EndpointKey, EndpointNews, WaitingSubject
 from app.wire.client import Wire
@@ -82,7 +82,7 @@ class EventDelivery:
 
     async def claim(self, max_subjects: int) -> tuple[list[SubjectEvents], bool]:
         """Moves the cursors and claims what is due. Also returns whether any endpoint is active."""
-        lease, words = ids.make("evt"), Words()
+        lease = ids.make("evt")
         # Two transactions: while the cursors are locked, nothing can be settled.
         async with self._database.system_tx(plan_now=True) as tx:
             ready = await webhook_moves.lock_ready(tx)
@@ -97,21 +97,18 @@ class EventDelivery:
             claimed_events = await webhook_queue.claim(
                 tx, +self._busy, PLACES_PER_ENDPOINT, max_subjects, lease, POST_LEASE
             )
-            if any(event.include for event in claimed_events):
-                words = await event_words.get_words(
-                    tx,
-                    [(event.tenant_id, event) for event in claimed_events if "text" in event.include],
-                    [(event.tenant_id, event) for event in claimed_events if "phones" in event.include],
-                )
-        events_by_subject: dict[tuple[str, str, str], list[ClaimedEvent]] = {}
-        for event in claimed_events:
-            events_by_subject.setdefault((*event.endpoint, event.subject), []).append(event)
+            found_words = await event_words.get_words(
+                tx, [AskedEvent(event.tenant_id, event, event.include) for event in claimed_events]
+            )
+        pairs_by_subject: dict[tuple[str, str, str], list[tuple[ClaimedEvent, Words]]] = {}
+        for event, words in zip(claimed_events, found_words, strict=True):
+            pairs_by_subject.setdefault((*event.endpoint, event.subject), []).append((event, words))
         subjects = []
-        for events in events_by_subject.values():
+        for pairs in pairs_by_subject.values():
             try:
-                subjects.append(self._build_subject(lease, begin_by, events, words))
+                subjects.append(self._build_subject(lease, begin_by, pairs))
             except Exception:  # one bad endpoint must not stop the others: it is tried again after the lease
-                log.exception("the bodies of events could not be built", endpoint_id=events[0].endpoint_id)
+                log.exception("the bodies of events could not be built", endpoint_id=pairs[0][0].endpoint_id)
         self._busy.update(subject.endpoint for subject in subjects)
         return subjects, True
 
@@ -132,19 +129,14 @@ class EventDelivery:
         async with self._database.system_tx() as tx:
             await webhook_deliveries.prune(tx, sorted(served_endpoints))
 
-    def _build_subject(
-        self, lease: str, begin_by: float, events: Sequence[ClaimedEvent], words: Words
-    ) -> SubjectEvents:
-        first = events[0]
+    def _build_subject(self, lease: str, begin_by: float, pairs: Sequence[tuple[ClaimedEvent, Words]]) -> SubjectEvents:
+        first, _ = pairs[0]
         sealed_secrets = [first.secret, first.previous_secret]
         return SubjectEvents(
             lease,
             begin_by,
-            events,
-            [
-                to_json(build_body(event.tenant_id, event, words.of(event.tenant_id, event), "phones" in event.include))
-                for event in events
-            ],
+            [event for event, _ in pairs],
+            [to_json(build_body(event.tenant_id, event, words, "phones" in event.include)) for event, words in pairs],
             [self._seal.open(secret).decode() for secret in sealed_secrets if secret],
         )
 

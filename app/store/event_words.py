@@ -1,15 +1,33 @@
-"""The words and phones that readers of events include, as they are now."""
+"""What bodies of events have besides the events' rows: the ids of the thread, and for readers that include
+them words and phones. All are as they are now, so that who writes an event does not look them up."""
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from app.domain.event_bodies import RecordedEvent
 from app.store.engine import ReadTx, as_columns
 
-TenantEventPair = tuple[str, RecordedEvent]
-"""The tenant, and an event of it."""
+RowKey = tuple[str, Any]
+"""(tenant id, id)."""
+Words = dict[str, Any]
+"""What the body of one event has besides its row."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskedEvent:
+    """An event of a tenant, and what its reader includes."""
+
+    tenant_id: str
+    event: RecordedEvent
+    include: Collection[str]
+
+    @property
+    def thread_key(self) -> RowKey:
+        return self.tenant_id, self.event.interaction_id
+
+    def key_of(self, name: str) -> RowKey:
+        return self.tenant_id, self.event.data.get(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +47,24 @@ FROM unnest($1::text[], $2::text[]) AS a(tenant_id, message_id) JOIN messages m 
 
 
 @dataclass(frozen=True, slots=True)
-class ThreadPhones:
+class ThreadWords:
     tenant_id: str
     interaction_id: str
+    lead_id: str
+    campaign_id: str | None
+    client_id: str | None
+    phone_number_id: str | None
     lead_phone: str
     our_number: str
 
 
-GET_PHONES_SQL = """
-SELECT t.tenant_id, t.interaction_id, t.lead_phone, t.our_number
+GET_THREADS_SQL = """
+SELECT t.tenant_id, t.interaction_id, t.lead_id, t.campaign_id, c.client_id, n.phone_number_id,
+       t.lead_phone, t.our_number
 FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 JOIN interactions t USING (tenant_id, interaction_id)
+LEFT JOIN campaigns c ON c.tenant_id = t.tenant_id AND c.campaign_id = t.campaign_id
+LEFT JOIN phone_numbers n ON n.tenant_id = t.tenant_id AND n.phone_number = t.our_number
 """
 
 
@@ -57,57 +82,65 @@ FROM unnest($1::text[], $2::text[]) AS a(tenant_id, turn_id) JOIN turns u USING 
 """
 
 
-class Words:
-    """What bodies have besides ids, by tenant and event."""
+async def get_words(read: ReadTx, asked_events: Sequence[AskedEvent]) -> list[Words]:
+    """The words for each event, in order. What was erased is left out; the ids of a thread that is gone are
+    None."""
+    with_words = [asked_event for asked_event in asked_events if asked_event.include]
+    with_text = [asked_event for asked_event in with_words if "text" in asked_event.include]
+    messages = await _get_messages(read, _list_keys(asked_event.key_of("messageId") for asked_event in with_words))
+    turns = await _get_turns(read, _list_keys(asked_event.key_of("turnId") for asked_event in with_text))
+    threads = await _get_threads(read, _list_keys(asked_event.thread_key for asked_event in asked_events))
+    found_words = []
+    for asked_event in asked_events:
+        thread = threads.get(asked_event.thread_key)
+        message = messages.get(asked_event.key_of("messageId")) if _is_about_text(asked_event.event) else None
+        words = _find_ids(asked_event.event, thread)
+        if "text" in asked_event.include:
+            words |= _find_texts(asked_event.event, message, turns.get(asked_event.key_of("turnId")))
+        if "phones" in asked_event.include:
+            words |= _find_phones(asked_event.event, message, thread)
+        found_words.append(words)
+    return found_words
 
-    def __init__(self) -> None:
-        self._words: defaultdict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
 
-    def of(self, tenant_id: str, event: RecordedEvent) -> Mapping[str, Any]:
-        return self._words.get((tenant_id, event.id), {})
+def _find_ids(event: RecordedEvent, thread: ThreadWords | None) -> Words:
+    """The ids that the event's row has not."""
+    if not event.interaction_id and event.type != "consent":
+        return {}
+    ids = {
+        "leadId": thread and thread.lead_id,
+        "campaignId": thread and thread.campaign_id,
+        "clientId": thread and thread.client_id,
+        "phoneNumberId": thread and thread.phone_number_id,
+    }
+    return {name: value for name, value in ids.items() if name not in event.data}
 
-    def add(self, tenant_id: str, event: RecordedEvent, **more: Any) -> None:
-        self._words[tenant_id, event.id] |= more
+
+def _find_texts(event: RecordedEvent, message: MessageWords | None, turn: TurnWords | None) -> Words:
+    if message:
+        return {"text": message.text, "media": message.media}
+    if turn and event.name == "outcome.recorded":
+        return {"outcome": turn.outcome}
+    if turn and event.name == "turn.replied":
+        return {"texts": turn.texts}
+    return {}
 
 
-async def get_words(
-    read: ReadTx, with_text: Collection[TenantEventPair], with_phones: Collection[TenantEventPair]
-) -> Words:
-    """The words of the events `with_text`, and the phones of those `with_phones`. What was erased is left
-    out."""
-    words = Words()
-    messages = await _get_messages(read, _list_keys([*with_text, *with_phones], "messageId"))
-    turns = await _get_turns(read, _list_keys(with_text, "turnId"))
-    phones = await _get_phones(
-        read, [(tenant_id, e.interaction_id) for tenant_id, e in with_phones if e.interaction_id]
-    )
-    for tenant_id, event in with_text:
-        if (message := messages.get((tenant_id, event.data.get("messageId")))) and _is_about_text(event):
-            words.add(tenant_id, event, text=message.text, media=message.media)
-        if turn := turns.get((tenant_id, event.data.get("turnId"))):
-            if event.name == "outcome.recorded":
-                words.add(tenant_id, event, outcome=turn.outcome)
-            elif event.name == "turn.replied":
-                words.add(tenant_id, event, texts=turn.texts)
-    for tenant_id, event in with_phones:
-        if (message := messages.get((tenant_id, event.data.get("messageId")))) and _is_about_text(event):
-            words.add(tenant_id, event, **{"to": message.to_phone, "from": message.from_phone})
-        thread = phones.get((tenant_id, event.interaction_id))
-        if thread and (event.name or "").startswith("interaction."):
-            words.add(tenant_id, event, leadPhone=thread.lead_phone, ourNumber=thread.our_number)
-    return words
+def _find_phones(event: RecordedEvent, message: MessageWords | None, thread: ThreadWords | None) -> Words:
+    if message:
+        return {"to": message.to_phone, "from": message.from_phone}
+    if thread and (event.name or "").startswith("interaction."):
+        return {"leadPhone": thread.lead_phone, "ourNumber": thread.our_number}
+    return {}
 
 
 def _is_about_text(event: RecordedEvent) -> bool:
     return event.name == "possible_optout" or (event.name or "").startswith("message.")
 
 
-def _list_keys(pairs: Collection[TenantEventPair], name: str) -> list[tuple[str, str]]:
-    return [(tenant_id, event.data[name]) for tenant_id, event in pairs if event.data.get(name)]
-
-
-RowKey = tuple[str, Any]
-"""(tenant id, id)."""
+def _list_keys(keys: Iterable[RowKey]) -> list[RowKey]:
+    """Each once. Some events have no such id."""
+    return list({key for key in keys if key[1]})
 
 
 async def _get_messages(read: ReadTx, keys: Sequence[RowKey]) -> dict[RowKey, MessageWords]:
@@ -115,8 +148,8 @@ async def _get_messages(read: ReadTx, keys: Sequence[RowKey]) -> dict[RowKey, Me
     return {(row.tenant_id, row.message_id): row for row in rows}
 
 
-async def _get_phones(read: ReadTx, keys: Sequence[RowKey]) -> dict[RowKey, ThreadPhones]:
-    rows = await read.fetch(ThreadPhones, GET_PHONES_SQL, *as_columns(keys, 2)) if keys else []
+async def _get_threads(read: ReadTx, keys: Sequence[RowKey]) -> dict[RowKey, ThreadWords]:
+    rows = await read.fetch(ThreadWords, GET_THREADS_SQL, *as_columns(keys, 2)) if keys else []
     return {(row.tenant_id, row.interaction_id): row for row in rows}
 
 

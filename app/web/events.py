@@ -9,7 +9,7 @@ from app.domain.event_bodies import RecordedEvent, build_body
 from app.domain.events import EVENT_TYPES, INCLUDES, SHORT_TYPES, WITHOUT_SHORT_TYPE, Include, parse_event_id
 from app.domain.problems import Invalid
 from app.store import event_words
-from app.store.event_words import Words
+from app.store.event_words import AskedEvent, Words
 from app.store.events import FIRST_CURSOR, EventCursor
 from app.web.dependencies import AppResources, ReadCaller
 from app.web.envelope import Answer, Out
@@ -68,16 +68,15 @@ async def list_events(
         caller.tenant_id, parse_cursor(after), event_filter, limit + 1, wait
     )
     page_events = found_events[:limit]
-    words = Words()
-    if wanted_words and page_events:
-        pairs = [(caller.tenant_id, event) for event in page_events]
+    found_words: list[Words] = []
+    if page_events:
+        asked_events = [AskedEvent(caller.tenant_id, event, wanted_words) for event in page_events]
         async with resources.database.read_tx(caller.tenant_id) as read:
-            words = await event_words.get_words(
-                read, pairs if "text" in wanted_words else [], pairs if "phones" in wanted_words else []
-            )
+            found_words = await event_words.get_words(read, asked_events)
     is_short = event_filter.names is None
     shown_events = [
-        _build_shape(caller.tenant_id, event, words, is_short, "phones" in wanted_words) for event in page_events
+        _build_shape(caller.tenant_id, event, words, is_short, "phones" in wanted_words)
+        for event, words in zip(page_events, found_words, strict=True)
     ]
     cursor = shown_events[-1].event_id if shown_events else after
     return Answer(data=EventPage(events=shown_events, next_cursor=cursor, has_more=len(found_events) > limit))
@@ -85,7 +84,7 @@ async def list_events(
 
 def _build_shape(tenant_id: str, event: RecordedEvent, words: Words, is_short: bool, has_phones: bool) -> EventShape:
     # The first form always had the phone of a `consent` event.
-    body = build_body(tenant_id, event, words.of(tenant_id, event), has_phones or is_short)
+    body = build_body(tenant_id, event, words, has_phones or is_short)
     return EventShape.model_validate(body | {"type": event.type} if is_short else body)
 
 

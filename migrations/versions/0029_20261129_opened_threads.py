@@ -21,12 +21,7 @@ BEGIN
     SELECT n.tenant_id, 'status', 'interaction.opened', n.interaction_id,
            nullif(current_setting('app.actor', true), ''),
            jsonb_build_object('status', n.status, 'agentMode', n.agent_mode, 'leadId', n.lead_id,
-                              'campaignId', n.campaign_id, 'clientId', (
-                                  SELECT c.client_id FROM campaigns c
-                                  WHERE c.tenant_id = n.tenant_id AND c.campaign_id = n.campaign_id),
-                              'phoneNumberId', (
-                                  SELECT p.phone_number_id FROM phone_numbers p
-                                  WHERE p.tenant_id = n.tenant_id AND p.phone_number = n.our_number))
+                              'campaignId', n.campaign_id)
     FROM {new_rows} n;
     RETURN NULL;
 END $$

@@ -70,8 +70,7 @@ CREATE OR REPLACE FUNCTION tell_turns_insert() RETURNS trigger LANGUAGE plpgsql 
 BEGIN
     INSERT INTO tenant_events (tenant_id, type, name, interaction_id, {actor_column}data)
     SELECT n.tenant_id, 'turn', CASE WHEN n.kind = 'live' THEN {name} END, n.interaction_id, {actor}
-           ids_of_thread(n.tenant_id, n.interaction_id)
-           || jsonb_build_object('turnId', n.turn_id, 'kind', n.kind, 'state', n.state, 'reason', n.reason,
+           jsonb_build_object('turnId', n.turn_id, 'kind', n.kind, 'state', n.state, 'reason', n.reason,
                               'smsAgentId', n.sms_agent_id{more})
     FROM new_rows n;
     RETURN NULL;
@@ -87,8 +86,7 @@ BEGIN
                  WHEN NEW.state = 'awaiting_reply' THEN 'turn.accepted'
                  ELSE 'turn.' || NEW.state END,
             NEW.interaction_id, nullif(current_setting('app.actor', true), ''),
-            ids_of_thread(NEW.tenant_id, NEW.interaction_id)
-            || jsonb_build_object('turnId', NEW.turn_id, 'kind', NEW.kind, 'state', NEW.state, 'reason', NEW.reason,
+            jsonb_build_object('turnId', NEW.turn_id, 'kind', NEW.kind, 'state', NEW.state, 'reason', NEW.reason,
                                'smsAgentId', NEW.sms_agent_id, 'messageIds', NEW.reply -> 'messageIds'{more}),
             jsonb_build_object('state', OLD.state));
     RETURN NULL;

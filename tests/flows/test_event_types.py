@@ -3,13 +3,18 @@
 from jsonschema_rs import Draft202012Validator
 
 from app.resources import Resources
-from tests.flows.test_events import all_of, settle
+from tests.flows.test_events import all_of, feed, settle
+from tests.flows.test_statement_counts import names_of
 from tests.makers import Data, phone
 from tests.web.test_described import DOCUMENT
 from tests.world import World
 
 FAIL_SQL = """
 UPDATE provider_accounts SET paused_at = clock_timestamp(), paused_reason = '20003: wrong' WHERE tenant_id = $1
+"""
+TELL_GONE_SQL = """
+INSERT INTO tenant_events (tenant_id, type, name, interaction_id, data)
+VALUES ($1, 'turn', 'turn.opened', 'int_gone', '{"turnId": "turn_gone"}')
 """
 
 
@@ -123,7 +128,31 @@ async def test_each_event_of_a_thread_names_what_the_thread_belongs_to(world: Wo
         "outcome.recorded", "possible_optout", "optout",
     } <= {event["type"] for event in events}  # fmt: skip
     await tenant.call("PATCH", f"/campaigns/{campaign_id}", {"clientId": "client-10"})
-    assert [event for event in await all_full(world, resources) if event["interactionId"]][: len(events)] == events
+    later = [event for event in await all_full(world, resources) if event["interactionId"]][: len(events)]
+    assert later == [event | {"data": event["data"] | {"clientId": "client-10"}} for event in events]
+
+
+async def test_an_event_of_a_thread_that_is_gone_names_no_ids(idle_world: World, resources: Resources) -> None:
+    tenant = idle_world.tenant
+    async with resources.database.system_tx() as tx:
+        await tx.execute(TELL_GONE_SQL, tenant.tenant_id)
+    await settle(resources)
+    [event] = await all_of(tenant, "&types=turn.opened")
+    assert event["data"] == {
+        "turnId": "turn_gone", "leadId": None, "campaignId": None, "clientId": None, "phoneNumberId": None,
+    }  # fmt: skip
+
+
+async def test_the_ids_of_a_page_of_events_take_one_statement(
+    idle_world: World, resources: Resources, said: list[str]
+) -> None:
+    await idle_world.send("Hi Jane")
+    await idle_world.text("Hello?")
+    await settle(resources)
+    said.clear()
+    events = (await feed(idle_world.tenant, "types=all&wait=0"))["events"]
+    assert len(events) > 2
+    assert await names_of(said) == ["event_words.GET_THREADS_SQL"]
 
 
 async def test_consent_without_a_thread_and_a_new_lead_name_what_is_known(world: World, resources: Resources) -> None:

@@ -106,6 +106,18 @@ async def test_only_wanted_types_are_posted_and_words_only_on_request(world: Wor
     assert optout["interactionId"] == first["interactionId"]
 
 
+async def test_an_endpoint_gets_no_words_that_only_another_asked_for(world: World, backend: Backend) -> None:
+    await open_endpoint(world.tenant, backend, types=["message.received"])
+    await open_endpoint(world.tenant, backend, types=["message.received"], include=["text", "phones"])
+    await world.send("Hi Jane")
+    await world.text("What does it cost?")
+    await has_taken(backend, 2)
+    plain, wordy = sorted((post.event["data"] for post in backend.posts), key=len)
+    assert (wordy.pop("text"), wordy.pop("media")) == ("What does it cost?", [])
+    assert (wordy.pop("from"), wordy.pop("to")) == (world.phone, world.ours)
+    assert plain == wordy
+
+
 async def test_a_refused_event_holds_back_its_thread_and_no_other(
     world: World, backend: Backend, resources: Resources
 ) -> None:

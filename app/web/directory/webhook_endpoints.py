@@ -176,8 +176,9 @@ class Rewind(Body):
 async def rewind_webhook_endpoint(
     endpoint_id: str, body: Rewind, caller: ApiCaller, tx: TenantTx
 ) -> Answer[EndpointShape]:
-    """The bodies are the same bytes under the same `webhook-id`. A later event or time skips what lies
-    before it. Requests that run are ended first, which takes up to 40 s if the endpoint hangs."""
+    """The bodies are the same bytes under the same `webhook-id`, unless the lead was merged or the campaign got
+    another client since. A later event or time skips what lies before it. Requests that run are ended first,
+    which takes up to 40 s if the endpoint hangs."""
     return Answer(data=build_shape(await commands.rewind(tx, caller, endpoint_id, body.to)))
 
 

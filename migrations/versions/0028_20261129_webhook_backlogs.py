@@ -1,4 +1,4 @@
-"""Events name all ids, and a busy subject does not hold up its endpoint
+"""A busy subject does not hold up its endpoint, and new leads name their client
 
 Revision ID: 0028
 Revises: 0027
@@ -30,7 +30,7 @@ def downgrade() -> None:
     for found in FUNCTION.finditer(FORMER_FILE.read_text()):
         if found[1] in changed:
             _run(re.sub("^CREATE FUNCTION", "CREATE OR REPLACE FUNCTION", found[0]))
-    _run("DROP FUNCTION ids_of_thread; DROP TABLE webhook_backlogs")
+    _run("DROP TABLE webhook_backlogs")
 
 
 def _run(script: str) -> None:
