@@ -53,9 +53,8 @@ BEGIN
     INSERT INTO tenant_events (tenant_id, type, name, interaction_id, actor, data, before)
     SELECT NEW.tenant_id, 'status', told.name, NEW.interaction_id,
            nullif(current_setting('app.actor', true), ''),
-           ids_of_thread(NEW.tenant_id, NEW.interaction_id)
-           || jsonb_build_object('status', NEW.status, 'agentMode', NEW.agent_mode, 'assignedTo', NEW.assigned_to)
-           || told.more,
+           jsonb_build_object('status', NEW.status, 'agentMode', NEW.agent_mode, 'leadId', NEW.lead_id,
+                              'campaignId', NEW.campaign_id, 'assignedTo', NEW.assigned_to) || told.more,
            told.before
     FROM (VALUES
         ('interaction.assigned', OLD.assigned_to IS DISTINCT FROM NEW.assigned_to, '{}'::jsonb,
@@ -81,8 +80,7 @@ CREATE FUNCTION tell_mentions() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO tenant_events (tenant_id, type, name, interaction_id, actor, data)
     SELECT NEW.tenant_id, 'status', 'interaction.mentioned', NEW.interaction_id, author_of(NEW.actor),
-           ids_of_thread(NEW.tenant_id, NEW.interaction_id)
-           || jsonb_build_object('messageId', NEW.message_id, 'leadId', NEW.lead_id, 'personId', m.person_id)
+           jsonb_build_object('messageId', NEW.message_id, 'leadId', NEW.lead_id, 'personId', m.person_id)
     FROM jsonb_array_elements_text(NEW.note -> 'mentions') AS m(person_id);
     RETURN NULL;
 END $$;

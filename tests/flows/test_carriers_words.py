@@ -220,7 +220,7 @@ async def test_a_verdict_that_nobody_knows_says_nothing(tenant: Tenant, provider
     line = await line_at(tenant, provider)
     await line.text("PAUSE", verdict)
     assert (await line.consent()) | {"phone": ""} == {
-        "phone": "", "suppressed": False, "causes": [], "events": [],
+        "phone": "", "suppressed": False, "causes": [], "events": [], "standing": [],
     }  # fmt: skip
     await line.text("STOP", verdict)
     assert (await line.consent())["causes"] == ["lead"]
