@@ -2,6 +2,7 @@
 error each failure becomes."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
@@ -45,6 +46,20 @@ class CommitLost(OutcomeUnknown):
     def __init__(self, backend: int) -> None:
         super().__init__()
         self.backend = backend
+
+
+@dataclass(slots=True)
+class Trust:
+    """Which pooled connections may be lent: those that were opened after `since` (loop time).
+
+    A server that is frozen or cut off breaks no connection. So when one connection is silent, the
+    older ones are replaced, or each of them would make somebody wait."""
+
+    since: float = 0.0
+
+    def note_failure(self, error: BaseException) -> None:
+        if isinstance(error, Unavailable | OutcomeUnknown) and isinstance(error.__cause__, TimeoutError):
+            self.since = loop_time()
 
 
 async def take_connection(engine: AsyncEngine, begin: str | None, deadline: float) -> PoolProxiedConnection:

@@ -25,6 +25,7 @@ from app.store.connections import (
     START_SECONDS,
     CommitLost,
     HungUp,
+    Trust,
     build_commit_lost,
     build_start_error,
     commit_transaction,
@@ -184,10 +185,11 @@ class Database:
     """The connection pools, and the kinds of transactions. Batches have a pool of their own, so
     that they never wait for a connection and wait only briefly for a lock."""
 
-    def __init__(self, engine: AsyncEngine, batches: AsyncEngine, clock: Clock, two_roles: bool) -> None:
+    def __init__(self, engine: AsyncEngine, batches: AsyncEngine, clock: Clock, two_roles: bool, trust: Trust) -> None:
         self._engine = engine
         self._batches = batches
         self._clock = clock
+        self._trust = trust
         self.two_roles = two_roles
         self.phone_key = b""
 
@@ -288,14 +290,20 @@ class Database:
         """A pooled connection, and the deadline of its first statement. `begin` is run on it, if
         given. No transaction is open when the connection goes back to the pool."""
         deadline = loop_time() + START_SECONDS
-        proxy = await take_connection(engine, begin, deadline)
+        try:
+            proxy = await take_connection(engine, begin, deadline)
+        except Unavailable as error:
+            self._trust.note_failure(error)
+            raise
         connection = proxy.driver_connection
         assert connection is not None
         try:
             yield proxy, deadline
-        except (CommitLost, HungUp):
+        except (CommitLost, HungUp) as error:
+            self._trust.note_failure(error)
             raise
         except BaseException as error:
+            self._trust.note_failure(error)
             await roll_back(connection)
             if isinstance(error, DATABASE_AWAY_ERRORS) and connection.is_closed():
                 raise Unavailable from error
