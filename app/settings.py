@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.store.dialling import list_driver_urls
+from app.store.redis_client import read_sentinel_url
 from app.wire.mail import MailServer, read_server
 
 
@@ -120,6 +122,7 @@ def _find_faults(settings: Settings) -> list[str]:
             faults.append("SECRET_KEYS is required as soon as DATABASE_URL is set")
         elif settings.is_production:
             faults.append("SECRET_KEYS is required in production")
+    faults += _find_address_faults(settings)
     faults += _find_mail_faults(settings)
     if settings.is_production:
         required_values = {
@@ -133,6 +136,21 @@ def _find_faults(settings: Settings) -> list[str]:
             faults.append("PUBLIC_BASE_URL must be https:// in production")
         if any(network.prefixlen == 0 for network in settings.allowed_private_networks):
             faults.append("ALLOWED_PRIVATE_NETWORKS must not be every address in production")
+    return faults
+
+
+def _find_address_faults(settings: Settings) -> list[str]:
+    faults = []
+    try:
+        list_driver_urls(settings.database_url or "postgresql://")
+    except ValueError:  # its words may quote a password
+        faults.append(
+            "DATABASE_URL must be postgresql://user:password@host:5432/name; several hosts: host1:5432,host2:5432"
+        )
+    try:
+        read_sentinel_url(settings.redis_url or "")
+    except ValueError:
+        faults.append("REDIS_URL must be redis+sentinel://host:26379,host:26379/service/0 or redis://host:6379/0")
     return faults
 
 

@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 from app.domain.problems import Unauthorized, Unavailable
 from app.settings import Settings
 from app.store import owed
+from app.store.clock import Clock
 from app.store.engine import Tx
 from app.web.dependencies import AppResources
 
@@ -19,7 +20,7 @@ router = APIRouter(include_in_schema=False)
 @router.get("/metrics")
 async def show_metrics(request: Request, resources: AppResources) -> Response:
     _require_token(request, resources.settings)
-    figures = generate_latest()
+    figures = generate_latest() + generate_latest(await _build_redis_figures(resources.clock))
     try:
         async with resources.database.system_tx() as tx:
             figures += generate_latest(await _build_owed_figures(tx))
@@ -35,6 +36,13 @@ def _require_token(request: Request, settings: Settings) -> None:
     authorization = request.headers.get("authorization", "")
     if not token or not compare_digest(authorization.encode(), f"Bearer {token}".encode()):
         raise Unauthorized("A bearer token is required.")
+
+
+async def _build_redis_figures(clock: Clock) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    takes_writes = Gauge("leadsail_redis_takes_writes", "1: it does. 0: it is away or degraded.", registry=registry)
+    takes_writes.set(await clock.find_state() == "ok")
+    return registry
 
 
 async def _build_owed_figures(tx: Tx) -> CollectorRegistry:
