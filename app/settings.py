@@ -41,7 +41,12 @@ class Settings(BaseSettings):
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """The port of a worker's metrics. A web process serves its own at /metrics."""
     otel_exporter_otlp_endpoint: str | None = None
-    """The endpoint for traces, by OTLP over HTTP."""
+    """The endpoint for traces, by OTLP. These names, and others that the SDK reads itself, are OpenTelemetry's."""
+    otel_exporter_otlp_traces_endpoint: str | None = None
+    otel_exporter_otlp_protocol: str | None = None
+    otel_exporter_otlp_traces_protocol: str | None = None
+    otel_traces_exporter: str | None = None
+    otel_sdk_disabled: bool = False
     smtp_url: SecretStr | None = None
     """The mail server for notices to people; None: nobody gets e-mail."""
     mail_from: str | None = None
@@ -72,6 +77,18 @@ class Settings(BaseSettings):
     def base_url(self) -> str:
         """The public address, without a trailing slash."""
         return (self.public_base_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def has_traces(self) -> bool:
+        """Whether the environment asks for traces."""
+        if self.otel_sdk_disabled or self.otel_traces_exporter == "none":
+            return False
+        endpoint = self.otel_exporter_otlp_endpoint or self.otel_exporter_otlp_traces_endpoint
+        return bool(endpoint or self.otel_traces_exporter)
+
+    @property
+    def otlp_protocol(self) -> str:
+        return self.otel_exporter_otlp_traces_protocol or self.otel_exporter_otlp_protocol or "http/protobuf"
 
     @property
     def mail_server(self) -> MailServer | None:
