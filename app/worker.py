@@ -156,12 +156,7 @@ async def run(configuration: Settings, drain: bool = False) -> None:
 async def _run_arq(resources: Resources) -> None:
     assert resources.settings.redis_url
     while True:
-        client = open_client(
-            resources.settings.redis_url,
-            ArqRedis,
-            socket_connect_timeout=ARQ_CONNECT_SECONDS,
-            socket_timeout=ARQ_ANSWER_SECONDS,
-        )
+        client = _open_arq_client(resources.settings.redis_url)
         # The loops are there already, and outlive it.
         worker = create_worker(
             dict(vars(WorkerSettings)),
@@ -179,6 +174,12 @@ async def _run_arq(resources: Resources) -> None:
             await _close_arq(worker)
             await client.aclose()
         await asyncio.sleep(ARQ_RESTART_SECONDS)
+
+
+def _open_arq_client(url: str) -> ArqRedis:
+    client = open_client(url, ArqRedis, socket_connect_timeout=ARQ_CONNECT_SECONDS, socket_timeout=ARQ_ANSWER_SECONDS)
+    client.job_serializer, client.job_deserializer = serialize_job, json.loads  # else arq would pickle
+    return client
 
 
 async def _close_arq(worker: Worker) -> None:

@@ -62,21 +62,27 @@ def _render(url: URL) -> str:
 
 
 async def dial(url: str, **arguments: Any) -> Any:
-    """A connection to the one host of `url`, or to the first of several that takes writes.
-    `arguments` are asyncpg's. Raises the driver's error."""
+    """A connection as `dial_host` makes it."""
+    connection, _ = await dial_host(url, **arguments)
+    return connection
+
+
+async def dial_host(url: str, **arguments: Any) -> tuple[Any, str]:
+    """A connection to the one host of `url`, or to the first of several that takes writes; and the
+    URL of that host. `arguments` are asyncpg's. Raises the driver's error."""
     driver_urls = list_driver_urls(url)
     if len(driver_urls) == 1:
-        return await asyncpg.connect(driver_urls[0], timeout=CONNECT_SECONDS, **arguments)
+        return await asyncpg.connect(driver_urls[0], timeout=CONNECT_SECONDS, **arguments), driver_urls[0]
     arguments["target_session_attrs"] = "read-write"
     attempts = {
-        asyncio.ensure_future(asyncpg.connect(one, timeout=CONNECT_SECONDS, **arguments)) for one in driver_urls
+        asyncio.ensure_future(asyncpg.connect(one, timeout=CONNECT_SECONDS, **arguments)): one for one in driver_urls
     }
     winner = None
     try:
         winner = await _await_first(attempts)
-        return winner.result()
+        return winner.result(), attempts[winner]
     finally:
-        for attempt in attempts - {winner}:
+        for attempt in attempts.keys() - {winner}:
             attempt.cancel()
             attempt.add_done_callback(_hang_up)
 

@@ -30,6 +30,7 @@ from app.store.connections import (
     build_start_error,
     commit_transaction,
     discard_old_plans,
+    get_backend,
     loop_time,
     roll_back,
     run_first_statement,
@@ -166,10 +167,11 @@ class Batch(ReadTx):
         trips of BEGIN and COMMIT. Raises `CommitLost` if its answer is lost."""
         assert not self.has_begun
         self.deadline = None
+        backend = get_backend(self._connection)
         try:
             return [kind(*row) for row in await self.fetch_rows(sql, *args)]
         except DATABASE_AWAY_ERRORS as error:
-            raise build_commit_lost(self._connection) from error
+            raise build_commit_lost(self._connection, backend) from error
 
     async def begin(self) -> Tx:
         """Begins a transaction for several statements that write. It commits when the block of the

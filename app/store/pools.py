@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.domain.problems import Unavailable
 from app.store.clock import Clock
-from app.store.connections import DATABASE_AWAY_ERRORS, Trust, loop_time
-from app.store.dialling import CONNECT_SECONDS, dial
+from app.store.connections import DATABASE_AWAY_ERRORS, Trust
+from app.store.dialling import CONNECT_SECONDS, dial, dial_host
 from app.store.engine import BATCH_LOCK_TIMEOUT, Database
 
 JSON_DECODER = json.JSONDecoder()
@@ -46,17 +46,20 @@ async def connect(url: str, clock: Clock, pool_size: int = 12) -> Database:
     if two_roles:
         server_settings["role"] = "app_system"
 
+    trust = Trust()
+
     async def open_connection(**extra_settings: str) -> Any:
-        return await dial(
+        connection, host = await dial_host(
             url,
             command_timeout=STATEMENT_SECONDS,
             server_settings=server_settings | extra_settings,
         )
+        trust.note_opening(connection, host)
+        return connection
 
     async def open_batch_connection() -> Any:
         return await open_connection(lock_timeout=BATCH_LOCK_TIMEOUT)
 
-    trust = Trust()
     return Database(
         _create_pool(open_connection, pool_size, trust),
         _create_pool(open_batch_connection, MAX_BATCH_CONNECTIONS, trust),
@@ -75,21 +78,16 @@ def _create_pool(open_connection: Callable[..., Awaitable[Any]], size: int, trus
         pool_timeout=CONNECT_SECONDS,
     )
 
-    def refuse_dead(adapter: Any, record: Any, _: object) -> None:
+    def refuse_dead(adapter: Any, _: object, __: object) -> None:
         """Makes the pool replace a connection that is closed or no longer trusted; costs no round trip."""
-        if record.info["opened"] < trust.since:
+        if not trust.is_trusted(adapter.driver_connection):
             adapter.driver_connection.terminate()
         if adapter.driver_connection.is_closed():
             raise exc.DisconnectionError
 
     event.listen(engine.sync_engine, "connect", _register_json_codec)
-    event.listen(engine.sync_engine, "connect", _note_opening)
     event.listen(engine.sync_engine, "checkout", refuse_dead)
     return engine
-
-
-def _note_opening(_: object, record: Any) -> None:
-    record.info["opened"] = loop_time()
 
 
 async def _has_both_roles(probe: Any) -> bool:
