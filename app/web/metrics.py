@@ -2,6 +2,7 @@
 
 No metric names a tenant."""
 
+from collections.abc import Callable
 from hmac import compare_digest
 
 from fastapi import APIRouter, Request, Response
@@ -40,17 +41,22 @@ def _require_token(request: Request, settings: Settings) -> None:
 
 async def _build_redis_figures(clock: Clock) -> CollectorRegistry:
     registry = CollectorRegistry()
-    takes_writes = Gauge("leadsail_redis_takes_writes", "1: it does. 0: it is away or degraded.", registry=registry)
+    add_gauge = _build_add_gauge(registry)
+    takes_writes = add_gauge("redis_takes_writes", "1: it does. 0: it is away or degraded.")
     takes_writes.set(await clock.find_state() == "ok")
     return registry
 
 
-async def _build_owed_figures(tx: Tx) -> CollectorRegistry:
-    registry = CollectorRegistry()
-
+def _build_add_gauge(registry: CollectorRegistry) -> Callable[..., Gauge]:
     def add_gauge(name: str, help_text: str, *labels: str) -> Gauge:
         return Gauge(f"leadsail_{name}", help_text, labels, registry=registry)
 
+    return add_gauge
+
+
+async def _build_owed_figures(tx: Tx) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    add_gauge = _build_add_gauge(registry)
     texts = add_gauge("owed_texts", "Unsent texts.", "provider", "state")
     texts_late = add_gauge("owed_texts_late_seconds", "Seconds since the oldest text was due.", "provider", "state")
     for owed_texts in await owed.count_texts(tx):
