@@ -16,7 +16,7 @@ import redis.asyncio
 from app import settings
 from app.demo import http_clients
 from app.embedded.processes import find_free_port
-from app.resources import open_resources
+from app.resources import Resources, open_resources
 from app.settings import Settings
 from app.store.clock import Clock
 from app.store.redis_client import open_client
@@ -27,6 +27,7 @@ from tests.faults.sentinels import Watched, watched
 from tests.faults.standby import Pair, freeze_and_promote, pair
 from tests.faults.talks import COMES_BACK_WITHIN
 from tests.makers import Data
+from tests.test_cli import ran
 from tests.world import AgentDouble, Carrier, World, furnished, until
 
 __all__ = ["pair", "watched"]
@@ -53,6 +54,8 @@ class Service:
     """A web process and a worker on servers that fail over, and who uses them meanwhile."""
 
     world: World
+    buyer: Data
+    """The lead to whom texts are sent. The world's lead talks with the agent."""
     url: str
     sent: list[Sent] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
@@ -64,7 +67,7 @@ class Service:
         """Sends one text after the other, each until it is accepted."""
         for n in range(10_000):
             one = Sent(f"order {n}", time.monotonic())
-            body = {"leadId": self.world.lead["leadId"], "message": one.text}
+            body = {"leadId": self.buyer["leadId"], "message": one.text}
             self.sent.append(one)
             while not one.accepted_at:
                 answer = await self.world.tenant.ask("POST", "/sms/send", body, headers={"Idempotency-Key": one.text})
@@ -112,29 +115,32 @@ class Service:
 
     async def require_everything(self, patience: float) -> None:
         """Asserts that each accepted text stands once in the transcript and is on its way or reached the
-        lead, once; and that what the lead wrote stands there once, too. With `patience` (seconds) also
-        that all of it arrived, at the lead and at the agent."""
+        lead, once; and that what the other lead wrote stands once in theirs. With `patience` (seconds)
+        also that all of it arrived, at the lead and at the agent."""
         accepted = [one.text for one in self.sent if one.accepted_at]
-        transcript = await self._read_transcript()
-        told = [entry["message"] for entry in transcript]
-        assert sorted(text for text in told if text in accepted) == sorted(accepted)
-        assert [text for text in told if text in self.written] == self.written
-        assert {entry["status"] for entry in transcript if entry["message"] in accepted} <= ON_THEIR_WAY | ARRIVED
+        sent = await self._read_transcript(self.buyer)
+        assert [entry["message"] for entry in sent] == accepted
+        assert {entry["status"] for entry in sent} <= ON_THEIR_WAY | ARRIVED
+        talk = [e["message"] for e in await self._read_transcript(self.world.lead) if e["role"] == "user"]
+        assert set(self.written) <= set(talk)  # what was answered otherwise may stand there, too
+        assert len(talk) == len(set(talk))
 
         async def arrived() -> bool:
             heard = [one["text"] for told in self.world.agent.told for one in told["message"]["messages"]]
-            received = self.world.carrier.received(self.world.phone)
-            return set(accepted) <= set(received) and set(self.written) <= set(heard)
+            return set(accepted) <= set(self._received()) and set(self.written) <= set(heard)
 
         if patience:
             await until(arrived, patience)
-        received = self.world.carrier.received(self.world.phone)
+        received = self._received()
         assert len(received) == len(set(received))
-        missing = set(accepted) - set(received)
-        print(f"{len(accepted)} texts accepted, {len(missing)} still on their way; {len(self.written)} of the lead")
+        print(f"{len(accepted)} texts accepted, {len(set(accepted) - set(received))} still on their way; "
+              f"{len(self.written)} of the lead")  # fmt: skip
 
-    async def _read_transcript(self) -> list[Data]:
-        found = await self.world.tenant.call("GET", f"/interactions?leadId={self.world.lead['leadId']}")
+    def _received(self) -> list[str]:
+        return self.world.carrier.received(self.buyer["phone"])
+
+    async def _read_transcript(self, lead: Data) -> list[Data]:
+        found = await self.world.tenant.call("GET", f"/interactions?leadId={lead['leadId']}")
         [thread] = found["interactions"]
         shown = await self.world.tenant.call("GET", f"/interactions/{thread['interactionId']}")
         transcript: list[Data] = shown["transcript"]
@@ -166,7 +172,9 @@ async def serve(carrier: Carrier, agent: AgentDouble, tmp_path: Path) -> AsyncIt
                     processes.append(process)
             http = await stack.enter_async_context(http_clients.build_client(base_url=url, timeout=30))
             await until(lambda: _is_ready(http), STARTS_WITHIN)
-            return Service(await _furnish(configuration, http, carrier, agent), url)
+            world = await _furnish(configuration, http, carrier, agent)
+            await world.send("Hi Jane", agentMode=True)
+            return Service(world, await world.tenant.lead(), url)
 
         try:
             yield start
@@ -236,10 +244,10 @@ async def test_a_frozen_primary_is_left_for_its_standby_and_nothing_is_lost(
 
 
 async def test_when_the_master_of_redis_freezes_its_replica_is_used_and_no_request_is_refused(
-    database_url: str, watched: Watched, serve: Serve
+    resources: Resources, watched: Watched, serve: Serve
 ) -> None:
     await _replicates(watched)
-    service = await serve(database_url, watched.url)
+    service = await serve(str(resources.settings.database_url), watched.url)
     async with service.living():
         await asyncio.sleep(BEFORE)
         hurt_at = time.monotonic()
@@ -283,11 +291,16 @@ async def _says(service: Service, state: str) -> bool:
         return bool((await http.get("/health/ready")).json()["data"]["redis"] == state)
 
 
-async def test_a_read_only_replica_is_degraded_until_it_is_the_master(watched: Watched) -> None:
-    clock = Clock(f"redis://127.0.0.1:{watched.replica}")
+async def test_a_read_only_replica_is_degraded_until_it_is_the_master(
+    configuration: Settings, watched: Watched
+) -> None:
+    url = f"redis://127.0.0.1:{watched.replica}"
+    clock = Clock(url)
     try:
         await until(lambda: _has_state(clock, "degraded"))
-        async with open_client(f"redis://127.0.0.1:{watched.replica}", redis.asyncio.Redis) as replica:
+        status, out, _ = await ran(configuration, "doctor", "--offline", REDIS_URL=url)
+        assert (status, "BAD   redis: is a read-only replica" in out) == (1, True)
+        async with open_client(url, redis.asyncio.Redis) as replica:
             await replica.replicaof("NO", "ONE")
         await until(lambda: _has_state(clock, "ok"))
     finally:
