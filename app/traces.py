@@ -78,15 +78,17 @@ def _build_resource(process: str) -> "Resource":
     """What the SDK detects, and ours where it detects nothing."""
     from opentelemetry.sdk.resources import Resource
 
-    detected = Resource.create()
-    ours: dict[str, Any] = {
+    sdk_resource = Resource.create()
+    own_attributes: dict[str, Any] = {
         "service.name": f"{NAME}-{process}",
         "service.version": _find_version(),
         "service.instance.id": str(uuid.uuid4()),
     }
-    has_name = not str(detected.attributes.get("service.name", "")).startswith("unknown_service")
-    theirs = {name: value for name, value in detected.attributes.items() if has_name or name != "service.name"}
-    return Resource(ours | theirs, detected.schema_url)
+    has_name = not str(sdk_resource.attributes.get("service.name", "")).startswith("unknown_service")
+    sdk_attributes = {
+        name: value for name, value in sdk_resource.attributes.items() if has_name or name != "service.name"
+    }
+    return Resource(own_attributes | sdk_attributes, sdk_resource.schema_url)
 
 
 def _find_version() -> str:
@@ -140,8 +142,8 @@ def record_point(name: str, subject_id: str, **ids: str | int) -> None:
         return
     from opentelemetry.trace import Link, SpanKind, get_current_span
 
-    around = get_current_span().get_span_context()
-    links = [Link(around)] if around.is_valid else []
+    outer_context = get_current_span().get_span_context()
+    links = [Link(outer_context)] if outer_context.is_valid else []
     with _start_span(name, _build_root(subject_id), SpanKind.INTERNAL, _name_ids(subject_id, ids), links):
         pass
 

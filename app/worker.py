@@ -34,7 +34,7 @@ from app.jobs.notices import Notifier
 from app.log import configure as configure_log
 from app.resources import Resources, open_resources
 from app.settings import Settings
-from app.store.redis_client import open_client, read_sentinel_url
+from app.store.redis_client import close_client, open_client, read_sentinel_url
 from app.web.directory.leads import parse_row
 
 ARQ_RESTART_SECONDS = 2.0
@@ -172,7 +172,7 @@ async def _run_arq(resources: Resources) -> None:
             log.warning("arq lost redis", error=type(error).__name__)
         finally:
             await _close_arq(worker)
-            await client.aclose()
+            await close_client(client)
         await asyncio.sleep(ARQ_RESTART_SECONDS)
 
 

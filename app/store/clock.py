@@ -16,7 +16,7 @@ import redis.asyncio
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
-from app.store.redis_client import open_client
+from app.store.redis_client import close_client, open_client
 
 CLOCK_KEY = "leadsail:clock"
 PROBE_KEY = "leadsail:probe"
@@ -114,7 +114,7 @@ class Clock:
     async def close(self) -> None:
         if self._hint_task:
             await self._hint_task
-        await self._redis.aclose()
+        await close_client(self._redis)
 
     async def _call_redis(self, call: object, seconds: float = TIMEOUT_SECONDS) -> object:
         try:

@@ -89,10 +89,10 @@ async def dial_host(url: str, **arguments: Any) -> tuple[Any, str]:
 
 async def _await_first(attempts: Iterable["asyncio.Future[Any]"]) -> "asyncio.Future[Any]":
     """The first attempt that succeeds. Raises what the failures have to say if all fail."""
-    waiting, errors = set(attempts), list[BaseException]()
-    while waiting:
-        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for attempt in done:
+    open_attempts, errors = set(attempts), list[BaseException]()
+    while open_attempts:
+        ended_attempts, open_attempts = await asyncio.wait(open_attempts, return_when=asyncio.FIRST_COMPLETED)
+        for attempt in ended_attempts:
             error = attempt.exception()
             if error is None:
                 return attempt

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote
 
 import redis.asyncio
-from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
+from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 from redis.exceptions import RedisError
 
 SENTINEL_SCHEMES = {"redis+sentinel": False, "rediss+sentinel": True}
@@ -93,6 +93,14 @@ def open_client(url: str, client_class: type[Client], **options: Any) -> Client:
     return master
 
 
+async def close_client(client: "redis.asyncio.Redis") -> None:
+    """Closes the client, and those of its Sentinels."""
+    await client.aclose()
+    pool = client.connection_pool
+    if isinstance(pool, SentinelConnectionPool):
+        await asyncio.gather(*(sentinel.aclose() for sentinel in pool.sentinel_manager.sentinels))
+
+
 class _AllSentinels(Sentinel):
     """Asks all Sentinels at once: the library asks one after the other, and one that is silent
     would use up the time of each caller."""
@@ -109,13 +117,13 @@ class _AllSentinels(Sentinel):
     async def _ask_most(self, service_name: str) -> Sequence[Mapping[str, Any]]:
         """What more than half of the Sentinels say of the service; fewer, if no more answer."""
         states: list[Mapping[str, Any]] = []
-        waiting = {asyncio.ensure_future(_ask(sentinel, service_name)) for sentinel in self.sentinels}
+        questions = {asyncio.ensure_future(_ask(sentinel, service_name)) for sentinel in self.sentinels}
         try:
-            while waiting and len(states) <= len(self.sentinels) // 2:
-                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                states += [state for task in done if (state := task.result()) is not None]
+            while questions and len(states) <= len(self.sentinels) // 2:
+                answered_questions, questions = await asyncio.wait(questions, return_when=asyncio.FIRST_COMPLETED)
+                states += [state for task in answered_questions if (state := task.result()) is not None]
         finally:
-            for task in waiting:
+            for task in questions:
                 task.cancel()
         return states
 

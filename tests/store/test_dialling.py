@@ -13,7 +13,7 @@ from app.domain.problems import Unavailable
 from app.resources import open_database
 from app.settings import Settings
 from app.store.dialling import CONNECT_SECONDS, dial, list_driver_urls
-from tests.relay import relay_database
+from tests.relay import relay_database, served_bytes
 
 SSL_REQUEST = 80_877_103
 
@@ -93,11 +93,8 @@ async def host(behaviour: str) -> AsyncIterator[str]:
                 await reader.read()
         writer.close()
 
-    server = await asyncio.start_server(talk, "127.0.0.1", 0)
-    try:
-        yield "{}:{}".format(*server.sockets[0].getsockname())
-    finally:
-        server.close()
+    async with served_bytes(talk) as address:
+        yield address
 
 
 def naming(url: str, *hosts: str) -> str:
