@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from app import traces
 from app.access.sealing import Seal
 from app.domain.problems import Unavailable
 from app.settings import ConfigurationError, Settings
@@ -86,7 +87,7 @@ async def open_resources(settings: Settings, connections: int = 12) -> AsyncIter
     database = await _connect_with_retries(settings, clock, connections, seal)
     if not database.two_roles:
         log.warning("the service has only one database role, so row-level security is not in force")
-    wire = Wire(settings.allowed_private_networks)
+    wire = Wire(settings.allowed_private_networks, traces.build_headers)
     mail = build_mail_client(settings)
     try:
         yield Resources(settings, database, clock, wire, seal, mail)

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.store.dialling import list_driver_urls
+from app.store.redis_client import read_sentinel_url
 from app.wire.mail import MailServer, read_server
 
 
@@ -39,7 +41,12 @@ class Settings(BaseSettings):
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """The port of a worker's metrics. A web process serves its own at /metrics."""
     otel_exporter_otlp_endpoint: str | None = None
-    """The endpoint for traces, by OTLP over HTTP."""
+    """The endpoint for traces, by OTLP. These names, and others that the SDK reads itself, are OpenTelemetry's."""
+    otel_exporter_otlp_traces_endpoint: str | None = None
+    otel_exporter_otlp_protocol: str | None = None
+    otel_exporter_otlp_traces_protocol: str | None = None
+    otel_traces_exporter: str | None = None
+    otel_sdk_disabled: bool = False
     smtp_url: SecretStr | None = None
     """The mail server for notices to people; None: nobody gets e-mail."""
     mail_from: str | None = None
@@ -70,6 +77,18 @@ class Settings(BaseSettings):
     def base_url(self) -> str:
         """The public address, without a trailing slash."""
         return (self.public_base_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def has_traces(self) -> bool:
+        """Whether the environment asks for traces."""
+        if self.otel_sdk_disabled or self.otel_traces_exporter == "none":
+            return False
+        endpoint = self.otel_exporter_otlp_endpoint or self.otel_exporter_otlp_traces_endpoint
+        return bool(endpoint or self.otel_traces_exporter)
+
+    @property
+    def otlp_protocol(self) -> str:
+        return self.otel_exporter_otlp_traces_protocol or self.otel_exporter_otlp_protocol or "http/protobuf"
 
     @property
     def mail_server(self) -> MailServer | None:
@@ -120,6 +139,7 @@ def _find_faults(settings: Settings) -> list[str]:
             faults.append("SECRET_KEYS is required as soon as DATABASE_URL is set")
         elif settings.is_production:
             faults.append("SECRET_KEYS is required in production")
+    faults += _find_address_faults(settings)
     faults += _find_mail_faults(settings)
     if settings.is_production:
         required_values = {
@@ -133,6 +153,21 @@ def _find_faults(settings: Settings) -> list[str]:
             faults.append("PUBLIC_BASE_URL must be https:// in production")
         if any(network.prefixlen == 0 for network in settings.allowed_private_networks):
             faults.append("ALLOWED_PRIVATE_NETWORKS must not be every address in production")
+    return faults
+
+
+def _find_address_faults(settings: Settings) -> list[str]:
+    faults = []
+    try:
+        list_driver_urls(settings.database_url or "postgresql://")
+    except ValueError:  # its words may quote a password
+        faults.append(
+            "DATABASE_URL must be postgresql://user:password@host:5432/name; several hosts: host1:5432,host2:5432"
+        )
+    try:
+        read_sentinel_url(settings.redis_url or "")
+    except ValueError:
+        faults.append("REDIS_URL must be redis+sentinel://host:26379,host:26379/service/0 or redis://host:6379/0")
     return faults
 
 

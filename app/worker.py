@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 from arq import cron
-from arq.connections import RedisSettings
+from arq.connections import ArqRedis, RedisSettings
 from arq.worker import Worker, create_worker
 from prometheus_client import start_http_server
 from redis.exceptions import RedisError
@@ -34,9 +34,11 @@ from app.jobs.notices import Notifier
 from app.log import configure as configure_log
 from app.resources import Resources, open_resources
 from app.settings import Settings
+from app.store.redis_client import close_client, open_client, read_sentinel_url
 from app.web.directory.leads import parse_row
 
 ARQ_RESTART_SECONDS = 2.0
+ARQ_CONNECT_SECONDS, ARQ_ANSWER_SECONDS = 1.0, 5.0
 ARQ_QUEUE = "leadsail:arq:1"
 """Revisioned: jobs of an older build are not understood by a newer one."""
 log = structlog.get_logger("worker")
@@ -98,6 +100,22 @@ def serialize_job(job: dict[str, Any]) -> bytes:
     return json.dumps(job).encode()
 
 
+def read_redis_settings(url: str) -> RedisSettings:
+    """`url` as arq's own command line takes it. Raises `ValueError`."""
+    address = read_sentinel_url(url)
+    if address is None:
+        return RedisSettings.from_dsn(url)
+    return RedisSettings(
+        host=list(address.sentinels),
+        sentinel=True,
+        sentinel_master=address.service,
+        database=address.database,
+        username=address.user,
+        password=address.password,
+        ssl=address.is_tls,
+    )
+
+
 class WorkerSettings:
     """What arq reads. Only what may wait for Redis is a job: see docs/decisions/0029-arq-inside-or-outside.md."""
 
@@ -106,7 +124,7 @@ class WorkerSettings:
     on_startup = start_loops
     on_shutdown = finish_loops
     queue_name = ARQ_QUEUE
-    redis_settings = RedisSettings.from_dsn(os.environ.get("REDIS_URL") or "redis://127.0.0.1:6379")
+    redis_settings = read_redis_settings(os.environ.get("REDIS_URL") or "redis://127.0.0.1:6379")
     keep_result = 0
     poll_delay = 1.0
     health_check_interval = 15
@@ -137,15 +155,14 @@ async def run(configuration: Settings, drain: bool = False) -> None:
 
 async def _run_arq(resources: Resources) -> None:
     assert resources.settings.redis_url
-    redis_settings = RedisSettings.from_dsn(resources.settings.redis_url)
-    redis_settings.conn_retries = 0
     while True:
+        client = _open_arq_client(resources.settings.redis_url)
         # The loops are there already, and outlive it.
         worker = create_worker(
             dict(vars(WorkerSettings)),
             on_startup=None,
             on_shutdown=None,
-            redis_settings=redis_settings,
+            redis_pool=client,
             handle_signals=False,
             ctx=build_job_context(resources),
         )
@@ -155,7 +172,14 @@ async def _run_arq(resources: Resources) -> None:
             log.warning("arq lost redis", error=type(error).__name__)
         finally:
             await _close_arq(worker)
+            await close_client(client)
         await asyncio.sleep(ARQ_RESTART_SECONDS)
+
+
+def _open_arq_client(url: str) -> ArqRedis:
+    client = open_client(url, ArqRedis, socket_connect_timeout=ARQ_CONNECT_SECONDS, socket_timeout=ARQ_ANSWER_SECONDS)
+    client.job_serializer, client.job_deserializer = serialize_job, json.loads  # else arq would pickle
+    return client
 
 
 async def _close_arq(worker: Worker) -> None:

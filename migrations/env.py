@@ -11,7 +11,7 @@ from sqlalchemy import Connection, pool, text
 from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.store.pools import driver_url
+from app.store.dialling import dial
 from app.store.schema import Table, Xid8
 
 TIMEOUTS = ("SET lock_timeout = '5s'", "SET statement_timeout = '10min'")
@@ -37,12 +37,11 @@ def migrate(connection: Connection) -> None:
 
 async def main(given: str | None) -> None:
     url = given or os.environ["DATABASE_URL"]
-    arguments: dict[str, Any] = {"server_settings": {"application_name": "leadsail-sms migrate"}}
-    engine = create_async_engine(
-        driver_url(url).replace("postgresql://", "postgresql+asyncpg://", 1),
-        poolclass=pool.NullPool,
-        connect_args=arguments,
-    )
+
+    async def open_connection() -> Any:
+        return await dial(url, server_settings={"application_name": "leadsail-sms migrate"})
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=open_connection, poolclass=pool.NullPool)
     async with engine.connect() as connection:
         await connection.run_sync(migrate)
     await engine.dispose()

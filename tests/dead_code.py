@@ -25,8 +25,8 @@ APP = Path(__file__).parents[1] / "app"
 KEPT = {
     "answer_headers": "the edge reads it from the request's state by its name",
     "cache_ok": "SQLAlchemy reads it",
-    "conn_retries": "arq reads it",
     "create_app": "`uvicorn --factory` calls it",
+    "discover_master": "redis-py's pool calls it",
     "extra_groups": "an argument of Popen",
     "find_reasons": "who asks why a text was judged so calls it",
     "force_exit": "uvicorn reads it",
@@ -38,7 +38,6 @@ KEPT = {
     "model_parametrized_name": "pydantic calls it",
     "trace": "an argument that context managers get",
     "type_annotation_map": "SQLAlchemy reads it",
-    "user": "an argument of Popen",
     "webhook_id": "a header of the described webhook",
     "webhook_kind": "a header of the described webhook",
     "webhook_signature": "a header of the described webhook",

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -140,6 +140,18 @@ class Relay:
             await asyncio.sleep(LATE)
         line.far.write(data)
         await asyncio.sleep(LATE)  # the server has it, and its answer goes nowhere
+
+
+@contextlib.asynccontextmanager
+async def served_bytes(
+    talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[str]:
+    """The address of a server that speaks as `talk` does."""
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    try:
+        yield "{}:{}".format(*server.sockets[0].getsockname())
+    finally:
+        server.close()
 
 
 @contextlib.asynccontextmanager

@@ -7,7 +7,7 @@ import pytest
 from app.domain.problems import Unavailable
 from app.resources import open_resources
 from app.settings import Settings
-from app.store.pools import CONNECT_SECONDS
+from app.store.dialling import CONNECT_SECONDS
 from tests.relay import relay_database
 
 

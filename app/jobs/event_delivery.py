@@ -15,6 +15,7 @@ from itertools import chain
 import structlog
 from pydantic_core import to_json
 
+from app import traces
 from app.access.sealing import Seal
 from app.calls import endpoints
 from app.calls.endpoints import EventPost
@@ -169,7 +170,9 @@ class EventDelivery:
         return result
 
     async def _post_event(self, subject: SubjectEvents, event: ClaimedEvent, body: bytes) -> EventPost:
-        post = await endpoints.post_event(self._wire, event.url, subject.secrets, event.id, body)
+        with traces.record_span("event", event.id, attempt=event.attempts + 1):
+            post = await endpoints.post_event(self._wire, event.url, subject.secrets, event.id, body)
+            traces.note_answer(post.http_status, "failed" if post.failure else None)
         EVENT_POSTS.labels("failed" if post.failure else "delivered").inc()
         if not event.attempts:
             EVENT_LATE_SECONDS.observe(max((event.now - event.at).total_seconds(), 0))

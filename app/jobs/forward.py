@@ -84,6 +84,7 @@ class Forwarder:
         try:
             with traces.record_span("hand-over", hand_over.turn_id, attempt=hand_over.attempt):
                 result = await self._post_turn(hand_over)
+                traces.note_answer(result.http_status, "failed" if isinstance(result.answer, FailedPost) else None)
         finally:
             self._endpoints.free_place(hand_over.agent_id)
         self._endpoints.record_answer(hand_over.agent_id, has_failed=isinstance(result.answer, FailedPost))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import redis.asyncio
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from app.access import reseal
 from app.access.sealing import Unsealable
@@ -16,7 +16,9 @@ from app.domain.problems import Problem, Unavailable
 from app.resources import Resources, open_resources
 from app.settings import ConfigurationError, Settings
 from app.store import accounts, brakes, notices, numbers, owed, readiness, turns, webhook_endpoints
+from app.store.clock import PROBE_KEY
 from app.store.connections import DATABASE_AWAY_ERRORS
+from app.store.redis_client import close_client, open_client
 from app.store.schema import ProviderAccount
 from app.store.webhook_queue import FAILURES_TO_BREAK
 
@@ -71,13 +73,20 @@ def _check_configuration(settings: Settings) -> list[Finding]:
 
 
 async def _check_redis(url: str) -> Finding:
+    client = open_client(url, redis.asyncio.Redis)
     try:
-        async with asyncio.timeout(REDIS_SECONDS), redis.asyncio.from_url(url) as client:  # type: ignore[no-untyped-call]
+        async with asyncio.timeout(REDIS_SECONDS):
             redis_info = await client.info()
-            policy = (await client.config_get("maxmemory-policy")).get("maxmemory-policy", "")
+            policy = await _find_eviction_policy(client)
+            await client.set(PROBE_KEY, "", px=1000)
+    except ResponseError as error:
+        what = "is a read-only replica" if isinstance(error, ReadOnlyError) else f"takes no writes ({error})"
+        return Finding("BAD", "redis", f"{what}; texts and turns are up to a second late")
     except (RedisError, OSError, TimeoutError) as error:
         message = f"does not answer ({type(error).__name__}); texts and turns are up to a second late"
         return Finding("BAD", "redis", message)
+    finally:
+        await close_client(client)
     version = redis_info["redis_version"]
     if tuple(map(int, version.split(".")[:2])) < (6, 2):
         return Finding("BAD", "redis", f"{version} is too old; 6.2 or newer is needed")
@@ -85,6 +94,14 @@ async def _check_redis(url: str) -> Finding:
         message = f"{version} evicts keys when it is full ({policy}), so turns may be up to a second late"
         return Finding("note", "redis", message)
     return Finding("ok", "redis", version)
+
+
+async def _find_eviction_policy(client: "redis.asyncio.Redis") -> str:
+    try:
+        policy: str = (await client.config_get("maxmemory-policy")).get("maxmemory-policy", "")
+    except ResponseError:  # hosted servers may forbid the question
+        return "noeviction"
+    return policy
 
 
 async def _check_database(resources: Resources) -> AsyncIterator[Finding]:

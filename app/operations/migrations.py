@@ -8,7 +8,6 @@ from alembic.config import Config
 
 from app.resources import open_database
 from app.store import readiness
-from app.store.pools import driver_url
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +24,7 @@ def migrate_to_head(url: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(readiness.MIGRATIONS_PATH))
     config.set_main_option("path_separator", "os")
-    config.set_main_option("sqlalchemy.url", driver_url(url).replace("%", "%%"))
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
     command.upgrade(config, "head")
 
 

@@ -10,12 +10,18 @@ import asyncio
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Literal
 
 import redis.asyncio
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
+
+from app.store.redis_client import close_client, open_client
 
 CLOCK_KEY = "leadsail:clock"
+PROBE_KEY = "leadsail:probe"
+RedisState = Literal["ok", "degraded", "away"]
+"""`degraded`: it answers and takes no writes, as a replica does, or a server that is full."""
 OUTBOX_HINT = "outbox"
 AT_ONCE = datetime.fromtimestamp(0, UTC)
 TIMEOUT_SECONDS = 0.2
@@ -41,8 +47,12 @@ class Clock:
     """The connection to Redis: gives hints, takes due ones, keeps shared counters and who is where."""
 
     def __init__(self, url: str) -> None:
-        self._redis = redis.asyncio.from_url(  # type: ignore[no-untyped-call]  # redis-py's
-            url, decode_responses=True, socket_timeout=DUE_TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
+        self._redis = open_client(
+            url,
+            redis.asyncio.Redis,
+            decode_responses=True,
+            socket_timeout=DUE_TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
         )
         self._pop_due = self._redis.register_script(POP_DUE_LUA)
         self._retry_at = 0.0
@@ -103,19 +113,39 @@ class Clock:
         answers = await self._call_redis(pipeline.execute())
         return list(answers[-1]) if isinstance(answers, list) else []
 
-    async def is_answering(self) -> bool:
-        return bool(await self._call_redis(self._redis.ping()))
+    async def find_state(self) -> RedisState:
+        """Asks for a write: a server that only answers gives no hints."""
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                await self._redis.set(PROBE_KEY, "", px=1000)
+        except ResponseError:
+            await self._hang_up()
+            return "degraded"
+        except (RedisError, OSError, TimeoutError):
+            return "away"
+        return "ok"
 
     async def close(self) -> None:
         if self._hint_task:
             await self._hint_task
-        await self._redis.aclose()
+        await close_client(self._redis)
 
     async def _call_redis(self, call: object, seconds: float = TIMEOUT_SECONDS) -> object:
         try:
             async with asyncio.timeout(seconds):
                 return await call  # type: ignore[misc]  # redis-py types its calls loosely
+        except ResponseError as error:
+            self._note_failure("redis takes no writes", error)
+            await self._hang_up()
         except (RedisError, OSError, TimeoutError) as error:
-            self._retry_at = time.monotonic() + BACK_OFF_SECONDS
-            log.warning("redis is away", error=type(error).__name__)
-            return None
+            self._note_failure("redis is away", error)
+        return None
+
+    def _note_failure(self, event: str, error: Exception) -> None:
+        self._retry_at = time.monotonic() + BACK_OFF_SECONDS
+        log.warning(event, error=type(error).__name__)
+
+    async def _hang_up(self) -> None:
+        """The next call connects anew: after a failover the same address may lead to the new master,
+        while a connection to the old one, now a replica, stays as it is."""
+        await self._redis.connection_pool.disconnect(inuse_connections=False)

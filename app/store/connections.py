@@ -2,7 +2,9 @@
 error each failure becomes."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import asyncpg
 from sqlalchemy import exc
@@ -47,6 +49,39 @@ class CommitLost(OutcomeUnknown):
         self.backend = backend
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Where a connection leads, and when it was opened (loop time)."""
+
+    host: str
+    at: float
+
+
+class Trust:
+    """Which connections may still be used.
+
+    A server that is frozen or cut off breaks no connection. So when one connection is silent, the
+    older ones are not lent any more, or each of them would make somebody wait. And when another
+    host has taken over, those who still wait for the silent one are told at once."""
+
+    def __init__(self) -> None:
+        self._silent_at = 0.0
+        self._openings: WeakKeyDictionary[Any, Opening] = WeakKeyDictionary()
+
+    def note_opening(self, connection: Any, host: str) -> None:
+        for other, opening in list(self._openings.items()):
+            if opening.host != host and not self.is_trusted(other):
+                other.terminate()
+        self._openings[connection] = Opening(host, loop_time())
+
+    def note_failure(self, error: BaseException) -> None:
+        if isinstance(error, Unavailable | OutcomeUnknown) and isinstance(error.__cause__, TimeoutError):
+            self._silent_at = loop_time()
+
+    def is_trusted(self, connection: Any) -> bool:
+        return self._openings[connection].at >= self._silent_at
+
+
 async def take_connection(engine: AsyncEngine, begin: str | None, deadline: float) -> PoolProxiedConnection:
     """Takes the first connection that works; skips those that died in the pool."""
     while True:
@@ -79,17 +114,26 @@ async def discard_old_plans(proxy: PoolProxiedConnection, deadline: float) -> No
 
 
 async def commit_transaction(connection: Any) -> None:
+    backend = get_backend(connection)
     try:
         await connection.execute("COMMIT")
     except DATABASE_AWAY_ERRORS as error:
-        raise build_commit_lost(connection) from error
+        raise build_commit_lost(connection, backend) from error
 
 
-def build_commit_lost(connection: Any) -> CommitLost:
+def get_backend(connection: Any) -> int:
+    """The process id of the connection's backend. Raises `Unavailable` if the connection is closed: then
+    nothing was committed."""
+    if connection.is_closed():
+        raise Unavailable
+    backend: int = connection.get_server_pid()
+    return backend
+
+
+def build_commit_lost(connection: Any, backend: int) -> CommitLost:
     """Closes the connection. Its backend may still commit."""
-    commit_lost = CommitLost(connection.get_server_pid())
     connection.terminate()
-    return commit_lost
+    return CommitLost(backend)
 
 
 def loop_time() -> float:

@@ -25,10 +25,12 @@ from app.store.connections import (
     START_SECONDS,
     CommitLost,
     HungUp,
+    Trust,
     build_commit_lost,
     build_start_error,
     commit_transaction,
     discard_old_plans,
+    get_backend,
     loop_time,
     roll_back,
     run_first_statement,
@@ -165,10 +167,11 @@ class Batch(ReadTx):
         trips of BEGIN and COMMIT. Raises `CommitLost` if its answer is lost."""
         assert not self.has_begun
         self.deadline = None
+        backend = get_backend(self._connection)
         try:
             return [kind(*row) for row in await self.fetch_rows(sql, *args)]
         except DATABASE_AWAY_ERRORS as error:
-            raise build_commit_lost(self._connection) from error
+            raise build_commit_lost(self._connection, backend) from error
 
     async def begin(self) -> Tx:
         """Begins a transaction for several statements that write. It commits when the block of the
@@ -184,10 +187,11 @@ class Database:
     """The connection pools, and the kinds of transactions. Batches have a pool of their own, so
     that they never wait for a connection and wait only briefly for a lock."""
 
-    def __init__(self, engine: AsyncEngine, batches: AsyncEngine, clock: Clock, two_roles: bool) -> None:
+    def __init__(self, engine: AsyncEngine, batches: AsyncEngine, clock: Clock, two_roles: bool, trust: Trust) -> None:
         self._engine = engine
         self._batches = batches
         self._clock = clock
+        self._trust = trust
         self.two_roles = two_roles
         self.phone_key = b""
 
@@ -288,14 +292,20 @@ class Database:
         """A pooled connection, and the deadline of its first statement. `begin` is run on it, if
         given. No transaction is open when the connection goes back to the pool."""
         deadline = loop_time() + START_SECONDS
-        proxy = await take_connection(engine, begin, deadline)
+        try:
+            proxy = await take_connection(engine, begin, deadline)
+        except Unavailable as error:
+            self._trust.note_failure(error)
+            raise
         connection = proxy.driver_connection
         assert connection is not None
         try:
             yield proxy, deadline
-        except (CommitLost, HungUp):
+        except (CommitLost, HungUp) as error:
+            self._trust.note_failure(error)
             raise
         except BaseException as error:
+            self._trust.note_failure(error)
             await roll_back(connection)
             if isinstance(error, DATABASE_AWAY_ERRORS) and connection.is_closed():
                 raise Unavailable from error

@@ -6,16 +6,15 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy import event, exc
-from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.domain.problems import Unavailable
 from app.store.clock import Clock
-from app.store.connections import DATABASE_AWAY_ERRORS
+from app.store.connections import DATABASE_AWAY_ERRORS, Trust
+from app.store.dialling import CONNECT_SECONDS, dial, dial_host
 from app.store.engine import BATCH_LOCK_TIMEOUT, Database
 
 JSON_DECODER = json.JSONDecoder()
-CONNECT_SECONDS = 1.5
 STATEMENT_SECONDS = 10.0
 """Timeout of a statement. Without it, a frozen server or a silent network blocks for ever."""
 MAX_BATCH_CONNECTIONS = 4
@@ -25,17 +24,10 @@ ABANDONED_TX_TIMEOUT = "10s"
 TRY_ROLES_SQL = "SET ROLE app_tenant; SET ROLE app_system"
 
 
-def driver_url(url: str) -> str:
-    """The `postgresql://` URL in the form that asyncpg takes."""
-    parsed_url = make_url(url).set(drivername="postgresql")
-    return parsed_url.render_as_string(hide_password=False)
-
-
 async def connect(url: str, clock: Clock, pool_size: int = 12) -> Database:
     """Connects to the database at `url`. Raises `Unavailable` when it cannot be reached."""
-    dsn = driver_url(url)
     try:
-        probe = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS)
+        probe = await dial(url)
         two_roles = await _has_both_roles(probe)
         await probe.close()
     except DATABASE_AWAY_ERRORS as error:
@@ -54,26 +46,30 @@ async def connect(url: str, clock: Clock, pool_size: int = 12) -> Database:
     if two_roles:
         server_settings["role"] = "app_system"
 
+    trust = Trust()
+
     async def open_connection(**extra_settings: str) -> Any:
-        return await asyncpg.connect(
-            dsn,
-            timeout=CONNECT_SECONDS,
+        connection, host = await dial_host(
+            url,
             command_timeout=STATEMENT_SECONDS,
             server_settings=server_settings | extra_settings,
         )
+        trust.note_opening(connection, host)
+        return connection
 
     async def open_batch_connection() -> Any:
         return await open_connection(lock_timeout=BATCH_LOCK_TIMEOUT)
 
     return Database(
-        _create_pool(open_connection, pool_size),
-        _create_pool(open_batch_connection, MAX_BATCH_CONNECTIONS),
+        _create_pool(open_connection, pool_size, trust),
+        _create_pool(open_batch_connection, MAX_BATCH_CONNECTIONS, trust),
         clock,
         two_roles,
+        trust,
     )
 
 
-def _create_pool(open_connection: Callable[..., Awaitable[Any]], size: int) -> AsyncEngine:
+def _create_pool(open_connection: Callable[..., Awaitable[Any]], size: int, trust: Trust) -> AsyncEngine:
     engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=open_connection,
@@ -81,8 +77,16 @@ def _create_pool(open_connection: Callable[..., Awaitable[Any]], size: int) -> A
         max_overflow=0,
         pool_timeout=CONNECT_SECONDS,
     )
+
+    def refuse_dead(adapter: Any, _: object, __: object) -> None:
+        """Makes the pool replace a connection that is closed or no longer trusted; costs no round trip."""
+        if not trust.is_trusted(adapter.driver_connection):
+            adapter.driver_connection.terminate()
+        if adapter.driver_connection.is_closed():
+            raise exc.DisconnectionError
+
     event.listen(engine.sync_engine, "connect", _register_json_codec)
-    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    event.listen(engine.sync_engine, "checkout", refuse_dead)
     return engine
 
 
@@ -109,9 +113,3 @@ def _decode_json(json_text: str) -> Any:
     """As `json.loads`, but faster: PostgreSQL writes no white space around a value, and most
     values are empty lists (a transcript has a thousand)."""
     return [] if json_text == "[]" else JSON_DECODER.raw_decode(json_text)[0]
-
-
-def _refuse_closed(adapter: Any, _: object, __: object) -> None:
-    """Makes the pool replace a connection that is known to be closed; costs no round trip."""
-    if adapter.driver_connection.is_closed():
-        raise exc.DisconnectionError

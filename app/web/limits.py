@@ -10,7 +10,8 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import structlog
 from prometheus_client import Histogram
@@ -18,6 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app import traces
 from app.domain.media import MAX_UPLOAD_BYTES
 from app.domain.problems import Internal, Invalid, PayloadTooLarge
 from app.web import problems
@@ -96,7 +98,10 @@ class Edge:
                     MutableHeaders(scope=event).update(more_headers)
             await send(event)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with (
+            structlog.contextvars.bound_contextvars(request_id=request_id),
+            _record_span(scope, method, headers) as note,
+        ):
             try:
                 await self._pass_request(scope, headers, receive, send_answer)
             except Exception as error:
@@ -105,6 +110,7 @@ class Edge:
                     raise  # headers are sent: only a closed connection can signal the failure
                 await problems.build_problem_response(Request(scope), Internal())(scope, receive, send_answer)
             finally:
+                note(_find_route(scope), status)
                 _record_request(scope, method, status, time.perf_counter() - started_at)
 
     async def _pass_request(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
@@ -219,9 +225,19 @@ async def _read_body(receive: Receive, limit: int) -> Sequence[Message] | None:
             return [{"type": "http.request", "body": body, "more_body": False}]
 
 
+def _record_span(scope: Scope, method: str, headers: Headers) -> AbstractContextManager[Callable[[str, int], None]]:
+    if scope["path"] in UNLOGGED_ROUTES:
+        return nullcontext(lambda _, __: None)
+    return traces.record_request(method if method in KNOWN_METHODS else "_OTHER", headers)
+
+
+def _find_route(scope: Scope) -> str:
+    """The route's template and not the path, because paths contain phones and callers' ids."""
+    return getattr(scope.get("route"), "path", None) or "none"
+
+
 def _record_request(scope: Scope, method: str, status: int, seconds: float) -> None:
-    # The route's template and not the path, because paths contain phones and callers' ids.
-    route = getattr(scope.get("route"), "path", None) or "none"
+    route = _find_route(scope)
     method = method if method in KNOWN_METHODS else "other"
     REQUEST_SECONDS.labels(method, route, str(status)).observe(seconds)
     if route not in UNLOGGED_ROUTES:

@@ -2,6 +2,7 @@
 
 No metric names a tenant."""
 
+from collections.abc import Callable
 from hmac import compare_digest
 
 from fastapi import APIRouter, Request, Response
@@ -10,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 from app.domain.problems import Unauthorized, Unavailable
 from app.settings import Settings
 from app.store import notices, owed
+from app.store.clock import Clock
 from app.store.engine import Tx
 from app.web.dependencies import AppResources
 
@@ -19,7 +21,7 @@ router = APIRouter(include_in_schema=False)
 @router.get("/metrics")
 async def show_metrics(request: Request, resources: AppResources) -> Response:
     _require_token(request, resources.settings)
-    figures = generate_latest()
+    figures = generate_latest() + generate_latest(await _build_redis_figures(resources.clock))
     try:
         async with resources.database.system_tx() as tx:
             figures += generate_latest(await _build_owed_figures(tx))
@@ -37,12 +39,24 @@ def _require_token(request: Request, settings: Settings) -> None:
         raise Unauthorized("A bearer token is required.")
 
 
-async def _build_owed_figures(tx: Tx) -> CollectorRegistry:
+async def _build_redis_figures(clock: Clock) -> CollectorRegistry:
     registry = CollectorRegistry()
+    add_gauge = _build_add_gauge(registry)
+    takes_writes = add_gauge("redis_takes_writes", "1: it does. 0: it is away or degraded.")
+    takes_writes.set(await clock.find_state() == "ok")
+    return registry
 
+
+def _build_add_gauge(registry: CollectorRegistry) -> Callable[..., Gauge]:
     def add_gauge(name: str, help_text: str, *labels: str) -> Gauge:
         return Gauge(f"leadsail_{name}", help_text, labels, registry=registry)
 
+    return add_gauge
+
+
+async def _build_owed_figures(tx: Tx) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    add_gauge = _build_add_gauge(registry)
     texts = add_gauge("owed_texts", "Unsent texts.", "provider", "state")
     texts_late = add_gauge("owed_texts_late_seconds", "Seconds since the oldest text was due.", "provider", "state")
     for owed_texts in await owed.count_texts(tx):

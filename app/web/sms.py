@@ -113,6 +113,7 @@ async def send_text(request: Request, body: SendBody, caller: ReplyCaller, key: 
         return _build_response(Answer(data=await _forecast_send(order, state.resources)), 200)
     if order.source == "api" and order.turn_id is None:
         data = outgoing.unwrap_answer(await state.send_batcher.submit(order))
+        traces.record_point("send", str(data.get("messageId")))
         return _build_response(Answer(data=Queued.model_validate(data)))
     return _build_response(await _send_reply(caller, order, state.resources))
 

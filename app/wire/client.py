@@ -4,7 +4,7 @@ import asyncio
 import errno
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -63,10 +63,16 @@ _current_exchange: ContextVar[_ExchangeState] = ContextVar("current_exchange")
 
 class Wire:
     """The client; one for each process. `allowed_networks` are private networks that may be
-    reached."""
+    reached. `build_trace_headers` gives the headers that go with a request whose extension `traced`
+    is set."""
 
-    def __init__(self, allowed_networks: Sequence[Network] = ()) -> None:
+    def __init__(
+        self,
+        allowed_networks: Sequence[Network] = (),
+        build_trace_headers: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
         self._allowed_networks = allowed_networks
+        self._build_trace_headers = build_trace_headers
         self._session: aiohttp.ClientSession | None = None
 
     async def exchange(
@@ -93,10 +99,11 @@ class Wire:
             await self._session.close()
 
     async def _send_request(self, request: httpx.Request, cap: int) -> httpx.Response:
+        trace_headers = self._build_trace_headers() if request.extensions.get("traced") else {}
         async with self._open_session().request(
             request.method,
             URL(str(request.url), encoded=True),  # quoting it again would break a signed URL
-            headers=[(k, v) for k, v in request.headers.items() if k not in HOP_BY_HOP],
+            headers=[(k, v) for k, v in request.headers.items() if k not in HOP_BY_HOP] + [*trace_headers.items()],
             data=request.content or None,
             allow_redirects=False,
         ) as answer:

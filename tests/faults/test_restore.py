@@ -12,7 +12,7 @@ import pytest
 
 from app.resources import Resources
 from app.settings import Settings
-from app.store.pools import driver_url
+from app.store.dialling import list_driver_urls
 from tests.service import database_named
 from tests.test_cli import ran
 from tests.world import World
@@ -74,7 +74,7 @@ async def test_what_left_after_the_backup_does_not_leave_again(
         "--role=app_system",
         "--enable-row-security",
         "--format=custom",
-        f"--dbname={driver_url(live)}",
+        f"--dbname={list_driver_urls(live)[0]}",
         f"--file={dump}",
     )
     await drained(configuration, live)
@@ -84,7 +84,7 @@ async def test_what_left_after_the_backup_does_not_leave_again(
 
     restored, careless = copies
     for url in copies:
-        await run("pg_restore", "--exit-on-error", f"--dbname={driver_url(url)}", dump)
+        await run("pg_restore", "--exit-on-error", f"--dbname={list_driver_urls(url)[0]}", dump)
     at_restored = await asyncpg.connect(restored)
     # As if it came from a server with higher transaction ids.
     await at_restored.execute(f"UPDATE tenant_events SET transaction = '{FAR}'")

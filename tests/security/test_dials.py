@@ -478,4 +478,4 @@ def test_the_one_client_is_made_in_one_place_from_the_settings() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "Wire"
     ]
-    assert made == [("resources.py", "Wire(settings.allowed_private_networks)")]
+    assert made == [("resources.py", "Wire(settings.allowed_private_networks, traces.build_headers)")]

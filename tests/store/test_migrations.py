@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from app.operations.migrations import migrate_to_head
 from app.resources import Resources
 from app.store import directory, readiness
-from app.store.pools import driver_url
+from app.store.dialling import list_driver_urls
 from app.store.schema import Lead, Table, Xid8
 from tests.makers import Tenant
 from tests.new_migration import ROOT, write_migration
@@ -134,7 +134,7 @@ async def test_the_migrated_schema_is_the_one_the_code_describes(database_url: s
         return found
 
     ischema_names["xid8"] = Xid8
-    engine = create_async_engine(driver_url(database_url).replace("postgresql://", "postgresql+asyncpg://", 1))
+    engine = create_async_engine(list_driver_urls(database_url)[0].replace("postgresql://", "postgresql+asyncpg://", 1))
     try:
         async with engine.connect() as connection:
             assert await connection.run_sync(drift) == []

