@@ -78,7 +78,7 @@ def _run(configuration: Settings, work: Callable[[Database], Awaitable[T]]) -> T
 
 
 def _count_rows(sums: Sums) -> dict[str, int]:
-    return {name: each.row_count for name, each in sums.items()}
+    return {name: table_sum.row_count for name, table_sum in sums.items()}
 
 
 def _print_counts(tenant_id: str, counts: dict[str, int]) -> int:

@@ -44,7 +44,7 @@ async def export_tenant(database: Database, seal: Seal, tenant_id: str, path: Pa
             file.write(f"{HEADER}\t{json.dumps(header)}\n")
             async for batch in tenant_rows.read_rows(tx, tenant_id, sums):
                 file.writelines(f"{batch.table}\t{row}\n" for row in batch.rows)
-            file.write(f"{TRAILER}\t{json.dumps({name: asdict(each) for name, each in sums.items()})}\n")
+            file.write(f"{TRAILER}\t{json.dumps({name: asdict(table_sum) for name, table_sum in sums.items()})}\n")
     return sums
 
 
@@ -59,7 +59,7 @@ async def import_tenant(database: Database, seal: Seal, path: Path) -> tuple[str
             told_sums: Sums | None = None
             for batch in _read_batches(file):
                 if batch.table == TRAILER:
-                    told_sums = {name: TableSum(**each) for name, each in json.loads(batch.rows[0]).items()}
+                    told_sums = {name: TableSum(**values) for name, values in json.loads(batch.rows[0]).items()}
                 else:
                     await writer.write(batch)
             if told_sums is None:
@@ -80,23 +80,23 @@ async def move_tenant(source: Database, target: Database, seal: Seal, tenant_id:
 async def _move_rows(source: Database, target: Database, seal: Seal, tenant_id: str) -> Sums:
     sums: Sums = {}
     children = [name for name in tenant_rows.TENANT_TABLES if name != "tenants"]
-    async with source.system_tx() as lock:
-        await tenant_rows.allow_long(lock)
-        if not await tenant_rows.lock_out(lock, tenant_id):
+    async with source.system_tx() as lock_tx:
+        await tenant_rows.allow_long(lock_tx)
+        if not await tenant_rows.lock_out(lock_tx, tenant_id):
             raise TenantStays("there is no tenant with this id")
         # Its snapshot is taken when the tenant is locked already: nothing new is missing in it.
-        async with source.system_tx() as leaving:
-            await leaving.execute(SNAPSHOT_SQL)
-            await tenant_rows.allow_long(leaving)
-            header = await _build_header(leaving, seal, tenant_id)
+        async with source.system_tx() as source_tx:
+            await source_tx.execute(SNAPSHOT_SQL)
+            await tenant_rows.allow_long(source_tx)
+            header = await _build_header(source_tx, seal, tenant_id)
             async with _store_tenant(target, seal, header) as (tx, writer):
-                async for batch in tenant_rows.read_rows(leaving, tenant_id, sums):
+                async for batch in tenant_rows.read_rows(source_tx, tenant_id, sums):
                     await writer.write(batch)
                 await _require_equal(tx, tenant_id, sums)
                 # Not committed before the target is: a row that was changed since the snapshot ends
                 # it here, while both can still be undone.
-                await tenant_rows.delete_rows(leaving, tenant_id, children)
-        await tenant_rows.delete_rows(lock, tenant_id)
+                await tenant_rows.delete_rows(source_tx, tenant_id, children)
+        await tenant_rows.delete_rows(lock_tx, tenant_id)
     return sums
 
 
@@ -116,7 +116,7 @@ async def count_tenant(database: Database, tenant_id: str) -> dict[str, int]:
         sums = await tenant_rows.sum_rows(tx, tenant_id)
     if not sums["tenants"].row_count:
         raise TenantStays("there is no tenant with this id")
-    return {name: each.row_count for name, each in sums.items()}
+    return {name: table_sum.row_count for name, table_sum in sums.items()}
 
 
 async def _build_header(tx: Tx, seal: Seal, tenant_id: str) -> dict[str, Any]:
@@ -139,8 +139,8 @@ async def _store_tenant(database: Database, seal: Seal, header: dict[str, Any]) 
     """A transaction into which the tenant's rows are written. Raises `TenantStays`, `Unsealable`."""
     seal.open(bytes.fromhex(header["sealed"]))
     if header["format"] != FORMAT or header["revision"] != readiness.head():
-        found = f"{header['revision']}, and this build is at {readiness.head()}"
-        raise TenantStays(f"the rows are of schema {found}: both cells must run the same build")
+        revisions = f"{header['revision']}, and this build is at {readiness.head()}"
+        raise TenantStays(f"the rows are of schema {revisions}: both cells must run the same build")
     async with database.system_tx() as tx:
         if _name_phone_key(tx) != header["phoneKey"]:
             raise TenantStays("the two cells do not share the row of `installation`: see the page Scaling")
@@ -166,11 +166,11 @@ def _create_private(path: Path) -> Iterator[TextIO]:
 
 
 def _read_marked(line: str, mark: str) -> dict[str, Any]:
-    word, _, rest = line.partition("\t")
+    word, _, text = line.partition("\t")
     if word != mark:
         raise ValueError("its first line says so")
-    marked: dict[str, Any] = json.loads(rest)
-    return marked
+    values: dict[str, Any] = json.loads(text)
+    return values
 
 
 def _read_batches(file: TextIO) -> Iterator[RowBatch]:

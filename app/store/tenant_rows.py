@@ -87,9 +87,9 @@ async def read_rows(tx: Tx, tenant_id: str, sums: Sums) -> AsyncIterator[RowBatc
     await tx.fetch_row(PREPARE_SQL, tenant_id)
     for table in TENANT_TABLES:
         key = ", ".join(column.name for column in Table.metadata.tables[table].primary_key)
-        compared = f"(to_jsonb(t) - '{{{','.join(NEW_COLUMNS.get(table, ()))}}}'::text[])::text"
+        compared_sql = f"(to_jsonb(t) - '{{{','.join(NEW_COLUMNS.get(table, ()))}}}'::text[])::text"
         await tx.execute(
-            f"DECLARE tenant_rows NO SCROLL CURSOR FOR SELECT to_jsonb(t)::text, {compared} FROM {table} t"
+            f"DECLARE tenant_rows NO SCROLL CURSOR FOR SELECT to_jsonb(t)::text, {compared_sql} FROM {table} t"
             f" WHERE tenant_id = current_setting('app.tenant') ORDER BY {key}"
         )
         table_sum = sums.setdefault(table, TableSum())
@@ -179,8 +179,8 @@ class RowWriter:
 
 
 def _read_place(row: str) -> tuple[int, int]:
-    stored = json.loads(row)
-    return int(stored["transaction"] or 0), int(stored["event_id"] or 0)
+    values = json.loads(row)
+    return int(values["transaction"] or 0), int(values["event_id"] or 0)
 
 
 LOCK_TENANT_SQL = "SELECT tenant_id FROM tenants WHERE tenant_id = $1 FOR UPDATE"
