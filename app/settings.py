@@ -55,6 +55,8 @@ class Settings(BaseSettings):
     """How long files that people sent are kept. A text may be scheduled for 35 days, and its carrier
     fetches its files when it is sent."""
     keep_audit_days: Annotated[int, Field(ge=1)] = 730
+    cell: Annotated[str, Field(pattern=r"^[a-z2-9]{1,8}$")] | None = None
+    """The name of this installation among several: it stands in new API keys."""
     linger_seconds: Annotated[float, Field(ge=0, le=60)] = 0
     """How long a web process still serves after SIGTERM, while /health/ready already fails: as long
     as the load balancer needs to notice and send its requests elsewhere."""

@@ -61,9 +61,10 @@ def list_measured_names() -> set[str]:
     return owed | {f"{name}{ending}" for name in series for ending in endings[types[name]]}
 
 
-@pytest.mark.parametrize("file", ["haproxy.cfg"])
-def test_haproxy_takes_its_configuration(file: str) -> None:
-    run_tool("haproxy", "-c", "-f", str(DEPLOY / "haproxy" / file))
+@pytest.mark.parametrize("file", ["haproxy.cfg", "cells.cfg"])
+def test_haproxy_takes_its_configuration(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(DEPLOY / "haproxy")
+    run_tool("haproxy", "-c", "-f", file)
 
 
 def test_nginx_takes_its_configuration(tmp_path: Path) -> None:
