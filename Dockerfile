@@ -29,6 +29,12 @@ COPY app app
 RUN /venv/bin/python -m compileall -q app /venv/lib
 
 FROM python:3.13-slim
+ARG VERSION=unknown REVISION=unknown
+LABEL org.opencontainers.image.title="LeadSail SMS" \
+    org.opencontainers.image.description="SMS conversations between organizations and their leads" \
+    org.opencontainers.image.licenses="MIT" \
+    org.opencontainers.image.version="$VERSION" \
+    org.opencontainers.image.revision="$REVISION"
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin leadsail
 WORKDIR /srv
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOST=0.0.0.0 ENVIRONMENT=production
@@ -39,6 +45,7 @@ COPY docs docs
 COPY alembic.ini pyproject.toml ./
 USER 10001
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
-    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f\"http://127.0.0.1:{os.environ.get('PORT', '8000')}/health/live\", timeout=2)"]
+# A worker answers it where METRICS_PORT is set.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s \
+    CMD ["python", "-m", "app.operations.probe"]
 CMD ["python", "-m", "app", "web"]

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import os
 from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -13,6 +14,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from app.store.dialling import list_driver_urls
 from app.store.redis_client import read_sentinel_url
 from app.wire.mail import MailServer, read_server
+
+SECRET_VARIABLES = ("DATABASE_URL", "REDIS_URL", "SECRET_KEYS", "METRICS_TOKEN", "SMTP_URL")
+"""Each may be given as NAME_FILE, too: a file that holds it."""
 
 
 class ConfigurationError(Exception):
@@ -39,7 +43,7 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     metrics_token: SecretStr | None = None
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    """The port of a worker's metrics. A web process serves its own at /metrics."""
+    """The port on which a worker serves its health and metrics. A web process serves its own."""
     otel_exporter_otlp_endpoint: str | None = None
     """The endpoint for traces, by OTLP. These names, and others that the SDK reads itself, are OpenTelemetry's."""
     otel_exporter_otlp_traces_endpoint: str | None = None
@@ -58,6 +62,8 @@ class Settings(BaseSettings):
     """How long files that people sent are kept. A text may be scheduled for 35 days, and its carrier
     fetches its files when it is sent."""
     keep_audit_days: Annotated[int, Field(ge=1)] = 730
+    cell: Annotated[str, Field(pattern=r"^[a-z2-9]{1,8}$")] | None = None
+    """The name of this installation among several: it stands in new API keys."""
     linger_seconds: Annotated[float, Field(ge=0, le=60)] = 0
     """How long a web process still serves after SIGTERM, while /health/ready already fails: as long
     as the load balancer needs to notice and send its requests elsewhere."""
@@ -115,13 +121,35 @@ def load(**overrides: object) -> Settings:
     """Settings from the environment and `overrides`. Raises `ConfigurationError`, which names every
     fault."""
     try:
-        settings = Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them by name
+        settings = Settings(**(_read_secret_files() | overrides))  # type: ignore[arg-type]  # pydantic checks them by name
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
         raise ConfigurationError("; ".join(faults)) from None
     if faults := _find_faults(settings):
         raise ConfigurationError("; ".join(faults))
     return settings
+
+
+def find_redis_url() -> str:
+    """For arq, which asks when its settings are imported, and must not fail then."""
+    path = os.environ.get("REDIS_URL_FILE")
+    url = Path(path).read_text().strip() if path and Path(path).is_file() else os.environ.get("REDIS_URL")
+    return url or "redis://127.0.0.1:6379"
+
+
+def _read_secret_files() -> dict[str, object]:
+    """The secrets that stand in files, by field. Raises `ConfigurationError`."""
+    paths = {name: os.environ.get(f"{name}_FILE") for name in SECRET_VARIABLES}
+    return {name.lower(): _read_secret_file(name, path) for name, path in paths.items() if path}
+
+
+def _read_secret_file(name: str, path: str) -> str:
+    if os.environ.get(name):
+        raise ConfigurationError(f"{name} and {name}_FILE are both set: one of them must go")
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, UnicodeError) as error:
+        raise ConfigurationError(f"{name}_FILE: {path} cannot be read ({type(error).__name__})") from None
 
 
 def require_servers(settings: Settings) -> None:

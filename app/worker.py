@@ -9,7 +9,6 @@ and the same start and end.
 import asyncio
 import gc
 import json
-import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,7 +18,6 @@ import structlog
 from arq import cron
 from arq.connections import ArqRedis, RedisSettings
 from arq.worker import Worker, create_worker
-from prometheus_client import start_http_server
 from redis.exceptions import RedisError
 
 from app import settings, traces
@@ -35,6 +33,7 @@ from app.log import configure as configure_log
 from app.resources import Resources, open_resources
 from app.settings import Settings
 from app.store.redis_client import close_client, open_client, read_sentinel_url
+from app.web import worker_door
 from app.web.directory.leads import parse_row
 
 ARQ_RESTART_SECONDS = 2.0
@@ -51,12 +50,11 @@ async def run_loops(configuration: Settings) -> AsyncIterator[tuple[Resources, L
         async with open_resources(configuration) as resources:
             loops = build_loops(resources)
             gc.freeze()  # what is there stays: no need to walk through it in the middle of a burst
-            if configuration.metrics_port:
-                start_http_server(configuration.metrics_port, configuration.host)
             task = asyncio.create_task(loops.run())
             log.info("worker started")
             try:
-                yield resources, loops, task
+                async with worker_door.open_door(resources):
+                    yield resources, loops, task
             finally:
                 loops.stop()
                 await task
@@ -124,7 +122,7 @@ class WorkerSettings:
     on_startup = start_loops
     on_shutdown = finish_loops
     queue_name = ARQ_QUEUE
-    redis_settings = read_redis_settings(os.environ.get("REDIS_URL") or "redis://127.0.0.1:6379")
+    redis_settings = read_redis_settings(settings.find_redis_url())
     keep_result = 0
     poll_delay = 1.0
     health_check_interval = 15

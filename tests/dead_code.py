@@ -34,7 +34,6 @@ KEPT = {
     "globals": "Jinja reads it",
     "has_open_reports": "the fault suite waits for the receipts of the simulated carrier",
     "is_owned": "only tests ask whether a server was adopted",
-    "metadata": "SQLAlchemy reads it",
     "model_parametrized_name": "pydantic calls it",
     "trace": "an argument that context managers get",
     "type_annotation_map": "SQLAlchemy reads it",

@@ -79,6 +79,19 @@ async def empty_database_url(server_url: str) -> AsyncIterator[str]:
     await _on_server(server_url, f"DROP DATABASE IF EXISTS {name}")
 
 
+@pytest.fixture
+async def other_database_url(server_url: str) -> AsyncIterator[str]:
+    """A second migrated database, of another cell."""
+    name = f"leadsail_other_{os.getpid()}"
+    await _on_server(
+        server_url,
+        f"DROP DATABASE IF EXISTS {name}",
+        f"CREATE DATABASE {name} TEMPLATE {await _template(server_url)}",
+    )
+    yield database_named(server_url, name)
+    await _on_server(server_url, f"DROP DATABASE IF EXISTS {name}")
+
+
 def database_named(url: str, name: str) -> str:
     return make_url(url).set(database=name).render_as_string(hide_password=False)
 

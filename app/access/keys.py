@@ -1,6 +1,6 @@
-"""API keys: `lss_` + prefix + `_` + secret. The prefix is stored in clear, to find the key and to
-recognize a leaked one. Of the whole key only the SHA-256 is stored: a random key of 160 bits needs
-no slow hash."""
+"""API keys: `lss_` + prefix + `_` + secret; where there are several cells, `lss_` + cell + `_` before it.
+The prefix is stored in clear, to find the key and to recognize a leaked one. Of the whole key only the
+SHA-256 is stored: a random key of 160 bits needs no slow hash."""
 
 import asyncio
 import re
@@ -19,7 +19,7 @@ from app.store.access import KnownKey
 from app.store.engine import Database, ReadTx
 
 ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
-KEY_PATTERN = re.compile(r"(lss_[a-z2-9]{10})_[a-z2-9]{32}")
+KEY_PATTERN = re.compile(r"(lss_(?:[a-z2-9]{1,8}_)?[a-z2-9]{10})_[a-z2-9]{32}")
 CACHE_SECONDS = 4.0
 """A revoked key must stop working within five seconds."""
 log = structlog.get_logger("keys")
@@ -34,9 +34,9 @@ class IssuedKey:
     full_key: str = field(repr=False)
 
 
-def make() -> IssuedKey:
-    """Makes a new random key."""
-    prefix = "lss_" + _random_text(10)
+def make(cell: str | None = None) -> IssuedKey:
+    """Makes a new random key. `cell`: stands in it, so that a balancer finds the cell without asking."""
+    prefix = f"lss_{f'{cell}_' if cell else ''}{_random_text(10)}"
     full_key = f"{prefix}_{_random_text(32)}"
     return IssuedKey(prefix, sha256(full_key.encode()).digest(), full_key)
 

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from app.cli import agents, examples, imports, processes, tenants, upkeep
+from app.cli import agents, examples, imports, moves, processes, tenants, upkeep
 from app.domain.words import PERSON_ROLES
 from app.settings import Settings
 
@@ -69,13 +69,33 @@ def build_parser() -> argparse.ArgumentParser:
     add_command(commands, "reseal", upkeep.reseal_secrets, "seal all secrets again with the first of SECRET_KEYS")
     doctor_parser = add_command(commands, "doctor", upkeep.run_doctor, "check the installation and say what is wrong")
     doctor_parser.add_argument("--offline", action="store_true", help="do not ask the carriers")
+    tenant_group = add_group("tenant", "manage organizations")
     tenant_parser = add_command(
-        add_group("tenant", "manage organizations"),
+        tenant_group,
         "create",
         tenants.create_tenant,
         "create a tenant and its first key",
     )
     tenant_parser.add_argument("--name", required=True, help="what the organization is called")
+    for name, does, about in (
+        ("export", moves.export_tenant, "write all rows of a tenant into a new file, as they are at this moment"),
+        ("move", moves.move_tenant, "move a tenant to another cell, with all that it has; it is not served meanwhile"),
+        ("delete", moves.delete_tenant, "delete a tenant with all that it has, and say what that was"),
+    ):
+        add_command(tenant_group, name, does, about).add_argument(
+            "--tenant", required=True, metavar="ID", help=TENANT_HELP
+        )
+    tenant_group.choices["export"].add_argument("file", type=Path, help="the new file; its secrets stay sealed")
+    tenant_group.choices["move"].add_argument(
+        "--to", type=Path, required=True, metavar="FILE", help="a file that holds the DATABASE_URL of the other cell"
+    )
+    tenant_group.choices["delete"].add_argument(
+        "--yes", action="store_true", help="without it, nothing is deleted and the rows are only counted"
+    )
+    tenant_import_parser = add_command(
+        tenant_group, "import", moves.import_tenant, "store a tenant that another cell exported, all of it or nothing"
+    )
+    tenant_import_parser.add_argument("file", type=Path, help="what `tenant export` wrote")
     key_parser = add_command(
         add_group("key", "manage API keys"), "create", tenants.create_key, "create an API key, which is shown once"
     )

@@ -21,7 +21,7 @@ def create_tenant(configuration: Settings, options: argparse.Namespace) -> int:
     name = _check_name(options.name)
 
     async def create_all(database: Database) -> dict[str, str]:
-        new_key = keys.make()
+        new_key = keys.make(configuration.cell)
         async with database.system_tx() as tx:
             tenant_id = await tenants.add(tx, name)
             caller = Caller(tenant_id, "service", "service", "admin")
@@ -42,7 +42,7 @@ def create_key(configuration: Settings, options: argparse.Namespace) -> int:
     name = _check_name(options.name)
 
     async def create_row(database: Database) -> dict[str, str]:
-        new_key = keys.make()
+        new_key = keys.make(configuration.cell)
         caller = Caller(options.tenant, "service", "service", "admin")
         await require_tenant(database, options.tenant)
         async with database.system_tx() as tx:

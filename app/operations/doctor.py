@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Literal
 
+import asyncpg
 import redis.asyncio
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
@@ -59,6 +60,9 @@ async def examine_all(settings: Settings, ask_vendors: bool) -> AsyncIterator[Fi
                     yield finding
     except ConfigurationError as error:
         yield Finding("BAD", "migrations", str(error))
+    except (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError):
+        message = "a pooler before PostgreSQL loses prepared statements: it must be PgBouncer 1.21 or newer, with"
+        yield Finding("BAD", "database", f"{message} max_prepared_statements = 300")
     except Unavailable:
         yield Finding("BAD", "database", "DATABASE_URL does not answer")
     except Unsealable:
@@ -108,6 +112,7 @@ async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
     async with resources.database.system_tx() as tx:
         version = await readiness.get_server_version(tx)
         started_at = time.time()
+        is_pooled, keeps_settings = await tx.is_pooled(), await readiness.keeps_settings(tx)
         skew = await turns.get_database_time(tx) - (started_at + time.time()) / 2
     if not resources.database.two_roles:
         message = f"PostgreSQL {version} with only one role, so row-level security is not in force"
@@ -117,6 +122,12 @@ async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
         yield Finding("BAD", "database", f"PostgreSQL {version} is too old; 15 or newer is needed")
     else:
         yield Finding("ok", "database", f"PostgreSQL {version} with two roles")
+    if is_pooled and not keeps_settings:
+        message = "the pooler before PostgreSQL drops the settings of a session: put them onto the login by ALTER ROLE"
+        yield Finding("BAD", "database", f"{message}. See the page Scaling")
+    elif is_pooled:
+        message = "a pooler stands before PostgreSQL, so a lost COMMIT cannot be looked up: a request that was"
+        yield Finding("note", "database", f"{message} answered 503 may have been stored. See the page Scaling")
     try:
         async with resources.database.system_tx() as tx:
             await readiness.is_migrated(tx)

@@ -26,6 +26,7 @@ from app.settings import ConfigurationError, Settings
 READY_SECONDS = 60.0
 STOP_SECONDS = 25.0
 FILL_SECONDS = 15.0
+SECRET_FILE_VARIABLES = {f"{name}_FILE" for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEYS")}
 LOOPBACK = "127.0.0.0/8,::1/128"
 Output = IO[bytes] | int | None
 """Where processes write: a file, `DEVNULL`, or None for where we write ourselves."""
@@ -58,7 +59,8 @@ def run_service(settings: Settings, output: Output = None, networks: str = LOOPB
     # 0711: the servers may run as another account, which must enter the folder but not list it.
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
     with ExitStack() as exit_stack:
-        env = dict(os.environ) | {
+        # What we read from a file is handed on as a value, and not twice.
+        env = {name: value for name, value in os.environ.items() if name not in SECRET_FILE_VARIABLES} | {
             "DATABASE_URL": settings.database_url
             or exit_stack.enter_context(embedded.serve_postgres(settings.data_dir)).url,
             "REDIS_URL": settings.redis_url or exit_stack.enter_context(embedded.serve_valkey(settings.data_dir)).url,

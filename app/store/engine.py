@@ -125,6 +125,10 @@ class ReadTx:
         await self.fetch_row(RESTORE_ROW_SECURITY_SQL, previous["role"])
         return rows
 
+    async def is_pooled(self) -> bool:
+        """Whether a pooler stands between us and the server: it names another server process."""
+        return bool(await self.fetch_value("SELECT pg_backend_pid() <> $1", self._connection.get_server_pid()))
+
     def hash_phone(self, phone: str) -> bytes:
         """The keyed hash of a phone. It stays when the phone itself is erased."""
         return hmac_digest(self._phone_key, phone.encode(), sha256)

@@ -43,6 +43,14 @@ async def list_unguarded_tables(tx: Tx, two_roles: bool) -> list[str]:
     return [row["relname"] for row in await tx.fetch_rows(LIST_UNGUARDED_TABLES_SQL, two_roles)]
 
 
+KEEPS_SETTINGS_SQL = "SELECT current_setting('plan_cache_mode') = 'force_generic_plan'"
+
+
+async def keeps_settings(tx: Tx) -> bool:
+    """Whether the settings with which we connected hold: a pooler may drop them."""
+    return bool(await tx.fetch_value(KEEPS_SETTINGS_SQL))
+
+
 async def get_server_version(tx: Tx) -> str:
     """PostgreSQL's own, such as 18.1."""
     version: str = await tx.fetch_value(GET_SERVER_VERSION_SQL)

@@ -41,13 +41,14 @@ async def check_liveness() -> Answer[Alive]:
 async def check_readiness(request: Request, resources: AppResources) -> Answer[Ready]:
     if get_state(request.app).is_leaving:
         raise Unavailable("Not ready.", details=["process: is stopping"])
-    fault, redis = await asyncio.gather(_find_fault(resources), resources.clock.find_state())
+    fault, redis = await asyncio.gather(find_database_fault(resources), resources.clock.find_state())
     if fault:
         raise Unavailable("Not ready.", details=[f"database: {fault}"])
     return Answer(data=Ready(redis=redis))
 
 
-async def _find_fault(resources: Resources) -> str | None:
+async def find_database_fault(resources: Resources) -> str | None:
+    """Why this process should get no work; None: it can work."""
     try:
         async with asyncio.timeout(DATABASE_SECONDS), resources.database.system_tx() as tx:
             return None if await readiness.is_migrated(tx) else "migrations are not at head"

@@ -7,6 +7,8 @@ import pytest
 
 from app.access import keys
 from app.access.keys import KeyCache
+from app.commands import api_keys
+from app.domain.callers import Caller
 from app.domain.problems import Unauthorized
 from app.resources import Resources
 from tests.makers import Tenant
@@ -19,6 +21,22 @@ def test_a_key_has_its_prefix_in_clear_and_is_kept_as_a_digest() -> None:
     assert fresh.digest == sha256(fresh.full_key.encode()).digest()
     assert fresh.full_key not in repr(fresh)
     assert len(fresh.full_key.rpartition("_")[2]) * 5 >= 128  # 32 letters: five bits each
+
+
+def test_a_key_names_its_cell_where_there_are_several() -> None:
+    fresh = keys.make("east")
+    match = keys.KEY_PATTERN.fullmatch(fresh.full_key)
+    assert match
+    assert match[1] == fresh.prefix
+    assert fresh.full_key.split("_")[:2] == ["lss", "east"]
+
+
+async def test_a_key_with_a_cell_lets_its_tenant_in(tenant: Tenant, resources: Resources) -> None:
+    fresh = keys.make("east")
+    async with resources.database.system_tx() as tx:
+        caller = Caller(tenant.tenant_id, "service", "service", "admin")
+        await api_keys.add(tx, caller, "East", "read", None, fresh.prefix, fresh.digest)
+    assert (await KeyCache(resources.database).get_caller(fresh.full_key)).tenant_id == tenant.tenant_id
 
 
 def test_no_two_keys_are_the_same() -> None:

@@ -20,9 +20,9 @@ GIVEN = {
 
 
 def filled(text: str) -> str:
-    """`${NAME:?}` and `${NAME:-}` as compose fills them in; a name of the first form that nobody gives is an
-    error there too."""
-    return re.sub(r"\$\{(\w+):\?\}", lambda found: GIVEN[found[1]], re.sub(r"\$\{\w+:-\}", "", text))
+    """As compose fills it in. No variable may be required in the file: the demo would need it, too."""
+    assert ":?}" not in text
+    return re.sub(r"\$\{(\w+):-\}", lambda found: GIVEN.get(found[1], ""), text)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,33 @@ def services() -> dict[str, Any]:
 
 
 def test_it_sets_up_both_databases_the_migration_web_and_worker(services: dict[str, Any]) -> None:
-    assert set(services) == {"postgres", "valkey", *OURS}
+    assert {name for name, service in services.items() if "production" in service["profiles"]} == {
+        "postgres",
+        "valkey",
+        *OURS,
+    }
+
+
+def test_the_demo_needs_no_variable_and_starts_nothing_of_production(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "compose.yaml").read_text()
+    services = yaml.safe_load(re.sub(r"\$\{\w+:-\}", "", text))["services"]
+    assert {name for name, service in services.items() if "demo" in service["profiles"]} == {
+        "demo-postgres",
+        "valkey",
+        "demo",
+    }
+    for variable in Settings.model_fields:
+        monkeypatch.delenv(variable.upper(), raising=False)
+    for variable, value in services["demo"]["environment"].items():
+        monkeypatch.setenv(variable, value)
+    configuration = settings.load()
+    assert not configuration.is_production
+    assert str(configuration.data_dir).startswith(services["demo"]["tmpfs"][0])
+
+
+def test_a_worker_is_asked_whether_it_lives(services: dict[str, Any]) -> None:
+    assert services["worker"]["environment"]["METRICS_PORT"]
+    assert "healthcheck" not in services["worker"]
 
 
 def test_our_containers_cannot_write_and_wait_for_what_they_need(services: dict[str, Any]) -> None:
@@ -73,7 +99,7 @@ def test_every_variable_is_known_and_production_starts_with_them(
     for name in OURS:
         given = services[name]["environment"]
         assert set(given) <= known
-        ours = {k: v for k, v in (of_image | given).items() if k in known}
+        ours = {k: str(v) for k, v in (of_image | given).items() if k in known}
         with monkeypatch.context() as patched:
             for variable in known:
                 patched.delenv(variable, raising=False)

@@ -14,7 +14,7 @@ from app.store import directory
 from app.store.api_keys import NOT_REVOKED
 from app.store.engine import Tx
 from app.store.schema import ApiKey
-from app.web.dependencies import AdminCaller, AppKeyCache, TenantRead, TenantTx
+from app.web.dependencies import AdminCaller, AppKeyCache, AppResources, TenantRead, TenantTx
 from app.web.directory import Deleted, list_rows
 from app.web.envelope import Answer, AnyId, Body, Name, Out, make_optional_in_schema
 from app.web.idempotency import Idempotent
@@ -65,9 +65,9 @@ class Keys(Out):
 
 @router.post("", status_code=201, summary="Add a key; the answer shows it once")
 async def add_api_key(
-    body: NewKey, caller: AdminCaller, tx: TenantTx, idempotency: Idempotent
+    body: NewKey, caller: AdminCaller, tx: TenantTx, idempotency: Idempotent, resources: AppResources
 ) -> Answer[KeyWithSecret]:
-    new_key = keys.make()
+    new_key = keys.make(resources.settings.cell)
     api_key = await commands.add(
         tx,
         caller,

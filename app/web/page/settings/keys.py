@@ -72,7 +72,7 @@ async def build_key_page(admin: AdminRequest, read: ReadTx, key_id: str) -> Form
 
 
 async def add_key(admin: AdminRequest, form: SubmittedForm) -> Response:
-    key = access.make()
+    key = access.make(admin.resources.settings.cell)
     body = form.parse_body(NewKey)
     _, is_new = await admin.run_once(
         form,

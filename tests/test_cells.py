@@ -1,0 +1,223 @@
+"""Two cells: a tenant is exported, imported, moved and deleted, and nothing of it is lost or left."""
+
+import gzip
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.operations import tenants
+from app.operations.tenants import TenantStays
+from app.resources import Resources
+from app.settings import Settings
+from app.store import tenant_rows
+from app.store.engine import Database
+from app.store.pools import connect
+from app.store.schema import Table
+from tests.flows.test_erase import places
+from tests.makers import Data, Tenant
+from tests.test_cli import ran
+from tests.web.test_health import serving
+from tests.world import World, agent, carrier, idle_world, until, working, world
+
+__all__ = ["agent", "carrier", "idle_world", "working", "world"]
+
+
+@pytest.fixture
+async def other(resources: Resources, other_database_url: str) -> AsyncIterator[Database]:
+    """The other cell's database; it shares the row of `installation`."""
+    database = await connect(other_database_url, resources.clock)
+    async with resources.database.system_tx() as tx:
+        key = await tx.fetch_value("SELECT phone_key FROM installation")
+    async with database.system_tx() as tx:
+        await tx.execute("INSERT INTO installation (phone_key) VALUES ($1)", key)
+    database.phone_key = resources.database.phone_key
+    yield database
+    await database.close()
+
+
+async def count_rows(database: Database, tenant_id: str) -> dict[str, int]:
+    async with database.system_tx() as tx:
+        sums = await tenant_rows.sum_rows(tx, tenant_id)
+    return {name: each.row_count for name, each in sums.items() if each.row_count}
+
+
+async def converse(world: World) -> Data:
+    """A thread with a text of each kind, an endpoint, a person, an opt-out: rows in many tables."""
+    world.agent.answers = [(200, {"reply": "Marzipan it is."})]
+    tenant = world.tenant
+    await tenant.call("POST", "/webhook-endpoints", {"url": "http://127.0.0.1:9/hook"})
+    body = {"leadId": world.lead["leadId"], "message": "Hi Zebedee", "agentMode": True}
+    sent = await tenant.call("POST", "/sms/send", body, headers={"Idempotency-Key": "greeting"})
+    await world.status_is(sent["messageId"], "delivered")
+    await world.text("I like marzipan, even at 1.10")
+    await world.turn_is(sent["interactionId"], "replied")
+    return sent
+
+
+async def list_texts(tenant: Tenant, interaction_id: str) -> list[tuple[int, str]]:
+    transcript = (await tenant.call("GET", f"/interactions/{interaction_id}"))["transcript"]
+    return [(text["seq"], text["message"]) for text in transcript]
+
+
+async def move(source: Database, target: Database, resources: Resources, tenant_id: str) -> None:
+    """As operators do: again, when a worker changed a row meanwhile."""
+
+    async def is_moved() -> bool:
+        try:
+            await tenants.move_tenant(source, target, resources.seal, tenant_id)
+        except TenantStays as error:
+            if "try again" not in str(error):
+                raise
+            return False
+        return True
+
+    await until(is_moved, 20)
+
+
+async def test_a_tenant_moves_there_and_back_with_texts_in_between(
+    world: World, resources: Resources, other: Database
+) -> None:
+    sent = await converse(world)
+    tenant_id, thread = world.tenant.tenant_id, sent["interactionId"]
+    texts = await list_texts(world.tenant, thread)
+    await move(resources.database, other, resources, tenant_id)
+    assert await count_rows(resources.database, tenant_id) == {}
+    assert (await world.tenant.ask("GET", f"/interactions/{thread}")).status_code in (401, 404)
+    there = await count_rows(other, tenant_id)
+    assert {"tenants", "messages", "turns", "tenant_events", "webhook_endpoints", "api_keys"} <= there.keys()
+
+    async with serving(replace(resources, database=other)) as http:
+        elsewhere = replace(world.tenant, http=http)
+        assert await list_texts(elsewhere, thread) == texts
+        body = {"leadId": world.lead["leadId"], "message": "Sent in the other cell"}
+        texted = await elsewhere.call("POST", "/sms/send", body)
+        again = {"leadId": world.lead["leadId"], "message": "Hi Zebedee", "agentMode": True}
+        repeated = await elsewhere.call("POST", "/sms/send", again, headers={"Idempotency-Key": "greeting"})
+        assert repeated["messageId"] == sent["messageId"]
+        events = (await elsewhere.call("GET", "/events?types=all"))["events"]
+        assert len(events) > 3
+
+    await move(other, resources.database, resources, tenant_id)
+    assert await count_rows(other, tenant_id) == {}
+    await world.status_is(texted["messageId"], "delivered")  # the worker here sends what was left to do
+    await world.text("And back")
+
+    async def is_complete() -> bool:
+        found = await list_texts(world.tenant, thread)
+        return [words for _, words in found][-2:] == ["Sent in the other cell", "And back"]
+
+    await until(is_complete)
+    found = await list_texts(world.tenant, thread)
+    assert found[: len(texts)] == texts
+    assert [seq for seq, _ in found] == list(range(1, len(found) + 1))
+
+
+async def test_a_file_holds_the_tenant_and_nobody_else_may_read_it(
+    world: World, resources: Resources, other: Database, tmp_path: Path
+) -> None:
+    sent = await converse(world)
+    tenant_id = world.tenant.tenant_id
+    file = tmp_path / "tenant.gz"
+    sums = await tenants.export_tenant(resources.database, resources.seal, tenant_id, file)
+    assert file.stat().st_mode & 0o077 == 0
+    with pytest.raises(FileExistsError):
+        await tenants.export_tenant(resources.database, resources.seal, tenant_id, file)
+    assert (await tenants.import_tenant(other, resources.seal, file))[1] == sums
+    with pytest.raises(TenantStays, match="is here already"):
+        await tenants.import_tenant(other, resources.seal, file)
+    async with serving(replace(resources, database=other)) as http:
+        elsewhere = replace(world.tenant, http=http)
+        assert await list_texts(elsewhere, sent["interactionId"])
+    # Nothing that only storing the rows would have told.
+    async with other.system_tx() as tx:
+        assert tenant_rows.find_differences(sums, await tenant_rows.sum_rows(tx, tenant_id)) == []
+
+
+async def test_a_file_that_is_cut_off_or_changed_is_not_imported(
+    idle_world: World, resources: Resources, other: Database, tmp_path: Path
+) -> None:
+    await idle_world.send("Hi")
+    tenant_id, file = idle_world.tenant.tenant_id, tmp_path / "tenant.gz"
+    await tenants.export_tenant(resources.database, resources.seal, tenant_id, file)
+    lines = gzip.decompress(file.read_bytes()).splitlines(keepends=True)
+    for changed, words in (
+        (lines[:-1], "is cut off"),
+        ([line.replace(b'"Hi"', b'"Ho"') for line in lines], "differs in .*messages"),
+        (lines[1:], "is no export"),
+        ([lines[0].replace(b'"phoneKey": "', b'"phoneKey": "x'), *lines[1:]], "do not share"),
+        ([lines[0], b"pg_authid\t{}\n", *lines[1:]], "which there is not"),
+    ):
+        file.write_bytes(gzip.compress(b"".join(changed)))
+        with pytest.raises(TenantStays, match=words):
+            await tenants.import_tenant(other, resources.seal, file)
+        assert await count_rows(other, tenant_id) == {}
+
+
+async def test_a_deleted_tenant_is_in_no_table(world: World, resources: Resources) -> None:
+    await converse(world)
+    tenant_id = world.tenant.tenant_id
+    counted = await tenants.count_tenant(resources.database, tenant_id)
+    assert counted["messages"] == 3
+
+    async def is_deleted() -> bool:
+        assert (await tenants.delete_tenant(resources.database, tenant_id))["messages"] == 3
+        return True
+
+    await until(is_deleted)
+    assert await places(resources, tenant_id) == []
+    assert await places(resources, "marzipan") == []
+    for gone in (tenants.delete_tenant, tenants.count_tenant):
+        with pytest.raises(TenantStays, match="there is no tenant"):
+            await gone(resources.database, tenant_id)
+
+
+async def test_a_change_during_the_move_ends_it_and_nothing_is_changed(
+    idle_world: World, resources: Resources, other: Database
+) -> None:
+    sent = await idle_world.send("Hi")
+    tenant_id = idle_world.tenant.tenant_id
+    before = await count_rows(resources.database, tenant_id)
+    sums: tenant_rows.Sums = {}
+    async with resources.database.system_tx() as leaving:
+        await leaving.execute(tenants.SNAPSHOT_SQL)
+        async for _ in tenant_rows.read_rows(leaving, tenant_id, sums):
+            pass
+        async with resources.database.system_tx() as tx:
+            await tx.execute("UPDATE messages SET text = 'Ho' WHERE message_id = $1", sent["messageId"])
+        with pytest.raises(Exception, match="could not serialize"):
+            await tenant_rows.delete_rows(leaving, tenant_id)
+        await leaving.execute("ROLLBACK; BEGIN")
+    assert await count_rows(resources.database, tenant_id) == before
+
+
+async def test_the_commands_say_what_they_did_and_delete_nothing_unasked(
+    idle_world: World, configuration: Settings, other: Database, other_database_url: str, tmp_path: Path
+) -> None:
+    await idle_world.send("Hi")
+    tenant_id = idle_world.tenant.tenant_id
+    status, out, said = await ran(configuration, "tenant", "delete", "--tenant", tenant_id)
+    assert (status, json.loads(out)["rows"]["messages"]) == (1, 1)
+    assert "nothing was deleted" in said
+    file, address = str(tmp_path / "tenant.gz"), tmp_path / "other-cell.url"
+    status, out, said = await ran(configuration, "tenant", "export", file, "--tenant", tenant_id)
+    assert (status, json.loads(out)["rows"]["messages"]) == (0, 1), said
+    address.write_text(f"{other_database_url}\n")
+    status, out, said = await ran(configuration, "tenant", "move", "--tenant", tenant_id, "--to", str(address))
+    assert (status, json.loads(out)["rows"]["messages"]) == (0, 1), said
+    status, _, said = await ran(configuration, "tenant", "delete", "--tenant", tenant_id, "--yes")
+    assert (status, said.strip()) == (1, "leadsail-sms: there is no tenant with this id")
+    status, out, said = await ran(configuration, "tenant", "import", file)
+    assert (status, json.loads(out)["tenantId"]) == (0, tenant_id), said
+
+
+def test_every_table_of_tenants_is_moved_after_what_it_refers_to() -> None:
+    order = tenant_rows.TENANT_TABLES
+    assert set(order) == {name for name, table in Table.metadata.tables.items() if "tenant_id" in table.columns}
+    for name in order:
+        referred = {key.column.table.name for key in Table.metadata.tables[name].foreign_keys} - {name}
+        assert all(order.index(each) < order.index(name) for each in referred), name
+        numbered = [column.name for column in Table.metadata.tables[name].columns if column.identity is not None]
+        assert set(numbered) <= set(tenant_rows.NEW_COLUMNS.get(name, ()))
