@@ -41,6 +41,7 @@ TAG_DESCRIPTIONS = {
     "Provider accounts": "Your accounts with carriers. Credentials are write-only.",
     "API keys": "Keys and their scopes.",
     "Canned replies": "Texts that people on the page send often.",
+    "Figures": "What was texted, answered and reached, by campaign, agent, day and more.",
     "Settings": "Settings of the whole tenant.",
     "Health": "For load balancers and supervisors.",
 }

@@ -6,8 +6,8 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from app.domain import ids
 from app.commands.figures import count_all
+from app.domain import ids
 from app.resources import Resources
 from tests.makers import Data, Tenant, phone
 
@@ -317,3 +317,95 @@ async def test_an_agent_that_is_removed_takes_its_turns_out_of_the_figures(
     assert after == await count_by_hand(resources, tenant)
     assert any(measure == "turns" for *_, measure in before)
     assert not any(measure == "turns" for *_, measure in after)
+
+
+SPAN = "from=2026-10-31T20:00:00Z&to=2026-11-02"
+
+
+async def get_figures(tenant: Tenant, query: str) -> list[Data]:
+    found: list[Data] = (await tenant.call("GET", f"/figures?{query}"))["figures"]
+    return found
+
+
+async def test_figures_are_read_in_groups_and_pages(tenant: Tenant, resources: Resources) -> None:
+    history = History(tenant, resources, 11)
+    await history.furnish()
+    await history.go_on(60)
+    await history.run("UPDATE campaigns SET client_id = 'client-7' WHERE tenant_id = $1")
+    await count_all(resources.database, anew=False)
+    by_hand = await list_figures(resources, tenant)
+
+    [whole] = await get_figures(tenant, SPAN)
+    for measure, value in whole["counts"].items():
+        assert value == sum(count for (*_, name), count in by_hand.items() if name == measure), measure
+    assert whole["group"] == {}
+    replied = whole["rates"]["replied"]
+    assert 0 <= replied["low"] <= replied["value"] <= replied["high"] <= 1
+    assert sum(whole["turnsByEnd"].values()) == whole["counts"]["turns"]
+    assert sum(whole["threadsByStatus"].values()) == whole["counts"]["opened"]
+    assert sum(whole["optOutsByRule"].values()) == whole["counts"]["optOuts"]
+
+    for dimension in (
+        "hour",
+        "day",
+        "month",
+        "weekday",
+        "hourOfDay",
+        "campaign",
+        "client",
+        "number",
+        "agent",
+        "source",
+    ):
+        groups = await get_figures(tenant, f"{SPAN}&by={dimension}")
+        assert sum(group["counts"]["texts"] for group in groups) == whole["counts"]["texts"], dimension
+    page = await tenant.call("GET", f"/figures?{SPAN}&by=hour,campaign&limit=3")
+    paged = page["figures"]
+    while page["hasMore"]:
+        page = await tenant.call("GET", f"/figures?{SPAN}&by=hour,campaign&limit=3&cursor={page['nextCursor']}")
+        paged += page["figures"]
+    assert len(paged) > 9
+    assert paged == await get_figures(tenant, f"{SPAN}&by=campaign,hour&limit=100")
+
+    csv_text = (await tenant.ask("GET", f"/figures?{SPAN}&by=campaign&format=csv")).text
+    head, *lines = csv_text.splitlines()
+    assert head.startswith("campaign,texts,segments,")
+    assert len(lines) == len(await get_figures(tenant, f"{SPAN}&by=campaign"))
+
+    [mine] = await get_figures(tenant, f"{SPAN}&by=client&campaignIds={history.campaigns[0]}&clientIds=client-7")
+    assert mine["group"] == {"client": "client-7"}
+    assert 0 < mine["counts"]["texts"] < whole["counts"]["texts"]
+    assert await get_figures(tenant, f"{SPAN}&clientIds=nobody") == []
+
+
+async def test_a_day_is_a_day_of_the_zone_when_the_clocks_go_back(tenant: Tenant, resources: Resources) -> None:
+    history = History(tenant, resources, 5)
+    await history.furnish()
+    await history.run("DELETE FROM messages WHERE tenant_id = $1")
+    for hour in range(48):  # from midnight in New York: the day has 25 hours
+        moment = datetime(2026, 11, 1, 4, tzinfo=UTC) + timedelta(hours=hour)
+        await history.run(
+            "INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, role, source, text, status) "
+            "VALUES ($1, $2, $3, $4, 'user', 'inbound', '', 'received')",
+            id_at("msg", moment),
+            history.threads[0][0],
+            history.threads[0][1]["leadId"],
+        )
+    await count_all(resources.database, anew=False)
+    days = await get_figures(tenant, "by=day&from=2026-11-01&to=2026-11-03&timezone=America/New_York")
+    assert [(day["group"]["day"], day["counts"]["inbound"]) for day in days] == [("2026-11-01", 25), ("2026-11-02", 23)]
+
+
+async def test_what_figures_cannot_say_is_refused(tenant: Tenant) -> None:
+    for query in (
+        "by=moon",
+        "timezone=Mars",
+        "from=x",
+        "to=2026-13-01",
+        "by=hour,day,month,agent,source",
+        "cursor=W10x",
+    ):
+        assert (await tenant.ask("GET", f"/figures?{query}")).status_code == 400, query
+    assert await get_figures(tenant, "to=0001-01-01") == []
+    agent = await tenant.with_scope("agent", (await tenant.agent())["smsAgentId"])
+    assert (await agent.ask("GET", "/figures")).status_code == 403
