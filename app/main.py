@@ -81,6 +81,7 @@ from app.web.page import (
     turn,
     writes,
 )
+from app.web.page import figures as figures_page
 from app.web.page import leads as page_leads
 from app.web.page import settings as page_settings
 from app.web.rates import Rates
@@ -122,6 +123,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     account.router,
     notices.router,
     system.router,
+    figures_page.router,
     *page_settings.ROUTERS,
     *page_leads.ROUTERS,
     start.router,

@@ -85,3 +85,12 @@ async def list_groups(
     GROUP BY s.names ORDER BY s.names LIMIT {params.bind(limit)}
     """
     return await read.fetch(FigureGroup, sql, *params.values)
+
+
+GET_AGENT_NAMES_SQL = "SELECT sms_agent_id, name FROM sms_agents WHERE tenant_id = $1"
+
+
+async def get_agent_names(read: ReadTx, tenant_id: str) -> dict[str, str]:
+    """The names of the agents by id."""
+    rows = await read.fetch_rows(GET_AGENT_NAMES_SQL, tenant_id)
+    return {row["sms_agent_id"]: row["name"] for row in rows}
