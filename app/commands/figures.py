@@ -1,6 +1,6 @@
 """Counts figures, and counts all of them anew."""
 
-from app.store import counting
+from app.store import counting, hour_counts
 from app.store.counting import MAX_WAIT
 from app.store.engine import Database
 
@@ -9,8 +9,8 @@ async def count_figures(database: Database) -> bool:
     """Reads new events and counts hours that are due. Returns whether there may be more to do."""
     has_more_events = await _read_events(database)
     async with database.system_tx(plan_now=True) as tx:
-        counted_count = await counting.count_due(tx)
-    return has_more_events or counted_count >= counting.HOURS_PER_COUNT
+        counted_count = await hour_counts.count_due(tx)
+    return has_more_events or counted_count >= hour_counts.HOURS_PER_COUNT
 
 
 async def count_all(database: Database, *, anew: bool) -> int:
@@ -25,7 +25,7 @@ async def count_all(database: Database, *, anew: bool) -> int:
     hours, counted_count = 0, None
     while counted_count != 0:
         async with database.system_tx(plan_now=True) as tx:
-            counted_count = await counting.count_due(tx, MAX_WAIT, started_at)
+            counted_count = await hour_counts.count_due(tx, MAX_WAIT, started_at)
         hours += counted_count
     return hours
 

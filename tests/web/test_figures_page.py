@@ -38,7 +38,7 @@ async def test_figures_are_shown_against_the_span_before_and_lead_to_conversatio
         ["Qualified", "1"],
     ]
     [by_campaign] = rows(page, "By campaign")
-    assert by_campaign[1:4] == ["1", "100.0 % 21 to 100 %", "1"]
+    assert by_campaign[1:4] == ["1", "100.0 % 20.7 to 100.0 %", "1"]
     assert f"/conversations?campaign={campaign}" in page
     assert re.search(r'href="/conversations\?status=qualified">', page)
 

@@ -72,8 +72,12 @@ class KeyFigure:
         return 100 * (self.value - self.before) / self.before if self.before else None
 
     @property
+    def is_as_before(self) -> bool:
+        return self.change is not None and abs(self.change) < (0.05 if self.unit == "%" else 1)
+
+    @property
     def kind(self) -> str:
-        if self.is_good is None or not self.change or abs(self.change) < 0.05:
+        if self.is_good is None or self.change is None or self.is_as_before:
             return ""
         return "better" if (self.change > 0) == self.is_good else "worse"
 
