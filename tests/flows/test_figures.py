@@ -53,7 +53,7 @@ async def get_figures(tenant: Tenant, query: str) -> list[Data]:
     return found
 
 
-async def test_figures_are_read_in_groups_and_pages(tenant: Tenant, resources: Resources) -> None:
+async def test_figures_are_read_in_groups_and_pages(tenant: Tenant, other_tenant: Tenant, resources: Resources) -> None:
     history = History(tenant, resources, 11)
     await history.furnish()
     await history.go_on(60)
@@ -102,6 +102,8 @@ async def test_figures_are_read_in_groups_and_pages(tenant: Tenant, resources: R
     assert mine["group"] == {"client": "client-7"}
     assert 0 < mine["counts"]["texts"] < whole["counts"]["texts"]
     assert await get_figures(tenant, f"{SPAN}&clientIds=nobody") == []
+    assert await get_figures(other_tenant, f"{SPAN}&campaignIds={history.campaigns[0]}") == []
+    assert await get_figures(other_tenant, f"{SPAN}&by=campaign,number,agent") == []
 
 
 async def test_a_day_is_a_day_of_the_zone_when_the_clocks_go_back(tenant: Tenant, resources: Resources) -> None:
