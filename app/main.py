@@ -27,6 +27,7 @@ from app.web import (
     event_hooks,
     events,
     exports,
+    figures,
     guide,
     health,
     interactions,
@@ -82,6 +83,7 @@ from app.web.page import (
     turn,
     writes,
 )
+from app.web.page import figures as figures_page
 from app.web.page import leads as page_leads
 from app.web.page import settings as page_settings
 from app.web.page import team as page_team
@@ -116,6 +118,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     saved_views.router,
     tenant_settings.router,
     audit.router,
+    figures.router,
     health.router,
     metrics.router,
     docs.router,
@@ -125,6 +128,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     account.router,
     notices.router,
     system.router,
+    figures_page.router,
     *page_settings.ROUTERS,
     *page_leads.ROUTERS,
     start.router,

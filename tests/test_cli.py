@@ -412,3 +412,11 @@ async def test_decided_texts_are_exported_as_examples(configuration: Settings, i
     status, out, err = await ran(configuration, "examples", "export", "--tenant", "org_none")
     assert (status, out) == (1, "")
     assert "no tenant" in err
+
+
+async def test_figures_are_counted_on_request(configuration: Settings, idle_world: World) -> None:
+    await idle_world.send()
+    for arguments in (("figures",), ("figures", "--rebuild")):
+        status, out, _ = await ran(configuration, *arguments)
+        assert status == 0
+        assert int(json.loads(out)["hoursCounted"]) > 0

@@ -67,6 +67,10 @@ def build_parser() -> argparse.ArgumentParser:
         "run after a restore, before any worker: unsent texts are looked up before they are sent",
     )
     add_command(commands, "reseal", upkeep.reseal_secrets, "seal all secrets again with the first of SECRET_KEYS")
+    figures_parser = add_command(
+        commands, "figures", upkeep.count_figures, "count what changed since the figures were last counted"
+    )
+    figures_parser.add_argument("--rebuild", action="store_true", help="count every hour of every tenant anew")
     doctor_parser = add_command(commands, "doctor", upkeep.run_doctor, "check the installation and say what is wrong")
     doctor_parser.add_argument("--offline", action="store_true", help="do not ask the carriers")
     tenant_group = add_group("tenant", "manage organizations")

@@ -43,6 +43,15 @@ def reseal_secrets(configuration: Settings, _: argparse.Namespace) -> int:
     return run_and_print(configuration, reseal_all) or int(lost_count > 0)
 
 
+def count_figures(configuration: Settings, options: argparse.Namespace) -> int:
+    from app.commands import figures
+
+    async def count_all(database: Database) -> dict[str, str]:
+        return {"hoursCounted": str(await figures.count_all(database, anew=options.rebuild))}
+
+    return run_and_print(configuration, count_all)
+
+
 def run_doctor(configuration: Settings, options: argparse.Namespace) -> int:
     from app.operations.doctor import examine_all
 

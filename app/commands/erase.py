@@ -2,7 +2,7 @@
 
 from app.commands.directory import require_found
 from app.domain.callers import Caller
-from app.store import erasure, leads, suppressions, threads
+from app.store import counting, erasure, leads, suppressions, threads
 from app.store.engine import Tx
 from app.store.suppressions import Cause, PhoneKey
 
@@ -27,6 +27,7 @@ async def erase_lead(tx: Tx, caller: Caller, lead_id: str) -> int:
         thread.interaction_id: heirs[thread.lead_phone] for thread in locked_threads if thread.lead_phone in heirs
     }
     removed_threads = [thread.interaction_id for thread in locked_threads if thread.lead_phone not in heirs]
+    await counting.mark_threads(tx, tenant_id, [*shared_threads, *removed_threads], phones)
     await threads.cancel_turns(tx, [(tenant_id, item) for item in shared_threads], ERASE_REASON)
     await erasure.hand_on_threads(tx, tenant_id, shared_threads, lead_id)
     await erasure.remove_threads(tx, tenant_id, removed_threads)

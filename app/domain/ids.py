@@ -7,7 +7,7 @@ by creation time.
 
 import os
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 IdKind = Literal[
@@ -48,6 +48,15 @@ def make(kind: IdKind) -> str:
 def first_since(kind: IdKind, at: datetime) -> str:
     """The smallest id that can be made at `at`: ids from here on are those made since then."""
     return _encode_id(kind, int(at.timestamp() * 1000), bytes(10))
+
+
+def get_hour(id_: str) -> datetime | None:
+    """The hour (UTC) in which the id was made; None: it is not one of ours."""
+    try:
+        milliseconds = int(id_.partition("_")[2][:10], 32) >> 2
+        return datetime.fromtimestamp(milliseconds // 3_600_000 * 3600, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _encode_id(kind: IdKind, milliseconds: int, noise: bytes | bytearray) -> str:

@@ -1,4 +1,5 @@
-"""The loops of a worker: the clock, the poll, texts out, missed texts in, imports, events and notices.
+"""The loops of a worker: the clock, the poll, texts out, missed texts in, imports, events, notices and
+figures.
 
 The clock loop follows the hints in Redis. The poll reads the rows once a second, so nothing depends
 on Redis (docs/laws.md, 1). Times that are compared with rows are the database's.
@@ -11,7 +12,7 @@ from datetime import timedelta
 
 import structlog
 
-from app.commands import modes, planned_turns, release
+from app.commands import figures, modes, planned_turns, release
 from app.domain.problems import Problem
 from app.jobs.catch_up import CatchUp
 from app.jobs.deliver import Batch, Delivery
@@ -38,6 +39,7 @@ MAX_HAND_OVERS = 500
 MAX_SUBJECTS = 2000
 """Subjects whose events are posted to endpoints at once."""
 EVENT_POLL_SECONDS, MIN_EVENT_REST_SECONDS = 0.2, 0.02
+COUNT_SECONDS = 2.0
 THREADS_PER_POLL = 200
 """Threads that one poll reads."""
 DRAIN_SECONDS = 20.0
@@ -92,6 +94,7 @@ class Loops:
                 self._run_import,
                 self._deliver_events,
                 self._tell_people,
+                self._count_figures,
             ):
                 group.create_task(self._repeat_step(step))
         if open_tasks := self._list_open_tasks():
@@ -210,6 +213,10 @@ class Loops:
     async def _tell_people(self) -> None:
         await self._notifier.send_due()
         await self._rest_for(POLL_SECONDS)
+
+    async def _count_figures(self) -> None:
+        if not await figures.count_figures(self._database):
+            await self._rest_for(COUNT_SECONDS)
 
     async def _claim_texts(self) -> None:
         self._owed_event.clear()

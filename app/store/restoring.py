@@ -1,5 +1,6 @@
 """After a restore: the database does not know what was sent after the backup was made."""
 
+from app.store import counting
 from app.store.engine import Tx
 from app.store.turn_states import CANCELLABLE_SQL
 
@@ -57,3 +58,4 @@ async def delete_events(tx: Tx) -> None:
     await tx.execute(DELETE_EVENTS_SQL)
     await tx.execute(RESET_ENDPOINTS_SQL)
     await tx.execute(RESET_NOTICES_SQL)
+    await counting.count_anew(tx)

@@ -42,6 +42,7 @@ TAG_DESCRIPTIONS = {
     "API keys": "Keys and their scopes.",
     "Canned replies": "Texts that people on the page send often.",
     "Saved views": "Filters of the page's list under a name.",
+    "Figures": "What was texted, answered and reached, by campaign, agent, day and more.",
     "Settings": "Settings of the whole tenant.",
     "Health": "For load balancers and supervisors.",
 }

@@ -69,6 +69,7 @@ PAGES = [
     Shown("thread-stopped", "/conversations/{stopped}"),
     Shown("turn", "/conversations/{talk}/turns/{turn}", then=_unfolded),
     Shown("account", "/account", asked=False),
+    Shown("figures", "/figures", then=_unfolded),
     Shown("system", "/system"),
     Shown("system-month", "/system?span=month"),
     Shown("settings-general", "/settings/general", asked=False),

@@ -207,7 +207,7 @@ def test_only_exports_answer_what_a_spreadsheet_might_run() -> None:
         for response in operation["responses"].values()
         for kind in response.get("content", {})
     }
-    assert {name for name, kind in kinds if kind == "text/csv"} == {"exportInteraction", "exportLead"}
+    assert {name for name, kind in kinds if kind == "text/csv"} == {"exportInteraction", "exportLead", "listFigures"}
     assert {kind for _, kind in kinds} == {"application/json", "text/csv"}
 
 

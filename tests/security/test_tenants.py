@@ -153,7 +153,8 @@ async def test_a_phone_tells_a_stranger_nothing_of_another_tenants_consent(owned
 
 
 async def test_no_list_shows_another_tenants_things(owned: Owned, stranger: Tenant) -> None:
-    lists = [one for one in OPERATIONS if one.method == "get" and not one.needs]
+    counted_later = "listFigures"  # a worker counts first: its own test does, and asks as a stranger
+    lists = [one for one in OPERATIONS if one.method == "get" and not one.needs and one.name != counted_later]
     assert len(lists) >= 9
     for operation in lists:
         mine = await operation.ask(owned.tenant, {})

@@ -11,6 +11,7 @@ from app.store.schema.base import Table, Xid8
 from app.store.schema.consent import ConsentEvent, Suppression
 from app.store.schema.directory import Campaign, CannedReply, Lead, LeadAnswer, SmsAgent
 from app.store.schema.events import Idempotency, TenantEvent
+from app.store.schema.figures import Figure, FigureCursor, FigureHour
 from app.store.schema.hooks import QueuedEvent, SubjectBacklog, WebhookDelivery, WebhookEndpoint
 from app.store.schema.imports import Import, ImportPart, ImportRefusal
 from app.store.schema.inbox import InboundPart, ProviderIdSeen
@@ -31,6 +32,9 @@ __all__ = [
     "CannedReply",
     "ConsentEvent",
     "EarlyReceipt",
+    "Figure",
+    "FigureCursor",
+    "FigureHour",
     "FollowUpLook",
     "FormerCredentials",
     "Idempotency",

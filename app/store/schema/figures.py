@@ -1,0 +1,52 @@
+"""Figures, counted by the hour."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import BigInteger, Index
+from sqlalchemy import text as sql
+from sqlalchemy.dialects.postgresql import INTERVAL
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.store.schema.base import Table, Xid8, id_key, tenant_constraint
+
+
+class FigureCursor(Table):
+    """How far a tenant's events were read. Without a row every hour is counted anew."""
+
+    __tablename__ = "figure_cursors"
+    __table_args__ = (tenant_constraint(),)
+    tenant_id: Mapped[str] = id_key()
+    transaction: Mapped[int] = mapped_column(Xid8)
+    event_id: Mapped[int] = mapped_column(BigInteger)
+
+
+class FigureHour(Table):
+    """An hour of a tenant, and whether it must be counted again."""
+
+    __tablename__ = "figure_hours"
+    __table_args__ = (
+        tenant_constraint(),
+        Index("ix_figure_hours_due_at", "due_at", postgresql_where=sql("due_at IS NOT NULL")),
+    )
+    tenant_id: Mapped[str] = id_key()
+    hour: Mapped[datetime] = mapped_column(primary_key=True)
+    due_at: Mapped[datetime | None]
+    """Something changed in the hour: when it is counted again. None: nothing did."""
+    counted_at: Mapped[datetime | None]
+    took: Mapped[timedelta] = mapped_column(INTERVAL(), server_default=sql("'0'"))
+    """How long the last count took: an hour that takes long is counted less often."""
+
+
+class Figure(Table):
+    """What was counted of a measure in an hour. '' where there is no campaign, agent or source."""
+
+    __tablename__ = "figures"
+    __table_args__ = (tenant_constraint(),)
+    tenant_id: Mapped[str] = id_key()
+    hour: Mapped[datetime] = mapped_column(primary_key=True)
+    campaign_id: Mapped[str] = id_key()
+    our_number: Mapped[str] = id_key()
+    sms_agent_id: Mapped[str] = id_key()
+    source: Mapped[str] = mapped_column(primary_key=True)
+    measure: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[int] = mapped_column(BigInteger)

@@ -1,0 +1,199 @@
+"""Figures: what was texted, answered and reached, in groups."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Query, Response
+from pydantic import Field
+
+from app.commands.leads import available_timezones
+from app.domain.cells import guard_cell
+from app.domain.figures import MEASURES, RATES, get_interval
+from app.domain.problems import Invalid
+from app.store import figures
+from app.store.figures import Dimension, FigureFilter, FigureGroup
+from app.web.dependencies import ReadCaller, TenantRead
+from app.web.envelope import Answer, Out
+from app.web.filters import Values, parse_instant, require_known, split_values
+from app.web.paging import PageParams, build_cursor
+
+router = APIRouter(prefix="/api/v1", tags=["Figures"])
+DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
+MAX_DIMENSIONS = 4
+MAX_CSV_ROWS = 50_000
+DEFAULT_SPAN = timedelta(days=30)
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+PARTS = {"turns": "turnsByEnd", "status": "threadsByStatus", "optOuts": "optOutsByRule"}
+"""Measures with parts, by the first word of the measure."""
+CSV_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {"text/csv": {"schema": {"type": "string", "description": "With `format=csv`: a row per group."}}},
+        "headers": {
+            "Content-Disposition": {"description": "With `format=csv`: the file's name.", "schema": {"type": "string"}}
+        },
+    }
+}
+
+
+class Rate(Out):
+    """A share between 0 and 1, with the ends of its 95 % interval (Wilson): three of five may be anything."""
+
+    value: float
+    low: float
+    high: float
+
+
+class FigureShape(Out):
+    """A group. Each figure is a whole number; what was not counted is 0."""
+
+    group: Annotated[dict[str, str | None], Field(description="By dimension of `by`; null where there is none.")]
+    counts: Annotated[
+        dict[str, int], Field(description="; ".join(f"`{name}`: {is_}" for name, is_ in MEASURES.items()))
+    ]
+    rates: dict[str, Rate | None]
+    """`null`: there was nothing that it could be a share of."""
+    turns_by_end: dict[str, int]
+    threads_by_status: dict[str, int]
+    """Threads opened in the span, by their present status."""
+    opt_outs_by_rule: dict[str, int]
+
+
+class FigurePage(Out):
+    figures: list[FigureShape]
+    next_cursor: str | None
+    has_more: bool
+
+
+By = Annotated[
+    list[str] | None, Query(max_length=20, description=f"Up to {MAX_DIMENSIONS} of {', '.join(DIMENSIONS)}.")
+]
+From = Annotated[str | None, Query(alias="from", description="Default: 30 days before `to`.")]
+Until = Annotated[str | None, Query(alias="to", description="Not included. Default: now.")]
+Zone = Annotated[
+    str,
+    Query(min_length=1, max_length=64, description="The time zone of days, months and of dates without a time."),
+]
+
+
+@router.get(
+    "/figures",
+    response_model=Answer[FigurePage],
+    responses=CSV_RESPONSES,
+    summary="Figures of a span, by campaign, day and more, as JSON or CSV",
+)
+async def list_figures(
+    caller: ReadCaller,
+    read: TenantRead,
+    page_query: PageParams,
+    by: By = None,
+    start: From = None,
+    end: Until = None,
+    timezone: Zone = "UTC",
+    campaign_ids: Annotated[list[str] | None, Query(alias="campaignIds", max_length=100)] = None,
+    client_ids: Annotated[list[str] | None, Query(alias="clientIds", max_length=100)] = None,
+    sms_agent_ids: Annotated[Values, Query(alias="smsAgentIds")] = None,
+    file_format: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
+) -> Any:
+    """Counted by the hour, in UTC, a few seconds after something happened. A text, a turn and an opt-out
+    belong to the hour in which they were made, and a thread with what came of it to the hour in which it
+    was opened. An erased lead leaves the figures."""
+    zone = parse_zone(timezone)
+    dimensions = parse_dimensions(by)
+    until = _parse_moment(end, "to", zone) or datetime.now(UTC)
+    since = _parse_moment(start, "from", zone) or max(until, EARLIEST) - DEFAULT_SPAN
+    filters = FigureFilter(
+        start=since,
+        end=until,
+        zone=timezone,
+        campaign_ids=split_values(campaign_ids),
+        client_ids=split_values(client_ids),
+        sms_agent_ids=split_values(sms_agent_ids),
+    )
+    key = page_query.get_key(*[str] * len(dimensions))
+    if file_format == "csv":
+        groups = await figures.list_groups(read, caller.tenant_id, filters, dimensions, key, MAX_CSV_ROWS)
+        return build_csv(dimensions, groups)
+    groups = await figures.list_groups(read, caller.tenant_id, filters, dimensions, key, page_query.fetch_limit)
+    rows = groups[: page_query.limit]
+    cursor = build_cursor(rows[-1].names) if len(groups) > len(rows) else None
+    return Answer(
+        data=FigurePage(
+            figures=[build_shape(dimensions, group) for group in rows], next_cursor=cursor, has_more=cursor is not None
+        )
+    )
+
+
+def parse_zone(name: str) -> ZoneInfo:
+    """Raises `Invalid`."""
+    if name not in available_timezones():
+        raise Invalid(details=["timezone: is not an IANA time zone, such as America/New_York"])
+    return ZoneInfo(name)
+
+
+def parse_dimensions(by: list[str] | None) -> list[Dimension]:
+    """Raises `Invalid`."""
+    wanted = list(dict.fromkeys(require_known("by", split_values(by), DIMENSIONS) or []))
+    if len(wanted) > MAX_DIMENSIONS:
+        raise Invalid(details=[f"by: must be at most {MAX_DIMENSIONS} dimensions"])
+    return [dimension for dimension in DIMENSIONS if dimension in wanted]
+
+
+def _parse_moment(raw_time: str | None, field: str, zone: ZoneInfo) -> datetime | None:
+    """As `parse_instant`, but a bare date is midnight in `zone`. Raises `Invalid`."""
+    at = parse_instant(raw_time, field)
+    if at is None or raw_time is None:
+        return None
+    try:
+        is_bare = len(raw_time) == len("2026-01-31")
+        local = datetime.combine(date.fromisoformat(raw_time), time(), zone) if is_bare else at
+        return local.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Invalid(details=[f"{field}: is not an ISO 8601 date or time"]) from None
+
+
+def build_rates(values: dict[str, int]) -> dict[str, Rate | None]:
+    """The rates of the counts."""
+    rates: dict[str, Rate | None] = {}
+    for name, (part, whole) in RATES.items():
+        total = values.get(whole, 0)
+        count = min(values.get(part, 0), total)
+        interval = get_interval(count, total)
+        rates[name] = (
+            Rate(value=round(count / total, 4), low=round(interval[0], 4), high=round(interval[1], 4))
+            if interval
+            else None
+        )
+    return rates
+
+
+def build_shape(by: Sequence[Dimension], group: FigureGroup) -> FigureShape:
+    return FigureShape(
+        group={dimension: name or None for dimension, name in zip(by, group.names, strict=True)},
+        counts={measure: group.values.get(measure, 0) for measure in MEASURES},
+        rates=build_rates(group.values),
+        **{parts: get_parts(group.values, word) for word, parts in PARTS.items()},
+    )
+
+
+def get_parts(values: dict[str, int], word: str) -> dict[str, int]:
+    """The parts of a measure by name: of `turns.replied` it is `replied`."""
+    return {name.partition(".")[2]: value for name, value in sorted(values.items()) if name.startswith(f"{word}.")}
+
+
+def build_csv(by: Sequence[Dimension], groups: Iterable[FigureGroup]) -> Response:
+    """Dimensions, counts, and rates with their intervals."""
+    output = io.StringIO(newline="")
+    table = csv.writer(output)
+    ends = [f"{rate}{end}" for rate in RATES for end in ("Rate", "RateLow", "RateHigh")]
+    table.writerow([*by, *MEASURES, *ends])
+    for group in groups:
+        rates = build_rates(group.values).values()
+        shares = [share for rate in rates for share in ((rate.value, rate.low, rate.high) if rate else ("", "", ""))]
+        counts = [group.values.get(measure, 0) for measure in MEASURES]
+        table.writerow([*[guard_cell(name) for name in group.names], *counts, *shares])
+    headers = {"Content-Disposition": 'attachment; filename="figures.csv"'}
+    return Response(output.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
