@@ -16,7 +16,6 @@ from app.domain.problems import Invalid
 
 NumberKind = Literal["local", "toll_free", "short"]
 E164_PATTERN = re.compile(r"\+[1-9]\d{6,14}")
-SHORT_CODE_PATTERN = re.compile(r"[0-9]{3,8}")
 CARRIER_PATTERN = re.compile(r"[0-9]{3,8}|\+[0-9]{3,15}")
 """Short codes, which have 3 to 6 digits in most countries and up to 8 in some; and numbers as carriers
 write them."""
@@ -98,7 +97,10 @@ def _recognize_unassigned(phone_text: str, country: str) -> str | None:
     length = phonenumbers.is_possible_number_with_reason(number)
     if length != phonenumbers.ValidationResult.IS_POSSIBLE or _has_two_numbers(phone_text, country):
         return None
-    return _format_e164(number)
+    e164 = _format_e164(number)
+    return (
+        e164 if E164_PATTERN.fullmatch(e164) else None
+    )  # shorter than any phone: a short code with a country's prefix
 
 
 def refuse(field: str) -> NoReturn:

@@ -115,6 +115,7 @@ def build_navigation() -> tuple[Entry, ...]:
 def _build_parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     parser.core.ruler.push("addresses", _rewrite_addresses)
+    parser.add_render_rule("table_open", _render_table)
     parser.add_render_rule("fence", _render_code)
     return parser
 
@@ -122,6 +123,11 @@ def _build_parser() -> MarkdownIt:
 def _render_code(_: object, tokens: Sequence[Token], index: int, *__: object) -> str:
     """Makes code focusable, because wide code scrolls and the keyboard must reach it."""
     return f'<pre tabindex="0"><code>{escapeHtml(tokens[index].content)}</code></pre>\n'
+
+
+def _render_table(*_: object) -> str:
+    """Makes tables focusable, for the same reason."""
+    return '<table tabindex="0">\n'
 
 
 def _rewrite_addresses(state: StateCore) -> None:

@@ -591,7 +591,7 @@ async def test_everything_is_reached_with_the_keyboard_and_the_focus_is_seen(sam
     keys, reached = sam.page.keyboard, []
     await keys.press("Tab")
     await expect(sam.page.get_by_role("link", name="Skip to the message box")).to_be_in_viewport()
-    for _ in range(40):
+    for _ in range(90):
         name = await sam.page.evaluate(FOCUSED)
         if name is None:
             break

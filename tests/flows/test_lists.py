@@ -34,7 +34,8 @@ async def test_texts_of_all_threads_are_listed_newest_first(idle_world: World) -
         "source": "inbound", "message": "Three", "media": [], "status": "received", "to": idle_world.ours,
         "from": idle_world.phone, "provider": "simulator", "providerMessageId": "", "encoding": third["encoding"],
         "segments": third["segments"], "errorCode": None, "errorMessage": None, "createdAt": "", "sendAt": None,
-        "heldUntil": None, "heldReason": None, "possibleOptOut": False, "optOut": None, "awaitsDecision": False,
+        "heldUntil": None, "heldReason": None, "heldRule": None, "purpose": None, "possibleOptOut": False,
+        "optOut": None, "awaitsDecision": False,
     }  # fmt: skip
 
 

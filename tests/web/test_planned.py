@@ -38,7 +38,7 @@ async def test_a_persons_steps_are_those_of_the_api(sam: Browser, idle_world: Wo
     fields: dict[str, str | list[str]] = {
         "name": "Sunny",
         "webhookUrl": world.agent.url,
-        "batchWindowMs": "7000",
+        "batchWindowMs": "7",
         "replyDelayMs": "0",
         "maxTurnsPerDay": "50",
         "staleReply": "rerun",

@@ -6,14 +6,16 @@
 const PLACE = /^\/conversations(\/[^/]+)?$/;
 const OWN_PARAMETERS = ["before", "canned", "lead", "who", "from"];  // of a thread; the others are the list's
 
-class OtherPage extends Error {}  // the answer is no part of this page: the person is signed out, the thread is gone
+// The answer is no part of this page: the person is signed out, the form is of another session, the thread is gone.
+class OtherPage extends Error {}
 
 // Asks for a part of a page. Throws `OtherPage`.
 async function fetchFragment(address, fragment, options = {}) {
   const answer = await fetch(address, { ...options, headers: { "X-Fragment": fragment } });
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const url = new URL(answer.url);
-  if (!url.pathname.startsWith("/conversations") || answer.status === 404) throw new OtherPage();
+  const isStrange = answer.status === 404 || (answer.status === 403 && !page.querySelector("#opened, #list"));
+  if (!url.pathname.startsWith("/conversations") || isStrange) throw new OtherPage();
   if (answer.status >= 500) throw new Error(`${answer.status}`);
   showConnectionLost(false);
   return { answer, page, url };
