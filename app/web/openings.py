@@ -99,8 +99,8 @@ class Enrolled(Out):
     enrolled: int
     refused: int
     results: list[EnrolledLead]
-    next_cursor: str | None
-    """With `filter`: pass it as `cursor` to enrol the next leads. Null: there are no more."""
+    next_cursor: str | None = None
+    """With `filter`: pass it as `cursor` to enrol the next leads. Without it there are no more."""
 
 
 @router.post(

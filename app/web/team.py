@@ -203,7 +203,7 @@ class ChangeResults(Out):
     refused: int
 
 
-@router.post("/interactions/changes", summary="Change up to 100 threads")
+@router.post("/interaction-changes", summary="Change up to 100 threads")
 async def change_interactions(body: BulkChange, caller: ApiCaller, tx: TenantTx) -> Answer[ChangeResults]:
     """As PATCH of each: what cannot be changed is refused by itself, and the others are changed."""
     change = body.build_change()

@@ -193,7 +193,7 @@ async def test_many_threads_change_at_once_and_each_refusal_is_told(idle_world: 
     asked = [*thread_ids, "int_none"]
     done = await tenant.call(
         "POST",
-        "/interactions/changes",
+        "/interaction-changes",
         {"interactionIds": asked, "status": "qualified", "assignedTo": jane, "snoozedUntil": "reply"},
     )
     assert [result["interactionId"] for result in done["results"]] == asked
@@ -203,7 +203,7 @@ async def test_many_threads_change_at_once_and_each_refusal_is_told(idle_world: 
     assert (done["changed"], done["refused"]) == (2, 2)
     for thread_id, expected in zip(thread_ids, (None, jane, jane), strict=True):
         assert (await world.thread(thread_id))["assignedTo"] == expected
-    refused = await tenant.ask("POST", "/interactions/changes", {"interactionIds": asked, "assignedTo": "nobody"})
+    refused = await tenant.ask("POST", "/interaction-changes", {"interactionIds": asked, "assignedTo": "nobody"})
     assert details(refused) == ["assignedTo: is not an active person"]
 
 
