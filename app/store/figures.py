@@ -84,7 +84,7 @@ async def list_groups(
     ) s
     GROUP BY s.names ORDER BY s.names LIMIT {params.bind(limit)}
     """
-    return await read.fetch(FigureGroup, sql, *params.values)
+    return [FigureGroup(**row) for row in await read.fetch_rows(sql, *params.values)]
 
 
 GET_AGENT_NAMES_SQL = "SELECT sms_agent_id, name FROM sms_agents WHERE tenant_id = $1"

@@ -139,10 +139,13 @@ async def enter(chromium: Browser, resources: Resources, tenant: Tenant, api: Ap
         return person
 
     yield come
-    for context, person in people:
-        await expect(person.page.locator("#unsent .pending")).to_have_count(0)
-        await context.close()
-        assert person.complaints == []
+    try:
+        for _, person in people:
+            await expect(person.page.locator("#unsent .pending")).to_have_count(0)
+    finally:  # a browser that stays holds its stream of events, and with it the server
+        for context, _ in people:
+            await context.close()
+    assert [person.complaints for _, person in people if person.complaints] == []
 
 
 @pytest.fixture

@@ -443,8 +443,8 @@ async def test_one_tenants_bad_address_keeps_no_others_texts_missing(
 DIALLERS = {"aiohttp", "socket", "urllib.request", "http.client", "requests", "ftplib", "smtplib"}
 CLIENTS = {"AsyncClient", "Client", "get", "post", "put", "patch", "delete", "request", "stream"}
 """What httpx would dial with; its values are everywhere, its clients nowhere."""
-APART = {"wire", "embedded", "demo", "operations/up.py"}
-"""The one client; our own servers on loopback; the demo, which is refused in production."""
+APART = {"wire", "embedded", "demo", "operations/up.py", "operations/probe.py"}
+"""The one client; our own servers and processes on loopback; the demo, which is refused in production."""
 
 
 def _sources() -> Iterator[tuple[str, ast.Module]]:

@@ -27,7 +27,7 @@ def tabs(page: str) -> list[str]:
 
 async def test_the_first_person_of_a_tenant_rules_and_is_led_to_the_settings(sam: Browser) -> None:
     page = await sam.page("/conversations")
-    assert tabs(page) == ["Conversations", "Leads", "System", "Settings", "Account"]
+    assert tabs(page) == ["Conversations", "Leads", "Figures", "System", "Settings", "Account"]
 
 
 async def test_a_member_is_led_to_nothing_it_may_not_see(max_: Browser) -> None:

@@ -17,7 +17,7 @@ async function fetchFragment(address, fragment, options = {}) {
   const isStrange = answer.status === 404 || (answer.status === 403 && !page.querySelector("#opened, #list"));
   if (!url.pathname.startsWith("/conversations") || isStrange) throw new OtherPage();
   if (answer.status >= 500) throw new Error(`${answer.status}`);
-  showConnectionLost(false);
+  showConnectionLost(!navigator.onLine);
   return { answer, page, url };
 }
 
