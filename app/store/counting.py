@@ -64,10 +64,10 @@ ON CONFLICT DO NOTHING RETURNING tenant_id
 FIRST_IDS_SQL = """
 SELECT a.tenant_id, (
     SELECT min(m.message_id) FROM messages m WHERE m.tenant_id = a.tenant_id
-), (SELECT min(t.interaction_id) FROM interactions t WHERE t.tenant_id = a.tenant_id
-), (SELECT min(u.turn_id) FROM turns u WHERE u.tenant_id = a.tenant_id
-), (SELECT min(e.event_id) FROM consent_events e WHERE e.tenant_id = a.tenant_id
-), date_trunc('hour', clock_timestamp(), 'UTC')
+) AS message_id, (SELECT min(t.interaction_id) FROM interactions t WHERE t.tenant_id = a.tenant_id
+) AS interaction_id, (SELECT min(u.turn_id) FROM turns u WHERE u.tenant_id = a.tenant_id
+) AS turn_id, (SELECT min(e.event_id) FROM consent_events e WHERE e.tenant_id = a.tenant_id
+) AS consent_event_id, date_trunc('hour', clock_timestamp(), 'UTC') AS this_hour
 FROM unnest($1::text[]) AS a(tenant_id)
 """
 
