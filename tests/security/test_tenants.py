@@ -93,6 +93,10 @@ def plain(answer: httpx.Response) -> tuple[int, bytes]:
     return answer.status_code, answer.content
 
 
+MOVED_BY_THE_CLOCK = ["last_used_at", "free_at", "transaction", "event_id", "failures", "failing_since", "last_error"]
+"""The last of them by a worker, which finds nobody at the endpoint's address."""
+
+
 async def snapshot(resources: Resources, tenant_id: str) -> dict[str, Any]:
     """All rows of the tenant but those that work by the clock."""
     alive = {"leads", "campaigns", "canned_replies", "phone_numbers", "sms_agents", "api_keys",
@@ -101,9 +105,9 @@ async def snapshot(resources: Resources, tenant_id: str) -> dict[str, Any]:
     async with resources.database.system_tx() as tx:
         for table in sorted(alive):
             rows = await tx.fetch_rows(
-                f"SELECT to_jsonb(t) - 'last_used_at' - 'free_at' AS row FROM {table} t"
-                " WHERE tenant_id = $1 ORDER BY 1",
+                f"SELECT to_jsonb(t) - $2::text[] AS row FROM {table} t WHERE tenant_id = $1 ORDER BY 1",
                 tenant_id,
+                MOVED_BY_THE_CLOCK,
             )
             kept[table] = [row["row"] for row in rows]
     return kept
