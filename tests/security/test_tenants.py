@@ -93,7 +93,7 @@ def plain(answer: httpx.Response) -> tuple[int, bytes]:
     return answer.status_code, answer.content
 
 
-MOVED_BY_THE_CLOCK = ["last_used_at", "free_at", "transaction", "event_id", "failures", "failing_since", "last_error"]
+MOVED_BY_THE_CLOCK = ["last_used_at", "free_at", "transaction", "event_id", "failures", "failing_since", "quiet_until"]
 """The last of them by a worker, which finds nobody at the endpoint's address."""
 
 
