@@ -217,11 +217,12 @@ async def test_a_file_of_leads_brings_their_consents_once(tenant: Tenant, import
         "2125550136,,inquiry,,next year,\n"
         "2125550137,,,the form,,\n"
         "2125550138,,inquiry,,,\n"
+        "2125550139,,inquiry,,0001-01-01T00:00:00+05:00,\n"
     )
     done = await imported(content)
     assert done.outcomes == {"added": 2}
     assert [(line, words.partition(":")[0]) for line, words in done.refused_rows] == [
-        (3, "consentBasis"), (4, "consentObtainedAt"), (5, "consentBasis"),
+        (3, "consentBasis"), (4, "consentObtainedAt"), (5, "consentBasis"), (7, "consentObtainedAt"),
     ]  # fmt: skip
     record = await tenant.call("GET", "/consent/+12125550134")
     assert {(one["scope"], one["basis"]) for one in record["standing"]} == {

@@ -60,9 +60,9 @@ def read_time(cell: str) -> datetime | None:
     """A date or time; without an offset it is UTC."""
     try:
         at = datetime.fromisoformat(cell)
-    except ValueError:
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # there are times of the year 1 that UTC does not know
         return None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 async def record_new(tx: Tx, caller: Caller, leads: Sequence[Fields]) -> list[Fields]:
