@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from app.domain.law.caps import Cap, CountedText, find_free_time, is_counted
-from app.domain.law.gates import LIFTED_BY_ANSWER, LIFTED_BY_EXCEPTION, Gate, Reason, build_verdict
+from app.domain.law.gates import LIFTED_BY_ANSWER, LIFTED_BY_EXCEPTION, Gate, Reason, build_verdict, find_earliest
 from app.domain.orders import RefusedOrder, ResolvedOrder
 from app.domain.problems import CapReached
 from app.store import gates, threads
@@ -56,7 +56,7 @@ def _judge(resolved_order: ResolvedOrder, counted_phones: dict[PhoneKey, Counted
     phone_counts = counted_phones[PhoneKey(resolved_order.order.tenant_id, resolved_order.to)]
     reasons = list_breaches(gate, at, phone_counts, resolved_order.campaign_id)
     if reasons:
-        return RefusedOrder(CapReached(verdict=build_verdict(gate, find_time_after(reasons), reasons)))
+        return RefusedOrder(CapReached(verdict=build_verdict(gate, find_earliest(gate, reasons), reasons)))
     phone_counts.texts[resolved_order.order.message_id] = CountedText(
         at, gate.purpose, resolved_order.campaign_id, gate.relation == "first_contact"
     )
@@ -76,12 +76,6 @@ def list_breaches(gate: Gate, at: datetime, phone_counts: CountedPhone, matter: 
         if free_at != at:
             reasons.append(_build_reason(cap, free_at))
     return reasons
-
-
-def find_time_after(reasons: Sequence[Reason]) -> datetime | None:
-    """When all of the reasons have passed; None: never by waiting."""
-    times = [reason.until for reason in reasons]
-    return max(time for time in times if time) if times and all(times) else None
 
 
 def _build_reason(cap: Cap, free_at: datetime | None) -> Reason:

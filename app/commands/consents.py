@@ -11,7 +11,7 @@ from app.domain.callers import Caller
 from app.domain.consent import SCOPES, find_standing, is_consent_enough
 from app.domain.law.gates import Gate, Reason
 from app.domain.problems import Invalid
-from app.domain.words import ConsentBasis, ConsentScope
+from app.domain.words import ConsentBasis, ConsentScope, DemandedBasis, Purpose
 from app.store import cancelling, consent_events, suppressions
 from app.store.consent_events import ConsentEvent, NewConsent
 from app.store.engine import Tx
@@ -100,14 +100,25 @@ async def revoke(tx: Tx, caller: Caller, phone: str, scopes: Sequence[ConsentSco
     await cancelling.cancel_of_purposes(tx, caller.tenant_id, phone, scopes, REVOKED_REASON)
 
 
-def judge_consent(gate: Gate, demands: Mapping[str, str] | None, events: Sequence[ConsentEvent]) -> Reason | None:
-    """Why the phone's consent is not enough for the campaign; None: it is, or none is asked for. An answer needs
-    none."""
-    least_basis = (demands or {}).get(gate.purpose or "")
-    if least_basis is None or gate.relation == "reply" or gate.purpose is None:
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """The least basis of consent that a campaign asks for, for such texts."""
+
+    purpose: Purpose
+    least_basis: DemandedBasis
+
+
+def find_demand(gate: Gate, demands: Mapping[Purpose, DemandedBasis] | None) -> Demand | None:
+    """What the campaign asks for; None: no consent. An answer needs none."""
+    if gate.relation == "reply" or gate.purpose is None or gate.purpose not in (demands or {}):
         return None
-    if is_consent_enough(find_standing(events), gate.purpose, least_basis):  # type: ignore[arg-type]
+    return Demand(gate.purpose, (demands or {})[gate.purpose])
+
+
+def judge_consent(demand: Demand, events: Sequence[ConsentEvent]) -> Reason | None:
+    """Why the phone's consent is not enough for the campaign; None: it is."""
+    if is_consent_enough(find_standing(events), demand.purpose, demand.least_basis):
         return None
-    words = f"the campaign asks for consent to {gate.purpose} texts: {least_basis.replace('_', ' ')} at least"
+    words = f"the campaign asks for consent to {demand.purpose} texts: {demand.least_basis.replace('_', ' ')} at least"
     lifted_by = ("a consent recorded for the phone (POST /api/v1/consent/{phone})", "the lead writes")
     return Reason("consent", words, None, None, lifted_by)

@@ -56,5 +56,5 @@ async def judge_text(
     if gate.caps:
         phone_counts = (await gate_store.list_counted(read, [phone]))[phone]
         breaches = caps.list_breaches(gate, held_until or earliest, phone_counts, facts.campaign_id)
-    earliest_at = None if refusals else caps.find_time_after(breaches) if breaches else held_until or earliest
+    earliest_at = None if refusals else gates.find_earliest(gate, breaches) if breaches else held_until or earliest
     return gates.build_verdict(gate, earliest_at, [*refusals, *breaches])

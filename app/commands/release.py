@@ -8,7 +8,6 @@ from app.domain.callers import get_author
 from app.domain.law import gates
 from app.domain.law.caps import CAP_TIME
 from app.domain.law.gates import Gate
-from app.domain.law.places import find_place
 from app.domain.orders import LANE_REPLY
 from app.store import releasing, threads
 from app.store.clock import AT_ONCE, OUTBOX_HINT
@@ -54,8 +53,7 @@ def _build_gate(text: DueText) -> Gate | None:
     if not text.quiet_hours and not text.gate_facts:
         return None
     facts = parse_facts(text.gate_facts, may_answer=text.send_at is None and text.lane == LANE_REPLY)
-    address = (facts.state, facts.postal_code) if facts and facts.is_law_on else (None, None)
-    place = find_place(text.to_phone, *address, text.timezone)
+    place = gates.find_gate_place(facts, text.to_phone, text.timezone)
     return gates.build_gate(facts, place, text.purpose, text.quiet_hours, text.now.date())
 
 
@@ -88,7 +86,7 @@ async def _hold_capped(
         own_text = phone_counts.texts.pop(text.message_id, None)
         if reasons := caps.list_breaches(gate, text.now, phone_counts, text.matter):
             held_gate = replace(gate, reasons=tuple(reasons))
-            until = caps.find_time_after(reasons) or text.now + CAP_TIME
+            until = gates.find_time_after(reasons) or text.now + CAP_TIME
             held_texts.append(HeldText(text.tenant_id, text.message_id, until, *gates.describe_hold(held_gate)))
             own_text = own_text and replace(own_text, at=until)
         elif own_text:

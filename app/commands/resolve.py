@@ -5,13 +5,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NoReturn
 
-from app.commands.consents import judge_consent
+from app.commands.consents import find_demand, judge_consent
 from app.commands.phones import read_recipient
 from app.domain import phones, segments
 from app.domain.law import gates
 from app.domain.law.disclosing import find_disclosure
-from app.domain.law.gates import Gate, GateFacts, Reason
-from app.domain.law.places import find_place
+from app.domain.law.gates import Gate, Reason
 from app.domain.orders import (
     LANE_REPLY,
     MAX_SEND_AHEAD,
@@ -70,17 +69,14 @@ async def list_consent_refusals(
 ) -> dict[int, Reason]:
     """Why the consent of these phones is not enough, by position."""
     demands = {
-        position: demands
-        for position, (_, _, facts) in judged_texts.items()
-        if facts.gate_facts and (demands := facts.gate_facts["require_consent"])
+        position: demand
+        for position, (_, gate, facts) in judged_texts.items()
+        if facts.gate_facts and (demand := find_demand(gate, facts.gate_facts["require_consent"]))
     }
     if not demands:
         return {}
     events = await consent_events.list_of_phones(read, {position: judged_texts[position][0] for position in demands})
-    reasons = {
-        position: judge_consent(judged_texts[position][1], campaign_demands, events[position])
-        for position, campaign_demands in demands.items()
-    }
+    reasons = {position: judge_consent(demand, events[position]) for position, demand in demands.items()}
     return {position: reason for position, reason in reasons.items() if reason}
 
 
@@ -212,17 +208,12 @@ def build_order_gate(order: Order, facts: OrderFacts, to: str, at: datetime) -> 
     gate_facts = gate_store.parse_facts(facts.gate_facts, may_answer=may_answer)
     return gates.build_gate(
         gate_facts,
-        find_place(to, *_get_address(gate_facts), facts.timezone),
+        gates.find_gate_place(gate_facts, to, facts.timezone),
         order.purpose,
         facts.quiet_hours,
         at.date(),
         order.source == "manual" and order.send_at is None,
     )
-
-
-def _get_address(gate_facts: GateFacts | None) -> tuple[str | None, str | None]:
-    """State and postal code, if the law's rules ask for them."""
-    return (gate_facts.state, gate_facts.postal_code) if gate_facts and gate_facts.is_law_on else (None, None)
 
 
 def _judge_country(to: str, allowed_countries: Sequence[str]) -> None:

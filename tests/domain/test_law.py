@@ -324,6 +324,17 @@ def test_a_cap_counts_each_span_of_24_hours(hours: list[int], limit: int, free: 
     assert find_free_time(DAY, times, limit) == expected
 
 
+def test_after_a_cap_hours_still_count() -> None:
+    saturday = local_time(next(iter(WEEKS)), "sat", "10:00", "America/Chicago")
+    facts = ask(state="LA", max_first_contacts=1)
+    gate = gates.build_gate(facts, find_place("+12125550123", "LA", None, "America/Chicago"), None, None, DAY.date())
+    assert gate is not None
+    capped = gates.Reason("max_first_contacts_per_day", "one is enough", until=saturday + timedelta(days=1))
+    on_monday = local_time(next(iter(WEEKS)), "sat", "08:00", "America/Chicago") + timedelta(days=2)
+    assert gates.find_earliest(gate, [capped]) == on_monday  # Louisiana is closed on Sundays
+    assert gates.find_earliest(gate, [capped, gates.Reason("never", "not by waiting")]) is None
+
+
 @given(st.lists(st.integers(-48, 48), max_size=8), st.integers(1, 4))
 def test_what_a_cap_lets_go_never_breaks_it(hours: list[int], limit: int) -> None:
     sent: list[datetime] = []

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.domain import quiet
 from app.domain.law.caps import Cap
-from app.domain.law.places import Place
+from app.domain.law.places import Place, find_place
 from app.domain.law.rules import RULES, RULES_BY_ID, LawRule
 from app.domain.quiet import Hours
 from app.domain.transcripts import format_time
@@ -85,6 +85,13 @@ def find_purpose(facts: GateFacts, given_purpose: Purpose | None, is_by_hand: bo
     is_conversational = facts.relation == "reply" or (is_by_hand and facts.is_talking)
     purpose = given_purpose or ("conversational" if is_conversational else facts.campaign_purpose or "marketing")
     return "marketing" if purpose == "conversational" and facts.relation == "first_contact" else purpose
+
+
+def find_gate_place(facts: GateFacts | None, phone: str, timezone: str | None) -> Place:
+    """Where the recipient may be, as far as the rules ask: without the law's only the zones count."""
+    if facts and facts.is_law_on:
+        return find_place(phone, facts.state, facts.postal_code, timezone)
+    return Place("unknown", (), quiet.find_zones(phone, timezone))
 
 
 def list_rules(
@@ -169,6 +176,18 @@ def hold(gate: Gate, at: datetime) -> tuple[Gate, datetime | None]:
     """The gate with the reasons why a text waits that should leave at this time, and until when; None: it need not."""
     until = quiet.find_earliest(at, [ruled_hours.hours for ruled_hours in gate.hours])
     return (replace(gate, reasons=tuple(_list_reasons(gate, at, until))), until) if until else (gate, None)
+
+
+def find_time_after(reasons: Sequence[Reason]) -> datetime | None:
+    """When all of the reasons have passed; None: never by waiting."""
+    times = [reason.until for reason in reasons]
+    return max(time for time in times if time) if times and all(times) else None
+
+
+def find_earliest(gate: Gate, reasons: Sequence[Reason]) -> datetime | None:
+    """When all of the reasons have passed and hours let the text go; None: never by waiting."""
+    free_at = find_time_after(reasons)
+    return (hold(gate, free_at)[1] or free_at) if free_at else None
 
 
 def _list_reasons(gate: Gate, at: datetime, until: datetime) -> list[Reason]:

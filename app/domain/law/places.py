@@ -48,13 +48,14 @@ def find_place(phone: str, state: str | None, postal_code: str | None, timezone:
     if own_states:
         return Place("lead", tuple(own_states), _find_zones(phone, timezone, own_states))
     zones = quiet.find_zones(phone, timezone)
+    if area_state := STATE_BY_AREA.get(phone[2:5]) if phone.startswith("+1") else None:
+        return Place("number", (area_state,), zones)
     region = phones.region_of(phone)
     if region in TERRITORIES:
         return Place("number", (), zones)
     if region not in ("US", None):
         return Place("abroad", (), zones)
-    area_state = STATE_BY_AREA.get(phone[2:5]) if phone.startswith("+1") else None
-    return Place("number", (area_state,), zones) if area_state else Place("unknown", tuple(STATES), zones)
+    return Place("unknown", tuple(STATES), zones)
 
 
 def read_state(words: str | None) -> str | None:
