@@ -1,5 +1,6 @@
 """Counts figures, and counts all of them anew."""
 
+from app.commands import refusals
 from app.store import counting, hour_counts
 from app.store.counting import MAX_WAIT
 from app.store.engine import Database
@@ -17,7 +18,7 @@ async def count_all(database: Database, *, anew: bool) -> int:
     """Counts what changed until now, without waiting. `anew`: every hour. Returns how many hours were
     counted."""
     async with database.system_tx() as tx:
-        started_at = await counting.get_time(tx)
+        started_at = await refusals.get_now(tx)
         if anew:
             await counting.count_anew(tx)
     while await _read_events(database):

@@ -98,9 +98,8 @@ def _recognize_unassigned(phone_text: str, country: str) -> str | None:
     if length != phonenumbers.ValidationResult.IS_POSSIBLE or _has_two_numbers(phone_text, country):
         return None
     e164 = _format_e164(number)
-    return (
-        e164 if E164_PATTERN.fullmatch(e164) else None
-    )  # shorter than any phone: a short code with a country's prefix
+    # A shorter one is a short code behind a country's prefix.
+    return e164 if E164_PATTERN.fullmatch(e164) else None
 
 
 def refuse(field: str) -> NoReturn:

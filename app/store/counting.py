@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from app.domain import ids
-from app.store.engine import ReadTx, Tx
+from app.store.engine import Tx
 from app.store.events import SETTLED_SQL, cursor_sql
 from app.store.rows import columns_of, unnest_sql
 
@@ -191,14 +191,6 @@ async def mark_threads(tx: Tx, tenant_id: str, interactions: Sequence[str], phon
     and their events with them."""
     rows = await tx.fetch_rows(LIST_ROW_IDS_SQL, tenant_id, list(interactions), list(phones))
     await mark_due(tx, list_hours(tenant_id, [*interactions, *[row["row_id"] for row in rows]]))
-
-
-GET_TIME_SQL = "SELECT clock_timestamp()"
-
-
-async def get_time(read: ReadTx) -> datetime:
-    now: datetime = await read.fetch_value(GET_TIME_SQL)
-    return now
 
 
 FORGET_CURSORS_SQL = "DELETE FROM figure_cursors"

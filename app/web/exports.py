@@ -1,7 +1,5 @@
 """Exports of a whole thread or a whole lead, as JSON or CSV."""
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
 
@@ -16,6 +14,7 @@ from app.store.engine import ReadTx
 from app.store.interactions import Message, Thread
 from app.store.lead_answers import RecordedAnswer
 from app.store.schema import Lead
+from app.web.csv_answers import build_csv_answer, describe_csv
 from app.web.dependencies import ReadCaller, TenantRead
 from app.web.directory.consent import ConsentShape
 from app.web.directory.consent import build_answer as consent_shape
@@ -33,14 +32,7 @@ from app.web.interactions import find_interaction
 
 router = APIRouter(prefix="/api/v1")
 Format = Annotated[Literal["json", "csv"], Query(alias="format")]
-CSV_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "content": {"text/csv": {"schema": {"type": "string", "description": "With `format=csv`: one row per text."}}},
-        "headers": {
-            "Content-Disposition": {"description": "With `format=csv`: the file's name.", "schema": {"type": "string"}}
-        },
-    }
-}
+CSV_RESPONSES = describe_csv("one row per text")
 TEXTS_PER_QUERY = 1000
 CSV_COLUMNS = (
     "interactionId",
@@ -157,25 +149,23 @@ async def _build_thread_export(read: ReadTx, thread: Thread, texts: Iterable[Mes
 
 
 def _build_csv(name: str, texts: Iterable[Message]) -> Response:
-    output = io.StringIO(newline="")
-    table = csv.writer(output)
-    table.writerow(CSV_COLUMNS)
-    for text in texts:
-        text_entry = build_noted_entry(text)
-        cells = (
-            text.interaction_id,
-            format_time(text.created_at),
-            text_entry["role"],
-            text_entry["source"],
-            text.actor,
-            text.from_phone,
-            text.to_phone,
-            text_entry["message"],
-            " ".join(attachment["url"] for attachment in text_entry["media"]),
-            text_entry["status"],
-            text.error_code,
-            text_entry["messageId"],
-        )
-        table.writerow(["" if cell is None else guard_cell(cell) for cell in cells])
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(output.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+    return build_csv_answer(name, CSV_COLUMNS, map(_list_cells, texts))
+
+
+def _list_cells(text: Message) -> list[object]:
+    text_entry = build_noted_entry(text)
+    cells = (
+        text.interaction_id,
+        format_time(text.created_at),
+        text_entry["role"],
+        text_entry["source"],
+        text.actor,
+        text.from_phone,
+        text.to_phone,
+        text_entry["message"],
+        " ".join(attachment["url"] for attachment in text_entry["media"]),
+        text_entry["status"],
+        text.error_code,
+        text_entry["messageId"],
+    )
+    return ["" if cell is None else guard_cell(cell) for cell in cells]

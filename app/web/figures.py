@@ -1,9 +1,7 @@
 """Figures: what was texted, answered and reached, in groups."""
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
@@ -16,6 +14,7 @@ from app.domain.figures import MEASURES, RATES, get_interval
 from app.domain.problems import Invalid
 from app.store import figures
 from app.store.figures import Dimension, FigureFilter, FigureGroup
+from app.web.csv_answers import build_csv_answer, describe_csv
 from app.web.dependencies import ReadCaller, TenantRead
 from app.web.envelope import Answer, Out
 from app.web.filters import Values, parse_instant, require_known, split_values
@@ -29,14 +28,6 @@ DEFAULT_SPAN = timedelta(days=30)
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 PARTS = {"turns": "turnsByEnd", "status": "threadsByStatus", "optOuts": "optOutsByRule"}
 """Measures with parts, by the first word of the measure."""
-CSV_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "content": {"text/csv": {"schema": {"type": "string", "description": "With `format=csv`: a row per group."}}},
-        "headers": {
-            "Content-Disposition": {"description": "With `format=csv`: the file's name.", "schema": {"type": "string"}}
-        },
-    }
-}
 
 
 class Rate(Out):
@@ -82,7 +73,7 @@ Zone = Annotated[
 @router.get(
     "/figures",
     response_model=Answer[FigurePage],
-    responses=CSV_RESPONSES,
+    responses=describe_csv("a row per group"),
     summary="Figures of a span, by campaign, day and more, as JSON or CSV",
 )
 async def list_figures(
@@ -143,15 +134,11 @@ def parse_dimensions(by: list[str] | None) -> list[Dimension]:
 
 
 def _parse_moment(raw_time: str | None, field: str, zone: ZoneInfo) -> datetime | None:
-    """As `parse_instant`, but a bare date is midnight in `zone`. Raises `Invalid`."""
-    at = parse_instant(raw_time, field)
-    if at is None or raw_time is None:
-        return None
+    """As `parse_instant`, as UTC. Raises `Invalid`."""
+    at = parse_instant(raw_time, field, zone)
     try:
-        is_bare = len(raw_time) == len("2026-01-31")
-        local = datetime.combine(date.fromisoformat(raw_time), time(), zone) if is_bare else at
-        return local.astimezone(UTC)
-    except (ValueError, OverflowError):
+        return at and at.astimezone(UTC)
+    except OverflowError:
         raise Invalid(details=[f"{field}: is not an ISO 8601 date or time"]) from None
 
 
@@ -186,14 +173,12 @@ def get_parts(values: dict[str, int], word: str) -> dict[str, int]:
 
 def build_csv(by: Sequence[Dimension], groups: Iterable[FigureGroup]) -> Response:
     """Dimensions, counts, and rates with their intervals."""
-    output = io.StringIO(newline="")
-    table = csv.writer(output)
     ends = [f"{rate}{end}" for rate in RATES for end in ("Rate", "RateLow", "RateHigh")]
-    table.writerow([*by, *MEASURES, *ends])
-    for group in groups:
-        rates = build_rates(group.values).values()
-        shares = [share for rate in rates for share in ((rate.value, rate.low, rate.high) if rate else ("", "", ""))]
-        counts = [group.values.get(measure, 0) for measure in MEASURES]
-        table.writerow([*[guard_cell(name) for name in group.names], *counts, *shares])
-    headers = {"Content-Disposition": 'attachment; filename="figures.csv"'}
-    return Response(output.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+    return build_csv_answer("figures.csv", [*by, *MEASURES, *ends], map(_list_cells, groups))
+
+
+def _list_cells(group: FigureGroup) -> list[object]:
+    rates = build_rates(group.values).values()
+    shares = [share for rate in rates for share in ((rate.value, rate.low, rate.high) if rate else ("", "", ""))]
+    counts = [group.values.get(measure, 0) for measure in MEASURES]
+    return [*[guard_cell(name) for name in group.names], *counts, *shares]

@@ -1,7 +1,7 @@
 """The query parameters that narrow lists: of threads, leads, texts and turns."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, tzinfo
 from typing import Annotated
 
 from fastapi import Depends, Query
@@ -29,13 +29,13 @@ def require_known(field: str, values: list[str] | None, known_values: Sequence[s
     return values
 
 
-def parse_instant(raw_time: str | None, field: str) -> datetime | None:
-    """Parses ISO 8601. A bare date or a time without an offset is UTC. Raises `Invalid`."""
+def parse_instant(raw_time: str | None, field: str, zone: tzinfo = UTC) -> datetime | None:
+    """Parses ISO 8601. A bare date is midnight in `zone`; a time without an offset is UTC. Raises `Invalid`."""
     if raw_time is None:
         return None
     try:
         if len(raw_time) == len("2026-01-31"):
-            return datetime.combine(date.fromisoformat(raw_time), time(), UTC)
+            return datetime.combine(date.fromisoformat(raw_time), time(), zone)
         at = datetime.fromisoformat(raw_time)
     except ValueError:
         raise Invalid(details=[f"{field}: is not an ISO 8601 date or time"]) from None
