@@ -108,11 +108,12 @@ class Demand:
     least_basis: DemandedBasis
 
 
-def find_demand(gate: Gate, demands: Mapping[Purpose, DemandedBasis] | None) -> Demand | None:
+def find_demand(gate: Gate, demands: Mapping[Purpose, DemandedBasis | None] | None) -> Demand | None:
     """What the campaign asks for; None: no consent. An answer needs none."""
-    if gate.relation == "reply" or gate.purpose is None or gate.purpose not in (demands or {}):
+    if gate.relation == "reply" or gate.purpose is None:
         return None
-    return Demand(gate.purpose, (demands or {})[gate.purpose])
+    least_basis = (demands or {}).get(gate.purpose)
+    return Demand(gate.purpose, least_basis) if least_basis else None
 
 
 def judge_consent(demand: Demand, events: Sequence[ConsentEvent]) -> Reason | None:

@@ -24,17 +24,17 @@ def gate_facts_sql(phone: str, grace: str) -> str:
             'max_first_contacts', tn.max_first_contacts_per_day,
             'max_without_reply', tn.max_texts_per_day_without_reply,
             'campaign_purpose', c.purpose, 'require_consent', c.require_consent,
-            'state', l.state, 'postal_code', l.postal_code,
-            'is_talking', EXISTS (
-                SELECT 1 FROM interactions f WHERE f.tenant_id = tn.tenant_id AND f.lead_phone = {phone}
-                  AND f.last_inbound_at > clock_timestamp() - interval '{ANSWER_TIME}'),
-            'relation', (
-                SELECT CASE WHEN max(f.last_inbound_at) IS NULL THEN 'first_contact'
-                            WHEN max(f.last_inbound_at) > clock_timestamp() - {grace}::interval
-                              OR max(f.last_inbound_at) > clock_timestamp() - interval '{ANSWER_TIME}'
-                                 AND (array_agg(f.last_direction ORDER BY f.last_message_at DESC))[1] = 'inbound'
-                            THEN 'reply' ELSE 'known' END
-                FROM interactions f WHERE f.tenant_id = tn.tenant_id AND f.lead_phone = {phone})) END"""
+            'state', l.state, 'postal_code', l.postal_code) || (
+            SELECT jsonb_build_object(
+                'is_talking', coalesce(w.inbound_at > clock_timestamp() - interval '{ANSWER_TIME}', false),
+                'relation', CASE WHEN w.inbound_at IS NULL THEN 'first_contact'
+                                 WHEN w.inbound_at > clock_timestamp() - {grace}::interval
+                                   OR w.inbound_at > clock_timestamp() - interval '{ANSWER_TIME}'
+                                      AND w.last_direction = 'inbound'
+                                 THEN 'reply' ELSE 'known' END)
+            FROM (SELECT max(f.last_inbound_at) AS inbound_at,
+                         (array_agg(f.last_direction ORDER BY f.last_message_at DESC))[1] AS last_direction
+                  FROM interactions f WHERE f.tenant_id = tn.tenant_id AND f.lead_phone = {phone}) w) END"""
 
 
 def parse_facts(facts: Mapping[str, Any] | None, *, may_answer: bool) -> GateFacts | None:
