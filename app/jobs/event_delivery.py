@@ -36,7 +36,6 @@ PLACES_PER_ENDPOINT = 64
 MAX_SINGLES = 2
 LAST_BEGIN_SECONDS = (POST_LEASE - POST_DEADLINE).total_seconds() - 5
 """How long after its claim the last POST of a subject may begin; the rest is time to settle."""
-PRUNE_SECONDS = 10.0
 log = structlog.get_logger("events")
 
 
@@ -78,7 +77,6 @@ class EventDelivery:
         """Subjects whose events are being POSTed here, by endpoint."""
         self._served: set[EndpointKey] = set()
         """Endpoints whose old deliveries are to be pruned."""
-        self._pruned_at = time.monotonic()
         self._batcher = Batcher(self._settle_many, self._settle_one, max_singles=MAX_SINGLES)
 
     async def claim(self, max_subjects: int) -> tuple[list[SubjectEvents], bool]:
@@ -123,10 +121,10 @@ class EventDelivery:
         await settle_persistently(partial(self._batcher.submit, result), POST_LEASE.total_seconds())
 
     async def prune_deliveries(self) -> None:
-        """Now and then: deletes the old deliveries of the endpoints that this worker served."""
-        if not self._served or time.monotonic() - self._pruned_at < PRUNE_SECONDS:
+        """Deletes the old deliveries of the endpoints that this worker served since the last time."""
+        served_endpoints, self._served = self._served, set()
+        if not served_endpoints:
             return
-        served_endpoints, self._served, self._pruned_at = self._served, set(), time.monotonic()
         async with self._database.system_tx() as tx:
             await webhook_deliveries.prune(tx, sorted(served_endpoints))
 

@@ -39,6 +39,7 @@ MAX_HAND_OVERS = 500
 MAX_SUBJECTS = 2000
 """Subjects whose events are posted to endpoints at once."""
 EVENT_POLL_SECONDS, MIN_EVENT_REST_SECONDS = 0.2, 0.02
+PRUNE_SECONDS = 10.0
 COUNT_SECONDS = 2.0
 THREADS_PER_POLL = 200
 """Threads that one poll reads."""
@@ -93,6 +94,7 @@ class Loops:
                 self._fetch_texts,
                 self._run_import,
                 self._deliver_events,
+                self._prune_deliveries,
                 self._tell_people,
                 self._count_figures,
             ):
@@ -258,10 +260,14 @@ class Loops:
             task = asyncio.create_task(self._post_events(subject))
             self._event_tasks.add(task)
             task.add_done_callback(self._event_tasks.discard)
-        await self._event_delivery.prune_deliveries()
         await self._rest_for(MIN_EVENT_REST_SECONDS if is_active else POLL_SECONDS)
         if not subjects and is_active:
             await self._wait_for_settled_events()
+
+    async def _prune_deliveries(self) -> None:
+        """Beside the claims: after a burst it deletes for half a second."""
+        await self._rest_for(PRUNE_SECONDS)
+        await self._event_delivery.prune_deliveries()
 
     async def _wait_for_settled_events(self) -> None:
         try:

@@ -20,7 +20,7 @@ WHERE tenant_id = $1 AND provider = 'simulator'
 SECRET = "SELECT secret FROM sms_agents WHERE tenant_id = $1"
 HAPPEN = """
 INSERT INTO tenant_events (tenant_id, type, name, interaction_id, data, before)
-SELECT $1, 'receipt', 'message.sent', 'int_' || (n % $3),
+SELECT $1, 'receipt', 'message.sent', 'int_' || (($4::int + n) % $3),
        jsonb_build_object('messageId', 'msg_' || n, 'seq', n, 'role', 'agent', 'source', 'api', 'status', 'sent',
                           'errorCode', NULL, 'leadId', 'lead_' || n, 'turnId', NULL, 'bulkId', NULL,
                           'accountId', 'acct_bench'), '{"status": "sending"}'
@@ -48,7 +48,7 @@ async def _burst(bench: Bench, tenant: str, sink: int) -> float:
     async with httpx.AsyncClient(trust_env=False) as http:
         await http.post(f"http://127.0.0.1:{sink}/reset")
     async with bench.system() as connection:
-        await connection.fetch(HAPPEN, tenant, EVENTS, THREADS)
+        await connection.fetch(HAPPEN, tenant, EVENTS, THREADS, 0)
         began = time.time()
         heard = await _heard(sink, EVENTS)
         while await connection.fetchval(OWED, tenant):
@@ -65,7 +65,7 @@ async def _steady(bench: Bench, tenant: str, sink: int) -> list[float]:
         began = time.monotonic()
         for n in range(PER_SECOND * STEADY_SECONDS):
             await asyncio.sleep(max(began + n / PER_SECOND - time.monotonic(), 0))
-            [row] = await connection.fetch(HAPPEN, tenant, 1, THREADS)
+            [row] = await connection.fetch(HAPPEN, tenant, 1, THREADS, n)
             committed[row["id"]] = time.time()
     heard = await _heard(sink, len(committed))
     return [(heard[event_id] - at) * 1000 for event_id, at in committed.items()]

@@ -1,10 +1,13 @@
 """Webhook endpoints: events are posted in order, signed, and again until they are taken."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from app.resources import Resources
+from app.store import webhook_deliveries
+from app.store.webhook_deliveries import Delivery
 from tests.backend import Backend, backend, refuse_some
 from tests.flows.test_events import all_of, settle
 from tests.makers import Data, Tenant
@@ -16,6 +19,7 @@ INSERT INTO tenant_events (tenant_id, type, name, interaction_id, data)
 SELECT $1, 'receipt', 'message.sent', $2, jsonb_build_object('nth', n) FROM generate_series(1, $3::int) n
 """
 COUNT_BEHIND_SQL = "SELECT count(*) FROM webhook_backlogs WHERE tenant_id = $1"
+COUNT_DELIVERIES_SQL = "SELECT count(*) FROM webhook_deliveries WHERE endpoint_id = $1"
 NOW_SQL = "UPDATE webhook_queue SET due_at = clock_timestamp() WHERE tenant_id = $1 AND lease IS NULL"
 
 
@@ -305,6 +309,41 @@ async def test_each_request_is_recorded_with_its_bytes(world: World, backend: Ba
     assert (page["deliveries"], page["hasMore"]) == ([newest], True)
     rest = await tenant.call("GET", path, params={"cursor": page["nextCursor"]})
     assert rest["deliveries"] == [oldest]
+
+
+async def test_of_the_requests_to_an_endpoint_the_newest_thousand_are_kept(
+    world: World, backend: Backend, resources: Resources
+) -> None:
+    endpoint = await open_endpoint(world.tenant, backend)
+    old_requests = [
+        Delivery(
+            tenant_id=world.tenant.tenant_id,
+            endpoint_id=endpoint["endpointId"],
+            delivery_id=f"dlv_0{n:04}",  # older than every id that is made today
+            event_id="evt",
+            name="message.sent",
+            interaction_id=None,
+            attempt=1,
+            at=datetime.now(UTC),
+            outcome="delivered",
+            http_status=200,
+            duration_ms=1,
+            detail=None,
+            answer=None,
+            request_body=b"{}",
+        )
+        for n in range(1_003)
+    ]
+    async with resources.database.system_tx() as tx:
+        await webhook_deliveries.record(tx, old_requests)
+    await world.send("Hi Jane")
+    await has_taken(backend, 1)
+
+    async def oldest_are_gone() -> bool:
+        async with resources.database.system_tx() as tx:
+            return await tx.fetch_value(COUNT_DELIVERIES_SQL, endpoint["endpointId"]) == webhook_deliveries.MAX_KEPT
+
+    await until(oldest_are_gone, 30)
 
 
 async def test_a_new_secret_signs_beside_the_old_one(world: World, backend: Backend) -> None:
