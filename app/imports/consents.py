@@ -61,6 +61,8 @@ def read_time(cell: str) -> datetime | None:
 
 async def record_new(tx: Tx, caller: Caller, leads: Sequence[Fields]) -> list[Fields]:
     """Records the consents of the rows that are not recorded yet; returns the leads without them."""
-    given_consents = [replace(lead["consent"], phone=lead["phone"]) for lead in leads if "consent" in lead]
+    given_consents = [
+        replace(consent, phone=fields["phone"]) for fields in leads if (consent := fields.get("consent")) is not None
+    ]
     await consents.record_new(tx, caller, given_consents)
-    return [{name: value for name, value in lead.items() if name != "consent"} for lead in leads]
+    return [{name: value for name, value in fields.items() if name != "consent"} for fields in leads]

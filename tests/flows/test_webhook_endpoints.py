@@ -341,7 +341,8 @@ async def test_of_the_requests_to_an_endpoint_the_newest_thousand_are_kept(
 
     async def oldest_are_gone() -> bool:
         async with resources.database.system_tx() as tx:
-            return await tx.fetch_value(COUNT_DELIVERIES_SQL, endpoint["endpointId"]) == webhook_deliveries.MAX_KEPT
+            count: int = await tx.fetch_value(COUNT_DELIVERIES_SQL, endpoint["endpointId"])
+        return count == webhook_deliveries.MAX_KEPT
 
     await until(oldest_are_gone, 30)
 
