@@ -101,7 +101,7 @@ def _build_place(resolved_order: ResolvedOrder) -> OpeningPlace:
 
 def _find_problem(ready_opening: ReadyOpening, now: datetime) -> Problem | None:
     opening, facts = ready_opening.opening, ready_opening.facts
-    if opening.at and (fault := find_moment_fault(opening.at + SEND_AT_TOLERANCE, now)):
+    if opening.at and (fault := find_moment_fault(opening.at, now - SEND_AT_TOLERANCE)):
         return Invalid(details=[f"at: {fault}"])
     if opening.campaign_id and facts.campaign_id != opening.campaign_id:
         return AgentNotReady(details=["campaignId: the conversation belongs to another campaign"])

@@ -92,6 +92,21 @@ async def test_an_opening_needs_an_agent_that_may_speak(idle_world: World, resou
     assert (await refusal(world, path))[1:] == ("AGENT_NOT_READY", "campaignId: no active agent serves it")
 
 
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:30Z", "9999-12-31T23:59:30-12:00", "9999-12-31T23:59:59.999999Z"])
+async def test_an_opening_at_the_end_of_all_time_is_refused_by_name(idle_world: World, at: str) -> None:
+    world = idle_world
+    lead, fault = world.lead["leadId"], "at: is more than 35 days ahead"
+    assert await refusal(world, f"/leads/{lead}/turns", at=at) == (400, "VALIDATION_ERROR", fault)
+    path = f"/campaigns/{world.campaign['campaignId']}/enrol"
+    [enrolled] = (await world.tenant.call("POST", path, {"leadIds": [lead], "at": at}))["results"]
+    assert enrolled["error"]["details"] == [fault]
+
+
+async def test_an_opening_at_the_beginning_of_all_time_is_refused_by_name(idle_world: World) -> None:
+    path = f"/leads/{idle_world.lead['leadId']}/turns"
+    assert (await refusal(idle_world, path, at="0001-01-01T00:00:00+12:00"))[2] == "at: is in the past"
+
+
 async def test_the_same_key_opens_once(idle_world: World) -> None:
     world = idle_world
     path = f"/leads/{world.lead['leadId']}/turns"
