@@ -23,6 +23,7 @@ from app.domain.follow_ups import (
     needs_failure_turn,
 )
 from app.domain.problems import Invalid, NoOpenTurn, NotFound, NotPlanned, StaleTurn, TurnCancelled
+from app.domain.turns import NOT_HANDED_OVER_STATES
 from app.store import notes, planned_turns, replies, threads, turns
 from app.store.clock import AT_ONCE, turn_hint
 from app.store.engine import Tx
@@ -209,7 +210,7 @@ async def wake_agent(tx: Tx, caller: Caller, turn_id: str, moment: datetime) -> 
         return
     await threads.lock(tx, [turn.thread])
     turn = await reload_turn(tx, turn.key)
-    if turn.state in ("planned", "collecting"):
+    if turn.state in NOT_HANDED_OVER_STATES:
         raise NoOpenTurn(details=["turnId: was not handed over yet"])
     later_events = await replies.get_later_events(tx, *turn.key)
     if later_events.handed_over or await replies.find_collecting(tx, [turn.thread]):

@@ -107,6 +107,17 @@ async def test_an_opening_at_the_beginning_of_all_time_is_refused_by_name(idle_w
     assert (await refusal(idle_world, path, at="0001-01-01T00:00:00+12:00"))[2] == "at: is in the past"
 
 
+async def test_a_planned_turn_takes_no_outcome_and_wakes_nobody(idle_world: World) -> None:
+    world = idle_world
+    plan = await open_one(world, at=in_(hours=2))
+    path = f"/turns/{plan['turnId']}/outcome"
+    not_yet = (409, "NO_OPEN_TURN", "turnId: was not handed over yet")
+    for body in ({"status": "qualified"}, {"followUpAt": in_(hours=1)}):
+        assert await refusal(world, path, **body) == not_yet
+    thread = await world.thread(plan["interactionId"])
+    assert (thread["status"], [one["trigger"] for one in thread["plannedTurns"]]) == ("in_progress", ["opening"])
+
+
 async def test_the_same_key_opens_once(idle_world: World) -> None:
     world = idle_world
     path = f"/leads/{world.lead['leadId']}/turns"
