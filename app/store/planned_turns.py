@@ -31,6 +31,12 @@ async def find_due_threads(tx: Tx, limit: int) -> list[ThreadKey]:
     return [(row["tenant_id"], row["interaction_id"]) for row in rows]
 
 
+SINCE_LEAD_WROTE_SQL = """s.tenant_id = t.tenant_id AND s.interaction_id = t.interaction_id AND s.kind = 'live'
+      AND s.opened_at > coalesce(t.last_inbound_at, '-infinity')"""
+"""The turns `s` of the thread `t` that began after the lead last wrote."""
+TELLS_OF_FAILURE_SQL = "s.trigger = 'failed_delivery' AND (s.handed_over_at IS NOT NULL OR s.closed_at IS NULL)"
+"""The turn `s` told the agent of a text that did not arrive, or will."""
+
 GET_FACTS_SQL = f"""
 SELECT t.tenant_id, t.interaction_id, clock_timestamp() AS now, t.status, t.agent_mode,
        {may_not_text_sql("t.tenant_id", "t.lead_phone", "l.dnc_channels")} AS is_suppressed,
@@ -82,11 +88,9 @@ LEFT JOIN LATERAL (  -- since the lead last wrote
            max(s.through_seq) FILTER (
                WHERE s.trigger = 'silence' AND s.handed_over_at IS NULL AND s.state = 'cancelled') AS stopped_seq,
            count(*) FILTER (WHERE s.trigger = 'scheduled' AND s.handed_over_at IS NOT NULL) AS wakes_done,
-           bool_or(s.trigger = 'failed_delivery' AND (s.handed_over_at IS NOT NULL OR s.closed_at IS NULL))
-               AS has_heard_of_failure
+           bool_or({TELLS_OF_FAILURE_SQL}) AS has_heard_of_failure
     FROM turns s
-    WHERE s.tenant_id = t.tenant_id AND s.interaction_id = t.interaction_id AND s.kind = 'live'
-      AND s.trigger <> 'texts' AND s.opened_at > coalesce(t.last_inbound_at, '-infinity')
+    WHERE {SINCE_LEAD_WROTE_SQL} AND s.trigger <> 'texts'
 ) past ON true
 """
 
@@ -273,14 +277,18 @@ async def find_silent(tx: Tx, looks: Sequence[Look], overlap: timedelta, limit: 
     return await tx.fetch(SilentThread, FIND_SILENT_SQL, *as_columns(since, 2), limit)
 
 
-FIND_FAILED_SQL = """
-SELECT DISTINCT m.tenant_id, m.interaction_id FROM unnest($1::text[]) AS a(tenant_id)
+FIND_FAILED_SQL = f"""
+SELECT DISTINCT m.tenant_id, m.interaction_id FROM (
+    SELECT DISTINCT tenant_id FROM sms_agents WHERE tenant_id = ANY ($1) AND failed_delivery_turns
+) a
 CROSS JOIN LATERAL (
     SELECT m.tenant_id, m.interaction_id FROM messages m
+    JOIN interactions t ON t.tenant_id = m.tenant_id AND t.interaction_id = m.interaction_id
     WHERE m.tenant_id = a.tenant_id AND m.error_code IS NOT NULL AND m.created_at > clock_timestamp() - $2::interval
       AND m.status IN ('failed', 'undelivered') AND m.seq IS NOT NULL
       AND NOT EXISTS (SELECT 1 FROM messages n WHERE n.tenant_id = m.tenant_id
                         AND n.interaction_id = m.interaction_id AND n.seq > m.seq AND n.status <> 'note')
+      AND NOT EXISTS (SELECT 1 FROM turns s WHERE {SINCE_LEAD_WROTE_SQL} AND {TELLS_OF_FAILURE_SQL})
     ORDER BY m.created_at DESC LIMIT $3
 ) m
 """
@@ -288,7 +296,8 @@ CROSS JOIN LATERAL (
 
 async def find_failed(tx: Tx, looks: Sequence[Look], within: timedelta, limit: int) -> list[ThreadKey]:
     """Up to `limit` threads of each tenant whose newest text is ours, was stored `within` this time and did not
-    arrive."""
+    arrive. Left out: tenants none of whose agents wants to hear of it, and threads whose agent has heard of
+    one since the lead last wrote."""
     rows = await tx.fetch_rows(FIND_FAILED_SQL, [look.tenant_id for look in looks], within, limit)
     return [(row["tenant_id"], row["interaction_id"]) for row in rows]
 
