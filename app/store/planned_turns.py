@@ -7,14 +7,13 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from app.domain.follow_ups import ThreadFacts
-from app.domain.turns import Trigger
+from app.domain.turns import UNFINISHED_STATES, Trigger
 from app.store.agent_of import agent_of_sql
 from app.store.engine import ReadTx, Tx, as_columns
 from app.store.may_text import may_not_text_sql
 from app.store.opt_out_decisions import awaits_decision_sql
 from app.store.rows import columns_of, unnest_sql
 from app.store.threads import ThreadKey
-from app.store.turn_states import UNFINISHED_SQL
 
 FIND_DUE_THREADS_SQL = """
 SELECT DISTINCT tenant_id, interaction_id FROM (
@@ -49,7 +48,7 @@ SELECT t.tenant_id, t.interaction_id, clock_timestamp() AS now, t.status, t.agen
              AND h.held IS NOT NULL) AS awaits_person,
        EXISTS (
            SELECT 1 FROM turns o WHERE o.tenant_id = t.tenant_id AND o.interaction_id = t.interaction_id
-             AND o.kind = 'live' AND o.state IN {UNFINISHED_SQL}) AS has_open_turn,
+             AND o.kind = 'live' AND o.state = ANY ($3)) AS has_open_turn,
        agent.sms_agent_id, agent.paused_at IS NOT NULL AS is_agent_paused, agent.follow_ups,
        agent.failed_delivery_turns AS wants_failures, agent.business_hours,
        t.last_inbound_at IS NOT NULL AS has_lead_written,
@@ -97,7 +96,7 @@ LEFT JOIN LATERAL (  -- since the lead last wrote
 
 async def get_facts(read: ReadTx, threads: Collection[ThreadKey]) -> list[ThreadFacts]:
     """The facts of each thread, once for each of its planned turns, or once without."""
-    return await read.fetch(ThreadFacts, GET_FACTS_SQL, *as_columns(list(threads), 2))
+    return await read.fetch(ThreadFacts, GET_FACTS_SQL, *as_columns(list(threads), 2), list(UNFINISHED_STATES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
