@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from app.domain.follow_ups import ThreadFacts
+from app.domain.follow_ups import FINISHED_STATUSES, ThreadFacts
 from app.domain.turns import UNFINISHED_STATES, Trigger
 from app.store.agent_of import agent_of_sql
 from app.store.engine import ReadTx, Tx, as_columns
@@ -28,6 +28,13 @@ async def find_due_threads(tx: Tx, limit: int) -> list[ThreadKey]:
     """Threads of up to `limit` planned turns that are due."""
     rows = await tx.fetch_rows(FIND_DUE_THREADS_SQL, limit)
     return [(row["tenant_id"], row["interaction_id"]) for row in rows]
+
+
+def _has_news_sql(turn: str) -> str:
+    """A condition: the lead or a person wrote after the turn (an alias of it) was planned."""
+    return f"""EXISTS (SELECT 1 FROM messages m WHERE m.tenant_id = {turn}.tenant_id
+        AND m.interaction_id = {turn}.interaction_id AND m.seq > {turn}.through_seq
+        AND (m.role = 'user' OR m.source = 'manual'))"""
 
 
 SINCE_LEAD_WROTE_SQL = """s.tenant_id = t.tenant_id AND s.interaction_id = t.interaction_id AND s.kind = 'live'
@@ -63,9 +70,7 @@ SELECT t.tenant_id, t.interaction_id, clock_timestamp() AS now, t.status, t.agen
           AND w.state = 'planned' AND w.trigger = 'scheduled') AS wakes_at,
        coalesce(past.wakes_done, 0)::int AS wakes_done,
        p.turn_id, p.trigger, p.step::int AS step, p.through_seq, p.opened_at AS asked_at, p.window_due_at AS moment,
-       EXISTS (
-           SELECT 1 FROM messages m WHERE m.tenant_id = p.tenant_id AND m.interaction_id = p.interaction_id
-             AND m.seq > p.through_seq AND (m.role = 'user' OR m.source = 'manual')) AS has_news
+       {_has_news_sql("p")} AS has_news
 FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 JOIN interactions t ON t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
 JOIN tenants tn ON tn.tenant_id = t.tenant_id
@@ -387,18 +392,15 @@ class ShownPlan:
     due_at: datetime
 
 
-LIST_OF_THREAD_SQL = """
+LIST_OF_THREAD_SQL = f"""
 SELECT u.turn_id, u.trigger, u.step, u.window_due_at AS due_at FROM turns u
 JOIN interactions t ON t.tenant_id = u.tenant_id AND t.interaction_id = u.interaction_id
 WHERE u.tenant_id = $1 AND u.interaction_id = $2 AND u.kind = 'live' AND u.state = 'planned' AND t.agent_mode
-  AND t.status NOT IN ('completed', 'qualified', 'disqualified', 'dnc')
-  AND NOT EXISTS (
-      SELECT 1 FROM messages m WHERE m.tenant_id = u.tenant_id AND m.interaction_id = u.interaction_id
-        AND m.seq > u.through_seq AND (m.role = 'user' OR m.source = 'manual'))
+  AND t.status <> ALL ($3) AND NOT {_has_news_sql("u")}
 ORDER BY u.window_due_at
 """
 
 
 async def list_of_thread(read: ReadTx, tenant_id: str, interaction_id: str) -> list[ShownPlan]:
     """The thread's planned turns that are not void already, the next one first."""
-    return await read.fetch(ShownPlan, LIST_OF_THREAD_SQL, tenant_id, interaction_id)
+    return await read.fetch(ShownPlan, LIST_OF_THREAD_SQL, tenant_id, interaction_id, list(FINISHED_STATUSES))
