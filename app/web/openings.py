@@ -148,10 +148,7 @@ def _build_enrolled(
     lead_ids: Sequence[str], results: Sequence[PlannedTurn | Problem], next_cursor: str | None
 ) -> Enrolled:
     shown_results = [
-        EnrolledLead(
-            lead_id=lead_id,
-            error=Error(code=result.code, message=result.message, details=result.details),
-        )
+        EnrolledLead(lead_id=lead_id, error=Error.of(result))
         if isinstance(result, Problem)
         else EnrolledLead(
             lead_id=lead_id, turn_id=result.turn_id, interaction_id=result.interaction_id, due_at=result.due_at
