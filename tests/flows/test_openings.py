@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from app.resources import Resources
+from app.web.paging import build_cursor
 from tests.flows.moved_time import look, pass_time, wait_silently
 from tests.flows.test_follow_ups import HOUR, answer, arrive, causes, in_
 from tests.makers import Data, phone
@@ -149,6 +150,30 @@ async def test_many_leads_are_enrolled_at_a_pace_and_each_refusal_is_told(
     again = await tenant.call("POST", path, {"filter": {"tags": ["solar"]}})
     assert {one["leadId"] for one in again["results"]} == {lead["leadId"] for lead in leads}
     assert (await refusal(world, path, leadIds=["x"], filter={}))[0] == 400
+
+
+async def test_all_leads_of_a_campaign_are_enrolled_page_by_page(idle_world: World, resources: Resources) -> None:
+    world, tenant, campaign = idle_world, idle_world.tenant, idle_world.campaign["campaignId"]
+    async with resources.database.system_tx() as tx:
+        await tx.execute(
+            "INSERT INTO leads (tenant_id, lead_id, phone, campaign_id)"
+            " SELECT $1, 'many_' || n, '+1303555' || n, $2 FROM generate_series(1000, 1999) n",
+            tenant.tenant_id,
+            campaign,
+        )
+    path = f"/campaigns/{campaign}/enrol"
+    first = await tenant.call("POST", path, {"filter": {}})
+    last = await tenant.call("POST", path, {"filter": {}, "cursor": first["nextCursor"]})
+    assert (first["enrolled"], last["enrolled"]) == (1000, 1)
+    assert len({one["leadId"] for one in first["results"] + last["results"]}) == 1001
+    assert "nextCursor" not in last
+    refused = (400, "VALIDATION_ERROR", "cursor: is not a cursor of this list")
+    for cursor in (world.lead["leadId"], "not a cursor", build_cursor([1]), build_cursor(["a", "b"]), "\u00e9"):
+        assert await refusal(world, path, filter={}, cursor=cursor) == refused
+    lead_ids = [world.lead["leadId"]]
+    assert (await refusal(world, path, leadIds=lead_ids, cursor=first["nextCursor"]))[2] == "cursor: belongs to filter"
+    for body in ({}, {"leadIds": lead_ids, "filter": {}}):
+        assert (await refusal(world, path, **body))[2] == "leadIds: give either them or filter"
 
 
 async def test_what_is_due_leaves_what_comes_later_alone(idle_world: World, resources: Resources) -> None:
