@@ -150,22 +150,21 @@ async def _plan_failure_turns(tx: Tx, thread_keys: Sequence[ThreadKey]) -> None:
 
 
 async def plan_wakes(tx: Tx, wishes: Sequence[tuple[Turn, datetime]]) -> None:
-    """Plans the turns that agents asked for beside their answers (turn, moment), each for another thread; the
-    newest wish of a thread counts. What cannot be is recorded as refused. The caller has locked the
-    threads."""
+    """Plans the turns that agents asked for beside their answers (turn, moment); the last wish of a thread
+    counts. What cannot be is recorded as refused. The caller has locked the threads."""
     if not wishes:
         return
     facts_by_thread = {
-        facts.thread: facts for facts in await planned_turns.get_facts(tx, [turn.thread for turn, _ in wishes])
+        facts.thread: facts for facts in await planned_turns.get_facts(tx, {turn.thread for turn, _ in wishes})
     }
-    plans: list[NewPlan] = []
+    plans: dict[ThreadKey, NewPlan] = {}
     for turn, moment in wishes:
         facts = facts_by_thread[turn.thread]
         if fault := _find_wake_fault(facts, moment):
             await refusals.refuse_inline(tx, turn.key, [], fault)
         else:
-            plans.append(_build_wake(turn, facts, moment))
-    await planned_turns.plan(tx, plans)
+            plans[turn.thread] = _build_wake(turn, facts, moment)
+    await planned_turns.plan(tx, list(plans.values()))
 
 
 def _build_wake(turn: Turn, facts: ThreadFacts, moment: datetime) -> NewPlan:

@@ -1,5 +1,6 @@
 """A lead stays silent, and the agent gets a turn: never after an answer, and each step once."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ from app.commands import modes
 from app.commands import planned_turns as commands
 from app.domain.follow_ups import FAILURE_PATIENCE
 from app.resources import Resources
-from app.store import planned_turns
+from app.store import planned_turns, turns
 from app.store.planned_turns import Look
 from tests.flows.moved_time import look, pass_time, wait_silently
 from tests.makers import Data, phone
@@ -210,6 +211,31 @@ async def test_an_agent_wakes_itself_once_and_the_newest_wish_counts(idle_world:
     await answer(world, resources, {"reply": "Hello", "followUpAt": "tomorrow"}, {}, hours=2)
     assert causes(world)[2:] == [("texts", None)]
     assert (await world.turns(thread))[-1]["refused"][0]["detail"].startswith("followUpAt: must be a time")
+
+
+async def test_of_wishes_that_come_together_the_newest_of_a_thread_counts(
+    idle_world: World, resources: Resources
+) -> None:
+    world = idle_world
+    thread = await following(world, resources, HOUR)
+    await answer(world, resources, {"replies": []}, minutes=HOUR + 1)
+    await world.text("Hello")
+    await answer(world, resources, {"replies": []}, minutes=1)
+    lead = await world.tenant.lead(phone=phone(), campaignId=world.campaign["campaignId"])
+    other_thread = (await world.send(leadId=lead["leadId"], agentMode=True))["interactionId"]
+    asked = [(world.tenant.tenant_id, turn["turnId"]) for turn in await world.turns(thread)]
+    async with resources.database.index_lookup_tx() as tx:
+        found = await turns.get_many(tx, asked)
+        first, last = (found[key] for key in asked)
+        elsewhere = replace(last, interaction_id=other_thread)
+        now = datetime.now(UTC)
+        wishes = [(first, 2), (elsewhere, 4), (last, 3), (first, -1)]
+        await commands.plan_wakes(tx, [(turn, now + timedelta(hours=hours)) for turn, hours in wishes])
+    for place, hours in ((thread, 3), (other_thread, 4)):
+        [plan] = (await world.thread(place))["plannedTurns"]
+        assert datetime.fromisoformat(plan["dueAt"]) == now + timedelta(hours=hours)
+    refused = [turn["refused"] for turn in await world.turns(thread) if turn["refused"]]
+    assert [entry["detail"] for [entry] in refused] == ["followUpAt: is in the past"]
 
 
 async def test_an_agent_does_not_wake_itself_for_ever(idle_world: World, resources: Resources) -> None:
