@@ -2,10 +2,12 @@
 row lock of its thread."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated
 
+from app.domain import ids
 from app.domain.follow_ups import FINISHED_STATUSES, ThreadFacts
 from app.domain.turns import UNFINISHED_STATES, Trigger
 from app.store.agent_of import agent_of_sql
@@ -110,13 +112,13 @@ class NewPlan:
 
     tenant_id: str
     interaction_id: str
-    turn_id: str
+    turn_id: str = field(default_factory=partial(ids.make, "turn"))
     trigger: Trigger
     agent_id: str | None
     step: Annotated[int | None, "smallint"] = None
-    through_seq: int | None
+    through_seq: int | None = None
     """None: the thread's newest."""
-    due_at: datetime | None
+    due_at: datetime | None = None
     """None: now."""
 
 
@@ -331,7 +333,6 @@ class OpeningPlace:
 class OpeningFacts:
     """The thread between the two phones (None: there is none), and the agent that serves it."""
 
-    interaction_id: str | None
     status: str | None
     agent_mode: bool | None
     campaign_id: str | None
@@ -340,7 +341,7 @@ class OpeningFacts:
 
 
 GET_OPENING_FACTS_SQL = f"""
-SELECT t.interaction_id, t.status, t.agent_mode, place.campaign_id, agent.sms_agent_id
+SELECT t.status, t.agent_mode, place.campaign_id, agent.sms_agent_id
 FROM {unnest_sql(OpeningPlace, with_numbers=True)}
 JOIN leads l ON l.tenant_id = a.tenant_id AND l.lead_id = a.lead_id
 LEFT JOIN interactions t ON t.tenant_id = a.tenant_id AND t.lead_phone = a.lead_phone
