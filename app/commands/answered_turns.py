@@ -6,9 +6,17 @@ from app.domain.orders import Order
 from app.domain.problems import DncBlocked, NoOpenTurn, NotFound
 from app.store import interactions, replies, turns
 from app.store.clock import turn_hint
-from app.store.engine import Tx
+from app.store.engine import ReadTx, Tx
 from app.store.replies import FoundTurn
 from app.store.turns import Turn, TurnKey
+
+
+async def get_own_turn(read: ReadTx, tenant_id: str, turn_id: str, agent_id: str | None) -> Turn:
+    """The turn. `agent_id`: the agent whose it must be; None: any. Raises `NotFound`."""
+    turn = await turns.get(read, tenant_id, turn_id)
+    if turn is None or (agent_id is not None and turn.sms_agent_id != agent_id):
+        raise NotFound("There is no turn by that id.")
+    return turn
 
 
 async def find_turn(tx: Tx, order: Order, agent_id: str | None) -> Turn | FoundTurn:
@@ -16,9 +24,7 @@ async def find_turn(tx: Tx, order: Order, agent_id: str | None) -> Turn | FoundT
     `DncBlocked`, `NoOpenTurn`."""
     tenant = order.tenant_id
     if order.turn_id:
-        turn = await turns.get(tx, tenant, order.turn_id)
-        if turn is None or (agent_id is not None and turn.sms_agent_id != agent_id):
-            raise NotFound("There is no turn by that id.")
+        turn = await get_own_turn(tx, tenant, order.turn_id, agent_id)
         if turn.kind == "test":
             return turn
         if not await interactions.belongs_to_lead(tx, *turn.thread, order.lead_id):

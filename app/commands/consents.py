@@ -1,7 +1,7 @@
 """The consent ledger: a consent that was given for a phone, or taken back. Entries never change."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from app.commands import refusals
@@ -67,15 +67,9 @@ async def record_new(tx: Tx, caller: Caller, given_consents: Sequence[GivenConse
 
 
 def build_entry(tx: Tx, caller: Caller, phone: str, consent: GivenConsent) -> NewConsent:
-    return NewConsent(
-        tenant_id=caller.tenant_id,
-        event_id=ids.make("evt"),
-        phone_hash=tx.hash_phone(phone),
-        phone=phone,
-        event="consent_given",
-        actor=caller.actor,
+    return replace(
+        _begin_entry(tx, caller, phone, "consent_given", consent.scopes),
         basis=consent.basis,
-        scopes=",".join(dict.fromkeys(consent.scopes)),
         source=consent.source,
         wording_hash=consent.wording_hash,
         proof=consent.proof,
@@ -83,20 +77,23 @@ def build_entry(tx: Tx, caller: Caller, phone: str, consent: GivenConsent) -> Ne
     )
 
 
-async def revoke(tx: Tx, caller: Caller, phone: str, scopes: Sequence[ConsentScope], reason: str | None) -> None:
-    """Records that the consent was taken back, and cancels the unsent texts that needed it."""
-    await suppressions.lock_phones(tx, [PhoneKey(caller.tenant_id, phone)])
-    entry = NewConsent(
+def _begin_entry(tx: Tx, caller: Caller, phone: str, event: str, scopes: Sequence[ConsentScope]) -> NewConsent:
+    return NewConsent(
         tenant_id=caller.tenant_id,
         event_id=ids.make("evt"),
         phone_hash=tx.hash_phone(phone),
         phone=phone,
-        event="consent_revoked",
+        event=event,
         actor=caller.actor,
-        text=reason,
         scopes=",".join(dict.fromkeys(scopes)),
     )
-    await consent_events.record(tx, [entry])
+
+
+async def revoke(tx: Tx, caller: Caller, phone: str, scopes: Sequence[ConsentScope], reason: str | None) -> None:
+    """Records that the consent was taken back, and cancels the unsent texts that needed it."""
+    await suppressions.lock_phones(tx, [PhoneKey(caller.tenant_id, phone)])
+    entry = _begin_entry(tx, caller, phone, "consent_revoked", scopes)
+    await consent_events.record(tx, [replace(entry, text=reason)])
     await cancelling.cancel_of_purposes(tx, caller.tenant_id, phone, scopes, REVOKED_REASON)
 
 

@@ -45,24 +45,27 @@ async def plan_openings(
     """Plans the openings; returns each turn, or why there is none, in order. `pause`: how long each waits after
     the one before. Nothing is sent: the agent gets the turn when it is due, and its answer passes every
     gate."""
-    ready_openings = await _judge_openings(tx, caller, openings)
+    now = await get_now(tx)
+    ready_openings = await _judge_openings(tx, caller, openings, now)
     ready_ones = [opening for opening in ready_openings if isinstance(opening, ReadyOpening)]
-    turns = iter(await _plan_ready(tx, caller, ready_ones, pause) if ready_ones else ())
+    turns = iter(await _plan_ready(tx, caller, ready_ones, now, pause) if ready_ones else ())
     return [opening if isinstance(opening, Problem) else next(turns) for opening in ready_openings]
 
 
-async def _judge_openings(tx: Tx, caller: Caller, openings: Sequence[Opening]) -> list[ReadyOpening | Problem]:
-    now = await get_now(tx)
+async def _judge_openings(
+    tx: Tx, caller: Caller, openings: Sequence[Opening], now: datetime
+) -> list[ReadyOpening | Problem]:
     outcomes = await resolve_orders(tx, [_build_order(caller, opening) for opening in openings])
     places = [_build_place(outcome) for outcome in outcomes if isinstance(outcome, ResolvedOrder)]
-    facts = iter(await planned_turns.get_opening_facts(tx, places) if places else ())
+    all_facts = await planned_turns.get_opening_facts(tx, places) if places else []
+    known_places = zip(places, all_facts, strict=True)
     judged_openings: list[ReadyOpening | Problem] = []
     seen_places: set[tuple[str, str]] = set()
     for opening, outcome in zip(openings, outcomes, strict=True):
         if isinstance(outcome, RefusedOrder):
             judged_openings.append(outcome.problem)
             continue
-        ready_opening = ReadyOpening(opening, _build_place(outcome), next(facts))
+        ready_opening = ReadyOpening(opening, *next(known_places))
         pair = ready_opening.place.our_number, ready_opening.place.lead_phone
         if problem := _find_problem(ready_opening, now):
             judged_openings.append(problem)
@@ -101,7 +104,7 @@ def _build_place(resolved_order: ResolvedOrder) -> OpeningPlace:
 
 def _find_problem(ready_opening: ReadyOpening, now: datetime) -> Problem | None:
     opening, facts = ready_opening.opening, ready_opening.facts
-    if opening.at and (fault := find_moment_fault(opening.at + SEND_AT_TOLERANCE, now)):
+    if opening.at and (fault := find_moment_fault(opening.at, now - SEND_AT_TOLERANCE)):
         return Invalid(details=[f"at: {fault}"])
     if opening.campaign_id and facts.campaign_id != opening.campaign_id:
         return AgentNotReady(details=["campaignId: the conversation belongs to another campaign"])
@@ -115,9 +118,8 @@ def _find_problem(ready_opening: ReadyOpening, now: datetime) -> Problem | None:
 
 
 async def _plan_ready(
-    tx: Tx, caller: Caller, ready_openings: Sequence[ReadyOpening], pause: timedelta
+    tx: Tx, caller: Caller, ready_openings: Sequence[ReadyOpening], now: datetime, pause: timedelta
 ) -> list[PlannedTurn]:
-    now = await get_now(tx)
     thread_ids = await planned_turns.open_threads(
         tx,
         [
@@ -137,10 +139,8 @@ async def _plan_ready(
         NewPlan(
             tenant_id=caller.tenant_id,
             interaction_id=thread_ids[ready_opening.place.our_number, ready_opening.place.lead_phone],
-            turn_id=ids.make("turn"),
             trigger="opening",
             agent_id=ready_opening.facts.sms_agent_id,
-            through_seq=None,
             due_at=max(ready_opening.opening.at or now, now) + i * pause,
         )
         for i, ready_opening in enumerate(ready_openings)

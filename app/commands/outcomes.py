@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.commands import consent, dry_turns, refusals, timeline
-from app.commands.answered_turns import end_waits, reload_turn
+from app.commands.answered_turns import end_waits, get_own_turn, reload_turn
 from app.commands.hand_offs import HANDED_OFF_PREFIX
 from app.domain import ids
 from app.domain.callers import Caller
@@ -22,7 +22,7 @@ from app.domain.outcomes import (
     leave_out_answers,
     store_outcome,
 )
-from app.domain.problems import Invalid, NotFound, Problem
+from app.domain.problems import Invalid, Problem
 from app.domain.turns import HANDED_OVER_STATES, ClosedState
 from app.store import lead_answers, notes, suppressions, threads, turns
 from app.store import outcomes as store
@@ -101,9 +101,7 @@ async def accept_api_outcome(tx: Tx, caller: Caller, turn_id: str, outcome: Outc
     """Carries out an outcome that came through the API; returns why not. Raises `NotFound`.
 
     A refusal is returned, not raised, because it records something that must be committed."""
-    turn = await turns.get(tx, caller.tenant_id, turn_id)
-    if turn is None or (caller.agent_id is not None and turn.sms_agent_id != caller.agent_id):
-        raise NotFound("There is no turn by that id.")
+    turn = await get_own_turn(tx, caller.tenant_id, turn_id, caller.agent_id)
     if turn.kind != "live":
         return await dry_turns.accept_outcome(tx, turn, outcome, "api")
     await lock_threads(tx, [turn.thread], {turn.thread: outcome})

@@ -5,8 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from app.commands import refusals, timeline
-from app.commands.answered_turns import reload_turn
-from app.domain import ids
+from app.commands.answered_turns import get_own_turn, reload_turn
 from app.domain.callers import Caller
 from app.domain.follow_ups import (
     FAILURE_PATIENCE,
@@ -23,6 +22,7 @@ from app.domain.follow_ups import (
     needs_failure_turn,
 )
 from app.domain.problems import Invalid, NoOpenTurn, NotFound, NotPlanned, StaleTurn, TurnCancelled
+from app.domain.turns import NOT_HANDED_OVER_STATES, Trigger
 from app.store import notes, planned_turns, replies, threads, turns
 from app.store.clock import AT_ONCE, turn_hint
 from app.store.engine import Tx
@@ -92,7 +92,7 @@ def _plan_next_step(facts: ThreadFacts, start: Start) -> list[NewPlan]:
     if facts.trigger != "silence" or start.step is None:
         return []
     next_step = decide_follow_up(replace(facts, steps_done=start.step, last_step_at=facts.now, step=None, moment=None))
-    return [_build_plan(facts, next_step)] if isinstance(next_step, FollowUp) else []
+    return [_build_follow_up(facts, next_step)] if isinstance(next_step, FollowUp) else []
 
 
 async def look_for_silence(tx: Tx) -> None:
@@ -123,7 +123,7 @@ async def plan_follow_ups(tx: Tx, thread_keys: Sequence[ThreadKey]) -> None:
     facts_by_thread = {facts.thread: facts for facts in sorted(all_facts, key=_get_rank)}
     follow_ups = [(facts, decide_follow_up(facts)) for facts in facts_by_thread.values()]
     await planned_turns.plan(
-        tx, [_build_plan(facts, follow_up) for facts, follow_up in follow_ups if isinstance(follow_up, FollowUp)]
+        tx, [_build_follow_up(facts, follow_up) for facts, follow_up in follow_ups if isinstance(follow_up, FollowUp)]
     )
 
 
@@ -133,50 +133,26 @@ async def _plan_failure_turns(tx: Tx, thread_keys: Sequence[ThreadKey]) -> None:
     facts_by_thread = {facts.thread: facts for facts in all_facts if needs_failure_turn(facts)}
     await planned_turns.plan(
         tx,
-        [
-            NewPlan(
-                tenant_id=facts.tenant_id,
-                interaction_id=facts.interaction_id,
-                turn_id=ids.make("turn"),
-                trigger="failed_delivery",
-                agent_id=facts.sms_agent_id,
-                through_seq=facts.newest_seq,
-                due_at=None,
-            )
-            for facts in facts_by_thread.values()
-        ],
+        [_build_plan(facts, "failed_delivery", through_seq=facts.newest_seq) for facts in facts_by_thread.values()],
     )
 
 
 async def plan_wakes(tx: Tx, wishes: Sequence[tuple[Turn, datetime]]) -> None:
-    """Plans the turns that agents asked for beside their answers (turn, moment), each for another thread; the
-    newest wish of a thread counts. What cannot be is recorded as refused. The caller has locked the
-    threads."""
+    """Plans the turns that agents asked for beside their answers (turn, moment); the last wish of a thread
+    counts. What cannot be is recorded as refused. The caller has locked the threads."""
     if not wishes:
         return
     facts_by_thread = {
-        facts.thread: facts for facts in await planned_turns.get_facts(tx, [turn.thread for turn, _ in wishes])
+        facts.thread: facts for facts in await planned_turns.get_facts(tx, {turn.thread for turn, _ in wishes})
     }
-    plans: list[NewPlan] = []
+    plans: dict[ThreadKey, NewPlan] = {}
     for turn, moment in wishes:
         facts = facts_by_thread[turn.thread]
         if fault := _find_wake_fault(facts, moment):
             await refusals.refuse_inline(tx, turn.key, [], fault)
         else:
-            plans.append(_build_wake(turn, facts, moment))
-    await planned_turns.plan(tx, plans)
-
-
-def _build_wake(turn: Turn, facts: ThreadFacts, moment: datetime) -> NewPlan:
-    return NewPlan(
-        tenant_id=turn.tenant_id,
-        interaction_id=facts.interaction_id,
-        turn_id=ids.make("turn"),
-        trigger="scheduled",
-        agent_id=turn.sms_agent_id,
-        through_seq=None,
-        due_at=moment,
-    )
+            plans[turn.thread] = _build_plan(facts, "scheduled", due_at=moment)
+    await planned_turns.plan(tx, list(plans.values()))
 
 
 def _find_wake_fault(facts: ThreadFacts, moment: datetime) -> str | None:
@@ -186,30 +162,37 @@ def _find_wake_fault(facts: ThreadFacts, moment: datetime) -> str | None:
     return fault and f"followUpAt: {fault}"
 
 
-def _build_plan(facts: ThreadFacts, follow_up: FollowUp) -> NewPlan:
+def _build_follow_up(facts: ThreadFacts, follow_up: FollowUp) -> NewPlan:
+    return _build_plan(facts, "silence", follow_up.due_at, facts.newest_seq, follow_up.step)
+
+
+def _build_plan(
+    facts: ThreadFacts,
+    trigger: Trigger,
+    due_at: datetime | None = None,
+    through_seq: int | None = None,
+    step: int | None = None,
+) -> NewPlan:
     return NewPlan(
         tenant_id=facts.tenant_id,
         interaction_id=facts.interaction_id,
-        turn_id=ids.make("turn"),
-        trigger="silence",
+        trigger=trigger,
         agent_id=facts.sms_agent_id,
-        step=follow_up.step,
-        through_seq=facts.newest_seq,
-        due_at=follow_up.due_at,
+        step=step,
+        through_seq=through_seq,
+        due_at=due_at,
     )
 
 
 async def wake_agent(tx: Tx, caller: Caller, turn_id: str, moment: datetime) -> None:
     """An agent asks through the API for a turn at `moment`; for a dry turn it has no effect. Raises `NotFound`,
     `Invalid`, and as a reply to the turn would be refused."""
-    turn = await turns.get(tx, caller.tenant_id, turn_id)
-    if turn is None or (caller.agent_id is not None and turn.sms_agent_id != caller.agent_id):
-        raise NotFound("There is no turn by that id.")
+    turn = await get_own_turn(tx, caller.tenant_id, turn_id, caller.agent_id)
     if turn.kind != "live":
         return
     await threads.lock(tx, [turn.thread])
     turn = await reload_turn(tx, turn.key)
-    if turn.state in ("planned", "collecting"):
+    if turn.state in NOT_HANDED_OVER_STATES:
         raise NoOpenTurn(details=["turnId: was not handed over yet"])
     later_events = await replies.get_later_events(tx, *turn.key)
     if later_events.handed_over or await replies.find_collecting(tx, [turn.thread]):
@@ -219,7 +202,7 @@ async def wake_agent(tx: Tx, caller: Caller, turn_id: str, moment: datetime) -> 
     [facts, *_] = await planned_turns.get_facts(tx, [turn.thread])
     if fault := _find_wake_fault(facts, moment):
         raise Invalid(details=[fault])
-    await planned_turns.plan(tx, [_build_wake(turn, facts, moment)])
+    await planned_turns.plan(tx, [_build_plan(facts, "scheduled", due_at=moment)])
 
 
 async def skip_turn(tx: Tx, caller: Caller, turn_id: str) -> None:

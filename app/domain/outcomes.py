@@ -8,7 +8,7 @@ from typing import Any, Literal
 from typing_extensions import TypedDict
 
 from app.domain.problems import DncBlocked, NoOpenTurn, Problem, StaleTurn, TurnCancelled, TurnClosed
-from app.domain.turns import LaterEvents, TurnState
+from app.domain.turns import NOT_HANDED_OVER_STATES, LaterEvents, TurnState
 from app.domain.words import INTERACTION_STATUSES, InteractionStatus
 
 OUTCOME_FIELDS = ("status", "summary", "answers", "leadStatus", "note")
@@ -183,7 +183,7 @@ def check_outcome(
         return DncBlocked(details=["outcome: the phone may not be texted"])
     if state == "cancelled":
         return TurnCancelled(details=[f"outcome: {reason}"])
-    if state == "collecting":
+    if state in NOT_HANDED_OVER_STATES:
         return NoOpenTurn(details=["turnId: was not handed over yet"])
     if has_outcome:
         return TurnClosed(details=["outcome: this turn has another one"])

@@ -58,6 +58,8 @@ TurnKind = Literal["live", "replay", "shadow", "test"]
 TURN_STATES: tuple[TurnState, ...] = ("planned", *get_args(UnfinishedState), *get_args(ClosedState))
 HANDED_OVER_STATES: tuple[HandedOverState, ...] = get_args(HandedOverState)
 UNFINISHED_STATES: tuple[UnfinishedState, ...] = get_args(UnfinishedState)
+NOT_HANDED_OVER_STATES: tuple[TurnState, ...] = ("planned", "collecting")
+"""No agent has been told of such a turn, so none can answer it."""
 UNHEARD_STATES: tuple[ClosedState, ...] = ("failed", "superseded")
 """States of a closed turn whose texts may never have reached an agent."""
 STALE_REPLIES_TO_PROTECT = 2
@@ -231,7 +233,7 @@ def check_reply(
         return DncBlocked()
     if state == "cancelled":
         return TurnCancelled(details=[f"turnId: {reason}"])
-    if state in ("planned", "collecting"):
+    if state in NOT_HANDED_OVER_STATES:
         return NoOpenTurn(details=["turnId: was not handed over yet"])
     if state != "superseded" and state not in HANDED_OVER_STATES:
         return TurnClosed(details=[f"turnId: {reason}"])

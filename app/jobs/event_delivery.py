@@ -87,8 +87,8 @@ class EventDelivery:
             ready = await webhook_moves.lock_ready(tx)
             if ready.endpoint_ids:
                 await webhook_moves.move_cursors(tx, ready)
-            if ready.endpoint_ids and ready.has_subjects_behind:
-                await webhook_moves.catch_up(tx, ready)
+                if ready.has_subjects_behind:
+                    await webhook_moves.catch_up(tx, ready)
         if not ready.active:
             return [], False
         async with self._database.system_tx(plan_now=True) as tx:

@@ -28,7 +28,7 @@ async def settle(tx: Tx, answers: Sequence[AnsweredHandOver]) -> None:
     first_answers = {
         (hand_over.tenant_id, hand_over.turn_id): (hand_over, result) for hand_over, result in reversed(answers)
     }
-    await _settle_set(tx, list(first_answers.values()))
+    await _settle_set(tx, list(reversed(first_answers.values())))
     if len(first_answers) < len(answers):  # the same turn twice: its first lease ended
         await settle(tx, [answer for answer in answers if answer not in first_answers.values()])
 

@@ -2,19 +2,20 @@
 row lock of its thread."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated
 
-from app.domain.follow_ups import ThreadFacts
-from app.domain.turns import Trigger
+from app.domain import ids
+from app.domain.follow_ups import FINISHED_STATUSES, ThreadFacts
+from app.domain.turns import UNFINISHED_STATES, Trigger
 from app.store.agent_of import agent_of_sql
 from app.store.engine import ReadTx, Tx, as_columns
 from app.store.may_text import may_not_text_sql
 from app.store.opt_out_decisions import awaits_decision_sql
 from app.store.rows import columns_of, unnest_sql
 from app.store.threads import ThreadKey
-from app.store.turn_states import UNFINISHED_SQL
 
 FIND_DUE_THREADS_SQL = """
 SELECT DISTINCT tenant_id, interaction_id FROM (
@@ -31,6 +32,19 @@ async def find_due_threads(tx: Tx, limit: int) -> list[ThreadKey]:
     return [(row["tenant_id"], row["interaction_id"]) for row in rows]
 
 
+def _has_news_sql(turn: str) -> str:
+    """A condition: the lead or a person wrote after the turn (an alias of it) was planned."""
+    return f"""EXISTS (SELECT 1 FROM messages m WHERE m.tenant_id = {turn}.tenant_id
+        AND m.interaction_id = {turn}.interaction_id AND m.seq > {turn}.through_seq
+        AND (m.role = 'user' OR m.source = 'manual'))"""
+
+
+SINCE_LEAD_WROTE_SQL = """s.tenant_id = t.tenant_id AND s.interaction_id = t.interaction_id AND s.kind = 'live'
+      AND s.opened_at > coalesce(t.last_inbound_at, '-infinity')"""
+"""The turns `s` of the thread `t` that began after the lead last wrote."""
+TELLS_OF_FAILURE_SQL = "s.trigger = 'failed_delivery' AND (s.handed_over_at IS NOT NULL OR s.closed_at IS NULL)"
+"""The turn `s` told the agent of a text that did not arrive, or will."""
+
 GET_FACTS_SQL = f"""
 SELECT t.tenant_id, t.interaction_id, clock_timestamp() AS now, t.status, t.agent_mode,
        {may_not_text_sql("t.tenant_id", "t.lead_phone", "l.dnc_channels")} AS is_suppressed,
@@ -43,7 +57,7 @@ SELECT t.tenant_id, t.interaction_id, clock_timestamp() AS now, t.status, t.agen
              AND h.held IS NOT NULL) AS awaits_person,
        EXISTS (
            SELECT 1 FROM turns o WHERE o.tenant_id = t.tenant_id AND o.interaction_id = t.interaction_id
-             AND o.kind = 'live' AND o.state IN {UNFINISHED_SQL}) AS has_open_turn,
+             AND o.kind = 'live' AND o.state = ANY ($3)) AS has_open_turn,
        agent.sms_agent_id, agent.paused_at IS NOT NULL AS is_agent_paused, agent.follow_ups,
        agent.failed_delivery_turns AS wants_failures, agent.business_hours,
        t.last_inbound_at IS NOT NULL AS has_lead_written,
@@ -58,9 +72,7 @@ SELECT t.tenant_id, t.interaction_id, clock_timestamp() AS now, t.status, t.agen
           AND w.state = 'planned' AND w.trigger = 'scheduled') AS wakes_at,
        coalesce(past.wakes_done, 0)::int AS wakes_done,
        p.turn_id, p.trigger, p.step::int AS step, p.through_seq, p.opened_at AS asked_at, p.window_due_at AS moment,
-       EXISTS (
-           SELECT 1 FROM messages m WHERE m.tenant_id = p.tenant_id AND m.interaction_id = p.interaction_id
-             AND m.seq > p.through_seq AND (m.role = 'user' OR m.source = 'manual')) AS has_news
+       {_has_news_sql("p")} AS has_news
 FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 JOIN interactions t ON t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
 JOIN tenants tn ON tn.tenant_id = t.tenant_id
@@ -82,18 +94,16 @@ LEFT JOIN LATERAL (  -- since the lead last wrote
            max(s.through_seq) FILTER (
                WHERE s.trigger = 'silence' AND s.handed_over_at IS NULL AND s.state = 'cancelled') AS stopped_seq,
            count(*) FILTER (WHERE s.trigger = 'scheduled' AND s.handed_over_at IS NOT NULL) AS wakes_done,
-           bool_or(s.trigger = 'failed_delivery' AND (s.handed_over_at IS NOT NULL OR s.closed_at IS NULL))
-               AS has_heard_of_failure
+           bool_or({TELLS_OF_FAILURE_SQL}) AS has_heard_of_failure
     FROM turns s
-    WHERE s.tenant_id = t.tenant_id AND s.interaction_id = t.interaction_id AND s.kind = 'live'
-      AND s.trigger <> 'texts' AND s.opened_at > coalesce(t.last_inbound_at, '-infinity')
+    WHERE {SINCE_LEAD_WROTE_SQL} AND s.trigger <> 'texts'
 ) past ON true
 """
 
 
 async def get_facts(read: ReadTx, threads: Collection[ThreadKey]) -> list[ThreadFacts]:
     """The facts of each thread, once for each of its planned turns, or once without."""
-    return await read.fetch(ThreadFacts, GET_FACTS_SQL, *as_columns(list(threads), 2))
+    return await read.fetch(ThreadFacts, GET_FACTS_SQL, *as_columns(list(threads), 2), list(UNFINISHED_STATES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,13 +112,13 @@ class NewPlan:
 
     tenant_id: str
     interaction_id: str
-    turn_id: str
+    turn_id: str = field(default_factory=partial(ids.make, "turn"))
     trigger: Trigger
     agent_id: str | None
     step: Annotated[int | None, "smallint"] = None
-    through_seq: int | None
+    through_seq: int | None = None
     """None: the thread's newest."""
-    due_at: datetime | None
+    due_at: datetime | None = None
     """None: now."""
 
 
@@ -273,14 +283,18 @@ async def find_silent(tx: Tx, looks: Sequence[Look], overlap: timedelta, limit: 
     return await tx.fetch(SilentThread, FIND_SILENT_SQL, *as_columns(since, 2), limit)
 
 
-FIND_FAILED_SQL = """
-SELECT DISTINCT m.tenant_id, m.interaction_id FROM unnest($1::text[]) AS a(tenant_id)
+FIND_FAILED_SQL = f"""
+SELECT DISTINCT m.tenant_id, m.interaction_id FROM (
+    SELECT DISTINCT tenant_id FROM sms_agents WHERE tenant_id = ANY ($1) AND failed_delivery_turns
+) a
 CROSS JOIN LATERAL (
     SELECT m.tenant_id, m.interaction_id FROM messages m
+    JOIN interactions t ON t.tenant_id = m.tenant_id AND t.interaction_id = m.interaction_id
     WHERE m.tenant_id = a.tenant_id AND m.error_code IS NOT NULL AND m.created_at > clock_timestamp() - $2::interval
       AND m.status IN ('failed', 'undelivered') AND m.seq IS NOT NULL
       AND NOT EXISTS (SELECT 1 FROM messages n WHERE n.tenant_id = m.tenant_id
                         AND n.interaction_id = m.interaction_id AND n.seq > m.seq AND n.status <> 'note')
+      AND NOT EXISTS (SELECT 1 FROM turns s WHERE {SINCE_LEAD_WROTE_SQL} AND {TELLS_OF_FAILURE_SQL})
     ORDER BY m.created_at DESC LIMIT $3
 ) m
 """
@@ -288,7 +302,8 @@ CROSS JOIN LATERAL (
 
 async def find_failed(tx: Tx, looks: Sequence[Look], within: timedelta, limit: int) -> list[ThreadKey]:
     """Up to `limit` threads of each tenant whose newest text is ours, was stored `within` this time and did not
-    arrive."""
+    arrive. Left out: tenants none of whose agents wants to hear of it, and threads whose agent has heard of
+    one since the lead last wrote."""
     rows = await tx.fetch_rows(FIND_FAILED_SQL, [look.tenant_id for look in looks], within, limit)
     return [(row["tenant_id"], row["interaction_id"]) for row in rows]
 
@@ -318,7 +333,6 @@ class OpeningPlace:
 class OpeningFacts:
     """The thread between the two phones (None: there is none), and the agent that serves it."""
 
-    interaction_id: str | None
     status: str | None
     agent_mode: bool | None
     campaign_id: str | None
@@ -327,7 +341,7 @@ class OpeningFacts:
 
 
 GET_OPENING_FACTS_SQL = f"""
-SELECT t.interaction_id, t.status, t.agent_mode, place.campaign_id, agent.sms_agent_id
+SELECT t.status, t.agent_mode, place.campaign_id, agent.sms_agent_id
 FROM {unnest_sql(OpeningPlace, with_numbers=True)}
 JOIN leads l ON l.tenant_id = a.tenant_id AND l.lead_id = a.lead_id
 LEFT JOIN interactions t ON t.tenant_id = a.tenant_id AND t.lead_phone = a.lead_phone
@@ -379,18 +393,15 @@ class ShownPlan:
     due_at: datetime
 
 
-LIST_OF_THREAD_SQL = """
+LIST_OF_THREAD_SQL = f"""
 SELECT u.turn_id, u.trigger, u.step, u.window_due_at AS due_at FROM turns u
 JOIN interactions t ON t.tenant_id = u.tenant_id AND t.interaction_id = u.interaction_id
 WHERE u.tenant_id = $1 AND u.interaction_id = $2 AND u.kind = 'live' AND u.state = 'planned' AND t.agent_mode
-  AND t.status NOT IN ('completed', 'qualified', 'disqualified', 'dnc')
-  AND NOT EXISTS (
-      SELECT 1 FROM messages m WHERE m.tenant_id = u.tenant_id AND m.interaction_id = u.interaction_id
-        AND m.seq > u.through_seq AND (m.role = 'user' OR m.source = 'manual'))
+  AND t.status <> ALL ($3) AND NOT {_has_news_sql("u")}
 ORDER BY u.window_due_at
 """
 
 
 async def list_of_thread(read: ReadTx, tenant_id: str, interaction_id: str) -> list[ShownPlan]:
     """The thread's planned turns that are not void already, the next one first."""
-    return await read.fetch(ShownPlan, LIST_OF_THREAD_SQL, tenant_id, interaction_id)
+    return await read.fetch(ShownPlan, LIST_OF_THREAD_SQL, tenant_id, interaction_id, list(FINISHED_STATUSES))

@@ -58,7 +58,8 @@ SELECT a.i - 1 AS position, l.lead_id AS known_lead, t.interaction_id AS known_t
        {gate_facts_sql("goal.phone", "$1")} AS gate_facts,
        CASE WHEN a.given_agent IS NOT NULL THEN (
            SELECT jsonb_build_object('when', s.disclosure, 'sentence', tn.agent_disclosure, 'name', tn.name,
-                                     'state', l.state, 'postal_code', l.postal_code)
+                                     'state', l.state, 'postal_code', l.postal_code,
+                                     'exceptions', tn.law_exceptions)
            FROM sms_agents s
            WHERE s.tenant_id = a.tenant_id AND s.sms_agent_id = a.given_agent AND s.disclosure <> 'off'
              AND NOT EXISTS (SELECT 1 FROM messages m

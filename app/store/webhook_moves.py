@@ -118,19 +118,18 @@ WITH ready AS (
     SELECT tenant_id, endpoint_id, subject, transaction, event_id, coalesce(due_at, clock_timestamp())
     FROM counted WHERE place <= {MAX_QUEUED_OF_SUBJECT}
     ON CONFLICT DO NOTHING
-), left_behind AS (
-    INSERT INTO webhook_backlogs (tenant_id, endpoint_id, subject, transaction, event_id)
-    SELECT DISTINCT ON (tenant_id, endpoint_id, subject) tenant_id, endpoint_id, subject, transaction, event_id - 1
-    FROM counted WHERE place > {MAX_QUEUED_OF_SUBJECT}
-    ORDER BY tenant_id, endpoint_id, subject, transaction, event_id
 )
-SELECT count(*) FROM fresh
+-- Subjects without room are left behind.
+INSERT INTO webhook_backlogs (tenant_id, endpoint_id, subject, transaction, event_id)
+SELECT DISTINCT ON (tenant_id, endpoint_id, subject) tenant_id, endpoint_id, subject, transaction, event_id - 1
+FROM counted WHERE place > {MAX_QUEUED_OF_SUBJECT}
+ORDER BY tenant_id, endpoint_id, subject, transaction, event_id
 """
 
 
-async def move_cursors(tx: Tx, ready: ReadyEndpoints) -> int:
-    """Queues the newest events that the endpoints want. Returns how many events their cursors passed."""
-    return int(await tx.fetch_value(MOVE_CURSORS_SQL, ready.tenant_ids, ready.endpoint_ids))
+async def move_cursors(tx: Tx, ready: ReadyEndpoints) -> None:
+    """Queues the newest events that the endpoints want."""
+    await tx.execute(MOVE_CURSORS_SQL, ready.tenant_ids, ready.endpoint_ids)
 
 
 CATCH_UP_SQL = f"""

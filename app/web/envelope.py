@@ -19,6 +19,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from app.domain.law.places import PlaceSource
 from app.domain.orders import MAX_TEXT_LENGTH, find_fault, find_permanent_fault
+from app.domain.problems import Problem
 from app.domain.words import Purpose, Relation
 from app.providers import REGISTRY
 
@@ -152,6 +153,11 @@ class Error(BaseModel):
     details: list[str]
     verdict: Verdict | None = None
     """Which rule forbids a text, where one does."""
+
+    @classmethod
+    def of(cls, problem: Problem) -> Self:
+        """Why one of many was refused. What a rule says of a text is left out."""
+        return cls(code=problem.code, message=problem.message, details=problem.details)
 
 
 class Refusal(BaseModel):

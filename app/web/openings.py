@@ -18,6 +18,7 @@ from app.store.schema import Campaign
 from app.web.dependencies import ApiCaller, TenantTx
 from app.web.envelope import Answer, AnyId, Body, Error, Moment, Out
 from app.web.idempotency import Idempotent
+from app.web.paging import MAX_CURSOR_LENGTH, get_page_query
 from app.web.turns import TurnShape, get_shape
 
 router = APIRouter(prefix="/api/v1", tags=["Turns"])
@@ -78,7 +79,7 @@ class Enrolment(Body):
     filter: LeadChoice | None = None
     """Instead of `leadIds`: at most 1,000 leads of the campaign, newest ids first; `nextCursor` tells where the
     next request goes on."""
-    cursor: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    cursor: Annotated[str, Field(min_length=1, max_length=MAX_CURSOR_LENGTH)] | None = None
     at: Moment | None = None
     """When the first opening comes. Null: now."""
     per_minute: Annotated[int, Field(ge=1, le=MAX_PER_MINUTE)] | None = None
@@ -131,27 +132,27 @@ async def enrol_leads(
 async def _find_leads(
     tx: TenantTx, tenant_id: str, campaign_id: str, body: Enrolment
 ) -> tuple[Sequence[str], str | None]:
-    if (body.lead_ids is None) == (body.filter is None):
-        raise Invalid(details=["leadIds: give either them or filter"])
-    if body.lead_ids is not None:
-        if body.cursor:
-            raise Invalid(details=["cursor: belongs to filter"])
-        return list(dict.fromkeys(body.lead_ids)), None
-    choice = body.filter or LeadChoice()
-    filters = LeadFilter(campaign_ids=[campaign_id], statuses=choice.status, tags=choice.tags)
-    rows = await lead_lists.list_page(tx, tenant_id, filters, body.cursor, MAX_ENROLLED + 1)
-    lead_ids = [row.lead_id for row in rows[:MAX_ENROLLED]]
-    return lead_ids, lead_ids[-1] if len(rows) > MAX_ENROLLED else None
+    match body.lead_ids, body.filter:
+        case list(lead_ids), None:
+            if body.cursor:
+                raise Invalid(details=["cursor: belongs to filter"])
+            return list(dict.fromkeys(lead_ids)), None
+        case None, LeadChoice(status=statuses, tags=tags):
+            filters = LeadFilter(campaign_ids=[campaign_id], statuses=statuses, tags=tags)
+            page_query = await get_page_query(MAX_ENROLLED, body.cursor)
+            below, limit = page_query.get_id_below(), page_query.fetch_limit
+            rows = await lead_lists.list_page(tx, tenant_id, filters, below, limit)
+            leads, next_cursor = page_query.cut_page(rows, key=lambda lead: [lead.lead_id])
+            return [lead.lead_id for lead in leads], next_cursor
+        case _:
+            raise Invalid(details=["leadIds: give either them or filter"])
 
 
 def _build_enrolled(
     lead_ids: Sequence[str], results: Sequence[PlannedTurn | Problem], next_cursor: str | None
 ) -> Enrolled:
     shown_results = [
-        EnrolledLead(
-            lead_id=lead_id,
-            error=Error(code=result.code, message=result.message, details=result.details),
-        )
+        EnrolledLead(lead_id=lead_id, error=Error.of(result))
         if isinstance(result, Problem)
         else EnrolledLead(
             lead_id=lead_id, turn_id=result.turn_id, interaction_id=result.interaction_id, due_at=result.due_at

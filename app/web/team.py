@@ -10,7 +10,7 @@ from app.commands import team as commands
 from app.commands.team import MAX_NOTE_LENGTH
 from app.domain.callers import Caller
 from app.domain.mentions import get_color
-from app.domain.problems import Invalid, Problem
+from app.domain.problems import Invalid
 from app.store import interactions, notes, people, read_marks, views
 from app.store.engine import ReadTx
 from app.store.notes import WrittenNote
@@ -212,13 +212,9 @@ async def change_interactions(body: BulkChange, caller: ApiCaller, tx: TenantTx)
         ChangeResult(
             interaction_id=interaction_id,
             state="refused" if problem else "changed",
-            error=_build_error(problem) if problem else None,
+            error=Error.of(problem) if problem else None,
         )
         for interaction_id, problem in zip(body.interaction_ids, outcomes, strict=True)
     ]
     refused_count = sum(problem is not None for problem in outcomes)
     return Answer(data=ChangeResults(results=results, changed=len(results) - refused_count, refused=refused_count))
-
-
-def _build_error(problem: Problem) -> Error:
-    return Error(code=problem.code, message=problem.message, details=problem.details)

@@ -1,13 +1,18 @@
 """A lead stays silent, and the agent gets a turn: never after an answer, and each step once."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from app.commands import modes
+from app.commands import planned_turns as commands
+from app.domain.follow_ups import FAILURE_PATIENCE
 from app.resources import Resources
-from tests.flows.moved_time import look, wait_silently
+from app.store import planned_turns, turns
+from app.store.planned_turns import Look
+from tests.flows.moved_time import look, pass_time, wait_silently
 from tests.makers import Data, phone
 from tests.world import World
 
@@ -208,6 +213,31 @@ async def test_an_agent_wakes_itself_once_and_the_newest_wish_counts(idle_world:
     assert (await world.turns(thread))[-1]["refused"][0]["detail"].startswith("followUpAt: must be a time")
 
 
+async def test_of_wishes_that_come_together_the_newest_of_a_thread_counts(
+    idle_world: World, resources: Resources
+) -> None:
+    world = idle_world
+    thread = await following(world, resources, HOUR)
+    await answer(world, resources, {"replies": []}, minutes=HOUR + 1)
+    await world.text("Hello")
+    await answer(world, resources, {"replies": []}, minutes=1)
+    lead = await world.tenant.lead(phone=phone(), campaignId=world.campaign["campaignId"])
+    other_thread = (await world.send(leadId=lead["leadId"], agentMode=True))["interactionId"]
+    asked = [(world.tenant.tenant_id, turn["turnId"]) for turn in await world.turns(thread)]
+    async with resources.database.index_lookup_tx() as tx:
+        found = await turns.get_many(tx, asked)
+        first, last = (found[key] for key in asked)
+        elsewhere = replace(last, interaction_id=other_thread)
+        now = datetime.now(UTC)
+        wishes = [(first, 2), (elsewhere, 4), (last, 3), (first, -1)]
+        await commands.plan_wakes(tx, [(turn, now + timedelta(hours=hours)) for turn, hours in wishes])
+    for place, hours in ((thread, 3), (other_thread, 4)):
+        [plan] = (await world.thread(place))["plannedTurns"]
+        assert datetime.fromisoformat(plan["dueAt"]) == now + timedelta(hours=hours)
+    refused = [turn["refused"] for turn in await world.turns(thread) if turn["refused"]]
+    assert [entry["detail"] for [entry] in refused] == ["followUpAt: is in the past"]
+
+
 async def test_an_agent_does_not_wake_itself_for_ever(idle_world: World, resources: Resources) -> None:
     world = idle_world
     thread = await following(world, resources)
@@ -267,20 +297,21 @@ async def test_a_text_of_a_person_calls_all_off(idle_world: World, resources: Re
     assert [entry["status"] for entry in shown["transcript"]] == ["delivered"]  # nothing had begun: no note
 
 
+async def fail(resources: Resources, thread: str) -> None:
+    """No text of ours arrives in the thread."""
+    async with resources.database.system_tx() as tx:
+        await tx.execute(
+            "UPDATE messages SET status = 'undelivered', error_code = 'CARRIER_REFUSED'"
+            " WHERE interaction_id = $1 AND role = 'agent' AND status <> 'note'",
+            thread,
+        )
+
+
 async def test_an_agent_hears_once_of_a_text_that_did_not_arrive(idle_world: World, resources: Resources) -> None:
     world = idle_world
     agent = f"/sms-agents/{world.smsagent['smsAgentId']}"
     thread = (await world.send("Hi Jane", agentMode=True))["interactionId"]
-
-    async def fail() -> None:
-        async with resources.database.system_tx() as tx:
-            await tx.execute(
-                "UPDATE messages SET status = 'undelivered', error_code = 'CARRIER_REFUSED'"
-                " WHERE interaction_id = $1 AND role = 'agent' AND status <> 'note'",
-                thread,
-            )
-
-    await fail()
+    await fail(resources, thread)
     await look(resources, world.tenant.tenant_id)
     await look(resources, world.tenant.tenant_id)
     assert not world.agent.told  # nobody asked for it
@@ -289,9 +320,41 @@ async def test_an_agent_hears_once_of_a_text_that_did_not_arrive(idle_world: Wor
     await answer(world, resources, {"reply": "Once more"})
     assert causes(world) == [("failed_delivery", None)]
     assert world.agent.told[0]["interaction"]["transcript"][0]["status"] == "undelivered"
-    await fail()
+    await fail(resources, thread)
     await answer(world, resources, {"reply": "And again"}, minutes=2)
     assert causes(world) == [("failed_delivery", None)]
+
+
+async def test_only_threads_whose_agent_may_still_hear_of_a_failure_are_looked_through(
+    idle_world: World, resources: Resources
+) -> None:
+    world = idle_world
+    tenant_id = world.tenant.tenant_id
+    thread = (await world.send("Hi Jane", agentMode=True))["interactionId"]
+    await fail(resources, thread)
+
+    async def failed() -> list[str]:
+        async with resources.database.index_lookup_tx() as tx:
+            looks = [Look(one, datetime.now(UTC), datetime.now(UTC)) for one in (tenant_id, "org_other")]
+            found = await planned_turns.find_failed(tx, looks, FAILURE_PATIENCE, 10)
+        return [interaction_id for _, interaction_id in found]
+
+    assert await failed() == []  # no agent of the tenant wants to hear of it
+    await world.tenant.call("PATCH", f"/sms-agents/{world.smsagent['smsAgentId']}", {"failedDeliveryTurns": True})
+    await look(resources, tenant_id)
+    assert await failed() == [thread]
+    await pass_time(resources, tenant_id, seconds=6)
+    async with resources.database.index_lookup_tx() as tx:
+        await commands.look_for_silence(tx)
+    assert await failed() == []  # the turn is planned
+    await answer(world, resources, {"reply": "Once more"})
+    await fail(resources, thread)
+    assert await failed() == []  # the agent has heard of it
+    await world.text("Hello?")
+    assert await failed() == []  # the lead wrote last
+    await answer(world, resources, {"reply": "Here I am"}, minutes=1)
+    await fail(resources, thread)
+    assert await failed() == [thread]
 
 
 async def test_a_thread_whose_agent_is_switched_on_is_followed_up(idle_world: World, resources: Resources) -> None:

@@ -390,8 +390,16 @@ async def _received(world: World, count: int) -> bool:
     return len(world.carrier.received(world.phone)) >= count
 
 
-@pytest.mark.parametrize(("state", "is_told"), [("ME", True), ("NY", False)])
-async def test_an_agent_says_that_it_is_one_where_the_law_wants_it(world: World, state: str, is_told: bool) -> None:
+@pytest.mark.parametrize(
+    ("state", "excepted_rule", "is_told"),
+    [("ME", None, True), ("NY", None, False), ("ME", "us-me-disclosure", False), ("ME", "us-fl-hours", True)],
+)
+async def test_an_agent_says_that_it_is_one_where_the_law_wants_it(
+    world: World, state: str, excepted_rule: str | None, is_told: bool
+) -> None:
+    if excepted_rule:
+        exceptions = [{"rule": excepted_rule, "reason": "Our counsel, 12 May"}]
+        await world.tenant.call("PATCH", "/settings", {"lawExceptions": exceptions})
     agent_path = f"/sms-agents/{world.campaign['smsAgentId']}"
     await world.tenant.call("PATCH", agent_path, {"disclosure": "where_required", "batchWindowMs": 1000})
     await world.tenant.call("PATCH", f"/leads/{world.lead['leadId']}", {"state": state})

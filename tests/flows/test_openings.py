@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from app.resources import Resources
+from app.web.paging import build_cursor
 from tests.flows.moved_time import look, pass_time, wait_silently
 from tests.flows.test_follow_ups import HOUR, answer, arrive, causes, in_
 from tests.makers import Data, phone
@@ -92,6 +93,32 @@ async def test_an_opening_needs_an_agent_that_may_speak(idle_world: World, resou
     assert (await refusal(world, path))[1:] == ("AGENT_NOT_READY", "campaignId: no active agent serves it")
 
 
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:30Z", "9999-12-31T23:59:30-12:00", "9999-12-31T23:59:59.999999Z"])
+async def test_an_opening_at_the_end_of_all_time_is_refused_by_name(idle_world: World, at: str) -> None:
+    world = idle_world
+    lead, fault = world.lead["leadId"], "at: is more than 35 days ahead"
+    assert await refusal(world, f"/leads/{lead}/turns", at=at) == (400, "VALIDATION_ERROR", fault)
+    path = f"/campaigns/{world.campaign['campaignId']}/enrol"
+    [enrolled] = (await world.tenant.call("POST", path, {"leadIds": [lead], "at": at}))["results"]
+    assert enrolled["error"]["details"] == [fault]
+
+
+async def test_an_opening_at_the_beginning_of_all_time_is_refused_by_name(idle_world: World) -> None:
+    path = f"/leads/{idle_world.lead['leadId']}/turns"
+    assert (await refusal(idle_world, path, at="0001-01-01T00:00:00+12:00"))[2] == "at: is in the past"
+
+
+async def test_a_planned_turn_takes_no_outcome_and_wakes_nobody(idle_world: World) -> None:
+    world = idle_world
+    plan = await open_one(world, at=in_(hours=2))
+    path = f"/turns/{plan['turnId']}/outcome"
+    not_yet = (409, "NO_OPEN_TURN", "turnId: was not handed over yet")
+    for body in ({"status": "qualified"}, {"followUpAt": in_(hours=1)}):
+        assert await refusal(world, path, **body) == not_yet
+    thread = await world.thread(plan["interactionId"])
+    assert (thread["status"], [one["trigger"] for one in thread["plannedTurns"]]) == ("in_progress", ["opening"])
+
+
 async def test_the_same_key_opens_once(idle_world: World) -> None:
     world = idle_world
     path = f"/leads/{world.lead['leadId']}/turns"
@@ -123,6 +150,30 @@ async def test_many_leads_are_enrolled_at_a_pace_and_each_refusal_is_told(
     again = await tenant.call("POST", path, {"filter": {"tags": ["solar"]}})
     assert {one["leadId"] for one in again["results"]} == {lead["leadId"] for lead in leads}
     assert (await refusal(world, path, leadIds=["x"], filter={}))[0] == 400
+
+
+async def test_all_leads_of_a_campaign_are_enrolled_page_by_page(idle_world: World, resources: Resources) -> None:
+    world, tenant, campaign = idle_world, idle_world.tenant, idle_world.campaign["campaignId"]
+    async with resources.database.system_tx() as tx:
+        await tx.execute(
+            "INSERT INTO leads (tenant_id, lead_id, phone, campaign_id)"
+            " SELECT $1, 'many_' || n, '+1303555' || n, $2 FROM generate_series(1000, 1999) n",
+            tenant.tenant_id,
+            campaign,
+        )
+    path = f"/campaigns/{campaign}/enrol"
+    first = await tenant.call("POST", path, {"filter": {}})
+    last = await tenant.call("POST", path, {"filter": {}, "cursor": first["nextCursor"]})
+    assert (first["enrolled"], last["enrolled"]) == (1000, 1)
+    assert len({one["leadId"] for one in first["results"] + last["results"]}) == 1001
+    assert "nextCursor" not in last
+    refused = (400, "VALIDATION_ERROR", "cursor: is not a cursor of this list")
+    for cursor in (world.lead["leadId"], "not a cursor", build_cursor([1]), build_cursor(["a", "b"]), "\u00e9"):
+        assert await refusal(world, path, filter={}, cursor=cursor) == refused
+    lead_ids = [world.lead["leadId"]]
+    assert (await refusal(world, path, leadIds=lead_ids, cursor=first["nextCursor"]))[2] == "cursor: belongs to filter"
+    for body in ({}, {"leadIds": lead_ids, "filter": {}}):
+        assert (await refusal(world, path, **body))[2] == "leadIds: give either them or filter"
 
 
 async def test_what_is_due_leaves_what_comes_later_alone(idle_world: World, resources: Resources) -> None:

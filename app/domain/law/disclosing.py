@@ -36,8 +36,13 @@ def find_disclosure(facts: Mapping[str, Any], phone: str, timezone: str | None, 
     """The sentence that must stand before an agent's first text; None: none. `facts`: what the store knows of it."""
     if facts["when"] == "where_required":
         jurisdictions = find_place(phone, facts["state"], facts["postal_code"], timezone).jurisdictions
+        excepted_rules = {exception["rule"] for exception in facts["exceptions"]}
         if not any(
-            rule.kind == "disclosure" and rule.jurisdiction in jurisdictions and rule.is_in_force(day) for rule in RULES
+            rule.kind == "disclosure"
+            and rule.jurisdiction in jurisdictions
+            and rule.id not in excepted_rules
+            and rule.is_in_force(day)
+            for rule in RULES
         ):
             return None
     return facts["sentence"] or SENTENCE.format(name=facts["name"])
