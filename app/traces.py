@@ -10,12 +10,13 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from app.settings import ConfigurationError, Settings
+from app.version import find_version
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -46,7 +47,7 @@ def export_traces(settings: Settings, process: str) -> Iterator[None]:
         raise ConfigurationError("traces are asked for (OTEL_…): install leadsail-sms[traces]") from None
     provider = TracerProvider(resource=_build_resource(process))
     provider.add_span_processor(BatchSpanProcessor(_build_exporter(settings)))
-    _provider, _tracer = provider, provider.get_tracer(NAME, _find_version())
+    _provider, _tracer = provider, provider.get_tracer(NAME, find_version())
     try:
         yield
     finally:
@@ -81,7 +82,7 @@ def _build_resource(process: str) -> "Resource":
     sdk_resource = Resource.create()
     own_attributes: dict[str, Any] = {
         "service.name": f"{NAME}-{process}",
-        "service.version": _find_version(),
+        "service.version": find_version(),
         "service.instance.id": str(uuid.uuid4()),
     }
     has_name = not str(sdk_resource.attributes.get("service.name", "")).startswith("unknown_service")
@@ -89,13 +90,6 @@ def _build_resource(process: str) -> "Resource":
         name: value for name, value in sdk_resource.attributes.items() if has_name or name != "service.name"
     }
     return Resource(own_attributes | sdk_attributes, sdk_resource.schema_url)
-
-
-def _find_version() -> str:
-    try:
-        return version(NAME)
-    except PackageNotFoundError:
-        return "unknown"
 
 
 @contextmanager

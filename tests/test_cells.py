@@ -1,8 +1,9 @@
 """Two cells: a tenant is exported, imported, moved and deleted, and nothing of it is lost or left."""
 
+import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,8 +41,8 @@ async def other(resources: Resources, other_database_url: str) -> AsyncIterator[
 
 async def count_rows(database: Database, tenant_id: str) -> dict[str, int]:
     async with database.system_tx() as tx:
-        sums = await tenant_rows.sum_rows(tx, tenant_id)
-    return {name: each.row_count for name, each in sums.items() if each.row_count}
+        counts = await tenant_rows.count_rows(tx, tenant_id)
+    return {name: count for name, count in counts.items() if count}
 
 
 async def converse(world: World) -> Data:
@@ -62,19 +63,23 @@ async def list_texts(tenant: Tenant, interaction_id: str) -> list[tuple[int, str
     return [(text["seq"], text["message"]) for text in transcript]
 
 
-async def move(source: Database, target: Database, resources: Resources, tenant_id: str) -> None:
+async def insist(change: Callable[[], Awaitable[object]]) -> None:
     """As operators do: again, when a worker changed a row meanwhile."""
 
-    async def is_moved() -> bool:
+    async def is_done() -> bool:
         try:
-            await tenants.move_tenant(source, target, resources.seal, tenant_id)
+            await change()
         except TenantStays as error:
             if "try again" not in str(error):
                 raise
             return False
         return True
 
-    await until(is_moved, 20)
+    await until(is_done, 20)
+
+
+async def move(source: Database, target: Database, resources: Resources, tenant_id: str) -> None:
+    await insist(lambda: tenants.move_tenant(source, target, resources.seal, tenant_id))
 
 
 async def test_a_tenant_moves_there_and_back_with_texts_in_between(
@@ -136,6 +141,26 @@ async def test_a_file_holds_the_tenant_and_nobody_else_may_read_it(
         assert tenant_rows.find_differences(sums, await tenant_rows.sum_rows(tx, tenant_id)) == []
 
 
+@pytest.mark.parametrize("pruned", [tenant_rows.WRITTEN_BY_TRIGGERS, ["tenant_events"]], ids=["all", "events"])
+@pytest.mark.parametrize("is_moved", [True, False], ids=["moved", "imported"])
+async def test_a_tenant_whose_history_was_pruned_arrives_without_a_new_one(
+    tenant: Tenant, resources: Resources, other: Database, tmp_path: Path, pruned: Sequence[str], is_moved: bool
+) -> None:
+    await tenant.lead()
+    async with resources.database.system_tx() as tx:
+        for table in pruned:
+            await tx.execute(f"DELETE FROM {table} WHERE tenant_id = $1", tenant.tenant_id)
+    before = await count_rows(resources.database, tenant.tenant_id)
+    assert before["leads"] == 1
+    if is_moved:
+        await tenants.move_tenant(resources.database, other, resources.seal, tenant.tenant_id)
+    else:
+        file = tmp_path / "tenant.gz"
+        await tenants.export_tenant(resources.database, resources.seal, tenant.tenant_id, file)
+        await tenants.import_tenant(other, resources.seal, file)
+    assert await count_rows(other, tenant.tenant_id) == before
+
+
 async def test_a_file_that_is_cut_off_or_changed_is_not_imported(
     idle_world: World, resources: Resources, other: Database, tmp_path: Path
 ) -> None:
@@ -162,11 +187,10 @@ async def test_a_deleted_tenant_is_in_no_table(world: World, resources: Resource
     counted = await tenants.count_tenant(resources.database, tenant_id)
     assert counted["messages"] == 3
 
-    async def is_deleted() -> bool:
+    async def delete() -> None:
         assert (await tenants.delete_tenant(resources.database, tenant_id))["messages"] == 3
-        return True
 
-    await until(is_deleted)
+    await insist(delete)
     assert await places(resources, tenant_id) == []
     assert await places(resources, "marzipan") == []
     for gone in (tenants.delete_tenant, tenants.count_tenant):
@@ -191,6 +215,20 @@ async def test_a_change_during_the_move_ends_it_and_nothing_is_changed(
             await tenant_rows.delete_rows(leaving, tenant_id)
         await leaving.execute("ROLLBACK; BEGIN")
     assert await count_rows(resources.database, tenant_id) == before
+
+
+async def test_a_tenant_that_others_hold_for_long_stays_and_it_is_said(
+    tenant: Tenant, resources: Resources, other: Database
+) -> None:
+    async with resources.database.system_tx() as holder:
+        await tenant_rows.allow_long(holder)  # or its connection is ended as abandoned
+        await holder.execute("SELECT FROM tenants WHERE tenant_id = $1 FOR UPDATE", tenant.tenant_id)
+        ends = await asyncio.gather(
+            tenants.move_tenant(resources.database, other, resources.seal, tenant.tenant_id),
+            tenants.delete_tenant(resources.database, tenant.tenant_id),
+            return_exceptions=True,
+        )
+    assert [(type(end), str(end).rpartition("; ")[2]) for end in ends] == [(TenantStays, "try again")] * 2
 
 
 async def test_the_commands_say_what_they_did_and_delete_nothing_unasked(

@@ -4,10 +4,10 @@ import asyncio
 import base64
 import json
 import os
-import shutil
 import signal
 import socket
 import sys
+import sysconfig
 import tomllib
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
@@ -25,6 +25,7 @@ from tests.relay import relay_database
 from tests.world import World, agent, carrier, idle_world, until
 
 __all__ = ["agent", "carrier", "idle_world"]
+TREE = Path(__file__).parents[1]
 OURS = ("DATABASE_URL", "REDIS_URL", "SECRET_KEYS", "ENVIRONMENT", "PORT", "PUBLIC_BASE_URL")
 
 
@@ -96,16 +97,42 @@ async def test_the_first_person_is_an_admin_and_the_others_are_what_is_said(
 
 
 async def test_the_version_is_told_installed_or_not(tmp_path: Path) -> None:
-    tree = Path(__file__).parents[1]
-    version = tomllib.loads((tree / "pyproject.toml").read_text())["project"]["version"]
+    version = tomllib.loads((TREE / "pyproject.toml").read_text())["project"]["version"]
     assert await ran(None, "--version") == (0, f"leadsail-sms {version}\n", "")
-    shutil.copytree(tree / "app" / "operations", tmp_path / "app" / "operations")
-    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "9.8.7"')
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from app.operations import version as v"
-    # Without the folder of installed packages.
-    process = await started_program(None, "-I", "-S", "-c", f"{code}; print(v.find_version())")
+    assert await run_copied(tmp_path, "from app.cli import main; sys.argv[1:] = ['--version']; main()") == (
+        "leadsail-sms 9.8.7\n"
+    )
+
+
+async def test_spans_name_the_version_of_a_tree_that_was_only_copied(tmp_path: Path) -> None:
+    code = """
+from app import settings, traces
+with traces.export_traces(settings.load(otel_traces_exporter="console"), "web"):
+    traces.record_point("webhook", "turn_1")
+"""
+    span = json.loads(await run_copied(tmp_path, code))
+    assert span["resource"]["attributes"]["service.version"] == "9.8.7"
+
+
+async def run_copied(folder: Path, code: str) -> str:
+    """What `code` prints beside a tree that was only copied."""
+    code = f"import sys; sys.path += {copy_tree(folder)}\n{code}"
+    process = await started_program(None, "-I", "-S", "-c", code)
     out, err = await process.communicate()
-    assert (out, err) == (b"9.8.7\n", b"")
+    assert (process.returncode, err) == (0, b"")
+    return out.decode()
+
+
+def copy_tree(folder: Path) -> list[str]:
+    """A path with a tree of version 9.8.7 and the installed packages but for ours, as the image has it."""
+    packages = folder / "packages"
+    packages.mkdir()
+    for installed in Path(sysconfig.get_path("purelib")).iterdir():
+        if "leadsail_sms" not in installed.name:
+            (packages / installed.name).symlink_to(installed)
+    (folder / "app").symlink_to(TREE / "app")
+    (folder / "pyproject.toml").write_text('[project]\nversion = "9.8.7"')
+    return [str(folder), str(packages)]
 
 
 @pytest.mark.parametrize(

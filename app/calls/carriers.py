@@ -147,17 +147,9 @@ async def list_numbers(wire: Wire, account: Account) -> list[VendorNumber]:
     return [number for page in pages for number in page.numbers]
 
 
-@dataclass(frozen=True, slots=True)
-class CredentialCheck:
-    """What the carrier says to an account's credentials. `fault`: in words, why the check did not succeed."""
-
-    is_possible: bool
-    """Whether the carrier has a list that only the account may read."""
-    fault: str | None = None
-
-
-async def check_credentials(wire: Wire, account: Account, now: datetime) -> CredentialCheck:
-    """Reads a page of what only the account may read: its numbers, or else the texts since now."""
+async def find_credential_fault(wire: Wire, account: Account, now: datetime) -> str | None:
+    """Reads a page of what only the account may read: its numbers, or else the texts since now. In words,
+    why that did not succeed; None: it did, or the carrier has no such list."""
     provider = REGISTRY[account.provider]
     try:
         number_pages = await _read_pages(
@@ -167,23 +159,22 @@ async def check_credentials(wire: Wire, account: Account, now: datetime) -> Cred
             1,
             MAX_NUMBER_PAGE_BYTES,
         )
-        if number_pages:
-            return CredentialCheck(True)
-        text_pages = await _read_pages(
-            wire,
-            lambda cursor: provider.build_history_request(account, now, cursor),
-            lambda response: provider.read_history(response, now),
-            1,
-            MAX_HISTORY_PAGE_BYTES,
-        )
+        if not number_pages:
+            await _read_pages(
+                wire,
+                lambda cursor: provider.build_history_request(account, now, cursor),
+                lambda response: provider.read_history(response, now),
+                1,
+                MAX_HISTORY_PAGE_BYTES,
+            )
     except ListUnreadable as error:
         status = error.response.status_code
         if status in REFUSED_STATUSES:
-            return CredentialCheck(True, f"The carrier refuses these credentials: it answered {status}")
-        return CredentialCheck(True, f"The carrier did not say whether these credentials are right: it {error}")
+            return f"The carrier refuses these credentials: it answered {status}"
+        return f"The carrier did not say whether these credentials are right: it {error}"
     except ListFailure as error:
-        return CredentialCheck(True, f"The carrier could not be asked: {error}")
-    return CredentialCheck(bool(text_pages))
+        return f"The carrier could not be asked: {error}"
+    return None
 
 
 def _numbers_unlisted() -> Invalid:

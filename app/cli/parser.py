@@ -16,7 +16,7 @@ class VersionAction(argparse.Action):
     """Prints the version and ends. It is looked up then: no other command waits for it."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from app.operations.version import find_version
+        from app.version import find_version
 
         print(f"leadsail-sms {find_version()}")
         parser.exit()

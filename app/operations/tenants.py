@@ -17,6 +17,7 @@ import asyncpg
 
 from app.access.sealing import Seal
 from app.store import readiness, tenant_rows
+from app.store import tenants as tenants_store
 from app.store.engine import Database, Tx
 from app.store.tenant_rows import RowBatch, RowWriter, Sums, TableSum
 
@@ -24,6 +25,7 @@ FORMAT = 1
 HEADER, TRAILER = "#tenant", "#sums"
 PROBE = b"one installation"
 """Sealed by the one cell and opened by the other: do they share `SECRET_KEYS`?"""
+NO_TENANT = "there is no tenant with this id"
 SNAPSHOT_SQL = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 
 
@@ -37,8 +39,8 @@ async def export_tenant(database: Database, seal: Seal, tenant_id: str, path: Pa
     async with database.system_tx() as tx:
         await tx.execute(SNAPSHOT_SQL)
         await tenant_rows.allow_long(tx)
-        if not await tenant_rows.is_here(tx, tenant_id):
-            raise TenantStays("there is no tenant with this id")
+        if await tenants_store.get(tx, tenant_id) is None:
+            raise TenantStays(NO_TENANT)
         header = await _build_header(tx, seal, tenant_id)
         with _create_private(path) as file:
             file.write(f"{HEADER}\t{json.dumps(header)}\n")
@@ -64,6 +66,7 @@ async def import_tenant(database: Database, seal: Seal, path: Path) -> tuple[str
                     await writer.write(batch)
             if told_sums is None:
                 raise TenantStays(f"{path} is cut off")
+            await writer.finish()
             await _require_equal(tx, header["tenantId"], told_sums)
     return header["tenantId"], told_sums
 
@@ -71,8 +74,14 @@ async def import_tenant(database: Database, seal: Seal, path: Path) -> tuple[str
 async def move_tenant(source: Database, target: Database, seal: Seal, tenant_id: str) -> Sums:
     """Moves the tenant's rows to another cell. What is new for the tenant waits meanwhile, and is refused
     after a while. Raises `TenantStays`, also if a row was changed although."""
-    try:
+    with _stay_when_busy():
         return await _move_rows(source, target, seal, tenant_id)
+
+
+@contextmanager
+def _stay_when_busy() -> Iterator[None]:
+    try:
+        yield
     except (asyncpg.SerializationError, asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
         raise TenantStays("a process of this cell changed a row of the tenant meanwhile; try again") from None
 
@@ -82,8 +91,7 @@ async def _move_rows(source: Database, target: Database, seal: Seal, tenant_id: 
     children = [name for name in tenant_rows.TENANT_TABLES if name != "tenants"]
     async with source.system_tx() as lock_tx:
         await tenant_rows.allow_long(lock_tx)
-        if not await tenant_rows.lock_out(lock_tx, tenant_id):
-            raise TenantStays("there is no tenant with this id")
+        await _lock_out(lock_tx, tenant_id)
         # Its snapshot is taken when the tenant is locked already: nothing new is missing in it.
         async with source.system_tx() as source_tx:
             await source_tx.execute(SNAPSHOT_SQL)
@@ -92,6 +100,7 @@ async def _move_rows(source: Database, target: Database, seal: Seal, tenant_id: 
             async with _store_tenant(target, seal, header) as (tx, writer):
                 async for batch in tenant_rows.read_rows(source_tx, tenant_id, sums):
                     await writer.write(batch)
+                await writer.finish()
                 await _require_equal(tx, tenant_id, sums)
                 # Not committed before the target is: a row that was changed since the snapshot ends
                 # it here, while both can still be undone.
@@ -102,21 +111,26 @@ async def _move_rows(source: Database, target: Database, seal: Seal, tenant_id: 
 
 async def delete_tenant(database: Database, tenant_id: str) -> dict[str, int]:
     """Deletes everything of the tenant; how many rows of each table. Raises `TenantStays`."""
-    async with database.system_tx() as tx:
-        await tenant_rows.allow_long(tx)
-        if not await tenant_rows.lock_out(tx, tenant_id):
-            raise TenantStays("there is no tenant with this id")
-        return await tenant_rows.delete_rows(tx, tenant_id)
+    with _stay_when_busy():
+        async with database.system_tx() as tx:
+            await tenant_rows.allow_long(tx)
+            await _lock_out(tx, tenant_id)
+            return await tenant_rows.delete_rows(tx, tenant_id)
+
+
+async def _lock_out(tx: Tx, tenant_id: str) -> None:
+    if not await tenant_rows.lock_out(tx, tenant_id):
+        raise TenantStays(NO_TENANT)
 
 
 async def count_tenant(database: Database, tenant_id: str) -> dict[str, int]:
     """How many rows of each table `delete_tenant` would delete. Raises `TenantStays`."""
     async with database.system_tx() as tx:
         await tenant_rows.allow_long(tx)
-        sums = await tenant_rows.sum_rows(tx, tenant_id)
-    if not sums["tenants"].row_count:
-        raise TenantStays("there is no tenant with this id")
-    return {name: table_sum.row_count for name, table_sum in sums.items()}
+        counts = await tenant_rows.count_rows(tx, tenant_id)
+    if not counts["tenants"]:
+        raise TenantStays(NO_TENANT)
+    return counts
 
 
 async def _build_header(tx: Tx, seal: Seal, tenant_id: str) -> dict[str, Any]:
@@ -144,9 +158,9 @@ async def _store_tenant(database: Database, seal: Seal, header: dict[str, Any]) 
     async with database.system_tx() as tx:
         if _name_phone_key(tx) != header["phoneKey"]:
             raise TenantStays("the two cells do not share the row of `installation`: see the page Scaling")
+        await tenant_rows.allow_long(tx)
         if await tenant_rows.lock_out(tx, header["tenantId"]):
             raise TenantStays("the tenant is here already")
-        await tenant_rows.allow_long(tx)
         writer = RowWriter(tx, header["tenantId"])
         await writer.prepare()
         yield tx, writer

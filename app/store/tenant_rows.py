@@ -56,10 +56,6 @@ class TableSum:
 Sums = dict[str, TableSum]
 
 
-def _build_sums() -> Sums:
-    return {name: TableSum() for name in TENANT_TABLES}
-
-
 @dataclass(frozen=True, slots=True)
 class RowBatch:
     """Rows of one table, each as JSON."""
@@ -87,24 +83,43 @@ async def read_rows(tx: Tx, tenant_id: str, sums: Sums) -> AsyncIterator[RowBatc
     await tx.fetch_row(PREPARE_SQL, tenant_id)
     for table in TENANT_TABLES:
         key = ", ".join(column.name for column in Table.metadata.tables[table].primary_key)
-        compared_sql = f"(to_jsonb(t) - '{{{','.join(NEW_COLUMNS.get(table, ()))}}}'::text[])::text"
+        # asyncpg keeps the columns of each text of a FETCH: a name of its own for each table's cursor.
+        cursor = f"rows_of_{table}"
         await tx.execute(
-            f"DECLARE tenant_rows NO SCROLL CURSOR FOR SELECT to_jsonb(t)::text, {compared_sql} FROM {table} t"
+            f"DECLARE {cursor} NO SCROLL CURSOR FOR SELECT {_get_forms_sql(table)} FROM {table} t"
             f" WHERE tenant_id = current_setting('app.tenant') ORDER BY {key}"
         )
         table_sum = sums.setdefault(table, TableSum())
-        while rows := await tx.fetch_rows(f"FETCH {ROWS_A_BATCH} FROM tenant_rows"):
-            for _, compared_row in rows:
+        while rows := await tx.fetch_rows(f"FETCH {ROWS_A_BATCH} FROM {cursor}"):
+            for *_, compared_row in rows:
                 table_sum.add(compared_row)
-            yield RowBatch(table, [row for row, _ in rows])
-        await tx.execute("CLOSE tenant_rows")
+            yield RowBatch(table, [row for row, *_ in rows])
+        await tx.execute(f"CLOSE {cursor}")
+
+
+def _get_forms_sql(table: str) -> str:
+    """The row `t` as it is stored, then as it is compared, where that is not the same."""
+    forms = ["to_jsonb(t)::text"]
+    if new_columns := NEW_COLUMNS.get(table):
+        forms.append(f"(to_jsonb(t) - '{{{','.join(new_columns)}}}'::text[])::text")
+    return ", ".join(forms)
 
 
 async def sum_rows(tx: Tx, tenant_id: str) -> Sums:
-    sums = _build_sums()
+    sums: Sums = {}
     async for _ in read_rows(tx, tenant_id, sums):
         pass
     return sums
+
+
+COUNT_ROWS_SQL = " UNION ALL ".join(
+    f"SELECT '{name}' AS name, count(*) FROM {name} WHERE tenant_id = $1" for name in TENANT_TABLES
+)
+
+
+async def count_rows(tx: Tx, tenant_id: str) -> dict[str, int]:
+    """How many rows of each table are the tenant's."""
+    return {row["name"]: row["count"] for row in await tx.fetch_rows(COUNT_ROWS_SQL, tenant_id)}
 
 
 def find_differences(sums: Sums, other_sums: Sums) -> list[str]:
@@ -128,7 +143,7 @@ class EventPlaces:
 
 
 class RowWriter:
-    """Stores the rows of one tenant in the order of `read_rows`, in one transaction."""
+    """Stores the rows of one tenant in the order of `read_rows`, in one transaction. `finish` ends it."""
 
     def __init__(self, tx: Tx, tenant_id: str) -> None:
         self._tx, self._tenant_id = tx, tenant_id
@@ -142,7 +157,7 @@ class RowWriter:
 
     async def write(self, batch: RowBatch) -> None:
         if batch.table in WRITTEN_BY_TRIGGERS and not self._is_at_end:
-            await self.forget_written_by_triggers()
+            await self._forget_written_by_triggers()
         if batch.table == "tenant_events":
             await self._write_events(batch)
         elif NEW_COLUMNS.get(batch.table) == PLACE:
@@ -151,7 +166,12 @@ class RowWriter:
         else:
             await self._insert(batch, [{} for _ in batch.rows])
 
-    async def forget_written_by_triggers(self) -> None:
+    async def finish(self) -> None:
+        """A tenant that has no rows of what triggers write (they were pruned) does not get new ones."""
+        if not self._is_at_end:
+            await self._forget_written_by_triggers()
+
+    async def _forget_written_by_triggers(self) -> None:
         """Removes what storing the other rows made the triggers write."""
         self._is_at_end = True
         await self._tx.execute("SET CONSTRAINTS ALL IMMEDIATE")
@@ -188,14 +208,7 @@ LOCK_TENANT_SQL = "SELECT tenant_id FROM tenants WHERE tenant_id = $1 FOR UPDATE
 
 async def lock_out(tx: Tx, tenant_id: str) -> bool:
     """Holds up whatever is new for the tenant until the transaction ends. False: there is no such tenant."""
-    return await tx.fetch_value(LOCK_TENANT_SQL, tenant_id) is not None
-
-
-IS_HERE_SQL = "SELECT EXISTS (SELECT FROM tenants WHERE tenant_id = $1)"
-
-
-async def is_here(tx: Tx, tenant_id: str) -> bool:
-    return bool(await tx.fetch_value(IS_HERE_SQL, tenant_id))
+    return bool(await tx.fetch_rows(LOCK_TENANT_SQL, tenant_id))
 
 
 async def delete_rows(tx: Tx, tenant_id: str, tables: Iterable[str] = TENANT_TABLES) -> dict[str, int]:

@@ -194,9 +194,9 @@ async def _require_good_credentials(
     if base_url is not None:
         require_url(base_url, "baseUrl")
     account = Account(admin.tenant_id, "", provider, credentials, base_url)
-    check = await carriers.check_credentials(admin.resources.wire, account, datetime.now(UTC))
-    if check.fault:
-        raise Invalid(details=[f"{check.fault}. Correct them, or save without a check"])
+    fault = await carriers.find_credential_fault(admin.resources.wire, account, datetime.now(UTC))
+    if fault:
+        raise Invalid(details=[f"{fault}. Correct them, or save without a check"])
 
 
 async def _apply_change(admin: AdminRequest, tx: Tx, account_id: str, body: AccountChange) -> None:

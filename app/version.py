@@ -4,7 +4,7 @@ import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PROJECT_FILE = Path(__file__).parents[2] / "pyproject.toml"
+PROJECT_FILE = Path(__file__).parents[1] / "pyproject.toml"
 
 
 def find_version() -> str:
