@@ -1,7 +1,8 @@
 """Working together on the page: whose a thread is, snoozes, notes, what was read, many threads at once, saved
 views; and the pulse, which tells an open page the counts and who else is there."""
 
-from datetime import datetime, time, timedelta, tzinfo
+from collections.abc import Mapping
+from datetime import datetime, time, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, Query
@@ -10,16 +11,18 @@ from pydantic import Field, ValidationError
 from starlette.responses import Response
 
 from app.commands import saved_views, team
-from app.commands.team import MAX_NOTE_LENGTH, SnoozeEnd, ThreadChange, ThreadResult
+from app.commands.team import MAX_NOTE_LENGTH, SnoozeEnd, ThreadChange
 from app.domain.mentions import get_color_number
 from app.domain.problems import Invalid, NotFound, Problem
 from app.domain.words import InteractionStatus
 from app.store import directory, interactions, people, read_marks, views
 from app.store.engine import Tx
+from app.store.interactions import Thread
 from app.store.schema import SavedView
 from app.web.dependencies import AppResources
 from app.web.directory.saved_views import ViewFilter
-from app.web.page import threads, visits
+from app.web.filters import NOBODY
+from app.web.page import threads, times, visits
 from app.web.page.dependencies import SignedIn
 from app.web.page.visits import Visit, VisitPost
 from app.web.team import MAX_THREADS
@@ -78,7 +81,7 @@ async def snooze_thread(
 ) -> Response:
     """`until`: one of `SNOOZES`; empty ends the snooze, unless `at` has a local time."""
     try:
-        end = _parse_local(at, visit.zone) if at else find_end(until, datetime.now(visit.zone))
+        end = times.parse_local("Snooze until", at, visit.zone) if at else find_end(until, datetime.now(visit.zone))
     except Problem as problem:
         return await visits.show_thread(visit, interaction_id, problem=problem)
     return await _change(visit, interaction_id, ThreadChange(frozenset({"snoozed_until"}), snoozed_until=end))
@@ -98,13 +101,6 @@ def find_end(choice: str, now: datetime) -> SnoozeEnd | None:
         case "monday":
             return datetime.combine(now.date() + timedelta(days=7 - now.weekday()), DAY_START, now.tzinfo)
     raise Invalid(details=["Snooze: is not a choice"])
-
-
-def _parse_local(raw_time: str, zone: tzinfo) -> datetime:
-    try:
-        return datetime.fromisoformat(raw_time).replace(tzinfo=zone)
-    except ValueError:
-        raise Invalid(details=["Snooze until: is not a time"]) from None
 
 
 async def _change(visit: Visit, interaction_id: str, change: ThreadChange) -> Response:
@@ -161,20 +157,20 @@ async def change_threads(
     agent: Annotated[Literal["", "on", "off"], Form()] = "",
 ) -> Response:
     """An empty field changes nothing. `person` and `until` may be `nobody` and `end`."""
-    ids = thread or []
+    ids = list(dict.fromkeys(thread or []))
 
-    async def change_all(tx: Tx) -> tuple[list[ThreadResult], dict[str, str]]:
+    async def change_all(tx: Tx) -> list[str]:
         results = await team.change_threads(tx, visit.caller, ids, change)
-        return results, {id: await _name_thread(visit, tx, id) for id, why in zip(ids, results, strict=True) if why}
+        problems = {id: problem for id, problem in zip(ids, results, strict=True) if problem}
+        return await _describe_refused(tx, visit.tenant_id, problems) if problems else []
 
     try:
         change = _build_change(status or None, person, until, agent, datetime.now(visit.zone))
         if not ids or not change.field_names:
             raise Invalid("Tick conversations, and choose what is to become of them.")
-        results, names = await visit.run_change(change_all)
+        refusals = await visit.run_change(change_all)
     except Problem as problem:
         return await visits.show_list(visit, problem)
-    refusals = [f"{names[id]}: {why.reason}" for id, why in zip(ids, results, strict=True) if why]
     if refusals:
         changed_count = len(ids) - len(refusals)
         return await visits.show_list(visit, Invalid(f"{changed_count} of {len(ids)} were changed.", refusals))
@@ -188,15 +184,19 @@ def _build_change(status: InteractionStatus | None, person: str, until: str, age
         frozenset(name for name, value in values.items() if value),
         status=status,
         agent_mode=agent == "on" if agent else None,
-        assigned_to=None if person in ("", "nobody") else person,
+        assigned_to=None if person in ("", NOBODY) else person,
         snoozed_until=find_end("" if until == "end" else until, now),
     )
 
 
-async def _name_thread(visit: Visit, tx: Any, interaction_id: str) -> str:
-    thread = await interactions.get(tx, visit.tenant_id, interaction_id)
-    if thread is None:
-        return "A conversation that is gone"
+async def _describe_refused(tx: Tx, tenant_id: str, problems: Mapping[str, Problem]) -> list[str]:
+    """Returns a line for each thread that was not changed: who it is with, and why."""
+    threads = await interactions.list_by_id(tx, tenant_id, [*problems])
+    names = {thread.interaction_id: _name_lead(thread) for thread in threads}
+    return [f"{names.get(id, 'A conversation that is gone')}: {problem.reason}" for id, problem in problems.items()]
+
+
+def _name_lead(thread: Thread) -> str:
     return " ".join(filter(None, (thread.first_name, thread.last_name))) or thread.lead_phone
 
 
@@ -208,7 +208,7 @@ async def save_view(
 ) -> Response:
     """Keeps the present filter of the list under a name."""
     caller = visit.caller
-    filter = {field: value for field, value in visit.list_filter.model_dump().items() if value}
+    filter = visit.list_filter.given_values
     try:
         if not name.strip() or "\x00" in name:
             raise Invalid("Give the view a name.")

@@ -66,7 +66,7 @@ async def show_list(visit: Visit, problem: Problem | None = None) -> Response:
     async with visit.resources.database.read_tx(visit.tenant_id) as read:
         context = await _build_context(visit, read)
         has_threads = context.get("threads") or context.get("needing")
-        is_fresh = not (visit.fragment or has_threads or visit.list_filter.narrowed or visit.page_query.after)
+        is_fresh = not (visit.fragment or has_threads or visit.list_filter.is_narrowed or visit.page_query.after)
         steps = await start.build_context(read, visit.resources, visit.person) if is_fresh else {"steps": None}
     return visit.render_page(
         "conversations",
