@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from app.domain import media, phones
 from app.domain.problems import Problem
+from app.domain.words import Channel
 from app.web.page import times
 from app.web.page.static_files import COMPRESSED_HEADERS, WEB_FOLDER, accepts_gzip, get_static_url
 
@@ -37,6 +38,7 @@ STATUS_WORDS = {
     "disqualified": "Disqualified",
     "dnc": "Do not contact",
 }
+CHANNEL_WORDS: dict[Channel, str] = {"sms": "Texts", "phone": "Calls", "email": "E-mail"}
 DELIVERY_WORDS = {
     "scheduled": "Scheduled",
     "queued": "Queued",
@@ -162,6 +164,7 @@ def _build_environment() -> Environment:
     environment.globals |= {
         "static": get_static_url,
         "STATUSES": STATUS_WORDS,
+        "CHANNELS": CHANNEL_WORDS,
         "DELIVERY": DELIVERY_WORDS,
         "TICKS": TICKS,
         "SOURCES": SOURCE_WORDS,

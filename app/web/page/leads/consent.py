@@ -12,9 +12,9 @@ from app.domain.problems import NotFound, Problem
 from app.domain.words import Channel
 from app.store import lead_choices
 from app.web.page.page_request import PageGet, PagePost, PageRequest
+from app.web.page.render import CHANNEL_WORDS
 
 router = APIRouter(include_in_schema=False)
-CHANNEL_WORDS: dict[Channel, str] = {"sms": "Texts", "phone": "Calls", "email": "E-mail"}
 Channels = Annotated[list[Channel], Form(default_factory=list, max_length=len(CHANNEL_WORDS))]
 Reason = Annotated[str, Form(max_length=500)]
 
@@ -33,7 +33,6 @@ async def _render_question(page: PageRequest, lead_id: str, problem: Problem | N
         problem.status if problem else 200,
         lead=choice,
         consent=consent,
-        channels=CHANNEL_WORDS,
         here=f"/leads/{lead_id}",
         refused=problem,
     )
