@@ -80,6 +80,11 @@ class Settings(BaseSettings):
         return self.environment == "production"
 
     @property
+    def has_simulator(self) -> bool:
+        """Whether accounts with the simulated carrier may be added."""
+        return not self.is_production or self.allow_simulator
+
+    @property
     def base_url(self) -> str:
         """The public address, without a trailing slash."""
         return (self.public_base_url or f"http://{self.host}:{self.port}").rstrip("/")

@@ -27,7 +27,7 @@ SnoozeEnd = datetime | Literal["reply"]
 
 @dataclass(frozen=True, slots=True)
 class ThreadChange:
-    """What is to become of threads. `named`: the fields that are given; the others mean nothing."""
+    """What is to become of threads. `field_names`: the fields that are given; the others mean nothing."""
 
     field_names: frozenset[str]
     status: InteractionStatus | None = None
@@ -63,7 +63,7 @@ async def change_thread(tx: Tx, caller: Caller, thread: Thread, change: ThreadCh
 
 
 async def _assign(tx: Tx, caller: Caller, thread: ThreadKey, user_id: str | None) -> None:
-    if not await thread_work.assign(tx, [thread], user_id):
+    if not await thread_work.assign(tx, thread, user_id):
         return
     if user_id is None:
         await timeline.tell(tx, caller.author, thread, "assigned this to nobody.")
@@ -76,10 +76,10 @@ async def _assign(tx: Tx, caller: Caller, thread: ThreadKey, user_id: str | None
 
 async def _snooze(tx: Tx, caller: Caller, thread: Thread, until: SnoozeEnd | None) -> None:
     if until is None:
-        if await thread_work.unsnooze(tx, [thread.key]) and thread.is_snoozed:
+        if await thread_work.unsnooze(tx, thread.key) and thread.is_snoozed:
             await timeline.tell(tx, caller.author, thread.key, "ended the snooze.")
         return
-    await thread_work.snooze(tx, [thread.key], until if isinstance(until, datetime) else None)
+    await thread_work.snooze(tx, thread.key, until if isinstance(until, datetime) else None)
     end = f"{until.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if isinstance(until, datetime) else "the lead writes"
     await timeline.tell(tx, caller.author, thread.key, f"snoozed this until {end}.")
 

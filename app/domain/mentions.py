@@ -10,7 +10,7 @@ COLORS = (
     "#b3261e", "#a04a00", "#7a5c00", "#4d6b00", "#1b7340", "#00706b",
     "#006a8e", "#1f5fbf", "#4a4fc4", "#7440b8", "#98309b", "#a82b67",
 )  # fmt: skip
-"""Each has a contrast of 4.5 or more with white; `page.css` has the same."""
+"""Each has a contrast of 4.5 or more with white; `team.css` has the same."""
 
 
 class Mentionable(Protocol):

@@ -8,43 +8,38 @@ from app.store.engine import Tx, as_columns
 from app.store.threads import ThreadKey
 
 ASSIGN_SQL = """
-UPDATE interactions t SET assigned_to = $3, updated_at = clock_timestamp()
-FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
-WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id AND t.assigned_to IS DISTINCT FROM $3
-RETURNING t.tenant_id, t.interaction_id
+UPDATE interactions SET assigned_to = $3, updated_at = clock_timestamp()
+WHERE tenant_id = $1 AND interaction_id = $2 AND assigned_to IS DISTINCT FROM $3
+RETURNING interaction_id
 """
 
 
-async def assign(tx: Tx, threads: Collection[ThreadKey], user_id: str | None) -> list[ThreadKey]:
-    """Returns those that were another's. The caller has locked the threads. None: nobody's."""
-    rows = await tx.fetch_rows(ASSIGN_SQL, *as_columns(list(threads), 2), user_id)
-    return [(row["tenant_id"], row["interaction_id"]) for row in rows]
+async def assign(tx: Tx, thread: ThreadKey, user_id: str | None) -> bool:
+    """Returns whether it was another's. The caller has locked the thread. None: nobody's."""
+    return bool(await tx.fetch_rows(ASSIGN_SQL, *thread, user_id))
 
 
 SNOOZE_SQL = """
-UPDATE interactions t SET snoozed_at = clock_timestamp(), snoozed_until = $3, updated_at = clock_timestamp()
-FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
-WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
+UPDATE interactions SET snoozed_at = clock_timestamp(), snoozed_until = $3, updated_at = clock_timestamp()
+WHERE tenant_id = $1 AND interaction_id = $2
 """
 
 
-async def snooze(tx: Tx, threads: Collection[ThreadKey], until: datetime | None) -> None:
-    """Until the time or the lead's next text; `until` None: only that text. The caller has locked the threads."""
-    await tx.execute(SNOOZE_SQL, *as_columns(list(threads), 2), until)
+async def snooze(tx: Tx, thread: ThreadKey, until: datetime | None) -> None:
+    """Until the time or the lead's next text; `until` None: only that text. The caller has locked the thread."""
+    await tx.execute(SNOOZE_SQL, *thread, until)
 
 
 UNSNOOZE_SQL = """
-UPDATE interactions t SET snoozed_at = NULL, snoozed_until = NULL, updated_at = clock_timestamp()
-FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
-WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id AND t.snoozed_at IS NOT NULL
-RETURNING t.tenant_id, t.interaction_id
+UPDATE interactions SET snoozed_at = NULL, snoozed_until = NULL, updated_at = clock_timestamp()
+WHERE tenant_id = $1 AND interaction_id = $2 AND snoozed_at IS NOT NULL
+RETURNING interaction_id
 """
 
 
-async def unsnooze(tx: Tx, threads: Collection[ThreadKey]) -> list[ThreadKey]:
-    """Returns those that were snoozed. The caller has locked the threads."""
-    rows = await tx.fetch_rows(UNSNOOZE_SQL, *as_columns(list(threads), 2))
-    return [(row["tenant_id"], row["interaction_id"]) for row in rows]
+async def unsnooze(tx: Tx, thread: ThreadKey) -> bool:
+    """Returns whether it was snoozed. The caller has locked the thread."""
+    return bool(await tx.fetch_rows(UNSNOOZE_SQL, *thread))
 
 
 RECORD_GIVEN_UP_SQL = """

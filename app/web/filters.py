@@ -13,6 +13,8 @@ Values = Annotated[list[str] | None, Query(max_length=100)]
 StartDate = Annotated[str | None, Query(alias="startDate")]
 EndDate = Annotated[str | None, Query(alias="endDate")]
 PhoneFilter = Annotated[str | None, Query(min_length=1, max_length=40)]
+NOBODY = "nobody"
+"""Stands for a person: the thread is assigned to none."""
 
 
 def split_values(values: list[str] | None) -> list[str] | None:

@@ -19,7 +19,7 @@ from app.store.suppressions import PhoneKey
 from app.store.thread_filters import ThreadFilter
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TurnsCaller
 from app.web.envelope import Answer, AnyId, Body, Moment, Out
-from app.web.filters import CommonParams, Values, require_known, split_values
+from app.web.filters import NOBODY, CommonParams, Values, require_known, split_values
 from app.web.interaction_shapes import (
     ListedInteraction,
     WholeInteraction,
@@ -35,7 +35,6 @@ router = APIRouter(prefix="/api/v1", route_class=VersionedRoute, tags=["Interact
 
 
 PersonQuery = Annotated[str | None, Query(alias="personId", min_length=1, max_length=64)]
-NOBODY = "nobody"
 
 
 class Interactions(Out):

@@ -26,7 +26,7 @@ ADD_COLUMNS_SQL = (
     "ALTER TABLE users ADD COLUMN IF NOT EXISTS unread_from timestamptz NOT NULL DEFAULT clock_timestamp()",
 )
 INDEXES = {
-    # Threads in which a lead waits and nobody answers: `app/store/views.py` has the same condition.
+    # Threads in which a lead waits and nobody answers: `app/store/waiting.py` has the same condition.
     "ix_interactions_waiting": """interactions
         (tenant_id, (coalesce(waiting_since, last_inbound_at)), interaction_id)
         WHERE last_direction = 'inbound' AND status <> 'dnc'

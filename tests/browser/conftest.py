@@ -41,6 +41,14 @@ PATIENT = 20_000
 ZONE = "America/New_York"
 EMAIL = "sam@example.com"
 expect.set_options(timeout=PATIENT)
+UNCOVERED = """(part) => {
+    const {left, right, top, bottom} = part.getBoundingClientRect();
+    const middle = [(left + right) / 2, (top + bottom) / 2];
+    const spots = [middle, [left + 4, top + 4], [right - 4, top + 4], [left + 4, bottom - 4],
+                   [right - 20, bottom - 4]];
+    return spots.every(([x, y]) => part.contains(document.elementFromPoint(x, y)));
+}"""
+"""Whether nothing lies upon a part of the page."""
 
 
 @pytest.fixture(scope="session")

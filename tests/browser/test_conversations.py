@@ -108,6 +108,22 @@ async def test_what_happens_while_the_page_is_looking_is_not_missed(sam: Person,
     await expect(sam.text("Second")).to_be_visible()
 
 
+async def test_a_text_of_which_the_page_did_not_hear_comes_with_the_next_one(
+    sam: Person, world: World, resources: Resources
+) -> None:
+    thread = (await world.send())["interactionId"]
+    await until_settled(world, thread)
+    await sam.read(thread)
+    await sam.becomes("stream.readyState === 1 && !isFetching && timer === null")
+    await sam.page.evaluate("() => { stream.onmessage = () => { window.missed = true; }; }")
+    await fill_thread(resources, thread, 2)
+    await sam.becomes("window.missed")
+    await sam.page.evaluate("() => { stream.onmessage = handleEvent; }")
+    await world.text("After the gap")
+    await expect(sam.text("After the gap")).to_be_visible()
+    await expect(sam.text("Text 2.")).to_be_visible()
+
+
 async def test_status_and_agent_mode_are_set_with_the_mouse_and_with_keys(sam: Person, world: World) -> None:
     thread = (await world.send())["interactionId"]
     await sam.read(thread)

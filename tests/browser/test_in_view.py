@@ -5,7 +5,7 @@ import pytest
 from playwright.async_api import Locator, ViewportSize, expect
 
 from app.resources import Resources
-from tests.browser.conftest import PICTURES, Enter, Person
+from tests.browser.conftest import PICTURES, UNCOVERED, Enter, Person
 from tests.browser.inbox import fill_inbox, fill_thread, hold_a_reply
 from tests.world import World
 
@@ -56,15 +56,6 @@ async def can_write(person: Person) -> None:
     for part in (person.box, send_button(person)):
         await expect(part).to_be_in_viewport(ratio=1)
         assert await part.evaluate(UNCOVERED), await part.get_attribute("name")
-
-
-UNCOVERED = """(part) => {
-    const {left, right, top, bottom} = part.getBoundingClientRect();
-    const middle = [(left + right) / 2, (top + bottom) / 2];
-    const spots = [middle, [left + 4, top + 4], [right - 4, top + 4], [left + 4, bottom - 4],
-                   [right - 20, bottom - 4]];
-    return spots.every(([x, y]) => document.elementFromPoint(x, y) === part);
-}"""
 
 
 async def reads_and_writes(person: Person, newest: str) -> None:

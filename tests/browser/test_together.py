@@ -6,7 +6,7 @@ from axe_playwright_python.async_playwright import Axe  # type: ignore[import-un
 from playwright.async_api import ViewportSize, expect
 
 from app.resources import Resources
-from tests.browser.conftest import PICTURES, Enter
+from tests.browser.conftest import PICTURES, UNCOVERED, Enter
 from tests.browser.inbox import fill_inbox
 from tests.world import World
 
@@ -34,6 +34,12 @@ async def test_two_people_see_what_waits_who_is_here_and_what_the_other_did(
     await expect(here).to_have_text("omar reads this")
     await omar.box.fill("Yes, I")
     await expect(here).to_have_text("omar is writing…")
+    await sam.page.set_viewport_size(ViewportSize(width=390, height=844))
+    for part in (here, sam.box, sam.page.get_by_role("status", name="Agent state")):
+        await expect(part).to_be_in_viewport(ratio=1)
+        assert await part.evaluate(UNCOVERED), "on a phone one sees it where one writes"
+    await sam.page.screenshot(path=PICTURES / "together-here-phone.png")
+    await sam.page.set_viewport_size(ViewportSize(width=1440, height=900))
     work = sam.page.get_by_role("region", name="Work")
     await work.get_by_text("Notes", exact=True).click()
     await work.get_by_label("Note for colleagues").fill("@omar: she is a friend")

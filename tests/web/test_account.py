@@ -56,6 +56,21 @@ async def test_a_changed_password_signs_out_everywhere_else(sam: Browser) -> Non
     assert (await sam.sign_in("sam@example.com", "another long one")).status_code == 303
 
 
+async def test_a_person_chooses_the_size_of_the_text_for_this_browser(sam: Browser) -> None:
+    page = await sam.page("/account")
+    assert '<html lang="en">' in page
+    answer = await sam.submit(page, "/text-size", size="largest")
+    assert answer.status_code == 303
+    page = await sam.page(answer.headers["location"])
+    assert "was saved for this browser" in page
+    for path in ("/account", "/conversations", "/leads", "/settings/general", "/sign-in"):
+        assert '<html lang="en" class="text-largest">' in await sam.page(path), path
+    assert '<option value="largest" selected>' in page
+    assert (await sam.submit(page, "/text-size", size="huge")).status_code == 400
+    sam.http.cookies.set("text-size", '"><b>')
+    assert '<html lang="en">' in (await sam.get("/account")).text
+
+
 @pytest.mark.parametrize(
     ("current", "wanted", "field", "said"),
     [

@@ -4,6 +4,7 @@ from html import unescape
 
 import pytest
 
+from app.domain.phones import format_phone
 from app.resources import Resources
 from tests.flows.test_turn_sets import claimed, fall_due, forwarding
 from tests.makers import Data
@@ -61,11 +62,15 @@ async def test_other_threads_of_the_lead_are_one_click_away(sam: Browser, idle_w
 async def test_a_person_blocks_texts_with_a_reason_and_allows_them_again(sam: Browser, idle_world: World) -> None:
     sent = await idle_world.send()
     here = f"/conversations/{sent['interactionId']}"
+    asked = await panel(sam, sent["interactionId"])
+    assert f"No text is sent to {format_phone(idle_world.phone)} any more" in asked
+    assert "Texts that wait are cancelled, and the agent stops." in asked
     answer = await sam.submit(await sam.page(here), "/do-not-contact", texts="block", reason="sold the house")
     assert answer.status_code == 303
     shown = await panel(sam, sent["interactionId"])
     assert "blocked by a person" in shown
     assert "<q>sold the house</q>" in shown
+    assert f"may text {format_phone(idle_world.phone)} again. Texts that were cancelled stay cancelled." in shown
     assert (await idle_world.thread(sent["interactionId"]))["status"] == "dnc"
     await idle_world.tenant.call("PUT", f"/leads/{idle_world.lead['leadId']}/dnc", {"channels": ["sms", "email"]})
     await sam.submit(await sam.page(here), "/do-not-contact", texts="allow")

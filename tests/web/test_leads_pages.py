@@ -342,22 +342,6 @@ async def test_what_may_not_be_done_is_asked_with_what_it_does(sam: Browser, ten
     assert (await sam.post(here, csrf=await csrf_of(sam), channels="fax")).status_code == 400
 
 
-async def test_the_question_about_a_thread_names_its_phone_and_leads_back_to_it(
-    sam: Browser, tenant: Tenant, ours: Data
-) -> None:
-    lead = await tenant.lead(phone="+12125550177")
-    sent = await tenant.call("POST", "/sms/send", {"leadId": lead["leadId"], "message": "Hi"})
-    here = f"/conversations/{sent['interactionId']}"
-    question = await sam.page(f"{here}/do-not-contact")
-    assert "No text is sent to +1 212-555-0177 any more" in shown(question)
-    answer = await sam.submit(question, "/do-not-contact", texts="block", reason="")
-    assert answer.headers["location"] == here
-    assert (await tenant.call("GET", f"/leads/{lead['leadId']}"))["isDnc"] is True
-    question = await sam.page(f"{here}/do-not-contact?texts=allow")
-    assert (await sam.submit(question, "/do-not-contact", texts="allow")).status_code == 303
-    assert (await tenant.call("GET", f"/leads/{lead['leadId']}"))["isDnc"] is False
-
-
 async def test_another_tenants_lead_is_not_there(sam: Browser, tenant: Tenant, other_tenant: Tenant) -> None:
     lead, own = await other_tenant.lead(lastName="Zanzibar"), await tenant.lead()
     assert listed(await sam.page("/leads?search=zanzibar")) == []

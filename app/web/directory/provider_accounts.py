@@ -131,8 +131,7 @@ def seal_credentials(fields: dict[str, Any], provider: str, resources: Resources
 
 def require_real(provider: str, resources: Resources) -> None:
     """Raises `Invalid` for the simulated carrier in production, unless a setting allows it."""
-    settings = resources.settings
-    if provider == "simulator" and settings.is_production and not settings.allow_simulator:
+    if provider == "simulator" and not resources.settings.has_simulator:
         raise Invalid(details=["provider: simulator is not available in production"])
 
 

@@ -13,13 +13,15 @@ from app.domain.problems import Invalid, Problem
 from app.resources import Resources
 from app.store import access, notices, people
 from app.web.dependencies import AppResources, SystemTx
-from app.web.page import dependencies, render
+from app.web.page import dependencies, render, text_sizes
 from app.web.page.dependencies import FormSender, SameOrigin, SignedIn, Token
+from app.web.page.text_sizes import SIZE_WORDS, TextSize
 
 DONE_WORDS = {
     "name": "Your name was saved.",
     "changed": "Your password was changed. You are signed out in all other browsers.",
     "notices": "Your notices were saved.",
+    "text-size": "The size of the text was saved for this browser.",
     "test": "The test was taken. Look whether it came.",
 }
 KIND_WORDS = {
@@ -55,6 +57,13 @@ async def change_name(
     async with resources.database.tenant_tx(person.tenant_id, author=person.caller.author) as tx:
         await people.set_name(tx, person.tenant_id, person.user_id, words or None)
     return RedirectResponse("/account?done=name", 303)
+
+
+@router.post("/account/text-size", dependencies=[SameOrigin])
+async def change_text_size(_: FormSender, resources: AppResources, size: Annotated[TextSize, Form()]) -> Response:
+    response = RedirectResponse("/account?done=text-size", 303)
+    text_sizes.set_text_size(response, size, secure=dependencies.is_https(resources))
+    return response
 
 
 @router.post("/account/password", dependencies=[SameOrigin])
@@ -111,6 +120,7 @@ async def render_account(
         faults=render.list_faults(problem),
         faulty_way=faulty_way,
         done=DONE_WORDS.get(done),
+        text_sizes=SIZE_WORDS,
         ways=ways,
         kinds=[(kind, KIND_WORDS[kind]) for kind in NOTICE_KINDS],
         has_mail=resources.mail is not None,

@@ -27,7 +27,7 @@ async def show_thread(
     """`canned` is a canned reply to put into the compose box, for browsers without JavaScript."""
     draft = Draft()
     if canned:
-        async with visit.resources.database.read_tx(visit.person.tenant_id) as read:
-            choices = await canned_choices.list_filled(read, visit.person.tenant_id, interaction_id)
+        async with visit.resources.database.read_tx(visit.tenant_id) as read:
+            choices = await canned_choices.list_filled(read, visit.tenant_id, interaction_id)
         draft.message = next((choice.text for choice in choices if choice.canned_reply_id == canned), "")
     return await visits.show_thread(visit, interaction_id, before=before, draft=draft)

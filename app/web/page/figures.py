@@ -1,27 +1,26 @@
 """The Figures page: what was texted, answered and reached, against the span before."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from app.access import sessions
 from app.commands.leads import available_timezones
 from app.domain.figures import MEASURES, get_interval
 from app.store import figures as store
 from app.store import page as choices
 from app.store.engine import ReadTx
 from app.store.figures import Dimension, FigureFilter
-from app.web.dependencies import AppResources
 from app.web.figures import MAX_CSV_ROWS, build_csv, get_parts
-from app.web.page import render, times
+from app.web.page import render
 from app.web.page.charts import Chart, build_chart
-from app.web.page.dependencies import Admin, Token
+from app.web.page.settings.admin_request import AdminGet
 
 router = APIRouter(include_in_schema=False)
 Span = Literal["week", "month", "quarter"]
@@ -127,26 +126,18 @@ class Days:
         return [self.first + timedelta(days=place) for place in range(self.count)]
 
 
-def _get_days(request: Request, span: Span, campaign: str) -> Days:
-    name = getattr(times.get_zone(request), "key", "UTC")
+def _get_days(page: AdminGet, span: Span, campaign: str) -> Days:
+    name = getattr(page.zone, "key", "UTC")
     zone = ZoneInfo(name if name in available_timezones() else "UTC")
     count = SPANS[span][1]
     return Days(datetime.now(zone).date() - timedelta(days=count - 1), count, zone, campaign)
 
 
 @router.get("/figures")
-async def show_figures(
-    request: Request,
-    person: Admin,
-    token: Token,
-    resources: AppResources,
-    span: Span = "month",
-    campaign: Campaign = "",
-) -> Response:
-    days = _get_days(request, span, campaign)
-    filters, tenant = days.build_filter(), person.tenant_id
-    async with resources.database.read_tx(tenant) as read:
-        now_counts = await _count(read, tenant, filters)
+async def show_figures(page: AdminGet, span: Span = "month", campaign: Campaign = "") -> Response:
+    days = _get_days(page, span, campaign)
+    filters, tenant = days.build_filter(), page.tenant_id
+    async with page.resources.database.read_tx(tenant) as read:
         before_counts = await _count(read, tenant, days.build_filter(before=True))
         by_day = await _count_by(read, tenant, filters, "day")
         by_hour = await _count_by(read, tenant, filters, "hourOfDay")
@@ -154,13 +145,11 @@ async def show_figures(
         by_agent = await _count_by(read, tenant, filters, "agent")
         names = await choices.get_choices(read, tenant)
         agent_names = await store.get_agent_names(read, tenant)
+    now_counts = _sum_up(by_day.values())
     day_rows = [(f"{day:%a} {day.day} {day:%b}", by_day.get(day.isoformat(), {})) for day in days.list_days()]
     hour_rows = [(f"{hour:02}:00", by_hour.get(f"{hour:02}", {})) for hour in range(24)]
-    return render.page(
-        request,
-        "figures.html",
-        person=person,
-        csrf=sessions.csrf_token(token),
+    return page.render_page(
+        "figures",
         spans=SPANS,
         span=span,
         campaign=campaign,
@@ -181,19 +170,24 @@ async def show_figures(
 
 
 @router.get("/figures/export")
-async def export_figures(
-    request: Request, person: Admin, resources: AppResources, span: Span = "month", campaign: Campaign = ""
-) -> Response:
+async def export_figures(page: AdminGet, span: Span = "month", campaign: Campaign = "") -> Response:
     """A row for each day, campaign and agent."""
-    filters = _get_days(request, span, campaign).build_filter()
-    async with resources.database.read_tx(person.tenant_id) as read:
-        groups = await store.list_groups(read, person.tenant_id, filters, EXPORT_DIMENSIONS, None, MAX_CSV_ROWS)
+    filters = _get_days(page, span, campaign).build_filter()
+    async with page.resources.database.read_tx(page.tenant_id) as read:
+        groups = await store.list_groups(read, page.tenant_id, filters, EXPORT_DIMENSIONS, None, MAX_CSV_ROWS)
     return build_csv(EXPORT_DIMENSIONS, groups)
 
 
 async def _count(read: ReadTx, tenant_id: str, filters: FigureFilter) -> Counts:
     groups = await store.list_groups(read, tenant_id, filters, [])
     return groups[0].values if groups else {}
+
+
+def _sum_up(groups: Iterable[Counts]) -> Counts:
+    total: Counter[str] = Counter()
+    for counts in groups:
+        total.update(counts)
+    return total
 
 
 async def _count_by(read: ReadTx, tenant_id: str, filters: FigureFilter, by: Dimension) -> dict[str, Counts]:

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 from fastapi import Query
 from pydantic import AfterValidator, BaseModel, Field
 
+from app.domain.words import View
 from app.store.page import FilterChoices
 from app.store.thread_filters import CommonFilter, ThreadFilter
-from app.web.filters import split_values
+from app.web.filters import NOBODY, split_values
 from app.web.page.render import STATUS_WORDS
 
 DATE_RANGES = {
@@ -32,7 +33,6 @@ SNOOZES = {
     "reply": "Until the lead writes",
 }
 MAX_CHOSEN = 100
-NOBODY = "nobody"
 
 
 def _split_chosen(values: list[str]) -> list[str]:
@@ -58,7 +58,7 @@ class ListFilter(BaseModel):
     start: Annotated[str, Field(max_length=10)] = ""
     end: Annotated[str, Field(max_length=10)] = ""
     unread: Literal["", "1"] = ""
-    view: Literal["", "waiting", "mine", "held", "unread", "snoozed", "all"] = ""
+    view: View | Literal[""] = ""
     assigned: Annotated[str, Field(max_length=64)] = ""
 
     def build_filter(self, zone: tzinfo, person_id: str) -> ThreadFilter:
@@ -101,8 +101,13 @@ class ListFilter(BaseModel):
         return today - timedelta(days=days_back), today - timedelta(days=int(self.range == "yesterday"))
 
     @property
-    def narrowed(self) -> bool:
-        return any(self.model_dump().values())
+    def given_values(self) -> dict[str, Any]:
+        """What the list is narrowed by; a saved view keeps it."""
+        return {name: value for name, value in self.model_dump().items() if value}
+
+    @property
+    def is_narrowed(self) -> bool:
+        return bool(self.given_values)
 
 
 ListFilterQuery = Annotated[ListFilter, Query()]

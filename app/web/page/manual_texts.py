@@ -12,12 +12,12 @@ from app.domain.callers import Caller
 from app.domain.idempotency import IdempotencyKey, ReplayedAnswer
 from app.domain.media import MediaFile
 from app.domain.orders import Order, require_sendable
-from app.domain.problems import Invalid
 from app.domain.reply_variables import require_filled
 from app.resources import Resources
 from app.store import tenants
 from app.store.engine import Tx
 from app.web.idempotency import claim_key
+from app.web.page import times
 from app.web.page.attachments import Attachments
 
 PAGE_ROUTE = "page texts"
@@ -60,20 +60,10 @@ async def parse_text(draft: Draft, attachments: Attachments, zone: tzinfo) -> Ma
     return ManualText(
         text=require_filled(require_sendable(draft.message)),
         sender=draft.sender,
-        send_at=_parse_moment(draft.at, zone),
+        send_at=times.parse_local("Send at", draft.at, zone) if draft.at else None,
         files=await attachments.read_files(),
         urls=attachments.list_urls(),
     )
-
-
-def _parse_moment(raw_time: str, zone: tzinfo) -> datetime | None:
-    """Parses a local time; None if it is empty. Raises `Invalid`."""
-    if not raw_time:
-        return None
-    try:
-        return datetime.fromisoformat(raw_time).replace(tzinfo=zone)
-    except ValueError:
-        raise Invalid(details=["Send at: is not a time"]) from None
 
 
 async def send_once(

@@ -25,7 +25,6 @@ from app.store.thread_filters import CommonFilter
 from app.web.idempotency import claim_key
 from app.web.page import manual_texts, render, visits
 from app.web.page.attachments import AttachmentsForm
-from app.web.page.dependencies import SameOrigin
 from app.web.page.manual_texts import Draft, ManualText
 from app.web.page.threads import REPLACEMENTS_BY_CHARACTER
 from app.web.page.visits import Visit, VisitGet, VisitPost
@@ -53,7 +52,7 @@ async def show_start(
 async def _show_search(
     visit: Visit, who: str, problem: Problem | None = None, typed: dict[str, str] | None = None
 ) -> Response:
-    tenant_id = visit.person.tenant_id
+    tenant_id = visit.tenant_id
     async with visit.resources.database.read_tx(tenant_id) as read:
         if who:
             found_leads = await lead_choices.find_page(read, tenant_id, CommonFilter(search=who))
@@ -74,7 +73,7 @@ async def _read_new_phone(read: ReadTx, tenant_id: str, who: str) -> str | None:
         return None
 
 
-@router.post("/lead", dependencies=[SameOrigin])
+@router.post("/lead")
 async def add_lead(
     visit: VisitPost,
     once: Annotated[str, Form(min_length=8, max_length=64)],
@@ -96,7 +95,7 @@ async def add_lead(
 
 
 async def _add_lead_once(visit: Visit, once: str, fields: dict[str, str]) -> str:
-    caller = visit.person.caller
+    caller = visit.caller
     digest = sha256("\0".join([*fields, *fields.values()]).encode()).digest()
     try:
         async with visit.resources.database.tenant_tx(caller.tenant_id) as tx:
@@ -115,7 +114,7 @@ def _redirect_to_form(visit: Visit, lead_id: str) -> Response:
     return RedirectResponse(f"/conversations/new{render.build_query(place)}", 303)
 
 
-@router.post("/texts", dependencies=[SameOrigin])
+@router.post("/texts")
 async def send_text(
     visit: VisitPost,
     attachments: AttachmentsForm,
@@ -138,14 +137,12 @@ async def send_text(
         manual_text = await manual_texts.parse_text(draft, attachments, visit.zone)
         if action == "check":
             return await _show_form(visit, lead_id, draft, manual_text)
-        order = _build_order(visit.person.caller, lead_id, manual_text)
+        order = _build_order(visit.caller, lead_id, manual_text)
 
         async def get_order(_: Tx) -> Order:
             return order
 
-        sent_to = await manual_texts.send_once(
-            visit.resources, visit.person.caller, lead_id, manual_text, once, get_order
-        )
+        sent_to = await manual_texts.send_once(visit.resources, visit.caller, lead_id, manual_text, once, get_order)
     except NotFound:
         raise
     except Problem as problem:
@@ -185,7 +182,7 @@ async def _show_form(
     visit: Visit, lead_id: str, draft: Draft, checked: ManualText | None = None, problem: Problem | None = None
 ) -> Response:
     """Shows the form for a text to the lead. Raises `NotFound`. `checked`: the text whose dry run is shown."""
-    caller = visit.person.caller
+    caller = visit.caller
     async with visit.resources.database.read_tx(caller.tenant_id) as read:
         lead = await lead_choices.get(read, caller.tenant_id, lead_id)
         if lead is None:

@@ -62,13 +62,16 @@ class PageRequest:
         return self.person.tenant_id
 
     @property
+    def csrf(self) -> str:
+        return sessions.csrf_token(self.token)
+
+    @property
     def zone(self) -> tzinfo:
         return times.get_zone(self.request)
 
     def render_page(self, template: str, status: int = 200, /, **context: Any) -> Response:
         """Renders a file of templates/."""
-        csrf = sessions.csrf_token(self.token)
-        return render.page(self.request, f"{template}.html", status, person=self.person, csrf=csrf, **context)
+        return render.page(self.request, f"{template}.html", status, person=self.person, csrf=self.csrf, **context)
 
     async def run_once(
         self, form: SubmittedForm, work: Callable[[Tx], Awaitable[T]], get_id: Callable[[T], str]

@@ -17,7 +17,8 @@ from starlette.responses import Response
 
 from app.domain import media, phones
 from app.domain.problems import Problem
-from app.web.page import times
+from app.domain.words import Channel
+from app.web.page import text_sizes, times
 from app.web.page.static_files import COMPRESSED_HEADERS, WEB_FOLDER, accepts_gzip, get_static_url
 
 CONTENT_POLICY = (
@@ -37,6 +38,7 @@ STATUS_WORDS = {
     "disqualified": "Disqualified",
     "dnc": "Do not contact",
 }
+CHANNEL_WORDS: dict[Channel, str] = {"sms": "Texts", "phone": "Calls", "email": "E-mail"}
 DELIVERY_WORDS = {
     "scheduled": "Scheduled",
     "queued": "Queued",
@@ -89,7 +91,12 @@ SOURCE_WORDS = {"api": "API", "sms_agent": "AI agent", "system": "System", "manu
 
 def page(request: Request, template: str, status: int = 200, /, **context: Any) -> Response:
     """Renders a template. Its `zone` is the person's time zone, UTC until the browser has sent it."""
-    about = {"request": request, "zone": times.get_zone(request), "now": datetime.now(UTC)}
+    about = {
+        "request": request,
+        "zone": times.get_zone(request),
+        "text_size": text_sizes.get_text_size(request),
+        "now": datetime.now(UTC),
+    }
     html = _build_environment().get_template(template).render(**about, fragment=get_fragment(request), **context)
     headers = {"Content-Security-Policy": CONTENT_POLICY}
     if not accepts_gzip(request.headers):
@@ -162,6 +169,7 @@ def _build_environment() -> Environment:
     environment.globals |= {
         "static": get_static_url,
         "STATUSES": STATUS_WORDS,
+        "CHANNELS": CHANNEL_WORDS,
         "DELIVERY": DELIVERY_WORDS,
         "TICKS": TICKS,
         "SOURCES": SOURCE_WORDS,

@@ -20,12 +20,11 @@ TRIAL_PHONE = "+1 212-555-1234"
 async def build_context(read: ReadTx, resources: Resources, person: Person) -> dict[str, Any]:
     """What parts/first_steps.html needs; `steps` is None for who cannot take them."""
     steps = await first_steps.get(read, person.tenant_id) if person.admin else None
-    settings = resources.settings
     return {
         "steps": steps,
         "trial_phone": TRIAL_PHONE,
         "reach_fault": describe_reach_fault(resources, steps.provider or "") if steps else None,
-        "has_simulator": not settings.is_production or settings.allow_simulator,
+        "has_simulator": resources.settings.has_simulator,
     }
 
 

@@ -6,16 +6,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from starlette.responses import Response
 
-from app.access import sessions
 from app.store import system as store
 from app.store.system import TextCount, TurnCount
-from app.web.dependencies import AppResources
-from app.web.page import render
 from app.web.page.charts import Chart, build_chart
-from app.web.page.dependencies import Admin, Token
+from app.web.page.settings.admin_request import AdminGet
 
 router = APIRouter(include_in_schema=False)
 Span = Literal["hour", "day", "month"]
@@ -89,12 +86,10 @@ class ProviderTexts:
 
 
 @router.get("/system")
-async def show_system(
-    request: Request, person: Admin, token: Token, resources: AppResources, span: Span = "hour"
-) -> Response:
-    tenant, time_span, now = person.tenant_id, TIME_SPANS[span], datetime.now(UTC)
+async def show_system(page: AdminGet, span: Span = "hour") -> Response:
+    tenant, time_span, now = page.tenant_id, TIME_SPANS[span], datetime.now(UTC)
     since = time_span.get_start(now)
-    async with resources.database.read_tx(tenant) as read:
+    async with page.resources.database.read_tx(tenant) as read:
         texts = await store.count_texts(read, tenant, since, time_span.step)
         turns = await store.count_turns(read, tenant, since, time_span.step)
         context = {
@@ -103,11 +98,8 @@ async def show_system(
             "segments": await store.count_segments(read, tenant, _get_month_start(now, SEGMENT_MONTHS - 1)),
             "oldest": {due.what: due for due in await store.find_oldest_due(read, tenant)},
         }
-    return render.page(
-        request,
-        "system.html",
-        person=person,
-        csrf=sessions.csrf_token(token),
+    return page.render_page(
+        "system",
         looks=TIME_SPANS,
         span=span,
         since=since,

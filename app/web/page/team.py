@@ -1,7 +1,8 @@
 """Working together on the page: whose a thread is, snoozes, notes, what was read, many threads at once, saved
 views; and the pulse, which tells an open page the counts and who else is there."""
 
-from datetime import datetime, time, timedelta, tzinfo
+from collections.abc import Mapping
+from datetime import datetime, time, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, Query
@@ -15,11 +16,14 @@ from app.domain.mentions import get_color_number
 from app.domain.problems import Invalid, NotFound, Problem
 from app.domain.words import InteractionStatus
 from app.store import directory, interactions, people, read_marks, views
+from app.store.engine import Tx
+from app.store.interactions import Thread
 from app.store.schema import SavedView
 from app.web.dependencies import AppResources
 from app.web.directory.saved_views import ViewFilter
-from app.web.page import threads, visits
-from app.web.page.dependencies import SameOrigin, SignedIn
+from app.web.filters import NOBODY
+from app.web.page import threads, times, visits
+from app.web.page.dependencies import SignedIn
 from app.web.page.visits import Visit, VisitPost
 from app.web.team import MAX_THREADS
 
@@ -65,19 +69,19 @@ async def show_pulse(
     return JSONResponse({"counts": counts_by_view, "here": people_here})
 
 
-@router.post("/{interaction_id}/assign", dependencies=[SameOrigin])
+@router.post("/{interaction_id}/assign")
 async def assign_thread(interaction_id: str, visit: VisitPost, person: Choice = "") -> Response:
     change = ThreadChange(frozenset({"assigned_to"}), assigned_to=person or None)
     return await _change(visit, interaction_id, change)
 
 
-@router.post("/{interaction_id}/snooze", dependencies=[SameOrigin])
+@router.post("/{interaction_id}/snooze")
 async def snooze_thread(
     interaction_id: str, visit: VisitPost, until: Choice = "", at: Annotated[str, Form(max_length=30)] = ""
 ) -> Response:
     """`until`: one of `SNOOZES`; empty ends the snooze, unless `at` has a local time."""
     try:
-        end = _parse_local(at, visit.zone) if at else find_end(until, datetime.now(visit.zone))
+        end = times.parse_local("Snooze until", at, visit.zone) if at else find_end(until, datetime.now(visit.zone))
     except Problem as problem:
         return await visits.show_thread(visit, interaction_id, problem=problem)
     return await _change(visit, interaction_id, ThreadChange(frozenset({"snoozed_until"}), snoozed_until=end))
@@ -99,63 +103,51 @@ def find_end(choice: str, now: datetime) -> SnoozeEnd | None:
     raise Invalid(details=["Snooze: is not a choice"])
 
 
-def _parse_local(raw_time: str, zone: tzinfo) -> datetime:
-    try:
-        return datetime.fromisoformat(raw_time).replace(tzinfo=zone)
-    except ValueError:
-        raise Invalid(details=["Snooze until: is not a time"]) from None
-
-
 async def _change(visit: Visit, interaction_id: str, change: ThreadChange) -> Response:
-    caller = visit.person.caller
+    async def change_one(tx: Tx) -> None:
+        thread = await threads.find_thread(tx, visit.tenant_id, interaction_id)
+        await team.require_assignable(tx, visit.tenant_id, change)
+        await team.change_thread(tx, visit.caller, thread, change)
 
-    async def change_one() -> None:
-        async with visit.resources.database.tenant_tx(caller.tenant_id, author=caller.author) as tx:
-            thread = await threads.find_thread(tx, caller.tenant_id, interaction_id)
-            await team.require_assignable(tx, caller.tenant_id, change)
-            await team.change_thread(tx, caller, thread, change)
-
-    return await visits.run_and_go_back(visit, interaction_id, change_one)
+    return await visits.run_and_go_back(visit, interaction_id, lambda: visit.run_change(change_one))
 
 
-@router.post("/{interaction_id}/notes", dependencies=[SameOrigin])
+@router.post("/{interaction_id}/notes")
 async def add_note(
     interaction_id: str,
     visit: VisitPost,
     note: Annotated[str, Form(max_length=MAX_NOTE_LENGTH * 2)] = "",
     for_agent: Annotated[Literal["", "1"], Form(alias="forAgent")] = "",
 ) -> Response:
-    caller = visit.person.caller
+    text = note.replace("\r\n", "\n").strip()
 
-    async def add_one() -> None:
-        text = note.replace("\r\n", "\n").strip()
+    async def add_one(tx: Tx) -> None:
         if not text or "\x00" in text or len(text) > MAX_NOTE_LENGTH:
             raise Invalid(details=[f"Note: must have 1 to {MAX_NOTE_LENGTH} characters"])
-        async with visit.resources.database.tenant_tx(caller.tenant_id, author=caller.author) as tx:
-            thread = await threads.find_thread(tx, caller.tenant_id, interaction_id)
-            await team.add_note(tx, caller, thread, text, for_agent == "1")
+        thread = await threads.find_thread(tx, visit.tenant_id, interaction_id)
+        await team.add_note(tx, visit.caller, thread, text, for_agent == "1")
 
-    return await visits.run_and_go_back(visit, interaction_id, add_one)
+    return await visits.run_and_go_back(visit, interaction_id, lambda: visit.run_change(add_one))
 
 
-@router.post("/{interaction_id}/unread", dependencies=[SameOrigin])
+@router.post("/{interaction_id}/unread")
 async def mark_unread(interaction_id: str, visit: VisitPost) -> Response:
     """Goes back to the list: on its own page the thread would be read again."""
-    tenant_id = visit.person.tenant_id
+    tenant_id = visit.tenant_id
     async with visit.resources.database.tenant_tx(tenant_id) as tx:
         await threads.find_thread(tx, tenant_id, interaction_id)
         await read_marks.mark_unread(tx, tenant_id, interaction_id, visit.person.user_id)
     return _go_to_list(visit)
 
 
-@router.post("/read-all", dependencies=[SameOrigin])
+@router.post("/read-all")
 async def mark_all_read(visit: VisitPost) -> Response:
-    async with visit.resources.database.tenant_tx(visit.person.tenant_id) as tx:
-        await read_marks.mark_all_read(tx, visit.person.tenant_id, visit.person.user_id)
+    async with visit.resources.database.tenant_tx(visit.tenant_id) as tx:
+        await read_marks.mark_all_read(tx, visit.tenant_id, visit.person.user_id)
     return _go_to_list(visit)
 
 
-@router.post("/changes", dependencies=[SameOrigin])
+@router.post("/changes")
 async def change_threads(
     visit: VisitPost,
     thread: Annotated[list[Id] | None, Form(max_length=MAX_THREADS)] = None,
@@ -165,17 +157,20 @@ async def change_threads(
     agent: Annotated[Literal["", "on", "off"], Form()] = "",
 ) -> Response:
     """An empty field changes nothing. `person` and `until` may be `nobody` and `end`."""
-    caller, ids = visit.person.caller, thread or []
+    ids = list(dict.fromkeys(thread or []))
+
+    async def change_all(tx: Tx) -> list[str]:
+        results = await team.change_threads(tx, visit.caller, ids, change)
+        problems = {id: problem for id, problem in zip(ids, results, strict=True) if problem}
+        return await _describe_refused(tx, visit.tenant_id, problems) if problems else []
+
     try:
         change = _build_change(status or None, person, until, agent, datetime.now(visit.zone))
         if not ids or not change.field_names:
             raise Invalid("Tick conversations, and choose what is to become of them.")
-        async with visit.resources.database.tenant_tx(caller.tenant_id, author=caller.author) as tx:
-            results = await team.change_threads(tx, caller, ids, change)
-            names = {id: await _name_thread(visit, tx, id) for id, why in zip(ids, results, strict=True) if why}
+        refusals = await visit.run_change(change_all)
     except Problem as problem:
         return await visits.show_list(visit, problem)
-    refusals = [f"{names[id]}: {why.reason}" for id, why in zip(ids, results, strict=True) if why]
     if refusals:
         changed_count = len(ids) - len(refusals)
         return await visits.show_list(visit, Invalid(f"{changed_count} of {len(ids)} were changed.", refusals))
@@ -189,34 +184,37 @@ def _build_change(status: InteractionStatus | None, person: str, until: str, age
         frozenset(name for name, value in values.items() if value),
         status=status,
         agent_mode=agent == "on" if agent else None,
-        assigned_to=None if person in ("", "nobody") else person,
+        assigned_to=None if person in ("", NOBODY) else person,
         snoozed_until=find_end("" if until == "end" else until, now),
     )
 
 
-async def _name_thread(visit: Visit, tx: Any, interaction_id: str) -> str:
-    thread = await interactions.get(tx, visit.person.tenant_id, interaction_id)
-    if thread is None:
-        return "A conversation that is gone"
+async def _describe_refused(tx: Tx, tenant_id: str, problems: Mapping[str, Problem]) -> list[str]:
+    """Returns a line for each thread that was not changed: who it is with, and why."""
+    threads = await interactions.list_by_id(tx, tenant_id, [*problems])
+    names = {thread.interaction_id: _name_lead(thread) for thread in threads}
+    return [f"{names.get(id, 'A conversation that is gone')}: {problem.reason}" for id, problem in problems.items()]
+
+
+def _name_lead(thread: Thread) -> str:
     return " ".join(filter(None, (thread.first_name, thread.last_name))) or thread.lead_phone
 
 
-@router.post("/views", dependencies=[SameOrigin])
+@router.post("/views")
 async def save_view(
     visit: VisitPost,
     name: Annotated[str, Form(max_length=200)] = "",
     is_shared: Annotated[Literal["", "1"], Form(alias="shared")] = "",
 ) -> Response:
     """Keeps the present filter of the list under a name."""
-    caller = visit.person.caller
-    filter = {field: value for field, value in visit.list_filter.model_dump().items() if value}
+    caller = visit.caller
+    filter = visit.list_filter.given_values
     try:
         if not name.strip() or "\x00" in name:
             raise Invalid("Give the view a name.")
         _require_savable(filter)
-        async with visit.resources.database.tenant_tx(caller.tenant_id, author=caller.author) as tx:
-            fields = {"name": name.strip(), "filter": filter, "user_id": None if is_shared else caller.actor}
-            await saved_views.add(tx, caller, fields)
+        fields = {"name": name.strip(), "filter": filter, "user_id": None if is_shared else caller.actor}
+        await visit.run_change(lambda tx: saved_views.add(tx, caller, fields))
     except Problem as problem:
         return await visits.show_list(visit, problem)
     return _go_to_list(visit)
@@ -230,15 +228,17 @@ def _require_savable(filter: dict[str, Any]) -> None:
         raise Invalid("This view cannot be saved: one of its values is unknown.") from None
 
 
-@router.post("/views/{saved_view_id}/remove", dependencies=[SameOrigin])
+@router.post("/views/{saved_view_id}/remove")
 async def remove_view(saved_view_id: str, visit: VisitPost) -> Response:
     """One's own, or one of everybody's."""
-    caller = visit.person.caller
-    async with visit.resources.database.tenant_tx(caller.tenant_id, author=caller.author) as tx:
-        view = await directory.lock(tx, SavedView, caller.tenant_id, saved_view_id)
-        if view is None or view.user_id not in (None, caller.actor):
+
+    async def remove_one(tx: Tx) -> None:
+        view = await directory.lock(tx, SavedView, visit.tenant_id, saved_view_id)
+        if view is None or view.user_id not in (None, visit.caller.actor):
             raise NotFound("There is no such view.")
-        await saved_views.remove(tx, caller, saved_view_id)
+        await saved_views.remove(tx, visit.caller, saved_view_id)
+
+    await visit.run_change(remove_one)
     return _go_to_list(visit)
 
 

@@ -70,9 +70,10 @@ async def build_changes_context(
     context: Context = {"thread": thread, "people": {}}
     if parts:
         context |= await build_state_context(tx, thread)
-        context["contact"] = await store.get_contact(tx, *thread.key)
     if parts == "contact":
         context |= await build_contact_context(tx, thread)
+    elif parts:
+        context["contact"] = await store.get_contact(tx, *thread.key)
     entries = await interactions.get_entries(tx, *thread.key, text_ids) if text_ids else []
     context |= await build_entries_context(tx, thread, entries, context["people"])
     return context | {"entries": entries}

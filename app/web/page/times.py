@@ -5,6 +5,8 @@ from zoneinfo import ZoneInfo
 
 from fastapi import Request
 
+from app.domain.problems import Invalid
+
 ZONE_COOKIE = "zone"
 """The person's time zone (IANA name), set by the script in the browser."""
 TWELVE_HOUR_LANGUAGES = frozenset(
@@ -25,6 +27,14 @@ def get_zone(request: Request) -> tzinfo:
         return kind(request.cookies.get(ZONE_COOKIE) or "UTC")
     except (KeyError, ValueError, OSError):  # unknown, or not the name of a zone
         return kind("UTC")
+
+
+def parse_local(name: str, raw_time: str, zone: tzinfo) -> datetime:
+    """Parses what a browser's field for a local time holds. Raises `Invalid`, which calls the field `name`."""
+    try:
+        return datetime.fromisoformat(raw_time).replace(tzinfo=zone)
+    except ValueError:
+        raise Invalid(details=[f"{name}: is not a time"]) from None
 
 
 def _format_time(local: datetime, *, has_seconds: bool = False) -> str:

@@ -57,7 +57,6 @@ class ShownPerson:
 
 async def build_context(read: ReadTx, person: Person, list_filter: ListFilter) -> dict[str, Any]:
     counts = await views.count(read, person.tenant_id, person.user_id)
-    place = list_filter.model_dump()
     return {
         "views": [
             ShownView(
@@ -70,7 +69,7 @@ async def build_context(read: ReadTx, person: Person, list_filter: ListFilter) -
             for key, name in VIEW_WORDS.items()
         ],
         "saved_views": [
-            (row, dict(row.filter), row.filter == {name: value for name, value in place.items() if value})
+            (row, dict(row.filter), row.filter == list_filter.given_values)
             for row in await store.list_of_person(read, person.tenant_id, person.user_id)
         ],
     }

@@ -3,38 +3,32 @@
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
-from functools import cached_property, partial
+from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.responses import RedirectResponse
 from starlette.responses import Response
 
-from app.access import sessions
-from app.access.sessions import Person
 from app.domain.problems import NotFound, Problem
-from app.resources import Resources
 from app.store import attention, events, lead_choices
 from app.store import page as store
 from app.store.engine import ReadTx
 from app.web.dependencies import AppResources
 from app.web.events import format_event_id
-from app.web.page import render, start, threads, times, views_bar
-from app.web.page.dependencies import FormSender, SignedIn, Token
+from app.web.page import render, start, threads, views_bar
+from app.web.page.dependencies import FormSender, SameOrigin, SignedIn, Token
 from app.web.page.list_filter import DATE_RANGES, SNOOZES, ListFilter, ListFilterQuery, list_active_filters
 from app.web.page.manual_texts import Draft
+from app.web.page.page_request import PageRequest
 from app.web.paging import PageParams, PageQuery
 
 
-@dataclass(frozen=True)
-class Visit:
+@dataclass(frozen=True, slots=True)
+class Visit(PageRequest):
     """A request by a signed-in person, with the list filter and the page of the list."""
 
-    request: Request
-    person: Person
-    token: str
-    resources: Resources
     list_filter: ListFilter
     page_query: PageQuery
 
@@ -42,14 +36,6 @@ class Visit:
     def fragment(self) -> str:
         """The part of the page that a script asks for; empty: the whole page."""
         return render.get_fragment(self.request)
-
-    @cached_property
-    def csrf(self) -> str:
-        return sessions.csrf_token(self.token)
-
-    @property
-    def zone(self) -> tzinfo:
-        return times.get_zone(self.request)
 
 
 async def _build_visit(
@@ -66,24 +52,24 @@ async def _build_visit(
 VisitGet = Annotated[Visit, Depends(_build_visit)]
 
 
-async def _require_form(visit: VisitGet, _: FormSender) -> Visit:
-    """Requires a form of the person's own session."""
+async def _require_form(_: Annotated[None, SameOrigin], visit: VisitGet, __: FormSender) -> Visit:
+    """Raises `Forbidden` unless the form came from this site and from the person's own session."""
     return visit
 
 
 VisitPost = Annotated[Visit, Depends(_require_form)]
+"""The parameter of every route that writes."""
 
 
 async def show_list(visit: Visit, problem: Problem | None = None) -> Response:
     """Renders the page without an open thread."""
-    async with visit.resources.database.read_tx(visit.person.tenant_id) as read:
+    async with visit.resources.database.read_tx(visit.tenant_id) as read:
         context = await _build_context(visit, read)
         has_threads = context.get("threads") or context.get("needing")
-        is_fresh = not (visit.fragment or has_threads or visit.list_filter.narrowed or visit.page_query.after)
+        is_fresh = not (visit.fragment or has_threads or visit.list_filter.is_narrowed or visit.page_query.after)
         steps = await start.build_context(read, visit.resources, visit.person) if is_fresh else {"steps": None}
-    return render.page(
-        visit.request,
-        "conversations.html",
+    return visit.render_page(
+        "conversations",
         problem.status if problem else 200,
         thread=None,
         before=None,
@@ -95,14 +81,13 @@ async def show_list(visit: Visit, problem: Problem | None = None) -> Response:
 
 async def show_start(visit: Visit, start: dict[str, Any], problem: Problem | None = None) -> Response:
     """Renders the page with the form that starts a conversation. `start`: the context of the form."""
-    async with visit.resources.database.read_tx(visit.person.tenant_id) as read:
+    async with visit.resources.database.read_tx(visit.tenant_id) as read:
         context = {
-            "choices": await store.get_choices(read, visit.person.tenant_id),
+            "choices": await store.get_choices(read, visit.tenant_id),
             **await _build_context(visit, read),
         }
-    return render.page(
-        visit.request,
-        "conversations.html",
+    return visit.render_page(
+        "conversations",
         problem.status if problem else 200,
         thread=None,
         before=None,
@@ -124,13 +109,12 @@ async def show_thread(
     """Renders the page with this thread and marks the thread as read."""
     if visit.fragment == "list":
         return await _show_list_beside(visit, interaction_id, before)
-    async with visit.resources.database.tenant_tx(visit.person.tenant_id) as tx:
+    async with visit.resources.database.tenant_tx(visit.tenant_id) as tx:
         cursor = await _get_cursor(visit, tx)  # first: an event that is not seen below comes after it
         thread = await threads.build_thread_context(tx, visit.person, interaction_id, before)
         context = await _build_context(visit, tx, cursor)
-    return render.page(
-        visit.request,
-        "conversations.html",
+    return visit.render_page(
+        "conversations",
         problem.status if problem else 200,
         **context,
         **thread,
@@ -142,10 +126,10 @@ async def show_thread(
 
 async def _show_list_beside(visit: Visit, interaction_id: str, before: int | None) -> Response:
     """Renders the list as it stands beside the open thread."""
-    async with visit.resources.database.read_tx(visit.person.tenant_id) as read:
-        thread = await threads.find_thread(read, visit.person.tenant_id, interaction_id)
+    async with visit.resources.database.read_tx(visit.tenant_id) as read:
+        thread = await threads.find_thread(read, visit.tenant_id, interaction_id)
         context = await _build_context(visit, read)
-    return render.page(visit.request, "conversations.html", thread=thread, before=before, **context)
+    return visit.render_page("conversations", thread=thread, before=before, **context)
 
 
 async def show_changes(
@@ -153,7 +137,7 @@ async def show_changes(
 ) -> Response:
     """Renders rows of the list, and what changed in the thread `interaction_id` (empty: none is open)."""
     person = visit.person
-    context: dict[str, Any] = {"person": person, "thread": None, "rows": [], "snoozes": SNOOZES}
+    context: dict[str, Any] = {"thread": None, "rows": [], "snoozes": SNOOZES}
     async with visit.resources.database.tenant_tx(person.tenant_id) as tx:
         if interaction_id:
             context |= await threads.build_changes_context(tx, person, interaction_id, text_ids, parts)
@@ -163,9 +147,7 @@ async def show_changes(
             context |= await views_bar.build_row_context(tx, person, filters, row_ids)
         if row_ids or parts == "contact" or any(entry.note for entry in context.get("entries", [])):
             context["colleagues"] = await views_bar.get_colleagues(tx, person)
-    return render.page(
-        visit.request, "changes.html", parts=parts, **_build_place_context(visit), **context, csrf=visit.csrf
-    )
+    return visit.render_page("changes", parts=parts, **_build_place_context(visit), **context)
 
 
 async def run_and_go_back(visit: Visit, interaction_id: str, work: Callable[[], Awaitable[None]]) -> Response:
@@ -188,11 +170,14 @@ def redirect_to_thread(visit: Visit, interaction_id: str, fragment: str = "") ->
 async def _build_context(visit: Visit, read: ReadTx, cursor: str | None = None) -> dict[str, Any]:
     """Returns what each fragment needs, and the list unless the fragment is without it. `cursor`: of the
     events; by default as things are now."""
-    context = {"person": visit.person, "csrf": visit.csrf, "once": secrets.token_urlsafe(12)}
     cursor = await _get_cursor(visit, read) if cursor is None else cursor
-    context |= _build_place_context(visit) | {"cursor_of_events": cursor}
     colleagues = await views_bar.get_colleagues(read, visit.person)
-    context |= {"colleagues": colleagues, "snoozes": SNOOZES}
+    context = _build_place_context(visit) | {
+        "once": secrets.token_urlsafe(12),
+        "cursor_of_events": cursor,
+        "colleagues": colleagues,
+        "snoozes": SNOOZES,
+    }
     return context if visit.fragment == "opened" else context | await _build_list_context(visit, read, colleagues)
 
 
@@ -200,7 +185,7 @@ async def _get_cursor(visit: Visit, read: ReadTx) -> str:
     """Returns the place in the feed at which the events of a whole page begin."""
     if visit.fragment:
         return ""
-    return format_event_id(*await events.get_newest_cursor(read, visit.person.tenant_id))
+    return format_event_id(*await events.get_newest_cursor(read, visit.tenant_id))
 
 
 def _build_place_context(visit: Visit) -> dict[str, Any]:
@@ -216,13 +201,13 @@ async def _build_list_context(
     filters = list_filter.build_filter(visit.zone, visit.person.user_id)
     rows = await attention.find_page(
         read,
-        visit.person.tenant_id,
+        visit.tenant_id,
         filters,
         page_query.get_key(int, datetime, str),
         page_query.fetch_limit,
     )
     page, cursor = page_query.cut_page(rows, partial(attention.cursor_of, filters))
-    choices = await store.get_choices(read, visit.person.tenant_id)
+    choices = await store.get_choices(read, visit.tenant_id)
     lead_filter = list_filter.build_lead_filter() if page_query.after is None else None
     return {
         "needing": [row for needs, row in page if needs],
@@ -236,7 +221,7 @@ async def _build_list_context(
         ),
         **await views_bar.build_context(read, visit.person, list_filter),
         **await views_bar.build_row_context(read, visit.person, filters, [row.interaction_id for _, row in page]),
-        "lonely_leads": await lead_choices.find_page(read, visit.person.tenant_id, lead_filter, without_thread=True)
+        "lonely_leads": await lead_choices.find_page(read, visit.tenant_id, lead_filter, without_thread=True)
         if lead_filter
         else [],
     }

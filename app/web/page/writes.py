@@ -19,11 +19,10 @@ from app.store.engine import Tx
 from app.store.interactions import Thread
 from app.web.page import manual_texts, threads, visits
 from app.web.page.attachments import AttachmentsForm
-from app.web.page.dependencies import SameOrigin
 from app.web.page.manual_texts import Draft, ManualText
 from app.web.page.visits import VisitPost
 
-router = APIRouter(prefix="/conversations/{interaction_id}", dependencies=[SameOrigin], include_in_schema=False)
+router = APIRouter(prefix="/conversations/{interaction_id}", include_in_schema=False)
 WROTE_SINCE = "wrote since you looked. Read it first, or send anyway."
 
 
@@ -60,13 +59,13 @@ async def send_text(
         manual_text = await manual_texts.parse_text(draft, attachments, visit.zone)
 
         async def build_order(tx: Tx) -> Order:
-            thread = await threads.find_thread(tx, visit.person.tenant_id, interaction_id)
+            thread = await threads.find_thread(tx, visit.tenant_id, interaction_id)
             if seen is not None and not anyway:
-                await _require_seen(tx, visit.person.caller, interaction_id, seen)
-            return _build_order(visit.person.caller, thread, manual_text, agent_off=bool(take))
+                await _require_seen(tx, visit.caller, interaction_id, seen)
+            return _build_order(visit.caller, thread, manual_text, agent_off=bool(take))
 
         sent_to = await manual_texts.send_once(
-            visit.resources, visit.person.caller, interaction_id, manual_text, once, build_order
+            visit.resources, visit.caller, interaction_id, manual_text, once, build_order
         )
     except NotFound:
         raise
@@ -111,8 +110,8 @@ async def cancel_text(interaction_id: str, visit: VisitPost, text: Annotated[str
     """Cancels a scheduled text, or one held for quiet hours."""
 
     async def cancel_one() -> None:
-        async with visit.resources.database.tenant_tx(visit.person.tenant_id) as tx:
-            await bulk.cancel_text(tx, visit.person.caller, text)
+        async with visit.resources.database.tenant_tx(visit.tenant_id) as tx:
+            await bulk.cancel_text(tx, visit.caller, text)
 
     return await visits.run_and_go_back(visit, interaction_id, cancel_one)
 
@@ -130,10 +129,10 @@ async def settle_held(
     async def settle_reply() -> None:
         async with visit.resources.database.system_tx() as tx:
             if action == "discard":
-                await held_replies.discard_held_reply(tx, visit.person.caller, turn)
+                await held_replies.discard_held_reply(tx, visit.caller, turn)
             else:
                 words = [require_sendable(draft_text.replace("\r\n", "\n")) for draft_text in text or ()]
-                await held_replies.release_held_reply(tx, visit.person.caller, turn, words)
+                await held_replies.release_held_reply(tx, visit.caller, turn, words)
 
     return await visits.run_and_go_back(visit, interaction_id, settle_reply)
 
@@ -148,11 +147,11 @@ async def change_planned_turn(
     """Skips what the agent was to write by itself, or lets it come a day later."""
 
     async def change_one() -> None:
-        async with visit.resources.database.tenant_tx(visit.person.tenant_id) as tx:
+        async with visit.resources.database.tenant_tx(visit.tenant_id) as tx:
             if action == "skip":
-                await planned_turns.skip_turn(tx, visit.person.caller, turn)
+                await planned_turns.skip_turn(tx, visit.caller, turn)
             else:
-                await planned_turns.postpone_a_day(tx, visit.person.caller, turn)
+                await planned_turns.postpone_a_day(tx, visit.caller, turn)
 
     return await visits.run_and_go_back(visit, interaction_id, change_one)
 
@@ -167,8 +166,8 @@ async def decide_opt_out(
     """Records whether a text that may be an opt-out is one."""
 
     async def decide_one() -> None:
-        async with visit.resources.database.tenant_tx(visit.person.tenant_id) as tx:
-            await opt_out_decisions.decide(tx, visit.person.caller, text, is_opt_out=answer == "yes")
+        async with visit.resources.database.tenant_tx(visit.tenant_id) as tx:
+            await opt_out_decisions.decide(tx, visit.caller, text, is_opt_out=answer == "yes")
 
     return await visits.run_and_go_back(visit, interaction_id, decide_one)
 
@@ -180,9 +179,9 @@ async def undo_opt_out(
     """Undoes an opt-out that was a mistake."""
 
     async def undo_one() -> None:
-        async with visit.resources.database.tenant_tx(visit.person.tenant_id) as tx:
-            row = await threads.find_thread(tx, visit.person.tenant_id, interaction_id)
-            await opt_out_decisions.undo(tx, visit.person.caller, row.lead_phone, reason.strip())
+        async with visit.resources.database.tenant_tx(visit.tenant_id) as tx:
+            row = await threads.find_thread(tx, visit.tenant_id, interaction_id)
+            await opt_out_decisions.undo(tx, visit.caller, row.lead_phone, reason.strip())
 
     return await visits.run_and_go_back(visit, interaction_id, undo_one)
 
@@ -202,7 +201,7 @@ async def set_status(interaction_id: str, visit: VisitPost, status: Annotated[In
 async def _set_by_hand(
     visit: VisitPost, interaction_id: str, status: InteractionStatus | None, agent_mode: bool | None
 ) -> Response:
-    tenant_id, caller = visit.person.tenant_id, visit.person.caller
+    tenant_id, caller = visit.tenant_id, visit.caller
 
     async def set_fields() -> None:
         async with visit.resources.database.tenant_tx(tenant_id) as tx:
@@ -220,7 +219,7 @@ async def correct_answer(
     answer: Annotated[str, Form(max_length=MAX_ANSWER_LENGTH)] = "",
 ) -> Response:
     """Answers or corrects a question of the lead's questionnaire."""
-    tenant_id, caller = visit.person.tenant_id, visit.person.caller
+    tenant_id, caller = visit.tenant_id, visit.caller
 
     async def correct() -> None:
         text = answer.replace("\r\n", "\n").strip()
@@ -240,7 +239,7 @@ async def do_not_contact(
     texts: Annotated[Literal["block", "allow"], Form()],
     reason: Annotated[str, Form(max_length=500)] = "",
 ) -> Response:
-    tenant_id, caller = visit.person.tenant_id, visit.person.caller
+    tenant_id, caller = visit.tenant_id, visit.caller
 
     async def set_do_not_contact() -> None:
         async with visit.resources.database.tenant_tx(tenant_id) as tx:

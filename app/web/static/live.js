@@ -48,13 +48,14 @@ async function fetchChanges() {
   if (isMoving) { fetchSoon(100); return; }
   isFetching = true;
   await sending;  // the answer to a send shows the same text
-  const taken = new Map(news);
+  const taken = new Map(news), wasStale = isStale;
   news.clear();
+  isStale = false;  // what comes meanwhile sets it again
   try {
     const count = [...taken.values()].reduce((sum, change) => sum + 1 + change.texts.size, 0);
-    if (isStale || count > MAX_CHANGES) await refresh();
+    if (wasStale || count > MAX_CHANGES) await refresh();
     else await fetchOnly(taken);
-    [failures, isStale] = [0, false];
+    failures = 0;
   } catch (error) {
     if (error instanceof OtherPage) { location.assign(shown); return; }
     failures += 1;
@@ -92,7 +93,6 @@ function showThreadChanges(page, textIds) {
   mergeParts(page);
   updateCountdowns();
   settleFocus();
-  if (isStale) fetchSoon();
 }
 
 // Puts rows into the list: those that need a person first, then by their newest text.

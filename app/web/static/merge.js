@@ -1,10 +1,7 @@
 // Makes parts of the page equal to fresh ones from the server.
 "use strict";
 
-const LIVE_SELECTORS = [
-  "#list nav", "#leads", "#pages", "main.thread > header", ".texts", "#held", ".state", "#asks", "#offer",
-  "aside.contact",
-];
+const LIVE_SELECTORS = ["main.thread > header", ".texts", "#held", ".state", "#asks", "#offer", "aside.contact"];
 const getKey = (node) => node.id || node.dataset?.key || "";
 
 // Makes `here` equal to `there`. Nodes that did not change stay the same nodes, which keeps the focus,

@@ -49,9 +49,18 @@ function showPulse({ counts, here }) {
   showWaiting();
 }
 
+// In the form, because on small screens the form alone is always in view.
+function addHereLine() {
+  const line = document.createElement("p");
+  line.id = "here";
+  line.setAttribute("role", "status");
+  line.setAttribute("aria-label", "Who else is here");
+  document.querySelector("form.compose")?.prepend(line);
+  return line;
+}
+
 function showHere(here) {
-  const line = document.getElementById("here");
-  if (!line) return;
+  const line = document.getElementById("here") ?? addHereLine();
   line.hidden = here.length === 0;
   const parts = here.map(({ name, color, writing }) => {
     const part = document.createElement("span");

@@ -1,8 +1,8 @@
 """How a lead must not be contacted: asked with what it does, before anything is done."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, Form, Query
+from fastapi import APIRouter, Form
 from fastapi.responses import RedirectResponse
 from starlette.responses import Response
 
@@ -12,10 +12,9 @@ from app.domain.problems import NotFound, Problem
 from app.domain.words import Channel
 from app.store import lead_choices
 from app.web.page.page_request import PageGet, PagePost, PageRequest
-from app.web.page.threads import find_thread
+from app.web.page.render import CHANNEL_WORDS
 
 router = APIRouter(include_in_schema=False)
-CHANNEL_WORDS: dict[Channel, str] = {"sms": "Texts", "phone": "Calls", "email": "E-mail"}
 Channels = Annotated[list[Channel], Form(default_factory=list, max_length=len(CHANNEL_WORDS))]
 Reason = Annotated[str, Form(max_length=500)]
 
@@ -34,7 +33,6 @@ async def _render_question(page: PageRequest, lead_id: str, problem: Problem | N
         problem.status if problem else 200,
         lead=choice,
         consent=consent,
-        channels=CHANNEL_WORDS,
         here=f"/leads/{lead_id}",
         refused=problem,
     )
@@ -52,18 +50,3 @@ async def set_channels(page: PagePost, lead_id: str, channels: Channels, reason:
     except Problem as problem:
         return await _render_question(page, lead_id, problem)
     return RedirectResponse(f"/leads/{lead_id}?done=consent", 303)
-
-
-@router.get("/conversations/{interaction_id}/do-not-contact")
-async def ask_about_thread(
-    page: PageGet, interaction_id: str, texts: Annotated[Literal["block", "allow"], Query()] = "block"
-) -> Response:
-    """The question before the form of the thread: its phone may be another one than the lead's."""
-    async with page.resources.database.read_tx(page.tenant_id) as read:
-        thread = await find_thread(read, page.tenant_id, interaction_id)
-    return page.render_page(
-        "leads/consent_of_thread",
-        thread=thread,
-        texts=texts,
-        here=f"/conversations/{interaction_id}",
-    )
