@@ -210,7 +210,7 @@ class Story:
 
     def _note_opt_out(self, shown: Data) -> None:
         """An agent may say that the lead wants no more texts."""
-        self.stopped = self.stopped or bool(shown["statusHistory"]) and shown["statusHistory"][-1]["status"] == "dnc"
+        self.stopped = self.stopped or (bool(shown["statusHistory"]) and shown["statusHistory"][-1]["status"] == "dnc")
 
     async def _hear(self, kind: str) -> None:
         self.world.agent.answers = [HEARD[kind]]
