@@ -75,7 +75,7 @@ def find_outcome(payload: dict[str, Any], own_texts: list[str]) -> dict[str, Any
         return outcome
     facts = [*questionnaire["knownInformation"], {**asked_entry, **answer}]
     is_unfit = any(fact["key"] == "homeowner" and NO_ANSWER.search(fact["answer"]) for fact in facts)
-    summary = " ".join(f"{fact['question']} {fact['answer']}" for fact in facts)[:MAX_SUMMARY_LENGTH]
+    summary = " ".join(f"{fact['question']} {fact['answer'].rstrip('. ')}." for fact in facts)[:MAX_SUMMARY_LENGTH]
     return outcome | {"status": "disqualified" if is_unfit else "qualified", "summary": summary}
 
 

@@ -23,6 +23,9 @@ SHORT_CODE_PATTERN = re.compile(r"[0-9]{3,8}")
 NAME_PATTERN = re.compile(r"(?=[0-9 ]*[A-Za-z])[A-Za-z0-9](?:[A-Za-z0-9 ]{0,9}[A-Za-z0-9])?")
 """A sender's name of ours: what phones show instead of a number."""
 BARE_SHORT_PATTERN = re.compile(r"[0-9]{3,6}")
+WITHHELD_NUMBERS = frozenset(("+266696687", "+7378742833", "+86282452253", "+2562533", "+8656696"))
+"""What Twilio gives as the number of who has withheld it: ANONYMOUS, RESTRICTED, UNAVAILABLE, BLOCKED and UNKNOWN on
+the keys of a phone."""
 MOBILE_TYPES = (phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE)
 MAX_SHORT_CODE_DIGITS = 8
 MIN_E164_DIGITS, MAX_E164_DIGITS = 7, 15
@@ -239,8 +242,20 @@ def can_be_answered(phone: str, answers_short_codes: bool = False) -> bool:
     anonymous ids are machines: nobody reads an answer. `answers_short_codes`: the tenant talks with short
     codes too."""
     if E164_PATTERN.fullmatch(phone):
-        return True
+        return _could_be_assigned(phone)
     return answers_short_codes and SHORT_CODE_PATTERN.fullmatch(phone) is not None
+
+
+@lru_cache(maxsize=4096)
+def _could_be_assigned(phone: str) -> bool:
+    """Whether an E.164 number has a length that its country uses. Its area code may be newer than our number
+    plans."""
+    if phone in WITHHELD_NUMBERS:
+        return False
+    try:
+        return phonenumbers.is_possible_number(phonenumbers.parse(phone, None))
+    except phonenumbers.NumberParseException:
+        return False
 
 
 @lru_cache(maxsize=4096)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from app.store.actors import actor_name_sql
 from app.store.engine import ReadTx, Tx
 
-AuditSubject = Literal["settings", "account", "number", "agent", "campaign", "cannedReply", "key", "person"]
+AuditSubject = Literal["settings", "account", "number", "agent", "campaign", "cannedReply", "endpoint", "key", "person"]
 AuditAction = Literal["added", "changed", "removed"]
 
 
@@ -46,6 +46,7 @@ NAME_COLUMNS = {
     "agent": ("sms_agents", "sms_agent_id", "name"),
     "campaign": ("campaigns", "campaign_id", "name"),
     "cannedReply": ("canned_replies", "canned_reply_id", "title"),
+    "endpoint": ("webhook_endpoints", "endpoint_id", "url"),
     "key": ("api_keys", "key_id", "name"),
     "person": ("users", "user_id", "email"),
 }

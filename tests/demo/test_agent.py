@@ -30,7 +30,11 @@ def told(said: str, *mine: str, name: str | None = "Jane", questions: Any = None
     by_hand = {"role": "agent", "message": BILL, "source": "manual"}
     now = {"role": "user", "message": said, "source": "inbound"}
     return {
-        "message": {"combinedText": said, "messageCount": 1},
+        "message": {
+            "combinedText": said,
+            "messageCount": 1,
+            "messages": [{"messageId": "msg_1", "seq": 1, "text": said}],
+        },
         "lead": {"leadId": "lead_1", "firstName": name},
         "interaction": {"interactionId": "int_1", "transcript": [by_hand, *before, now]},
         "questionnaire": {
@@ -53,7 +57,7 @@ def test_it_greets_a_lead_without_a_name() -> None:
 
 
 def test_it_asks_one_question_a_turn_and_never_greets_twice() -> None:
-    assert agent.compose_answer(told("yes", f"{HELLO} {OWNER}")) == {"reply": BILL}
+    assert agent.compose_answer(told("yes", f"{HELLO} {OWNER}"))["reply"] == BILL
 
 
 @pytest.mark.parametrize(
@@ -80,6 +84,21 @@ def test_it_hands_over_to_a_person_when_asked(said: str) -> None:
     answer = agent.compose_answer(told(said))
     assert answer["handoff"] is True
     assert "reply" not in answer
+
+
+def test_an_answer_is_recorded_with_the_text_it_stands_in() -> None:
+    outcome = agent.find_outcome(told("Yes, I do", OWNER), [OWNER])
+    assert outcome == {"answers": [{"key": OWNER, "answer": "Yes, I do", "messageId": "msg_1"}]}
+    assert agent.find_outcome(told("Why do you ask?", OWNER), [OWNER]) == {}
+
+
+@pytest.mark.parametrize(("owns", "status"), [("Yes, I own it", "qualified"), ("No, we rent.", "disqualified")])
+def test_the_last_answer_ends_the_conversation_with_a_summary_in_sentences(owns: str, status: str) -> None:
+    payload = told("About 180", OWNER, BILL, questions=[BILL])
+    payload["questionnaire"]["knownInformation"] = [{"key": "homeowner", "question": OWNER, "answer": owns}]
+    outcome = agent.find_outcome(payload, [OWNER, BILL])
+    summary = f"{OWNER} {owns.removesuffix('.')}. {BILL} About 180."
+    assert (outcome["status"], outcome["summary"]) == (status, summary)
 
 
 @dataclass(slots=True)

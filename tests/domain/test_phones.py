@@ -93,6 +93,20 @@ def test_who_writes_through_a_carrier_keeps_the_name_that_it_gave() -> None:
         assert phones.from_carrier(sender) == sender
 
 
+@pytest.mark.parametrize("sender", ["+266696687", "+7378742833", "+86282452253", "+2562533", "+8656696"])
+def test_who_withholds_the_number_cannot_be_answered(sender: str) -> None:
+    assert not phones.can_be_answered(sender, answers_short_codes=True)
+
+
+@pytest.mark.parametrize(
+    ("sender", "is_answered"),
+    [("+19995550123", True), ("+447700900000", True), ("+123456789", False), ("+1212555123456", False),
+     ("+9995551234", False)],
+)  # fmt: skip
+def test_a_number_of_a_length_that_its_country_does_not_have_cannot_be_answered(sender: str, is_answered: bool) -> None:
+    assert phones.can_be_answered(sender) is is_answered
+
+
 GAP = st.sampled_from(["", " ", "-", ".", ") "])
 NORTH_AMERICAN = sorted(phonenumbers.region_codes_for_country_code(1))
 

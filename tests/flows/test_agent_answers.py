@@ -208,7 +208,9 @@ async def test_a_short_code_is_answered_if_the_tenant_says_so(world: World, send
     assert world.carrier.received(code)[0] == "Thank you"
 
 
-@pytest.mark.parametrize("sender", ["AMAZON", "anonymous", "7", "12", "1234567890123456", "٣٤٥٦٧"])
+@pytest.mark.parametrize(
+    "sender", ["AMAZON", "anonymous", "+266696687", "+86282452253", "7", "12", "1234567890123456", "٣٤٥٦٧"]
+)
 async def test_what_is_no_number_is_answered_by_no_setting(world: World, sender: str) -> None:
     await world.tenant.call("PATCH", "/settings", {"answerShortCodes": True})
     await change_agent(world, agentModeByDefault=True)

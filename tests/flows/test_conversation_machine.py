@@ -80,7 +80,9 @@ class Conversation(Story):
             status, body = HEARD.get(kind, (200, ENDS.get(kind)))
             if status == 200 and isinstance(body, dict):
                 self._note_reply(hand_over, body)
-        self.on = (await self.world.thread(self.thread))["sms"]["agentMode"]
+        shown = await self.world.thread(self.thread)
+        self.on = shown["sms"]["agentMode"]
+        self._note_opt_out(shown)
 
     async def _claim(self) -> tuple[Forwarder, list[tuple[Forwarder, HandOver]]]:
         await self._due("collecting", "delivering")
@@ -116,7 +118,9 @@ class Conversation(Story):
             self._require_told()
             for answer in answers:
                 self._note_reply(hand_over, answer)
-        self.on = (await self.world.thread(self.thread))["sms"]["agentMode"]
+        shown = await self.world.thread(self.thread)
+        self.on = shown["sms"]["agentMode"]
+        self._note_opt_out(shown)
 
     def _require_told(self) -> None:
         """The newest payload tells the outcome that was refused before its turn was handed over."""

@@ -51,6 +51,8 @@ async def test_turns_outcomes_and_refusals_are_told(world: World, resources: Res
     [recorded] = find(events, "outcome.recorded")
     assert (recorded["data"]["status"], recorded["data"]["answerKeys"]) == ("qualified", ["bill"])
     assert recorded["data"]["outcome"]["summary"] == "Wants a visit"
+    agent = f"agent:{world.smsagent['smsAgentId']}"
+    assert [event["actor"] for event in (recorded, *find(events, "turn.refused"))] == [agent, agent]
     [replied] = find(events, "turn.replied")
     assert replied["data"]["texts"] == ["Good"]
     assert find(events, "message.received")[0]["data"]["text"] == "Hello?"

@@ -44,6 +44,8 @@ ENDS: dict[str, Data] = {
     "blank and outcome": {"reply": " "},
     "handoff and outcome": {"handoff": True, "reason": "a hard one"},
     "bad outcome": {"leadStatus": 5},
+    "opt-out": {"status": "dnc"},
+    "reply and opt-out": {"status": "dnc", "reply": "Inline"},
 }
 """What stands beside an outcome in the webhook's answer."""
 THINKING = [
@@ -204,6 +206,11 @@ class Story:
             await forwarding.perform(handed)
         shown = await self.world.thread(self.thread)
         self.on = shown["sms"]["agentMode"]  # a hand-off switches it off
+        self._note_opt_out(shown)
+
+    def _note_opt_out(self, shown: Data) -> None:
+        """An agent may say that the lead wants no more texts."""
+        self.stopped = self.stopped or (bool(shown["statusHistory"]) and shown["statusHistory"][-1]["status"] == "dnc")
 
     async def _hear(self, kind: str) -> None:
         self.world.agent.answers = [HEARD[kind]]
@@ -413,6 +420,8 @@ class Story:
         given = {summary for _, summary in self.given}
         assert {turn["outcome"]["summary"] for turn in turns if turn["outcome"]} <= given
         shown = await self.world.thread(self.thread)
+        opt_outs = [step for step in shown["statusHistory"] if step["rule"] == "agent"]
+        assert len(opt_outs) == len([turn for turn in turns if turn["outcome"] and turn["outcome"]["status"] == "dnc"])
         assert shown["summary"] == (self.accepted[-1] if self.accepted else None)
         lead = await self.world.tenant.call("GET", f"/leads/{self.lead['leadId']}")
         found = {one["key"]: one["answer"] for one in lead["questionnaire"]}.get("bill")
@@ -439,8 +448,8 @@ class Story:
 @example(steps=["text", "handoff", "text", "on", "text", "decline", "text", "silent", "expire"])
 @example(steps=[step for wish in WISHES[:12] for step in ("start", "on", "text", wish)])
 @example(steps=[step for wish in WISHES[12:] for step in ("start", "on", "text", wish, "deliver")])
-@example(steps=[step for thinking in THINKING[:21] for step in ("start", "on", "text", thinking)])
-@example(steps=[step for thinking in THINKING[21:] for step in ("start", "on", "text", thinking, "give")])
+@example(steps=[step for thinking in THINKING[:28] for step in ("start", "on", "text", thinking)])
+@example(steps=[step for thinking in THINKING[28:] for step in ("start", "on", "text", thinking, "give")])
 @example(steps=["text", "outcome", "give again", "text", "silent", "give", "give again", "give older", "deliver"])
 @example(steps=["text", "silent", "reply", "give", "text", "inline", "correct", "give", "manual", "text", "outcome"])
 async def test_the_ledger_holds_in_whatever_order_things_happen(

@@ -15,7 +15,7 @@ from app.store.schema import Table
 from app.web.directory.audit import SUBJECTS
 from tests.makers import CREDENTIALS, Data, Tenant
 from tests.web.people import PASSWORD, Browser, form
-from tests.world import World
+from tests.world import World, until
 
 SAM = "sam@example.com"
 
@@ -110,6 +110,35 @@ async def test_of_secrets_only_that_they_were_set_or_changed_is_recorded(
     words = [*CREDENTIALS["twilio"].values(), "another-token-2", agent["signingSecret"], rotated["signingSecret"],
              key["apiKey"], SAM, PASSWORD, "argon2", "\\x"]  # fmt: skip
     assert [word for word in words if word in stored] == []
+
+
+async def test_who_gets_the_events_is_audited_and_each_delivery_is_not(world: World) -> None:
+    tenant = world.tenant
+    made = await tenant.call("POST", "/webhook-endpoints", {"url": world.agent.url})
+    path, url = f"/webhook-endpoints/{made['endpointId']}", made["url"]
+    entry = await newest(tenant)
+    assert (entry["subject"], entry["action"], entry["subjectName"]) == ("endpoint", "added", url)
+    assert values(entry) == {"url": (None, url), "active": (None, True), "include": (None, []), "secret": (None, "set")}
+    await tenant.call("PATCH", path, {"include": ["text"], "types": ["optout"]})
+    assert values(await newest(tenant)) == {"include": ([], ["text"]), "types": (None, ["optout"])}
+    await tenant.call("POST", f"{path}/rotate-secret")
+    assert values(await newest(tenant)) == {"secret": ("set", "changed")}
+    before = await entries(tenant)
+    await world.send()
+    await world.text("STOP")
+
+    async def delivered() -> bool:
+        shown = await tenant.call("GET", path)
+        return bool(shown["lastDeliveredAt"] or shown["failures"])
+
+    await until(delivered)
+    await tenant.call("POST", f"{path}/rewind", {"to": "2026-01-01T00:00:00Z"})
+    assert await entries(tenant) == before
+    await tenant.call("DELETE", path)
+    entry = await newest(tenant)
+    assert (entry["subject"], entry["action"], entry["subjectName"]) == ("endpoint", "removed", None)
+    assert values(entry)["url"] == (url, None)
+    assert made["signingSecret"] not in str(await entries(tenant))
 
 
 async def change_password(person: Browser, password: str) -> None:

@@ -150,3 +150,24 @@ async def test_an_answer_that_cannot_be_kept_is_told(sam: Browser, idle_world: W
     refused = await sam.submit(page, "/answers", key=key, answer=answer)
     assert refused.status_code == 400
     assert len((await idle_world.tenant.call("GET", f"/leads/{idle_world.lead['leadId']}"))["questionnaire"]) == 1
+
+
+async def test_whoever_did_something_is_named(sam: Browser, idle_world: World, resources: Resources) -> None:
+    world, by = idle_world, forwarding(resources)
+    thread = (await world.send(agentMode=True))["interactionId"]
+    here = f"/conversations/{thread}"
+    await sam.submit(await sam.page(here), "/do-not-contact", texts="block")
+    await world.tenant.call("PATCH", f"/interactions/{thread}", {"status": "in_progress"})
+    world.agent.answers = [(200, {"status": "dnc"})]
+    await world.text("I would rather hear nothing more")
+    await fall_due(resources)
+    for handed in await claimed(by, [(world.tenant.tenant_id, thread)]):
+        await by.perform(handed)
+    await world.text("START")
+    shown = await panel(sam, thread)
+    record, history = shown.split("Consent record")[1].split("History (")
+    for part in (record, history):
+        for name in ("sam@example.com", "API First key", "AI agent Agent"):
+            assert f"<bdi>{name}</bdi>" in part
+        assert not [id for id in ("user_", "key_", "smsagent_") if id in part]
+    assert "<bdi>Jane</bdi>" in record

@@ -4,10 +4,12 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from app.access.sessions import Person
+from app.domain.callers import get_author
 from app.domain.consent import find_undoable
 from app.domain.problems import NotFound
 from app.domain.segments import GSM_REPLACEMENTS
 from app.store import (
+    actors,
     consent_events,
     interactions,
     lead_answers,
@@ -28,6 +30,13 @@ MAX_NOTES = 20
 """How many notes stand beside the texts."""
 REPLACEMENTS_BY_CHARACTER = {chr(code): replacement for code, replacement in GSM_REPLACEMENTS.items()}
 """In the form that the segment counter of the page needs."""
+ACTOR_WORDS = {
+    "person": "A person",
+    "key": "API",
+    "agent": "AI agent",
+    "carrier": "The carrier",
+    "service": "The service",
+}
 Context = dict[str, Any]
 
 
@@ -129,11 +138,13 @@ async def build_contact_context(read: ReadTx, thread: Thread) -> Context:
     history = await store.list_notes(read, *thread.key, thread.last_seq)
     answered_keys = {item.get("key") for item in contact.questionnaire}
     writers = {answer.author.removeprefix("person:") for answer in answers.values()}
-    actors = writers | {event.actor for event in consent} | {note.actor for note in history if note.actor}
     threads = await interactions.list_of_lead(read, tenant_id, thread.lead_id)
     return {
         "contact": contact,
-        "people": await _get_people(read, thread, actors),
+        "people": await _get_people(read, thread, writers),
+        "actors": await _describe_actors(
+            read, thread, {event.actor for event in consent} | {note.actor for note in history if note.actor}
+        ),
         "notes": history,
         "written_notes": await notes.list_written(read, *thread.key, None, MAX_NOTES),
         "answers": answers,
@@ -147,3 +158,18 @@ async def build_contact_context(read: ReadTx, thread: Thread) -> Context:
 
 async def _get_people(read: ReadTx, thread: Thread, actors: Collection[str]) -> dict[str, str]:
     return await store.get_emails(read, thread.tenant_id, sorted(actors)) if actors else {}
+
+
+async def _describe_actors(read: ReadTx, thread: Thread, recorded_actors: Collection[str]) -> dict[str, str]:
+    """Who they are, in words."""
+    authors = {actor: get_author(actor) for actor in recorded_actors}
+    names = await actors.get_names(read, thread.tenant_id, set(authors.values()))
+    words = ACTOR_WORDS | {"lead": thread.first_name or "The lead"}
+    return {actor: _describe_actor(author, names.get(author), words) for actor, author in authors.items()}
+
+
+def _describe_actor(author: str, name: str | None, words: dict[str, str]) -> str:
+    kind = author.partition(":")[0]
+    if name is None:
+        return words.get(kind, author)
+    return name if kind == "person" else f"{words[kind]} {name}"

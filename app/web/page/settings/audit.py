@@ -20,6 +20,7 @@ SUBJECT_WORDS = {
     "agent": "the agent",
     "campaign": "the campaign",
     "cannedReply": "the canned reply",
+    "endpoint": "the webhook endpoint",
     "key": "the API key",
     "person": "the person",
 }
