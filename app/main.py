@@ -76,6 +76,7 @@ from app.web.page import (
     new_conversation,
     notices,
     render,
+    scheduled_texts,
     sign_in,
     start,
     static_files,
@@ -140,6 +141,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     turn.router,
     conversations.router,
     writes.router,
+    scheduled_texts.router,
 )
 DESCRIPTION = """SMS conversations between organizations and their leads.
 

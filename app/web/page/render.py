@@ -144,6 +144,7 @@ def _build_environment() -> Environment:
     environment.filters |= {
         "phone": phones.format_phone,
         "clock": times.format_clock,
+        "local_input": times.format_local_input,
         "day": times.format_day,
         "ago": times.format_ago,
         "exact": times.format_exact,

@@ -126,7 +126,7 @@ async def show_thread(
         return await _show_list_beside(visit, interaction_id, before)
     async with visit.resources.database.tenant_tx(visit.person.tenant_id) as tx:
         cursor = await _get_cursor(visit, tx)  # first: an event that is not seen below comes after it
-        thread = await threads.build_thread_context(tx, visit.person, interaction_id, before)
+        thread = await threads.build_thread_context(tx, visit.person, interaction_id, before, visit.zone)
         context = await _build_context(visit, tx, cursor)
     return render.page(
         visit.request,

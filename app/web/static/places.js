@@ -117,6 +117,7 @@ function showOpened(page, former) {
 
 function setUpOpened() {
   setUpCompose();
+  setUpTools();
   setUpAttachments();
   watchEarlier();
   updateCountdowns();
