@@ -20,7 +20,7 @@ from app.store import page as store
 from app.store.engine import ReadTx
 from app.web.dependencies import AppResources
 from app.web.events import format_event_id
-from app.web.page import render, start, threads, times, views_bar
+from app.web.page import found_words, render, start, threads, times, views_bar
 from app.web.page.dependencies import FormSender, SignedIn, Token
 from app.web.page.list_filter import DATE_RANGES, SNOOZES, ListFilter, ListFilterQuery, list_active_filters
 from app.web.page.manual_texts import Draft
@@ -206,7 +206,12 @@ async def _get_cursor(visit: Visit, read: ReadTx) -> str:
 def _build_place_context(visit: Visit) -> dict[str, Any]:
     query = visit.request.query_params
     place = visit.list_filter.model_dump() | {name: query.get(name) for name in ("limit", "cursor")}
-    return {"asked": visit.list_filter, "place": place}
+    asked = visit.list_filter
+    return {
+        "asked": asked,
+        "place": place,
+        "pattern": found_words.build_pattern(asked.search) if asked.within else None,
+    }
 
 
 async def _build_list_context(
