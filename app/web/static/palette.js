@@ -75,7 +75,7 @@ function openPalette() {
     field.setAttribute("aria-label", "Go to or do");
     dialog.append(field, list);
     palette = { dialog, field, list, actions: [], goals: [] };
-    palette.prepare = setUpChoosing(field, list, (words) => { showChoices(words); searchSoon(); });
+    palette.prepare = setUpChoosing(field, list, (words) => { showGoals(words); searchSoon(); });
     list.addEventListener("click", (event) => {
       const choice = event.target.closest("[data-place]");
       if (choice) take(event, palette.shown[choice.dataset.place]);
@@ -83,13 +83,13 @@ function openPalette() {
   }
   palette.actions = listActions();
   palette.field.value = "";
-  showChoices("");
+  showGoals("");
   palette.dialog.showModal();
   palette.prepare();
   fetchGoals();
 }
 
-function showChoices(words) {
+function showGoals(words) {
   const wanted = words.split(/\s+/).filter(Boolean);
   const fits = ({ group, name }) => wanted.every((word) => foldWords(`${group} ${name}`).includes(word));
   const actions = palette.actions.filter(fits);
@@ -119,7 +119,7 @@ async function fetchGoals() {
     const answer = await fetch(`/palette?${new URLSearchParams({ search: palette.field.value })}`);
     if (!answer.ok || answer.redirected || number !== lastSearch) return;
     palette.goals = (await answer.json()).goals;
-    showChoices(foldWords(palette.field.value));
+    showGoals(foldWords(palette.field.value));
     palette.prepare();
   } catch { /* the connection is lost: what is on the page can still be done */ }
 }
