@@ -7,12 +7,14 @@ the other kind: a walk meets rare matches too late, and many matches take long t
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from app.domain.searches import Search, parse_search
+from app.store import client_search
 from app.store.engine import ReadTx
 from app.store.thread_filters import (
+    LEAD_WORDS_SQL,
     CommonFilter,
     Params,
     ThreadFilter,
@@ -21,6 +23,7 @@ from app.store.thread_filters import (
     filtered_view_sql,
     full_where_sql,
     has_plain_words_sql,
+    may_have_words_sql,
     wanted_statuses,
     where_sql,
 )
@@ -40,7 +43,8 @@ async def find_page(
 ) -> list[str]:
     """Up to `limit` thread ids that come after `before` (last_message_at, interaction id)."""
     if filters.search:
-        return await _search_page(read, tenant_id, filters, before, limit)
+        ids = await _search_page(read, tenant_id, filters, before, limit)
+        return await _add_of_clients(read, tenant_id, filters, before, limit, ids)
     params = Params(tenant_id)
     rows = await read.fetch_rows(_list_sql(params, filters, before, limit), *params.values)
     return [row["interaction_id"] for row in rows]
@@ -79,6 +83,29 @@ async def _search_page(
         if complete:
             break
     return ids
+
+
+async def _add_of_clients(
+    read: ReadTx, tenant_id: str, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int, ids: list[str]
+) -> list[str]:
+    """Adds the threads whose client has words of the search, and whose lead has the others; `ids` are those
+    whose lead has all."""
+    search = parse_search(filters.search or "")
+    if filters.in_messages or search.phone_digits:
+        return ids
+    found_ids = set(ids)
+    for clients in await client_search.find_clients(read, tenant_id, search.phrases):
+        wanted = clients.campaign_ids if filters.campaign_ids is None else filters.campaign_ids
+        narrowed = replace(filters, campaign_ids=sorted(set(clients.campaign_ids).intersection(wanted)))
+        other_phrases = [phrase for phrase in search.phrases if phrase not in clients.met]
+        if other_phrases:
+            words = " ".join(f'"{phrase}"' for phrase in other_phrases)
+            found_ids.update(await _search_page(read, tenant_id, replace(narrowed, search=words), before, limit))
+        else:
+            params = Params(tenant_id)
+            rows = await read.fetch_rows(_newest_of_each_sql(params, narrowed, before, limit), *params.values)
+            found_ids.update(row["interaction_id"] for row in rows)
+    return ids if len(found_ids) == len(ids) else await client_search.sort(read, tenant_id, found_ids, limit)
 
 
 async def find_leads(
@@ -163,9 +190,6 @@ def _walk_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...] | N
 WHERE t.tenant_id = $1{clauses}{where_sql(params, filters, before)} {ORDER_SQL} LIMIT {params.bind(limit)}"""
 
 
-LEAD_NAME_SQL = """(((COALESCE(l.first_name, '') || ' ') || COALESCE(l.last_name, '')) || ' ')
-    || l.lead_id"""
-"""The index `ix_leads_folded` is on `fold_text` of it: the same expression, letter by letter."""
 HAS_WORDS_SQL = """array_to_tsvector(string_to_array(fold_text(m.text), ' '))
     @@ replace(fold_text({}), ' ', ' & ')::tsquery"""
 """All words, whole, in any order. A prefix query would read hundreds of thousands of index entries
@@ -227,7 +251,7 @@ def _matches_sql(params: Params, filters: ThreadFilter, search: Search) -> tuple
         return (
             f"""SELECT m.interaction_id FROM messages m
     WHERE m.tenant_id = $1 AND {HAS_WORDS_SQL.format(params.bind(search.words))}
-      {_has_phrases_sql(params, search.ordered_phrases)}""",
+      {has_phrases_sql(params, search.ordered_phrases)}""",
             "interaction_id",
         )
     return _lead_matches_sql(params, search), "lead_id"
@@ -247,53 +271,23 @@ def _thread_matches_sql(params: Params, filters: ThreadFilter, search: Search) -
         return f"""SELECT 1 FROM messages m
         WHERE m.tenant_id = $1 AND m.interaction_id = t.interaction_id
           AND {has_plain_words_sql(params, "m.text", search.plain_words)}
-          {_has_phrases_sql(params, search.phrases)}"""
+          {has_phrases_sql(params, search.phrases)}"""
     return f"""SELECT 1 FROM leads l WHERE l.tenant_id = $1 AND l.lead_id = t.lead_id
-        AND {has_plain_words_sql(params, LEAD_NAME_SQL, search.plain_words)}
+        AND {may_have_words_sql(params, LEAD_WORDS_SQL, search.plain_words)}
         {_has_name_sql(params, search)}"""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundText:
-    """The newest text of a thread that a search of texts finds. `seq` None: it is scheduled."""
-
-    interaction_id: str
-    message_id: str
-    seq: int | None
-    text: str
-
-
-async def find_texts(
-    read: ReadTx, tenant_id: str, filters: ThreadFilter, interaction_ids: Sequence[str]
-) -> dict[str, FoundText]:
-    """By thread id, for threads that the search has found."""
-    search = parse_search(filters.search or "")
-    if not (filters.in_messages and search.phrases and interaction_ids):
-        return {}
-    params = Params(tenant_id)
-    statement = f"""SELECT f.interaction_id, m.message_id, m.seq, m.text
-FROM unnest({params.bind(list(interaction_ids))}::text[]) f (interaction_id)
-CROSS JOIN LATERAL (
-    SELECT m.message_id, m.seq, m.text FROM messages m
-    WHERE m.tenant_id = $1 AND m.interaction_id = f.interaction_id
-      AND {has_plain_words_sql(params, "m.text", search.plain_words)}
-      {_has_phrases_sql(params, search.phrases)}
-    ORDER BY m.seq DESC LIMIT 1
-) m"""
-    found = await read.fetch(FoundText, statement, *params.values)
-    return {text.interaction_id: text for text in found}
-
-
-def _has_phrases_sql(params: Params, phrases: Sequence[str]) -> str:
+def has_phrases_sql(params: Params, phrases: Sequence[str]) -> str:
     """Whole words, in the order of each phrase. The text is folded once."""
     patterns = [f"'% ' || fold_text({params.bind(phrase)}) || ' %'" for phrase in phrases]
     return f" AND (' ' || fold_text(m.text) || ' ') LIKE ALL (ARRAY[{', '.join(patterns)}])" if patterns else ""
 
 
 def _has_name_sql(params: Params, search: Search) -> str:
-    """Each phrase stands somewhere in name or id. LIKE ALL of an array would use no index."""
+    """Each phrase stands somewhere in name, id or e-mail, with or without accents. LIKE ALL of an array would
+    use no index."""
     return "".join(
-        f" AND fold_text({LEAD_NAME_SQL}) LIKE ('%' || fold_text({params.bind(phrase)}) || '%')"
+        f" AND fold_name({LEAD_WORDS_SQL}) LIKE ('%' || fold_name({params.bind(phrase)}) || '%')"
         for phrase in search.phrases
     )
 
