@@ -56,7 +56,6 @@ async def _search_page(
     """Rare terms are looked up in the index and sorted; common ones are found by walking the newest
     threads. In a search of texts, the hit rate in the newest 400 threads decides which; often these
     threads already fill the page."""
-
     search = parse_search(filters.search or "")
 
     async def run_strategy(strategy: Strategy, max_rows: int) -> tuple[list[str], bool]:
@@ -88,13 +87,11 @@ async def _search_page(
 async def _add_of_clients(
     read: ReadTx, tenant_id: str, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int, ids: list[str]
 ) -> list[str]:
-    """Adds the threads whose client has words of the search, and whose lead has the others; `ids` are those
-    whose lead has all."""
+    """Adds to `ids` the threads whose client has words of the search, and whose lead has the others."""
     search = parse_search(filters.search or "")
-    if filters.in_messages or search.phone_digits:
-        return ids
+    phrases = [] if filters.in_messages or search.phone_digits else search.phrases
     found_ids = set(ids)
-    for clients in await client_search.find_clients(read, tenant_id, search.phrases):
+    for clients in await client_search.find_clients(read, tenant_id, phrases):
         wanted = clients.campaign_ids if filters.campaign_ids is None else filters.campaign_ids
         narrowed = replace(filters, campaign_ids=sorted(set(clients.campaign_ids).intersection(wanted)))
         other_phrases = [phrase for phrase in search.phrases if phrase not in clients.met]
@@ -251,7 +248,7 @@ def _matches_sql(params: Params, filters: ThreadFilter, search: Search) -> tuple
         return (
             f"""SELECT m.interaction_id FROM messages m
     WHERE m.tenant_id = $1 AND {HAS_WORDS_SQL.format(params.bind(search.words))}
-      {has_phrases_sql(params, search.ordered_phrases)}""",
+      {_has_phrases_sql(params, search.ordered_phrases)}""",
             "interaction_id",
         )
     return _lead_matches_sql(params, search), "lead_id"
@@ -271,13 +268,13 @@ def _thread_matches_sql(params: Params, filters: ThreadFilter, search: Search) -
         return f"""SELECT 1 FROM messages m
         WHERE m.tenant_id = $1 AND m.interaction_id = t.interaction_id
           AND {has_plain_words_sql(params, "m.text", search.plain_words)}
-          {has_phrases_sql(params, search.phrases)}"""
+          {_has_phrases_sql(params, search.phrases)}"""
     return f"""SELECT 1 FROM leads l WHERE l.tenant_id = $1 AND l.lead_id = t.lead_id
         AND {may_have_words_sql(params, LEAD_WORDS_SQL, search.plain_words)}
         {_has_name_sql(params, search)}"""
 
 
-def has_phrases_sql(params: Params, phrases: Sequence[str]) -> str:
+def _has_phrases_sql(params: Params, phrases: Sequence[str]) -> str:
     """Whole words, in the order of each phrase. The text is folded once."""
     patterns = [f"'% ' || fold_text({params.bind(phrase)}) || ' %'" for phrase in phrases]
     return f" AND (' ' || fold_text(m.text) || ' ') LIKE ALL (ARRAY[{', '.join(patterns)}])" if patterns else ""
