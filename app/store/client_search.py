@@ -12,19 +12,19 @@ MIN_LETTERS = 3
 
 @dataclass(frozen=True, slots=True)
 class FoundClients:
-    """The campaigns of the clients in whose names stand the phrases `met`, and no others of the search."""
+    """The campaigns of the clients in whose names stand the phrases `met_phrases`, and no others of the search."""
 
-    met: list[str]
+    met_phrases: list[str]
     campaign_ids: list[str]
 
 
 FIND_CLIENTS_SQL = """
-SELECT met, array_agg(campaign_id) AS campaign_ids FROM (
+SELECT met_phrases, array_agg(campaign_id) AS campaign_ids FROM (
     SELECT c.campaign_id, ARRAY(
         SELECT p.phrase FROM unnest($2::text[]) WITH ORDINALITY p (phrase, place)
-        WHERE fold_name(c.client_name) LIKE '%' || fold_name(p.phrase) || '%' ORDER BY p.place) AS met
+        WHERE fold_name(c.client_name) LIKE '%' || fold_name(p.phrase) || '%' ORDER BY p.place) AS met_phrases
     FROM campaigns c WHERE c.tenant_id = $1 AND c.client_name IS NOT NULL) m
-WHERE met <> '{}' GROUP BY met
+WHERE met_phrases <> '{}' GROUP BY met_phrases
 """
 
 

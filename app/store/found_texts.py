@@ -42,5 +42,5 @@ async def find_texts(
     if not (filters.in_messages and search.phrases and interaction_ids):
         return {}
     plain_words = [f"%{word}%" for word in search.plain_words]
-    found = await read.fetch(FoundText, FIND_TEXTS_SQL, tenant_id, list(interaction_ids), plain_words, search.phrases)
-    return {text.interaction_id: text for text in found}
+    texts = await read.fetch(FoundText, FIND_TEXTS_SQL, tenant_id, list(interaction_ids), plain_words, search.phrases)
+    return {text.interaction_id: text for text in texts}

@@ -92,15 +92,15 @@ async def _add_of_clients(
     phrases = [] if filters.in_messages or search.phone_digits else search.phrases
     found_ids = set(ids)
     for clients in await client_search.find_clients(read, tenant_id, phrases):
-        wanted = clients.campaign_ids if filters.campaign_ids is None else filters.campaign_ids
-        narrowed = replace(filters, campaign_ids=sorted(set(clients.campaign_ids).intersection(wanted)))
-        other_phrases = [phrase for phrase in search.phrases if phrase not in clients.met]
+        own_ids = clients.campaign_ids if filters.campaign_ids is None else filters.campaign_ids
+        client_filters = replace(filters, campaign_ids=sorted(set(clients.campaign_ids).intersection(own_ids)))
+        other_phrases = [phrase for phrase in search.phrases if phrase not in clients.met_phrases]
         if other_phrases:
             words = " ".join(f'"{phrase}"' for phrase in other_phrases)
-            found_ids.update(await _search_page(read, tenant_id, replace(narrowed, search=words), before, limit))
+            found_ids.update(await _search_page(read, tenant_id, replace(client_filters, search=words), before, limit))
         else:
             params = Params(tenant_id)
-            rows = await read.fetch_rows(_newest_of_each_sql(params, narrowed, before, limit), *params.values)
+            rows = await read.fetch_rows(_newest_of_each_sql(params, client_filters, before, limit), *params.values)
             found_ids.update(row["interaction_id"] for row in rows)
     return ids if len(found_ids) == len(ids) else await client_search.sort(read, tenant_id, found_ids, limit)
 

@@ -19,8 +19,10 @@ depends_on = None
 ADD_FUNCTION_SQL = r"""
 CREATE OR REPLACE FUNCTION fold_name(t text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 300
 RETURN fold_text(CASE WHEN octet_length(t) = char_length(t) THEN t  -- ASCII
-    -- Letters without their accents. Some have none that could be taken off.
-    ELSE translate(regexp_replace(normalize(t, NFKD), '[\u0300-\u036F]', '', 'g'), 'øØłŁđĐħĦ', 'oOlLdDhH') END)
+    -- Letters without their accents, but for the Greek iota below, which fold_text makes a letter of its own,
+    -- as capitals have it. Some letters have no accent that could be taken off.
+    ELSE translate(regexp_replace(normalize(t, NFKD), '[\u0300-\u0344\u0346-\u036F]', '', 'g'),
+                   'øØłŁđĐħĦ', 'oOlLdDhH') END)
 """
 NEW_INDEXES = {
     "ix_leads_found": """leads USING gin (tenant_id, fold_name(

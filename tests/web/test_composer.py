@@ -30,7 +30,7 @@ def read(
 def test_times_are_offered_by_the_leads_clock_and_told_by_the_persons() -> None:
     clock = read("+13125550100")  # Chicago
     assert (clock.zone_name, clock.now) == ("America/Chicago", "8:03 AM CST")
-    assert [(preset.theirs, preset.ours) for preset in clock.presets] == [
+    assert [(preset.lead_words, preset.own_words) for preset in clock.presets] == [
         ("Today, 9:05 AM", "Today, 10:05 AM"),
         ("Today, 2:00 PM", "Today, 3:00 PM"),
         ("Today, 6:00 PM", "Today, 7:00 PM"),
@@ -38,7 +38,7 @@ def test_times_are_offered_by_the_leads_clock_and_told_by_the_persons() -> None:
         ("Tomorrow, 2:00 PM", "Tomorrow, 3:00 PM"),
     ]  # tomorrow is Monday
     assert clock.presets[0].value == "2026-11-29T15:05:00+00:00"
-    assert {preset.ours for preset in read("+12125550100").presets} == {""}
+    assert {preset.own_words for preset in read("+12125550100").presets} == {""}
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_the_leads_own_place_decides_whose_clock_it_is(lead: dict[str, str], zon
 def test_the_day_and_the_clock_are_those_of_each_place_in_the_evening_too() -> None:
     evening = SUNDAY.replace(hour=23, minute=30)  # half past midnight in Berlin, 15:30 in Los Angeles
     clock = read("+13105550100", BERLIN, evening)
-    assert [(preset.theirs, preset.ours) for preset in clock.presets][:2] == [
+    assert [(preset.lead_words, preset.own_words) for preset in clock.presets][:2] == [
         ("Today, 16:30", "Today, 01:30"),
         ("Today, 18:00", "Today, 03:00"),
     ]

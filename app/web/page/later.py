@@ -9,7 +9,7 @@ from app.domain.law.places import find_place
 from app.domain.problems import Invalid
 from app.web.page import times
 
-MORNING, AFTERNOON, EVENING = time(9), time(14), time(18)
+MORNING_TIME, AFTERNOON_TIME, EVENING_TIME = time(9), time(14), time(18)
 SOON = timedelta(hours=1)
 ROUNDED_TO = 5
 """Minutes; nobody means 10:07."""
@@ -17,11 +17,12 @@ ROUNDED_TO = 5
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A time that is offered. `theirs`: as the lead's clock shows it; `ours`: as the person's, if that differs."""
+    """A time that is offered. `lead_words`: as the lead's clock shows it; `own_words`: as the person's does, if
+    it shows another time."""
 
     at: datetime
-    theirs: str
-    ours: str
+    lead_words: str
+    own_words: str
 
     @property
     def value(self) -> str:
@@ -67,7 +68,13 @@ def _list_times(local: datetime) -> list[datetime]:
     today, tomorrow = local.date(), local.date() + timedelta(days=1)
     monday = today + timedelta(days=7 - today.weekday())
     soon = _round_up(local + SOON)
-    fixed_times = [(today, AFTERNOON), (today, EVENING), (tomorrow, MORNING), (tomorrow, AFTERNOON), (monday, MORNING)]
+    fixed_times = [
+        (today, AFTERNOON_TIME),
+        (today, EVENING_TIME),
+        (tomorrow, MORNING_TIME),
+        (tomorrow, AFTERNOON_TIME),
+        (monday, MORNING_TIME),
+    ]
     later = [at for day, hour in fixed_times if (at := _combine(day, hour, local.tzinfo)) > soon]
     return [soon, *sorted(dict.fromkeys(later))][:6]
 

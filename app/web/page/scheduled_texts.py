@@ -56,7 +56,7 @@ async def change_scheduled(
                 raise NotFound
             await bulk.cancel_text(tx, caller, text)
             thread = await threads.find_thread(tx, caller.tenant_id, interaction_id)
-            urls = tuple(one["url"] for one in former.media)
+            urls = tuple(item["url"] for item in former.media)
             order = build_order(caller, thread, ManualText(words, "", send_at, (), urls))
             base_url = visit.resources.settings.base_url
             await manual_texts.send_text(tx, caller, replace(order, purpose=former.purpose), (), base_url)
