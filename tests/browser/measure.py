@@ -1,6 +1,7 @@
 """Measures the page as a browser sees it; no test. Run it alone, on a quiet machine:
 `.venv/bin/python -m pytest tests/browser/measure.py -q -s`. The figures stand in decision 39."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from statistics import median
@@ -16,9 +17,9 @@ from tests.browser.test_in_view import LARGE
 from tests.makers import Tenant
 from tests.service import Api
 from tests.web.people import Browser, add_person, browser
-from tests.world import World, until
+from tests.world import World
 
-VISITS, CLICKS, REQUESTS, BATCHES, TEXTS_PER_BATCH = 12, 40, 100, 5, 100
+VISITS, CLICKS, REQUESTS, BATCHES, EVENTS_PER_BATCH, AT_ONCE = 12, 40, 100, 5, 400, 10
 PAINTED = "performance.getEntriesByType('paint').map((entry) => entry.startTime).at(0)"
 CLICK = """(name) => new Promise((resolve) => {
     const links = [...document.querySelectorAll('#list nav li a')], start = performance.now();
@@ -89,24 +90,15 @@ async def measure_memory(page: Page, world: World) -> None:
         await session.send("HeapProfiler.collectGarbage")
         return float((await session.send("Runtime.getHeapUsage"))["usedSize"]) / 1e6
 
-    leads = [f"lead_{n}" for n in range(1, 41)]
     heaps = [await used()]
     for batch in range(BATCHES):
-        messages = [
-            {"leadId": leads[n % len(leads)], "message": f"Batch {batch} text {n}"} for n in range(TEXTS_PER_BATCH)
-        ]
-        sent = await world.tenant.call("POST", "/sms/send/bulk", {"messages": messages})
-        last = sent["results"][-1]
-
-        async def is_delivered(message_id: str = last["messageId"]) -> bool:
-            text = await world.tenant.call("GET", f"/messages/{message_id}")
-            return bool(text["status"] == "delivered")
-
-        await until(is_delivered, 120)
-        await page.wait_for_timeout(2000)
+        for first in range(0, EVENTS_PER_BATCH, AT_ONCE):
+            phones = [f"+1415556{1 + (first + n) % 40:04d}" for n in range(AT_ONCE)]
+            await asyncio.gather(*(world.carrier.text(phone, world.ours, f"Batch {batch}") for phone in phones))
+        await page.wait_for_timeout(3000)
         heaps.append(await used())
-    events = BATCHES * TEXTS_PER_BATCH * 4
-    print(f"\nheap over {events} events, MB: {[round(heap, 2) for heap in heaps]}, {await page.evaluate('heard')} told")
+    events, heard = BATCHES * EVENTS_PER_BATCH, await page.evaluate("heard")
+    print(f"\nheap over {events} events in other threads, MB: {[round(heap, 2) for heap in heaps]}, {heard} told")
 
 
 async def measure_cost(person: Browser, what: str, path: str, fragment: str = "") -> None:
