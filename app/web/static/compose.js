@@ -194,7 +194,7 @@ function showRefusal(page, words = "") {
   const fresh = page?.querySelector("form.compose"), alert = page?.getElementById("refused");
   const button = form.querySelector("button.primary"), freshButton = fresh?.querySelector("button.primary");
   const isSure = freshButton?.name === "anyway";
-  [button.name, button.value, button.textContent] = isSure ? ["anyway", "1", "Send anyway"] : ["", "", "Send"];
+  [button.name, button.value, button.textContent] = isSure ? ["anyway", "1", "Send anyway"] : ["", "", nameSend(form)];
   if (isSure) form.elements.seen.value = fresh.elements.seen.value;
   if (alert) form.prepend(document.importNode(alert, true));
   if (!words) return;

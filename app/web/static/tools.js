@@ -27,9 +27,12 @@ function setUpTools() {
   showBoxWords(form, box);
 }
 
+const MAX_TEXT = 3200, MAX_NOTE = 5000;  // characters; the server checks both again
+
 // A placeholder that says what is being written.
 function showBoxWords(form, box) {
   box.dataset.words ??= box.placeholder;
+  box.maxLength = isNote(form) ? MAX_NOTE : MAX_TEXT;
   box.placeholder = isNote(form) ? "Write a note" : box.dataset.words;
 }
 
@@ -122,8 +125,10 @@ function showLater(form, when, at) {
   tool.classList.toggle("chosen", isLater);
   tool.querySelector(".word").textContent = describeLater(form, preset) || "Later";
   const send = form.querySelector("button.primary");
-  if (send.name !== "anyway") send.textContent = isLater ? "Schedule" : "Send";
+  if (send.name !== "anyway") send.textContent = nameSend(form);
 }
+
+const nameSend = (form) => (form.querySelector(".later").classList.contains("chosen") ? "Schedule" : "Send");
 
 function describeLater(form, preset) {
   if (preset.value) return preset.closest("label").querySelector(".time").textContent;
@@ -137,6 +142,12 @@ function setUpLater(form) {
     const { name, value } = event.target;
     if (name === "when") showLater(form, value, "");
     else if (name === "at") showLater(form, "", value);
+  });
+  // A page may be open for hours.
+  tool.addEventListener("toggle", () => {
+    for (const radio of tool.querySelectorAll("[name=when]")) {
+      radio.closest("label").hidden = Boolean(radio.value) && Date.parse(radio.value) + clockAhead < Date.now();
+    }
   });
   // A click on a preset is the whole choice; arrow keys go on among them.
   tool.addEventListener("click", (event) => {
