@@ -75,7 +75,9 @@ from app.web.page import (
     media,
     new_conversation,
     notices,
+    palette,
     render,
+    scheduled_texts,
     sign_in,
     start,
     static_files,
@@ -127,6 +129,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     sign_in.router,
     account.router,
     notices.router,
+    palette.router,
     system.router,
     figures_page.router,
     *page_settings.ROUTERS,
@@ -140,6 +143,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     turn.router,
     conversations.router,
     writes.router,
+    scheduled_texts.router,
 )
 DESCRIPTION = """SMS conversations between organizations and their leads.
 

@@ -19,6 +19,9 @@ class LeadChoice:
     first_name: str | None
     last_name: str | None
     phone: str | None
+    timezone: str | None
+    state: str | None
+    postal_code: str | None
     status: str
     is_test: bool
     campaign_id: str | None
@@ -32,7 +35,8 @@ class LeadChoice:
 
 
 LEAD_CHOICES_SQL = f"""
-SELECT l.lead_id, l.first_name, l.last_name, l.phone, l.status, l.is_test, l.campaign_id, c.name AS campaign_name,
+SELECT l.lead_id, l.first_name, l.last_name, l.phone, l.timezone, l.state, l.postal_code,
+       l.status, l.is_test, l.campaign_id, c.name AS campaign_name,
        {may_not_text_sql("l.tenant_id", "l.phone", "l.dnc_channels")} AS may_not_text,
        (SELECT count(*) FROM interactions t
         WHERE t.tenant_id = l.tenant_id AND t.lead_id = l.lead_id)::int AS thread_count

@@ -8,7 +8,7 @@ from app.domain.searches import parse_search
 from app.store import core
 from app.store.engine import ReadTx
 from app.store.schema import Lead
-from app.store.thread_filters import CommonFilter, Params, campaigns_sql, has_plain_words_sql
+from app.store.thread_filters import LEAD_WORDS_SQL, CommonFilter, Params, campaigns_sql, may_have_words_sql
 
 FieldChoice = list[Mapping[str, Any]]
 """Custom fields of which a lead must have one."""
@@ -28,7 +28,6 @@ class LeadFilter(CommonFilter):
 
 IS_DNC_SQL = """(l.dnc_channels <> '{}' OR coalesce(l.phone IN (
         SELECT s.phone FROM suppressions s WHERE s.tenant_id = $1 AND s.phone IS NOT NULL), false))"""
-LEAD_WORDS_SQL = "concat_ws(' ', l.first_name, l.last_name, l.email, l.lead_id)"
 
 
 async def list_page(read: ReadTx, tenant_id: str, filters: LeadFilter, below: str | None, limit: int) -> list[Lead]:
@@ -73,9 +72,9 @@ def _search_sql(params: Params, typed_text: str | None) -> str:
     matches = "false"
     if search.phrases:
         phrases = params.bind(search.phrases)
-        matches = f"""{has_plain_words_sql(params, LEAD_WORDS_SQL, search.plain_words)}
-            AND fold_text({LEAD_WORDS_SQL}) LIKE ALL (
-                ARRAY(SELECT '%' || fold_text(phrase) || '%' FROM unnest({phrases}::text[]) phrase))"""
+        matches = f"""{may_have_words_sql(params, LEAD_WORDS_SQL, search.plain_words)}
+            AND fold_name({LEAD_WORDS_SQL}) LIKE ALL (
+                ARRAY(SELECT '%' || fold_name(phrase) || '%' FROM unnest({phrases}::text[]) phrase))"""
     if search.phone_digits:
         matches += f" OR l.phone LIKE {params.bind(f'%{search.phone_digits}%')}"
     return matches

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from app.domain.words import Purpose
 from app.store.engine import ReadTx
 from app.store.thread_filters import CommonFilter, Params, id_span_sql, threads_sql
 
@@ -38,7 +39,7 @@ class Message:
     held_reason: str | None
     """Also names a brake that keeps the text waiting."""
     held_rule: str | None
-    purpose: str | None
+    purpose: Purpose | None
     possible_opt_out: bool
     opt_out: bool | None
     awaits_decision: bool

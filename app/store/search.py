@@ -11,8 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from app.domain.searches import Search, parse_search
+from app.store import client_search
 from app.store.engine import ReadTx
 from app.store.thread_filters import (
+    LEAD_WORDS_SQL,
     CommonFilter,
     Params,
     ThreadFilter,
@@ -21,6 +23,7 @@ from app.store.thread_filters import (
     filtered_view_sql,
     full_where_sql,
     has_plain_words_sql,
+    may_have_words_sql,
     wanted_statuses,
     where_sql,
 )
@@ -40,7 +43,8 @@ async def find_page(
 ) -> list[str]:
     """Up to `limit` thread ids that come after `before` (last_message_at, interaction id)."""
     if filters.search:
-        return await _search_page(read, tenant_id, filters, before, limit)
+        ids = await _search_page(read, tenant_id, filters, before, limit)
+        return await _add_of_clients(read, tenant_id, filters, before, limit, ids)
     params = Params(tenant_id)
     rows = await read.fetch_rows(_list_sql(params, filters, before, limit), *params.values)
     return [row["interaction_id"] for row in rows]
@@ -52,7 +56,6 @@ async def _search_page(
     """Rare terms are looked up in the index and sorted; common ones are found by walking the newest
     threads. In a search of texts, the hit rate in the newest 400 threads decides which; often these
     threads already fill the page."""
-
     search = parse_search(filters.search or "")
 
     async def run_strategy(strategy: Strategy, max_rows: int) -> tuple[list[str], bool]:
@@ -79,6 +82,27 @@ async def _search_page(
         if complete:
             break
     return ids
+
+
+async def _add_of_clients(
+    read: ReadTx, tenant_id: str, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int, ids: list[str]
+) -> list[str]:
+    """Adds to `ids` the threads whose client has words of the search, and whose lead has the others."""
+    search = parse_search(filters.search or "")
+    phrases = [] if filters.in_messages or search.phone_digits else search.phrases
+    found_ids = set(ids)
+    for clients in await client_search.find_clients(read, tenant_id, phrases):
+        own_ids = clients.campaign_ids if filters.campaign_ids is None else filters.campaign_ids
+        client_filters = replace(filters, campaign_ids=sorted(set(clients.campaign_ids).intersection(own_ids)))
+        other_phrases = [phrase for phrase in search.phrases if phrase not in clients.met_phrases]
+        if other_phrases:
+            words = " ".join(f'"{phrase}"' for phrase in other_phrases)
+            found_ids.update(await _search_page(read, tenant_id, replace(client_filters, search=words), before, limit))
+        else:
+            params = Params(tenant_id)
+            rows = await read.fetch_rows(_newest_of_each_sql(params, client_filters, before, limit), *params.values)
+            found_ids.update(row["interaction_id"] for row in rows)
+    return ids if len(found_ids) == len(ids) else await client_search.sort(read, tenant_id, found_ids, limit)
 
 
 async def find_leads(
@@ -163,9 +187,6 @@ def _walk_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...] | N
 WHERE t.tenant_id = $1{clauses}{where_sql(params, filters, before)} {ORDER_SQL} LIMIT {params.bind(limit)}"""
 
 
-LEAD_NAME_SQL = """(((COALESCE(l.first_name, '') || ' ') || COALESCE(l.last_name, '')) || ' ')
-    || l.lead_id"""
-"""The index `ix_leads_folded` is on `fold_text` of it: the same expression, letter by letter."""
 HAS_WORDS_SQL = """array_to_tsvector(string_to_array(fold_text(m.text), ' '))
     @@ replace(fold_text({}), ' ', ' & ')::tsquery"""
 """All words, whole, in any order. A prefix query would read hundreds of thousands of index entries
@@ -249,7 +270,7 @@ def _thread_matches_sql(params: Params, filters: ThreadFilter, search: Search) -
           AND {has_plain_words_sql(params, "m.text", search.plain_words)}
           {_has_phrases_sql(params, search.phrases)}"""
     return f"""SELECT 1 FROM leads l WHERE l.tenant_id = $1 AND l.lead_id = t.lead_id
-        AND {has_plain_words_sql(params, LEAD_NAME_SQL, search.plain_words)}
+        AND {may_have_words_sql(params, LEAD_WORDS_SQL, search.plain_words)}
         {_has_name_sql(params, search)}"""
 
 
@@ -260,9 +281,10 @@ def _has_phrases_sql(params: Params, phrases: Sequence[str]) -> str:
 
 
 def _has_name_sql(params: Params, search: Search) -> str:
-    """Each phrase stands somewhere in name or id. LIKE ALL of an array would use no index."""
+    """Each phrase stands somewhere in name, id or e-mail, with or without accents. LIKE ALL of an array would
+    use no index."""
     return "".join(
-        f" AND fold_text({LEAD_NAME_SQL}) LIKE ('%' || fold_text({params.bind(phrase)}) || '%')"
+        f" AND fold_name({LEAD_WORDS_SQL}) LIKE ('%' || fold_name({params.bind(phrase)}) || '%')"
         for phrase in search.phrases
     )
 

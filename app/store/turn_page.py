@@ -33,22 +33,30 @@ async def get_texts(read: ReadTx, tenant_id: str, message_ids: Sequence[str]) ->
 
 @dataclass(frozen=True, slots=True)
 class DryTurn:
-    """A replay or a shadow of a turn."""
+    """A replay or a shadow of a turn. `texts`: what its agent would have sent; None: no reply."""
 
     turn_id: str
     kind: str
     state: str
+    reason: str | None
     opened_at: datetime
+    texts: list[str] | None
+    refused: list[dict[str, Any]]
+    duration_ms: int | None
+    http_status: int | None
 
 
 LIST_DRY_TURNS_SQL = """
-SELECT turn_id, kind, state, opened_at FROM turns
-WHERE tenant_id = $1 AND of_turn = $2 ORDER BY opened_at LIMIT 50
+SELECT u.turn_id, u.kind, u.state, u.reason, u.opened_at, u.reply -> 'texts' AS texts, u.refused,
+       a.duration_ms, a.http_status
+FROM turns u
+LEFT JOIN turn_attempts a ON a.tenant_id = u.tenant_id AND a.turn_id = u.turn_id AND a.attempt = u.attempt
+WHERE u.tenant_id = $1 AND u.of_turn = $2 ORDER BY u.opened_at DESC LIMIT 50
 """
 
 
 async def list_dry_turns(read: ReadTx, tenant_id: str, turn_id: str) -> list[DryTurn]:
-    """The replays and shadows of a turn, oldest first."""
+    """The replays and shadows of a turn, the newest first."""
     return await read.fetch(DryTurn, LIST_DRY_TURNS_SQL, tenant_id, turn_id)
 
 

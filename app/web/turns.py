@@ -238,21 +238,26 @@ class ReplayBody(Body):
 @router.post("/turns/{turn_id}/replay", status_code=201, summary="Hand a turn over once more")
 async def replay_turn(turn_id: str, body: ReplayBody, caller: ApiCaller, resources: AppResources) -> Answer[TurnShape]:
     """The answer is stored beside the live turn; nothing of it is sent."""
-    if body.webhook_url:
-        require_url(body.webhook_url, "webhookUrl")
-    async with resources.database.tenant_tx(caller.tenant_id) as tx:
-        live_turn = require_found(await turns.get(tx, caller.tenant_id, turn_id))
-        attempts = await turns.list_attempts(tx, caller.tenant_id, turn_id)
+    return Answer(data=await replay(resources, caller.tenant_id, turn_id, body.webhook_url))
+
+
+async def replay(resources: Resources, tenant_id: str, turn_id: str, url: str | None) -> TurnShape:
+    """Hands a live turn over once more. `url` None: to its agent. Raises `NotFound`, `Invalid`."""
+    if url:
+        require_url(url, "webhookUrl")
+    async with resources.database.tenant_tx(tenant_id) as tx:
+        live_turn = require_found(await turns.get(tx, tenant_id, turn_id))
+        attempts = await turns.list_attempts(tx, tenant_id, turn_id)
         request_bodies = [attempt.request_body for attempt in attempts if attempt.request_body]
         if live_turn.kind != "live" or not request_bodies:
             raise Invalid(details=["turnId: was never handed over, or too long ago"])
         agent_id = require_found(live_turn.sms_agent_id)
-        agent = require_found(await directory.get(tx, SmsAgent, caller.tenant_id, agent_id))
+        agent = require_found(await directory.get(tx, SmsAgent, tenant_id, agent_id))
         dry_turn = dry_turns.build_dry_turn(
-            caller.tenant_id, "replay", request_bodies[-1], live_turn.interaction_id, agent_id, turn_id
+            tenant_id, "replay", request_bodies[-1], live_turn.interaction_id, agent_id, turn_id
         )
         await dry_turns.begin_dry_turns(tx, [dry_turn])
-    return Answer(data=await _post_dry_turn(resources, agent, body.webhook_url, dry_turn))
+    return await _post_dry_turn(resources, agent, url, dry_turn)
 
 
 async def test_agent(resources: Resources, tenant_id: str, agent_id: str) -> TurnShape:

@@ -131,7 +131,7 @@ async def test_what_others_write_changes_one_row_and_one_text_of_a_long_thread(
     assert len(changes) >= 3
     assert max(size for _, size in changes) <= 3000, changes
     others = [url for url, _ in fetched if "/changes" not in url and "/events" not in url]
-    assert [url for url in others if "/pulse" not in url] == []
+    assert [url for url in others if "/pulse" not in url and "/icon-dot" not in url] == []
 
 
 async def test_on_a_phone_the_way_back_leads_to_the_row_one_came_from(enter: Enter, inbox: str) -> None:

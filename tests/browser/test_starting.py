@@ -100,7 +100,7 @@ async def test_a_person_sends_a_picture_and_sees_it(sam: Person, world: World) -
     await world.tenant.call("PATCH", path, {"capabilities": ["sms", "mms"]})
     thread = (await world.send())["interactionId"]
     await sam.read(thread)
-    await sam.page.get_by_text("Picture or file").click()
+    await sam.page.get_by_text("Attach", exact=True).click()
     picture = FilePayload(name="roof.png", mimeType="image/png", buffer=draw_png(160, 90))
     large = FilePayload(name="film.mp4", mimeType="video/mp4", buffer=bytes(1_200_000))
     await sam.page.get_by_label("Files", exact=True).set_input_files([picture, large])

@@ -176,7 +176,7 @@ async def test_rows_of_the_waiting_view_stand_by_how_long_the_lead_waits(
 async def test_a_note_is_fetched_as_its_article(sam: Browser, tenant: Tenant, ours: Data, resources: Resources) -> None:
     _, sent = await a_thread(tenant)
     here = sent["interactionId"]
-    await sam.submit(await sam.page(f"/conversations/{here}"), "/notes", note="<b>Mind</b> the dog")
+    await sam.submit(await sam.page(f"/conversations/{here}"), "/texts", kind="note", message="<b>Mind</b> the dog")
     [note] = [entry for entry in (await tenant.call("GET", f"/interactions/{here}"))["transcript"] if "note" in entry]
     page = await sam.page(f"/conversations/changes?opened={here}&texts={note['messageId']}")
     [article] = re.findall(r"<article.*?</article>", page, re.S)

@@ -87,10 +87,10 @@ async def test_a_thread_is_assigned_and_noted_on_the_page(
     page = await sam.page(answer.headers["location"])
     assert "Assigned to omar.k" in page
     assert "sam@example.com assigned this to omar.k@example.com." in page
-    answer = await sam.submit(page, "/notes", note="@omar.k <b>look</b>\r\nplease")
+    answer = await sam.submit(page, "/texts", kind="note", message="@omar.k <b>look</b>\r\nplease")
     page = await sam.page(answer.headers["location"])
     assert page.count("@omar.k &lt;b&gt;look&lt;/b&gt;\nplease") >= 2  # in the thread and beside it
-    refused = await sam.submit(page, "/notes", note="  ")
+    refused = await sam.submit(page, "/texts", kind="note", message="  ")
     assert "Note: must have 1 to 5000 characters" in refused.text
     refused = await sam.submit(page, "/assign", person="user_nobody")
     assert (refused.status_code, "is not an active person" in refused.text) == (400, True)

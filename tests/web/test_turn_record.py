@@ -172,3 +172,32 @@ async def test_a_turn_is_found_in_its_own_thread_and_tenant_only(
     _, theirs = await a_thread(other_tenant)
     path = f"/conversations/{theirs['interactionId']}/turns/{turn['turnId']}"
     assert (await sam.get(path)).status_code == 404
+
+
+async def test_a_turn_is_replayed_beside_its_record_to_its_agent_or_another_webhook(
+    sam: Browser, world: World, other_tenant: Tenant, resources: Resources
+) -> None:
+    world.agent.answers = [(200, {"reply": "Yes, it does."})]
+    thread = await conversing(world)
+    await world.text("Does it cost <i>anything</i>?")
+    await world.turn_is(thread, "replied")
+    [turn] = await world.turns(thread)
+    here = f"/conversations/{thread}/turns/{turn['turnId']}"
+    sent_count = len(world.carrier.received(world.phone))
+    world.agent.answers = [(200, {"reply": "No <b>not</b> at all."}), (500, {"error": "x"})]
+    answer = await sam.submit(await sam.page(f"{here}?view=mine"), "/replay")
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{here}?view=mine#twins")
+    record = await sam.page(here)
+    assert "No &lt;b&gt;not&lt;/b&gt; at all." in record.partition("<h4>Then</h4>")[2]
+    assert record.partition("<h4>Then</h4>")[2].count("Yes, it does.") == 1
+    await sam.submit(record, "/replay", url=world.smsagent["webhookUrl"])
+    record = await sam.page(here)
+    assert record.index("could not be reached") < record.index("not&lt;/b&gt; at all")  # the newest first
+    refused = await sam.submit(record, "/replay", url="ftp://x")
+    assert refused.status_code == 400
+    assert 'value="ftp://x"' in refused.text
+    assert len(world.carrier.received(world.phone)) == sent_count
+    async with resources.database.system_tx() as tx:
+        await tx.execute("UPDATE users SET role = 'agent' WHERE tenant_id = $1", world.tenant.tenant_id)
+    assert "/replay" not in await sam.page(here)
+    assert (await sam.submit(record, "/replay")).status_code == 403

@@ -28,6 +28,5 @@ async def show_thread(
     draft = Draft()
     if canned:
         async with visit.resources.database.read_tx(visit.tenant_id) as read:
-            choices = await canned_choices.list_filled(read, visit.tenant_id, interaction_id)
-        draft.message = next((choice.text for choice in choices if choice.canned_reply_id == canned), "")
+            draft.message = await canned_choices.get_words(read, visit.tenant_id, canned, interaction_id=interaction_id)
     return await visits.show_thread(visit, interaction_id, before=before, draft=draft)

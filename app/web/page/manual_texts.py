@@ -4,10 +4,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from hashlib import sha256
+from typing import Annotated, Literal
 
+from fastapi import Depends, Form
 from pydantic import BaseModel
 
 from app.commands import manual_texts
+from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.idempotency import IdempotencyKey, ReplayedAnswer
 from app.domain.media import MediaFile
@@ -16,9 +19,10 @@ from app.domain.reply_variables import require_filled
 from app.resources import Resources
 from app.store import tenants
 from app.store.engine import Tx
+from app.store.interactions import Thread
 from app.web.idempotency import claim_key
-from app.web.page import times
-from app.web.page.attachments import Attachments
+from app.web.page import later
+from app.web.page.attachments import Attachments, AttachmentsForm
 
 PAGE_ROUTE = "page texts"
 """The route of the idempotency keys of the page's sends: a double click sends once."""
@@ -30,13 +34,48 @@ class Draft(BaseModel):
 
     message: str = ""
     sender: str = ""
+    when: str = ""
     at: str = ""
+    clock: str = ""
+    """When it leaves: see `later.parse_moment`."""
     urls: str = ""
     had_files: bool = False
     """Files were chosen. A browser does not keep them when the page is loaded anew."""
     take: bool = False
+    is_note: bool = False
+    """It is a note for colleagues."""
+    for_agent: bool = False
     moved: bool = False
     """Somebody wrote after the person loaded the page. A button then sends anyway."""
+
+
+async def read_draft(
+    attachments: AttachmentsForm,
+    sender: Annotated[str, Form(alias="from", max_length=40)] = "",
+    message: Annotated[str, Form(max_length=10_000)] = "",
+    when: Annotated[str, Form(max_length=40)] = "",
+    at: Annotated[str, Form(max_length=30)] = "",
+    clock: Annotated[str, Form(max_length=64)] = "",
+    take: Annotated[Literal["", "1"], Form()] = "",
+    kind: Annotated[Literal["text", "note"], Form()] = "text",
+    for_agent: Annotated[Literal["", "1"], Form(alias="forAgent")] = "",
+) -> Draft:
+    return Draft(
+        # Browsers send line breaks of a form as CR LF; texts have LF.
+        message=message.replace("\r\n", "\n"),
+        sender=sender,
+        when=when,
+        at=at,
+        clock=clock,
+        urls=attachments.urls,
+        had_files=bool(attachments.uploads),
+        take=bool(take),
+        is_note=kind == "note",
+        for_agent=bool(for_agent),
+    )
+
+
+DraftForm = Annotated[Draft, Depends(read_draft)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +99,28 @@ async def parse_text(draft: Draft, attachments: Attachments, zone: tzinfo) -> Ma
     return ManualText(
         text=require_filled(require_sendable(draft.message)),
         sender=draft.sender,
-        send_at=times.parse_local("Send at", draft.at, zone) if draft.at else None,
+        send_at=later.parse_moment(draft.when, draft.at, draft.clock, zone),
         files=await attachments.read_files(),
         urls=attachments.list_urls(),
+    )
+
+
+def build_order(caller: Caller, thread: Thread, manual_text: ManualText) -> Order:
+    """Another sender number than the thread's means another thread."""
+    elsewhere = manual_text.sender not in ("", thread.our_number)
+    return Order(
+        tenant_id=caller.tenant_id,
+        message_id=ids.make("msg"),
+        thread_id=ids.make("int"),
+        lead_id=thread.lead_id,
+        text=manual_text.text,
+        source=caller.source,
+        actor=caller.actor,
+        to=thread.lead_phone,
+        sender=manual_text.sender if elsewhere else None,
+        interaction_id=None if elsewhere else thread.interaction_id,
+        media=manual_text.urls,
+        send_at=manual_text.send_at,
     )
 
 

@@ -3,6 +3,7 @@
 What the form says before it sends comes from the same code as a dry run of POST /sms/send."""
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, tzinfo
 from hashlib import sha256
 from typing import Annotated, Any, Literal
 
@@ -23,9 +24,9 @@ from app.store.engine import ReadTx, Tx
 from app.store.lead_choices import LeadChoice
 from app.store.thread_filters import CommonFilter
 from app.web.idempotency import claim_key
-from app.web.page import manual_texts, render, visits
+from app.web.page import canned_choices, later, manual_texts, render, visits
 from app.web.page.attachments import AttachmentsForm
-from app.web.page.manual_texts import Draft, ManualText
+from app.web.page.manual_texts import Draft, DraftForm, ManualText
 from app.web.page.threads import REPLACEMENTS_BY_CHARACTER
 from app.web.page.visits import Visit, VisitGet, VisitPost
 
@@ -42,10 +43,16 @@ async def show_start(
     who: Annotated[str, Query(max_length=100)] = "",
     lead: Annotated[str, Query(max_length=128)] = "",
     sender: Annotated[str, Query(alias="from", max_length=40)] = "",
+    canned: Annotated[str, Query(max_length=64)] = "",
 ) -> Response:
-    """`who`: what somebody typed to find a lead. `lead`: the chosen one."""
+    """`who`: what somebody typed to find a lead. `lead`: the chosen one. `canned`: a canned reply to put into
+    the box, for browsers without JavaScript."""
     if lead:
-        return await _show_form(visit, lead, Draft(sender=sender))
+        draft = Draft(sender=sender)
+        if canned:
+            async with visit.resources.database.read_tx(visit.tenant_id) as read:
+                draft.message = await canned_choices.get_words(read, visit.tenant_id, canned, lead_id=lead)
+        return await _show_form(visit, lead, draft)
     return await _show_search(visit, who.strip())
 
 
@@ -117,22 +124,13 @@ def _redirect_to_form(visit: Visit, lead_id: str) -> Response:
 @router.post("/texts")
 async def send_text(
     visit: VisitPost,
+    draft: DraftForm,
     attachments: AttachmentsForm,
     lead_id: Annotated[str, Form(alias="lead", min_length=1, max_length=128)],
     once: Annotated[str, Form(min_length=8, max_length=64)],
-    sender: Annotated[str, Form(alias="from", max_length=40)] = "",
-    message: Annotated[str, Form(max_length=10_000)] = "",
-    at: Annotated[str, Form(max_length=30)] = "",
     action: Annotated[Literal["send", "check"], Form()] = "send",
 ) -> Response:
     """Sends the first text, or shows who would send it (`check`). A form that is posted twice sends one."""
-    draft = Draft(
-        message=message.replace("\r\n", "\n"),
-        sender=sender,
-        at=at,
-        urls=attachments.urls,
-        had_files=bool(attachments.uploads),
-    )
     try:
         manual_text = await manual_texts.parse_text(draft, attachments, visit.zone)
         if action == "check":
@@ -189,7 +187,7 @@ async def _show_form(
             raise NotFound("There is no lead at this address.")
         blank_text = ManualText(SOME_TEXT, "", None, (), ())
         automatic, chosen = await _forecast(read, caller, lead_id, [blank_text, checked or blank_text])
-        start = await _build_form_context(read, caller.tenant_id, lead)
+        start = await _build_form_context(read, caller.tenant_id, lead, visit.zone)
     bytes_by_sender = {sender.phone_number: sender.max_media_bytes for sender in start["senders"]}
     start |= {
         "draft": draft,
@@ -218,7 +216,7 @@ def _describe_refusal(problem: Problem) -> str:
     return "; ".join(f"{detail.partition(': ')[2] or detail}." for detail in problem.details) or problem.message
 
 
-async def _build_form_context(read: ReadTx, tenant_id: str, lead: LeadChoice) -> dict[str, Any]:
+async def _build_form_context(read: ReadTx, tenant_id: str, lead: LeadChoice, zone: tzinfo) -> dict[str, Any]:
     tenant = await tenants.get(read, tenant_id)
     assert tenant is not None
     causes = (await suppressions.get_causes(read, tenant_id, [lead.phone])) if lead.phone else {}
@@ -226,6 +224,10 @@ async def _build_form_context(read: ReadTx, tenant_id: str, lead: LeadChoice) ->
         "lead": lead,
         "causes": causes.get(lead.phone or "", []),
         "senders": await store.list_senders(read, tenant_id, lead.campaign_id, None),
+        "canned": await canned_choices.list_filled(read, tenant_id, lead_id=lead.lead_id),
+        "lead_clock": later.read_clock(
+            lead.phone or "", lead.state, lead.postal_code, lead.timezone, zone, datetime.now(UTC)
+        ),
         "lead_threads": await interactions.list_of_lead(read, tenant_id, lead.lead_id),
         "twins": REPLACEMENTS_BY_CHARACTER if tenant.smart_encoding else None,
     }

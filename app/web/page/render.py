@@ -1,7 +1,6 @@
 """Renders pages from templates: escaped, strict about names, without inline scripts or styles."""
 
 import gzip
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -12,13 +11,12 @@ from asyncpg import Record
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
 from starlette.responses import Response
 
 from app.domain import media, phones
 from app.domain.problems import Problem
 from app.domain.words import Channel
-from app.web.page import text_sizes, times
+from app.web.page import found_words, text_sizes, times
 from app.web.page.static_files import COMPRESSED_HEADERS, WEB_FOLDER, accepts_gzip, get_static_url
 
 CONTENT_POLICY = (
@@ -151,6 +149,7 @@ def _build_environment() -> Environment:
     environment.filters |= {
         "phone": phones.format_phone,
         "clock": times.format_clock,
+        "local_input": times.format_local_input,
         "day": times.format_day,
         "ago": times.format_ago,
         "exact": times.format_exact,
@@ -164,7 +163,8 @@ def _build_environment() -> Environment:
         "took": _format_milliseconds,
         "size": media.format_size,
         "guessed_type": media.guess_type,
-        "linked": _link_addresses,
+        "linked": found_words.link_addresses,
+        "snippet": found_words.cut_snippet,
     }
     environment.globals |= {
         "static": get_static_url,
@@ -182,21 +182,6 @@ def _build_environment() -> Environment:
         "FILE_TYPES": ",".join((*media.EXTENSIONS, ".vcf")),
     }
     return environment
-
-
-ADDRESS = re.compile(r"https?://[^\s<>\"'“”‘’]+", re.IGNORECASE)
-NOT_AT_END = ".,;:!?)]}…"
-
-
-def _link_addresses(text: str) -> Markup:
-    """Makes links of the addresses in a text; escapes the rest."""
-    parts, end = [], 0
-    for match in ADDRESS.finditer(text):
-        address = match[0].rstrip(NOT_AT_END)
-        link = Markup('<a href="{0}" target="_blank" rel="noopener noreferrer nofollow">{0}</a>').format(address)
-        parts += [escape(text[end : match.start()]), link]
-        end = match.start() + len(address)
-    return Markup("").join([*parts, escape(text[end:])])
 
 
 def _format_milliseconds(milliseconds: int) -> str:

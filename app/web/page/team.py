@@ -1,4 +1,4 @@
-"""Working together on the page: whose a thread is, snoozes, notes, what was read, many threads at once, saved
+"""Working together on the page: whose a thread is, snoozes, what was read, many threads at once, saved
 views; and the pulse, which tells an open page the counts and who else is there."""
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from starlette.responses import Response
 
 from app.commands import saved_views, team
-from app.commands.team import MAX_NOTE_LENGTH, SnoozeEnd, ThreadChange
+from app.commands.team import SnoozeEnd, ThreadChange
 from app.domain.mentions import get_color_number
 from app.domain.problems import Invalid, NotFound, Problem
 from app.domain.words import InteractionStatus
@@ -110,24 +110,6 @@ async def _change(visit: Visit, interaction_id: str, change: ThreadChange) -> Re
         await team.change_thread(tx, visit.caller, thread, change)
 
     return await visits.run_and_go_back(visit, interaction_id, lambda: visit.run_change(change_one))
-
-
-@router.post("/{interaction_id}/notes")
-async def add_note(
-    interaction_id: str,
-    visit: VisitPost,
-    note: Annotated[str, Form(max_length=MAX_NOTE_LENGTH * 2)] = "",
-    for_agent: Annotated[Literal["", "1"], Form(alias="forAgent")] = "",
-) -> Response:
-    text = note.replace("\r\n", "\n").strip()
-
-    async def add_one(tx: Tx) -> None:
-        if not text or "\x00" in text or len(text) > MAX_NOTE_LENGTH:
-            raise Invalid(details=[f"Note: must have 1 to {MAX_NOTE_LENGTH} characters"])
-        thread = await threads.find_thread(tx, visit.tenant_id, interaction_id)
-        await team.add_note(tx, visit.caller, thread, text, for_agent == "1")
-
-    return await visits.run_and_go_back(visit, interaction_id, lambda: visit.run_change(add_one))
 
 
 @router.post("/{interaction_id}/unread")

@@ -1,6 +1,7 @@
 """What a thread's templates need, in the parts that the page shows and renews by themselves."""
 
 from collections.abc import Collection, Sequence
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from app.access.sessions import Person
@@ -22,8 +23,9 @@ from app.store import (
 from app.store import page as store
 from app.store.engine import ReadTx, Tx
 from app.store.interactions import Message, Thread
+from app.store.page import Contact
 from app.web.interaction_shapes import build_agent_state
-from app.web.page import canned_choices
+from app.web.page import canned_choices, later
 
 TEXTS_PER_PAGE = 50
 MAX_NOTES = 20
@@ -48,7 +50,9 @@ async def find_thread(read: ReadTx, tenant_id: str, interaction_id: str) -> Thre
     return thread
 
 
-async def build_thread_context(tx: Tx, person: Person, interaction_id: str, before: int | None) -> Context:
+async def build_thread_context(
+    tx: Tx, person: Person, interaction_id: str, before: int | None, zone: tzinfo
+) -> Context:
     """Returns the context of a thread with its texts before the seq `before`, and marks it as read."""
     thread = await find_thread(tx, person.tenant_id, interaction_id)
     before_seq = before or thread.last_seq + 1
@@ -59,7 +63,7 @@ async def build_thread_context(tx: Tx, person: Person, interaction_id: str, befo
     contact = await build_contact_context(tx, thread)
     return {
         **await build_state_context(tx, thread),
-        **await build_compose_context(tx, thread),
+        **await build_compose_context(tx, thread, contact["contact"], zone),
         **contact,
         **await build_entries_context(tx, thread, [*entries, *waiting], contact["people"]),
         "entries": entries,
@@ -119,13 +123,17 @@ async def build_state_context(read: ReadTx, thread: Thread) -> Context:
     }
 
 
-async def build_compose_context(read: ReadTx, thread: Thread) -> Context:
+async def build_compose_context(read: ReadTx, thread: Thread, contact: Contact, zone: tzinfo) -> Context:
+    """`zone`: the person's."""
     tenant = await tenants.get(read, thread.tenant_id)
     assert tenant is not None
     return {
         "twins": REPLACEMENTS_BY_CHARACTER if tenant.smart_encoding else None,
         "senders": await store.list_senders(read, thread.tenant_id, thread.campaign_id, thread.our_number),
-        "canned": await canned_choices.list_filled(read, *thread.key),
+        "canned": await canned_choices.list_filled(read, thread.tenant_id, interaction_id=thread.interaction_id),
+        "lead_clock": later.read_clock(
+            thread.lead_phone, contact.state, contact.postal_code, contact.timezone, zone, datetime.now(UTC)
+        ),
     }
 
 

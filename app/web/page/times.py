@@ -48,6 +48,11 @@ def format_clock(at: datetime, zone: tzinfo) -> str:
     return _format_time(at.astimezone(zone))
 
 
+def format_local_input(at: datetime, zone: tzinfo) -> str:
+    """Returns the time as a browser's field for a local time holds it."""
+    return f"{at.astimezone(zone):%Y-%m-%dT%H:%M}"
+
+
 def format_day(at: datetime, zone: tzinfo) -> str:
     """Returns "Today", "Yesterday" or the date."""
     local = at.astimezone(zone).date()

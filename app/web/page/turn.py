@@ -1,42 +1,64 @@
 """The page of one turn: its texts, every attempt to hand it over, and the outcome."""
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Form
+from fastapi.responses import RedirectResponse
 from starlette.responses import Response
 
-from app.access import sessions
-from app.domain.problems import NotFound
+from app.domain.problems import NotFound, Problem
 from app.store import directory, interactions, turns
 from app.store import turn_page as store
 from app.store.engine import ReadTx
 from app.store.schema import SmsAgent
 from app.store.turns import TurnAttempt
-from app.web.dependencies import AppResources
-from app.web.page import render
-from app.web.page.dependencies import SignedIn, Token
-from app.web.page.list_filter import ListFilterQuery
-from app.web.paging import PageParams
+from app.web import turns as turns_api
+from app.web.page.list_filter import ListFilter, ListFilterQuery
+from app.web.page.page_request import PageGet, PageRequest
+from app.web.page.settings.admin_request import AdminPost
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/conversations/{interaction_id}/turns/{turn_id}")
-async def show_turn(
-    request: Request,
+async def show_turn(interaction_id: str, turn_id: str, page: PageGet, list_filter: ListFilterQuery) -> Response:
+    return await _render_turn(page, interaction_id, turn_id, list_filter)
+
+
+@router.post("/conversations/{interaction_id}/turns/{turn_id}/replay")
+async def replay_turn(
     interaction_id: str,
     turn_id: str,
-    person: SignedIn,
-    token: Token,
-    resources: AppResources,
+    admin: AdminPost,
     list_filter: ListFilterQuery,
-    page_query: PageParams,
+    url: Annotated[str, Form(max_length=2048)] = "",
 ) -> Response:
-    async with resources.database.read_tx(person.tenant_id) as read:
-        context = await _build_turn_context(read, person.tenant_id, interaction_id, turn_id)
-    place = list_filter.model_dump() | {"cursor": request.query_params.get("cursor")}
-    return render.page(request, "turn.html", person=person, csrf=sessions.csrf_token(token), place=place, **context)
+    """Hands the turn over once more, to its agent or to `url`. Nothing of the answer is sent."""
+    try:
+        await admin.run_read(lambda read: _build_turn_context(read, admin.tenant_id, interaction_id, turn_id))
+        await turns_api.replay(admin.resources, admin.tenant_id, turn_id, url.strip() or None)
+    except NotFound:
+        raise
+    except Problem as problem:
+        return await _render_turn(admin, interaction_id, turn_id, list_filter, problem, url)
+    query = f"?{admin.request.url.query}" if admin.request.url.query else ""
+    return RedirectResponse(f"/conversations/{interaction_id}/turns/{turn_id}{query}#twins", 303)
+
+
+async def _render_turn(
+    page: PageRequest,
+    interaction_id: str,
+    turn_id: str,
+    list_filter: ListFilter,
+    problem: Problem | None = None,
+    url: str = "",
+) -> Response:
+    """`url`: of a replay that was refused by `problem`."""
+    context = await page.run_read(lambda read: _build_turn_context(read, page.tenant_id, interaction_id, turn_id))
+    place = list_filter.model_dump() | {"cursor": page.request.query_params.get("cursor")}
+    status = problem.status if problem else 200
+    return page.render_page("turn", status, place=place, replay_problem=problem, replay_url=url, **context)
 
 
 async def _build_turn_context(read: ReadTx, tenant_id: str, interaction_id: str, turn_id: str) -> dict[str, Any]:

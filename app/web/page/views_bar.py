@@ -9,7 +9,7 @@ from typing import Any
 
 from app.access.sessions import Person
 from app.domain.mentions import get_color_number
-from app.store import people, read_marks, views
+from app.store import found_texts, people, read_marks, views
 from app.store import saved_views as store
 from app.store.engine import ReadTx
 from app.store.interactions import Thread, key_of
@@ -88,6 +88,7 @@ async def build_row_context(
 ) -> dict[str, Any]:
     """What a row needs besides its thread and the colleagues. `interaction_ids`: of the rows that are shown."""
     return {
+        "found_texts": await found_texts.find_texts(read, person.tenant_id, filters, interaction_ids),
         "unread": await read_marks.count_unread(read, person.tenant_id, person.user_id, interaction_ids),
         "order_of": partial(format_order, filters),
     }

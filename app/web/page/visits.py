@@ -17,7 +17,7 @@ from app.store import page as store
 from app.store.engine import ReadTx
 from app.web.dependencies import AppResources
 from app.web.events import format_event_id
-from app.web.page import render, start, threads, views_bar
+from app.web.page import found_words, render, start, threads, views_bar
 from app.web.page.dependencies import FormSender, SameOrigin, SignedIn, Token
 from app.web.page.list_filter import DATE_RANGES, SNOOZES, ListFilter, ListFilterQuery, list_active_filters
 from app.web.page.manual_texts import Draft
@@ -111,7 +111,7 @@ async def show_thread(
         return await _show_list_beside(visit, interaction_id, before)
     async with visit.resources.database.tenant_tx(visit.tenant_id) as tx:
         cursor = await _get_cursor(visit, tx)  # first: an event that is not seen below comes after it
-        thread = await threads.build_thread_context(tx, visit.person, interaction_id, before)
+        thread = await threads.build_thread_context(tx, visit.person, interaction_id, before, visit.zone)
         context = await _build_context(visit, tx, cursor)
     return visit.render_page(
         "conversations",
@@ -191,7 +191,12 @@ async def _get_cursor(visit: Visit, read: ReadTx) -> str:
 def _build_place_context(visit: Visit) -> dict[str, Any]:
     query = visit.request.query_params
     place = visit.list_filter.model_dump() | {name: query.get(name) for name in ("limit", "cursor")}
-    return {"asked": visit.list_filter, "place": place}
+    asked = visit.list_filter
+    return {
+        "asked": asked,
+        "place": place,
+        "pattern": found_words.build_pattern(asked.search) if asked.within else None,
+    }
 
 
 async def _build_list_context(

@@ -1,13 +1,13 @@
-"""The forms of a thread: send, cancel, settle a held reply, set agent mode, status and consent."""
+"""The forms of a thread: send, settle a held reply, set agent mode, status and consent."""
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form
 from pydantic import Field
 from starlette.responses import Response
 
-from app.commands import answers, bulk, dnc, held_replies, modes, opt_out_decisions, planned_turns
-from app.domain import ids
+from app.commands import answers, dnc, held_replies, modes, opt_out_decisions, planned_turns
 from app.domain.callers import Caller
 from app.domain.orders import Order, require_sendable
 from app.domain.outcomes import MAX_ANSWER_LENGTH, MAX_KEY_LENGTH
@@ -16,10 +16,9 @@ from app.domain.turns import MAX_TEXTS_PER_REPLY
 from app.domain.words import InteractionStatus
 from app.store import page as store
 from app.store.engine import Tx
-from app.store.interactions import Thread
-from app.web.page import manual_texts, threads, visits
+from app.web.page import colleague_notes, manual_texts, threads, visits
 from app.web.page.attachments import AttachmentsForm
-from app.web.page.manual_texts import Draft, ManualText
+from app.web.page.manual_texts import DraftForm
 from app.web.page.visits import VisitPost
 
 router = APIRouter(prefix="/conversations/{interaction_id}", include_in_schema=False)
@@ -34,35 +33,29 @@ class WroteSince(Conflict):
 async def send_text(
     interaction_id: str,
     visit: VisitPost,
+    draft: DraftForm,
     attachments: AttachmentsForm,
     once: Annotated[str, Form(min_length=8, max_length=64)],
     seen: Annotated[int | None, Form(ge=0, le=2**31 - 1)] = None,
-    sender: Annotated[str, Form(alias="from", max_length=40)] = "",
-    message: Annotated[str, Form(max_length=10_000)] = "",
-    at: Annotated[str, Form(max_length=30)] = "",
-    take: Annotated[Literal["", "1"], Form()] = "",
     anyway: Annotated[Literal["", "1"], Form()] = "",
 ) -> Response:
-    """Sends a text by hand. `once` is the form's token: a form that is posted twice sends one text.
-    `seen` is the seq of the newest text that the person saw; if somebody else has written since,
-    the thread is shown again before anything is sent."""
-    draft = Draft(
-        # Browsers send line breaks of a form as CR LF; texts have LF.
-        message=message.replace("\r\n", "\n"),
-        sender=sender,
-        at=at,
-        urls=attachments.urls,
-        had_files=bool(attachments.uploads),
-        take=bool(take),
-    )
+    """Sends a text by hand, or adds a note. `once` is the form's token: a form that is posted twice sends one
+    text. `seen` is the seq of the newest text that the person saw; if somebody else has written since, the
+    thread is shown again before anything is sent."""
     try:
+        if draft.is_note:
+            await colleague_notes.add_once(
+                visit, interaction_id, draft.message, is_for_agent=draft.for_agent, once=once
+            )
+            return visits.redirect_to_thread(visit, interaction_id, "#newest")
         manual_text = await manual_texts.parse_text(draft, attachments, visit.zone)
 
         async def build_order(tx: Tx) -> Order:
             thread = await threads.find_thread(tx, visit.tenant_id, interaction_id)
             if seen is not None and not anyway:
                 await _require_seen(tx, visit.caller, interaction_id, seen)
-            return _build_order(visit.caller, thread, manual_text, agent_off=bool(take))
+            order = manual_texts.build_order(visit.caller, thread, manual_text)
+            return replace(order, agent_mode=False if draft.take else None)
 
         sent_to = await manual_texts.send_once(
             visit.resources, visit.caller, interaction_id, manual_text, once, build_order
@@ -77,43 +70,12 @@ async def send_text(
     return visits.redirect_to_thread(visit, sent_to, "#newest")
 
 
-def _build_order(caller: Caller, thread: Thread, manual_text: ManualText, *, agent_off: bool) -> Order:
-    """Another sender number than the thread's means another thread."""
-    elsewhere = manual_text.sender not in ("", thread.our_number)
-    return Order(
-        tenant_id=caller.tenant_id,
-        message_id=ids.make("msg"),
-        thread_id=ids.make("int"),
-        lead_id=thread.lead_id,
-        text=manual_text.text,
-        source=caller.source,
-        actor=caller.actor,
-        to=thread.lead_phone,
-        sender=manual_text.sender if elsewhere else None,
-        interaction_id=None if elsewhere else thread.interaction_id,
-        agent_mode=False if agent_off else None,
-        media=manual_text.urls,
-        send_at=manual_text.send_at,
-    )
-
-
 async def _require_seen(tx: Tx, caller: Caller, interaction_id: str, seen_seq: int) -> None:
     """Raises `WroteSince` if somebody else wrote after the text `seen_seq`."""
     writers = await store.find_new_writers(tx, caller.tenant_id, interaction_id, seen_seq, caller.actor)
     names = ["the lead"] * writers.lead + ["a colleague"] * writers.colleague + ["the agent"] * writers.agent
     if names:
         raise WroteSince(f"{' and '.join(names).capitalize()} {WROTE_SINCE}")
-
-
-@router.post("/cancel")
-async def cancel_text(interaction_id: str, visit: VisitPost, text: Annotated[str, Form(max_length=64)]) -> Response:
-    """Cancels a scheduled text, or one held for quiet hours."""
-
-    async def cancel_one() -> None:
-        async with visit.resources.database.tenant_tx(visit.tenant_id) as tx:
-            await bulk.cancel_text(tx, visit.caller, text)
-
-    return await visits.run_and_go_back(visit, interaction_id, cancel_one)
 
 
 @router.post("/held")

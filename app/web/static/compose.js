@@ -4,13 +4,18 @@
 const RETRIES = [1000, 3000];  // ms before a text is sent again whose answer was lost
 
 const getDraftKey = (form) => `draft ${form.dataset.draft ?? location.pathname}`;
+const getKindKey = (form) => `kind of ${getDraftKey(form)}`;
+const isNote = (form) => form.elements.kind?.value === "note";
 
 function setUpCompose() {
   const form = document.querySelector("form.compose");
   if (!form) return;
   const box = form.elements.message;
   box.autocomplete = "off";  // on a step back the browser would restore a text that was sent
-  if (!box.value) box.value = sessionStorage.getItem(getDraftKey(form)) ?? "";
+  if (!box.value) {
+    box.value = sessionStorage.getItem(getDraftKey(form)) ?? "";
+    if (sessionStorage.getItem(getKindKey(form))) form.elements.kind.value = "note";  // a note never becomes a text
+  }
   saveDraft(form);
   let hasText = box.value !== "";
   box.addEventListener("input", () => {
@@ -24,20 +29,14 @@ function setUpCompose() {
     event.preventDefault();
     if (box.value.trim()) form.requestSubmit();
   });
-  const canned = form.querySelector("select.canned");
-  if (canned) canned.addEventListener("change", () => {
-    const text = canned.selectedOptions[0].dataset.text;
-    if (text) box.setRangeText(text, box.selectionStart, box.selectionEnd, "end");
-    canned.selectedIndex = 0;
-    box.focus();
-    saveDraft(form);
-  });
   for (const text of unsent) if (text.path === location.pathname) showUnsent(text);
   // After a refusal, the person can go on writing.
   if (document.getElementById("refused")) box.focus({ preventScroll: true });
 }
 
 function saveDraft(form) {
+  if (isNote(form)) sessionStorage.setItem(getKindKey(form), "note");
+  else sessionStorage.removeItem(getKindKey(form));
   const box = form.elements.message, replacements = form.dataset.twins ? JSON.parse(form.dataset.twins) : null;
   form.querySelector(".counter").textContent = describeLength(box.value, replacements);
   if (box.value) sessionStorage.setItem(getDraftKey(form), box.value);
@@ -81,7 +80,7 @@ async function send(text, tries = 0) {
     unsent.delete(text);
     text.article.remove();
     if (location.pathname !== text.path) {
-      if (!answer.ok) sessionStorage.setItem(`draft ${text.path}`, text.words);
+      if (!answer.ok) keepAsDraft(text);
     } else if (!answer.ok) {
       takeBack(text);
       showChanged(page);
@@ -117,7 +116,8 @@ function showUnsent(text) {
   const words = addElement(article, "p", "words", text.words), facts = addElement(article, "p", "facts", "");
   const files = text.fields.getAll("files").filter((file) => file.size).length;
   words.dir = "auto";
-  article.className = `text agent manual ${text.state === "failed" ? "failed" : "pending"}`;
+  const kind = text.fields.get("kind") === "note" ? "note written" : "text agent manual";
+  article.className = `${kind} ${text.state === "failed" ? "failed" : "pending"}`;
   if (files) addElement(article, "p", "quiet", files > 1 ? `With ${files} files` : "With a file");
   addElement(facts, "span", "", document.querySelector("form.compose").dataset.writer);
   addElement(facts, "span", "delivery", text.state === "failed" ? "Not sent" : "Sending…");
@@ -146,7 +146,8 @@ function addElement(parent, name, className, words) {
 function clearForm(form) {
   showRefusal(null);
   form.elements.message.value = "";
-  form.elements.at.value = "";
+  showLater(form, "", "");
+  if (form.elements.forAgent) form.elements.forAgent.checked = false;
   if (form.elements.take) form.elements.take.checked = false;
   if (form.elements.mediaUrls) form.elements.mediaUrls.value = "";
   setFiles(form, []);
@@ -158,11 +159,12 @@ function clearForm(form) {
 function takeBack(text) {
   const form = document.querySelector("form.compose");
   form.elements.from.value = text.fields.get("from");
-  form.elements.at.value = text.fields.get("at");
+  if (form.elements.kind) form.elements.kind.value = text.fields.get("kind");
+  if (form.elements.forAgent) form.elements.forAgent.checked = text.fields.has("forAgent");
+  showLater(form, text.fields.get("when"), text.fields.get("at"));
   if (form.elements.take) form.elements.take.checked = text.fields.has("take");
   if (form.elements.mediaUrls) form.elements.mediaUrls.value = text.fields.get("mediaUrls");
   setFiles(form, text.fields.getAll("files").filter((file) => file.size));
-  form.elements.at.closest("details").open = Boolean(form.elements.at.value);
   restoreWords(text.words.replaceAll("\r\n", "\n"));
 }
 
@@ -192,7 +194,7 @@ function showRefusal(page, words = "") {
   const fresh = page?.querySelector("form.compose"), alert = page?.getElementById("refused");
   const button = form.querySelector("button.primary"), freshButton = fresh?.querySelector("button.primary");
   const isSure = freshButton?.name === "anyway";
-  [button.name, button.value, button.textContent] = isSure ? ["anyway", "1", "Send anyway"] : ["", "", "Send"];
+  [button.name, button.value, button.textContent] = isSure ? ["anyway", "1", "Send anyway"] : ["", "", nameSend(form)];
   if (isSure) form.elements.seen.value = fresh.elements.seen.value;
   if (alert) form.prepend(document.importNode(alert, true));
   if (!words) return;
@@ -202,9 +204,12 @@ function showRefusal(page, words = "") {
   form.prepend(own);
 }
 
+function keepAsDraft(text) {
+  sessionStorage.setItem(`draft ${text.path}`, text.words);
+  if (text.fields.get("kind") === "note") sessionStorage.setItem(`kind of draft ${text.path}`, "note");
+}
+
 // A page that goes keeps what was not sent as a draft.
 addEventListener("pagehide", () => {
-  for (const text of unsent) {
-    if (text.state === "failed") sessionStorage.setItem(`draft ${text.path}`, text.words);
-  }
+  for (const text of unsent) if (text.state === "failed") keepAsDraft(text);
 });

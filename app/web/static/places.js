@@ -3,6 +3,7 @@
 // focus stay. A link or form that is not known here works as without script.
 "use strict";
 
+const TEXT_ANCHOR = /^#msg_/;
 const PLACE = /^\/conversations(\/[^/]+)?$/;
 const OWN_PARAMETERS = ["before", "canned", "lead", "who", "from"];  // of a thread; the others are the list's
 
@@ -47,8 +48,9 @@ function besideOpen(address) {
 let shown = new URL(location.href);  // the address of what is on the screen
 let moves = 0, isMoving = false;
 
-// Shows another address: fetches the list if its filter differs, and what is open if that does.
-async function move(url, isNew = true) {
+// Shows another address: fetches the list if its filter differs, and what is open if that does. `step`: whether the
+// address is a "new" one in the history, takes the place of the last one ("same"), or is there already ("").
+async function move(url, step = "new") {
   const number = ++moves, from = splitQuery(shown), to = splitQuery(url);
   const isOtherList = `${from.list}` !== `${to.list}`;
   const isOtherThread = url.pathname !== shown.pathname || `${from.own}` !== `${to.own}`;
@@ -61,17 +63,18 @@ async function move(url, isNew = true) {
       isOtherThread || !isOtherList ? fetchFragment(url, "opened") : null,
     ]);
     if (number !== moves) return;
-    if (isNew && url.href !== shown.href) history.pushState(null, "", url);
+    if (step && url.href !== shown.href) history[step === "new" ? "pushState" : "replaceState"](null, "", url);
     const former = shown;
     shown = url;
     if (list) showList(list.page);
     if (opened) showOpened(opened.page, former);
+    if (url.hash) revealText(url.hash.slice(1));
   } catch (error) {
     if (number !== moves) return;
     if (error instanceof OtherPage) { location.assign(url); return; }  // the browser shows what is wrong
     markCurrent(shown.pathname);
     fillFilters(shown);
-    showConnectionLost(true, () => move(url, isNew));
+    showConnectionLost(true, () => move(url, step));
   } finally {
     if (number === moves) isMoving = false;
   }
@@ -117,6 +120,7 @@ function showOpened(page, former) {
 
 function setUpOpened() {
   setUpCompose();
+  setUpTools();
   setUpAttachments();
   watchEarlier();
   updateCountdowns();
@@ -223,7 +227,7 @@ document.addEventListener("click", (event) => {
   if (url.origin !== location.origin || !url.pathname.startsWith("/conversations")) return;
   const isFilter = link.closest("#list") && !link.closest("nav li, .new");
   if (link.closest("#opened") && !link.closest(".media")) link.href = withList(url);
-  if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || link.target || link.hash) return;
+  if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || link.target || (link.hash && !TEXT_ANCHOR.test(link.hash))) return;
   if (!PLACE.test(url.pathname)) return;
   event.preventDefault();
   if (isFilter) move(besideOpen(url));
@@ -248,5 +252,5 @@ document.addEventListener("submit", (event) => {
 
 addEventListener("popstate", () => {
   const url = new URL(location.href);
-  if (url.pathname !== shown.pathname || url.search !== shown.search) move(url, false);
+  if (url.pathname !== shown.pathname || url.search !== shown.search) move(url, "");
 });

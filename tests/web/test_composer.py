@@ -1,0 +1,156 @@
+"""The text box without script: a later time by the lead's clock, scheduled texts changed, notes, canned replies."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from types import MappingProxyType
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from app.domain.problems import Invalid
+from app.web.page import later, times
+from tests.makers import Data, Tenant
+from tests.web.people import Browser
+from tests.web.test_page import a_thread, ours
+
+__all__ = ["ours"]
+NEW_YORK, BERLIN = times.TwelveHourZone("America/New_York"), ZoneInfo("Europe/Berlin")
+SUNDAY = datetime(2026, 11, 29, 14, 3, tzinfo=UTC)
+"""9:03 in New York, 8:03 in Chicago, 6:03 in Los Angeles."""
+
+
+def read(
+    phone: str, zone: ZoneInfo = NEW_YORK, now: datetime = SUNDAY, lead: Mapping[str, str] = MappingProxyType({})
+) -> later.LeadClock:
+    return later.read_clock(phone, lead.get("state"), None, lead.get("timezone"), zone, now)
+
+
+def test_times_are_offered_by_the_leads_clock_and_told_by_the_persons() -> None:
+    clock = read("+13125550100")  # Chicago
+    assert (clock.zone_name, clock.now) == ("America/Chicago", "8:03 AM CST")
+    assert [(preset.lead_words, preset.own_words) for preset in clock.presets] == [
+        ("Today, 9:05 AM", "Today, 10:05 AM"),
+        ("Today, 2:00 PM", "Today, 3:00 PM"),
+        ("Today, 6:00 PM", "Today, 7:00 PM"),
+        ("Tomorrow, 9:00 AM", "Tomorrow, 10:00 AM"),
+        ("Tomorrow, 2:00 PM", "Tomorrow, 3:00 PM"),
+    ]  # tomorrow is Monday
+    assert clock.presets[0].value == "2026-11-29T15:05:00+00:00"
+    assert {preset.own_words for preset in read("+12125550100").presets} == {""}
+
+
+@pytest.mark.parametrize(
+    ("lead", "zone_name"),
+    [
+        ({"timezone": "America/Los_Angeles"}, "America/Los_Angeles"),
+        ({"state": "CA"}, "America/Los_Angeles"),
+        ({"timezone": "Nowhere/Never"}, ""),
+        ({"state": "FL"}, "America/Chicago"),  # the last in which it is nine
+        ({}, "America/New_York"),
+    ],
+)
+def test_the_leads_own_place_decides_whose_clock_it_is(lead: dict[str, str], zone_name: str) -> None:
+    assert read("+12125550100", lead=lead).zone_name == zone_name
+
+
+def test_the_day_and_the_clock_are_those_of_each_place_in_the_evening_too() -> None:
+    evening = SUNDAY.replace(hour=23, minute=30)  # half past midnight in Berlin, 15:30 in Los Angeles
+    clock = read("+13105550100", BERLIN, evening)
+    assert [(preset.lead_words, preset.own_words) for preset in clock.presets][:2] == [
+        ("Today, 16:30", "Today, 01:30"),
+        ("Today, 18:00", "Today, 03:00"),
+    ]
+    assert read("12345", BERLIN, evening).zone_name == ""  # a short code
+
+
+@pytest.mark.parametrize("when", ["soon", "2026-11-29T15:05:00", "9" * 40])
+def test_what_is_no_time_is_refused_by_its_name(when: str) -> None:
+    for wrong in (
+        (when, "", ""),
+        ("", "25 o'clock", ""),
+        ("", "2026-11-29T15:05", "Nowhere/Never"),
+        ("", "2026-11-29T15:05", "../x"),
+    ):
+        with pytest.raises(Invalid):
+            later.parse_moment(*wrong, NEW_YORK)
+    assert later.parse_moment("", "", "", NEW_YORK) is None
+    assert later.parse_moment("", "2026-11-29T09:00", "America/Chicago", NEW_YORK) == SUNDAY.replace(hour=15, minute=0)
+
+
+async def test_a_text_is_scheduled_by_a_preset_then_changed_and_sent_now(
+    sam: Browser, tenant: Tenant, ours: Data
+) -> None:
+    lead, sent = await a_thread(tenant, timezone="America/Los_Angeles")
+    here = f"/conversations/{sent['interactionId']}"
+    page = await sam.page(here)
+    preset = re.findall(r'name="when" value="(\d[^"]*)"', page)[-1]
+    await sam.submit(page, "/texts", message="Later", when=unescape(preset))
+
+    async def scheduled() -> list[Data]:
+        thread = await tenant.call("GET", f"/interactions/{sent['interactionId']}")
+        found: list[Data] = thread["scheduled"]
+        return found
+
+    [first] = await scheduled()
+    assert datetime.fromisoformat(first["sendAt"]) == datetime.fromisoformat(unescape(preset))
+    page = await sam.page(here)
+    in_three_days = (datetime.now(UTC) + timedelta(days=3)).strftime("%Y-%m-%dT10:00")
+    changed = {"text": first["messageId"], "message": "Much\r\nlater", "at": in_three_days}
+    for wrong, why in (
+        ({"message": " "}, "message"),
+        ({"at": "x"}, "is not a time"),
+        ({"at": ""}, "is missing"),
+        ({"message": "{{x}}"}, "{{x}}"),
+    ):
+        refused = await sam.submit(page, "/scheduled", **changed | wrong)
+        assert refused.status_code == 400, wrong
+        assert why in unescape(refused.text) or "text" in refused.text
+        assert [text["message"] for text in await scheduled()] == ["Later"]
+    assert (await sam.submit(page, "/scheduled", **changed)).status_code == 303
+    [second] = await scheduled()
+    assert (second["message"], second["messageId"] != first["messageId"]) == ("Much\nlater", True)
+    gone = await sam.submit(page, "/scheduled", **changed)  # pressed twice, or changed by a colleague
+    assert gone.status_code == 409
+    assert len(await scheduled()) == 1
+    _, other = await a_thread(tenant)
+    elsewhere = await sam.page(f"/conversations/{other['interactionId']}")
+    action = f"/conversations/{other['interactionId']}/scheduled"
+    csrf = re.findall(r'name="csrf" value="([^"]*)"', elsewhere)[0]
+    assert (await sam.post(action, csrf=csrf, **changed | {"text": second["messageId"]})).status_code == 404
+    await sam.submit(await sam.page(here), "/scheduled", text=second["messageId"], message="Now", now="1")
+    assert await scheduled() == []
+    thread = await tenant.call("GET", f"/interactions/{sent['interactionId']}")
+    assert thread["transcript"][-1]["message"] == "Now"
+    assert lead["phone"]
+
+
+async def test_a_note_is_written_in_the_box_once_and_is_never_sent(sam: Browser, tenant: Tenant, ours: Data) -> None:
+    _, sent = await a_thread(tenant)
+    here = f"/conversations/{sent['interactionId']}"
+    page = await sam.page(here)
+    for _ in range(2):  # a double click
+        answer = await sam.submit(
+            page, "/texts", kind="note", message="Mind the {{dog}}", forAgent="1", at="2030-01-01T09:00"
+        )
+        assert answer.status_code == 303
+    notes = (await tenant.call("GET", f"/interactions/{sent['interactionId']}/notes"))["notes"]
+    assert [(note["text"], note["forAgent"]) for note in notes] == [("Mind the {{dog}}", True)]
+    thread = await tenant.call("GET", f"/interactions/{sent['interactionId']}")
+    assert thread["scheduled"] == []
+    refused = await sam.submit(await sam.page(here), "/texts", kind="note", message="x" * 5001)
+    assert 'value="note" checked' in refused.text  # what is written stays a note
+    assert "x" * 5001 in refused.text
+
+
+async def test_a_first_text_has_canned_replies_filled_for_its_lead_and_its_own_clock(
+    sam: Browser, tenant: Tenant, ours: Data
+) -> None:
+    lead = await tenant.lead(firstName="Ann", timezone="America/Denver")
+    made = await tenant.call("POST", "/canned-replies", {"title": "Hello", "text": "Hi {{firstName}}, {{ourNumber}}"})
+    page = await sam.page(f"/conversations/new?lead={lead['leadId']}")
+    assert 'data-text="Hi Ann, {{ourNumber}}"' in page
+    assert "By <bdi>Ann</bdi>’s clock" in page
+    page = await sam.page(f"/conversations/new?lead={lead['leadId']}&canned={made['cannedReplyId']}")
+    assert ">Hi Ann, {{ourNumber}}</textarea>" in page
