@@ -52,7 +52,7 @@ def read_second() -> list[Example]:
 
 
 def read_third() -> list[Example]:
-    """The third set, written before the texts that the corpus got last. Nobody looked at its single judgments either."""
+    """The third set, written before the texts that the corpus got last. Nobody looked at single judgments of it."""
     return list(_read_examples(FOLDER / "apart" / "third"))
 
 
