@@ -32,6 +32,11 @@ async def test_a_reaction_to_our_text_or_a_quotation_of_it_is_conversation(tenan
     line = await line_with_our_text(tenant)
     for text in (
         "Removed a heart from “Reply STOP to opt out of our texts.”",
+        "Removed a question mark from “Reply STOP to opt out”",
+        f"👍 removed from “{OURS}”",
+        f"Reaccionó con 👍 a “{OURS}”",
+        f"> {OURS}\nYes please!",
+        f"“{OURS}” – yes, Tuesday works",
         f"Tykkäsi viestistä ”{OURS}”",
         f"Reagiu com ❤️ a “{OURS[:60]}…”",
         f"« {OURS} » oui, mardi me va",
@@ -58,6 +63,11 @@ async def test_a_wish_about_another_thing_suppresses_nobody(tenant: Tenant) -> N
     line = await line_with_our_text(tenant)
     for text in (
         "Could you take me off the Thursday list and put me on Monday?",
+        "Can you take me off the Tuesday slot and put me on Friday?",
+        "stop sending the crew before 9am please",
+        "can I opt out of the financing and pay cash?",
+        "they never contacted me again about the quote",
+        "I unsubscribed from Netflix to pay for this roof",
         "please stop the crew from parking on the grass",
         "may I opt out of the extended warranty?",
         "the last roofer never contacted me again",
@@ -77,6 +87,11 @@ async def test_a_wish_about_another_thing_suppresses_nobody(tenant: Tenant) -> N
     "text",
     [
         "Stop\nThanks\nGloria",
+        "Stop\nThank you\nJohn",
+        "Reply STOP",
+        "stop, wrong number",
+        "Stop\nHave a great day!\nMarcus",
+        "🛑 texts",
         "STOP\n-- \nGloria Reyes\nReyes Dental",
         "Text STOP",
         "Responda ALTO",
@@ -128,7 +143,10 @@ async def test_who_takes_a_stop_back_is_texted_again(tenant: Tenant, text: str) 
     assert await line.send() == 202
 
 
-@pytest.mark.parametrize("text", ["you have the wrong person", "go away", "stop calling my house", "how do I opt out?"])
+@pytest.mark.parametrize(
+    "text",
+    ["wrong number", "leave me alone", "you have the wrong person", "stop calling my house", "how do I opt out?"],
+)
 async def test_what_may_be_a_wish_waits_for_a_person(tenant: Tenant, text: str) -> None:
     line = await line_with_our_text(tenant)
     await line.text(text)

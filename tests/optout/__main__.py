@@ -6,19 +6,23 @@ at these figures only. `--check` trains and compares, and writes nothing."""
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from app.domain.optout import Judgment, judge_text
 from app.domain.optout.model import WEIGHTS_FILE, read_model
-from tests.optout.corpus import FOLDER, FOLDS, Example, make_sentences, read_apart, read_corpus, read_second
+from tests.optout.corpus import FOLDER, FOLDS, Example, make_sentences, read_apart, read_corpus, read_second, read_third
 from tests.optout.figures import Figure, as_table, measure
 from tests.optout.train import train
 
 RECORD = FOLDER / "record.json"
 DOCUMENT = FOLDER.parents[1] / "docs" / "webhooks.md"
-SECOND_TITLE = f"The second set, {len(read_second())} texts:"
+TITLES = {
+    "apart": "",
+    "second": f"The second set, {len(read_second())} texts:",
+    "third": f"The third set, {len(read_third())} texts:",
+}
 TABLE_START, TABLE_END = "<!-- figures -->\n", "<!-- end of figures -->"
 TRAINED_FROM = (
     *sorted((FOLDER / "corpus").glob("*.tsv")),
@@ -50,7 +54,7 @@ def judge_by(weights: bytes) -> partial[Judgment]:
 
 def train_all() -> bytes:
     """The weights of the corpus and the grammar. A made sentence that stands among the tests is left out."""
-    tests = {example.text.lower() for example in (*read_apart(), *read_second())}
+    tests = {example.text.lower() for example in (*read_apart(), *read_second(), *read_third())}
     made = [example for example in make_sentences() if example.text.lower() not in tests]
     examples: list[Example] = [*read_corpus(), *made]
     return train(examples)
@@ -62,12 +66,15 @@ def show(figures: Sequence[Figure]) -> None:
             print(f"{figure.part:15} {figure.name:32} {figure.share}  of {figure.share.of}")
 
 
-def _write_tables(figures: Sequence[Figure], second_figures: Sequence[Figure]) -> None:
+def _write_tables(figures_by_set: Mapping[str, Sequence[Figure]]) -> None:
     """Into the document, between the two marks."""
     before, mark, rest = DOCUMENT.read_text(encoding="utf-8").partition(TABLE_START)
     _, end, after = rest.partition(TABLE_END)
-    tables = f"{as_table(figures)}\n{SECOND_TITLE}\n\n{as_table(second_figures)}"
-    DOCUMENT.write_text(f"{before}{mark}\n{tables}\n{end}{after}", encoding="utf-8")
+    tables = "".join(
+        f"{TITLES[name]}\n\n{as_table(figures)}\n" if TITLES[name] else f"{as_table(figures)}\n"
+        for name, figures in figures_by_set.items()
+    )
+    DOCUMENT.write_text(f"{before}{mark}\n{tables}{end}{after}", encoding="utf-8")
 
 
 def main() -> int:
@@ -77,19 +84,18 @@ def main() -> int:
     weights = train_all()
     if "--check" in sys.argv:
         return int(weights != WEIGHTS_FILE.read_bytes())
-    figures = measure(read_apart(), judge_by(weights))
-    second_figures = measure(read_second(), judge_by(weights))
-    show(figures)
-    print(SECOND_TITLE)
-    show(second_figures)
+    sets = {"apart": read_apart(), "second": read_second(), "third": read_third()}
+    figures_by_set = {name: measure(texts, judge_by(weights)) for name, texts in sets.items()}
+    for name, figures in figures_by_set.items():
+        print(TITLES[name])
+        show(figures)
     WEIGHTS_FILE.write_bytes(weights)
     record = {
         "trained from": digest(TRAINED_FROM),
         "weights": digest([WEIGHTS_FILE]),
-        "apart": [figure.as_json() for figure in figures],
-        "second": [figure.as_json() for figure in second_figures],
+        **{name: [figure.as_json() for figure in figures] for name, figures in figures_by_set.items()},
     }
-    _write_tables(figures, second_figures)
+    _write_tables(figures_by_set)
     RECORD.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return 0
 

@@ -1,6 +1,6 @@
 """The labelled texts. `corpus/*.tsv` trains the model and tunes it; `grammar/*.txt` adds sentences made of
-their parts. `apart/*.tsv` only tests it, `apart/second/*.tsv` too: those texts were written apart, the second
-set after all that was learned from figures of the first, and no text stands on two sides.
+their parts. `apart/*.tsv` only tests it, `apart/second/*.tsv` and `apart/third/*.tsv` too: those texts were written
+apart, each set after all that was learned from figures of the one before, and no text stands on two sides.
 
 A family is a text with its paraphrases, its dresses and its look-alikes of another label. It is never
 split."""
@@ -49,6 +49,11 @@ def read_apart() -> list[Example]:
 def read_second() -> list[Example]:
     """The second set of such texts. Nobody looked at the judgments of single ones."""
     return list(_read_examples(FOLDER / "apart" / "second"))
+
+
+def read_third() -> list[Example]:
+    """The third set, written before the texts that the corpus got last. Nobody looked at single judgments of it."""
+    return list(_read_examples(FOLDER / "apart" / "third"))
 
 
 def _read_examples(folder: Path) -> Iterator[Example]:

@@ -255,3 +255,44 @@ def test_letters_of_any_dress_are_read(text: str) -> None:
 )
 def test_who_tells_that_a_stop_was_a_mistake_wants_our_texts(text: str) -> None:
     assert judged(text) == "start"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "stop, wrong number",
+        "Not interested. Stop",
+        "unsubscribe not interested",
+        "baja, no me interesa",
+        "PARAR, número errado",
+        "no no no stop",
+        "stop ma'am",
+        "ALTO por favor, Luis",
+        "Stop - Marcus",
+        "unsubscribe\nSue",
+        "stop. have a great one",
+        "opt out\n\nThank you and have a blessed day!",
+        "Baja\nQue tenga buen día",
+        "🛑🛑 please",
+        "🛑 texts",
+        "🚫 mensajes",
+        "Removal",
+        "delete",
+        "retirer svp",
+        "EFFACEZ",
+        "me exclua",
+        "Apagar meu número",
+        "bórrenme",
+    ],
+)
+def test_a_reason_a_farewell_or_a_name_beside_a_word_changes_nothing(text: str) -> None:
+    assert judge_text(text).word == "stop"
+    assert judge_text(text).rule in ("word", "first_line")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Cancel, Dr. Shah", "🛑 at the blue gate", "🚫 nuts", "have a great day", "Marcus", "not me, ask Sue", "no, Will"],
+)
+def test_what_stands_beside_a_word_is_none(text: str) -> None:
+    assert judge_text(text).word is None

@@ -15,11 +15,9 @@ OURS = (
     "Recordatorio: su cita es el martes a las 3. Responda ALTO para cancelar los mensajes.",
 )
 CORPUS = read_corpus()
-LINES = [example for example in CORPUS if "\n" not in example.text]
-"""In texts of several lines capitals tell a name below a text from more text: "stop⏎joe", "Stop⏎Joe"."""
-WITHOUT_QUOTATIONS = [example for example in CORPUS if example.kind not in ("quotation", "reaction")]
-"""What stands under a reaction is judged, what stands under a mail program's header is not: whatever is added
-below a text that ends so belongs to it."""
+SEVERAL_LINES = [example for example in CORPUS if "\n" in example.text]
+QUOTATIONS = [example for example in CORPUS if example.kind in ("quotation", "reaction")]
+"""Kinds that a choice among all texts would seldom meet."""
 
 Dress = Callable[[str], str]
 CASES: list[Dress] = [str.upper, str.title]
@@ -59,7 +57,7 @@ many = settings(max_examples=600, deadline=None)
 
 
 @many
-@given(st.sampled_from(LINES), st.sampled_from(CASES))
+@given(st.sampled_from(CORPUS) | st.sampled_from(SEVERAL_LINES), st.sampled_from(CASES))
 def test_case_changes_nothing(example: Example, dress: Dress) -> None:
     assert judged_alike(example, dress)
 
@@ -77,7 +75,7 @@ def test_a_quotation_of_ours_before_a_text_changes_nothing(example: Example, dre
 
 
 @many
-@given(st.sampled_from(WITHOUT_QUOTATIONS), st.sampled_from([*QUOTATIONS_AFTER, *SIGNATURES]))
+@given(st.sampled_from(CORPUS) | st.sampled_from(QUOTATIONS), st.sampled_from([*QUOTATIONS_AFTER, *SIGNATURES]))
 def test_a_quotation_or_a_signature_below_a_text_changes_nothing(example: Example, dress: Dress) -> None:
     assert judged_alike(example, dress)
 

@@ -8,7 +8,7 @@ import pytest
 from app.domain.optout import fold_text
 from app.domain.optout.model import WEIGHTS_FILE
 from tests.optout.__main__ import RECORD, TRAINED_FROM, digest, train_all
-from tests.optout.corpus import LANGUAGES, read_apart, read_corpus, read_second
+from tests.optout.corpus import LANGUAGES, read_apart, read_corpus, read_second, read_third
 
 MAX_WEIGHTS_SIZE = 500_000
 RECORDED = json.loads(RECORD.read_text(encoding="utf-8"))
@@ -33,7 +33,7 @@ def test_the_corpus_is_large_in_four_languages_and_a_quarter_of_it_looks_like_a_
 
 
 def test_a_family_is_on_one_side_and_no_text_is_there_twice() -> None:
-    corpus, apart = read_corpus(), [*read_apart(), *read_second()]
+    corpus, apart = read_corpus(), [*read_apart(), *read_second(), *read_third()]
     assert not {e.family for e in corpus} & {e.family for e in apart}
     assert [text for text, times in Counter(e.text.lower() for e in (*corpus, *apart)).items() if times > 1] == []
 
@@ -46,6 +46,13 @@ def test_the_second_set_shares_no_text_with_the_others_in_whatever_dress() -> No
     assert sum(example.language == "en" for example in second) >= len(second) / 2
     others = {fold_text(example.text) for example in (*read_corpus(), *read_apart())}
     assert [example.text for example in second if fold_text(example.text) in others - {""}] == []
+
+
+def test_the_third_set_shares_no_text_with_the_others_in_whatever_dress() -> None:
+    third = read_third()
+    assert len(third) >= 400
+    others = {fold_text(example.text) for example in (*read_corpus(), *read_apart(), *read_second())}
+    assert [example.text for example in third if fold_text(example.text) in others - {""}] == []
 
 
 def test_the_weights_that_ship_are_the_trained_ones() -> None:

@@ -6,12 +6,21 @@ definitive, and any reasonable means counts."""
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import dropwhile
 from typing import Literal
 
 from app.domain.optout.folding import fold_text
 from app.domain.optout.lexicon import find_meanings
 from app.domain.optout.lists import read_phrases
-from app.domain.optout.signatures import COURTESY, SEPARATOR_PATTERN, STOP_SIGN, find_only_line, is_name
+from app.domain.optout.signatures import (
+    COURTESY,
+    FAREWELL_PATTERN,
+    SEPARATOR_PATTERN,
+    STOP_SIGN,
+    find_only_line,
+    is_courtesy,
+    is_name,
+)
 from app.domain.optout.spelling import split_words
 
 ControlWord = Literal["stop", "start", "help"]
@@ -26,7 +35,7 @@ INSTRUCTION = PHRASES["INSTRUCTION"]
 YES_WORDS = frozenset({"yes", "si", "oui", "sim"})
 ANSWERS = frozenset({"yes", "yeah", "no", "nope", "nah", "and"})
 """Before an English definitive word they say nothing: "no, stop". In Spanish "no pare" means the contrary."""
-AFTER_ANSWERS = frozenset({"stop", "unsubscribe", "quit", "opt", "remove", "help", "info", "start"})
+AFTER_ANSWERS = frozenset({"stop", "unsubscribe", "quit", "opt", "remove", "delete", "help", "info", "start"})
 NUMBER = "#"
 PURPOSE_PATTERN = re.compile(
     r" (?:to|for|2|para|pour|afin de|por) (?:opt out|unsubscribe|end|cancel|stop|quit|be removed|help|info|more info"
@@ -37,13 +46,16 @@ PURPOSE_PATTERN = re.compile(
     r"| (?:to|al?|au|ao|para|del?|for) #(?: #)*$| #(?: #)+$"
 )
 """What a copied instruction is for, and where it is sent: "STOP to opt out", "ALTO al 555-0100"."""
+REASONS = "|".join(sorted(PHRASES["REASON"], key=len, reverse=True))
+REASON_PATTERN = re.compile(rf"^(?:(?:{REASONS}) )+|(?: (?:{REASONS}))+$")
+"""Why, before or after a word: "not interested, stop"."""
 ENUMERATORS = frozenset({NUMBER, *"a b c first second third one two three step".split()})
 BACK_REFERENCES = frozenset("see same as read refer to again repeat ditto above number and".split())
 """What the items of a list are called: 1) stop 2) see 1."""
 VOCABULARY = frozenset(
     {NUMBER, *YES_WORDS, *ANSWERS, *COURTESY, *INSTRUCTION, *ENUMERATORS, *BACK_REFERENCES}
     | {word for _, phrases in BY_WORD for phrase in phrases for word in phrase.split()}
-    | set(re.findall(r"[a-z]+", PURPOSE_PATTERN.pattern))
+    | set(re.findall(r"[a-z]+", f"{PURPOSE_PATTERN.pattern} {REASONS}"))
 )
 """A text with any other word is none of the phrases."""
 TELLING_WORDS = frozenset(
@@ -56,6 +68,7 @@ MAX_WORDS = 12
 MAX_PHRASE_LENGTH = 120
 MAX_WORDS_BESIDE = 3
 """Of a name in the same line."""
+MAX_WORDS_AFTER_COMMA = 2
 MAX_DISTINCT_WORDS = 3
 MAX_WORDS_ADDRESSED = 8
 MAX_WORDS_OF_WISH = 3
@@ -64,6 +77,8 @@ NAME_PATTERN = re.compile(r"[A-ZÀ-Ý][\w'’&-]*(?:[ ](?:&|and|of|the|de|del|y|
 LOUD_WORDS = frozenset("stop stopall unsubscribe optout alto baja arret sair".split())
 
 SIGNS_BESIDE = frozenset("🛑📱📵💬📲✉📩❌🙏😊❤🌞🏠🙂!.")
+WORD_OF_SIGN = {STOP_SIGN: "stop", "🚫": "no", "❌": "no", "⛔": "no"}
+"""Signs that people draw before a word: 🛑 texts."""
 SKIN_TONES = frozenset("🏻🏼🏽🏾🏿\ufe0f\u200d")
 
 
@@ -90,12 +105,16 @@ def find_control_word(
 
 
 def _read_signed(line: str) -> ControlWord | None:
-    """The control word before a name in the same line: STOP - Maria Keller."""
+    """The control word before a name in the same line: STOP - Maria Keller. Behind a comma a name signs
+    a few words only: "Cancel, Dr. Shah" and "Help, Maria" are conversation."""
     separator = SEPARATOR_PATTERN.search(line)
     name = line[separator.end() :].rstrip(")") if separator else ""
-    if separator and len(name.split()) <= MAX_WORDS_BESIDE and is_name(name):
+    if separator and len(name.split()) <= MAX_WORDS_BESIDE and (is_name(name) or is_courtesy(name)):
         return _read_line(line[: separator.start()])
-    return None
+    wish, _, name = line.rpartition(", ")
+    is_signed = len(name.split()) <= MAX_WORDS_AFTER_COMMA and is_name(name.rstrip(". "), frozenset({"THEM"}))
+    is_unmistakable = not LOUD_WORDS.isdisjoint(fold_text(wish).split())
+    return "stop" if is_signed and is_unmistakable and _read_line(wish) == "stop" else None
 
 
 def _read_addressed(line: str, split: Sequence[str], our_texts: Sequence[str]) -> ControlWord | None:
@@ -139,11 +158,18 @@ def _read_line(line: str) -> ControlWord | None:
 
 def _read_phrase(text: str, split: Sequence[str], accepts_yes: bool) -> ControlWord | None:
     words = [_unify(word) for word in split if word[0].isalnum()]
+    if _is_stop_sign(text) and COURTESY.issuperset(words):
+        return "stop"
     if not words:
-        return "stop" if _is_stop_sign(text) else None
+        return None
+    if split[0] in WORD_OF_SIGN:
+        words = [WORD_OF_SIGN[split[0]], *words]
     if accepts_yes and " ".join(words) in YES_WORDS:
         return "start"
-    if len(words) > MAX_WORDS or TELLING_WORDS.isdisjoint(words) or not VOCABULARY.issuperset(words):
+    if len(words) > MAX_WORDS or TELLING_WORDS.isdisjoint(words):
+        return None
+    words = FAREWELL_PATTERN.sub("", " ".join(words)).split()
+    if not words or not VOCABULARY.issuperset(words):
         return None
     is_question = "?" in split
     return next(
@@ -160,10 +186,10 @@ def _read_phrase(text: str, split: Sequence[str], accepts_yes: bool) -> ControlW
 def _list_phrases(words: Sequence[str]) -> Iterator[str]:
     """The phrases that a text may stand for, the longest first."""
     yield " ".join(words)
-    core = _drop_courtesy(PURPOSE_PATTERN.sub("", " ".join(words)).split())
-    if len(core) > 1 and core[0] in ANSWERS and core[1] in AFTER_ANSWERS:
-        core = core[1:]
+    core = _drop_answers(_drop_courtesy(PURPOSE_PATTERN.sub("", " ".join(words)).split()))
     yield " ".join(core)
+    if reasoned := REASON_PATTERN.sub("", " ".join(core)):
+        yield reasoned
     while len(core) > 1 and core[0] in INSTRUCTION:
         core = core[1:]
     yield " ".join(core)
@@ -194,6 +220,12 @@ def _drop_courtesy(words: Sequence[str]) -> list[str]:
     return [word for word in words if word not in COURTESY]
 
 
+def _drop_answers(words: Sequence[str]) -> Sequence[str]:
+    """The words after "no" and "yes", if an English definitive word is next."""
+    rest = list(dropwhile(ANSWERS.__contains__, words))
+    return rest if rest and rest[0] in AFTER_ANSWERS else words
+
+
 def _is_stop_sign(text: str) -> bool:
-    signs = [c for c in text if not c.isspace() and c not in SKIN_TONES]
+    signs = [c for c in text if not c.isspace() and not c.isalnum() and c not in SKIN_TONES]
     return bool(signs) and signs[0] == STOP_SIGN and SIGNS_BESIDE.issuperset(signs)

@@ -8,7 +8,7 @@ from app.domain.optout.features import COMMA, WordReading, read_words
 
 NEGATIONS = frozenset({"NOT", "NO"})
 BEFORE_DENIAL = frozenset({"PLEASE", "HI", "THANKS", "BUT", COMMA})
-BETWEEN = frozenset({"ME", "YOU", "TO", "PLEASE", "be"})
+BETWEEN = frozenset({"ME", "YOU", "TO", "PLEASE", "LONGER", "be"})
 """What may stand between "don't" and the verb that it denies."""
 DENYING_WORDS = frozenset("dont dnt not never no ne n nao nunca jamas".split())
 """Not "can't you remove me": that is a wish."""
@@ -17,6 +17,15 @@ ENDINGS = frozenset({"UNSUB", "OPT", "CEASE", "END", "CANCEL", "REMOVE", "LOSE",
 """Meanings of verbs that end our texting."""
 ENDINGS_WITH_OFF = frozenset("get gets getting take takes taking taken took".split())
 """They end it only with a word such as "off"."""
+DENIED_WISHES = (
+    *(["I", "NOT", verb] for verb in ("!WANT", "!SAY", "!TEXT", "!SEND")),
+    ["NO", "!WANT"],
+    ["YOU", "NOT", "!WANT"],
+)
+"""How a denial begins: I don't want off, I never said stop, you don't need to remove me."""
+WAYS_OUT = (["off"], ["off", "this"], ["off", "your"], ["out"], ["out", "of"])
+TAKES_BACK = frozenset({"MISTAKE", "IGNORE", "START", "RESUB", "BACK", "KEEP", "WRONG"})
+"""Meanings that make more of a denial: don't remove me, that was a mistake."""
 PAST_CONTACTS = frozenset(
     "contacted texted messaged called wrote emailed reached replied answered responded followed sent".split()
 )
@@ -33,15 +42,25 @@ def denies_wish(words: Sequence[str]) -> bool:
         return False
     place = next(i for i, main in enumerate(mains) if main in NEGATIONS)
     following = readings[place + 1 :]
-    if following and following[0].word in PAST_CONTACTS:
-        return all(main.removeprefix("!") not in ENDINGS for main in mains)
-    if mains[: place + 2] in (["I", "NOT", "!WANT"], ["NO", "!WANT"]):
+    if following and following[0].word in PAST_CONTACTS and ENDINGS.isdisjoint(m.removeprefix("!") for m in mains):
+        return True
+    if mains[: place + 2] in DENIED_WISHES:
         following = following[1:]
+        if [reading.word for reading in following[:2]] in WAYS_OUT:
+            return mains[place + 1] == "!WANT"
     elif place:
         return False
     verb = next((reading for reading in following if reading.main not in BETWEEN), None)
-    is_order = readings[place].word in DENYING_WORDS and (readings[place].word != "not" or "do" in words)
+    is_order = readings[place].word in DENYING_WORDS and (
+        readings[place].word != "not" or not {"do", "did"}.isdisjoint(words)
+    )
     return is_order and verb is not None and _ends_texting(verb, mains)
+
+
+def takes_back(words: Sequence[str]) -> bool:
+    """Whether a text says more than that a wish is denied: it wants our texts after all."""
+    mains = [reading.main for reading in read_words(words)]
+    return "WANT" in mains or not TAKES_BACK.isdisjoint(main.removeprefix("!") for main in mains)
 
 
 def _is_opening(reading: WordReading) -> bool:

@@ -10,7 +10,7 @@ from itertools import chain
 from math import inf
 
 from app.domain.optout.definitive import YES_WORDS, ControlWord, find_control_word
-from app.domain.optout.denials import denies_wish
+from app.domain.optout.denials import denies_wish, takes_back
 from app.domain.optout.folding import fold_text, unify_characters
 from app.domain.optout.lexicon import find_likely_meanings, find_meanings, find_object
 from app.domain.optout.model import LABELS, Model, explain, load_model, score_labels
@@ -33,7 +33,7 @@ STRICTEST_FIRST: tuple[ControlWord, ...] = ("stop", "start", "help")
 
 OBEY_MARGIN: Mapping[ControlWord, float] = {"stop": 0.1, "start": 0.0, "help": 0.0}
 """By how much a control word must lead before all other labels to be obeyed."""
-POSSIBLE_MARGIN = 0.3
+POSSIBLE_MARGIN = 0.1
 """By how much `possible` or `stop` must lead before the others to be flagged."""
 WISH_MEANINGS = frozenset(
     """ALONE BACK BLOCK BOTHER CALL CANCEL CEASE CONSENT CONTACT CURSE DEAD DNC END ENOUGH GOAWAY HEAR HELP IGNORE
@@ -96,7 +96,7 @@ def _judge_words(text: str, accepts_yes: bool, our_texts: Sequence[str], model: 
     words = split_ends(own.text)
     if control_word := find_control_word(own.text, words, accepts_yes, our_texts):
         return Judgment(*control_word)
-    if own.is_dislike and not any(word[0].isalnum() for word in words):
+    if own.is_dislike and not any(word[0].isalnum() for word in drop_signature(f"\n{own.text}", words)):
         return Judgment(is_possible=True)
     if own.precedes_quotation and not any(map(find_meanings, words)):
         return Judgment()  # a reaction in a language that is not read here
@@ -128,7 +128,7 @@ def _judge_meaning(words: Sequence[str], model: Model) -> Judgment:
         return Judgment()  # of such texts the model knows too little, and most of them are conversation
     scores = dict(zip(LABELS, score_labels(words, model), strict=True))
     if denies_wish(words):
-        scores |= {"stop": -inf, "possible": -inf}
+        scores |= {"stop": -inf, "possible": -inf} if takes_back(words) else dict.fromkeys(scores, -inf) | {"none": 0}
     for word in STRICTEST_FIRST if _may_be_obeyed(words, meanings_by_word) else ():
         next_score = max(score for label, score in scores.items() if label != word)
         if scores[word] - next_score >= OBEY_MARGIN[word]:

@@ -29,6 +29,8 @@ REACTIONS = (
 )
 """What phones write before a quotation when somebody reacts to a text."""
 REACTION_PATTERN = re.compile(rf"\s*(?:{'|'.join(REACTIONS)})\s*:?\s*(?=[{OPENING_MARKS}])", re.IGNORECASE)
+BARE_REACTION_PATTERN = re.compile(rf"\s*(?:{'|'.join(REACTIONS)})\s*:?\s*\Z", re.IGNORECASE)
+"""What is left of a reaction whose quotation was cut."""
 DISLIKES = frozenset("👎🖕")
 QUOTED_LINE_PATTERN = re.compile(r"^[ \t]*[>┃](?!.*<[ \t]*$).*$", re.MULTILINE)
 """A line as mail programs quote it, but not >stop<."""
@@ -69,6 +71,8 @@ def cut_quotations(text: str, our_texts: Sequence[str] = ()) -> OwnWords:
     if reaction := _read_reaction(text):
         return reaction
     own = _cut_ours(text, [folded_text for folded_text in map(fold_text, our_texts) if folded_text])
+    if own != text and (bare_reaction := BARE_REACTION_PATTERN.match(own)):
+        return OwnWords("", _is_dislike(bare_reaction))
     return _read_reaction(own) or OwnWords(
         own, precedes_quotation=own != text and text.lstrip().startswith(own.strip())
     )
@@ -91,9 +95,12 @@ def _read_reaction(text: str) -> OwnWords | None:
     reaction = REACTION_PATTERN.match(text)
     if not reaction:
         return None
+    return OwnWords(text[_find_end(text, reaction.end()) :], _is_dislike(reaction))
+
+
+def _is_dislike(reaction: re.Match[str]) -> bool:
     marks = [mark for name, mark in reaction.groupdict().items() if mark and name != "dislike"]
-    is_dislike = bool(reaction["dislike"]) or any(not DISLIKES.isdisjoint(mark) for mark in marks)
-    return OwnWords(text[_find_end(text, reaction.end()) :], is_dislike)
+    return bool(reaction["dislike"]) or any(not DISLIKES.isdisjoint(mark) for mark in marks)
 
 
 def _find_end(text: str, start: int) -> int:

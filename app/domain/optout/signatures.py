@@ -30,6 +30,13 @@ MAX_WORDS_BEFORE_BLANK = 3
 STOP_SIGN = "🛑"
 NAME_PARTICLES = frozenset("de del la da dos von van le du and y et e of the".split())
 MEANINGS_IN_NAMES = frozenset({"WHEN", "THING", "BY", "LOCATION", "THEM", "MY", "OTHERCO"})
+NAMES_LIKE_WORDS = frozenset("sue will may paz love mercy jesus group".split())
+"""Parts of names that mean something else too."""
+FAREWELL_PATTERN = re.compile(
+    r"(?:\b(?:and |y |et |e ))?\b(?:have an?|que tengan?(?: una?)?|passez une?|tenham? uma?) (?:\w+ )?"
+    r"(?:day|one|evening|night|afternoon|weekend|week|dia|tarde|noche|noite|semana|journee|soiree)\b"
+)
+"""Folded: have a great day."""
 MAX_NAME_WORDS = 5
 LONGEST_NAME = 100
 LONGEST_COURTESY = 120
@@ -78,7 +85,8 @@ def find_only_line(text: str) -> str | None:
 def is_courtesy(line: str) -> bool:
     if len(line) > LONGEST_COURTESY or STOP_SIGN in line:
         return False
-    return COURTESY.issuperset(word for word in split_words(line) if word[0].isalnum())
+    words = " ".join(word for word in split_words(line) if word[0].isalnum())
+    return COURTESY.issuperset(FAREWELL_PATTERN.sub("", words).split())
 
 
 def is_signature(line: str) -> bool:
@@ -90,9 +98,11 @@ def is_name(text: str, allowed_meanings: frozenset[str] = MEANINGS_IN_NAMES) -> 
     if len(text) > LONGEST_NAME or re.search(r"[?!\d]", text):
         return False
     words = [word for word in re.findall(r"[^\W\d_]+", text) if fold_text(word) not in COURTESY]
-    return 0 < len(words) <= MAX_NAME_WORDS and all(
+    if all(find_meanings(fold_text(word)) == ("MY",) for word in words):
+        return False
+    return len(words) <= MAX_NAME_WORDS and all(
         (word[0].isupper() or word.lower() in NAME_PARTICLES)
-        and allowed_meanings.issuperset(find_meanings(fold_text(word)))
+        and (word.lower() in NAMES_LIKE_WORDS or allowed_meanings.issuperset(find_meanings(fold_text(word))))
         for word in words
         if word.lower() not in NAME_PARTICLES
     )

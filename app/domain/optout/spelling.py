@@ -1,11 +1,11 @@
 """Reads a text as words: spelled, doubled, joined and mistyped words as the words that they stand for."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from app.domain.optout.folding import APOSTROPHES, fold_letters
-from app.domain.optout.lexicon import find_meanings, shorten
+from app.domain.optout.lexicon import WORDS, find_meanings, shorten
 from app.domain.optout.lists import read_lists
 
 LISTS = dict(read_lists("spellings.txt"))
@@ -32,6 +32,7 @@ REPEATED_LETTER = re.compile(r"(.)\1+")
 LETTER_THREE_TIMES = re.compile(r"(.)\1\1+")
 REPEATED_WORD = re.compile(r"(\w{3,}?)\1+")
 MIN_TYPED_LENGTH = 4
+MIN_SLIPPED_LENGTH = 5
 MAX_TYPED_LENGTH = 16
 JOINED_LENGTHS = range(6, 41)
 MIN_SPELLED_LETTERS = 3
@@ -103,11 +104,13 @@ def mend_word(word: str) -> tuple[str, ...]:
         return ALIASES[word]
     if len(word) in JOINED_LENGTHS and word.isalpha() and len(parts := _split_joined(word)) > 1:
         return parts
-    if len(word) < MIN_SPELLED_LETTERS or word in PLAIN or find_meanings(word):
+    if len(word) < MIN_SPELLED_LETTERS or word in PLAIN or word in WORDS:
         return (word,)
+    if find_meanings(word):
+        return _correct(word, is_slip) or (word,)
     if not word.isalpha():
         return _read_digits(word)
-    return _unrepeat(word) or _correct(word) or (word,)
+    return _unrepeat(word) or _correct(word, is_one_edit_away) or (word,)
 
 
 def _read_digits(word: str) -> tuple[str, ...]:
@@ -153,17 +156,12 @@ def _build_near() -> Mapping[str, tuple[str, ...]]:
 NEAR = _build_near()
 
 
-def _correct(word: str) -> tuple[str, ...]:
-    """The listed word that is one edit away."""
-    if len(word) > MAX_TYPED_LENGTH:
+def _correct(word: str, is_near: Callable[[str, str], bool]) -> tuple[str, ...]:
+    """The listed word that is so near."""
+    if len(word) > MAX_TYPED_LENGTH or not word.isalpha():
         return ()
     return next(
-        (
-            (near_word,)
-            for short in shorten(word)
-            for near_word in NEAR.get(short, ())
-            if is_one_edit_away(word, near_word)
-        ),
+        ((near_word,) for short in shorten(word) for near_word in NEAR.get(short, ()) if is_near(word, near_word)),
         (),
     )
 
@@ -178,3 +176,15 @@ def is_one_edit_away(first_word: str, second_word: str) -> bool:
     )
     a, b = first_word[start:], second_word[start:]
     return a[1:] == b[1:] or a[1:] == b or a == b[1:] or (len(a) > 1 and a[:2] == b[1::-1] and a[2:] == b[2:])
+
+
+def is_slip(word: str, near_word: str) -> bool:
+    """Whether a finger slipped inside a word that begins as a known one: two letters swapped, one left out or twice.
+    Its last letters may be another form of the word (cancels, cancelan) and are no slip."""
+    if len(word) < MIN_SLIPPED_LENGTH or word[0] != near_word[0]:
+        return False
+    if len(word) == len(near_word):
+        return sorted(word) == sorted(near_word) and is_one_edit_away(word, near_word)
+    is_shorter = len(word) + 1 == len(near_word)
+    is_doubled = len(word) == len(near_word) + 1 and REPEATED_LETTER.search(word[:-1]) is not None
+    return word[-1] == near_word[-1] and (is_shorter or is_doubled) and is_one_edit_away(word, near_word)
