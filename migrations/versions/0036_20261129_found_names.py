@@ -3,15 +3,15 @@
 The index is built anew beside all traffic; if that is interrupted, run the migration again. The code of the
 last release finds leads all the time, without an index until it is replaced.
 
-Revision ID: 0035
-Revises: 0034
+Revision ID: 0036
+Revises: 0035
 Created: 2026-11-29
 """
 
 from alembic import context, op
 
-revision = "0035"
-down_revision = "0034"
+revision = "0036"
+down_revision = "0035"
 branch_labels = None
 depends_on = None
 
