@@ -33,7 +33,7 @@ STRICTEST_FIRST: tuple[ControlWord, ...] = ("stop", "start", "help")
 
 OBEY_MARGIN: Mapping[ControlWord, float] = {"stop": 0.1, "start": 0.0, "help": 0.0}
 """By how much a control word must lead before all other labels to be obeyed."""
-POSSIBLE_MARGIN = 0.1
+POSSIBLE_MARGIN = 0.3
 """By how much `possible` or `stop` must lead before the others to be flagged."""
 WISH_MEANINGS = frozenset(
     """ALONE BACK BLOCK BOTHER CALL CANCEL CEASE CONSENT CONTACT CURSE DEAD DNC END ENOUGH GOAWAY HEAR HELP IGNORE
