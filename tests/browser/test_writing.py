@@ -59,7 +59,9 @@ async def test_everything_that_one_writes_with_is_a_few_keys_away(
     await expect(sam.box).to_have_value("Your plan Gold is fine.")
     await keys.press("End")
     await sam.page.get_by_text("Emoji", exact=True).locator("..").focus()
+    await keys.type("u")  # no key to mark as unread, here
     await keys.press("Enter")
+    await expect(sam.page.get_by_role("combobox", name="Search emoji")).to_be_focused()
     await keys.type("thumbs up")
     await keys.press("Enter")
     await expect(sam.box).to_be_focused()
@@ -122,7 +124,7 @@ async def test_the_palette_and_single_keys_lead_everywhere(sam: Person, world: W
     await expect(sam.page.get_by_role("combobox", name="Status", exact=True)).to_have_value("qualified")
     await choose("assign me", "Me")
     await expect(sam.page.get_by_label("Assigned to")).to_have_value(re.compile("user_"))
-    await choose("lead 7", "Lead 7")
+    await choose("4155560007", "Lead 7")  # an id may have any letters
     await expect(sam.page.get_by_role("heading", level=1)).to_have_text("Lead 7")
     await expect(sam.box).to_be_focused()
     await keys.press("Control+k")
@@ -168,12 +170,12 @@ async def test_a_search_finds_as_one_types_and_leads_to_the_text(
     await sam.page.get_by_role("log").focus()
     await keys.press("/")
     await expect(field).to_be_focused()
-    await field.press_sequentially("lead 4", delay=30)
-    await expect(sam.threads).to_have_count(15)  # 4, 14 to 54, and 40 to 49
+    await field.press_sequentially("415556004", delay=30)
+    await expect(sam.threads).to_have_count(10)  # 40 to 49; an id may have any letters
     await field.press_sequentially("2", delay=30)
     await expect(sam.threads).to_have_count(1)
     await expect(field).to_be_focused()
-    await expect(field).to_have_value("lead 42")
+    await expect(field).to_have_value("4155560042")
     assert thread in sam.page.url
     await sam.page.go_back()
     await expect(sam.threads).to_have_count(50)

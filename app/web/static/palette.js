@@ -205,7 +205,8 @@ document.addEventListener("keydown", (event) => {
   }
   const run = SINGLE_KEYS[event.key];
   if (!run || event.ctrlKey || event.metaKey || event.altKey || !hasSingleKeys() || find("dialog[open]")) return;
-  if (event.target.closest("input:not([type=checkbox], [type=radio]), select, textarea, [contenteditable]")) return;
+  // Nor beside the text box: who has just opened one of its tools types into it.
+  if (event.target.closest("input:not([type=checkbox], [type=radio]), select, textarea, [contenteditable], form.compose")) return;
   event.preventDefault();
   run();
 });
