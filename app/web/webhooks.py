@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from urllib.parse import parse_qsl
 
 import structlog
 from fastapi import APIRouter, Request, Response
@@ -147,7 +148,7 @@ async def _build_webhook_request(request: Request, resources: Resources) -> Webh
         method=request.method,
         url=f"{resources.settings.base_url}{path}" + (f"?{query}" if query else ""),
         headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.headers.raw},
-        query=tuple(request.query_params.multi_items()),
+        query=tuple(parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)),
         body=await request.body(),
     )
 
