@@ -125,8 +125,7 @@ async def _verify_request(request: Request, resources: Resources) -> tuple[Accou
 
 
 async def _get_account(resources: Resources, account_id: str) -> KnownAccount:
-    async with resources.database.system_tx() as tx:
-        row = await accounts.get_for_webhook(tx, account_id)
+    row = await resources.database.look_up(lambda read: accounts.get_for_webhook(read, account_id))
     if row is None or row.provider not in REGISTRY:
         raise NotFound
     account = resources.seal.open_account(row)
