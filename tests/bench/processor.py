@@ -18,6 +18,8 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 SERVERS = {"postgres": "PostgreSQL", "valkey-server": "Valkey", "redis-server": "Valkey"}
 """By the name of the program."""
 PARTS = ("web", "worker", "PostgreSQL", "Valkey")
+YARDSTICK = "bare"
+"""The reference without I/O: what one request of it costs says how fast the machine is just now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class ProcessTimes:
     @classmethod
     def read(cls) -> Self:
         """Reads what each part has used until now."""
-        seconds = dict.fromkeys(PARTS, 0.0)
+        seconds = dict.fromkeys((*PARTS, YARDSTICK), 0.0)
         for pid, used in _read_descendants(os.getpid()):
             if part := _find_part(pid):
                 seconds[part] += used
@@ -65,6 +67,12 @@ def cost_figure(name: str, item: str, costs: Sequence[Cost], goal: float | None 
     return Figure(f"{name}: processor", value, f"a {item}: {by_part}", median(totals), goal, "less")
 
 
+def yardstick_figure(costs: Sequence[Cost]) -> Figure:
+    """The row that says what a request of the reference costs."""
+    values = [cost.per_item(YARDSTICK) for cost in costs]
+    return Figure("bare, 64 in flight: processor", f"{median(values):.2f} ms", "a request, no I/O", median(values))
+
+
 def _read_descendants(ancestor: int) -> Iterator[tuple[int, float]]:
     """Each process below `ancestor`, with its seconds and those of its ended children."""
     parents: dict[int, int] = {}
@@ -88,6 +96,8 @@ def _find_part(pid: int) -> str | None:
         if part := SERVERS.get(Path(f"/proc/{pid}/comm").read_text().strip()):
             return part
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        if arguments[1:3] == [b"-m", b"app"]:
-            return arguments[3].decode()
+        if arguments[1:3] == [b"-m", b"app"] and (part := arguments[3].decode()) in PARTS:
+            return part
+        if arguments[1:3] == [b"-m", f"tests.bench.{YARDSTICK}".encode()]:
+            return YARDSTICK
     return None

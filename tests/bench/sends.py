@@ -11,7 +11,7 @@ import asyncpg
 from tests.bench import database, naive, servers
 from tests.bench.figures import ROUNDS, SECONDS, Figure, ratio, spread
 from tests.bench.load import Run, drive, post
-from tests.bench.processor import Cost, cost_figure
+from tests.bench.processor import Cost, cost_figure, yardstick_figure
 from tests.bench.servers import Bench, Lead
 
 BULK = 1000
@@ -107,7 +107,11 @@ async def _at_64(bench: Bench, sends: Iterator[bytes], ours: int, bare: int, pla
     ]  # fmt: skip
     limit = f"pgbench, 32 clients {spread(tps)}/s" if tps else database.WHY_NOT
     figures.append(Figure(f"{name}: pgbench", told(mine), limit, ratio(rates, tps) if tps else None, 1.1))
-    return [*figures, cost_figure(name, "text", [run.cost for run in mine], 0.7)]
+    return [
+        *figures,
+        cost_figure(name, "text", [run.cost for run in mine], 0.7),
+        yardstick_figure([run.cost for run in bares]),
+    ]
 
 
 async def _at_16(sends: Iterator[bytes], ours: int, bare: int) -> list[Figure]:
