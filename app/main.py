@@ -66,6 +66,7 @@ from app.web.directory import settings as tenant_settings
 from app.web.envelope import Refusal
 from app.web.feed import Feed
 from app.web.hot_routes import HotRoute, HotRoutes
+from app.web.joined_writes import JoinedProtocol
 from app.web.limits import Edge
 from app.web.page import (
     account,
@@ -277,6 +278,8 @@ class Server(uvicorn.Server):
     """uvicorn that leaves in good order: it says that it is not ready, sends the listeners of
     event streams home, serves on for `linger` seconds after a first SIGTERM, and only then closes
     its door. uvicorn's own handler would leave the streams open, and raise the signal again."""
+
+    protocol = JoinedProtocol
 
     def __init__(self, config: uvicorn.Config, linger: float) -> None:
         super().__init__(config)

@@ -34,6 +34,7 @@ from app.resources import Resources, open_resources
 from app.settings import Settings
 from app.store import readiness
 from app.store.schema import Table
+from app.web.joined_writes import JoinedProtocol
 from tests import makers
 from tests.conftest import find_servers
 from tests.makers import Tenant
@@ -221,7 +222,7 @@ async def running(configuration: Settings, resources: Resources, listening: sock
         build_app(configuration, resources),
         log_config=None,
         access_log=False,
-        http="httptools",
+        http=JoinedProtocol,
         ws="none",
         lifespan="on",
         timeout_keep_alive=KEEP_ALIVE_SECONDS,

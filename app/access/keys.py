@@ -87,8 +87,7 @@ class KeyCache:
         await asyncio.gather(*self._touch_tasks, return_exceptions=True)
 
     async def _load_caller(self, raw_key: str | None) -> Caller:
-        async with self._database.system_tx() as tx:
-            key = await _get_key(tx, raw_key)
+        key = await self._database.look_up(lambda read: _get_key(read, raw_key))
         caller = _build_caller(key)
         if key.stale:
             task = asyncio.create_task(self._touch_key(caller))

@@ -50,7 +50,7 @@ async def _serve_web(configuration: Settings, with_mcp: bool) -> int:
                 build_app(configuration, resources, with_mcp),
                 host=configuration.host,
                 port=configuration.port,
-                http="httptools",
+                http=Server.protocol,
                 lifespan="on",
                 log_config=None,
                 access_log=False,  # app.web logs requests itself

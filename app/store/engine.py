@@ -7,7 +7,7 @@ security, `app_system` runs the statements that serve many tenants.
 """
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from hashlib import sha256
@@ -81,7 +81,7 @@ class ReadTx:
         return None if self.deadline is None else max(self.deadline - loop_time(), 0.1)
 
     async def fetch_row(self, sql: str, *args: Any) -> Row | None:
-        row: Row | None = await self._connection.fetchrow(sql, *args)
+        row: Row | None = await self._connection.fetchrow(sql, *args, timeout=self._seconds_left())
         return row
 
     async def fetch(self, kind: type[T], sql: str, *args: Any) -> list[T]:
@@ -253,6 +253,24 @@ class Database:
         begin = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {self._become_tenant_sql(tenant_id)}"
         async with self._open_transaction(begin) as connection:
             yield ReadTx(connection, self.phone_key, self.two_roles)
+
+    async def look_up(self, read: Callable[[ReadTx], Awaitable[T]]) -> T:
+        """The result of `read`, which runs one statement that reads. Alone it needs no BEGIN and COMMIT: a
+        third of the price. A connection that died in the pool is replaced."""
+        while True:
+            try:
+                return await self._look_up_once(read)
+            except HungUp:
+                continue
+
+    async def _look_up_once(self, read: Callable[[ReadTx], Awaitable[T]]) -> T:
+        async with self._open_connection(self._engine, None) as (proxy, deadline):
+            tx = ReadTx(proxy.driver_connection, self.phone_key, self.two_roles)
+            tx.deadline = deadline
+            try:
+                return await read(tx)
+            except DATABASE_AWAY_ERRORS as error:
+                raise build_start_error(proxy.driver_connection, error) from error
 
     async def close(self) -> None:
         await self._engine.dispose()

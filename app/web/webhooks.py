@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from urllib.parse import parse_qsl
 
 import structlog
 from fastapi import APIRouter, Request, Response
@@ -124,8 +125,7 @@ async def _verify_request(request: Request, resources: Resources) -> tuple[Accou
 
 
 async def _get_account(resources: Resources, account_id: str) -> KnownAccount:
-    async with resources.database.system_tx() as tx:
-        row = await accounts.get_for_webhook(tx, account_id)
+    row = await resources.database.look_up(lambda read: accounts.get_for_webhook(read, account_id))
     if row is None or row.provider not in REGISTRY:
         raise NotFound
     account = resources.seal.open_account(row)
@@ -147,7 +147,7 @@ async def _build_webhook_request(request: Request, resources: Resources) -> Webh
         method=request.method,
         url=f"{resources.settings.base_url}{path}" + (f"?{query}" if query else ""),
         headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.headers.raw},
-        query=tuple(request.query_params.multi_items()),
+        query=tuple(parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)),
         body=await request.body(),
     )
 

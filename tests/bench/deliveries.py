@@ -8,10 +8,12 @@ import httpx
 
 from tests.bench import servers
 from tests.bench.figures import ROUNDS, SECONDS, Figure, ratio, spread
+from tests.bench.processor import Cost, ProcessTimes, cost_figure
 from tests.bench.servers import Bench
 
 TEXTS = 6000
 CLEAR = "DELETE FROM outbox"
+OWED = "SELECT EXISTS (SELECT FROM outbox)"
 BRAKE = "UPDATE tenants SET paused_at = CASE WHEN $1 THEN clock_timestamp() END"
 OWE = """
 WITH asked AS (
@@ -50,23 +52,23 @@ async def _ask(port: int, path: str, method: str = "GET") -> dict[str, float]:
         return told
 
 
-async def _worker(bench: Bench, sink: int) -> float:
-    """Texts a second, from the first request to the last settlement."""
+async def _worker(bench: Bench, sink: int) -> tuple[float, Cost]:
+    """Texts a second, from the first request to the last settlement, and what they cost."""
     async with bench.system() as connection:
         await connection.execute(BRAKE, True)
         await connection.execute(OWE, f"org_{bench.run}%", TEXTS)
         await _ask(sink, "/reset", "POST")
+        before = ProcessTimes.read()
         await connection.execute(BRAKE, False)
         deadline = time.monotonic() + 60
-        while await connection.fetchval("SELECT EXISTS (SELECT FROM outbox)"):
+        while (seen := await _ask(sink, "/count"))["texts"] < TEXTS or await connection.fetchval(OWED):
             if time.monotonic() > deadline:
                 raise RuntimeError("the worker did not finish")
             await asyncio.sleep(0.02)  # each look costs the cores that are measured
-        end = time.time()
-    seen = await _ask(sink, "/count")
+        end, spent = time.time(), ProcessTimes.read().since(before)
     if seen["texts"] != TEXTS:
         raise RuntimeError(f"{TEXTS} texts were owed, {seen['texts']:.0f} arrived")
-    return TEXTS / (end - seen["first"])
+    return TEXTS / (end - seen["first"]), Cost(TEXTS, spent)
 
 
 async def _client(kind: str, sink: int) -> float:
@@ -87,17 +89,21 @@ async def deliver(bench: Bench) -> list[Figure]:
             f"org_{bench.run}%",
         )).rpartition(":")[2])  # fmt: skip
     mine: list[float] = []
+    costs: list[Cost] = []
     wires: list[float] = []
     plain: list[float] = []
     with servers.worker(bench):
         await _worker(bench, sink)  # warm
         for _ in range(ROUNDS):
-            mine.append(await _worker(bench, sink))
+            rate, cost = await _worker(bench, sink)
+            mine.append(rate)
+            costs.append(cost)
             wires.append(await _client("wire", sink))
             plain.append(await _client("aiohttp", sink))
     name, value = "delivery worker, 200 claimed", f"{spread(mine)} texts/s"
     return [
-        Figure(name, value, f"its own client alone {spread(wires)}/s", ratio(mine, wires), 0.8),
+        Figure(name, value, f"its own client alone {spread(wires)}/s", ratio(mine, wires), 0.75),
         Figure(f"{name}: aiohttp", value, f"aiohttp alone {spread(plain)}/s",
                ratio(mine, plain), 0.5),
+        cost_figure(name, "text", costs, 0.7),
     ]  # fmt: skip

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from tests.bench import servers
 from tests.bench.figures import ROUNDS, SECONDS, Figure, ratio
 from tests.bench.load import Run, drive, post
+from tests.bench.processor import cost_figure
 from tests.bench.sends import none_refused, prepare_naive, told
 from tests.bench.servers import PUBLIC, TWILIO, Bench, Lead
 
@@ -66,9 +67,10 @@ async def inbound(bench: Bench) -> list[Figure]:
     name, rates = "inbound webhook (Twilio), 64 in flight", [run.per_second for run in mine]
     return [
         Figure(name, told(mine), f"form route {told(forms)}",
-               ratio(rates, [r.per_second for r in forms]), 0.7),
+               ratio(rates, [r.per_second for r in forms]), 0.6),
         Figure(f"{name}: naive", told(mine), f"naive {told(naives)}",
                ratio(rates, [r.per_second for r in naives]), 15),
+        cost_figure(name, "text", [run.cost for run in mine], 1.0),
     ]  # fmt: skip
 
 
@@ -118,4 +120,5 @@ async def receipts(bench: Bench) -> list[Figure]:
     return [
         Figure("receipts (Twilio), 64 in flight", told(mine), f"form route {told(forms)}",
                ratio(rates, [r.per_second for r in forms])),
+        cost_figure("receipts (Twilio), 64 in flight", "receipt", [run.cost for run in mine], 0.6),
     ]  # fmt: skip

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import quantiles
 
+from tests.bench.processor import Cost, ProcessTimes
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -20,6 +22,7 @@ class Run:
     p99: float
     """Latencies in milliseconds."""
     refused: int
+    cost: Cost
 
 
 @dataclass(slots=True)
@@ -87,12 +90,13 @@ async def drive(ports: Sequence[int], requests: Iterator[bytes], in_flight: int,
         (await loop.create_connection(lambda: _Connection(load), "127.0.0.1", port))[1]
         for port in (ports[i % len(ports)] for i in range(in_flight))
     ]
+    before = ProcessTimes.read()
     began = time.perf_counter()
     load.end = began + seconds
     for connection in connections:
         connection.ask()
     await asyncio.gather(*(connection.over for connection in connections))
     took = time.perf_counter() - began
-    times = load.times
+    times, spent = load.times, ProcessTimes.read().since(before)
     cuts = quantiles(times if len(times) > 1 else times * 2, n=100)
-    return Run(len(times) / took, cuts[49], cuts[98], load.refused)
+    return Run(len(times) / took, cuts[49], cuts[98], load.refused, Cost(len(times), spent))

@@ -11,6 +11,7 @@ import asyncpg
 from tests.bench import database, naive, servers
 from tests.bench.figures import ROUNDS, SECONDS, Figure, ratio, spread
 from tests.bench.load import Run, drive, post
+from tests.bench.processor import Cost, cost_figure, yardstick_figure
 from tests.bench.servers import Bench, Lead
 
 BULK = 1000
@@ -106,7 +107,11 @@ async def _at_64(bench: Bench, sends: Iterator[bytes], ours: int, bare: int, pla
     ]  # fmt: skip
     limit = f"pgbench, 32 clients {spread(tps)}/s" if tps else database.WHY_NOT
     figures.append(Figure(f"{name}: pgbench", told(mine), limit, ratio(rates, tps) if tps else None, 1.1))
-    return figures
+    return [
+        *figures,
+        cost_figure(name, "text", [run.cost for run in mine], 0.7),
+        yardstick_figure([run.cost for run in bares]),
+    ]
 
 
 async def _at_16(sends: Iterator[bytes], ours: int, bare: int) -> list[Figure]:
@@ -122,6 +127,7 @@ async def _at_16(sends: Iterator[bytes], ours: int, bare: int) -> list[Figure]:
                ratio([r.per_second for r in mine], [r.per_second for r in bares]), 0.5),
         Figure(f"{name}: p99", told(mine), f"bare {told(bares)}",
                ratio([r.p99 for r in mine], [r.p99 for r in bares]), 2, "less"),
+        cost_figure(name, "text", [run.cost for run in mine]),
     ]  # fmt: skip
 
 
@@ -134,10 +140,11 @@ async def _at_1(bench: Bench, sends: Iterator[bytes], ours: int) -> list[Figure]
             latencies.append((await database.pgbench(bench, 1))[1])
     none_refused(mine)
     name = "send, 1 in flight: p50"
+    cost = cost_figure("send, 1 in flight", "text", [run.cost for run in mine])
     if not latencies:
-        return [Figure(name, told(mine), database.WHY_NOT, None, 2.5, "less")]
+        return [Figure(name, told(mine), database.WHY_NOT, None, 3, "less"), cost]
     limit = f"pgbench, 1 client: mean {median(latencies):.2f} ms"
-    return [Figure(name, told(mine), limit, ratio([r.p50 for r in mine], latencies), 2.5, "less")]
+    return [Figure(name, told(mine), limit, ratio([r.p50 for r in mine], latencies), 3, "less"), cost]
 
 
 async def two(bench: Bench) -> list[Figure]:
@@ -158,6 +165,7 @@ async def two(bench: Bench) -> list[Figure]:
         Figure("send, two web processes, 64 in flight", told(mine), f"bare {told(bares)}",
                ratio([r.per_second for r in mine], [r.per_second for r in bares]), 0.6,
                note="one generator drives both: it bounds bare first"),
+        cost_figure("send, two web processes, 64 in flight", "text", [run.cost for run in mine]),
     ]  # fmt: skip
 
 
@@ -187,5 +195,6 @@ async def bulk(bench: Bench) -> list[Figure]:
                        of_pgbench),
                 Figure(f"{name}: COPY", value, f"COPY {spread(copied)} rows/s",
                        ratio(texts, copied), of_copy),
+                cost_figure(name, "text", [Cost(run.cost.items * BULK, run.cost.seconds) for run in mine], 0.22),
             ]  # fmt: skip
     return figures
