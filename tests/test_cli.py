@@ -116,6 +116,8 @@ async def test_the_version_is_told_installed_or_not(tmp_path: Path) -> None:
         (("web",), {"DATABASE_URL": "postgresql://x/x"}, 2, "SECRET_KEYS is required"),
         (("web",), {"ENVIRONMENT": "production"}, 2, "PUBLIC_BASE_URL is required in production"),
         (("demo",), {"ENVIRONMENT": "production"}, 2, ""),
+        (("lead", "--as", "jane"), {"ENVIRONMENT": "production"}, 2, ""),
+        (("lead", "--as", "jane"), {"DATA_DIR": "/nowhere"}, 2, "start `up` first"),
         (
             ("migrate",),
             {"DATABASE_URL": "postgresql://x@127.0.0.1:1/x", "SECRET_KEYS": "A" * 43},

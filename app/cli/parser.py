@@ -165,12 +165,18 @@ def build_parser() -> argparse.ArgumentParser:
     language.add_argument("--openai", action="store_true", help="in Python, with a chat API that speaks as OpenAI's")
     dev_parser = add_command(commands, "dev", agents.run_dev, "write as the lead and see what your agent does")
     dev_parser.add_argument("--agent", required=True, metavar="URL", help="where your agent takes turns")
-    dev_parser.add_argument("--script", type=Path, metavar="FILE", help="play this YAML file; ends with 1 if it fails")
+    dev_parser.add_argument(
+        "--script", type=Path, metavar="FILE", help="play this YAML file, or all of a folder; ends with 1 if one fails"
+    )
     dev_parser.add_argument(
         "--secret-file",
         type=Path,
         metavar="FILE",
         help="the file with the signing secret; without it, or if it is missing, dev makes one",
+    )
+    lead_parser = add_command(commands, "lead", agents.run_lead, "chat as a lead of the demo that `up` runs")
+    lead_parser.add_argument(
+        "--as", dest="lead", required=True, metavar="NAME", help="first name or id of the lead, such as jane"
     )
     demo_parser = add_command(commands, "demo", processes.run_demo, "fill the demo tenant")
     demo_parser.add_argument("--story", action="store_true", help="play a whole conversation")
