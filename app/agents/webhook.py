@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 
+from app.domain.checks import CheckResult
 from app.domain.follow_ups import parse_moment
 from app.domain.media import MAX_FILES, MAX_URL_LENGTH, is_media_url
 from app.domain.orders import require_sendable
@@ -299,6 +300,19 @@ def _clean(value: Any, depth: int = MAX_OUTCOME_DEPTH) -> Any:
         case dict():
             return {_clean_text(name): _clean(item, depth - 1) for name, item in value.items() if item is not None}
     return value
+
+
+def read_verdict(response: httpx.Response) -> CheckResult:
+    """A judge's `{"passed": true, "reason": "…"}`. Whatever else it answers has not passed."""
+    if not response.is_success:
+        return CheckResult("judge", False, f"the judge answered HTTP {response.status_code}")
+    try:
+        verdict = json.loads(response.content)
+    except (ValueError, RecursionError):
+        verdict = None
+    if not isinstance(verdict, dict) or not isinstance(verdict.get("passed"), bool):
+        return CheckResult("judge", False, "the judge's answer has no `passed`, which must be true or false")
+    return CheckResult("judge", verdict["passed"], None if verdict["passed"] else _parse_reason(verdict.get("reason")))
 
 
 def clip_answer(response: httpx.Response) -> str:
