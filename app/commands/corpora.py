@@ -1,6 +1,6 @@
 """Corpora: add, remove; turns join them and leave them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -61,13 +61,15 @@ def _keep_closed(turn: ClosedTurn) -> NewCorpusTurn:
     return NewCorpusTurn(turn.turn_id, turn.interaction_id, None, turn.payload, recorded, "{}")
 
 
-async def add_closed_turns(tx: Tx, caller: Caller, corpus_id: str, turn_ids: Collection[str]) -> int:
+async def add_closed_turns(tx: Tx, caller: Caller, corpus_id: str, turn_ids: Sequence[str]) -> int:
     """Adds turns with the bytes that were posted and what was answered. Returns how many were not there yet.
     Raises `NotFound`; `Invalid` for turns that are not closed, were never handed over, or too long ago."""
     await lock_row(tx, caller, Corpus, corpus_id)
     closed_turns = await corpora.get_closed_turns(tx, caller.tenant_id, turn_ids)
-    if missing_ids := sorted(set(turn_ids) - {turn.turn_id for turn in closed_turns}):
-        raise Invalid(details=[f"turnIds: {id} is not closed, or was handed over too long ago" for id in missing_ids])
+    found_ids = {turn.turn_id for turn in closed_turns}
+    if missing := [place for place, turn_id in enumerate(turn_ids) if turn_id not in found_ids]:
+        fault = "is no closed turn that an agent got, or was handed over too long ago"
+        raise Invalid(details=[f"turnIds[{place}]: {fault}" for place in missing])
     new_turns = [_keep_closed(turn) for turn in closed_turns]
     return await corpora.add_turns(tx, caller.tenant_id, corpus_id, caller.actor, new_turns)
 
@@ -92,16 +94,17 @@ class MadeTurn:
 async def add_made_turns(tx: Tx, caller: Caller, corpus_id: str, made_turns: Sequence[MadeTurn]) -> int:
     """Returns how many were added. Raises `NotFound`."""
     await lock_row(tx, caller, Corpus, corpus_id)
+    made_ids = sorted(ids.make("made") for _ in made_turns)  # in the order in which they were given
     new_turns = [
         NewCorpusTurn(
-            corpus_turn_id=ids.make("made"),
+            corpus_turn_id=made_id,
             interaction_id=None,
             name=turn.name,
             payload=to_json(turn.payload),
             recorded=to_json(asdict(turn.recorded)).decode() if turn.recorded else None,
             checks=to_json(turn.checks).decode(),
         )
-        for turn in made_turns
+        for made_id, turn in zip(made_ids, made_turns, strict=True)
     ]
     return await corpora.add_turns(tx, caller.tenant_id, corpus_id, caller.actor, new_turns)
 

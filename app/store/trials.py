@@ -116,7 +116,8 @@ class OpenResult:
 
 
 LIST_OPEN_SQL = """
-SELECT r.corpus_turn_id, clock_timestamp() - r.begun_at AS waited, u.state, u.reason, u.reply, u.outcome, coalesce(u.refused, '[]') AS refused,
+SELECT r.corpus_turn_id, clock_timestamp() - r.begun_at AS waited, u.state, u.reason, u.reply, u.outcome,
+       coalesce(u.refused, '[]') AS refused,
        u.turn_id IS NULL OR u.closed_at IS NOT NULL AS is_closed, a.http_status::int AS http_status, a.duration_ms,
        c.payload, c.recorded, c.checks
 FROM trial_results r

@@ -2,9 +2,14 @@
 
 import asyncio
 import json
+import os
+import sys
+from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from starlette.applications import Starlette
@@ -15,6 +20,7 @@ from starlette.routing import Route
 from app.demo.agent import compose_answer, is_genuine
 from app.resources import Resources
 from tests.makers import Data
+from tests.test_cli import OURS
 from tests.world import World, agent, carrier, idle_world, served, until, working, world
 
 __all__ = ["agent", "carrier", "idle_world", "working", "world"]
@@ -257,7 +263,8 @@ async def test_all_answers_of_a_shadow_are_judged_by_the_same_checks(world: Worl
     corpus_id = await add_corpus(world, **by_filter(world))
     posted = len(candidates.bodies)
     trial, results = await run_trial(world, corpus_id, ofShadow=True, checks={"asksOneQuestion": True})
-    assert (trial["tally"]["settled"], trial["tally"]["passed"], len(candidates.bodies)) == (3, 1, posted)
+    assert (trial["tally"]["settled"], trial["tally"]["passed"], len(candidates.bodies)) == (3, 2, posted)
+    assert not results[0]["passed"]
     assert results[0]["candidate"]["texts"][0].endswith("And when can we call you?")
 
 
@@ -294,3 +301,37 @@ async def test_kept_turns_outlive_their_age_and_go_with_their_lead(
         dry = await tx.fetch_value("SELECT count(*) FROM turns WHERE kind = 'trial' AND tenant_id = $1",
                                    world.tenant.tenant_id)  # fmt: skip
     assert dry == 1
+
+
+async def run_command(world: World, folder: Path, *more: str) -> tuple[int | None, str]:
+    (folder / "key").write_text(f"{world.tenant.key}\n")
+    (folder / "checks.yaml").write_text("asksOneQuestion: true\nmustNotContain: [$]\n")
+    env = {key: value for key, value in os.environ.items() if key not in OURS}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "app", "trial", "run", "--url", str(world.tenant.http.base_url),
+        "--key-file", str(folder / "key"), "--checks", str(folder / "checks.yaml"), "--per-minute", "600", *more,
+        env=env, stdout=PIPE, stderr=STDOUT,
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    return process.returncode, out.decode()
+
+
+async def test_a_build_fails_with_a_worse_agent(world: World, candidates: Candidates, tmp_path: Path) -> None:
+    payload = {"lead": {"leadId": "l", "firstName": "Jane"}, "questionnaire": QUESTIONS}
+    corpus = await world.tenant.call("POST", "/corpora", {"name": "Hard cases"})
+    made = {"made": [{**turn, "payload": payload, "name": "a <case>"} for turn in MADE_TURNS]}
+    await world.tenant.call("POST", f"/corpora/{corpus['corpusId']}/turns", made)
+    asked = ("--corpus", "Hard cases", "--junit", str(tmp_path / "report.xml"))
+    status, out = await run_command(world, tmp_path, *asked, "--webhook", f"{candidates.url}/good")
+    assert (status, out.splitlines()[-1]) == (0, "100.0% passed; 100.0% must"), out
+    spoiled = ("--webhook", f"{candidates.url}/promises-a-price")
+    status, out = await run_command(world, tmp_path, *asked, *spoiled)
+    assert (status, out.splitlines()[-1]) == (1, "50.0% passed; 100.0% must"), out
+    assert "    mustNotContain: contains '$'" in out
+    suite = ElementTree.parse(tmp_path / "report.xml").getroot()
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+    assert [case.find("failure") is None for case in suite] == [True, False]
+    status, out = await run_command(world, tmp_path, *asked, *spoiled, "--fail-under", "0.5")
+    assert status == 0, out
+    status, out = await run_command(world, tmp_path, "--corpus", "Soft cases")
+    assert (status, "--corpus: must name one by its id or name; there are 'Hard cases'" in out) == (2, True), out
