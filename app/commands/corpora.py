@@ -20,6 +20,7 @@ from app.store.schema import Corpus
 from app.store.turns import TurnFilter
 
 MAX_TURNS_PER_REQUEST = 1000
+MARKED_NAME = "Marked turns"
 KINDS: dict[TurnState, AnswerKind] = {
     "replied": "answered",
     "declined": "declined",
@@ -36,6 +37,12 @@ async def add(tx: Tx, caller: Caller, fields: Fields) -> Corpus:
     if corpus is None:
         raise AlreadyExists(details=["name: another corpus has it"])
     return corpus
+
+
+async def find_marked(tx: Tx, caller: Caller) -> str:
+    """The id of the corpus of turns that people marked without choosing one; it is made if there is none."""
+    known_id = await corpora.find_by_name(tx, caller.tenant_id, MARKED_NAME)
+    return known_id or str((await add(tx, caller, {"name": MARKED_NAME})).corpus_id)
 
 
 async def remove(tx: Tx, caller: Caller, corpus_id: str) -> None:
@@ -121,7 +128,7 @@ def require_checks(fields: dict[str, Any], place: str = "checks") -> dict[str, A
         parse_checks(fields)
     except ValueError as error:
         raise Invalid(details=[f"{place}.{error}"]) from None
-    return {name: value for name, value in fields.items() if value is not None}
+    return {name: value for name, value in fields.items() if value not in (None, False, [])}
 
 
 def read_answer(stored: dict[str, Any] | None) -> AgentAnswer | None:

@@ -21,6 +21,34 @@ async def count_turns(read: ReadTx, tenant_id: str, corpus_ids: Collection[str])
     return {row["corpus_id"]: row["count"] for row in rows}
 
 
+FIND_BY_NAME_SQL = "SELECT corpus_id FROM corpora WHERE tenant_id = $1 AND name = $2"
+
+
+async def find_by_name(read: ReadTx, tenant_id: str, name: str) -> str | None:
+    corpus_id: str | None = await read.fetch_value(FIND_BY_NAME_SQL, tenant_id, name)
+    return corpus_id
+
+
+LIST_NAMES_SQL = "SELECT corpus_id, name FROM corpora WHERE tenant_id = $1 ORDER BY lower(name), corpus_id LIMIT 500"
+
+
+async def list_names(read: ReadTx, tenant_id: str) -> list[tuple[str, str]]:
+    """(id, name) of each corpus, by name."""
+    return [(row["corpus_id"], row["name"]) for row in await read.fetch_rows(LIST_NAMES_SQL, tenant_id)]
+
+
+LIST_NAMES_WITH_SQL = """
+SELECT k.name FROM corpus_turns c JOIN corpora k ON k.tenant_id = c.tenant_id AND k.corpus_id = c.corpus_id
+WHERE c.tenant_id = $1 AND c.interaction_id = $2 AND c.corpus_turn_id = $3 ORDER BY lower(k.name), k.corpus_id
+"""
+
+
+async def list_names_with(read: ReadTx, tenant_id: str, interaction_id: str, turn_id: str) -> list[str]:
+    """The names of the corpora that have the turn."""
+    rows = await read.fetch_rows(LIST_NAMES_WITH_SQL, tenant_id, interaction_id, turn_id)
+    return [row["name"] for row in rows]
+
+
 @dataclass(frozen=True, slots=True)
 class ClosedTurn:
     """A live turn that was handed over and is closed, with the newest bytes that its agent got."""

@@ -98,15 +98,19 @@ async def show_trials(read: ReadTx, tenant_id: str, rows: Sequence[Trial]) -> li
 async def start_trial(body: NewTrial, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent) -> Answer[TrialShape]:
     """Every turn of the corpus is posted once, signed, with the header `webhook-kind: trial` and a turn id of
     its own. The answer is judged and kept; nothing is sent. A reply through the API counts too."""
+    trial = await commands.start(tx, caller, build_fields(body))
+    [shape] = await show_trials(tx, caller.tenant_id, [trial])
+    return await idempotency.store_answer(Answer(data=shape))
+
+
+def build_fields(body: NewTrial) -> dict[str, Any]:
+    """The trial's columns. Raises `Invalid`."""
     for url, field in ((body.webhook_url, "webhookUrl"), (body.judge_url, "judgeUrl")):
         if url:
             require_url(url, field)
     if body.of_shadow and body.webhook_url:
         raise Invalid(details=["webhookUrl: nothing is posted with ofShadow"])
-    fields = {**body.model_dump(by_alias=False), "checks": build_checks(body.checks)}
-    trial = await commands.start(tx, caller, fields)
-    [shape] = await show_trials(tx, caller.tenant_id, [trial])
-    return await idempotency.store_answer(Answer(data=shape))
+    return {**body.model_dump(by_alias=False), "checks": build_checks(body.checks)}
 
 
 @router.get("", summary="Trials, newest first")

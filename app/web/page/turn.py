@@ -1,22 +1,25 @@
 """The page of one turn: its texts, every attempt to hand it over, and the outcome."""
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import RedirectResponse
 from starlette.responses import Response
 
 from app.access import sessions
+from app.commands import corpora as commands
 from app.domain.problems import NotFound
-from app.store import directory, interactions, turns
+from app.store import corpora, directory, interactions, turns
 from app.store import turn_page as store
-from app.store.engine import ReadTx
+from app.store.engine import ReadTx, Tx
 from app.store.schema import SmsAgent
 from app.store.turns import TurnAttempt
 from app.web.dependencies import AppResources
 from app.web.page import render
 from app.web.page.dependencies import SignedIn, Token
 from app.web.page.list_filter import ListFilterQuery
+from app.web.page.page_request import PagePost
 from app.web.paging import PageParams
 
 router = APIRouter(include_in_schema=False)
@@ -39,6 +42,23 @@ async def show_turn(
     return render.page(request, "turn.html", person=person, csrf=sessions.csrf_token(token), place=place, **context)
 
 
+@router.post("/conversations/{interaction_id}/turns/{turn_id}/keep")
+async def keep_turn(
+    interaction_id: str, turn_id: str, sender: PagePost, corpus: Annotated[str, Form(max_length=64)] = ""
+) -> Response:
+    """Keeps the turn in a corpus: the chosen one, or one that is made for such turns."""
+
+    async def keep(tx: Tx) -> None:
+        turn = await turns.find_record(tx, sender.tenant_id, turn_id)
+        if turn is None or turn.interaction_id != interaction_id:
+            raise NotFound("There is no turn at this address.")
+        corpus_id = corpus or await commands.find_marked(tx, sender.caller)
+        await commands.add_closed_turns(tx, sender.caller, corpus_id, [turn_id])
+
+    await sender.run_change(keep)
+    return RedirectResponse(f"/conversations/{interaction_id}/turns/{turn_id}#trials", 303)
+
+
 async def _build_turn_context(read: ReadTx, tenant_id: str, interaction_id: str, turn_id: str) -> dict[str, Any]:
     """Returns the turn with its texts, attempts, replies and dry turns. Raises `NotFound`."""
     thread = await interactions.get(read, tenant_id, interaction_id)
@@ -55,6 +75,8 @@ async def _build_turn_context(read: ReadTx, tenant_id: str, interaction_id: str,
         "replies": await store.get_texts(read, tenant_id, turn.reply["messageIds"] if turn.reply else []),
         "attempts": [_build_attempt(attempt) for attempt in attempts],
         "twins": await store.list_dry_turns(read, tenant_id, turn_id),
+        "corpora": await corpora.list_names(read, tenant_id),
+        "kept_in": await corpora.list_names_with(read, tenant_id, interaction_id, turn_id),
         "near": await store.get_neighbors(read, tenant_id, interaction_id, turn_id),
     }
 
