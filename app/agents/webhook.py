@@ -18,7 +18,6 @@ from typing import Any
 
 import httpx
 
-from app.domain.checks import CheckResult
 from app.domain.follow_ups import parse_moment
 from app.domain.media import MAX_FILES, MAX_URL_LENGTH, is_media_url
 from app.domain.orders import require_sendable
@@ -209,7 +208,7 @@ def _parse_answer(answer: dict[str, Any]) -> TakenTurn:
     elif answer.keys().isdisjoint((*FORMS, "followUpAt")):
         given_fields = ", ".join(sorted(_clean_text(key)[:40] for key in answer)[:5])
         faults.append(f"the answer holds none of {', '.join(FORMS)}, but {given_fields}")
-    handoff = _parse_reason(answer.get("reason")) if handoff_flag is True else None
+    handoff = parse_reason(answer.get("reason")) if handoff_flag is True else None
     outcome, wrong_outcome = _parse_outcome(answer)
     gives_reply = "reply" in answer or "replies" in answer
     follow_up_at = parse_moment(answer["followUpAt"]) if "followUpAt" in answer else None
@@ -275,7 +274,7 @@ def _find_fault(items: Sequence[tuple[str, Any]], replies: object) -> str | None
     return None
 
 
-def _parse_reason(value: object) -> str:
+def parse_reason(value: object) -> str:
     reason = _clean_text(value)[:500].strip() if isinstance(value, str) else ""
     return reason or "no reason given"
 
@@ -300,19 +299,6 @@ def _clean(value: Any, depth: int = MAX_OUTCOME_DEPTH) -> Any:
         case dict():
             return {_clean_text(name): _clean(item, depth - 1) for name, item in value.items() if item is not None}
     return value
-
-
-def read_verdict(response: httpx.Response) -> CheckResult:
-    """A judge's `{"passed": true, "reason": "…"}`. Whatever else it answers has not passed."""
-    if not response.is_success:
-        return CheckResult("judge", False, f"the judge answered HTTP {response.status_code}")
-    try:
-        verdict = json.loads(response.content)
-    except (ValueError, RecursionError):
-        verdict = None
-    if not isinstance(verdict, dict) or not isinstance(verdict.get("passed"), bool):
-        return CheckResult("judge", False, "the judge's answer has no `passed`, which must be true or false")
-    return CheckResult("judge", verdict["passed"], None if verdict["passed"] else _parse_reason(verdict.get("reason")))
 
 
 def clip_answer(response: httpx.Response) -> str:

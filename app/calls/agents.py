@@ -7,7 +7,7 @@ from datetime import datetime
 
 import structlog
 
-from app.agents import webhook
+from app.agents import judge, webhook
 from app.agents.webhook import Answer, FailedPost
 from app.domain.checks import CheckResult
 from app.domain.windows import HAND_OVER_DEADLINE
@@ -61,6 +61,6 @@ async def ask_judge(
     try:
         request = webhook.build_request(url, secrets, trial_id, at, question, "judge")
         response = webhook.decompress(await wire.exchange(request, HAND_OVER_DEADLINE.total_seconds()))
-        return webhook.read_verdict(response)
+        return judge.read_verdict(response)
     except (NotSent, AnswerLost) as error:
         return CheckResult("judge", False, str(error))

@@ -64,8 +64,8 @@ def build_answer(
 
 def _keep_closed(turn: ClosedTurn) -> NewCorpusTurn:
     answer = build_answer(turn.state, turn.reason, turn.reply, turn.outcome)
-    recorded = to_json(asdict(answer)).decode()
-    return NewCorpusTurn(turn.turn_id, turn.interaction_id, None, turn.payload, recorded, "{}")
+    answer_json = to_json(asdict(answer)).decode()
+    return NewCorpusTurn(turn.turn_id, turn.interaction_id, None, turn.payload, answer_json, "{}")
 
 
 async def add_closed_turns(tx: Tx, caller: Caller, corpus_id: str, turn_ids: Sequence[str]) -> int:
@@ -94,7 +94,7 @@ class MadeTurn:
 
     name: str | None
     payload: dict[str, Any]
-    recorded: AgentAnswer | None = None
+    recorded_answer: AgentAnswer | None = None
     checks: dict[str, Any] = field(default_factory=dict)
 
 
@@ -108,7 +108,7 @@ async def add_made_turns(tx: Tx, caller: Caller, corpus_id: str, made_turns: Seq
             interaction_id=None,
             name=turn.name,
             payload=to_json(turn.payload),
-            recorded=to_json(asdict(turn.recorded)).decode() if turn.recorded else None,
+            recorded_answer=to_json(asdict(turn.recorded_answer)).decode() if turn.recorded_answer else None,
             checks=to_json(turn.checks).decode(),
         )
         for made_id, turn in zip(made_ids, made_turns, strict=True)
@@ -131,6 +131,6 @@ def require_checks(fields: dict[str, Any], place: str = "checks") -> dict[str, A
     return {name: value for name, value in fields.items() if value not in (None, False, [])}
 
 
-def read_answer(stored: dict[str, Any] | None) -> AgentAnswer | None:
+def read_answer(stored_answer: dict[str, Any] | None) -> AgentAnswer | None:
     """The answer as it was before it was stored."""
-    return AgentAnswer(**{**stored, "texts": tuple(stored["texts"])}) if stored else None
+    return AgentAnswer(**{**stored_answer, "texts": tuple(stored_answer["texts"])}) if stored_answer else None

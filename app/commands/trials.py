@@ -37,21 +37,23 @@ class Candidate:
 
     result: OpenResult
     answer: AgentAnswer
-    recorded: AgentAnswer | None
+    recorded_answer: AgentAnswer | None
 
 
 def find_candidate(result: OpenResult, max_time: timedelta) -> Candidate | None:
     """The candidate's answer; None while it may still come."""
-    if not result.is_closed and not result.refused and result.waited <= max_time:
+    if not result.is_closed and not result.refusals and result.wait_time <= max_time:
         return None
-    return Candidate(result, _build_candidate_answer(result, max_time), read_answer(result.recorded))
+    return Candidate(result, _build_candidate_answer(result, max_time), read_answer(result.recorded_answer))
 
 
 def _build_candidate_answer(result: OpenResult, max_time: timedelta) -> AgentAnswer:
     if result.state is None:
         return AgentAnswer("failed", reason=GONE_REASON)
-    if not result.is_closed and result.refused:
-        return AgentAnswer("failed", reason=f"refused: {result.refused[0].get('detail') or result.refused[0]['code']}")
+    if not result.is_closed and result.refusals:
+        return AgentAnswer(
+            "failed", reason=f"refused: {result.refusals[0].get('detail') or result.refusals[0]['code']}"
+        )
     answer = build_answer(result.state, result.reason, result.reply, result.outcome)
     took = timedelta(milliseconds=result.duration_ms or 0)
     has_no_answer = result.state == "failed" and result.http_status is None and took >= HAND_OVER_DEADLINE
@@ -62,9 +64,9 @@ def _build_candidate_answer(result: OpenResult, max_time: timedelta) -> AgentAns
 
 def judge(candidate: Candidate, trial_checks: dict[str, Any]) -> list[CheckResult]:
     """The checks of the trial, and then those of the turn. An answer that cannot be used fails once."""
-    results = run_checks(parse_checks(trial_checks), candidate.answer, candidate.recorded)
+    results = run_checks(parse_checks(trial_checks), candidate.answer, candidate.recorded_answer)
     own_checks = parse_checks(candidate.result.checks)
-    return list(dict.fromkeys([*results, *run_checks(own_checks, candidate.answer, candidate.recorded)]))
+    return list(dict.fromkeys([*results, *run_checks(own_checks, candidate.answer, candidate.recorded_answer)]))
 
 
 def build_settled(candidate: Candidate, results: list[CheckResult]) -> SettledResult:
@@ -77,7 +79,7 @@ def build_settled(candidate: Candidate, results: list[CheckResult]) -> SettledRe
         http_status=candidate.result.http_status,
         duration_ms=candidate.result.duration_ms,
         segments=answer.segment_count,
-        is_same=answer.says_same(candidate.recorded) if candidate.recorded else None,
-        passed=all(result.passed for result in results),
+        is_same=answer.says_same(candidate.recorded_answer) if candidate.recorded_answer else None,
+        has_passed=all(result.passed for result in results),
         checks=to_json([asdict(result) for result in results]).decode(),
     )

@@ -54,7 +54,7 @@ class Snapshot:
 
 
 class Conversation:
-    """A new lead, and the thread with the agent that begins with their first text. With `known_lead`, as the
+    """A new lead, and the thread with the agent that begins with their first text. With `known_fields`, as the
     API shows it, a lead that stays when the conversation is closed."""
 
     def __init__(
@@ -62,13 +62,13 @@ class Conversation:
         api: Api,
         carrier_url: str,
         lead_fields: Mapping[str, Any] | None = None,
-        known_lead: Mapping[str, Any] | None = None,
+        known_fields: Mapping[str, Any] | None = None,
     ) -> None:
         self._api = api
         self._carrier = http_clients.build_blocking_client(carrier_url, timeout=20)
-        self._is_known = known_lead is not None
-        if known_lead is not None:
-            self.phone, self.lead_id = known_lead["phone"], known_lead["leadId"]
+        self._is_known = known_fields is not None
+        if known_fields is not None:
+            self.phone, self.lead_id = known_fields["phone"], known_fields["leadId"]
             return
         # Not in the carrier's own range: there the last four digits mean something.
         self.phone = f"+1415{secrets.randbelow(800) + 200}1{secrets.randbelow(900) + 100}"

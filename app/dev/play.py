@@ -10,7 +10,8 @@ from typing import Any
 from app.demo.data import DEMO_QUESTIONS, Api
 from app.dev.changes import describe_changes
 from app.dev.conversation import Conversation, Snapshot
-from app.dev.script import Mismatch, Pause, ScriptedConversation, Step, find_mismatches
+from app.dev.mismatches import Mismatch, find_mismatches
+from app.dev.script import Pause, ScriptedConversation, Step
 from app.dev.styles import STYLES
 from app.dev.tenant import set_questionnaire, set_window
 
@@ -41,9 +42,10 @@ class Player:
     def play_all(self, conversations: Iterable[ScriptedConversation]) -> int:
         """Returns how many conversations failed. The steps after a failed one are not played. Those that
         need the same settings are played together, and printed one after the other."""
-        numbered = enumerate(conversations, start=1)
+        numbered_conversations = enumerate(conversations, start=1)
         failed_count = sum(
-            self._play_group(list(group)) for _, group in groupby(numbered, lambda item: _get_settings(item[1]))
+            self._play_group(list(group))
+            for _, group in groupby(numbered_conversations, lambda item: _get_settings(item[1]))
         )
         self.print_line("FAILED" if failed_count else "passed")
         return failed_count
@@ -56,30 +58,30 @@ class Player:
             return int(not self._play(*group[0], self.print_line))
         with ThreadPoolExecutor(MAX_AT_ONCE) as pool:
             failed_count = 0
-            for passed, lines in pool.map(self._play_quietly, *zip(*group, strict=True)):
-                failed_count += not passed
+            for has_passed, lines in pool.map(self._play_quietly, *zip(*group, strict=True)):
+                failed_count += not has_passed
                 for line in lines:
                     self.print_line(line)
             return failed_count
 
-    def _play_quietly(self, number: int, scripted: ScriptedConversation) -> tuple[bool, list[str]]:
+    def _play_quietly(self, number: int, script: ScriptedConversation) -> tuple[bool, list[str]]:
         lines: list[str] = []
-        return self._play(number, scripted, lines.append), lines
+        return self._play(number, script, lines.append), lines
 
-    def _play(self, number: int, scripted: ScriptedConversation, print_line: PrintLine) -> bool:
-        conversation = Conversation(self.api, self.carrier_url, scripted.lead_fields)
-        print_line(f"conversation {number}{f': {scripted.name}' if scripted.name else ''}")
-        game = Game(conversation, _get_settings(scripted)[0], scripted.window, self.move_time, print_line)
+    def _play(self, number: int, script: ScriptedConversation, print_line: PrintLine) -> bool:
+        conversation = Conversation(self.api, self.carrier_url, script.lead_fields)
+        print_line(f"conversation {number}{f': {script.name}' if script.name else ''}")
+        game = Game(conversation, _get_settings(script)[0], script.window, self.move_time, print_line)
         try:
             return all(
-                game.play_step(i, step) for i, step in enumerate(scripted.steps, start=1)
+                game.play_step(i, step) for i, step in enumerate(script.steps, start=1)
             )  # stops at the first step that fails
         finally:
             conversation.close()
 
 
-def _get_settings(scripted: ScriptedConversation) -> tuple[list[dict[str, Any]], float | None]:
-    return scripted.questionnaire or DEMO_QUESTIONS, scripted.window
+def _get_settings(script: ScriptedConversation) -> tuple[list[dict[str, Any]], float | None]:
+    return script.questionnaire or DEMO_QUESTIONS, script.window
 
 
 @dataclass(slots=True)
@@ -91,7 +93,7 @@ class Game:
     window: float | None
     move_time: MoveTime
     print_line: PrintLine
-    shown: Snapshot = field(default_factory=Snapshot)
+    last_snapshot: Snapshot = field(default_factory=Snapshot)
     """What was printed."""
 
     def play_step(self, number: int, step: Step) -> bool:
@@ -152,9 +154,9 @@ class Game:
         settled_at = None
         while True:
             snapshot = self.conversation.take_snapshot()
-            for line in describe_changes(self.shown, snapshot):
+            for line in describe_changes(self.last_snapshot, snapshot):
                 self.print_line(f"  {line}")
-            self.shown, now = snapshot, time.monotonic()
+            self.last_snapshot, now = snapshot, time.monotonic()
             settled_at = (settled_at or now) if snapshot.is_settled else None
             mismatches = list(find_mismatches(step, before, snapshot))
             is_late = settled_at is not None and now - settled_at > LATE_SECONDS

@@ -18,16 +18,15 @@ Documents in one file, separated by `---`, are conversations with different lead
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # ships no types
 
-from app.dev.conversation import Snapshot
 from app.dev.styles import STYLES
-from app.domain.checks import PARSERS, AgentAnswer, Checks, parse_checks, run_checks
+from app.domain.checks import PARSERS, Checks, parse_checks
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
 CONVERSATION_FIELDS = frozenset({"name", "window", "lead_fields", "questionnaire", "steps"})
@@ -106,15 +105,6 @@ class ScriptedConversation:
     name: str | None = None
     window: float | None = None
     """Seconds of the agent's window, which are not waited for. None: one second, which is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mismatch:
-    """What was expected and did not come."""
-
-    field: str
-    expected: str
-    found: str
 
 
 def read_scripts(path: Path) -> list[ScriptedConversation]:
@@ -200,8 +190,11 @@ def _gather_expectations(step: dict[str, Any], place: str) -> tuple[dict[str, An
     expects = step.get("expects", {})
     _require_known(expects, EXPECT_FIELDS, f"{place}.expects")
     old = {name: old_name for old_name, name in OLD_NAMES.items() if old_name in step and name != "says"}
-    gathered = {**expects, **{name: step[old_name] for name, old_name in old.items()}}
-    return gathered, lambda name: f"{place}.{old[name]}" if name in old else f"{place}.expects.{name}".rstrip(".")
+    all_expectations = {**expects, **{name: step[old_name] for name, old_name in old.items()}}
+    return (
+        all_expectations,
+        lambda name: f"{place}.{old[name]}" if name in old else f"{place}.expects.{name}".rstrip("."),
+    )
 
 
 def _parse_texts(value: Any, place: str) -> tuple[str | Pause, ...]:
@@ -284,31 +277,3 @@ def _parse_seconds(value: Any, place: str) -> float:
     if not 0 < seconds <= 600:
         raise ScriptError(f"{place}: must be seconds, more than 0 and at most 600")
     return seconds
-
-
-def find_mismatches(step: Step, before: Snapshot, after: Snapshot) -> Iterator[Mismatch]:
-    """Yields what the step expects and has not come between the two moments."""
-    received = after.received[len(before.received) :]
-    reply = "\n".join(received)
-    if step.reply and not (reply and step.reply.allows(reply)):
-        yield Mismatch("expect_reply", str(step.reply), repr(reply) if reply else "no reply")
-    if step.no_reply and reply:
-        yield Mismatch("expect_no_reply", "no reply", repr(reply))
-    if step.status is not None and after.status != step.status:
-        yield Mismatch("expect_status", step.status, after.status)
-    for key, rule in step.answers.items():
-        fact = after.answers.get(key)
-        if fact is None or not rule.allows(fact):
-            yield Mismatch(f"expect_answers.{key}", str(rule), repr(fact) if fact is not None else "no answer")
-    is_handed_off = not after.is_agent_mode_on
-    if step.handoff is not None and is_handed_off != step.handoff:
-        yield Mismatch("expect_handoff", _say_handoff(step.handoff), _say_handoff(is_handed_off))
-    answer = AgentAnswer("handed_off" if is_handed_off else "answered" if received else "declined", tuple(received))
-    status = {"status": after.status} if after.status else None
-    for result in run_checks(step.checks, replace(answer, outcome=status)):
-        if not result.passed:
-            yield Mismatch(f"expects.{result.check}", "passed", result.detail or "failed")
-
-
-def _say_handoff(is_handed_off: bool) -> str:
-    return "a hand-off" if is_handed_off else "no hand-off"

@@ -99,6 +99,6 @@ def set_questionnaire(api: Api, questions: list[dict[str, Any]]) -> None:
 
 def set_window(api: Api, seconds: float) -> None:
     """Sets how long the agent's texts are collected."""
-    [agent] = api.call("GET", "/sms-agents")["smsAgents"]
-    if agent["batchWindowMs"] != seconds * 1000:
-        api.call("PATCH", f"/sms-agents/{agent['smsAgentId']}", batchWindowMs=round(seconds * 1000))
+    [agent_fields] = api.call("GET", "/sms-agents")["smsAgents"]
+    if agent_fields["batchWindowMs"] != seconds * 1000:
+        api.call("PATCH", f"/sms-agents/{agent_fields['smsAgentId']}", batchWindowMs=round(seconds * 1000))

@@ -15,9 +15,9 @@ AnswerKind = Literal["answered", "declined", "handed_off", "failed", "too_slow"]
 """`answered`: with texts. `declined`: nothing to say, though maybe an outcome. `failed`: no answer that can
 be used. `too_slow`: none in time."""
 USABLE_KINDS = ("answered", "declined", "handed_off")
-RECORDED = "recorded"
+AS_RECORDED = "recorded"
 """`outcomeIs`: the turn must end as it did then."""
-OUTCOMES = (*USABLE_KINDS, *INTERACTION_STATUSES, RECORDED)
+OUTCOMES = (*USABLE_KINDS, *INTERACTION_STATUSES, AS_RECORDED)
 MAX_WORDINGS, MAX_WORDING_LENGTH = 50, 500
 MAX_SEGMENTS = 100
 FLAGS = {True: True, False: False, "true": True, "yes": True, "false": False, "no": False}
@@ -49,13 +49,13 @@ class AgentAnswer:
     def status(self) -> str | None:
         return (self.outcome or {}).get("status")
 
-    def says_same(self, other: "AgentAnswer") -> bool:
+    def says_same(self, other_answer: "AgentAnswer") -> bool:
         """Whether both say the same to the lead and mean the same: kind, texts, status and answers."""
         return (self.kind, self.texts, self.status, self._get_facts()) == (
-            other.kind,
-            other.texts,
-            other.status,
-            other._get_facts(),
+            other_answer.kind,
+            other_answer.texts,
+            other_answer.status,
+            other_answer._get_facts(),
         )
 
     def _get_facts(self) -> list[tuple[str, str]]:
@@ -134,19 +134,19 @@ FIELD_NAMES = {
 }
 
 
-def run_checks(checks: Checks, answer: AgentAnswer, recorded: AgentAnswer | None = None) -> list[CheckResult]:
+def run_checks(checks: Checks, answer: AgentAnswer, recorded_answer: AgentAnswer | None = None) -> list[CheckResult]:
     """The result of each check that is set. Without a usable answer there is one result, which failed."""
     if answer.kind not in USABLE_KINDS:
         return [CheckResult("answer", False, answer.reason or answer.kind.replace("_", " "))]
-    return list(_check_each(checks, answer, recorded))
+    return list(_check_each(checks, answer, recorded_answer))
 
 
-def _check_each(checks: Checks, answer: AgentAnswer, recorded: AgentAnswer | None) -> Iterator[CheckResult]:
-    said = _fold(answer.text)
-    for wording in checks.must_contain:
-        yield _judge("mustContain", _fold(wording) in said, f"does not contain {wording!r}")
-    for wording in checks.must_not_contain:
-        yield _judge("mustNotContain", _fold(wording) not in said, f"contains {wording!r}")
+def _check_each(checks: Checks, answer: AgentAnswer, recorded_answer: AgentAnswer | None) -> Iterator[CheckResult]:
+    answer_text = _fold(answer.text)
+    for phrase in checks.must_contain:
+        yield _judge("mustContain", _fold(phrase) in answer_text, f"does not contain {phrase!r}")
+    for phrase in checks.must_not_contain:
+        yield _judge("mustNotContain", _fold(phrase) not in answer_text, f"contains {phrase!r}")
     if checks.max_segments is not None:
         count = answer.segment_count
         yield _judge("maxSegments", count <= checks.max_segments, f"has {count} segments")
@@ -154,17 +154,17 @@ def _check_each(checks: Checks, answer: AgentAnswer, recorded: AgentAnswer | Non
         question_count = len(QUESTION_PATTERN.findall(ADDRESS_PATTERN.sub("", answer.text)))
         yield _judge("asksOneQuestion", question_count == 1, f"asks {question_count or 'no'} questions")
     if checks.outcome_is:
-        yield _check_outcome(checks.outcome_is, answer, recorded)
+        yield _check_outcome(checks.outcome_is, answer, recorded_answer)
 
 
-def _check_outcome(wanted: str, answer: AgentAnswer, recorded: AgentAnswer | None) -> CheckResult:
-    if wanted == RECORDED:
-        if recorded is None:
+def _check_outcome(wanted_end: str, answer: AgentAnswer, recorded_answer: AgentAnswer | None) -> CheckResult:
+    if wanted_end == AS_RECORDED:
+        if recorded_answer is None:
             return CheckResult("outcomeIs", True)
-        was, is_ = _describe_end(recorded), _describe_end(answer)
+        was, is_ = _describe_end(recorded_answer), _describe_end(answer)
         return _judge("outcomeIs", was == is_, f"is {is_}, and was {was}")
-    found = answer.kind if wanted in USABLE_KINDS else answer.status or "no status"
-    return _judge("outcomeIs", found == wanted, f"is {found}, not {wanted}")
+    actual_end = answer.kind if wanted_end in USABLE_KINDS else answer.status or "no status"
+    return _judge("outcomeIs", actual_end == wanted_end, f"is {actual_end}, not {wanted_end}")
 
 
 def _describe_end(answer: AgentAnswer) -> str:
@@ -204,8 +204,8 @@ def compare_words(before: str, after: str) -> list[Piece]:
     return pieces
 
 
-def _change(removed: Sequence[str], added: Sequence[str]) -> Iterator[Piece]:
-    if removed:
-        yield Piece("removed", "".join(removed))
-    if added:
-        yield Piece("added", "".join(added))
+def _change(removed_words: Sequence[str], added_words: Sequence[str]) -> Iterator[Piece]:
+    if removed_words:
+        yield Piece("removed", "".join(removed_words))
+    if added_words:
+        yield Piece("added", "".join(added_words))

@@ -66,9 +66,9 @@ class TrialRunner:
         async with self._database.tenant_tx(trial.tenant_id) as tx:
             next_turns = await trials.list_next_turns(tx, trial, max(trial.per_minute * BATCH_SECONDS // 60, 1))
             if trial.of_shadow:
-                begun = [BegunResult(turn.corpus_turn_id, turn.shadow_turn_id or "") for turn in next_turns]
-                await trials.begin_results(tx, trial, begun)
-                return len(begun)
+                begun_results = [BegunResult(turn.corpus_turn_id, turn.shadow_turn_id or "") for turn in next_turns]
+                await trials.begin_results(tx, trial, begun_results)
+                return len(begun_results)
             new_turns = [
                 dry_turns.build_dry_turn(
                     trial.tenant_id,
@@ -82,8 +82,8 @@ class TrialRunner:
             ]
             await dry_turns.begin_dry_turns(tx, new_turns)
             pairs = zip(next_turns, new_turns, strict=True)
-            begun = [BegunResult(turn.corpus_turn_id, new_turn.turn_id) for turn, new_turn in pairs]
-            await trials.begin_results(tx, trial, begun)
+            begun_results = [BegunResult(turn.corpus_turn_id, new_turn.turn_id) for turn, new_turn in pairs]
+            await trials.begin_results(tx, trial, begun_results)
         await self._post_turns(trial, new_turns)
         return len(new_turns)
 
@@ -112,15 +112,15 @@ class TrialRunner:
         async with self._database.read_tx(trial.tenant_id) as read:
             open_results = await trials.list_open(read, trial, MAX_OPEN)
         max_time = timedelta(seconds=trial.max_seconds)
-        found = [commands.find_candidate(result, max_time) for result in open_results]
-        candidates = [candidate for candidate in found if candidate]
+        maybe_candidates = [commands.find_candidate(result, max_time) for result in open_results]
+        candidates = [candidate for candidate in maybe_candidates if candidate]
         slots = asyncio.Semaphore(MAX_AT_ONCE)
         results = await asyncio.gather(*[self._judge(trial, candidate, slots) for candidate in candidates])
         pairs = zip(candidates, results, strict=True)
-        settled = [commands.build_settled(candidate, checks) for candidate, checks in pairs]
+        settled_results = [commands.build_settled(candidate, checks) for candidate, checks in pairs]
         async with self._database.tenant_tx(trial.tenant_id) as tx:
-            await trials.settle_results(tx, trial, settled)
-        return len(settled), len(open_results) - len(settled)
+            await trials.settle_results(tx, trial, settled_results)
+        return len(settled_results), len(open_results) - len(settled_results)
 
     async def _judge(self, trial: ClaimedTrial, candidate: Candidate, slots: asyncio.Semaphore) -> list[CheckResult]:
         results = commands.judge(candidate, trial.checks)
@@ -130,7 +130,7 @@ class TrialRunner:
             "trialId": trial.trial_id,
             "corpusTurnId": candidate.result.corpus_turn_id,
             "payload": json.loads(candidate.result.payload),
-            "recorded": candidate.recorded,
+            "recorded": candidate.recorded_answer,
             "candidate": candidate.answer,
         }
         signing_secrets = [self._seal.open(trial.secret).decode()]

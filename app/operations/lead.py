@@ -18,10 +18,13 @@ def run_lead(settings: Settings, name: str) -> int:
     if demo is None:
         raise ConfigurationError(f"no demo runs with {settings.data_dir}: start `up` first, in another terminal")
     api = Api(demo.addresses.api, demo.api_key)
-    lead = _find_lead(api, name)
-    print(f"You are {lead['firstName']} {lead['lastName']}, {lead['phone']}. :help lists the commands.", flush=True)
+    lead_fields = _find_lead(api, name)
+    print(
+        f"You are {lead_fields['firstName']} {lead_fields['lastName']}, {lead_fields['phone']}. :help lists the commands.",
+        flush=True,
+    )
     try:
-        Terminal(_start_once(api, demo, lead), settings.data_dir / "lead.history").run()
+        Terminal(_start_once(api, demo, lead_fields), settings.data_dir / "lead.history").run()
     except KeyboardInterrupt:
         pass
     return 0
@@ -29,20 +32,20 @@ def run_lead(settings: Settings, name: str) -> int:
 
 def _find_lead(api: Api, name: str) -> Mapping[str, Any]:
     leads = api.call("GET", "/leads?limit=100")["leads"]
-    for lead in leads:
-        if name.casefold() in (lead["leadId"].casefold(), (lead["firstName"] or "").casefold()):
-            return lead  # type: ignore[no-any-return]
-    names = ", ".join(sorted(lead["firstName"] or lead["leadId"] for lead in leads))
+    for lead_fields in leads:
+        if name.casefold() in (lead_fields["leadId"].casefold(), (lead_fields["firstName"] or "").casefold()):
+            return lead_fields  # type: ignore[no-any-return]
+    names = ", ".join(sorted(lead_fields["firstName"] or lead_fields["leadId"] for lead_fields in leads))
     raise ConfigurationError(f"--as: no lead is called {name}; there are {names}")
 
 
-def _start_once(api: Api, demo: Demo, lead: Mapping[str, Any]) -> Any:
-    conversations = iter([Conversation(api, demo.addresses.carrier, known_lead=lead)])
+def _start_once(api: Api, demo: Demo, lead_fields: Mapping[str, Any]) -> Any:
+    conversations = iter([Conversation(api, demo.addresses.carrier, known_fields=lead_fields)])
 
     def start() -> Conversation:
         conversation = next(conversations, None)
         if conversation is None:
-            raise DevError(f"you are {lead['firstName']}; :quit, and begin again with another --as")
+            raise DevError(f"you are {lead_fields['firstName']}; :quit, and begin again with another --as")
         return conversation
 
     return start

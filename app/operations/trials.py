@@ -80,14 +80,14 @@ def _read_checks(file: Path) -> Any:
         raise ConfigurationError(f"--checks: {' '.join(str(error).split())}") from None
 
 
-def _find_one(api: Api, path: str, listed_as: str, id_field: str, wanted: str | None, option: str) -> str:
+def _find_one(api: Api, path: str, listed_as: str, id_field: str, wanted_name: str | None, option: str) -> str:
     """The id of the one with this id or name; without a wish, of the only one."""
     rows = list(_read_pages(api, f"{path}?limit={PAGE_SIZE}", listed_as))
-    found = [row for row in rows if wanted is None or wanted in (row[id_field], row["name"])]
-    if len(found) != 1:
-        names = ", ".join(repr(row["name"]) for row in found or rows) or "none"
+    matches = [item for item in rows if wanted_name is None or wanted_name in (item[id_field], item["name"])]
+    if len(matches) != 1:
+        names = ", ".join(repr(item["name"]) for item in matches or rows) or "none"
         raise ConfigurationError(f"{option}: must name one by its id or name; there are {names}")
-    return str(found[0][id_field])
+    return str(matches[0][id_field])
 
 
 def _read_pages(api: Api, path: str, listed_as: str) -> Iterable[Fields]:

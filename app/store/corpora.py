@@ -86,16 +86,16 @@ class NewCorpusTurn:
     interaction_id: str | None
     name: str | None
     payload: bytes
-    recorded: str | None
+    recorded_answer: str | None
     """As JSON; so is `checks`."""
     checks: str
 
 
 ADD_TURNS_SQL = f"""
 WITH added AS (
-    INSERT INTO corpus_turns (tenant_id, corpus_id, corpus_turn_id, interaction_id, name, payload, recorded, checks,
-        actor)
-    SELECT $1, $2, corpus_turn_id, interaction_id, name, payload, recorded::jsonb, checks::jsonb, $3
+    INSERT INTO corpus_turns (tenant_id, corpus_id, corpus_turn_id, interaction_id, name, payload, recorded_answer,
+        checks, actor)
+    SELECT $1, $2, corpus_turn_id, interaction_id, name, payload, recorded_answer::jsonb, checks::jsonb, $3
     FROM {unnest_sql(NewCorpusTurn, first=4)}
     ON CONFLICT DO NOTHING RETURNING 1
 )
@@ -118,14 +118,14 @@ class KeptTurn:
     interaction_id: str | None
     name: str | None
     payload: bytes
-    recorded: dict[str, Any] | None
+    recorded_answer: dict[str, Any] | None
     checks: dict[str, Any]
     actor: str
     created_at: datetime
 
 
 LIST_TURNS_SQL = """
-SELECT corpus_turn_id, interaction_id, name, payload, recorded, checks, actor, created_at FROM corpus_turns
+SELECT corpus_turn_id, interaction_id, name, payload, recorded_answer, checks, actor, created_at FROM corpus_turns
 WHERE tenant_id = $1 AND corpus_id = $2 AND ($3::text IS NULL OR corpus_turn_id > $3)
 ORDER BY corpus_turn_id LIMIT $4
 """

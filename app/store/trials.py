@@ -90,10 +90,10 @@ ON CONFLICT DO NOTHING
 """
 
 
-async def begin_results(tx: Tx, trial: ClaimedTrial, begun: Sequence[BegunResult]) -> None:
-    if begun:
+async def begin_results(tx: Tx, trial: ClaimedTrial, begun_results: Sequence[BegunResult]) -> None:
+    if begun_results:
         key = (trial.tenant_id, trial.trial_id, trial.corpus_id)
-        await tx.execute(BEGIN_RESULTS_SQL, *key, *columns_of(begun))
+        await tx.execute(BEGIN_RESULTS_SQL, *key, *columns_of(begun_results))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,25 +101,25 @@ class OpenResult:
     """A result that is not settled, with its turn as it is now; a turn that is gone has no state."""
 
     corpus_turn_id: str
-    waited: timedelta
+    wait_time: timedelta
     state: TurnState | None
     reason: str | None
     reply: StoredReply | None
     outcome: dict[str, Any] | None
-    refused: list[dict[str, Any]]
+    refusals: list[dict[str, Any]]
     is_closed: bool
     http_status: int | None
     duration_ms: int | None
     payload: bytes
-    recorded: dict[str, Any] | None
+    recorded_answer: dict[str, Any] | None
     checks: dict[str, Any]
 
 
 LIST_OPEN_SQL = """
-SELECT r.corpus_turn_id, clock_timestamp() - r.begun_at AS waited, u.state, u.reason, u.reply, u.outcome,
-       coalesce(u.refused, '[]') AS refused,
+SELECT r.corpus_turn_id, clock_timestamp() - r.begun_at AS wait_time, u.state, u.reason, u.reply, u.outcome,
+       coalesce(u.refused, '[]') AS refusals,
        u.turn_id IS NULL OR u.closed_at IS NOT NULL AS is_closed, a.http_status::int AS http_status, a.duration_ms,
-       c.payload, c.recorded, c.checks
+       c.payload, c.recorded_answer, c.checks
 FROM trial_results r
 JOIN corpus_turns c ON c.tenant_id = r.tenant_id AND c.corpus_id = r.corpus_id
     AND c.corpus_turn_id = r.corpus_turn_id
@@ -145,22 +145,22 @@ class SettledResult:
     duration_ms: int | None
     segments: int
     is_same: bool | None
-    passed: bool
+    has_passed: bool
     checks: str
 
 
 SETTLE_RESULTS_SQL = f"""
 UPDATE trial_results r SET settled_at = clock_timestamp(), kind = a.kind, answer = a.answer::jsonb,
     http_status = a.http_status, duration_ms = a.duration_ms, segments = a.segments, is_same = a.is_same,
-    passed = a.passed, checks = a.checks::jsonb
+    has_passed = a.has_passed, checks = a.checks::jsonb
 FROM {unnest_sql(SettledResult, first=3)}
 WHERE r.tenant_id = $1 AND r.trial_id = $2 AND r.corpus_turn_id = a.corpus_turn_id AND r.settled_at IS NULL
 """
 
 
-async def settle_results(tx: Tx, trial: ClaimedTrial, settled: Sequence[SettledResult]) -> None:
-    if settled:
-        await tx.execute(SETTLE_RESULTS_SQL, trial.tenant_id, trial.trial_id, *columns_of(settled))
+async def settle_results(tx: Tx, trial: ClaimedTrial, settled_results: Sequence[SettledResult]) -> None:
+    if settled_results:
+        await tx.execute(SETTLE_RESULTS_SQL, trial.tenant_id, trial.trial_id, *columns_of(settled_results))
 
 
 RELEASE_TRIAL_SQL = """
@@ -194,28 +194,28 @@ class TrialTally:
 
     trial_id: str
     turn_count: int
-    settled: int
-    passed: int
-    same: int
-    answered: int
-    declined: int
-    handed_off: int
-    failed: int
-    too_slow: int
+    settled_count: int
+    passed_count: int
+    same_count: int
+    answered_count: int
+    declined_count: int
+    handed_off_count: int
+    failed_count: int
+    too_slow_count: int
 
 
 TALLY_SQL = """
 SELECT t.trial_id,
        (SELECT count(*)::int FROM corpus_turns c
         WHERE c.tenant_id = t.tenant_id AND c.corpus_id = t.corpus_id) AS turn_count,
-       count(r.settled_at)::int AS settled,
-       count(*) FILTER (WHERE r.passed)::int AS passed,
-       count(*) FILTER (WHERE r.is_same)::int AS same,
-       count(*) FILTER (WHERE r.kind = 'answered')::int AS answered,
-       count(*) FILTER (WHERE r.kind = 'declined')::int AS declined,
-       count(*) FILTER (WHERE r.kind = 'handed_off')::int AS handed_off,
-       count(*) FILTER (WHERE r.kind = 'failed')::int AS failed,
-       count(*) FILTER (WHERE r.kind = 'too_slow')::int AS too_slow
+       count(r.settled_at)::int AS settled_count,
+       count(*) FILTER (WHERE r.has_passed)::int AS passed_count,
+       count(*) FILTER (WHERE r.is_same)::int AS same_count,
+       count(*) FILTER (WHERE r.kind = 'answered')::int AS answered_count,
+       count(*) FILTER (WHERE r.kind = 'declined')::int AS declined_count,
+       count(*) FILTER (WHERE r.kind = 'handed_off')::int AS handed_off_count,
+       count(*) FILTER (WHERE r.kind = 'failed')::int AS failed_count,
+       count(*) FILTER (WHERE r.kind = 'too_slow')::int AS too_slow_count
 FROM trials t
 LEFT JOIN trial_results r ON r.tenant_id = t.tenant_id AND r.trial_id = t.trial_id
 WHERE t.tenant_id = $1 AND t.trial_id = ANY ($2)
@@ -224,8 +224,8 @@ GROUP BY t.tenant_id, t.trial_id
 
 
 async def tally(read: ReadTx, tenant_id: str, trial_ids: Collection[str]) -> dict[str, TrialTally]:
-    found = await read.fetch(TrialTally, TALLY_SQL, tenant_id, list(trial_ids))
-    return {item.trial_id: item for item in found}
+    tallies = await read.fetch(TrialTally, TALLY_SQL, tenant_id, list(trial_ids))
+    return {item.trial_id: item for item in tallies}
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,30 +237,30 @@ class ResultRow:
     name: str | None
     turn_id: str
     payload: bytes
-    recorded: dict[str, Any] | None
+    recorded_answer: dict[str, Any] | None
     answer: dict[str, Any]
     http_status: int | None
     duration_ms: int | None
     segments: int
     is_same: bool | None
-    passed: bool
+    has_passed: bool
     checks: list[dict[str, Any]]
 
 
 LIST_RESULTS_SQL = """
-SELECT r.corpus_turn_id, c.interaction_id, c.name, r.turn_id, c.payload, c.recorded, r.answer,
-       r.http_status::int AS http_status, r.duration_ms, r.segments, r.is_same, r.passed, r.checks
+SELECT r.corpus_turn_id, c.interaction_id, c.name, r.turn_id, c.payload, c.recorded_answer, r.answer,
+       r.http_status::int AS http_status, r.duration_ms, r.segments, r.is_same, r.has_passed, r.checks
 FROM trial_results r
 JOIN corpus_turns c ON c.tenant_id = r.tenant_id AND c.corpus_id = r.corpus_id
     AND c.corpus_turn_id = r.corpus_turn_id
 WHERE r.tenant_id = $1 AND r.trial_id = $2 AND r.settled_at IS NOT NULL
-  AND ($3::boolean IS NULL OR r.passed = $3) AND ($4::text IS NULL OR r.corpus_turn_id > $4)
+  AND ($3::boolean IS NULL OR r.has_passed = $3) AND ($4::text IS NULL OR r.corpus_turn_id > $4)
 ORDER BY r.corpus_turn_id LIMIT $5
 """
 
 
 async def list_results(
-    read: ReadTx, tenant_id: str, trial_id: str, passed: bool | None, after: str | None, limit: int
+    read: ReadTx, tenant_id: str, trial_id: str, has_passed: bool | None, after: str | None, limit: int
 ) -> list[ResultRow]:
-    """In the order of the corpus. `passed` None: all."""
-    return await read.fetch(ResultRow, LIST_RESULTS_SQL, tenant_id, trial_id, passed, after, limit)
+    """In the order of the corpus. `has_passed` None: all."""
+    return await read.fetch(ResultRow, LIST_RESULTS_SQL, tenant_id, trial_id, has_passed, after, limit)

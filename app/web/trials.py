@@ -84,7 +84,7 @@ class Trials(Out):
 
 
 def _show_trial(trial: Trial, tally: TrialTally) -> TrialShape:
-    counts = {name: getattr(tally, name) for name in Tally.model_fields if name != "turns"}
+    counts = {name: getattr(tally, f"{name}_count") for name in Tally.model_fields if name != "turns"}
     return TrialShape.of(trial, tally=Tally(turns=tally.turn_count, **counts))
 
 
@@ -172,24 +172,24 @@ class TrialResults(Out):
 
 
 def show_result(row: ResultRow) -> TrialResultShape:
-    recorded, candidate = read_answer(row.recorded), read_answer(row.answer)
+    recorded_answer, candidate = read_answer(row.recorded_answer), read_answer(row.answer)
     assert candidate
-    is_changed = recorded is not None and recorded.text != candidate.text
-    pieces = compare_words(recorded.text, candidate.text) if recorded and is_changed else []
+    is_changed = recorded_answer is not None and recorded_answer.text != candidate.text
+    pieces = compare_words(recorded_answer.text, candidate.text) if recorded_answer and is_changed else []
     return TrialResultShape(
         corpus_turn_id=row.corpus_turn_id,
         interaction_id=row.interaction_id,
         name=row.name,
         turn_id=row.turn_id,
-        recorded=row.recorded and AgentAnswerShape.model_validate(row.recorded),
+        recorded=row.recorded_answer and AgentAnswerShape.model_validate(row.recorded_answer),
         candidate=AgentAnswerShape.model_validate(row.answer),
         diff=[PieceShape.model_validate(piece) for piece in pieces],
-        recorded_segments=recorded and recorded.segment_count,
+        recorded_segments=recorded_answer and recorded_answer.segment_count,
         segments=row.segments,
         http_status=row.http_status,
         duration_ms=row.duration_ms,
         same=row.is_same,
-        passed=row.passed,
+        passed=row.has_passed,
         checks=[CheckShape.model_validate(check) for check in row.checks],
     )
 

@@ -36,7 +36,7 @@ ADD_TABLES_SQL = (
         interaction_id text COLLATE "C",
         name text,
         payload bytea NOT NULL,
-        recorded jsonb,
+        recorded_answer jsonb,
         checks jsonb NOT NULL DEFAULT '{}',
         actor text NOT NULL,
         created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -91,7 +91,7 @@ ADD_TABLES_SQL = (
         duration_ms integer,
         segments integer,
         is_same boolean,
-        passed boolean,
+        has_passed boolean,
         checks jsonb,
         CONSTRAINT pk_trial_results PRIMARY KEY (tenant_id, trial_id, corpus_turn_id),
         CONSTRAINT fk_trial_results_tenant_id_trial_id FOREIGN KEY (tenant_id, trial_id)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from app.dev.conversation import Snapshot
-from app.dev.script import Mismatch, Pause, ScriptError, Step, TextRule, find_mismatches, read_script, read_scripts
+from app.dev.mismatches import Mismatch, find_mismatches
+from app.dev.script import Pause, ScriptError, Step, TextRule, read_script, read_scripts
 from app.documents import get_folder
 from app.domain.checks import Checks
 

@@ -46,7 +46,7 @@ class CorpusTurn(Table):
     """None: it was made up."""
     name: Mapped[str | None]
     payload: Mapped[bytes]
-    recorded: Mapped[dict[str, Any] | None]
+    recorded_answer: Mapped[dict[str, Any] | None]
     """What was answered: `kind`, `texts`, `outcome`, `reason`."""
     checks: Mapped[dict[str, Any]] = mapped_column(server_default=sql("'{}'"))
     """Checks of this turn alone."""
@@ -110,5 +110,5 @@ class TrialResult(Table):
     segments: Mapped[int | None]
     is_same: Mapped[bool | None]
     """Whether it says the same as what was recorded."""
-    passed: Mapped[bool | None]
+    has_passed: Mapped[bool | None]
     checks: Mapped[list[Any] | None]

@@ -140,7 +140,7 @@ class CorpusTurnsBody(Body):
     made: Annotated[list[MadeTurnBody], Field(min_length=1, max_length=MAX_MADE_TURNS)] | None = None
 
 
-class TurnsAdded(Out):
+class AddedTurns(Out):
     added: int
     known: int
     """They were in the corpus already."""
@@ -149,7 +149,7 @@ class TurnsAdded(Out):
 @router.post("/{corpus_id}/turns", status_code=201, summary="Add closed turns, or turns that you make up")
 async def add_corpus_turns(
     corpus_id: str, body: CorpusTurnsBody, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent
-) -> Answer[TurnsAdded]:
+) -> Answer[AddedTurns]:
     """Turns join with the very bytes that their agent got, and with what was answered. They stay when the
     turns' own bytes are deleted for their age, and go when their lead is erased."""
     if not (body.turn_ids or body.filter or body.made):
@@ -159,10 +159,10 @@ async def add_corpus_turns(
     if body.filter:
         turn_ids += await commands.find_turns(tx, caller.tenant_id, _build_filter(body.filter))
     turn_ids = list(dict.fromkeys(turn_ids))
-    added = await commands.add_closed_turns(tx, caller, corpus_id, turn_ids)
-    known = len(turn_ids) - added
-    added += await commands.add_made_turns(tx, caller, corpus_id, made_turns)
-    return await idempotency.store_answer(Answer(data=TurnsAdded(added=added, known=known)))
+    added_count = await commands.add_closed_turns(tx, caller, corpus_id, turn_ids)
+    known_count = len(turn_ids) - added_count
+    added_count += await commands.add_made_turns(tx, caller, corpus_id, made_turns)
+    return await idempotency.store_answer(Answer(data=AddedTurns(added=added_count, known=known_count)))
 
 
 def _build_filter(body: TurnsFilterBody) -> TurnFilter:
@@ -180,7 +180,10 @@ def _build_made_turn(caller: Caller, body: MadeTurnBody, place: str) -> MadeTurn
     sample: dict[str, Any] = {**build_sample(caller.tenant_id, "smsagent_sample", datetime.now(UTC))}
     if body.says:
         [text] = sample["message"]["messages"]
-        messages = [{**text, "messageId": f"msg_{i}", "seq": i, "text": said} for i, said in enumerate(body.says, 1)]
+        messages = [
+            {**text, "messageId": f"msg_{i}", "seq": i, "text": text_of_lead}
+            for i, text_of_lead in enumerate(body.says, 1)
+        ]
         entry = {**sample["interaction"]["transcript"][0]}
         sample["message"] |= {
             "combinedText": "\n".join(body.says),
@@ -264,7 +267,7 @@ def _show_turn(turn: KeptTurn) -> CorpusTurnShape:
         interaction_id=turn.interaction_id,
         name=turn.name,
         payload=turn.payload.decode(),
-        recorded=turn.recorded and AgentAnswerShape.model_validate(turn.recorded),
+        recorded=turn.recorded_answer and AgentAnswerShape.model_validate(turn.recorded_answer),
         checks=turn.checks,
         created_at=turn.created_at,
     )

@@ -91,9 +91,9 @@ async def build_trial_page(admin: AdminRequest, read: ReadTx, trial_id: str) -> 
     corpus = require_found(await directory.get(read, Corpus, admin.tenant_id, trial.corpus_id))
     agent = require_found(await directory.get(read, SmsAgent, admin.tenant_id, trial.sms_agent_id))
     params = admin.request.query_params
-    passed = {"failed": False, "passed": True}.get(params.get("show", ""))
+    has_passed = {"failed": False, "passed": True}.get(params.get("show", ""))
     rows = await trials.list_results(
-        read, admin.tenant_id, trial_id, passed, params.get("after") or None, SHOWN_RESULTS + 1
+        read, admin.tenant_id, trial_id, has_passed, params.get("after") or None, SHOWN_RESULTS + 1
     )
     context = {
         "trial": shape,
