@@ -19,10 +19,8 @@ def run_lead(settings: Settings, name: str) -> int:
         raise ConfigurationError(f"no demo runs with {settings.data_dir}: start `up` first, in another terminal")
     api = Api(demo.addresses.api, demo.api_key)
     lead_fields = _find_lead(api, name)
-    print(
-        f"You are {lead_fields['firstName']} {lead_fields['lastName']}, {lead_fields['phone']}. :help lists the commands.",
-        flush=True,
-    )
+    name, phone = f"{lead_fields['firstName']} {lead_fields['lastName']}", lead_fields["phone"]
+    print(f"You are {name}, {phone}. :help lists the commands.", flush=True)
     try:
         Terminal(_start_once(api, demo, lead_fields), settings.data_dir / "lead.history").run()
     except KeyboardInterrupt:

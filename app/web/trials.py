@@ -84,8 +84,18 @@ class Trials(Out):
 
 
 def _show_trial(trial: Trial, tally: TrialTally) -> TrialShape:
-    counts = {name: getattr(tally, f"{name}_count") for name in Tally.model_fields if name != "turns"}
-    return TrialShape.of(trial, tally=Tally(turns=tally.turn_count, **counts))
+    counts = Tally(
+        turns=tally.turn_count,
+        settled=tally.settled_count,
+        passed=tally.passed_count,
+        same=tally.same_count,
+        answered=tally.answered_count,
+        declined=tally.declined_count,
+        handed_off=tally.handed_off_count,
+        failed=tally.failed_count,
+        too_slow=tally.too_slow_count,
+    )
+    return TrialShape.of(trial, tally=counts)
 
 
 async def show_trials(read: ReadTx, tenant_id: str, rows: Sequence[Trial]) -> list[TrialShape]:
