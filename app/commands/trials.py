@@ -16,6 +16,8 @@ from app.store.engine import Tx
 from app.store.schema import Corpus, Trial
 from app.store.trials import OpenResult, SettledResult
 
+POST_TIME = timedelta(minutes=3)
+"""A batch is posted within this time, unless its worker died."""
 GONE_REASON = "the turn is gone"
 
 
@@ -42,7 +44,8 @@ class Candidate:
 
 def find_candidate(result: OpenResult, max_time: timedelta) -> Candidate | None:
     """The candidate's answer; None while it may still come."""
-    if not result.is_closed and not result.refusals and result.wait_time <= max_time:
+    time_left = max_time if result.state == "awaiting_reply" else max_time + POST_TIME
+    if not result.is_closed and not result.refusals and result.wait_time <= time_left:
         return None
     return Candidate(result, _build_candidate_answer(result, max_time), read_answer(result.recorded_answer))
 

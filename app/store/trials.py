@@ -102,6 +102,7 @@ class OpenResult:
 
     corpus_turn_id: str
     wait_time: timedelta
+    """Since the candidate took the turn, or before that, since its batch began."""
     state: TurnState | None
     reason: str | None
     reply: StoredReply | None
@@ -116,8 +117,8 @@ class OpenResult:
 
 
 LIST_OPEN_SQL = """
-SELECT r.corpus_turn_id, clock_timestamp() - r.begun_at AS wait_time, u.state, u.reason, u.reply, u.outcome,
-       coalesce(u.refused, '[]') AS refusals,
+SELECT r.corpus_turn_id, clock_timestamp() - coalesce(u.accepted_at, r.begun_at) AS wait_time,
+       u.state, u.reason, u.reply, u.outcome, coalesce(u.refused, '[]') AS refusals,
        u.turn_id IS NULL OR u.closed_at IS NOT NULL AS is_closed, a.http_status::int AS http_status, a.duration_ms,
        c.payload, c.recorded_answer, c.checks
 FROM trial_results r
