@@ -29,6 +29,7 @@ from app.jobs.forward import Forwarder
 from app.jobs.imports import Importer
 from app.jobs.loops import Loops
 from app.jobs.notices import Notifier
+from app.jobs.trials import TrialRunner
 from app.log import configure as configure_log
 from app.resources import Resources, open_resources
 from app.settings import Settings
@@ -70,8 +71,17 @@ def build_loops(resources: Resources) -> Loops:
     importer = Importer(resources.database, parse_row)
     event_delivery = EventDelivery(resources.database, resources.wire, resources.seal)
     notifier = Notifier(resources.database, resources.wire, resources.mail, resources.seal, resources.settings.base_url)
+    trial_runner = TrialRunner(resources.database, resources.wire, resources.seal)
     return Loops(
-        resources.database, resources.clock, text_delivery, hand_over, catch_up, importer, event_delivery, notifier
+        resources.database,
+        resources.clock,
+        text_delivery,
+        hand_over,
+        catch_up,
+        importer,
+        event_delivery,
+        notifier,
+        trial_runner,
     )
 
 

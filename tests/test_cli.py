@@ -143,6 +143,8 @@ def copy_tree(folder: Path) -> list[str]:
         (("web",), {"DATABASE_URL": "postgresql://x/x"}, 2, "SECRET_KEYS is required"),
         (("web",), {"ENVIRONMENT": "production"}, 2, "PUBLIC_BASE_URL is required in production"),
         (("demo",), {"ENVIRONMENT": "production"}, 2, ""),
+        (("lead", "--as", "jane"), {"ENVIRONMENT": "production"}, 2, ""),
+        (("lead", "--as", "jane"), {"DATA_DIR": "/nowhere"}, 2, "start `up` first"),
         (
             ("migrate",),
             {"DATABASE_URL": "postgresql://x@127.0.0.1:1/x", "SECRET_KEYS": "A" * 43},

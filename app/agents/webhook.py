@@ -208,7 +208,7 @@ def _parse_answer(answer: dict[str, Any]) -> TakenTurn:
     elif answer.keys().isdisjoint((*FORMS, "followUpAt")):
         given_fields = ", ".join(sorted(_clean_text(key)[:40] for key in answer)[:5])
         faults.append(f"the answer holds none of {', '.join(FORMS)}, but {given_fields}")
-    handoff = _parse_reason(answer.get("reason")) if handoff_flag is True else None
+    handoff = parse_reason(answer.get("reason")) if handoff_flag is True else None
     outcome, wrong_outcome = _parse_outcome(answer)
     gives_reply = "reply" in answer or "replies" in answer
     follow_up_at = parse_moment(answer["followUpAt"]) if "followUpAt" in answer else None
@@ -274,7 +274,7 @@ def _find_fault(items: Sequence[tuple[str, Any]], replies: object) -> str | None
     return None
 
 
-def _parse_reason(value: object) -> str:
+def parse_reason(value: object) -> str:
     reason = _clean_text(value)[:500].strip() if isinstance(value, str) else ""
     return reason or "no reason given"
 

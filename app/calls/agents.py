@@ -1,4 +1,4 @@
-"""Ask agents: POST a turn, live or dry, to a webhook."""
+"""Ask agents: POST a turn, live or dry, to a webhook. Ask judges what they think of an answer."""
 
 import time
 from collections.abc import Sequence
@@ -7,8 +7,9 @@ from datetime import datetime
 
 import structlog
 
-from app.agents import webhook
+from app.agents import judge, webhook
 from app.agents.webhook import Answer, FailedPost
+from app.domain.checks import CheckResult
 from app.domain.windows import HAND_OVER_DEADLINE
 from app.wire.client import AnswerLost, NotSent, Wire
 
@@ -50,3 +51,16 @@ async def post_turn(
         log.exception("a hand-over failed", turn_id=turn_id)
         answer = FailedPost(type(error).__name__)
     return PostResult(answer, status, time.monotonic() - started_at, recorded_answer)
+
+
+async def ask_judge(
+    wire: Wire, trial_id: str, url: str, secrets: Sequence[str], at: datetime, question: bytes
+) -> CheckResult:
+    """POSTs an answer to a judge of the tenant, signed as turns are. Raises nothing: an answer that nobody
+    judged has not passed."""
+    try:
+        request = webhook.build_request(url, secrets, trial_id, at, question, "judge")
+        response = webhook.decompress(await wire.exchange(request, HAND_OVER_DEADLINE.total_seconds()))
+        return judge.read_verdict(response)
+    except (NotSent, AnswerLost) as error:
+        return CheckResult("judge", False, str(error))

@@ -49,19 +49,27 @@ def run_dev(configuration: Settings, options: argparse.Namespace) -> int:
     if configuration.is_production:
         raise ConfigurationError("dev is for trying agents, and is refused in production")
     _require_url(options.agent)
-    from app.dev.script import ScriptError, read_script
+    from app.dev.script import ScriptError, read_scripts
     from app.embedded import EmbeddedError
     from app.operations import dev
 
     try:
         if options.script:
-            conversations = read_script(options.script)
+            conversations = read_scripts(options.script)
             return dev.run_script(configuration, options.agent, options.secret_file, conversations)
         return dev.run_terminal(configuration, options.agent, options.secret_file)
     except ScriptError as error:
         raise ConfigurationError(f"--script: {error}") from None
     except EmbeddedError as error:
         raise CommandError(str(error)) from None
+
+
+def run_lead(configuration: Settings, options: argparse.Namespace) -> int:
+    if configuration.is_production:
+        raise ConfigurationError("lead writes to the simulated carrier, and is refused in production")
+    from app.operations import lead
+
+    return lead.run_lead(configuration, options.lead)
 
 
 def _require_url(url: str) -> None:

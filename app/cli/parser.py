@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from app.cli import agents, examples, imports, moves, processes, tenants, upkeep
+from app.cli import agents, examples, imports, moves, processes, tenants, trials, upkeep
 from app.domain.words import PERSON_ROLES
 from app.settings import Settings
 
@@ -165,12 +165,37 @@ def build_parser() -> argparse.ArgumentParser:
     language.add_argument("--openai", action="store_true", help="in Python, with a chat API that speaks as OpenAI's")
     dev_parser = add_command(commands, "dev", agents.run_dev, "write as the lead and see what your agent does")
     dev_parser.add_argument("--agent", required=True, metavar="URL", help="where your agent takes turns")
-    dev_parser.add_argument("--script", type=Path, metavar="FILE", help="play this YAML file; ends with 1 if it fails")
+    dev_parser.add_argument(
+        "--script", type=Path, metavar="FILE", help="play this YAML file, or all of a folder; ends with 1 if one fails"
+    )
     dev_parser.add_argument(
         "--secret-file",
         type=Path,
         metavar="FILE",
         help="the file with the signing secret; without it, or if it is missing, dev makes one",
+    )
+    trial_parser = add_command(
+        add_group("trial", "try an agent"),
+        "run",
+        trials.run_trial,
+        "run a corpus against a candidate; ends with 1 if fewer pass than must",
+    )
+    trial_parser.add_argument("--corpus", required=True, metavar="NAME", help="name or id of the corpus")
+    trial_parser.add_argument("--key-file", required=True, type=Path, metavar="FILE", help="the file with an API key")
+    trial_parser.add_argument("--url", metavar="URL", help="the service; default: PUBLIC_BASE_URL, or this machine")
+    trial_parser.add_argument("--agent", metavar="NAME", help="name or id of the agent whose secret signs; or the only")
+    candidate = trial_parser.add_mutually_exclusive_group()
+    candidate.add_argument("--webhook", metavar="URL", help="the candidate; default: the agent's own webhook")
+    candidate.add_argument("--shadow", action="store_true", help="judge what the agent's shadow has answered")
+    trial_parser.add_argument("--checks", type=Path, metavar="FILE", help="checks of all turns, as YAML or JSON")
+    trial_parser.add_argument("--per-minute", type=int, default=120, metavar="N", help="turns a minute; default: 120")
+    trial_parser.add_argument(
+        "--fail-under", type=float, default=1.0, metavar="SHARE", help="the share that must pass; default: 1"
+    )
+    trial_parser.add_argument("--junit", type=Path, metavar="FILE", help="write the report as JUnit XML")
+    lead_parser = add_command(commands, "lead", agents.run_lead, "chat as a lead of the demo that `up` runs")
+    lead_parser.add_argument(
+        "--as", dest="lead", required=True, metavar="NAME", help="first name or id of the lead, such as jane"
     )
     demo_parser = add_command(commands, "demo", processes.run_demo, "fill the demo tenant")
     demo_parser.add_argument("--story", action="store_true", help="play a whole conversation")

@@ -2,7 +2,7 @@
 
 from app.commands.directory import require_found
 from app.domain.callers import Caller
-from app.store import counting, erasure, leads, suppressions, threads
+from app.store import corpora, counting, erasure, leads, suppressions, threads
 from app.store.engine import Tx
 from app.store.suppressions import Cause, PhoneKey
 
@@ -29,6 +29,8 @@ async def erase_lead(tx: Tx, caller: Caller, lead_id: str) -> int:
     removed_threads = [thread.interaction_id for thread in locked_threads if thread.lead_phone not in heirs]
     await counting.mark_threads(tx, tenant_id, [*shared_threads, *removed_threads], phones)
     await threads.cancel_turns(tx, [(tenant_id, item) for item in shared_threads], ERASE_REASON)
+    words = [*(f'"{name}"' for name in (lead_id, *phones))]
+    await corpora.forget_turns(tx, tenant_id, [*shared_threads, *removed_threads], words)
     await erasure.hand_on_threads(tx, tenant_id, shared_threads, lead_id)
     await erasure.remove_threads(tx, tenant_id, removed_threads)
     await erasure.remove_lead(tx, tenant_id, lead_id, [*removed_threads, *shared_threads, *phones])

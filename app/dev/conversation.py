@@ -54,11 +54,22 @@ class Snapshot:
 
 
 class Conversation:
-    """A new lead, and the thread with the agent that begins with their first text."""
+    """A new lead, and the thread with the agent that begins with their first text. With `known_fields`, as the
+    API shows it, a lead that stays when the conversation is closed."""
 
-    def __init__(self, api: Api, carrier_url: str, lead_fields: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        api: Api,
+        carrier_url: str,
+        lead_fields: Mapping[str, Any] | None = None,
+        known_fields: Mapping[str, Any] | None = None,
+    ) -> None:
         self._api = api
         self._carrier = http_clients.build_blocking_client(carrier_url, timeout=20)
+        self._is_known = known_fields is not None
+        if known_fields is not None:
+            self.phone, self.lead_id = known_fields["phone"], known_fields["leadId"]
+            return
         # Not in the carrier's own range: there the last four digits mean something.
         self.phone = f"+1415{secrets.randbelow(800) + 200}1{secrets.randbelow(900) + 100}"
         self.lead_id = f"dev_{secrets.token_hex(5)}"
@@ -76,7 +87,7 @@ class Conversation:
         interactions = self._api.call("GET", f"/interactions/lead/{self.lead_id}")["interactions"]
         if not interactions:
             return Snapshot()
-        [interaction] = interactions
+        interaction = interactions[0]
         # The phone before the turns: a reply that is on the phone is then never without its turn.
         phone_texts = self._carrier.get(f"/phone/{self.phone}/texts").json()["texts"]
         turns = self._api.call("GET", f"/interactions/{interaction['interactionId']}/turns")["turns"]
@@ -104,7 +115,7 @@ class Conversation:
         raise DevError("no text waits for a decision")
 
     def close(self) -> None:
-        """Ends agent mode, so that nothing of this conversation reaches the agent any more."""
-        if self.take_snapshot().is_agent_mode_on:
+        """Ends agent mode of a new lead, so that nothing of this conversation reaches the agent any more."""
+        if not self._is_known and self.take_snapshot().is_agent_mode_on:
             self.switch_agent_mode(on=False)
         self._carrier.close()

@@ -95,3 +95,10 @@ def reset_tenant(tenant: DevTenant, api: Api, carrier_url: str, agent_url: str) 
 def set_questionnaire(api: Api, questions: list[dict[str, Any]]) -> None:
     """Sets what the agent is to find out."""
     api.call("PATCH", f"/campaigns/{CAMPAIGN_ID}", questionnaire=questions)
+
+
+def set_window(api: Api, seconds: float) -> None:
+    """Sets how long the agent's texts are collected."""
+    [agent_fields] = api.call("GET", "/sms-agents")["smsAgents"]
+    if agent_fields["batchWindowMs"] != seconds * 1000:
+        api.call("PATCH", f"/sms-agents/{agent_fields['smsAgentId']}", batchWindowMs=round(seconds * 1000))

@@ -39,7 +39,7 @@ class Terminal:
         self._start_conversation = start_conversation
         self._conversation = start_conversation()
         self._history_file = history_file
-        self._snapshot = Snapshot()
+        self._snapshot = self._conversation.take_snapshot()
         self._lock = threading.RLock()
         self._is_ended = threading.Event()
         self._is_interactive = sys.stdin.isatty() and sys.stdout.isatty()
@@ -132,8 +132,9 @@ class Terminal:
 
     def _begin_anew(self, _: str) -> None:
         with self._lock:
+            new_conversation = self._start_conversation()
             self._conversation.close()
-            self._conversation = self._start_conversation()
+            self._conversation = new_conversation
             self._snapshot = Snapshot()
         self._print_line(f"a new lead, {self._conversation.phone}")
 

@@ -29,6 +29,9 @@ IdKind = Literal[
     "hook",
     "dlv",
     "view",
+    "corpus",
+    "made",
+    "trial",
 ]
 
 DIGITS = "0123456789abcdefghijklmnopqrstuv"

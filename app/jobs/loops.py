@@ -1,5 +1,5 @@
-"""The loops of a worker: the clock, the poll, texts out, missed texts in, imports, events, notices and
-figures.
+"""The loops of a worker: the clock, the poll, texts out, missed texts in, imports, events, notices,
+figures and trials.
 
 The clock loop follows the hints in Redis. The poll reads the rows once a second, so nothing depends
 on Redis (docs/laws.md, 1). Times that are compared with rows are the database's.
@@ -20,6 +20,7 @@ from app.jobs.event_delivery import EventDelivery, SubjectEvents
 from app.jobs.forward import THREADS_PER_CLAIM, Forwarder
 from app.jobs.imports import Importer
 from app.jobs.notices import Notifier
+from app.jobs.trials import TrialRunner
 from app.jobs.turn_claims import HandOver
 from app.store import hand_overs, owed, turns
 from app.store.clock import OUTBOX_HINT, Clock
@@ -63,6 +64,7 @@ class Loops:
         importer: Importer,
         event_delivery: EventDelivery,
         notifier: Notifier,
+        trial_runner: TrialRunner,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -72,6 +74,7 @@ class Loops:
         self._importer = importer
         self._event_delivery = event_delivery
         self._notifier = notifier
+        self._trial_runner = trial_runner
         self._stop_event = asyncio.Event()
         self._owed_event = asyncio.Event()
         self._hand_over_tasks: set[asyncio.Task[None]] = set()
@@ -97,6 +100,7 @@ class Loops:
                 self._prune_deliveries,
                 self._tell_people,
                 self._count_figures,
+                self._run_trial,
             ):
                 group.create_task(self._repeat_step(step))
         if open_tasks := self._list_open_tasks():
@@ -219,6 +223,10 @@ class Loops:
     async def _count_figures(self) -> None:
         if not await figures.count_figures(self._database):
             await self._rest_for(COUNT_SECONDS)
+
+    async def _run_trial(self) -> None:
+        if not await self._trial_runner.run_next():
+            await self._rest_for(POLL_SECONDS)
 
     async def _claim_texts(self) -> None:
         self._owed_event.clear()

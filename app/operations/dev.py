@@ -31,7 +31,8 @@ from app.embedded.processes import find_free_port
 from app.operations.up import LOOPBACK, RunningService, create_tenant, raise_interrupt, run_service
 from app.resources import open_database
 from app.settings import ConfigurationError, Settings
-from app.store import sms_agents
+from app.store import moved_time, sms_agents
+from app.store.clock import AT_ONCE, Clock, turn_hint
 
 HOST = "127.0.0.1"
 NOT_OURS = ("database_url", "redis_url", "secret_keys", "public_base_url")
@@ -54,6 +55,18 @@ class RunningDev:
     def api(self) -> Api:
         return Api(self.service.url, self.tenant.api_key)
 
+    def move_time(self, lead_id: str, seconds: float) -> None:
+        """Makes all in the lead's threads so much older: what is to happen later happens sooner."""
+        asyncio.run(_move_time(self.service.env, self.tenant.tenant_id, lead_id, timedelta(seconds=seconds)))
+
+
+async def _move_time(env: Mapping[str, str], tenant_id: str, lead_id: str, by: timedelta) -> None:
+    async with open_database(env["DATABASE_URL"]) as database, database.system_tx() as tx:
+        threads = await moved_time.make_older(tx, tenant_id, lead_id, by)
+    clock = Clock(env["REDIS_URL"])
+    clock.hint({turn_hint(*thread): AT_ONCE for thread in threads})
+    await clock.close()
+
 
 def run_terminal(settings: Settings, agent_url: str, secret_file: Path | None) -> int:
     """Runs the terminal until `:quit`, Ctrl-D, Ctrl-C or SIGTERM (status 0)."""
@@ -74,7 +87,7 @@ def run_script(
     """Plays the conversations. Returns 1 if a step failed."""
     signal.signal(signal.SIGTERM, raise_interrupt)
     with run_dev(settings, agent_url, secret_file) as dev:
-        return int(Player(dev.api, dev.carrier_url).play_all(conversations) > 0)
+        return int(Player(dev.api, dev.carrier_url, dev.move_time).play_all(conversations) > 0)
 
 
 def format_greeting(dev: RunningDev, agent_url: str) -> str:

@@ -76,7 +76,7 @@ async def turn(
         Header(description="`v1,` and base64 of HMAC-SHA256 over `{id}.{timestamp}.{body}`."),
     ],
     webhook_kind: Annotated[
-        Literal["replay", "shadow", "test"] | None,
+        Literal["replay", "shadow", "test", "trial"] | None,
         Header(description="Present when the answer is only recorded and never sent."),
     ] = None,
 ) -> Said:

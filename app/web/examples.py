@@ -9,6 +9,7 @@ TURN, BULK = "turn_06e4k2v8f9u5h1l7r2n4c6e8gg", "bulk_06e4k2v8g2v8j4m0s3o5d7f9hg
 AGENT, NUMBER = "smsagent_06e4k2v8h5a1k7n3t4p6e8g0ig", "num_06e4k2v8i8b4l0o6u5q7f9h1jg"
 ACCOUNT, KEY = "acct_06e4k2v8j1c7m3p9v6r8g0i2kg", "key_06e4k2v8k4d0n6q2a7s9h1j3lg"
 PERSON, SAVED_VIEW = "user_06e4k2v8n7g3q9t5d0v2k4m6og", "view_06e4k2v8o8h4r0u6e1w3l5n7pg"
+CORPUS = "corpus_06e4k2v8p9i5s1v7f2x4m6o8qg"
 PHONE = "+12125550123"
 WEBHOOK = "https://agent.example.com/sms"
 
@@ -26,6 +27,9 @@ EXAMPLE_PARAMETERS: dict[str, Any] = {
     "endpointId": "hook_06e4k2v8m6f2p8s4c9u1j3l5ng",
     "eventId": "48211-1907",
     "savedViewId": SAVED_VIEW,
+    "corpusId": CORPUS,
+    "corpusTurnId": TURN,
+    "trialId": "trial_06e4k2v8q0j6t2w8g3y5n7p9rg",
     "personId": PERSON,
     "assignedTo": PERSON,
     "view": "waiting",
@@ -110,6 +114,26 @@ EXAMPLE_BODIES: dict[str, dict[str, Any]] = {
     "suppressPhones": {"phones": [PHONE, "(305) 555-0188"], "reason": "Import"},
     "addCannedReply": {"title": "Hours", "text": "We are open from nine to five."},
     "changeCannedReply": {"title": "Opening hours"},
+    "addCorpus": {"name": "Hard cases", "description": "What the agent got wrong in spring"},
+    "addCorpusTurns": {
+        "turnIds": [TURN],
+        "filter": {"smsAgentId": AGENT, "campaignIds": [CAMPAIGN], "states": ["replied"], "startDate": "2026-02-01"},
+        "made": [
+            {
+                "name": "Asks the price",
+                "says": ["How much is it?"],
+                "recorded": {"texts": ["It depends on your roof. Do you own your home?"]},
+                "checks": {"mustNotContain": ["$"]},
+            }
+        ],
+    },
+    "startTrial": {
+        "corpusId": CORPUS,
+        "smsAgentId": AGENT,
+        "webhookUrl": "https://next.example.com/sms",
+        "checks": {"maxSegments": 2, "asksOneQuestion": True, "outcomeIs": "recorded"},
+        "perMinute": 60,
+    },
     "addCampaign": {"campaignId": CAMPAIGN, **CAMPAIGN_BODY},
     "putCampaign": CAMPAIGN_BODY,
     "changeCampaign": {"active": False, "testSmsAgentId": None},

@@ -12,7 +12,7 @@ from playwright.async_api import Page, ViewportSize, expect
 from app.resources import Resources
 from tests.browser.conftest import PICTURES, Enter, Person
 from tests.browser.inbox import fill_inbox, hold_a_reply
-from tests.world import World
+from tests.world import World, until
 
 DESK, PHONE = ViewportSize(width=1360, height=860), ViewportSize(width=390, height=844)
 EVERYTHING: dict[str, object] = {}
@@ -86,6 +86,8 @@ PAGES = [
     Shown("settings-numbers", "/settings/numbers", asked=False),
     Shown("settings-canned", "/settings/canned", asked=False),
     Shown("settings-imports", "/settings/imports", asked=False),
+    Shown("settings-trials", "/settings/trials", asked=False),
+    Shown("trial", "/settings/trials/{trial}"),
     Shown("not-found", "/conversations/int_unknown"),
 ]
 """Add a page here; `{names}` in a path are those that `town` gives."""
@@ -178,12 +180,14 @@ async def town(world: World) -> dict[str, str]:
     assert await world.carrier.text(stopped["phone"], world.ours, "STOP") == 200
     held = await hold_a_reply(world)
     talk, turn = await _talk(world)
+    trial = await _try_agent(world, turn)
     lonely = await tenant.lead(firstName="Nora", lastName="New", campaignId=campaign)
     return {
         "stopped": away["interactionId"],
         "held": held,
         "talk": talk,
         "turn": turn,
+        "trial": trial,
         "lonely": lonely["leadId"],
         "campaign": campaign,
     }
@@ -207,3 +211,24 @@ async def _talk(world: World) -> tuple[str, str]:
     await world.turn_is(thread, "handed_off")
     turn_id: str = turn["turnId"]
     return thread, turn_id
+
+
+async def _try_agent(world: World, turn_id: str) -> str:
+    """A trial that is done, of one turn whose answer got worse, and one that was made up."""
+    corpus = await world.tenant.call("POST", "/corpora", {"name": "Hard cases"})
+    made = {"name": "Asks the price", "says": ["What does it cost?"], "recorded": {"texts": ["It depends."]}}
+    await world.tenant.call("POST", f"/corpora/{corpus['corpusId']}/turns", {"turnIds": [turn_id], "made": [made]})
+    world.agent.answers = [(200, {"reply": "Yes, the roof has to be yours. It is $99. Do you rent?"})] * 2
+    body = {
+        "corpusId": corpus["corpusId"],
+        "smsAgentId": world.smsagent["smsAgentId"],
+        "perMinute": 600,
+        "checks": {"mustNotContain": ["$"], "maxSegments": 2, "asksOneQuestion": True, "outcomeIs": "recorded"},
+    }
+    trial_id: str = (await world.tenant.call("POST", "/trials", body))["trialId"]
+
+    async def is_done() -> bool:
+        return bool((await world.tenant.call("GET", f"/trials/{trial_id}"))["state"] == "done")
+
+    await until(is_done)
+    return trial_id

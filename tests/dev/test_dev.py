@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -179,6 +180,25 @@ async def test_a_script_that_fails_says_what_was_expected_and_ends_with_1(desk: 
     ], out
     assert "never written" not in out
     assert time.monotonic() - begun_at < START_SECONDS
+
+
+DEMO_AGENT = f"import uvicorn; from app.demo.agent import build_app; uvicorn.run(build_app({SECRET!r}), port=%d)"
+
+
+async def test_the_scripts_that_come_along_pass_with_the_demo_agent_in_less_time_than_they_tell(desk: Desk) -> None:
+    port = find_free_port()
+    agent = await asyncio.create_subprocess_exec(sys.executable, "-c", DEMO_AGENT % port, cwd=ROOT)
+    try:
+        status, out = await Desk(desk.folder, f"http://127.0.0.1:{port}/").run(
+            "--script", str(ROOT / "docs" / "examples" / "leads")
+        )
+    finally:
+        agent.terminate()
+        await agent.wait()
+    assert (status, out.splitlines()[-1]) == (0, "passed"), out
+    assert out.count("conversation ") == 20
+    told_ms = sum(int(told.replace(",", "")) for told in re.findall(r"handed over after ([\d,]+) ms", out))
+    assert told_ms > 150_000, "thirty windows of seven seconds"
 
 
 async def test_an_agent_that_is_not_there_is_said_to_be_so(desk: Desk) -> None:

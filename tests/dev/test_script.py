@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 
 from app.dev.conversation import Snapshot
-from app.dev.script import Mismatch, ScriptError, Step, TextRule, find_mismatches, read_script
+from app.dev.mismatches import Mismatch, find_mismatches
+from app.dev.script import Pause, ScriptError, Step, TextRule, read_script, read_scripts
+from app.documents import get_folder
+from app.domain.checks import Checks
 
 
 def written(folder: Path, text: str) -> Path:
@@ -60,6 +63,55 @@ def test_a_list_is_steps_alone_and_documents_are_conversations(tmp_path: Path) -
     assert conversations[1].steps[0].no_reply
 
 
+def test_a_script_says_what_is_said_waited_for_and_expected(tmp_path: Path) -> None:
+    [conversation] = read_script(
+        written(
+            tmp_path,
+            """
+name: A burst
+window: 7 s
+steps:
+  - says: [Hello, {waits: 3 s}, "Anybody?"]
+    expects: {reply: Hi, no_reply: false, mustContain: [Jane], asksOneQuestion: true, maxSegments: 2}
+  - waits: 2 days
+  - answers_like: impatient
+    answers: {owner: "yes"}
+    expects: {answers: {owner: "yes"}, outcomeIs: qualified, status: qualified}
+""",
+        )
+    )
+    assert (conversation.name, conversation.window) == ("A burst", 7)
+    assert list(conversation.steps) == [
+        Step(
+            ("Hello", Pause(3), "Anybody?"),
+            reply=TextRule("contains", "Hi"),
+            checks=Checks(must_contain=("Jane",), asks_one_question=True, max_segments=2),
+        ),
+        Step(waits=172_800),
+        Step(
+            style="impatient",
+            facts={"owner": "yes"},
+            answers={"owner": TextRule("contains", "yes")},
+            status="qualified",
+            checks=Checks(outcome_is="qualified"),
+        ),
+    ]
+
+
+def test_a_folder_is_all_of_its_scripts() -> None:
+    names = [conversation.name for conversation in read_scripts(get_folder() / "examples" / "leads")]
+    assert len(set(names)) == 20
+
+
+def test_checks_that_fail_are_mismatches() -> None:
+    step = Step(("Hi",), checks=Checks(must_not_contain=("jane",), asks_one_question=True, outcome_is="qualified"))
+    assert list(find_mismatches(step, seen(), seen("Hi Jane!"))) == [
+        Mismatch("expects.mustNotContain", "passed", "contains 'jane'"),
+        Mismatch("expects.asksOneQuestion", "passed", "asks no questions"),
+        Mismatch("expects.outcomeIs", "passed", "is in_progress, not qualified"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
@@ -82,6 +134,15 @@ def test_a_list_is_steps_alone_and_documents_are_conversations(tmp_path: Path) -
         ("- lead: Hello\n  timeout: soon", "steps[0].timeout: must be seconds"),
         ("- lead: Hello\n  timeout: 0", "steps[0].timeout: must be seconds"),
         ("lead_fields: [a]\nsteps: [{lead: Hello}]", "lead_fields: must be a mapping"),
+        ("- says: Hello\n  lead: Hello", "steps[0]: lead and says are the same"),
+        ("- says: [{waits: 3 s}]", "steps[0].says: must be a text, or a list of texts"),
+        ("- says: [Hello, {waits: soon}]", "steps[0].says.waits: must be a time such as 7 s"),
+        ("- waits: 0 s", "steps[0].waits: must be a time such as 7 s"),
+        ("- says: Hi\n  expects: {mustSay: Hi}", "steps[0].expects: mustSay is not known"),
+        ("- says: Hi\n  expects: {maxSegments: many}", "steps[0].expects.maxSegments: must be a number"),
+        ("- says: Hi\n  expects: {no_reply: maybe}", "steps[0].expects.no_reply: must be true or false"),
+        ("- answers_like: a king", "steps[0].answers_like: must be one of plain, impatient"),
+        ("window: 2 h\nsteps: [{says: Hi}]", "window: must be from 1 s to 60 s"),
         ("questionnaire: owner\nsteps: [{lead: Hello}]", "questionnaire: must be a list"),
     ],
 )

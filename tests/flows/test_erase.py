@@ -17,7 +17,8 @@ async def places(resources: Resources, word: str) -> list[str]:
     async with resources.database.system_tx() as tx:
         for row in await tx.fetch_rows(TABLES):
             table = row["tablename"]
-            bodies = "|| encode(t.request_body, 'escape')" if table == "turn_attempts" else ""
+            column = {"turn_attempts": "request_body", "corpus_turns": "payload"}.get(table)
+            bodies = f"|| encode(t.{column}, 'escape')" if column else ""
             if await tx.fetch_value(
                 f"SELECT 1 FROM {table} t WHERE position($1 IN t::text {bodies}) > 0 LIMIT 1", word
             ):
@@ -41,10 +42,12 @@ async def test_nothing_the_lead_said_or_was_told_lies_anywhere(world: World, res
     sent = await world.tenant.call("POST", "/sms/send", body, headers={"Idempotency-Key": "greeting"})
     await world.text("my secret is marzipan")
     await world.turn_is(sent["interactionId"], "replied")
+    corpus = await world.tenant.call("POST", "/corpora", {"name": "Hard cases"})
+    await world.tenant.call("POST", f"/corpora/{corpus['corpusId']}/turns", {"filter": {}})
     await world.text("STOP sending me marzipan")
     said = ("marzipan", "Zebedee", world.phone, world.lead["leadId"], sent["interactionId"])
     before = {word: await places(resources, word) for word in said}
-    assert {"messages", "turns", "turn_attempts"} <= set(before["marzipan"])
+    assert {"messages", "turns", "turn_attempts", "corpus_turns"} <= set(before["marzipan"])
     assert {"messages", "idempotency", "turns"} <= set(before[sent["interactionId"]])
     assert {"leads", "suppressions", "consent_events"} <= set(before[world.phone])
 

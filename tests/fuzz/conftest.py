@@ -86,7 +86,16 @@ async def target(resources: Resources, fuzzed_url: str) -> AsyncIterator[Target]
         endpoint = await tenant.call("POST", "/webhook-endpoints", {"url": "https://backend.example.com"})
         view = await tenant.call("POST", "/saved-views", {"name": "Mine", "filter": {"view": "waiting"}})
         tried = await tenant.call("POST", f"/sms-agents/{agent['smsAgentId']}/test")
+        corpus = await tenant.call("POST", "/corpora", {"name": "Hard cases"})
+        await tenant.call("POST", f"/corpora/{corpus['corpusId']}/turns", {"made": [{"says": ["Hi"]}]})
+        [kept] = (await tenant.call("GET", f"/corpora/{corpus['corpusId']}/turns"))["turns"]
+        trial = await tenant.call(
+            "POST", "/trials", {"corpusId": corpus["corpusId"], "smsAgentId": agent["smsAgentId"]}
+        )
         ids = {
+            "corpusId": corpus["corpusId"],
+            "corpusTurnId": kept["corpusTurnId"],
+            "trialId": trial["trialId"],
             "leadId": lead["leadId"],
             "campaignId": campaign["campaignId"],
             "accountId": account["accountId"],

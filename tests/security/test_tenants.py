@@ -56,7 +56,17 @@ async def owned(world: World, resources: Resources) -> Owned:
     view = await tenant.call("POST", "/saved-views", {"name": SECRET, "filter": {"search": SECRET}})
     await tenant.call("POST", f"/interactions/{sent['interactionId']}/notes", {"text": SECRET})
     person = await add_person(resources, tenant.tenant_id, f"{SECRET}@example.com")
+    corpus = await tenant.call("POST", "/corpora", {"name": SECRET, "description": SECRET})
+    made = {"made": [{"name": SECRET, "says": [SECRET]}]}
+    await tenant.call("POST", f"/corpora/{corpus['corpusId']}/turns", made)
+    [kept] = (await tenant.call("GET", f"/corpora/{corpus['corpusId']}/turns"))["turns"]
+    trial = await tenant.call(
+        "POST", "/trials", {"corpusId": corpus["corpusId"], "smsAgentId": world.smsagent["smsAgentId"]}
+    )
     ids = {
+        "corpusId": corpus["corpusId"],
+        "corpusTurnId": kept["corpusTurnId"],
+        "trialId": trial["trialId"],
         "savedViewId": view["savedViewId"],
         "endpointId": endpoint["endpointId"],
         "cannedReplyId": reply["cannedReplyId"],
@@ -84,6 +94,7 @@ async def stranger(other_tenant: Tenant) -> Tenant:
     await other_tenant.campaign()
     await other_tenant.call("POST", "/webhook-endpoints", {"url": "https://own.example.com"})
     await other_tenant.call("POST", "/canned-replies", {"title": "Own", "text": "Own"})
+    await other_tenant.call("POST", "/corpora", {"name": "Own"})
     await other_tenant.call("POST", "/saved-views", {"name": "Own", "filter": {}})
     await other_tenant.lead(leadId="own")
     return other_tenant
@@ -217,6 +228,8 @@ BASES: dict[str, Data] = {
     "addSavedView": {"name": "V", "filter": {}},
     "openTurn": {},
     "enrolLeads": {},
+    "addCorpusTurns": {},
+    "startTrial": {},
 }
 OWN = {("addLead", "leadId"), ("addCampaign", "campaignId")}
 """Ids that are given and name nothing yet."""
@@ -225,6 +238,7 @@ IN_PATHS = {
     "turnId": "turnId", "phoneNumberId": "phoneNumberId", "smsAgentId": "smsAgentId",
     "testSmsAgentId": "smsAgentId", "providerAccountId": "accountId",
     "inboundCampaignIds": "campaignId", "interactionIds": "interactionId", "personId": "personId",
+    "turnIds": "turnId", "corpusId": "corpusId",
 }  # fmt: skip
 
 
@@ -257,9 +271,11 @@ async def _referring(operation: Operation, asker: Tenant, body: Data) -> tuple[i
     own = {"leadId": "own", "interactionId": "nobody"}
     for path, name, plural in (
         ("/campaigns", "campaignId", "campaigns"), ("/sms-agents", "smsAgentId", "smsAgents"),
-        ("/phone-numbers", "phoneNumberId", "phoneNumbers"),
+        ("/phone-numbers", "phoneNumberId", "phoneNumbers"), ("/corpora", "corpusId", "corpora"),
     ):  # fmt: skip
         own[name] = (await asker.call("GET", path))[plural][0][name]
+    if operation.name == "startTrial":
+        body = {name: own[name] for name in ("corpusId", "smsAgentId")} | body
     bulk = operation.name == "sendBulk"
     answer = await operation.ask(asker, own, {"messages": [body]} if bulk else body)
     if bulk or operation.name in ("changeInteractions", "enrolLeads"):

@@ -21,6 +21,7 @@ from app.store.schema.outbox import Attempt, Bulk, EarlyReceipt, Outbox
 from app.store.schema.team import ReadMark, SavedView
 from app.store.schema.tenants import Installation, Tenant, TenantDay
 from app.store.schema.threads import Interaction, Message, Upload
+from app.store.schema.trials import Corpus, CorpusTurn, Trial, TrialResult
 from app.store.schema.turns import FollowUpLook, Turn, TurnAttempt, TurnMessage
 
 __all__ = [
@@ -31,6 +32,8 @@ __all__ = [
     "Campaign",
     "CannedReply",
     "ConsentEvent",
+    "Corpus",
+    "CorpusTurn",
     "EarlyReceipt",
     "Figure",
     "FigureCursor",
@@ -65,6 +68,8 @@ __all__ = [
     "Tenant",
     "TenantDay",
     "TenantEvent",
+    "Trial",
+    "TrialResult",
     "Turn",
     "TurnAttempt",
     "TurnMessage",

@@ -81,6 +81,15 @@ REFUSAL_WORDS = {
     "STATUS_BY_PERSON": "The status had been set by hand.",
 }
 """Why an agent's reply did not go out."""
+CHECK_WORDS = {
+    "mustContain": "Contains",
+    "mustNotContain": "Does not contain",
+    "maxSegments": "Segments at most",
+    "asksOneQuestion": "Asks one question",
+    "outcomeIs": "Ends",
+    "judge": "The judge",
+    "answer": "No answer",
+}
 IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 """Attachments that the page shows. A browser saves any other type as a file and does not run it."""
 SOURCE_WORDS = {"api": "API", "sms_agent": "AI agent", "system": "System", "manual": "By hand"}
@@ -176,6 +185,7 @@ def _build_environment() -> Environment:
         "TURNS": TURN_WORDS,
         "TRIGGERS": TRIGGER_WORDS,
         "REFUSALS": REFUSAL_WORDS,
+        "CHECKS": CHECK_WORDS,
         "IMAGES": IMAGE_TYPES,
         "MAX_FILES": media.MAX_FILES,
         "TYPE_WORDS": media.TYPE_WORDS,

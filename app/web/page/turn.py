@@ -7,15 +7,16 @@ from fastapi import APIRouter, Form
 from fastapi.responses import RedirectResponse
 from starlette.responses import Response
 
+from app.commands import corpora as commands
 from app.domain.problems import NotFound, Problem
-from app.store import directory, interactions, turns
+from app.store import corpora, directory, interactions, turns
 from app.store import turn_page as store
-from app.store.engine import ReadTx
+from app.store.engine import ReadTx, Tx
 from app.store.schema import SmsAgent
 from app.store.turns import TurnAttempt
 from app.web import turns as turns_api
 from app.web.page.list_filter import ListFilter, ListFilterQuery
-from app.web.page.page_request import PageGet, PageRequest
+from app.web.page.page_request import PageGet, PagePost, PageRequest
 from app.web.page.settings.admin_request import AdminPost
 
 router = APIRouter(include_in_schema=False)
@@ -61,6 +62,23 @@ async def _render_turn(
     return page.render_page("turn", status, place=place, replay_problem=problem, replay_url=url, **context)
 
 
+@router.post("/conversations/{interaction_id}/turns/{turn_id}/keep")
+async def keep_turn(
+    interaction_id: str, turn_id: str, sender: PagePost, corpus: Annotated[str, Form(max_length=64)] = ""
+) -> Response:
+    """Keeps the turn in a corpus: the chosen one, or one that is made for such turns."""
+
+    async def keep(tx: Tx) -> None:
+        turn = await turns.find_record(tx, sender.tenant_id, turn_id)
+        if turn is None or turn.interaction_id != interaction_id:
+            raise NotFound("There is no turn at this address.")
+        corpus_id = corpus or await commands.find_marked(tx, sender.caller)
+        await commands.add_closed_turns(tx, sender.caller, corpus_id, [turn_id])
+
+    await sender.run_change(keep)
+    return RedirectResponse(f"/conversations/{interaction_id}/turns/{turn_id}#trials", 303)
+
+
 async def _build_turn_context(read: ReadTx, tenant_id: str, interaction_id: str, turn_id: str) -> dict[str, Any]:
     """Returns the turn with its texts, attempts, replies and dry turns. Raises `NotFound`."""
     thread = await interactions.get(read, tenant_id, interaction_id)
@@ -77,6 +95,8 @@ async def _build_turn_context(read: ReadTx, tenant_id: str, interaction_id: str,
         "replies": await store.get_texts(read, tenant_id, turn.reply["messageIds"] if turn.reply else []),
         "attempts": [_build_attempt(attempt) for attempt in attempts],
         "twins": await store.list_dry_turns(read, tenant_id, turn_id),
+        "corpora": await corpora.list_names(read, tenant_id),
+        "kept_in": await corpora.list_names_with(read, tenant_id, interaction_id, turn_id),
         "near": await store.get_neighbors(read, tenant_id, interaction_id, turn_id),
     }
 

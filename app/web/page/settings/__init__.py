@@ -15,6 +15,7 @@ from app.web.page.settings import (
     keys,
     numbers,
     people,
+    trials,
     webhooks,
 )
 
@@ -28,6 +29,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     webhooks.router,
     keys.router,
     canned.router,
+    trials.router,
     imports.router,
     audit.router,
 )

@@ -22,6 +22,7 @@ SECTIONS = {
     "webhooks": "Webhooks",
     "keys": "API keys",
     "canned": "Canned replies",
+    "trials": "Trials",
     "imports": "Imports",
     "audit": "Audit",
 }
@@ -33,6 +34,7 @@ DONE_MESSAGES = {
     "resumed": "Resumed. Queued texts are sent now.",
     "endpoint-paused": "Paused. Events wait.",
     "endpoint-resumed": "Resumed. Events are sent now.",
+    "stopped": "Stopped. What was under way is still judged.",
     "rewound": "Rewound. Events are sent again.",
     "revoked": "Revoked. The key stops working within five seconds.",
 }

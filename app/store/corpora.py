@@ -1,0 +1,165 @@
+"""Corpora: turns that are kept to try agents with."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from app.domain.turns import StoredReply, TurnState
+from app.store.engine import ReadTx, Tx
+from app.store.rows import columns_of, unnest_sql
+
+COUNT_TURNS_SQL = """
+SELECT corpus_id, count(*)::int AS count FROM corpus_turns
+WHERE tenant_id = $1 AND corpus_id = ANY ($2) GROUP BY corpus_id
+"""
+
+
+async def count_turns(read: ReadTx, tenant_id: str, corpus_ids: Collection[str]) -> dict[str, int]:
+    """By corpus, where it has turns."""
+    rows = await read.fetch_rows(COUNT_TURNS_SQL, tenant_id, list(corpus_ids))
+    return {row["corpus_id"]: row["count"] for row in rows}
+
+
+FIND_BY_NAME_SQL = "SELECT corpus_id FROM corpora WHERE tenant_id = $1 AND name = $2"
+
+
+async def find_by_name(read: ReadTx, tenant_id: str, name: str) -> str | None:
+    corpus_id: str | None = await read.fetch_value(FIND_BY_NAME_SQL, tenant_id, name)
+    return corpus_id
+
+
+LIST_NAMES_SQL = "SELECT corpus_id, name FROM corpora WHERE tenant_id = $1 ORDER BY lower(name), corpus_id LIMIT 500"
+
+
+async def list_names(read: ReadTx, tenant_id: str) -> list[tuple[str, str]]:
+    """(id, name) of each corpus, by name."""
+    return [(row["corpus_id"], row["name"]) for row in await read.fetch_rows(LIST_NAMES_SQL, tenant_id)]
+
+
+LIST_NAMES_WITH_SQL = """
+SELECT k.name FROM corpus_turns c JOIN corpora k ON k.tenant_id = c.tenant_id AND k.corpus_id = c.corpus_id
+WHERE c.tenant_id = $1 AND c.interaction_id = $2 AND c.corpus_turn_id = $3 ORDER BY lower(k.name), k.corpus_id
+"""
+
+
+async def list_names_with(read: ReadTx, tenant_id: str, interaction_id: str, turn_id: str) -> list[str]:
+    """The names of the corpora that have the turn."""
+    rows = await read.fetch_rows(LIST_NAMES_WITH_SQL, tenant_id, interaction_id, turn_id)
+    return [row["name"] for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedTurn:
+    """A live turn that was handed over and is closed, with the newest bytes that its agent got."""
+
+    turn_id: str
+    interaction_id: str
+    state: TurnState
+    reason: str | None
+    reply: StoredReply | None
+    outcome: dict[str, Any] | None
+    payload: bytes
+
+
+GET_CLOSED_TURNS_SQL = """
+SELECT u.turn_id, u.interaction_id, u.state, u.reason, u.reply, u.outcome, a.request_body AS payload
+FROM turns u
+JOIN LATERAL (
+    SELECT request_body FROM turn_attempts a
+    WHERE a.tenant_id = u.tenant_id AND a.turn_id = u.turn_id AND a.request_body <> ''
+    ORDER BY a.attempt DESC LIMIT 1
+) a ON true
+WHERE u.tenant_id = $1 AND u.turn_id = ANY ($2) AND u.kind = 'live' AND u.closed_at IS NOT NULL
+  AND u.interaction_id IS NOT NULL
+"""
+
+
+async def get_closed_turns(read: ReadTx, tenant_id: str, turn_ids: Collection[str]) -> list[ClosedTurn]:
+    """Those of the turns that can join a corpus."""
+    return await read.fetch(ClosedTurn, GET_CLOSED_TURNS_SQL, tenant_id, list(turn_ids))
+
+
+@dataclass(frozen=True, slots=True)
+class NewCorpusTurn:
+    corpus_turn_id: str
+    interaction_id: str | None
+    name: str | None
+    payload: bytes
+    recorded_answer: str | None
+    """As JSON; so is `checks`."""
+    checks: str
+
+
+ADD_TURNS_SQL = f"""
+WITH added AS (
+    INSERT INTO corpus_turns (tenant_id, corpus_id, corpus_turn_id, interaction_id, name, payload, recorded_answer,
+        checks, actor)
+    SELECT $1, $2, corpus_turn_id, interaction_id, name, payload, recorded_answer::jsonb, checks::jsonb, $3
+    FROM {unnest_sql(NewCorpusTurn, first=4)}
+    ON CONFLICT DO NOTHING RETURNING 1
+)
+SELECT count(*)::int FROM added
+"""
+
+
+async def add_turns(tx: Tx, tenant_id: str, corpus_id: str, actor: str, new_turns: Sequence[NewCorpusTurn]) -> int:
+    """Returns how many were not there yet."""
+    if not new_turns:
+        return 0
+    return int(await tx.fetch_value(ADD_TURNS_SQL, tenant_id, corpus_id, actor, *columns_of(new_turns)))
+
+
+@dataclass(frozen=True, slots=True)
+class KeptTurn:
+    """A turn of a corpus."""
+
+    corpus_turn_id: str
+    interaction_id: str | None
+    name: str | None
+    payload: bytes
+    recorded_answer: dict[str, Any] | None
+    checks: dict[str, Any]
+    actor: str
+    created_at: datetime
+
+
+LIST_TURNS_SQL = """
+SELECT corpus_turn_id, interaction_id, name, payload, recorded_answer, checks, actor, created_at FROM corpus_turns
+WHERE tenant_id = $1 AND corpus_id = $2 AND ($3::text IS NULL OR corpus_turn_id > $3)
+ORDER BY corpus_turn_id LIMIT $4
+"""
+
+
+async def list_turns(read: ReadTx, tenant_id: str, corpus_id: str, after: str | None, limit: int) -> list[KeptTurn]:
+    """In the order of their ids."""
+    return await read.fetch(KeptTurn, LIST_TURNS_SQL, tenant_id, corpus_id, after, limit)
+
+
+REMOVE_TURN_SQL = """
+DELETE FROM corpus_turns WHERE tenant_id = $1 AND corpus_id = $2 AND corpus_turn_id = $3 RETURNING true
+"""
+
+
+async def remove_turn(tx: Tx, tenant_id: str, corpus_id: str, corpus_turn_id: str) -> bool:
+    return bool(await tx.fetch_value(REMOVE_TURN_SQL, tenant_id, corpus_id, corpus_turn_id))
+
+
+FORGET_TURNS_SQL = """
+WITH words AS (
+    SELECT convert_to(word, 'UTF8') AS word FROM unnest($3::text[]) AS a(word)
+), forgotten AS (
+    DELETE FROM corpus_turns c WHERE c.tenant_id = $1 AND (
+        c.interaction_id = ANY ($2) OR EXISTS (SELECT FROM words w WHERE position(w.word IN c.payload) > 0))
+    RETURNING c.corpus_id, c.corpus_turn_id
+)
+DELETE FROM turns u USING trial_results r, forgotten f
+WHERE r.tenant_id = $1 AND r.corpus_id = f.corpus_id AND r.corpus_turn_id = f.corpus_turn_id
+  AND u.tenant_id = $1 AND u.turn_id = r.turn_id AND u.kind = 'trial'
+"""
+
+
+async def forget_turns(tx: Tx, tenant_id: str, interaction_ids: Sequence[str], words: Sequence[str]) -> None:
+    """Removes the turns of the threads, and those whose payload has one of `words`, with all that was posted
+    of them."""
+    await tx.execute(FORGET_TURNS_SQL, tenant_id, list(interaction_ids), list(words))

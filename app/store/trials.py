@@ -1,0 +1,267 @@
+"""Trials: a worker claims one, posts some of its turns, and judges what was answered."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from app.domain.turns import StoredReply, TurnState
+from app.store.engine import ReadTx, Tx
+from app.store.rows import columns_of, unnest_sql
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedTrial:
+    """A trial that is this worker's for a while, with its agent's webhook."""
+
+    tenant_id: str
+    trial_id: str
+    corpus_id: str
+    sms_agent_id: str
+    url: str
+    secret: bytes
+    of_shadow: bool
+    checks: dict[str, Any]
+    judge_url: str | None
+    per_minute: int
+    max_seconds: int
+
+
+CLAIM_TRIAL_SQL = """
+UPDATE trials t SET lease = $1, leased_until = clock_timestamp() + $2::interval
+FROM (
+    SELECT tenant_id, trial_id FROM trials
+    WHERE state = 'running' AND leased_until < clock_timestamp()
+    ORDER BY leased_until LIMIT 1 FOR UPDATE SKIP LOCKED
+) due, sms_agents g
+WHERE t.tenant_id = due.tenant_id AND t.trial_id = due.trial_id
+  AND g.tenant_id = t.tenant_id AND g.sms_agent_id = t.sms_agent_id
+RETURNING t.tenant_id, t.trial_id, t.corpus_id, t.sms_agent_id, coalesce(t.webhook_url, g.webhook_url) AS url,
+          g.secret, t.of_shadow, t.checks, t.judge_url, t.per_minute, t.max_seconds
+"""
+
+
+async def claim_next(tx: Tx, lease: str, lasts: timedelta) -> ClaimedTrial | None:
+    """Takes the trial that has been due longest, for a while."""
+    return await tx.fetch_one(ClaimedTrial, CLAIM_TRIAL_SQL, lease, lasts)
+
+
+@dataclass(frozen=True, slots=True)
+class NextTurn:
+    """A turn of the corpus that was not begun yet."""
+
+    corpus_turn_id: str
+    interaction_id: str | None
+    payload: bytes
+    shadow_turn_id: str | None
+
+
+NEXT_TURNS_SQL = """
+SELECT c.corpus_turn_id, c.interaction_id, c.payload, s.turn_id AS shadow_turn_id
+FROM corpus_turns c
+LEFT JOIN LATERAL (
+    SELECT s.turn_id FROM turns s
+    WHERE $5 AND s.tenant_id = c.tenant_id AND s.of_turn = c.corpus_turn_id AND s.kind = 'shadow'
+    ORDER BY s.turn_id DESC LIMIT 1
+) s ON true
+WHERE c.tenant_id = $1 AND c.corpus_id = $2 AND (NOT $5 OR s.turn_id IS NOT NULL) AND NOT EXISTS (
+    SELECT FROM trial_results r
+    WHERE r.tenant_id = c.tenant_id AND r.trial_id = $3 AND r.corpus_turn_id = c.corpus_turn_id)
+ORDER BY c.corpus_turn_id LIMIT $4
+"""
+
+
+async def list_next_turns(read: ReadTx, trial: ClaimedTrial, limit: int) -> list[NextTurn]:
+    """In the order of the corpus. Of a trial of shadows, only those that a shadow got."""
+    key = (trial.tenant_id, trial.corpus_id, trial.trial_id)
+    return await read.fetch(NextTurn, NEXT_TURNS_SQL, *key, limit, trial.of_shadow)
+
+
+@dataclass(frozen=True, slots=True)
+class BegunResult:
+    corpus_turn_id: str
+    turn_id: str
+
+
+BEGIN_RESULTS_SQL = f"""
+INSERT INTO trial_results (tenant_id, trial_id, corpus_id, corpus_turn_id, turn_id)
+SELECT $1, $2, $3, corpus_turn_id, turn_id FROM {unnest_sql(BegunResult, first=4)}
+ON CONFLICT DO NOTHING
+"""
+
+
+async def begin_results(tx: Tx, trial: ClaimedTrial, begun_results: Sequence[BegunResult]) -> None:
+    if begun_results:
+        key = (trial.tenant_id, trial.trial_id, trial.corpus_id)
+        await tx.execute(BEGIN_RESULTS_SQL, *key, *columns_of(begun_results))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenResult:
+    """A result that is not settled, with its turn as it is now; a turn that is gone has no state."""
+
+    corpus_turn_id: str
+    wait_time: timedelta
+    """Since the candidate took the turn, or before that, since its batch began."""
+    state: TurnState | None
+    reason: str | None
+    reply: StoredReply | None
+    outcome: dict[str, Any] | None
+    refusals: list[dict[str, Any]]
+    is_closed: bool
+    http_status: int | None
+    duration_ms: int | None
+    payload: bytes
+    recorded_answer: dict[str, Any] | None
+    checks: dict[str, Any]
+
+
+LIST_OPEN_SQL = """
+SELECT r.corpus_turn_id, clock_timestamp() - coalesce(u.accepted_at, r.begun_at) AS wait_time,
+       u.state, u.reason, u.reply, u.outcome, coalesce(u.refused, '[]') AS refusals,
+       u.turn_id IS NULL OR u.closed_at IS NOT NULL AS is_closed, a.http_status::int AS http_status, a.duration_ms,
+       c.payload, c.recorded_answer, c.checks
+FROM trial_results r
+JOIN corpus_turns c ON c.tenant_id = r.tenant_id AND c.corpus_id = r.corpus_id
+    AND c.corpus_turn_id = r.corpus_turn_id
+LEFT JOIN turns u ON u.tenant_id = r.tenant_id AND u.turn_id = r.turn_id
+LEFT JOIN turn_attempts a ON a.tenant_id = r.tenant_id AND a.turn_id = r.turn_id AND a.attempt = 1
+WHERE r.tenant_id = $1 AND r.trial_id = $2 AND r.settled_at IS NULL
+ORDER BY r.corpus_turn_id LIMIT $3
+"""
+
+
+async def list_open(read: ReadTx, trial: ClaimedTrial, limit: int) -> list[OpenResult]:
+    return await read.fetch(OpenResult, LIST_OPEN_SQL, trial.tenant_id, trial.trial_id, limit)
+
+
+@dataclass(frozen=True, slots=True)
+class SettledResult:
+    """`answer` and `checks` are JSON."""
+
+    corpus_turn_id: str
+    kind: str
+    answer: str
+    http_status: int | None
+    duration_ms: int | None
+    segments: int
+    is_same: bool | None
+    has_passed: bool
+    checks: str
+
+
+SETTLE_RESULTS_SQL = f"""
+UPDATE trial_results r SET settled_at = clock_timestamp(), kind = a.kind, answer = a.answer::jsonb,
+    http_status = a.http_status, duration_ms = a.duration_ms, segments = a.segments, is_same = a.is_same,
+    has_passed = a.has_passed, checks = a.checks::jsonb
+FROM {unnest_sql(SettledResult, first=3)}
+WHERE r.tenant_id = $1 AND r.trial_id = $2 AND r.corpus_turn_id = a.corpus_turn_id AND r.settled_at IS NULL
+"""
+
+
+async def settle_results(tx: Tx, trial: ClaimedTrial, settled_results: Sequence[SettledResult]) -> None:
+    if settled_results:
+        await tx.execute(SETTLE_RESULTS_SQL, trial.tenant_id, trial.trial_id, *columns_of(settled_results))
+
+
+RELEASE_TRIAL_SQL = """
+UPDATE trials SET lease = NULL, leased_until = clock_timestamp() + $4::interval,
+    state = CASE WHEN $5 AND state = 'running' THEN 'done' ELSE state END,
+    finished_at = CASE WHEN $5 THEN coalesce(finished_at, clock_timestamp()) ELSE finished_at END
+WHERE tenant_id = $1 AND trial_id = $2 AND lease = $3
+"""
+
+
+async def release(tx: Tx, trial: ClaimedTrial, lease: str, rests: timedelta, is_done: bool) -> None:
+    """Gives the trial back: it is due again after its rest, or done."""
+    await tx.execute(RELEASE_TRIAL_SQL, trial.tenant_id, trial.trial_id, lease, rests, is_done)
+
+
+STOP_TRIAL_SQL = """
+UPDATE trials SET state = CASE WHEN state = 'running' THEN 'stopped' ELSE state END,
+    finished_at = coalesce(finished_at, clock_timestamp())
+WHERE tenant_id = $1 AND trial_id = $2 RETURNING true
+"""
+
+
+async def stop(tx: Tx, tenant_id: str, trial_id: str) -> bool:
+    """Ends a running trial; what is under way is still settled. Whether there is such a trial."""
+    return bool(await tx.fetch_value(STOP_TRIAL_SQL, tenant_id, trial_id))
+
+
+@dataclass(frozen=True, slots=True)
+class TrialTally:
+    """How far a trial is, and what came of it."""
+
+    trial_id: str
+    turn_count: int
+    settled_count: int
+    passed_count: int
+    same_count: int
+    answered_count: int
+    declined_count: int
+    handed_off_count: int
+    failed_count: int
+    too_slow_count: int
+
+
+TALLY_SQL = """
+SELECT t.trial_id,
+       (SELECT count(*)::int FROM corpus_turns c
+        WHERE c.tenant_id = t.tenant_id AND c.corpus_id = t.corpus_id) AS turn_count,
+       count(r.settled_at)::int AS settled_count,
+       count(*) FILTER (WHERE r.has_passed)::int AS passed_count,
+       count(*) FILTER (WHERE r.is_same)::int AS same_count,
+       count(*) FILTER (WHERE r.kind = 'answered')::int AS answered_count,
+       count(*) FILTER (WHERE r.kind = 'declined')::int AS declined_count,
+       count(*) FILTER (WHERE r.kind = 'handed_off')::int AS handed_off_count,
+       count(*) FILTER (WHERE r.kind = 'failed')::int AS failed_count,
+       count(*) FILTER (WHERE r.kind = 'too_slow')::int AS too_slow_count
+FROM trials t
+LEFT JOIN trial_results r ON r.tenant_id = t.tenant_id AND r.trial_id = t.trial_id
+WHERE t.tenant_id = $1 AND t.trial_id = ANY ($2)
+GROUP BY t.tenant_id, t.trial_id
+"""
+
+
+async def tally(read: ReadTx, tenant_id: str, trial_ids: Collection[str]) -> dict[str, TrialTally]:
+    tallies = await read.fetch(TrialTally, TALLY_SQL, tenant_id, list(trial_ids))
+    return {item.trial_id: item for item in tallies}
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRow:
+    """A settled result beside what was recorded."""
+
+    corpus_turn_id: str
+    interaction_id: str | None
+    name: str | None
+    turn_id: str
+    payload: bytes
+    recorded_answer: dict[str, Any] | None
+    answer: dict[str, Any]
+    http_status: int | None
+    duration_ms: int | None
+    segments: int
+    is_same: bool | None
+    has_passed: bool
+    checks: list[dict[str, Any]]
+
+
+LIST_RESULTS_SQL = """
+SELECT r.corpus_turn_id, c.interaction_id, c.name, r.turn_id, c.payload, c.recorded_answer, r.answer,
+       r.http_status::int AS http_status, r.duration_ms, r.segments, r.is_same, r.has_passed, r.checks
+FROM trial_results r
+JOIN corpus_turns c ON c.tenant_id = r.tenant_id AND c.corpus_id = r.corpus_id
+    AND c.corpus_turn_id = r.corpus_turn_id
+WHERE r.tenant_id = $1 AND r.trial_id = $2 AND r.settled_at IS NOT NULL
+  AND ($3::boolean IS NULL OR r.has_passed = $3) AND ($4::text IS NULL OR r.corpus_turn_id > $4)
+ORDER BY r.corpus_turn_id LIMIT $5
+"""
+
+
+async def list_results(
+    read: ReadTx, tenant_id: str, trial_id: str, has_passed: bool | None, after: str | None, limit: int
+) -> list[ResultRow]:
+    """In the order of the corpus. `has_passed` None: all."""
+    return await read.fetch(ResultRow, LIST_RESULTS_SQL, tenant_id, trial_id, has_passed, after, limit)
