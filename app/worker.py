@@ -23,6 +23,7 @@ from redis.exceptions import RedisError
 from app import settings, traces
 from app.jobs import sweeps
 from app.jobs.catch_up import CatchUp
+from app.jobs.contact_checks import ContactChecker
 from app.jobs.deliver import Delivery
 from app.jobs.event_delivery import EventDelivery
 from app.jobs.forward import Forwarder
@@ -70,8 +71,17 @@ def build_loops(resources: Resources) -> Loops:
     importer = Importer(resources.database, parse_row)
     event_delivery = EventDelivery(resources.database, resources.wire, resources.seal)
     notifier = Notifier(resources.database, resources.wire, resources.mail, resources.seal, resources.settings.base_url)
+    contact_checker = ContactChecker(resources.database, resources.wire, resources.seal)
     return Loops(
-        resources.database, resources.clock, text_delivery, hand_over, catch_up, importer, event_delivery, notifier
+        resources.database,
+        resources.clock,
+        text_delivery,
+        hand_over,
+        catch_up,
+        importer,
+        event_delivery,
+        notifier,
+        contact_checker,
     )
 
 
