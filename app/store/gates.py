@@ -16,9 +16,13 @@ ANSWER_TIME = timedelta(hours=24)
 """For this time a text answers the lead's last one, if none of ours came between."""
 
 
-def gate_facts_sql(phone: str, grace: str) -> str:
+IS_ANSWER_SQL = "w.last_direction = 'inbound'"
+
+
+def gate_facts_sql(phone: str, grace: str, at: str = "clock_timestamp()", is_answer: str = IS_ANSWER_SQL) -> str:
     """An expression for `parse_facts`, where `tn` is the tenant, `c` the campaign and `l` the lead; NULL, at no cost,
-    where no rule asks. `grace`: the time after a text of the lead in which each text is an answer."""
+    where no rule asks. `grace`: the time after a text of the lead in which each text is an answer. `at`: when the text
+    was judged; `is_answer`: nothing of ours came between the lead's text and it."""
     return f"""CASE WHEN tn.law_rules = 'on' OR tn.max_first_contacts_per_day IS NOT NULL
              OR tn.max_texts_per_day_without_reply IS NOT NULL OR c.require_consent IS NOT NULL
              OR tn.contact_check_url IS NOT NULL
@@ -30,11 +34,10 @@ def gate_facts_sql(phone: str, grace: str) -> str:
             'contact_check', {known_check_sql(phone)},
             'state', l.state, 'postal_code', l.postal_code) || (
             SELECT jsonb_build_object(
-                'is_talking', coalesce(w.inbound_at > clock_timestamp() - interval '{ANSWER_TIME}', false),
+                'is_talking', coalesce(w.inbound_at > {at} - interval '{ANSWER_TIME}', false),
                 'relation', CASE WHEN w.inbound_at IS NULL THEN 'first_contact'
-                                 WHEN w.inbound_at > clock_timestamp() - {grace}::interval
-                                   OR w.inbound_at > clock_timestamp() - interval '{ANSWER_TIME}'
-                                      AND w.last_direction = 'inbound'
+                                 WHEN w.inbound_at > {at} - {grace}::interval
+                                   OR w.inbound_at > {at} - interval '{ANSWER_TIME}' AND {is_answer}
                                  THEN 'reply' ELSE 'known' END)
             FROM (SELECT max(f.last_inbound_at) AS inbound_at,
                          (array_agg(f.last_direction ORDER BY f.last_message_at DESC))[1] AS last_direction

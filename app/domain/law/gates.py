@@ -181,13 +181,19 @@ def _build_own_caps(facts: GateFacts) -> list[Cap]:
 
 def hold(gate: Gate, at: datetime) -> tuple[Gate, datetime | None]:
     """The gate with the reasons why a text waits that should leave at this time, and until when; None: it need not."""
-    until = quiet.find_earliest(at, [ruled_hours.hours for ruled_hours in gate.hours])
-    reasons = _list_reasons(gate, at, until) if until else []
+    gate, until = hold_by_hours(gate, at)
     check_until = gate.check.until if gate.check and gate.check.is_open else None
     if check_until and check_until > at:
-        reasons.append(Reason(CHECK_RULE, CHECK_WORDS, None, check_until, (LIFTED_BY_WEBHOOK, LIFTED_BY_ANSWER)))
+        check_reason = Reason(CHECK_RULE, CHECK_WORDS, None, check_until, (LIFTED_BY_WEBHOOK, LIFTED_BY_ANSWER))
+        gate = replace(gate, reasons=(*gate.reasons, check_reason))
         until = max(until, check_until) if until else check_until
-    return (replace(gate, reasons=tuple(reasons)), until) if until else (gate, None)
+    return gate, until
+
+
+def hold_by_hours(gate: Gate, at: datetime) -> tuple[Gate, datetime | None]:
+    """As `hold`, of the hours alone."""
+    until = quiet.find_earliest(at, [ruled_hours.hours for ruled_hours in gate.hours])
+    return (replace(gate, reasons=tuple(_list_reasons(gate, at, until))), until) if until else (gate, None)
 
 
 def find_refusal(gate: Gate | None) -> Reason | None:
