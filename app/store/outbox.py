@@ -17,6 +17,9 @@ TEXT_LEASE = timedelta(seconds=30)
 UNKNOWN_BLOCK_TIME = timedelta(seconds=60)
 """How long a text of unknown outcome blocks the later texts of its thread."""
 
+COUNTED_TIME = timedelta(seconds=60)
+"""A text that leaves so much later counts against caps from then on."""
+
 PACING_LOOKAHEAD = timedelta(milliseconds=250)
 """A claim takes as many texts of a number as it may send in this time, but at least one."""
 
@@ -132,7 +135,10 @@ WITH {SENDERS_SQL}, numbers AS (  -- that may send now; skips numbers locked by 
                   AND c.from_phone = f.from_phone AND c.state = 'sending')
 ), marked AS (
     UPDATE messages m
-    SET status = c.state, status_history = {add_step_sql("c.state")}
+    SET status = c.state, status_history = {add_step_sql("c.state")},
+        -- A text that counts against caps counts when it leaves. It is mostly the moment at which it was accepted.
+        counted_at = CASE WHEN m.counted_at < clock_timestamp() - interval '{COUNTED_TIME}' THEN clock_timestamp()
+                          ELSE m.counted_at END
     FROM claimed c WHERE m.tenant_id = c.tenant_id AND m.message_id = c.message_id
       AND (c.state = 'sending' AND m.status = 'queued'
            OR c.was = 'sending' AND m.status = 'sending')

@@ -6,7 +6,7 @@ from app.jobs.deliver import Delivery
 from app.resources import Resources
 from app.store import releasing
 from tests.flows.moved_time import pass_time
-from tests.flows.test_law import live_in, message_of, zone_where_it_is
+from tests.flows.test_law import ask, live_in, message_of, zone_where_it_is
 from tests.makers import Data
 from tests.world import World
 
@@ -91,3 +91,15 @@ async def test_without_rules_a_late_text_is_not_looked_at(idle_world: World, res
     await world.send("Hi Jane")
     await wait_until_night(world, resources)
     assert await claim(resources) == ["Hi Jane"]
+
+
+async def test_a_text_that_left_late_counts_against_caps_from_then_on(idle_world: World, resources: Resources) -> None:
+    world = idle_world
+    await world.tenant.call("PATCH", "/settings", {"maxTextsPerDayWithoutReply": 1})
+    await world.send("Hi Jane")
+    await pass_time(resources, world.tenant.tenant_id, hours=3)
+    assert await claim(resources) == ["Hi Jane"]
+    await pass_time(resources, world.tenant.tenant_id, hours=22)
+    assert (await ask(world)).status_code == 403
+    await pass_time(resources, world.tenant.tenant_id, hours=3)
+    assert (await ask(world)).status_code == 202
