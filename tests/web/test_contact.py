@@ -177,6 +177,8 @@ async def test_a_person_records_a_consent_by_hand_and_revokes_it(sam: Browser, i
     assert (entry["source"], entry["obtainedAt"][:11]) == ("the fair <May>", "2026-05-12T")
     assert entry["wordingHash"] == sha256(b"I agree").hexdigest()
     assert "Record or revoke a consent…" in await panel(sam, sent["interactionId"])
+    assert f'href="{here}/revoke"' in page
+    page = await sam.page(f"{here}/revoke")
     answer = await sam.submit(page, f"{here}/revoke", scopes=["marketing"], reason="said so on the phone")
     assert answer.status_code == 303
     page = unescape(await sam.page(here))

@@ -1,6 +1,7 @@
 """The consent ledger of a lead's phone: what was consented to, and an entry by hand."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, tzinfo
 from typing import Any
 
@@ -48,7 +49,12 @@ DONE_MESSAGES = {"recorded": "The consent was recorded.", "revoked": "It was rec
 
 @router.get("")
 async def show_ledger(page: PageGet, lead_id: str) -> Response:
-    return await _render_ledger(page, lead_id)
+    return await _render_ledger(page, lead_id, RECORD_GROUPS)
+
+
+@router.get("/revoke")
+async def ask_to_revoke(page: PageGet, lead_id: str) -> Response:
+    return await _render_ledger(page, lead_id, REVOKE_GROUPS)
 
 
 @router.post("")
@@ -61,7 +67,7 @@ async def record_consent(page: PagePost, lead_id: str) -> Response:
     except NotFound:
         raise
     except Problem as problem:
-        return await _render_ledger(page, lead_id, problem, form)
+        return await _render_ledger(page, lead_id, RECORD_GROUPS, problem, form)
     return RedirectResponse(f"/leads/{lead_id}/consents?done=recorded", 303)
 
 
@@ -75,7 +81,7 @@ async def revoke_consent(page: PagePost, lead_id: str) -> Response:
     except NotFound:
         raise
     except Problem as problem:
-        return await _render_ledger(page, lead_id, problem, form)
+        return await _render_ledger(page, lead_id, REVOKE_GROUPS, problem, form)
     return RedirectResponse(f"/leads/{lead_id}/consents?done=revoked", 303)
 
 
@@ -101,20 +107,23 @@ def _read_values(form: SubmittedForm, zone: tzinfo) -> dict[str, Any]:
 
 
 async def _render_ledger(
-    page: PageRequest, lead_id: str, problem: Problem | None = None, form: SubmittedForm | None = None
+    page: PageRequest,
+    lead_id: str,
+    groups: Sequence[Group],
+    problem: Problem | None = None,
+    form: SubmittedForm | None = None,
 ) -> Response:
-    """A problem is shown beside the fields of `form`."""
+    """The record and one of the two forms. A problem is shown beside the fields of `form`."""
     tenant_id, here = page.tenant_id, f"/leads/{lead_id}"
     async with page.resources.database.read_tx(tenant_id) as read:
         choice = require_found(await lead_choices.get(read, tenant_id, lead_id))
         events = await consent_events.list_of_phone(read, tenant_id, choice.phone) if choice.phone else []
         people = await get_emails(read, tenant_id, sorted({event.actor for event in events}))
     standing: dict[ConsentScope, str] = {scope: get_basis(event) for scope, event in find_standing(events).items()}
-    record_form = RenderedForm(f"{here}/consents", RECORD_GROUPS, {"basis": "express", "scopes": BOTH_SCOPES})
-    revoke_form = RenderedForm(f"{here}/consents/revoke", REVOKE_GROUPS, {"scopes": BOTH_SCOPES})
-    if problem and form:
-        record_form = _refill(record_form, form, problem)
-        revoke_form = _refill(revoke_form, form, problem)
+    action, submit = (
+        (f"{here}/consents/revoke", "Revoke") if groups is REVOKE_GROUPS else (f"{here}/consents", "Record")
+    )
+    new_form = RenderedForm(action, groups, {"basis": "express", "scopes": BOTH_SCOPES}, submit=submit)
     return page.render_page(
         "leads/ledger",
         problem.status if problem else 200,
@@ -123,13 +132,8 @@ async def _render_ledger(
         consent=events,
         standing=standing,
         people=people,
-        record_form=record_form,
-        revoke_form=revoke_form,
+        form=refill_form(form, action, problem, submit) if problem and form else new_form,
+        is_revoking=groups is REVOKE_GROUPS,
         refused=problem,
         done=DONE_MESSAGES.get(page.request.query_params.get("done", "")),
     )
-
-
-def _refill(shown_form: RenderedForm, form: SubmittedForm, problem: Problem) -> RenderedForm:
-    groups: list[Group] = [*form.groups]
-    return refill_form(form, shown_form.action, problem) if groups == shown_form.groups else shown_form
