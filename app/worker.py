@@ -23,6 +23,7 @@ from redis.exceptions import RedisError
 from app import settings, traces
 from app.jobs import sweeps
 from app.jobs.catch_up import CatchUp
+from app.jobs.contact_checks import ContactChecker
 from app.jobs.deliver import Delivery
 from app.jobs.event_delivery import EventDelivery
 from app.jobs.forward import Forwarder
@@ -72,6 +73,7 @@ def build_loops(resources: Resources) -> Loops:
     event_delivery = EventDelivery(resources.database, resources.wire, resources.seal)
     notifier = Notifier(resources.database, resources.wire, resources.mail, resources.seal, resources.settings.base_url)
     trial_runner = TrialRunner(resources.database, resources.wire, resources.seal)
+    contact_checker = ContactChecker(resources.database, resources.wire, resources.seal)
     return Loops(
         resources.database,
         resources.clock,
@@ -82,6 +84,7 @@ def build_loops(resources: Resources) -> Loops:
         event_delivery,
         notifier,
         trial_runner,
+        contact_checker,
     )
 
 

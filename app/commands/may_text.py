@@ -50,6 +50,8 @@ async def judge_text(
     gate, held_until = gates.hold(gate, earliest)
     phone = PhoneKey(caller.tenant_id, facts.to_phone)
     refusals = [DO_NOT_CONTACT] if facts.is_suppressed else []
+    if refusal := gates.find_refusal(gate):
+        refusals.append(refusal)
     if refusal := (await resolve.list_consent_refusals(read, {0: (phone, gate, facts)})).get(0):
         refusals.append(refusal)
     breaches: list[Reason] = []

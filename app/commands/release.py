@@ -9,7 +9,7 @@ from app.domain.law import gates
 from app.domain.law.caps import CAP_TIME
 from app.domain.law.gates import Gate
 from app.domain.orders import LANE_REPLY
-from app.store import releasing, threads
+from app.store import cancelling, contact_checks, releasing, threads
 from app.store.clock import AT_ONCE, OUTBOX_HINT
 from app.store.engine import Tx
 from app.store.gates import list_counted, lock_counts, parse_facts
@@ -27,12 +27,16 @@ async def release_texts(tx: Tx, limit: int) -> int:
     due_texts = await releasing.find_releasable(tx, limit)
     if not due_texts:
         return 0
+    due_count = len(due_texts)
     await threads.lock(tx, {(text.tenant_id, text.interaction_id) for text in due_texts})
     gates_by_id = {text.message_id: gate for text in due_texts if (gate := _build_gate(text))}
+    refused_ids = await _cancel_refused(tx, due_texts, gates_by_id)
+    due_texts = [text for text in due_texts if text.message_id not in refused_ids]
     held_texts = [held_text for text in due_texts if (held_text := _hold(text, gates_by_id.get(text.message_id)))]
     held_texts += await _hold_capped(tx, due_texts, gates_by_id, {text.message_id for text in held_texts})
     if held_texts:
         await releasing.hold_texts(tx, held_texts)
+        await _ask_about_unknown(tx, due_texts, gates_by_id)
     held_ids = {text.message_id for text in held_texts}
     free_keys = [MessageKey(t.tenant_id, t.message_id) for t in due_texts if t.message_id not in held_ids]
     released_texts = await releasing.release(tx, free_keys) if free_keys else []
@@ -45,7 +49,7 @@ async def release_texts(tx: Tx, limit: int) -> int:
         await modes.take_over(tx, author_by_thread)
     if released_texts:
         tx.hints[OUTBOX_HINT] = AT_ONCE
-    return len(due_texts)
+    return due_count
 
 
 def _build_gate(text: DueText) -> Gate | None:
@@ -55,6 +59,29 @@ def _build_gate(text: DueText) -> Gate | None:
     facts = parse_facts(text.gate_facts, may_answer=text.send_at is None and text.lane == LANE_REPLY)
     place = gates.find_gate_place(facts, text.to_phone, text.timezone)
     return gates.build_gate(facts, place, text.purpose, text.quiet_hours, text.now.date())
+
+
+async def _cancel_refused(tx: Tx, due_texts: Sequence[DueText], gates_by_id: Mapping[str, Gate]) -> set[str]:
+    """Cancels the texts to phones that the tenant's webhook refused meanwhile; returns their ids."""
+    refusals = {
+        text.message_id: (text.tenant_id, refusal.words)
+        for text in due_texts
+        if (refusal := gates.find_refusal(gates_by_id.get(text.message_id)))
+    }
+    for message_id, (tenant_id, words) in refusals.items():
+        await cancelling.cancel_refused(tx, tenant_id, message_id, words)
+    return set(refusals)
+
+
+async def _ask_about_unknown(tx: Tx, due_texts: Sequence[DueText], gates_by_id: Mapping[str, Gate]) -> None:
+    """What the webhook said may be too old by now."""
+    phones = [
+        PhoneKey(text.tenant_id, text.to_phone)
+        for text in due_texts
+        if (gate := gates_by_id.get(text.message_id)) and gate.check and gate.check.state == "unknown"
+    ]
+    if phones:
+        await contact_checks.ask_about(tx, phones)
 
 
 def _hold(text: DueText, gate: Gate | None) -> HeldText | None:

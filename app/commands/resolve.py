@@ -22,7 +22,15 @@ from app.domain.orders import (
     build_order_data,
     find_fault,
 )
-from app.domain.problems import ConsentMissing, DncBlocked, Invalid, MissingPhoneNumber, NotFound, Problem
+from app.domain.problems import (
+    ConsentMissing,
+    ContactRefused,
+    DncBlocked,
+    Invalid,
+    MissingPhoneNumber,
+    NotFound,
+    Problem,
+)
 from app.store import consent_events, resolving
 from app.store import gates as gate_store
 from app.store.engine import ReadTx
@@ -146,6 +154,9 @@ def _judge_order(order: Order, facts: OrderFacts | None, is_first: bool) -> Reso
         raise Invalid(details=[f"message: {fault}"])
     count = segments.count(text)
     due, held_until, gate = _find_send_time(order, facts, to)
+    if refusal := gates.find_refusal(gate):
+        assert gate is not None
+        raise ContactRefused(verdict=gates.build_verdict(gate, None, [refusal]))
     to_rule = "thread" if order.interaction_id else "override" if order.to else "lead"
     campaign_rule = "override" if order.campaign_id else "lead" if facts.campaign_id else "none"
     return ResolvedOrder(

@@ -8,11 +8,12 @@ from app.commands.resolve import resolve_orders
 from app.domain.callers import get_author
 from app.domain.orders import AcceptedText, Order, RefusedOrder, ResolvedOrder
 from app.domain.problems import OutcomeUnknown, RateLimited, Unavailable
-from app.store import sending, threads
+from app.store import contact_checks, sending, threads
 from app.store.clock import AT_ONCE, OUTBOX_HINT
 from app.store.engine import Batch, ReadTx, Tx
 from app.store.keys import MessageKey
 from app.store.sending import StoredText
+from app.store.suppressions import PhoneKey
 
 DAY_LIMIT_MESSAGE = "The tenant's texts for today are used up."
 Outcome = ResolvedOrder | RefusedOrder
@@ -43,6 +44,8 @@ async def _accept_outcomes(tx: Tx, outcomes: Sequence[Outcome]) -> list[SendResu
     if not resolved_orders:
         return _build_results(limited_outcomes, {})
     results = _build_results(limited_outcomes, await sending.store_texts(tx, resolved_orders))
+    if open_phones := [PhoneKey(r.order.tenant_id, r.to) for r in resolved_orders if _is_to_be_checked(r)]:
+        await contact_checks.ask_about(tx, open_phones)
     await _apply_side_effects(tx, [result for result in results if isinstance(result, AcceptedText)])
     tx.hints[OUTBOX_HINT] = AT_ONCE
     return results
@@ -91,9 +94,16 @@ def _writes_more(resolved_order: ResolvedOrder) -> bool:
     return (
         resolved_order.per_day is not None
         or caps.has_caps(resolved_order)
+        or _is_to_be_checked(resolved_order)
         or resolved_order.order.agent_mode is not None
         or resolved_order.order.source == "manual"
     )
+
+
+def _is_to_be_checked(resolved_order: ResolvedOrder) -> bool:
+    """Whether the tenant's webhook is to be asked about the phone first."""
+    check = resolved_order.gate.check if resolved_order.gate else None
+    return check is not None and check.is_open
 
 
 async def _apply_day_limits(tx: Tx, results: Sequence[Outcome]) -> list[Outcome]:

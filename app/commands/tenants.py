@@ -6,11 +6,17 @@ from app.commands.directory import Fields, change_row, require_found, require_no
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.problems import Invalid
-from app.store import held_texts, tenants
+from app.store import contact_checks, held_texts, tenants
 from app.store.engine import Tx
 from app.store.schema import Tenant
 
-RULE_COLUMNS = ("law_rules", "law_exceptions", "max_first_contacts_per_day", "max_texts_per_day_without_reply")
+RULE_COLUMNS = (
+    "law_rules",
+    "law_exceptions",
+    "max_first_contacts_per_day",
+    "max_texts_per_day_without_reply",
+    "contact_check_url",
+)
 
 
 async def add(tx: Tx, name: str) -> str:
@@ -31,4 +37,6 @@ async def change(tx: Tx, caller: Caller, fields: Fields) -> Tenant:
     has_new_rules = any(name in fields and fields[name] != getattr(tenant, name) for name in RULE_COLUMNS)
     if hours != tenant.quiet_hours or has_new_rules:
         await held_texts.stop_holding(tx, caller.tenant_id)
+    if fields.get("contact_check_url", tenant.contact_check_url) != tenant.contact_check_url:
+        await contact_checks.forget_answers(tx, caller.tenant_id)
     return await change_row(tx, caller, Tenant, caller.tenant_id, {**fields, "quiet_hours": hours})

@@ -8,7 +8,8 @@
     ├── DncBlocked           403 DNC_BLOCKED
     ├── RuleBroken
     │   ├── CapReached             403 CAP_REACHED
-    │   └── ConsentMissing         403 CONSENT_MISSING
+    │   ├── ConsentMissing         403 CONSENT_MISSING
+    │   └── ContactRefused         403 CONTACT_REFUSED
     ├── NotFound             404 NOT_FOUND
     ├── MethodNotAllowed     405 METHOD_NOT_ALLOWED
     ├── Conflict
@@ -120,6 +121,10 @@ class CapReached(RuleBroken):
 
 class ConsentMissing(RuleBroken):
     code, default = "CONSENT_MISSING", "The recipient has not agreed to such texts."
+
+
+class ContactRefused(RuleBroken):
+    code, default = "CONTACT_REFUSED", "Your webhook wants no first contact with this phone."
 
 
 class NotFound(Problem):

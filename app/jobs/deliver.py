@@ -11,7 +11,7 @@ import structlog
 from app import traces
 from app.access.sealing import Seal
 from app.calls import carriers
-from app.commands import timeline
+from app.commands import late_texts, timeline
 from app.domain import ids
 from app.domain.carriage import Account, LookupMatch, OutgoingText, build_webhook_url
 from app.domain.transcripts import format_time
@@ -28,11 +28,12 @@ from app.jobs.text_outcomes import (
     settle_unsent,
 )
 from app.providers import REGISTRY, Provider
-from app.store import brakes, carrier_opt_outs, messages, outbox, text_settling, threads, turns
+from app.store import brakes, carrier_opt_outs, leaving, messages, outbox, text_settling, threads, turns
 from app.store.brakes import AccountAnswer
 from app.store.carrier_opt_outs import ReportedOptOut
 from app.store.engine import Database, Tx
-from app.store.outbox import BlockReason, ClaimedText
+from app.store.leaving import BlockReason
+from app.store.outbox import ClaimedText
 from app.store.text_settling import Settlement
 from app.wire.client import Wire
 
@@ -94,8 +95,9 @@ class Delivery:
         if not texts:
             return None
         async with self._database.system_tx() as tx:
-            block_reasons = await outbox.find_blocked(tx, texts, lease)
-        return Batch(lease, texts, block_reasons, claimed_at)
+            block_reasons, moved_texts = await leaving.find_blocked(tx, texts, lease)
+            held_ids = await late_texts.hold_late(tx, lease, moved_texts) if moved_texts else set()
+        return Batch(lease, [text for text in texts if text.message_id not in held_ids], block_reasons, claimed_at)
 
     async def get_seconds_until_free(self) -> float | None:
         """Seconds until pacing lets the next queued text leave; None when none is queued."""

@@ -15,6 +15,7 @@ import structlog
 from app.commands import figures, modes, planned_turns, release
 from app.domain.problems import Problem
 from app.jobs.catch_up import CatchUp
+from app.jobs.contact_checks import ContactChecker
 from app.jobs.deliver import Batch, Delivery
 from app.jobs.event_delivery import EventDelivery, SubjectEvents
 from app.jobs.forward import THREADS_PER_CLAIM, Forwarder
@@ -65,6 +66,7 @@ class Loops:
         event_delivery: EventDelivery,
         notifier: Notifier,
         trial_runner: TrialRunner,
+        contact_checker: ContactChecker,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -75,6 +77,7 @@ class Loops:
         self._event_delivery = event_delivery
         self._notifier = notifier
         self._trial_runner = trial_runner
+        self._contact_checker = contact_checker
         self._stop_event = asyncio.Event()
         self._owed_event = asyncio.Event()
         self._hand_over_tasks: set[asyncio.Task[None]] = set()
@@ -99,6 +102,7 @@ class Loops:
                 self._deliver_events,
                 self._prune_deliveries,
                 self._tell_people,
+                self._check_contacts,
                 self._count_figures,
                 self._run_trial,
             ):
@@ -108,7 +112,7 @@ class Loops:
 
     def _list_open_tasks(self) -> set[asyncio.Task[None]]:
         own_tasks = {*self._hand_over_tasks, *self._delivery_tasks, *self._event_tasks}
-        return own_tasks | self._catch_up.fetching | self._notifier.sending
+        return own_tasks | self._catch_up.fetching | self._notifier.sending | self._contact_checker.asking
 
     async def drain(self) -> None:
         """Stops the loops once no task is open here and nothing is due within `DRY_TIME`."""
@@ -218,6 +222,10 @@ class Loops:
 
     async def _tell_people(self) -> None:
         await self._notifier.send_due()
+        await self._rest_for(POLL_SECONDS)
+
+    async def _check_contacts(self) -> None:
+        await self._contact_checker.ask_due()
         await self._rest_for(POLL_SECONDS)
 
     async def _count_figures(self) -> None:

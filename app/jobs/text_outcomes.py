@@ -6,7 +6,8 @@ from app.calls.carriers import SendResult
 from app.domain.carriage import LookupMatch, Outcome
 from app.domain.words import STATUS_RANK
 from app.providers import LOOKUP_DELAYS
-from app.store.outbox import BlockReason, ClaimedText
+from app.store.leaving import BlockReason
+from app.store.outbox import ClaimedText
 from app.store.text_settling import SettledStatus, Settlement
 
 BACKOFF_SECONDS = (1.0, 5.0, 30.0, 120.0, 300.0)

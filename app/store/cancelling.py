@@ -26,12 +26,18 @@ RETURNING m.message_id
 
 OF_MESSAGE_SQL = "o.tenant_id = $1 AND m.tenant_id = o.tenant_id AND m.message_id = o.message_id"
 CANCEL_TEXT_SQL = cancel_unsent_sql(f"{OF_MESSAGE_SQL} AND o.message_id = $2", QUOTED_CODE, "$3")
+CANCEL_REFUSED_SQL = cancel_unsent_sql(f"{OF_MESSAGE_SQL} AND o.message_id = $2", "'CONTACT_REFUSED'", "$3")
 CANCEL_BULK_SQL = cancel_unsent_sql(f"{OF_MESSAGE_SQL} AND m.bulk_id = $2", QUOTED_CODE, "$3")
 
 
 async def cancel_text(tx: Tx, tenant_id: str, message_id: str, why: str) -> bool:
     """Cancels a text that is still unsent; returns whether it was."""
     return bool(await tx.fetch_rows(CANCEL_TEXT_SQL, tenant_id, message_id, why))
+
+
+async def cancel_refused(tx: Tx, tenant_id: str, message_id: str, why: str) -> None:
+    """Cancels a text that is still unsent, because the tenant's webhook wants no first contact."""
+    await tx.execute(CANCEL_REFUSED_SQL, tenant_id, message_id, why)
 
 
 async def cancel_bulk(tx: Tx, tenant_id: str, bulk_id: str, why: str) -> int:

@@ -134,6 +134,7 @@ FORGET_PHONES_SQL = (
     DELETE FROM webhook_deliveries d USING unnest($2::text[]) AS a(phone)
     WHERE d.tenant_id = $1 AND position(convert_to(a.phone, 'UTF8') IN d.request_body) > 0
     """,
+    "DELETE FROM contact_checks WHERE tenant_id = $1 AND phone = ANY ($2)",
     "DELETE FROM inbound_parts WHERE tenant_id = $1 AND sender = ANY ($2)",
 )
 

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from app.domain.contact_checks import parse_check
 from app.domain.law.caps import CAP_TIME, CountedText
 from app.domain.law.gates import GateFacts
+from app.store.contact_checks import known_check_sql
 from app.store.engine import ReadTx, Tx, as_columns
 from app.store.suppressions import PhoneKey
 
@@ -14,23 +16,28 @@ ANSWER_TIME = timedelta(hours=24)
 """For this time a text answers the lead's last one, if none of ours came between."""
 
 
-def gate_facts_sql(phone: str, grace: str) -> str:
+IS_ANSWER_SQL = "w.last_direction = 'inbound'"
+
+
+def gate_facts_sql(phone: str, grace: str, at: str = "clock_timestamp()", is_answer: str = IS_ANSWER_SQL) -> str:
     """An expression for `parse_facts`, where `tn` is the tenant, `c` the campaign and `l` the lead; NULL, at no cost,
-    where no rule asks. `grace`: the time after a text of the lead in which each text is an answer."""
+    where no rule asks. `grace`: the time after a text of the lead in which each text is an answer. `at`: when the text
+    was judged; `is_answer`: nothing of ours came between the lead's text and it."""
     return f"""CASE WHEN tn.law_rules = 'on' OR tn.max_first_contacts_per_day IS NOT NULL
              OR tn.max_texts_per_day_without_reply IS NOT NULL OR c.require_consent IS NOT NULL
+             OR tn.contact_check_url IS NOT NULL
         THEN jsonb_build_object(
             'is_law_on', tn.law_rules = 'on', 'exceptions', tn.law_exceptions,
             'max_first_contacts', tn.max_first_contacts_per_day,
             'max_without_reply', tn.max_texts_per_day_without_reply,
             'campaign_purpose', c.purpose, 'require_consent', c.require_consent,
+            'contact_check', {known_check_sql(phone)},
             'state', l.state, 'postal_code', l.postal_code) || (
             SELECT jsonb_build_object(
-                'is_talking', coalesce(w.inbound_at > clock_timestamp() - interval '{ANSWER_TIME}', false),
+                'is_talking', coalesce(w.inbound_at > {at} - interval '{ANSWER_TIME}', false),
                 'relation', CASE WHEN w.inbound_at IS NULL THEN 'first_contact'
-                                 WHEN w.inbound_at > clock_timestamp() - {grace}::interval
-                                   OR w.inbound_at > clock_timestamp() - interval '{ANSWER_TIME}'
-                                      AND w.last_direction = 'inbound'
+                                 WHEN w.inbound_at > {at} - {grace}::interval
+                                   OR w.inbound_at > {at} - interval '{ANSWER_TIME}' AND {is_answer}
                                  THEN 'reply' ELSE 'known' END)
             FROM (SELECT max(f.last_inbound_at) AS inbound_at,
                          (array_agg(f.last_direction ORDER BY f.last_message_at DESC))[1] AS last_direction
@@ -42,7 +49,8 @@ def parse_facts(facts: Mapping[str, Any] | None, *, may_answer: bool) -> GateFac
     if not facts:
         return None
     relation = facts["relation"]
-    return GateFacts(**{**facts, "relation": "known" if relation == "reply" and not may_answer else relation})
+    known_relation = "known" if relation == "reply" and not may_answer else relation
+    return GateFacts(**{**facts, "relation": known_relation, "contact_check": parse_check(facts["contact_check"])})
 
 
 LOCK_COUNTS_SQL = """

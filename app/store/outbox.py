@@ -11,12 +11,14 @@ from typing import Any, Literal
 
 from app.store.engine import Tx, as_columns
 from app.store.keys import MessageKey
-from app.store.may_text import may_not_text_sql
 from app.store.status_history import add_step_sql
 
 TEXT_LEASE = timedelta(seconds=30)
 UNKNOWN_BLOCK_TIME = timedelta(seconds=60)
 """How long a text of unknown outcome blocks the later texts of its thread."""
+
+COUNTED_TIME = timedelta(seconds=60)
+"""A text that leaves so much later counts against caps from then on."""
 
 PACING_LOOKAHEAD = timedelta(milliseconds=250)
 """A claim takes as many texts of a number as it may send in this time, but at least one."""
@@ -133,7 +135,10 @@ WITH {SENDERS_SQL}, numbers AS (  -- that may send now; skips numbers locked by 
                   AND c.from_phone = f.from_phone AND c.state = 'sending')
 ), marked AS (
     UPDATE messages m
-    SET status = c.state, status_history = {add_step_sql("c.state")}
+    SET status = c.state, status_history = {add_step_sql("c.state")},
+        -- A text that counts against caps counts when it leaves. It is mostly the moment at which it was accepted.
+        counted_at = CASE WHEN m.counted_at < clock_timestamp() - interval '{COUNTED_TIME}' THEN clock_timestamp()
+                          ELSE m.counted_at END
     FROM claimed c WHERE m.tenant_id = c.tenant_id AND m.message_id = c.message_id
       AND (c.state = 'sending' AND m.status = 'queued'
            OR c.was = 'sending' AND m.status = 'sending')
@@ -211,49 +216,6 @@ async def claim(tx: Tx, lease: str, limit: int, rates: PacingRates) -> list[Clai
         rates,
         CATCH_UP_WAIT,
     )
-
-
-BlockReason = Literal["gone", "suppressed", "stale"]
-"""Why a claimed text may no longer be sent: the text was cancelled; the phone may not be texted; the
-lead wrote again after the turn that the text answers."""
-
-
-@dataclass(frozen=True, slots=True)
-class BlockedText:
-    message_id: str
-    why: BlockReason
-
-
-FIND_BLOCKED_SQL = f"""
-SELECT x.message_id, CASE WHEN x.gone THEN 'gone' WHEN x.suppressed THEN 'suppressed'
-                          ELSE 'stale' END AS why
-FROM (
-    SELECT a.message_id, o.message_id IS NULL AS gone,
-           NOT o.exempt AND {may_not_text_sql("a.tenant_id", "a.phone", "m.dnc_channels")} AS suppressed,
-           o.guarded AND (
-               SELECT true FROM turns u
-               JOIN messages n ON n.tenant_id = u.tenant_id
-                   AND n.interaction_id = m.interaction_id AND n.seq > u.through_seq
-                   AND n.role = 'user' AND n.forwardable
-               WHERE u.tenant_id = a.tenant_id AND u.turn_id = m.turn_id LIMIT 1) IS NOT NULL
-               AS stale
-    FROM unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, message_id, phone)
-    -- LIMIT makes it a lookup per text: a join might read the whole outbox.
-    LEFT JOIN LATERAL {OWED_ROW_SQL} o ON o.lease = $4
-    LEFT JOIN LATERAL (
-        SELECT m.interaction_id, m.turn_id, l.dnc_channels
-        FROM messages m JOIN leads l ON l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id
-        WHERE m.tenant_id = a.tenant_id AND m.message_id = a.message_id LIMIT 1) m ON true
-) x WHERE (x.gone OR x.suppressed OR x.stale)
-"""
-
-
-async def find_blocked(tx: Tx, claimed_texts: Sequence[ClaimedText], lease: str) -> dict[str, BlockReason]:
-    """Which of the texts that were claimed with `lease` may no longer be sent, and why, by message
-    id. Run it after the claim's commit: then it sees every STOP committed before."""
-    recipients = [(*text.key, text.to_phone) for text in claimed_texts]
-    blocked_texts = await tx.fetch_planned_now(BlockedText, FIND_BLOCKED_SQL, *as_columns(recipients, 3), lease)
-    return {text.message_id: text.why for text in blocked_texts}
 
 
 FIND_LEASED_SQL = """

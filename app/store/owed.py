@@ -51,7 +51,8 @@ SELECT EXISTS (
 ) OR EXISTS (
     SELECT 1 FROM turns u
     WHERE u.kind = 'live' AND u.state = 'planned' AND u.due_at < clock_timestamp() + $1::interval
-) OR EXISTS (SELECT 1 FROM imports WHERE state IN ('checking', 'importing'))
+) OR EXISTS (SELECT 1 FROM contact_checks WHERE due_at < clock_timestamp() + $1::interval)
+OR EXISTS (SELECT 1 FROM imports WHERE state IN ('checking', 'importing'))
 OR EXISTS (
     SELECT 1 FROM webhook_endpoints e
     WHERE e.active AND e.paused_at IS NULL AND (
@@ -67,8 +68,8 @@ OR EXISTS (
 
 
 async def is_anything_due(tx: Tx, within: timedelta) -> bool:
-    """Whether a text, a turn, an import or an event for an endpoint is due within this time; what a brake
-    holds does not count."""
+    """Whether a text, a turn, a question about a phone, an import or an event for an endpoint is due within this
+    time; what a brake holds does not count."""
     return bool(await tx.fetch_value(IS_ANYTHING_DUE_SQL, within))
 
 

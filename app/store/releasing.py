@@ -89,6 +89,29 @@ async def hold_texts(tx: Tx, texts: Sequence[HeldText]) -> None:
     await tx.execute(HOLD_TEXTS_SQL, *columns_of(texts))
 
 
+HOLD_CLAIMED_SQL = f"""
+WITH held AS (
+    UPDATE outbox o SET state = 'queued', seq = NULL, lease = NULL, due_at = a.until,
+        expires_at = o.expires_at + (a.until - clock_timestamp())
+    FROM (SELECT * FROM {unnest_sql(HeldText, first=2)} ORDER BY tenant_id, message_id) a
+    WHERE o.tenant_id = a.tenant_id AND o.message_id = a.message_id AND o.state = 'sending' AND o.lease = $1
+    RETURNING o.tenant_id, o.message_id, a.until, a.rule, a.reason
+)
+UPDATE messages m SET seq = NULL, status = 'queued', status_history = {add_step_sql("'queued'")},
+    held_until = h.until, held_reason = h.reason, held_rule = h.rule,
+    counted_at = CASE WHEN m.counted_at IS NOT NULL THEN h.until END
+FROM held h WHERE m.tenant_id = h.tenant_id AND m.message_id = h.message_id
+RETURNING m.message_id
+"""
+
+
+async def hold_claimed(tx: Tx, lease: str, texts: Sequence[HeldText]) -> set[str]:
+    """Holds texts that were claimed with `lease` and about which no carrier was asked: they lose their place in the
+    thread, so that the answers behind them need not wait. Returns their ids."""
+    rows = await tx.fetch_rows(HOLD_CLAIMED_SQL, lease, *columns_of(texts))
+    return {row["message_id"] for row in rows}
+
+
 @dataclass(frozen=True, slots=True)
 class ReleasedText:
     tenant_id: str

@@ -22,6 +22,7 @@ RETENTION = {
     "attempts": ("at", timedelta(days=30)),
     "turn_attempts": ("at", timedelta(days=30)),
     "uploads": ("created_at", timedelta(days=90)),
+    "contact_checks": ("valid_until", timedelta(0)),
     "read_marks": ("at", timedelta(days=2 * UNREAD_DAYS)),
     "audit_entries": ("at", timedelta(days=730)),
 }

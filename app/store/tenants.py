@@ -25,6 +25,16 @@ async def lock(tx: Tx, tenant_id: str) -> Tenant | None:
     return await core.fetch_first(tx, Tenant, LOCK_TENANT_SQL, tenant_id)
 
 
+SIGN_CHECKS_SQL = """
+UPDATE tenants SET contact_check_secret = $2, updated_at = clock_timestamp() WHERE tenant_id = $1
+"""
+
+
+async def set_check_secret(tx: Tx, tenant_id: str, sealed_secret: bytes) -> None:
+    """Sets the secret that signs the questions to the tenant's webhook."""
+    await tx.execute(SIGN_CHECKS_SQL, tenant_id, sealed_secret)
+
+
 GET_COUNTRY_SQL = "SELECT default_country FROM tenants WHERE tenant_id = $1"
 
 

@@ -75,6 +75,7 @@ async def test_leads_and_first_steps_are_for_everybody_at_every_size(
         (f"/leads/{stopped['leadId']}", "lead-stopped"),
         ("/leads/_new", "lead-new"),
         (f"{here}/do-not-contact", "lead-consent"),
+        (f"{here}/consents", "lead-ledger"),
         (f"{here}/erase", "lead-erase"),
         (f"{here}/merge", "lead-find"),
         (f"{here}/merge?from={twin['leadId']}", "lead-merge"),

@@ -53,8 +53,51 @@ ZONES = {
     "VA": "America/New_York",
     "WA": "America/Los_Angeles",
 }
-WEEKS = {"winter": date(2026, 1, 12), "summer": date(2026, 7, 13)}
+WEEKS = {
+    "winter": date(2026, 1, 12),
+    "summer": date(2026, 7, 13),
+    "clocks forward": date(2026, 3, 2),  # on its Sunday
+    "clocks back": date(2026, 10, 26),
+}
 """Their Mondays."""
+SPLIT_STATES = """
+# States with two zones, of a lead whose zone nobody knows: a text may leave only when it may in both.
+FL 08:30 America/New_York -
+FL 09:00 America/New_York +
+FL 19:59 America/New_York +
+FL 20:00 America/New_York -
+TX 09:30 America/Chicago -
+TX 10:00 America/Chicago +
+TX 20:59 America/Chicago +
+TX 21:00 America/Chicago -
+KY 10:30 America/New_York -
+KY 11:00 America/New_York +
+KY 20:59 America/New_York +
+KY 21:00 America/New_York -
+TN 08:30 America/New_York -
+TN 09:00 America/New_York +
+OR 07:30 America/Los_Angeles -
+OR 08:00 America/Los_Angeles +
+OR 19:59 America/Los_Angeles +
+OR 20:30 America/Los_Angeles -
+NV 08:59 America/Los_Angeles -
+NV 09:00 America/Los_Angeles +
+NV 18:59 America/Los_Angeles +
+NV 19:30 America/Los_Angeles -
+"""
+DISAGREEING_ZONES = """
+# The lead's state and phone say one thing, its own zone another: the clock is the lead's, the rules the state's.
+FL America/Los_Angeles 2026-01-12 19:59 +
+FL America/Los_Angeles 2026-01-12 20:00 -
+FL America/Los_Angeles 2026-01-12 07:59 -
+FL Pacific/Honolulu    2026-07-13 08:00 +
+TX America/New_York    2026-07-19 11:59 -
+TX America/New_York    2026-07-19 12:00 +
+AZ America/Phoenix     2026-03-08 07:59 -
+AZ America/Phoenix     2026-03-08 08:00 +
+NY Europe/London       2026-03-29 07:59 -
+NY Europe/London       2026-03-29 08:00 +
+"""
 OTHER_TEXTS = """
 # State, weekday, local time, purpose, relation, and whether a text may leave.
 FL mon 22:00 marketing      first_contact -
@@ -142,8 +185,35 @@ def test_marketing_keeps_the_hours_of_the_state(state: str, week: str) -> None:
     assert wrong == []
 
 
+def parse_lines(table: str) -> list[list[str]]:
+    return [line.split() for line in table.splitlines() if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("week", WEEKS)
+def test_in_a_state_with_two_zones_both_must_allow_the_text(week: str) -> None:
+    wrong = [
+        (state, clock)
+        for state, clock, zone, may in parse_lines(SPLIT_STATES)
+        if (held_until(local_time(week, "tue", clock, zone), ask(state=state)) is None) != (may == "+")
+    ]
+    assert wrong == []
+
+
+def test_the_leads_own_zone_is_its_clock_whatever_its_state() -> None:
+    wrong = [
+        (state, zone, day, clock)
+        for state, zone, day, clock, may in parse_lines(DISAGREEING_ZONES)
+        if (
+            held_until(datetime.fromisoformat(f"{day} {clock}").replace(tzinfo=ZoneInfo(zone)), ask(state=state), zone)
+            is None
+        )
+        != (may == "+")
+    ]
+    assert wrong == []
+
+
 def test_the_table_has_hundreds_of_cases() -> None:
-    assert len(parse_hours()) * len(WEEKS) > 1000
+    assert len(parse_hours()) * len(WEEKS) > 2500
     assert {state for state, *_ in parse_hours()} == set(ZONES)
     hours_states = {rule.jurisdiction[3:] for rule in RULES if rule.kind == "hours" and rule.jurisdiction != "US"}
     assert hours_states < set(ZONES)

@@ -10,7 +10,7 @@ from tests.world import World
 
 TIMES = {
     "interactions": "last_message_at last_inbound_at agent_off_at paused_until created_at",
-    "messages": "created_at held_until send_at",
+    "messages": "created_at held_until send_at counted_at",
     "turns": "opened_at due_at window_due_at handed_over_at accepted_at closed_at expires_at",
     "outbox": "due_at expires_at begun_at",
     "follow_up_looks": "seen_until looked_at",

@@ -1,10 +1,12 @@
 """What has served its time goes, in steps; what is still owed stays."""
 
+import tomllib
 from collections import Counter
 from datetime import timedelta
 
 import pytest
 
+from app.domain.law.rules import FILE
 from app.resources import Resources
 from app.store import sweeping
 from tests.flows.test_agent_mode import talking
@@ -84,3 +86,30 @@ async def test_much_goes_in_many_small_steps(
     rows, steps = await pruned(resources)
     assert rows["tenant_events"] >= 3
     assert steps["tenant_events"] == rows["tenant_events"] // 2 + 1
+
+
+LAW = tomllib.loads(FILE.read_text(encoding="utf-8"))["rules"]
+LONGEST_RETENTION = timedelta(days=366 * max(rule["years"] for rule in LAW if rule["kind"] == "retention"))
+
+
+async def test_an_opt_out_outlives_every_clean_up_an_erasure_and_a_new_lead(
+    idle_world: World, resources: Resources
+) -> None:
+    world = idle_world
+    await world.send("Hi")
+    await world.text("STOP")
+    async with resources.database.system_tx() as tx:
+        for table, column in (("suppressions", "created_at"), ("consent_events", "at")):
+            await tx.execute(
+                f"UPDATE {table} SET {column} = {column} - $2::interval WHERE tenant_id = $1",
+                world.tenant.tenant_id,
+                LONGEST_RETENTION,
+            )
+    assert not {"suppressions", "consent_events"} & set(sweeping.RETENTION)
+    await pruned(resources)
+    await world.tenant.call("POST", f"/leads/{world.lead['leadId']}/erase")
+    again = await world.tenant.lead(phone=world.phone, campaignId=world.campaign["campaignId"])
+    refused = await world.tenant.ask("POST", "/sms/send", {"leadId": again["leadId"], "message": "Hi"})
+    assert refused.json()["error"]["code"] == "DNC_BLOCKED"
+    events = (await world.tenant.call("GET", f"/consent/{world.phone}"))["events"]
+    assert [event["event"] for event in events] == ["opted_out", "erased"]

@@ -352,6 +352,24 @@ async def test_a_worker_posts_no_event_inside(idle_world: World, strict_worker: 
     assert victim.connections == 0
 
 
+async def test_a_worker_asks_about_no_phone_inside(
+    idle_world: World, strict_worker: None, victim: Ear, resources: Resources
+) -> None:
+    url = f"http://{INSIDE}:{victim.port}/"
+    await idle_world.tenant.call("PATCH", "/settings", {"contactCheckUrl": url})
+    sent = await idle_world.send("Hi")
+    assert sent["heldUntil"]
+
+    async def attempted() -> str | None:
+        async with resources.database.system_tx() as tx:
+            sql = "SELECT failure FROM contact_checks WHERE tenant_id = $1"
+            failure: str | None = await tx.fetch_value(sql, idle_world.tenant.tenant_id)
+            return failure
+
+    assert await until(attempted) == "the address is not a public one"
+    assert victim.connections == 0
+
+
 async def test_a_worker_delivers_no_text_inside(idle_world: World, strict_worker: None, victim: Ear) -> None:
     account = f"/provider-accounts/{idle_world.account['accountId']}"
     url = f"http://{INSIDE}:{victim.port}"

@@ -7,10 +7,11 @@ from typing import Any
 import asyncpg
 import pytest
 
+from app.domain import quiet
 from app.domain.words import STATUS_RANK
 from app.jobs.deliver import RATES
 from app.resources import Resources
-from app.store import access, notices, outbox, text_settling, views
+from app.store import access, leaving, notices, outbox, text_settling, views
 from app.store.agent_of import agent_of_sql
 from app.store.engine import Tx, as_columns
 from app.store.leads import mark_active_sql
@@ -105,7 +106,10 @@ async def test_what_a_claim_and_its_settlement_read_does_not_grow_with_what_is_o
         rows = await tx.fetch_rows("SELECT * FROM outbox WHERE lease = 'evt_1'")
         assert len(rows) == CLAIMED
         keys = [(row["tenant_id"], row["message_id"], row["to_phone"]) for row in rows]
-        assert reads_by_keys(await explained(tx, outbox.FIND_BLOCKED_SQL, *as_columns(keys, 3), "evt_1"), CLAIMED)
+        times = (quiet.REPLY_GRACE, timedelta(0))
+        assert reads_by_keys(
+            await explained(tx, leaving.FIND_BLOCKED_SQL, *as_columns(keys, 3), "evt_1", *times), CLAIMED
+        )
     settled = [
         Settlement(row["tenant_id"], row["message_id"], "sent", outcome="accepted",
                    provider_message_id=f"sim_{row['message_id']}")

@@ -1,5 +1,6 @@
 """The contact panel: who the lead is, what it answered, and what it said about being texted."""
 
+from hashlib import sha256
 from html import unescape
 
 import pytest
@@ -171,3 +172,49 @@ async def test_whoever_did_something_is_named(sam: Browser, idle_world: World, r
             assert f"<bdi>{name}</bdi>" in part
         assert not [id for id in ("user_", "key_", "smsagent_") if id in part]
     assert "<bdi>Jane</bdi>" in record
+
+
+async def test_a_person_records_a_consent_by_hand_and_revokes_it(sam: Browser, idle_world: World) -> None:
+    world = idle_world
+    sent = await world.send()
+    assert "Record a consent…" in await panel(sam, sent["interactionId"])
+    here = f"/leads/{world.lead['leadId']}/consents"
+    page = unescape(await sam.page(here))
+    assert "No consent is recorded." in page
+    told: dict[str, str | list[str]] = {
+        "basis": "express_written", "scopes": ["marketing"], "source": "the fair <May>", "wording": "I agree",
+        "proof": "form-7", "obtainedAt": "2026-05-12",
+    }  # fmt: skip
+    for _ in range(2):  # a form that is sent twice makes one entry
+        answer = await sam.submit(page, here, **told)
+        assert answer.status_code == 303
+    page = unescape(await sam.page(answer.headers["location"]))
+    assert "The consent was recorded." in page
+    assert "<li>Marketing: express written</li>" in page
+    assert "<strong>Consent</strong> express written (marketing)" in page
+    assert "Proof: form-7" in page
+    assert "sam@example.com" in page
+    [entry] = (await world.tenant.call("GET", f"/consent/{world.phone}"))["events"]
+    assert (entry["source"], entry["obtainedAt"][:11]) == ("the fair <May>", "2026-05-12T")
+    assert entry["wordingHash"] == sha256(b"I agree").hexdigest()
+    assert "Record or revoke a consent…" in await panel(sam, sent["interactionId"])
+    assert f'href="{here}/revoke"' in page
+    page = await sam.page(f"{here}/revoke")
+    answer = await sam.submit(page, f"{here}/revoke", scopes=["marketing"], reason="said so on the phone")
+    assert answer.status_code == 303
+    page = unescape(await sam.page(here))
+    assert "No consent is recorded." in page
+    assert "<strong>Consent revoked</strong> (marketing) <q>said so on the phone</q>" in page
+
+
+async def test_an_entry_that_says_too_little_is_refused_beside_its_field(sam: Browser, idle_world: World) -> None:
+    here = f"/leads/{idle_world.lead['leadId']}/consents"
+    page = await sam.page(here)
+    for day in ("2226-05-12", "2026-13-40", "in May"):
+        refused = await sam.submit(page, here, basis="express", scopes=["marketing"], obtainedAt=day)
+        assert refused.status_code == 400
+        assert 'id="fault-obtainedAt"' in refused.text
+        assert f'value="{day}"' in refused.text
+    refused = await sam.submit(page, here, basis="express")
+    assert refused.status_code == 400
+    assert (await idle_world.tenant.call("GET", f"/consent/{idle_world.phone}"))["events"] == []

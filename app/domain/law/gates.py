@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from app.domain import quiet
+from app.domain.contact_checks import CHECK_RULE, CHECK_WORDS, REFUSAL_WORDS, ContactCheck
 from app.domain.law.caps import Cap
 from app.domain.law.places import Place, find_place
 from app.domain.law.rules import RULES, RULES_BY_ID, LawRule
@@ -16,6 +17,7 @@ from app.domain.words import Purpose, Relation
 QUIET_HOURS_RULE = "quiet_hours"
 QUIET_HOURS_REASON = "quiet hours"
 LIFTED_BY_ANSWER = "the lead writes: an answer may leave at any time"
+LIFTED_BY_WEBHOOK = "your webhook answers that the phone may be contacted"
 LIFTED_BY_EXCEPTION = "an exception from this rule, with a reason (settings: lawExceptions)"
 
 
@@ -57,6 +59,8 @@ class GateFacts:
     max_without_reply: int | None
     state: str | None
     postal_code: str | None
+    contact_check: ContactCheck | None = None
+    """What the tenant's webhook said of the phone; None: it asks nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +73,8 @@ class Gate:
     place: Place | None = None
     hours: tuple[RuledHours, ...] = ()
     caps: tuple[Cap, ...] = ()
+    check: ContactCheck | None = None
+    """For a first contact: what the tenant's webhook said of the phone."""
     reasons: tuple[Reason, ...] = field(default=())
     """Why the text waits."""
 
@@ -143,6 +149,7 @@ def build_gate(
         place=place if facts.is_law_on else None,
         hours=(*law_hours, *own_hours),
         caps=(*law_caps, *_build_own_caps(facts)),
+        check=facts.contact_check if facts.relation == "first_contact" else None,
     )
 
 
@@ -174,8 +181,28 @@ def _build_own_caps(facts: GateFacts) -> list[Cap]:
 
 def hold(gate: Gate, at: datetime) -> tuple[Gate, datetime | None]:
     """The gate with the reasons why a text waits that should leave at this time, and until when; None: it need not."""
+    gate, until = hold_by_hours(gate, at)
+    check_until = gate.check.until if gate.check and gate.check.is_open else None
+    if check_until and check_until > at:
+        check_reason = Reason(CHECK_RULE, CHECK_WORDS, None, check_until, (LIFTED_BY_WEBHOOK, LIFTED_BY_ANSWER))
+        gate = replace(gate, reasons=(*gate.reasons, check_reason))
+        until = max(until, check_until) if until else check_until
+    return gate, until
+
+
+def hold_by_hours(gate: Gate, at: datetime) -> tuple[Gate, datetime | None]:
+    """As `hold`, of the hours alone."""
     until = quiet.find_earliest(at, [ruled_hours.hours for ruled_hours in gate.hours])
     return (replace(gate, reasons=tuple(_list_reasons(gate, at, until))), until) if until else (gate, None)
+
+
+def find_refusal(gate: Gate | None) -> Reason | None:
+    """Why the tenant's webhook wants no first contact; None: it does not say so."""
+    check = gate.check if gate else None
+    if check is None or check.state != "refused" or check.reason is None:
+        return None
+    words = REFUSAL_WORDS[check.reason] + (f": {check.words}" if check.words else "")
+    return Reason(check.reason, words, None, check.until, ("the lead writes", "another answer of your webhook"))
 
 
 def find_time_after(reasons: Sequence[Reason]) -> datetime | None:
@@ -210,6 +237,8 @@ def _list_reasons(gate: Gate, at: datetime, until: datetime) -> list[Reason]:
 def explain_hold(rule: str, words: str | None, until: datetime | None) -> Reason:
     """Why a stored text is held by this rule, or last was. `words`: as they were stored."""
     law = RULES_BY_ID.get(rule)
+    if rule == CHECK_RULE:
+        return Reason(rule, CHECK_WORDS, None, until, (LIFTED_BY_WEBHOOK, LIFTED_BY_ANSWER))
     if law is None:
         return Reason(rule, words or rule.replace("_", " "), None, until, (LIFTED_BY_ANSWER, "other settings"))
     return Reason(rule, law.words, law.citation, until, (LIFTED_BY_ANSWER, LIFTED_BY_EXCEPTION))

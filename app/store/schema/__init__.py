@@ -8,7 +8,7 @@ sessions, users by e-mail) have unique indexes of their own.
 from app.store.schema.access import ApiKey, Session, SignInTry, User
 from app.store.schema.audit import AuditEntry, StatusChange
 from app.store.schema.base import Table, Xid8
-from app.store.schema.consent import ConsentEvent, Suppression
+from app.store.schema.consent import ConsentEvent, ContactCheckRow, Suppression
 from app.store.schema.directory import Campaign, CannedReply, Lead, LeadAnswer, SmsAgent
 from app.store.schema.events import Idempotency, TenantEvent
 from app.store.schema.figures import Figure, FigureCursor, FigureHour
@@ -32,6 +32,7 @@ __all__ = [
     "Campaign",
     "CannedReply",
     "ConsentEvent",
+    "ContactCheckRow",
     "Corpus",
     "CorpusTurn",
     "EarlyReceipt",

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from sqlalchemy import CheckConstraint, Index
+from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.store.schema.base import Id, Table, created_at_column, id_key, tenant_constraint
@@ -25,6 +26,31 @@ class Suppression(Table):
     reason: Mapped[str | None]
     actor: Mapped[str]
     created_at: Mapped[datetime] = created_at_column()
+
+
+class ContactCheckRow(Table):
+    """What the tenant's webhook said about a phone before its first contact."""
+
+    __tablename__ = "contact_checks"
+    __table_args__ = (
+        tenant_constraint(),
+        Index(None, "due_at", postgresql_where=sql("due_at IS NOT NULL")),
+    )
+    tenant_id: Mapped[str] = id_key()
+    phone: Mapped[str] = id_key()
+    state: Mapped[str] = mapped_column(server_default="asked")
+    """`asked` (or to be asked), `clear` or `refused`."""
+    reason: Mapped[str | None]
+    """Of a refusal: `reassigned`, `dnc_registry` or `landline`."""
+    words: Mapped[str | None]
+    due_at: Mapped[datetime | None] = mapped_column(server_default=sql("clock_timestamp()"))
+    """When it is asked next, or its lease ends; None: it was answered."""
+    lease: Mapped[str | None] = mapped_column(Id)
+    attempts: Mapped[int] = mapped_column(server_default=sql("0"))
+    """Requests in a row without an answer."""
+    failure: Mapped[str | None]
+    valid_until: Mapped[datetime | None]
+    """Until when the answer counts."""
 
 
 class ConsentEvent(Table):

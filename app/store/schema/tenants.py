@@ -38,6 +38,12 @@ class Tenant(Table):
     """Rules that the tenant does not want, each with a reason: `[{"rule", "reason"}]`."""
     max_first_contacts_per_day: Mapped[int | None]
     max_texts_per_day_without_reply: Mapped[int | None]
+    contact_check_url: Mapped[str | None]
+    """The webhook that is asked before a first contact; None: nobody is."""
+    contact_check_hours: Mapped[int | None]
+    """How long its answer counts; None: 30 days."""
+    contact_check_secret: Mapped[bytes | None]
+    """Sealed signing secret (`whsec_…`); None: the questions are not signed."""
     agent_disclosure: Mapped[str | None]
     """The sentence by which an agent says that it is one; None: a standard one."""
     opt_out_confirmation: Mapped[str | None]

@@ -101,23 +101,25 @@ class NewConsent(Body):
         return value
 
 
+def build_given_consent(phone: str, body: NewConsent) -> GivenConsent:
+    return GivenConsent(
+        phone=phone,
+        basis=body.basis,
+        scopes=body.scopes,
+        source=body.source,
+        wording_hash=sha256(body.wording.encode()).hexdigest() if body.wording else body.wording_hash,
+        proof=body.proof,
+        obtained_at=body.obtained_at,
+    )
+
+
 @router.post("/consent/{phone}", status_code=201, summary="Record a consent that the phone's owner gave")
 async def record_consent(
     phone: str, body: NewConsent, caller: ApiCaller, tx: TenantTx, idempotency: Idempotent
 ) -> Answer[ConsentShape]:
     """An opt-out that came after the consent was given revokes it, whenever it is recorded. A consent lifts no
     suppression."""
-    wording_hash = sha256(body.wording.encode()).hexdigest() if body.wording else body.wording_hash
-    consent = GivenConsent(
-        phone=phone,
-        basis=body.basis,
-        scopes=body.scopes,
-        source=body.source,
-        wording_hash=wording_hash,
-        proof=body.proof,
-        obtained_at=body.obtained_at,
-    )
-    stored_phone = await consents.record(tx, caller, consent)
+    stored_phone = await consents.record(tx, caller, build_given_consent(phone, body))
     answer = build_answer(await commands.get_consent(tx, caller.tenant_id, stored_phone))
     return await idempotency.store_answer(answer)
 

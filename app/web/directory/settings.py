@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import phonenumbers
 from fastapi import APIRouter
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from app.commands import brakes
 from app.commands import tenants as commands
@@ -16,10 +16,13 @@ from app.domain.words import LawSwitch, PossibleOptOut
 from app.store import tenants
 from app.store.engine import Tx
 from app.store.schema import Tenant
-from app.web.dependencies import AdminCaller, TenantRead, TenantTx
+from app.web.dependencies import AdminCaller, AppResources, TenantRead, TenantTx
 from app.web.directory import Pause
-from app.web.envelope import Answer, Body, Line, Out, ProviderName, StoredText
+from app.web.directory.sms_agents import Url
+from app.web.envelope import Answer, Body, Line, Out, ProviderName, StoredText, make_optional_in_schema
+from app.web.idempotency import Idempotent
 from app.web.shapes import show_fields_of
+from app.web.signing import ONCE_SHOWN, answer_with_secret, make_signing_secret
 from app.web.versions import VersionedRoute, guarded_by
 
 router = APIRouter(prefix="/api/v1/settings", route_class=VersionedRoute, tags=["Settings"])
@@ -69,6 +72,10 @@ class SettingsChange(Body):
     """To one phone in 24 hours, while nobody has written from it. Null: no limit but the law's."""
     max_texts_per_day_without_reply: Cap | None = None
     """To one phone in 24 hours, since its lead last wrote. Null: no limit but the law's."""
+    contact_check_url: Url | None = None
+    """Asked before a first contact whether the phone may be contacted. Null: nobody is asked."""
+    contact_check_hours: Annotated[int, Field(ge=1, le=8760)] | None = None
+    """How long its answer counts. Null: 30 days."""
     agent_disclosure: StoredText | None = None
     """The sentence by which an agent says that it is one. Null: a standard one."""
     opt_out_confirmation: StoredText | None = None
@@ -140,6 +147,20 @@ SettingsTx = Annotated[Tx, guarded_by(get_settings, _lock_tenant)]
 @router.patch("", summary="Change the given fields; null clears a field")
 async def change_settings(body: SettingsChange, caller: AdminCaller, tx: SettingsTx) -> Answer[SettingsShape]:
     return build_answer(await commands.change(tx, caller, body.get_columns()))
+
+
+class CheckSecret(Out):
+    model_config = ConfigDict(json_schema_extra=make_optional_in_schema(ONCE_SHOWN))
+    signing_secret: str
+
+
+@router.post("/rotate-contact-check-secret", summary="Make a new secret that signs the questions to contactCheckUrl")
+async def rotate_contact_check_secret(
+    caller: AdminCaller, tx: TenantTx, resources: AppResources, idempotency: Idempotent
+) -> Answer[CheckSecret]:
+    secret = make_signing_secret(resources.seal)
+    await tenants.set_check_secret(tx, caller.tenant_id, secret.sealed)
+    return await answer_with_secret(idempotency, CheckSecret(signing_secret=secret.text), 200)
 
 
 @router.post("/pause", summary="Pause: no text of the tenant leaves until it is resumed")

@@ -5,12 +5,10 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from app.access.sessions import Person
-from app.domain.callers import get_author
 from app.domain.consent import find_undoable
 from app.domain.problems import NotFound
 from app.domain.segments import GSM_REPLACEMENTS
 from app.store import (
-    actors,
     consent_events,
     interactions,
     lead_answers,
@@ -26,19 +24,13 @@ from app.store.interactions import Message, Thread
 from app.store.page import Contact
 from app.web.interaction_shapes import build_agent_state
 from app.web.page import canned_choices, later
+from app.web.page.actor_words import describe_actors
 
 TEXTS_PER_PAGE = 50
 MAX_NOTES = 20
 """How many notes stand beside the texts."""
 REPLACEMENTS_BY_CHARACTER = {chr(code): replacement for code, replacement in GSM_REPLACEMENTS.items()}
 """In the form that the segment counter of the page needs."""
-ACTOR_WORDS = {
-    "person": "A person",
-    "key": "API",
-    "agent": "AI agent",
-    "carrier": "The carrier",
-    "service": "The service",
-}
 Context = dict[str, Any]
 
 
@@ -150,8 +142,11 @@ async def build_contact_context(read: ReadTx, thread: Thread) -> Context:
     return {
         "contact": contact,
         "people": await _get_people(read, thread, writers),
-        "actors": await _describe_actors(
-            read, thread, {event.actor for event in consent} | {note.actor for note in history if note.actor}
+        "actors": await describe_actors(
+            read,
+            tenant_id,
+            {event.actor for event in consent} | {note.actor for note in history if note.actor},
+            thread.first_name,
         ),
         "notes": history,
         "written_notes": await notes.list_written(read, *thread.key, None, MAX_NOTES),
@@ -166,18 +161,3 @@ async def build_contact_context(read: ReadTx, thread: Thread) -> Context:
 
 async def _get_people(read: ReadTx, thread: Thread, actors: Collection[str]) -> dict[str, str]:
     return await store.get_emails(read, thread.tenant_id, sorted(actors)) if actors else {}
-
-
-async def _describe_actors(read: ReadTx, thread: Thread, recorded_actors: Collection[str]) -> dict[str, str]:
-    """Who they are, in words."""
-    authors = {actor: get_author(actor) for actor in recorded_actors}
-    names = await actors.get_names(read, thread.tenant_id, set(authors.values()))
-    words = ACTOR_WORDS | {"lead": thread.first_name or "The lead"}
-    return {actor: _describe_actor(author, names.get(author), words) for actor, author in authors.items()}
-
-
-def _describe_actor(author: str, name: str | None, words: dict[str, str]) -> str:
-    kind = author.partition(":")[0]
-    if name is None:
-        return words.get(kind, author)
-    return name if kind == "person" else f"{words[kind]} {name}"

@@ -5,7 +5,7 @@ what cannot be undone is for admins."""
 
 from fastapi import APIRouter
 
-from app.web.page.leads import consent, editing, erasing, listing, merging
+from app.web.page.leads import consent, editing, erasing, ledger, listing, merging
 
 ROUTERS: tuple[APIRouter, ...] = (
     listing.router,
@@ -13,4 +13,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     merging.router,
     erasing.router,
     consent.router,
+    ledger.router,
 )

@@ -90,6 +90,13 @@ GROUPS = group_fields(
         hint="If empty, no limit but the law's.",
     ),
     Field(
+        "contactCheckUrl",
+        "Webhook to ask before a first contact",
+        hint="It says whether the phone was reassigned, is in a registry, or is a landline. While it does not answer,"
+        " first contacts wait.",
+    ),
+    Field("contactCheckHours", "Its answer counts for", "whole", unit="hours", hint="If empty, 30 days."),
+    Field(
         "agentDisclosure",
         "The sentence of an agent that says it is one",
         "area",
