@@ -47,7 +47,7 @@ class NewTrial(Body):
     """A later answer is too slow."""
 
 
-class Tally(Out):
+class TrialCounts(Out):
     turns: int
     """In the corpus."""
     settled: int
@@ -72,7 +72,7 @@ class TrialShape(Out):
     per_minute: int
     max_seconds: int
     state: Literal["running", "done", "stopped"]
-    tally: Tally
+    tally: TrialCounts
     created_at: datetime
     finished_at: datetime | None
 
@@ -84,7 +84,7 @@ class Trials(Out):
 
 
 def _show_trial(trial: Trial, tally: TrialTally) -> TrialShape:
-    counts = Tally(
+    counts = TrialCounts(
         turns=tally.turn_count,
         settled=tally.settled_count,
         passed=tally.passed_count,
