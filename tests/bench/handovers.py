@@ -128,6 +128,7 @@ async def _sink(bench: Bench) -> int:
         await connection.execute("DELETE FROM outbox")
         await connection.execute("DELETE FROM turns WHERE state <> 'replied'")
         await connection.execute(HISTORY, f"org_{bench.run}%")
+        await connection.execute(servers.FORGET_EVENTS)
         await connection.execute("RESET ROLE; ANALYZE turns; ANALYZE outbox")
         await connection.execute("SELECT set_config('role', 'app_system', false)")
         url: str = await connection.fetchval(
