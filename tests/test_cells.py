@@ -15,6 +15,7 @@ from app.resources import Resources
 from app.settings import Settings
 from app.store import tenant_rows
 from app.store.engine import Database
+from app.store.events import SETTLED_SQL
 from app.store.pools import connect
 from app.store.schema import Table
 from tests.flows.test_erase import places
@@ -118,6 +119,51 @@ async def test_a_tenant_moves_there_and_back_with_texts_in_between(
     found = await list_texts(world.tenant, thread)
     assert found[: len(texts)] == texts
     assert [seq for seq, _ in found] == list(range(1, len(found) + 1))
+
+
+async def test_a_reader_of_the_feed_goes_on_where_it_was_whichever_cell_the_tenant_is_in(
+    idle_world: World, resources: Resources, other: Database
+) -> None:
+    tenant = idle_world.tenant
+    endpoint = await tenant.call("POST", "/webhook-endpoints", {"url": "http://127.0.0.1:9/hook"})
+    rewind = f"/webhook-endpoints/{endpoint['endpointId']}/rewind"
+    for word in ("one", "two"):
+        await idle_world.send(word)
+
+    async def is_told(database: Database) -> bool:
+        """Whether no transaction of others holds up the feed."""
+        async with database.system_tx() as tx:
+            return bool(await tx.fetch_value(f"SELECT bool_and({SETTLED_SQL}) FROM tenant_events"))
+
+    async def read(reader: Tenant, after: str | None = None) -> list[str]:
+        place = f"&after={after}" if after else ""
+        page = await reader.call("GET", f"/events?types=all&wait=0&limit=100{place}")
+        return [event["eventId"] for event in page["events"]]
+
+    await until(lambda: is_told(resources.database))
+    ids = await read(tenant)
+    middle = len(ids) // 2
+    cells = (resources.database, other)
+    for source, target in (cells, cells[::-1]):
+        await move(source, target, resources, tenant.tenant_id)
+        async with serving(replace(resources, database=target)) as http:
+            there = replace(tenant, http=http)
+            await until(lambda: is_told(target))  # noqa: B023  # it is awaited here
+            assert await read(there) == ids
+            assert await read(there, ids[-1]) == []
+            assert await read(there, ids[middle]) == ids[middle + 1 :]
+            body = {"leadId": idle_world.lead["leadId"], "message": "In the other cell"}
+            await there.call("POST", "/sms/send", body)
+            await until(lambda: is_told(target))  # noqa: B023
+            new_ids = await read(there, ids[-1])
+            assert new_ids
+            assert not set(new_ids) & set(ids)
+            assert await read(there, new_ids[0]) == new_ids[1:]
+            ids += new_ids
+            await there.call("POST", rewind, {"to": ids[0]})
+            await there.call("POST", rewind, {"to": ids[-1]})
+            # Of events that are not kept nobody knows the place: better twice than never.
+            assert await read(there, "1-1") == ids
 
 
 async def test_a_file_holds_the_tenant_and_nobody_else_may_read_it(
@@ -249,6 +295,18 @@ async def test_the_commands_say_what_they_did_and_delete_nothing_unasked(
     assert (status, said.strip()) == (1, "leadsail-sms: there is no tenant with this id")
     status, out, said = await ran(configuration, "tenant", "import", file)
     assert (status, json.loads(out)["tenantId"]) == (0, tenant_id), said
+
+
+async def test_what_an_installation_with_a_name_makes_bears_it(resources: Resources, tenant: Tenant) -> None:
+    named = replace(resources, settings=resources.settings.model_copy(update={"cell": "east"}))
+    async with serving(named) as http:
+        there = replace(tenant, http=http)
+        body = {"provider": "simulator", "name": "East", "credentials": {"secret": "s3cret"}}
+        account = await there.call("POST", "/provider-accounts", body)
+        assert account["accountId"].startswith("acct_east_")
+        assert f"/webhooks/simulator/{account['accountId']}/inbound" in json.dumps(account)
+        key = await there.call("POST", "/api-keys", {"name": "East", "scope": "api"})
+        assert key["apiKey"].startswith("lss_east_")
 
 
 def test_every_table_of_tenants_is_moved_after_what_it_refers_to() -> None:

@@ -3,10 +3,11 @@
 Without superuser, so triggers cannot be switched off: what they write while rows are stored is
 removed before the rows that the tenant had are stored in its place. Events, the audit and the history
 of statuses get new numbers, which count up in the other database; whatever points to an event is
-moved with it.
+moved with it. An event keeps the id by which readers know it.
 """
 
 import json
+import time
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,10 +21,14 @@ from app.store.schema import Table
 
 ROWS_A_BATCH = 500
 WRITTEN_BY_TRIGGERS = ("tenant_events", "status_changes", "audit_entries")
-POINTING_TO_EVENTS = ("notice_ways", "webhook_endpoints", "webhook_backlogs", "webhook_queue", "webhook_deliveries")
+POINTING_TO_EVENTS = (
+    *("figure_cursors", "notice_ways", "webhook_endpoints", "webhook_backlogs", "webhook_queue"),
+    "webhook_deliveries",
+)
 PLACE = ("transaction", "event_id")
 NEW_COLUMNS: dict[str, tuple[str, ...]] = {
-    "tenant_events": PLACE,
+    "tenants": ("feed_epoch",),
+    "tenant_events": (*PLACE, "former_id"),
     "status_changes": ("change_id",),
     "audit_entries": ("audit_id",),
     **dict.fromkeys(POINTING_TO_EVENTS[:-1], PLACE),
@@ -149,6 +154,7 @@ class RowWriter:
         self._tx, self._tenant_id = tx, tenant_id
         self._places = EventPlaces()
         self._is_at_end = False
+        self._former_epoch = 0
 
     async def prepare(self) -> None:
         await audit.switch_off(self._tx)
@@ -158,7 +164,9 @@ class RowWriter:
     async def write(self, batch: RowBatch) -> None:
         if batch.table in WRITTEN_BY_TRIGGERS and not self._is_at_end:
             await self._forget_written_by_triggers()
-        if batch.table == "tenant_events":
+        if batch.table == "tenants":
+            await self._write_tenant(batch)
+        elif batch.table == "tenant_events":
             await self._write_events(batch)
         elif NEW_COLUMNS.get(batch.table) == PLACE:
             places = [self._places.move(_read_place(row)) for row in batch.rows]
@@ -178,10 +186,23 @@ class RowWriter:
         for table in WRITTEN_BY_TRIGGERS:
             await self._tx.fetch_rows(f"DELETE FROM {table} WHERE tenant_id = $1", self._tenant_id)
 
+    async def _write_tenant(self, batch: RowBatch) -> None:
+        [tenant] = map(json.loads, batch.rows)
+        self._former_epoch = tenant["feed_epoch"]
+        await self._insert(batch, [{"feed_epoch": max(int(time.time()), self._former_epoch + 1)}])
+
     async def _write_events(self, batch: RowBatch) -> None:
         self._places.old += [_read_place(row) for row in batch.rows]
-        new_rows = await self._insert(batch, [{"transaction": str(self._places.transaction)} for _ in batch.rows])
+        transaction = str(self._places.transaction)
+        changes = [{"transaction": transaction, "former_id": self._name_event(row)} for row in batch.rows]
+        new_rows = await self._insert(batch, changes)
         self._places.new += sorted(row["event_id"] for row in new_rows)
+
+    def _name_event(self, row: str) -> str:
+        """The id that the event has and keeps."""
+        values = json.loads(row)
+        epoch = f"{self._former_epoch}." if self._former_epoch else ""
+        return values["former_id"] or f"{epoch}{values['transaction']}-{values['event_id']}"
 
     async def _insert(self, batch: RowBatch, changes: Sequence[dict[str, Any]]) -> Sequence[Any]:
         table = Table.metadata.tables[batch.table]
