@@ -83,15 +83,20 @@ async def allow_long(tx: Tx) -> None:
 PREPARE_SQL = "SELECT set_config('app.tenant', $1, true), set_config('TimeZone', 'UTC', true)"
 
 
+async def prepare(tx: Tx, tenant_id: str) -> None:
+    """Rows are written the same way as JSON whichever time zone the server has."""
+    await tx.fetch_row(PREPARE_SQL, tenant_id)
+
+
 async def read_rows(tx: Tx, tenant_id: str, sums: Sums) -> AsyncIterator[RowBatch]:
     """The tenant's rows in the order in which they can be stored; `sums` counts them."""
-    await tx.fetch_row(PREPARE_SQL, tenant_id)
+    await prepare(tx, tenant_id)
     for table in TENANT_TABLES:
-        key = ", ".join(column.name for column in Table.metadata.tables[table].primary_key)
+        key = ", ".join(key_columns(table))
         # asyncpg keeps the columns of each text of a FETCH: a name of its own for each table's cursor.
         cursor = f"rows_of_{table}"
         await tx.execute(
-            f"DECLARE {cursor} NO SCROLL CURSOR FOR SELECT {_get_forms_sql(table)} FROM {table} t"
+            f"DECLARE {cursor} NO SCROLL CURSOR FOR SELECT {forms_sql(table)} FROM {table} t"
             f" WHERE tenant_id = current_setting('app.tenant') ORDER BY {key}"
         )
         table_sum = sums.setdefault(table, TableSum())
@@ -102,12 +107,20 @@ async def read_rows(tx: Tx, tenant_id: str, sums: Sums) -> AsyncIterator[RowBatc
         await tx.execute(f"CLOSE {cursor}")
 
 
-def _get_forms_sql(table: str) -> str:
+def key_columns(table: str) -> list[str]:
+    return [column.name for column in Table.metadata.tables[table].primary_key]
+
+
+def compared_sql(table: str, row: str) -> str:
+    """The row, which is jsonb, as it is compared."""
+    new_columns = NEW_COLUMNS.get(table)
+    return f"({row} - '{{{','.join(new_columns)}}}'::text[])" if new_columns else row
+
+
+def forms_sql(table: str) -> str:
     """The row `t` as it is stored, then as it is compared, where that is not the same."""
-    forms = ["to_jsonb(t)::text"]
-    if new_columns := NEW_COLUMNS.get(table):
-        forms.append(f"(to_jsonb(t) - '{{{','.join(new_columns)}}}'::text[])::text")
-    return ", ".join(forms)
+    forms = dict.fromkeys(["to_jsonb(t)", compared_sql(table, "to_jsonb(t)")])
+    return ", ".join(f"{form}::text" for form in forms)
 
 
 async def sum_rows(tx: Tx, tenant_id: str) -> Sums:
@@ -140,6 +153,14 @@ class EventPlaces:
     old: list[tuple[int, int]] = field(default_factory=list)
     new: list[int] = field(default_factory=list)
 
+    def add(self, old: Sequence[tuple[int, int]], new: Sequence[int]) -> None:
+        is_sorted = not (self.old and old) or self.old[-1] < old[0]
+        self.old += old
+        self.new += new
+        if not is_sorted:  # transactions that ran beside each other
+            pairs = sorted(zip(self.old, self.new, strict=True))
+            self.old, self.new = [place for place, _ in pairs], [number for _, number in pairs]
+
     def move(self, place: tuple[int, int]) -> dict[str, Any]:
         """The place of the newest event at or before `place`; the beginning where none is known."""
         number = bisect_right(self.old, place)
@@ -154,25 +175,30 @@ class RowWriter:
         self._tx, self._tenant_id = tx, tenant_id
         self._places = EventPlaces()
         self._is_at_end = False
-        self._former_epoch = 0
+        self._former_epoch, self._epoch = 0, 0
 
     async def prepare(self) -> None:
         await audit.switch_off(self._tx)
-        await self._tx.fetch_row(PREPARE_SQL, self._tenant_id)
+        await prepare(self._tx, self._tenant_id)
         self._places.transaction = await self._tx.fetch_value("SELECT pg_current_xact_id()::text::bigint")
 
     async def write(self, batch: RowBatch) -> None:
         if batch.table in WRITTEN_BY_TRIGGERS and not self._is_at_end:
             await self._forget_written_by_triggers()
         if batch.table == "tenants":
-            await self._write_tenant(batch)
-        elif batch.table == "tenant_events":
-            await self._write_events(batch)
-        elif NEW_COLUMNS.get(batch.table) == PLACE:
-            places = [self._places.move(_read_place(row)) for row in batch.rows]
-            await self._insert(batch, places)
-        else:
-            await self._insert(batch, [{} for _ in batch.rows])
+            self._begin_epoch(json.loads(batch.rows[0])["feed_epoch"])
+        new_rows = await self._insert(batch)
+        if batch.table == "tenant_events":
+            self._places.add([_read_place(row) for row in batch.rows], sorted(row["event_id"] for row in new_rows))
+
+    async def write_again(self, batch: RowBatch) -> None:
+        """Stores rows that were perhaps written already, and have changed since."""
+        key = key_columns(batch.table)
+        others = [
+            c.name for c in Table.metadata.tables[batch.table].columns if c.name not in key and c.computed is None
+        ]
+        change = f"UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in others)}" if others else "NOTHING"
+        await self._insert(batch, f"ON CONFLICT ({', '.join(key)}) DO {change}")
 
     async def finish(self) -> None:
         """A tenant that has no rows of what triggers write (they were pruned) does not get new ones."""
@@ -186,17 +212,16 @@ class RowWriter:
         for table in WRITTEN_BY_TRIGGERS:
             await self._tx.fetch_rows(f"DELETE FROM {table} WHERE tenant_id = $1", self._tenant_id)
 
-    async def _write_tenant(self, batch: RowBatch) -> None:
-        [tenant] = map(json.loads, batch.rows)
-        self._former_epoch = tenant["feed_epoch"]
-        await self._insert(batch, [{"feed_epoch": max(int(time.time()), self._former_epoch + 1)}])
+    def _begin_epoch(self, former_epoch: int) -> None:
+        self._former_epoch, self._epoch = former_epoch, max(int(time.time()), former_epoch + 1)
 
-    async def _write_events(self, batch: RowBatch) -> None:
-        self._places.old += [_read_place(row) for row in batch.rows]
-        transaction = str(self._places.transaction)
-        changes = [{"transaction": transaction, "former_id": self._name_event(row)} for row in batch.rows]
-        new_rows = await self._insert(batch, changes)
-        self._places.new += sorted(row["event_id"] for row in new_rows)
+    def _change_row(self, table: str, row: str) -> dict[str, Any]:
+        """The values that are others in this database."""
+        if table == "tenants":
+            return {"feed_epoch": self._epoch}
+        if table == "tenant_events":
+            return {"transaction": str(self._places.transaction), "former_id": self._name_event(row)}
+        return self._places.move(_read_place(row)) if NEW_COLUMNS.get(table) == PLACE else {}
 
     def _name_event(self, row: str) -> str:
         """The id that the event has and keeps."""
@@ -204,7 +229,7 @@ class RowWriter:
         epoch = f"{self._former_epoch}." if self._former_epoch else ""
         return values["former_id"] or f"{epoch}{values['transaction']}-{values['event_id']}"
 
-    async def _insert(self, batch: RowBatch, changes: Sequence[dict[str, Any]]) -> Sequence[Any]:
+    async def _insert(self, batch: RowBatch, or_else: str = "") -> Sequence[Any]:
         table = Table.metadata.tables[batch.table]
         columns = [c.name for c in table.columns if c.identity is None and c.computed is None]
         return await self._tx.fetch_rows(
@@ -213,9 +238,9 @@ class RowWriter:
             " FROM jsonb_array_elements($1::text::jsonb) WITH ORDINALITY AS o(stored, place)"
             " JOIN jsonb_array_elements($2::text::jsonb) WITH ORDINALITY AS c(changed, place) USING (place),"
             f" LATERAL jsonb_populate_record(NULL::{table.name}, o.stored || c.changed) AS r"
-            f" ORDER BY place RETURNING {'event_id' if table.name == 'tenant_events' else '1'}",
+            f" ORDER BY place {or_else} RETURNING {'event_id' if table.name == 'tenant_events' else '1'}",
             f"[{','.join(batch.rows)}]",
-            json.dumps(list(changes)),
+            json.dumps([self._change_row(batch.table, row) for row in batch.rows]),
         )
 
 

@@ -1,7 +1,6 @@
 """HAProxy in front of two cells: each request comes to the cell of its key, those of moved tenants too."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -13,10 +12,9 @@ from app.access import keys
 from app.demo import http_clients
 from app.domain import ids
 from app.embedded.processes import find_free_port
+from tests.deploy.balancing import HAPROXY, balance_cells
 from tests.world import until
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "haproxy"
-HAPROXY = shutil.which("haproxy", path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin")
 MOVED = keys.make("east")
 MOVED_ACCOUNT, MOVED_TENANT = ids.make("acct", "east"), ids.make("org")
 MOVED_NAMES = (MOVED.prefix, MOVED_ACCOUNT, MOVED_TENANT)
@@ -41,36 +39,24 @@ async def serve_cell(name: str, stack: AsyncExitStack) -> int:
 
 @pytest.fixture
 async def balancer(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """The shipped file, with addresses of this machine."""
     async with AsyncExitStack() as stack:
-        port, text = find_free_port(), (FOLDER / "cells.cfg").read_text()
-        text = text.replace("bind :80\n", f"bind 127.0.0.1:{port}\n")
-        for name, network in (("east", "10.1.0"), ("west", "10.2.0")):
-            cell = await serve_cell(name, stack)
-            for host in ("11", "12"):
-                text = text.replace(f"{network}.{host}:8000", f"127.0.0.1:{cell}")
-        (tmp_path / "haproxy.cfg").write_text(text)
-        text = text.replace("/run/haproxy-cells.sock", str(tmp_path / "admin.sock"))
-        (tmp_path / "moved.map").write_text("".join(f"{name} west\n" for name in MOVED_NAMES))
-        process = await asyncio.create_subprocess_exec(
-            str(HAPROXY), "-db", "-q", "-f", "haproxy.cfg", cwd=tmp_path, stdout=asyncio.subprocess.DEVNULL
-        )
-        try:
-            async with http_clients.build_client(base_url=f"http://127.0.0.1:{port}", timeout=5) as http:
-                yield http
-        finally:
-            process.terminate()
-            await process.wait()
+        port = find_free_port()
+        cells = {name: f"127.0.0.1:{await serve_cell(name, stack)}" for name in ("east", "west")}
+        await stack.enter_async_context(balance_cells(tmp_path, port, cells, MOVED_NAMES))
+        yield await stack.enter_async_context(http_clients.build_client(base_url=f"http://127.0.0.1:{port}", timeout=5))
 
 
 @pytest.fixture
 async def ready(balancer: httpx.AsyncClient) -> httpx.AsyncClient:
     async def is_up() -> bool:
         try:
-            answers = [await balancer.get(path) for path in ("/api/v1/leads", "/sign-in?cell=west", "/media/west.png")]
+            answers = [
+                await balancer.get(path)
+                for path in ("/sign-in", "/sign-in?cell=west", "/media/east.png", "/media/west.png")
+            ]
         except httpx.TransportError:
             return False
-        return [answer.status_code for answer in answers] == [200] * 3
+        return [answer.status_code for answer in answers] == [200] * 4
 
     await until(is_up, 10)
     balancer.cookies.clear()
