@@ -63,7 +63,8 @@ class Settings(BaseSettings):
     fetches its files when it is sent."""
     keep_audit_days: Annotated[int, Field(ge=1)] = 730
     cell: Annotated[str, Field(pattern=r"^[a-z2-9]{1,8}$")] | None = None
-    """The name of this installation among several: it stands in new API keys."""
+    """The name of this installation among several: it stands in new API keys, ids of accounts and
+    session cookies."""
     linger_seconds: Annotated[float, Field(ge=0, le=60)] = 0
     """How long a web process still serves after SIGTERM, while /health/ready already fails: as long
     as the load balancer needs to notice and send its requests elsewhere."""

@@ -45,7 +45,9 @@ class Person:
         return Caller(self.tenant_id, self.user_id, "person", "admin" if self.admin else "api")
 
 
-async def sign_in(database: Database, email: str, password: str, address: str | None = None) -> str | None:
+async def sign_in(
+    database: Database, email: str, password: str, address: str | None = None, cell: str | None = None
+) -> str | None:
     """Opens a session and returns its token; None if e-mail or password is wrong. Both cases take
     the same time, so that nobody can find out which e-mails exist. No transaction is open while the
     hash is computed. Raises `RateLimited` after too many attempts for the e-mail or the address."""
@@ -63,13 +65,15 @@ async def sign_in(database: Database, email: str, password: str, address: str | 
         if new_hash:
             await audit.switch_off(tx)
             await access.set_password_hash(tx, person.tenant_id, person.user_id, new_hash)
-        return await begin(tx, person.tenant_id, person.user_id)
+        return await begin(tx, person.tenant_id, person.user_id, cell)
 
 
-async def begin(tx: Tx, tenant_id: str, user_id: str) -> str:
-    """Opens a session and returns its token. A renewal keeps the part before the dot: CSRF tokens
-    derive from it, so open forms stay valid."""
-    token = f"{secrets.token_urlsafe(32)}.{secrets.token_urlsafe(32)}"
+async def begin(tx: Tx, tenant_id: str, user_id: str, cell: str | None = None) -> str:
+    """Opens a session and returns its token. A renewal keeps what stands before the last dot: CSRF tokens
+    derive from it, so open forms stay valid. `cell`: a balancer finds the cell by it, or the tenant that
+    has moved by its id."""
+    place = f"{cell}.{tenant_id}." if cell else ""
+    token = f"{place}{secrets.token_urlsafe(32)}.{secrets.token_urlsafe(32)}"
     await access.open_session(tx, tenant_id, user_id, _digest_token(token), MAX_SESSION)
     return token
 
@@ -86,7 +90,7 @@ async def renew(tx: Tx, token: str) -> RenewedToken | None:
     """Replaces the session's token and returns the new one; None: another request has just renewed
     it. The old token stays valid until a minute after the first use of the new one, because requests
     overlap and answers get lost."""
-    new_token = f"{token.partition('.')[0]}.{secrets.token_urlsafe(32)}"
+    new_token = f"{_get_lasting_part(token)}.{secrets.token_urlsafe(32)}"
     time_left = await access.renew_session(tx, _digest_token(token), _digest_token(new_token), RENEW_AFTER)
     return RenewedToken(new_token, time_left) if time_left else None
 
@@ -113,7 +117,12 @@ async def end_all(tx: Tx, tenant_id: str, user_id: str) -> None:
 
 
 async def change_password(
-    database: Database, person: Person, current: str, new_password: str, address: str | None = None
+    database: Database,
+    person: Person,
+    current: str,
+    new_password: str,
+    address: str | None = None,
+    cell: str | None = None,
 ) -> str:
     """Changes the person's own password, ends all their sessions, and returns the token of a new one.
     Raises `Invalid` naming `currentPassword` or `password`; `RateLimited`."""
@@ -129,7 +138,7 @@ async def change_password(
         await audit.name_author(tx, person.caller.author)
         await access.set_password_hash(tx, person.tenant_id, person.user_id, new_hash)
         await end_all(tx, person.tenant_id, person.user_id)
-        return await begin(tx, person.tenant_id, person.user_id)
+        return await begin(tx, person.tenant_id, person.user_id, cell)
 
 
 def csrf_token(token: str) -> str:
@@ -145,7 +154,12 @@ def csrf_matches(token: str, form_token: str) -> bool:
 
 
 def _sign_form(token: str, salt: str) -> str:
-    return hmac_digest(token.partition(".")[0].encode(), b"csrf" + salt.encode(errors="replace"), sha256).hex()
+    return hmac_digest(_get_lasting_part(token).encode(), b"csrf" + salt.encode(errors="replace"), sha256).hex()
+
+
+def _get_lasting_part(token: str) -> str:
+    """What a renewal keeps of the token."""
+    return token.rsplit(".", 1)[0]
 
 
 def _build_person(session: KnownSession) -> Person:

@@ -2,8 +2,10 @@
 
 import argparse
 import json
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 from app.access.sealing import Seal
 from app.cli.results import CommandError, with_database
@@ -39,16 +41,33 @@ def import_tenant(configuration: Settings, options: argparse.Namespace) -> int:
 
 
 def move_tenant(configuration: Settings, options: argparse.Namespace) -> int:
-    from app.operations import tenants
+    from app.operations import routes, tenant_moves
 
+    if bool(options.haproxy) != bool(options.route):
+        raise CommandError("--haproxy and --route belong together")
     seal = Seal(configuration.decode_sealing_keys())
 
-    async def move_rows(database: Database) -> Sums:
+    told = dict[str, Any]()
+
+    async def tell(step: tenant_moves.Copied | tenant_moves.Served) -> None:
+        if isinstance(step, tenant_moves.Copied):
+            _say(f"{step.rows} rows are copied")
+            return
+        told.update(names=step.names, secondsWaited=round(step.seconds, 3))
+        _say(f"the other cell serves {' '.join(step.names)}")
+        # It has moved: whatever happens now, its rows must leave this cell.
+        try:
+            if options.haproxy:
+                await routes.route_names(options.haproxy, step.names, options.route)
+        except OSError as error:
+            _say(f"{error}; put the names into {routes.MAP}")
+
+    async def move_rows(database: Database) -> dict[str, int]:
         async with open_database(options.to.read_text().strip()) as target:
             await unseal_phones(target, seal)
-            return await tenants.move_tenant(database, target, seal, options.tenant)
+            return await tenant_moves.move_tenant(database, target, seal, options.tenant, tell)
 
-    return _print_counts(options.tenant, _count_rows(_run(configuration, move_rows)))
+    return _print_counts(options.tenant, _run(configuration, move_rows), told)
 
 
 def delete_tenant(configuration: Settings, options: argparse.Namespace) -> int:
@@ -81,7 +100,12 @@ def _count_rows(sums: Sums) -> dict[str, int]:
     return {name: table_sum.row_count for name, table_sum in sums.items()}
 
 
-def _print_counts(tenant_id: str, counts: dict[str, int]) -> int:
+def _say(words: str) -> None:
+    print(f"leadsail-sms: {words}", file=sys.stderr, flush=True)
+
+
+def _print_counts(tenant_id: str, counts: dict[str, int], more: Mapping[str, Any] = MappingProxyType({})) -> int:
     """The tenant and the rows of each table that has some, as one JSON object."""
-    print(json.dumps({"tenantId": tenant_id, "rows": {name: count for name, count in counts.items() if count}}))
+    rows = {name: count for name, count in counts.items() if count}
+    print(json.dumps({"tenantId": tenant_id, "rows": rows, **more}))
     return 0

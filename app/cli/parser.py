@@ -83,7 +83,11 @@ def build_parser() -> argparse.ArgumentParser:
     tenant_parser.add_argument("--name", required=True, help="what the organization is called")
     for name, does, about in (
         ("export", moves.export_tenant, "write all rows of a tenant into a new file, as they are at this moment"),
-        ("move", moves.move_tenant, "move a tenant to another cell, with all that it has; it is not served meanwhile"),
+        (
+            "move",
+            moves.move_tenant,
+            "move a tenant to another cell, with all that it has; it is served meanwhile but for a moment",
+        ),
         ("delete", moves.delete_tenant, "delete a tenant with all that it has, and say what that was"),
     ):
         add_command(tenant_group, name, does, about).add_argument(
@@ -92,6 +96,15 @@ def build_parser() -> argparse.ArgumentParser:
     tenant_group.choices["export"].add_argument("file", type=Path, help="the new file; its secrets stay sealed")
     tenant_group.choices["move"].add_argument(
         "--to", type=Path, required=True, metavar="FILE", help="a file that holds the DATABASE_URL of the other cell"
+    )
+    tenant_group.choices["move"].add_argument(
+        "--haproxy",
+        type=Path,
+        metavar="SOCKET",
+        help="the admin socket of a HAProxy that is to learn where the tenant is",
+    )
+    tenant_group.choices["move"].add_argument(
+        "--route", metavar="BACKEND", help="the other cell's name there (with --haproxy)"
     )
     tenant_group.choices["delete"].add_argument(
         "--yes", action="store_true", help="without it, nothing is deleted and the rows are only counted"

@@ -46,14 +46,14 @@ def make_hints(credentials: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-async def add(tx: Tx, caller: Caller, fields: Fields) -> ProviderAccount:
+async def add(tx: Tx, caller: Caller, fields: Fields, cell: str | None = None) -> ProviderAccount:
     """Adds an account. `fields` has `provider`, `name`, sealed `credentials` and `hints`. The first
-    account with a provider becomes its default; a new default replaces the old one. Raises
-    `Invalid`."""
+    account with a provider becomes its default; a new default replaces the old one. `cell`: stands in its
+    id, and so in the addresses of its webhooks. Raises `Invalid`."""
     _check_fields(fields)
     tenant_id, provider = caller.tenant_id, fields["provider"]
     other_accounts = await accounts.lock_all(tx, tenant_id, provider)
-    account_id, values = ids.make("acct"), {"is_default": not other_accounts, **fields}
+    account_id, values = ids.make("acct", cell), {"is_default": not other_accounts, **fields}
     if values["is_default"]:
         await accounts.unset_default(tx, tenant_id, provider, account_id)
     account = await directory.add(tx, ProviderAccount, tenant_id, account_id, values)

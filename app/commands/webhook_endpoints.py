@@ -7,7 +7,7 @@ from app.commands.sms_agents import SECRET_OVERLAP
 from app.domain.callers import Caller
 from app.domain.events import parse_event_id
 from app.domain.problems import Invalid, NotFound
-from app.store import directory, webhook_endpoints
+from app.store import directory, events, webhook_endpoints
 from app.store.engine import Tx
 from app.store.schema import WebhookEndpoint
 
@@ -46,8 +46,9 @@ async def rewind(tx: Tx, caller: Caller, endpoint_id: str, to: str) -> WebhookEn
     """Sends everything again from an event (its id, itself included) or a time (ISO 8601) on. Raises
     `Invalid`, `NotFound`."""
     await lock_row(tx, caller, WebhookEndpoint, endpoint_id)
-    if cursor := parse_event_id(to):
-        if not await webhook_endpoints.has_event(tx, caller.tenant_id, cursor):
+    if parse_event_id(to):
+        cursor = await events.find_place(tx, caller.tenant_id, to)
+        if cursor is None or not await webhook_endpoints.has_event(tx, caller.tenant_id, cursor):
             raise Invalid(details=["to: this event is not kept"])
     else:
         cursor = await webhook_endpoints.find_first_since(tx, caller.tenant_id, _parse_time(to))

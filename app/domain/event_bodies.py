@@ -268,14 +268,12 @@ class RecordedEvent:
     data: dict[str, Any]
     before: dict[str, Any] | None
     at: datetime
+    id: str
+    """It stays when the tenant moves to another database, where `transaction` and `event_id` are others."""
 
     @property
     def cursor(self) -> tuple[int, int]:
         return self.transaction, self.event_id
-
-    @property
-    def id(self) -> str:
-        return f"{self.transaction}-{self.event_id}"
 
 
 def build_body(tenant_id: str, event: RecordedEvent, words: Mapping[str, Any], has_phones: bool) -> EventBody:

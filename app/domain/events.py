@@ -3,6 +3,8 @@
 The triggers of the database write the events (docs/decisions/0013-triggers-write-the-events.md).
 """
 
+import re
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, get_args
 
@@ -101,13 +103,24 @@ RETRIES = (
 RETRY_AFTER_BOUNDS = (timedelta(seconds=1), RETRY_EVERY)
 
 
-def parse_event_id(event_id: str) -> tuple[int, int] | None:
-    """The event's place in the feed: transaction and number. None: it is no event id."""
-    first, _, second = event_id.partition("-")
-    if not (event_id.isascii() and first.isdecimal() and second.isdecimal()):
-        return None
-    place = int(first), int(second)
-    return place if max(place) < 2**63 else None
+EVENT_ID_PATTERN = re.compile(r"(?:([0-9]+)\.)?([0-9]+)-([0-9]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class EventId:
+    """`transaction-number`, or `epoch.transaction-number` where the tenant came from another database:
+    numbers of two databases cannot be compared."""
+
+    epoch: int
+    transaction: int
+    number: int
+
+
+def parse_event_id(event_id: str) -> EventId | None:
+    """None: it is no event id."""
+    match = EVENT_ID_PATTERN.fullmatch(event_id)
+    numbers = [int(number or 0) for number in match.groups()] if match else []
+    return EventId(*numbers) if match and max(numbers) < 2**63 else None
 
 
 def get_wait(attempt: int, retry_after: float | None) -> timedelta | None:

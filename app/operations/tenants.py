@@ -1,4 +1,4 @@
-"""A tenant leaves, comes, moves to another cell, or is deleted.
+"""A tenant leaves, comes, or is deleted; `tenant_moves` moves one to another cell.
 
 The file of an export: a header, a line for each row (its table, a tab, JSON), and a trailer with counts and
 checksums; compressed. Secrets in it stay sealed; everything else can be read by who has it.
@@ -41,7 +41,7 @@ async def export_tenant(database: Database, seal: Seal, tenant_id: str, path: Pa
         await tenant_rows.allow_long(tx)
         if await tenants_store.get(tx, tenant_id) is None:
             raise TenantStays(NO_TENANT)
-        header = await _build_header(tx, seal, tenant_id)
+        header = await build_header(tx, seal, tenant_id)
         with _create_private(path) as file:
             file.write(f"{HEADER}\t{json.dumps(header)}\n")
             async for batch in tenant_rows.read_rows(tx, tenant_id, sums):
@@ -57,7 +57,7 @@ async def import_tenant(database: Database, seal: Seal, path: Path) -> tuple[str
             header = _read_marked(file.readline(), HEADER)
         except (OSError, EOFError, ValueError) as error:
             raise TenantStays(f"{path} is no export of a tenant ({error})") from None
-        async with _store_tenant(database, seal, header) as (tx, writer):
+        async with store_tenant(database, seal, header) as (tx, writer):
             told_sums: Sums | None = None
             for batch in _read_batches(file):
                 if batch.table == TRAILER:
@@ -67,58 +67,33 @@ async def import_tenant(database: Database, seal: Seal, path: Path) -> tuple[str
             if told_sums is None:
                 raise TenantStays(f"{path} is cut off")
             await writer.finish()
-            await _require_equal(tx, header["tenantId"], told_sums)
+            await require_equal(tx, header["tenantId"], told_sums)
     return header["tenantId"], told_sums
 
 
-async def move_tenant(source: Database, target: Database, seal: Seal, tenant_id: str) -> Sums:
-    """Moves the tenant's rows to another cell. What is new for the tenant waits meanwhile, and is refused
-    after a while. Raises `TenantStays`, also if a row was changed although."""
-    with _stay_when_busy():
-        return await _move_rows(source, target, seal, tenant_id)
-
-
 @contextmanager
-def _stay_when_busy() -> Iterator[None]:
+def stay_when_busy() -> Iterator[None]:
     try:
         yield
-    except (asyncpg.SerializationError, asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+    except (
+        asyncpg.SerializationError,
+        asyncpg.LockNotAvailableError,
+        asyncpg.DeadlockDetectedError,
+        asyncpg.IntegrityConstraintViolationError,
+    ):
         raise TenantStays("a process of this cell changed a row of the tenant meanwhile; try again") from None
-
-
-async def _move_rows(source: Database, target: Database, seal: Seal, tenant_id: str) -> Sums:
-    sums: Sums = {}
-    children = [name for name in tenant_rows.TENANT_TABLES if name != "tenants"]
-    async with source.system_tx() as lock_tx:
-        await tenant_rows.allow_long(lock_tx)
-        await _lock_out(lock_tx, tenant_id)
-        # Its snapshot is taken when the tenant is locked already: nothing new is missing in it.
-        async with source.system_tx() as source_tx:
-            await source_tx.execute(SNAPSHOT_SQL)
-            await tenant_rows.allow_long(source_tx)
-            header = await _build_header(source_tx, seal, tenant_id)
-            async with _store_tenant(target, seal, header) as (tx, writer):
-                async for batch in tenant_rows.read_rows(source_tx, tenant_id, sums):
-                    await writer.write(batch)
-                await writer.finish()
-                await _require_equal(tx, tenant_id, sums)
-                # Not committed before the target is: a row that was changed since the snapshot ends
-                # it here, while both can still be undone.
-                await tenant_rows.delete_rows(source_tx, tenant_id, children)
-        await tenant_rows.delete_rows(lock_tx, tenant_id)
-    return sums
 
 
 async def delete_tenant(database: Database, tenant_id: str) -> dict[str, int]:
     """Deletes everything of the tenant; how many rows of each table. Raises `TenantStays`."""
-    with _stay_when_busy():
+    with stay_when_busy():
         async with database.system_tx() as tx:
             await tenant_rows.allow_long(tx)
-            await _lock_out(tx, tenant_id)
+            await lock_out(tx, tenant_id)
             return await tenant_rows.delete_rows(tx, tenant_id)
 
 
-async def _lock_out(tx: Tx, tenant_id: str) -> None:
+async def lock_out(tx: Tx, tenant_id: str) -> None:
     if not await tenant_rows.lock_out(tx, tenant_id):
         raise TenantStays(NO_TENANT)
 
@@ -133,7 +108,7 @@ async def count_tenant(database: Database, tenant_id: str) -> dict[str, int]:
     return counts
 
 
-async def _build_header(tx: Tx, seal: Seal, tenant_id: str) -> dict[str, Any]:
+async def build_header(tx: Tx, seal: Seal, tenant_id: str) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "revision": readiness.head(),
@@ -149,7 +124,7 @@ def _name_phone_key(tx: Tx) -> str:
 
 
 @asynccontextmanager
-async def _store_tenant(database: Database, seal: Seal, header: dict[str, Any]) -> AsyncIterator[tuple[Tx, RowWriter]]:
+async def store_tenant(database: Database, seal: Seal, header: dict[str, Any]) -> AsyncIterator[tuple[Tx, RowWriter]]:
     """A transaction into which the tenant's rows are written. Raises `TenantStays`, `Unsealable`."""
     seal.open(bytes.fromhex(header["sealed"]))
     if header["format"] != FORMAT or header["revision"] != readiness.head():
@@ -166,7 +141,7 @@ async def _store_tenant(database: Database, seal: Seal, header: dict[str, Any]) 
         yield tx, writer
 
 
-async def _require_equal(tx: Tx, tenant_id: str, sums: Sums) -> None:
+async def require_equal(tx: Tx, tenant_id: str, sums: Sums) -> None:
     if different := tenant_rows.find_differences(sums, await tenant_rows.sum_rows(tx, tenant_id)):
         raise TenantStays(f"what was stored differs in {', '.join(different)}")
 

@@ -3,10 +3,11 @@
 Without superuser, so triggers cannot be switched off: what they write while rows are stored is
 removed before the rows that the tenant had are stored in its place. Events, the audit and the history
 of statuses get new numbers, which count up in the other database; whatever points to an event is
-moved with it.
+moved with it. An event keeps the id by which readers know it.
 """
 
 import json
+import time
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,10 +21,14 @@ from app.store.schema import Table
 
 ROWS_A_BATCH = 500
 WRITTEN_BY_TRIGGERS = ("tenant_events", "status_changes", "audit_entries")
-POINTING_TO_EVENTS = ("notice_ways", "webhook_endpoints", "webhook_backlogs", "webhook_queue", "webhook_deliveries")
+POINTING_TO_EVENTS = (
+    *("figure_cursors", "notice_ways", "webhook_endpoints", "webhook_backlogs", "webhook_queue"),
+    "webhook_deliveries",
+)
 PLACE = ("transaction", "event_id")
 NEW_COLUMNS: dict[str, tuple[str, ...]] = {
-    "tenant_events": PLACE,
+    "tenants": ("feed_epoch",),
+    "tenant_events": (*PLACE, "former_id"),
     "status_changes": ("change_id",),
     "audit_entries": ("audit_id",),
     **dict.fromkeys(POINTING_TO_EVENTS[:-1], PLACE),
@@ -78,15 +83,20 @@ async def allow_long(tx: Tx) -> None:
 PREPARE_SQL = "SELECT set_config('app.tenant', $1, true), set_config('TimeZone', 'UTC', true)"
 
 
+async def prepare(tx: Tx, tenant_id: str) -> None:
+    """Rows are written the same way as JSON whichever time zone the server has."""
+    await tx.fetch_row(PREPARE_SQL, tenant_id)
+
+
 async def read_rows(tx: Tx, tenant_id: str, sums: Sums) -> AsyncIterator[RowBatch]:
     """The tenant's rows in the order in which they can be stored; `sums` counts them."""
-    await tx.fetch_row(PREPARE_SQL, tenant_id)
+    await prepare(tx, tenant_id)
     for table in TENANT_TABLES:
-        key = ", ".join(column.name for column in Table.metadata.tables[table].primary_key)
+        key = ", ".join(key_columns(table))
         # asyncpg keeps the columns of each text of a FETCH: a name of its own for each table's cursor.
         cursor = f"rows_of_{table}"
         await tx.execute(
-            f"DECLARE {cursor} NO SCROLL CURSOR FOR SELECT {_get_forms_sql(table)} FROM {table} t"
+            f"DECLARE {cursor} NO SCROLL CURSOR FOR SELECT {forms_sql(table)} FROM {table} t"
             f" WHERE tenant_id = current_setting('app.tenant') ORDER BY {key}"
         )
         table_sum = sums.setdefault(table, TableSum())
@@ -97,12 +107,20 @@ async def read_rows(tx: Tx, tenant_id: str, sums: Sums) -> AsyncIterator[RowBatc
         await tx.execute(f"CLOSE {cursor}")
 
 
-def _get_forms_sql(table: str) -> str:
+def key_columns(table: str) -> list[str]:
+    return [column.name for column in Table.metadata.tables[table].primary_key]
+
+
+def compared_sql(table: str, row: str) -> str:
+    """The row, which is jsonb, as it is compared."""
+    new_columns = NEW_COLUMNS.get(table)
+    return f"({row} - '{{{','.join(new_columns)}}}'::text[])" if new_columns else row
+
+
+def forms_sql(table: str) -> str:
     """The row `t` as it is stored, then as it is compared, where that is not the same."""
-    forms = ["to_jsonb(t)::text"]
-    if new_columns := NEW_COLUMNS.get(table):
-        forms.append(f"(to_jsonb(t) - '{{{','.join(new_columns)}}}'::text[])::text")
-    return ", ".join(forms)
+    forms = dict.fromkeys(["to_jsonb(t)", compared_sql(table, "to_jsonb(t)")])
+    return ", ".join(f"{form}::text" for form in forms)
 
 
 async def sum_rows(tx: Tx, tenant_id: str) -> Sums:
@@ -135,6 +153,14 @@ class EventPlaces:
     old: list[tuple[int, int]] = field(default_factory=list)
     new: list[int] = field(default_factory=list)
 
+    def add(self, old: Sequence[tuple[int, int]], new: Sequence[int]) -> None:
+        is_sorted = not (self.old and old) or self.old[-1] < old[0]
+        self.old += old
+        self.new += new
+        if not is_sorted:  # transactions that ran beside each other
+            pairs = sorted(zip(self.old, self.new, strict=True))
+            self.old, self.new = [place for place, _ in pairs], [number for _, number in pairs]
+
     def move(self, place: tuple[int, int]) -> dict[str, Any]:
         """The place of the newest event at or before `place`; the beginning where none is known."""
         number = bisect_right(self.old, place)
@@ -149,22 +175,30 @@ class RowWriter:
         self._tx, self._tenant_id = tx, tenant_id
         self._places = EventPlaces()
         self._is_at_end = False
+        self._former_epoch, self._epoch = 0, 0
 
     async def prepare(self) -> None:
         await audit.switch_off(self._tx)
-        await self._tx.fetch_row(PREPARE_SQL, self._tenant_id)
+        await prepare(self._tx, self._tenant_id)
         self._places.transaction = await self._tx.fetch_value("SELECT pg_current_xact_id()::text::bigint")
 
     async def write(self, batch: RowBatch) -> None:
         if batch.table in WRITTEN_BY_TRIGGERS and not self._is_at_end:
             await self._forget_written_by_triggers()
+        if batch.table == "tenants":
+            self._begin_epoch(json.loads(batch.rows[0])["feed_epoch"])
+        new_rows = await self._insert(batch)
         if batch.table == "tenant_events":
-            await self._write_events(batch)
-        elif NEW_COLUMNS.get(batch.table) == PLACE:
-            places = [self._places.move(_read_place(row)) for row in batch.rows]
-            await self._insert(batch, places)
-        else:
-            await self._insert(batch, [{} for _ in batch.rows])
+            self._places.add([_read_place(row) for row in batch.rows], sorted(row["event_id"] for row in new_rows))
+
+    async def write_again(self, batch: RowBatch) -> None:
+        """Stores rows that were perhaps written already, and have changed since."""
+        key = key_columns(batch.table)
+        others = [
+            c.name for c in Table.metadata.tables[batch.table].columns if c.name not in key and c.computed is None
+        ]
+        change = f"UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in others)}" if others else "NOTHING"
+        await self._insert(batch, f"ON CONFLICT ({', '.join(key)}) DO {change}")
 
     async def finish(self) -> None:
         """A tenant that has no rows of what triggers write (they were pruned) does not get new ones."""
@@ -178,12 +212,24 @@ class RowWriter:
         for table in WRITTEN_BY_TRIGGERS:
             await self._tx.fetch_rows(f"DELETE FROM {table} WHERE tenant_id = $1", self._tenant_id)
 
-    async def _write_events(self, batch: RowBatch) -> None:
-        self._places.old += [_read_place(row) for row in batch.rows]
-        new_rows = await self._insert(batch, [{"transaction": str(self._places.transaction)} for _ in batch.rows])
-        self._places.new += sorted(row["event_id"] for row in new_rows)
+    def _begin_epoch(self, former_epoch: int) -> None:
+        self._former_epoch, self._epoch = former_epoch, max(int(time.time()), former_epoch + 1)
 
-    async def _insert(self, batch: RowBatch, changes: Sequence[dict[str, Any]]) -> Sequence[Any]:
+    def _change_row(self, table: str, row: str) -> dict[str, Any]:
+        """The values that are others in this database."""
+        if table == "tenants":
+            return {"feed_epoch": self._epoch}
+        if table == "tenant_events":
+            return {"transaction": str(self._places.transaction), "former_id": self._name_event(row)}
+        return self._places.move(_read_place(row)) if NEW_COLUMNS.get(table) == PLACE else {}
+
+    def _name_event(self, row: str) -> str:
+        """The id that the event has and keeps."""
+        values = json.loads(row)
+        epoch = f"{self._former_epoch}." if self._former_epoch else ""
+        return values["former_id"] or f"{epoch}{values['transaction']}-{values['event_id']}"
+
+    async def _insert(self, batch: RowBatch, or_else: str = "") -> Sequence[Any]:
         table = Table.metadata.tables[batch.table]
         columns = [c.name for c in table.columns if c.identity is None and c.computed is None]
         return await self._tx.fetch_rows(
@@ -192,9 +238,9 @@ class RowWriter:
             " FROM jsonb_array_elements($1::text::jsonb) WITH ORDINALITY AS o(stored, place)"
             " JOIN jsonb_array_elements($2::text::jsonb) WITH ORDINALITY AS c(changed, place) USING (place),"
             f" LATERAL jsonb_populate_record(NULL::{table.name}, o.stored || c.changed) AS r"
-            f" ORDER BY place RETURNING {'event_id' if table.name == 'tenant_events' else '1'}",
+            f" ORDER BY place {or_else} RETURNING {'event_id' if table.name == 'tenant_events' else '1'}",
             f"[{','.join(batch.rows)}]",
-            json.dumps(list(changes)),
+            json.dumps([self._change_row(batch.table, row) for row in batch.rows]),
         )
 
 

@@ -17,6 +17,18 @@ async def get(read: ReadTx, tenant_id: str) -> Tenant | None:
     return await directory.get(read, Tenant, tenant_id, tenant_id)
 
 
+LIST_NAMES_SQL = """
+SELECT tenant_id AS name FROM tenants WHERE tenant_id = $1
+UNION ALL SELECT prefix FROM api_keys WHERE tenant_id = $1
+UNION ALL SELECT account_id FROM provider_accounts WHERE tenant_id = $1
+"""
+
+
+async def list_names(read: ReadTx, tenant_id: str) -> list[str]:
+    """What requests for the tenant bear: its id in sessions, keys without their secrets, ids of accounts."""
+    return [row["name"] for row in await read.fetch_rows(LIST_NAMES_SQL, tenant_id)]
+
+
 LOCK_TENANT_SQL = "SELECT * FROM tenants WHERE tenant_id = $1 FOR NO KEY UPDATE"
 
 

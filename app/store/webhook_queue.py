@@ -8,6 +8,7 @@ from typing import Annotated
 
 from app.domain.event_bodies import RecordedEvent
 from app.store.engine import Tx, as_columns
+from app.store.events import id_sql
 from app.store.rows import columns_of, unnest_sql
 
 EndpointKey = tuple[str, str]
@@ -42,7 +43,7 @@ class ClaimedEvent(RecordedEvent):
         return self.tenant_id, self.endpoint_id
 
 
-CLAIM_EVENTS_SQL = """
+CLAIM_EVENTS_SQL = f"""
 WITH busy AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::int[]) AS a(tenant_id, endpoint_id, requests)
 ), endpoints AS MATERIALIZED (
@@ -86,13 +87,15 @@ WITH busy AS (
     RETURNING q.*
 )
 SELECT q.transaction::text::bigint AS transaction, q.event_id, coalesce(v.type, '') AS type, v.name,
-       v.interaction_id, v.actor, coalesce(v.data, '{}') AS data, v.before,
-       coalesce(v.at, clock_timestamp()) AS at, q.tenant_id, q.endpoint_id, q.subject, q.attempts,
+       v.interaction_id, v.actor, coalesce(v.data, '{{}}') AS data, v.before,
+       coalesce(v.at, clock_timestamp()) AS at, {id_sql("t.feed_epoch", "q", "v")} AS id,
+       q.tenant_id, q.endpoint_id, q.subject, q.attempts,
        e.url, e.include, e.secret,
        CASE WHEN e.previous_secret_until > clock_timestamp() THEN e.previous_secret END AS previous_secret,
        e.failures, v.tenant_id IS NULL AS is_gone, clock_timestamp() AS now
 FROM claimed q
 JOIN webhook_endpoints e ON e.tenant_id = q.tenant_id AND e.endpoint_id = q.endpoint_id
+JOIN tenants t ON t.tenant_id = q.tenant_id
 LEFT JOIN tenant_events v
     ON v.tenant_id = q.tenant_id AND v.transaction = q.transaction AND v.event_id = q.event_id
 ORDER BY q.transaction, q.event_id

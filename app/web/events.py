@@ -10,7 +10,7 @@ from app.domain.events import EVENT_TYPES, INCLUDES, SHORT_TYPES, WITHOUT_SHORT_
 from app.domain.problems import Invalid
 from app.store import event_words
 from app.store.event_words import AskedEvent, Words
-from app.store.events import FIRST_CURSOR, EventCursor
+from app.store.events import FIRST_CURSOR
 from app.web.dependencies import AppResources, ReadCaller
 from app.web.envelope import Answer, Out
 from app.web.feed import EventFilter
@@ -64,9 +64,9 @@ async def list_events(
     left out. `include` adds to the ids the `text` or the `phones`, as for an endpoint."""
     wanted_types, wanted_words = split_values(types), _parse_includes(split_values(include))
     event_filter = _parse_types(wanted_types)
-    found_events = await get_state(request.app).feed.wait_for_events(
-        caller.tenant_id, parse_cursor(after), event_filter, limit + 1, wait
-    )
+    feed = get_state(request.app).feed
+    cursor = FIRST_CURSOR if after is None else await feed.find_place(caller.tenant_id, require_event_id(after))
+    found_events = await feed.wait_for_events(caller.tenant_id, cursor, event_filter, limit + 1, wait)
     page_events = found_events[:limit]
     found_words: list[Words] = []
     if page_events:
@@ -78,8 +78,8 @@ async def list_events(
         _build_shape(caller.tenant_id, event, words, is_short, "phones" in wanted_words)
         for event, words in zip(page_events, found_words, strict=True)
     ]
-    cursor = shown_events[-1].event_id if shown_events else after
-    return Answer(data=EventPage(events=shown_events, next_cursor=cursor, has_more=len(found_events) > limit))
+    next_cursor = shown_events[-1].event_id if shown_events else after
+    return Answer(data=EventPage(events=shown_events, next_cursor=next_cursor, has_more=len(found_events) > limit))
 
 
 def _build_shape(tenant_id: str, event: RecordedEvent, words: Words, is_short: bool, has_phones: bool) -> EventShape:
@@ -88,18 +88,11 @@ def _build_shape(tenant_id: str, event: RecordedEvent, words: Words, is_short: b
     return EventShape.model_validate(body | {"type": event.type} if is_short else body)
 
 
-def format_event_id(transaction: int, event_id: int) -> str:
-    return f"{transaction}-{event_id}"
-
-
-def parse_cursor(cursor: str | None) -> EventCursor:
-    """Raises `Invalid` for a cursor that this feed did not make."""
-    if cursor is None:
-        return FIRST_CURSOR
-    place = parse_event_id(cursor)
-    if place is None:
+def require_event_id(cursor: str) -> str:
+    """Raises `Invalid` for a cursor that no feed made."""
+    if parse_event_id(cursor) is None:
         raise Invalid(details=["after: is not a cursor of this feed"])
-    return place
+    return cursor
 
 
 def _parse_types(types: list[str] | None) -> EventFilter:

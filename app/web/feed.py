@@ -65,6 +65,15 @@ class Feed:
         finally:
             self._remove_listener(tenant_id)
 
+    async def find_place(self, tenant_id: str, event_id: str) -> EventCursor:
+        """The place of an event; the start for one that is not known here, so that nothing is skipped."""
+        async with self._database.read_tx(tenant_id) as read:
+            return await events.find_place(read, tenant_id, event_id) or events.FIRST_CURSOR
+
+    async def get_newest_id(self, tenant_id: str) -> str:
+        async with self._database.read_tx(tenant_id) as read:
+            return await events.get_newest_id(read, tenant_id)
+
     async def get_newest_cursor(self, tenant_id: str) -> EventCursor:
         """Returns the cursor of the tenant's newest event."""
         async with self._database.read_tx(tenant_id) as read:

@@ -181,6 +181,14 @@ async def _handle_unstorable(request: Request, error: Exception) -> Response:
     return build_problem_response(request, Invalid(details=["request: has a value that cannot be stored"]))
 
 
+async def _handle_lost_row(request: Request, error: Exception) -> Response:
+    """A tenant that moved to another cell while the request waited: the next try comes to it there."""
+    assert isinstance(error, asyncpg.ForeignKeyViolationError)
+    if not str(error.constraint_name).endswith("_tenant_id"):
+        return await _handle_unexpected(request, error)
+    return build_problem_response(request, Unavailable())
+
+
 async def _handle_database_away(request: Request, error: Exception) -> Response:
     log.warning("the database is away", error=type(error).__name__)
     return build_problem_response(request, Unavailable())
@@ -197,6 +205,8 @@ ERROR_HANDLERS: dict[type[Any], Callable[[Request, Exception], Awaitable[Respons
     RequestValidationError: _handle_malformed,
     ValidationError: _handle_unexpected,
     HTTPException: _handle_http_exception,
+    asyncpg.ForeignKeyViolationError: _handle_lost_row,
+    asyncpg.QueryCanceledError: _handle_database_away,
     **dict.fromkeys(UNSTORABLE_ERRORS, _handle_unstorable),
     **dict.fromkeys(DATABASE_AWAY_ERRORS, _handle_database_away),
 }

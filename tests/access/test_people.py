@@ -98,3 +98,21 @@ def test_a_form_token_belongs_to_its_session() -> None:
     assert sessions.csrf_matches("one", sessions.csrf_token("one"))
     assert not sessions.csrf_matches("two", sessions.csrf_token("one"))
     assert not sessions.csrf_matches("one", "\ud800")
+
+
+async def test_a_token_of_a_cell_names_it_and_the_tenant_and_a_renewal_keeps_both(
+    tenant: Tenant, resources: Resources, user_id: str
+) -> None:
+    token = await sessions.sign_in(resources.database, EMAIL, PASSWORD, cell="east")
+    assert token
+    assert token.startswith(f"east.{tenant.tenant_id}.")
+    form_token = sessions.csrf_token(token)
+    async with resources.database.system_tx() as tx:
+        await tx.execute("UPDATE sessions SET renewed_at = renewed_at - interval '2 hours'")
+    async with resources.database.system_tx() as tx:
+        renewed = await sessions.renew(tx, token)
+    assert renewed
+    assert renewed.token.rsplit(".", 1)[0] == token.rsplit(".", 1)[0] != token
+    assert renewed.token != token
+    assert sessions.csrf_matches(renewed.token, form_token)
+    assert not sessions.csrf_matches(f"east.{tenant.tenant_id}.other.secret", form_token)

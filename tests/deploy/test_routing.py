@@ -1,7 +1,6 @@
 """HAProxy in front of two cells: each request comes to the cell of its key, those of moved tenants too."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,21 +10,25 @@ import pytest
 
 from app.access import keys
 from app.demo import http_clients
+from app.domain import ids
 from app.embedded.processes import find_free_port
+from tests.deploy.balancing import HAPROXY, balance_cells
 from tests.world import until
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "haproxy"
-HAPROXY = shutil.which("haproxy", path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin")
 MOVED = keys.make("east")
+MOVED_ACCOUNT, MOVED_TENANT = ids.make("acct", "east"), ids.make("org")
+MOVED_NAMES = (MOVED.prefix, MOVED_ACCOUNT, MOVED_TENANT)
+TENANT = ids.make("org")
 pytestmark = pytest.mark.skipif(not HAPROXY, reason="haproxy is not installed")
 
 
 async def serve_cell(name: str, stack: AsyncExitStack) -> int:
-    """A server that answers each request with the cell's name; its port."""
+    """A server that answers each request with the cell's name, and has one file; its port."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(name)}\r\nConnection: close\r\n\r\n{name}".encode())
+        path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
+        status = "404 Not Found" if path.startswith("/media/") and name not in path else "200 OK"
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(name)}\r\nConnection: close\r\n\r\n{name}".encode())
         await writer.drain()
         writer.close()
 
@@ -36,35 +39,31 @@ async def serve_cell(name: str, stack: AsyncExitStack) -> int:
 
 @pytest.fixture
 async def balancer(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """The shipped file, with addresses of this machine."""
     async with AsyncExitStack() as stack:
-        port, text = find_free_port(), (FOLDER / "cells.cfg").read_text()
-        text = text.replace("bind :80\n", f"bind 127.0.0.1:{port}\n")
-        for name, network in (("east", "10.1.0"), ("west", "10.2.0")):
-            cell = await serve_cell(name, stack)
-            for host in ("11", "12"):
-                text = text.replace(f"{network}.{host}:8000", f"127.0.0.1:{cell}")
-        (tmp_path / "haproxy.cfg").write_text(text)
-        (tmp_path / "moved.map").write_text(f"{MOVED.prefix} west\n")
-        process = await asyncio.create_subprocess_exec(
-            str(HAPROXY), "-db", "-q", "-f", "haproxy.cfg", cwd=tmp_path, stdout=asyncio.subprocess.DEVNULL
-        )
-        try:
-            async with http_clients.build_client(base_url=f"http://127.0.0.1:{port}", timeout=5) as http:
-                yield http
-        finally:
-            process.terminate()
-            await process.wait()
+        port = find_free_port()
+        cells = {name: f"127.0.0.1:{await serve_cell(name, stack)}" for name in ("east", "west")}
+        await stack.enter_async_context(balance_cells(tmp_path, port, cells, MOVED_NAMES))
+        yield await stack.enter_async_context(http_clients.build_client(base_url=f"http://127.0.0.1:{port}", timeout=5))
 
 
-async def test_each_key_comes_to_its_cell(balancer: httpx.AsyncClient) -> None:
+@pytest.fixture
+async def ready(balancer: httpx.AsyncClient) -> httpx.AsyncClient:
     async def is_up() -> bool:
         try:
-            return (await balancer.get("/api/v1/leads")).status_code == 200
+            answers = [
+                await balancer.get(path)
+                for path in ("/sign-in", "/sign-in?cell=west", "/media/east.png", "/media/west.png")
+            ]
         except httpx.TransportError:
             return False
+        return [answer.status_code for answer in answers] == [200] * 4
 
     await until(is_up, 10)
+    balancer.cookies.clear()
+    return balancer
+
+
+async def test_each_key_comes_to_its_cell(ready: httpx.AsyncClient) -> None:
     for key, cell in (
         (keys.make("east").full_key, "east"),
         (keys.make("west").full_key, "west"),
@@ -72,6 +71,39 @@ async def test_each_key_comes_to_its_cell(balancer: httpx.AsyncClient) -> None:
         (MOVED.full_key, "west"),
         ("nonsense", "east"),  # which refuses it
     ):
-        answer = await balancer.get("/api/v1/leads", headers={"X-API-Key": key})
-        assert (answer.status_code, answer.text) == (200, cell), key
-    assert (await balancer.get("/metrics")).status_code == 404
+        for headers in ({"X-API-Key": key}, {"Authorization": f"Bearer {key}"}):
+            answer = await ready.get("/api/v1/leads", headers=headers)
+            assert (answer.status_code, answer.text) == (200, cell), headers
+    assert (await ready.get("/metrics")).status_code == 404
+
+
+async def test_webhooks_come_to_the_cell_of_their_account_and_files_from_the_cell_that_has_them(
+    ready: httpx.AsyncClient,
+) -> None:
+    for account_id, cell in (
+        (ids.make("acct", "east"), "east"),
+        (ids.make("acct", "west"), "west"),
+        (ids.make("acct"), "east"),
+        (MOVED_ACCOUNT, "west"),
+    ):
+        assert (await ready.post(f"/webhooks/twilio/{account_id}/inbound")).text == cell
+    for cell in ("east", "west") * 3:
+        answer = await ready.get(f"/media/{cell}.png")
+        assert (answer.status_code, answer.text) == (200, cell)
+
+
+async def test_people_come_to_the_cell_of_their_session_and_sign_in_where_they_were_asked_to(
+    ready: httpx.AsyncClient,
+) -> None:
+    for name in ("session", "__Host-session"):
+        for session, cell in (
+            (f"east.{TENANT}.a-b_c.d", "east"),
+            (f"west.{TENANT}.a-b_c.d", "west"),
+            ("a-b_c.d", "east"),  # begun before there were cells
+            (f"east.{MOVED_TENANT}.a.b", "west"),
+        ):
+            assert (await ready.get("/conversations", headers={"Cookie": f"{name}={session}"})).text == cell, session
+    assert (await ready.get("/sign-in")).text == "east"
+    asked = await ready.get("/sign-in?cell=west")
+    assert (asked.text, asked.cookies["cell"]) == ("west", "west")
+    assert (await ready.post("/sign-in")).text == "west"

@@ -210,7 +210,7 @@ async def test_searching_within_a_view_stays_in_the_view(sam: Browser, tenant: T
 
 
 def event(name: str, thread: str | None = "int_1", **data: str) -> RecordedEvent:
-    return RecordedEvent(1, 1, name.split(".")[0], name, thread, None, dict(data), None, datetime.now(UTC))
+    return RecordedEvent(1, 1, name.split(".")[0], name, thread, None, dict(data), None, datetime.now(UTC), "1-1")
 
 
 def test_an_event_says_what_of_the_page_it_changes() -> None:

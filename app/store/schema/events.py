@@ -18,6 +18,7 @@ class TenantEvent(Table):
     __table_args__ = (
         tenant_constraint(),
         Index(None, "at", postgresql_using="brin"),
+        Index("ix_tenant_events_former_id", "tenant_id", "former_id", postgresql_where=sql("former_id IS NOT NULL")),
         Index(
             "ix_tenant_events_told",
             *("tenant_id", "name", "transaction", "event_id"),
@@ -40,6 +41,8 @@ class TenantEvent(Table):
     actor: Mapped[str | None]
     before: Mapped[dict[str, Any] | None]
     """The former values of what changed."""
+    former_id: Mapped[str | None] = mapped_column(Id)
+    """Its id, if it was made in another database."""
 
 
 class Idempotency(Table):

@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Boolean, CheckConstraint, Date
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Date
 from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -59,6 +59,8 @@ class Tenant(Table):
     """Regions (ISO 3166) that may be texted; None: all."""
     paused_at: Mapped[datetime | None]
     paused_reason: Mapped[str | None]
+    feed_epoch: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
+    """Stands in the ids of events, if the tenant came from another database: when that was, in Unix seconds."""
     created_at: Mapped[datetime] = created_at_column()
     updated_at: Mapped[datetime] = created_at_column()
 

@@ -141,7 +141,8 @@ async def add_provider_account(
 ) -> Answer[AccountShape]:
     require_real(body.provider, resources)
     fields = {name: value for name, value in body.get_named_fields().items() if value is not None}
-    account = await commands.add(tx, caller, seal_credentials(fields, body.provider, resources))
+    sealed_fields = seal_credentials(fields, body.provider, resources)
+    account = await commands.add(tx, caller, sealed_fields, resources.settings.cell)
     return await idempotency.store_answer(Answer(data=build_shape(account, resources)))
 
 

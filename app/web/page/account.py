@@ -78,7 +78,12 @@ async def change_password(
     """Ends all sessions of the person and starts a new one in this browser."""
     try:
         new_token = await sessions.change_password(
-            resources.database, person, current_password, new_password, dependencies.get_client_ip(request, resources)
+            resources.database,
+            person,
+            current_password,
+            new_password,
+            dependencies.get_client_ip(request, resources),
+            resources.settings.cell,
         )
     except Problem as problem:
         return await render_account(request, person, token, resources, problem)

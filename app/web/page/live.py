@@ -10,10 +10,8 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from app.domain.event_bodies import RecordedEvent
-from app.domain.problems import Invalid
-from app.store.events import EventCursor
-from app.web.events import format_event_id, parse_cursor
-from app.web.feed import EventFilter, Feed
+from app.domain.events import parse_event_id
+from app.web.feed import EventFilter
 from app.web.page import visits
 from app.web.page.dependencies import SignedIn
 from app.web.page.list_filter import Chosen
@@ -53,8 +51,11 @@ async def stream_events(
     """Streams from `Last-Event-ID` on, else from `after`, so that no event is lost between the page and
     the stream, or when a connection drops."""
     feed = get_state(request.app).feed
-    cursor = await _find_start(feed, person.tenant_id, last_event_id or after)
-    yield ServerSentEvent(comment="live", retry=1000, id=format_event_id(*cursor))
+    start_id = last_event_id or after or ""
+    if parse_event_id(start_id) is None:
+        start_id = await feed.get_newest_id(person.tenant_id)
+    cursor = await feed.find_place(person.tenant_id, start_id)
+    yield ServerSentEvent(comment="live", retry=1000, id=start_id)
     clock = asyncio.get_running_loop().time
     end = clock() + STREAM_SECONDS
     while clock() < end and not feed.is_closing:
@@ -63,16 +64,7 @@ async def stream_events(
             yield ServerSentEvent(event="beat", data="")
             continue
         cursor = found_events[-1].cursor
-        yield ServerSentEvent(data=describe_changes(found_events), id=format_event_id(*cursor))
-
-
-async def _find_start(feed: Feed, tenant_id: str, event_id: str | None) -> EventCursor:
-    try:
-        if event_id:
-            return parse_cursor(event_id)
-    except Invalid:
-        pass  # not of this feed
-    return await feed.get_newest_cursor(tenant_id)
+        yield ServerSentEvent(data=describe_changes(found_events), id=found_events[-1].id)
 
 
 def describe_changes(events: Iterable[RecordedEvent]) -> dict[str, Change]:

@@ -39,7 +39,11 @@ async def submit_sign_in(
     status, wrong, headers = 401, SIGN_IN_REFUSED, {}
     try:
         token = await sessions.sign_in(
-            resources.database, email.strip(), password, dependencies.get_client_ip(request, resources)
+            resources.database,
+            email.strip(),
+            password,
+            dependencies.get_client_ip(request, resources),
+            resources.settings.cell,
         )
     except RateLimited as problem:
         token, status, wrong, headers = None, problem.status, problem.message, _build_retry_headers(problem)

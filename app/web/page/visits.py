@@ -16,7 +16,6 @@ from app.store import attention, events, lead_choices
 from app.store import page as store
 from app.store.engine import ReadTx
 from app.web.dependencies import AppResources
-from app.web.events import format_event_id
 from app.web.page import found_words, render, start, threads, views_bar
 from app.web.page.dependencies import FormSender, SameOrigin, SignedIn, Token
 from app.web.page.list_filter import DATE_RANGES, SNOOZES, ListFilter, ListFilterQuery, list_active_filters
@@ -185,7 +184,7 @@ async def _get_cursor(visit: Visit, read: ReadTx) -> str:
     """Returns the place in the feed at which the events of a whole page begin."""
     if visit.fragment:
         return ""
-    return format_event_id(*await events.get_newest_cursor(read, visit.tenant_id))
+    return await events.get_newest_id(read, visit.tenant_id)
 
 
 def _build_place_context(visit: Visit) -> dict[str, Any]:

@@ -158,7 +158,9 @@ async def add_account(admin: AdminRequest, form: SubmittedForm) -> Response:
     sealed_fields = seal_credentials(fields, provider, admin.resources)
     await _require_good_credentials(admin, form, provider, body.credentials, body.base_url)
     account_id, _ = await admin.run_once(
-        form, lambda tx: commands.add(tx, admin.caller, sealed_fields), lambda row: row.account_id
+        form,
+        lambda tx: commands.add(tx, admin.caller, sealed_fields, admin.resources.settings.cell),
+        lambda row: row.account_id,
     )
     return redirect_back(f"accounts/{account_id}", "added")
 

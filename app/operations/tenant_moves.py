@@ -1,0 +1,141 @@
+"""A tenant moves to another cell: most of its rows while it is served, the rest while it waits.
+
+The copy is one transaction of the target, so nobody sees half a tenant. Before the rest is copied, the tenant's brake
+is set, so that no text is on its way to a carrier. When the copy is committed, the target serves the tenant and
+releases the brake; only then are the rows of the source deleted, which takes longer than anybody should wait.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from app.access.sealing import Seal
+from app.operations.tenants import (
+    NO_TENANT,
+    SNAPSHOT_SQL,
+    TenantStays,
+    build_header,
+    require_equal,
+    stay_when_busy,
+    store_tenant,
+)
+from app.store import brakes, late_rows, tenant_rows
+from app.store import tenants as tenants_store
+from app.store.clock import AT_ONCE, OUTBOX_HINT
+from app.store.connections import loop_time
+from app.store.engine import Database, Tx
+from app.store.schema import Tenant
+from app.store.tenant_rows import RowWriter, Sums
+
+REASON = "The organization moves to another installation."
+MAX_WAIT_SECONDS = 40.0
+MAX_LOCK_WAIT_SQL = "SET LOCAL lock_timeout = '5s'"
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """Most is copied; what comes now for the tenant waits while the rest is."""
+
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The target serves the tenant. `names`: what a balancer knows it by. `seconds`: how long its work waited."""
+
+    names: Sequence[str]
+    seconds: float
+
+
+async def move_tenant(
+    source: Database, target: Database, seal: Seal, tenant_id: str, tell: Callable[[Copied | Served], Awaitable[None]]
+) -> dict[str, int]:
+    """Moves the tenant's rows to another cell; how many of each table. `tell` is called when the target serves
+    the tenant, and the source has still to delete it. It must not raise then. Raises `TenantStays`."""
+    with stay_when_busy():
+        async with _Brake(source, tenant_id) as brake, source.system_tx() as late_tx:
+            await tenant_rows.allow_long(late_tx)
+            header = await build_header(late_tx, seal, tenant_id)
+            async with store_tenant(target, seal, header) as (target_tx, writer):
+                start, sums = await _copy_rows(source, target_tx, writer, tenant_id)
+                await tell(Copied(sum(table_sum.row_count for table_sum in sums.values())))
+                marks = await late_rows.find_marks(target_tx, tenant_id)
+                await brake.set()
+                stopped_at = await late_rows.lock_rows(late_tx, tenant_id)
+                await _copy_late_rows(late_tx, target_tx, writer, tenant_id, start, marks)
+                names = await tenants_store.list_names(late_tx, tenant_id)
+            brake.database = target
+            await tell(Served(names, loop_time() - stopped_at))
+            await brake.release()
+            await late_rows.cancel_waiting(late_tx)
+            return await tenant_rows.delete_rows(late_tx, tenant_id)
+
+
+class _Brake:
+    """Nothing of the tenant is sent while the rest is copied, also if the move is killed. A brake that was set
+    before stays."""
+
+    def __init__(self, source: Database, tenant_id: str) -> None:
+        self.database = source
+        self._tenant_id, self._is_ours = tenant_id, False
+
+    async def __aenter__(self) -> "_Brake":
+        async with self.database.system_tx() as tx:
+            if await tenants_store.get(tx, self._tenant_id) is None:
+                raise TenantStays(NO_TENANT)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.release()
+
+    async def set(self) -> None:
+        async with self.database.system_tx() as tx:
+            await tx.execute(MAX_LOCK_WAIT_SQL)
+            tenant = await tenants_store.lock(tx, self._tenant_id)
+            self._is_ours = tenant is not None and tenant.paused_at is None
+            if self._is_ours:
+                await brakes.pause(tx, Tenant, self._tenant_id, self._tenant_id, REASON)
+        await self._wait_for_claimed()
+
+    async def _wait_for_claimed(self) -> None:
+        """Texts that a worker has claimed are handed to their carrier."""
+        end = loop_time() + MAX_WAIT_SECONDS
+        while loop_time() < end:
+            async with self.database.system_tx() as tx:
+                if not await late_rows.has_claimed_texts(tx, self._tenant_id):
+                    return
+            await asyncio.sleep(0.05)
+        raise TenantStays("texts of the tenant are still on their way to a carrier; try again")
+
+    async def release(self) -> None:
+        """In the cell that serves the tenant now."""
+        if self._is_ours:
+            self._is_ours = False
+            async with self.database.system_tx() as tx:
+                await brakes.resume(tx, Tenant, self._tenant_id, self._tenant_id)
+                tx.hints[OUTBOX_HINT] = AT_ONCE
+
+
+async def _copy_rows(source: Database, target_tx: Tx, writer: RowWriter, tenant_id: str) -> tuple[int, Sums]:
+    """Copies the tenant as it is at this moment, while it is served; from which transaction on rows are late, and
+    what was copied."""
+    sums: Sums = {}
+    async with source.system_tx() as tx:
+        await tx.execute(SNAPSHOT_SQL)
+        await tenant_rows.allow_long(tx)
+        start = await late_rows.find_start(tx)
+        async for batch in tenant_rows.read_rows(tx, tenant_id, sums):
+            await writer.write(batch)
+    await writer.finish()
+    await require_equal(target_tx, tenant_id, sums)
+    return start, sums
+
+
+async def _copy_late_rows(
+    source_tx: Tx, target_tx: Tx, writer: RowWriter, tenant_id: str, start: int, marks: Mapping[str, int]
+) -> None:
+    """Nothing of the tenant changes any more."""
+    rows = await late_rows.read_late_rows(source_tx, tenant_id, start)
+    await late_rows.store_late_rows(source_tx, target_tx, writer, tenant_id, rows, marks)
+    if different := await late_rows.find_differences(target_tx, tenant_id, rows):
+        raise TenantStays(f"what was stored differs in {', '.join(different)}; try again")

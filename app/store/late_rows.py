@@ -1,0 +1,224 @@
+"""What changed of a tenant's rows after most of them were copied: found, and stored in the copy.
+
+A row is late if a transaction made it that was not over when the copy began. Frozen rows of a server whose
+transaction numbers began again may look late, too: they are stored once more, which changes nothing.
+"""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import asyncpg
+
+from app.store.connections import loop_time
+from app.store.engine import Tx
+from app.store.schema import Table
+from app.store.tenant_rows import (
+    PLACE,
+    POINTING_TO_EVENTS,
+    TENANT_TABLES,
+    WRITTEN_BY_TRIGGERS,
+    RowBatch,
+    RowWriter,
+    compared_sql,
+    count_rows,
+    key_columns,
+    prepare,
+)
+
+LOCK_ROWS_SQL = "SELECT count(*) FROM (SELECT FROM {table} WHERE tenant_id = $1 {order} FOR UPDATE) locked"
+LOCKED_FIRST = {"tenants": "", "interactions": "ORDER BY our_number, lead_phone", "turns": "", "outbox": ""}
+LOCK_TRIES = 30
+BEGIN_TRY_SQL = "SAVEPOINT unlocked; SET LOCAL lock_timeout = '200ms'"
+END_TRY_SQL = "ROLLBACK TO SAVEPOINT unlocked"
+MAY_LOCK_SQL = """
+SELECT a.name FROM unnest($1::text[]) WITH ORDINALITY AS a(name, place)
+WHERE has_table_privilege(a.name, 'UPDATE') ORDER BY a.place
+"""
+START_SQL = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
+READ_LATE_SQL = """
+WITH now_at AS MATERIALIZED (
+    SELECT s.xmax, s.xmax - s.xmax % 4294967296 AS epoch
+    FROM (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS xmax) s
+)
+SELECT count(*) AS row_count, array_agg(to_jsonb(t)::text ORDER BY {key}) FILTER (
+    WHERE n.epoch + t.xmin::text::bigint
+          - CASE WHEN n.epoch + t.xmin::text::bigint > n.xmax THEN 4294967296 ELSE 0 END >= $2) AS late_rows
+FROM {table} t, now_at n WHERE t.tenant_id = $1
+"""
+KEYS_SQL = "SELECT jsonb_build_object({pairs})::text AS key FROM {table} t WHERE tenant_id = $1"
+DELETE_KEYS_SQL = """
+DELETE FROM {table} t
+USING jsonb_array_elements($2::text::jsonb) AS a(key), jsonb_populate_record(NULL::{table}, a.key) AS k
+WHERE t.tenant_id = $1 AND ({key}) = ({other_key})
+"""
+COUNT_EQUAL_SQL = """
+SELECT count(*)
+FROM jsonb_array_elements($1::text::jsonb) AS a(stored), jsonb_populate_record(NULL::{table}, a.stored) AS k
+JOIN {table} t ON ({key}) = ({other_key}) WHERE {form} = {other_form}
+"""
+
+
+CANCEL_WAITING_SQL = """
+SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND pg_backend_pid() = ANY (pg_blocking_pids(pid))
+"""
+CANCEL_TRIES = 20
+SET_ROLE_SQL = "SELECT set_config('role', $1, true)"
+
+
+async def cancel_waiting(tx: Tx) -> None:
+    """Ends what waits for the rows that `tx` has locked. It would find no rows when they are deleted, and take a
+    receipt for one of nobody's text; so it fails and is tried again where the rows are now."""
+    role = await tx.fetch_value("SELECT current_setting('role')")
+    await tx.fetch_value(SET_ROLE_SQL, "none")  # only who opened a connection may cancel what runs on it
+    for _ in range(CANCEL_TRIES):
+        if not await tx.fetch_value(CANCEL_WAITING_SQL):
+            break
+        await asyncio.sleep(0.1)
+    await tx.fetch_value(SET_ROLE_SQL, role)
+
+
+HAS_CLAIMED_SQL = "SELECT EXISTS (SELECT FROM outbox WHERE tenant_id = $1 AND lease IS NOT NULL)"
+
+
+async def has_claimed_texts(tx: Tx, tenant_id: str) -> bool:
+    """Whether a worker is handing texts to a carrier."""
+    return bool(await tx.fetch_value(HAS_CLAIMED_SQL, tenant_id))
+
+
+async def find_start(tx: Tx) -> int:
+    """Transactions from this one on are late for who reads with the snapshot of `tx`."""
+    return int(await tx.fetch_value(START_SQL))
+
+
+async def lock_rows(tx: Tx, tenant_id: str) -> float:
+    """Holds up every change of the tenant's rows, and new ones, until the transaction ends; since when (loop time).
+
+    Who has locked a row and adds another one waits for us, and we for the row: so we give up first, long before
+    PostgreSQL ends one of both, and try again. Raises `LockNotAvailableError`."""
+    for tries_left in reversed(range(LOCK_TRIES)):
+        await tx.execute(BEGIN_TRY_SQL)
+        begun_at = loop_time()
+        try:
+            await _lock_once(tx, tenant_id)
+        except asyncpg.LockNotAvailableError:
+            await tx.execute(END_TRY_SQL)
+            if not tries_left:
+                raise
+            await asyncio.sleep(random.uniform(0.05, 0.2))  # noqa: S311
+        else:
+            break
+    return begun_at
+
+
+async def _lock_once(tx: Tx, tenant_id: str) -> None:
+    others = [name for name in TENANT_TABLES if name not in (*WRITTEN_BY_TRIGGERS, *LOCKED_FIRST)]
+    for row in await tx.fetch_rows(MAY_LOCK_SQL, [*LOCKED_FIRST, *others]):
+        table = row["name"]
+        await tx.fetch_value(LOCK_ROWS_SQL.format(table=table, order=LOCKED_FIRST.get(table, "")), tenant_id)
+
+
+@dataclass(frozen=True, slots=True)
+class LateRows:
+    """What the source has now: how many rows of each table; the late ones, and all rows of tables that are stored
+    anew, in the order of the tables."""
+
+    counts: dict[str, int]
+    batches: list[RowBatch]
+
+
+async def read_late_rows(tx: Tx, tenant_id: str, start: int) -> LateRows:
+    await prepare(tx, tenant_id)
+    late_rows = LateRows({}, [])
+    for table in TENANT_TABLES:
+        sql = READ_LATE_SQL.format(table=table, key=_key_sql(table, "t"))
+        [row] = await tx.fetch_rows(sql, tenant_id, 0 if is_stored_anew(table) else start)
+        late_rows.counts[table] = row["row_count"]
+        if row["late_rows"] or is_stored_anew(table):
+            late_rows.batches.append(RowBatch(table, row["late_rows"] or []))
+    return late_rows
+
+
+def is_stored_anew(table: str) -> bool:
+    """Whether its keys are places of events: nobody can say then which row of the copy is which."""
+    return table in POINTING_TO_EVENTS and set(PLACE) <= set(key_columns(table))
+
+
+async def find_marks(tx: Tx, tenant_id: str) -> dict[str, int]:
+    """The highest numbers of the copied rows that triggers write; theirs have higher ones from now on."""
+    return {
+        table: await tx.fetch_value(f"SELECT max({_number_of(table)}) FROM {table} WHERE tenant_id = $1", tenant_id)
+        or 0
+        for table in WRITTEN_BY_TRIGGERS
+    }
+
+
+async def store_late_rows(
+    source: Tx, target: Tx, writer: RowWriter, tenant_id: str, late_rows: LateRows, marks: Mapping[str, int]
+) -> None:
+    """Makes the copy equal to what the source has now; `find_differences` compares them."""
+    for batch in late_rows.batches:
+        if batch.table not in (*WRITTEN_BY_TRIGGERS, *POINTING_TO_EVENTS):
+            await writer.write_again(batch)
+    await _delete_gone(source, target, tenant_id, late_rows.counts)
+    for table, mark in marks.items():
+        own = "transaction = pg_current_xact_id() AND " if "transaction" in key_columns(table) else ""
+        sql = f"DELETE FROM {table} WHERE tenant_id = $1 AND {own}{_number_of(table)} > $2"
+        await target.fetch_rows(sql, tenant_id, mark)
+    for batch in late_rows.batches:
+        if batch.table in WRITTEN_BY_TRIGGERS:
+            await writer.write(batch)
+    for batch in late_rows.batches:
+        if is_stored_anew(batch.table):
+            await target.fetch_rows(f"DELETE FROM {batch.table} WHERE tenant_id = $1", tenant_id)
+        if batch.table in POINTING_TO_EVENTS and batch.rows:
+            await writer.write_again(batch)
+
+
+def _number_of(table: str) -> str:
+    """The column by which the rows of a table that triggers write are numbered."""
+    [column] = [column.name for column in Table.metadata.tables[table].columns if column.identity is not None]
+    return column
+
+
+async def _delete_gone(source: Tx, target: Tx, tenant_id: str, counts: Mapping[str, int]) -> None:
+    """Deletes the rows of the copy that the source has no more. The copy has all that the source has."""
+    copied_counts = await count_rows(target, tenant_id)
+    for table in reversed(TENANT_TABLES):
+        is_kept = table not in WRITTEN_BY_TRIGGERS and not is_stored_anew(table)
+        if is_kept and copied_counts[table] > counts[table]:
+            keys, copied_keys = [await _list_keys(tx, table, tenant_id) for tx in (source, target)]
+            sql = DELETE_KEYS_SQL.format(table=table, key=_key_sql(table, "t"), other_key=_key_sql(table, "k"))
+            await target.fetch_rows(sql, tenant_id, f"[{','.join(sorted(copied_keys - keys))}]")
+
+
+async def _list_keys(tx: Tx, table: str, tenant_id: str) -> set[str]:
+    pairs = ", ".join(f"'{name}', t.{name}" for name in key_columns(table))
+    return {row["key"] for row in await tx.fetch_rows(KEYS_SQL.format(pairs=pairs, table=table), tenant_id)}
+
+
+def _key_sql(table: str, alias: str) -> str:
+    return ", ".join(f"{alias}.{name}" for name in key_columns(table))
+
+
+async def find_differences(tx: Tx, tenant_id: str, late_rows: LateRows) -> list[str]:
+    """The tables of which the copy has other rows: the number of all is compared, and each late row."""
+    counts = await count_rows(tx, tenant_id)
+    different = {table for table in TENANT_TABLES if counts[table] != late_rows.counts[table]}
+    return sorted(different | {batch.table for batch in late_rows.batches if not await _is_stored(tx, batch)})
+
+
+async def _is_stored(tx: Tx, batch: RowBatch) -> bool:
+    table, rows = batch.table, batch.rows
+    if not rows or is_stored_anew(table) or table in WRITTEN_BY_TRIGGERS:
+        return True  # they were inserted just now, and their keys are others here
+    sql = COUNT_EQUAL_SQL.format(
+        table=table,
+        key=_key_sql(table, "t"),
+        other_key=_key_sql(table, "k"),
+        form=compared_sql(table, "to_jsonb(t)"),
+        other_form=compared_sql(table, "a.stored"),
+    )
+    return bool(await tx.fetch_value(sql, f"[{','.join(rows)}]") == len(rows))

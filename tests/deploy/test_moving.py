@@ -1,0 +1,175 @@
+"""Two cells behind HAProxy: a tenant moves there and back while it is used, and nothing is lost or doubled."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app import worker
+from app.access import keys
+from app.demo import http_clients
+from app.embedded.processes import find_free_port
+from app.main import build_app
+from app.operations import routes, tenant_moves
+from app.operations.tenant_moves import Copied, Served
+from app.operations.tenants import TenantStays
+from app.resources import Resources
+from app.store.engine import Database
+from tests.deploy.balancing import ADMIN_SOCKET, HAPROXY, balance_cells
+from tests.makers import Data, Tenant
+from tests.test_cells import count_rows, other
+from tests.world import AgentDouble, Carrier, World, agent, carrier, furnished, served, until
+
+__all__ = ["agent", "carrier", "other"]
+pytestmark = pytest.mark.skipif(not HAPROXY, reason="haproxy is not installed")
+SECONDS_PER_CELL = 1.5
+SERVERS = 6
+"""Lines of servers in the shipped file; each is asked whether it is ready."""
+
+
+@dataclass(slots=True)
+class Cells:
+    """The cells east and west behind one address, each with a web server and a worker."""
+
+    http: httpx.AsyncClient
+    east: Resources
+    west: Resources
+    socket: Path
+
+
+@pytest.fixture
+async def cells(resources: Resources, other: Database, tmp_path: Path) -> AsyncIterator[Cells]:
+    port = find_free_port()
+    url = f"http://127.0.0.1:{port}"
+
+    def name_cell(cell: str, database: Database) -> Resources:
+        settings = resources.settings.model_copy(update={"cell": cell, "public_base_url": url})
+        return replace(resources, settings=settings, database=database)
+
+    east, west = name_cell("east", resources.database), name_cell("west", other)
+    async with AsyncExitStack() as stack:
+        addresses = {}
+        for cell in (east, west):
+            address = await stack.enter_async_context(served(build_app(cell.settings, cell)))
+            addresses[str(cell.settings.cell)] = address.removeprefix("http://")
+        await stack.enter_async_context(balance_cells(tmp_path, port, addresses))
+        http = await stack.enter_async_context(http_clients.build_client(base_url=url, timeout=20))
+
+        async def are_ready() -> bool:
+            try:
+                reader, writer = await asyncio.open_unix_connection(tmp_path / ADMIN_SOCKET)
+            except OSError:
+                return False
+            writer.write(b"show stat\n")
+            states = (await reader.read()).decode()
+            writer.close()
+            return states.count(",L7OK,") == SERVERS
+
+        await until(are_ready, 30)
+        running = [worker.build_loops(cell) for cell in (east, west)]
+        tasks = [asyncio.create_task(loops.run()) for loops in running]
+        yield Cells(http, east, west, tmp_path / ADMIN_SOCKET)
+        for loops in running:
+            loops.stop()
+        await asyncio.gather(*tasks)
+
+
+@dataclass(slots=True)
+class Load:
+    """A backend that sends and a lead who writes, each without a pause, and as long as both are answered."""
+
+    world: World
+    statuses: Counter[int] = field(default_factory=Counter)
+    message_ids: dict[str, str] = field(default_factory=dict)
+    lead_texts: list[str] = field(default_factory=list)
+    is_over: bool = False
+
+    async def send(self) -> None:
+        """As clients do: what was answered 503 is sent again, with its key."""
+        while not self.is_over:
+            text = f"Sent {len(self.message_ids)}"
+            body = {"leadId": self.world.lead["leadId"], "message": text}
+            while True:
+                answer = await self.world.tenant.ask("POST", "/sms/send", body, headers={"Idempotency-Key": text})
+                self.statuses[answer.status_code] += 1
+                if answer.status_code == 202:
+                    break
+                await asyncio.sleep(0.1)
+            self.message_ids[text] = answer.json()["data"]["messageId"]
+            await asyncio.sleep(0.05)
+
+    async def write(self) -> None:
+        while not self.is_over:
+            text = f"Written {len(self.lead_texts)}"
+            assert await self.world.carrier.text(self.world.phone, self.world.ours, text) == 200
+            self.lead_texts.append(text)
+            await asyncio.sleep(0.1)
+
+
+async def move(cells: Cells, tenant_id: str, to: str) -> float:
+    """Moves the tenant, and tells HAProxy; how many seconds its work waited."""
+    source, target = (cells.east, cells.west) if to == "west" else (cells.west, cells.east)
+    waited: list[float] = []
+
+    async def tell(step: Copied | Served) -> None:
+        if isinstance(step, Served):
+            await routes.route_names(cells.socket, step.names, to)
+            waited.append(step.seconds)
+
+    async def has_moved() -> bool:
+        try:
+            await tenant_moves.move_tenant(source.database, target.database, source.seal, tenant_id, tell)
+        except TenantStays as error:
+            if "try again" not in str(error):
+                raise
+            return False
+        return True
+
+    await until(has_moved, 30)
+    return waited[0]
+
+
+async def test_a_tenant_moves_there_and_back_while_it_is_used(
+    cells: Cells, tenant: Tenant, carrier: Carrier, agent: AgentDouble
+) -> None:
+    by_first_key = replace(tenant, http=cells.http)
+    key = (await by_first_key.call("POST", "/api-keys", {"name": "East", "scope": "admin"}))["apiKey"]
+    assert keys.KEY_PATTERN.fullmatch(key)
+    assert key.startswith("lss_east_")
+    world = await furnished(replace(by_first_key, key=key), carrier, agent)
+    assert world.account["accountId"].startswith("acct_east_")
+    load = Load(world)
+    tasks = [asyncio.create_task(load.send()), asyncio.create_task(load.write())]
+    for cell in ("west", "east"):
+        await asyncio.sleep(SECONDS_PER_CELL)
+        sent = len(load.message_ids)
+        seconds = await move(cells, tenant.tenant_id, cell)
+        assert seconds < 2
+        await until(lambda sent=sent: _exceeds(load, sent + 3))  # type: ignore[misc]
+        home, gone = (cells.west, cells.east) if cell == "west" else (cells.east, cells.west)
+        assert await count_rows(gone.database, tenant.tenant_id) == {}
+        assert (await count_rows(home.database, tenant.tenant_id))["messages"] >= sent
+    load.is_over = True
+    await asyncio.gather(*tasks)
+    assert load.statuses.keys() <= {202, 503}
+    assert load.statuses[202] > 20
+
+    async def is_delivered() -> bool:
+        page = await world.tenant.call("GET", f"/interactions/{thread['interactionId']}")
+        return all(text["status"] == "delivered" for text in page["transcript"] if text["source"] == "api")
+
+    thread = await world.only_thread()
+    await until(is_delivered, 20)
+    transcript: list[Data] = (await world.thread(thread["interactionId"]))["transcript"]
+    assert sorted(text["message"] for text in transcript) == sorted([*load.message_ids, *load.lead_texts])
+    assert [text["seq"] for text in transcript] == list(range(1, len(transcript) + 1))
+    assert sorted(carrier.received(world.phone)) == sorted(load.message_ids)
+
+
+async def _exceeds(load: Load, count: int) -> bool:
+    return len(load.message_ids) > count
