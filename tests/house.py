@@ -21,7 +21,7 @@ IRREGULAR_PARTICIPLES = (
 PRONOUNS = "who whom what it they them mine ours one some whose which these those others this each that such other rest"
 NOUNS = (
     "speed string setting warning padding encoding mapping heading rating listing building missing nothing "
-    "something anything everything sibling limited pending thing finding meaning opening"
+    "something anything everything sibling limited pending thing finding meaning opening reading"
 )
 """They end like participles."""
 ROW_NAME = re.compile(r"(\b|_)(row|rows\[.*\]|turn|lead|message|thread|person|tenant|text|agent)$")
