@@ -5,7 +5,6 @@ transaction numbers began again may look late, too: they are stored once more, w
 """
 
 import asyncio
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -107,7 +106,7 @@ async def lock_rows(tx: Tx, tenant_id: str) -> float:
             await tx.execute(END_TRY_SQL)
             if not tries_left:
                 raise
-            await asyncio.sleep(random.uniform(0.05, 0.2))  # noqa: S311
+            await asyncio.sleep(0.1)
         else:
             break
     return begun_at
