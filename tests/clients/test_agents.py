@@ -56,7 +56,7 @@ async def test_it_answers_says_outcomes_and_hands_off(world: World, answering: D
     await world.text("Tell me more")
     turn = await world.turn_is(sent["interactionId"], "replied")
     assert turn["reply"]["texts"] == ["Hi Jane, you wrote: Tell me more"]
-    await world.text("I am not interested in that today")
+    await world.text("no, not interested in that today")
     await until(lambda: is_closed(world, sent["interactionId"], 2))
     assert (await world.thread(sent["interactionId"]))["status"] == "disqualified"
     await world.text("I want a human to call")

@@ -40,7 +40,7 @@ async def test_an_unclear_text_needs_a_person_until_it_is_decided(sam: Browser, 
     assert state(page).startswith("Collecting texts for the agent")
     shown = await panel(sam, thread)
     assert "<strong>Not an opt-out</strong> <q>wrong number</q>" in shown
-    assert "sam@example.com · person" in shown
+    assert "<bdi>sam@example.com</bdi> · person" in shown
 
 
 async def test_a_person_decides_that_it_is_an_opt_out_and_undoes_it_with_a_reason(
