@@ -14,11 +14,13 @@ from app.operations.tenant_moves import Copied, Served
 from app.operations.tenants import TenantStays
 from app.resources import Resources
 from app.settings import Settings
-from app.store import tenant_rows
+from app.store import brakes, tenant_rows
+from app.store import tenants as tenants_store
 from app.store.engine import Database
 from app.store.events import SETTLED_SQL
 from app.store.pools import connect
 from app.store.schema import Table
+from app.store.schema import Tenant as TenantRow
 from tests.flows.test_erase import places
 from tests.makers import Data, Tenant
 from tests.test_cli import ran
@@ -284,6 +286,33 @@ async def test_what_changes_while_most_is_copied_moves_too(world: World, resourc
         texts, brake = told[-6:-2], told[-2:]
         assert texts == ["message.queued", "message.sending", "message.sent", "message.delivered"]
         assert brake == ["tenant.paused", "tenant.resumed"]
+
+
+async def pause(database: Database, tenant_id: str, reason: str) -> None:
+    async with database.system_tx() as tx:
+        await brakes.pause(tx, TenantRow, tenant_id, tenant_id, reason)
+
+
+async def find_brake(database: Database, tenant_id: str) -> str | None:
+    """Why the tenant is paused; None: it is not."""
+    async with database.system_tx() as tx:
+        row = await tenants_store.get(tx, tenant_id)
+    assert row
+    assert (row.paused_at is None) is (row.paused_reason is None)
+    return row.paused_reason
+
+
+@pytest.mark.parametrize(
+    ("reason", "kept"),
+    [(tenant_moves.REASON, None), ("The carrier called.", "The carrier called.")],
+    ids=["a killed move", "a person"],
+)
+async def test_a_move_releases_the_brake_of_a_killed_one_and_keeps_that_of_a_person(
+    tenant: Tenant, resources: Resources, other: Database, reason: str, kept: str | None
+) -> None:
+    await pause(resources.database, tenant.tenant_id, reason)
+    await move(resources.database, other, resources, tenant.tenant_id)
+    assert await find_brake(other, tenant.tenant_id) == kept
 
 
 async def test_a_tenant_that_others_hold_for_long_stays_and_it_is_said(

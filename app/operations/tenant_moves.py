@@ -72,8 +72,8 @@ async def move_tenant(
 
 
 class _Brake:
-    """Nothing of the tenant is sent while the rest is copied, also if the move is killed. A brake that was set
-    before stays."""
+    """Nothing of the tenant is sent while the rest is copied, also if the move is killed: then the next one takes
+    its brake over. One that somebody else had set stays."""
 
     def __init__(self, source: Database, tenant_id: str) -> None:
         self.database = source
@@ -92,7 +92,7 @@ class _Brake:
         async with self.database.system_tx() as tx:
             await tx.execute(MAX_LOCK_WAIT_SQL)
             tenant = await tenants_store.lock(tx, self._tenant_id)
-            self._is_ours = tenant is not None and tenant.paused_at is None
+            self._is_ours = tenant is not None and (tenant.paused_at is None or tenant.paused_reason == REASON)
             if self._is_ours:
                 await brakes.pause(tx, Tenant, self._tenant_id, self._tenant_id, REASON)
         await self._wait_for_claimed()
