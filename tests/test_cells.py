@@ -3,7 +3,9 @@
 import asyncio
 import gzip
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from app.settings import Settings
 from app.store import brakes, tenant_rows
 from app.store import tenants as tenants_store
 from app.store.engine import Database
-from app.store.events import SETTLED_SQL
+from app.store.events import OWN_ID_SQL, SETTLED_SQL
 from app.store.pools import connect
 from app.store.schema import Table
 from app.store.schema import Tenant as TenantRow
@@ -286,6 +288,56 @@ async def test_what_changes_while_most_is_copied_moves_too(world: World, resourc
         texts, brake = told[-6:-2], told[-2:]
         assert texts == ["message.queued", "message.sending", "message.sent", "message.delivered"]
         assert brake == ["tenant.paused", "tenant.resumed"]
+
+
+LIST_IDS_SQL = f"""
+SELECT {OWN_ID_SQL} AS id FROM tenant_events WHERE tenant_id = $1 ORDER BY tenant_events.transaction, event_id
+"""
+LIST_HISTORY_SQL = """
+SELECT concat_ws(' ', interaction_id, from_status, status) AS line FROM status_changes WHERE tenant_id = $1
+UNION ALL SELECT concat_ws(' ', subject_id, action, changes) FROM audit_entries WHERE tenant_id = $1
+"""
+ADD_EVENT_SQL = "INSERT INTO tenant_events (tenant_id, type, name, data) VALUES ($1, 'lead', 'lead.updated', '{}')"
+
+
+async def list_history(database: Database, tenant_id: str) -> tuple[list[str], list[str]]:
+    """The ids of the events in order; the lines of threads' statuses and of the audit."""
+    async with database.system_tx() as tx:
+        ids = [row["id"] for row in await tx.fetch_rows(LIST_IDS_SQL, tenant_id)]
+        return ids, sorted(row["line"] for row in await tx.fetch_rows(LIST_HISTORY_SQL, tenant_id))
+
+
+async def test_a_transaction_that_is_open_while_most_is_copied_doubles_nothing_and_keeps_the_order_of_events(
+    idle_world: World, resources: Resources, other: Database
+) -> None:
+    """The copy sees newer transactions, and not the open one."""
+    tenant, tenant_id = idle_world.tenant, idle_world.tenant.tenant_id
+    thread = f"/interactions/{(await idle_world.send('Before'))['interactionId']}"
+    ids, lines = list[str](), list[str]()
+    async with AsyncExitStack() as stack:
+        open_tx = await stack.enter_async_context(resources.database.system_tx())
+        await tenant_rows.allow_long(open_tx)
+        await open_tx.execute(ADD_EVENT_SQL, tenant_id)
+        await open_tx.execute("UPDATE campaigns SET name = 'Renamed' WHERE tenant_id = $1", tenant_id)
+        await tenant.call("PATCH", "/settings", {"helpText": "Newer"})
+        await tenant.call("PATCH", thread, {"status": "follow_up"})
+
+        async def go_on(step: Copied | Served) -> None:
+            if isinstance(step, Copied):
+                await open_tx.execute(ADD_EVENT_SQL, tenant_id)
+                await stack.aclose()
+                await tenant.call("PATCH", "/settings", {"helpText": "Newest"})
+                await tenant.call("PATCH", thread, {"status": "qualified"})
+                await idle_world.send("Newest")
+                for found, told in zip(await list_history(resources.database, tenant_id), (ids, lines), strict=True):
+                    told.extend(found)
+
+        await tenant_moves.move_tenant(resources.database, other, resources.seal, tenant_id, go_on)
+    moved_ids, moved_lines = await list_history(other, tenant_id)
+    assert moved_ids[: len(ids)] == ids
+    assert len(moved_ids) == len(set(moved_ids)) == len(ids) + 2  # the brake was set and released
+    assert not Counter(lines) - Counter(moved_lines)
+    assert len(moved_lines) == len(lines) + 2
 
 
 async def pause(database: Database, tenant_id: str, reason: str) -> None:

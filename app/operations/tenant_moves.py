@@ -24,6 +24,7 @@ from app.store import tenants as tenants_store
 from app.store.clock import AT_ONCE, OUTBOX_HINT
 from app.store.connections import loop_time
 from app.store.engine import Database, Tx
+from app.store.late_rows import Start
 from app.store.schema import Tenant
 from app.store.tenant_rows import RowWriter, Sums
 
@@ -116,15 +117,14 @@ class _Brake:
                 tx.hints[OUTBOX_HINT] = AT_ONCE
 
 
-async def _copy_rows(source: Database, target_tx: Tx, writer: RowWriter, tenant_id: str) -> tuple[int, Sums]:
-    """Copies the tenant as it is at this moment, while it is served; from which transaction on rows are late, and
-    what was copied."""
+async def _copy_rows(source: Database, target_tx: Tx, writer: RowWriter, tenant_id: str) -> tuple[Start, Sums]:
+    """Copies the tenant as it is at this moment, while it is served; which rows are late, and what was copied."""
     sums: Sums = {}
     async with source.system_tx() as tx:
         await tx.execute(SNAPSHOT_SQL)
         await tenant_rows.allow_long(tx)
-        start = await late_rows.find_start(tx)
-        async for batch in tenant_rows.read_rows(tx, tenant_id, sums):
+        start = await late_rows.find_start(tx, tenant_id)
+        async for batch in tenant_rows.read_rows(tx, tenant_id, sums, start.transaction):
             await writer.write(batch)
     await writer.finish()
     await require_equal(target_tx, tenant_id, sums)
@@ -132,7 +132,7 @@ async def _copy_rows(source: Database, target_tx: Tx, writer: RowWriter, tenant_
 
 
 async def _copy_late_rows(
-    source_tx: Tx, target_tx: Tx, writer: RowWriter, tenant_id: str, start: int, marks: Mapping[str, int]
+    source_tx: Tx, target_tx: Tx, writer: RowWriter, tenant_id: str, start: Start, marks: Mapping[str, int]
 ) -> None:
     """Nothing of the tenant changes any more."""
     rows = await late_rows.read_late_rows(source_tx, tenant_id, start)
