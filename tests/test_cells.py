@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from app.operations import tenant_moves, tenants
-from app.operations.tenant_moves import Copied, Served
+from app.operations.tenant_moves import Copied, Served, TenantLeft
 from app.operations.tenants import TenantStays
 from app.resources import Resources
 from app.settings import Settings
@@ -365,6 +365,57 @@ async def test_a_move_releases_the_brake_of_a_killed_one_and_keeps_that_of_a_per
     await pause(resources.database, tenant.tenant_id, reason)
     await move(resources.database, other, resources, tenant.tenant_id)
     assert await find_brake(other, tenant.tenant_id) == kept
+
+
+CUT_OFF_SQL = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND state = 'idle in transaction' AND pid <> pg_backend_pid()
+"""
+
+
+async def test_a_failure_after_the_move_says_what_is_left_and_only_the_rows_that_are_left_are_braked(
+    idle_world: World, resources: Resources, other: Database
+) -> None:
+    tenant_id = idle_world.tenant.tenant_id
+    await idle_world.send("Hi")
+
+    async def cut_off(step: Copied | Served) -> None:
+        if isinstance(step, Served):
+            async with resources.database.system_tx() as tx:
+                assert await tx.fetch_value(CUT_OFF_SQL) == 1
+
+    with pytest.raises(TenantLeft, match=r"has moved.* run `tenant delete` here"):
+        await tenant_moves.move_tenant(resources.database, other, resources.seal, tenant_id, cut_off)
+    assert await find_brake(other, tenant_id) is None
+    assert await find_brake(resources.database, tenant_id) == tenant_moves.REASON
+    with pytest.raises(TenantStays, match="is here already"):
+        await tenant_moves.move_tenant(resources.database, other, resources.seal, tenant_id, ignore)
+    assert await find_brake(resources.database, tenant_id) == tenant_moves.REASON
+    await tenants.delete_tenant(resources.database, tenant_id)
+    assert (await count_rows(other, tenant_id))["messages"] == 1
+
+
+async def test_a_deletion_after_the_move_waits_for_who_holds_rows_for_a_moment(
+    idle_world: World, resources: Resources, other: Database
+) -> None:
+    tenant_id = idle_world.tenant.tenant_id
+    await idle_world.send("Hi")
+    async with AsyncExitStack() as stack:
+
+        async def release_soon() -> None:
+            await asyncio.sleep(1)
+            await stack.aclose()
+
+        async def hold(step: Copied | Served) -> None:
+            if isinstance(step, Served):
+                tx = await stack.enter_async_context(resources.database.system_tx())
+                await tx.execute("SELECT FROM tenant_events WHERE tenant_id = $1 FOR UPDATE", tenant_id)
+                releasing.append(asyncio.create_task(release_soon()))
+
+        releasing: list[asyncio.Task[None]] = []
+        await tenant_moves.move_tenant(resources.database, other, resources.seal, tenant_id, hold)
+        await asyncio.gather(*releasing)
+    assert await count_rows(resources.database, tenant_id) == {}
 
 
 async def test_a_tenant_that_others_hold_for_long_stays_and_it_is_said(

@@ -24,6 +24,7 @@ from app.store.tenant_rows import (
     WRITTEN_BY_TRIGGERS,
     RowBatch,
     RowWriter,
+    allow_long,
     compared_sql,
     count_rows,
     key_columns,
@@ -135,6 +136,7 @@ async def lock_rows(tx: Tx, tenant_id: str) -> float:
             await asyncio.sleep(0.1)
         else:
             break
+    await allow_long(tx)
     return begun_at
 
 
