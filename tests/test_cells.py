@@ -367,6 +367,37 @@ async def test_a_move_releases_the_brake_of_a_killed_one_and_keeps_that_of_a_per
     assert await find_brake(other, tenant.tenant_id) == kept
 
 
+CLAIM_SQL = "UPDATE outbox SET lease = gen_random_uuid() WHERE tenant_id = $1"
+
+
+async def test_a_text_that_is_claimed_while_the_brake_is_set_keeps_the_tenant(
+    idle_world: World, resources: Resources, other: Database
+) -> None:
+    """The worker that claims it has not seen the brake, and commits when the move has already looked for claims."""
+    tenant_id = idle_world.tenant.tenant_id
+    await idle_world.send("Hi")
+    async with AsyncExitStack() as stack:
+
+        async def commit_when_braked() -> None:
+            while await find_brake(resources.database, tenant_id) is None:
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(1)
+            await stack.aclose()
+
+        async def claim(step: Copied | Served) -> None:
+            assert isinstance(step, Copied), "the tenant moved with a claimed text"
+            tx = await stack.enter_async_context(resources.database.system_tx())
+            await tx.execute(CLAIM_SQL, tenant_id)
+            claiming.append(asyncio.create_task(commit_when_braked()))
+
+        claiming: list[asyncio.Task[None]] = []
+        with pytest.raises(TenantStays, match=r"on their way to a carrier; try again"):
+            await tenant_moves.move_tenant(resources.database, other, resources.seal, tenant_id, claim)
+        await asyncio.gather(*claiming)
+    assert await find_brake(resources.database, tenant_id) is None
+    assert await count_rows(other, tenant_id) == {}
+
+
 CUT_OFF_SQL = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE datname = current_database() AND state = 'idle in transaction' AND pid <> pg_backend_pid()

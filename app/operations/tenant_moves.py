@@ -32,6 +32,7 @@ from app.store.tenant_rows import RowWriter, Sums
 REASON = "The organization moves to another installation."
 LEFT = "the tenant has moved, but its rows are still here and nothing sends them: run `tenant delete` here"
 UNKNOWN = "perhaps the tenant has moved: if the other cell has it, run `tenant delete` here; if not, move it again"
+ON_THEIR_WAY = "texts of the tenant are still on their way to a carrier; try again"
 MAX_WAIT_SECONDS = 40.0
 MAX_LOCK_WAIT_SQL = "SET LOCAL lock_timeout = '5s'"
 
@@ -89,6 +90,8 @@ async def _move_rows(
             marks = await late_rows.find_marks(target_tx, tenant_id)
             await brake.set()
             stopped_at = await late_rows.lock_rows(late_tx, tenant_id)
+            if await late_rows.has_claimed_texts(late_tx, tenant_id):  # by who had not seen the brake
+                raise TenantStays(ON_THEIR_WAY)
             await _copy_late_rows(late_tx, target_tx, writer, tenant_id, start, marks)
             names = await tenants_store.list_names(late_tx, tenant_id)
             await brake.release_copy(target_tx)
@@ -136,7 +139,7 @@ class _Brake:
                 if not await late_rows.has_claimed_texts(tx, self._tenant_id):
                     return
             await asyncio.sleep(0.05)
-        raise TenantStays("texts of the tenant are still on their way to a carrier; try again")
+        raise TenantStays(ON_THEIR_WAY)
 
     async def release_copy(self, target_tx: Tx) -> None:
         """In the other cell, for when the copy is committed."""
