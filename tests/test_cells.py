@@ -195,7 +195,7 @@ async def test_a_file_holds_the_tenant_and_nobody_else_may_read_it(
         assert await list_texts(elsewhere, sent["interactionId"])
     # Nothing that only storing the rows would have told.
     async with other.system_tx() as tx:
-        assert tenant_rows.find_differences(sums, await tenant_rows.sum_rows(tx, tenant_id)) == []
+        assert tenant_rows.find_different_sums(sums, await tenant_rows.sum_rows(tx, tenant_id)) == []
 
 
 @pytest.mark.parametrize("pruned", [tenant_rows.WRITTEN_BY_TRIGGERS, ["tenant_events"]], ids=["all", "events"])

@@ -172,5 +172,5 @@ async def _copy_late_rows(
     """Nothing of the tenant changes any more."""
     rows = await late_rows.read_late_rows(source_tx, tenant_id, start)
     await late_rows.store_late_rows(source_tx, target_tx, writer, tenant_id, rows, marks)
-    if different := await late_rows.find_differences(target_tx, tenant_id, rows):
+    if different := await late_rows.find_different_rows(target_tx, tenant_id, rows):
         raise TenantStays(f"what was stored differs in {', '.join(different)}; try again")

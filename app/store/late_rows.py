@@ -194,7 +194,7 @@ async def find_marks(tx: Tx, tenant_id: str) -> dict[str, int]:
 async def store_late_rows(
     source: Tx, target: Tx, writer: RowWriter, tenant_id: str, late_rows: LateRows, marks: Mapping[str, int]
 ) -> None:
-    """Makes the copy equal to what the source has now; `find_differences` compares them."""
+    """Makes the copy equal to what the source has now; `find_different_rows` compares them."""
     for batch in late_rows.batches:
         if batch.table not in (*WRITTEN_BY_TRIGGERS, *POINTING_TO_EVENTS):
             await writer.write_again(batch)
@@ -239,7 +239,7 @@ def _key_sql(table: str, alias: str) -> str:
     return ", ".join(f"{alias}.{name}" for name in key_columns(table))
 
 
-async def find_differences(tx: Tx, tenant_id: str, late_rows: LateRows) -> list[str]:
+async def find_different_rows(tx: Tx, tenant_id: str, late_rows: LateRows) -> list[str]:
     """The tables of which the copy has other rows: the number of all is compared, and each late row."""
     counts = await count_rows(tx, tenant_id)
     different = {table for table in TENANT_TABLES if counts[table] != late_rows.counts[table]}

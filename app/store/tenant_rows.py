@@ -143,7 +143,7 @@ async def count_rows(tx: Tx, tenant_id: str) -> dict[str, int]:
     return {row["name"]: row["count"] for row in await tx.fetch_rows(COUNT_ROWS_SQL, tenant_id)}
 
 
-def find_differences(sums: Sums, other_sums: Sums) -> list[str]:
+def find_different_sums(sums: Sums, other_sums: Sums) -> list[str]:
     """The tables in which rows or their contents differ."""
     return [name for name in TENANT_TABLES if sums.get(name, TableSum()) != other_sums.get(name, TableSum())]
 
