@@ -3,22 +3,26 @@
 import asyncio
 import gzip
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from app.operations import tenant_moves, tenants
-from app.operations.tenant_moves import Copied, Served
+from app.operations.tenant_moves import Copied, Served, TenantLeft
 from app.operations.tenants import TenantStays
 from app.resources import Resources
 from app.settings import Settings
-from app.store import tenant_rows
+from app.store import brakes, tenant_rows
+from app.store import tenants as tenants_store
 from app.store.engine import Database
-from app.store.events import SETTLED_SQL
+from app.store.events import OWN_ID_SQL, SETTLED_SQL
 from app.store.pools import connect
 from app.store.schema import Table
+from app.store.schema import Tenant as TenantRow
 from tests.flows.test_erase import places
 from tests.makers import Data, Tenant
 from tests.test_cli import ran
@@ -191,7 +195,7 @@ async def test_a_file_holds_the_tenant_and_nobody_else_may_read_it(
         assert await list_texts(elsewhere, sent["interactionId"])
     # Nothing that only storing the rows would have told.
     async with other.system_tx() as tx:
-        assert tenant_rows.find_differences(sums, await tenant_rows.sum_rows(tx, tenant_id)) == []
+        assert tenant_rows.find_different_sums(sums, await tenant_rows.sum_rows(tx, tenant_id)) == []
 
 
 @pytest.mark.parametrize("pruned", [tenant_rows.WRITTEN_BY_TRIGGERS, ["tenant_events"]], ids=["all", "events"])
@@ -284,6 +288,165 @@ async def test_what_changes_while_most_is_copied_moves_too(world: World, resourc
         texts, brake = told[-6:-2], told[-2:]
         assert texts == ["message.queued", "message.sending", "message.sent", "message.delivered"]
         assert brake == ["tenant.paused", "tenant.resumed"]
+
+
+LIST_IDS_SQL = f"""
+SELECT {OWN_ID_SQL} AS id FROM tenant_events WHERE tenant_id = $1 ORDER BY tenant_events.transaction, event_id
+"""
+LIST_HISTORY_SQL = """
+SELECT concat_ws(' ', interaction_id, from_status, status) AS line FROM status_changes WHERE tenant_id = $1
+UNION ALL SELECT concat_ws(' ', subject_id, action, changes) FROM audit_entries WHERE tenant_id = $1
+"""
+ADD_EVENT_SQL = "INSERT INTO tenant_events (tenant_id, type, name, data) VALUES ($1, 'lead', 'lead.updated', '{}')"
+
+
+async def list_history(database: Database, tenant_id: str) -> tuple[list[str], list[str]]:
+    """The ids of the events in order; the lines of threads' statuses and of the audit."""
+    async with database.system_tx() as tx:
+        ids = [row["id"] for row in await tx.fetch_rows(LIST_IDS_SQL, tenant_id)]
+        return ids, sorted(row["line"] for row in await tx.fetch_rows(LIST_HISTORY_SQL, tenant_id))
+
+
+async def test_a_transaction_that_is_open_while_most_is_copied_doubles_nothing_and_keeps_the_order_of_events(
+    idle_world: World, resources: Resources, other: Database
+) -> None:
+    """The copy sees newer transactions, and not the open one."""
+    tenant, tenant_id = idle_world.tenant, idle_world.tenant.tenant_id
+    thread = f"/interactions/{(await idle_world.send('Before'))['interactionId']}"
+    ids, lines = list[str](), list[str]()
+    async with AsyncExitStack() as stack:
+        open_tx = await stack.enter_async_context(resources.database.system_tx())
+        await tenant_rows.allow_long(open_tx)
+        await open_tx.execute(ADD_EVENT_SQL, tenant_id)
+        await open_tx.execute("UPDATE campaigns SET name = 'Renamed' WHERE tenant_id = $1", tenant_id)
+        await tenant.call("PATCH", "/settings", {"helpText": "Newer"})
+        await tenant.call("PATCH", thread, {"status": "follow_up"})
+
+        async def go_on(step: Copied | Served) -> None:
+            if isinstance(step, Copied):
+                await open_tx.execute(ADD_EVENT_SQL, tenant_id)
+                await stack.aclose()
+                await tenant.call("PATCH", "/settings", {"helpText": "Newest"})
+                await tenant.call("PATCH", thread, {"status": "qualified"})
+                await idle_world.send("Newest")
+                for found, told in zip(await list_history(resources.database, tenant_id), (ids, lines), strict=True):
+                    told.extend(found)
+
+        await tenant_moves.move_tenant(resources.database, other, resources.seal, tenant_id, go_on)
+    moved_ids, moved_lines = await list_history(other, tenant_id)
+    assert moved_ids[: len(ids)] == ids
+    assert len(moved_ids) == len(set(moved_ids)) == len(ids) + 2  # the brake was set and released
+    assert not Counter(lines) - Counter(moved_lines)
+    assert len(moved_lines) == len(lines) + 2
+
+
+async def pause(database: Database, tenant_id: str, reason: str) -> None:
+    async with database.system_tx() as tx:
+        await brakes.pause(tx, TenantRow, tenant_id, tenant_id, reason)
+
+
+async def find_brake(database: Database, tenant_id: str) -> str | None:
+    """Why the tenant is paused; None: it is not."""
+    async with database.system_tx() as tx:
+        row = await tenants_store.get(tx, tenant_id)
+    assert row
+    assert (row.paused_at is None) is (row.paused_reason is None)
+    return row.paused_reason
+
+
+@pytest.mark.parametrize(
+    ("reason", "kept"),
+    [(tenant_moves.REASON, None), ("The carrier called.", "The carrier called.")],
+    ids=["a killed move", "a person"],
+)
+async def test_a_move_releases_the_brake_of_a_killed_one_and_keeps_that_of_a_person(
+    tenant: Tenant, resources: Resources, other: Database, reason: str, kept: str | None
+) -> None:
+    await pause(resources.database, tenant.tenant_id, reason)
+    await move(resources.database, other, resources, tenant.tenant_id)
+    assert await find_brake(other, tenant.tenant_id) == kept
+
+
+CLAIM_SQL = "UPDATE outbox SET lease = gen_random_uuid() WHERE tenant_id = $1"
+
+
+async def test_a_text_that_is_claimed_while_the_brake_is_set_keeps_the_tenant(
+    idle_world: World, resources: Resources, other: Database
+) -> None:
+    """The worker that claims it has not seen the brake, and commits when the move has already looked for claims."""
+    tenant_id = idle_world.tenant.tenant_id
+    await idle_world.send("Hi")
+    async with AsyncExitStack() as stack:
+
+        async def commit_when_braked() -> None:
+            while await find_brake(resources.database, tenant_id) is None:
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(1)
+            await stack.aclose()
+
+        async def claim(step: Copied | Served) -> None:
+            assert isinstance(step, Copied), "the tenant moved with a claimed text"
+            tx = await stack.enter_async_context(resources.database.system_tx())
+            await tx.execute(CLAIM_SQL, tenant_id)
+            claiming.append(asyncio.create_task(commit_when_braked()))
+
+        claiming: list[asyncio.Task[None]] = []
+        with pytest.raises(TenantStays, match=r"on their way to a carrier; try again"):
+            await tenant_moves.move_tenant(resources.database, other, resources.seal, tenant_id, claim)
+        await asyncio.gather(*claiming)
+    assert await find_brake(resources.database, tenant_id) is None
+    assert await count_rows(other, tenant_id) == {}
+
+
+CUT_OFF_SQL = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND state = 'idle in transaction' AND pid <> pg_backend_pid()
+"""
+
+
+async def test_a_failure_after_the_move_says_what_is_left_and_only_the_rows_that_are_left_are_braked(
+    idle_world: World, resources: Resources, other: Database
+) -> None:
+    tenant_id = idle_world.tenant.tenant_id
+    await idle_world.send("Hi")
+
+    async def cut_off(step: Copied | Served) -> None:
+        if isinstance(step, Served):
+            async with resources.database.system_tx() as tx:
+                assert await tx.fetch_value(CUT_OFF_SQL) == 1
+
+    with pytest.raises(TenantLeft, match=r"has moved.* run `tenant delete` here"):
+        await tenant_moves.move_tenant(resources.database, other, resources.seal, tenant_id, cut_off)
+    assert await find_brake(other, tenant_id) is None
+    assert await find_brake(resources.database, tenant_id) == tenant_moves.REASON
+    with pytest.raises(TenantStays, match="is here already"):
+        await tenant_moves.move_tenant(resources.database, other, resources.seal, tenant_id, ignore)
+    assert await find_brake(resources.database, tenant_id) == tenant_moves.REASON
+    await tenants.delete_tenant(resources.database, tenant_id)
+    assert (await count_rows(other, tenant_id))["messages"] == 1
+
+
+async def test_a_deletion_after_the_move_waits_for_who_holds_rows_for_a_moment(
+    idle_world: World, resources: Resources, other: Database
+) -> None:
+    tenant_id = idle_world.tenant.tenant_id
+    await idle_world.send("Hi")
+    async with AsyncExitStack() as stack:
+
+        async def release_soon() -> None:
+            await asyncio.sleep(1)
+            await stack.aclose()
+
+        async def hold(step: Copied | Served) -> None:
+            if isinstance(step, Served):
+                tx = await stack.enter_async_context(resources.database.system_tx())
+                await tx.execute("SELECT FROM tenant_events WHERE tenant_id = $1 FOR UPDATE", tenant_id)
+                releasing.append(asyncio.create_task(release_soon()))
+
+        releasing: list[asyncio.Task[None]] = []
+        await tenant_moves.move_tenant(resources.database, other, resources.seal, tenant_id, hold)
+        await asyncio.gather(*releasing)
+    assert await count_rows(resources.database, tenant_id) == {}
 
 
 async def test_a_tenant_that_others_hold_for_long_stays_and_it_is_said(

@@ -22,5 +22,5 @@ def export_examples(configuration: Settings, options: argparse.Namespace) -> int
 
 
 def _escape(text: str) -> str:
-    """The text in one cell: line breaks as `\\n`, tabs as blanks."""
+    """The text in one line: line breaks as `\\n`, tabs as blanks."""
     return "\\n".join(text.replace("\t", " ").splitlines())

@@ -86,13 +86,14 @@ def delete_tenant(configuration: Settings, options: argparse.Namespace) -> int:
 
 
 def _run(configuration: Settings, work: Callable[[Database], Awaitable[T]]) -> T:
+    from app.operations.tenant_moves import TenantLeft
     from app.operations.tenants import TenantStays
 
     try:
         return with_database(configuration, work)
     except EOFError:
         raise CommandError("the file is cut off") from None
-    except (TenantStays, OSError) as error:
+    except (TenantStays, TenantLeft, OSError) as error:
         raise CommandError(str(error)) from None
 
 

@@ -75,12 +75,12 @@ def get_field(name: str) -> str:
 
 
 def build_lead_body(row: Mapping[str, str]) -> dict[str, Any]:
-    """The lead of a row as a body of the API has it. An empty cell is left out."""
-    cells = {
+    """The lead of a row as a body of the API has it. An empty value is left out."""
+    values = {
         name: stripped for name, value in row.items() if name not in CONSENT_FIELDS and (stripped := value.strip())
     }
-    custom_fields = {match[1]: cell for name, cell in cells.items() if (match := CUSTOM_COLUMN.fullmatch(name))}
-    body: dict[str, Any] = {name: cell for name, cell in cells.items() if not CUSTOM_COLUMN.fullmatch(name)}
+    custom_fields = {match[1]: value for name, value in values.items() if (match := CUSTOM_COLUMN.fullmatch(name))}
+    body: dict[str, Any] = {name: value for name, value in values.items() if not CUSTOM_COLUMN.fullmatch(name)}
     if "tags" in body:
         body["tags"] = [tag for part in TAG_SEPARATORS.split(body["tags"]) if (tag := part.strip())]
     return body | ({"customFields": custom_fields} if custom_fields else {})

@@ -26,15 +26,15 @@ MAX_LENGTH = 500
 
 def add_consent(row: Mapping[str, str], lead: Fields | Problem) -> Fields | Problem:
     """The lead with the consent that its row has, as `consent`; or what is wrong with the consent."""
-    cells = {name: cell.strip() for name, cell in row.items() if name in CONSENT_FIELDS and cell.strip()}
-    if isinstance(lead, Problem) or not cells:
+    values = {name: value.strip() for name, value in row.items() if name in CONSENT_FIELDS and value.strip()}
+    if isinstance(lead, Problem) or not values:
         return lead
-    basis, at = read_basis(cells.get("consentBasis", "")), read_time(cells.get("consentObtainedAt", ""))
-    source, proof = cells.get("consentSource"), cells.get("consentProof")
+    basis, at = read_basis(values.get("consentBasis", "")), read_time(values.get("consentObtainedAt", ""))
+    source, proof = values.get("consentSource"), values.get("consentProof")
     checks = {
         f"consentBasis: must be one of {', '.join(BASES)}": basis not in BASES,
         "consentBasis: needs a phone in its row": not lead.get("phone"),
-        "consentObtainedAt: is not an ISO 8601 date or time": "consentObtainedAt" in cells and at is None,
+        "consentObtainedAt: is not an ISO 8601 date or time": "consentObtainedAt" in values and at is None,
         "consentObtainedAt: is in the future": at is not None and at > datetime.now(UTC),
         f"consentSource: is longer than {MAX_LENGTH} characters": len(source or "") > MAX_LENGTH,
         f"consentProof: is longer than {MAX_LENGTH} characters": len(proof or "") > MAX_LENGTH,
@@ -45,15 +45,15 @@ def add_consent(row: Mapping[str, str], lead: Fields | Problem) -> Fields | Prob
     return {**lead, "consent": consent}
 
 
-def read_basis(cell: str) -> str:
+def read_basis(value: str) -> str:
     """`Express written` as `express_written`."""
-    return "_".join(cell.casefold().replace("-", " ").replace("_", " ").split())
+    return "_".join(value.casefold().replace("-", " ").replace("_", " ").split())
 
 
-def read_time(cell: str) -> datetime | None:
+def read_time(value: str) -> datetime | None:
     """A date or time; without an offset it is UTC."""
     try:
-        at = datetime.fromisoformat(cell)
+        at = datetime.fromisoformat(value)
         return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     except (ValueError, OverflowError):  # there are times of the year 1 that UTC does not know
         return None

@@ -17,7 +17,7 @@ from app.domain.problems import Invalid, Problem
 MAX_LINE_LENGTH = 1 << 20
 """In characters."""
 MAX_LINES_PER_ROW = 100
-"""How many lines a quoted cell may have. If its quote is not closed, this many are read."""
+"""How many lines a quoted value may have. If its quote is not closed, this many are read."""
 HEAD_BYTES = 1 << 16
 """How much of a file is looked at to recognise its encoding."""
 MAX_COLUMNS = 200
@@ -149,8 +149,8 @@ def _parse_headers(lines: Iterator[str], encoding: Encoding) -> list[Dialect]:
     for delimiter in delimiters:
         dialect = Dialect(encoding, delimiter, header_line=number)
         try:
-            cells = _parse_cells([line], dialect)[0] if line else []
-            headers.append(replace(dialect, names=[cell.strip() for cell in cells]))
+            values = _parse_values([line], dialect)[0] if line else []
+            headers.append(replace(dialect, names=[value.strip() for value in values]))
         except Invalid as problem:
             faults.append(problem.reason)
     if not headers:
@@ -177,8 +177,8 @@ def read_rows(lines: Iterator[str], dialect: Dialect) -> Iterator[ParsedRow]:
     number, ahead = dialect.header_line + 1, deque(islice(lines, MAX_LINES_PER_ROW))
     while ahead:
         try:
-            cells, count = _parse_cells(ahead, dialect)
-            yield number, _build_row(dialect.names, cells) if any(cell.strip() for cell in cells) else None
+            values, count = _parse_values(ahead, dialect)
+            yield number, _build_row(dialect.names, values) if any(value.strip() for value in values) else None
         except Invalid as problem:
             count = 1
             yield number, problem
@@ -188,8 +188,8 @@ def read_rows(lines: Iterator[str], dialect: Dialect) -> Iterator[ParsedRow]:
         number += count
 
 
-def _parse_cells(lines: Sequence[str], dialect: Dialect) -> tuple[list[str], int]:
-    """The cells of the row that begins with the first line, and how many lines the row has. Raises
+def _parse_values(lines: Sequence[str], dialect: Dialect) -> tuple[list[str], int]:
+    """The values of the row that begins with the first line, and how many lines the row has. Raises
     `Invalid`.
 
     A quote that is not closed would swallow the rows below it, up to the next quote. So a row of
@@ -198,16 +198,16 @@ def _parse_cells(lines: Sequence[str], dialect: Dialect) -> tuple[list[str], int
         raise Invalid(details=[f"the line is longer than {MAX_LINE_LENGTH} characters"])
     reader = csv.reader(lines, strict=True, delimiter=dialect.delimiter)
     try:
-        cells = next(reader)
+        values = next(reader)
     except csv.Error as error:
         raise Invalid(details=[_describe_fault(error, reader.line_num)]) from None
-    count_cells = partial(_count_cells, dialect.delimiter)
-    if any(count_cells(line) == len(dialect.names) for line in islice(lines, 1, reader.line_num)):
+    count_values = partial(_count_values, dialect.delimiter)
+    if any(count_values(line) == len(dialect.names) for line in islice(lines, 1, reader.line_num)):
         raise Invalid(details=[UNCLOSED_QUOTE])
-    if match := dialect.encoding.unreadable.search("".join(cells)):
+    if match := dialect.encoding.unreadable.search("".join(values)):
         character = "a NUL character" if match[0] == "\x00" else f"a byte that is not {dialect.encoding.name}"
         raise Invalid(details=[f"the row holds {character}"])
-    return cells, reader.line_num
+    return values, reader.line_num
 
 
 def _describe_fault(error: csv.Error, lines: int) -> str:
@@ -219,15 +219,15 @@ def _describe_fault(error: csv.Error, lines: int) -> str:
     return "text follows the quote that closes a cell"
 
 
-def _count_cells(delimiter: str, line: str) -> int:
-    """The number of cells of a line by itself; 0 if it cannot be parsed."""
+def _count_values(delimiter: str, line: str) -> int:
+    """The number of values of a line by itself; 0 if it cannot be parsed."""
     try:
         return len(next(csv.reader([line], delimiter=delimiter), ()))
     except csv.Error:
         return 0
 
 
-def _build_row(names: Sequence[str], cells: Sequence[str]) -> CsvRow:
-    if len(cells) != len(names):
+def _build_row(names: Sequence[str], values: Sequence[str]) -> CsvRow:
+    if len(values) != len(names):
         raise Invalid(details=["the row does not have the header's columns"])
-    return {name: cell for name, cell in zip(names, cells, strict=True) if name}
+    return {name: value for name, value in zip(names, values, strict=True) if name}

@@ -48,7 +48,7 @@ class BatchResult:
 
 
 def lead_rows(caller: Caller, campaign_id: str | None, parse_lead: ParseLead) -> FileKind[Fields]:
-    """Rows with the fields of a lead. Of a known lead only these are changed, and an empty cell changes
+    """Rows with the fields of a lead. Of a known lead only these are changed, and an empty value changes
     nothing. `campaign_id` is set for all."""
 
     def parse(row: CsvRow) -> Fields | Problem:

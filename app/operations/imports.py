@@ -62,7 +62,7 @@ async def import_leads(
     database: Database, caller: Caller, file: Path, campaign_id: str | None, report: ImportReport
 ) -> None:
     """Imports a CSV file whose header names fields of a lead; `phone` is required. Of a known lead
-    only these fields are changed, and an empty cell changes nothing. `campaign_id` is set for all.
+    only these fields are changed, and an empty value changes nothing. `campaign_id` is set for all.
     `report` says what was done, also if this raises."""
     await _import_file(database, caller, file, lead_rows(caller, campaign_id, parse_row), report)
 

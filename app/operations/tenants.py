@@ -142,7 +142,7 @@ async def store_tenant(database: Database, seal: Seal, header: dict[str, Any]) -
 
 
 async def require_equal(tx: Tx, tenant_id: str, sums: Sums) -> None:
-    if different := tenant_rows.find_differences(sums, await tenant_rows.sum_rows(tx, tenant_id)):
+    if different := tenant_rows.find_different_sums(sums, await tenant_rows.sum_rows(tx, tenant_id)):
         raise TenantStays(f"what was stored differs in {', '.join(different)}")
 
 

@@ -97,6 +97,14 @@ async def name_author(tx: Tx, author: str) -> None:
 SWITCH_OFF_SQL = "SELECT set_config('app.audit', 'off', true)"
 
 
+SWITCH_ON_SQL = "SELECT set_config('app.audit', '', true)"
+
+
+async def switch_on(tx: Tx) -> None:
+    """What this transaction writes from now on may change settings again."""
+    await tx.execute(SWITCH_ON_SQL)
+
+
 async def switch_off(tx: Tx) -> None:
     """What this transaction writes changes no setting: a secret is only stored in another form."""
     await tx.execute(SWITCH_OFF_SQL)

@@ -1,10 +1,14 @@
 """What changed of a tenant's rows after most of them were copied: found, and stored in the copy.
 
-A row is late if a transaction made it that was not over when the copy began. Frozen rows of a server whose
-transaction numbers began again may look late, too: they are stored once more, which changes nothing.
+A row is late if its transaction is not older than all that were open when the copy began. The copy may have seen
+it: then it is stored once more, which changes nothing. So are frozen rows of a server whose transaction numbers began
+again, which look late. Two kinds of rows get new numbers, and cannot be stored twice. The history of statuses and the
+audit: what the copy has is skipped. Events: the copy leaves all late ones out, because an open transaction may add
+one before those of newer transactions, and the order in which readers get them must stay.
 """
 
 import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -20,6 +24,7 @@ from app.store.tenant_rows import (
     WRITTEN_BY_TRIGGERS,
     RowBatch,
     RowWriter,
+    allow_long,
     compared_sql,
     count_rows,
     key_columns,
@@ -28,6 +33,7 @@ from app.store.tenant_rows import (
 
 LOCK_ROWS_SQL = "SELECT count(*) FROM (SELECT FROM {table} WHERE tenant_id = $1 {order} FOR UPDATE) locked"
 LOCKED_FIRST = {"tenants": "", "interactions": "ORDER BY our_number, lead_phone", "turns": "", "outbox": ""}
+NUMBERED_ANEW = [table for table in WRITTEN_BY_TRIGGERS if table != "tenant_events"]
 LOCK_TRIES = 30
 BEGIN_TRY_SQL = "SAVEPOINT unlocked; SET LOCAL lock_timeout = '200ms'"
 END_TRY_SQL = "ROLLBACK TO SAVEPOINT unlocked"
@@ -36,15 +42,22 @@ SELECT a.name FROM unnest($1::text[]) WITH ORDINALITY AS a(name, place)
 WHERE has_table_privilege(a.name, 'UPDATE') ORDER BY a.place
 """
 START_SQL = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
-READ_LATE_SQL = """
+NOW_SQL = """
 WITH now_at AS MATERIALIZED (
     SELECT s.xmax, s.xmax - s.xmax % 4294967296 AS epoch
     FROM (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS xmax) s
 )
-SELECT count(*) AS row_count, array_agg(to_jsonb(t)::text ORDER BY {key}) FILTER (
-    WHERE n.epoch + t.xmin::text::bigint
-          - CASE WHEN n.epoch + t.xmin::text::bigint > n.xmax THEN 4294967296 ELSE 0 END >= $2) AS late_rows
-FROM {table} t, now_at n WHERE t.tenant_id = $1
+"""
+IS_LATE_SQL = """
+n.epoch + t.xmin::text::bigint - CASE WHEN n.epoch + t.xmin::text::bigint > n.xmax THEN 4294967296 ELSE 0 END >= $2
+"""
+IS_LATE_EVENT_SQL = "t.transaction >= $2::bigint::text::xid8"
+LIST_VISIBLE_SQL = f"""{NOW_SQL}
+SELECT {{number}} AS number FROM {{table}} t, now_at n WHERE t.tenant_id = $1 AND {IS_LATE_SQL}
+"""
+READ_LATE_SQL = f"""{NOW_SQL}
+SELECT count(*) AS row_count, array_agg(to_jsonb(t)::text ORDER BY {{key}}) FILTER (WHERE {{is_late}}) AS late_rows
+FROM {{table}} t, now_at n WHERE t.tenant_id = $1
 """
 KEYS_SQL = "SELECT jsonb_build_object({pairs})::text AS key FROM {table} t WHERE tenant_id = $1"
 DELETE_KEYS_SQL = """
@@ -87,9 +100,23 @@ async def has_claimed_texts(tx: Tx, tenant_id: str) -> bool:
     return bool(await tx.fetch_value(HAS_CLAIMED_SQL, tenant_id))
 
 
-async def find_start(tx: Tx) -> int:
-    """Transactions from this one on are late for who reads with the snapshot of `tx`."""
-    return int(await tx.fetch_value(START_SQL))
+@dataclass(frozen=True, slots=True)
+class Start:
+    """When the copy began. Transactions from `transaction` on are late. `visible`: by table, the numbers of late rows
+    that the copy saw and has."""
+
+    transaction: int
+    visible: dict[str, set[int]]
+
+
+async def find_start(tx: Tx, tenant_id: str) -> Start:
+    """For who reads with the snapshot of `tx`."""
+    transaction = int(await tx.fetch_value(START_SQL))
+    visible = {}
+    for table in NUMBERED_ANEW:
+        sql = LIST_VISIBLE_SQL.format(table=table, number=_number_of(table))
+        visible[table] = {row["number"] for row in await tx.fetch_rows(sql, tenant_id, transaction)}
+    return Start(transaction, visible)
 
 
 async def lock_rows(tx: Tx, tenant_id: str) -> float:
@@ -109,6 +136,7 @@ async def lock_rows(tx: Tx, tenant_id: str) -> float:
             await asyncio.sleep(0.1)
         else:
             break
+    await allow_long(tx)
     return begun_at
 
 
@@ -128,16 +156,25 @@ class LateRows:
     batches: list[RowBatch]
 
 
-async def read_late_rows(tx: Tx, tenant_id: str, start: int) -> LateRows:
+async def read_late_rows(tx: Tx, tenant_id: str, start: Start) -> LateRows:
     await prepare(tx, tenant_id)
     late_rows = LateRows({}, [])
     for table in TENANT_TABLES:
-        sql = READ_LATE_SQL.format(table=table, key=_key_sql(table, "t"))
-        [row] = await tx.fetch_rows(sql, tenant_id, 0 if is_stored_anew(table) else start)
+        is_late = IS_LATE_EVENT_SQL if table == "tenant_events" else IS_LATE_SQL
+        sql = READ_LATE_SQL.format(table=table, key=_key_sql(table, "t"), is_late=is_late)
+        [row] = await tx.fetch_rows(sql, tenant_id, 0 if is_stored_anew(table) else start.transaction)
         late_rows.counts[table] = row["row_count"]
-        if row["late_rows"] or is_stored_anew(table):
-            late_rows.batches.append(RowBatch(table, row["late_rows"] or []))
+        rows = _skip_visible(table, row["late_rows"] or [], start)
+        if rows or is_stored_anew(table):
+            late_rows.batches.append(RowBatch(table, rows))
     return late_rows
+
+
+def _skip_visible(table: str, rows: list[str], start: Start) -> list[str]:
+    """A second copy of a row that gets a new number would be a second row."""
+    if visible := start.visible.get(table):
+        return [row for row in rows if json.loads(row)[_number_of(table)] not in visible]
+    return rows
 
 
 def is_stored_anew(table: str) -> bool:
@@ -157,7 +194,7 @@ async def find_marks(tx: Tx, tenant_id: str) -> dict[str, int]:
 async def store_late_rows(
     source: Tx, target: Tx, writer: RowWriter, tenant_id: str, late_rows: LateRows, marks: Mapping[str, int]
 ) -> None:
-    """Makes the copy equal to what the source has now; `find_differences` compares them."""
+    """Makes the copy equal to what the source has now; `find_different_rows` compares them."""
     for batch in late_rows.batches:
         if batch.table not in (*WRITTEN_BY_TRIGGERS, *POINTING_TO_EVENTS):
             await writer.write_again(batch)
@@ -202,7 +239,7 @@ def _key_sql(table: str, alias: str) -> str:
     return ", ".join(f"{alias}.{name}" for name in key_columns(table))
 
 
-async def find_differences(tx: Tx, tenant_id: str, late_rows: LateRows) -> list[str]:
+async def find_different_rows(tx: Tx, tenant_id: str, late_rows: LateRows) -> list[str]:
     """The tables of which the copy has other rows: the number of all is compared, and each late row."""
     counts = await count_rows(tx, tenant_id)
     different = {table for table in TENANT_TABLES if counts[table] != late_rows.counts[table]}

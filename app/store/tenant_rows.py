@@ -88,16 +88,19 @@ async def prepare(tx: Tx, tenant_id: str) -> None:
     await tx.fetch_row(PREPARE_SQL, tenant_id)
 
 
-async def read_rows(tx: Tx, tenant_id: str, sums: Sums) -> AsyncIterator[RowBatch]:
-    """The tenant's rows in the order in which they can be stored; `sums` counts them."""
+async def read_rows(tx: Tx, tenant_id: str, sums: Sums, events_before: int | None = None) -> AsyncIterator[RowBatch]:
+    """The tenant's rows in the order in which they can be stored; `sums` counts them. `events_before`: no events of
+    this transaction and later ones."""
     await prepare(tx, tenant_id)
     for table in TENANT_TABLES:
         key = ", ".join(key_columns(table))
         # asyncpg keeps the columns of each text of a FETCH: a name of its own for each table's cursor.
         cursor = f"rows_of_{table}"
+        is_limited = table == "tenant_events" and events_before is not None
+        limit = f"AND transaction < '{events_before}'" if is_limited else ""
         await tx.execute(
             f"DECLARE {cursor} NO SCROLL CURSOR FOR SELECT {forms_sql(table)} FROM {table} t"
-            f" WHERE tenant_id = current_setting('app.tenant') ORDER BY {key}"
+            f" WHERE tenant_id = current_setting('app.tenant') {limit} ORDER BY {key}"
         )
         table_sum = sums.setdefault(table, TableSum())
         while rows := await tx.fetch_rows(f"FETCH {ROWS_A_BATCH} FROM {cursor}"):
@@ -140,26 +143,23 @@ async def count_rows(tx: Tx, tenant_id: str) -> dict[str, int]:
     return {row["name"]: row["count"] for row in await tx.fetch_rows(COUNT_ROWS_SQL, tenant_id)}
 
 
-def find_differences(sums: Sums, other_sums: Sums) -> list[str]:
+def find_different_sums(sums: Sums, other_sums: Sums) -> list[str]:
     """The tables in which rows or their contents differ."""
     return [name for name in TENANT_TABLES if sums.get(name, TableSum()) != other_sums.get(name, TableSum())]
 
 
 @dataclass(slots=True)
 class EventPlaces:
-    """Where the tenant's events stood, in order, and their new numbers."""
+    """Where the tenant's events stood, and their new numbers; both count up."""
 
     transaction: int = 0
     old: list[tuple[int, int]] = field(default_factory=list)
     new: list[int] = field(default_factory=list)
 
     def add(self, old: Sequence[tuple[int, int]], new: Sequence[int]) -> None:
-        is_sorted = not (self.old and old) or self.old[-1] < old[0]
+        assert not (self.old and old) or self.old[-1] < old[0]
         self.old += old
         self.new += new
-        if not is_sorted:  # transactions that ran beside each other
-            pairs = sorted(zip(self.old, self.new, strict=True))
-            self.old, self.new = [place for place, _ in pairs], [number for _, number in pairs]
 
     def move(self, place: tuple[int, int]) -> dict[str, Any]:
         """The place of the newest event at or before `place`; the beginning where none is known."""

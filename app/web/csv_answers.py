@@ -24,7 +24,7 @@ def describe_csv(row: str) -> dict[int | str, dict[str, Any]]:
 
 
 def build_csv_answer(name: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Response:
-    """A file with these columns. Cells of strangers must have passed `guard_cell`."""
+    """A file with these columns. Values of strangers must have passed `guard_value`."""
     output = io.StringIO(newline="")
     table = csv.writer(output)
     table.writerow(columns)

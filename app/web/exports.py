@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 
 from app.commands import consent as consents
 from app.commands.directory import require_found
-from app.domain.cells import guard_cell
+from app.domain.spreadsheets import guard_value
 from app.domain.transcripts import Entry, format_time
 from app.store import directory, interactions, lead_answers
 from app.store.engine import ReadTx
@@ -149,12 +149,12 @@ async def _build_thread_export(read: ReadTx, thread: Thread, texts: Iterable[Mes
 
 
 def _build_csv(name: str, texts: Iterable[Message]) -> Response:
-    return build_csv_answer(name, CSV_COLUMNS, map(_list_cells, texts))
+    return build_csv_answer(name, CSV_COLUMNS, map(_list_values, texts))
 
 
-def _list_cells(text: Message) -> list[object]:
+def _list_values(text: Message) -> list[object]:
     text_entry = build_noted_entry(text)
-    cells = (
+    values = (
         text.interaction_id,
         format_time(text.created_at),
         text_entry["role"],
@@ -168,4 +168,4 @@ def _list_cells(text: Message) -> list[object]:
         text.error_code,
         text_entry["messageId"],
     )
-    return ["" if cell is None else guard_cell(cell) for cell in cells]
+    return ["" if value is None else guard_value(value) for value in values]

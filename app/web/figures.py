@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from app.commands.leads import available_timezones
-from app.domain.cells import guard_cell
 from app.domain.figures import MEASURES, RATES, get_interval
 from app.domain.problems import Invalid
+from app.domain.spreadsheets import guard_value
 from app.store import figures
 from app.store.figures import Dimension, FigureFilter, FigureGroup
 from app.web.csv_answers import build_csv_answer, describe_csv
@@ -174,11 +174,11 @@ def get_parts(values: dict[str, int], word: str) -> dict[str, int]:
 def build_csv(by: Sequence[Dimension], groups: Iterable[FigureGroup]) -> Response:
     """Dimensions, counts, and rates with their intervals."""
     ends = [f"{rate}{end}" for rate in RATES for end in ("Rate", "RateLow", "RateHigh")]
-    return build_csv_answer("figures.csv", [*by, *MEASURES, *ends], map(_list_cells, groups))
+    return build_csv_answer("figures.csv", [*by, *MEASURES, *ends], map(_list_values, groups))
 
 
-def _list_cells(group: FigureGroup) -> list[object]:
+def _list_values(group: FigureGroup) -> list[object]:
     rates = build_rates(group.values).values()
     shares = [share for rate in rates for share in ((rate.value, rate.low, rate.high) if rate else ("", "", ""))]
     counts = [group.values.get(measure, 0) for measure in MEASURES]
-    return [*[guard_cell(name) for name in group.names], *counts, *shares]
+    return [*[guard_value(name) for name in group.names], *counts, *shares]

@@ -107,3 +107,17 @@ async def test_people_come_to_the_cell_of_their_session_and_sign_in_where_they_w
     asked = await ready.get("/sign-in?cell=west")
     assert (asked.text, asked.cookies["cell"]) == ("west", "west")
     assert (await ready.post("/sign-in")).text == "west"
+
+
+async def test_an_old_session_of_another_cell_does_not_keep_anybody_from_signing_in(ready: httpx.AsyncClient) -> None:
+    for name in ("session", "__Host-session"):
+        for session in (f"east.{TENANT}.a-b_c.d", f"west.{MOVED_TENANT}.a.b", f"east.{MOVED_TENANT}.a.b"):
+            for cell in ("east", "west"):
+                old = {"Cookie": f"{name}={session}"}
+                assert (await ready.get(f"/sign-in?cell={cell}", headers=old)).text == cell, session
+                ready.cookies.clear()
+                remembered = {"Cookie": f"{name}={session}; cell={cell}"}
+                assert (await ready.post("/sign-in", headers=remembered)).text == cell, session
+                session_cell = "west" if MOVED_TENANT in session else "east"
+                assert (await ready.get("/conversations", headers=remembered)).text == session_cell, session
+                assert (await ready.get("/sign-in", headers=old)).text == session_cell, session

@@ -24,7 +24,7 @@ FIELDS_BY_KIND: dict[ImportKind, dict[str, str]] = {"leads": LEAD_FIELDS, "suppr
 @dataclass(frozen=True, slots=True)
 class FileHead:
     """The beginning of a file: its columns, and its first rows, each with the number of a column as the
-    name of a cell."""
+    name of a value."""
 
     names: Sequence[str]
     encoding: str
@@ -33,8 +33,8 @@ class FileHead:
 
     def list_samples(self, column: int) -> list[str]:
         """The first few values of a column."""
-        cells = [row[str(column)].strip() for _, row in self.rows if isinstance(row, dict)]
-        samples = dict.fromkeys(cell for cell in cells if cell)
+        values = [row[str(column)].strip() for _, row in self.rows if isinstance(row, dict)]
+        samples = dict.fromkeys(value for value in values if value)
         return [_shorten(sample) for sample in islice(samples, SAMPLES_PER_COLUMN)]
 
     def list_fields(self, kind: ImportKind) -> dict[str, str]:
@@ -46,8 +46,8 @@ class FileHead:
         return guess_columns(self.names, FIELDS_BY_KIND[kind])
 
 
-def _shorten(cell: str) -> str:
-    line = " ".join(cell.split())
+def _shorten(value: str) -> str:
+    line = " ".join(value.split())
     return line if len(line) <= MAX_SAMPLE_LENGTH else f"{line[: MAX_SAMPLE_LENGTH - 1]}…"
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from starlette.responses import Response, StreamingResponse
 
-from app.domain.cells import guard_cell
+from app.domain.spreadsheets import guard_value
 from app.domain.words import ROW_OUTCOMES
 from app.store import imports
 from app.store.engine import Database
@@ -38,14 +38,14 @@ async def _read_refusals(database: Database, row: Import) -> AsyncIterator[list[
 
 
 async def _write_csv(database: Database, row: Import) -> AsyncIterator[str]:
-    yield _join_cells([["line", "field", "reason"]])
+    yield _join_values([["line", "field", "reason"]])
     async for refusals in _read_refusals(database, row):
-        yield _join_cells(
-            [[str(refusal.line), guard_cell(refusal.field or ""), guard_cell(refusal.reason)] for refusal in refusals]
+        yield _join_values(
+            [[str(refusal.line), guard_value(refusal.field or ""), guard_value(refusal.reason)] for refusal in refusals]
         )
 
 
-def _join_cells(rows: list[list[str]]) -> str:
+def _join_values(rows: list[list[str]]) -> str:
     output = io.StringIO(newline="")
     csv.writer(output).writerows(rows)
     return output.getvalue()
