@@ -184,3 +184,13 @@ def test_a_webhook_that_is_away_is_asked_ever_more_rarely() -> None:
     waits = [get_wait(attempt) for attempt in range(1, 9)]
     assert waits == sorted(waits)
     assert waits[-1] == waits[-2]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://checks.example.com", "http://sam:word@checks.example.com/", "/check", "http://", "http://a b.example"],
+)
+async def test_the_webhooks_address_is_checked_like_any_other(idle_world: World, url: str) -> None:
+    answer = await idle_world.tenant.ask("PATCH", "/settings", {"contactCheckUrl": url})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["details"][0].startswith("contactCheckUrl: ")
