@@ -49,7 +49,7 @@ class ContactChecker:
 
     async def _ask(self, question: ClaimedQuestion, lease: str) -> None:
         try:
-            answer = await self._get_answer(question, lease)
+            answer = await self._get_answer(question)
             await settle_persistently(partial(self._settle, question, lease, answer), SETTLE_SECONDS)
         except (Problem, *DATABASE_AWAY_ERRORS) as error:
             # It is asked again when the lease has ended.
@@ -57,7 +57,7 @@ class ContactChecker:
         except Exception:
             log.exception("a question about a phone could not be settled", tenant_id=question.tenant_id)
 
-    async def _get_answer(self, question: ClaimedQuestion, lease: str) -> CheckAnswer | None:
+    async def _get_answer(self, question: ClaimedQuestion) -> CheckAnswer | None:
         """None: nobody wants to know any more."""
         if question.url is None or not question.is_wanted:
             return None
@@ -65,7 +65,8 @@ class ContactChecker:
             secrets = [self._seal.open(question.secret).decode()] if question.secret else []
         except Unsealable as error:
             return CheckAnswer(failure=str(error))
-        return await ask_webhook(self._wire, question.url, secrets, lease, question.tenant_id, question.phone)
+        question_id = ids.make("evt")
+        return await ask_webhook(self._wire, question.url, secrets, question_id, question.tenant_id, question.phone)
 
     async def _settle(self, question: ClaimedQuestion, lease: str, answer: CheckAnswer | None) -> None:
         async with self._database.system_tx() as tx:

@@ -194,3 +194,11 @@ async def test_the_webhooks_address_is_checked_like_any_other(idle_world: World,
     answer = await idle_world.tenant.ask("PATCH", "/settings", {"contactCheckUrl": url})
     assert answer.status_code == 400
     assert answer.json()["error"]["details"][0].startswith("contactCheckUrl: ")
+
+
+async def test_each_question_has_its_own_id(world: World) -> None:
+    await asking(world, (200, CLEAR), (200, CLEAR), (200, CLEAR))
+    entries = [{"leadId": (await world.tenant.lead())["leadId"], "message": "Hi"} for _ in range(3)]
+    await world.tenant.call("POST", "/sms/send/bulk", {"messages": entries})
+    await world.told(3)
+    assert len({headers["webhook-id"] for headers, _ in world.agent.requests}) == 3
