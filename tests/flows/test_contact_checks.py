@@ -1,8 +1,17 @@
 """Before a first contact the tenant's webhook may refuse; while it is away, the text waits."""
 
+import gzip
+import zlib
+from collections.abc import Callable
+
 import pytest
 from standardwebhooks import Webhook
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
+from app.calls.contact_checks import ask_webhook
 from app.domain.contact_checks import CHECK_WORDS, REFUSAL_WORDS, CheckAnswer, get_wait, read_answer
 from app.resources import Resources
 from app.store import sweeping
@@ -10,7 +19,7 @@ from tests.flows.moved_time import pass_time
 from tests.flows.test_law import ask, live_in, may_text, message_of
 from tests.makers import Data
 from tests.web.people import Browser
-from tests.world import World, until
+from tests.world import World, served, until
 
 CLEAR: Data = {"refuse": None}
 AWAY: tuple[int, Data] = (503, {})
@@ -202,3 +211,21 @@ async def test_each_question_has_its_own_id(world: World) -> None:
     await world.tenant.call("POST", "/sms/send/bulk", {"messages": entries})
     await world.told(3)
     assert len({headers["webhook-id"] for headers, _ in world.agent.requests}) == 3
+
+
+@pytest.mark.parametrize(
+    ("encoding", "compress"),
+    [("gzip", gzip.compress), ("deflate", zlib.compress), ("br", None)],
+)
+async def test_an_answer_that_is_compressed_unasked_is_read(
+    resources: Resources, encoding: str, compress: Callable[[bytes], bytes] | None
+) -> None:
+    async def answer(_: Request) -> Response:
+        content = b'{"refuse": "landline"}'
+        headers = {"content-encoding": encoding}
+        return Response(compress(content) if compress else content, headers=headers)
+
+    async with served(Starlette(routes=[Route("/", answer, methods=["POST"])])) as url:
+        known = await ask_webhook(resources.wire, f"{url}/", [], "evt_1", "org_1", "+13055550100")
+    unread = CheckAnswer(failure="the answer is compressed as br, which cannot be read")
+    assert known == (CheckAnswer("landline") if compress else unread)
