@@ -263,3 +263,27 @@ async def test_what_cannot_be_held_is_given_back_and_nothing_becomes_unknown(
     await pass_time(resources, world.tenant.tenant_id, seconds=10)
     assert await claim(resources) == []
     assert (await message_of(world, sent))["heldUntil"]
+
+
+@pytest.mark.parametrize("hour", [2, 14])
+async def test_texts_of_one_moment_that_are_held_keep_their_order(
+    idle_world: World, resources: Resources, hour: int
+) -> None:
+    world = idle_world
+    await live_in(world, "GA", hour)
+    await world.tenant.call("PATCH", f"/phone-numbers/{world.number['phoneNumberId']}", {"messagesPerSecond": 1000})
+    texts = [str(number) for number in range(6)]
+    entries = [{"leadId": world.lead["leadId"], "message": text} for text in texts]
+    sent = (await world.tenant.call("POST", "/sms/send/bulk", {"messages": entries}))["results"]
+    await wait_until_night(world, resources)
+    for _ in texts:
+        assert await claim(resources) == []
+    held = [await message_of(world, one) for one in sent]
+    assert len({message["heldUntil"] for message in held}) == 1
+    await pass_time(resources, world.tenant.tenant_id, hours=14)
+    await world.tenant.call("PATCH", f"/leads/{world.lead['leadId']}", {"timezone": zone_where_it_is(14)})
+    async with resources.database.system_tx() as tx:
+        await release.release_texts(tx, 100)
+    thread = await world.only_thread()
+    transcript = (await world.thread(thread["interactionId"]))["transcript"]
+    assert [entry["message"] for entry in transcript] == texts
