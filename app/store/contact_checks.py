@@ -142,3 +142,24 @@ FORGET_ANSWERS_SQL = "DELETE FROM contact_checks WHERE tenant_id = $1"
 async def forget_answers(tx: Tx, tenant_id: str) -> None:
     """What another webhook said does not count."""
     await tx.execute(FORGET_ANSWERS_SQL, tenant_id)
+
+
+@dataclass(frozen=True, slots=True)
+class SilentWebhook:
+    """A tenant's webhook that has not answered questions for a while. `failure`: what came of one of them."""
+
+    tenant_id: str
+    count: int
+    failure: str
+
+
+LIST_SILENT_SQL = """
+SELECT tenant_id, count(*) AS count, max(failure) AS failure FROM contact_checks
+WHERE due_at IS NOT NULL AND failure IS NOT NULL AND attempts >= $1
+GROUP BY tenant_id ORDER BY tenant_id
+"""
+
+
+async def list_silent(tx: Tx, min_attempts: int) -> list[SilentWebhook]:
+    """The webhooks that have answered some question wrong or not at all, so often in a row."""
+    return await tx.fetch(SilentWebhook, LIST_SILENT_SQL, min_attempts)
