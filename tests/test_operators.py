@@ -168,6 +168,22 @@ async def test_the_doctor_tells_of_events_and_notices_that_do_not_arrive(
     assert "UTC: HTTP 500" in out
 
 
+async def test_the_doctor_tells_of_a_webhook_that_does_not_say_who_may_be_contacted(
+    configuration: Settings, idle_world: World, resources: Resources
+) -> None:
+    world, tenant_id = idle_world, idle_world.tenant.tenant_id
+    await world.tenant.call("PATCH", "/settings", {"contactCheckUrl": "https://checks.example.com"})
+    await world.send()
+    _, out = await doctor(configuration, "--offline")
+    assert "contactCheckUrl" not in out
+    async with resources.database.system_tx() as tx:
+        sql = "UPDATE contact_checks SET attempts = 5, failure = 'HTTP 503' WHERE tenant_id = $1"
+        await tx.execute(sql, tenant_id)
+    _, out = await doctor(configuration, "--offline")
+    words = "does not say whether 1 phones may be contacted, whose texts wait: HTTP 503"
+    assert f"note  contactCheckUrl of {tenant_id}: {words}" in out
+
+
 async def test_a_worker_that_drains_does_what_is_due_and_ends(
     configuration: Settings, idle_world: World, resources: Resources, backend: Backend, hook: Hook, sam_id: str
 ) -> None:

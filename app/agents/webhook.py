@@ -137,6 +137,12 @@ def decompress(response: httpx.Response) -> httpx.Response:
     )
 
 
+def find_unread(response: httpx.Response) -> str | None:
+    """Why the body cannot be read although it came; None: it can. After `decompress`."""
+    encoding = response.extensions.get("unread_encoding")
+    return f"the answer is compressed as {_clean_text(encoding)[:40]}, which cannot be read" if encoding else None
+
+
 def read_answer(response: httpx.Response, now: datetime | None = None) -> Answer:
     """What an answer that came `now` means. After a 2xx the agent has the turn, even if the body is
     wrong; then `why` says what is wrong with it."""
@@ -146,8 +152,8 @@ def read_answer(response: httpx.Response, now: datetime | None = None) -> Answer
         return TakenTurn(why="the answer is longer than 64 KiB")
     if not response.content.strip():
         return TakenTurn()
-    if encoding := response.extensions.get("unread_encoding"):
-        return TakenTurn(why=f"the answer is compressed as {_clean_text(encoding)[:40]}, which cannot be read")
+    if fault := find_unread(response):
+        return TakenTurn(why=fault)
     try:
         answer = json.loads(response.content)
     except (ValueError, RecursionError):

@@ -20,10 +20,12 @@ async def ask_webhook(
     try:
         question = build_question(tenant_id, phone)
         request = webhook.build_request(url, secrets, question_id, datetime.now(UTC), question)
-        response = await wire.exchange(request, CHECK_DEADLINE.total_seconds(), MAX_ANSWER_BYTES)
+        response = webhook.decompress(await wire.exchange(request, CHECK_DEADLINE.total_seconds(), MAX_ANSWER_BYTES))
     except (NotSent, AnswerLost) as error:
         return CheckAnswer(failure=str(error))
     except Exception as error:
         log.exception("a phone could not be asked about", question_id=question_id)
         return CheckAnswer(failure=type(error).__name__)
+    if response.is_success and (failure := webhook.find_unread(response)):
+        return CheckAnswer(failure=failure)
     return read_answer(response.is_success, response.status_code, response.content)

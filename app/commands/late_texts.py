@@ -3,27 +3,35 @@ hours in which it leaves."""
 
 from collections.abc import Sequence
 
+from app.commands.release import build_gate
 from app.domain.law import gates
-from app.domain.orders import LANE_REPLY
-from app.store import releasing
+from app.store import leaving, releasing, suppressions
 from app.store.engine import Tx
-from app.store.gates import parse_facts
 from app.store.leaving import LateText
 from app.store.releasing import HeldText
+from app.store.suppressions import PhoneKey
 
 
-async def hold_late(tx: Tx, lease: str, late_texts: Sequence[LateText]) -> set[str]:
-    """Holds those of the texts, which are claimed with `lease`, that may not leave now; returns their ids. Caps were
-    counted when they were accepted or released."""
-    held_texts = [held_text for text in late_texts if (held_text := _hold(text))]
-    return await releasing.hold_claimed(tx, lease, held_texts) if held_texts else set()
+async def hold_late(tx: Tx, lease: str, late_texts: Sequence[LateText]) -> tuple[set[str], set[str]]:
+    """Holds those of the texts, which are claimed with `lease`, that may not leave now. Returns their ids, and those of
+    the texts that came to nothing between the claim and now: nothing cancels a claimed text, and the morning would be
+    too late. Caps were counted when they were accepted or released."""
+    held_texts = {text.message_id: held_text for text in late_texts if (held_text := _hold(text))}
+    if not held_texts:
+        return set(), set()
+    texts = [text for text in late_texts if text.message_id in held_texts]
+    phones = sorted({PhoneKey(text.tenant_id, text.to_phone) for text in texts})
+    await suppressions.lock_phones_only(tx, phones)
+    await suppressions.lock_threads(tx, phones)
+    withdrawn_ids = await leaving.find_withdrawn(tx, lease, texts)
+    waiting_texts = [held_text for message_id, held_text in held_texts.items() if message_id not in withdrawn_ids]
+    held_ids = await releasing.hold_claimed(tx, lease, waiting_texts) if waiting_texts else set()
+    return held_ids, withdrawn_ids
 
 
 def _hold(text: LateText) -> HeldText | None:
     """Until when, and why, hours hold the text; None: they do not."""
-    facts = parse_facts(text.gate_facts, may_answer=text.was_at_once and text.lane == LANE_REPLY)
-    place = gates.find_gate_place(facts, text.to_phone, text.timezone)
-    gate = gates.build_gate(facts, place, text.purpose, text.quiet_hours, text.now.date())
+    gate = build_gate(text)
     if gate is None:
         return None
     held_gate, until = gates.hold_by_hours(gate, text.now)

@@ -14,6 +14,7 @@ from app.store.clock import AT_ONCE, OUTBOX_HINT
 from app.store.engine import Tx
 from app.store.gates import list_counted, lock_counts, parse_facts
 from app.store.keys import MessageKey
+from app.store.leaving import LateText
 from app.store.releasing import DueText, HeldText
 from app.store.suppressions import PhoneKey
 
@@ -29,7 +30,7 @@ async def release_texts(tx: Tx, limit: int) -> int:
         return 0
     due_count = len(due_texts)
     await threads.lock(tx, {(text.tenant_id, text.interaction_id) for text in due_texts})
-    gates_by_id = {text.message_id: gate for text in due_texts if (gate := _build_gate(text))}
+    gates_by_id = {text.message_id: gate for text in due_texts if (gate := build_gate(text))}
     refused_ids = await _cancel_refused(tx, due_texts, gates_by_id)
     due_texts = [text for text in due_texts if text.message_id not in refused_ids]
     held_texts = [held_text for text in due_texts if (held_text := _hold(text, gates_by_id.get(text.message_id)))]
@@ -52,8 +53,8 @@ async def release_texts(tx: Tx, limit: int) -> int:
     return due_count
 
 
-def _build_gate(text: DueText) -> Gate | None:
-    """What the rules say about the text; None: there are none."""
+def build_gate(text: DueText | LateText) -> Gate | None:
+    """What the rules say about the text; None: there are none. What was planned is no answer."""
     if not text.quiet_hours and not text.gate_facts:
         return None
     facts = parse_facts(text.gate_facts, may_answer=text.send_at is None and text.lane == LANE_REPLY)

@@ -2,7 +2,7 @@
 
 from datetime import time
 
-from app.commands.directory import Fields, change_row, require_found, require_not_null
+from app.commands.directory import Fields, change_row, require_found, require_not_null, require_url
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.problems import Invalid
@@ -31,6 +31,8 @@ async def change(tx: Tx, caller: Caller, fields: Fields) -> Tenant:
     and rules at once. Raises `Invalid`, `NotFound`."""
     tenant = require_found(await tenants.lock(tx, caller.tenant_id))
     require_not_null(Tenant, fields)
+    if fields.get("contact_check_url"):
+        require_url(fields["contact_check_url"], "contactCheckUrl")
     hours = {**tenant.quiet_hours, **fields.get("quiet_hours", {})}
     if time.fromisoformat(hours["start"]) >= time.fromisoformat(hours["end"]):
         raise Invalid(details=["quietHours: start must be before end"])

@@ -17,7 +17,7 @@ REFUSAL_WORDS = {
     "landline": "your webhook says that the phone is a landline",
 }
 CHECK_WAIT = timedelta(seconds=60)
-"""A held text is judged again after this time, and at once when the answer comes."""
+"""A held text is judged again so long after its question is asked next, and at once when the answer comes."""
 CHECK_LIFE = timedelta(days=30)
 """How long an answer counts, if the tenant says nothing else."""
 CHECK_DEADLINE = timedelta(seconds=10)

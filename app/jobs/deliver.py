@@ -43,6 +43,8 @@ of the same worker do not wait for a whole batch."""
 SETTLE_EVERY_SECONDS = 0.25
 SETTLE_FOR_SECONDS = 30.0
 """After that the lease has ended: a text that was not settled becomes unknown, and is looked up."""
+JUDGE_SECONDS = BEGIN_WITHIN.total_seconds()
+"""After that no request may begin."""
 MAX_DETAIL_LENGTH = 2000
 RATES = {
     name: {str(kind): rate for kind, rate in provider.SEGMENTS_PER_SECOND.items()}
@@ -91,13 +93,29 @@ class Delivery:
         lease = ids.make("evt")
         async with self._database.system_tx() as tx:
             texts = await outbox.claim(tx, lease, limit, RATES)
-        claimed_at = time.monotonic()
-        if not texts:
-            return None
+        return await self.judge(lease, texts, time.monotonic()) if texts else None
+
+    async def judge(self, lease: str, texts: list[ClaimedText], claimed_at: float) -> Batch:
+        """The claimed texts, without those that hours hold now. Gives the texts back if that cannot be told."""
+        try:
+            block_reasons, held_ids = await settle_persistently(partial(self._find_unsent, lease, texts), JUDGE_SECONDS)
+        except Exception:
+            await settle_persistently(partial(self._give_back, lease, texts), SETTLE_FOR_SECONDS)
+            raise
+        return Batch(lease, [text for text in texts if text.message_id not in held_ids], block_reasons, claimed_at)
+
+    async def _find_unsent(self, lease: str, texts: list[ClaimedText]) -> tuple[dict[str, BlockReason], set[str]]:
+        """Which of the texts must not be sent, and why; and those that are held."""
         async with self._database.system_tx() as tx:
             block_reasons, moved_texts = await leaving.find_blocked(tx, texts, lease)
-            held_ids = await late_texts.hold_late(tx, lease, moved_texts) if moved_texts else set()
-        return Batch(lease, [text for text in texts if text.message_id not in held_ids], block_reasons, claimed_at)
+            held_ids, withdrawn_ids = await late_texts.hold_late(tx, lease, moved_texts)
+        return {**block_reasons, **dict.fromkeys(withdrawn_ids, "gone")}, held_ids
+
+    async def _give_back(self, lease: str, texts: list[ClaimedText]) -> None:
+        """What was to be looked up is looked up when the lease has ended: it may have left."""
+        if settlements := [settle_not_begun(text) for text in texts if text.state != "unknown"]:
+            async with self._database.system_tx() as tx:
+                await text_settling.settle(tx, lease, settlements)
 
     async def get_seconds_until_free(self) -> float | None:
         """Seconds until pacing lets the next queued text leave; None when none is queued."""

@@ -41,6 +41,8 @@ MAX_HAND_OVERS = 500
 MAX_SUBJECTS = 2000
 """Subjects whose events are posted to endpoints at once."""
 EVENT_POLL_SECONDS, MIN_EVENT_REST_SECONDS = 0.2, 0.02
+CHECK_POLL_SECONDS = 0.1
+"""While questions to tenants' webhooks may be due."""
 PRUNE_SECONDS = 10.0
 COUNT_SECONDS = 2.0
 THREADS_PER_POLL = 200
@@ -225,8 +227,8 @@ class Loops:
         await self._rest_for(POLL_SECONDS)
 
     async def _check_contacts(self) -> None:
-        await self._contact_checker.ask_due()
-        await self._rest_for(POLL_SECONDS)
+        is_busy = await self._contact_checker.ask_due()
+        await self._rest_for(CHECK_POLL_SECONDS if is_busy else POLL_SECONDS)
 
     async def _count_figures(self) -> None:
         if not await figures.count_figures(self._database):

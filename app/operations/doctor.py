@@ -13,10 +13,11 @@ from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 from app.access import reseal
 from app.access.sealing import Unsealable
 from app.calls import carriers
+from app.domain.contact_checks import RETRIES
 from app.domain.problems import Problem, Unavailable
 from app.resources import Resources, open_resources
 from app.settings import ConfigurationError, Settings
-from app.store import accounts, brakes, notices, numbers, owed, readiness, turns, webhook_endpoints
+from app.store import accounts, brakes, contact_checks, notices, numbers, owed, readiness, turns, webhook_endpoints
 from app.store.clock import PROBE_KEY
 from app.store.connections import DATABASE_AWAY_ERRORS
 from app.store.redis_client import close_client, open_client
@@ -156,6 +157,7 @@ async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
         failing_accounts = await accounts.list_failing(tx)
         paused_accounts = await brakes.list_paused_accounts(tx)
         standing_endpoints = await webhook_endpoints.list_standing(tx, FAILURES_TO_BREAK)
+        silent_webhooks = await contact_checks.list_silent(tx, len(RETRIES))
         untold_people = await notices.count_untold(tx, () if resources.mail else ("email",))
     for paused_account in paused_accounts:
         message = f"sends nothing since {paused_account.paused_at:%Y-%m-%d %H:%M} UTC: {paused_account.paused_reason}"
@@ -165,6 +167,9 @@ async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
         if not endpoint.is_paused:
             message = f"has taken no event since {endpoint.failing_since:%Y-%m-%d %H:%M} UTC"
         yield Finding("note", f"webhook endpoint {endpoint.endpoint_id}", message)
+    for silent in silent_webhooks:
+        message = f"does not say whether {silent.count} phones may be contacted, whose texts wait: {silent.failure}"
+        yield Finding("note", f"contactCheckUrl of {silent.tenant_id}", message)
     for people in untold_people:
         message = f"{people.count} people chose to be told by it, and SMTP_URL is not set"
         if people.failure:

@@ -256,15 +256,17 @@ class Database:
 
     async def look_up(self, read: Callable[[ReadTx], Awaitable[T]]) -> T:
         """The result of `read`, which runs one statement that reads. Alone it needs no BEGIN and COMMIT: a
-        third of the price. A connection that died in the pool is replaced."""
+        third of the price. A connection that died in the pool is replaced, until the deadline."""
+        deadline = loop_time() + START_SECONDS
         while True:
             try:
-                return await self._look_up_once(read)
-            except HungUp:
-                continue
+                return await self._look_up_once(read, deadline)
+            except HungUp as error:
+                if loop_time() > deadline:
+                    raise Unavailable from error
 
-    async def _look_up_once(self, read: Callable[[ReadTx], Awaitable[T]]) -> T:
-        async with self._open_connection(self._engine, None) as (proxy, deadline):
+    async def _look_up_once(self, read: Callable[[ReadTx], Awaitable[T]], deadline: float) -> T:
+        async with self._open_connection(self._engine, None, deadline) as (proxy, _):
             tx = ReadTx(proxy.driver_connection, self.phone_key, self.two_roles)
             tx.deadline = deadline
             try:
@@ -309,11 +311,11 @@ class Database:
 
     @asynccontextmanager
     async def _open_connection(
-        self, engine: AsyncEngine, begin: str | None
+        self, engine: AsyncEngine, begin: str | None, deadline: float | None = None
     ) -> AsyncIterator[tuple[PoolProxiedConnection, float]]:
         """A pooled connection, and the deadline of its first statement. `begin` is run on it, if
         given. No transaction is open when the connection goes back to the pool."""
-        deadline = loop_time() + START_SECONDS
+        deadline = deadline or loop_time() + START_SECONDS
         try:
             proxy = await take_connection(engine, begin, deadline)
         except Unavailable as error:

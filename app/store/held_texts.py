@@ -7,7 +7,7 @@ def stop_holding_sql(condition: str) -> str:
     """A statement that makes those held texts `o` of a tenant due that fulfil `condition` (`m`: the message)."""
     return f"""
 WITH held AS (  -- in key order: settling texts locks rows in the same order
-    SELECT o.tenant_id, o.message_id, greatest(m.send_at, clock_timestamp()) AS due_at
+    SELECT o.tenant_id, o.message_id, greatest(m.send_at, statement_timestamp()) AS due_at
     FROM outbox o JOIN messages m ON m.tenant_id = o.tenant_id AND m.message_id = o.message_id
     WHERE o.tenant_id = $1 AND o.state = 'queued' AND o.seq IS NULL
       AND o.due_at > clock_timestamp() AND m.held_until IS NOT NULL AND {condition}

@@ -11,6 +11,7 @@ from app.store.engine import Tx, as_columns
 from app.store.gates import gate_facts_sql
 from app.store.may_text import may_not_text_sql
 from app.store.outbox import OWED_ROW_SQL, ClaimedText
+from app.store.rows import columns_of, unnest_sql
 
 BlockReason = Literal["gone", "suppressed", "stale"]
 """Why a claimed text may no longer be sent: the text was cancelled; the phone may not be texted; the
@@ -34,9 +35,8 @@ class LateText:
     quiet_hours: dict[str, Any] | None
     gate_facts: dict[str, Any] | None
     purpose: Purpose | None
+    send_at: datetime | None
     lane: int
-    was_at_once: bool
-    """It was neither planned nor held, so it may have been an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ class _JudgedText:
     quiet_hours: dict[str, Any] | None
     gate_facts: dict[str, Any] | None
     purpose: Purpose | None
+    send_at: datetime | None
     lane: int | None
-    was_at_once: bool | None
 
 
 JUDGED_AT_SQL = "(CASE WHEN m.send_at IS NULL AND m.held_rule IS NULL THEN m.created_at ELSE clock_timestamp() END)"
@@ -63,7 +63,7 @@ WAS_ANSWER_SQL = """coalesce((SELECT p.role = 'user' FROM messages p
 FIND_BLOCKED_SQL = f"""
 SELECT x.message_id, CASE WHEN x.gone THEN 'gone' WHEN x.suppressed THEN 'suppressed'
                           WHEN x.stale THEN 'stale' END AS why,
-       x.tenant_id, x.to_phone, x.timezone, x.now, x.quiet_hours, x.gate_facts, x.purpose, x.lane, x.was_at_once
+       x.tenant_id, x.to_phone, x.timezone, x.now, x.quiet_hours, x.gate_facts, x.purpose, x.send_at, x.lane
 FROM (
     SELECT a.message_id, a.tenant_id, a.phone AS to_phone, late.*, o.message_id IS NULL AS gone,
            NOT o.exempt AND {may_not_text_sql("a.tenant_id", "a.phone", "m.dnc_channels")} AS suppressed,
@@ -83,8 +83,7 @@ FROM (
         FROM messages m JOIN leads l ON l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id
         WHERE m.tenant_id = a.tenant_id AND m.message_id = a.message_id LIMIT 1) m ON true
     LEFT JOIN LATERAL (  -- nothing is read for a text that was accepted just now
-        SELECT m.timezone, clock_timestamp() AS now, m.purpose, o.lane,
-               m.send_at IS NULL AND m.held_rule IS NULL AS was_at_once,
+        SELECT m.timezone, clock_timestamp() AS now, m.purpose, m.send_at, o.lane,
                CASE WHEN (tn.quiet_hours ->> 'enabled')::bool AND NOT EXISTS (
                         SELECT 1 FROM interactions f
                         WHERE f.tenant_id = a.tenant_id AND f.lead_phone = a.phone
@@ -116,6 +115,51 @@ async def find_blocked(
     return reasons, [_build_late(text) for text in judged_texts if text.why is None]
 
 
+@dataclass(frozen=True, slots=True)
+class ClaimedRecipient:
+    """A claimed text, and a hash of its phone."""
+
+    tenant_id: str
+    message_id: str
+    phone_hash: bytes
+
+
+FIND_WITHDRAWN_SQL = f"""
+SELECT DISTINCT a.message_id
+FROM {unnest_sql(ClaimedRecipient, first=2)}
+CROSS JOIN LATERAL {OWED_ROW_SQL} o
+CROSS JOIN LATERAL (
+    SELECT m.source, m.purpose FROM messages m
+    WHERE m.tenant_id = a.tenant_id AND m.message_id = a.message_id LIMIT 1) m
+WHERE o.lease = $1 AND (
+    o.cancel_on_reply AND EXISTS (
+        SELECT FROM interactions f WHERE f.tenant_id = a.tenant_id AND f.lead_phone = o.to_phone
+        AND f.last_inbound_at > o.begun_at)
+    OR m.source = 'sms_agent' AND EXISTS (
+        SELECT FROM interactions t WHERE t.tenant_id = a.tenant_id AND t.interaction_id = o.interaction_id AND (
+            t.agent_off_at > o.begun_at AND coalesce(t.last_change ->> 'rule', '') <> 'handoff'
+            OR EXISTS (SELECT FROM messages n WHERE n.tenant_id = t.tenant_id AND n.interaction_id = t.interaction_id
+                       AND n.seq > o.seq AND n.source = 'manual')))
+    OR EXISTS (
+        SELECT FROM consent_events e
+        WHERE e.tenant_id = a.tenant_id AND e.phone_hash = a.phone_hash AND e.at > o.begun_at
+          AND (e.event IN ('opted_out', 'suppressed') OR e.event = 'consent_revoked' AND m.purpose = ANY (e.scopes))))
+"""
+
+
+async def find_withdrawn(tx: Tx, lease: str, texts: Sequence[LateText]) -> set[str]:
+    """The ids of those texts, which are claimed with `lease`, that what came since the claim would have cancelled if
+    they had waited: a reply, an opt-out, consent that was revoked, or a person who took over. The caller has locked
+    their phones and threads."""
+    recipients = [
+        ClaimedRecipient(text.tenant_id, text.message_id, phone_hash)
+        for text in texts
+        for phone_hash in tx.hash_forms(text.to_phone)
+    ]
+    rows = await tx.fetch_rows(FIND_WITHDRAWN_SQL, lease, *columns_of(recipients))
+    return {row["message_id"] for row in rows}
+
+
 def _build_late(text: _JudgedText) -> LateText:
     assert text.now is not None
     assert text.lane is not None
@@ -128,6 +172,6 @@ def _build_late(text: _JudgedText) -> LateText:
         text.quiet_hours,
         text.gate_facts,
         text.purpose,
+        text.send_at,
         text.lane,
-        bool(text.was_at_once),
     )

@@ -91,7 +91,8 @@ async def hold_texts(tx: Tx, texts: Sequence[HeldText]) -> None:
 
 HOLD_CLAIMED_SQL = f"""
 WITH held AS (
-    UPDATE outbox o SET state = 'queued', seq = NULL, lease = NULL, due_at = a.until,
+    UPDATE outbox o SET state = 'queued', seq = NULL, lease = NULL,
+        due_at = a.until + o.seq * interval '1 microsecond',  -- so that their order stays
         expires_at = o.expires_at + (a.until - clock_timestamp())
     FROM (SELECT * FROM {unnest_sql(HeldText, first=2)} ORDER BY tenant_id, message_id) a
     WHERE o.tenant_id = a.tenant_id AND o.message_id = a.message_id AND o.state = 'sending' AND o.lease = $1
@@ -128,7 +129,7 @@ WITH due AS (
     FOR UPDATE OF o
 ), placed AS (
     SELECT d.*, m.text, count(*) OVER thread AS together,
-           row_number() OVER (thread ORDER BY d.due_at, d.message_id) AS nth
+           row_number() OVER (thread ORDER BY d.due_at, coalesce(m.send_at, m.created_at), d.message_id) AS nth
     FROM due d JOIN messages m USING (tenant_id, message_id)
     WINDOW thread AS (PARTITION BY d.tenant_id, d.interaction_id)
 ), threads AS (

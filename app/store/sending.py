@@ -111,7 +111,8 @@ WITH given AS (
         expires_at)
     SELECT a.tenant_id, a.message_id, s.interaction_id, s.seq, a.account_id, a.lead_phone,
            a.our_number, a.lane, a.segments, a.sms_agent_id, a.exempt, a.guarded, a.cancel_on_reply,
-           coalesce(a.due, clock_timestamp()), coalesce(a.due, clock_timestamp()) + a.validity
+           coalesce(a.due + a.i * interval '1 microsecond', clock_timestamp()),  -- texts of one reply keep their order
+           coalesce(a.due, clock_timestamp()) + a.validity
     FROM asked a JOIN stored s USING (tenant_id, message_id)
 ), answered AS (  -- a key taken meanwhile raises, and nothing of this statement is stored
     INSERT INTO idempotency (tenant_id, route, key, body_digest, status, answer)

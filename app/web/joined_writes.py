@@ -18,14 +18,21 @@ class JoinedWrites:
     def write(self, data: bytes) -> None:
         if self._held:
             held, self._held = self._held, b""
-            self._transport.writelines([held, data])
+            if not self._transport.is_closing():
+                self._transport.writelines([held, data])
         elif data:
             self._held = data
-            self._loop.call_soon(self._release)
+            self._loop.call_soon(self._release_if_open)
 
     def close(self) -> None:
         self._release()
         self._transport.close()
+
+    def _release_if_open(self) -> None:
+        """On a connection that was lost meanwhile nothing can be written."""
+        if self._transport.is_closing():
+            self._held = b""
+        self._release()
 
     def _release(self) -> None:
         if self._held:

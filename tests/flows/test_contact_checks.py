@@ -1,16 +1,29 @@
 """Before a first contact the tenant's webhook may refuse; while it is away, the text waits."""
 
+import gzip
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from standardwebhooks import Webhook
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
+from app.calls.contact_checks import ask_webhook
+from app.commands import release
 from app.domain.contact_checks import CHECK_WORDS, REFUSAL_WORDS, CheckAnswer, get_wait, read_answer
 from app.resources import Resources
-from app.store import sweeping
+from app.store import contact_checks, sweeping
+from app.store.suppressions import PhoneKey
 from tests.flows.moved_time import pass_time
 from tests.flows.test_law import ask, live_in, may_text, message_of
-from tests.makers import Data
+from tests.makers import Data, Tenant
 from tests.web.people import Browser
-from tests.world import World, until
+from tests.world import World, served, until
 
 CLEAR: Data = {"refuse": None}
 AWAY: tuple[int, Data] = (503, {})
@@ -100,6 +113,7 @@ async def test_while_the_webhook_is_away_nothing_leaves_and_nothing_is_lost(worl
         await make_due(resources, world)
     assert world.carrier.received(world.phone) == []
     await message_is(world, sent, "delivered")
+    assert len({headers["webhook-id"] for headers, _ in world.agent.requests}) == 1
 
 
 async def test_a_dry_run_says_what_would_wait_and_asks_nobody(idle_world: World, resources: Resources) -> None:
@@ -184,3 +198,71 @@ def test_a_webhook_that_is_away_is_asked_ever_more_rarely() -> None:
     waits = [get_wait(attempt) for attempt in range(1, 9)]
     assert waits == sorted(waits)
     assert waits[-1] == waits[-2]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://checks.example.com", "http://sam:word@checks.example.com/", "/check", "http://", "http://a b.example"],
+)
+async def test_the_webhooks_address_is_checked_like_any_other(idle_world: World, url: str) -> None:
+    answer = await idle_world.tenant.ask("PATCH", "/settings", {"contactCheckUrl": url})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["details"][0].startswith("contactCheckUrl: ")
+
+
+async def test_each_question_has_its_own_id(world: World) -> None:
+    await asking(world, (200, CLEAR), (200, CLEAR), (200, CLEAR))
+    entries = [{"leadId": (await world.tenant.lead())["leadId"], "message": "Hi"} for _ in range(3)]
+    await world.tenant.call("POST", "/sms/send/bulk", {"messages": entries})
+    await world.told(3)
+    assert len({headers["webhook-id"] for headers, _ in world.agent.requests}) == 3
+
+
+@pytest.mark.parametrize(
+    ("encoding", "compress"),
+    [("gzip", gzip.compress), ("deflate", zlib.compress), ("br", None)],
+)
+async def test_an_answer_that_is_compressed_unasked_is_read(
+    resources: Resources, encoding: str, compress: Callable[[bytes], bytes] | None
+) -> None:
+    async def answer(_: Request) -> Response:
+        content = b'{"refuse": "landline"}'
+        headers = {"content-encoding": encoding}
+        return Response(compress(content) if compress else content, headers=headers)
+
+    async with served(Starlette(routes=[Route("/", answer, methods=["POST"])])) as url:
+        known = await ask_webhook(resources.wire, f"{url}/", [], "evt_1", "org_1", "+13055550100")
+    unread = CheckAnswer(failure="the answer is compressed as br, which cannot be read")
+    assert known == (CheckAnswer("landline") if compress else unread)
+
+
+async def test_a_webhook_that_is_away_holds_up_only_its_own_tenant(
+    resources: Resources, tenant: Tenant, other_tenant: Tenant
+) -> None:
+    sick, well = tenant, other_tenant
+    async with resources.database.system_tx() as tx:
+        for asker, phones in ((sick, 100), (well, 2)):
+            await contact_checks.ask_about(tx, [PhoneKey(asker.tenant_id, f"+1305555{n:04}") for n in range(phones)])
+        questions = await contact_checks.claim(tx, 20, "evt_1", timedelta(minutes=1), 10)
+        counts = Counter(question.tenant_id for question in questions)
+        assert (counts[sick.tenant_id], counts[well.tenant_id]) == (10, 2)
+        again = await contact_checks.claim(tx, 20, "evt_2", timedelta(minutes=1), 10, [sick.tenant_id])
+        assert not [question for question in again if question.tenant_id == sick.tenant_id]
+
+
+async def test_a_text_whose_webhook_is_away_is_judged_again_after_it_was_asked_again(
+    idle_world: World, resources: Resources
+) -> None:
+    world = idle_world
+    await asking(world)
+    sent = await world.send("Hi Jane")
+    async with resources.database.system_tx() as tx:
+        await tx.execute(
+            "UPDATE contact_checks SET due_at = due_at + interval '10 minutes' WHERE tenant_id = $1",
+            world.tenant.tenant_id,
+        )
+    await pass_time(resources, world.tenant.tenant_id, minutes=2)
+    async with resources.database.system_tx() as tx:
+        await release.release_texts(tx, 100)
+    held_until = datetime.fromisoformat((await message_of(world, sent))["heldUntil"])
+    assert timedelta(minutes=9) < held_until - datetime.now(UTC) < timedelta(minutes=12)

@@ -1,14 +1,24 @@
 """What waited for its carrier or its number's pace obeys the hours in which it leaves."""
 
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
 import pytest
 
-from app.jobs.deliver import Delivery
+from app.commands import release
+from app.domain import ids
+from app.jobs.deliver import RATES, Delivery
 from app.resources import Resources
-from app.store import releasing
+from app.store import outbox, releasing
 from tests.flows.moved_time import pass_time
 from tests.flows.test_law import ask, live_in, message_of, zone_where_it_is
 from tests.makers import Data
 from tests.world import World
+
+Event = Callable[[World], Awaitable[None]]
 
 
 async def wait_until_night(world: World, resources: Resources) -> None:
@@ -17,10 +27,13 @@ async def wait_until_night(world: World, resources: Resources) -> None:
     await world.tenant.call("PATCH", f"/leads/{world.lead['leadId']}", {"timezone": zone_where_it_is(2)})
 
 
+def delivery_of(resources: Resources) -> Delivery:
+    return Delivery(resources.database, resources.wire, resources.seal, resources.settings.base_url)
+
+
 async def claim(resources: Resources) -> list[str]:
     """What a worker would send now."""
-    delivery = Delivery(resources.database, resources.wire, resources.seal, resources.settings.base_url)
-    batch = await delivery.claim(100)
+    batch = await delivery_of(resources).claim(100)
     return [text.text for text in batch.texts] if batch else []
 
 
@@ -103,3 +116,174 @@ async def test_a_text_that_left_late_counts_against_caps_from_then_on(idle_world
     assert (await ask(world)).status_code == 403
     await pass_time(resources, world.tenant.tenant_id, hours=3)
     assert (await ask(world)).status_code == 202
+
+
+async def test_a_text_that_was_held_once_and_is_an_answer_now_stays_one(
+    idle_world: World, resources: Resources
+) -> None:
+    world = idle_world
+    await live_in(world, "FL", 2)
+    assert (await world.send("Hi Jane"))["heldUntil"]
+    await world.text("Are you the solar people?")
+    await pass_time(resources, world.tenant.tenant_id, hours=14)
+    async with resources.database.system_tx() as tx:
+        await release.release_texts(tx, 100)
+    await pass_time(resources, world.tenant.tenant_id, minutes=5)  # its carrier is away
+    assert await claim(resources) == ["Hi Jane"]
+
+
+async def opt_out_and_in(world: World) -> None:
+    await world.text("STOP")
+    await world.text("START")
+
+
+async def be_blocked_and_freed(world: World) -> None:
+    lead = f"/leads/{world.lead['leadId']}/dnc"
+    await world.tenant.call("PUT", lead, {"channels": ["sms"], "reason": "a look"})
+    await world.tenant.call("PUT", lead, {"channels": []})
+
+
+async def write(world: World) -> None:
+    await world.text("Call me")
+
+
+async def revoke_consent(world: World) -> None:
+    await world.tenant.call("POST", f"/consent/{world.phone}/revoke", {"scopes": ["marketing"]})
+
+
+async def do_nothing(world: World) -> None:
+    assert world.phone
+
+
+async def switch_the_agent_off(world: World) -> None:
+    thread = await world.only_thread()
+    await world.tenant.call("PATCH", f"/interactions/{thread['interactionId']}", {"agentMode": False})
+
+
+@pytest.mark.parametrize(
+    ("event", "source", "status"),
+    [
+        (opt_out_and_in, "api", "cancelled"),
+        (be_blocked_and_freed, "api", "cancelled"),
+        (revoke_consent, "api", "cancelled"),
+        (switch_the_agent_off, "sms_agent", "cancelled"),
+        (switch_the_agent_off, "api", "queued"),
+        (write, "api", "queued"),
+        (do_nothing, "sms_agent", "queued"),
+    ],
+)
+async def test_what_came_to_nothing_while_it_was_claimed_does_not_leave_in_the_morning(
+    idle_world: World, resources: Resources, event: Event, source: str, status: str
+) -> None:
+    world = idle_world
+    sent = await plan_for_the_night(world, resources)
+    async with resources.database.system_tx() as tx:
+        await tx.execute("UPDATE messages SET source = $2 WHERE message_id = $1", sent["messageId"], source)
+    await settle_after(resources, world, event)
+    assert "Sale!" not in world.carrier.received(world.phone)
+    message = await message_of(world, sent)
+    assert (message["status"], message["errorCode"]) == (status, "CANCELLED" if status == "cancelled" else None)
+
+
+async def test_a_text_that_a_reply_cancels_is_not_held_after_one(idle_world: World, resources: Resources) -> None:
+    world = idle_world
+    sent = await plan_for_the_night(world, resources, cancelOnReply=True)
+    await settle_after(resources, world, write)
+    assert world.carrier.received(world.phone) == []
+    assert (await message_of(world, sent))["status"] == "cancelled"
+
+
+async def plan_for_the_night(world: World, resources: Resources, **more: object) -> Data:
+    """A text that was planned for the day, and waited for its carrier until the night."""
+    await live_in(world, "FL", 14)
+    send_at = datetime.now(UTC) + timedelta(minutes=1)
+    sent = await world.send("Sale!", sendAt=send_at.isoformat(), **more)
+    await pass_time(resources, world.tenant.tenant_id, minutes=3)
+    async with resources.database.system_tx() as tx:
+        await release.release_texts(tx, 100)
+    await wait_until_night(world, resources)
+    return sent
+
+
+async def settle_after(resources: Resources, world: World, event: Event) -> None:
+    """A worker claims, this happens, and the worker goes on."""
+    lease = ids.make("evt")
+    async with resources.database.system_tx() as tx:
+        texts = await outbox.claim(tx, lease, 100, RATES)
+    assert texts
+    await event(world)
+    delivery = delivery_of(resources)
+    await delivery.deliver_batch(await delivery.judge(lease, texts, time.monotonic()))
+
+
+@contextlib.asynccontextmanager
+async def failing_holds(world: World, resources: Resources, times: int) -> AsyncIterator[None]:
+    """So many statements that hold a text of the tenant end in a deadlock."""
+    owner = await asyncpg.connect(resources.settings.database_url)
+    await owner.execute(f"""
+        CREATE SEQUENCE failed_holds;
+        CREATE FUNCTION fail_to_hold() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+            IF nextval('failed_holds') <= {times} THEN RAISE EXCEPTION USING ERRCODE = 'deadlock_detected'; END IF;
+            RETURN new;
+        END $$;
+        CREATE TRIGGER fail_to_hold BEFORE UPDATE ON messages FOR EACH ROW
+        WHEN (new.held_until IS NOT NULL AND new.tenant_id = '{world.tenant.tenant_id}') EXECUTE FUNCTION fail_to_hold()
+    """)
+    try:
+        yield
+    finally:
+        await owner.execute("""
+            DROP TRIGGER fail_to_hold ON messages; DROP FUNCTION fail_to_hold; DROP SEQUENCE failed_holds
+        """)
+        await owner.close()
+
+
+async def test_a_hold_that_fails_once_is_tried_again(idle_world: World, resources: Resources) -> None:
+    world = idle_world
+    await live_in(world, "FL", 14)
+    sent = await world.send("Sale!")
+    await wait_until_night(world, resources)
+    async with failing_holds(world, resources, times=1):
+        assert await claim(resources) == []
+    assert (await message_of(world, sent))["heldUntil"]
+
+
+async def test_what_cannot_be_held_is_given_back_and_nothing_becomes_unknown(
+    idle_world: World, resources: Resources
+) -> None:
+    world = idle_world
+    await live_in(world, "FL", 14)
+    sent = await world.send("Sale!")
+    await wait_until_night(world, resources)
+    async with failing_holds(world, resources, times=1000):
+        with pytest.raises(asyncpg.DeadlockDetectedError):
+            await claim(resources)
+        message = await message_of(world, sent)
+        assert (message["status"], message["heldUntil"]) == ("queued", None)
+    await pass_time(resources, world.tenant.tenant_id, seconds=10)
+    assert await claim(resources) == []
+    assert (await message_of(world, sent))["heldUntil"]
+
+
+@pytest.mark.parametrize("hour", [2, 14])
+async def test_texts_of_one_moment_that_are_held_keep_their_order(
+    idle_world: World, resources: Resources, hour: int
+) -> None:
+    world = idle_world
+    await live_in(world, "GA", hour)
+    await world.tenant.call("PATCH", f"/phone-numbers/{world.number['phoneNumberId']}", {"messagesPerSecond": 1000})
+    texts = [str(number) for number in range(6)]
+    entries = [{"leadId": world.lead["leadId"], "message": text} for text in texts]
+    sent = (await world.tenant.call("POST", "/sms/send/bulk", {"messages": entries}))["results"]
+    await wait_until_night(world, resources)
+    for _ in texts:
+        assert await claim(resources) == []
+    held = [await message_of(world, one) for one in sent]
+    assert len({message["heldUntil"] for message in held}) == 1
+    await pass_time(resources, world.tenant.tenant_id, hours=14)
+    await world.tenant.call("PATCH", f"/leads/{world.lead['leadId']}", {"timezone": zone_where_it_is(14)})
+    async with resources.database.system_tx() as tx:
+        await release.release_texts(tx, 100)
+    thread = await world.only_thread()
+    transcript = (await world.thread(thread["interactionId"]))["transcript"]
+    assert [entry["message"] for entry in transcript] == texts

@@ -75,3 +75,19 @@ async def test_a_statement_that_is_never_answered_is_refused_within_two_seconds(
     finally:
         await database.close()
         await end_backends(configuration, backends)
+
+
+async def test_a_server_that_ends_every_connection_is_not_asked_for_ever(
+    configuration: Settings, resources: Resources
+) -> None:
+    async def die(read: ReadTx) -> object:
+        await end_backends(configuration, [await find_backend(read)])
+        return await find_backend(read)
+
+    database = await connect(configuration, resources)
+    try:
+        async with asyncio.timeout(5):
+            with pytest.raises(Unavailable):
+                await database.look_up(die)
+    finally:
+        await database.close()

@@ -76,3 +76,15 @@ async def test_what_is_held_leaves_before_the_connection_is_closed() -> None:
     assert transport.is_closing()
     await asyncio.sleep(0)
     assert wire.packets == [b"head"]
+
+
+async def test_what_is_held_when_the_connection_is_lost_is_dropped() -> None:
+    wire = Wire()
+    transport = JoinedWrites(wire)
+    transport.write(b"head")
+    wire.is_closed = True
+    await asyncio.sleep(0)
+    transport.write(b"head")
+    transport.write(b"body")
+    await asyncio.sleep(0)
+    assert wire.packets == []

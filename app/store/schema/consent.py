@@ -35,6 +35,7 @@ class ContactCheckRow(Table):
     __table_args__ = (
         tenant_constraint(),
         Index(None, "due_at", postgresql_where=sql("due_at IS NOT NULL")),
+        Index(None, "tenant_id", "due_at", postgresql_where=sql("due_at IS NOT NULL")),
     )
     tenant_id: Mapped[str] = id_key()
     phone: Mapped[str] = id_key()
@@ -51,6 +52,8 @@ class ContactCheckRow(Table):
     failure: Mapped[str | None]
     valid_until: Mapped[datetime | None]
     """Until when the answer counts."""
+    asked_at: Mapped[datetime | None]
+    """When the question came up: it has the same id each time it is asked."""
 
 
 class ConsentEvent(Table):

@@ -77,7 +77,11 @@ async def revoke_consent(page: PagePost, lead_id: str) -> Response:
     try:
         phone = await page.run_read(lambda read: _get_phone(read, page.tenant_id, lead_id))
         body = form.parse_body(Revoke)
-        await page.run_change(lambda tx: consents.revoke(tx, page.caller, phone, body.scopes, body.reason))
+        await page.run_once(
+            form,
+            lambda tx: consents.revoke(tx, page.caller, phone, body.scopes, body.reason),
+            lambda _: ids.make("evt"),
+        )
     except NotFound:
         raise
     except Problem as problem:
