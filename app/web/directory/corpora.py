@@ -24,10 +24,12 @@ from app.web.directory import Deleted
 from app.web.envelope import Answer, AnyId, Body, Name, Out, SendableText
 from app.web.filters import parse_instant
 from app.web.idempotency import Idempotent
+from app.web.json_values import require_storable
 from app.web.paging import PageParams, page_of
 
 router = APIRouter(prefix="/api/v1/corpora", tags=["Trials"])
 MAX_MADE_TURNS = 100
+MAX_SEQ = 2**31 - 1
 Wordings = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=MAX_WORDING_LENGTH)]], Field(max_length=MAX_WORDINGS)
 ]
@@ -195,13 +197,15 @@ def _build_made_turn(caller: Caller, body: MadeTurnBody, place: str) -> MadeTurn
             for item in messages
         ]
         sample["turn"]["throughSeq"] = len(messages)
+    require_storable(body.payload, f"{place}.payload")
     payload = {**sample, **(body.payload or {})}
     turn = payload["turn"]
     if not isinstance(turn, dict):
         raise Invalid(details=[f"{place}.payload.turn: must be an object"])
     payload["turn"] = {**sample["turn"], **turn}
-    if not isinstance(payload["turn"]["throughSeq"], int):
-        raise Invalid(details=[f"{place}.payload.turn.throughSeq: must be a number"])
+    through_seq = payload["turn"]["throughSeq"]
+    if type(through_seq) is not int or not 0 <= through_seq <= MAX_SEQ:
+        raise Invalid(details=[f"{place}.payload.turn.throughSeq: must be a whole number from 0 to {MAX_SEQ}"])
     checks = build_checks(body.checks, f"{place}.checks")
     return MadeTurn(body.name, payload, _build_recorded(body.recorded), checks)
 
