@@ -64,3 +64,6 @@ async def ask_judge(
         return judge.read_verdict(response)
     except (NotSent, AnswerLost) as error:
         return CheckResult("judge", False, str(error))
+    except Exception as error:
+        log.exception("a judge could not be asked", trial_id=trial_id)
+        return CheckResult("judge", False, type(error).__name__)

@@ -20,7 +20,9 @@ from app.commands import dry_turns
 from app.commands import trials as commands
 from app.commands.trials import Candidate
 from app.domain.checks import USABLE_KINDS, CheckResult
+from app.domain.problems import Problem
 from app.store import trials
+from app.store.connections import DATABASE_AWAY_ERRORS
 from app.store.dry_turns import DryTurn
 from app.store.engine import Database
 from app.store.trials import BegunResult, ClaimedTrial
@@ -34,6 +36,7 @@ LEASE = timedelta(seconds=120)
 """Longer than a batch: its posts, and the judge's answers."""
 IDLE_REST = timedelta(seconds=0.5)
 """How long a trial rests that only waits for replies through the API."""
+UNEXPECTED_FAULT = "An unexpected error. The service's log says more."
 log = structlog.get_logger("trials")
 
 
@@ -52,6 +55,17 @@ class TrialRunner:
             trial = await trials.claim_next(tx, lease, LEASE)
         if trial is None:
             return False
+        try:
+            await self._run_batch(trial, lease)
+        except (Problem, *DATABASE_AWAY_ERRORS):
+            raise  # once the lease has ended, a worker goes on with it
+        except Exception:
+            log.exception("a trial failed", trial_id=trial.trial_id)
+            async with self._database.tenant_tx(trial.tenant_id) as tx:
+                await trials.fail(tx, trial, lease, UNEXPECTED_FAULT)
+        return True
+
+    async def _run_batch(self, trial: ClaimedTrial, lease: str) -> None:
         begun_count = await self._post_batch(trial)
         settled_count, open_count = await self._settle_batch(trial)
         is_idle = not begun_count and not settled_count
@@ -60,7 +74,6 @@ class TrialRunner:
             await trials.release(tx, trial, lease, IDLE_REST if is_idle else timedelta(), is_done)
         if is_done:
             log.info("trial ended", trial_id=trial.trial_id)
-        return True
 
     async def _post_batch(self, trial: ClaimedTrial) -> int:
         async with self._database.tenant_tx(trial.tenant_id) as tx:
@@ -89,12 +102,15 @@ class TrialRunner:
 
     async def _post_turns(self, trial: ClaimedTrial, new_turns: Sequence[DryTurn]) -> None:
         slots = asyncio.Semaphore(MAX_AT_ONCE)
-        async with asyncio.TaskGroup() as group:
-            for new_turn in new_turns:
-                await slots.acquire()
-                task = group.create_task(self._post_turn(trial, new_turn))
-                task.add_done_callback(lambda _: slots.release())
-                await asyncio.sleep(60 / trial.per_minute)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for new_turn in new_turns:
+                    await slots.acquire()
+                    task = group.create_task(self._post_turn(trial, new_turn))
+                    task.add_done_callback(lambda _: slots.release())
+                    await asyncio.sleep(60 / trial.per_minute)
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
 
     async def _post_turn(self, trial: ClaimedTrial, dry_turn: DryTurn) -> None:
         signing_secrets = [self._seal.open(trial.secret).decode()]

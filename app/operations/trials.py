@@ -45,8 +45,8 @@ def run_trial(url: str, key_file: Path, order: TrialOrder) -> int:
         order.junit_file.write_text(build_junit(ended_trial, results), encoding="utf-8")
     for line in describe(ended_trial, results):
         print(line)
-    if ended_trial["state"] == "stopped":
-        print("somebody stopped the trial")
+    if ended_trial["state"] != "done":
+        print(ended_trial["fault"] or "somebody stopped the trial")
         return 1
     share = get_share(ended_trial)
     print(f"{share:.1%} passed; {order.fail_under:.1%} must")

@@ -177,6 +177,19 @@ async def release(tx: Tx, trial: ClaimedTrial, lease: str, rests: timedelta, is_
     await tx.execute(RELEASE_TRIAL_SQL, trial.tenant_id, trial.trial_id, lease, rests, is_done)
 
 
+FAIL_TRIAL_SQL = """
+UPDATE trials SET lease = NULL, finished_at = coalesce(finished_at, clock_timestamp()),
+    fault = CASE WHEN state = 'running' THEN $4 ELSE fault END,
+    state = CASE WHEN state = 'running' THEN 'failed' ELSE state END
+WHERE tenant_id = $1 AND trial_id = $2 AND lease = $3
+"""
+
+
+async def fail(tx: Tx, trial: ClaimedTrial, lease: str, fault: str) -> None:
+    """Ends a trial that cannot go on."""
+    await tx.execute(FAIL_TRIAL_SQL, trial.tenant_id, trial.trial_id, lease, fault)
+
+
 STOP_TRIAL_SQL = """
 UPDATE trials SET state = CASE WHEN state = 'running' THEN 'stopped' ELSE state END,
     finished_at = coalesce(finished_at, clock_timestamp())
