@@ -150,8 +150,9 @@ class TrialRunner:
             "candidate": candidate.answer,
         }
         signing_secrets = [self._seal.open(trial.secret).decode()]
+        question_id = f"{trial.trial_id}.{candidate.result.corpus_turn_id}"
         async with slots:
             verdict = await agents.ask_judge(
-                self._wire, trial.trial_id, trial.judge_url, signing_secrets, datetime.now(UTC), to_json(question)
+                self._wire, question_id, trial.judge_url, signing_secrets, datetime.now(UTC), to_json(question)
             )
         return [*results, verdict]

@@ -60,6 +60,7 @@ class Candidates:
     kinds: list[str | None] = field(default_factory=list)
     secret: str = ""
     judged: list[Data] = field(default_factory=list)
+    judged_ids: list[str] = field(default_factory=list)
 
     async def answer(self, request: Request) -> Response:
         body = await request.body()
@@ -81,6 +82,7 @@ class Candidates:
         assert is_genuine(self.secret, request.headers, body)
         question = json.loads(body)
         self.judged.append(question)
+        self.judged_ids.append(request.headers["webhook-id"])
         is_short = len(question["candidate"]["texts"][0]) < 60
         return JSONResponse({"passed": is_short, "reason": "too long for me"})
 
@@ -250,6 +252,8 @@ async def test_a_judge_of_the_tenant_has_a_say(world: World, candidates: Candida
     url = {"webhookUrl": f"{candidates.url}/good"}
     _, results = await run_trial(world, corpus_id, **url, judgeUrl=f"{candidates.url}/judge")
     assert {question["recorded"]["kind"] for question in candidates.judged} == {"answered"}
+    asked = {f"{question['trialId']}.{question['corpusTurnId']}" for question in candidates.judged}
+    assert (set(candidates.judged_ids), len(asked)) == (asked, 2), "each question has an id of its own"
     verdicts = [check for result in results for check in result["checks"] if check["check"] == "judge"]
     assert [(check["passed"], check["detail"]) for check in verdicts] == [(False, "too long for me")] * 2
     _, results = await run_trial(world, corpus_id, **url, judgeUrl=f"{candidates.url}/nobody/here")
