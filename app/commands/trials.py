@@ -58,11 +58,18 @@ def _build_candidate_answer(result: OpenResult, max_time: timedelta) -> AgentAns
             "failed", reason=f"refused: {result.refusals[0].get('detail') or result.refusals[0]['code']}"
         )
     answer = build_answer(result.state, result.reason, result.reply, result.outcome)
-    took = timedelta(milliseconds=result.duration_ms or 0)
+    took = _get_time_taken(result)
     has_no_answer = result.state == "failed" and result.http_status is None and took >= HAND_OVER_DEADLINE
     if not result.is_closed or took > max_time or has_no_answer:
         return AgentAnswer("too_slow", answer.texts, reason=f"no answer in {max_time.total_seconds():g} s")
     return answer
+
+
+def _get_time_taken(result: OpenResult) -> timedelta:
+    """Of the POST, or until the answer came through the API: our own work does not count."""
+    post_time = timedelta(milliseconds=result.duration_ms or 0)
+    given_by = {(answer or {}).get("by") for answer in (result.reply, result.outcome)}
+    return max(post_time, result.closed_after or post_time) if "api" in given_by else post_time
 
 
 def judge(candidate: Candidate, trial_checks: dict[str, Any]) -> list[CheckResult]:

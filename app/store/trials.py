@@ -109,6 +109,8 @@ class OpenResult:
     outcome: dict[str, Any] | None
     refusals: list[dict[str, Any]]
     is_closed: bool
+    closed_after: timedelta | None
+    """Since the turn was handed over."""
     http_status: int | None
     duration_ms: int | None
     payload: bytes
@@ -119,7 +121,8 @@ class OpenResult:
 LIST_OPEN_SQL = """
 SELECT r.corpus_turn_id, clock_timestamp() - coalesce(u.accepted_at, r.begun_at) AS wait_time,
        u.state, u.reason, u.reply, u.outcome, coalesce(u.refused, '[]') AS refusals,
-       u.turn_id IS NULL OR u.closed_at IS NOT NULL AS is_closed, a.http_status::int AS http_status, a.duration_ms,
+       u.turn_id IS NULL OR u.closed_at IS NOT NULL AS is_closed,
+       u.closed_at - u.handed_over_at AS closed_after, a.http_status::int AS http_status, a.duration_ms,
        c.payload, c.recorded_answer, c.checks
 FROM trial_results r
 JOIN corpus_turns c ON c.tenant_id = r.tenant_id AND c.corpus_id = r.corpus_id

@@ -72,7 +72,9 @@ class Candidates:
             return JSONResponse({}, 500)
         if name == "slow":
             await asyncio.sleep(1.5)
-        if name == "later":
+        if name == "later-and-slow" and len(self.bodies) > 1:
+            await asyncio.sleep(2.5)
+        if name.startswith("later"):
             return Response(status_code=202)
         answer = compose_answer(json.loads(body))
         return JSONResponse(REGRESSIONS[name](answer) if name in REGRESSIONS else answer)
