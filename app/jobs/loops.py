@@ -233,8 +233,12 @@ class Loops:
             await self._rest_for(COUNT_SECONDS)
 
     async def _run_trial(self) -> None:
-        if not await self._trial_runner.run_next():
+        if not await self._trial_runner.run_next(self._rest_unless_stopped):
             await self._rest_for(POLL_SECONDS)
+
+    async def _rest_unless_stopped(self, seconds: float) -> bool:
+        await self._rest_for(seconds)
+        return self._stop_event.is_set()
 
     async def _claim_texts(self) -> None:
         self._owed_event.clear()

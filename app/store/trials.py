@@ -167,6 +167,17 @@ async def settle_results(tx: Tx, trial: ClaimedTrial, settled_results: Sequence[
         await tx.execute(SETTLE_RESULTS_SQL, trial.tenant_id, trial.trial_id, *columns_of(settled_results))
 
 
+RENEW_LEASE_SQL = """
+UPDATE trials SET leased_until = clock_timestamp() + $4::interval
+WHERE tenant_id = $1 AND trial_id = $2 AND lease = $3 AND state = 'running' RETURNING true
+"""
+
+
+async def renew_lease(tx: Tx, trial: ClaimedTrial, lease: str, lasts: timedelta) -> bool:
+    """Whether the trial still runs and is this worker's. Until the end of the transaction nobody stops it."""
+    return bool(await tx.fetch_value(RENEW_LEASE_SQL, trial.tenant_id, trial.trial_id, lease, lasts))
+
+
 RELEASE_TRIAL_SQL = """
 UPDATE trials SET lease = NULL, leased_until = clock_timestamp() + $4::interval,
     state = CASE WHEN $5 AND state = 'running' THEN 'done' ELSE state END,
@@ -184,13 +195,13 @@ FAIL_TRIAL_SQL = """
 UPDATE trials SET lease = NULL, finished_at = coalesce(finished_at, clock_timestamp()),
     fault = CASE WHEN state = 'running' THEN $4 ELSE fault END,
     state = CASE WHEN state = 'running' THEN 'failed' ELSE state END
-WHERE tenant_id = $1 AND trial_id = $2 AND lease = $3
+WHERE tenant_id = $1 AND trial_id = $2 AND lease = $3 RETURNING true
 """
 
 
-async def fail(tx: Tx, trial: ClaimedTrial, lease: str, fault: str) -> None:
-    """Ends a trial that cannot go on."""
-    await tx.execute(FAIL_TRIAL_SQL, trial.tenant_id, trial.trial_id, lease, fault)
+async def fail(tx: Tx, trial: ClaimedTrial, lease: str, fault: str) -> bool:
+    """Ends a trial that cannot go on. Whether it was still this worker's."""
+    return bool(await tx.fetch_value(FAIL_TRIAL_SQL, trial.tenant_id, trial.trial_id, lease, fault))
 
 
 STOP_TRIAL_SQL = """
@@ -201,8 +212,22 @@ WHERE tenant_id = $1 AND trial_id = $2 RETURNING true
 
 
 async def stop(tx: Tx, tenant_id: str, trial_id: str) -> bool:
-    """Ends a running trial; what is under way is still settled. Whether there is such a trial."""
+    """Ends a running trial. Whether there is such a trial."""
     return bool(await tx.fetch_value(STOP_TRIAL_SQL, tenant_id, trial_id))
+
+
+FAIL_OPEN_RESULTS_SQL = """
+UPDATE trial_results SET settled_at = clock_timestamp(), kind = 'failed', segments = 0, has_passed = false,
+    answer = jsonb_build_object('kind', 'failed', 'texts', '[]'::jsonb, 'outcome', NULL, 'reason', $3::text),
+    checks = jsonb_build_array(jsonb_build_object('check', 'answer', 'passed', false, 'detail', $3::text))
+WHERE tenant_id = $1 AND trial_id = $2 AND settled_at IS NULL
+"""
+
+
+async def fail_open_results(tx: Tx, tenant_id: str, trial_id: str, reason: str) -> None:
+    """Of a trial that has ended: nothing of it stays open. A statement after the one that ended it, which
+    waited for whoever was beginning results."""
+    await tx.execute(FAIL_OPEN_RESULTS_SQL, tenant_id, trial_id, reason)
 
 
 @dataclass(frozen=True, slots=True)

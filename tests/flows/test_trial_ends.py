@@ -46,3 +46,36 @@ async def test_a_trial_that_cannot_go_on_fails_and_says_so(
     other_id = await add_corpus(world, made=[{"says": ["Hi"]}])
     other, _ = await run_trial(world, other_id, webhookUrl=f"{candidates.url}/good")
     assert (other["state"], other["fault"]) == ("done", None)
+
+
+async def test_what_is_open_when_a_trial_is_stopped_has_failed(world: World, candidates: Candidates) -> None:
+    corpus_id = await add_corpus(world, made=[{"says": ["Hi"]}] * 3)
+    body = {"corpusId": corpus_id, "smsAgentId": world.smsagent["smsAgentId"], "perMinute": 600, "maxSeconds": 600}
+    trial = await world.tenant.call("POST", "/trials", body | {"webhookUrl": f"{candidates.url}/later"})
+
+    async def are_posted() -> bool:
+        return len(candidates.bodies) == 3
+
+    await until(are_posted)
+    await world.tenant.call("POST", f"/trials/{trial['trialId']}/stop")
+    tally = (await world.tenant.call("GET", f"/trials/{trial['trialId']}"))["tally"]
+    assert (tally["settled"], tally["failed"], tally["passed"]) == (3, 3, 0)
+    results = (await world.tenant.call("GET", f"/trials/{trial['trialId']}/results"))["results"]
+    assert {result["candidate"]["reason"] for result in results} == {"the trial was stopped"}
+    assert [check["detail"] for result in results for check in result["checks"]] == ["the trial was stopped"] * 3
+
+
+async def test_a_slow_trial_leaves_the_lane_to_others(world: World, candidates: Candidates) -> None:
+    corpus_id = await add_corpus(world, made=[{"says": ["Hi"]}] * 2)
+    body = {"corpusId": corpus_id, "smsAgentId": world.smsagent["smsAgentId"], "perMinute": 1}
+    slow = await world.tenant.call("POST", "/trials", body | {"webhookUrl": f"{candidates.url}/good"})
+
+    async def has_settled() -> bool:
+        return bool((await world.tenant.call("GET", f"/trials/{slow['trialId']}"))["tally"]["settled"] == 1)
+
+    await until(has_settled)
+    other_id = await add_corpus(world, made=[{"says": ["Hello"]}])
+    other, _ = await run_trial(world, other_id, webhookUrl=f"{candidates.url}/good", perMinute=1)
+    assert other["tally"]["settled"] == 1
+    assert (await world.tenant.call("GET", f"/trials/{slow['trialId']}"))["state"] == "running"
+    assert len(candidates.bodies) == 2, "the slow one keeps its pace"
