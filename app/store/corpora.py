@@ -145,21 +145,37 @@ async def remove_turn(tx: Tx, tenant_id: str, corpus_id: str, corpus_turn_id: st
     return bool(await tx.fetch_value(REMOVE_TURN_SQL, tenant_id, corpus_id, corpus_turn_id))
 
 
-FORGET_TURNS_SQL = """
+@dataclass(frozen=True, slots=True)
+class CorpusTurnKey:
+    corpus_id: str
+    corpus_turn_id: str
+
+
+LOCK_TURNS_SQL = """
 WITH words AS (
-    SELECT convert_to(word, 'UTF8') AS word FROM unnest($3::text[]) AS a(word)
-), forgotten AS (
-    DELETE FROM corpus_turns c WHERE c.tenant_id = $1 AND (
-        c.interaction_id = ANY ($2) OR EXISTS (SELECT FROM words w WHERE position(w.word IN c.payload) > 0))
-    RETURNING c.corpus_id, c.corpus_turn_id
+    SELECT word, convert_to(word, 'UTF8') AS bytes FROM unnest($3::text[]) AS a(word)
 )
-DELETE FROM turns u USING trial_results r, forgotten f
-WHERE r.tenant_id = $1 AND r.corpus_id = f.corpus_id AND r.corpus_turn_id = f.corpus_turn_id
+SELECT c.corpus_id, c.corpus_turn_id FROM corpus_turns c
+WHERE c.tenant_id = $1 AND (c.interaction_id = ANY ($2) OR EXISTS (
+    SELECT FROM words w
+    WHERE position(w.bytes IN c.payload) > 0 OR position(w.word IN concat(c.name, ' ', c.recorded_answer)) > 0))
+ORDER BY c.corpus_id, c.corpus_turn_id FOR UPDATE OF c
+"""
+FORGET_TRIALS_SQL = f"""
+DELETE FROM turns u USING trial_results r, {unnest_sql(CorpusTurnKey, first=2)}
+WHERE r.tenant_id = $1 AND r.corpus_id = a.corpus_id AND r.corpus_turn_id = a.corpus_turn_id
   AND u.tenant_id = $1 AND u.turn_id = r.turn_id AND u.kind = 'trial'
+"""
+FORGET_TURNS_SQL = f"""
+DELETE FROM corpus_turns c USING {unnest_sql(CorpusTurnKey, first=2)}
+WHERE c.tenant_id = $1 AND c.corpus_id = a.corpus_id AND c.corpus_turn_id = a.corpus_turn_id
 """
 
 
 async def forget_turns(tx: Tx, tenant_id: str, interaction_ids: Sequence[str], words: Sequence[str]) -> None:
-    """Removes the turns of the threads, and those whose payload has one of `words`, with all that was posted
-    of them."""
-    await tx.execute(FORGET_TURNS_SQL, tenant_id, list(interaction_ids), list(words))
+    """Removes the turns of the threads, and those that have one of `words`, with all that was posted of them.
+    Once they are locked, no trial posts another one."""
+    turns = await tx.fetch(CorpusTurnKey, LOCK_TURNS_SQL, tenant_id, list(interaction_ids), list(words))
+    if turns:
+        await tx.execute(FORGET_TRIALS_SQL, tenant_id, *columns_of(turns))
+        await tx.execute(FORGET_TURNS_SQL, tenant_id, *columns_of(turns))
