@@ -62,6 +62,7 @@ FROM corpus_turns c
 LEFT JOIN LATERAL (
     SELECT s.turn_id FROM turns s
     WHERE $5 AND s.tenant_id = c.tenant_id AND s.of_turn = c.corpus_turn_id AND s.kind = 'shadow'
+      AND s.sms_agent_id = $6
     ORDER BY s.turn_id DESC LIMIT 1
 ) s ON true
 WHERE c.tenant_id = $1 AND c.corpus_id = $2 AND (NOT $5 OR s.turn_id IS NOT NULL) AND NOT EXISTS (
@@ -72,9 +73,9 @@ ORDER BY c.corpus_turn_id LIMIT $4
 
 
 async def list_next_turns(read: ReadTx, trial: ClaimedTrial, limit: int) -> list[NextTurn]:
-    """In the order of the corpus. Of a trial of shadows, only those that a shadow got."""
+    """In the order of the corpus. Of a trial of shadows, only those that the agent's shadow got."""
     key = (trial.tenant_id, trial.corpus_id, trial.trial_id)
-    return await read.fetch(NextTurn, NEXT_TURNS_SQL, *key, limit, trial.of_shadow)
+    return await read.fetch(NextTurn, NEXT_TURNS_SQL, *key, limit, trial.of_shadow, trial.sms_agent_id)
 
 
 @dataclass(frozen=True, slots=True)

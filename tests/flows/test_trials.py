@@ -270,6 +270,9 @@ async def test_all_answers_of_a_shadow_are_judged_by_the_same_checks(world: Worl
     posted = len(candidates.bodies)
     trial, results = await run_trial(world, corpus_id, ofShadow=True, checks={"asksOneQuestion": True})
     assert (trial["tally"]["settled"], trial["tally"]["passed"], len(candidates.bodies)) == (3, 2, posted)
+    other = await world.tenant.agent()
+    none, _ = await run_trial(world, corpus_id, ofShadow=True, smsAgentId=other["smsAgentId"])
+    assert none["tally"]["settled"] == 0, "another agent's shadow got nothing"
     assert not results[0]["passed"]
     assert results[0]["candidate"]["texts"][0].endswith("And when can we call you?")
 
