@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.resources import Resources
 from tests.world import World, agent, carrier, idle_world, world
 
 __all__ = ["agent", "carrier", "idle_world", "world"]
@@ -50,3 +51,23 @@ async def test_a_payload_that_cannot_be_stored_is_refused_by_name(idle_world: Wo
 async def test_any_other_payload_joins(idle_world: World, payload: str) -> None:
     status, text = await add_made(idle_world, payload)
     assert (status, '"added":2' in text) == (201, True), text
+
+
+async def test_a_corpus_and_the_number_of_corpora_have_an_end(idle_world: World, resources: Resources) -> None:
+    tenant = idle_world.tenant
+    corpus = await tenant.call("POST", "/corpora", {"name": "Full"})
+    async with resources.database.system_tx() as tx:
+        await tx.execute(
+            """INSERT INTO corpus_turns (tenant_id, corpus_id, corpus_turn_id, payload, actor)
+               SELECT $1, $2, 'made_' || i, '{}', 'x' FROM generate_series(1, 9999) i""",
+            tenant.tenant_id,
+            corpus["corpusId"],
+        )
+    here, made = f"/corpora/{corpus['corpusId']}/turns", {"made": [{"says": ["Hi"]}]}
+    assert (await tenant.call("POST", here, made))["added"] == 1
+    refused = await tenant.ask("POST", here, made)
+    assert (refused.status_code, "corpusId: a corpus has at most 10,000 turns" in refused.text) == (400, True)
+    for number in range(99):
+        await tenant.call("POST", "/corpora", {"name": f"{number}"})
+    refused = await tenant.ask("POST", "/corpora", {"name": "One more"})
+    assert (refused.status_code, "name: a tenant has at most 100 corpora" in refused.text) == (400, True)
