@@ -71,3 +71,11 @@ async def test_a_corpus_and_the_number_of_corpora_have_an_end(idle_world: World,
         await tenant.call("POST", "/corpora", {"name": f"{number}"})
     refused = await tenant.ask("POST", "/corpora", {"name": "One more"})
     assert (refused.status_code, "name: a tenant has at most 100 corpora" in refused.text) == (400, True)
+
+
+async def test_a_turn_that_cannot_join_is_named_by_its_place(idle_world: World) -> None:
+    corpus = await idle_world.tenant.call("POST", "/corpora", {"name": "Places"})
+    body = {"turnIds": ["turn_a", "turn_a", "turn_b"]}
+    refused = await idle_world.tenant.ask("POST", f"/corpora/{corpus['corpusId']}/turns", body)
+    faults = refused.json()["error"]["details"]
+    assert [fault.partition(":")[0] for fault in faults] == ["turnIds[0]", "turnIds[1]", "turnIds[2]"]

@@ -160,9 +160,8 @@ async def add_corpus_turns(
     turn_ids = list(body.turn_ids or ())
     if body.filter:
         turn_ids += await commands.find_turns(tx, caller.tenant_id, _build_filter(body.filter))
-    turn_ids = list(dict.fromkeys(turn_ids))
     added_count = await commands.add_closed_turns(tx, caller, corpus_id, turn_ids)
-    known_count = len(turn_ids) - added_count
+    known_count = len(set(turn_ids)) - added_count
     added_count += await commands.add_made_turns(tx, caller, corpus_id, made_turns)
     return await idempotency.store_answer(Answer(data=AddedTurns(added=added_count, known=known_count)))
 
