@@ -1,5 +1,5 @@
 """The loops of a worker: the clock, the poll, texts out, missed texts in, imports, events, notices,
-figures and trials.
+first contacts, figures and trials.
 
 The clock loop follows the hints in Redis. The poll reads the rows once a second, so nothing depends
 on Redis (docs/laws.md, 1). Times that are compared with rows are the database's.

@@ -155,12 +155,11 @@ class KeptTurn:
     payload: bytes
     recorded_answer: dict[str, Any] | None
     checks: dict[str, Any]
-    actor: str
     created_at: datetime
 
 
 LIST_TURNS_SQL = """
-SELECT corpus_turn_id, interaction_id, name, payload, recorded_answer, checks, actor, created_at FROM corpus_turns
+SELECT corpus_turn_id, interaction_id, name, payload, recorded_answer, checks, created_at FROM corpus_turns
 WHERE tenant_id = $1 AND corpus_id = $2 AND ($3::text IS NULL OR corpus_turn_id > $3)
 ORDER BY corpus_turn_id LIMIT $4
 """
