@@ -54,13 +54,16 @@ async def post_turn(
 
 
 async def ask_judge(
-    wire: Wire, trial_id: str, url: str, secrets: Sequence[str], at: datetime, question: bytes
+    wire: Wire, question_id: str, url: str, secrets: Sequence[str], at: datetime, question: bytes
 ) -> CheckResult:
     """POSTs an answer to a judge of the tenant, signed as turns are. Raises nothing: an answer that nobody
     judged has not passed."""
     try:
-        request = webhook.build_request(url, secrets, trial_id, at, question, "judge")
+        request = webhook.build_request(url, secrets, question_id, at, question, "judge")
         response = webhook.decompress(await wire.exchange(request, HAND_OVER_DEADLINE.total_seconds()))
         return judge.read_verdict(response)
     except (NotSent, AnswerLost) as error:
         return CheckResult("judge", False, str(error))
+    except Exception as error:
+        log.exception("a judge could not be asked", question_id=question_id)
+        return CheckResult("judge", False, type(error).__name__)

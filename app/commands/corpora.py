@@ -14,12 +14,13 @@ from app.domain.checks import AgentAnswer, AnswerKind, parse_checks
 from app.domain.problems import AlreadyExists, Invalid
 from app.domain.turns import StoredReply, TurnState
 from app.store import corpora, directory, turns
-from app.store.corpora import ClosedTurn, NewCorpusTurn
+from app.store.corpora import AnsweredTurn, ClosedTurn, NewCorpusTurn
 from app.store.engine import ReadTx, Tx
 from app.store.schema import Corpus
 from app.store.turns import TurnFilter
 
 MAX_TURNS_PER_REQUEST = 1000
+MAX_CORPORA, MAX_TURNS_PER_CORPUS = 100, 10_000
 MARKED_NAME = "Marked turns"
 KINDS: dict[TurnState, AnswerKind] = {
     "replied": "answered",
@@ -32,7 +33,9 @@ ANSWERED_STATES = ("replied", "declined", "concluded", "handed_off")
 
 
 async def add(tx: Tx, caller: Caller, fields: Fields) -> Corpus:
-    """Raises `AlreadyExists`: another corpus has this name."""
+    """Raises `AlreadyExists`: another corpus has this name; `Invalid`: there are too many."""
+    if await corpora.count_corpora(tx, caller.tenant_id) >= MAX_CORPORA:
+        raise Invalid(details=[f"name: a tenant has at most {MAX_CORPORA} corpora"])
     corpus = await directory.add(tx, Corpus, caller.tenant_id, ids.make("corpus"), fields)
     if corpus is None:
         raise AlreadyExists(details=["name: another corpus has it"])
@@ -62,23 +65,32 @@ def build_answer(
     return AgentAnswer(kind, texts, outcome, reason)
 
 
-def _keep_closed(turn: ClosedTurn) -> NewCorpusTurn:
+def _read_closed(turn: ClosedTurn) -> AnsweredTurn:
     answer = build_answer(turn.state, turn.reason, turn.reply, turn.outcome)
-    answer_json = to_json(asdict(answer)).decode()
-    return NewCorpusTurn(turn.turn_id, turn.interaction_id, None, turn.payload, answer_json, "{}")
+    return AnsweredTurn(turn.turn_id, to_json(asdict(answer)).decode())
+
+
+async def _require_room(tx: Tx, caller: Caller, corpus_id: str) -> None:
+    """Raises `Invalid`: the corpus, which is locked, has too many turns by now."""
+    counts = await corpora.count_turns(tx, caller.tenant_id, [corpus_id])
+    if counts.get(corpus_id, 0) > MAX_TURNS_PER_CORPUS:
+        raise Invalid(details=[f"corpusId: a corpus has at most {MAX_TURNS_PER_CORPUS:,} turns"])
 
 
 async def add_closed_turns(tx: Tx, caller: Caller, corpus_id: str, turn_ids: Sequence[str]) -> int:
     """Adds turns with the bytes that were posted and what was answered. Returns how many were not there yet.
-    Raises `NotFound`; `Invalid` for turns that are not closed, were never handed over, or too long ago."""
+    Raises `NotFound`; `Invalid` for turns that are not closed, were never handed over, or too long ago, and if
+    they are too many."""
     await lock_row(tx, caller, Corpus, corpus_id)
     closed_turns = await corpora.get_closed_turns(tx, caller.tenant_id, turn_ids)
     found_ids = {turn.turn_id for turn in closed_turns}
     if missing := [place for place, turn_id in enumerate(turn_ids) if turn_id not in found_ids]:
         fault = "is no closed turn that an agent got, or was handed over too long ago"
         raise Invalid(details=[f"turnIds[{place}]: {fault}" for place in missing])
-    new_turns = [_keep_closed(turn) for turn in closed_turns]
-    return await corpora.add_turns(tx, caller.tenant_id, corpus_id, caller.actor, new_turns)
+    answered_turns = [_read_closed(turn) for turn in closed_turns]
+    added_count = await corpora.add_closed_turns(tx, caller.tenant_id, corpus_id, caller.actor, answered_turns)
+    await _require_room(tx, caller, corpus_id)
+    return added_count
 
 
 async def find_turns(read: ReadTx, tenant_id: str, filters: TurnFilter) -> list[str]:
@@ -99,13 +111,12 @@ class MadeTurn:
 
 
 async def add_made_turns(tx: Tx, caller: Caller, corpus_id: str, made_turns: Sequence[MadeTurn]) -> int:
-    """Returns how many were added. Raises `NotFound`."""
+    """Returns how many were added. Raises `NotFound`; `Invalid` if they are too many."""
     await lock_row(tx, caller, Corpus, corpus_id)
     made_ids = sorted(ids.make("made") for _ in made_turns)  # in the order in which they were given
     new_turns = [
         NewCorpusTurn(
             corpus_turn_id=made_id,
-            interaction_id=None,
             name=turn.name,
             payload=to_json(turn.payload),
             recorded_answer=to_json(asdict(turn.recorded_answer)).decode() if turn.recorded_answer else None,
@@ -113,7 +124,9 @@ async def add_made_turns(tx: Tx, caller: Caller, corpus_id: str, made_turns: Seq
         )
         for made_id, turn in zip(made_ids, made_turns, strict=True)
     ]
-    return await corpora.add_turns(tx, caller.tenant_id, corpus_id, caller.actor, new_turns)
+    added_count = await corpora.add_turns(tx, caller.tenant_id, corpus_id, caller.actor, new_turns)
+    await _require_room(tx, caller, corpus_id)
+    return added_count
 
 
 async def remove_turn(tx: Tx, caller: Caller, corpus_id: str, corpus_turn_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Dry turns (replays, shadows and tests): they POST a turn's payload to an endpoint and record its
+"""Dry turns (replays, shadows, tests and trials): they POST a turn's payload to an endpoint and record its
 answer. Nothing of the answer is ever sent."""
 
 import json

@@ -1,5 +1,7 @@
 """Erases a lead on request, with all texts from and to it. Its opt-out stays."""
 
+from pydantic_core import to_json
+
 from app.commands.directory import require_found
 from app.domain.callers import Caller
 from app.store import corpora, counting, erasure, leads, suppressions, threads
@@ -29,7 +31,7 @@ async def erase_lead(tx: Tx, caller: Caller, lead_id: str) -> int:
     removed_threads = [thread.interaction_id for thread in locked_threads if thread.lead_phone not in heirs]
     await counting.mark_threads(tx, tenant_id, [*shared_threads, *removed_threads], phones)
     await threads.cancel_turns(tx, [(tenant_id, item) for item in shared_threads], ERASE_REASON)
-    words = [*(f'"{name}"' for name in (lead_id, *phones))]
+    words = [f'"leadId":{to_json(lead_id).decode()}', *phones]
     await corpora.forget_turns(tx, tenant_id, [*shared_threads, *removed_threads], words)
     await erasure.hand_on_threads(tx, tenant_id, shared_threads, lead_id)
     await erasure.remove_threads(tx, tenant_id, removed_threads)

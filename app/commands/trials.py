@@ -14,11 +14,12 @@ from app.domain.windows import HAND_OVER_DEADLINE
 from app.store import trials
 from app.store.engine import Tx
 from app.store.schema import Corpus, Trial
-from app.store.trials import OpenResult, SettledResult
+from app.store.trials import ClaimedTrial, OpenResult, SettledResult
 
 POST_TIME = timedelta(minutes=3)
 """A batch is posted within this time, unless its worker died."""
 GONE_REASON = "the turn is gone"
+STOPPED_REASON = "the trial was stopped"
 
 
 async def start(tx: Tx, caller: Caller, fields: Fields) -> Trial:
@@ -29,8 +30,15 @@ async def start(tx: Tx, caller: Caller, fields: Fields) -> Trial:
 
 
 async def stop(tx: Tx, caller: Caller, trial_id: str) -> None:
-    """Ends a running trial. Raises `NotFound`."""
+    """Ends a running trial; what is still open has failed. Raises `NotFound`."""
     require_found(await trials.stop(tx, caller.tenant_id, trial_id) or None)
+    await trials.fail_open_results(tx, caller.tenant_id, trial_id, STOPPED_REASON)
+
+
+async def fail(tx: Tx, trial: ClaimedTrial, lease: str, fault: str) -> None:
+    """Ends a trial that cannot go on; what is still open has failed."""
+    if await trials.fail(tx, trial, lease, fault):
+        await trials.fail_open_results(tx, trial.tenant_id, trial.trial_id, fault)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +66,18 @@ def _build_candidate_answer(result: OpenResult, max_time: timedelta) -> AgentAns
             "failed", reason=f"refused: {result.refusals[0].get('detail') or result.refusals[0]['code']}"
         )
     answer = build_answer(result.state, result.reason, result.reply, result.outcome)
-    took = timedelta(milliseconds=result.duration_ms or 0)
+    took = _get_time_taken(result)
     has_no_answer = result.state == "failed" and result.http_status is None and took >= HAND_OVER_DEADLINE
     if not result.is_closed or took > max_time or has_no_answer:
         return AgentAnswer("too_slow", answer.texts, reason=f"no answer in {max_time.total_seconds():g} s")
     return answer
+
+
+def _get_time_taken(result: OpenResult) -> timedelta:
+    """Of the POST, or until the answer came through the API: our own work does not count."""
+    post_time = timedelta(milliseconds=result.duration_ms or 0)
+    given_by = {(answer or {}).get("by") for answer in (result.reply, result.outcome)}
+    return max(post_time, result.closed_after or post_time) if "api" in given_by else post_time
 
 
 def judge(candidate: Candidate, trial_checks: dict[str, Any]) -> list[CheckResult]:

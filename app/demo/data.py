@@ -73,6 +73,10 @@ def write_private(file: Path, text: str) -> None:
     new_file.replace(file)
 
 
+class ServiceAway(RuntimeError):
+    """The service answered, but not the request."""
+
+
 class Api:
     """A client of the public API with a key."""
 
@@ -80,10 +84,11 @@ class Api:
         self._client = http_clients.build_blocking_client(f"{url}/api/v1", headers={"X-API-Key": key})
 
     def call(self, method: str, path: str, **body: Any) -> dict[str, Any]:
-        """The answer's `data`. Raises `RuntimeError` for anything but a 2xx."""
+        """The answer's `data`. Raises `ServiceAway` for a 5xx, another `RuntimeError` for anything but a 2xx."""
         response = self._client.request(method, path, json=body or None)
         if not response.is_success:
-            raise RuntimeError(f"{method} {path}: {response.status_code} {response.text}")
+            kind = ServiceAway if response.is_server_error else RuntimeError
+            raise kind(f"{method} {path}: {response.status_code} {response.text}")
         data: dict[str, Any] = response.json()["data"]
         return data
 

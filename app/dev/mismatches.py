@@ -22,18 +22,18 @@ def find_mismatches(step: Step, before: Snapshot, after: Snapshot) -> Iterator[M
     new_texts = after.received[len(before.received) :]
     reply = "\n".join(new_texts)
     if step.reply and not (reply and step.reply.allows(reply)):
-        yield Mismatch("expect_reply", str(step.reply), repr(reply) if reply else "no reply")
+        yield Mismatch("expects.reply", str(step.reply), repr(reply) if reply else "no reply")
     if step.no_reply and reply:
-        yield Mismatch("expect_no_reply", "no reply", repr(reply))
+        yield Mismatch("expects.no_reply", "no reply", repr(reply))
     if step.status is not None and after.status != step.status:
-        yield Mismatch("expect_status", step.status, after.status)
+        yield Mismatch("expects.status", step.status, after.status)
     for key, rule in step.answers.items():
         fact = after.answers.get(key)
         if fact is None or not rule.allows(fact):
-            yield Mismatch(f"expect_answers.{key}", str(rule), repr(fact) if fact is not None else "no answer")
+            yield Mismatch(f"expects.answers.{key}", str(rule), repr(fact) if fact is not None else "no answer")
     is_handed_off = not after.is_agent_mode_on
     if step.handoff is not None and is_handed_off != step.handoff:
-        yield Mismatch("expect_handoff", _say_handoff(step.handoff), _say_handoff(is_handed_off))
+        yield Mismatch("expects.handoff", _say_handoff(step.handoff), _say_handoff(is_handed_off))
     answer = AgentAnswer("handed_off" if is_handed_off else "answered" if new_texts else "declined", tuple(new_texts))
     status = {"status": after.status} if after.status else None
     for result in run_checks(step.checks, replace(answer, outcome=status)):

@@ -164,7 +164,7 @@ def _parse_step(step: Any, place: str) -> Step:
         raise ScriptError(f"{place}.answers_like: must be one of {', '.join(STYLES)}")
     texts: tuple[str | Pause, ...] = ()
     if names["says"] in step or not (style or "waits" in step):
-        texts = _parse_texts(step.get(names["says"]), f"{place}.{names['says'] if 'says' in step else 'lead'}")
+        texts = _parse_texts(step.get(names["says"]), f"{place}.{names['says']}")
     answers = expects.get("answers", {})
     _require_mapping(answers, f"{expects_place('answers')}")
     flags = {

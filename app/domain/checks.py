@@ -3,9 +3,10 @@ say, how long it may be, and how the turn must end. Pure."""
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import islice, takewhile
 from typing import Any, Literal
 
 from app.domain import segments
@@ -179,6 +180,8 @@ def _fold(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold()
 
 
+MAX_COMPARISONS = 10**6
+"""Of words. SequenceMatcher takes as many steps when the same words come again and again."""
 PieceKind = Literal["same", "removed", "added"]
 
 
@@ -194,14 +197,35 @@ def compare_words(before: str, after: str) -> list[Piece]:
     """What became of `before`, word by word; blanks do not count. One piece at most, `same`, if nothing
     changed. The pieces that are not `removed` are together `after`."""
     old_words, new_words = WORD_PATTERN.findall(before), WORD_PATTERN.findall(after)
+    starts = zip(map(str.strip, old_words), map(str.strip, new_words), strict=False)
+    first = _count_equal(starts)
+    rest = min(len(old_words), len(new_words)) - first
+    ends = zip(map(str.strip, reversed(old_words)), map(str.strip, reversed(new_words)), strict=False)
+    last = _count_equal(islice(ends, rest))
+    old_middle, new_middle = old_words[first : len(old_words) - last], new_words[first : len(new_words) - last]
+    pieces = [
+        Piece("same", "".join(new_words[:first])),
+        *_compare_middle(old_middle, new_middle),
+        Piece("same", "".join(new_words[len(new_words) - last :])),
+    ]
+    return [piece for piece in pieces if piece.text]
+
+
+def _count_equal(pairs: Iterable[tuple[str, str]]) -> int:
+    """How many pairs are equal, from the first one on."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _compare_middle(old_words: Sequence[str], new_words: Sequence[str]) -> Iterator[Piece]:
+    if len(old_words) * len(new_words) > MAX_COMPARISONS:
+        yield from _change(old_words, new_words)
+        return
     matcher = SequenceMatcher(None, [w.strip() for w in old_words], [w.strip() for w in new_words], autojunk=False)
-    pieces: list[Piece] = []
     for tag, i, j, k, m in matcher.get_opcodes():
         if tag == "equal":
-            pieces.append(Piece("same", "".join(new_words[k:m])))
+            yield Piece("same", "".join(new_words[k:m]))
         else:
-            pieces += _change(old_words[i:j], new_words[k:m])
-    return pieces
+            yield from _change(old_words[i:j], new_words[k:m])
 
 
 def _change(removed_words: Sequence[str], added_words: Sequence[str]) -> Iterator[Piece]:

@@ -1,5 +1,5 @@
 """The loops of a worker: the clock, the poll, texts out, missed texts in, imports, events, notices,
-figures and trials.
+first contacts, figures and trials.
 
 The clock loop follows the hints in Redis. The poll reads the rows once a second, so nothing depends
 on Redis (docs/laws.md, 1). Times that are compared with rows are the database's.
@@ -235,8 +235,12 @@ class Loops:
             await self._rest_for(COUNT_SECONDS)
 
     async def _run_trial(self) -> None:
-        if not await self._trial_runner.run_next():
+        if not await self._trial_runner.run_next(self._rest_unless_stopped):
             await self._rest_for(POLL_SECONDS)
+
+    async def _rest_unless_stopped(self, seconds: float) -> bool:
+        await self._rest_for(seconds)
+        return self._stop_event.is_set()
 
     async def _claim_texts(self) -> None:
         self._owed_event.clear()

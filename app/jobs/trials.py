@@ -7,9 +7,11 @@ that was begun and not settled by a worker that died counts as too slow.
 import asyncio
 import json
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import structlog
 from pydantic_core import to_json
 
@@ -20,21 +22,34 @@ from app.commands import dry_turns
 from app.commands import trials as commands
 from app.commands.trials import Candidate
 from app.domain.checks import USABLE_KINDS, CheckResult
+from app.domain.problems import Problem
 from app.store import trials
+from app.store.connections import DATABASE_AWAY_ERRORS
 from app.store.dry_turns import DryTurn
 from app.store.engine import Database
-from app.store.trials import BegunResult, ClaimedTrial
+from app.store.trials import BegunResult, ClaimedTrial, NextTurn
 from app.wire.client import Wire
 
 BATCH_SECONDS = 5
 """How long the posts of a batch are spread over."""
 MAX_AT_ONCE = 10
 MAX_OPEN = 200
+MAX_SETTLED = 20
 LEASE = timedelta(seconds=120)
-"""Longer than a batch: its posts, and the judge's answers."""
+"""From the last post on, and for the judge's answers to `MAX_SETTLED` results: each takes at most two
+deadlines of 20 s."""
 IDLE_REST = timedelta(seconds=0.5)
 """How long a trial rests that only waits for replies through the API."""
+UNEXPECTED_FAULT = "An unexpected error. The service's log says more."
 log = structlog.get_logger("trials")
+
+
+RestFor = Callable[[float], Awaitable[bool]]
+"""Rests for so many seconds, or until the worker stops; whether it does."""
+
+
+class _LeaseLost(Exception):
+    """The trial was stopped, or another worker took it."""
 
 
 class TrialRunner:
@@ -45,56 +60,94 @@ class TrialRunner:
         self._wire = wire
         self._seal = seal
 
-    async def run_next(self) -> bool:
+    async def run_next(self, rest_for: RestFor) -> bool:
         """Runs a batch of the trial that has been due longest; whether there was one."""
         lease = secrets.token_hex(8)
         async with self._database.system_tx() as tx:
             trial = await trials.claim_next(tx, lease, LEASE)
         if trial is None:
             return False
-        begun_count = await self._post_batch(trial)
-        settled_count, open_count = await self._settle_batch(trial)
-        is_idle = not begun_count and not settled_count
-        async with self._database.tenant_tx(trial.tenant_id) as tx:
-            is_done = not begun_count and not open_count
-            await trials.release(tx, trial, lease, IDLE_REST if is_idle else timedelta(), is_done)
-        if is_done:
-            log.info("trial ended", trial_id=trial.trial_id)
+        try:
+            await self._run_batch(trial, lease, rest_for)
+        except _LeaseLost:
+            log.info("trial was stopped", trial_id=trial.trial_id)
+        except (Problem, *DATABASE_AWAY_ERRORS):
+            raise  # once the lease has ended, a worker goes on with it
+        except Exception:
+            log.exception("a trial failed", trial_id=trial.trial_id)
+            async with self._database.tenant_tx(trial.tenant_id) as tx:
+                await commands.fail(tx, trial, lease, UNEXPECTED_FAULT)
         return True
 
-    async def _post_batch(self, trial: ClaimedTrial) -> int:
+    async def _run_batch(self, trial: ClaimedTrial, lease: str, rest_for: RestFor) -> None:
+        began_at = time.monotonic()
+        begun_count, has_more = await self._begin_batch(trial, lease, rest_for)
+        settled_count, open_count = await self._settle_batch(trial, lease)
+        rests = timedelta() if begun_count or settled_count else IDLE_REST
+        if has_more and not trial.of_shadow:
+            seconds_left = begun_count * 60 / trial.per_minute - (time.monotonic() - began_at)
+            rests = max(timedelta(seconds=seconds_left), timedelta())
+        is_done = not begun_count and not has_more and not open_count
         async with self._database.tenant_tx(trial.tenant_id) as tx:
-            next_turns = await trials.list_next_turns(tx, trial, max(trial.per_minute * BATCH_SECONDS // 60, 1))
-            if trial.of_shadow:
-                begun_results = [BegunResult(turn.corpus_turn_id, turn.shadow_turn_id or "") for turn in next_turns]
-                await trials.begin_results(tx, trial, begun_results)
-                return len(begun_results)
-            new_turns = [
-                dry_turns.build_dry_turn(
-                    trial.tenant_id,
-                    "trial",
-                    turn.payload,
-                    turn.interaction_id,
-                    trial.sms_agent_id,
-                    turn.corpus_turn_id if turn.interaction_id else None,
-                )
-                for turn in next_turns
-            ]
-            await dry_turns.begin_dry_turns(tx, new_turns)
-            pairs = zip(next_turns, new_turns, strict=True)
-            begun_results = [BegunResult(turn.corpus_turn_id, new_turn.turn_id) for turn, new_turn in pairs]
-            await trials.begin_results(tx, trial, begun_results)
-        await self._post_turns(trial, new_turns)
-        return len(new_turns)
+            await trials.release(tx, trial, lease, rests, is_done)
+        if is_done:
+            log.info("trial ended", trial_id=trial.trial_id)
 
-    async def _post_turns(self, trial: ClaimedTrial, new_turns: Sequence[DryTurn]) -> None:
+    async def _begin_batch(self, trial: ClaimedTrial, lease: str, rest_for: RestFor) -> tuple[int, bool]:
+        """Begins the next turns. Returns how many, and whether there are more."""
+        limit = max(trial.per_minute * BATCH_SECONDS // 60, 1)
+        async with self._database.read_tx(trial.tenant_id) as read:
+            next_turns = await trials.list_next_turns(read, trial, limit + 1)
+        batch, has_more = next_turns[:limit], len(next_turns) > limit
+        if not trial.of_shadow:
+            begun_count = await self._post_batch(trial, lease, batch, rest_for)
+            return begun_count, has_more or begun_count < len(batch)
+        begun_results = [BegunResult(turn.corpus_turn_id, turn.shadow_turn_id or "") for turn in batch]
+        async with self._database.tenant_tx(trial.tenant_id) as tx:
+            if not await trials.renew_lease(tx, trial, lease, LEASE):
+                raise _LeaseLost
+            await trials.begin_results(tx, trial, begun_results)
+        return len(begun_results), has_more
+
+    async def _post_batch(self, trial: ClaimedTrial, lease: str, batch: Sequence[NextTurn], rest_for: RestFor) -> int:
+        """Posts the turns at the trial's pace, until the worker stops. Returns how many."""
         slots = asyncio.Semaphore(MAX_AT_ONCE)
-        async with asyncio.TaskGroup() as group:
-            for new_turn in new_turns:
-                await slots.acquire()
-                task = group.create_task(self._post_turn(trial, new_turn))
-                task.add_done_callback(lambda _: slots.release())
-                await asyncio.sleep(60 / trial.per_minute)
+        begun_count = 0
+        try:
+            async with asyncio.TaskGroup() as group:
+                for next_turn in batch:
+                    if begun_count and await rest_for(60 / trial.per_minute):
+                        break
+                    await slots.acquire()
+                    new_turn = await self._begin_turn(trial, lease, next_turn)
+                    if new_turn is None:
+                        break
+                    task = group.create_task(self._post_turn(trial, new_turn))
+                    task.add_done_callback(lambda _: slots.release())
+                    begun_count += 1
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return begun_count
+
+    async def _begin_turn(self, trial: ClaimedTrial, lease: str, next_turn: NextTurn) -> DryTurn | None:
+        """None: the trial is not this worker's any more, or what it had read was removed meanwhile."""
+        new_turn = dry_turns.build_dry_turn(
+            trial.tenant_id,
+            "trial",
+            next_turn.payload,
+            next_turn.interaction_id,
+            trial.sms_agent_id,
+            next_turn.corpus_turn_id if next_turn.interaction_id else None,
+        )
+        try:
+            async with self._database.tenant_tx(trial.tenant_id) as tx:
+                if not await trials.renew_lease(tx, trial, lease, LEASE):
+                    return None
+                await dry_turns.begin_dry_turns(tx, [new_turn])
+                await trials.begin_results(tx, trial, [BegunResult(next_turn.corpus_turn_id, new_turn.turn_id)])
+        except (asyncpg.ForeignKeyViolationError, asyncpg.DeadlockDetectedError):
+            return None
+        return new_turn
 
     async def _post_turn(self, trial: ClaimedTrial, dry_turn: DryTurn) -> None:
         signing_secrets = [self._seal.open(trial.secret).decode()]
@@ -107,20 +160,25 @@ class TrialRunner:
         async with self._database.tenant_tx(trial.tenant_id) as tx:
             await dry_turns.settle_dry_turn(tx, trial.tenant_id, dry_turn.turn_id, dry_turn_result)
 
-    async def _settle_batch(self, trial: ClaimedTrial) -> tuple[int, int]:
-        """Judges what was answered. Returns how many results were settled, and how many are still open."""
+    async def _settle_batch(self, trial: ClaimedTrial, lease: str) -> tuple[int, int]:
+        """Judges what was answered. Returns how many results were settled, and how many were open before."""
         async with self._database.read_tx(trial.tenant_id) as read:
             open_results = await trials.list_open(read, trial, MAX_OPEN)
         max_time = timedelta(seconds=trial.max_seconds)
         maybe_candidates = [commands.find_candidate(result, max_time) for result in open_results]
-        candidates = [candidate for candidate in maybe_candidates if candidate]
+        candidates = [candidate for candidate in maybe_candidates if candidate][:MAX_SETTLED]
+        if not candidates:
+            return 0, len(open_results)
+        async with self._database.tenant_tx(trial.tenant_id) as tx:
+            if not await trials.renew_lease(tx, trial, lease, LEASE):
+                raise _LeaseLost
         slots = asyncio.Semaphore(MAX_AT_ONCE)
         results = await asyncio.gather(*[self._judge(trial, candidate, slots) for candidate in candidates])
         pairs = zip(candidates, results, strict=True)
         settled_results = [commands.build_settled(candidate, checks) for candidate, checks in pairs]
         async with self._database.tenant_tx(trial.tenant_id) as tx:
             await trials.settle_results(tx, trial, settled_results)
-        return len(settled_results), len(open_results) - len(settled_results)
+        return len(settled_results), len(open_results)
 
     async def _judge(self, trial: ClaimedTrial, candidate: Candidate, slots: asyncio.Semaphore) -> list[CheckResult]:
         results = commands.judge(candidate, trial.checks)
@@ -134,8 +192,9 @@ class TrialRunner:
             "candidate": candidate.answer,
         }
         signing_secrets = [self._seal.open(trial.secret).decode()]
+        question_id = f"{trial.trial_id}.{candidate.result.corpus_turn_id}"
         async with slots:
             verdict = await agents.ask_judge(
-                self._wire, trial.trial_id, trial.judge_url, signing_secrets, datetime.now(UTC), to_json(question)
+                self._wire, question_id, trial.judge_url, signing_secrets, datetime.now(UTC), to_json(question)
             )
         return [*results, verdict]

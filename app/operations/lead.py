@@ -19,8 +19,9 @@ def run_lead(settings: Settings, name: str) -> int:
         raise ConfigurationError(f"no demo runs with {settings.data_dir}: start `up` first, in another terminal")
     api = Api(demo.addresses.api, demo.api_key)
     lead_fields = _find_lead(api, name)
-    name, phone = f"{lead_fields['firstName']} {lead_fields['lastName']}", lead_fields["phone"]
-    print(f"You are {name}, {phone}. :help lists the commands.", flush=True)
+    names = [lead_fields[field] for field in ("firstName", "lastName") if lead_fields[field]]
+    name = " ".join(names) or lead_fields["leadId"]
+    print(f"You are {name}, {lead_fields['phone']}. :help lists the commands.", flush=True)
     try:
         Terminal(_start_once(api, demo, lead_fields), settings.data_dir / "lead.history").run()
     except KeyboardInterrupt:
@@ -43,7 +44,9 @@ def _start_once(api: Api, demo: Demo, lead_fields: Mapping[str, Any]) -> Any:
     def start() -> Conversation:
         conversation = next(conversations, None)
         if conversation is None:
-            raise DevError(f"you are {lead_fields['firstName']}; :quit, and begin again with another --as")
+            raise DevError(
+                f"you are {lead_fields['firstName'] or lead_fields['leadId']}; :quit, and begin again with another --as"
+            )
         return conversation
 
     return start

@@ -10,12 +10,23 @@ from typing import Any
 import httpx
 import yaml  # type: ignore[import-untyped]  # ships no types
 
-from app.demo.data import Api
+from app.demo.data import Api, ServiceAway
 from app.settings import ConfigurationError
 
 LOOK_SECONDS = 1.0
+MAX_AWAY_SECONDS = 120.0
+"""How long a service may be away, as in a deploy, before a build gives up its trial."""
 PAGE_SIZE = 100
 Fields = dict[str, Any]
+
+
+class _CheckLoader(yaml.SafeLoader):  # type: ignore[misc]  # of a module without types
+    """Dates stay texts: an answer has texts, and JSON has no dates."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  # as PyYAML declares it
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +47,31 @@ def run_trial(url: str, key_file: Path, order: TrialOrder) -> int:
     """Prints what came of it. Returns 1 if fewer passed than must. Raises `ConfigurationError`."""
     api = Api(url.rstrip("/"), _read_key(key_file))
     try:
+        if order.junit_file:
+            _write_report(order.junit_file, "")
         trial = api.call("POST", "/trials", **_build_body(api, order))
         ended_trial = _wait_for_end(api, trial["trialId"])
         results = list(_read_pages(api, f"/trials/{trial['trialId']}/results?limit={PAGE_SIZE}", "results"))
     except (RuntimeError, httpx.HTTPError) as error:
         raise ConfigurationError(f"the service does not answer as it should: {error}") from None
     if order.junit_file:
-        order.junit_file.write_text(build_junit(ended_trial, results), encoding="utf-8")
+        _write_report(order.junit_file, build_junit(ended_trial, results))
     for line in describe(ended_trial, results):
         print(line)
-    if ended_trial["state"] == "stopped":
-        print("somebody stopped the trial")
+    if ended_trial["state"] != "done":
+        print(ended_trial["fault"] or "somebody stopped the trial")
         return 1
     share = get_share(ended_trial)
     print(f"{share:.1%} passed; {order.fail_under:.1%} must")
     return int(share < order.fail_under)
+
+
+def _write_report(file: Path, report: str) -> None:
+    """Also tried with an empty report before the trial, which takes minutes. Raises `ConfigurationError`."""
+    try:
+        file.write_text(report, encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"--junit: {error}") from None
 
 
 def _read_key(file: Path) -> str:
@@ -75,7 +96,7 @@ def _build_body(api: Api, order: TrialOrder) -> Fields:
 
 def _read_checks(file: Path) -> Any:
     try:
-        return yaml.safe_load(file.read_text())
+        return _CheckLoader(file.read_text()).get_single_data()
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigurationError(f"--checks: {' '.join(str(error).split())}") from None
 
@@ -99,10 +120,18 @@ def _read_pages(api: Api, path: str, listed_as: str) -> Iterable[Fields]:
 
 
 def _wait_for_end(api: Api, trial_id: str) -> Fields:
+    """Goes on while the service is away, for `MAX_AWAY_SECONDS`. Raises `RuntimeError`, `httpx.HTTPError`."""
+    seen_at = time.monotonic()
     while True:
-        trial = api.call("GET", f"/trials/{trial_id}")
-        if trial["state"] != "running":
-            return trial
+        try:
+            trial = api.call("GET", f"/trials/{trial_id}")
+        except (ServiceAway, httpx.TransportError):
+            if time.monotonic() - seen_at > MAX_AWAY_SECONDS:
+                raise
+        else:
+            seen_at = time.monotonic()
+            if trial["state"] != "running":
+                return trial
         time.sleep(LOOK_SECONDS)
 
 

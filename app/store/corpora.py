@@ -51,27 +51,22 @@ async def list_names_with(read: ReadTx, tenant_id: str, interaction_id: str, tur
 
 @dataclass(frozen=True, slots=True)
 class ClosedTurn:
-    """A live turn that was handed over and is closed, with the newest bytes that its agent got."""
+    """A live turn that was handed over and is closed, and whose bytes are still there."""
 
     turn_id: str
-    interaction_id: str
     state: TurnState
     reason: str | None
     reply: StoredReply | None
     outcome: dict[str, Any] | None
-    payload: bytes
 
 
 GET_CLOSED_TURNS_SQL = """
-SELECT u.turn_id, u.interaction_id, u.state, u.reason, u.reply, u.outcome, a.request_body AS payload
+SELECT u.turn_id, u.state, u.reason, u.reply, u.outcome
 FROM turns u
-JOIN LATERAL (
-    SELECT request_body FROM turn_attempts a
-    WHERE a.tenant_id = u.tenant_id AND a.turn_id = u.turn_id AND a.request_body <> ''
-    ORDER BY a.attempt DESC LIMIT 1
-) a ON true
 WHERE u.tenant_id = $1 AND u.turn_id = ANY ($2) AND u.kind = 'live' AND u.closed_at IS NOT NULL
-  AND u.interaction_id IS NOT NULL
+  AND u.interaction_id IS NOT NULL AND EXISTS (
+    SELECT FROM turn_attempts a
+    WHERE a.tenant_id = u.tenant_id AND a.turn_id = u.turn_id AND a.request_body <> '')
 """
 
 
@@ -80,10 +75,51 @@ async def get_closed_turns(read: ReadTx, tenant_id: str, turn_ids: Collection[st
     return await read.fetch(ClosedTurn, GET_CLOSED_TURNS_SQL, tenant_id, list(turn_ids))
 
 
+COUNT_CORPORA_SQL = "SELECT count(*)::int FROM corpora WHERE tenant_id = $1"
+
+
+async def count_corpora(read: ReadTx, tenant_id: str) -> int:
+    return int(await read.fetch_value(COUNT_CORPORA_SQL, tenant_id))
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredTurn:
+    """A closed turn, and as JSON what was answered."""
+
+    turn_id: str
+    recorded_answer: str
+
+
+ADD_CLOSED_TURNS_SQL = f"""
+WITH added AS (
+    INSERT INTO corpus_turns (tenant_id, corpus_id, corpus_turn_id, interaction_id, payload, recorded_answer, actor)
+    SELECT $1, $2, u.turn_id, u.interaction_id, b.request_body, a.recorded_answer::jsonb, $3
+    FROM {unnest_sql(AnsweredTurn, first=4)}
+    JOIN turns u ON u.tenant_id = $1 AND u.turn_id = a.turn_id
+    JOIN LATERAL (
+        SELECT request_body FROM turn_attempts t
+        WHERE t.tenant_id = $1 AND t.turn_id = u.turn_id AND t.request_body <> '' ORDER BY t.attempt DESC LIMIT 1
+    ) b ON true
+    ON CONFLICT DO NOTHING RETURNING 1
+)
+SELECT count(*)::int FROM added
+"""
+
+
+async def add_closed_turns(
+    tx: Tx, tenant_id: str, corpus_id: str, actor: str, answered_turns: Sequence[AnsweredTurn]
+) -> int:
+    """Adds them with the newest bytes that their agent got. Returns how many were not there yet."""
+    if not answered_turns:
+        return 0
+    return int(await tx.fetch_value(ADD_CLOSED_TURNS_SQL, tenant_id, corpus_id, actor, *columns_of(answered_turns)))
+
+
 @dataclass(frozen=True, slots=True)
 class NewCorpusTurn:
+    """One that was made up."""
+
     corpus_turn_id: str
-    interaction_id: str | None
     name: str | None
     payload: bytes
     recorded_answer: str | None
@@ -93,9 +129,8 @@ class NewCorpusTurn:
 
 ADD_TURNS_SQL = f"""
 WITH added AS (
-    INSERT INTO corpus_turns (tenant_id, corpus_id, corpus_turn_id, interaction_id, name, payload, recorded_answer,
-        checks, actor)
-    SELECT $1, $2, corpus_turn_id, interaction_id, name, payload, recorded_answer::jsonb, checks::jsonb, $3
+    INSERT INTO corpus_turns (tenant_id, corpus_id, corpus_turn_id, name, payload, recorded_answer, checks, actor)
+    SELECT $1, $2, corpus_turn_id, name, payload, recorded_answer::jsonb, checks::jsonb, $3
     FROM {unnest_sql(NewCorpusTurn, first=4)}
     ON CONFLICT DO NOTHING RETURNING 1
 )
@@ -120,12 +155,11 @@ class KeptTurn:
     payload: bytes
     recorded_answer: dict[str, Any] | None
     checks: dict[str, Any]
-    actor: str
     created_at: datetime
 
 
 LIST_TURNS_SQL = """
-SELECT corpus_turn_id, interaction_id, name, payload, recorded_answer, checks, actor, created_at FROM corpus_turns
+SELECT corpus_turn_id, interaction_id, name, payload, recorded_answer, checks, created_at FROM corpus_turns
 WHERE tenant_id = $1 AND corpus_id = $2 AND ($3::text IS NULL OR corpus_turn_id > $3)
 ORDER BY corpus_turn_id LIMIT $4
 """
@@ -145,21 +179,37 @@ async def remove_turn(tx: Tx, tenant_id: str, corpus_id: str, corpus_turn_id: st
     return bool(await tx.fetch_value(REMOVE_TURN_SQL, tenant_id, corpus_id, corpus_turn_id))
 
 
-FORGET_TURNS_SQL = """
+@dataclass(frozen=True, slots=True)
+class CorpusTurnKey:
+    corpus_id: str
+    corpus_turn_id: str
+
+
+LOCK_TURNS_SQL = """
 WITH words AS (
-    SELECT convert_to(word, 'UTF8') AS word FROM unnest($3::text[]) AS a(word)
-), forgotten AS (
-    DELETE FROM corpus_turns c WHERE c.tenant_id = $1 AND (
-        c.interaction_id = ANY ($2) OR EXISTS (SELECT FROM words w WHERE position(w.word IN c.payload) > 0))
-    RETURNING c.corpus_id, c.corpus_turn_id
+    SELECT word, convert_to(word, 'UTF8') AS bytes FROM unnest($3::text[]) AS a(word)
 )
-DELETE FROM turns u USING trial_results r, forgotten f
-WHERE r.tenant_id = $1 AND r.corpus_id = f.corpus_id AND r.corpus_turn_id = f.corpus_turn_id
+SELECT c.corpus_id, c.corpus_turn_id FROM corpus_turns c
+WHERE c.tenant_id = $1 AND (c.interaction_id = ANY ($2) OR EXISTS (
+    SELECT FROM words w
+    WHERE position(w.bytes IN c.payload) > 0 OR position(w.word IN concat(c.name, ' ', c.recorded_answer)) > 0))
+ORDER BY c.corpus_id, c.corpus_turn_id FOR UPDATE OF c
+"""
+FORGET_TRIALS_SQL = f"""
+DELETE FROM turns u USING trial_results r, {unnest_sql(CorpusTurnKey, first=2)}
+WHERE r.tenant_id = $1 AND r.corpus_id = a.corpus_id AND r.corpus_turn_id = a.corpus_turn_id
   AND u.tenant_id = $1 AND u.turn_id = r.turn_id AND u.kind = 'trial'
+"""
+FORGET_TURNS_SQL = f"""
+DELETE FROM corpus_turns c USING {unnest_sql(CorpusTurnKey, first=2)}
+WHERE c.tenant_id = $1 AND c.corpus_id = a.corpus_id AND c.corpus_turn_id = a.corpus_turn_id
 """
 
 
 async def forget_turns(tx: Tx, tenant_id: str, interaction_ids: Sequence[str], words: Sequence[str]) -> None:
-    """Removes the turns of the threads, and those whose payload has one of `words`, with all that was posted
-    of them."""
-    await tx.execute(FORGET_TURNS_SQL, tenant_id, list(interaction_ids), list(words))
+    """Removes the turns of the threads, and those that have one of `words`, with all that was posted of them.
+    Once they are locked, no trial posts another one."""
+    turns = await tx.fetch(CorpusTurnKey, LOCK_TURNS_SQL, tenant_id, list(interaction_ids), list(words))
+    if turns:
+        await tx.execute(FORGET_TRIALS_SQL, tenant_id, *columns_of(turns))
+        await tx.execute(FORGET_TURNS_SQL, tenant_id, *columns_of(turns))

@@ -1,4 +1,4 @@
-"""Dry turns: replays, shadows and tests."""
+"""Dry turns: replays, shadows, tests and trials."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from app.store.turn_states import HANDED_OVER_SQL
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DryTurn:
-    """A replay, shadow or test turn: it is handed over at once, and its reply is never sent."""
+    """A turn of a replay, shadow, test or trial: it is handed over at once, and its reply is never sent."""
 
     tenant_id: str
     turn_id: str

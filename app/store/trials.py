@@ -62,6 +62,7 @@ FROM corpus_turns c
 LEFT JOIN LATERAL (
     SELECT s.turn_id FROM turns s
     WHERE $5 AND s.tenant_id = c.tenant_id AND s.of_turn = c.corpus_turn_id AND s.kind = 'shadow'
+      AND s.sms_agent_id = $6
     ORDER BY s.turn_id DESC LIMIT 1
 ) s ON true
 WHERE c.tenant_id = $1 AND c.corpus_id = $2 AND (NOT $5 OR s.turn_id IS NOT NULL) AND NOT EXISTS (
@@ -72,9 +73,9 @@ ORDER BY c.corpus_turn_id LIMIT $4
 
 
 async def list_next_turns(read: ReadTx, trial: ClaimedTrial, limit: int) -> list[NextTurn]:
-    """In the order of the corpus. Of a trial of shadows, only those that a shadow got."""
+    """In the order of the corpus. Of a trial of shadows, only those that the agent's shadow got."""
     key = (trial.tenant_id, trial.corpus_id, trial.trial_id)
-    return await read.fetch(NextTurn, NEXT_TURNS_SQL, *key, limit, trial.of_shadow)
+    return await read.fetch(NextTurn, NEXT_TURNS_SQL, *key, limit, trial.of_shadow, trial.sms_agent_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,8 @@ class OpenResult:
     outcome: dict[str, Any] | None
     refusals: list[dict[str, Any]]
     is_closed: bool
+    closed_after: timedelta | None
+    """Since the turn was handed over."""
     http_status: int | None
     duration_ms: int | None
     payload: bytes
@@ -119,7 +122,8 @@ class OpenResult:
 LIST_OPEN_SQL = """
 SELECT r.corpus_turn_id, clock_timestamp() - coalesce(u.accepted_at, r.begun_at) AS wait_time,
        u.state, u.reason, u.reply, u.outcome, coalesce(u.refused, '[]') AS refusals,
-       u.turn_id IS NULL OR u.closed_at IS NOT NULL AS is_closed, a.http_status::int AS http_status, a.duration_ms,
+       u.turn_id IS NULL OR u.closed_at IS NOT NULL AS is_closed,
+       u.closed_at - u.handed_over_at AS closed_after, a.http_status::int AS http_status, a.duration_ms,
        c.payload, c.recorded_answer, c.checks
 FROM trial_results r
 JOIN corpus_turns c ON c.tenant_id = r.tenant_id AND c.corpus_id = r.corpus_id
@@ -164,6 +168,17 @@ async def settle_results(tx: Tx, trial: ClaimedTrial, settled_results: Sequence[
         await tx.execute(SETTLE_RESULTS_SQL, trial.tenant_id, trial.trial_id, *columns_of(settled_results))
 
 
+RENEW_LEASE_SQL = """
+UPDATE trials SET leased_until = clock_timestamp() + $4::interval
+WHERE tenant_id = $1 AND trial_id = $2 AND lease = $3 AND state = 'running' RETURNING true
+"""
+
+
+async def renew_lease(tx: Tx, trial: ClaimedTrial, lease: str, lasts: timedelta) -> bool:
+    """Whether the trial still runs and is this worker's. Until the end of the transaction nobody stops it."""
+    return bool(await tx.fetch_value(RENEW_LEASE_SQL, trial.tenant_id, trial.trial_id, lease, lasts))
+
+
 RELEASE_TRIAL_SQL = """
 UPDATE trials SET lease = NULL, leased_until = clock_timestamp() + $4::interval,
     state = CASE WHEN $5 AND state = 'running' THEN 'done' ELSE state END,
@@ -177,6 +192,19 @@ async def release(tx: Tx, trial: ClaimedTrial, lease: str, rests: timedelta, is_
     await tx.execute(RELEASE_TRIAL_SQL, trial.tenant_id, trial.trial_id, lease, rests, is_done)
 
 
+FAIL_TRIAL_SQL = """
+UPDATE trials SET lease = NULL, finished_at = coalesce(finished_at, clock_timestamp()),
+    fault = CASE WHEN state = 'running' THEN $4 ELSE fault END,
+    state = CASE WHEN state = 'running' THEN 'failed' ELSE state END
+WHERE tenant_id = $1 AND trial_id = $2 AND lease = $3 RETURNING true
+"""
+
+
+async def fail(tx: Tx, trial: ClaimedTrial, lease: str, fault: str) -> bool:
+    """Ends a trial that cannot go on. Whether it was still this worker's."""
+    return bool(await tx.fetch_value(FAIL_TRIAL_SQL, trial.tenant_id, trial.trial_id, lease, fault))
+
+
 STOP_TRIAL_SQL = """
 UPDATE trials SET state = CASE WHEN state = 'running' THEN 'stopped' ELSE state END,
     finished_at = coalesce(finished_at, clock_timestamp())
@@ -185,8 +213,22 @@ WHERE tenant_id = $1 AND trial_id = $2 RETURNING true
 
 
 async def stop(tx: Tx, tenant_id: str, trial_id: str) -> bool:
-    """Ends a running trial; what is under way is still settled. Whether there is such a trial."""
+    """Ends a running trial. Whether there is such a trial."""
     return bool(await tx.fetch_value(STOP_TRIAL_SQL, tenant_id, trial_id))
+
+
+FAIL_OPEN_RESULTS_SQL = """
+UPDATE trial_results SET settled_at = clock_timestamp(), kind = 'failed', segments = 0, has_passed = false,
+    answer = jsonb_build_object('kind', 'failed', 'texts', '[]'::jsonb, 'outcome', NULL, 'reason', $3::text),
+    checks = jsonb_build_array(jsonb_build_object('check', 'answer', 'passed', false, 'detail', $3::text))
+WHERE tenant_id = $1 AND trial_id = $2 AND settled_at IS NULL
+"""
+
+
+async def fail_open_results(tx: Tx, tenant_id: str, trial_id: str, reason: str) -> None:
+    """Of a trial that has ended: nothing of it stays open. A statement after the one that ended it, which
+    waited for whoever was beginning results."""
+    await tx.execute(FAIL_OPEN_RESULTS_SQL, tenant_id, trial_id, reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ Values = Annotated[list[str] | None, Query(max_length=100)]
 StartDate = Annotated[str | None, Query(alias="startDate")]
 EndDate = Annotated[str | None, Query(alias="endDate")]
 PhoneFilter = Annotated[str | None, Query(min_length=1, max_length=40)]
+EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+"""What lies outside means "always" or "never"; ids and zones cannot hold it."""
 NOBODY = "nobody"
 """Stands for a person: the thread is assigned to none."""
 
@@ -32,16 +34,18 @@ def require_known(field: str, values: list[str] | None, known_values: Sequence[s
 
 
 def parse_instant(raw_time: str | None, field: str, zone: tzinfo = UTC) -> datetime | None:
-    """Parses ISO 8601. A bare date is midnight in `zone`; a time without an offset is UTC. Raises `Invalid`."""
+    """Parses ISO 8601. A bare date is midnight in `zone`; a time without an offset is UTC. What is earlier than
+    `EARLIEST` or later than `LATEST` becomes these. Raises `Invalid`."""
     if raw_time is None:
         return None
     try:
         if len(raw_time) == len("2026-01-31"):
-            return datetime.combine(date.fromisoformat(raw_time), time(), zone)
-        at = datetime.fromisoformat(raw_time)
+            at = datetime.combine(date.fromisoformat(raw_time), time(), zone)
+        else:
+            at = datetime.fromisoformat(raw_time)
     except ValueError:
         raise Invalid(details=[f"{field}: is not an ISO 8601 date or time"]) from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    return min(max(at if at.tzinfo else at.replace(tzinfo=UTC), EARLIEST), LATEST)
 
 
 class CommonFields(TypedDict):

@@ -71,7 +71,9 @@ class TrialShape(Out):
     judge_url: str | None
     per_minute: int
     max_seconds: int
-    state: Literal["running", "done", "stopped"]
+    state: Literal["running", "done", "stopped", "failed"]
+    fault: str | None
+    """Why it failed."""
     tally: TrialCounts
     created_at: datetime
     finished_at: datetime | None

@@ -194,6 +194,12 @@ async def test_an_agent_that_cannot_be_reached_is_told_by_the_reason(wire: Wire,
     assert (await agents.post_turn(wire, "turn_1", url, [SECRET], NOW, b"{}")).answer == FailedPost(why)
 
 
+@pytest.mark.parametrize("url", ["http://[::1", "http://a\x00b/", NOWHERE], ids=["bracket", "nul", "nowhere"])
+async def test_a_judge_that_cannot_be_asked_has_not_passed_the_answer(wire: Wire, url: str) -> None:
+    result = await agents.ask_judge(wire, "trial_1", url, [SECRET], NOW, b"{}")
+    assert (result.check, result.passed, bool(result.detail)) == ("judge", False, True)
+
+
 async def test_an_agent_whose_certificate_nobody_signed_is_told_so(wire: Wire, tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(write_certificate(tmp_path))

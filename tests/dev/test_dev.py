@@ -170,10 +170,10 @@ async def test_a_script_that_fails_says_what_was_expected_and_ends_with_1(desk: 
     assert status == 1
     assert out.splitlines()[-8:] == [
         "  step 1 failed:",
-        "    expect_reply",
+        "    expects.reply",
         "      - expected: contains 'Goodbye'",
         "      + found:    'Hi Jane, you wrote: Hello'",
-        "    expect_status",
+        "    expects.status",
         "      - expected: qualified",
         "      + found:    in_progress",
         "FAILED",

@@ -48,5 +48,8 @@ async def test_somebody_chats_as_a_lead_of_the_demo(world: World, tmp_path: Path
     assert "you are Jane; :quit, and begin again with another --as" in out
     [thread] = (await world.tenant.call("GET", "/interactions/lead/lead_jane"))["interactions"]
     assert [entry["message"] for entry in thread["transcript"]] == ["Hello"]
+    await world.tenant.call("PATCH", "/leads/lead_jane", {"lastName": None})
+    _, out = await run_lead(tmp_path, "JANE", "")
+    assert "You are Jane, +12125551234." in out
     status, out = await run_lead(tmp_path, "nobody", "")
     assert (status, "--as: no lead is called nobody; there are " in out) == (2, True), out

@@ -122,7 +122,7 @@ def test_checks_that_fail_are_mismatches() -> None:
         ("- lead: [Hello, Anybody?]", "texts with ? : # or brackets need quotation marks"),
         ("- lead: Hello\n  expect_repli: Hi", "steps[0]: expect_repli is not known"),
         ("step: []", "the script: step is not known"),
-        ("- expect_reply: Hi", "steps[0].lead: must be a text"),
+        ("- expect_reply: Hi", "steps[0].says: must be a text"),
         ("- lead: ''", "steps[0].lead: must be a text"),
         ("- lead: Hello\n- lead: [Hello, {a: b}]", "steps[1].lead: must be a text"),
         ("- lead: Hello\n  expect_reply: [Hi]", "steps[0].expect_reply: must be a text, or one of"),
@@ -176,16 +176,16 @@ def test_what_came_as_expected_is_no_mismatch(step: Step) -> None:
 @pytest.mark.parametrize(
     ("expected", "mismatch"),
     [
-        ({"reply": TextRule("contains", "Bye")}, Mismatch("expect_reply", "contains 'Bye'", "'Hi Jane!'")),
-        ({"reply": TextRule("equals", "Hi")}, Mismatch("expect_reply", "equals 'Hi'", "'Hi Jane!'")),
-        ({"reply": TextRule("contains", "Before")}, Mismatch("expect_reply", "contains 'Before'", "'Hi Jane!'")),
-        ({"no_reply": True}, Mismatch("expect_no_reply", "no reply", "'Hi Jane!'")),
-        ({"status": "qualified"}, Mismatch("expect_status", "qualified", "in_progress")),
+        ({"reply": TextRule("contains", "Bye")}, Mismatch("expects.reply", "contains 'Bye'", "'Hi Jane!'")),
+        ({"reply": TextRule("equals", "Hi")}, Mismatch("expects.reply", "equals 'Hi'", "'Hi Jane!'")),
+        ({"reply": TextRule("contains", "Before")}, Mismatch("expects.reply", "contains 'Before'", "'Hi Jane!'")),
+        ({"no_reply": True}, Mismatch("expects.no_reply", "no reply", "'Hi Jane!'")),
+        ({"status": "qualified"}, Mismatch("expects.status", "qualified", "in_progress")),
         (
             {"answers": {"owner": TextRule("contains", "yes")}},
-            Mismatch("expect_answers.owner", "contains 'yes'", "no answer"),
+            Mismatch("expects.answers.owner", "contains 'yes'", "no answer"),
         ),
-        ({"handoff": True}, Mismatch("expect_handoff", "a hand-off", "no hand-off")),
+        ({"handoff": True}, Mismatch("expects.handoff", "a hand-off", "no hand-off")),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -195,4 +195,4 @@ def test_what_did_not_come_is_said_beside_what_came(expected: dict[str, Any], mi
 
 def test_a_reply_that_is_awaited_and_none_that_came_is_a_mismatch() -> None:
     step = Step(("Hi",), reply=TextRule("contains", ""))
-    assert list(find_mismatches(step, seen(), seen())) == [Mismatch("expect_reply", "contains ''", "no reply")]
+    assert list(find_mismatches(step, seen(), seen())) == [Mismatch("expects.reply", "contains ''", "no reply")]

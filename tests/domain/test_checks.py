@@ -1,5 +1,6 @@
 """Checks of an answer, and the difference of two texts in words."""
 
+import time
 from typing import Any
 
 import pytest
@@ -83,6 +84,24 @@ def test_a_check_that_is_none_is_refused_by_its_name(fields: dict[str, Any], fau
 )
 def test_a_difference_is_told_in_words(before: str, after: str, pieces: list[Piece]) -> None:
     assert compare_words(before, after) == pieces
+
+
+def test_texts_that_are_long_are_compared_at_once() -> None:
+    """Each answer of a trial is compared while others wait."""
+    before, after = "a b " * 3000, "b a " * 3000
+    began_at = time.process_time()
+    pieces = compare_words(f"Hi Jane {before}. Bye now", f"Hi Jane {after}! Bye now")
+    assert time.process_time() - began_at < 0.5
+    assert [piece.kind for piece in pieces] == ["same", "removed", "added", "same"]
+    assert (pieces[0].text, pieces[-1].text) == ("Hi Jane", " Bye now")
+    [same] = compare_words(before, before)
+    assert same == Piece("same", before.rstrip())
+
+
+def test_a_word_that_came_twice_is_taken_out_once() -> None:
+    assert compare_words("Hi Hi Jane", "Hi Jane") == [
+        Piece("same", "Hi"), Piece("removed", " Hi"), Piece("same", " Jane"),
+    ]  # fmt: skip
 
 
 def test_the_same_is_said_with_the_same_texts_status_and_answers() -> None:

@@ -57,6 +57,25 @@ async def test_nothing_the_lead_said_or_was_told_lies_anywhere(world: World, res
     assert again.status_code == 404
 
 
+async def test_made_up_turns_that_tell_of_the_lead_go_too_and_no_others(idle_world: World) -> None:
+    """The lead's id is also the name of a field in each payload."""
+    tenant, number = idle_world.tenant, phone()
+    lead = await tenant.lead(leadId="lead", phone=number)
+    corpus = await tenant.call("POST", "/corpora", {"name": "Hard cases"})
+    made = [
+        {"name": "of the lead", "payload": {"lead": {"leadId": "lead"}}},
+        {"name": "the phone in a text", "says": [f"call me at {number} please"]},
+        {"name": f"the phone {number} in the name", "says": ["Hi"]},
+        {"name": "the phone in the answer", "says": ["Hi"], "recorded": {"texts": [f"We call {number}."]}},
+        {"name": "of another", "says": ["I am no lead"], "payload": {"lead": {"leadId": "lead_2"}}},
+        {"name": "of nobody", "says": ["Hi"]},
+    ]
+    await tenant.call("POST", f"/corpora/{corpus['corpusId']}/turns", {"made": made})
+    await erase(idle_world, lead)
+    kept = (await tenant.call("GET", f"/corpora/{corpus['corpusId']}/turns"))["turns"]
+    assert [turn["name"] for turn in kept] == ["of another", "of nobody"]
+
+
 WAITED_FOR = """
 SELECT EXISTS (SELECT 1 FROM pg_locks w JOIN pg_locks h USING (transactionid)
                WHERE h.pid = $1 AND h.granted AND NOT w.granted)

@@ -81,6 +81,27 @@ async def test_an_unknown_value_of_a_filter_is_refused_by_name(tenant: Tenant) -
         assert details(refused)[0].startswith(f"{field}: "), path
 
 
+EDGES = ("0001-01-01", "0001-01-01T00:00:00%2B05:00", "1969-12-31", "1970-01-01", "9999-12-31",
+         "9999-12-31T23:59:59.999999-05:00")  # fmt: skip
+
+
+async def test_dates_at_the_ends_of_the_calendar_mean_always_or_never(idle_world: World) -> None:
+    await idle_world.send("One")
+    tenant = idle_world.tenant
+    corpus = await tenant.call("POST", "/corpora", {"name": "Dates"})
+    for day in EDGES:
+        for path in ("/messages", "/turns", "/interactions", "/leads", "/audit"):
+            for query in (f"startDate={day}", f"endDate={day}"):
+                answer = await tenant.ask("GET", f"{path}?{query}")
+                assert answer.status_code == 200, (path, query, answer.text)
+        for name in ("startDate", "endDate"):
+            body = {"filter": {name: day.replace("%2B", "+")}}
+            assert await tenant.call("POST", f"/corpora/{corpus['corpusId']}/turns", body) == {"added": 0, "known": 0}
+    assert await list_texts(tenant, "startDate=0001-01-01&endDate=9999-12-31") == ["One"]
+    assert await list_texts(tenant, "endDate=0001-01-01") == []
+    assert await list_texts(tenant, "startDate=9999-12-31") == []
+
+
 async def test_turns_of_all_threads_are_listed_and_filtered(world: World) -> None:
     thread = await talking(world)
     world.agent.answers = [(200, {"reply": "Five stars"})]

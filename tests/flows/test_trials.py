@@ -60,6 +60,7 @@ class Candidates:
     kinds: list[str | None] = field(default_factory=list)
     secret: str = ""
     judged: list[Data] = field(default_factory=list)
+    judged_ids: list[str] = field(default_factory=list)
 
     async def answer(self, request: Request) -> Response:
         body = await request.body()
@@ -71,7 +72,9 @@ class Candidates:
             return JSONResponse({}, 500)
         if name == "slow":
             await asyncio.sleep(1.5)
-        if name == "later":
+        if name == "later-and-slow" and len(self.bodies) > 1:
+            await asyncio.sleep(2.5)
+        if name.startswith("later"):
             return Response(status_code=202)
         answer = compose_answer(json.loads(body))
         return JSONResponse(REGRESSIONS[name](answer) if name in REGRESSIONS else answer)
@@ -81,6 +84,7 @@ class Candidates:
         assert is_genuine(self.secret, request.headers, body)
         question = json.loads(body)
         self.judged.append(question)
+        self.judged_ids.append(request.headers["webhook-id"])
         is_short = len(question["candidate"]["texts"][0]) < 60
         return JSONResponse({"passed": is_short, "reason": "too long for me"})
 
@@ -250,6 +254,8 @@ async def test_a_judge_of_the_tenant_has_a_say(world: World, candidates: Candida
     url = {"webhookUrl": f"{candidates.url}/good"}
     _, results = await run_trial(world, corpus_id, **url, judgeUrl=f"{candidates.url}/judge")
     assert {question["recorded"]["kind"] for question in candidates.judged} == {"answered"}
+    asked = {f"{question['trialId']}.{question['corpusTurnId']}" for question in candidates.judged}
+    assert (set(candidates.judged_ids), len(asked)) == (asked, 2), "each question has an id of its own"
     verdicts = [check for result in results for check in result["checks"] if check["check"] == "judge"]
     assert [(check["passed"], check["detail"]) for check in verdicts] == [(False, "too long for me")] * 2
     _, results = await run_trial(world, corpus_id, **url, judgeUrl=f"{candidates.url}/nobody/here")
@@ -264,6 +270,9 @@ async def test_all_answers_of_a_shadow_are_judged_by_the_same_checks(world: Worl
     posted = len(candidates.bodies)
     trial, results = await run_trial(world, corpus_id, ofShadow=True, checks={"asksOneQuestion": True})
     assert (trial["tally"]["settled"], trial["tally"]["passed"], len(candidates.bodies)) == (3, 2, posted)
+    other = await world.tenant.agent()
+    none, _ = await run_trial(world, corpus_id, ofShadow=True, smsAgentId=other["smsAgentId"])
+    assert none["tally"]["settled"] == 0, "another agent's shadow got nothing"
     assert not results[0]["passed"]
     assert results[0]["candidate"]["texts"][0].endswith("And when can we call you?")
 

@@ -38,6 +38,7 @@ async def three(tenant: Tenant, ours: Data) -> None:
         ("client=client_one&client=client_three", ["Cid X", "Ann X"]),
         ("offer=o_two,o_three&status=qualified", ["Cid X"]),
         ("status=qualified&status=in_progress", ["Cid X", "Bob X", "Ann X"]),
+        ("range=custom&start=0001-01-01&end=9999-12-31", ["Cid X", "Bob X", "Ann X"]),
         ("status=completed,qualified&campaign=c_one", []),
     ],
 )

@@ -84,6 +84,8 @@ class Trial(Table):
     leased_until: Mapped[datetime] = created_at_column()
     created_at: Mapped[datetime] = created_at_column()
     finished_at: Mapped[datetime | None]
+    fault: Mapped[str | None]
+    """Why it failed."""
 
 
 class TrialResult(Table):

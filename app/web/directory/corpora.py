@@ -24,10 +24,12 @@ from app.web.directory import Deleted
 from app.web.envelope import Answer, AnyId, Body, Name, Out, SendableText
 from app.web.filters import parse_instant
 from app.web.idempotency import Idempotent
+from app.web.json_values import require_storable
 from app.web.paging import PageParams, page_of
 
 router = APIRouter(prefix="/api/v1/corpora", tags=["Trials"])
 MAX_MADE_TURNS = 100
+MAX_SEQ = 2**31 - 1
 Wordings = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=MAX_WORDING_LENGTH)]], Field(max_length=MAX_WORDINGS)
 ]
@@ -158,9 +160,8 @@ async def add_corpus_turns(
     turn_ids = list(body.turn_ids or ())
     if body.filter:
         turn_ids += await commands.find_turns(tx, caller.tenant_id, _build_filter(body.filter))
-    turn_ids = list(dict.fromkeys(turn_ids))
     added_count = await commands.add_closed_turns(tx, caller, corpus_id, turn_ids)
-    known_count = len(turn_ids) - added_count
+    known_count = len(set(turn_ids)) - added_count
     added_count += await commands.add_made_turns(tx, caller, corpus_id, made_turns)
     return await idempotency.store_answer(Answer(data=AddedTurns(added=added_count, known=known_count)))
 
@@ -195,13 +196,15 @@ def _build_made_turn(caller: Caller, body: MadeTurnBody, place: str) -> MadeTurn
             for item in messages
         ]
         sample["turn"]["throughSeq"] = len(messages)
+    require_storable(body.payload, f"{place}.payload")
     payload = {**sample, **(body.payload or {})}
     turn = payload["turn"]
     if not isinstance(turn, dict):
         raise Invalid(details=[f"{place}.payload.turn: must be an object"])
     payload["turn"] = {**sample["turn"], **turn}
-    if not isinstance(payload["turn"]["throughSeq"], int):
-        raise Invalid(details=[f"{place}.payload.turn.throughSeq: must be a number"])
+    through_seq = payload["turn"]["throughSeq"]
+    if type(through_seq) is not int or not 0 <= through_seq <= MAX_SEQ:
+        raise Invalid(details=[f"{place}.payload.turn.throughSeq: must be a whole number from 0 to {MAX_SEQ}"])
     checks = build_checks(body.checks, f"{place}.checks")
     return MadeTurn(body.name, payload, _build_recorded(body.recorded), checks)
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from app.domain.words import View
 from app.store.page import FilterChoices
 from app.store.thread_filters import CommonFilter, ThreadFilter
-from app.web.filters import NOBODY, split_values
+from app.web.filters import EARLIEST, LATEST, NOBODY, split_values
 from app.web.page.render import STATUS_WORDS
 
 DATE_RANGES = {
@@ -115,7 +115,7 @@ ListFilterQuery = Annotated[ListFilter, Query()]
 
 def _parse_date(raw_date: str) -> date | None:
     try:
-        return date.fromisoformat(raw_date)
+        return min(max(date.fromisoformat(raw_date), EARLIEST.date()), LATEST.date())
     except ValueError:
         return None
 

@@ -34,7 +34,7 @@ DONE_MESSAGES = {
     "resumed": "Resumed. Queued texts are sent now.",
     "endpoint-paused": "Paused. Events wait.",
     "endpoint-resumed": "Resumed. Events are sent now.",
-    "stopped": "Stopped. What was under way is still judged.",
+    "stopped": "Stopped. What was under way counts as failed.",
     "rewound": "Rewound. Events are sent again.",
     "revoked": "Revoked. The key stops working within five seconds.",
 }

@@ -21,7 +21,12 @@ from app.web.paging import PageQuery
 from app.web.trials import NewTrial, TrialShape, build_fields, show_result, show_trials
 
 SHOWN_RESULTS = 50
-STATE_BADGES = {"running": ("agent", "Running"), "done": ("on", "Done"), "stopped": ("stopped", "Stopped")}
+STATE_BADGES = {
+    "running": ("agent", "Running"),
+    "done": ("on", "Done"),
+    "stopped": ("stopped", "Stopped"),
+    "failed": ("failed", "Failed"),
+}
 OUTCOME_CHOICES = [
     ("recorded", "As it did then"),
     ("answered", "With an answer"),
