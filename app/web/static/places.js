@@ -174,7 +174,7 @@ async function post(form, submitter) {
       const undone = form.matches(".undo") && form.closest("article");
       showChanged(page);
       if (form.isConnected && !form.dataset.hold && !page.getElementById("refused")) form.reset();
-      if (undone && !undone.isConnected) restoreWords(undone.querySelector(".words")?.textContent ?? "");
+      if (undone && !undone.isConnected) takeBackWords(undone.querySelector(".words")?.textContent ?? "");
     }
     if (form.dataset.draft) document.querySelector("form.compose textarea")?.focus({ preventScroll: true });
   } catch (error) {
