@@ -65,6 +65,34 @@ def test_the_day_and_the_clock_are_those_of_each_place_in_the_evening_too() -> N
     assert read("12345", BERLIN, evening).zone_name == ""  # a short code
 
 
+def test_a_time_of_an_earlier_page_is_offered_while_it_is_ahead() -> None:
+    def offered(chosen: str) -> list[str]:
+        clock = later.read_clock("+13125550100", None, None, None, NEW_YORK, SUNDAY, chosen)
+        return [preset.value for preset in clock.presets]
+
+    usual = offered("")
+    assert offered("2026-11-29T14:50:00+00:00") == ["2026-11-29T14:50:00+00:00", *usual]
+    assert offered("2026-12-24T10:00:00-06:00") == [*usual, "2026-12-24T16:00:00+00:00"]
+    for gone in (usual[1], "2026-11-29T14:03:00+00:00", "2026-11-29T14:50:00", "soon", "9" * 40):
+        assert offered(gone) == usual, gone
+
+
+@pytest.mark.parametrize("form", ["thread", "new"])
+async def test_a_refused_or_checked_text_keeps_its_time(sam: Browser, tenant: Tenant, ours: Data, form: str) -> None:
+    lead, sent = await a_thread(tenant)
+    page = await sam.page(
+        f"/conversations/{sent['interactionId']}" if form == "thread" else f"/conversations/new?lead={lead['leadId']}"
+    )
+    soon = (datetime.now(UTC) + timedelta(minutes=30)).replace(microsecond=0).isoformat()  # of an hour ago
+    answers = [await sam.submit(page, "/texts", message="{{x}}", when=soon)]
+    if form == "new":
+        answers.append(await sam.submit(page, "/texts", message="Hi", when=soon, action="check"))
+    for answer in answers:
+        assert re.findall(r'name="when" value="([^"]*)" checked', unescape(answer.text)) == [soon]
+    past = await sam.submit(page, "/texts", message="{{x}}", when="2026-01-01T00:00:00+00:00")
+    assert re.findall(r'name="when" value="([^"]*)" checked', past.text) == [""]
+
+
 @pytest.mark.parametrize("when", ["soon", "2026-11-29T15:05:00", "9" * 40])
 def test_what_is_no_time_is_refused_by_its_name(when: str) -> None:
     for wrong in (

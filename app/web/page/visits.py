@@ -108,9 +108,10 @@ async def show_thread(
     """Renders the page with this thread and marks the thread as read."""
     if visit.fragment == "list":
         return await _show_list_beside(visit, interaction_id, before)
+    draft = draft or Draft()
     async with visit.resources.database.tenant_tx(visit.tenant_id) as tx:
         cursor = await _get_cursor(visit, tx)  # first: an event that is not seen below comes after it
-        thread = await threads.build_thread_context(tx, visit.person, interaction_id, before, visit.zone)
+        thread = await threads.build_thread_context(tx, visit.person, interaction_id, before, visit.zone, draft.when)
         context = await _build_context(visit, tx, cursor)
     return visit.render_page(
         "conversations",
@@ -118,7 +119,7 @@ async def show_thread(
         **context,
         **thread,
         refused=problem,
-        draft=draft or Draft(),
+        draft=draft,
         before=before,
     )
 

@@ -119,6 +119,10 @@ function setUpEmoji(form, box) {
 function showLater(form, when, at) {
   const presets = [...form.querySelectorAll("[name=when]")];
   const preset = presets.find((radio) => radio.value === when) ?? presets[0];
+  if (when && preset.value !== when) {  // a preset of an earlier page
+    at = formatLocal(new Date(when));
+    if (form.elements.clock) form.elements.clock.value = "";
+  }
   preset.checked = true;
   form.elements.at.value = at ?? "";
   const tool = form.querySelector(".later"), isLater = Boolean(preset.value || form.elements.at.value);
@@ -126,6 +130,11 @@ function showLater(form, when, at) {
   tool.querySelector(".word").textContent = describeLater(form, preset) || "Later";
   const send = form.querySelector("button.primary");
   if (send.name !== "anyway") send.textContent = nameSend(form);
+}
+
+// As a field for a local time has it.
+function formatLocal(date) {
+  return new Date(date - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }
 
 const nameSend = (form) => (form.querySelector(".later").classList.contains("chosen") ? "Schedule" : "Send");
