@@ -134,6 +134,9 @@ async def test_a_text_is_scheduled_by_a_preset_then_changed_and_sent_now(
     ):
         refused = await sam.submit(page, "/scheduled", **changed | wrong)
         assert refused.status_code == 400, wrong
+        shown = refused.text.partition('<details class="change"')[2].partition("</details>")[0]
+        typed = changed | wrong
+        assert (f">{typed['message']}</textarea>" in shown, f'value="{typed["at"]}"' in shown) == (True, True), shown
         assert why in unescape(refused.text) or "text" in refused.text
         assert [text["message"] for text in await scheduled()] == ["Later"]
     assert (await sam.submit(page, "/scheduled", **changed)).status_code == 303
@@ -152,6 +155,25 @@ async def test_a_text_is_scheduled_by_a_preset_then_changed_and_sent_now(
     thread = await tenant.call("GET", f"/interactions/{sent['interactionId']}")
     assert thread["transcript"][-1]["message"] == "Now"
     assert lead["phone"]
+
+
+async def test_what_a_program_scheduled_is_cancelled_here_and_not_changed(
+    sam: Browser, tenant: Tenant, ours: Data
+) -> None:
+    lead, sent = await a_thread(tenant)
+    here = f"/conversations/{sent['interactionId']}"
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    ordered = {"leadId": lead["leadId"], "message": "Still there?", "sendAt": tomorrow, "cancelOnReply": True}
+    waiting = await tenant.call("POST", "/sms/send", ordered)
+    page = await sam.page(here)
+    assert ">Cancel</button>" in page
+    assert "Words of the scheduled text" not in page
+    csrf = re.findall(r'name="csrf" value="([^"]*)"', page)[0]
+    refused = await sam.post(f"{here}/scheduled", csrf=csrf, text=waiting["messageId"], message="Now", now="1")
+    assert refused.status_code == 409
+    assert "Only a text that a person wrote can be changed." in refused.text
+    thread = await tenant.call("GET", f"/interactions/{sent['interactionId']}")
+    assert [text["messageId"] for text in thread["scheduled"]] == [waiting["messageId"]]
 
 
 async def test_a_note_is_written_in_the_box_once_and_is_never_sent(sam: Browser, tenant: Tenant, ours: Data) -> None:

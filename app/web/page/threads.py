@@ -101,6 +101,7 @@ async def build_entries_context(
     return {
         "people": known_people | await _get_people(read, thread, actors),
         "turns_of": await store.get_turns_of_texts(read, *thread.key, theirs) if theirs else {},
+        "changing": None,
     }
 
 

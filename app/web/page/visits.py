@@ -104,8 +104,10 @@ async def show_thread(
     before: int | None = None,
     problem: Problem | None = None,
     draft: Draft | None = None,
+    changing: Mapping[str, str] | None = None,
 ) -> Response:
-    """Renders the page with this thread and marks the thread as read."""
+    """Renders the page with this thread and marks the thread as read. `changing`: what somebody typed to change a
+    scheduled text, and was refused."""
     if visit.fragment == "list":
         return await _show_list_beside(visit, interaction_id, before)
     draft = draft or Draft()
@@ -117,7 +119,7 @@ async def show_thread(
         "conversations",
         problem.status if problem else 200,
         **context,
-        **thread,
+        **thread | {"changing": changing},
         refused=problem,
         draft=draft,
         before=before,
@@ -150,14 +152,16 @@ async def show_changes(
     return visit.render_page("changes", parts=parts, **_build_place_context(visit), **context)
 
 
-async def run_and_go_back(visit: Visit, interaction_id: str, work: Callable[[], Awaitable[None]]) -> Response:
+async def run_and_go_back(
+    visit: Visit, interaction_id: str, work: Callable[[], Awaitable[None]], changing: Mapping[str, str] | None = None
+) -> Response:
     """Runs `work` and redirects to the thread. A refusal is shown in the thread instead."""
     try:
         await work()
     except NotFound:
         raise
     except Problem as problem:
-        return await show_thread(visit, interaction_id, problem=problem)
+        return await show_thread(visit, interaction_id, problem=problem, changing=changing)
     return redirect_to_thread(visit, interaction_id)
 
 

@@ -179,7 +179,7 @@ async function post(form, submitter) {
     if (form.dataset.draft) document.querySelector("form.compose textarea")?.focus({ preventScroll: true });
   } catch (error) {
     if (error instanceof OtherPage) { location.assign(shown); return; }
-    form.reset();
+    if (form.querySelector("select.at-once")) form.reset();  // a menu says what is; words are never lost
     showConnectionLost(true);
   } finally {
     form.removeAttribute("aria-busy");
