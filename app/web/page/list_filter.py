@@ -114,10 +114,13 @@ ListFilterQuery = Annotated[ListFilter, Query()]
 
 
 def _parse_date(raw_date: str) -> date | None:
+    """None also for the first and the last day that there is: in some zone, one begins before all time, and after the
+    other comes none."""
     try:
-        return date.fromisoformat(raw_date)
+        day = date.fromisoformat(raw_date)
     except ValueError:
         return None
+    return day if date.min < day < date.max else None
 
 
 def _get_midnight(day: date | None, zone: tzinfo) -> datetime | None:
