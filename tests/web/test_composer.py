@@ -12,7 +12,7 @@ import pytest
 from app.domain.problems import Invalid
 from app.web.page import later, times
 from tests.makers import Data, Tenant
-from tests.web.people import Browser
+from tests.web.people import Browser, form
 from tests.web.test_page import a_thread, ours
 
 __all__ = ["ours"]
@@ -77,15 +77,15 @@ def test_a_time_of_an_earlier_page_is_offered_while_it_is_ahead() -> None:
         assert offered(gone) == usual, gone
 
 
-@pytest.mark.parametrize("form", ["thread", "new"])
-async def test_a_refused_or_checked_text_keeps_its_time(sam: Browser, tenant: Tenant, ours: Data, form: str) -> None:
+@pytest.mark.parametrize("place", ["thread", "new"])
+async def test_a_refused_or_checked_text_keeps_its_time(sam: Browser, tenant: Tenant, ours: Data, place: str) -> None:
     lead, sent = await a_thread(tenant)
     page = await sam.page(
-        f"/conversations/{sent['interactionId']}" if form == "thread" else f"/conversations/new?lead={lead['leadId']}"
+        f"/conversations/{sent['interactionId']}" if place == "thread" else f"/conversations/new?lead={lead['leadId']}"
     )
     soon = (datetime.now(UTC) + timedelta(minutes=30)).replace(microsecond=0).isoformat()  # of an hour ago
     answers = [await sam.submit(page, "/texts", message="{{x}}", when=soon)]
-    if form == "new":
+    if place == "new":
         answers.append(await sam.submit(page, "/texts", message="Hi", when=soon, action="check"))
     for answer in answers:
         assert re.findall(r'name="when" value="([^"]*)" checked', unescape(answer.text)) == [soon]
@@ -189,6 +189,19 @@ async def test_a_note_is_written_in_the_box_once_and_is_never_sent(sam: Browser,
     assert [(note["text"], note["forAgent"]) for note in notes] == [("Mind the {{dog}}", True)]
     thread = await tenant.call("GET", f"/interactions/{sent['interactionId']}")
     assert thread["scheduled"] == []
+    for also in ({"mediaUrls": "https://example.com/a.png"}, {"files": "a.png"}):
+        action, hidden = form(await sam.page(here), "/texts")
+        fields = hidden | {"kind": "note", "message": "With a file"}
+        refused = await sam.http.post(
+            action,
+            data=fields | {name: value for name, value in also.items() if name != "files"},
+            files=[("files", (also["files"], b"\x89PNG\r\n\x1a\n", "image/png"))] if "files" in also else None,
+            headers={"Origin": sam.origin},
+        )
+        assert refused.status_code == 400, also
+        assert "Note: takes no files" in unescape(refused.text)
+        assert ">With a file</textarea>" in refused.text
+    assert len((await tenant.call("GET", f"/interactions/{sent['interactionId']}/notes"))["notes"]) == 1
     refused = await sam.submit(await sam.page(here), "/texts", kind="note", message="x" * 5001)
     assert 'value="note" checked' in refused.text  # what is written stays a note
     assert "x" * 5001 in refused.text
