@@ -76,7 +76,10 @@ async function move(url, step = "new") {
     fillFilters(shown);
     showConnectionLost(true, () => move(url, step));
   } finally {
-    if (number === moves) isMoving = false;
+    if (number === moves) {
+      isMoving = false;
+      document.dispatchEvent(new Event("moved"));  // or failed to
+    }
   }
 }
 

@@ -152,6 +152,13 @@ function setUpLater(form) {
     if (name === "when") showLater(form, value, "");
     else if (name === "at") showLater(form, "", value);
   });
+  // Enter ends the choice: it does not send.
+  tool.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.isComposing || !event.target.matches("input")) return;
+    event.preventDefault();
+    closeTools(form);
+    form.elements.message.focus({ preventScroll: true });
+  });
   // A page may be open for hours.
   tool.addEventListener("toggle", () => {
     for (const radio of tool.querySelectorAll("[name=when]")) {
