@@ -34,6 +34,8 @@ MAX_LOOKED_UP = 2000
 first."""
 FIRST_WALK, MAX_WALK_BY_NAME, MAX_WALK_BY_TEXT = 400, 20_000, 10_000
 """Threads walked to estimate how common words are, and the longest walk of each kind."""
+MAX_QUICK = 10_000
+"""Threads or leads that are searched for short words while a person types."""
 NO_LIMIT = 2**31
 ORDER_SQL = order_sql(is_by_waiting=False)
 
@@ -68,6 +70,8 @@ async def _search_page(
         return (await run_strategy(_lookup_sql, NO_LIMIT))[0]
     if not search.phrases:
         return []
+    if filters.is_quick and search.is_short and not filters.in_messages:
+        return (await run_strategy(_walk_newest_sql, MAX_QUICK))[0]
     newest = MAX_WALK_BY_TEXT if filters.in_messages else MAX_WALK_BY_NAME
     strategies = [(_lookup_sql, MAX_LOOKED_UP), (_walk_newest_sql, newest), (_lookup_sql, NO_LIMIT)]
     if filters.in_messages:
@@ -115,12 +119,13 @@ async def find_leads(
         return []
     params = Params(tenant_id)
     conditions = ""
+    matches = _newest_matches_sql if filters.is_quick and search.is_short else _lead_matches_sql
     if (campaigns := campaigns_sql(params, filters)) is not None:
         conditions += f" AND l.campaign_id IN ({campaigns})"
     if without_thread:
         conditions += """
     AND NOT EXISTS (SELECT 1 FROM interactions t WHERE t.tenant_id = $1 AND t.lead_id = l.lead_id)"""
-    statement = f"""WITH found AS MATERIALIZED ({_lead_matches_sql(params, search)} LIMIT {MAX_LOOKED_UP})
+    statement = f"""WITH found AS MATERIALIZED ({matches(params, search)} LIMIT {MAX_LOOKED_UP})
 SELECT l.lead_id FROM (SELECT DISTINCT lead_id FROM found) f
 JOIN leads l ON l.tenant_id = $1 AND l.lead_id = f.lead_id
 WHERE true{conditions} ORDER BY l.lead_id DESC LIMIT {params.bind(limit)}"""
@@ -259,6 +264,12 @@ def _lead_matches_sql(params: Params, search: Search) -> str:
         return _phone_matches_sql(params, search.phone_digits)
     return f"""SELECT l.lead_id FROM leads l
     WHERE l.tenant_id = $1{_has_name_sql(params, search)}"""
+
+
+def _newest_matches_sql(params: Params, search: Search) -> str:
+    return f"""SELECT l.lead_id FROM (
+        SELECT * FROM leads WHERE tenant_id = $1 ORDER BY lead_id DESC LIMIT {MAX_QUICK}) l
+    WHERE {may_have_words_sql(params, LEAD_WORDS_SQL, search.plain_words)}{_has_name_sql(params, search)}"""
 
 
 def _thread_matches_sql(params: Params, filters: ThreadFilter, search: Search) -> str:
