@@ -27,12 +27,11 @@ function setUpTools() {
   showBoxWords(form, box);
 }
 
-const MAX_TEXT = 3200, MAX_NOTE = 5000;  // characters; the server checks both again
-
-// A placeholder that says what is being written.
+// A placeholder that says what is being written, and how long that may be.
 function showBoxWords(form, box) {
   box.dataset.words ??= box.placeholder;
-  box.maxLength = isNote(form) ? MAX_NOTE : MAX_TEXT;
+  box.dataset.maxText ??= box.maxLength;
+  box.maxLength = isNote(form) ? box.dataset.maxNote : box.dataset.maxText;
   box.placeholder = isNote(form) ? "Write a note" : box.dataset.words;
 }
 
