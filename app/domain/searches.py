@@ -4,12 +4,14 @@ The words are folded by the database's function `fold_text`, for stored texts an
 stands in a text is found, however it is written (docs/decisions/0033-searches-compare-folded-words.md)."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 MIN_PHONE_DIGITS = 3
 DIGITS_PATTERN = re.compile(r"[\d\s()+.\-]+", re.ASCII)
 PLAIN_WORD_PATTERN = re.compile(r"[A-Za-z0-9]+")
 QUOTES = '"“”„«»'
+INDEXED_PATTERN = re.compile(r"[^\W_]{3}")
 PHRASE_PATTERN = re.compile(rf"[{QUOTES}]([^{QUOTES}]*)[{QUOTES}]|([^\s{QUOTES}]+)")
 
 
@@ -27,6 +29,13 @@ class Search:
     def words(self) -> str:
         """All words. They are found in any order."""
         return " ".join(self.phrases)
+
+    @property
+    def is_short(self) -> bool:
+        """No phrase has three letters in a row. An index of names knows no fewer: without one, all are read. A
+        phone is found by its own."""
+        folded_phrases = (unicodedata.normalize("NFKC", phrase.casefold()) for phrase in self.phrases)
+        return not (self.phone_digits or any(INDEXED_PATTERN.search(phrase) for phrase in folded_phrases))
 
     @property
     def ordered_phrases(self) -> list[str]:

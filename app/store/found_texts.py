@@ -25,6 +25,7 @@ FROM unnest($2::text[]) f (interaction_id)
 CROSS JOIN LATERAL (
     SELECT m.message_id, m.seq, m.text FROM messages m
     WHERE m.tenant_id = $1 AND m.interaction_id = f.interaction_id
+      AND (m.seq IS NOT NULL OR m.status IN ('scheduled', 'queued'))
       AND (m.text COLLATE "C" ILIKE ALL ($3::text[])
            OR octet_length(m.text) <> char_length(m.text) AND m.text ~ '[{FOLDED_TO_ASCII}]')
       AND (' ' || fold_text(m.text) || ' ') LIKE ALL (

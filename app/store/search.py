@@ -13,6 +13,7 @@ from typing import Any
 from app.domain.searches import Search, parse_search
 from app.store import client_search
 from app.store.engine import ReadTx
+from app.store.name_search import MAX_QUICK, has_name_sql, lead_matches_sql, newest_matches_sql
 from app.store.thread_filters import (
     LEAD_WORDS_SQL,
     CommonFilter,
@@ -68,6 +69,8 @@ async def _search_page(
         return (await run_strategy(_lookup_sql, NO_LIMIT))[0]
     if not search.phrases:
         return []
+    if filters.is_quick and search.is_short and not filters.in_messages:
+        return (await run_strategy(_walk_newest_sql, MAX_QUICK))[0]
     newest = MAX_WALK_BY_TEXT if filters.in_messages else MAX_WALK_BY_NAME
     strategies = [(_lookup_sql, MAX_LOOKED_UP), (_walk_newest_sql, newest), (_lookup_sql, NO_LIMIT)]
     if filters.in_messages:
@@ -115,12 +118,13 @@ async def find_leads(
         return []
     params = Params(tenant_id)
     conditions = ""
+    matches = newest_matches_sql if filters.is_quick and search.is_short else lead_matches_sql
     if (campaigns := campaigns_sql(params, filters)) is not None:
         conditions += f" AND l.campaign_id IN ({campaigns})"
     if without_thread:
         conditions += """
     AND NOT EXISTS (SELECT 1 FROM interactions t WHERE t.tenant_id = $1 AND t.lead_id = l.lead_id)"""
-    statement = f"""WITH found AS MATERIALIZED ({_lead_matches_sql(params, search)} LIMIT {MAX_LOOKED_UP})
+    statement = f"""WITH found AS MATERIALIZED ({matches(params, search)} LIMIT {MAX_LOOKED_UP})
 SELECT l.lead_id FROM (SELECT DISTINCT lead_id FROM found) f
 JOIN leads l ON l.tenant_id = $1 AND l.lead_id = f.lead_id
 WHERE true{conditions} ORDER BY l.lead_id DESC LIMIT {params.bind(limit)}"""
@@ -251,14 +255,7 @@ def _matches_sql(params: Params, filters: ThreadFilter, search: Search) -> tuple
       {_has_phrases_sql(params, search.ordered_phrases)}""",
             "interaction_id",
         )
-    return _lead_matches_sql(params, search), "lead_id"
-
-
-def _lead_matches_sql(params: Params, search: Search) -> str:
-    if search.phone_digits:
-        return _phone_matches_sql(params, search.phone_digits)
-    return f"""SELECT l.lead_id FROM leads l
-    WHERE l.tenant_id = $1{_has_name_sql(params, search)}"""
+    return lead_matches_sql(params, search), "lead_id"
 
 
 def _thread_matches_sql(params: Params, filters: ThreadFilter, search: Search) -> str:
@@ -271,30 +268,10 @@ def _thread_matches_sql(params: Params, filters: ThreadFilter, search: Search) -
           {_has_phrases_sql(params, search.phrases)}"""
     return f"""SELECT 1 FROM leads l WHERE l.tenant_id = $1 AND l.lead_id = t.lead_id
         AND {may_have_words_sql(params, LEAD_WORDS_SQL, search.plain_words)}
-        {_has_name_sql(params, search)}"""
+        {has_name_sql(params, search)}"""
 
 
 def _has_phrases_sql(params: Params, phrases: Sequence[str]) -> str:
     """Whole words, in the order of each phrase. The text is folded once."""
     patterns = [f"'% ' || fold_text({params.bind(phrase)}) || ' %'" for phrase in phrases]
     return f" AND (' ' || fold_text(m.text) || ' ') LIKE ALL (ARRAY[{', '.join(patterns)}])" if patterns else ""
-
-
-def _has_name_sql(params: Params, search: Search) -> str:
-    """Each phrase stands somewhere in name, id or e-mail, with or without accents. LIKE ALL of an array would
-    use no index."""
-    return "".join(
-        f" AND fold_name({LEAD_WORDS_SQL}) LIKE ('%' || fold_name({params.bind(phrase)}) || '%')"
-        for phrase in search.phrases
-    )
-
-
-def _phone_matches_sql(params: Params, digits: str) -> str:
-    end, begin = params.bind(f"{digits[::-1]}%"), params.bind(f"+{digits}%")
-    at_home, lead_id = params.bind(f"+1{digits}%"), params.bind(f"{digits}%")
-    return f"""SELECT lead_id FROM leads WHERE tenant_id = $1 AND reverse(phone) LIKE {end}
-    UNION SELECT lead_id FROM leads WHERE tenant_id = $1 AND phone LIKE {begin}
-    UNION SELECT lead_id FROM leads WHERE tenant_id = $1 AND phone LIKE {at_home}
-    UNION SELECT lead_id FROM leads WHERE tenant_id = $1 AND lead_id LIKE {lead_id}
-    UNION SELECT lead_id FROM interactions WHERE tenant_id = $1 AND lead_phone LIKE {begin}
-    UNION SELECT lead_id FROM interactions WHERE tenant_id = $1 AND lead_phone LIKE {at_home}"""

@@ -22,6 +22,8 @@ class CommonFilter:
     start: datetime | None = None
     end: datetime | None = None
     search: str | None = None
+    is_quick: bool = False
+    """A person is typing: names are searched for short words among the newest only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
 """Writing fast, with the keyboard alone, and finding as one types. The focus never falls to the body."""
 
+import asyncio
 import re
 from typing import Any
 
 import pytest
-from playwright.async_api import ViewportSize, expect
+from playwright.async_api import Route, ViewportSize, expect
 
 from app.resources import Resources
 from tests.browser.conftest import Enter, Person
@@ -179,6 +180,7 @@ async def test_a_search_finds_as_one_types_and_leads_to_the_text(
     assert thread in sam.page.url
     await sam.page.go_back()
     await expect(sam.threads).to_have_count(50)
+    await expect(field).to_have_value("")
     await field.fill("")
     await sam.page.get_by_label("In texts").check()
     await field.fill("“text 60”")
@@ -197,6 +199,90 @@ async def test_a_search_finds_as_one_types_and_leads_to_the_text(
     assert place == [0, 0]
     await can_write(sam)
     assert await stayed()
+
+
+async def test_a_text_that_comes_back_never_joins_a_note_nor_a_note_a_text(sam: Person, world: World) -> None:
+    await world.tenant.call("PATCH", "/settings", {"undoSeconds": 60})
+    thread = (await world.send())["interactionId"]
+    await sam.read(thread)
+    note, reply = sam.page.get_by_role("radio", name="Note"), sam.page.get_by_role("radio", name="Reply")
+    answered = asyncio.Event()
+
+    async def wait(route: Route) -> None:
+        await answered.wait()
+        await route.continue_()
+
+    await sam.page.route("**/texts*", wait, times=1)
+    await sam.box.fill("Hi {{gap}}")
+    await sam.page.get_by_text("Later", exact=True).click()
+    await sam.page.get_by_role("radio", name=re.compile("^Tomorrow, 9:00")).press("Space")
+    await sam.page.keyboard.press("Enter")  # ends the choice
+    await expect(sam.box).to_be_focused()
+    await expect(sam.box).to_have_value("Hi {{gap}}")
+    await sam.box.press("Enter")
+    await note.check()
+    await sam.box.fill("She pays late")
+    answered.set()
+    refused = sam.page.locator("#unsent article")
+    await expect(refused).to_contain_text("Not sent")
+    await refused.get_by_role("button", name="Edit").click()
+    await expect(sam.page.get_by_role("alert")).to_contain_text("There is a note in the box")
+    await sam.page.get_by_role("log").focus()
+    for key in ("r", "l"):
+        await sam.page.keyboard.press(key)
+        await expect(sam.box).to_be_focused()
+        await expect(note).to_be_checked()  # it has words
+        await sam.page.get_by_role("log").focus()
+    await expect(sam.box).to_have_value("She pays late")
+    await sam.box.press("Enter")
+    await expect(sam.texts.filter(has_text="She pays late")).to_contain_text("Note for colleagues")
+    await refused.get_by_role("button", name="Edit").click()
+    await expect(sam.box).to_have_value("Hi {{gap}}")
+    await expect(reply).to_be_checked()
+    await expect(sam.page.get_by_role("button", name="Schedule")).to_be_visible()  # for the same time
+
+    await sam.box.fill("A slip")
+    await sam.page.locator(".later summary").click()
+    await sam.page.get_by_role("radio", name="Now").check()
+    await sam.box.press("Enter")
+    await expect(sam.text("A slip")).to_contain_text("Leaves in")
+    await note.check()
+    await sam.box.fill("No hurry")
+    await sam.text("A slip").get_by_role("button", name="Undo").click()
+    await expect(refused).to_contain_text("A slip")
+    await expect(sam.box).to_have_value("No hurry")
+    await expect(note).to_be_checked()
+    await sam.box.fill("")
+    await refused.get_by_role("button", name="Edit").click()
+    await expect(sam.box).to_have_value("A slip")
+    await expect(reply).to_be_checked()
+    await expect(sam.box).to_have_attribute("placeholder", re.compile("^Write a text"))
+    assert world.carrier.received(world.phone)[1:] == []
+    sam.complaints.clear()  # the browser tells of the refusal
+
+
+async def test_words_of_a_form_stay_when_the_connection_drops_and_a_menu_goes_back(sam: Person, world: World) -> None:
+    thread = (await world.send())["interactionId"]
+    await sam.read(thread)
+    await sam.box.fill("Until then")
+    await sam.page.get_by_text("Later", exact=True).click()
+    await sam.page.get_by_role("radio", name=re.compile("^Tomorrow, 9:00")).check()
+    await sam.box.press("Enter")
+    waiting = sam.text("Until then")
+    await waiting.get_by_text("Edit", exact=True).click()
+    words = waiting.get_by_label("Words of the scheduled text")
+    await words.fill("Many new words")
+    await sam.page.context.set_offline(True)
+    await waiting.get_by_role("button", name="Save").click()
+    await expect(sam.page.get_by_role("status", name="Connection")).to_be_visible()
+    await expect(words).to_have_value("Many new words")
+    status = sam.page.get_by_role("combobox", name="Status", exact=True)
+    await status.select_option("qualified")
+    await expect(status).to_have_value("in_progress")
+    await sam.page.context.set_offline(False)
+    await waiting.get_by_role("button", name="Save").click()
+    await expect(sam.text("Many new words")).to_have_count(1)
+    sam.complaints.clear()  # the browser tells of what failed
 
 
 async def test_without_script_a_text_is_scheduled_by_the_leads_clock_and_a_note_stays_a_note(

@@ -124,6 +124,29 @@ async def test_what_many_have_and_what_few_have_is_shown_newest_first_and_whole(
             assert ids == [f"int_{n}" for n in wanted[seen : seen + at_once]], word
 
 
+async def test_short_words_are_looked_for_among_the_newest_while_somebody_types(
+    resources: Resources, talkative: Tenant
+) -> None:
+    async with resources.database.read_tx(talkative.tenant_id) as read:
+        for words, typed, all_of_them in (
+            ("pa", [], [n for n in EVERYBODY if n > 10_000]),
+            ("al", HAVING["always"], None),
+            ("again pa", HAVING["past"], None),  # the index finds "again"
+            ("Past", HAVING["past"], None),
+            ("a e", [n for n in EVERYBODY if n <= 10_000], EVERYBODY),
+        ):
+            for is_quick, wanted in ((True, typed), (False, typed if all_of_them is None else all_of_them)):
+                filters = ThreadFilter(search=words, is_quick=is_quick)
+                ids = await search.find_page(read, talkative.tenant_id, filters, None, THREADS)
+                assert ids == [f"int_{n}" for n in wanted], (words, is_quick)
+        newest = sorted((f"lead_{n}" for n in EVERYBODY), reverse=True)[:10_000]
+        having = [lead for lead in newest if int(lead.removeprefix("lead_")) > 10_000]
+        quick = ThreadFilter(search="pa", is_quick=True)
+        assert await search.find_leads(read, talkative.tenant_id, quick, 20, without_thread=False) == having[:20]
+        phone = ThreadFilter(search="1 4 1 5 0 0 1 2 5 0 0", is_quick=True)
+        assert await search.find_leads(read, talkative.tenant_id, phone, 20, without_thread=False) == ["lead_12500"]
+
+
 STORE_TEXTS = """
 INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, seq, role, source, text, status)
 SELECT $1, 'msg_' || n, 'int_' || n, 'lead_' || n, 1, 'user', 'inbound', text, 'received'

@@ -12,7 +12,7 @@ import pytest
 from app.domain.problems import Invalid
 from app.web.page import later, times
 from tests.makers import Data, Tenant
-from tests.web.people import Browser
+from tests.web.people import Browser, form
 from tests.web.test_page import a_thread, ours
 
 __all__ = ["ours"]
@@ -65,6 +65,34 @@ def test_the_day_and_the_clock_are_those_of_each_place_in_the_evening_too() -> N
     assert read("12345", BERLIN, evening).zone_name == ""  # a short code
 
 
+def test_a_time_of_an_earlier_page_is_offered_while_it_is_ahead() -> None:
+    def offered(chosen: str) -> list[str]:
+        clock = later.read_clock("+13125550100", None, None, None, NEW_YORK, SUNDAY, chosen)
+        return [preset.value for preset in clock.presets]
+
+    usual = offered("")
+    assert offered("2026-11-29T14:50:00+00:00") == ["2026-11-29T14:50:00+00:00", *usual]
+    assert offered("2026-12-24T10:00:00-06:00") == [*usual, "2026-12-24T16:00:00+00:00"]
+    for gone in (usual[1], "2026-11-29T14:03:00+00:00", "2026-11-29T14:50:00", "soon", "9" * 40):
+        assert offered(gone) == usual, gone
+
+
+@pytest.mark.parametrize("place", ["thread", "new"])
+async def test_a_refused_or_checked_text_keeps_its_time(sam: Browser, tenant: Tenant, ours: Data, place: str) -> None:
+    lead, sent = await a_thread(tenant)
+    page = await sam.page(
+        f"/conversations/{sent['interactionId']}" if place == "thread" else f"/conversations/new?lead={lead['leadId']}"
+    )
+    soon = (datetime.now(UTC) + timedelta(minutes=30)).replace(microsecond=0).isoformat()  # of an hour ago
+    answers = [await sam.submit(page, "/texts", message="{{x}}", when=soon)]
+    if place == "new":
+        answers.append(await sam.submit(page, "/texts", message="Hi", when=soon, action="check"))
+    for answer in answers:
+        assert re.findall(r'name="when" value="([^"]*)" checked', unescape(answer.text)) == [soon]
+    past = await sam.submit(page, "/texts", message="{{x}}", when="2026-01-01T00:00:00+00:00")
+    assert re.findall(r'name="when" value="([^"]*)" checked', past.text) == [""]
+
+
 @pytest.mark.parametrize("when", ["soon", "2026-11-29T15:05:00", "9" * 40])
 def test_what_is_no_time_is_refused_by_its_name(when: str) -> None:
     for wrong in (
@@ -106,6 +134,9 @@ async def test_a_text_is_scheduled_by_a_preset_then_changed_and_sent_now(
     ):
         refused = await sam.submit(page, "/scheduled", **changed | wrong)
         assert refused.status_code == 400, wrong
+        shown = refused.text.partition('<details class="change"')[2].partition("</details>")[0]
+        typed = changed | wrong
+        assert (f">{typed['message']}</textarea>" in shown, f'value="{typed["at"]}"' in shown) == (True, True), shown
         assert why in unescape(refused.text) or "text" in refused.text
         assert [text["message"] for text in await scheduled()] == ["Later"]
     assert (await sam.submit(page, "/scheduled", **changed)).status_code == 303
@@ -126,6 +157,25 @@ async def test_a_text_is_scheduled_by_a_preset_then_changed_and_sent_now(
     assert lead["phone"]
 
 
+async def test_what_a_program_scheduled_is_cancelled_here_and_not_changed(
+    sam: Browser, tenant: Tenant, ours: Data
+) -> None:
+    lead, sent = await a_thread(tenant)
+    here = f"/conversations/{sent['interactionId']}"
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    ordered = {"leadId": lead["leadId"], "message": "Still there?", "sendAt": tomorrow, "cancelOnReply": True}
+    waiting = await tenant.call("POST", "/sms/send", ordered)
+    page = await sam.page(here)
+    assert ">Cancel</button>" in page
+    assert "Words of the scheduled text" not in page
+    csrf = re.findall(r'name="csrf" value="([^"]*)"', page)[0]
+    refused = await sam.post(f"{here}/scheduled", csrf=csrf, text=waiting["messageId"], message="Now", now="1")
+    assert refused.status_code == 409
+    assert "Only a text that a person wrote can be changed." in refused.text
+    thread = await tenant.call("GET", f"/interactions/{sent['interactionId']}")
+    assert [text["messageId"] for text in thread["scheduled"]] == [waiting["messageId"]]
+
+
 async def test_a_note_is_written_in_the_box_once_and_is_never_sent(sam: Browser, tenant: Tenant, ours: Data) -> None:
     _, sent = await a_thread(tenant)
     here = f"/conversations/{sent['interactionId']}"
@@ -139,6 +189,19 @@ async def test_a_note_is_written_in_the_box_once_and_is_never_sent(sam: Browser,
     assert [(note["text"], note["forAgent"]) for note in notes] == [("Mind the {{dog}}", True)]
     thread = await tenant.call("GET", f"/interactions/{sent['interactionId']}")
     assert thread["scheduled"] == []
+    for also in ({"mediaUrls": "https://example.com/a.png"}, {"files": "a.png"}):
+        action, hidden = form(await sam.page(here), "/texts")
+        fields = hidden | {"kind": "note", "message": "With a file"}
+        refused = await sam.http.post(
+            action,
+            data=fields | {name: value for name, value in also.items() if name != "files"},
+            files=[("files", (also["files"], b"\x89PNG\r\n\x1a\n", "image/png"))] if "files" in also else None,
+            headers={"Origin": sam.origin},
+        )
+        assert refused.status_code == 400, also
+        assert "Note: takes no files" in unescape(refused.text)
+        assert ">With a file</textarea>" in refused.text
+    assert len((await tenant.call("GET", f"/interactions/{sent['interactionId']}/notes"))["notes"]) == 1
     refused = await sam.submit(await sam.page(here), "/texts", kind="note", message="x" * 5001)
     assert 'value="note" checked' in refused.text  # what is written stays a note
     assert "x" * 5001 in refused.text

@@ -1,6 +1,7 @@
 """A search of texts says where it found the words, and leads there."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from html import unescape
 
 import pytest
@@ -18,6 +19,8 @@ __all__ = ["ours"]
 @pytest.mark.parametrize(
     ("typed", "text", "marked"),
     [
+        ("ﬁ ‿", "fi ‿", "<mark>fi</mark> ‿"),
+        ("ͺ", "Hi", "Hi"),
         ("solar", "Solar panels, no solaris", "<mark>Solar</mark> panels, no solaris"),
         ("roof solar", "Solar on the roof", "<mark>Solar</mark> on the <mark>roof</mark>"),
         ('"the roof"', "the flat roof, the  roof", "the flat roof, <mark>the  roof</mark>"),
@@ -41,6 +44,14 @@ def test_a_mark_in_an_address_leaves_the_link_whole() -> None:
 def test_a_snippet_begins_shortly_before_what_was_found() -> None:
     text = f"{'word ' * 30}the\nroof is ours {'more ' * 30}"
     assert cut_snippet(text, build_pattern("roof")).startswith("…word word word the <mark>roof</mark> is ours")
+    long_word = "w" * 40
+    for line, snippet in (
+        (f"{long_word} roof is", "…<mark>roof</mark> is"),
+        (f"A https://example.com/{long_word}/roof is", f"…{long_word[:23]}/<mark>roof</mark> is"),
+        (f"{long_word}/roof", f"…{long_word[:23]}/<mark>roof</mark>"),
+        (f"ours, and here {long_word[:20]} roof", f"…{long_word[:20]} <mark>roof</mark>"),
+    ):
+        assert cut_snippet(line, build_pattern("roof")) == snippet
     assert cut_snippet("The roof", build_pattern("roof")) == "The <mark>roof</mark>"
     assert cut_snippet("No such word", build_pattern("roof")) == "No such word"
 
@@ -48,7 +59,7 @@ def test_a_snippet_begins_shortly_before_what_was_found() -> None:
 async def test_a_row_shows_the_newest_text_that_matches_and_leads_to_it(
     sam: Browser, tenant: Tenant, ours: Data, resources: Resources
 ) -> None:
-    _, sent = await a_thread(tenant, firstName="Ann", lastName="X")
+    lead, sent = await a_thread(tenant, firstName="Ann", lastName="X")
     thread = sent["interactionId"]
     await fill_thread(resources, thread, 200)
     await a_thread(tenant, firstName="Bob", lastName="X")
@@ -63,6 +74,12 @@ async def test_a_row_shows_the_newest_text_that_matches_and_leads_to_it(
     assert 'id="msg_84"' in opened
     newest = await sam.page('/conversations?within=messages&search="text+199"')
     assert "before" not in re.findall(rf'href="(/conversations/{thread}\?[^"]*)"', newest)[0]
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    order = {"leadId": lead["leadId"], "message": "Text 199 later", "sendAt": tomorrow}
+    scheduled = await tenant.call("POST", "/sms/send", order)
+    assert "later" in (await sam.page('/conversations?within=messages&search="text+199"'))  # what waits is the newest
+    await tenant.call("POST", f"/messages/{scheduled['messageId']}/cancel")
+    assert "later" not in await sam.page('/conversations?within=messages&search="text+199"')
     changed = await sam.get(
         f"/conversations/changes?within=messages&search=text&opened={thread}&texts=msg_7&rows={thread}"
     )

@@ -66,6 +66,14 @@ async def test_a_preset_counts_days_in_the_persons_zone(
     assert f'aria-label="Remove Date: Last {days} days"' in page
 
 
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York", "UTC"])
+async def test_a_day_at_the_end_of_the_calendar_shows_what_there_is(sam: Browser, three: None, zone: str) -> None:
+    sam.http.cookies.set("zone", zone)
+    for days in ("start=0001-01-01", "end=9999-12-31", "start=0001-01-01&end=9999-12-31", "start=0001-01-02"):
+        assert names(await sam.page(f"/conversations?range=custom&{days}")) == ["Cid X", "Bob X", "Ann X"], days
+    assert names(await sam.page("/conversations?range=custom&start=9999-12-30&end=9999-12-30")) == []
+
+
 async def test_active_filters_are_told_and_each_is_taken_away_by_itself(sam: Browser, three: None) -> None:
     query = "search=x&campaign=c_one&campaign=c_two&status=in_progress&unread=1&range=custom&start=2026-01-05&limit=20"
     page = await sam.page(f"/conversations?{query}")

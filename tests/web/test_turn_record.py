@@ -185,9 +185,14 @@ async def test_a_turn_is_replayed_beside_its_record_to_its_agent_or_another_webh
     here = f"/conversations/{thread}/turns/{turn['turnId']}"
     sent_count = len(world.carrier.received(world.phone))
     world.agent.answers = [(200, {"reply": "No <b>not</b> at all."}), (500, {"error": "x"})]
-    answer = await sam.submit(await sam.page(f"{here}?view=mine"), "/replay")
-    assert (answer.status_code, answer.headers["location"]) == (303, f"{here}?view=mine#twins")
+    page = await sam.page(f"{here}?view=mine")
+    for _ in range(2):  # a double click
+        answer = await sam.submit(page, "/replay")
+        assert (answer.status_code, answer.headers["location"]) == (303, f"{here}?view=mine#twins")
+    kept = await sam.submit(page, "/keep")
+    assert (kept.status_code, kept.headers["location"]) == (303, f"{here}?view=mine#trials")
     record = await sam.page(here)
+    assert record.count('<article class="twin">') == 1
     assert "No &lt;b&gt;not&lt;/b&gt; at all." in record.partition("<h4>Then</h4>")[2]
     assert record.partition("<h4>Then</h4>")[2].count("Yes, it does.") == 1
     await sam.submit(record, "/replay", url=world.smsagent["webhookUrl"])

@@ -21,6 +21,8 @@ def build_pattern(typed_text: str) -> re.Pattern[str] | None:
     for phrase in sorted(parse_search(typed_text).phrases, key=len, reverse=True):
         words = WORD.findall(unicodedata.normalize("NFKC", phrase))
         inside = r"[\W_]*".join(map(re.escape, words))
+        if not words:
+            continue
         # Chinese and its like have no blanks between words.
         edge = r"\b" if phrase.isascii() else ""
         alternatives.append(f"{edge}{inside}{edge}")
@@ -50,6 +52,9 @@ def cut_snippet(text: str, pattern: re.Pattern[str] | None) -> Markup:
     """The text from shortly before what was found on, in one line."""
     line = " ".join(text.split())
     match = pattern.search(line) if pattern else None
-    start = max(0, match.start() - LEAD_IN) if match else 0
-    start = line.find(" ", start) + 1 if start else 0
+    if not match:
+        return mark_words(line, pattern)
+    start = max(0, match.start() - LEAD_IN)
+    if start and (blank := line.find(" ", start, match.start())) >= 0:
+        start = blank + 1
     return mark_words(f"…{line[start:]}" if start else line, pattern)

@@ -39,9 +39,16 @@ class LeadClock:
 
 
 def read_clock(
-    phone: str, state: str | None, postal_code: str | None, timezone: str | None, zone: tzinfo, now: datetime
+    phone: str,
+    state: str | None,
+    postal_code: str | None,
+    timezone: str | None,
+    zone: tzinfo,
+    now: datetime,
+    chosen: str = "",
 ) -> LeadClock:
-    """`zone`: the person's, with the person's way to read a clock."""
+    """`zone`: the person's, with the person's way to read a clock. `chosen`: the value of a preset of an earlier
+    page. While it is still ahead it is offered too, so that a text that comes back keeps its time."""
     zones = find_place(phone, state, postal_code, timezone).zones if phone.startswith("+") else ()
     # Of several possible zones the last in which it is nine: by then it is nine in all.
     lead_zone = (
@@ -54,8 +61,18 @@ def read_clock(
     return LeadClock(
         zone_name=lead_zone.key if lead_zone else "",
         now=f"{times.format_clock(now, own_zone)} {local.tzname()}",
-        presets=[_build_preset(at, own_zone, zone, now) for at in _list_times(local)],
+        presets=[_build_preset(at, own_zone, zone, now) for at in _with_chosen(_list_times(local), chosen, local)],
     )
+
+
+def _with_chosen(offered: list[datetime], chosen: str, local: datetime) -> list[datetime]:
+    try:
+        at = parse_moment(chosen, "", "", UTC)
+    except Invalid:
+        return offered
+    if at is None or at <= local or at in offered:
+        return offered
+    return sorted([*offered, at.astimezone(local.tzinfo)])
 
 
 def _read_as(lead_zone: ZoneInfo, zone: tzinfo) -> ZoneInfo:
@@ -64,7 +81,7 @@ def _read_as(lead_zone: ZoneInfo, zone: tzinfo) -> ZoneInfo:
 
 
 def _list_times(local: datetime) -> list[datetime]:
-    """The times that are offered at this local time: up to five, in order."""
+    """The times that are offered at this local time: up to six, in order."""
     today, tomorrow = local.date(), local.date() + timedelta(days=1)
     monday = today + timedelta(days=7 - today.weekday())
     soon = _round_up(local + SOON)
@@ -76,7 +93,7 @@ def _list_times(local: datetime) -> list[datetime]:
         (monday, MORNING_TIME),
     ]
     later = [at for day, hour in fixed_times if (at := _combine(day, hour, local.tzinfo)) > soon]
-    return [soon, *sorted(dict.fromkeys(later))][:6]
+    return [soon, *sorted(dict.fromkeys(later))]
 
 
 def _combine(day: date, hour: time, zone: tzinfo | None) -> datetime:

@@ -72,6 +72,7 @@ class ListFilter(BaseModel):
             start=_get_midnight(start, zone),
             end=_get_midnight(end and end + timedelta(days=1), zone),
             search=self.search.strip() or None,
+            is_quick=True,
             in_messages=self.within == "messages",
             view="unread" if self.unread and self.view in ("", "all") else self.view or None,
             unread_by_person=bool(self.unread) and self.view not in ("", "all", "unread"),
@@ -89,6 +90,7 @@ class ListFilter(BaseModel):
             client_ids=self.client or None,
             offer_ids=self.offer or None,
             search=self.search.strip(),
+            is_quick=True,
         )
 
     def _get_days(self, today: date) -> tuple[date | None, date | None]:
@@ -114,6 +116,8 @@ ListFilterQuery = Annotated[ListFilter, Query()]
 
 
 def _parse_date(raw_date: str) -> date | None:
+    """None also for the first and the last day that there is: in some zone, one begins before all time, and after the
+    other comes none."""
     try:
         return min(max(date.fromisoformat(raw_date), EARLIEST.date()), LATEST.date())
     except ValueError:

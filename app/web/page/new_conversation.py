@@ -187,7 +187,7 @@ async def _show_form(
             raise NotFound("There is no lead at this address.")
         blank_text = ManualText(SOME_TEXT, "", None, (), ())
         automatic, chosen = await _forecast(read, caller, lead_id, [blank_text, checked or blank_text])
-        start = await _build_form_context(read, caller.tenant_id, lead, visit.zone)
+        start = await _build_form_context(read, caller.tenant_id, lead, visit.zone, draft.when)
     bytes_by_sender = {sender.phone_number: sender.max_media_bytes for sender in start["senders"]}
     start |= {
         "draft": draft,
@@ -216,7 +216,9 @@ def _describe_refusal(problem: Problem) -> str:
     return "; ".join(f"{detail.partition(': ')[2] or detail}." for detail in problem.details) or problem.message
 
 
-async def _build_form_context(read: ReadTx, tenant_id: str, lead: LeadChoice, zone: tzinfo) -> dict[str, Any]:
+async def _build_form_context(
+    read: ReadTx, tenant_id: str, lead: LeadChoice, zone: tzinfo, chosen_time: str
+) -> dict[str, Any]:
     tenant = await tenants.get(read, tenant_id)
     assert tenant is not None
     causes = (await suppressions.get_causes(read, tenant_id, [lead.phone])) if lead.phone else {}
@@ -226,7 +228,7 @@ async def _build_form_context(read: ReadTx, tenant_id: str, lead: LeadChoice, zo
         "senders": await store.list_senders(read, tenant_id, lead.campaign_id, None),
         "canned": await canned_choices.list_filled(read, tenant_id, lead_id=lead.lead_id),
         "lead_clock": later.read_clock(
-            lead.phone or "", lead.state, lead.postal_code, lead.timezone, zone, datetime.now(UTC)
+            lead.phone or "", lead.state, lead.postal_code, lead.timezone, zone, datetime.now(UTC), chosen_time
         ),
         "lead_threads": await interactions.list_of_lead(read, tenant_id, lead.lead_id),
         "twins": REPLACEMENTS_BY_CHARACTER if tenant.smart_encoding else None,

@@ -11,7 +11,7 @@ from app.domain import phones
 from app.store import interactions, lead_choices
 from app.store.interactions import Thread
 from app.store.lead_choices import LeadChoice
-from app.store.thread_filters import CommonFilter, ThreadFilter
+from app.store.thread_filters import ThreadFilter
 from app.web.page.page_request import PageGet, PageRequest
 from app.web.page.render import STATUS_WORDS
 from app.web.page.settings.admin_request import SECTIONS
@@ -37,9 +37,9 @@ async def find_goals(page: PageGet, search: Annotated[str, Query(max_length=100)
     goals = _list_pages(page, search.casefold().split())
     if search.strip():
         async with page.resources.database.read_tx(page.tenant_id) as read:
-            filters = ThreadFilter(search=search.strip())
+            filters = ThreadFilter(search=search.strip(), is_quick=True)
             threads = await interactions.list_page(read, page.tenant_id, filters, None, MAX_FOUND)
-            leads = await lead_choices.find_page(read, page.tenant_id, CommonFilter(search=search.strip()))
+            leads = await lead_choices.find_page(read, page.tenant_id, filters)
         goals = [*map(_show_thread, threads), *map(_show_lead, leads[:MAX_FOUND]), *goals]
     return JSONResponse({"goals": goals})
 

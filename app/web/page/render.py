@@ -13,7 +13,9 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
+from app.commands.team import MAX_NOTE_LENGTH
 from app.domain import media, phones
+from app.domain.orders import MAX_TEXT_LENGTH
 from app.domain.problems import Problem
 from app.domain.words import Channel
 from app.web.page import found_words, text_sizes, times
@@ -92,6 +94,8 @@ CHECK_WORDS = {
 }
 IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 """Attachments that the page shows. A browser saves any other type as a file and does not run it."""
+MAX_TYPED = 2 * MAX_TEXT_LENGTH
+"""Characters that a box for a text takes: a long text is pasted whole, and made shorter there."""
 SOURCE_WORDS = {"api": "API", "sms_agent": "AI agent", "system": "System", "manual": "By hand"}
 """Names of sources on the page. Received texts show the lead's name instead."""
 
@@ -187,6 +191,8 @@ def _build_environment() -> Environment:
         "REFUSALS": REFUSAL_WORDS,
         "CHECKS": CHECK_WORDS,
         "IMAGES": IMAGE_TYPES,
+        "MAX_TYPED": MAX_TYPED,
+        "MAX_NOTE": MAX_NOTE_LENGTH,
         "MAX_FILES": media.MAX_FILES,
         "TYPE_WORDS": media.TYPE_WORDS,
         "FILE_TYPES": ",".join((*media.EXTENSIONS, ".vcf")),

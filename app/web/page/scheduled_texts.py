@@ -9,7 +9,7 @@ from starlette.responses import Response
 from app.commands import bulk, manual_texts
 from app.commands.directory import require_found
 from app.domain.orders import require_sendable
-from app.domain.problems import Invalid, NotFound
+from app.domain.problems import Conflict, Invalid, NotFound
 from app.domain.reply_variables import require_filled
 from app.store import messages
 from app.web.page import later, threads, visits
@@ -18,6 +18,10 @@ from app.web.page.visits import VisitPost
 
 router = APIRouter(prefix="/conversations/{interaction_id}", include_in_schema=False)
 TextId = Annotated[str, Form(max_length=64)]
+
+
+class NotByHand(Conflict):
+    code, default = "NOT_BY_HAND", "Only a text that a person wrote can be changed. Cancel this one, and write another."
 
 
 @router.post("/cancel")
@@ -53,6 +57,8 @@ async def change_scheduled(
             former = require_found(await messages.get(tx, caller.tenant_id, text))
             if former.interaction_id != interaction_id:
                 raise NotFound
+            if former.source != "manual":  # the new order would lack what its own has, as that a reply cancels it
+                raise NotByHand
             await bulk.cancel_text(tx, caller, text)
             thread = await threads.find_thread(tx, caller.tenant_id, interaction_id)
             urls = tuple(item["url"] for item in former.media)
@@ -60,4 +66,4 @@ async def change_scheduled(
             base_url = visit.resources.settings.base_url
             await manual_texts.send_text(tx, caller, replace(order, purpose=former.purpose), (), base_url)
 
-    return await visits.run_and_go_back(visit, interaction_id, change_one)
+    return await visits.run_and_go_back(visit, interaction_id, change_one, {"text": text, "message": message, "at": at})

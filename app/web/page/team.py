@@ -173,8 +173,8 @@ def _build_change(status: InteractionStatus | None, person: str, until: str, age
 
 async def _describe_refused(tx: Tx, tenant_id: str, problems: Mapping[str, Problem]) -> list[str]:
     """Returns a line for each thread that was not changed: who it is with, and why."""
-    threads = await interactions.list_by_id(tx, tenant_id, [*problems])
-    names = {thread.interaction_id: _name_lead(thread) for thread in threads}
+    refused_threads = await interactions.list_by_id(tx, tenant_id, [*problems])
+    names = {thread.interaction_id: _name_lead(thread) for thread in refused_threads}
     return [f"{names.get(id, 'A conversation that is gone')}: {problem.reason}" for id, problem in problems.items()]
 
 

@@ -43,9 +43,10 @@ async def find_thread(read: ReadTx, tenant_id: str, interaction_id: str) -> Thre
 
 
 async def build_thread_context(
-    tx: Tx, person: Person, interaction_id: str, before: int | None, zone: tzinfo
+    tx: Tx, person: Person, interaction_id: str, before: int | None, zone: tzinfo, chosen_time: str
 ) -> Context:
-    """Returns the context of a thread with its texts before the seq `before`, and marks it as read."""
+    """Returns the context of a thread with its texts before the seq `before`, and marks it as read. `chosen_time`:
+    the preset of a text that was refused."""
     thread = await find_thread(tx, person.tenant_id, interaction_id)
     before_seq = before or thread.last_seq + 1
     entries = await interactions.get_transcript_page(tx, *thread.key, None, before_seq, TEXTS_PER_PAGE)
@@ -55,7 +56,7 @@ async def build_thread_context(
     contact = await build_contact_context(tx, thread)
     return {
         **await build_state_context(tx, thread),
-        **await build_compose_context(tx, thread, contact["contact"], zone),
+        **await build_compose_context(tx, thread, contact["contact"], zone, chosen_time),
         **contact,
         **await build_entries_context(tx, thread, [*entries, *waiting], contact["people"]),
         "entries": entries,
@@ -100,6 +101,7 @@ async def build_entries_context(
     return {
         "people": known_people | await _get_people(read, thread, actors),
         "turns_of": await store.get_turns_of_texts(read, *thread.key, theirs) if theirs else {},
+        "changing": None,
     }
 
 
@@ -115,7 +117,9 @@ async def build_state_context(read: ReadTx, thread: Thread) -> Context:
     }
 
 
-async def build_compose_context(read: ReadTx, thread: Thread, contact: Contact, zone: tzinfo) -> Context:
+async def build_compose_context(
+    read: ReadTx, thread: Thread, contact: Contact, zone: tzinfo, chosen_time: str
+) -> Context:
     """`zone`: the person's."""
     tenant = await tenants.get(read, thread.tenant_id)
     assert tenant is not None
@@ -124,7 +128,13 @@ async def build_compose_context(read: ReadTx, thread: Thread, contact: Contact, 
         "senders": await store.list_senders(read, thread.tenant_id, thread.campaign_id, thread.our_number),
         "canned": await canned_choices.list_filled(read, thread.tenant_id, interaction_id=thread.interaction_id),
         "lead_clock": later.read_clock(
-            thread.lead_phone, contact.state, contact.postal_code, contact.timezone, zone, datetime.now(UTC)
+            thread.lead_phone,
+            contact.state,
+            contact.postal_code,
+            contact.timezone,
+            zone,
+            datetime.now(UTC),
+            chosen_time,
         ),
     }
 

@@ -1,6 +1,8 @@
 """The page of one turn: its texts, every attempt to hand it over, and the outcome."""
 
 import json
+import secrets
+from hashlib import sha256
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form
@@ -8,6 +10,7 @@ from fastapi.responses import RedirectResponse
 from starlette.responses import Response
 
 from app.commands import corpora as commands
+from app.domain.idempotency import IdempotencyKey, ReplayedAnswer
 from app.domain.problems import NotFound, Problem
 from app.store import corpora, directory, interactions, turns
 from app.store import turn_page as store
@@ -15,11 +18,14 @@ from app.store.engine import ReadTx, Tx
 from app.store.schema import SmsAgent
 from app.store.turns import TurnAttempt
 from app.web import turns as turns_api
+from app.web.idempotency import claim_key
 from app.web.page.list_filter import ListFilter, ListFilterQuery
 from app.web.page.page_request import PageGet, PagePost, PageRequest
 from app.web.page.settings.admin_request import AdminPost
 
 router = APIRouter(include_in_schema=False)
+REPLAY_ROUTE = "page replays"
+"""The route of the idempotency keys of replays: a double click hands over once."""
 
 
 @router.get("/conversations/{interaction_id}/turns/{turn_id}")
@@ -33,18 +39,35 @@ async def replay_turn(
     turn_id: str,
     admin: AdminPost,
     list_filter: ListFilterQuery,
+    once: Annotated[str, Form(min_length=8, max_length=64)],
     url: Annotated[str, Form(max_length=2048)] = "",
 ) -> Response:
-    """Hands the turn over once more, to its agent or to `url`. Nothing of the answer is sent."""
+    """Hands the turn over once more, to its agent or to `url`. Nothing of the answer is sent. `once` is the form's
+    token: a form that is posted twice hands over once."""
     try:
         await admin.run_read(lambda read: _build_turn_context(read, admin.tenant_id, interaction_id, turn_id))
+        await _claim_replay(admin, turn_id, once, url)
         await turns_api.replay(admin.resources, admin.tenant_id, turn_id, url.strip() or None)
+    except ReplayedAnswer:
+        pass  # it was handed over already
     except NotFound:
         raise
     except Problem as problem:
         return await _render_turn(admin, interaction_id, turn_id, list_filter, problem, url)
-    query = f"?{admin.request.url.query}" if admin.request.url.query else ""
-    return RedirectResponse(f"/conversations/{interaction_id}/turns/{turn_id}{query}#twins", 303)
+    return _go_back(admin, interaction_id, turn_id, "#twins")
+
+
+async def _claim_replay(admin: PageRequest, turn_id: str, once: str, url: str) -> None:
+    """Raises `ReplayedAnswer` if the form was posted before."""
+    async with admin.resources.database.tenant_tx(admin.tenant_id) as tx:
+        key = IdempotencyKey(REPLAY_ROUTE, once, sha256(f"{turn_id}\0{url}".encode()).digest())
+        await (await claim_key(tx, admin.tenant_id, key)).store_data({}, 202)
+
+
+def _go_back(page: PageRequest, interaction_id: str, turn_id: str, fragment: str) -> Response:
+    """Redirects to the turn and keeps the list filter."""
+    query = f"?{page.request.url.query}" if page.request.url.query else ""
+    return RedirectResponse(f"/conversations/{interaction_id}/turns/{turn_id}{query}{fragment}", 303)
 
 
 async def _render_turn(
@@ -59,7 +82,8 @@ async def _render_turn(
     context = await page.run_read(lambda read: _build_turn_context(read, page.tenant_id, interaction_id, turn_id))
     place = list_filter.model_dump() | {"cursor": page.request.query_params.get("cursor")}
     status = problem.status if problem else 200
-    return page.render_page("turn", status, place=place, replay_problem=problem, replay_url=url, **context)
+    once = secrets.token_urlsafe(12)
+    return page.render_page("turn", status, place=place, once=once, replay_problem=problem, replay_url=url, **context)
 
 
 @router.post("/conversations/{interaction_id}/turns/{turn_id}/keep")
@@ -76,7 +100,7 @@ async def keep_turn(
         await commands.add_closed_turns(tx, sender.caller, corpus_id, [turn_id])
 
     await sender.run_change(keep)
-    return RedirectResponse(f"/conversations/{interaction_id}/turns/{turn_id}#trials", 303)
+    return _go_back(sender, interaction_id, turn_id, "#trials")
 
 
 async def _build_turn_context(read: ReadTx, tenant_id: str, interaction_id: str, turn_id: str) -> dict[str, Any]:

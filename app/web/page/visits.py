@@ -104,21 +104,24 @@ async def show_thread(
     before: int | None = None,
     problem: Problem | None = None,
     draft: Draft | None = None,
+    changing: Mapping[str, str] | None = None,
 ) -> Response:
-    """Renders the page with this thread and marks the thread as read."""
+    """Renders the page with this thread and marks the thread as read. `changing`: what somebody typed to change a
+    scheduled text, and was refused."""
     if visit.fragment == "list":
         return await _show_list_beside(visit, interaction_id, before)
+    draft = draft or Draft()
     async with visit.resources.database.tenant_tx(visit.tenant_id) as tx:
         cursor = await _get_cursor(visit, tx)  # first: an event that is not seen below comes after it
-        thread = await threads.build_thread_context(tx, visit.person, interaction_id, before, visit.zone)
+        thread = await threads.build_thread_context(tx, visit.person, interaction_id, before, visit.zone, draft.when)
         context = await _build_context(visit, tx, cursor)
     return visit.render_page(
         "conversations",
         problem.status if problem else 200,
         **context,
-        **thread,
+        **thread | {"changing": changing},
         refused=problem,
-        draft=draft or Draft(),
+        draft=draft,
         before=before,
     )
 
@@ -149,14 +152,16 @@ async def show_changes(
     return visit.render_page("changes", parts=parts, **_build_place_context(visit), **context)
 
 
-async def run_and_go_back(visit: Visit, interaction_id: str, work: Callable[[], Awaitable[None]]) -> Response:
+async def run_and_go_back(
+    visit: Visit, interaction_id: str, work: Callable[[], Awaitable[None]], changing: Mapping[str, str] | None = None
+) -> Response:
     """Runs `work` and redirects to the thread. A refusal is shown in the thread instead."""
     try:
         await work()
     except NotFound:
         raise
     except Problem as problem:
-        return await show_thread(visit, interaction_id, problem=problem)
+        return await show_thread(visit, interaction_id, problem=problem, changing=changing)
     return redirect_to_thread(visit, interaction_id)
 
 

@@ -44,6 +44,8 @@ async def send_text(
     thread is shown again before anything is sent."""
     try:
         if draft.is_note:
+            if draft.had_files or draft.urls.strip():
+                raise Invalid(details=["Note: takes no files. Choose “Reply” to remove them, or to send them"])
             await colleague_notes.add_once(
                 visit, interaction_id, draft.message, is_for_agent=draft.for_agent, once=once
             )

@@ -19,7 +19,7 @@ function setUpAttachments() {
   // What is wrong with the chosen files; "" if nothing is.
   function findFault() {
     const files = [...input.files], count = files.length + countAddresses(), most = Number(input.dataset.most);
-    if (!count) return "";
+    if (!count || isNote(form)) return "";
     if (!getLimit()) return "This number cannot send pictures. Choose another number.";
     if (count > most) return `A text takes up to ${most} files.`;
     const size = files.reduce((sum, file) => sum + file.size, 0);
@@ -75,12 +75,13 @@ function setUpAttachments() {
   }
 
   sender.addEventListener("change", check);
+  form.addEventListener("change", (event) => { if (event.target.name === "kind") check(); });
   if (input) {
     input.addEventListener("change", showFiles);
     addresses.addEventListener("input", check);
     // A picture can be pasted into the text box, or dropped onto the form.
     const add = (files) => {
-      if (!files?.length) return false;
+      if (!files?.length || isNote(form)) return false;
       const all = new DataTransfer();
       for (const file of [...input.files, ...files]) all.items.add(file);
       input.files = all.files;
@@ -95,7 +96,7 @@ function setUpAttachments() {
       if (event.dataTransfer.types.includes("Files")) event.preventDefault();
     });
     form.addEventListener("drop", (event) => {
-      if (add(event.dataTransfer?.files)) event.preventDefault();
+      if (add(event.dataTransfer?.files) || event.dataTransfer?.files.length) event.preventDefault();
     });
     if (input.files.length) showFiles();
   }

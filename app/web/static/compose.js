@@ -53,10 +53,7 @@ document.addEventListener("submit", (event) => {
   if (!form.matches("form.compose") || form.dataset.draft || event.defaultPrevented) return;
   event.preventDefault();
   if (!form.elements.message.value.trim() && !hasFiles(form)) return;
-  const fields = new FormData(form, event.submitter);
-  const text = { path: location.pathname, action: withList(form.getAttribute("action")), fields, words: fields.get("message") };
-  // The same token with each try: the server sends it once.
-  fields.set("once", [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16)).join("-"));
+  const text = buildText(form, new FormData(form, event.submitter));
   unsent.add(text);
   clearForm(form);
   showUnsent(text);
@@ -64,6 +61,12 @@ document.addEventListener("submit", (event) => {
   form.elements.message.focus({ preventScroll: true });
   sendNext(text);
 });
+
+function buildText(form, fields) {
+  // The same token with each try: the server sends it once.
+  fields.set("once", [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16)).join("-"));
+  return { path: location.pathname, action: withList(form.getAttribute("action")), fields, words: fields.get("message") };
+}
 
 const hasFiles = (form) => Boolean(form.elements.files?.files.length || form.elements.mediaUrls?.value.trim());
 
@@ -123,15 +126,22 @@ function showUnsent(text) {
   addElement(facts, "span", "delivery", text.state === "failed" ? "Not sent" : "Sending…");
   if (text.state === "failed") {
     addElement(facts, "button", "link", "Try again").addEventListener("click", () => sendNext(text));
-    addElement(facts, "button", "link", "Edit").addEventListener("click", () => {
-      unsent.delete(text);
-      text.article.remove();
-      takeBack(text);
-    });
+    addElement(facts, "button", "link", "Edit").addEventListener("click", () => edit(text));
   }
   if (text.article?.isConnected) text.article.replaceWith(article);
   else place.append(article);
   text.article = article;
+}
+
+function edit(text) {
+  const form = document.querySelector("form.compose");
+  if (!fitsBox(form, text.fields.get("kind"))) {
+    showRefusal(null, `There is a ${isNote(form) ? "note" : "reply"} in the box. Send it or delete it first.`);
+    return;
+  }
+  unsent.delete(text);
+  text.article.remove();
+  takeBack(text);
 }
 
 function addElement(parent, name, className, words) {
@@ -155,22 +165,49 @@ function clearForm(form) {
   saveDraft(form);
 }
 
-// Puts a text that was not taken back into the form.
+// Puts a text that was not taken back into the form. Words of the other kind stand in the box already: it stays where
+// it is, because a note never goes to the lead.
 function takeBack(text) {
   const form = document.querySelector("form.compose");
+  if (!fitsBox(form, text.fields.get("kind"))) { keepUnsent(text); return; }
   form.elements.from.value = text.fields.get("from");
   if (form.elements.kind) form.elements.kind.value = text.fields.get("kind");
   if (form.elements.forAgent) form.elements.forAgent.checked = text.fields.has("forAgent");
+  if (form.elements.clock) form.elements.clock.value = text.fields.get("clock") ?? "";
   showLater(form, text.fields.get("when"), text.fields.get("at"));
   if (form.elements.take) form.elements.take.checked = text.fields.has("take");
   if (form.elements.mediaUrls) form.elements.mediaUrls.value = text.fields.get("mediaUrls");
   setFiles(form, text.fields.getAll("files").filter((file) => file.size));
-  restoreWords(text.words.replaceAll("\r\n", "\n"));
+  restoreWords(form, text.words.replaceAll("\r\n", "\n"));
+}
+
+// Puts the words of a text that was undone into the form.
+function takeBackWords(words) {
+  const form = document.querySelector("form.compose");
+  if (fitsBox(form, "text")) {
+    if (form.elements.kind) form.elements.kind.value = "text";
+    restoreWords(form, words);
+    return;
+  }
+  const fields = new FormData();
+  for (const name of ["csrf", "seen", "from"]) fields.set(name, form.elements[name].value);
+  fields.set("kind", "text");
+  fields.set("message", words);
+  keepUnsent(buildText(form, fields));
+}
+
+const fitsBox = (form, kind) => !form.elements.message.value.trim() || (kind === "note") === isNote(form);
+
+function keepUnsent(text) {
+  text.state = "failed";
+  unsent.add(text);
+  showUnsent(text);
 }
 
 // Puts words into the box, before what may stand there already.
-function restoreWords(words) {
-  const form = document.querySelector("form.compose"), box = form.elements.message;
+function restoreWords(form, words) {
+  const box = form.elements.message;
+  showBoxWords(form, box);
   box.value = [words, box.value].filter(Boolean).join("\n");
   saveDraft(form);
   box.focus({ preventScroll: true });
@@ -204,9 +241,11 @@ function showRefusal(page, words = "") {
   form.prepend(own);
 }
 
+// What stands in the draft already stays. A note among them makes it a note: it never goes to the lead.
 function keepAsDraft(text) {
-  sessionStorage.setItem(`draft ${text.path}`, text.words);
-  if (text.fields.get("kind") === "note") sessionStorage.setItem(`kind of draft ${text.path}`, "note");
+  const key = `draft ${text.path}`, former = sessionStorage.getItem(key);
+  sessionStorage.setItem(key, [text.words, former].filter(Boolean).join("\n"));
+  if (text.fields.get("kind") === "note") sessionStorage.setItem(`kind of ${key}`, "note");
 }
 
 // A page that goes keeps what was not sent as a draft.

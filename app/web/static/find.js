@@ -2,7 +2,7 @@
 "use strict";
 
 const TYPING_PAUSE = 180;  // ms after the last key
-let typingTimer = null, typed = 0;
+let typingTimer = null, foundBefore = "";  // the address when the field got the focus
 
 const buildSearch = (form) => {
   const url = new URL(form.getAttribute("action"), location.href);
@@ -14,8 +14,7 @@ const buildSearch = (form) => {
 function search(form) {
   const url = buildSearch(form);
   if (url.search === shown.search) return;
-  move(url, typed ? "same" : "new");
-  typed += 1;
+  move(url, shown.href === foundBefore ? "new" : "same");
 }
 
 document.addEventListener("input", (event) => {
@@ -28,7 +27,7 @@ document.addEventListener("compositionend", (event) => {
   if (event.target.matches?.(".filters [name=search]")) search(event.target.form);
 });
 document.addEventListener("focusin", (event) => {
-  if (event.target.matches?.(".filters [name=search]")) typed = 0;
+  if (event.target.matches?.(".filters [name=search]")) foundBefore = shown.href;
 });
 
 // Arrow down leads from the field to what was found; Enter too, if it is what was typed.

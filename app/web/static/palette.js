@@ -43,15 +43,16 @@ function listActions() {
 }
 
 function writeAs(kind) {
-  const form = find("form.compose");
-  if (!form) return;
-  const radio = form.querySelector(`[name=kind][value=${kind}]`);
-  if (radio && !radio.checked) radio.click();
+  const form = find("form.compose"), radio = form?.querySelector(`[name=kind][value=${kind}]`);
+  if (!form || (kind === "note" && !radio)) return;
+  const hasNote = isNote(form) && form.elements.message.value.trim();  // by a key, no note becomes a text
+  if (radio && !radio.checked && !hasNote) radio.click();
   form.elements.message.focus({ preventScroll: true });
 }
 
 function openLater() {
   writeAs("text");
+  if (isNote(find("form.compose"))) return;
   const tool = find(".later");
   tool.open = true;
   tool.querySelector("[name=when]:checked").focus();
@@ -129,14 +130,18 @@ function take(event, choice) {
   event.preventDefault();
   palette.dialog.close();
   if (!choice.href) { choice.run(); return; }
-  if (choice.group === "Conversation") {
-    document.addEventListener("opened", () => find("form.compose textarea")?.focus({ preventScroll: true }), { once: true });
-  }
+  if (choice.group === "Conversation") writeAfterMove(new URL(choice.href, location.href).pathname);
   const link = document.createElement("a");
   link.href = choice.href;
   (find(".top") ?? document.body).append(link);
   link.click();
   link.remove();
+}
+
+function writeAfterMove(path) {
+  document.addEventListener("moved", () => {
+    if (location.pathname === path) find("form.compose textarea")?.focus({ preventScroll: true });
+  }, { once: true });
 }
 
 // --- Keys ---

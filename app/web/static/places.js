@@ -76,7 +76,10 @@ async function move(url, step = "new") {
     fillFilters(shown);
     showConnectionLost(true, () => move(url, step));
   } finally {
-    if (number === moves) isMoving = false;
+    if (number === moves) {
+      isMoving = false;
+      document.dispatchEvent(new Event("moved"));  // or failed to
+    }
   }
 }
 
@@ -174,12 +177,12 @@ async function post(form, submitter) {
       const undone = form.matches(".undo") && form.closest("article");
       showChanged(page);
       if (form.isConnected && !form.dataset.hold && !page.getElementById("refused")) form.reset();
-      if (undone && !undone.isConnected) restoreWords(undone.querySelector(".words")?.textContent ?? "");
+      if (undone && !undone.isConnected) takeBackWords(undone.querySelector(".words")?.textContent ?? "");
     }
     if (form.dataset.draft) document.querySelector("form.compose textarea")?.focus({ preventScroll: true });
   } catch (error) {
     if (error instanceof OtherPage) { location.assign(shown); return; }
-    form.reset();
+    if (form.querySelector("select.at-once")) form.reset();  // a menu says what is; words are never lost
     showConnectionLost(true);
   } finally {
     form.removeAttribute("aria-busy");

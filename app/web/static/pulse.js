@@ -142,7 +142,7 @@ document.addEventListener("change", (event) => {
 
 if (viewsBar) {
   document.addEventListener("input", (event) => {
-    if (!event.target.matches("#message, .work textarea")) return;
+    if (!event.target.matches("#message")) return;
     const isNew = Date.now() - wroteAt > WRITING_MS;
     wroteAt = Date.now();
     if (isNew) pulse();

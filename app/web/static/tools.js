@@ -27,12 +27,11 @@ function setUpTools() {
   showBoxWords(form, box);
 }
 
-const MAX_TEXT = 3200, MAX_NOTE = 5000;  // characters; the server checks both again
-
-// A placeholder that says what is being written.
+// A placeholder that says what is being written, and how long that may be.
 function showBoxWords(form, box) {
   box.dataset.words ??= box.placeholder;
-  box.maxLength = isNote(form) ? MAX_NOTE : MAX_TEXT;
+  box.dataset.maxText ??= box.maxLength;
+  box.maxLength = isNote(form) ? box.dataset.maxNote : box.dataset.maxText;
   box.placeholder = isNote(form) ? "Write a note" : box.dataset.words;
 }
 
@@ -119,6 +118,10 @@ function setUpEmoji(form, box) {
 function showLater(form, when, at) {
   const presets = [...form.querySelectorAll("[name=when]")];
   const preset = presets.find((radio) => radio.value === when) ?? presets[0];
+  if (when && preset.value !== when) {  // a preset of an earlier page
+    at = formatLocal(new Date(when));
+    if (form.elements.clock) form.elements.clock.value = "";
+  }
   preset.checked = true;
   form.elements.at.value = at ?? "";
   const tool = form.querySelector(".later"), isLater = Boolean(preset.value || form.elements.at.value);
@@ -126,6 +129,11 @@ function showLater(form, when, at) {
   tool.querySelector(".word").textContent = describeLater(form, preset) || "Later";
   const send = form.querySelector("button.primary");
   if (send.name !== "anyway") send.textContent = nameSend(form);
+}
+
+// As a field for a local time has it.
+function formatLocal(date) {
+  return new Date(date - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }
 
 const nameSend = (form) => (form.querySelector(".later").classList.contains("chosen") ? "Schedule" : "Send");
@@ -142,6 +150,13 @@ function setUpLater(form) {
     const { name, value } = event.target;
     if (name === "when") showLater(form, value, "");
     else if (name === "at") showLater(form, "", value);
+  });
+  // Enter ends the choice: it does not send.
+  tool.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.isComposing || !event.target.matches("input")) return;
+    event.preventDefault();
+    closeTools(form);
+    form.elements.message.focus({ preventScroll: true });
   });
   // A page may be open for hours.
   tool.addEventListener("toggle", () => {
