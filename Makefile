@@ -20,7 +20,7 @@ ONCE_MORE := $(BIN)/python -m pytest -m "not long" --last-failed --last-failed-n
 PURE := tests/domain tests/optout tests/providers tests/agents tests/wire
 DOCS := $(BIN)/python -m sphinx -W --keep-going -n -q -b html docs .docs
 
-.PHONY: help setup up quick test check docs faults fuzz audit lock measure coverage sql migration openapi optout bench bench-data bench-big clean
+.PHONY: help setup up quick test check docs faults fuzz audit sbom lock measure coverage sql migration openapi optout bench bench-data bench-big clean
 
 help:  ## what there is to do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -100,6 +100,9 @@ audit: $(READY)  ## known vulnerabilities of what requirements.lock pins
 	else \
 		echo "audit skipped: $(OSV), which knows the vulnerabilities, cannot be reached from here"; \
 	fi
+
+sbom: $(READY)  ## the packages that requirements.lock pins into sbom.cdx.json (CycloneDX)
+	$(BIN)/python -m tests.sbom > sbom.cdx.json
 
 lock: $(READY)  ## renews requirements.lock from pyproject.toml, and Node's tools from tests/document/package.json
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
