@@ -12,10 +12,10 @@ from app.commands.corpora import read_answer
 from app.commands.directory import require_found, require_url
 from app.domain.checks import compare_words
 from app.domain.problems import Invalid
-from app.store import directory, trials
+from app.store import directory, trial_results
 from app.store.engine import ReadTx
 from app.store.schema import Trial
-from app.store.trials import ResultRow, TrialTally
+from app.store.trial_results import ResultRow, TrialTally
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
 from app.web.directory.corpora import AgentAnswerShape, ChecksBody, build_checks
 from app.web.envelope import Answer, AnyId, Body, Out
@@ -102,7 +102,7 @@ def _show_trial(trial: Trial, tally: TrialTally) -> TrialShape:
 
 async def show_trials(read: ReadTx, tenant_id: str, rows: Sequence[Trial]) -> list[TrialShape]:
     """The trials with what came of them."""
-    tallies = await trials.tally(read, tenant_id, [row.trial_id for row in rows])
+    tallies = await trial_results.tally(read, tenant_id, [row.trial_id for row in rows])
     return [_show_trial(row, tallies[row.trial_id]) for row in rows]
 
 
@@ -216,7 +216,7 @@ async def list_trial_results(
 ) -> Answer[TrialResults]:
     """In the order of the corpus."""
     require_found(await directory.get(read, Trial, caller.tenant_id, trial_id))
-    rows = await trials.list_results(
+    rows = await trial_results.list_results(
         read, caller.tenant_id, trial_id, passed, page_query.get_id_below(), page_query.fetch_limit
     )
     return page_of(TrialResults, page_query, rows, key=lambda row: [row.corpus_turn_id], show=show_result)

@@ -8,10 +8,10 @@ from starlette.responses import Response
 from app.commands import trials as commands
 from app.commands.directory import require_found
 from app.domain.problems import NotFound
-from app.store import corpora, directory, trials
+from app.store import corpora, directory, trial_results
 from app.store.engine import ReadTx
 from app.store.schema import Corpus, SmsAgent, Trial
-from app.store.trials import ResultRow
+from app.store.trial_results import ResultRow
 from app.web.page import forms, times
 from app.web.page.forms import Field, Heading, SubmittedForm, group_fields
 from app.web.page.settings import choices
@@ -97,7 +97,7 @@ async def build_trial_page(admin: AdminRequest, read: ReadTx, trial_id: str) -> 
     agent = require_found(await directory.get(read, SmsAgent, admin.tenant_id, trial.sms_agent_id))
     params = admin.request.query_params
     has_passed = {"failed": False, "passed": True}.get(params.get("show", ""))
-    rows = await trials.list_results(
+    rows = await trial_results.list_results(
         read, admin.tenant_id, trial_id, has_passed, params.get("after") or None, SHOWN_RESULTS + 1
     )
     context = {
