@@ -10,7 +10,7 @@ import asyncio
 import gc
 import json
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -38,6 +38,7 @@ from app.store.redis_client import close_client, open_client, read_sentinel_url
 from app.web import worker_door
 from app.web.directory.leads import parse_row
 
+CANCEL_SECONDS = 0.5
 ARQ_RESTART_SECONDS = 2.0
 ARQ_CONNECT_SECONDS, ARQ_ANSWER_SECONDS = 1.0, 5.0
 ARQ_QUEUE = "leadsail:arq:1"
@@ -159,9 +160,16 @@ async def run(configuration: Settings, drain: bool = False) -> None:
         try:
             await loops_task
         finally:
-            for task in background_tasks:
-                task.cancel()
-            await asyncio.gather(*background_tasks, return_exceptions=True)
+            await end_tasks(background_tasks)
+
+
+async def end_tasks(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancels the tasks until all have ended: who connects to Redis just then may swallow a cancellation."""
+    while running_tasks := [task for task in tasks if not task.done()]:
+        for task in running_tasks:
+            task.cancel()
+        await asyncio.wait(running_tasks, timeout=CANCEL_SECONDS)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _run_arq(resources: Resources) -> None:

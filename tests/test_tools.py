@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app import worker
 from app.demo import http_clients
 from app.embedded.processes import find_free_port
 from app.settings import Settings
@@ -104,3 +105,22 @@ async def test_arq_delivers_is_healthy_and_ends_cleanly(configuration: Settings,
         assert "worker stopped" in await stopped(process)
         assert process.returncode == 0
     assert not await check()
+
+
+async def test_a_worker_ends_a_task_that_swallows_a_cancellation() -> None:
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        for _ in range(2):
+            try:
+                begun.set()
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                continue
+        await asyncio.sleep(60)
+
+    task = asyncio.create_task(work())
+    await begun.wait()
+    async with asyncio.timeout(10):
+        await worker.end_tasks([task])
+    assert task.cancelled()
