@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 from app.commands.release import build_gate
 from app.domain.law import gates
-from app.store import leaving, releasing, suppressions
+from app.store import leaving, notes, releasing, suppressions
 from app.store.engine import Tx
 from app.store.leaving import LateText
-from app.store.releasing import HeldText
+from app.store.notes import PlacedNote
+from app.store.releasing import HeldText, LeftPlace
 from app.store.suppressions import PhoneKey
 
 
@@ -25,8 +26,16 @@ async def hold_late(tx: Tx, lease: str, late_texts: Sequence[LateText]) -> tuple
     await suppressions.lock_threads(tx, phones)
     withdrawn_ids = await leaving.find_withdrawn(tx, lease, texts)
     waiting_texts = [held_text for message_id, held_text in held_texts.items() if message_id not in withdrawn_ids]
-    held_ids = await releasing.hold_claimed(tx, lease, waiting_texts) if waiting_texts else set()
-    return held_ids, withdrawn_ids
+    if not waiting_texts:
+        return set(), withdrawn_ids
+    left_places = await releasing.hold_claimed(tx, lease, waiting_texts)
+    await notes.put(tx, [_build_note(place) for place in left_places])
+    return {place.message_id for place in left_places}, withdrawn_ids
+
+
+def _build_note(place: LeftPlace) -> PlacedNote:
+    words = f"A text could not leave from here in time. It stands further down when it leaves: {place.reason}"
+    return PlacedNote(place.tenant_id, place.interaction_id, place.seq, words)
 
 
 def _hold(text: LateText) -> HeldText | None:

@@ -58,7 +58,7 @@ class _JudgedText:
 
 JUDGED_AT_SQL = "(CASE WHEN m.send_at IS NULL AND m.held_rule IS NULL THEN m.created_at ELSE clock_timestamp() END)"
 WAS_ANSWER_SQL = """coalesce((SELECT p.role = 'user' FROM messages p
-    WHERE p.tenant_id = a.tenant_id AND p.interaction_id = m.interaction_id AND p.seq < o.seq
+    WHERE p.tenant_id = a.tenant_id AND p.interaction_id = m.interaction_id AND p.seq < o.seq AND p.status <> 'note'
     ORDER BY p.seq DESC LIMIT 1), false)"""
 FIND_BLOCKED_SQL = f"""
 SELECT x.message_id, CASE WHEN x.gone THEN 'gone' WHEN x.suppressed THEN 'suppressed'

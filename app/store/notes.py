@@ -52,6 +52,30 @@ async def add(tx: Tx, notes: Sequence[Note]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class PlacedNote:
+    """A note of the service itself for a place in a thread that a text has left."""
+
+    tenant_id: str
+    interaction_id: str
+    seq: int
+    text: str
+    message_id: str = field(default_factory=partial(ids.make, "msg"))
+
+
+PUT_NOTES_SQL = f"""
+INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, seq, role, source, actor, text, status)
+SELECT a.tenant_id, a.message_id, a.interaction_id, t.lead_id, a.seq, 'agent', 'system', 'service', a.text, 'note'
+FROM {unnest_sql(PlacedNote)} JOIN interactions t USING (tenant_id, interaction_id)
+"""
+
+
+async def put(tx: Tx, notes: Sequence[PlacedNote]) -> None:
+    """Puts the notes into the free places. The caller has locked the threads."""
+    if notes:
+        await tx.execute(PUT_NOTES_SQL, *columns_of(notes))
+
+
+@dataclass(frozen=True, slots=True)
 class WrittenNote:
     """A note that a person or an API key wrote for colleagues. `author`: `person:…` or `key:…`."""
 

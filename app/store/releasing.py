@@ -89,28 +89,42 @@ async def hold_texts(tx: Tx, texts: Sequence[HeldText]) -> None:
     await tx.execute(HOLD_TEXTS_SQL, *columns_of(texts))
 
 
+@dataclass(frozen=True, slots=True)
+class LeftPlace:
+    """A text that is held after it had its `seq`, which is free now."""
+
+    tenant_id: str
+    interaction_id: str
+    message_id: str
+    seq: int
+    reason: str
+
+
 HOLD_CLAIMED_SQL = f"""
-WITH held AS (
+WITH claimed AS (
+    SELECT o.tenant_id, o.message_id, o.interaction_id, o.seq, a.until, a.rule, a.reason
+    FROM {unnest_sql(HeldText, first=2)} JOIN outbox o USING (tenant_id, message_id)
+    WHERE o.state = 'sending' AND o.lease = $1
+    ORDER BY o.tenant_id, o.message_id FOR UPDATE OF o
+), held AS (
     UPDATE outbox o SET state = 'queued', seq = NULL, lease = NULL,
-        due_at = a.until + o.seq * interval '1 microsecond',  -- so that their order stays
-        expires_at = o.expires_at + (a.until - clock_timestamp())
-    FROM (SELECT * FROM {unnest_sql(HeldText, first=2)} ORDER BY tenant_id, message_id) a
-    WHERE o.tenant_id = a.tenant_id AND o.message_id = a.message_id AND o.state = 'sending' AND o.lease = $1
-    RETURNING o.tenant_id, o.message_id, a.until, a.rule, a.reason
+        due_at = c.until + c.seq * interval '1 microsecond',  -- so that their order stays
+        expires_at = o.expires_at + (c.until - clock_timestamp())
+    FROM claimed c WHERE o.tenant_id = c.tenant_id AND o.message_id = c.message_id
 )
 UPDATE messages m SET seq = NULL, status = 'queued', status_history = {add_step_sql("'queued'")},
-    held_until = h.until, held_reason = h.reason, held_rule = h.rule,
-    counted_at = CASE WHEN m.counted_at IS NOT NULL THEN h.until END
-FROM held h WHERE m.tenant_id = h.tenant_id AND m.message_id = h.message_id
-RETURNING m.message_id
+    held_until = c.until, held_reason = c.reason, held_rule = c.rule,
+    counted_at = CASE WHEN m.counted_at IS NOT NULL THEN c.until END
+FROM claimed c WHERE m.tenant_id = c.tenant_id AND m.message_id = c.message_id
+RETURNING m.tenant_id, m.interaction_id, m.message_id, c.seq, c.reason
 """
 
 
-async def hold_claimed(tx: Tx, lease: str, texts: Sequence[HeldText]) -> set[str]:
+async def hold_claimed(tx: Tx, lease: str, texts: Sequence[HeldText]) -> list[LeftPlace]:
     """Holds texts that were claimed with `lease` and about which no carrier was asked: they lose their place in the
-    thread, so that the answers behind them need not wait. Returns their ids."""
-    rows = await tx.fetch_rows(HOLD_CLAIMED_SQL, lease, *columns_of(texts))
-    return {row["message_id"] for row in rows}
+    thread, so that the answers behind them need not wait. Something else has to take the place: a transcript has no
+    gap."""
+    return await tx.fetch(LeftPlace, HOLD_CLAIMED_SQL, lease, *columns_of(texts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,11 @@ async def test_a_text_that_waited_past_the_hours_is_held_like_a_new_one(
     await pass_time(resources, world.tenant.tenant_id, seconds=10)
     assert await claim(resources) == ["You asked: ten panels"]  # what is held holds up nobody
 
+    thread = await world.thread((await world.only_thread())["interactionId"])
+    assert [(entry["seq"], entry["status"]) for entry in thread["transcript"]] == [(1, "note"), (2, "sending")]
+    assert thread["transcript"][0]["message"].startswith("A text could not leave from here in time.")
+    assert [text["message"] for text in thread["scheduled"]] == ["Sale!"]
+
     await world.tenant.call("PATCH", f"/leads/{world.lead['leadId']}", {"timezone": zone_where_it_is(14)})
     await world.tenant.call("PATCH", "/settings", {"lawExceptions": [{"rule": "us-me-disclosure", "reason": "a look"}]})
     async with resources.database.system_tx() as tx:
@@ -286,4 +291,6 @@ async def test_texts_of_one_moment_that_are_held_keep_their_order(
         await release.release_texts(tx, 100)
     thread = await world.only_thread()
     transcript = (await world.thread(thread["interactionId"]))["transcript"]
-    assert [entry["message"] for entry in transcript] == texts
+    assert [entry["message"] for entry in transcript if entry["status"] != "note"] == texts
+    places = len(texts) if hour == 2 else 2 * len(texts)  # a note stands where each text had stood
+    assert [entry["seq"] for entry in transcript] == list(range(1, places + 1))
