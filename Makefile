@@ -10,13 +10,15 @@ PYTHON ?= $(shell for needs in 'venv, ensurepip' sys; do \
 		echo $$python && exit; done; done)
 BIN := .venv/bin
 READY := .venv/.ready
+# Five minutes for one test: one that hangs is named, and the others go on.
+PYTEST := $(BIN)/python -m pytest -m "not long" --timeout 300
 # More processes than two cores: most of the tests' time is waiting, for windows, retries and leases.
-TESTS := $(BIN)/python -m pytest -m "not long" -n 4 --ignore tests/faults
+TESTS := $(PYTEST) -n 4 --ignore tests/faults
 # Only two at once: these start and kill processes, which take each other's time.
-FAULTS := $(BIN)/python -m pytest -m "not long" -n 2 tests/faults
+FAULTS := $(PYTEST) -n 2 tests/faults
 # A busy machine may stand still for longer than a test waits. What failed is named, and has one more try
 # without company; a fault of ours fails again.
-ONCE_MORE := $(BIN)/python -m pytest -m "not long" --last-failed --last-failed-no-failures none tests
+ONCE_MORE := $(PYTEST) --last-failed --last-failed-no-failures none tests
 PURE := tests/domain tests/optout tests/providers tests/agents tests/wire
 DOCS := $(BIN)/python -m sphinx -W --keep-going -n -q -b html docs .docs
 
