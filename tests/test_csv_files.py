@@ -49,6 +49,13 @@ def test_each_cell_is_read_as_it_was_written(
     assert found == [row if any(cell.strip() for cell in row) else None for row in rows]
 
 
+def test_a_row_of_several_lines_that_holds_nul_is_refused_once() -> None:
+    [(line, problem), (next_line, row)] = read(b'Phone,First Name,Notes\n1,\x00,"two\nlines"\n2,Ann,\n')
+    assert isinstance(problem, Problem)
+    assert (line, problem.details) == (2, ["the row holds a NUL character"])
+    assert (next_line, row) == (4, {"a": "2", "b": "Ann", "c": ""})
+
+
 @given(rows=st.lists(st.tuples(WESTERN_CELL, WESTERN_CELL, WESTERN_CELL), max_size=8), dialect=DIALECT)
 def test_the_spreadsheets_of_western_europe_are_read(rows: list[tuple[str, ...]], dialect: dict[str, object]) -> None:
     content = write(rows, "cp1252", dialect)

@@ -172,15 +172,18 @@ def _find_header(lines: Iterator[str]) -> tuple[str, int, Sequence[str]]:
 
 
 def read_rows(lines: Iterator[str], dialect: Dialect) -> Iterator[ParsedRow]:
-    """The rows below the header. A broken row is taken to be one line long: reading continues with
-    the line after it."""
+    """The rows below the header. A row that does not have the header's columns is taken to be one line long:
+    reading continues with the line after it."""
     number, ahead = dialect.header_line + 1, deque(islice(lines, MAX_LINES_PER_ROW))
     while ahead:
+        count = 1
         try:
-            values, count = _parse_values(ahead, dialect)
-            yield number, _build_row(dialect.names, values) if any(value.strip() for value in values) else None
+            values, line_count = _parse_values(ahead, dialect)
+            row = _build_row(dialect.names, values) if any(value.strip() for value in values) else None
+            count = line_count
+            _require_readable(values, dialect.encoding)
+            yield number, row
         except Invalid as problem:
-            count = 1
             yield number, problem
         for _ in range(count):
             ahead.popleft()
@@ -204,10 +207,14 @@ def _parse_values(lines: Sequence[str], dialect: Dialect) -> tuple[list[str], in
     count_values = partial(_count_values, dialect.delimiter)
     if any(count_values(line) == len(dialect.names) for line in islice(lines, 1, reader.line_num)):
         raise Invalid(details=[UNCLOSED_QUOTE])
-    if match := dialect.encoding.unreadable.search("".join(values)):
-        character = "a NUL character" if match[0] == "\x00" else f"a byte that is not {dialect.encoding.name}"
-        raise Invalid(details=[f"the row holds {character}"])
     return values, reader.line_num
+
+
+def _require_readable(values: Sequence[str], encoding: Encoding) -> None:
+    """Raises `Invalid`."""
+    if match := encoding.unreadable.search("".join(values)):
+        character = "a NUL character" if match[0] == "\x00" else f"a byte that is not {encoding.name}"
+        raise Invalid(details=[f"the row holds {character}"])
 
 
 def _describe_fault(error: csv.Error, lines: int) -> str:
