@@ -123,10 +123,10 @@ class EventDelivery:
     async def prune_deliveries(self) -> None:
         """Deletes the old deliveries of the endpoints that this worker served since the last time."""
         served_endpoints, self._served = self._served, set()
-        if not served_endpoints:
-            return
-        async with self._database.system_tx() as tx:
-            await webhook_deliveries.prune(tx, sorted(served_endpoints))
+        has_more = bool(served_endpoints)
+        while has_more:
+            async with self._database.system_tx() as tx:
+                has_more = await webhook_deliveries.prune(tx, sorted(served_endpoints))
 
     def _build_subject(self, lease: str, begin_by: float, pairs: Sequence[tuple[ClaimedEvent, Words]]) -> SubjectEvents:
         first, _ = pairs[0]

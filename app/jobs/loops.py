@@ -287,7 +287,7 @@ class Loops:
             await self._wait_for_settled_events()
 
     async def _prune_deliveries(self) -> None:
-        """Beside the claims: after a burst it deletes for half a second."""
+        """Beside the claims: after a burst there is much to delete."""
         await self._rest_for(PRUNE_SECONDS)
         await self._event_delivery.prune_deliveries()
 

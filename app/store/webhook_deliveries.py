@@ -68,19 +68,34 @@ async def list_page(
     return await read.fetch(Delivery, LIST_DELIVERIES_SQL, tenant_id, endpoint_id, below, event_id, outcome, limit)
 
 
-PRUNE_SQL = """
-DELETE FROM webhook_deliveries d
-USING unnest($1::text[], $2::text[]) AS a(tenant_id, endpoint_id)
-CROSS JOIN LATERAL (
-    SELECT n.delivery_id FROM webhook_deliveries n
-    WHERE n.tenant_id = a.tenant_id AND n.endpoint_id = a.endpoint_id
-    ORDER BY n.delivery_id DESC OFFSET $3 LIMIT 1
-) oldest
-WHERE d.tenant_id = a.tenant_id AND d.endpoint_id = a.endpoint_id AND d.delivery_id <= oldest.delivery_id
+ROWS_PER_STEP = 500
+"""Rows that one transaction deletes: no event is delivered before the transactions that are older have ended."""
+PRUNE_SQL = f"""
+WITH old AS (
+    SELECT d.tenant_id, d.endpoint_id, d.delivery_id
+    FROM unnest($1::text[], $2::text[]) AS a(tenant_id, endpoint_id)
+    CROSS JOIN LATERAL (
+        SELECT n.delivery_id FROM webhook_deliveries n
+        WHERE n.tenant_id = a.tenant_id AND n.endpoint_id = a.endpoint_id
+        ORDER BY n.delivery_id DESC OFFSET $3 LIMIT 1
+    ) oldest
+    CROSS JOIN LATERAL (
+        SELECT o.tenant_id, o.endpoint_id, o.delivery_id FROM webhook_deliveries o
+        WHERE o.tenant_id = a.tenant_id AND o.endpoint_id = a.endpoint_id AND o.delivery_id <= oldest.delivery_id
+        LIMIT {ROWS_PER_STEP}
+    ) d
+    LIMIT {ROWS_PER_STEP}
+), gone AS (
+    DELETE FROM webhook_deliveries d USING old
+    WHERE d.tenant_id = old.tenant_id AND d.endpoint_id = old.endpoint_id AND d.delivery_id = old.delivery_id
+    RETURNING 1
+)
+SELECT count(*) FROM gone
 """
 
 
-async def prune(tx: Tx, endpoints: Sequence[tuple[str, str]]) -> None:
-    """Keeps the newest `MAX_KEPT` of each endpoint (tenant, endpoint)."""
-    if endpoints:
-        await tx.execute(PRUNE_SQL, *as_columns(endpoints, 2), MAX_KEPT)
+async def prune(tx: Tx, endpoints: Sequence[tuple[str, str]]) -> bool:
+    """Deletes deliveries that are older than the newest `MAX_KEPT` of their endpoint (tenant, endpoint). Returns
+    whether there are more."""
+    removed_count: int = await tx.fetch_value(PRUNE_SQL, *as_columns(endpoints, 2), MAX_KEPT)
+    return removed_count == ROWS_PER_STEP
