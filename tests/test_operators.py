@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import re
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -166,6 +167,19 @@ async def test_the_doctor_tells_of_events_and_notices_that_do_not_arrive(
     assert "BAD   owed: events for webhook endpoints are 36" in out
     assert "note  notices by hook: 1 people are not told since 20" in out
     assert "UTC: HTTP 500" in out
+    await tell_of_an_open_transaction(configuration, world)
+
+
+async def tell_of_an_open_transaction(configuration: Settings, world: World) -> None:
+    connection = await asyncpg.connect(configuration.database_url, server_settings={"application_name": "a console"})
+    try:
+        async with connection.transaction():
+            await connection.execute("UPDATE tenants SET name = name WHERE tenant_id = $1", world.tenant.tenant_id)
+            _, out = await doctor(configuration, "--offline")
+    finally:
+        await connection.close()
+    assert re.search(r"BAD   transactions: process \d+ \(a console\) is open, and no event leaves before it ends", out)
+    assert "BAD   owed: events for webhook endpoints are 36" in out
 
 
 async def test_the_doctor_tells_of_a_webhook_that_does_not_say_who_may_be_contacted(

@@ -20,6 +20,7 @@ from app.settings import ConfigurationError, Settings
 from app.store import accounts, brakes, contact_checks, notices, numbers, owed, readiness, turns, webhook_endpoints
 from app.store.clock import PROBE_KEY
 from app.store.connections import DATABASE_AWAY_ERRORS
+from app.store.owed import OpenTransaction
 from app.store.redis_client import close_client, open_client
 from app.store.schema import ProviderAccount
 from app.store.webhook_queue import FAILURES_TO_BREAK
@@ -30,6 +31,7 @@ MAX_CLOCK_SKEW_SECONDS, MAX_TEXT_DELAY_SECONDS, MAX_TURN_DELAY_SECONDS = 1.0, 60
 MAX_IMPORT_DELAY_SECONDS = 60.0
 MAX_EVENT_DELAY_SECONDS = 600.0
 """Longer than a rewind to an earlier day usually takes."""
+OPEN_TRANSACTION_SECONDS = 1.0
 MAX_PARALLEL_VENDORS = 8
 REDIS_SECONDS = 3.0
 
@@ -211,6 +213,12 @@ async def _check_backlog(resources: Resources) -> AsyncIterator[Finding]:
     ]
     if (late := max(events.late, seconds_behind)) > MAX_EVENT_DELAY_SECONDS:
         late_messages.append(f"events for webhook endpoints are {late:.0f} s late")
+        if open_transaction := await _find_open_transaction(resources):
+            owner = f"process {open_transaction.pid} ({open_transaction.application or 'without a name'})"
+            message = (
+                f"{owner if open_transaction.pid else 'a prepared one'} is open, and no event leaves before it ends"
+            )
+            yield Finding("BAD", "transactions", message)
     for message in late_messages:
         yield Finding("BAD", "owed", f"{message}: is a worker running?")
     if not late_messages:
@@ -219,6 +227,17 @@ async def _check_backlog(resources: Resources) -> AsyncIterator[Finding]:
     for row in unknown:
         message = f"{row.count} texts by {row.provider} have an unknown outcome"
         yield Finding("note", "owed", message)
+
+
+async def _find_open_transaction(resources: Resources) -> OpenTransaction | None:
+    """The oldest transaction that writes, if it stays open."""
+    async with resources.database.system_tx() as tx:
+        oldest_transaction = await owed.find_oldest_transaction(tx)
+    if oldest_transaction is None:
+        return None
+    await asyncio.sleep(OPEN_TRANSACTION_SECONDS)
+    async with resources.database.system_tx() as tx:
+        return oldest_transaction if await owed.find_oldest_transaction(tx) == oldest_transaction else None
 
 
 async def _check_imports(resources: Resources) -> list[Finding]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from app.store.engine import Tx
-from app.store.events import SETTLED_SQL, cursor_sql
+from app.store.events import cursor_sql
 from app.store.turn_states import UNFINISHED_SQL
 
 
@@ -187,8 +187,7 @@ GET_SECONDS_BEHIND_SQL = f"""
 SELECT coalesce(max(extract(epoch FROM clock_timestamp() - v.at)), 0)::float8
 FROM webhook_endpoints e CROSS JOIN LATERAL (
     SELECT v.at FROM tenant_events v
-    WHERE v.tenant_id = e.tenant_id AND v.{SETTLED_SQL}
-      AND (v.transaction, v.event_id) > ({cursor_sql("e.transaction")}, e.event_id)
+    WHERE v.tenant_id = e.tenant_id AND (v.transaction, v.event_id) > ({cursor_sql("e.transaction")}, e.event_id)
     ORDER BY v.transaction, v.event_id LIMIT 1
 ) v
 WHERE e.active AND e.paused_at IS NULL AND e.failures = 0
@@ -198,6 +197,30 @@ WHERE e.active AND e.paused_at IS NULL AND e.failures = 0
 async def get_seconds_behind(tx: Tx) -> float:
     """The age of the oldest event that is not even queued for an active endpoint that does not fail; 0: all are."""
     return float(await tx.fetch_value(GET_SECONDS_BEHIND_SQL))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTransaction:
+    """The oldest transaction that writes, in any database of the server: no event is read before it ends. `pid` None:
+    it is a prepared one."""
+
+    transaction: str
+    pid: int | None
+    application: str
+
+
+FIND_OLDEST_TRANSACTION_SQL = """
+SELECT l.transactionid::text AS transaction, l.pid, coalesce(a.application_name, '') AS application
+FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock'
+  AND l.transactionid = pg_snapshot_xmin(pg_current_snapshot())::xid
+LIMIT 1
+"""
+"""`pg_stat_activity` alone tells nothing about transactions of other roles."""
+
+
+async def find_oldest_transaction(tx: Tx) -> OpenTransaction | None:
+    return await tx.fetch_one(OpenTransaction, FIND_OLDEST_TRANSACTION_SQL)
 
 
 @dataclass(frozen=True, slots=True)
