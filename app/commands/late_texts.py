@@ -7,13 +7,13 @@ from app.commands.release import build_gate
 from app.domain.law import gates
 from app.store import leaving, notes, releasing, suppressions
 from app.store.engine import Tx
-from app.store.leaving import LateText
+from app.store.leaving import JudgedText
 from app.store.notes import PlacedNote
 from app.store.releasing import HeldText, LeftPlace
 from app.store.suppressions import PhoneKey
 
 
-async def hold_late(tx: Tx, lease: str, late_texts: Sequence[LateText]) -> tuple[set[str], set[str]]:
+async def hold_late(tx: Tx, lease: str, late_texts: Sequence[JudgedText]) -> tuple[set[str], set[str]]:
     """Holds those of the texts, which are claimed with `lease`, that may not leave now. Returns their ids, and those of
     the texts that came to nothing between the claim and now: nothing cancels a claimed text, and the morning would be
     too late. Caps were counted when they were accepted or released."""
@@ -38,7 +38,7 @@ def _build_note(place: LeftPlace) -> PlacedNote:
     return PlacedNote(place.tenant_id, place.interaction_id, place.seq, words)
 
 
-def _hold(text: LateText) -> HeldText | None:
+def _hold(text: JudgedText) -> HeldText | None:
     """Until when, and why, hours hold the text; None: they do not."""
     gate = build_gate(text)
     if gate is None:

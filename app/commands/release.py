@@ -14,7 +14,7 @@ from app.store.clock import AT_ONCE, OUTBOX_HINT
 from app.store.engine import Tx
 from app.store.gates import list_counted, lock_counts, parse_facts
 from app.store.keys import MessageKey
-from app.store.leaving import LateText
+from app.store.leaving import JudgedText
 from app.store.releasing import DueText, HeldText
 from app.store.suppressions import PhoneKey
 
@@ -53,7 +53,7 @@ async def release_texts(tx: Tx, limit: int) -> int:
     return due_count
 
 
-def build_gate(text: DueText | LateText) -> Gate | None:
+def build_gate(text: DueText | JudgedText) -> Gate | None:
     """What the rules say about the text; None: there are none. What was planned is no answer."""
     if not text.quiet_hours and not text.gate_facts:
         return None

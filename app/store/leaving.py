@@ -23,10 +23,11 @@ JUDGED_TIME = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
-class LateText:
-    """A claimed text that was accepted a while ago, of a tenant with rules about hours. `quiet_hours`, `gate_facts` and
-    `timezone` as for a `DueText`."""
+class JudgedText:
+    """A claimed text that may not be sent (`why`), or that was accepted a while ago, of a tenant with rules about
+    hours. `quiet_hours`, `gate_facts` and `timezone` as for a `DueText`."""
 
+    why: BlockReason | None
     tenant_id: str
     message_id: str
     to_phone: str
@@ -39,31 +40,14 @@ class LateText:
     lane: int
 
 
-@dataclass(frozen=True, slots=True)
-class _JudgedText:
-    """A claimed text that may not be sent (`why`), or whose hours must be judged again (`now` and what follows)."""
-
-    message_id: str
-    why: BlockReason | None
-    tenant_id: str
-    to_phone: str
-    timezone: str | None
-    now: datetime | None
-    quiet_hours: dict[str, Any] | None
-    gate_facts: dict[str, Any] | None
-    purpose: Purpose | None
-    send_at: datetime | None
-    lane: int | None
-
-
 JUDGED_AT_SQL = "(CASE WHEN m.send_at IS NULL AND m.held_rule IS NULL THEN m.created_at ELSE clock_timestamp() END)"
 WAS_ANSWER_SQL = """coalesce((SELECT p.role = 'user' FROM messages p
     WHERE p.tenant_id = a.tenant_id AND p.interaction_id = m.interaction_id AND p.seq < o.seq AND p.status <> 'note'
     ORDER BY p.seq DESC LIMIT 1), false)"""
 FIND_BLOCKED_SQL = f"""
-SELECT x.message_id, CASE WHEN x.gone THEN 'gone' WHEN x.suppressed THEN 'suppressed'
-                          WHEN x.stale THEN 'stale' END AS why,
-       x.tenant_id, x.to_phone, x.timezone, x.now, x.quiet_hours, x.gate_facts, x.purpose, x.send_at, x.lane
+SELECT CASE WHEN x.gone THEN 'gone' WHEN x.suppressed THEN 'suppressed' WHEN x.stale THEN 'stale' END AS why,
+       x.tenant_id, x.message_id, x.to_phone, x.timezone, coalesce(x.now, clock_timestamp()) AS now,
+       x.quiet_hours, x.gate_facts, x.purpose, x.send_at, coalesce(x.lane, 0) AS lane
 FROM (
     SELECT a.message_id, a.tenant_id, a.phone AS to_phone, late.*, o.message_id IS NULL AS gone,
            NOT o.exempt AND {may_not_text_sql("a.tenant_id", "a.phone", "m.dnc_channels")} AS suppressed,
@@ -103,16 +87,16 @@ FROM (
 
 async def find_blocked(
     tx: Tx, claimed_texts: Sequence[ClaimedText], lease: str
-) -> tuple[dict[str, BlockReason], list[LateText]]:
+) -> tuple[dict[str, BlockReason], list[JudgedText]]:
     """Which of the texts that were claimed with `lease` may no longer be sent, and why, by message
     id; and those whose hours must be judged again. Run it after the claim's commit: then it sees every STOP
     committed before."""
     recipients = [(*text.key, text.to_phone) for text in claimed_texts]
     judged_texts = await tx.fetch_planned_now(
-        _JudgedText, FIND_BLOCKED_SQL, *as_columns(recipients, 3), lease, quiet.REPLY_GRACE, JUDGED_TIME
+        JudgedText, FIND_BLOCKED_SQL, *as_columns(recipients, 3), lease, quiet.REPLY_GRACE, JUDGED_TIME
     )
     reasons = {text.message_id: text.why for text in judged_texts if text.why}
-    return reasons, [_build_late(text) for text in judged_texts if text.why is None]
+    return reasons, [text for text in judged_texts if text.why is None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +131,7 @@ WHERE o.lease = $1 AND (
 """
 
 
-async def find_withdrawn(tx: Tx, lease: str, texts: Sequence[LateText]) -> set[str]:
+async def find_withdrawn(tx: Tx, lease: str, texts: Sequence[JudgedText]) -> set[str]:
     """The ids of those texts, which are claimed with `lease`, that what came since the claim would have cancelled if
     they had waited: a reply, an opt-out, consent that was revoked, or a person who took over. The caller has locked
     their phones and threads."""
@@ -158,20 +142,3 @@ async def find_withdrawn(tx: Tx, lease: str, texts: Sequence[LateText]) -> set[s
     ]
     rows = await tx.fetch_rows(FIND_WITHDRAWN_SQL, lease, *columns_of(recipients))
     return {row["message_id"] for row in rows}
-
-
-def _build_late(text: _JudgedText) -> LateText:
-    assert text.now is not None
-    assert text.lane is not None
-    return LateText(
-        text.tenant_id,
-        text.message_id,
-        text.to_phone,
-        text.timezone,
-        text.now,
-        text.quiet_hours,
-        text.gate_facts,
-        text.purpose,
-        text.send_at,
-        text.lane,
-    )
