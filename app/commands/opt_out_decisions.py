@@ -47,7 +47,10 @@ async def _lock_phone(tx: Tx, tenant_id: str, phone: str) -> list[PhoneKey]:
 
 async def _forward_texts(tx: Tx, text: UnclearText) -> None:
     thread = (text.tenant_id, text.interaction_id)
-    collected_texts = [CollectedText(*thread, message_id) for message_id in await store.release_texts(tx, thread)]
+    collected_texts = [
+        CollectedText(text.tenant_id, message_id, ids.make("turn"))
+        for message_id in await store.release_texts(tx, thread)
+    ]
     if collected_texts:
         for turn in await collecting.collect_texts(tx, collected_texts):
             tx.hints[turn_hint(*thread)] = turn.due_at

@@ -10,10 +10,9 @@ from app.commands import consent
 from app.domain import ids, optout, phones
 from app.domain.carriage import Account, Habits, InboundText
 from app.store import arrivals as store
-from app.store import cancelling, collecting, consent_events, inbox, opt_out_decisions, suppressions, threads
+from app.store import cancelling, consent_events, inbox, opt_out_decisions, suppressions, threads
 from app.store.arrivals import Arrival, IncompleteText, StoredText
 from app.store.clock import turn_hint
-from app.store.collecting import CollectedText
 from app.store.consent_events import DatedText
 from app.store.engine import Tx
 from app.store.inbox import IncomingText, Placeholder, Route
@@ -70,7 +69,7 @@ async def receive_texts(tx: Tx, posts: Sequence[InboundPost]) -> list[PostOutcom
         own_texts = [texts[known_text.place] for known_text in known_texts]
         # By identity: a text that came twice at once is stored once.
         new_texts = {
-            texts[known_text.place].incoming_text.identity: texts[known_text.place]
+            texts[known_text.place].incoming_text.identity: (texts[known_text.place], known_text)
             for known_text in known_texts
             if known_text.is_new
         }
@@ -121,34 +120,30 @@ def _build_outcome(
     )
 
 
-async def _store_new(tx: Tx, new_texts: Sequence[PlacedText]) -> tuple[dict[int, list[Arrival]], dict[str, str]]:
+async def _store_new(
+    tx: Tx, new_texts: Sequence[tuple[PlacedText, Route]]
+) -> tuple[dict[int, list[Arrival]], dict[str, str]]:
     """Stores new texts. Returns the arrivals by post, and by message id the turns of the texts that
     an agent gets."""
-    routes = await inbox.find_routes(tx, [text.incoming_text for text in new_texts])
-    lead_ids = await _find_leads(tx, new_texts, routes)
+    lead_ids = await _find_leads(tx, new_texts)
     arrivals = [
-        _build_arrival(text, route, lead_id) for text, route, lead_id in zip(new_texts, routes, lead_ids, strict=True)
+        _build_arrival(text, route, lead_id) for (text, route), lead_id in zip(new_texts, lead_ids, strict=True)
     ]
     stopped_phones = {arrival.phone_key for arrival in arrivals if arrival.word == "stop"}
     if stopped_phones:
         await suppressions.lock_threads(tx, sorted(stopped_phones))
+        arrivals = [replace(arrival, is_stopped=arrival.phone_key in stopped_phones) for arrival in arrivals]
     stored_texts = await store.store(tx, arrivals)
-    replied_phones = {a.phone_key for a, route in zip(arrivals, routes, strict=True) if route.made_needless}
+    replied_phones = {a.phone_key for a, (_, route) in zip(arrivals, new_texts, strict=True) if route.made_needless}
     if replied_phones:
         await cancelling.cancel_on_reply(tx, sorted(replied_phones))
     by_post: dict[int, list[Arrival]] = {}
-    for text, arrival in zip(new_texts, arrivals, strict=True):
+    for (text, _), arrival in zip(new_texts, arrivals, strict=True):
         by_post.setdefault(text.place, []).append(arrival)
     for post_arrivals in by_post.values():
         if any(arrival.word for arrival in post_arrivals):
             await consent.heed_words(tx, post_arrivals)
-    texts_to_go_on = [
-        (arrival, stored_text)
-        for arrival, stored_text in zip(arrivals, stored_texts, strict=True)
-        if arrival.phone_key not in stopped_phones
-    ]
-    await _hold_unclear(tx, texts_to_go_on)
-    return by_post, await _collect_texts(tx, texts_to_go_on)
+    return by_post, await _hand_on(tx, arrivals, stored_texts)
 
 
 async def _complete(tx: Tx, copies: Sequence[PlacedText]) -> dict[int, list[Arrival]]:
@@ -161,8 +156,7 @@ async def _complete(tx: Tx, copies: Sequence[PlacedText]) -> dict[int, list[Arri
     await threads.lock(tx, {(text.tenant_id, text.interaction_id) for text in incomplete_texts})
     arrivals = [_build_completion(copies[text.place], text) for text in incomplete_texts]
     completed_texts = await store.complete(tx, arrivals)
-    await _hold_unclear(tx, list(zip(arrivals, completed_texts, strict=True)))
-    await _collect_texts(tx, list(zip(arrivals, completed_texts, strict=True)))
+    await _hand_on(tx, arrivals, completed_texts)
     new_words = [
         (text, arrival)
         for text, arrival in zip(incomplete_texts, arrivals, strict=True)
@@ -232,14 +226,16 @@ def _build_arrival(placed_text: PlacedText, route: Route, lead_id: str) -> Arriv
         and not _is_blank(text),
         possible_opt_out=judgment.is_possible,
         is_late=post.is_late,
+        is_suppressed=route.suppressed,
+        turn_id=ids.make("turn"),
     )
 
 
-async def _find_leads(tx: Tx, new_texts: Sequence[PlacedText], routes: Sequence[Route]) -> list[str]:
+async def _find_leads(tx: Tx, new_texts: Sequence[tuple[PlacedText, Route]]) -> list[str]:
     """The lead id of each text; adds one placeholder for each unknown phone."""
     placeholders: dict[PhoneKey, Placeholder] = {}
     lead_ids: list[str] = []
-    for text, route in zip(new_texts, routes, strict=True):
+    for text, route in new_texts:
         lead_id, phone = route.lead_id, text.incoming_text.phone_key
         if lead_id is None:
             placeholder = Placeholder(phone.tenant_id, ids.make("lead"), phone.phone, route.primary_campaign)
@@ -250,27 +246,20 @@ async def _find_leads(tx: Tx, new_texts: Sequence[PlacedText], routes: Sequence[
     return lead_ids
 
 
-async def _hold_unclear(tx: Tx, texts: Sequence[tuple[Arrival, StoredText]]) -> None:
-    """Ends the unfinished turns of the threads in which a text may be an opt-out."""
+async def _hand_on(tx: Tx, arrivals: Sequence[Arrival], stored_texts: Sequence[StoredText]) -> dict[str, str]:
+    """Ends the unfinished turns of the threads in which a text may be an opt-out. Returns the turns of the
+    texts that an agent gets, by message id, and hints when they are due."""
+    texts = list(zip(arrivals, stored_texts, strict=True))
     unclear_threads = {
-        (arrival.tenant_id, stored_text.interaction_id) for arrival, stored_text in texts if stored_text.is_unclear
+        (arrival.tenant_id, stored_text.interaction_id)
+        for arrival, stored_text in texts
+        if stored_text.is_unclear and not arrival.is_stopped
     }
     if unclear_threads:
         await opt_out_decisions.hold_threads(tx, unclear_threads, UNCLEAR_REASON)
-
-
-async def _collect_texts(tx: Tx, texts: Sequence[tuple[Arrival, StoredText]]) -> dict[str, str]:
-    """Adds those texts that an agent gets to their threads' collecting turns; returns the turn ids by
-    message id."""
-    collected_texts = [
-        CollectedText(arrival.tenant_id, stored_text.interaction_id, arrival.message_id)
-        for arrival, stored_text in texts
-        if stored_text.forwardable
-    ]
-    if not collected_texts:
-        return {}
-    turns = await collecting.collect_texts(tx, collected_texts)
-    for turn in turns:
-        tx.hints[turn_hint(turn.tenant_id, turn.interaction_id)] = turn.due_at
-    turn_by_thread = {(turn.tenant_id, turn.interaction_id): turn.turn_id for turn in turns}
-    return {text.message_id: turn_by_thread[text.tenant_id, text.interaction_id] for text in collected_texts}
+    turn_by_text: dict[str, str] = {}
+    for arrival, stored_text in texts:
+        if stored_text.turn_id and stored_text.due_at:
+            tx.hints[turn_hint(arrival.tenant_id, stored_text.interaction_id)] = stored_text.due_at
+            turn_by_text[arrival.message_id] = stored_text.turn_id
+    return turn_by_text

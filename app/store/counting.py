@@ -107,11 +107,15 @@ def _list_hours_since(first: FirstIds) -> set[TenantHour]:
     return {TenantHour(first.tenant_id, min(begins) + HOUR * place) for place in range(count)}
 
 
+# LIMIT makes it a look-up for each tenant: a join would read all events that are kept.
 LOCK_CURSORS_SQL = f"""
 SELECT c.tenant_id FROM figure_cursors c
-WHERE EXISTS (SELECT FROM tenant_events v
-              WHERE v.tenant_id = c.tenant_id AND v.{SETTLED_SQL}
-                AND (v.transaction, v.event_id) > ({cursor_sql("c.transaction")}, c.event_id))
+CROSS JOIN LATERAL (
+    SELECT FROM tenant_events v
+    WHERE v.tenant_id = c.tenant_id AND v.{SETTLED_SQL}
+      AND (v.transaction, v.event_id) > ({cursor_sql("c.transaction")}, c.event_id)
+    ORDER BY v.transaction, v.event_id LIMIT 1
+) news
 LIMIT $1 FOR UPDATE OF c SKIP LOCKED
 """
 READ_EVENTS_SQL = f"""
@@ -166,13 +170,13 @@ async def read_events(tx: Tx) -> int:
         return 0
     # A statement of its own: the cursors are read under their locks.
     events = await tx.fetch(SeenEvent, READ_EVENTS_SQL, [row["tenant_id"] for row in rows], EVENTS_PER_LOOK)
-    hours: set[TenantHour] = set()
+    ids_by_tenant: dict[str, set[str | None]] = {}  # several events name the same row
     last: dict[str, tuple[int, int]] = {}
     for event in events:
-        hours |= list_hours(event.tenant_id, event.row_ids)
+        ids_by_tenant.setdefault(event.tenant_id, set()).update(event.row_ids)
         place = event.transaction, event.event_id
         last[event.tenant_id] = max(place, last.get(event.tenant_id, place))
-    await mark_due(tx, hours)
+    await mark_due(tx, set[TenantHour]().union(*(list_hours(*item) for item in ids_by_tenant.items())))
     if last:
         cursors = [NewCursor(tenant_id, *place) for tenant_id, place in last.items()]
         await tx.execute(MOVE_CURSORS_SQL, *columns_of(cursors))

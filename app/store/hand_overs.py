@@ -239,7 +239,7 @@ async def get_payload_facts(tx: Tx, turns: Collection[LiveTurn]) -> dict[TurnKey
     return {(facts.tenant_id, facts.turn_id): facts for facts in found_facts}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PayloadText(TranscriptText):
     """A text of a payload."""
 

@@ -180,7 +180,7 @@ def key_of(thread: Thread, filters: ThreadFilter) -> tuple[datetime, str]:
     return thread.waiting_at if filters.is_by_waiting else thread.last_message_at, thread.interaction_id
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Message(TranscriptText):
     """A text or note with what else is shown of it."""
 

@@ -1,5 +1,5 @@
-"""`make bench`, `make bench ONLY=send`: measures, prints a table, writes JSON. `ONLY=gates`
-measures what each gate costs, which a whole run leaves out."""
+"""`make bench`, `make bench ONLY=send`: measures, prints a table, writes JSON and Markdown. `ONLY=gates`
+measures what each gate costs, and `ONLY=peers` other gateways beside ours; a whole run leaves both out."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ from typing import Any
 
 import uvloop
 
-from tests.bench import deliveries, events, gates, handovers, inbound, judging, sends, servers, soak
+from tests.bench import deliveries, events, gates, handovers, inbound, judging, peers, sends, servers, soak
 from tests.bench.figures import Figure
 from tests.bench.servers import Bench
 
@@ -34,8 +34,9 @@ BENCHMARKS: dict[str, Callable[[Bench], Coroutine[Any, Any, list[Figure]]]] = {
     "soak": soak.soak,
     "judging": judging.judging,
     "gates": gates.gates,
+    "peers": peers.peers,
 }
-BY_NAME_ONLY = frozenset({"gates"})
+BY_NAME_ONLY = frozenset({"gates", "peers"})
 """Left out of a whole run, which would otherwise take more than a quarter of an hour."""
 
 
@@ -77,11 +78,12 @@ def main(asked: list[str]) -> int:
 
 
 def write(to: Path, about: dict[str, object], figures: list[Figure]) -> None:
-    """Writes the figures and the machine's description as JSON."""
+    """Writes the figures and the machine's description as JSON, and beside it the rows of RESULTS.md."""
     to.parent.mkdir(exist_ok=True)
     rows = [dataclasses.asdict(f) | {"verdict": f.verdict} for f in figures]
     report = {"at": datetime.now(UTC).isoformat(), "machine": about, "figures": rows}
     to.write_text(json.dumps(report, indent=1) + "\n")
+    to.with_suffix(".md").write_text("".join(f"{figure.row()}\n" for figure in figures))
 
 
 if __name__ == "__main__":

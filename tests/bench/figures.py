@@ -29,11 +29,21 @@ class Figure:
         return "met" if good else "NOT MET"
 
     def line(self) -> str:
-        sign = "≥" if self.better == "more" else "≤"
-        goal = "" if self.goal is None else f"{sign} {self.goal:g}"
-        ratio = "" if self.ratio is None else f"{self.ratio:.3g}"
-        return (f"{self.name:<44} {self.value:<42} {self.limit:<36} {ratio:>6}  {goal:<7} "
+        value, goal = self._told()
+        return (f"{self.name:<44} {self.value:<42} {self.limit:<36} {value:>6}  {goal:<7} "
                 f"{self.verdict} {self.note}").rstrip()  # fmt: skip
+
+    def row(self) -> str:
+        """The row of RESULTS.md."""
+        return f"| {' | '.join([self.name, self.value, self.limit, *self._told(), self.verdict.lower()])} |"
+
+    def _told(self) -> tuple[str, str]:
+        """The ratio and its goal."""
+        sign = "≥" if self.better == "more" else "≤"
+        return (
+            "" if self.ratio is None else f"{self.ratio:.3g}",
+            "" if self.goal is None else f"{sign} {self.goal:g}",
+        )
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:

@@ -65,9 +65,9 @@ class _Connection(asyncio.Protocol):
         head, found, body = self._buffer.partition(b"\r\n\r\n")
         if not found:
             return
-        length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
-        if len(body) < length:
-            return
+        _, has_length, rest = head.lower().partition(b"content-length:")
+        if len(body) < int(rest.partition(b"\r\n")[0]) if has_length else not body.endswith(b"0\r\n\r\n"):
+            return  # without a length it comes in chunks
         self._buffer = b""
         self._load.times.append((time.perf_counter() - self._began) * 1000)
         self._load.refused += int(head[9:12]) >= 300

@@ -15,7 +15,10 @@ from typing import Self
 from tests.bench.figures import Figure
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-SERVERS = {"postgres": "PostgreSQL", "valkey-server": "Valkey", "redis-server": "Valkey"}
+SERVERS = {
+    **{"postgres": "PostgreSQL", "valkey-server": "Valkey", "redis-server": "Valkey"},
+    **{"bearerbox": "Kannel", "smsbox": "Kannel", "jasmind.py": "Jasmin", "beam.smp": "Jasmin"},
+}
 """By the name of the program."""
 PARTS = ("web", "worker", "PostgreSQL", "Valkey")
 YARDSTICK = "bare"
@@ -31,7 +34,7 @@ class ProcessTimes:
     @classmethod
     def read(cls) -> Self:
         """Reads what each part has used until now."""
-        seconds = dict.fromkeys((*PARTS, YARDSTICK), 0.0)
+        seconds = dict.fromkeys((*PARTS, *SERVERS.values(), YARDSTICK), 0.0)
         for pid, used in _read_descendants(os.getpid()):
             if part := _find_part(pid):
                 seconds[part] += used

@@ -38,9 +38,7 @@ async def test_a_plain_inbound_text_takes_as_few_statements_as_can_be(
     assert await names_of(said) == [
         "suppressions.LOCK_PHONES_SQL",
         "inbox.REMEMBER_NEW_SQL",
-        "inbox.FIND_ROUTES_SQL",
         "arrivals.STORE_ARRIVALS_SQL",
-        *(["collecting.COLLECT_TEXTS_SQL"] if agent_mode else []),
     ]
 
 

@@ -11,7 +11,7 @@ from app.domain import quiet
 from app.domain.words import STATUS_RANK
 from app.jobs.deliver import RATES
 from app.resources import Resources
-from app.store import access, leaving, notices, outbox, text_settling, views
+from app.store import access, counting, leaving, notices, outbox, text_settling, views
 from app.store.agent_of import agent_of_sql
 from app.store.engine import Tx, as_columns
 from app.store.leads import mark_active_sql
@@ -197,6 +197,28 @@ async def test_a_look_for_notices_reads_few_events_however_many_others_came(
         assert scans
         assert {node.get("Index Name") for node in scans} == {"ix_tenant_events_told"}
         assert plan[0]["Shared Hit Blocks"] + plan[0]["Shared Read Blocks"] < 2 * notices.MAX_COUNTED
+
+
+READ_ALL_EVENTS = """
+INSERT INTO figure_cursors (tenant_id, transaction, event_id)
+SELECT tenant_id, transaction, event_id FROM tenant_events WHERE tenant_id = $1
+ORDER BY tenant_events.transaction DESC, event_id DESC LIMIT 1
+ON CONFLICT (tenant_id) DO UPDATE SET transaction = excluded.transaction, event_id = excluded.event_id
+"""
+
+
+async def test_a_look_for_news_to_count_reads_one_event_of_a_tenant_at_most(
+    resources: Resources, tenant: Tenant
+) -> None:
+    async with resources.database.system_tx() as tx:
+        await tx.execute(MANY_EVENTS, tenant.tenant_id)
+    async with resources.database.system_tx(plan_now=True) as tx:
+        await tx.execute(READ_ALL_EVENTS, tenant.tenant_id)
+        await tx.execute("SET LOCAL enable_nestloop = off")  # a planner that takes the table for empty
+        plan = await explained(tx, counting.LOCK_CURSORS_SQL, counting.TENANTS_PER_LOOK)
+    scans = [node for node in plan if node.get("Relation Name") == "tenant_events"]
+    assert scans
+    assert all(node["Actual Rows"] <= 1 and not node.get("Rows Removed by Filter") for node in scans)
 
 
 MANY_THREADS = """

@@ -28,5 +28,5 @@ async def test_the_last_three_texts_of_the_thread_are_read_for_one_that_may_quot
             world.tenant.tenant_id, account, world.ours, world.phone, tx.hash_phone(world.phone), "id", may_quote=True
         )
         plain, stranger = replace(text, may_quote=False), replace(text, lead_phone=phone())
-        routes = await inbox.find_routes(tx, [text, plain, stranger])
+        routes = await inbox.remember_new(tx, [text, plain, stranger])
     assert [route.our_texts for route in routes] == [["Text 3", "Text 2", "Text 1", "Tenant"], [], ["Tenant"]]
