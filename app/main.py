@@ -198,7 +198,8 @@ def build_app(configuration: Settings, resources: Resources | None = None, with_
             if with_mcp:
                 await tools.open()
             background_tasks = [
-                asyncio.create_task(run) for run in (state.rates.run(), presence.keep_presence(database))
+                asyncio.create_task(run)
+                for run in (state.rates.run(), presence.keep_presence(database), render.load_templates())
             ]
             yield
             await state.feed.close()

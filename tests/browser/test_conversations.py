@@ -407,7 +407,7 @@ async def test_a_text_is_scheduled_by_the_persons_clock_and_cancelled(sam: Perso
     await sam.box.fill("See you tomorrow")
     await sam.box.press("Enter")
     waiting = sam.text("See you tomorrow")
-    await expect(waiting).to_contain_text(re.compile(r"Will be sent .*, 10:00:00 AM E[SD]T"))
+    await expect(waiting).to_contain_text(re.compile(r"Will be sent \w+, .*, 10:00 AM"))
     await waiting.get_by_role("button", name="Cancel").click()
     await expect(sam.text("See you tomorrow")).to_have_count(0)
     assert (await world.thread(thread))["scheduled"] == []
@@ -470,7 +470,7 @@ async def test_a_held_reply_appears_by_itself_and_is_edited_and_sent(sam: Person
     await expect(sam.threads.first).to_contain_text("Reply held")
     await held.fill("It is free. And the second?")
     await sam.page.get_by_role("button", name="Send it").click()
-    await expect(sam.text("And the second?")).to_contain_text(f"{EMAIL} for the AI agent")
+    await expect(sam.text("And the second?")).to_contain_text("sam for the AI agent")
     await expect(held).to_have_count(0)
     await sam.text("What does it cost?").get_by_role("link", name="Turn").click()
     refused = sam.page.get_by_role("region", name="Refused")
