@@ -47,6 +47,7 @@ from app.web import (
     versions,
     webhooks,
 )
+from app.web.areas import Area
 from app.web.directory import (
     api_keys,
     audit,
@@ -232,7 +233,7 @@ def build_app(configuration: Settings, resources: Resources | None = None, with_
     problems.install_handlers(app, routes)
     app.add_exception_handler(dependencies.SignedOut, dependencies.redirect_to_sign_in)
     for router in ROUTERS:
-        app.include_router(router)
+        app.include_router(Area(router))
     app.mount("/static", static_files.Static(directory=static_files.STATIC_FOLDER))
     if assets := docs.mount_assets():
         app.router.routes.append(assets)

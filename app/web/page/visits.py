@@ -148,7 +148,8 @@ async def show_changes(
             filters = visit.list_filter.build_filter(visit.zone, person.user_id)
             context["rows"] = await attention.find_rows(tx, person.tenant_id, filters, row_ids)
             context |= await views_bar.build_row_context(tx, person, filters, row_ids)
-        if row_ids or parts == "contact" or any(_is_persons(entry) for entry in context.get("entries", [])):
+        is_assigned = any(thread.assigned_to for _, thread in context["rows"])
+        if is_assigned or parts == "contact" or any(_is_persons(entry) for entry in context.get("entries", [])):
             context["colleagues"] = await views_bar.get_colleagues(tx, person)
     return visit.render_page("changes", parts=parts, **_build_place_context(visit), **context)
 
