@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Route, ViewportSize, expect
 
 from app.resources import Resources
-from tests.browser.conftest import Enter, Person
+from tests.browser.conftest import ZONE, Enter, Person
 from tests.browser.inbox import fill_inbox, fill_thread
 from tests.browser.test_in_view import LARGE, PHONE, can_write, named, picture
 from tests.browser.test_looks import findings
@@ -34,6 +34,7 @@ async def test_everything_that_one_writes_with_is_a_few_keys_away(
 ) -> None:
     await add_replies(world)
     sam = await enter(viewport=size)
+    await world.tenant.call("PATCH", f"/leads/{world.lead['leadId']}", {"timezone": ZONE})
     thread = (await world.send(agentMode=True))["interactionId"]
     await sam.read(thread)
     keys = sam.page.keyboard
