@@ -47,6 +47,7 @@ from app.web import (
     versions,
     webhooks,
 )
+from app.web.areas import Area
 from app.web.directory import (
     api_keys,
     audit,
@@ -198,7 +199,8 @@ def build_app(configuration: Settings, resources: Resources | None = None, with_
             if with_mcp:
                 await tools.open()
             background_tasks = [
-                asyncio.create_task(run) for run in (state.rates.run(), presence.keep_presence(database))
+                asyncio.create_task(run)
+                for run in (state.rates.run(), presence.keep_presence(database), render.load_templates())
             ]
             yield
             await state.feed.close()
@@ -231,7 +233,7 @@ def build_app(configuration: Settings, resources: Resources | None = None, with_
     problems.install_handlers(app, routes)
     app.add_exception_handler(dependencies.SignedOut, dependencies.redirect_to_sign_in)
     for router in ROUTERS:
-        app.include_router(router)
+        app.include_router(Area(router))
     app.mount("/static", static_files.Static(directory=static_files.STATIC_FOLDER))
     if assets := docs.mount_assets():
         app.router.routes.append(assets)

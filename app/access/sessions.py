@@ -95,14 +95,16 @@ async def renew(tx: Tx, token: str) -> RenewedToken | None:
     return RenewedToken(new_token, time_left) if time_left else None
 
 
-async def find_and_touch(tx: Tx, token: str) -> Person | None:
+async def find_and_touch(database: Database, token: str) -> Person | None:
     """The person of a session; None if it is unknown, ended, expired or was idle too long. Records
     the use, which restarts the idle time; writes at most once a minute."""
-    session = await access.get_session(tx, _digest_token(token), MAX_IDLE, RENEW_AFTER)
+    digest = _digest_token(token)
+    session = await database.look_up(lambda read: access.get_session(read, digest, MAX_IDLE, RENEW_AFTER))
     if session is None:
         return None
     if session.stale or session.arrived:
-        await access.touch_session(tx, _digest_token(token))
+        async with database.system_tx() as tx:
+            await access.touch_session(tx, digest)
     return _build_person(session)
 
 

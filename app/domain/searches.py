@@ -1,7 +1,7 @@
 """What somebody typed to search for.
 
-The words are folded by the database's function `fold_text`, for stored texts and for searches: what
-stands in a text is found, however it is written (docs/decisions/0033-searches-compare-folded-words.md)."""
+The words are folded by the database's function `fold_text`, for what is stored and for searches: what stands
+in a text or a name is found, however it is written (docs/decisions/0033-searches-compare-folded-words.md)."""
 
 import re
 import unicodedata

@@ -25,11 +25,14 @@ class NamedActor:
 
 
 GET_NAMES_SQL = f"""
-SELECT a.actor, {actor_name_sql("a")} AS name FROM (SELECT $1::text AS tenant_id, unnest($2::text[]) AS actor) a
+SELECT a.actor, coalesce(u.name, {actor_name_sql("a")}) AS name
+FROM (SELECT $1::text AS tenant_id, unnest($2::text[]) AS actor) a
+LEFT JOIN users u ON u.tenant_id = a.tenant_id AND 'person:' || u.user_id = a.actor
 """
 
 
 async def get_names(read: ReadTx, tenant_id: str, actors: Collection[str]) -> dict[str, str]:
-    """The names of those actors that have one."""
+    """The names of those actors that have one, as colleagues know them: people by the name that they chose, or
+    their e-mail."""
     named_actors = await read.fetch(NamedActor, GET_NAMES_SQL, tenant_id, list(actors))
     return {named_actor.actor: named_actor.name for named_actor in named_actors if named_actor.name}

@@ -22,7 +22,7 @@ FIND_CLIENTS_SQL = """
 SELECT met_phrases, array_agg(campaign_id) AS campaign_ids FROM (
     SELECT c.campaign_id, ARRAY(
         SELECT p.phrase FROM unnest($2::text[]) WITH ORDINALITY p (phrase, place)
-        WHERE fold_name(c.client_name) LIKE '%' || fold_name(p.phrase) || '%' ORDER BY p.place) AS met_phrases
+        WHERE fold_text(c.client_name) LIKE '%' || fold_text(p.phrase) || '%' ORDER BY p.place) AS met_phrases
     FROM campaigns c WHERE c.tenant_id = $1 AND c.client_name IS NOT NULL) m
 WHERE met_phrases <> '{}' GROUP BY met_phrases
 """

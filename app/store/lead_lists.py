@@ -73,8 +73,8 @@ def _search_sql(params: Params, typed_text: str | None) -> str:
     if search.phrases:
         phrases = params.bind(search.phrases)
         matches = f"""{may_have_words_sql(params, LEAD_WORDS_SQL, search.plain_words)}
-            AND fold_name({LEAD_WORDS_SQL}) LIKE ALL (
-                ARRAY(SELECT '%' || fold_name(phrase) || '%' FROM unnest({phrases}::text[]) phrase))"""
+            AND fold_text({LEAD_WORDS_SQL}) LIKE ALL (
+                ARRAY(SELECT '%' || fold_text(phrase) || '%' FROM unnest({phrases}::text[]) phrase))"""
     if search.phone_digits:
         matches += f" OR l.phone LIKE {params.bind(f'%{search.phone_digits}%')}"
     return matches

@@ -22,10 +22,9 @@ def newest_matches_sql(params: Params, search: Search) -> str:
 
 
 def has_name_sql(params: Params, search: Search) -> str:
-    """Each phrase stands somewhere in name, id or e-mail, with or without accents. LIKE ALL of an array would
-    use no index."""
+    """Each phrase stands somewhere in name, id or e-mail. LIKE ALL of an array would use no index."""
     return "".join(
-        f" AND fold_name({LEAD_WORDS_SQL}) LIKE ('%' || fold_name({params.bind(phrase)}) || '%')"
+        f" AND fold_text({LEAD_WORDS_SQL}) LIKE ('%' || fold_text({params.bind(phrase)}) || '%')"
         for phrase in search.phrases
     )
 

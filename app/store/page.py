@@ -8,6 +8,7 @@ from typing import Any
 from app.domain.media import get_max_bytes
 from app.store.agent_of import agent_of_sql
 from app.store.engine import ReadTx
+from app.store.may_text import may_not_text_sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +129,6 @@ async def get_contact(read: ReadTx, tenant_id: str, interaction_id: str) -> Cont
     return contact
 
 
-GET_EMAILS_SQL = "SELECT user_id, email FROM users WHERE tenant_id = $1 AND user_id = ANY ($2)"
-
-
-async def get_emails(read: ReadTx, tenant_id: str, actors: Sequence[str]) -> dict[str, str]:
-    """The e-mail of each actor who is a person."""
-    rows = await read.fetch_rows(GET_EMAILS_SQL, tenant_id, list(actors))
-    return {row["user_id"]: row["email"] for row in rows}
-
-
 @dataclass(frozen=True, slots=True)
 class NewWriters:
     """Who wrote in a thread since a person looked: the lead, another person of the tenant, the agent."""
@@ -181,40 +173,43 @@ async def get_turns_of_texts(
     return {row["message_id"]: row["turn_id"] for row in rows}
 
 
-GET_LAST_TURN_SQL = """
-SELECT turn_id FROM turns WHERE tenant_id = $1 AND interaction_id = $2 AND kind = 'live' AND state <> 'planned'
-ORDER BY opened_at DESC LIMIT 1
-"""
+@dataclass(frozen=True, slots=True)
+class ThreadFacts:
+    """What the page tells around the texts of a thread. `last_turn`: the id of its newest live turn. `brakes`: each
+    that keeps texts of the thread waiting, with its reason. `smart_encoding`: the tenant's setting."""
+
+    last_turn: str | None
+    brakes: list[str]
+    is_suppressed: bool
+    smart_encoding: bool
 
 
-async def get_last_turn(read: ReadTx, tenant_id: str, interaction_id: str) -> str | None:
-    """The id of the thread's newest live turn."""
-    turn_id: str | None = await read.fetch_value(GET_LAST_TURN_SQL, tenant_id, interaction_id)
-    return turn_id
-
-
-LIST_BRAKES_SQL = f"""
-SELECT concat_ws(': ', x.what || ' is paused', x.why) AS description
+GET_FACTS_SQL = f"""
+SELECT (SELECT u.turn_id FROM turns u
+        WHERE u.tenant_id = $1 AND u.interaction_id = $2 AND u.kind = 'live' AND u.state <> 'planned'
+        ORDER BY u.opened_at DESC LIMIT 1) AS last_turn,
+       ARRAY(SELECT concat_ws(': ', x.what || ' is paused', x.why) FROM (
+           SELECT 'everything' AS what, n.paused_reason AS why WHERE n.paused_at IS NOT NULL
+           UNION ALL
+           SELECT 'this number', p.paused_reason FROM phone_numbers p
+           WHERE p.tenant_id = t.tenant_id AND p.phone_number = t.our_number AND p.paused_at IS NOT NULL
+           UNION ALL
+           SELECT 'the agent', a.paused_reason FROM (
+               {agent_of_sql("t.tenant_id", "t.campaign_id", "l.is_test", "t.our_number")}
+           ) a WHERE a.paused_at IS NOT NULL
+       ) x) AS brakes,
+       {may_not_text_sql("t.tenant_id", "t.lead_phone", "l.dnc_channels")} AS is_suppressed, n.smart_encoding
 FROM interactions t
+JOIN tenants n ON n.tenant_id = t.tenant_id
 JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
-CROSS JOIN LATERAL (
-    SELECT 'everything' AS what, n.paused_reason AS why FROM tenants n
-    WHERE n.tenant_id = t.tenant_id AND n.paused_at IS NOT NULL
-    UNION ALL
-    SELECT 'this number', n.paused_reason FROM phone_numbers n
-    WHERE n.tenant_id = t.tenant_id AND n.phone_number = t.our_number AND n.paused_at IS NOT NULL
-    UNION ALL
-    SELECT 'the agent', a.paused_reason FROM (
-        {agent_of_sql("t.tenant_id", "t.campaign_id", "l.is_test", "t.our_number")}
-    ) a WHERE a.paused_at IS NOT NULL
-) x
 WHERE t.tenant_id = $1 AND t.interaction_id = $2
 """
 
 
-async def list_brakes(read: ReadTx, tenant_id: str, interaction_id: str) -> list[str]:
-    """Describes each brake that keeps texts of the thread waiting, with its reason."""
-    return [row["description"] for row in await read.fetch_rows(LIST_BRAKES_SQL, tenant_id, interaction_id)]
+async def get_facts(read: ReadTx, tenant_id: str, interaction_id: str) -> ThreadFacts:
+    """The thread must exist."""
+    [facts] = await read.fetch(ThreadFacts, GET_FACTS_SQL, tenant_id, interaction_id)
+    return facts
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,6 @@ from app.store.thread_filters import (
     campaigns_sql,
     filtered_view_sql,
     full_where_sql,
-    has_plain_words_sql,
     may_have_words_sql,
     wanted_statuses,
     where_sql,
@@ -264,7 +263,7 @@ def _thread_matches_sql(params: Params, filters: ThreadFilter, search: Search) -
     if filters.in_messages:
         return f"""SELECT 1 FROM messages m
         WHERE m.tenant_id = $1 AND m.interaction_id = t.interaction_id
-          AND {has_plain_words_sql(params, "m.text", search.plain_words)}
+          AND {may_have_words_sql(params, "m.text", search.plain_words)}
           {_has_phrases_sql(params, search.phrases)}"""
     return f"""SELECT 1 FROM leads l WHERE l.tenant_id = $1 AND l.lead_id = t.lead_id
         AND {may_have_words_sql(params, LEAD_WORDS_SQL, search.plain_words)}

@@ -171,35 +171,26 @@ def full_where_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...
 
 
 FOLDED_TO_ASCII = (
-    r"\u00AA\u00B2\u00B3\u00B9-\u00BE\u00DF\u0130-\u0149\u017F\u01C4-\u01F3\u02B0-\u02E4\u0307\u1D2C-\u1DBF"
-    r"\u1E9A-\u1E9E\u2070-\u218F\u2460-\u24FF\u2C7C\u2C7D\u3250-\u33FF\uA7F2-\uA7F4\uFB00-\uFB06"
-    r"\uFF00-\uFF5F\U000107A0-\U0001F1FF\U0001FBF0-\U0001FBF9"
+    r"\u00AA\u00B2\u00B3\u00B9-\u00BE\u00C0-\u024F\u02B0-\u02E4\u0300-\u036F\u1D2C-\u1DBF\u1E00-\u1EFF"
+    r"\u2070-\u218F\u2460-\u24FF\u2C7C\u2C7D\u3250-\u33FF\uA7F2-\uA7F8\uFB00-\uFB06"
+    r"\uFF00-\uFF5F\U00010795-\U0001F1FF\U0001FBF0-\U0001FBF9"
 )
-"""Ranges that hold all other characters of which `fold_text` makes letters or digits of ASCII: ß, ﬁ, ² …, and
-the dot that it leaves out."""
-
-
-def has_plain_words_sql(params: Params, text_sql: str, words: Sequence[str]) -> str:
-    """A cheap test before `fold_text`. Each text passes that has all these words of ASCII, and some
-    pass that do not."""
-    return f"""({_like_all_sql(params, text_sql, words)}
-            OR octet_length({text_sql}) <> char_length({text_sql}) AND {text_sql} ~ '[{FOLDED_TO_ASCII}]')"""
+"""Ranges that hold all other characters of which `fold_text` makes letters or digits of ASCII: é, ß, ﬁ, ² …, and
+the accents that it takes off."""
 
 
 LEAD_WORDS_SQL = """(((((COALESCE(l.first_name, '') || ' ') || COALESCE(l.last_name, '')) || ' ')
     || l.lead_id) || ' ') || COALESCE(l.email, '')"""
-"""The index `ix_leads_found` is on `fold_name` of it: the same expression, letter by letter."""
+"""The index `ix_leads_folded` is on `fold_text` of it: the same expression, letter by letter."""
 
 
 def may_have_words_sql(params: Params, text_sql: str, words: Sequence[str]) -> str:
-    """A cheap test before `fold_name`, which also takes accents off: only what is ASCII can be told to lack a
-    word."""
-    return f"({_like_all_sql(params, text_sql, words)} OR octet_length({text_sql}) <> char_length({text_sql}))"
-
-
-def _like_all_sql(params: Params, text_sql: str, words: Sequence[str]) -> str:
+    """A cheap test before `fold_text`. Each text passes that has all these words of ASCII, and some pass that do
+    not."""
     tests = [
         f"""({text_sql}) COLLATE "C" ILIKE {params.bind(f"%{word}%")}"""
         for word in sorted(words, key=len, reverse=True)  # long words are rarer
     ]
-    return " AND ".join(tests) or "true"
+    has_words = " AND ".join(tests) or "true"
+    return f"""({has_words}
+            OR octet_length({text_sql}) <> char_length({text_sql}) AND ({text_sql}) ~ '[{FOLDED_TO_ASCII}]')"""

@@ -8,6 +8,8 @@ Revises: 0026
 Created: 2026-11-29
 """
 
+from collections.abc import Sequence
+
 from alembic import context, op
 
 revision = "0027"
@@ -29,15 +31,19 @@ FOLDED_INDEXES = ("ix_messages_folded", "ix_leads_folded")
 
 
 def upgrade() -> None:
-    former_function_sql = build_former_function_sql()
-    assert NEXT_STEP_SQL in former_function_sql
-    op.execute(former_function_sql.replace(NEXT_STEP_SQL, FOLD_FORMS_SQL + NEXT_STEP_SQL))
-    build_indexes_anew()
+    op.execute(build_function_sql())
+    build_indexes_anew(FOLDED_INDEXES)
 
 
 def downgrade() -> None:
     op.execute(build_former_function_sql())
-    build_indexes_anew()
+    build_indexes_anew(FOLDED_INDEXES)
+
+
+def build_function_sql() -> str:
+    former_function_sql = build_former_function_sql()
+    assert NEXT_STEP_SQL in former_function_sql
+    return former_function_sql.replace(NEXT_STEP_SQL, FOLD_FORMS_SQL + NEXT_STEP_SQL)
 
 
 def build_former_function_sql() -> str:
@@ -46,10 +52,10 @@ def build_former_function_sql() -> str:
     return function_sql
 
 
-def build_indexes_anew() -> None:
+def build_indexes_anew(names: Sequence[str]) -> None:
     with op.get_context().autocommit_block():
         op.execute("SET statement_timeout = 0")
-        for name in FOLDED_INDEXES:
+        for name in names:
             for leftover in (f"{name}_ccnew", f"{name}_ccold"):  # of an interrupted attempt
                 op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {leftover}")
             op.execute(f"REINDEX INDEX CONCURRENTLY {name}")

@@ -40,13 +40,13 @@ def test_an_unknown_email_costs_what_a_known_one_costs() -> None:
 async def test_a_person_signs_in_is_known_and_signs_out(resources: Resources, user_id: str) -> None:
     token = await sessions.sign_in(resources.database, EMAIL.lower(), PASSWORD)
     assert token
+    person = await sessions.find_and_touch(resources.database, token)
+    assert person
+    assert (person.user_id, person.email) == (user_id, EMAIL)
+    assert person.caller.source == "manual"
     async with resources.database.system_tx() as tx:
-        person = await sessions.find_and_touch(tx, token)
-        assert person
-        assert (person.user_id, person.email) == (user_id, EMAIL)
-        assert person.caller.source == "manual"
         await sessions.end(tx, token)
-        assert await sessions.find_and_touch(tx, token) is None
+    assert await sessions.find_and_touch(resources.database, token) is None
 
 
 async def test_a_wrong_password_and_an_unknown_email_open_nothing(resources: Resources, user_id: str) -> None:
@@ -74,7 +74,7 @@ async def test_a_session_ends_when_idle_and_when_old(resources: Resources, user_
     assert token
     async with resources.database.system_tx() as tx:
         await tx.execute(f"UPDATE sessions SET {moved}")
-        assert await sessions.find_and_touch(tx, token) is None
+    assert await sessions.find_and_touch(resources.database, token) is None
 
 
 async def test_being_seen_puts_off_the_idle_end(resources: Resources, user_id: str) -> None:
@@ -82,7 +82,8 @@ async def test_being_seen_puts_off_the_idle_end(resources: Resources, user_id: s
     assert token
     async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE sessions SET seen_at = seen_at - interval '11 hours'")
-        assert await sessions.find_and_touch(tx, token)
+    assert await sessions.find_and_touch(resources.database, token)
+    async with resources.database.system_tx() as tx:
         assert await tx.fetch_value("SELECT seen_at > now() - interval '1 minute' FROM sessions")
 
 
@@ -91,7 +92,7 @@ async def test_a_person_switched_off_is_signed_out(resources: Resources, user_id
     assert token
     async with resources.database.system_tx() as tx:
         await tx.execute("UPDATE users SET active = false")
-        assert await sessions.find_and_touch(tx, token) is None
+    assert await sessions.find_and_touch(resources.database, token) is None
 
 
 def test_a_form_token_belongs_to_its_session() -> None:

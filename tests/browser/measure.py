@@ -19,7 +19,7 @@ from tests.service import Api
 from tests.web.people import Browser, add_person, browser
 from tests.world import World
 
-VISITS, CLICKS, REQUESTS, BATCHES, EVENTS_PER_BATCH, AT_ONCE = 12, 40, 100, 5, 400, 10
+VISITS, CLICKS, ARRIVALS, REQUESTS, BATCHES, EVENTS_PER_BATCH, AT_ONCE = 12, 40, 40, 100, 5, 400, 10
 PAINTED = "performance.getEntriesByType('paint').map((entry) => entry.startTime).at(0)"
 CLICK = """(name) => new Promise((resolve) => {
     const links = [...document.querySelectorAll('#list nav li a')], start = performance.now();
@@ -27,6 +27,14 @@ CLICK = """(name) => new Promise((resolve) => {
     const painted = () => requestAnimationFrame(() => resolve(performance.now() - start));
     document.addEventListener('opened', painted, { once: true });
     link.click();
+})"""
+APPEAR = """(words) => new Promise((resolve) => {
+    const texts = document.querySelector('.texts');
+    new MutationObserver((_, observer) => {
+        if (!texts.textContent.includes(words)) return;
+        observer.disconnect();
+        requestAnimationFrame(resolve);
+    }).observe(texts, { childList: true, subtree: true });
 })"""
 
 
@@ -70,6 +78,7 @@ async def test_the_page_is_measured(enter: Enter, sam_by_http: Browser, world: W
     show("its bytes", sizes, "bytes")
 
     await sam.read(thread)
+    await measure_arrivals(sam.page, world)
     await measure_memory(sam.page, world)
 
     here = f"/conversations/{thread}"
@@ -80,6 +89,19 @@ async def test_the_page_is_measured(enter: Enter, sam_by_http: Browser, world: W
     await measure_cost(sam_by_http, "an event that changes a row", "/conversations/changes?rows=int_lead_7")
     await measure_cost(sam_by_http, "a click on a thread", here, "opened")
     await measure_cost(sam_by_http, "the whole page", here)
+
+
+async def measure_arrivals(page: Page, world: World) -> None:
+    """From the carrier's webhook until the text stands in the open thread."""
+    spans = []
+    for n in range(ARRIVALS):
+        appears = asyncio.ensure_future(page.evaluate(APPEAR, f"Arrival {n}."))
+        await page.evaluate("1")  # by then the page watches
+        start = time.perf_counter()
+        await world.text(f"Arrival {n}.")
+        await appears
+        spans.append((time.perf_counter() - start) * 1000)
+    show("an inbound text until it is painted", spans, "ms")
 
 
 async def measure_memory(page: Page, world: World) -> None:

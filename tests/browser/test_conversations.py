@@ -15,7 +15,7 @@ from starlette.routing import Route as Path
 
 from app.domain import segments
 from app.resources import Resources
-from tests.browser.conftest import EMAIL, PICTURES, ZONE, Enter, Person
+from tests.browser.conftest import PICTURES, ZONE, Enter, Person
 from tests.browser.inbox import fill_thread
 from tests.makers import phone
 from tests.world import World, served, until
@@ -29,7 +29,7 @@ async def test_four_steps_lead_from_the_list_to_the_leads_phone(sam: Person, wor
     await sam.box.fill("Sam here. Shall I call at five?")
     await sam.page.get_by_role("button", name="Send", exact=True).click()
     bubble = sam.text("Shall I call at five?")
-    await expect(bubble).to_contain_text(EMAIL)
+    await expect(bubble).to_contain_text("sam")
     await expect(bubble).to_contain_text("Delivered")
     await expect(sam.box).to_be_focused()
     assert world.carrier.received(world.phone)[-1] == "Sam here. Shall I call at five?"
@@ -207,7 +207,7 @@ async def test_two_people_in_one_thread_see_each_other_and_keep_their_drafts(
     stayed = await ann.same_page()
     await sam.box.fill("I take this one.")
     await sam.box.press("Enter")
-    await expect(ann.text("I take this one.")).to_contain_text(EMAIL)
+    await expect(ann.text("I take this one.")).to_contain_text("sam")
     await expect(ann.box).to_have_value("Half a sentence")
     await expect(ann.box).to_be_focused()
     await sam.page.get_by_role("combobox", name="Status", exact=True).select_option("qualified")
@@ -407,7 +407,7 @@ async def test_a_text_is_scheduled_by_the_persons_clock_and_cancelled(sam: Perso
     await sam.box.fill("See you tomorrow")
     await sam.box.press("Enter")
     waiting = sam.text("See you tomorrow")
-    await expect(waiting).to_contain_text(re.compile(r"Will be sent .*, 10:00:00 AM E[SD]T"))
+    await expect(waiting).to_contain_text(re.compile(r"Will be sent \w+, .*, 10:00 AM"))
     await waiting.get_by_role("button", name="Cancel").click()
     await expect(sam.text("See you tomorrow")).to_have_count(0)
     assert (await world.thread(thread))["scheduled"] == []
@@ -470,7 +470,7 @@ async def test_a_held_reply_appears_by_itself_and_is_edited_and_sent(sam: Person
     await expect(sam.threads.first).to_contain_text("Reply held")
     await held.fill("It is free. And the second?")
     await sam.page.get_by_role("button", name="Send it").click()
-    await expect(sam.text("And the second?")).to_contain_text(f"{EMAIL} for the AI agent")
+    await expect(sam.text("And the second?")).to_contain_text("sam for the AI agent")
     await expect(held).to_have_count(0)
     await sam.text("What does it cost?").get_by_role("link", name="Turn").click()
     refused = sam.page.get_by_role("region", name="Refused")

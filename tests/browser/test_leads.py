@@ -79,7 +79,7 @@ async def test_leads_and_first_steps_are_for_everybody_at_every_size(
         (f"{here}/erase", "lead-erase"),
         (f"{here}/merge", "lead-find"),
         (f"{here}/merge?from={twin['leadId']}", "lead-merge"),
-        (f"/settings/accounts/{world.account['accountId']}", "account"),
+        (f"/settings/accounts/{world.account['accountId']}", "carrier-account"),
         (f"/settings/agents/{world.smsagent['smsAgentId']}", "agent"),
     ):
         response = await sam.open(path)

@@ -1,23 +1,24 @@
 """The settings in a real browser: for people with screen readers, small screens, no script."""
 
+import re
+
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.conftest import Enter, Person
+from tests.browser.conftest import PICTURES, Enter, Person
 from tests.browser.test_looks import DESK, PHONE, findings
 from tests.world import World
 
-LOOKS = [
-    {"color_scheme": "light", "viewport": DESK},
-    {"color_scheme": "dark", "viewport": PHONE},
-]
+LOOKS = {
+    "desk-light": {"color_scheme": "light", "viewport": DESK},
+    "phone-dark": {"color_scheme": "dark", "viewport": PHONE},
+}
 
 
 @pytest.mark.parametrize("look", LOOKS)
-async def test_every_page_of_the_settings_is_for_everybody(
-    idle_world: World, enter: Enter, look: dict[str, object]
-) -> None:
-    world, sam = idle_world, await enter(**look)
+async def test_every_page_of_the_settings_is_for_everybody(idle_world: World, enter: Enter, look: str) -> None:
+    world, sam = idle_world, await enter(**LOOKS[look])
+    PICTURES.mkdir(exist_ok=True)
     await world.tenant.call("POST", "/canned-replies", {"title": "Hours", "text": "From 9 to 5."})
     paths = [
         "/account", "/settings/general", "/settings/people", "/settings/people/new",
@@ -28,10 +29,13 @@ async def test_every_page_of_the_settings_is_for_everybody(
         f"/settings/agents/{world.smsagent['smsAgentId']}/shadow",
         f"/settings/campaigns/{world.campaign['campaignId']}",
         "/settings/keys", "/settings/keys/new", "/settings/canned", "/settings/canned/new",
+        "/settings/webhooks/new", "/settings/audit", "/notices",
     ]  # fmt: skip
     for path in paths:
         response = await sam.open(path)
         assert response.status == 200, path
+        name = re.sub(r"\w+_\w+", "one", path.strip("/")).translate(str.maketrans("/?=", "---"))
+        await sam.page.screenshot(path=PICTURES / f"page-{name}-{look}.png", full_page=True)
         assert await findings(sam.page, {}) == [], path
 
 

@@ -242,6 +242,9 @@ TEXTS = [
         ("เจอกัน", TEXTS[10]), ("हिन्दी", TEXTS[11]),
         ('"order #7321"', TEXTS[2]), ('"#7321 order"', None), ("“for order” due", TEXTS[2]), ('"order', TEXTS[2]),
         ('"" ""', None), ("don-t mind", TEXTS[4]), ("1234-555", None), ("Call 55", None), ("😀", None),
+        ("cuanto manana", TEXTS[5]), ("andre strasse", TEXTS[6]), ("ÁNDRE", TEXTS[6]), ("cafe fîne", TEXTS[7]),
+        ("THÁNKS thäts", None), ('"thät’s fine"', TEXTS[4]), ("приве\u0301т", TEXTS[8]),
+        ('"chez zoe muller"', TEXTS[13]), ("hopital", TEXTS[13]), ("οψαριον", TEXTS[14]),
         ("hôpital", TEXTS[13]), ("l´hôpital", TEXTS[13]), ("l'hôpital", TEXTS[13]), ("zoë müller", TEXTS[13]),
         *[(typed, TEXTS[14]) for typed in ("istanbul", "i̇stanbul", "ISTANBUL", "İstanbul", "ıstanbul", "KIZILAY",
           "kizilay", "KİZİLAY", "ΑΙ", "ᾼ", "J̌ H̱", "ὀψάριον", "ὨΙΔΉ", "ᾨΔΉ", '"kizilay αι"')],
@@ -310,15 +313,14 @@ def write_forms(text: str) -> set[str]:
     return cased | {unicodedata.normalize(form, one) for one in cased for form in ("NFC", "NFD", "NFKC", "NFKD")}
 
 
-@pytest.mark.parametrize("function", ["fold_text", "fold_name"])
-async def test_a_letter_is_folded_the_same_in_each_case_and_form(resources: Resources, function: str) -> None:
+async def test_a_letter_is_folded_the_same_in_each_case_and_form(resources: Resources) -> None:
     characters = [chr(i) for i in range(128, 0x20000) if chr(i).isalpha()]
     marked = [base + "".join(marks) for base in BASES for n in (1, 2) for marks in product(MARKS, repeat=n)]
     pairs = [(text, form) for text in (*characters, *marked) for form in write_forms(text) - {text}]
     async with resources.database.system_tx() as tx:
         found = await tx.fetch_rows(
-            f"""SELECT a, b FROM unnest($1::text[], $2::text[]) x (a, b)
-            WHERE {function}('x' || a || 'x') <> {function}('x' || b || 'x')""",
+            """SELECT a, b FROM unnest($1::text[], $2::text[]) x (a, b)
+            WHERE fold_text('x' || a || 'x') <> fold_text('x' || b || 'x')""",
             [text for text, _ in pairs], [form for _, form in pairs],
         )  # fmt: skip
     assert [tuple(row) for row in found] == []

@@ -28,6 +28,15 @@ __all__ = ["ours"]
         ("太阳", "关于太阳能", "关于<mark>太阳</mark>能"),
         ("<b> 9", "<b>9 & 10</b>", "&lt;<mark>b</mark>&gt;<mark>9</mark> &amp; 10&lt;/<mark>b</mark>&gt;"),
         ("!!", "Hi!!", "Hi!!"),
+        (
+            "jose cafe",
+            "Café José, Jose\u0301: joséph",
+            "<mark>Café</mark> <mark>José</mark>, <mark>Jose\u0301</mark>: joséph",
+        ),
+        ("가 방", "각 가, 방", "각 <mark>가</mark>, <mark>방</mark>"),
+        ("Łódź", "lodz in ŁÓDŹ", "<mark>lodz</mark> in <mark>ŁÓDŹ</mark>"),
+        ("strasse", "Die Straße, İstanbul", "Die <mark>Straße</mark>, İstanbul"),
+        ("привет", "О, Приве\u0301т!", "О, <mark>Приве\u0301т</mark>!"),
         ("", "Hi", "Hi"),
     ],
 )

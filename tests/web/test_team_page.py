@@ -186,6 +186,12 @@ async def test_a_person_has_a_name_by_which_notes_mention_them(
     assert note["mentions"] == [person["personId"]]
     await settle(resources)
     assert "A colleague mentions you" in await sam.page("/notices")
+    page = await sam.page(f"/conversations/{sent['interactionId']}")
+    for form, values in (("/texts", {"message": "Hi"}), ("/status", {"status": "completed"})):
+        await sam.submit(page, form, **values)
+    page = await sam.page(f"/conversations/{sent['interactionId']}")
+    assert re.search(r'title="sam@example.com">Sam &lt;the&gt; Great</span>', page)
+    assert "Sam &lt;the&gt; Great set the status to completed." in page
     newest, *_ = (await tenant.call("GET", f"/audit?subject=person&subjectId={person['personId']}"))["audit"]
     assert (newest["changes"][0]["field"], newest["actor"]) == ("name", f"person:{person['personId']}")
     await sam.submit(await sam.page("/account"), "/name", name="")

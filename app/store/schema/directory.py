@@ -98,10 +98,10 @@ class Lead(Table):
         Index("ix_leads_phone_end", "tenant_id", sql("reverse(phone)")),
         Index(None, "tenant_id", "campaign_id"),
         Index(
-            "ix_leads_found",
+            "ix_leads_folded",
             "tenant_id",
             literal_column(
-                "fold_name((((((COALESCE(first_name, '') || ' ') || COALESCE(last_name, '')) || ' ')"
+                "fold_text((((((COALESCE(first_name, '') || ' ') || COALESCE(last_name, '')) || ' ')"
                 " || lead_id) || ' ') || COALESCE(email, ''))"
             ).label("name"),
             postgresql_ops={"name": "gin_trgm_ops"},

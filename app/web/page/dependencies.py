@@ -88,13 +88,13 @@ Token = Annotated[str, Depends(require_token)]
 async def require_person(request: Request, token: Token, resources: AppResources) -> Person:
     """Returns the signed-in person. Raises `SignedOut`. An old token is renewed, and the cookie is set
     on whatever the route answers."""
-    renewed_token = None
-    async with resources.database.system_tx() as tx:
-        person = await sessions.find_and_touch(tx, token)
-        if person and person.needs_renewal:
-            renewed_token = await sessions.renew(tx, token)
+    person = await sessions.find_and_touch(resources.database, token)
     if person is None:
         raise SignedOut
+    renewed_token = None
+    if person.needs_renewal:
+        async with resources.database.system_tx() as tx:
+            renewed_token = await sessions.renew(tx, token)
     if renewed_token:
         cookie_response = Response()
         set_session_cookie(cookie_response, resources, renewed_token.token, renewed_token.time_left)

@@ -1,5 +1,6 @@
 """Renders pages from templates: escaped, strict about names, without inline scripts or styles."""
 
+import asyncio
 import gzip
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,8 +19,8 @@ from app.domain import media, phones
 from app.domain.orders import MAX_TEXT_LENGTH
 from app.domain.problems import Problem
 from app.domain.words import Channel
-from app.web.page import found_words, text_sizes, times
-from app.web.page.static_files import COMPRESSED_HEADERS, WEB_FOLDER, accepts_gzip, get_static_url
+from app.web.page import found_words, static_files, text_sizes, times
+from app.web.page.static_files import COMPRESSED_HEADERS, WEB_FOLDER, accepts_gzip
 
 CONTENT_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self';"
@@ -119,6 +120,15 @@ def page(request: Request, template: str, status: int = 200, /, **context: Any) 
     return response
 
 
+async def load_templates() -> None:
+    """Compiles the templates between other work: else whoever opens the first page after a start would wait."""
+    environment = _build_environment()
+    static_files.load_files()
+    for name in environment.list_templates():
+        await asyncio.sleep(0)
+        environment.get_template(name)
+
+
 def get_fragment(request: Request) -> str:
     """Returns the part of the page that a script asks for (`FRAGMENTS`); "": the whole page."""
     fragment = request.headers.get("x-fragment", "")
@@ -166,6 +176,7 @@ def _build_environment() -> Environment:
         "day": times.format_day,
         "ago": times.format_ago,
         "exact": times.format_exact,
+        "when": times.format_when,
         "moment": datetime.fromisoformat,
         "query": build_query,
         "pairs": _list_pairs,
@@ -180,7 +191,7 @@ def _build_environment() -> Environment:
         "snippet": found_words.cut_snippet,
     }
     environment.globals |= {
-        "static": get_static_url,
+        "static": static_files.get_static_url,
         "STATUSES": STATUS_WORDS,
         "CHANNELS": CHANNEL_WORDS,
         "DELIVERY": DELIVERY_WORDS,

@@ -1,6 +1,6 @@
 """What a thread's templates need, in the parts that the page shows and renews by themselves."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
@@ -16,7 +16,6 @@ from app.store import (
     planned_turns,
     read_marks,
     suppressions,
-    tenants,
 )
 from app.store import page as store
 from app.store.engine import ReadTx, Tx
@@ -58,7 +57,7 @@ async def build_thread_context(
         **await build_state_context(tx, thread),
         **await build_compose_context(tx, thread, contact["contact"], zone, chosen_time),
         **contact,
-        **await build_entries_context(tx, thread, [*entries, *waiting], contact["people"]),
+        **await build_entries_context(tx, thread, [*entries, *waiting]),
         "entries": entries,
         "waiting": waiting,
         "older": entries[0].seq if entries and (entries[0].seq or 0) > 1 else None,
@@ -73,7 +72,7 @@ async def build_changes_context(
     thread, and with `parts` "contact" what is known about the lead."""
     thread = await find_thread(tx, person.tenant_id, interaction_id)
     await mark_read(tx, person, thread)
-    context: Context = {"thread": thread, "people": {}}
+    context: Context = {"thread": thread}
     if parts:
         context |= await build_state_context(tx, thread)
     if parts == "contact":
@@ -81,7 +80,7 @@ async def build_changes_context(
     elif parts:
         context["contact"] = await store.get_contact(tx, *thread.key)
     entries = await interactions.get_entries(tx, *thread.key, text_ids) if text_ids else []
-    context |= await build_entries_context(tx, thread, entries, context["people"])
+    context |= await build_entries_context(tx, thread, entries)
     return context | {"entries": entries}
 
 
@@ -93,13 +92,9 @@ async def mark_read(tx: Tx, person: Person, thread: Thread) -> None:
         await read_marks.mark_read(tx, person.tenant_id, person.user_id, thread.interaction_id, thread.last_seq)
 
 
-async def build_entries_context(
-    read: ReadTx, thread: Thread, entries: Sequence[Message], known_people: dict[str, str]
-) -> Context:
-    actors = {entry.actor for entry in entries if entry.actor} - known_people.keys()
+async def build_entries_context(read: ReadTx, thread: Thread, entries: Sequence[Message]) -> Context:
     theirs = [entry.message_id for entry in entries if entry.role == "user"]
     return {
-        "people": known_people | await _get_people(read, thread, actors),
         "turns_of": await store.get_turns_of_texts(read, *thread.key, theirs) if theirs else {},
         "changing": None,
     }
@@ -107,13 +102,15 @@ async def build_entries_context(
 
 async def build_state_context(read: ReadTx, thread: Thread) -> Context:
     """What stands above and below the texts."""
+    facts = await store.get_facts(read, *thread.key)
     return {
         "thread": thread,
-        "last_turn": await store.get_last_turn(read, *thread.key),
+        "last_turn": facts.last_turn,
         "planned": await planned_turns.list_of_thread(read, *thread.key),
-        "brakes": await store.list_brakes(read, *thread.key),
+        "brakes": facts.brakes,
         "state": build_agent_state(thread),
-        "suppressed": bool(await interactions.find_suppressed(read, [thread.key])),
+        "suppressed": facts.is_suppressed,
+        "twins": REPLACEMENTS_BY_CHARACTER if facts.smart_encoding else None,
     }
 
 
@@ -121,10 +118,7 @@ async def build_compose_context(
     read: ReadTx, thread: Thread, contact: Contact, zone: tzinfo, chosen_time: str
 ) -> Context:
     """`zone`: the person's."""
-    tenant = await tenants.get(read, thread.tenant_id)
-    assert tenant is not None
     return {
-        "twins": REPLACEMENTS_BY_CHARACTER if tenant.smart_encoding else None,
         "senders": await store.list_senders(read, thread.tenant_id, thread.campaign_id, thread.our_number),
         "canned": await canned_choices.list_filled(read, thread.tenant_id, interaction_id=thread.interaction_id),
         "lead_clock": later.read_clock(
@@ -147,11 +141,9 @@ async def build_contact_context(read: ReadTx, thread: Thread) -> Context:
     answers = {answer.key: answer for answer in await lead_answers.list_of_lead(read, *thread.lead_key)}
     history = await store.list_notes(read, *thread.key, thread.last_seq)
     answered_keys = {item.get("key") for item in contact.questionnaire}
-    writers = {answer.author.removeprefix("person:") for answer in answers.values()}
     threads = await interactions.list_of_lead(read, tenant_id, thread.lead_id)
     return {
         "contact": contact,
-        "people": await _get_people(read, thread, writers),
         "actors": await describe_actors(
             read,
             tenant_id,
@@ -167,7 +159,3 @@ async def build_contact_context(read: ReadTx, thread: Thread) -> Context:
         "consent": consent,
         "others": [sibling for sibling in threads if sibling.interaction_id != thread.interaction_id],
     }
-
-
-async def _get_people(read: ReadTx, thread: Thread, actors: Collection[str]) -> dict[str, str]:
-    return await store.get_emails(read, thread.tenant_id, sorted(actors)) if actors else {}

@@ -79,6 +79,15 @@ def format_ago(at: datetime, zone: tzinfo) -> str:
     return f"{local.day} {local:%b}" if local.year == now.year else f"{local.day} {local:%b %Y}"
 
 
+def format_when(at: datetime, zone: tzinfo) -> str:
+    """Returns when it was or will be, within a sentence: "tomorrow, 9:00 AM"."""
+    local, today = at.astimezone(zone), datetime.now(zone).date()
+    days_ahead = (local.date() - today).days
+    date_words = f"{local.day} {local:%B}" + ("" if local.year == today.year else f" {local.year}")
+    day = {0: "today", 1: "tomorrow", -1: "yesterday"}.get(days_ahead) or f"{local:%A}, {date_words}"
+    return f"{day}, {_format_time(local)}"
+
+
 def format_exact(at: datetime, zone: tzinfo) -> str:
     local = at.astimezone(zone)
     return f"{local.day} {local:%B %Y}, {_format_time(local, has_seconds=True)} {local.tzname()}"

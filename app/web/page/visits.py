@@ -15,6 +15,7 @@ from app.domain.problems import NotFound, Problem
 from app.store import attention, events, lead_choices
 from app.store import page as store
 from app.store.engine import ReadTx
+from app.store.interactions import Message
 from app.web.dependencies import AppResources
 from app.web.page import found_words, render, start, threads, views_bar
 from app.web.page.dependencies import FormSender, SameOrigin, SignedIn, Token
@@ -139,7 +140,7 @@ async def show_changes(
 ) -> Response:
     """Renders rows of the list, and what changed in the thread `interaction_id` (empty: none is open)."""
     person = visit.person
-    context: dict[str, Any] = {"thread": None, "rows": [], "snoozes": SNOOZES}
+    context: dict[str, Any] = {"thread": None, "rows": [], "snoozes": SNOOZES, "colleagues": {}}
     async with visit.resources.database.tenant_tx(person.tenant_id) as tx:
         if interaction_id:
             context |= await threads.build_changes_context(tx, person, interaction_id, text_ids, parts)
@@ -147,9 +148,14 @@ async def show_changes(
             filters = visit.list_filter.build_filter(visit.zone, person.user_id)
             context["rows"] = await attention.find_rows(tx, person.tenant_id, filters, row_ids)
             context |= await views_bar.build_row_context(tx, person, filters, row_ids)
-        if row_ids or parts == "contact" or any(entry.note for entry in context.get("entries", [])):
+        is_assigned = any(thread.assigned_to for _, thread in context["rows"])
+        if is_assigned or parts == "contact" or any(_is_persons(entry) for entry in context.get("entries", [])):
             context["colleagues"] = await views_bar.get_colleagues(tx, person)
     return visit.render_page("changes", parts=parts, **_build_place_context(visit), **context)
+
+
+def _is_persons(entry: Message) -> bool:
+    return (entry.actor or "").startswith(("user_", "person:"))
 
 
 async def run_and_go_back(

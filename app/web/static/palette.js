@@ -35,7 +35,7 @@ function listActions() {
   for (const button of document.querySelectorAll(".work [action*='/snooze'] button[name=until]")) add("Snooze", getName(button), () => button.click());
   const unread = find(".work [action*='/unread'] button");
   if (unread) add("Do", "Mark as unread", () => unread.click());
-  for (const link of document.querySelectorAll("#views > ul a, .more-views > ul a")) add("View", getName(link), () => link.click());
+  for (const link of document.querySelectorAll("#views > ul a, .more-views ul a")) add("View", getName(link), () => link.click());
   const start = find("#list .new");
   if (start) add("Do", "New conversation", () => start.click());
   add("Do", "Show the keys", showKeys);

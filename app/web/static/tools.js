@@ -40,6 +40,19 @@ const closeTools = (form) => { for (const tool of form.querySelectorAll(".tool[o
 document.addEventListener("pointerdown", (event) => {
   const form = document.querySelector("form.compose");
   if (form && !event.target.closest(".tool[open]")) closeTools(form);
+  if (!event.target.closest(".more-views")) closeViews();
+});
+
+// The menu of views lies above the list: it closes when a view is chosen, too.
+function closeViews(focus = false) {
+  const menu = document.querySelector(".more-views[open]");
+  if (!menu) return;
+  if (focus) menu.querySelector("summary").focus();
+  menu.open = false;
+}
+document.addEventListener("click", (event) => { if (event.target.closest(".more-views a")) closeViews(true); });
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && event.target.closest?.(".more-views")) closeViews(true);
 });
 
 // Puts words where the cursor is; a gap in them is selected, so that one types over it.
