@@ -232,9 +232,9 @@ def repeat_turn(
     """The body of a later attempt: the first one's, with its own number, deadline and time. An A/B test may have
     stopped meanwhile."""
     payload = json.loads(first_body)
-    turn = {**payload["turn"], "attempt": attempt, "expiresAt": expires_at, "experiment": experiment}
-    if experiment is None:
-        del turn["experiment"]
+    facts = {**payload["turn"], "attempt": attempt, "expiresAt": expires_at}
+    facts.pop("experiment", None)
+    turn = facts | ({"experiment": experiment} if experiment else {})
     return to_json({**payload, "turn": turn, "timestamp": now})
 
 

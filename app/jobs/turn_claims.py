@@ -24,11 +24,12 @@ from app.domain.turns import (
 from app.domain.windows import HAND_OVER_LEASE, REPLY_WITHIN
 from app.jobs.endpoints import Endpoints
 from app.jobs.figures import TURN_LATE_SECONDS
-from app.store import hand_overs, threads, turns
+from app.store import hand_overs, payload_texts, threads, turns
 from app.store.clock import turn_hint
 from app.store.dry_turns import DryTurn
 from app.store.engine import Tx
-from app.store.hand_overs import PayloadFacts, PayloadTexts, PostStart
+from app.store.hand_overs import PayloadFacts, PostStart
+from app.store.payload_texts import PayloadTexts
 from app.store.threads import ThreadKey
 from app.store.turns import TurnEnd, TurnKey
 
@@ -157,7 +158,9 @@ async def _freeze_payloads(
     tx: Tx, turns_to_post: Sequence[LiveTurn], facts_by_turn: dict[TurnKey, PayloadFacts], seal: Seal
 ) -> list[HandOver]:
     fresh_turns = [turn for turn in turns_to_post if not facts_by_turn[turn.key].frozen]
-    texts_by_turn = await hand_overs.get_payload_texts(tx, fresh_turns, transcripts.MAX_ENTRIES) if fresh_turns else {}
+    texts_by_turn = (
+        await payload_texts.get_payload_texts(tx, fresh_turns, transcripts.MAX_ENTRIES) if fresh_turns else {}
+    )
     posts = [
         _build_hand_over(turn, facts_by_turn[turn.key], texts_by_turn.get(turn.key, PayloadTexts()), seal)
         for turn in turns_to_post

@@ -1,6 +1,6 @@
 """A/B tests of agents: which are due to be looked at, and what came of the leads of each side."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -79,12 +79,18 @@ async def count_sides(read: ReadTx, experiment: DueExperiment) -> dict[Side, Sid
     """Counts the leads that got a turn, and what they did after it. Test leads do not count."""
     first_event = ids.first_since("evt", experiment.created_at)
     found = await read.fetch(SideCount, COUNT_SIDES_SQL, experiment.tenant_id, experiment.experiment_id, first_event)
-    return fill_sides({count.side: count for count in found})
+    return _fill_sides(found)
 
 
-def fill_sides(counts: Mapping[Side, SideCount]) -> dict[Side, SideCount]:
-    """A side without a lead has a count, too."""
-    return {"a": counts.get("a") or SideCount("a"), "b": counts.get("b") or SideCount("b")}
+def read_counts(experiment: Experiment) -> dict[Side, SideCount]:
+    """What was counted at the last look."""
+    return _fill_sides([SideCount(**count) for count in experiment.counts])
+
+
+def _fill_sides(found: Sequence[SideCount]) -> dict[Side, SideCount]:
+    """By side; one without a lead has a count, too."""
+    counts: dict[Side, SideCount] = {"a": SideCount("a"), "b": SideCount("b")}
+    return counts | {count.side: count for count in found}
 
 
 RECORD_LOOK_SQL = f"""

@@ -9,8 +9,7 @@ from pydantic import ConfigDict, Field
 from app.commands import experiments as commands
 from app.commands.directory import require_found
 from app.domain.experiments import SHARE_BOUNDS, Measure, Side, SideCount, compare, describe
-from app.store import directory
-from app.store.experiments import fill_sides
+from app.store import directory, experiments
 from app.store.schema import Experiment
 from app.web.dependencies import ApiCaller, AppResources, ReadCaller, TenantRead, TenantTx
 from app.web.directory import list_rows
@@ -95,7 +94,7 @@ class StopBody(Body):
 
 
 def build_shape(experiment: Experiment) -> ExperimentShape:
-    counts = fill_sides({count["side"]: SideCount(**count) for count in experiment.counts})
+    counts = experiments.read_counts(experiment)
     findings = {
         field: FindingShape.model_validate(compare(counts, measure, experiment.share))
         for measure, field in FIELD_BY_MEASURE.items()
