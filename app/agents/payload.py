@@ -11,6 +11,7 @@ from pydantic import Field
 from pydantic_core import to_json
 from typing_extensions import TypedDict
 
+from app.domain.experiments import Side
 from app.domain.law.disclosing import asks_whether_human
 from app.domain.lead_fields import CustomValue
 from app.domain.outcomes import RefusedOutcome
@@ -80,6 +81,13 @@ class TurnFollowUp(TypedDict):
     of: int
 
 
+class TurnExperiment(TypedDict):
+    """The A/B test of the agent, and the side that the lead is on."""
+
+    experimentId: str
+    side: Side
+
+
 class TurnFacts(TypedDict):
     turnId: str
     """Name it in each reply, so that the service can recognize a stale one."""
@@ -95,6 +103,8 @@ class TurnFacts(TypedDict):
     unsentReply: Unsent | None
     refusedOutcome: RefusedOutcome | None
     """An outcome since the last payload that had no effect, or not all of its effect."""
+    experiment: NotRequired[TurnExperiment]
+    """Present while the agent has an A/B test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +149,7 @@ def build_turn(
     expires_at: datetime,
     now: datetime,
     cause: TurnCause = TEXTS_CAUSE,
+    experiment: TurnExperiment | None = None,
 ) -> Turn:
     """The payload of a turn that was not handed over before."""
     answered_keys = {answer["key"] for answer in context.answers}
@@ -149,7 +160,7 @@ def build_turn(
     }
     if context.notes:
         interaction["notes"] = context.notes
-    return {
+    built: Turn = {
         "message": {
             "combinedText": "\n".join(text.text for text in texts),
             "messageCount": len(texts),
@@ -194,6 +205,9 @@ def build_turn(
         "agentId": context.sms_agent_id,
         "timestamp": now,
     }
+    if experiment:
+        built["turn"]["experiment"] = experiment
+    return built
 
 
 def _build_text(text: TranscriptText) -> TurnText:
@@ -212,10 +226,15 @@ def _build_text(text: TranscriptText) -> TurnText:
     return entry
 
 
-def repeat_turn(first_body: bytes, attempt: int, expires_at: datetime, now: datetime) -> bytes:
-    """The body of a later attempt: the first one's, with its own number, deadline and time."""
+def repeat_turn(
+    first_body: bytes, attempt: int, expires_at: datetime, now: datetime, experiment: TurnExperiment | None = None
+) -> bytes:
+    """The body of a later attempt: the first one's, with its own number, deadline and time. An A/B test may have
+    stopped meanwhile."""
     payload = json.loads(first_body)
-    turn = {**payload["turn"], "attempt": attempt, "expiresAt": expires_at}
+    facts = {**payload["turn"], "attempt": attempt, "expiresAt": expires_at}
+    facts.pop("experiment", None)
+    turn = facts | ({"experiment": experiment} if experiment else {})
     return to_json({**payload, "turn": turn, "timestamp": now})
 
 

@@ -131,6 +131,10 @@ class TurnData(ThreadIds):
     state: str
     reason: str | None
     smsAgentId: str | None
+    experimentId: NotRequired[str]
+    """Present if it was handed over under an A/B test."""
+    side: NotRequired[Annotated[str, Field(json_schema_extra={"enum": ["a", "b"]})]]
+    """Of the A/B test."""
     messageIds: NotRequired[list[str] | None]
     """The texts of the reply."""
     texts: NotRequired[Annotated[list[str], Field(description="With `include: text`: the reply.")]]
@@ -199,6 +203,11 @@ class AgentData(TypedDict):
     reason: str | None
 
 
+class ExperimentData(AgentData):
+    experimentId: str
+    keptSide: Annotated[str, Field(json_schema_extra={"enum": ["a", "b"]})]
+
+
 class AccountData(TypedDict):
     accountId: str
     reason: str | None
@@ -233,6 +242,7 @@ SHAPE_BY_FAMILY: dict[str, tuple[Any, Any]] = {
     "lead.merged": (MergeData, None),
     "number": (NumberData, None),
     "agent": (AgentData, None),
+    "experiment": (ExperimentData, None),
     "account": (AccountData, None),
     "tenant": (TenantData, None),
     "endpoint": (EndpointData, None),

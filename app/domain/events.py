@@ -54,6 +54,7 @@ ABOUT_BY_TYPE = {
     "number.resumed": "Texts leave from a number again.",
     "agent.paused": "No text of an agent leaves.",
     "agent.resumed": "Texts of an agent leave again.",
+    "experiment.stopped": "An A/B test of an agent has stopped; `reason` says why, and `keptSide` where all leads go.",
     "account.failing": "The carrier refuses an account; its texts wait.",
     "account.recovered": "The carrier takes an account's texts again.",
     "tenant.paused": "No text of the tenant leaves.",
@@ -75,7 +76,8 @@ WITHOUT_SHORT_TYPE = tuple(
     event_type
     for event_type in EVENT_TYPES
     if event_type in LATER_TYPES
-    or event_type.partition(".")[0] in ("possible_optout", "lead", "number", "agent", "account", "tenant", "endpoint")
+    or event_type.partition(".")[0]
+    in ("possible_optout", "lead", "number", "agent", "experiment", "account", "tenant", "endpoint")
 )
 """The feed's first form did not have these, and does not show them."""
 Include = Literal["text", "phones"]

@@ -32,6 +32,7 @@ IdKind = Literal[
     "corpus",
     "made",
     "trial",
+    "experiment",
 ]
 
 DIGITS = "0123456789abcdefghijklmnopqrstuv"

@@ -19,7 +19,7 @@ SENT_WAYS: tuple[NoticeWay, ...] = ("email", "hook")
 NAMES_BY_KIND: dict[NoticeKind, tuple[str, ...]] = {
     "needs_person": ("interaction.needs_person",),
     "mention": ("interaction.mentioned",),
-    "agent_down": ("turn.failed", "agent.paused", "agent.resumed"),
+    "agent_down": ("turn.failed", "agent.paused", "agent.resumed", "experiment.stopped"),
     "account_failing": ("account.failing", "account.recovered"),
 }
 """The events that each kind tells of."""
@@ -33,6 +33,7 @@ STATE_WORDS = {
     "turn.failed": "The agent {name} could not be reached",
     "agent.paused": "The agent {name} is paused",
     "agent.resumed": "The agent {name} goes on",
+    "experiment.stopped": "The A/B test of the agent {name} has stopped",
     "account.failing": "The carrier refuses the account {name}; its texts wait",
     "account.recovered": "The carrier takes texts of the account {name} again",
 }
@@ -71,8 +72,12 @@ class Notice:
 
 
 def build_notices(events: Sequence[NotedEvent], role: PersonRole) -> list[Notice]:
-    """One notice for each thread, agent and account: its newest event. The newest notice comes first."""
-    newest = {(_kind_of(event.name), event.subject_id): event for event in sorted(events, key=_place_of)}
+    """One notice for each thread, agent, account and agent's A/B test: its newest event. The newest notice
+    comes first."""
+    newest = {
+        (_kind_of(event.name), event.name == "experiment.stopped", event.subject_id): event
+        for event in sorted(events, key=_place_of)
+    }
     return [
         Notice(_describe(event), _find_path(event, role), event.at, event)
         for event in sorted(newest.values(), key=_place_of, reverse=True)

@@ -1,4 +1,4 @@
-"""How many hand-overs an agent's endpoint gets at once."""
+"""How many hand-overs an agent's endpoint gets at once. Both webhooks of an agent under test are endpoints."""
 
 from collections import Counter
 
@@ -13,18 +13,18 @@ class Endpoints:
     def __init__(self) -> None:
         self._busy: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
-        """Failures in a row, by agent."""
+        """Failures in a row, by endpoint."""
 
-    def is_full(self, agent_id: str) -> bool:
-        room = 1 if self._failures[agent_id] >= FAILURES_TO_BREAK else MAX_PER_AGENT
-        return self._busy[agent_id] >= room
+    def is_full(self, endpoint: str) -> bool:
+        room = 1 if self._failures[endpoint] >= FAILURES_TO_BREAK else MAX_PER_AGENT
+        return self._busy[endpoint] >= room
 
-    def take_place(self, agent_id: str) -> None:
-        self._busy[agent_id] += 1
+    def take_place(self, endpoint: str) -> None:
+        self._busy[endpoint] += 1
 
-    def free_place(self, agent_id: str) -> None:
-        self._busy[agent_id] -= 1
+    def free_place(self, endpoint: str) -> None:
+        self._busy[endpoint] -= 1
 
-    def record_answer(self, agent_id: str, has_failed: bool) -> None:
+    def record_answer(self, endpoint: str, has_failed: bool) -> None:
         """Counts a failure; a good answer resets the count."""
-        self._failures[agent_id] = self._failures[agent_id] + 1 if has_failed else 0
+        self._failures[endpoint] = self._failures[endpoint] + 1 if has_failed else 0

@@ -86,8 +86,8 @@ class Forwarder:
                 result = await self._post_turn(hand_over)
                 traces.note_answer(result.http_status, "failed" if isinstance(result.answer, FailedPost) else None)
         finally:
-            self._endpoints.free_place(hand_over.agent_id)
-        self._endpoints.record_answer(hand_over.agent_id, has_failed=isinstance(result.answer, FailedPost))
+            self._endpoints.free_place(hand_over.endpoint)
+        self._endpoints.record_answer(hand_over.endpoint, has_failed=isinstance(result.answer, FailedPost))
         await settle_persistently(
             partial(self._answer_batcher.submit, (hand_over, result)),
             HAND_OVER_LEASE.total_seconds(),
@@ -114,7 +114,7 @@ class Forwarder:
         dry_turn = shadow.dry_turn
         try:
             result = await self._post_turn(
-                replace(live, turn_id=dry_turn.turn_id, url=shadow.url, body=dry_turn.body),
+                replace(live, turn_id=dry_turn.turn_id, url=shadow.url, secrets=shadow.secrets, body=dry_turn.body),
                 "shadow",
             )
             turn_outcome = webhook.to_turn_outcome(result.answer)

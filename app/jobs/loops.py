@@ -12,7 +12,7 @@ from datetime import timedelta
 
 import structlog
 
-from app.commands import figures, modes, planned_turns, release
+from app.commands import experiments, figures, modes, planned_turns, release
 from app.domain.problems import Problem
 from app.jobs.catch_up import CatchUp
 from app.jobs.contact_checks import ContactChecker
@@ -231,7 +231,8 @@ class Loops:
         await self._rest_for(CHECK_POLL_SECONDS if is_busy else POLL_SECONDS)
 
     async def _count_figures(self) -> None:
-        if not await figures.count_figures(self._database):
+        has_more = await figures.count_figures(self._database)
+        if not await experiments.look_at_next(self._database) and not has_more:
             await self._rest_for(COUNT_SECONDS)
 
     async def _run_trial(self) -> None:

@@ -24,11 +24,12 @@ from app.domain.turns import (
 from app.domain.windows import HAND_OVER_LEASE, REPLY_WITHIN
 from app.jobs.endpoints import Endpoints
 from app.jobs.figures import TURN_LATE_SECONDS
-from app.store import hand_overs, threads, turns
+from app.store import hand_overs, payload_texts, threads, turns
 from app.store.clock import turn_hint
 from app.store.dry_turns import DryTurn
 from app.store.engine import Tx
-from app.store.hand_overs import PayloadFacts, PayloadTexts, PostStart
+from app.store.hand_overs import PayloadFacts, PostStart
+from app.store.payload_texts import PayloadTexts
 from app.store.threads import ThreadKey
 from app.store.turns import TurnEnd, TurnKey
 
@@ -50,6 +51,7 @@ class HandOver:
     attempt: int
     lease: str
     agent_id: str
+    endpoint: str
     url: str
     secrets: tuple[str, ...]
     at: datetime
@@ -65,6 +67,8 @@ class Shadow:
 
     url: str
     dry_turn: DryTurn
+    secrets: tuple[str, ...]
+    """The agent's own, also if side B of an A/B test gets the turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +146,8 @@ async def _begin_hand_overs(
         elif why := await _check_brake(tx, turn, facts):
             failed_turns.append((turn, why))
         else:
-            endpoints.take_place(facts.sms_agent_id)
-            places.callback(endpoints.free_place, facts.sms_agent_id)
+            endpoints.take_place(facts.endpoint)
+            places.callback(endpoints.free_place, facts.endpoint)
             turns_to_post.append(turn)
     await turns.postpone(tx, waits)
     await modes.give_up_turns(tx, failed_turns)
@@ -154,7 +158,9 @@ async def _freeze_payloads(
     tx: Tx, turns_to_post: Sequence[LiveTurn], facts_by_turn: dict[TurnKey, PayloadFacts], seal: Seal
 ) -> list[HandOver]:
     fresh_turns = [turn for turn in turns_to_post if not facts_by_turn[turn.key].frozen]
-    texts_by_turn = await hand_overs.get_payload_texts(tx, fresh_turns, transcripts.MAX_ENTRIES) if fresh_turns else {}
+    texts_by_turn = (
+        await payload_texts.get_payload_texts(tx, fresh_turns, transcripts.MAX_ENTRIES) if fresh_turns else {}
+    )
     posts = [
         _build_hand_over(turn, facts_by_turn[turn.key], texts_by_turn.get(turn.key, PayloadTexts()), seal)
         for turn in turns_to_post
@@ -189,6 +195,8 @@ def _build_hand_over(
         at=now,
         expires_at=expires_at,
         body=signed_payload.body,
+        experiment_id=facts.experiment_id,
+        side=facts.side,
     )
     return post_start, HandOver(
         tenant_id=turn.tenant_id,
@@ -197,7 +205,8 @@ def _build_hand_over(
         attempt=attempt,
         lease=lease,
         agent_id=facts.sms_agent_id,
-        url=facts.webhook_url,
+        endpoint=facts.endpoint,
+        url=facts.other_url if facts.side == "b" and facts.other_url else facts.webhook_url,
         secrets=signed_payload.secrets,
         at=now,
         body=signed_payload.body,
@@ -214,8 +223,11 @@ def _build_payload(
     attempt: int,
     expires_at: datetime,
 ) -> SignedPayload:
+    experiment: payload.TurnExperiment | None = None
+    if facts.experiment_id and facts.side:
+        experiment = {"experimentId": facts.experiment_id, "side": facts.side}
     if facts.frozen:
-        body = payload.repeat_turn(facts.frozen, attempt, expires_at, facts.now)
+        body = payload.repeat_turn(facts.frozen, attempt, expires_at, facts.now, experiment)
     else:
         body = to_json(
             payload.build_turn(
@@ -228,23 +240,28 @@ def _build_payload(
                 expires_at,
                 facts.now,
                 payload.TurnCause(turn.trigger, turn.step, facts.follow_up_count),
+                experiment,
             )
         )
-    sealed_secrets = [facts.secret, facts.previous_secret]
+    own_secrets = _open_secrets(seal, facts.secret, facts.previous_secret)
     return SignedPayload(
         body,
-        tuple(seal.open(secret).decode() for secret in sealed_secrets if secret),
-        _build_shadow(turn, facts, body) if attempt == 1 else None,
+        _open_secrets(seal, facts.other_secret) if facts.side == "b" else own_secrets,
+        _build_shadow(turn, facts, body, own_secrets) if attempt == 1 else None,
     )
 
 
-def _build_shadow(turn: LiveTurn, facts: PayloadFacts, body: bytes) -> Shadow | None:
+def _open_secrets(seal: Seal, *sealed_secrets: bytes | None) -> tuple[str, ...]:
+    return tuple(seal.open(secret).decode() for secret in sealed_secrets if secret)
+
+
+def _build_shadow(turn: LiveTurn, facts: PayloadFacts, body: bytes, secrets: tuple[str, ...]) -> Shadow | None:
     if not facts.shadow_webhook_url:
         return None
     dry_turn = dry_turns.build_dry_turn(
         turn.tenant_id, "shadow", body, turn.interaction_id, facts.sms_agent_id, turn.turn_id
     )
-    return Shadow(facts.shadow_webhook_url, dry_turn)
+    return Shadow(facts.shadow_webhook_url, dry_turn, secrets)
 
 
 def _get_wait(facts: PayloadFacts, endpoints: Endpoints) -> timedelta | None:
@@ -254,7 +271,7 @@ def _get_wait(facts: PayloadFacts, endpoints: Endpoints) -> timedelta | None:
         opens = windows.find_opening(facts.now, hours)
         if opens > facts.now:
             return opens - facts.now
-    return FULL_WAIT if endpoints.is_full(facts.sms_agent_id) else None
+    return FULL_WAIT if endpoints.is_full(facts.endpoint) else None
 
 
 async def _check_brake(tx: Tx, turn: LiveTurn, facts: PayloadFacts) -> str | None:

@@ -9,7 +9,9 @@ from typing import Any, Literal
 from app.store.actors import actor_name_sql
 from app.store.engine import ReadTx, Tx
 
-AuditSubject = Literal["settings", "account", "number", "agent", "campaign", "cannedReply", "endpoint", "key", "person"]
+AuditSubject = Literal[
+    "settings", "account", "number", "agent", "experiment", "campaign", "cannedReply", "endpoint", "key", "person"
+]
 AuditAction = Literal["added", "changed", "removed"]
 
 
@@ -44,6 +46,7 @@ NAME_COLUMNS = {
     "account": ("provider_accounts", "account_id", "name"),
     "number": ("phone_numbers", "phone_number_id", "phone_number"),
     "agent": ("sms_agents", "sms_agent_id", "name"),
+    "experiment": ("experiments", "experiment_id", "name"),
     "campaign": ("campaigns", "campaign_id", "name"),
     "cannedReply": ("canned_replies", "canned_reply_id", "title"),
     "endpoint": ("webhook_endpoints", "endpoint_id", "url"),

@@ -9,7 +9,8 @@ from app.store.engine import ReadTx
 from app.store.thread_filters import Params
 
 Dimension = Literal[
-    "hour", "day", "month", "weekday", "hourOfDay", "campaign", "client", "number", "agent", "source"
+    "hour", "day", "month", "weekday", "hourOfDay", "campaign", "client", "number", "agent", "source",
+    "experiment", "side",
 ]  # fmt: skip
 LOCAL_SQL = "f.hour AT TIME ZONE {zone}"
 GROUP_SQL: dict[Dimension, str] = {
@@ -23,6 +24,8 @@ GROUP_SQL: dict[Dimension, str] = {
     "number": "coalesce(n.phone_number_id, '')",
     "agent": "f.sms_agent_id",
     "source": "f.source",
+    "experiment": "split_part(f.side, '.', 1)",
+    "side": "split_part(f.side, '.', 2)",
 }
 
 

@@ -1,17 +1,16 @@
 """Hand-overs: what a claim reads, and how each step of a POST is recorded, for many turns at a time."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from operator import attrgetter
 from typing import Any
 
+from app.domain.experiments import Side, choose_side
 from app.domain.outcomes import RefusedOutcome
-from app.domain.transcripts import TranscriptText
 from app.domain.turns import PROTECTION_TIME, UNFINISHED_STATES, UNHEARD_STATES, LiveTurn, TurnContext
 from app.store.agent_of import agent_of_sql
 from app.store.engine import Tx, as_columns
-from app.store.rows import columns_of, hints_of, unnest_sql
+from app.store.rows import columns_of, unnest_sql
 from app.store.threads import ThreadKey
 from app.store.turn_states import UNFINISHED_SQL
 from app.store.turns import TurnKey
@@ -94,6 +93,8 @@ class PostStart:
     at: datetime
     expires_at: datetime
     body: bytes
+    experiment_id: str | None
+    side: Side | None
 
 
 BEGIN_POSTS_SQL = f"""
@@ -104,7 +105,7 @@ WITH asked AS (
         due_at = clock_timestamp() + $1::interval, expires_at = a.expires_at,
         handed_over_at = coalesce(u.handed_over_at, a.at), sms_agent_id = a.agent_id,
         through_seq = coalesce(u.through_seq, a.through_seq),
-        protected = u.protected OR a.is_protected
+        protected = u.protected OR a.is_protected, experiment_id = a.experiment_id, side = a.side
     FROM asked a WHERE u.tenant_id = a.tenant_id AND u.turn_id = a.turn_id
 )
 INSERT INTO turn_attempts (tenant_id, turn_id, attempt, at, request_body)
@@ -190,6 +191,26 @@ class PayloadFacts(TurnContext):
     """The thread's last refused outcome, if no payload has shown it."""
     frozen: bytes | None
     """The body of the first attempt, if there was one: later attempts repeat it."""
+    experiment_id: str | None
+    """The agent's A/B test; the fields that follow are its own. None: there is none in force."""
+    share: float | None
+    other_url: str | None
+    other_secret: bytes | None
+    kept_side: Side | None
+    thread_side: Side | None
+    """Of the thread's first turn in it."""
+
+    @property
+    def side(self) -> Side | None:
+        """The side of the A/B test that gets the turn. A thread keeps its side, also with another lead."""
+        if self.experiment_id is None or self.share is None:
+            return None
+        return self.kept_side or self.thread_side or choose_side(self.experiment_id, self.lead_id, self.share)
+
+    @property
+    def endpoint(self) -> str:
+        """The agent's endpoint: two webhooks do not share their places and failures."""
+        return f"{self.sms_agent_id} b" if self.side == "b" else self.sms_agent_id
 
 
 MAX_NOTES = 20
@@ -216,7 +237,13 @@ SELECT t.tenant_id, a.turn_id, t.interaction_id, t.status, t.lead_phone, t.our_n
            WHERE p.tenant_id = a.tenant_id AND p.interaction_id = a.interaction_id AND p.kind = 'live')
            THEN t.refused_outcome END AS refused_outcome,
        (SELECT f.request_body FROM turn_attempts f
-        WHERE f.tenant_id = a.tenant_id AND f.turn_id = a.turn_id AND f.attempt = 1) AS frozen
+        WHERE f.tenant_id = a.tenant_id AND f.turn_id = a.turn_id AND f.attempt = 1) AS frozen,
+       x.experiment_id, x.share, x.webhook_url AS other_url, x.secret AS other_secret, x.kept_side,
+       CASE WHEN x.experiment_id IS NOT NULL THEN (
+           SELECT p.side FROM turns p
+           WHERE p.tenant_id = a.tenant_id AND p.interaction_id = a.interaction_id AND p.kind = 'live'
+             AND p.experiment_id = x.experiment_id
+           ORDER BY p.opened_at LIMIT 1) END AS thread_side
 FROM unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, interaction_id, turn_id)
 JOIN interactions t ON t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
 JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
@@ -229,6 +256,8 @@ CROSS JOIN LATERAL (
     WHERE p.tenant_id = a.tenant_id AND p.interaction_id = a.interaction_id AND p.kind = 'live'
       AND p.handed_over_at >= date_trunc('day', clock_timestamp(), 'UTC')
 ) past
+LEFT JOIN experiments x ON x.tenant_id = a.tenant_id AND x.sms_agent_id = agent.sms_agent_id
+    AND x.kept_side IS DISTINCT FROM 'a'
 """
 
 
@@ -237,58 +266,3 @@ async def get_payload_facts(tx: Tx, turns: Collection[LiveTurn]) -> dict[TurnKey
     keys = [(turn.tenant_id, turn.interaction_id, turn.turn_id) for turn in turns]
     found_facts = await tx.fetch(PayloadFacts, GET_PAYLOAD_FACTS_SQL, *as_columns(keys, 3))
     return {(facts.tenant_id, facts.turn_id): facts for facts in found_facts}
-
-
-@dataclass(slots=True)
-class PayloadText(TranscriptText):
-    """A text of a payload."""
-
-    nth: int
-    """The turn's place in the statement's arguments, from 1."""
-    is_own: bool
-    """A text of the turn itself, not of the transcript."""
-
-
-@dataclass(frozen=True, slots=True)
-class PayloadTexts:
-    """The texts of a payload, in order of `seq`."""
-
-    texts: list[PayloadText] = field(default_factory=list)
-    """The texts of the turn itself."""
-    transcript: list[PayloadText] = field(default_factory=list)
-    """The newest entries of the thread."""
-
-
-TEXT_COLUMNS_SQL = ", ".join(f"m.{name}" for name in hints_of(TranscriptText))
-GET_PAYLOAD_TEXTS_SQL = f"""
-WITH asked AS (
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY
-        AS a(tenant_id, interaction_id, turn_id, nth)
-)
-SELECT m.*, a.nth, false AS is_own
-FROM asked a CROSS JOIN LATERAL (  -- maybe a thousand rows: only the columns of the payload
-    SELECT {TEXT_COLUMNS_SQL} FROM messages m
-    WHERE m.tenant_id = a.tenant_id AND m.interaction_id = a.interaction_id AND m.seq IS NOT NULL
-      AND m.status <> 'note'
-    ORDER BY m.seq DESC LIMIT $4
-) m
-UNION ALL
-SELECT m.*, a.nth, true
-FROM asked a CROSS JOIN LATERAL (
-    SELECT {TEXT_COLUMNS_SQL} FROM turn_messages x
-    JOIN messages m ON m.tenant_id = x.tenant_id AND m.message_id = x.message_id
-    WHERE x.tenant_id = a.tenant_id AND x.turn_id = a.turn_id
-) m
-"""
-
-
-async def get_payload_texts(tx: Tx, turns: Sequence[LiveTurn], max_entries: int) -> dict[TurnKey, PayloadTexts]:
-    """The texts of each turn, and the newest `max_entries` entries of its thread."""
-    payload_texts = [PayloadTexts() for _ in turns]
-    keys = [(turn.tenant_id, turn.interaction_id, turn.turn_id) for turn in turns]
-    texts = await tx.fetch(PayloadText, GET_PAYLOAD_TEXTS_SQL, *as_columns(keys, 3), max_entries)
-    texts.sort(key=attrgetter("seq"))  # cheaper here than in SQL: the rows are nearly sorted
-    for text in texts:
-        own_texts = payload_texts[text.nth - 1]
-        (own_texts.texts if text.is_own else own_texts.transcript).append(text)
-    return {turn.key: own_texts for turn, own_texts in zip(turns, payload_texts, strict=True)}

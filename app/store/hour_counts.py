@@ -29,7 +29,7 @@ SENT_SQL = f"IN ({', '.join(repr(status) for status in SENT_STATUSES)})"
 CLOSED_SQL = f"IN ({', '.join(repr(state) for state in get_args(ClosedState))})"
 COUNT_HOUR_SQL = f"""
 WITH texts AS (
-    SELECT t.campaign_id, t.our_number, u.sms_agent_id, m.source,
+    SELECT t.campaign_id, t.our_number, u.sms_agent_id, m.source, u.experiment_id || '.' || u.side AS side,
            count(*) FILTER (WHERE m.role = 'agent' AND m.status {SENT_SQL}) AS texts,
            sum(m.segments) FILTER (WHERE m.role = 'agent' AND m.status {SENT_SQL}) AS segments,
            count(*) FILTER (WHERE m.role = 'agent' AND m.status = 'delivered') AS delivered,
@@ -40,13 +40,13 @@ WITH texts AS (
     JOIN interactions t ON t.tenant_id = m.tenant_id AND t.interaction_id = m.interaction_id
     LEFT JOIN turns u ON u.tenant_id = m.tenant_id AND u.turn_id = m.turn_id
     WHERE m.tenant_id = $1 AND m.message_id >= $3 AND m.message_id < $4
-    GROUP BY 1, 2, 3, 4
+    GROUP BY 1, 2, 3, 4, 5
 ), threads AS (
-    SELECT t.campaign_id, t.our_number, u.sms_agent_id, t.status, first.created_at AS texted_at,
+    SELECT t.campaign_id, t.our_number, u.sms_agent_id, u.side, t.status, first.created_at AS texted_at,
            reply.created_at AS replied_at
     FROM interactions t
-    LEFT JOIN LATERAL (  -- the agent of its newest turn
-        SELECT u.sms_agent_id FROM turns u
+    LEFT JOIN LATERAL (  -- the agent of its newest turn, and its side
+        SELECT u.sms_agent_id, u.experiment_id || '.' || u.side AS side FROM turns u
         WHERE u.tenant_id = t.tenant_id AND u.interaction_id = t.interaction_id AND u.kind = 'live'
           AND u.sms_agent_id IS NOT NULL
         ORDER BY u.turn_id DESC LIMIT 1
@@ -65,7 +65,7 @@ WITH texts AS (
     ) reply ON true
     WHERE t.tenant_id = $1 AND t.interaction_id >= $5 AND t.interaction_id < $6
 ), turns_closed AS (
-    SELECT t.campaign_id, t.our_number, u.sms_agent_id, u.state,
+    SELECT t.campaign_id, t.our_number, u.sms_agent_id, u.state, u.experiment_id || '.' || u.side AS side,
            count(*) FILTER (WHERE u.state {CLOSED_SQL}) AS closed,
            count(*) FILTER (WHERE u.reason LIKE '%the agent handed off%') AS hand_offs,
            count(*) FILTER (WHERE u.refused @> '[{{"code": "STALE_TURN"}}]') AS stale_replies,
@@ -77,7 +77,7 @@ WITH texts AS (
     FROM turns u
     JOIN interactions t ON t.tenant_id = u.tenant_id AND t.interaction_id = u.interaction_id
     WHERE u.tenant_id = $1 AND u.turn_id >= $7 AND u.turn_id < $8 AND u.kind = 'live'
-    GROUP BY 1, 2, 3, 4
+    GROUP BY 1, 2, 3, 4, 5
 ), opt_outs AS (
     SELECT t.campaign_id, t.our_number, coalesce(c.rule, 'unnamed') AS rule, count(*) AS count
     FROM consent_events c
@@ -86,31 +86,31 @@ WITH texts AS (
     WHERE c.tenant_id = $1 AND c.event_id >= $9 AND c.event_id < $10 AND c.event = 'opted_out'
     GROUP BY 1, 2, 3
 ), counted AS (
-    SELECT campaign_id, our_number, sms_agent_id, source, x.measure, x.value
+    SELECT campaign_id, our_number, sms_agent_id, source, side, x.measure, x.value
     FROM texts CROSS JOIN LATERAL (VALUES
         ('texts', texts), ('segments', segments), ('delivered', delivered), ('failed', failed),
         ('unknown', unknown), ('inbound', inbound)) AS x(measure, value)
     UNION ALL
-    SELECT campaign_id, our_number, sms_agent_id, '', x.measure, x.value
+    SELECT campaign_id, our_number, sms_agent_id, '', side, x.measure, x.value
     FROM threads CROSS JOIN LATERAL (VALUES
         ('opened', 1), ('status.' || status, 1), ('texted', (texted_at IS NOT NULL)::int),
         ('replied', (replied_at IS NOT NULL)::int),
         ('qualified', (replied_at IS NOT NULL AND status = 'qualified')::int),
         ('replySeconds', greatest(extract(epoch FROM replied_at - texted_at), 0)::bigint)) AS x(measure, value)
     UNION ALL
-    SELECT campaign_id, our_number, sms_agent_id, '', x.measure, x.value
+    SELECT campaign_id, our_number, sms_agent_id, '', side, x.measure, x.value
     FROM turns_closed CROSS JOIN LATERAL (VALUES
         ('turns', closed), ('turns.' || state, closed), ('handOffs', hand_offs),
         ('staleReplies', stale_replies), ('answers', answers), ('timedTurns', timed),
         ('agentMs', agent_ms::bigint)) AS x(measure, value)
     UNION ALL
-    SELECT campaign_id, our_number, NULL, '', x.measure, x.value
+    SELECT campaign_id, our_number, NULL, '', NULL, x.measure, x.value
     FROM opt_outs CROSS JOIN LATERAL (VALUES ('optOuts', count), ('optOuts.' || rule, count)) AS x(measure, value)
 )
-INSERT INTO figures (tenant_id, hour, campaign_id, our_number, sms_agent_id, source, measure, value)
+INSERT INTO figures (tenant_id, hour, campaign_id, our_number, sms_agent_id, source, side, measure, value)
 SELECT $1::text, $2::timestamptz, coalesce(campaign_id, ''), coalesce(our_number, ''), coalesce(sms_agent_id, ''),
-       source, measure, sum(value)
-FROM counted WHERE value > 0 GROUP BY 1, 2, 3, 4, 5, 6, 7
+       source, coalesce(side, ''), measure, sum(value)
+FROM counted WHERE value > 0 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
 """
 COUNTED_KINDS: tuple[IdKind, ...] = ("msg", "int", "turn", "evt")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from app.domain.experiments import Side
 from app.domain.turns import ClosedState, HeldReply, StoredReply, Trigger, TurnState, Unsent
 from app.store.engine import ReadTx, Tx, as_columns
 from app.store.lead_answers import NEWS_PARAMETER_COUNT, RECORD_NEWS_SQL, LeadNews
@@ -207,6 +208,9 @@ class TurnRecord:
     outcome: dict[str, Any] | None
     trigger: Trigger
     step: int | None
+    experiment_id: str | None
+    side: Side | None
+    """Of the A/B test."""
     texts: list[dict[str, Any]]
     """Each as `{messageId, seq}`."""
 
@@ -215,7 +219,7 @@ SELECT_TURN_SQL = """
 SELECT u.turn_id, u.interaction_id, u.sms_agent_id, u.kind, u.state, u.reason, u.opened_at,
        u.window_due_at, u.handed_over_at, u.accepted_at, u.expires_at, u.closed_at, u.moved_to,
        u.of_turn, u.protected, u.unsent_reply, u.reply, u.held, u.refused, u.outcome,
-       u.trigger, u.step,
+       u.trigger, u.step, u.experiment_id, u.side,
        (SELECT coalesce(jsonb_agg(jsonb_build_object('messageId', x.message_id, 'seq', x.seq)
                                   ORDER BY x.seq), '[]')
         FROM turn_messages x

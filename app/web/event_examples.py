@@ -83,6 +83,12 @@ DATA_BY_TYPE: dict[str, dict[str, Any]] = {
     "lead.merged": {"leadId": examples.LEAD, "mergedLeadId": "lead_06e4k2v8o8h4r0u6e1w3l5n7pg"},
     "number": {"phoneNumberId": examples.NUMBER, **PAUSE},
     "agent": {"smsAgentId": examples.AGENT, **PAUSE},
+    "experiment": {
+        "smsAgentId": examples.AGENT,
+        "experimentId": examples.EXPERIMENT,
+        "keptSide": "a",
+        "reason": "More leads of B opted out: 14 of 121, and 2 of 130 of A.",
+    },
     "account": {"accountId": examples.ACCOUNT, "reason": "20003: the credentials are wrong"},
     "tenant": {"tenantId": "org_sample", **PAUSE},
     "endpoint": {"endpointId": HOOK, "reason": "the endpoint answered 410 Gone"},
@@ -115,7 +121,7 @@ def build_example(event_type: str) -> dict[str, Any]:
         "at": "2026-02-15T10:30:00Z",
         "tenantId": "org_sample",
         "interactionId": None
-        if family in ("lead", "number", "agent", "account", "tenant", "endpoint")
+        if family in ("lead", "number", "agent", "experiment", "account", "tenant", "endpoint")
         else examples.INTERACTION,
         "actor": None,
         "data": data,

@@ -10,6 +10,7 @@ AGENT, NUMBER = "smsagent_06e4k2v8h5a1k7n3t4p6e8g0ig", "num_06e4k2v8i8b4l0o6u5q7
 ACCOUNT, KEY = "acct_06e4k2v8j1c7m3p9v6r8g0i2kg", "key_06e4k2v8k4d0n6q2a7s9h1j3lg"
 PERSON, SAVED_VIEW = "user_06e4k2v8n7g3q9t5d0v2k4m6og", "view_06e4k2v8o8h4r0u6e1w3l5n7pg"
 CORPUS = "corpus_06e4k2v8p9i5s1v7f2x4m6o8qg"
+EXPERIMENT = "experiment_06e4k2v8r1k7u3x9h4z6o8q0sg"
 PHONE = "+12125550123"
 WEBHOOK = "https://agent.example.com/sms"
 
@@ -30,6 +31,7 @@ EXAMPLE_PARAMETERS: dict[str, Any] = {
     "corpusId": CORPUS,
     "corpusTurnId": TURN,
     "trialId": "trial_06e4k2v8q0j6t2w8g3y5n7p9rg",
+    "experimentId": EXPERIMENT,
     "personId": PERSON,
     "assignedTo": PERSON,
     "view": "waiting",
@@ -134,6 +136,13 @@ EXAMPLE_BODIES: dict[str, dict[str, Any]] = {
         "checks": {"maxSegments": 2, "asksOneQuestion": True, "outcomeIs": "recorded"},
         "perMinute": 60,
     },
+    "startExperiment": {
+        "smsAgentId": AGENT,
+        "name": "Asks for the bill first",
+        "webhookUrl": "https://next.example.com/sms",
+        "share": 0.2,
+    },
+    "stopExperiment": {"keep": "a"},
     "addCampaign": {"campaignId": CAMPAIGN, **CAMPAIGN_BODY},
     "putCampaign": CAMPAIGN_BODY,
     "changeCampaign": {"active": False, "testSmsAgentId": None},

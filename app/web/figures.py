@@ -144,14 +144,15 @@ def build_rates(values: dict[str, int]) -> dict[str, Rate | None]:
     rates: dict[str, Rate | None] = {}
     for name, (part, whole) in RATES.items():
         total = values.get(whole, 0)
-        count = min(values.get(part, 0), total)
-        interval = get_interval(count, total)
-        rates[name] = (
-            Rate(value=round(count / total, 4), low=round(interval[0], 4), high=round(interval[1], 4))
-            if interval
-            else None
-        )
+        rates[name] = build_rate(min(values.get(part, 0), total), total)
     return rates
+
+
+def build_rate(count: int, total: int) -> Rate | None:
+    interval = get_interval(count, total)
+    if interval is None:
+        return None
+    return Rate(value=round(count / total, 4), low=round(interval[0], 4), high=round(interval[1], 4))
 
 
 def build_shape(by: Sequence[Dimension], group: FigureGroup) -> FigureShape:

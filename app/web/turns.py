@@ -13,6 +13,7 @@ from app.agents.payload import build_sample
 from app.calls import agents
 from app.commands import dry_turns, held_replies
 from app.commands.directory import require_found, require_url
+from app.domain.experiments import Side
 from app.domain.problems import Invalid, NotFound
 from app.domain.turns import MAX_TEXTS_PER_REPLY, TURN_STATES, TurnKind
 from app.resources import Resources
@@ -67,6 +68,11 @@ class OutcomeShape(Out):
     at: datetime
 
 
+class TurnSide(Out):
+    experiment_id: str
+    side: Side
+
+
 class ListedTurn(Out):
     turn_id: str
     interaction_id: str | None
@@ -91,6 +97,8 @@ class ListedTurn(Out):
     refused: list[dict[str, Any]]
     outcome: OutcomeShape | None
     """What the agent says the conversation came to."""
+    experiment: TurnSide | None
+    """The A/B test under which it was last handed over, and the webhook that got it: `a` or `b`."""
 
 
 class TurnShape(ListedTurn):
@@ -135,6 +143,7 @@ def _list_fields(turn: TurnRecord) -> dict[str, Any]:
         reply=turn.reply and Reply.model_validate(turn.reply),
         refused=turn.refused,
         outcome=turn.outcome and OutcomeShape.model_validate(turn.outcome),
+        experiment=turn.experiment_id and TurnSide(experiment_id=turn.experiment_id, side=turn.side or "a"),
     )
 
 

@@ -88,6 +88,7 @@ PAGES = [
     Shown("settings-imports", "/settings/imports", asked=False),
     Shown("settings-trials", "/settings/trials", asked=False),
     Shown("trial", "/settings/trials/{trial}"),
+    Shown("experiment", "/settings/experiments/{experiment}"),
     Shown("not-found", "/conversations/int_unknown"),
 ]
 """Add a page here; `{names}` in a path are those that `town` gives."""
@@ -181,6 +182,11 @@ async def town(world: World) -> dict[str, str]:
     held = await hold_a_reply(world)
     talk, turn = await _talk(world)
     trial = await _try_agent(world, turn)
+    experiment = await world.tenant.call(
+        "POST",
+        "/experiments",
+        {"smsAgentId": world.smsagent["smsAgentId"], "name": "Asks first", "webhookUrl": "https://b.example.com/sms"},
+    )
     lonely = await tenant.lead(firstName="Nora", lastName="New", campaignId=campaign)
     return {
         "stopped": away["interactionId"],
@@ -188,6 +194,7 @@ async def town(world: World) -> dict[str, str]:
         "talk": talk,
         "turn": turn,
         "trial": trial,
+        "experiment": experiment["experimentId"],
         "lonely": lonely["leadId"],
         "campaign": campaign,
     }

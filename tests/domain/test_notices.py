@@ -28,6 +28,8 @@ def note(
          "The agent “Solar” could not be reached. https://x.example/settings/agents/smsagent_1"),
         (note(1, "turn.failed", "smsagent_1"),
          "The agent smsagent_1 could not be reached. https://x.example/settings/agents/smsagent_1"),
+        (note(1, "experiment.stopped", "smsagent_1", "Solar"),
+         "The A/B test of the agent “Solar” has stopped. https://x.example/settings/agents/smsagent_1"),
         (note(1, "account.failing", "acct_1", "{name}"),
          "The carrier refuses the account “{name}”; its texts wait. https://x.example/settings/accounts/acct_1"),
     ],
@@ -50,10 +52,12 @@ def test_the_newest_event_of_a_subject_speaks_for_it_in_whatever_order_they_come
         note(1, "turn.failed", "smsagent_1", "Solar"),
         note(3, "account.recovered", "acct_1", "Main"),
         note(2, "account.failing", "acct_1", "Main"),
+        note(0, "experiment.stopped", "smsagent_1", "Solar"),
     ]
     assert [notice.words for notice in build_notices(events, "member")] == [
         "The agent “Solar” goes on",
         "The carrier takes texts of the account “Main” again",
+        "The A/B test of the agent “Solar” has stopped",
     ]
 
 

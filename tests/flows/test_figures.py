@@ -82,6 +82,8 @@ async def test_figures_are_read_in_groups_and_pages(tenant: Tenant, other_tenant
         "number",
         "agent",
         "source",
+        "experiment",
+        "side",
     ):
         groups = await get_figures(tenant, f"{SPAN}&by={dimension}")
         assert sum(group["counts"]["texts"] for group in groups) == whole["counts"]["texts"], dimension

@@ -67,3 +67,22 @@ async def test_an_outcome_settles_in_the_statement_that_settles_its_turn(
     assert [name for name in names if name.startswith(("turns.", "lead_answers."))] == [closing]
     for word in ("status = coalesce", "summary = coalesce"):
         assert sum(word in sql for sql in said) == 1
+
+
+async def test_an_ab_test_costs_a_turn_no_statement(idle_world: World, resources: Resources, said: list[str]) -> None:
+    world, by = idle_world, forwarding(resources)
+    threads = [await writing(world, world.campaign) for _ in range(3)]
+    await fall_due(resources)
+    [first] = await claimed(by, threads[:1])  # statements are prepared
+    names = []
+    for thread in threads[1:]:
+        said.clear()
+        [hand_over] = await claimed(by, [thread])
+        names.append(await names_of(said))
+        body = {"smsAgentId": world.smsagent["smsAgentId"], "name": "B", "webhookUrl": "https://b.example.com"}
+        if not names[1:]:
+            await world.tenant.call("POST", "/experiments", body)
+    assert b'"experiment"' in hand_over.body
+    assert b'"experiment"' not in first.body
+    assert names[0] == names[1]
+    assert "hand_overs.GET_PAYLOAD_FACTS_SQL" in names[0]

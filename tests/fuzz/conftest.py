@@ -92,7 +92,13 @@ async def target(resources: Resources, fuzzed_url: str) -> AsyncIterator[Target]
         trial = await tenant.call(
             "POST", "/trials", {"corpusId": corpus["corpusId"], "smsAgentId": agent["smsAgentId"]}
         )
+        experiment = await tenant.call(
+            "POST",
+            "/experiments",
+            {"smsAgentId": agent["smsAgentId"], "name": "B", "webhookUrl": "https://b.example.com"},
+        )
         ids = {
+            "experimentId": experiment["experimentId"],
             "corpusId": corpus["corpusId"],
             "corpusTurnId": kept["corpusTurnId"],
             "trialId": trial["trialId"],

@@ -63,7 +63,13 @@ async def owned(world: World, resources: Resources) -> Owned:
     trial = await tenant.call(
         "POST", "/trials", {"corpusId": corpus["corpusId"], "smsAgentId": world.smsagent["smsAgentId"]}
     )
+    experiment = await tenant.call(
+        "POST",
+        "/experiments",
+        {"smsAgentId": world.smsagent["smsAgentId"], "name": SECRET, "webhookUrl": "https://b.example.com"},
+    )
     ids = {
+        "experimentId": experiment["experimentId"],
         "corpusId": corpus["corpusId"],
         "corpusTurnId": kept["corpusTurnId"],
         "trialId": trial["trialId"],
@@ -230,6 +236,7 @@ BASES: dict[str, Data] = {
     "enrolLeads": {},
     "addCorpusTurns": {},
     "startTrial": {},
+    "startExperiment": {"name": "E", "webhookUrl": "https://b.example.com"},
 }
 OWN = {("addLead", "leadId"), ("addCampaign", "campaignId")}
 """Ids that are given and name nothing yet."""

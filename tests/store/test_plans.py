@@ -195,7 +195,7 @@ async def test_a_look_for_notices_reads_few_events_however_many_others_came(
     for plan in (claim, session):
         scans = [node for node in plan if node.get("Relation Name") == "tenant_events"]
         assert scans
-        assert {node.get("Index Name") for node in scans} == {"ix_tenant_events_told"}
+        assert {node.get("Index Name") for node in scans} == {"ix_tenant_events_tellable"}
         assert plan[0]["Shared Hit Blocks"] + plan[0]["Shared Read Blocks"] < 2 * notices.MAX_COUNTED
 
 

@@ -59,10 +59,13 @@ async def test_everything_in_the_directory_but_leads_is_audited(tenant: Tenant) 
     canned = await tenant.call("POST", "/canned-replies", {"title": "Hours", "text": "We open at nine."})
     key = await tenant.call("POST", "/api-keys", {"name": "Backend", "scope": "api"})
     await tenant.lead()
+    body = {"smsAgentId": agent["smsAgentId"], "name": "Shorter", "webhookUrl": "https://b.example.com"}
+    experiment = await tenant.call("POST", "/experiments", body)
     made = [
         ("account", account["accountId"], "twilio"), ("number", number["phoneNumberId"], number["phoneNumber"]),
         ("agent", agent["smsAgentId"], "Agent"), ("campaign", campaign["campaignId"], "Campaign"),
         ("cannedReply", canned["cannedReplyId"], "Hours"), ("key", key["keyId"], "Backend"),
+        ("experiment", experiment["experimentId"], "Shorter"),
     ]  # fmt: skip
     found = [(entry["subject"], entry["subjectId"], entry["subjectName"]) for entry in reversed(await entries(tenant))]
     assert found[1:] == made, "the first is the tenant's own key"
@@ -82,7 +85,7 @@ async def test_everything_in_the_directory_but_leads_is_audited(tenant: Tenant) 
         (f"/provider-accounts/{account['accountId']}", "account"),
     ):  # fmt: skip
         await tenant.call("DELETE", path)
-        entry = await newest(tenant)
+        entry = (await entries(tenant, f"subject={subject}"))[0]  # an agent takes its A/B test along
         assert (entry["subject"], entry["action"]) == (subject, "removed")
         assert entry["actorName"] == "First key"
 

@@ -21,7 +21,7 @@ from app.store.schema.outbox import Attempt, Bulk, EarlyReceipt, Outbox
 from app.store.schema.team import ReadMark, SavedView
 from app.store.schema.tenants import Installation, Tenant, TenantDay
 from app.store.schema.threads import Interaction, Message, Upload
-from app.store.schema.trials import Corpus, CorpusTurn, Trial, TrialResult
+from app.store.schema.trials import Corpus, CorpusTurn, Experiment, Trial, TrialResult
 from app.store.schema.turns import FollowUpLook, Turn, TurnAttempt, TurnMessage
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Corpus",
     "CorpusTurn",
     "EarlyReceipt",
+    "Experiment",
     "Figure",
     "FigureCursor",
     "FigureHour",

@@ -17,8 +17,8 @@ class AuditEntry(Table):
     tenant_id: Mapped[str] = id_key()
     audit_id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     subject: Mapped[str]
-    """What was changed: `settings`, `account`, `number`, `agent`, `campaign`, `cannedReply`, `endpoint`,
-    `key` or `person`."""
+    """What was changed: `settings`, `account`, `number`, `agent`, `experiment`, `campaign`, `cannedReply`,
+    `endpoint`, `key` or `person`."""
     subject_id: Mapped[str] = mapped_column(Id)
     action: Mapped[str]
     """`added`, `changed` or `removed`."""

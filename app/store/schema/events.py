@@ -20,11 +20,11 @@ class TenantEvent(Table):
         Index(None, "at", postgresql_using="brin"),
         Index("ix_tenant_events_former_id", "tenant_id", "former_id", postgresql_where=sql("former_id IS NOT NULL")),
         Index(
-            "ix_tenant_events_told",
+            "ix_tenant_events_tellable",
             *("tenant_id", "name", "transaction", "event_id"),
             postgresql_where=sql(
                 "name IN ('interaction.needs_person', 'interaction.mentioned', 'turn.failed', 'agent.paused',"
-                " 'agent.resumed', 'account.failing', 'account.recovered')"
+                " 'agent.resumed', 'experiment.stopped', 'account.failing', 'account.recovered')"
             ),
         ),
     )

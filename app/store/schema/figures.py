@@ -7,7 +7,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import INTERVAL
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.store.schema.base import Table, Xid8, id_key, tenant_constraint
+from app.store.schema.base import Id, Table, Xid8, id_key, tenant_constraint
 
 
 class FigureCursor(Table):
@@ -49,4 +49,6 @@ class Figure(Table):
     sms_agent_id: Mapped[str] = id_key()
     source: Mapped[str] = mapped_column(primary_key=True)
     measure: Mapped[str] = mapped_column(primary_key=True)
+    side: Mapped[str] = mapped_column(Id, primary_key=True, server_default="")
+    """`experiment_….a` or `experiment_….b`; '' outside of A/B tests."""
     value: Mapped[int] = mapped_column(BigInteger)

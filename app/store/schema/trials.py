@@ -1,9 +1,9 @@
-"""Turns that are kept to try agents with, and the trials that were made with them."""
+"""Turns that are kept to try agents with, the trials that were made with them, and A/B tests."""
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKeyConstraint, Index, SmallInteger, UniqueConstraint
+from sqlalchemy import Double, ForeignKeyConstraint, Index, SmallInteger, UniqueConstraint
 from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -114,3 +114,41 @@ class TrialResult(Table):
     """Whether it says the same as what was recorded."""
     has_passed: Mapped[bool | None]
     checks: Mapped[list[Any] | None]
+
+
+class Experiment(Table):
+    """An A/B test of an agent: a share of its leads is answered by a second webhook, side B."""
+
+    __tablename__ = "experiments"
+    __table_args__ = (
+        tenant_reference("sms_agent_id", "sms_agents", ondelete="CASCADE"),
+        Index(None, "tenant_id", "sms_agent_id"),
+        Index(
+            "uq_experiments_in_force",
+            "tenant_id",
+            "sms_agent_id",
+            unique=True,
+            postgresql_where=sql("kept_side IS DISTINCT FROM 'a'"),
+        ),
+        Index("ix_experiments_due", "due_at", postgresql_where=sql("kept_side IS NULL")),
+    )
+    tenant_id: Mapped[str] = id_key()
+    experiment_id: Mapped[str] = id_key()
+    sms_agent_id: Mapped[str] = mapped_column(Id)
+    name: Mapped[str]
+    webhook_url: Mapped[str]
+    """Of side B. Side A is the agent's own."""
+    secret: Mapped[bytes]
+    """Sealed signing secret of side B."""
+    share: Mapped[float] = mapped_column(Double)
+    """Of the leads that are on side B."""
+    kept_side: Mapped[str | None]
+    """The side that all leads go to since it stopped; None: it runs."""
+    reason: Mapped[str | None]
+    """Why it stopped."""
+    counts: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'"))
+    """What was counted at the last look, each as `{side, leads, replied, qualified, opted_out}`."""
+    due_at: Mapped[datetime] = created_at_column()
+    """When it is looked at next."""
+    created_at: Mapped[datetime] = created_at_column()
+    stopped_at: Mapped[datetime | None]

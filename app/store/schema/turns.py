@@ -35,6 +35,13 @@ class Turn(Table):
         Index("ix_turns_held", "tenant_id", "interaction_id", postgresql_where=sql("held IS NOT NULL")),
         Index("ix_turns_of", "tenant_id", "of_turn", postgresql_where=sql("of_turn IS NOT NULL")),
         Index(
+            "ix_turns_experiment",
+            "tenant_id",
+            "experiment_id",
+            "turn_id",
+            postgresql_where=sql("experiment_id IS NOT NULL"),
+        ),
+        Index(
             "uq_turns_planned",
             "tenant_id",
             "interaction_id",
@@ -93,6 +100,10 @@ class Turn(Table):
     refused: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'"))
     outcome: Mapped[dict[str, Any] | None]
     """What the agent says the conversation came to. A dry turn keeps it without effect."""
+    experiment_id: Mapped[str | None] = mapped_column(Id)
+    """The A/B test under which it was last handed over. No foreign key: turns are written all the time."""
+    side: Mapped[str | None]
+    """`a` or `b`: to which webhook."""
 
 
 class TurnMessage(Table):

@@ -27,7 +27,7 @@ DONE_WORDS = {
 KIND_WORDS = {
     "needs_person": "A thread needs a person",
     "mention": "A colleague mentions you in a note",
-    "agent_down": "An agent is down",
+    "agent_down": "An agent is down, or its A/B test has stopped",
     "account_failing": "A carrier refuses an account",
 }
 MAX_NAME_LENGTH = 100

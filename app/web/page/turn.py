@@ -15,7 +15,7 @@ from app.domain.problems import NotFound, Problem
 from app.store import corpora, directory, interactions, turns
 from app.store import turn_page as store
 from app.store.engine import ReadTx, Tx
-from app.store.schema import SmsAgent
+from app.store.schema import Experiment, SmsAgent
 from app.store.turns import TurnAttempt
 from app.web import turns as turns_api
 from app.web.idempotency import claim_key
@@ -115,6 +115,7 @@ async def _build_turn_context(read: ReadTx, tenant_id: str, interaction_id: str,
         "thread": thread,
         "turn": turn,
         "agent": agent_id and await directory.get(read, SmsAgent, tenant_id, agent_id),
+        "experiment": turn.experiment_id and await directory.get(read, Experiment, tenant_id, turn.experiment_id),
         "texts": await store.get_texts(read, tenant_id, [entry["messageId"] for entry in turn.texts]),
         "replies": await store.get_texts(read, tenant_id, turn.reply["messageIds"] if turn.reply else []),
         "attempts": [_build_attempt(attempt) for attempt in attempts],

@@ -10,6 +10,7 @@ from app.web.page.settings import (
     audit,
     campaigns,
     canned,
+    experiments,
     general,
     imports,
     keys,
@@ -30,6 +31,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     keys.router,
     canned.router,
     trials.router,
+    experiments.router,
     imports.router,
     audit.router,
 )

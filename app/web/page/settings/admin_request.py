@@ -23,6 +23,7 @@ SECTIONS = {
     "keys": "API keys",
     "canned": "Canned replies",
     "trials": "Trials",
+    "experiments": "A/B tests",
     "imports": "Imports",
     "audit": "Audit",
 }
@@ -35,6 +36,7 @@ DONE_MESSAGES = {
     "endpoint-paused": "Paused. Events wait.",
     "endpoint-resumed": "Resumed. Events are sent now.",
     "stopped": "Stopped. What was under way counts as failed.",
+    "experiment-stopped": "Saved. New turns of all leads go to this side.",
     "rewound": "Rewound. Events are sent again.",
     "revoked": "Revoked. The key stops working within five seconds.",
 }

@@ -8,11 +8,12 @@ from app.commands import sms_agents as commands
 from app.commands.directory import require_found
 from app.domain import windows
 from app.domain.phones import format_phone
-from app.store import directory
+from app.store import directory, experiments
 from app.store.engine import ReadTx
 from app.store.schema import PhoneNumber, SmsAgent
 from app.web import turns
 from app.web.directory.sms_agents import AgentChange, NewAgent, build_shape, get_shadow_report
+from app.web.experiments import build_shape as build_experiment
 from app.web.page import forms
 from app.web.page.forms import Field, Group, Heading, SubmittedForm, group_fields
 from app.web.page.settings import choices
@@ -175,7 +176,8 @@ async def build_agent_page(admin: AdminRequest, read: ReadTx, agent_id: str) -> 
     ]
     if row.max_wait_ms is None:
         values["maxWaitMs"] = ""
-    context = {"braked": row, "what": "the texts of this agent"}
+    tests = [build_experiment(test) for test in await experiments.list_of_agent(read, admin.tenant_id, agent_id, 1)]
+    context = {"braked": row, "what": "the texts of this agent", "experiments": tests}
     return FormPage(row.name, groups, values, about=row.description, template="agent", context=context)
 
 

@@ -18,6 +18,7 @@ SUBJECT_WORDS = {
     "account": "the account",
     "number": "the number",
     "agent": "the agent",
+    "experiment": "the A/B test",
     "campaign": "the campaign",
     "cannedReply": "the canned reply",
     "endpoint": "the webhook endpoint",

@@ -73,6 +73,11 @@ class SettingsPage:
     removal_hint: str = ""
 
 
+async def refuse_change(_: AdminRequest, __: str, ___: SubmittedForm) -> Response:
+    """For items that no form changes."""
+    raise NotFound
+
+
 def build_router(page: SettingsPage) -> APIRouter:
     """Returns a router with the routes of `page`. More routes may be added to it."""
     path = f"/settings/{page.section}"

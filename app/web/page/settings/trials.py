@@ -7,7 +7,6 @@ from starlette.responses import Response
 
 from app.commands import trials as commands
 from app.commands.directory import require_found
-from app.domain.problems import NotFound
 from app.store import corpora, directory, trial_results
 from app.store.engine import ReadTx
 from app.store.schema import Corpus, SmsAgent, Trial
@@ -16,7 +15,7 @@ from app.web.page import forms, times
 from app.web.page.forms import Field, Heading, SubmittedForm, group_fields
 from app.web.page.settings import choices
 from app.web.page.settings.admin_request import AdminPost, AdminRequest, Item, redirect_back
-from app.web.page.settings.pages import FormPage, SettingsPage, build_router
+from app.web.page.settings.pages import FormPage, SettingsPage, build_router, refuse_change
 from app.web.paging import PageQuery
 from app.web.trials import NewTrial, TrialShape, build_fields, show_result, show_trials
 
@@ -118,10 +117,6 @@ def _read_texts(row: ResultRow) -> str:
     message = payload.get("message")
     text = message.get("combinedText") if isinstance(message, dict) else None
     return text if isinstance(text, str) else ""
-
-
-async def refuse_change(_: AdminRequest, __: str, ___: SubmittedForm) -> Response:
-    raise NotFound
 
 
 PAGE = SettingsPage(
