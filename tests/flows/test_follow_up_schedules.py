@@ -58,7 +58,7 @@ class Schedule:
                 if response.status_code == 202:
                     await self.speak()
             case "off" | "on" | "qualified" | "in_progress":
-                if event in ("off", "qualified") and await self._is_followed():
+                if event == "off" and await self._is_followed():
                     self.is_silent = False
                 change = {"agentMode": event == "on"} if event in ("off", "on") else {"status": event}
                 await world.tenant.ask("PATCH", path, change)
