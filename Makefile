@@ -60,7 +60,8 @@ docs: $(READY)  ## the documents into .docs/: a broken link, anchor or navigatio
 	$(DOCS)
 
 faults: $(READY)  ## the whole fault suite, long forms and all: up to half an hour
-	$(BIN)/python -m pytest -m "not short and not alone" -n 2 -rP tests/faults tests/flows/test_follow_up_schedules.py
+	$(BIN)/python -m pytest -m "not short and not alone" -n 2 -rP tests/faults tests/domain/test_follow_ups.py \
+		tests/flows/test_follow_up_schedules.py
 	$(BIN)/python -m pytest -m "not short and alone" -rP tests/faults
 
 fuzz: $(READY)  ## the API and the webhooks, fuzzed at length: half an hour

@@ -4,7 +4,7 @@ If the lead's time zone is not known, all zones of the number must allow it (47 
 not before 8 a.m. or after 9 p.m. local time at the called party's location).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -34,9 +34,13 @@ class Hours:
     week: Week
     starts: date = date.min
     ends: date = date.max
+    is_closed: Callable[[date], bool] | None = None
+    """Whether no text may leave on a day, whatever weekday it is."""
 
     def get_span(self, day: date) -> Span | None:
-        return self.week[day.weekday()] if self.starts <= day <= self.ends else WHOLE_DAY
+        if not self.starts <= day <= self.ends:
+            return WHOLE_DAY
+        return None if self.is_closed and self.is_closed(day) else self.week[day.weekday()]
 
 
 def build_daily_hours(zones: Sequence[ZoneInfo], settings: Mapping[str, Any]) -> list[Hours]:

@@ -13,7 +13,6 @@ from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 from app.access import reseal
 from app.access.sealing import Unsealable
 from app.calls import carriers
-from app.domain.contact_checks import RETRIES
 from app.domain.problems import Problem, Unavailable
 from app.resources import Resources, open_resources
 from app.settings import ConfigurationError, Settings
@@ -159,7 +158,7 @@ async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
         failing_accounts = await accounts.list_failing(tx)
         paused_accounts = await brakes.list_paused_accounts(tx)
         standing_endpoints = await webhook_endpoints.list_standing(tx, FAILURES_TO_BREAK)
-        silent_webhooks = await contact_checks.list_silent(tx, len(RETRIES))
+        silent_webhooks = await contact_checks.list_silent(tx)
         untold_people = await notices.count_untold(tx, () if resources.mail else ("email",))
     for paused_account in paused_accounts:
         message = f"sends nothing since {paused_account.paused_at:%Y-%m-%d %H:%M} UTC: {paused_account.paused_reason}"

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from app.domain.contact_checks import CHECK_LIFE, CHECK_RULE, CHECK_WAIT
-from app.store.engine import Tx, as_columns
+from app.domain.contact_checks import CHECK_LIFE, CHECK_RULE, CHECK_WAIT, RETRIES
+from app.store.engine import ReadTx, Tx, as_columns
 from app.store.held_texts import stop_holding_sql
 from app.store.rows import columns_of, unnest_sql
 from app.store.suppressions import PhoneKey
@@ -155,11 +155,12 @@ class SilentWebhook:
 
 LIST_SILENT_SQL = """
 SELECT tenant_id, count(*) AS count, max(failure) AS failure FROM contact_checks
-WHERE due_at IS NOT NULL AND failure IS NOT NULL AND attempts >= $1
+WHERE due_at IS NOT NULL AND failure IS NOT NULL AND attempts >= $1 AND ($2::text IS NULL OR tenant_id = $2)
 GROUP BY tenant_id ORDER BY tenant_id
 """
 
 
-async def list_silent(tx: Tx, min_attempts: int) -> list[SilentWebhook]:
-    """The webhooks that have answered some question wrong or not at all, so often in a row."""
-    return await tx.fetch(SilentWebhook, LIST_SILENT_SQL, min_attempts)
+async def list_silent(read: ReadTx, tenant_id: str | None = None) -> list[SilentWebhook]:
+    """The webhooks, of this tenant or of all, that have answered some question wrong or not at all, so often in a row
+    that they seem to be away."""
+    return await read.fetch(SilentWebhook, LIST_SILENT_SQL, len(RETRIES), tenant_id)

@@ -17,8 +17,9 @@ TEXT_LEASE = timedelta(seconds=30)
 UNKNOWN_BLOCK_TIME = timedelta(seconds=60)
 """How long a text of unknown outcome blocks the later texts of its thread."""
 
-COUNTED_TIME = timedelta(seconds=60)
-"""A text that leaves so much later counts against caps from then on."""
+COUNTED_TIME = timedelta(seconds=1)
+"""A text that leaves so much later counts against caps from then on. One that leaves at once has its row updated in
+place, because `counted_at` is named by an index."""
 
 PACING_LOOKAHEAD = timedelta(milliseconds=250)
 """A claim takes as many texts of a number as it may send in this time, but at least one."""

@@ -1,5 +1,6 @@
 """The law's rules, compared with a table that was made by hand from the statutes."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -8,18 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.commands.consents import find_demand
+from app.domain.consent import SCOPES_BY_PURPOSE, find_standing, is_consent_enough
 from app.domain.law import gates
 from app.domain.law.caps import Cap, CountedText, find_free_time, is_counted, is_free
+from app.domain.law.disclosing import asks_whether_human
 from app.domain.law.gates import GateFacts
 from app.domain.law.places import STATES, find_place, read_state, read_zip
 from app.domain.law.rules import RULES, LawRule
 from app.domain.words import Purpose, Relation
+from tests.domain.test_consent import build_events
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 HOURS = """
 # Marketing, to somebody whom we text first. By state and weekday: a local time, and whether a text may leave.
 CA mon-sun  00:00- 07:59- 08:00+ 12:00+ 20:59+ 21:00- 23:59-
 NY mon-sun  00:00- 07:59- 08:00+ 12:00+ 20:59+ 21:00- 23:59-
+AL mon-sat  00:00- 07:59- 08:00+ 12:00+ 19:59+ 20:00- 20:59-
+AL sun      00:00- 07:59- 08:00- 12:00- 19:59- 20:00- 20:59-
 CT mon-sun  00:00- 08:00- 08:59- 09:00+ 19:59+ 20:00- 20:59-
 FL mon-sun  00:00- 07:59- 08:00+ 12:00+ 19:59+ 20:00- 20:59-
 KY mon-sun  00:00- 08:00- 09:59- 10:00+ 20:59+ 21:00- 23:59-
@@ -27,36 +34,59 @@ LA mon-sat  00:00- 07:59- 08:00+ 12:00+ 19:59+ 20:00- 20:59-
 LA sun      00:00- 07:59- 08:00- 12:00- 19:59- 20:00- 20:59-
 MA mon-sun  00:00- 07:59- 08:00+ 12:00+ 19:59+ 20:00- 20:59-
 MD mon-sun  00:00- 07:59- 08:00+ 12:00+ 19:59+ 20:00- 20:59-
+MI mon-sun  00:00- 08:00- 08:59- 09:00+ 20:59+ 21:00- 23:59-
 MN mon-sun  00:00- 08:00- 08:59- 09:00+ 20:59+ 21:00- 23:59-
+MS mon-sat  00:00- 07:59- 08:00+ 12:00+ 19:59+ 20:00- 20:59-
+MS sun      00:00- 07:59- 08:00- 12:00- 19:59- 20:00- 20:59-
 NM mon-sun  00:00- 08:00- 08:59- 09:00+ 20:59+ 21:00- 23:59-
 NV mon-sun  00:00- 08:00- 08:59- 09:00+ 19:59+ 20:00- 20:59-
 OK mon-sun  00:00- 07:59- 08:00+ 12:00+ 19:59+ 20:00- 20:59-
+OR mon-sun  00:00- 07:59- 08:00+ 12:00+ 19:59+ 20:00- 20:59-
+PA mon-sat  00:00- 08:00- 08:59- 09:00+ 18:59+ 19:00- 20:59-
+PA sun      00:00- 08:59- 09:00- 12:00- 18:59- 19:00- 20:59-
+RI mon-fri  00:00- 08:00- 08:59- 09:00+ 17:59+ 18:00- 20:59-
+RI sat      00:00- 09:00- 09:59- 10:00+ 16:59+ 17:00- 20:59-
+RI sun      00:00- 09:59- 10:00- 12:00- 16:59- 17:00- 20:59-
+SD mon-sat  00:00- 08:00- 08:59- 09:00+ 20:59+ 21:00- 23:59-
+SD sun      00:00- 08:59- 09:00- 12:00- 20:59- 21:00- 23:59-
 TX mon-sat  00:00- 08:00- 08:59- 09:00+ 20:59+ 21:00- 23:59-
 TX sun      00:00- 09:00- 11:59- 12:00+ 20:59+ 21:00- 23:59-
+UT mon-sat  00:00- 07:59- 08:00+ 12:00+ 20:59+ 21:00- 23:59-
+UT sun      00:00- 07:59- 08:00- 12:00- 20:59- 21:00- 23:59-
 VA mon-sun  00:00- 07:59- 08:00+ 12:00+ 20:59+ 21:00- 23:59-
 WA mon-sun  00:00- 07:59- 08:00+ 12:00+ 19:59+ 20:00- 20:59-
+WY mon-sun  00:00- 07:59- 08:00+ 12:00+ 19:59+ 20:00- 20:59-
 """
 ZONES = {
     "CA": "America/Los_Angeles",
     "NY": "America/New_York",
+    "AL": "America/Chicago",
     "CT": "America/New_York",
     "FL": "America/New_York",
     "KY": "America/New_York",
     "LA": "America/Chicago",
     "MA": "America/New_York",
     "MD": "America/New_York",
+    "MI": "America/Detroit",
     "MN": "America/Chicago",
+    "MS": "America/Chicago",
     "NM": "America/Denver",
     "NV": "America/Los_Angeles",
     "OK": "America/Chicago",
+    "OR": "America/Los_Angeles",
+    "PA": "America/New_York",
+    "RI": "America/New_York",
+    "SD": "America/Chicago",
     "TX": "America/Chicago",
+    "UT": "America/Denver",
     "VA": "America/New_York",
     "WA": "America/Los_Angeles",
+    "WY": "America/Denver",
 }
 WEEKS = {
-    "winter": date(2026, 1, 12),
-    "summer": date(2026, 7, 13),
-    "clocks forward": date(2026, 3, 2),  # on its Sunday
+    "winter": date(2027, 1, 11),
+    "summer": date(2027, 7, 12),
+    "clocks forward": date(2027, 3, 8),  # on its Sunday
     "clocks back": date(2026, 10, 26),
 }
 """Their Mondays."""
@@ -78,8 +108,12 @@ TN 08:30 America/New_York -
 TN 09:00 America/New_York +
 OR 07:30 America/Los_Angeles -
 OR 08:00 America/Los_Angeles +
-OR 19:59 America/Los_Angeles +
-OR 20:30 America/Los_Angeles -
+OR 18:59 America/Los_Angeles +
+OR 19:30 America/Los_Angeles -
+SD 09:30 America/Chicago -
+SD 10:00 America/Chicago +
+SD 20:59 America/Chicago +
+SD 21:30 America/Chicago -
 NV 08:59 America/Los_Angeles -
 NV 09:00 America/Los_Angeles +
 NV 18:59 America/Los_Angeles +
@@ -97,6 +131,27 @@ AZ America/Phoenix     2026-03-08 07:59 -
 AZ America/Phoenix     2026-03-08 08:00 +
 NY Europe/London       2026-03-29 07:59 -
 NY Europe/London       2026-03-29 08:00 +
+"""
+HOLIDAYS = """
+# At noon on the federal holidays of a year in which some are kept on another day, and on days beside them.
+2026-12-25 AL- LA- PA- RI- UT- CA+ FL+ TX+
+2027-01-01 AL- LA- PA- RI- UT- CA+ FL+ TX+
+2027-01-18 AL- LA- PA- RI- UT- CA+ FL+ TX+
+2027-01-19 AL+ LA+ PA+ RI+ UT+ CA+ FL+ TX+
+2027-02-15 AL- LA- PA- RI- UT- CA+ FL+ TX+
+2027-05-24 AL+ LA+ PA+ RI+ UT+ CA+ FL+ TX+
+2027-05-31 AL- LA- PA- RI- UT- CA+ FL+ TX+
+2027-06-18 AL- LA- PA- RI- UT- CA+ FL+ TX+
+2027-06-19 AL- LA- PA- RI- UT- CA+ FL+ TX+
+2027-07-05 AL- LA- PA- RI- UT- CA+ FL+ TX+
+2027-07-06 AL+ LA+ PA+ RI+ UT+ CA+ FL+ TX+
+2027-09-06 AL- LA- PA- RI- UT- CA+ FL+ TX+
+2027-10-11 AL- LA- PA- RI- UT- CA+ FL+ TX+
+2027-11-11 AL- LA- PA- RI- UT- CA+ FL+ TX+
+2027-11-25 AL- LA- PA- RI- UT- CA+ FL+ TX+
+2027-11-26 AL+ LA+ PA+ RI+ UT+ CA+ FL+ TX+
+2027-12-24 AL- LA- PA- RI- UT- CA+ FL+ TX+
+2027-12-31 AL- LA- PA- RI- UT- CA+ FL+ TX+
 """
 OTHER_TEXTS = """
 # State, weekday, local time, purpose, relation, and whether a text may leave.
@@ -125,6 +180,61 @@ LA sun 15:00 none           reply         +
 CA tue 06:00 marketing      known         -
 CA tue 06:00 conversational reply         +
 CA tue 06:00 transactional  first_contact +
+"""
+
+
+CONSENTS = """
+# State, weekday, local time, purpose, relation, what its campaign asks for, the phone's record, and what a text may.
+CA tue 12:00 marketing      first_contact -                     -            may
+CA tue 12:00 marketing      first_contact express_written       -            no
+CA tue 12:00 marketing      first_contact express_written       w_m          may
+CA tue 12:00 marketing      first_contact express_written       w_c          no
+CA tue 12:00 marketing      first_contact express_written       e_m          no
+CA tue 12:00 marketing      first_contact express_written       i_m          no
+CA tue 12:00 marketing      first_contact express               w_m          may
+CA tue 12:00 marketing      first_contact express               e_m          may
+CA tue 12:00 marketing      first_contact inquiry               i_m          may
+CA tue 12:00 marketing      first_contact inquiry               r_m          no
+CA tue 12:00 marketing      first_contact existing_relationship r_m          may
+CA tue 12:00 marketing      first_contact existing_relationship n_m          no
+CA tue 12:00 marketing      known         express_written       -            no
+CA tue 12:00 marketing      known         express_written       w_m          may
+CA tue 12:00 marketing      reply         express_written       -            may
+CA tue 12:00 conversational known         express               -            no
+CA tue 12:00 conversational known         express               w_m          may
+CA tue 12:00 conversational known         express               e_c          may
+CA tue 12:00 conversational known         express               i_c          no
+CA tue 12:00 conversational reply         express               -            may
+CA tue 12:00 conversational first_contact express               e_c          no
+CA tue 12:00 conversational first_contact express               e_m          may
+CA tue 12:00 transactional  first_contact inquiry               -            no
+CA tue 12:00 transactional  first_contact inquiry               i_c          may
+CA tue 12:00 transactional  known         inquiry               w_m          may
+CA tue 12:00 marketing      known         express_written       w_m,STOP     no
+CA tue 12:00 marketing      known         express_written       w_m,revoke   no
+CA tue 12:00 marketing      known         express_written       w_m,revoke_c may
+CA tue 12:00 marketing      known         express_written       w_m,STOP,START no
+CA tue 12:00 marketing      known         express               w_m,STOP,START may
+CA tue 12:00 marketing      known         express_written       w_m,STOP,undo may
+FL tue 20:00 marketing      first_contact express_written       w_m          later
+FL tue 19:59 marketing      first_contact express_written       w_m          may
+FL tue 20:00 marketing      first_contact express_written       -            no
+FL tue 20:00 marketing      reply         express_written       -            may
+FL tue 20:00 transactional  known         inquiry               i_c          may
+FL tue 20:00 conversational known         inquiry               i_c          may
+TX sun 11:59 marketing      known         express_written       w_m          later
+TX sun 12:00 marketing      known         express_written       w_m          may
+TX sun 11:59 marketing      known         express_written       e_m          no
+LA sun 12:00 marketing      known         express               e_m          later
+LA sun 12:00 marketing      known         express               -            no
+LA sun 12:00 marketing      reply         express               -            may
+PA sun 12:00 marketing      first_contact -                     -            later
+PA mon 19:00 marketing      first_contact express_written       w_m          later
+RI sat 17:00 marketing      known         express_written       w_m          later
+RI sat 16:59 marketing      known         express_written       w_m          may
+KY wed 09:59 marketing      known         express_written       w_m          later
+KY wed 10:00 marketing      known         express_written       w_m          may
+CT thu 20:00 marketing      first_contact express_written       w_m          later
 """
 
 
@@ -213,7 +323,7 @@ def test_the_leads_own_zone_is_its_clock_whatever_its_state() -> None:
 
 
 def test_the_table_has_hundreds_of_cases() -> None:
-    assert len(parse_hours()) * len(WEEKS) > 2500
+    assert len(set(parse_hours())) > 1000  # and each is asked in all of the weeks
     assert {state for state, *_ in parse_hours()} == set(ZONES)
     hours_states = {rule.jurisdiction[3:] for rule in RULES if rule.kind == "hours" and rule.jurisdiction != "US"}
     assert hours_states < set(ZONES)
@@ -227,11 +337,44 @@ def test_purpose_and_relation_decide_whether_hours_count(line: str) -> None:
     assert (held_until(at, ask(relation, state=state), ZONES[state], given) is None) == (may == "+")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("line", parse_lines(CONSENTS), ids=" ".join)
+def test_consent_is_asked_for_besides_the_hours(line: list[str]) -> None:
+    state, day, clock, given, relation, demanded, story, expected = line
+    purpose: Purpose = given  # type: ignore[assignment]
+    facts, at = ask(relation, state=state), local_time("winter", day, clock, ZONES[state])  # type: ignore[arg-type]
+    gate = gates.build_gate(facts, find_place("+12125550123", state, None, ZONES[state]), purpose, None, at.date())
+    assert gate is not None
+    demand = find_demand(gate, {scope: demanded for scope in SCOPES_BY_PURPOSE} if demanded != "-" else None)  # type: ignore[misc]
+    events = build_events(story.replace("_", " ").replace(",", ", ")) if story != "-" else []
+    is_refused = demand and not is_consent_enough(find_standing(events), demand.purpose, demand.least_basis)
+    assert ("no" if is_refused else "later" if gates.hold(gate, at)[1] else "may") == expected
+
+
+@pytest.mark.parametrize("line", parse_lines(HOLIDAYS), ids=lambda line: line[0])
+def test_some_states_want_no_texts_on_holidays(line: list[str]) -> None:
+    day, *states = line
+    wrong = [
+        entry
+        for entry in states
+        if (
+            held_until(
+                datetime.fromisoformat(f"{day} 12:00").replace(tzinfo=ZoneInfo(ZONES[entry[:2]])),
+                ask(state=entry[:2]),
+                ZONES[entry[:2]],
+            )
+            is None
+        )
+        != entry.endswith("+")
+    ]
+    assert wrong == []
+
+
 @pytest.mark.parametrize(
     ("state", "zone", "at", "until"),
     [  # what waits leaves when the hours begin next, by the clock there
         ("TX", "America/Chicago", "2026-01-17 21:00", "2026-01-18 12:00"),  # Saturday night, Sunday noon
-        ("LA", "America/Chicago", "2026-01-17 20:00", "2026-01-19 08:00"),  # no Sunday
+        ("LA", "America/Chicago", "2026-01-10 20:00", "2026-01-12 08:00"),  # no Sunday
+        ("LA", "America/Chicago", "2026-01-17 20:00", "2026-01-20 08:00"),  # and that Monday is a holiday
         ("FL", "America/New_York", "2026-03-07 20:30", "2026-03-08 08:00"),  # clocks go forward in the night
         ("FL", "America/New_York", "2026-10-31 20:30", "2026-11-01 08:00"),  # and back
         ("CA", "America/Los_Angeles", "2026-03-08 01:30", "2026-03-08 08:00"),
@@ -259,6 +402,11 @@ def test_a_text_waits_until_the_hours_begin(state: str, zone: str | None, at: st
         ("CT", "2023-10-01 08:30", False),
         ("MD", "2023-12-31 20:30", True),
         ("MD", "2024-01-01 20:30", False),
+        ("OR", "2025-12-31 20:30", True),
+        ("OR", "2026-01-01 20:30", False),
+        ("PA", "2026-10-17 08:30", True),  # a Saturday
+        ("PA", "2026-10-18 10:00", False),
+        ("PA", "2026-10-19 08:30", False),
     ],
 )
 def test_a_rule_counts_from_its_first_day_on(state: str, at: str, may: bool) -> None:
@@ -267,11 +415,11 @@ def test_a_rule_counts_from_its_first_day_on(state: str, at: str, may: bool) -> 
 
 
 def test_where_the_place_is_unknown_the_strictest_of_all_counts() -> None:
-    at = datetime(2026, 1, 18, 18, 0, tzinfo=UTC)  # a Sunday, at noon in the middle of the country
+    at = datetime(2026, 1, 11, 18, 0, tzinfo=UTC)  # a Sunday, at noon in the middle of the country
     place = find_place("+18335550145", None, None, "America/Chicago")
     assert (place.source, len(place.states)) == ("unknown", 51)
     until = held_until(at, ask(), "America/Chicago", phone="+18335550145")
-    assert until == datetime(2026, 1, 19, 10, 0, tzinfo=ZoneInfo("America/Chicago"))
+    assert until == datetime(2026, 1, 12, 10, 0, tzinfo=ZoneInfo("America/Chicago"))
 
 
 def test_no_rule_of_the_united_states_counts_abroad() -> None:
@@ -370,6 +518,33 @@ def test_area_codes_are_those_that_phonenumbers_knows() -> None:
     assert wrong == {}
 
 
+@pytest.mark.parametrize(
+    ("asks", "texts"),
+    [
+        (
+            True,
+            "Are you a bot? | r u human | u a bot? | You're a bot aren't you | Is this AI?? | is this a real person"
+            " | am I talking to a robot | Are we chatting with an actual human being here | are you even real?"
+            " | R U real | are you chatgpt | Bot? | a human? | Real person? | human or machine"
+            " | Is this a bot or a person | did a robot write this | is a human texting me | this is a bot isnt it"
+            " | Is this an automated message? | is this an auto reply | can I talk to a real person please"
+            " | are you guys bots | ARE YOU AN AI | are you artificial intelligence | is it a virtual assistant"
+            " | ¿Eres un robot? | es usted una persona | Eres real? | ¿Hablo con una persona o con una máquina?"
+            " | estoy chateando con un bot | quiero hablar con una persona real | ¿Persona o robot? | eres ia",
+        ),
+        (
+            False,
+            "Are you a solar company? | Is this the Smith residence | who is this | is it a heat pump"
+            " | Are you open on Sunday | I have a robot vacuum | is it an automatic transmission | are you there"
+            " | It's a machine shop on Main St | Is there parking | can somebody call me | I am a person of few words"
+            " | the computer is broken | is it a virtual appointment | ¿Es usted el dueño? | hablo con mi esposa",
+        ),
+    ],
+)
+def test_a_lead_asks_in_many_words_whether_a_machine_answers(asks: bool, texts: str) -> None:
+    assert [text for text in texts.split(" | ") if asks_whether_human(text) is not asks] == []
+
+
 DAY = datetime(2026, 1, 12, 12, tzinfo=UTC)
 
 
@@ -395,12 +570,12 @@ def test_a_cap_counts_each_span_of_24_hours(hours: list[int], limit: int, free: 
 
 
 def test_after_a_cap_hours_still_count() -> None:
-    saturday = local_time(next(iter(WEEKS)), "sat", "10:00", "America/Chicago")
+    saturday = local_time("summer", "sat", "10:00", "America/Chicago")
     facts = ask(state="LA", max_first_contacts=1)
     gate = gates.build_gate(facts, find_place("+12125550123", "LA", None, "America/Chicago"), None, None, DAY.date())
     assert gate is not None
     capped = gates.Reason("max_first_contacts_per_day", "one is enough", until=saturday + timedelta(days=1))
-    on_monday = local_time(next(iter(WEEKS)), "sat", "08:00", "America/Chicago") + timedelta(days=2)
+    on_monday = local_time("summer", "sat", "08:00", "America/Chicago") + timedelta(days=2)
     assert gates.find_earliest(gate, [capped]) == on_monday  # Louisiana is closed on Sundays
     assert gates.find_earliest(gate, [capped, gates.Reason("never", "not by waiting")]) is None
 
@@ -420,6 +595,8 @@ def test_each_cap_counts_what_it_is_about() -> None:
     text = CountedText(DAY, "marketing", "solar", is_first_contact=False)
     assert is_counted(text, Cap("r", "w", 3, "matter"), "solar", None)
     assert not is_counted(text, Cap("r", "w", 3, "matter"), "roofs", None)
+    assert is_counted(text, Cap("r", "w", 3, "marketing"), "roofs", None)
+    assert not is_counted(replace(text, purpose="transactional"), Cap("r", "w", 3, "marketing"), "solar", None)
     assert not is_counted(text, Cap("r", "w", 3, "first_contact"), "solar", None)
     assert not is_counted(text, Cap("r", "w", 3, "without_reply"), "solar", DAY + timedelta(hours=1))
 

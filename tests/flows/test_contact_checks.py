@@ -1,6 +1,7 @@
 """Before a first contact the tenant's webhook may refuse; while it is away, the text waits."""
 
 import gzip
+import re
 import zlib
 from collections import Counter
 from collections.abc import Callable
@@ -22,7 +23,9 @@ from app.store.suppressions import PhoneKey
 from tests.flows.moved_time import pass_time
 from tests.flows.test_law import ask, live_in, may_text, message_of
 from tests.makers import Data, Tenant
+from tests.service import Api
 from tests.web.people import Browser
+from tests.web.test_settings import shown_once
 from tests.world import World, served, until
 
 CLEAR: Data = {"refuse": None}
@@ -179,6 +182,40 @@ async def test_a_person_reads_what_a_text_waits_for(idle_world: World, sam: Brow
     sent = await world.send("Hi Jane")
     assert CHECK_WORDS in await sam.page(f"/conversations/{sent['interactionId']}")
     assert CHECK_WORDS in await sam.page(f"/conversations/new?lead={world.lead['leadId']}")
+
+
+async def test_a_webhook_that_seems_to_be_away_is_seen_on_the_page_and_measured(
+    idle_world: World, sam: Browser, resources: Resources, api: Api, other_tenant: Tenant
+) -> None:
+    world = idle_world
+    await asking(world)
+    await world.send("Hi Jane")
+    told = "does not say whether 1 phone may be contacted, and the texts to them wait: HTTP 503"
+    assert told not in await sam.page("/system")
+    async with resources.database.system_tx() as tx:
+        sql = "UPDATE contact_checks SET attempts = 5, failure = 'HTTP 503' WHERE tenant_id = $1"
+        await tx.execute(sql, world.tenant.tenant_id)
+        assert [one.count for one in await contact_checks.list_silent(tx, world.tenant.tenant_id)] == [1]
+        assert await contact_checks.list_silent(tx, other_tenant.tenant_id) == []
+    assert told in await sam.page("/system")
+    measured = re.search(r"^leadsail_unchecked_phones (.*)$", (await api.http.get("/metrics")).text, re.M)
+    assert measured
+    assert float(measured[1]) >= 1
+
+
+async def test_a_person_makes_the_secret_that_signs_the_questions(world: World, sam: Browser) -> None:
+    button = "Signing secret of the webhook for first contacts"
+    assert button not in await sam.page("/settings/general")
+    await asking(world, (200, CLEAR))
+    page = await sam.page("/settings/general")
+    assert button in page
+    shown = await sam.submit(page, "/rotate-secret")
+    assert 'href="/settings/general"' in shown.text
+    assert "cannot be shown again" in (await sam.submit(page, "/rotate-secret")).text
+    await world.send("Hi Jane")
+    told = await world.told(1)
+    headers, body = world.agent.requests[0]
+    assert Webhook(shown_once(shown.text)).verify(body, headers) == told
 
 
 @pytest.mark.parametrize(

@@ -56,13 +56,12 @@ class Schedule:
                     },
                 )
                 if response.status_code == 202:
-                    await self._speak()
-            case "off" | "on":
-                await world.tenant.call("PATCH", path, {"agentMode": event == "on"})
-                self.is_silent = self.is_silent and event == "on"
-            case "qualified" | "in_progress":
-                await world.tenant.ask("PATCH", path, {"status": event})
-                self.is_silent = self.is_silent and event == "in_progress"
+                    await self.speak()
+            case "off" | "on" | "qualified" | "in_progress":
+                if event == "off" and await self._is_followed():
+                    self.is_silent = False
+                change = {"agentMode": event == "on"} if event in ("off", "on") else {"status": event}
+                await world.tenant.ask("PATCH", path, change)
             case "skip":
                 for plan in (await world.thread(self.thread))["plannedTurns"]:
                     await world.tenant.call("POST", f"/turns/{plan['turnId']}/skip", {})
@@ -79,14 +78,18 @@ class Schedule:
                     self.minutes += minutes / (3 if minutes == DAY else 1)
                     await self._look(answer)
 
-    async def _speak(self) -> None:
+    async def speak(self) -> None:
+        """We wrote. What the lead wrote before may be answered by the look that follows."""
         await arrive(self.resources, self.world)
+        self.is_silent, self.minutes = True, 0
+        await self._look(ANSWERS["reply"])
+
+    async def _is_followed(self) -> bool:
         shown = await self.world.thread(self.thread)
-        self.is_silent = shown["sms"]["agentMode"] and shown["status"] == "in_progress"
-        self.minutes = 0
-        await look(self.resources, self.world.tenant.tenant_id)
+        return shown["sms"]["agentMode"] and shown["status"] == "in_progress"  # type: ignore[no-any-return]
 
     async def _look(self, answer: Data) -> None:
+        is_followed = await self._is_followed()
         self.world.agent.answers = [(200, answer)] * 3
         await look(self.resources, self.world.tenant.tenant_id)
         new_payloads = self.world.agent.told[self.payload_count :]
@@ -96,11 +99,12 @@ class Schedule:
         assert len(silences) <= 1, "a burst"
         for step in silences:
             assert self.is_silent, "somebody wrote, or the agent was called off"
+            assert is_followed, "the agent is off, or the conversation has ended"
             assert not [one for one in self.steps if one >= step], "a step came twice"
             assert STEPS[step - 1] <= self.minutes + 1, "too early"
             self.steps.append(step)
         if new_turns and "reply" in answer:
-            await self._speak()
+            await self.speak()
         elif (new_turns and "handoff" in answer) or any(one["trigger"] == "texts" for one in new_turns):
             self.is_silent = False
 
@@ -126,7 +130,7 @@ async def test_nobody_is_nagged_through_the_real_doors(
         )
         thread = (await one.send("Hi, do you own your home?", agentMode=True))["interactionId"]
         schedule = Schedule(one, resources, thread, chance, payload_count=len(world.agent.told))
-        await schedule._speak()
+        await schedule.speak()
         for event in [chance.choice(EVENTS) for _ in range(events)]:
             try:
                 await schedule.take(event)

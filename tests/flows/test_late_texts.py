@@ -10,6 +10,7 @@ import pytest
 
 from app.commands import release
 from app.domain import ids
+from app.domain.law.caps import CAP_TIME
 from app.jobs.deliver import RATES, Delivery
 from app.resources import Resources
 from app.store import outbox, releasing
@@ -111,16 +112,28 @@ async def test_without_rules_a_late_text_is_not_looked_at(idle_world: World, res
     assert await claim(resources) == ["Hi Jane"]
 
 
-async def test_a_text_that_left_late_counts_against_caps_from_then_on(idle_world: World, resources: Resources) -> None:
+@pytest.mark.parametrize("waited_seconds", [55, 3 * 3600])
+async def test_a_text_that_left_late_counts_against_caps_from_then_on(
+    idle_world: World, resources: Resources, waited_seconds: int
+) -> None:
     world = idle_world
     await world.tenant.call("PATCH", "/settings", {"maxTextsPerDayWithoutReply": 1})
     await world.send("Hi Jane")
-    await pass_time(resources, world.tenant.tenant_id, hours=3)
+    await pass_time(resources, world.tenant.tenant_id, seconds=waited_seconds)
     assert await claim(resources) == ["Hi Jane"]
-    await pass_time(resources, world.tenant.tenant_id, hours=22)
+    await pass_time(resources, world.tenant.tenant_id, seconds=24 * 3600 - 40)
     assert (await ask(world)).status_code == 403
-    await pass_time(resources, world.tenant.tenant_id, hours=3)
+    await pass_time(resources, world.tenant.tenant_id, seconds=45)
     assert (await ask(world)).status_code == 202
+
+
+async def test_no_text_waits_for_its_carrier_longer_than_it_counts_against_caps(idle_world: World) -> None:
+    """Else it could leave beside as many texts as are allowed without it."""
+    world, longest = idle_world, int(CAP_TIME.total_seconds())
+    entry = {"leadId": world.lead["leadId"], "message": "Hi"}
+    for path, body in (("/sms/send", entry), ("/sms/send/bulk", {"messages": [entry]})):
+        answer = await world.tenant.ask("POST", path, {**body, "validitySeconds": longest + 1})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "VALIDATION_ERROR")
 
 
 async def test_a_text_that_was_held_once_and_is_an_answer_now_stays_one(

@@ -402,11 +402,14 @@ async def test_an_agent_says_that_it_is_one_where_the_law_wants_it(
         await world.tenant.call("PATCH", "/settings", {"lawExceptions": exceptions})
     agent_path = f"/sms-agents/{world.campaign['smsAgentId']}"
     await world.tenant.call("PATCH", agent_path, {"disclosure": "where_required", "batchWindowMs": 1000})
+    sentence = f"An automated assistant writes for us{' and all of our friends' * 6}."
+    await world.tenant.call("PATCH", "/settings", {"agentDisclosure": sentence})
     await world.tenant.call("PATCH", f"/leads/{world.lead['leadId']}", {"state": state})
     world.agent.answers = [(200, {"reply": "Hello!"})]
     await world.send("Hi", agentMode=True)
     await world.text("Hi there")
     await until(lambda: _received(world, 2))
     words = world.carrier.received(world.phone)[1]
-    assert words.endswith("Hello!")
-    assert ("automated assistant" in words) == is_told
+    assert words == (f"{sentence}\nHello!" if is_told else "Hello!")
+    [text] = (await world.tenant.call("GET", "/messages?source=sms_agent"))["messages"]
+    assert text["segments"] == (2 if is_told else 1)

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 CAP_TIME = timedelta(hours=24)
-CountedTexts = Literal["matter", "first_contact", "without_reply"]
-"""What a cap counts: marketing texts of one campaign; first contacts; texts since the lead last wrote."""
+CountedTexts = Literal["matter", "marketing", "first_contact", "without_reply"]
+"""What a cap counts: marketing texts of one campaign; all marketing texts; first contacts; texts since the lead last
+wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ def is_counted(text: CountedText, cap: Cap, matter: str | None, last_inbound_at:
     match cap.counts:
         case "matter":
             return text.purpose == "marketing" and text.matter == matter
+        case "marketing":
+            return text.purpose == "marketing"
         case "first_contact":
             return text.is_first_contact
         case "without_reply":

@@ -12,17 +12,28 @@ from app.domain.optout.folding import fold_text
 SENTENCE = "{name}: You are texting with an automated assistant."
 MACHINE = (
     r"(?:an? )?(?:real |actual |live |just )*"
-    r"(?:ai|bots?|chatbot|robot|human|human being|machine|computer|person|automated|chat ?gpt)"
+    r"(?:ai|bots?|chat ?bots?|robots?|humans?|human being|machine|computer|person|real|automated|chat ?gpt|gpt"
+    r"|artificial intelligence|virtual (?:assistant|agent)|auto(?:matic)? (?:reply|response|message|text|system))"
 )
-MAQUINA = r"(?:una? )?(?:robot|bot|maquina|humano|humana|persona|ia)"
-ADVERBS = r"(?:really |even |actually |just )*"
+ONE = r"(?:real |actual |live )*(?:ai|bot|chat ?bot|robot|human(?: being)?|machine|person)"
+MAQUINA = (
+    r"(?:una? )?(?:ai|bot|chat ?bot|robot|maquina|humano|humana|ser humano|persona|ia|real|inteligencia artificial"
+    r"|asistente virtual)"
+)
+UNO = r"(?:bot|robot|maquina|humano|persona)(?: real)?"
+ADVERBS = r"(?:really |even |actually |just |all |guys )*"
 ASKING_PATTERN = re.compile(
-    rf"\b(?:(?:are|r) (?:you|u|we|they) {ADVERBS}{MACHINE}"
-    rf"|(?:you|u) an? (?:ai|bot|chatbot|robot|human|real person)"
+    rf"\b(?:(?:are|r) (?:you|u|ya|yall|we|they) {ADVERBS}{MACHINE}"
+    rf"|(?:you|u|youre|ur|you are|u r|this is|its|it is) {ADVERBS}an? (?:ai|bot|chat ?bot|robot)"
+    rf"|(?:you|u) (?:an? )?(?:ai|bot|robot|human|real person)"
     rf"|is (?:this|that|it|there) {ADVERBS}{MACHINE}"
     rf"|(?:am i|is this|are we) {ADVERBS}(?:talking|texting|chatting|speaking|writing|dealing)(?: to| with) {MACHINE}"
-    rf"|(?:eres|es|sos) (?:usted |esto |realmente )*{MAQUINA}"
-    rf"|(?:estoy hablando|hablo|chateo) con {MAQUINA})\b"
+    rf"|(?:did|does|is) an? {ONE} (?:write|writing|send|sending|type|typing|text|texting|run|running|answer|answering)"
+    rf"|{ONE} or (?:an? )?{ONE}|real (?:person|human)"
+    rf"|(?:eres|es|sos|son) (?:tu |usted |ustedes |esto |realmente |acaso )*{MAQUINA}"
+    rf"|(?:estoy (?:hablando|chateando|escribiendo)|hablo|chateo|escribo) con {MAQUINA}"
+    rf"|{UNO} o (?:una? )?{UNO}|(?:persona|humano) real)\b"
+    rf"|^(?:an? |una? )?(?:{ONE}|{UNO})$"
 )
 """On folded words. A question too many does no harm: the agent only learns that it may have been asked."""
 

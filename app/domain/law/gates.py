@@ -8,6 +8,7 @@ from typing import Any
 from app.domain import quiet
 from app.domain.contact_checks import CHECK_RULE, CHECK_WORDS, REFUSAL_WORDS, ContactCheck
 from app.domain.law.caps import Cap
+from app.domain.law.holidays import is_holiday
 from app.domain.law.places import Place, find_place
 from app.domain.law.rules import RULES, RULES_BY_ID, LawRule
 from app.domain.quiet import Hours
@@ -139,7 +140,7 @@ def build_gate(
             for ruled_hours in _rule_hours(rule, place)
         ]
         law_caps = [
-            Cap(rule.id, rule.words, rule.texts, "matter", rule.citation)
+            Cap(rule.id, rule.words, rule.texts, rule.counts, rule.citation)
             for rule in list_rules("cap", purpose, facts.relation, place, excepted_rules)
             if rule.texts is not None and rule.is_in_force(day)
         ]
@@ -156,8 +157,8 @@ def build_gate(
 def _rule_hours(rule: LawRule, place: Place) -> list[RuledHours]:
     assert rule.week is not None
     reason = Reason(rule.id, rule.words, rule.citation, None, (LIFTED_BY_ANSWER, LIFTED_BY_EXCEPTION))
-    ends = rule.ends or date.max
-    return [RuledHours(reason, Hours(zone, rule.week, rule.starts, ends)) for zone in place.zones]
+    ends, is_closed = rule.ends or date.max, is_holiday if rule.keeps_holidays else None
+    return [RuledHours(reason, Hours(zone, rule.week, rule.starts, ends, is_closed)) for zone in place.zones]
 
 
 def _rule_quiet_hours(place: Place, settings: Mapping[str, Any]) -> list[RuledHours]:

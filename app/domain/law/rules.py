@@ -7,6 +7,7 @@ from datetime import date, time
 from pathlib import Path
 from typing import Any, Literal
 
+from app.domain.law.caps import CountedTexts
 from app.domain.quiet import Span, Week
 from app.domain.words import Purpose, Relation
 
@@ -33,8 +34,12 @@ class LawRule:
     relations: frozenset[Relation]
     week: Week | None
     """For hours."""
+    keeps_holidays: bool
+    """For hours: no texts on a federal holiday."""
     texts: int | None
-    """For a cap: the most in 24 hours on one matter."""
+    """For a cap: the most in 24 hours."""
+    counts: CountedTexts
+    """For a cap: which texts."""
 
     def concerns(self, purpose: Purpose, relation: Relation) -> bool:
         return purpose in self.purposes and relation in self.relations
@@ -60,7 +65,9 @@ def _parse_rule(entry: Mapping[str, Any]) -> LawRule:
         purposes=frozenset(entry["purposes"]),
         relations=frozenset(entry["relations"]),
         week=_parse_week(entry["hours"]) if "hours" in entry else None,
+        keeps_holidays=entry.get("holidays") == "closed",
         texts=entry.get("texts"),
+        counts=entry.get("counts", "matter"),
     )
 
 

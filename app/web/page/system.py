@@ -9,6 +9,7 @@ from typing import Literal
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from app.store import contact_checks
 from app.store import system as store
 from app.store.system import TextCount, TurnCount
 from app.web.page.charts import Chart, build_chart
@@ -96,6 +97,7 @@ async def show_system(page: AdminGet, span: Span = "hour") -> Response:
             "consent": await store.count_consent(read, tenant, since),
             "agents": await store.measure_agents(read, tenant, since),
             "segments": await store.count_segments(read, tenant, _get_month_start(now, SEGMENT_MONTHS - 1)),
+            "silent": await contact_checks.list_silent(read, tenant),
             "oldest": {due.what: due for due in await store.find_oldest_due(read, tenant)},
         }
     return page.render_page(

@@ -22,6 +22,7 @@ from app.web.page.settings.admin_request import (
     PauseReason,
     redirect_back,
 )
+from app.web.page.settings.signing import show_secret, store_secret
 
 router = APIRouter(include_in_schema=False)
 BASE_PATH = "/settings/general"
@@ -156,6 +157,20 @@ async def _render_settings(admin: AdminRequest, form: RenderedForm | None = None
     row = require_found(await admin.run_read(lambda read: tenants.get(read, admin.tenant_id)))
     form = form or RenderedForm(BASE_PATH, GROUPS, forms.get_values(GROUPS, build_answer(row).data))
     return admin.show_page("general", "general", status, tenant=row, form=form, here=BASE_PATH)
+
+
+@router.post(BASE_PATH + "/rotate-secret")
+async def rotate_check_secret(admin: AdminPost) -> Response:
+    form = await forms.read_form(admin.request, [])
+    _, secret = await store_secret(
+        admin,
+        form,
+        lambda tx, sealed_secret: tenants.set_check_secret(tx, admin.tenant_id, sealed_secret),
+        lambda _: admin.tenant_id,
+    )
+    title = "The webhook for first contacts has a new secret"
+    about = "With this secret your webhook verifies that a question comes from LeadSail SMS."
+    return show_secret(admin, "general", None, secret, title=title, about=about, page="the page General")
 
 
 @router.post(BASE_PATH + "/pause")

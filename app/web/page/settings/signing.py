@@ -24,9 +24,10 @@ async def store_secret(
 
 
 def show_secret(
-    admin: AdminRequest, section: str, item_id: str, secret: str | None, *, title: str, about: str, page: str
+    admin: AdminRequest, section: str, item_id: str | None, secret: str | None, *, title: str, about: str, page: str
 ) -> Response:
-    """The page that shows the secret. `page`: where another one can be made."""
+    """The page that shows the secret. `item_id` None: the section has one page. `page`: where another one can be
+    made."""
     return admin.show_page(
         "once",
         section,
@@ -35,5 +36,5 @@ def show_secret(
         label="Signing secret",
         secret=secret,
         otherwise=f"You can make a new secret on {page}.",
-        onward=f"/settings/{section}/{item_id}",
+        onward="/".join(filter(None, ("/settings", section, item_id))),
     )
