@@ -2,6 +2,8 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
+# Each of the many processes would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 # The newest one that can make a virtual environment; else the newest, to say what it lacks.
 PYTHON ?= $(shell for needs in 'venv, ensurepip' sys; do \
 	for python in python3.14 python3.13 python3.12 python3.11 python3; do \
@@ -22,7 +24,9 @@ ONCE_MORE := $(PYTEST) --last-failed --last-failed-no-failures none tests
 PURE := tests/domain tests/optout tests/providers tests/agents tests/wire
 DOCS := $(BIN)/python -m sphinx -W --keep-going -n -q -b html docs .docs
 
-.PHONY: help setup up quick test check docs faults fuzz audit sbom lock measure coverage sql migration openapi optout bench bench-data bench-big clean
+LOOKS := check-types check-documents check-style check-description check-security
+
+.PHONY: help setup up quick test check $(LOOKS) docs faults fuzz audit sbom lock measure pictures coverage sql migration openapi optout bench bench-data bench-big clean
 
 help:  ## what there is to do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -37,16 +41,28 @@ test: $(READY)  ## the tests, on real PostgreSQL and Valkey
 	$(FAULTS)
 
 check: $(READY)  ## format, lint, types, import contracts, dead code, security lint, documents, described API, tests
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/python -m tests.dead_code
-	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml app migrations
-	$(DOCS)
-	$(BIN)/python -m tests.document
+	@$(MAKE) --no-print-directory -j 2 $(LOOKS)
 	$(TESTS) || $(ONCE_MORE)
 	$(FAULTS) || $(ONCE_MORE)
+
+# What looks at the code without running it, one beside the other.
+check-types:
+	$(BIN)/mypy
+
+check-documents:
+	$(DOCS)
+
+check-style:
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.dead_code
+
+check-description:
+	$(BIN)/python -m tests.document
+
+check-security:
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml app migrations
 
 quick: $(READY)  ## format, lint, import contracts, types and the tests without a server: a minute
 	$(BIN)/ruff format --check .
@@ -69,6 +85,9 @@ fuzz: $(READY)  ## the API and the webhooks, fuzzed at length: half an hour
 
 measure: $(READY)  ## measures of the house: names, rows, files, import circles
 	@$(BIN)/python -m tests.house
+
+pictures: $(READY)  ## the browser tests, with pictures of each page in tests/output/
+	PICTURES=1 $(BIN)/python -m pytest -q tests/browser
 
 coverage: $(READY)  ## the tests, and which lines of app/ they run (TESTS_IN=tests/domain for some)
 	$(BIN)/python -m pytest -q -m "not long" -n 2 --cov --cov-report term:skip-covered $(or $(TESTS_IN),--ignore tests/faults)

@@ -21,6 +21,7 @@ from app.domain import optout
 from app.mcp import on_demand
 from app.resources import Resources, open_resources
 from app.settings import ConfigurationError, Settings
+from app.store.redis_client import end_tasks
 from app.web import (
     agent_hook,
     docs,
@@ -206,9 +207,7 @@ def build_app(configuration: Settings, resources: Resources | None = None, with_
             ]
             yield
             await state.feed.close()
-            for task in background_tasks:
-                task.cancel()
-            await asyncio.gather(*background_tasks, return_exceptions=True)
+            await end_tasks(background_tasks)
 
     app = Service(
         https_only=configuration.is_production,

@@ -10,7 +10,7 @@ import asyncio
 import gc
 import json
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -34,11 +34,10 @@ from app.jobs.trials import TrialRunner
 from app.log import configure as configure_log
 from app.resources import Resources, open_resources
 from app.settings import Settings
-from app.store.redis_client import close_client, open_client, read_sentinel_url
+from app.store.redis_client import close_client, end_tasks, open_client, read_sentinel_url
 from app.web import worker_door
 from app.web.directory.leads import parse_row
 
-CANCEL_SECONDS = 0.5
 ARQ_RESTART_SECONDS = 2.0
 ARQ_CONNECT_SECONDS, ARQ_ANSWER_SECONDS = 1.0, 5.0
 ARQ_QUEUE = "leadsail:arq:1"
@@ -161,15 +160,6 @@ async def run(configuration: Settings, drain: bool = False) -> None:
             await loops_task
         finally:
             await end_tasks(background_tasks)
-
-
-async def end_tasks(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancels the tasks until all have ended: who connects to Redis just then may swallow a cancellation."""
-    while running_tasks := [task for task in tasks if not task.done()]:
-        for task in running_tasks:
-            task.cancel()
-        await asyncio.wait(running_tasks, timeout=CANCEL_SECONDS)
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _run_arq(resources: Resources) -> None:

@@ -4,25 +4,58 @@ DATABASE_URL and REDIS_URL name the servers (the role needs CREATEDB). Without t
 start; under xdist the controller starts them, because it lives longer than its workers.
 """
 
+import asyncio
+import gc
+import inspect
 import os
 import tempfile
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
+from functools import wraps
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import forks
+
 PURE_ROOMS = ("domain", "providers", "agents", "wire")
 """Their tests need no server and no fixture of ours. Alone, they do not wait for the whole
 service to be imported."""
+TEST_SECONDS = 240.0
+"""Less than `--timeout` in the Makefile, which leaves behind what it interrupts."""
 _servers = pytest.StashKey[tuple[str, str]]()
 _stack = pytest.StashKey[ExitStack]()
+gc.disable()  # What is imported and collected stays. To search it for garbage takes a fifth of the time.
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if not is_pure(config):
         config.pluginmanager.register(import_module("tests.service"), "service")
+    if address := getattr(config, "workerinput", {}).get("forks"):
+        forks.use_address(address)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """A test that waits for ever fails where it waits, and what it began ends as after any other."""
+    is_long = item.get_closest_marker("long") is not None
+    if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj) and not is_long:
+        item.obj = _bounded(item.obj)
+
+
+def _bounded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    @wraps(test)
+    async def run(**given: Any) -> None:
+        async with asyncio.timeout(TEST_SECONDS):
+            await test(**given)
+
+    return run
 
 
 def is_pure(config: pytest.Config) -> bool:
@@ -37,6 +70,7 @@ def pytest_configure_node(node: Any) -> None:
     """The controller hands each xdist worker the addresses of its servers."""
     if not is_pure(node.config):
         node.workerinput["servers"] = find_servers(node.config)
+        node.workerinput["forks"] = forks.get_address()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

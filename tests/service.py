@@ -5,7 +5,6 @@ A plugin that `conftest.py` loads for tests that may need the service: it import
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 import os
 import socket
@@ -16,28 +15,25 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
-import redis.asyncio
 import structlog
-import uvicorn
 from asyncpg.connection import LoggedQuery
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import Pool
 
 from app import settings
-from app.cli.processes import KEEP_ALIVE_SECONDS
 from app.demo import http_clients
-from app.domain.problems import Unavailable
 from app.main import build_app
 from app.operations.migrations import migrate_to_head
 from app.resources import Resources, open_resources
 from app.settings import Settings
 from app.store import readiness
-from app.store.schema import Table
 from app.web.joined_writes import JoinedProtocol
 from tests import makers
+from tests.cleaning import Cleaner, open_cleaner
 from tests.conftest import find_servers
 from tests.makers import Tenant
+from tests.serving import listen, serve
 
 # As the service logs it itself: structlog's own choice shows all local variables, and takes seconds
 # for each unexpected error.
@@ -47,8 +43,9 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
     ]
 )
-KEPT = frozenset({"installation"})
 LOCK = 8_114_220_903
+SERVER_SECONDS = 150
+"""How long a statement about a whole database may take, with those of the others before it."""
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +95,7 @@ def database_named(url: str, name: str) -> str:
 
 
 async def _on_server(url: str, *statements: str) -> None:
-    connection = await asyncpg.connect(url)
+    connection = await asyncpg.connect(url, command_timeout=SERVER_SECONDS)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
         for statement in statements:
@@ -114,7 +111,7 @@ async def _template(url: str) -> str:
         digest.update(file.read_bytes())
     name = f"leadsail_template_{digest.hexdigest()[:12]}"
     known = "SELECT 1 FROM pg_database WHERE datname = $1"
-    connection = await asyncpg.connect(url)
+    connection = await asyncpg.connect(url, command_timeout=SERVER_SECONDS)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
         if not await connection.fetchval(known, name):
@@ -139,9 +136,7 @@ def redis_url(pytestconfig: pytest.Config) -> str:
 @pytest.fixture(scope="session")
 def listening() -> Iterator[socket.socket]:
     """The socket on which the API of this process listens."""
-    # Said to be TCP, or asyncio leaves Nagle's algorithm on and each answer waits 40 ms.
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        listener.bind(("127.0.0.1", 0))
+    with listen("127.0.0.1") as listener:
         yield listener
 
 
@@ -167,47 +162,6 @@ async def resources(configuration: Settings) -> AsyncIterator[Resources]:
         yield held
 
 
-class Server(uvicorn.Server):
-    """uvicorn inside the test's own loop: signals stay pytest's. It ends at once: uvicorn itself takes
-    up to 0.2 seconds, and most tests start two of these."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._ended = asyncio.Event()
-
-    def end(self) -> None:
-        self.should_exit = True
-        self._ended.set()
-
-    async def main_loop(self) -> None:
-        ticks = 0
-        while not await self.on_tick(ticks):
-            ticks += 1
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.1):
-                    await self._ended.wait()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for server in self.servers:
-            server.close()
-        for listener in sockets or []:
-            listener.close()
-        for connection in list(self.server_state.connections):
-            connection.shutdown()
-        await asyncio.sleep(0)  # idle connections are closed now
-        try:
-            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
-                await self._wait_tasks_to_complete()
-        except TimeoutError:
-            for task in self.server_state.tasks:
-                task.cancel()
-        await self.lifespan.shutdown()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 @dataclass(frozen=True, slots=True)
 class Api:
     """The running API: its address, and a client of it without a key."""
@@ -218,26 +172,17 @@ class Api:
 
 @pytest.fixture(scope="session")
 async def running(configuration: Settings, resources: Resources, listening: socket.socket) -> AsyncIterator[Api]:
-    config = uvicorn.Config(
-        build_app(configuration, resources),
-        log_config=None,
-        access_log=False,
-        http=JoinedProtocol,
-        ws="none",
-        lifespan="on",
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=2,
-    )
-    server = Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
-    while not server.started:
-        if serving.done():
-            serving.result()
-        await asyncio.sleep(0.01)
-    async with http_clients.build_client(base_url=configuration.base_url, timeout=10) as http:
+    async with (
+        serve(
+            build_app(configuration, resources),
+            listening,
+            http=JoinedProtocol,
+            lifespan="on",
+            timeout_graceful_shutdown=2,
+        ),
+        http_clients.build_client(base_url=configuration.base_url, timeout=10) as http,
+    ):
         yield Api(configuration.base_url, http)
-    server.end()
-    await serving
 
 
 @pytest.fixture
@@ -259,31 +204,23 @@ async def other_tenant(resources: Resources, api: Api) -> Tenant:
 
 
 @pytest.fixture(autouse=True)
-async def clean(request: pytest.FixtureRequest) -> AsyncIterator[None]:
-    """Deletes what a test wrote. Tests commit for real, so that order and races show."""
+def cleaned(request: pytest.FixtureRequest) -> None:
+    """What a test with our resources wrote is deleted, after all else of it has ended."""
+    if "resources" in request.fixturenames:
+        request.getfixturevalue("clean")
+
+
+@pytest.fixture
+async def clean(cleaner: Cleaner) -> AsyncIterator[None]:
     yield
-    if "resources" not in request.fixturenames:
-        return
-    resources: Resources = request.getfixturevalue("resources")
-    tables = [t.name for t in reversed(Table.metadata.sorted_tables) if t.name not in KEPT]
-    await _deleted(resources, "; ".join(f"DELETE FROM {name}" for name in tables))
-    assert resources.settings.redis_url
-    url = resources.settings.redis_url
-    async with redis.asyncio.from_url(url) as client:  # type: ignore[no-untyped-call]
-        await client.flushdb()
+    await cleaner.clean()
 
 
-async def _deleted(resources: Resources, statements: str) -> None:
-    """A test that failed may have left something that still writes: its locks pass."""
-    for _ in range(5):
-        try:
-            async with resources.database.system_tx() as tx:
-                await tx.execute(statements)
-        except (asyncpg.DeadlockDetectedError, TimeoutError, Unavailable):
-            await asyncio.sleep(1)
-        else:
-            return
-    raise AssertionError("the test's rows could not be deleted")
+@pytest.fixture(scope="session")
+async def cleaner(configuration: Settings, resources: Resources) -> AsyncIterator[Cleaner]:
+    role = "app_system" if resources.database.two_roles else "CURRENT_USER"
+    async with open_cleaner(str(configuration.database_url), str(configuration.redis_url), role) as held:
+        yield held
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import sysconfig
 import tomllib
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import httpx
 import pytest
@@ -20,7 +21,9 @@ from app.demo import http_clients
 from app.resources import Resources
 from app.settings import Settings
 from app.store import people
+from tests import forks
 from tests.makers import Data, Tenant
+from tests.processes import RUN_SECONDS, finish, wait_until_ended
 from tests.relay import relay_database
 from tests.world import World, agent, carrier, idle_world, until
 
@@ -35,6 +38,13 @@ async def started(configuration: Settings | None, *arguments: str, **env: str) -
 
 async def started_program(configuration: Settings | None, *arguments: str, **env: str) -> Process:
     """A program of our own Python, with the environment of a process of the service."""
+    given = environment(configuration) | env
+    return await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, env=given, stdin=PIPE, stdout=PIPE, stderr=PIPE
+    )
+
+
+def environment(configuration: Settings | None) -> dict[str, str]:
     given = {name: value for name, value in os.environ.items() if name not in OURS}
     if configuration:
         given |= {
@@ -42,18 +52,20 @@ async def started_program(configuration: Settings | None, *arguments: str, **env
             "REDIS_URL": str(configuration.redis_url),
             "SECRET_KEYS": base64.urlsafe_b64encode(configuration.decode_sealing_keys()[0]).decode(),
         }
-    return await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, env=given | env, stdin=PIPE, stdout=PIPE, stderr=PIPE
-    )
+    return given
 
 
 async def ran(
     configuration: Settings | None, *arguments: str, typed: str = "", **env: str
 ) -> tuple[int | None, str, str]:
     """Exit status, stdout and stderr."""
-    process = await started(configuration, *arguments, **env)
-    out, err = await process.communicate(typed.encode())
-    return process.returncode, out.decode(), err.decode()
+    with TemporaryFile() as stdin, TemporaryFile() as stdout, TemporaryFile() as stderr:
+        os.pwrite(stdin.fileno(), typed.encode(), 0)
+        files = (stdout.fileno(), stderr.fileno())
+        process = await forks.start(arguments, environment(configuration) | env, *files, stdin.fileno())
+        status = await wait_until_ended(process, RUN_SECONDS)
+        out, err = (os.pread(file, os.fstat(file).st_size, 0).decode() for file in files)
+    return status, out, err
 
 
 async def test_a_tenant_is_made_with_a_key_that_opens_everything(configuration: Settings, tenant: Tenant) -> None:
@@ -118,9 +130,9 @@ async def run_copied(folder: Path, code: str) -> str:
     """What `code` prints beside a tree that was only copied."""
     code = f"import sys; sys.path += {copy_tree(folder)}\n{code}"
     process = await started_program(None, "-I", "-S", "-c", code)
-    out, err = await process.communicate()
-    assert (process.returncode, err) == (0, b"")
-    return out.decode()
+    out, err = await finish(process)
+    assert (process.returncode, err) == (0, "")
+    return out
 
 
 def copy_tree(folder: Path) -> list[str]:
@@ -387,14 +399,14 @@ async def test_an_import_that_is_stopped_says_up_to_which_line_it_came(
             wire.cut()
         else:
             process.send_signal(signal.SIGINT if how == "ctrl-c" else signal.SIGTERM)
-        out, err = await process.communicate()
-    counts, told = json.loads(out), err.decode().splitlines()
+        out, err = await finish(process)
+    counts, told = json.loads(out), err.splitlines()
     line = int(counts["upToLine"])
     assert process.returncode == (1 if how == "no database" else 130)
     assert told[0] == "line 12: phone: is not a valid phone number"
     assert told[1].startswith(f"stopped: up to line {line}, each row was taken or is reported above")
     assert await stored() == int(counts["taken"]) == line - 2
-    assert ("is unavailable" in err.decode()) == (how == "no database")
+    assert ("is unavailable" in err) == (how == "no database")
 
 
 async def test_phones_that_opted_out_elsewhere_are_imported(

@@ -13,6 +13,7 @@ from sqlalchemy.engine import make_url
 
 from app.embedded.processes import find_free_port
 from app.settings import Settings
+from tests.processes import end
 from tests.test_operators import doctor
 
 POOLER = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
@@ -46,8 +47,7 @@ async def pooled_url(configuration: Settings, tmp_path: Path) -> AsyncIterator[s
                 await asyncio.sleep(0.1)
         yield url
     finally:
-        process.terminate()
-        await process.wait()
+        await end(process)
 
 
 async def test_the_doctor_tells_a_pooler_that_drops_settings(configuration: Settings, pooled_url: str) -> None:

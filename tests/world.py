@@ -2,66 +2,49 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app import worker
-from app.cli.processes import KEEP_ALIVE_SECONDS
 from app.demo import carrier as simulated
 from app.demo import http_clients
 from app.resources import Resources
 from tests.makers import CREDENTIALS, Data, Tenant
-from tests.service import Api, Server
+from tests.service import Api
+from tests.serving import listen, serve
 
 T = TypeVar("T")
 PATIENCE = 12.0
+SHORTEST_REST, LONGEST_REST, RESTS_PER_LOOK = 0.01, 0.2, 10
+"""Between two looks: what a look costs on a busy machine is taken from what it waits for."""
 
 
 async def until(look: Callable[[], Awaitable[T | None]], seconds: float = PATIENCE) -> T:
     """The first true result of `look`. Fails the test after `seconds`."""
-    deadline = asyncio.get_running_loop().time() + seconds
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
     while True:
+        began_at = loop.time()
         seen = await look()
         if seen:
             return seen
-        assert asyncio.get_running_loop().time() < deadline, f"did not happen in {seconds} s"
-        await asyncio.sleep(0.05)
+        assert loop.time() < deadline, f"did not happen in {seconds} s"
+        await asyncio.sleep(min(max(SHORTEST_REST, RESTS_PER_LOOK * (loop.time() - began_at)), LONGEST_REST))
 
 
 @contextlib.asynccontextmanager
 async def served(app: Starlette, host: str = "127.0.0.1") -> AsyncIterator[str]:
     """Serves the application on a free port of `host`; yields its address."""
-    # IPPROTO_TCP: without it asyncio leaves Nagle's algorithm on, and each answer waits 40 ms.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.bind((host, 0))
-    server = Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            ws="none",
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=1,
-        )
-    )
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started:
-        await asyncio.sleep(0.01)
-    try:
-        yield f"http://{host}:{listener.getsockname()[1]}"
-    finally:
-        server.end()
-        await serving
-        listener.close()
+    with listen(host) as listener:
+        async with serve(app, listener, timeout_graceful_shutdown=1):
+            yield f"http://{host}:{listener.getsockname()[1]}"
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """The client of Redis: of one address, or of the master that Sentinels name."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote
@@ -15,6 +15,7 @@ SENTINEL_SCHEMES = {"redis+sentinel": False, "rediss+sentinel": True}
 SENTINEL_PORT = 26379
 SENTINEL_CONNECT_SECONDS, SENTINEL_ANSWER_SECONDS = 0.1, 0.15
 """The clock waits 200 ms in all, and asks the master after that."""
+CANCEL_SECONDS = 0.5
 Client = TypeVar("Client", bound="redis.asyncio.Redis")
 
 
@@ -99,6 +100,15 @@ async def close_client(client: "redis.asyncio.Redis") -> None:
     pool = client.connection_pool
     if isinstance(pool, SentinelConnectionPool):
         await asyncio.gather(*(sentinel.aclose() for sentinel in pool.sentinel_manager.sentinels))
+
+
+async def end_tasks(tasks: Collection["asyncio.Task[None]"]) -> None:
+    """Cancels the tasks until all have ended: who speaks to Redis just then may swallow a cancellation."""
+    while running_tasks := [task for task in tasks if not task.done()]:
+        for task in running_tasks:
+            task.cancel()
+        await asyncio.wait(running_tasks, timeout=CANCEL_SECONDS)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _AllSentinels(Sentinel):

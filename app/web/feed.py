@@ -10,6 +10,7 @@ from app.domain.event_bodies import RecordedEvent
 from app.store import events
 from app.store.engine import Database
 from app.store.events import EventCursor
+from app.store.redis_client import end_tasks
 
 POLL_SECONDS = 0.3
 IDLE_POLLS_BEFORE_END = 20
@@ -91,9 +92,7 @@ class Feed:
 
     async def close(self) -> None:
         self.release_listeners()
-        for task in self._poll_tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._poll_tasks.values(), return_exceptions=True)
+        await end_tasks(list(self._poll_tasks.values()))
 
     def _add_listener(self, tenant_id: str) -> None:
         self._listeners[tenant_id] += 1

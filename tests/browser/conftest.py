@@ -40,6 +40,8 @@ PATIENT = 20_000
 """ms. Two cores may serve a whole run of tests beside these."""
 ZONE = "America/New_York"
 EMAIL = "sam@example.com"
+TAKE_PICTURES = bool(os.environ.get("PICTURES"))
+"""For a person's eye, with `make pictures`: they take a minute, and no test reads them."""
 expect.set_options(timeout=PATIENT)
 UNCOVERED = """(part) => {
     const {left, right, top, bottom} = part.getBoundingClientRect();
@@ -49,6 +51,11 @@ UNCOVERED = """(part) => {
     return spots.every(([x, y]) => part.contains(document.elementFromPoint(x, y)));
 }"""
 """Whether nothing lies upon a part of the page."""
+
+
+async def take_picture(page: Page, name: str, full_page: bool = False) -> None:
+    if TAKE_PICTURES:
+        await page.screenshot(path=PICTURES / f"{name}.png", full_page=full_page)
 
 
 @pytest.fixture(scope="session")

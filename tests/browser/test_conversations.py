@@ -15,7 +15,7 @@ from starlette.routing import Route as Path
 
 from app.domain import segments
 from app.resources import Resources
-from tests.browser.conftest import PICTURES, ZONE, Enter, Person
+from tests.browser.conftest import ZONE, Enter, Person, take_picture
 from tests.browser.inbox import fill_thread
 from tests.makers import phone
 from tests.world import World, served, until
@@ -349,7 +349,7 @@ async def test_a_text_is_undone_and_goes_on_in_the_box_or_leaves_after_its_time(
     await sam.box.fill("A slip")
     await sam.box.press("Enter")
     await expect(sam.text("A slip")).to_contain_text(re.compile(r"Leaves in \d+ s"))
-    await sam.page.screenshot(path=PICTURES / "undo.png")
+    await take_picture(sam.page, "undo")
     await sam.text("A slip").get_by_role("button", name="Undo").click()
     await expect(sam.box).to_have_value("A slip")
     await expect(sam.box).to_be_focused()
@@ -493,7 +493,7 @@ async def test_an_unclear_text_appears_with_two_buttons_and_is_decided(sam: Pers
     await expect(sam.state).to_have_text("The agent waits for your decision: Jane Miller may have opted out.")
     await expect(sam.page.get_by_role("heading", name="Needs a person")).to_be_visible()
     assert await stayed()
-    await sam.page.screenshot(path=PICTURES / "unclear.png")
+    await take_picture(sam.page, "unclear")
     await unclear.get_by_role("button", name="It is not").click()
     await expect(unclear).to_contain_text("Not an opt-out")
     await expect(sam.page.get_by_role("button", name="It is an opt-out")).to_have_count(0)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.async_api import FilePayload, expect
 
-from tests.browser.conftest import PICTURES, Enter, Person
+from tests.browser.conftest import Enter, Person, take_picture
 from tests.browser.test_looks import DESK, PHONE, findings
 from tests.world import World
 
@@ -42,7 +42,7 @@ async def test_a_file_is_uploaded_mapped_checked_imported_and_reported(
     page = sam.page
 
     async def is_good(step: str) -> None:
-        await page.screenshot(path=PICTURES / f"import-{name}-{step}.png", full_page=True)
+        await take_picture(page, f"import-{name}-{step}", full_page=True)
         if script:
             assert await findings(page, {}) == [], step
 

@@ -5,7 +5,7 @@ import pytest
 from playwright.async_api import Locator, ViewportSize, expect
 
 from app.resources import Resources
-from tests.browser.conftest import PICTURES, UNCOVERED, Enter, Person
+from tests.browser.conftest import UNCOVERED, Enter, Person, take_picture
 from tests.browser.inbox import fill_inbox, fill_thread, hold_a_reply
 from tests.world import World
 
@@ -47,8 +47,7 @@ async def stands_still(person: Person) -> None:
 
 
 async def picture(person: Person, name: str, size: ViewportSize) -> None:
-    PICTURES.mkdir(exist_ok=True)
-    await person.page.screenshot(path=PICTURES / f"{name}-{named(size)}.png")
+    await take_picture(person.page, f"{name}-{named(size)}")
 
 
 async def can_write(person: Person) -> None:

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import ViewportSize, expect
 
 from app.resources import Resources
-from tests.browser.conftest import PICTURES, Enter, Person
+from tests.browser.conftest import Enter, Person, take_picture
 from tests.browser.inbox import fill_inbox, fill_thread
 from tests.browser.test_looks import COLOURS, EVERYTHING, findings
 from tests.browser.test_looks import SIZES as SIZE_RULES
@@ -35,7 +35,7 @@ async def is_for_everybody(person: Person, name: str) -> list[str]:
         await person.page.set_viewport_size(viewport)
         for scheme in SCHEMES:
             await person.page.emulate_media(color_scheme=scheme)
-            await person.page.screenshot(path=PICTURES / f"{name}-{size}-{scheme}.png", full_page=size == "desk")
+            await take_picture(person.page, f"{name}-{size}-{scheme}", full_page=size == "desk")
             found += [
                 f"{name} {size} {scheme}: {finding}"
                 for finding in await findings(person.page, ASKED.get((size, scheme)))
@@ -46,7 +46,6 @@ async def is_for_everybody(person: Person, name: str) -> list[str]:
 async def test_leads_and_first_steps_are_for_everybody_at_every_size(
     enter: Enter, world: World, resources: Resources
 ) -> None:
-    PICTURES.mkdir(exist_ok=True)
     sam, tenant = await enter(), world.tenant
     found = []
     for path, name in (("/conversations", "start-empty"), ("/start", "start"), ("/leads?search=nobody", "leads-none")):
@@ -99,7 +98,7 @@ async def test_a_thread_is_printed_from_first_to_last(enter: Enter, world: World
     for part in (sam.threads.first, sam.box, sam.page.get_by_role("navigation", name="Pages")):
         await expect(part).to_be_hidden()
     await expect(sam.page.get_by_role("complementary", name="Contact")).to_be_visible()
-    await sam.page.screenshot(path=PICTURES / "print.png", full_page=True)
+    await take_picture(sam.page, "print", full_page=True)
     heights = "[document.documentElement.scrollHeight, document.querySelector('.texts').scrollHeight]"
     page_height, texts_height = await sam.page.evaluate(heights)
     assert page_height > texts_height > 45 * 20, "nothing scrolls in a box of its own"

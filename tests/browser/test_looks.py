@@ -1,16 +1,16 @@
 """Every page in light, in dark and on a phone: no finding of axe-core, nothing that sticks
-out at the side, and a picture for a person's eye in `tests/output`."""
+out at the side, and a picture for a person's eye, where those are wanted."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
+from axe_playwright_python.base import AXE_SCRIPT  # type: ignore[import-untyped]
 from playwright.async_api import Page, ViewportSize, expect
 
 from app.resources import Resources
-from tests.browser.conftest import PICTURES, Enter, Person
+from tests.browser.conftest import Enter, Person, take_picture
 from tests.browser.inbox import fill_inbox, hold_a_reply
 from tests.world import World, until
 
@@ -97,7 +97,6 @@ PAGES = [
 async def test_every_page_looks_right_and_is_accessible(enter: Enter, world: World, resources: Resources) -> None:
     names = await town(world)
     await fill_inbox(resources, world, 60)
-    PICTURES.mkdir(exist_ok=True)
     people = {True: await enter(), False: await enter(None)}
     found: dict[str, list[str]] = {}
     for shown in PAGES:
@@ -111,7 +110,7 @@ async def test_every_page_looks_right_and_is_accessible(enter: Enter, world: Wor
             await person.page.set_viewport_size(size)
             await person.page.emulate_media(color_scheme=scheme)
             name = f"{shown.name}-{look}"
-            await person.page.screenshot(path=PICTURES / f"{name}.png")
+            await take_picture(person.page, name)
             found[name] = await findings(person.page, rules if shown.asked else None)
         person.complaints.clear()  # a page that is not found is one, too
     sam = people[True]
@@ -128,7 +127,7 @@ async def test_every_page_looks_right_and_is_accessible(enter: Enter, world: Wor
             await sam.page.set_viewport_size(size)
             await sam.page.emulate_media(color_scheme=scheme)
             name = f"{shown.name}-{look}-largest-text"
-            await sam.page.screenshot(path=PICTURES / f"{name}.png")
+            await take_picture(sam.page, name)
             found[name] = await findings(sam.page, SIZES)
     assert {where: what for where, what in found.items() if what} == {}
 
@@ -138,12 +137,16 @@ async def findings(page: Page, rules: dict[str, object] | None = EVERYTHING) -> 
     found: list[str] = await page.evaluate(STICKS_OUT)
     if rules is None:
         return found
-    results = (await Axe().run(page, options={"resultTypes": ["violations"], **rules})).response
-    return found + [
-        f"{one['id']}: {node['target']}: {node['failureSummary']}"
-        for one in results["violations"]
-        for node in one["nodes"]
-    ]
+    if not await page.evaluate("'axe' in window"):
+        await page.evaluate(AXE_SCRIPT)
+    violations: list[str] = await page.evaluate(ASK_AXE, {"resultTypes": ["violations"], **rules})
+    return found + violations
+
+
+ASK_AXE = """async (options) => {
+    const {violations} = await axe.run(options);
+    return violations.flatMap(one => one.nodes.map(node => `${one.id}: ${node.target}: ${node.failureSummary}`));
+}"""
 
 
 STICKS_OUT = """() => {

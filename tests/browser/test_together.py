@@ -6,7 +6,7 @@ from axe_playwright_python.async_playwright import Axe  # type: ignore[import-un
 from playwright.async_api import ViewportSize, expect
 
 from app.resources import Resources
-from tests.browser.conftest import PICTURES, UNCOVERED, Enter
+from tests.browser.conftest import UNCOVERED, Enter, take_picture
 from tests.browser.inbox import fill_inbox
 from tests.world import World
 
@@ -38,7 +38,7 @@ async def test_two_people_see_what_waits_who_is_here_and_what_the_other_did(
     for part in (here, sam.box, sam.page.get_by_role("status", name="Agent state")):
         await expect(part).to_be_in_viewport(ratio=1)
         assert await part.evaluate(UNCOVERED), "on a phone one sees it where one writes"
-    await sam.page.screenshot(path=PICTURES / "together-here-phone.png")
+    await take_picture(sam.page, "together-here-phone")
     await sam.page.set_viewport_size(ViewportSize(width=1440, height=900))
     work = sam.page.get_by_role("region", name="Work")
     await sam.page.get_by_role("radio", name="Note").check()
@@ -57,7 +57,7 @@ async def test_two_people_see_what_waits_who_is_here_and_what_the_other_did(
         await person.open(f"/conversations/{thread}?view=waiting")
         for summary in ("More", "Select"):
             await person.page.get_by_role("navigation", name="Views").get_by_text(summary, exact=True).click()
-            await person.page.screenshot(path=PICTURES / f"{name}-{summary.lower()}.png")
+            await take_picture(person.page, f"{name}-{summary.lower()}")
         await expect(person.page.get_by_role("button", name="Mark all as read")).to_be_hidden()  # it lay above the list
     stayed = await sam.same_page()
     found = await Axe().run(sam.page)
@@ -95,7 +95,7 @@ async def test_many_conversations_are_chosen_without_a_script(
     await sam.open("/conversations?view=waiting")
     views = sam.page.get_by_role("navigation", name="Views")
     await views.get_by_text("Select", exact=True).click()
-    await sam.page.screenshot(path=PICTURES / "together-phone.png")
+    await take_picture(sam.page, "together-phone")
     await sam.page.get_by_role("checkbox", name=re.compile("^Select ")).first.check()
     await views.get_by_label("New status").select_option(label="Completed")
     await views.get_by_role("button", name="Apply").click()

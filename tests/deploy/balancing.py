@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.processes import end
+
 FOLDER = Path(__file__).parents[2] / "deploy" / "haproxy"
 HAPROXY = shutil.which("haproxy", path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin")
 NETWORKS = {"east": "10.1.0", "west": "10.2.0"}
@@ -30,5 +32,4 @@ async def balance_cells(
     try:
         yield
     finally:
-        process.terminate()
-        await process.wait()
+        await end(process)

@@ -18,6 +18,7 @@ from app.demo import http_clients
 from app.embedded.processes import find_free_port
 from app.embedded.sites import Account, is_reachable
 from app.settings import Settings
+from tests.processes import wait_until_ended
 from tests.world import until
 
 ROOT = Path(__file__).parents[2]
@@ -166,7 +167,8 @@ async def test_the_image_serves_and_works_as_nobody_on_files_that_nobody_may_wri
         for process in processes:
             if process.returncode is None:
                 process.terminate()
-    assert [await process.wait() for process in processes] == [0, 0]
+        statuses = [await wait_until_ended(process) for process in processes]
+    assert statuses == [0, 0]
 
 
 def _words(listed: str) -> list[str]:

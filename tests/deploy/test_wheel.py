@@ -18,6 +18,7 @@ import pytest
 
 from app.demo import http_clients
 from app.operations import up
+from tests.processes import END_SECONDS, finish, wait_until_ended
 from tests.test_cli import OURS
 from tests.world import until
 
@@ -100,7 +101,7 @@ async def test_installed_from_the_wheel_up_runs_outside_the_checkout(
     said_version = await asyncio.create_subprocess_exec(
         installed.command, "--version", cwd=home, stdout=asyncio.subprocess.PIPE
     )
-    assert (await said_version.communicate())[0].startswith(b"leadsail-sms 0.")
+    assert (await finish(said_version))[0].startswith("leadsail-sms 0.")
     port = next(p for p in range(20_000, 30_000, 7) if all(up.is_port_free("127.0.0.1", p + i)
                                                            for i in range(3)))  # fmt: skip
     env = {name: value for name, value in os.environ.items()
@@ -135,12 +136,8 @@ async def test_installed_from_the_wheel_up_runs_outside_the_checkout(
     finally:
         if running.returncode is None:
             running.send_signal(signal.SIGTERM)
-        try:
-            ended = await asyncio.wait_for(running.wait(), 30)
-        except TimeoutError:
-            running.kill()  # its processes and servers end with it
-            raise
-        await listening
+        ended = await wait_until_ended(running)  # its processes and servers end with it
+        await asyncio.wait_for(listening, END_SECONDS)
     assert ended == 0, "".join(said)
 
 

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import struct
+import sys
 import termios
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +18,13 @@ START_SECONDS = 90.0
 """How long `dev` may take to start where many tests run at once."""
 END_SECONDS = 90.0
 """And to end: it stops its web process, its worker and its servers one after the other."""
+TAKE_TERMINAL_CODE = """
+import fcntl, os, signal, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+"""So that Ctrl-C becomes a signal, also where the tests run in the background of a script, which ignores it."""
 
 
 class Screen:
@@ -71,18 +79,14 @@ async def terminal(
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
 
-    def take_terminal() -> None:
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl-C becomes a signal
-
     process = await asyncio.create_subprocess_exec(
-        *command,
+        *(sys.executable, "-I", "-S", "-c", TAKE_TERMINAL_CODE, *command),
         env=env,
         cwd=folder,
         stdin=slave,
         stdout=slave,
         stderr=slave,
         start_new_session=True,
-        preexec_fn=take_terminal,
     )
     os.close(slave)
     try:

@@ -16,6 +16,7 @@ import pytest
 
 from app.embedded.processes import find_free_port
 from tests.dev.screen import END_SECONDS, START_SECONDS, terminal
+from tests.processes import end, finish
 from tests.test_cli import OURS
 
 ROOT = Path(__file__).parents[2]
@@ -47,8 +48,8 @@ class Desk:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        out, _ = await process.communicate(typed.encode())
-        return process.returncode, out.decode()
+        out, _ = await finish(process, typed.encode())
+        return process.returncode, out
 
     def script(self, text: str) -> str:
         (self.folder / "talk.yaml").write_text(text)
@@ -69,7 +70,7 @@ def desk() -> Iterator[Desk]:
         try:
             yield Desk(folder, f"http://127.0.0.1:{port}/")
         finally:
-            agent.terminate()
+            agent.kill()
             agent.wait()
 
 
@@ -104,29 +105,21 @@ async def test_in_a_terminal_the_builder_sees_what_the_agent_does(desk: Desk) ->
         await screen.shows("agent> Thanks for telling us!")
         screen.press(":what\r")
         await screen.shows(":what is no command; :help lists them")
-        screen.press("STOP\r")
-        await screen.shows("service> Dev: You are unsubscribed")
-        screen.press("\x04")  # Ctrl-D
-        assert await asyncio.wait_for(process.wait(), END_SECONDS) == 0
-    assert "Traceback" not in screen.text
-
-
-async def test_what_is_being_written_stays_when_something_happens(desk: Desk) -> None:
-    async with terminal(desk.command(), desk.env) as (screen, process):
-        await screen.shows("lead> ", START_SECONDS)
         screen.press("First\r")
         await screen.shows("First\n")
-        screen.press("half a li")
+        screen.press("half a li")  # what is being written stays when something happens
         await screen.shows("agent> Hi Jane, you wrote: First\nlead> half a li")
         screen.press("ne\r")
         await screen.shows("agent> Hi Jane, you wrote: half a line")
+        screen.press("STOP\r")
+        await screen.shows("service> Dev: You are unsubscribed")
         screen.press("\x03")  # Ctrl-C
         assert await asyncio.wait_for(process.wait(), END_SECONDS) == 0
     assert "Traceback" not in screen.text
 
 
 async def test_lines_that_are_piped_in_are_a_conversation(desk: Desk) -> None:
-    status, out = await desk.run(typed="Hello\n\nMy answer: yes\n:status\n")
+    status, out = await desk.run(typed="Hello\n\nMy answer: yes\n:status\n:quit\nnever written\n")
     assert status == 0, out
     talk = [line for line in out.splitlines() if line.startswith(("lead> ", "agent> ", "answer: "))]
     assert talk == [
@@ -158,16 +151,12 @@ steps:
 """
 
 
-async def test_a_script_that_passes_ends_with_0(desk: Desk) -> None:
-    status, out = await desk.run("--script", desk.script(SCRIPT))
-    assert (status, out.splitlines()[-1]) == (0, "passed"), out
-
-
 async def test_a_script_that_fails_says_what_was_expected_and_ends_with_1(desk: Desk) -> None:
-    script = desk.script("- lead: Hello\n  expect_reply: Goodbye\n  expect_status: qualified\n- lead: never written\n")
+    script = "- lead: Hello\n  expect_reply: Goodbye\n  expect_status: qualified\n- lead: never written\n"
     begun_at = time.monotonic()
-    status, out = await desk.run("--script", script)
+    status, out = await desk.run("--script", desk.script(f"{SCRIPT}---\n{script}"))
     assert status == 1
+    assert [line for line in out.splitlines() if "failed" in line] == ["  step 1 failed:"], "the others pass"
     assert out.splitlines()[-8:] == [
         "  step 1 failed:",
         "    expects.reply",
@@ -193,8 +182,7 @@ async def test_the_scripts_that_come_along_pass_with_the_demo_agent_in_less_time
             "--script", str(ROOT / "docs" / "examples" / "leads")
         )
     finally:
-        agent.terminate()
-        await agent.wait()
+        await end(agent)
     assert (status, out.splitlines()[-1]) == (0, "passed"), out
     assert out.count("conversation ") == 20
     told_ms = sum(int(told.replace(",", "")) for told in re.findall(r"handed over after ([\d,]+) ms", out))
@@ -248,6 +236,6 @@ async def test_what_cannot_be_run_is_refused_before_anything_starts(
         sys.executable, "-m", "app", "dev", *arguments,
         env=Desk(tmp_path, "").env | env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
     )  # fmt: skip
-    _, err = await process.communicate()
-    assert (process.returncode, says in err.decode()) == (2, True), err
+    _, err = await finish(process)
+    assert (process.returncode, says in err) == (2, True), err
     assert not (tmp_path / "data").exists()

@@ -15,6 +15,7 @@ from markdown_it import MarkdownIt
 
 from app.embedded.processes import find_free_port
 from tests.dev.screen import END_SECONDS, START_SECONDS, Screen, terminal
+from tests.processes import end, finish
 from tests.test_cli import OURS
 from tests.world import World, agent, carrier, idle_world, working, world
 
@@ -51,8 +52,8 @@ async def ran(snippet: str, folder: Path, env: dict[str, str]) -> tuple[int | No
     process = await asyncio.create_subprocess_exec(
         "bash", "-c", snippet, cwd=folder, env=env, stdout=PIPE, stderr=STDOUT
     )
-    out, _ = await process.communicate()
-    return process.returncode, out.decode()
+    out, _ = await finish(process)
+    return process.returncode, out
 
 
 async def write_as_page_says(screen: Screen, page: str) -> None:
@@ -85,9 +86,8 @@ async def test_from_nothing_to_an_agent_of_ones_own(folder: Path, port: int) -> 
             await asyncio.sleep(1)
             await write_as_page_says(screen, "first-agent.md")
         finally:
-            started.terminate()
-            await started.wait()
-        screen.press(":quit\r")
+            await end(started)
+        screen.press("\x04")  # Ctrl-D
         assert await asyncio.wait_for(process.wait(), END_SECONDS) == 0
     status, out = await ran(new_chat_agent, folder, env)
     assert (status, (folder / "chat.py").exists()) == (0, True), out

@@ -1,16 +1,12 @@
 """`lead`: somebody chats as a lead of the demo."""
 
-import asyncio
 import json
-import os
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from app.demo.data import NUMBER, Addresses, Demo, get_demo_file
-from tests.test_cli import OURS
+from tests.test_cli import ran
 from tests.world import World, agent, carrier, idle_world, working, world
 
 __all__ = ["agent", "carrier", "idle_world", "working", "world"]
@@ -24,13 +20,8 @@ def demo_of(world: World) -> Demo:
 
 
 async def run_lead(folder: Path, name: str, typed: str) -> tuple[int | None, str]:
-    env = {key: value for key, value in os.environ.items() if key not in OURS} | {"DATA_DIR": str(folder)}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "app", "lead", "--as", name,
-        env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    out, _ = await process.communicate(typed.encode())
-    return process.returncode, out.decode()
+    status, out, err = await ran(None, "lead", "--as", name, typed=typed, DATA_DIR=str(folder))
+    return status, out + err
 
 
 async def test_somebody_chats_as_a_lead_of_the_demo(world: World, tmp_path: Path) -> None:

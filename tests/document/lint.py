@@ -2,6 +2,7 @@
 as an error: generators stumble over them."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,9 @@ def write_document(document: dict[str, Any], file: Path = OUTPUT / "openapi.json
 
 def lint(file: Path) -> list[Finding]:
     """Returns what the two find in the document, errors and warnings alike."""
-    return [*_ask_redocly(file), *_ask_spectral(file)]
+    with ThreadPoolExecutor() as pool:
+        findings = pool.map(lambda ask: ask(file), (_ask_redocly, _ask_spectral))
+        return [finding for found in findings for finding in found]
 
 
 def _ask_redocly(file: Path) -> list[Finding]:

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from app import settings
-from app.main import build_app
 from tests import makers
 from tests.document.node import FOLDER, NODE, Unreachable, install_tools, run_tool
 from tests.makers import Tenant
+from tests.security.walk import DOCUMENT
 from tests.service import Api
 
 COMPILER_OPTIONS = ("--strict", "--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom")
@@ -23,7 +22,7 @@ COMPILER_OPTIONS = ("--strict", "--module", "nodenext", "--target", "es2022", "-
 @pytest.fixture
 def document_file(tmp_path: Path) -> Path:
     file = tmp_path / "openapi.json"
-    file.write_text(json.dumps(build_app(settings.load()).openapi()))
+    file.write_text(json.dumps(DOCUMENT))
     return file
 
 

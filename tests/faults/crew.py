@@ -7,25 +7,31 @@ import random
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import pytest
 
 from app.settings import Settings
+from tests import forks
+from tests.forks import Fork
+
+Member = asyncio.subprocess.Process | Fork
 
 
 class Spawn(Protocol):
     """Starts a worker whose clock is `skew` seconds ahead of ours."""
 
-    def __call__(self, skew: float = 0) -> Awaitable[asyncio.subprocess.Process]: ...
+    def __call__(self, skew: float = 0) -> Awaitable[Member]: ...
 
 
-def command(word: str, skew: float) -> tuple[str, ...]:
-    """The command `python -m app WORD` with a clock that is `skew` seconds ahead."""
-    module = ("tests.faults.skewed", str(skew)) if skew else ("app",)
-    return (sys.executable, "-m", *module, word)
+async def start_process(word: str, skew: float, env: Mapping[str, str], out: int = 1, err: int = 2) -> Member:
+    """Starts `python -m app WORD` with a clock that is `skew` seconds ahead."""
+    if skew:  # the clock is moved before the service is imported
+        command = (sys.executable, "-m", "tests.faults.skewed", str(skew), word)
+        return await asyncio.create_subprocess_exec(*command, env=env, stdout=out, stderr=err)
+    return await forks.start([word], env, out, err)
 
 
 @dataclass(slots=True)
@@ -34,7 +40,7 @@ class Crew:
 
     spawn: Spawn
     rng: random.Random
-    members: list[asyncio.subprocess.Process] = field(default_factory=list)
+    members: list[Member] = field(default_factory=list)
     killed_at: list[float] = field(default_factory=list)
     """Epoch seconds."""
     skews: Iterator[float] = field(default_factory=lambda: itertools.repeat(0.0))
@@ -55,7 +61,7 @@ class Crew:
         await victim.wait()
         await self.join()
 
-    async def relieve_one(self) -> asyncio.subprocess.Process:
+    async def relieve_one(self) -> Member:
         """Starts a worker, then stops the oldest one (SIGTERM)."""
         await self.join()
         oldest = self.members.pop(0)
@@ -87,7 +93,7 @@ def crew(spawn: Spawn, rng: random.Random) -> Crew:
 @pytest.fixture
 async def spawn(configuration: Settings) -> AsyncIterator[Spawn]:
     """Starts `python -m app worker` on the test's servers; the processes end with the test."""
-    started: list[asyncio.subprocess.Process] = []
+    started: list[Member] = []
     assert configuration.database_url
     assert configuration.redis_url
     assert configuration.secret_keys
@@ -100,8 +106,8 @@ async def spawn(configuration: Settings) -> AsyncIterator[Spawn]:
         "LOG_LEVEL": "WARNING",
     }
 
-    async def start(skew: float = 0) -> asyncio.subprocess.Process:
-        process = await asyncio.create_subprocess_exec(*command("worker", skew), env=env)
+    async def start(skew: float = 0) -> Member:
+        process = await start_process("worker", skew, env)
         started.append(process)
         return process
 

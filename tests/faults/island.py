@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import tempfile
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -23,8 +22,9 @@ from app.resources import Resources, open_resources
 from app.settings import Settings
 from tests import makers
 from tests.faults.balancer import Balancer
-from tests.faults.crew import Crew, command
+from tests.faults.crew import Crew, Member, start_process
 from tests.makers import Tenant
+from tests.processes import end
 from tests.relay import Relay
 from tests.service import database_named
 from tests.world import Carrier, until
@@ -117,7 +117,7 @@ class Island:
     resources: Resources
     """The resources of the test itself."""
     tenant: Tenant
-    webs: dict[str, Process] = field(default_factory=dict)
+    webs: dict[str, Member] = field(default_factory=dict)
     """The web processes by their address."""
 
     async def start_web(self, skew: float = 0) -> str:
@@ -126,9 +126,8 @@ class Island:
         port = find_free_port()
         url = f"http://127.0.0.1:{port}"
         with self.log.open("ab") as out:
-            self.webs[url] = await asyncio.create_subprocess_exec(
-                *command("web", skew), env=self.env | {"PORT": str(port)}, stdout=out, stderr=out
-            )
+            env = self.env | {"PORT": str(port)}
+            self.webs[url] = await start_process("web", skew, env, out.fileno(), out.fileno())
         self.balancer.add(url)
 
         async def ready() -> bool:
@@ -149,8 +148,7 @@ class Island:
     async def stop_web(self, url: str) -> int:
         """Stops the web process with SIGTERM; returns its exit status."""
         process = self.webs.pop(url)
-        process.send_signal(signal.SIGTERM)
-        status = await process.wait()
+        status = await end(process)
         self.balancer.remove(url)
         return status
 
@@ -201,13 +199,11 @@ async def island(harbour: Harbour, carrier: Carrier, rng: random.Random, tmp_pat
         resources = await stack.enter_async_context(open_resources(configuration))
         log = tmp_path / "processes.log"
         env = dict(os.environ) | given
-        members: list[Process] = []
+        members: list[Member] = []
 
-        async def spawn(skew: float = 0) -> Process:
+        async def spawn(skew: float = 0) -> Member:
             with log.open("ab") as out:
-                process = await asyncio.create_subprocess_exec(
-                    *command("worker", skew), env=env, stdout=out, stderr=out
-                )
+                process = await start_process("worker", skew, env, out.fileno(), out.fileno())
             members.append(process)
             return process
 

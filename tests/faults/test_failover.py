@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import time
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from app.settings import Settings
 from app.store.clock import Clock
 from app.store.redis_client import open_client
 from tests import makers
-from tests.faults.crew import command
+from tests.faults.crew import Member, start_process
 from tests.faults.island import KEY, STARTS_WITHIN
 from tests.faults.sentinels import Watched, watched
 from tests.faults.standby import Pair, freeze_and_promote, pair
@@ -153,7 +152,7 @@ Serve = Callable[[str, str], Awaitable[Service]]
 @pytest.fixture
 async def serve(carrier: Carrier, agent: AgentDouble, tmp_path: Path) -> AsyncIterator[Serve]:
     """Starts a web process and a worker on these servers; they end with the test."""
-    processes: list[Process] = []
+    processes: list[Member] = []
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(database_url: str, redis_url: str) -> Service:
@@ -166,10 +165,8 @@ async def serve(carrier: Carrier, agent: AgentDouble, tmp_path: Path) -> AsyncIt
             configuration = settings.load(**{name.lower(): value for name, value in given.items()})
             with (tmp_path / "processes.log").open("ab") as out:
                 for word in ("web", "worker"):
-                    process = await asyncio.create_subprocess_exec(
-                        *command(word, 0), env=dict(os.environ) | given, stdout=out, stderr=out
-                    )
-                    processes.append(process)
+                    env = dict(os.environ) | given
+                    processes.append(await start_process(word, 0, env, out.fileno(), out.fileno()))
             http = await stack.enter_async_context(http_clients.build_client(base_url=url, timeout=30))
             await until(lambda: _is_ready(http), STARTS_WITHIN)
             world = await _furnish(configuration, http, carrier, agent)

@@ -13,6 +13,7 @@ import pytest
 from app.resources import Resources
 from app.settings import Settings
 from app.store.dialling import list_driver_urls
+from tests.processes import finish
 from tests.service import database_named
 from tests.test_cli import ran
 from tests.world import World
@@ -34,8 +35,8 @@ def tool(name: str) -> str:
 
 async def run(program: str, *arguments: str) -> None:
     process = await asyncio.create_subprocess_exec(tool(program), *arguments, stderr=asyncio.subprocess.PIPE)
-    _, err = await process.communicate()
-    assert process.returncode == 0, err.decode()
+    _, err = await finish(process)
+    assert process.returncode == 0, err
 
 
 @pytest.fixture

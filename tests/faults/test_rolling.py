@@ -7,8 +7,10 @@ import pytest
 
 from app.demo import http_clients
 from tests.faults import ledger
+from tests.faults.crew import Member
 from tests.faults.island import Island
 from tests.faults.talks import quiet, running, slow, table
+from tests.processes import wait_until_ended
 from tests.web.people import add_person, browser
 
 
@@ -25,14 +27,14 @@ async def test_rolling_restarts_in_mid_turn_refuse_nothing_and_lose_nothing(
     serving = [await island.start_web() for _ in range(2)]
     await island.crew.start(2)
     ends: list[int] = []
-    relieved: list[asyncio.subprocess.Process] = []
+    relieved: list[Member] = []
     async with running(island.tenant, island.carrier, rng, talks, backends=4) as run:
         async with run.living():
             for _ in range(2 * restarts):
                 serving.append(await island.start_web())
                 ends.append(await island.stop_web(serving.pop(0)))
                 relieved.append(await island.crew.relieve_one())
-            ends += [await worker.wait() for worker in relieved]
+            ends += [await wait_until_ended(worker) for worker in relieved]
         await quiet(island.resources.database, run.agents)
         record = await run.record()
     late, took = slow(run, record, [])

@@ -6,7 +6,7 @@ from app.resources import Resources
 from tests.flows.test_events import all_of, feed, settle
 from tests.flows.test_statement_counts import names_of
 from tests.makers import Data, phone
-from tests.web.test_described import DOCUMENT
+from tests.security.walk import DOCUMENT
 from tests.world import World
 
 FAIL_SQL = """

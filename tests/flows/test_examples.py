@@ -20,6 +20,7 @@ from app.demo import http_clients
 from app.embedded.processes import find_free_port
 from tests.document.node import NODE
 from tests.makers import Data
+from tests.processes import end
 from tests.world import World, agent, carrier, idle_world, served, until, working, world
 
 __all__ = ["agent", "carrier", "idle_world", "working", "world"]
@@ -50,8 +51,7 @@ async def serve_agent(world: World, *command: str | Path, **more: str) -> AsyncI
         await until(listens)
         yield made
     finally:
-        process.terminate()
-        await process.wait()
+        await end(process)
 
 
 async def connect_agent(world: World, url: str) -> Data:

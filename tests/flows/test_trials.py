@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import os
-import sys
-from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +17,7 @@ from starlette.routing import Route
 from app.demo.agent import compose_answer, is_genuine
 from app.resources import Resources
 from tests.makers import Data
-from tests.test_cli import OURS
+from tests.test_cli import ran
 from tests.world import World, agent, carrier, idle_world, served, until, working, world
 
 __all__ = ["agent", "carrier", "idle_world", "working", "world"]
@@ -315,14 +312,11 @@ async def test_kept_turns_outlive_their_age_and_go_with_their_lead(
 async def run_command(world: World, folder: Path, *more: str) -> tuple[int | None, str]:
     (folder / "key").write_text(f"{world.tenant.key}\n")
     (folder / "checks.yaml").write_text("asksOneQuestion: true\nmustNotContain: [$]\n")
-    env = {key: value for key, value in os.environ.items() if key not in OURS}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "app", "trial", "run", "--url", str(world.tenant.http.base_url),
-        "--key-file", str(folder / "key"), "--checks", str(folder / "checks.yaml"), "--per-minute", "600", *more,
-        env=env, stdout=PIPE, stderr=STDOUT,
+    status, out, err = await ran(
+        None, "trial", "run", "--url", str(world.tenant.http.base_url), "--key-file", str(folder / "key"),
+        "--checks", str(folder / "checks.yaml"), "--per-minute", "600", *more,
     )  # fmt: skip
-    out, _ = await process.communicate()
-    return process.returncode, out.decode()
+    return status, out + err
 
 
 async def test_a_build_fails_with_a_worse_agent(world: World, candidates: Candidates, tmp_path: Path) -> None:

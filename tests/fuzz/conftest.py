@@ -2,10 +2,7 @@
 
 import os
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import httpx
@@ -14,14 +11,16 @@ import pytest
 from app.demo import http_clients
 from app.resources import Resources
 from app.settings import Settings
-from tests import makers
+from tests import forks, makers
 from tests.makers import Data, Tenant
+from tests.processes import end
+from tests.world import until
 
 READY_WITHIN = 90.0
 
 
 @pytest.fixture(scope="session")
-def fuzzed_url(configuration: Settings) -> Iterator[str]:
+async def fuzzed_url(configuration: Settings) -> AsyncIterator[str]:
     """`python -m app web` on the test's servers: the fuzzers are synchronous, it must not be."""
     assert configuration.database_url
     assert configuration.redis_url
@@ -38,25 +37,21 @@ def fuzzed_url(configuration: Settings) -> Iterator[str]:
         "ALLOWED_PRIVATE_NETWORKS": "127.0.0.0/8",
         "LOG_LEVEL": "ERROR",  # what is unexpected is shown with the test that caused it
     }
-    process = subprocess.Popen([sys.executable, "-m", "app", "web"], env=env)
+    process = await forks.start(["web"], env, 1, 2)
     try:
-        _wait_until_ready(process, url)
+        async with http_clients.build_client(base_url=url) as http:
+
+            async def is_ready() -> bool:
+                assert process.returncode is None
+                try:
+                    return (await http.get("/health/ready")).is_success
+                except httpx.TransportError:
+                    return False
+
+            await until(is_ready, READY_WITHIN)
         yield url
     finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], url: str) -> None:
-    deadline = time.monotonic() + READY_WITHIN
-    while True:
-        try:
-            if httpx.get(f"{url}/health/ready", trust_env=False).is_success:
-                return
-        except httpx.TransportError:
-            assert process.poll() is None
-        assert time.monotonic() < deadline, "the web process did not start"
-        time.sleep(0.05)
+        await end(process)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,96 +1,28 @@
 """The API against its own description: requests made from it, good ones and spoilt ones; every
 answer must be one that it documents, and none a fault of ours."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, settings
-from schemathesis.checks import CHECKS, not_a_server_error
-from schemathesis.config import SchemathesisConfig
-from schemathesis.specs.openapi.checks import (
-    negative_data_rejection,
-    positive_data_acceptance,
-)
 
+from app.web.openapi import list_operations
 from tests.fuzz.conftest import Target
 from tests.security.walk import DOCUMENT
 
 EXAMPLES, MANY = 4, 100
-Test = Callable[[Any, Target], None]
-REFUSED = ["400", "401", "403", "404", "405", "409", "412", "413", "422", "429", "5xx"]
-"""How what breaks its schema may be refused: also for its size or an outdated version, judged first."""
-CONFIGURATION = SchemathesisConfig.from_dict(
-    {
-        "checks": {"negative_data_rejection": {"expected-statuses": REFUSED}},
-        "generation": {"with-security-parameters": False},  # the key is set below
-    }
+EACH = pytest.mark.parametrize(
+    "label", [f"{method.upper()} {path}" for path, method, _ in list_operations(DOCUMENT["paths"])]
 )
-API = schemathesis.openapi.from_dict(DOCUMENT, config=CONFIGURATION)
-# A schema cannot say which phones there are, or which ids are one's own: what it allows may
-# still be refused. That what is refused is refused by a documented answer stays checked.
-EXCLUDED = [positive_data_acceptance]
-# A bulk send is 202 with a refusal at each bad entry: one never spoils another (contract 3).
-EXCLUDED_OF_BULK = [*EXCLUDED, negative_data_rejection]
-# In a query everything is text: a list of ids cannot be spoilt by what its items are.
-EXCLUDED_OF_FILTERS = [*EXCLUDED, negative_data_rejection]
-FILTERED = ("GET /api/v1/interactions", "GET /api/v1/leads")
-# A carrier that cannot be reached is a documented 502, and no fault of ours.
-EXCLUDED_OF_VENDORS = [*EXCLUDED, not_a_server_error]
-VENDORS = ("/sync-numbers", "/webhook-check")
-
-
-EACH: Callable[[Test], Test] = API.parametrize()
-
-
-def bounded(examples: int) -> settings:
-    return settings(
-        max_examples=examples,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        derandomize=examples == EXAMPLES,
-    )
-
-
-def judge(case: Any, target: Target, real: bool) -> None:
-    """Asks and checks; with `real`, about things that are there."""
-    if real:
-        known = {name: target.ids[name] for name in case.path_parameters or {}}
-        case.path_parameters = known
-    if case.operation.label.endswith("/events"):
-        case.query = {**(case.query or {}), "wait": 0}
-    excluded = EXCLUDED
-    if case.operation.label.endswith("/send/bulk"):
-        excluded = EXCLUDED_OF_BULK
-    elif case.operation.label in FILTERED:
-        excluded = EXCLUDED_OF_FILTERS
-    elif case.operation.label.endswith(VENDORS):
-        excluded = EXCLUDED_OF_VENDORS
-    headers = {"X-API-Key": target.tenant.key}
-    case.call_and_validate(base_url=target.url, headers=headers, excluded_checks=excluded)
-
-
-def both(case: Any, target: Target) -> None:
-    """About ids that are made up, and about things that are there."""
-    judge(case, target, real=False)
-    if case.path_parameters:
-        judge(case, target, real=True)
 
 
 @EACH
-@bounded(EXAMPLES)
-def test_every_answer_is_one_that_is_documented(case: Any, target: Target) -> None:
-    both(case, target)
+def test_every_answer_is_one_that_is_documented(label: str, target: Target) -> None:
+    from tests.fuzz import api_cases
+
+    api_cases.ask_all(label, target, EXAMPLES, is_derandomized=True)
 
 
 @pytest.mark.long
 @EACH
-@bounded(MANY)
-def test_at_length_every_answer_is_one_that_is_documented(case: Any, target: Target) -> None:
-    both(case, target)
+def test_at_length_every_answer_is_one_that_is_documented(label: str, target: Target) -> None:
+    from tests.fuzz import api_cases
 
-
-def test_what_is_left_out_is_among_the_checks() -> None:
-    assert len(CHECKS.get_all()) > 10
-    assert {*EXCLUDED_OF_BULK, *EXCLUDED_OF_FILTERS, *EXCLUDED_OF_VENDORS} < set(CHECKS.get_all())
+    api_cases.ask_all(label, target, MANY, is_derandomized=False)

@@ -275,7 +275,7 @@ def test_a_long_text_costs_no_more_than_its_ends(unit: str) -> None:
     """Only the ends of a text are folded and judged: 64 KiB cost what 8 KiB cost."""
     texts = [(unit * 65_536)[:size] for size in (8192, 65_536)]
     costs = [
-        min(timeit.repeat(lambda: judge_text(text, our_texts=[OURS]), timer=process_time, number=5, repeat=7))  # noqa: B023
+        min(timeit.repeat(lambda: judge_text(text, our_texts=[OURS]), timer=process_time, number=1, repeat=7))  # noqa: B023
         for text in texts
     ]
-    assert costs[1] < 5 * costs[0] + 0.005
+    assert costs[1] < 5 * costs[0] + 0.001

@@ -21,8 +21,9 @@ import redis.asyncio
 from app.demo import http_clients
 from app.resources import Resources
 from app.settings import Settings
-from tests import makers
+from tests import forks, makers
 from tests.makers import CREDENTIALS, Tenant
+from tests.processes import end, finish
 from tests.web.people import PASSWORD, add_person, browser
 from tests.world import AgentDouble, Carrier, World, furnished, until
 
@@ -62,14 +63,11 @@ class Watched:
 @asynccontextmanager
 async def _process(name: str, env: dict[str, str], log: Path) -> AsyncIterator[None]:
     with log.open("wb") as out:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "app", name, env=env, stdout=out, stderr=out
-        )
+        process = await forks.start([name], env, out.fileno(), out.fileno())
     try:
         yield
     finally:
-        process.terminate()
-        await process.wait()
+        await end(process)
 
 
 def _free_port() -> int:
@@ -271,7 +269,7 @@ async def test_what_postgresql_quotes_of_a_row_is_not_logged(environment: str, d
         sys.executable, "-c", QUOTING, environment, database_url,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
-    said = (await process.communicate())[0].decode()
+    said, _ = await finish(process)
     assert process.returncode == 0, said
     for word in ("told again", "and by a library", "CheckViolationError", "violates check"):
         assert word in said, said

@@ -14,7 +14,9 @@ from app.web.examples import EXAMPLE_BODIES
 from app.web.openapi import list_operations
 from tests.makers import Data, Tenant
 
-DOCUMENT: Data = build_app(settings.load()).openapi()
+APP = build_app(settings.load())
+DOCUMENT: Data = APP.openapi()
+"""Built once for all tests: it takes seconds."""
 SHORT = {"params": {"wait": "0"}}
 """The feed is asked not to wait."""
 

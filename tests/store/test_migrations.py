@@ -3,10 +3,8 @@
 import asyncio
 import base64
 import inspect
-import os
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import asyncpg
@@ -27,6 +25,7 @@ from app.store.dialling import list_driver_urls
 from app.store.schema import Lead, Table, Xid8
 from tests.makers import Tenant
 from tests.new_migration import ROOT, write_migration
+from tests.test_cli import ran
 
 CACHES = shutil.ignore_patterns("__pycache__")
 KEY = base64.urlsafe_b64encode(bytes(32)).decode()
@@ -186,15 +185,9 @@ async def test_a_reading_transaction_cannot_write(tenant: Tenant, resources: Res
 
 
 async def test_a_second_migrator_waits_for_the_first(empty_database_url: str) -> None:
-    given = {**os.environ, "DATABASE_URL": empty_database_url, "SECRET_KEYS": KEY}
-    migrators = [
-        await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "app", "migrate", env=given, stderr=asyncio.subprocess.PIPE
-        )
-        for _ in range(2)
-    ]
-    said = [(await migrator.communicate())[1].decode() for migrator in migrators]
-    assert [migrator.returncode for migrator in migrators] == [0, 0], said
+    given = {"DATABASE_URL": empty_database_url, "SECRET_KEYS": KEY}
+    migrators = await asyncio.gather(*(ran(None, "migrate", **given) for _ in range(2)))
+    assert [status for status, _, _ in migrators] == [0, 0], migrators
 
 
 async def test_a_newer_schema_is_left_as_it_is(empty_database_url: str) -> None:
@@ -202,12 +195,8 @@ async def test_a_newer_schema_is_left_as_it_is(empty_database_url: str) -> None:
     connection = await asyncpg.connect(empty_database_url)
     try:
         await connection.execute("UPDATE alembic_version SET version_num = '9999'")
-        given = {**os.environ, "DATABASE_URL": empty_database_url, "SECRET_KEYS": KEY}
-        migrator = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "app", "migrate", env=given, stderr=asyncio.subprocess.PIPE
-        )
-        warned = (await migrator.communicate())[1].decode()
-        assert (migrator.returncode, "already newer than this build: 9999" in warned) == (0, True), warned
+        status, _, warned = await ran(None, "migrate", DATABASE_URL=empty_database_url, SECRET_KEYS=KEY)
+        assert (status, "already newer than this build: 9999" in warned) == (0, True), warned
         assert await connection.fetchval("SELECT version_num FROM alembic_version") == "9999"
     finally:
         await connection.close()

@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app import settings
 from app.settings import ConfigurationError
-from app.store.redis_client import SentinelAddress, close_client, open_client, read_sentinel_url
+from app.store.redis_client import SentinelAddress, close_client, end_tasks, open_client, read_sentinel_url
 from app.worker import read_redis_settings
 from tests.relay import served_bytes
 
@@ -92,3 +92,22 @@ async def test_a_silent_sentinel_and_one_that_is_behind_do_not_matter() -> None:
 async def test_a_master_that_the_newest_configuration_takes_for_dead_is_not_called() -> None:
     with pytest.raises(RedisConnectionError, match="Sentinels know 'texts'"):
         await find_master(sentinel(6, 1, "master,o_down"), sentinel(6, 1, "master,s_down"), sentinel(6, 1, ""))
+
+
+async def test_a_task_that_swallows_a_cancellation_is_ended_all_the_same() -> None:
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        for _ in range(2):
+            try:
+                begun.set()
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                continue
+        await asyncio.sleep(60)
+
+    task = asyncio.create_task(work())
+    await begun.wait()
+    async with asyncio.timeout(10):
+        await end_tasks([task])
+    assert task.cancelled()

@@ -6,11 +6,12 @@ from html import unescape
 
 import httpx
 
-from app.access import passwords
+from app.access import passwords, sessions
 from app.demo import http_clients
 from app.domain import ids
 from app.resources import Resources
-from app.store import tenants
+from app.store import access, tenants
+from app.web.page import dependencies
 
 PASSWORD = "correct horse battery"
 _hashes: dict[str, str] = {}
@@ -37,6 +38,15 @@ class Browser:
 
     async def sign_in(self, email: str, password: str = PASSWORD) -> httpx.Response:
         return await self.post("/sign-in", email=email, password=password)
+
+    async def enter(self, resources: Resources, email: str) -> None:
+        """Signs the person in without the password, whose hash takes a tenth of a second."""
+        async with resources.database.system_tx() as tx:
+            person = await access.get_person(tx, email)
+            assert person
+            token = await sessions.begin(tx, person.tenant_id, person.user_id)
+        host = str(self.http.base_url.host)
+        self.http.cookies.set(dependencies.get_cookie_name(resources), token, domain=host, path="/")
 
     async def submit(self, page: str, action_ends: str, **fields: str | list[str]) -> httpx.Response:
         """The page's form whose action's path ends so, with its hidden fields."""

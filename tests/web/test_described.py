@@ -1,6 +1,7 @@
 """The description of the API, walked whole: an operation that is told badly fails here."""
 
 import json
+from functools import cache
 from typing import Any
 
 import pytest
@@ -8,27 +9,30 @@ from jsonschema_rs import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import TypeAdapter
 
-from app import settings
 from app.agents.payload import Turn
 from app.domain import problems
-from app.main import build_app
 from app.web.examples import EXAMPLE_BODIES
 from app.web.openapi import EXTRA_REFUSALS, TAG_DESCRIPTIONS, list_operations
 from tests.makers import Data
+from tests.security.walk import DOCUMENT
 from tests.service import Api
 from tests.world import World, agent, carrier, idle_world, working, world
 
 __all__ = ["agent", "carrier", "idle_world", "working", "world"]
-DOCUMENT: Data = build_app(settings.load()).openapi()
 OPERATIONS = {o["operationId"]: (p, m, o) for p, m, o in list_operations(DOCUMENT["paths"])}
 WHOLE = pytest.mark.parametrize("name", OPERATIONS)
 
 
 def fits(value: Any, schema: Data) -> None:
     """Fails unless the value is one of the schema's, formats included."""
-    whole = {**schema, "components": DOCUMENT["components"]}
-    faults = Draft202012Validator(whole, validate_formats=True).iter_errors(value)
+    faults = build_validator(json.dumps(schema)).iter_errors(value)
     assert [f"{fault.instance_path}: {fault.message}" for fault in faults] == []
+
+
+@cache
+def build_validator(schema: str) -> Draft202012Validator:
+    """Built once for each schema: it reads all components."""
+    return Draft202012Validator({**json.loads(schema), "components": DOCUMENT["components"]}, validate_formats=True)
 
 
 def body(operation: Data) -> Data:

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
-from app import settings
-from app.main import build_app
+from tests.security.walk import APP
 
-APP = build_app(settings.load())
 PAGE_ROOM = "app.web.page"
 
 

@@ -19,7 +19,7 @@ async def test_each_step_is_ticked_by_what_is_there(
     world: World, tenant: Tenant, stranger: Browser, resources: Resources
 ) -> None:
     await add_person(resources, tenant.tenant_id, ANN)
-    await stranger.sign_in(ANN)
+    await stranger.enter(resources, ANN)
     page = await stranger.page("/start")
     assert states(page) == ["done", "done", "next", "done", "later"]
     answer = await stranger.submit(page, "/test")
@@ -56,7 +56,7 @@ async def test_who_cannot_take_the_steps_is_not_led(
     sam: Browser, stranger: Browser, tenant: Tenant, resources: Resources
 ) -> None:
     await add_person(resources, tenant.tenant_id, "max@example.com")
-    await stranger.sign_in("max@example.com")
+    await stranger.enter(resources, "max@example.com")
     assert states(await stranger.page("/conversations")) == []
     assert (await stranger.get("/start")).status_code == 403
 

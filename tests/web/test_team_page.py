@@ -72,7 +72,7 @@ async def test_a_thread_is_marked_unread_for_its_reader_alone(
     assert counts(await sam.page("/conversations"))["unread"] == "1"
     await add_person(resources, tenant.tenant_id, "omar@example.com")
     omar = browser(api.url)
-    await omar.sign_in("omar@example.com")
+    await omar.enter(resources, "omar@example.com")
     assert counts(await omar.page("/conversations"))["unread"] == "0"  # it came before Omar did
     await omar.http.aclose()
 
@@ -128,7 +128,7 @@ async def test_a_filter_is_saved_as_a_view_of_ones_own_or_everybodys(
     assert 'href="/conversations?view=waiting&amp;status=qualified"' in page
     await add_person(resources, tenant.tenant_id, "omar@example.com")
     omar = browser(api.url)
-    await omar.sign_in("omar@example.com")
+    await omar.enter(resources, "omar@example.com")
     other = await omar.page("/conversations")
     assert ("Hot" in other, "Shared" in other) == (False, True)
     own = next(view for view in (await tenant.call("GET", "/saved-views"))["savedViews"] if view["personId"])
@@ -150,7 +150,7 @@ async def test_the_pulse_tells_counts_and_who_else_is_here(
     await let_wait(resources, sent["interactionId"])
     await add_person(resources, tenant.tenant_id, "omar@example.com")
     omar = browser(api.url)
-    await omar.sign_in("omar@example.com")
+    await omar.enter(resources, "omar@example.com")
     address = f"/conversations/pulse?thread={sent['interactionId']}"
     first = (await sam.get(address)).json()
     assert (first["counts"]["waiting"], first["here"]) == (1, [])

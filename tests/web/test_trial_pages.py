@@ -27,7 +27,7 @@ async def test_a_kept_turn_is_tried_and_read_side_by_side(
     world: World, stranger: Browser, resources: Resources
 ) -> None:
     await add_person(resources, world.tenant.tenant_id, ADMIN)
-    await stranger.sign_in(ADMIN)
+    await stranger.enter(resources, ADMIN)
     world.agent.answers = [(200, {"reply": "Hi Jane! Do you own <b>it</b>?"})]
     sent = await world.send("Hi Jane", agentMode=True)
     await world.text("Hey, how much?")
