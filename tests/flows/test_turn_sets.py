@@ -12,7 +12,7 @@ from app.jobs.endpoints import FAILURES_TO_BREAK
 from app.jobs.forward import Forwarder
 from app.jobs.turn_claims import HandOver
 from app.resources import Resources
-from app.store import hand_overs, threads, turns
+from app.store import hand_overs, payload_texts, threads, turns
 from app.store.threads import ThreadKey
 from tests.flows.test_turns import change_agent
 from tests.makers import Data, phone
@@ -80,7 +80,7 @@ async def test_a_set_takes_as_many_statements_as_one_turn(
     by = forwarding(resources)
     there = await written(idle_world, 1 + SET)
     await fall_due(resources)
-    stored = {**vars(hand_overs), **vars(turns)}
+    stored = {**vars(hand_overs), **vars(payload_texts), **vars(turns)}
     known = {one for one in stored.values() if isinstance(one, str)} | {threads.LOCK_FREE_SQL}
     counted = []
     for asked in (there[:1], there[1:]):
