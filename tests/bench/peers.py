@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from statistics import median
-from subprocess import DEVNULL, Popen
+from subprocess import DEVNULL, Popen, run
 from urllib.parse import urlencode, urlsplit
 
 from tests.bench import servers
@@ -99,13 +99,14 @@ def kannel(_: Bench) -> Iterator[int]:
 def jasmin(bench: Bench) -> Iterator[int]:
     """Jasmin with a RabbitMQ of its own, where a text waits for a carrier, and with our Valkey."""
     with tempfile.TemporaryDirectory(prefix="jasmin-") as folder, ExitStack() as stack:
-        http, jcli, broker, smpp, pb = (str(servers.free_port()) for _ in range(5))
+        http, jcli, broker, smpp, pb, names = (str(servers.free_port()) for _ in range(6))
         rabbit = {
             "HOME": folder, "RABBITMQ_NODENAME": f"bench{broker}@localhost", "RABBITMQ_NODE_PORT": broker,
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1", "RABBITMQ_MNESIA_BASE": folder, "RABBITMQ_LOG_BASE": folder,
             "RABBITMQ_DIST_PORT": str(servers.free_port()), "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/plugins",
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_ADDRESS": "127.0.0.1", "ERL_EPMD_PORT": names,
         }  # fmt: skip
+        stack.callback(run, ["epmd", "-port", names, "-kill"], stdout=DEVNULL, check=False)  # Erlang leaves it behind
         stack.enter_context(_started([RABBITMQ], int(broker), rabbit))
         valkey = urlsplit(bench.redis_url)
         settings = {
@@ -148,7 +149,7 @@ class Peer:
     path: str
     text: str
     """The name of the parameter."""
-    run: Callable[[Bench], AbstractContextManager[int]]
+    start: Callable[[Bench], AbstractContextManager[int]]
 
     def requests(self) -> Iterator[bytes]:
         """As its clients ask: a GET with everything in the query."""
@@ -183,7 +184,7 @@ async def peers(bench: Bench) -> list[Figure]:
             if why := _find_missing(peer):
                 figures.append(Figure(name, "skipped", why, None))
             else:
-                with peer.run(bench) as other:
+                with peer.start(bench) as other:
                     figures += await _compare(peer, name, requests(bench.leads), port, other)
     return figures
 
