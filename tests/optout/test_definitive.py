@@ -296,31 +296,3 @@ def test_a_reason_a_farewell_or_a_name_beside_a_word_changes_nothing(text: str) 
 )
 def test_what_stands_beside_a_word_is_none(text: str) -> None:
     assert judge_text(text).word is None
-
-
-@pytest.mark.parametrize("name", ["john", "maria lopez", "bob k", "mrs. helen", "tony & family"])
-@pytest.mark.parametrize(
-    "form", ["stop\n{}", "Unsubscribe - {}", "opt out\nthanks\n{}", "stop, {}", "please stop\n-{}"]
-)
-def test_a_name_in_small_letters_signs_too(form: str, name: str) -> None:
-    assert judged(form.format(name)) == "stop"
-
-
-@pytest.mark.parametrize(
-    "text", ["stop - the leak", "stop, mark it down", "cancel, maria", "stop\nby at five, john", "stop - rose bush"]
-)
-def test_other_words_in_small_letters_are_no_name(text: str) -> None:
-    assert judge_text(text, our_texts=OURS).rule not in ("word", "first_line")
-
-
-MISTYPED = "removwr remvoer suprrimer descadstro supender terminr unsusbcribe cancell desabbonner eliminarr"
-
-
-@pytest.mark.parametrize("text", MISTYPED.split())
-def test_a_long_word_alone_is_known_though_one_key_was_missed(text: str) -> None:
-    assert judged(text) == judged(f"{text} please") == "stop"
-
-
-@pytest.mark.parametrize("text", ["shopper", "remote", "removed", "deleted", "cancer", "guitar", "delta"])
-def test_a_word_of_conversation_is_no_mistyped_one(text: str) -> None:
-    assert judge_text(text).word is None

@@ -14,12 +14,14 @@ from tests.optout.corpus import LANGUAGES, SETS_APART, read_apart, read_corpus
 MAX_WEIGHTS_SIZE = 500_000
 RECORDED = json.loads(RECORD.read_text(encoding="utf-8"))
 LOWEST = {
-    ("second", "stop precision"): 0.97, ("second", "stop recall"): 0.97,
-    ("second", "start precision"): 0.97, ("second", "start recall"): 0.95,
-    ("second", "help precision"): 0.98, ("second", "help recall"): 0.98,
-    ("fourth", "stop precision"): 0.90, ("fourth", "stop recall"): 0.90,
+    ("second", "stop precision"): 0.96, ("second", "stop recall"): 0.975,
+    ("second", "start precision"): 0.98, ("second", "start recall"): 0.945,
+    ("second", "help precision"): 0.985, ("second", "help recall"): 0.975,
+    ("fourth", "stop precision"): 0.975, ("fourth", "stop recall"): 0.975,
+    ("fourth", "start precision"): 0.94, ("fourth", "start recall"): 0.94,
+    ("fourth", "help precision"): 0.97, ("fourth", "help recall"): 0.85,
 }  # fmt: skip
-HIGHEST = {"none flagged possible": 0.03, "none taken for stop": 0.03}
+HIGHEST = {"none flagged possible": 0.03, "none taken for stop": 0.02}
 
 
 def test_the_corpus_is_large_in_four_languages_and_a_quarter_of_it_looks_like_a_wish() -> None:
