@@ -12,17 +12,13 @@ from pathlib import Path
 
 from app.domain.optout import Judgment, judge_text
 from app.domain.optout.model import WEIGHTS_FILE, read_model
-from tests.optout.corpus import FOLDER, FOLDS, Example, make_sentences, read_apart, read_corpus, read_second, read_third
+from tests.optout.corpus import FOLDER, FOLDS, Example, make_sentences, read_apart, read_corpus
 from tests.optout.figures import Figure, as_table, measure
 from tests.optout.train import train
 
 RECORD = FOLDER / "record.json"
 DOCUMENT = FOLDER.parents[1] / "docs" / "webhooks.md"
-TITLES = {
-    "apart": "",
-    "second": f"The second set, {len(read_second())} texts:",
-    "third": f"The third set, {len(read_third())} texts:",
-}
+TITLE = "The {} set, {} texts:"
 TABLE_START, TABLE_END = "<!-- figures -->\n", "<!-- end of figures -->"
 TRAINED_FROM = (
     *sorted((FOLDER / "corpus").glob("*.tsv")),
@@ -54,7 +50,7 @@ def judge_by(weights: bytes) -> partial[Judgment]:
 
 def train_all() -> bytes:
     """The weights of the corpus and the grammar. A made sentence that stands among the tests is left out."""
-    tests = {example.text.lower() for example in (*read_apart(), *read_second(), *read_third())}
+    tests = {example.text.lower() for texts in read_apart().values() for example in texts}
     made = [example for example in make_sentences() if example.text.lower() not in tests]
     examples: list[Example] = [*read_corpus(), *made]
     return train(examples)
@@ -66,15 +62,12 @@ def show(figures: Sequence[Figure]) -> None:
             print(f"{figure.part:15} {figure.name:32} {figure.share}  of {figure.share.of}")
 
 
-def _write_tables(figures_by_set: Mapping[str, Sequence[Figure]]) -> None:
+def _write_tables(figures_by_title: Mapping[str, Sequence[Figure]]) -> None:
     """Into the document, between the two marks."""
     before, mark, rest = DOCUMENT.read_text(encoding="utf-8").partition(TABLE_START)
     _, end, after = rest.partition(TABLE_END)
-    tables = "".join(
-        f"{TITLES[name]}\n\n{as_table(figures)}\n" if TITLES[name] else f"{as_table(figures)}\n"
-        for name, figures in figures_by_set.items()
-    )
-    DOCUMENT.write_text(f"{before}{mark}\n{tables}{end}{after}", encoding="utf-8")
+    tables = "\n".join(f"{title}\n\n{as_table(figures)}" for title, figures in figures_by_title.items())
+    DOCUMENT.write_text(f"{before}{mark}\n{tables}\n{end}{after}", encoding="utf-8")
 
 
 def main() -> int:
@@ -84,10 +77,10 @@ def main() -> int:
     weights = train_all()
     if "--check" in sys.argv:
         return int(weights != WEIGHTS_FILE.read_bytes())
-    sets = {"apart": read_apart(), "second": read_second(), "third": read_third()}
-    figures_by_set = {name: measure(texts, judge_by(weights)) for name, texts in sets.items()}
-    for name, figures in figures_by_set.items():
-        print(TITLES[name])
+    figures_by_set = {name: measure(texts, judge_by(weights)) for name, texts in read_apart().items()}
+    figures_by_title = {TITLE.format(name, len(texts)): figures_by_set[name] for name, texts in read_apart().items()}
+    for title, figures in figures_by_title.items():
+        print(title)
         show(figures)
     WEIGHTS_FILE.write_bytes(weights)
     record = {
@@ -95,7 +88,7 @@ def main() -> int:
         "weights": digest([WEIGHTS_FILE]),
         **{name: [figure.as_json() for figure in figures] for name, figures in figures_by_set.items()},
     }
-    _write_tables(figures_by_set)
+    _write_tables(figures_by_title)
     RECORD.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return 0
 

@@ -19,6 +19,8 @@ I do not want to unsubscribe
 no me quiten de su lista
 no borren mi número
 no quiero que me quiten de la lista
+no quiero darme de baja
+no me quiero dar de baja, solo preguntar
 ne me retirez pas de la liste
 não me tire da lista
 the last roofer never contacted me again
@@ -51,6 +53,7 @@ no longer a student there, unsubscribe my phone
 I will not be contacted
 no me escriban
 no soy de aquí, bórrenme
+no quiero nada, denme de baja
 não sou sócio, removam meu número
 I didn't text you, stop
 I don't want your texts

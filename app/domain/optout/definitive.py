@@ -5,12 +5,12 @@ is encouraged); 47 CFR 64.1200(a)(10): "stop, quit, end, revoke, opt out, cancel
 definitive, and any reasonable means counts."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import dropwhile
 from typing import Literal
 
 from app.domain.optout.folding import fold_text
-from app.domain.optout.lexicon import find_meanings
+from app.domain.optout.lexicon import WORDS, find_meanings, shorten
 from app.domain.optout.lists import read_phrases
 from app.domain.optout.signatures import (
     COURTESY,
@@ -21,7 +21,7 @@ from app.domain.optout.signatures import (
     is_courtesy,
     is_name,
 )
-from app.domain.optout.spelling import split_words
+from app.domain.optout.spelling import PLAIN, find_near, is_key_missed, split_words
 
 ControlWord = Literal["stop", "start", "help"]
 
@@ -52,6 +52,15 @@ REASON_PATTERN = re.compile(rf"^(?:(?:{REASONS}) )+|(?: (?:{REASONS}))+$")
 ENUMERATORS = frozenset({NUMBER, *"a b c first second third one two three step".split()})
 BACK_REFERENCES = frozenset("see same as read refer to again repeat ditto above number and".split())
 """What the items of a list are called: 1) stop 2) see 1."""
+MIN_MISTYPED_LENGTH = 6
+LONG_WORDS: Mapping[str, ControlWord] = {
+    phrase: word
+    for word, phrases in BY_WORD
+    for phrase in phrases
+    if phrase.isalpha() and len(phrase) >= MIN_MISTYPED_LENGTH
+}
+NEAR_LONG_WORDS = find_near(LONG_WORDS)
+"""As a whole text a long word is known although one key was missed."""
 VOCABULARY = frozenset(
     {NUMBER, *YES_WORDS, *ANSWERS, *COURTESY, *INSTRUCTION, *ENUMERATORS, *BACK_REFERENCES}
     | {word for _, phrases in BY_WORD for phrase in phrases for word in phrase.split()}
@@ -166,8 +175,10 @@ def _read_phrase(text: str, split: Sequence[str], accepts_yes: bool) -> ControlW
         words = [WORD_OF_SIGN[split[0]], *words]
     if accepts_yes and " ".join(words) in YES_WORDS:
         return "start"
-    if len(words) > MAX_WORDS or TELLING_WORDS.isdisjoint(words):
+    if len(words) > MAX_WORDS:
         return None
+    if TELLING_WORDS.isdisjoint(words):
+        return None if "?" in split else _find_mistyped(words)
     words = FAREWELL_PATTERN.sub("", " ".join(words)).split()
     if not words or not VOCABULARY.issuperset(words):
         return None
@@ -205,6 +216,15 @@ def _find_only_word(words: Sequence[str]) -> ControlWord | None:
         (word for word, phrases in BY_WORD if distinct and distinct <= phrases and len(distinct) <= MAX_DISTINCT_WORDS),
         None,
     )
+
+
+def _find_mistyped(words: Sequence[str]) -> ControlWord | None:
+    """The control word that the only word of a text is, but for one key."""
+    word, *others = _drop_courtesy(words) or [""]
+    if others or len(word) < MIN_MISTYPED_LENGTH - 1 or word in PLAIN or word in WORDS:
+        return None
+    near_words = (near_word for short in shorten(word) for near_word in NEAR_LONG_WORDS.get(short, ()))
+    return next((LONG_WORDS[near_word] for near_word in near_words if is_key_missed(word, near_word)), None)
 
 
 def _unify(word: str) -> str:

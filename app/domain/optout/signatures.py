@@ -1,10 +1,11 @@
 """What stands under a text and wishes nothing: courtesy, a name, an address, the line of a device."""
 
 import re
+from collections.abc import Sequence
 
 from app.domain.optout.folding import fold_text
 from app.domain.optout.lexicon import find_meanings
-from app.domain.optout.lists import read_phrases
+from app.domain.optout.lists import read_lists, read_phrases
 from app.domain.optout.spelling import split_words
 
 COURTESY = read_phrases("phrases.txt")["COURTESY"]
@@ -32,6 +33,8 @@ NAME_PARTICLES = frozenset("de del la da dos von van le du and y et e of the".sp
 MEANINGS_IN_NAMES = frozenset({"WHEN", "THING", "BY", "LOCATION", "THEM", "MY", "OTHERCO"})
 NAMES_LIKE_WORDS = frozenset("sue will may paz love mercy jesus group".split())
 """Parts of names that mean something else too."""
+FIRST_NAMES = frozenset(dict(read_lists("names.txt"))["FIRST"])
+MAX_SMALL_NAME_WORDS = 3
 FAREWELL_PATTERN = re.compile(
     r"(?:\b(?:and |y |et |e ))?\b(?:have an?|que tengan?(?: una?)?|passez une?|tenham? uma?) (?:\w+ )?"
     r"(?:day|one|evening|night|afternoon|weekend|week|dia|tarde|noche|noite|semana|journee|soiree)\b"
@@ -94,10 +97,13 @@ def is_signature(line: str) -> bool:
 
 
 def is_name(text: str, allowed_meanings: frozenset[str] = MEANINGS_IN_NAMES) -> bool:
-    """Whether a text looks like the name of somebody or of a company: few words, all capitalized."""
+    """Whether a text looks like the name of somebody or of a company: few words, all capitalized, or a first name
+    with words that mean nothing else."""
     if len(text) > LONGEST_NAME or re.search(r"[?!\d]", text):
         return False
     words = [word for word in re.findall(r"[^\W\d_]+", text) if fold_text(word) not in COURTESY]
+    if _begins_with_first_name(words):
+        return True
     if all(find_meanings(fold_text(word)) == ("MY",) for word in words):
         return False
     return len(words) <= MAX_NAME_WORDS and all(
@@ -105,4 +111,14 @@ def is_name(text: str, allowed_meanings: frozenset[str] = MEANINGS_IN_NAMES) -> 
         and (word.lower() in NAMES_LIKE_WORDS or allowed_meanings.issuperset(find_meanings(fold_text(word))))
         for word in words
         if word.lower() not in NAME_PARTICLES
+    )
+
+
+def _begins_with_first_name(words: Sequence[str]) -> bool:
+    """In whatever case: john, maria lopez."""
+    folded_words = [fold_text(word) for word in words]
+    return (
+        1 <= len(folded_words) <= MAX_SMALL_NAME_WORDS
+        and folded_words[0] in FIRST_NAMES
+        and not any(map(find_meanings, folded_words[1:]))
     )

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 from app.domain.optout.folding import APOSTROPHES, fold_letters
 from app.domain.optout.lexicon import WORDS, find_meanings, shorten
@@ -26,6 +27,7 @@ CLITIC_PATTERN = re.compile(rf"(?<=\w)[{APOSTROPHES}](?=(?:t|s|re|ll|ve|d|m|em|a
 APOSTROPHE_PATTERN = re.compile(f"[{APOSTROPHES}]")
 TOKEN_PATTERN = re.compile(r"[^\W_]+|[?!.,;:\n]|[^\w\s\"()\-/@#&*+=<>\[\]{}|~`^$%\\“”„«»‹›…‘’'¿¡–—•]")
 MARKS = frozenset("?!.,;:\n")
+KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 LETTER_OF_DIGIT = str.maketrans("013457$", "oieasts")
 DOLLAR_IN_WORD = re.compile(r"\$(?=[^\W\d_])")
 REPEATED_LETTER = re.compile(r"(.)\1+")
@@ -38,6 +40,13 @@ JOINED_LENGTHS = range(6, 41)
 MIN_SPELLED_LETTERS = 3
 INSTRUCTION_PATTERN = re.compile(r"([a-z]+)([24])([a-z]+)")
 """An instruction as carriers write it: stop2end, help4info."""
+NEIGHBOURS = frozenset(
+    pair
+    for row, next_row in pairwise((*KEYBOARD, ""))
+    for a, b in (*pairwise(row), *zip(row, next_row, strict=False), *zip(row[1:], next_row, strict=False))
+    for pair in ((a, b), (b, a))
+)
+"""Letters whose keys touch."""
 WORD_OF_DIGIT = {"2": "to", "4": "for"}
 
 
@@ -144,16 +153,17 @@ def _split_joined(word: str) -> tuple[str, ...]:
     return best.get(len(word), ())
 
 
-def _build_near() -> Mapping[str, tuple[str, ...]]:
+def find_near(words: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
+    """The words by what they share with words that are one letter away, short ones first."""
     near: dict[str, tuple[str, ...]] = {}
-    for word in sorted(TYPED_WORDS, key=lambda word: (len(word), word)):
+    for word in sorted(words, key=lambda word: (len(word), word)):
         if len(word) >= MIN_TYPED_LENGTH:
             for short in shorten(word):
                 near[short] = (*near.get(short, ()), word)
     return near
 
 
-NEAR = _build_near()
+NEAR = find_near(TYPED_WORDS)
 
 
 def _correct(word: str, is_near: Callable[[str, str], bool]) -> tuple[str, ...]:
@@ -188,3 +198,11 @@ def is_slip(word: str, near_word: str) -> bool:
     is_shorter = len(word) + 1 == len(near_word)
     is_doubled = len(word) == len(near_word) + 1 and REPEATED_LETTER.search(word[:-1]) is not None
     return word[-1] == near_word[-1] and (is_shorter or is_doubled) and is_one_edit_away(word, near_word)
+
+
+def is_key_missed(word: str, near_word: str) -> bool:
+    """Whether one key inside a word was missed, hit twice or swapped, or its neighbour was hit."""
+    if word[0] != near_word[0] or word[-1] != near_word[-1] or not is_one_edit_away(word, near_word):
+        return False
+    missed = [(a, b) for a, b in zip(word, near_word, strict=False) if a != b]
+    return len(word) != len(near_word) or len(missed) == 2 or NEIGHBOURS.issuperset(missed)

@@ -1,0 +1,52 @@
+"""Definitive words by a careless hand: a key beside the right one, a name in small letters."""
+
+import pytest
+
+from app.domain.optout import judge_text
+from tests.optout.figures import label_of
+
+OURS = ("Hi Ana, this is Lakeside Roofing. Are you still interested in an estimate? Reply STOP to opt out",)
+
+
+@pytest.mark.parametrize("name", ["john", "maria lopez", "bob k", "mrs. helen", "tony & family"])
+@pytest.mark.parametrize(
+    "form", ["stop\n{}", "Unsubscribe - {}", "opt out\nthanks\n{}", "stop, {}", "please stop\n-{}"]
+)
+def test_a_name_in_small_letters_signs_too(form: str, name: str) -> None:
+    assert label_of(judge_text(form.format(name))) == "stop"
+
+
+@pytest.mark.parametrize(
+    "text", ["stop - the leak", "stop, mark it down", "cancel, maria", "stop\nby at five, john", "stop - rose bush"]
+)
+def test_other_words_in_small_letters_are_no_name(text: str) -> None:
+    assert judge_text(text, our_texts=OURS).rule not in ("word", "first_line")
+
+
+MISTYPED = "removwr remvoer suprrimer descadstro supender terminr unsusbcribe cancell desabbonner eliminarr"
+
+
+@pytest.mark.parametrize("text", MISTYPED.split())
+def test_a_long_word_alone_is_known_though_one_key_was_missed(text: str) -> None:
+    assert label_of(judge_text(text)) == label_of(judge_text(f"{text} please")) == "stop"
+
+
+@pytest.mark.parametrize("text", ["shopper", "remote", "removed", "deleted", "cancer", "guitar", "delta"])
+def test_a_word_of_conversation_is_no_mistyped_one(text: str) -> None:
+    assert judge_text(text).rule != "word"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no, not interested in that today",
+        "not interested in the warranty, just the tires",
+        "no thanks, not this week",
+        "we'll pass on the tour for now",
+        "no me interesa ese, ¿tiene otro?",
+        "non merci pour le dessert",
+        "não, isso não me interessa hoje",
+    ],
+)
+def test_a_soft_decline_is_no_opt_out(text: str) -> None:
+    assert judge_text(text, our_texts=OURS).word is None
