@@ -26,13 +26,16 @@ for entry in re.split(r"\n(?=\S)", open("requirements.lock").read()):
 PY
 python -m venv /venv
 install() {
-    /venv/bin/pip install --quiet --dry-run --report needed.json -c pins.txt -r "$1"
-    python pick.py needed.json > "$2"
-    /venv/bin/pip install --no-cache-dir --require-hashes --no-deps -r "$2" "${@:3}"
+    wanted=$1 lock=$2
+    shift 2
+    /venv/bin/pip install --quiet --dry-run --report needed.json -c pins.txt -r "$wanted"
+    python pick.py needed.json > "$lock"
+    /venv/bin/pip install --no-cache-dir --require-hashes --no-deps -r "$lock" "$@"
 }
 install wanted.txt runtime.lock
 install tools.txt tools.lock --target /tools
 SH
+
 COPY tests/sbom.py tests/sbom.py
 RUN PYTHONPATH=/tools /venv/bin/python tests/sbom.py runtime.lock > sbom.cdx.json
 COPY app app
