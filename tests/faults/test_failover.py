@@ -16,6 +16,7 @@ import redis.asyncio
 
 from app import settings
 from app.demo import http_clients
+from app.domain.windows import MAX_WAIT_WINDOWS
 from app.embedded.processes import find_free_port
 from app.resources import Resources, open_resources
 from app.settings import Settings
@@ -34,6 +35,7 @@ from tests.world import AgentDouble, Carrier, World, furnished, until
 __all__ = ["pair", "watched"]
 READY_WITHIN = 3.0
 SEND_EVERY, WRITE_EVERY, LOOK_EVERY = 0.1, 0.4, 0.05
+WINDOW = 1.0
 BEFORE, FROZEN, AFTER = 2.0, 2.0, 3.0
 """Seconds of each part of a run."""
 ON_THEIR_WAY, ARRIVED = {"queued", "sending", "unknown"}, {"sent", "delivered"}
@@ -59,10 +61,14 @@ class Service:
     """The lead to whom texts are sent. The world's lead talks with the agent."""
     url: str
     sent: list[Sent] = field(default_factory=list)
-    written: dict[str, float] = field(default_factory=dict)
-    """What the lead wrote and was answered 2xx, and when they began to write it."""
-    heard: dict[str, float] = field(default_factory=dict)
-    """When the agent was told of it first."""
+    written: list[str] = field(default_factory=list)
+    """What the lead wrote and was answered 2xx."""
+    tried: dict[str, float] = field(default_factory=dict)
+    """When the lead wrote each text, taken or not."""
+    heard: set[str] = field(default_factory=set)
+    """What the agent was told of it."""
+    turns: list[tuple[float, float]] = field(default_factory=list)
+    """When each turn was due, and when the agent was told of it first."""
     ready: list[tuple[float, int]] = field(default_factory=list)
     """When /health/ready answered, and its status."""
 
@@ -84,10 +90,11 @@ class Service:
     async def write(self) -> None:
         """Writes as the lead; a text that was not taken is written again in other words."""
         for n in range(10_000):
-            text, began_at = f"hello {n}", time.monotonic()
+            text = f"hello {n}"
+            self.tried[text] = time.monotonic()
             status = await self.world.carrier.text(self.world.phone, self.world.ours, text)
             if status < 300:
-                self.written[text] = began_at
+                self.written.append(text)
             await asyncio.sleep(WRITE_EVERY)
 
     async def look(self) -> None:
@@ -125,11 +132,11 @@ class Service:
         assert [entry["message"] for entry in sent] == accepted
         assert {entry["status"] for entry in sent} <= ON_THEIR_WAY | ARRIVED
         talk = [e["message"] for e in await self._read_transcript(self.world.lead) if e["role"] == "user"]
-        assert self.written.keys() <= set(talk)  # what was answered otherwise may stand there, too
+        assert set(self.written) <= set(talk)  # what was answered otherwise may stand there, too
         assert len(talk) == len(set(talk))
 
         async def arrived() -> bool:
-            return set(accepted) <= set(self._received()) and self.written.keys() <= self.heard.keys()
+            return set(accepted) <= set(self._received()) and set(self.written) <= self.heard
 
         if patience:
             await until(arrived, patience)
@@ -140,8 +147,12 @@ class Service:
 
     async def hear(self, told: Data) -> None:
         """For the agent's double: notes what it is told."""
-        for message in told["message"]["messages"]:
-            self.heard.setdefault(message["text"], time.monotonic())
+        texts = {message["text"] for message in told["message"]["messages"]}
+        if texts - self.heard:
+            times = [self.tried[text] for text in texts]
+            due_at = min(max(times) + WINDOW, min(times) + WINDOW * MAX_WAIT_WINDOWS)
+            self.turns.append((due_at, time.monotonic()))
+        self.heard |= texts
 
     def list_arrivals(self) -> dict[str, float]:
         """When each text was at the carrier."""
@@ -218,8 +229,8 @@ async def _furnish(configuration: Settings, http: httpx.AsyncClient, carrier: Ca
 
 
 def describe(service: Service, hurt_at: float, mended_at: float) -> str:
-    """The longest waits before, during and after the failover: until a text was accepted, until it was at the
-    carrier, and until a text of the lead was at the agent."""
+    """The longest waits before, during and after the failover: until a text was accepted, from then until it was
+    at the carrier, and from when a turn was due until the agent was told."""
 
     def find_longest(waits: Sequence[tuple[float, float]]) -> str:
         before = [end - begin for begin, end in waits if end < hurt_at]
@@ -227,12 +238,12 @@ def describe(service: Service, hurt_at: float, mended_at: float) -> str:
         after = [end - begin for begin, end in waits if begin >= mended_at]
         return ", ".join(f"{max(part, default=0):.2f}" for part in (before, during, after))
 
-    arrivals, heard = service.list_arrivals(), service.heard
+    arrivals = service.list_arrivals()
     accepted = [one for one in service.sent if one.accepted_at]
     waits = {
         "accepted": [(one.first_at, one.accepted_at) for one in accepted],
         "at the carrier": [(one.accepted_at, arrivals[one.text]) for one in accepted if one.text in arrivals],
-        "at the agent": [(at, heard[text]) for text, at in service.written.items() if text in heard],
+        "at the agent": service.turns,
     }
     return "; ".join(f"{what} after {find_longest(times)} s" for what, times in waits.items())
 
