@@ -147,9 +147,9 @@ class LaggingReads:
             if check:
                 async with primary.read_tx(tenant_id) as tx:
                     await check(tx)
-            found = await self._run_on_standby(self._standby, primary, tenant_id, read)
-            if found:
-                return found
+            answer = await self._run_on_standby(self._standby, primary, tenant_id, read)
+            if answer:
+                return answer
         async with primary.read_tx(tenant_id) as tx:
             return Lagging(await read(tx), None)
 

@@ -22,8 +22,8 @@ async def run_lagging_read(
     check: Callable[[ReadTx], Awaitable[object]] | None = None,
 ) -> Lagging[T]:
     """As `LaggingReads.run`. Where something may be missing, the answer gets the header."""
-    found = await resources.lagging_reads.run(resources.database, tenant_id, read, check)
-    if found.as_of:
+    lagging = await resources.lagging_reads.run(resources.database, tenant_id, read, check)
+    if lagging.as_of:
         headers = getattr(request.state, "answer_headers", {})
-        request.state.answer_headers = headers | {AS_OF_HEADER: format_time(found.as_of)}
-    return found
+        request.state.answer_headers = headers | {AS_OF_HEADER: format_time(lagging.as_of)}
+    return lagging

@@ -153,11 +153,11 @@ FROM generate_series($2::int, $3) n, generate_series(1, 10) seq
 
 async def fill(database: Database, tenant_id: str, our_number: str, threads: int) -> None:
     """Threads of ten texts each."""
-    for first in range(0, threads, 1000):
+    for first in range(0, threads, 200):
         async with database.tenant_tx(tenant_id) as tx:
-            await tx.execute(FILL_LEADS_SQL, tenant_id, first, first + 999)
-            await tx.execute(FILL_THREADS_SQL, tenant_id, first, first + 999, our_number)
-            await tx.execute(FILL_TEXTS_SQL, tenant_id, first, first + 999)
+            await tx.execute(FILL_LEADS_SQL, tenant_id, first, first + 199)
+            await tx.execute(FILL_THREADS_SQL, tenant_id, first, first + 199, our_number)
+            await tx.execute(FILL_TEXTS_SQL, tenant_id, first, first + 199)
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ async def test_a_standby_answers_what_may_lag_and_whatever_it_does_nobody_gets_a
     configuration: Settings, pair: Pair, reader: Reader
 ) -> None:
     tenant = reader.tenant
-    known, erased = await tenant.lead(), await tenant.lead()
+    lead, erased_lead = await tenant.lead(), await tenant.lead()
     await reader.other_tenant.lead()
     await reader.set_texts(3)
     await until(lambda: reader.is_ready("ok"))
@@ -94,7 +94,7 @@ async def test_a_standby_answers_what_may_lag_and_whatever_it_does_nobody_gets_a
     who = await reader.resources.lagging_reads.run(reader.resources.database, tenant.tenant_id, _read_who)
     assert who.value == ("app_tenant", 2, True)
     for query in ("", "?format=csv"):
-        answer = await reader.export(known["leadId"], query)
+        answer = await reader.export(lead["leadId"], query)
         assert datetime.now(UTC) - datetime.fromisoformat(answer.headers[HEADER]) < timedelta(seconds=10)
     for path in ("/figures", "/system"):
         assert SAYS in await reader.person.page(path)
@@ -108,15 +108,15 @@ async def test_a_standby_answers_what_may_lag_and_whatever_it_does_nobody_gets_a
     await asyncio.sleep(1.1)
     changed_at = datetime.now(UTC)
     await reader.set_texts(4)
-    await tenant.call("PATCH", f"/leads/{known['leadId']}", {"firstName": "June"})
-    new = await tenant.lead()
-    await tenant.call("POST", f"/leads/{erased['leadId']}/erase")
+    await tenant.call("PATCH", f"/leads/{lead['leadId']}", {"firstName": "June"})
+    new_lead = await tenant.lead()
+    await tenant.call("POST", f"/leads/{erased_lead['leadId']}/erase")
     assert await reader.read_texts() == (3, True)
-    answer = await reader.export(known["leadId"])
+    answer = await reader.export(lead["leadId"])
     assert answer.json()["data"]["lead"]["firstName"] == "Jane"
     assert datetime.fromisoformat(answer.headers[HEADER]) < changed_at
-    assert (await reader.export(erased["leadId"])).status_code == 404
-    answer = await reader.export(new["leadId"])
+    assert (await reader.export(erased_lead["leadId"])).status_code == 404
+    answer = await reader.export(new_lead["leadId"])
     assert (answer.status_code, HEADER in answer.headers) == (200, False)
     pair.wake_standby()
 

@@ -162,30 +162,30 @@ async def _read_figures(read: ReadTx, tenant_id: str, days: Days) -> ShownFigure
 @router.get("/figures")
 async def show_figures(page: AdminGet, span: Span = "month", campaign: Campaign = "") -> Response:
     days = _get_days(page, span, campaign)
-    found = await page.run_lagging_read(lambda read: _read_figures(read, page.tenant_id, days))
-    shown = found.value
-    now_counts = _sum_up(shown.by_day.values())
-    day_rows = [(f"{day:%a} {day.day} {day:%b}", shown.by_day.get(day.isoformat(), {})) for day in days.list_days()]
-    hour_rows = [(f"{hour:02}:00", shown.by_hour.get(f"{hour:02}", {})) for hour in range(24)]
+    lagging = await page.run_lagging_read(lambda read: _read_figures(read, page.tenant_id, days))
+    figures = lagging.value
+    now_counts = _sum_up(figures.by_day.values())
+    day_rows = [(f"{day:%a} {day.day} {day:%b}", figures.by_day.get(day.isoformat(), {})) for day in days.list_days()]
+    hour_rows = [(f"{hour:02}:00", figures.by_hour.get(f"{hour:02}", {})) for hour in range(24)]
     return page.render_page(
         "figures",
         spans=SPANS,
         span=span,
         campaign=campaign,
-        campaigns=shown.campaigns,
-        key_figures=build_key_figures(now_counts, shown.before),
+        campaigns=figures.campaigns,
+        key_figures=build_key_figures(now_counts, figures.before),
         funnel=[(name, now_counts.get(measure, 0), share(now_counts, measure, "texted")) for name, measure in FUNNEL],
         charts=[
             ("Texts a day", ("texts of yours", "failed texts"), *_chart(day_rows, "texts", "failed")),
             ("Replies by the hour of opening", ("texted", "replied"), *_chart(hour_rows, "texted", "replied")),
         ],
-        campaign_rows=_list_rows(shown.by_campaign, dict(shown.campaigns), "No campaign", has_links=True),
-        agent_rows=[row for row in _list_rows(shown.by_agent, shown.agent_names, "") if row.id],
+        campaign_rows=_list_rows(figures.by_campaign, dict(figures.campaigns), "No campaign", has_links=True),
+        agent_rows=[row for row in _list_rows(figures.by_agent, figures.agent_names, "") if row.id],
         statuses=_list_statuses(now_counts, campaign),
         opt_outs=get_parts(dict(now_counts), "optOuts"),
         definitions=MEASURES,
         zone_name=days.zone.key,
-        as_of=found.as_of,
+        as_of=lagging.as_of,
     )
 
 

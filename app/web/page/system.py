@@ -111,8 +111,8 @@ async def show_system(page: AdminGet, span: Span = "hour") -> Response:
             segments=await store.count_segments(read, tenant, _get_month_start(now, SEGMENT_MONTHS - 1)),
         )
 
-    found = await page.run_lagging_read(read_sums)
-    sums = found.value
+    lagging = await page.run_lagging_read(read_sums)
+    sums = lagging.value
     overdue = await page.run_read(lambda read: store.find_oldest_due(read, tenant))
     return page.render_page(
         "system",
@@ -128,7 +128,7 @@ async def show_system(page: AdminGet, span: Span = "hour") -> Response:
         agents=sums.agents,
         segments=sums.segments,
         oldest={due.what: due for due in overdue},
-        as_of=found.as_of,
+        as_of=lagging.as_of,
     )
 
 
