@@ -5,7 +5,8 @@ FROM python:3.13-slim AS build
 WORKDIR /build
 COPY pyproject.toml requirements.lock ./
 # The lock holds the tests' packages too. pip says which of them the project itself needs, with the
-# extras `mcp` and `traces`, and only those are installed, each by its pinned hash.
+# extras `mcp` and `traces`, and only those are installed, each by its pinned hash. What writes the bill of
+# materials is installed beside them, and stays here.
 RUN <<'SH' bash -eu
 python - > wanted.txt <<'PY'
 import tomllib
@@ -13,18 +14,30 @@ project = tomllib.load(open("pyproject.toml", "rb"))["project"]
 extras = project["optional-dependencies"]
 print("\n".join(project["dependencies"] + extras["mcp"] + extras["traces"]))
 PY
+printf '%s\n' cyclonedx-python-lib packaging > tools.txt
 sed -E 's/ \\$//; /^ +--hash=/d' requirements.lock > pins.txt
-python -m venv /venv
-/venv/bin/pip install --quiet --dry-run --report needed.json -c pins.txt -r wanted.txt
-python - > runtime.lock <<'PY'
-import json, re
-names = {re.sub(r"[-_.]+", "-", e["metadata"]["name"]).lower() for e in json.load(open("needed.json"))["install"]}
+cat > pick.py <<'PY'
+import json, re, sys
+needed = json.load(open(sys.argv[1]))["install"]
+names = {re.sub(r"[-_.]+", "-", e["metadata"]["name"]).lower() for e in needed}
 for entry in re.split(r"\n(?=\S)", open("requirements.lock").read()):
     if re.split(r"[=\[ ]", entry)[0].lower() in names:
         print(entry)
 PY
-/venv/bin/pip install --no-cache-dir --require-hashes --no-deps -r runtime.lock
+python -m venv /venv
+install() {
+    wanted=$1 lock=$2
+    shift 2
+    /venv/bin/pip install --quiet --dry-run --report needed.json -c pins.txt -r "$wanted"
+    python pick.py needed.json > "$lock"
+    /venv/bin/pip install --no-cache-dir --require-hashes --no-deps -r "$lock" "$@"
+}
+install wanted.txt runtime.lock
+install tools.txt tools.lock --target /tools
 SH
+
+COPY tests/sbom.py tests/sbom.py
+RUN PYTHONPATH=/tools /venv/bin/python tests/sbom.py runtime.lock > sbom.cdx.json
 COPY app app
 RUN /venv/bin/python -m compileall -q app /venv/lib
 
@@ -42,6 +55,7 @@ COPY --from=build /venv /venv
 COPY --from=build /build/app app
 COPY migrations migrations
 COPY docs docs
+COPY --from=build /build/sbom.cdx.json ./
 COPY alembic.ini pyproject.toml ./
 USER 10001
 EXPOSE 8000

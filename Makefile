@@ -21,6 +21,7 @@ FAULTS := $(PYTEST) -n 2 tests/faults
 # A busy machine may stand still for longer than a test waits. What failed is named, and has one more try
 # without company; a fault of ours fails again.
 ONCE_MORE := $(PYTEST) --last-failed --last-failed-no-failures none tests
+FAULTS_ELSEWHERE := tests/domain/test_follow_ups.py tests/flows/test_follow_up_schedules.py tests/deploy/test_moving.py
 PURE := tests/domain tests/optout tests/providers tests/agents tests/wire
 DOCS := $(BIN)/python -m sphinx -W --keep-going -n -q -b html docs .docs
 
@@ -76,9 +77,8 @@ docs: $(READY)  ## the documents into .docs/: a broken link, anchor or navigatio
 	$(DOCS)
 
 faults: $(READY)  ## the whole fault suite, long forms and all: up to half an hour
-	$(BIN)/python -m pytest -m "not short and not alone" -n 2 -rP tests/faults tests/domain/test_follow_ups.py \
-		tests/flows/test_follow_up_schedules.py
-	$(BIN)/python -m pytest -m "not short and alone" -rP tests/faults
+	$(BIN)/python -m pytest -m "not short and not alone" -n 2 -rP tests/faults $(FAULTS_ELSEWHERE)
+	$(BIN)/python -m pytest -m "not short and alone" -rP tests/faults $(FAULTS_ELSEWHERE)
 
 fuzz: $(READY)  ## the API and the webhooks, fuzzed at length: half an hour
 	FUZZ_TIMES=20 $(BIN)/python -m pytest tests/fuzz

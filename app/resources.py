@@ -14,6 +14,7 @@ from app.settings import ConfigurationError, Settings
 from app.store import installation, pools, readiness
 from app.store.clock import Clock
 from app.store.engine import Database
+from app.store.standby import LaggingReads
 from app.wire.client import Wire
 from app.wire.mail import MailClient
 
@@ -25,6 +26,7 @@ log = structlog.get_logger("resources")
 class Resources:
     settings: Settings
     database: Database
+    lagging_reads: LaggingReads
     clock: Clock
     wire: Wire
     seal: Seal
@@ -87,14 +89,16 @@ async def open_resources(settings: Settings, connections: int = 12) -> AsyncIter
     database = await _connect_with_retries(settings, clock, connections, seal)
     if not database.two_roles:
         log.warning("the service has only one database role, so row-level security is not in force")
+    lagging_reads = pools.prepare_lagging_reads(settings.database_replica_url, database.two_roles)
     wire = Wire(settings.allowed_private_networks, traces.build_headers)
     mail = build_mail_client(settings)
     try:
-        yield Resources(settings, database, clock, wire, seal, mail)
+        yield Resources(settings, database, lagging_reads, clock, wire, seal, mail)
     finally:
         if mail:
             mail.close()
         await wire.close()
+        await lagging_reads.close()
         await database.close()
         await clock.close()
 

@@ -15,7 +15,7 @@ from app.store.dialling import list_driver_urls
 from app.store.redis_client import read_sentinel_url
 from app.wire.mail import MailServer, read_server
 
-SECRET_VARIABLES = ("DATABASE_URL", "REDIS_URL", "SECRET_KEYS", "METRICS_TOKEN", "SMTP_URL")
+SECRET_VARIABLES = ("DATABASE_URL", "DATABASE_REPLICA_URL", "REDIS_URL", "SECRET_KEYS", "METRICS_TOKEN", "SMTP_URL")
 """Each may be given as NAME_FILE, too: a file that holds it."""
 
 
@@ -29,6 +29,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore")
 
     database_url: str | None = None
+    database_replica_url: str | None = None
+    """A standby of the database, for reads that may lag; None: the database answers all."""
     redis_url: str | None = None
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
@@ -192,12 +194,13 @@ def _find_faults(settings: Settings) -> list[str]:
 
 def _find_address_faults(settings: Settings) -> list[str]:
     faults = []
-    try:
-        list_driver_urls(settings.database_url or "postgresql://")
-    except ValueError:  # its words may quote a password
-        faults.append(
-            "DATABASE_URL must be postgresql://user:password@host:5432/name; several hosts: host1:5432,host2:5432"
-        )
+    for name, url in (("DATABASE_URL", settings.database_url), ("DATABASE_REPLICA_URL", settings.database_replica_url)):
+        try:
+            list_driver_urls(url or "postgresql://")
+        except ValueError:  # its words may quote a password
+            faults.append(
+                f"{name} must be postgresql://user:password@host:5432/name; several hosts: host1:5432,host2:5432"
+            )
     try:
         read_sentinel_url(settings.redis_url or "")
     except ValueError:

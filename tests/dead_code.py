@@ -23,7 +23,6 @@ from app.store.schema import Table
 
 APP = Path(__file__).parents[1] / "app"
 KEPT = {
-    "answer_headers": "the edge reads it from the request's state by its name",
     "cache_ok": "SQLAlchemy reads it",
     "create_app": "`uvicorn --factory` calls it",
     "discover_master": "redis-py's pool calls it",

@@ -1,4 +1,5 @@
-"""The bill of materials: the packages that `requirements.lock` pins, as CycloneDX JSON. `make sbom` writes it.
+"""The bill of materials: the packages that a lock pins, as CycloneDX JSON. `make sbom` writes that of
+`requirements.lock`, and the Dockerfile that of what it installed.
 
 What the image holds is `required`; what only tests and tools need is `excluded`.
 """
@@ -100,4 +101,5 @@ def _list_requirements(name: str, extra: str) -> Iterator[Requirement]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(build_bom((ROOT / "requirements.lock").read_text()) + "\n")
+    lock = Path(sys.argv[1]) if sys.argv[1:] else ROOT / "requirements.lock"
+    sys.stdout.write(build_bom(lock.read_text()) + "\n")

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import os
+import re
 import shutil
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,18 +19,23 @@ from tests.processes import end
 from tests.test_operators import doctor
 
 POOLER = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
+VERSION = subprocess.run([POOLER, "--version"], capture_output=True, text=True, check=False).stdout if POOLER else ""
+KEEPS_STATEMENTS = tuple(map(int, re.findall(r"\d+", VERSION)[:2])) >= (1, 24)
+"""Also without `max_prepared_statements`, which older ones do not know."""
 SETTINGS = "role,jit,enable_seqscan,plan_cache_mode,idle_in_transaction_session_timeout,lock_timeout,extra_float_digits"
+SETTINGS_ARE_LOST = "BAD   database: the pooler before PostgreSQL drops the settings of a session"
+STATEMENTS_ARE_LOST = "BAD   database: a pooler before PostgreSQL loses prepared statements"
 pytestmark = pytest.mark.skipif(not POOLER or os.geteuid() != 0, reason="pgbouncer is not installed, or not for us")
 
 
 @pytest.fixture
-async def pooled_url(configuration: Settings, tmp_path: Path) -> AsyncIterator[str]:
-    """The database of the tests, through a pool of sessions that ignores what it is asked to set."""
+async def pooled_url(request: pytest.FixtureRequest, configuration: Settings, tmp_path: Path) -> AsyncIterator[str]:
+    """The database of the tests, through a pool that ignores what it is asked to set."""
     server, port = make_url(str(configuration.database_url)), find_free_port()
     (tmp_path / "users.txt").write_text(f'"{server.username}" "{server.password}"\n')
     (tmp_path / "pgbouncer.ini").write_text(
         f"[databases]\n* = host={server.host} port={server.port} dbname={server.database}\n"
-        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\npool_mode = session\nunix_socket_dir =\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\npool_mode = {request.param}\nunix_socket_dir =\n"
         f"auth_type = plain\nauth_file = {tmp_path}/users.txt\nignore_startup_parameters = {SETTINGS}\n"
     )
     for place in (*tmp_path.parents, tmp_path):
@@ -50,8 +57,17 @@ async def pooled_url(configuration: Settings, tmp_path: Path) -> AsyncIterator[s
         await end(process)
 
 
-async def test_the_doctor_tells_a_pooler_that_drops_settings(configuration: Settings, pooled_url: str) -> None:
+@pytest.mark.parametrize(
+    ("pooled_url", "finding"),
+    [
+        ("session", SETTINGS_ARE_LOST),
+        ("transaction", SETTINGS_ARE_LOST if KEEPS_STATEMENTS else STATEMENTS_ARE_LOST),
+    ],
+    indirect=["pooled_url"],
+    ids=["session", "transaction"],
+)
+async def test_the_doctor_tells_a_pooler_that_drops_what_a_session_has(
+    configuration: Settings, pooled_url: str, finding: str
+) -> None:
     _, out = await doctor(configuration.model_copy(update={"database_url": pooled_url}), "--offline")
-    assert "BAD   database: the pooler before PostgreSQL drops the settings of a session" in out
-    _, out = await doctor(configuration, "--offline")
-    assert "pooler" not in out
+    assert finding in out, out

@@ -3,28 +3,21 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Literal
-
-import asyncpg
-import redis.asyncio
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from app.access import reseal
 from app.access.sealing import Unsealable
 from app.calls import carriers
 from app.domain.problems import Problem, Unavailable
+from app.operations import servers
+from app.operations.servers import Finding, Severity
 from app.resources import Resources, open_resources
 from app.settings import ConfigurationError, Settings
 from app.store import accounts, brakes, contact_checks, notices, numbers, owed, readiness, turns, webhook_endpoints
-from app.store.clock import PROBE_KEY
 from app.store.connections import DATABASE_AWAY_ERRORS
 from app.store.owed import OpenTransaction
-from app.store.redis_client import close_client, open_client
 from app.store.schema import ProviderAccount
 from app.store.webhook_queue import FAILURES_TO_BREAK
 
-Severity = Literal["ok", "note", "BAD"]
 MAX_CLOCK_SKEW_SECONDS, MAX_TEXT_DELAY_SECONDS, MAX_TURN_DELAY_SECONDS = 1.0, 60.0, 30.0
 """Above these, clock skew and late texts and turns are reported."""
 MAX_IMPORT_DELAY_SECONDS = 60.0
@@ -32,19 +25,6 @@ MAX_EVENT_DELAY_SECONDS = 600.0
 """Longer than a rewind to an earlier day usually takes."""
 OPEN_TRANSACTION_SECONDS = 1.0
 MAX_PARALLEL_VENDORS = 8
-REDIS_SECONDS = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One finding. BAD: something is broken. note: it works, but somebody should know."""
-
-    severity: Severity
-    topic: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.severity:<4}  {self.topic}: {self.message}"
 
 
 async def examine_all(settings: Settings, ask_vendors: bool) -> AsyncIterator[Finding]:
@@ -52,7 +32,7 @@ async def examine_all(settings: Settings, ask_vendors: bool) -> AsyncIterator[Fi
     for finding in _check_configuration(settings):
         yield finding
     assert settings.redis_url
-    yield await _check_redis(settings.redis_url)
+    yield await servers.check_redis(settings.redis_url)
     try:
         async with open_resources(settings) as resources:
             async for finding in _check_database(resources):
@@ -62,9 +42,8 @@ async def examine_all(settings: Settings, ask_vendors: bool) -> AsyncIterator[Fi
                     yield finding
     except ConfigurationError as error:
         yield Finding("BAD", "migrations", str(error))
-    except (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError):
-        message = "a pooler before PostgreSQL loses prepared statements: it must be PgBouncer 1.21 or newer, with"
-        yield Finding("BAD", "database", f"{message} max_prepared_statements = 300")
+    except servers.LOST_STATEMENT_ERRORS:
+        yield servers.OLD_POOLER
     except Unavailable:
         yield Finding("BAD", "database", "DATABASE_URL does not answer")
     except Unsealable:
@@ -76,38 +55,6 @@ def _check_configuration(settings: Settings) -> list[Finding]:
         return [Finding("ok", "configuration", f"production, reached at {settings.base_url}")]
     message = f"development, reached at {settings.base_url}; ENVIRONMENT=production checks more"
     return [Finding("note", "configuration", message)]
-
-
-async def _check_redis(url: str) -> Finding:
-    client = open_client(url, redis.asyncio.Redis)
-    try:
-        async with asyncio.timeout(REDIS_SECONDS):
-            redis_info = await client.info()
-            policy = await _find_eviction_policy(client)
-            await client.set(PROBE_KEY, "", px=1000)
-    except ResponseError as error:
-        what = "is a read-only replica" if isinstance(error, ReadOnlyError) else f"takes no writes ({error})"
-        return Finding("BAD", "redis", f"{what}; texts and turns are up to a second late")
-    except (RedisError, OSError, TimeoutError) as error:
-        message = f"does not answer ({type(error).__name__}); texts and turns are up to a second late"
-        return Finding("BAD", "redis", message)
-    finally:
-        await close_client(client)
-    version = redis_info["redis_version"]
-    if tuple(map(int, version.split(".")[:2])) < (6, 2):
-        return Finding("BAD", "redis", f"{version} is too old; 6.2 or newer is needed")
-    if redis_info.get("maxmemory") and policy != "noeviction":
-        message = f"{version} evicts keys when it is full ({policy}), so turns may be up to a second late"
-        return Finding("note", "redis", message)
-    return Finding("ok", "redis", version)
-
-
-async def _find_eviction_policy(client: "redis.asyncio.Redis") -> str:
-    try:
-        policy: str = (await client.config_get("maxmemory-policy")).get("maxmemory-policy", "")
-    except ResponseError:  # hosted servers may forbid the question
-        return "noeviction"
-    return policy
 
 
 async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
@@ -124,12 +71,8 @@ async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
         yield Finding("BAD", "database", f"PostgreSQL {version} is too old; 15 or newer is needed")
     else:
         yield Finding("ok", "database", f"PostgreSQL {version} with two roles")
-    if is_pooled and not keeps_settings:
-        message = "the pooler before PostgreSQL drops the settings of a session: put them onto the login by ALTER ROLE"
-        yield Finding("BAD", "database", f"{message}. See the page Scaling")
-    elif is_pooled:
-        message = "a pooler stands before PostgreSQL, so a lost COMMIT cannot be looked up: a request that was"
-        yield Finding("note", "database", f"{message} answered 503 may have been stored. See the page Scaling")
+    if is_pooled:
+        yield await servers.check_pooler(str(resources.settings.database_url), keeps_settings)
     try:
         async with resources.database.system_tx() as tx:
             await readiness.is_migrated(tx)
@@ -149,6 +92,8 @@ async def _check_database(resources: Resources) -> AsyncIterator[Finding]:
         f"{abs(skew):.2f} s {'behind' if skew > 0 else 'ahead of'} the "
         "database's" + ("; set both by NTP" if severity == "BAD" else ""),
     )
+    if resources.settings.database_replica_url:
+        yield await servers.check_standby(resources)
     yield await _check_secrets(resources)
     async for finding in _check_backlog(resources):
         yield finding

@@ -2,6 +2,8 @@
 error each failure becomes."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -101,6 +103,35 @@ async def take_connection(engine: AsyncEngine, begin: str | None, deadline: floa
             raise
         else:
             return proxy
+
+
+@asynccontextmanager
+async def open_connection(
+    engine: AsyncEngine, trust: Trust, begin: str | None, deadline: float | None = None
+) -> AsyncIterator[tuple[PoolProxiedConnection, float]]:
+    """A pooled connection, and the deadline of its first statement. `begin` is run on it, if given. No
+    transaction is open when the connection goes back to the pool."""
+    deadline = deadline or loop_time() + START_SECONDS
+    try:
+        proxy = await take_connection(engine, begin, deadline)
+    except Unavailable as error:
+        trust.note_failure(error)
+        raise
+    connection = proxy.driver_connection
+    assert connection is not None
+    try:
+        yield proxy, deadline
+    except (CommitLost, HungUp) as error:
+        trust.note_failure(error)
+        raise
+    except BaseException as error:
+        trust.note_failure(error)
+        await roll_back(connection)
+        if isinstance(error, DATABASE_AWAY_ERRORS) and connection.is_closed():
+            raise Unavailable from error
+        raise
+    finally:
+        proxy.close()
 
 
 async def discard_old_plans(proxy: PoolProxiedConnection, deadline: float) -> None:

@@ -9,12 +9,13 @@ the other within a single timeout, so a silent first host would hide the others 
 import asyncio
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
 from sqlalchemy.engine import URL, make_url
 
 CONNECT_SECONDS = 1.5
+WantedHost = Literal["read-write", "standby"]
 HOSTS_PATTERN = re.compile(r"(?P<before>[\w+]+://(?:[^@/]*@)?)(?P<hosts>[^/?#]*)(?P<after>.*)", re.DOTALL)
 ADDRESS_PATTERN = re.compile(r"(?:\[(?P<bracketed>[^\]]+)\]|(?P<name>[^:]*))(?::(?P<port>\d+))?")
 
@@ -67,13 +68,15 @@ async def dial(url: str, **arguments: Any) -> Any:
     return connection
 
 
-async def dial_host(url: str, **arguments: Any) -> tuple[Any, str]:
+async def dial_host(url: str, wanted: WantedHost = "read-write", **arguments: Any) -> tuple[Any, str]:
     """A connection to the one host of `url`, or to the first of several that takes writes; and the
-    URL of that host. `arguments` are asyncpg's. Raises the driver's error."""
+    URL of that host. `wanted` standby: to the first that is one. `arguments` are asyncpg's. Raises the
+    driver's error."""
     driver_urls = list_driver_urls(url)
+    if wanted == "standby" or len(driver_urls) > 1:
+        arguments["target_session_attrs"] = wanted
     if len(driver_urls) == 1:
         return await asyncpg.connect(driver_urls[0], timeout=CONNECT_SECONDS, **arguments), driver_urls[0]
-    arguments["target_session_attrs"] = "read-write"
     attempts = {
         asyncio.ensure_future(asyncpg.connect(one, timeout=CONNECT_SECONDS, **arguments)): one for one in driver_urls
     }

@@ -15,7 +15,6 @@ from hmac import digest as hmac_digest
 from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.pool import PoolProxiedConnection
 
 from app.domain.phones import list_forms
 from app.domain.problems import Unavailable
@@ -23,7 +22,6 @@ from app.store.clock import Clock
 from app.store.connections import (
     DATABASE_AWAY_ERRORS,
     START_SECONDS,
-    CommitLost,
     HungUp,
     Trust,
     build_commit_lost,
@@ -32,9 +30,8 @@ from app.store.connections import (
     discard_old_plans,
     get_backend,
     loop_time,
-    roll_back,
+    open_connection,
     run_first_statement,
-    take_connection,
 )
 
 T = TypeVar("T")
@@ -42,6 +39,7 @@ Row = Mapping[str, Any]
 """A row by column name; in fact an asyncpg `Record`."""
 TENANT_ID_PATTERN = re.compile(r"[A-Za-z0-9_]{1,64}")
 AUTHOR_PATTERN = re.compile(r"[a-z]+(:[A-Za-z0-9_]{1,64})?")
+BEGIN_READ_SQL = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 BATCH_LOCK_TIMEOUT = "250ms"
 """How long a batch waits for a lock. After that, its entries run one by one."""
 PLAN_NOW_SQL = "SET LOCAL plan_cache_mode = force_custom_plan; "
@@ -244,13 +242,13 @@ class Database:
     async def tenant_tx(self, tenant_id: str, plan_now: bool = False, author: str | None = None) -> AsyncIterator[Tx]:
         """A transaction for one tenant, under row-level security. `plan_now` as for `system_tx`. `author`:
         who makes its changes, for the audit; None: the service."""
-        async with self._open_write_tx(self._become_tenant_sql(tenant_id, author), plan_now) as tx:
+        async with self._open_write_tx(become_tenant_sql(tenant_id, self.two_roles, author), plan_now) as tx:
             yield tx
 
     @asynccontextmanager
     async def read_tx(self, tenant_id: str) -> AsyncIterator[ReadTx]:
         """A read-only transaction for one tenant, on one snapshot."""
-        begin = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {self._become_tenant_sql(tenant_id)}"
+        begin = f"{BEGIN_READ_SQL}; {become_tenant_sql(tenant_id, self.two_roles)}"
         async with self._open_transaction(begin) as connection:
             yield ReadTx(connection, self.phone_key, self.two_roles)
 
@@ -266,7 +264,7 @@ class Database:
                     raise Unavailable from error
 
     async def _look_up_once(self, read: Callable[[ReadTx], Awaitable[T]], deadline: float) -> T:
-        async with self._open_connection(self._engine, None, deadline) as (proxy, _):
+        async with open_connection(self._engine, self._trust, None, deadline) as (proxy, _):
             tx = ReadTx(proxy.driver_connection, self.phone_key, self.two_roles)
             tx.deadline = deadline
             try:
@@ -286,56 +284,30 @@ class Database:
             yield tx
         self._clock.hint(tx.hints)
 
-    def _become_tenant_sql(self, tenant_id: str, author: str | None = None) -> str:
-        # BEGIN goes in the same round trip, where parameters are not possible: check the ids.
-        if not TENANT_ID_PATTERN.fullmatch(tenant_id):
-            raise ValueError("not a tenant id")
-        if author and not AUTHOR_PATTERN.fullmatch(author):
-            raise ValueError("not an author")
-        role = "SELECT set_config('role', 'app_tenant', true); " if self.two_roles else ""
-        actor = f", set_config('app.actor', '{author}', true)" if author else ""
-        return f"{role}SELECT set_config('app.tenant', '{tenant_id}', true){actor}"
-
     @asynccontextmanager
     async def _open_transaction(self, begin: str) -> AsyncIterator[Any]:
-        async with self._open_connection(self._engine, begin) as (proxy, _):
+        async with open_connection(self._engine, self._trust, begin) as (proxy, _):
             yield proxy.driver_connection
             await commit_transaction(proxy.driver_connection)
 
     @asynccontextmanager
     async def _open_batch_connection(self) -> AsyncIterator[tuple[Any, float]]:
         """A connection of the batches' pool, and the deadline of its first statement."""
-        async with self._open_connection(self._batches, None) as (proxy, deadline):
+        async with open_connection(self._batches, self._trust, None) as (proxy, deadline):
             await discard_old_plans(proxy, deadline)
             yield proxy.driver_connection, deadline
 
-    @asynccontextmanager
-    async def _open_connection(
-        self, engine: AsyncEngine, begin: str | None, deadline: float | None = None
-    ) -> AsyncIterator[tuple[PoolProxiedConnection, float]]:
-        """A pooled connection, and the deadline of its first statement. `begin` is run on it, if
-        given. No transaction is open when the connection goes back to the pool."""
-        deadline = deadline or loop_time() + START_SECONDS
-        try:
-            proxy = await take_connection(engine, begin, deadline)
-        except Unavailable as error:
-            self._trust.note_failure(error)
-            raise
-        connection = proxy.driver_connection
-        assert connection is not None
-        try:
-            yield proxy, deadline
-        except (CommitLost, HungUp) as error:
-            self._trust.note_failure(error)
-            raise
-        except BaseException as error:
-            self._trust.note_failure(error)
-            await roll_back(connection)
-            if isinstance(error, DATABASE_AWAY_ERRORS) and connection.is_closed():
-                raise Unavailable from error
-            raise
-        finally:
-            proxy.close()
+
+def become_tenant_sql(tenant_id: str, two_roles: bool, author: str | None = None) -> str:
+    """The statements after which a transaction serves one tenant, under row-level security."""
+    # They go with BEGIN in one round trip, where parameters are not possible: check the ids.
+    if not TENANT_ID_PATTERN.fullmatch(tenant_id):
+        raise ValueError("not a tenant id")
+    if author and not AUTHOR_PATTERN.fullmatch(author):
+        raise ValueError("not an author")
+    role = "SELECT set_config('role', 'app_tenant', true); " if two_roles else ""
+    actor = f", set_config('app.actor', '{author}', true)" if author else ""
+    return f"{role}SELECT set_config('app.tenant', '{tenant_id}', true){actor}"
 
 
 def as_columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:

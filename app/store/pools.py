@@ -11,14 +11,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from app.domain.problems import Unavailable
 from app.store.clock import Clock
 from app.store.connections import DATABASE_AWAY_ERRORS, Trust
-from app.store.dialling import CONNECT_SECONDS, dial, dial_host
+from app.store.dialling import CONNECT_SECONDS, WantedHost, dial, dial_host
 from app.store.engine import BATCH_LOCK_TIMEOUT, Database
+from app.store.standby import LaggingReads, Standby
 
+OpenConnection = Callable[..., Awaitable[Any]]
 JSON_DECODER = json.JSONDecoder()
 STATEMENT_SECONDS = 10.0
 """Timeout of a statement. Without it, a frozen server or a silent network blocks for ever."""
 MAX_BATCH_CONNECTIONS = 4
 """One for a batch of sends, one for a batch of receipts, two for batches of inbound texts."""
+MAX_LAGGING_READS = 4
+"""At once in a process, on the standby: they are few and long."""
 ABANDONED_TX_TIMEOUT = "10s"
 """The server ends a transaction that is idle for this long, and frees its locks."""
 TRY_ROLES_SQL = "SET ROLE app_tenant; SET ROLE app_system"
@@ -33,6 +37,33 @@ async def connect(url: str, clock: Clock, pool_size: int = 12) -> Database:
     except DATABASE_AWAY_ERRORS as error:
         raise Unavailable from error
 
+    trust = Trust()
+    open_one = _build_opening(url, two_roles, trust)
+
+    async def open_batch_connection() -> Any:
+        return await open_one(lock_timeout=BATCH_LOCK_TIMEOUT)
+
+    return Database(
+        _create_pool(open_one, pool_size, trust),
+        _create_pool(open_batch_connection, MAX_BATCH_CONNECTIONS, trust),
+        clock,
+        two_roles,
+        trust,
+    )
+
+
+def prepare_lagging_reads(url: str | None, two_roles: bool) -> LaggingReads:
+    """`url`: the standby's, if there is one. It is dialled by the first read: a process also starts while
+    it is away."""
+    if not url:
+        return LaggingReads(None)
+    trust = Trust()
+    pool = _create_pool(_build_opening(url, two_roles, trust, "standby"), MAX_LAGGING_READS, trust)
+    return LaggingReads(Standby(pool, trust))
+
+
+def _build_opening(url: str, two_roles: bool, trust: Trust, wanted: WantedHost = "read-write") -> OpenConnection:
+    """What opens the connections of a pool."""
     server_settings = {
         "application_name": "leadsail-sms",
         "timezone": "UTC",
@@ -46,33 +77,23 @@ async def connect(url: str, clock: Clock, pool_size: int = 12) -> Database:
     if two_roles:
         server_settings["role"] = "app_system"
 
-    trust = Trust()
-
-    async def open_connection(**extra_settings: str) -> Any:
+    async def open_one(**extra_settings: str) -> Any:
         connection, host = await dial_host(
             url,
+            wanted,
             command_timeout=STATEMENT_SECONDS,
             server_settings=server_settings | extra_settings,
         )
         trust.note_opening(connection, host)
         return connection
 
-    async def open_batch_connection() -> Any:
-        return await open_connection(lock_timeout=BATCH_LOCK_TIMEOUT)
-
-    return Database(
-        _create_pool(open_connection, pool_size, trust),
-        _create_pool(open_batch_connection, MAX_BATCH_CONNECTIONS, trust),
-        clock,
-        two_roles,
-        trust,
-    )
+    return open_one
 
 
-def _create_pool(open_connection: Callable[..., Awaitable[Any]], size: int, trust: Trust) -> AsyncEngine:
+def _create_pool(open_one: OpenConnection, size: int, trust: Trust) -> AsyncEngine:
     engine = create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=open_connection,
+        async_creator=open_one,
         pool_size=size,
         max_overflow=0,
         pool_timeout=CONNECT_SECONDS,

@@ -7,9 +7,11 @@ from typing import Any
 
 from fastapi import Response
 
+from app.web.lagging import AS_OF_HEADER
+
 
 def describe_csv(row: str) -> dict[int | str, dict[str, Any]]:
-    """For the described API, where `format=csv` asks for a file. `row`: what a row is."""
+    """For the described API, where `format=csv` asks for a file and the data may lag. `row`: what a row is."""
     return {
         200: {
             "content": {"text/csv": {"schema": {"type": "string", "description": f"With `format=csv`: {row}."}}},
@@ -17,7 +19,11 @@ def describe_csv(row: str) -> dict[int | str, dict[str, Any]]:
                 "Content-Disposition": {
                     "description": "With `format=csv`: the file's name.",
                     "schema": {"type": "string"},
-                }
+                },
+                AS_OF_HEADER: {
+                    "description": "Where a standby of the database answers: what came later may be missing.",
+                    "schema": {"type": "string", "format": "date-time"},
+                },
             },
         }
     }

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from app.commands.leads import available_timezones
@@ -13,11 +13,13 @@ from app.domain.figures import MEASURES, RATES, get_interval
 from app.domain.problems import Invalid
 from app.domain.spreadsheets import guard_value
 from app.store import figures
+from app.store.engine import ReadTx
 from app.store.figures import Dimension, FigureFilter, FigureGroup
 from app.web.csv_answers import build_csv_answer, describe_csv
-from app.web.dependencies import ReadCaller, TenantRead
+from app.web.dependencies import AppResources, ReadCaller
 from app.web.envelope import Answer, Out
 from app.web.filters import Values, parse_instant, require_known, split_values
+from app.web.lagging import run_lagging_read
 from app.web.paging import PageParams, build_cursor
 
 router = APIRouter(prefix="/api/v1", tags=["Figures"])
@@ -78,7 +80,8 @@ Zone = Annotated[
 )
 async def list_figures(
     caller: ReadCaller,
-    read: TenantRead,
+    request: Request,
+    resources: AppResources,
     page_query: PageParams,
     by: By = None,
     start: From = None,
@@ -91,7 +94,8 @@ async def list_figures(
 ) -> Any:
     """Counted by the hour, in UTC, a few seconds after something happened. A text, a turn and an opt-out
     belong to the hour in which they were made, and a thread with what came of it to the hour in which it
-    was opened. An erased lead leaves the figures."""
+    was opened. An erased lead leaves the figures. Where a standby answers, the header `Data-As-Of` says
+    until when it has everything."""
     zone = parse_zone(timezone)
     dimensions = parse_dimensions(by)
     until = _parse_moment(end, "to", zone) or datetime.now(UTC)
@@ -105,10 +109,14 @@ async def list_figures(
         sms_agent_ids=split_values(sms_agent_ids),
     )
     key = page_query.get_key(*[str] * len(dimensions))
+    limit = MAX_CSV_ROWS if file_format == "csv" else page_query.fetch_limit
+
+    async def list_groups(read: ReadTx) -> list[FigureGroup]:
+        return await figures.list_groups(read, caller.tenant_id, filters, dimensions, key, limit)
+
+    groups = (await run_lagging_read(request, resources, caller.tenant_id, list_groups)).value
     if file_format == "csv":
-        groups = await figures.list_groups(read, caller.tenant_id, filters, dimensions, key, MAX_CSV_ROWS)
         return build_csv(dimensions, groups)
-    groups = await figures.list_groups(read, caller.tenant_id, filters, dimensions, key, page_query.fetch_limit)
     rows = groups[: page_query.limit]
     cursor = build_cursor(rows[-1].names) if len(groups) > len(rows) else None
     return Answer(

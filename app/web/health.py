@@ -10,6 +10,7 @@ from app.domain.problems import Unavailable
 from app.resources import Resources
 from app.store import readiness
 from app.store.clock import RedisState
+from app.store.standby import StandbyState
 from app.web.dependencies import AppResources
 from app.web.envelope import Answer, Out
 from app.web.state import get_state
@@ -30,6 +31,8 @@ class Ready(Out):
     database: Literal["ok"] = "ok"
     redis: RedisState
     """`degraded`: it takes no writes, so turns and texts are up to a second late, as without it."""
+    standby: StandbyState | None
+    """Of `DATABASE_REPLICA_URL`. Not `ok`: exports and figures are read from the primary. Null: none is set."""
 
 
 @router.get("/health/live", summary="The process answers")
@@ -41,10 +44,12 @@ async def check_liveness() -> Answer[Alive]:
 async def check_readiness(request: Request, resources: AppResources) -> Answer[Ready]:
     if get_state(request.app).is_leaving:
         raise Unavailable("Not ready.", details=["process: is stopping"])
-    fault, redis = await asyncio.gather(find_database_fault(resources), resources.clock.find_state())
+    fault, redis, standby = await asyncio.gather(
+        find_database_fault(resources), resources.clock.find_state(), resources.lagging_reads.find_condition()
+    )
     if fault:
         raise Unavailable("Not ready.", details=[f"database: {fault}"])
-    return Answer(data=Ready(redis=redis))
+    return Answer(data=Ready(redis=redis, standby=standby.state))
 
 
 async def find_database_fault(resources: Resources) -> str | None:

@@ -13,6 +13,7 @@ from app.settings import Settings
 from app.store import contact_checks, notices, owed
 from app.store.clock import Clock
 from app.store.engine import Tx
+from app.store.standby import LaggingReads
 from app.web.dependencies import AppResources
 
 router = APIRouter(include_in_schema=False)
@@ -23,6 +24,7 @@ async def show_metrics(request: Request, resources: AppResources) -> Response:
     if not may_see_metrics(resources.settings, request.headers.get("authorization", "")):
         raise Unauthorized("A bearer token is required.")
     figures = generate_latest() + generate_latest(await _build_redis_figures(resources.clock))
+    figures += generate_latest(await _build_standby_figures(resources.lagging_reads))
     try:
         async with resources.database.system_tx() as tx:
             figures += generate_latest(await _build_owed_figures(tx))
@@ -44,6 +46,20 @@ async def _build_redis_figures(clock: Clock) -> CollectorRegistry:
     add_gauge = _build_add_gauge(registry)
     takes_writes = add_gauge("redis_takes_writes", "1: it does. 0: it is away or degraded.")
     takes_writes.set(await clock.find_state() == "ok")
+    return registry
+
+
+async def _build_standby_figures(lagging_reads: LaggingReads) -> CollectorRegistry:
+    """No figure, where no standby is set."""
+    registry = CollectorRegistry()
+    add_gauge = _build_add_gauge(registry)
+    standby = await lagging_reads.find_condition()
+    if standby.state:
+        serves = add_gauge("standby_serves", "1: it does. 0: it is away, or too far behind.")
+        serves.set(standby.state == "ok")
+    if standby.lag is not None:
+        lag = add_gauge("standby_lag_seconds", "Age of the newest commit that the standby has.")
+        lag.set(max(standby.lag.total_seconds(), 0))
     return registry
 
 

@@ -75,6 +75,14 @@ def test_nginx_takes_its_configuration(tmp_path: Path) -> None:
     run_tool("nginx", "-t", "-c", str(file))
 
 
+def test_prometheus_takes_the_alerts() -> None:
+    run_tool("promtool", "check", "rules", str(Path(app.__file__).parent / "alerts.yaml"))
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
+    run_tool("hadolint", str(ROOT / "Dockerfile"))
+
+
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
     units = sorted((DEPLOY / "systemd").glob("*.service"))
     assert [unit.stem for unit in units] == ["leadsail-migrate", "leadsail-web", "leadsail-worker"]

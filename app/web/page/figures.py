@@ -16,7 +16,7 @@ from app.domain.figures import MEASURES, get_interval
 from app.store import figures as store
 from app.store import page as choices
 from app.store.engine import ReadTx
-from app.store.figures import Dimension, FigureFilter
+from app.store.figures import Dimension, FigureFilter, FigureGroup
 from app.web.figures import MAX_CSV_ROWS, build_csv, get_parts
 from app.web.page import render
 from app.web.page.charts import Chart, build_chart
@@ -133,39 +133,59 @@ def _get_days(page: AdminGet, span: Span, campaign: str) -> Days:
     return Days(datetime.now(zone).date() - timedelta(days=count - 1), count, zone, campaign)
 
 
+@dataclass(frozen=True, slots=True)
+class ShownFigures:
+    """What the page reads."""
+
+    before: Counts
+    by_day: dict[str, Counts]
+    by_hour: dict[str, Counts]
+    by_campaign: dict[str, Counts]
+    by_agent: dict[str, Counts]
+    campaigns: Sequence[Any]
+    agent_names: dict[str, str]
+
+
+async def _read_figures(read: ReadTx, tenant_id: str, days: Days) -> ShownFigures:
+    filters = days.build_filter()
+    return ShownFigures(
+        before=await _count(read, tenant_id, days.build_filter(before=True)),
+        by_day=await _count_by(read, tenant_id, filters, "day"),
+        by_hour=await _count_by(read, tenant_id, filters, "hourOfDay"),
+        by_campaign=await _count_by(read, tenant_id, filters, "campaign"),
+        by_agent=await _count_by(read, tenant_id, filters, "agent"),
+        campaigns=(await choices.get_choices(read, tenant_id)).campaigns,
+        agent_names=await store.get_agent_names(read, tenant_id),
+    )
+
+
 @router.get("/figures")
 async def show_figures(page: AdminGet, span: Span = "month", campaign: Campaign = "") -> Response:
     days = _get_days(page, span, campaign)
-    filters, tenant = days.build_filter(), page.tenant_id
-    async with page.resources.database.read_tx(tenant) as read:
-        before_counts = await _count(read, tenant, days.build_filter(before=True))
-        by_day = await _count_by(read, tenant, filters, "day")
-        by_hour = await _count_by(read, tenant, filters, "hourOfDay")
-        by_campaign = await _count_by(read, tenant, filters, "campaign")
-        by_agent = await _count_by(read, tenant, filters, "agent")
-        names = await choices.get_choices(read, tenant)
-        agent_names = await store.get_agent_names(read, tenant)
-    now_counts = _sum_up(by_day.values())
-    day_rows = [(f"{day:%a} {day.day} {day:%b}", by_day.get(day.isoformat(), {})) for day in days.list_days()]
-    hour_rows = [(f"{hour:02}:00", by_hour.get(f"{hour:02}", {})) for hour in range(24)]
+    lagging = await page.run_lagging_read(lambda read: _read_figures(read, page.tenant_id, days))
+    figures = lagging.value
+    now_counts = _sum_up(figures.by_day.values())
+    day_rows = [(f"{day:%a} {day.day} {day:%b}", figures.by_day.get(day.isoformat(), {})) for day in days.list_days()]
+    hour_rows = [(f"{hour:02}:00", figures.by_hour.get(f"{hour:02}", {})) for hour in range(24)]
     return page.render_page(
         "figures",
         spans=SPANS,
         span=span,
         campaign=campaign,
-        campaigns=names.campaigns,
-        key_figures=build_key_figures(now_counts, before_counts),
+        campaigns=figures.campaigns,
+        key_figures=build_key_figures(now_counts, figures.before),
         funnel=[(name, now_counts.get(measure, 0), share(now_counts, measure, "texted")) for name, measure in FUNNEL],
         charts=[
             ("Texts a day", ("texts of yours", "failed texts"), *_chart(day_rows, "texts", "failed")),
             ("Replies by the hour of opening", ("texted", "replied"), *_chart(hour_rows, "texted", "replied")),
         ],
-        campaign_rows=_list_rows(by_campaign, dict(names.campaigns), "No campaign", has_links=True),
-        agent_rows=[row for row in _list_rows(by_agent, agent_names, "") if row.id],
+        campaign_rows=_list_rows(figures.by_campaign, dict(figures.campaigns), "No campaign", has_links=True),
+        agent_rows=[row for row in _list_rows(figures.by_agent, figures.agent_names, "") if row.id],
         statuses=_list_statuses(now_counts, campaign),
         opt_outs=get_parts(dict(now_counts), "optOuts"),
         definitions=MEASURES,
         zone_name=days.zone.key,
+        as_of=lagging.as_of,
     )
 
 
@@ -173,8 +193,11 @@ async def show_figures(page: AdminGet, span: Span = "month", campaign: Campaign 
 async def export_figures(page: AdminGet, span: Span = "month", campaign: Campaign = "") -> Response:
     """A row for each day, campaign and agent."""
     filters = _get_days(page, span, campaign).build_filter()
-    async with page.resources.database.read_tx(page.tenant_id) as read:
-        groups = await store.list_groups(read, page.tenant_id, filters, EXPORT_DIMENSIONS, None, MAX_CSV_ROWS)
+
+    async def list_groups(read: ReadTx) -> list[FigureGroup]:
+        return await store.list_groups(read, page.tenant_id, filters, EXPORT_DIMENSIONS, None, MAX_CSV_ROWS)
+
+    groups = (await page.run_lagging_read(list_groups)).value
     return build_csv(EXPORT_DIMENSIONS, groups)
 
 

@@ -16,8 +16,10 @@ from app.domain.idempotency import IdempotencyKey, ReplayedAnswer
 from app.domain.problems import Problem
 from app.resources import Resources
 from app.store.engine import ReadTx, Tx
+from app.store.standby import Lagging
 from app.web.dependencies import AppResources
 from app.web.idempotency import claim_key
+from app.web.lagging import run_lagging_read
 from app.web.page import forms, render, times
 from app.web.page.dependencies import FormSender, SameOrigin, SignedIn, Token
 from app.web.page.forms import Group, SubmittedForm
@@ -95,6 +97,10 @@ class PageRequest:
     async def run_read(self, work: Callable[[ReadTx], Awaitable[T]]) -> T:
         async with self.resources.database.read_tx(self.tenant_id) as read:
             return await work(read)
+
+    async def run_lagging_read(self, work: Callable[[ReadTx], Awaitable[T]]) -> Lagging[T]:
+        """As `run_read`, where the answer may be a little older; it says how old."""
+        return await run_lagging_read(self.request, self.resources, self.tenant_id, work)
 
 
 def refill_form(form: SubmittedForm, action: str, problem: Problem, submit: str = "Save") -> RenderedForm:

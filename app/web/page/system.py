@@ -11,7 +11,8 @@ from starlette.responses import Response
 
 from app.store import contact_checks
 from app.store import system as store
-from app.store.system import TextCount, TurnCount
+from app.store.engine import ReadTx
+from app.store.system import AgentFigures, ConsentCount, MonthSegments, TextCount, TurnCount
 from app.web.page.charts import Chart, build_chart
 from app.web.page.settings.admin_request import AdminGet
 
@@ -86,31 +87,52 @@ class ProviderTexts:
     numbers: dict[str, Outcome]
 
 
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What the page reads of a span of time. It may lag; what is overdue may not."""
+
+    texts: list[TextCount]
+    turns: list[TurnCount]
+    consent: ConsentCount
+    agents: list[AgentFigures]
+    segments: list[MonthSegments]
+
+
 @router.get("/system")
 async def show_system(page: AdminGet, span: Span = "hour") -> Response:
     tenant, time_span, now = page.tenant_id, TIME_SPANS[span], datetime.now(UTC)
     since = time_span.get_start(now)
+
+    async def read_sums(read: ReadTx) -> Sums:
+        return Sums(
+            texts=await store.count_texts(read, tenant, since, time_span.step),
+            turns=await store.count_turns(read, tenant, since, time_span.step),
+            consent=await store.count_consent(read, tenant, since),
+            agents=await store.measure_agents(read, tenant, since),
+            segments=await store.count_segments(read, tenant, _get_month_start(now, SEGMENT_MONTHS - 1)),
+        )
+
+    lagging = await page.run_lagging_read(read_sums)
+    sums = lagging.value
     async with page.resources.database.read_tx(tenant) as read:
-        texts = await store.count_texts(read, tenant, since, time_span.step)
-        turns = await store.count_turns(read, tenant, since, time_span.step)
-        context = {
-            "consent": await store.count_consent(read, tenant, since),
-            "agents": await store.measure_agents(read, tenant, since),
-            "segments": await store.count_segments(read, tenant, _get_month_start(now, SEGMENT_MONTHS - 1)),
-            "silent": await contact_checks.list_silent(read, tenant),
-            "oldest": {due.what: due for due in await store.find_oldest_due(read, tenant)},
-        }
+        overdue = await store.find_oldest_due(read, tenant)
+        silent_webhooks = await contact_checks.list_silent(read, tenant)
     return page.render_page(
         "system",
         looks=TIME_SPANS,
         span=span,
         since=since,
         middle=since + time_span.duration / 2,
-        carried=group_by_provider(texts),
-        fate=_build_fate(texts),
-        sends=_build_rate_chart(time_span, since, texts, _filter_failures(texts)),
-        turns=_build_rate_chart(time_span, since, turns),
-        **context,
+        carried=group_by_provider(sums.texts),
+        fate=_build_fate(sums.texts),
+        sends=_build_rate_chart(time_span, since, sums.texts, _filter_failures(sums.texts)),
+        turns=_build_rate_chart(time_span, since, sums.turns),
+        consent=sums.consent,
+        agents=sums.agents,
+        segments=sums.segments,
+        oldest={due.what: due for due in overdue},
+        silent=silent_webhooks,
+        as_of=lagging.as_of,
     )
 
 

@@ -1,0 +1,29 @@
+"""Answers whose data may lag: a header says how far."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from fastapi import Request
+
+from app.domain.transcripts import format_time
+from app.resources import Resources
+from app.store.engine import ReadTx
+from app.store.standby import Lagging
+
+T = TypeVar("T")
+AS_OF_HEADER = "Data-As-Of"
+
+
+async def run_lagging_read(
+    request: Request,
+    resources: Resources,
+    tenant_id: str,
+    read: Callable[[ReadTx], Awaitable[T]],
+    check: Callable[[ReadTx], Awaitable[object]] | None = None,
+) -> Lagging[T]:
+    """As `LaggingReads.run`. Where something may be missing, the answer gets the header."""
+    lagging = await resources.lagging_reads.run(resources.database, tenant_id, read, check)
+    if lagging.as_of:
+        headers = getattr(request.state, "answer_headers", {})
+        request.state.answer_headers = headers | {AS_OF_HEADER: format_time(lagging.as_of)}
+    return lagging
