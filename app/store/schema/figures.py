@@ -1,6 +1,7 @@
 """Figures, counted by the hour."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import BigInteger, Index
 from sqlalchemy import text as sql
@@ -38,15 +39,19 @@ class FigureHour(Table):
 
 
 class Figure(Table):
-    """What was counted of a measure in an hour. '' where there is no campaign, agent or source."""
+    """What was counted in an hour. '' where there is no campaign, agent or source.
+
+    `level`: `full`; or a sum of these, in which only one column or none is kept: of the `tenant`, of a
+    `campaign`, of an `agent`."""
 
     __tablename__ = "figures"
     __table_args__ = (tenant_constraint(),)
     tenant_id: Mapped[str] = id_key()
+    level: Mapped[str] = mapped_column(primary_key=True)
     hour: Mapped[datetime] = mapped_column(primary_key=True)
     campaign_id: Mapped[str] = id_key()
     our_number: Mapped[str] = id_key()
     sms_agent_id: Mapped[str] = id_key()
     source: Mapped[str] = mapped_column(primary_key=True)
-    measure: Mapped[str] = mapped_column(primary_key=True)
-    value: Mapped[int] = mapped_column(BigInteger)
+    counts: Mapped[dict[str, Any]]
+    """By measure."""

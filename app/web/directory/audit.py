@@ -1,5 +1,5 @@
-"""The audit: who changed which setting, number, account, agent, campaign, canned reply, webhook endpoint, key
-or person."""
+"""The audit: who changed which setting, number, account, agent, campaign, canned reply, webhook endpoint, key,
+person, corpus or trial."""
 
 from datetime import datetime
 from typing import Annotated, Any, get_args
