@@ -35,6 +35,12 @@ COLUMNS: dict[Dimension, str] = {
 LEVELS = {frozenset[str](): "tenant", frozenset({"campaign"}): "campaign", frozenset({"agent"}): "agent"}
 """The sums that tell no more apart than this. Everything else is `full`."""
 
+SUMMED = {
+    **{measure: measure for measure in ("texts", "delivered", "texted", "replied", "qualified", "turns")},
+    **{"optOuts": "opt_outs", "timedTurns": "timed_turns", "agentMs": "agent_ms"},
+    **{"handOffs": "hand_offs", "staleReplies": "stale_replies"},
+}
+"""Measures with a column of their own."""
 SOURCE_SQL = """FROM figures f
 LEFT JOIN campaigns c ON c.tenant_id = f.tenant_id AND c.campaign_id = f.campaign_id
 LEFT JOIN phone_numbers n ON n.tenant_id = f.tenant_id AND n.phone_number = f.our_number"""
@@ -96,17 +102,22 @@ async def list_groups(
         groups_sql = f"""
         SELECT {_array_sql(columns)} AS names, jsonb_object_agg(s.measure, s.value) AS values
         FROM (
-            SELECT {"".join(named_columns)}x.key AS measure, sum(x.value::bigint)::bigint AS value
-            {SOURCE_SQL} CROSS JOIN LATERAL jsonb_each_text(f.counts) x
+            SELECT {"".join(named_columns)}x.key AS measure, sum((x.value)::bigint)::bigint AS value
+            {SOURCE_SQL} CROSS JOIN LATERAL jsonb_each(f.counts) x
             WHERE {where} GROUP BY {", ".join([*columns, "x.key"])}
         ) s"""
     else:
-        sums = [f"{name}::text, sum((f.counts ->> {name})::bigint)" for name in map(params.bind, measures)]
+        sums = [f"{params.bind(measure)}::text, sum({_count_sql(params, measure)})" for measure in measures]
         groups_sql = f"""
         SELECT {_array_sql(names)} AS names, jsonb_strip_nulls(jsonb_build_object({", ".join(sums)})) AS values
         {SOURCE_SQL} WHERE {where}"""
     sql = f"{groups_sql} GROUP BY 1 ORDER BY 1 LIMIT {params.bind(limit)}"
     return [FigureGroup(**row) for row in await read.fetch_rows(sql, *params.values)]
+
+
+def _count_sql(params: Params, measure: str) -> str:
+    column = SUMMED.get(measure)
+    return f"f.{column}" if column else f"(f.counts -> {params.bind(measure)}::text)::bigint"
 
 
 def _array_sql(names: Sequence[str]) -> str:

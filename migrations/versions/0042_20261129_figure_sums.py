@@ -45,7 +45,7 @@ FORMER_FIGURES_SQL = (
     "TRUNCATE figures, figure_cursors",
     "ALTER TABLE figures DROP CONSTRAINT pk_figures",
     """
-    ALTER TABLE figures DROP COLUMN level, DROP COLUMN counts,
+    ALTER TABLE figures DROP COLUMN level, DROP COLUMN counts CASCADE,  -- and what is made of them
         ADD COLUMN measure text NOT NULL, ADD COLUMN value bigint NOT NULL
     """,
     """
@@ -83,6 +83,16 @@ ADD_FETCHES_SQL = (
     END $$
     """,
 )
+# What tables of campaigns and agents show, read ten times as fast as out of `counts`.
+SUMMED = {
+    "texts": "texts", "delivered": "delivered", "texted": "texted", "replied": "replied", "qualified": "qualified",
+    "opt_outs": "optOuts", "turns": "turns", "timed_turns": "timedTurns", "agent_ms": "agentMs",
+    "hand_offs": "handOffs", "stale_replies": "staleReplies",
+}  # fmt: skip
+ADD_SUMMED_SQL = "ALTER TABLE figures " + ", ".join(
+    f"ADD COLUMN {column} bigint GENERATED ALWAYS AS ((counts -> '{measure}')::bigint) STORED"
+    for column, measure in SUMMED.items()
+)
 TRIAL_ARGUMENTS = "'trial', 'trial_id', 'lease,leased_until,finished_at,fault,actor', ''"
 AUDIT_SQL = (
     """
@@ -110,7 +120,7 @@ def upgrade() -> None:
     for sql in (*ADD_COLUMNS_SQL, FORGET_TEXTS_SQL):
         op.execute(sql)
     op.execute(TELL_TEXTS_SQL.format(columns=", price, currency", condition=PRICE_CONDITION))
-    for sql in (*RENEW_FIGURES_SQL, *ADD_FETCHES_SQL, *AUDIT_SQL):
+    for sql in (*RENEW_FIGURES_SQL, ADD_SUMMED_SQL, *ADD_FETCHES_SQL, *AUDIT_SQL):
         op.execute(sql)
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Index
+from sqlalchemy import BigInteger, Computed, Index
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import INTERVAL
 from sqlalchemy.orm import Mapped, mapped_column
@@ -38,6 +38,11 @@ class FigureHour(Table):
     """How long the last count took: an hour that takes long is counted less often."""
 
 
+def _summed_column(measure: str) -> Mapped[Any]:
+    """One of the counts, which is read ten times as fast as out of `counts`."""
+    return mapped_column(BigInteger, Computed(f"(counts -> '{measure}'::text)::bigint", persisted=True))
+
+
 class Figure(Table):
     """What was counted in an hour. '' where there is no campaign, agent or source.
 
@@ -55,3 +60,14 @@ class Figure(Table):
     source: Mapped[str] = mapped_column(primary_key=True)
     counts: Mapped[dict[str, Any]]
     """By measure."""
+    texts: Mapped[int | None] = _summed_column("texts")
+    delivered: Mapped[int | None] = _summed_column("delivered")
+    texted: Mapped[int | None] = _summed_column("texted")
+    replied: Mapped[int | None] = _summed_column("replied")
+    qualified: Mapped[int | None] = _summed_column("qualified")
+    opt_outs: Mapped[int | None] = _summed_column("optOuts")
+    turns: Mapped[int | None] = _summed_column("turns")
+    timed_turns: Mapped[int | None] = _summed_column("timedTurns")
+    agent_ms: Mapped[int | None] = _summed_column("agentMs")
+    hand_offs: Mapped[int | None] = _summed_column("handOffs")
+    stale_replies: Mapped[int | None] = _summed_column("staleReplies")
